@@ -1,0 +1,18 @@
+//! Generates `historian.v1` with protox (no `protoc` needed), and its proto3-JSON forms with pbjson.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message;
+
+const FILES: [&str; 7] = ["tag", "sample", "write", "query", "flight", "collector", "admin"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=historian");
+    let files = FILES.map(|name| format!("historian/v1/{name}.proto"));
+    let descriptors = protox::compile(&files, ["."])?;
+    let encoded = descriptors.encode_to_vec();
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), &encoded)?;
+    tonic_prost_build::configure().extern_path(".google.protobuf", "::pbjson_types").compile_fds(descriptors)?;
+    pbjson_build::Builder::new().register_descriptors(&encoded)?.preserve_proto_field_names().build(&[".historian.v1"])?;
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! `historian.v1`: generated messages, gRPC clients and services, and the proto3-JSON forms of the messages.
+//!
+//! Users of the API depend on this crate alone:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use historian_proto::v1::{CurrentRequest, query_service_client::QueryServiceClient};
+//!
+//! let mut client = QueryServiceClient::connect("http://127.0.0.1:8815").await?;
+//! let answer = client.current_values(CurrentRequest { tags: vec!["**".into()] }).await?.into_inner();
+//! println!("{} tags", answer.samples.len());
+//! # Ok(())
+//! # }
+//! ```
+
+/// Messages, clients and services of package `historian.v1`.
+#[expect(clippy::all, clippy::pedantic, missing_docs, reason = "generated code; the comments are in the .proto files")]
+pub mod v1 {
+    tonic::include_proto!("historian.v1");
+    include!(concat!(env!("OUT_DIR"), "/historian.v1.serde.rs"));
+}
+
+/// Encoded `FileDescriptorSet` of the package, for server reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

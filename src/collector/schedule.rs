@@ -1,0 +1,1 @@
+//! Scan classes: tags that share period and phase.

@@ -1,0 +1,3 @@
+//! From the sample sink to sealed chunks: journal (durable acknowledgement), heads, current values, sealing.
+
+pub mod sink;

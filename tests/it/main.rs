@@ -1,0 +1,11 @@
+//! The one integration test binary: the historian from outside, with peers that no one here wrote.
+
+mod api;
+mod bad_input;
+mod cli;
+mod crash;
+mod demo;
+mod house;
+mod modbus;
+mod opcua;
+mod support;

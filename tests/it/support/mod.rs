@@ -1,0 +1,4 @@
+//! What the tests share: peers as child processes, and a sink that keeps what it is given.
+
+pub mod peer;
+pub mod recorder;

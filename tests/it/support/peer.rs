@@ -1,0 +1,92 @@
+//! Child processes of a test: Python peers of `tests/peers`, ended by their own pid when dropped.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+/// A running peer. Its standard output is read line by line; its standard input takes commands. It is killed when dropped, and ends by
+/// itself when its standard input closes.
+pub struct Peer {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    pub stdin: ChildStdin,
+}
+
+/// The Python interpreter with the test peers, made by `make setup` (`HISTORIAN_VENV`, by default `~/.cache/historian/venv`).
+pub fn python() -> PathBuf {
+    let venv = std::env::var_os("HISTORIAN_VENV")
+        .map_or_else(|| PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/historian/venv"), PathBuf::from);
+    let python = venv.join("bin/python");
+    assert!(python.exists(), "{} is missing: run `make setup` first", python.display());
+    python
+}
+
+/// Root of the checkout.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+impl Peer {
+    /// Starts `tests/peers/<script>` and waits for its line `ready …`; returns the peer and the rest of that line.
+    pub fn python(script: &str, arguments: &[&str]) -> (Peer, String) {
+        let mut command = Command::new(python());
+        command.arg("-u").arg(root().join("tests/peers").join(script)).args(arguments);
+        let mut peer = Peer::start(&mut command);
+        let ready = peer.line_starting("ready", Duration::from_secs(60));
+        (peer, ready.trim_start_matches("ready").trim().to_owned())
+    }
+
+    /// Starts any command with piped input and output.
+    pub fn start(command: &mut Command) -> Peer {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let stdin = child.stdin.take().expect("stdin is piped");
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Peer { child, lines, stdin }
+    }
+
+    /// Next output line that starts with `prefix`; others are passed over.
+    pub fn line_starting(&mut self, prefix: &str, within: Duration) -> String {
+        let deadline = std::time::Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.starts_with(prefix) => return line,
+                Ok(_) => {}
+                Err(error) => panic!("no line {prefix:?} from the peer within {within:?}: {error}; exit {:?}", self.child.try_wait()),
+            }
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for the end and returns the exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().ok().and_then(|status| status.code())
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
