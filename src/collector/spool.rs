@@ -141,7 +141,7 @@ mod tests {
     fn run(timestamps: &[i64]) -> Samples {
         let mut samples = Samples::new(ValueType::F64);
         for &timestamp in timestamps {
-            samples.push(timestamp, Some(Value::F64(0.0)), 0).unwrap();
+            samples.push(timestamp, Some(&Value::F64(0.0)), 0).unwrap();
         }
         samples
     }

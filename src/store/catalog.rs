@@ -1,8 +1,14 @@
 //! Catalog of tags: names, ids and definitions, in memory, with every change written through to the store before it is visible.
+//!
+//! Ids count up from 1 and are never used again: a deleted tag leaves a tombstone that keeps its id.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
-use crate::model::{Tag, TagDefinition, TagId, TagSelection};
+use parking_lot::{Mutex, RwLock};
+use serde::{Deserialize, Serialize};
+
+use super::{Store, StoreError};
+use crate::model::{Clock, Tag, TagDefinition, TagId, TagName, TagSelection, selection::TagPattern};
 
 /// Why the catalog refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -17,41 +23,303 @@ pub enum CatalogError {
     #[error("the catalog holds its limit of {limit} tags")]
     Full { limit: usize },
     #[error("the catalog could not be written: {0}")]
-    Store(String),
+    Store(#[from] StoreError),
 }
 
-pub struct Catalog {}
+/// Most tags a catalog holds by default.
+pub const TAGS_MAX: usize = 5_000_000;
+
+/// What is kept for an id.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Deleted { id: TagId, deleted: bool },
+    Tag(Tag),
+}
+
+#[derive(Default)]
+struct Tags {
+    by_name: BTreeMap<TagName, TagId>,
+    /// Index is the id; ids are dense.
+    by_id: Vec<Option<Arc<Tag>>>,
+}
+
+impl Tags {
+    fn insert(&mut self, tag: Tag) -> Arc<Tag> {
+        let tag = Arc::new(tag);
+        let index = tag.id.0 as usize;
+        if self.by_id.len() <= index {
+            self.by_id.resize(index + 1, None);
+        }
+        self.by_name.insert(tag.name().clone(), tag.id);
+        self.by_id[index] = Some(tag.clone());
+        tag
+    }
+
+    fn get(&self, name: &str) -> Option<&Arc<Tag>> {
+        self.by_name.get(name).and_then(|id| self.by_id.get(id.0 as usize)).and_then(Option::as_ref)
+    }
+
+    fn next_id(&self) -> TagId {
+        TagId(u32::try_from(self.by_id.len().max(1)).unwrap_or(u32::MAX))
+    }
+}
+
+pub struct Catalog {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    tags_max: usize,
+    tags: RwLock<Tags>,
+    /// Held over check, write to the store and change in memory, so that changes come one after another while reads go on.
+    changing: Mutex<()>,
+}
 
 impl Catalog {
-    pub fn get(&self, _name: &str) -> Option<Arc<Tag>> {
-        todo!()
+    /// Reads the catalog of a store.
+    ///
+    /// # Errors
+    /// When the store cannot be read or an entry is no tag.
+    pub fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, tags_max: usize) -> Result<Catalog, StoreError> {
+        let mut tags = Tags::default();
+        store.load_catalog(&mut |id, bytes| {
+            let corrupt = |message: String| StoreError::Corrupt { family: "catalog", key: format!("tag id {}", id.0), message };
+            match serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string()))? {
+                Entry::Tag(tag) if tag.id == id => {
+                    tags.insert(tag);
+                }
+                Entry::Deleted { id: of, .. } if of == id => tags.by_id.resize(tags.by_id.len().max(id.0 as usize + 1), None),
+                _ => return Err(corrupt("the entry is of another id".into())),
+            }
+            Ok(())
+        })?;
+        Ok(Catalog { store, clock, tags_max, tags: RwLock::new(tags), changing: Mutex::new(()) })
     }
-    pub fn by_id(&self, _id: TagId) -> Option<Arc<Tag>> {
-        todo!()
+
+    pub fn get(&self, name: &str) -> Option<Arc<Tag>> {
+        self.tags.read().get(name).cloned()
     }
+
+    pub fn by_id(&self, id: TagId) -> Option<Arc<Tag>> {
+        self.tags.read().by_id.get(id.0 as usize).cloned().flatten()
+    }
+
     /// Tags selected, in the order of their names, each once; and the exact names that no tag has.
-    pub fn select(&self, _selection: &TagSelection) -> (Vec<Arc<Tag>>, Vec<String>) {
-        todo!()
+    pub fn select(&self, selection: &TagSelection) -> (Vec<Arc<Tag>>, Vec<String>) {
+        let tags = self.tags.read();
+        let mut selected = BTreeMap::new();
+        let mut unknown = Vec::new();
+        for pattern in &selection.patterns {
+            match pattern {
+                TagPattern::Exact(name) => match tags.get(name) {
+                    Some(tag) => drop(selected.insert(tag.name().clone(), tag.clone())),
+                    None => unknown.push(name.clone()),
+                },
+                TagPattern::Glob { .. } => selected.extend(
+                    matching(&tags, pattern).filter_map(|(name, id)| Some((name.clone(), tags.by_id[id.0 as usize].clone()?))),
+                ),
+            }
+        }
+        (selected.into_values().collect(), unknown)
     }
+
     /// Up to `limit` tags in the order of their names that are selected and pass `keep`, starting after the name `after`.
-    pub fn page(&self, _selection: &TagSelection, _after: Option<&str>, _limit: usize, _keep: &dyn Fn(&Tag) -> bool) -> Vec<Arc<Tag>> {
-        todo!()
+    pub fn page(&self, selection: &TagSelection, after: Option<&str>, limit: usize, keep: &dyn Fn(&Tag) -> bool) -> Vec<Arc<Tag>> {
+        let tags = self.tags.read();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        tags.by_name
+            .range::<str, _>((from, Bound::Unbounded))
+            .filter(|(name, _)| selection.patterns.iter().any(|pattern| pattern.matches(name.as_str())))
+            .filter_map(|(_, id)| tags.by_id[id.0 as usize].clone())
+            .filter(|tag| keep(tag))
+            .take(limit)
+            .collect()
     }
+
     pub fn len(&self) -> usize {
-        todo!()
+        self.tags.read().by_name.len()
     }
-    pub fn create(&self, _definition: TagDefinition) -> Result<Arc<Tag>, CatalogError> {
-        todo!()
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
+
+    /// Makes a tag, durably.
+    ///
+    /// # Errors
+    /// [`CatalogError::Exists`] when the name is taken, [`CatalogError::Invalid`] when the definition contradicts itself.
+    pub fn create(&self, definition: TagDefinition) -> Result<Arc<Tag>, CatalogError> {
+        let _changing = self.changing.lock();
+        if self.get(definition.name.as_str()).is_some() {
+            return Err(CatalogError::Exists(definition.name.to_string()));
+        }
+        let mut made = self.make(vec![definition])?;
+        made.pop().ok_or(CatalogError::Full { limit: self.tags_max })
+    }
+
     /// For each definition the tag of that name, made where there is none; one durable write for all. An existing tag is returned as it is.
-    pub fn get_or_create(&self, _definitions: Vec<TagDefinition>) -> Result<Vec<Arc<Tag>>, CatalogError> {
-        todo!()
+    ///
+    /// # Errors
+    /// As [`Catalog::create`]; nothing is made then.
+    pub fn get_or_create(&self, definitions: Vec<TagDefinition>) -> Result<Vec<Arc<Tag>>, CatalogError> {
+        let _changing = self.changing.lock();
+        let names: Vec<TagName> = definitions.iter().map(|definition| definition.name.clone()).collect();
+        let mut missing = BTreeMap::new();
+        {
+            let tags = self.tags.read();
+            for definition in definitions {
+                if tags.get(definition.name.as_str()).is_none() {
+                    missing.entry(definition.name.clone()).or_insert(definition);
+                }
+            }
+        }
+        if !missing.is_empty() {
+            self.make(missing.into_values().collect())?;
+        }
+        let tags = self.tags.read();
+        names.iter().map(|name| tags.get(name.as_str()).cloned().ok_or_else(|| CatalogError::NotFound(name.to_string()))).collect()
     }
+
     /// Replaces the definition of the tag with `definition.name`; the value type cannot change.
-    pub fn update(&self, _definition: TagDefinition) -> Result<Arc<Tag>, CatalogError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`CatalogError::NotFound`], or [`CatalogError::Invalid`] for another value type or a contradictory definition.
+    pub fn update(&self, definition: TagDefinition) -> Result<Arc<Tag>, CatalogError> {
+        let _changing = self.changing.lock();
+        let old = self.get(definition.name.as_str()).ok_or_else(|| CatalogError::NotFound(definition.name.to_string()))?;
+        if old.value_type() != definition.value_type {
+            return Err(invalid(&definition, format!("its value type is {} and cannot become {}", old.value_type(), definition.value_type)));
+        }
+        validate(&definition)?;
+        let tag = Tag { id: old.id, definition, created: old.created, updated: self.clock.now() };
+        self.store.put_catalog(&[(tag.id, entry(&Entry::Tag(tag.clone()))?)])?;
+        Ok(self.tags.write().insert(tag))
     }
-    pub fn delete(&self, _name: &str) -> Result<(), CatalogError> {
-        todo!()
+
+    /// Removes a tag and its samples. What of them is still in a head goes with the next sealing.
+    ///
+    /// # Errors
+    /// [`CatalogError::NotFound`].
+    pub fn delete(&self, name: &str) -> Result<(), CatalogError> {
+        let _changing = self.changing.lock();
+        let tag = self.get(name).ok_or_else(|| CatalogError::NotFound(name.to_owned()))?;
+        self.store.put_catalog(&[(tag.id, entry(&Entry::Deleted { id: tag.id, deleted: true })?)])?;
+        {
+            let mut tags = self.tags.write();
+            tags.by_name.remove(name);
+            tags.by_id[tag.id.0 as usize] = None;
+        }
+        self.store.delete_tag(tag.id)?;
+        Ok(())
+    }
+
+    /// Gives ids to new tags, writes them and makes them visible. The caller holds `changing` and knows that the names are free.
+    fn make(&self, definitions: Vec<TagDefinition>) -> Result<Vec<Arc<Tag>>, CatalogError> {
+        definitions.iter().try_for_each(validate)?;
+        if self.len() + definitions.len() > self.tags_max {
+            return Err(CatalogError::Full { limit: self.tags_max });
+        }
+        let first = self.tags.read().next_id().0;
+        let now = self.clock.now();
+        let tags: Vec<Tag> =
+            (first..).zip(definitions).map(|(id, definition)| Tag { id: TagId(id), definition, created: now, updated: now }).collect();
+        let entries: Vec<_> = tags.iter().map(|tag| Ok((tag.id, entry(&Entry::Tag(tag.clone()))?))).collect::<Result<_, CatalogError>>()?;
+        self.store.put_catalog(&entries)?;
+        let mut visible = self.tags.write();
+        Ok(tags.into_iter().map(|tag| visible.insert(tag)).collect())
+    }
+}
+
+fn matching<'a>(tags: &'a Tags, pattern: &'a TagPattern) -> impl Iterator<Item = (&'a TagName, TagId)> {
+    let prefix = pattern.literal_prefix();
+    tags.by_name
+        .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+        .take_while(move |(name, _)| name.as_str().starts_with(prefix))
+        .filter(|(name, _)| pattern.matches(name.as_str()))
+        .map(|(name, id)| (name, *id))
+}
+
+fn entry(entry: &Entry) -> Result<Vec<u8>, CatalogError> {
+    serde_json::to_vec(entry).map_err(|error| CatalogError::Invalid { tag: String::new(), reason: error.to_string() })
+}
+
+fn invalid(definition: &TagDefinition, reason: impl Into<String>) -> CatalogError {
+    CatalogError::Invalid { tag: definition.name.to_string(), reason: reason.into() }
+}
+
+/// Rules between the fields of a definition.
+fn validate(definition: &TagDefinition) -> Result<(), CatalogError> {
+    let range = [definition.range_low, definition.range_high];
+    if range.iter().flatten().any(|bound| !bound.is_finite()) {
+        return Err(invalid(definition, "range_low and range_high must be finite"));
+    }
+    if let [Some(low), Some(high)] = range
+        && low >= high
+    {
+        return Err(invalid(definition, format!("range_low {low} is not below range_high {high}")));
+    }
+    if definition.unit.len() > 256 || definition.description.len() > 4096 || definition.state_set.len() > 65_536 {
+        return Err(invalid(definition, "unit is longer than 256 bytes, description than 4,096, or state_set than 65,536 states"));
+    }
+    if !definition.state_set.is_empty() && definition.value_type != crate::model::ValueType::State {
+        return Err(invalid(definition, "a state_set needs value type state"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{ManualClock, Timestamp, ValueType},
+        store::MemoryStore,
+    };
+
+    fn definition(name: &str) -> TagDefinition {
+        TagDefinition::new(TagName::new(name).unwrap(), ValueType::F64)
+    }
+
+    fn open(store: &Arc<MemoryStore>) -> Catalog {
+        Catalog::open(store.clone(), Arc::new(ManualClock::at(Timestamp(5))), 4).unwrap()
+    }
+
+    #[test]
+    fn ids_are_kept_over_a_restart_and_never_given_twice() {
+        let store = Arc::new(MemoryStore::default());
+        let catalog = open(&store);
+        let made = catalog.get_or_create(vec![definition("b"), definition("a"), definition("b")]).unwrap();
+        assert_eq!(made[0].id, made[2].id);
+        let deleted = catalog.create(definition("c")).unwrap();
+        catalog.delete("c").unwrap();
+
+        let catalog = open(&store);
+        assert_eq!(catalog.get("b").unwrap().id, made[0].id);
+        assert!(catalog.get("c").is_none());
+        assert!(catalog.create(definition("c")).unwrap().id > deleted.id);
+    }
+
+    #[test]
+    fn selection_is_in_name_order_without_repeats_and_names_what_is_unknown() {
+        let catalog = open(&Arc::new(MemoryStore::default()));
+        catalog.get_or_create(vec![definition("b/x"), definition("a/y"), definition("a/x")]).unwrap();
+        let (tags, unknown) = catalog.select(&TagSelection::parse(&["a/*", "a/x", "nope", "b/x"]).unwrap());
+        assert_eq!(tags.iter().map(|tag| tag.name().as_str()).collect::<Vec<_>>(), ["a/x", "a/y", "b/x"]);
+        assert_eq!(unknown, ["nope"]);
+        let page = catalog.page(&TagSelection::all(), Some("a/x"), 1, &|_| true);
+        assert_eq!(page[0].name().as_str(), "a/y");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let catalog = open(&Arc::new(MemoryStore::default()));
+        catalog.create(definition("a")).unwrap();
+        assert!(matches!(catalog.create(definition("a")), Err(CatalogError::Exists(_))));
+        let mut other = definition("a");
+        other.value_type = ValueType::Bool;
+        assert!(matches!(catalog.update(other), Err(CatalogError::Invalid { .. })));
+        let mut upside_down = definition("r");
+        (upside_down.range_low, upside_down.range_high) = (Some(2.0), Some(1.0));
+        assert!(matches!(catalog.create(upside_down), Err(CatalogError::Invalid { .. })));
+        assert!(matches!(catalog.get_or_create((0..4).map(|n| definition(&format!("n{n}"))).collect()), Err(CatalogError::Full { limit: 4 })));
+        assert_eq!(catalog.len(), 1);
     }
 }

@@ -1,0 +1,244 @@
+//! Heads: the open, not yet sealed samples of each tag, and its current value.
+//!
+//! Only the applier thread of [`super::journal`] changes heads, in the order of sequence numbers; queries read them at any time. A head that
+//! is being sealed stays visible until its chunk can be read from the store, so a reader that asks the head first and the store second
+//! misses nothing (it may see a sample twice, which merging by timestamp makes one).
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::RwLock;
+
+use crate::model::{Samples, TagId, Value};
+
+const SHARDS: usize = 64;
+
+/// Latest sample of a tag by source timestamp.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CurrentValue {
+    pub timestamp: i64,
+    pub value: Option<Value>,
+    pub quality: u32,
+}
+
+/// What is known of the samples that were in the store when the process started.
+#[derive(Clone, Debug, Default)]
+enum Stored {
+    #[default]
+    Unknown,
+    Known(Option<CurrentValue>),
+}
+
+#[derive(Default)]
+struct TagState {
+    head: Option<Samples>,
+    /// Sequence number of the newest sample in the head.
+    sequence: u64,
+    /// Taken from the head, sorted, and not yet in the store.
+    sealing: Option<Arc<Samples>>,
+    /// Latest sample applied since start.
+    latest: Option<CurrentValue>,
+    stored: Stored,
+}
+
+/// Samples taken from a head for sealing: sorted, each timestamp once.
+pub struct Sealing {
+    pub tag: TagId,
+    pub sequence: u64,
+    pub samples: Arc<Samples>,
+}
+
+pub struct Heads {
+    shards: Vec<RwLock<HashMap<TagId, TagState>>>,
+    samples: AtomicUsize,
+}
+
+impl Default for Heads {
+    fn default() -> Heads {
+        Heads { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), samples: AtomicUsize::new(0) }
+    }
+}
+
+impl Heads {
+    fn shard(&self, tag: TagId) -> &RwLock<HashMap<TagId, TagState>> {
+        &self.shards[tag.0 as usize % SHARDS]
+    }
+
+    /// Samples in all heads.
+    pub fn samples(&self) -> usize {
+        self.samples.load(Ordering::Relaxed)
+    }
+
+    /// Appends a run and returns the head's length. A run of another type than the head's (the tag was deleted and its id cannot return, so
+    /// this is a mistake of the caller) is not taken.
+    pub(super) fn apply(&self, tag: TagId, run: &Samples, sequence: u64) -> usize {
+        let mut shard = self.shard(tag).write();
+        let state = shard.entry(tag).or_default();
+        let head = state.head.get_or_insert_with(|| Samples::new(run.value_type()));
+        if head.append(run).is_err() {
+            debug_assert!(false, "a run of type {} for a head of type {}", run.value_type(), head.value_type());
+            return head.len();
+        }
+        state.sequence = sequence;
+        let length = head.len();
+        if let Some(index) = latest_index(run)
+            && state.latest.as_ref().is_none_or(|latest| latest.timestamp <= run.timestamps[index])
+        {
+            state.latest = Some(CurrentValue { timestamp: run.timestamps[index], value: run.value(index), quality: run.qualities[index] });
+        }
+        self.samples.fetch_add(run.len(), Ordering::Relaxed);
+        length
+    }
+
+    /// Takes the samples of a head for sealing; they stay visible until [`Heads::sealed`]. `None` when the head is empty.
+    pub(super) fn start_sealing(&self, tag: TagId) -> Option<Sealing> {
+        let mut shard = self.shard(tag).write();
+        let state = shard.get_mut(&tag)?;
+        let mut samples = mem::take(&mut state.head).filter(|head| !head.is_empty())?;
+        self.samples.fetch_sub(samples.len(), Ordering::Relaxed);
+        samples.sort_and_dedup();
+        let samples = Arc::new(samples);
+        state.sealing = Some(samples.clone());
+        Some(Sealing { tag, sequence: state.sequence, samples })
+    }
+
+    /// The samples taken from this head can be read from the store now.
+    pub(super) fn sealed(&self, tag: TagId) {
+        if let Some(state) = self.shard(tag).write().get_mut(&tag) {
+            state.sealing = None;
+        }
+    }
+
+    /// Forgets a tag that was deleted.
+    pub(super) fn forget(&self, tag: TagId) {
+        if let Some(state) = self.shard(tag).write().remove(&tag) {
+            self.samples.fetch_sub(state.head.map_or(0, |head| head.len()), Ordering::Relaxed);
+        }
+    }
+
+    /// Tags with samples in their heads, and how many.
+    pub(super) fn filled(&self) -> Vec<(TagId, usize)> {
+        let mut filled = Vec::new();
+        for shard in &self.shards {
+            filled.extend(shard.read().iter().filter_map(|(tag, state)| Some((*tag, state.head.as_ref()?.len()))));
+        }
+        filled.sort_unstable();
+        filled
+    }
+
+    /// A copy of a head as it is, unsorted.
+    pub(super) fn copy(&self, tag: TagId) -> Option<Samples> {
+        self.shard(tag).read().get(&tag).and_then(|state| state.head.clone())
+    }
+
+    /// Samples of a tag with `from <= timestamp <= to` that are not yet in the store: sorted, each timestamp once, the newest write winning.
+    pub fn read(&self, tag: TagId, from: i64, to: i64) -> Option<Samples> {
+        let mut samples = {
+            let shard = self.shard(tag).read();
+            let state = shard.get(&tag)?;
+            let mut samples = Samples::new(state.head.as_ref().or(state.sealing.as_deref())?.value_type());
+            for run in state.sealing.as_deref().into_iter().chain(&state.head) {
+                copy_range(run, from, to, &mut samples);
+            }
+            samples
+        };
+        samples.sort_and_dedup();
+        (!samples.is_empty()).then_some(samples)
+    }
+
+    /// The current value; `stored` is asked once per tag for what lay in the store before this process started.
+    pub fn current<E>(&self, tag: TagId, stored: impl FnOnce() -> Result<Option<CurrentValue>, E>) -> Result<Option<CurrentValue>, E> {
+        {
+            let shard = self.shard(tag).read();
+            if let Some(TagState { latest, stored: Stored::Known(known), .. }) = shard.get(&tag) {
+                return Ok(later(latest.as_ref(), known.as_ref()));
+            }
+        }
+        let loaded = stored()?;
+        let mut shard = self.shard(tag).write();
+        let state = shard.entry(tag).or_default();
+        let answer = later(state.latest.as_ref(), loaded.as_ref());
+        state.stored = Stored::Known(loaded);
+        Ok(answer)
+    }
+}
+
+/// The later of two; of equal timestamps the one applied since start.
+fn later(latest: Option<&CurrentValue>, stored: Option<&CurrentValue>) -> Option<CurrentValue> {
+    match (latest, stored) {
+        (Some(latest), Some(stored)) if latest.timestamp < stored.timestamp => Some(stored.clone()),
+        (Some(latest), _) => Some(latest.clone()),
+        (None, stored) => stored.cloned(),
+    }
+}
+
+/// Index of the sample with the greatest timestamp, the last of several.
+fn latest_index(run: &Samples) -> Option<usize> {
+    let last = run.len().checked_sub(1)?;
+    if run.is_sorted_strictly() {
+        return Some(last);
+    }
+    (0..run.len()).max_by_key(|&index| (run.timestamps[index], index))
+}
+
+/// Appends the samples of `from` in the time range, in their order.
+fn copy_range(run: &Samples, from: i64, to: i64, out: &mut Samples) {
+    let copied = if run.is_sorted_strictly() {
+        let start = run.timestamps.partition_point(|&timestamp| timestamp < from);
+        let end = run.timestamps.partition_point(|&timestamp| timestamp <= to);
+        out.extend_range(run, start..end.max(start))
+    } else {
+        let inside = |index: &u32| (from..=to).contains(&run.timestamps[*index as usize]);
+        let indexes: Vec<u32> = (0..run.len() as u32).filter(inside).collect();
+        out.append(&run.take(&indexes))
+    };
+    debug_assert!(copied.is_ok(), "head and sealing samples of one tag are of one type");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ValueType;
+
+    fn run(samples: &[(i64, f64)]) -> Samples {
+        let mut run = Samples::new(ValueType::F64);
+        for &(timestamp, value) in samples {
+            run.push(timestamp, Some(&Value::F64(value)), 0).unwrap();
+        }
+        run
+    }
+
+    #[test]
+    fn what_is_being_sealed_stays_visible_and_newer_writes_win() {
+        let heads = Heads::default();
+        let tag = TagId(1);
+        heads.apply(tag, &run(&[(2, 2.0), (1, 1.0)]), 1);
+        let sealing = heads.start_sealing(tag).unwrap();
+        assert_eq!(sealing.samples.timestamps, [1, 2]);
+        heads.apply(tag, &run(&[(2, 20.0), (3, 3.0)]), 2);
+        assert_eq!(heads.read(tag, i64::MIN, i64::MAX).unwrap(), run(&[(1, 1.0), (2, 20.0), (3, 3.0)]));
+        assert_eq!(heads.read(tag, 2, 2).unwrap(), run(&[(2, 20.0)]));
+        heads.sealed(tag);
+        assert_eq!(heads.read(tag, i64::MIN, i64::MAX).unwrap(), run(&[(2, 20.0), (3, 3.0)]));
+        assert_eq!(heads.samples(), 2);
+    }
+
+    #[test]
+    fn the_current_value_goes_by_source_time_and_asks_the_store_once() {
+        let heads = Heads::default();
+        let tag = TagId(1);
+        heads.apply(tag, &run(&[(5, 5.0), (4, 4.0)]), 1);
+        let stored = CurrentValue { timestamp: 9, value: Some(Value::F64(9.0)), quality: 0 };
+        let asked = heads.current::<()>(tag, || Ok(Some(stored.clone()))).unwrap();
+        assert_eq!(asked, Some(stored));
+        heads.apply(tag, &run(&[(9, 90.0)]), 2);
+        let again = heads.current::<()>(tag, || panic!("asked twice")).unwrap().unwrap();
+        assert_eq!((again.timestamp, again.value), (9, Some(Value::F64(90.0))));
+    }
+}

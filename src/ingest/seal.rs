@@ -1,0 +1,101 @@
+//! Sealing: samples of heads become chunks.
+//!
+//! What lies after the tag's last ordered chunk goes to the family of ordered chunks, in pieces; what lies before it goes to the family of
+//! late chunks. So ordered chunks of a tag never overlap, and a late chunk is always written after the ordered chunk it overlaps.
+
+use std::{collections::HashMap, sync::Arc};
+
+use historian_format::{EncodeError, encode_chunk, keys::ChunkKey};
+
+use super::head::Sealing;
+use crate::{
+    model::{Samples, TagId},
+    store::{ChunkFamily, Seal, Store, StoreError, StoredChunk, corrupt},
+};
+
+/// Samples of one chunk at most. The format allows more; readers pay for whole chunks.
+pub const CHUNK_SAMPLES_MAX: usize = 8_192;
+
+/// Why samples could not be sealed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("samples of tag id {tag} cannot be encoded: {error}")]
+    Encode { tag: u32, error: EncodeError },
+    #[error("tag id {tag} has {} late chunks that start at {start}", u16::MAX)]
+    Generations { tag: u32, start: i64 },
+}
+
+/// Turns sorted samples into chunks. Remembers where each tag's ordered chunks end, so that the store is asked once per tag.
+pub struct Sealer {
+    store: Arc<dyn Store>,
+    ordered_until: HashMap<TagId, Option<i64>>,
+}
+
+impl Sealer {
+    pub fn new(store: Arc<dyn Store>) -> Sealer {
+        Sealer { store, ordered_until: HashMap::new() }
+    }
+
+    /// Adds the chunks of one head to a seal. `sealing.samples` are sorted, each timestamp once.
+    ///
+    /// # Errors
+    /// When the store cannot be read; nothing is added then.
+    pub fn add(&mut self, sealing: &Sealing, seal: &mut Seal) -> Result<(), SealError> {
+        let Sealing { tag, sequence, samples } = sealing;
+        let ordered_until = self.ordered_until(*tag)?;
+        let late = ordered_until.map_or(0, |until| samples.timestamps.partition_point(|&timestamp| timestamp <= until));
+        let first = seal.chunks.len();
+        for (family, range) in [(ChunkFamily::Late, 0..late), (ChunkFamily::Chunks, late..samples.len())] {
+            let mut start = range.start;
+            while start < range.end {
+                let end = range.end.min(start + CHUNK_SAMPLES_MAX);
+                let chunk = self.encode(*tag, *sequence, samples, start..end, family).inspect_err(|_| seal.chunks.truncate(first))?;
+                seal.chunks.push((family, chunk));
+                start = end;
+            }
+        }
+        seal.sealed.push((*tag, *sequence));
+        if late < samples.len() {
+            self.ordered_until.insert(*tag, samples.timestamps.last().copied());
+        }
+        Ok(())
+    }
+
+    /// Forgets a deleted tag.
+    pub fn forget(&mut self, tag: TagId) {
+        self.ordered_until.remove(&tag);
+    }
+
+    fn ordered_until(&mut self, tag: TagId) -> Result<Option<i64>, StoreError> {
+        if let Some(known) = self.ordered_until.get(&tag) {
+            return Ok(*known);
+        }
+        let last = self.store.last_chunk(ChunkFamily::Chunks, tag)?;
+        let until = match &last {
+            Some(chunk) => Some(chunk.header().map_err(|error| corrupt("chunks", chunk.key, &error))?.statistics.last_timestamp),
+            None => None,
+        };
+        self.ordered_until.insert(tag, until);
+        Ok(until)
+    }
+
+    fn encode(&self, tag: TagId, sequence: u64, samples: &Samples, range: std::ops::Range<usize>, family: ChunkFamily) -> Result<StoredChunk, SealError> {
+        let mut piece = Samples::with_capacity(samples.value_type(), range.len());
+        let start = samples.timestamps[range.start];
+        let copied = if range.len() == samples.len() { None } else { Some(piece.extend_range(samples, range)) };
+        debug_assert!(!matches!(copied, Some(Err(_))), "pieces are of the type of the whole");
+        let mut bytes = Vec::new();
+        encode_chunk(tag.0, sequence, if copied.is_some() { &piece } else { samples }, &mut bytes).map_err(|error| SealError::Encode { tag: tag.0, error })?;
+        let generation = match family {
+            ChunkFamily::Chunks => 0,
+            ChunkFamily::Late => match self.store.last_generation(tag, start)? {
+                None => 0,
+                Some(last) => last.checked_add(1).ok_or(SealError::Generations { tag: tag.0, start })?,
+            },
+        };
+        Ok(StoredChunk { key: ChunkKey { tag_id: tag.0, start, generation }, bytes })
+    }
+}

@@ -1,0 +1,129 @@
+//! The store's in-memory twin: the same contract over ordered maps, as model for tests.
+
+use std::collections::BTreeMap;
+
+use historian_format::keys::{ChunkKey, FAMILY_LATE, FAMILY_CHUNKS};
+use parking_lot::Mutex;
+
+use super::{ChunkFamily, Direction, Seal, Store, StoreError, StoredChunk, Visit, overlaps};
+use crate::model::TagId;
+
+type ChunkMap = BTreeMap<(u32, i64, u16), Vec<u8>>;
+
+#[derive(Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    catalog: BTreeMap<u32, Vec<u8>>,
+    journal: BTreeMap<u64, Vec<u8>>,
+    sealed: BTreeMap<u32, u64>,
+    chunks: ChunkMap,
+    late: ChunkMap,
+}
+
+impl State {
+    fn family(&self, family: ChunkFamily) -> &ChunkMap {
+        match family {
+            ChunkFamily::Chunks => &self.chunks,
+            ChunkFamily::Late => &self.late,
+        }
+    }
+
+    fn family_mut(&mut self, family: ChunkFamily) -> &mut ChunkMap {
+        match family {
+            ChunkFamily::Chunks => &mut self.chunks,
+            ChunkFamily::Late => &mut self.late,
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError> {
+        self.state.lock().catalog.extend(entries.iter().map(|(tag, entry)| (tag.0, entry.clone())));
+        Ok(())
+    }
+
+    fn load_catalog(&self, visit: Visit<'_, TagId>) -> Result<(), StoreError> {
+        self.state.lock().catalog.iter().try_for_each(|(&tag, entry)| visit(TagId(tag), entry))
+    }
+
+    fn append_journal(&self, records: &[(u64, Vec<u8>)], _durable: bool) -> Result<(), StoreError> {
+        self.state.lock().journal.extend(records.iter().cloned());
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn replay_journal(&self, visit: Visit<'_, u64>) -> Result<(), StoreError> {
+        self.state.lock().journal.iter().try_for_each(|(&sequence, record)| visit(sequence, record))
+    }
+
+    fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError> {
+        self.state.lock().sealed.iter().for_each(|(&tag, &sequence)| visit(TagId(tag), sequence));
+        Ok(())
+    }
+
+    fn seal(&self, seal: &Seal) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        for (family, chunk) in &seal.chunks {
+            let ChunkKey { tag_id, start, generation } = chunk.key;
+            state.family_mut(*family).insert((tag_id, start, generation), chunk.bytes.clone());
+        }
+        state.sealed.extend(seal.sealed.iter().map(|(tag, sequence)| (tag.0, *sequence)));
+        if let Some(retire) = &seal.retire {
+            state.journal = state.journal.split_off(&(retire.sequence + 1));
+            state.journal.insert(retire.sequence, retire.record.clone());
+        }
+        Ok(())
+    }
+
+    fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError> {
+        let state = self.state.lock();
+        let name = if family == ChunkFamily::Late { FAMILY_LATE } else { FAMILY_CHUNKS };
+        let stored = state.family(family).range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX)).map(|(&(tag_id, start, generation), bytes)| {
+            StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() }
+        });
+        let mut found = Vec::new();
+        for chunk in stored {
+            if overlaps(&chunk, from, to, name)? {
+                found.push(chunk);
+            }
+        }
+        if family == ChunkFamily::Chunks {
+            if direction == Direction::Backward {
+                found.reverse();
+            }
+            let mut bytes = 0;
+            let keep = found.iter().take_while(|chunk| std::mem::replace(&mut bytes, bytes + chunk.bytes.len()) < bytes_max.max(1)).count();
+            found.truncate(keep);
+        }
+        Ok(found)
+    }
+
+    fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
+        let state = self.state.lock();
+        let mut range = state.family(family).range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX));
+        Ok(range.next_back().map(|(&(tag_id, start, generation), bytes)| StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() }))
+    }
+
+    fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError> {
+        Ok(self.state.lock().late.range((tag.0, start, 0)..=(tag.0, start, u16::MAX)).next_back().map(|(key, _)| key.2))
+    }
+
+    fn delete_tag(&self, tag: TagId) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        state.chunks.retain(|key, _| key.0 != tag.0);
+        state.late.retain(|key, _| key.0 != tag.0);
+        state.sealed.remove(&tag.0);
+        Ok(())
+    }
+
+    fn compact(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,370 @@
+//! The store on RocksDB. Column families and bytes are those of `storage-format/keys.md`.
+//!
+//! What RocksDB does by default and this module does not accept: dropping synced data behind a damaged log record (recovery mode and
+//! watermark file), and short answers of an iterator whose `status()` nobody asked for (the raw iterators live in [`scan`] only).
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use historian_format::keys::{self, ChunkKey};
+use rocksdb::{
+    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options, ReadOptions,
+    WriteBatch, WriteOptions,
+};
+
+use super::{ChunkFamily, Direction, Seal, Store, StoreError, StoredChunk, Visit, overlaps, watermark::WatermarkFile};
+use crate::model::TagId;
+
+/// Sizes of the store. All in bytes.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Cache of uncompressed blocks.
+    pub cache_bytes: usize,
+    /// Memory in which RocksDB gathers journal and chunk writes before they become files.
+    pub write_buffer_bytes: usize,
+    /// Size of RocksDB's log at which it writes out old families.
+    pub wal_bytes_max: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions { cache_bytes: 64 << 20, write_buffer_bytes: 32 << 20, wal_bytes_max: 512 << 20 }
+    }
+}
+
+pub struct RocksStore {
+    db: DB,
+    path: PathBuf,
+    watermark: WatermarkFile,
+    /// Sequence number of the last journal record appended, durable or not.
+    appended: AtomicU64,
+}
+
+impl RocksStore {
+    /// Opens or makes the store in `directory` and checks that nothing acknowledged is missing from the journal.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when the directory cannot be used, belongs to a running historian, or holds another format version;
+    /// [`StoreError::LostTail`] when acknowledged writes are missing.
+    pub fn open(directory: &Path, options: &StoreOptions) -> Result<RocksStore, StoreError> {
+        let path = directory.join("rocksdb");
+        let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
+        std::fs::create_dir_all(directory).map_err(|error| StoreError::Open { path: directory.display().to_string(), message: error.to_string() })?;
+        let (watermark, acknowledged) = WatermarkFile::open(directory)?;
+        if acknowledged > 0 && !path.join("CURRENT").exists() {
+            return Err(fail(format!("the database is missing, but {} says that {acknowledged} writes were acknowledged; restore it from a backup", watermark.path().display())));
+        }
+
+        let db = DB::open_cf_descriptors(&database_options(options), &path, families(options)).map_err(|error| {
+            fail(match error.kind() {
+                ErrorKind::Corruption => format!("the database is damaged and was not opened, nothing was changed: {error}; restore it from a backup"),
+                ErrorKind::IOError if error.to_string().contains("lock") => format!("another historian uses this directory: {error}"),
+                _ => error.to_string(),
+            })
+        })?;
+        let store = RocksStore { db, path, watermark, appended: AtomicU64::new(0) };
+        store.check_format_version()?;
+        let found = store.last_journal_sequence()?;
+        if found < acknowledged {
+            return Err(StoreError::LostTail { file: store.path.display().to_string(), acknowledged, found });
+        }
+        store.appended.store(found, Ordering::SeqCst);
+        Ok(store)
+    }
+
+    fn family(&self, name: &str) -> Result<std::sync::Arc<BoundColumnFamily<'_>>, StoreError> {
+        self.db.cf_handle(name).ok_or_else(|| StoreError::Open { path: self.path.display().to_string(), message: format!("column family {name} is missing") })
+    }
+
+    fn check_format_version(&self) -> Result<(), StoreError> {
+        let state = self.family(keys::FAMILY_STATE)?;
+        let expected = keys::FORMAT_VERSION.to_le_bytes();
+        match self.db.get_cf(&state, keys::format_version_key()).map_err(io)? {
+            None => self.db.put_cf_opt(&state, keys::format_version_key(), expected, &durable(true)).map_err(io),
+            Some(found) if found == expected => Ok(()),
+            Some(found) => Err(StoreError::Open {
+                path: self.path.display().to_string(),
+                message: format!("it is written in format version {found:?}, this historian reads version {}", keys::FORMAT_VERSION),
+            }),
+        }
+    }
+
+    fn last_journal_sequence(&self) -> Result<u64, StoreError> {
+        let journal = self.family(keys::FAMILY_JOURNAL)?;
+        let mut iterator = self.db.raw_iterator_cf(&journal);
+        iterator.seek_to_last();
+        let last = iterator.key().and_then(keys::decode_journal_key);
+        iterator.status().map_err(|error| classified(&error, keys::FAMILY_JOURNAL))?;
+        Ok(last.unwrap_or(0))
+    }
+
+    fn chunk_family(&self, family: ChunkFamily) -> Result<(std::sync::Arc<BoundColumnFamily<'_>>, &'static str), StoreError> {
+        let name = match family {
+            ChunkFamily::Chunks => keys::FAMILY_CHUNKS,
+            ChunkFamily::Late => keys::FAMILY_LATE,
+        };
+        Ok((self.family(name)?, name))
+    }
+
+    /// Visits entries whose keys have a type, refusing keys that do not.
+    fn visit_all<K>(&self, family: &'static str, decode: impl Fn(&[u8]) -> Option<K>, visit: Visit<'_, K>) -> Result<(), StoreError> {
+        let handle = self.family(family)?;
+        for entry in self.db.iterator_cf(&handle, rocksdb::IteratorMode::Start) {
+            let (key, value) = entry.map_err(|error| classified(&error, family))?;
+            let decoded = decode(&key).ok_or_else(|| StoreError::Corrupt { family, key: format!("{key:02x?}"), message: "no such key can exist".into() })?;
+            visit(decoded, &value)?;
+        }
+        Ok(())
+    }
+}
+
+impl Store for RocksStore {
+    fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError> {
+        let catalog = self.family(keys::FAMILY_CATALOG)?;
+        let mut batch = WriteBatch::default();
+        for (tag, entry) in entries {
+            batch.put_cf(&catalog, keys::catalog_key(tag.0), entry);
+        }
+        self.db.write_opt(&batch, &durable(true)).map_err(io)
+    }
+
+    fn load_catalog(&self, visit: Visit<'_, TagId>) -> Result<(), StoreError> {
+        self.visit_all(keys::FAMILY_CATALOG, |key| keys::decode_catalog_key(key).map(TagId), visit)
+    }
+
+    fn append_journal(&self, records: &[(u64, Vec<u8>)], sync: bool) -> Result<(), StoreError> {
+        let Some(&(last, _)) = records.last() else { return Ok(()) };
+        let journal = self.family(keys::FAMILY_JOURNAL)?;
+        let mut batch = WriteBatch::default();
+        for (sequence, record) in records {
+            batch.put_cf(&journal, keys::journal_key(*sequence), record);
+        }
+        self.db.write_opt(&batch, &durable(sync)).map_err(io)?;
+        self.appended.store(last, Ordering::SeqCst);
+        if sync { self.watermark.write(last) } else { Ok(()) }
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let appended = self.appended.load(Ordering::SeqCst);
+        self.db.flush_wal(true).map_err(io)?;
+        self.watermark.write(appended)?;
+        self.watermark.sync()
+    }
+
+    fn replay_journal(&self, visit: Visit<'_, u64>) -> Result<(), StoreError> {
+        self.visit_all(keys::FAMILY_JOURNAL, keys::decode_journal_key, visit)
+    }
+
+    fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError> {
+        let state = self.family(keys::FAMILY_STATE)?;
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(rocksdb::PrefixRange(&b"s"[..]));
+        for entry in self.db.iterator_cf_opt(&state, options, rocksdb::IteratorMode::Start) {
+            let (key, value) = entry.map_err(|error| classified(&error, keys::FAMILY_STATE))?;
+            let entry = keys::decode_sealed_key(&key).zip(<[u8; 8]>::try_from(&*value).ok());
+            let (tag, sequence) =
+                entry.ok_or_else(|| StoreError::Corrupt { family: keys::FAMILY_STATE, key: format!("{key:02x?}"), message: "no sealed mark".into() })?;
+            visit(TagId(tag), u64::from_le_bytes(sequence));
+        }
+        Ok(())
+    }
+
+    fn seal(&self, seal: &Seal) -> Result<(), StoreError> {
+        let state = self.family(keys::FAMILY_STATE)?;
+        let journal = self.family(keys::FAMILY_JOURNAL)?;
+        let mut batch = WriteBatch::default();
+        for (family, chunk) in &seal.chunks {
+            batch.put_cf(&self.chunk_family(*family)?.0, chunk.key.encode(), &chunk.bytes);
+        }
+        for (tag, sequence) in &seal.sealed {
+            batch.put_cf(&state, keys::sealed_key(tag.0), sequence.to_le_bytes());
+        }
+        if let Some(retire) = &seal.retire {
+            batch.delete_range_cf(&journal, keys::journal_key(0), keys::journal_key(retire.sequence));
+            batch.put_cf(&journal, keys::journal_key(retire.sequence), &retire.record);
+        }
+        self.db.write_opt(&batch, &durable(false)).map_err(io)
+    }
+
+    fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError> {
+        let (handle, name) = self.chunk_family(family)?;
+        let iterator = self.db.raw_iterator_cf_opt(&handle, of_tag(tag));
+        match family {
+            ChunkFamily::Late => scan::late(iterator, tag, from, to, name),
+            ChunkFamily::Chunks => scan::ordered(iterator, tag, from, to, direction, bytes_max, name),
+        }
+    }
+
+    fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
+        let (handle, name) = self.chunk_family(family)?;
+        scan::last(self.db.raw_iterator_cf_opt(&handle, of_tag(tag)), ChunkKey { tag_id: tag.0, start: i64::MAX, generation: u16::MAX }, name)
+    }
+
+    fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError> {
+        let (handle, name) = self.chunk_family(ChunkFamily::Late)?;
+        let last = scan::last(self.db.raw_iterator_cf_opt(&handle, of_tag(tag)), ChunkKey { tag_id: tag.0, start, generation: u16::MAX }, name)?;
+        Ok(last.filter(|chunk| chunk.key.start == start).map(|chunk| chunk.key.generation))
+    }
+
+    fn delete_tag(&self, tag: TagId) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        let first = ChunkKey { tag_id: tag.0, start: i64::MIN, generation: 0 }.encode();
+        let mut after = ChunkKey { tag_id: tag.0, start: i64::MAX, generation: u16::MAX }.encode().to_vec();
+        after.push(0);
+        for family in [ChunkFamily::Chunks, ChunkFamily::Late] {
+            batch.delete_range_cf(&self.chunk_family(family)?.0, &first[..], &after[..]);
+        }
+        batch.delete_cf(&self.family(keys::FAMILY_STATE)?, keys::sealed_key(tag.0));
+        self.db.write_opt(&batch, &durable(true)).map_err(io)
+    }
+
+    fn compact(&self) -> Result<(), StoreError> {
+        for name in [keys::FAMILY_CHUNKS, keys::FAMILY_LATE, keys::FAMILY_JOURNAL] {
+            let handle = self.family(name)?;
+            self.db.flush_cf(&handle).map_err(io)?;
+            self.db.compact_range_cf(&handle, None::<&[u8]>, None::<&[u8]>);
+        }
+        Ok(())
+    }
+}
+
+/// Raw iterators, each asked for its `status()` before an answer is given: an unreadable block is an error, never a short answer.
+mod scan {
+    use historian_format::keys::ChunkKey;
+    use rocksdb::DBRawIterator;
+
+    use super::{Direction, StoreError, StoredChunk, TagId, classified, overlaps};
+
+    fn current(iterator: &DBRawIterator<'_>, family: &'static str) -> Result<Option<StoredChunk>, StoreError> {
+        let Some((key, value)) = iterator.item() else {
+            return iterator.status().map(|()| None).map_err(|error| classified(&error, family));
+        };
+        let decoded = ChunkKey::decode(key).ok_or_else(|| StoreError::Corrupt { family, key: format!("{key:02x?}"), message: "no chunk key".into() })?;
+        Ok(Some(StoredChunk { key: decoded, bytes: value.to_vec() }))
+    }
+
+    /// The chunk at or before a key.
+    pub(super) fn last(mut iterator: DBRawIterator<'_>, at: ChunkKey, family: &'static str) -> Result<Option<StoredChunk>, StoreError> {
+        iterator.seek_for_prev(at.encode());
+        current(&iterator, family)
+    }
+
+    pub(super) fn late(mut iterator: DBRawIterator<'_>, tag: TagId, from: i64, to: i64, family: &'static str) -> Result<Vec<StoredChunk>, StoreError> {
+        let mut found = Vec::new();
+        iterator.seek(ChunkKey { tag_id: tag.0, start: i64::MIN, generation: 0 }.encode());
+        while let Some(chunk) = current(&iterator, family)? {
+            if chunk.key.start > to {
+                break;
+            }
+            if overlaps(&chunk, from, to, family)? {
+                found.push(chunk);
+            }
+            iterator.next();
+        }
+        Ok(found)
+    }
+
+    pub(super) fn ordered(
+        mut iterator: DBRawIterator<'_>,
+        tag: TagId,
+        from: i64,
+        to: i64,
+        direction: Direction,
+        bytes_max: usize,
+        family: &'static str,
+    ) -> Result<Vec<StoredChunk>, StoreError> {
+        let (first, generation) = match direction {
+            Direction::Forward => (from, u16::MAX),
+            Direction::Backward => (to, u16::MAX),
+        };
+        iterator.seek_for_prev(ChunkKey { tag_id: tag.0, start: first, generation }.encode());
+        if direction == Direction::Forward && !iterator.valid() {
+            iterator.status().map_err(|error| classified(&error, family))?;
+            iterator.seek(ChunkKey { tag_id: tag.0, start: from, generation: 0 }.encode());
+        }
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        while let Some(chunk) = current(&iterator, family)? {
+            if direction == Direction::Forward && chunk.key.start > to {
+                break;
+            }
+            if overlaps(&chunk, from, to, family)? {
+                bytes += chunk.bytes.len();
+                found.push(chunk);
+                if bytes >= bytes_max {
+                    break;
+                }
+            } else if direction == Direction::Backward {
+                break;
+            }
+            match direction {
+                Direction::Forward => iterator.next(),
+                Direction::Backward => iterator.prev(),
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn of_tag(tag: TagId) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_iterate_range(rocksdb::PrefixRange(&ChunkKey::tag_prefix(tag.0)[..]));
+    options
+}
+
+fn durable(sync: bool) -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(sync);
+    options
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "shape of map_err")]
+fn io(error: rocksdb::Error) -> StoreError {
+    StoreError::Io(error.to_string())
+}
+
+fn classified(error: &rocksdb::Error, family: &'static str) -> StoreError {
+    match error.kind() {
+        ErrorKind::Corruption => StoreError::Corrupt { family, key: "unknown key".into(), message: error.to_string() },
+        _ => StoreError::Io(error.to_string()),
+    }
+}
+
+fn database_options(options: &StoreOptions) -> Options {
+    let mut database = Options::default();
+    database.create_if_missing(true);
+    database.create_missing_column_families(true);
+    database.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    database.set_track_and_verify_wals_in_manifest(true);
+    database.set_paranoid_checks(true);
+    database.set_max_background_jobs(2);
+    database.set_max_total_wal_size(options.wal_bytes_max);
+    database.set_keep_log_file_num(4);
+    database
+}
+
+fn families(options: &StoreOptions) -> Vec<ColumnFamilyDescriptor> {
+    let cache = Cache::new_lru_cache(options.cache_bytes);
+    keys::FAMILIES
+        .iter()
+        .map(|&name| {
+            let mut table = BlockBasedOptions::default();
+            table.set_block_cache(&cache);
+            table.set_block_size(16 << 10);
+            table.set_format_version(6);
+            let mut family = Options::default();
+            family.set_block_based_table_factory(&table);
+            let (compression, buffer_bytes) = match name {
+                // Chunks are at their data's entropy already, and journal records are short-lived: compressing again only costs.
+                keys::FAMILY_CHUNKS | keys::FAMILY_JOURNAL => (DBCompressionType::None, options.write_buffer_bytes),
+                keys::FAMILY_LATE => (DBCompressionType::None, options.write_buffer_bytes / 4),
+                _ => (DBCompressionType::Lz4, 4 << 20),
+            };
+            family.set_compression_type(compression);
+            family.set_write_buffer_size(buffer_bytes);
+            ColumnFamilyDescriptor::new(name, family)
+        })
+        .collect()
+}

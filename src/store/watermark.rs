@@ -1,0 +1,80 @@
+//! The durable watermark beside the database: the highest acknowledged sequence number, in a file of its own.
+//!
+//! RocksDB cannot tell a tail of its log that was never acknowledged from one that was and is lost. This file can: it is written after each
+//! durable append and before the acknowledgement. Its own fsync follows in the background, so after a power loss it may be up to a second
+//! behind, never ahead: a lower bound of what must be found. Layout: `storage-format/journal.md`.
+
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use historian_format::journal::{WATERMARK_BYTES, WATERMARK_FILE, decode_watermark, encode_watermark};
+
+use super::StoreError;
+
+pub struct WatermarkFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl WatermarkFile {
+    /// Opens or makes the file in `directory`; returns it with the watermark it holds, 0 when new.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or its CRC does not match.
+    pub fn open(directory: &Path) -> Result<(WatermarkFile, u64), StoreError> {
+        let path = directory.join(WATERMARK_FILE);
+        let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(|error| fail(error.to_string()))?;
+        let length = file.metadata().map_err(|error| fail(error.to_string()))?.len();
+        let watermark = if length == 0 {
+            0
+        } else {
+            let mut bytes = [0; WATERMARK_BYTES];
+            file.read_exact_at(&mut bytes, 0).map_err(|error| fail(error.to_string()))?;
+            decode_watermark(&bytes).map_err(|error| fail(format!("the file is damaged: {error}")))?
+        };
+        Ok((WatermarkFile { path: path.clone(), file }, watermark))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the watermark; not yet fsynced.
+    pub fn write(&self, watermark: u64) -> Result<(), StoreError> {
+        self.file.write_all_at(&encode_watermark(watermark), 0).map_err(|error| StoreError::Io(format!("{}: {error}", self.path.display())))
+    }
+
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(|error| StoreError::Io(format!("{}: {error}", self.path.display())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_keeps_the_last_watermark_and_notices_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, start) = WatermarkFile::open(directory.path()).unwrap();
+        assert_eq!(start, 0);
+        file.write(7).unwrap();
+        file.write(1 << 40).unwrap();
+        file.sync().unwrap();
+        drop(file);
+        assert_eq!(WatermarkFile::open(directory.path()).unwrap().1, 1 << 40);
+        for bit in 0..128 {
+            let path = directory.path().join(WATERMARK_FILE);
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &bytes).unwrap();
+            assert!(WatermarkFile::open(directory.path()).is_err(), "bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &bytes).unwrap();
+        }
+    }
+}

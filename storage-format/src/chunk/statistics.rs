@@ -1,0 +1,310 @@
+//! What a chunk's header tells about its samples, so that a query can skip or answer without decoding.
+
+use crate::codec::constant;
+use crate::codec::lane::Lane;
+use crate::{Samples, Value, ValueType, Values, is_good};
+
+/// One fixed-width value in 8 bytes, as the header stores it.
+///
+/// `bits` are, by type: f64 the IEEE bits; f32 the IEEE bits, zero-extended; i64 two's complement;
+/// u64 as it is; bool 0 or 1; state the number, zero-extended. Strings have no scalar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Scalar {
+    /// The type of the tag's values.
+    pub value_type: ValueType,
+    /// The value's bits.
+    pub bits: u64,
+}
+
+impl Scalar {
+    /// The value.
+    #[must_use]
+    pub fn value(self) -> Value {
+        match self.value_type {
+            ValueType::F64 => Value::F64(f64::from_lane(self.bits)),
+            ValueType::F32 => Value::F32(f32::from_lane(self.bits)),
+            ValueType::I64 => Value::I64(i64::from_lane(self.bits)),
+            ValueType::U64 => Value::U64(self.bits),
+            ValueType::Bool => Value::Bool(bool::from_lane(self.bits)),
+            ValueType::State => Value::State(u32::from_lane(self.bits)),
+            // Neither `of` nor the header reader makes one.
+            ValueType::String => Value::String(String::new()),
+        }
+    }
+
+    /// The nearest f64; booleans are 0 and 1, states their number.
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        self.value().as_f64().unwrap_or(f64::NAN)
+    }
+
+    /// The scalar of a value; strings have none.
+    #[must_use]
+    pub fn of(value: &Value) -> Option<Self> {
+        let bits = match value {
+            Value::F64(value) => value.to_lane(),
+            Value::F32(value) => value.to_lane(),
+            Value::I64(value) => value.to_lane(),
+            Value::U64(value) => *value,
+            Value::Bool(value) => value.to_lane(),
+            Value::State(value) => value.to_lane(),
+            Value::String(_) => return None,
+        };
+        Some(Self { value_type: value.value_type(), bits })
+    }
+}
+
+/// A smallest or largest value and the timestamp of its first occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Extreme {
+    /// The value.
+    pub value: Scalar,
+    /// Timestamp of the first sample that has it, ns since 1970, UTC.
+    pub timestamp: i64,
+}
+
+/// Summary of a chunk's samples.
+///
+/// "Counted" below means: quality Good, value present, not NaN. Booleans count as 0 and 1, states
+/// as their number; strings have no values, extremes or sum here, but are counted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Statistics {
+    /// Samples, 1 or more.
+    pub count: u32,
+    /// Counted samples.
+    pub good_count: u32,
+    /// Samples without a value.
+    pub null_count: u32,
+    /// Timestamp of the first sample.
+    pub first_timestamp: i64,
+    /// Timestamp of the last sample.
+    pub last_timestamp: i64,
+    /// Value of the first sample, whatever its quality; `None` when null or text.
+    pub first_value: Option<Scalar>,
+    /// Value of the last sample, whatever its quality; `None` when null or text.
+    pub last_value: Option<Scalar>,
+    /// Quality of the first sample.
+    pub first_quality: u32,
+    /// Quality of the last sample.
+    pub last_quality: u32,
+    /// Smallest counted value; `None` when nothing is counted or the values are text.
+    pub minimum: Option<Extreme>,
+    /// Largest counted value; `None` when nothing is counted or the values are text.
+    pub maximum: Option<Extreme>,
+    /// Sum of the counted values: floats added in time order from +0 as f64, the others added
+    /// exactly and rounded once; 0 when nothing is counted.
+    pub sum: f64,
+    /// Numerically largest quality, which is one of the worst severity (top two bits).
+    pub worst_quality: u32,
+    /// A present value, of any quality, is NaN.
+    pub has_nan: bool,
+}
+
+impl Statistics {
+    /// The statistics of a run whose columns have the same length, 1 or more.
+    pub(crate) fn of(samples: &Samples) -> Self {
+        let last = samples.len().saturating_sub(1);
+        let scalar = |index: usize| samples.value(index).and_then(|value| Scalar::of(&value));
+        // Nearly every chunk has one quality; seeing that costs less than looking for the worst.
+        let worst_quality =
+            if constant::applies(&samples.qualities) { samples.qualities[0] } else { samples.qualities.iter().copied().fold(0, u32::max) };
+        let all_good = is_good(worst_quality);
+        let summary = match &samples.values {
+            Values::F64(values) => Summary::of(values, samples, all_good),
+            Values::F32(values) => Summary::of(values, samples, all_good),
+            Values::I64(values) => Summary::of(values, samples, all_good),
+            Values::U64(values) => Summary::of(values, samples, all_good),
+            Values::Bool(values) => Summary::of(values, samples, all_good),
+            Values::State(values) => Summary::of(values, samples, all_good),
+            Values::String(_) => Summary::of_text(samples),
+        };
+        let extreme = |found: Option<(usize, u64)>| {
+            found.map(|(index, bits)| Extreme {
+                value: Scalar { value_type: samples.value_type(), bits },
+                timestamp: samples.timestamps[index],
+            })
+        };
+        Self {
+            count: narrow(samples.len()),
+            good_count: narrow(summary.good_count),
+            null_count: narrow(samples.null_count()),
+            first_timestamp: samples.timestamps[0],
+            last_timestamp: samples.timestamps[last],
+            first_value: scalar(0),
+            last_value: scalar(last),
+            first_quality: samples.qualities[0],
+            last_quality: samples.qualities[last],
+            minimum: extreme(summary.minimum),
+            maximum: extreme(summary.maximum),
+            sum: summary.sum,
+            worst_quality,
+            has_nan: summary.has_nan,
+        }
+    }
+}
+
+/// Counts are bounded by `CHUNK_SAMPLES_MAX`.
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// A lane that can be compared and added.
+trait Number: Lane + PartialOrd {
+    type Sum: Copy + Default;
+    fn add(sum: Self::Sum, value: Self) -> Self::Sum;
+    fn round(sum: Self::Sum) -> f64;
+    #[inline(always)]
+    #[expect(clippy::eq_op, reason = "only NaN differs from itself")]
+    fn is_nan(self) -> bool {
+        self != self
+    }
+}
+
+macro_rules! number {
+    ($($number:ty, $sum:ty, $widen:expr;)+) => {$(
+        impl Number for $number {
+            type Sum = $sum;
+            #[inline(always)]
+            fn add(sum: $sum, value: Self) -> $sum {
+                sum + $widen(value)
+            }
+            fn round(sum: $sum) -> f64 {
+                sum as f64
+            }
+        }
+    )+};
+}
+
+number! {
+    f64, f64, std::convert::identity;
+    f32, f64, f64::from;
+    i64, i128, i128::from;
+    u64, i128, i128::from;
+    u32, u64, u64::from;
+    bool, u64, u64::from;
+}
+
+#[derive(Default)]
+struct Summary {
+    good_count: usize,
+    minimum: Option<(usize, u64)>,
+    maximum: Option<(usize, u64)>,
+    sum: f64,
+    has_nan: bool,
+}
+
+impl Summary {
+    fn of<T: Number>(values: &[T], samples: &Samples, all_good: bool) -> Self {
+        match &samples.validity {
+            // The usual chunk has nothing to leave out; the loop for it asks nothing per sample.
+            None if all_good => Self::counting(values, |_| true, |_| true),
+            None => Self::counting(values, |_| true, |index| is_good(samples.qualities[index])),
+            Some(validity) => Self::counting(values, |index| validity.get(index), |index| is_good(samples.qualities[index])),
+        }
+    }
+
+    #[inline(always)]
+    fn counting<T: Number>(values: &[T], present: impl Fn(usize) -> bool, good: impl Fn(usize) -> bool) -> Self {
+        let counted = |index: usize, value: T| present(index) && good(index) && !value.is_nan();
+        let Some(first) = values.iter().enumerate().position(|(index, value)| counted(index, *value)) else {
+            let has_nan = values.iter().enumerate().any(|(index, value)| value.is_nan() && present(index));
+            return Self { has_nan, ..Self::default() };
+        };
+        let mut has_nan = (0..first).any(|index| values[index].is_nan() && present(index));
+        let (mut minimum, mut maximum) = ((first, values[first]), (first, values[first]));
+        let mut sum = T::Sum::default();
+        let mut good_count = 0;
+        for (index, value) in values.iter().copied().enumerate().skip(first) {
+            if !present(index) {
+                continue;
+            }
+            if value.is_nan() {
+                has_nan = true;
+                continue;
+            }
+            if !good(index) {
+                continue;
+            }
+            good_count += 1;
+            sum = T::add(sum, value);
+            if value < minimum.1 {
+                minimum = (index, value);
+            }
+            if value > maximum.1 {
+                maximum = (index, value);
+            }
+        }
+        Self {
+            good_count,
+            minimum: Some((minimum.0, minimum.1.to_lane())),
+            maximum: Some((maximum.0, maximum.1.to_lane())),
+            sum: T::round(sum),
+            has_nan,
+        }
+    }
+
+    fn of_text(samples: &Samples) -> Self {
+        let good_count = (0..samples.len()).filter(|index| is_good(samples.qualities[*index]) && samples.is_valid(*index)).count();
+        Self { good_count, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BAD: u32 = 0x8000_0000;
+
+    fn statistics(rows: &[(Option<f64>, u32)]) -> Statistics {
+        let mut samples = Samples::new(ValueType::F64);
+        for (timestamp, (value, quality)) in (0..).step_by(10).zip(rows) {
+            samples.push(timestamp, value.map(Value::F64).as_ref(), *quality).unwrap();
+        }
+        Statistics::of(&samples)
+    }
+
+    #[test]
+    fn only_good_present_numbers_count() {
+        let found = statistics(&[
+            (Some(f64::NAN), 0),
+            (None, 0),
+            (Some(99.0), BAD | 7),
+            (Some(2.0), 0),
+            (Some(-1.0), 3),
+            (Some(-1.0), 0),
+            (Some(-9.0), 0x4000_0000),
+            (Some(2.0), 0),
+            (None, BAD),
+        ]);
+        assert_eq!((found.count, found.good_count, found.null_count), (9, 4, 2));
+        assert_eq!(found.minimum.unwrap(), Extreme { value: Scalar::of(&Value::F64(-1.0)).unwrap(), timestamp: 40 });
+        assert_eq!(found.maximum.unwrap(), Extreme { value: Scalar::of(&Value::F64(2.0)).unwrap(), timestamp: 30 });
+        assert_eq!(found.sum.to_bits(), 2.0_f64.to_bits());
+        assert_eq!(found.worst_quality, BAD | 7);
+        assert!(found.has_nan);
+        assert_eq!(found.first_value.unwrap().value(), Value::F64(f64::NAN));
+        assert_eq!(found.last_value, None);
+        assert_eq!((found.first_timestamp, found.last_timestamp), (0, 80));
+    }
+
+    #[test]
+    fn nothing_counted_has_no_extremes() {
+        for rows in [&[(Some(1.0), BAD)][..], &[(None, 0)], &[(Some(f64::NAN), 0)]] {
+            let found = statistics(rows);
+            assert_eq!((found.good_count, found.minimum, found.maximum), (0, None, None));
+            assert_eq!(found.sum.to_bits(), 0);
+        }
+        assert!(!statistics(&[(Some(1.0), BAD)]).has_nan);
+        assert!(statistics(&[(Some(f64::NAN), BAD)]).has_nan);
+    }
+
+    #[test]
+    fn integer_sums_are_exact_before_they_are_rounded() {
+        let mut samples = Samples::new(ValueType::I64);
+        for (timestamp, value) in [i64::MAX, i64::MAX, 1, -i64::MAX, -i64::MAX].into_iter().enumerate() {
+            samples.push(timestamp as i64, Some(&Value::I64(value)), 0).unwrap();
+        }
+        assert_eq!(Statistics::of(&samples).sum.to_bits(), 1.0_f64.to_bits());
+        assert_eq!(Statistics::of(&samples).maximum.unwrap().value.value(), Value::I64(i64::MAX));
+    }
+}

@@ -1,0 +1,87 @@
+//! Pairs of run length and lane, for columns that rarely change: setpoints, states, booleans, qualities.
+
+use super::bits::{get_varint, put_varint, varint_bytes};
+use super::lane::{self, Lane};
+use crate::error::Fault;
+
+/// Bytes that `encode` would append, or `None` as soon as they pass `limit`.
+pub(crate) fn size_within<T: Lane>(values: &[T], limit: usize) -> Option<usize> {
+    // A cheap bound first: each run takes its lane and at least one byte.
+    if runs(values) * (T::BYTES + 1) > limit {
+        return None;
+    }
+    let mut size = 0;
+    for run in values.chunk_by(|a, b| a.to_lane() == b.to_lane()) {
+        size += varint_bytes(run.len() as u64) + T::BYTES;
+    }
+    (size <= limit).then_some(size)
+}
+
+/// Number of runs of equal lanes.
+fn runs<T: Lane>(values: &[T]) -> usize {
+    let later = values.get(1..).unwrap_or_default();
+    let changes: usize = values
+        .chunks(256)
+        .zip(later.chunks(256))
+        .map(|(before, after)| {
+            let changed = before.iter().zip(after).map(|(a, b)| u64::from(a.to_lane() != b.to_lane()));
+            usize::try_from(changed.sum::<u64>()).unwrap_or(usize::MAX)
+        })
+        .sum();
+    changes + usize::from(!values.is_empty())
+}
+
+/// Appends every run.
+pub(crate) fn encode<T: Lane>(values: &[T], out: &mut Vec<u8>) {
+    for run in values.chunk_by(|a, b| a.to_lane() == b.to_lane()) {
+        put_varint(run.len() as u64, out);
+        lane::put(run[0], out);
+    }
+}
+
+/// Appends `count` lanes from the runs in `bytes`.
+pub(crate) fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+    let mut at = 0;
+    let mut missing = count;
+    out.reserve(count);
+    while at < bytes.len() {
+        let start = at;
+        let length = get_varint(bytes, &mut at, "run length")?;
+        if length == 0 || length > missing {
+            return Err(Fault::new("run length", start, format!("1 to {missing}"), length));
+        }
+        let value = bytes.get(at..).and_then(lane::get::<T>);
+        let value = value.ok_or_else(|| Fault::new("value of a run", at, "a whole value of the type", "other bytes"))?;
+        at += T::BYTES;
+        out.resize(out.len() + length, value);
+        missing -= length;
+    }
+    if missing > 0 {
+        return Err(Fault::new("samples in the runs", bytes.len(), count, count - missing));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_is_what_encode_appends() {
+        let mut values = vec![3_u32; 200];
+        values.extend([4, 4, 5]);
+        let mut bytes = Vec::new();
+        encode(&values, &mut bytes);
+        assert_eq!(size_within(&values, 100), Some(bytes.len()));
+        assert_eq!(bytes.len(), 2 + 4 + 5 + 5);
+        assert_eq!(size_within(&values, bytes.len() - 1), None);
+        let mut read = vec![1];
+        decode(&bytes, 203, &mut read).unwrap();
+        assert_eq!(read[1..], values);
+        for count in [0, 202, 204] {
+            assert!(decode::<u32>(&bytes, count, &mut Vec::new()).is_err());
+        }
+        assert!(decode::<bool>(&[2, 2], 2, &mut Vec::new()).is_err(), "2 is not a boolean");
+        assert!(decode::<bool>(&[0, 1], 0, &mut Vec::new()).is_err(), "an empty run");
+    }
+}

@@ -1,0 +1,89 @@
+//! Text columns: each string's length and text, or one text for all.
+
+use super::ValueCodec;
+use super::bits::{get_varint, put_varint};
+use crate::StringColumn;
+use crate::error::Fault;
+
+/// Most bytes of text that one column may decode to. Bounds what a constant column can expand to.
+pub(crate) const TEXT_BYTES_MAX: usize = 1 << 26;
+
+/// Appends the column and tells which codec it took.
+pub(crate) fn encode(strings: &StringColumn, out: &mut Vec<u8>) -> ValueCodec {
+    let count = strings.len();
+    let first = strings.get(0);
+    if count > 0 && (1..count).all(|index| strings.get(index) == first) {
+        out.extend_from_slice(first.as_bytes());
+        return ValueCodec::Constant;
+    }
+    encode_raw(strings, out);
+    ValueCodec::Raw
+}
+
+/// Appends all lengths, then all text.
+pub(crate) fn encode_raw(strings: &StringColumn, out: &mut Vec<u8>) {
+    for ends in strings.offsets().windows(2) {
+        put_varint(u64::from(ends[1].abs_diff(ends[0])), out);
+    }
+    out.extend_from_slice(strings.bytes());
+}
+
+/// Appends `count >= 1` strings that are all the text in `bytes`.
+pub(crate) fn decode_constant(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), Fault> {
+    let total = bytes.len().saturating_mul(count);
+    if total > TEXT_BYTES_MAX {
+        return Err(Fault::new("text of a constant column", 0, format!("at most {TEXT_BYTES_MAX} bytes"), total));
+    }
+    let text = utf8(bytes, 0)?;
+    (0..count).try_for_each(|_| push(out, text, 0))
+}
+
+/// Appends `count` strings.
+pub(crate) fn decode_raw(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), Fault> {
+    // Each length takes a byte or more: refuse before allocating for strings that cannot be there.
+    if count > bytes.len() {
+        return Err(Fault::new("lengths of a text column", 0, format!("{count} bytes or more"), bytes.len()));
+    }
+    let mut lengths = Vec::with_capacity(count);
+    let mut at = 0;
+    for _ in 0..count {
+        lengths.push(get_varint(bytes, &mut at, "length of a text")?);
+    }
+    let text = utf8(&bytes[at..], at)?;
+    let mut start = 0_usize;
+    for length in lengths {
+        let Some(one) = text.get(start..start.saturating_add(length)) else {
+            return Err(Fault::new("text", at + start, format!("{length} bytes of whole characters"), "less or a part of one"));
+        };
+        push(out, one, at + start)?;
+        start += length;
+    }
+    if start != text.len() {
+        return Err(Fault::new("end of the text", at + start, bytes.len(), at + start));
+    }
+    Ok(())
+}
+
+fn utf8(bytes: &[u8], at: usize) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|error| Fault::new("text", at + error.valid_up_to(), "UTF-8", "other bytes"))
+}
+
+fn push(out: &mut StringColumn, text: &str, at: usize) -> Result<(), Fault> {
+    out.push(text).map_err(|_| Fault::new("room in the decode target", at, "less than 2 GiB of text", "more"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_checked() {
+        let read = |bytes: &[u8], count| decode_raw(bytes, count, &mut StringColumn::new());
+        assert!(read(b"\x01\x02abc", 2).is_ok());
+        assert!(read(b"\x01\x02ab", 2).is_err(), "too short");
+        assert!(read(b"\x01\x02abcd", 2).is_err(), "too long");
+        assert!(read(b"\x01\xFF", 1).is_err(), "not UTF-8");
+        assert!(read(b"\x01\x01\xC3\xA4", 2).is_err(), "a character torn in two");
+        assert!(decode_constant(&[b'a'; 2_000], 1 << 16, &mut StringColumn::new()).is_err(), "expands too far");
+    }
+}

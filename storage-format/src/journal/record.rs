@@ -1,0 +1,122 @@
+//! The frame of a journal record: magic, length, runs, checksum.
+
+use super::run;
+use crate::chunk::check_columns;
+use crate::error::Fault;
+use crate::{CorruptRecord, EncodeError, Samples};
+
+/// The first four bytes of every journal record.
+pub const JOURNAL_MAGIC: [u8; 4] = *b"HJNL";
+
+/// The record version this crate writes and reads.
+pub const JOURNAL_VERSION: u8 = 1;
+
+/// Most samples of all runs of one record together.
+pub const JOURNAL_RECORD_SAMPLES_MAX: usize = 1 << 22;
+
+/// Most bytes of one record.
+pub const JOURNAL_RECORD_BYTES_MAX: usize = 1 << 30;
+
+/// Bytes before the first run: magic, version, three zero bytes, record length, run count.
+const HEADER_BYTES: usize = 16;
+
+/// Bytes of the checksum that ends the record.
+const CHECKSUM_BYTES: usize = 4;
+
+/// Appends one record of `runs` (tag id and samples) to `out`, in the order given. A tag may occur
+/// more than once, a run may be empty, and timestamps may come in any order.
+///
+/// # Errors
+/// [`EncodeError`] when the columns of a run differ in length or the record passes
+/// [`JOURNAL_RECORD_SAMPLES_MAX`] or [`JOURNAL_RECORD_BYTES_MAX`]; `out` is then as it was.
+pub fn encode_record<'a>(runs: impl Iterator<Item = (u32, &'a Samples)>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let start = out.len();
+    append(runs, start, out).inspect_err(|_| out.truncate(start))
+}
+
+fn append<'a>(runs: impl Iterator<Item = (u32, &'a Samples)>, start: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    out.resize(start + HEADER_BYTES, 0);
+    let mut run_count: u32 = 0;
+    let mut sample_count = 0;
+    for (tag_id, samples) in runs {
+        check_columns(tag_id, samples)?;
+        sample_count += samples.len();
+        if sample_count > JOURNAL_RECORD_SAMPLES_MAX {
+            let (count, limit) = (sample_count, JOURNAL_RECORD_SAMPLES_MAX);
+            return Err(EncodeError::TooManySamples { tag_id, count, limit });
+        }
+        run::encode(tag_id, samples, out);
+        // A run takes several bytes, so this also bounds their number far below 2^32.
+        check_length(out.len() - start)?;
+        run_count += 1;
+    }
+    let length = out.len() - start + CHECKSUM_BYTES;
+    check_length(length)?;
+    let header = &mut out[start..start + HEADER_BYTES];
+    header[..4].copy_from_slice(&JOURNAL_MAGIC);
+    header[4] = JOURNAL_VERSION;
+    header[8..12].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    header[12..].copy_from_slice(&run_count.to_le_bytes());
+    let checksum = crc32c::crc32c(&out[start..]);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    Ok(())
+}
+
+fn check_length(bytes: usize) -> Result<(), EncodeError> {
+    if bytes > JOURNAL_RECORD_BYTES_MAX {
+        return Err(EncodeError::RecordTooLong { bytes, limit: JOURNAL_RECORD_BYTES_MAX });
+    }
+    Ok(())
+}
+
+/// The runs of the record that is the whole of `bytes`, in the order they were given.
+///
+/// # Errors
+/// [`CorruptRecord`] naming the field at fault.
+pub fn decode_record(bytes: &[u8]) -> Result<Vec<(u32, Samples)>, CorruptRecord> {
+    let (body, run_count) = checked(bytes).map_err(|fault| fault.in_record(None))?;
+    // The smallest run takes 7 bytes: no more are reserved than can be there.
+    let mut runs = Vec::with_capacity(run_count.min(body.len() / run::BYTES_MIN));
+    let mut at = HEADER_BYTES;
+    let mut samples_left = JOURNAL_RECORD_SAMPLES_MAX;
+    for _ in 0..run_count {
+        let (tag_id, samples) = run::decode(body, &mut at, samples_left)?;
+        samples_left -= samples.len();
+        runs.push((tag_id, samples));
+    }
+    if at != body.len() {
+        return Err(Fault::new("end of the runs", at, body.len(), at).in_record(None));
+    }
+    Ok(runs)
+}
+
+/// The record without its checksum, and the number of runs, once the frame holds.
+fn checked(bytes: &[u8]) -> Result<(&[u8], usize), Fault> {
+    let least = HEADER_BYTES + CHECKSUM_BYTES;
+    let (Some(header), Some((body, checksum))) = (bytes.first_chunk::<HEADER_BYTES>(), bytes.split_last_chunk::<CHECKSUM_BYTES>()) else {
+        return Err(Fault::new("length of the record", 0, format!("{least} bytes or more"), bytes.len()));
+    };
+    if body.len() < HEADER_BYTES {
+        return Err(Fault::new("length of the record", 0, format!("{least} bytes or more"), bytes.len()));
+    }
+    let [m0, m1, m2, m3, version, z0, z1, z2, l0, l1, l2, l3, c0, c1, c2, c3] = *header;
+    if [m0, m1, m2, m3] != JOURNAL_MAGIC {
+        return Err(Fault::new("magic", 0, "HJNL", header[..4].escape_ascii()));
+    }
+    if version != JOURNAL_VERSION {
+        return Err(Fault::new("version", 4, JOURNAL_VERSION, version));
+    }
+    if [z0, z1, z2] != [0; 3] {
+        return Err(Fault::new("reserved bytes", 5, "zeros", "others"));
+    }
+    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    if length != bytes.len() || length > JOURNAL_RECORD_BYTES_MAX {
+        return Err(Fault::new("length of the record", 8, length, bytes.len()));
+    }
+    let expected = u32::from_le_bytes(*checksum);
+    let found = crc32c::crc32c(body);
+    if expected != found {
+        return Err(Fault::new("checksum", body.len(), format!("{expected:08x}"), format!("{found:08x}")));
+    }
+    Ok((body, u32::from_le_bytes([c0, c1, c2, c3]) as usize))
+}
