@@ -102,7 +102,7 @@ fn last_value(tag: &Tag, last: Option<Scalar>, quality: u32) -> Option<Option<Va
     match last {
         Some(scalar) => Some(Some(scalar.value())),
         None if tag.value_type() == ValueType::String => None,
-        None => XX,
+        None => (!Quality(quality).is_good()).then_some(None),
     }
 }
 

@@ -99,7 +99,11 @@ impl Store for MemoryStore {
                 found.reverse();
             }
             let mut bytes = 0;
-            let keep = found.iter().take_while(|chunk| std::mem::replace(&mut bytes, bytes + chunk.bytes.len()) < bytes_max.max(1)).count();
+            let mut keep = 0;
+            while keep < found.len() && bytes < bytes_max.max(1) {
+                bytes += found[keep].bytes.len();
+                keep += 1;
+            }
             found.truncate(keep);
         }
         Ok(found)

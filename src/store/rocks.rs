@@ -10,7 +10,7 @@ use std::{
 
 use historian_format::keys::{self, ChunkKey};
 use rocksdb::{
-    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options, ReadOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options, ReadOptions,
     WriteBatch, WriteOptions,
 };
 
@@ -74,15 +74,15 @@ impl RocksStore {
         Ok(store)
     }
 
-    fn family(&self, name: &str) -> Result<std::sync::Arc<BoundColumnFamily<'_>>, StoreError> {
+    fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
         self.db.cf_handle(name).ok_or_else(|| StoreError::Open { path: self.path.display().to_string(), message: format!("column family {name} is missing") })
     }
 
     fn check_format_version(&self) -> Result<(), StoreError> {
         let state = self.family(keys::FAMILY_STATE)?;
         let expected = keys::FORMAT_VERSION.to_le_bytes();
-        match self.db.get_cf(&state, keys::format_version_key()).map_err(io)? {
-            None => self.db.put_cf_opt(&state, keys::format_version_key(), expected, &durable(true)).map_err(io),
+        match self.db.get_cf(state, keys::format_version_key()).map_err(io)? {
+            None => self.db.put_cf_opt(state, keys::format_version_key(), expected, &durable(true)).map_err(io),
             Some(found) if found == expected => Ok(()),
             Some(found) => Err(StoreError::Open {
                 path: self.path.display().to_string(),
@@ -93,14 +93,14 @@ impl RocksStore {
 
     fn last_journal_sequence(&self) -> Result<u64, StoreError> {
         let journal = self.family(keys::FAMILY_JOURNAL)?;
-        let mut iterator = self.db.raw_iterator_cf(&journal);
+        let mut iterator = self.db.raw_iterator_cf(journal);
         iterator.seek_to_last();
         let last = iterator.key().and_then(keys::decode_journal_key);
         iterator.status().map_err(|error| classified(&error, keys::FAMILY_JOURNAL))?;
         Ok(last.unwrap_or(0))
     }
 
-    fn chunk_family(&self, family: ChunkFamily) -> Result<(std::sync::Arc<BoundColumnFamily<'_>>, &'static str), StoreError> {
+    fn chunk_family(&self, family: ChunkFamily) -> Result<(&ColumnFamily, &'static str), StoreError> {
         let name = match family {
             ChunkFamily::Chunks => keys::FAMILY_CHUNKS,
             ChunkFamily::Late => keys::FAMILY_LATE,
@@ -111,7 +111,7 @@ impl RocksStore {
     /// Visits entries whose keys have a type, refusing keys that do not.
     fn visit_all<K>(&self, family: &'static str, decode: impl Fn(&[u8]) -> Option<K>, visit: Visit<'_, K>) -> Result<(), StoreError> {
         let handle = self.family(family)?;
-        for entry in self.db.iterator_cf(&handle, rocksdb::IteratorMode::Start) {
+        for entry in self.db.iterator_cf(handle, rocksdb::IteratorMode::Start) {
             let (key, value) = entry.map_err(|error| classified(&error, family))?;
             let decoded = decode(&key).ok_or_else(|| StoreError::Corrupt { family, key: format!("{key:02x?}"), message: "no such key can exist".into() })?;
             visit(decoded, &value)?;
@@ -125,9 +125,9 @@ impl Store for RocksStore {
         let catalog = self.family(keys::FAMILY_CATALOG)?;
         let mut batch = WriteBatch::default();
         for (tag, entry) in entries {
-            batch.put_cf(&catalog, keys::catalog_key(tag.0), entry);
+            batch.put_cf(catalog, keys::catalog_key(tag.0), entry);
         }
-        self.db.write_opt(&batch, &durable(true)).map_err(io)
+        self.db.write_opt(batch, &durable(true)).map_err(io)
     }
 
     fn load_catalog(&self, visit: Visit<'_, TagId>) -> Result<(), StoreError> {
@@ -139,9 +139,9 @@ impl Store for RocksStore {
         let journal = self.family(keys::FAMILY_JOURNAL)?;
         let mut batch = WriteBatch::default();
         for (sequence, record) in records {
-            batch.put_cf(&journal, keys::journal_key(*sequence), record);
+            batch.put_cf(journal, keys::journal_key(*sequence), record);
         }
-        self.db.write_opt(&batch, &durable(sync)).map_err(io)?;
+        self.db.write_opt(batch, &durable(sync)).map_err(io)?;
         self.appended.store(last, Ordering::SeqCst);
         if sync { self.watermark.write(last) } else { Ok(()) }
     }
@@ -161,7 +161,7 @@ impl Store for RocksStore {
         let state = self.family(keys::FAMILY_STATE)?;
         let mut options = ReadOptions::default();
         options.set_iterate_range(rocksdb::PrefixRange(&b"s"[..]));
-        for entry in self.db.iterator_cf_opt(&state, options, rocksdb::IteratorMode::Start) {
+        for entry in self.db.iterator_cf_opt(state, options, rocksdb::IteratorMode::Start) {
             let (key, value) = entry.map_err(|error| classified(&error, keys::FAMILY_STATE))?;
             let entry = keys::decode_sealed_key(&key).zip(<[u8; 8]>::try_from(&*value).ok());
             let (tag, sequence) =
@@ -176,21 +176,21 @@ impl Store for RocksStore {
         let journal = self.family(keys::FAMILY_JOURNAL)?;
         let mut batch = WriteBatch::default();
         for (family, chunk) in &seal.chunks {
-            batch.put_cf(&self.chunk_family(*family)?.0, chunk.key.encode(), &chunk.bytes);
+            batch.put_cf(self.chunk_family(*family)?.0, chunk.key.encode(), &chunk.bytes);
         }
         for (tag, sequence) in &seal.sealed {
-            batch.put_cf(&state, keys::sealed_key(tag.0), sequence.to_le_bytes());
+            batch.put_cf(state, keys::sealed_key(tag.0), sequence.to_le_bytes());
         }
         if let Some(retire) = &seal.retire {
-            batch.delete_range_cf(&journal, keys::journal_key(0), keys::journal_key(retire.sequence));
-            batch.put_cf(&journal, keys::journal_key(retire.sequence), &retire.record);
+            batch.delete_range_cf(journal, keys::journal_key(0), keys::journal_key(retire.sequence));
+            batch.put_cf(journal, keys::journal_key(retire.sequence), &retire.record);
         }
-        self.db.write_opt(&batch, &durable(false)).map_err(io)
+        self.db.write_opt(batch, &durable(false)).map_err(io)
     }
 
     fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError> {
         let (handle, name) = self.chunk_family(family)?;
-        let iterator = self.db.raw_iterator_cf_opt(&handle, of_tag(tag));
+        let iterator = self.db.raw_iterator_cf_opt(handle, of_tag(tag));
         match family {
             ChunkFamily::Late => scan::late(iterator, tag, from, to, name),
             ChunkFamily::Chunks => scan::ordered(iterator, tag, from, to, direction, bytes_max, name),
@@ -199,12 +199,12 @@ impl Store for RocksStore {
 
     fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
         let (handle, name) = self.chunk_family(family)?;
-        scan::last(self.db.raw_iterator_cf_opt(&handle, of_tag(tag)), ChunkKey { tag_id: tag.0, start: i64::MAX, generation: u16::MAX }, name)
+        scan::last(self.db.raw_iterator_cf_opt(handle, of_tag(tag)), ChunkKey { tag_id: tag.0, start: i64::MAX, generation: u16::MAX }, name)
     }
 
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError> {
         let (handle, name) = self.chunk_family(ChunkFamily::Late)?;
-        let last = scan::last(self.db.raw_iterator_cf_opt(&handle, of_tag(tag)), ChunkKey { tag_id: tag.0, start, generation: u16::MAX }, name)?;
+        let last = scan::last(self.db.raw_iterator_cf_opt(handle, of_tag(tag)), ChunkKey { tag_id: tag.0, start, generation: u16::MAX }, name)?;
         Ok(last.filter(|chunk| chunk.key.start == start).map(|chunk| chunk.key.generation))
     }
 
@@ -214,17 +214,17 @@ impl Store for RocksStore {
         let mut after = ChunkKey { tag_id: tag.0, start: i64::MAX, generation: u16::MAX }.encode().to_vec();
         after.push(0);
         for family in [ChunkFamily::Chunks, ChunkFamily::Late] {
-            batch.delete_range_cf(&self.chunk_family(family)?.0, &first[..], &after[..]);
+            batch.delete_range_cf(self.chunk_family(family)?.0, &first[..], &after[..]);
         }
-        batch.delete_cf(&self.family(keys::FAMILY_STATE)?, keys::sealed_key(tag.0));
-        self.db.write_opt(&batch, &durable(true)).map_err(io)
+        batch.delete_cf(self.family(keys::FAMILY_STATE)?, keys::sealed_key(tag.0));
+        self.db.write_opt(batch, &durable(true)).map_err(io)
     }
 
     fn compact(&self) -> Result<(), StoreError> {
         for name in [keys::FAMILY_CHUNKS, keys::FAMILY_LATE, keys::FAMILY_JOURNAL] {
             let handle = self.family(name)?;
-            self.db.flush_cf(&handle).map_err(io)?;
-            self.db.compact_range_cf(&handle, None::<&[u8]>, None::<&[u8]>);
+            self.db.flush_cf(handle).map_err(io)?;
+            self.db.compact_range_cf(handle, None::<&[u8]>, None::<&[u8]>);
         }
         Ok(())
     }
