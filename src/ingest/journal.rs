@@ -305,7 +305,8 @@ impl Applier {
         let known = tags.iter().filter(|tag| self.catalog.by_id(**tag).is_some());
         let carried: Vec<(u32, Samples)> = known.filter_map(|&tag| Some((tag.0, self.heads.copy(tag)?))).collect();
         let mut record = Vec::new();
-        encode_record(carried.iter().map(|(tag, samples)| (*tag, samples)), &mut record).map_err(|error| SealError::Encode { tag: 0, error })?;
+        encode_record(carried.iter().map(|(tag, samples)| (*tag, samples)), &mut record)
+            .map_err(|error| SealError::Encode { tag: 0, error })?;
         self.journal_bytes = record.len() as u64;
         self.seal(&[], Some(Retire { sequence: self.applied, record }))?;
         Ok(())

@@ -46,7 +46,8 @@ impl TagReader {
         let (from, to) = (range.start.0, range.end.0.saturating_sub(1));
         let empty = range.is_empty();
         let head = if empty { None } else { self.heads.read(tag.id, from, to) };
-        let late = if empty { Vec::new() } else { self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)? };
+        let late =
+            if empty { Vec::new() } else { self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)? };
         let overlay = overlay(tag, late, head, from, to)?;
         Ok(Cursor {
             reader: self,

@@ -5,6 +5,8 @@ mod journal;
 pub mod merge;
 pub mod seal;
 pub mod sink;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -259,7 +261,8 @@ impl Ingest {
             return Ok(Acknowledgement { watermark: self.counters.durable.load(Ordering::SeqCst), samples: 0 });
         }
         let mut record = Vec::with_capacity(batch.len() * SAMPLE_JOURNAL_BYTES as usize + 64);
-        encode_record(batch.runs.iter().map(|(tag, run)| (tag.0, run)), &mut record).map_err(|error| WriteError::Encode(error.to_string()))?;
+        encode_record(batch.runs.iter().map(|(tag, run)| (tag.0, run)), &mut record)
+            .map_err(|error| WriteError::Encode(error.to_string()))?;
         let permits = (record.len() / PERMIT_BYTES + 1).min((self.options.in_flight_bytes_max / PERMIT_BYTES).max(1));
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
         let permit = self.in_flight.clone().acquire_many_owned(permits).await.map_err(|_| stopped("the historian is stopping"))?;
@@ -303,7 +306,11 @@ fn replay(store: &dyn Store, catalog: &Catalog, heads: &Heads) -> Result<Recover
     })?;
     let mut recovered = Recovered::default();
     store.replay_journal(&mut |sequence, bytes| {
-        let runs = decode_record(bytes).map_err(|error| StoreError::Corrupt { family: "journal", key: format!("write {sequence}"), message: error.to_string() })?;
+        let runs = decode_record(bytes).map_err(|error| StoreError::Corrupt {
+            family: "journal",
+            key: format!("write {sequence}"),
+            message: error.to_string(),
+        })?;
         for (tag, run) in runs {
             let tag = TagId(tag);
             let open = sealed.get(&tag).is_none_or(|&sealed| sealed < sequence);

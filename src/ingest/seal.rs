@@ -82,13 +82,21 @@ impl Sealer {
         Ok(until)
     }
 
-    fn encode(&self, tag: TagId, sequence: u64, samples: &Samples, range: std::ops::Range<usize>, family: ChunkFamily) -> Result<StoredChunk, SealError> {
+    fn encode(
+        &self,
+        tag: TagId,
+        sequence: u64,
+        samples: &Samples,
+        range: std::ops::Range<usize>,
+        family: ChunkFamily,
+    ) -> Result<StoredChunk, SealError> {
         let mut piece = Samples::with_capacity(samples.value_type(), range.len());
         let start = samples.timestamps[range.start];
         let copied = if range.len() == samples.len() { None } else { Some(piece.extend_range(samples, range)) };
         debug_assert!(!matches!(copied, Some(Err(_))), "pieces are of the type of the whole");
         let mut bytes = Vec::new();
-        encode_chunk(tag.0, sequence, if copied.is_some() { &piece } else { samples }, &mut bytes).map_err(|error| SealError::Encode { tag: tag.0, error })?;
+        encode_chunk(tag.0, sequence, if copied.is_some() { &piece } else { samples }, &mut bytes)
+            .map_err(|error| SealError::Encode { tag: tag.0, error })?;
         let generation = match family {
             ChunkFamily::Chunks => 0,
             ChunkFamily::Late => match self.store.last_generation(tag, start)? {

@@ -114,9 +114,8 @@ impl Catalog {
                     Some(tag) => drop(selected.insert(tag.name().clone(), tag.clone())),
                     None => unknown.push(name.clone()),
                 },
-                TagPattern::Glob { .. } => selected.extend(
-                    matching(&tags, pattern).filter_map(|(name, id)| Some((name.clone(), tags.by_id[id.0 as usize].clone()?))),
-                ),
+                TagPattern::Glob { .. } => selected
+                    .extend(matching(&tags, pattern).filter_map(|(name, id)| Some((name.clone(), tags.by_id[id.0 as usize].clone()?)))),
             }
         }
         (selected.into_values().collect(), unknown)
@@ -187,7 +186,10 @@ impl Catalog {
         let _changing = self.changing.lock();
         let old = self.get(definition.name.as_str()).ok_or_else(|| CatalogError::NotFound(definition.name.to_string()))?;
         if old.value_type() != definition.value_type {
-            return Err(invalid(&definition, format!("its value type is {} and cannot become {}", old.value_type(), definition.value_type)));
+            return Err(invalid(
+                &definition,
+                format!("its value type is {} and cannot become {}", old.value_type(), definition.value_type),
+            ));
         }
         validate(&definition)?;
         let tag = Tag { id: old.id, definition, created: old.created, updated: self.clock.now() };
@@ -319,7 +321,10 @@ mod tests {
         let mut upside_down = definition("r");
         (upside_down.range_low, upside_down.range_high) = (Some(2.0), Some(1.0));
         assert!(matches!(catalog.create(upside_down), Err(CatalogError::Invalid { .. })));
-        assert!(matches!(catalog.get_or_create((0..4).map(|n| definition(&format!("n{n}"))).collect()), Err(CatalogError::Full { limit: 4 })));
+        assert!(matches!(
+            catalog.get_or_create((0..4).map(|n| definition(&format!("n{n}"))).collect()),
+            Err(CatalogError::Full { limit: 4 })
+        ));
         assert_eq!(catalog.len(), 1);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use historian_format::keys::{ChunkKey, FAMILY_LATE, FAMILY_CHUNKS};
+use historian_format::keys::{ChunkKey, FAMILY_CHUNKS, FAMILY_LATE};
 use parking_lot::Mutex;
 
 use super::{ChunkFamily, Direction, Seal, Store, StoreError, StoredChunk, Visit, overlaps};
@@ -82,12 +82,21 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError> {
+    fn chunks(
+        &self,
+        family: ChunkFamily,
+        tag: TagId,
+        from: i64,
+        to: i64,
+        direction: Direction,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredChunk>, StoreError> {
         let state = self.state.lock();
         let name = if family == ChunkFamily::Late { FAMILY_LATE } else { FAMILY_CHUNKS };
-        let stored = state.family(family).range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX)).map(|(&(tag_id, start, generation), bytes)| {
-            StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() }
-        });
+        let stored = state
+            .family(family)
+            .range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX))
+            .map(|(&(tag_id, start, generation), bytes)| StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() });
         let mut found = Vec::new();
         for chunk in stored {
             if overlaps(&chunk, from, to, name)? {
@@ -112,7 +121,9 @@ impl Store for MemoryStore {
     fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
         let state = self.state.lock();
         let mut range = state.family(family).range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX));
-        Ok(range.next_back().map(|(&(tag_id, start, generation), bytes)| StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() }))
+        Ok(range
+            .next_back()
+            .map(|(&(tag_id, start, generation), bytes)| StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() }))
     }
 
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError> {

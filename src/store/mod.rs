@@ -23,7 +23,9 @@ pub enum StoreError {
     Io(String),
     #[error("stored bytes are damaged in family {family} at {key}: {message}; restore this part from a backup")]
     Corrupt { family: &'static str, key: String, message: String },
-    #[error("{file}: the journal ends at write {found}, but write {acknowledged} was acknowledged: the tail of the log is lost; restore the missing files or a backup")]
+    #[error(
+        "{file}: the journal ends at write {found}, but write {acknowledged} was acknowledged: the tail of the log is lost; restore the missing files or a backup"
+    )]
     LostTail { file: String, acknowledged: u64, found: u64 },
 }
 
@@ -102,7 +104,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Chunks of one tag that hold samples with `from <= timestamp <= to`, in the direction's order of their starts, until about
     /// `bytes_max` (at least one). For [`ChunkFamily::Late`] all of them, whatever their size, in key order.
-    fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError>;
+    fn chunks(
+        &self,
+        family: ChunkFamily,
+        tag: TagId,
+        from: i64,
+        to: i64,
+        direction: Direction,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredChunk>, StoreError>;
 
     /// The tag's chunk with the greatest start.
     fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
@@ -124,5 +134,9 @@ fn overlaps(chunk: &StoredChunk, from: i64, to: i64, family: &'static str) -> Re
 }
 
 pub(crate) fn corrupt(family: &'static str, key: ChunkKey, error: &CorruptChunk) -> StoreError {
-    StoreError::Corrupt { family, key: format!("tag {} start {} generation {}", key.tag_id, key.start, key.generation), message: error.to_string() }
+    StoreError::Corrupt {
+        family,
+        key: format!("tag {} start {} generation {}", key.tag_id, key.start, key.generation),
+        message: error.to_string(),
+    }
 }

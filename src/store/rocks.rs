@@ -51,15 +51,21 @@ impl RocksStore {
     pub fn open(directory: &Path, options: &StoreOptions) -> Result<RocksStore, StoreError> {
         let path = directory.join("rocksdb");
         let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
-        std::fs::create_dir_all(directory).map_err(|error| StoreError::Open { path: directory.display().to_string(), message: error.to_string() })?;
+        std::fs::create_dir_all(directory)
+            .map_err(|error| StoreError::Open { path: directory.display().to_string(), message: error.to_string() })?;
         let (watermark, acknowledged) = WatermarkFile::open(directory)?;
         if acknowledged > 0 && !path.join("CURRENT").exists() {
-            return Err(fail(format!("the database is missing, but {} says that {acknowledged} writes were acknowledged; restore it from a backup", watermark.path().display())));
+            return Err(fail(format!(
+                "the database is missing, but {} says that {acknowledged} writes were acknowledged; restore it from a backup",
+                watermark.path().display()
+            )));
         }
 
         let db = DB::open_cf_descriptors(&database_options(options), &path, families(options)).map_err(|error| {
             fail(match error.kind() {
-                ErrorKind::Corruption => format!("the database is damaged and was not opened, nothing was changed: {error}; restore it from a backup"),
+                ErrorKind::Corruption => {
+                    format!("the database is damaged and was not opened, nothing was changed: {error}; restore it from a backup")
+                }
                 ErrorKind::IOError if error.to_string().contains("lock") => format!("another historian uses this directory: {error}"),
                 _ => error.to_string(),
             })
@@ -75,7 +81,9 @@ impl RocksStore {
     }
 
     fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
-        self.db.cf_handle(name).ok_or_else(|| StoreError::Open { path: self.path.display().to_string(), message: format!("column family {name} is missing") })
+        self.db
+            .cf_handle(name)
+            .ok_or_else(|| StoreError::Open { path: self.path.display().to_string(), message: format!("column family {name} is missing") })
     }
 
     fn check_format_version(&self) -> Result<(), StoreError> {
@@ -113,7 +121,11 @@ impl RocksStore {
         let handle = self.family(family)?;
         for entry in self.db.iterator_cf(handle, rocksdb::IteratorMode::Start) {
             let (key, value) = entry.map_err(|error| classified(&error, family))?;
-            let decoded = decode(&key).ok_or_else(|| StoreError::Corrupt { family, key: format!("{key:02x?}"), message: "no such key can exist".into() })?;
+            let decoded = decode(&key).ok_or_else(|| StoreError::Corrupt {
+                family,
+                key: format!("{key:02x?}"),
+                message: "no such key can exist".into(),
+            })?;
             visit(decoded, &value)?;
         }
         Ok(())
@@ -164,8 +176,11 @@ impl Store for RocksStore {
         for entry in self.db.iterator_cf_opt(state, options, rocksdb::IteratorMode::Start) {
             let (key, value) = entry.map_err(|error| classified(&error, keys::FAMILY_STATE))?;
             let entry = keys::decode_sealed_key(&key).zip(<[u8; 8]>::try_from(&*value).ok());
-            let (tag, sequence) =
-                entry.ok_or_else(|| StoreError::Corrupt { family: keys::FAMILY_STATE, key: format!("{key:02x?}"), message: "no sealed mark".into() })?;
+            let (tag, sequence) = entry.ok_or_else(|| StoreError::Corrupt {
+                family: keys::FAMILY_STATE,
+                key: format!("{key:02x?}"),
+                message: "no sealed mark".into(),
+            })?;
             visit(TagId(tag), u64::from_le_bytes(sequence));
         }
         Ok(())
@@ -188,7 +203,15 @@ impl Store for RocksStore {
         self.db.write_opt(batch, &durable(false)).map_err(io)
     }
 
-    fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError> {
+    fn chunks(
+        &self,
+        family: ChunkFamily,
+        tag: TagId,
+        from: i64,
+        to: i64,
+        direction: Direction,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredChunk>, StoreError> {
         let (handle, name) = self.chunk_family(family)?;
         let iterator = self.db.raw_iterator_cf_opt(handle, of_tag(tag));
         match family {
@@ -199,12 +222,17 @@ impl Store for RocksStore {
 
     fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
         let (handle, name) = self.chunk_family(family)?;
-        scan::last(self.db.raw_iterator_cf_opt(handle, of_tag(tag)), ChunkKey { tag_id: tag.0, start: i64::MAX, generation: u16::MAX }, name)
+        scan::last(
+            self.db.raw_iterator_cf_opt(handle, of_tag(tag)),
+            ChunkKey { tag_id: tag.0, start: i64::MAX, generation: u16::MAX },
+            name,
+        )
     }
 
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError> {
         let (handle, name) = self.chunk_family(ChunkFamily::Late)?;
-        let last = scan::last(self.db.raw_iterator_cf_opt(handle, of_tag(tag)), ChunkKey { tag_id: tag.0, start, generation: u16::MAX }, name)?;
+        let last =
+            scan::last(self.db.raw_iterator_cf_opt(handle, of_tag(tag)), ChunkKey { tag_id: tag.0, start, generation: u16::MAX }, name)?;
         Ok(last.filter(|chunk| chunk.key.start == start).map(|chunk| chunk.key.generation))
     }
 
@@ -241,7 +269,11 @@ mod scan {
         let Some((key, value)) = iterator.item() else {
             return iterator.status().map(|()| None).map_err(|error| classified(&error, family));
         };
-        let decoded = ChunkKey::decode(key).ok_or_else(|| StoreError::Corrupt { family, key: format!("{key:02x?}"), message: "no chunk key".into() })?;
+        let decoded = ChunkKey::decode(key).ok_or_else(|| StoreError::Corrupt {
+            family,
+            key: format!("{key:02x?}"),
+            message: "no chunk key".into(),
+        })?;
         Ok(Some(StoredChunk { key: decoded, bytes: value.to_vec() }))
     }
 
@@ -251,7 +283,13 @@ mod scan {
         current(&iterator, family)
     }
 
-    pub(super) fn late(mut iterator: DBRawIterator<'_>, tag: TagId, from: i64, to: i64, family: &'static str) -> Result<Vec<StoredChunk>, StoreError> {
+    pub(super) fn late(
+        mut iterator: DBRawIterator<'_>,
+        tag: TagId,
+        from: i64,
+        to: i64,
+        family: &'static str,
+    ) -> Result<Vec<StoredChunk>, StoreError> {
         let mut found = Vec::new();
         iterator.seek(ChunkKey { tag_id: tag.0, start: i64::MIN, generation: 0 }.encode());
         while let Some(chunk) = current(&iterator, family)? {

@@ -27,7 +27,8 @@ impl WatermarkFile {
     pub fn open(directory: &Path) -> Result<(WatermarkFile, u64), StoreError> {
         let path = directory.join(WATERMARK_FILE);
         let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(|error| fail(error.to_string()))?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(|error| fail(error.to_string()))?;
         let length = file.metadata().map_err(|error| fail(error.to_string()))?.len();
         let watermark = if length == 0 {
             0

@@ -1,0 +1,137 @@
+//! Samples of one tag in a range with its edges treated as the query asks: the source of both layouts.
+
+use super::{Boundary, QueryError, RangeQuery};
+use crate::{
+    ingest::merge::{Cursor, TagReader},
+    model::{Quality, Samples, Tag, TimeRange, Timestamp, Value, ValueType},
+};
+
+/// One sample by itself.
+#[derive(Clone, Debug)]
+struct Sample {
+    timestamp: i64,
+    value: Option<Value>,
+    quality: u32,
+}
+
+/// Samples of one tag, a portion at a time, in the direction of the query.
+pub struct Source<'a> {
+    tag: &'a Tag,
+    cursor: Cursor<'a>,
+    /// Comes before the cursor's samples, and after them.
+    lead: Option<Sample>,
+    trail: Option<Sample>,
+}
+
+impl<'a> Source<'a> {
+    pub fn open(reader: &'a TagReader, tag: &'a Tag, query: &RangeQuery) -> Result<Source<'a>, QueryError> {
+        let failed = |error| QueryError::reading(tag, &error);
+        let range = query.range;
+        let (at_start, at_end) = match query.boundary {
+            Boundary::Inside => (None, None),
+            Boundary::Outside => (nearest(reader, tag, before(range.start), Any)?, nearest(reader, tag, from(range.end), Any)?),
+            Boundary::Interpolated => (edge(reader, tag, range.start)?, edge(reader, tag, range.end)?),
+        };
+        let (lead, trail) = if range.reverse { (at_end, at_start) } else { (at_start, at_end) };
+        Ok(Source { tag, cursor: reader.cursor(tag, range).map_err(failed)?, lead, trail })
+    }
+
+    pub fn value_type(&self) -> ValueType {
+        self.tag.value_type()
+    }
+
+    /// Appends the next portion; false when nothing is left.
+    pub fn next_into(&mut self, out: &mut Samples) -> Result<bool, QueryError> {
+        if let Some(lead) = self.lead.take() {
+            return self.push(&lead, out);
+        }
+        if self.cursor.next_into(out).map_err(|error| QueryError::reading(self.tag, &error))? {
+            return Ok(true);
+        }
+        match self.trail.take() {
+            Some(trail) => self.push(&trail, out),
+            None => Ok(false),
+        }
+    }
+
+    fn push(&self, sample: &Sample, out: &mut Samples) -> Result<bool, QueryError> {
+        out.push(sample.timestamp, sample.value.as_ref(), sample.quality)
+            .map_err(|error| QueryError::DataLoss { tag: self.tag.name().to_string(), reason: error.to_string() })?;
+        Ok(true)
+    }
+}
+
+/// Which samples count as neighbours.
+#[derive(Clone, Copy, PartialEq)]
+enum Neighbour {
+    Any,
+    NotBad,
+}
+use Neighbour::{Any, NotBad};
+
+fn before(at: Timestamp) -> TimeRange {
+    TimeRange { start: Timestamp::MIN, end: at, reverse: true }
+}
+
+fn from(at: Timestamp) -> TimeRange {
+    TimeRange { start: at, end: Timestamp::MAX, reverse: false }
+}
+
+/// First sample in the direction of the range.
+fn nearest(reader: &TagReader, tag: &Tag, range: TimeRange, which: Neighbour) -> Result<Option<Sample>, QueryError> {
+    let failed = |error| QueryError::reading(tag, &error);
+    let mut cursor = reader.cursor(tag, range).map_err(failed)?;
+    let mut portion = Samples::new(tag.value_type());
+    while cursor.next_into(&mut portion).map_err(failed)? {
+        let found =
+            (0..portion.len()).find(|&index| which == Any || (!Quality(portion.qualities[index]).is_bad() && portion.is_valid(index)));
+        if let Some(index) = found {
+            return Ok(Some(Sample {
+                timestamp: portion.timestamps[index],
+                value: portion.value(index),
+                quality: portion.qualities[index],
+            }));
+        }
+        portion.clear();
+    }
+    Ok(None)
+}
+
+/// The value at an edge that no sample falls on: OPC 10000-13 interpolated bounding value. The line between the nearest samples that are
+/// not Bad on either side, or the earlier one's value for stepped tags and types that have no line. Good where nothing Bad was skipped and
+/// both are Good, else `UncertainDataSubNormal`; after the last sample its value is held and Uncertain; before the first there is none.
+fn edge(reader: &TagReader, tag: &Tag, at: Timestamp) -> Result<Option<Sample>, QueryError> {
+    let exact = TimeRange { start: at, end: Timestamp(at.0.saturating_add(1)), reverse: false };
+    if nearest(reader, tag, exact, Any)?.is_some() {
+        return Ok(None);
+    }
+    let Some(earlier) = nearest(reader, tag, before(at), NotBad)? else { return Ok(None) };
+    let skipped_before = nearest(reader, tag, before(at), Any)?.is_some_and(|sample| sample.timestamp != earlier.timestamp);
+    let later_any = nearest(reader, tag, from(at), Any)?;
+    let later = nearest(reader, tag, from(at), NotBad)?;
+    let sloped = !tag.definition.stepped && matches!(tag.value_type(), ValueType::F64 | ValueType::F32);
+    let good = Quality(earlier.quality).is_good() && !skipped_before;
+    let (value, good) = match (&earlier.value, later) {
+        (Some(first), Some(later)) if sloped => {
+            let skipped_after = later_any.is_some_and(|sample| sample.timestamp != later.timestamp);
+            let good = good && Quality(later.quality).is_good() && !skipped_after;
+            (later.value.as_ref().map_or_else(|| first.clone(), |second| line(first, second, &earlier, &later, at)), good)
+        }
+        (Some(first), _) => (first.clone(), good && later_any.is_some()),
+        (None, _) => return Ok(None),
+    };
+    let severity = if good { Quality::GOOD } else { Quality::UNCERTAIN_DATA_SUB_NORMAL };
+    Ok(Some(Sample { timestamp: at.0, value: Some(value), quality: severity.0 | Quality::INTERPOLATED_BITS }))
+}
+
+fn line(first: &Value, second: &Value, earlier: &Sample, later: &Sample, at: Timestamp) -> Value {
+    // Differences in i128: two extreme timestamps may lie further apart than i64 reaches.
+    let span = (i128::from(later.timestamp) - i128::from(earlier.timestamp)) as f64;
+    let part = (i128::from(at.0) - i128::from(earlier.timestamp)) as f64 / span;
+    let between = |first: f64, second: f64| first + (second - first) * part;
+    match (first, second) {
+        (Value::F64(first), Value::F64(second)) => Value::F64(between(*first, *second)),
+        (Value::F32(first), Value::F32(second)) => Value::F32(between(f64::from(*first), f64::from(*second)) as f32),
+        (first, _) => first.clone(),
+    }
+}
