@@ -18,7 +18,7 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 use clap::{Args, ValueEnum};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, style::presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, ZstdLevel},

@@ -18,8 +18,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(file: impl Into<String>, text: &str) -> Source {
-        let line_starts = std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1)).collect();
+    pub(super) fn new(file: impl Into<String>, text: &[u8]) -> Source {
+        let line_starts = std::iter::once(0).chain(text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1)).collect();
         Source { file: file.into(), line_starts }
     }
 
@@ -59,9 +59,9 @@ impl DeviceTable<'_> {
 }
 
 impl<'text> Document<'text> {
-    /// Parses a text. Mistakes of syntax become problems, and whatever could be read around them is kept.
+    /// Parses a text. Mistakes of syntax, all of them, become problems.
     pub(super) fn parse(file: &str, text: &'text str) -> Document<'text> {
-        let source = Source::new(file, text);
+        let source = Source::new(file, text.as_bytes());
         let (root, errors) = DeTable::parse_recoverable(text);
         let problems = errors
             .iter()
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn offsets_become_lines_that_start_at_one() {
-        let source = Source::new("f", "ab\n\ncd");
+        let source = Source::new("f", b"ab\n\ncd");
         let lines = [0, 1, 2, 3, 4, 5, 99].map(|offset| source.position(offset).line);
         assert_eq!(lines, [1, 1, 1, 2, 3, 3, 3]);
     }

@@ -24,7 +24,7 @@ use settings::{Bound, ServerSection};
 use tag_file::TagRow;
 
 use crate::{
-    collector::{Collector, ConfigProblem, Position},
+    collector::{Collector, ConfigProblem, Position, TagConfig},
     model::TagDefinition,
 };
 
@@ -73,6 +73,10 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Configuration,
 /// As [`load`].
 pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) -> Result<Configuration, Vec<ConfigProblem>> {
     let mut document = Document::parse(file, text);
+    if !document.problems.is_empty() {
+        // What the parser made of the rest after a mistake of syntax would only add false alarms.
+        return Err(document.problems);
+    }
     let written: ServerSection = document.section("server");
     let mut configuration = Configuration { storage: document.section("storage"), limits: document.section("limits"), ..Configuration::default() };
     let server = &mut configuration.server;
@@ -81,12 +85,14 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     server.data_dir = written.data_dir.map_or_else(|| server.data_dir.clone(), |data_dir| directory.join(data_dir));
 
     let tag_files: Vec<PathBuf> = document.value("tag_files").unwrap_or_default();
-    let mut devices: Vec<Box<dyn Device>> = Vec::new();
-    let mut names: Vec<(String, Position)> = Vec::new();
-    for protocol in PROTOCOLS {
+    let mut devices: Vec<Device> = Vec::new();
+    let mut names: Vec<NamedDevice> = Vec::new();
+    for protocol in &PROTOCOLS {
         for table in document.devices(protocol.name) {
-            names.extend(table.name().map(|name| (name.to_owned(), table.position.clone())));
-            devices.extend((protocol.read)(&mut document, table, directory));
+            if let Some(name) = table.name() {
+                names.push(NamedDevice { name: name.to_owned(), key: table.key.clone(), position: table.position.clone() });
+            }
+            devices.extend(protocol.read(&mut document, table, directory));
         }
     }
     let known: Vec<&str> = ROOT_KEYS.into_iter().chain(PROTOCOLS.iter().map(|protocol| protocol.name)).collect();
@@ -115,10 +121,10 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
                     key: "state_set".into(),
                     message: "is only for tags without a device; name the states of a collected tag with `historian tag import`".into(),
                 });
-            } else if let Some(device) = devices.iter_mut().find(|known| known.name() == device) {
-                device.add_tag(row.tag);
-            } else if !names.iter().any(|(name, _)| name == device) {
-                let known: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+            } else if let Some(device) = devices.iter_mut().find(|known| known.name == *device) {
+                device.tags.push(row.tag);
+            } else if !names.iter().any(|known| known.name == *device) {
+                let known: Vec<&str> = names.iter().map(|known| known.name.as_str()).collect();
                 let message = format!("{device:?}: {}", wording::unknown("device", device, &known));
                 problems.push(ConfigProblem { position: row.tag.position.clone(), key: "device".into(), message });
             }
@@ -183,25 +189,35 @@ fn finish(
     Err(problems)
 }
 
-fn refuse_repeated_devices(names: &[(String, Position)], problems: &mut Vec<ConfigProblem>) {
+/// A device table with a name, whether or not the rest of it can be read.
+struct NamedDevice {
+    name: String,
+    key: String,
+    position: Position,
+}
+
+fn refuse_repeated_devices(devices: &[NamedDevice], problems: &mut Vec<ConfigProblem>) {
     let mut first: HashMap<&str, &Position> = HashMap::new();
-    for (name, position) in names {
-        if let Some(taken) = first.insert(name, position) {
+    for NamedDevice { name, key, position } in devices {
+        let taken = *first.entry(name).or_insert(position);
+        if !std::ptr::eq(taken, position) {
             let message = format!("device {name:?} is at {}:{} already; names are unique over all protocols", taken.file, taken.line);
-            problems.push(ConfigProblem { position: position.clone(), key: "name".into(), message });
+            problems.push(ConfigProblem { position: position.clone(), key: format!("{key}.name"), message });
         }
     }
 }
 
-fn refuse_repeated_tags(devices: &[Box<dyn Device>], written: &[TagRow], problems: &mut Vec<ConfigProblem>) {
-    let mut first: HashMap<&str, &Position> = HashMap::new();
-    let collected = devices.iter().flat_map(|device| device.tags());
-    for tag in collected.chain(written.iter().map(|row| &row.tag)) {
-        if let Some(taken) = first.get(tag.name.as_str()) {
-            let message = format!("tag {:?} is at {}:{} already; a tag is collected once", tag.name, taken.file, taken.line);
-            problems.push(ConfigProblem { position: tag.position.clone(), key: "name".into(), message });
-        } else {
-            first.insert(&tag.name, &tag.position);
+/// Names that two devices share, or a device and a written tag. Within a device the device itself looks.
+fn refuse_repeated_tags(devices: &[Device], written: &[TagRow], problems: &mut Vec<ConfigProblem>) {
+    let mut first: HashMap<&str, (usize, &TagConfig)> = HashMap::new();
+    let collected = devices.iter().enumerate().flat_map(|(device, owner)| owner.tags.iter().map(move |tag| (device, tag)));
+    for (owner, tag) in collected.chain(written.iter().map(|row| (usize::MAX, &row.tag))) {
+        let (taken_by, taken) = *first.entry(tag.name.as_str()).or_insert((owner, tag));
+        if !std::ptr::eq(taken, tag) && (taken_by != owner || owner == usize::MAX) {
+            let Position { file, line } = &taken.position;
+            let message = format!("tag {:?} is at {file}:{line} already; a tag has one source", tag.name);
+            let key = devices.get(owner).map_or_else(|| "name".to_owned(), |device| format!("{}.tag.{}.name", device.key, tag.name));
+            problems.push(ConfigProblem { position: tag.position.clone(), key, message });
         }
     }
 }

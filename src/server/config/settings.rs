@@ -9,6 +9,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de};
 
+use crate::api::ApiLimits;
+
 /// Where the service listens and keeps its data: `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
@@ -70,25 +72,66 @@ impl Default for StorageSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
-    /// Longest time a query may take, its transfer included.
+    /// Time a query may take, its transfer included, when the client sets no deadline.
     pub query_deadline_s: u64,
+    /// Longest deadline a client may set.
+    pub query_deadline_max_s: u64,
     /// Most rows one query may answer.
     pub query_rows_max: u64,
-    /// Largest message accepted from a client.
+    /// Most tags one query may select.
+    pub query_tags_max: usize,
+    /// Queries at the same time.
+    pub queries_max: usize,
+    /// How long a query waits for a client that does not read.
+    pub stalled_reader_s: u64,
+    /// Largest message taken from a client.
     pub message_bytes_max: Bytes,
-    /// Most client connections at once.
-    pub connections_max: usize,
+    /// Samples of one write stream that wait for the journal.
+    pub write_bytes_in_flight: Bytes,
+    /// Requests at the same time on one connection.
+    pub connection_streams_max: u32,
+    /// How long open requests may run on after the historian was told to stop.
+    pub shutdown_grace_s: u64,
 }
 
 impl Default for LimitSettings {
     fn default() -> LimitSettings {
-        LimitSettings { query_deadline_s: 300, query_rows_max: 1_000_000_000, message_bytes_max: Bytes::mebi(64), connections_max: 256 }
+        LimitSettings::from(&ApiLimits::default())
     }
 }
 
-impl LimitSettings {
-    pub fn query_deadline(&self) -> Duration {
-        Duration::from_secs(self.query_deadline_s)
+impl From<&ApiLimits> for LimitSettings {
+    fn from(limits: &ApiLimits) -> LimitSettings {
+        LimitSettings {
+            query_deadline_s: limits.query_deadline_default.as_secs(),
+            query_deadline_max_s: limits.query_deadline_max.as_secs(),
+            query_rows_max: limits.query_rows_max,
+            query_tags_max: limits.query_tags_max,
+            queries_max: limits.queries_max,
+            stalled_reader_s: limits.stalled_reader_timeout.as_secs(),
+            message_bytes_max: Bytes(limits.message_bytes_max as u64),
+            write_bytes_in_flight: Bytes(limits.write_bytes_in_flight as u64),
+            connection_streams_max: limits.connection_streams_max,
+            shutdown_grace_s: limits.shutdown_grace.as_secs(),
+        }
+    }
+}
+
+impl From<&LimitSettings> for ApiLimits {
+    fn from(settings: &LimitSettings) -> ApiLimits {
+        ApiLimits {
+            query_deadline_default: Duration::from_secs(settings.query_deadline_s),
+            query_deadline_max: Duration::from_secs(settings.query_deadline_max_s),
+            query_rows_max: settings.query_rows_max,
+            query_tags_max: settings.query_tags_max,
+            queries_max: settings.queries_max,
+            stalled_reader_timeout: Duration::from_secs(settings.stalled_reader_s),
+            message_bytes_max: settings.message_bytes_max.0 as usize,
+            write_bytes_in_flight: settings.write_bytes_in_flight.0 as usize,
+            connection_streams_max: settings.connection_streams_max,
+            shutdown_grace: Duration::from_secs(settings.shutdown_grace_s),
+            ..ApiLimits::default()
+        }
     }
 }
 
@@ -111,10 +154,16 @@ impl StorageSettings {
 impl LimitSettings {
     pub(super) fn bounds(&self) -> Vec<Bound> {
         vec![
-            ("limits.query_deadline_s", self.query_deadline_s, 1..=86_400),
+            ("limits.query_deadline_s", self.query_deadline_s, 1..=self.query_deadline_max_s.min(7 * 86_400)),
+            ("limits.query_deadline_max_s", self.query_deadline_max_s, 1..=7 * 86_400),
             ("limits.query_rows_max", self.query_rows_max, 1..=u64::MAX),
+            ("limits.query_tags_max", self.query_tags_max as u64, 1..=10_000_000),
+            ("limits.queries_max", self.queries_max as u64, 1..=10_000),
+            ("limits.stalled_reader_s", self.stalled_reader_s, 1..=3600),
             ("limits.message_bytes_max", self.message_bytes_max.0, 64 << 10..=1 << 30),
-            ("limits.connections_max", self.connections_max as u64, 1..=65_536),
+            ("limits.write_bytes_in_flight", self.write_bytes_in_flight.0, 1 << 20..=4 << 30),
+            ("limits.connection_streams_max", self.connection_streams_max.into(), 1..=65_536),
+            ("limits.shutdown_grace_s", self.shutdown_grace_s, 0..=600),
         ]
     }
 }
@@ -185,6 +234,12 @@ mod tests {
         }
         assert_eq!(Bytes::mebi(256).to_string(), "256 MiB");
         assert_eq!(Bytes(1000).to_string(), "1000 bytes");
+    }
+
+    #[test]
+    fn limits_reach_the_api_as_they_are_set() {
+        let settings = LimitSettings { query_rows_max: 7, shutdown_grace_s: 3, ..LimitSettings::default() };
+        assert_eq!(LimitSettings::from(&ApiLimits::from(&settings)), settings);
     }
 
     #[test]

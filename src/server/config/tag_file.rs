@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::wording;
+use super::{document::Source, wording};
 use crate::{
     collector::{ConfigProblem, Position, TagConfig},
     model::{TagDefinition, TagName, ValueType},
@@ -87,6 +87,12 @@ pub fn read(path: &std::path::Path, file: &str) -> (Vec<TagRow>, Vec<ConfigProbl
 pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(bytes);
+    let source = Source::new(file, bytes);
+    // The reader counts the line feed of a CRLF to the row after it: the line is that of the first byte that is no line end.
+    let line_of = |start: u64| {
+        let ends = bytes.iter().skip(start as usize).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        source.position(start as usize + ends).line
+    };
     let mut rows = Vec::new();
     let mut problems = Vec::new();
     let mut refuse = |line: usize, key: &str, message: String| {
@@ -96,15 +102,14 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut record = csv::ByteRecord::new();
     loop {
-        match reader.read_byte_record(&mut record) {
-            Ok(true) => {}
+        let line = match reader.read_byte_record(&mut record) {
+            Ok(true) => line_of(record.position().unwrap_or_else(|| reader.position()).byte()),
             Ok(false) => break,
             Err(error) => {
-                refuse(line_of(&reader, &record), "row", error.to_string());
+                refuse(line_of(reader.position().byte()), "row", error.to_string());
                 break;
             }
-        }
-        let line = line_of(&reader, &record);
+        };
         let mut cells = Vec::with_capacity(record.len());
         if let Some(broken) = record.iter().position(|cell| std::str::from_utf8(cell).map(|cell| cells.push(cell)).is_err()) {
             refuse(line, "row", format!("column {} is not UTF-8; save the file as UTF-8", broken + 1));
@@ -143,10 +148,6 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
         problems.push(ConfigProblem { position: Position { file: file.to_owned(), line: 1 }, key: "header".into(), message });
     }
     (rows, problems)
-}
-
-fn line_of(reader: &csv::Reader<&[u8]>, record: &csv::ByteRecord) -> usize {
-    record.position().unwrap_or_else(|| reader.position()).line() as usize
 }
 
 /// Columns of the file; each refused one with the reason.

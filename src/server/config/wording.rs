@@ -52,6 +52,9 @@ pub(super) fn reword(message: &str) -> Complaint {
         let key = quoted(rest).first().map(|key| (*key).to_owned());
         return Complaint { key, text: "this key is needed and is not there".into() };
     }
+    if message == "invalid socket address syntax" {
+        return Complaint { key: None, text: "expected an address such as 127.0.0.1:8815".into() };
+    }
     for prefix in ["invalid type: ", "invalid value: "] {
         if let Some((found, expected)) = message.strip_prefix(prefix).and_then(|rest| rest.rsplit_once(", expected ")) {
             return Complaint { key: None, text: format!("expected {}, found {}", type_in_words(expected), found_in_words(found)) };
