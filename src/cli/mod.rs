@@ -1,1 +1,126 @@
-//! cli
+//! The command line: what a person or a script types, parsed, run, and its outcome told by exit code and one line.
+//!
+//! Exit codes: 0 done, 1 failed, 2 the command or the configuration is wrong.
+
+mod check;
+mod client;
+mod compact;
+pub mod demo;
+mod output;
+mod query;
+pub mod serve;
+mod status;
+mod tag;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::collector::ConfigProblem;
+
+/// Plant historian: collects from Modbus and OPC UA devices, keeps every sample, answers over gRPC and Arrow Flight.
+#[derive(Debug, Parser)]
+#[command(name = "historian", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the historian: collects, stores, and serves gRPC, Arrow Flight and metrics.
+    Serve(serve::ServeArgs),
+    /// Runs the historian with a simulated plant, to look around.
+    Demo(demo::DemoArgs),
+    /// Checks a configuration: validates it, connects to each device and reads each tag once.
+    Check(check::CheckArgs),
+    /// Lists and imports tags of a running historian.
+    #[command(subcommand)]
+    Tag(tag::TagCommand),
+    /// Reads samples from a running historian.
+    #[command(subcommand)]
+    Query(query::QueryCommand),
+    /// Shows what a running historian and its collectors are doing.
+    Status(status::StatusArgs),
+    /// Seals the heads of a running historian into chunks and lets its store compact.
+    Compact(compact::CompactArgs),
+}
+
+/// A configuration that was refused; its problems are printed one per line.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Refused(pub Vec<ConfigProblem>);
+
+/// Runs the command of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        // Whoever read our output has seen enough, as `head` does.
+        Err(_) if output::reader_is_gone() => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<Refused>() {
+            Some(Refused(problems)) => {
+                eprintln!("{error}");
+                let count = problems.len();
+                eprintln!("historian: the configuration has {count} problem{}", if count == 1 { "" } else { "s" });
+                ExitCode::from(2)
+            }
+            None => {
+                eprintln!("historian: {}", one_line(&error));
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the threads could not be started")?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Check(args) => check::run(args).await,
+            Command::Tag(command) => tag::run(command).await,
+            Command::Query(command) => query::run(command).await,
+            Command::Status(args) => status::run(args).await,
+            Command::Compact(args) => compact::run(args).await,
+        }
+    });
+    // A blocking call that never returns must not hold the end of the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    outcome
+}
+
+/// The error and its causes in one line, each cause once.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string().replace('\n', "; ");
+        if !line.contains(&text) {
+            if !line.is_empty() {
+                line.push_str(": ");
+            }
+            line.push_str(&text);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_told_in_one_line_and_once() {
+        let error = anyhow::anyhow!("refused").context("cannot connect: refused").context("first\nsecond");
+        assert_eq!(one_line(&error), "first; second: cannot connect: refused");
+    }
+}

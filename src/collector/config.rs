@@ -25,7 +25,15 @@ pub struct ConfigProblem {
 
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}: {}", self.position.file, self.position.line, self.key, self.message)
+        let Position { file, line } = &self.position;
+        if !file.is_empty() {
+            f.write_str(file)?;
+            if *line > 0 {
+                write!(f, ":{line}")?;
+            }
+            f.write_str(": ")?;
+        }
+        write!(f, "{}: {}", self.key, self.message)
     }
 }
 

@@ -1,1 +1,182 @@
-//! cli tests.
+//! The command line from outside: the built program, its files, its exit codes and what it prints.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use historian::server::config::{self, Overrides, tag_file};
+use tempfile::TempDir;
+
+use crate::support::peer;
+
+mod broken_configurations;
+mod devices;
+mod server;
+
+/// Runs the program and waits for its end.
+fn historian(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("the program starts")
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_historian"));
+    for variable in ["CONFIG", "DATA_DIR", "LISTEN", "HTTP", "SERVER", "LOG"] {
+        command.env_remove(format!("HISTORIAN_{variable}"));
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A directory with files in it.
+fn directory(files: &[(&str, &str)]) -> TempDir {
+    let directory = TempDir::new().expect("a temporary directory");
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).expect("the file is written");
+    }
+    directory
+}
+
+fn path(directory: &TempDir, name: &str) -> String {
+    directory.path().join(name).display().to_string()
+}
+
+#[test]
+fn the_version_and_the_help_are_told() {
+    let version = historian(&["--version"]);
+    assert_eq!(stdout(&version).trim(), format!("historian {}", env!("CARGO_PKG_VERSION")));
+    let help = stdout(&historian(&["--help"]));
+    for command in ["serve", "demo", "check", "tag", "query", "status", "compact"] {
+        assert!(help.contains(&format!("  {command} ")), "{command}: {help}");
+    }
+}
+
+#[test]
+fn the_example_configuration_is_valid() {
+    let file = peer::root().join("examples/historian.toml").display().to_string();
+    let output = historian(&["check", "--offline", "--config", &file]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("is valid: 2 devices, 7 collected tags, 2 written tags"), "{}", stdout(&output));
+}
+
+#[test]
+fn without_a_file_the_defaults_serve() {
+    let configuration = config::load(None, &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(configuration.server.listen.to_string(), "127.0.0.1:8815");
+    assert_eq!(configuration.server.http.to_string(), "127.0.0.1:8080");
+    assert!(configuration.collectors.is_empty() && configuration.written_tags.is_empty());
+}
+
+#[test]
+fn flags_and_environment_win_over_the_file() {
+    let text = "[server]\nlisten = \"127.0.0.1:1\"\nhttp = \"127.0.0.1:2\"\ndata_dir = \"d\"\n";
+    let overrides = Overrides { listen: Some(([127, 0, 0, 1], 3).into()), http: None, data_dir: Some("e".into()) };
+    let configuration = config::parse("f.toml", text, Path::new("/base"), &overrides).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(configuration.server.listen.port(), 3);
+    assert_eq!(configuration.server.http.port(), 2);
+    assert_eq!(configuration.server.data_dir, PathBuf::from("e"));
+    let configuration = config::parse("f.toml", text, Path::new("/base"), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(configuration.server.data_dir, PathBuf::from("/base/d"));
+}
+
+#[test]
+fn no_address_beyond_this_machine_is_listened_on() {
+    for (arguments, environment) in [
+        (vec!["serve", "--listen", "0.0.0.0:0"], None),
+        (vec!["serve", "--http", "192.0.2.1:0"], None),
+        (vec!["demo", "--listen", "[::]:0"], None),
+        (vec!["serve"], Some(("HISTORIAN_LISTEN", "0.0.0.0:0"))),
+    ] {
+        let directory = directory(&[]);
+        let mut command = command(&arguments);
+        command.args(["--data-dir", &path(&directory, "data")]);
+        command.envs(environment);
+        let output = command.output().expect("the program starts");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains("has neither TLS nor authentication; use 127.0.0.1"), "{}", stderr(&output));
+        assert!(!directory.path().join("data").exists(), "nothing was made");
+    }
+}
+
+#[test]
+fn an_unreachable_server_is_one_line_with_its_address() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    drop(listener);
+    for arguments in [vec!["status"], vec!["tag", "list"], vec!["query", "current"], vec!["compact"]] {
+        let output = command(&arguments).args(["--server", &format!("grpc://{address}")]).output().expect("the program starts");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let text = stderr(&output);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with(&format!("historian: cannot connect to grpc://{address}; is the historian running there?")), "{text}");
+    }
+    let output = historian(&["status", "--server", "https://127.0.0.1:1"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("this version has no TLS"), "{}", stderr(&output));
+}
+
+/// Keys that the program knows at a place, as it tells them when it meets an unknown one.
+fn known_keys(text: &str, key: &str) -> Vec<String> {
+    let Err(problems) = config::parse("f.toml", text, Path::new("/"), &Overrides::default()) else { panic!("{text} has an unknown key") };
+    let problem = problems.iter().find(|problem| problem.key == key).unwrap_or_else(|| panic!("no problem at {key}: {problems:?}"));
+    let (_, known) = problem.message.split_once("known are ").unwrap_or_else(|| panic!("{}", problem.message));
+    known.split(", ").map(str::to_owned).collect()
+}
+
+/// First cells of the table below a heading of the document.
+fn documented_keys(document: &str, heading: &str) -> Vec<String> {
+    let (_, section) = document.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    let section = section.split("\n## ").next().unwrap_or_default();
+    section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_key_has_a_row_in_the_document_and_every_row_a_key() {
+    let document = fs::read_to_string(peer::root().join("docs/configuration.md")).expect("the document");
+    let strange = "qqqqqqqqqqqq = 1\n";
+    let modbus = "[[modbus]]\nname = \"d\"\nendpoint = \"h:1\"\n";
+    let opcua = "[[opcua]]\nname = \"d\"\nendpoint = \"opc.tcp://h:1\"\n";
+    for (heading, text, key) in [
+        ("Root", strange.to_owned(), "qqqqqqqqqqqq"),
+        ("`[server]`", format!("[server]\n{strange}"), "server.qqqqqqqqqqqq"),
+        ("`[storage]`", format!("[storage]\n{strange}"), "storage.qqqqqqqqqqqq"),
+        ("`[limits]`", format!("[limits]\n{strange}"), "limits.qqqqqqqqqqqq"),
+        ("`[[modbus]]`", format!("{modbus}{strange}"), "modbus.d.qqqqqqqqqqqq"),
+        ("`[[opcua]]`", format!("{opcua}{strange}"), "opcua.d.qqqqqqqqqqqq"),
+        ("Tags of a device", format!("{modbus}[[modbus.tag]]\nname = \"t\"\n{strange}"), "modbus.d.tag.t.qqqqqqqqqqqq"),
+        ("Tags of a device", format!("{opcua}[[opcua.tag]]\nname = \"t\"\n{strange}"), "opcua.d.tag.t.qqqqqqqqqqqq"),
+    ] {
+        let (mut known, mut documented) = (known_keys(&text, key), documented_keys(&document, heading));
+        known.sort();
+        documented.sort();
+        assert_eq!(known, documented, "{heading}");
+    }
+    let mut documented = documented_keys(&document, "Tag files");
+    documented.sort();
+    let mut columns = tag_file::COLUMNS.map(str::to_owned).to_vec();
+    columns.sort();
+    assert_eq!(documented, columns);
+}
+
+#[test]
+fn the_examples_in_the_document_are_valid() {
+    let document = fs::read_to_string(peer::root().join("docs/configuration.md")).expect("the document");
+    let blocks = |language: &str| -> Vec<String> {
+        document.split(&format!("\n```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
+    };
+    let (toml, csv) = (blocks("toml"), blocks("csv"));
+    assert_eq!((toml.len(), csv.len()), (1, 1));
+    let directory = directory(&[("tags.csv", &csv[0])]);
+    let configuration = config::parse("f.toml", &toml[0], directory.path(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!((configuration.collectors.len(), configuration.written_tags.len()), (1, 1));
+    assert_eq!(configuration.collectors[0].tags().len(), 2);
+}

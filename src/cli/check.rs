@@ -1,0 +1,134 @@
+//! `historian check`: is the configuration right, do the devices answer, does every tag deliver? Reads each tag once and stores nothing.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use clap::Args;
+use comfy_table::Cell;
+use futures::{StreamExt, stream};
+
+use super::{
+    Refused,
+    output::{self, Output},
+};
+use crate::{
+    collector::{CheckRow, Collector},
+    model::{Quality, TagDefinition, Value, ValueType},
+    server::config::{self, Overrides},
+};
+
+/// Devices that are connected to at once.
+const DEVICES_AT_ONCE: usize = 32;
+
+/// What a device may take beyond its timeout before we stop waiting for it.
+const GRACE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE", env = "HISTORIAN_CONFIG")]
+    config: PathBuf,
+    /// Only validates; connects to nothing.
+    #[arg(long)]
+    offline: bool,
+    /// Seconds that one device may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
+    /// Shows only the tags that are not good.
+    #[arg(long)]
+    bad: bool,
+}
+
+pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
+    use std::io::Write;
+
+    let configuration = config::load(Some(&args.config), &Overrides::default()).map_err(Refused)?;
+    let collectors = configuration.collectors;
+    let tags: usize = collectors.iter().map(|collector| collector.tags().len()).sum();
+    let mut output = Output::stdout();
+    let (file, devices, written) = (args.config.display(), collectors.len(), configuration.written_tags.len());
+    writeln!(output, "{file} is valid: {devices} devices, {tags} collected tags, {written} written tags")?;
+    if args.offline {
+        output.finish()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output.flush()?;
+    let timeout = Duration::from_secs(args.timeout);
+    let mut checks = stream::iter(collectors).map(|collector| check(collector, timeout)).buffered(DEVICES_AT_ONCE);
+    let (mut good, mut bad) = (0_usize, 0_usize);
+    while let Some((title, rows)) = checks.next().await {
+        let mut table = output::table(&["tag", "address", "value", "unit", "quality", "latency", "error"]);
+        let mut good_here = 0_usize;
+        for (definition, row) in &rows {
+            good_here += usize::from(is_good(row));
+            if !(args.bad && is_good(row)) {
+                table.add_row(cells(definition, row));
+            }
+        }
+        good += good_here;
+        bad += rows.len() - good_here;
+        writeln!(output, "\n{title}: {good_here} of {} tags good", rows.len())?;
+        if table.row_count() > 0 {
+            output::write_table(&mut output, &table)?;
+        }
+        output.flush()?;
+    }
+    writeln!(output, "\n{good} tags good, {bad} bad")?;
+    output.finish()?;
+    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Reads a device once. The rows are as many as its tags, whatever the collector does.
+async fn check(collector: Arc<dyn Collector>, timeout: Duration) -> (String, Vec<(TagDefinition, CheckRow)>) {
+    let title = format!("{} {}", collector.protocol(), collector.device());
+    let tags = collector.tags();
+    let mut rows = tokio::time::timeout(timeout + GRACE, collector.check(timeout)).await.unwrap_or_default().into_iter();
+    let pairs = tags
+        .into_iter()
+        .map(|definition| {
+            let row = rows.next().unwrap_or_else(|| CheckRow {
+                tag: definition.name.to_string(),
+                address: definition.source.as_ref().map(|source| source.address.clone()).unwrap_or_default(),
+                value: None,
+                quality: Quality::BAD_TIMEOUT,
+                latency: None,
+                error: format!("the device did not answer within {} s", timeout.as_secs()),
+            });
+            (definition, row)
+        })
+        .collect();
+    (title, pairs)
+}
+
+/// A tag is good when it was read and its quality is not Bad: an Uncertain value arrives, and is stored as such.
+fn is_good(row: &CheckRow) -> bool {
+    row.error.is_empty() && !row.quality.is_bad()
+}
+
+fn cells(definition: &TagDefinition, row: &CheckRow) -> Vec<Cell> {
+    let value = row.value.as_ref().map_or_else(|| "-".to_owned(), |value| shown(value, definition));
+    let value = if matches!(definition.value_type, ValueType::String) { Cell::new(value) } else { output::number(value) };
+    vec![
+        Cell::new(output::printable(&row.tag)),
+        Cell::new(output::printable(&row.address)),
+        value,
+        Cell::new(output::printable(&definition.unit)),
+        Cell::new(row.quality),
+        output::number(row.latency.map_or_else(|| "-".to_owned(), |latency| format!("{:.1} ms", latency.as_secs_f64() * 1e3))),
+        Cell::new(output::printable(&row.error)),
+    ]
+}
+
+fn shown(value: &Value, definition: &TagDefinition) -> String {
+    match value {
+        Value::F64(value) => value.to_string(),
+        Value::F32(value) => value.to_string(),
+        Value::I64(value) => value.to_string(),
+        Value::U64(value) => value.to_string(),
+        Value::Bool(value) => value.to_string(),
+        Value::String(text) => output::printable(text),
+        Value::State(state) => match definition.state_set.get(*state as usize) {
+            Some(name) => format!("{state} ({})", output::printable(name)),
+            None => state.to_string(),
+        },
+    }
+}

@@ -1,0 +1,353 @@
+//! Where answers go: standard output or a file, as a table for people or in one of the formats for machines, batch by batch.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{self, BufWriter, IsTerminal, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use anyhow::{Context, bail};
+use arrow::{
+    array::{Array, AsArray, RecordBatch},
+    csv::WriterBuilder as CsvBuilder,
+    datatypes::{DataType, SchemaRef, TimeUnit, TimestampNanosecondType, UInt32Type},
+    ipc::writer::{FileWriter, StreamWriter},
+    json::{LineDelimitedWriter, WriterBuilder as JsonBuilder},
+    util::display::{ArrayFormatter, FormatOptions},
+};
+use clap::{Args, ValueEnum};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use parquet::{
+    arrow::ArrowWriter,
+    basic::{Compression, ZstdLevel},
+    file::properties::WriterProperties,
+};
+
+use crate::model::{Quality, Timestamp};
+
+/// Rows of a table that are held to find the widths of its columns.
+const TABLE_ROWS: usize = 1000;
+
+/// Memory that an unfinished row group of a Parquet file may take.
+const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
+
+static READER_GONE: AtomicBool = AtomicBool::new(false);
+
+/// True when a write failed because nobody reads our output any more.
+pub fn reader_is_gone() -> bool {
+    READER_GONE.load(Ordering::Relaxed)
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns for people.
+    Table,
+    /// Comma-separated values with a header.
+    Csv,
+    /// One JSON object per line.
+    Json,
+    /// Arrow IPC: the file format in a file, the stream format on standard output.
+    Arrow,
+    /// Parquet, compressed with zstd.
+    Parquet,
+}
+
+/// How and where, as flags.
+#[derive(Clone, Debug, Args)]
+pub struct OutputArgs {
+    /// Format of the answer [default: by the ending of the output file; else table on a terminal, csv elsewhere].
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// File to write; it appears under its name when it is complete.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl OutputArgs {
+    /// Format asked for, or the one that fits the destination.
+    ///
+    /// # Errors
+    /// A binary format would go to a terminal.
+    pub fn format(&self) -> anyhow::Result<Format> {
+        let to_terminal = self.output.is_none() && io::stdout().is_terminal();
+        let by_ending = || match self.output.as_ref()?.extension()?.to_str()? {
+            "csv" => Some(Format::Csv),
+            "json" | "jsonl" | "ndjson" => Some(Format::Json),
+            "arrow" | "feather" | "ipc" => Some(Format::Arrow),
+            "parquet" => Some(Format::Parquet),
+            _ => None,
+        };
+        let format = self.format.or_else(by_ending).unwrap_or(if to_terminal { Format::Table } else { Format::Csv });
+        if to_terminal && matches!(format, Format::Arrow | Format::Parquet) {
+            bail!("this format is not for a terminal; add --output FILE, or send the output to another program");
+        }
+        Ok(format)
+    }
+
+    /// True when a person sees how far the work is only if we tell.
+    pub fn wants_progress(&self) -> bool {
+        self.output.is_some() && io::stderr().is_terminal()
+    }
+
+    fn open(&self) -> anyhow::Result<Output> {
+        match &self.output {
+            Some(path) => Output::file(path).with_context(|| format!("{} cannot be written", path.display())),
+            None => Ok(Output::stdout()),
+        }
+    }
+}
+
+/// A destination that remembers whether its reader went away, and that shows a file only when it is complete.
+pub struct Output {
+    /// `None` only while it is being closed.
+    inner: Option<Box<dyn Write + Send>>,
+    /// Name under which the file is written, and the one it gets in the end.
+    partial: Option<(PathBuf, PathBuf)>,
+}
+
+impl Output {
+    pub fn stdout() -> Output {
+        Output { inner: Some(Box::new(BufWriter::with_capacity(64 << 10, io::stdout()))), partial: None }
+    }
+
+    fn file(path: &Path) -> io::Result<Output> {
+        // Devices and pipes (/dev/stdout) cannot be renamed to.
+        if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+            let file = File::options().write(true).open(path)?;
+            return Ok(Output { inner: Some(Box::new(BufWriter::new(file))), partial: None });
+        }
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let file = File::create(&partial)?;
+        Ok(Output { inner: Some(Box::new(BufWriter::with_capacity(1 << 20, file))), partial: Some((partial.into(), path.to_owned())) })
+    }
+
+    /// Writes what is buffered and gives a file its name.
+    ///
+    /// # Errors
+    /// The disk is full, the directory went away, …
+    pub fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
+        self.inner = None;
+        match self.partial.take() {
+            Some((partial, path)) => fs::rename(partial, path),
+            None => Ok(()),
+        }
+    }
+
+    fn watched<T>(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
+        let Some(inner) = &mut self.inner else { return Err(io::Error::other("the output is closed")) };
+        write(inner).inspect_err(|error| {
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                READER_GONE.store(true, Ordering::Relaxed);
+            }
+        })
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.watched(|inner| inner.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.watched(|inner| inner.flush())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // Unfinished text on standard output is still shown; an unfinished file is not left behind.
+        let _ = self.inner.as_mut().map(Write::flush);
+        if let Some((partial, _)) = self.partial.take() {
+            let _ = fs::remove_file(partial);
+        }
+    }
+}
+
+/// What a table shows of a tag beside its samples.
+#[derive(Clone, Debug, Default)]
+pub struct TagNotes {
+    pub unit: String,
+    pub state_set: Vec<String>,
+}
+
+/// Writes record batches as they come; holds no more than one row group.
+pub enum BatchWriter {
+    Table { output: Output, notes: HashMap<String, TagNotes>, schema: SchemaRef, table: Table },
+    Csv(arrow::csv::Writer<Output>),
+    Json(LineDelimitedWriter<Output>),
+    ArrowFile(FileWriter<Output>),
+    ArrowStream(StreamWriter<Output>),
+    Parquet(Box<ArrowWriter<Output>>),
+}
+
+impl BatchWriter {
+    /// Opens the destination. `notes` are for tables.
+    ///
+    /// # Errors
+    /// The destination cannot be opened.
+    pub fn open(args: &OutputArgs, schema: &SchemaRef, notes: HashMap<String, TagNotes>) -> anyhow::Result<BatchWriter> {
+        let format = args.format()?;
+        let output = args.open()?;
+        Ok(match format {
+            Format::Table => BatchWriter::Table { output, notes, schema: schema.clone(), table: table(&headings(schema)) },
+            Format::Csv => {
+                let mut writer = CsvBuilder::new().with_header(true).build(output);
+                writer.write(&RecordBatch::new_empty(schema.clone()))?;
+                BatchWriter::Csv(writer)
+            }
+            Format::Json => BatchWriter::Json(JsonBuilder::new().with_explicit_nulls(true).build(output)),
+            Format::Arrow if args.output.is_some() => BatchWriter::ArrowFile(FileWriter::try_new(output, schema)?),
+            Format::Arrow => BatchWriter::ArrowStream(StreamWriter::try_new(output, schema)?),
+            Format::Parquet => {
+                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?)).build();
+                BatchWriter::Parquet(Box::new(ArrowWriter::try_new(output, schema.clone(), Some(properties))?))
+            }
+        })
+    }
+
+    /// Writes one batch.
+    ///
+    /// # Errors
+    /// The destination refuses.
+    pub fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
+        match self {
+            BatchWriter::Table { output, notes, schema, table } => {
+                add_rows(batch, notes, table, |full| {
+                    write_table(output, full)?;
+                    *full = self::table(&headings(schema));
+                    Ok(())
+                })?;
+            }
+            BatchWriter::Csv(writer) => writer.write(batch)?,
+            BatchWriter::Json(writer) => writer.write(batch)?,
+            BatchWriter::ArrowFile(writer) => writer.write(batch)?,
+            BatchWriter::ArrowStream(writer) => writer.write(batch)?,
+            BatchWriter::Parquet(writer) => {
+                writer.write(batch)?;
+                if writer.in_progress_size() > ROW_GROUP_BYTES_MAX {
+                    writer.flush()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the answer: footers, and the name of a file.
+    ///
+    /// # Errors
+    /// The destination refuses.
+    pub fn finish(self) -> anyhow::Result<()> {
+        let output = match self {
+            BatchWriter::Table { mut output, table, .. } => {
+                write_table(&mut output, &table)?;
+                output
+            }
+            BatchWriter::Csv(writer) => writer.into_inner(),
+            BatchWriter::Json(mut writer) => {
+                writer.finish()?;
+                writer.into_inner()
+            }
+            BatchWriter::ArrowFile(mut writer) => {
+                writer.finish()?;
+                writer.into_inner()?
+            }
+            BatchWriter::ArrowStream(mut writer) => {
+                writer.finish()?;
+                writer.into_inner()?
+            }
+            BatchWriter::Parquet(writer) => writer.into_inner()?,
+        };
+        Ok(output.finish()?)
+    }
+}
+
+/// An empty table with its headings. Cells are never wrapped, so that they can be copied.
+pub fn table<T: ToString>(headings: &[T]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(headings.iter().map(|heading| Cell::new(heading.to_string().to_uppercase())).collect::<Vec<_>>());
+    table
+}
+
+/// A cell with a number, aligned to the right.
+pub fn number(text: impl ToString) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+/// Writes a table without blanks at line ends.
+///
+/// # Errors
+/// The destination refuses.
+pub fn write_table(output: &mut Output, table: &Table) -> io::Result<()> {
+    for line in table.lines() {
+        let line = line.strip_prefix(' ').unwrap_or(&line);
+        writeln!(output, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// A text without control characters: what a device or a file says must not steer the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+}
+
+fn headings(schema: &SchemaRef) -> Vec<String> {
+    let long = schema.column_with_name("tag").is_some();
+    let mut headings = Vec::new();
+    for field in schema.fields() {
+        headings.push(printable(field.name()));
+        if long && field.name() == "value" {
+            headings.push("unit".into());
+        }
+    }
+    headings
+}
+
+fn add_rows(
+    batch: &RecordBatch,
+    notes: &HashMap<String, TagNotes>,
+    table: &mut Table,
+    mut full: impl FnMut(&mut Table) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let options = FormatOptions::default().with_null("-").with_display_error(true);
+    let schema = batch.schema();
+    let columns: Vec<(&str, &dyn Array, ArrayFormatter<'_>)> = schema
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, column)| Ok((field.name().as_str(), column.as_ref(), ArrayFormatter::try_new(column, &options)?)))
+        .collect::<anyhow::Result<_>>()?;
+    let tags = columns.iter().find(|(name, ..)| *name == "tag").map(|(_, _, formatter)| formatter);
+    let nothing = TagNotes::default();
+    for row in 0..batch.num_rows() {
+        let notes = tags.and_then(|tags| notes.get(&tags.value(row).to_string())).unwrap_or(&nothing);
+        let mut cells = Vec::with_capacity(columns.len() + 1);
+        for (name, column, formatter) in &columns {
+            let text = match column.data_type() {
+                _ if column.is_null(row) => "-".to_owned(),
+                DataType::Timestamp(TimeUnit::Nanosecond, _) => Timestamp(column.as_primitive::<TimestampNanosecondType>().value(row)).to_string(),
+                DataType::UInt32 if *name == "quality" || name.ends_with(".quality") => Quality(column.as_primitive::<UInt32Type>().value(row)).to_string(),
+                _ => printable(&formatter.value(row).to_string()),
+            };
+            let state = (tags.is_some() && *name == "value").then(|| text.parse::<usize>().ok().and_then(|state| notes.state_set.get(state))).flatten();
+            match state {
+                Some(state) => cells.push(number(format!("{text} ({})", printable(state)))),
+                None if column.data_type().is_numeric() && *name != "quality" => cells.push(number(text)),
+                None => cells.push(Cell::new(text)),
+            }
+            if tags.is_some() && *name == "value" {
+                cells.push(Cell::new(printable(&notes.unit)));
+            }
+        }
+        table.add_row(cells);
+        if table.row_count() >= TABLE_ROWS {
+            full(table)?;
+        }
+    }
+    Ok(())
+}

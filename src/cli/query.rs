@@ -1,0 +1,177 @@
+//! `historian query`: samples of a time range, or current values, through Arrow Flight into a table or a file.
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::bail;
+use arrow_flight::Ticket;
+use clap::{Args, Subcommand, ValueEnum};
+use futures::StreamExt;
+use serde_json::json;
+
+use super::{
+    client::{self, ServerArgs},
+    output::{BatchWriter, Format, OutputArgs, TagNotes},
+    tag,
+};
+
+/// Tags whose units a table shows; more than a person reads.
+const NOTED_TAGS_MAX: usize = 10_000;
+
+#[derive(Debug, Subcommand)]
+pub enum QueryCommand {
+    /// Samples of a time range, tag after tag, each in time order.
+    Range(RangeArgs),
+    /// The latest sample of each tag.
+    Current(CurrentArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RangeArgs {
+    /// Tag names or globs: `*` within a level, `**` across levels.
+    #[arg(required = true, value_name = "TAG")]
+    tags: Vec<String>,
+    /// First time of the range: RFC 3339, nanoseconds since 1970, or relative (`*-8h`, `t`, `y+6h`).
+    #[arg(long, default_value = "*-1h", allow_hyphen_values = true)]
+    start: String,
+    /// Time at which the range ends, itself not in it; before the start for reverse order.
+    #[arg(long, default_value = "*", allow_hyphen_values = true)]
+    end: String,
+    /// Whether the neighbours of the edges, or values at the edges, are wanted as well.
+    #[arg(long, value_enum, default_value_t = Boundary::Inside)]
+    boundary: Boundary,
+    /// At most so many samples per tag; 0 means all.
+    #[arg(long, default_value_t = 0)]
+    limit: u32,
+    /// One row per sample, or one column per tag.
+    #[arg(long, value_enum, default_value_t = Layout::Long)]
+    layout: Layout,
+    /// Time zone in which relative and bare times are meant, for example Europe/Berlin.
+    #[arg(long, default_value = "UTC")]
+    zone: String,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CurrentArgs {
+    /// Tag names or globs; none means all.
+    #[arg(value_name = "TAG")]
+    tags: Vec<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Boundary {
+    Inside,
+    Outside,
+    Interpolated,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Layout {
+    Long,
+    Wide,
+}
+
+pub async fn run(command: QueryCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        QueryCommand::Range(RangeArgs { tags, start, end, boundary, limit, layout, zone, output, server }) => {
+            let boundary = match boundary {
+                Boundary::Inside => "INSIDE",
+                Boundary::Outside => "OUTSIDE",
+                Boundary::Interpolated => "INTERPOLATED",
+            };
+            let layout = match layout {
+                Layout::Long => "LONG",
+                Layout::Wide => "WIDE",
+            };
+            let request = json!({"range": {
+                "tags": tags, "start": start, "end": end, "boundary": boundary, "limit": limit, "layout": layout, "zone": zone,
+            }});
+            fetch(&server, &tags, &request, &output).await
+        }
+        QueryCommand::Current(CurrentArgs { tags, output, server }) => {
+            let tags = if tags.is_empty() { vec!["**".to_owned()] } else { tags };
+            fetch(&server, &tags, &json!({"current": {"tags": tags}}), &output).await
+        }
+    }
+}
+
+/// Sends the request as a ticket and writes the answer batch by batch.
+async fn fetch(server: &ServerArgs, tags: &[String], request: &serde_json::Value, output: &OutputArgs) -> anyhow::Result<ExitCode> {
+    let format = output.format()?;
+    let mut flight = server.flight().await?;
+    let mut batches = flight.do_get(Ticket::new(request.to_string())).await.map_err(client::flight_refusal)?;
+    let mut writer: Option<BatchWriter> = None;
+    let mut progress = Progress::new(output.wants_progress());
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(client::flight_refusal)?;
+        let writer = match &mut writer {
+            Some(writer) => writer,
+            None => writer.insert(BatchWriter::open(output, &batch.schema(), notes(server, tags, format).await?)?),
+        };
+        writer.write(&batch)?;
+        progress.add(batch.num_rows());
+    }
+    let writer = match (writer, batches.schema()) {
+        (Some(writer), _) => writer,
+        (None, Some(schema)) => BatchWriter::open(output, schema, HashMap::new())?,
+        (None, None) => bail!("the historian closed the answer before it began; look at its log"),
+    };
+    writer.finish()?;
+    progress.end();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Units and state names for a table.
+async fn notes(server: &ServerArgs, tags: &[String], format: Format) -> anyhow::Result<HashMap<String, TagNotes>> {
+    if format != Format::Table {
+        return Ok(HashMap::new());
+    }
+    let mut notes = HashMap::new();
+    let mut pages = tag::Pages::new(server.connect().await?, tags.to_vec(), String::new());
+    while notes.len() < NOTED_TAGS_MAX
+        && let Some(page) = pages.next().await?
+    {
+        notes.extend(page.into_iter().map(|tag| (tag.name, TagNotes { unit: tag.unit, state_set: tag.state_set })));
+    }
+    Ok(notes)
+}
+
+/// Rows so far, on standard error, a few times a second.
+struct Progress {
+    rows: usize,
+    shown: Option<Instant>,
+}
+
+impl Progress {
+    fn new(wanted: bool) -> Progress {
+        Progress { rows: 0, shown: wanted.then(Instant::now) }
+    }
+
+    fn add(&mut self, rows: usize) {
+        self.rows += rows;
+        if let Some(shown) = &mut self.shown
+            && shown.elapsed() > Duration::from_millis(250)
+        {
+            *shown = Instant::now();
+            let _ = write!(std::io::stderr(), "\r{} rows", self.rows);
+        }
+    }
+
+    fn end(&self) {
+        if self.shown.is_some() {
+            let _ = writeln!(std::io::stderr(), "\r{} rows", self.rows);
+        }
+    }
+}

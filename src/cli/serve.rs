@@ -1,0 +1,90 @@
+//! `historian serve`: reads the configuration, runs the server, stops it cleanly on SIGINT and SIGTERM.
+
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use super::Refused;
+use crate::server::{
+    self,
+    config::{self, Configuration, Overrides},
+};
+
+/// Flags of `serve` and `demo`. Each wins over its environment variable, and that over the configuration file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeArgs {
+    /// Configuration file with devices, tags and settings; without it the historian has no collectors.
+    #[arg(long, value_name = "FILE", env = "HISTORIAN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Directory of the data; made when it is not there [default: historian-data].
+    #[arg(long, value_name = "DIR", env = "HISTORIAN_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of gRPC and Arrow Flight [default: 127.0.0.1:8815].
+    #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Address of /metrics and /healthz [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_HTTP")]
+    pub http: Option<SocketAddr>,
+}
+
+impl ServeArgs {
+    /// Configuration as these flags ask for it.
+    ///
+    /// # Errors
+    /// [`Refused`] with all problems.
+    pub fn load(&self) -> anyhow::Result<Configuration> {
+        let overrides = Overrides { listen: self.listen, http: self.http, data_dir: self.data_dir.clone() };
+        Ok(config::load(self.config.as_deref(), &overrides).map_err(Refused)?)
+    }
+}
+
+pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let configuration = args.load()?;
+    start_logging()?;
+    server::run(configuration, stop_on_signal()?).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Log lines go to standard error; `HISTORIAN_LOG` filters them (`debug`, `historian::collector=trace,info`).
+///
+/// # Errors
+/// The filter is not valid.
+pub fn start_logging() -> anyhow::Result<()> {
+    let filter = match std::env::var("HISTORIAN_LOG") {
+        Ok(text) if !text.trim().is_empty() => EnvFilter::try_new(&text).with_context(|| format!("HISTORIAN_LOG={text} is no log filter"))?,
+        _ => EnvFilter::new("info"),
+    };
+    // A second call in one process (the tests) keeps the first subscriber.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).try_init();
+    Ok(())
+}
+
+/// A token that the first SIGINT or SIGTERM cancels. A second signal ends the process at once, for the impatient.
+///
+/// # Errors
+/// The handlers could not be installed.
+pub fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        for attempt in 0_u32.. {
+            let name = tokio::select! {
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
+            };
+            if attempt > 0 {
+                tracing::warn!(signal = name, "ending at once; the journal holds everything that was acknowledged");
+                std::process::exit(130);
+            }
+            tracing::info!(signal = name, "stopping");
+            token.cancel();
+        }
+    });
+    Ok(shutdown)
+}

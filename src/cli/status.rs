@@ -1,0 +1,78 @@
+//! `historian status`: the server, and per device what is wanted, what was accepted and what actually delivers.
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Args;
+use comfy_table::Cell;
+use historian_proto::v1::{
+    DeviceStatus, GetServerStatusRequest, GetStatusRequest, admin_service_client::AdminServiceClient,
+    collector_service_client::CollectorServiceClient,
+};
+
+use super::{
+    client::{self, ServerArgs},
+    output::{self, Output},
+};
+use crate::model::Timestamp;
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let channel = args.server.connect().await?;
+    let server = AdminServiceClient::new(channel.clone()).get_status(GetServerStatusRequest {}).await;
+    let server = server.map_err(|status| client::refusal(&status))?.into_inner();
+    let devices = CollectorServiceClient::new(channel).get_status(GetStatusRequest {}).await;
+    let devices = devices.map_err(|status| client::refusal(&status))?.into_inner().devices;
+
+    let mut output = Output::stdout();
+    writeln!(output, "historian {}, running since {}", output::printable(&server.version), Timestamp(server.start_time))?;
+    writeln!(
+        output,
+        "{} tags, {} samples written, {} of them in heads, durable up to write {}",
+        server.tags, server.samples_written, server.head_samples, server.watermark
+    )?;
+    if !server.accepting_writes {
+        writeln!(output, "WRITES ARE REFUSED after a failure of the disk: look at the log and the disk, then restart")?;
+    }
+    if devices.is_empty() {
+        writeln!(output, "no devices are configured")?;
+    } else {
+        let headings =
+            ["device", "protocol", "state", "delivering", "samples", "dropped", "timeouts", "exceptions", "missed", "last good", "last error"];
+        let mut table = output::table(&headings);
+        for device in &devices {
+            table.add_row(cells(device));
+        }
+        writeln!(output)?;
+        output::write_table(&mut output, &table)?;
+        for device in devices.iter().filter(|device| !device.holes.is_empty()) {
+            writeln!(output, "{} refuses {}", output::printable(&device.device), output::printable(&device.holes.join(", ")))?;
+        }
+    }
+    output.finish()?;
+    Ok(std::process::ExitCode::SUCCESS)
+}
+
+fn cells(device: &DeviceStatus) -> Vec<Cell> {
+    let last_error = match device.last_error_time {
+        0 => output::printable(&device.last_error),
+        at => format!("{} {}", Timestamp(at), output::printable(&device.last_error)),
+    };
+    vec![
+        Cell::new(output::printable(&device.device)),
+        Cell::new(output::printable(&device.protocol)),
+        Cell::new(output::printable(&device.state)),
+        output::number(format!("{} of {}", device.items_delivering, device.items_wanted)),
+        output::number(device.samples),
+        output::number(device.samples_dropped),
+        output::number(device.timeouts),
+        output::number(device.exceptions),
+        output::number(device.polls_missed),
+        Cell::new(if device.last_good_time == 0 { "never".to_owned() } else { Timestamp(device.last_good_time).to_string() }),
+        Cell::new(last_error),
+    ]
+}

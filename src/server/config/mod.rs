@@ -1,0 +1,235 @@
+//! The configuration of a running historian: `historian.toml`, the tag files it names, and what flags and environment put over it.
+//!
+//! A configuration is taken whole or refused whole, with every problem that could be found: file, line, key, what is wrong and what to do.
+//! `docs/configuration.md` is the reference of all keys.
+
+mod device;
+mod document;
+pub mod settings;
+pub mod tag_file;
+mod wording;
+
+use std::{
+    collections::HashMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use device::{Device, PROTOCOLS};
+use document::Document;
+pub use settings::{Bytes, LimitSettings, ServerSettings, StorageSettings};
+use settings::{Bound, ServerSection};
+use tag_file::TagRow;
+
+use crate::{
+    collector::{Collector, ConfigProblem, Position, TagConfig},
+    model::TagDefinition,
+};
+
+/// Largest configuration file read.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Keys at the root of the file beside the protocols.
+const ROOT_KEYS: [&str; 4] = ["server", "storage", "limits", "tag_files"];
+
+/// Everything the server needs to start.
+#[derive(Clone, Default)]
+pub struct Configuration {
+    pub server: ServerSettings,
+    pub storage: StorageSettings,
+    pub limits: LimitSettings,
+    /// One per device, in the order of the file.
+    pub collectors: Vec<Arc<dyn Collector>>,
+    /// Tags that clients write, to be made where they do not exist.
+    pub written_tags: Vec<TagDefinition>,
+}
+
+/// Settings from flags or environment; they win over the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    pub listen: Option<SocketAddr>,
+    pub http: Option<SocketAddr>,
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Reads and checks the configuration; without a file, the defaults.
+///
+/// # Errors
+/// Every problem found, in the order of files and lines.
+pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Configuration, Vec<ConfigProblem>> {
+    let Some(path) = path else { return finish(Configuration::default(), Vec::new(), overrides, |_| Position::default()) };
+    let file = path.display().to_string();
+    match read_text(path) {
+        Ok(text) => parse(&file, &text, path.parent().unwrap_or(Path::new("")), overrides),
+        Err(message) => Err(vec![ConfigProblem { position: Position { file, line: 0 }, key: "--config".into(), message }]),
+    }
+}
+
+/// Checks the text of a configuration file. Relative paths in it start at `directory`.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) -> Result<Configuration, Vec<ConfigProblem>> {
+    let mut document = Document::parse(file, text);
+    if !document.problems.is_empty() {
+        // What the parser made of the rest after a mistake of syntax would only add false alarms.
+        return Err(document.problems);
+    }
+    let written: ServerSection = document.section("server");
+    let mut configuration = Configuration { storage: document.section("storage"), limits: document.section("limits"), ..Configuration::default() };
+    let server = &mut configuration.server;
+    server.listen = written.listen.unwrap_or(server.listen);
+    server.http = written.http.unwrap_or(server.http);
+    server.data_dir = written.data_dir.map_or_else(|| server.data_dir.clone(), |data_dir| directory.join(data_dir));
+
+    let tag_files: Vec<PathBuf> = document.value("tag_files").unwrap_or_default();
+    let mut devices: Vec<Device> = Vec::new();
+    let mut names: Vec<NamedDevice> = Vec::new();
+    for protocol in &PROTOCOLS {
+        for table in document.devices(protocol.name) {
+            if let Some(name) = table.name() {
+                names.push(NamedDevice { name: name.to_owned(), key: table.key.clone(), position: table.position.clone() });
+            }
+            devices.extend(protocol.read(&mut document, table, directory));
+        }
+    }
+    let known: Vec<&str> = ROOT_KEYS.into_iter().chain(PROTOCOLS.iter().map(|protocol| protocol.name)).collect();
+    document.finish(&known);
+
+    let mut problems = std::mem::take(&mut document.problems);
+    refuse_repeated_devices(&names, &mut problems);
+    let mut written_rows = Vec::new();
+    for tag_file in tag_files {
+        let path = directory.join(&tag_file);
+        if !path.is_file() {
+            let message = format!("there is no file {}", path.display());
+            problems.push(ConfigProblem { position: document.position_of("tag_files"), key: "tag_files".into(), message });
+            continue;
+        }
+        let (rows, refused) = tag_file::read(&path, &path.display().to_string());
+        problems.extend(refused);
+        for row in rows {
+            let Some(device) = &row.device else {
+                written_rows.push(row);
+                continue;
+            };
+            if !row.state_set.is_empty() {
+                problems.push(ConfigProblem {
+                    position: row.tag.position.clone(),
+                    key: "state_set".into(),
+                    message: "is only for tags without a device; name the states of a collected tag with `historian tag import`".into(),
+                });
+            } else if let Some(device) = devices.iter_mut().find(|known| known.name == *device) {
+                device.tags.push(row.tag);
+            } else if !names.iter().any(|known| known.name == *device) {
+                let known: Vec<&str> = names.iter().map(|known| known.name.as_str()).collect();
+                let message = format!("{device:?}: {}", wording::unknown("device", device, &known));
+                problems.push(ConfigProblem { position: row.tag.position.clone(), key: "device".into(), message });
+            }
+        }
+    }
+    refuse_repeated_tags(&devices, &written_rows, &mut problems);
+    for row in &written_rows {
+        match row.definition() {
+            Ok(definition) => configuration.written_tags.push(definition),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    for device in devices {
+        match device.build() {
+            Ok(collector) => configuration.collectors.push(collector),
+            Err(refused) => problems.extend(refused),
+        }
+    }
+    let problems = problems.into_iter().map(|problem| document.refine(problem)).collect();
+    finish(configuration, problems, overrides, |key| document.position_of(key))
+}
+
+/// Puts the overrides over the settings and checks what depends on both.
+fn finish(
+    mut configuration: Configuration,
+    mut problems: Vec<ConfigProblem>,
+    overrides: &Overrides,
+    position_of: impl Fn(&str) -> Position,
+) -> Result<Configuration, Vec<ConfigProblem>> {
+    let server = &mut configuration.server;
+    if let Some(data_dir) = &overrides.data_dir {
+        server.data_dir.clone_from(data_dir);
+    }
+    for (key, flag, setting, given) in
+        [("server.listen", "--listen", &mut server.listen, overrides.listen), ("server.http", "--http", &mut server.http, overrides.http)]
+    {
+        *setting = given.unwrap_or(*setting);
+        if !setting.ip().is_loopback() {
+            let (position, key) = if given.is_some() { (Position::default(), flag) } else { (position_of(key), key) };
+            let message = format!(
+                "{setting} can be reached from other machines, and this version has neither TLS nor authentication; use 127.0.0.1 or [::1], \
+                 and let others in through an SSH tunnel or a proxy that has both"
+            );
+            problems.push(ConfigProblem { position, key: key.into(), message });
+        }
+    }
+    if server.listen == server.http && server.listen.port() != 0 {
+        let message = format!("{} is server.listen as well; the two need an address each", server.http);
+        problems.push(ConfigProblem { position: position_of("server.http"), key: "server.http".into(), message });
+    }
+    let bounds: Vec<Bound> = configuration.storage.bounds().into_iter().chain(configuration.limits.bounds()).collect();
+    for (key, value, bounds) in bounds.into_iter().filter(|(_, value, bounds)| !bounds.contains(value)) {
+        let message = format!("{value} is not from {} to {}", bounds.start(), bounds.end());
+        problems.push(ConfigProblem { position: position_of(key), key: key.into(), message });
+    }
+    if problems.is_empty() {
+        return Ok(configuration);
+    }
+    let mut seen = std::collections::HashSet::new();
+    problems.retain(|problem| seen.insert(problem.to_string()));
+    problems.sort_by(|a, b| (&a.position.file, a.position.line).cmp(&(&b.position.file, b.position.line)));
+    Err(problems)
+}
+
+/// A device table with a name, whether or not the rest of it can be read.
+struct NamedDevice {
+    name: String,
+    key: String,
+    position: Position,
+}
+
+fn refuse_repeated_devices(devices: &[NamedDevice], problems: &mut Vec<ConfigProblem>) {
+    let mut first: HashMap<&str, &Position> = HashMap::new();
+    for NamedDevice { name, key, position } in devices {
+        let taken = *first.entry(name).or_insert(position);
+        if !std::ptr::eq(taken, position) {
+            let message = format!("device {name:?} is at {}:{} already; names are unique over all protocols", taken.file, taken.line);
+            problems.push(ConfigProblem { position: position.clone(), key: format!("{key}.name"), message });
+        }
+    }
+}
+
+/// Names that two devices share, or a device and a written tag. Within a device the device itself looks.
+fn refuse_repeated_tags(devices: &[Device], written: &[TagRow], problems: &mut Vec<ConfigProblem>) {
+    let mut first: HashMap<&str, (usize, &TagConfig)> = HashMap::new();
+    let collected = devices.iter().enumerate().flat_map(|(device, owner)| owner.tags.iter().map(move |tag| (device, tag)));
+    for (owner, tag) in collected.chain(written.iter().map(|row| (usize::MAX, &row.tag))) {
+        let (taken_by, taken) = *first.entry(tag.name.as_str()).or_insert((owner, tag));
+        if !std::ptr::eq(taken, tag) && (taken_by != owner || owner == usize::MAX) {
+            let Position { file, line } = &taken.position;
+            let message = format!("tag {:?} is at {file}:{line} already; a tag has one source", tag.name);
+            let key = devices.get(owner).map_or_else(|| "name".to_owned(), |device| format!("{}.tag.{}.name", device.key, tag.name));
+            problems.push(ConfigProblem { position: tag.position.clone(), key, message });
+        }
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let about = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+    if about.is_dir() {
+        return Err("is a directory; name the file in it".into());
+    }
+    if about.len() > FILE_BYTES_MAX {
+        return Err(format!("is larger than {} MiB", FILE_BYTES_MAX >> 20));
+    }
+    let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    String::from_utf8(bytes).map_err(|error| format!("is not UTF-8 from byte {} on", error.utf8_error().valid_up_to()))
+}

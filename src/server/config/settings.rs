@@ -1,0 +1,251 @@
+//! The settings of a historian that are not about devices: sections `[server]`, `[storage]` and `[limits]`, their defaults and bounds.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::{Deserialize, Deserializer, de};
+
+use crate::api::ApiLimits;
+
+/// Where the service listens and keeps its data: `[server]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// gRPC, Flight, health and reflection.
+    pub listen: SocketAddr,
+    /// `/metrics` and `/healthz`.
+    pub http: SocketAddr,
+    pub data_dir: PathBuf,
+}
+
+impl Default for ServerSettings {
+    fn default() -> ServerSettings {
+        ServerSettings {
+            listen: (Ipv4Addr::LOCALHOST, 8815).into(),
+            http: (Ipv4Addr::LOCALHOST, 8080).into(),
+            data_dir: PathBuf::from("historian-data"),
+        }
+    }
+}
+
+/// `[server]` as written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ServerSection {
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) http: Option<SocketAddr>,
+    pub(super) data_dir: Option<PathBuf>,
+}
+
+/// How the store writes: `[storage]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageSettings {
+    /// How long the journal waits for more writes to share one fsync.
+    pub group_commit_ms: u64,
+    /// Longest time between a write acknowledged with durability INTERVAL and its fsync.
+    pub interval_sync_ms: u64,
+    /// Samples in the head of a tag at which it is sealed into a chunk.
+    pub head_samples_max: usize,
+    /// Size of the journal at which heads are sealed to shorten it.
+    pub journal_bytes_max: Bytes,
+    /// Memory for blocks read from disk.
+    pub cache_bytes: Bytes,
+}
+
+impl Default for StorageSettings {
+    fn default() -> StorageSettings {
+        StorageSettings {
+            group_commit_ms: 2,
+            interval_sync_ms: 100,
+            head_samples_max: 1024,
+            journal_bytes_max: Bytes::mebi(256),
+            cache_bytes: Bytes::mebi(128),
+        }
+    }
+}
+
+/// Bounds on what clients may ask: `[limits]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// Time a query may take, its transfer included, when the client sets no deadline.
+    pub query_deadline_s: u64,
+    /// Longest deadline a client may set.
+    pub query_deadline_max_s: u64,
+    /// Most rows one query may answer.
+    pub query_rows_max: u64,
+    /// Most tags one query may select.
+    pub query_tags_max: usize,
+    /// Queries at the same time.
+    pub queries_max: usize,
+    /// How long a query waits for a client that does not read.
+    pub stalled_reader_s: u64,
+    /// Largest message taken from a client.
+    pub message_bytes_max: Bytes,
+    /// Samples of one write stream that wait for the journal.
+    pub write_bytes_in_flight: Bytes,
+    /// Requests at the same time on one connection.
+    pub connection_streams_max: u32,
+    /// How long open requests may run on after the historian was told to stop.
+    pub shutdown_grace_s: u64,
+}
+
+impl Default for LimitSettings {
+    fn default() -> LimitSettings {
+        LimitSettings::from(&ApiLimits::default())
+    }
+}
+
+impl From<&ApiLimits> for LimitSettings {
+    fn from(limits: &ApiLimits) -> LimitSettings {
+        LimitSettings {
+            query_deadline_s: limits.query_deadline_default.as_secs(),
+            query_deadline_max_s: limits.query_deadline_max.as_secs(),
+            query_rows_max: limits.query_rows_max,
+            query_tags_max: limits.query_tags_max,
+            queries_max: limits.queries_max,
+            stalled_reader_s: limits.stalled_reader_timeout.as_secs(),
+            message_bytes_max: Bytes(limits.message_bytes_max as u64),
+            write_bytes_in_flight: Bytes(limits.write_bytes_in_flight as u64),
+            connection_streams_max: limits.connection_streams_max,
+            shutdown_grace_s: limits.shutdown_grace.as_secs(),
+        }
+    }
+}
+
+impl From<&LimitSettings> for ApiLimits {
+    fn from(settings: &LimitSettings) -> ApiLimits {
+        ApiLimits {
+            query_deadline_default: Duration::from_secs(settings.query_deadline_s),
+            query_deadline_max: Duration::from_secs(settings.query_deadline_max_s),
+            query_rows_max: settings.query_rows_max,
+            query_tags_max: settings.query_tags_max,
+            queries_max: settings.queries_max,
+            stalled_reader_timeout: Duration::from_secs(settings.stalled_reader_s),
+            message_bytes_max: settings.message_bytes_max.0 as usize,
+            write_bytes_in_flight: settings.write_bytes_in_flight.0 as usize,
+            connection_streams_max: settings.connection_streams_max,
+            shutdown_grace: Duration::from_secs(settings.shutdown_grace_s),
+            ..ApiLimits::default()
+        }
+    }
+}
+
+/// A number and the bounds it must keep, by its key.
+pub(super) type Bound = (&'static str, u64, std::ops::RangeInclusive<u64>);
+
+impl StorageSettings {
+    pub(super) fn bounds(&self) -> Vec<Bound> {
+        const MIB: u64 = 1 << 20;
+        vec![
+            ("storage.group_commit_ms", self.group_commit_ms, 0..=1000),
+            ("storage.interval_sync_ms", self.interval_sync_ms, 1..=10_000),
+            ("storage.head_samples_max", self.head_samples_max as u64, 16..=65_536),
+            ("storage.journal_bytes_max", self.journal_bytes_max.0, MIB..=64 * 1024 * MIB),
+            ("storage.cache_bytes", self.cache_bytes.0, MIB..=1024 * 1024 * MIB),
+        ]
+    }
+}
+
+impl LimitSettings {
+    pub(super) fn bounds(&self) -> Vec<Bound> {
+        vec![
+            ("limits.query_deadline_s", self.query_deadline_s, 1..=self.query_deadline_max_s.min(7 * 86_400)),
+            ("limits.query_deadline_max_s", self.query_deadline_max_s, 1..=7 * 86_400),
+            ("limits.query_rows_max", self.query_rows_max, 1..=u64::MAX),
+            ("limits.query_tags_max", self.query_tags_max as u64, 1..=10_000_000),
+            ("limits.queries_max", self.queries_max as u64, 1..=10_000),
+            ("limits.stalled_reader_s", self.stalled_reader_s, 1..=3600),
+            ("limits.message_bytes_max", self.message_bytes_max.0, 64 << 10..=1 << 30),
+            ("limits.write_bytes_in_flight", self.write_bytes_in_flight.0, 1 << 20..=4 << 30),
+            ("limits.connection_streams_max", self.connection_streams_max.into(), 1..=65_536),
+            ("limits.shutdown_grace_s", self.shutdown_grace_s, 0..=600),
+        ]
+    }
+}
+
+/// A number of bytes; written as a number, or as a text with `KiB`, `MiB` or `GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
+impl Bytes {
+    pub const fn mebi(count: u64) -> Bytes {
+        Bytes(count << 20)
+    }
+
+    fn parse(text: &str) -> Option<Bytes> {
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let shift = match text[digits.len()..].trim() {
+            "" | "B" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            _ => return None,
+        };
+        digits.parse::<u64>().ok()?.checked_mul(1 << shift).map(Bytes)
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
+            if self.0 >= 1 << shift && self.0.trailing_zeros() >= shift {
+                return write!(f, "{} {unit}", self.0 >> shift);
+            }
+        }
+        write!(f, "{} bytes", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Bytes;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of bytes, or a text such as \"256 MiB\" (units KiB, MiB, GiB)")
+            }
+            fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<Bytes, E> {
+                Ok(Bytes(bytes))
+            }
+            fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Bytes, E> {
+                u64::try_from(bytes).map(Bytes).map_err(|_| E::invalid_value(de::Unexpected::Signed(bytes), &self))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
+                Bytes::parse(text.trim()).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_and_without_units() {
+        for (text, bytes) in [("0", Some(0)), ("512", Some(512)), ("256 MiB", Some(256 << 20)), ("1GiB", Some(1 << 30)), ("4 KB", None), ("-1", None), ("MiB", None), ("99999999999 GiB", None)] {
+            assert_eq!(Bytes::parse(text), bytes.map(Bytes), "{text}");
+        }
+        assert_eq!(Bytes::mebi(256).to_string(), "256 MiB");
+        assert_eq!(Bytes(1000).to_string(), "1000 bytes");
+    }
+
+    #[test]
+    fn limits_reach_the_api_as_they_are_set() {
+        let settings = LimitSettings { query_rows_max: 7, shutdown_grace_s: 3, ..LimitSettings::default() };
+        assert_eq!(LimitSettings::from(&ApiLimits::from(&settings)), settings);
+    }
+
+    #[test]
+    fn defaults_lie_within_their_bounds() {
+        for (key, value, bounds) in StorageSettings::default().bounds().into_iter().chain(LimitSettings::default().bounds()) {
+            assert!(bounds.contains(&value), "{key}");
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Tags in CSV: one row per tag, written by hand, by a spreadsheet or by an engineering tool.
+//!
+//! Used by the configuration (`tag_files`) and by `historian tag import`. All mistakes of a file are found in one pass, each with its line.
+
+use std::collections::HashMap;
+
+use super::{document::Source, wording};
+use crate::{
+    collector::{ConfigProblem, Position, TagConfig},
+    model::{TagDefinition, TagName, ValueType},
+};
+
+/// Columns that a file may have, in any order; only `name` must be there.
+pub const COLUMNS: [&str; 17] = [
+    "name", "type", "unit", "description", "stepped", "range_low", "range_high", "state_set", "device", "address", "format", "word_order",
+    "scale", "offset", "scan_ms", "sampling_ms", "deadband",
+];
+
+/// Columns that mean something only for a tag that a device delivers.
+const COLLECTED_ONLY: [&str; 8] = ["address", "format", "word_order", "scale", "offset", "scan_ms", "sampling_ms", "deadband"];
+
+/// Largest file read.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// One row, not yet checked by the device it names.
+#[derive(Clone, Debug)]
+pub struct TagRow {
+    /// Device that delivers the tag; `None` for a tag that clients write.
+    pub device: Option<String>,
+    pub tag: TagConfig,
+    /// Names of the digital states, from `state_set`, where they are separated by `|`.
+    pub state_set: Vec<String>,
+}
+
+impl TagRow {
+    /// Definition of a tag that clients write.
+    ///
+    /// # Errors
+    /// The type is not given or not known, or the name breaks a rule.
+    pub fn definition(&self) -> Result<TagDefinition, ConfigProblem> {
+        let name = TagName::new(&self.tag.name).map_err(|error| self.problem("name", error.to_string()))?;
+        let Some(value_type) = self.value_type()? else {
+            return Err(self.problem("type", "a tag without a device needs a type: f64, f32, i64, u64, bool, string or state"));
+        };
+        let mut definition = TagDefinition::new(name, value_type);
+        definition.unit.clone_from(&self.tag.unit);
+        definition.description.clone_from(&self.tag.description);
+        definition.stepped = self.tag.stepped.unwrap_or(definition.stepped);
+        definition.range_low = self.tag.range_low;
+        definition.range_high = self.tag.range_high;
+        definition.state_set.clone_from(&self.state_set);
+        Ok(definition)
+    }
+
+    /// Value type where the row gives one.
+    ///
+    /// # Errors
+    /// The name of the type is not known.
+    pub fn value_type(&self) -> Result<Option<ValueType>, ConfigProblem> {
+        let Some(name) = self.tag.value_type.as_deref() else { return Ok(None) };
+        let known = ValueType::ALL.map(ValueType::as_str);
+        name.parse().map(Some).map_err(|_| self.problem("type", format!("{name:?}: {}", wording::unknown("value type", name, &known))))
+    }
+
+    fn problem(&self, column: &str, message: impl Into<String>) -> ConfigProblem {
+        ConfigProblem { position: self.tag.position.clone(), key: column.to_owned(), message: message.into() }
+    }
+}
+
+/// Reads a tag file from disk; `file` is the name that messages use.
+pub fn read(path: &std::path::Path, file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
+    let refuse = |message: String| {
+        (Vec::new(), vec![ConfigProblem { position: Position { file: file.to_owned(), line: 0 }, key: "tag file".into(), message }])
+    };
+    match std::fs::metadata(path) {
+        Ok(about) if about.len() > FILE_BYTES_MAX => return refuse(format!("is larger than {} MiB", FILE_BYTES_MAX >> 20)),
+        Ok(_) => {}
+        Err(error) => return refuse(format!("cannot be read: {error}")),
+    }
+    match std::fs::read(path) {
+        Ok(bytes) => parse(&bytes, file),
+        Err(error) => refuse(format!("cannot be read: {error}")),
+    }
+}
+
+/// Reads rows. Rows with a problem are left out.
+pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(bytes);
+    let source = Source::new(file, bytes);
+    // The reader counts the line feed of a CRLF to the row after it: the line is that of the first byte that is no line end.
+    let line_of = |start: u64| {
+        let ends = bytes.iter().skip(start as usize).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        source.position(start as usize + ends).line
+    };
+    let mut rows = Vec::new();
+    let mut problems = Vec::new();
+    let mut refuse = |line: usize, key: &str, message: String| {
+        problems.push(ConfigProblem { position: Position { file: file.to_owned(), line }, key: key.to_owned(), message });
+    };
+    let mut header: Option<Vec<&'static str>> = None;
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut record = csv::ByteRecord::new();
+    loop {
+        let line = match reader.read_byte_record(&mut record) {
+            Ok(true) => line_of(record.position().unwrap_or_else(|| reader.position()).byte()),
+            Ok(false) => break,
+            Err(error) => {
+                refuse(line_of(reader.position().byte()), "row", error.to_string());
+                break;
+            }
+        };
+        let mut cells = Vec::with_capacity(record.len());
+        if let Some(broken) = record.iter().position(|cell| std::str::from_utf8(cell).map(|cell| cells.push(cell)).is_err()) {
+            refuse(line, "row", format!("column {} is not UTF-8; save the file as UTF-8", broken + 1));
+            continue;
+        }
+        let Some(columns) = &header else {
+            match read_header(&cells) {
+                Ok(columns) => header = Some(columns),
+                Err(refused) => {
+                    for (column, message) in refused {
+                        refuse(line, &column, message);
+                    }
+                    break;
+                }
+            }
+            continue;
+        };
+        if cells.iter().all(|cell| cell.is_empty()) {
+            continue;
+        }
+        if cells.len() != columns.len() {
+            let message = format!("has {} cells, the header has {} columns; a comma inside a cell needs quotes around it", cells.len(), columns.len());
+            refuse(line, "row", message);
+            continue;
+        }
+        match read_row(columns, &cells, Position { file: file.to_owned(), line }) {
+            Ok(row) => match seen.insert(row.tag.name.clone(), line) {
+                Some(first) => refuse(line, "name", format!("tag {:?} is in line {first} already", row.tag.name)),
+                None => rows.push(row),
+            },
+            Err(refused) => refused.into_iter().for_each(|(column, message)| refuse(line, column, message)),
+        }
+    }
+    if header.is_none() && problems.is_empty() {
+        let message = format!("is empty; the first line names the columns: {}", COLUMNS[..7].join(","));
+        problems.push(ConfigProblem { position: Position { file: file.to_owned(), line: 1 }, key: "header".into(), message });
+    }
+    (rows, problems)
+}
+
+/// Columns of the file; each refused one with the reason.
+fn read_header(cells: &[&str]) -> Result<Vec<&'static str>, Vec<(String, String)>> {
+    let mut columns = Vec::with_capacity(cells.len());
+    let mut refused = Vec::new();
+    if let [only] = cells
+        && let Some(separator) = [';', '\t'].into_iter().find(|separator| only.contains(*separator))
+    {
+        return Err(vec![("header".into(), format!("columns are separated by {separator:?}; save the file with commas"))]);
+    }
+    for cell in cells {
+        match COLUMNS.iter().find(|column| column == &cell) {
+            Some(column) if columns.contains(column) => refused.push(((*cell).to_owned(), "this column is there twice".to_owned())),
+            Some(column) => columns.push(*column),
+            None => refused.push(((*cell).to_owned(), wording::unknown("column", cell, &COLUMNS))),
+        }
+    }
+    if refused.is_empty() && !columns.contains(&"name") {
+        refused.push(("name".into(), "this column is needed and is not there".into()));
+    }
+    if refused.is_empty() { Ok(columns) } else { Err(refused) }
+}
+
+type Refused = Vec<(&'static str, String)>;
+
+fn read_row(columns: &[&'static str], cells: &[&str], position: Position) -> Result<TagRow, Refused> {
+    let mut row = TagRow { device: None, tag: TagConfig { position, ..TagConfig::default() }, state_set: Vec::new() };
+    let mut refused = Refused::new();
+    for (&column, &cell) in columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty()) {
+        let text = || Some(cell.to_owned());
+        let outcome = match column {
+            "name" => TagName::new(cell).map(|name| row.tag.name = name.into()).map_err(|error| error.to_string()),
+            "type" => Ok(row.tag.value_type = text()),
+            "unit" => Ok(cell.clone_into(&mut row.tag.unit)),
+            "description" => Ok(cell.clone_into(&mut row.tag.description)),
+            "stepped" => boolean(cell).map(|stepped| row.tag.stepped = Some(stepped)),
+            "range_low" => number(cell).map(|number| row.tag.range_low = Some(number)),
+            "range_high" => number(cell).map(|number| row.tag.range_high = Some(number)),
+            "state_set" => Ok(row.state_set = cell.split('|').map(|state| state.trim().to_owned()).collect()),
+            "device" => Ok(row.device = text()),
+            "address" => Ok(cell.clone_into(&mut row.tag.address)),
+            "format" => Ok(row.tag.format = text()),
+            "word_order" => Ok(row.tag.word_order = text()),
+            "scale" => number(cell).map(|number| row.tag.scale = Some(number)),
+            "offset" => number(cell).map(|number| row.tag.offset = Some(number)),
+            "scan_ms" => whole(cell).map(|period| row.tag.scan_ms = Some(period)),
+            "sampling_ms" => whole(cell).map(|period| row.tag.sampling_ms = Some(period)),
+            "deadband" => number(cell).map(|number| row.tag.deadband = Some(number)),
+            _ => Ok(()),
+        };
+        if let Err(message) = outcome {
+            refused.push((column, message));
+        }
+    }
+    if row.tag.name.is_empty() && !refused.iter().any(|(column, _)| *column == "name") {
+        refused.push(("name", "the cell is empty".into()));
+    }
+    if let Err(problem) = row.value_type() {
+        refused.push(("type", problem.message));
+    }
+    if row.device.is_some() && row.tag.address.is_empty() {
+        refused.push(("address", "a tag with a device needs its address there".into()));
+    }
+    if row.device.is_none()
+        && let Some((column, _)) = columns.iter().zip(cells).find(|(column, cell)| COLLECTED_ONLY.contains(column) && !cell.is_empty())
+    {
+        refused.push((column, "is only for collected tags; fill the column device as well, or leave this cell empty".into()));
+    }
+    if let (Some(low), Some(high)) = (row.tag.range_low, row.tag.range_high)
+        && low >= high
+    {
+        refused.push(("range_high", format!("{high} is not above range_low, {low}")));
+    }
+    if refused.is_empty() { Ok(row) } else { Err(refused) }
+}
+
+fn boolean(cell: &str) -> Result<bool, String> {
+    match cell.to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(format!("{cell:?} is neither true nor false")),
+    }
+}
+
+fn number(cell: &str) -> Result<f64, String> {
+    match cell.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ if cell.contains(',') => Err(format!("{cell:?} is not a number; the decimal mark is a point")),
+        _ => Err(format!("{cell:?} is not a number")),
+    }
+}
+
+fn whole(cell: &str) -> Result<u64, String> {
+    cell.parse().map_err(|_| format!("{cell:?} is not a whole number from 0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_from_a_spreadsheet_is_read_whole() {
+        let text = "\u{feff}name,type,unit,description,stepped,range_low,range_high,device,address\r\n\
+                    a/level,f64,m,\"Level, \"\"wet\"\" side\",false,0,4.5,plc,holding:0\r\n\
+                    \r\n,,,,,,,,\r\n\
+                    a/note,string,,,,,,,\r\n";
+        let (rows, problems) = parse(text.as_bytes(), "t.csv");
+        assert_eq!(problems, []);
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0].tag.description, "Level, \"wet\" side");
+        assert_eq!((rows[0].device.as_deref(), rows[0].tag.range_high, rows[0].tag.position.line), (Some("plc"), Some(4.5), 2));
+        let note = rows[1].definition().unwrap();
+        assert!(note.stepped, "text holds until the next sample by default");
+        assert_eq!(rows[1].tag.position.line, 5);
+    }
+
+    #[test]
+    fn every_wrong_cell_is_found_with_its_line_and_column() {
+        let text = "name,type,stepped,range_low,range_high,scan_ms,device,address\n\
+                    a,f46,,,,,,\n\
+                    b,f64,maybe,,,,,\n\
+                    c,f64,,5,1,,,\n\
+                    d,f64,,,,5,,\n\
+                    e,f64,,\"1,5\",,,,\n\
+                    a//b,f64,,,,,,\n\
+                    ,f64,,,,,,\n\
+                    g,f64,,,,-1,p,x\n\
+                    h,f64,,,,,p,\n\
+                    i,f64\n\
+                    j,f64,,,,,,\n\
+                    j,f64,,,,,,\n";
+        let (rows, problems) = parse(text.as_bytes(), "t.csv");
+        assert_eq!(rows.len(), 1);
+        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        for (index, expected) in [
+            "t.csv:2: type: \"f46\": unknown value type; did you mean \"f64\"?",
+            "t.csv:3: stepped: \"maybe\" is neither true nor false",
+            "t.csv:4: range_high: 1 is not above range_low, 5",
+            "t.csv:5: scan_ms: is only for collected tags",
+            "t.csv:6: range_low: \"1,5\" is not a number; the decimal mark is a point",
+            "t.csv:7: name: tag name \"a//b\" has an empty level",
+            "t.csv:8: name: the cell is empty",
+            "t.csv:9: scan_ms: \"-1\" is not a whole number",
+            "t.csv:10: address: a tag with a device needs",
+            "t.csv:11: row: has 2 cells, the header has 8 columns",
+            "t.csv:13: name: tag \"j\" is in line 12 already",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert!(lines[index].starts_with(expected), "{expected}\n{lines:#?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_header_says_what_is_wrong_with_it() {
+        for (text, expected) in [
+            ("name,typ\n", "t.csv:1: typ: unknown column; did you mean \"type\"?"),
+            ("name,name\n", "t.csv:1: name: this column is there twice"),
+            ("type,unit\n", "t.csv:1: name: this column is needed"),
+            ("name;type;unit\n", "t.csv:1: header: columns are separated by ';'"),
+            ("", "t.csv:1: header: is empty"),
+        ] {
+            let (rows, problems) = parse(text.as_bytes(), "t.csv");
+            assert!(rows.is_empty());
+            assert!(problems[0].to_string().starts_with(expected), "{text:?}: {}", problems[0]);
+        }
+        let (_, problems) = parse(b"name,type,unit\na,f64,\xB0C\n", "t.csv");
+        assert!(problems[0].to_string().starts_with("t.csv:2: row: column 3 is not UTF-8"), "{}", problems[0]);
+    }
+}

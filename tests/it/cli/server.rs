@@ -1,0 +1,1 @@
+//! Client commands against a running historian.
