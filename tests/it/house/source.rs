@@ -212,7 +212,7 @@ fn code_is_what_is_left_without_comments_and_texts() {
         ("a /* b /* c */ d\n */ e", "a               \n    e"),
         (r#"f("a \" b", 'x', '\'', '"')"#, "f(        ,    ,     ,    )"),
         (r##"r#"a" b"# c"##, "          c"),
-        (r#"br"a\" b"c" r#type 'life: &'a str"#, "       b     r#type 'life: &'a str"),
+        (r#"br"a\" d"c" r#type 'life: &'a str"#, "       d    r#type 'life: &'a str"),
         ("#[cfg(test)]\nmod x;", "#[cfg(test)]\nmod x;"),
     ] {
         assert_eq!(code_of(text), code, "{text}");
