@@ -1,0 +1,51 @@
+# Everything a newcomer runs. `make help` lists it.
+#
+# One profile (release) and one build directory serve demo, tests and benches, so that RocksDB, some 30 CPU-minutes of C++, is compiled
+# once. The directory lies outside the checkout: a fresh clone on a machine that has built before starts warm. Both can be set from outside.
+SHELL := /bin/bash
+export CARGO_TARGET_DIR ?= $(or $(HISTORIAN_CACHE),$(HOME)/.cache/historian)/target
+export CARGO_BUILD_JOBS ?= 2
+CARGO ?= cargo
+# For example: make demo DEMO_ARGUMENTS="--data-dir /tmp/d --duration-s 60"
+DEMO_ARGUMENTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build setup test check fmt clippy deny bench doc
+
+help: ## This list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## Build, start a simulated plant and collect from it until Ctrl-C
+	@exec "$$CARGO_TARGET_DIR/release/historian" demo $(DEMO_ARGUMENTS)
+
+build: ## Install what building needs, and build the binary
+	@.ci/setup build
+	@$(CARGO) build --release --bin historian
+
+setup: ## Install everything that building and testing need
+	@.ci/setup test
+
+test: setup check ## All checks and all tests, with real peers
+	@$(CARGO) test --release --workspace
+
+check: fmt clippy deny ## Form, lints, licences
+
+fmt:
+	@$(CARGO) fmt --all --check
+
+clippy:
+	@$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --offline check --hide-inclusion-graph bans licenses sources; \
+	else \
+		echo "check: licences and bans (deny.toml) not checked: cargo-deny is not installed (cargo install --locked cargo-deny)"; \
+	fi
+
+bench: ## Benches: codecs, ingest, query, Flight
+	@.ci/setup build
+	@$(CARGO) bench --workspace
+
+doc: ## API documentation; broken links fail
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps

@@ -1,0 +1,118 @@
+//! The instruments: what each one shows of the process, with its lag, noise and resolution, and how it fails now and then.
+
+use rand::{Rng, rngs::StdRng};
+
+use super::{
+    process::{Process, normal},
+    signal::{Fault, SIGNALS, Sensor, Truth},
+};
+
+/// What an instrument shows at one scan.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Reading {
+    pub value: Truth,
+    /// Set while the instrument is broken.
+    pub fault: Option<Fault>,
+}
+
+/// All instruments of the plant, in the order of [`SIGNALS`].
+pub(super) struct Instruments(Vec<Instrument>);
+
+struct Instrument {
+    sensor: Sensor,
+    /// Output of the sensor's lag; none before the first scan.
+    filtered: Option<f64>,
+    /// Last number shown, held by an instrument that has lost its calibration.
+    shown: f64,
+    /// Seconds to the next failure, or, while broken, to its end.
+    changes_in_s: f64,
+    broken: bool,
+}
+
+impl Instruments {
+    pub fn new(random: &mut StdRng) -> Instruments {
+        let instrument = |signal: &super::Signal| Instrument {
+            sensor: signal.sensor,
+            filtered: None,
+            shown: 0.0,
+            // Early enough that who looks at a demo sees one.
+            changes_in_s: random.random_range(15.0..60.0),
+            broken: false,
+        };
+        Instruments(SIGNALS.iter().map(instrument).collect())
+    }
+
+    /// One scan of all signals.
+    pub fn read(&mut self, process: &Process, dt: f64, random: &mut StdRng) -> Vec<Reading> {
+        SIGNALS.iter().zip(&mut self.0).map(|(signal, instrument)| instrument.read((signal.truth)(process), dt, random)).collect()
+    }
+}
+
+impl Instrument {
+    fn read(&mut self, truth: Truth, dt: f64, random: &mut StdRng) -> Reading {
+        self.age(dt, random);
+        let fault = self.sensor.fault.filter(|_| self.broken);
+        let Truth::Number(number) = truth else { return Reading { value: truth, fault } };
+        let Sensor { noise, lag_s, resolution, .. } = self.sensor;
+        let before = self.filtered.unwrap_or(number);
+        let filtered = if lag_s > 0.0 { before + (number - before) * (1.0 - (-dt / lag_s).exp()) } else { number };
+        self.filtered = Some(filtered);
+        if fault != Some(Fault::NotAccurate) {
+            let noisy = if noise > 0.0 { filtered + noise * normal(random) } else { filtered };
+            self.shown = if resolution > 0.0 { rounded(noisy, resolution) } else { noisy };
+        }
+        Reading { value: Truth::Number(self.shown), fault }
+    }
+
+    fn age(&mut self, dt: f64, random: &mut StdRng) {
+        if self.sensor.fault.is_none() {
+            return;
+        }
+        self.changes_in_s -= dt;
+        if self.changes_in_s <= 0.0 {
+            self.broken = !self.broken;
+            self.changes_in_s = if self.broken { random.random_range(8.0..20.0) } else { random.random_range(120.0..480.0) };
+        }
+    }
+}
+
+/// Nearest multiple of a decimal resolution, as the nearest double to that decimal.
+fn rounded(value: f64, resolution: f64) -> f64 {
+    let per_unit = (1.0 / resolution).round();
+    (value * per_unit).round() / per_unit
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn every_instrument_that_can_fail_does_and_recovers() {
+        let mut random = StdRng::seed_from_u64(3);
+        let (process, mut instruments) = (Process::new(), Instruments::new(&mut random));
+        let scans: Vec<Vec<Reading>> = (0..5000).map(|_| instruments.read(&process, 0.2, &mut random)).collect();
+        for (index, signal) in SIGNALS.iter().enumerate() {
+            let broken = scans.iter().filter(|scan| scan[index].fault.is_some()).count();
+            match signal.sensor.fault {
+                None => assert_eq!(broken, 0, "{}", signal.tag),
+                Some(_) => assert!((40..1000).contains(&broken), "{} is broken in {broken} of 5000 scans", signal.tag),
+            }
+        }
+        assert!(scans[0].iter().all(|reading| reading.fault.is_none()), "a plant starts whole");
+    }
+
+    #[test]
+    fn numbers_are_decimals_of_their_resolution() {
+        let mut random = StdRng::seed_from_u64(4);
+        let (process, mut instruments) = (Process::new(), Instruments::new(&mut random));
+        for reading in instruments.read(&process, 0.2, &mut random).iter().zip(SIGNALS).filter_map(|(reading, signal)| {
+            let Truth::Number(number) = reading.value else { return None };
+            (signal.sensor.resolution > 0.0).then_some((signal.tag, number, signal.sensor.resolution))
+        }) {
+            let (tag, number, resolution) = reading;
+            assert!(format!("{number}").len() <= format!("{}", number.trunc()).len() + format!("{resolution}").len(), "{tag}: {number}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The rules themselves, one static list. STYLE.md and ARCHITECTURE.md tell why each one is there; `reason` is what a builder who broke it
+//! needs to know.
+
+use std::collections::BTreeSet;
+
+use super::source::{Source, words};
+
+/// One rule of the house.
+pub struct Rule {
+    pub name: &'static str,
+    pub reason: &'static str,
+    /// Files it holds for: any of these prefixes …
+    pub within: &'static [&'static str],
+    /// … and none of these.
+    pub but_not: &'static [&'static str],
+    /// True when test modules inside the files are free of it.
+    pub tests_are_free: bool,
+    pub forbids: Forbids,
+    pub exceptions: &'static [Exception],
+}
+
+/// What a rule forbids.
+pub enum Forbids {
+    /// Identifiers, or paths of identifiers (`SystemTime::now`); one that starts with a dot is a method call.
+    Words(&'static [&'static str]),
+    /// Paths of our crate other than these, by their first parts.
+    ImportsBut(&'static [&'static str]),
+    /// Parts of `std` by their first name (`fs`).
+    Std(&'static [&'static str]),
+    /// A file that does not begin with `//!`.
+    HeadWithoutComment,
+}
+
+/// A place where a rule does not hold, and why.
+pub struct Exception {
+    /// A file, or a folder with `/` at its end.
+    pub file: &'static str,
+    pub word: &'static str,
+    pub reason: &'static str,
+}
+
+const EVERYWHERE: &[&str] = &["src/", "storage-format/", "proto/", "tests/", "benches/"];
+const SHIPPED: &[&str] = &["src/", "storage-format/src/", "proto/src/"];
+
+impl Rule {
+    /// A library that may be named only in some places.
+    pub const fn foreign(
+        name: &'static str,
+        reason: &'static str,
+        libraries: &'static [&'static str],
+        allowed_in: &'static [&'static str],
+    ) -> Rule {
+        Rule {
+            name,
+            reason,
+            within: SHIPPED,
+            but_not: allowed_in,
+            tests_are_free: false,
+            forbids: Forbids::Words(libraries),
+            exceptions: &[],
+        }
+    }
+
+    /// What a room may import from this crate.
+    const fn room(name: &'static str, room: &'static [&'static str], allowed: &'static [&'static str]) -> Rule {
+        Rule {
+            name,
+            reason: "a room imports only what lies below it: device → collector → ingest → store → query → api",
+            within: room,
+            but_not: &[],
+            tests_are_free: false,
+            forbids: Forbids::ImportsBut(allowed),
+            exceptions: &[],
+        }
+    }
+
+    /// Violations in one file as `file:line: …`; exceptions that were needed are put into `used` by their index.
+    pub fn check(&self, source: &Source, used: &mut BTreeSet<usize>) -> Vec<String> {
+        let holds = self.within.iter().any(|prefix| source.name.starts_with(prefix));
+        if !holds || self.but_not.iter().any(|prefix| source.name.starts_with(prefix)) {
+            return Vec::new();
+        }
+        let mut violations = Vec::new();
+        for (at, what) in self.found(source) {
+            if self.tests_are_free && source.shipped.as_bytes().get(at) == Some(&b' ') {
+                continue;
+            }
+            let exception = self.exceptions.iter().position(|exception| {
+                let covered = exception.file == source.name || (exception.file.ends_with('/') && source.name.starts_with(exception.file));
+                covered && exception.word == what && !exception.reason.is_empty()
+            });
+            match exception {
+                Some(index) => _ = used.insert(index),
+                None => violations.push(format!("{}:{}: {what}: {} ({})", source.name, source.line(at), self.reason, self.name)),
+            }
+        }
+        violations
+    }
+
+    fn found(&self, source: &Source) -> Vec<(usize, String)> {
+        match self.forbids {
+            Forbids::Words(forbidden) => forbidden
+                .iter()
+                .flat_map(|word| {
+                    let (name, is_call) = word.strip_prefix('.').map_or((*word, false), |name| (name, true));
+                    words(&source.code, name)
+                        .filter(move |at| !is_call || source.code[..*at].trim_end().ends_with('.'))
+                        .map(|at| (at, (*word).to_owned()))
+                })
+                .collect(),
+            Forbids::ImportsBut(allowed) => source
+                .crate_paths()
+                .into_iter()
+                .map(|(at, path)| (at, path.join("::")))
+                .filter(|(_, path)| {
+                    let room = path.split("::").next().unwrap_or_default();
+                    let allowed = allowed.iter().any(|allowed| path == allowed || path.starts_with(&format!("{allowed}::")));
+                    ROOMS.contains(&room) && !allowed
+                })
+                .collect(),
+            Forbids::Std(forbidden) => std_parts(&source.code).into_iter().filter(|(_, part)| forbidden.contains(&part.as_str())).collect(),
+            Forbids::HeadWithoutComment if source.text.starts_with("//!") => Vec::new(),
+            Forbids::HeadWithoutComment => vec![(0, "the first line".to_owned())],
+        }
+    }
+}
+
+/// First names below `std` that the code uses: `std::fs::File` and `std::{fs, io}` give `fs` (and `io`).
+fn std_parts(code: &str) -> Vec<(usize, String)> {
+    let mut parts = Vec::new();
+    for at in words(code, "std") {
+        let Some(rest) = code[at + 3..].trim_start().strip_prefix("::").map(str::trim_start) else { continue };
+        let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        let Some(group) = rest.strip_prefix('{') else {
+            parts.push((at, name(rest)));
+            continue;
+        };
+        let (mut depth, mut first) = (1, true);
+        for (index, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 1 => first = true,
+                c if depth == 1 && first && c.is_alphabetic() => {
+                    parts.push((at, name(&group[index..])));
+                    first = false;
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    parts
+}
+
+/// Modules at the root of the crate.
+const ROOMS: &[&str] = &["api", "cli", "collector", "ingest", "model", "query", "security", "server", "simulator", "store"];
+
+/// Every rule.
+pub static RULES: &[Rule] = &[
+    Rule::room("imports of model", &["src/model/"], &["model"]),
+    Rule::room("imports of collector", &["src/collector/"], &["model", "collector", "ingest::sink"]),
+    Rule::room("imports of simulator", &["src/simulator/"], &["model", "simulator"]),
+    Rule::room("imports of store", &["src/store/"], &["model", "store"]),
+    Rule::room("imports of ingest", &["src/ingest/"], &["model", "store", "ingest"]),
+    Rule::room("imports of query", &["src/query/"], &["model", "store", "ingest", "query"]),
+    // The API shows the delivery truth of collectors, and nothing else of them.
+    Rule::room(
+        "imports of api",
+        &["src/api/"],
+        &["model", "store", "ingest", "query", "collector::status", "collector::DeviceStatus", "api", "security"],
+    ),
+    Rule::room("imports of server", &["src/server/"], &["model", "store", "ingest", "query", "collector", "api", "security", "server"]),
+    Rule::foreign("rocksdb", "RocksDB is named only inside src/store", &["rocksdb"], &["src/store/"]),
+    Rule {
+        within: &["src/model/", "src/collector/", "src/simulator/", "src/ingest/", "src/store/", "storage-format/src/", "proto/src/"],
+        ..Rule::foreign(
+            "arrow",
+            "Arrow begins in src/query; below it samples are the columns of the storage format",
+            &["arrow", "arrow_flight", "arrow_array", "arrow_schema", "arrow_buffer", "parquet", "datafusion"],
+            &[],
+        )
+    },
+    Rule::foreign(
+        "proto",
+        "proto types begin in src/api; what lies below speaks in the model's words",
+        &["historian_proto", "tonic", "tonic_health", "tonic_reflection", "tonic_types", "prost", "prost_types", "pbjson_types"],
+        &["src/api/", "src/cli/", "src/server/", "src/main.rs", "proto/src/"],
+    ),
+    Rule::foreign(
+        "protocol libraries",
+        "types of a protocol never leave the folder of its collector",
+        &["tokio_modbus"],
+        &["src/collector/modbus/", "src/simulator/modbus.rs"],
+    ),
+    // The word alone is also the name of the collector's folder.
+    Rule::foreign(
+        "protocol libraries",
+        "types of a protocol never leave the folder of its collector",
+        &["use opcua", "opcua::client", "opcua::crypto", "opcua::nodes", "opcua::server", "opcua::types"],
+        &["src/collector/opcua/", "src/simulator/opcua.rs"],
+    ),
+    Rule {
+        within: &["storage-format/src/"],
+        ..Rule::foreign(
+            "format is pure",
+            "the storage format knows no I/O, no async, no RocksDB; a third party can decode our chunks with it alone",
+            &["tokio", "async", "futures", "rocksdb", "historian"],
+            &[],
+        )
+    },
+    Rule {
+        name: "format is pure",
+        reason: "the storage format does no I/O",
+        within: &["storage-format/src/"],
+        but_not: &[],
+        tests_are_free: true,
+        forbids: Forbids::Std(&["fs", "net", "process", "env", "thread"]),
+        exceptions: &[],
+    },
+    Rule {
+        within: SHIPPED,
+        tests_are_free: true,
+        ..Rule::foreign(
+            "wall clock",
+            "the wall clock has one home, model::time::SystemClock, so that tests can replace it",
+            &["SystemTime::now", "Timestamp::now", "Zoned::now", "DateTime::now", "Utc::now", "Local::now"],
+            &["src/model/time.rs"],
+        )
+    },
+    Rule {
+        name: "configuration files",
+        reason: "configuration is read by the server and the command line only; the rooms get typed values",
+        within: &["src/"],
+        but_not: &["src/server/", "src/cli/", "src/store/"],
+        tests_are_free: true,
+        forbids: Forbids::Std(&["fs"]),
+        exceptions: &[Exception {
+            file: "src/collector/opcua/pki.rs",
+            word: "fs",
+            reason: "certificates and the password file: secrets are read at each connect, and stay out of the configuration",
+        }],
+    },
+    Rule {
+        within: &["src/"],
+        tests_are_free: true,
+        ..Rule::foreign(
+            "configuration files",
+            "configuration is read by the server and the command line only; the rooms get typed values",
+            &["File::open", "read_to_string"],
+            &["src/server/", "src/cli/", "src/store/", "src/collector/opcua/pki.rs"],
+        )
+    },
+    Rule {
+        within: &["src/collector/"],
+        tests_are_free: true,
+        ..Rule::foreign(
+            "read only",
+            "collectors read and never write: no function that changes anything in a device is compiled in",
+            &[
+                "Writer",
+                "write_single_coil",
+                "write_single_register",
+                "write_multiple_coils",
+                "write_multiple_registers",
+                "masked_write_register",
+                "read_write_multiple_registers",
+                "WriteSingleCoil",
+                "WriteSingleRegister",
+                "WriteMultipleCoils",
+                "WriteMultipleRegisters",
+                "MaskWriteRegister",
+                "ReadWriteMultipleRegisters",
+                "WriteRequest",
+                "WriteValue",
+                "CallRequest",
+                "CallMethodRequest",
+                "HistoryUpdateRequest",
+                "history_update",
+                "call_one",
+                "call_method",
+                "add_nodes",
+                "add_references",
+                "delete_nodes",
+                "delete_references",
+            ],
+            &[],
+        )
+    },
+    Rule {
+        within: &["src/collector/opcua/"],
+        tests_are_free: true,
+        exceptions: &[Exception {
+            file: "src/collector/opcua/deliver.rs",
+            word: ".write",
+            reason: "writes samples into a run; there is no session in that file",
+        }],
+        ..Rule::foreign("read only", "a session is never asked to write or to call", &[".write", ".call"], &[])
+    },
+    Rule {
+        within: EVERYWHERE,
+        ..Rule::foreign("unsafe", "unsafe code is forbidden; a kernel that needs it becomes its own crate", &["unsafe"], &[])
+    },
+    Rule {
+        name: "head comment",
+        reason: "every file begins with //!: what it is for and where it stands on the way",
+        within: EVERYWHERE,
+        but_not: &[],
+        tests_are_free: false,
+        forbids: Forbids::HeadWithoutComment,
+        exceptions: &[],
+    },
+];
