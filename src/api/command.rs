@@ -1,0 +1,247 @@
+//! Commands and tickets of Arrow Flight: a protobuf `Any` of a `historian.v1` request, or its proto3-JSON text, into one typed command.
+
+use historian_proto::v1::{CurrentRequest, RangeRequest, WriteRequest};
+use prost::{Message, Name};
+use serde_json::Value;
+use tonic::Status;
+
+use super::{ApiLimits, status};
+
+/// What a command or ticket asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Range(RangeRequest),
+    Current(CurrentRequest),
+    Write(WriteRequest),
+}
+
+/// In which form the command came; answers with metadata use the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Json,
+    Protobuf,
+}
+
+/// `google.protobuf.Any` as it is on the wire. Own two fields instead of a crate's type: only these bytes matter here.
+#[derive(Clone, PartialEq, Message)]
+pub struct AnyMessage {
+    #[prost(string, tag = "1")]
+    pub type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub value: Vec<u8>,
+}
+
+const TYPE_PREFIX: &str = "type.googleapis.com/";
+/// Commands of the contract that later versions answer.
+const NOT_YET: [&str; 3] = ["aggregate", "downsample", "anomalies"];
+
+impl Command {
+    /// Reads a command in either form.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT with the field and what is known instead; UNIMPLEMENTED for commands this version does not answer.
+    pub fn parse(bytes: &[u8], limits: &ApiLimits) -> Result<(Command, Form), Status> {
+        if bytes.is_empty() {
+            return Err(status::invalid("", format!("the command is empty; {EXPECTED}")));
+        }
+        if bytes.len() > limits.ticket_bytes_max {
+            let message = format!("the command has {} bytes, at most {} are taken", bytes.len(), limits.ticket_bytes_max);
+            return Err(status::invalid("", message));
+        }
+        // A protobuf Any starts with its first field's key 0x0A, which JSON would have to follow with '{' after white space.
+        let text = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        if text == Some(&b'{') {
+            json(bytes).map(|command| (command, Form::Json))
+        } else {
+            protobuf(bytes).map(|command| (command, Form::Protobuf))
+        }
+    }
+
+    /// The command as a self-contained protobuf ticket.
+    pub fn to_ticket(&self) -> Vec<u8> {
+        match self {
+            Command::Range(request) => any(request),
+            Command::Current(request) => any(request),
+            Command::Write(request) => any(request),
+        }
+    }
+}
+
+const EXPECTED: &str = "expected JSON such as {\"range\": {\"tags\": [\"area1/**\"], \"start\": \"*-8h\", \"end\": \"*\"}} or {\"current\": \
+                        {\"tags\": [\"**\"]}}, or a protobuf Any of historian.v1.RangeRequest or CurrentRequest";
+
+fn any<M: Message + Name>(message: &M) -> Vec<u8> {
+    AnyMessage { type_url: format!("{TYPE_PREFIX}{}", M::full_name()), value: message.encode_to_vec() }.encode_to_vec()
+}
+
+fn protobuf(bytes: &[u8]) -> Result<Command, Status> {
+    let any = AnyMessage::decode(bytes).map_err(|error| status::invalid("", format!("neither JSON nor protobuf ({error}); {EXPECTED}")))?;
+    // Any's own rule: what counts is the part after the last slash.
+    let name = any.type_url.rsplit('/').next().unwrap_or_default();
+    fn decode<M: Message + Name + Default>(value: &[u8]) -> Result<M, Status> {
+        M::decode(value).map_err(|error| status::invalid("", format!("the Any holds no valid {}: {error}", M::full_name())))
+    }
+    match name {
+        "historian.v1.RangeRequest" => decode(&any.value).map(Command::Range),
+        "historian.v1.CurrentRequest" => decode(&any.value).map(Command::Current),
+        "historian.v1.WriteRequest" => decode(&any.value).map(Command::Write),
+        "historian.v1.AggregateRequest" | "historian.v1.DownsampleRequest" | "historian.v1.AnomaliesRequest" => Err(not_yet(name)),
+        _ if name.starts_with("arrow.flight.protocol.sql.") => {
+            Err(status::unimplemented("Flight SQL is not in this version, which answers range and current"))
+        }
+        "" => Err(status::invalid("", format!("neither JSON nor a protobuf Any with a type_url; {EXPECTED}"))),
+        _ => Err(status::invalid("type_url", format!("{:?} is no known command; {EXPECTED}", shown(name)))),
+    }
+}
+
+fn json(bytes: &[u8]) -> Result<Command, Status> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| status::invalid("", format!("the JSON cannot be read: {error}")))?;
+    let Value::Object(object) = value else {
+        return Err(status::invalid("", format!("the JSON is no object; {EXPECTED}")));
+    };
+    let mut fields = object.into_iter();
+    let (Some((name, body)), None) = (fields.next(), fields.next()) else {
+        return Err(status::invalid("", format!("the JSON must name exactly one command; {EXPECTED}")));
+    };
+    match name.as_str() {
+        "range" => Ok(Command::Range(message(&name, times_as_text(body)?)?)),
+        "current" => Ok(Command::Current(message(&name, body)?)),
+        "write" => Ok(Command::Write(message(&name, body)?)),
+        other if NOT_YET.contains(&other) => Err(not_yet(other)),
+        other => Err(status::unimplemented(format!(
+            "the command {:?} is not known; this version answers range and current, and takes write by DoPut",
+            shown(other)
+        ))),
+    }
+}
+
+fn not_yet(name: &str) -> Status {
+    status::unimplemented(format!("{name} is not in this version, which answers range and current"))
+}
+
+fn message<T: serde::de::DeserializeOwned>(command: &str, body: Value) -> Result<T, Status> {
+    if !body.is_object() {
+        return Err(status::invalid(command, "must be an object"));
+    }
+    serde_json::from_value(body).map_err(|error| status::invalid(command, error.to_string()))
+}
+
+/// JSON may write integer nanoseconds as a number. It becomes text here, digit by digit: a float would round it.
+fn times_as_text(mut body: Value) -> Result<Value, Status> {
+    for field in ["start", "end"] {
+        let Some(Value::Number(number)) = body.get(field) else { continue };
+        let Some(nanoseconds) = number.as_i64() else {
+            let message = format!(
+                "{number} is not an integer of 64 bits; write nanoseconds as an integer or a string, never as a float, or RFC 3339, or a \
+                 relative time"
+            );
+            return Err(status::invalid(&format!("range.{field}"), message));
+        };
+        body[field] = Value::String(nanoseconds.to_string());
+    }
+    Ok(body)
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use historian_proto::v1::{range_request, write_request};
+    use tonic::Code;
+
+    use super::*;
+
+    fn parse(bytes: &[u8]) -> Result<Command, Status> {
+        Command::parse(bytes, &ApiLimits::default()).map(|(command, _)| command)
+    }
+
+    fn range(json: &str) -> RangeRequest {
+        match parse(json.as_bytes()) {
+            Ok(Command::Range(request)) => request,
+            other => panic!("{json}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_json_of_the_contract_is_read() {
+        let request = range(
+            r#"{"range": {"tags": ["area1/**"], "start": "2026-01-01T00:00:00Z", "end": "*", "boundary": "INTERPOLATED", "limit": 7, "layout": "WIDE"}}"#,
+        );
+        assert_eq!(request.tags, ["area1/**"]);
+        assert_eq!((request.start.as_str(), request.end.as_str()), ("2026-01-01T00:00:00Z", "*"));
+        assert_eq!(request.boundary(), range_request::Boundary::Interpolated);
+        assert_eq!(request.layout(), range_request::Layout::Wide);
+        assert_eq!(request.limit, 7);
+        assert_eq!(parse(br#"{"current": {"tags": ["**"]}}"#).unwrap(), Command::Current(CurrentRequest { tags: vec!["**".into()] }));
+        let write = parse(br#" {"write": {"mode": "INSERT", "durability": "INTERVAL", "create_tags": true}}"#).unwrap();
+        assert_eq!(
+            write,
+            Command::Write(WriteRequest {
+                mode: write_request::Mode::Insert.into(),
+                durability: write_request::Durability::Interval.into(),
+                create_tags: true
+            })
+        );
+        assert_eq!(parse(br#"{"write": {}}"#).unwrap(), Command::Write(WriteRequest::default()));
+    }
+
+    #[test]
+    fn integer_times_are_exact() {
+        let request = range(r#"{"range": {"tags": [], "start": 1767225600000000001, "end": -9223372036854775808}}"#);
+        assert_eq!((request.start.as_str(), request.end.as_str()), ("1767225600000000001", "-9223372036854775808"));
+    }
+
+    #[test]
+    fn bad_commands_are_refused_with_the_field() {
+        for (json, code, fragment) in [
+            (r#"{"range": {"tags": [], "start": 1.5}}"#, Code::InvalidArgument, "range.start"),
+            (r#"{"range": {"tags": [], "start": 1e18}}"#, Code::InvalidArgument, "never as a float"),
+            (r#"{"range": {"tags": [], "end": 9223372036854775808}}"#, Code::InvalidArgument, "range.end"),
+            (r#"{"range": {"tags": [], "end": 99999999999999999999999}}"#, Code::InvalidArgument, "range.end"),
+            (r#"{"range": {"tagz": []}}"#, Code::InvalidArgument, "tagz"),
+            (r#"{"range": {"tags": "a"}}"#, Code::InvalidArgument, "range"),
+            (r#"{"range": {"tags": [1]}}"#, Code::InvalidArgument, "range"),
+            (r#"{"range": {"boundary": "AROUND"}}"#, Code::InvalidArgument, "AROUND"),
+            (r#"{"range": {"limit": 1.5}}"#, Code::InvalidArgument, "range"),
+            (r#"{"range": []}"#, Code::InvalidArgument, "object"),
+            (r#"{"range": {}, "current": {}}"#, Code::InvalidArgument, "exactly one"),
+            ("{}", Code::InvalidArgument, "exactly one"),
+            ("{", Code::InvalidArgument, "JSON"),
+            ("", Code::InvalidArgument, "empty"),
+            ("tags", Code::InvalidArgument, "neither JSON nor"),
+            (r#"{"aggregate": {}}"#, Code::Unimplemented, "range and current"),
+            (r#"{"downsample": {}}"#, Code::Unimplemented, "range and current"),
+            (r#"{"anomalies": {}}"#, Code::Unimplemented, "range and current"),
+            (r#"{"frobnicate": {}}"#, Code::Unimplemented, "frobnicate"),
+        ] {
+            let error = parse(json.as_bytes()).expect_err(json);
+            assert_eq!(error.code(), code, "{json}: {error}");
+            assert!(error.message().contains(fragment), "{json}: {}", error.message());
+        }
+        let oversized = vec![b'{'; ApiLimits::default().ticket_bytes_max + 1];
+        assert_eq!(parse(&oversized).unwrap_err().code(), Code::InvalidArgument);
+        // Deep nesting ends in an error, not in an overflow of the stack.
+        assert_eq!(parse("{\"range\":".repeat(5000).as_bytes()).unwrap_err().code(), Code::InvalidArgument);
+    }
+
+    #[test]
+    fn tickets_round_trip_and_foreign_ones_are_refused() {
+        let command = Command::Range(RangeRequest { tags: vec!["a/b".into()], start: "1".into(), end: "2".into(), ..RangeRequest::default() });
+        assert_eq!(parse(&command.to_ticket()).unwrap(), command);
+        assert!(String::from_utf8_lossy(&command.to_ticket()).contains("type.googleapis.com/historian.v1.RangeRequest"));
+        for (type_url, code) in [
+            ("type.googleapis.com/arrow.flight.protocol.sql.CommandStatementQuery", Code::Unimplemented),
+            ("type.googleapis.com/historian.v1.AggregateRequest", Code::Unimplemented),
+            ("type.googleapis.com/google.protobuf.Empty", Code::InvalidArgument),
+            ("", Code::InvalidArgument),
+        ] {
+            let ticket = AnyMessage { type_url: type_url.into(), value: vec![] }.encode_to_vec();
+            // An Any without content is no byte at all.
+            assert_eq!(parse(&ticket).unwrap_err().code(), code, "{type_url}");
+        }
+        let broken = AnyMessage { type_url: "x/historian.v1.RangeRequest".into(), value: vec![0xFF; 9] }.encode_to_vec();
+        assert_eq!(parse(&broken).unwrap_err().code(), Code::InvalidArgument);
+    }
+}

@@ -1,0 +1,45 @@
+//! `DoGet`: a query on a blocking thread, its batches encoded there and handed to the wire through a short channel.
+
+use arrow_flight::FlightData;
+use tonic::Status;
+
+use super::{
+    encode::Encoder,
+    info::{self, Query},
+};
+use crate::{
+    api::{Services, status, stream::Emitter},
+    query::QueryLimits,
+};
+
+/// Runs a query and emits its messages, the schema first. Blocks.
+pub fn run(services: &Services, query: &Query, limits: &QueryLimits, emitter: &Emitter<FlightData>) -> Result<(), Status> {
+    let schema = info::schema(services, query)?;
+    let (mut encoder, message) = Encoder::new(&schema);
+    if !emitter.emit(message) {
+        return Ok(());
+    }
+    match query {
+        Query::Range(query) => {
+            let mut failed = None;
+            let mut reading = true;
+            let ended = services.query.range(query, limits, &mut |batch| {
+                match encoder.batch(&batch, &mut |message| emitter.emit(message)) {
+                    Ok(read) => reading = read,
+                    Err(error) => failed = Some(status::internal(error.to_string())),
+                }
+                reading && failed.is_none()
+            });
+            match failed {
+                Some(error) => Err(error),
+                None if !reading => Ok(()), // the stream has its own end
+                None => ended.map_err(|error| status::from_query(&error)),
+            }
+        }
+        Query::Current { tags, .. } => {
+            let batch = services.query.current(tags).map_err(|error| status::from_query(&error))?;
+            encoder.batch(&batch, &mut |message| emitter.emit(message)).map_err(|error| status::internal(error.to_string()))?;
+            Ok(())
+        }
+    }
+}

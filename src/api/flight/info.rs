@@ -1,0 +1,204 @@
+//! What a descriptor stands for: schema, estimates, and endpoints split by tag so that clients export in parallel.
+
+use std::sync::Arc;
+
+use arrow::{
+    datatypes::{DataType, Schema, SchemaRef},
+    ipc::writer::IpcWriteOptions,
+};
+use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, Ticket};
+use tonic::Status;
+
+use crate::{
+    api::{Services, command::Command, resolve, status},
+    model::{Tag, TimeRange},
+    query::{Boundary, Layout, RangeQuery},
+};
+
+/// A query of Flight, resolved against catalog and clock.
+pub enum Query {
+    Range(RangeQuery),
+    Current { patterns: Vec<String>, tags: Vec<Arc<Tag>> },
+}
+
+/// Resolves a command. Blocks on the catalog.
+///
+/// # Errors
+/// NOT_FOUND for exact names that no tag has: unlike a glob, they are a mistake of the asker.
+pub fn resolve(services: &Services, command: Command) -> Result<Query, Status> {
+    let (query, missing) = match command {
+        Command::Range(request) => {
+            let (query, missing) = resolve::range(services, &request)?;
+            (Query::Range(query), missing)
+        }
+        Command::Current(request) => {
+            let selected = resolve::tags(services, &request.tags)?;
+            (Query::Current { patterns: request.tags, tags: selected.tags }, selected.missing)
+        }
+        Command::Write(_) => return Err(status::invalid("write", "is a command of DoPut, not a query")),
+    };
+    if missing.is_empty() { Ok(query) } else { Err(status::tags_not_found(&missing)) }
+}
+
+/// The tag that a path names, split by level or whole, with or without a first element `tags`; the path `["tags"]` is the catalog.
+///
+/// # Errors
+/// NOT_FOUND when there is no such tag.
+pub fn resolve_path(services: &Services, path: &[String]) -> Result<Query, Status> {
+    let whole = path.join("/");
+    let below = path.split_first().filter(|(first, _)| first.as_str() == "tags").map(|(_, rest)| rest.join("/"));
+    let tags = match (services.catalog.get(&whole), &below) {
+        (Some(tag), _) => vec![tag],
+        (None, Some(below)) if below.is_empty() => resolve::tags(services, &["**".to_owned()])?.tags,
+        (None, Some(below)) => vec![services.catalog.get(below).ok_or_else(|| status::tags_not_found(std::slice::from_ref(below)))?],
+        (None, None) if whole.is_empty() => return Err(status::invalid("descriptor", "the path is empty; name a tag, or use a command")),
+        (None, None) => return Err(status::tags_not_found(&[whole])),
+    };
+    Ok(Query::Range(everything(tags)))
+}
+
+/// The whole history of some tags.
+pub fn everything(tags: Vec<Arc<Tag>>) -> RangeQuery {
+    RangeQuery { tags, range: TimeRange::ALL, boundary: Boundary::Inside, limit: None, layout: Layout::Long }
+}
+
+/// Schema of the answer, with the bounds as resolved in its metadata.
+pub fn schema(services: &Services, query: &Query) -> Result<SchemaRef, Status> {
+    match query {
+        Query::Range(query) => {
+            let schema = services.query.range_schema(query).map_err(|error| status::from_query(&error))?;
+            let (start, end) = resolve::bounds_as_asked(query.range);
+            let mut metadata = schema.metadata().clone();
+            metadata.insert("start".into(), start.to_string());
+            metadata.insert("end".into(), end.to_string());
+            Ok(Arc::new(schema.as_ref().clone().with_metadata(metadata)))
+        }
+        Query::Current { tags, .. } => Ok(services.query.current_schema(tags)),
+    }
+}
+
+/// The answer to `GetFlightInfo`. Blocks on the store for the estimates.
+pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
+    let schema = schema(services, query)?;
+    let mut info = described(&schema, descriptor)?;
+    match query {
+        Query::Range(query) => {
+            let (rows, bytes) = services.query.estimate(&query.tags, query.range).map_err(|error| status::from_query(&error))?;
+            // An upper bound of what is stored; boundary samples come on top, limits cut it.
+            let exact_upper = query.boundary == Boundary::Inside && query.layout == Layout::Long;
+            info.total_records = if exact_upper { i64::try_from(rows).unwrap_or(i64::MAX) } else { -1 };
+            info.total_bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            let (start, end) = resolve::bounds_as_asked(query.range);
+            let bounds = serde_json::json!({"start": start.to_string(), "end": end.to_string(), "start_ns": start.0, "end_ns": end.0});
+            info.app_metadata = bounds.to_string().into();
+            for ticket in range_tickets(services, query, value_type(&schema), rows)? {
+                info.endpoint.push(FlightEndpoint { ticket: Some(Ticket::new(ticket)), ..FlightEndpoint::default() });
+            }
+        }
+        Query::Current { patterns, tags } => {
+            info.total_records = i64::try_from(tags.len()).unwrap_or(i64::MAX);
+            let request = historian_proto::v1::CurrentRequest { tags: patterns.clone() };
+            let ticket = Ticket::new(Command::Current(request).to_ticket());
+            info.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
+        }
+    }
+    Ok(info)
+}
+
+/// An info with schema and descriptor and nothing known of its size.
+pub fn described(schema: &Schema, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
+    let info = FlightInfo::new().try_with_schema(schema).map_err(|error| status::internal(error.to_string()))?;
+    Ok(info.with_descriptor(descriptor).with_total_records(-1).with_total_bytes(-1))
+}
+
+/// The schema as `GetSchema` answers it.
+pub fn schema_result(schema: &Schema) -> Result<arrow_flight::SchemaResult, Status> {
+    SchemaAsIpc::new(schema, &IpcWriteOptions::default())
+        .try_into()
+        .map_err(|error: arrow::error::ArrowError| status::internal(error.to_string()))
+}
+
+/// Ticket for one query, self-contained: exact names, absolute times.
+pub fn range_ticket(tags: &[Arc<Tag>], query: &RangeQuery) -> Vec<u8> {
+    Command::Range(resolve::to_request(tags, query)).to_ticket()
+}
+
+/// Rows below which another endpoint costs more than it gains.
+const ENDPOINT_ROWS_MIN: u64 = 262_144;
+/// Tags for which sizes are asked one by one; beyond, groups get equal numbers of tags.
+const ESTIMATED_TAGS_MAX: usize = 4096;
+
+/// One ticket per group of neighbouring tags of about equal size. In the order of the tickets the answers join to the answer of the whole.
+fn range_tickets(services: &Services, query: &RangeQuery, value: Option<DataType>, rows: u64) -> Result<Vec<Vec<u8>>, Status> {
+    let limits = &services.limits;
+    let whole = || vec![range_ticket(&query.tags, query)];
+    let by_size = usize::try_from(rows / ENDPOINT_ROWS_MIN).unwrap_or(usize::MAX).clamp(1, limits.endpoints_max.max(1));
+    // A ticket names its tags, and tickets have a longest length: many tags need many tickets whatever their rows.
+    let name_bytes: usize = query.tags.iter().map(|tag| tag.name().as_str().len() + 4).sum();
+    let by_ticket = name_bytes.div_ceil(limits.ticket_bytes_max.saturating_sub(1024).max(1)) * 5 / 4;
+    let groups = by_size.max(by_ticket).min(query.tags.len().max(1));
+    // The wide form has one column per tag, so its parts do not join.
+    if groups <= 1 || query.layout == Layout::Wide {
+        return Ok(whole());
+    }
+    let mut sizes = vec![1_u64; query.tags.len()];
+    if sizes.len() <= ESTIMATED_TAGS_MAX {
+        for (size, tag) in sizes.iter_mut().zip(&query.tags) {
+            *size = 1 + services.query.estimate(std::slice::from_ref(tag), query.range).map_err(|error| status::from_query(&error))?.0;
+        }
+    }
+    let name_lengths: Vec<usize> = query.tags.iter().map(|tag| tag.name().as_str().len() + 4).collect();
+    let mut tickets = Vec::with_capacity(groups);
+    for part in balanced(&sizes, &name_lengths, groups, limits.ticket_bytes_max.saturating_sub(512)) {
+        let tags = &query.tags[part];
+        let one = RangeQuery { tags: tags.to_vec(), ..query.clone() };
+        // All endpoints of an info share its schema. A group whose tags have a narrower common type than the whole would not.
+        if value_type(services.query.range_schema(&one).map_err(|error| status::from_query(&error))?.as_ref()) != value {
+            return Ok(whole());
+        }
+        tickets.push(range_ticket(tags, query));
+    }
+    Ok(tickets)
+}
+
+fn value_type(schema: &Schema) -> Option<DataType> {
+    schema.field_with_name("value").ok().map(|field| field.data_type().clone())
+}
+
+/// Cuts neighbours into groups of about equal total size, none with more name bytes than a ticket takes.
+fn balanced(sizes: &[u64], name_lengths: &[usize], groups: usize, name_bytes_max: usize) -> Vec<std::ops::Range<usize>> {
+    let aim = sizes.iter().sum::<u64>().div_ceil(groups as u64).max(1);
+    let mut parts = Vec::with_capacity(groups);
+    let (mut from, mut size, mut names) = (0, 0, 0);
+    for index in 0..sizes.len() {
+        let full = size >= aim || size + sizes[index] / 2 > aim || names + name_lengths[index] > name_bytes_max;
+        if index > from && full {
+            parts.push(from..index);
+            (from, size, names) = (index, 0, 0);
+        }
+        size += sizes[index];
+        names += name_lengths[index];
+    }
+    if from < sizes.len() {
+        parts.push(from..sizes.len());
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_balanced_and_cover_every_tag_once() {
+        for (sizes, groups) in [(vec![1; 100], 7), (vec![1000, 1, 1, 1, 1000, 500, 500], 3), (vec![5], 4), ((1..200).collect(), 16)] {
+            let parts = balanced(&sizes, &vec![10; sizes.len()], groups, 10_000);
+            assert_eq!(parts.iter().cloned().flatten().collect::<Vec<_>>(), (0..sizes.len()).collect::<Vec<_>>());
+            assert!(parts.len() <= groups + 2, "{parts:?}");
+            let largest = parts.iter().map(|part| sizes[part.clone()].iter().sum::<u64>()).max().unwrap();
+            let aim = sizes.iter().sum::<u64>().div_ceil(groups as u64).max(*sizes.iter().max().unwrap());
+            assert!(largest <= aim * 2, "{sizes:?}: {parts:?}");
+        }
+        assert!(balanced(&[1; 100], &[100; 100], 2, 1000).iter().all(|part| part.len() <= 10));
+    }
+}

@@ -1,0 +1,111 @@
+//! Arrow Flight: queries by `DoGet`, their shape by `GetFlightInfo` and `GetSchema`, the catalog by `ListFlights`, bulk ingest by `DoPut`.
+
+pub mod catalog;
+pub mod decode;
+pub mod encode;
+pub mod get;
+pub mod group;
+pub mod info;
+pub mod put;
+
+use std::{pin::Pin, sync::Arc};
+
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, PollInfo, PutResult,
+    SchemaResult, Ticket, flight_descriptor::DescriptorType, flight_service_server::FlightService,
+};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Api, Services, blocking, command::Command, status};
+
+/// The Flight service of the historian.
+pub struct Flight(pub Arc<Api>);
+
+type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Flight {
+    /// Resolves a descriptor and computes something from it, on a blocking thread.
+    async fn of_descriptor<T: Send + 'static>(
+        &self,
+        descriptor: FlightDescriptor,
+        work: impl FnOnce(&Services, &info::Query, FlightDescriptor) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let services = self.0.services.clone();
+        blocking(move || {
+            let query = match descriptor.r#type() {
+                DescriptorType::Cmd => info::resolve(&services, Command::parse(&descriptor.cmd, &services.limits)?.0)?,
+                DescriptorType::Path => info::resolve_path(&services, &descriptor.path)?,
+                DescriptorType::Unknown => {
+                    return Err(status::invalid("descriptor", "has no type; send a command or a path"));
+                }
+            };
+            work(&services, &query, descriptor)
+        })
+        .await
+    }
+}
+
+#[tonic::async_trait]
+impl FlightService for Flight {
+    type HandshakeStream = Answer<HandshakeResponse>;
+    type ListFlightsStream = Answer<FlightInfo>;
+    type DoGetStream = Answer<FlightData>;
+    type DoPutStream = Answer<PutResult>;
+    type DoExchangeStream = Answer<FlightData>;
+    type DoActionStream = Answer<arrow_flight::Result>;
+    type ListActionsStream = Answer<ActionType>;
+
+    async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        let (headers, _, ticket) = request.into_parts();
+        let command = Command::parse(&ticket.ticket, &self.0.services.limits)?.0;
+        let services = self.0.services.clone();
+        // Resolved before the answer starts, so that a bad request is the answer and not the end of a stream.
+        let (services, query) = blocking(move || info::resolve(&services, command).map(|query| (services, query))).await?;
+        let stream = self.0.stream(&headers, move |limits, emitter| get::run(&services, &query, limits, emitter))?;
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        self.of_descriptor(request.into_inner(), info::flight_info).await.map(Response::new)
+    }
+
+    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        let schema = |services: &Services, query: &info::Query, _| info::schema_result(info::schema(services, query)?.as_ref());
+        self.of_descriptor(request.into_inner(), schema).await.map(Response::new)
+    }
+
+    async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+        let (headers, _, criteria) = request.into_parts();
+        let services = self.0.services.clone();
+        let selection = catalog::selection(&criteria, &services)?;
+        let stream = self.0.stream(&headers, move |limits, emitter| catalog::list(&services, &selection, limits, emitter))?;
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        let acknowledgements = put::start(self.0.clone(), request.into_inner()).await?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(acknowledgements))))
+    }
+
+    async fn list_actions(&self, _request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+        Ok(Response::new(Box::pin(tokio_stream::empty())))
+    }
+
+    async fn handshake(&self, _request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
+        Err(status::unimplemented("this version has no authentication, so there is no handshake; connect without one"))
+    }
+
+    async fn poll_flight_info(&self, _request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+        Err(status::unimplemented("PollFlightInfo is not in this version; use GetFlightInfo"))
+    }
+
+    async fn do_exchange(&self, _request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
+        Err(status::unimplemented("DoExchange is not in this version; use DoGet or DoPut"))
+    }
+
+    async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        let shown: String = request.into_inner().r#type.chars().take(60).collect();
+        Err(status::unimplemented(format!("the action {shown:?} is not in this version, which has none")))
+    }
+}

@@ -1,0 +1,192 @@
+//! `DoPut`: record batches into the sample sink, one durable acknowledgement per batch, in order.
+
+use std::sync::Arc;
+
+use arrow_flight::{FlightData, PutResult, flight_descriptor::DescriptorType};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use historian_proto::v1;
+use prost::Message;
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use super::{decode::Decoder, group};
+use crate::{
+    api::{
+        Api, Services, blocking,
+        command::{Command, Form},
+        grpc::write::{Options, options, started},
+        status,
+    },
+    ingest::sink::Acknowledgement,
+    model::{SampleBatch, Tag, TagDefinition, TagName, ValueType},
+    store::Catalog,
+};
+
+/// Starts a write stream; its acknowledgements come from the receiver.
+///
+/// # Errors
+/// When the stream ends before its first message, or the command in it is no write.
+pub async fn start(api: Arc<Api>, mut messages: Streaming<FlightData>) -> Result<mpsc::Receiver<Result<PutResult, Status>>, Status> {
+    let Some(first) = messages.message().await? else {
+        return Err(status::invalid("", "the stream is empty; its first message carries the descriptor and the schema"));
+    };
+    let (options, form) = command(&first, &api)?;
+    let (acknowledgements, receiver) = mpsc::channel(api.limits().acknowledgements_unread_max);
+    let writer = Writer { decoder: Decoder::new(api.limits().message_bytes_max), options, form, api };
+    tokio::spawn(writer.run(first, messages, acknowledgements));
+    Ok(receiver)
+}
+
+fn command(first: &FlightData, api: &Api) -> Result<(Options, Form), Status> {
+    const EXPECTED: &str = "DoPut takes the command {\"write\": {\"mode\": \"UPSERT\", \"durability\": \"SYNC\", \"create_tags\": true}}";
+    let descriptor =
+        first.flight_descriptor.as_ref().ok_or_else(|| status::invalid("descriptor", format!("the first message has none; {EXPECTED}")))?;
+    if descriptor.r#type() != DescriptorType::Cmd {
+        return Err(status::invalid("descriptor", format!("is a path; {EXPECTED}")));
+    }
+    match Command::parse(&descriptor.cmd, api.limits())? {
+        (Command::Write(request), form) => Ok((options(&request)?, form)),
+        _ => Err(status::invalid("descriptor", format!("is a query; {EXPECTED}"))),
+    }
+}
+
+struct Writer {
+    api: Arc<Api>,
+    decoder: Decoder,
+    options: Options,
+    form: Form,
+}
+
+/// One batch on its way: its size, and the acknowledgement when it is durable.
+type Writing = BoxFuture<'static, (usize, Result<PutResult, Status>)>;
+
+impl Writer {
+    /// Reads, decodes and hands over batch after batch while earlier ones wait for the journal. The first error ends the stream, after the
+    /// acknowledgements of what came before it.
+    async fn run(mut self, first: FlightData, mut messages: Streaming<FlightData>, answers: mpsc::Sender<Result<PutResult, Status>>) {
+        let limits = self.api.limits().clone();
+        let api = self.api.clone();
+        let mut waiting: FuturesOrdered<Writing> = FuturesOrdered::new();
+        let mut bytes_waiting = 0;
+        let mut reading = true;
+        let mut next = Some(first);
+        loop {
+            if let Some(message) = next.take() {
+                let bytes = message.data_body.len();
+                let (writer, writing) = self.take(message).await;
+                self = writer;
+                if let Some(writing) = writing {
+                    bytes_waiting += bytes;
+                    reading = writing.is_ok();
+                    let writing = writing.unwrap_or_else(|error| async { Err(error) }.boxed());
+                    waiting.push_back(writing.map(move |answer| (bytes, answer)).boxed());
+                }
+            }
+            let room = reading && waiting.len() < limits.write_batches_in_flight && bytes_waiting < limits.write_bytes_in_flight;
+            tokio::select! {
+                biased;
+                Some((bytes, answer)) = waiting.next(), if !waiting.is_empty() => {
+                    bytes_waiting -= bytes;
+                    let failed = answer.is_err();
+                    if answers.send_timeout(answer, limits.stalled_reader_timeout).await.is_err() || failed {
+                        return; // the client is gone, or reads no acknowledgement, or has its error
+                    }
+                }
+                () = api.draining.cancelled(), if reading => {
+                    reading = false;
+                    waiting.push_back(async { (0, Err(status::stopping())) }.boxed());
+                }
+                message = messages.next(), if room => match message {
+                    None => reading = false,
+                    Some(Ok(message)) => next = Some(message),
+                    Some(Err(error)) => {
+                        reading = false;
+                        waiting.push_back(async { (0, Err(error)) }.boxed());
+                    }
+                },
+                else => return,
+            }
+        }
+    }
+
+    /// Decodes one message on a blocking thread and starts its write. `None`: it was no batch.
+    async fn take(mut self, message: FlightData) -> (Writer, Option<Result<BoxFuture<'static, Result<PutResult, Status>>, Status>>) {
+        let services = self.api.services.clone();
+        let options = self.options;
+        // A panic would take the decoder with it; the stream ends with an error then, and needs none.
+        let spare = Writer { api: self.api.clone(), decoder: Decoder::new(0), options, form: self.form };
+        let decoded = blocking(move || {
+            let grouped = match self.decoder.message(&message) {
+                Ok(None) => None,
+                Ok(Some(batch)) => {
+                    let catalog = services.catalog.clone();
+                    Some(group::group(&batch, &mut |names, value_type| resolve(&catalog, options.create_tags, names, value_type)))
+                }
+                Err(error) => Some(Err(error)),
+            };
+            Ok((self, grouped))
+        });
+        match decoded.await {
+            Err(error) => (spare, Some(Err(error))),
+            Ok((writer, None)) => (writer, None),
+            Ok((writer, Some(Err(error)))) => (writer, Some(Err(error))),
+            Ok((writer, Some(Ok(batch)))) => {
+                let writing = write(writer.api.services.clone(), batch, options, writer.form).boxed();
+                let writing = started(writing).await;
+                (writer, Some(Ok(writing)))
+            }
+        }
+    }
+}
+
+async fn write(services: Services, batch: SampleBatch, options: Options, form: Form) -> Result<PutResult, Status> {
+    let written = if batch.is_empty() {
+        Acknowledgement { watermark: services.admin.status().watermark, samples: 0 }
+    } else {
+        services.sink.write(batch, options.mode, options.durability).await.map_err(|error| status::from_write(&error))?
+    };
+    Ok(PutResult { app_metadata: acknowledgement(written, form).into() })
+}
+
+fn acknowledgement(written: Acknowledgement, form: Form) -> Vec<u8> {
+    let Acknowledgement { watermark, samples } = written;
+    match form {
+        Form::Json => format!("{{\"watermark\":{watermark},\"samples\":{samples}}}").into_bytes(),
+        Form::Protobuf => v1::WriteAcknowledgement { watermark, samples }.encode_to_vec(),
+    }
+}
+
+/// Tags by name; the missing ones are made in one durable write, or named in the error. Blocks on the catalog.
+fn resolve(catalog: &Catalog, create: bool, names: &[&str], value_type: ValueType) -> Result<Vec<Arc<Tag>>, Status> {
+    let mut tags: Vec<Option<Arc<Tag>>> = names.iter().map(|name| catalog.get(name)).collect();
+    let missing: Vec<usize> = (0..names.len()).filter(|index| tags[*index].is_none()).collect();
+    if !missing.is_empty() {
+        if !create {
+            let names: Vec<String> = missing.iter().map(|index| names[*index].to_owned()).collect();
+            return Err(status::tags_not_found(&names));
+        }
+        let definitions = missing
+            .iter()
+            .map(|index| TagName::new(names[*index]).map(|name| TagDefinition::new(name, value_type)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| status::from_name("tag", &error))?;
+        let made = catalog.get_or_create(definitions).map_err(|error| status::from_catalog(&error))?;
+        for (index, tag) in missing.into_iter().zip(made) {
+            tags[index] = Some(tag);
+        }
+    }
+    Ok(tags.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_have_the_form_of_the_command() {
+        let written = Acknowledgement { watermark: u64::MAX, samples: 3 };
+        assert_eq!(acknowledgement(written, Form::Json), br#"{"watermark":18446744073709551615,"samples":3}"#);
+        let decoded = v1::WriteAcknowledgement::decode(acknowledgement(written, Form::Protobuf).as_slice()).unwrap();
+        assert_eq!((decoded.watermark, decoded.samples), (u64::MAX, 3));
+    }
+}

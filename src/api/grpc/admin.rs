@@ -1,0 +1,58 @@
+//! `AdminService`: state of the service, compaction; and the health status that follows from the same state.
+
+use std::{sync::Arc, time::Duration};
+
+use historian_proto::v1::{self, admin_service_server::AdminService};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::api::{Admin, Api, blocking, metrics, status};
+
+pub struct Administration(pub Arc<Api>);
+
+#[tonic::async_trait]
+impl AdminService for Administration {
+    async fn get_status(&self, _request: Request<v1::GetServerStatusRequest>) -> Result<Response<v1::ServerStatus>, Status> {
+        let services = &self.0.services;
+        let state = services.admin.status();
+        Ok(Response::new(v1::ServerStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            start_time: state.start_time.0,
+            tags: services.catalog.len() as u64,
+            watermark: state.watermark,
+            samples_written: state.samples_written,
+            head_samples: state.head_samples,
+            accepting_writes: state.accepting_writes,
+        }))
+    }
+
+    async fn compact(&self, _request: Request<v1::CompactRequest>) -> Result<Response<v1::CompactResponse>, Status> {
+        let admin = self.0.services.admin.clone();
+        let chunks_sealed = blocking(move || admin.compact().map_err(|error| status::from_write(&error))).await?;
+        Ok(Response::new(v1::CompactResponse { chunks_sealed }))
+    }
+}
+
+/// Keeps the health of the services that write at what ingest says, until shutdown; then nothing is serving.
+pub async fn watch_health(admin: Arc<dyn Admin>, health: HealthReporter, shutdown: CancellationToken) {
+    let mut accepted = true;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+        let accepting = admin.status().accepting_writes;
+        if accepting != accepted {
+            accepted = accepting;
+            // Reading goes on, so only the whole ("") and writing are reported; Flight does both.
+            for service in ["", "historian.v1.WriteService"] {
+                let serving = if accepting { ServingStatus::Serving } else { ServingStatus::NotServing };
+                health.set_service_status(service, serving).await;
+            }
+        }
+    }
+    for service in metrics::SERVICES {
+        health.set_service_status(service, ServingStatus::NotServing).await;
+    }
+}

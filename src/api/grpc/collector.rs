@@ -1,0 +1,42 @@
+//! `CollectorService`: delivery truth per device.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use historian_proto::v1::{self, collector_service_server::CollectorService};
+use tonic::{Request, Response, Status};
+
+use crate::{api::Api, collector::DeviceStatus};
+
+pub struct Collectors(pub Arc<Api>);
+
+#[tonic::async_trait]
+impl CollectorService for Collectors {
+    async fn get_status(&self, _request: Request<v1::GetStatusRequest>) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let devices = (self.0.services.devices)();
+        Ok(Response::new(v1::GetStatusResponse { devices: devices.iter().map(|device| message(device)).collect() }))
+    }
+}
+
+fn message(device: &DeviceStatus) -> v1::DeviceStatus {
+    let view = device.view();
+    v1::DeviceStatus {
+        device: device.device.clone(),
+        protocol: device.protocol.to_owned(),
+        endpoint: device.endpoint.clone(),
+        state: view.state.as_str().to_owned(),
+        connects: device.connects.load(Ordering::Relaxed),
+        requests: device.requests.load(Ordering::Relaxed),
+        timeouts: device.timeouts.load(Ordering::Relaxed),
+        exceptions: device.exceptions.load(Ordering::Relaxed),
+        polls_missed: device.polls_missed.load(Ordering::Relaxed),
+        samples: device.samples.load(Ordering::Relaxed),
+        samples_dropped: device.samples_dropped.load(Ordering::Relaxed),
+        items_wanted: device.items_wanted.load(Ordering::Relaxed),
+        items_created: device.items_created.load(Ordering::Relaxed),
+        items_delivering: device.items_delivering.load(Ordering::Relaxed),
+        last_error: view.last_error,
+        last_error_time: view.last_error_at.0,
+        last_good_time: view.last_good_at.0,
+        holes: view.holes,
+    }
+}

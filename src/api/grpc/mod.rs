@@ -1,0 +1,7 @@
+//! The services of `historian.v1`, one file each.
+
+pub mod admin;
+pub mod collector;
+pub mod query;
+pub mod tag;
+pub mod write;

@@ -1,0 +1,262 @@
+//! `TagService`: the catalog over the wire.
+
+use std::sync::Arc;
+
+use historian_proto::v1::{self, tag_service_server::TagService};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    api::{Api, blocking, filter, resolve, status},
+    model::{Tag, TagDefinition, TagName, TagSelection, ValueType},
+};
+
+pub struct Tags(pub Arc<Api>);
+
+const PAGE_DEFAULT: i32 = 1_000;
+const PAGE_MAX: i32 = 10_000;
+/// Fields of a tag that an update may change; also the meaning of an empty mask.
+const CHANGEABLE: [&str; 6] = ["unit", "description", "stepped", "range_low", "range_high", "state_set"];
+const UNIT_BYTES_MAX: usize = 128;
+const DESCRIPTION_BYTES_MAX: usize = 4096;
+const STATES_MAX: usize = 4096;
+const STATE_NAME_BYTES_MAX: usize = 256;
+
+#[tonic::async_trait]
+impl TagService for Tags {
+    async fn create_tag(&self, request: Request<v1::CreateTagRequest>) -> Result<Response<v1::Tag>, Status> {
+        let tag = request.into_inner().tag.ok_or_else(|| status::invalid("tag", "the tag is missing"))?;
+        let definition = definition(tag)?;
+        let catalog = self.0.services.catalog.clone();
+        let created = blocking(move || catalog.create(definition).map_err(|error| status::from_catalog(&error))).await?;
+        Ok(Response::new(message(&created)))
+    }
+
+    async fn get_tag(&self, request: Request<v1::GetTagRequest>) -> Result<Response<v1::Tag>, Status> {
+        let name = request.into_inner().name;
+        match self.0.services.catalog.get(&name) {
+            Some(tag) => Ok(Response::new(message(&tag))),
+            None => Err(status::tags_not_found(&[name])),
+        }
+    }
+
+    async fn list_tags(&self, request: Request<v1::ListTagsRequest>) -> Result<Response<v1::ListTagsResponse>, Status> {
+        let request = request.into_inner();
+        let page_size = match request.page_size {
+            0 => PAGE_DEFAULT,
+            size @ 1..=PAGE_MAX => size,
+            size => return Err(status::invalid("page_size", format!("{size} is not between 0 (meaning {PAGE_DEFAULT}) and {PAGE_MAX}"))),
+        } as usize;
+        let selection =
+            if request.tags.is_empty() { TagSelection::all() } else { resolve::selection(&request.tags, &self.0.services.limits)? };
+        let conditions = filter::Filter::parse(&request.filter)?;
+        let after = filter::page_start(&request.tags, &request.filter, &request.page_token)?.map(str::to_owned);
+        let catalog = self.0.services.catalog.clone();
+        // One more than the page, to know whether there is another.
+        let mut tags =
+            blocking(move || Ok(catalog.page(&selection, after.as_deref(), page_size + 1, &|tag| conditions.matches(tag)))).await?;
+        let more = tags.len() > page_size;
+        tags.truncate(page_size);
+        let next_page_token = match tags.last() {
+            Some(last) if more => filter::page_token(&request.tags, &request.filter, last.name().as_str()),
+            _ => String::new(),
+        };
+        Ok(Response::new(v1::ListTagsResponse { tags: tags.iter().map(|tag| message(tag)).collect(), next_page_token }))
+    }
+
+    async fn update_tag(&self, request: Request<v1::UpdateTagRequest>) -> Result<Response<v1::Tag>, Status> {
+        let v1::UpdateTagRequest { tag, update_mask } = request.into_inner();
+        let wanted = tag.ok_or_else(|| status::invalid("tag", "the tag is missing"))?;
+        let paths = update_mask.map(|mask| mask.paths).unwrap_or_default();
+        if let Some(path) = paths.iter().find(|path| !CHANGEABLE.contains(&path.as_str())) {
+            let shown: String = path.chars().take(80).collect();
+            return Err(status::invalid("update_mask", format!("{shown:?} cannot be changed; these can: {}", CHANGEABLE.join(", "))));
+        }
+        let catalog = self.0.services.catalog.clone();
+        let updated = blocking(move || {
+            let current = catalog.get(&wanted.name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&wanted.name)))?;
+            let definition = changed(&current.definition, wanted, &paths)?;
+            catalog.update(definition).map_err(|error| status::from_catalog(&error))
+        })
+        .await?;
+        Ok(Response::new(message(&updated)))
+    }
+
+    async fn delete_tag(&self, request: Request<v1::DeleteTagRequest>) -> Result<Response<v1::DeleteTagResponse>, Status> {
+        let name = request.into_inner().name;
+        let catalog = self.0.services.catalog.clone();
+        blocking(move || catalog.delete(&name).map_err(|error| status::from_catalog(&error))).await?;
+        Ok(Response::new(v1::DeleteTagResponse {}))
+    }
+}
+
+/// A tag as the wire carries it.
+pub fn message(tag: &Tag) -> v1::Tag {
+    let TagDefinition { name, value_type, unit, description, stepped, range_low, range_high, state_set, source } = &tag.definition;
+    let (device, address) = source.as_ref().map(|source| (source.device.clone(), source.address.clone())).unwrap_or_default();
+    v1::Tag {
+        name: name.as_str().to_owned(),
+        value_type: match value_type {
+            ValueType::F64 => v1::ValueType::F64,
+            ValueType::F32 => v1::ValueType::F32,
+            ValueType::I64 => v1::ValueType::I64,
+            ValueType::U64 => v1::ValueType::U64,
+            ValueType::Bool => v1::ValueType::Bool,
+            ValueType::String => v1::ValueType::String,
+            ValueType::State => v1::ValueType::State,
+        }
+        .into(),
+        unit: unit.clone(),
+        description: description.clone(),
+        stepped: *stepped,
+        range_low: *range_low,
+        range_high: *range_high,
+        state_set: state_set.clone(),
+        device,
+        address,
+        id: tag.id.0,
+        create_time: tag.created.0,
+        update_time: tag.updated.0,
+    }
+}
+
+/// Definition of a tag to be made.
+fn definition(tag: v1::Tag) -> Result<TagDefinition, Status> {
+    let name = TagName::new(&tag.name).map_err(|error| status::from_name("tag.name", &error))?;
+    let value_type = value_type(tag.value_type)?.ok_or_else(|| {
+        status::invalid("tag.value_type", "the value type is missing; one of F64, F32, I64, U64, BOOL, STRING, STATE")
+    })?;
+    let made = TagDefinition::new(name, value_type);
+    changed(&made, tag, &[])
+}
+
+fn value_type(number: i32) -> Result<Option<ValueType>, Status> {
+    Ok(match v1::ValueType::try_from(number) {
+        Ok(v1::ValueType::Unspecified) => None,
+        Ok(v1::ValueType::F64) => Some(ValueType::F64),
+        Ok(v1::ValueType::F32) => Some(ValueType::F32),
+        Ok(v1::ValueType::I64) => Some(ValueType::I64),
+        Ok(v1::ValueType::U64) => Some(ValueType::U64),
+        Ok(v1::ValueType::Bool) => Some(ValueType::Bool),
+        Ok(v1::ValueType::String) => Some(ValueType::String),
+        Ok(v1::ValueType::State) => Some(ValueType::State),
+        Err(_) => return Err(status::invalid("tag.value_type", format!("{number} is no value type"))),
+    })
+}
+
+/// `current` with the named fields of `wanted`; no path names all changeable fields.
+fn changed(current: &TagDefinition, wanted: v1::Tag, paths: &[String]) -> Result<TagDefinition, Status> {
+    if let Some(value_type) = value_type(wanted.value_type)?
+        && value_type != current.value_type
+    {
+        let message = format!("the tag holds {} values, which cannot change; make a new tag", current.value_type);
+        return Err(status::invalid("tag.value_type", message));
+    }
+    let named = |field: &str| paths.is_empty() || paths.iter().any(|path| path == field);
+    let mut definition = current.clone();
+    if named("unit") {
+        definition.unit = text("tag.unit", wanted.unit, UNIT_BYTES_MAX)?;
+    }
+    if named("description") {
+        definition.description = text("tag.description", wanted.description, DESCRIPTION_BYTES_MAX)?;
+    }
+    if named("stepped") {
+        // Between two of these there is no straight line.
+        let always = matches!(definition.value_type, ValueType::Bool | ValueType::String | ValueType::State);
+        definition.stepped = wanted.stepped || always;
+    }
+    if named("range_low") {
+        definition.range_low = wanted.range_low;
+    }
+    if named("range_high") {
+        definition.range_high = wanted.range_high;
+    }
+    for (field, end) in [("tag.range_low", definition.range_low), ("tag.range_high", definition.range_high)] {
+        if end.is_some_and(|end| !end.is_finite()) {
+            return Err(status::invalid(field, "must be a finite number"));
+        }
+    }
+    if let (Some(low), Some(high)) = (definition.range_low, definition.range_high)
+        && low > high
+    {
+        return Err(status::invalid("tag.range_low", format!("{low} is above range_high {high}")));
+    }
+    if named("state_set") {
+        definition.state_set = state_set(definition.value_type, wanted.state_set)?;
+    }
+    Ok(definition)
+}
+
+fn text(field: &str, text: String, bytes_max: usize) -> Result<String, Status> {
+    if text.len() > bytes_max {
+        return Err(status::invalid(field, format!("has {} bytes, at most {bytes_max} are taken", text.len())));
+    }
+    if text.chars().any(|letter| letter.is_control() && letter != '\n' && letter != '\t') {
+        return Err(status::invalid(field, "has a control character"));
+    }
+    Ok(text)
+}
+
+fn state_set(value_type: ValueType, names: Vec<String>) -> Result<Vec<String>, Status> {
+    if !names.is_empty() && value_type != ValueType::State {
+        return Err(status::invalid("tag.state_set", format!("only tags of type state have a state set, this one is {value_type}")));
+    }
+    if names.len() > STATES_MAX {
+        return Err(status::invalid("tag.state_set", format!("has {} states, at most {STATES_MAX} are taken", names.len())));
+    }
+    names.into_iter().map(|name| text("tag.state_set", name, STATE_NAME_BYTES_MAX)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+    use crate::model::{TagId, Timestamp};
+
+    fn wire(name: &str, value_type: v1::ValueType) -> v1::Tag {
+        v1::Tag { name: name.into(), value_type: value_type.into(), ..v1::Tag::default() }
+    }
+
+    #[test]
+    fn a_tag_round_trips() {
+        let asked = v1::Tag {
+            unit: "bar".into(),
+            description: "pressure".into(),
+            range_low: Some(0.0),
+            range_high: Some(16.0),
+            ..wire("a/p", v1::ValueType::F64)
+        };
+        let tag = Tag { id: TagId(3), definition: definition(asked.clone()).unwrap(), created: Timestamp(1), updated: Timestamp(2) };
+        assert_eq!(message(&tag), v1::Tag { id: 3, create_time: 1, update_time: 2, ..asked });
+        assert!(definition(wire("a/run", v1::ValueType::Bool)).unwrap().stepped);
+    }
+
+    #[test]
+    fn bad_tags_are_refused_at_their_field() {
+        let cases: [(v1::Tag, &str); 8] = [
+            (wire("a//b", v1::ValueType::F64), "tag.name"),
+            (wire("a", v1::ValueType::Unspecified), "tag.value_type"),
+            (v1::Tag { value_type: 99, ..wire("a", v1::ValueType::F64) }, "tag.value_type"),
+            (v1::Tag { range_low: Some(f64::NAN), ..wire("a", v1::ValueType::F64) }, "tag.range_low"),
+            (v1::Tag { range_low: Some(2.0), range_high: Some(1.0), ..wire("a", v1::ValueType::F64) }, "tag.range_low"),
+            (v1::Tag { state_set: vec!["on".into()], ..wire("a", v1::ValueType::F64) }, "tag.state_set"),
+            (v1::Tag { unit: "x".repeat(200), ..wire("a", v1::ValueType::F64) }, "tag.unit"),
+            (v1::Tag { description: "\u{0}".into(), ..wire("a", v1::ValueType::F64) }, "tag.description"),
+        ];
+        for (tag, field) in cases {
+            let error = definition(tag).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidArgument);
+            assert!(error.message().starts_with(field), "{}", error.message());
+        }
+    }
+
+    #[test]
+    fn an_update_changes_what_the_mask_names() {
+        let current = definition(v1::Tag { unit: "bar".into(), description: "old".into(), ..wire("a", v1::ValueType::F64) }).unwrap();
+        let wanted = v1::Tag { unit: "Pa".into(), description: "new".into(), ..wire("a", v1::ValueType::Unspecified) };
+        let updated = changed(&current, wanted.clone(), &["description".to_owned()]).unwrap();
+        assert_eq!((updated.unit.as_str(), updated.description.as_str()), ("bar", "new"));
+        assert_eq!(changed(&current, wanted, &[]).unwrap().unit, "Pa");
+        assert!(changed(&current, wire("a", v1::ValueType::I64), &[]).is_err());
+    }
+}

@@ -1,0 +1,200 @@
+//! `WriteService`: samples as columns per tag, in single calls and in streams. A tag that cannot be written is a row of the answer, not the
+//! end of the call. Bulk ingest goes through Flight `DoPut`.
+
+use std::{collections::HashSet, pin::Pin, sync::Arc};
+
+use futures::{FutureExt, StreamExt, stream::FuturesOrdered};
+use historian_proto::v1::{self, TagFailure, WriteSamplesRequest, WriteSamplesResponse, write_request, write_service_server::WriteService};
+use prost::Message;
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::query::unknown;
+use crate::{
+    api::{Api, Services, blocking, convert, sample, status},
+    ingest::sink::{Durability, WriteMode},
+    model::{SampleBatch, Samples, Tag, TagDefinition, TagName, Values},
+};
+
+pub struct Writes(pub Arc<Api>);
+
+/// Options of a write, checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub mode: WriteMode,
+    pub durability: Durability,
+    pub create_tags: bool,
+}
+
+/// Reads the options of a write; absent options are the defaults.
+///
+/// # Errors
+/// INVALID_ARGUMENT for a number that is no mode or durability.
+pub fn options(request: &v1::WriteRequest) -> Result<Options, Status> {
+    let mode = match write_request::Mode::try_from(request.mode) {
+        Ok(write_request::Mode::Upsert) => WriteMode::Upsert,
+        Ok(write_request::Mode::Insert) => WriteMode::Insert,
+        Err(_) => return Err(status::invalid("mode", format!("{} is none of UPSERT, INSERT", request.mode))),
+    };
+    let durability = match write_request::Durability::try_from(request.durability) {
+        Ok(write_request::Durability::Sync) => Durability::Sync,
+        Ok(write_request::Durability::Interval) => Durability::Interval,
+        Err(_) => return Err(status::invalid("durability", format!("{} is none of SYNC, INTERVAL", request.durability))),
+    };
+    Ok(Options { mode, durability, create_tags: request.create_tags })
+}
+
+#[tonic::async_trait]
+impl WriteService for Writes {
+    async fn write_samples(&self, request: Request<WriteSamplesRequest>) -> Result<Response<WriteSamplesResponse>, Status> {
+        let prepared = prepare(self.0.services.clone(), request.into_inner()).await?;
+        write(self.0.services.clone(), prepared).await.map(Response::new)
+    }
+
+    type WriteSamplesStreamStream = Pin<Box<dyn Stream<Item = Result<WriteSamplesResponse, Status>> + Send>>;
+
+    async fn write_samples_stream(
+        &self,
+        request: Request<Streaming<WriteSamplesRequest>>,
+    ) -> Result<Response<Self::WriteSamplesStreamStream>, Status> {
+        let (answers, receiver) = mpsc::channel(self.0.limits().acknowledgements_unread_max.min(1024));
+        tokio::spawn(run_stream(self.0.clone(), request.into_inner(), answers));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+/// A request whose tags are known and whose columns fit them.
+struct Prepared {
+    batch: SampleBatch,
+    options: Options,
+    failures: Vec<TagFailure>,
+}
+
+async fn prepare(services: Services, request: WriteSamplesRequest) -> Result<Prepared, Status> {
+    blocking(move || {
+        let options = options(&request.options.unwrap_or_default())?;
+        let mut prepared = Prepared { batch: SampleBatch::default(), options, failures: Vec::new() };
+        let mut fitting = Vec::with_capacity(request.samples.len());
+        for message in request.samples {
+            let name = message.tag.clone();
+            match sample::from_proto(message) {
+                Ok(samples) => fitting.push((name, samples)),
+                Err(reason) => prepared.failures.push(refused(name, reason)),
+            }
+        }
+        let unnameable =
+            if options.create_tags { create_missing(&services, &fitting, &mut prepared.failures)? } else { HashSet::new() };
+        for (name, mut samples) in fitting {
+            let Some(tag) = services.catalog.get(&name) else {
+                if !unnameable.contains(&name) {
+                    prepared.failures.push(unknown(name));
+                }
+                continue;
+            };
+            match fit(&tag, &mut samples) {
+                Ok(()) => prepared.batch.runs.push((tag.id, samples)),
+                Err(reason) => prepared.failures.push(refused(name, reason)),
+            }
+        }
+        Ok(prepared)
+    })
+    .await
+}
+
+/// Makes the tags that are missing, in one durable write. Names that break the rules become failures and are returned.
+fn create_missing(services: &Services, fitting: &[(String, Samples)], failures: &mut Vec<TagFailure>) -> Result<HashSet<String>, Status> {
+    let mut unnameable = HashSet::new();
+    let mut missing = Vec::new();
+    for (name, samples) in fitting {
+        if services.catalog.get(name).is_some() {
+            continue;
+        }
+        match TagName::new(name) {
+            Ok(name) => missing.push(TagDefinition::new(name, samples.value_type())),
+            Err(error) => {
+                failures.push(refused(name.clone(), error.to_string()));
+                unnameable.insert(name.clone());
+            }
+        }
+    }
+    if !missing.is_empty() {
+        services.catalog.get_or_create(missing).map_err(|error| status::from_catalog(&error))?;
+    }
+    Ok(unnameable)
+}
+
+fn fit(tag: &Tag, samples: &mut Samples) -> Result<(), String> {
+    let values = std::mem::replace(&mut samples.values, Values::Bool(Vec::new()));
+    samples.values = convert::convert(values, samples.validity.as_ref(), tag.value_type()).map_err(|error| match &error {
+        convert::NotExact::Value { row, .. } => format!("sample {row}: {error}"),
+        convert::NotExact::Type { .. } => error.to_string(),
+    })?;
+    Ok(())
+}
+
+fn refused(tag: String, message: String) -> TagFailure {
+    TagFailure { tag, code: Code::InvalidArgument.into(), message }
+}
+
+async fn write(services: Services, prepared: Prepared) -> Result<WriteSamplesResponse, Status> {
+    let Prepared { batch, options, failures } = prepared;
+    if batch.is_empty() {
+        return Ok(WriteSamplesResponse { watermark: services.admin.status().watermark, samples: 0, failures });
+    }
+    let written = services.sink.write(batch, options.mode, options.durability).await.map_err(|error| status::from_write(&error))?;
+    Ok(WriteSamplesResponse { watermark: written.watermark, samples: written.samples, failures })
+}
+
+/// Answers a stream in order, with several requests waiting for the journal at the same time so that one fsync serves them all.
+async fn run_stream(api: Arc<Api>, mut requests: Streaming<WriteSamplesRequest>, answers: mpsc::Sender<Result<WriteSamplesResponse, Status>>) {
+    let limits = api.limits().clone();
+    let mut waiting = FuturesOrdered::new();
+    let mut bytes_waiting = 0;
+    let mut reading = true;
+    loop {
+        let room = reading && waiting.len() < limits.write_batches_in_flight && bytes_waiting < limits.write_bytes_in_flight;
+        tokio::select! {
+            biased;
+            Some((bytes, answer)) = waiting.next(), if !waiting.is_empty() => {
+                bytes_waiting -= bytes;
+                let failed = Result::is_err(&answer);
+                // A client that does not read its answers holds the stream, and is let go of after a while.
+                let sent = answers.send_timeout(answer, limits.stalled_reader_timeout).await;
+                if sent.is_err() || failed {
+                    return;
+                }
+            }
+            () = api.draining.cancelled(), if reading => {
+                reading = false;
+                waiting.push_back(async { (0, Err(status::stopping())) }.boxed());
+            }
+            request = requests.next(), if room => match request {
+                None => reading = false,
+                Some(Err(error)) => {
+                    reading = false;
+                    waiting.push_back(async { (0, Err(error)) }.boxed());
+                }
+                Some(Ok(request)) => {
+                    let bytes = request.encoded_len();
+                    bytes_waiting += bytes;
+                    // Prepared one after the other and handed to the sink in order; only the wait for the journal overlaps.
+                    let writing = match prepare(api.services.clone(), request).await {
+                        Ok(prepared) => started(write(api.services.clone(), prepared).boxed()).await,
+                        Err(error) => { reading = false; async { Err(error) }.boxed() }
+                    };
+                    waiting.push_back(writing.map(move |answer| (bytes, answer)).boxed());
+                }
+            },
+            else => return,
+        }
+    }
+}
+
+/// Polls a write once, so that its batch stands in the sink's queue before the next one of the stream is handed over.
+pub async fn started<T: Send + 'static>(mut write: futures::future::BoxFuture<'static, T>) -> futures::future::BoxFuture<'static, T> {
+    match futures::poll!(&mut write) {
+        std::task::Poll::Ready(done) => async move { done }.boxed(),
+        std::task::Poll::Pending => write,
+    }
+}

@@ -1,0 +1,192 @@
+//! The one place that turns errors into gRPC status, with `google.rpc` details for programs and a message for people.
+//!
+//! Which code says what: INVALID_ARGUMENT – the request can never work as it is; NOT_FOUND, ALREADY_EXISTS – tags; RESOURCE_EXHAUSTED –
+//! ask for less, or later; DEADLINE_EXCEEDED; DATA_LOSS – stored bytes are damaged; UNAVAILABLE – the historian cannot serve now, retry;
+//! UNIMPLEMENTED – not in this version. INTERNAL is kept for our own bugs and failures of the store.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::{
+    ingest::sink::WriteError,
+    model::{selection::InvalidTagPattern, tag::InvalidTagName, time::InvalidTime},
+    query::QueryError,
+    store::CatalogError,
+};
+
+/// `domain` of every `google.rpc.ErrorInfo` of this service.
+pub const DOMAIN: &str = "historian";
+
+/// Longest message in bytes. Messages travel in an HTTP/2 header, of which gRPC clients take 8 KiB by default.
+const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// Status with a message cut to what fits in a header, an `ErrorInfo`, and further details.
+fn status(code: Code, reason: &str, message: &str, mut details: ErrorDetails) -> Status {
+    details.set_error_info(reason, DOMAIN, std::collections::HashMap::new());
+    Status::with_error_details(code, shortened(message), details)
+}
+
+fn shortened(message: &str) -> String {
+    if message.len() <= MESSAGE_BYTES_MAX {
+        return message.to_owned();
+    }
+    let mut end = MESSAGE_BYTES_MAX;
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &message[..end])
+}
+
+/// INVALID_ARGUMENT at one field of the request.
+pub fn invalid(field: &str, message: impl AsRef<str>) -> Status {
+    let message = message.as_ref();
+    let details = ErrorDetails::with_bad_request_violation(field, shortened(message));
+    let text = if field.is_empty() { message.to_owned() } else { format!("{field}: {message}") };
+    status(Code::InvalidArgument, "INVALID_REQUEST", &text, details)
+}
+
+/// NOT_FOUND for tags; names the first five.
+pub fn tags_not_found(names: &[String]) -> Status {
+    let shown = names.iter().take(5).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    let more = if names.len() > 5 { format!(" and {} more", names.len() - 5) } else { String::new() };
+    let message = format!("there is no tag {shown}{more}");
+    let first = names.first().map_or("", String::as_str);
+    let details = ErrorDetails::with_resource_info("historian.v1.Tag", shortened(first), "", "not in the catalog");
+    status(Code::NotFound, "TAG_NOT_FOUND", &message, details)
+}
+
+/// UNIMPLEMENTED with what this version can do instead.
+pub fn unimplemented(message: impl AsRef<str>) -> Status {
+    status(Code::Unimplemented, "NOT_IN_THIS_VERSION", message.as_ref(), ErrorDetails::new())
+}
+
+/// RESOURCE_EXHAUSTED because too much runs at once; the same request may work later.
+pub fn busy(message: impl AsRef<str>) -> Status {
+    status(Code::ResourceExhausted, "BUSY", message.as_ref(), ErrorDetails::with_retry_info(Some(Duration::from_secs(1))))
+}
+
+/// RESOURCE_EXHAUSTED because the request asks for more than `limit_name` allows; repeating it does not help.
+pub fn too_much(limit_name: &str, message: impl AsRef<str>) -> Status {
+    let details = ErrorDetails::with_quota_failure_violation(limit_name, shortened(message.as_ref()));
+    status(Code::ResourceExhausted, "LIMIT", message.as_ref(), details)
+}
+
+/// DEADLINE_EXCEEDED.
+pub fn deadline(message: impl AsRef<str>) -> Status {
+    status(Code::DeadlineExceeded, "DEADLINE", message.as_ref(), ErrorDetails::new())
+}
+
+/// UNAVAILABLE: the historian is stopping.
+pub fn stopping() -> Status {
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(2)));
+    status(Code::Unavailable, "STOPPING", "the historian is stopping; connect again when it is back", details)
+}
+
+/// INTERNAL: our own fault.
+pub fn internal(message: impl AsRef<str>) -> Status {
+    status(Code::Internal, "INTERNAL", message.as_ref(), ErrorDetails::new())
+}
+
+pub fn from_write(error: &WriteError) -> Status {
+    let message = error.to_string();
+    match error {
+        WriteError::UnknownTag(_) => {
+            let details = ErrorDetails::with_resource_info("historian.v1.Tag", "", "", "deleted while it was written");
+            status(Code::NotFound, "TAG_NOT_FOUND", &message, details)
+        }
+        WriteError::WrongType { tag, .. } => {
+            let details = ErrorDetails::with_bad_request_violation(shortened(tag), shortened(&message));
+            status(Code::InvalidArgument, "WRONG_TYPE", &message, details)
+        }
+        WriteError::TooLarge { .. } => {
+            status(Code::InvalidArgument, "BATCH_TOO_LARGE", &message, ErrorDetails::with_bad_request_violation("samples", shortened(&message)))
+        }
+        WriteError::Encode(_) => {
+            status(Code::InvalidArgument, "NOT_ENCODABLE", &message, ErrorDetails::with_bad_request_violation("samples", shortened(&message)))
+        }
+        WriteError::Stopped(_) => {
+            status(Code::Unavailable, "WRITES_STOPPED", &message, ErrorDetails::with_retry_info(Some(Duration::from_secs(10))))
+        }
+    }
+}
+
+pub fn from_query(error: &QueryError) -> Status {
+    let message = error.to_string();
+    match error {
+        QueryError::Invalid(_) => {
+            status(Code::InvalidArgument, "INVALID_QUERY", &message, ErrorDetails::with_bad_request_violation("query", shortened(&message)))
+        }
+        QueryError::Deadline => deadline(message),
+        QueryError::TooManyRows(_) => too_much("rows_max", message),
+        QueryError::Cancelled => Status::cancelled(message),
+        QueryError::DataLoss { .. } => status(Code::DataLoss, "DATA_LOSS", &message, ErrorDetails::new()),
+        QueryError::Store(_) => internal(message),
+    }
+}
+
+pub fn from_catalog(error: &CatalogError) -> Status {
+    let message = error.to_string();
+    match error {
+        CatalogError::Exists(name) => {
+            let details = ErrorDetails::with_resource_info("historian.v1.Tag", shortened(name), "", "exists already");
+            status(Code::AlreadyExists, "TAG_EXISTS", &message, details)
+        }
+        CatalogError::NotFound(name) => tags_not_found(std::slice::from_ref(name)),
+        CatalogError::Invalid { .. } => invalid("tag", message),
+        CatalogError::Full { .. } => too_much("tags_max", message),
+        CatalogError::Store(_) => internal(message),
+    }
+}
+
+pub fn from_time(field: &str, error: &InvalidTime) -> Status {
+    invalid(field, error.to_string())
+}
+
+pub fn from_pattern(error: &InvalidTagPattern) -> Status {
+    invalid("tags", error.to_string())
+}
+
+pub fn from_name(field: &str, error: &InvalidTagName) -> Status {
+    invalid(field, error.to_string())
+}
+
+/// A blocking task that did not end: it panicked, or the runtime is stopping.
+pub fn from_join(error: &tokio::task::JoinError) -> Status {
+    if error.is_panic() {
+        internal("a bug stopped this request; please report it with the lines of the log at this time")
+    } else {
+        stopping()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_name_the_field_and_messages_stay_short() {
+        let status = invalid("range.start", "x".repeat(5000));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().len() < 1100);
+        let details = status.get_error_details();
+        assert_eq!(details.bad_request().unwrap().field_violations[0].field, "range.start");
+        assert_eq!(details.error_info().unwrap().domain, DOMAIN);
+    }
+
+    #[test]
+    fn what_may_work_later_says_when() {
+        for status in [from_write(&WriteError::Stopped("disk full".into())), busy("many"), stopping()] {
+            assert!(status.get_error_details().retry_info().is_some(), "{status:?}");
+        }
+        assert!(from_query(&QueryError::TooManyRows(7)).get_error_details().retry_info().is_none());
+    }
+
+    #[test]
+    fn missing_tags_are_named_up_to_five() {
+        let names: Vec<String> = (0..7).map(|n| format!("a/{n}")).collect();
+        let status = tags_not_found(&names);
+        assert!(status.message().contains("\"a/4\" and 2 more"), "{}", status.message());
+    }
+}

@@ -1,0 +1,162 @@
+//! From a blocking query to the wire: one blocking thread per query, a short bounded channel, and an end for every way a query can end.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use tokio::{runtime::Handle, sync::mpsc};
+use tokio_stream::Stream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::{Status, metadata::MetadataMap};
+
+use super::{Api, status};
+use crate::query::QueryLimits;
+
+/// Messages of a running query, in order, then its error if it failed. Dropping it (the client is gone) cancels the query.
+pub struct QueryStream<T> {
+    messages: mpsc::Receiver<T>,
+    /// Set before the channel closes, when the query did not end well. Not sent through the channel: a stalled reader leaves no room there.
+    failure: Arc<OnceLock<Status>>,
+    ended: bool,
+    _cancel_on_drop: DropGuard,
+}
+
+impl<T> Stream for QueryStream<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match self.messages.poll_recv(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(message)) => Poll::Ready(Some(Ok(message))),
+            Poll::Ready(None) => {
+                self.ended = true;
+                Poll::Ready(self.failure.get().cloned().map(Err))
+            }
+        }
+    }
+}
+
+/// What the work of a query gets to hand on its messages.
+pub struct Emitter<T> {
+    messages: mpsc::Sender<T>,
+    runtime: Handle,
+    stalled_after: Duration,
+    deadline: Instant,
+    failure: Arc<OnceLock<Status>>,
+}
+
+impl<T> Emitter<T> {
+    /// Hands one message on, waiting for room. False: the query is to stop, because nobody reads or the reader is too slow.
+    pub fn emit(&self, message: T) -> bool {
+        let message = match self.messages.try_send(message) {
+            Ok(()) => return true,
+            Err(mpsc::error::TrySendError::Closed(_)) => return false,
+            Err(mpsc::error::TrySendError::Full(message)) => message,
+        };
+        let wait = self.stalled_after.min(self.deadline.saturating_duration_since(Instant::now()));
+        #[expect(clippy::disallowed_methods, reason = "runs on a blocking thread, never inside a task")]
+        let sent = self.runtime.block_on(async { tokio::time::timeout(wait, self.messages.send(message)).await });
+        match sent {
+            Ok(sent) => sent.is_ok(),
+            Err(_) => {
+                let message = format!("the client did not read for {} s; the query was cut, ask again from the last timestamp", wait.as_secs());
+                let _ = self.failure.set(status::deadline(message));
+                false
+            }
+        }
+    }
+}
+
+impl Api {
+    /// Runs `work` on a blocking thread and streams what it emits.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED when too many queries run already.
+    pub fn stream<T, W>(&self, headers: &MetadataMap, work: W) -> Result<QueryStream<T>, Status>
+    where
+        T: Send + 'static,
+        W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
+    {
+        let permit = self.queries.clone().try_acquire_owned().map_err(|_| {
+            status::busy(format!("{} queries are running, which is the limit; try again shortly", self.limits().queries_max))
+        })?;
+        let limits = self.query_limits(headers);
+        let (sender, messages) = mpsc::channel(self.limits().query_messages_in_flight);
+        let failure = Arc::new(OnceLock::new());
+        let emitter = Emitter {
+            messages: sender,
+            runtime: Handle::current(),
+            stalled_after: self.limits().stalled_reader_timeout,
+            deadline: limits.deadline,
+            failure: failure.clone(),
+        };
+        let cancel_on_drop = limits.cancel.clone().drop_guard();
+        tokio::task::spawn_blocking(move || {
+            // A panic must reach the client as an error, not as a short answer that looks whole: the failure is set before the channel closes.
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&limits, &emitter)));
+            let failed = match ended {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error),
+                Err(_) => Some(status::internal("a bug stopped this query; please report it with the lines of the log at this time")),
+            };
+            if let Some(error) = failed {
+                let _ = emitter.failure.set(error);
+            }
+            drop(emitter);
+            drop(permit);
+        });
+        Ok(QueryStream { messages, failure, ended: false, _cancel_on_drop: cancel_on_drop })
+    }
+
+    /// Bounds of one query: the client's deadline or the default.
+    pub fn query_limits(&self, headers: &MetadataMap) -> QueryLimits {
+        let limits = self.limits();
+        let wait = grpc_timeout(headers).map_or(limits.query_deadline_default, |asked| asked.min(limits.query_deadline_max));
+        QueryLimits { deadline: Instant::now() + wait, rows_max: limits.query_rows_max, cancel: CancellationToken::new() }
+    }
+}
+
+/// The client's deadline as gRPC writes it: up to eight digits and a unit.
+fn grpc_timeout(headers: &MetadataMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(count * 3600),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_of_clients_are_read() {
+        let of = |text: &'static str| {
+            let mut headers = MetadataMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            grpc_timeout(&headers)
+        };
+        assert_eq!(of("1500m"), Some(Duration::from_millis(1500)));
+        assert_eq!(of("2H"), Some(Duration::from_secs(7200)));
+        assert_eq!(of("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        for bad in ["", "5", "S", "5x", "123456789S", "-1S"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+}
