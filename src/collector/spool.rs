@@ -1,9 +1,12 @@
 //! Bounded queue between a protocol loop and the sample sink, so that a slow disk never blocks polling.
 //!
 //! Pushing never waits. When the bound is reached the oldest samples go, and are counted in the device's status; the bound is in samples.
+//!
+//! Polling pushes runs of one sample. While the sink is slow they are joined, tag by tag, in segments, so that a long stall costs the memory
+//! of its samples and not of as many little runs, and is written in few large ones.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -20,8 +23,8 @@ use crate::{
 
 /// Default bound of a device's spool in samples: some minutes of a large device.
 pub const SPOOL_SAMPLES_MAX: usize = 1_000_000;
-/// Samples written at once at most.
-const WRITE_SAMPLES_MAX: usize = 100_000;
+/// Samples of a segment, and so of one write, at most (and at most a sixteenth of the spool, which drops whole segments).
+const SEGMENT_SAMPLES_MAX: usize = 65_536;
 /// How long a stopping drain may go on.
 const DRAIN_AT_STOP: Duration = Duration::from_secs(5);
 
@@ -39,8 +42,30 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    runs: VecDeque<(TagId, Samples)>,
+    segments: VecDeque<Segment>,
     samples: usize,
+}
+
+/// Samples that go to the sink in one batch: a run per tag (more where a run could not be joined).
+#[derive(Default)]
+struct Segment {
+    runs: Vec<(TagId, Samples)>,
+    /// Place in `runs` of the last run of each tag.
+    places: HashMap<TagId, usize>,
+    samples: usize,
+}
+
+impl Segment {
+    fn push(&mut self, tag: TagId, run: Samples) {
+        self.samples += run.len();
+        if let Some(&place) = self.places.get(&tag)
+            && self.runs[place].1.append(&run).is_ok()
+        {
+            return;
+        }
+        self.places.insert(tag, self.runs.len());
+        self.runs.push((tag, run));
+    }
 }
 
 impl Spool {
@@ -48,20 +73,28 @@ impl Spool {
         Spool { shared: Arc::new(Shared { queue: Mutex::default(), filled: Notify::new(), samples_max, status }) }
     }
 
-    /// Queues a run of one tag. Drops the oldest queued runs when the bound would be passed.
+    /// Queues a run of one tag. Drops the oldest queued segments when the bound would be passed.
     pub fn push(&self, tag: TagId, run: Samples) {
         if run.is_empty() {
             return;
         }
+        let segment_samples = SEGMENT_SAMPLES_MAX.min(self.shared.samples_max / 16);
         let mut dropped = 0;
         {
             let mut queue = self.shared.queue.lock();
             queue.samples += run.len();
-            queue.runs.push_back((tag, run));
+            match queue.segments.back_mut() {
+                Some(segment) if segment.samples + run.len() <= segment_samples => segment.push(tag, run),
+                _ => {
+                    let mut segment = Segment::default();
+                    segment.push(tag, run);
+                    queue.segments.push_back(segment);
+                }
+            }
             while queue.samples > self.shared.samples_max {
-                let Some((_, oldest)) = queue.runs.pop_front() else { break };
-                queue.samples -= oldest.len();
-                dropped += oldest.len();
+                let Some(oldest) = queue.segments.pop_front() else { break };
+                queue.samples -= oldest.samples;
+                dropped += oldest.samples;
             }
         }
         if dropped > 0 {
@@ -75,17 +108,12 @@ impl Spool {
         self.shared.queue.lock().samples
     }
 
-    fn take(&self) -> SampleBatch {
+    /// The oldest segment; empty when nothing waits.
+    pub(super) fn take(&self) -> SampleBatch {
         let mut queue = self.shared.queue.lock();
-        let mut batch = SampleBatch::default();
-        let mut samples = 0;
-        while samples < WRITE_SAMPLES_MAX {
-            let Some((tag, run)) = queue.runs.pop_front() else { break };
-            samples += run.len();
-            batch.runs.push((tag, run));
-        }
-        queue.samples -= samples;
-        batch
+        let segment = queue.segments.pop_front().unwrap_or_default();
+        queue.samples -= segment.samples;
+        SampleBatch { runs: segment.runs }
     }
 
     /// Writes what is queued to `sink` until `shutdown`, then what is left. A batch that the sink refuses for a reason that a repeat cannot
@@ -154,8 +182,21 @@ mod tests {
         spool.push(TagId(2), run(&[3, 4]));
         spool.push(TagId(3), run(&[5, 6]));
         assert_eq!(status.samples_dropped.load(Ordering::Relaxed), 2);
-        let batch = spool.take();
-        assert_eq!(batch.runs.iter().map(|(tag, _)| tag.0).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(spool.depth(), 4);
+        for tag in [2, 3] {
+            assert_eq!(spool.take().runs.iter().map(|(tag, _)| tag.0).collect::<Vec<_>>(), [tag]);
+        }
         assert_eq!(spool.depth(), 0);
+    }
+
+    #[test]
+    fn runs_that_wait_are_joined_tag_by_tag_in_their_order() {
+        let spool = Spool::new(1000, Arc::new(DeviceStatus::new("d", "modbus", "e")));
+        for timestamp in 0..60 {
+            spool.push(TagId(timestamp as u32 % 2), run(&[timestamp]));
+        }
+        let batch = spool.take();
+        assert_eq!((batch.runs.len(), batch.len(), spool.depth()), (2, 60, 0), "1000 / 16 = 62 samples make a segment");
+        assert_eq!(batch.runs[1].1.timestamps[..3], [1, 3, 5]);
     }
 }

@@ -45,7 +45,9 @@ pub struct DeviceStatus {
     pub timeouts: AtomicU64,
     /// Exception replies and service faults.
     pub exceptions: AtomicU64,
-    /// Polls not made because the one before had not ended.
+    /// Polls made on schedule, of any scan class.
+    pub polls: AtomicU64,
+    /// Polls due by the schedule but not made: the one before had not ended, or the device was not reachable.
     pub polls_missed: AtomicU64,
     pub samples: AtomicU64,
     /// Samples dropped because the spool was full.

@@ -1,0 +1,229 @@
+//! From registers to a value: word order, format, scale and offset, value type. Total: every register content decodes.
+
+use super::format::{Format, WordOrder};
+use crate::model::{Value, ValueType};
+
+/// How one tag's registers become its value. Made by configuration only where the format fits the value type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoder {
+    pub format: Format,
+    pub order: WordOrder,
+    /// value = raw × scale + offset, in f64; the value type is f64 then.
+    pub scaling: Option<Scaling>,
+    pub value_type: ValueType,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scaling {
+    pub scale: f64,
+    pub offset: f64,
+}
+
+/// A value as its format has it.
+enum Raw {
+    Unsigned(u64),
+    Signed(i64),
+    F32(f32),
+    F64(f64),
+}
+
+impl Decoder {
+    /// Value of `words`, exactly the registers of the value.
+    pub fn registers(&self, words: &[u16]) -> Value {
+        if let Format::String(_) = self.format {
+            return Value::String(text(words, self.order.bytes_swapped()));
+        }
+        let bits = combined(words, self.order);
+        self.converted(match self.format {
+            Format::Bit(bit) => Raw::Unsigned(bits >> bit & 1),
+            Format::U8Low => Raw::Unsigned(bits & 0xFF),
+            Format::U8High => Raw::Unsigned(bits >> 8 & 0xFF),
+            Format::I8Low => Raw::Signed(i64::from(bits as u8 as i8)),
+            Format::I8High => Raw::Signed(i64::from((bits >> 8) as u8 as i8)),
+            Format::Bool | Format::U16 | Format::U32 | Format::U64 | Format::String(_) => Raw::Unsigned(bits),
+            Format::I16 => Raw::Signed(i64::from(bits as u16 as i16)),
+            Format::I32 => Raw::Signed(i64::from(bits as u32 as i32)),
+            Format::I64 => Raw::Signed(bits as i64),
+            Format::F16 => Raw::F32(half(bits as u16)),
+            Format::F32 => Raw::F32(f32::from_bits(bits as u32)),
+            Format::F64 => Raw::F64(f64::from_bits(bits)),
+        })
+    }
+
+    /// Value of a coil or discrete input.
+    pub fn bit(&self, bit: bool) -> Value {
+        self.converted(Raw::Unsigned(u64::from(bit)))
+    }
+
+    fn converted(&self, raw: Raw) -> Value {
+        if let Some(Scaling { scale, offset }) = self.scaling {
+            return Value::F64(raw.as_f64() * scale + offset);
+        }
+        match (self.value_type, raw) {
+            (ValueType::U64, Raw::Unsigned(value)) => Value::U64(value),
+            (ValueType::I64, Raw::Unsigned(value)) => Value::I64(value as i64),
+            (ValueType::I64, Raw::Signed(value)) => Value::I64(value),
+            (ValueType::Bool, Raw::Unsigned(value)) => Value::Bool(value != 0),
+            (ValueType::State, Raw::Unsigned(value)) => Value::State(value as u32),
+            // Kept apart from the f64 detour below, which would quieten a signalling NaN.
+            (ValueType::F32, Raw::F32(value)) => Value::F32(value),
+            (ValueType::F32, raw) => Value::F32(raw.as_f64() as f32),
+            (_, raw) => Value::F64(raw.as_f64()),
+        }
+    }
+}
+
+impl Raw {
+    fn as_f64(&self) -> f64 {
+        match *self {
+            Raw::Unsigned(value) => value as f64,
+            Raw::Signed(value) => value as f64,
+            Raw::F32(value) => f64::from(value),
+            Raw::F64(value) => value,
+        }
+    }
+}
+
+/// The words as one number, most significant first after undoing the order. At most four words.
+fn combined(words: &[u16], order: WordOrder) -> u64 {
+    let word = |bits: u64, word: &u16| bits << 16 | u64::from(if order.bytes_swapped() { word.swap_bytes() } else { *word });
+    if order.words_reversed() { words.iter().rev().fold(0, word) } else { words.iter().fold(0, word) }
+}
+
+/// Text up to the first NUL without trailing blanks. Bytes that are not UTF-8 are read as Latin-1, which older panels send.
+fn text(words: &[u16], bytes_swapped: bool) -> String {
+    let bytes = words.iter().flat_map(|word| if bytes_swapped { word.to_le_bytes() } else { word.to_be_bytes() });
+    let bytes: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect());
+    text.trim_end_matches(' ').to_owned()
+}
+
+/// IEEE 754 binary16, exactly.
+fn half(bits: u16) -> f32 {
+    let sign = u32::from(bits >> 15) << 31;
+    let exponent = u32::from(bits >> 10 & 0x1F);
+    let fraction = u32::from(bits & 0x3FF);
+    match exponent {
+        0 => f32::from_bits(sign | (fraction as f32 / 16_777_216.0).to_bits()), // fraction × 2^-24
+        31 => f32::from_bits(sign | 0x7F80_0000 | fraction << 13),
+        _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decoder(format: Format, order: WordOrder) -> Decoder {
+        Decoder { format, order, scaling: None, value_type: format.natural_type() }
+    }
+
+    /// What a device does: the value's bytes, most significant first, laid out as the letters of the order say.
+    fn encode(bytes: &[u8], order: WordOrder) -> Vec<u16> {
+        let mut words: Vec<[u8; 2]> = bytes.chunks(2).map(|pair| [pair[0], pair[1]]).collect();
+        match order {
+            WordOrder::Abcd => {}
+            WordOrder::Cdab => words.reverse(),
+            WordOrder::Badc => words.iter_mut().for_each(|word| word.reverse()),
+            WordOrder::Dcba => {
+                let mut all: Vec<u8> = bytes.to_vec();
+                all.reverse();
+                words = all.chunks(2).map(|pair| [pair[0], pair[1]]).collect();
+            }
+        }
+        words.into_iter().map(u16::from_be_bytes).collect()
+    }
+
+    #[test]
+    fn the_letters_of_an_order_are_the_bytes_on_the_wire() {
+        // 0xAABBCCDD: A is the most significant byte.
+        for (order, words) in [
+            (WordOrder::Abcd, [0xAABB, 0xCCDD]),
+            (WordOrder::Cdab, [0xCCDD, 0xAABB]),
+            (WordOrder::Badc, [0xBBAA, 0xDDCC]),
+            (WordOrder::Dcba, [0xDDCC, 0xBBAA]),
+        ] {
+            assert_eq!(decoder(Format::U32, order).registers(&words), Value::U64(0xAABB_CCDD), "{order}");
+        }
+        assert_eq!(
+            decoder(Format::U64, WordOrder::Cdab).registers(&[0x0708, 0x0506, 0x0304, 0x0102]),
+            Value::U64(0x0102_0304_0506_0708)
+        );
+    }
+
+    #[test]
+    fn parts_of_a_register_are_told_apart() {
+        let word = [0b1000_0001_1111_1110];
+        for (format, expected) in [
+            (Format::Bit(0), Value::Bool(false)),
+            (Format::Bit(1), Value::Bool(true)),
+            (Format::Bit(15), Value::Bool(true)),
+            (Format::U8Low, Value::U64(0xFE)),
+            (Format::U8High, Value::U64(0x81)),
+            (Format::I8Low, Value::I64(-2)),
+            (Format::I8High, Value::I64(-127)),
+        ] {
+            assert_eq!(decoder(format, WordOrder::Abcd).registers(&word), expected, "{format}");
+        }
+        assert_eq!(decoder(Format::Bit(0), WordOrder::Badc).registers(&word), Value::Bool(true), "bytes are swapped before bits count");
+    }
+
+    #[test]
+    fn halves_are_exact() {
+        for (bits, expected) in
+            [(0x3C00, 1.0), (0xC000, -2.0), (0x7BFF, 65504.0), (0x0001, 2.0_f32.powi(-24)), (0x8000, -0.0), (0x7C00, f32::INFINITY)]
+        {
+            assert_eq!(half(bits).to_bits(), f32::to_bits(expected), "{bits:#x}");
+        }
+        assert!(half(0x7E00).is_nan());
+    }
+
+    #[test]
+    fn text_ends_at_nul_and_survives_bytes_that_are_not_utf8() {
+        let string = |words: &[u16], order| decoder(Format::String(words.len() as u16), order).registers(words);
+        assert_eq!(string(&[0x5041, 0x2D31, 0x2000, 0x4242], WordOrder::Abcd), Value::String("PA-1".into()));
+        assert_eq!(string(&[0x4150, 0x0031], WordOrder::Badc), Value::String("PA1".into()));
+        assert_eq!(string(&[0xB043], WordOrder::Abcd), Value::String("°C".into()));
+    }
+
+    #[test]
+    fn scaling_is_done_in_f64() {
+        let mut scaled = decoder(Format::I16, WordOrder::Abcd);
+        scaled.scaling = Some(Scaling { scale: 0.1, offset: -40.0 });
+        scaled.value_type = ValueType::F64;
+        assert_eq!(scaled.registers(&[0xFFFF]), Value::F64(-f64::from(1) * 0.1 - 40.0));
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_undoes_every_order_bit_for_bit(bits in any::<u64>(), order in 0..4_usize) {
+            let order = WordOrder::ALL[order];
+            let (b16, b32) = (bits as u16, bits as u32);
+            let of = |format, bytes: &[u8]| decoder(format, order).registers(&encode(bytes, order));
+            prop_assert_eq!(of(Format::U16, &b16.to_be_bytes()), Value::U64(b16.into()));
+            prop_assert_eq!(of(Format::I16, &b16.to_be_bytes()), Value::I64((b16 as i16).into()));
+            prop_assert_eq!(of(Format::U32, &b32.to_be_bytes()), Value::U64(b32.into()));
+            prop_assert_eq!(of(Format::I32, &b32.to_be_bytes()), Value::I64((b32 as i32).into()));
+            prop_assert_eq!(of(Format::U64, &bits.to_be_bytes()), Value::U64(bits));
+            prop_assert_eq!(of(Format::I64, &bits.to_be_bytes()), Value::I64(bits as i64));
+            prop_assert_eq!(of(Format::F32, &b32.to_be_bytes()), Value::F32(f32::from_bits(b32)));
+            prop_assert_eq!(of(Format::F64, &bits.to_be_bytes()), Value::F64(f64::from_bits(bits)));
+        }
+
+        #[test]
+        fn a_type_that_fits_loses_nothing(word in any::<u16>(), other in any::<u16>()) {
+            for format in [Format::U16, Format::I16, Format::U32, Format::I32, Format::U8Low, Format::I8High, Format::Bit(3)] {
+                let words = &[word, other][..format.registers() as usize];
+                let natural = decoder(format, WordOrder::Abcd).registers(words).as_f64();
+                for value_type in ValueType::ALL.into_iter().filter(|value_type| format.fits(*value_type)) {
+                    let decoder = Decoder { value_type, ..decoder(format, WordOrder::Abcd) };
+                    let value = decoder.registers(words);
+                    prop_assert_eq!(value.value_type(), value_type);
+                    prop_assert_eq!(value.as_f64(), natural, "{} as {}", format, value_type);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! From outcomes to samples, tag by tag: a good answer is a sample, a failure is one Bad sample at its moment, and what each tag last
+//! delivered is the truth that the device's status shows.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use crate::{
+    collector::{DeviceStatus, Spool},
+    model::{Quality, Samples, TagId, Timestamp, Value, ValueType},
+};
+
+/// Polls answered with "busy" before a tag's last value is no longer usable.
+const BUSY_POLLS_MAX: u32 = 3;
+/// A clock that steps back by less than this is followed by timestamps that still ascend; after a larger step its new time is taken.
+const CLOCK_STEP_NS: i64 = 1_000_000_000;
+
+/// What the tags of one device deliver.
+pub struct Delivery {
+    tags: Vec<TagState>,
+    spool: Spool,
+    status: Arc<DeviceStatus>,
+    /// Some tag changed between delivering and not delivering since the status was last brought up to date.
+    changed: bool,
+}
+
+struct TagState {
+    id: TagId,
+    value_type: ValueType,
+    /// Quality of the last sample.
+    quality: Quality,
+    /// Latest good value, for Uncertain samples.
+    value: Option<Value>,
+    timestamp: i64,
+    /// Busy answers in a row.
+    busy: u32,
+    /// The address has answered, and was not refused since.
+    accepted: bool,
+}
+
+impl Delivery {
+    pub fn new(tags: impl IntoIterator<Item = (TagId, ValueType)>, spool: Spool, status: Arc<DeviceStatus>) -> Delivery {
+        let tags = tags.into_iter().map(|(id, value_type)| TagState {
+            id,
+            value_type,
+            quality: Quality::BAD_WAITING_FOR_INITIAL_DATA,
+            value: None,
+            timestamp: i64::MIN,
+            busy: 0,
+            accepted: false,
+        });
+        let tags: Vec<TagState> = tags.collect();
+        status.items_wanted.store(tags.len() as u64, Ordering::Relaxed);
+        Delivery { tags, spool, status, changed: true }
+    }
+
+    /// A value was read.
+    pub fn good(&mut self, tag: usize, value: Value, at: Timestamp) {
+        let state = &mut self.tags[tag];
+        self.changed |= !state.quality.is_good() || !state.accepted;
+        state.busy = 0;
+        state.accepted = true;
+        state.quality = Quality::GOOD;
+        push(&self.spool, state, Some(&value), at);
+        state.value = Some(value);
+    }
+
+    /// The tag has no value for a reason. Only the first of a run of the same failure is a sample: it stands until the next one.
+    pub fn bad(&mut self, tag: usize, quality: Quality, at: Timestamp) {
+        let state = &mut self.tags[tag];
+        state.busy = 0;
+        state.value = None;
+        if quality == Quality::BAD_CONFIGURATION_ERROR {
+            state.accepted = false;
+        }
+        if state.quality == quality || is_outage(state.quality) && is_outage(quality) {
+            return;
+        }
+        self.changed = true;
+        state.quality = quality;
+        push(&self.spool, state, None, at);
+    }
+
+    /// The device was busy: the last value is kept as Uncertain, once, and is Bad when that goes on.
+    pub fn busy(&mut self, tag: usize, quality_after: Quality, at: Timestamp) {
+        let state = &mut self.tags[tag];
+        let busy = state.busy + 1;
+        match state.value.clone() {
+            Some(value) if busy <= BUSY_POLLS_MAX => {
+                state.busy = busy;
+                if state.quality.is_good() {
+                    state.quality = Quality::UNCERTAIN_LAST_USABLE_VALUE;
+                    self.changed = true;
+                    push(&self.spool, state, Some(&value), at);
+                }
+            }
+            _ => self.bad(tag, quality_after, at),
+        }
+    }
+
+    /// Brings the item counters up to date. Returns whether every tag delivers.
+    pub fn publish(&mut self) -> bool {
+        let delivering = |state: &&TagState| !state.quality.is_bad();
+        if std::mem::take(&mut self.changed) {
+            let accepted = self.tags.iter().filter(|state| state.accepted).count();
+            self.status.items_created.store(accepted as u64, Ordering::Relaxed);
+            self.status.items_delivering.store(self.tags.iter().filter(delivering).count() as u64, Ordering::Relaxed);
+        }
+        self.status.items_delivering.load(Ordering::Relaxed) == self.tags.len() as u64
+    }
+}
+
+/// The ways in which communication with the whole device fails: one outage, however its symptoms change.
+fn is_outage(quality: Quality) -> bool {
+    [Quality::BAD_TIMEOUT, Quality::BAD_NO_COMMUNICATION, Quality::BAD_COMMUNICATION_ERROR].contains(&quality)
+}
+
+fn push(spool: &Spool, state: &mut TagState, value: Option<&Value>, at: Timestamp) {
+    // Two samples of a tag with one timestamp would be one sample to the store.
+    let behind = state.timestamp.saturating_sub(at.0);
+    state.timestamp = if (0..CLOCK_STEP_NS).contains(&behind) { state.timestamp.saturating_add(1) } else { at.0 };
+    let mut run = Samples::with_capacity(state.value_type, 1);
+    match run.push(state.timestamp, value, state.quality.0) {
+        Ok(()) => spool.push(state.id, run),
+        Err(error) => tracing::error!(tag = state.id.0, %error, "decoded value does not fit its tag; this is a bug"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery() -> (Delivery, Spool, Arc<DeviceStatus>) {
+        let status = Arc::new(DeviceStatus::new("d", "modbus", "e"));
+        let spool = Spool::new(1000, status.clone());
+        (Delivery::new([(TagId(1), ValueType::U64), (TagId(2), ValueType::U64)], spool.clone(), status.clone()), spool, status)
+    }
+
+    fn written(spool: &Spool) -> Vec<(i64, Option<Value>, Quality)> {
+        let batch = spool.take();
+        let of_tag = batch.runs.iter().filter(|(tag, _)| *tag == TagId(1));
+        of_tag.flat_map(|(_, run)| (0..run.len()).map(|row| (run.timestamps[row], run.value(row), Quality(run.qualities[row])))).collect()
+    }
+
+    #[test]
+    fn an_outage_is_one_bad_sample_and_ends_with_the_next_good_one() {
+        let (mut delivery, spool, status) = delivery();
+        delivery.good(0, Value::U64(5), Timestamp(10));
+        delivery.bad(0, Quality::BAD_TIMEOUT, Timestamp(20));
+        delivery.bad(0, Quality::BAD_NO_COMMUNICATION, Timestamp(30));
+        delivery.bad(0, Quality::BAD_TIMEOUT, Timestamp(40));
+        assert!(!delivery.publish());
+        assert_eq!((status.items_created.load(Ordering::Relaxed), status.items_delivering.load(Ordering::Relaxed)), (1, 0));
+        delivery.good(0, Value::U64(6), Timestamp(50));
+        delivery.good(1, Value::U64(6), Timestamp(50));
+        assert!(delivery.publish());
+        assert_eq!(
+            written(&spool),
+            [
+                (10, Some(Value::U64(5)), Quality::GOOD),
+                (20, None, Quality::BAD_TIMEOUT),
+                (50, Some(Value::U64(6)), Quality::GOOD),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_device_that_was_never_reached_is_bad_from_the_start() {
+        let (mut delivery, spool, _) = delivery();
+        delivery.bad(0, Quality::BAD_NO_COMMUNICATION, Timestamp(1));
+        assert_eq!(written(&spool), [(1, None, Quality::BAD_NO_COMMUNICATION)]);
+    }
+
+    #[test]
+    fn another_kind_of_failure_is_another_sample() {
+        let (mut delivery, spool, _) = delivery();
+        delivery.bad(0, Quality::BAD_NO_COMMUNICATION, Timestamp(1));
+        delivery.bad(0, Quality::BAD_CONFIGURATION_ERROR, Timestamp(2));
+        delivery.bad(0, Quality::BAD_CONFIGURATION_ERROR, Timestamp(3));
+        assert_eq!(written(&spool).len(), 2);
+    }
+
+    #[test]
+    fn busy_is_uncertain_with_the_last_value_and_bad_when_it_goes_on() {
+        let (mut delivery, spool, _) = delivery();
+        delivery.good(0, Value::U64(5), Timestamp(10));
+        for at in 1..=5 {
+            delivery.busy(0, Quality::BAD_OUT_OF_SERVICE, Timestamp(10 + at));
+        }
+        assert_eq!(
+            written(&spool),
+            [
+                (10, Some(Value::U64(5)), Quality::GOOD),
+                (11, Some(Value::U64(5)), Quality::UNCERTAIN_LAST_USABLE_VALUE),
+                (14, None, Quality::BAD_OUT_OF_SERVICE),
+            ]
+        );
+    }
+
+    #[test]
+    fn no_two_samples_share_a_timestamp_even_when_the_clock_stands_or_steps_back() {
+        let (mut delivery, spool, _) = delivery();
+        for at in [1_000, 1_000, 990, 5_000, 5_000 - 2 * CLOCK_STEP_NS] {
+            delivery.good(0, Value::U64(1), Timestamp(at));
+        }
+        let timestamps: Vec<i64> = written(&spool).iter().map(|sample| sample.0).collect();
+        assert_eq!(timestamps, [1_000, 1_001, 1_002, 5_000, 5_000 - 2 * CLOCK_STEP_NS]);
+    }
+}

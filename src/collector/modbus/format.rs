@@ -1,0 +1,209 @@
+//! How a value lies in registers: format and word order, and which value types each format fits.
+
+use std::{fmt, str::FromStr};
+
+use crate::model::ValueType;
+
+/// Longest string in registers, as long as the longest answer.
+pub const STRING_REGISTERS_MAX: u16 = 125;
+
+/// Names for messages.
+pub const FORMATS: &str = "u16, i16, u32, i32, u64, i64, f16, f32, f64, u8-low, u8-high, i8-low, i8-high, string:N (N registers), and bool for bits";
+
+/// Format of one value in its registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A coil or discrete input.
+    Bool,
+    /// One bit of a register, 0 the least significant.
+    Bit(u8),
+    U8Low,
+    U8High,
+    I8Low,
+    I8High,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+    F16,
+    F32,
+    F64,
+    /// Text in that many registers, two bytes each, ended by the first NUL.
+    String(u16),
+}
+
+impl Format {
+    /// Registers (or bits, for [`Format::Bool`]) that a value takes.
+    pub const fn registers(self) -> u16 {
+        match self {
+            Format::U32 | Format::I32 | Format::F32 => 2,
+            Format::U64 | Format::I64 | Format::F64 => 4,
+            Format::String(registers) => registers,
+            _ => 1,
+        }
+    }
+
+    /// Value type of a tag that does not ask for another one.
+    pub const fn natural_type(self) -> ValueType {
+        match self {
+            Format::Bool | Format::Bit(_) => ValueType::Bool,
+            Format::U8Low | Format::U8High | Format::U16 | Format::U32 | Format::U64 => ValueType::U64,
+            Format::I8Low | Format::I8High | Format::I16 | Format::I32 | Format::I64 => ValueType::I64,
+            Format::F16 | Format::F32 => ValueType::F32,
+            Format::F64 => ValueType::F64,
+            Format::String(_) => ValueType::String,
+        }
+    }
+
+    /// True when every value of the format can be kept in the type without loss, or the type is f64, for which loss is accepted.
+    pub const fn fits(self, value_type: ValueType) -> bool {
+        let (natural, bits) = (self.natural_type(), self.significant_bits());
+        match value_type {
+            ValueType::F64 => !matches!(natural, ValueType::String),
+            ValueType::F32 => matches!(natural, ValueType::F32) || (!matches!(natural, ValueType::String | ValueType::F64) && bits <= 24),
+            ValueType::I64 => matches!(natural, ValueType::I64 | ValueType::Bool) || (matches!(natural, ValueType::U64) && bits < 64),
+            ValueType::U64 => matches!(natural, ValueType::U64 | ValueType::Bool),
+            ValueType::State => matches!(natural, ValueType::Bool) || (matches!(natural, ValueType::U64) && bits <= 32),
+            ValueType::Bool => matches!(natural, ValueType::Bool),
+            ValueType::String => matches!(natural, ValueType::String),
+        }
+    }
+
+    const fn significant_bits(self) -> u32 {
+        match self {
+            Format::Bool | Format::Bit(_) => 1,
+            Format::U8Low | Format::U8High | Format::I8Low | Format::I8High => 8,
+            Format::String(_) => 0,
+            _ => self.registers() as u32 * 16,
+        }
+    }
+
+    /// True when scale and offset make sense.
+    pub const fn is_number(self) -> bool {
+        !matches!(self, Format::Bool | Format::Bit(_) | Format::String(_))
+    }
+
+    /// True for a part of one register, which may share it with other parts and with the whole.
+    pub const fn is_part(self) -> bool {
+        matches!(self, Format::Bit(_) | Format::U8Low | Format::U8High | Format::I8Low | Format::I8High)
+    }
+
+    /// True for whole integers, in whose registers single bits and bytes have a meaning of their own.
+    pub const fn is_whole_integer(self) -> bool {
+        matches!(self, Format::U16 | Format::I16 | Format::U32 | Format::I32 | Format::U64 | Format::I64)
+    }
+
+    /// Format in registers that a value type alone stands for.
+    pub const fn of_type(value_type: ValueType) -> Option<Format> {
+        match value_type {
+            ValueType::F64 => Some(Format::F64),
+            ValueType::F32 => Some(Format::F32),
+            ValueType::I64 => Some(Format::I64),
+            ValueType::U64 => Some(Format::U64),
+            ValueType::State => Some(Format::U16),
+            ValueType::Bool | ValueType::String => None,
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Format, String> {
+        Ok(match text {
+            "bool" | "bit" => Format::Bool,
+            "u8-low" => Format::U8Low,
+            "u8-high" => Format::U8High,
+            "i8-low" => Format::I8Low,
+            "i8-high" => Format::I8High,
+            "u16" => Format::U16,
+            "i16" => Format::I16,
+            "u32" => Format::U32,
+            "i32" => Format::I32,
+            "u64" => Format::U64,
+            "i64" => Format::I64,
+            "f16" => Format::F16,
+            "f32" => Format::F32,
+            "f64" => Format::F64,
+            _ => match text.strip_prefix("string:").map(str::parse::<u16>) {
+                Some(Ok(registers)) if (1..=STRING_REGISTERS_MAX).contains(&registers) => Format::String(registers),
+                Some(_) => return Err(format!("format {text:?}: a string has 1 to {STRING_REGISTERS_MAX} registers, as in string:8")),
+                None => return Err(format!("unknown format {text:?}; known are {FORMATS}")),
+            },
+        })
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Bool => "bool",
+            Format::Bit(bit) => return write!(f, "bit {bit}"),
+            Format::U8Low => "u8-low",
+            Format::U8High => "u8-high",
+            Format::I8Low => "i8-low",
+            Format::I8High => "i8-high",
+            Format::U16 => "u16",
+            Format::I16 => "i16",
+            Format::U32 => "u32",
+            Format::I32 => "i32",
+            Format::U64 => "u64",
+            Format::I64 => "i64",
+            Format::F16 => "f16",
+            Format::F32 => "f32",
+            Format::F64 => "f64",
+            Format::String(registers) => return write!(f, "string:{registers}"),
+        })
+    }
+}
+
+/// Order of the bytes of a value on the wire, most significant `A`. For four registers the pattern goes on: `CDAB` is all words reversed,
+/// `BADC` the bytes of every word swapped, `DCBA` everything reversed. One register knows only whether its bytes are swapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WordOrder {
+    #[default]
+    Abcd,
+    Cdab,
+    Badc,
+    Dcba,
+}
+
+impl WordOrder {
+    pub const ALL: [WordOrder; 4] = [WordOrder::Abcd, WordOrder::Cdab, WordOrder::Badc, WordOrder::Dcba];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            WordOrder::Abcd => "ABCD",
+            WordOrder::Cdab => "CDAB",
+            WordOrder::Badc => "BADC",
+            WordOrder::Dcba => "DCBA",
+        }
+    }
+
+    pub const fn words_reversed(self) -> bool {
+        matches!(self, WordOrder::Cdab | WordOrder::Dcba)
+    }
+
+    pub const fn bytes_swapped(self) -> bool {
+        matches!(self, WordOrder::Badc | WordOrder::Dcba)
+    }
+}
+
+impl FromStr for WordOrder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<WordOrder, String> {
+        WordOrder::ALL
+            .into_iter()
+            .find(|order| order.as_str().eq_ignore_ascii_case(text))
+            .ok_or_else(|| format!("unknown word order {text:?}; known are ABCD, CDAB, BADC, DCBA"))
+    }
+}
+
+impl fmt::Display for WordOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,216 @@
+//! What is read together from one area of one unit in one scan class, and what has been learned about it: a block that the device refuses
+//! is halved until the refused addresses stand alone, and these are remembered as holes that later plans keep clear of.
+
+use tokio::time::{Duration, Instant};
+
+use super::{
+    address::Area,
+    plan::{self, Block, Item, Limits},
+};
+
+/// Holes asked again at one time.
+const HOLES_PROBED_AT_ONCE: usize = 8;
+
+/// Addresses that the device refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hole {
+    pub block: Block,
+    /// Exception code of the refusal.
+    pub exception: u8,
+}
+
+/// Items of one unit, area and scan class with their current plan.
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub unit: u8,
+    pub area: Area,
+    pub class: usize,
+    limits: Limits,
+    items: Vec<Item>,
+    blocks: Vec<Block>,
+    holes: Vec<Hole>,
+    /// When holes are asked again.
+    probe_at: Option<Instant>,
+    next_probe: usize,
+}
+
+/// What to do with a block that the device refused.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Read both halves instead.
+    Halves(Block, Block),
+    /// The addresses stand alone and are a hole now.
+    Hole,
+}
+
+impl Group {
+    pub fn new(unit: u8, area: Area, class: usize, limits: Limits, mut items: Vec<Item>) -> Group {
+        items.sort_unstable();
+        let blocks = plan::blocks(&items, limits, &[]);
+        Group { unit, area, class, limits, items, blocks, holes: Vec::new(), probe_at: None, next_probe: 0 }
+    }
+
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    pub fn holes(&self) -> &[Hole] {
+        &self.holes
+    }
+
+    /// Takes the blocks out for reading; [`Group::finish`] puts them back.
+    pub fn start(&mut self) -> Vec<Block> {
+        std::mem::take(&mut self.blocks)
+    }
+
+    /// A block was refused with an exception that concerns its addresses (01, 02 or 03).
+    pub fn refused(&mut self, block: &Block, exception: u8) -> Refused {
+        if let Some((first, second)) = block.halves() {
+            return Refused::Halves(first, second);
+        }
+        self.holes.push(Hole { block: block.clone(), exception });
+        Refused::Hole
+    }
+
+    /// Ends a reading that [`Group::start`] began: `blocks` were read or are left for the next time. Where holes were learned, the halves
+    /// that the search left behind are merged again around them.
+    pub fn finish(&mut self, blocks: Vec<Block>, holes_learned: bool, now: Instant, probe_after: Duration) {
+        self.blocks = blocks;
+        if holes_learned {
+            self.replan();
+        }
+        if self.holes.is_empty() {
+            self.probe_at = None;
+        } else if self.probe_at.is_none() {
+            self.probe_at = Some(now + probe_after);
+        }
+    }
+
+    /// Holes to ask again now, if it is time; the next ones come `probe_after` later.
+    pub fn holes_to_probe(&mut self, now: Instant, probe_after: Duration) -> Vec<Block> {
+        if self.probe_at.is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        self.probe_at = Some(now + probe_after);
+        let count = self.holes.len();
+        let first = self.next_probe;
+        self.next_probe = (first + HOLES_PROBED_AT_ONCE) % count.max(1);
+        (0..count.min(HOLES_PROBED_AT_ONCE)).map(|offset| self.holes[(first + offset) % count].block.clone()).collect()
+    }
+
+    /// Asks for the holes at the next reading: the device may be another one after an outage.
+    pub fn probe_soon(&mut self, now: Instant) {
+        if self.probe_at.is_some() {
+            self.probe_at = Some(now);
+        }
+    }
+
+    /// A hole answered. The device has changed, so nothing that was learned holds: everything is planned anew.
+    pub fn forget_holes(&mut self) {
+        self.holes.clear();
+        self.probe_at = None;
+        self.replan();
+    }
+
+    fn replan(&mut self) {
+        let barriers: Vec<_> = self.holes.iter().map(|hole| plan::span(hole.block.start, hole.block.count)).collect();
+        let in_hole = |item: &Item| self.holes.iter().any(|hole| hole.block.items.contains(item));
+        let items: Vec<Item> = self.items.iter().filter(|item| !in_hole(item)).copied().collect();
+        self.blocks = plan::blocks(&items, self.limits, &barriers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, VecDeque};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Reads the group as the collector does, from a device that refuses every request touching one of `illegal`. Returns the tags that
+    /// were read and the number of requests.
+    fn read(group: &mut Group, illegal: &BTreeSet<u32>) -> (BTreeSet<usize>, usize) {
+        let (mut read, mut kept, mut requests, holes) = (BTreeSet::new(), Vec::new(), 0, group.holes.len());
+        let mut queue: VecDeque<Block> = group.start().into();
+        while let Some(block) = queue.pop_front() {
+            requests += 1;
+            if plan::span(block.start, block.count).any(|address| illegal.contains(&address)) {
+                if let Refused::Halves(first, second) = group.refused(&block, 2) {
+                    queue.push_front(second);
+                    queue.push_front(first);
+                }
+            } else {
+                read.extend(block.items.iter().map(|item| item.tag));
+                kept.push(block);
+            }
+        }
+        let learned = group.holes.len() > holes;
+        group.finish(kept, learned, Instant::now(), Duration::from_secs(1));
+        (read, requests)
+    }
+
+    fn group(items: &[(u16, u16)]) -> Group {
+        let items = items.iter().enumerate().map(|(tag, &(start, count))| Item { start, count, tag }).collect();
+        Group::new(1, Area::Holding, 0, Limits { max_gap: 8, max_count: 125 }, items)
+    }
+
+    #[test]
+    fn one_hole_is_found_and_the_rest_is_read_in_two_requests_from_then_on() {
+        let items: Vec<(u16, u16)> = (0..100).map(|start| (start, 1)).collect();
+        let mut group = group(&items);
+        let (read_first, requests) = read(&mut group, &[37].into());
+        assert_eq!(read_first.len(), 99);
+        assert!(requests <= 15, "a binary search, not a scan: {requests}");
+        assert_eq!(group.holes.iter().map(|hole| hole.block.start).collect::<Vec<_>>(), [37]);
+        assert_eq!(read(&mut group, &[37].into()), ((0..100).filter(|tag| *tag != 37).collect(), 2));
+    }
+
+    #[test]
+    fn an_illegal_gap_costs_no_tag() {
+        let mut group = group(&[(0, 1), (5, 1)]);
+        assert_eq!(read(&mut group, &[3].into()).0.len(), 2);
+        assert_eq!(group.holes, []);
+        assert_eq!(read(&mut group, &[3].into()).1, 2, "and the split is remembered");
+    }
+
+    #[test]
+    fn a_hole_that_answers_again_is_planned_anew() {
+        let mut group = group(&[(0, 1), (1, 1), (2, 1)]);
+        read(&mut group, &[1].into());
+        let now = Instant::now();
+        assert!(group.holes_to_probe(now, Duration::from_secs(1)).is_empty(), "not yet");
+        group.probe_soon(now);
+        assert_eq!(group.holes_to_probe(now, Duration::from_secs(1)).len(), 1);
+        group.forget_holes();
+        assert_eq!(read(&mut group, &BTreeSet::new()), ([0, 1, 2].into(), 1));
+    }
+
+    #[test]
+    fn many_holes_are_asked_in_turn() {
+        let mut group = group(&(0..20).map(|start| (start * 20, 1)).collect::<Vec<_>>());
+        read(&mut group, &(0..400).collect());
+        assert_eq!(group.holes.len(), 20);
+        let mut asked = BTreeSet::new();
+        for _ in 0..3 {
+            group.probe_soon(Instant::now());
+            asked.extend(group.holes_to_probe(Instant::now(), Duration::from_secs(1)).iter().map(|block| block.start));
+        }
+        assert_eq!(asked.len(), 20);
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_items_on_illegal_addresses_are_lost(
+            items in proptest::collection::btree_set((0..300_u16, 1..5_u16), 1..60),
+            illegal in proptest::collection::btree_set(0..300_u32, 0..20),
+        ) {
+            let items: Vec<(u16, u16)> = items.into_iter().collect();
+            let mut group = group(&items);
+            let legal = |&(start, count): &(u16, u16)| !plan::span(start, count).any(|address| illegal.contains(&address));
+            let expected: BTreeSet<usize> = (0..items.len()).filter(|tag| legal(&items[*tag])).collect();
+            prop_assert_eq!(&read(&mut group, &illegal).0, &expected);
+            prop_assert_eq!(&read(&mut group, &illegal).0, &expected, "the learned plan reads the same");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Read planner: tags of one unit, area and scan class become as few requests as the device's limits allow.
+//!
+//! Values are sorted and merged while the gap between two of them is at most `max_gap` and the whole fits one request. A value is never
+//! split over two requests (it could tear), and a request never reaches across an address that the device is known to refuse.
+
+use std::ops::Range;
+
+/// One tag's place in its area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Item {
+    /// First address.
+    pub start: u16,
+    /// Registers or bits.
+    pub count: u16,
+    /// Number of the tag in its collector.
+    pub tag: usize,
+}
+
+impl Item {
+    /// Addresses of the item, half-open; in u32 because the end may be 65,536.
+    pub fn span(&self) -> Range<u32> {
+        span(self.start, self.count)
+    }
+}
+
+/// Addresses from `start` on, half-open.
+pub fn span(start: u16, count: u16) -> Range<u32> {
+    u32::from(start)..u32::from(start) + u32::from(count)
+}
+
+/// One request: consecutive addresses, and the items that are decoded from its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    pub start: u16,
+    pub count: u16,
+    /// In ascending order; at least one.
+    pub items: Vec<Item>,
+}
+
+/// Bounds of one request to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Unused addresses read along between two values.
+    pub max_gap: u16,
+    /// Addresses in one request. No item may be longer.
+    pub max_count: u16,
+}
+
+/// Blocks that read all of `items`, which are in ascending order, without touching one of the `barriers`.
+pub fn blocks(items: &[Item], limits: Limits, barriers: &[Range<u32>]) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for item in items {
+        match blocks.last_mut() {
+            Some(block) if joins(block, item, limits, barriers) => {
+                let span = span(block.start, block.count);
+                block.count = (item.span().end.max(span.end) - span.start) as u16;
+                block.items.push(*item);
+            }
+            _ => blocks.push(Block { start: item.start, count: item.count, items: vec![*item] }),
+        }
+    }
+    blocks
+}
+
+fn joins(block: &Block, item: &Item, limits: Limits, barriers: &[Range<u32>]) -> bool {
+    let (block, item) = (span(block.start, block.count), item.span());
+    let end = item.end.max(block.end);
+    item.start.saturating_sub(block.end) <= u32::from(limits.max_gap)
+        && end - block.start <= u32::from(limits.max_count)
+        && !barriers.iter().any(|barrier| barrier.start < end && block.start < barrier.end)
+}
+
+impl Block {
+    /// The block in two, each without unused addresses at its ends; `None` when all its items lie on the same addresses.
+    pub fn halves(&self) -> Option<(Block, Block)> {
+        let middle = self.items.len() / 2;
+        let boundary = |at: &usize| self.items[*at].span() != self.items[at - 1].span();
+        let at = (1..=middle).rev().find(boundary).or_else(|| (middle + 1..self.items.len()).find(boundary))?;
+        let half = |items: &[Item]| {
+            let start = items[0].start;
+            let end = items.iter().map(|item| item.span().end).max().unwrap_or(u32::from(start));
+            Block { start, count: (end - u32::from(start)) as u16, items: items.to_vec() }
+        };
+        Some((half(&self.items[..at]), half(&self.items[at..])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn item(start: u16, count: u16) -> Item {
+        Item { start, count, tag: 0 }
+    }
+
+    fn spans(blocks: &[Block]) -> Vec<(u16, u16)> {
+        blocks.iter().map(|block| (block.start, block.count)).collect()
+    }
+
+    const LIMITS: Limits = Limits { max_gap: 8, max_count: 125 };
+
+    #[test]
+    fn gaps_up_to_the_limit_are_read_along() {
+        let items = [item(0, 2), item(10, 1), item(20, 1)];
+        assert_eq!(spans(&blocks(&items, LIMITS, &[])), [(0, 11), (20, 1)], "8 unused are merged, 9 are not");
+    }
+
+    #[test]
+    fn a_value_is_never_split_and_the_limit_never_passed() {
+        let items: Vec<Item> = (0..63).map(|index| item(index * 2, 2)).collect();
+        assert_eq!(spans(&blocks(&items, LIMITS, &[])), [(0, 124), (124, 2)]);
+    }
+
+    #[test]
+    fn the_last_address_can_be_read() {
+        assert_eq!(spans(&blocks(&[item(65_534, 2)], LIMITS, &[])), [(65_534, 2)]);
+        assert_eq!(spans(&blocks(&[item(65_530, 1), item(65_535, 1)], LIMITS, &[])), [(65_530, 6)]);
+    }
+
+    #[test]
+    fn known_holes_are_not_read_along() {
+        let items = [item(0, 1), item(1, 1), item(3, 1)];
+        assert_eq!(spans(&blocks(&items, LIMITS, &[span(2, 1)])), [(0, 2), (3, 1)]);
+        assert_eq!(spans(&blocks(&items, LIMITS, &[span(4, 1)])), [(0, 4)]);
+    }
+
+    #[test]
+    fn items_on_the_same_addresses_stay_together_when_halved() {
+        let block = &blocks(&[item(5, 1), item(5, 1), item(5, 1), item(6, 1)], LIMITS, &[])[0];
+        let (first, second) = block.halves().unwrap();
+        assert_eq!(((first.start, first.count, first.items.len()), (second.start, second.count)), ((5, 1, 3), (6, 1)));
+        assert_eq!(first.halves(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_item_is_read_once_within_the_limits(
+            mut items in proptest::collection::vec((0..400_u16, 1..5_u16), 1..80),
+            max_gap in 0..20_u16, max_count in 4..126_u16, hole in 0..400_u16,
+        ) {
+            items.sort_unstable();
+            let items: Vec<Item> = items.iter().enumerate().map(|(tag, &(start, count))| Item { start, count, tag }).collect();
+            let hole = span(hole, 1);
+            let outside: Vec<Item> = items.iter().filter(|item| item.span().end <= hole.start || item.span().start >= hole.end).copied().collect();
+            let planned = blocks(&outside, Limits { max_gap, max_count }, std::slice::from_ref(&hole));
+            let mut read: Vec<usize> = planned.iter().flat_map(|block| block.items.iter().map(|item| item.tag)).collect();
+            read.sort_unstable();
+            let mut wanted: Vec<usize> = outside.iter().map(|item| item.tag).collect();
+            wanted.sort_unstable();
+            prop_assert_eq!(read, wanted);
+            for block in planned {
+                prop_assert!(block.count <= max_count);
+                let block_span = span(block.start, block.count);
+                prop_assert!(block_span.end <= hole.start || block_span.start >= hole.end);
+                for item in block.items {
+                    prop_assert!(block_span.start <= item.span().start && item.span().end <= block_span.end);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The loop of a running collector: polls scan classes when they are due, and keeps the trouble of one unit away from the others.
+//!
+//! A unit that fails is suspended with growing delays while the others go on; its first reading after the delay covers all its scan
+//! classes, so that an outage ends as soon as the device is back and not at the next slot of a slow class. When no connection can be made,
+//! all units are suspended together.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    ModbusCollector,
+    delivery::Delivery,
+    group::Group,
+    link::Link,
+    outcome::{Exception, Failure, exception_text},
+    plan::Item,
+    read::{self, Interrupted, Learning, Outcome, Outcomes},
+    tag::ModbusTag,
+};
+use crate::{
+    collector::{CollectorContext, DeviceStatus, schedule::Schedule, status::DeviceState, supervise::Backoff},
+    model::{Clock, Quality, TagId, Timestamp},
+};
+
+/// Delays between attempts to reach a device or unit. The longest one bounds how late its return is noticed.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_LONGEST: Duration = Duration::from_secs(5);
+/// After a vain attempt to reach a suspended unit, its neighbours have the connection to themselves for this many times as long as the
+/// attempt took, however many units are suspended.
+const NEIGHBOUR_SHARE: u32 = 4;
+/// Refusals followed up in one reading of a group.
+const HALVINGS_MAX: usize = 64;
+
+/// Collects until `context.shutdown`.
+pub async fn run(collector: &ModbusCollector, ids: Vec<TagId>, context: CollectorContext) {
+    let status = context.status.clone();
+    let shutdown = context.shutdown.clone();
+    status.set_state(DeviceState::Connecting);
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = Poller::new(collector, ids, context).run() => {}
+    }
+    status.set_state(DeviceState::Stopped);
+}
+
+struct Poller<'a> {
+    collector: &'a ModbusCollector,
+    link: Link,
+    schedule: Schedule,
+    units: Vec<Unit>,
+    sink: Sink<'a>,
+    /// Delays while no connection can be made.
+    connect_backoff: Backoff,
+    /// No suspended unit that failed by itself is tried before.
+    probe_after: Instant,
+}
+
+struct Unit {
+    number: u8,
+    groups: Vec<Group>,
+    /// Set while suspended, and before the first reading.
+    retry_at: Option<Instant>,
+    backoff: Backoff,
+    /// The last reading failed for a reason of the unit's own.
+    failed_alone: bool,
+}
+
+/// Where outcomes become samples and counts.
+struct Sink<'a> {
+    tags: &'a [ModbusTag],
+    delivery: Delivery,
+    status: Arc<DeviceStatus>,
+    clock: Arc<dyn Clock>,
+    /// The first thing that went wrong in the present reading.
+    trouble: Option<String>,
+    /// The last good answer of the present reading.
+    good_at: Option<Timestamp>,
+}
+
+impl<'a> Poller<'a> {
+    fn new(collector: &'a ModbusCollector, ids: Vec<TagId>, context: CollectorContext) -> Poller<'a> {
+        let now = Instant::now();
+        let (classes, units) = collector.plan();
+        let tags = ids.into_iter().zip(&collector.tags).map(|(id, tag)| (id, tag.decoder.value_type));
+        let backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
+        Poller {
+            link: collector.link(context.status.clone(), context.clock.clone()),
+            schedule: Schedule::new(&classes, now),
+            units: units
+                .into_iter()
+                .map(|(number, groups)| Unit { number, groups, retry_at: Some(now), backoff: backoff.clone(), failed_alone: false })
+                .collect(),
+            sink: Sink {
+                tags: &collector.tags,
+                delivery: Delivery::new(tags, context.spool, context.status.clone()),
+                status: context.status,
+                clock: context.clock,
+                trouble: None,
+                good_at: None,
+            },
+            connect_backoff: backoff,
+            probe_after: now,
+            collector,
+        }
+    }
+
+    async fn run(mut self) {
+        self.sink.delivery.publish();
+        loop {
+            let due = self.schedule.next();
+            let retry = self.next_retry();
+            match (due, retry) {
+                (None, None) => return std::future::pending().await, // no tags
+                (Some((class, at)), retry) if retry.is_none_or(|(_, retry_at)| at <= retry_at) => {
+                    sleep_until(at).await;
+                    self.poll(class).await;
+                }
+                (_, Some((unit, at))) => {
+                    sleep_until(at).await;
+                    self.retry(unit).await;
+                }
+                (Some(_), None) => {}
+            }
+            self.publish();
+        }
+    }
+
+    /// Suspended unit whose turn comes first, and when.
+    fn next_retry(&self) -> Option<(usize, Instant)> {
+        let times = self.units.iter().enumerate().filter_map(|(number, unit)| {
+            let at = unit.retry_at?;
+            Some((number, if unit.failed_alone { at.max(self.probe_after) } else { at }))
+        });
+        times.min_by_key(|&(_, at)| at)
+    }
+
+    /// Reads one scan class of every unit that is not suspended.
+    async fn poll(&mut self, class: usize) {
+        let mut missed = self.schedule.take(class, Instant::now());
+        let in_class = |unit: &Unit| unit.groups.iter().any(|group| group.class == class);
+        let ready: Vec<usize> = (0..self.units.len()).filter(|unit| self.units[*unit].retry_at.is_none()).collect();
+        let ready: Vec<usize> = ready.into_iter().filter(|unit| in_class(&self.units[*unit])).collect();
+        if ready.is_empty() {
+            missed += 1;
+        } else {
+            DeviceStatus::count(&self.sink.status.polls, 1);
+        }
+        DeviceStatus::count(&self.sink.status.polls_missed, missed);
+        for unit in ready {
+            // A failed connection has suspended the rest meanwhile.
+            if self.units[unit].retry_at.is_none() {
+                self.read_unit(unit, Some(class)).await;
+            }
+        }
+    }
+
+    /// Reads everything of a suspended unit.
+    async fn retry(&mut self, unit: usize) {
+        let started = Instant::now();
+        self.units[unit].retry_at = None;
+        self.read_unit(unit, None).await;
+        let others_run = self.units.iter().any(|unit| unit.retry_at.is_none());
+        if self.units[unit].retry_at.is_some() && others_run {
+            self.probe_after = Instant::now() + started.elapsed() * NEIGHBOUR_SHARE;
+        }
+    }
+
+    /// Reads the groups of a unit, of one class or of all, and draws the consequences of a failure.
+    async fn read_unit(&mut self, unit: usize, class: Option<usize>) {
+        let Poller { collector, link, units, sink, .. } = self;
+        let Unit { groups, .. } = &mut units[unit];
+        let learning = Learning { halvings_max: HALVINGS_MAX, reprobe: collector.reprobe };
+        sink.trouble = None;
+        let mut interrupted = None;
+        for group in groups.iter_mut().filter(|group| class.is_none_or(|class| group.class == class)) {
+            let holes = group.holes().len();
+            let result = read::read(group, link, &collector.tags, learning, sink).await;
+            let holes_changed = group.holes().len() != holes;
+            if let Err(reason) = result {
+                interrupted = Some(reason);
+                break;
+            }
+            if holes_changed {
+                tracing::info!(device = collector.name, area = %group.area, unit = group.unit, holes = group.holes().len(), "read plan changed");
+            }
+        }
+        match interrupted {
+            None => {
+                let unit = &mut self.units[unit];
+                unit.backoff.reset();
+                unit.failed_alone = false;
+                self.connect_backoff.reset();
+            }
+            Some(Interrupted::Failed(failure @ Failure::Connect { .. })) => self.fail_all(&failure),
+            Some(Interrupted::Failed(failure)) => {
+                let text = format!("unit {}: {failure}", self.units[unit].number);
+                self.fail_unit(unit, failure.quality(), text);
+            }
+            Some(Interrupted::Unreachable(code)) => {
+                let text = format!("unit {}: {}", self.units[unit].number, exception_text(code));
+                self.fail_unit(unit, Exception::of(code).quality(), text);
+            }
+        }
+        if let Some(at) = self.sink.good_at.take() {
+            self.sink.status.record_good(at);
+        }
+        if let Some(trouble) = self.sink.trouble.take() {
+            self.sink.status.record_error(self.sink.clock.now(), trouble);
+        }
+    }
+
+    /// One unit does not answer: its tags are Bad, and it is tried again after a while.
+    fn fail_unit(&mut self, unit: usize, quality: Quality, text: String) {
+        let now = Instant::now();
+        let unit = &mut self.units[unit];
+        unit.retry_at = Some(now + unit.backoff.next_delay());
+        unit.failed_alone = true;
+        self.sink.fail(&mut unit.groups, quality, now);
+        tracing::warn!(device = self.collector.name, endpoint = self.collector.endpoint, "{text}");
+        self.sink.trouble = Some(text);
+    }
+
+    /// The endpoint cannot be reached: so it is with every unit.
+    fn fail_all(&mut self, failure: &Failure) {
+        let now = Instant::now();
+        let retry_at = now + self.connect_backoff.next_delay();
+        for unit in &mut self.units {
+            unit.retry_at = Some(retry_at);
+            unit.failed_alone = false;
+            self.sink.fail(&mut unit.groups, failure.quality(), now);
+        }
+        tracing::warn!(device = self.collector.name, "{failure}");
+        self.sink.trouble = Some(failure.to_string());
+    }
+
+    fn publish(&mut self) {
+        let complete = self.sink.delivery.publish();
+        let status = &self.sink.status;
+        status.set_state(if self.units.iter().all(|unit| unit.retry_at.is_some()) {
+            if status.connects.load(Ordering::Relaxed) == 0 && status.view().last_error.is_empty() {
+                DeviceState::Connecting
+            } else {
+                DeviceState::Backoff
+            }
+        } else if complete {
+            DeviceState::Running
+        } else {
+            DeviceState::Degraded
+        });
+        let holes = self.units.iter().flat_map(|unit| &unit.groups).flat_map(|group| {
+            group.holes().iter().map(|hole| {
+                let addresses = self.collector.notation(group.unit, group.area, hole.block.start, hole.block.count);
+                format!("{addresses} ({})", exception_text(hole.exception))
+            })
+        });
+        status.set_holes(holes.collect());
+    }
+}
+
+impl Sink<'_> {
+    /// Every tag of some groups has no value from now on.
+    fn fail(&mut self, groups: &mut [Group], quality: Quality, now: Instant) {
+        let at = self.clock.now();
+        for group in groups {
+            group.probe_soon(now);
+            for item in group.items() {
+                self.delivery.bad(item.tag, quality, at);
+            }
+        }
+    }
+}
+
+impl Outcomes for Sink<'_> {
+    fn item(&mut self, item: &Item, outcome: Outcome, at: Timestamp, _latency: Duration) {
+        match outcome {
+            Outcome::Good(value) => {
+                self.good_at = Some(at);
+                self.delivery.good(item.tag, value, at);
+            }
+            Outcome::Exception(code) => {
+                let exception = Exception::of(code);
+                if self.trouble.is_none() {
+                    let tag = &self.tags[item.tag].definition;
+                    let address = tag.source.as_ref().map_or("", |source| &source.address);
+                    self.trouble = Some(format!("tag {} at {address}: {}", tag.name, exception_text(code)));
+                }
+                if exception == Exception::Busy {
+                    self.delivery.busy(item.tag, exception.quality(), at);
+                } else {
+                    self.delivery.bad(item.tag, exception.quality(), at);
+                }
+            }
+        }
+    }
+}
