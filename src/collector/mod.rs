@@ -42,6 +42,9 @@ pub trait Collector: Send + Sync + 'static {
     /// Protocol name as in the configuration, for example `modbus`.
     fn protocol(&self) -> &'static str;
 
+    /// Address of the device, as configured.
+    fn endpoint(&self) -> &str;
+
     /// Tags it delivers, in a fixed order: the catalog gives them ids before [`Collector::run`].
     fn tags(&self) -> Vec<TagDefinition>;
 

@@ -1,8 +1,200 @@
 //! Runs the historian: puts store, ingest, collectors and API together from a configuration, and takes them down in order.
+//!
+//! Down goes what brings samples first: collectors stop and drain their spools, then the API ends its streams, then ingest makes durable
+//! what it took.
 
 pub mod config;
 
-/// dev placeholder
-pub async fn run(_configuration: config::Configuration, _shutdown: tokio_util::sync::CancellationToken) -> anyhow::Result<()> {
-    anyhow::bail!("placeholder")
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use self::config::Configuration;
+use crate::{
+    api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services},
+    collector::{CollectorContext, DeviceStatus, Spool, spool::SPOOL_SAMPLES_MAX},
+    ingest::{
+        Ingest, IngestOptions,
+        sink::{SampleSink, WriteError},
+    },
+    model::{Clock, SystemClock, TagDefinition, TagId, Timestamp},
+    query::QueryEngine,
+    store::{Catalog, RocksStore, catalog::TAGS_MAX, rocks::StoreOptions},
+};
+
+/// Runs until `shutdown`, then stops cleanly.
+///
+/// # Errors
+/// When a port is taken, the data directory cannot be used, a configured tag contradicts the catalog, or serving fails.
+pub async fn run(configuration: Configuration, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let start_time = clock.now();
+    let settings = &configuration.server;
+    let listener = TcpListener::bind(settings.listen).await.with_context(|| format!("gRPC cannot listen on {}; choose another address with --listen", settings.listen))?;
+    let http = TcpListener::bind(settings.http).await.with_context(|| format!("HTTP cannot listen on {}; choose another address with --http", settings.http))?;
+
+    let (catalog, ingest) = {
+        let (configuration, clock) = (configuration.clone(), clock.clone());
+        tokio::task::spawn_blocking(move || open(&configuration, clock)).await??
+    };
+    let recovered = ingest.recovered();
+    tracing::info!(
+        data_dir = %settings.data_dir.display(),
+        tags = catalog.len(),
+        watermark = recovered.watermark,
+        samples = recovered.samples,
+        "store open; samples of the journal are back in their heads"
+    );
+
+    let collectors_stop = shutdown.child_token();
+    let mut collectors = Collectors::start(&configuration, &catalog, &ingest, &clock, &collectors_stop)?;
+    let devices = collectors.devices.clone();
+    let services = Services {
+        catalog: catalog.clone(),
+        sink: ingest.clone(),
+        query: QueryEngine::new(ingest.reader()),
+        clock: clock.clone(),
+        devices: Arc::new(move || devices.clone()),
+        admin: Arc::new(Administration { ingest: ingest.clone(), start_time }),
+        limits: ApiLimits::from(&configuration.limits),
+        metrics: Arc::new(Metrics::default()),
+    };
+    tracing::info!(listen = %listener.local_addr()?, http = %http.local_addr()?, devices = collectors.devices.len(), "serving");
+
+    // A door that fails takes the process down in order rather than leaving it half open.
+    let stop = shutdown.child_token();
+    let served = tokio::join!(
+        stopping(&stop, api::serve(listener, services.clone(), stop.clone())),
+        stopping(&stop, api::serve_http(http, services, stop.clone())),
+        async {
+            stop.cancelled().await;
+            collectors_stop.cancel();
+            collectors.join().await;
+        }
+    );
+    tokio::task::spawn_blocking(move || ingest.close()).await?;
+    tracing::info!("stopped");
+    served.0?;
+    served.1?;
+    Ok(())
+}
+
+/// Cancels `stop` when the future ends, however it ends.
+async fn stopping<T>(stop: &CancellationToken, future: impl Future<Output = T>) -> T {
+    let _cancel_when_done = stop.clone().drop_guard();
+    future.await
+}
+
+/// Opens store, catalog and ingest, and makes the configured tags. Blocks.
+fn open(configuration: &Configuration, clock: Arc<dyn Clock>) -> anyhow::Result<(Arc<Catalog>, Arc<Ingest>)> {
+    let storage = &configuration.storage;
+    let options = StoreOptions { cache_bytes: storage.cache_bytes.0 as usize, ..StoreOptions::default() };
+    let store = Arc::new(RocksStore::open(&configuration.server.data_dir, &options)?);
+    let catalog = Arc::new(Catalog::open(store.clone(), clock, TAGS_MAX)?);
+    let ingest = Ingest::open(
+        store,
+        catalog.clone(),
+        IngestOptions {
+            head_samples_max: storage.head_samples_max,
+            journal_bytes_max: storage.journal_bytes_max.0,
+            group_commit: Duration::from_millis(storage.group_commit_ms),
+            interval: Duration::from_millis(storage.interval_sync_ms),
+            ..IngestOptions::default()
+        },
+    )?;
+    configured(&catalog, configuration.written_tags.clone()).context("tag files")?;
+    Ok((catalog, Arc::new(ingest)))
+}
+
+/// Makes or updates tags so that the catalog says what the configuration says; answers their ids in order.
+fn configured(catalog: &Catalog, definitions: Vec<TagDefinition>) -> anyhow::Result<Vec<TagId>> {
+    let tags = catalog.get_or_create(definitions.clone())?;
+    for (tag, mut definition) in tags.iter().zip(definitions) {
+        if tag.value_type() != definition.value_type {
+            anyhow::bail!(
+                "tag {} is configured with value type {}, but the catalog has it as {}; give the configured tag another name, or `type = \"{}\"`",
+                tag.name(),
+                definition.value_type,
+                tag.value_type(),
+                tag.value_type()
+            );
+        }
+        if definition.state_set.is_empty() {
+            definition.state_set.clone_from(&tag.definition.state_set);
+        }
+        if tag.definition != definition {
+            catalog.update(definition)?;
+        }
+    }
+    Ok(tags.iter().map(|tag| tag.id).collect())
+}
+
+/// The running collectors, one per device.
+struct Collectors {
+    devices: Vec<Arc<DeviceStatus>>,
+    tasks: JoinSet<()>,
+}
+
+impl Collectors {
+    fn start(
+        configuration: &Configuration,
+        catalog: &Catalog,
+        ingest: &Arc<Ingest>,
+        clock: &Arc<dyn Clock>,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Collectors> {
+        let mut collectors = Collectors { devices: Vec::new(), tasks: JoinSet::new() };
+        for collector in &configuration.collectors {
+            let ids = configured(catalog, collector.tags()).with_context(|| format!("device {}", collector.device()))?;
+            let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
+            let spool = Spool::new(SPOOL_SAMPLES_MAX, status.clone());
+            let context = CollectorContext { spool: spool.clone(), clock: clock.clone(), status: status.clone(), shutdown: shutdown.clone() };
+            collectors.devices.push(status);
+
+            // The spool drains until its collector has ended, so that the last samples are written.
+            let collected = CancellationToken::new();
+            let sink: Arc<dyn SampleSink> = ingest.clone();
+            collectors.tasks.spawn(spool.drain(sink, collected.clone()));
+            let collector = collector.clone();
+            collectors.tasks.spawn(async move {
+                let _ended = collected.drop_guard();
+                collector.run(ids, context).await;
+            });
+        }
+        Ok(collectors)
+    }
+
+    async fn join(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a collector ended by a panic");
+            }
+        }
+    }
+}
+
+/// Status and compaction for the API.
+struct Administration {
+    ingest: Arc<Ingest>,
+    start_time: Timestamp,
+}
+
+impl Admin for Administration {
+    fn status(&self) -> AdminStatus {
+        let ingest = self.ingest.status();
+        AdminStatus {
+            start_time: self.start_time,
+            watermark: ingest.watermark,
+            samples_written: ingest.samples_written,
+            head_samples: ingest.head_samples,
+            accepting_writes: ingest.accepting_writes,
+            stopped_reason: ingest.stopped,
+        }
+    }
+
+    fn compact(&self) -> Result<u64, WriteError> {
+        self.ingest.compact()
+    }
 }

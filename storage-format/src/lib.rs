@@ -46,3 +46,8 @@ pub use samples::{Samples, is_good};
 pub use string_column::StringColumn;
 pub use value::{UnknownValueType, Value, ValueType};
 pub use values::Values;
+
+/// Runs the example of `README.md`.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -89,8 +89,9 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Failure> {
-        let refused = |reason| Failure::Connect { endpoint: self.endpoint.clone(), reason };
+    async fn connect(&mut self) -> Result<Connection, Failure> {
+        let endpoint = self.endpoint.clone();
+        let refused = |reason| Failure::Connect { endpoint, reason };
         match timeout(self.pace.timeout, self.connector.connect()).await {
             Ok(Ok(transport)) => {
                 DeviceStatus::count(&self.status.connects, 1);

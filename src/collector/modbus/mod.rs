@@ -57,10 +57,6 @@ pub struct ModbusCollector {
 }
 
 impl ModbusCollector {
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
     /// Scan classes by ascending period, and the groups of each unit with their first plans.
     fn plan(&self) -> (Vec<ScanClass>, BTreeMap<u8, Vec<Group>>) {
         let mut periods: Vec<u64> = self.tags.iter().map(|tag| tag.scan_ms).collect();
@@ -100,6 +96,10 @@ impl Collector for ModbusCollector {
 
     fn protocol(&self) -> &'static str {
         "modbus"
+    }
+
+    fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     fn tags(&self) -> Vec<TagDefinition> {

@@ -76,13 +76,7 @@ pub struct OpcUaCollector {
 impl OpcUaCollector {
     fn new(device: Device) -> OpcUaCollector {
         OpcUaCollector { device: Arc::new(device) }
-    }
-
-    /// Address of the server, as configured.
-    pub fn endpoint(&self) -> &str {
-        &self.device.endpoint
-    }
-}
+    }}
 
 #[async_trait]
 impl Collector for OpcUaCollector {
@@ -92,6 +86,10 @@ impl Collector for OpcUaCollector {
 
     fn protocol(&self) -> &'static str {
         "opcua"
+    }
+
+    fn endpoint(&self) -> &str {
+        &self.device.endpoint
     }
 
     fn tags(&self) -> Vec<TagDefinition> {

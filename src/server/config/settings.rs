@@ -59,7 +59,7 @@ pub struct StorageSettings {
 impl Default for StorageSettings {
     fn default() -> StorageSettings {
         StorageSettings {
-            group_commit_ms: 2,
+            group_commit_ms: 0,
             interval_sync_ms: 100,
             head_samples_max: 1024,
             journal_bytes_max: Bytes::mebi(256),

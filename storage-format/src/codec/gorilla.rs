@@ -214,6 +214,20 @@ mod tests {
         assert!(round_trip(&values) < narrow + 40);
     }
 
+    #[test]
+    fn a_window_beyond_the_lane_is_refused() {
+        // After a lane of zeros: a new window with 60 leading zeros and 4 or 5 bits.
+        let column = |length: u64| {
+            let mut bytes = vec![0; 8];
+            bytes.extend_from_slice(&(0b11 | 60 << 2 | (length - 1) << 8 | 0b1111 << 14_u64).to_le_bytes()[..3]);
+            bytes
+        };
+        let mut read = Vec::new();
+        decode::<u64>(&column(4), 2, &mut read).unwrap();
+        assert_eq!(read, [0, 15]);
+        assert!(decode::<u64>(&column(5), 2, &mut read).is_err());
+    }
+
     fn pattern() -> impl Strategy<Value = u64> {
         prop_oneof![
             any::<u64>(),

@@ -134,6 +134,42 @@ fn every_flipped_bit_of_a_record_under_a_right_checksum_is_an_error_or_a_record(
     }
 }
 
+/// What only one check each can notice, because every other one is satisfied.
+#[test]
+fn header_and_columns_must_agree() {
+    for case in cases() {
+        let whole = encode(case.tag_id, case.sequence, &case.samples);
+        let mut longer = whole.clone();
+        longer.push(0);
+        reseal(&mut longer);
+        assert!(Chunk::parse(&longer).is_err(), "{}: a byte too many", case.name);
+        let mut shorter = whole[..whole.len() - 1].to_vec();
+        reseal(&mut shorter);
+        assert!(Chunk::parse(&shorter).is_err(), "{}: a byte too few", case.name);
+        for bit in 0..32 {
+            let mut bytes = whole.clone();
+            bytes[136 + bit / 8] ^= 1 << (bit % 8);
+            let header = crc32c::crc32c(&bytes[..140]);
+            bytes[140..144].copy_from_slice(&header.to_le_bytes());
+            assert!(ChunkHeader::parse(&bytes).is_ok());
+            assert!(Chunk::parse(&bytes).is_err(), "{}: bit {bit} of the body checksum", case.name);
+        }
+        let nulls = u32::from_le_bytes(whole[32..36].try_into().unwrap());
+        for wrong in [nulls.wrapping_sub(1), nulls + 1] {
+            let mut bytes = whole.clone();
+            bytes[28..32].fill(0);
+            bytes[32..36].copy_from_slice(&wrong.to_le_bytes());
+            reseal(&mut bytes);
+            assert!(read(&bytes).is_err(), "{}: {wrong} nulls", case.name);
+        }
+        let mut bytes = whole.clone();
+        let last = i64::from_le_bytes(whole[48..56].try_into().unwrap());
+        bytes[48..56].copy_from_slice(&(last - 1).to_le_bytes());
+        reseal(&mut bytes);
+        assert!(read(&bytes).is_err(), "{}: another last timestamp", case.name);
+    }
+}
+
 #[test]
 fn errors_name_tag_place_and_difference() {
     let case = cases().remove(2);
