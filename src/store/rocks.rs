@@ -6,9 +6,11 @@
 use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
 };
 
 use historian_format::keys::{self, ChunkKey};
+use parking_lot::Mutex;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options, ReadOptions,
     WriteBatch, WriteOptions,
@@ -40,7 +42,12 @@ pub struct RocksStore {
     watermark: WatermarkFile,
     /// Sequence number of the last journal record appended, durable or not.
     appended: AtomicU64,
+    /// When the watermark file was last fsynced.
+    watermark_synced: Mutex<Instant>,
 }
+
+/// How far the watermark file may be behind after a power loss.
+const WATERMARK_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 impl RocksStore {
     /// Opens or makes the store in `directory` and checks that nothing acknowledged is missing from the journal.
@@ -70,7 +77,7 @@ impl RocksStore {
                 _ => error.to_string(),
             })
         })?;
-        let store = RocksStore { db, path, watermark, appended: AtomicU64::new(0) };
+        let store = RocksStore { db, path, watermark, appended: AtomicU64::new(0), watermark_synced: Mutex::new(Instant::now()) };
         store.check_format_version()?;
         let found = store.last_journal_sequence()?;
         if found < acknowledged {
@@ -155,7 +162,16 @@ impl Store for RocksStore {
         }
         self.db.write_opt(batch, &durable(sync)).map_err(io)?;
         self.appended.store(last, Ordering::SeqCst);
-        if sync { self.watermark.write(last) } else { Ok(()) }
+        if !sync {
+            return Ok(());
+        }
+        self.watermark.write(last)?;
+        let mut synced = self.watermark_synced.lock();
+        if synced.elapsed() >= WATERMARK_SYNC_INTERVAL {
+            self.watermark.sync()?;
+            *synced = Instant::now();
+        }
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), StoreError> {

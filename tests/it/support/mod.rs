@@ -1,4 +1,5 @@
 //! What the tests share: peers as child processes, and a sink that keeps what it is given.
 
+pub mod historian;
 pub mod peer;
 pub mod recorder;

@@ -1,0 +1,105 @@
+//! The historian as a child process, and a Flight client for it.
+
+use std::{
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use arrow::record_batch::RecordBatch;
+use arrow_flight::{FlightDescriptor, PutResult, Ticket, encode::FlightDataEncoderBuilder, error::FlightError, flight_service_client::FlightServiceClient};
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt};
+use tonic::{Status, Streaming, transport::Channel};
+
+/// A running `historian serve`, killed when dropped.
+pub struct Historian {
+    child: Child,
+    pub flight: SocketAddr,
+    pub http: SocketAddr,
+    /// From start to the first accepted connection.
+    pub started_within: Duration,
+}
+
+/// An address on loopback that nobody listens on now.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("loopback has free ports")
+}
+
+impl Historian {
+    /// `historian serve` on a data directory, with further arguments.
+    pub fn serve(data_dir: &Path, arguments: &[&str]) -> Historian {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_historian"));
+        command.arg("serve").args(arguments);
+        Historian::start(command, data_dir)
+    }
+
+    /// Any program that takes the environment of `historian serve`.
+    pub fn start(mut command: Command, data_dir: &Path) -> Historian {
+        let (flight, http) = (free_address(), free_address());
+        command.env("HISTORIAN_DATA_DIR", data_dir).env("HISTORIAN_LISTEN", flight.to_string()).env("HISTORIAN_HTTP", http.to_string());
+        // Standard error is the test's own: a failing run shows what the server said.
+        command.env("HISTORIAN_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null());
+        let begun = Instant::now();
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        while TcpStream::connect(flight).is_err() {
+            if let Some(status) = child.try_wait().expect("the child can be asked") {
+                panic!("the historian ended at start: {status}");
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "the historian does not listen on {flight} within a minute");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Historian { child, flight, http, started_within: begun.elapsed() }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn uri(&self) -> String {
+        format!("grpc://{}", self.flight)
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub async fn client(&self) -> FlightServiceClient<Channel> {
+        let channel = Channel::from_shared(format!("http://{}", self.flight)).expect("an address makes a URI").connect().await.expect("the server listens");
+        FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX)
+    }
+}
+
+impl Drop for Historian {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Batches of a DoGet by JSON ticket.
+pub async fn get(client: &mut FlightServiceClient<Channel>, ticket: &str) -> Result<Vec<RecordBatch>, Status> {
+    let answer = client.do_get(Ticket { ticket: Bytes::copy_from_slice(ticket.as_bytes()) }).await?.into_inner();
+    let data = answer.map_err(|status| FlightError::Tonic(Box::new(status)));
+    let decoded: Result<Vec<RecordBatch>, FlightError> = arrow_flight::decode::FlightRecordBatchStream::new_from_flight_data(data).try_collect().await;
+    decoded.map_err(|error| match error {
+        FlightError::Tonic(status) => *status,
+        other => Status::internal(format!("the answer could not be decoded: {other}")),
+    })
+}
+
+/// Starts a DoPut with a JSON command; answers come as batches are acknowledged.
+pub async fn put(
+    client: &mut FlightServiceClient<Channel>,
+    command: &str,
+    batches: impl Stream<Item = RecordBatch> + Send + 'static,
+) -> Result<Streaming<PutResult>, Status> {
+    use futures::StreamExt;
+    let encoded = FlightDataEncoderBuilder::new()
+        .with_flight_descriptor(Some(FlightDescriptor::new_cmd(command.as_bytes().to_vec())))
+        .build(batches.map(Ok))
+        .filter_map(|data| async { data.ok() });
+    Ok(client.do_put(encoded).await?.into_inner())
+}
