@@ -21,8 +21,11 @@ impl ScanClass {
         let period = period.max(Duration::from_millis(1));
         // FNV-1a: the phase of a device must not change between runs, which the standard library's hasher does not promise.
         let hash = device.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        // Names that differ in their last letter alone differ in the low bits alone until these are spread.
+        let hash = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        let hash = hash ^ hash >> 33;
         let phase = period.mul_f64((hash >> 11) as f64 / (1_u64 << 53) as f64);
-        ScanClass { period, phase: phase.min(period - Duration::from_nanos(1)) }
+        ScanClass { period, phase: phase.min(period.saturating_sub(Duration::from_nanos(1))) }
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use historian_format::PushError;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{DeviceStatus, supervise::Backoff};
 use crate::{
     ingest::sink::{Durability, SampleSink, WriteError, WriteMode},
-    model::{SampleBatch, Samples, TagId},
+    model::{Quality, SampleBatch, Samples, TagId, Timestamp, Value, ValueType},
 };
 
 /// Default bound of a device's spool in samples: some minutes of a large device.
@@ -66,6 +67,19 @@ impl Segment {
         self.places.insert(tag, self.runs.len());
         self.runs.push((tag, run));
     }
+
+    /// The run that a sample of a tag joins; a new one where the tag has none of this type.
+    fn run_of(&mut self, tag: TagId, value_type: ValueType) -> &mut Samples {
+        let place = match self.places.get(&tag) {
+            Some(&place) if self.runs[place].1.value_type() == value_type => place,
+            _ => {
+                self.places.insert(tag, self.runs.len());
+                self.runs.push((tag, Samples::new(value_type)));
+                self.runs.len() - 1
+            }
+        };
+        &mut self.runs[place].1
+    }
 }
 
 impl Spool {
@@ -75,21 +89,50 @@ impl Spool {
 
     /// Queues a run of one tag. Drops the oldest queued segments when the bound would be passed.
     pub fn push(&self, tag: TagId, run: Samples) {
-        if run.is_empty() {
-            return;
+        if !run.is_empty() {
+            self.queue(run.len(), |segment| segment.push(tag, run));
         }
+    }
+
+    /// Queues one sample without making a run of its own.
+    ///
+    /// # Errors
+    /// When the value is not of the type; nothing is queued then.
+    pub fn push_sample(
+        &self,
+        tag: TagId,
+        value_type: ValueType,
+        timestamp: Timestamp,
+        value: Option<&Value>,
+        quality: Quality,
+    ) -> Result<(), PushError> {
+        if let Some(value) = value
+            && value.value_type() != value_type
+        {
+            return Err(PushError::TypeMismatch { expected: value_type, found: value.value_type() });
+        }
+        let mut result = Ok(());
+        self.queue(1, |segment| {
+            result = segment.run_of(tag, value_type).push(timestamp.0, value, quality.0);
+            segment.samples += usize::from(result.is_ok());
+        });
+        result
+    }
+
+    /// Adds `samples` to the last segment, or to a new one when that is full, and keeps the bound.
+    fn queue(&self, samples: usize, add: impl FnOnce(&mut Segment)) {
         let segment_samples = SEGMENT_SAMPLES_MAX.min(self.shared.samples_max / 16);
         let mut dropped = 0;
         {
             let mut queue = self.shared.queue.lock();
-            queue.samples += run.len();
-            match queue.segments.back_mut() {
-                Some(segment) if segment.samples + run.len() <= segment_samples => segment.push(tag, run),
-                _ => {
-                    let mut segment = Segment::default();
-                    segment.push(tag, run);
-                    queue.segments.push_back(segment);
-                }
+            if queue.segments.back().is_none_or(|segment| segment.samples + samples > segment_samples) {
+                queue.segments.push_back(Segment::default());
+            }
+            if let Some(segment) = queue.segments.back_mut() {
+                let before = segment.samples;
+                add(segment);
+                let added = segment.samples - before;
+                queue.samples += added;
             }
             while queue.samples > self.shared.samples_max {
                 let Some(oldest) = queue.segments.pop_front() else { break };
@@ -164,7 +207,6 @@ impl Spool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Value, ValueType};
 
     fn run(timestamps: &[i64]) -> Samples {
         let mut samples = Samples::new(ValueType::F64);

@@ -97,8 +97,11 @@ impl Address {
 
 /// Reads `40101`-style references: five digits, or six for all 65,536 addresses.
 fn reference(text: &str) -> Result<(Area, u32), String> {
-    let unknown =
-        || format!("address {text:?} is neither area:number (holding:100, input:5, coil:7, discrete:7) nor a reference such as 40001 or 400001");
+    let unknown = || {
+        format!(
+            "address {text:?} is neither area:number (holding:100, input:5, coil:7, discrete:7) nor a reference such as 40001 or 400001"
+        )
+    };
     if !matches!(text.len(), 5 | 6) || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(unknown());
     }

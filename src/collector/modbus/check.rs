@@ -61,7 +61,9 @@ async fn read_all(collector: &ModbusCollector, rows: &mut Rows) {
             if failed.is_none() {
                 failed = match read::read(group, &mut link, &collector.tags, learning, rows).await {
                     Ok(()) => continue,
-                    Err(Interrupted::Unreachable(code)) => Some((Exception::of(code).quality(), format!("unit {number}: {}", exception_text(code)))),
+                    Err(Interrupted::Unreachable(code)) => {
+                        Some((Exception::of(code).quality(), format!("unit {number}: {}", exception_text(code))))
+                    }
                     Err(Interrupted::Failed(failure)) => {
                         let told = (failure.quality(), failure.to_string());
                         // An endpoint that cannot be reached is not tried again for each further unit.

@@ -137,7 +137,12 @@ fn is_connection_error(code: i32) -> bool {
     use io::ErrorKind as Kind;
     matches!(
         io::Error::from_raw_os_error(code).kind(),
-        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::NotConnected | Kind::TimedOut | Kind::HostUnreachable | Kind::NetworkUnreachable
+        Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::NotConnected
+            | Kind::TimedOut
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
     )
 }
 

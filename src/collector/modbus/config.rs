@@ -110,7 +110,8 @@ impl ModbusConfig {
     /// Fills in the positions of tags that were read from a text.
     pub fn locate(&mut self, file: &str, text: &str) {
         for tag in &mut self.tag {
-            let line = 1 + text.as_bytes()[..tag.span().start.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
+            let before = text.get(..tag.span().start).unwrap_or(text);
+            let line = 1 + before.matches('\n').count();
             tag.as_mut().position = Position { file: file.to_owned(), line };
         }
     }

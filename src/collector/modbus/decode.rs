@@ -147,10 +147,7 @@ mod tests {
         ] {
             assert_eq!(decoder(Format::U32, order).registers(&words), Value::U64(0xAABB_CCDD), "{order}");
         }
-        assert_eq!(
-            decoder(Format::U64, WordOrder::Cdab).registers(&[0x0708, 0x0506, 0x0304, 0x0102]),
-            Value::U64(0x0102_0304_0506_0708)
-        );
+        assert_eq!(decoder(Format::U64, WordOrder::Cdab).registers(&[0x0708, 0x0506, 0x0304, 0x0102]), Value::U64(0x0102_0304_0506_0708));
     }
 
     #[test]

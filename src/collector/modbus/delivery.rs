@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
     collector::{DeviceStatus, Spool},
-    model::{Quality, Samples, TagId, Timestamp, Value, ValueType},
+    model::{Quality, TagId, Timestamp, Value, ValueType},
 };
 
 /// Polls answered with "busy" before a tag's last value is no longer usable.
@@ -117,10 +117,8 @@ fn push(spool: &Spool, state: &mut TagState, value: Option<&Value>, at: Timestam
     // Two samples of a tag with one timestamp would be one sample to the store.
     let behind = state.timestamp.saturating_sub(at.0);
     state.timestamp = if (0..CLOCK_STEP_NS).contains(&behind) { state.timestamp.saturating_add(1) } else { at.0 };
-    let mut run = Samples::with_capacity(state.value_type, 1);
-    match run.push(state.timestamp, value, state.quality.0) {
-        Ok(()) => spool.push(state.id, run),
-        Err(error) => tracing::error!(tag = state.id.0, %error, "decoded value does not fit its tag; this is a bug"),
+    if let Err(error) = spool.push_sample(state.id, state.value_type, Timestamp(state.timestamp), value, state.quality) {
+        tracing::error!(tag = state.id.0, %error, "decoded value does not fit its tag; this is a bug");
     }
 }
 
@@ -154,11 +152,7 @@ mod tests {
         assert!(delivery.publish());
         assert_eq!(
             written(&spool),
-            [
-                (10, Some(Value::U64(5)), Quality::GOOD),
-                (20, None, Quality::BAD_TIMEOUT),
-                (50, Some(Value::U64(6)), Quality::GOOD),
-            ]
+            [(10, Some(Value::U64(5)), Quality::GOOD), (20, None, Quality::BAD_TIMEOUT), (50, Some(Value::U64(6)), Quality::GOOD),]
         );
     }
 

@@ -8,7 +8,8 @@ use crate::model::ValueType;
 pub const STRING_REGISTERS_MAX: u16 = 125;
 
 /// Names for messages.
-pub const FORMATS: &str = "u16, i16, u32, i32, u64, i64, f16, f32, f64, u8-low, u8-high, i8-low, i8-high, string:N (N registers), and bool for bits";
+pub const FORMATS: &str =
+    "u16, i16, u32, i32, u64, i64, f16, f32, f64, u8-low, u8-high, i8-low, i8-high, string:N (N registers), and bool for bits";
 
 /// Format of one value in its registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,6 @@
 //! Reads one group once: block by block, halving blocks that the device refuses, and hands every item's outcome to the caller.
 
-use std::{
-    collections::VecDeque,
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
@@ -120,13 +117,12 @@ async fn probe(
     for block in group.holes_to_probe(Instant::now(), learning.reprobe) {
         let request = ReadRequest { unit: group.unit, area: group.area, start: block.start, count: block.count };
         let Received { reply, at, latency } = link.read(request).await.map_err(Interrupted::Failed)?;
-        match reply {
-            Reply::Exception(code) => refuse(&block, code, at, latency, outcomes),
-            _ => {
-                deliver(&block, &reply, tags, at, latency, outcomes);
-                group.forget_holes();
-                return Ok(());
-            }
+        if let Reply::Exception(code) = reply {
+            refuse(&block, code, at, latency, outcomes);
+        } else {
+            deliver(&block, &reply, tags, at, latency, outcomes);
+            group.forget_holes();
+            return Ok(());
         }
     }
     Ok(())

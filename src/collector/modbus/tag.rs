@@ -118,14 +118,21 @@ impl ModbusTag {
                     order
                 }
                 (None, Format::String(_)) if device.word_order.words_reversed() => {
-                    if device.word_order.bytes_swapped() { WordOrder::Badc } else { WordOrder::Abcd }
+                    if device.word_order.bytes_swapped() {
+                        WordOrder::Badc
+                    } else {
+                        WordOrder::Abcd
+                    }
                 }
                 (order, _) => order.unwrap_or(device.word_order),
             };
             if !address.area.is_bits() {
                 if format.registers() > device.max_registers {
                     let (registers, most) = (format.registers(), device.max_registers);
-                    refuse("format", format!("{format} has {registers} registers, the device's max_registers allows {most} in one request"));
+                    refuse(
+                        "format",
+                        format!("{format} has {registers} registers, the device's max_registers allows {most} in one request"),
+                    );
                 }
                 let end = u32::from(address.start) + u32::from(format.registers());
                 if end > 65_536 {
@@ -164,12 +171,7 @@ impl ModbusTag {
 }
 
 /// Format of a tag from its address, its `format` and its `type`; otherwise the key at fault and why.
-fn format_at(
-    address: Address,
-    format: Option<Format>,
-    asked: Option<ValueType>,
-    scaled: bool,
-) -> Result<Format, (&'static str, String)> {
+fn format_at(address: Address, format: Option<Format>, asked: Option<ValueType>, scaled: bool) -> Result<Format, (&'static str, String)> {
     if let Some(bit) = address.bit {
         return match format {
             None | Some(Format::Bool) => Ok(Format::Bit(bit)),
@@ -188,8 +190,7 @@ fn format_at(
         (None, None) => Ok(Format::U16),
         (None, Some(_)) if scaled => Err(("format", format!("say how the raw value lies in its registers; known are {FORMATS}"))),
         (None, Some(ValueType::Bool)) => Err(("address", "a bool in a register needs its bit in the address, as in holding:100.3".into())),
-        (None, Some(value_type)) => {
-            Format::of_type(value_type).ok_or_else(|| ("format", "a string needs its length in registers, as in format = \"string:8\"".into()))
-        }
+        (None, Some(value_type)) => Format::of_type(value_type)
+            .ok_or_else(|| ("format", "a string needs its length in registers, as in format = \"string:8\"".into())),
     }
 }

@@ -1,1 +1,0 @@
-//! modbus tests.

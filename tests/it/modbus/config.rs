@@ -1,0 +1,169 @@
+//! Configurations that cannot be meant: each is refused with file, line, key and a message that says what would be right.
+
+use historian::{
+    collector::{Collector, ConfigProblem, TagConfig},
+    model::ValueType,
+};
+
+use super::parse;
+
+const DEVICE: &str = "name = \"d\"\nendpoint = \"127.0.0.1:502\"\n";
+
+fn problems(text: &str) -> Vec<ConfigProblem> {
+    match parse(text).build(Vec::new()) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems,
+    }
+}
+
+#[test]
+fn every_problem_of_a_tag_names_its_line_its_key_and_the_remedy() {
+    for (tag, key, parts) in [
+        ("address = \"holding\"", "address", "neither area:number"),
+        ("address = \"holding:65536\"", "address", "out of range"),
+        ("address = \"holding:65535\"\nformat = \"f32\"", "address", "reaches to register 65536"),
+        ("address = \"holding:65533\"\nformat = \"u64\"", "address", "reaches to register 65536"),
+        ("address = \"holding:1\"\nformat = \"u24\"", "format", "unknown format \"u24\"; known are u16, i16"),
+        ("address = \"holding:1\"\nformat = \"string:0\"", "format", "1 to 125 registers"),
+        ("address = \"holding:1\"\nformat = \"string:126\"", "format", "1 to 125 registers"),
+        ("address = \"holding:1\"\nformat = \"bool\"", "format", "holding:100.3"),
+        ("address = \"holding:1\"\ntype = \"bool\"", "address", "holding:100.3"),
+        ("address = \"holding:1\"\ntype = \"string\"", "format", "string:8"),
+        ("address = \"holding:1\"\ntype = \"double\"", "type", "unknown value type \"double\""),
+        ("address = \"holding:1\"\nformat = \"u64\"\ntype = \"i64\"", "type", "without loss"),
+        ("address = \"holding:1\"\nformat = \"i16\"\ntype = \"u64\"", "type", "without loss"),
+        ("address = \"holding:1\"\nformat = \"f64\"\ntype = \"f32\"", "type", "without loss"),
+        ("address = \"holding:1\"\nformat = \"u16\"\nscale = 0.1\ntype = \"i64\"", "type", "scaled values are f64"),
+        ("address = \"holding:1\"\ntype = \"f64\"\nscale = 0.1", "format", "say how the raw value lies"),
+        ("address = \"holding:1.3\"\nscale = 2.0", "scale", "need a number"),
+        ("address = \"coil:1\"\noffset = 2.0", "scale", "need a number"),
+        ("address = \"coil:1\"\nformat = \"u16\"", "format", "a coil is a bool"),
+        ("address = \"coil:1\"\nword_order = \"CDAB\"", "word_order", "no word order"),
+        ("address = \"holding:1.3\"\nformat = \"u16\"", "format", "names bit 3"),
+        ("address = \"holding:1.16\"", "address", "bits 0 to 15"),
+        ("address = \"coil:1.1\"", "address", "one bit already"),
+        ("address = \"holding:1\"\nword_order = \"ACDB\"", "word_order", "known are ABCD, CDAB, BADC, DCBA"),
+        ("address = \"holding:1\"\nformat = \"string:4\"\nword_order = \"CDAB\"", "word_order", "only ABCD and BADC"),
+        ("address = \"holding:1\"\nscale = 0.0", "scale", "every value the offset"),
+        ("address = \"holding:1\"\nscale = nan", "scale", "not a finite number"),
+        ("address = \"holding:1\"\noffset = inf", "offset", "not a finite number"),
+        ("address = \"holding:1\"\nrange_low = 2.0\nrange_high = 1.0", "range_low", "above range_high"),
+        ("address = \"holding:1\"\nscan_ms = 0", "scan_ms", "10 to 86400000"),
+        ("address = \"holding:1\"\nsampling_ms = 100", "sampling_ms", "OPC UA"),
+        ("address = \"holding:1\"\ndeadband = 0.5", "deadband", "OPC UA"),
+        ("address = \"300!holding:1\"", "address", "above 255"),
+    ] {
+        let text = format!("{DEVICE}\n[[tag]]\nname = \"area/t\"\n{tag}\n");
+        let problems = problems(&text);
+        assert_eq!(problems.len(), 1, "{tag}: {problems:#?}");
+        let shown = problems[0].to_string();
+        assert!(shown.starts_with(&format!("historian.toml:4: modbus.d.tag.area/t.{key}: ")), "{tag}: {shown}");
+        assert!(shown.contains(parts), "{tag}: {shown}");
+    }
+}
+
+#[test]
+fn problems_of_the_device_name_their_key() {
+    for (line, key, parts) in [
+        ("scan_ms = 0", "scan_ms", "10 to 86400000"),
+        ("timeout_ms = 0", "timeout_ms", "10 to 60000"),
+        ("timeout_ms = 3600000", "timeout_ms", "10 to 60000"),
+        ("max_registers = 126", "max_registers", "1 to 125"),
+        ("max_registers = 0", "max_registers", "1 to 125"),
+        ("max_bits = 2001", "max_bits", "1 to 2000"),
+        ("pause_after_connect_ms = 600000", "pause_after_connect_ms", "0 to 60000"),
+        ("word_order = \"little\"", "word_order", "known are ABCD"),
+        ("transport = \"rtu-over-tcp\"\nunit = 0", "unit", "1 to 247"),
+    ] {
+        let problems = problems(&format!("{DEVICE}{line}\n[[tag]]\nname = \"t\"\naddress = \"holding:1\"\n"));
+        assert_eq!(problems.len(), 1, "{line}: {problems:#?}");
+        assert_eq!(problems[0].key, format!("modbus.d.{key}"));
+        assert!(problems[0].message.contains(parts), "{line}: {}", problems[0]);
+    }
+    for endpoint in ["plc", "plc:", ":502", "plc:0", "plc:70000", "tcp://plc:502", "fe80::1:502", "a b:502"] {
+        let problems = problems(&format!("name = \"d\"\nendpoint = \"{endpoint}\"\n[[tag]]\nname = \"t\"\naddress = \"coil:1\"\n"));
+        assert_eq!(problems.len(), 1, "{endpoint}: {problems:#?}");
+        assert!(problems[0].message.contains("192.168.1.10:502"), "{}", problems[0]);
+    }
+    let problems = problems(DEVICE);
+    assert!(problems[0].message.contains("has no tag"), "{problems:#?}");
+}
+
+#[test]
+fn keys_that_nobody_knows_are_refused() {
+    for text in [format!("{DEVICE}scan = 5\n"), format!("{DEVICE}[[tag]]\nname = \"t\"\naddress = \"coil:1\"\norder = \"ABCD\"\n")] {
+        let error = toml::from_str::<historian::collector::modbus::ModbusConfig>(&text).unwrap_err().to_string();
+        assert!(error.contains("unknown field"), "{error}");
+    }
+}
+
+/// Two tags, and whether they may stand beside each other.
+#[test]
+fn values_that_share_registers_are_refused_unless_one_is_a_part_of_the_other() {
+    for (first, second, allowed) in [
+        ("address = \"holding:100\"\nformat = \"f32\"", "address = \"holding:101\"", false),
+        ("address = \"holding:100\"\nformat = \"f32\"", "address = \"holding:102\"", true),
+        ("address = \"holding:101\"\nformat = \"f32\"", "address = \"holding:100\"\nformat = \"u64\"", false),
+        ("address = \"holding:100\"\nformat = \"u16\"", "address = \"holding:100\"\nformat = \"i16\"", false),
+        ("address = \"holding:100\"\nformat = \"f32\"", "address = \"holding:100\"\nformat = \"f32\"\nword_order = \"CDAB\"", false),
+        ("address = \"holding:100\"\nformat = \"i16\"", "address = \"holding:100\"\nformat = \"i16\"\nscale = 0.1", true),
+        ("address = \"holding:100.1\"", "address = \"holding:100.2\"", true),
+        ("address = \"holding:100.1\"", "address = \"holding:100\"", true),
+        ("address = \"holding:101.1\"", "address = \"holding:100\"\nformat = \"u32\"", true),
+        ("address = \"holding:101.1\"", "address = \"holding:100\"\nformat = \"f32\"", false),
+        ("address = \"holding:100\"\nformat = \"u8-low\"", "address = \"holding:100\"\nformat = \"u8-high\"", true),
+        ("address = \"holding:100\"\nformat = \"string:4\"", "address = \"holding:103\"", false),
+        ("address = \"holding:100\"\nformat = \"f32\"", "address = \"input:101\"", true),
+        ("address = \"holding:100\"\nformat = \"f32\"", "address = \"2!holding:101\"", true),
+        ("address = \"holding:100\"\nformat = \"f32\"", "address = \"40102\"", false),
+        ("address = \"holding:100\"\nformat = \"f32\"", "address = \"holding:101\"\nscan_ms = 5000", false),
+    ] {
+        let text = format!("{DEVICE}[[tag]]\nname = \"one\"\n{first}\n[[tag]]\nname = \"two\"\n{second}\n");
+        let problems = problems(&text);
+        assert_eq!(problems.is_empty(), allowed, "{first} and {second}: {problems:#?}");
+        if let [problem] = &problems[..] {
+            let shown = problem.to_string();
+            assert!(
+                shown.contains("modbus.d.tag.two.address") && shown.contains("\"one\"") && shown.contains("historian.toml:3"),
+                "{shown}"
+            );
+        }
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once_and_names_are_used_once() {
+    let text = format!(
+        "{DEVICE}timeout_ms = 0\n[[tag]]\nname = \"a\"\naddress = \"holding:1\"\n[[tag]]\nname = \"a\"\naddress = \"holding:2\"\n\
+         [[tag]]\nname = \"b*\"\naddress = \"holding:x\"\nformat = \"?\"\n"
+    );
+    let keys: Vec<_> = problems(&text).into_iter().map(|problem| problem.key).collect();
+    assert_eq!(
+        keys,
+        ["modbus.d.timeout_ms", "modbus.d.tag.a.name", "modbus.d.tag.b*.name", "modbus.d.tag.b*.format", "modbus.d.tag.b*.address"]
+    );
+}
+
+#[test]
+fn value_types_follow_from_format_and_scale_and_tags_of_a_file_come_after() {
+    let text = format!(
+        "{DEVICE}zero_based = false\nword_order = \"CDAB\"\n[[tag]]\nname = \"a\"\naddress = \"holding:1\"\nunit = \"bar\"\nrange_high = 6.0\n\
+         [[tag]]\nname = \"b\"\naddress = \"holding:2\"\nformat = \"i32\"\n[[tag]]\nname = \"c\"\naddress = \"holding:4\"\nscale = 0.1\nformat = \"u16\"\n\
+         [[tag]]\nname = \"d\"\naddress = \"holding:5\"\ntype = \"f64\"\n[[tag]]\nname = \"e\"\naddress = \"coil:1\"\n"
+    );
+    let extra = TagConfig { name: "f".into(), address: "input:1".into(), format: Some("f32".into()), ..TagConfig::default() };
+    let collector = parse(&text).build(vec![extra]).unwrap();
+    let types: Vec<_> = collector.tags().iter().map(|tag| (tag.name.to_string(), tag.value_type, tag.stepped)).collect();
+    let expected = [
+        ("a", ValueType::U64, true),
+        ("b", ValueType::I64, true),
+        ("c", ValueType::F64, false),
+        ("d", ValueType::F64, false),
+        ("e", ValueType::Bool, true),
+        ("f", ValueType::F32, false),
+    ];
+    assert_eq!(types, expected.map(|(name, value_type, stepped)| (name.to_owned(), value_type, stepped)));
+    let first = &collector.tags()[0];
+    assert_eq!((first.unit.as_str(), first.range_high), ("bar", Some(6.0)));
+    assert_eq!(first.source.as_ref().map(|source| (source.device.as_str(), source.address.as_str())), Some(("d", "holding:1")));
+}

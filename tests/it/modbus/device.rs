@@ -1,0 +1,248 @@
+//! A Modbus device that misbehaves on demand. Each register holds its own address (plus 10,000 for each unit above the first), so that a
+//! value that ends up at the wrong tag gives itself away.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    Tcp,
+    Rtu,
+}
+
+impl Framing {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Framing::Tcp => "tcp",
+            Framing::Rtu => "rtu-over-tcp",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    pub unit: u8,
+    pub function: u8,
+    pub start: u16,
+    pub count: u16,
+    /// Number of the connection, from 1.
+    pub connection: u64,
+}
+
+impl Request {
+    pub fn touches(&self, address: u16) -> bool {
+        (self.start..self.start + self.count).contains(&address)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Answer {
+    Good,
+    /// The right answer, but so much later.
+    Late(Duration),
+    Exception(u8),
+    /// A well-formed answer with one value too few.
+    Short,
+    /// Only the first bytes of the answer, then the end of the stream.
+    Truncated,
+    WrongTransaction,
+    WrongUnit,
+    WrongFunction,
+    Garbage,
+    /// The right answer two times.
+    Twice,
+    Hang,
+    Close,
+    Reset,
+    /// The right answer, then the end of the stream.
+    GoodThenClose,
+}
+
+type Script = Arc<dyn Fn(&Request) -> Answer + Send + Sync>;
+
+pub struct Device {
+    pub port: u16,
+    shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    framing: Framing,
+    script: Mutex<Script>,
+    connections: AtomicU64,
+    functions: Mutex<BTreeSet<u8>>,
+}
+
+impl Device {
+    /// A device that is well.
+    pub async fn start(framing: Framing) -> Device {
+        let shared =
+            Shared { framing, script: Mutex::new(Arc::new(|_| Answer::Good)), connections: AtomicU64::new(0), functions: Mutex::default() };
+        let mut device = Device { port: 0, shared: Arc::new(shared), accepting: None };
+        device.listen().await;
+        device
+    }
+
+    /// Listens, again after [`Device::stop`] on the same port.
+    pub async fn listen(&mut self) {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.expect("the port is free");
+        self.port = listener.local_addr().expect("bound").port();
+        let shared = self.shared.clone();
+        self.accepting = Some(tokio::spawn(async move {
+            let mut connections = JoinSet::new(); // aborted with this task
+            while let Ok((stream, _)) = listener.accept().await {
+                let number = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
+                let shared = shared.clone();
+                connections.spawn(async move {
+                    let _ = shared.serve(stream, number).await;
+                });
+            }
+        }));
+    }
+
+    /// Ends the listener and every connection.
+    pub async fn stop(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.abort();
+            let _ = accepting.await;
+        }
+    }
+
+    pub fn behave(&self, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) {
+        *self.shared.script.lock().unwrap() = Arc::new(script);
+    }
+
+    /// Function codes that were ever asked for.
+    pub fn functions(&self) -> BTreeSet<u8> {
+        self.shared.functions.lock().unwrap().clone()
+    }
+
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if let Some(accepting) = &self.accepting {
+            accepting.abort();
+        }
+    }
+}
+
+impl Shared {
+    async fn serve(&self, mut stream: TcpStream, connection: u64) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
+        loop {
+            let mut transaction = [0; 6];
+            if self.framing == Framing::Tcp {
+                stream.read_exact(&mut transaction).await?;
+            }
+            let mut head = [0; 6];
+            stream.read_exact(&mut head).await?;
+            if self.framing == Framing::Rtu {
+                stream.read_exact(&mut [0; 2]).await?; // checksum
+            }
+            let number = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+            let request = Request { unit: head[0], function: head[1], start: number(2), count: number(4), connection };
+            self.functions.lock().unwrap().insert(request.function);
+            let transaction = u16::from_be_bytes([transaction[0], transaction[1]]);
+            let answer = self.script.lock().unwrap().clone()(&request);
+            let frame = |pdu: &[u8]| self.frame(transaction, request.unit, pdu);
+            match answer {
+                Answer::Good => stream.write_all(&frame(&values(&request, request.count))).await?,
+                Answer::Late(by) => {
+                    tokio::time::sleep(by).await;
+                    stream.write_all(&frame(&values(&request, request.count))).await?;
+                }
+                Answer::Exception(code) => stream.write_all(&frame(&[request.function | 0x80, code])).await?,
+                Answer::Short => {
+                    let fewer = if request.function <= 2 { request.count.saturating_sub(8) } else { request.count - 1 };
+                    stream.write_all(&frame(&values(&request, fewer))).await?;
+                }
+                Answer::Truncated => {
+                    let frame = frame(&values(&request, request.count));
+                    stream.write_all(&frame[..frame.len() - 1]).await?;
+                    return Ok(());
+                }
+                Answer::WrongTransaction => {
+                    stream.write_all(&self.frame(transaction.wrapping_add(17), request.unit, &values(&request, request.count))).await?;
+                }
+                Answer::WrongUnit => stream.write_all(&self.frame(transaction, request.unit + 1, &values(&request, request.count))).await?,
+                Answer::WrongFunction => {
+                    let mut pdu = values(&request, request.count);
+                    pdu[0] = if request.function == 3 { 4 } else { 3 };
+                    stream.write_all(&frame(&pdu)).await?;
+                }
+                Answer::Garbage => stream.write_all(&[0xA5; 300]).await?,
+                Answer::Twice => stream.write_all(&frame(&values(&request, request.count)).repeat(2)).await?,
+                Answer::Hang => std::future::pending().await,
+                Answer::Close => return Ok(()),
+                Answer::Reset => {
+                    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+                    return Ok(());
+                }
+                Answer::GoodThenClose => {
+                    stream.write_all(&frame(&values(&request, request.count))).await?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn frame(&self, transaction: u16, unit: u8, pdu: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        if self.framing == Framing::Tcp {
+            frame.extend(transaction.to_be_bytes());
+            frame.extend([0, 0]);
+            frame.extend((pdu.len() as u16 + 1).to_be_bytes());
+        }
+        frame.push(unit);
+        frame.extend(pdu);
+        if self.framing == Framing::Rtu {
+            let checksum = crc16(&frame);
+            frame.extend(checksum.to_le_bytes());
+        }
+        frame
+    }
+}
+
+/// Value of a register of this device.
+pub fn register(unit: u8, address: u16) -> u16 {
+    address.wrapping_add(u16::from(unit.saturating_sub(1)) * 10_000)
+}
+
+fn values(request: &Request, count: u16) -> Vec<u8> {
+    let mut pdu = vec![request.function];
+    if request.function <= 2 {
+        let mut bytes = vec![0_u8; usize::from(count).div_ceil(8)];
+        for bit in 0..count {
+            bytes[usize::from(bit / 8)] |= u8::from((request.start + bit) % 2 == 1) << (bit % 8);
+        }
+        pdu.push(bytes.len() as u8);
+        pdu.extend(bytes);
+    } else {
+        pdu.push((count * 2) as u8);
+        pdu.extend((0..count).flat_map(|offset| register(request.unit, request.start + offset).to_be_bytes()));
+    }
+    pdu
+}
+
+/// The checksum of RTU frames: reflected polynomial 0xA001, start 0xFFFF.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes
+        .iter()
+        .fold(0xFFFF, |crc, byte| (0..8).fold(crc ^ u16::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xA001 } else { crc >> 1 }))
+}
