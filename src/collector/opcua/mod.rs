@@ -1,1 +1,108 @@
-//! OPC UA collector.
+//! OPC UA collector: subscriptions with data changes, from one server.
+//!
+//! One way through the folder:
+//! [`config`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`pki`], session) → [`subscribe`] (own desired
+//! state, created and compared item by item on every new session; watchdog) → [`convert`] (value, quality, time) → [`deliver`] (the samples
+//! around an outage) → spool. [`supervise`] goes round it for ever; [`check`] reads once.
+//!
+//! Every session is new: nothing is transferred, re-activated or re-created by the client library. Only Read and the subscription services
+//! are used; the collector writes, calls and updates nothing in a server.
+//!
+//! A historian that was ended during an outage and started after it does not know that its last sample of a tag was Bad: such a tag shows
+//! Bad until the device's value changes.
+
+pub mod address;
+pub mod check;
+pub mod config;
+mod connection;
+mod convert;
+mod deliver;
+mod pki;
+mod read;
+mod subscribe;
+mod supervise;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
+
+use self::address::NodeAddress;
+use super::{CheckRow, Collector, CollectorContext};
+use crate::model::{TagDefinition, TagId};
+
+pub use config::OpcUaConfig;
+
+/// A validated [`OpcUaConfig`].
+#[derive(Clone, Debug)]
+struct Device {
+    name: String,
+    endpoint: String,
+    policy: SecurityPolicy,
+    mode: MessageSecurityMode,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+    pki_dir: Option<PathBuf>,
+    application_uri: String,
+    trust_server_certificate: bool,
+    verify_hostname: bool,
+    certificate_hostname: Option<String>,
+    publishing: Duration,
+    queue_size: u32,
+    timeout: Duration,
+    watchdog: Duration,
+    retry: Duration,
+    reconnect_max: Duration,
+    items: Vec<Item>,
+}
+
+/// One tag and the node it comes from.
+#[derive(Clone, Debug)]
+struct Item {
+    definition: TagDefinition,
+    address: NodeAddress,
+    address_text: String,
+    sampling: Duration,
+    /// Absolute, greater than 0.
+    deadband: Option<f64>,
+}
+
+/// Collector of one OPC UA server. Made by [`OpcUaConfig::build`].
+#[derive(Debug)]
+pub struct OpcUaCollector {
+    device: Arc<Device>,
+}
+
+impl OpcUaCollector {
+    fn new(device: Device) -> OpcUaCollector {
+        OpcUaCollector { device: Arc::new(device) }
+    }
+
+    /// Address of the server, as configured.
+    pub fn endpoint(&self) -> &str {
+        &self.device.endpoint
+    }
+}
+
+#[async_trait]
+impl Collector for OpcUaCollector {
+    fn device(&self) -> &str {
+        &self.device.name
+    }
+
+    fn protocol(&self) -> &'static str {
+        "opcua"
+    }
+
+    fn tags(&self) -> Vec<TagDefinition> {
+        self.device.items.iter().map(|item| item.definition.clone()).collect()
+    }
+
+    async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext) {
+        supervise::run(&self.device, &ids, &context).await;
+    }
+
+    async fn check(&self, timeout: Duration) -> Vec<CheckRow> {
+        check::run(&self.device, timeout).await
+    }
+}

@@ -1,0 +1,324 @@
+//! One `[[opcua]]` table of the configuration, and what can be wrong with it.
+//!
+//! ```toml
+//! [[opcua]]
+//! name = "boiler"
+//! endpoint = "opc.tcp://10.0.0.5:4840"
+//! user = "historian"                     # Basic256Sha256 with SignAndEncrypt unless said otherwise
+//! password_file = "/etc/historian/boiler.password"
+//! pki_dir = "/var/lib/historian/pki"
+//!
+//! [[opcua.tag]]
+//! name = "area1/boiler/steam_pressure"
+//! address = "nsu=urn:plant:boiler;s=Boiler.P"
+//! unit = "bar"
+//! ```
+//!
+//! A tag without `type` is `f64`: the node's own type is known only after connecting, and the catalog needs one before.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    time::Duration,
+};
+
+use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
+use serde::Deserialize;
+
+use super::{Device, Item, OpcUaCollector, address::NodeAddress};
+use crate::{
+    collector::{ConfigProblem, Position, TagConfig},
+    model::{TagDefinition, TagName, ValueType, tag::TagSource},
+};
+
+/// Most tags of one device.
+pub const TAGS_MAX: usize = 200_000;
+
+/// One OPC UA server as the configuration file describes it. [`OpcUaConfig::build`] checks it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpcUaConfig {
+    pub name: String,
+    /// `opc.tcp://host:port/path`.
+    pub endpoint: String,
+    /// `Basic256Sha256` (default), `Aes128Sha256RsaOaep`, `Aes256Sha256RsaPss`, or `None`, which must be said and is logged as a warning.
+    #[serde(default)]
+    pub security_policy: Option<String>,
+    /// `SignAndEncrypt` (default) or `Sign`; `None` with policy `None`.
+    #[serde(default)]
+    pub security_mode: Option<String>,
+    #[serde(default)]
+    pub user: Option<String>,
+    /// File with the user's password, readable by its owner alone. Read at each connect, so that a new password needs no restart.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// Directory with `own/cert.der` and `private/private.pem` (made when missing) and the folders `trusted` and `rejected`.
+    #[serde(default)]
+    pub pki_dir: Option<PathBuf>,
+    /// Application URI; must be the one in the own certificate.
+    #[serde(default)]
+    pub application_uri: Option<String>,
+    /// Trusts whatever certificate the server shows first. Otherwise an unknown one must be moved from `rejected` to `trusted` by hand.
+    #[serde(default)]
+    pub trust_server_certificate: bool,
+    /// The server's certificate must name the host of the endpoint.
+    #[serde(default)]
+    pub verify_hostname: Option<bool>,
+    /// Name to expect in the server's certificate instead of the endpoint's host, for example when the endpoint is an address.
+    #[serde(default)]
+    pub certificate_hostname: Option<String>,
+    #[serde(default)]
+    pub publishing_ms: Option<u64>,
+    /// Sampling interval in the server; by default the publishing interval; 0 is as fast as the server can.
+    #[serde(default)]
+    pub sampling_ms: Option<u64>,
+    /// Samples that the server keeps per tag between two publishings.
+    #[serde(default)]
+    pub queue_size: Option<u32>,
+    /// Bound of each request and of each step of connecting.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    /// Silence (neither data nor keep-alive) after which the session is given up and rebuilt.
+    #[serde(default)]
+    pub watchdog_ms: Option<u64>,
+    /// Time between two attempts for nodes that the server refuses.
+    #[serde(default)]
+    pub retry_ms: Option<u64>,
+    /// Longest time between two attempts to connect.
+    #[serde(default)]
+    pub reconnect_max_ms: Option<u64>,
+    #[serde(default)]
+    pub tag: Vec<toml::Spanned<TagConfig>>,
+}
+
+impl OpcUaConfig {
+    /// Checks everything and makes the collector.
+    ///
+    /// `position` is that of the table; `text` is the configuration file, from which the lines of the tags are counted; `more_tags` come
+    /// from tag CSV files and bring their positions.
+    ///
+    /// # Errors
+    /// Every problem found, not only the first.
+    pub fn build(self, position: &Position, text: &str, more_tags: Vec<TagConfig>) -> Result<OpcUaCollector, Vec<ConfigProblem>> {
+        let mut checks = Checks { prefix: format!("opcua.{}", self.name), position: position.clone(), problems: Vec::new() };
+        let tags = self.tag.iter().map(|spanned| {
+            let start = spanned.span().start.min(text.len());
+            let line = 1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count();
+            let mut tag = spanned.get_ref().clone();
+            tag.position = Position { file: position.file.clone(), line };
+            tag
+        });
+        let tags: Vec<TagConfig> = tags.chain(more_tags).collect();
+
+        if self.name.is_empty() || self.name.chars().any(|c| c.is_control() || c == '.') {
+            checks.problem("name", "is empty or has a dot or control character");
+        }
+        checks.endpoint(&self.endpoint);
+        let (policy, mode) = checks.security(&self);
+        let publishing = checks.milliseconds("publishing_ms", self.publishing_ms, 500, 10, 3_600_000);
+        let sampling = checks.milliseconds("sampling_ms", self.sampling_ms, publishing.as_millis() as u64, 0, 3_600_000);
+        let timeout = checks.milliseconds("timeout_ms", self.timeout_ms, 5_000, 100, 600_000);
+        let watchdog_default = (publishing.as_millis() as u64 * 6).max(10_000);
+        let watchdog = checks.milliseconds("watchdog_ms", self.watchdog_ms, watchdog_default, 100, 86_400_000);
+        if watchdog < publishing * 3 {
+            checks.problem("watchdog_ms", "must be at least three times publishing_ms");
+        }
+        let retry = checks.milliseconds("retry_ms", self.retry_ms, 30_000, 100, 86_400_000);
+        let reconnect_max = checks.milliseconds("reconnect_max_ms", self.reconnect_max_ms, 30_000, 100, 86_400_000);
+        let queue_size = self.queue_size.unwrap_or(16);
+        if !(1..=100_000).contains(&queue_size) {
+            checks.problem("queue_size", format!("is {queue_size}, allowed are 1 to 100000"));
+        }
+        let items = checks.tags(&self.name, tags, sampling);
+        if !checks.problems.is_empty() {
+            return Err(checks.problems);
+        }
+        Ok(OpcUaCollector::new(Device {
+            name: self.name,
+            endpoint: self.endpoint,
+            policy,
+            mode,
+            user: self.user,
+            password_file: self.password_file,
+            pki_dir: self.pki_dir,
+            application_uri: self.application_uri.unwrap_or_else(|| "urn:historian".into()),
+            trust_server_certificate: self.trust_server_certificate,
+            verify_hostname: self.verify_hostname.unwrap_or(true),
+            certificate_hostname: self.certificate_hostname,
+            publishing,
+            queue_size,
+            timeout,
+            watchdog,
+            retry,
+            reconnect_max,
+            items,
+        }))
+    }
+}
+
+struct Checks {
+    prefix: String,
+    position: Position,
+    problems: Vec<ConfigProblem>,
+}
+
+impl Checks {
+    fn problem(&mut self, key: &str, message: impl Into<String>) {
+        self.problems.push(ConfigProblem { position: self.position.clone(), key: format!("{}.{key}", self.prefix), message: message.into() });
+    }
+
+    fn endpoint(&mut self, endpoint: &str) {
+        let authority = endpoint.strip_prefix("opc.tcp://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+        match authority {
+            None => self.problem("endpoint", format!("{endpoint:?} does not begin with opc.tcp://")),
+            Some(authority) => {
+                let after_address = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
+                let port = after_address.rsplit_once(':').map(|(_, port)| port);
+                if authority.is_empty() || authority.starts_with(':') || authority.contains('@') || endpoint.contains(char::is_whitespace) {
+                    self.problem("endpoint", format!("{endpoint:?} is not of the form opc.tcp://host:port/path"));
+                } else if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port == 0) || port.parse::<u16>().is_err()) {
+                    self.problem("endpoint", format!("{endpoint:?} has no valid port"));
+                }
+            }
+        }
+    }
+
+    fn security(&mut self, config: &OpcUaConfig) -> (SecurityPolicy, MessageSecurityMode) {
+        let before = self.problems.len();
+        let policy = match config.security_policy.as_deref().unwrap_or("Basic256Sha256") {
+            "None" => SecurityPolicy::None,
+            "Basic256Sha256" => SecurityPolicy::Basic256Sha256,
+            "Aes128Sha256RsaOaep" => SecurityPolicy::Aes128Sha256RsaOaep,
+            "Aes256Sha256RsaPss" => SecurityPolicy::Aes256Sha256RsaPss,
+            old @ ("Basic128Rsa15" | "Basic256") => {
+                self.problem("security_policy", format!("{old} is broken and withdrawn from the standard; use Basic256Sha256"));
+                SecurityPolicy::Basic256Sha256
+            }
+            other => {
+                self.problem(
+                    "security_policy",
+                    format!("unknown policy {other:?}; known are None, Basic256Sha256, Aes128Sha256RsaOaep, Aes256Sha256RsaPss"),
+                );
+                SecurityPolicy::Basic256Sha256
+            }
+        };
+        let open = policy == SecurityPolicy::None;
+        let mode = match config.security_mode.as_deref().unwrap_or(if open { "None" } else { "SignAndEncrypt" }) {
+            "None" => MessageSecurityMode::None,
+            "Sign" => MessageSecurityMode::Sign,
+            "SignAndEncrypt" => MessageSecurityMode::SignAndEncrypt,
+            other => {
+                self.problem("security_mode", format!("unknown mode {other:?}; known are None, Sign, SignAndEncrypt"));
+                if open { MessageSecurityMode::None } else { MessageSecurityMode::SignAndEncrypt }
+            }
+        };
+        if open != (mode == MessageSecurityMode::None) {
+            self.problem("security_mode", "policy None goes with mode None, and only with that");
+        }
+        if !open && config.pki_dir.is_none() && self.problems.len() == before {
+            self.problem("pki_dir", "is needed for the certificates; only security_policy = \"None\" does without");
+        }
+        match (&config.user, &config.password_file) {
+            (Some(user), None) => self.problem("password_file", format!("is missing for user {user:?}")),
+            (None, Some(_)) => self.problem("user", "is missing for the password_file"),
+            (Some(user), _) if user.is_empty() => self.problem("user", "is empty"),
+            _ => {}
+        }
+        if config.application_uri.as_deref().is_some_and(|uri| uri.is_empty() || !uri.is_ascii()) {
+            self.problem("application_uri", "is empty or not ASCII");
+        }
+        if config.certificate_hostname.is_some() && config.verify_hostname == Some(false) {
+            self.problem("certificate_hostname", "has no effect with verify_hostname = false; keep one of them");
+        }
+        (policy, mode)
+    }
+
+    fn milliseconds(&mut self, key: &str, value: Option<u64>, default: u64, least: u64, most: u64) -> Duration {
+        let value = value.unwrap_or(default);
+        if !(least..=most).contains(&value) {
+            self.problem(key, format!("is {value}, allowed are {least} to {most}"));
+        }
+        Duration::from_millis(value.min(most))
+    }
+
+    fn tags(&mut self, device: &str, tags: Vec<TagConfig>, sampling: Duration) -> Vec<Item> {
+        if tags.is_empty() {
+            self.problem("tag", "there is none; a device without tags collects nothing");
+        }
+        if tags.len() > TAGS_MAX {
+            self.problem("tag", format!("{} tags are more than the {TAGS_MAX} one device may have; split it", tags.len()));
+            return Vec::new();
+        }
+        let mut names = HashMap::new();
+        let mut addresses = HashMap::new();
+        let mut items = Vec::with_capacity(tags.len());
+        for tag in tags {
+            let prefix = self.prefix.clone();
+            let mut problems = Vec::new();
+            let mut problem = |key: &str, message: String| problems.push(tag.problem(&prefix, key, message));
+            if let Some(line) = names.insert(tag.name.clone(), tag.position.line) {
+                problem("name", format!("the name is taken by the tag in line {line}"));
+            }
+            let name = TagName::new(&tag.name).map_err(|error| problem("name", error.to_string()));
+            let address = NodeAddress::parse(&tag.address).map_err(|error| problem("address", error));
+            if let Ok(address) = &address
+                && let Some(line) = addresses.insert(address.clone(), tag.position.line)
+            {
+                problem("address", format!("the node is collected already by the tag in line {line}"));
+            }
+            for (key, given) in [
+                ("format", tag.format.is_some()),
+                ("word_order", tag.word_order.is_some()),
+                ("scale", tag.scale.is_some()),
+                ("offset", tag.offset.is_some()),
+                ("scan_ms", tag.scan_ms.is_some()),
+            ] {
+                if given {
+                    let advice = if key == "scan_ms" { "; write sampling_ms" } else { "; an OPC UA server sends typed, scaled values" };
+                    problem(key, format!("is a key of Modbus tags{advice}"));
+                }
+            }
+            if let Some(sampling_ms) = tag.sampling_ms
+                && sampling_ms > 3_600_000
+            {
+                problem("sampling_ms", format!("is {sampling_ms}, allowed are 0 to 3600000"));
+            }
+            if tag.range_low.zip(tag.range_high).is_some_and(|(low, high)| low.is_nan() || high.is_nan() || low >= high) {
+                problem("range_low", "is not below range_high".into());
+            }
+            let value_type = match tag.parsed_value_type(&prefix) {
+                Ok(given) => given.unwrap_or(ValueType::F64),
+                Err(error) => {
+                    problems.push(error);
+                    ValueType::F64
+                }
+            };
+            let mut problem = |key: &str, message: String| problems.push(tag.problem(&prefix, key, message));
+            if let Some(deadband) = tag.deadband {
+                if !deadband.is_finite() || deadband < 0.0 {
+                    problem("deadband", format!("is {deadband}, must be 0 or a positive number"));
+                } else if matches!(value_type, ValueType::Bool | ValueType::String | ValueType::State) {
+                    problem("deadband", format!("a {value_type} tag has none"));
+                }
+            }
+            if let (Ok(name), Ok(address), true) = (name, address, problems.is_empty()) {
+                let mut definition = TagDefinition::new(name, value_type);
+                definition.unit = tag.unit;
+                definition.description = tag.description;
+                definition.stepped = tag.stepped.unwrap_or(definition.stepped);
+                definition.range_low = tag.range_low;
+                definition.range_high = tag.range_high;
+                definition.source = Some(TagSource { device: device.to_owned(), address: tag.address.clone() });
+                items.push(Item {
+                    definition,
+                    address,
+                    address_text: tag.address,
+                    sampling: tag.sampling_ms.map_or(sampling, Duration::from_millis),
+                    deadband: tag.deadband.filter(|deadband| *deadband > 0.0),
+                });
+            }
+            self.problems.append(&mut problems);
+        }
+        items
+    }
+}

@@ -1,0 +1,292 @@
+//! One connection: discovery, choice of the endpoint, secure channel and session. It is used once; after a loss a new one is made.
+//!
+//! The client library can reconnect and re-create subscriptions by itself. Both are off (`session_retry_limit(0)`,
+//! `recreate_subscriptions(false)`): in 0.19 a re-created subscription may stay without Publish requests, silently, and per-item results
+//! are thrown away. What a session shall hold is decided in [`super::subscribe`] alone.
+//!
+//! The library's event loop moves only while it is polled; [`Connection::drive`] polls it beside the work, in one task, so that nothing
+//! outlives the connection.
+
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream::BoxStream};
+use opcua::{
+    client::{
+        ClientBuilder, ClientConfig, IdentityToken, Session, SessionBuilder, SessionPollResult, SubscriptionActivity,
+        transport::{TcpConnector, TransportPollResult},
+    },
+    core::ResponseMessage,
+    crypto::{CertificateStore, SecurityPolicy},
+    types::{EndpointDescription, GetEndpointsRequest, NodeId, RequestHeader, StatusCode, UserTokenType},
+};
+
+use super::{
+    Device,
+    convert::protocol_time,
+    pki::{self, SharedStore},
+};
+use crate::model::{Clock, Timestamp};
+
+/// Largest message taken from a server. A notification of 100,000 numbers is about 4 MB.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+const CHUNK_BYTES: usize = 65_535;
+
+/// Why a connection was not made or ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    pub message: String,
+    /// The server did not answer in time.
+    pub timeout: bool,
+}
+
+impl Fault {
+    pub fn new(message: impl Into<String>) -> Fault {
+        Fault { message: message.into(), timeout: false }
+    }
+
+    pub fn timeout(what: &str, after: Duration) -> Fault {
+        Fault { message: format!("{what}: no answer within {} ms", after.as_millis()), timeout: true }
+    }
+
+    /// A status that a service or the channel ended with.
+    pub fn status(what: &str, status: StatusCode, detail: &str) -> Fault {
+        let hint = hint(status);
+        let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+        Fault { message: format!("{what}: {status}{detail}{hint}"), timeout: status == StatusCode::BadTimeout }
+    }
+
+    fn library(what: &str, error: &opcua::types::Error) -> Fault {
+        Fault::status(what, error.status(), &error.to_string())
+    }
+}
+
+/// What an operator does about a status.
+fn hint(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BadUserAccessDenied | StatusCode::BadIdentityTokenRejected | StatusCode::BadIdentityTokenInvalid => {
+            "; the server refuses the user: check user and password_file, and the user's rights in the server"
+        }
+        StatusCode::BadCertificateUntrusted
+        | StatusCode::BadSecurityChecksFailed
+        | StatusCode::BadCertificateInvalid
+        | StatusCode::BadCertificateUriInvalid => {
+            "; the server may not trust our certificate: let it trust own/cert.der of pki_dir, and look at the server's log"
+        }
+        StatusCode::BadTooManySessions => "; the server has no session left: close other clients, or wait until theirs expire",
+        StatusCode::BadCommunicationError | StatusCode::BadConnectionClosed => "; is the server running, and does it listen at this endpoint?",
+        _ => "",
+    }
+}
+
+/// A session that was activated, and the event loop that moves it.
+pub struct Connection {
+    pub session: Arc<Session>,
+    events: BoxStream<'static, Result<SessionPollResult, StatusCode>>,
+}
+
+impl Connection {
+    /// Connects. Ends within about three timeouts of the device, whatever the server does.
+    ///
+    /// # Errors
+    /// Why not, in words that tell an operator where to look.
+    pub async fn open(device: &Device, clock: &dyn Clock) -> Result<Connection, Fault> {
+        let identity = match (&device.user, &device.password_file) {
+            (Some(user), Some(file)) => IdentityToken::new_user_name(user.as_str(), pki::read_password(file).map_err(Fault::new)?),
+            _ => IdentityToken::new_anonymous(),
+        };
+        let store = pki::open(device).await.map_err(Fault::new)?;
+        let config = client_config(device);
+        let offered = within(device.timeout, "discovery", discover(device, &config, clock.now())).await??;
+        let endpoint = choose(device, offered)?;
+        pki::judge(device, &store, &endpoint, clock.now()).map_err(Fault::new)?;
+        let mut connection = Connection::build(&config, endpoint, identity, store)?;
+        within(device.timeout, "opening a session", connection.wait_until_activated()).await??;
+        Ok(connection)
+    }
+
+    fn build(config: &ClientConfig, endpoint: EndpointDescription, identity: IdentityToken, store: SharedStore) -> Result<Connection, Fault> {
+        let (session, event_loop) = SessionBuilder::new(config)
+            .connect_to_endpoint_directly(endpoint)
+            .and_then(|builder| builder.user_identity_token(identity).build(store))
+            .map_err(|error| Fault::library("endpoint", &error))?;
+        session.disable_reconnects();
+        Ok(Connection { session, events: event_loop.enter().boxed() })
+    }
+
+    async fn wait_until_activated(&mut self) -> Result<(), Fault> {
+        loop {
+            match self.events.next().await {
+                Some(Ok(SessionPollResult::Reconnected(_))) => return Ok(()),
+                Some(Ok(SessionPollResult::ReconnectFailed(status)) | Err(status)) => {
+                    return Err(Fault::status("opening a session", status, ""));
+                }
+                Some(Ok(_)) => {}
+                None => return Err(Fault::new("opening a session: the connection ended")),
+            }
+        }
+    }
+
+    /// Polls the session beside `work` until that ends, or until the connection is lost.
+    ///
+    /// # Errors
+    /// The loss of the connection.
+    pub async fn drive<T>(&mut self, work: impl Future<Output = T>, mut publish: impl FnMut(Result<(), StatusCode>)) -> Result<T, Fault> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                event = self.events.next() => match event {
+                    Some(Ok(SessionPollResult::Subscription(SubscriptionActivity::Publish))) => publish(Ok(())),
+                    Some(Ok(SessionPollResult::Subscription(SubscriptionActivity::PublishFailed(status)))) => publish(Err(status)),
+                    Some(Ok(SessionPollResult::Subscription(SubscriptionActivity::FatalFailure(status)))) => {
+                        return Err(Fault::status("the session is lost", status, ""));
+                    }
+                    Some(Ok(SessionPollResult::ConnectionLost(status) | SessionPollResult::ReconnectFailed(status)) | Err(status)) => {
+                        return Err(Fault::status("the connection is lost", status, ""));
+                    }
+                    Some(Ok(SessionPollResult::Transport(TransportPollResult::Closed(status)))) => {
+                        return Err(Fault::status("the connection is closed", status, ""));
+                    }
+                    Some(Ok(_)) => {}
+                    None => return Err(Fault::new("the server closed the connection")),
+                },
+            }
+        }
+    }
+
+    /// Closes the session so that the server forgets its subscriptions at once; gives up after `limit`.
+    pub async fn close(mut self, limit: Duration) {
+        let session = self.session.clone();
+        let _ = tokio::time::timeout(limit, self.drive(async move { session.disconnect().await }, |_| ())).await;
+    }
+}
+
+/// Bounds a step.
+///
+/// # Errors
+/// A [`Fault`] when it has not ended in time.
+pub async fn within<T>(limit: Duration, what: &str, step: impl Future<Output = T>) -> Result<T, Fault> {
+    tokio::time::timeout(limit, step).await.map_err(|_| Fault::timeout(what, limit))
+}
+
+fn client_config(device: &Device) -> ClientConfig {
+    ClientBuilder::new()
+        .application_name("historian")
+        .application_uri(device.application_uri.as_str())
+        .product_uri("urn:historian")
+        .session_name(format!("historian {}", device.name))
+        .session_retry_limit(0)
+        .recreate_subscriptions(false)
+        .request_timeout(device.timeout)
+        // The server holds a Publish request for up to a keep-alive interval; the watchdog decides about silence.
+        .publish_timeout(device.watchdog * 4 + Duration::from_secs(60))
+        .min_publish_interval(Duration::from_millis(10))
+        .keep_alive_interval(Duration::from_secs(10))
+        .session_timeout(60_000)
+        .channel_lifetime(600_000)
+        // The library's defaults (arrays of 1,000, 5 chunks) lose large notifications.
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_chunk_count(MESSAGE_BYTES_MAX / CHUNK_BYTES + 1)
+        .max_array_length(1_000_000)
+        .max_string_length(1 << 20)
+        .max_byte_string_length(4 << 20)
+        .into_config()
+}
+
+/// Asks the server for its endpoints over an unsecured channel, as the standard has it.
+async fn discover(device: &Device, config: &ClientConfig, now: Timestamp) -> Result<Vec<EndpointDescription>, Fault> {
+    let what = "discovery";
+    let fail = |error: opcua::types::Error| Fault::library(what, &error);
+    let store = CertificateStore::new(std::path::Path::new("/dev/null"));
+    let channel = SessionBuilder::new(config)
+        .connect_to_endpoint_directly(device.endpoint.as_str())
+        .and_then(|builder| builder.build_channel(Arc::new(opcua::sync::RwLock::new(store))))
+        .map_err(fail)?;
+    let connector = TcpConnector::new(&device.endpoint).map_err(fail)?;
+    let mut transport = channel.connect_no_retry(&connector).await.map_err(fail)?;
+    let request = GetEndpointsRequest {
+        request_header: RequestHeader::new(&NodeId::null(), &protocol_time(now), 1),
+        endpoint_url: device.endpoint.as_str().into(),
+        locale_ids: None,
+        profile_uris: None,
+    };
+    let mut answer = pin!(channel.send(request, device.timeout));
+    let answer = loop {
+        tokio::select! {
+            answer = &mut answer => break answer.map_err(fail)?,
+            event = transport.poll() => if let TransportPollResult::Closed(status) = event {
+                return Err(Fault::status(what, status, "the server closed the connection"));
+            }
+        }
+    };
+    match answer {
+        ResponseMessage::GetEndpoints(answer) if answer.response_header.service_result.is_good() => Ok(answer.endpoints.unwrap_or_default()),
+        ResponseMessage::GetEndpoints(answer) => Err(Fault::status(what, answer.response_header.service_result, "")),
+        ResponseMessage::ServiceFault(fault) => Err(Fault::status(what, fault.response_header.service_result, "")),
+        _ => Err(Fault::new("discovery: the server answered something else")),
+    }
+}
+
+/// The offered endpoint with the configured security and a way for the configured user to log on.
+fn choose(device: &Device, offered: Vec<EndpointDescription>) -> Result<EndpointDescription, Fault> {
+    let policy_of = |endpoint: &EndpointDescription| SecurityPolicy::from_uri(endpoint.security_policy_uri.as_ref());
+    let secured: Vec<_> =
+        offered.iter().filter(|endpoint| policy_of(endpoint) == device.policy && endpoint.security_mode == device.mode).collect();
+    if secured.is_empty() {
+        let offers: Vec<_> = offered.iter().map(|endpoint| format!("{} {}", policy_of(endpoint), endpoint.security_mode)).collect();
+        return Err(Fault::new(format!(
+            "the server has no endpoint with security {} {}; it offers: {}",
+            device.policy,
+            device.mode,
+            offers.join(", ")
+        )));
+    }
+    let wanted = if device.user.is_some() { UserTokenType::UserName } else { UserTokenType::Anonymous };
+    for endpoint in secured {
+        let known = |uri: &str| uri.is_empty() || SecurityPolicy::from_uri(uri) != SecurityPolicy::Unknown;
+        let token = endpoint
+            .user_identity_tokens
+            .iter()
+            .flatten()
+            .find(|token| token.token_type == wanted && known(token.security_policy_uri.as_ref()));
+        let Some(token) = token else { continue };
+        let mut endpoint = endpoint.clone();
+        // Only what was chosen: the library takes the first policy of the type and does not expect an unknown one.
+        endpoint.user_identity_tokens = Some(vec![token.clone()]);
+        // The way there is the configured one: behind a port mapping or in a container the server knows itself by other names.
+        endpoint.endpoint_url = with_path_of(&device.endpoint, endpoint.endpoint_url.as_ref()).into();
+        return Ok(endpoint);
+    }
+    Err(Fault::new(if device.user.is_some() {
+        "the server's endpoint takes no user name and password; remove user and password_file, or let the server take them"
+    } else {
+        "the server's endpoint takes no anonymous user; set user and password_file"
+    }))
+}
+
+/// Host and port of `configured` with the path that the server advertises.
+fn with_path_of(configured: &str, advertised: &str) -> String {
+    let split = |url: &str| {
+        let rest = url.strip_prefix("opc.tcp://").unwrap_or(url);
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        (authority.to_owned(), path.to_owned())
+    };
+    format!("opc.tcp://{}{}", split(configured).0, split(advertised).1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configured_host_and_port_win_over_the_advertised() {
+        for (configured, advertised, expected) in [
+            ("opc.tcp://10.0.0.5:14840", "opc.tcp://plc7:4840/freeopcua/server/", "opc.tcp://10.0.0.5:14840/freeopcua/server/"),
+            ("opc.tcp://10.0.0.5:4840/x", "opc.tcp://plc7:4840", "opc.tcp://10.0.0.5:4840"),
+            ("opc.tcp://[::1]:4840", "opc.tcp://0.0.0.0:4840/a", "opc.tcp://[::1]:4840/a"),
+        ] {
+            assert_eq!(with_path_of(configured, advertised), expected);
+        }
+    }
+}

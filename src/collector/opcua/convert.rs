@@ -1,0 +1,264 @@
+//! From the protocol's `DataValue` to time, value and quality of a sample.
+//!
+//! Rules, in this order:
+//! - **Time** is the source timestamp, with its picoseconds down to nanoseconds; where the server sends none (or one outside the years
+//!   1678 to 2262) the server timestamp; where that is missing too, the time of reception.
+//! - **Quality** is the `StatusCode` whole, info bits (overflow, limits) included.
+//! - A **Bad** status makes the value null, whatever came with it. **Uncertain** keeps its value.
+//! - **No value** with a status that is not Bad: null with `BadNoData`.
+//! - A value that does not **fit** the tag's type: null with `BadTypeMismatch`; a number outside the type's range: null with
+//!   `BadOutOfRange`. Every number fits a float tag (rounded as IEEE 754 does it), integers fit integer tags of either sign while they are
+//!   in range, enumerations (`Int32`), integers and booleans fit `state`, text, localized text, times and GUIDs fit `string`. Booleans are
+//!   no numbers, numbers no text, and arrays and structures fit nothing.
+
+use opcua::types::{DataValue, DateTime, Variant};
+
+use crate::model::{Quality, Timestamp, Value, ValueType};
+
+/// 1601-01-01 to 1970-01-01 in ticks of 100 ns.
+const TICKS_TO_1970: i64 = 116_444_736_000_000_000;
+
+/// One `DataValue` as a sample, but for a time that it does not bring.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// Source timestamp in ns, where there is one.
+    pub source: Option<i64>,
+    /// Server timestamp in ns, where there is one.
+    pub server: Option<i64>,
+    pub value: Option<Value>,
+    pub quality: Quality,
+    /// Why the value was not taken, in words for an engineer; empty when it was, or when the server itself said Bad.
+    pub problem: String,
+}
+
+impl Reading {
+    /// Converts for a tag of this type.
+    pub fn of(data: DataValue, value_type: ValueType) -> Reading {
+        let source = data.source_timestamp.and_then(|time| nanoseconds(&time, data.source_picoseconds));
+        let server = data.server_timestamp.and_then(|time| nanoseconds(&time, data.server_picoseconds));
+        let quality = Quality(data.status.map_or(0, |status| status.bits()));
+        let taken = |value, quality, problem| Reading { source, server, value, quality, problem };
+        if quality.is_bad() {
+            return taken(None, quality, String::new());
+        }
+        let Some(variant) = data.value.filter(|variant| !matches!(variant, Variant::Empty)) else {
+            return taken(None, Quality::BAD_NO_DATA, "the node has no value".into());
+        };
+        match convert(&variant, value_type) {
+            Ok(value) => taken(Some(value), quality, String::new()),
+            Err(Misfit::Range) => taken(
+                None,
+                Quality::BAD_OUT_OF_RANGE,
+                format!("the {} does not fit the tag's type {value_type}", name_of(&variant)),
+            ),
+            Err(Misfit::Type) => taken(
+                None,
+                Quality::BAD_TYPE_MISMATCH,
+                format!("the node holds {}, the tag is {value_type}; {}", name_of(&variant), advice(&variant)),
+            ),
+        }
+    }
+
+    /// Time of the sample, `received` standing in where the server sent none.
+    pub fn timestamp(&self, received: Timestamp) -> i64 {
+        self.source.or(self.server).unwrap_or(received.0)
+    }
+}
+
+/// Protocol time in ns since 1970. `None` for the protocol's "no time" and for times that i64 nanoseconds cannot hold.
+pub fn nanoseconds(time: &DateTime, picoseconds: Option<u16>) -> Option<i64> {
+    if time.is_null() {
+        return None;
+    }
+    // The field counts steps of 10 ps within the tick of 100 ns.
+    let within_tick = i64::from(picoseconds.unwrap_or(0).min(9999)) / 100;
+    time.ticks().checked_sub(TICKS_TO_1970)?.checked_mul(100)?.checked_add(within_tick)
+}
+
+/// A time of ours as the protocol writes it.
+pub fn protocol_time(time: Timestamp) -> DateTime {
+    DateTime::from(time.0.div_euclid(100) + TICKS_TO_1970)
+}
+
+enum Misfit {
+    Type,
+    Range,
+}
+
+fn convert(variant: &Variant, value_type: ValueType) -> Result<Value, Misfit> {
+    if let Variant::Variant(inner) = variant {
+        return convert(inner, value_type);
+    }
+    match value_type {
+        ValueType::F64 => match variant {
+            Variant::Double(value) => Ok(Value::F64(*value)),
+            Variant::Float(value) => Ok(Value::F64(f64::from(*value))),
+            _ => integer(variant).map(|value| Value::F64(value as f64)).ok_or(Misfit::Type),
+        },
+        ValueType::F32 => match variant {
+            Variant::Float(value) => Ok(Value::F32(*value)),
+            Variant::Double(value) if value.is_finite() && value.abs() > f64::from(f32::MAX) => Err(Misfit::Range),
+            Variant::Double(value) => Ok(Value::F32(*value as f32)),
+            _ => integer(variant).map(|value| Value::F32(value as f32)).ok_or(Misfit::Type),
+        },
+        ValueType::I64 => whole(variant, |value| i64::try_from(value).ok()).map(Value::I64),
+        ValueType::U64 => whole(variant, |value| u64::try_from(value).ok()).map(Value::U64),
+        ValueType::State => match variant {
+            Variant::Boolean(value) => Ok(Value::State(u32::from(*value))),
+            _ => whole(variant, |value| u32::try_from(value).ok()).map(Value::State),
+        },
+        ValueType::Bool => match variant {
+            Variant::Boolean(value) => Ok(Value::Bool(*value)),
+            _ => Err(Misfit::Type),
+        },
+        ValueType::String => match variant {
+            Variant::String(text) => Ok(Value::String(text.as_ref().to_owned())),
+            Variant::LocalizedText(text) => Ok(Value::String(text.text.as_ref().to_owned())),
+            Variant::DateTime(time) => Ok(Value::String(time.to_string())),
+            Variant::Guid(guid) => Ok(Value::String(guid.to_string())),
+            _ => Err(Misfit::Type),
+        },
+    }
+}
+
+fn whole<T>(variant: &Variant, fit: impl Fn(i128) -> Option<T>) -> Result<T, Misfit> {
+    fit(integer(variant).ok_or(Misfit::Type)?).ok_or(Misfit::Range)
+}
+
+fn integer(variant: &Variant) -> Option<i128> {
+    Some(match variant {
+        Variant::SByte(value) => i128::from(*value),
+        Variant::Byte(value) => i128::from(*value),
+        Variant::Int16(value) => i128::from(*value),
+        Variant::UInt16(value) => i128::from(*value),
+        Variant::Int32(value) => i128::from(*value),
+        Variant::UInt32(value) => i128::from(*value),
+        Variant::Int64(value) => i128::from(*value),
+        Variant::UInt64(value) => i128::from(*value),
+        _ => return None,
+    })
+}
+
+fn name_of(variant: &Variant) -> &'static str {
+    match variant {
+        Variant::Empty => "nothing",
+        Variant::Boolean(_) => "a Boolean",
+        Variant::SByte(_) => "an SByte",
+        Variant::Byte(_) => "a Byte",
+        Variant::Int16(_) => "an Int16",
+        Variant::UInt16(_) => "a UInt16",
+        Variant::Int32(_) => "an Int32",
+        Variant::UInt32(_) => "a UInt32",
+        Variant::Int64(_) => "an Int64",
+        Variant::UInt64(_) => "a UInt64",
+        Variant::Float(_) => "a Float",
+        Variant::Double(_) => "a Double",
+        Variant::String(_) => "a String",
+        Variant::DateTime(_) => "a DateTime",
+        Variant::Guid(_) => "a Guid",
+        Variant::LocalizedText(_) => "a LocalizedText",
+        Variant::ByteString(_) => "a ByteString",
+        Variant::ExtensionObject(_) => "a structure",
+        Variant::Array(_) => "an array",
+        Variant::Variant(inner) => name_of(inner),
+        _ => "a value of another kind",
+    }
+}
+
+fn advice(variant: &Variant) -> &'static str {
+    match variant {
+        Variant::Boolean(_) => "set type = \"bool\"",
+        Variant::Float(_) | Variant::Double(_) => "set type = \"f64\"",
+        Variant::String(_) | Variant::LocalizedText(_) | Variant::DateTime(_) | Variant::Guid(_) => "set type = \"string\"",
+        Variant::Array(_) => "address one of its elements, if the server has nodes for them",
+        Variant::ExtensionObject(_) => "address one of its fields, if the server has nodes for them",
+        Variant::Variant(inner) => advice(inner),
+        _ if integer(variant).is_some() => "set type = \"i64\"",
+        _ => "such values cannot be stored",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opcua::types::{Array, StatusCode, VariantScalarTypeId};
+
+    use super::*;
+
+    fn data(value: impl Into<Option<Variant>>, status: u32) -> DataValue {
+        DataValue { value: value.into(), status: Some(StatusCode::from(status)), ..DataValue::null() }
+    }
+
+    #[test]
+    fn values_fit_the_tags_type_or_are_bad() {
+        let array = Array::new(VariantScalarTypeId::Double, vec![Variant::Double(1.0)]).unwrap();
+        for (variant, value_type, expected) in [
+            (Variant::Double(-0.0), ValueType::F64, Ok(Value::F64(-0.0))),
+            (Variant::Float(0.1), ValueType::F64, Ok(Value::F64(f64::from(0.1_f32)))),
+            (Variant::Float(f32::NAN), ValueType::F32, Ok(Value::F32(f32::NAN))),
+            (Variant::Double(0.1), ValueType::F32, Ok(Value::F32(0.1))),
+            (Variant::Double(1e300), ValueType::F32, Err(Quality::BAD_OUT_OF_RANGE)),
+            (Variant::Double(f64::INFINITY), ValueType::F32, Ok(Value::F32(f32::INFINITY))),
+            (Variant::UInt64(u64::MAX), ValueType::F64, Ok(Value::F64(18_446_744_073_709_551_615.0))),
+            (Variant::SByte(-128), ValueType::I64, Ok(Value::I64(-128))),
+            (Variant::Int64(i64::MIN), ValueType::I64, Ok(Value::I64(i64::MIN))),
+            (Variant::UInt64(u64::MAX), ValueType::I64, Err(Quality::BAD_OUT_OF_RANGE)),
+            (Variant::UInt64(u64::MAX), ValueType::U64, Ok(Value::U64(u64::MAX))),
+            (Variant::Byte(255), ValueType::U64, Ok(Value::U64(255))),
+            (Variant::Int16(-1), ValueType::U64, Err(Quality::BAD_OUT_OF_RANGE)),
+            (Variant::Double(1.0), ValueType::I64, Err(Quality::BAD_TYPE_MISMATCH)),
+            (Variant::Boolean(true), ValueType::Bool, Ok(Value::Bool(true))),
+            (Variant::Boolean(true), ValueType::F64, Err(Quality::BAD_TYPE_MISMATCH)),
+            (Variant::Int32(1), ValueType::Bool, Err(Quality::BAD_TYPE_MISMATCH)),
+            (Variant::Int32(3), ValueType::State, Ok(Value::State(3))),
+            (Variant::Int32(-3), ValueType::State, Err(Quality::BAD_OUT_OF_RANGE)),
+            (Variant::Boolean(true), ValueType::State, Ok(Value::State(1))),
+            (Variant::from("open"), ValueType::String, Ok(Value::String("open".into()))),
+            (Variant::from("1.5"), ValueType::F64, Err(Quality::BAD_TYPE_MISMATCH)),
+            (Variant::Double(1.5), ValueType::String, Err(Quality::BAD_TYPE_MISMATCH)),
+            (Variant::Variant(Box::new(Variant::Int32(4))), ValueType::I64, Ok(Value::I64(4))),
+            (Variant::Array(Box::new(array)), ValueType::F64, Err(Quality::BAD_TYPE_MISMATCH)),
+        ] {
+            let reading = Reading::of(data(variant.clone(), 0x0000_0480), value_type);
+            let wanted = match expected {
+                Ok(value) => (Some(value), Quality(0x0480), true),
+                Err(quality) => (None, quality, false),
+            };
+            assert_eq!((reading.value, reading.quality, reading.problem.is_empty()), wanted, "{variant:?} as {value_type}");
+        }
+    }
+
+    #[test]
+    fn the_status_code_is_kept_whole_and_decides_about_the_value() {
+        let double = || Some(Variant::Double(2.5));
+        for (value, status, expected) in [
+            (double(), 0x4093_0000, (Some(Value::F64(2.5)), 0x4093_0000)),
+            (double(), 0x4093_0480, (Some(Value::F64(2.5)), 0x4093_0480)),
+            (double(), 0x808C_0000, (None, 0x808C_0000)),
+            (None, 0x808C_0480, (None, 0x808C_0480)),
+            (None, 0, (None, Quality::BAD_NO_DATA.0)),
+            (Some(Variant::Empty), 0x4000_0000, (None, Quality::BAD_NO_DATA.0)),
+        ] {
+            let reading = Reading::of(data(value.clone(), status), ValueType::F64);
+            assert_eq!((reading.value, reading.quality.0), expected, "{value:?} {status:08X}");
+        }
+    }
+
+    #[test]
+    fn time_falls_back_from_source_to_server_to_reception() {
+        let source = protocol_time(Timestamp(1_767_225_600_123_456_700));
+        let server = protocol_time(Timestamp(1_767_225_601_000_000_000));
+        let received = Timestamp(7);
+        let mut value = DataValue { source_timestamp: Some(source), server_timestamp: Some(server), ..DataValue::from(1.0) };
+        value.source_picoseconds = Some(8_901); // 89.01 ns
+        let at = |value: &DataValue| Reading::of(value.clone(), ValueType::F64).timestamp(received);
+        assert_eq!(at(&value), 1_767_225_600_123_456_789);
+        value.source_timestamp = Some(DateTime::null());
+        assert_eq!(at(&value), 1_767_225_601_000_000_000);
+        value.source_timestamp = Some(DateTime::ymd(3000, 1, 1));
+        assert_eq!(at(&value), 1_767_225_601_000_000_000);
+        value.server_timestamp = None;
+        assert_eq!(at(&value), 7);
+        assert_eq!(nanoseconds(&protocol_time(Timestamp(-100)), None), Some(-100));
+        assert_eq!(nanoseconds(&DateTime::ymd(1650, 1, 1), None), None);
+    }
+}

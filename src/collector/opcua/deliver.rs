@@ -1,0 +1,381 @@
+//! What each tag delivered last, and the samples that the collector itself adds around an outage.
+//!
+//! # Samples of the collector
+//! When a session is lost, each tag gets **one** Bad sample (`BadNoCommunication`, null) at the time of the loss, strictly after its last
+//! sample; a node that the server refuses gets one with the refusal's status. After that the tag waits for the device.
+//!
+//! A new subscription begins with the present value under its *old* source timestamp. When that is not later than the Bad sample, the
+//! stored order alone would leave the tag Bad although the device is back. Then, and only then, the value is written once more with the
+//! time at which the server sampled it (its server timestamp, or else the time of reception). That extra sample stands in the way in
+//! the same manner when the device's next sample has an earlier source timestamp (a change just around the reconnect): it is followed by
+//! one a nanosecond later with the newer value. In short: **after a sample of the collector, the last sample that came from the device is
+//! also the latest in time.** Where source timestamps advance, nothing is added.
+//!
+//! # Clocks
+//! Samples carry the device's clock. Where the server's clock (its `PublishTime`) differs from ours by more than a second, the samples of
+//! the collector follow the server's clock too, so that a tag's samples stay in one time base; the difference is logged.
+//!
+//! # Repeats
+//! A sample equal to the last one of its tag in time, value and quality is not written again.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use opcua::types::DataValue;
+use parking_lot::Mutex;
+
+use super::convert::Reading;
+use crate::{
+    collector::{DeviceStatus, Spool},
+    model::{Clock, Quality, Samples, TagId, Timestamp, Value, ValueType},
+};
+
+/// Difference of clocks below which latency explains it.
+const CLOCK_OFFSET_IGNORED_NS: i64 = 1_000_000_000;
+/// Difference of clocks worth a line in the log.
+const CLOCK_OFFSET_LOGGED_NS: i64 = 10_000_000_000;
+
+/// The tags of one device on their way to the spool. Shared by the notification callback and the loop around the session; calls never wait
+/// for more than each other.
+pub struct Deliveries {
+    items: Mutex<Items>,
+    spool: Spool,
+    clock: Arc<dyn Clock>,
+    status: Arc<DeviceStatus>,
+    /// Server's clock − ours in ns, as far as it counts.
+    clock_offset: AtomicI64,
+}
+
+struct Items {
+    all: Vec<Item>,
+    delivering: u64,
+}
+
+struct Item {
+    id: TagId,
+    value_type: ValueType,
+    /// Latest timestamp written, of the device or the collector.
+    newest: Option<i64>,
+    /// Last sample of the device.
+    last: Option<(i64, Option<Value>, Quality)>,
+    /// Sample of the collector that no later sample of the device has followed.
+    added: Option<Added>,
+    /// The device's last sample in this session was not Bad.
+    delivering: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Added {
+    Bad { at: i64, quality: Quality },
+    Restored { at: i64 },
+}
+
+impl Deliveries {
+    /// Tags by index, as the caller numbers them.
+    pub fn new(tags: impl IntoIterator<Item = (TagId, ValueType)>, spool: Spool, clock: Arc<dyn Clock>, status: Arc<DeviceStatus>) -> Self {
+        let all = tags
+            .into_iter()
+            .map(|(id, value_type)| Item { id, value_type, newest: None, last: None, added: None, delivering: false })
+            .collect();
+        Deliveries { items: Mutex::new(Items { all, delivering: 0 }), spool, clock, status, clock_offset: AtomicI64::new(0) }
+    }
+
+    /// Takes the values of one notification, in the order in which the device sent them. Indexes outside the tags are passed over.
+    pub fn deliver(&self, mut values: Vec<(usize, DataValue)>, publish_time: Option<i64>) {
+        let received = self.clock.now();
+        if let Some(publish_time) = publish_time {
+            self.compare_clocks(publish_time, received);
+        }
+        let now = self.present(received);
+        let mut items = self.items.lock();
+        // Stable: the values of one tag keep their order and come together.
+        values.sort_by_key(|(index, _)| *index);
+        let mut values = values.into_iter().peekable();
+        while let Some((index, first)) = values.next() {
+            let Some(item) = items.all.get_mut(index) else { continue };
+            let was_delivering = item.delivering;
+            let mut run = Samples::new(item.value_type);
+            let mut reading = Reading::of(first, item.value_type);
+            item.take(&mut run, &reading, received);
+            while let Some((_, next)) = values.next_if(|(next, _)| *next == index) {
+                reading = Reading::of(next, item.value_type);
+                item.take(&mut run, &reading, received);
+            }
+            item.restore(&mut run, &reading, now);
+            item.delivering = !reading.quality.is_bad();
+            let (id, delivering) = (item.id, item.delivering);
+            items.count(was_delivering, delivering);
+            self.spool.push(id, run);
+        }
+        self.status.items_delivering.store(items.delivering, Ordering::Relaxed);
+        self.status.record_good(received);
+    }
+
+    /// Writes one Bad sample for a tag whose node the server refuses, unless the tag's last sample says so already.
+    pub fn refuse(&self, index: usize, quality: Quality) {
+        let now = self.present(self.clock.now());
+        let mut items = self.items.lock();
+        let Some(item) = items.all.get_mut(index) else { return };
+        let was_delivering = std::mem::take(&mut item.delivering);
+        let run = item.mark_bad(now, quality);
+        let id = item.id;
+        items.count(was_delivering, false);
+        self.status.items_delivering.store(items.delivering, Ordering::Relaxed);
+        if let Some(run) = run {
+            self.spool.push(id, run);
+        }
+    }
+
+    /// Writes the Bad samples of a lost connection. A tag that already waits for the device since an earlier loss gets none.
+    pub fn lose(&self) {
+        let now = self.present(self.clock.now());
+        let mut items = self.items.lock();
+        for item in &mut items.all {
+            item.delivering = false;
+            if let Some(run) = item.mark_bad(now, Quality::BAD_NO_COMMUNICATION) {
+                self.spool.push(item.id, run);
+            }
+        }
+        items.delivering = 0;
+        self.status.items_delivering.store(0, Ordering::Relaxed);
+    }
+
+    /// Nothing delivers any more, and nothing is written about it: the collector stops.
+    pub fn stop(&self) {
+        let mut items = self.items.lock();
+        items.all.iter_mut().for_each(|item| item.delivering = false);
+        items.delivering = 0;
+        self.status.items_delivering.store(0, Ordering::Relaxed);
+    }
+
+    fn compare_clocks(&self, publish_time: i64, received: Timestamp) {
+        let offset = publish_time.saturating_sub(received.0);
+        let counts = if offset.saturating_abs() > CLOCK_OFFSET_IGNORED_NS { offset } else { 0 };
+        let before = self.clock_offset.swap(counts, Ordering::Relaxed);
+        if offset.saturating_abs() > CLOCK_OFFSET_LOGGED_NS && before == 0 {
+            tracing::warn!(
+                device = self.status.device,
+                offset_ms = offset / 1_000_000,
+                "the server's clock differs from ours; source timestamps are stored as the server sends them, look at its time synchronisation"
+            );
+        }
+    }
+
+    /// The present by the server's clock.
+    fn present(&self, now: Timestamp) -> i64 {
+        now.0.saturating_add(self.clock_offset.load(Ordering::Relaxed))
+    }
+}
+
+impl Items {
+    fn count(&mut self, before: bool, after: bool) {
+        self.delivering = self.delivering + u64::from(after) - u64::from(before);
+    }
+}
+
+impl Item {
+    fn take(&mut self, run: &mut Samples, reading: &Reading, received: Timestamp) {
+        let at = reading.timestamp(received);
+        let sample = (at, reading.value.clone(), reading.quality);
+        if self.last.as_ref() == Some(&sample) {
+            return;
+        }
+        self.write(run, at, reading.value.as_ref(), reading.quality);
+        self.last = Some(sample);
+    }
+
+    /// Keeps the last sample of the device the latest in time: see the head of this file.
+    fn restore(&mut self, run: &mut Samples, reading: &Reading, now: i64) {
+        let (Some(added), Some((last, ..))) = (self.added, &self.last) else { return };
+        let again = match added {
+            Added::Bad { at, .. } | Added::Restored { at } if *last > at => {
+                self.added = None;
+                return;
+            }
+            Added::Bad { at, .. } => match reading.server {
+                Some(server) if at < server && server <= now => server,
+                _ => now.max(at.saturating_add(1)),
+            },
+            Added::Restored { at } => at.saturating_add(1),
+        };
+        self.write(run, again, reading.value.as_ref(), reading.quality);
+        self.added = Some(Added::Restored { at: again });
+    }
+
+    fn mark_bad(&mut self, now: i64, quality: Quality) -> Option<Samples> {
+        if matches!(self.added, Some(Added::Bad { quality: before, .. }) if before == quality) {
+            return None;
+        }
+        let at = self.newest.map_or(now, |newest| now.max(newest.saturating_add(1)));
+        let mut run = Samples::new(self.value_type);
+        self.write(&mut run, at, None, quality);
+        self.added = Some(Added::Bad { at, quality });
+        Some(run)
+    }
+
+    fn write(&mut self, run: &mut Samples, at: i64, value: Option<&Value>, quality: Quality) {
+        match run.push(at, value, quality.0) {
+            Ok(()) => self.newest = self.newest.max(Some(at)),
+            Err(error) => tracing::error!(tag = self.id.0, %error, "sample not taken"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use opcua::types::{StatusCode, Variant};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        collector::opcua::convert::protocol_time,
+        ingest::sink::{Acknowledgement, Durability, SampleSink, WriteError, WriteMode},
+        model::{ManualClock, SampleBatch},
+    };
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<(i64, Option<f64>, u32)>>);
+
+    #[async_trait]
+    impl SampleSink for Kept {
+        async fn write(&self, batch: SampleBatch, _: WriteMode, _: Durability) -> Result<Acknowledgement, WriteError> {
+            for (_, run) in batch.runs {
+                for index in 0..run.len() {
+                    let value = match run.value(index) {
+                        Some(Value::F64(value)) => Some(value),
+                        _ => None,
+                    };
+                    self.0.lock().push((run.timestamps[index], value, run.qualities[index]));
+                }
+            }
+            Ok(Acknowledgement { watermark: 0, samples: 0 })
+        }
+    }
+
+    struct Bench {
+        deliveries: Deliveries,
+        clock: Arc<ManualClock>,
+        spool: Spool,
+        status: Arc<DeviceStatus>,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let status = Arc::new(DeviceStatus::new("d", "opcua", "e"));
+            let spool = Spool::new(1000, status.clone());
+            let clock = Arc::new(ManualClock::at(Timestamp(1_000_000)));
+            let tags = [(TagId(1), ValueType::F64)];
+            let deliveries = Deliveries::new(tags, spool.clone(), clock.clone(), status.clone());
+            Bench { deliveries, clock, spool, status }
+        }
+
+        /// One notification with values of the tag, all sampled by the server at `server`.
+        fn notify(&self, server: i64, values: &[(i64, f64)]) {
+            let values = values
+                .iter()
+                .map(|(source, value)| {
+                    (
+                        0,
+                        DataValue {
+                            value: Some(Variant::Double(*value)),
+                            status: Some(StatusCode::from(0)),
+                            source_timestamp: Some(protocol_time(Timestamp(*source))),
+                            server_timestamp: Some(protocol_time(Timestamp(server))),
+                            ..DataValue::null()
+                        },
+                    )
+                })
+                .collect();
+            self.deliveries.deliver(values, None);
+        }
+
+        async fn written(self) -> Vec<(i64, Option<f64>, u32)> {
+            let sink = Arc::new(Kept::default());
+            let stop = CancellationToken::new();
+            stop.cancel();
+            tokio::time::timeout(Duration::from_secs(5), self.spool.drain(sink.clone(), stop)).await.unwrap();
+            let written = sink.0.lock().clone();
+            written
+        }
+    }
+
+    const GONE: u32 = Quality::BAD_NO_COMMUNICATION.0;
+
+    #[tokio::test]
+    async fn a_present_value_older_than_the_outage_is_written_again_once() {
+        let bench = Bench::new();
+        bench.notify(900_000, &[(500_000, 1.0)]);
+        assert_eq!(bench.status.items_delivering.load(Ordering::Relaxed), 1);
+        bench.deliveries.lose();
+        bench.deliveries.lose();
+        assert_eq!(bench.status.items_delivering.load(Ordering::Relaxed), 0);
+        bench.clock.set(Timestamp(2_000_000));
+        bench.notify(1_900_000, &[(500_000, 1.0)]);
+        bench.notify(2_100_000, &[(2_050_000, 2.0)]);
+        assert_eq!(bench.status.items_delivering.load(Ordering::Relaxed), 1);
+        let expected = [(500_000, Some(1.0), 0), (1_000_000, None, GONE), (1_900_000, Some(1.0), 0), (2_050_000, Some(2.0), 0)];
+        assert_eq!(bench.written().await, expected);
+    }
+
+    #[tokio::test]
+    async fn a_value_that_changed_in_the_outage_is_kept_and_restored_too() {
+        let bench = Bench::new();
+        bench.notify(900_000, &[(500_000, 1.0)]);
+        bench.clock.set(Timestamp(1_500_000));
+        bench.deliveries.lose();
+        bench.clock.set(Timestamp(2_000_000));
+        // Changed before the loss was noticed, and the server sends no useful server timestamp.
+        bench.notify(1_400_000, &[(1_400_000, 3.0)]);
+        // A change around the reconnect that is older than the extra sample: its value must be the latest.
+        bench.notify(1_800_000, &[(1_800_000, 4.0)]);
+        bench.notify(2_500_000, &[(2_500_000, 5.0)]);
+        let expected = [
+            (500_000, Some(1.0), 0),
+            (1_500_000, None, GONE),
+            (1_400_000, Some(3.0), 0),
+            (2_000_000, Some(3.0), 0),
+            (1_800_000, Some(4.0), 0),
+            (2_000_001, Some(4.0), 0),
+            (2_500_000, Some(5.0), 0),
+        ];
+        assert_eq!(bench.written().await, expected);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_added_while_source_timestamps_advance() {
+        let bench = Bench::new();
+        bench.notify(900_000, &[(500_000, 1.0), (600_000, 2.0)]);
+        bench.deliveries.lose();
+        bench.clock.set(Timestamp(2_000_000));
+        bench.notify(1_900_000, &[(600_000, 2.0), (1_600_000, 3.0)]);
+        let expected = [(500_000, Some(1.0), 0), (600_000, Some(2.0), 0), (1_000_000, None, GONE), (1_600_000, Some(3.0), 0)];
+        assert_eq!(bench.written().await, expected);
+    }
+
+    #[tokio::test]
+    async fn bad_samples_follow_the_last_sample_even_when_that_lies_in_the_future() {
+        let bench = Bench::new();
+        bench.notify(900_000, &[(5_000_000, 1.0)]);
+        bench.deliveries.lose();
+        bench.deliveries.refuse(0, Quality::BAD_NODE_ID_UNKNOWN);
+        bench.deliveries.refuse(0, Quality::BAD_NODE_ID_UNKNOWN);
+        let unknown = Quality::BAD_NODE_ID_UNKNOWN.0;
+        assert_eq!(bench.written().await, [(5_000_000, Some(1.0), 0), (5_000_001, None, GONE), (5_000_002, None, unknown)]);
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_marked_by_the_servers_clock_where_that_differs() {
+        let bench = Bench::new();
+        let hour = 3_600_000_000_000;
+        bench.clock.set(Timestamp(10 * hour));
+        let value = DataValue { source_timestamp: Some(protocol_time(Timestamp(9 * hour))), ..DataValue::from(1.0) };
+        bench.deliveries.deliver(vec![(0, value)], Some(9 * hour + 100));
+        bench.deliveries.lose();
+        assert_eq!(bench.written().await, [(9 * hour, Some(1.0), 0), (9 * hour + 100, None, GONE)]);
+    }
+}

@@ -1,0 +1,188 @@
+//! Certificates of one `pki_dir`: our own, which is made when there is none, and those of servers, which a person trusts.
+//!
+//! Layout: `own/cert.der`, `private/private.pem` (0600, in a 0700 folder), `trusted/`, `rejected/`. Trust is by exact certificate, as the
+//! client library has it; chains up to an issuer are not followed.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use opcua::{
+    core::comms::url::hostname_from_url,
+    crypto::{CertificateStore, SecurityPolicy, X509, X509Data},
+    sync::RwLock,
+    types::EndpointDescription,
+};
+
+use super::{Device, convert::protocol_time};
+use crate::model::Timestamp;
+
+/// The own certificate outlives the plant: one that runs out silently stops collection on a day that nobody expects.
+const OWN_CERTIFICATE_DAYS: u32 = 20 * 365;
+/// Unknown certificates kept for a person to look at; a network that shows a new one each time must not fill the disk.
+const REJECTED_FILES_MAX: usize = 100;
+
+/// Devices may share a directory and start together; one of them makes the certificate.
+static MAKING: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+
+pub type SharedStore = Arc<RwLock<CertificateStore>>;
+
+/// The certificate store of a device, with folders and own certificate in place. Without security nothing is read or written.
+///
+/// # Errors
+/// What is missing or unreadable, by file name.
+pub async fn open(device: &Device) -> Result<SharedStore, String> {
+    let Some(dir) = device.pki_dir.clone().filter(|_| device.policy != SecurityPolicy::None) else {
+        return Ok(Arc::new(RwLock::new(CertificateStore::new(Path::new("/dev/null")))));
+    };
+    let uri = device.application_uri.clone();
+    let mut store = tokio::task::spawn_blocking(move || prepare(&dir, &uri))
+        .await
+        .map_err(|error| format!("making the own certificate failed: {error}"))??;
+    store.set_trust_unknown_certs(device.trust_server_certificate);
+    // The library can only check the host name of the URL; with another name, or none, `judge` checks the rest.
+    store.set_skip_verify_certs(!device.verify_hostname || device.certificate_hostname.is_some());
+    Ok(Arc::new(RwLock::new(store)))
+}
+
+fn prepare(dir: &Path, application_uri: &str) -> Result<CertificateStore, String> {
+    let _making = MAKING.lock();
+    let store = CertificateStore::new(dir);
+    store.ensure_pki_path().map_err(|error| format!("pki_dir {}: {error}", dir.display()))?;
+    let (certificate, key) = (store.own_certificate_path(), store.own_private_key_path());
+    match (certificate.exists(), key.exists()) {
+        (false, false) => make(&certificate, &key, application_uri)?,
+        (true, true) => {}
+        (true, false) => return Err(format!("{} is missing, but its certificate {} is there", key.display(), certificate.display())),
+        (false, true) => {
+            return Err(format!("{} is missing, but its key {} is there; supply it, or remove the key", certificate.display(), key.display()));
+        }
+    }
+    store.read_own_pkey()?;
+    store.read_own_cert()?.is_application_uri_valid(application_uri).map_err(|_| {
+        format!("the own certificate {} is not for the application URI {application_uri:?}; set application_uri to its URI", certificate.display())
+    })?;
+    Ok(store)
+}
+
+fn make(certificate: &Path, key: &Path, application_uri: &str) -> Result<(), String> {
+    if let Some(folder) = key.parent() {
+        private_folder(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    let data = X509Data {
+        key_size: 2048,
+        common_name: "historian".into(),
+        organization: "historian".into(),
+        organizational_unit: "collector".into(),
+        country: "EU".into(),
+        state: "-".into(),
+        alt_host_names: X509Data::alt_host_names(application_uri, None, false, true, false),
+        certificate_duration_days: OWN_CERTIFICATE_DAYS,
+    };
+    CertificateStore::create_certificate_and_key(&data, false, certificate, key)?;
+    owner_only(key).map_err(|error| format!("{}: {error}", key.display()))?;
+    tracing::info!(certificate = %certificate.display(), "made the own certificate; servers must be told to trust it");
+    Ok(())
+}
+
+#[cfg(unix)]
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)
+}
+
+#[cfg(unix)]
+fn owner_only(file: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn owner_only(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Decides about the certificate that a server shows, before anything secret is sent.
+///
+/// # Errors
+/// What is wrong with it, and which file to move where when it is only unknown.
+pub fn judge(device: &Device, store: &SharedStore, endpoint: &EndpointDescription, now: Timestamp) -> Result<(), String> {
+    if device.policy == SecurityPolicy::None {
+        return Ok(());
+    }
+    let certificate =
+        X509::from_byte_string(&endpoint.server_certificate).map_err(|error| format!("the server shows no readable certificate: {error}"))?;
+    let store = store.read();
+    let name = CertificateStore::cert_file_name(&certificate);
+    let (trusted, rejected) = (store.trusted_certs_dir().join(&name), store.rejected_certs_dir().join(&name));
+    match (trusted.exists(), rejected.exists()) {
+        (true, false) => {}
+        (true, true) => return Err(format!("the server's certificate is trusted and rejected at once; remove {}", rejected.display())),
+        (false, false) if device.trust_server_certificate => {}
+        (false, kept) => {
+            if !kept && files_in(&store.rejected_certs_dir()) < REJECTED_FILES_MAX {
+                store.store_rejected_cert(&certificate)?;
+            }
+            return Err(format!(
+                "the server's certificate {:?} is not trusted; compare its thumbprint {} with that of the server, then move {} to {}",
+                certificate.subject_name(),
+                certificate.thumbprint().as_hex_string(),
+                rejected.display(),
+                trusted.display()
+            ));
+        }
+    }
+    let wrong = |error: opcua::types::Error| format!("the server's certificate is not valid: {error}");
+    certificate.is_time_valid(&protocol_time(now).as_chrono()).map_err(wrong)?;
+    certificate.is_application_uri_valid(endpoint.server.application_uri.as_ref()).map_err(wrong)?;
+    if device.verify_hostname {
+        let host = match &device.certificate_hostname {
+            Some(name) => name.clone(),
+            None => hostname_from_url(&device.endpoint).map_err(|error| error.to_string())?,
+        };
+        certificate.is_hostname_valid(&host).map_err(|_| {
+            format!(
+                "the server's certificate does not name the host {host:?}; set certificate_hostname to a name that it has, or \
+                 verify_hostname = false"
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn files_in(folder: &Path) -> usize {
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+/// Reads a password file: one line, readable by its owner alone.
+///
+/// # Errors
+/// Names the file and what to do; never its content.
+pub fn read_password(file: &PathBuf) -> Result<String, String> {
+    let refuse = |reason: String| format!("password_file {}: {reason}", file.display());
+    let metadata = std::fs::metadata(file).map_err(|error| refuse(error.to_string()))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = metadata.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(refuse(format!("others may read it (mode {:03o}); chmod 600 it", mode & 0o777)));
+        }
+    }
+    if !metadata.is_file() || metadata.len() > 4096 {
+        return Err(refuse("is no file, or longer than 4096 bytes".into()));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() || line.contains(['\n', '\0']) {
+        return Err(refuse("must hold one line with the password".into()));
+    }
+    Ok(line.to_owned())
+}
