@@ -56,7 +56,7 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let mut checks = stream::iter(collectors).map(|collector| check(collector, timeout)).buffered(DEVICES_AT_ONCE);
     let (mut good, mut bad) = (0_usize, 0_usize);
     while let Some((title, rows)) = checks.next().await {
-        let mut table = output::table(&["tag", "address", "value", "unit", "quality", "latency", "error"]);
+        let mut table = output::table(&["TAG", "ADDRESS", "VALUE", "UNIT", "QUALITY", "LATENCY", "ERROR"]);
         let mut good_here = 0_usize;
         for (definition, row) in &rows {
             good_here += usize::from(is_good(row));

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use arrow::{
     array::{Array, AsArray, RecordBatch},
     csv::WriterBuilder as CsvBuilder,
-    datatypes::{DataType, SchemaRef, TimeUnit, TimestampNanosecondType, UInt32Type},
+    datatypes::{DataType, Field, SchemaRef, TimeUnit, TimestampNanosecondType, UInt32Type},
     ipc::writer::{FileWriter, StreamWriter},
     json::{LineDelimitedWriter, WriterBuilder as JsonBuilder},
     util::display::{ArrayFormatter, FormatOptions},
@@ -24,6 +24,7 @@ use parquet::{
     basic::{Compression, ZstdLevel},
     file::properties::WriterProperties,
 };
+use serde::Deserialize;
 
 use crate::model::{Quality, Timestamp};
 
@@ -168,11 +169,20 @@ impl Drop for Output {
     }
 }
 
-/// What a table shows of a tag beside its samples.
-#[derive(Clone, Debug, Default)]
+/// What a table shows of a tag beside its samples. The keys are those of the metadata of answers.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct TagNotes {
     pub unit: String,
     pub state_set: Vec<String>,
+}
+
+impl TagNotes {
+    /// Notes of a column that holds the values of one tag, from the metadata of its field.
+    fn of_field(field: &Field) -> TagNotes {
+        let text = |key: &str| field.metadata().get(key).cloned().unwrap_or_default();
+        TagNotes { unit: text("unit"), state_set: serde_json::from_str(&text("state_set")).unwrap_or_default() }
+    }
 }
 
 /// Writes record batches as they come; holds no more than one row group.
@@ -267,10 +277,10 @@ impl BatchWriter {
 }
 
 /// An empty table with its headings. Cells are never wrapped, so that they can be copied.
-pub fn table<T: ToString>(headings: &[T]) -> Table {
+pub fn table<T: std::fmt::Display>(headings: &[T]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(headings.iter().map(|heading| Cell::new(heading.to_string().to_uppercase())).collect::<Vec<_>>());
+    table.set_header(headings.iter().map(Cell::new).collect::<Vec<_>>());
     table
 }
 
@@ -300,12 +310,39 @@ fn headings(schema: &SchemaRef) -> Vec<String> {
     let long = schema.column_with_name("tag").is_some();
     let mut headings = Vec::new();
     for field in schema.fields() {
-        headings.push(printable(field.name()));
-        if long && field.name() == "value" {
-            headings.push("unit".into());
+        let name = printable(field.name());
+        let unit = printable(&TagNotes::of_field(field).unit);
+        match long {
+            true if name == "value" => headings.extend([name.to_uppercase(), "UNIT".to_owned()]),
+            true => headings.push(name.to_uppercase()),
+            // Names of tags are shown as they are.
+            false if name == "timestamp" => headings.push("TIMESTAMP".to_owned()),
+            false if unit.is_empty() => headings.push(name),
+            false => headings.push(format!("{name} [{unit}]")),
         }
     }
     headings
+}
+
+/// What the values of a column are to a reader.
+enum Role {
+    Timestamp,
+    Quality,
+    /// Value column of the long layout; its notes depend on the row's tag.
+    Value,
+    /// Value column of one tag.
+    ValueOf(TagNotes),
+    Other,
+}
+
+fn role(field: &Field, long: bool) -> Role {
+    match field.data_type() {
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => Role::Timestamp,
+        DataType::UInt32 if field.name() == "quality" || field.name().ends_with("#quality") => Role::Quality,
+        _ if !long => Role::ValueOf(TagNotes::of_field(field)),
+        _ if field.name() == "value" => Role::Value,
+        _ => Role::Other,
+    }
 }
 
 fn add_rows(
@@ -314,33 +351,31 @@ fn add_rows(
     table: &mut Table,
     mut full: impl FnMut(&mut Table) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let options = FormatOptions::default().with_null("-").with_display_error(true);
+    let options = FormatOptions::default().with_display_error(true);
     let schema = batch.schema();
-    let columns: Vec<(&str, &dyn Array, ArrayFormatter<'_>)> = schema
+    let long = schema.column_with_name("tag").is_some();
+    let columns: Vec<(Role, &dyn Array, ArrayFormatter<'_>)> = schema
         .fields()
         .iter()
         .zip(batch.columns())
-        .map(|(field, column)| Ok((field.name().as_str(), column.as_ref(), ArrayFormatter::try_new(column, &options)?)))
+        .map(|(field, column)| Ok((role(field, long), column.as_ref(), ArrayFormatter::try_new(column, &options)?)))
         .collect::<anyhow::Result<_>>()?;
-    let tags = columns.iter().find(|(name, ..)| *name == "tag").map(|(_, _, formatter)| formatter);
+    let tags = batch.column_by_name("tag").map(|tags| ArrayFormatter::try_new(tags, &options)).transpose()?;
     let nothing = TagNotes::default();
     for row in 0..batch.num_rows() {
-        let notes = tags.and_then(|tags| notes.get(&tags.value(row).to_string())).unwrap_or(&nothing);
+        let notes = tags.as_ref().and_then(|tags| notes.get(&tags.value(row).to_string())).unwrap_or(&nothing);
         let mut cells = Vec::with_capacity(columns.len() + 1);
-        for (name, column, formatter) in &columns {
-            let text = match column.data_type() {
-                _ if column.is_null(row) => "-".to_owned(),
-                DataType::Timestamp(TimeUnit::Nanosecond, _) => Timestamp(column.as_primitive::<TimestampNanosecondType>().value(row)).to_string(),
-                DataType::UInt32 if *name == "quality" || name.ends_with(".quality") => Quality(column.as_primitive::<UInt32Type>().value(row)).to_string(),
-                _ => printable(&formatter.value(row).to_string()),
-            };
-            let state = (tags.is_some() && *name == "value").then(|| text.parse::<usize>().ok().and_then(|state| notes.state_set.get(state))).flatten();
-            match state {
-                Some(state) => cells.push(number(format!("{text} ({})", printable(state)))),
-                None if column.data_type().is_numeric() && *name != "quality" => cells.push(number(text)),
-                None => cells.push(Cell::new(text)),
-            }
-            if tags.is_some() && *name == "value" {
+        for (role, column, formatter) in &columns {
+            let null = column.is_null(row);
+            cells.push(match role {
+                _ if null => Cell::new("-"),
+                Role::Timestamp => Cell::new(Timestamp(column.as_primitive::<TimestampNanosecondType>().value(row))),
+                Role::Quality => Cell::new(Quality(column.as_primitive::<UInt32Type>().value(row))),
+                Role::Value => value_cell(*column, &formatter.value(row).to_string(), &notes.state_set),
+                Role::ValueOf(notes) => value_cell(*column, &formatter.value(row).to_string(), &notes.state_set),
+                Role::Other => Cell::new(printable(&formatter.value(row).to_string())),
+            });
+            if matches!(role, Role::Value) {
                 cells.push(Cell::new(printable(&notes.unit)));
             }
         }
@@ -350,4 +385,12 @@ fn add_rows(
         }
     }
     Ok(())
+}
+
+fn value_cell(column: &dyn Array, text: &str, state_set: &[String]) -> Cell {
+    match text.parse::<usize>().ok().and_then(|state| state_set.get(state)) {
+        Some(state) => number(format!("{text} ({})", printable(state))),
+        None if column.data_type().is_numeric() => number(text),
+        None => Cell::new(printable(text)),
+    }
 }

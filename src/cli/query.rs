@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use arrow::datatypes::Schema;
 use arrow_flight::Ticket;
 use clap::{Args, Subcommand, ValueEnum};
 use futures::StreamExt;
@@ -118,7 +119,7 @@ async fn fetch(server: &ServerArgs, tags: &[String], request: &serde_json::Value
         let batch = batch.map_err(client::flight_refusal)?;
         let writer = match &mut writer {
             Some(writer) => writer,
-            None => writer.insert(BatchWriter::open(output, &batch.schema(), notes(server, tags, format).await?)?),
+            None => writer.insert(BatchWriter::open(output, &batch.schema(), notes(server, tags, format, &batch.schema()).await?)?),
         };
         writer.write(&batch)?;
         progress.add(batch.num_rows());
@@ -133,10 +134,13 @@ async fn fetch(server: &ServerArgs, tags: &[String], request: &serde_json::Value
     Ok(ExitCode::SUCCESS)
 }
 
-/// Units and state names for a table.
-async fn notes(server: &ServerArgs, tags: &[String], format: Format) -> anyhow::Result<HashMap<String, TagNotes>> {
+/// Units and state names for a table: from the metadata of the answer, or from the catalog when the answer has too many tags to carry them.
+async fn notes(server: &ServerArgs, tags: &[String], format: Format, schema: &Schema) -> anyhow::Result<HashMap<String, TagNotes>> {
     if format != Format::Table {
         return Ok(HashMap::new());
+    }
+    if let Some(described) = schema.metadata().get("tags") {
+        return serde_json::from_str(described).context("the answer's metadata of the tags cannot be read");
     }
     let mut notes = HashMap::new();
     let mut pages = tag::Pages::new(server.connect().await?, tags.to_vec(), String::new());

@@ -42,7 +42,7 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         writeln!(output, "no devices are configured")?;
     } else {
         let headings =
-            ["device", "protocol", "state", "delivering", "samples", "dropped", "timeouts", "exceptions", "missed", "last good", "last error"];
+            ["DEVICE", "PROTOCOL", "STATE", "DELIVERING", "SAMPLES", "DROPPED", "TIMEOUTS", "EXCEPTIONS", "MISSED", "LAST GOOD", "LAST ERROR"];
         let mut table = output::table(&headings);
         for device in &devices {
             table.add_row(cells(device));

@@ -105,7 +105,7 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     while let Some(tags) = pages.next().await? {
         match format {
             Format::Table => {
-                let mut table = output::table(&["name", "type", "unit", "description", "stepped", "low", "high", "device", "address"]);
+                let mut table = output::table(&["NAME", "TYPE", "UNIT", "DESCRIPTION", "STEPPED", "LOW", "HIGH", "DEVICE", "ADDRESS"]);
                 for tag in &tags {
                     let text = |text: &str| Cell::new(output::printable(text));
                     table.add_row(vec![
