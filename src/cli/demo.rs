@@ -1,19 +1,219 @@
-//! `historian demo`: the historian with a simulated plant.
+//! `historian demo`: a simulated plant, the historian that collects from it, and a live view, in one process.
+//!
+//! Nothing is wired past the doors: the configuration is a TOML file that goes the way of every configuration, samples come over real
+//! Modbus TCP and OPC UA, and what is shown is asked through the public API.
 
-use std::process::ExitCode;
+mod configuration;
+mod recipe;
+mod view;
 
+use std::{
+    fs::{self, File},
+    io::{self, IsTerminal, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Mutex,
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+use tracing_subscriber::EnvFilter;
 
-use super::serve::ServeArgs;
+use self::view::View;
+use super::{Refused, serve};
+use crate::{
+    server::{self, config},
+    simulator::{Plant, PlantOptions, SIGNALS},
+};
+
+/// Longest wait for the server to answer; recovery of a large data directory takes its time.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Longest wait for the server to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    #[command(flatten)]
-    pub serve: ServeArgs,
+    /// Directory of the demo's data, configuration and log; its history is continued [default: ~/.local/share/historian-demo].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address of gRPC and Arrow Flight; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_LISTEN", default_value = "127.0.0.1:8815")]
+    listen: SocketAddr,
+    /// Address of /metrics and /healthz; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_HTTP", default_value = "127.0.0.1:8080")]
+    http: SocketAddr,
+    /// Address of the simulated Modbus device; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    modbus: SocketAddr,
+    /// Address of the simulated OPC UA device; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    opcua: SocketAddr,
+    /// Stops after so many seconds; otherwise on Ctrl-C.
+    #[arg(long, value_name = "SECONDS")]
+    duration_s: Option<u64>,
+    /// Another number gives another course of the plant.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
+/// Runs the demo until Ctrl-C, SIGTERM or the end of its duration.
+///
 /// # Errors
-/// The plant or the server could not be started.
+/// The plant or the server could not be started, or the server failed.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    super::serve::run(args.serve).await
+    let directory = args.data_dir.clone().unwrap_or_else(default_data_dir);
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("the directory {} cannot be made; choose another with --data-dir", directory.display()))?;
+    let directory = directory.canonicalize().with_context(|| directory.display().to_string())?;
+    let log = directory.join("demo.log");
+    log_to(&log)?;
+    let shutdown = serve::stop_on_signal()?;
+
+    let mut options = PlantOptions::new(directory.join("plant-pki"));
+    (options.seed, options.modbus_address, options.opcua_address) = (args.seed, args.modbus, args.opcua);
+    let plant = Plant::start(options).await?;
+    let outcome = collect(&args, &directory, &plant, &shutdown).await;
+    plant.stop().await;
+    outcome.with_context(|| format!("the demo ended; its log is {}", log.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Everything beside the plant: the configuration, the server, the view. The server is stopped before this returns, so that it does not
+/// see its devices go.
+async fn collect(args: &DemoArgs, directory: &Path, plant: &Plant, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let (listen, http) = (free_port(args.listen)?, free_port(args.http)?);
+    let file = directory.join("demo.toml");
+    fs::write(&file, configuration::text(plant, listen, http)).with_context(|| format!("{} cannot be written", file.display()))?;
+    let configuration = config::load(Some(&file), &config::Overrides::default()).map_err(Refused)?;
+
+    let stop = CancellationToken::new();
+    let mut server = tokio::spawn(server::run(configuration, stop.clone()));
+    let shown = tokio::select! {
+        ended = &mut server => {
+            return Err(ended.map_or_else(|error| anyhow!(error), |ended| ended.err().unwrap_or_else(|| anyhow!("the server stopped by itself"))));
+        }
+        shown = show(args, directory, plant, (listen, http), shutdown) => shown,
+    };
+    stop.cancel();
+    let stopped = end_of(server).await;
+    // A view whose reader has gone (`historian demo | head`) has been seen enough of.
+    match shown {
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) => {}
+        shown => {
+            let samples = shown?;
+            stopped?;
+            let mut out = io::stdout().lock();
+            let _ = writeln!(
+                out,
+                "\nStopped. {} samples were stored in this run; start again to continue the history in {}.",
+                view::thousands(samples),
+                directory.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the server, greets, and shows what it collects until told to stop; returns the samples of this run.
+async fn show(
+    args: &DemoArgs,
+    directory: &Path,
+    plant: &Plant,
+    (listen, http): (SocketAddr, SocketAddr),
+    shutdown: &CancellationToken,
+) -> anyhow::Result<u64> {
+    let ends = async {
+        match args.duration_s {
+            Some(seconds) => {
+                tokio::select! { () = shutdown.cancelled() => {}, () = tokio::time::sleep(Duration::from_secs(seconds)) => {} }
+            }
+            None => shutdown.cancelled().await,
+        }
+    };
+    tokio::pin!(ends);
+    let started = async {
+        let channel = ready(listen).await?;
+        let view = View::open(channel).await?;
+        anyhow::Ok((view.history().await?, view))
+    };
+    let (history, mut view) = tokio::select! { started = started => started?, () = &mut ends => return Ok(0) };
+
+    let mut text = format!(
+        "Simulated plant: {} signals, modbus tcp://{} (unit 1) and opc.tcp://{}/\n\
+         Historian: grpc://{listen} (gRPC, Arrow Flight), http://{http}/metrics\n\
+         Data directory: {} (configuration demo.toml, log demo.log)\n",
+        SIGNALS.len(),
+        plant.modbus_address,
+        plant.opcua_address,
+        directory.display()
+    );
+    text += &match history {
+        None => "History: none yet, this is the first run\n".to_owned(),
+        Some((samples, since)) => format!("History: continued, some {} samples since {since}\n", view::thousands(samples)),
+    };
+    text += "\n";
+    text += &recipe::text(listen);
+    text += if args.duration_s.is_some() { "\n" } else { "\nCtrl-C stops.\n\n" };
+    {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+    }
+    view.name_states().await?;
+    if io::stdout().is_terminal() { view.redraw_until(ends).await } else { view.report_until(ends).await }
+}
+
+/// A connection to the server as soon as it answers.
+async fn ready(listen: SocketAddr) -> anyhow::Result<Channel> {
+    let endpoint =
+        Endpoint::from_shared(format!("http://{listen}"))?.connect_timeout(Duration::from_secs(2)).timeout(Duration::from_secs(30));
+    let deadline = tokio::time::Instant::now() + READY_WITHIN;
+    loop {
+        match endpoint.connect().await {
+            Ok(channel) => return Ok(channel),
+            Err(error) if tokio::time::Instant::now() >= deadline => {
+                return Err(error).context(format!("the server did not answer on {listen}"));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn end_of(server: JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
+    match tokio::time::timeout(STOP_WITHIN, server).await {
+        Ok(ended) => ended?,
+        Err(_) => bail!("the server did not stop within {STOP_WITHIN:?}; everything acknowledged is in its journal"),
+    }
+}
+
+/// The address itself, or one with a free port in place of port 0: the configuration file and the recipes name real ports.
+fn free_port(address: SocketAddr) -> anyhow::Result<SocketAddr> {
+    if address.port() != 0 {
+        return Ok(address);
+    }
+    let listener = TcpListener::bind(address).with_context(|| format!("there is no free port on {}", address.ip()))?;
+    Ok(SocketAddr::new(address.ip(), listener.local_addr().unwrap_or((Ipv4Addr::LOCALHOST, 0).into()).port()))
+}
+
+fn default_data_dir() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share"))).unwrap_or_default().join("historian-demo")
+}
+
+/// The terminal belongs to the view, so log lines go to a file, one run at a time. `HISTORIAN_LOG` filters them as in `serve`.
+fn log_to(file: &Path) -> anyhow::Result<()> {
+    let filter = match std::env::var("HISTORIAN_LOG") {
+        Ok(text) if !text.trim().is_empty() => {
+            EnvFilter::try_new(&text).with_context(|| format!("HISTORIAN_LOG={text} is no log filter"))?
+        }
+        _ => EnvFilter::new("info,opcua_server=warn,opcua_client=warn,opcua_core=warn,opcua_crypto=off"),
+    };
+    let writer = Mutex::new(File::create(file).with_context(|| format!("{} cannot be written", file.display()))?);
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).try_init();
+    Ok(())
 }

@@ -1,1 +1,203 @@
-//! demo tests.
+//! `historian demo` from outside, as a newcomer meets it: it starts, both devices deliver, what it prints can be pasted and runs, Ctrl-C
+//! stops it, and starting again continues the history.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use historian::simulator::{SIGNALS, Signal, Wire};
+
+use crate::support::peer::{python, root};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A running demo whose output goes to a file.
+struct Demo {
+    child: Child,
+    output: std::path::PathBuf,
+}
+
+impl Demo {
+    fn start(directory: &Path, run: u32) -> Demo {
+        let output = directory.join(format!("output-{run}"));
+        let child = Command::new(env!("CARGO_BIN_EXE_historian"))
+            .args(["demo", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir"])
+            .arg(directory.join("data"))
+            .stdin(Stdio::null())
+            .stdout(File::create(&output).expect("output file"))
+            .stderr(File::create(directory.join(format!("errors-{run}"))).expect("error file"))
+            .spawn()
+            .expect("the program starts");
+        Demo { child, output }
+    }
+
+    fn printed(&self) -> String {
+        fs::read_to_string(&self.output).expect("output is readable")
+    }
+
+    /// Waits until the output has the text, and returns the output.
+    fn wait_for(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let printed = self.printed();
+            if printed.contains(text) {
+                return printed;
+            }
+            let ended = self.child.try_wait().expect("a child can be asked");
+            assert!(ended.is_none() && Instant::now() < deadline, "no {text:?}; ended {ended:?}; printed:\n{printed}\n{}", self.told());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// What went to standard error and the log.
+    fn told(&self) -> String {
+        let errors =
+            fs::read_to_string(self.output.with_file_name(self.output.file_name().unwrap().to_str().unwrap().replace("output", "errors")));
+        let log = fs::read_to_string(self.output.with_file_name("data").join("demo.log"));
+        format!("{}\n{}", errors.unwrap_or_default(), log.unwrap_or_default())
+    }
+
+    /// Sends a signal and returns the exit code.
+    fn stop(&mut self, signal: &str) -> Option<i32> {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be asked") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "still running 30 s after {signal}:\n{}\n{}", self.printed(), self.told());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The indented lines below a headline, without the indentation.
+fn recipe(printed: &str, headline: &str) -> String {
+    let below = printed.lines().skip_while(|line| !line.starts_with(headline)).skip(1);
+    let lines: Vec<&str> = below.map_while(|line| line.strip_prefix("    ")).collect();
+    assert!(!lines.is_empty(), "no recipe {headline:?} in:\n{printed}");
+    lines.join("\n")
+}
+
+/// The word that starts with a prefix.
+fn word<'text>(printed: &'text str, prefix: &str) -> &'text str {
+    printed.split_whitespace().find(|word| word.starts_with(prefix)).unwrap_or_else(|| panic!("no {prefix} in:\n{printed}"))
+}
+
+fn succeeded(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{command:?}: {status}\n{stdout}\n{stderr}");
+    stdout.into_owned()
+}
+
+/// Extent of one tag's history as pyarrow reads it.
+#[derive(Debug, serde::Deserialize)]
+struct Extent {
+    samples: u64,
+    good: u64,
+    first: i64,
+    last: i64,
+    /// Timestamps strictly ascend.
+    ascending: bool,
+}
+
+fn history(server: &str) -> BTreeMap<String, Extent> {
+    let script = root().join("tests/peers/demo_history.py");
+    let text = succeeded(Command::new(python()).arg(script).arg(server));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut demo = Demo::start(directory.path(), 1);
+    let printed = demo.wait_for("tags Good");
+    assert!(printed.contains("this is the first run"), "{printed}");
+    let server = word(&printed, "grpc://").to_owned();
+
+    // Both devices deliver, and the devices are what other clients take them for.
+    let deadline = Instant::now() + PATIENCE;
+    let first = loop {
+        let extents = history(&server);
+        let good = |signal: &&Signal| extents.get(signal.tag).is_some_and(|extent| extent.good > 0);
+        let (modbus, opcua): (Vec<&Signal>, _) = SIGNALS.iter().filter(good).partition(|signal| matches!(signal.wire, Wire::Modbus { .. }));
+        // An instrument of each may be broken just now.
+        if modbus.len() >= 28 && opcua.len() >= 26 {
+            break extents;
+        }
+        assert!(Instant::now() < deadline, "{extents:#?}\n{}", demo.told());
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    assert!(first.values().all(|extent| extent.ascending), "{first:#?}");
+    let script = root().join("tests/peers/demo_devices.py");
+    let devices = succeeded(Command::new(python()).arg(script).args([word(&printed, "tcp://"), word(&printed, "opc.tcp://"), &server]));
+    assert!(devices.contains("agree"), "{devices}");
+
+    // The recipes run as they are printed.
+    let frame = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "Python (")]));
+    assert!(frame.contains("timestamp") && frame.contains("demo/heating/tank201/level"), "{frame}");
+    let answer = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "Python gRPC")]).current_dir(root()));
+    assert!(answer.contains("demo/product/ph"), "{answer}");
+    for line in recipe(&printed, "Command line").lines() {
+        let table = succeeded(Command::new("sh").args(["-c", line]));
+        assert!(table.contains("demo/utility/boiler/pressure"), "{line}:\n{table}");
+    }
+
+    assert_eq!(demo.stop("-INT"), Some(0), "{}\n{}", demo.printed(), demo.told());
+    assert!(demo.printed().contains("Stopped."), "{}", demo.printed());
+
+    let mut demo = Demo::start(directory.path(), 2);
+    let printed = demo.wait_for("tags Good");
+    assert!(printed.contains("History: continued"), "{printed}");
+    let server = word(&printed, "grpc://").to_owned();
+    let second = history(&server);
+    for (tag, before) in &first {
+        let after = &second[tag];
+        assert_eq!(after.first, before.first, "{tag}: the first sample of the first run is gone");
+        assert!(after.samples >= before.samples && after.last >= before.last && after.ascending, "{tag}: {before:?} then {after:?}");
+    }
+    let total = |extents: &BTreeMap<String, Extent>| extents.values().map(|extent| extent.samples).sum::<u64>();
+    assert!(total(&second) > total(&first));
+    assert_eq!(demo.stop("-TERM"), Some(0), "{}\n{}", demo.printed(), demo.told());
+}
+
+#[test]
+fn a_taken_port_is_named_and_nothing_is_left_running() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_historian"))
+        .args(["demo", "--listen", &address, "--http", "127.0.0.1:0", "--data-dir"])
+        .arg(directory.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains(&address) && errors.contains("--listen"), "{errors}");
+}
+
+#[test]
+fn it_ends_by_itself_after_its_duration() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let printed = succeeded(
+        Command::new(env!("CARGO_BIN_EXE_historian"))
+            .args(["demo", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--duration-s", "1", "--data-dir"])
+            .arg(directory.path()),
+    );
+    assert!(printed.contains("Stopped."), "{printed}");
+}

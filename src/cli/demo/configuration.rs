@@ -1,0 +1,92 @@
+//! The demo's configuration as a file that a user can read, copy and change: made from the plant's list of signals, read back by the server
+//! like any other.
+
+use std::{fmt::Write, net::SocketAddr};
+
+use crate::simulator::{
+    NAMESPACE, Plant, SIGNALS, Signal, Wire,
+    signal::{Format, WordOrder},
+};
+
+/// Text of `demo.toml`.
+pub fn text(plant: &Plant, listen: SocketAddr, http: SocketAddr) -> String {
+    let (modbus, opcua) = (plant.modbus_address, plant.opcua_address);
+    let mut text = format!(
+        "# Written anew by each `historian demo`; copy it to change it. The simulated plant lives only as long as the demo.\n\n\
+         [server]\nlisten = \"{listen}\"\nhttp = \"{http}\"\ndata_dir = \".\"\n\n\
+         [[modbus]]\nname = \"skid-plc\"\nendpoint = \"{modbus}\"\nunit = 1\nscan_ms = 1000\n"
+    );
+    for signal in SIGNALS.iter().filter(|signal| matches!(signal.wire, Wire::Modbus { .. })) {
+        tag(&mut text, "modbus", signal);
+    }
+    text += &format!(
+        "\n[[opcua]]\nname = \"scada\"\nendpoint = \"opc.tcp://{opcua}/\"\n\
+         # The simulated server offers nothing better, and only on loopback.\nsecurity_policy = \"None\"\n\
+         publishing_ms = 500\nsampling_ms = 500\n"
+    );
+    for signal in SIGNALS.iter().filter(|signal| matches!(signal.wire, Wire::OpcUa { .. })) {
+        tag(&mut text, "opcua", signal);
+    }
+    text
+}
+
+fn tag(text: &mut String, protocol: &str, signal: &Signal) {
+    let mut line = |key: &str, value: String| _ = writeln!(text, "{key} = {value}");
+    line(&format!("\n[[{protocol}.tag]]\nname"), quoted(signal.tag));
+    line("type", quoted(signal.value_type.as_str()));
+    if !signal.unit.is_empty() {
+        line("unit", quoted(signal.unit));
+    }
+    line("description", quoted(signal.description));
+    if let Some((low, high)) = signal.range {
+        line("range_low", format!("{low:?}"));
+        line("range_high", format!("{high:?}"));
+    }
+    match signal.wire {
+        Wire::OpcUa { node, .. } => line("address", quoted(&format!("nsu={NAMESPACE};s={node}"))),
+        Wire::Modbus { table, address, format, order, scale } => {
+            line("address", quoted(&format!("{}:{address}", table.as_str())));
+            if format != Format::Bit {
+                line("format", quoted(format.as_str()));
+            }
+            if order != WordOrder::ABCD {
+                line("word_order", quoted(order.as_str()));
+            }
+            if (scale - 1.0).abs() > 0.0 {
+                line("scale", format!("{scale:?}"));
+            }
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        server::config::{self, Overrides},
+        simulator::PlantOptions,
+    };
+
+    #[tokio::test]
+    async fn every_signal_becomes_a_tag_of_its_type_and_unit() {
+        let pki = tempfile::tempdir().unwrap();
+        let plant = Plant::start(PlantOptions::new(pki.path())).await.unwrap();
+        let text = text(&plant, "127.0.0.1:8815".parse().unwrap(), "127.0.0.1:8080".parse().unwrap());
+        plant.stop().await;
+        let configuration =
+            config::parse("demo.toml", &text, Path::new("."), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let tags: Vec<_> = configuration.collectors.iter().flat_map(|collector| collector.tags()).collect();
+        assert_eq!(tags.len(), SIGNALS.len());
+        for signal in SIGNALS {
+            let tag = tags.iter().find(|tag| tag.name.as_str() == signal.tag).unwrap_or_else(|| panic!("{} is missing", signal.tag));
+            assert_eq!((tag.value_type, tag.unit.as_str()), (signal.value_type, signal.unit), "{}", signal.tag);
+            assert_eq!(tag.range_low.zip(tag.range_high), signal.range, "{}", signal.tag);
+        }
+    }
+}

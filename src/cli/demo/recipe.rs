@@ -1,0 +1,29 @@
+//! First queries to copy: what a newcomer pastes into Python and a shell while the demo runs. A test runs them as they are printed.
+
+use std::net::SocketAddr;
+
+/// The recipes, each a headline and indented lines. The Python ones are plain statements without indentation of their own.
+pub fn text(listen: SocketAddr) -> String {
+    let historian = std::env::current_exe().map_or_else(|_| "historian".to_owned(), |path| path.display().to_string());
+    format!(
+        r#"Python (pip install pyarrow pandas):
+    import pyarrow.flight as flight
+    client = flight.connect("grpc://{listen}")
+    ticket = flight.Ticket(b'{{"range": {{"tags": ["demo/heating/tank201/*"], "start": "*-5m", "end": "*"}}}}')
+    print(client.do_get(ticket).read_all().to_pandas())
+
+Command line:
+    {historian} query current 'demo/**' --server grpc://{listen}
+    {historian} query range 'demo/utility/boiler/*' --start '*-5m' --server grpc://{listen}
+
+gRPC (grpcurl; the server has reflection):
+    grpcurl -plaintext -d '{{"tags": ["demo/product/**"]}}' {listen} historian.v1.QueryService/CurrentValues
+
+Python gRPC (pip install grpcio-tools; in the checkout):
+    import sys, grpc; sys.path.insert(0, "proto")
+    messages, services = grpc.protos_and_services("historian/v1/query.proto")
+    query = services.QueryServiceStub(grpc.insecure_channel("{listen}"))
+    print(query.CurrentValues(messages.CurrentRequest(tags=["demo/product/**"])))
+"#
+    )
+}
