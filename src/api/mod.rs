@@ -209,10 +209,7 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
         .initial_connection_window_size(16 << 20)
         .add_service(health_service)
         .add_service(reflection)
-        .add_service(metrics::Counted::new(
-            counted(&metrics),
-            v1::tag_service_server::TagServiceServer::new(grpc::tag::Tags(api.clone())),
-        ))
+        .add_service(metrics::Counted::new(counted(&metrics), v1::tag_service_server::TagServiceServer::new(grpc::tag::Tags(api.clone()))))
         .add_service(metrics::Counted::new(
             counted(&metrics),
             v1::write_service_server::WriteServiceServer::new(grpc::write::Writes(api.clone())).max_decoding_message_size(message_max),
