@@ -19,9 +19,11 @@ use std::{sync::Arc, time::Duration};
 
 use historian_proto::v1;
 use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, transport::Server};
+use tonic::{
+    Status,
+    transport::{Server, server::TcpIncoming},
+};
 
 pub use http::serve_http;
 pub use metrics::Metrics;
@@ -202,7 +204,6 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
         // A dead peer is noticed within a minute, so that its streams and their buffers go.
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .tcp_nodelay(true)
         .max_concurrent_streams(limits.connection_streams_max)
         // Windows of the size of some batches: the 64 KiB of the standard would make every DoPut wait for the round trip.
         .initial_stream_window_size(4 << 20)
@@ -232,8 +233,11 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
                 .max_decoding_message_size(message_max),
         ));
 
+    // Set on the sockets themselves: the builder's setting is for listeners it binds itself, and without it every small answer waits for
+    // the client's delayed acknowledgement.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let watching = tokio::spawn(grpc::admin::watch_health(admin, health, shutdown.clone()));
-    let serving = router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), {
+    let serving = router.serve_with_incoming_shutdown(incoming, {
         let shutdown = shutdown.clone();
         async move { shutdown.cancelled().await }
     });
