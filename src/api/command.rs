@@ -39,7 +39,7 @@ impl Command {
     /// Reads a command in either form.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT with the field and what is known instead; UNIMPLEMENTED for commands this version does not answer.
+    /// `INVALID_ARGUMENT` with the field and what is known instead; UNIMPLEMENTED for commands this version does not answer.
     pub fn parse(bytes: &[u8], limits: &ApiLimits) -> Result<(Command, Form), Status> {
         if bytes.is_empty() {
             return Err(status::invalid("", format!("the command is empty; {EXPECTED}")));
@@ -78,9 +78,6 @@ fn protobuf(bytes: &[u8]) -> Result<Command, Status> {
     let any = AnyMessage::decode(bytes).map_err(|error| status::invalid("", format!("neither JSON nor protobuf ({error}); {EXPECTED}")))?;
     // Any's own rule: what counts is the part after the last slash.
     let name = any.type_url.rsplit('/').next().unwrap_or_default();
-    fn decode<M: Message + Name + Default>(value: &[u8]) -> Result<M, Status> {
-        M::decode(value).map_err(|error| status::invalid("", format!("the Any holds no valid {}: {error}", M::full_name())))
-    }
     match name {
         "historian.v1.RangeRequest" => decode(&any.value).map(Command::Range),
         "historian.v1.CurrentRequest" => decode(&any.value).map(Command::Current),
@@ -92,6 +89,10 @@ fn protobuf(bytes: &[u8]) -> Result<Command, Status> {
         "" => Err(status::invalid("", format!("neither JSON nor a protobuf Any with a type_url; {EXPECTED}"))),
         _ => Err(status::invalid("type_url", format!("{:?} is no known command; {EXPECTED}", shown(name)))),
     }
+}
+
+fn decode<M: Message + Name + Default>(value: &[u8]) -> Result<M, Status> {
+    M::decode(value).map_err(|error| status::invalid("", format!("the Any holds no valid {}: {error}", M::full_name())))
 }
 
 fn json(bytes: &[u8]) -> Result<Command, Status> {
@@ -228,7 +229,8 @@ mod tests {
 
     #[test]
     fn tickets_round_trip_and_foreign_ones_are_refused() {
-        let command = Command::Range(RangeRequest { tags: vec!["a/b".into()], start: "1".into(), end: "2".into(), ..RangeRequest::default() });
+        let command =
+            Command::Range(RangeRequest { tags: vec!["a/b".into()], start: "1".into(), end: "2".into(), ..RangeRequest::default() });
         assert_eq!(parse(&command.to_ticket()).unwrap(), command);
         assert!(String::from_utf8_lossy(&command.to_ticket()).contains("type.googleapis.com/historian.v1.RangeRequest"));
         for (type_url, code) in [

@@ -49,7 +49,7 @@ impl Filter {
     /// Reads conditions joined with ` AND `; an empty text holds for every tag.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT at `filter`, with the condition that cannot be read.
+    /// `INVALID_ARGUMENT` at `filter`, with the condition that cannot be read.
     pub fn parse(text: &str) -> Result<Filter, Status> {
         let text = text.trim();
         if text.is_empty() {
@@ -112,7 +112,7 @@ pub fn page_token(tags: &[String], filter: &str, last: &str) -> String {
 /// Name after which the page starts.
 ///
 /// # Errors
-/// INVALID_ARGUMENT when the token is of another query.
+/// `INVALID_ARGUMENT` when the token is of another query.
 pub fn page_start<'a>(tags: &[String], filter: &str, token: &'a str) -> Result<Option<&'a str>, Status> {
     if token.is_empty() {
         return Ok(None);

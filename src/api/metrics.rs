@@ -46,9 +46,8 @@ pub const SERVICES: [&str; 7] = [
     FLIGHT,
 ];
 const FLIGHT: &str = "arrow.flight.protocol.FlightService";
-const FLIGHT_METHODS: [&str; 10] = [
-    "Handshake", "ListFlights", "GetFlightInfo", "PollFlightInfo", "GetSchema", "DoGet", "DoPut", "DoExchange", "DoAction", "ListActions",
-];
+const FLIGHT_METHODS: [&str; 10] =
+    ["Handshake", "ListFlights", "GetFlightInfo", "PollFlightInfo", "GetSchema", "DoGet", "DoPut", "DoExchange", "DoAction", "ListActions"];
 
 type Labels = [(&'static str, String); 2];
 type MethodLabel = [(&'static str, String); 1];
@@ -141,7 +140,11 @@ impl State {
                 ("historian_watermark", "Every write up to this number is durable", status.watermark),
                 ("historian_head_samples", "Samples in heads, not yet sealed into chunks", status.head_samples),
                 ("historian_tags", "Tags in the catalog", services.catalog.len() as u64),
-                ("historian_accepting_writes", "1 while writes are accepted, 0 after a failure of the disk", status.accepting_writes.into()),
+                (
+                    "historian_accepting_writes",
+                    "1 while writes are accepted, 0 after a failure of the disk",
+                    status.accepting_writes.into(),
+                ),
             ],
             devices: (services.devices)(),
         }
@@ -210,8 +213,11 @@ impl Collector for State {
             ConstGauge::new(0_u64).metric_type(),
         )?;
         for device in &self.devices {
-            let labels =
-                [("device", device.device.clone()), ("protocol", device.protocol.to_owned()), ("state", device.view().state.as_str().to_owned())];
+            let labels = [
+                ("device", device.device.clone()),
+                ("protocol", device.protocol.to_owned()),
+                ("state", device.view().state.as_str().to_owned()),
+            ];
             ConstGauge::new(1_u64).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
@@ -253,12 +259,8 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let mut ending = Ending {
-            metrics: self.metrics.clone(),
-            path: request.uri().path().to_owned(),
-            started: Instant::now(),
-            code: None,
-        };
+        let mut ending =
+            Ending { metrics: self.metrics.clone(), path: request.uri().path().to_owned(), started: Instant::now(), code: None };
         let answer = self.inner.call(request);
         Box::pin(async move {
             let response = answer.await?;

@@ -19,9 +19,11 @@ use std::{sync::Arc, time::Duration};
 
 use historian_proto::v1;
 use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, transport::Server};
+use tonic::{
+    Status,
+    transport::{Server, server::TcpIncoming},
+};
 
 pub use http::serve_http;
 pub use metrics::Metrics;
@@ -202,17 +204,13 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
         // A dead peer is noticed within a minute, so that its streams and their buffers go.
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .tcp_nodelay(true)
         .max_concurrent_streams(limits.connection_streams_max)
         // Windows of the size of some batches: the 64 KiB of the standard would make every DoPut wait for the round trip.
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
         .add_service(health_service)
         .add_service(reflection)
-        .add_service(metrics::Counted::new(
-            counted(&metrics),
-            v1::tag_service_server::TagServiceServer::new(grpc::tag::Tags(api.clone())),
-        ))
+        .add_service(metrics::Counted::new(counted(&metrics), v1::tag_service_server::TagServiceServer::new(grpc::tag::Tags(api.clone()))))
         .add_service(metrics::Counted::new(
             counted(&metrics),
             v1::write_service_server::WriteServiceServer::new(grpc::write::Writes(api.clone())).max_decoding_message_size(message_max),
@@ -235,8 +233,11 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
                 .max_decoding_message_size(message_max),
         ));
 
+    // Set on the sockets themselves: the builder's setting is for listeners it binds itself, and without it every small answer waits for
+    // the client's delayed acknowledgement.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let watching = tokio::spawn(grpc::admin::watch_health(admin, health, shutdown.clone()));
-    let serving = router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), {
+    let serving = router.serve_with_incoming_shutdown(incoming, {
         let shutdown = shutdown.clone();
         async move { shutdown.cancelled().await }
     });

@@ -55,8 +55,8 @@ pub fn range(services: &Services, request: &v1::RangeRequest) -> Result<(RangeQu
         Ok(range_request::Layout::Wide) => Layout::Wide,
         Err(_) => return Err(status::invalid("layout", format!("{} is none of LONG, WIDE", request.layout))),
     };
-    let limit = u64::try_from(request.limit)
-        .map_err(|_| status::invalid("limit", format!("{} is negative; 0 means no limit", request.limit)))?;
+    let limit =
+        u64::try_from(request.limit).map_err(|_| status::invalid("limit", format!("{} is negative; 0 means no limit", request.limit)))?;
     let Selected { tags, missing } = tags(services, &request.tags)?;
     Ok((RangeQuery { tags, range, boundary, limit: (limit > 0).then_some(limit), layout }, missing))
 }
@@ -72,7 +72,10 @@ fn times(request: &v1::RangeRequest, now: Timestamp) -> Result<TimeRange, Status
         })?
     };
     if request.start.is_empty() {
-        return Err(status::invalid("start", "the start of the range is missing; write RFC 3339, integer nanoseconds or a relative time such as *-8h"));
+        return Err(status::invalid(
+            "start",
+            "the start of the range is missing; write RFC 3339, integer nanoseconds or a relative time such as *-8h",
+        ));
     }
     let start = Timestamp::parse(&request.start, now, &zone).map_err(|error| status::from_time("start", &error))?;
     let end = if request.end.is_empty() { "*" } else { request.end.as_str() };
@@ -123,7 +126,9 @@ mod tests {
         let now = Timestamp(1_000_000_000_000);
         assert_eq!(times(&request("5", "", ""), now).unwrap(), TimeRange { start: Timestamp(5), end: now, reverse: false });
         assert!(times(&request("*", "5", ""), now).unwrap().reverse);
-        for (start, end, zone, field) in [("", "*", "", "start"), ("soon", "", "", "start"), ("1", "late", "", "end"), ("1", "", "Mars/Olympus", "zone")] {
+        for (start, end, zone, field) in
+            [("", "*", "", "start"), ("soon", "", "", "start"), ("1", "late", "", "end"), ("1", "", "Mars/Olympus", "zone")]
+        {
             let error = times(&request(start, end, zone), now).unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument);
             assert!(error.message().starts_with(field), "{}", error.message());

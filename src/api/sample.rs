@@ -53,7 +53,9 @@ fn validity(nulls: &[u32], qualities: &[u32]) -> Result<Option<Bitmap>, String> 
             return Err(format!("nulls names sample {index}, there are {}", qualities.len()));
         };
         if Quality(*quality).is_good() {
-            return Err(format!("sample {index} has no value and the quality Good; a sample without a value needs a quality that is not Good"));
+            return Err(format!(
+                "sample {index} has no value and the quality Good; a sample without a value needs a quality that is not Good"
+            ));
         }
         validity.extend_true(index - validity.len());
         validity.push(false);
@@ -78,7 +80,8 @@ fn clear_nulls(values: &mut Values, nulls: &[u32]) -> Result<(), String> {
         Values::State(column) => clear(column, nulls),
         Values::String(column) => {
             let mut left = nulls.iter().peekable();
-            let cleared = (0..column.len()).map(|row| if left.next_if(|null| **null as usize == row).is_some() { "" } else { column.get(row) });
+            let cleared =
+                (0..column.len()).map(|row| if left.next_if(|null| **null as usize == row).is_some() { "" } else { column.get(row) });
             *column = strings(cleared)?;
         }
     }

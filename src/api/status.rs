@@ -1,7 +1,7 @@
 //! The one place that turns errors into gRPC status, with `google.rpc` details for programs and a message for people.
 //!
-//! Which code says what: INVALID_ARGUMENT – the request can never work as it is; NOT_FOUND, ALREADY_EXISTS – tags; RESOURCE_EXHAUSTED –
-//! ask for less, or later; DEADLINE_EXCEEDED; DATA_LOSS – stored bytes are damaged; UNAVAILABLE – the historian cannot serve now, retry;
+//! Which code says what: `INVALID_ARGUMENT` – the request can never work as it is; `NOT_FOUND`, `ALREADY_EXISTS` – tags; `RESOURCE_EXHAUSTED` –
+//! ask for less, or later; `DEADLINE_EXCEEDED`; `DATA_LOSS` – stored bytes are damaged; UNAVAILABLE – the historian cannot serve now, retry;
 //! UNIMPLEMENTED – not in this version. INTERNAL is kept for our own bugs and failures of the store.
 
 use std::time::Duration;
@@ -39,7 +39,7 @@ fn shortened(message: &str) -> String {
     format!("{}…", &message[..end])
 }
 
-/// INVALID_ARGUMENT at one field of the request.
+/// `INVALID_ARGUMENT` at one field of the request.
 pub fn invalid(field: &str, message: impl AsRef<str>) -> Status {
     let message = message.as_ref();
     let details = ErrorDetails::with_bad_request_violation(field, shortened(message));
@@ -47,7 +47,7 @@ pub fn invalid(field: &str, message: impl AsRef<str>) -> Status {
     status(Code::InvalidArgument, "INVALID_REQUEST", &text, details)
 }
 
-/// NOT_FOUND for tags; names the first five.
+/// `NOT_FOUND` for tags; names the first five.
 pub fn tags_not_found(names: &[String]) -> Status {
     let shown = names.iter().take(5).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
     let more = if names.len() > 5 { format!(" and {} more", names.len() - 5) } else { String::new() };
@@ -62,18 +62,18 @@ pub fn unimplemented(message: impl AsRef<str>) -> Status {
     status(Code::Unimplemented, "NOT_IN_THIS_VERSION", message.as_ref(), ErrorDetails::new())
 }
 
-/// RESOURCE_EXHAUSTED because too much runs at once; the same request may work later.
+/// `RESOURCE_EXHAUSTED` because too much runs at once; the same request may work later.
 pub fn busy(message: impl AsRef<str>) -> Status {
     status(Code::ResourceExhausted, "BUSY", message.as_ref(), ErrorDetails::with_retry_info(Some(Duration::from_secs(1))))
 }
 
-/// RESOURCE_EXHAUSTED because the request asks for more than `limit_name` allows; repeating it does not help.
+/// `RESOURCE_EXHAUSTED` because the request asks for more than `limit_name` allows; repeating it does not help.
 pub fn too_much(limit_name: &str, message: impl AsRef<str>) -> Status {
     let details = ErrorDetails::with_quota_failure_violation(limit_name, shortened(message.as_ref()));
     status(Code::ResourceExhausted, "LIMIT", message.as_ref(), details)
 }
 
-/// DEADLINE_EXCEEDED.
+/// `DEADLINE_EXCEEDED`.
 pub fn deadline(message: impl AsRef<str>) -> Status {
     status(Code::DeadlineExceeded, "DEADLINE", message.as_ref(), ErrorDetails::new())
 }
@@ -100,12 +100,18 @@ pub fn from_write(error: &WriteError) -> Status {
             let details = ErrorDetails::with_bad_request_violation(shortened(tag), shortened(&message));
             status(Code::InvalidArgument, "WRONG_TYPE", &message, details)
         }
-        WriteError::TooLarge { .. } => {
-            status(Code::InvalidArgument, "BATCH_TOO_LARGE", &message, ErrorDetails::with_bad_request_violation("samples", shortened(&message)))
-        }
-        WriteError::Encode(_) => {
-            status(Code::InvalidArgument, "NOT_ENCODABLE", &message, ErrorDetails::with_bad_request_violation("samples", shortened(&message)))
-        }
+        WriteError::TooLarge { .. } => status(
+            Code::InvalidArgument,
+            "BATCH_TOO_LARGE",
+            &message,
+            ErrorDetails::with_bad_request_violation("samples", shortened(&message)),
+        ),
+        WriteError::Encode(_) => status(
+            Code::InvalidArgument,
+            "NOT_ENCODABLE",
+            &message,
+            ErrorDetails::with_bad_request_violation("samples", shortened(&message)),
+        ),
         WriteError::Stopped(_) => {
             status(Code::Unavailable, "WRITES_STOPPED", &message, ErrorDetails::with_retry_info(Some(Duration::from_secs(10))))
         }

@@ -62,14 +62,12 @@ impl<T> Emitter<T> {
         let wait = self.stalled_after.min(self.deadline.saturating_duration_since(Instant::now()));
         #[expect(clippy::disallowed_methods, reason = "runs on a blocking thread, never inside a task")]
         let sent = self.runtime.block_on(async { tokio::time::timeout(wait, self.messages.send(message)).await });
-        match sent {
-            Ok(sent) => sent.is_ok(),
-            Err(_) => {
-                let message = format!("the client did not read for {} s; the query was cut, ask again from the last timestamp", wait.as_secs());
-                let _ = self.failure.set(status::deadline(message));
-                false
-            }
+        if let Ok(sent) = sent {
+            return sent.is_ok();
         }
+        let message = format!("the client did not read for {} s; the query was cut, ask again from the last timestamp", wait.as_secs());
+        let _ = self.failure.set(status::deadline(message));
+        false
     }
 }
 
@@ -77,7 +75,7 @@ impl Api {
     /// Runs `work` on a blocking thread and streams what it emits.
     ///
     /// # Errors
-    /// RESOURCE_EXHAUSTED when too many queries run already.
+    /// `RESOURCE_EXHAUSTED` when too many queries run already.
     pub fn stream<T, W>(&self, headers: &MetadataMap, work: W) -> Result<QueryStream<T>, Status>
     where
         T: Send + 'static,

@@ -25,7 +25,7 @@ struct JsonCriteria {
 /// Tags that the criteria select: nothing for all, a glob or name as plain text, or JSON `{"tags": [...]}`.
 ///
 /// # Errors
-/// INVALID_ARGUMENT when it is none of these.
+/// `INVALID_ARGUMENT` when it is none of these.
 pub fn selection(criteria: &Criteria, services: &Services) -> Result<TagSelection, Status> {
     let limits = &services.limits;
     if criteria.expression.len() > limits.ticket_bytes_max {

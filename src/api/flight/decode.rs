@@ -36,7 +36,7 @@ impl Decoder {
     /// Takes one message; a batch when it was one.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for anything that is not what a sound client sends.
+    /// `INVALID_ARGUMENT` for anything that is not what a sound client sends.
     pub fn message(&mut self, data: &FlightData) -> Result<Option<RecordBatch>, Status> {
         if data.data_header.is_empty() {
             return Ok(None); // only a descriptor or metadata
@@ -70,7 +70,8 @@ impl Decoder {
                     return Err(status::too_much("message_bytes_max", message));
                 }
                 let body = aligned(data);
-                reader::read_dictionary(&body, dictionary, &schema, &mut self.dictionaries, &message.version()).map_err(|error| arrow(&error))?;
+                reader::read_dictionary(&body, dictionary, &schema, &mut self.dictionaries, &message.version())
+                    .map_err(|error| arrow(&error))?;
                 Ok(None)
             }
             MessageHeader::RecordBatch => {
@@ -138,7 +139,10 @@ fn check_schema(schema: &Schema) -> Result<(), Status> {
     for name in ["tag", "timestamp", "value"] {
         if !schema.fields().iter().any(|field| field.name() == name) {
             let found: Vec<&str> = schema.fields().iter().take(20).map(|field| field.name().as_str()).collect();
-            return refuse(format!("the column {name} is missing, found {}", if found.is_empty() { "none".into() } else { found.join(", ") }));
+            return refuse(format!(
+                "the column {name} is missing, found {}",
+                if found.is_empty() { "none".into() } else { found.join(", ") }
+            ));
         }
     }
     for (index, field) in schema.fields().iter().enumerate() {

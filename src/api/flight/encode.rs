@@ -114,7 +114,14 @@ mod tests {
         let (mut encoder, schema) = Encoder::new(&batches[0].schema());
         let mut messages = vec![schema];
         for batch in batches {
-            assert!(encoder.batch(batch, &mut |message| { messages.push(message); true }).unwrap());
+            assert!(
+                encoder
+                    .batch(batch, &mut |message| {
+                        messages.push(message);
+                        true
+                    })
+                    .unwrap()
+            );
         }
         messages
     }

@@ -25,7 +25,7 @@ pub type Resolve<'a> = dyn FnMut(&[&str], ValueType) -> Result<Vec<Arc<Tag>>, St
 /// Groups a batch whose schema the decoder has checked.
 ///
 /// # Errors
-/// INVALID_ARGUMENT naming row and tag for a null where none may be, a timestamp out of range, or a value the tag cannot hold; and what
+/// `INVALID_ARGUMENT` naming row and tag for a null where none may be, a timestamp out of range, or a value the tag cannot hold; and what
 /// `resolve` says.
 pub fn group(batch: &RecordBatch, resolve: &mut Resolve) -> Result<SampleBatch, Status> {
     if batch.num_rows() == 0 {
@@ -48,7 +48,7 @@ pub fn group(batch: &RecordBatch, resolve: &mut Resolve) -> Result<SampleBatch, 
     };
     let nulls = values.nulls().filter(|nulls| nulls.null_count() > 0);
     let validities = match nulls {
-        Some(nulls) => rows.each(|rows| validity(nulls, rows)),
+        Some(nulls) => rows.each(|rows| validity(nulls, &rows)),
         None => rows.each(|_| None),
     };
     let columns = gather_values(values, nulls, &rows)?;
@@ -130,9 +130,9 @@ impl Slots {
             return Ok(slots);
         }
         let (of_row, rows_per_slot, first_rows) = match tags.data_type() {
-            DataType::Utf8 => distinct(tags.as_string::<i32>()),
-            DataType::LargeUtf8 => distinct(tags.as_string::<i64>()),
-            _ => distinct(tags.as_string_view()),
+            DataType::Utf8 => distinct(&tags.as_string::<i32>()),
+            DataType::LargeUtf8 => distinct(&tags.as_string::<i64>()),
+            _ => distinct(&tags.as_string_view()),
         };
         let names = arrow::compute::take(tags, &arrow::array::UInt32Array::from(first_rows), None)
             .map_err(|error| status::invalid("tag", error.to_string()))?;
@@ -182,7 +182,9 @@ impl Slots {
                     before = Some(slot);
                 }
             }
-            return Rows::Together(starts.iter().zip(&self.rows_per_slot).map(|(start, rows)| *start as usize..(start + rows) as usize).collect());
+            return Rows::Together(
+                starts.iter().zip(&self.rows_per_slot).map(|(start, rows)| *start as usize..(start + rows) as usize).collect(),
+            );
         }
         let mut at = 0;
         let mut next: Vec<u32> = Vec::with_capacity(slots);
@@ -202,7 +204,7 @@ impl Slots {
 }
 
 /// Slot of each row, rows of each slot, and the first row of each slot.
-fn distinct<'a>(names: impl StringArrayType<'a>) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+fn distinct<'a>(names: &impl StringArrayType<'a>) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
     let mut of_row = Vec::with_capacity(names.len());
     let (mut rows_per_slot, mut first_rows) = (Vec::new(), Vec::new());
     let mut known: HashMap<&str, u32> = HashMap::new();
@@ -228,7 +230,10 @@ fn distinct<'a>(names: impl StringArrayType<'a>) -> (Vec<u32>, Vec<u32>, Vec<u32
 enum Rows {
     Together(Vec<Range<usize>>),
     /// Row numbers ordered by slot; the rows of slot `s` end at `ends[s]`.
-    Mixed { order: Vec<u32>, ends: Vec<u32> },
+    Mixed {
+        order: Vec<u32>,
+        ends: Vec<u32>,
+    },
 }
 
 /// Rows of one slot.
@@ -285,7 +290,7 @@ impl Rows {
     }
 }
 
-fn validity(nulls: &NullBuffer, rows: RowsOf) -> Option<Bitmap> {
+fn validity(nulls: &NullBuffer, rows: &RowsOf) -> Option<Bitmap> {
     let valid = rows.collect(|row| nulls.is_valid(row));
     valid.contains(&false).then(|| valid.into_iter().collect())
 }
@@ -327,10 +332,12 @@ fn gather_values(values: &ArrayRef, nulls: Option<&NullBuffer>, rows: &Rows) -> 
         let column: &[T::Native] = values.as_primitive::<T>().values();
         match nulls {
             None => rows.each(|rows| wrap(rows.collect(|row| convert(column[row])))),
-            Some(nulls) => rows.each(|rows| wrap(rows.collect(|row| if nulls.is_valid(row) { convert(column[row]) } else { U::default() }))),
+            Some(nulls) => {
+                rows.each(|rows| wrap(rows.collect(|row| if nulls.is_valid(row) { convert(column[row]) } else { U::default() })))
+            }
         }
     }
-    fn texts<'a>(column: impl StringArrayType<'a>, nulls: Option<&NullBuffer>, rows: &Rows) -> Result<Vec<Values>, Status> {
+    fn texts<'a>(column: &impl StringArrayType<'a>, nulls: Option<&NullBuffer>, rows: &Rows) -> Result<Vec<Values>, Status> {
         let gathered = rows.each(|rows| {
             let mut text = StringColumn::with_capacity(rows.len());
             for row in rows.collect(|row| row) {
@@ -338,7 +345,10 @@ fn gather_values(values: &ArrayRef, nulls: Option<&NullBuffer>, rows: &Rows) -> 
             }
             Ok(Values::String(text))
         });
-        gathered.into_iter().collect::<Result<_, historian_format::PushError>>().map_err(|error| status::invalid("value", error.to_string()))
+        gathered
+            .into_iter()
+            .collect::<Result<_, historian_format::PushError>>()
+            .map_err(|error| status::invalid("value", error.to_string()))
     }
     Ok(match values.data_type() {
         DataType::Float64 => numbers::<Float64Type, _>(values, nulls, rows, |value| value, Values::F64),
@@ -355,9 +365,9 @@ fn gather_values(values: &ArrayRef, nulls: Option<&NullBuffer>, rows: &Rows) -> 
             let column = values.as_boolean().values();
             rows.each(|rows| Values::Bool(rows.collect(|row| nulls.is_none_or(|nulls| nulls.is_valid(row)) && column.value(row))))
         }
-        DataType::Utf8 => texts(values.as_string::<i32>(), nulls, rows)?,
-        DataType::LargeUtf8 => texts(values.as_string::<i64>(), nulls, rows)?,
-        DataType::Utf8View => texts(values.as_string_view(), nulls, rows)?,
+        DataType::Utf8 => texts(&values.as_string::<i32>(), nulls, rows)?,
+        DataType::LargeUtf8 => texts(&values.as_string::<i64>(), nulls, rows)?,
+        DataType::Utf8View => texts(&values.as_string_view(), nulls, rows)?,
         other => return Err(status::invalid("value", format!("has the type {other}"))),
     })
 }
@@ -366,7 +376,8 @@ fn gather_values(values: &ArrayRef, nulls: Option<&NullBuffer>, rows: &Rows) -> 
 mod tests {
     use arrow::{
         array::{
-            BooleanArray, DictionaryArray, Float64Array, Int16Array, StringArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt32Array,
+            BooleanArray, DictionaryArray, Float64Array, Int16Array, StringArray, TimestampMillisecondArray, TimestampNanosecondArray,
+            UInt32Array,
         },
         datatypes::{Field, Schema},
     };
@@ -424,10 +435,7 @@ mod tests {
         ]);
         let grouped = group(&batch, &mut catalog(ValueType::F64)).unwrap();
         assert_eq!(grouped.runs.len(), 2);
-        assert_eq!(
-            rows(&grouped, 0),
-            [(10, Some(Value::F64(1.0)), 0), (30, Some(Value::F64(2.0)), 7), (5, Some(Value::F64(f64::NAN)), 0)]
-        );
+        assert_eq!(rows(&grouped, 0), [(10, Some(Value::F64(1.0)), 0), (30, Some(Value::F64(2.0)), 7), (5, Some(Value::F64(f64::NAN)), 0)]);
         assert_eq!(rows(&grouped, 1), [(20, None, 0x8000_0000), (40, Some(Value::F64(-0.0)), 0)]);
     }
 
@@ -438,7 +446,8 @@ mod tests {
             let plain: ArrayRef = Arc::new(StringArray::from(keys.iter().map(|key| names[*key as usize]).collect::<Vec<_>>()));
             let values: Vec<Option<f64>> = (0..5).map(|value| Some(f64::from(value))).collect();
             for tag in [dictionary(&names, &keys), plain.clone(), arrow::compute::cast(&plain, &DataType::Utf8View).unwrap()] {
-                let batch = batch(vec![("tag", tag), ("timestamp", nanoseconds_column(&[0, 1, 2, 3, 4])), ("value", floats(values.clone()))]);
+                let batch =
+                    batch(vec![("tag", tag), ("timestamp", nanoseconds_column(&[0, 1, 2, 3, 4])), ("value", floats(values.clone()))]);
                 let mut asked = Vec::new();
                 let mut tags = catalog(ValueType::F64);
                 let grouped = group(&batch, &mut |names, value_type| {
@@ -464,14 +473,14 @@ mod tests {
             group(&batch, &mut catalog(of)).map(|grouped| rows(&grouped, 0).into_iter().map(|(_, value, _)| value).collect::<Vec<_>>())
         };
         assert_eq!(one(Arc::new(Int16Array::from(vec![-3, 4])), ValueType::F64).unwrap(), [Some(Value::F64(-3.0)), Some(Value::F64(4.0))]);
-        assert_eq!(one(Arc::new(BooleanArray::from(vec![true, false])), ValueType::Bool).unwrap(), [
-            Some(Value::Bool(true)),
-            Some(Value::Bool(false))
-        ]);
-        assert_eq!(one(Arc::new(StringArray::from(vec!["x", "ö"])), ValueType::String).unwrap(), [
-            Some(Value::String("x".into())),
-            Some(Value::String("ö".into()))
-        ]);
+        assert_eq!(
+            one(Arc::new(BooleanArray::from(vec![true, false])), ValueType::Bool).unwrap(),
+            [Some(Value::Bool(true)), Some(Value::Bool(false))]
+        );
+        assert_eq!(
+            one(Arc::new(StringArray::from(vec!["x", "ö"])), ValueType::String).unwrap(),
+            [Some(Value::String("x".into())), Some(Value::String("ö".into()))]
+        );
         let error = one(floats(vec![Some(1.0), Some(1.5)]), ValueType::I64).unwrap_err();
         assert!(error.message().contains("row 1 (tag \"a\")") && error.message().contains("1.5"), "{}", error.message());
         let error = one(Arc::new(StringArray::from(vec!["x", "y"])), ValueType::F64).unwrap_err();
@@ -491,7 +500,13 @@ mod tests {
 
     #[test]
     fn nulls_where_none_may_be_are_refused_by_row() {
-        let good = || vec![("tag", dictionary(&["a"], &[0, 0])), ("timestamp", nanoseconds_column(&[1, 2])), ("value", floats(vec![Some(0.0), Some(1.0)]))];
+        let good = || {
+            vec![
+                ("tag", dictionary(&["a"], &[0, 0])),
+                ("timestamp", nanoseconds_column(&[1, 2])),
+                ("value", floats(vec![Some(0.0), Some(1.0)])),
+            ]
+        };
         let mut no_tag = good();
         no_tag[0].1 = Arc::new(StringArray::from(vec![Some("a"), None]));
         let mut no_time = good();

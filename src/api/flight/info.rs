@@ -24,7 +24,7 @@ pub enum Query {
 /// Resolves a command. Blocks on the catalog.
 ///
 /// # Errors
-/// NOT_FOUND for exact names that no tag has: unlike a glob, they are a mistake of the asker.
+/// `NOT_FOUND` for exact names that no tag has: unlike a glob, they are a mistake of the asker.
 pub fn resolve(services: &Services, command: Command) -> Result<Query, Status> {
     let (query, missing) = match command {
         Command::Range(request) => {
@@ -43,7 +43,7 @@ pub fn resolve(services: &Services, command: Command) -> Result<Query, Status> {
 /// The tag that a path names, split by level or whole, with or without a first element `tags`; the path `["tags"]` is the catalog.
 ///
 /// # Errors
-/// NOT_FOUND when there is no such tag.
+/// `NOT_FOUND` when there is no such tag.
 pub fn resolve_path(services: &Services, path: &[String]) -> Result<Query, Status> {
     let whole = path.join("/");
     let below = path.split_first().filter(|(first, _)| first.as_str() == "tags").map(|(_, rest)| rest.join("/"));
@@ -62,17 +62,10 @@ pub fn everything(tags: Vec<Arc<Tag>>) -> RangeQuery {
     RangeQuery { tags, range: TimeRange::ALL, boundary: Boundary::Inside, limit: None, layout: Layout::Long }
 }
 
-/// Schema of the answer, with the bounds as resolved in its metadata.
+/// Schema of the answer; its metadata has the bounds as resolved.
 pub fn schema(services: &Services, query: &Query) -> Result<SchemaRef, Status> {
     match query {
-        Query::Range(query) => {
-            let schema = services.query.range_schema(query).map_err(|error| status::from_query(&error))?;
-            let (start, end) = resolve::bounds_as_asked(query.range);
-            let mut metadata = schema.metadata().clone();
-            metadata.insert("start".into(), start.to_string());
-            metadata.insert("end".into(), end.to_string());
-            Ok(Arc::new(schema.as_ref().clone().with_metadata(metadata)))
-        }
+        Query::Range(query) => services.query.range_schema(query).map_err(|error| status::from_query(&error)),
         Query::Current { tags, .. } => Ok(services.query.current_schema(tags)),
     }
 }
@@ -129,7 +122,7 @@ const ENDPOINT_ROWS_MIN: u64 = 262_144;
 const ESTIMATED_TAGS_MAX: usize = 4096;
 
 /// One ticket per group of neighbouring tags of about equal size. In the order of the tickets the answers join to the answer of the whole.
-fn range_tickets(services: &Services, query: &RangeQuery, value: Option<DataType>, rows: u64) -> Result<Vec<Vec<u8>>, Status> {
+fn range_tickets(services: &Services, query: &RangeQuery, value: Option<&DataType>, rows: u64) -> Result<Vec<Vec<u8>>, Status> {
     let limits = &services.limits;
     let whole = || vec![range_ticket(&query.tags, query)];
     let by_size = usize::try_from(rows / ENDPOINT_ROWS_MIN).unwrap_or(usize::MAX).clamp(1, limits.endpoints_max.max(1));
@@ -161,8 +154,8 @@ fn range_tickets(services: &Services, query: &RangeQuery, value: Option<DataType
     Ok(tickets)
 }
 
-fn value_type(schema: &Schema) -> Option<DataType> {
-    schema.field_with_name("value").ok().map(|field| field.data_type().clone())
+fn value_type(schema: &Schema) -> Option<&DataType> {
+    schema.field_with_name("value").ok().map(arrow::datatypes::Field::data_type)
 }
 
 /// Cuts neighbours into groups of about equal total size, none with more name bytes than a ticket takes.

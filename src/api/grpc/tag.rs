@@ -122,9 +122,8 @@ pub fn message(tag: &Tag) -> v1::Tag {
 /// Definition of a tag to be made.
 fn definition(tag: v1::Tag) -> Result<TagDefinition, Status> {
     let name = TagName::new(&tag.name).map_err(|error| status::from_name("tag.name", &error))?;
-    let value_type = value_type(tag.value_type)?.ok_or_else(|| {
-        status::invalid("tag.value_type", "the value type is missing; one of F64, F32, I64, U64, BOOL, STRING, STATE")
-    })?;
+    let value_type = value_type(tag.value_type)?
+        .ok_or_else(|| status::invalid("tag.value_type", "the value type is missing; one of F64, F32, I64, U64, BOOL, STRING, STATE"))?;
     let made = TagDefinition::new(name, value_type);
     changed(&made, tag, &[])
 }

@@ -30,7 +30,7 @@ pub struct Options {
 /// Reads the options of a write; absent options are the defaults.
 ///
 /// # Errors
-/// INVALID_ARGUMENT for a number that is no mode or durability.
+/// `INVALID_ARGUMENT` for a number that is no mode or durability.
 pub fn options(request: &v1::WriteRequest) -> Result<Options, Status> {
     let mode = match write_request::Mode::try_from(request.mode) {
         Ok(write_request::Mode::Upsert) => WriteMode::Upsert,
@@ -83,8 +83,7 @@ async fn prepare(services: Services, request: WriteSamplesRequest) -> Result<Pre
                 Err(reason) => prepared.failures.push(refused(name, reason)),
             }
         }
-        let unnameable =
-            if options.create_tags { create_missing(&services, &fitting, &mut prepared.failures)? } else { HashSet::new() };
+        let unnameable = if options.create_tags { create_missing(&services, &fitting, &mut prepared.failures)? } else { HashSet::new() };
         for (name, mut samples) in fitting {
             let Some(tag) = services.catalog.get(&name) else {
                 if !unnameable.contains(&name) {
@@ -147,7 +146,11 @@ async fn write(services: Services, prepared: Prepared) -> Result<WriteSamplesRes
 }
 
 /// Answers a stream in order, with several requests waiting for the journal at the same time so that one fsync serves them all.
-async fn run_stream(api: Arc<Api>, mut requests: Streaming<WriteSamplesRequest>, answers: mpsc::Sender<Result<WriteSamplesResponse, Status>>) {
+async fn run_stream(
+    api: Arc<Api>,
+    mut requests: Streaming<WriteSamplesRequest>,
+    answers: mpsc::Sender<Result<WriteSamplesResponse, Status>>,
+) {
     let limits = api.limits().clone();
     let mut waiting = FuturesOrdered::new();
     let mut bytes_waiting = 0;
