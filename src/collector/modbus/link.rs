@@ -32,6 +32,13 @@ pub struct Received {
     pub latency: Duration,
 }
 
+/// Waits for a time that may have come already. The runtime's timer alone would round that up to a millisecond, longer than most requests.
+pub async fn wait_until(at: Instant) {
+    if Instant::now() < at {
+        sleep_until(at).await;
+    }
+}
+
 pub struct Link {
     connector: Arc<dyn Connector>,
     endpoint: String,
@@ -62,7 +69,7 @@ impl Link {
                 Some(connection) => connection,
                 None => self.connect().await?,
             };
-            sleep_until(connection.ready_at).await;
+            wait_until(connection.ready_at).await;
             DeviceStatus::count(&self.status.requests, 1);
             let sent = Instant::now();
             match timeout(self.pace.timeout, connection.transport.read(request)).await {

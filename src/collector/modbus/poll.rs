@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::{
     ModbusCollector,
     delivery::Delivery,
     group::Group,
-    link::Link,
+    link::{Link, wait_until},
     outcome::{Exception, Failure, exception_text},
     plan::Item,
     read::{self, Interrupted, Learning, Outcome, Outcomes},
@@ -116,11 +116,11 @@ impl<'a> Poller<'a> {
             match (due, retry) {
                 (None, None) => return std::future::pending().await, // no tags
                 (Some((class, at)), retry) if retry.is_none_or(|(_, retry_at)| at <= retry_at) => {
-                    sleep_until(at).await;
+                    wait_until(at).await;
                     self.poll(class).await;
                 }
                 (_, Some((unit, at))) => {
-                    sleep_until(at).await;
+                    wait_until(at).await;
                     self.retry(unit).await;
                 }
                 (Some(_), None) => {}
