@@ -50,7 +50,7 @@ fn try_build(text: &str) -> Result<OpcUaCollector, Vec<ConfigProblem>> {
 }
 
 fn build(text: &str) -> OpcUaCollector {
-    try_build(text).unwrap_or_else(|problems| panic!("{}", problems.iter().map(|p| format!("{p}\n")).collect::<String>()))
+    try_build(text).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 /// Configuration of a device with short times; `more` are further keys.
@@ -174,13 +174,17 @@ fn known_signals() -> Vec<(&'static str, &'static str, Vec<(Json, u32, Option<Va
         ("Int64", "i64", vec![(json!(i64::MIN), 0, Some(Value::I64(i64::MIN))), (json!(i64::MAX), 0, Some(Value::I64(i64::MAX)))]),
         ("UInt64", "u64", vec![(json!(u64::MAX), 0, Some(Value::U64(u64::MAX)))]),
         ("Boolean", "bool", vec![(json!(true), 0, Some(Value::Bool(true))), (json!(false), failed, None)]),
-        ("String", "string", vec![(json!("Größe ✓"), 0, Some(Value::String("Größe ✓".into()))), (json!(""), 0, Some(Value::String(String::new())))]),
+        (
+            "String",
+            "string",
+            vec![(json!("Größe ✓"), 0, Some(Value::String("Größe ✓".into()))), (json!(""), 0, Some(Value::String(String::new())))],
+        ),
         ("LocalizedText", "string", vec![(json!("open"), 0, Some(Value::String("open".into())))]),
-        ("Guid", "string", vec![(
-            json!("09087e75-8e5e-499b-954f-f2a9603db28a"),
-            0,
-            Some(Value::String("09087e75-8e5e-499b-954f-f2a9603db28a".into())),
-        )]),
+        (
+            "Guid",
+            "string",
+            vec![(json!("09087e75-8e5e-499b-954f-f2a9603db28a"), 0, Some(Value::String("09087e75-8e5e-499b-954f-f2a9603db28a".into())))],
+        ),
     ]
 }
 
@@ -261,7 +265,10 @@ async fn encrypted_with_user_and_trust() {
     let password = password_file(folder.path(), "s3cret");
     let text = device(
         &format!("opc.tcp://127.0.0.1:{port}"),
-        &format!("user = \"historian\"\npassword_file = \"{password}\"\npki_dir = \"{}\"\ncertificate_hostname = \"localhost\"", text_of(&pki)),
+        &format!(
+            "user = \"historian\"\npassword_file = \"{password}\"\npki_dir = \"{}\"\ncertificate_hostname = \"localhost\"",
+            text_of(&pki)
+        ),
     );
     let one = tag("Double", "f64");
 
@@ -520,7 +527,12 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
     }
     let all = try_build("[[opcua]]\nname = \"d\"\nendpoint = \"x\"\n").unwrap_err();
     assert_eq!(all.len(), 3, "{all:?}"); // endpoint, pki_dir, no tags
-    let from_csv = TagConfig { name: "csv".into(), address: "bad".into(), position: Position { file: "t.csv".into(), line: 9 }, ..TagConfig::default() };
+    let from_csv = TagConfig {
+        name: "csv".into(),
+        address: "bad".into(),
+        position: Position { file: "t.csv".into(), line: 9 },
+        ..TagConfig::default()
+    };
     let file: File = toml::from_str(good).unwrap();
     let device = file.opcua.into_iter().next().unwrap();
     let problems = device.build(&Position::default(), good, vec![from_csv]).unwrap_err();

@@ -16,11 +16,7 @@
 //!
 //! A tag without `type` is `f64`: the node's own type is known only after connecting, and the catalog needs one before.
 
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
 use serde::Deserialize;
@@ -103,7 +99,7 @@ impl OpcUaConfig {
         let mut checks = Checks { prefix: format!("opcua.{}", self.name), position: position.clone(), problems: Vec::new() };
         let tags = self.tag.iter().map(|spanned| {
             let start = spanned.span().start.min(text.len());
-            let line = 1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count();
+            let line = text.as_bytes()[..start].split(|byte| *byte == b'\n').count();
             let mut tag = spanned.get_ref().clone();
             tag.position = Position { file: position.file.clone(), line };
             tag
@@ -164,7 +160,11 @@ struct Checks {
 
 impl Checks {
     fn problem(&mut self, key: &str, message: impl Into<String>) {
-        self.problems.push(ConfigProblem { position: self.position.clone(), key: format!("{}.{key}", self.prefix), message: message.into() });
+        self.problems.push(ConfigProblem {
+            position: self.position.clone(),
+            key: format!("{}.{key}", self.prefix),
+            message: message.into(),
+        });
     }
 
     fn endpoint(&mut self, endpoint: &str) {

@@ -74,7 +74,9 @@ fn hint(status: StatusCode) -> &'static str {
             "; the server may not trust our certificate: let it trust own/cert.der of pki_dir, and look at the server's log"
         }
         StatusCode::BadTooManySessions => "; the server has no session left: close other clients, or wait until theirs expire",
-        StatusCode::BadCommunicationError | StatusCode::BadConnectionClosed => "; is the server running, and does it listen at this endpoint?",
+        StatusCode::BadCommunicationError | StatusCode::BadConnectionClosed => {
+            "; is the server running, and does it listen at this endpoint?"
+        }
         _ => "",
     }
 }
@@ -98,14 +100,19 @@ impl Connection {
         let store = pki::open(device).await.map_err(Fault::new)?;
         let config = client_config(device);
         let offered = within(device.timeout, "discovery", discover(device, &config, clock.now())).await??;
-        let endpoint = choose(device, offered)?;
+        let endpoint = choose(device, &offered)?;
         pki::judge(device, &store, &endpoint, clock.now()).map_err(Fault::new)?;
         let mut connection = Connection::build(&config, endpoint, identity, store)?;
         within(device.timeout, "opening a session", connection.wait_until_activated()).await??;
         Ok(connection)
     }
 
-    fn build(config: &ClientConfig, endpoint: EndpointDescription, identity: IdentityToken, store: SharedStore) -> Result<Connection, Fault> {
+    fn build(
+        config: &ClientConfig,
+        endpoint: EndpointDescription,
+        identity: IdentityToken,
+        store: SharedStore,
+    ) -> Result<Connection, Fault> {
         let (session, event_loop) = SessionBuilder::new(config)
             .connect_to_endpoint_directly(endpoint)
             .and_then(|builder| builder.user_identity_token(identity).build(store))
@@ -221,7 +228,9 @@ async fn discover(device: &Device, config: &ClientConfig, now: Timestamp) -> Res
         }
     };
     match answer {
-        ResponseMessage::GetEndpoints(answer) if answer.response_header.service_result.is_good() => Ok(answer.endpoints.unwrap_or_default()),
+        ResponseMessage::GetEndpoints(answer) if answer.response_header.service_result.is_good() => {
+            Ok(answer.endpoints.unwrap_or_default())
+        }
         ResponseMessage::GetEndpoints(answer) => Err(Fault::status(what, answer.response_header.service_result, "")),
         ResponseMessage::ServiceFault(fault) => Err(Fault::status(what, fault.response_header.service_result, "")),
         _ => Err(Fault::new("discovery: the server answered something else")),
@@ -229,7 +238,7 @@ async fn discover(device: &Device, config: &ClientConfig, now: Timestamp) -> Res
 }
 
 /// The offered endpoint with the configured security and a way for the configured user to log on.
-fn choose(device: &Device, offered: Vec<EndpointDescription>) -> Result<EndpointDescription, Fault> {
+fn choose(device: &Device, offered: &[EndpointDescription]) -> Result<EndpointDescription, Fault> {
     let policy_of = |endpoint: &EndpointDescription| SecurityPolicy::from_uri(endpoint.security_policy_uri.as_ref());
     let secured: Vec<_> =
         offered.iter().filter(|endpoint| policy_of(endpoint) == device.policy && endpoint.security_mode == device.mode).collect();

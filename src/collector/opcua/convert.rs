@@ -46,11 +46,9 @@ impl Reading {
         };
         match convert(&variant, value_type) {
             Ok(value) => taken(Some(value), quality, String::new()),
-            Err(Misfit::Range) => taken(
-                None,
-                Quality::BAD_OUT_OF_RANGE,
-                format!("the {} does not fit the tag's type {value_type}", name_of(&variant)),
-            ),
+            Err(Misfit::Range) => {
+                taken(None, Quality::BAD_OUT_OF_RANGE, format!("the {} does not fit the tag's type {value_type}", name_of(&variant)))
+            }
             Err(Misfit::Type) => taken(
                 None,
                 Quality::BAD_TYPE_MISMATCH,

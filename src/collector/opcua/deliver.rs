@@ -299,8 +299,7 @@ mod tests {
             let stop = CancellationToken::new();
             stop.cancel();
             tokio::time::timeout(Duration::from_secs(5), self.spool.drain(sink.clone(), stop)).await.unwrap();
-            let written = sink.0.lock().clone();
-            written
+            sink.0.lock().clone()
         }
     }
 

@@ -56,12 +56,19 @@ fn prepare(dir: &Path, application_uri: &str) -> Result<CertificateStore, String
         (true, true) => {}
         (true, false) => return Err(format!("{} is missing, but its certificate {} is there", key.display(), certificate.display())),
         (false, true) => {
-            return Err(format!("{} is missing, but its key {} is there; supply it, or remove the key", certificate.display(), key.display()));
+            return Err(format!(
+                "{} is missing, but its key {} is there; supply it, or remove the key",
+                certificate.display(),
+                key.display()
+            ));
         }
     }
     store.read_own_pkey()?;
     store.read_own_cert()?.is_application_uri_valid(application_uri).map_err(|_| {
-        format!("the own certificate {} is not for the application URI {application_uri:?}; set application_uri to its URI", certificate.display())
+        format!(
+            "the own certificate {} is not for the application URI {application_uri:?}; set application_uri to its URI",
+            certificate.display()
+        )
     })?;
     Ok(store)
 }
@@ -116,8 +123,8 @@ pub fn judge(device: &Device, store: &SharedStore, endpoint: &EndpointDescriptio
     if device.policy == SecurityPolicy::None {
         return Ok(());
     }
-    let certificate =
-        X509::from_byte_string(&endpoint.server_certificate).map_err(|error| format!("the server shows no readable certificate: {error}"))?;
+    let certificate = X509::from_byte_string(&endpoint.server_certificate)
+        .map_err(|error| format!("the server shows no readable certificate: {error}"))?;
     let store = store.read();
     let name = CertificateStore::cert_file_name(&certificate);
     let (trusted, rejected) = (store.trusted_certs_dir().join(&name), store.rejected_certs_dir().join(&name));

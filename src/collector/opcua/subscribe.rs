@@ -17,8 +17,9 @@ use std::{
 use opcua::{
     client::{MonitoredItemMap, OnSubscriptionNotificationCore, Session},
     types::{
-        AttributeId, DataChangeFilter, DataChangeNotification, DataChangeTrigger, DeadbandType, ExtensionObject, MonitoredItemCreateRequest,
-        MonitoringMode, MonitoringParameters, NodeId, NotificationMessage, ReadValueId, StatusChangeNotification, StatusCode, TimestampsToReturn,
+        AttributeId, DataChangeFilter, DataChangeNotification, DataChangeTrigger, DeadbandType, ExtensionObject,
+        MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId, NotificationMessage, ReadValueId,
+        StatusChangeNotification, StatusCode, TimestampsToReturn,
     },
 };
 use parking_lot::Mutex;
@@ -59,7 +60,8 @@ async fn hold(
     context: &CollectorContext,
 ) -> Result<std::convert::Infallible, Fault> {
     let facts = read::facts(session, device.timeout).await?;
-    let mut holding = Holding { device, session, deliveries, context, facts, subscriptions: Vec::new(), refused: BTreeMap::new(), created: 0 };
+    let mut holding =
+        Holding { device, session, deliveries, context, facts, subscriptions: Vec::new(), refused: BTreeMap::new(), created: 0 };
     holding.create((0..device.items.len()).collect()).await?;
     holding.report();
     let mut ticks = tokio::time::interval(TICK);
@@ -162,14 +164,22 @@ impl Holding<'_> {
             sequence: Mutex::new(Sequence::default()),
         });
         let what = "CreateSubscription";
-        let request =
-            self.session.create_subscription(device.publishing, lifetime, keep_alive, NOTIFICATION_VALUES_MAX, 0, true, Callback(feed.clone()));
+        let request = self.session.create_subscription(
+            device.publishing,
+            lifetime,
+            keep_alive,
+            NOTIFICATION_VALUES_MAX,
+            0,
+            true,
+            Callback(feed.clone()),
+        );
         let id = match within(device.timeout, what, request).await? {
             Ok(id) => id,
             Err(error) if error.status() == StatusCode::BadTooManySubscriptions && !self.subscriptions.is_empty() => return Ok(false),
             Err(error) => return Err(Fault::status(what, error.status(), "")),
         };
-        let granted = self.session.subscription_state().lock().get(id).map(|s| s.publishing_interval().saturating_mul(s.max_keep_alive_count()));
+        let granted =
+            self.session.subscription_state().lock().get(id).map(|s| s.publishing_interval().saturating_mul(s.max_keep_alive_count()));
         let silence_max = device.watchdog.max(granted.unwrap_or_default().saturating_mul(3));
         self.subscriptions.push(Subscription { id, items: 0, feed, silence_max, made: Instant::now() });
         Ok(true)
@@ -245,7 +255,8 @@ impl Holding<'_> {
         status.set_holes(self.refused.iter().take(HOLES_SHOWN_MAX).map(|(index, why)| describe(*index, *why)).collect());
         if let Some((index, why)) = self.refused.first_key_value() {
             DeviceStatus::count(&status.exceptions, 1);
-            let message = format!("the server refuses {} of {} nodes, first {}", self.refused.len(), self.device.items.len(), describe(*index, *why));
+            let message =
+                format!("the server refuses {} of {} nodes, first {}", self.refused.len(), self.device.items.len(), describe(*index, *why));
             tracing::warn!(device = self.device.name, "{message}");
             status.record_error(self.context.clock.now(), message);
         }
@@ -291,7 +302,8 @@ impl Holding<'_> {
                     Ok(message) => subscription.feed.take(message),
                     Err(error) => {
                         DeviceStatus::count(&self.context.status.exceptions, 1);
-                        let message = format!("samples of one notification are lost: the server does not have it any more ({})", error.status());
+                        let message =
+                            format!("samples of one notification are lost: the server does not have it any more ({})", error.status());
                         tracing::warn!(device = self.device.name, sequence_number, "{message}");
                         self.context.status.record_error(self.context.clock.now(), message);
                     }
