@@ -59,18 +59,17 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         // Whoever read our output has seen enough, as `head` does.
         Err(_) if output::reader_is_gone() => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<Refused>() {
-            Some(Refused(problems)) => {
+        Err(error) => {
+            if let Some(Refused(problems)) = error.downcast_ref::<Refused>() {
                 eprintln!("{error}");
                 let count = problems.len();
                 eprintln!("historian: the configuration has {count} problem{}", if count == 1 { "" } else { "s" });
                 ExitCode::from(2)
-            }
-            None => {
+            } else {
                 eprintln!("historian: {}", one_line(&error));
                 ExitCode::FAILURE
             }
-        },
+        }
     }
 }
 

@@ -84,7 +84,8 @@ fn flags_and_environment_win_over_the_file() {
     assert_eq!(configuration.server.listen.port(), 3);
     assert_eq!(configuration.server.http.port(), 2);
     assert_eq!(configuration.server.data_dir, PathBuf::from("e"));
-    let configuration = config::parse("f.toml", text, Path::new("/base"), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let configuration =
+        config::parse("f.toml", text, Path::new("/base"), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!(configuration.server.data_dir, PathBuf::from("/base/d"));
 }
 
@@ -176,7 +177,8 @@ fn the_examples_in_the_document_are_valid() {
     let (toml, csv) = (blocks("toml"), blocks("csv"));
     assert_eq!((toml.len(), csv.len()), (1, 1));
     let directory = directory(&[("tags.csv", &csv[0])]);
-    let configuration = config::parse("f.toml", &toml[0], directory.path(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let configuration =
+        config::parse("f.toml", &toml[0], directory.path(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!((configuration.collectors.len(), configuration.written_tags.len()), (1, 1));
     assert_eq!(configuration.collectors[0].tags().len(), 2);
 }
