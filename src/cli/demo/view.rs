@@ -111,7 +111,7 @@ impl View {
             let (rows, devices) = (self.rows().await?, self.devices().await?);
             let size = rustix::termios::tcgetwinsize(io::stdout());
             let (width, height) = size.map_or((80, 24), |size| (usize::from(size.ws_col).max(20), usize::from(size.ws_row).max(8)));
-            let lines = table(&rows, &devices, self.now(), height.saturating_sub(2), turn / PAGE_S);
+            let lines = table(&rows, &devices, SystemClock.now(), height.saturating_sub(2), turn / PAGE_S);
             let mut text = String::new();
             if lines_before > 0 {
                 // ECMA-48: to the start of the line so many lines up.
@@ -138,7 +138,8 @@ impl View {
             let deadline = tokio::time::Instant::now() + FIRST_REPORT_WITHIN;
             loop {
                 let (rows, devices) = (self.rows().await?, self.devices().await?);
-                if rows.len() >= self.catalog.len() || tokio::time::Instant::now() >= deadline {
+                let delivering: u64 = devices.iter().map(|device| device.items_delivering).sum();
+                if delivering >= self.catalog.len() as u64 || tokio::time::Instant::now() >= deadline {
                     return anyhow::Ok((rows, devices));
                 }
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -146,14 +147,14 @@ impl View {
         };
         let first = tokio::select! { () = &mut ends => None, first = waited => Some(first?) };
         if let Some((rows, devices)) = first {
-            print(&table(&rows, &devices, self.now(), usize::MAX, 0))?;
+            print(&table(&rows, &devices, SystemClock.now(), usize::MAX, 0))?;
             let mut ticks = tokio::time::interval(REPORT_EVERY);
             ticks.tick().await;
             loop {
                 tokio::select! { () = &mut ends => break, _ = ticks.tick() => {} }
                 let (rows, devices) = (self.rows().await?, self.devices().await?);
                 let good = rows.iter().filter(|row| row.quality.is_good()).count();
-                print(&[format!("{} {good} of {} tags Good; {}", self.now(), self.catalog.len(), summary(&devices))])?;
+                print(&[format!("{} {good} of {} tags Good; {}", SystemClock.now(), self.catalog.len(), summary(&devices))])?;
             }
         }
         self.samples().await
@@ -186,12 +187,6 @@ impl View {
         let devices = self.devices().await.context("the server went away")?;
         Ok(devices.iter().map(|device| device.samples).sum())
     }
-
-    #[expect(clippy::unused_self, reason = "the clock of the view")]
-    fn now(&self) -> Timestamp {
-        let now = SystemClock.now();
-        Timestamp(now.0 - now.0.rem_euclid(1_000_000_000))
-    }
 }
 
 fn print(lines: &[String]) -> io::Result<()> {
@@ -218,8 +213,12 @@ fn table(rows: &[Row], devices: &[DeviceStatus], now: Timestamp, height: usize, 
         format!("{name:tag$}  {shown:>value$}  {:unit$}  {:26}  {age_s:>6.1}s", row.unit, row.quality.to_string())
     }));
     let good = rows.iter().filter(|row| row.quality.is_good()).count();
-    lines.push(format!("{now} {good} of {} tags Good{paged}; {}", rows.len(), summary(devices)));
+    lines.push(format!("{} {good} of {} tags Good{paged}; {}", to_second(now), rows.len(), summary(devices)));
     lines
+}
+
+fn to_second(at: Timestamp) -> Timestamp {
+    Timestamp(at.0 - at.0.rem_euclid(1_000_000_000))
 }
 
 fn summary(devices: &[DeviceStatus]) -> String {
