@@ -211,7 +211,8 @@ fn log_to(file: &Path) -> anyhow::Result<()> {
         Ok(text) if !text.trim().is_empty() => {
             EnvFilter::try_new(&text).with_context(|| format!("HISTORIAN_LOG={text} is no log filter"))?
         }
-        _ => EnvFilter::new("info,opcua_server=warn,opcua_client=warn,opcua_core=warn,opcua_crypto=off"),
+        // The libraries mourn certificates that an unencrypted endpoint on loopback does not have.
+        _ => EnvFilter::new("info,opcua_server=error,opcua_client=warn,opcua_core::comms=off,opcua_crypto=off"),
     };
     let writer = Mutex::new(File::create(file).with_context(|| format!("{} cannot be written", file.display()))?);
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).try_init();

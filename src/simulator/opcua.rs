@@ -43,8 +43,9 @@ impl OpcUaDevice {
     ) -> Result<OpcUaDevice, String> {
         let namespace = opcua::server::diagnostics::NamespaceMetadata { namespace_uri: NAMESPACE.to_owned(), ..Default::default() };
         let (server, handle) = ServerBuilder::new_anonymous("Demo plant")
-            .application_uri(NAMESPACE)
-            .product_uri(NAMESPACE)
+            // Not the plant's namespace: the server's diagnostics own the one that is named after the application.
+            .application_uri("urn:historian:demo-server")
+            .product_uri("urn:historian:demo-server")
             .host(address.ip().to_string())
             .port(address.port())
             .pki_dir(pki_dir)

@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::Context;
 use arrow_flight::{FlightClient, FlightDescriptor};
-use crossterm::{cursor::MoveToPreviousLine, queue, style::Print, terminal};
 use historian_proto::v1::{
     CurrentRequest, DeviceStatus, GetStatusRequest, ListTagsRequest, RangeRequest, Tag, TagSamples, UpdateTagRequest,
     collector_service_client::CollectorServiceClient, query_service_client::QueryServiceClient, tag_service_client::TagServiceClient,
@@ -95,8 +94,8 @@ impl View {
         for signal in SIGNALS.iter().filter(|signal| !signal.state_set.is_empty()) {
             let Some(tag) = self.catalog.get_mut(signal.tag) else { continue };
             tag.state_set = signal.state_set.iter().map(ToString::to_string).collect();
-            let request =
-                UpdateTagRequest { tag: Some(tag.clone()), update_mask: Some(pbjson_types::FieldMask { paths: vec!["state_set".into()] }) };
+            // Without a mask everything that can be changed is set, to what the catalog says already.
+            let request = UpdateTagRequest { tag: Some(tag.clone()), update_mask: None };
             self.tags.update_tag(request).await.map_err(|status| client::refusal(&status))?;
         }
         Ok(())
@@ -110,20 +109,23 @@ impl View {
         loop {
             tokio::select! { () = &mut ends => break, _ = ticks.tick() => {} }
             let (rows, devices) = (self.rows().await?, self.devices().await?);
-            let (width, height) = terminal::size().map_or((80, 24), |(width, height)| (usize::from(width), usize::from(height)));
-            let lines = table(&rows, &devices, self.now(), height.saturating_sub(2), turn / PAGE_S);
-            let mut out = io::stdout().lock();
+            let size = rustix::termios::tcgetwinsize(io::stdout());
+            let (width, height) = size.map_or((80, 24), |size| (usize::from(size.ws_col).max(20), usize::from(size.ws_row).max(8)));
+            let lines = table(&rows, &devices, SystemClock.now(), height.saturating_sub(2), turn / PAGE_S);
+            let mut text = String::new();
             if lines_before > 0 {
-                queue!(out, MoveToPreviousLine(lines_before))?;
+                // ECMA-48: to the start of the line so many lines up.
+                text += &format!("\x1b[{lines_before}F");
             }
-            queue!(out, terminal::Clear(terminal::ClearType::FromCursorDown))?;
+            text += "\x1b[J";
             for line in &lines {
                 // A line that wrapped would break the count of lines to go back.
-                let line: String = line.chars().take(width.saturating_sub(1)).collect();
-                queue!(out, Print(line), Print("\n"))?;
+                text.extend(line.chars().take(width - 1).chain(['\n']));
             }
+            let mut out = io::stdout().lock();
+            out.write_all(text.as_bytes())?;
             out.flush()?;
-            lines_before = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+            lines_before = lines.len();
             turn += 1;
         }
         self.samples().await
@@ -136,7 +138,8 @@ impl View {
             let deadline = tokio::time::Instant::now() + FIRST_REPORT_WITHIN;
             loop {
                 let (rows, devices) = (self.rows().await?, self.devices().await?);
-                if rows.len() >= self.catalog.len() || tokio::time::Instant::now() >= deadline {
+                let delivering: u64 = devices.iter().map(|device| device.items_delivering).sum();
+                if delivering >= self.catalog.len() as u64 || tokio::time::Instant::now() >= deadline {
                     return anyhow::Ok((rows, devices));
                 }
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -144,14 +147,14 @@ impl View {
         };
         let first = tokio::select! { () = &mut ends => None, first = waited => Some(first?) };
         if let Some((rows, devices)) = first {
-            print(&table(&rows, &devices, self.now(), usize::MAX, 0))?;
+            print(&table(&rows, &devices, SystemClock.now(), usize::MAX, 0))?;
             let mut ticks = tokio::time::interval(REPORT_EVERY);
             ticks.tick().await;
             loop {
                 tokio::select! { () = &mut ends => break, _ = ticks.tick() => {} }
                 let (rows, devices) = (self.rows().await?, self.devices().await?);
                 let good = rows.iter().filter(|row| row.quality.is_good()).count();
-                print(&[format!("{} {good} of {} tags Good; {}", self.now(), self.catalog.len(), summary(&devices))])?;
+                print(&[format!("{} {good} of {} tags Good; {}", SystemClock.now(), self.catalog.len(), summary(&devices))])?;
             }
         }
         self.samples().await
@@ -184,12 +187,6 @@ impl View {
         let devices = self.devices().await.context("the server went away")?;
         Ok(devices.iter().map(|device| device.samples).sum())
     }
-
-    #[expect(clippy::unused_self, reason = "the clock of the view")]
-    fn now(&self) -> Timestamp {
-        let now = SystemClock.now();
-        Timestamp(now.0 - now.0.rem_euclid(1_000_000_000))
-    }
 }
 
 fn print(lines: &[String]) -> io::Result<()> {
@@ -216,8 +213,12 @@ fn table(rows: &[Row], devices: &[DeviceStatus], now: Timestamp, height: usize, 
         format!("{name:tag$}  {shown:>value$}  {:unit$}  {:26}  {age_s:>6.1}s", row.unit, row.quality.to_string())
     }));
     let good = rows.iter().filter(|row| row.quality.is_good()).count();
-    lines.push(format!("{now} {good} of {} tags Good{paged}; {}", rows.len(), summary(devices)));
+    lines.push(format!("{} {good} of {} tags Good{paged}; {}", to_second(now), rows.len(), summary(devices)));
     lines
+}
+
+fn to_second(at: Timestamp) -> Timestamp {
+    Timestamp(at.0 - at.0.rem_euclid(1_000_000_000))
 }
 
 fn summary(devices: &[DeviceStatus]) -> String {
