@@ -72,8 +72,7 @@ impl Historian {
                 let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 ready.send((grpc.local_addr().unwrap(), http.local_addr().unwrap())).unwrap();
-                let (grpc, http) =
-                    tokio::join!(api::serve(grpc, services.clone(), stop.clone()), api::serve_http(http, services, stop));
+                let (grpc, http) = tokio::join!(api::serve(grpc, services.clone(), stop.clone()), api::serve_http(http, services, stop));
                 grpc.unwrap();
                 http.unwrap();
             });

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, Float64Array, Int64Array, NullArray, RecordBatch, StringArray, TimestampNanosecondArray, TimestampSecondArray, UInt32Array},
+    array::{
+        ArrayRef, BooleanArray, Float64Array, Int64Array, NullArray, RecordBatch, StringArray, TimestampNanosecondArray,
+        TimestampSecondArray, UInt32Array,
+    },
     datatypes::{Field, Schema},
 };
 use arrow_flight::{
@@ -179,7 +182,11 @@ async fn write_streams() {
         ("extra", batch(vec![("tag", tag()), ("timestamp", time()), ("value", value()), ("unit", tag())]), "\"unit\" is not known"),
         ("twice", batch(vec![("tag", tag()), ("timestamp", time()), ("value", value()), ("value", value())]), "occurs twice"),
         ("tag of numbers", batch(vec![("tag", value()), ("timestamp", time()), ("value", value())]), "\"tag\" has the type Float64"),
-        ("time of numbers", batch(vec![("tag", tag()), ("timestamp", Arc::new(Int64Array::from(vec![1, 2]))), ("value", value())]), "Int64"),
+        (
+            "time of numbers",
+            batch(vec![("tag", tag()), ("timestamp", Arc::new(Int64Array::from(vec![1, 2]))), ("value", value())]),
+            "Int64",
+        ),
         ("other zone", batch(vec![("tag", tag()), ("timestamp", zoned), ("value", value())]), "Europe/Berlin"),
         ("value of nulls", batch(vec![("tag", tag()), ("timestamp", time()), ("value", Arc::new(NullArray::new(2)))]), "Null"),
         (
@@ -203,7 +210,11 @@ async fn write_streams() {
         ("far time", batch(vec![("tag", tag()), ("timestamp", seconds), ("value", value())]), "row 1"),
         ("bad name", batch(vec![("tag", tags(vec![Some("x//y"), Some("a")])), ("timestamp", time()), ("value", value())]), "empty level"),
         ("text", batch(vec![("tag", tag()), ("timestamp", time()), ("value", tag())]), "type string"),
-        ("bool", batch(vec![("tag", tag()), ("timestamp", time()), ("value", Arc::new(BooleanArray::from(vec![true, false])))]), "type bool"),
+        (
+            "bool",
+            batch(vec![("tag", tag()), ("timestamp", time()), ("value", Arc::new(BooleanArray::from(vec![true, false])))]),
+            "type bool",
+        ),
         (
             "too precise",
             batch(vec![("tag", tag()), ("timestamp", time()), ("value", Arc::new(Int64Array::from(vec![1, (1 << 53) + 1])))]),
@@ -214,7 +225,8 @@ async fn write_streams() {
         assert_refused(put(&channel, WRITE, vec![bad]).await, Code::InvalidArgument, fragment, name);
         assert_unharmed(&channel, name).await;
     }
-    let unknown = batch(vec![("tag", tags(vec![Some("nowhere")])), ("timestamp", times(vec![Some(1)])), ("value", floats(vec![Some(1.0)]))]);
+    let unknown =
+        batch(vec![("tag", tags(vec![Some("nowhere")])), ("timestamp", times(vec![Some(1)])), ("value", floats(vec![Some(1.0)]))]);
     assert_refused(put(&channel, r#"{"write": {}}"#, vec![unknown]).await, Code::NotFound, "nowhere", "unknown tag");
 
     // What was acknowledged before the error stays, and its acknowledgement comes before the error.

@@ -6,7 +6,6 @@ use arrow_flight::{FlightData, PutResult, flight_descriptor::DescriptorType};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use historian_proto::v1;
 use prost::Message;
-use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::{decode::Decoder, group};
@@ -16,25 +15,26 @@ use crate::{
         command::{Command, Form},
         grpc::write::{Options, options, started},
         status,
+        stream::{Answers, answers},
     },
     ingest::sink::Acknowledgement,
     model::{SampleBatch, Tag, TagDefinition, TagName, ValueType},
     store::Catalog,
 };
 
-/// Starts a write stream; its acknowledgements come from the receiver.
+/// Starts a write stream; the stream that comes back is that of its acknowledgements.
 ///
 /// # Errors
 /// When the stream ends before its first message, or the command in it is no write.
-pub async fn start(api: Arc<Api>, mut messages: Streaming<FlightData>) -> Result<mpsc::Receiver<Result<PutResult, Status>>, Status> {
+pub async fn start(api: Arc<Api>, mut messages: Streaming<FlightData>) -> Result<super::Answer<PutResult>, Status> {
     let Some(first) = messages.message().await? else {
         return Err(status::invalid("", "the stream is empty; its first message carries the descriptor and the schema"));
     };
     let (options, form) = command(&first, &api)?;
-    let (acknowledgements, receiver) = mpsc::channel(api.limits().acknowledgements_unread_max);
+    let (acknowledgements, stream) = answers(api.limits().acknowledgements_unread_max, api.limits().stalled_reader_timeout);
     let writer = Writer { decoder: Decoder::new(api.limits().message_bytes_max), options, form, api };
     tokio::spawn(writer.run(first, messages, acknowledgements));
-    Ok(receiver)
+    Ok(Box::pin(stream))
 }
 
 fn command(first: &FlightData, api: &Api) -> Result<(Options, Form), Status> {
@@ -63,7 +63,7 @@ type Writing = BoxFuture<'static, (usize, Result<PutResult, Status>)>;
 impl Writer {
     /// Reads, decodes and hands over batch after batch while earlier ones wait for the journal. The first error ends the stream, after the
     /// acknowledgements of what came before it.
-    async fn run(mut self, first: FlightData, mut messages: Streaming<FlightData>, answers: mpsc::Sender<Result<PutResult, Status>>) {
+    async fn run(mut self, first: FlightData, mut messages: Streaming<FlightData>, answers: Answers<PutResult>) {
         let limits = self.api.limits().clone();
         let api = self.api.clone();
         let mut waiting: FuturesOrdered<Writing> = FuturesOrdered::new();
@@ -87,9 +87,8 @@ impl Writer {
                 biased;
                 Some((bytes, answer)) = waiting.next(), if !waiting.is_empty() => {
                     bytes_waiting -= bytes;
-                    let failed = answer.is_err();
-                    if answers.send_timeout(answer, limits.stalled_reader_timeout).await.is_err() || failed {
-                        return; // the client is gone, or reads no acknowledgement, or has its error
+                    if !answers.send(answer).await {
+                        return;
                     }
                 }
                 () = api.draining.cancelled(), if reading => {

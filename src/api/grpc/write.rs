@@ -6,13 +6,15 @@ use std::{collections::HashSet, pin::Pin, sync::Arc};
 use futures::{FutureExt, StreamExt, stream::FuturesOrdered};
 use historian_proto::v1::{self, TagFailure, WriteSamplesRequest, WriteSamplesResponse, write_request, write_service_server::WriteService};
 use prost::Message;
-use tokio::sync::mpsc;
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::query::unknown;
 use crate::{
-    api::{Api, Services, blocking, convert, sample, status},
+    api::{
+        Api, Services, blocking, convert, sample, status,
+        stream::{Answers, answers},
+    },
     ingest::sink::{Durability, WriteMode},
     model::{SampleBatch, Samples, Tag, TagDefinition, TagName, Values},
 };
@@ -58,9 +60,9 @@ impl WriteService for Writes {
         &self,
         request: Request<Streaming<WriteSamplesRequest>>,
     ) -> Result<Response<Self::WriteSamplesStreamStream>, Status> {
-        let (answers, receiver) = mpsc::channel(self.0.limits().acknowledgements_unread_max.min(1024));
+        let (answers, stream) = answers(self.0.limits().acknowledgements_unread_max, self.0.limits().stalled_reader_timeout);
         tokio::spawn(run_stream(self.0.clone(), request.into_inner(), answers));
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        Ok(Response::new(Box::pin(stream)))
     }
 }
 
@@ -146,11 +148,7 @@ async fn write(services: Services, prepared: Prepared) -> Result<WriteSamplesRes
 }
 
 /// Answers a stream in order, with several requests waiting for the journal at the same time so that one fsync serves them all.
-async fn run_stream(
-    api: Arc<Api>,
-    mut requests: Streaming<WriteSamplesRequest>,
-    answers: mpsc::Sender<Result<WriteSamplesResponse, Status>>,
-) {
+async fn run_stream(api: Arc<Api>, mut requests: Streaming<WriteSamplesRequest>, answers: Answers<WriteSamplesResponse>) {
     let limits = api.limits().clone();
     let mut waiting = FuturesOrdered::new();
     let mut bytes_waiting = 0;
@@ -161,10 +159,7 @@ async fn run_stream(
             biased;
             Some((bytes, answer)) = waiting.next(), if !waiting.is_empty() => {
                 bytes_waiting -= bytes;
-                let failed = Result::is_err(&answer);
-                // A client that does not read its answers holds the stream, and is let go of after a while.
-                let sent = answers.send_timeout(answer, limits.stalled_reader_timeout).await;
-                if sent.is_err() || failed {
+                                if !answers.send(answer).await {
                     return;
                 }
             }
