@@ -22,9 +22,8 @@ use historian::{
     query::QueryEngine,
 };
 use tokio::{net::TcpListener, runtime::Runtime};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::{Channel, Endpoint, Server, server::TcpIncoming};
 
 use super::bare::Bare;
 use crate::plant::{Batches, Plant};
@@ -71,11 +70,11 @@ impl Served {
     pub fn bare(runtime: &Runtime, bare: Bare) -> Served {
         Served::start(runtime, None, |listener, stop| async move {
             let router = Server::builder()
-                .tcp_nodelay(true)
                 .initial_stream_window_size(4 << 20)
                 .initial_connection_window_size(16 << 20)
                 .add_service(FlightServiceServer::new(bare));
-            router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled()).await.expect("the bare server serves");
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            router.serve_with_incoming_shutdown(incoming, stop.cancelled()).await.expect("the bare server serves");
         })
     }
 
