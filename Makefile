@@ -8,6 +8,8 @@ export CARGO_BUILD_JOBS ?= 2
 CARGO ?= cargo
 # For example: make demo DEMO_ARGUMENTS="--data-dir /tmp/d --duration-s 60"
 DEMO_ARGUMENTS ?=
+# For example: make bench BENCH_ARGUMENTS=flight/
+BENCH_ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build setup test check fmt clippy deny bench doc
@@ -45,7 +47,7 @@ deny:
 
 bench: ## Benches: codecs, ingest, query, Flight
 	@.ci/setup build
-	@$(CARGO) bench --workspace
+	@$(CARGO) bench --workspace --bench layers -- $(BENCH_ARGUMENTS)
 
 doc: ## API documentation; broken links fail
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps

@@ -1,0 +1,179 @@
+//! A Flight server on loopback TCP with a client connected to it, and the messages of `DoPut`.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt32Array},
+    datatypes::{Field, Int32Type, Schema},
+};
+use arrow_flight::{
+    FlightData, FlightDescriptor, Ticket,
+    decode::FlightRecordBatchStream,
+    encode::{DictionaryHandling, FlightDataEncoderBuilder},
+    error::FlightError,
+    flight_service_client::FlightServiceClient,
+    flight_service_server::FlightServiceServer,
+};
+use futures::{TryStreamExt, stream};
+use historian::{
+    api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services},
+    ingest::{Ingest, sink::WriteError},
+    model::{SampleBatch, SystemClock, Tag, Values},
+    query::QueryEngine,
+};
+use tokio::{net::TcpListener, runtime::Runtime};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::{Channel, Endpoint, Server, server::TcpIncoming};
+
+use super::bare::Bare;
+use crate::plant::{Batches, Plant};
+
+pub struct Served {
+    client: FlightServiceClient<Channel>,
+    _stop: DropGuard,
+    /// Behind the guard: a plant's directory goes when the plant does.
+    _plant: Option<Plant>,
+}
+
+struct Administration(Arc<Ingest>);
+
+impl Admin for Administration {
+    fn status(&self) -> AdminStatus {
+        let ingest = self.0.status();
+        AdminStatus { watermark: ingest.watermark, accepting_writes: ingest.accepting_writes, ..AdminStatus::default() }
+    }
+
+    fn compact(&self) -> Result<u64, WriteError> {
+        self.0.compact()
+    }
+}
+
+impl Served {
+    /// The historian's own interface over a plant.
+    pub fn historian(runtime: &Runtime, plant: Plant) -> Served {
+        let services = Services {
+            catalog: plant.catalog.clone(),
+            sink: plant.ingest.clone(),
+            query: QueryEngine::new(plant.ingest.reader()),
+            clock: Arc::new(SystemClock),
+            devices: Arc::new(Vec::new),
+            admin: Arc::new(Administration(plant.ingest.clone())),
+            limits: ApiLimits::default(),
+            metrics: Arc::new(Metrics::default()),
+        };
+        Served::start(runtime, Some(plant), |listener, stop| async move {
+            api::serve(listener, services, stop).await.expect("the historian serves");
+        })
+    }
+
+    /// A bare server with the transport settings of the historian.
+    pub fn bare(runtime: &Runtime, bare: Bare) -> Served {
+        Served::start(runtime, None, |listener, stop| async move {
+            let router = Server::builder()
+                .initial_stream_window_size(4 << 20)
+                .initial_connection_window_size(16 << 20)
+                .add_service(FlightServiceServer::new(bare));
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            router.serve_with_incoming_shutdown(incoming, stop.cancelled()).await.expect("the bare server serves");
+        })
+    }
+
+    fn start<F: Future<Output = ()> + Send + 'static>(
+        runtime: &Runtime,
+        plant: Option<Plant>,
+        serve: impl FnOnce(TcpListener, CancellationToken) -> F,
+    ) -> Served {
+        let stop = CancellationToken::new();
+        let client = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+            let address = listener.local_addr().expect("the listener is bound");
+            tokio::spawn(serve(listener, stop.clone()));
+            let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("the address is valid").tcp_nodelay(true);
+            FlightServiceClient::new(endpoint.connect().await.expect("the server listens")).max_decoding_message_size(64 << 20)
+        });
+        Served { client, _stop: stop.drop_guard(), _plant: plant }
+    }
+
+    /// Fetches and decodes an answer; its rows.
+    pub async fn rows(&self, ticket: Ticket) -> usize {
+        let answer = self.client.clone().do_get(ticket).await.expect("the ticket is answered").into_inner();
+        let batches = FlightRecordBatchStream::new_from_flight_data(answer.map_err(FlightError::from));
+        batches.try_fold(0, |rows, batch| async move { Ok(rows + batch.num_rows()) }).await.expect("the answer ends well")
+    }
+
+    /// The messages of an answer, as they come.
+    pub async fn messages(&self, ticket: Ticket) -> Vec<FlightData> {
+        let answer = self.client.clone().do_get(ticket).await.expect("the ticket is answered").into_inner();
+        answer.try_collect().await.expect("the answer ends well")
+    }
+
+    /// Writes a stream; the number of its acknowledgements.
+    pub async fn put(&self, messages: Vec<FlightData>) -> usize {
+        let answers = self.client.clone().do_put(stream::iter(messages)).await.expect("the stream is taken").into_inner();
+        answers.try_fold(0, |count, _| async move { Ok(count + 1) }).await.expect("every batch is taken")
+    }
+}
+
+/// How the rows of a batch are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// All samples of one tag, then all of the next: as an import has them.
+    ByTag,
+    /// One sample of every tag, then the next of every tag: as a gateway that polls has them.
+    ByTime,
+}
+
+/// `DoPut` streams, each later in time than the one before. Encoded before the clock runs: how fast a client encodes is not ours.
+pub struct Puts {
+    batches: Batches,
+    names: ArrayRef,
+    order: Order,
+}
+
+impl Puts {
+    pub fn new(tags: &[Arc<Tag>], samples: usize, order: Order) -> Puts {
+        let names = StringArray::from_iter_values(tags.iter().map(|tag| tag.name().as_str()));
+        Puts { batches: Batches::new(tags, samples), names: Arc::new(names), order }
+    }
+
+    /// The messages of the next stream.
+    pub async fn next(&mut self, batches: usize) -> Vec<FlightData> {
+        let command = r#"{"write": {"mode": "UPSERT", "durability": "SYNC"}}"#;
+        let batches: Vec<_> = (0..batches).map(|_| Ok(record_batch(&self.batches.next(), &self.names, self.order))).collect();
+        FlightDataEncoderBuilder::new()
+            .with_flight_descriptor(Some(FlightDescriptor::new_cmd(command)))
+            .with_dictionary_handling(DictionaryHandling::Resend)
+            .with_max_flight_data_size(32 << 20)
+            .build(stream::iter(batches))
+            .try_collect()
+            .await
+            .expect("the batches are encoded")
+    }
+}
+
+fn record_batch(batch: &SampleBatch, names: &ArrayRef, order: Order) -> RecordBatch {
+    let samples = batch.runs.first().map_or(0, |(_, run)| run.len());
+    let tags = batch.runs.len();
+    let places: Vec<(usize, usize)> = match order {
+        Order::ByTag => (0..tags).flat_map(|tag| (0..samples).map(move |sample| (tag, sample))).collect(),
+        Order::ByTime => (0..samples).flat_map(|sample| (0..tags).map(move |tag| (tag, sample))).collect(),
+    };
+    let value = |&(tag, sample): &(usize, usize)| match &batch.runs[tag].1.values {
+        Values::F64(values) => values[sample],
+        other => unreachable!("the plant's tags are f64, not {}", other.value_type()),
+    };
+    let keys = Int32Array::from_iter_values(places.iter().map(|(tag, _)| *tag as i32));
+    let timestamps = TimestampNanosecondArray::from_iter_values(places.iter().map(|&(tag, sample)| batch.runs[tag].1.timestamps[sample]));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(DictionaryArray::<Int32Type>::new(keys, names.clone())),
+        Arc::new(timestamps.with_timezone("UTC")),
+        Arc::new(Float64Array::from_iter_values(places.iter().map(value))),
+        Arc::new(UInt32Array::from(vec![0; places.len()])),
+    ];
+    let fields: Vec<Field> = ["tag", "timestamp", "value", "quality"]
+        .iter()
+        .zip(&columns)
+        .map(|(name, column)| Field::new(*name, column.data_type().clone(), *name == "value"))
+        .collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("the columns are of equal length")
+}
