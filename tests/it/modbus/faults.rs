@@ -149,18 +149,20 @@ async fn every_fault_over_rtu_ends_as_it_began_and_disturbs_nobody() {
     .await;
 }
 
-/// Only some replies are late: the trap in which a client that keeps its connection stores the values of one register under another.
+/// Only some replies are late, and so late that they arrive while the collector waits for the answer to its next request: the trap in which
+/// a client that keeps its connection stores the values of one register under another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn now_and_then_a_late_reply_over_rtu_is_never_taken_for_the_next() {
     let faulty = Device::start(Framing::Rtu).await;
     let mut running = start(&device("faulty", Framing::Rtu, faulty.port, 50, 100, ""));
     let requests = std::sync::atomic::AtomicU64::new(0);
-    faulty.behave(
-        move |_| {
-            if requests.fetch_add(1, Ordering::SeqCst) % 5 == 3 { Answer::Late(Duration::from_millis(160)) } else { Answer::Good }
-        },
-    );
-    eventually("some timeouts and values", || running.status.timeouts.load(Ordering::Relaxed) >= 4 && running.count("faulty/r1000") >= 12)
+    // The next request, for the registers from 0 on, is sent 250 to 300 ms after the one that is answered late. Each answer takes the time
+    // it takes on a serial line, so that the late one stands alone.
+    faulty.behave(move |request| {
+        let late = request.start == 1000 && requests.fetch_add(1, Ordering::SeqCst) % 2 == 1;
+        Answer::Late(Duration::from_millis(if late { 325 } else { 15 }))
+    });
+    eventually("some timeouts and values", || running.status.timeouts.load(Ordering::Relaxed) >= 6 && running.count("faulty/r1000") >= 6)
         .await;
     running.stop().await;
     assert_nothing_is_mixed_up(&running);
