@@ -115,7 +115,13 @@ mod tests {
             assert_eq!(text.parse(), Ok(ServerAddress("127.0.0.1:8815".into())), "{text}");
         }
         assert_eq!("grpc://[::1]:8815".parse(), Ok(ServerAddress("[::1]:8815".into())));
-        for (text, reason) in [("https://h:1", "no TLS"), ("ftp://h:1", "unknown scheme"), ("grpc://h", "expected grpc://host:port"), ("grpc://h:99999", "expected"), ("", "expected")] {
+        for (text, reason) in [
+            ("https://h:1", "no TLS"),
+            ("ftp://h:1", "unknown scheme"),
+            ("grpc://h", "expected grpc://host:port"),
+            ("grpc://h:99999", "expected"),
+            ("", "expected"),
+        ] {
             let error = text.parse::<ServerAddress>().unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");
         }

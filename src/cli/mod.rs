@@ -59,18 +59,18 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         // Whoever read our output has seen enough, as `head` does.
         Err(_) if output::reader_is_gone() => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<Refused>() {
-            Some(Refused(problems)) => {
-                eprintln!("{error}");
-                let count = problems.len();
+        Err(error) => {
+            // A command may have put its own words around it; the problems are what helps.
+            if let Some(refused) = error.downcast_ref::<Refused>() {
+                eprintln!("{refused}");
+                let count = refused.0.len();
                 eprintln!("historian: the configuration has {count} problem{}", if count == 1 { "" } else { "s" });
                 ExitCode::from(2)
-            }
-            None => {
+            } else {
                 eprintln!("historian: {}", one_line(&error));
                 ExitCode::FAILURE
             }
-        },
+        }
     }
 }
 

@@ -5,14 +5,18 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::{Context, bail};
 use arrow::{
-    array::{Array, AsArray, RecordBatch},
+    array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
     csv::WriterBuilder as CsvBuilder,
-    datatypes::{DataType, Field, SchemaRef, TimeUnit, TimestampNanosecondType, UInt32Type},
+    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampNanosecondType, UInt32Type},
+    error::ArrowError,
     ipc::writer::{FileWriter, StreamWriter},
     json::{LineDelimitedWriter, WriterBuilder as JsonBuilder},
     util::display::{ArrayFormatter, FormatOptions},
@@ -207,7 +211,7 @@ impl BatchWriter {
             Format::Table => BatchWriter::Table { output, notes, schema: schema.clone(), table: table(&headings(schema)) },
             Format::Csv => {
                 let mut writer = CsvBuilder::new().with_header(true).build(output);
-                writer.write(&RecordBatch::new_empty(schema.clone()))?;
+                writer.write(&as_text(&RecordBatch::new_empty(schema.clone()))?)?;
                 BatchWriter::Csv(writer)
             }
             Format::Json => BatchWriter::Json(JsonBuilder::new().with_explicit_nulls(true).build(output)),
@@ -227,14 +231,14 @@ impl BatchWriter {
     pub fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
         match self {
             BatchWriter::Table { output, notes, schema, table } => {
-                add_rows(batch, notes, table, |full| {
+                add_rows(&as_text(batch)?, notes, table, |full| {
                     write_table(output, full)?;
                     *full = self::table(&headings(schema));
                     Ok(())
                 })?;
             }
-            BatchWriter::Csv(writer) => writer.write(batch)?,
-            BatchWriter::Json(writer) => writer.write(batch)?,
+            BatchWriter::Csv(writer) => writer.write(&as_text(batch)?)?,
+            BatchWriter::Json(writer) => writer.write(&as_text(batch)?)?,
             BatchWriter::ArrowFile(writer) => writer.write(batch)?,
             BatchWriter::ArrowStream(writer) => writer.write(batch)?,
             BatchWriter::Parquet(writer) => {
@@ -304,6 +308,24 @@ pub fn write_table(output: &mut Output, table: &Table) -> io::Result<()> {
 /// A text without control characters: what a device or a file says must not steer the terminal.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+}
+
+/// The batch with its time zone as an offset, which Arrow can format without a zone database; the timestamps are the same.
+fn as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let (mut fields, mut columns) = (Vec::with_capacity(batch.num_columns()), Vec::with_capacity(batch.num_columns()));
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        if matches!(field.data_type(), DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)) if zone.as_ref() == "UTC") {
+            let column = column.as_primitive::<TimestampNanosecondType>().clone().with_timezone("+00:00");
+            fields.push(Arc::new(field.as_ref().clone().with_data_type(column.data_type().clone())));
+            columns.push(Arc::new(column) as ArrayRef);
+        } else {
+            fields.push(field.clone());
+            columns.push(column.clone());
+        }
+    }
+    let schema = Arc::new(Schema::new_with_metadata(fields, batch.schema().metadata().clone()));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema, columns, &options)
 }
 
 fn headings(schema: &SchemaRef) -> Vec<String> {

@@ -55,11 +55,17 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 /// The filter is not valid.
 pub fn start_logging() -> anyhow::Result<()> {
     let filter = match std::env::var("HISTORIAN_LOG") {
-        Ok(text) if !text.trim().is_empty() => EnvFilter::try_new(&text).with_context(|| format!("HISTORIAN_LOG={text} is no log filter"))?,
+        Ok(text) if !text.trim().is_empty() => {
+            EnvFilter::try_new(&text).with_context(|| format!("HISTORIAN_LOG={text} is no log filter"))?
+        }
         _ => EnvFilter::new("info"),
     };
     // A second call in one process (the tests) keeps the first subscriber.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
     Ok(())
 }
 

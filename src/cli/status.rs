@@ -41,8 +41,19 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     if devices.is_empty() {
         writeln!(output, "no devices are configured")?;
     } else {
-        let headings =
-            ["DEVICE", "PROTOCOL", "STATE", "DELIVERING", "SAMPLES", "DROPPED", "TIMEOUTS", "EXCEPTIONS", "MISSED", "LAST GOOD", "LAST ERROR"];
+        let headings = [
+            "DEVICE",
+            "PROTOCOL",
+            "STATE",
+            "DELIVERING",
+            "SAMPLES",
+            "DROPPED",
+            "TIMEOUTS",
+            "EXCEPTIONS",
+            "MISSED",
+            "LAST GOOD",
+            "LAST ERROR",
+        ];
         let mut table = output::table(&headings);
         for device in &devices {
             table.add_row(cells(device));

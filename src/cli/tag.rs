@@ -48,7 +48,7 @@ pub struct ListArgs {
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// CSV with a header: name,type,unit,description,stepped,range_low,range_high,state_set.
+    /// CSV with a header: `name,type,unit,description,stepped,range_low,range_high,state_set`.
     file: PathBuf,
     #[command(flatten)]
     server: ServerArgs,
@@ -200,7 +200,11 @@ async fn import(args: ImportArgs) -> anyhow::Result<ExitCode> {
             Ok(Outcome::Created) => created += 1,
             Ok(Outcome::Updated) => updated += 1,
             Ok(Outcome::Unchanged) => unchanged += 1,
-            Err(RowError::Server(error)) => return Err(error).with_context(|| format!("stopped at {file}:{line}; import the file again when this is mended, rows that are in already do not matter")),
+            Err(RowError::Server(error)) => {
+                return Err(error).with_context(|| {
+                    format!("stopped at {file}:{line}; import the file again when this is mended, rows that are in already do not matter")
+                });
+            }
             Err(RowError::Row(error)) => {
                 failed += 1;
                 eprintln!("{file}:{line}: {name}: {error}");
@@ -221,7 +225,11 @@ enum RowError {
 impl From<tonic::Status> for RowError {
     fn from(status: tonic::Status) -> RowError {
         let error = client::refusal(&status);
-        if matches!(status.code(), Code::Unavailable | Code::Unimplemented | Code::Unauthenticated) { RowError::Server(error) } else { RowError::Row(error) }
+        if matches!(status.code(), Code::Unavailable | Code::Unimplemented | Code::Unauthenticated) {
+            RowError::Server(error)
+        } else {
+            RowError::Row(error)
+        }
     }
 }
 
@@ -301,7 +309,8 @@ mod tests {
     use super::*;
 
     fn row(text: &str) -> TagRow {
-        let (mut rows, problems) = tag_file::parse(format!("name,type,unit,description,stepped,range_low,range_high,state_set\n{text}\n").as_bytes(), "t");
+        let (mut rows, problems) =
+            tag_file::parse(format!("name,type,unit,description,stepped,range_low,range_high,state_set\n{text}\n").as_bytes(), "t");
         assert_eq!(problems, []);
         rows.remove(0)
     }

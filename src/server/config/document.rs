@@ -19,7 +19,8 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(file: impl Into<String>, text: &[u8]) -> Source {
-        let line_starts = std::iter::once(0).chain(text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1)).collect();
+        let line_starts =
+            std::iter::once(0).chain(text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1)).collect();
         Source { file: file.into(), line_starts }
     }
 
@@ -126,7 +127,10 @@ impl<'text> Document<'text> {
     }
 
     /// Settings of a device and of its tags with their positions; tags that cannot be read are left out.
-    pub(super) fn device<T: DeserializeOwned, Tag: DeserializeOwned>(&mut self, device: DeviceTable<'text>) -> Option<(T, Vec<(Tag, Position)>)> {
+    pub(super) fn device<T: DeserializeOwned, Tag: DeserializeOwned>(
+        &mut self,
+        device: DeviceTable<'text>,
+    ) -> Option<(T, Vec<(Tag, Position)>)> {
         let mut tags = Vec::with_capacity(device.tags.len());
         for (index, tag) in device.tags.into_iter().enumerate() {
             let unnamed = format!("{}.tag[{}]", device.key, index + 1);
@@ -278,7 +282,10 @@ mod tests {
         let text = "[[modbus]]\nname = \"a\"\n\n[[modbus.tag]]\nname = \"t\"\n\n[[modbus.tag]]\nname = \"u\"\n\n[[modbus]]\nname = \"b\"\n";
         let mut document = Document::parse("f.toml", text);
         let devices = document.devices("modbus");
-        assert_eq!(devices.iter().map(|device| (device.key.as_str(), device.position.line)).collect::<Vec<_>>(), [("modbus.a", 1), ("modbus.b", 10)]);
+        assert_eq!(
+            devices.iter().map(|device| (device.key.as_str(), device.position.line)).collect::<Vec<_>>(),
+            [("modbus.a", 1), ("modbus.b", 10)]
+        );
         assert_eq!(document.position_of("modbus.a.tag.u.name").line, 8);
     }
 

@@ -19,8 +19,8 @@ use std::{
 
 use device::{Device, PROTOCOLS};
 use document::Document;
-pub use settings::{Bytes, LimitSettings, ServerSettings, StorageSettings};
 use settings::{Bound, ServerSection};
+pub use settings::{Bytes, LimitSettings, ServerSettings, StorageSettings};
 use tag_file::TagRow;
 
 use crate::{
@@ -78,7 +78,8 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
         return Err(document.problems);
     }
     let written: ServerSection = document.section("server");
-    let mut configuration = Configuration { storage: document.section("storage"), limits: document.section("limits"), ..Configuration::default() };
+    let mut configuration =
+        Configuration { storage: document.section("storage"), limits: document.section("limits"), ..Configuration::default() };
     let server = &mut configuration.server;
     server.listen = written.listen.unwrap_or(server.listen);
     server.http = written.http.unwrap_or(server.http);

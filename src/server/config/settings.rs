@@ -229,7 +229,16 @@ mod tests {
 
     #[test]
     fn sizes_are_read_with_and_without_units() {
-        for (text, bytes) in [("0", Some(0)), ("512", Some(512)), ("256 MiB", Some(256 << 20)), ("1GiB", Some(1 << 30)), ("4 KB", None), ("-1", None), ("MiB", None), ("99999999999 GiB", None)] {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("512", Some(512)),
+            ("256 MiB", Some(256 << 20)),
+            ("1GiB", Some(1 << 30)),
+            ("4 KB", None),
+            ("-1", None),
+            ("MiB", None),
+            ("99999999999 GiB", None),
+        ] {
             assert_eq!(Bytes::parse(text), bytes.map(Bytes), "{text}");
         }
         assert_eq!(Bytes::mebi(256).to_string(), "256 MiB");

@@ -12,8 +12,23 @@ use crate::{
 
 /// Columns that a file may have, in any order; only `name` must be there.
 pub const COLUMNS: [&str; 17] = [
-    "name", "type", "unit", "description", "stepped", "range_low", "range_high", "state_set", "device", "address", "format", "word_order",
-    "scale", "offset", "scan_ms", "sampling_ms", "deadband",
+    "name",
+    "type",
+    "unit",
+    "description",
+    "stepped",
+    "range_low",
+    "range_high",
+    "state_set",
+    "device",
+    "address",
+    "format",
+    "word_order",
+    "scale",
+    "offset",
+    "scan_ms",
+    "sampling_ms",
+    "deadband",
 ];
 
 /// Columns that mean something only for a tag that a device delivers.
@@ -131,7 +146,11 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
             continue;
         }
         if cells.len() != columns.len() {
-            let message = format!("has {} cells, the header has {} columns; a comma inside a cell needs quotes around it", cells.len(), columns.len());
+            let message = format!(
+                "has {} cells, the header has {} columns; a comma inside a cell needs quotes around it",
+                cells.len(),
+                columns.len()
+            );
             refuse(line, "row", message);
             continue;
         }
@@ -181,23 +200,23 @@ fn read_row(columns: &[&'static str], cells: &[&str], position: Position) -> Res
         let text = || Some(cell.to_owned());
         let outcome = match column {
             "name" => TagName::new(cell).map(|name| row.tag.name = name.into()).map_err(|error| error.to_string()),
-            "type" => Ok(row.tag.value_type = text()),
-            "unit" => Ok(cell.clone_into(&mut row.tag.unit)),
-            "description" => Ok(cell.clone_into(&mut row.tag.description)),
+            "type" => set(&mut row.tag.value_type, text()),
+            "unit" => set(&mut row.tag.unit, cell.to_owned()),
+            "description" => set(&mut row.tag.description, cell.to_owned()),
             "stepped" => boolean(cell).map(|stepped| row.tag.stepped = Some(stepped)),
             "range_low" => number(cell).map(|number| row.tag.range_low = Some(number)),
             "range_high" => number(cell).map(|number| row.tag.range_high = Some(number)),
-            "state_set" => Ok(row.state_set = cell.split('|').map(|state| state.trim().to_owned()).collect()),
-            "device" => Ok(row.device = text()),
-            "address" => Ok(cell.clone_into(&mut row.tag.address)),
-            "format" => Ok(row.tag.format = text()),
-            "word_order" => Ok(row.tag.word_order = text()),
+            "state_set" => set(&mut row.state_set, cell.split('|').map(|state| state.trim().to_owned()).collect()),
+            "device" => set(&mut row.device, text()),
+            "address" => set(&mut row.tag.address, cell.to_owned()),
+            "format" => set(&mut row.tag.format, text()),
+            "word_order" => set(&mut row.tag.word_order, text()),
             "scale" => number(cell).map(|number| row.tag.scale = Some(number)),
             "offset" => number(cell).map(|number| row.tag.offset = Some(number)),
             "scan_ms" => whole(cell).map(|period| row.tag.scan_ms = Some(period)),
             "sampling_ms" => whole(cell).map(|period| row.tag.sampling_ms = Some(period)),
             "deadband" => number(cell).map(|number| row.tag.deadband = Some(number)),
-            _ => Ok(()),
+            _ => Err("is a column without a meaning".into()),
         };
         if let Err(message) = outcome {
             refused.push((column, message));
@@ -223,6 +242,12 @@ fn read_row(columns: &[&'static str], cells: &[&str], position: Position) -> Res
         refused.push(("range_high", format!("{high} is not above range_low, {low}")));
     }
     if refused.is_empty() { Ok(row) } else { Err(refused) }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of the cells that can be refused")]
+fn set<T>(place: &mut T, value: T) -> Result<(), String> {
+    *place = value;
+    Ok(())
 }
 
 fn boolean(cell: &str) -> Result<bool, String> {

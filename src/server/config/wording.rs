@@ -87,9 +87,11 @@ fn type_in_words(expected: &str) -> String {
 fn found_in_words(found: &str) -> String {
     match found.split_once(' ') {
         Some(("string", text)) => format!("the text {text}"),
-        Some(("integer" | "floating" | "boolean", value)) => format!("{} {}", found.split(' ').next().unwrap_or_default(), value.trim_start_matches("point "))
-            .replace("floating", "number")
-            .replace('`', ""),
+        Some(("integer" | "floating" | "boolean", value)) => {
+            format!("{} {}", found.split(' ').next().unwrap_or_default(), value.trim_start_matches("point "))
+                .replace("floating", "number")
+                .replace('`', "")
+        }
         _ => match found {
             "sequence" => "an array".into(),
             "map" => "a table".into(),
@@ -105,7 +107,14 @@ mod tests {
     #[test]
     fn a_slip_is_recognised_and_another_word_is_not() {
         let known = ["listen", "http", "data_dir"];
-        for (word, expected) in [("lisen", Some("listen")), ("datadir", Some("data_dir")), ("Listen", Some("listen")), ("htpt", Some("http")), ("port", None), ("x", None)] {
+        for (word, expected) in [
+            ("lisen", Some("listen")),
+            ("datadir", Some("data_dir")),
+            ("Listen", Some("listen")),
+            ("htpt", Some("http")),
+            ("port", None),
+            ("x", None),
+        ] {
             assert_eq!(suggestion(word, known), expected, "{word}");
         }
     }

@@ -14,18 +14,15 @@ const fn toml(name: &'static str, toml: &'static str, problems: &'static [&'stat
     Broken { name, toml, csv: "", problems }
 }
 
-const MODBUS_CSV: &str = "tag_files = [\"tags.csv\"]\n[[modbus]]\nname = \"plc\"\nendpoint = \"h:502\"\n[[modbus.tag]]\nname = \"a\"\naddress = \"holding:0\"\n";
+const MODBUS_CSV: &str =
+    "tag_files = [\"tags.csv\"]\n[[modbus]]\nname = \"plc\"\nendpoint = \"h:502\"\n[[modbus.tag]]\nname = \"a\"\naddress = \"holding:0\"\n";
 
 const BROKEN: &[Broken] = &[
     toml("syntax", "[server]\nlisten = \n", &["{}/f.toml:2: syntax: "]),
     toml("a key twice", "[server]\nhttp = \"127.0.0.1:1\"\nhttp = \"127.0.0.1:2\"\n", &["{}/f.toml:3: syntax: duplicate key"]),
     toml("unknown section", "[sever]\nlisten = \"127.0.0.1:1\"\n", &["{}/f.toml:1: sever: unknown key; did you mean \"server\"?"]),
     toml("typo in a key", "\n[server]\nlisen = \"127.0.0.1:1\"\n", &["{}/f.toml:3: server.lisen: unknown key; did you mean \"listen\"?"]),
-    toml(
-        "unlike any key",
-        "[server]\nzzz = 1\n",
-        &["{}/f.toml:2: server.zzz: unknown key; known are listen, http, data_dir"],
-    ),
+    toml("unlike any key", "[server]\nzzz = 1\n", &["{}/f.toml:2: server.zzz: unknown key; known are listen, http, data_dir"]),
     toml(
         "wrong type",
         "[storage]\ngroup_commit_ms = \"two\"\n",
@@ -42,9 +39,15 @@ const BROKEN: &[Broken] = &[
     toml(
         "reachable from outside",
         "[server]\nlisten = \"0.0.0.0:8815\"\n",
-        &["{}/f.toml:2: server.listen: 0.0.0.0:8815 can be reached from other machines, and this version has neither TLS nor authentication"],
+        &[
+            "{}/f.toml:2: server.listen: 0.0.0.0:8815 can be reached from other machines, and this version has neither TLS nor authentication",
+        ],
     ),
-    toml("one address for both", "[server]\nhttp = \"127.0.0.1:8815\"\n", &["{}/f.toml:2: server.http: 127.0.0.1:8815 is server.listen as well"]),
+    toml(
+        "one address for both",
+        "[server]\nhttp = \"127.0.0.1:8815\"\n",
+        &["{}/f.toml:2: server.http: 127.0.0.1:8815 is server.listen as well"],
+    ),
     toml("one bracket", "[modbus]\nname = \"plc\"\n", &["{}/f.toml:1: modbus: expected an array of tables; write [[modbus]]"]),
     toml(
         "a device without its needs",
