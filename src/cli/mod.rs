@@ -60,9 +60,10 @@ pub fn main() -> ExitCode {
         // Whoever read our output has seen enough, as `head` does.
         Err(_) if output::reader_is_gone() => ExitCode::SUCCESS,
         Err(error) => {
-            if let Some(Refused(problems)) = error.downcast_ref::<Refused>() {
-                eprintln!("{error}");
-                let count = problems.len();
+            // A command may have put its own words around it; the problems are what helps.
+            if let Some(refused) = error.downcast_ref::<Refused>() {
+                eprintln!("{refused}");
+                let count = refused.0.len();
                 eprintln!("historian: the configuration has {count} problem{}", if count == 1 { "" } else { "s" });
                 ExitCode::from(2)
             } else {

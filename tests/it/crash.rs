@@ -123,7 +123,6 @@ fn cycles(seed: u64, cycles: u64, data_dir: &Path, start: &dyn Fn() -> Historian
         outcome.acknowledged += acks * SAMPLES_PER_TAG * TAGS as u64;
 
         let server = start();
-        outcome.recovery_max = outcome.recovery_max.max(server.started_within);
         let last = sent.load(Ordering::SeqCst);
         let from = if cycle + 1 == cycles { 0 } else { checked_from };
         verify(&runtime, &server, seed, from..last, &acknowledged, &mut outcome);
@@ -146,6 +145,8 @@ fn verify(
     let (start, end) = (timestamp(range.start * SAMPLES_PER_TAG), timestamp(range.end * SAMPLES_PER_TAG) + 3_600_000_000_000);
     let ticket = format!(r#"{{"range": {{"tags": ["crash/**"], "start": {start}, "end": {end}}}}}"#);
     let batches = runtime.block_on(async { get(&mut server.client().await, &ticket).await }).expect("the range can be read");
+    // From the start of the process to the end of its first answer.
+    outcome.recovery_max = outcome.recovery_max.max(server.begun.elapsed());
     let mut found: BTreeMap<(usize, i64), (u64, u32)> = BTreeMap::new();
     for batch in &batches {
         let tags = batch.column(0).as_dictionary::<Int32Type>();

@@ -18,8 +18,8 @@ pub struct Historian {
     child: Child,
     pub flight: SocketAddr,
     pub http: SocketAddr,
-    /// From start to the first accepted connection.
-    pub started_within: Duration,
+    /// When the process was started.
+    pub begun: Instant,
 }
 
 /// An address on loopback that nobody listens on now.
@@ -50,7 +50,7 @@ impl Historian {
             assert!(begun.elapsed() < Duration::from_secs(60), "the historian does not listen on {flight} within a minute");
             std::thread::sleep(Duration::from_millis(2));
         }
-        Historian { child, flight, http, started_within: begun.elapsed() }
+        Historian { child, flight, http, begun }
     }
 
     pub fn pid(&self) -> u32 {
