@@ -8,4 +8,5 @@ mod demo;
 mod house;
 mod modbus;
 mod opcua;
+mod path;
 mod support;
