@@ -44,7 +44,7 @@ impl<T> Stream for QueryStream<T> {
 
 /// Way of the answers of a write stream to the wire.
 pub struct Answers<T> {
-    answers: mpsc::Sender<Result<T, Status>>,
+    sender: mpsc::Sender<Result<T, Status>>,
     unread_for: Duration,
     failure: Arc<OnceLock<Status>>,
 }
@@ -55,14 +55,14 @@ pub fn answers<T: Send + 'static>(unread_max: usize, unread_for: Duration) -> (A
     let failure = Arc::new(OnceLock::new());
     let mut last = Some(failure.clone());
     let ending = futures::stream::poll_fn(move |_| Poll::Ready(last.take().and_then(|failure| failure.get().cloned()).map(Err)));
-    (Answers { answers, unread_for, failure }, ReceiverStream::new(receiver).chain(ending))
+    (Answers { sender: answers, unread_for, failure }, ReceiverStream::new(receiver).chain(ending))
 }
 
 impl<T> Answers<T> {
     /// Hands one answer on, waiting for room. False: the stream is to end, because nobody reads or an error was handed on.
     pub async fn send(&self, answer: Result<T, Status>) -> bool {
         let failed = answer.is_err();
-        match self.answers.send_timeout(answer, self.unread_for).await {
+        match self.sender.send_timeout(answer, self.unread_for).await {
             Ok(()) => !failed,
             Err(mpsc::error::SendTimeoutError::Closed(_)) => false,
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => {

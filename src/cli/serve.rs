@@ -58,7 +58,8 @@ pub fn start_logging() -> anyhow::Result<()> {
         Ok(text) if !text.trim().is_empty() => {
             EnvFilter::try_new(&text).with_context(|| format!("HISTORIAN_LOG={text} is no log filter"))?
         }
-        _ => EnvFilter::new("info"),
+        // The OPC UA library reports as errors that an unencrypted session needs no certificate; our collector says what matters.
+        _ => EnvFilter::new("info,opcua_core::comms::secure_channel=off"),
     };
     // A second call in one process (the tests) keeps the first subscriber.
     let _ = tracing_subscriber::fmt()

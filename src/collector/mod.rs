@@ -20,7 +20,7 @@ pub use config::{ConfigProblem, Position, TagConfig};
 pub use spool::Spool;
 pub use status::DeviceStatus;
 
-use crate::model::{Clock, Quality, TagDefinition, TagId, Value};
+use crate::model::{Clock, Quality, TagDefinition, TagId, Timestamp, Value};
 
 /// What a running collector gets from the process.
 #[derive(Clone)]
@@ -29,8 +29,17 @@ pub struct CollectorContext {
     pub spool: Spool,
     pub clock: Arc<dyn Clock>,
     pub status: Arc<DeviceStatus>,
+    /// What the store holds of each tag at start, in the order of the ids; a collector continues from there. Empty when nothing is known.
+    pub last: Vec<Option<LastSample>>,
     /// Cancelled when the collector is to stop.
     pub shutdown: CancellationToken,
+}
+
+/// The latest sample of a tag that an earlier run left in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastSample {
+    pub timestamp: Timestamp,
+    pub quality: Quality,
 }
 
 /// Acquisition for one device: a typed, validated configuration turned into samples until it is told to stop.

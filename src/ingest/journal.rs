@@ -248,7 +248,7 @@ impl Applier {
     }
 
     /// Seals the heads of these tags and answers how many chunks were made.
-    pub(super) fn seal(&mut self, tags: &[TagId], mut retire: Option<Retire>) -> Result<u64, SealError> {
+    pub(super) fn seal(&mut self, tags: &[TagId], retire: Option<Retire>) -> Result<u64, SealError> {
         let mut chunks = 0;
         let mut seal = Seal::default();
         let mut bytes = 0;
@@ -265,20 +265,20 @@ impl Applier {
             bytes += seal.chunks[first..].iter().map(|(_, chunk)| chunk.bytes.len()).sum::<usize>();
             sealing_tags.push(tag);
             if bytes >= SEAL_BYTES_MAX {
-                chunks += self.write_seal(std::mem::take(&mut seal), &mut sealing_tags)?;
+                chunks += self.write_seal(&std::mem::take(&mut seal), &mut sealing_tags)?;
                 bytes = 0;
             }
         }
-        seal.retire = retire.take();
-        chunks += self.write_seal(seal, &mut sealing_tags)?;
+        seal.retire = retire;
+        chunks += self.write_seal(&seal, &mut sealing_tags)?;
         Ok(chunks)
     }
 
-    fn write_seal(&self, seal: Seal, tags: &mut Vec<TagId>) -> Result<u64, SealError> {
+    fn write_seal(&self, seal: &Seal, tags: &mut Vec<TagId>) -> Result<u64, SealError> {
         if seal.chunks.is_empty() && seal.retire.is_none() {
             return Ok(0);
         }
-        self.store.seal(&seal)?;
+        self.store.seal(seal)?;
         tags.drain(..).for_each(|tag| self.heads.sealed(tag));
         self.counters.chunks_sealed.fetch_add(seal.chunks.len() as u64, Ordering::Relaxed);
         Ok(seal.chunks.len() as u64)

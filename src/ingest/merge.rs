@@ -7,13 +7,13 @@
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use historian_format::{
-    Chunk, ChunkHeader, PushError, Scalar,
+    Chunk, ChunkHeader, PushError,
     keys::{FAMILY_CHUNKS, FAMILY_LATE},
 };
 
 use super::head::{CurrentValue, Heads};
 use crate::{
-    model::{Quality, Samples, Tag, TimeRange, Value, ValueType},
+    model::{Samples, Tag, TimeRange, ValueType},
     store::{ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt},
 };
 
@@ -80,8 +80,13 @@ impl TagReader {
         let late = self.store.chunks(ChunkFamily::Late, tag.id, from, i64::MAX, Direction::Forward, usize::MAX)?;
         if let (Some(chunk), true) = (&last, late.is_empty()) {
             let statistics = header_of(chunk, FAMILY_CHUNKS)?.statistics;
-            if let Some(value) = last_value(tag, statistics.last_value, statistics.last_quality) {
-                return Ok(Some(CurrentValue { timestamp: statistics.last_timestamp, value, quality: statistics.last_quality }));
+            let (timestamp, quality) = (statistics.last_timestamp, statistics.last_quality);
+            if let Some(last) = statistics.last_value {
+                return Ok(Some(CurrentValue { timestamp, value: Some(last.value()), quality }));
+            }
+            // Without a value in the header the last sample is a string, or a null.
+            if tag.value_type() != ValueType::String {
+                return Ok(Some(CurrentValue { timestamp, value: None, quality }));
             }
         }
         let mut newest = overlay(tag, late, None, i64::MIN, i64::MAX)?;
@@ -95,15 +100,6 @@ impl TagReader {
             value: newest.value(index),
             quality: newest.qualities[index],
         }))
-    }
-}
-
-/// The last value as the header states it: `None` when the header cannot tell (strings, or a null whose quality is Good).
-fn last_value(tag: &Tag, last: Option<Scalar>, quality: u32) -> Option<Option<Value>> {
-    match last {
-        Some(scalar) => Some(Some(scalar.value())),
-        None if tag.value_type() == ValueType::String => None,
-        None => (!Quality(quality).is_good()).then_some(None),
     }
 }
 

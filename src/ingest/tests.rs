@@ -207,7 +207,7 @@ fn after_a_store_fails_nothing_is_acknowledged() {
     }
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-    let store: Arc<dyn Store> = Arc::new(Failing(MemoryStore::default(), Default::default()));
+    let store: Arc<dyn Store> = Arc::new(Failing(MemoryStore::default(), std::sync::atomic::AtomicU32::default()));
     let machine = start(&store);
     let write = |value: f64| {
         let mut run = Samples::new(ValueType::F64);

@@ -87,7 +87,7 @@ impl Quality {
 impl fmt::Display for Quality {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.symbol() {
-            Some(symbol) if self.0 & 0xFFFF == 0 => f.write_str(symbol),
+            Some(symbol) if self.0.trailing_zeros() >= 16 => f.write_str(symbol),
             Some(symbol) => write!(f, "{symbol}+0x{:04X}", self.0 & 0xFFFF),
             None => write!(f, "0x{:08X}", self.0),
         }

@@ -118,8 +118,8 @@ impl QueryEngine {
         QueryEngine { reader }
     }
 
-    /// Schema of the answer: LONG is tag Dictionary(Int32, Utf8), timestamp Timestamp(ns, "UTC"), value by common type, quality UInt32,
-    /// with metadata. The dictionary of the tag column is the same array in every batch of an answer.
+    /// Schema of the answer: LONG is tag `Dictionary(Int32, Utf8)`, timestamp `Timestamp(ns, "UTC")`, value by common type, quality
+    /// `UInt32`, with metadata. The dictionary of the tag column is the same array in every batch of an answer.
     ///
     /// # Errors
     /// [`QueryError::Invalid`] for a wide answer of too many tags.

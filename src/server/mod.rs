@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 use self::config::Configuration;
 use crate::{
     api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services},
-    collector::{CollectorContext, DeviceStatus, Spool, spool::SPOOL_SAMPLES_MAX},
+    collector::{CollectorContext, DeviceStatus, LastSample, Spool, spool::SPOOL_SAMPLES_MAX},
     ingest::{
         Ingest, IngestOptions,
         sink::{SampleSink, WriteError},
     },
-    model::{Clock, SystemClock, TagDefinition, TagId, Timestamp},
+    model::{Clock, Quality, SystemClock, TagDefinition, TagId, Timestamp},
     query::QueryEngine,
     store::{Catalog, RocksStore, catalog::TAGS_MAX, rocks::StoreOptions},
 };
@@ -131,6 +131,17 @@ fn configured(catalog: &Catalog, definitions: Vec<TagDefinition>) -> anyhow::Res
     Ok(tags.iter().map(|tag| tag.id).collect())
 }
 
+/// What the store holds of these tags.
+fn last_samples(catalog: &Catalog, ingest: &Ingest, ids: &[TagId]) -> anyhow::Result<Vec<Option<LastSample>>> {
+    let reader = ingest.reader();
+    let last = |id: &TagId| {
+        let Some(tag) = catalog.by_id(*id) else { return Ok(None) };
+        let current = reader.current(&tag).with_context(|| format!("the last sample of tag {}", tag.name()))?;
+        Ok(current.map(|current| LastSample { timestamp: Timestamp(current.timestamp), quality: Quality(current.quality) }))
+    };
+    ids.iter().map(last).collect()
+}
+
 /// The running collectors, one per device.
 struct Collectors {
     devices: Vec<Arc<DeviceStatus>>,
@@ -150,7 +161,13 @@ impl Collectors {
             let ids = configured(catalog, collector.tags()).with_context(|| format!("device {}", collector.device()))?;
             let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
             let spool = Spool::new(SPOOL_SAMPLES_MAX, status.clone());
-            let context = CollectorContext { spool: spool.clone(), clock: clock.clone(), status: status.clone(), shutdown: shutdown.clone() };
+            let context = CollectorContext {
+                spool: spool.clone(),
+                clock: clock.clone(),
+                status: status.clone(),
+                last: last_samples(catalog, ingest, &ids)?,
+                shutdown: shutdown.clone(),
+            };
             collectors.devices.push(status);
 
             // The spool drains until its collector has ended, so that the last samples are written.

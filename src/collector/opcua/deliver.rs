@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 
 use super::convert::Reading;
 use crate::{
-    collector::{DeviceStatus, Spool},
+    collector::{DeviceStatus, LastSample, Spool},
     model::{Clock, Quality, Samples, TagId, Timestamp, Value, ValueType},
 };
 
@@ -80,6 +80,16 @@ impl Deliveries {
             .map(|(id, value_type)| Item { id, value_type, newest: None, last: None, added: None, delivering: false })
             .collect();
         Deliveries { items: Mutex::new(Items { all, delivering: 0 }), spool, clock, status, clock_offset: AtomicI64::new(0) }
+    }
+
+    /// Continues from what an earlier run stored: a tag whose last sample is Bad waits for the device as if the outage had begun in this
+    /// run. `last` is by index; what is missing is unknown.
+    pub fn resume(&self, last: &[Option<LastSample>]) {
+        for (item, last) in self.items.lock().all.iter_mut().zip(last) {
+            let Some(last) = last else { continue };
+            item.newest = Some(last.timestamp.0);
+            item.added = last.quality.is_bad().then_some(Added::Bad { at: last.timestamp.0, quality: last.quality });
+        }
     }
 
     /// Takes the values of one notification, in the order in which the device sent them. Indexes outside the tags are passed over.
@@ -191,6 +201,11 @@ impl Item {
         let (Some(added), Some((last, ..))) = (self.added, &self.last) else { return };
         let again = match added {
             Added::Bad { at, .. } | Added::Restored { at } if *last > at => {
+                self.added = None;
+                return;
+            }
+            // The Bad sample that an earlier run left was the device's own.
+            Added::Bad { at, quality } if *last == at && reading.quality == quality => {
                 self.added = None;
                 return;
             }
@@ -319,6 +334,24 @@ mod tests {
         assert_eq!(bench.status.items_delivering.load(Ordering::Relaxed), 1);
         let expected = [(500_000, Some(1.0), 0), (1_000_000, None, GONE), (1_900_000, Some(1.0), 0), (2_050_000, Some(2.0), 0)];
         assert_eq!(bench.written().await, expected);
+    }
+
+    #[tokio::test]
+    async fn an_outage_that_began_in_an_earlier_run_ends_in_this_one() {
+        let bench = Bench::new();
+        bench.deliveries.resume(&[Some(LastSample { timestamp: Timestamp(800_000), quality: Quality::BAD_NO_COMMUNICATION })]);
+        bench.deliveries.lose();
+        bench.clock.set(Timestamp(2_000_000));
+        bench.notify(1_900_000, &[(500_000, 1.0)]);
+        assert_eq!(bench.written().await, [(500_000, Some(1.0), 0), (1_900_000, Some(1.0), 0)]);
+    }
+
+    #[tokio::test]
+    async fn a_good_last_sample_of_an_earlier_run_adds_nothing() {
+        let bench = Bench::new();
+        bench.deliveries.resume(&[Some(LastSample { timestamp: Timestamp(500_000), quality: Quality::GOOD })]);
+        bench.notify(900_000, &[(500_000, 1.0)]);
+        assert_eq!(bench.written().await, [(500_000, Some(1.0), 0)]);
     }
 
     #[tokio::test]

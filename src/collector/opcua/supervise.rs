@@ -30,6 +30,7 @@ pub(super) async fn run(device: &Device, ids: &[TagId], context: &CollectorConte
     let types = device.items.iter().map(|item| item.definition.value_type);
     let deliveries =
         Arc::new(Deliveries::new(ids.iter().copied().zip(types), context.spool.clone(), context.clock.clone(), status.clone()));
+    deliveries.resume(&context.last);
     status.items_wanted.store(device.items.len() as u64, Ordering::Relaxed);
     if device.policy == SecurityPolicy::None {
         tracing::warn!(
