@@ -1,5 +1,7 @@
 //! The one integration test binary: the historian from outside, with peers that no one here wrote.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod api;
 mod bad_input;
 mod cli;

@@ -17,7 +17,6 @@ use tonic::{Status, Streaming, transport::Channel};
 pub struct Historian {
     child: Child,
     pub flight: SocketAddr,
-    pub http: SocketAddr,
     /// When the process was started.
     pub begun: Instant,
 }
@@ -50,15 +49,7 @@ impl Historian {
             assert!(begun.elapsed() < Duration::from_secs(60), "the historian does not listen on {flight} within a minute");
             std::thread::sleep(Duration::from_millis(2));
         }
-        Historian { child, flight, http, begun }
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn uri(&self) -> String {
-        format!("grpc://{}", self.flight)
+        Historian { child, flight, begun }
     }
 
     /// SIGKILL, and waits for the end.

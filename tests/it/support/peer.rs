@@ -78,11 +78,6 @@ impl Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-
-    /// Waits for the end and returns the exit code.
-    pub fn wait(&mut self) -> Option<i32> {
-        self.child.wait().ok().and_then(|status| status.code())
-    }
 }
 
 impl Drop for Peer {
