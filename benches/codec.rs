@@ -21,9 +21,10 @@ pub fn benches(criterion: &mut Criterion) {
                 let mut chunks: Vec<Vec<u8>> = vec![Vec::new(); CHUNKS];
                 encode(&samples, &mut chunks);
                 group.throughput(Throughput::Elements((CHUNKS * size) as u64));
-                group.bench_function(BenchmarkId::new(shape.name(), size), |bencher| match operation {
-                    "encode" => bencher.iter(|| encode(black_box(&samples), &mut chunks)),
-                    _ => {
+                group.bench_function(BenchmarkId::new(shape.name(), size), |bencher| {
+                    if operation == "encode" {
+                        bencher.iter(|| encode(black_box(&samples), &mut chunks));
+                    } else {
                         let mut out = Samples::new(shape.value_type());
                         bencher.iter(|| decode(black_box(&chunks), &mut out));
                     }

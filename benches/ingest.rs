@@ -37,7 +37,7 @@ pub fn benches(criterion: &mut Criterion) {
                     let mut left = count as usize;
                     let mut spent = Duration::ZERO;
                     while left > 0 {
-                        let together: Vec<SampleBatch> = (0..left.min(at_once)).map(|_| batches.next()).collect();
+                        let together: Vec<SampleBatch> = (0..left.min(at_once)).map(|_| batches.next_batch()).collect();
                         left -= together.len();
                         let start = Instant::now();
                         runtime.block_on(write(&plant.ingest, together));

@@ -86,7 +86,7 @@ impl Batches {
         Batches { template: SampleBatch { runs }, step: samples as i64 * SECOND, next: 0 }
     }
 
-    pub fn next(&mut self) -> SampleBatch {
+    pub fn next_batch(&mut self) -> SampleBatch {
         let mut batch = self.template.clone();
         for (_, run) in &mut batch.runs {
             run.timestamps.iter_mut().for_each(|timestamp| *timestamp += self.next);

@@ -83,7 +83,7 @@ fn put(criterion: &mut Criterion, runtime: &Runtime) {
             bencher.iter_custom(|count| {
                 let mut spent = Duration::ZERO;
                 for _ in 0..count {
-                    let messages = runtime.block_on(puts.borrow_mut().next(batches));
+                    let messages = runtime.block_on(puts.borrow_mut().next_stream(batches));
                     let start = Instant::now();
                     let acknowledged = runtime.block_on(server.put(messages));
                     spent += start.elapsed();

@@ -137,9 +137,9 @@ impl Puts {
     }
 
     /// The messages of the next stream.
-    pub async fn next(&mut self, batches: usize) -> Vec<FlightData> {
+    pub async fn next_stream(&mut self, batches: usize) -> Vec<FlightData> {
         let command = r#"{"write": {"mode": "UPSERT", "durability": "SYNC"}}"#;
-        let batches: Vec<_> = (0..batches).map(|_| Ok(record_batch(&self.batches.next(), &self.names, self.order))).collect();
+        let batches: Vec<_> = (0..batches).map(|_| Ok(record_batch(&self.batches.next_batch(), &self.names, self.order))).collect();
         FlightDataEncoderBuilder::new()
             .with_flight_descriptor(Some(FlightDescriptor::new_cmd(command)))
             .with_dictionary_handling(DictionaryHandling::Resend)
