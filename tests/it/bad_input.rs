@@ -143,7 +143,8 @@ async fn tickets_and_descriptors() {
     ] {
         assert_refused(client.get_flight_info(descriptor).await, code, fragment, fragment);
     }
-    for (expression, fragment) in [(&b"{\"tagz\": []}"[..], "tagz"), (b"\xFF\xFE", "UTF-8"), (b"a[", "a["), (&[b'x'; 70_000], "65536")] {
+    let long = vec![b'x'; 70_000];
+    for (expression, fragment) in [(&b"{\"tagz\": []}"[..], "tagz"), (b"\xFF\xFE", "UTF-8"), (b"a[", "a["), (&long, "65536")] {
         let answer = client.list_flights(Criteria { expression: expression.to_vec().into() }).await.map(|_| ());
         assert_refused(answer, Code::InvalidArgument, fragment, fragment);
     }

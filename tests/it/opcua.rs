@@ -146,8 +146,11 @@ fn write(peer: &mut Peer, node: &str, kind: &str, value: &Json, status: u32, sou
     command(peer, &json!({ "write": [[node, kind, value, status, source, source]] }));
 }
 
+/// What is sent: value and status; and the value that must be recorded.
+type Change = (Json, u32, Option<Value>);
+
 /// What asyncua sends of every type, with the samples that must come of it: values in time order.
-fn known_signals() -> Vec<(&'static str, &'static str, Vec<(Json, u32, Option<Value>)>)> {
+fn known_signals() -> Vec<(&'static str, &'static str, Vec<Change>)> {
     let uncertain = Quality::UNCERTAIN_SENSOR_NOT_ACCURATE.0;
     let failed = Quality::BAD_SENSOR_FAILURE.0;
     vec![
@@ -188,7 +191,7 @@ fn known_signals() -> Vec<(&'static str, &'static str, Vec<(Json, u32, Option<Va
     ]
 }
 
-fn quality_of(value: &Option<Value>, status: u32, sent: &Json) -> u32 {
+fn quality_of(value: Option<&Value>, status: u32, sent: &Json) -> u32 {
     match value {
         None if sent.is_null() => Quality::BAD_NO_DATA.0,
         None if status == 0 => Quality::BAD_OUT_OF_RANGE.0,
@@ -203,7 +206,7 @@ fn play(peer: &mut Peer, from: usize, to: usize, expected: &mut [Vec<Sample>]) {
         for (step, (sent, status, value)) in changes.into_iter().enumerate() {
             if (from..to).contains(&step) {
                 let source = FIRST + step as i64 * 1_000_000_000 + tag as i64 * 1_000 + 123_456_000;
-                expected[tag].push((source, value.clone(), quality_of(&value, status, &sent)));
+                expected[tag].push((source, value.clone(), quality_of(value.as_ref(), status, &sent)));
                 writes.push(json!([node, node, sent, status, source, source + 1_000]));
             }
         }

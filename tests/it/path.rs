@@ -3,6 +3,7 @@
 
 use std::{fmt::Write as _, io::Write as _, process::Command, time::Duration};
 
+use arrow::record_batch::RecordBatch;
 use serde_json::{Value as Json, json};
 
 use crate::support::{
@@ -11,7 +12,7 @@ use crate::support::{
 };
 
 const ORDERS: [&str; 4] = ["ABCD", "CDAB", "BADC", "DCBA"];
-/// As tests/peers/modbus_server.py holds them: format, its value, its place.
+/// As `tests/peers/modbus_server.py` holds them: format, its value, its place.
 fn formats() -> Vec<(&'static str, Json)> {
     vec![
         ("u16", json!(65_432)),
@@ -27,8 +28,11 @@ fn formats() -> Vec<(&'static str, Json)> {
 
 const FIRST: i64 = 1_767_225_600_000_000_000;
 
-/// Node, its type, and the changes to send: value and status.
-fn changes() -> Vec<(&'static str, &'static str, Vec<(Json, u32)>)> {
+/// Value and status of a change.
+type Change = (Json, u32);
+
+/// Node, its type, and the changes to send.
+fn changes() -> Vec<(&'static str, &'static str, Vec<Change>)> {
     vec![
         ("Double", "f64", vec![(json!(1.5), 0), (json!(-0.0), 0), (json!(0.1), 0x4093_0000), (Json::Null, 0x808C_0000), (json!(1e308), 0)]),
         ("Int64", "i64", vec![(json!(i64::MIN), 0), (json!(i64::MAX), 0)]),
@@ -104,7 +108,7 @@ fn await_rows(historian: &Historian, tags: &str, rows: usize) {
     let until = std::time::Instant::now() + Duration::from_secs(60);
     let ticket = json!({ "range": { "tags": [tags], "start": 0, "end": "*+1d" } }).to_string();
     loop {
-        let found = runtime.block_on(async { get(&mut historian.client().await, &ticket).await }).map_or(0, |batches| batches.iter().map(|batch| batch.num_rows()).sum());
+        let found = runtime.block_on(async { get(&mut historian.client().await, &ticket).await }).map_or(0, |batches| batches.iter().map(RecordBatch::num_rows).sum());
         if found >= rows {
             return;
         }

@@ -154,9 +154,9 @@ fn assert_exact(batch: &RecordBatch) {
     }
 }
 
-fn joined(batches: Vec<RecordBatch>) -> RecordBatch {
+fn joined(batches: &[RecordBatch]) -> RecordBatch {
     assert!(batches.len() > 1, "the answer came in batches");
-    concat_batches(&batches[0].schema(), &batches).expect("one schema")
+    concat_batches(&batches[0].schema(), batches).expect("one schema")
 }
 
 #[test]
@@ -195,11 +195,11 @@ fn every_format_gives_back_what_was_written() {
     let arrow = path(&directory, "range.arrow");
     assert_eq!(range("arrow", &["--output", &arrow]), "");
     let reader = FileReader::try_new(fs::File::open(&arrow).expect("the file is there"), None).expect("an Arrow file");
-    assert_exact(&joined(reader.map(|batch| batch.expect("a batch")).collect()));
+    assert_exact(&joined(&reader.map(|batch| batch.expect("a batch")).collect::<Vec<_>>()));
 
     let piped = server.run(&[&RANGE[..], &["arrow"]].concat()).stdout;
     let reader = StreamReader::try_new(&piped[..], None).expect("an Arrow stream");
-    assert_exact(&joined(reader.map(|batch| batch.expect("a batch")).collect()));
+    assert_exact(&joined(&reader.map(|batch| batch.expect("a batch")).collect::<Vec<_>>()));
 
     // The ending of the file decides where no format is given.
     let parquet = path(&directory, "range.parquet");
@@ -207,7 +207,7 @@ fn every_format_gives_back_what_was_written() {
     let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(&parquet).expect("the file is there")).expect("a Parquet file");
     let compression = builder.metadata().row_group(0).column(2).compression();
     assert!(matches!(compression, parquet::basic::Compression::ZSTD(_)), "{compression:?}");
-    assert_exact(&joined(builder.build().expect("a reader").map(|batch| batch.expect("a batch")).collect()));
+    assert_exact(&joined(&builder.build().expect("a reader").map(|batch| batch.expect("a batch")).collect::<Vec<_>>()));
     let mut files: Vec<_> = fs::read_dir(directory.path()).expect("the directory").map(|file| file.expect("a file").file_name()).collect();
     files.sort();
     assert_eq!(files, ["range.arrow", "range.parquet"], "no partial file is left");

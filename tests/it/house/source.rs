@@ -21,7 +21,7 @@ impl Source {
 
     /// Line of a byte of the code, from 1.
     pub fn line(&self, at: usize) -> usize {
-        1 + self.code.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count()
+        self.code[..at].split('\n').count()
     }
 
     /// Module path below the crate root: `src/a/b.rs` and `src/a/b/mod.rs` are `[a, b]`.
@@ -88,13 +88,11 @@ fn use_tree<'text>(text: &'text str, base: &[String], paths: &mut Vec<Vec<String
         }
         path.push(rest[..length].to_owned());
         rest = &rest[length..];
-        match after_colons(rest) {
-            Some(after) => rest = after,
-            None => {
-                paths.push(path);
-                return rest;
-            }
-        }
+        let Some(after) = after_colons(rest) else {
+            paths.push(path);
+            return rest;
+        };
+        rest = after;
     }
 }
 
