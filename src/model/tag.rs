@@ -148,6 +148,61 @@ impl TagDefinition {
     }
 }
 
+/// A field of a definition that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {reason}")]
+pub struct InvalidDefinition {
+    /// Name of the field, as in [`TagDefinition`].
+    pub field: &'static str,
+    pub reason: String,
+}
+
+impl TagDefinition {
+    pub const UNIT_BYTES_MAX: usize = 256;
+    pub const DESCRIPTION_BYTES_MAX: usize = 4_096;
+    pub const STATES_MAX: usize = 65_536;
+
+    /// Checks the rules that hold for and between the fields, whoever makes the definition.
+    ///
+    /// # Errors
+    /// Names the first field that breaks one.
+    pub fn check(&self) -> Result<(), InvalidDefinition> {
+        let refuse = |field, reason: String| Err(InvalidDefinition { field, reason });
+        for (field, text, bytes_max) in
+            [("unit", &self.unit, Self::UNIT_BYTES_MAX), ("description", &self.description, Self::DESCRIPTION_BYTES_MAX)]
+        {
+            check_text(field, text, bytes_max)?;
+        }
+        for (field, bound) in [("range_low", self.range_low), ("range_high", self.range_high)] {
+            if bound.is_some_and(|bound| !bound.is_finite()) {
+                return refuse(field, "must be a finite number".into());
+            }
+        }
+        if let (Some(low), Some(high)) = (self.range_low, self.range_high)
+            && low >= high
+        {
+            return refuse("range_low", format!("{low} is not below range_high {high}"));
+        }
+        if !self.state_set.is_empty() && self.value_type != ValueType::State {
+            return refuse("state_set", format!("belongs to tags of type state only, this one is {}", self.value_type));
+        }
+        if self.state_set.len() > Self::STATES_MAX {
+            return refuse("state_set", format!("has {} states, at most {} are taken", self.state_set.len(), Self::STATES_MAX));
+        }
+        self.state_set.iter().try_for_each(|name| check_text("state_set", name, Self::UNIT_BYTES_MAX))
+    }
+}
+
+fn check_text(field: &'static str, text: &str, bytes_max: usize) -> Result<(), InvalidDefinition> {
+    if text.len() > bytes_max {
+        return Err(InvalidDefinition { field, reason: format!("has {} bytes, at most {bytes_max} are taken", text.len()) });
+    }
+    if text.chars().any(|letter| letter.is_control() && letter != '\n' && letter != '\t') {
+        return Err(InvalidDefinition { field, reason: "has a control character".into() });
+    }
+    Ok(())
+}
+
 /// A tag of the catalog.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tag {

@@ -32,8 +32,12 @@ pub async fn run(configuration: Configuration, shutdown: CancellationToken) -> a
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let start_time = clock.now();
     let settings = &configuration.server;
-    let listener = TcpListener::bind(settings.listen).await.with_context(|| format!("gRPC cannot listen on {}; choose another address with --listen", settings.listen))?;
-    let http = TcpListener::bind(settings.http).await.with_context(|| format!("HTTP cannot listen on {}; choose another address with --http", settings.http))?;
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("gRPC cannot listen on {}; choose another address with --listen", settings.listen))?;
+    let http = TcpListener::bind(settings.http)
+        .await
+        .with_context(|| format!("HTTP cannot listen on {}; choose another address with --http", settings.http))?;
 
     let (catalog, ingest) = {
         let (configuration, clock) = (configuration.clone(), clock.clone());

@@ -248,24 +248,8 @@ fn invalid(definition: &TagDefinition, reason: impl Into<String>) -> CatalogErro
     CatalogError::Invalid { tag: definition.name.to_string(), reason: reason.into() }
 }
 
-/// Rules between the fields of a definition.
 fn validate(definition: &TagDefinition) -> Result<(), CatalogError> {
-    let range = [definition.range_low, definition.range_high];
-    if range.iter().flatten().any(|bound| !bound.is_finite()) {
-        return Err(invalid(definition, "range_low and range_high must be finite"));
-    }
-    if let [Some(low), Some(high)] = range
-        && low >= high
-    {
-        return Err(invalid(definition, format!("range_low {low} is not below range_high {high}")));
-    }
-    if definition.unit.len() > 256 || definition.description.len() > 4096 || definition.state_set.len() > 65_536 {
-        return Err(invalid(definition, "unit is longer than 256 bytes, description than 4,096, or state_set than 65,536 states"));
-    }
-    if !definition.state_set.is_empty() && definition.value_type != crate::model::ValueType::State {
-        return Err(invalid(definition, "a state_set needs value type state"));
-    }
-    Ok(())
+    definition.check().map_err(|error| invalid(definition, error.to_string()))
 }
 
 #[cfg(test)]

@@ -63,7 +63,8 @@ fn timestamp(number: u64) -> i64 {
 /// Batch `number` of a run: the next samples of every tag.
 fn batch(seed: u64, number: u64) -> RecordBatch {
     let names = Arc::new(StringArray::from_iter_values((0..TAGS).map(|tag| format!("crash/t{tag}"))));
-    let rows = || (0..TAGS).flat_map(move |tag| (number * SAMPLES_PER_TAG..(number + 1) * SAMPLES_PER_TAG).map(move |sample| (tag, sample)));
+    let rows =
+        || (0..TAGS).flat_map(move |tag| (number * SAMPLES_PER_TAG..(number + 1) * SAMPLES_PER_TAG).map(move |sample| (tag, sample)));
     let schema = Schema::new(vec![
         Field::new_dictionary("tag", DataType::Int32, DataType::Utf8, false),
         Field::new("timestamp", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false),

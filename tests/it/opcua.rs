@@ -90,8 +90,13 @@ impl Running {
         let spool = Spool::new(1_000_000, status.clone());
         let (stop, drained) = (CancellationToken::new(), CancellationToken::new());
         let ids: Vec<TagId> = (0..collector.tags().len() as u32).map(TagId).collect();
-        let context =
-            CollectorContext { spool: spool.clone(), clock: Arc::new(SystemClock), status: status.clone(), last: Vec::new(), shutdown: stop.clone() };
+        let context = CollectorContext {
+            spool: spool.clone(),
+            clock: Arc::new(SystemClock),
+            status: status.clone(),
+            last: Vec::new(),
+            shutdown: stop.clone(),
+        };
         let running = collector.clone();
         let tasks = vec![
             tokio::spawn({

@@ -52,7 +52,11 @@ fn what_the_devices_held_is_what_pyarrow_reads() {
     for (place, (format, value)) in formats().into_iter().enumerate() {
         for (number, order) in ORDERS.into_iter().enumerate() {
             let (tag, address) = (format!("plc/{format}/{order}"), place * 16 + number * 4);
-            writeln!(text, "[[modbus.tag]]\nname = \"{tag}\"\naddress = \"holding:{address}\"\nformat = \"{format}\"\nword_order = \"{order}\"").unwrap();
+            writeln!(
+                text,
+                "[[modbus.tag]]\nname = \"{tag}\"\naddress = \"holding:{address}\"\nformat = \"{format}\"\nword_order = \"{order}\""
+            )
+            .unwrap();
             steady.insert(tag, value.clone());
         }
     }
@@ -73,7 +77,13 @@ fn what_the_devices_held_is_what_pyarrow_reads() {
         let source = |step: usize| FIRST + step as i64 * 1_000_000_000 + number as i64 * 7_000;
         let samples = changes.iter().enumerate().map(|(step, (value, status))| json!([source(step), value, status]));
         exact.insert(format!("scada/{node}"), samples.collect());
-        sent.push(changes.iter().enumerate().map(|(step, (value, status))| json!([node, node, value, status, source(step), source(step)])).collect::<Vec<_>>());
+        sent.push(
+            changes
+                .iter()
+                .enumerate()
+                .map(|(step, (value, status))| json!([node, node, value, status, source(step), source(step)]))
+                .collect::<Vec<_>>(),
+        );
     }
 
     // The first change of each node is there before anyone subscribes; the others come while it runs.
@@ -108,7 +118,9 @@ fn await_rows(historian: &Historian, tags: &str, rows: usize) {
     let until = std::time::Instant::now() + Duration::from_secs(60);
     let ticket = json!({ "range": { "tags": [tags], "start": 0, "end": "*+1d" } }).to_string();
     loop {
-        let found = runtime.block_on(async { get(&mut historian.client().await, &ticket).await }).map_or(0, |batches| batches.iter().map(RecordBatch::num_rows).sum());
+        let found = runtime
+            .block_on(async { get(&mut historian.client().await, &ticket).await })
+            .map_or(0, |batches| batches.iter().map(RecordBatch::num_rows).sum());
         if found >= rows {
             return;
         }
@@ -118,7 +130,12 @@ fn await_rows(historian: &Historian, tags: &str, rows: usize) {
 }
 
 fn check(historian: &Historian, expected: &std::path::Path) -> String {
-    let output = Command::new(python()).arg(root().join("tests/peers/path_check.py")).arg(historian.flight.to_string()).arg(expected).output().unwrap();
+    let output = Command::new(python())
+        .arg(root().join("tests/peers/path_check.py"))
+        .arg(historian.flight.to_string())
+        .arg(expected)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

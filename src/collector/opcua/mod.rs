@@ -76,7 +76,8 @@ pub struct OpcUaCollector {
 impl OpcUaCollector {
     fn new(device: Device) -> OpcUaCollector {
         OpcUaCollector { device: Arc::new(device) }
-    }}
+    }
+}
 
 #[async_trait]
 impl Collector for OpcUaCollector {

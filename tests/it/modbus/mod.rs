@@ -54,8 +54,13 @@ fn start(text: &str) -> Running {
     let (shutdown, stop_draining) = (CancellationToken::new(), CancellationToken::new());
     let names = collector.tags().into_iter().map(|tag| tag.name.to_string());
     let ids: Vec<(String, TagId)> = names.enumerate().map(|(number, name)| (name, TagId(number as u32 + 1))).collect();
-    let context =
-        CollectorContext { spool: spool.clone(), clock: Arc::new(SystemClock), status: status.clone(), last: Vec::new(), shutdown: shutdown.clone() };
+    let context = CollectorContext {
+        spool: spool.clone(),
+        clock: Arc::new(SystemClock),
+        status: status.clone(),
+        last: Vec::new(),
+        shutdown: shutdown.clone(),
+    };
     Running {
         status,
         recorder: recorder.clone(),

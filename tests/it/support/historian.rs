@@ -8,7 +8,9 @@ use std::{
 };
 
 use arrow::record_batch::RecordBatch;
-use arrow_flight::{FlightDescriptor, PutResult, Ticket, encode::FlightDataEncoderBuilder, error::FlightError, flight_service_client::FlightServiceClient};
+use arrow_flight::{
+    FlightDescriptor, PutResult, Ticket, encode::FlightDataEncoderBuilder, error::FlightError, flight_service_client::FlightServiceClient,
+};
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use tonic::{Status, Streaming, transport::Channel};
@@ -59,7 +61,11 @@ impl Historian {
     }
 
     pub async fn client(&self) -> FlightServiceClient<Channel> {
-        let channel = Channel::from_shared(format!("http://{}", self.flight)).expect("an address makes a URI").connect().await.expect("the server listens");
+        let channel = Channel::from_shared(format!("http://{}", self.flight))
+            .expect("an address makes a URI")
+            .connect()
+            .await
+            .expect("the server listens");
         FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX)
     }
 }
@@ -74,7 +80,8 @@ impl Drop for Historian {
 pub async fn get(client: &mut FlightServiceClient<Channel>, ticket: &str) -> Result<Vec<RecordBatch>, Status> {
     let answer = client.do_get(Ticket { ticket: Bytes::copy_from_slice(ticket.as_bytes()) }).await?.into_inner();
     let data = answer.map_err(|status| FlightError::Tonic(Box::new(status)));
-    let decoded: Result<Vec<RecordBatch>, FlightError> = arrow_flight::decode::FlightRecordBatchStream::new_from_flight_data(data).try_collect().await;
+    let decoded: Result<Vec<RecordBatch>, FlightError> =
+        arrow_flight::decode::FlightRecordBatchStream::new_from_flight_data(data).try_collect().await;
     decoded.map_err(|error| match error {
         FlightError::Tonic(status) => *status,
         other => Status::internal(format!("the answer could not be decoded: {other}")),
