@@ -10,7 +10,7 @@ mod view;
 use std::{
     fs::{self, File},
     io::{self, IsTerminal, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Mutex,
@@ -79,14 +79,18 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let plant = Plant::start(options).await?;
     let outcome = collect(&args, &directory, &plant, &shutdown).await;
     plant.stop().await;
-    outcome.with_context(|| format!("the demo ended; its log is {}", log.display()))?;
-    Ok(ExitCode::SUCCESS)
+    match outcome {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        // Tells its problems itself, line by line.
+        Err(error) if error.is::<Refused>() => Err(error),
+        Err(error) => Err(error.context(format!("the demo ended; its log is {}", log.display()))),
+    }
 }
 
 /// Everything beside the plant: the configuration, the server, the view. The server is stopped before this returns, so that it does not
 /// see its devices go.
 async fn collect(args: &DemoArgs, directory: &Path, plant: &Plant, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let (listen, http) = (free_port(args.listen)?, free_port(args.http)?);
+    let [listen, http] = free_ports([args.listen, args.http])?;
     let file = directory.join("demo.toml");
     fs::write(&file, configuration::text(plant, listen, http)).with_context(|| format!("{} cannot be written", file.display()))?;
     let configuration = config::load(Some(&file), &config::Overrides::default()).map_err(Refused)?;
@@ -191,13 +195,17 @@ async fn end_of(server: JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
     }
 }
 
-/// The address itself, or one with a free port in place of port 0: the configuration file and the recipes name real ports.
-fn free_port(address: SocketAddr) -> anyhow::Result<SocketAddr> {
-    if address.port() != 0 {
-        return Ok(address);
+/// The addresses, with a free port in place of each port 0: the configuration file and the recipes name real ports.
+fn free_ports(addresses: [SocketAddr; 2]) -> anyhow::Result<[SocketAddr; 2]> {
+    // Each is held until all are found, or two could get the same one.
+    let mut held = Vec::new();
+    let mut found = addresses;
+    for address in found.iter_mut().filter(|address| address.port() == 0) {
+        let listener = TcpListener::bind(*address).with_context(|| format!("there is no free port on {}", address.ip()))?;
+        address.set_port(listener.local_addr()?.port());
+        held.push(listener);
     }
-    let listener = TcpListener::bind(address).with_context(|| format!("there is no free port on {}", address.ip()))?;
-    Ok(SocketAddr::new(address.ip(), listener.local_addr().unwrap_or((Ipv4Addr::LOCALHOST, 0).into()).port()))
+    Ok(found)
 }
 
 fn default_data_dir() -> PathBuf {
@@ -217,4 +225,20 @@ fn log_to(file: &Path) -> anyhow::Result<()> {
     let writer = Mutex::new(File::create(file).with_context(|| format!("{} cannot be written", file.display()))?);
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).try_init();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_ports_differ_and_given_ones_stay() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        for _ in 0..200 {
+            let [listen, http] = free_ports([any, any]).unwrap();
+            assert!(listen.port() != 0 && http.port() != 0 && listen != http, "{listen} {http}");
+        }
+        let given: SocketAddr = "127.0.0.1:8815".parse().unwrap();
+        assert_eq!(free_ports([given, any]).unwrap()[0], given);
+    }
 }

@@ -10,7 +10,7 @@ use opcua::{
         address_space::AddressSpace,
         node_manager::memory::{SimpleNodeManager, simple_node_manager},
     },
-    types::{DataTypeId, DataValue, DateTime, NodeId, ObjectId, StatusCode, VariableTypeId, Variant},
+    types::{DataTypeId, DataValue, DateTime, NodeId, ObjectId, QualifiedName, StatusCode, VariableTypeId, Variant},
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -67,7 +67,7 @@ impl OpcUaDevice {
     /// Folders by the first level of the node identifiers (`Product.T301.Level` lies in `Plant/Product`), and a variable per signal.
     fn add_nodes(space: &mut AddressSpace, index: u16) -> Vec<(usize, NodeId, NodeType)> {
         let plant = NodeId::new(index, "Plant");
-        space.add_folder(&plant, "Plant", "Plant", &ObjectId::ObjectsFolder.into());
+        space.add_folder(&plant, QualifiedName::new(index, "Plant"), "Plant", &ObjectId::ObjectsFolder.into());
         let mut folders = BTreeSet::new();
         let mut nodes = Vec::new();
         for (position, signal) in SIGNALS.iter().enumerate() {
@@ -75,10 +75,10 @@ impl OpcUaDevice {
             let (folder, name) = node.split_once('.').unwrap_or(("Plant", node));
             let parent = if folder == "Plant" { plant.clone() } else { NodeId::new(index, folder) };
             if folder != "Plant" && folders.insert(folder) {
-                space.add_folder(&parent, folder, folder, &plant);
+                space.add_folder(&parent, QualifiedName::new(index, folder), folder, &plant);
             }
             let id = NodeId::new(index, node);
-            VariableBuilder::new(&id, name, name)
+            VariableBuilder::new(&id, QualifiedName::new(index, name), name)
                 .description(signal.description)
                 .data_type(node_type.data_type())
                 .value(Variant::Empty)

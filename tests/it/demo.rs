@@ -149,7 +149,7 @@ fn a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on() {
 
     // The recipes run as they are printed.
     let frame = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "Python (")]));
-    assert!(frame.contains("timestamp") && frame.contains("demo/heating/tank201/level"), "{frame}");
+    assert!(frame.contains("timestamp") && frame.contains("demo/heating/tank201/temperature"), "{frame}");
     let answer = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "Python gRPC")]).current_dir(root()));
     assert!(answer.contains("demo/product/ph"), "{answer}");
     for line in recipe(&printed, "Command line").lines() {

@@ -10,7 +10,8 @@ pub fn text(listen: SocketAddr) -> String {
     import pyarrow.flight as flight
     client = flight.connect("grpc://{listen}")
     ticket = flight.Ticket(b'{{"range": {{"tags": ["demo/heating/tank201/*"], "start": "*-5m", "end": "*"}}}}')
-    print(client.do_get(ticket).read_all().to_pandas())
+    frame = client.do_get(ticket).read_all().to_pandas()
+    print(frame.tail(20).to_string())
 
 Command line:
     {historian} query current 'demo/**' --server grpc://{listen}
