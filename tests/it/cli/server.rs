@@ -216,7 +216,7 @@ fn every_format_gives_back_what_was_written() {
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["TAG", "TIMESTAMP", "VALUE", "UNIT", "QUALITY"]);
     assert_eq!(lines.len(), 11, "{table}");
-    assert_eq!(lines[1], ["plant/pressure", "2026-01-01T00:00:00Z", "0", "bar", "Good"]);
+    assert_eq!(lines[1], ["plant/pressure", "2026-01-01T00:00:00Z", "0.0", "bar", "Good"]);
     assert_eq!(lines[8], ["plant/pressure", "2026-01-01T00:00:00.007000001Z", "-", "bar", "BadSensorFailure"]);
 
     let wide = range("csv", &["--layout", "wide", "--limit", "2"]);
