@@ -38,7 +38,8 @@ pub struct View {
     collectors: CollectorServiceClient<Channel>,
     channel: Channel,
     catalog: BTreeMap<String, Tag>,
-    started: Timestamp,
+    /// Just before the plant of this run started: what is older was collected by an earlier run.
+    begun: Timestamp,
 }
 
 /// One line of the table.
@@ -51,7 +52,7 @@ struct Row {
 }
 
 impl View {
-    pub async fn open(channel: Channel) -> anyhow::Result<View> {
+    pub async fn open(channel: Channel, begun: Timestamp) -> anyhow::Result<View> {
         let mut tags = TagServiceClient::new(channel.clone());
         let request = ListTagsRequest { tags: vec![TAGS.into()], page_size: 1000, ..ListTagsRequest::default() };
         let listed = tags.list_tags(request).await.map_err(|status| client::refusal(&status))?.into_inner().tags;
@@ -61,7 +62,7 @@ impl View {
             collectors: CollectorServiceClient::new(channel.clone()),
             channel,
             catalog: listed.into_iter().map(|tag| (tag.name.clone(), tag)).collect(),
-            started: SystemClock.now(),
+            begun,
         })
     }
 
@@ -72,7 +73,7 @@ impl View {
         let range = RangeRequest {
             tags: vec!["demo/intake/pump101/*".into(), "demo/plant/*".into()],
             start: "0".into(),
-            end: self.started.0.to_string(),
+            end: self.begun.0.to_string(),
             limit: 1,
             ..RangeRequest::default()
         };
@@ -81,9 +82,8 @@ impl View {
             let earliest = answer.samples.and_then(|samples| samples.timestamps.first().copied()).map(Timestamp);
             first = [first, earliest].into_iter().flatten().min();
         }
-        // The collectors of this run may have delivered already.
-        let Some(first) = first.filter(|first| first.0 < self.started.0 - 5_000_000_000) else { return Ok(None) };
-        let command = serde_json::json!({"range": {"tags": [TAGS], "start": "0", "end": self.started.0.to_string()}});
+        let Some(first) = first else { return Ok(None) };
+        let command = serde_json::json!({"range": {"tags": [TAGS], "start": "0", "end": self.begun.0.to_string()}});
         let mut flight = FlightClient::new(self.channel.clone());
         let info = flight.get_flight_info(FlightDescriptor::new_cmd(command.to_string())).await.map_err(client::flight_refusal)?;
         Ok(Some((u64::try_from(info.total_records).unwrap_or(0), first)))
