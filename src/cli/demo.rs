@@ -27,6 +27,7 @@ use tracing_subscriber::EnvFilter;
 use self::view::View;
 use super::{Refused, serve};
 use crate::{
+    model::{Clock, SystemClock, Timestamp},
     server::{self, config},
     simulator::{Plant, PlantOptions, SIGNALS},
 };
@@ -76,8 +77,9 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
     let mut options = PlantOptions::new(directory.join("plant-pki"));
     (options.seed, options.modbus_address, options.opcua_address) = (args.seed, args.modbus, args.opcua);
+    let started = SystemClock.now();
     let plant = Plant::start(options).await?;
-    let outcome = collect(&args, &directory, &plant, &shutdown).await;
+    let outcome = collect(&args, &directory, &plant, started, &shutdown).await;
     plant.stop().await;
     match outcome {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -89,7 +91,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
 /// Everything beside the plant: the configuration, the server, the view. The server is stopped before this returns, so that it does not
 /// see its devices go.
-async fn collect(args: &DemoArgs, directory: &Path, plant: &Plant, shutdown: &CancellationToken) -> anyhow::Result<()> {
+async fn collect(args: &DemoArgs, directory: &Path, plant: &Plant, started: Timestamp, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let [listen, http] = free_ports([args.listen, args.http])?;
     let file = directory.join("demo.toml");
     fs::write(&file, configuration::text(plant, listen, http)).with_context(|| format!("{} cannot be written", file.display()))?;
@@ -101,7 +103,7 @@ async fn collect(args: &DemoArgs, directory: &Path, plant: &Plant, shutdown: &Ca
         ended = &mut server => {
             return Err(ended.map_or_else(|error| anyhow!(error), |ended| ended.err().unwrap_or_else(|| anyhow!("the server stopped by itself"))));
         }
-        shown = show(args, directory, plant, (listen, http), shutdown) => shown,
+        shown = show(args, directory, plant, started, (listen, http), shutdown) => shown,
     };
     stop.cancel();
     let stopped = end_of(server).await;
@@ -128,6 +130,7 @@ async fn show(
     args: &DemoArgs,
     directory: &Path,
     plant: &Plant,
+    started: Timestamp,
     (listen, http): (SocketAddr, SocketAddr),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<u64> {
@@ -142,7 +145,7 @@ async fn show(
     tokio::pin!(ends);
     let started = async {
         let channel = ready(listen).await?;
-        let view = View::open(channel).await?;
+        let view = View::open(channel, started).await?;
         anyhow::Ok((view.history().await?, view))
     };
     let (history, mut view) = tokio::select! { started = started => started?, () = &mut ends => return Ok(0) };

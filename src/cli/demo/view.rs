@@ -38,6 +38,7 @@ pub struct View {
     collectors: CollectorServiceClient<Channel>,
     channel: Channel,
     catalog: BTreeMap<String, Tag>,
+    /// Samples before this time are those of earlier runs.
     started: Timestamp,
 }
 
@@ -51,7 +52,7 @@ struct Row {
 }
 
 impl View {
-    pub async fn open(channel: Channel) -> anyhow::Result<View> {
+    pub async fn open(channel: Channel, started: Timestamp) -> anyhow::Result<View> {
         let mut tags = TagServiceClient::new(channel.clone());
         let request = ListTagsRequest { tags: vec![TAGS.into()], page_size: 1000, ..ListTagsRequest::default() };
         let listed = tags.list_tags(request).await.map_err(|status| client::refusal(&status))?.into_inner().tags;
@@ -61,7 +62,7 @@ impl View {
             collectors: CollectorServiceClient::new(channel.clone()),
             channel,
             catalog: listed.into_iter().map(|tag| (tag.name.clone(), tag)).collect(),
-            started: SystemClock.now(),
+            started,
         })
     }
 
@@ -81,8 +82,7 @@ impl View {
             let earliest = answer.samples.and_then(|samples| samples.timestamps.first().copied()).map(Timestamp);
             first = [first, earliest].into_iter().flatten().min();
         }
-        // The collectors of this run may have delivered already.
-        let Some(first) = first.filter(|first| first.0 < self.started.0 - 5_000_000_000) else { return Ok(None) };
+        let Some(first) = first else { return Ok(None) };
         let command = serde_json::json!({"range": {"tags": [TAGS], "start": "0", "end": self.started.0.to_string()}});
         let mut flight = FlightClient::new(self.channel.clone());
         let info = flight.get_flight_info(FlightDescriptor::new_cmd(command.to_string())).await.map_err(client::flight_refusal)?;
