@@ -6,6 +6,8 @@ mod common_type;
 mod current;
 mod range;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod wide;
 
 use std::{sync::Arc, time::Instant};
