@@ -7,6 +7,9 @@ use super::{
     signal::{Fault, SIGNALS, Sensor, Truth},
 };
 
+/// How far off an instrument is that has lost its calibration, in standard deviations of its noise.
+const BIAS: f64 = 30.0;
+
 /// What an instrument shows at one scan.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Reading {
@@ -22,8 +25,6 @@ struct Instrument {
     sensor: Sensor,
     /// Output of the sensor's lag; none before the first scan.
     filtered: Option<f64>,
-    /// Last number shown, held by an instrument that has lost its calibration.
-    shown: f64,
     /// Seconds to the next failure, or, while broken, to its end.
     changes_in_s: f64,
     broken: bool,
@@ -34,9 +35,8 @@ impl Instruments {
         let instrument = |signal: &super::Signal| Instrument {
             sensor: signal.sensor,
             filtered: None,
-            shown: 0.0,
             // Early enough that who looks at a demo sees one.
-            changes_in_s: random.random_range(15.0..60.0),
+            changes_in_s: random.random_range(4.0..20.0),
             broken: false,
         };
         Instruments(SIGNALS.iter().map(instrument).collect())
@@ -57,11 +57,10 @@ impl Instrument {
         let before = self.filtered.unwrap_or(number);
         let filtered = if lag_s > 0.0 { before + (number - before) * (1.0 - (-dt / lag_s).exp()) } else { number };
         self.filtered = Some(filtered);
-        if fault != Some(Fault::NotAccurate) {
-            let noisy = if noise > 0.0 { filtered + noise * normal(random) } else { filtered };
-            self.shown = if resolution > 0.0 { rounded(noisy, resolution) } else { noisy };
-        }
-        Reading { value: Truth::Number(self.shown), fault }
+        let noisy = if noise > 0.0 { filtered + noise * normal(random) } else { filtered };
+        let biased = if fault == Some(Fault::NotAccurate) { noisy + BIAS * noise } else { noisy };
+        let shown = if resolution > 0.0 { rounded(biased, resolution) } else { biased };
+        Reading { value: Truth::Number(shown), fault }
     }
 
     fn age(&mut self, dt: f64, random: &mut StdRng) {

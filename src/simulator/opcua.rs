@@ -105,7 +105,8 @@ impl OpcUaDevice {
 
 fn data_value(reading: &Reading, node_type: NodeType, time: DateTime) -> DataValue {
     let (status, value) = match reading.fault {
-        Some(Fault::SensorFailure) => (StatusCode::BadSensorFailure, None),
+        // The null value, since the library keeps no status beside an absent one.
+        Some(Fault::SensorFailure) => (StatusCode::BadSensorFailure, Some(Variant::Empty)),
         Some(Fault::NotAccurate) => (StatusCode::UncertainSensorNotAccurate, Some(node_type.variant(&reading.value))),
         _ => (StatusCode::Good, Some(node_type.variant(&reading.value))),
     };
@@ -161,7 +162,7 @@ mod tests {
     fn a_failed_sensor_has_a_bad_status_and_no_value() {
         let mut reading = Reading { value: Truth::Number(7.0), fault: Some(Fault::SensorFailure) };
         let value = data_value(&reading, NodeType::Double, DateTime::now());
-        assert_eq!((value.status(), value.value), (StatusCode::BadSensorFailure, None));
+        assert_eq!((value.status(), value.value), (StatusCode::BadSensorFailure, Some(Variant::Empty)));
         reading.fault = Some(Fault::NotAccurate);
         let value = data_value(&reading, NodeType::Double, DateTime::now());
         assert_eq!((value.status(), value.value), (StatusCode::UncertainSensorNotAccurate, Some(Variant::Double(7.0))));

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use historian::simulator::{SIGNALS, Signal, Wire};
+use historian::{
+    model::Quality,
+    simulator::{SIGNALS, Signal, Wire},
+};
 
 use crate::support::peer::{python, root};
 
@@ -109,6 +112,8 @@ fn succeeded(command: &mut Command) -> String {
 struct Extent {
     samples: u64,
     good: u64,
+    qualities: Vec<u32>,
+    nans: u64,
     first: i64,
     last: i64,
     /// Timestamps strictly ascend.
@@ -155,6 +160,22 @@ fn a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on() {
     for line in recipe(&printed, "Command line").lines() {
         let table = succeeded(Command::new("sh").args(["-c", line]));
         assert!(table.contains("demo/utility/boiler/pressure"), "{line}:\n{table}");
+    }
+
+    // The instruments that break do so early, and the history says how.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let extents = history(&server);
+        let shows = |tag: &str, quality: Quality| extents[tag].qualities.contains(&quality.0);
+        if shows("demo/intake/conductivity", Quality::BAD_DEVICE_FAILURE)
+            && shows("demo/product/ph", Quality::BAD_SENSOR_FAILURE)
+            && shows("demo/utility/boiler/oxygen", Quality::UNCERTAIN_SENSOR_NOT_ACCURATE)
+            && extents["demo/heating/tank201/temperature"].nans > 0
+        {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{extents:#?}\n{}", demo.told());
+        std::thread::sleep(Duration::from_secs(1));
     }
 
     assert_eq!(demo.stop("-INT"), Some(0), "{}\n{}", demo.printed(), demo.told());

@@ -154,7 +154,12 @@ impl View {
                 tokio::select! { () = &mut ends => break, _ = ticks.tick() => {} }
                 let (rows, devices) = (self.rows().await?, self.devices().await?);
                 let good = rows.iter().filter(|row| row.quality.is_good()).count();
-                print(&[format!("{} {good} of {} tags Good; {}", SystemClock.now(), self.catalog.len(), summary(&devices))])?;
+                print(&[format!(
+                    "{} {good} of {} tags Good; {}",
+                    SystemClock.now(),
+                    self.catalog.len(),
+                    devices.iter().map(summary).collect::<Vec<_>>().join("; ")
+                )])?;
             }
         }
         self.samples().await
@@ -202,7 +207,7 @@ fn table(rows: &[Row], devices: &[DeviceStatus], now: Timestamp, height: usize, 
     let widest = |of: fn(&Row) -> usize, least: usize| rows.iter().map(of).max().unwrap_or(0).max(least);
     let (tag, value) = (widest(|row| row.tag.chars().count(), 3), widest(|row| row.value.chars().count(), 12));
     let unit = widest(|row| row.unit.chars().count(), 4);
-    let per_page = height.saturating_sub(3).max(5).min(rows.len().max(1));
+    let per_page = height.saturating_sub(2 + devices.len()).max(5).min(rows.len().max(1));
     let pages = rows.len().div_ceil(per_page).max(1);
     let page = usize::try_from(turn).unwrap_or(0) % pages;
     let paged = if pages > 1 { format!(" (page {} of {pages})", page + 1) } else { String::new() };
@@ -213,7 +218,8 @@ fn table(rows: &[Row], devices: &[DeviceStatus], now: Timestamp, height: usize, 
         format!("{name:tag$}  {shown:>value$}  {:unit$}  {:26}  {age_s:>6.1}s", row.unit, row.quality.to_string())
     }));
     let good = rows.iter().filter(|row| row.quality.is_good()).count();
-    lines.push(format!("{} {good} of {} tags Good{paged}; {}", to_second(now), rows.len(), summary(devices)));
+    lines.push(format!("{} {good} of {} tags Good{paged}", to_second(now), rows.len()));
+    lines.extend(devices.iter().map(summary));
     lines
 }
 
@@ -221,12 +227,9 @@ fn to_second(at: Timestamp) -> Timestamp {
     Timestamp(at.0 - at.0.rem_euclid(1_000_000_000))
 }
 
-fn summary(devices: &[DeviceStatus]) -> String {
-    let device = |device: &DeviceStatus| {
-        let DeviceStatus { device: name, state, items_delivering, items_wanted, samples, .. } = device;
-        format!("{name} {state}, {items_delivering} of {items_wanted} deliver, {} samples", thousands(*samples))
-    };
-    devices.iter().map(device).collect::<Vec<_>>().join("; ")
+fn summary(device: &DeviceStatus) -> String {
+    let DeviceStatus { device: name, state, items_delivering, items_wanted, samples, .. } = device;
+    format!("{name} {state}, {items_delivering} of {items_wanted} tags deliver, {} samples", thousands(*samples))
 }
 
 /// First value of the samples as text; none when there is none.
@@ -281,9 +284,10 @@ mod tests {
         assert!(all[1].contains("1.5  bar") && all[1].ends_with("2.5s"), "{}", all[1]);
         let mut seen = std::collections::BTreeSet::new();
         for turn in 0..10 {
-            let page = table(&rows, &[], Timestamp(0), 22, turn);
+            let devices = [DeviceStatus::default(), DeviceStatus::default()];
+            let page = table(&rows, &devices, Timestamp(0), 22, turn);
             assert!(page.len() <= 22, "{}", page.len());
-            seen.extend(page[1..page.len() - 1].iter().map(|line| line.split_whitespace().next().unwrap().to_owned()));
+            seen.extend(page[1..page.len() - 3].iter().map(|line| line.split_whitespace().next().unwrap().to_owned()));
         }
         assert_eq!(seen.len(), 60);
         assert_eq!(table(&[], &[], Timestamp(0), 22, 3).len(), 2);

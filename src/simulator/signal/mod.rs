@@ -105,9 +105,9 @@ pub(super) enum Fault {
     NotANumber,
     /// Modbus: the device answers exception 04 to every read that touches the register.
     DeviceFailure,
-    /// OPC UA: `BadSensorFailure`, no value.
+    /// OPC UA: `BadSensorFailure`, the null value.
     SensorFailure,
-    /// OPC UA: `UncertainSensorNotAccurate` beside a value that stands still.
+    /// OPC UA: `UncertainSensorNotAccurate` beside a value that is off.
     NotAccurate,
 }
 
