@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     model::{Samples, TagId},
-    store::{Catalog, Retire, Seal, Store},
+    store::{Catalog, Change, Retire, Store},
 };
 
 /// Journal bytes of one group at most.
@@ -250,7 +250,7 @@ impl Applier {
     /// Seals the heads of these tags and answers how many chunks were made.
     pub(super) fn seal(&mut self, tags: &[TagId], retire: Option<Retire>) -> Result<u64, SealError> {
         let mut chunks = 0;
-        let mut seal = Seal::default();
+        let mut seal = Change::default();
         let mut bytes = 0;
         let mut sealing_tags = Vec::new();
         for &tag in tags {
@@ -274,11 +274,11 @@ impl Applier {
         Ok(chunks)
     }
 
-    fn write_seal(&self, seal: &Seal, tags: &mut Vec<TagId>) -> Result<u64, SealError> {
+    fn write_seal(&self, seal: &Change, tags: &mut Vec<TagId>) -> Result<u64, SealError> {
         if seal.chunks.is_empty() && seal.retire.is_none() {
             return Ok(0);
         }
-        self.store.seal(seal)?;
+        self.store.apply(seal)?;
         tags.drain(..).for_each(|tag| self.heads.sealed(tag));
         self.counters.chunks_sealed.fetch_add(seal.chunks.len() as u64, Ordering::Relaxed);
         Ok(seal.chunks.len() as u64)

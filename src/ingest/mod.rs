@@ -306,12 +306,12 @@ fn replay(store: &dyn Store, catalog: &Catalog, heads: &Heads) -> Result<Recover
     })?;
     let mut recovered = Recovered::default();
     store.replay_journal(&mut |sequence, bytes| {
-        let runs = decode_record(bytes).map_err(|error| StoreError::Corrupt {
+        let record = decode_record(bytes).map_err(|error| StoreError::Corrupt {
             family: "journal",
             key: format!("write {sequence}"),
             message: error.to_string(),
         })?;
-        for (tag, run) in runs {
+        for (tag, run) in record.runs {
             let tag = TagId(tag);
             let open = sealed.get(&tag).is_none_or(|&sealed| sealed < sequence);
             if open && catalog.by_id(tag).is_some_and(|known| known.value_type() == run.value_type()) {

@@ -10,7 +10,7 @@ use historian_format::{EncodeError, encode_chunk, keys::ChunkKey};
 use super::head::Sealing;
 use crate::{
     model::{Samples, TagId},
-    store::{ChunkFamily, Seal, Store, StoreError, StoredChunk, corrupt},
+    store::{Change, ChunkFamily, Store, StoreError, StoredChunk, corrupt, upgrade::week_run},
 };
 
 /// Samples of one chunk at most. The format allows more; readers pay for whole chunks.
@@ -43,7 +43,7 @@ impl Sealer {
     ///
     /// # Errors
     /// When the store cannot be read; nothing is added then.
-    pub fn add(&mut self, sealing: &Sealing, seal: &mut Seal) -> Result<(), SealError> {
+    pub fn add(&mut self, sealing: &Sealing, seal: &mut Change) -> Result<(), SealError> {
         let Sealing { tag, sequence, samples } = sealing;
         let ordered_until = self.ordered_until(*tag)?;
         let late = ordered_until.map_or(0, |until| samples.timestamps.partition_point(|&timestamp| timestamp <= until));
@@ -52,6 +52,7 @@ impl Sealer {
             let mut start = range.start;
             while start < range.end {
                 let end = range.end.min(start + CHUNK_SAMPLES_MAX);
+                let end = start + week_run(&samples.timestamps[start..end]);
                 let chunk = self.encode(*tag, *sequence, samples, start..end, family).inspect_err(|_| seal.chunks.truncate(first))?;
                 seal.chunks.push((family, chunk));
                 start = end;

@@ -174,8 +174,8 @@ fn after_a_store_fails_nothing_is_acknowledged() {
         fn load_sealed(&self, visit: &mut dyn FnMut(crate::model::TagId, u64)) -> Result<(), StoreError> {
             self.0.load_sealed(visit)
         }
-        fn seal(&self, seal: &crate::store::Seal) -> Result<(), StoreError> {
-            self.0.seal(seal)
+        fn apply(&self, change: &crate::store::Change) -> Result<(), StoreError> {
+            self.0.apply(change)
         }
         fn chunks(
             &self,

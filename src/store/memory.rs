@@ -1,11 +1,14 @@
 //! The store's in-memory twin: the same contract over ordered maps, as model for tests.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use historian_format::keys::{ChunkKey, FAMILY_CHUNKS, FAMILY_LATE};
+use historian_format::{
+    keys::{ChunkKey, KeptMark, RollupKey, SupersededKey, week_of},
+    rollup::RollupLevel,
+};
 use parking_lot::Mutex;
 
-use super::{ChunkFamily, Direction, Seal, Store, StoreError, StoredChunk, Visit, overlaps};
+use super::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit, overlaps};
 use crate::model::TagId;
 
 type ChunkMap = BTreeMap<(u32, i64, u16), Vec<u8>>;
@@ -22,6 +25,10 @@ struct State {
     sealed: BTreeMap<u32, u64>,
     chunks: ChunkMap,
     late: ChunkMap,
+    superseded: BTreeMap<(u32, i64, u64, u32), Vec<u8>>,
+    rollups: BTreeMap<(u32, u8, i32, u8), Vec<u8>>,
+    dirty: BTreeMap<(u32, i32), u8>,
+    kept: BTreeMap<u32, KeptMark>,
 }
 
 impl State {
@@ -68,14 +75,34 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn seal(&self, seal: &Seal) -> Result<(), StoreError> {
+    fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let mut state = self.state.lock();
-        for (family, chunk) in &seal.chunks {
+        for (family, key) in &change.removed {
+            state.family_mut(*family).remove(&(key.tag_id, key.start, key.generation));
+        }
+        for (family, chunk) in &change.chunks {
             let ChunkKey { tag_id, start, generation } = chunk.key;
             state.family_mut(*family).insert((tag_id, start, generation), chunk.bytes.clone());
         }
-        state.sealed.extend(seal.sealed.iter().map(|(tag, sequence)| (tag.0, *sequence)));
-        if let Some(retire) = &seal.retire {
+        for (key, value) in &change.superseded {
+            state.superseded.insert((key.tag_id, key.start, key.sequence, key.part), value.clone());
+        }
+        for (key, block) in &change.rollups {
+            let at = (key.tag_id, key.level, key.week, key.part);
+            match block {
+                Some(block) => state.rollups.insert(at, block.clone()),
+                None => state.rollups.remove(&at),
+            };
+        }
+        for &(tag, week, days) in &change.dirty {
+            match days {
+                0 => state.dirty.remove(&(tag.0, week)),
+                days => state.dirty.insert((tag.0, week), days),
+            };
+        }
+        state.kept.extend(change.kept.iter().map(|(tag, mark)| (tag.0, *mark)));
+        state.sealed.extend(change.sealed.iter().map(|(tag, sequence)| (tag.0, *sequence)));
+        if let Some(retire) = &change.retire {
             state.journal = state.journal.split_off(&(retire.sequence + 1));
             state.journal.insert(retire.sequence, retire.record.clone());
         }
@@ -92,14 +119,13 @@ impl Store for MemoryStore {
         bytes_max: usize,
     ) -> Result<Vec<StoredChunk>, StoreError> {
         let state = self.state.lock();
-        let name = if family == ChunkFamily::Late { FAMILY_LATE } else { FAMILY_CHUNKS };
         let stored = state
             .family(family)
             .range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX))
             .map(|(&(tag_id, start, generation), bytes)| StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() });
         let mut found = Vec::new();
         for chunk in stored {
-            if overlaps(&chunk, from, to, name)? {
+            if overlaps(&chunk, from, to, family.name())? {
                 found.push(chunk);
             }
         }
@@ -130,10 +156,66 @@ impl Store for MemoryStore {
         Ok(self.state.lock().late.range((tag.0, start, 0)..=(tag.0, start, u16::MAX)).next_back().map(|(key, _)| key.2))
     }
 
+    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
+        let state = self.state.lock();
+        let all = state.superseded.range((tag.0, i64::MIN, 0, 0)..=(tag.0, i64::MAX, u64::MAX, u32::MAX));
+        let key = |&(tag_id, start, sequence, part): &(u32, i64, u64, u32)| SupersededKey { tag_id, start, sequence, part };
+        let weeks = week_of(from)..=week_of(to);
+        Ok(all.map(|(at, value)| (key(at), value.clone())).filter(|(key, _)| weeks.contains(&week_of(key.start))).collect())
+    }
+
+    fn rollups(
+        &self,
+        tag: TagId,
+        level: RollupLevel,
+        weeks: RangeInclusive<i32>,
+        bytes_max: usize,
+    ) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError> {
+        if weeks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let state = self.state.lock();
+        let level = level as u8;
+        let mut bytes = 0;
+        let mut found = Vec::new();
+        for (&(tag_id, level, week, part), block) in
+            state.rollups.range((tag.0, level, *weeks.start(), 0)..=(tag.0, level, *weeks.end(), u8::MAX))
+        {
+            if bytes >= bytes_max.max(1) {
+                break;
+            }
+            bytes += block.len();
+            found.push((RollupKey { week, tag_id, level, part }, block.clone()));
+        }
+        Ok(found)
+    }
+
+    fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError> {
+        Ok(self.state.lock().kept.get(&tag.0).copied().unwrap_or_default())
+    }
+
+    fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError> {
+        let state = self.state.lock();
+        let all = state.dirty.iter().map(|(&(id, week), &days)| (TagId(id), week, days));
+        Ok(all.filter(|(id, _, _)| tag.is_none_or(|tag| tag == *id)).collect())
+    }
+
+    fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError> {
+        let state = self.state.lock();
+        let mut weeks: Vec<i32> =
+            state.family(family).range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX)).map(|(key, _)| week_of(key.1)).collect();
+        weeks.dedup();
+        Ok(weeks)
+    }
+
     fn delete_tag(&self, tag: TagId) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         state.chunks.retain(|key, _| key.0 != tag.0);
         state.late.retain(|key, _| key.0 != tag.0);
+        state.superseded.retain(|key, _| key.0 != tag.0);
+        state.rollups.retain(|key, _| key.0 != tag.0);
+        state.dirty.retain(|key, _| key.0 != tag.0);
+        state.kept.remove(&tag.0);
         state.sealed.remove(&tag.0);
         Ok(())
     }

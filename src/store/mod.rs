@@ -4,12 +4,20 @@
 pub mod catalog;
 pub mod memory;
 pub mod rocks;
+pub mod upgrade;
 pub mod watermark;
 
 pub use catalog::{Catalog, CatalogError};
-use historian_format::{ChunkHeader, CorruptChunk, keys::ChunkKey};
+use historian_format::{
+    ChunkHeader, CorruptChunk,
+    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey},
+};
 pub use memory::MemoryStore;
 pub use rocks::RocksStore;
+
+use std::ops::RangeInclusive;
+
+use historian_format::rollup::RollupLevel;
 
 use crate::model::TagId;
 
@@ -29,11 +37,22 @@ pub enum StoreError {
     LostTail { file: String, acknowledged: u64, found: u64 },
 }
 
-/// The two families of chunks. Chunks of one tag in `Chunks` are disjoint in time and ordered; those in `Late` may overlap any other.
+/// The two families of chunks. Chunks of one tag in `Chunks` are disjoint in time and ordered; those in `Late` may overlap any other. None
+/// reaches across a week's edge ([`historian_format::keys::WEEK_NS`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ChunkFamily {
     Chunks,
     Late,
+}
+
+impl ChunkFamily {
+    /// Name of the family in `keys.md`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ChunkFamily::Chunks => keys::FAMILY_CHUNKS,
+            ChunkFamily::Late => keys::FAMILY_LATE,
+        }
+    }
 }
 
 /// A chunk as it is kept.
@@ -53,13 +72,39 @@ impl StoredChunk {
     }
 }
 
-/// One atomic change: chunks appear, the journal up to a sequence number goes.
+/// One atomic change of what is stored.
 #[derive(Clone, Debug, Default)]
-pub struct Seal {
+pub struct Change {
+    /// Chunks that go.
+    pub removed: Vec<(ChunkFamily, ChunkKey)>,
+    /// Chunks that appear.
     pub chunks: Vec<(ChunkFamily, StoredChunk)>,
+    /// Versions of samples that another one replaced: a chunk, or a journal record of one run.
+    pub superseded: Vec<(SupersededKey, Vec<u8>)>,
+    /// Rollup blocks that appear (or go, for `None`).
+    pub rollups: Vec<(RollupKey, Option<Vec<u8>>)>,
+    /// Days of a tag's week, as bits, whose rollups are to be made anew; 0 clears the mark.
+    pub dirty: Vec<(TagId, i32, u8)>,
+    /// How far background work has come.
+    pub kept: Vec<(TagId, KeptMark)>,
     /// For each tag the sequence number up to which all its samples are in chunks.
     pub sealed: Vec<(TagId, u64)>,
     pub retire: Option<Retire>,
+}
+
+impl Change {
+    /// True when there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        let Change { removed, chunks, superseded, rollups, dirty, kept, sealed, retire } = self;
+        removed.is_empty()
+            && chunks.is_empty()
+            && superseded.is_empty()
+            && rollups.is_empty()
+            && dirty.is_empty()
+            && kept.is_empty()
+            && sealed.is_empty()
+            && retire.is_none()
+    }
 }
 
 /// Replaces all journal records up to and including `sequence` by one record with that sequence number.
@@ -100,10 +145,10 @@ pub trait Store: Send + Sync + 'static {
     fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError>;
 
     /// Applies one atomic change. It becomes durable with the next durable append or sync, in order.
-    fn seal(&self, seal: &Seal) -> Result<(), StoreError>;
+    fn apply(&self, change: &Change) -> Result<(), StoreError>;
 
     /// Chunks of one tag that hold samples with `from <= timestamp <= to`, in the direction's order of their starts, until about
-    /// `bytes_max` (at least one). For [`ChunkFamily::Late`] all of them, whatever their size, in key order.
+    /// `bytes_max` (at least one). For [`ChunkFamily::Late`] all of them, whatever their size, in the order of their starts.
     fn chunks(
         &self,
         family: ChunkFamily,
@@ -120,7 +165,29 @@ pub trait Store: Send + Sync + 'static {
     /// Greatest generation of the tag's late chunks with this start.
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError>;
 
-    /// Removes all chunks and the sealed mark of a tag.
+    /// Replaced versions of a tag's samples whose first timestamp lies in the weeks of `from..=to`, as they were put by
+    /// [`Change::superseded`], in the order of their keys.
+    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
+
+    /// Rollup blocks of a tag and level in these weeks (inclusive), in the order of time, until about `bytes_max` (at least one).
+    fn rollups(
+        &self,
+        tag: TagId,
+        level: RollupLevel,
+        weeks: RangeInclusive<i32>,
+        bytes_max: usize,
+    ) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError>;
+
+    /// How far background work has come with a tag.
+    fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError>;
+
+    /// Weeks of a tag, or of all tags, with days whose rollups are to be made anew.
+    fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError>;
+
+    /// Weeks in which a tag has chunks of a family, ascending.
+    fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError>;
+
+    /// Removes everything of a tag but its catalog entry.
     fn delete_tag(&self, tag: TagId) -> Result<(), StoreError>;
 
     /// Compacts the families of chunks on disk.

@@ -1,22 +1,28 @@
 //! The store on RocksDB. Column families and bytes are those of `storage-format/keys.md`.
 //!
 //! What RocksDB does by default and this module does not accept: dropping synced data behind a damaged log record (recovery mode and
-//! watermark file), and short answers of an iterator whose `status()` nobody asked for (the raw iterators live in [`scan`] only).
+//! watermark file), and short answers of an iterator whose `status()` nobody asked for (raw iterators are walked in `scan` only).
+
+mod scan;
 
 use std::{
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
-use historian_format::keys::{self, ChunkKey};
+use historian_format::{
+    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey},
+    rollup::RollupLevel,
+};
 use parking_lot::Mutex;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options, ReadOptions,
     WriteBatch, WriteOptions,
 };
 
-use super::{ChunkFamily, Direction, Seal, Store, StoreError, StoredChunk, Visit, overlaps, watermark::WatermarkFile};
+use super::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit, overlaps, upgrade, watermark::WatermarkFile};
 use crate::model::TagId;
 
 /// Sizes of the store. All in bytes.
@@ -99,6 +105,12 @@ impl RocksStore {
         match self.db.get_cf(state, keys::format_version_key()).map_err(io)? {
             None => self.db.put_cf_opt(state, keys::format_version_key(), expected, &durable(true)).map_err(io),
             Some(found) if found == expected => Ok(()),
+            Some(found) if found == 1_u32.to_le_bytes() => {
+                for family in [ChunkFamily::Chunks, ChunkFamily::Late] {
+                    self.upgrade_keys(family)?;
+                }
+                self.db.put_cf_opt(state, keys::format_version_key(), expected, &durable(true)).map_err(io)
+            }
             Some(found) => Err(StoreError::Open {
                 path: self.path.display().to_string(),
                 message: format!("it is written in format version {found:?}, this historian reads version {}", keys::FORMAT_VERSION),
@@ -115,12 +127,26 @@ impl RocksStore {
         Ok(last.unwrap_or(0))
     }
 
-    fn chunk_family(&self, family: ChunkFamily) -> Result<(&ColumnFamily, &'static str), StoreError> {
-        let name = match family {
-            ChunkFamily::Chunks => keys::FAMILY_CHUNKS,
-            ChunkFamily::Late => keys::FAMILY_LATE,
-        };
-        Ok((self.family(name)?, name))
+    fn chunk_family(&self, family: ChunkFamily) -> Result<&ColumnFamily, StoreError> {
+        self.family(family.name())
+    }
+
+    /// Gives the chunks of layout 1 the keys of layout 2. Whatever was done before an interruption stays done.
+    fn upgrade_keys(&self, family: ChunkFamily) -> Result<(), StoreError> {
+        let handle = self.chunk_family(family)?;
+        let mut batch = WriteBatch::default();
+        for entry in self.db.iterator_cf(handle, rocksdb::IteratorMode::Start) {
+            let (key, value) = entry.map_err(|error| classified(&error, family.name()))?;
+            let Some(old) = ChunkKey::decode_v1(&key) else { continue };
+            for piece in upgrade::pieces(old, &value, family.name())? {
+                batch.put_cf(handle, piece.key.encode(), piece.bytes);
+            }
+            batch.delete_cf(handle, key);
+            if batch.size_in_bytes() > 8 << 20 {
+                self.db.write_opt(std::mem::take(&mut batch), &durable(false)).map_err(io)?;
+            }
+        }
+        self.db.write_opt(batch, &durable(true)).map_err(io)
     }
 
     /// Visits entries whose keys have a type, refusing keys that do not.
@@ -202,17 +228,40 @@ impl Store for RocksStore {
         Ok(())
     }
 
-    fn seal(&self, seal: &Seal) -> Result<(), StoreError> {
+    fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let state = self.family(keys::FAMILY_STATE)?;
-        let journal = self.family(keys::FAMILY_JOURNAL)?;
         let mut batch = WriteBatch::default();
-        for (family, chunk) in &seal.chunks {
-            batch.put_cf(self.chunk_family(*family)?.0, chunk.key.encode(), &chunk.bytes);
+        for (family, key) in &change.removed {
+            batch.delete_cf(self.chunk_family(*family)?, key.encode());
         }
-        for (tag, sequence) in &seal.sealed {
+        for (family, chunk) in &change.chunks {
+            batch.put_cf(self.chunk_family(*family)?, chunk.key.encode(), &chunk.bytes);
+        }
+        let superseded = self.family(keys::FAMILY_SUPERSEDED)?;
+        for (key, value) in &change.superseded {
+            batch.put_cf(superseded, key.encode(), value);
+        }
+        let rollups = self.family(keys::FAMILY_ROLLUPS)?;
+        for (key, block) in &change.rollups {
+            match block {
+                Some(block) => batch.put_cf(rollups, key.encode(), block),
+                None => batch.delete_cf(rollups, key.encode()),
+            }
+        }
+        for &(tag, week, days) in &change.dirty {
+            match days {
+                0 => batch.delete_cf(state, keys::dirty_key(week, tag.0)),
+                days => batch.put_cf(state, keys::dirty_key(week, tag.0), [days]),
+            }
+        }
+        for (tag, mark) in &change.kept {
+            batch.put_cf(state, keys::kept_key(tag.0), mark.encode());
+        }
+        for (tag, sequence) in &change.sealed {
             batch.put_cf(state, keys::sealed_key(tag.0), sequence.to_le_bytes());
         }
-        if let Some(retire) = &seal.retire {
+        if let Some(retire) = &change.retire {
+            let journal = self.family(keys::FAMILY_JOURNAL)?;
             batch.delete_range_cf(journal, keys::journal_key(0), keys::journal_key(retire.sequence));
             batch.put_cf(journal, keys::journal_key(retire.sequence), &retire.record);
         }
@@ -228,144 +277,114 @@ impl Store for RocksStore {
         direction: Direction,
         bytes_max: usize,
     ) -> Result<Vec<StoredChunk>, StoreError> {
-        let (handle, name) = self.chunk_family(family)?;
-        let iterator = self.db.raw_iterator_cf_opt(handle, of_tag(tag));
-        match family {
-            ChunkFamily::Late => scan::late(iterator, tag, from, to, name),
-            ChunkFamily::Chunks => scan::ordered(iterator, tag, from, to, direction, bytes_max, name),
+        let scan = scan::Scan::new(self.db.raw_iterator_cf(self.chunk_family(family)?), tag, family.name());
+        match (family, direction) {
+            (ChunkFamily::Late, _) => scan.overlapping(from, to),
+            (ChunkFamily::Chunks, Direction::Forward) => scan.forward(from, to, bytes_max),
+            (ChunkFamily::Chunks, Direction::Backward) => scan.backward(from, to, bytes_max),
         }
     }
 
     fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
-        let (handle, name) = self.chunk_family(family)?;
-        scan::last(
-            self.db.raw_iterator_cf_opt(handle, of_tag(tag)),
-            ChunkKey { tag_id: tag.0, start: i64::MAX, generation: u16::MAX },
-            name,
-        )
+        scan::Scan::new(self.db.raw_iterator_cf(self.chunk_family(family)?), tag, family.name()).last()
     }
 
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError> {
-        let (handle, name) = self.chunk_family(ChunkFamily::Late)?;
-        let last =
-            scan::last(self.db.raw_iterator_cf_opt(handle, of_tag(tag)), ChunkKey { tag_id: tag.0, start, generation: u16::MAX }, name)?;
-        Ok(last.filter(|chunk| chunk.key.start == start).map(|chunk| chunk.key.generation))
+        let family = ChunkFamily::Late;
+        scan::Scan::new(self.db.raw_iterator_cf(self.chunk_family(family)?), tag, family.name()).last_generation(start)
+    }
+
+    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
+        let family = keys::FAMILY_SUPERSEDED;
+        let mut scan = scan::Scan::new(self.db.raw_iterator_cf(self.family(family)?), tag, family);
+        let mut found = Vec::new();
+        scan.entries(keys::week_of(from)..=keys::week_of(to), &mut |key, value| {
+            let key = SupersededKey::decode(key).ok_or_else(|| scan::no_such_key(family, key))?;
+            found.push((key, value.to_vec()));
+            Ok(true)
+        })?;
+        Ok(found)
+    }
+
+    fn rollups(
+        &self,
+        tag: TagId,
+        level: RollupLevel,
+        weeks: RangeInclusive<i32>,
+        bytes_max: usize,
+    ) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError> {
+        let family = keys::FAMILY_ROLLUPS;
+        let mut scan = scan::Scan::new(self.db.raw_iterator_cf(self.family(family)?), tag, family);
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        scan.entries(weeks, &mut |key, value| {
+            let key = RollupKey::decode(key).ok_or_else(|| scan::no_such_key(family, key))?;
+            if key.level == level as u8 {
+                bytes += value.len();
+                found.push((key, value.to_vec()));
+            }
+            Ok(bytes < bytes_max)
+        })?;
+        Ok(found)
+    }
+
+    fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError> {
+        let found = self.db.get_cf(self.family(keys::FAMILY_STATE)?, keys::kept_key(tag.0)).map_err(io)?;
+        found.map_or(Ok(KeptMark::default()), |bytes| {
+            KeptMark::decode(&bytes).ok_or_else(|| StoreError::Corrupt {
+                family: keys::FAMILY_STATE,
+                key: format!("kept mark of tag {}", tag.0),
+                message: "not 16 bytes".into(),
+            })
+        })
+    }
+
+    fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(rocksdb::PrefixRange(&b"d"[..]));
+        let mut found = Vec::new();
+        for entry in self.db.iterator_cf_opt(self.family(keys::FAMILY_STATE)?, options, rocksdb::IteratorMode::Start) {
+            let (key, value) = entry.map_err(|error| classified(&error, keys::FAMILY_STATE))?;
+            let decoded = keys::decode_dirty_key(&key).zip(value.first());
+            let ((week, id), days) = decoded.ok_or_else(|| scan::no_such_key(keys::FAMILY_STATE, &key))?;
+            if tag.is_none_or(|tag| tag.0 == id) {
+                found.push((TagId(id), week, *days));
+            }
+        }
+        Ok(found)
+    }
+
+    fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError> {
+        scan::Scan::new(self.db.raw_iterator_cf(self.chunk_family(family)?), tag, family.name()).weeks()
     }
 
     fn delete_tag(&self, tag: TagId) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        let first = ChunkKey { tag_id: tag.0, start: i64::MIN, generation: 0 }.encode();
-        let mut after = ChunkKey { tag_id: tag.0, start: i64::MAX, generation: u16::MAX }.encode().to_vec();
-        after.push(0);
-        for family in [ChunkFamily::Chunks, ChunkFamily::Late] {
-            batch.delete_range_cf(self.chunk_family(family)?.0, &first[..], &after[..]);
+        for family in [keys::FAMILY_CHUNKS, keys::FAMILY_LATE, keys::FAMILY_SUPERSEDED, keys::FAMILY_ROLLUPS] {
+            let handle = self.family(family)?;
+            for week in scan::Scan::new(self.db.raw_iterator_cf(handle), tag, family).weeks()? {
+                let first = ChunkKey::prefix(week, tag.0);
+                let mut after = first.to_vec();
+                after.extend([0xFF; SupersededKey::BYTES]);
+                batch.delete_range_cf(handle, &first[..], &after[..]);
+            }
         }
-        batch.delete_cf(self.family(keys::FAMILY_STATE)?, keys::sealed_key(tag.0));
+        let state = self.family(keys::FAMILY_STATE)?;
+        batch.delete_cf(state, keys::sealed_key(tag.0));
+        batch.delete_cf(state, keys::kept_key(tag.0));
+        for (_, week, _) in self.dirty(Some(tag))? {
+            batch.delete_cf(state, keys::dirty_key(week, tag.0));
+        }
         self.db.write_opt(batch, &durable(true)).map_err(io)
     }
 
     fn compact(&self) -> Result<(), StoreError> {
-        for name in [keys::FAMILY_CHUNKS, keys::FAMILY_LATE, keys::FAMILY_JOURNAL] {
+        for name in [keys::FAMILY_CHUNKS, keys::FAMILY_LATE, keys::FAMILY_SUPERSEDED, keys::FAMILY_ROLLUPS, keys::FAMILY_JOURNAL] {
             let handle = self.family(name)?;
             self.db.flush_cf(handle).map_err(io)?;
             self.db.compact_range_cf(handle, None::<&[u8]>, None::<&[u8]>);
         }
         Ok(())
     }
-}
-
-/// Raw iterators, each asked for its `status()` before an answer is given: an unreadable block is an error, never a short answer.
-mod scan {
-    use historian_format::keys::ChunkKey;
-    use rocksdb::DBRawIterator;
-
-    use super::{Direction, StoreError, StoredChunk, TagId, classified, overlaps};
-
-    fn current(iterator: &DBRawIterator<'_>, family: &'static str) -> Result<Option<StoredChunk>, StoreError> {
-        let Some((key, value)) = iterator.item() else {
-            return iterator.status().map(|()| None).map_err(|error| classified(&error, family));
-        };
-        let decoded = ChunkKey::decode(key).ok_or_else(|| StoreError::Corrupt {
-            family,
-            key: format!("{key:02x?}"),
-            message: "no chunk key".into(),
-        })?;
-        Ok(Some(StoredChunk { key: decoded, bytes: value.to_vec() }))
-    }
-
-    /// The chunk at or before a key.
-    pub(super) fn last(mut iterator: DBRawIterator<'_>, at: ChunkKey, family: &'static str) -> Result<Option<StoredChunk>, StoreError> {
-        iterator.seek_for_prev(at.encode());
-        current(&iterator, family)
-    }
-
-    pub(super) fn late(
-        mut iterator: DBRawIterator<'_>,
-        tag: TagId,
-        from: i64,
-        to: i64,
-        family: &'static str,
-    ) -> Result<Vec<StoredChunk>, StoreError> {
-        let mut found = Vec::new();
-        iterator.seek(ChunkKey { tag_id: tag.0, start: i64::MIN, generation: 0 }.encode());
-        while let Some(chunk) = current(&iterator, family)? {
-            if chunk.key.start > to {
-                break;
-            }
-            if overlaps(&chunk, from, to, family)? {
-                found.push(chunk);
-            }
-            iterator.next();
-        }
-        Ok(found)
-    }
-
-    pub(super) fn ordered(
-        mut iterator: DBRawIterator<'_>,
-        tag: TagId,
-        from: i64,
-        to: i64,
-        direction: Direction,
-        bytes_max: usize,
-        family: &'static str,
-    ) -> Result<Vec<StoredChunk>, StoreError> {
-        let (first, generation) = match direction {
-            Direction::Forward => (from, u16::MAX),
-            Direction::Backward => (to, u16::MAX),
-        };
-        iterator.seek_for_prev(ChunkKey { tag_id: tag.0, start: first, generation }.encode());
-        if direction == Direction::Forward && !iterator.valid() {
-            iterator.status().map_err(|error| classified(&error, family))?;
-            iterator.seek(ChunkKey { tag_id: tag.0, start: from, generation: 0 }.encode());
-        }
-        let mut found = Vec::new();
-        let mut bytes = 0;
-        while let Some(chunk) = current(&iterator, family)? {
-            if direction == Direction::Forward && chunk.key.start > to {
-                break;
-            }
-            if overlaps(&chunk, from, to, family)? {
-                bytes += chunk.bytes.len();
-                found.push(chunk);
-                if bytes >= bytes_max {
-                    break;
-                }
-            } else if direction == Direction::Backward {
-                break;
-            }
-            match direction {
-                Direction::Forward => iterator.next(),
-                Direction::Backward => iterator.prev(),
-            }
-        }
-        Ok(found)
-    }
-}
-
-fn of_tag(tag: TagId) -> ReadOptions {
-    let mut options = ReadOptions::default();
-    options.set_iterate_range(rocksdb::PrefixRange(&ChunkKey::tag_prefix(tag.0)[..]));
-    options
 }
 
 fn durable(sync: bool) -> WriteOptions {
@@ -413,7 +432,7 @@ fn families(options: &StoreOptions) -> Vec<ColumnFamilyDescriptor> {
             let (compression, buffer_bytes) = match name {
                 // Chunks are at their data's entropy already, and journal records are short-lived: compressing again only costs.
                 keys::FAMILY_CHUNKS | keys::FAMILY_JOURNAL => (DBCompressionType::None, options.write_buffer_bytes),
-                keys::FAMILY_LATE => (DBCompressionType::None, options.write_buffer_bytes / 4),
+                keys::FAMILY_LATE | keys::FAMILY_SUPERSEDED => (DBCompressionType::None, options.write_buffer_bytes / 4),
                 _ => (DBCompressionType::Lz4, 4 << 20),
             };
             family.set_compression_type(compression);

@@ -30,6 +30,7 @@ mod codec;
 mod error;
 pub mod journal;
 pub mod keys;
+pub mod rollup;
 mod samples;
 mod string_column;
 mod value;

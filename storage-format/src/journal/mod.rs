@@ -8,5 +8,8 @@ mod record;
 mod run;
 mod watermark;
 
-pub use record::{JOURNAL_MAGIC, JOURNAL_RECORD_BYTES_MAX, JOURNAL_RECORD_SAMPLES_MAX, JOURNAL_VERSION, decode_record, encode_record};
+pub use record::{
+    Deletion, JOURNAL_MAGIC, JOURNAL_RECORD_BYTES_MAX, JOURNAL_RECORD_DELETIONS_MAX, JOURNAL_RECORD_SAMPLES_MAX, JOURNAL_VERSION, Record,
+    decode_record, encode_record, encode_record_with,
+};
 pub use watermark::{WATERMARK_BYTES, WATERMARK_FILE, decode_watermark, encode_watermark};

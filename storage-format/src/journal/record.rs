@@ -8,8 +8,34 @@ use crate::{CorruptRecord, EncodeError, Samples};
 /// The first four bytes of every journal record.
 pub const JOURNAL_MAGIC: [u8; 4] = *b"HJNL";
 
-/// The record version this crate writes and reads.
-pub const JOURNAL_VERSION: u8 = 1;
+/// The highest record version this crate writes and reads. Version 1 has no deletions; a record without any is written as version 1.
+pub const JOURNAL_VERSION: u8 = 2;
+
+/// Most deletions in one record.
+pub const JOURNAL_RECORD_DELETIONS_MAX: usize = 1 << 20;
+
+/// Bytes of one deletion: tag id, first and last timestamp.
+const DELETION_BYTES: usize = 20;
+
+/// All samples of a tag with `from <= timestamp <= to` are deleted, before the runs of the same record apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Deletion {
+    /// Tag whose samples are deleted.
+    pub tag_id: u32,
+    /// First timestamp, ns since 1970, UTC.
+    pub from: i64,
+    /// Last timestamp, inclusive.
+    pub to: i64,
+}
+
+/// What a journal record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Ranges that are deleted first, in this order.
+    pub deletions: Vec<Deletion>,
+    /// Runs of samples, in the order they apply.
+    pub runs: Vec<(u32, Samples)>,
+}
 
 /// Most samples of all runs of one record together.
 pub const JOURNAL_RECORD_SAMPLES_MAX: usize = 1 << 22;
@@ -30,12 +56,41 @@ const CHECKSUM_BYTES: usize = 4;
 /// [`EncodeError`] when the columns of a run differ in length or the record passes
 /// [`JOURNAL_RECORD_SAMPLES_MAX`] or [`JOURNAL_RECORD_BYTES_MAX`]; `out` is then as it was.
 pub fn encode_record<'a>(runs: impl Iterator<Item = (u32, &'a Samples)>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let start = out.len();
-    append(runs, start, out).inspect_err(|_| out.truncate(start))
+    encode_record_with(&[], runs, out)
 }
 
-fn append<'a>(runs: impl Iterator<Item = (u32, &'a Samples)>, start: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+/// Appends one record of deletions and the runs that apply after them. Without deletions it is what [`encode_record`] appends.
+///
+/// # Errors
+/// As [`encode_record`]; also for more than [`JOURNAL_RECORD_DELETIONS_MAX`] deletions.
+pub fn encode_record_with<'a>(
+    deletions: &[Deletion],
+    runs: impl Iterator<Item = (u32, &'a Samples)>,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let start = out.len();
+    append(deletions, runs, start, out).inspect_err(|_| out.truncate(start))
+}
+
+fn append<'a>(
+    deletions: &[Deletion],
+    runs: impl Iterator<Item = (u32, &'a Samples)>,
+    start: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     out.resize(start + HEADER_BYTES, 0);
+    if let Some(first) = deletions.first() {
+        if deletions.len() > JOURNAL_RECORD_DELETIONS_MAX {
+            let (count, limit) = (deletions.len(), JOURNAL_RECORD_DELETIONS_MAX);
+            return Err(EncodeError::TooManySamples { tag_id: first.tag_id, count, limit });
+        }
+        out.extend_from_slice(&u32::try_from(deletions.len()).unwrap_or(u32::MAX).to_le_bytes());
+        for deletion in deletions {
+            out.extend_from_slice(&deletion.tag_id.to_le_bytes());
+            out.extend_from_slice(&deletion.from.to_le_bytes());
+            out.extend_from_slice(&deletion.to.to_le_bytes());
+        }
+    }
     let mut run_count: u32 = 0;
     let mut sample_count = 0;
     for (tag_id, samples) in runs {
@@ -54,7 +109,7 @@ fn append<'a>(runs: impl Iterator<Item = (u32, &'a Samples)>, start: usize, out:
     check_length(length)?;
     let header = &mut out[start..start + HEADER_BYTES];
     header[..4].copy_from_slice(&JOURNAL_MAGIC);
-    header[4] = JOURNAL_VERSION;
+    header[4] = if deletions.is_empty() { 1 } else { JOURNAL_VERSION };
     header[8..12].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
     header[12..].copy_from_slice(&run_count.to_le_bytes());
     let checksum = crc32c::crc32c(&out[start..]);
@@ -69,15 +124,16 @@ fn check_length(bytes: usize) -> Result<(), EncodeError> {
     Ok(())
 }
 
-/// The runs of the record that is the whole of `bytes`, in the order they were given.
+/// Deletions and runs of the record that is the whole of `bytes`, in the order they were given.
 ///
 /// # Errors
 /// [`CorruptRecord`] naming the field at fault.
-pub fn decode_record(bytes: &[u8]) -> Result<Vec<(u32, Samples)>, CorruptRecord> {
+pub fn decode_record(bytes: &[u8]) -> Result<Record, CorruptRecord> {
     let (body, run_count) = checked(bytes).map_err(|fault| fault.in_record(None))?;
+    let mut at = HEADER_BYTES;
+    let deletions = if body[4] == 1 { Vec::new() } else { deletions(body, &mut at).map_err(|fault| fault.in_record(None))? };
     // The smallest run takes 7 bytes: no more are reserved than can be there.
     let mut runs = Vec::with_capacity(run_count.min(body.len() / run::BYTES_MIN));
-    let mut at = HEADER_BYTES;
     let mut samples_left = JOURNAL_RECORD_SAMPLES_MAX;
     for _ in 0..run_count {
         let (tag_id, samples) = run::decode(body, &mut at, samples_left)?;
@@ -87,7 +143,31 @@ pub fn decode_record(bytes: &[u8]) -> Result<Vec<(u32, Samples)>, CorruptRecord>
     if at != body.len() {
         return Err(Fault::new("end of the runs", at, body.len(), at).in_record(None));
     }
-    Ok(runs)
+    Ok(Record { deletions, runs })
+}
+
+/// Reads the deletions at `at` and moves it past them.
+fn deletions(body: &[u8], at: &mut usize) -> Result<Vec<Deletion>, Fault> {
+    let start = *at;
+    let count = body.get(start..).and_then(<[u8]>::first_chunk::<4>).map(|bytes| u32::from_le_bytes(*bytes) as usize);
+    let count = count.ok_or_else(|| Fault::new("number of deletions", start, "4 bytes", body.len() - start))?;
+    if count == 0 || count > JOURNAL_RECORD_DELETIONS_MAX {
+        return Err(Fault::new("number of deletions", start, format!("1 to {JOURNAL_RECORD_DELETIONS_MAX}"), count));
+    }
+    let first = start + 4;
+    let Some(bytes) = body.get(first..first + count * DELETION_BYTES) else {
+        return Err(Fault::new("deletions", first, format!("{} bytes", count * DELETION_BYTES), body.len() - first));
+    };
+    *at = first + bytes.len();
+    let (deletions, _) = bytes.as_chunks::<DELETION_BYTES>();
+    Ok(deletions
+        .iter()
+        .map(|&[t0, t1, t2, t3, f0, f1, f2, f3, f4, f5, f6, f7, l0, l1, l2, l3, l4, l5, l6, l7]| Deletion {
+            tag_id: u32::from_le_bytes([t0, t1, t2, t3]),
+            from: i64::from_le_bytes([f0, f1, f2, f3, f4, f5, f6, f7]),
+            to: i64::from_le_bytes([l0, l1, l2, l3, l4, l5, l6, l7]),
+        })
+        .collect())
 }
 
 /// The record without its checksum, and the number of runs, once the frame holds.
@@ -103,8 +183,8 @@ fn checked(bytes: &[u8]) -> Result<(&[u8], usize), Fault> {
     if [m0, m1, m2, m3] != JOURNAL_MAGIC {
         return Err(Fault::new("magic", 0, "HJNL", header[..4].escape_ascii()));
     }
-    if version != JOURNAL_VERSION {
-        return Err(Fault::new("version", 4, JOURNAL_VERSION, version));
+    if !(1..=JOURNAL_VERSION).contains(&version) {
+        return Err(Fault::new("version", 4, format!("1 to {JOURNAL_VERSION}"), version));
     }
     if [z0, z1, z2] != [0; 3] {
         return Err(Fault::new("reserved bytes", 5, "zeros", "others"));

@@ -126,8 +126,8 @@ fn every_flipped_bit_of_a_record_under_a_right_checksum_is_an_error_or_a_record(
             let mut bytes = whole.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             reseal_record(&mut bytes);
-            if let Ok(runs) = journal::decode_record(&bytes) {
-                let samples: usize = runs.iter().map(|(_, samples)| samples.len()).sum();
+            if let Ok(record) = journal::decode_record(&bytes) {
+                let samples: usize = record.runs.iter().map(|(_, samples)| samples.len()).sum();
                 assert!(samples <= journal::JOURNAL_RECORD_SAMPLES_MAX);
             }
         }
@@ -197,7 +197,7 @@ fn a_small_record_cannot_claim_too_many_samples() {
     let mut bytes = Vec::new();
     journal::encode_record([(1, &half), (2, &half)].into_iter(), &mut bytes).unwrap();
     assert!(bytes.len() < 100);
-    assert_eq!(journal::decode_record(&bytes).unwrap().len(), 2);
+    assert_eq!(journal::decode_record(&bytes).unwrap().runs.len(), 2);
     let one = constant(1);
     let runs = [(1, &half), (2, &half), (3, &one)];
     assert!(journal::encode_record(runs.into_iter(), &mut Vec::new()).is_err());

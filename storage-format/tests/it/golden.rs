@@ -65,7 +65,7 @@ fn describe(bytes: &[u8]) -> (String, Samples) {
 
 fn describe_record(bytes: &[u8]) -> String {
     let mut text = String::new();
-    for (tag_id, samples) in journal::decode_record(bytes).unwrap() {
+    for (tag_id, samples) in journal::decode_record(bytes).unwrap().runs {
         writeln!(text, "run of tag {tag_id} type {} count {}", samples.value_type(), samples.len()).unwrap();
         rows(&samples, &mut text);
     }
@@ -109,7 +109,7 @@ fn the_golden_record_is_read_and_written_as_ever() {
     let bytes = frozen("batch.record", &made);
     let text = describe_record(&bytes);
     assert_eq!(text.as_bytes(), frozen("batch.record.txt", text.as_bytes()));
-    let decoded = journal::decode_record(&bytes).unwrap();
+    let decoded = journal::decode_record(&bytes).unwrap().runs;
     assert_eq!(decoded, runs);
     assert_eq!(made, bytes, "encoded again");
 }

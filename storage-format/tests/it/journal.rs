@@ -13,7 +13,7 @@ proptest! {
         let mut bytes = vec![0xEE; ahead];
         journal::encode_record(runs.iter().map(|(tag_id, samples)| (*tag_id, samples)), &mut bytes).unwrap();
         prop_assert_eq!(&bytes[..ahead], &vec![0xEE; ahead]);
-        prop_assert_eq!(journal::decode_record(&bytes[ahead..]).unwrap(), runs);
+        prop_assert_eq!(journal::decode_record(&bytes[ahead..]).unwrap().runs, runs);
     }
 }
 
@@ -26,7 +26,7 @@ fn long_runs_survive() {
     }
     let mut bytes = Vec::new();
     journal::encode_record([(1, &samples), (1, &samples)].into_iter(), &mut bytes).unwrap();
-    assert_eq!(journal::decode_record(&bytes).unwrap(), vec![(1, samples.clone()), (1, samples)]);
+    assert_eq!(journal::decode_record(&bytes).unwrap().runs, vec![(1, samples.clone()), (1, samples)]);
 }
 
 #[test]
@@ -46,4 +46,27 @@ fn one_sample_costs_27_bytes() {
     let mut bytes = Vec::new();
     journal::encode_record((0..1_000).map(|tag_id| (tag_id, &samples)), &mut bytes).unwrap();
     assert_eq!(bytes.len(), 20 + 1_000 * 27);
+}
+
+#[test]
+fn deletions_come_before_the_runs_and_make_version_2() {
+    let mut samples = Samples::new(ValueType::F64);
+    samples.push(1, Some(&historian_format::Value::F64(1.5)), 0).unwrap();
+    let deletions = [
+        journal::Deletion { tag_id: 7, from: i64::MIN, to: i64::MAX },
+        journal::Deletion { tag_id: u32::MAX, from: -5, to: 4 },
+    ];
+    let mut bytes = Vec::new();
+    journal::encode_record_with(&deletions, [(7, &samples)].into_iter(), &mut bytes).unwrap();
+    assert_eq!(bytes[4], 2);
+    let expected = journal::Record { deletions: deletions.to_vec(), runs: vec![(7, samples)] };
+    assert_eq!(journal::decode_record(&bytes).unwrap(), expected);
+    for len in 0..bytes.len() {
+        assert!(journal::decode_record(&bytes[..len]).is_err(), "cut to {len}");
+    }
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(journal::decode_record(&damaged).is_err(), "bit {bit}");
+    }
 }

@@ -1,0 +1,576 @@
+//! Rollups: aggregate states of aligned intervals, and the blocks in which they are kept (normative text: `rollup.md`).
+//!
+//! A state tells enough of an interval's samples for every aggregate that does not need each sample, and for plots. States are made in one
+//! way only, so that an answer made from stored ones equals, to the bit, one made from the samples: a minute from its samples, an hour by
+//! merging its minutes in time order, a day by merging its hours.
+
+use std::ops::Range;
+
+use crate::codec::lane::Lane;
+use crate::error::Fault;
+use crate::{CorruptChunk, Samples, ValueType, Values, is_good};
+
+/// The first four bytes of every block.
+pub const ROLLUP_MAGIC: [u8; 4] = *b"HROL";
+
+/// The block version this crate writes and reads.
+pub const ROLLUP_VERSION: u8 = 1;
+
+const HEADER_BYTES: usize = 24;
+const STATE_BYTES: usize = 184;
+const RECORD_BYTES: usize = 4 + STATE_BYTES;
+const CHECKSUM_BYTES: usize = 4;
+
+/// Length of the aligned intervals of a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum RollupLevel {
+    /// Whole minutes, UTC.
+    Minute = 1,
+    /// Whole hours, UTC.
+    Hour = 2,
+    /// Whole days, UTC.
+    Day = 3,
+}
+
+impl RollupLevel {
+    /// Every level, finest first.
+    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
+
+    /// Length of an interval in ns.
+    #[must_use]
+    pub const fn interval_ns(self) -> i64 {
+        match self {
+            Self::Minute => 60 * 1_000_000_000,
+            Self::Hour => 3_600 * 1_000_000_000,
+            Self::Day => 86_400 * 1_000_000_000,
+        }
+    }
+
+    /// Intervals of one block: the minutes of a day, the hours or days of a week.
+    #[must_use]
+    pub const fn block_intervals(self) -> u32 {
+        match self {
+            Self::Minute => 1_440,
+            Self::Hour => 168,
+            Self::Day => 7,
+        }
+    }
+
+    /// The level with this id.
+    #[must_use]
+    pub const fn from_id(id: u8) -> Option<Self> {
+        match id {
+            1 => Some(Self::Minute),
+            2 => Some(Self::Hour),
+            3 => Some(Self::Day),
+            _ => None,
+        }
+    }
+}
+
+/// One sample at an edge of an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// ns since 1970, UTC.
+    pub timestamp: i64,
+    /// The value's bits as in [`crate::Scalar`]; `None` when null or text.
+    pub bits: Option<u64>,
+    /// OPC UA status code.
+    pub quality: u32,
+}
+
+/// Aggregate state of the samples of one interval.
+///
+/// "Counted" below means, as in a chunk's statistics: quality Good, value present, not NaN. Values of other types than f64 enter sums and
+/// integrals as the nearest f64; booleans are 0 and 1, states their number. Text is counted and has no numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RollupState {
+    /// Samples, 1 or more.
+    pub count: u64,
+    /// Counted samples.
+    pub good_count: u64,
+    /// Samples without a value.
+    pub null_count: u64,
+    /// Changes from one sample to the next among the counted ones.
+    pub transitions: u64,
+    /// Numerically largest quality.
+    pub worst_quality: u32,
+    /// First sample.
+    pub first: Edge,
+    /// Last sample.
+    pub last: Edge,
+    /// Smallest counted value, bits and timestamp of its first occurrence.
+    pub minimum: Option<(u64, i64)>,
+    /// Largest counted value, bits and timestamp of its first occurrence.
+    pub maximum: Option<(u64, i64)>,
+    /// Sum of the counted values; `sum + sum_low` is more exact than a double (Neumaier).
+    pub sum: f64,
+    /// What rounding took from `sum`.
+    pub sum_low: f64,
+    /// Sum of the squared deviations of the counted values from their mean.
+    pub m2: f64,
+    /// Integral over time between neighbouring samples that are both counted, in straight lines, in units × seconds.
+    pub integral_sloped: f64,
+    /// Integral over time from each counted sample to the next sample, holding the value, in units × seconds.
+    pub integral_stepped: f64,
+    /// Time covered by `integral_sloped`, ns.
+    pub duration_sloped: i64,
+    /// Time covered by `integral_stepped`, ns.
+    pub duration_stepped: i64,
+    /// Bits of the last counted value, for transitions across an edge.
+    last_counted: Option<u64>,
+    /// Bits of the first counted value.
+    first_counted: Option<u64>,
+}
+
+impl RollupState {
+    /// The state of the samples in `range` (row numbers), which are in time order; `None` when there are none.
+    #[must_use]
+    pub fn of(samples: &Samples, range: Range<usize>) -> Option<Self> {
+        if range.is_empty() {
+            return None;
+        }
+        Some(match &samples.values {
+            Values::F64(values) => of(values, samples, range, |value| value),
+            Values::F32(values) => of(values, samples, range, f64::from),
+            Values::I64(values) => of(values, samples, range, |value| value as f64),
+            Values::U64(values) => of(values, samples, range, |value| value as f64),
+            Values::State(values) => of(values, samples, range, f64::from),
+            Values::Bool(values) => of(values, samples, range, |value| f64::from(u8::from(value))),
+            Values::String(_) => of_text(samples, range),
+        })
+    }
+
+    /// Appends the state of a later interval: the result is the state of both together.
+    pub fn merge(&mut self, next: &Self, value_type: ValueType) {
+        let number = |bits: u64| as_f64(value_type, bits);
+        let counted = |edge: &Edge| edge.bits.filter(|bits| is_good(edge.quality) && !number(*bits).is_nan()).map(number);
+        let gap = next.first.timestamp.wrapping_sub(self.last.timestamp);
+        let seconds = gap as f64 * 1e-9;
+        if let Some(before) = counted(&self.last) {
+            self.integral_stepped += before * seconds;
+            self.duration_stepped = self.duration_stepped.wrapping_add(gap);
+            if let Some(after) = counted(&next.first) {
+                self.integral_sloped += (before + after) * 0.5 * seconds;
+                self.duration_sloped = self.duration_sloped.wrapping_add(gap);
+            }
+        }
+        self.integral_stepped += next.integral_stepped;
+        self.integral_sloped += next.integral_sloped;
+        self.duration_stepped = self.duration_stepped.wrapping_add(next.duration_stepped);
+        self.duration_sloped = self.duration_sloped.wrapping_add(next.duration_sloped);
+        if let (Some(before), Some(after)) = (self.last_counted, next.first_counted) {
+            self.transitions += u64::from(before != after);
+        }
+        self.transitions += next.transitions;
+        if self.good_count > 0 && next.good_count > 0 {
+            let (a, b) = (self.good_count as f64, next.good_count as f64);
+            let delta = (next.sum + next.sum_low) / b - (self.sum + self.sum_low) / a;
+            self.m2 += next.m2 + delta * delta * (a * b / (a + b));
+        } else {
+            self.m2 += next.m2;
+        }
+        let (sum, low) = two_sum(self.sum, next.sum);
+        self.sum = sum;
+        self.sum_low += low + next.sum_low;
+        let better = |mine: Option<(u64, i64)>, other: Option<(u64, i64)>, wins: fn(f64, f64) -> bool| match (mine, other) {
+            (Some(mine), Some(other)) => Some(if exceeds(value_type, other.0, mine.0, wins) { other } else { mine }),
+            (mine, other) => mine.or(other),
+        };
+        self.minimum = better(self.minimum, next.minimum, |other, mine| other < mine);
+        self.maximum = better(self.maximum, next.maximum, |other, mine| other > mine);
+        self.count += next.count;
+        self.good_count += next.good_count;
+        self.null_count += next.null_count;
+        self.worst_quality = self.worst_quality.max(next.worst_quality);
+        self.last = next.last;
+        self.last_counted = next.last_counted.or(self.last_counted);
+        self.first_counted = self.first_counted.or(next.first_counted);
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let flags = u32::from(self.first.bits.is_some())
+            | u32::from(self.last.bits.is_some()) << 1
+            | u32::from(self.minimum.is_some()) << 2
+            | u32::from(self.first_counted.is_some()) << 3;
+        let (minimum, maximum) = (self.minimum.unwrap_or_default(), self.maximum.unwrap_or_default());
+        for number in [flags, self.worst_quality, self.first.quality, self.last.quality] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        let words = [
+            self.count,
+            self.good_count,
+            self.null_count,
+            self.transitions,
+            self.first.timestamp.cast_unsigned(),
+            self.first.bits.unwrap_or(0),
+            self.last.timestamp.cast_unsigned(),
+            self.last.bits.unwrap_or(0),
+            minimum.0,
+            minimum.1.cast_unsigned(),
+            maximum.0,
+            maximum.1.cast_unsigned(),
+            self.sum.to_bits(),
+            self.sum_low.to_bits(),
+            self.m2.to_bits(),
+            self.integral_sloped.to_bits(),
+            self.integral_stepped.to_bits(),
+            self.duration_sloped.cast_unsigned(),
+            self.duration_stepped.cast_unsigned(),
+            self.first_counted.unwrap_or(0),
+            self.last_counted.unwrap_or(0),
+        ];
+        for word in words {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+    }
+}
+
+/// How one value type compares and widens.
+trait Number: Lane + PartialOrd {}
+impl<T: Lane + PartialOrd> Number for T {}
+
+fn of<T: Number>(values: &[T], samples: &Samples, range: Range<usize>, widen: impl Fn(T) -> f64) -> RollupState {
+    let mut state = RollupState::empty(samples, &range);
+    let timestamps = &samples.timestamps;
+    let mut before: Option<(usize, f64, bool)> = None;
+    let mut extremes: Option<(usize, usize)> = None;
+    for index in range.clone() {
+        let present = samples.is_valid(index);
+        let quality = samples.qualities[index];
+        state.null_count += u64::from(!present);
+        state.worst_quality = state.worst_quality.max(quality);
+        let value = values[index];
+        let number = widen(value);
+        let counted = present && is_good(quality) && !number.is_nan();
+        if let Some((previous, height, true)) = before {
+            let gap = timestamps[index].wrapping_sub(timestamps[previous]);
+            let seconds = gap as f64 * 1e-9;
+            state.integral_stepped += height * seconds;
+            state.duration_stepped = state.duration_stepped.wrapping_add(gap);
+            if counted {
+                state.integral_sloped += (height + number) * 0.5 * seconds;
+                state.duration_sloped = state.duration_sloped.wrapping_add(gap);
+            }
+        }
+        before = Some((index, number, counted));
+        if !counted {
+            continue;
+        }
+        state.good_count += 1;
+        let (sum, low) = two_sum(state.sum, number);
+        state.sum = sum;
+        state.sum_low += low;
+        let bits = value.to_lane();
+        state.transitions += u64::from(state.last_counted.is_some_and(|last| last != bits));
+        state.first_counted = state.first_counted.or(Some(bits));
+        state.last_counted = Some(bits);
+        extremes = Some(extremes.map_or((index, index), |(low, high)| {
+            (if value < values[low] { index } else { low }, if value > values[high] { index } else { high })
+        }));
+    }
+    if let Some((low, high)) = extremes {
+        state.minimum = Some((values[low].to_lane(), timestamps[low]));
+        state.maximum = Some((values[high].to_lane(), timestamps[high]));
+        let mean = (state.sum + state.sum_low) / state.good_count as f64;
+        for index in range {
+            let number = widen(values[index]);
+            if samples.is_valid(index) && is_good(samples.qualities[index]) && !number.is_nan() {
+                state.m2 += (number - mean) * (number - mean);
+            }
+        }
+    }
+    state
+}
+
+fn of_text(samples: &Samples, range: Range<usize>) -> RollupState {
+    let mut state = RollupState::empty(samples, &range);
+    for index in range {
+        let present = samples.is_valid(index);
+        state.null_count += u64::from(!present);
+        state.good_count += u64::from(present && is_good(samples.qualities[index]));
+        state.worst_quality = state.worst_quality.max(samples.qualities[index]);
+    }
+    state
+}
+
+impl RollupState {
+    /// Counts and edges; nothing counted yet.
+    fn empty(samples: &Samples, range: &Range<usize>) -> Self {
+        let edge = |index: usize| Edge {
+            timestamp: samples.timestamps[index],
+            bits: samples.value(index).and_then(|value| crate::Scalar::of(&value)).map(|scalar| scalar.bits),
+            quality: samples.qualities[index],
+        };
+        Self {
+            count: range.len() as u64,
+            good_count: 0,
+            null_count: 0,
+            transitions: 0,
+            worst_quality: 0,
+            first: edge(range.start),
+            last: edge(range.end - 1),
+            minimum: None,
+            maximum: None,
+            sum: 0.0,
+            sum_low: 0.0,
+            m2: 0.0,
+            integral_sloped: 0.0,
+            integral_stepped: 0.0,
+            duration_sloped: 0,
+            duration_stepped: 0,
+            last_counted: None,
+            first_counted: None,
+        }
+    }
+}
+
+/// The rounded sum and what rounding took (Knuth).
+fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let part = sum - a;
+    let low = (a - (sum - part)) + (b - part);
+    // Infinities have no rounding error.
+    (sum, if low.is_nan() { 0.0 } else { low })
+}
+
+/// The nearest f64 of a lane.
+fn as_f64(value_type: ValueType, bits: u64) -> f64 {
+    crate::Scalar { value_type, bits }.as_f64()
+}
+
+/// Whether `other` wins over `mine`; integers are compared as such, since two of them may have the same nearest f64.
+fn exceeds(value_type: ValueType, other: u64, mine: u64, wins: fn(f64, f64) -> bool) -> bool {
+    match value_type {
+        ValueType::I64 => {
+            let (other, mine) = (other.cast_signed(), mine.cast_signed());
+            other != mine && wins(if other < mine { -1.0 } else { 1.0 }, 0.0)
+        }
+        ValueType::U64 => other != mine && wins(if other < mine { -1.0 } else { 1.0 }, 0.0),
+        _ => wins(as_f64(value_type, other), as_f64(value_type, mine)),
+    }
+}
+
+/// One block: the states of a tag's non-empty intervals of one level, by their number in the block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RollupBlock {
+    /// Tag the states belong to.
+    pub tag_id: u32,
+    /// Type of the tag's values.
+    pub value_type: ValueType,
+    /// Length of the intervals.
+    pub level: RollupLevel,
+    /// Start of the block's first interval, ns since 1970, UTC. Weeks at the ends of time begin before i64 does, so this is wider.
+    pub start: i128,
+    /// Number of the interval in the block, ascending, and its state.
+    pub states: Vec<(u32, RollupState)>,
+}
+
+impl RollupBlock {
+    /// The block as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_BYTES + self.states.len() * RECORD_BYTES + CHECKSUM_BYTES);
+        out.extend_from_slice(&ROLLUP_MAGIC);
+        out.extend_from_slice(&[ROLLUP_VERSION, self.level as u8, self.value_type as u8, 0]);
+        out.extend_from_slice(&self.tag_id.to_le_bytes());
+        // Whole minutes since 1970: 2^63 ns are 154 million minutes.
+        let minutes = i64::try_from(self.start.div_euclid(i128::from(RollupLevel::Minute.interval_ns()))).unwrap_or(i64::MAX);
+        out.extend_from_slice(&minutes.to_le_bytes());
+        out.extend_from_slice(&u32::try_from(self.states.len()).unwrap_or(u32::MAX).to_le_bytes());
+        for (number, state) in &self.states {
+            out.extend_from_slice(&number.to_le_bytes());
+            state.put(&mut out);
+        }
+        let checksum = crc32c::crc32c(&out);
+        out.extend_from_slice(&checksum.to_le_bytes());
+        out
+    }
+
+    /// The block that is the whole of `bytes`.
+    ///
+    /// # Errors
+    /// [`CorruptChunk`] naming the field at fault.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CorruptChunk> {
+        decode(bytes).map_err(|fault| fault.in_chunk(None))
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<RollupBlock, Fault> {
+    let least = HEADER_BYTES + CHECKSUM_BYTES;
+    let short = || Fault::new("length of the rollup block", 0, format!("{least} bytes or more"), bytes.len());
+    let (body, checksum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().filter(|(body, _)| body.len() >= HEADER_BYTES).ok_or_else(short)?;
+    if body[..4] != ROLLUP_MAGIC {
+        return Err(Fault::new("magic", 0, "HROL", body[..4].escape_ascii()));
+    }
+    if body[4] != ROLLUP_VERSION {
+        return Err(Fault::new("version", 4, ROLLUP_VERSION, body[4]));
+    }
+    let (expected, found) = (u32::from_le_bytes(*checksum), crc32c::crc32c(body));
+    if expected != found {
+        return Err(Fault::new("checksum", body.len(), format!("{expected:08x}"), format!("{found:08x}")));
+    }
+    let level = RollupLevel::from_id(body[5]).ok_or_else(|| Fault::new("level", 5, "1 to 3", body[5]))?;
+    let value_type = ValueType::try_from(body[6]).map_err(|_| Fault::new("value type", 6, "1 to 7", body[6]))?;
+    let mut fields = Fields { bytes: body, at: 8 };
+    let tag_id = fields.u32();
+    let start = i128::from(fields.u64().cast_signed()) * i128::from(RollupLevel::Minute.interval_ns());
+    let count = fields.u32();
+    if count > level.block_intervals() || body.len() != HEADER_BYTES + count as usize * RECORD_BYTES {
+        return Err(Fault::new("number of states", 20, (body.len() - HEADER_BYTES) / RECORD_BYTES, count));
+    }
+    let mut states: Vec<(u32, RollupState)> = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let at = fields.at;
+        let number = fields.u32();
+        if number >= level.block_intervals() || states.last().is_some_and(|(before, _)| *before >= number) {
+            return Err(Fault::new("number of an interval", at, "ascending ones of the block", number));
+        }
+        states.push((number, fields.state(value_type)));
+    }
+    Ok(RollupBlock { tag_id, value_type, level, start, states })
+}
+
+/// Reads little-endian fields one after another; the caller has checked the length.
+struct Fields<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let mut field = [0; N];
+        field.copy_from_slice(&self.bytes[self.at..self.at + N]);
+        self.at += N;
+        field
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.take())
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.take())
+    }
+
+    fn f64(&mut self) -> f64 {
+        f64::from_bits(self.u64())
+    }
+
+    fn i64(&mut self) -> i64 {
+        self.u64().cast_signed()
+    }
+
+    fn state(&mut self, value_type: ValueType) -> RollupState {
+        let (flags, worst_quality, first_quality, last_quality) = (self.u32(), self.u32(), self.u32(), self.u32());
+        let (count, good_count, null_count, transitions) = (self.u64(), self.u64(), self.u64(), self.u64());
+        let when = |bit: u32, bits: u64| (flags & 1 << bit != 0 && value_type != ValueType::String).then_some(bits);
+        let first = Edge { timestamp: self.i64(), bits: when(0, self.u64()), quality: first_quality };
+        let last = Edge { timestamp: self.i64(), bits: when(1, self.u64()), quality: last_quality };
+        let (minimum, maximum) = ((self.u64(), self.i64()), (self.u64(), self.i64()));
+        let extremes = flags & 4 != 0;
+        let (sum, sum_low, m2, integral_sloped, integral_stepped) = (self.f64(), self.f64(), self.f64(), self.f64(), self.f64());
+        let (duration_sloped, duration_stepped) = (self.i64(), self.i64());
+        let (first_counted, last_counted) = (when(3, self.u64()), when(3, self.u64()));
+        RollupState {
+            count,
+            good_count,
+            null_count,
+            transitions,
+            worst_quality,
+            first,
+            last,
+            minimum: extremes.then_some(minimum),
+            maximum: extremes.then_some(maximum),
+            sum,
+            sum_low,
+            m2,
+            integral_sloped,
+            integral_stepped,
+            duration_sloped,
+            duration_stepped,
+            last_counted,
+            first_counted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Value;
+    use proptest::prelude::*;
+
+    fn run(rows: &[(i64, Option<f64>, u32)]) -> Samples {
+        let mut samples = Samples::new(ValueType::F64);
+        for (timestamp, value, quality) in rows {
+            samples.push(*timestamp, value.map(Value::F64).as_ref(), *quality).unwrap();
+        }
+        samples
+    }
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn a_state_tells_what_its_samples_tell() {
+        let samples = run(&[
+            (0, Some(1.0), 0),
+            (2 * SECOND, Some(3.0), 0),
+            (3 * SECOND, None, 0x8000_0000),
+            (5 * SECOND, Some(f64::NAN), 0),
+            (6 * SECOND, Some(3.0), 0),
+            (9 * SECOND, Some(-1.0), 0),
+        ]);
+        let state = RollupState::of(&samples, 0..6).unwrap();
+        assert_eq!((state.count, state.good_count, state.null_count, state.transitions), (6, 4, 1, 2));
+        assert_eq!((state.minimum, state.maximum), (Some(((-1.0_f64).to_bits(), 9 * SECOND)), Some((3.0_f64.to_bits(), 2 * SECOND))));
+        assert!((state.sum - 6.0).abs() < 1e-12);
+        assert!((state.m2 - (0.25 + 2.25 + 2.25 + 6.25)).abs() < 1e-12);
+        // Sloped: 0 to 2 s and 6 to 9 s. Stepped: also 2 to 3 s.
+        assert!((state.integral_sloped - (4.0 + 3.0)).abs() < 1e-9);
+        assert_eq!(state.duration_sloped, 5 * SECOND);
+        assert!((state.integral_stepped - (2.0 + 3.0 + 9.0)).abs() < 1e-9);
+        assert_eq!(state.duration_stepped, 6 * SECOND);
+        assert_eq!(state.worst_quality, 0x8000_0000);
+        assert_eq!(RollupState::of(&samples, 3..3), None);
+    }
+
+    proptest! {
+        #[test]
+        fn merging_parts_is_near_the_whole_and_exact_in_what_is_exact(
+            rows in proptest::collection::vec((prop::option::weighted(0.9, -100.0..100.0_f64), prop_oneof![5 => Just(0_u32), 1 => any::<u32>()]), 2..60),
+            cut in 1_usize..59,
+        ) {
+            let rows: Vec<_> = rows.iter().zip(0_i64..).map(|((value, quality), i)| (i * SECOND, *value, *quality)).collect();
+            let samples = run(&rows);
+            let cut = cut.min(rows.len() - 1);
+            let whole = RollupState::of(&samples, 0..rows.len()).unwrap();
+            let mut merged = RollupState::of(&samples, 0..cut).unwrap();
+            merged.merge(&RollupState::of(&samples, cut..rows.len()).unwrap(), ValueType::F64);
+            for (a, b) in [(merged.sum + merged.sum_low, whole.sum + whole.sum_low), (merged.m2, whole.m2),
+                (merged.integral_sloped, whole.integral_sloped), (merged.integral_stepped, whole.integral_stepped)] {
+                prop_assert!((a - b).abs() <= 1e-9 * (1.0 + b.abs()), "{} {}", a, b);
+            }
+            let exact = |state: &RollupState| ((state.count, state.good_count, state.null_count, state.transitions, state.minimum, state.maximum),
+                (state.first, state.last, state.worst_quality, state.duration_sloped, state.duration_stepped, state.first_counted, state.last_counted));
+            prop_assert_eq!(exact(&merged), exact(&whole));
+        }
+
+        #[test]
+        fn blocks_survive_and_notice_damage(
+            rows in proptest::collection::vec((prop::option::weighted(0.9, any::<f64>()), any::<u32>()), 1..40), bit in any::<prop::sample::Index>(),
+        ) {
+            let rows: Vec<_> = rows.iter().zip(0_i64..).map(|((value, quality), i)| (i * SECOND, *value, *quality)).collect();
+            let samples = run(&rows);
+            let states = (0..rows.len()).map(|i| (i as u32 * 3, RollupState::of(&samples, i..rows.len()).unwrap())).collect();
+            let block = RollupBlock { tag_id: 9, value_type: ValueType::F64, level: RollupLevel::Hour, start: -604_800 * i128::from(SECOND), states };
+            let mut bytes = block.encode();
+            // NaN sums are not equal to themselves: compared by their text.
+            prop_assert_eq!(format!("{:?}", RollupBlock::decode(&bytes).unwrap()), format!("{block:?}"));
+            let bit = bit.index(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(RollupBlock::decode(&bytes).is_err());
+        }
+    }
+}
