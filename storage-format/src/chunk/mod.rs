@@ -9,7 +9,7 @@ mod reader;
 mod statistics;
 
 pub(crate) use builder::check_columns;
-pub use builder::encode_chunk;
+pub use builder::{Effort, encode_chunk, encode_chunk_with};
 pub use header::{CHUNK_HEADER_BYTES, CHUNK_MAGIC, CHUNK_VERSION, ChunkHeader};
 pub use reader::Chunk;
 pub use statistics::{Extreme, Scalar, Statistics};

@@ -94,6 +94,8 @@ pub struct Statistics {
     /// Sum of the counted values: floats added in time order from +0 as f64, the others added
     /// exactly and rounded once; 0 when nothing is counted.
     pub sum: f64,
+    /// Sum of the squared deviations of the counted values from their mean; `None` when the chunk does not tell.
+    pub m2: Option<f64>,
     /// Numerically largest quality, which is one of the worst severity (top two bits).
     pub worst_quality: u32,
     /// A present value, of any quality, is NaN.
@@ -137,6 +139,7 @@ impl Statistics {
             minimum: extreme(summary.minimum),
             maximum: extreme(summary.maximum),
             sum: summary.sum,
+            m2: None,
             worst_quality,
             has_nan: summary.has_nan,
         }
