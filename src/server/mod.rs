@@ -21,7 +21,7 @@ use crate::{
     },
     model::{Clock, Quality, SystemClock, TagDefinition, TagId, Timestamp},
     query::QueryEngine,
-    store::{Catalog, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions},
+    store::{Catalog, RocksStore, Store, rocks::StoreOptions},
 };
 
 /// What a historian stands on. Tests put another clock, a failing disk or a faulty door in its place.
@@ -124,7 +124,7 @@ fn open(
     let storage = &configuration.storage;
     let options = StoreOptions { cache_bytes: storage.cache_bytes.0 as usize, ..StoreOptions::default() };
     let store = around_store(Arc::new(RocksStore::open(&configuration.server.data_dir, &options)?));
-    let catalog = Arc::new(Catalog::open(store.clone(), clock, TAGS_MAX)?);
+    let catalog = Arc::new(Catalog::open(store.clone(), clock, storage.tags_max)?);
     let ingest = Ingest::open(
         store,
         catalog.clone(),
