@@ -21,15 +21,39 @@ use crate::{
     },
     model::{Clock, Quality, SystemClock, TagDefinition, TagId, Timestamp},
     query::QueryEngine,
-    store::{Catalog, RocksStore, catalog::TAGS_MAX, rocks::StoreOptions},
+    store::{Catalog, RocksStore, Store, rocks::StoreOptions},
 };
+
+/// What a historian stands on. Tests put another clock, a failing disk or a faulty door in its place.
+pub struct World {
+    pub clock: Arc<dyn Clock>,
+    /// Put around the store on disk.
+    pub store: Box<dyn FnOnce(Arc<dyn Store>) -> Arc<dyn Store> + Send>,
+    /// Put around the door of ingest that the API writes through.
+    pub sink: Box<dyn FnOnce(Arc<dyn SampleSink>) -> Arc<dyn SampleSink> + Send>,
+}
+
+impl Default for World {
+    /// The machine as it is.
+    fn default() -> World {
+        World { clock: Arc::new(SystemClock), store: Box::new(|store| store), sink: Box::new(|sink| sink) }
+    }
+}
 
 /// Runs until `shutdown`, then stops cleanly.
 ///
 /// # Errors
 /// When a port is taken, the data directory cannot be used, a configured tag contradicts the catalog, or serving fails.
 pub async fn run(configuration: Configuration, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    run_in(World::default(), configuration, shutdown).await
+}
+
+/// [`run`] in a world of the caller's.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_in(world: World, configuration: Configuration, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let World { clock, store: around_store, sink: around_sink } = world;
     let start_time = clock.now();
     let settings = &configuration.server;
     let listener = TcpListener::bind(settings.listen)
@@ -41,7 +65,7 @@ pub async fn run(configuration: Configuration, shutdown: CancellationToken) -> a
 
     let (catalog, ingest) = {
         let (configuration, clock) = (configuration.clone(), clock.clone());
-        tokio::task::spawn_blocking(move || open(&configuration, clock)).await??
+        tokio::task::spawn_blocking(move || open(&configuration, clock, around_store)).await??
     };
     let recovered = ingest.recovered();
     tracing::info!(
@@ -57,7 +81,7 @@ pub async fn run(configuration: Configuration, shutdown: CancellationToken) -> a
     let devices = collectors.devices.clone();
     let services = Services {
         catalog: catalog.clone(),
-        sink: ingest.clone(),
+        sink: around_sink(ingest.clone()),
         query: QueryEngine::new(ingest.reader()),
         clock: clock.clone(),
         devices: Arc::new(move || devices.clone()),
@@ -92,11 +116,15 @@ async fn stopping<T>(stop: &CancellationToken, future: impl Future<Output = T>) 
 }
 
 /// Opens store, catalog and ingest, and makes the configured tags. Blocks.
-fn open(configuration: &Configuration, clock: Arc<dyn Clock>) -> anyhow::Result<(Arc<Catalog>, Arc<Ingest>)> {
+fn open(
+    configuration: &Configuration,
+    clock: Arc<dyn Clock>,
+    around_store: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+) -> anyhow::Result<(Arc<Catalog>, Arc<Ingest>)> {
     let storage = &configuration.storage;
     let options = StoreOptions { cache_bytes: storage.cache_bytes.0 as usize, ..StoreOptions::default() };
-    let store = Arc::new(RocksStore::open(&configuration.server.data_dir, &options)?);
-    let catalog = Arc::new(Catalog::open(store.clone(), clock, TAGS_MAX)?);
+    let store = around_store(Arc::new(RocksStore::open(&configuration.server.data_dir, &options)?));
+    let catalog = Arc::new(Catalog::open(store.clone(), clock, storage.tags_max)?);
     let ingest = Ingest::open(
         store,
         catalog.clone(),

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::api::ApiLimits;
+use crate::{api::ApiLimits, store::catalog::TAGS_MAX};
 
 /// Where the service listens and keeps its data: `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct StorageSettings {
     pub journal_bytes_max: Bytes,
     /// Memory for blocks read from disk.
     pub cache_bytes: Bytes,
+    /// Most tags of the catalog; further ones are refused.
+    pub tags_max: usize,
 }
 
 impl Default for StorageSettings {
@@ -64,6 +66,7 @@ impl Default for StorageSettings {
             head_samples_max: 1024,
             journal_bytes_max: Bytes::mebi(256),
             cache_bytes: Bytes::mebi(128),
+            tags_max: TAGS_MAX,
         }
     }
 }
@@ -147,6 +150,7 @@ impl StorageSettings {
             ("storage.head_samples_max", self.head_samples_max as u64, 16..=65_536),
             ("storage.journal_bytes_max", self.journal_bytes_max.0, MIB..=64 * 1024 * MIB),
             ("storage.cache_bytes", self.cache_bytes.0, MIB..=1024 * 1024 * MIB),
+            ("storage.tags_max", self.tags_max as u64, 1..=u64::from(u32::MAX)),
         ]
     }
 }
