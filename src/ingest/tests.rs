@@ -201,6 +201,12 @@ fn after_a_store_fails_nothing_is_acknowledged() {
         fn delete_tag(&self, tag: crate::model::TagId) -> Result<(), StoreError> {
             self.0.delete_tag(tag)
         }
+        fn append_audit(&self, entries: &[crate::store::AuditEntry]) -> Result<(), StoreError> {
+            self.0.append_audit(entries)
+        }
+        fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, crate::store::AuditEntry)>, StoreError> {
+            self.0.audit(from, limit)
+        }
         fn compact(&self) -> Result<(), StoreError> {
             self.0.compact()
         }

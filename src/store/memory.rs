@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use historian_format::keys::{ChunkKey, FAMILY_CHUNKS, FAMILY_LATE};
 use parking_lot::Mutex;
 
-use super::{ChunkFamily, Direction, Seal, Store, StoreError, StoredChunk, Visit, overlaps};
+use super::{AuditEntry, ChunkFamily, Direction, Seal, Store, StoreError, StoredChunk, Visit, overlaps};
 use crate::model::TagId;
 
 type ChunkMap = BTreeMap<(u32, i64, u16), Vec<u8>>;
@@ -22,6 +22,7 @@ struct State {
     sealed: BTreeMap<u32, u64>,
     chunks: ChunkMap,
     late: ChunkMap,
+    audit: Vec<AuditEntry>,
 }
 
 impl State {
@@ -136,6 +137,21 @@ impl Store for MemoryStore {
         state.late.retain(|key, _| key.0 != tag.0);
         state.sealed.remove(&tag.0);
         Ok(())
+    }
+
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        self.state.lock().audit.extend_from_slice(entries);
+        Ok(())
+    }
+
+    fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
+        let state = self.state.lock();
+        Ok((1..)
+            .zip(&state.audit)
+            .filter(|(number, _)| *number >= from)
+            .take(limit)
+            .map(|(number, entry)| (number, entry.clone()))
+            .collect())
     }
 
     fn compact(&self) -> Result<(), StoreError> {

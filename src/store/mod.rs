@@ -1,11 +1,13 @@
 //! What is kept on disk: catalog, journal records, chunks. RocksDB is named here only, in `rocks`; `memory` is the twin that serves tests
 //! as model, and both pass the same tests.
 
+pub mod audit;
 pub mod catalog;
 pub mod memory;
 pub mod rocks;
 pub mod watermark;
 
+pub use audit::AuditEntry;
 pub use catalog::{Catalog, CatalogError};
 use historian_format::{ChunkHeader, CorruptChunk, keys::ChunkKey};
 pub use memory::MemoryStore;
@@ -122,6 +124,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes all chunks and the sealed mark of a tag.
     fn delete_tag(&self, tag: TagId) -> Result<(), StoreError>;
+
+    /// Appends entries to the audit log, durably, all or none; they get the numbers after the last one.
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
+
+    /// Entries of the audit log from the number `from` on, at most `limit`, ascending.
+    fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError>;
 
     /// Compacts the families of chunks on disk.
     fn compact(&self) -> Result<(), StoreError>;

@@ -12,7 +12,7 @@ pub const FAMILY_LATE: &str = "late";
 pub const FAMILY_ROLLUPS: &str = "rollups";
 /// Reserved for recorded gaps; empty in version 1.
 pub const FAMILY_GAPS: &str = "gaps";
-/// Reserved for the audit trail; empty in version 1.
+/// The audit log: key [`audit_key`], value UTF-8 JSON.
 pub const FAMILY_AUDIT: &str = "audit";
 /// The store's own state: format version and sealed sequences.
 pub const FAMILY_STATE: &str = "state";
@@ -89,6 +89,18 @@ pub fn decode_journal_key(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }
 
+/// Key of an entry of the audit log: its number, u64 big-endian.
+#[must_use]
+pub const fn audit_key(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+/// The number in an audit key, if it has 8 bytes.
+#[must_use]
+pub fn decode_audit_key(bytes: &[u8]) -> Option<u64> {
+    decode_journal_key(bytes)
+}
+
 /// Key of a tag's definition in `catalog`: `t` and the tag id, u32 big-endian.
 #[must_use]
 pub const fn catalog_key(tag_id: u32) -> [u8; 5] {
@@ -136,6 +148,8 @@ mod tests {
         let key = ChunkKey { tag_id: 0x0102_0304, start: -1, generation: 0x0506 };
         assert_eq!(key.encode(), [1, 2, 3, 4, 0x7F, 255, 255, 255, 255, 255, 255, 255, 5, 6]);
         assert_eq!(journal_key(258), [0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(audit_key(258), journal_key(258));
+        assert_eq!(decode_audit_key(&audit_key(9)), Some(9));
         assert_eq!(catalog_key(7), [b't', 0, 0, 0, 7]);
         assert_eq!(sealed_key(7), [b's', 0, 0, 0, 7]);
         assert_eq!(decode_catalog_key(&sealed_key(7)), None);
