@@ -152,57 +152,15 @@ fn after_a_store_fails_nothing_is_acknowledged() {
 
     /// Fails the second append.
     struct Failing(MemoryStore, std::sync::atomic::AtomicU32);
-    impl Store for Failing {
+    impl crate::store::StoreLayer for Failing {
+        fn inner(&self) -> &dyn Store {
+            &self.0
+        }
         fn append_journal(&self, records: &[(u64, Vec<u8>)], durable: bool) -> Result<(), StoreError> {
             if self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 1 {
-                return Err(StoreError::Io("no space left".into()));
+                return Err(StoreError::Io("input/output error".into()));
             }
             self.0.append_journal(records, durable)
-        }
-        fn put_catalog(&self, entries: &[(crate::model::TagId, Vec<u8>)]) -> Result<(), StoreError> {
-            self.0.put_catalog(entries)
-        }
-        fn load_catalog(&self, visit: crate::store::Visit<'_, crate::model::TagId>) -> Result<(), StoreError> {
-            self.0.load_catalog(visit)
-        }
-        fn sync(&self) -> Result<(), StoreError> {
-            self.0.sync()
-        }
-        fn replay_journal(&self, visit: crate::store::Visit<'_, u64>) -> Result<(), StoreError> {
-            self.0.replay_journal(visit)
-        }
-        fn load_sealed(&self, visit: &mut dyn FnMut(crate::model::TagId, u64)) -> Result<(), StoreError> {
-            self.0.load_sealed(visit)
-        }
-        fn apply(&self, change: &crate::store::Change) -> Result<(), StoreError> {
-            self.0.apply(change)
-        }
-        fn chunks(
-            &self,
-            family: crate::store::ChunkFamily,
-            tag: crate::model::TagId,
-            from: i64,
-            to: i64,
-            direction: crate::store::Direction,
-            bytes_max: usize,
-        ) -> Result<Vec<crate::store::StoredChunk>, StoreError> {
-            self.0.chunks(family, tag, from, to, direction, bytes_max)
-        }
-        fn last_chunk(
-            &self,
-            family: crate::store::ChunkFamily,
-            tag: crate::model::TagId,
-        ) -> Result<Option<crate::store::StoredChunk>, StoreError> {
-            self.0.last_chunk(family, tag)
-        }
-        fn last_generation(&self, tag: crate::model::TagId, start: i64) -> Result<Option<u16>, StoreError> {
-            self.0.last_generation(tag, start)
-        }
-        fn delete_tag(&self, tag: crate::model::TagId) -> Result<(), StoreError> {
-            self.0.delete_tag(tag)
-        }
-        fn compact(&self) -> Result<(), StoreError> {
-            self.0.compact()
         }
     }
 

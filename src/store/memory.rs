@@ -8,7 +8,7 @@ use historian_format::{
 };
 use parking_lot::Mutex;
 
-use super::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit, overlaps};
+use super::{AuditEntry, Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit, overlaps};
 use crate::model::TagId;
 
 type ChunkMap = BTreeMap<(u32, i64, u16), Vec<u8>>;
@@ -29,6 +29,7 @@ struct State {
     rollups: BTreeMap<(u32, u8, i32, u8), Vec<u8>>,
     dirty: BTreeMap<(u32, i32), u8>,
     kept: BTreeMap<u32, KeptMark>,
+    audit: Vec<AuditEntry>,
 }
 
 impl State {
@@ -106,6 +107,7 @@ impl Store for MemoryStore {
             state.journal = state.journal.split_off(&(retire.sequence + 1));
             state.journal.insert(retire.sequence, retire.record.clone());
         }
+        state.audit.extend(change.audit.iter().cloned());
         Ok(())
     }
 
@@ -218,6 +220,21 @@ impl Store for MemoryStore {
         state.kept.remove(&tag.0);
         state.sealed.remove(&tag.0);
         Ok(())
+    }
+
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        self.state.lock().audit.extend_from_slice(entries);
+        Ok(())
+    }
+
+    fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
+        let state = self.state.lock();
+        Ok((1..)
+            .zip(&state.audit)
+            .filter(|(number, _)| *number >= from)
+            .take(limit)
+            .map(|(number, entry)| (number, entry.clone()))
+            .collect())
     }
 
     fn compact(&self) -> Result<(), StoreError> {

@@ -1,17 +1,21 @@
 //! What is kept on disk: catalog, journal records, chunks. RocksDB is named here only, in `rocks`; `memory` is the twin that serves tests
 //! as model, and both pass the same tests.
 
+pub mod audit;
 pub mod catalog;
+pub mod layer;
 pub mod memory;
 pub mod rocks;
 pub mod upgrade;
 pub mod watermark;
 
+pub use audit::AuditEntry;
 pub use catalog::{Catalog, CatalogError};
 use historian_format::{
     ChunkHeader, CorruptChunk,
     keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey},
 };
+pub use layer::StoreLayer;
 pub use memory::MemoryStore;
 pub use rocks::RocksStore;
 
@@ -90,12 +94,14 @@ pub struct Change {
     /// For each tag the sequence number up to which all its samples are in chunks.
     pub sealed: Vec<(TagId, u64)>,
     pub retire: Option<Retire>,
+    /// Entries of the audit log that tell of this change.
+    pub audit: Vec<AuditEntry>,
 }
 
 impl Change {
     /// True when there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Change { removed, chunks, superseded, rollups, dirty, kept, sealed, retire } = self;
+        let Change { removed, chunks, superseded, rollups, dirty, kept, sealed, retire, audit } = self;
         removed.is_empty()
             && chunks.is_empty()
             && superseded.is_empty()
@@ -104,6 +110,7 @@ impl Change {
             && kept.is_empty()
             && sealed.is_empty()
             && retire.is_none()
+            && audit.is_empty()
     }
 }
 
@@ -189,6 +196,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes everything of a tag but its catalog entry.
     fn delete_tag(&self, tag: TagId) -> Result<(), StoreError>;
+
+    /// Appends entries to the audit log, durably, all or none; they get the numbers after the last one.
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
+
+    /// Entries of the audit log from the number `from` on, at most `limit`, ascending.
+    fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError>;
 
     /// Compacts the families of chunks on disk.
     fn compact(&self) -> Result<(), StoreError>;

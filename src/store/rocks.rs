@@ -16,13 +16,15 @@ use historian_format::{
     keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey},
     rollup::RollupLevel,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options, ReadOptions,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind, IteratorMode,
+    Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
-use super::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit, overlaps, upgrade, watermark::WatermarkFile};
+use super::{
+    AuditEntry, Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit, overlaps, upgrade, watermark::WatermarkFile,
+};
 use crate::model::TagId;
 
 /// Sizes of the store. All in bytes.
@@ -50,6 +52,8 @@ pub struct RocksStore {
     appended: AtomicU64,
     /// When the watermark file was last fsynced.
     watermark_synced: Mutex<Instant>,
+    /// Held from reading the last number of the audit log to writing behind it.
+    auditing: Mutex<()>,
 }
 
 /// How far the watermark file may be behind after a power loss.
@@ -83,7 +87,14 @@ impl RocksStore {
                 _ => error.to_string(),
             })
         })?;
-        let store = RocksStore { db, path, watermark, appended: AtomicU64::new(0), watermark_synced: Mutex::new(Instant::now()) };
+        let store = RocksStore {
+            db,
+            path,
+            watermark,
+            appended: AtomicU64::new(0),
+            watermark_synced: Mutex::new(Instant::now()),
+            auditing: Mutex::new(()),
+        };
         store.check_format_version()?;
         let found = store.last_journal_sequence()?;
         if found < acknowledged {
@@ -119,11 +130,15 @@ impl RocksStore {
     }
 
     fn last_journal_sequence(&self) -> Result<u64, StoreError> {
-        let journal = self.family(keys::FAMILY_JOURNAL)?;
-        let mut iterator = self.db.raw_iterator_cf(journal);
+        self.last_number(self.family(keys::FAMILY_JOURNAL)?, keys::FAMILY_JOURNAL)
+    }
+
+    /// The greatest key of a family whose keys are numbers; 0 when it is empty.
+    fn last_number(&self, handle: &ColumnFamily, family: &'static str) -> Result<u64, StoreError> {
+        let mut iterator = self.db.raw_iterator_cf(handle);
         iterator.seek_to_last();
         let last = iterator.key().and_then(keys::decode_journal_key);
-        iterator.status().map_err(|error| classified(&error, keys::FAMILY_JOURNAL))?;
+        iterator.status().map_err(|error| classified(&error, family))?;
         Ok(last.unwrap_or(0))
     }
 
@@ -149,10 +164,21 @@ impl RocksStore {
         self.db.write_opt(batch, &durable(true)).map_err(io)
     }
 
+    /// Adds entries of the audit log to a batch. The guard is held until the batch is written, so that numbers follow each other.
+    pub(super) fn put_audit(&self, batch: &mut WriteBatch, entries: &[AuditEntry]) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let guard = self.auditing.lock();
+        let audit = self.family(keys::FAMILY_AUDIT)?;
+        let last = self.last_number(audit, keys::FAMILY_AUDIT)?;
+        for (number, entry) in (last + 1..).zip(entries) {
+            batch.put_cf(audit, keys::audit_key(number), entry.encode()?);
+        }
+        Ok(guard)
+    }
+
     /// Visits entries whose keys have a type, refusing keys that do not.
     fn visit_all<K>(&self, family: &'static str, decode: impl Fn(&[u8]) -> Option<K>, visit: Visit<'_, K>) -> Result<(), StoreError> {
         let handle = self.family(family)?;
-        for entry in self.db.iterator_cf(handle, rocksdb::IteratorMode::Start) {
+        for entry in self.db.iterator_cf(handle, IteratorMode::Start) {
             let (key, value) = entry.map_err(|error| classified(&error, family))?;
             let decoded = decode(&key).ok_or_else(|| StoreError::Corrupt {
                 family,
@@ -215,7 +241,7 @@ impl Store for RocksStore {
         let state = self.family(keys::FAMILY_STATE)?;
         let mut options = ReadOptions::default();
         options.set_iterate_range(rocksdb::PrefixRange(&b"s"[..]));
-        for entry in self.db.iterator_cf_opt(state, options, rocksdb::IteratorMode::Start) {
+        for entry in self.db.iterator_cf_opt(state, options, IteratorMode::Start) {
             let (key, value) = entry.map_err(|error| classified(&error, keys::FAMILY_STATE))?;
             let entry = keys::decode_sealed_key(&key).zip(<[u8; 8]>::try_from(&*value).ok());
             let (tag, sequence) = entry.ok_or_else(|| StoreError::Corrupt {
@@ -265,6 +291,7 @@ impl Store for RocksStore {
             batch.delete_range_cf(journal, keys::journal_key(0), keys::journal_key(retire.sequence));
             batch.put_cf(journal, keys::journal_key(retire.sequence), &retire.record);
         }
+        let _numbered = if change.audit.is_empty() { None } else { Some(self.put_audit(&mut batch, &change.audit)?) };
         self.db.write_opt(batch, &durable(false)).map_err(io)
     }
 
@@ -375,6 +402,33 @@ impl Store for RocksStore {
             batch.delete_cf(state, keys::dirty_key(week, tag.0));
         }
         self.db.write_opt(batch, &durable(true)).map_err(io)
+    }
+
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::default();
+        let _numbered = self.put_audit(&mut batch, entries)?;
+        self.db.write_opt(batch, &durable(true)).map_err(io)
+    }
+
+    fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
+        let family = keys::FAMILY_AUDIT;
+        let start = keys::audit_key(from);
+        let entries = self.db.iterator_cf(self.family(family)?, IteratorMode::From(&start, rocksdb::Direction::Forward));
+        entries
+            .take(limit)
+            .map(|entry| {
+                let (key, value) = entry.map_err(|error| classified(&error, family))?;
+                let number = keys::decode_audit_key(&key).ok_or_else(|| StoreError::Corrupt {
+                    family,
+                    key: format!("{key:02x?}"),
+                    message: "no such key can exist".into(),
+                })?;
+                Ok((number, AuditEntry::decode(number, &value)?))
+            })
+            .collect()
     }
 
     fn compact(&self) -> Result<(), StoreError> {

@@ -14,9 +14,9 @@ pub const FAMILY_LATE: &str = "late";
 pub const FAMILY_SUPERSEDED: &str = "superseded";
 /// Aggregate states of aligned intervals: key [`RollupKey`], value a rollup block.
 pub const FAMILY_ROLLUPS: &str = "rollups";
-/// Recorded gaps: key [`number_key`], value UTF-8 JSON.
+/// Recorded gaps: key [`gap_key`], value UTF-8 JSON.
 pub const FAMILY_GAPS: &str = "gaps";
-/// The audit trail: key [`number_key`], value UTF-8 JSON.
+/// The audit log: key [`audit_key`], value UTF-8 JSON.
 pub const FAMILY_AUDIT: &str = "audit";
 /// The store's own state: format version and marks of tags.
 pub const FAMILY_STATE: &str = "state";
@@ -251,9 +251,21 @@ pub fn decode_journal_key(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }
 
-/// Key of an entry of `audit` or `gaps`: its number, u64 big-endian.
+/// Key of an entry of the audit log: its number, u64 big-endian.
 #[must_use]
-pub const fn number_key(number: u64) -> [u8; 8] {
+pub const fn audit_key(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+/// The number in an audit key, if it has 8 bytes.
+#[must_use]
+pub fn decode_audit_key(bytes: &[u8]) -> Option<u64> {
+    decode_journal_key(bytes)
+}
+
+/// Key of an entry of `gaps`: its number, u64 big-endian.
+#[must_use]
+pub const fn gap_key(number: u64) -> [u8; 8] {
     number.to_be_bytes()
 }
 
@@ -371,6 +383,8 @@ mod tests {
         assert_eq!(key.encode(), [0x7F, 255, 1, 2, 3, 4, 0x7F, 255, 255, 255, 255, 255, 255, 255, 5, 6]);
         assert_eq!(ChunkKey::decode_v1(&key.encode()[2..]), Some(key));
         assert_eq!(journal_key(258), [0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(audit_key(258), journal_key(258));
+        assert_eq!(decode_audit_key(&audit_key(9)), Some(9));
         assert_eq!(catalog_key(7), [b't', 0, 0, 0, 7]);
         assert_eq!(sealed_key(7), [b's', 0, 0, 0, 7]);
         assert_eq!(decode_catalog_key(&sealed_key(7)), None);

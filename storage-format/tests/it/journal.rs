@@ -52,10 +52,8 @@ fn one_sample_costs_27_bytes() {
 fn deletions_come_before_the_runs_and_make_version_2() {
     let mut samples = Samples::new(ValueType::F64);
     samples.push(1, Some(&historian_format::Value::F64(1.5)), 0).unwrap();
-    let deletions = [
-        journal::Deletion { tag_id: 7, from: i64::MIN, to: i64::MAX },
-        journal::Deletion { tag_id: u32::MAX, from: -5, to: 4 },
-    ];
+    let deletions =
+        [journal::Deletion { tag_id: 7, from: i64::MIN, to: i64::MAX }, journal::Deletion { tag_id: u32::MAX, from: -5, to: 4 }];
     let mut bytes = Vec::new();
     journal::encode_record_with(&deletions, [(7, &samples)].into_iter(), &mut bytes).unwrap();
     assert_eq!(bytes[4], 2);

@@ -1,0 +1,57 @@
+//! A store around a store: for tests and tools that change what one or two calls do.
+
+use std::ops::RangeInclusive;
+
+use historian_format::{
+    keys::{KeptMark, RollupKey, SupersededKey},
+    rollup::RollupLevel,
+};
+
+use super::{AuditEntry, Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit};
+use crate::model::TagId;
+
+macro_rules! layer {
+    ($(fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $answer:ty;)+) => {
+        /// Hands every call to the store within; an implementation says which calls it treats otherwise. Every layer is a [`Store`].
+        pub trait StoreLayer: Send + Sync + 'static {
+            /// The store within.
+            fn inner(&self) -> &dyn Store;
+            $(
+                #[expect(clippy::missing_errors_doc, reason = "see Store")]
+                fn $name(&self $(, $argument: $type)*) -> $answer {
+                    self.inner().$name($($argument),*)
+                }
+            )+
+        }
+
+        impl<L: StoreLayer> Store for L {
+            $(
+                fn $name(&self $(, $argument: $type)*) -> $answer {
+                    StoreLayer::$name(self $(, $argument)*)
+                }
+            )+
+        }
+    };
+}
+
+layer! {
+    fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError>;
+    fn load_catalog(&self, visit: Visit<'_, TagId>) -> Result<(), StoreError>;
+    fn append_journal(&self, records: &[(u64, Vec<u8>)], durable: bool) -> Result<(), StoreError>;
+    fn sync(&self) -> Result<(), StoreError>;
+    fn replay_journal(&self, visit: Visit<'_, u64>) -> Result<(), StoreError>;
+    fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError>;
+    fn apply(&self, change: &Change) -> Result<(), StoreError>;
+    fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError>;
+    fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
+    fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError>;
+    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
+    fn rollups(&self, tag: TagId, level: RollupLevel, weeks: RangeInclusive<i32>, bytes_max: usize) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError>;
+    fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError>;
+    fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError>;
+    fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError>;
+    fn delete_tag(&self, tag: TagId) -> Result<(), StoreError>;
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
+    fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError>;
+    fn compact(&self) -> Result<(), StoreError>;
+}
