@@ -30,7 +30,7 @@ pub use metrics::Metrics;
 
 use crate::{
     collector::DeviceStatus,
-    ingest::sink::{SampleSink, WriteError},
+    ingest::sink::{CorrectionSink, SampleSink, WriteError},
     model::{Clock, Timestamp},
     query::QueryEngine,
     store::Catalog,
@@ -41,6 +41,7 @@ use crate::{
 pub struct Services {
     pub catalog: Arc<Catalog>,
     pub sink: Arc<dyn SampleSink>,
+    pub corrections: Arc<dyn CorrectionSink>,
     pub query: QueryEngine,
     pub clock: Arc<dyn Clock>,
     /// Status of every configured device, in the order of the configuration.
@@ -77,6 +78,8 @@ pub struct AdminStatus {
     pub accepting_writes: bool,
     /// Why writes are refused; empty while they are accepted.
     pub stopped_reason: String,
+    /// Why writes are refused for now, until there is room; empty while there is.
+    pub full_reason: String,
 }
 
 /// Bounds of the interface. Every one has a clear status when it is reached.

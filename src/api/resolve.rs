@@ -62,7 +62,7 @@ pub fn range(services: &Services, request: &v1::RangeRequest) -> Result<(RangeQu
 }
 
 /// Both bounds, resolved at one moment.
-fn times(request: &v1::RangeRequest, now: Timestamp) -> Result<TimeRange, Status> {
+pub fn times(request: &v1::RangeRequest, now: Timestamp) -> Result<TimeRange, Status> {
     let zone = if request.zone.is_empty() {
         TimeZone::UTC
     } else {

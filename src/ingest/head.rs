@@ -15,6 +15,7 @@ use std::{
 
 use parking_lot::RwLock;
 
+use super::versions::sort_versions;
 use crate::model::{Samples, TagId, Value};
 
 const SHARDS: usize = 64;
@@ -52,6 +53,8 @@ pub struct Sealing {
     pub tag: TagId,
     pub sequence: u64,
     pub samples: Arc<Samples>,
+    /// Versions that others in the same head replaced.
+    pub superseded: Option<Samples>,
 }
 
 pub struct Heads {
@@ -102,10 +105,35 @@ impl Heads {
         let state = shard.get_mut(&tag)?;
         let mut samples = mem::take(&mut state.head).filter(|head| !head.is_empty())?;
         self.samples.fetch_sub(samples.len(), Ordering::Relaxed);
-        samples.sort_and_dedup();
+        let superseded = sort_versions(&mut samples);
         let samples = Arc::new(samples);
         state.sealing = Some(samples.clone());
-        Some(Sealing { tag, sequence: state.sequence, samples })
+        Some(Sealing { tag, sequence: state.sequence, samples, superseded })
+    }
+
+    /// The samples taken from this head could not be sealed and go back.
+    pub(super) fn unseal(&self, sealing: Sealing) {
+        let mut shard = self.shard(sealing.tag).write();
+        let Some(state) = shard.get_mut(&sealing.tag) else { return };
+        state.sealing = None;
+        let newer = mem::take(&mut state.head);
+        // Replaced versions first, then what replaced them, then what came since: in the order of writing again.
+        let mut head = Samples::new(sealing.samples.value_type());
+        for run in sealing.superseded.iter().chain([&*sealing.samples]).chain(&newer) {
+            let appended = head.append(run);
+            debug_assert!(appended.is_ok(), "samples of one tag are of one type");
+        }
+        let added = head.len() - newer.map_or(0, |newer| newer.len());
+        self.samples.fetch_add(added, Ordering::Relaxed);
+        state.head = Some(head);
+    }
+
+    /// The stored samples of a tag have changed: its current value is looked up anew. The head is empty.
+    pub(super) fn corrected(&self, tag: TagId) {
+        if let Some(state) = self.shard(tag).write().get_mut(&tag) {
+            state.latest = None;
+            state.stored = Stored::Unknown;
+        }
     }
 
     /// The samples taken from this head can be read from the store now.
@@ -150,6 +178,13 @@ impl Heads {
         };
         samples.sort_and_dedup();
         (!samples.is_empty()).then_some(samples)
+    }
+
+    /// Everything of a tag that is not yet in the store, oldest layer first, with the sequence number of its newest sample; unsorted.
+    pub fn layers(&self, tag: TagId) -> Vec<(u64, Samples)> {
+        let shard = self.shard(tag).read();
+        let Some(state) = shard.get(&tag) else { return Vec::new() };
+        state.sealing.as_deref().into_iter().chain(&state.head).map(|samples| (state.sequence, samples.clone())).collect()
     }
 
     /// The current value; `stored` is asked once per tag for what lay in the store before this process started.

@@ -8,26 +8,30 @@
 //! a second fsync may succeed without having written them.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use historian_format::journal::{JOURNAL_RECORD_SAMPLES_MAX, encode_record};
+use historian_format::journal::{Deletion, JOURNAL_RECORD_SAMPLES_MAX, Record, decode_record, encode_record};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    head::Heads,
+    delete::Deleter,
+    head::{Heads, Sealing},
+    keep::Pending,
+    merge::{ReadError, TagReader},
     seal::{SealError, Sealer},
-    sink::{Acknowledgement, Durability, WriteError},
+    sink::{Acknowledgement, Durability, Rejected, WriteError},
 };
 use crate::{
-    model::{Samples, TagId},
-    store::{Catalog, Change, Retire, Store},
+    model::{Clock, Samples, TagId},
+    store::{AuditEntry, Catalog, Change, Retire, Store, StoreError},
 };
 
 /// Journal bytes of one group at most.
@@ -39,9 +43,24 @@ const GROUPS_BETWEEN: usize = 4;
 /// Chunk bytes written to the store at once.
 const SEAL_BYTES_MAX: usize = 8 << 20;
 
+/// How long the applier waits before it tries again to write what the journal already promises, while the disk is full.
+const FULL_RETRY: Duration = Duration::from_millis(200);
+
+/// What a write deletes before its runs apply, and who does it why.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deletions {
+    pub ranges: Vec<Deletion>,
+    pub principal: String,
+    pub reason: String,
+    /// Done before, perhaps: from the journal after a restart.
+    pub again: bool,
+}
+
 /// A write on its way.
 pub(super) struct Submission {
+    pub deletions: Option<Deletions>,
     pub runs: Vec<(TagId, Samples)>,
+    pub rejected: Rejected,
     pub record: Vec<u8>,
     pub durability: Durability,
     pub answer: oneshot::Sender<Result<Acknowledgement, WriteError>>,
@@ -61,6 +80,15 @@ pub(super) enum Step {
     SealAll(oneshot::Sender<Result<u64, WriteError>>),
 }
 
+/// What recovery found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    pub records: u64,
+    /// Samples put back into heads.
+    pub samples: u64,
+    pub watermark: u64,
+}
+
 /// Figures shared with status and metrics.
 #[derive(Default)]
 pub(super) struct Counters {
@@ -70,6 +98,10 @@ pub(super) struct Counters {
     pub groups: AtomicU64,
     /// Why nothing is acknowledged any more.
     pub stopped: Mutex<Option<String>>,
+    /// Why nothing is acknowledged at present.
+    pub full: Mutex<Option<String>>,
+    /// Ingest is being closed: nothing is waited for that may not come.
+    pub closing: AtomicBool,
 }
 
 impl Counters {
@@ -79,6 +111,17 @@ impl Counters {
             tracing::error!(reason, "no further write is acknowledged; the historian must be restarted");
             *stopped = Some(reason.to_owned());
         }
+    }
+
+    /// Notes whether there is room.
+    fn room(&self, full: Option<&str>) {
+        let mut noted = self.full.lock();
+        match (full, noted.is_some()) {
+            (Some(reason), false) => tracing::error!(reason, "writes are refused until there is room"),
+            (None, true) => tracing::info!("there is room again: writes are taken"),
+            _ => {}
+        }
+        *noted = full.map(str::to_owned);
     }
 
     pub fn check(&self) -> Result<(), WriteError> {
@@ -98,6 +141,9 @@ pub(super) struct Committer {
     pub gather: Duration,
     /// How often writes of [`Durability::Interval`] are fsynced.
     pub interval: Duration,
+    pub heads: Arc<Heads>,
+    /// Samples in all heads above which nothing is taken: sealing does not keep up, or cannot write.
+    pub head_samples_limit: usize,
 }
 
 impl Committer {
@@ -160,10 +206,16 @@ impl Committer {
     fn commit(&mut self, mut group: Vec<Submission>, sync: bool, applier: &Sender<Step>) {
         let first = self.sequence + 1;
         let records: Vec<(u64, Vec<u8>)> = (first..).zip(group.iter_mut().map(|write| std::mem::take(&mut write.record))).collect();
-        let appended = self.counters.check().and_then(|()| {
-            self.store.append_journal(&records, sync).map_err(|error| {
-                self.counters.stop(&error.to_string());
-                WriteError::Stopped(error.to_string())
+        let appended = self.counters.check().and_then(|()| self.room()).and_then(|()| {
+            self.store.append_journal(&records, sync).map_err(|error| match error {
+                StoreError::Full(reason) => {
+                    self.counters.room(Some(&reason));
+                    WriteError::Full(reason)
+                }
+                error => {
+                    self.counters.stop(&error.to_string());
+                    WriteError::Stopped(error.to_string())
+                }
             })
         });
         if let Err(error) = appended {
@@ -172,6 +224,7 @@ impl Committer {
             }
             return;
         }
+        self.counters.room(None);
         self.sequence += records.len() as u64;
         if sync {
             self.counters.durable.store(self.sequence, Ordering::SeqCst);
@@ -179,6 +232,16 @@ impl Committer {
         self.counters.groups.fetch_add(1, Ordering::Relaxed);
         let step = Step::Group { written: (first..).zip(group).collect(), durable: self.counters.durable.load(Ordering::SeqCst) };
         let _ = applier.send(step);
+    }
+
+    /// Refuses while heads hold more than they may.
+    fn room(&self) -> Result<(), WriteError> {
+        let held = self.heads.samples();
+        if held <= self.head_samples_limit {
+            return Ok(());
+        }
+        let reason = self.counters.full.lock().clone();
+        Err(WriteError::Full(reason.unwrap_or_else(|| format!("heads hold {held} samples and sealing does not keep up"))))
     }
 
     fn sync(&self) {
@@ -198,8 +261,13 @@ pub(super) struct Applier {
     pub heads: Arc<Heads>,
     pub counters: Arc<Counters>,
     pub sealer: Sealer,
+    pub deleter: Deleter,
+    pub pending: Arc<Pending>,
+    pub clock: Arc<dyn Clock>,
     /// Samples of a head at which it is sealed.
     pub head_samples_max: usize,
+    /// Samples of all heads at which the largest are sealed.
+    pub heads_samples_max: usize,
     /// Journal bytes at which the journal is retired.
     pub journal_bytes_max: u64,
     pub journal_bytes: u64,
@@ -208,6 +276,49 @@ pub(super) struct Applier {
 }
 
 impl Applier {
+    /// Puts what the journal holds and chunks do not back into heads, and does again what it says to delete.
+    pub(super) fn replay(&mut self) -> Result<Recovered, SealError> {
+        let mut sealed = HashMap::new();
+        self.store.load_sealed(&mut |tag, sequence| {
+            sealed.insert(tag, sequence);
+        })?;
+        let mut recovered = Recovered::default();
+        let store = self.store.clone();
+        let mut failed = None;
+        store.replay_journal(&mut |sequence, bytes| {
+            let Record { deletions, runs } = decode_record(bytes).map_err(|error| StoreError::Corrupt {
+                family: "journal",
+                key: format!("write {sequence}"),
+                message: error.to_string(),
+            })?;
+            let open = |tag: TagId| sealed.get(&tag).is_none_or(|&sealed| sealed < sequence);
+            let ranges: Vec<Deletion> = deletions.into_iter().filter(|deletion| open(TagId(deletion.tag_id))).collect();
+            if !ranges.is_empty() {
+                let reason = format!("write {sequence}, done again from the journal after a restart");
+                let deletions = Deletions { ranges, principal: "historian".into(), reason, again: true };
+                if let Err(error) = self.delete(sequence, &deletions) {
+                    let message = error.to_string();
+                    failed = Some(error);
+                    return Err(StoreError::Io(message));
+                }
+            }
+            for (tag, run) in runs {
+                let tag = TagId(tag);
+                if open(tag) && self.catalog.by_id(tag).is_some_and(|known| known.value_type() == run.value_type()) {
+                    recovered.samples += run.len() as u64;
+                    self.heads.apply(tag, &run, sequence);
+                }
+            }
+            recovered.records += 1;
+            recovered.watermark = sequence;
+            self.applied = sequence;
+            Ok(())
+        })
+        .map_err(|error| failed.take().unwrap_or(SealError::Store(error)))?;
+        self.journal_bytes = SAMPLE_JOURNAL_BYTES * recovered.samples;
+        Ok(recovered)
+    }
+
     /// Runs until the committer is gone.
     pub(super) fn run(mut self, steps: &Receiver<Step>) {
         for step in steps {
@@ -224,6 +335,17 @@ impl Applier {
     fn apply(&mut self, written: Vec<(u64, Submission)>, durable: u64) {
         let mut full = Vec::new();
         for (sequence, write) in written {
+            let mut deleted = 0;
+            if let Some(deletions) = &write.deletions {
+                match self.correct(sequence, deletions) {
+                    Ok(count) => deleted = count,
+                    Err(error) => {
+                        self.counters.stop(&error.to_string());
+                        let _ = write.answer.send(Err(WriteError::Stopped(error.to_string())));
+                        continue;
+                    }
+                }
+            }
             let mut samples = 0;
             for (tag, run) in &write.runs {
                 samples += run.len() as u64;
@@ -236,52 +358,140 @@ impl Applier {
             self.counters.samples.fetch_add(samples, Ordering::Relaxed);
             drop(write.permit);
             let watermark = if write.durability == Durability::Sync { sequence } else { durable };
-            let _ = write.answer.send(Ok(Acknowledgement { watermark, samples }));
+            let _ = write.answer.send(Ok(Acknowledgement { watermark, samples, deleted, rejected: write.rejected }));
         }
         full.sort_unstable();
         full.dedup();
-        let sealed = self.seal(&full, None).and_then(|_| if self.journal_bytes > self.journal_bytes_max { self.retire() } else { Ok(()) });
-        if let Err(error) = sealed {
+        let sealed = self
+            .seal(&full, None)
+            .and_then(|_| if self.heads.samples() > self.heads_samples_max { self.spill() } else { Ok(()) })
+            .and_then(|()| if self.journal_bytes > self.journal_bytes_max { self.retire() } else { Ok(()) });
+        match sealed {
+            Ok(()) => {}
+            // The samples are safe in the journal and back in their heads; the next group tries again.
+            Err(SealError::Store(StoreError::Full(reason))) => self.counters.room(Some(&reason)),
             // The samples are safe in the journal, but it can no longer be shortened.
-            self.counters.stop(&error.to_string());
+            Err(error) => self.counters.stop(&error.to_string()),
         }
     }
 
-    /// Seals the heads of these tags and answers how many chunks were made.
+    /// Seals the largest heads until a quarter of the room for heads is free.
+    fn spill(&mut self) -> Result<(), SealError> {
+        let mut filled = self.heads.filled();
+        filled.sort_by_key(|&(_, samples)| std::cmp::Reverse(samples));
+        let mut over = self.heads.samples().saturating_sub(self.heads_samples_max / 4 * 3);
+        let mut tags: Vec<TagId> = Vec::new();
+        for (tag, samples) in filled {
+            if over == 0 {
+                break;
+            }
+            over = over.saturating_sub(samples);
+            tags.push(tag);
+        }
+        // In the order of their keys, which is the order the store likes.
+        tags.sort_unstable();
+        self.seal(&tags, None).map(drop)
+    }
+
+    /// Deletes, waiting for room where there is none: the journal has promised it, and later writes must not overtake it.
+    fn correct(&mut self, sequence: u64, deletions: &Deletions) -> Result<u64, SealError> {
+        loop {
+            match self.delete(sequence, deletions) {
+                Err(SealError::Store(StoreError::Full(reason))) if !self.counters.closing.load(Ordering::SeqCst) => {
+                    self.counters.room(Some(&reason));
+                    std::thread::sleep(FULL_RETRY);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn delete(&mut self, sequence: u64, deletions: &Deletions) -> Result<u64, SealError> {
+        let mut removed = 0;
+        for deletion in &deletions.ranges {
+            let tag = TagId(deletion.tag_id);
+            // The deleted range lies in chunks then, and in nothing else.
+            self.seal(&[tag], None)?;
+            let Some(known) = self.catalog.by_id(tag) else { continue };
+            let time = self.clock.now();
+            // Not marked as sealed up to this write: its runs are still to come. After a crash the deletion is done again, which changes
+            // nothing.
+            let visible = || {
+                let reader = TagReader { store: self.store.clone(), heads: self.heads.clone() };
+                let counted = reader.count(&known, deletion.from, deletion.to);
+                counted.map_err(|error| match error {
+                    ReadError::Store(error) => SealError::Store(error),
+                    error => SealError::Copy(error.to_string()),
+                })
+            };
+            let count = self.deleter.delete(*deletion, sequence - 1, visible, |samples| {
+                (samples > 0 || !deletions.again).then(|| AuditEntry {
+                    time,
+                    action: "delete_range".into(),
+                    principal: deletions.principal.clone(),
+                    tags: vec![known.name().to_string()],
+                    start: Some(deletion.from),
+                    end: Some(deletion.to.saturating_add(1)),
+                    samples,
+                    detail: deletions.reason.clone(),
+                })
+            })?;
+            removed += count;
+            self.sealer.forget(tag);
+            self.heads.corrected(tag);
+        }
+        Ok(removed)
+    }
+
+    /// Seals the heads of these tags and answers how many chunks were made. After an error the samples are back in their heads.
     pub(super) fn seal(&mut self, tags: &[TagId], retire: Option<Retire>) -> Result<u64, SealError> {
+        let mut sealing = Vec::new();
+        let sealed = self.seal_into(tags, retire, &mut sealing);
+        if sealed.is_err() {
+            for one in sealing {
+                self.sealer.forget(one.tag);
+                self.heads.unseal(one);
+            }
+        }
+        sealed
+    }
+
+    fn seal_into(&mut self, tags: &[TagId], retire: Option<Retire>, sealing: &mut Vec<Sealing>) -> Result<u64, SealError> {
         let mut chunks = 0;
-        let mut seal = Change::default();
+        let mut change = Change::default();
         let mut bytes = 0;
-        let mut sealing_tags = Vec::new();
         for &tag in tags {
             if self.catalog.by_id(tag).is_none() {
                 self.heads.forget(tag);
                 self.sealer.forget(tag);
                 continue;
             }
-            let Some(sealing) = self.heads.start_sealing(tag) else { continue };
-            let first = seal.chunks.len();
-            self.sealer.add(&sealing, &mut seal)?;
-            bytes += seal.chunks[first..].iter().map(|(_, chunk)| chunk.bytes.len()).sum::<usize>();
-            sealing_tags.push(tag);
+            let Some(one) = self.heads.start_sealing(tag) else { continue };
+            let first = change.chunks.len();
+            sealing.push(one);
+            if let Some(one) = sealing.last() {
+                self.sealer.add(one, &mut change)?;
+            }
+            bytes += change.chunks[first..].iter().map(|(_, chunk)| chunk.bytes.len()).sum::<usize>();
             if bytes >= SEAL_BYTES_MAX {
-                chunks += self.write_seal(&std::mem::take(&mut seal), &mut sealing_tags)?;
+                chunks += self.write_seal(&std::mem::take(&mut change), sealing)?;
                 bytes = 0;
             }
         }
-        seal.retire = retire;
-        chunks += self.write_seal(&seal, &mut sealing_tags)?;
+        change.retire = retire;
+        chunks += self.write_seal(&change, sealing)?;
         Ok(chunks)
     }
 
-    fn write_seal(&self, seal: &Change, tags: &mut Vec<TagId>) -> Result<u64, SealError> {
-        if seal.chunks.is_empty() && seal.retire.is_none() {
+    fn write_seal(&self, change: &Change, sealing: &mut Vec<Sealing>) -> Result<u64, SealError> {
+        if change.is_empty() {
             return Ok(0);
         }
-        self.store.apply(seal)?;
-        tags.drain(..).for_each(|tag| self.heads.sealed(tag));
-        self.counters.chunks_sealed.fetch_add(seal.chunks.len() as u64, Ordering::Relaxed);
-        Ok(seal.chunks.len() as u64)
+        self.store.apply(change)?;
+        sealing.drain(..).for_each(|one| self.heads.sealed(one.tag));
+        self.pending.sealed(&change.chunks);
+        self.counters.chunks_sealed.fetch_add(change.chunks.len() as u64, Ordering::Relaxed);
+        Ok(change.chunks.len() as u64)
     }
 
     /// Shortens the journal to one record that holds what is still in heads. The largest heads are sealed first, until what is carried over
@@ -322,9 +532,12 @@ impl Applier {
             }
             Ok(chunks)
         });
-        sealed.map_err(|error| {
-            self.counters.stop(&error.to_string());
-            WriteError::Stopped(error.to_string())
+        sealed.map_err(|error| match error {
+            SealError::Store(StoreError::Full(reason)) => WriteError::Full(reason),
+            error => {
+                self.counters.stop(&error.to_string());
+                WriteError::Stopped(error.to_string())
+            }
         })
     }
 }

@@ -11,7 +11,10 @@ use historian_format::{
     keys::{FAMILY_CHUNKS, FAMILY_LATE},
 };
 
-use super::head::{CurrentValue, Heads};
+use super::{
+    head::{CurrentValue, Heads},
+    versions::{merge, sort_versions},
+};
 use crate::{
     model::{Samples, Tag, TimeRange, ValueType},
     store::{ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt},
@@ -43,24 +46,31 @@ impl TagReader {
     /// # Errors
     /// When a late chunk cannot be read.
     pub fn cursor(&self, tag: &Tag, range: TimeRange) -> Result<Cursor<'_>, ReadError> {
-        let (from, to) = (range.start.0, range.end.0.saturating_sub(1));
-        let empty = range.is_empty();
-        let head = if empty { None } else { self.heads.read(tag.id, from, to) };
-        let late =
-            if empty { Vec::new() } else { self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)? };
+        let direction = if range.reverse { Direction::Backward } else { Direction::Forward };
+        if range.is_empty() {
+            return Ok(Cursor::empty(self, tag, direction));
+        }
+        self.cursor_between(tag, range.start.0, range.end.0 - 1, direction)
+    }
+
+    /// Reads samples with `from <= timestamp <= to`.
+    fn cursor_between(&self, tag: &Tag, from: i64, to: i64, direction: Direction) -> Result<Cursor<'_>, ReadError> {
+        let head = self.heads.read(tag.id, from, to);
+        let late = self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)?;
         let overlay = overlay(tag, late, head, from, to)?;
-        Ok(Cursor {
-            reader: self,
-            tag: tag.clone(),
-            from,
-            to,
-            unfetched: (!empty).then_some((from, to)),
-            direction: if range.reverse { Direction::Backward } else { Direction::Forward },
-            overlay_rest: 0..overlay.len(),
-            overlay,
-            page: VecDeque::new(),
-            scratch: Samples::new(tag.value_type()),
-        })
+        Ok(Cursor { from, to, unfetched: Some((from, to)), overlay_rest: 0..overlay.len(), overlay, ..Cursor::empty(self, tag, direction) })
+    }
+
+    /// Number of samples with `from <= timestamp <= to`.
+    pub(super) fn count(&self, tag: &Tag, from: i64, to: i64) -> Result<u64, ReadError> {
+        let mut counted = 0;
+        let mut cursor = self.cursor_between(tag, from, to, Direction::Forward)?;
+        let mut samples = Samples::new(tag.value_type());
+        while cursor.next_into(&mut samples)? {
+            counted += samples.len() as u64;
+            samples.clear();
+        }
+        Ok(counted)
     }
 
     /// The latest sample of a tag by source time.
@@ -103,11 +113,98 @@ impl TagReader {
     }
 }
 
+/// One version of a sample that another one replaced, or that was deleted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SupersededSample {
+    pub timestamp: i64,
+    pub value: Option<historian_format::Value>,
+    pub quality: u32,
+    /// Sequence number of the write that replaced or deleted it, as far as that is known: of several writes that were sealed together,
+    /// the last one's.
+    pub replaced_by: u64,
+}
+
+impl TagReader {
+    /// Versions of a tag's samples in a range that no longer count, by timestamp and then from the oldest on; at most `limit`.
+    ///
+    /// What was written within the last moments may still lie beside what it replaces and is found there, too.
+    ///
+    /// # Errors
+    /// When stored bytes cannot be read.
+    pub fn superseded(&self, tag: &Tag, range: TimeRange, limit: usize) -> Result<Vec<SupersededSample>, ReadError> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (from, to) = (range.start.0, range.end.0.saturating_sub(1));
+        let mut found: Vec<SupersededSample> = Vec::new();
+        let mut collect = |samples: &Samples, replaced_by: u64| {
+            for index in (0..samples.len()).filter(|index| (from..=to).contains(&samples.timestamps[*index])) {
+                found.push(SupersededSample {
+                    timestamp: samples.timestamps[index],
+                    value: samples.value(index),
+                    quality: samples.qualities[index],
+                    replaced_by,
+                });
+            }
+        };
+        // From the newest place to the oldest, as in reading; what moves meanwhile is met twice and made one below.
+        let mut layers: Vec<(u64, Samples)> = self.heads.layers(tag.id);
+        let late = self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)?;
+        let mut late = late.into_iter().map(|chunk| Ok((header_of(&chunk, FAMILY_LATE)?.sequence, chunk))).collect::<Result<Vec<_>, StoreError>>()?;
+        late.sort_by_key(|(sequence, chunk)| (*sequence, chunk.key.generation));
+        let mut older: Vec<(u64, Samples)> = Vec::new();
+        if !late.is_empty() || !layers.is_empty() {
+            let mut ordered = Samples::new(tag.value_type());
+            for chunk in self.store.chunks(ChunkFamily::Chunks, tag.id, from, to, Direction::Forward, usize::MAX)? {
+                let mut samples = Samples::new(tag.value_type());
+                decode(&chunk, FAMILY_CHUNKS, &mut samples)?;
+                ordered.extend_range(&samples, inclusive(&samples, from, to))?;
+            }
+            older.push((0, ordered));
+        }
+        for (sequence, chunk) in &late {
+            let mut samples = Samples::new(tag.value_type());
+            decode(chunk, FAMILY_LATE, &mut samples)?;
+            older.push((*sequence, samples));
+        }
+        older.append(&mut layers);
+        let (mut current, mut replaced) = (Samples::new(tag.value_type()), Samples::new(tag.value_type()));
+        for (sequence, mut layer) in older {
+            if let Some(within) = sort_versions(&mut layer) {
+                collect(&within, sequence);
+            }
+            let under = std::mem::replace(&mut current, Samples::new(tag.value_type()));
+            let (all, new) = (0..under.len(), 0..layer.len());
+            merge(&under, all, &layer, new, &mut current, Some(&mut replaced))?;
+            collect(&replaced, sequence);
+            replaced.clear();
+        }
+        for (key, bytes) in self.store.superseded(tag.id, from, to)? {
+            let damaged = |message: String| StoreError::Corrupt {
+                family: historian_format::keys::FAMILY_SUPERSEDED,
+                key: format!("tag {} start {} sequence {}", key.tag_id, key.start, key.sequence),
+                message,
+            };
+            if bytes.starts_with(&historian_format::CHUNK_MAGIC) {
+                let chunk = Chunk::parse(&bytes).and_then(|chunk| chunk.decode()).map_err(|error| damaged(error.to_string()))?;
+                collect(&chunk, key.sequence);
+            } else {
+                let record = historian_format::journal::decode_record(&bytes).map_err(|error| damaged(error.to_string()))?;
+                record.runs.iter().for_each(|(_, run)| collect(run, key.sequence));
+            }
+        }
+        found.sort_by_key(|version| (version.timestamp, version.replaced_by));
+        found.dedup();
+        found.truncate(limit);
+        Ok(found)
+    }
+}
+
 /// Samples of one tag in time order, a portion at a time.
 pub struct Cursor<'a> {
     reader: &'a TagReader,
     tag: Tag,
-    /// Bounds of the question, both inclusive.
+    /// Bounds of what is not yet handed out of chunks, both inclusive.
     from: i64,
     to: i64,
     /// Bounds of what is not yet fetched from the store; `None` when all is.
@@ -118,6 +215,23 @@ pub struct Cursor<'a> {
     overlay_rest: Range<usize>,
     page: VecDeque<StoredChunk>,
     scratch: Samples,
+}
+
+impl<'a> Cursor<'a> {
+    fn empty(reader: &'a TagReader, tag: &Tag, direction: Direction) -> Cursor<'a> {
+        Cursor {
+            reader,
+            tag: tag.clone(),
+            from: 0,
+            to: 0,
+            unfetched: None,
+            direction,
+            overlay_rest: 0..0,
+            overlay: Samples::new(tag.value_type()),
+            page: VecDeque::new(),
+            scratch: Samples::new(tag.value_type()),
+        }
+    }
 }
 
 impl Cursor<'_> {
@@ -164,17 +278,23 @@ impl Cursor<'_> {
         let statistics = header_of(chunk, FAMILY_CHUNKS)?.statistics;
         let (first, last) = (statistics.first_timestamp, statistics.last_timestamp);
         let overlapping = self.take_overlay(first, last);
-        if overlapping.is_empty() && first >= self.from && last <= self.to && self.direction == Direction::Forward {
+        let (from, to) = (self.from, self.to);
+        // A chunk that comes later may hold samples of this one again, when chunks were rewritten between two pages.
+        match self.direction {
+            Direction::Forward => self.from = self.from.max(last.saturating_add(1)),
+            Direction::Backward => self.to = self.to.min(first.saturating_sub(1)),
+        }
+        if overlapping.is_empty() && first >= from && last <= to && self.direction == Direction::Forward {
             return decode(chunk, FAMILY_CHUNKS, out);
         }
         self.scratch.clear();
         decode(chunk, FAMILY_CHUNKS, &mut self.scratch)?;
-        let inside = inclusive(&self.scratch, self.from, self.to);
+        let inside = inclusive(&self.scratch, from, to);
         if overlapping.is_empty() {
             return append_in(self.direction, &self.scratch, inside, out);
         }
         let mut merged = Samples::with_capacity(self.tag.value_type(), inside.len() + overlapping.len());
-        merge(&self.scratch, inside, &self.overlay, overlapping, &mut merged)?;
+        merge(&self.scratch, inside, &self.overlay, overlapping, &mut merged, None)?;
         let all = 0..merged.len();
         append_in(self.direction, &merged, all, out)
     }
@@ -240,26 +360,4 @@ fn append_in(direction: Direction, samples: &Samples, range: Range<usize>, out: 
         }
     }
     Ok(())
-}
-
-/// Merges two sorted runs; where both have a timestamp the sample of `over` is taken. Copies whole stretches at a time.
-fn merge(under: &Samples, under_range: Range<usize>, over: &Samples, over_range: Range<usize>, out: &mut Samples) -> Result<(), PushError> {
-    let (mut at, end) = (under_range.start, under_range.end);
-    let (mut over_at, over_end) = (over_range.start, over_range.end);
-    while at < end && over_at < over_end {
-        let next_over = over.timestamps[over_at];
-        let stretch = at + under.timestamps[at..end].partition_point(|&timestamp| timestamp < next_over);
-        out.extend_range(under, at..stretch)?;
-        at = stretch;
-        if at < end && under.timestamps[at] == next_over {
-            at += 1;
-        }
-        let limit = if at < end { under.timestamps[at] } else { i64::MAX };
-        // At least the sample that ended the stretch, so that both loops advance.
-        let over_stretch = (over_at + 1).max(over_at + over.timestamps[over_at..over_end].partition_point(|&timestamp| timestamp < limit));
-        out.extend_range(over, over_at..over_stretch)?;
-        over_at = over_stretch;
-    }
-    out.extend_range(under, at..end)?;
-    out.extend_range(over, over_at..over_end)
 }

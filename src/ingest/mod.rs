@@ -1,12 +1,16 @@
 //! From the sample sink to sealed chunks: journal (durable acknowledgement), heads, current values, sealing, and the merged view on read.
 
+mod delete;
 pub mod head;
 mod journal;
+pub mod keep;
 pub mod merge;
+pub mod rollup;
 pub mod seal;
 pub mod sink;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,19 +21,22 @@ use std::{
 
 use async_trait::async_trait;
 use crossbeam_channel::Sender;
-use historian_format::journal::{JOURNAL_RECORD_SAMPLES_MAX, decode_record, encode_record};
+use historian_format::journal::{Deletion, JOURNAL_RECORD_DELETIONS_MAX, JOURNAL_RECORD_SAMPLES_MAX, encode_record_with};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::{
     head::Heads,
-    journal::{Applier, Channels, Committer, Counters, Request, SAMPLE_JOURNAL_BYTES, Submission},
+    delete::{Deleter, TagLocks},
+    journal::{Applier, Channels, Committer, Counters, Deletions, Request, SAMPLE_JOURNAL_BYTES, Submission},
+    keep::{Keeper, KeeperOptions, Pending},
     merge::{ReadError, TagReader},
     seal::Sealer,
-    sink::{Acknowledgement, Durability, SampleSink, WriteError, WriteMode},
+    sink::{Acknowledgement, Correction, CorrectionSink, Durability, Rejected, Rejection, SampleSink, WriteError, WriteMode},
 };
+pub use journal::Recovered;
 use crate::{
-    model::{SampleBatch, Samples, TagId, TimeRange, Timestamp},
+    model::{Clock, SampleBatch, Samples, TagId, TimeRange, Timestamp},
     store::{Catalog, Store, StoreError},
 };
 
@@ -48,7 +55,15 @@ pub struct IngestOptions {
     pub in_flight_bytes_max: usize,
     /// Samples of one write.
     pub batch_samples_max: usize,
+    /// Memory of all heads together, about; above it the largest are sealed.
+    pub heads_bytes_max: usize,
+    /// How far source time may be ahead of the clock; samples further ahead are rejected. `None`: no bound.
+    pub future_max: Option<Duration>,
+    pub keeper: KeeperOptions,
 }
+
+/// What a sample takes in a head: timestamp, value, quality, and the room vectors keep free.
+const SAMPLE_HEAD_BYTES: usize = 26;
 
 impl Default for IngestOptions {
     fn default() -> IngestOptions {
@@ -59,6 +74,9 @@ impl Default for IngestOptions {
             interval: Duration::from_millis(100),
             in_flight_bytes_max: 256 << 20,
             batch_samples_max: JOURNAL_RECORD_SAMPLES_MAX,
+            heads_bytes_max: 192 << 20,
+            future_max: None,
+            keeper: KeeperOptions::default(),
         }
     }
 }
@@ -76,21 +94,17 @@ pub struct IngestStatus {
     pub chunks_sealed: u64,
     /// Groups committed since start.
     pub groups: u64,
+    /// False after a failure of the disk: writes are refused until restart.
     pub accepting_writes: bool,
     /// Why writes are refused; empty while they are accepted.
     pub stopped: String,
-}
-
-/// What recovery found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    pub records: u64,
-    /// Samples put back into heads.
-    pub samples: u64,
-    pub watermark: u64,
+    /// Why writes are refused for now; empty while there is room.
+    pub full: String,
 }
 
 pub struct Ingest {
+    clock: Arc<dyn Clock>,
+    keeper: Arc<Keeper>,
     catalog: Arc<Catalog>,
     reader: TagReader,
     options: IngestOptions,
@@ -104,6 +118,7 @@ pub struct Ingest {
 }
 
 struct Threads {
+    keeper: JoinHandle<()>,
     committer: JoinHandle<()>,
     applier: JoinHandle<()>,
 }
@@ -116,10 +131,31 @@ impl Ingest {
     ///
     /// # Errors
     /// When the journal cannot be read whole, or a thread cannot be started.
-    pub fn open(store: Arc<dyn Store>, catalog: Arc<Catalog>, options: IngestOptions) -> Result<Ingest, StoreError> {
+    pub fn open(store: Arc<dyn Store>, catalog: Arc<Catalog>, clock: Arc<dyn Clock>, options: IngestOptions) -> Result<Ingest, StoreError> {
         let heads = Arc::new(Heads::default());
         let counters = Arc::new(Counters::default());
-        let recovered = replay(&*store, &catalog, &heads)?;
+        let pending = Arc::new(Pending::default());
+        let locks = Arc::new(TagLocks::default());
+        let heads_samples_max = (options.heads_bytes_max / SAMPLE_HEAD_BYTES).max(1);
+        let mut applier = Applier {
+            store: store.clone(),
+            catalog: catalog.clone(),
+            heads: heads.clone(),
+            counters: counters.clone(),
+            sealer: Sealer::new(store.clone()),
+            deleter: Deleter { store: store.clone(), locks: locks.clone() },
+            pending: pending.clone(),
+            clock: clock.clone(),
+            head_samples_max: options.head_samples_max.max(1),
+            heads_samples_max,
+            journal_bytes_max: options.journal_bytes_max,
+            journal_bytes: 0,
+            applied: 0,
+        };
+        let recovered = applier.replay().map_err(|error| match error {
+            seal::SealError::Store(error) => error,
+            error => StoreError::Io(error.to_string()),
+        })?;
         counters.durable.store(recovered.watermark, Ordering::SeqCst);
 
         let channels = Channels::new();
@@ -129,29 +165,28 @@ impl Ingest {
             sequence: recovered.watermark,
             gather: options.group_commit,
             interval: options.interval,
-        };
-        let applier = Applier {
-            store: store.clone(),
-            catalog: catalog.clone(),
             heads: heads.clone(),
-            counters: counters.clone(),
-            sealer: Sealer::new(store.clone()),
-            head_samples_max: options.head_samples_max.max(1),
-            journal_bytes_max: options.journal_bytes_max,
-            journal_bytes: SAMPLE_JOURNAL_BYTES * recovered.samples,
-            applied: recovered.watermark,
+            head_samples_limit: heads_samples_max.saturating_mul(2).max(options.batch_samples_max),
         };
         let Channels { requests, committer: committer_requests, steps, applier: applier_steps } = channels;
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(body).map_err(|error| StoreError::Io(format!("thread {name}: {error}")))
         };
+        let reader = TagReader { store: store.clone(), heads };
+        let keeper = Arc::new(Keeper::new(store, catalog.clone(), locks, pending, options.keeper.clone()));
         let threads = Threads {
+            keeper: spawn("keeper", {
+                let keeper = keeper.clone();
+                Box::new(move || keeper.run())
+            })?,
             applier: spawn("applier", Box::new(move || applier.run(&applier_steps)))?,
             committer: spawn("committer", Box::new(move || committer.run(&committer_requests, &steps)))?,
         };
         Ok(Ingest {
+            clock,
+            keeper,
             catalog,
-            reader: TagReader { store, heads },
+            reader,
             in_flight: Arc::new(Semaphore::new((options.in_flight_bytes_max / PERMIT_BYTES).max(1))),
             options,
             counters,
@@ -182,10 +217,12 @@ impl Ingest {
             groups: self.counters.groups.load(Ordering::Relaxed),
             accepting_writes: stopped.is_none(),
             stopped: stopped.unwrap_or_default(),
+            full: self.counters.full.lock().clone().unwrap_or_default(),
         }
     }
 
-    /// Seals all heads and lets the store compact; answers the number of chunks sealed. Blocks; not for async threads.
+    /// Seals all heads, makes large chunks and rollups of everything, and lets the store compact; answers the number of chunks sealed.
+    /// Blocks; not for async threads.
     ///
     /// # Errors
     /// [`WriteError::Stopped`] when the store failed.
@@ -193,15 +230,22 @@ impl Ingest {
         let (answer, sealed) = oneshot::channel();
         self.send(Request::SealAll(answer))?;
         let sealed = sealed.blocking_recv().map_err(|_| stopped("the historian is stopping"))??;
-        self.reader.store.compact().map_err(|error| WriteError::Stopped(error.to_string()))?;
+        let failed = |error: StoreError| match error {
+            StoreError::Full(reason) => WriteError::Full(reason),
+            error => stopped(&error.to_string()),
+        };
+        self.keeper.keep_all().map_err(failed)?;
+        self.reader.store.compact().map_err(failed)?;
         Ok(sealed)
     }
 
     /// Takes no further writes, finishes and makes durable those that were taken, and ends the threads. Blocks.
     pub fn close(&self) {
+        self.counters.closing.store(true, Ordering::SeqCst);
+        self.keeper.stop();
         drop(self.requests.lock().take());
         if let Some(threads) = self.threads.lock().take() {
-            for (name, thread) in [("committer", threads.committer), ("applier", threads.applier)] {
+            for (name, thread) in [("keeper", threads.keeper), ("committer", threads.committer), ("applier", threads.applier)] {
                 if thread.join().is_err() {
                     tracing::error!("thread {name} panicked");
                 }
@@ -256,18 +300,54 @@ impl Ingest {
         Ok(kept)
     }
 
-    async fn submit(&self, batch: SampleBatch, durability: Durability) -> Result<Acknowledgement, WriteError> {
-        if batch.is_empty() {
-            return Ok(Acknowledgement { watermark: self.counters.durable.load(Ordering::SeqCst), samples: 0 });
+    /// Takes out of a batch what lies further in the future than is allowed.
+    fn without_future(&self, batch: &mut SampleBatch) -> Rejected {
+        let mut rejected = Rejected::default();
+        let Some(future_max) = self.options.future_max else { return rejected };
+        let now = self.clock.now();
+        let ahead = i64::try_from(future_max.as_nanos()).unwrap_or(i64::MAX);
+        let limit = now.0.saturating_add(ahead);
+        for (id, run) in &mut batch.runs {
+            if run.timestamps.iter().fold(i64::MIN, |latest, &at| latest.max(at)) <= limit {
+                continue;
+            }
+            let name = self.catalog.by_id(*id).map(|tag| tag.name().to_string()).unwrap_or_default();
+            let kept: Vec<u32> = (0..run.len() as u32).filter(|&index| run.timestamps[index as usize] <= limit).collect();
+            for &timestamp in run.timestamps.iter().filter(|&&at| at > limit) {
+                rejected.add(|| Rejection {
+                    tag: name.clone(),
+                    timestamp: Timestamp(timestamp),
+                    reason: format!(
+                        "lies more than {} s ahead of the historian's clock ({now}); correct the clock of the source, or raise future_max_s",
+                        future_max.as_secs()
+                    ),
+                });
+            }
+            *run = run.take(&kept);
+        }
+        rejected
+    }
+
+    async fn submit(
+        &self,
+        batch: SampleBatch,
+        deletions: Option<Deletions>,
+        rejected: Rejected,
+        durability: Durability,
+    ) -> Result<Acknowledgement, WriteError> {
+        if batch.is_empty() && deletions.is_none() {
+            let watermark = self.counters.durable.load(Ordering::SeqCst);
+            return Ok(Acknowledgement { watermark, rejected, ..Acknowledgement::default() });
         }
         let mut record = Vec::with_capacity(batch.len() * SAMPLE_JOURNAL_BYTES as usize + 64);
-        encode_record(batch.runs.iter().map(|(tag, run)| (tag.0, run)), &mut record)
+        let ranges = deletions.as_ref().map_or(&[][..], |deletions| &deletions.ranges);
+        encode_record_with(ranges, batch.runs.iter().map(|(tag, run)| (tag.0, run)), &mut record)
             .map_err(|error| WriteError::Encode(error.to_string()))?;
         let permits = (record.len() / PERMIT_BYTES + 1).min((self.options.in_flight_bytes_max / PERMIT_BYTES).max(1));
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
         let permit = self.in_flight.clone().acquire_many_owned(permits).await.map_err(|_| stopped("the historian is stopping"))?;
         let (answer, acknowledged) = oneshot::channel();
-        self.send(Request::Write(Submission { runs: batch.runs, record, durability, answer, permit }))?;
+        self.send(Request::Write(Submission { deletions, runs: batch.runs, rejected, record, durability, answer, permit }))?;
         acknowledged.await.map_err(|_| stopped("the historian is stopping"))?
     }
 }
@@ -280,48 +360,41 @@ impl Drop for Ingest {
 
 #[async_trait]
 impl SampleSink for Ingest {
-    async fn write(&self, batch: SampleBatch, mode: WriteMode, durability: Durability) -> Result<Acknowledgement, WriteError> {
+    async fn write(&self, mut batch: SampleBatch, mode: WriteMode, durability: Durability) -> Result<Acknowledgement, WriteError> {
         self.counters.check()?;
         self.validate(&batch)?;
+        let rejected = self.without_future(&mut batch);
         match mode {
-            WriteMode::Upsert => self.submit(batch, durability).await,
+            WriteMode::Upsert => self.submit(batch, None, rejected, durability).await,
             WriteMode::Insert => {
                 let _inserting = self.inserting.lock().await;
                 let kept = tokio::task::block_in_place(|| self.without_existing(batch)).map_err(|error| stopped(&error.to_string()))?;
-                self.submit(kept, durability).await
+                self.submit(kept, None, rejected, durability).await
             }
         }
     }
 }
 
-fn stopped(reason: &str) -> WriteError {
-    WriteError::Stopped(reason.to_owned())
+#[async_trait]
+impl CorrectionSink for Ingest {
+    async fn correct(&self, correction: Correction) -> Result<Acknowledgement, WriteError> {
+        let Correction { deletions, mut batch, principal, reason } = correction;
+        self.counters.check()?;
+        self.validate(&batch)?;
+        if deletions.len() > JOURNAL_RECORD_DELETIONS_MAX {
+            return Err(WriteError::TooLarge { found: deletions.len(), limit: JOURNAL_RECORD_DELETIONS_MAX });
+        }
+        let mut ranges = Vec::with_capacity(deletions.len());
+        for (tag, from, to) in deletions {
+            self.catalog.by_id(tag).ok_or(WriteError::UnknownTag(tag.0))?;
+            ranges.push(Deletion { tag_id: tag.0, from: from.0, to: to.0 });
+        }
+        let rejected = self.without_future(&mut batch);
+        let deletions = (!ranges.is_empty()).then_some(Deletions { ranges, principal, reason, again: false });
+        self.submit(batch, deletions, rejected, Durability::Sync).await
+    }
 }
 
-/// Puts the samples of the journal that are not in chunks back into heads.
-fn replay(store: &dyn Store, catalog: &Catalog, heads: &Heads) -> Result<Recovered, StoreError> {
-    let mut sealed = HashMap::new();
-    store.load_sealed(&mut |tag, sequence| {
-        sealed.insert(tag, sequence);
-    })?;
-    let mut recovered = Recovered::default();
-    store.replay_journal(&mut |sequence, bytes| {
-        let record = decode_record(bytes).map_err(|error| StoreError::Corrupt {
-            family: "journal",
-            key: format!("write {sequence}"),
-            message: error.to_string(),
-        })?;
-        for (tag, run) in record.runs {
-            let tag = TagId(tag);
-            let open = sealed.get(&tag).is_none_or(|&sealed| sealed < sequence);
-            if open && catalog.by_id(tag).is_some_and(|known| known.value_type() == run.value_type()) {
-                recovered.samples += run.len() as u64;
-                heads.apply(tag, &run, sequence);
-            }
-        }
-        recovered.records += 1;
-        recovered.watermark = sequence;
-        Ok(())
-    })?;
-    Ok(recovered)
+fn stopped(reason: &str) -> WriteError {
+    WriteError::Stopped(reason.to_owned())
 }

@@ -7,10 +7,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use historian_format::{EncodeError, encode_chunk, keys::ChunkKey};
 
-use super::head::Sealing;
+use super::{head::Sealing, versions::put_superseded};
 use crate::{
     model::{Samples, TagId},
-    store::{Change, ChunkFamily, Store, StoreError, StoredChunk, corrupt, upgrade::week_run},
+    store::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt, upgrade::week_run},
 };
 
 /// Samples of one chunk at most. The format allows more; readers pay for whole chunks.
@@ -24,6 +24,8 @@ pub enum SealError {
     Store(#[from] StoreError),
     #[error("samples of tag id {tag} cannot be encoded: {error}")]
     Encode { tag: u32, error: EncodeError },
+    #[error("samples could not be copied: {0}")]
+    Copy(String),
     #[error("tag id {tag} has {} late chunks that start at {start}", u16::MAX)]
     Generations { tag: u32, start: i64 },
 }
@@ -44,7 +46,7 @@ impl Sealer {
     /// # Errors
     /// When the store cannot be read; nothing is added then.
     pub fn add(&mut self, sealing: &Sealing, seal: &mut Change) -> Result<(), SealError> {
-        let Sealing { tag, sequence, samples } = sealing;
+        let Sealing { tag, sequence, samples, superseded } = sealing;
         let ordered_until = self.ordered_until(*tag)?;
         let late = ordered_until.map_or(0, |until| samples.timestamps.partition_point(|&timestamp| timestamp <= until));
         let first = seal.chunks.len();
@@ -58,6 +60,9 @@ impl Sealer {
                 start = end;
             }
         }
+        if let Some(superseded) = superseded {
+            put_superseded(seal, *tag, *sequence, &mut 0, superseded)?;
+        }
         seal.sealed.push((*tag, *sequence));
         if late < samples.len() {
             self.ordered_until.insert(*tag, samples.timestamps.last().copied());
@@ -65,7 +70,7 @@ impl Sealer {
         Ok(())
     }
 
-    /// Forgets a deleted tag.
+    /// Forgets where a tag's chunks end: it was deleted, or a seal did not come about.
     pub fn forget(&mut self, tag: TagId) {
         self.ordered_until.remove(&tag);
     }
@@ -74,11 +79,21 @@ impl Sealer {
         if let Some(known) = self.ordered_until.get(&tag) {
             return Ok(*known);
         }
-        let last = self.store.last_chunk(ChunkFamily::Chunks, tag)?;
-        let until = match &last {
-            Some(chunk) => Some(chunk.header().map_err(|error| corrupt("chunks", chunk.key, &error))?.statistics.last_timestamp),
-            None => None,
+        let end = |family: ChunkFamily, chunk: &StoredChunk| -> Result<i64, StoreError> {
+            Ok(chunk.header().map_err(|error| corrupt(family.name(), chunk.key, &error))?.statistics.last_timestamp)
         };
+        let last = self.store.last_chunk(ChunkFamily::Chunks, tag)?;
+        let mut until = last.map(|chunk| end(ChunkFamily::Chunks, &chunk)).transpose()?;
+        // Late chunks count, too: where a deletion took the ordered ones, new ordered chunks must not come to lie under older late ones.
+        for chunk in self.store.chunks(ChunkFamily::Late, tag, until.unwrap_or(i64::MIN), i64::MAX, Direction::Forward, usize::MAX)? {
+            until = until.max(Some(end(ChunkFamily::Late, &chunk)?));
+        }
+        // Rollups tell of ordered chunks: what comes to lie before their end (a deletion or retention took the chunks) goes the way of late
+        // samples, which makes the rollups anew.
+        let rolled_until = self.store.kept(tag)?.rolled_until;
+        if rolled_until > i64::MIN {
+            until = until.max(Some(rolled_until - 1));
+        }
         self.ordered_until.insert(tag, until);
         Ok(until)
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::model::SampleBatch;
+use crate::model::{SampleBatch, TagId, Timestamp};
 
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -26,12 +26,63 @@ pub enum WriteMode {
 }
 
 /// Answer to a write: everything in it is as durable as was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acknowledgement {
     /// Durable watermark: every write up to this sequence number is durable. Grows with each write, never reused.
     pub watermark: u64,
     /// Samples taken from this write (in `Insert` mode without those that existed).
     pub samples: u64,
+    /// Samples deleted by a correction.
+    pub deleted: u64,
+    /// Samples that were not taken, each for a reason of its own; the others were.
+    pub rejected: Rejected,
+}
+
+/// Samples of a batch that were not taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rejected {
+    pub count: u64,
+    /// The first of them, at most [`Rejected::SHOWN_MAX`].
+    pub shown: Vec<Rejection>,
+}
+
+impl Rejected {
+    /// Rejections told one by one.
+    pub const SHOWN_MAX: usize = 100;
+
+    /// Counts one more, and keeps it when there is room.
+    pub fn add(&mut self, rejection: impl FnOnce() -> Rejection) {
+        self.count += 1;
+        if self.shown.len() < Rejected::SHOWN_MAX {
+            self.shown.push(rejection());
+        }
+    }
+
+    /// True when every sample was taken.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// One sample that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Name of the tag.
+    pub tag: String,
+    pub timestamp: Timestamp,
+    pub reason: String,
+}
+
+/// Deletes a range of some tags and writes samples, as one write: replace range, or with an empty batch delete range.
+#[derive(Clone, Debug, Default)]
+pub struct Correction {
+    /// Tags and the range of source time, both ends inclusive, that is emptied before `batch` is written.
+    pub deletions: Vec<(TagId, Timestamp, Timestamp)>,
+    pub batch: SampleBatch,
+    /// Who does it, for the audit log.
+    pub principal: String,
+    /// Why, in the words of who does it.
+    pub reason: String,
 }
 
 /// Why a batch was not taken. Nothing of it is stored, unless the variant says so.
@@ -46,8 +97,21 @@ pub enum WriteError {
     TooLarge { found: usize, limit: usize },
     #[error("the store no longer acknowledges writes: {0}; look at the disk and restart the historian")]
     Stopped(String),
+    /// Nothing was taken; the same write will be taken when there is room again, without a restart.
+    #[error("no room: {0}; reading goes on, and writes are taken again as soon as there is room")]
+    Full(String),
     #[error("the samples could not be encoded: {0}")]
     Encode(String),
+}
+
+/// Changes what was stored before. What it removes is kept as superseded versions, and the audit log tells of it.
+#[async_trait]
+pub trait CorrectionSink: Send + Sync + 'static {
+    /// Applies one correction whole, durably. Returns after it is visible to queries.
+    ///
+    /// # Errors
+    /// As [`SampleSink::write`].
+    async fn correct(&self, correction: Correction) -> Result<Acknowledgement, WriteError>;
 }
 
 /// Takes samples and answers when they are durable.

@@ -44,7 +44,7 @@ fn plant(tags: &[(&[Row], bool)]) -> Plant {
         ..TagDefinition::new(TagName::new(format!("t{index}")).unwrap(), ValueType::F64)
     });
     let made = catalog.get_or_create(definitions.collect()).unwrap();
-    let ingest = Ingest::open(store, catalog, IngestOptions::default()).unwrap();
+    let ingest = Ingest::open(store, catalog, Arc::new(ManualClock::at(Timestamp(0))), IngestOptions::default()).unwrap();
     for half in 0..2 {
         for (tag, (rows, _)) in made.iter().zip(tags) {
             let mut run = Samples::new(ValueType::F64);

@@ -82,6 +82,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let services = Services {
         catalog: catalog.clone(),
         sink: around_sink(ingest.clone()),
+        corrections: ingest.clone(),
         query: QueryEngine::new(ingest.reader()),
         clock: clock.clone(),
         devices: Arc::new(move || devices.clone()),
@@ -124,15 +125,18 @@ fn open(
     let storage = &configuration.storage;
     let options = StoreOptions { cache_bytes: storage.cache_bytes.0 as usize, ..StoreOptions::default() };
     let store = around_store(Arc::new(RocksStore::open(&configuration.server.data_dir, &options)?));
-    let catalog = Arc::new(Catalog::open(store.clone(), clock, storage.tags_max)?);
+    let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), storage.tags_max)?);
     let ingest = Ingest::open(
         store,
         catalog.clone(),
+        clock,
         IngestOptions {
             head_samples_max: storage.head_samples_max,
             journal_bytes_max: storage.journal_bytes_max.0,
             group_commit: Duration::from_millis(storage.group_commit_ms),
             interval: Duration::from_millis(storage.interval_sync_ms),
+            heads_bytes_max: storage.heads_bytes_max.0 as usize,
+            future_max: (storage.future_max_s > 0).then(|| Duration::from_secs(storage.future_max_s)),
             ..IngestOptions::default()
         },
     )?;
@@ -240,6 +244,7 @@ impl Admin for Administration {
             head_samples: ingest.head_samples,
             accepting_writes: ingest.accepting_writes,
             stopped_reason: ingest.stopped,
+            full_reason: ingest.full,
         }
     }
 

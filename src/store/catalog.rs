@@ -134,6 +134,11 @@ impl Catalog {
             .collect()
     }
 
+    /// Ids of all tags, ascending.
+    pub fn ids(&self) -> Vec<TagId> {
+        self.tags.read().by_id.iter().flatten().map(|tag| tag.id).collect()
+    }
+
     pub fn len(&self) -> usize {
         self.tags.read().by_name.len()
     }

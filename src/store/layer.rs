@@ -48,6 +48,7 @@ layer! {
     fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
     fn rollups(&self, tag: TagId, level: RollupLevel, weeks: RangeInclusive<i32>, bytes_max: usize) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError>;
     fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError>;
+    fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError>;
     fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError>;
     fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError>;
     fn delete_tag(&self, tag: TagId) -> Result<(), StoreError>;

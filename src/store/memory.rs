@@ -68,7 +68,9 @@ impl Store for MemoryStore {
     }
 
     fn replay_journal(&self, visit: Visit<'_, u64>) -> Result<(), StoreError> {
-        self.state.lock().journal.iter().try_for_each(|(&sequence, record)| visit(sequence, record))
+        // A copy: the visitor may change the store.
+        let journal = self.state.lock().journal.clone();
+        journal.iter().try_for_each(|(&sequence, record)| visit(sequence, record))
     }
 
     fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError> {
@@ -194,6 +196,10 @@ impl Store for MemoryStore {
 
     fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError> {
         Ok(self.state.lock().kept.get(&tag.0).copied().unwrap_or_default())
+    }
+
+    fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError> {
+        Ok(self.state.lock().dirty.get(&(tag.0, week)).copied().unwrap_or(0))
     }
 
     fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError> {

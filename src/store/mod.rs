@@ -33,6 +33,9 @@ pub enum StoreError {
     Open { path: String, message: String },
     #[error("the disk refused: {0}")]
     Io(String),
+    /// Nothing was written. Ends when there is room again.
+    #[error("{0}")]
+    Full(String),
     #[error("stored bytes are damaged in family {family} at {key}: {message}; restore this part from a backup")]
     Corrupt { family: &'static str, key: String, message: String },
     #[error(
@@ -187,6 +190,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How far background work has come with a tag.
     fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError>;
+
+    /// Days of a tag's week whose rollups are to be made anew, as bits.
+    fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError>;
 
     /// Weeks of a tag, or of all tags, with days whose rollups are to be made anew.
     fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError>;

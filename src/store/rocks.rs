@@ -365,6 +365,11 @@ impl Store for RocksStore {
         })
     }
 
+    fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError> {
+        let found = self.db.get_cf(self.family(keys::FAMILY_STATE)?, keys::dirty_key(week, tag.0)).map_err(io)?;
+        Ok(found.and_then(|bytes| bytes.first().copied()).unwrap_or(0))
+    }
+
     fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError> {
         let mut options = ReadOptions::default();
         options.set_iterate_range(rocksdb::PrefixRange(&b"d"[..]));

@@ -140,7 +140,7 @@ impl Writer {
 
 async fn write(services: Services, batch: SampleBatch, options: Options, form: Form) -> Result<PutResult, Status> {
     let written = if batch.is_empty() {
-        Acknowledgement { watermark: services.admin.status().watermark, samples: 0 }
+        Acknowledgement { watermark: services.admin.status().watermark, ..Acknowledgement::default() }
     } else {
         services.sink.write(batch, options.mode, options.durability).await.map_err(|error| status::from_write(&error))?
     };
@@ -148,10 +148,33 @@ async fn write(services: Services, batch: SampleBatch, options: Options, form: F
 }
 
 fn acknowledgement(written: Acknowledgement, form: Form) -> Vec<u8> {
-    let Acknowledgement { watermark, samples } = written;
+    let message = convert_acknowledgement(written);
     match form {
-        Form::Json => format!("{{\"watermark\":{watermark},\"samples\":{samples}}}").into_bytes(),
-        Form::Protobuf => v1::WriteAcknowledgement { watermark, samples }.encode_to_vec(),
+        Form::Protobuf => message.encode_to_vec(),
+        Form::Json => {
+            let mut text = format!("{{\"watermark\":{},\"samples\":{}", message.watermark, message.samples);
+            if message.rejected > 0 {
+                let shown: Vec<_> = message
+                    .rejections
+                    .iter()
+                    .map(|one| serde_json::json!({"tag": one.tag, "timestamp": one.timestamp, "reason": one.reason}))
+                    .collect();
+                text.push_str(&format!(",\"rejected\":{},\"rejections\":{}", message.rejected, serde_json::Value::Array(shown)));
+            }
+            text.push('}');
+            text.into_bytes()
+        }
+    }
+}
+
+/// The answer to a write as a message.
+pub fn convert_acknowledgement(written: Acknowledgement) -> v1::WriteAcknowledgement {
+    let rejections = written.rejected.shown.into_iter();
+    v1::WriteAcknowledgement {
+        watermark: written.watermark,
+        samples: written.samples,
+        rejected: written.rejected.count,
+        rejections: rejections.map(|one| v1::Rejection { tag: one.tag, timestamp: one.timestamp.0, reason: one.reason }).collect(),
     }
 }
 
@@ -180,12 +203,16 @@ fn resolve(catalog: &Catalog, create: bool, names: &[&str], value_type: ValueTyp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ingest::sink::Rejection, model::Timestamp};
 
     #[test]
     fn acknowledgements_have_the_form_of_the_command() {
-        let written = Acknowledgement { watermark: u64::MAX, samples: 3 };
-        assert_eq!(acknowledgement(written, Form::Json), br#"{"watermark":18446744073709551615,"samples":3}"#);
+        let mut written = Acknowledgement { watermark: u64::MAX, samples: 3, ..Acknowledgement::default() };
+        assert_eq!(acknowledgement(written.clone(), Form::Json), br#"{"watermark":18446744073709551615,"samples":3}"#);
+        written.rejected.add(|| Rejection { tag: "a \"b\"".into(), timestamp: Timestamp(7), reason: "late".into() });
+        let expected = br#"{"watermark":18446744073709551615,"samples":3,"rejected":1,"rejections":[{"reason":"late","tag":"a \"b\"","timestamp":7}]}"#;
+        assert_eq!(acknowledgement(written.clone(), Form::Json), expected);
         let decoded = v1::WriteAcknowledgement::decode(acknowledgement(written, Form::Protobuf).as_slice()).unwrap();
-        assert_eq!((decoded.watermark, decoded.samples), (u64::MAX, 3));
+        assert_eq!((decoded.watermark, decoded.samples, decoded.rejected, decoded.rejections.len()), (u64::MAX, 3, 1, 1));
     }
 }

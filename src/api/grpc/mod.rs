@@ -1,5 +1,6 @@
 //! The services of `historian.v1`, one file each.
 
+pub mod correct;
 pub mod admin;
 pub mod collector;
 pub mod query;

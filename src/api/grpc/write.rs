@@ -12,7 +12,9 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::query::unknown;
 use crate::{
     api::{
-        Api, Services, blocking, convert, sample, status,
+        Api, Services, blocking, convert,
+        flight::put::convert_acknowledgement,
+        sample, status,
         stream::{Answers, answers},
     },
     ingest::sink::{Durability, WriteMode},
@@ -63,6 +65,14 @@ impl WriteService for Writes {
         let (answers, stream) = answers(self.0.limits().acknowledgements_unread_max, self.0.limits().stalled_reader_timeout);
         tokio::spawn(run_stream(self.0.clone(), request.into_inner(), answers));
         Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn delete_range(&self, request: Request<v1::DeleteRangeRequest>) -> Result<Response<v1::DeleteRangeResponse>, Status> {
+        super::correct::delete_range(self.0.services.clone(), request.into_inner()).await.map(Response::new)
+    }
+
+    async fn replace_range(&self, request: Request<v1::ReplaceRangeRequest>) -> Result<Response<v1::ReplaceRangeResponse>, Status> {
+        super::correct::replace_range(self.0.services.clone(), request.into_inner()).await.map(Response::new)
     }
 }
 
@@ -125,7 +135,8 @@ fn create_missing(services: &Services, fitting: &[(String, Samples)], failures: 
     Ok(unnameable)
 }
 
-fn fit(tag: &Tag, samples: &mut Samples) -> Result<(), String> {
+/// Converts the values to the tag's type where that is exact.
+pub fn fit(tag: &Tag, samples: &mut Samples) -> Result<(), String> {
     let values = std::mem::replace(&mut samples.values, Values::Bool(Vec::new()));
     samples.values = convert::convert(values, samples.validity.as_ref(), tag.value_type()).map_err(|error| match &error {
         convert::NotExact::Value { row, .. } => format!("sample {row}: {error}"),
@@ -141,10 +152,12 @@ fn refused(tag: String, message: String) -> TagFailure {
 async fn write(services: Services, prepared: Prepared) -> Result<WriteSamplesResponse, Status> {
     let Prepared { batch, options, failures } = prepared;
     if batch.is_empty() {
-        return Ok(WriteSamplesResponse { watermark: services.admin.status().watermark, samples: 0, failures });
+        let watermark = services.admin.status().watermark;
+        return Ok(WriteSamplesResponse { watermark, failures, ..WriteSamplesResponse::default() });
     }
     let written = services.sink.write(batch, options.mode, options.durability).await.map_err(|error| status::from_write(&error))?;
-    Ok(WriteSamplesResponse { watermark: written.watermark, samples: written.samples, failures })
+    let v1::WriteAcknowledgement { watermark, samples, rejected, rejections } = convert_acknowledgement(written);
+    Ok(WriteSamplesResponse { watermark, samples, failures, rejected, rejections })
 }
 
 /// Answers a stream in order, with several requests waiting for the journal at the same time so that one fsync serves them all.

@@ -268,7 +268,7 @@ mod tests {
                     self.0.lock().push((run.timestamps[index], value, run.qualities[index]));
                 }
             }
-            Ok(Acknowledgement { watermark: 0, samples: 0 })
+            Ok(Acknowledgement::default())
         }
     }
 

@@ -50,6 +50,10 @@ pub struct StorageSettings {
     pub interval_sync_ms: u64,
     /// Samples in the head of a tag at which it is sealed into a chunk.
     pub head_samples_max: usize,
+    /// Memory for the heads of all tags, about; above it the largest are sealed early.
+    pub heads_bytes_max: Bytes,
+    /// How far the time of a sample may be ahead of the historian's clock; samples further ahead are rejected one by one. 0: any time.
+    pub future_max_s: u64,
     /// Size of the journal at which heads are sealed to shorten it.
     pub journal_bytes_max: Bytes,
     /// Memory for blocks read from disk.
@@ -64,6 +68,8 @@ impl Default for StorageSettings {
             group_commit_ms: 0,
             interval_sync_ms: 100,
             head_samples_max: 1024,
+            heads_bytes_max: Bytes::mebi(192),
+            future_max_s: 86_400,
             journal_bytes_max: Bytes::mebi(256),
             cache_bytes: Bytes::mebi(128),
             tags_max: TAGS_MAX,
@@ -148,6 +154,8 @@ impl StorageSettings {
             ("storage.group_commit_ms", self.group_commit_ms, 0..=1000),
             ("storage.interval_sync_ms", self.interval_sync_ms, 1..=10_000),
             ("storage.head_samples_max", self.head_samples_max as u64, 16..=65_536),
+            ("storage.heads_bytes_max", self.heads_bytes_max.0, MIB..=1024 * 1024 * MIB),
+            ("storage.future_max_s", self.future_max_s, 0..=200 * 366 * 86_400),
             ("storage.journal_bytes_max", self.journal_bytes_max.0, MIB..=64 * 1024 * MIB),
             ("storage.cache_bytes", self.cache_bytes.0, MIB..=1024 * 1024 * MIB),
             ("storage.tags_max", self.tags_max as u64, 1..=u64::from(u32::MAX)),

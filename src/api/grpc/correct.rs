@@ -1,0 +1,104 @@
+//! Corrections: deleting and replacing ranges of stored samples.
+
+use historian_proto::v1::{self, DeleteRangeRequest, DeleteRangeResponse, ReplaceRangeRequest, ReplaceRangeResponse};
+use tonic::Status;
+
+use super::write::fit;
+use crate::{
+    api::{Services, blocking, resolve, sample, status},
+    ingest::sink::Correction,
+    model::{SampleBatch, TimeRange, Timestamp},
+};
+
+/// Longest reason, in bytes.
+const REASON_BYTES_MAX: usize = 4_096;
+
+pub async fn delete_range(services: Services, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, Status> {
+    let corrections = services.corrections.clone();
+    let (range, correction) = blocking(move || {
+        let range = range(&services, &request.start, &request.end, &request.zone)?;
+        let selected = resolve::tags(&services, &request.tags)?;
+        if !selected.missing.is_empty() {
+            return Err(status::tags_not_found(&selected.missing));
+        }
+        if selected.tags.is_empty() {
+            return Err(status::invalid("tags", "no tag matches; nothing was deleted"));
+        }
+        let deletions = selected.tags.iter().map(|tag| (tag.id, range.start, Timestamp(range.end.0 - 1))).collect();
+        let reason = reason(&request.reason)?;
+        Ok((range, Correction { deletions, batch: SampleBatch::default(), principal: principal(), reason }))
+    })
+    .await?;
+    let done = corrections.correct(correction).await.map_err(|error| status::from_write(&error))?;
+    Ok(DeleteRangeResponse { watermark: done.watermark, deleted: done.deleted, start_time: range.start.0, end_time: range.end.0 })
+}
+
+pub async fn replace_range(services: Services, request: ReplaceRangeRequest) -> Result<ReplaceRangeResponse, Status> {
+    let corrections = services.corrections.clone();
+    let (range, correction) = blocking(move || {
+        let range = range(&services, &request.start, &request.end, &request.zone)?;
+        let reason = reason(&request.reason)?;
+        if request.samples.is_empty() {
+            return Err(status::invalid("samples", "name at least one tag; to empty a range use DeleteRange"));
+        }
+        let mut correction = Correction { principal: principal(), reason, ..Correction::default() };
+        let mut missing = Vec::new();
+        for message in request.samples {
+            let name = message.tag.clone();
+            let Some(tag) = services.catalog.get(&name) else {
+                missing.push(name);
+                continue;
+            };
+            // A replacement is one whole: unlike a write it is not taken in part.
+            let mut samples = if message.timestamps.is_empty() && message.values.is_none() {
+                crate::model::Samples::new(tag.value_type())
+            } else {
+                sample::from_proto(message).map_err(|reason| status::invalid("samples", format!("{name}: {reason}")))?
+            };
+            fit(&tag, &mut samples).map_err(|reason| status::invalid("samples", format!("{name}: {reason}")))?;
+            if let Some(outside) = samples.timestamps.iter().find(|at| !range.contains(Timestamp(**at))) {
+                let message = format!("{name}: the sample at {} lies outside the range that is replaced", Timestamp(*outside));
+                return Err(status::invalid("samples", message));
+            }
+            correction.deletions.push((tag.id, range.start, Timestamp(range.end.0 - 1)));
+            correction.batch.runs.push((tag.id, samples));
+        }
+        if missing.is_empty() { Ok((range, correction)) } else { Err(status::tags_not_found(&missing)) }
+    })
+    .await?;
+    let done = corrections.correct(correction).await.map_err(|error| status::from_write(&error))?;
+    Ok(ReplaceRangeResponse {
+        watermark: done.watermark,
+        deleted: done.deleted,
+        samples: done.samples,
+        start_time: range.start.0,
+        end_time: range.end.0,
+    })
+}
+
+/// Who is asking. There are no identities yet.
+fn principal() -> String {
+    "anonymous".to_owned()
+}
+
+fn reason(text: &str) -> Result<String, Status> {
+    if text.trim().is_empty() {
+        return Err(status::invalid("reason", "say why: the audit log keeps it beside what is changed"));
+    }
+    if text.len() > REASON_BYTES_MAX {
+        return Err(status::invalid("reason", format!("has {} bytes, at most {REASON_BYTES_MAX} are taken", text.len())));
+    }
+    Ok(text.to_owned())
+}
+
+fn range(services: &Services, start: &str, end: &str, zone: &str) -> Result<TimeRange, Status> {
+    if end.is_empty() {
+        return Err(status::invalid("end", "the end of the range is missing; a correction has no default"));
+    }
+    let request = v1::RangeRequest { start: start.to_owned(), end: end.to_owned(), zone: zone.to_owned(), ..v1::RangeRequest::default() };
+    let range = resolve::times(&request, services.clock.now())?;
+    if range.reverse || range.is_empty() {
+        return Err(status::invalid("end", format!("{} is not after the start {}", range.start, range.end)));
+    }
+    Ok(range)
+}

@@ -1,0 +1,255 @@
+//! Deleting a range of a tag's samples: what was there moves to the family of superseded versions.
+//!
+//! A chunk wholly inside the range is moved as it is; only the chunks that the range cuts are decoded. The range is worked off in pages, each
+//! one atomic change; the sealed mark comes with the last one, so that a deletion cut short by a crash is done again from the journal,
+//! with the same end.
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use historian_format::{
+    Chunk, Effort, encode_chunk_with,
+    journal::Deletion,
+    keys::{ChunkKey, SupersededKey, WEEK_NS, week_of},
+};
+use parking_lot::{Mutex, MutexGuard};
+
+use super::{seal::SealError, versions::put_superseded};
+use crate::{
+    model::{Samples, TagId},
+    store::{AuditEntry, Change, ChunkFamily, Direction, Store, StoredChunk, corrupt, upgrade::week_run},
+};
+
+/// Chunk bytes worked off in one change.
+const PAGE_BYTES: usize = 8 << 20;
+/// A chunk of so many samples is worth a long search for the smallest encoding.
+pub(super) const COLD_SAMPLES_MIN: usize = 2_048;
+
+const STRIPES: usize = 256;
+
+/// Keeps the rewriting of a tag's stored chunks to one at a time. Sealing, which only adds chunks, needs no lock.
+pub struct TagLocks {
+    stripes: Vec<Stripe>,
+}
+
+#[derive(Default)]
+struct Stripe {
+    lock: Mutex<()>,
+    epoch: AtomicU64,
+}
+
+impl Default for TagLocks {
+    fn default() -> TagLocks {
+        TagLocks { stripes: (0..STRIPES).map(|_| Stripe::default()).collect() }
+    }
+}
+
+impl TagLocks {
+    fn stripe(&self, tag: TagId) -> &Stripe {
+        &self.stripes[tag.0 as usize % STRIPES]
+    }
+
+    /// Locks a tag for a rewrite that nobody may overtake.
+    fn lock(&self, tag: TagId) -> Rewriting<'_> {
+        let stripe = self.stripe(tag);
+        Rewriting { stripe, _guard: stripe.lock.lock() }
+    }
+
+    /// To be compared by [`TagLocks::unless_changed`] when a rewrite prepared without lock is ready.
+    pub(super) fn epoch(&self, tag: TagId) -> u64 {
+        self.stripe(tag).epoch.load(Ordering::SeqCst)
+    }
+
+    /// A lock for the commit of a prepared rewrite; `None` when another one has been there since.
+    pub(super) fn unless_changed(&self, tag: TagId, epoch: u64) -> Option<MutexGuard<'_, ()>> {
+        let stripe = self.stripe(tag);
+        let guard = stripe.lock.lock();
+        (stripe.epoch.load(Ordering::SeqCst) == epoch).then_some(guard)
+    }
+}
+
+/// A rewrite under way. Whoever began to prepare another one before its end, be it before it or during it, learns of it.
+struct Rewriting<'a> {
+    stripe: &'a Stripe,
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl Drop for Rewriting<'_> {
+    fn drop(&mut self) {
+        // Still under the lock: fields drop after this.
+        self.stripe.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Days of the week of `first` that `first..=last` touches, as bits. Both lie in one week.
+pub(super) fn day_bits(first: i64, last: i64) -> u8 {
+    const DAY: i64 = WEEK_NS / 7;
+    let day = |at: i64| (at.rem_euclid(WEEK_NS) / DAY) as u8;
+    (day(first)..=day(last)).fold(0, |bits, day| bits | 1 << day)
+}
+
+/// Notes days as dirty in a change, beside what is noted already.
+pub(super) fn mark_dirty(store: &dyn Store, change: &mut Change, tag: TagId, first: i64, last: i64) -> Result<(), SealError> {
+    let week = week_of(first);
+    let bits = day_bits(first, last);
+    if let Some((_, _, days)) = change.dirty.iter_mut().find(|(id, at, _)| *id == tag && *at == week) {
+        *days |= bits;
+    } else {
+        change.dirty.push((tag, week, store.dirty_days(tag, week)? | bits));
+    }
+    Ok(())
+}
+
+/// Removes ranges from stored chunks.
+pub struct Deleter {
+    pub store: Arc<dyn Store>,
+    pub locks: Arc<TagLocks>,
+}
+
+impl Deleter {
+    /// Moves a tag's stored samples of the range to the superseded ones and answers how many there were. The tag's head is empty, and all
+    /// its samples up to `sequence` are in chunks. `visible` counts the samples that a
+    /// reader sees in the range; `audit` is asked for an entry at the end.
+    pub(super) fn delete(
+        &self,
+        deletion: Deletion,
+        sequence: u64,
+        visible: impl FnOnce() -> Result<u64, SealError>,
+        audit: impl FnOnce(u64) -> Option<AuditEntry>,
+    ) -> Result<u64, SealError> {
+        let tag = TagId(deletion.tag_id);
+        let _guard = self.locks.lock(tag);
+        let mut page = Page { deleter: self, deletion, sequence, part: 0, removed: 0, generations: HashMap::new(), change: Change::default() };
+        let late = self.store.chunks(ChunkFamily::Late, tag, deletion.from, deletion.to, Direction::Forward, usize::MAX)?;
+        // Late chunks repeat timestamps of others: then the samples that were to be seen are counted one by one.
+        let counted = if late.is_empty() { None } else { Some(visible()?) };
+        for chunk in late {
+            page.take(ChunkFamily::Late, chunk)?;
+        }
+        let mut from = Some(deletion.from);
+        while let Some(start) = from.filter(|start| *start <= deletion.to) {
+            let chunks = self.store.chunks(ChunkFamily::Chunks, tag, start, deletion.to, Direction::Forward, PAGE_BYTES)?;
+            from = match chunks.last() {
+                None => None,
+                Some(last) => header(ChunkFamily::Chunks, last)?.1.checked_add(1),
+            };
+            for chunk in chunks {
+                page.take(ChunkFamily::Chunks, chunk)?;
+            }
+            if from.is_some() {
+                self.store.apply(&std::mem::take(&mut page.change))?;
+                page.generations.clear();
+            }
+        }
+        let removed = counted.unwrap_or(page.removed);
+        page.change.sealed.push((tag, sequence));
+        page.change.audit.extend(audit(removed));
+        self.store.apply(&page.change)?;
+        Ok(removed)
+    }
+}
+
+/// First and last timestamp and count.
+fn header(family: ChunkFamily, chunk: &StoredChunk) -> Result<(i64, i64, u32), SealError> {
+    let statistics = chunk.header().map_err(|error| corrupt(family.name(), chunk.key, &error))?.statistics;
+    Ok((statistics.first_timestamp, statistics.last_timestamp, statistics.count))
+}
+
+/// What is being gathered for the next atomic change.
+struct Page<'a> {
+    deleter: &'a Deleter,
+    deletion: Deletion,
+    sequence: u64,
+    part: u32,
+    removed: u64,
+    /// Generations given to late chunks in this change, by start.
+    generations: HashMap<i64, u16>,
+    change: Change,
+}
+
+impl Page<'_> {
+    fn take(&mut self, family: ChunkFamily, chunk: StoredChunk) -> Result<(), SealError> {
+        let Deletion { from, to, tag_id } = self.deletion;
+        let tag = TagId(tag_id);
+        let (first, last, count) = header(family, &chunk)?;
+        mark_dirty(&*self.deleter.store, &mut self.change, tag, first.max(from), last.min(to))?;
+        self.change.removed.push((family, chunk.key));
+        if first >= from && last <= to {
+            self.removed += u64::from(count);
+            let key = SupersededKey { tag_id, start: first, sequence: self.sequence, part: self.part };
+            self.part += 1;
+            self.change.superseded.push((key, chunk.bytes));
+            return Ok(());
+        }
+        let parsed = Chunk::parse(&chunk.bytes).map_err(|error| corrupt(family.name(), chunk.key, &error))?;
+        let samples = parsed.decode().map_err(|error| corrupt(family.name(), chunk.key, &error))?;
+        let start = samples.timestamps.partition_point(|&at| at < from);
+        let end = samples.timestamps.partition_point(|&at| at <= to);
+        self.removed += (end - start) as u64;
+        let gone = piece(&samples, start..end)?;
+        put_superseded(&mut self.change, tag, self.sequence, &mut self.part, &gone)?;
+        for kept in [0..start, end..samples.len()] {
+            if !kept.is_empty() {
+                let kept = piece(&samples, kept)?;
+                let bytes = encode(tag, parsed.header().sequence, &kept)?;
+                let key = self.key(family, tag, kept.timestamps[0], chunk.key)?;
+                self.change.chunks.push((family, StoredChunk { key, bytes }));
+            }
+        }
+        Ok(())
+    }
+
+    /// A free key for a piece of a chunk; the piece that begins where the chunk did takes its key.
+    fn key(&mut self, family: ChunkFamily, tag: TagId, start: i64, whole: ChunkKey) -> Result<ChunkKey, SealError> {
+        let mut key = ChunkKey { tag_id: tag.0, start, generation: whole.generation };
+        if family == ChunkFamily::Late && start != whole.start {
+            let last = match self.generations.get(&start) {
+                Some(given) => Some(*given),
+                None => self.deleter.store.last_generation(tag, start)?,
+            };
+            key.generation = match last {
+                None => 0,
+                Some(last) => last.checked_add(1).ok_or(SealError::Generations { tag: tag.0, start })?,
+            };
+            self.generations.insert(start, key.generation);
+        }
+        Ok(key)
+    }
+}
+
+/// A copy of some rows.
+pub(super) fn piece(samples: &Samples, range: Range<usize>) -> Result<Samples, SealError> {
+    let mut piece = Samples::with_capacity(samples.value_type(), range.len());
+    piece.extend_range(samples, range).map_err(|error| SealError::Copy(error.to_string()))?;
+    Ok(piece)
+}
+
+/// A chunk of these samples, encoded as hard as is worth it.
+pub(super) fn encode(tag: TagId, sequence: u64, samples: &Samples) -> Result<Vec<u8>, SealError> {
+    let effort = if samples.len() >= COLD_SAMPLES_MIN { Effort::Cold } else { Effort::Hot };
+    let mut bytes = Vec::new();
+    encode_chunk_with(tag.0, sequence, samples, effort, &mut bytes).map_err(|error| SealError::Encode { tag: tag.0, error })?;
+    Ok(bytes)
+}
+
+/// Cuts sorted samples into chunks of about `samples_max`, none across a week's edge.
+pub(super) fn cut(samples: &Samples, samples_max: usize) -> Vec<Range<usize>> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    while start < samples.len() {
+        let week = week_run(&samples.timestamps[start..]);
+        // Equal parts: a last one of three samples would cost a header for nothing.
+        let parts = week.div_ceil(samples_max);
+        for part in 0..parts {
+            pieces.push(start + week * part / parts..start + week * (part + 1) / parts);
+        }
+        start += week;
+    }
+    pieces
+}

@@ -1,0 +1,107 @@
+//! Versions of a sample: of several with one timestamp the newest counts, and those it replaced are kept for audit.
+//!
+//! A repeat with the same value and quality is no version: it changes nothing and leaves no trace.
+
+use std::ops::Range;
+
+use historian_format::{PushError, journal::encode_record, keys::SupersededKey};
+
+use crate::{
+    model::{Samples, TagId},
+    store::{Change, StoreError, upgrade::week_run},
+};
+
+/// Sorts by timestamp, keeping of equal timestamps the last one; answers the others that differ from what replaced them, in time order and
+/// of one timestamp the oldest first.
+pub(super) fn sort_versions(samples: &mut Samples) -> Option<Samples> {
+    if samples.is_sorted_strictly() {
+        return None;
+    }
+    let mut order: Vec<u32> = (0..samples.len() as u32).collect();
+    order.sort_by_key(|&index| samples.timestamps[index as usize]);
+    let (mut kept, mut replaced): (Vec<u32>, Vec<u32>) = (Vec::with_capacity(order.len()), Vec::new());
+    for index in order {
+        match kept.last_mut() {
+            Some(last) if samples.timestamps[*last as usize] == samples.timestamps[index as usize] => {
+                if !same(samples, *last as usize, samples, index as usize) {
+                    replaced.push(*last);
+                }
+                *last = index;
+            }
+            _ => kept.push(index),
+        }
+    }
+    let superseded = (!replaced.is_empty()).then(|| samples.take(&replaced));
+    *samples = samples.take(&kept);
+    superseded
+}
+
+fn same(a: &Samples, at: usize, b: &Samples, bt: usize) -> bool {
+    a.qualities[at] == b.qualities[bt] && a.value(at) == b.value(bt)
+}
+
+/// Merges two sorted runs onto `out`; where both have a timestamp the sample of `over` is taken, and that of `under` goes to `replaced` if
+/// it differs. Copies whole stretches at a time.
+///
+/// # Errors
+/// When the runs are of different types.
+pub fn merge(
+    under: &Samples,
+    under_range: Range<usize>,
+    over: &Samples,
+    over_range: Range<usize>,
+    out: &mut Samples,
+    mut replaced: Option<&mut Samples>,
+) -> Result<(), PushError> {
+    let (mut at, end) = (under_range.start, under_range.end);
+    let (mut over_at, over_end) = (over_range.start, over_range.end);
+    while at < end && over_at < over_end {
+        let next_over = over.timestamps[over_at];
+        let stretch = at + under.timestamps[at..end].partition_point(|&timestamp| timestamp < next_over);
+        out.extend_range(under, at..stretch)?;
+        at = stretch;
+        if at < end && under.timestamps[at] == next_over {
+            if let Some(replaced) = replaced.as_deref_mut()
+                && !same(under, at, over, over_at)
+            {
+                replaced.extend_range(under, at..at + 1)?;
+            }
+            at += 1;
+        }
+        let limit = if at < end { under.timestamps[at] } else { i64::MAX };
+        // At least the sample that ended the stretch, so that both loops advance.
+        let over_stretch = (over_at + 1).max(over_at + over.timestamps[over_at..over_end].partition_point(|&timestamp| timestamp < limit));
+        out.extend_range(over, over_at..over_stretch)?;
+        over_at = over_stretch;
+    }
+    out.extend_range(under, at..end)?;
+    out.extend_range(over, over_at..over_end)
+}
+
+/// Adds replaced versions, in time order, to a change. `sequence` is that of the write that replaced them, `part` counts values within it.
+///
+/// # Errors
+/// When they cannot be encoded, which only a fault of this program could bring about.
+pub(super) fn put_superseded(
+    change: &mut Change,
+    tag: TagId,
+    sequence: u64,
+    part: &mut u32,
+    superseded: &Samples,
+) -> Result<(), StoreError> {
+    let mut start = 0;
+    while start < superseded.len() {
+        let end = start + week_run(&superseded.timestamps[start..]);
+        let mut piece = Samples::with_capacity(superseded.value_type(), end - start);
+        let mut record = Vec::new();
+        let encoded = piece
+            .extend_range(superseded, start..end)
+            .map_err(|error| error.to_string())
+            .and_then(|()| encode_record([(tag.0, &piece)].into_iter(), &mut record).map_err(|error| error.to_string()));
+        encoded.map_err(|message| StoreError::Io(format!("replaced samples of tag id {} cannot be encoded: {message}", tag.0)))?;
+        change.superseded.push((SupersededKey { tag_id: tag.0, start: superseded.timestamps[start], sequence, part: *part }, record));
+        *part += 1;
+        start = end;
+    }
+    Ok(())
+}
