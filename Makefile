@@ -10,9 +10,11 @@ CARGO ?= cargo
 DEMO_ARGUMENTS ?=
 # For example: make bench BENCH_ARGUMENTS=flight/
 BENCH_ARGUMENTS ?=
+# For example: make torture TORTURE_ARGUMENTS="r1 --long --seed 7"
+TORTURE_ARGUMENTS ?= all --long
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build setup test check fmt clippy deny bench doc
+.PHONY: help demo build setup test torture check fmt clippy deny bench doc
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +29,15 @@ build: ## Install what building needs, and build the binary
 setup: ## Install everything that building and testing need
 	@.ci/setup test
 
-test: setup check ## All checks and all tests, with real peers
+test: setup check ## All checks and all tests, with real peers and some torture
 	@$(CARGO) test --release --workspace
+	@$(CARGO) build --release --workspace --bins
+	@"$$CARGO_TARGET_DIR/release/torture" all --brief
+
+torture: ## The long reliability tests, an hour or more; TORTURE_ARGUMENTS="r1 --seed 7" for one (docs/torture.md)
+	@.ci/setup build
+	@$(CARGO) build --release --workspace --bins
+	@"$$CARGO_TARGET_DIR/release/torture" $(TORTURE_ARGUMENTS)
 
 check: fmt clippy deny ## Form, lints, licences
 

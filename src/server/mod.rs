@@ -24,13 +24,16 @@ use crate::{
     store::{Catalog, RocksStore, Store, rocks::StoreOptions},
 };
 
+/// Puts something around a part of the server.
+pub type Around<T> = Box<dyn FnOnce(Arc<T>) -> Arc<T> + Send>;
+
 /// What a historian stands on. Tests put another clock, a failing disk or a faulty door in its place.
 pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Put around the store on disk.
-    pub store: Box<dyn FnOnce(Arc<dyn Store>) -> Arc<dyn Store> + Send>,
+    pub store: Around<dyn Store>,
     /// Put around the door of ingest that the API writes through.
-    pub sink: Box<dyn FnOnce(Arc<dyn SampleSink>) -> Arc<dyn SampleSink> + Send>,
+    pub sink: Around<dyn SampleSink>,
 }
 
 impl Default for World {
@@ -120,7 +123,7 @@ async fn stopping<T>(stop: &CancellationToken, future: impl Future<Output = T>) 
 fn open(
     configuration: &Configuration,
     clock: Arc<dyn Clock>,
-    around_store: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+    around_store: Around<dyn Store>,
 ) -> anyhow::Result<(Arc<Catalog>, Arc<Ingest>)> {
     let storage = &configuration.storage;
     let options = StoreOptions { cache_bytes: storage.cache_bytes.0 as usize, ..StoreOptions::default() };

@@ -3,6 +3,7 @@
 //! What RocksDB does by default and this module does not accept: dropping synced data behind a damaged log record (recovery mode and
 //! watermark file), and short answers of an iterator whose `status()` nobody asked for (raw iterators are walked in `scan` only).
 
+mod manifest;
 mod scan;
 
 use std::{
@@ -78,6 +79,7 @@ impl RocksStore {
             )));
         }
 
+        manifest::check(&path)?;
         let db = DB::open_cf_descriptors(&database_options(options), &path, families(options)).map_err(|error| {
             fail(match error.kind() {
                 ErrorKind::Corruption => {

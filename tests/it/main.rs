@@ -5,7 +5,6 @@
 mod api;
 mod bad_input;
 mod cli;
-mod crash;
 mod demo;
 mod house;
 mod modbus;

@@ -8,19 +8,15 @@ use std::{
 };
 
 use arrow::record_batch::RecordBatch;
-use arrow_flight::{
-    FlightDescriptor, PutResult, Ticket, encode::FlightDataEncoderBuilder, error::FlightError, flight_service_client::FlightServiceClient,
-};
+use arrow_flight::{Ticket, error::FlightError, flight_service_client::FlightServiceClient};
 use bytes::Bytes;
-use futures::{Stream, TryStreamExt};
-use tonic::{Status, Streaming, transport::Channel};
+use futures::TryStreamExt;
+use tonic::{Status, transport::Channel};
 
 /// A running `historian serve`, killed when dropped.
 pub struct Historian {
     child: Child,
     pub flight: SocketAddr,
-    /// When the process was started.
-    pub begun: Instant,
 }
 
 /// An address on loopback that nobody listens on now.
@@ -51,7 +47,7 @@ impl Historian {
             assert!(begun.elapsed() < Duration::from_secs(60), "the historian does not listen on {flight} within a minute");
             std::thread::sleep(Duration::from_millis(2));
         }
-        Historian { child, flight, begun }
+        Historian { child, flight }
     }
 
     /// SIGKILL, and waits for the end.
@@ -86,18 +82,4 @@ pub async fn get(client: &mut FlightServiceClient<Channel>, ticket: &str) -> Res
         FlightError::Tonic(status) => *status,
         other => Status::internal(format!("the answer could not be decoded: {other}")),
     })
-}
-
-/// Starts a DoPut with a JSON command; answers come as batches are acknowledged.
-pub async fn put(
-    client: &mut FlightServiceClient<Channel>,
-    command: &str,
-    batches: impl Stream<Item = RecordBatch> + Send + 'static,
-) -> Result<Streaming<PutResult>, Status> {
-    use futures::StreamExt;
-    let encoded = FlightDataEncoderBuilder::new()
-        .with_flight_descriptor(Some(FlightDescriptor::new_cmd(command.as_bytes().to_vec())))
-        .build(batches.map(Ok))
-        .filter_map(|data| async { data.ok() });
-    Ok(client.do_put(encoded).await?.into_inner())
 }

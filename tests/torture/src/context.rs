@@ -1,0 +1,106 @@
+//! What a test is given: seed, cycles, a directory of its own, and how to start servers and lanes in it.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    historian::Launcher,
+    lane::{Door, Lane},
+    oracle::Dice,
+    report::Report,
+};
+
+/// How much of a test is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Within `make test`, together with all others.
+    Brief,
+    /// At most two minutes.
+    Short,
+    /// At most some ten minutes.
+    Long,
+}
+
+impl Form {
+    pub fn name(self) -> &'static str {
+        match self {
+            Form::Brief => "brief",
+            Form::Short => "short",
+            Form::Long => "long",
+        }
+    }
+}
+
+pub struct Context {
+    pub seed: u64,
+    pub cycles: u64,
+    pub form: Form,
+    /// The mutant to run in place of the real thing.
+    pub mutant: Option<&'static str>,
+    /// Removed when the test passed.
+    pub work: PathBuf,
+    /// The real server.
+    pub program: PathBuf,
+}
+
+/// Small heads and a small journal, so that faults also fall into sealing and retirement.
+pub const SMALL: &str = "[storage]\nhead_samples_max = 256\njournal_bytes_max = \"1 MiB\"\n";
+
+impl Context {
+    pub fn dice(&self, what: u64) -> Dice {
+        Dice::new(self.seed, what)
+    }
+
+    /// How to start the real server, or the mutant where one is asked for, on `data_dir`.
+    ///
+    /// # Errors
+    /// The configuration cannot be written.
+    pub fn launcher(&self, data_dir: &Path, configuration: &str) -> anyhow::Result<Launcher> {
+        let program: Vec<OsString> = match self.mutant {
+            Some(kind) => vec![std::env::current_exe()?.into(), "serve-mutant".into(), kind.into()],
+            None => vec![self.program.clone().into(), "serve".into()],
+        };
+        self.launcher_of(program, data_dir, configuration)
+    }
+
+    /// The real server even where a mutant is asked for.
+    ///
+    /// # Errors
+    /// The configuration cannot be written.
+    pub fn real_launcher(&self, data_dir: &Path, configuration: &str) -> anyhow::Result<Launcher> {
+        self.launcher_of(vec![self.program.clone().into(), "serve".into()], data_dir, configuration)
+    }
+
+    /// Any program that takes the arguments of `historian serve`.
+    ///
+    /// # Errors
+    /// The configuration cannot be written.
+    pub fn launcher_of(&self, program: Vec<OsString>, data_dir: &Path, configuration: &str) -> anyhow::Result<Launcher> {
+        let config = self.work.join("historian.toml");
+        std::fs::write(&config, configuration)?;
+        Ok(Launcher { program, prefix: Vec::new(), data_dir: data_dir.to_owned(), config, log: self.work.join("historian.log") })
+    }
+
+    /// A lane over gRPC with all value types and one over Flight.
+    ///
+    /// # Errors
+    /// Their logs cannot be written.
+    pub fn lanes(&self, tags: usize, samples_per_batch: u64) -> anyhow::Result<Vec<Arc<Lane>>> {
+        [Door::Grpc, Door::Flight]
+            .into_iter()
+            .enumerate()
+            .map(|(index, door)| Ok(Arc::new(Lane::new(self.seed, index, door, tags, samples_per_batch, &self.work)?)))
+            .collect()
+    }
+
+    /// Says on standard error how far the test is, about ten times in a run.
+    pub fn progress(&self, id: &str, cycle: u64, report: &Report) {
+        let step = (self.cycles / 10).max(1);
+        if cycle.is_multiple_of(step) {
+            eprintln!("torture: {id} {cycle}/{}: {} acknowledged, {} lost", self.cycles, report.tally.acked, report.tally.lost);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Faulty stores: the real one, with one kind of call that goes wrong.
+
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+
+use historian::{
+    model::TagId,
+    store::{Change, ChunkFamily, Direction, Store, StoreError, StoreLayer, StoredChunk},
+};
+use historian_format::{keys::RollupKey, rollup::RollupLevel};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFault {
+    /// Never asks for an fsync.
+    NoSync,
+    /// Takes a failed fsync for one that is made good by the next.
+    RetrySync,
+    /// Answers what can be read and says nothing of what cannot.
+    ShortAnswers,
+    /// No fault but a slow disk, for machines on which none can be made: 1 MB/s and 10 ms.
+    Slow,
+}
+
+pub struct Faulty {
+    pub store: Arc<dyn Store>,
+    pub fault: StoreFault,
+}
+
+impl Faulty {
+    /// An unreadable part of an answer, by the fault.
+    fn read<T: Default>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        match answer {
+            Err(_) if self.fault == StoreFault::ShortAnswers => Ok(T::default()),
+            answer => answer,
+        }
+    }
+}
+
+impl StoreLayer for Faulty {
+    fn inner(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    fn append_journal(&self, records: &[(u64, Vec<u8>)], durable: bool) -> Result<(), StoreError> {
+        match self.fault {
+            StoreFault::NoSync => self.store.append_journal(records, false),
+            StoreFault::RetrySync => self.store.append_journal(records, durable).or_else(|_| self.store.sync()).or(Ok(())),
+            StoreFault::Slow => {
+                let bytes: usize = records.iter().map(|(_, record)| record.len()).sum();
+                std::thread::sleep(Duration::from_micros(10_000 + bytes as u64));
+                self.store.append_journal(records, durable)
+            }
+            StoreFault::ShortAnswers => self.store.append_journal(records, durable),
+        }
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        match self.fault {
+            StoreFault::NoSync => Ok(()),
+            StoreFault::RetrySync => self.store.sync().or(Ok(())),
+            StoreFault::Slow | StoreFault::ShortAnswers => self.store.sync(),
+        }
+    }
+
+    fn apply(&self, change: &Change) -> Result<(), StoreError> {
+        let applied = self.store.apply(change);
+        if self.fault == StoreFault::RetrySync { applied.or(Ok(())) } else { applied }
+    }
+
+    fn chunks(
+        &self,
+        family: ChunkFamily,
+        tag: TagId,
+        from: i64,
+        to: i64,
+        direction: Direction,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredChunk>, StoreError> {
+        self.read(self.store.chunks(family, tag, from, to, direction, bytes_max))
+    }
+
+    fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
+        self.read(self.store.last_chunk(family, tag))
+    }
+
+    fn rollups(
+        &self,
+        tag: TagId,
+        level: RollupLevel,
+        weeks: RangeInclusive<i32>,
+        bytes_max: usize,
+    ) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError> {
+        self.read(self.store.rollups(tag, level, weeks, bytes_max))
+    }
+}

@@ -1,0 +1,31 @@
+//! The tests, one file each, in one list.
+
+mod r01_kill;
+mod r02_power;
+mod r05_fsync;
+
+use futures::future::BoxFuture;
+
+use crate::{context::Context, report::Report};
+
+/// A test: one promise, one kind of fault.
+pub struct Test {
+    pub id: &'static str,
+    pub about: &'static str,
+    /// What is counted as a cycle.
+    pub unit: &'static str,
+    /// Cycles of the brief, short and long form.
+    pub cycles: [u64; 3],
+    pub mutants: &'static [Mutant],
+    pub run: for<'a> fn(&'a Context) -> BoxFuture<'a, anyhow::Result<Report>>,
+}
+
+/// A fault built in that the test must find.
+pub struct Mutant {
+    pub kind: &'static str,
+    pub about: &'static str,
+    /// Cycles within which it is found; the run ends with the first finding.
+    pub cycles: u64,
+}
+
+pub const TESTS: &[&Test] = &[&r01_kill::TEST, &r02_power::TEST, &r05_fsync::TEST];
