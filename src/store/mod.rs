@@ -2,8 +2,11 @@
 //! as model, and both pass the same tests.
 
 pub mod audit;
+pub mod backup;
 pub mod catalog;
+mod files;
 pub mod layer;
+pub mod maintenance;
 pub mod memory;
 pub mod rocks;
 pub mod upgrade;
@@ -16,6 +19,7 @@ use historian_format::{
     keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey},
 };
 pub use layer::StoreLayer;
+pub use maintenance::Maintenance;
 pub use memory::MemoryStore;
 pub use rocks::RocksStore;
 
