@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Catalog, RocksStore,
-    backup::{self, BackupError, Created, Listed, Repository, Source, Watch},
+    AuditEntry, Catalog, RocksStore, Store, StoreError,
+    backup::{self, BackupError, Created, Repository, Source, Watch},
 };
 use crate::model::Clock;
 
@@ -50,11 +50,11 @@ impl Maintenance {
         Ok(created)
     }
 
-    /// The backups in a directory, oldest first.
+    /// Entries of the audit log from the number `from` on, at most `limit`.
     ///
     /// # Errors
-    /// When the directory cannot be read.
-    pub fn list_backups(&self, directory: &Path) -> Result<Vec<Listed>, BackupError> {
-        Repository::list(directory)
+    /// When the log cannot be read.
+    pub fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
+        self.store.audit(from, limit)
     }
 }

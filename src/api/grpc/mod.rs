@@ -1,6 +1,8 @@
 //! The services of `historian.v1`, one file each.
 
 pub mod admin;
+mod audit;
+mod backup;
 pub mod collector;
 pub mod query;
 pub mod tag;
