@@ -18,6 +18,8 @@ pub struct StoppedStore {
     pub store: RocksStore,
     /// Last write that was acknowledged, by the watermark file.
     pub acknowledged: u64,
+    /// Why a historian would refuse to open it; it is then read as far as it can be.
+    pub refused: Option<String>,
     /// RocksDB's own lock, which it does not take itself when it only reads.
     _lock: File,
 }
@@ -38,8 +40,15 @@ impl StoppedStore {
             }
             error => fail(format!("LOCK: {error}")),
         })?;
+        let options = StoreOptions { cache_bytes: 8 << 20, ..StoreOptions::default() };
+        let (db, refused) = match read_only(&path, &options, true) {
+            Ok(db) => (db, None),
+            // Without RocksDB's paranoia it opens though files are damaged. Every block that is read is still checked.
+            Err(StoreError::Corrupt { message, .. }) => (read_only(&path, &options, false)?, Some(message)),
+            Err(error) => return Err(error),
+        };
         let store = RocksStore {
-            db: read_only(&path, &StoreOptions { cache_bytes: 8 << 20, ..StoreOptions::default() })?,
+            db,
             path,
             watermark,
             appended: AtomicU64::new(0),
@@ -47,7 +56,7 @@ impl StoppedStore {
             auditing: Mutex::new(()),
         };
         store.require_format_version()?;
-        Ok(StoppedStore { store, acknowledged, _lock: lock })
+        Ok(StoppedStore { store, acknowledged, refused, _lock: lock })
     }
 }
 
@@ -64,7 +73,7 @@ impl RocksStore {
 
     /// Last write in the journal of the database in `path`, which is read and not changed.
     pub(super) fn journal_end(path: &Path) -> Result<u64, StoreError> {
-        let db = read_only(path, &StoreOptions { cache_bytes: 1 << 20, ..StoreOptions::default() })?;
+        let db = read_only(path, &StoreOptions { cache_bytes: 1 << 20, ..StoreOptions::default() }, true)?;
         let journal = db
             .cf_handle(keys::FAMILY_JOURNAL)
             .ok_or_else(|| StoreError::Open { path: path.display().to_string(), message: "column family journal is missing".to_owned() })?;
@@ -93,15 +102,13 @@ impl RocksStore {
 }
 
 /// Opens the database in `path` to be read.
-fn read_only(path: &Path, options: &StoreOptions) -> Result<DB, StoreError> {
+fn read_only(path: &Path, options: &StoreOptions, paranoid: bool) -> Result<DB, StoreError> {
     let mut database = database_options(options);
     database.create_if_missing(false);
     database.create_missing_column_families(false);
-    DB::open_cf_descriptors_read_only(&database, path, families(options), false).map_err(|error| StoreError::Open {
-        path: path.display().to_string(),
-        message: match error.kind() {
-            ErrorKind::Corruption => format!("the database is damaged: {error}; restore it from a backup"),
-            _ => error.to_string(),
-        },
+    database.set_paranoid_checks(paranoid);
+    DB::open_cf_descriptors_read_only(&database, path, families(options), false).map_err(|error| match error.kind() {
+        ErrorKind::Corruption => StoreError::Corrupt { family: "all", key: path.display().to_string(), message: error.to_string() },
+        _ => StoreError::Open { path: path.display().to_string(), message: error.to_string() },
     })
 }

@@ -8,12 +8,15 @@ mod files;
 pub mod layer;
 pub mod maintenance;
 pub mod memory;
+mod pace;
 pub mod rocks;
+pub mod scrub;
 pub mod upgrade;
 pub mod watermark;
 
 pub use audit::AuditEntry;
 pub use catalog::{Catalog, CatalogError};
+pub use files::StoppedStore;
 use historian_format::{
     ChunkHeader, CorruptChunk,
     keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey},
