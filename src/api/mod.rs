@@ -33,7 +33,7 @@ use crate::{
     ingest::sink::{CorrectionSink, SampleSink, WriteError},
     model::{Clock, Timestamp},
     query::QueryEngine,
-    store::Catalog,
+    store::{Catalog, Maintenance},
 };
 
 /// What the interface serves from. Cheap to clone.
@@ -62,6 +62,11 @@ pub trait Admin: Send + Sync + 'static {
     /// # Errors
     /// When the store no longer takes writes.
     fn compact(&self) -> Result<u64, WriteError>;
+
+    /// Upkeep of the store; `None` where the store has no files.
+    fn maintenance(&self) -> Option<Arc<Maintenance>> {
+        None
+    }
 }
 
 /// State of ingest at one moment.

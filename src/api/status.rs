@@ -13,7 +13,7 @@ use crate::{
     ingest::sink::WriteError,
     model::{selection::InvalidTagPattern, tag::InvalidTagName, time::InvalidTime},
     query::QueryError,
-    store::CatalogError,
+    store::{CatalogError, StoreError, backup::BackupError},
 };
 
 /// `domain` of every `google.rpc.ErrorInfo` of this service.
@@ -146,6 +146,35 @@ pub fn from_catalog(error: &CatalogError) -> Status {
         CatalogError::Invalid { .. } => invalid("tag", message),
         CatalogError::Full { .. } => too_much("tags_max", message),
         CatalogError::Store(_) => internal(message),
+    }
+}
+
+/// Failures of a backup, its verification, or a scrub.
+pub fn from_backup(error: &BackupError) -> Status {
+    let message = error.to_string();
+    match error {
+        BackupError::Damaged { .. } => status(Code::DataLoss, "DATA_LOSS", &message, ErrorDetails::new()),
+        BackupError::Empty(_) | BackupError::Unknown { .. } => {
+            let details = ErrorDetails::with_resource_info("historian.v1.Backup", "", "", "not in the directory of backups");
+            status(Code::NotFound, "BACKUP_NOT_FOUND", &message, details)
+        }
+        BackupError::Busy(_) => busy(message),
+        BackupError::Cancelled => Status::cancelled(message),
+        BackupError::Store(_) => internal(message),
+        // A disk that is full or not there: the operator's to mend, then the same call works.
+        _ => failed_precondition("BACKUP_DIRECTORY", message),
+    }
+}
+
+/// `FAILED_PRECONDITION`: what the operator must do before the same call works.
+pub fn failed_precondition(reason: &str, message: impl AsRef<str>) -> Status {
+    status(Code::FailedPrecondition, reason, message.as_ref(), ErrorDetails::new())
+}
+
+pub fn from_store(error: &StoreError) -> Status {
+    match error {
+        StoreError::Corrupt { .. } => status(Code::DataLoss, "DATA_LOSS", &error.to_string(), ErrorDetails::new()),
+        error => internal(error.to_string()),
     }
 }
 

@@ -7,13 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, mpsc},
+};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{Api, status};
 use crate::query::QueryLimits;
+
+/// Longest upkeep: what takes longer has been forgotten.
+const UPKEEP_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 /// Messages of a running query, in order, then its error if it failed. Dropping it (the client is gone) cancels the query.
 pub struct QueryStream<T> {
@@ -103,6 +109,11 @@ impl<T> Emitter<T> {
         let _ = self.failure.set(status::deadline(message));
         false
     }
+
+    /// Hands one message on if there is room; else it is not missed. False: nobody reads any more.
+    pub fn offer(&self, message: T) -> bool {
+        !matches!(self.messages.try_send(message), Err(mpsc::error::TrySendError::Closed(_)))
+    }
 }
 
 impl Api {
@@ -118,7 +129,24 @@ impl Api {
         let permit = self.queries.clone().try_acquire_owned().map_err(|_| {
             status::busy(format!("{} queries are running, which is the limit; try again shortly", self.limits().queries_max))
         })?;
-        let limits = self.query_limits(headers);
+        Ok(self.run(Some(permit), self.query_limits(headers), work))
+    }
+
+    /// As [`Api::stream`] for upkeep, which is bounded otherwise and may take hours: not one of the queries, and without a deadline.
+    pub fn upkeep<T, W>(&self, work: W) -> QueryStream<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
+    {
+        let deadline = Instant::now() + UPKEEP_MAX;
+        self.run(None, QueryLimits { deadline, rows_max: u64::MAX, cancel: self.draining.child_token() }, work)
+    }
+
+    fn run<T, W>(&self, permit: Option<OwnedSemaphorePermit>, limits: QueryLimits, work: W) -> QueryStream<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
+    {
         let (sender, messages) = mpsc::channel(self.limits().query_messages_in_flight);
         let failure = Arc::new(OnceLock::new());
         let emitter = Emitter {
@@ -143,7 +171,7 @@ impl Api {
             drop(emitter);
             drop(permit);
         });
-        Ok(QueryStream { messages, failure, ended: false, _cancel_on_drop: cancel_on_drop })
+        QueryStream { messages, failure, ended: false, _cancel_on_drop: cancel_on_drop }
     }
 
     /// Bounds of one query: the client's deadline or the default.

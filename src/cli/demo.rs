@@ -68,7 +68,7 @@ pub struct DemoArgs {
 /// The plant or the server could not be started, or the server failed.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     // Refuses addresses beyond this machine before anything is made or bound.
-    let addresses = config::Overrides { listen: Some(args.listen), http: Some(args.http), data_dir: None };
+    let addresses = config::Overrides { listen: Some(args.listen), http: Some(args.http), data_dir: None, backup_dir: None };
     config::load(None, &addresses).map_err(Refused)?;
     if let Some(open) = [args.modbus, args.opcua].iter().find(|address| !address.ip().is_loopback()) {
         bail!("the simulated devices let anyone in and so listen on loopback only, not on {open}");

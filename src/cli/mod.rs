@@ -2,12 +2,16 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 the command or the configuration is wrong.
 
+mod audit;
+mod backup;
 mod check;
 mod client;
 mod compact;
 pub mod demo;
 mod output;
+mod progress;
 mod query;
+mod restore;
 pub mod serve;
 mod status;
 mod tag;
@@ -45,6 +49,13 @@ enum Command {
     Status(status::StatusArgs),
     /// Seals the heads of a running historian into chunks and lets its store compact.
     Compact(compact::CompactArgs),
+    /// Makes, lists and verifies backups of a running historian.
+    #[command(args_conflicts_with_subcommands = true)]
+    Backup(backup::BackupArgs),
+    /// Makes a data directory from a backup.
+    Restore(restore::RestoreArgs),
+    /// Shows who changed or removed what is stored.
+    Audit(audit::AuditArgs),
 }
 
 /// A configuration that was refused; its problems are printed one per line.
@@ -85,6 +96,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Query(command) => query::run(command).await,
             Command::Status(args) => status::run(args).await,
             Command::Compact(args) => compact::run(args).await,
+            Command::Backup(args) => backup::run(args).await,
+            Command::Restore(args) => restore::run(args).await,
+            Command::Audit(args) => audit::run(args).await,
         }
     });
     // A blocking call that never returns must not hold the end of the process.

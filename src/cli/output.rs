@@ -60,6 +60,16 @@ pub enum Format {
     Parquet,
 }
 
+/// How a short answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TextFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON object per line.
+    Json,
+}
+
 /// How and where, as flags.
 #[derive(Clone, Debug, Args)]
 pub struct OutputArgs {

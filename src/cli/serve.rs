@@ -29,6 +29,9 @@ pub struct ServeArgs {
     /// Address of /metrics and /healthz [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_HTTP")]
     pub http: Option<SocketAddr>,
+    /// Directory for the backups that `historian backup` asks for; without it none can be made.
+    #[arg(long, value_name = "DIR", env = "HISTORIAN_BACKUP_DIR")]
+    pub backup_dir: Option<PathBuf>,
 }
 
 impl ServeArgs {
@@ -37,7 +40,8 @@ impl ServeArgs {
     /// # Errors
     /// [`Refused`] with all problems.
     pub fn load(&self) -> anyhow::Result<Configuration> {
-        let overrides = Overrides { listen: self.listen, http: self.http, data_dir: self.data_dir.clone() };
+        let overrides =
+            Overrides { listen: self.listen, http: self.http, data_dir: self.data_dir.clone(), backup_dir: self.backup_dir.clone() };
         Ok(config::load(self.config.as_deref(), &overrides).map_err(Refused)?)
     }
 }

@@ -125,7 +125,8 @@ impl Deleter {
     ) -> Result<u64, SealError> {
         let tag = TagId(deletion.tag_id);
         let _guard = self.locks.lock(tag);
-        let mut page = Page { deleter: self, deletion, sequence, part: 0, removed: 0, generations: HashMap::new(), change: Change::default() };
+        let mut page =
+            Page { deleter: self, deletion, sequence, part: 0, removed: 0, generations: HashMap::new(), change: Change::default() };
         let late = self.store.chunks(ChunkFamily::Late, tag, deletion.from, deletion.to, Direction::Forward, usize::MAX)?;
         // Late chunks repeat timestamps of others: then the samples that were to be seen are counted one by one.
         let counted = if late.is_empty() { None } else { Some(visible()?) };

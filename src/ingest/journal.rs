@@ -285,36 +285,37 @@ impl Applier {
         let mut recovered = Recovered::default();
         let store = self.store.clone();
         let mut failed = None;
-        store.replay_journal(&mut |sequence, bytes| {
-            let Record { deletions, runs } = decode_record(bytes).map_err(|error| StoreError::Corrupt {
-                family: "journal",
-                key: format!("write {sequence}"),
-                message: error.to_string(),
-            })?;
-            let open = |tag: TagId| sealed.get(&tag).is_none_or(|&sealed| sealed < sequence);
-            let ranges: Vec<Deletion> = deletions.into_iter().filter(|deletion| open(TagId(deletion.tag_id))).collect();
-            if !ranges.is_empty() {
-                let reason = format!("write {sequence}, done again from the journal after a restart");
-                let deletions = Deletions { ranges, principal: "historian".into(), reason, again: true };
-                if let Err(error) = self.delete(sequence, &deletions) {
-                    let message = error.to_string();
-                    failed = Some(error);
-                    return Err(StoreError::Io(message));
+        store
+            .replay_journal(&mut |sequence, bytes| {
+                let Record { deletions, runs } = decode_record(bytes).map_err(|error| StoreError::Corrupt {
+                    family: "journal",
+                    key: format!("write {sequence}"),
+                    message: error.to_string(),
+                })?;
+                let open = |tag: TagId| sealed.get(&tag).is_none_or(|&sealed| sealed < sequence);
+                let ranges: Vec<Deletion> = deletions.into_iter().filter(|deletion| open(TagId(deletion.tag_id))).collect();
+                if !ranges.is_empty() {
+                    let reason = format!("write {sequence}, done again from the journal after a restart");
+                    let deletions = Deletions { ranges, principal: "historian".into(), reason, again: true };
+                    if let Err(error) = self.delete(sequence, &deletions) {
+                        let message = error.to_string();
+                        failed = Some(error);
+                        return Err(StoreError::Io(message));
+                    }
                 }
-            }
-            for (tag, run) in runs {
-                let tag = TagId(tag);
-                if open(tag) && self.catalog.by_id(tag).is_some_and(|known| known.value_type() == run.value_type()) {
-                    recovered.samples += run.len() as u64;
-                    self.heads.apply(tag, &run, sequence);
+                for (tag, run) in runs {
+                    let tag = TagId(tag);
+                    if open(tag) && self.catalog.by_id(tag).is_some_and(|known| known.value_type() == run.value_type()) {
+                        recovered.samples += run.len() as u64;
+                        self.heads.apply(tag, &run, sequence);
+                    }
                 }
-            }
-            recovered.records += 1;
-            recovered.watermark = sequence;
-            self.applied = sequence;
-            Ok(())
-        })
-        .map_err(|error| failed.take().unwrap_or(SealError::Store(error)))?;
+                recovered.records += 1;
+                recovered.watermark = sequence;
+                self.applied = sequence;
+                Ok(())
+            })
+            .map_err(|error| failed.take().unwrap_or(SealError::Store(error)))?;
         self.journal_bytes = SAMPLE_JOURNAL_BYTES * recovered.samples;
         Ok(recovered)
     }

@@ -150,7 +150,8 @@ impl TagReader {
         // From the newest place to the oldest, as in reading; what moves meanwhile is met twice and made one below.
         let mut layers: Vec<(u64, Samples)> = self.heads.layers(tag.id);
         let late = self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)?;
-        let mut late = late.into_iter().map(|chunk| Ok((header_of(&chunk, FAMILY_LATE)?.sequence, chunk))).collect::<Result<Vec<_>, StoreError>>()?;
+        let mut late =
+            late.into_iter().map(|chunk| Ok((header_of(&chunk, FAMILY_LATE)?.sequence, chunk))).collect::<Result<Vec<_>, StoreError>>()?;
         late.sort_by_key(|(sequence, chunk)| (*sequence, chunk.key.generation));
         let mut older: Vec<(u64, Samples)> = Vec::new();
         if !late.is_empty() || !layers.is_empty() {

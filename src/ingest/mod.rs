@@ -26,19 +26,19 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::{
-    head::Heads,
     delete::{Deleter, TagLocks},
+    head::Heads,
     journal::{Applier, Channels, Committer, Counters, Deletions, Request, SAMPLE_JOURNAL_BYTES, Submission},
     keep::{Keeper, KeeperOptions, Pending},
     merge::{ReadError, TagReader},
     seal::Sealer,
     sink::{Acknowledgement, Correction, CorrectionSink, Durability, Rejected, Rejection, SampleSink, WriteError, WriteMode},
 };
-pub use journal::Recovered;
 use crate::{
     model::{Clock, SampleBatch, Samples, TagId, TimeRange, Timestamp},
     store::{Catalog, Store, StoreError},
 };
+pub use journal::Recovered;
 
 /// Settings of ingest.
 #[derive(Clone, Debug)]

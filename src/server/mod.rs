@@ -21,7 +21,7 @@ use crate::{
     },
     model::{Clock, Quality, SystemClock, TagDefinition, TagId, Timestamp},
     query::QueryEngine,
-    store::{Catalog, RocksStore, Store, rocks::StoreOptions},
+    store::{Catalog, Maintenance, RocksStore, Store, rocks::StoreOptions},
 };
 
 /// Puts something around a part of the server.
@@ -66,7 +66,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         .await
         .with_context(|| format!("HTTP cannot listen on {}; choose another address with --http", settings.http))?;
 
-    let (catalog, ingest) = {
+    let (catalog, ingest, maintenance) = {
         let (configuration, clock) = (configuration.clone(), clock.clone());
         tokio::task::spawn_blocking(move || open(&configuration, clock, around_store)).await??
     };
@@ -89,7 +89,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         query: QueryEngine::new(ingest.reader()),
         clock: clock.clone(),
         devices: Arc::new(move || devices.clone()),
-        admin: Arc::new(Administration { ingest: ingest.clone(), start_time }),
+        admin: Arc::new(Administration { ingest: ingest.clone(), maintenance, start_time }),
         limits: ApiLimits::from(&configuration.limits),
         metrics: Arc::new(Metrics::default()),
     };
@@ -124,11 +124,13 @@ fn open(
     configuration: &Configuration,
     clock: Arc<dyn Clock>,
     around_store: Around<dyn Store>,
-) -> anyhow::Result<(Arc<Catalog>, Arc<Ingest>)> {
+) -> anyhow::Result<(Arc<Catalog>, Arc<Ingest>, Arc<Maintenance>)> {
     let storage = &configuration.storage;
     let options = StoreOptions { cache_bytes: storage.cache_bytes.0 as usize, ..StoreOptions::default() };
-    let store = around_store(Arc::new(RocksStore::open(&configuration.server.data_dir, &options)?));
+    let files = Arc::new(RocksStore::open(&configuration.server.data_dir, &options)?);
+    let store = around_store(files.clone());
     let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), storage.tags_max)?);
+    let maintenance = Maintenance::new(files, catalog.clone(), clock.clone(), configuration.backup.directory.clone());
     let ingest = Ingest::open(
         store,
         catalog.clone(),
@@ -144,7 +146,7 @@ fn open(
         },
     )?;
     configured(&catalog, configuration.written_tags.clone()).context("tag files")?;
-    Ok((catalog, Arc::new(ingest)))
+    Ok((catalog, Arc::new(ingest), Arc::new(maintenance)))
 }
 
 /// Makes or updates tags so that the catalog says what the configuration says; answers their ids in order.
@@ -231,9 +233,10 @@ impl Collectors {
     }
 }
 
-/// Status and compaction for the API.
+/// Status, compaction and upkeep for the API.
 struct Administration {
     ingest: Arc<Ingest>,
+    maintenance: Arc<Maintenance>,
     start_time: Timestamp,
 }
 
@@ -253,5 +256,9 @@ impl Admin for Administration {
 
     fn compact(&self) -> Result<u64, WriteError> {
         self.ingest.compact()
+    }
+
+    fn maintenance(&self) -> Option<Arc<Maintenance>> {
+        Some(self.maintenance.clone())
     }
 }

@@ -2,20 +2,27 @@
 //! as model, and both pass the same tests.
 
 pub mod audit;
+pub mod backup;
 pub mod catalog;
+mod files;
 pub mod layer;
+pub mod maintenance;
 pub mod memory;
+mod pace;
 pub mod rocks;
+pub mod scrub;
 pub mod upgrade;
 pub mod watermark;
 
 pub use audit::AuditEntry;
 pub use catalog::{Catalog, CatalogError};
+pub use files::StoppedStore;
 use historian_format::{
     ChunkHeader, CorruptChunk,
     keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey},
 };
 pub use layer::StoreLayer;
+pub use maintenance::Maintenance;
 pub use memory::MemoryStore;
 pub use rocks::RocksStore;
 

@@ -24,7 +24,8 @@ use rocksdb::{
 };
 
 use super::{
-    AuditEntry, Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit, overlaps, upgrade, watermark::WatermarkFile,
+    AuditEntry, Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit, backup::remove_checkpoint, overlaps, upgrade,
+    watermark::WatermarkFile,
 };
 use crate::model::TagId;
 
@@ -46,15 +47,15 @@ impl Default for StoreOptions {
 }
 
 pub struct RocksStore {
-    db: DB,
-    path: PathBuf,
-    watermark: WatermarkFile,
+    pub(super) db: DB,
+    pub(super) path: PathBuf,
+    pub(super) watermark: WatermarkFile,
     /// Sequence number of the last journal record appended, durable or not.
-    appended: AtomicU64,
+    pub(super) appended: AtomicU64,
     /// When the watermark file was last fsynced.
-    watermark_synced: Mutex<Instant>,
+    pub(super) watermark_synced: Mutex<Instant>,
     /// Held from reading the last number of the audit log to writing behind it.
-    auditing: Mutex<()>,
+    pub(super) auditing: Mutex<()>,
 }
 
 /// How far the watermark file may be behind after a power loss.
@@ -71,6 +72,8 @@ impl RocksStore {
         let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
         std::fs::create_dir_all(directory)
             .map_err(|error| StoreError::Open { path: directory.display().to_string(), message: error.to_string() })?;
+        remove_checkpoint(directory)
+            .map_err(|error| fail(format!("the checkpoint of an interrupted backup cannot be removed: {error}")))?;
         let (watermark, acknowledged) = WatermarkFile::open(directory)?;
         if acknowledged > 0 && !path.join("CURRENT").exists() {
             return Err(fail(format!(
@@ -106,13 +109,13 @@ impl RocksStore {
         Ok(store)
     }
 
-    fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
+    pub(super) fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
         self.db
             .cf_handle(name)
             .ok_or_else(|| StoreError::Open { path: self.path.display().to_string(), message: format!("column family {name} is missing") })
     }
 
-    fn check_format_version(&self) -> Result<(), StoreError> {
+    pub(super) fn check_format_version(&self) -> Result<(), StoreError> {
         let state = self.family(keys::FAMILY_STATE)?;
         let expected = keys::FORMAT_VERSION.to_le_bytes();
         match self.db.get_cf(state, keys::format_version_key()).map_err(io)? {
@@ -131,7 +134,7 @@ impl RocksStore {
         }
     }
 
-    fn last_journal_sequence(&self) -> Result<u64, StoreError> {
+    pub(super) fn last_journal_sequence(&self) -> Result<u64, StoreError> {
         self.last_number(self.family(keys::FAMILY_JOURNAL)?, keys::FAMILY_JOURNAL)
     }
 
@@ -455,18 +458,18 @@ fn durable(sync: bool) -> WriteOptions {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "shape of map_err")]
-fn io(error: rocksdb::Error) -> StoreError {
+pub(super) fn io(error: rocksdb::Error) -> StoreError {
     StoreError::Io(error.to_string())
 }
 
-fn classified(error: &rocksdb::Error, family: &'static str) -> StoreError {
+pub(super) fn classified(error: &rocksdb::Error, family: &'static str) -> StoreError {
     match error.kind() {
         ErrorKind::Corruption => StoreError::Corrupt { family, key: "unknown key".into(), message: error.to_string() },
         _ => StoreError::Io(error.to_string()),
     }
 }
 
-fn database_options(options: &StoreOptions) -> Options {
+pub(super) fn database_options(options: &StoreOptions) -> Options {
     let mut database = Options::default();
     database.create_if_missing(true);
     database.create_missing_column_families(true);
@@ -479,7 +482,7 @@ fn database_options(options: &StoreOptions) -> Options {
     database
 }
 
-fn families(options: &StoreOptions) -> Vec<ColumnFamilyDescriptor> {
+pub(super) fn families(options: &StoreOptions) -> Vec<ColumnFamilyDescriptor> {
     let cache = Cache::new_lru_cache(options.cache_bytes);
     keys::FAMILIES
         .iter()

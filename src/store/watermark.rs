@@ -29,14 +29,20 @@ impl WatermarkFile {
         let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(|error| fail(error.to_string()))?;
-        let length = file.metadata().map_err(|error| fail(error.to_string()))?.len();
-        let watermark = if length == 0 {
-            0
-        } else {
-            let mut bytes = [0; WATERMARK_BYTES];
-            file.read_exact_at(&mut bytes, 0).map_err(|error| fail(error.to_string()))?;
-            decode_watermark(&bytes).map_err(|error| fail(format!("the file is damaged: {error}")))?
-        };
+        let watermark = held(&file).map_err(&fail)?;
+        Ok((WatermarkFile { path: path.clone(), file }, watermark))
+    }
+
+    /// Opens the file in `directory` without being able to change it.
+    ///
+    /// # Errors
+    /// When it is not there, which means that no historian has kept its data in this directory, or is damaged.
+    pub fn open_read_only(directory: &Path) -> Result<(WatermarkFile, u64), StoreError> {
+        let path = directory.join(WATERMARK_FILE);
+        let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
+        let file =
+            File::open(&path).map_err(|error| fail(format!("{error}; is {} the data directory of a historian?", directory.display())))?;
+        let watermark = held(&file).map_err(&fail)?;
         Ok((WatermarkFile { path: path.clone(), file }, watermark))
     }
 
@@ -52,6 +58,16 @@ impl WatermarkFile {
     pub fn sync(&self) -> Result<(), StoreError> {
         self.file.sync_data().map_err(|error| StoreError::Io(format!("{}: {error}", self.path.display())))
     }
+}
+
+/// The watermark in a file; 0 when it is empty.
+fn held(file: &File) -> Result<u64, String> {
+    if file.metadata().map_err(|error| error.to_string())?.len() == 0 {
+        return Ok(0);
+    }
+    let mut bytes = [0; WATERMARK_BYTES];
+    file.read_exact_at(&mut bytes, 0).map_err(|error| error.to_string())?;
+    decode_watermark(&bytes).map_err(|error| format!("the file is damaged: {error}"))
 }
 
 #[cfg(test)]

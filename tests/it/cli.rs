@@ -79,7 +79,7 @@ fn without_a_file_the_defaults_serve() {
 #[test]
 fn flags_and_environment_win_over_the_file() {
     let text = "[server]\nlisten = \"127.0.0.1:1\"\nhttp = \"127.0.0.1:2\"\ndata_dir = \"d\"\n";
-    let overrides = Overrides { listen: Some(([127, 0, 0, 1], 3).into()), http: None, data_dir: Some("e".into()) };
+    let overrides = Overrides { listen: Some(([127, 0, 0, 1], 3).into()), http: None, data_dir: Some("e".into()), backup_dir: None };
     let configuration = config::parse("f.toml", text, Path::new("/base"), &overrides).unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!(configuration.server.listen.port(), 3);
     assert_eq!(configuration.server.http.port(), 2);

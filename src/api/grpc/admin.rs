@@ -1,4 +1,4 @@
-//! `AdminService`: state of the service, compaction; and the health status that follows from the same state.
+//! `AdminService`: state of the service, compaction, upkeep; and the health status that follows from the same state.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
+use super::{audit, backup};
 use crate::api::{Admin, Api, blocking, metrics, status};
 
 pub struct Administration(pub Arc<Api>);
@@ -31,6 +32,29 @@ impl AdminService for Administration {
         let admin = self.0.services.admin.clone();
         let chunks_sealed = blocking(move || admin.compact().map_err(|error| status::from_write(&error))).await?;
         Ok(Response::new(v1::CompactResponse { chunks_sealed }))
+    }
+
+    type CreateBackupStream = backup::Answers<v1::CreateBackupResponse>;
+
+    async fn create_backup(&self, request: Request<v1::CreateBackupRequest>) -> Result<Response<Self::CreateBackupStream>, Status> {
+        backup::create(&self.0, request.get_ref()).map(Response::new)
+    }
+
+    async fn list_backups(&self, _request: Request<v1::ListBackupsRequest>) -> Result<Response<v1::ListBackupsResponse>, Status> {
+        backup::list(&self.0).await.map(Response::new)
+    }
+
+    type VerifyBackupStream = backup::Answers<v1::VerifyBackupResponse>;
+
+    async fn verify_backup(&self, request: Request<v1::VerifyBackupRequest>) -> Result<Response<Self::VerifyBackupStream>, Status> {
+        backup::verify(&self.0, request.get_ref()).map(Response::new)
+    }
+
+    async fn list_audit_entries(
+        &self,
+        request: Request<v1::ListAuditEntriesRequest>,
+    ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
+        audit::list(&self.0, request.get_ref()).await.map(Response::new)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The services of `historian.v1`, one file each.
 
-pub mod correct;
 pub mod admin;
+mod audit;
+mod backup;
 pub mod collector;
+pub mod correct;
 pub mod query;
 pub mod tag;
 pub mod write;

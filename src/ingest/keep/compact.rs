@@ -92,7 +92,8 @@ impl Keeper {
             let older = std::mem::replace(&mut overlay.samples, Samples::new(tag.value_type()));
             let mut replaced = Samples::new(tag.value_type());
             let (old, new) = (0..older.len(), 0..newer.len());
-            merge(&older, old, &newer, new, &mut overlay.samples, Some(&mut replaced)).map_err(|error| SealError::Copy(error.to_string()))?;
+            merge(&older, old, &newer, new, &mut overlay.samples, Some(&mut replaced))
+                .map_err(|error| SealError::Copy(error.to_string()))?;
             self.superseded(tag, change, sequence, &mut part, &replaced)?;
             overlay.sequence = sequence;
             change.removed.push((ChunkFamily::Late, chunk.key));

@@ -6,8 +6,6 @@
 mod compact;
 mod roll;
 
-
-
 use std::{
     collections::HashMap,
     sync::{

@@ -19,8 +19,8 @@ use std::{
 
 use device::{Device, PROTOCOLS};
 use document::Document;
+pub use settings::{BackupSettings, Bytes, LimitSettings, ServerSettings, StorageSettings};
 use settings::{Bound, ServerSection};
-pub use settings::{Bytes, LimitSettings, ServerSettings, StorageSettings};
 use tag_file::TagRow;
 
 use crate::{
@@ -32,13 +32,14 @@ use crate::{
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Keys at the root of the file beside the protocols.
-const ROOT_KEYS: [&str; 4] = ["server", "storage", "limits", "tag_files"];
+const ROOT_KEYS: [&str; 5] = ["server", "storage", "backup", "limits", "tag_files"];
 
 /// Everything the server needs to start.
 #[derive(Clone, Default)]
 pub struct Configuration {
     pub server: ServerSettings,
     pub storage: StorageSettings,
+    pub backup: BackupSettings,
     pub limits: LimitSettings,
     /// One per device, in the order of the file.
     pub collectors: Vec<Arc<dyn Collector>>,
@@ -52,6 +53,7 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
     pub data_dir: Option<PathBuf>,
+    pub backup_dir: Option<PathBuf>,
 }
 
 /// Reads and checks the configuration; without a file, the defaults.
@@ -78,8 +80,15 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
         return Err(document.problems);
     }
     let written: ServerSection = document.section("server");
-    let mut configuration =
-        Configuration { storage: document.section("storage"), limits: document.section("limits"), ..Configuration::default() };
+    let mut configuration = Configuration {
+        storage: document.section("storage"),
+        backup: document.section("backup"),
+        limits: document.section("limits"),
+        ..Configuration::default()
+    };
+    if let Some(backups) = &mut configuration.backup.directory {
+        *backups = directory.join(&*backups);
+    }
     let server = &mut configuration.server;
     server.listen = written.listen.unwrap_or(server.listen);
     server.http = written.http.unwrap_or(server.http);
@@ -159,6 +168,16 @@ fn finish(
     if let Some(data_dir) = &overrides.data_dir {
         server.data_dir.clone_from(data_dir);
     }
+    if let Some(backup_dir) = &overrides.backup_dir {
+        configuration.backup.directory = Some(backup_dir.clone());
+    }
+    if let Some(problem) = inside(configuration.backup.directory.as_deref(), &server.data_dir) {
+        let (position, key) = match overrides.backup_dir {
+            Some(_) => (Position::default(), "--backup-dir"),
+            None => (position_of("backup.directory"), "backup.directory"),
+        };
+        problems.push(ConfigProblem { position, key: key.into(), message: problem });
+    }
     for (key, flag, setting, given) in
         [("server.listen", "--listen", &mut server.listen, overrides.listen), ("server.http", "--http", &mut server.http, overrides.http)]
     {
@@ -188,6 +207,19 @@ fn finish(
     problems.retain(|problem| seen.insert(problem.to_string()));
     problems.sort_by(|a, b| (&a.position.file, a.position.line).cmp(&(&b.position.file, b.position.line)));
     Err(problems)
+}
+
+/// Why backups cannot go there, seen from where the data is.
+fn inside(backups: Option<&Path>, data_dir: &Path) -> Option<String> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let backups = backups?;
+    absolute(backups).starts_with(absolute(data_dir)).then(|| {
+        format!(
+            "{} lies in the data directory {}; what is lost with the data is no backup, so choose another disk or machine",
+            backups.display(),
+            data_dir.display()
+        )
+    })
 }
 
 /// A device table with a name, whether or not the rest of it can be read.

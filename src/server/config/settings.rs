@@ -1,4 +1,4 @@
-//! The settings of a historian that are not about devices: sections `[server]`, `[storage]` and `[limits]`, their defaults and bounds.
+//! The settings of a historian that are not about devices: sections `[server]`, `[storage]`, `[backup]` and `[limits]`, their defaults and bounds.
 
 use std::{
     fmt,
@@ -75,6 +75,14 @@ impl Default for StorageSettings {
             tags_max: TAGS_MAX,
         }
     }
+}
+
+/// Where backups go: `[backup]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BackupSettings {
+    /// Made with the first backup. Without it the service refuses to make one.
+    pub directory: Option<PathBuf>,
 }
 
 /// Bounds on what clients may ask: `[limits]`.

@@ -4,6 +4,7 @@
 //! answer the question and by [`Chunk::parse`] when the columns are needed.
 
 mod builder;
+mod check;
 mod header;
 mod reader;
 mod statistics;

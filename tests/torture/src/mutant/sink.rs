@@ -33,6 +33,6 @@ impl SampleSink for Faulty {
             tokio::time::sleep(pause).await;
             sink.write(batch, mode, durability).await
         });
-        Ok(Acknowledgement { watermark: 0, samples })
+        Ok(Acknowledgement { samples, ..Acknowledgement::default() })
     }
 }

@@ -1,0 +1,105 @@
+//! `historian audit`: who changed or removed what is stored, when and why.
+
+use std::{io::Write, process::ExitCode, time::Duration};
+
+use clap::Args;
+use comfy_table::Cell;
+use historian_proto::v1::{AuditEntry, ListAuditEntriesRequest, admin_service_client::AdminServiceClient};
+use serde_json::json;
+
+use super::{
+    client::{self, ServerArgs},
+    output::{self, Output, TextFormat},
+};
+use crate::model::Timestamp;
+
+/// How often the log is asked for new entries.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
+/// Tags named in a table.
+const TAGS_SHOWN: usize = 3;
+
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Only entries with this number and greater ones.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    from: u64,
+    /// Go on with what is added, until interrupted.
+    #[arg(long)]
+    follow: bool,
+    /// Format of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
+}
+
+pub async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
+    let mut admin = AdminServiceClient::new(args.server.connect().await?);
+    let mut from = args.from;
+    loop {
+        let request = ListAuditEntriesRequest { from, page_size: 0 };
+        let page = admin.list_audit_entries(request).await.map_err(|status| client::refusal(&status))?.into_inner();
+        if let Some(last) = page.entries.last() {
+            from = last.number + 1;
+            show(&page.entries, args.format)?;
+        }
+        if page.next == 0 {
+            if !args.follow {
+                return Ok(ExitCode::SUCCESS);
+            }
+            tokio::time::sleep(ASKED_EVERY).await;
+        }
+    }
+}
+
+fn show(entries: &[AuditEntry], format: TextFormat) -> anyhow::Result<()> {
+    let mut output = Output::stdout();
+    match format {
+        TextFormat::Json => {
+            for entry in entries {
+                writeln!(output, "{}", as_json(entry))?;
+            }
+        }
+        TextFormat::Table => {
+            let mut table = output::table(&["NUMBER", "TIME", "ACTION", "BY", "TAGS", "START", "END", "SAMPLES", "DETAIL"]);
+            for entry in entries {
+                table.add_row(cells(entry));
+            }
+            output::write_table(&mut output, &table)?;
+        }
+    }
+    Ok(output.finish()?)
+}
+
+fn cells(entry: &AuditEntry) -> Vec<Cell> {
+    let shown: Vec<String> = entry.tags.iter().take(TAGS_SHOWN).map(|tag| output::printable(tag)).collect();
+    let more = entry.tags.len().saturating_sub(TAGS_SHOWN);
+    let tags = if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) };
+    let time = |at: Option<i64>| Cell::new(at.map_or_else(|| "-".to_owned(), |at| Timestamp(at).to_string()));
+    vec![
+        output::number(entry.number),
+        Cell::new(Timestamp(entry.time)),
+        Cell::new(output::printable(&entry.action)),
+        Cell::new(output::printable(&entry.principal)),
+        Cell::new(tags),
+        time(entry.start),
+        time(entry.end),
+        output::number(entry.samples),
+        Cell::new(output::printable(&entry.detail)),
+    ]
+}
+
+fn as_json(entry: &AuditEntry) -> serde_json::Value {
+    let time = |at: i64| Timestamp(at).to_string();
+    json!({
+        "number": entry.number,
+        "time": time(entry.time),
+        "action": entry.action,
+        "principal": entry.principal,
+        "tags": entry.tags,
+        "start": entry.start.map(time),
+        "end": entry.end.map(time),
+        "samples": entry.samples,
+        "detail": entry.detail,
+    })
+}

@@ -1,0 +1,114 @@
+//! The database as files: checkpoints of a running one, and a stopped one opened without changing it. For backup, scrub and inspection.
+
+use std::{fs::File, path::Path, sync::atomic::AtomicU64, time::Instant};
+
+use historian_format::keys;
+use parking_lot::Mutex;
+use rocksdb::{DB, ErrorKind, checkpoint::Checkpoint};
+use rustix::fs::FlockOperation;
+
+use super::{
+    RocksStore, StoreError,
+    rocks::{StoreOptions, classified, database_options, families, io},
+    watermark::WatermarkFile,
+};
+
+/// A store that is not running, opened to be read. While this lives no historian can start on it.
+pub struct StoppedStore {
+    pub store: RocksStore,
+    /// Last write that was acknowledged, by the watermark file.
+    pub acknowledged: u64,
+    /// Why a historian would refuse to open it; it is then read as far as it can be.
+    pub refused: Option<String>,
+    /// RocksDB's own lock, which it does not take itself when it only reads.
+    _lock: File,
+}
+
+impl StoppedStore {
+    /// Opens the store in a data directory without changing anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when a historian runs on it, it is no data directory, or it is damaged so much that it cannot be opened.
+    pub fn open(directory: &Path) -> Result<StoppedStore, StoreError> {
+        let path = directory.join("rocksdb");
+        let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
+        let (watermark, acknowledged) = WatermarkFile::open_read_only(directory)?;
+        let lock = File::options().write(true).open(path.join("LOCK")).map_err(|error| fail(format!("LOCK: {error}")))?;
+        rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS => {
+                fail("a historian is running on it; stop it, or ask it with --server".to_owned())
+            }
+            error => fail(format!("LOCK: {error}")),
+        })?;
+        let options = StoreOptions { cache_bytes: 8 << 20, ..StoreOptions::default() };
+        let (db, refused) = match read_only(&path, &options, true) {
+            Ok(db) => (db, None),
+            // Without RocksDB's paranoia it opens though files are damaged. Every block that is read is still checked.
+            Err(StoreError::Corrupt { message, .. }) => (read_only(&path, &options, false)?, Some(message)),
+            Err(error) => return Err(error),
+        };
+        let store = RocksStore {
+            db,
+            path,
+            watermark,
+            appended: AtomicU64::new(0),
+            watermark_synced: Mutex::new(Instant::now()),
+            auditing: Mutex::new(()),
+        };
+        store.require_format_version()?;
+        Ok(StoppedStore { store, acknowledged, refused, _lock: lock })
+    }
+}
+
+impl RocksStore {
+    /// The data directory.
+    pub(super) fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
+    /// Makes a checkpoint of all families in a directory that is not there yet. Files are linked, so it takes room only as the store changes.
+    pub(super) fn create_checkpoint(&self, path: &Path) -> Result<(), StoreError> {
+        Checkpoint::new(&self.db).and_then(|checkpoint| checkpoint.create_checkpoint(path)).map_err(io)
+    }
+
+    /// Last write in the journal of the database in `path`, which is read and not changed.
+    pub(super) fn journal_end(path: &Path) -> Result<u64, StoreError> {
+        let db = read_only(path, &StoreOptions { cache_bytes: 1 << 20, ..StoreOptions::default() }, true)?;
+        let journal = db
+            .cf_handle(keys::FAMILY_JOURNAL)
+            .ok_or_else(|| StoreError::Open { path: path.display().to_string(), message: "column family journal is missing".to_owned() })?;
+        let mut iterator = db.raw_iterator_cf(journal);
+        iterator.seek_to_last();
+        let last = iterator.key().and_then(keys::decode_journal_key);
+        iterator.status().map_err(|error| classified(&error, keys::FAMILY_JOURNAL))?;
+        Ok(last.unwrap_or(0))
+    }
+
+    /// Refuses any format version but this one, without changing anything.
+    fn require_format_version(&self) -> Result<(), StoreError> {
+        let found = self.db.get_cf(self.family(keys::FAMILY_STATE)?, keys::format_version_key()).map_err(io)?;
+        if found.as_deref() == Some(&keys::FORMAT_VERSION.to_le_bytes()) {
+            return Ok(());
+        }
+        Err(StoreError::Open {
+            path: self.path.display().to_string(),
+            message: format!(
+                "it is written in format version {found:?}, this historian reads version {}; a start of `historian serve` brings an older one \
+                 up to it",
+                keys::FORMAT_VERSION
+            ),
+        })
+    }
+}
+
+/// Opens the database in `path` to be read.
+fn read_only(path: &Path, options: &StoreOptions, paranoid: bool) -> Result<DB, StoreError> {
+    let mut database = database_options(options);
+    database.create_if_missing(false);
+    database.create_missing_column_families(false);
+    database.set_paranoid_checks(paranoid);
+    DB::open_cf_descriptors_read_only(&database, path, families(options), false).map_err(|error| match error.kind() {
+        ErrorKind::Corruption => StoreError::Corrupt { family: "all", key: path.display().to_string(), message: error.to_string() },
+        _ => StoreError::Open { path: path.display().to_string(), message: error.to_string() },
+    })
+}

@@ -1,0 +1,196 @@
+//! What the operator asks of a running store beside reading and writing: backups and scrubs. One of a kind at a time.
+
+use std::{
+    fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    AuditEntry, Catalog, RocksStore, Store, StoreError,
+    backup::{self, BackupError, Created, Repository, Source, Watch},
+    scrub::{self, Listen, ScrubError, ScrubEvent, ScrubReport},
+};
+use crate::model::Clock;
+
+/// A running store and what its upkeep needs to know.
+pub struct Maintenance {
+    store: Arc<RocksStore>,
+    catalog: Arc<Catalog>,
+    clock: Arc<dyn Clock>,
+    /// Where backups go; `None` when none is configured.
+    backup_directory: Option<PathBuf>,
+    /// Held while a scrub runs.
+    scrubbing: Mutex<()>,
+    /// Somebody waits for a scrub: one in the background makes way.
+    asked: AtomicBool,
+    progress: Mutex<Option<ScrubProgress>>,
+    last: Mutex<Option<ScrubReport>>,
+    damaged: AtomicU64,
+    bytes_scrubbed: AtomicU64,
+}
+
+/// File in the data directory with the report of the last scrub that reached its end.
+const REPORT: &str = "SCRUB.json";
+
+/// How far a running scrub is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScrubProgress {
+    pub family: &'static str,
+    pub bytes_done: u64,
+    pub bytes_total: u64,
+}
+
+/// Scrubs of this store, as status and metrics tell them.
+#[derive(Clone, Debug, Default)]
+pub struct ScrubStatus {
+    /// `None` when none is running.
+    pub progress: Option<ScrubProgress>,
+    /// The last one that reached its end, also before this start.
+    pub last: Option<ScrubReport>,
+    /// Findings since start.
+    pub damaged: u64,
+    /// Bytes read since start by scrubs that ended.
+    pub bytes: u64,
+}
+
+impl Maintenance {
+    pub fn new(store: Arc<RocksStore>, catalog: Arc<Catalog>, clock: Arc<dyn Clock>, backup_directory: Option<PathBuf>) -> Maintenance {
+        let last = fs::read(store.directory().join(REPORT)).ok().and_then(|bytes| match serde_json::from_slice(&bytes) {
+            Ok(report) => Some(report),
+            Err(error) => {
+                tracing::warn!("{REPORT} is not readable ({error}): the store counts as never scrubbed");
+                None
+            }
+        });
+        Maintenance {
+            store,
+            catalog,
+            clock,
+            backup_directory,
+            scrubbing: Mutex::default(),
+            asked: AtomicBool::default(),
+            progress: Mutex::default(),
+            last: Mutex::new(last),
+            damaged: AtomicU64::default(),
+            bytes_scrubbed: AtomicU64::default(),
+        }
+    }
+
+    /// The directory of backups, where one is configured.
+    pub fn backup_directory(&self) -> Option<&Path> {
+        self.backup_directory.as_deref()
+    }
+
+    /// Makes a backup, and removes all but the newest `keep` (0: none). Blocks; ingest and queries go on.
+    ///
+    /// # Errors
+    /// See [`backup::create`].
+    pub fn create_backup(&self, directory: &Path, keep: usize, verify_new_only: bool, watch: Watch<'_>) -> Result<Created, BackupError> {
+        let repository = Repository::open_to_write(directory)?;
+        // Counted before the checkpoint: it can only have these tags and later ones.
+        let source = Source { store: &self.store, tags: self.catalog.len() as u64, time: self.clock.now(), keep, verify_new_only };
+        let created = backup::create(&repository, &source, watch)?;
+        tracing::info!(
+            number = created.manifest.number,
+            sequence = created.manifest.sequence,
+            bytes = created.manifest.bytes,
+            bytes_new = created.manifest.bytes_new,
+            directory = %directory.display(),
+            "backup made"
+        );
+        Ok(created)
+    }
+
+    /// Entries of the audit log from the number `from` on, at most `limit`.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
+        self.store.audit(from, limit)
+    }
+
+    /// Scrubs that ran and the one that runs.
+    pub fn scrub_status(&self) -> ScrubStatus {
+        ScrubStatus {
+            progress: *self.progress.lock(),
+            last: self.last.lock().clone(),
+            damaged: self.damaged.load(Ordering::Relaxed),
+            bytes: self.bytes_scrubbed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Reads and checks the whole store; `None` as rate is as fast as it goes. Blocks. A scrub in the background makes way.
+    ///
+    /// # Errors
+    /// [`ScrubError::Busy`] when somebody else has asked for one that is still running.
+    pub fn scrub(&self, bytes_per_s: Option<u64>, listen: Listen<'_>) -> Result<ScrubReport, ScrubError> {
+        if self.asked.swap(true, Ordering::SeqCst) {
+            return Err(ScrubError::Busy);
+        }
+        let running = self.scrubbing.lock();
+        let outcome = self.run_scrub(bytes_per_s, listen);
+        drop(running);
+        self.asked.store(false, Ordering::SeqCst);
+        outcome
+    }
+
+    /// As [`Maintenance::scrub`], for the background: ends as cancelled when `stop` says true or somebody asks for a scrub.
+    ///
+    /// # Errors
+    /// [`ScrubError::Busy`] when one is running.
+    pub fn scrub_in_background(&self, bytes_per_s: u64, stop: &dyn Fn() -> bool) -> Result<ScrubReport, ScrubError> {
+        let _running = self.scrubbing.try_lock().ok_or(ScrubError::Busy)?;
+        self.run_scrub(Some(bytes_per_s), &mut |_| {
+            if stop() || self.asked.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+    }
+
+    fn run_scrub(&self, bytes_per_s: Option<u64>, listen: Listen<'_>) -> Result<ScrubReport, ScrubError> {
+        let begun = self.clock.now();
+        let mut told = |event: ScrubEvent<'_>| {
+            match &event {
+                ScrubEvent::Progress { family, bytes_done, bytes_total } => {
+                    *self.progress.lock() = Some(ScrubProgress { family, bytes_done: *bytes_done, bytes_total: *bytes_total });
+                }
+                ScrubEvent::Found(damaged) => {
+                    self.damaged.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(
+                        family = damaged.family,
+                        tags = damaged.tags.join(", "),
+                        start = damaged.start,
+                        end = damaged.end,
+                        "scrub found damage: {}",
+                        damaged.message
+                    );
+                }
+            }
+            listen(event)
+        };
+        let outcome = scrub::scrub(&self.store, bytes_per_s, &mut told);
+        *self.progress.lock() = None;
+        let report = ScrubReport { begun, ended: self.clock.now(), ..outcome? };
+        self.bytes_scrubbed.fetch_add(report.bytes, Ordering::Relaxed);
+        tracing::info!(bytes = report.bytes, chunks = report.chunks, damaged = report.damaged, "scrub done");
+        if let Err(error) = self.keep(&report) {
+            tracing::warn!(
+                "the report of the scrub could not be kept ({error}); after a restart the store counts as not scrubbed since the one before"
+            );
+        }
+        *self.last.lock() = Some(report.clone());
+        Ok(report)
+    }
+
+    fn keep(&self, report: &ScrubReport) -> std::io::Result<()> {
+        let path = self.store.directory().join(REPORT);
+        let fresh = path.with_extension("json.fresh");
+        fs::write(&fresh, serde_json::to_vec_pretty(report)?)?;
+        fs::rename(fresh, path)
+    }
+}

@@ -1,0 +1,162 @@
+//! What is checked of a single entry, by family.
+
+use historian_format::{
+    CHUNK_MAGIC, Chunk,
+    journal::decode_record,
+    keys::{self, ChunkKey, RollupKey, SupersededKey},
+    rollup::RollupBlock,
+};
+
+use super::super::AuditEntry;
+
+/// Why an entry is damaged.
+pub(super) struct Fault {
+    pub tag: Option<u32>,
+    pub start: Option<i64>,
+    pub end: Option<i64>,
+    pub message: String,
+}
+
+/// Where a key lies: its week, its tag, and its time where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub week: i32,
+    pub tag: u32,
+    pub start: Option<i64>,
+}
+
+impl Place {
+    /// The least place in the same week.
+    pub(super) fn first_of_week(self) -> Place {
+        Place { tag: 0, start: None, ..self }
+    }
+
+    /// The greatest place of the same tag and week.
+    pub(super) fn last_of_week(self) -> Place {
+        Place { start: Some(keys::week_bounds(self.week).1), ..self }
+    }
+}
+
+/// Place of a key, for the families whose keys have one.
+pub(super) fn place(family: &str, key: &[u8]) -> Option<Place> {
+    match family {
+        keys::FAMILY_CHUNKS | keys::FAMILY_LATE => {
+            ChunkKey::decode(key).map(|key| Place { week: keys::week_of(key.start), tag: key.tag_id, start: Some(key.start) })
+        }
+        keys::FAMILY_SUPERSEDED => {
+            SupersededKey::decode(key).map(|key| Place { week: keys::week_of(key.start), tag: key.tag_id, start: Some(key.start) })
+        }
+        keys::FAMILY_ROLLUPS => RollupKey::decode(key).map(|key| Place { week: key.week, tag: key.tag_id, start: None }),
+        _ => None,
+    }
+}
+
+/// Checks the entries of one family in the order of their keys.
+pub(super) struct Checker {
+    family: &'static str,
+    /// Tag and last timestamp of the ordered chunk before.
+    before: Option<(u32, i64)>,
+}
+
+impl Checker {
+    pub(super) fn new(family: &'static str) -> Checker {
+        Checker { family, before: None }
+    }
+
+    /// What follows is not the neighbour of what came before.
+    pub(super) fn forget(&mut self) {
+        self.before = None;
+    }
+
+    /// Samples in the entry, where it is sound.
+    pub(super) fn check(&mut self, key: &[u8], value: &[u8]) -> Result<u64, Fault> {
+        let place = place(self.family, key);
+        let fault = |message: String| {
+            let week = place.map(|place| keys::week_bounds(place.week));
+            Fault {
+                tag: place.map(|place| place.tag),
+                start: place.and_then(|place| place.start).or(week.map(|week| week.0)),
+                end: place.and_then(|place| place.start).is_none().then(|| week.map(|week| week.1)).flatten(),
+                message,
+            }
+        };
+        let no_key = || fault(format!("{key:02x?} is no key of this family"));
+        match self.family {
+            keys::FAMILY_CHUNKS | keys::FAMILY_LATE => {
+                let key = ChunkKey::decode(key).ok_or_else(no_key)?;
+                self.chunk(key, value).map_err(|(end, message)| Fault { end, ..fault(message) })
+            }
+            keys::FAMILY_SUPERSEDED => {
+                let key = SupersededKey::decode(key).ok_or_else(no_key)?;
+                superseded(key, value).map_err(fault)
+            }
+            keys::FAMILY_ROLLUPS => {
+                let key = RollupKey::decode(key).ok_or_else(no_key)?;
+                let block = RollupBlock::decode(value).map_err(|error| fault(error.to_string()))?;
+                if block.tag_id != key.tag_id || block.level as u8 != key.level {
+                    return Err(fault(format!("the block under this key is of tag id {}, level {}", block.tag_id, block.level as u8)));
+                }
+                Ok(0)
+            }
+            keys::FAMILY_JOURNAL => {
+                let sequence = keys::decode_journal_key(key).ok_or_else(no_key)?;
+                let record = decode_record(value).map_err(|error| fault(format!("write {sequence}: {error}")))?;
+                Ok(record.runs.iter().map(|(_, run)| run.len() as u64).sum())
+            }
+            keys::FAMILY_CATALOG => {
+                let tag = keys::decode_catalog_key(key).ok_or_else(no_key)?;
+                let of = |message: String| Fault { tag: Some(tag), ..fault(message) };
+                let entry: serde_json::Value = serde_json::from_slice(value).map_err(|error| of(error.to_string()))?;
+                match entry.get("id").and_then(serde_json::Value::as_u64) {
+                    Some(id) if id == u64::from(tag) => Ok(0),
+                    _ => Err(of("the entry under this key is of another tag id".into())),
+                }
+            }
+            keys::FAMILY_AUDIT => {
+                let number = keys::decode_audit_key(key).ok_or_else(no_key)?;
+                AuditEntry::decode(number, value).map(|_| 0).map_err(|error| fault(error.to_string()))
+            }
+            keys::FAMILY_GAPS => serde_json::from_slice::<serde_json::Value>(value).map(|_| 0).map_err(|error| fault(error.to_string())),
+            // Marks of a few bytes, checked by the checksum of their block and by those who read them.
+            _ => Ok(0),
+        }
+    }
+
+    /// Samples of a chunk; else its last timestamp, where its header can be trusted, and what is wrong.
+    fn chunk(&mut self, key: ChunkKey, value: &[u8]) -> Result<u64, (Option<i64>, String)> {
+        let before = self.before.take();
+        let chunk = Chunk::parse(value).map_err(|error| {
+            let end = historian_format::ChunkHeader::parse(value).ok().map(|header| header.statistics.last_timestamp);
+            (end, error.to_string())
+        })?;
+        let header = *chunk.header();
+        let end = header.statistics.last_timestamp;
+        let fail = |message: String| (Some(end), message);
+        let samples = chunk.decode_and_compare().map_err(|error| fail(error.to_string()))?;
+        if (header.tag_id, header.statistics.first_timestamp) != (key.tag_id, key.start) {
+            return Err(fail(format!(
+                "the chunk under this key is of tag id {} and starts at {}",
+                header.tag_id, header.statistics.first_timestamp
+            )));
+        }
+        if self.family == keys::FAMILY_CHUNKS {
+            self.before = Some((key.tag_id, end));
+            if before.is_some_and(|(tag, last)| tag == key.tag_id && last >= key.start) {
+                return Err(fail("it overlaps the chunk before it, which ordered chunks never do".into()));
+            }
+        }
+        Ok(samples.len() as u64)
+    }
+}
+
+fn superseded(key: SupersededKey, value: &[u8]) -> Result<u64, String> {
+    let of_tag = |tag: u32| if tag == key.tag_id { Ok(()) } else { Err(format!("what lies under this key is of tag id {tag}")) };
+    if value.starts_with(&CHUNK_MAGIC) {
+        let chunk = Chunk::parse(value).map_err(|error| error.to_string())?;
+        of_tag(chunk.header().tag_id)?;
+        return chunk.decode_and_compare().map(|samples| samples.len() as u64).map_err(|error| error.to_string());
+    }
+    let record = decode_record(value).map_err(|error| error.to_string())?;
+    record.runs.iter().try_for_each(|(tag, _)| of_tag(*tag))?;
+    Ok(record.runs.iter().map(|(_, run)| run.len() as u64).sum())
+}

@@ -1,0 +1,310 @@
+//! Backups from outside: made under load through the command line, restored, and compared sample by sample with what was acknowledged;
+//! copied once, and found out when a byte of them changes.
+//!
+//! R14 of the reliability targets in short; the long form is in `tests/torture`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arrow::{
+    array::AsArray,
+    datatypes::{Float64Type, Int32Type, TimestampNanosecondType, UInt32Type},
+};
+use historian_proto::v1::{
+    DoubleColumn, TagSamples, Values, WriteRequest, WriteSamplesRequest, values::Column, write_service_client::WriteServiceClient,
+};
+use serde_json::Value;
+
+use crate::support::{
+    historian::{Historian, get},
+    peer::Peer,
+};
+
+const SAMPLES: u64 = 50;
+const START: i64 = 1_800_000_000_000_000_000;
+/// Small heads and a small journal, so that backups also fall into sealing and retirement.
+const CONFIGURATION: &str = "[storage]\nhead_samples_max = 64\njournal_bytes_max = \"1MiB\"\n[backup]\ndirectory = \"backups\"\n";
+
+/// Value bits and quality of sample `n`, as `backup_writer.py` makes them: any float pattern.
+fn sample(n: u64) -> (u64, u32) {
+    ((n + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15), [0, 0x4000_0000, 0x8031_0000][n as usize % 3])
+}
+
+fn timestamp(n: u64) -> i64 {
+    START + n as i64 * 1_000_000
+}
+
+fn historian(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_historian")).args(arguments).output().unwrap()
+}
+
+/// Standard output of a command that must succeed.
+fn told(arguments: &[&str]) -> String {
+    let output = historian(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let text = told(arguments);
+    serde_json::from_str(text.lines().last().unwrap()).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn number(row: &Value, key: &str) -> u64 {
+    row[key].as_u64().unwrap_or_else(|| panic!("{key} in {row}"))
+}
+
+struct Plant {
+    directory: tempfile::TempDir,
+    configuration: PathBuf,
+}
+
+impl Plant {
+    fn new() -> Plant {
+        let directory = tempfile::tempdir().unwrap();
+        let configuration = directory.path().join("historian.toml");
+        fs::write(&configuration, CONFIGURATION).unwrap();
+        Plant { directory, configuration }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn serve(&self, data_dir: &str) -> Historian {
+        Historian::serve(&self.path(data_dir), &["--config", self.configuration.to_str().unwrap()])
+    }
+}
+
+fn server(historian: &Historian) -> String {
+    format!("grpc://{}", historian.flight)
+}
+
+/// One batch over gRPC; the watermark it was acknowledged with.
+async fn write(client: &mut WriteServiceClient<tonic::transport::Channel>, tag: &str, batch: u64) -> u64 {
+    let numbers = batch * SAMPLES..(batch + 1) * SAMPLES;
+    let request = WriteSamplesRequest {
+        options: Some(WriteRequest { create_tags: true, ..WriteRequest::default() }),
+        samples: vec![TagSamples {
+            tag: tag.to_owned(),
+            timestamps: numbers.clone().map(timestamp).collect(),
+            values: Some(Values {
+                column: Some(Column::F64(DoubleColumn { values: numbers.clone().map(|n| f64::from_bits(sample(n).0)).collect() })),
+            }),
+            qualities: numbers.map(|n| sample(n).1).collect(),
+            nulls: Vec::new(),
+        }],
+    };
+    let answer = client.write_samples(request).await.unwrap().into_inner();
+    assert_eq!((answer.samples, answer.failures.len()), (SAMPLES, 0));
+    answer.watermark
+}
+
+/// Samples of each tag: timestamp, value bits, quality.
+async fn read(historian: &Historian) -> BTreeMap<String, Vec<(i64, u64, u32)>> {
+    let mut client = historian.client().await;
+    let batches = get(&mut client, r#"{"range": {"tags": ["**"], "start": "0", "end": "9000000000000000000"}}"#).await.unwrap();
+    let mut found: BTreeMap<String, Vec<(i64, u64, u32)>> = BTreeMap::new();
+    for batch in &batches {
+        let tags = batch.column(0).as_dictionary::<Int32Type>();
+        let names = tags.values().as_string::<i32>();
+        let times = batch.column(1).as_primitive::<TimestampNanosecondType>();
+        let values = batch.column(2).as_primitive::<Float64Type>();
+        let qualities = batch.column(3).as_primitive::<UInt32Type>();
+        for row in 0..batch.num_rows() {
+            let name = names.value(tags.key(row).unwrap());
+            found.entry(name.to_owned()).or_default().push((times.value(row), values.value(row).to_bits(), qualities.value(row)));
+        }
+    }
+    found
+}
+
+/// What a restored historian must hold of a writer that waited for each acknowledgement, given the sequence its backup states.
+fn check(tag: &str, found: &[(i64, u64, u32)], acknowledged: &[u64], sequence: u64) {
+    assert_eq!(found.len() as u64 % SAMPLES, 0, "{tag}: a write is whole or not there");
+    let batches = found.len() / SAMPLES as usize;
+    for (n, row) in (0..).zip(found) {
+        let (bits, quality) = sample(n);
+        assert_eq!(*row, (timestamp(n), bits, quality), "{tag}: sample {n}");
+    }
+    // A watermark at or below the sequence proves that the write is contained; one at or above it, that the writes after it are not.
+    let at_least = acknowledged.iter().filter(|watermark| **watermark <= sequence).count();
+    let at_most = acknowledged.iter().filter(|watermark| **watermark < sequence).count() + 1;
+    assert!((at_least..=at_most).contains(&batches), "{tag}: {batches} writes at sequence {sequence}, expected {at_least} to {at_most}");
+}
+
+#[test]
+fn a_backup_under_load_restores_bit_exact_at_the_sequence_it_states() {
+    let plant = Plant::new();
+    let live = plant.serve("data");
+    let server = server(&live);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (mut python, _) = Peer::python("backup_writer.py", &[&live.flight.to_string(), "load/pyarrow"]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let writing = {
+        let (stop, address) = (stop.clone(), format!("http://{}", live.flight));
+        runtime.spawn(async move {
+            let mut client = WriteServiceClient::connect(address).await.unwrap();
+            let mut acknowledged = Vec::new();
+            while !stop.load(Ordering::SeqCst) {
+                acknowledged.push(write(&mut client, "load/grpc", acknowledged.len() as u64).await);
+            }
+            acknowledged
+        })
+    };
+    let mut backups = Vec::new();
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(400));
+        backups.push(json(&["backup", "--server", &server, "--format", "json"]));
+    }
+    stop.store(true, Ordering::SeqCst);
+    let grpc = runtime.block_on(writing).unwrap();
+    writeln!(python.stdin).unwrap();
+    let mut pyarrow = Vec::new();
+    loop {
+        let line = python.line_starting("", Duration::from_secs(30));
+        let Some(ack) = line.strip_prefix("ack ") else { break };
+        pyarrow.push(ack.split(' ').nth(1).unwrap().parse::<u64>().unwrap());
+    }
+    drop(live);
+    assert!(grpc.len() > 20 && pyarrow.len() > 20, "{} and {} writes are no load", grpc.len(), pyarrow.len());
+    let sequences: Vec<u64> = backups.iter().map(|row| number(row, "sequence")).collect();
+    assert!(sequences.is_sorted_by(|a, b| a < b), "{sequences:?}");
+    assert!(sequences[3] < grpc.len() as u64 + pyarrow.len() as u64, "the last backup was made under load: {sequences:?}");
+
+    for (index, row) in backups.iter().enumerate() {
+        let (name, chosen) = (format!("restored-{index}"), number(row, "number").to_string());
+        let restored =
+            json(&["restore", "--from", &plant.text("backups"), "--number", &chosen, "--data-dir", &plant.text(&name), "--format", "json"]);
+        assert_eq!(restored["sequence"], row["sequence"]);
+        let again = plant.serve(&name);
+        let found = runtime.block_on(read(&again));
+        check("load/grpc", &found["load/grpc"], &grpc, sequences[index]);
+        check("load/pyarrow", &found["load/pyarrow"], &pyarrow, sequences[index]);
+        let audit = json(&["audit", "--server", &format!("grpc://{}", again.flight), "--format", "json"]);
+        assert_eq!(audit["action"], "restore");
+    }
+    // The long-lived store itself is still there, and a second restore over a restored one is refused.
+    let refused = historian(&["restore", "--from", &plant.text("backups"), "--data-dir", &plant.text("restored-0")]);
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("is not empty"));
+}
+
+/// A plant with some chunks and two backups; the rows of the backups.
+fn backed_up(plant: &Plant, runtime: &tokio::runtime::Runtime) -> (Historian, Vec<Value>) {
+    let live = plant.serve("data");
+    let server = server(&live);
+    runtime.block_on(async {
+        let mut client = WriteServiceClient::connect(format!("http://{}", live.flight)).await.unwrap();
+        for batch in 0..200 {
+            write(&mut client, "one", batch).await;
+            write(&mut client, "two", batch).await;
+        }
+    });
+    told(&["compact", "--server", &server]);
+    let first = json(&["backup", "create", "--server", &server, "--format", "json"]);
+    let second = json(&["backup", "--server", &server, "--format", "json"]);
+    (live, vec![first, second])
+}
+
+#[test]
+fn a_second_backup_copies_only_what_changed_and_old_ones_go_on_request() {
+    let plant = Plant::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (live, rows) = backed_up(&plant, &runtime);
+    let server = server(&live);
+    let [first, second] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!(number(first, "files_new"), number(first, "files"));
+    let shared = || fs::read_dir(plant.path("backups/files")).unwrap().count() as u64;
+    // Nothing was written between the two: only CURRENT, manifest, options and log are their own.
+    assert!(number(second, "files_new") <= 8 && number(second, "files") - number(second, "files_new") >= 4, "{second}");
+    assert!(number(second, "bytes_new") * 4 < number(second, "bytes"), "{second}");
+    assert_eq!(shared(), number(second, "files") - number(second, "files_new"));
+    let listed = told(&["backup", "list", "--server", &server]);
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    assert_eq!(listed, told(&["backup", "list", "--from", &plant.text("backups")]));
+    let third = json(&["backup", "--keep", "1", "--server", &server, "--format", "json"]);
+    assert_eq!((number(&third, "number"), number(&third, "pruned")), (3, 2));
+    assert_eq!(told(&["backup", "list", "--server", &server, "--format", "json"]).lines().count(), 1);
+    assert!(told(&["backup", "verify", "--server", &server]).contains("backup 3 is whole"));
+    drop(live);
+    let unconfigured = Historian::serve(&plant.path("data"), &[]);
+    let refused = historian(&["backup", "--server", &format!("grpc://{}", unconfigured.flight)]);
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && text.contains("--backup-dir") && text.contains("failed precondition"), "{text}");
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_changed_byte_anywhere_in_a_backup_is_found_and_never_restored() {
+    let plant = Plant::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (live, _) = backed_up(&plant, &runtime);
+    let server = server(&live);
+    // Only the newest one: what it shares with the first is one file.
+    json(&["backup", "--keep", "1", "--server", &server, "--format", "json"]);
+    let backups = plant.text("backups");
+    let files: Vec<PathBuf> = files(&plant.path("backups"))
+        .into_iter()
+        .filter(|path| path.file_name().unwrap() != "LOCK" && fs::metadata(path).unwrap().len() > 0)
+        .collect();
+    let total: u64 = files.iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    let mut seed: u64 = 20_261_122;
+    for trial in 0..24 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // Half of them by bytes, half of them by files, so that the small ones have their turn.
+        let (path, at) = if trial % 2 == 0 {
+            let mut left = (seed >> 11) % total;
+            let path = files.iter().find(|path| {
+                let length = fs::metadata(path).unwrap().len();
+                let here = left < length;
+                left -= if here { 0 } else { length };
+                here
+            });
+            (path.unwrap(), left)
+        } else {
+            let path = &files[(seed >> 33) as usize % files.len()];
+            (path, (seed >> 11) % fs::metadata(path).unwrap().len())
+        };
+        let whole = fs::read(path).unwrap();
+        let mut damaged = whole.clone();
+        damaged[at as usize] ^= 1 << (trial % 8);
+        fs::write(path, &damaged).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().split('.').next().unwrap();
+        let verified = if trial % 3 == 0 {
+            historian(&["backup", "verify", "--all", "--server", &server])
+        } else {
+            historian(&["backup", "verify", "--from", &backups])
+        };
+        let text = String::from_utf8_lossy(&verified.stdout).into_owned();
+        assert!(verified.status.code() == Some(1) && text.contains("DAMAGED") && text.contains(name), "{name} at {at}: {text}");
+        let refused = historian(&["restore", "--from", &backups, "--data-dir", &plant.text("restored")]);
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && text.contains(name), "{name} at {at}: {text}");
+        assert!(!plant.path("restored").exists());
+        fs::write(path, &whole).unwrap();
+    }
+    assert!(told(&["restore", "--from", &backups, "--data-dir", &plant.text("restored")]).contains("is restored and opens"));
+}
