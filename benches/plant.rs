@@ -50,7 +50,7 @@ impl Plant {
             })
             .collect();
         let tags = catalog.get_or_create(definitions).expect("tags can be made");
-        let ingest = Arc::new(Ingest::open(store, catalog.clone(), IngestOptions::default()).expect("ingest opens"));
+        let ingest = Arc::new(Ingest::open(store, catalog.clone(), Arc::new(SystemClock), IngestOptions::default()).expect("ingest opens"));
         Plant { catalog, ingest, tags, _directory: directory }
     }
 

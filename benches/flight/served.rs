@@ -54,6 +54,7 @@ impl Served {
         let services = Services {
             catalog: plant.catalog.clone(),
             sink: plant.ingest.clone(),
+            corrections: plant.ingest.clone(),
             query: QueryEngine::new(plant.ingest.reader()),
             clock: Arc::new(SystemClock),
             devices: Arc::new(Vec::new),

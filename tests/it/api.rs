@@ -38,6 +38,7 @@ impl Admin for IngestAdmin {
             head_samples: status.head_samples,
             accepting_writes: status.accepting_writes,
             stopped_reason: status.stopped,
+            full_reason: status.full,
         }
     }
 
@@ -55,11 +56,12 @@ impl Historian {
             let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
-            let ingest = Arc::new(Ingest::open(store, catalog.clone(), IngestOptions::default()).unwrap());
+            let ingest = Arc::new(Ingest::open(store, catalog.clone(), clock.clone(), IngestOptions::default()).unwrap());
             let device = Arc::new(DeviceStatus::new("boiler-plc", "modbus", "127.0.0.1:502"));
             let services = Services {
                 catalog,
                 sink: ingest.clone(),
+                corrections: ingest.clone(),
                 query: QueryEngine::new(ingest.reader()),
                 admin: Arc::new(IngestAdmin { ingest: ingest.clone(), start_time: clock.now() }),
                 clock,
