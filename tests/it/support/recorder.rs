@@ -44,6 +44,6 @@ impl SampleSink for Recorder {
                 }
             }
         }
-        Ok(Acknowledgement { watermark: self.sequence.fetch_add(1, Ordering::SeqCst) + 1, samples })
+        Ok(Acknowledgement { watermark: self.sequence.fetch_add(1, Ordering::SeqCst) + 1, samples, ..Acknowledgement::default() })
     }
 }
