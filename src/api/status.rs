@@ -145,6 +145,9 @@ pub fn from_catalog(error: &CatalogError) -> Status {
         CatalogError::NotFound(name) => tags_not_found(std::slice::from_ref(name)),
         CatalogError::Invalid { .. } => invalid("tag", message),
         CatalogError::Full { .. } => too_much("tags_max", message),
+        CatalogError::Store(StoreError::Full(_)) => {
+            status(Code::ResourceExhausted, "NO_ROOM", &message, ErrorDetails::with_retry_info(Some(Duration::from_secs(1))))
+        }
         CatalogError::Store(_) => internal(message),
     }
 }

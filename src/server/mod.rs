@@ -126,7 +126,11 @@ fn open(
     around_store: Around<dyn Store>,
 ) -> anyhow::Result<(Arc<Catalog>, Arc<Ingest>, Arc<Maintenance>)> {
     let storage = &configuration.storage;
-    let options = StoreOptions { cache_bytes: storage.cache_bytes.0 as usize, ..StoreOptions::default() };
+    let options = StoreOptions {
+        cache_bytes: storage.cache_bytes.0 as usize,
+        reserve_bytes: storage.disk_reserve_bytes.map(|bytes| bytes.0),
+        ..StoreOptions::default()
+    };
     let files = Arc::new(RocksStore::open(&configuration.server.data_dir, &options)?);
     let store = around_store(files.clone());
     let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), storage.tags_max)?);

@@ -54,6 +54,7 @@ impl StoppedStore {
             appended: AtomicU64::new(0),
             watermark_synced: Mutex::new(Instant::now()),
             auditing: Mutex::new(()),
+            reserve_bytes: None,
         };
         store.require_format_version()?;
         Ok(StoppedStore { store, acknowledged, refused, _lock: lock })

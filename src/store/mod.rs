@@ -143,6 +143,12 @@ pub type Visit<'a, K> = &'a mut dyn FnMut(K, &[u8]) -> Result<(), StoreError>;
 
 /// A place that keeps the historian's data. All calls block.
 pub trait Store: Send + Sync + 'static {
+    /// Whether there is room for new data.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] when there is not.
+    fn room(&self) -> Result<(), StoreError>;
+
     /// Writes catalog entries durably, all or none.
     fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError>;
 

@@ -38,11 +38,13 @@ pub struct StoreOptions {
     pub write_buffer_bytes: usize,
     /// Size of RocksDB's log at which it writes out old families.
     pub wal_bytes_max: u64,
+    /// Free bytes of the file system below which nothing new is taken. `None`: a twentieth of the file system, at most 512 MiB.
+    pub reserve_bytes: Option<u64>,
 }
 
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
-        StoreOptions { cache_bytes: 64 << 20, write_buffer_bytes: 32 << 20, wal_bytes_max: 512 << 20 }
+        StoreOptions { cache_bytes: 64 << 20, write_buffer_bytes: 32 << 20, wal_bytes_max: 512 << 20, reserve_bytes: None }
     }
 }
 
@@ -56,6 +58,7 @@ pub struct RocksStore {
     pub(super) watermark_synced: Mutex<Instant>,
     /// Held from reading the last number of the audit log to writing behind it.
     pub(super) auditing: Mutex<()>,
+    pub(super) reserve_bytes: Option<u64>,
 }
 
 /// How far the watermark file may be behind after a power loss.
@@ -99,6 +102,7 @@ impl RocksStore {
             appended: AtomicU64::new(0),
             watermark_synced: Mutex::new(Instant::now()),
             auditing: Mutex::new(()),
+            reserve_bytes: options.reserve_bytes,
         };
         store.check_format_version()?;
         let found = store.last_journal_sequence()?;
@@ -197,6 +201,21 @@ impl RocksStore {
 }
 
 impl Store for RocksStore {
+    fn room(&self) -> Result<(), StoreError> {
+        let system = rustix::fs::statvfs(&self.path).map_err(|error| StoreError::Io(format!("{}: {error}", self.path.display())))?;
+        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        let reserve = self.reserve_bytes.unwrap_or_else(|| (system.f_blocks.saturating_mul(system.f_frsize) / 20).min(512 << 20));
+        if free >= reserve {
+            return Ok(());
+        }
+        Err(StoreError::Full(format!(
+            "{} MiB are free on the file system of {}, and storage.disk_reserve_bytes keeps {} MiB for what is under way; free or add space",
+            free >> 20,
+            self.path.display(),
+            reserve >> 20
+        )))
+    }
+
     fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError> {
         let catalog = self.family(keys::FAMILY_CATALOG)?;
         let mut batch = WriteBatch::default();
@@ -212,6 +231,7 @@ impl Store for RocksStore {
 
     fn append_journal(&self, records: &[(u64, Vec<u8>)], sync: bool) -> Result<(), StoreError> {
         let Some(&(last, _)) = records.last() else { return Ok(()) };
+        self.room()?;
         let journal = self.family(keys::FAMILY_JOURNAL)?;
         let mut batch = WriteBatch::default();
         for (sequence, record) in records {
@@ -442,7 +462,8 @@ impl Store for RocksStore {
     }
 
     fn compact(&self) -> Result<(), StoreError> {
-        for name in [keys::FAMILY_CHUNKS, keys::FAMILY_LATE, keys::FAMILY_SUPERSEDED, keys::FAMILY_ROLLUPS, keys::FAMILY_JOURNAL] {
+        // Every family: RocksDB keeps its log until the last one that has something in it is written out.
+        for name in keys::FAMILIES {
             let handle = self.family(name)?;
             self.db.flush_cf(handle).map_err(io)?;
             self.db.compact_range_cf(handle, None::<&[u8]>, None::<&[u8]>);
@@ -459,7 +480,10 @@ fn durable(sync: bool) -> WriteOptions {
 
 #[expect(clippy::needless_pass_by_value, reason = "shape of map_err")]
 pub(super) fn io(error: rocksdb::Error) -> StoreError {
-    StoreError::Io(error.to_string())
+    let message = error.to_string();
+    // A sync that failed is another thing: what became of the bytes is unknown then.
+    let no_room = ["No space left", "Disk quota exceeded", "Space limit reached"].iter().any(|text| message.contains(text));
+    if no_room && !message.contains("sync") { StoreError::Full(format!("the disk is full: {message}")) } else { StoreError::Io(message) }
 }
 
 pub(super) fn classified(error: &rocksdb::Error, family: &'static str) -> StoreError {

@@ -182,6 +182,12 @@ impl Keeper {
         let mut unexamined = self.catalog.ids();
         unexamined.reverse();
         while !self.stopped() {
+            // Rewriting needs room before it gives any back.
+            if self.store.room().is_err() {
+                self.pending.wait(LOOK_INTERVAL);
+                std::thread::sleep(LOOK_INTERVAL);
+                continue;
+            }
             let mut tags = self.pending.due(&self.options, ROUND_TAGS);
             if tags.is_empty() {
                 tags = unexamined.split_off(unexamined.len().saturating_sub(ROUND_TAGS));

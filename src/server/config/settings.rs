@@ -58,6 +58,8 @@ pub struct StorageSettings {
     pub journal_bytes_max: Bytes,
     /// Memory for blocks read from disk.
     pub cache_bytes: Bytes,
+    /// Free space of the file system below which writes are refused until there is more. Absent: a twentieth of it, at most 512 MiB.
+    pub disk_reserve_bytes: Option<Bytes>,
     /// Most tags of the catalog; further ones are refused.
     pub tags_max: usize,
 }
@@ -72,6 +74,7 @@ impl Default for StorageSettings {
             future_max_s: 86_400,
             journal_bytes_max: Bytes::mebi(256),
             cache_bytes: Bytes::mebi(128),
+            disk_reserve_bytes: None,
             tags_max: TAGS_MAX,
         }
     }
@@ -166,6 +169,7 @@ impl StorageSettings {
             ("storage.future_max_s", self.future_max_s, 0..=200 * 366 * 86_400),
             ("storage.journal_bytes_max", self.journal_bytes_max.0, MIB..=64 * 1024 * MIB),
             ("storage.cache_bytes", self.cache_bytes.0, MIB..=1024 * 1024 * MIB),
+            ("storage.disk_reserve_bytes", self.disk_reserve_bytes.map_or(MIB, |bytes| bytes.0), 0..=1 << 50),
             ("storage.tags_max", self.tags_max as u64, 1..=u64::from(u32::MAX)),
         ]
     }
