@@ -173,7 +173,7 @@ impl Ingest {
             std::thread::Builder::new().name(name.into()).spawn(body).map_err(|error| StoreError::Io(format!("thread {name}: {error}")))
         };
         let reader = TagReader { store: store.clone(), heads };
-        let keeper = Arc::new(Keeper::new(store, catalog.clone(), locks, pending, options.keeper.clone()));
+        let keeper = Arc::new(Keeper::new(store, catalog.clone(), locks, pending, clock.clone(), options.keeper.clone())?);
         let threads = Threads {
             keeper: spawn("keeper", {
                 let keeper = keeper.clone();
@@ -237,6 +237,14 @@ impl Ingest {
         self.keeper.keep_all().map_err(failed)?;
         self.reader.store.compact().map_err(failed)?;
         Ok(sealed)
+    }
+
+    /// Applies retention now and answers how many bytes went, about. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn retain(&self) -> Result<u64, StoreError> {
+        self.keeper.retain_now()
     }
 
     /// Takes no further writes, finishes and makes durable those that were taken, and ends the threads. Blocks.

@@ -6,9 +6,13 @@ use proptest::prelude::*;
 
 use historian_format::rollup::RollupLevel;
 
-use super::{Ingest, IngestOptions, keep::KeeperOptions, sink::*};
+use super::{
+    Ingest, IngestOptions,
+    keep::{KeeperOptions, RetentionGroup},
+    sink::*,
+};
 use crate::{
-    model::{ManualClock, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType},
+    model::{ManualClock, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeRange, Timestamp, Value, ValueType},
     store::{Catalog, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions},
 };
 
@@ -178,6 +182,139 @@ fn run(steps: &[Step], open: &dyn Fn() -> Arc<dyn Store>) {
         }
         check(&machine, &model);
     }
+}
+
+const DAY: i64 = 86_400_000_000_000;
+const NOW: i64 = 20_000 * DAY;
+
+/// Three tags with a sample every six hours: `t0` up to now, `t1` up to 100 days ago, `t2` up to now.
+fn aged(store: &Arc<dyn Store>, clock: &Arc<ManualClock>, retention: Vec<RetentionGroup>) -> Machine {
+    let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
+    let definitions = (0..3).map(|n| TagDefinition::new(TagName::new(format!("t{n}")).unwrap(), ValueType::F64)).collect();
+    let tags = catalog.get_or_create(definitions).unwrap();
+    let keeper = KeeperOptions { retention, background: false, ..KeeperOptions::default() };
+    let options = IngestOptions { keeper, ..IngestOptions::default() };
+    Machine { ingest: Ingest::open(store.clone(), catalog, clock.clone(), options).unwrap(), tags }
+}
+
+fn group(pattern: &str, days: Option<u64>, bytes_max: Option<u64>) -> RetentionGroup {
+    let age = days.map(|days| std::time::Duration::from_secs(days * 86_400));
+    RetentionGroup { selection: TagSelection::parse(&[pattern]).unwrap(), name: pattern.into(), age, bytes_max }
+}
+
+fn fill_aged(machine: &Machine) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    for (tag, last) in machine.tags.iter().zip([NOW, NOW - 100 * DAY, NOW]) {
+        let mut run = Samples::new(ValueType::F64);
+        for step in 0..1_600 {
+            run.push(last - (1_599 - step) * DAY / 4, Some(&Value::F64(step as f64)), 0).unwrap();
+        }
+        let batch = SampleBatch { runs: vec![(tag.id, run)] };
+        runtime.block_on(machine.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
+    }
+    machine.ingest.compact().unwrap();
+}
+
+fn oldest_days(machine: &Machine) -> Vec<i64> {
+    machine.tags.iter().map(|tag| (NOW - read(machine, tag, TimeRange::ALL)[0].0) / DAY).collect()
+}
+
+fn retention_goes_by_source_time(store: &Arc<dyn Store>, sizes_are_exact: bool) {
+    let clock = Arc::new(ManualClock::at(Timestamp(NOW)));
+    let groups = vec![group("t2", None, Some(0)), group("t[01]", Some(30), None)];
+    let machine = aged(store, &clock, groups);
+    fill_aged(&machine);
+    assert_eq!(oldest_days(&machine), [399, 499, 399]);
+    machine.ingest.retain().unwrap();
+    let days = oldest_days(&machine);
+    // Whole weeks go: what is kept reaches up to a week further back.
+    assert!((30..=37).contains(&days[0]), "{days:?}");
+    assert!((130..=137).contains(&days[1]), "measured against the tag's own newest sample: {days:?}");
+    // RocksDB knows sizes to a block, which is more than this tag has.
+    assert!((0..=if sizes_are_exact { 7 } else { 399 }).contains(&days[2]), "never the newest week: {days:?}");
+    let entries = store.audit(0, 1_000).unwrap();
+    assert!(!entries.is_empty() && entries.iter().all(|(_, entry)| entry.action == "retention"));
+    let current = machine.ingest.reader().current(&machine.tags[0]).unwrap().unwrap();
+    assert_eq!(current.timestamp, NOW);
+
+    // A clock that jumps ahead, and a device that writes from the future, delete nothing.
+    clock.set(Timestamp(NOW + 3_650 * DAY));
+    machine.ingest.retain().unwrap();
+    assert_eq!(oldest_days(&machine), days);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let mut run = Samples::new(ValueType::F64);
+    run.push(NOW + 3_000 * DAY, Some(&Value::F64(1.0)), 0).unwrap();
+    let batch = SampleBatch { runs: vec![(machine.tags[0].id, run)] };
+    runtime.block_on(machine.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
+    machine.ingest.compact().unwrap();
+    machine.ingest.retain().unwrap();
+    assert_eq!(oldest_days(&machine), days);
+    drop(machine);
+
+    // Nor does a restart under the wrong clock.
+    let machine = aged(store, &clock, vec![group("**", Some(30), None)]);
+    machine.ingest.retain().unwrap();
+    assert_eq!(oldest_days(&machine)[..2], days[..2]);
+    rollups_change_no_answer(&machine, &machine.tags[0]);
+}
+
+#[test]
+fn retention_goes_by_source_time_on_both_stores() {
+    retention_goes_by_source_time(&(Arc::new(MemoryStore::default()) as Arc<dyn Store>), true);
+    let directory = tempfile::tempdir().unwrap();
+    retention_goes_by_source_time(&(Arc::new(RocksStore::open(directory.path(), &StoreOptions::default()).unwrap()) as Arc<dyn Store>), false);
+}
+
+#[test]
+fn samples_from_the_future_are_rejected_one_by_one() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let clock = Arc::new(ManualClock::at(Timestamp(NOW)));
+    let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
+    let tag = catalog.create(TagDefinition::new(TagName::new("t").unwrap(), ValueType::F64)).unwrap();
+    let options = IngestOptions { future_max: Some(std::time::Duration::from_secs(60)), ..IngestOptions::default() };
+    let ingest = Ingest::open(store, catalog, clock, options).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let mut run = Samples::new(ValueType::F64);
+    for ahead in [-1, 61, 60, i64::MAX / 1_000_000_000 - NOW / 1_000_000_000 - 1] {
+        run.push(NOW + ahead * 1_000_000_000, Some(&Value::F64(1.0)), 0).unwrap();
+    }
+    let batch = SampleBatch { runs: vec![(tag.id, run)] };
+    let answer = runtime.block_on(ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
+    assert_eq!((answer.samples, answer.rejected.count), (2, 2));
+    assert_eq!(answer.rejected.shown[0].timestamp, Timestamp(NOW + 61_000_000_000));
+    assert!(answer.rejected.shown[0].reason.contains("ahead"));
+}
+
+#[test]
+fn replaced_and_deleted_versions_can_be_read() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let machine = start(&store);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let tag = &machine.tags[0];
+    let write = |rows: &[(i64, f64)]| {
+        let mut run = Samples::new(ValueType::F64);
+        rows.iter().for_each(|(at, value)| run.push(*at, Some(&Value::F64(*value)), 0).unwrap());
+        let batch = SampleBatch { runs: vec![(tag.id, run)] };
+        runtime.block_on(machine.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
+    };
+    let versions = || {
+        let found = machine.ingest.reader().superseded(tag, TimeRange::ALL, 1_000).unwrap();
+        found.into_iter().map(|version| (version.timestamp, version.value.unwrap().as_f64().unwrap())).collect::<Vec<_>>()
+    };
+    write(&[(1, 1.0), (2, 2.0), (3, 3.0)]);
+    write(&[(2, 2.0), (3, 30.0)]);
+    assert_eq!(versions(), [(3, 3.0)], "in the head");
+    machine.ingest.compact().unwrap();
+    assert_eq!(versions(), [(3, 3.0)], "sealed");
+    write(&[(1, 10.0), (2, 2.0)]);
+    assert_eq!(versions(), [(1, 1.0), (3, 3.0)], "head over chunk");
+    machine.ingest.compact().unwrap();
+    assert_eq!(versions(), [(1, 1.0), (3, 3.0)], "merged");
+    let correction = Correction { deletions: vec![(tag.id, Timestamp(2), Timestamp(3))], ..Correction::default() };
+    assert_eq!(runtime.block_on(machine.ingest.correct(correction)).unwrap().deleted, 2);
+    assert_eq!(versions(), [(1, 1.0), (2, 2.0), (3, 3.0), (3, 30.0)], "deleted");
+    machine.ingest.compact().unwrap();
+    assert_eq!(versions(), [(1, 1.0), (2, 2.0), (3, 3.0), (3, 30.0)]);
 }
 
 proptest! {

@@ -36,6 +36,11 @@ impl TagSelection {
             .map(|patterns| TagSelection { patterns })
     }
 
+    /// True when a pattern matches the name.
+    pub fn matches(&self, name: &str) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(name))
+    }
+
     /// Selects every tag.
     pub fn all() -> TagSelection {
         TagSelection::parse(&["**"]).unwrap_or_default()

@@ -17,6 +17,7 @@ use crate::{
     collector::{CollectorContext, DeviceStatus, LastSample, Spool, spool::SPOOL_SAMPLES_MAX},
     ingest::{
         Ingest, IngestOptions,
+        keep::KeeperOptions,
         sink::{SampleSink, WriteError},
     },
     model::{Clock, Quality, SystemClock, TagDefinition, TagId, Timestamp},
@@ -145,6 +146,11 @@ fn open(
             group_commit: Duration::from_millis(storage.group_commit_ms),
             interval: Duration::from_millis(storage.interval_sync_ms),
             heads_bytes_max: storage.heads_bytes_max.0 as usize,
+            keeper: KeeperOptions {
+                retention: configuration.retention.clone(),
+                retention_interval: Duration::from_secs(storage.retention_interval_s),
+                ..KeeperOptions::default()
+            },
             future_max: (storage.future_max_s > 0).then(|| Duration::from_secs(storage.future_max_s)),
             ..IngestOptions::default()
         },

@@ -52,6 +52,10 @@ layer! {
     fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError>;
     fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError>;
     fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError>;
+    fn weeks_present(&self) -> Result<Vec<i32>, StoreError>;
+    fn week_bytes(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<u64, StoreError>;
+    fn drop_week(&self, week: i32, tags: Option<&Vec<RangeInclusive<u32>>>) -> Result<(), StoreError>;
+    fn retention_clock(&self) -> Result<Option<i64>, StoreError>;
     fn delete_tag(&self, tag: TagId) -> Result<(), StoreError>;
     fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
     fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError>;

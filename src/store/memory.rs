@@ -29,6 +29,7 @@ struct State {
     rollups: BTreeMap<(u32, u8, i32, u8), Vec<u8>>,
     dirty: BTreeMap<(u32, i32), u8>,
     kept: BTreeMap<u32, KeptMark>,
+    retention_clock: Option<i64>,
     audit: Vec<AuditEntry>,
 }
 
@@ -113,6 +114,7 @@ impl Store for MemoryStore {
             state.journal = state.journal.split_off(&(retire.sequence + 1));
             state.journal.insert(retire.sequence, retire.record.clone());
         }
+        state.retention_clock = change.retention_clock.or(state.retention_clock);
         state.audit.extend(change.audit.iter().cloned());
         Ok(())
     }
@@ -218,6 +220,37 @@ impl Store for MemoryStore {
             state.family(family).range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX)).map(|(key, _)| week_of(key.1)).collect();
         weeks.dedup();
         Ok(weeks)
+    }
+
+    fn weeks_present(&self) -> Result<Vec<i32>, StoreError> {
+        let state = self.state.lock();
+        let mut weeks: Vec<i32> = state.chunks.keys().chain(state.late.keys()).map(|key| week_of(key.1)).collect();
+        weeks.extend(state.superseded.keys().map(|key| week_of(key.1)));
+        weeks.extend(state.rollups.keys().map(|key| key.2));
+        weeks.sort_unstable();
+        weeks.dedup();
+        Ok(weeks)
+    }
+
+    fn week_bytes(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<u64, StoreError> {
+        let state = self.state.lock();
+        let counts = |tag: u32, at: i32| at == week && tags.iter().any(|run| run.contains(&tag));
+        let chunks = state.chunks.iter().chain(&state.late).filter(|(key, _)| counts(key.0, week_of(key.1)));
+        Ok(chunks.map(|(_, bytes)| bytes.len() as u64).sum())
+    }
+
+    fn drop_week(&self, week: i32, tags: Option<&Vec<RangeInclusive<u32>>>) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        let stays = |tag: u32, at: i32| at != week || tags.is_some_and(|tags| !tags.iter().any(|run| run.contains(&tag)));
+        state.chunks.retain(|key, _| stays(key.0, week_of(key.1)));
+        state.late.retain(|key, _| stays(key.0, week_of(key.1)));
+        state.superseded.retain(|key, _| stays(key.0, week_of(key.1)));
+        state.rollups.retain(|key, _| stays(key.0, key.2));
+        Ok(())
+    }
+
+    fn retention_clock(&self) -> Result<Option<i64>, StoreError> {
+        Ok(self.state.lock().retention_clock)
     }
 
     fn delete_tag(&self, tag: TagId) -> Result<(), StoreError> {

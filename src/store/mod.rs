@@ -104,6 +104,8 @@ pub struct Change {
     /// For each tag the sequence number up to which all its samples are in chunks.
     pub sealed: Vec<(TagId, u64)>,
     pub retire: Option<Retire>,
+    /// Where retention's clock stands.
+    pub retention_clock: Option<i64>,
     /// Entries of the audit log that tell of this change.
     pub audit: Vec<AuditEntry>,
 }
@@ -111,7 +113,7 @@ pub struct Change {
 impl Change {
     /// True when there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Change { removed, chunks, superseded, rollups, dirty, kept, sealed, retire, audit } = self;
+        let Change { removed, chunks, superseded, rollups, dirty, kept, sealed, retire, retention_clock, audit } = self;
         removed.is_empty()
             && chunks.is_empty()
             && superseded.is_empty()
@@ -120,6 +122,7 @@ impl Change {
             && kept.is_empty()
             && sealed.is_empty()
             && retire.is_none()
+            && retention_clock.is_none()
             && audit.is_empty()
     }
 }
@@ -212,6 +215,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Weeks in which a tag has chunks of a family, ascending.
     fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError>;
+
+    /// Weeks in which any tag has chunks, late chunks, rollups or superseded versions, ascending.
+    fn weeks_present(&self) -> Result<Vec<i32>, StoreError>;
+
+    /// Bytes that runs of tags have in a week on disk, about.
+    fn week_bytes(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<u64, StoreError>;
+
+    /// Removes everything of a week but catalog and journal: of these tags, or for `None` of all, which drops whole files.
+    fn drop_week(&self, week: i32, tags: Option<&Vec<RangeInclusive<u32>>>) -> Result<(), StoreError>;
+
+    /// Where retention's clock stood last.
+    fn retention_clock(&self) -> Result<Option<i64>, StoreError>;
 
     /// Removes everything of a tag but its catalog entry.
     fn delete_tag(&self, tag: TagId) -> Result<(), StoreError>;

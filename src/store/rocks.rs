@@ -61,6 +61,18 @@ pub struct RocksStore {
     pub(super) reserve_bytes: Option<u64>,
 }
 
+/// Families whose keys begin with week and tag.
+const WEEKLY: [&str; 4] = [keys::FAMILY_CHUNKS, keys::FAMILY_LATE, keys::FAMILY_SUPERSEDED, keys::FAMILY_ROLLUPS];
+
+/// First key of a run of tags in a week, and the first key behind it.
+fn week_range(week: i32, tags: &RangeInclusive<u32>) -> (Vec<u8>, Vec<u8>) {
+    let after = match tags.end().checked_add(1) {
+        Some(next) => ChunkKey::prefix(week, next).to_vec(),
+        None => keys::week_bytes(week + 1).to_vec(),
+    };
+    (ChunkKey::prefix(week, *tags.start()).to_vec(), after)
+}
+
 /// How far the watermark file may be behind after a power loss.
 const WATERMARK_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -316,6 +328,9 @@ impl Store for RocksStore {
             batch.delete_range_cf(journal, keys::journal_key(0), keys::journal_key(retire.sequence));
             batch.put_cf(journal, keys::journal_key(retire.sequence), &retire.record);
         }
+        if let Some(clock) = change.retention_clock {
+            batch.put_cf(state, keys::retention_clock_key(), clock.to_le_bytes());
+        }
         let _numbered = if change.audit.is_empty() { None } else { Some(self.put_audit(&mut batch, &change.audit)?) };
         self.db.write_opt(batch, &durable(false)).map_err(io)
     }
@@ -412,6 +427,56 @@ impl Store for RocksStore {
 
     fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError> {
         scan::Scan::new(self.db.raw_iterator_cf(self.chunk_family(family)?), tag, family.name()).weeks()
+    }
+
+    fn weeks_present(&self) -> Result<Vec<i32>, StoreError> {
+        let mut weeks = Vec::new();
+        for family in WEEKLY {
+            weeks.extend(scan::weeks(self.db.raw_iterator_cf(self.family(family)?), family)?);
+        }
+        weeks.sort_unstable();
+        weeks.dedup();
+        Ok(weeks)
+    }
+
+    fn week_bytes(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<u64, StoreError> {
+        let bounds: Vec<(Vec<u8>, Vec<u8>)> = tags.iter().map(|run| week_range(week, run)).collect();
+        let ranges: Vec<rocksdb::Range<'_>> = bounds.iter().map(|(from, to)| rocksdb::Range::new(from, to)).collect();
+        let mut bytes = 0;
+        for family in WEEKLY {
+            bytes += self.db.get_approximate_sizes_cf(self.family(family)?, &ranges).iter().sum::<u64>();
+        }
+        Ok(bytes)
+    }
+
+    fn drop_week(&self, week: i32, tags: Option<&Vec<RangeInclusive<u32>>>) -> Result<(), StoreError> {
+        let all = vec![0..=u32::MAX];
+        let mut batch = WriteBatch::default();
+        for family in WEEKLY {
+            let handle = self.family(family)?;
+            for run in tags.unwrap_or(&all) {
+                let (from, to) = week_range(week, run);
+                if tags.is_none() {
+                    // Files that hold nothing else go at once; the range deletion is for what shares a file, or is not yet in one.
+                    self.db.delete_file_in_range_cf(handle, &from, &to).map_err(io)?;
+                }
+                batch.delete_range_cf(handle, &from, &to);
+            }
+        }
+        self.db.write_opt(batch, &durable(true)).map_err(io)?;
+        if tags.is_some() {
+            // The space comes back when the week's files are written without them, once.
+            let (from, to) = week_range(week, &(0..=u32::MAX));
+            for family in WEEKLY {
+                self.db.compact_range_cf(self.family(family)?, Some(&from), Some(&to));
+            }
+        }
+        Ok(())
+    }
+
+    fn retention_clock(&self) -> Result<Option<i64>, StoreError> {
+        let found = self.db.get_cf(self.family(keys::FAMILY_STATE)?, keys::retention_clock_key()).map_err(io)?;
+        Ok(found.and_then(|bytes| <[u8; 8]>::try_from(bytes.as_slice()).ok()).map(i64::from_le_bytes))
     }
 
     fn delete_tag(&self, tag: TagId) -> Result<(), StoreError> {

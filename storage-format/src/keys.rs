@@ -343,6 +343,12 @@ impl KeptMark {
     }
 }
 
+/// Key in `state` of the time up to which retention has counted, i64 little-endian, ns since 1970.
+#[must_use]
+pub const fn retention_clock_key() -> &'static [u8] {
+    b"retention_clock"
+}
+
 /// Key in `state` of the days of a tag's week whose rollups are to be made anew: `d`, week u16, tag id u32. The value is one byte, bit *i*
 /// for day *i* of the week.
 #[must_use]

@@ -4,10 +4,14 @@
 //! been at the tag since; then it starts again. Sealing only adds chunks and never waits for it.
 
 mod compact;
+mod retain;
 mod roll;
+
+pub use retain::RetentionGroup;
 
 use std::{
     collections::HashMap,
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -16,10 +20,11 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
+use retain::RetentionClock;
 
 use super::{delete::TagLocks, seal::SealError};
 use crate::{
-    model::{Tag, TagId},
+    model::{Clock, Tag, TagId},
     store::{Catalog, ChunkFamily, Store, StoreError, StoredChunk},
 };
 
@@ -36,6 +41,10 @@ pub struct KeeperOptions {
     pub late_wait: Duration,
     /// A level of rollups is kept where its intervals hold so many samples on average; else its states would outweigh the samples.
     pub rollup_samples_min: u64,
+    /// How long samples are kept; of several groups that match a tag the first. Tags of no group are kept for ever.
+    pub retention: Vec<RetentionGroup>,
+    /// How often retention is applied.
+    pub retention_interval: Duration,
     /// Whether the thread works by itself, and not only when [`super::Ingest::compact`] asks.
     pub background: bool,
 }
@@ -48,6 +57,8 @@ impl Default for KeeperOptions {
             late_max: 8,
             late_wait: Duration::from_secs(10),
             rollup_samples_min: 600,
+            retention: Vec::new(),
+            retention_interval: Duration::from_secs(3_600),
             background: true,
         }
     }
@@ -137,7 +148,11 @@ pub struct Keeper {
     catalog: Arc<Catalog>,
     locks: Arc<TagLocks>,
     pending: Arc<Pending>,
+    clock: Arc<dyn Clock>,
     options: KeeperOptions,
+    retention_clock: Mutex<RetentionClock>,
+    /// What retention has dropped since start, by week: dropping it again would only cost.
+    retained: Mutex<HashMap<i32, Vec<RangeInclusive<u32>>>>,
     pub status: KeeperStatus,
     stopping: AtomicBool,
     /// Only one works on the store at a time: the thread, or who asked for all.
@@ -150,9 +165,14 @@ impl Keeper {
         catalog: Arc<Catalog>,
         locks: Arc<TagLocks>,
         pending: Arc<Pending>,
+        clock: Arc<dyn Clock>,
         options: KeeperOptions,
-    ) -> Keeper {
-        Keeper {
+    ) -> Result<Keeper, StoreError> {
+        let retention_clock = Mutex::new(RetentionClock::new(store.retention_clock()?, clock.now()));
+        Ok(Keeper {
+            clock,
+            retention_clock,
+            retained: Mutex::default(),
             store,
             catalog,
             locks,
@@ -161,7 +181,16 @@ impl Keeper {
             status: KeeperStatus::default(),
             stopping: AtomicBool::new(false),
             working: Mutex::new(()),
-        }
+        })
+    }
+
+    /// Applies retention now and answers how many bytes went, about.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub(super) fn retain_now(&self) -> Result<u64, StoreError> {
+        let _working = self.working.lock();
+        self.retain().map_err(retain::store_error)
     }
 
     pub(super) fn stop(&self) {
@@ -181,7 +210,14 @@ impl Keeper {
         }
         let mut unexamined = self.catalog.ids();
         unexamined.reverse();
+        let mut retained = Instant::now();
         while !self.stopped() {
+            if retained.elapsed() >= self.options.retention_interval {
+                if let Err(error) = self.retain_now() {
+                    tracing::warn!(%error, "retention was not applied");
+                }
+                retained = Instant::now();
+            }
             // Rewriting needs room before it gives any back.
             if self.store.room().is_err() {
                 self.pending.wait(LOOK_INTERVAL);

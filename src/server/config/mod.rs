@@ -19,26 +19,30 @@ use std::{
 
 use device::{Device, PROTOCOLS};
 use document::Document;
+use settings::RetentionSettings;
 pub use settings::{BackupSettings, Bytes, LimitSettings, ServerSettings, StorageSettings};
 use settings::{Bound, ServerSection};
 use tag_file::TagRow;
 
 use crate::{
     collector::{Collector, ConfigProblem, Position, TagConfig},
-    model::TagDefinition,
+    ingest::keep::RetentionGroup,
+    model::{TagDefinition, TagSelection},
 };
 
 /// Largest configuration file read.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Keys at the root of the file beside the protocols.
-const ROOT_KEYS: [&str; 5] = ["server", "storage", "backup", "limits", "tag_files"];
+const ROOT_KEYS: [&str; 6] = ["server", "storage", "retention", "backup", "limits", "tag_files"];
 
 /// Everything the server needs to start.
 #[derive(Clone, Default)]
 pub struct Configuration {
     pub server: ServerSettings,
     pub storage: StorageSettings,
+    /// In the order of the file.
+    pub retention: Vec<RetentionGroup>,
     pub backup: BackupSettings,
     pub limits: LimitSettings,
     /// One per device, in the order of the file.
@@ -88,6 +92,28 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     };
     if let Some(backups) = &mut configuration.backup.directory {
         *backups = directory.join(&*backups);
+    }
+    for table in document.devices("retention") {
+        let (key, position) = (table.key.clone(), table.position.clone());
+        let Some((group, unknown)) = document.device::<RetentionSettings, toml::Value>(table) else { continue };
+        let refused = if !unknown.is_empty() {
+            Err("a retention group names its tags in `tags`; it has no [[retention.tag]]".to_owned())
+        } else if group.age.is_none() && group.bytes_max.is_none() {
+            Err("keeps everything; give it an `age`, `bytes_max`, or leave it out".to_owned())
+        } else if group.tags.is_empty() {
+            Err("names no tags; \"**\" selects all".to_owned())
+        } else {
+            TagSelection::parse(&group.tags).map_err(|error| error.to_string())
+        };
+        match refused {
+            Err(message) => document.problems.push(ConfigProblem { position, key, message }),
+            Ok(selection) => configuration.retention.push(RetentionGroup {
+                selection,
+                name: group.tags.join(", "),
+                age: group.age,
+                bytes_max: group.bytes_max.map(|bytes| bytes.0),
+            }),
+        }
     }
     let server = &mut configuration.server;
     server.listen = written.listen.unwrap_or(server.listen);

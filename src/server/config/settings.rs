@@ -60,6 +60,8 @@ pub struct StorageSettings {
     pub cache_bytes: Bytes,
     /// Free space of the file system below which writes are refused until there is more. Absent: a twentieth of it, at most 512 MiB.
     pub disk_reserve_bytes: Option<Bytes>,
+    /// How often retention is applied.
+    pub retention_interval_s: u64,
     /// Most tags of the catalog; further ones are refused.
     pub tags_max: usize,
 }
@@ -75,6 +77,7 @@ impl Default for StorageSettings {
             journal_bytes_max: Bytes::mebi(256),
             cache_bytes: Bytes::mebi(128),
             disk_reserve_bytes: None,
+            retention_interval_s: 3_600,
             tags_max: TAGS_MAX,
         }
     }
@@ -86,6 +89,36 @@ impl Default for StorageSettings {
 pub struct BackupSettings {
     /// Made with the first backup. Without it the service refuses to make one.
     pub directory: Option<PathBuf>,
+}
+
+/// One `[[retention]]`: tags whose samples are kept alike.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionSettings {
+    /// Names and globs; of several groups that match a tag the first counts.
+    pub tags: Vec<String>,
+    /// At least so long by source time, as a number and one of h, d, w, y (365 d).
+    #[serde(default, deserialize_with = "age")]
+    pub age: Option<Duration>,
+    /// Size on disk, about.
+    pub bytes_max: Option<Bytes>,
+}
+
+fn age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = || de::Error::custom(format!("{text:?} is no age; write a whole number and one of h, d, w, y: \"730d\""));
+    let (number, unit) = text.split_at(text.len().saturating_sub(text.chars().last().map_or(0, char::len_utf8)));
+    let hours: u64 = match unit {
+        "h" => 1,
+        "d" => 24,
+        "w" => 7 * 24,
+        "y" => 365 * 24,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = number.parse().map_err(|_| wrong())?;
+    // 580 years are more than timestamps span.
+    let seconds = count.checked_mul(hours * 3_600).filter(|seconds| (1..=580 * 365 * 86_400).contains(seconds)).ok_or_else(wrong)?;
+    Ok(Some(Duration::from_secs(seconds)))
 }
 
 /// Bounds on what clients may ask: `[limits]`.
@@ -170,6 +203,7 @@ impl StorageSettings {
             ("storage.journal_bytes_max", self.journal_bytes_max.0, MIB..=64 * 1024 * MIB),
             ("storage.cache_bytes", self.cache_bytes.0, MIB..=1024 * 1024 * MIB),
             ("storage.disk_reserve_bytes", self.disk_reserve_bytes.map_or(MIB, |bytes| bytes.0), 0..=1 << 50),
+            ("storage.retention_interval_s", self.retention_interval_s, 1..=7 * 86_400),
             ("storage.tags_max", self.tags_max as u64, 1..=u64::from(u32::MAX)),
         ]
     }

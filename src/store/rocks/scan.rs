@@ -23,6 +23,19 @@ pub(super) fn no_such_key(family: &'static str, key: &[u8]) -> StoreError {
     StoreError::Corrupt { family, key: format!("{key:02x?}"), message: "no such key can exist".into() }
 }
 
+/// Weeks in which any tag has entries.
+pub(super) fn weeks(mut iterator: DBRawIterator<'_>, family: &'static str) -> Result<Vec<i32>, StoreError> {
+    let mut found = Vec::new();
+    iterator.seek_to_first();
+    while let Some(key) = iterator.key() {
+        let week = decode_week(key).ok_or_else(|| no_such_key(family, key))?;
+        found.push(week);
+        iterator.seek(historian_format::keys::week_bytes(week + 1));
+    }
+    iterator.status().map_err(|error| classified(&error, family))?;
+    Ok(found)
+}
+
 impl<'a> Scan<'a> {
     pub(super) fn new(iterator: DBRawIterator<'a>, tag: TagId, family: &'static str) -> Scan<'a> {
         Scan { iterator, tag: tag.0, family }
