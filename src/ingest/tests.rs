@@ -262,7 +262,10 @@ fn retention_goes_by_source_time(store: &Arc<dyn Store>, sizes_are_exact: bool) 
 fn retention_goes_by_source_time_on_both_stores() {
     retention_goes_by_source_time(&(Arc::new(MemoryStore::default()) as Arc<dyn Store>), true);
     let directory = tempfile::tempdir().unwrap();
-    retention_goes_by_source_time(&(Arc::new(RocksStore::open(directory.path(), &StoreOptions::default()).unwrap()) as Arc<dyn Store>), false);
+    retention_goes_by_source_time(
+        &(Arc::new(RocksStore::open(directory.path(), &StoreOptions::default()).unwrap()) as Arc<dyn Store>),
+        false,
+    );
 }
 
 #[test]

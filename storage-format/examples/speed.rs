@@ -1,6 +1,6 @@
 //! Prints encode and decode speed and size per data shape: a quick look, not a benchmark suite.
 //!
-//! `cargo run --release -p historian-format --example speed [samples per chunk]`. Figures are the
+//! `cargo run --release -p historian-format --example speed [samples per chunk [part of a shape's name]]`. Figures are the
 //! best of many rounds on one thread; timestamps, values, qualities, statistics and checksums are
 //! all included in "encode" and "decode".
 
@@ -99,7 +99,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "{:22} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>9} codecs",
         "shape", "encode", "decode", "ts dec", "val dec", "bytes", "j encode", "j decode"
     );
-    for (name, chunks) in shapes(per_chunk) {
+    let wanted = std::env::args().nth(2).unwrap_or_default();
+    for (name, chunks) in shapes(per_chunk).into_iter().filter(|(name, _)| name.contains(&wanted)) {
         let total = per_chunk * CHUNKS;
         let mut encoded = vec![Vec::new(); CHUNKS];
         let encode = best(total, || {

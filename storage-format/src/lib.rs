@@ -41,6 +41,7 @@ pub use chunk::{
     CHUNK_HEADER_BYTES, CHUNK_MAGIC, CHUNK_SAMPLES_MAX, CHUNK_TEXT_BYTES_MAX, CHUNK_VERSION, Chunk, ChunkHeader, Effort, Extreme, Scalar,
     Statistics, encode_chunk, encode_chunk_with,
 };
+pub use codec::verify::inexact_columns;
 pub use codec::{PresenceCodec, QualityCodec, TimestampCodec, ValueCodec};
 pub use error::{CorruptChunk, CorruptRecord, EncodeError, PushError};
 pub use samples::{Samples, is_good};

@@ -1,6 +1,6 @@
 //! Encodes a run of samples as a chunk.
 
-use super::header::{CHUNK_HEADER_BYTES, ChunkHeader};
+use super::header::{CHUNK_HEADER_BYTES, CHUNK_VERSION, ChunkHeader};
 use super::statistics::Statistics;
 use super::{CHUNK_SAMPLES_MAX, CHUNK_TEXT_BYTES_MAX};
 use crate::codec::{presence, quality, timestamps, values};
@@ -33,23 +33,24 @@ pub fn encode_chunk(tag_id: u32, sequence: u64, samples: &Samples, out: &mut Vec
 /// # Errors
 /// [`EncodeError`] when the run is empty, too long, out of order or its columns differ in length;
 /// `out` is then as it was.
-pub fn encode_chunk_with(tag_id: u32, sequence: u64, samples: &Samples, _effort: Effort, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub fn encode_chunk_with(tag_id: u32, sequence: u64, samples: &Samples, effort: Effort, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     check(tag_id, samples)?;
     let statistics = Statistics::of(samples);
     let start = out.len();
     out.resize(start + CHUNK_HEADER_BYTES, 0);
     let body = out.len();
-    let timestamp_codec = timestamps::encode(&samples.timestamps, out);
+    let timestamp_codec = timestamps::encode(&samples.timestamps, effort, out);
     let after_timestamps = out.len();
     let presence_codec = presence::encode(samples.validity.as_ref(), out);
     let after_presence = out.len();
     let value_codec = match &samples.validity {
-        Some(validity) if statistics.null_count > 0 => values::encode(&values::present(&samples.values, validity), out),
-        _ => values::encode(&samples.values, out),
+        Some(validity) if statistics.null_count > 0 => values::encode(&values::present(&samples.values, validity), effort, out),
+        _ => values::encode(&samples.values, effort, out),
     };
     let after_values = out.len();
-    let quality_codec = quality::encode(&samples.qualities, out);
+    let quality_codec = quality::encode(&samples.qualities, effort, out);
     let header = ChunkHeader {
+        version: CHUNK_VERSION,
         tag_id,
         sequence,
         value_type: samples.value_type(),

@@ -91,10 +91,11 @@ pub struct Statistics {
     pub minimum: Option<Extreme>,
     /// Largest counted value; `None` when nothing is counted or the values are text.
     pub maximum: Option<Extreme>,
-    /// Sum of the counted values: floats added in time order from +0 as f64, the others added
-    /// exactly and rounded once; 0 when nothing is counted.
+    /// Sum of the counted values: floats added as f64 in the order of `chunk.md`, which differs
+    /// between the versions; the others added exactly and rounded once; 0 when nothing is counted.
     pub sum: f64,
-    /// Sum of the squared deviations of the counted values from their mean; `None` when the chunk does not tell.
+    /// Sum of the squared deviations of the counted values from their mean (`sum / good_count`), as
+    /// `chunk.md` defines it; 0 when nothing is counted. `None` in a chunk of version 1, which does not tell.
     pub m2: Option<f64>,
     /// Numerically largest quality, which is one of the worst severity (top two bits).
     pub worst_quality: u32,
@@ -139,7 +140,7 @@ impl Statistics {
             minimum: extreme(summary.minimum),
             maximum: extreme(summary.maximum),
             sum: summary.sum,
-            m2: None,
+            m2: Some(summary.m2),
             worst_quality,
             has_nan: summary.has_nan,
         }
@@ -151,11 +152,23 @@ fn narrow(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
+/// Sums are kept in this many lanes, sample *i* in lane `i % 8`, and folded at the end: additions of
+/// floats may not be reordered by a compiler, so the order is chosen for vector registers.
+const LANES: usize = 8;
+
+/// Adds the lanes in the order that `chunk.md` states.
+fn fold(lanes: [f64; LANES]) -> f64 {
+    let sum = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+    // Which NaN an addition gives depends on the processor; the bytes must not.
+    if sum.is_nan() { f64::NAN } else { sum }
+}
+
 /// A lane that can be compared and added.
 trait Number: Lane + PartialOrd {
-    type Sum: Copy + Default;
-    fn add(sum: Self::Sum, value: Self) -> Self::Sum;
-    fn round(sum: Self::Sum) -> f64;
+    /// The nearest f64.
+    fn widen(self) -> f64;
+    /// The sum of all numbers for which `counted` is true.
+    fn sum(values: &[Self], counted: impl Fn(usize) -> bool) -> f64;
     #[inline(always)]
     #[expect(clippy::eq_op, reason = "only NaN differs from itself")]
     fn is_nan(self) -> bool {
@@ -163,28 +176,81 @@ trait Number: Lane + PartialOrd {
     }
 }
 
-macro_rules! number {
-    ($($number:ty, $sum:ty, $widen:expr;)+) => {$(
+/// The sum of what `term` makes of the counted values, in lanes.
+#[inline(always)]
+fn sum_in_lanes<T: Copy>(values: &[T], counted: impl Fn(usize) -> bool, term: impl Fn(T) -> f64) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    let mut index = 0;
+    // A lane begins with +0 and so never becomes -0: adding +0 for what does not count changes nothing.
+    for block in blocks {
+        for lane in 0..LANES {
+            lanes[lane] += if counted(index + lane) { term(block[lane]) } else { 0.0 };
+        }
+        index += LANES;
+    }
+    for (lane, value) in lanes.iter_mut().zip(rest) {
+        *lane += if counted(index) { term(*value) } else { 0.0 };
+        index += 1;
+    }
+    fold(lanes)
+}
+
+macro_rules! float {
+    ($($number:ty)+) => {$(
         impl Number for $number {
-            type Sum = $sum;
             #[inline(always)]
-            fn add(sum: $sum, value: Self) -> $sum {
-                sum + $widen(value)
+            fn widen(self) -> f64 {
+                f64::from(self)
             }
-            fn round(sum: $sum) -> f64 {
-                sum as f64
+            #[inline(always)]
+            fn sum(values: &[Self], counted: impl Fn(usize) -> bool) -> f64 {
+                sum_in_lanes(values, counted, f64::from)
             }
         }
     )+};
 }
 
-number! {
-    f64, f64, std::convert::identity;
-    f32, f64, f64::from;
-    i64, i128, i128::from;
-    u64, i128, i128::from;
-    u32, u64, u64::from;
-    bool, u64, u64::from;
+macro_rules! integer {
+    ($($number:ty, $widen:expr, $half:expr, $bias:expr;)+) => {$(
+        impl Number for $number {
+            #[inline(always)]
+            fn widen(self) -> f64 {
+                ($widen)(self)
+            }
+            /// Exact: halves of 32 bits of up to 65,536 numbers cannot overflow their sums.
+            #[inline(always)]
+            fn sum(values: &[Self], counted: impl Fn(usize) -> bool) -> f64 {
+                let (mut low, mut high, mut count) = (0_u64, 0_u64, 0_i128);
+                for (index, value) in values.iter().enumerate() {
+                    let keep = u64::from(counted(index)).wrapping_neg();
+                    let lane = ($half)(*value) & keep;
+                    low += lane & 0xFFFF_FFFF;
+                    high += lane >> 32;
+                    count += i128::from(keep & 1);
+                }
+                ((i128::from(high) << 32) + i128::from(low) - count * $bias) as f64
+            }
+        }
+    )+};
+}
+
+float! { f64 f32 }
+
+integer! {
+    i64, |value: i64| value as f64, |value: i64| value.cast_unsigned() ^ 1 << 63, 1 << 63;
+    u64, |value: u64| value as f64, |value: u64| value, 0;
+    u32, f64::from, u64::from, 0;
+}
+
+impl Number for bool {
+    fn widen(self) -> f64 {
+        f64::from(u8::from(self))
+    }
+    #[inline(always)]
+    fn sum(values: &[Self], counted: impl Fn(usize) -> bool) -> f64 {
+        values.iter().enumerate().map(|(index, value)| u64::from(*value & counted(index))).sum::<u64>() as f64
+    }
 }
 
 #[derive(Default)]
@@ -193,57 +259,64 @@ struct Summary {
     minimum: Option<(usize, u64)>,
     maximum: Option<(usize, u64)>,
     sum: f64,
+    m2: f64,
     has_nan: bool,
 }
 
 impl Summary {
     fn of<T: Number>(values: &[T], samples: &Samples, all_good: bool) -> Self {
+        let has_nan = |present: &dyn Fn(usize) -> bool| {
+            values.iter().any(|value| value.is_nan()) && values.iter().enumerate().any(|(index, value)| value.is_nan() && present(index))
+        };
         match &samples.validity {
-            // The usual chunk has nothing to leave out; the loop for it asks nothing per sample.
-            None if all_good => Self::counting(values, |_| true, |_| true),
-            None => Self::counting(values, |_| true, |index| is_good(samples.qualities[index])),
-            Some(validity) => Self::counting(values, |index| validity.get(index), |index| is_good(samples.qualities[index])),
+            // The usual chunk has nothing to leave out; the loops for it ask nothing per sample.
+            None if all_good && !values.iter().fold(false, |nan, value| nan | value.is_nan()) => {
+                Self::counting(values, |_| true, values.len(), false)
+            }
+            validity => {
+                let present = |index: usize| validity.as_ref().is_none_or(|validity| validity.get(index));
+                let counted: Vec<bool> =
+                    (0..values.len()).map(|index| present(index) && is_good(samples.qualities[index]) && !values[index].is_nan()).collect();
+                let good_count = counted.iter().filter(|counted| **counted).count();
+                Self::counting(values, |index| counted[index], good_count, has_nan(&present))
+            }
         }
     }
 
+    /// `counted` never holds for a NaN.
     #[inline(always)]
-    fn counting<T: Number>(values: &[T], present: impl Fn(usize) -> bool, good: impl Fn(usize) -> bool) -> Self {
-        let counted = |index: usize, value: T| present(index) && good(index) && !value.is_nan();
-        let Some(first) = values.iter().enumerate().position(|(index, value)| counted(index, *value)) else {
-            let has_nan = values.iter().enumerate().any(|(index, value)| value.is_nan() && present(index));
+    fn counting<T: Number>(values: &[T], counted: impl Fn(usize) -> bool + Copy, good_count: usize, has_nan: bool) -> Self {
+        let Some(first) = (0..values.len()).find(|index| counted(*index)) else {
             return Self { has_nan, ..Self::default() };
         };
-        let mut has_nan = (0..first).any(|index| values[index].is_nan() && present(index));
-        let (mut minimum, mut maximum) = ((first, values[first]), (first, values[first]));
-        let mut sum = T::Sum::default();
-        let mut good_count = 0;
-        for (index, value) in values.iter().copied().enumerate().skip(first) {
-            if !present(index) {
-                continue;
+        // Smallest and largest of each lane, so that several values are compared at a time; then the
+        // first sample that has them. A value that does not count is replaced by one that does.
+        let (mut least, mut most) = ([values[first]; LANES], [values[first]; LANES]);
+        let (blocks, rest) = values.as_chunks::<LANES>();
+        let mut consider = |base: usize, block: &[T]| {
+            for (lane, value) in block.iter().enumerate() {
+                let value = if counted(base + lane) { *value } else { values[first] };
+                least[lane] = if value < least[lane] { value } else { least[lane] };
+                most[lane] = if value > most[lane] { value } else { most[lane] };
             }
-            if value.is_nan() {
-                has_nan = true;
-                continue;
-            }
-            if !good(index) {
-                continue;
-            }
-            good_count += 1;
-            sum = T::add(sum, value);
-            if value < minimum.1 {
-                minimum = (index, value);
-            }
-            if value > maximum.1 {
-                maximum = (index, value);
-            }
+        };
+        for (block, base) in blocks.iter().zip((0..).step_by(LANES)) {
+            consider(base, block);
         }
-        Self {
-            good_count,
-            minimum: Some((minimum.0, minimum.1.to_lane())),
-            maximum: Some((maximum.0, maximum.1.to_lane())),
-            sum: T::round(sum),
-            has_nan,
-        }
+        consider(blocks.len() * LANES, rest);
+        let least = least.into_iter().fold(values[first], |a, b| if b < a { b } else { a });
+        let most = most.into_iter().fold(values[first], |a, b| if b > a { b } else { a });
+        let place = |wanted: T| {
+            let found = (0..values.len()).find(|index| values[*index] == wanted && counted(*index));
+            found.map(|index| (index, values[index].to_lane()))
+        };
+        let sum = T::sum(values, counted);
+        let mean = sum / good_count as f64;
+        let m2 = sum_in_lanes(values, counted, |value| {
+            let deviation = value.widen() - mean;
+            deviation * deviation
+        });
+        Self { good_count, minimum: place(least), maximum: place(most), sum, m2, has_nan }
     }
 
     fn of_text(samples: &Samples) -> Self {

@@ -106,6 +106,29 @@ pub(crate) fn get_varint(bytes: &[u8], at: &mut usize, what: &'static str) -> Re
     Err(Fault::new(what, start, "a LEB128 number of at most 5 bytes", "a longer one"))
 }
 
+/// Reads an unsigned LEB128 number of at most 64 bits in its shortest form, and moves `at` past it.
+pub(crate) fn get_varint_64(bytes: &[u8], at: &mut usize, what: &'static str) -> Result<u64, Fault> {
+    let start = *at;
+    let mut number: u64 = 0;
+    for shift in (0..64).step_by(7) {
+        let Some(byte) = bytes.get(*at) else {
+            return Err(Fault::new(what, *at, "another byte of a LEB128 number", "the end"));
+        };
+        *at += 1;
+        let bits = u64::from(byte & 0x7F);
+        number |= bits << shift;
+        if byte & 0x80 == 0 {
+            let padded = *byte == 0 && shift > 0;
+            let lost = bits << shift >> shift != bits;
+            if padded || lost {
+                return Err(Fault::new(what, start, "a shortest LEB128 number of at most 64 bits", "another"));
+            }
+            return Ok(number);
+        }
+    }
+    Err(Fault::new(what, start, "a LEB128 number of at most 10 bytes", "a longer one"))
+}
+
 /// A small signed number as a small unsigned one: 0, -1, 1, -2, … become 0, 1, 2, 3, …
 #[inline(always)]
 pub(crate) const fn zigzag(number: i64) -> u64 {
@@ -156,6 +179,18 @@ mod tests {
         }
 
         #[test]
+        fn wide_varints_read_back(number in any::<u64>(), shift in 0_u32..64) {
+            let number = number >> shift;
+            let mut bytes = Vec::new();
+            put_varint(number, &mut bytes);
+            prop_assert_eq!(bytes.len(), varint_bytes(number));
+            let mut at = 0;
+            prop_assert_eq!(get_varint_64(&bytes, &mut at, "number").unwrap(), number);
+            prop_assert_eq!(at, bytes.len());
+            prop_assert!(get_varint_64(&bytes[..at - 1], &mut 0, "number").is_err());
+        }
+
+        #[test]
         fn zigzag_inverts(number in any::<i64>()) {
             prop_assert_eq!(unzigzag(zigzag(number)), number);
         }
@@ -165,6 +200,9 @@ mod tests {
     fn overlong_varints_are_refused() {
         for bytes in [&[0x80, 0][..], &[0xFF; 6], &[0xFF, 0xFF, 0xFF, 0xFF, 0x1F], &[0x80], &[]] {
             assert!(get_varint(bytes, &mut 0, "number").is_err(), "{bytes:?}");
+        }
+        for bytes in [&[0x80, 0][..], &[0xFF; 10], &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02], &[0x80], &[]] {
+            assert!(get_varint_64(bytes, &mut 0, "number").is_err(), "{bytes:?}");
         }
     }
 }

@@ -13,10 +13,10 @@ const PREFIX: usize = 9;
 
 /// Exponents the encoder tries, largest first: seconds, milliseconds, microseconds, 100 ns, and 0,
 /// which divides everything.
-const EXPONENTS: [u8; 5] = [9, 6, 3, 2, 0];
+pub(crate) const EXPONENTS: [u8; 5] = [9, 6, 3, 2, 0];
 
 /// Largest exponent: 10^18 is the last power of ten in an i64.
-const EXPONENT_MAX: u8 = 18;
+pub(crate) const EXPONENT_MAX: u8 = 18;
 
 /// Appends the column of at least three timestamps; the first itself is not part of it.
 pub(crate) fn encode(timestamps: &[i64], out: &mut Vec<u8>) {
@@ -92,7 +92,7 @@ pub(crate) fn decode(bytes: &[u8], first: i64, count: usize, out: &mut Vec<i64>)
 
 /// Division by 10^e of numbers that it divides: a shift by e and a product with the inverse of 5^e
 /// modulo 2^64, which is many times cheaper than a division.
-struct Quotient {
+pub(crate) struct Quotient {
     exponent: u32,
     inverse: i64,
     /// A number that 10^e divides has a small quotient, any other one a quotient that times 10^e
@@ -101,7 +101,7 @@ struct Quotient {
 }
 
 impl Quotient {
-    fn by(exponent: u8) -> Self {
+    pub fn by(exponent: u8) -> Self {
         let exponent = u32::from(exponent);
         let five = 5_i64.pow(exponent);
         // Newton's iteration: an odd number is its own inverse modulo 8, each round doubles the bits.
@@ -116,14 +116,14 @@ impl Quotient {
 
     /// The quotient of a number that 10^e divides.
     #[inline(always)]
-    fn of(&self, number: i64) -> i64 {
+    pub fn of(&self, number: i64) -> i64 {
         (number >> self.exponent).wrapping_mul(self.inverse)
     }
 
     /// Whether 10^e divides every number, from the OR of the numbers and the OR of their quotients'
     /// zigzag forms. A true answer is sure; a false one may be wrong for quotients near the limit
     /// (for seconds: differences of more than 270 years), which costs space only.
-    fn all_exact(&self, numbers: i64, quotients: u64) -> bool {
+    pub fn all_exact(&self, numbers: i64, quotients: u64) -> bool {
         numbers & ((1_i64 << self.exponent) - 1) == 0 && quotients <= self.small
     }
 }

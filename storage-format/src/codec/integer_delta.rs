@@ -1,12 +1,18 @@
 //! Integers as the differences of neighbours, bit-packed: counters and totals, where Gorilla's XOR
 //! sees noise whenever a carry ripples.
 
-use super::bits::{unzigzag, zigzag};
+use super::bits::unzigzag;
+#[cfg(test)]
+use super::bits::zigzag;
 use super::lane::Lane;
-use super::packed::{BLOCK, get_block, put_block};
+#[cfg(test)]
+use super::packed::put_block;
+use super::packed::{BLOCK, get_block};
 use crate::error::Fault;
 
-/// Appends the column: the first lane in 8 bytes, then blocks of zigzag differences modulo 2^64.
+/// Appends the column: the first lane in 8 bytes, then blocks of zigzag differences modulo 2^64. No longer
+/// written (`packed` is smaller); the tests of the reader need it.
+#[cfg(test)]
 pub(crate) fn encode<T: Lane>(values: &[T], out: &mut Vec<u8>) {
     let Some(first) = values.first() else {
         return;

@@ -7,6 +7,9 @@ pub(crate) trait Lane: Copy + Default {
     /// Bits of one lane.
     const BITS: u32 = Self::BYTES as u32 * 8;
 
+    /// Whether a value takes one bit where it is stored as it is.
+    const IS_BIT: bool = false;
+
     /// The value's bits, zero-extended.
     fn to_lane(self) -> u64;
 
@@ -16,6 +19,52 @@ pub(crate) trait Lane: Copy + Default {
     /// Whether these bits are a value of the type.
     fn is_valid(_lane: u64) -> bool {
         true
+    }
+
+    /// The value's place in the order of its type, so that near values have near numbers: integers are
+    /// their own number; floats count from +0 up and from -0, which is -1, down, NaNs beyond the infinities.
+    fn to_order(self) -> i64;
+
+    /// The value at a place; `None` where the type has none.
+    fn from_order(order: i64) -> Option<Self>;
+}
+
+/// A floating-point lane: what codecs that calculate with values work on.
+pub(crate) trait Real: Lane {
+    /// The largest relative error of a rounded number.
+    const EPSILON: f64;
+
+    /// The same number as binary64, which every one has.
+    fn to_f64(self) -> f64;
+
+    /// The nearest number of the type.
+    fn nearest(value: f64) -> Self;
+}
+
+impl Real for f64 {
+    const EPSILON: f64 = Self::EPSILON / 2.0;
+
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn nearest(value: f64) -> Self {
+        value
+    }
+}
+
+impl Real for f32 {
+    const EPSILON: f64 = Self::EPSILON as f64 / 2.0;
+
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        Self::into(self)
+    }
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to the narrower type is what is asked for")]
+    fn nearest(value: f64) -> Self {
+        value as Self
     }
 }
 
@@ -27,6 +76,14 @@ impl Lane for f64 {
     fn from_lane(lane: u64) -> Self {
         Self::from_bits(lane)
     }
+    #[inline(always)]
+    fn to_order(self) -> i64 {
+        mirror(self.to_bits().cast_signed())
+    }
+    #[inline(always)]
+    fn from_order(order: i64) -> Option<Self> {
+        Some(Self::from_bits(mirror(order).cast_unsigned()))
+    }
 }
 
 impl Lane for i64 {
@@ -36,6 +93,14 @@ impl Lane for i64 {
     }
     fn from_lane(lane: u64) -> Self {
         lane.cast_signed()
+    }
+    #[inline(always)]
+    fn to_order(self) -> i64 {
+        self
+    }
+    #[inline(always)]
+    fn from_order(order: i64) -> Option<Self> {
+        Some(order)
     }
 }
 
@@ -47,6 +112,14 @@ impl Lane for u64 {
     fn from_lane(lane: u64) -> Self {
         lane
     }
+    #[inline(always)]
+    fn to_order(self) -> i64 {
+        (self ^ 1 << 63).cast_signed()
+    }
+    #[inline(always)]
+    fn from_order(order: i64) -> Option<Self> {
+        Some(order.cast_unsigned() ^ 1 << 63)
+    }
 }
 
 impl Lane for f32 {
@@ -56,6 +129,14 @@ impl Lane for f32 {
     }
     fn from_lane(lane: u64) -> Self {
         Self::from_bits(low_32(lane))
+    }
+    #[inline(always)]
+    fn to_order(self) -> i64 {
+        mirror(i64::from(self.to_bits().cast_signed()))
+    }
+    #[inline(always)]
+    fn from_order(order: i64) -> Option<Self> {
+        i32::try_from(mirror(order)).ok().map(|bits| Self::from_bits(bits.cast_unsigned()))
     }
 }
 
@@ -67,10 +148,19 @@ impl Lane for u32 {
     fn from_lane(lane: u64) -> Self {
         low_32(lane)
     }
+    #[inline(always)]
+    fn to_order(self) -> i64 {
+        i64::from(self)
+    }
+    #[inline(always)]
+    fn from_order(order: i64) -> Option<Self> {
+        Self::try_from(order).ok()
+    }
 }
 
 impl Lane for bool {
     const BYTES: usize = 1;
+    const IS_BIT: bool = true;
     fn to_lane(self) -> u64 {
         u64::from(self)
     }
@@ -80,6 +170,20 @@ impl Lane for bool {
     fn is_valid(lane: u64) -> bool {
         lane <= 1
     }
+    #[inline(always)]
+    fn to_order(self) -> i64 {
+        i64::from(self)
+    }
+    #[inline(always)]
+    fn from_order(order: i64) -> Option<Self> {
+        u8::try_from(order).ok().filter(|order| *order <= 1).map(|order| order == 1)
+    }
+}
+
+/// Turns the bits of a negative float around, and back: they count from the sign bit up, away from zero.
+#[inline(always)]
+const fn mirror(bits: i64) -> i64 {
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the lane is 32 bits wide")]
@@ -116,4 +220,40 @@ pub(crate) fn get_all<T: Lane>(bytes: &[u8], out: &mut Vec<T>) {
         wide[..T::BYTES].copy_from_slice(chunk);
         T::from_lane(u64::from_le_bytes(wide))
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check<T: Lane>(value: T) {
+        let back = T::from_order(value.to_order()).map(Lane::to_lane);
+        assert_eq!(back, Some(value.to_lane()));
+    }
+
+    proptest! {
+        #[test]
+        fn order_leads_back_and_orders(a in any::<u64>(), b in any::<u64>()) {
+            check(f64::from_bits(a));
+            check(f32::from_bits(low_32(a)));
+            check(a);
+            check(a.cast_signed());
+            check(low_32(a));
+            let (x, y) = (f64::from_bits(a), f64::from_bits(b));
+            prop_assert_eq!(x.to_order().cmp(&y.to_order()), x.total_cmp(&y));
+            let (x, y) = (f32::from_bits(low_32(a)), f32::from_bits(low_32(b)));
+            prop_assert_eq!(x.to_order().cmp(&y.to_order()), x.total_cmp(&y));
+        }
+    }
+
+    #[test]
+    fn places_without_a_value_are_none() {
+        check(false);
+        check(true);
+        assert!(bool::from_order(2).is_none() && bool::from_order(-1).is_none());
+        assert!(u32::from_order(-1).is_none() && u32::from_order(1 << 32).is_none());
+        assert!(f32::from_order(1 << 31).is_none() && f32::from_order(-(1 << 31) - 1).is_none());
+        assert_eq!((0.0_f64.to_order(), (-0.0_f64).to_order()), (0, -1));
+    }
 }

@@ -18,7 +18,7 @@ pub(crate) fn size_within<T: Lane>(values: &[T], limit: usize) -> Option<usize> 
 }
 
 /// Number of runs of equal lanes.
-fn runs<T: Lane>(values: &[T]) -> usize {
+pub(crate) fn runs<T: Lane>(values: &[T]) -> usize {
     let later = values.get(1..).unwrap_or_default();
     let changes: usize = values
         .chunks(256)

@@ -1,23 +1,136 @@
 //! Text columns: each string's length and text, or one text for all.
 
-use super::ValueCodec;
 use super::bits::{get_varint, put_varint};
+use super::{ValueCodec, dictionary, verify};
 use crate::StringColumn;
+use crate::chunk::Effort;
 use crate::error::Fault;
 
 /// Most bytes of text that one column may decode to. Bounds what a constant column can expand to.
 pub(crate) const TEXT_BYTES_MAX: usize = 1 << 26;
 
+/// Distinct texts beyond which a dictionary is not tried.
+const ENTRIES_MAX: usize = 4_096;
+
+/// Zstandard's level: the default one.
+const ZSTD_LEVEL: i32 = 3;
+
+/// Columns of fewer bytes than this are not compressed: it would save little and cost a read of its own.
+const ZSTD_BYTES_MIN: usize = 256;
+
 /// Appends the column and tells which codec it took.
-pub(crate) fn encode(strings: &StringColumn, out: &mut Vec<u8>) -> ValueCodec {
+pub(crate) fn encode(strings: &StringColumn, effort: Effort, out: &mut Vec<u8>) -> ValueCodec {
     let count = strings.len();
     let first = strings.get(0);
     if count > 0 && (1..count).all(|index| strings.get(index) == first) {
         out.extend_from_slice(first.as_bytes());
         return ValueCodec::Constant;
     }
+    let start = out.len();
     encode_raw(strings, out);
-    ValueCodec::Raw
+    let mut best = ValueCodec::Raw;
+    let mut other = Vec::new();
+    if encode_dictionary(strings, effort, &mut other) && other.len() < out.len() - start {
+        best = ValueCodec::Dictionary;
+    } else {
+        other.clear();
+    }
+    // Texts that are nearly all different: messages, batch names. Left to compaction, as it takes its time.
+    if effort == Effort::Cold && out.len() - start >= ZSTD_BYTES_MIN {
+        let mut compressed = Vec::new();
+        let least = if best == ValueCodec::Raw { out.len() - start } else { other.len() };
+        if encode_zstd(&out[start..], &mut compressed) && compressed.len() < least {
+            best = ValueCodec::Zstd;
+            other = compressed;
+        }
+    }
+    if best != ValueCodec::Raw {
+        let mut read = StringColumn::new();
+        let exact = effort == Effort::Hot || verify::exact(decode(best, &other, count, &mut read).is_ok() && read == *strings);
+        if !exact {
+            return ValueCodec::Raw;
+        }
+        out.truncate(start);
+        out.append(&mut other);
+    }
+    best
+}
+
+/// Appends `count` strings.
+pub(crate) fn decode(codec: ValueCodec, bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), Fault> {
+    match codec {
+        ValueCodec::Raw => decode_raw(bytes, count, out),
+        ValueCodec::Constant => decode_constant(bytes, count, out),
+        ValueCodec::Dictionary => decode_dictionary(bytes, count, out),
+        ValueCodec::Zstd => decode_zstd(bytes, count, out),
+        other => Err(Fault::new("value codec", 0, "one for string", other.as_str())),
+    }
+}
+
+/// Appends the distinct texts as a raw column behind its length, then the indexes.
+fn encode_dictionary(strings: &StringColumn, effort: Effort, out: &mut Vec<u8>) -> bool {
+    let Some((rows, indexes)) = dictionary::distinct_texts(strings, (strings.len() / 2).min(ENTRIES_MAX)) else {
+        return false;
+    };
+    let mut texts = StringColumn::with_capacity(rows.len());
+    if rows.iter().any(|row| texts.push(strings.get(*row)).is_err()) {
+        return false;
+    }
+    let mut raw = Vec::new();
+    encode_raw(&texts, &mut raw);
+    put_varint(rows.len() as u64, out);
+    put_varint(raw.len() as u64, out);
+    out.append(&mut raw);
+    dictionary::put_indexes(&indexes, effort, out);
+    true
+}
+
+fn decode_dictionary(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), Fault> {
+    let mut at = 0;
+    let number = get_varint(bytes, &mut at, "entries of a dictionary")?;
+    if number == 0 || number > count {
+        return Err(Fault::new("entries of a dictionary", 0, format!("1 to {count}"), number));
+    }
+    let length = get_varint(bytes, &mut at, "length of the entries")?;
+    let Some(raw) = bytes[at..].get(..length) else {
+        return Err(Fault::new("entries of a dictionary", at, format!("{length} bytes"), bytes.len() - at));
+    };
+    let mut texts = StringColumn::new();
+    decode_raw(raw, number, &mut texts).map_err(|fault| fault.shifted(at))?;
+    at += length;
+    let indexes = dictionary::get_indexes(bytes, at, count, number)?;
+    let total = indexes.iter().map(|index| texts.get(*index as usize).len()).sum::<usize>();
+    if total > TEXT_BYTES_MAX {
+        return Err(Fault::new("text of a dictionary column", at, format!("at most {TEXT_BYTES_MAX} bytes"), total));
+    }
+    indexes.iter().try_for_each(|index| push(out, texts.get(*index as usize), at))
+}
+
+/// Appends the length of the raw column and the raw column, compressed.
+fn encode_zstd(raw: &[u8], out: &mut Vec<u8>) -> bool {
+    let Ok(compressed) = zstd::bulk::compress(raw, ZSTD_LEVEL) else {
+        return false;
+    };
+    put_varint(raw.len() as u64, out);
+    out.extend_from_slice(&compressed);
+    true
+}
+
+fn decode_zstd(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), Fault> {
+    let mut at = 0;
+    let length = get_varint(bytes, &mut at, "length of compressed text")?;
+    // A length takes at most five bytes. Nothing is allocated for more than a column may hold.
+    let limit = TEXT_BYTES_MAX + count * 5;
+    if length > limit {
+        return Err(Fault::new("length of compressed text", 0, format!("at most {limit}"), length));
+    }
+    let raw =
+        zstd::bulk::decompress(&bytes[at..], length).map_err(|error| Fault::new("compressed text", at, "a Zstandard frame", error))?;
+    if raw.len() != length {
+        return Err(Fault::new("length of compressed text", at, length, raw.len()));
+    }
+    // The place of a fault in what was decompressed is no place in the chunk.
+    decode_raw(&raw, count, out).map_err(|fault| Fault { offset: at, ..fault })
 }
 
 /// Appends all lengths, then all text.

@@ -1,21 +1,45 @@
 //! Chooses and applies the codec of a timestamp column.
 
 use super::TimestampCodec;
-use super::delta_of_delta;
+use super::{delta_of_delta, grid, verify};
+use crate::chunk::Effort;
 use crate::error::Fault;
 
 /// Appends the column of at least one timestamp and tells which codec it took.
 ///
 /// The first timestamp is not part of the column; the enclosing header holds it.
-pub(crate) fn encode(timestamps: &[i64], out: &mut Vec<u8>) -> TimestampCodec {
+pub(crate) fn encode(timestamps: &[i64], effort: Effort, out: &mut Vec<u8>) -> TimestampCodec {
+    if let Some(step) = constant_step(timestamps) {
+        put_step(step, timestamps.len(), out);
+        return TimestampCodec::ConstantStep;
+    }
+    let start = out.len();
+    grid::encode(timestamps, effort, out);
+    let exact = effort == Effort::Hot || {
+        let mut decoded = Vec::new();
+        let read = decode(TimestampCodec::Grid, &out[start..], timestamps[0], timestamps.len(), &mut decoded);
+        verify::exact(read.is_ok() && decoded == timestamps)
+    };
+    if exact {
+        return TimestampCodec::Grid;
+    }
+    out.truncate(start);
+    encode_plain(timestamps, out)
+}
+
+/// Appends the column with the codecs of the journal.
+pub(crate) fn encode_plain(timestamps: &[i64], out: &mut Vec<u8>) -> TimestampCodec {
     let Some(step) = constant_step(timestamps) else {
         delta_of_delta::encode(timestamps, out);
         return TimestampCodec::DeltaOfDelta;
     };
-    if timestamps.len() > 1 {
-        out.extend_from_slice(&step.to_le_bytes());
-    }
+    put_step(step, timestamps.len(), out);
     TimestampCodec::ConstantStep
+}
+
+/// The column of constant steps; a single timestamp has none.
+fn put_step(step: i64, count: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&step.to_le_bytes()[..constant_step_bytes(count)]);
 }
 
 /// The step of a series whose steps are all equal, modulo 2^64; 0 for a single timestamp.
@@ -36,6 +60,7 @@ pub(crate) fn constant_step(timestamps: &[i64]) -> Option<i64> {
 pub(crate) fn decode(codec: TimestampCodec, bytes: &[u8], first: i64, count: usize, out: &mut Vec<i64>) -> Result<(), Fault> {
     match codec {
         TimestampCodec::DeltaOfDelta => delta_of_delta::decode(bytes, first, count, out),
+        TimestampCodec::Grid => grid::decode(bytes, first, count, out),
         TimestampCodec::ConstantStep => {
             let expected = constant_step_bytes(count);
             if bytes.len() != expected {

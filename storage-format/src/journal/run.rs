@@ -33,7 +33,7 @@ pub(super) fn encode(tag_id: u32, samples: &Samples, out: &mut Vec<u8>) {
     } else {
         layout |= TIMESTAMPS_DELTA_OF_DELTA;
         with_length(out, |out| {
-            timestamps::encode(&samples.timestamps, out);
+            timestamps::encode_plain(&samples.timestamps, out);
         });
     }
     let present;
@@ -57,7 +57,7 @@ pub(super) fn encode(tag_id: u32, samples: &Samples, out: &mut Vec<u8>) {
     } else {
         layout |= QUALITIES_RUN_LENGTH;
         with_length(out, |out| {
-            quality::encode(&samples.qualities, out);
+            quality::encode_plain(&samples.qualities, out);
         });
     }
     out[layout_at] = layout;

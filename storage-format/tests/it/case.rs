@@ -1,6 +1,6 @@
 //! Runs of samples that the other tests share: fixed ones and generators.
 
-use historian_format::{Samples, Value, ValueType};
+use historian_format::{Effort, Samples, Value, ValueType};
 use proptest::prelude::*;
 
 pub const GOOD: u32 = 0;
@@ -19,8 +19,12 @@ pub fn samples(value_type: ValueType, rows: impl IntoIterator<Item = Row>) -> Sa
 }
 
 pub fn encode(tag_id: u32, sequence: u64, samples: &Samples) -> Vec<u8> {
+    encode_with(tag_id, sequence, samples, Effort::Hot)
+}
+
+pub fn encode_with(tag_id: u32, sequence: u64, samples: &Samples, effort: Effort) -> Vec<u8> {
     let mut bytes = Vec::new();
-    historian_format::encode_chunk(tag_id, sequence, samples, &mut bytes).unwrap();
+    historian_format::encode_chunk_with(tag_id, sequence, samples, effort, &mut bytes).unwrap();
     bytes
 }
 
@@ -30,19 +34,33 @@ pub struct Case {
     pub tag_id: u32,
     pub sequence: u64,
     pub samples: Samples,
+    pub effort: Effort,
+}
+
+impl Case {
+    pub fn encode(&self) -> Vec<u8> {
+        encode_with(self.tag_id, self.sequence, &self.samples, self.effort)
+    }
 }
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_767_225_600 * SECOND; // 2026-01-01T00:00:00Z
 
 /// Small runs that together use every codec, every value type and every oddity. Their bytes are
-/// frozen in `golden/v1/`: add to the list, never change an entry.
+/// frozen in `golden/v2/`: add to the lists, never change an entry.
 pub fn cases() -> Vec<Case> {
+    let mut cases = first_cases();
+    cases.extend(second_cases());
+    cases
+}
+
+/// Those that are frozen in `golden/v1/`, too. No more are added to them.
+pub fn first_cases() -> Vec<Case> {
     let steady = |i: i64| START + i * SECOND;
     // Deterministic, irregular, in milliseconds.
     let jitter = |i: i64| START + i * SECOND + (i * i * 7 % 11 - 5) * 1_000_000;
     let wave = |i: i64| f64::from(i as i32 * i as i32 % 97) * 0.37 + 20.0;
-    let case = |name, tag_id, samples| Case { name, tag_id, sequence: 1_000 + u64::from(tag_id), samples };
+    let case = |name, tag_id, samples| Case { name, tag_id, sequence: 1_000 + u64::from(tag_id), samples, effort: Effort::Hot };
     let all = |value_type, rows: &mut dyn Iterator<Item = (i64, Value)>| {
         samples(value_type, rows.map(|(timestamp, value)| (timestamp, Some(value), GOOD)))
     };
@@ -157,6 +175,127 @@ pub fn cases() -> Vec<Case> {
             "f64_100ns_ticks",
             21,
             all(ValueType::F64, &mut (0..40).map(|i| (START + i * SECOND + i * i * 13 % 17 * 100, Value::F64(wave(i / 3))))),
+        ),
+    ]
+}
+
+/// Deterministic noise, evenly from 0 to 1.
+fn noise(i: i64) -> f64 {
+    let mut bits = (i + 1).unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    bits ^= bits >> 31;
+    bits = bits.wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits ^= bits >> 27;
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// About normal, mean 0, deviation 1.
+fn bell(i: i64) -> f64 {
+    (0..12).map(|part| noise(i * 12 + part)).sum::<f64>() - 6.0
+}
+
+/// What came with chunk version 2.
+fn second_cases() -> Vec<Case> {
+    use Effort::{Cold, Hot};
+    let steady = |i: i64| START + i * SECOND;
+    let jitter = |i: i64| START + i * SECOND + (bell(i) * 8.0).round() as i64 * 1_000_000;
+    let case = |name, tag_id, effort, samples| Case { name, tag_id, sequence: 1_000 + u64::from(tag_id), samples, effort };
+    let run = |value_type, count: i64, time: &dyn Fn(i64) -> i64, value: &dyn Fn(i64) -> Value| {
+        samples(value_type, (0..count).map(|i| (time(i), Some(value(i)), GOOD)))
+    };
+    let f64s = |count, value: &dyn Fn(i64) -> f64| run(ValueType::F64, count, &steady, &|i| Value::F64(value(i)));
+    let walk = |count: usize| {
+        let mut level = 0.0;
+        let steps = (0..count as i64).map(move |i| {
+            level += bell(i) * 0.2;
+            (level + bell(i + 100_000) * 1.5).round() as i64
+        });
+        steps.collect::<Vec<_>>()
+    };
+    let decimal = |i: i64| (bell(i) * 30.0 + 2_000.0).round() / 100.0;
+    let odd = |i: i64| match i {
+        7 => f64::NAN,
+        30 => -0.0,
+        31 => 1.0 / 3.0,
+        200 => f64::INFINITY,
+        _ => decimal(i),
+    };
+    let converter = |i: i64| -50.0 + (bell(i) * 90.0 + 2_048.0).round() * (160.0 / 4_095.0);
+    let words = ["running", "stopped", "starting up", "fault: over-temperature"];
+    let noisy_qualities = |i: i64| [GOOD, UNCERTAIN, BAD, BAD_NO_COMMUNICATION][(noise(i) * 4.0) as usize];
+    let long_walk = walk(2_100);
+    vec![
+        case("grid_hot", 40, Hot, run(ValueType::Bool, 300, &jitter, &|_| Value::Bool(true))),
+        case("grid_cold", 41, Cold, run(ValueType::Bool, 600, &jitter, &|_| Value::Bool(true))),
+        case(
+            "grid_drift_and_gap",
+            42,
+            Hot,
+            run(ValueType::Bool, 300, &|i| START + i * 1_000_373_000 + if i > 180 { 3_600 * SECOND } else { 0 }, &|_| Value::Bool(false)),
+        ),
+        case("grid_parabola", 43, Cold, run(ValueType::Bool, 300, &|i| i * i * 1_000 + i % 2, &|_| Value::Bool(false))),
+        case("f64_decimal", 44, Hot, f64s(300, &decimal)),
+        case("f64_decimal_exceptions", 45, Cold, f64s(400, &odd)),
+        case("f64_whole", 46, Cold, f64s(300, &|i| 1e6 + (i * 3 + i % 2) as f64)),
+        case("f64_integer_scale", 47, Cold, f64s(400, &converter)),
+        case("f64_integer_scale_product", 48, Cold, f64s(300, &|i| (bell(i) * 90.0 + 2_048.0).round() * 150.0 / 4_095.0)),
+        case("f64_dictionary", 49, Hot, f64s(300, &|i| ((noise(i) * 9.0).floor() + 0.1).sqrt())),
+        case("f64_dictionary_runs", 50, Cold, f64s(600, &|i| ((noise(i / 25) * 9.0).floor() + 0.1).sqrt())),
+        case("f64_narrow", 51, Hot, f64s(300, &|i| f64::from((noise(i) * 10.0) as f32))),
+        case("f64_narrow_cold", 52, Cold, f64s(300, &|i| f64::from((bell(i) * 3.0 + 40.0) as f32))),
+        case("f64_packed", 53, Cold, f64s(600, &|i| bell(i) * 9.0 + 450.0)),
+        case("f64_pco", 54, Cold, f64s(2_048, &|i| (noise(i) * 1e6).floor() * 0.001_414_213_562_373)),
+        case("f32_decimal", 55, Hot, run(ValueType::F32, 300, &steady, &|i| Value::F32(((bell(i) * 300.0).round() / 10.0) as f32))),
+        case("f32_pco", 56, Cold, run(ValueType::F32, 300, &steady, &|i| Value::F32(converter(i) as f32))),
+        case("f32_noise", 57, Cold, run(ValueType::F32, 400, &steady, &|i| Value::F32((bell(i) * 9.0 + 450.0) as f32))),
+        case(
+            "i64_packed_levels",
+            58,
+            Hot,
+            run(ValueType::I64, 300, &jitter, &|i| Value::I64(i / 128 * 1_000_000 + (bell(i) * 5.0) as i64)),
+        ),
+        case("i64_packed_far", 59, Hot, run(ValueType::I64, 300, &steady, &|i| Value::I64(if i == 77 { i64::MIN } else { i * 7 % 8 }))),
+        case("i64_packed_linear", 60, Cold, run(ValueType::I64, 2_100, &steady, &|i| Value::I64(long_walk[i as usize]))),
+        case("i64_pco", 61, Cold, run(ValueType::I64, 2_048, &steady, &|i| Value::I64((noise(i) * 1e6) as i64 * 3_600 + 7))),
+        case(
+            "u64_packed_difference",
+            62,
+            Hot,
+            run(ValueType::U64, 300, &steady, &|i| Value::U64(u64::MAX - 90_000 + i as u64 * 25 + i as u64 % 3)),
+        ),
+        case("state_packed", 63, Cold, run(ValueType::State, 600, &steady, &|i| Value::State((noise(i) * noise(i + 9_000) * 6.0) as u32))),
+        case(
+            "state_dictionary",
+            64,
+            Cold,
+            run(ValueType::State, 600, &steady, &|i| Value::State([7, 40_000, 4_000_000_000][(noise(i) * 3.0) as usize])),
+        ),
+        case("bool_packed", 65, Cold, run(ValueType::Bool, 600, &steady, &|i| Value::Bool(noise(i) < 0.05))),
+        case(
+            "string_dictionary",
+            66,
+            Hot,
+            run(ValueType::String, 100, &steady, &|i| Value::String(words[(noise(i) * 4.0) as usize].to_owned())),
+        ),
+        case(
+            "string_dictionary_runs",
+            67,
+            Cold,
+            run(ValueType::String, 200, &steady, &|i| Value::String(words[i as usize / 70].to_owned())),
+        ),
+        case(
+            "string_zstd",
+            68,
+            Cold,
+            run(ValueType::String, 60, &jitter, &|i| Value::String(format!("batch {} released by größer & {}", 7_000 + i * i, i % 5))),
+        ),
+        case(
+            "quality_dictionary",
+            69,
+            Hot,
+            samples(
+                ValueType::F64,
+                (0..200).map(|i| (steady(i), if i % 3 == 0 { None } else { Some(Value::F64(decimal(i))) }, noisy_qualities(i))),
+            ),
         ),
     ]
 }

@@ -8,11 +8,14 @@ use std::path::PathBuf;
 
 use historian_format::{Chunk, Extreme, Samples, Value, journal};
 
-use crate::case::{Case, cases, encode};
+use crate::case::{cases, first_cases};
 
-pub fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/v1")
+pub fn folder(version: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(version)
 }
+
+/// Rows of a longer run that are written out; a checksum stands for the others.
+const ROWS_MAX: usize = 64;
 
 fn token(value: Option<&Value>) -> String {
     match value {
@@ -27,10 +30,16 @@ fn token(value: Option<&Value>) -> String {
     }
 }
 
-fn rows(samples: &Samples, text: &mut String) {
+/// Row by row; beyond `limit` rows a checksum of the others.
+fn rows(samples: &Samples, limit: usize, text: &mut String) {
+    let mut others = String::new();
     for index in 0..samples.len() {
         let value = token(samples.value(index).as_ref());
-        writeln!(text, "{} {value} {:08x}", samples.timestamps[index], samples.qualities[index]).unwrap();
+        let target = if index < limit { &mut *text } else { &mut others };
+        writeln!(target, "{} {value} {:08x}", samples.timestamps[index], samples.qualities[index]).unwrap();
+    }
+    if !others.is_empty() {
+        writeln!(text, "{} more, crc32c {:08x}", samples.len() - limit, crc32c::crc32c(others.as_bytes())).unwrap();
     }
 }
 
@@ -57,9 +66,12 @@ fn describe(bytes: &[u8]) -> (String, Samples) {
     writeln!(text, "minimum {}", extreme(found.minimum)).unwrap();
     writeln!(text, "maximum {}", extreme(found.maximum)).unwrap();
     writeln!(text, "sum bits:{:016x}", found.sum.to_bits()).unwrap();
+    if let Some(m2) = found.m2 {
+        writeln!(text, "squares bits:{:016x}", m2.to_bits()).unwrap();
+    }
     writeln!(text, "worst quality {:08x}", found.worst_quality).unwrap();
     writeln!(text, "samples: timestamp value quality").unwrap();
-    rows(&samples, &mut text);
+    rows(&samples, if header.version == 1 { usize::MAX } else { ROWS_MAX }, &mut text);
     (text, samples)
 }
 
@@ -67,13 +79,13 @@ fn describe_record(bytes: &[u8]) -> String {
     let mut text = String::new();
     for (tag_id, samples) in journal::decode_record(bytes).unwrap().runs {
         writeln!(text, "run of tag {tag_id} type {} count {}", samples.value_type(), samples.len()).unwrap();
-        rows(&samples, &mut text);
+        rows(&samples, usize::MAX, &mut text);
     }
     text
 }
 
-fn frozen(name: &str, made: &[u8]) -> Vec<u8> {
-    let path = folder().join(name);
+fn frozen(version: &str, name: &str, made: &[u8]) -> Vec<u8> {
+    let path = folder(version).join(name);
     if !path.exists() && std::env::var_os("HISTORIAN_FORMAT_WRITE_GOLDEN").is_some() {
         std::fs::write(&path, made).unwrap();
     }
@@ -81,22 +93,35 @@ fn frozen(name: &str, made: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn golden_chunks_are_read_and_written_as_ever() {
-    for Case { name, tag_id, sequence, samples } in cases() {
-        let made = encode(tag_id, sequence, &samples);
-        let bytes = frozen(&format!("{name}.chunk"), &made);
+fn golden_chunks_of_version_1_are_read_as_ever() {
+    for case in first_cases() {
+        let bytes = frozen("v1", &format!("{}.chunk", case.name), &[]);
         let (text, decoded) = describe(&bytes);
-        let expected = frozen(&format!("{name}.txt"), text.as_bytes());
+        assert_eq!(text.as_bytes(), frozen("v1", &format!("{}.txt", case.name), &[]), "{}: decoded samples", case.name);
+        assert_eq!(decoded, case.samples, "{}: samples of the list", case.name);
+        let header = *Chunk::parse(&bytes).unwrap().header();
+        assert_eq!((header.version, header.header_bytes(), header.statistics.m2), (1, 144, None));
+    }
+}
+
+#[test]
+fn golden_chunks_are_read_and_written_as_ever() {
+    for case in cases() {
+        let name = case.name;
+        let made = case.encode();
+        let bytes = frozen("v2", &format!("{name}.chunk"), &made);
+        let (text, decoded) = describe(&bytes);
+        let expected = frozen("v2", &format!("{name}.txt"), text.as_bytes());
         assert_eq!(text.as_bytes(), expected, "{name}: decoded samples");
-        assert_eq!(decoded, samples, "{name}: samples of the list");
-        assert_eq!(encode(tag_id, sequence, &decoded), bytes, "{name}: encoded again");
+        assert_eq!(decoded, case.samples, "{name}: samples of the list");
+        assert_eq!(made, bytes, "{name}: encoded again");
+        assert_eq!(Chunk::parse(&bytes).unwrap().header().version, 2);
     }
 }
 
 #[test]
 fn the_golden_record_is_read_and_written_as_ever() {
-    let cases = cases();
-    let mut runs: Vec<(u32, Samples)> = cases.into_iter().map(|case| (case.tag_id, case.samples)).collect();
+    let mut runs: Vec<(u32, Samples)> = first_cases().into_iter().map(|case| (case.tag_id, case.samples)).collect();
     // What only a journal may hold: a repeated tag, falling and equal timestamps, an empty run.
     let mut falling = Samples::new(historian_format::ValueType::I64);
     for (timestamp, value) in [(50, 1), (40, 2), (40, 3), (i64::MIN, 4)] {
@@ -106,9 +131,9 @@ fn the_golden_record_is_read_and_written_as_ever() {
     runs.push((99, Samples::new(historian_format::ValueType::String)));
     let mut made = Vec::new();
     journal::encode_record(runs.iter().map(|(tag_id, samples)| (*tag_id, samples)), &mut made).unwrap();
-    let bytes = frozen("batch.record", &made);
+    let bytes = frozen("v1", "batch.record", &made);
     let text = describe_record(&bytes);
-    assert_eq!(text.as_bytes(), frozen("batch.record.txt", text.as_bytes()));
+    assert_eq!(text.as_bytes(), frozen("v1", "batch.record.txt", text.as_bytes()));
     let decoded = journal::decode_record(&bytes).unwrap().runs;
     assert_eq!(decoded, runs);
     assert_eq!(made, bytes, "encoded again");
@@ -116,10 +141,12 @@ fn the_golden_record_is_read_and_written_as_ever() {
 
 #[test]
 fn no_golden_file_lies_unused() {
-    let names: Vec<&str> = cases().iter().map(|case| case.name).collect();
-    for entry in std::fs::read_dir(folder()).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        let stem = name.split('.').next().unwrap();
-        assert!(stem == "batch" || names.contains(&stem), "{name}");
+    for (version, cases) in [("v1", first_cases()), ("v2", cases())] {
+        let names: Vec<&str> = cases.iter().map(|case| case.name).collect();
+        for entry in std::fs::read_dir(folder(version)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let stem = name.split('.').next().unwrap();
+            assert!(stem == "batch" || names.contains(&stem), "{name}");
+        }
     }
 }

@@ -38,6 +38,16 @@ fn the_chunk_in_chunk_md_is_one() {
     assert_eq!(chunk.decode().unwrap(), expected);
     assert_eq!(encode(chunk.header().tag_id, chunk.header().sequence, &expected), bytes);
     assert_eq!((chunk.header().tag_id, chunk.header().sequence), (7, 42));
+    assert!(document.contains(&format!("The chunk has {} bytes", bytes.len())));
+}
+
+#[test]
+fn the_chunk_of_version_1_in_chunk_md_is_one() {
+    let document = include_str!("../../chunk.md");
+    let bytes = hex_after(document, "## Version 1");
+    let chunk = Chunk::parse(&bytes).unwrap();
+    assert_eq!((chunk.header().version, bytes.len()), (1, 184));
+    assert_eq!(chunk.decode().unwrap(), table_after(document, "## Worked example"));
 }
 
 #[test]

@@ -1,0 +1,83 @@
+//! Floats that are decimals: whole numbers divided by a power of ten, as most readings are that have
+//! ever been text or passed through a display (the idea of Afroozeh, Kuffo and Boncz, *ALP: Adaptive
+//! Lossless floating-Point Compression*, SIGMOD 2024, but with one exponent and a division, which
+//! gives every decimal of up to 15 digits exactly as parsing it would).
+
+use super::exceptions::{self, Exceptions};
+use super::integers;
+use super::lane::Real;
+use super::whole::{self, Whole};
+use crate::chunk::Effort;
+use crate::error::Fault;
+
+/// Largest exponent: 10^18. All powers up to it are exact in binary64.
+const EXPONENT_MAX: u8 = 18;
+
+/// Largest exponent the encoder looks for.
+const EXPONENT_TRIED: u8 = 12;
+
+/// Values that are looked at to find the exponent.
+const PROBES: usize = 48;
+
+fn power(exponent: u8) -> f64 {
+    10_f64.powi(i32::from(exponent))
+}
+
+/// The exponent with which nearly all values are decimals; `None` when there is none.
+pub(crate) fn exponent<T: Real>(values: &[T]) -> Option<u8> {
+    let step = values.len() / PROBES + 1;
+    let mut least = 0;
+    let (mut misses, mut probes) = (0, 0);
+    for value in values.iter().step_by(step) {
+        probes += 1;
+        let found = (least..=EXPONENT_TRIED).find(|exponent| whole(*value, power(*exponent)).is_some());
+        match found {
+            Some(exponent) => least = exponent,
+            None => misses += 1,
+        }
+        if misses > 3 && misses * 10 > probes {
+            return None;
+        }
+    }
+    Some(least)
+}
+
+fn whole<T: Real>(value: T, scale: f64) -> Option<i64> {
+    let whole = Whole::round(value.to_f64() * scale);
+    let exact = T::nearest(whole.value / scale).to_lane() == value.to_lane() && whole.is_small();
+    exact.then_some(whole.number)
+}
+
+/// Appends the column; false, with `out` as it was, when more than an eighth of the values are exceptions.
+pub(crate) fn encode<T: Real>(values: &[T], exponent: u8, effort: Effort, out: &mut Vec<u8>) -> bool {
+    let scale = power(exponent);
+    let Some((numbers, positions)) = whole::numbers(values, |value| Whole::round(value * scale), |whole| whole / scale) else {
+        return false;
+    };
+    out.push(exponent);
+    exceptions::put(values, &positions, out);
+    integers::encode(&numbers, effort, out);
+    true
+}
+
+/// Appends `count` values.
+pub(crate) fn decode<T: Real>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+    let Some(&exponent) = bytes.first() else {
+        return Err(Fault::new("exponent of decimals", 0, "a byte", "the end"));
+    };
+    if exponent > EXPONENT_MAX {
+        return Err(Fault::new("exponent of decimals", 0, format!("at most {EXPONENT_MAX}"), exponent));
+    }
+    let mut at = 1;
+    let exceptions = Exceptions::get::<T>(bytes, &mut at, count)?;
+    let mut numbers = vec![0; count];
+    integers::decode(bytes, at, &mut numbers)?;
+    let scale = power(exponent);
+    let start = out.len();
+    let beyond =
+        if exponent == 0 { whole::values(&numbers, out, |whole| whole) } else { whole::values(&numbers, out, |whole| whole / scale) };
+    if beyond {
+        return Err(Fault::new("whole number of a decimal", at, "from -2^51 to 2^51 - 1", "another"));
+    }
+    exceptions.apply(&mut out[start..])
+}

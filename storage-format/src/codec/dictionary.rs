@@ -1,0 +1,160 @@
+//! A column of few distinct lanes: the lanes once, in their order, and for each value its place among them.
+
+use std::collections::HashMap;
+
+use super::bits::{get_varint, put_varint};
+use super::lane::{self, Lane};
+use super::{integers, run_length};
+use crate::chunk::Effort;
+use crate::error::Fault;
+
+const INDEXES_INTEGERS: u8 = 0;
+const INDEXES_RUNS: u8 = 1;
+
+/// Most entries: an index fits 16 bits.
+const ENTRIES_MAX: usize = 1 << 16;
+
+/// The distinct lanes in the order of their values, and per value its place; `None` as soon as there are more than `limit`.
+fn distinct<T: Lane>(values: &[T], limit: usize) -> Option<(Vec<T>, Vec<u32>)> {
+    let limit = limit.min(ENTRIES_MAX);
+    // Places plus one in a table of at least twice as many slots, searched onwards from a product's top bits.
+    let slots = (limit * 2).next_power_of_two().max(16);
+    let shift = 64 - slots.trailing_zeros();
+    let mut table = vec![0_u32; slots];
+    let mut entries: Vec<T> = Vec::with_capacity(limit.min(values.len()));
+    let mut indexes = Vec::with_capacity(values.len());
+    for value in values {
+        let lane = value.to_lane();
+        let mut slot = (lane.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> shift) as usize;
+        let index = loop {
+            match table[slot] {
+                0 if entries.len() == limit => return None,
+                0 => {
+                    entries.push(*value);
+                    table[slot] = u32::try_from(entries.len()).ok()?;
+                    break table[slot] - 1;
+                }
+                place if entries[place as usize - 1].to_lane() == lane => break place - 1,
+                _ => slot = (slot + 1) & (slots - 1),
+            }
+        };
+        indexes.push(index);
+    }
+    let mut order: Vec<u32> = (0..).take(entries.len()).collect();
+    order.sort_unstable_by_key(|index| entries[*index as usize].to_order());
+    let mut places = vec![0; entries.len()];
+    for (place, index) in (0..).zip(&order) {
+        places[*index as usize] = place;
+    }
+    for index in &mut indexes {
+        *index = places[*index as usize];
+    }
+    Some((order.into_iter().map(|index| entries[index as usize]).collect(), indexes))
+}
+
+/// Appends the column; false, with `out` as it was, when there are more than `limit` distinct lanes.
+pub(crate) fn encode<T: Lane>(values: &[T], limit: usize, effort: Effort, out: &mut Vec<u8>) -> bool {
+    let Some((entries, indexes)) = distinct(values, limit) else {
+        return false;
+    };
+    put_varint(entries.len() as u64, out);
+    lane::put_all(&entries, out);
+    put_indexes(&indexes, effort, out);
+    true
+}
+
+/// Appends the smaller of runs and integers.
+pub(crate) fn put_indexes(indexes: &[u32], effort: Effort, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.push(INDEXES_INTEGERS);
+    let numbers: Vec<i64> = indexes.iter().map(|index| i64::from(*index)).collect();
+    integers::encode(&numbers, effort, out);
+    // A run takes a byte for its length and one for its index, at least.
+    if run_length::runs(indexes) * 2 < out.len() - start {
+        let mut runs = vec![INDEXES_RUNS];
+        for run in indexes.chunk_by(|a, b| a == b) {
+            put_varint(run.len() as u64, &mut runs);
+            put_varint(u64::from(run[0]), &mut runs);
+        }
+        if runs.len() < out.len() - start {
+            out.truncate(start);
+            out.append(&mut runs);
+        }
+    }
+}
+
+/// The indexes that are the rest of `bytes` from `at` on, each below `entries`.
+pub(crate) fn get_indexes(bytes: &[u8], mut at: usize, count: usize, entries: usize) -> Result<Vec<u32>, Fault> {
+    let mut indexes = Vec::with_capacity(count);
+    let kind_at = at;
+    at += 1;
+    match bytes.get(kind_at) {
+        Some(&INDEXES_INTEGERS) => {
+            let mut numbers = vec![0; count];
+            integers::decode(bytes, at, &mut numbers)?;
+            let limit = entries as u64;
+            if numbers.iter().any(|number| number.cast_unsigned() >= limit) {
+                return Err(Fault::new("index of a dictionary", at, format!("below {entries}"), "another"));
+            }
+            indexes.extend(numbers.iter().map(|number| number.cast_unsigned() as u32));
+        }
+        Some(&INDEXES_RUNS) => {
+            while at < bytes.len() {
+                let start = at;
+                let length = get_varint(bytes, &mut at, "run of an index")?;
+                let index = get_varint(bytes, &mut at, "index of a run")?;
+                if length == 0 || length > count - indexes.len() || index >= entries {
+                    let expected = format!("1 to {} of an index below {entries}", count - indexes.len());
+                    return Err(Fault::new("run of an index", start, expected, format!("{length} of {index}")));
+                }
+                indexes.resize(indexes.len() + length, index as u32);
+            }
+            if indexes.len() < count {
+                return Err(Fault::new("indexes of a dictionary", at, count, indexes.len()));
+            }
+        }
+        kind => return Err(Fault::new("kind of indexes", kind_at, "0 or 1", format!("{kind:?}"))),
+    }
+    Ok(indexes)
+}
+
+/// Appends `count` values.
+pub(crate) fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+    let mut at = 0;
+    let number = get_varint(bytes, &mut at, "entries of a dictionary")?;
+    if number == 0 || number > count.min(ENTRIES_MAX) {
+        return Err(Fault::new("entries of a dictionary", 0, format!("1 to {}", count.min(ENTRIES_MAX)), number));
+    }
+    let Some(lanes) = bytes[at..].get(..number * T::BYTES) else {
+        return Err(Fault::new("entries of a dictionary", at, format!("{} bytes", number * T::BYTES), bytes.len() - at));
+    };
+    let mut entries: Vec<T> = Vec::with_capacity(number);
+    for (index, lane) in lanes.chunks_exact(T::BYTES).enumerate() {
+        let entry =
+            lane::get(lane).ok_or_else(|| Fault::new("entry of a dictionary", at + index * T::BYTES, "a value of the type", "another"))?;
+        entries.push(entry);
+    }
+    at += lanes.len();
+    let indexes = get_indexes(bytes, at, count, number)?;
+    out.extend(indexes.iter().map(|index| entries[*index as usize]));
+    Ok(())
+}
+
+/// The distinct texts in the order of their first use, and per text its place; `None` when there are more than `limit`.
+pub(crate) fn distinct_texts(strings: &crate::StringColumn, limit: usize) -> Option<(Vec<usize>, Vec<u32>)> {
+    let mut places: HashMap<&str, u32> = HashMap::new();
+    let mut entries = Vec::new();
+    let mut indexes = Vec::with_capacity(strings.len());
+    for row in 0..strings.len() {
+        let next = u32::try_from(entries.len()).ok()?;
+        let place = *places.entry(strings.get(row)).or_insert(next);
+        if place == next {
+            if entries.len() == limit.min(ENTRIES_MAX) {
+                return None;
+            }
+            entries.push(row);
+        }
+        indexes.push(place);
+    }
+    Some((entries, indexes))
+}

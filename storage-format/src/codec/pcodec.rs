@@ -1,0 +1,86 @@
+//! Columns in the wrapped format of `pco` (<https://github.com/pcodec/pcodec>, `docs/format.md` there):
+//! for values that nothing here has a formula for.
+
+use pco::wrapped::{FileCompressor, FileDecompressor};
+use pco::{ChunkConfig, data_types::Number};
+
+use crate::error::Fault;
+
+/// Level of effort: the next ones gain some per cent for twice the time.
+const LEVEL: usize = 4;
+
+/// The version of pco's format that is written, and the newest that is read.
+const FORMAT: [u8; 2] = [4, 1];
+
+// Variants of pco's format that a column may have. Its dictionary and its look-back are left out: both
+// allocate by a number in the bytes before anything shows that it is right.
+const MODES: std::ops::RangeInclusive<u8> = 0..=3;
+const DELTAS: [u8; 3] = [0, 1, 3];
+
+/// Appends the column; false, with `out` as it was, when pco does not take the numbers.
+pub(crate) fn encode<T: Number>(numbers: &[T], out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    let done = compress(numbers, out).is_some() && check::<T>(&out[start..]).is_ok();
+    if !done {
+        out.truncate(start);
+    }
+    done
+}
+
+fn compress<T: Number>(numbers: &[T], out: &mut Vec<u8>) -> Option<()> {
+    let config = ChunkConfig::default().with_compression_level(LEVEL);
+    let file = FileCompressor::default();
+    file.write_header(&mut *out).ok()?;
+    let mut chunk = file.chunk_compressor(numbers, &config).ok()?;
+    chunk.write_meta(&mut *out).ok()?;
+    // A chunk of at most 65,536 numbers has one page.
+    (chunk.n_per_page() == [numbers.len()]).then_some(())?;
+    chunk.write_page(0, &mut *out).ok()?;
+    Some(())
+}
+
+/// Looks at version, mode and delta encoding before pco does.
+fn check<T>(bytes: &[u8]) -> Result<(), Fault> {
+    let Some(&[major, minor, first, second, ..]) = bytes.first_chunk::<4>() else {
+        return Err(Fault::new("pco column", 0, "4 bytes or more", bytes.len()));
+    };
+    if major != FORMAT[0] || minor > FORMAT[1] {
+        return Err(Fault::new("version of a pco column", 0, "4.0 or 4.1", format!("{major}.{minor}")));
+    }
+    let mode = first & 0x0F;
+    // Behind the mode stand its parameters: nothing, a number of the type, or 8 bits.
+    let delta = match mode {
+        0 => first >> 4,
+        3 => second >> 4,
+        _ => bytes.get(2 + size_of::<T>()).map_or(u8::MAX, |byte| byte >> 4),
+    };
+    if !MODES.contains(&mode) || !DELTAS.contains(&delta) {
+        return Err(Fault::new("mode and delta encoding of a pco column", 2, "0 to 3, and 0, 1 or 3", format!("{mode} and {delta}")));
+    }
+    Ok(())
+}
+
+/// Appends `count >= 1` numbers.
+pub(crate) fn decode<T: Number + Default>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+    check::<T>(bytes)?;
+    let start = out.len();
+    out.resize(start + count, T::default());
+    let rest = decompress(bytes, &mut out[start..]).map_err(|error| Fault::new("pco column", 0, "one that pco reads", error))?;
+    if rest != 0 {
+        return Err(Fault::new("end of a pco column", bytes.len() - rest, bytes.len(), bytes.len() - rest));
+    }
+    Ok(())
+}
+
+/// Bytes that are left over.
+fn decompress<T: Number>(bytes: &[u8], numbers: &mut [T]) -> Result<usize, String> {
+    let text = |error: pco::errors::PcoError| error.to_string();
+    let (file, rest) = FileDecompressor::new(bytes).map_err(text)?;
+    let (mut chunk, rest) = file.chunk_decompressor::<T, _>(rest).map_err(text)?;
+    let mut page = chunk.page_decompressor(rest, numbers.len()).map_err(text)?;
+    let progress = page.read(numbers).map_err(text)?;
+    if progress.n_processed != numbers.len() || !progress.finished {
+        return Err(format!("{} numbers", progress.n_processed));
+    }
+    Ok(page.into_src().len())
+}
