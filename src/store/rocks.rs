@@ -3,7 +3,7 @@
 //! What RocksDB does by default and this module does not accept: dropping synced data behind a damaged log record (recovery mode and
 //! watermark file), and short answers of an iterator whose `status()` nobody asked for (raw iterators are walked in `scan` only).
 
-mod manifest;
+pub(super) mod manifest;
 mod scan;
 
 use std::{
@@ -53,7 +53,7 @@ pub struct RocksStore {
     pub(super) db: DB,
     pub(super) path: PathBuf,
     pub(super) watermark: WatermarkFile,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
     /// Sequence number of the last journal record appended, durable or not.
     pub(super) appended: AtomicU64,
     /// When the watermark file was last fsynced.
@@ -99,6 +99,7 @@ impl RocksStore {
             )));
         }
 
+        manifest::refuse_recycled(&path)?;
         let manifest = Manifest::check(directory, &path)?;
         let db = DB::open_cf_descriptors(&database_options(options), &path, families(options)).map_err(|error| {
             fail(match error.kind() {

@@ -2,16 +2,17 @@
 //!
 //! The manifest says which tables make up the database. RocksDB takes one whose tail is missing for one that was being written when the power
 //! went, and drops the tail: the tables named there are then gone, and what was in the log before them, too, without an error. And it turns
-//! for ever inside `DB::Open` (11.8) when a record claims a type that only recycled logs have. The torture test R3 found both; one flipped
-//! bit is enough for either.
+//! for ever inside `DB::Open` (11.8) when a record of a manifest or a log claims a type that only recycled logs have. The torture test R3 found
+//! both; one flipped bit is enough for either.
 //!
 //! So the file [`MARK_FILE`] beside the database holds the manifest's name and the length that is known to be synced: a lower bound of what
 //! must be found, as the watermark is for the journal. A manifest is a log of records, each with checksum (4 bytes), length (2) and type (1),
-//! in blocks of 32 KiB whose last six bytes or fewer stay empty; its records have the types 1 to 4. Checksums are left to RocksDB.
+//! in blocks of 32 KiB whose last six bytes or fewer stay empty. Checksums are left to RocksDB.
 
 use std::{
     fs::File,
     io::Write,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -23,8 +24,9 @@ use crate::store::StoreError;
 
 const BLOCK_BYTES: u64 = 32 << 10;
 const HEADER_BYTES: u64 = 7;
-/// Full, first, middle, last.
-const TYPES: std::ops::RangeInclusive<u8> = 1..=4;
+/// Types of records that only recycled logs have, which this database does not use.
+const RECYCLED: [u8; 6] = [5, 6, 7, 8, 11, 131];
+const REMEDY: &str = "the database was not opened and nothing was changed; restore it from a backup";
 
 /// A manifest and the end of its last whole record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +44,7 @@ impl Mark {
 }
 
 /// Keeps the mark of an open database.
-pub(super) struct Manifest {
+pub(in crate::store) struct Manifest {
     directory: PathBuf,
     database: PathBuf,
     state: Mutex<State>,
@@ -58,21 +60,22 @@ struct State {
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Manifest {
+    /// Of a database that is only read, and read as far as it can be.
+    pub(in crate::store) fn unchecked(directory: &Path, database: &Path) -> Manifest {
+        Manifest { directory: directory.to_owned(), database: database.to_owned(), state: Mutex::default() }
+    }
+
     /// Looks at the manifest of a database that is not open. What cannot be read at all is left to RocksDB to report.
     ///
     /// # Errors
     /// [`StoreError::Open`] with the name of the file: the manifest is shorter than it was, an older one, or has records that none can have.
-    pub(super) fn check(directory: &Path, database: &Path) -> Result<Manifest, StoreError> {
-        let manifest = Manifest { directory: directory.to_owned(), database: database.to_owned(), state: Mutex::default() };
+    pub(in crate::store) fn check(directory: &Path, database: &Path) -> Result<Manifest, StoreError> {
+        let manifest = Manifest::unchecked(directory, database);
         let Some(name) = manifest.current() else { return Ok(manifest) };
         let path = database.join(&name);
-        let fail = |path: &Path, what: String| StoreError::Open {
-            path: path.display().to_string(),
-            message: format!("{what}; the database was not opened and nothing was changed; restore it from a backup"),
-        };
-        let Ok(bytes) = std::fs::read(&path) else { return Ok(manifest) };
-        let ends = ends_of_records(&bytes, 0)
-            .map_err(|(at, kind)| fail(&path, format!("the manifest is damaged at byte {at} (a record of type {kind})")))?;
+        let fail = |path: &Path, what: String| StoreError::Open { path: path.display().to_string(), message: format!("{what}; {REMEDY}") };
+        let Ok(file) = File::open(&path) else { return Ok(manifest) };
+        let ends = ends_of_records(&file, 0).map_err(|(at, _)| fail(&path, format!("the manifest is damaged at byte {at}")))?;
         let mark_path = directory.join(MANIFEST_MARK_FILE);
         let mark = match std::fs::read_to_string(&mark_path) {
             Ok(text) => Mark::parse(&text).ok_or_else(|| fail(&mark_path, format!("the file is damaged: it holds {text:?}")))?,
@@ -121,10 +124,10 @@ impl Manifest {
         let Some(name) = self.current() else { return Ok(None) };
         let path = self.database.join(&name);
         // Rolled over since: the next call sees the new one.
-        let (Ok(file), Ok(bytes)) = (File::open(&path), std::fs::read(&path)) else { return Ok(None) };
+        let Ok(file) = File::open(&path) else { return Ok(None) };
         let from = if name == mark.name { mark.bytes } else { 0 };
         // A record that is being written now is not whole yet.
-        let Some(&end) = ends_of_records(&bytes, from).ok().as_ref().and_then(|ends| ends.last()) else { return Ok(None) };
+        let Some(&end) = ends_of_records(&file, from).ok().as_ref().and_then(|ends| ends.last()) else { return Ok(None) };
         if name == mark.name && end == mark.bytes {
             return Ok(None);
         }
@@ -144,26 +147,53 @@ fn number(name: &str) -> Option<u64> {
     name.strip_prefix("MANIFEST-")?.parse().ok()
 }
 
-/// Where the whole records from offset `from` on end, `from` itself included; or offset and type of one whose type no manifest has.
-fn ends_of_records(bytes: &[u8], from: u64) -> Result<Vec<u64>, (u64, u8)> {
+/// Refuses a database with records that RocksDB turns on for ever: those of recycled logs, in a manifest or a log.
+///
+/// # Errors
+/// [`StoreError::Open`] with the name of the file.
+pub(in crate::store) fn refuse_recycled(database: &Path) -> Result<(), StoreError> {
+    let Ok(entries) = std::fs::read_dir(database) else { return Ok(()) };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if number(&name).is_none() && path.extension().is_none_or(|extension| extension != "log") {
+            continue;
+        }
+        if let Ok(file) = File::open(&path)
+            && let Err((at, kind)) = ends_of_records(&file, 0)
+        {
+            return Err(StoreError::Open {
+                path: path.display().to_string(),
+                message: format!("the file is damaged at byte {at} (a record of type {kind}); {REMEDY}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Where the whole records from offset `from` on end, `from` itself included; or offset and type of one of a recycled log.
+fn ends_of_records(file: &File, from: u64) -> Result<Vec<u64>, (u64, u8)> {
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
     let (mut at, mut ends) = (from, vec![from]);
-    let byte = |at: u64| bytes.get(at as usize).copied().unwrap_or(0);
-    while at + HEADER_BYTES <= bytes.len() as u64 {
+    while at + HEADER_BYTES <= length {
         let left = BLOCK_BYTES - at % BLOCK_BYTES;
         if left < HEADER_BYTES {
             at += left;
             continue;
         }
-        let (length, kind) = (u64::from(u16::from_le_bytes([byte(at + 4), byte(at + 5)])), byte(at + 6));
-        if length == 0 && kind == 0 {
+        let mut header = [0; HEADER_BYTES as usize];
+        if file.read_exact_at(&mut header, at).is_err() {
+            break;
+        }
+        let (bytes, kind) = (u64::from(u16::from_le_bytes([header[4], header[5]])), header[6]);
+        if bytes == 0 && kind == 0 {
             // Space that was set aside and not written.
             break;
         }
-        if !TYPES.contains(&kind) {
+        if RECYCLED.contains(&kind) {
             return Err((at, kind));
         }
-        at += HEADER_BYTES + length;
-        if at <= bytes.len() as u64 {
+        at += HEADER_BYTES + bytes;
+        if at <= length {
             ends.push(at);
         }
     }
@@ -182,19 +212,25 @@ mod tests {
         bytes
     }
 
+    fn ends(bytes: &[u8], from: u64) -> Result<Vec<u64>, (u64, u8)> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        ends_of_records(&file, from)
+    }
+
     #[test]
     fn records_are_followed_across_blocks() {
         let block = BLOCK_BYTES as usize;
         let mut bytes = [record(1, 100), record(2, block - 107 - 7 - 5)].concat();
         bytes.resize(block, 0);
         bytes.extend(record(4, 50));
-        let (blocks, end) = (BLOCK_BYTES, bytes.len() as u64);
-        let ends = vec![0, 107, blocks - 5, end];
-        assert_eq!(ends_of_records(&bytes, 0), Ok(ends.clone()));
-        assert_eq!(ends_of_records(&bytes, 107), Ok(ends[1..].to_vec()));
-        assert_eq!(ends_of_records(&[bytes.clone(), vec![0; 40]].concat(), 0), Ok(ends.clone()), "space set aside");
-        assert_eq!(ends_of_records(&bytes[..bytes.len() - 3], 0), Ok(ends[..3].to_vec()), "a torn tail");
-        assert_eq!(ends_of_records(&[&bytes[..], &record(5, 3)].concat(), 0), Err((end, 5)));
+        let end = bytes.len() as u64;
+        let all = vec![0, 107, BLOCK_BYTES - 5, end];
+        assert_eq!(ends(&bytes, 0), Ok(all.clone()));
+        assert_eq!(ends(&bytes, 107), Ok(all[1..].to_vec()));
+        assert_eq!(ends(&[bytes.clone(), vec![0; 40]].concat(), 0), Ok(all.clone()), "space set aside");
+        assert_eq!(ends(&bytes[..bytes.len() - 3], 0), Ok(all[..3].to_vec()), "a torn tail");
+        assert_eq!(ends(&[&bytes[..], &record(5, 3)].concat(), 0), Err((end, 5)));
     }
 
     /// A directory with a manifest of three records of 20 bytes, marked.
@@ -241,11 +277,23 @@ mod tests {
                 let mut flipped = bytes.clone();
                 flipped[record * 20 + bit / 8] ^= 1 << (bit % 8);
                 std::fs::write(&path, &flipped).unwrap();
-                // 1, 2, 3 and 4 are types of a manifest: whether one is in its place is said by the checksum.
-                let other_type = bit >= 48 && TYPES.contains(&flipped[record * 20 + 6]);
-                assert!(other_type || refused(directory.path(), &database).contains("MANIFEST-000005: "), "record {record} bit {bit}");
+                // Whether another type is in its place is said by the checksum.
+                let left_to_checksum = bit >= 48 && !RECYCLED.contains(&flipped[record * 20 + 6]);
+                assert!(
+                    left_to_checksum || refused(directory.path(), &database).contains("MANIFEST-000005: "),
+                    "record {record} bit {bit}"
+                );
             }
         }
+    }
+
+    #[test]
+    fn recycled_records_are_refused_in_logs_too() {
+        let (directory, database) = marked();
+        assert!(refuse_recycled(&database).is_ok() && refuse_recycled(&directory.path().join("nowhere")).is_ok());
+        std::fs::write(database.join("000007.log"), [record(2, 300), record(6, 20)].concat()).unwrap();
+        let error = refuse_recycled(&database).unwrap_err().to_string();
+        assert!(error.contains("000007.log: ") && error.contains("byte 307"), "{error}");
     }
 
     #[test]
