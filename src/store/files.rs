@@ -9,7 +9,10 @@ use rustix::fs::FlockOperation;
 
 use super::{
     RocksStore, StoreError,
-    rocks::{StoreOptions, classified, database_options, families, io},
+    rocks::{
+        StoreOptions, classified, database_options, families, io,
+        manifest::{Manifest, refuse_recycled},
+    },
     watermark::WatermarkFile,
 };
 
@@ -41,8 +44,12 @@ impl StoppedStore {
             error => fail(format!("LOCK: {error}")),
         })?;
         let options = StoreOptions { cache_bytes: 8 << 20, ..StoreOptions::default() };
+        let (manifest, lost) = match Manifest::check(directory, &path) {
+            Ok(manifest) => (manifest, None),
+            Err(error) => (Manifest::unchecked(directory, &path), Some(error.to_string())),
+        };
         let (db, refused) = match read_only(&path, &options, true) {
-            Ok(db) => (db, None),
+            Ok(db) => (db, lost),
             // Without RocksDB's paranoia it opens though files are damaged. Every block that is read is still checked.
             Err(StoreError::Corrupt { message, .. }) => (read_only(&path, &options, false)?, Some(message)),
             Err(error) => return Err(error),
@@ -51,6 +58,7 @@ impl StoppedStore {
             db,
             path,
             watermark,
+            manifest,
             appended: AtomicU64::new(0),
             watermark_synced: Mutex::new(Instant::now()),
             auditing: Mutex::new(()),
@@ -104,6 +112,7 @@ impl RocksStore {
 
 /// Opens the database in `path` to be read.
 fn read_only(path: &Path, options: &StoreOptions, paranoid: bool) -> Result<DB, StoreError> {
+    refuse_recycled(path)?;
     let mut database = database_options(options);
     database.create_if_missing(false);
     database.create_missing_column_families(false);

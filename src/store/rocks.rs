@@ -3,7 +3,7 @@
 //! What RocksDB does by default and this module does not accept: dropping synced data behind a damaged log record (recovery mode and
 //! watermark file), and short answers of an iterator whose `status()` nobody asked for (raw iterators are walked in `scan` only).
 
-mod manifest;
+pub(super) mod manifest;
 mod scan;
 
 use std::{
@@ -23,6 +23,7 @@ use rocksdb::{
     Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
+use self::manifest::Manifest;
 use super::{
     AuditEntry, Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit, backup::remove_checkpoint, overlaps, upgrade,
     watermark::WatermarkFile,
@@ -52,6 +53,7 @@ pub struct RocksStore {
     pub(super) db: DB,
     pub(super) path: PathBuf,
     pub(super) watermark: WatermarkFile,
+    pub(super) manifest: Manifest,
     /// Sequence number of the last journal record appended, durable or not.
     pub(super) appended: AtomicU64,
     /// When the watermark file was last fsynced.
@@ -97,7 +99,8 @@ impl RocksStore {
             )));
         }
 
-        manifest::check(&path)?;
+        manifest::refuse_recycled(&path)?;
+        let manifest = Manifest::check(directory, &path)?;
         let db = DB::open_cf_descriptors(&database_options(options), &path, families(options)).map_err(|error| {
             fail(match error.kind() {
                 ErrorKind::Corruption => {
@@ -111,6 +114,7 @@ impl RocksStore {
             db,
             path,
             watermark,
+            manifest,
             appended: AtomicU64::new(0),
             watermark_synced: Mutex::new(Instant::now()),
             auditing: Mutex::new(()),
@@ -122,6 +126,7 @@ impl RocksStore {
             return Err(StoreError::LostTail { file: store.path.display().to_string(), acknowledged, found });
         }
         store.appended.store(found, Ordering::SeqCst);
+        store.manifest.follow();
         Ok(store)
     }
 
@@ -255,6 +260,7 @@ impl Store for RocksStore {
             return Ok(());
         }
         self.watermark.write(last)?;
+        self.manifest.follow();
         let mut synced = self.watermark_synced.lock();
         if synced.elapsed() >= WATERMARK_SYNC_INTERVAL {
             self.watermark.sync()?;
@@ -533,6 +539,7 @@ impl Store for RocksStore {
             self.db.flush_cf(handle).map_err(io)?;
             self.db.compact_range_cf(handle, None::<&[u8]>, None::<&[u8]>);
         }
+        self.manifest.follow();
         Ok(())
     }
 }

@@ -18,6 +18,8 @@ pub const FAMILY_ROLLUPS: &str = "rollups";
 pub const FAMILY_GAPS: &str = "gaps";
 /// The audit log: key [`audit_key`], value UTF-8 JSON.
 pub const FAMILY_AUDIT: &str = "audit";
+/// Name of the side file that holds how long the key-value store's manifest is known to be.
+pub const MANIFEST_MARK_FILE: &str = "MANIFEST_MARK";
 /// The store's own state: format version and marks of tags.
 pub const FAMILY_STATE: &str = "state";
 

@@ -46,7 +46,7 @@ pub async fn read(channel: &Channel, lane: &Lane, batches: &Range<u64>) -> Resul
     }
 }
 
-async fn read_grpc(channel: &Channel, lane: &Lane, times: Range<i64>) -> Result<Answer, Status> {
+pub async fn read_grpc(channel: &Channel, lane: &Lane, times: Range<i64>) -> Result<Answer, Status> {
     let mut client = QueryServiceClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
     let request = RangeRequest {
         tags: vec![format!("{}/*", lane.prefix)],

@@ -1,8 +1,6 @@
 //! `torture`: what must not happen to a historian is made to happen to it, again and again, and what it then answers is held against what
 //! it acknowledged. `docs/torture.md` describes the tests; each ends in one JSON line, and each has mutants that must fail.
 
-#![expect(dead_code, reason = "used by tests that are being written")]
-
 mod alarm;
 mod checker;
 mod context;

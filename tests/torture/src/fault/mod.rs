@@ -1,7 +1,9 @@
 //! Faults made with the tools of the operating system.
 
 pub mod disk;
+pub mod rot;
 pub mod syscall;
+pub mod throttle;
 
 use std::process::{Command, Stdio};
 

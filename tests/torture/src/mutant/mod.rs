@@ -24,22 +24,27 @@ pub async fn serve(kind: &str, args: ServeArgs) -> anyhow::Result<()> {
     server::run_in(world(kind)?, configuration, stop_on_signal()?).await
 }
 
-fn world(kind: &str) -> anyhow::Result<World> {
-    Ok(match kind {
-        "ack-early" => with_sink(SinkFault::Early),
-        "ack-all" => with_sink(SinkFault::All),
-        "no-sync" => with_store(StoreFault::NoSync),
-        "retry-sync" => with_store(StoreFault::RetrySync),
-        "short-answers" => with_store(StoreFault::ShortAnswers),
-        "slow" => with_store(StoreFault::Slow),
-        _ => bail!("there is no mutant {kind}"),
-    })
+/// The world of a mutant; several faults are joined by `+`.
+fn world(kinds: &str) -> anyhow::Result<World> {
+    let mut world = World::default();
+    for kind in kinds.split('+') {
+        match kind {
+            "ack-early" => sink(&mut world, SinkFault::Early),
+            "ack-all" => sink(&mut world, SinkFault::All),
+            "no-sync" => store(&mut world, StoreFault::NoSync),
+            "retry-sync" => store(&mut world, StoreFault::RetrySync),
+            "short-answers" => store(&mut world, StoreFault::ShortAnswers),
+            "slow" => store(&mut world, StoreFault::Slow),
+            _ => bail!("there is no mutant {kind}"),
+        }
+    }
+    Ok(world)
 }
 
-fn with_sink(fault: SinkFault) -> World {
-    World { sink: Box::new(move |sink| Arc::new(sink::Faulty { sink, fault })), ..World::default() }
+fn sink(world: &mut World, fault: SinkFault) {
+    world.sink = Box::new(move |sink| Arc::new(sink::Faulty { sink, fault }));
 }
 
-fn with_store(fault: StoreFault) -> World {
-    World { store: Box::new(move |store| Arc::new(store::Faulty { store, fault })), ..World::default() }
+fn store(world: &mut World, fault: StoreFault) {
+    world.store = Box::new(move |store| Arc::new(store::Faulty { store, fault }));
 }

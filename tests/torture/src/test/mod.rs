@@ -2,7 +2,10 @@
 
 mod r01_kill;
 mod r02_power;
+mod r03_rot;
 mod r05_fsync;
+mod r06_slow;
+mod r13_tags;
 
 use futures::future::BoxFuture;
 
@@ -28,4 +31,4 @@ pub struct Mutant {
     pub cycles: u64,
 }
 
-pub const TESTS: &[&Test] = &[&r01_kill::TEST, &r02_power::TEST, &r05_fsync::TEST];
+pub const TESTS: &[&Test] = &[&r01_kill::TEST, &r02_power::TEST, &r03_rot::TEST, &r05_fsync::TEST, &r06_slow::TEST, &r13_tags::TEST];
