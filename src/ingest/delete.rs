@@ -29,7 +29,7 @@ use crate::{
 /// Chunk bytes worked off in one change.
 const PAGE_BYTES: usize = 8 << 20;
 /// A chunk of so many samples is worth a long search for the smallest encoding.
-pub(super) const COLD_SAMPLES_MIN: usize = 2_048;
+pub(super) const COLD_SAMPLES_MIN: usize = 256;
 
 const STRIPES: usize = 256;
 
