@@ -125,17 +125,23 @@ fn known_methods() -> BTreeSet<String> {
 #[derive(Debug)]
 struct State {
     start_seconds: f64,
-    counters: [(&'static str, &'static str, u64); 1],
-    gauges: [(&'static str, &'static str, u64); 4],
+    counters: [(&'static str, &'static str, u64); 3],
+    gauges: [(&'static str, &'static str, u64); 6],
     devices: Vec<Arc<DeviceStatus>>,
 }
 
 impl State {
     fn of(services: &Services) -> State {
         let status = services.admin.status();
+        let scrub = services.admin.maintenance().map(|maintenance| maintenance.scrub_status()).unwrap_or_default();
+        let last_scrub = scrub.last.as_ref();
         State {
             start_seconds: status.start_time.0 as f64 / 1e9,
-            counters: [("historian_samples_written", "Samples acknowledged since the start of the process", status.samples_written)],
+            counters: [
+                ("historian_samples_written", "Samples acknowledged since the start of the process", status.samples_written),
+                ("historian_scrub_damage", "Damaged entries and blocks found by scrubs since the start of the process", scrub.damaged),
+                ("historian_scrub_read_bytes", "Bytes read by scrubs that reached their end", scrub.bytes),
+            ],
             gauges: [
                 ("historian_watermark", "Every write up to this number is durable", status.watermark),
                 ("historian_head_samples", "Samples in heads, not yet sealed into chunks", status.head_samples),
@@ -144,6 +150,16 @@ impl State {
                     "historian_accepting_writes",
                     "1 while writes are accepted, 0 after a failure of the disk",
                     status.accepting_writes.into(),
+                ),
+                (
+                    "historian_scrub_last_end_seconds",
+                    "When the last scrub reached its end, seconds since 1970; 0 when none did",
+                    last_scrub.map_or(0, |report| u64::try_from(report.ended.0 / 1_000_000_000).unwrap_or(0)),
+                ),
+                (
+                    "historian_scrub_last_damage",
+                    "Damaged entries and blocks that the last scrub found",
+                    last_scrub.map_or(0, |report| report.damaged),
                 ),
             ],
             devices: (services.devices)(),

@@ -13,7 +13,7 @@ use crate::{
     ingest::sink::WriteError,
     model::{selection::InvalidTagPattern, tag::InvalidTagName, time::InvalidTime},
     query::QueryError,
-    store::{CatalogError, StoreError, backup::BackupError},
+    store::{CatalogError, StoreError, backup::BackupError, scrub::ScrubError},
 };
 
 /// `domain` of every `google.rpc.ErrorInfo` of this service.
@@ -166,6 +166,14 @@ pub fn from_backup(error: &BackupError) -> Status {
         BackupError::Store(_) => internal(message),
         // A disk that is full or not there: the operator's to mend, then the same call works.
         _ => failed_precondition("BACKUP_DIRECTORY", message),
+    }
+}
+
+pub fn from_scrub(error: &ScrubError) -> Status {
+    match error {
+        ScrubError::Busy => busy(error.to_string()),
+        ScrubError::Store(error) => from_store(error),
+        _ => Status::cancelled(error.to_string()),
     }
 }
 

@@ -8,10 +8,12 @@ mod check;
 mod client;
 mod compact;
 pub mod demo;
+mod inspect;
 mod output;
 mod progress;
 mod query;
 mod restore;
+mod scrub;
 pub mod serve;
 mod status;
 mod tag;
@@ -54,6 +56,10 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Makes a data directory from a backup.
     Restore(restore::RestoreArgs),
+    /// Reads and checks everything that is stored.
+    Scrub(scrub::ScrubArgs),
+    /// Shows how tags are stored: chunks, codecs, bytes per sample.
+    Inspect(inspect::InspectArgs),
     /// Shows who changed or removed what is stored.
     Audit(audit::AuditArgs),
 }
@@ -98,6 +104,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Compact(args) => compact::run(args).await,
             Command::Backup(args) => backup::run(args).await,
             Command::Restore(args) => restore::run(args).await,
+            Command::Scrub(args) => scrub::run(args).await,
+            Command::Inspect(args) => inspect::run(args).await,
             Command::Audit(args) => audit::run(args).await,
         }
     });

@@ -4,6 +4,7 @@
 //! what it took.
 
 pub mod config;
+mod upkeep;
 
 use std::{sync::Arc, time::Duration};
 
@@ -90,7 +91,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         query: QueryEngine::new(ingest.reader()),
         clock: clock.clone(),
         devices: Arc::new(move || devices.clone()),
-        admin: Arc::new(Administration { ingest: ingest.clone(), maintenance, start_time }),
+        admin: Arc::new(Administration { ingest: ingest.clone(), maintenance: maintenance.clone(), start_time }),
         limits: ApiLimits::from(&configuration.limits),
         metrics: Arc::new(Metrics::default()),
     };
@@ -105,7 +106,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
             stop.cancelled().await;
             collectors_stop.cancel();
             collectors.join().await;
-        }
+        },
+        upkeep::scrub_regularly(maintenance, &configuration.scrub, clock, stop.clone()),
     );
     tokio::task::spawn_blocking(move || ingest.close()).await?;
     tracing::info!("stopped");

@@ -1,6 +1,11 @@
 //! The database as files: checkpoints of a running one, and a stopped one opened without changing it. For backup, scrub and inspection.
 
-use std::{fs::File, path::Path, sync::atomic::AtomicU64, time::Instant};
+use std::{
+    fs::File,
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
 
 use historian_format::keys;
 use parking_lot::Mutex;
@@ -15,7 +20,7 @@ use super::{
 
 /// A store that is not running, opened to be read. While this lives no historian can start on it.
 pub struct StoppedStore {
-    pub store: RocksStore,
+    pub store: Arc<RocksStore>,
     /// Last write that was acknowledged, by the watermark file.
     pub acknowledged: u64,
     /// Why a historian would refuse to open it; it is then read as far as it can be.
@@ -57,7 +62,7 @@ impl StoppedStore {
             reserve_bytes: None,
         };
         store.require_format_version()?;
-        Ok(StoppedStore { store, acknowledged, refused, _lock: lock })
+        Ok(StoppedStore { store: Arc::new(store), acknowledged, refused, _lock: lock })
     }
 }
 

@@ -116,6 +116,11 @@ impl Maintenance {
         self.store.audit(from, limit)
     }
 
+    /// The store itself.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
     /// Scrubs that ran and the one that runs.
     pub fn scrub_status(&self) -> ScrubStatus {
         ScrubStatus {

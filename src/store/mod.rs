@@ -5,6 +5,7 @@ pub mod audit;
 pub mod backup;
 pub mod catalog;
 mod files;
+pub mod inspect;
 pub mod layer;
 pub mod maintenance;
 pub mod memory;

@@ -308,3 +308,161 @@ fn a_changed_byte_anywhere_in_a_backup_is_found_and_never_restored() {
     }
     assert!(told(&["restore", "--from", &backups, "--data-dir", &plant.text("restored")]).contains("is restored and opens"));
 }
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+/// A stopped plant with three tags in chunks, in `data`.
+fn at_rest(plant: &Plant, runtime: &tokio::runtime::Runtime) {
+    let live = plant.serve("data");
+    runtime.block_on(async {
+        let mut client = WriteServiceClient::connect(format!("http://{}", live.flight)).await.unwrap();
+        for batch in 0..200 {
+            for tag in ["area/one", "area/three", "area/two"] {
+                write(&mut client, tag, batch).await;
+            }
+        }
+    });
+    told(&["compact", "--server", &server(&live)]);
+    let refused = historian(&["scrub", "--data-dir", &plant.text("data")]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && text.contains("is running on it"), "{text}");
+    assert!(told(&["scrub", "--server", &server(&live)]).contains("all is sound"));
+}
+
+fn rows(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn scrub_names_the_tag_of_a_flipped_byte_and_reads_everything_else() {
+    let plant = Plant::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    at_rest(&plant, &runtime);
+    copy(&plant.path("data"), &plant.path("copy"));
+    let sound = rows(&historian(&["scrub", "--data-dir", &plant.text("copy"), "--format", "json"])).pop().unwrap();
+    assert_eq!(number(&sound, "damaged"), 0);
+    assert!(number(&sound, "samples") >= 30_000, "{sound}");
+
+    // Chunks of the three tags lie one after the other in the largest table: its middle belongs to the second.
+    let table = files(&plant.path("copy/rocksdb"))
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sst"))
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap();
+    let mut bytes = fs::read(&table).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(&table, &bytes).unwrap();
+
+    let check = |output: &Output| {
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut rows = rows(output);
+        let summary = rows.pop().unwrap();
+        assert_eq!((rows.len(), number(&summary, "damaged")), (1, 1), "{rows:?}");
+        assert_eq!((&rows[0]["family"], &rows[0]["tags"]), (&"chunks".into(), &serde_json::json!(["area/three"])), "{rows:?}");
+        assert!(rows[0]["message"].as_str().unwrap().contains(table.file_name().unwrap().to_str().unwrap()), "{rows:?}");
+        // One block of 16 KiB: two or three chunks of at most 1,024 samples.
+        let lost = number(&sound, "samples") - number(&summary, "samples");
+        assert!((1..=3 * 1024).contains(&lost), "{lost} samples were not read");
+    };
+    check(&historian(&["scrub", "--data-dir", &plant.text("copy"), "--format", "json"]));
+
+    // The same by a running historian, which then tells it in its metrics and goes on.
+    let http = crate::support::historian::free_address().to_string();
+    let live = Historian::serve(&plant.path("copy"), &["--http", &http]);
+    check(&historian(&["scrub", "--server", &server(&live), "--format", "json"]));
+    let metrics = runtime.block_on(scrape(&http));
+    assert!(metrics.contains("historian_scrub_damage_total 1\n") && metrics.contains("historian_scrub_last_damage 1\n"), "{metrics}");
+    let inspected = historian(&["inspect", "--server", &server(&live), "--format", "json"]);
+    assert_eq!(inspected.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&inspected.stderr).contains("area/three"));
+    assert_eq!(rows(&inspected).len(), 3, "the two sound tags and the total");
+}
+
+async fn scrape(http: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(http).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[test]
+fn a_store_is_scrubbed_in_the_background_and_remembers_it() {
+    let plant = Plant::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    at_rest(&plant, &runtime);
+    // As if the last scrub were long ago, by the report that the scrub of `at_rest` left.
+    let report = plant.path("data/SCRUB.json");
+    let mut told: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+    told["ended"] = 1_000.into();
+    fs::write(&report, told.to_string()).unwrap();
+    let _live = plant.serve("data");
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let told: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+        if told["ended"].as_i64().unwrap() > 1_000 {
+            assert!(number(&told, "samples") >= 30_000 && number(&told, "damaged") == 0, "{told}");
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "no scrub in the background");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn inspect_adds_up_to_what_is_stored() {
+    use historian::{
+        model::TagId,
+        store::{ChunkFamily, Direction, RocksStore, Store, rocks::StoreOptions},
+    };
+
+    let plant = Plant::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    at_rest(&plant, &runtime);
+    let data = plant.text("data");
+    let tags = rows(&historian(&["inspect", "--data-dir", &data, "--format", "json"]));
+    let chunks = rows(&historian(&["inspect", "--chunks", "--data-dir", &data, "--format", "json"]));
+    let total = tags.last().unwrap();
+    assert_eq!((tags.len(), number(total, "tags"), number(total, "samples")), (4, 3, 30_000), "{total}");
+    let parts = ["header_bytes", "timestamp_bytes", "presence_bytes", "value_bytes", "quality_bytes"];
+    let sum = |rows: &[&Value], key: &str| rows.iter().map(|row| number(row, key)).sum::<u64>();
+    for row in &tags {
+        let of_tag: Vec<&Value> = chunks.iter().filter(|chunk| row["tag"].is_null() || chunk["tag"] == row["tag"]).collect();
+        for key in parts.iter().chain(&["bytes", "samples"]) {
+            assert_eq!(number(row, key), sum(&of_tag, key), "{key} of {row}");
+        }
+        assert_eq!(number(row, "bytes"), parts.iter().map(|part| number(row, part)).sum::<u64>());
+        let used = row["codecs"]["values"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum::<u64>();
+        assert_eq!(used, of_tag.len() as u64);
+        assert_eq!(used, number(row, "chunks_hot") + number(row, "chunks_cold") + number(row, "chunks_late"));
+    }
+    let one = rows(&historian(&["inspect", "area/o*", "--data-dir", &data, "--format", "json"]));
+    assert_eq!((one.len(), &one[0]), (2, &tags[0]));
+    let csv = told(&["inspect", "--data-dir", &data, "--format", "csv"]);
+    assert!(csv.starts_with("tag,samples,hot,cold,late,first,last,bytes,bytes_per_sample,") && csv.lines().count() == 4, "{csv}");
+    assert_eq!(historian(&["inspect", "area/nine", "--data-dir", &data]).status.code(), Some(1));
+
+    // What the store itself holds.
+    let store = RocksStore::open(&plant.path("data"), &StoreOptions::default()).unwrap();
+    let stored = |family| {
+        let of = |tag| store.chunks(family, TagId(tag), i64::MIN, i64::MAX, Direction::Forward, usize::MAX).unwrap();
+        (1..=3).flat_map(of).map(|chunk| chunk.bytes.len() as u64).sum::<u64>()
+    };
+    assert_eq!(number(total, "bytes"), stored(ChunkFamily::Chunks) + stored(ChunkFamily::Late));
+    drop(store);
+    let live = plant.serve("data");
+    assert_eq!(rows(&historian(&["inspect", "--server", &server(&live), "--format", "json"])), tags);
+}

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use super::{audit, backup};
+use super::{audit, backup, inspect, scrub};
 use crate::api::{Admin, Api, blocking, metrics, status};
 
 pub struct Administration(pub Arc<Api>);
@@ -25,6 +25,7 @@ impl AdminService for Administration {
             samples_written: state.samples_written,
             head_samples: state.head_samples,
             accepting_writes: state.accepting_writes,
+            scrub: services.admin.maintenance().map(|maintenance| scrub::status(&maintenance)),
         }))
     }
 
@@ -48,6 +49,18 @@ impl AdminService for Administration {
 
     async fn verify_backup(&self, request: Request<v1::VerifyBackupRequest>) -> Result<Response<Self::VerifyBackupStream>, Status> {
         backup::verify(&self.0, request.get_ref()).map(Response::new)
+    }
+
+    type ScrubStream = backup::Answers<v1::ScrubResponse>;
+
+    async fn scrub(&self, request: Request<v1::ScrubRequest>) -> Result<Response<Self::ScrubStream>, Status> {
+        scrub::run(&self.0, request.get_ref()).map(Response::new)
+    }
+
+    type InspectTagsStream = backup::Answers<v1::InspectTagsResponse>;
+
+    async fn inspect_tags(&self, request: Request<v1::InspectTagsRequest>) -> Result<Response<Self::InspectTagsStream>, Status> {
+        inspect::run(&self.0, request.metadata(), request.get_ref()).map(Response::new)
     }
 
     async fn list_audit_entries(

@@ -5,6 +5,8 @@ mod audit;
 mod backup;
 pub mod collector;
 pub mod correct;
+pub mod inspect;
 pub mod query;
+mod scrub;
 pub mod tag;
 pub mod write;

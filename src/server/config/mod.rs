@@ -20,7 +20,7 @@ use std::{
 use device::{Device, PROTOCOLS};
 use document::Document;
 use settings::RetentionSettings;
-pub use settings::{BackupSettings, Bytes, LimitSettings, ServerSettings, StorageSettings};
+pub use settings::{BackupSettings, Bytes, LimitSettings, Period, ScrubSettings, ServerSettings, StorageSettings};
 use settings::{Bound, ServerSection};
 use tag_file::TagRow;
 
@@ -34,7 +34,7 @@ use crate::{
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Keys at the root of the file beside the protocols.
-const ROOT_KEYS: [&str; 6] = ["server", "storage", "retention", "backup", "limits", "tag_files"];
+const ROOT_KEYS: [&str; 7] = ["server", "storage", "retention", "backup", "scrub", "limits", "tag_files"];
 
 /// Everything the server needs to start.
 #[derive(Clone, Default)]
@@ -44,6 +44,7 @@ pub struct Configuration {
     /// In the order of the file.
     pub retention: Vec<RetentionGroup>,
     pub backup: BackupSettings,
+    pub scrub: ScrubSettings,
     pub limits: LimitSettings,
     /// One per device, in the order of the file.
     pub collectors: Vec<Arc<dyn Collector>>,
@@ -87,6 +88,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     let mut configuration = Configuration {
         storage: document.section("storage"),
         backup: document.section("backup"),
+        scrub: document.section("scrub"),
         limits: document.section("limits"),
         ..Configuration::default()
     };
@@ -221,7 +223,7 @@ fn finish(
         let message = format!("{} is server.listen as well; the two need an address each", server.http);
         problems.push(ConfigProblem { position: position_of("server.http"), key: "server.http".into(), message });
     }
-    let bounds: Vec<Bound> = configuration.storage.bounds().into_iter().chain(configuration.limits.bounds()).collect();
+    let bounds: Vec<Bound> = [configuration.storage.bounds(), configuration.scrub.bounds(), configuration.limits.bounds()].concat();
     for (key, value, bounds) in bounds.into_iter().filter(|(_, value, bounds)| !bounds.contains(value)) {
         let message = format!("{value} is not from {} to {}", bounds.start(), bounds.end());
         problems.push(ConfigProblem { position: position_of(key), key: key.into(), message });

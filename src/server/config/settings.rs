@@ -1,4 +1,4 @@
-//! The settings of a historian that are not about devices: sections `[server]`, `[storage]`, `[backup]` and `[limits]`, their defaults and bounds.
+//! The settings of a historian that are not about devices: sections `[server]`, `[storage]`, `[backup]`, `[scrub]` and `[limits]`, their defaults and bounds.
 
 use std::{
     fmt,
@@ -119,6 +119,30 @@ fn age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D
     // 580 years are more than timestamps span.
     let seconds = count.checked_mul(hours * 3_600).filter(|seconds| (1..=580 * 365 * 86_400).contains(seconds)).ok_or_else(wrong)?;
     Ok(Some(Duration::from_secs(seconds)))
+}
+
+/// Checking what is stored in the background: `[scrub]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScrubSettings {
+    /// From the end of one scrub to the begin of the next; `off` for none.
+    pub interval: Period,
+    /// How fast it reads at most.
+    pub bytes_per_s: Bytes,
+}
+
+impl Default for ScrubSettings {
+    fn default() -> ScrubSettings {
+        ScrubSettings { interval: Period(Some(Duration::from_secs(7 * 86_400))), bytes_per_s: Bytes::mebi(8) }
+    }
+}
+
+impl ScrubSettings {
+    pub(super) fn bounds(&self) -> Vec<Bound> {
+        // Faster than once a minute there is nothing to find; slower than this it would not come round.
+        let seconds = self.interval.0.map_or(86_400, |interval| interval.as_secs());
+        vec![("scrub.interval", seconds, 60..=366 * 86_400), ("scrub.bytes_per_s", self.bytes_per_s.0, 64 << 10..=1 << 40)]
+    }
 }
 
 /// Bounds on what clients may ask: `[limits]`.
@@ -281,6 +305,36 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+/// A length of time such as `7d`, `12h`, `30m` or `45s`; `None` is written `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period(pub Option<Duration>);
+
+impl Period {
+    fn parse(text: &str) -> Option<Period> {
+        if text == "off" {
+            return Some(Period(None));
+        }
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let seconds = match text[digits.len()..].trim() {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return None,
+        };
+        digits.parse::<u64>().ok()?.checked_mul(seconds).map(|seconds| Period(Some(Duration::from_secs(seconds))))
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Period, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Period::parse(text.trim()).ok_or_else(|| {
+            de::Error::invalid_value(de::Unexpected::Str(&text), &"a length of time such as \"7d\" (units s, m, h, d), or \"off\"")
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +358,17 @@ mod tests {
     }
 
     #[test]
+    fn lengths_of_time_are_read_with_their_unit() {
+        for (text, seconds) in [("7d", Some(604_800)), ("90 m", Some(5400)), ("1h", Some(3600)), ("45s", Some(45))] {
+            assert_eq!(Period::parse(text), seconds.map(|seconds| Period(Some(Duration::from_secs(seconds)))), "{text}");
+        }
+        assert_eq!(Period::parse("off"), Some(Period(None)));
+        for text in ["", "7", "d", "-1d", "1w", "99999999999999999999d", "300000000000000d"] {
+            assert_eq!(Period::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn limits_reach_the_api_as_they_are_set() {
         let settings = LimitSettings { query_rows_max: 7, shutdown_grace_s: 3, ..LimitSettings::default() };
         assert_eq!(LimitSettings::from(&ApiLimits::from(&settings)), settings);
@@ -311,7 +376,8 @@ mod tests {
 
     #[test]
     fn defaults_lie_within_their_bounds() {
-        for (key, value, bounds) in StorageSettings::default().bounds().into_iter().chain(LimitSettings::default().bounds()) {
+        let bounds = [StorageSettings::default().bounds(), LimitSettings::default().bounds(), ScrubSettings::default().bounds()];
+        for (key, value, bounds) in bounds.concat() {
             assert!(bounds.contains(&value), "{key}");
         }
     }
