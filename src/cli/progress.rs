@@ -64,9 +64,11 @@ fn line(phase: &str, done: u64, total: u64, elapsed: Duration) -> String {
     }
     let share = (done as f64 / total as f64).min(1.0);
     let filled = (share * CELLS as f64) as usize;
-    let left = (rate > 0.0 && done < total && !per_second.is_empty())
-        .then(|| format!(", {} left", duration(Duration::from_secs_f64(((total - done) as f64 / rate).min(1e9)))))
-        .unwrap_or_default();
+    let left = if rate > 0.0 && done < total && !per_second.is_empty() {
+        format!(", {} left", duration(Duration::from_secs_f64(((total - done) as f64 / rate).min(1e9))))
+    } else {
+        String::new()
+    };
     format!(
         "{phase:<8} [{}{}] {:>3} % of {}{per_second}{left}",
         "#".repeat(filled),

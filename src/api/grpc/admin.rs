@@ -38,7 +38,7 @@ impl AdminService for Administration {
     type CreateBackupStream = backup::Answers<v1::CreateBackupResponse>;
 
     async fn create_backup(&self, request: Request<v1::CreateBackupRequest>) -> Result<Response<Self::CreateBackupStream>, Status> {
-        backup::create(&self.0, request.get_ref()).map(Response::new)
+        backup::create(&self.0, request.into_inner()).map(Response::new)
     }
 
     async fn list_backups(&self, _request: Request<v1::ListBackupsRequest>) -> Result<Response<v1::ListBackupsResponse>, Status> {
@@ -48,13 +48,13 @@ impl AdminService for Administration {
     type VerifyBackupStream = backup::Answers<v1::VerifyBackupResponse>;
 
     async fn verify_backup(&self, request: Request<v1::VerifyBackupRequest>) -> Result<Response<Self::VerifyBackupStream>, Status> {
-        backup::verify(&self.0, request.get_ref()).map(Response::new)
+        backup::verify(&self.0, request.into_inner()).map(Response::new)
     }
 
     type ScrubStream = backup::Answers<v1::ScrubResponse>;
 
     async fn scrub(&self, request: Request<v1::ScrubRequest>) -> Result<Response<Self::ScrubStream>, Status> {
-        scrub::run(&self.0, request.get_ref()).map(Response::new)
+        scrub::run(&self.0, request.into_inner()).map(Response::new)
     }
 
     type InspectTagsStream = backup::Answers<v1::InspectTagsResponse>;

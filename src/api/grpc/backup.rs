@@ -70,7 +70,7 @@ impl<'a, T> Teller<'a, T> {
     }
 }
 
-pub fn create(api: &Arc<Api>, request: &v1::CreateBackupRequest) -> Result<Answers<v1::CreateBackupResponse>, Status> {
+pub fn create(api: &Arc<Api>, request: v1::CreateBackupRequest) -> Result<Answers<v1::CreateBackupResponse>, Status> {
     let maintenance = maintenance(api)?;
     let directory = directory(&maintenance)?;
     let (keep, verify_new_only) = (request.keep as usize, request.verify_new_only);
@@ -100,7 +100,7 @@ pub async fn list(api: &Arc<Api>) -> Result<v1::ListBackupsResponse, Status> {
     Ok(v1::ListBackupsResponse { backups: listed.iter().map(row).collect() })
 }
 
-pub fn verify(api: &Arc<Api>, request: &v1::VerifyBackupRequest) -> Result<Answers<v1::VerifyBackupResponse>, Status> {
+pub fn verify(api: &Arc<Api>, request: v1::VerifyBackupRequest) -> Result<Answers<v1::VerifyBackupResponse>, Status> {
     let directory = directory(&*maintenance(api)?)?;
     let number = request.number;
     Ok(Box::pin(api.upkeep(move |limits, emitter| {

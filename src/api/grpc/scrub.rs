@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-pub fn run(api: &Arc<Api>, request: &v1::ScrubRequest) -> Result<Answers<v1::ScrubResponse>, Status> {
+pub fn run(api: &Arc<Api>, request: v1::ScrubRequest) -> Result<Answers<v1::ScrubResponse>, Status> {
     let maintenance = maintenance(api)?;
     let bytes_per_s = (request.bytes_per_s > 0).then_some(request.bytes_per_s);
     Ok(Box::pin(api.upkeep(move |limits, emitter| {

@@ -135,7 +135,7 @@ fn plan(checkpoint: &Path, known: &HashMap<String, Sum>, repository: &Repository
     for entry in fs::read_dir(checkpoint).map_err(fail)? {
         let entry = entry.map_err(fail)?;
         let source = entry.path();
-        let name = entry.file_name().into_string().map_err(|name| BackupError::io(&source, format!("{name:?} is no UTF-8")))?;
+        let name = entry.file_name().into_string().map_err(|name| BackupError::io(&source, format!("{} is no UTF-8", name.display())))?;
         let bytes = entry.metadata().map_err(|error| BackupError::io(&source, error))?.len();
         // The info log of the look into the checkpoint, and the lock: no data.
         if name == "LOCK" || name == "LOG" || name.starts_with("LOG.old") {
@@ -165,9 +165,10 @@ fn identity(path: &Path, name: &str, bytes: u64) -> Result<String, BackupError> 
     file.seek(SeekFrom::Start(bytes.saturating_sub(IDENTITY_BYTES))).map_err(fail)?;
     let mut end = Vec::new();
     file.take(IDENTITY_BYTES).read_to_end(&mut end).map_err(fail)?;
-    let digest: String = Sha256::digest(&end).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let digest = Sha256::digest(&end);
+    let digest = digest.first_chunk().map_or(0, |half| u128::from_be_bytes(*half));
     let stem = name.trim_end_matches(".sst");
-    Ok(format!("{stem}-{bytes}-{digest}.sst"))
+    Ok(format!("{stem}-{bytes}-{digest:032x}.sst"))
 }
 
 /// Writes a damaged shared file again from the store, which has it unchanged.
