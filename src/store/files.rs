@@ -14,7 +14,7 @@ use rustix::fs::FlockOperation;
 
 use super::{
     RocksStore, StoreError,
-    rocks::{StoreOptions, classified, database_options, families, io},
+    rocks::{StoreOptions, classified, database_options, families, io, manifest},
     watermark::WatermarkFile,
 };
 
@@ -109,6 +109,7 @@ impl RocksStore {
 
 /// Opens the database in `path` to be read.
 fn read_only(path: &Path, options: &StoreOptions, paranoid: bool) -> Result<DB, StoreError> {
+    manifest::check(path)?;
     let mut database = database_options(options);
     database.create_if_missing(false);
     database.create_missing_column_families(false);

@@ -3,7 +3,7 @@
 //! What RocksDB does by default and this module does not accept: dropping synced data behind a damaged log record (recovery mode and
 //! watermark file), and short answers of an iterator whose `status()` nobody asked for (raw iterators are walked in `scan` only).
 
-mod manifest;
+pub(super) mod manifest;
 mod scan;
 
 use std::{

@@ -17,7 +17,7 @@ const TYPES: std::ops::RangeInclusive<u8> = 1..=4;
 ///
 /// # Errors
 /// [`StoreError::Open`] with the name of the file.
-pub(super) fn check(database: &Path) -> Result<(), StoreError> {
+pub(in crate::store) fn check(database: &Path) -> Result<(), StoreError> {
     let Ok(current) = std::fs::read_to_string(database.join("CURRENT")) else { return Ok(()) };
     let path = database.join(current.trim_end());
     let Ok(bytes) = std::fs::read(&path) else { return Ok(()) };
