@@ -203,6 +203,21 @@ fn a_backup_under_load_restores_bit_exact_at_the_sequence_it_states() {
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("is not empty"));
 }
 
+#[test]
+fn the_check_notices_a_lost_write_a_later_one_and_a_changed_bit() {
+    let rows = |writes: u64| -> Vec<(i64, u64, u32)> { (0..writes * SAMPLES).map(|n| (timestamp(n), sample(n).0, sample(n).1)).collect() };
+    // Five writes, acknowledged as 10, 20, … 50 by a historian that serves others too; the backup states 30.
+    let acknowledged = [10, 20, 30, 40, 50];
+    let noticed = |rows: Vec<(i64, u64, u32)>| std::panic::catch_unwind(|| check("t", &rows, &acknowledged, 30)).is_err();
+    assert!(!noticed(rows(3)), "what was acknowledged up to 30");
+    assert!(noticed(rows(2)), "a lost write");
+    assert!(noticed(rows(4)), "a write after the stated one");
+    let mut changed = rows(3);
+    changed[7].1 ^= 1;
+    assert!(noticed(changed), "a changed bit");
+    assert!(noticed(rows(3)[1..].to_vec()), "half a write");
+}
+
 /// A plant with some chunks and two backups; the rows of the backups.
 fn backed_up(plant: &Plant, runtime: &tokio::runtime::Runtime) -> (Historian, Vec<Value>) {
     let live = plant.serve("data");

@@ -14,15 +14,19 @@ const CHUNKS: i64 = 40;
 const SAMPLES: i64 = 500;
 
 fn chunk(tag: u32, number: i64) -> StoredChunk {
+    chunk_from(tag, number * SAMPLES)
+}
+
+fn chunk_from(tag: u32, start: i64) -> StoredChunk {
     let mut samples = Samples::new(ValueType::F64);
-    for at in number * SAMPLES..(number + 1) * SAMPLES {
+    for at in start..start + SAMPLES {
         // Nothing that would compress: so there are many blocks.
         let bits = (at as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15 ^ u64::from(tag));
         samples.push(at, Some(&Value::F64((bits >> 12) as f64)), 0).unwrap();
     }
     let mut bytes = Vec::new();
     encode_chunk(tag, 1, &samples, &mut bytes).unwrap();
-    StoredChunk { key: ChunkKey { tag_id: tag, start: number * SAMPLES, generation: 0 }, bytes }
+    StoredChunk { key: ChunkKey { tag_id: tag, start, generation: 0 }, bytes }
 }
 
 fn put(store: &RocksStore, chunks: Vec<(ChunkFamily, StoredChunk)>) {
@@ -82,11 +86,12 @@ fn damage_under_a_sound_block_is_found_with_its_tag() {
     cut.bytes.truncate(cut.bytes.len() - 1);
     let mut other = chunk(2, 101);
     other.key.tag_id = 3;
-    let mut overlap = chunk(2, 39);
-    overlap.key.start += 1;
+    // Its first timestamp is the last one of the chunk before it.
+    let overlap = chunk_from(2, CHUNKS * SAMPLES - 1);
     put(&store, vec![(ChunkFamily::Chunks, cut), (ChunkFamily::Chunks, other), (ChunkFamily::Chunks, overlap)]);
     let mut lies = chunk(3, 200);
-    lies.bytes[120] ^= 1;
+    // The first value.
+    lies.bytes[56] ^= 1;
     let end = historian_format::CHUNK_HEADER_BYTES - 4;
     let checksum = crc32c::crc32c(&lies.bytes[..end]);
     lies.bytes[end..end + 4].copy_from_slice(&checksum.to_le_bytes());
@@ -99,7 +104,7 @@ fn damage_under_a_sound_block_is_found_with_its_tag() {
         [
             ("journal", String::new(), None),
             ("chunks", "a".into(), Some(100 * SAMPLES)),
-            ("chunks", "b".into(), Some(39 * SAMPLES + 1)),
+            ("chunks", "b".into(), Some(CHUNKS * SAMPLES - 1)),
             ("chunks", "c".into(), Some(101 * SAMPLES)),
             ("late", "c".into(), Some(200 * SAMPLES)),
         ],
