@@ -1,6 +1,6 @@
 //! Commands and tickets of Arrow Flight: a protobuf `Any` of a `historian.v1` request, or its proto3-JSON text, into one typed command.
 
-use historian_proto::v1::{CurrentRequest, RangeRequest, WriteRequest};
+use historian_proto::v1::{CurrentRequest, RangeRequest, SupersededRequest, WriteRequest};
 use prost::{Message, Name};
 use serde_json::Value;
 use tonic::Status;
@@ -12,6 +12,7 @@ use super::{ApiLimits, status};
 pub enum Command {
     Range(RangeRequest),
     Current(CurrentRequest),
+    Superseded(SupersededRequest),
     Write(WriteRequest),
 }
 
@@ -62,6 +63,7 @@ impl Command {
         match self {
             Command::Range(request) => any(request),
             Command::Current(request) => any(request),
+            Command::Superseded(request) => any(request),
             Command::Write(request) => any(request),
         }
     }
@@ -81,6 +83,7 @@ fn protobuf(bytes: &[u8]) -> Result<Command, Status> {
     match name {
         "historian.v1.RangeRequest" => decode(&any.value).map(Command::Range),
         "historian.v1.CurrentRequest" => decode(&any.value).map(Command::Current),
+        "historian.v1.SupersededRequest" => decode(&any.value).map(Command::Superseded),
         "historian.v1.WriteRequest" => decode(&any.value).map(Command::Write),
         "historian.v1.AggregateRequest" | "historian.v1.DownsampleRequest" | "historian.v1.AnomaliesRequest" => Err(not_yet(name)),
         _ if name.starts_with("arrow.flight.protocol.sql.") => {
@@ -105,12 +108,13 @@ fn json(bytes: &[u8]) -> Result<Command, Status> {
         return Err(status::invalid("", format!("the JSON must name exactly one command; {EXPECTED}")));
     };
     match name.as_str() {
-        "range" => Ok(Command::Range(message(&name, times_as_text(body)?)?)),
+        "range" => Ok(Command::Range(message(&name, times_as_text(&name, body)?)?)),
+        "superseded" => Ok(Command::Superseded(message(&name, times_as_text(&name, body)?)?)),
         "current" => Ok(Command::Current(message(&name, body)?)),
         "write" => Ok(Command::Write(message(&name, body)?)),
         other if NOT_YET.contains(&other) => Err(not_yet(other)),
         other => Err(status::unimplemented(format!(
-            "the command {:?} is not known; this version answers range and current, and takes write by DoPut",
+            "the command {:?} is not known; this version answers range, current and superseded, and takes write by DoPut",
             shown(other)
         ))),
     }
@@ -128,7 +132,7 @@ fn message<T: serde::de::DeserializeOwned>(command: &str, body: Value) -> Result
 }
 
 /// JSON may write integer nanoseconds as a number. It becomes text here, digit by digit: a float would round it.
-fn times_as_text(mut body: Value) -> Result<Value, Status> {
+fn times_as_text(command: &str, mut body: Value) -> Result<Value, Status> {
     for field in ["start", "end"] {
         let Some(Value::Number(number)) = body.get(field) else { continue };
         let Some(nanoseconds) = number.as_i64() else {
@@ -136,7 +140,7 @@ fn times_as_text(mut body: Value) -> Result<Value, Status> {
                 "{number} is not an integer of 64 bits; write nanoseconds as an integer or a string, never as a float, or RFC 3339, or a \
                  relative time"
             );
-            return Err(status::invalid(&format!("range.{field}"), message));
+            return Err(status::invalid(&format!("{command}.{field}"), message));
         };
         body[field] = Value::String(nanoseconds.to_string());
     }
@@ -190,6 +194,10 @@ mod tests {
 
     #[test]
     fn integer_times_are_exact() {
+        let superseded = parse(br#"{"superseded": {"tags": ["a"], "start": 1767225600000000001, "end": "*", "limit": 5}}"#).unwrap();
+        let Command::Superseded(request) = &superseded else { panic!("{superseded:?}") };
+        assert_eq!((request.start.as_str(), request.end.as_str(), request.limit), ("1767225600000000001", "*", 5));
+        assert_eq!(parse(&superseded.to_ticket()).unwrap(), superseded);
         let request = range(r#"{"range": {"tags": [], "start": 1767225600000000001, "end": -9223372036854775808}}"#);
         assert_eq!((request.start.as_str(), request.end.as_str()), ("1767225600000000001", "-9223372036854775808"));
     }
@@ -201,6 +209,7 @@ mod tests {
             (r#"{"range": {"tags": [], "start": 1e18}}"#, Code::InvalidArgument, "never as a float"),
             (r#"{"range": {"tags": [], "end": 9223372036854775808}}"#, Code::InvalidArgument, "range.end"),
             (r#"{"range": {"tags": [], "end": 99999999999999999999999}}"#, Code::InvalidArgument, "range.end"),
+            (r#"{"superseded": {"start": 1.5}}"#, Code::InvalidArgument, "superseded.start"),
             (r#"{"range": {"tagz": []}}"#, Code::InvalidArgument, "tagz"),
             (r#"{"range": {"tags": "a"}}"#, Code::InvalidArgument, "range"),
             (r#"{"range": {"tags": [1]}}"#, Code::InvalidArgument, "range"),

@@ -9,7 +9,7 @@ use tonic::Status;
 use super::{ApiLimits, Services, status};
 use crate::{
     model::{Tag, TagSelection, TimeRange, Timestamp},
-    query::{Boundary, Layout, RangeQuery},
+    query::{Boundary, Layout, RangeQuery, SupersededQuery},
 };
 
 /// Tags that a request selects, and the exact names in it that no tag has.
@@ -59,6 +59,30 @@ pub fn range(services: &Services, request: &v1::RangeRequest) -> Result<(RangeQu
         u64::try_from(request.limit).map_err(|_| status::invalid("limit", format!("{} is negative; 0 means no limit", request.limit)))?;
     let Selected { tags, missing } = tags(services, &request.tags)?;
     Ok((RangeQuery { tags, range, boundary, limit: (limit > 0).then_some(limit), layout }, missing))
+}
+
+/// A request for superseded versions against the catalog and the clock. Blocks on the catalog.
+pub fn superseded(services: &Services, request: &v1::SupersededRequest) -> Result<(SupersededQuery, Vec<String>), Status> {
+    let v1::SupersededRequest { tags: patterns, start, end, zone, limit } = request;
+    let times_asked = v1::RangeRequest { start: start.clone(), end: end.clone(), zone: zone.clone(), ..v1::RangeRequest::default() };
+    let range = times(&times_asked, services.clock.now())?;
+    if range.reverse {
+        return Err(status::invalid("end", format!("{} lies before the start; versions are told in the order of time", range.start)));
+    }
+    let limit = u64::try_from(*limit).map_err(|_| status::invalid("limit", format!("{limit} is negative; 0 means no limit")))?;
+    let Selected { tags, missing } = tags(services, patterns)?;
+    Ok((SupersededQuery { tags, range, limit: (limit > 0).then_some(limit) }, missing))
+}
+
+/// The resolved query as a request of its own: exact names and absolute times.
+pub fn to_superseded_request(query: &SupersededQuery) -> v1::SupersededRequest {
+    v1::SupersededRequest {
+        tags: query.tags.iter().map(|tag| tag.name().as_str().to_owned()).collect(),
+        start: query.range.start.0.to_string(),
+        end: query.range.end.0.to_string(),
+        zone: String::new(),
+        limit: query.limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(0),
+    }
 }
 
 /// Both bounds, resolved at one moment.

@@ -112,6 +112,12 @@ pub fn from_write(error: &WriteError) -> Status {
             &message,
             ErrorDetails::with_bad_request_violation("samples", shortened(&message)),
         ),
+        WriteError::Rejected { .. } => status(
+            Code::InvalidArgument,
+            "SAMPLES_REJECTED",
+            &message,
+            ErrorDetails::with_bad_request_violation("samples", shortened(&message)),
+        ),
         WriteError::Full(_) => {
             status(Code::ResourceExhausted, "NO_ROOM", &message, ErrorDetails::with_retry_info(Some(Duration::from_secs(1))))
         }

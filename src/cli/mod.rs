@@ -7,6 +7,8 @@ mod backup;
 mod check;
 mod client;
 mod compact;
+mod correct;
+mod correct_file;
 pub mod demo;
 mod inspect;
 mod output;
@@ -16,6 +18,7 @@ mod restore;
 mod scrub;
 pub mod serve;
 mod status;
+mod superseded;
 mod tag;
 
 use std::process::ExitCode;
@@ -47,6 +50,12 @@ enum Command {
     /// Reads samples from a running historian.
     #[command(subcommand)]
     Query(query::QueryCommand),
+    /// Deletes the samples of a time range. They are kept as superseded versions, and the audit log tells of it.
+    Delete(correct::DeleteArgs),
+    /// Replaces the samples of a time range by those of a file, as one change.
+    Replace(correct::ReplaceArgs),
+    /// Shows versions of samples that others replaced, or that were deleted.
+    Superseded(superseded::SupersededArgs),
     /// Shows what a running historian and its collectors are doing.
     Status(status::StatusArgs),
     /// Seals the heads of a running historian into chunks and lets its store compact.
@@ -100,6 +109,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Check(args) => check::run(args).await,
             Command::Tag(command) => tag::run(command).await,
             Command::Query(command) => query::run(command).await,
+            Command::Delete(args) => correct::delete(args).await,
+            Command::Replace(args) => correct::replace(args).await,
+            Command::Superseded(args) => superseded::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Compact(args) => compact::run(args).await,
             Command::Backup(args) => backup::run(args).await,

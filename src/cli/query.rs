@@ -109,7 +109,12 @@ pub async fn run(command: QueryCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// Sends the request as a ticket and writes the answer batch by batch.
-async fn fetch(server: &ServerArgs, tags: &[String], request: &serde_json::Value, output: &OutputArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn fetch(
+    server: &ServerArgs,
+    tags: &[String],
+    request: &serde_json::Value,
+    output: &OutputArgs,
+) -> anyhow::Result<ExitCode> {
     let format = output.format()?;
     let mut flight = server.flight().await?;
     let mut batches = flight.do_get(Ticket::new(request.to_string())).await.map_err(client::flight_refusal)?;

@@ -20,7 +20,10 @@ use historian_format::{
 };
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{seal::SealError, versions::put_superseded};
+use super::{
+    seal::SealError,
+    versions::{Origin, part, put_superseded},
+};
 use crate::{
     model::{Samples, TagId},
     store::{AuditEntry, Change, ChunkFamily, Direction, Store, StoredChunk, corrupt, upgrade::week_run},
@@ -113,8 +116,8 @@ pub struct Deleter {
 }
 
 impl Deleter {
-    /// Moves a tag's stored samples of the range to the superseded ones and answers how many there were. The tag's head is empty, and all
-    /// its samples up to `sequence` are in chunks. `visible` counts the samples that a
+    /// Moves a tag's stored samples of the range to the superseded ones and answers how many there were. `sequence` is that of the write that
+    /// deletes; the tag's head is empty, and all its samples before that write are in chunks. `visible` counts the samples that a
     /// reader sees in the range; `audit` is asked for an entry at the end.
     pub(super) fn delete(
         &self,
@@ -125,8 +128,7 @@ impl Deleter {
     ) -> Result<u64, SealError> {
         let tag = TagId(deletion.tag_id);
         let _guard = self.locks.lock(tag);
-        let mut page =
-            Page { deleter: self, deletion, sequence, part: 0, removed: 0, generations: HashMap::new(), change: Change::default() };
+        let mut page = Page { deleter: self, deletion, sequence, removed: 0, generations: HashMap::new(), change: Change::default() };
         let late = self.store.chunks(ChunkFamily::Late, tag, deletion.from, deletion.to, Direction::Forward, usize::MAX)?;
         // Late chunks repeat timestamps of others: then the samples that were to be seen are counted one by one.
         let counted = if late.is_empty() { None } else { Some(visible()?) };
@@ -149,7 +151,8 @@ impl Deleter {
             }
         }
         let removed = counted.unwrap_or(page.removed);
-        page.change.sealed.push((tag, sequence));
+        // Not up to this write itself: its runs are still to come.
+        page.change.sealed.push((tag, sequence - 1));
         page.change.audit.extend(audit(removed));
         self.store.apply(&page.change)?;
         Ok(removed)
@@ -167,7 +170,6 @@ struct Page<'a> {
     deleter: &'a Deleter,
     deletion: Deletion,
     sequence: u64,
-    part: u32,
     removed: u64,
     /// Generations given to late chunks in this change, by start.
     generations: HashMap<i64, u16>,
@@ -183,8 +185,8 @@ impl Page<'_> {
         self.change.removed.push((family, chunk.key));
         if first >= from && last <= to {
             self.removed += u64::from(count);
-            let key = SupersededKey { tag_id, start: first, sequence: self.sequence, part: self.part };
-            self.part += 1;
+            let part = part(Origin::Deleted, &chunk.bytes);
+            let key = SupersededKey { tag_id, start: first, sequence: self.sequence, part };
             self.change.superseded.push((key, chunk.bytes));
             return Ok(());
         }
@@ -194,7 +196,7 @@ impl Page<'_> {
         let end = samples.timestamps.partition_point(|&at| at <= to);
         self.removed += (end - start) as u64;
         let gone = piece(&samples, start..end)?;
-        put_superseded(&mut self.change, tag, self.sequence, &mut self.part, &gone)?;
+        put_superseded(&mut self.change, tag, self.sequence, Origin::Deleted, &gone)?;
         for kept in [0..start, end..samples.len()] {
             if !kept.is_empty() {
                 let kept = piece(&samples, kept)?;

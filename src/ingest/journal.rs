@@ -415,8 +415,7 @@ impl Applier {
             self.seal(&[tag], None)?;
             let Some(known) = self.catalog.by_id(tag) else { continue };
             let time = self.clock.now();
-            // Not marked as sealed up to this write: its runs are still to come. After a crash the deletion is done again, which changes
-            // nothing.
+            // After a crash the deletion is done again, which changes nothing.
             let visible = || {
                 let reader = TagReader { store: self.store.clone(), heads: self.heads.clone() };
                 let counted = reader.count(&known, deletion.from, deletion.to);
@@ -425,7 +424,7 @@ impl Applier {
                     error => SealError::Copy(error.to_string()),
                 })
             };
-            let count = self.deleter.delete(*deletion, sequence - 1, visible, |samples| {
+            let count = self.deleter.delete(*deletion, sequence, visible, |samples| {
                 (samples > 0 || !deletions.again).then(|| AuditEntry {
                     time,
                     action: "delete_range".into(),

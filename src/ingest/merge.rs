@@ -8,12 +8,12 @@ use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use historian_format::{
     Chunk, ChunkHeader, PushError,
-    keys::{FAMILY_CHUNKS, FAMILY_LATE},
+    keys::{FAMILY_CHUNKS, FAMILY_LATE, week_of},
 };
 
 use super::{
     head::{CurrentValue, Heads},
-    versions::{merge, sort_versions},
+    versions::{Origin, merge, sort_versions},
 };
 use crate::{
     model::{Samples, Tag, TimeRange, ValueType},
@@ -125,26 +125,43 @@ pub struct SupersededSample {
 }
 
 impl TagReader {
-    /// Versions of a tag's samples in a range that no longer count, by timestamp and then from the oldest on; at most `limit`.
+    /// Weeks in which a tag may have versions that no longer count, ascending.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn superseded_weeks(&self, tag: &Tag) -> Result<Vec<i32>, ReadError> {
+        // In the direction in which versions move, so that none is missed.
+        let mut weeks: Vec<i32> = Vec::new();
+        for (_, samples) in self.heads.layers(tag.id) {
+            weeks.extend(samples.timestamps.into_iter().map(week_of));
+            weeks.sort_unstable();
+            weeks.dedup();
+        }
+        weeks.extend(self.store.weeks(ChunkFamily::Late, tag.id)?);
+        weeks.extend(self.store.superseded_weeks(tag.id)?);
+        weeks.sort_unstable();
+        weeks.dedup();
+        Ok(weeks)
+    }
+
+    /// Versions of a tag's samples in a range that no longer count, by timestamp and then from the oldest on. Takes the memory of all of them:
+    /// ask week by week, see [`TagReader::superseded_weeks`].
     ///
     /// What was written within the last moments may still lie beside what it replaces and is found there, too.
     ///
     /// # Errors
     /// When stored bytes cannot be read.
-    pub fn superseded(&self, tag: &Tag, range: TimeRange, limit: usize) -> Result<Vec<SupersededSample>, ReadError> {
+    pub fn superseded(&self, tag: &Tag, range: TimeRange) -> Result<Vec<SupersededSample>, ReadError> {
         if range.is_empty() {
             return Ok(Vec::new());
         }
         let (from, to) = (range.start.0, range.end.0.saturating_sub(1));
-        let mut found: Vec<SupersededSample> = Vec::new();
-        let mut collect = |samples: &Samples, replaced_by: u64| {
+        let mut found: Vec<(SupersededSample, u32)> = Vec::new();
+        let mut collect = |samples: &Samples, replaced_by: u64, origin: u32| {
             for index in (0..samples.len()).filter(|index| (from..=to).contains(&samples.timestamps[*index])) {
-                found.push(SupersededSample {
-                    timestamp: samples.timestamps[index],
-                    value: samples.value(index),
-                    quality: samples.qualities[index],
-                    replaced_by,
-                });
+                let timestamp = samples.timestamps[index];
+                let version = SupersededSample { timestamp, value: samples.value(index), quality: samples.qualities[index], replaced_by };
+                found.push((version, origin));
             }
         };
         // From the newest place to the oldest, as in reading; what moves meanwhile is met twice and made one below.
@@ -172,12 +189,12 @@ impl TagReader {
         let (mut current, mut replaced) = (Samples::new(tag.value_type()), Samples::new(tag.value_type()));
         for (sequence, mut layer) in older {
             if let Some(within) = sort_versions(&mut layer) {
-                collect(&within, sequence);
+                collect(&within, sequence, Origin::Head as u32);
             }
             let under = std::mem::replace(&mut current, Samples::new(tag.value_type()));
             let (all, new) = (0..under.len(), 0..layer.len());
             merge(&under, all, &layer, new, &mut current, Some(&mut replaced))?;
-            collect(&replaced, sequence);
+            collect(&replaced, sequence, Origin::Late as u32);
             replaced.clear();
         }
         for (key, bytes) in self.store.superseded(tag.id, from, to)? {
@@ -186,17 +203,18 @@ impl TagReader {
                 key: format!("tag {} start {} sequence {}", key.tag_id, key.start, key.sequence),
                 message,
             };
+            let origin = key.part >> 30;
             if bytes.starts_with(&historian_format::CHUNK_MAGIC) {
                 let chunk = Chunk::parse(&bytes).and_then(|chunk| chunk.decode()).map_err(|error| damaged(error.to_string()))?;
-                collect(&chunk, key.sequence);
+                collect(&chunk, key.sequence, origin);
             } else {
                 let record = historian_format::journal::decode_record(&bytes).map_err(|error| damaged(error.to_string()))?;
-                record.runs.iter().for_each(|(_, run)| collect(run, key.sequence));
+                record.runs.iter().for_each(|(_, run)| collect(run, key.sequence, origin));
             }
         }
-        found.sort_by_key(|version| (version.timestamp, version.replaced_by));
+        found.sort_by_key(|(version, origin)| (version.timestamp, version.replaced_by, *origin));
+        let mut found: Vec<SupersededSample> = found.into_iter().map(|(version, _)| version).collect();
         found.dedup();
-        found.truncate(limit);
         Ok(found)
     }
 }

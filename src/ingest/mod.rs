@@ -398,6 +398,9 @@ impl CorrectionSink for Ingest {
             ranges.push(Deletion { tag_id: tag.0, from: from.0, to: to.0 });
         }
         let rejected = self.without_future(&mut batch);
+        if let Some(Rejection { tag, timestamp, reason }) = rejected.shown.first().cloned() {
+            return Err(WriteError::Rejected { count: rejected.count, tag, timestamp, reason });
+        }
         let deletions = (!ranges.is_empty()).then_some(Deletions { ranges, principal, reason, again: false });
         self.submit(batch, deletions, rejected, Durability::Sync).await
     }

@@ -7,7 +7,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use historian_format::{EncodeError, encode_chunk, keys::ChunkKey};
 
-use super::{head::Sealing, versions::put_superseded};
+use super::{
+    head::Sealing,
+    versions::{Origin, put_superseded},
+};
 use crate::{
     model::{Samples, TagId},
     store::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt, upgrade::week_run},
@@ -61,7 +64,7 @@ impl Sealer {
             }
         }
         if let Some(superseded) = superseded {
-            put_superseded(seal, *tag, *sequence, &mut 0, superseded)?;
+            put_superseded(seal, *tag, *sequence, Origin::Head, superseded)?;
         }
         seal.sealed.push((*tag, *sequence));
         if late < samples.len() {

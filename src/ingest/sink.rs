@@ -95,6 +95,11 @@ pub enum WriteError {
     WrongType { tag: String, expected: String, found: String },
     #[error("the batch holds {found} samples, at most {limit} are taken at once; send smaller batches")]
     TooLarge { found: usize, limit: usize },
+    /// A correction is taken whole or not at all.
+    #[error(
+        "{count} samples of the correction cannot be taken, and so nothing was changed; the first, of tag {tag} at {timestamp}, {reason}"
+    )]
+    Rejected { count: u64, tag: String, timestamp: Timestamp, reason: String },
     #[error("the store no longer acknowledges writes: {0}; look at the disk and restart the historian")]
     Stopped(String),
     /// Nothing was taken; the same write will be taken when there is room again, without a restart.

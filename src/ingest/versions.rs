@@ -78,7 +78,26 @@ pub fn merge(
     out.extend_range(over, over_at..over_end)
 }
 
-/// Adds replaced versions, in time order, to a change. `sequence` is that of the write that replaced them, `part` counts values within it.
+/// What replaced a version, as far as one sequence number stands for several writes: the former happened before the latter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A deletion.
+    Deleted = 0,
+    /// A late chunk over an ordered one.
+    Ordered = 1,
+    /// A late chunk over an older late one.
+    Late = 2,
+    /// A sample of the same head.
+    Head = 3,
+}
+
+/// Tells apart values under the same tag, start and sequence number: the origin, and bits of the value's checksum. One and the same number
+/// counted by everybody for himself would make a deletion overwrite what a seal under the same sequence number has put there.
+pub(super) fn part(origin: Origin, value: &[u8]) -> u32 {
+    (origin as u32) << 30 | crc32c::crc32c(value) >> 2
+}
+
+/// Adds replaced versions, in time order, to a change. `sequence` is that of the write that replaced them.
 ///
 /// # Errors
 /// When they cannot be encoded, which only a fault of this program could bring about.
@@ -86,7 +105,7 @@ pub(super) fn put_superseded(
     change: &mut Change,
     tag: TagId,
     sequence: u64,
-    part: &mut u32,
+    origin: Origin,
     superseded: &Samples,
 ) -> Result<(), StoreError> {
     let mut start = 0;
@@ -99,8 +118,8 @@ pub(super) fn put_superseded(
             .map_err(|error| error.to_string())
             .and_then(|()| encode_record([(tag.0, &piece)].into_iter(), &mut record).map_err(|error| error.to_string()));
         encoded.map_err(|message| StoreError::Io(format!("replaced samples of tag id {} cannot be encoded: {message}", tag.0)))?;
-        change.superseded.push((SupersededKey { tag_id: tag.0, start: superseded.timestamps[start], sequence, part: *part }, record));
-        *part += 1;
+        let key = SupersededKey { tag_id: tag.0, start: superseded.timestamps[start], sequence, part: part(origin, &record) };
+        change.superseded.push((key, record));
         start = end;
     }
     Ok(())

@@ -6,9 +6,12 @@ mod common_type;
 mod current;
 mod range;
 mod schema;
+mod superseded;
 #[cfg(test)]
 mod tests;
 mod wide;
+
+pub use superseded::SupersededQuery;
 
 use std::{sync::Arc, time::Instant};
 
@@ -153,6 +156,23 @@ impl QueryEngine {
 
     pub fn current_schema(&self, tags: &[Arc<Tag>]) -> SchemaRef {
         schema::long(tags, None)
+    }
+
+    /// Runs a query of versions that no longer count, as [`QueryEngine::range`] does.
+    ///
+    /// # Errors
+    /// See [`QueryError`]; batches handed out before stand.
+    pub fn superseded(
+        &self,
+        query: &SupersededQuery,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(RecordBatch) -> bool,
+    ) -> Result<(), QueryError> {
+        superseded::run(&self.reader, query, limits, emit)
+    }
+
+    pub fn superseded_schema(&self, query: &SupersededQuery) -> SchemaRef {
+        superseded::schema(query)
     }
 
     /// Upper estimate of samples and encoded bytes in the range, from chunk statistics. Chunks that the range cuts count whole.

@@ -47,6 +47,7 @@ layer! {
     fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError>;
     fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
+    fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError>;
     fn rollups(&self, tag: TagId, level: RollupLevel, weeks: RangeInclusive<i32>, bytes_max: usize) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError>;
     fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError>;
     fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError>;

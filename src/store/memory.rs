@@ -174,6 +174,14 @@ impl Store for MemoryStore {
         Ok(all.map(|(at, value)| (key(at), value.clone())).filter(|(key, _)| weeks.contains(&week_of(key.start))).collect())
     }
 
+    fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError> {
+        let state = self.state.lock();
+        let all = state.superseded.range((tag.0, i64::MIN, 0, 0)..=(tag.0, i64::MAX, u64::MAX, u32::MAX));
+        let mut weeks: Vec<i32> = all.map(|((_, start, _, _), _)| week_of(*start)).collect();
+        weeks.dedup();
+        Ok(weeks)
+    }
+
     fn rollups(
         &self,
         tag: TagId,

@@ -196,6 +196,9 @@ pub trait Store: Send + Sync + 'static {
     /// [`Change::superseded`], in the order of their keys.
     fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
 
+    /// Weeks in which a tag has replaced versions, ascending.
+    fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError>;
+
     /// Rollup blocks of a tag and level in these weeks (inclusive), in the order of time, until about `bytes_max` (at least one).
     fn rollups(
         &self,

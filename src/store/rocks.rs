@@ -379,6 +379,11 @@ impl Store for RocksStore {
         Ok(found)
     }
 
+    fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError> {
+        let family = keys::FAMILY_SUPERSEDED;
+        scan::Scan::new(self.db.raw_iterator_cf(self.family(family)?), tag, family).weeks()
+    }
+
     fn rollups(
         &self,
         tag: TagId,

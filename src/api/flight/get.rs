@@ -1,5 +1,6 @@
 //! `DoGet`: a query on a blocking thread, its batches encoded there and handed to the wire through a short channel.
 
+use arrow::record_batch::RecordBatch;
 use arrow_flight::FlightData;
 use tonic::Status;
 
@@ -19,27 +20,23 @@ pub fn run(services: &Services, query: &Query, limits: &QueryLimits, emitter: &E
     if !emitter.emit(message) {
         return Ok(());
     }
-    match query {
-        Query::Range(query) => {
-            let mut failed = None;
-            let mut reading = true;
-            let ended = services.query.range(query, limits, &mut |batch| {
-                match encoder.batch(&batch, &mut |message| emitter.emit(message)) {
-                    Ok(read) => reading = read,
-                    Err(error) => failed = Some(status::internal(error.to_string())),
-                }
-                reading && failed.is_none()
-            });
-            match failed {
-                Some(error) => Err(error),
-                None if !reading => Ok(()), // the stream has its own end
-                None => ended.map_err(|error| status::from_query(&error)),
-            }
+    let mut failed = None;
+    let mut reading = true;
+    let mut emit = |batch: RecordBatch| {
+        match encoder.batch(&batch, &mut |message| emitter.emit(message)) {
+            Ok(read) => reading = read,
+            Err(error) => failed = Some(status::internal(error.to_string())),
         }
-        Query::Current { tags, .. } => {
-            let batch = services.query.current(tags).map_err(|error| status::from_query(&error))?;
-            encoder.batch(&batch, &mut |message| emitter.emit(message)).map_err(|error| status::internal(error.to_string()))?;
-            Ok(())
-        }
+        reading && failed.is_none()
+    };
+    let ended = match query {
+        Query::Range(query) => services.query.range(query, limits, &mut emit),
+        Query::Superseded(query) => services.query.superseded(query, limits, &mut emit),
+        Query::Current { tags, .. } => services.query.current(tags).map(|batch| _ = emit(batch)),
+    };
+    match failed {
+        Some(error) => Err(error),
+        None if !reading => Ok(()), // the stream has its own end
+        None => ended.map_err(|error| status::from_query(&error)),
     }
 }

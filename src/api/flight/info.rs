@@ -12,13 +12,14 @@ use tonic::Status;
 use crate::{
     api::{Services, command::Command, resolve, status},
     model::{Tag, TimeRange},
-    query::{Boundary, Layout, RangeQuery},
+    query::{Boundary, Layout, RangeQuery, SupersededQuery},
 };
 
 /// A query of Flight, resolved against catalog and clock.
 pub enum Query {
     Range(RangeQuery),
     Current { patterns: Vec<String>, tags: Vec<Arc<Tag>> },
+    Superseded(SupersededQuery),
 }
 
 /// Resolves a command. Blocks on the catalog.
@@ -34,6 +35,10 @@ pub fn resolve(services: &Services, command: Command) -> Result<Query, Status> {
         Command::Current(request) => {
             let selected = resolve::tags(services, &request.tags)?;
             (Query::Current { patterns: request.tags, tags: selected.tags }, selected.missing)
+        }
+        Command::Superseded(request) => {
+            let (query, missing) = resolve::superseded(services, &request)?;
+            (Query::Superseded(query), missing)
         }
         Command::Write(_) => return Err(status::invalid("write", "is a command of DoPut, not a query")),
     };
@@ -67,6 +72,7 @@ pub fn schema(services: &Services, query: &Query) -> Result<SchemaRef, Status> {
     match query {
         Query::Range(query) => services.query.range_schema(query).map_err(|error| status::from_query(&error)),
         Query::Current { tags, .. } => Ok(services.query.current_schema(tags)),
+        Query::Superseded(query) => Ok(services.query.superseded_schema(query)),
     }
 }
 
@@ -81,9 +87,7 @@ pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescrip
             let exact_upper = query.boundary == Boundary::Inside && query.layout == Layout::Long;
             info.total_records = if exact_upper { i64::try_from(rows).unwrap_or(i64::MAX) } else { -1 };
             info.total_bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-            let (start, end) = resolve::bounds_as_asked(query.range);
-            let bounds = serde_json::json!({"start": start.to_string(), "end": end.to_string(), "start_ns": start.0, "end_ns": end.0});
-            info.app_metadata = bounds.to_string().into();
+            info.app_metadata = bounds(query.range).into();
             for ticket in range_tickets(services, query, value_type(&schema), rows)? {
                 info.endpoint.push(FlightEndpoint { ticket: Some(Ticket::new(ticket)), ..FlightEndpoint::default() });
             }
@@ -94,8 +98,19 @@ pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescrip
             let ticket = Ticket::new(Command::Current(request).to_ticket());
             info.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
         }
+        Query::Superseded(query) => {
+            let ticket = Ticket::new(Command::Superseded(resolve::to_superseded_request(query)).to_ticket());
+            info.app_metadata = bounds(query.range).into();
+            info.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
+        }
     }
     Ok(info)
+}
+
+/// The bounds as resolved and as asked.
+fn bounds(range: TimeRange) -> String {
+    let (start, end) = resolve::bounds_as_asked(range);
+    serde_json::json!({"start": start.to_string(), "end": end.to_string(), "start_ns": start.0, "end_ns": end.0}).to_string()
 }
 
 /// An info with schema and descriptor and nothing known of its size.

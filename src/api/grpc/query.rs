@@ -2,7 +2,11 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use arrow::{array::AsArray, datatypes::Int32Type};
+use arrow::{
+    array::AsArray,
+    datatypes::{Int32Type, UInt64Type},
+    record_batch::RecordBatch,
+};
 use historian_proto::v1::{self, TagFailure, TagSamples, query_service_server::QueryService};
 use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status};
@@ -10,7 +14,7 @@ use tonic::{Code, Request, Response, Status};
 use crate::{
     api::{Api, blocking, resolve, sample, status},
     model::{Tag, ValueType},
-    query::{Layout, QueryEngine, QueryError, RangeQuery},
+    query::{Layout, QueryEngine, QueryError, RangeQuery, SupersededQuery},
 };
 
 pub struct Queries(pub Arc<Api>);
@@ -87,6 +91,61 @@ impl QueryService for Queries {
         })?;
         Ok(Response::new(Box::pin(stream)))
     }
+
+    type SupersededStream = Pin<Box<dyn Stream<Item = Result<v1::SupersededResponse, Status>> + Send>>;
+
+    async fn superseded(&self, request: Request<v1::SupersededRequest>) -> Result<Response<Self::SupersededStream>, Status> {
+        let (headers, _, request) = request.into_parts();
+        let services = self.0.services.clone();
+        let (query, missing) = blocking(move || resolve::superseded(&services, &request)).await?;
+        let engine = self.0.services.query.clone();
+        let stream = self.0.stream(&headers, move |limits, emitter| {
+            let bounds = v1::SupersededResponse { start: query.range.start.0, end: query.range.end.0, ..v1::SupersededResponse::default() };
+            let failed = |failure: TagFailure| v1::SupersededResponse { failure: Some(failure), ..v1::SupersededResponse::default() };
+            if !emitter.emit(bounds) || !missing.into_iter().all(|name| emitter.emit(failed(unknown(name)))) {
+                return Ok(());
+            }
+            let rows_max = limits.rows_max;
+            let mut rows_left = rows_max;
+            for tag in &query.tags {
+                let one = SupersededQuery { tags: vec![tag.clone()], ..query.clone() };
+                let mut limits = limits.clone();
+                limits.rows_max = rows_left;
+                let (mut broken, mut reading) = (None, true);
+                let ended = engine.superseded(&one, &limits, &mut |batch| {
+                    rows_left = rows_left.saturating_sub(batch.num_rows() as u64);
+                    match versions(tag, &batch) {
+                        Ok(versions) => reading = emitter.emit(versions),
+                        Err(error) => broken = Some(status::internal(error)),
+                    }
+                    reading && broken.is_none()
+                });
+                match (broken, ended) {
+                    (Some(error), _) => return Err(error),
+                    _ if !reading => return Ok(()),
+                    (None, Ok(())) => {}
+                    (None, Err(error @ QueryError::DataLoss { .. })) => {
+                        let row = TagFailure { tag: tag.name().to_string(), code: Code::DataLoss.into(), message: error.to_string() };
+                        if !emitter.emit(failed(row)) {
+                            return Ok(());
+                        }
+                    }
+                    (None, Err(QueryError::TooManyRows(_))) => return Err(status::from_query(&QueryError::TooManyRows(rows_max))),
+                    (None, Err(error)) => return Err(status::from_query(&error)),
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Response::new(Box::pin(stream)))
+    }
+}
+
+/// One batch of versions in wire form.
+fn versions(tag: &Tag, batch: &RecordBatch) -> Result<v1::SupersededResponse, String> {
+    let samples = sample::to_proto(tag.name().as_str(), tag.value_type(), batch)?;
+    let replaced_by = batch.column_by_name("replaced_by").and_then(|column| column.as_primitive_opt::<UInt64Type>());
+    let replaced_by = replaced_by.ok_or("the answer has no column replaced_by of the documented type")?.values().to_vec();
+    Ok(v1::SupersededResponse { samples: Some(samples), replaced_by, ..v1::SupersededResponse::default() })
 }
 
 fn failure(failure: TagFailure) -> v1::RangeResponse {

@@ -12,7 +12,7 @@ use crate::{
     ingest::{
         delete::{COLD_SAMPLES_MIN, cut, encode, mark_dirty, piece},
         seal::SealError,
-        versions::{merge, put_superseded},
+        versions::{Origin, merge, put_superseded},
     },
     model::{Samples, Tag},
     store::{Change, ChunkFamily, Direction, StoredChunk, corrupt},
@@ -85,7 +85,6 @@ impl Keeper {
             .collect::<Result<Vec<_>, SealError>>()?;
         aged.sort_by_key(|(sequence, chunk)| (*sequence, chunk.key.generation));
         let mut overlay = Overlay { samples: Samples::new(tag.value_type()), sequence: 0, chunks: 0 };
-        let mut part = 0;
         for (sequence, chunk) in aged {
             let mut newer = Samples::new(tag.value_type());
             decode_into(ChunkFamily::Late, &chunk, &mut newer)?;
@@ -94,7 +93,7 @@ impl Keeper {
             let (old, new) = (0..older.len(), 0..newer.len());
             merge(&older, old, &newer, new, &mut overlay.samples, Some(&mut replaced))
                 .map_err(|error| SealError::Copy(error.to_string()))?;
-            self.superseded(tag, change, sequence, &mut part, &replaced)?;
+            self.superseded(tag, change, sequence, Origin::Late, &replaced)?;
             overlay.sequence = sequence;
             change.removed.push((ChunkFamily::Late, chunk.key));
             overlay.chunks += 1;
@@ -105,9 +104,9 @@ impl Keeper {
         Ok((overlay.chunks > 0).then_some(overlay))
     }
 
-    fn superseded(&self, tag: &Tag, change: &mut Change, sequence: u64, part: &mut u32, replaced: &Samples) -> Result<(), SealError> {
+    fn superseded(&self, tag: &Tag, change: &mut Change, sequence: u64, origin: Origin, replaced: &Samples) -> Result<(), SealError> {
         self.status.samples_superseded.fetch_add(replaced.len() as u64, Ordering::Relaxed);
-        Ok(put_superseded(change, tag.id, sequence, part, replaced)?)
+        Ok(put_superseded(change, tag.id, sequence, origin, replaced)?)
     }
 
     /// Folds late samples into the ordered chunks of their week. Each goes into the last chunk that starts at or before it, the first ones
@@ -120,7 +119,7 @@ impl Keeper {
         let family = ChunkFamily::Chunks;
         let before = self.store.chunks(family, tag.id, week_start, first, Direction::Backward, 1)?;
         let mut from = before.first().map_or(first, |chunk| chunk.key.start);
-        let (mut at, mut bytes, mut part) = (0, 0, 1 << 16);
+        let (mut at, mut bytes) = (0, 0);
         let mut page: std::collections::VecDeque<StoredChunk> = std::collections::VecDeque::new();
         let mut more = true;
         while at < late.len() {
@@ -157,7 +156,7 @@ impl Keeper {
                     let all = 0..ordered.len();
                     merge(&ordered, all, &late, at..end, &mut merged, Some(&mut replaced))
                         .map_err(|error| SealError::Copy(error.to_string()))?;
-                    self.superseded(tag, change, sequence, &mut part, &replaced)?;
+                    self.superseded(tag, change, sequence, Origin::Ordered, &replaced)?;
                     change.removed.push((family, chunk.key));
                 }
                 None => merged = piece(&late, at..end)?,

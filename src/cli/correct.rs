@@ -1,0 +1,195 @@
+//! `historian delete` and `historian replace`: corrections of what is stored, asked for once more where a person types them.
+
+use std::{
+    io::{BufRead, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context, anyhow, bail};
+use arrow_flight::FlightDescriptor;
+use clap::Args;
+use historian_proto::v1::{
+    DeleteRangeRequest, DeleteRangeResponse, GetTagRequest, ReplaceRangeRequest, ReplaceRangeResponse, TagSamples,
+    tag_service_client::TagServiceClient, write_service_client::WriteServiceClient,
+};
+use serde_json::{Value as Json, json};
+
+use super::{
+    client::{self, ServerArgs},
+    correct_file::Rows,
+    output::{Output, TextFormat},
+    tag::Pages,
+};
+use crate::model::Timestamp;
+
+/// Range, reason and consent, as flags.
+#[derive(Debug, Args)]
+struct RangeArgs {
+    /// First time of the range: RFC 3339, nanoseconds since 1970, or relative (`*-8h`, `t`, `y+6h`).
+    #[arg(long, allow_hyphen_values = true)]
+    start: String,
+    /// Time at which the range ends, itself not in it.
+    #[arg(long, allow_hyphen_values = true)]
+    end: String,
+    /// Time zone in which relative and bare times are meant, for example Europe/Berlin.
+    #[arg(long, default_value = "UTC")]
+    zone: String,
+    /// Why; the audit log keeps it.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+    /// Format of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Tag names or globs: `*` within a level, `**` across levels.
+    #[arg(required = true, value_name = "TAG")]
+    tags: Vec<String>,
+    #[command(flatten)]
+    range: RangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplaceArgs {
+    /// CSV file with a header: timestamp, value, and, where wanted, tag and quality; as `historian query range --format csv` writes it.
+    file: PathBuf,
+    /// Tag of the rows, for a file without a column tag.
+    #[arg(long)]
+    tag: Option<String>,
+    #[command(flatten)]
+    range: RangeArgs,
+}
+
+pub async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
+    let DeleteArgs { tags, range } = args;
+    let stored = Stored::of(&range, &tags).await?;
+    let mut selected = 0;
+    let mut pages = Pages::new(range.server.connect().await?, tags.clone(), String::new());
+    while let Some(page) = pages.next().await? {
+        selected += page.len();
+    }
+    let question = format!(
+        "Delete at most {} samples of {selected} tag{} from {} to {}?",
+        stored.samples,
+        if selected == 1 { "" } else { "s" },
+        Timestamp(stored.start),
+        Timestamp(stored.end)
+    );
+    if !range.yes && !asked(&question)? {
+        return Ok(ExitCode::FAILURE);
+    }
+    // The times as they were shown, also where they are relative.
+    let request = DeleteRangeRequest {
+        tags,
+        start: stored.start.to_string(),
+        end: stored.end.to_string(),
+        zone: String::new(),
+        reason: range.reason,
+    };
+    let mut writes = WriteServiceClient::new(range.server.connect().await?);
+    let done = writes.delete_range(request).await.map_err(|status| client::refusal(&status))?.into_inner();
+    let DeleteRangeResponse { watermark, deleted, start_time, end_time } = done;
+    let (start, end) = (Timestamp(start_time).to_string(), Timestamp(end_time).to_string());
+    match range.format {
+        TextFormat::Table => tell(&format!("{deleted} samples of {selected} tags deleted from {start} to {end}"))?,
+        TextFormat::Json => {
+            tell(&json!({"deleted": deleted, "tags": selected, "start": start, "end": end, "watermark": watermark}).to_string())?
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn replace(args: ReplaceArgs) -> anyhow::Result<ExitCode> {
+    let ReplaceArgs { file, tag, range } = args;
+    let rows = Rows::read(&file, tag.as_deref(), &range.zone)?;
+    let channel = range.server.connect().await?;
+    let mut known = TagServiceClient::new(channel.clone());
+    let mut samples: Vec<TagSamples> = Vec::with_capacity(rows.tags.len());
+    for (name, rows) in rows.tags {
+        let tag = known.get_tag(GetTagRequest { name: name.clone() }).await.map_err(|status| client::refusal(&status))?.into_inner();
+        samples.push(rows.columns(name, &tag).with_context(|| file.display().to_string())?);
+    }
+    let names: Vec<String> = samples.iter().map(|samples| samples.tag.clone()).collect();
+    let stored = Stored::of(&range, &names).await?;
+    let new: usize = samples.iter().map(|samples| samples.timestamps.len()).sum();
+    let question = format!(
+        "Replace at most {} samples of {} tag{} from {} to {} by {new}?",
+        stored.samples,
+        names.len(),
+        if names.len() == 1 { "" } else { "s" },
+        Timestamp(stored.start),
+        Timestamp(stored.end)
+    );
+    if !range.yes && !asked(&question)? {
+        return Ok(ExitCode::FAILURE);
+    }
+    let request = ReplaceRangeRequest {
+        start: stored.start.to_string(),
+        end: stored.end.to_string(),
+        zone: String::new(),
+        reason: range.reason,
+        samples,
+    };
+    let mut writes = WriteServiceClient::new(channel);
+    let done = writes.replace_range(request).await.map_err(|status| client::refusal(&status))?.into_inner();
+    let ReplaceRangeResponse { watermark, deleted, samples, start_time, end_time } = done;
+    let (start, end) = (Timestamp(start_time).to_string(), Timestamp(end_time).to_string());
+    match range.format {
+        TextFormat::Table => tell(&format!("{deleted} samples deleted and {samples} written from {start} to {end}"))?,
+        TextFormat::Json => {
+            tell(&json!({"deleted": deleted, "samples": samples, "start": start, "end": end, "watermark": watermark}).to_string())?
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the range holds before the correction.
+struct Stored {
+    /// An upper bound: chunks that the range cuts count whole.
+    samples: i64,
+    start: i64,
+    end: i64,
+}
+
+impl Stored {
+    /// Asks the historian, which also resolves the times.
+    async fn of(range: &RangeArgs, tags: &[String]) -> anyhow::Result<Stored> {
+        let command = json!({"range": {"tags": tags, "start": range.start, "end": range.end, "zone": range.zone}}).to_string();
+        let mut flight = range.server.flight().await?;
+        let info = flight.get_flight_info(FlightDescriptor::new_cmd(command)).await.map_err(client::flight_refusal)?;
+        let bounds: Json = serde_json::from_slice(&info.app_metadata).context("the bounds of the answer cannot be read")?;
+        let bound =
+            |name: &str| bounds[name].as_i64().ok_or_else(|| anyhow!("the answer has no {name}; is the historian of another version?"));
+        Ok(Stored { samples: info.total_records, start: bound("start_ns")?, end: bound("end_ns")? })
+    }
+}
+
+/// Asks on the terminal. Without one nobody can consent.
+fn asked(question: &str) -> anyhow::Result<bool> {
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        bail!("there is no terminal to ask on; add --yes if this is meant: {question}");
+    }
+    write!(std::io::stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    input.lock().read_line(&mut answer)?;
+    let consents = matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
+    if !consents {
+        writeln!(std::io::stderr(), "nothing was changed")?;
+    }
+    Ok(consents)
+}
+
+fn tell(line: &str) -> anyhow::Result<()> {
+    let mut output = Output::stdout();
+    writeln!(output, "{line}")?;
+    Ok(output.finish()?)
+}
