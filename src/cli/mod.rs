@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod compact;
 pub mod demo;
+mod gap;
 mod output;
 mod progress;
 mod query;
@@ -56,6 +57,8 @@ enum Command {
     Restore(restore::RestoreArgs),
     /// Shows who changed or removed what is stored.
     Audit(audit::AuditArgs),
+    /// Shows where samples that were expected are absent, and why.
+    Gaps(gap::GapArgs),
 }
 
 /// A configuration that was refused; its problems are printed one per line.
@@ -99,6 +102,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Backup(args) => backup::run(args).await,
             Command::Restore(args) => restore::run(args).await,
             Command::Audit(args) => audit::run(args).await,
+            Command::Gaps(args) => gap::run(args).await,
         }
     });
     // A blocking call that never returns must not hold the end of the process.

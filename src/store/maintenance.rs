@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    AuditEntry, Catalog, RocksStore, Store, StoreError,
+    AuditEntry, Catalog, Gap, RocksStore, Store, StoreError,
     backup::{self, BackupError, Created, Repository, Source, Watch},
     scrub::{self, Listen, ScrubError, ScrubEvent, ScrubReport},
 };
@@ -114,6 +114,14 @@ impl Maintenance {
     /// When the log cannot be read.
     pub fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
         self.store.audit(from, limit)
+    }
+
+    /// Recorded gaps from the number `from` on, at most `limit`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
+        self.store.gaps(from, limit)
     }
 
     /// Scrubs that ran and the one that runs.
