@@ -10,6 +10,7 @@ mod compact;
 mod correct;
 mod correct_file;
 pub mod demo;
+mod gap;
 mod inspect;
 mod output;
 mod progress;
@@ -71,6 +72,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Shows who changed or removed what is stored.
     Audit(audit::AuditArgs),
+    /// Shows where samples that were expected are absent, and why.
+    Gaps(gap::GapArgs),
 }
 
 /// A configuration that was refused; its problems are printed one per line.
@@ -119,6 +122,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Scrub(args) => scrub::run(args).await,
             Command::Inspect(args) => inspect::run(args).await,
             Command::Audit(args) => audit::run(args).await,
+            Command::Gaps(args) => gap::run(args).await,
         }
     });
     // A blocking call that never returns must not hold the end of the process.

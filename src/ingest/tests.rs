@@ -301,7 +301,7 @@ fn replaced_and_deleted_versions_can_be_read() {
         runtime.block_on(machine.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
     };
     let versions = || {
-        let found = machine.ingest.reader().superseded(tag, TimeRange::ALL, 1_000).unwrap();
+        let found = machine.ingest.reader().superseded(tag, TimeRange::ALL).unwrap();
         found.into_iter().map(|version| (version.timestamp, version.value.unwrap().as_f64().unwrap())).collect::<Vec<_>>()
     };
     write(&[(1, 1.0), (2, 2.0), (3, 3.0)]);

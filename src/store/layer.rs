@@ -7,7 +7,7 @@ use historian_format::{
     rollup::RollupLevel,
 };
 
-use super::{AuditEntry, Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit};
+use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk, Visit};
 use crate::model::TagId;
 
 macro_rules! layer {
@@ -60,5 +60,7 @@ layer! {
     fn delete_tag(&self, tag: TagId) -> Result<(), StoreError>;
     fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
     fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError>;
+    fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError>;
+    fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError>;
     fn compact(&self) -> Result<(), StoreError>;
 }

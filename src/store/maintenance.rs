@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    AuditEntry, Catalog, RocksStore, Store, StoreError,
+    AuditEntry, Catalog, Gap, RocksStore, Store, StoreError,
     backup::{self, BackupError, Created, Repository, Source, Watch},
     scrub::{self, Listen, ScrubError, ScrubEvent, ScrubReport},
 };
@@ -119,6 +119,14 @@ impl Maintenance {
     /// The store itself.
     pub fn store(&self) -> &dyn Store {
         &*self.store
+    }
+
+    /// Recorded gaps from the number `from` on, at most `limit`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
+        self.store.gaps(from, limit)
     }
 
     /// Scrubs that ran and the one that runs.

@@ -8,7 +8,7 @@ use historian_format::{
 };
 use parking_lot::Mutex;
 
-use super::{AuditEntry, Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit, overlaps};
+use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk, Visit, overlaps};
 use crate::model::TagId;
 
 type ChunkMap = BTreeMap<(u32, i64, u16), Vec<u8>>;
@@ -31,6 +31,7 @@ struct State {
     kept: BTreeMap<u32, KeptMark>,
     retention_clock: Option<i64>,
     audit: Vec<AuditEntry>,
+    gaps: Vec<Gap>,
 }
 
 impl State {
@@ -286,6 +287,16 @@ impl Store for MemoryStore {
             .take(limit)
             .map(|(number, entry)| (number, entry.clone()))
             .collect())
+    }
+
+    fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {
+        self.state.lock().gaps.extend_from_slice(gaps);
+        Ok(())
+    }
+
+    fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
+        let state = self.state.lock();
+        Ok((1..).zip(&state.gaps).filter(|(number, _)| *number >= from).take(limit).map(|(number, gap)| (number, gap.clone())).collect())
     }
 
     fn compact(&self) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod backup;
 pub mod catalog;
 mod files;
+pub mod gap;
 pub mod inspect;
 pub mod layer;
 pub mod maintenance;
@@ -18,6 +19,7 @@ pub mod watermark;
 pub use audit::AuditEntry;
 pub use catalog::{Catalog, CatalogError};
 pub use files::StoppedStore;
+pub use gap::{Gap, GapReason};
 use historian_format::{
     ChunkHeader, CorruptChunk,
     keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey},
@@ -240,6 +242,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Entries of the audit log from the number `from` on, at most `limit`, ascending.
     fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError>;
+
+    /// Records gaps, durably, all or none; they get the numbers after the last one.
+    fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError>;
+
+    /// Recorded gaps from the number `from` on, at most `limit`, ascending.
+    fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError>;
 
     /// Compacts the families of chunks on disk.
     fn compact(&self) -> Result<(), StoreError>;

@@ -25,7 +25,7 @@ use rocksdb::{
 
 use self::manifest::Manifest;
 use super::{
-    AuditEntry, Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, Visit, backup::remove_checkpoint, overlaps, upgrade,
+    AuditEntry, Change, ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk, Visit, backup::remove_checkpoint, overlaps, upgrade,
     watermark::WatermarkFile,
 };
 use crate::model::TagId;
@@ -199,6 +199,26 @@ impl RocksStore {
             batch.put_cf(audit, keys::audit_key(number), entry.encode()?);
         }
         Ok(guard)
+    }
+
+    /// Entries of a family whose keys are numbers, from one on.
+    fn numbered<T>(
+        &self,
+        family: &'static str,
+        from: u64,
+        limit: usize,
+        decode: impl Fn(u64, &[u8]) -> Result<T, StoreError>,
+    ) -> Result<Vec<(u64, T)>, StoreError> {
+        let start = from.to_be_bytes();
+        let entries = self.db.iterator_cf(self.family(family)?, IteratorMode::From(&start, rocksdb::Direction::Forward));
+        entries
+            .take(limit)
+            .map(|entry| {
+                let (key, value) = entry.map_err(|error| classified(&error, family))?;
+                let number = keys::decode_journal_key(&key).ok_or_else(|| scan::no_such_key(family, &key))?;
+                Ok((number, decode(number, &value)?))
+            })
+            .collect()
     }
 
     /// Visits entries whose keys have a type, refusing keys that do not.
@@ -520,21 +540,25 @@ impl Store for RocksStore {
     }
 
     fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
-        let family = keys::FAMILY_AUDIT;
-        let start = keys::audit_key(from);
-        let entries = self.db.iterator_cf(self.family(family)?, IteratorMode::From(&start, rocksdb::Direction::Forward));
-        entries
-            .take(limit)
-            .map(|entry| {
-                let (key, value) = entry.map_err(|error| classified(&error, family))?;
-                let number = keys::decode_audit_key(&key).ok_or_else(|| StoreError::Corrupt {
-                    family,
-                    key: format!("{key:02x?}"),
-                    message: "no such key can exist".into(),
-                })?;
-                Ok((number, AuditEntry::decode(number, &value)?))
-            })
-            .collect()
+        self.numbered(keys::FAMILY_AUDIT, from, limit, AuditEntry::decode)
+    }
+
+    fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {
+        if gaps.is_empty() {
+            return Ok(());
+        }
+        let _numbering = self.auditing.lock();
+        let family = self.family(keys::FAMILY_GAPS)?;
+        let mut batch = WriteBatch::default();
+        let last = self.last_number(family, keys::FAMILY_GAPS)?;
+        for (number, gap) in (last + 1..).zip(gaps) {
+            batch.put_cf(family, keys::gap_key(number), gap.encode()?);
+        }
+        self.db.write_opt(batch, &durable(true)).map_err(io)
+    }
+
+    fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
+        self.numbered(keys::FAMILY_GAPS, from, limit, Gap::decode)
     }
 
     fn compact(&self) -> Result<(), StoreError> {

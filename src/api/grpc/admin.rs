@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use super::{audit, backup, inspect, scrub};
+use super::{audit, backup, gap, inspect, scrub};
 use crate::api::{Admin, Api, blocking, metrics, status};
 
 pub struct Administration(pub Arc<Api>);
@@ -68,6 +68,10 @@ impl AdminService for Administration {
         request: Request<v1::ListAuditEntriesRequest>,
     ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
         audit::list(&self.0, request.get_ref()).await.map(Response::new)
+    }
+
+    async fn list_gaps(&self, request: Request<v1::ListGapsRequest>) -> Result<Response<v1::ListGapsResponse>, Status> {
+        gap::list(&self.0, request.get_ref()).await.map(Response::new)
     }
 }
 

@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 pub mod collector;
 pub mod correct;
+mod gap;
 pub mod inspect;
 pub mod query;
 mod scrub;

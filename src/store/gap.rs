@@ -1,0 +1,117 @@
+//! Recorded gaps: samples that were expected and are absent, when that was noticed and why. Entries are numbered from 1 in the order of
+//! writing and never changed.
+//!
+//! A gap is told by whoever knows of it: recovery from damage does here, so that a hole in the data can be told from a plant that stood.
+
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::model::Timestamp;
+
+/// Why samples are absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The device did not answer.
+    DeviceDown,
+    /// The collector was not running.
+    CollectorDown,
+    /// The spool was full and its oldest samples went.
+    SpoolOverflow,
+    /// The source answered, with values it calls bad.
+    SourceBad,
+    /// Stored samples were damaged or lost.
+    #[default]
+    DataLoss,
+}
+
+impl GapReason {
+    /// The word in which it is kept and told.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            GapReason::DeviceDown => "device_down",
+            GapReason::CollectorDown => "collector_down",
+            GapReason::SpoolOverflow => "spool_overflow",
+            GapReason::SourceBad => "source_bad",
+            GapReason::DataLoss => "data_loss",
+        }
+    }
+}
+
+/// One recorded gap.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// When it was recorded, by the clock of the historian.
+    pub time: Timestamp,
+    /// Name of the tag, as it was called then; `None` when any tag may be concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The range `[start, end)` of source time in which samples may be absent; `None` where a bound is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<i64>,
+    pub reason: GapReason,
+    /// What else is known: the file, the sequence numbers.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+impl Gap {
+    /// The gap as it is kept: UTF-8 JSON.
+    pub(super) fn encode(&self) -> Result<Vec<u8>, StoreError> {
+        serde_json::to_vec(self).map_err(|error| StoreError::Io(format!("a gap cannot be written as JSON: {error}")))
+    }
+
+    pub(super) fn decode(number: u64, bytes: &[u8]) -> Result<Gap, StoreError> {
+        serde_json::from_slice(bytes).map_err(|error| StoreError::Corrupt {
+            family: historian_format::keys::FAMILY_GAPS,
+            key: format!("gap {number}"),
+            message: error.to_string(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{MemoryStore, RocksStore, Store, rocks::StoreOptions};
+
+    fn gap(detail: &str) -> Gap {
+        Gap {
+            time: Timestamp(-7),
+            tag: Some("a/b".into()),
+            start: Some(i64::MIN),
+            end: None,
+            reason: GapReason::DeviceDown,
+            detail: detail.into(),
+        }
+    }
+
+    fn numbers_go_on(store: &dyn Store, after: u64) {
+        assert_eq!(store.gaps(after + 1, 10).unwrap(), []);
+        store.append_gaps(&[gap("first"), gap("second")]).unwrap();
+        store.append_gaps(&[]).unwrap();
+        store.append_gaps(&[gap("third")]).unwrap();
+        let told = store.gaps(after + 1, 10).unwrap();
+        assert_eq!(told, [(after + 1, gap("first")), (after + 2, gap("second")), (after + 3, gap("third"))]);
+        assert_eq!(store.gaps(after + 2, 1).unwrap(), [(after + 2, gap("second"))]);
+    }
+
+    #[test]
+    fn gaps_are_numbered_in_order_on_both_twins_and_over_a_restart() {
+        numbers_go_on(&MemoryStore::default(), 0);
+        let directory = tempfile::tempdir().unwrap();
+        numbers_go_on(&RocksStore::open(directory.path(), &StoreOptions::default()).unwrap(), 0);
+        numbers_go_on(&RocksStore::open(directory.path(), &StoreOptions::default()).unwrap(), 3);
+    }
+
+    #[test]
+    fn the_words_of_reasons_are_those_of_their_json() {
+        for reason in [GapReason::DeviceDown, GapReason::CollectorDown, GapReason::SpoolOverflow, GapReason::SourceBad, GapReason::DataLoss]
+        {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
+    }
+}
