@@ -129,6 +129,8 @@ impl Pending {
 
 /// A tag that sealed anything is looked at after this time at the latest, for its rollups.
 const UNTOUCHED_MAX: Duration = Duration::from_secs(900);
+/// How long after the start the tags that sealed nothing since are looked at: those who waited for the start come first.
+const EXAMINE_AFTER: Duration = Duration::from_secs(20);
 /// How often the thread looks for tags whose time has come.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Tags taken at once.
@@ -210,7 +212,8 @@ impl Keeper {
         }
         let mut unexamined = self.catalog.ids();
         unexamined.reverse();
-        let mut retained = Instant::now();
+        let started = Instant::now();
+        let mut retained = started;
         while !self.stopped() {
             if retained.elapsed() >= self.options.retention_interval {
                 if let Err(error) = self.retain_now() {
@@ -225,7 +228,7 @@ impl Keeper {
                 continue;
             }
             let mut tags = self.pending.due(&self.options, ROUND_TAGS);
-            if tags.is_empty() {
+            if tags.is_empty() && started.elapsed() >= EXAMINE_AFTER {
                 tags = unexamined.split_off(unexamined.len().saturating_sub(ROUND_TAGS));
             }
             if tags.is_empty() {
