@@ -15,7 +15,7 @@ use arrow::{
 use arrow_flight::{FlightDescriptor, encode::FlightDataEncoderBuilder, flight_service_client::FlightServiceClient};
 use futures::StreamExt;
 use historian_format::Value;
-use historian_proto::v1::{WriteAcknowledgement, write_service_client::WriteServiceClient};
+use historian_proto::v1::{Rejection, WriteAcknowledgement, write_service_client::WriteServiceClient};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};
@@ -124,6 +124,7 @@ async fn calls(channel: Channel, lane: Arc<Lane>, pace: Pace, events: Arc<Events
             let answer = client.write_samples(request.clone()).await.map(tonic::Response::into_inner);
             let refusal = match answer {
                 Ok(answer) => match answer.failures.first() {
+                    None if answer.rejected > 0 => Some(rejected(answer.rejected, &answer.rejections)),
                     None => {
                         lane.acknowledged(batch, answer.watermark);
                         None
@@ -160,6 +161,11 @@ async fn streams(channel: Channel, lane: Arc<Lane>, pace: Pace, events: Arc<Even
             (false, _) => {}
         }
     }
+}
+
+/// Samples of a batch that were not taken while others were: to the oracle the batch is not acknowledged.
+fn rejected(count: u64, shown: &[Rejection]) -> Status {
+    Status::out_of_range(format!("{count} samples rejected: {}", shown.first().map_or("", |rejection| rejection.reason.as_str())))
 }
 
 /// One `DoPut` stream; true when it ended with a refusal.
@@ -206,6 +212,11 @@ async fn stream(channel: Channel, lane: &Arc<Lane>, pace: Pace, events: &Arc<Eve
                         .map_err(|error| Status::data_loss(format!("the acknowledgement cannot be read: {error}")))
                 });
                 match acknowledgement {
+                    Ok(acknowledgement) if acknowledgement.rejected > 0 => {
+                        lane.unanswered(batch);
+                        refusal = Some(rejected(acknowledgement.rejected, &acknowledgement.rejections));
+                        break;
+                    }
                     Ok(acknowledgement) => {
                         lane.acknowledged(batch, acknowledgement.watermark);
                         events.add(Event { sent, at: Instant::now(), refusal: None });

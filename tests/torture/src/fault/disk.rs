@@ -118,6 +118,15 @@ impl Disk {
         }
     }
 
+    /// Bytes that are free.
+    ///
+    /// # Errors
+    /// The file system cannot be asked.
+    pub fn free_bytes(&self) -> anyhow::Result<u64> {
+        let system = rustix::fs::statvfs(&self.mount_point)?;
+        Ok(system.f_bavail * system.f_frsize)
+    }
+
     /// Device number of the mounted file system, `major:minor`.
     ///
     /// # Errors

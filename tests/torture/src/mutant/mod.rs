@@ -1,17 +1,19 @@
 //! Servers with a fault built in: the real server in another world. Each differs from `historian serve` in that one fault, and lives here, so
 //! that no mutant code is in the product.
 
+mod scripted;
 mod sink;
 mod store;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use historian::{
     cli::serve::{ServeArgs, start_logging, stop_on_signal},
     server::{self, World},
 };
 
+pub use self::scripted::CLOCK_FILE;
 use self::{sink::SinkFault, store::StoreFault};
 
 /// Runs a mutant until it is told to stop.
@@ -21,11 +23,12 @@ use self::{sink::SinkFault, store::StoreFault};
 pub async fn serve(kind: &str, args: ServeArgs) -> anyhow::Result<()> {
     let configuration = args.load()?;
     start_logging()?;
-    server::run_in(world(kind)?, configuration, stop_on_signal()?).await
+    let clock = args.data_dir.as_deref().map(|data_dir| data_dir.with_file_name(CLOCK_FILE));
+    server::run_in(world(kind, clock)?, configuration, stop_on_signal()?).await
 }
 
 /// The world of a mutant; several faults are joined by `+`.
-fn world(kinds: &str) -> anyhow::Result<World> {
+fn world(kinds: &str, clock: Option<PathBuf>) -> anyhow::Result<World> {
     let mut world = World::default();
     for kind in kinds.split('+') {
         match kind {
@@ -35,6 +38,8 @@ fn world(kinds: &str) -> anyhow::Result<World> {
             "retry-sync" => store(&mut world, StoreFault::RetrySync),
             "short-answers" => store(&mut world, StoreFault::ShortAnswers),
             "slow" => store(&mut world, StoreFault::Slow),
+            "scripted-clock" => world.clock = scripted::follow(clock.as_deref().context("the clock needs --data-dir")?)?,
+            "wall-retention" => store(&mut world, StoreFault::WallRetention),
             _ => bail!("there is no mutant {kind}"),
         }
     }
@@ -46,5 +51,6 @@ fn sink(world: &mut World, fault: SinkFault) {
 }
 
 fn store(world: &mut World, fault: StoreFault) {
-    world.store = Box::new(move |store| Arc::new(store::Faulty { store, fault }));
+    let clock = world.clock.clone();
+    world.store = Box::new(move |store| Arc::new(store::Faulty { store, fault, clock }));
 }

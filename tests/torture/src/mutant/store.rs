@@ -3,10 +3,15 @@
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use historian::{
-    model::TagId,
+    model::{Clock, TagId},
     store::{Change, ChunkFamily, Direction, Store, StoreError, StoreLayer, StoredChunk},
 };
-use historian_format::{keys::RollupKey, rollup::RollupLevel};
+use historian_format::{
+    keys::{RollupKey, week_bounds},
+    rollup::RollupLevel,
+};
+
+const THIRTY_DAYS_NS: i64 = 30 * 86_400 * 1_000_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreFault {
@@ -16,6 +21,8 @@ pub enum StoreFault {
     RetrySync,
     /// Answers what can be read and says nothing of what cannot.
     ShortAnswers,
+    /// Drops what is older than thirty days by the clock on the wall.
+    WallRetention,
     /// No fault but a slow disk, for machines on which none can be made: 1 MB/s and 10 ms.
     Slow,
 }
@@ -23,6 +30,7 @@ pub enum StoreFault {
 pub struct Faulty {
     pub store: Arc<dyn Store>,
     pub fault: StoreFault,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Faulty {
@@ -49,7 +57,7 @@ impl StoreLayer for Faulty {
                 std::thread::sleep(Duration::from_micros(10_000 + bytes as u64));
                 self.store.append_journal(records, durable)
             }
-            StoreFault::ShortAnswers => self.store.append_journal(records, durable),
+            StoreFault::ShortAnswers | StoreFault::WallRetention => self.store.append_journal(records, durable),
         }
     }
 
@@ -57,12 +65,18 @@ impl StoreLayer for Faulty {
         match self.fault {
             StoreFault::NoSync => Ok(()),
             StoreFault::RetrySync => self.store.sync().or(Ok(())),
-            StoreFault::Slow | StoreFault::ShortAnswers => self.store.sync(),
+            StoreFault::Slow | StoreFault::ShortAnswers | StoreFault::WallRetention => self.store.sync(),
         }
     }
 
     fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let applied = self.store.apply(change);
+        if self.fault == StoreFault::WallRetention && change.retention_clock.is_some() {
+            let oldest = self.clock.now().0.saturating_sub(THIRTY_DAYS_NS);
+            for week in self.store.weeks_present()?.into_iter().filter(|week| week_bounds(*week).1 < oldest) {
+                self.store.drop_week(week, None)?;
+            }
+        }
         if self.fault == StoreFault::RetrySync { applied.or(Ok(())) } else { applied }
     }
 

@@ -3,9 +3,12 @@
 mod r01_kill;
 mod r02_power;
 mod r03_rot;
+mod r04_full;
 mod r05_fsync;
 mod r06_slow;
+mod r07_clock;
 mod r13_tags;
+mod r14_backup;
 
 use futures::future::BoxFuture;
 
@@ -31,4 +34,14 @@ pub struct Mutant {
     pub cycles: u64,
 }
 
-pub const TESTS: &[&Test] = &[&r01_kill::TEST, &r02_power::TEST, &r03_rot::TEST, &r05_fsync::TEST, &r06_slow::TEST, &r13_tags::TEST];
+pub const TESTS: &[&Test] = &[
+    &r01_kill::TEST,
+    &r02_power::TEST,
+    &r03_rot::TEST,
+    &r04_full::TEST,
+    &r05_fsync::TEST,
+    &r06_slow::TEST,
+    &r07_clock::TEST,
+    &r13_tags::TEST,
+    &r14_backup::TEST,
+];
