@@ -76,10 +76,10 @@ pub async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
     while let Some(page) = pages.next().await? {
         selected += page.len();
     }
+    let selected_tags = tags_counted(selected);
     let question = format!(
-        "Delete at most {} samples of {selected} tag{} from {} to {}?",
+        "Delete at most {} samples of {selected_tags} from {} to {}?",
         stored.samples,
-        if selected == 1 { "" } else { "s" },
         Timestamp(stored.start),
         Timestamp(stored.end)
     );
@@ -99,7 +99,7 @@ pub async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
     let DeleteRangeResponse { watermark, deleted, start_time, end_time } = done;
     let (start, end) = (Timestamp(start_time).to_string(), Timestamp(end_time).to_string());
     match range.format {
-        TextFormat::Table => tell(&format!("{deleted} samples of {selected} tags deleted from {start} to {end}"))?,
+        TextFormat::Table => tell(&format!("{deleted} samples of {selected_tags} deleted from {start} to {end}"))?,
         TextFormat::Json => {
             tell(&json!({"deleted": deleted, "tags": selected, "start": start, "end": end, "watermark": watermark}).to_string())?
         }
@@ -121,10 +121,9 @@ pub async fn replace(args: ReplaceArgs) -> anyhow::Result<ExitCode> {
     let stored = Stored::of(&range, &names).await?;
     let new: usize = samples.iter().map(|samples| samples.timestamps.len()).sum();
     let question = format!(
-        "Replace at most {} samples of {} tag{} from {} to {} by {new}?",
+        "Replace at most {} samples of {} from {} to {} by {new}?",
         stored.samples,
-        names.len(),
-        if names.len() == 1 { "" } else { "s" },
+        tags_counted(names.len()),
         Timestamp(stored.start),
         Timestamp(stored.end)
     );
@@ -170,6 +169,10 @@ impl Stored {
             |name: &str| bounds[name].as_i64().ok_or_else(|| anyhow!("the answer has no {name}; is the historian of another version?"));
         Ok(Stored { samples: info.total_records, start: bound("start_ns")?, end: bound("end_ns")? })
     }
+}
+
+fn tags_counted(count: usize) -> String {
+    format!("{count} tag{}", if count == 1 { "" } else { "s" })
 }
 
 /// Asks on the terminal. Without one nobody can consent.

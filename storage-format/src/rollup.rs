@@ -413,6 +413,9 @@ fn decode(bytes: &[u8]) -> Result<RollupBlock, Fault> {
     }
     let level = RollupLevel::from_id(body[5]).ok_or_else(|| Fault::new("level", 5, "1 to 3", body[5]))?;
     let value_type = ValueType::try_from(body[6]).map_err(|_| Fault::new("value type", 6, "1 to 7", body[6]))?;
+    if body[7] != 0 {
+        return Err(Fault::new("reserved byte", 7, 0, body[7]));
+    }
     let mut fields = Fields { bytes: body, at: 8 };
     let tag_id = fields.u32();
     let start = i128::from(fields.u64().cast_signed()) * i128::from(RollupLevel::Minute.interval_ns());
@@ -427,7 +430,13 @@ fn decode(bytes: &[u8]) -> Result<RollupBlock, Fault> {
         if number >= level.block_intervals() || states.last().is_some_and(|(before, _)| *before >= number) {
             return Err(Fault::new("number of an interval", at, "ascending ones of the block", number));
         }
-        states.push((number, fields.state(value_type)));
+        let flags = fields.u32();
+        // Text has no scalars.
+        let known = if value_type == ValueType::String { 0 } else { 0b1111 };
+        if flags & !known != 0 {
+            return Err(Fault::new("flags of a state", at + 4, format!("none but {known:04b}"), format!("{flags:b}")));
+        }
+        states.push((number, fields.state(flags)));
     }
     Ok(RollupBlock { tag_id, value_type, level, start, states })
 }
@@ -462,10 +471,10 @@ impl Fields<'_> {
         self.u64().cast_signed()
     }
 
-    fn state(&mut self, value_type: ValueType) -> RollupState {
-        let (flags, worst_quality, first_quality, last_quality) = (self.u32(), self.u32(), self.u32(), self.u32());
+    fn state(&mut self, flags: u32) -> RollupState {
+        let (worst_quality, first_quality, last_quality) = (self.u32(), self.u32(), self.u32());
         let (count, good_count, null_count, transitions) = (self.u64(), self.u64(), self.u64(), self.u64());
-        let when = |bit: u32, bits: u64| (flags & 1 << bit != 0 && value_type != ValueType::String).then_some(bits);
+        let when = |bit: u32, bits: u64| (flags & 1 << bit != 0).then_some(bits);
         let first = Edge { timestamp: self.i64(), bits: when(0, self.u64()), quality: first_quality };
         let last = Edge { timestamp: self.i64(), bits: when(1, self.u64()), quality: last_quality };
         let (minimum, maximum) = ((self.u64(), self.i64()), (self.u64(), self.i64()));

@@ -3,9 +3,11 @@
 
 mod case;
 mod corruption;
+mod deletion;
 mod golden;
 mod journal;
 mod oracle;
 mod prose;
 mod registry;
+mod rollup;
 mod round_trip;

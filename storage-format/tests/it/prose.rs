@@ -1,8 +1,14 @@
 //! The worked examples in the specification are bytes that this crate reads and writes.
 
-use historian_format::{Chunk, Samples, Value, ValueType, journal, keys};
+use historian_format::{
+    Chunk, Samples, Value, ValueType, journal, keys,
+    rollup::{RollupBlock, RollupLevel, RollupState},
+};
 
 use crate::case::{encode, samples};
+
+/// 2026-01-01T00:00:00Z, as in every example.
+const START: i64 = 1_767_225_600_000_000_000;
 
 /// The bytes of the fenced block that follows a line.
 fn hex_after(document: &str, heading: &str) -> Vec<u8> {
@@ -64,10 +70,56 @@ fn the_record_in_journal_md_is_one() {
 }
 
 #[test]
+fn the_record_with_a_deletion_in_journal_md_is_one() {
+    let document = include_str!("../../journal.md");
+    let heading = "## Worked example with a deletion";
+    let expected = table_after(document, heading);
+    let deletion = journal::Deletion { tag_id: 7, from: START, to: START + 2_000_000_000 };
+    let mut made = Vec::new();
+    journal::encode_record_with(&[deletion], [(7, &expected)].into_iter(), &mut made).unwrap();
+    assert_eq!(hex_after(document, heading), made, "{made:02x?}");
+    let record = journal::decode_record(&made).unwrap();
+    assert_eq!((record.deletions, record.runs), (vec![deletion], vec![(7, expected)]));
+}
+
+#[test]
+fn the_block_in_rollup_md_is_one() {
+    let document = include_str!("../../rollup.md");
+    let heading = "## Worked example";
+    let state = RollupState::of(&table_after(document, heading), 0..3).unwrap();
+    let start = i128::from(START);
+    let block = RollupBlock { tag_id: 7, value_type: ValueType::F64, level: RollupLevel::Hour, start, states: vec![(0, state)] };
+    let bytes = hex_after(document, heading);
+    assert_eq!(bytes, block.encode(), "{:02x?}", block.encode());
+    assert_eq!(RollupBlock::decode(&bytes).unwrap(), block);
+    // Every level and its block is named as the code has it.
+    for (level, row) in RollupLevel::ALL.into_iter().zip(["minute | one day | 1,440", "hour | one week | 168", "day | one week | 7"]) {
+        assert!(document.contains(&format!("| {} | {row} |", level as u8)));
+        let intervals = row.rsplit(' ').next().unwrap().replace(',', "");
+        assert_eq!(intervals.parse(), Ok(level.block_intervals()));
+    }
+}
+
+#[test]
 fn the_keys_in_keys_md_are_keys() {
     let document = include_str!("../../keys.md");
-    let key = keys::ChunkKey { tag_id: 7, start: 1_767_225_600_000_000_000, generation: 1 };
+    let key = keys::ChunkKey { tag_id: 7, start: START, generation: 1 };
     assert_eq!(hex_after(document, "## Chunk key"), key.encode());
+    assert_eq!(keys::ChunkKey::decode(&key.encode()), Some(key));
+    let part = 0x9C8B_7A68 >> 2;
+    let key = keys::SupersededKey { tag_id: 7, start: START, sequence: 42, part };
+    assert_eq!(hex_after(document, "## Superseded key"), key.encode());
+    let key = keys::RollupKey { week: keys::week_of(START), tag_id: 7, level: 1, part: 0 };
+    assert_eq!(hex_after(document, "## Rollup key"), key.encode());
+    assert_eq!((keys::week_of(i64::MIN), keys::week_of(i64::MAX)), (-15_251, 15_250));
+    assert!(
+        document.contains("has the weeks −15,251 to 15,250")
+            && document.contains(&format!("u32 little-endian: {} |", keys::FORMAT_VERSION))
+    );
+    let letters = [keys::catalog_key(1)[0], keys::sealed_key(1)[0], keys::kept_key(1)[0], keys::dirty_key(1, 1)[0]];
+    for letter in letters {
+        assert!(document.contains(&format!("| `{letter:02x}` (\"{}\"), ", char::from(letter))), "{letter:02x}");
+    }
     for family in keys::FAMILIES {
         assert!(document.contains(&format!("\n| `{family}` |")), "{family}");
     }
