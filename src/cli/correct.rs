@@ -101,7 +101,7 @@ pub async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
     match range.format {
         TextFormat::Table => tell(&format!("{deleted} samples of {selected_tags} deleted from {start} to {end}"))?,
         TextFormat::Json => {
-            tell(&json!({"deleted": deleted, "tags": selected, "start": start, "end": end, "watermark": watermark}).to_string())?
+            tell(&json!({"deleted": deleted, "tags": selected, "start": start, "end": end, "watermark": watermark}).to_string())?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -144,7 +144,7 @@ pub async fn replace(args: ReplaceArgs) -> anyhow::Result<ExitCode> {
     match range.format {
         TextFormat::Table => tell(&format!("{deleted} samples deleted and {samples} written from {start} to {end}"))?,
         TextFormat::Json => {
-            tell(&json!({"deleted": deleted, "samples": samples, "start": start, "end": end, "watermark": watermark}).to_string())?
+            tell(&json!({"deleted": deleted, "samples": samples, "start": start, "end": end, "watermark": watermark}).to_string())?;
         }
     }
     Ok(ExitCode::SUCCESS)

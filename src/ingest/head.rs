@@ -112,7 +112,7 @@ impl Heads {
     }
 
     /// The samples taken from this head could not be sealed and go back.
-    pub(super) fn unseal(&self, sealing: Sealing) {
+    pub(super) fn unseal(&self, sealing: &Sealing) {
         let mut shard = self.shard(sealing.tag).write();
         let Some(state) = shard.get_mut(&sealing.tag) else { return };
         state.sealing = None;

@@ -450,7 +450,7 @@ impl Applier {
         if sealed.is_err() {
             for one in sealing {
                 self.sealer.forget(one.tag);
-                self.heads.unseal(one);
+                self.heads.unseal(&one);
             }
         }
         sealed

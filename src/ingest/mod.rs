@@ -262,9 +262,9 @@ impl Ingest {
     }
 
     fn send(&self, request: Request) -> Result<(), WriteError> {
-        let sent = self.requests.lock().as_ref().map(|requests| requests.send(request));
+        let sent = self.requests.lock().as_ref().map(|requests| requests.send(request).is_ok());
         match sent {
-            Some(Ok(())) => Ok(()),
+            Some(true) => Ok(()),
             _ => Err(stopped("the historian is stopping")),
         }
     }

@@ -296,7 +296,9 @@ fn replaced_and_deleted_versions_can_be_read() {
     let tag = &machine.tags[0];
     let write = |rows: &[(i64, f64)]| {
         let mut run = Samples::new(ValueType::F64);
-        rows.iter().for_each(|(at, value)| run.push(*at, Some(&Value::F64(*value)), 0).unwrap());
+        for (at, value) in rows {
+            run.push(*at, Some(&Value::F64(*value)), 0).unwrap();
+        }
         let batch = SampleBatch { runs: vec![(tag.id, run)] };
         runtime.block_on(machine.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
     };

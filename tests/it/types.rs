@@ -91,12 +91,12 @@ fn value(value_type: ValueType, n: usize) -> Bits {
 fn rows(value_type: ValueType) -> Vec<Row> {
     let row = |n: usize| {
         // Irregular and regular stretches, equal and different qualities.
-        let at = START + n as i64 * 1_000_000_000 + if n / 500 % 2 == 0 { 0 } else { (n * n % 977) as i64 };
+        let at = START + n as i64 * 1_000_000_000 + if (n / 500).is_multiple_of(2) { 0 } else { (n * n % 977) as i64 };
         let null = n % 53 == 20;
         let quality = match n {
             _ if null => 0x8031_0000,
             _ if n % 29 < 3 => 0x4094_0000,
-            _ if n % 701 == 0 => 0x8089_0000, // Bad, and still with a value
+            _ if n.is_multiple_of(701) => 0x8089_0000, // Bad, and still with a value
             _ => 0,
         };
         (at, (!null).then(|| value(value_type, n)), quality)

@@ -131,13 +131,12 @@ impl Keeper {
         let start = block_start(key);
         let number = |at: i64| ((i128::from(at) - start) / i128::from(level.interval_ns())) as u32;
         let before = change.rollups.iter().position(|(other, _)| *other == key);
-        let mut block = match before {
+        let mut block = if let Some(index) = before {
             // A day before has been here in the same change.
-            Some(index) => change.rollups[index].1.take(),
-            None => {
-                let week = key.week..=key.week;
-                self.store.rollups(tag.id, level, week, usize::MAX)?.into_iter().find(|(other, _)| *other == key).map(|(_, block)| block)
-            }
+            change.rollups[index].1.take()
+        } else {
+            let week = key.week..=key.week;
+            self.store.rollups(tag.id, level, week, usize::MAX)?.into_iter().find(|(other, _)| *other == key).map(|(_, block)| block)
         }
         .map(|bytes| RollupBlock::decode(&bytes))
         .transpose()

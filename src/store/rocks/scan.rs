@@ -11,6 +11,9 @@ use rocksdb::DBRawIterator;
 
 use super::{StoreError, StoredChunk, TagId, classified, overlaps};
 
+/// Receives key and value; false ends the walk.
+pub(super) type VisitEntry<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError>;
+
 /// Walks the entries of one tag in one family.
 pub(super) struct Scan<'a> {
     iterator: DBRawIterator<'a>,
@@ -89,11 +92,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Visits the tag's entries in these weeks until the visitor answers false.
-    pub(super) fn entries(
-        &mut self,
-        weeks: RangeInclusive<i32>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn entries(&mut self, weeks: RangeInclusive<i32>, visit: VisitEntry<'_>) -> Result<(), StoreError> {
         self.iterator.seek(ChunkKey::prefix(*weeks.start(), self.tag));
         while let Some(week) = self.settle_forward()? {
             let Some((key, value)) = self.iterator.item() else { break };
