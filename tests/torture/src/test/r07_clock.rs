@@ -186,7 +186,9 @@ async fn refused(server: &Historian, lane: &Lane, report: &mut Report) -> anyhow
     let said = match client.write_samples(lane.request(batch)).await.map(tonic::Response::into_inner) {
         Err(status) if status.code() == Code::InvalidArgument || status.code() == Code::OutOfRange => status.message().to_owned(),
         Err(status) => anyhow::bail!("samples from the future are refused with {status}"),
-        Ok(answer) if answer.rejected == lane.batch_samples() => answer.rejections.first().map_or(String::new(), |first| first.reason.clone()),
+        Ok(answer) if answer.rejected == lane.batch_samples() => {
+            answer.rejections.first().map_or(String::new(), |first| first.reason.clone())
+        }
         Ok(answer) => match answer.failures.first() {
             Some(failure) if answer.samples == 0 => failure.message.clone(),
             _ => {
