@@ -76,10 +76,10 @@ pub async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
     while let Some(page) = pages.next().await? {
         selected += page.len();
     }
-    let selected_tags = tags_counted(selected);
+    let selected_tags = counted(selected, "tag");
     let question = format!(
-        "Delete at most {} samples of {selected_tags} from {} to {}?",
-        stored.samples,
+        "Delete at most {} of {selected_tags} from {} to {}?",
+        counted(stored.samples, "sample"),
         Timestamp(stored.start),
         Timestamp(stored.end)
     );
@@ -99,7 +99,7 @@ pub async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
     let DeleteRangeResponse { watermark, deleted, start_time, end_time } = done;
     let (start, end) = (Timestamp(start_time).to_string(), Timestamp(end_time).to_string());
     match range.format {
-        TextFormat::Table => tell(&format!("{deleted} samples of {selected_tags} deleted from {start} to {end}"))?,
+        TextFormat::Table => tell(&format!("{} of {selected_tags} deleted from {start} to {end}", counted(deleted, "sample")))?,
         TextFormat::Json => {
             tell(&json!({"deleted": deleted, "tags": selected, "start": start, "end": end, "watermark": watermark}).to_string())?;
         }
@@ -121,9 +121,9 @@ pub async fn replace(args: ReplaceArgs) -> anyhow::Result<ExitCode> {
     let stored = Stored::of(&range, &names).await?;
     let new: usize = samples.iter().map(|samples| samples.timestamps.len()).sum();
     let question = format!(
-        "Replace at most {} samples of {} from {} to {} by {new}?",
-        stored.samples,
-        tags_counted(names.len()),
+        "Replace at most {} of {} from {} to {} by {new}?",
+        counted(stored.samples, "sample"),
+        counted(names.len(), "tag"),
         Timestamp(stored.start),
         Timestamp(stored.end)
     );
@@ -142,7 +142,7 @@ pub async fn replace(args: ReplaceArgs) -> anyhow::Result<ExitCode> {
     let ReplaceRangeResponse { watermark, deleted, samples, start_time, end_time } = done;
     let (start, end) = (Timestamp(start_time).to_string(), Timestamp(end_time).to_string());
     match range.format {
-        TextFormat::Table => tell(&format!("{deleted} samples deleted and {samples} written from {start} to {end}"))?,
+        TextFormat::Table => tell(&format!("{} deleted and {samples} written from {start} to {end}", counted(deleted, "sample")))?,
         TextFormat::Json => {
             tell(&json!({"deleted": deleted, "samples": samples, "start": start, "end": end, "watermark": watermark}).to_string())?;
         }
@@ -171,8 +171,10 @@ impl Stored {
     }
 }
 
-fn tags_counted(count: usize) -> String {
-    format!("{count} tag{}", if count == 1 { "" } else { "s" })
+fn counted(count: impl std::fmt::Display, what: &str) -> String {
+    let count = count.to_string();
+    let plural = if count == "1" { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// Asks on the terminal. Without one nobody can consent.

@@ -46,10 +46,15 @@ const SEAL_BYTES_MAX: usize = 8 << 20;
 /// How long the applier waits before it tries again to write what the journal already promises, while the disk is full.
 const FULL_RETRY: Duration = Duration::from_millis(200);
 
+pub(super) const DELETE_RANGE: &str = "delete_range";
+pub(super) const REPLACE_RANGE: &str = "replace_range";
+
 /// What a write deletes before its runs apply, and who does it why.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Deletions {
     pub ranges: Vec<Deletion>,
+    /// What the audit log calls it.
+    pub action: &'static str,
     pub principal: String,
     pub reason: String,
     /// Done before, perhaps: from the journal after a restart.
@@ -296,7 +301,8 @@ impl Applier {
                 let ranges: Vec<Deletion> = deletions.into_iter().filter(|deletion| open(TagId(deletion.tag_id))).collect();
                 if !ranges.is_empty() {
                     let reason = format!("write {sequence}, done again from the journal after a restart");
-                    let deletions = Deletions { ranges, principal: "historian".into(), reason, again: true };
+                    let action = if runs.is_empty() { DELETE_RANGE } else { REPLACE_RANGE };
+                    let deletions = Deletions { ranges, action, principal: "historian".into(), reason, again: true };
                     if let Err(error) = self.delete(sequence, &deletions) {
                         let message = error.to_string();
                         failed = Some(error);
@@ -402,7 +408,9 @@ impl Applier {
                     self.counters.room(Some(&reason));
                     std::thread::sleep(FULL_RETRY);
                 }
-                done => return done,
+                // Who and why stand in the audit log only: it must be as durable as the journal before anybody is told.
+                Ok(removed) => return self.store.sync().map(|()| removed).map_err(SealError::Store),
+                failed @ Err(_) => return failed,
             }
         }
     }
@@ -427,7 +435,7 @@ impl Applier {
             let count = self.deleter.delete(*deletion, sequence, visible, |samples| {
                 (samples > 0 || !deletions.again).then(|| AuditEntry {
                     time,
-                    action: "delete_range".into(),
+                    action: deletions.action.into(),
                     principal: deletions.principal.clone(),
                     tags: vec![known.name().to_string()],
                     start: Some(deletion.from),

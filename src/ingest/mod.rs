@@ -28,7 +28,7 @@ use tokio::sync::{Semaphore, oneshot};
 use self::{
     delete::{Deleter, TagLocks},
     head::Heads,
-    journal::{Applier, Channels, Committer, Counters, Deletions, Request, SAMPLE_JOURNAL_BYTES, Submission},
+    journal::{Applier, Channels, Committer, Counters, DELETE_RANGE, Deletions, REPLACE_RANGE, Request, SAMPLE_JOURNAL_BYTES, Submission},
     keep::{Keeper, KeeperOptions, Pending},
     merge::{ReadError, TagReader},
     seal::Sealer,
@@ -401,7 +401,8 @@ impl CorrectionSink for Ingest {
         if let Some(Rejection { tag, timestamp, reason }) = rejected.shown.first().cloned() {
             return Err(WriteError::Rejected { count: rejected.count, tag, timestamp, reason });
         }
-        let deletions = (!ranges.is_empty()).then_some(Deletions { ranges, principal, reason, again: false });
+        let action = if batch.runs.is_empty() { DELETE_RANGE } else { REPLACE_RANGE };
+        let deletions = (!ranges.is_empty()).then_some(Deletions { ranges, action, principal, reason, again: false });
         self.submit(batch, deletions, rejected, Durability::Sync).await
     }
 }

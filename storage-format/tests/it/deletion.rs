@@ -7,7 +7,7 @@ use historian_format::{
     journal::{self, Deletion},
 };
 
-use crate::golden::frozen_in;
+use crate::golden::frozen;
 
 fn record() -> (Vec<Deletion>, Vec<(u32, Samples)>, Vec<u8>) {
     let deletions = vec![
@@ -34,7 +34,7 @@ fn reseal(bytes: &mut [u8]) {
 #[test]
 fn the_golden_record_with_deletions_is_read_and_written_as_ever() {
     let (deletions, runs, made) = record();
-    let bytes = frozen_in("v2", "batch.deletions.record", &made);
+    let bytes = frozen("v2", "batch.deletions.record", &made);
     let record = journal::decode_record(&bytes).unwrap();
     let mut text = String::new();
     for Deletion { tag_id, from, to } in &record.deletions {
@@ -46,7 +46,7 @@ fn the_golden_record_with_deletions_is_read_and_written_as_ever() {
             writeln!(text, "{} {:?} {:08x}", run.timestamps[index], run.value(index), run.qualities[index]).unwrap();
         }
     }
-    assert_eq!(text.as_bytes(), frozen_in("v2", "batch.deletions.record.txt", text.as_bytes()));
+    assert_eq!(text.as_bytes(), frozen("v2", "batch.deletions.record.txt", text.as_bytes()));
     assert_eq!((record.deletions, record.runs), (deletions, runs));
     assert_eq!(made, bytes, "encoded again");
 }

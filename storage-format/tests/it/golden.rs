@@ -84,17 +84,8 @@ fn describe_record(bytes: &[u8]) -> String {
     text
 }
 
-fn frozen(version: &str, name: &str, made: &[u8]) -> Vec<u8> {
+pub fn frozen(version: &str, name: &str, made: &[u8]) -> Vec<u8> {
     let path = folder(version).join(name);
-    if !path.exists() && std::env::var_os("HISTORIAN_FORMAT_WRITE_GOLDEN").is_some() {
-        std::fs::write(&path, made).unwrap();
-    }
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// A frozen file of another kind than chunks.
-pub fn frozen_in(version: &str, name: &str, made: &[u8]) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(version).join(name);
     if !path.exists() && std::env::var_os("HISTORIAN_FORMAT_WRITE_GOLDEN").is_some() {
         std::fs::write(&path, made).unwrap();
     }

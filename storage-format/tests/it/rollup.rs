@@ -9,7 +9,7 @@ use historian_format::{
 
 use crate::{
     case::{cases, samples},
-    golden::frozen_in,
+    golden::frozen,
 };
 
 const MINUTE: i64 = 60 * 1_000_000_000;
@@ -57,13 +57,13 @@ fn frozen_block() -> RollupBlock {
 #[test]
 fn the_golden_block_is_read_and_written_as_ever() {
     let block = frozen_block();
-    let bytes = frozen_in("v2", "batch.rollup", &block.encode());
+    let bytes = frozen("v2", "batch.rollup", &block.encode());
     let decoded = RollupBlock::decode(&bytes).unwrap();
     let mut text = format!("tag {} type {} level {:?} start {}\n", decoded.tag_id, decoded.value_type, decoded.level, decoded.start);
     for (number, state) in &decoded.states {
         writeln!(text, "interval {number}: {state:?}").unwrap();
     }
-    assert_eq!(text.as_bytes(), frozen_in("v2", "batch.rollup.txt", text.as_bytes()));
+    assert_eq!(text.as_bytes(), frozen("v2", "batch.rollup.txt", text.as_bytes()));
     assert_eq!(decoded, block, "made from the same samples");
     assert_eq!(decoded.encode(), bytes, "encoded again");
 }
