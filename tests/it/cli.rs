@@ -151,6 +151,9 @@ fn every_key_has_a_row_in_the_document_and_every_row_a_key() {
         ("`[server]`", format!("[server]\n{strange}"), "server.qqqqqqqqqqqq"),
         ("`[storage]`", format!("[storage]\n{strange}"), "storage.qqqqqqqqqqqq"),
         ("`[limits]`", format!("[limits]\n{strange}"), "limits.qqqqqqqqqqqq"),
+        ("`[backup]`", format!("[backup]\n{strange}"), "backup.qqqqqqqqqqqq"),
+        ("`[scrub]`", format!("[scrub]\n{strange}"), "scrub.qqqqqqqqqqqq"),
+        ("`[[retention]]`", format!("[[retention]]\ntags = [\"**\"]\nage = \"1d\"\n{strange}"), "retention[1].qqqqqqqqqqqq"),
         ("`[[modbus]]`", format!("{modbus}{strange}"), "modbus.d.qqqqqqqqqqqq"),
         ("`[[opcua]]`", format!("{opcua}{strange}"), "opcua.d.qqqqqqqqqqqq"),
         ("Tags of a device", format!("{modbus}[[modbus.tag]]\nname = \"t\"\n{strange}"), "modbus.d.tag.t.qqqqqqqqqqqq"),
@@ -175,10 +178,13 @@ fn the_examples_in_the_document_are_valid() {
         document.split(&format!("\n```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
     };
     let (toml, csv) = (blocks("toml"), blocks("csv"));
-    assert_eq!((toml.len(), csv.len()), (1, 1));
+    assert_eq!((toml.len(), csv.len()), (2, 1));
     let directory = directory(&[("tags.csv", &csv[0])]);
     let configuration =
         config::parse("f.toml", &toml[0], directory.path(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!((configuration.collectors.len(), configuration.written_tags.len()), (1, 1));
+    let retention =
+        config::parse("f.toml", &toml[1], directory.path(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(retention.retention.len(), 2);
     assert_eq!(configuration.collectors[0].tags().len(), 2);
 }

@@ -459,7 +459,7 @@ fn a_person_deletes_and_replaces_from_the_command_line() {
 
     let refused = plant.run(&[&["delete", "area/level"], &range[..]].concat());
     let text = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && text.contains("--yes") && text.contains("at most 20 samples of 1 tag from 2026-09-21T"), "{text}");
+    assert!(!refused.status.success() && text.contains("--yes") && text.contains("samples of 1 tag from 2026-09-21T"), "{text}");
     assert_eq!(plant.door.range("area/level"), rows, "nobody consented");
     let told = plant.told(&[&["delete", "area/level", "--yes"], &range[..]].concat());
     assert!(told.starts_with("5 samples of 1 tag deleted from 2026-09-21T"), "{told}");
