@@ -31,7 +31,7 @@ use crate::support::{
 };
 
 const SAMPLES: u64 = 50;
-const START: i64 = 1_800_000_000_000_000_000;
+const START: i64 = 1_700_000_000_000_000_000;
 /// Small heads and a small journal, so that backups also fall into sealing and retirement.
 const CONFIGURATION: &str = "[storage]\nhead_samples_max = 64\njournal_bytes_max = \"1MiB\"\n[backup]\ndirectory = \"backups\"\n";
 
