@@ -5,13 +5,14 @@ use std::{io::Write, process::ExitCode};
 use clap::Args;
 use comfy_table::Cell;
 use historian_proto::v1::{
-    DeviceStatus, GetServerStatusRequest, GetStatusRequest, admin_service_client::AdminServiceClient,
+    DeviceStatus, GetServerStatusRequest, GetStatusRequest, ScrubStatus, admin_service_client::AdminServiceClient,
     collector_service_client::CollectorServiceClient,
 };
 
 use super::{
     client::{self, ServerArgs},
     output::{self, Output},
+    progress::bytes,
 };
 use crate::model::Timestamp;
 
@@ -37,6 +38,9 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     )?;
     if !server.accepting_writes {
         writeln!(output, "WRITES ARE REFUSED after a failure of the disk: look at the log and the disk, then restart")?;
+    }
+    if let Some(scrub) = &server.scrub {
+        writeln!(output, "{}", scrub_line(scrub))?;
     }
     if devices.is_empty() {
         writeln!(output, "no devices are configured")?;
@@ -66,6 +70,21 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     }
     output.finish()?;
     Ok(std::process::ExitCode::SUCCESS)
+}
+
+/// The scrub that runs, else the last one.
+fn scrub_line(scrub: &ScrubStatus) -> String {
+    let last = scrub.last.as_ref().map_or_else(
+        || "never scrubbed".to_owned(),
+        |last| match last.damaged {
+            0 => format!("last scrub {}: all was sound", Timestamp(last.end_time)),
+            damaged => format!("last scrub {}: {damaged} findings of DAMAGE, see the log or `historian scrub`", Timestamp(last.end_time)),
+        },
+    );
+    match &scrub.progress {
+        Some(progress) => format!("scrub running, {} of {} read; {last}", bytes(progress.bytes_done), bytes(progress.bytes_total)),
+        None => last,
+    }
 }
 
 fn cells(device: &DeviceStatus) -> Vec<Cell> {

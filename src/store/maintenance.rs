@@ -147,11 +147,9 @@ impl Maintenance {
         if self.asked.swap(true, Ordering::SeqCst) {
             return Err(ScrubError::Busy);
         }
-        let running = self.scrubbing.lock();
-        let outcome = self.run_scrub(bytes_per_s, listen);
-        drop(running);
-        self.asked.store(false, Ordering::SeqCst);
-        outcome
+        let _done = Done(&self.asked);
+        let _running = self.scrubbing.lock();
+        self.run_scrub(bytes_per_s, listen)
     }
 
     /// As [`Maintenance::scrub`], for the background: ends as cancelled when `stop` says true or somebody asks for a scrub.
@@ -205,5 +203,14 @@ impl Maintenance {
         let fresh = path.with_extension("json.fresh");
         fs::write(&fresh, serde_json::to_vec_pretty(report)?)?;
         fs::rename(fresh, path)
+    }
+}
+
+/// Takes a flag back when dropped, also by a panic: a scrub must not be refused for ever.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }

@@ -89,8 +89,6 @@ impl RocksStore {
         let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
         std::fs::create_dir_all(directory)
             .map_err(|error| StoreError::Open { path: directory.display().to_string(), message: error.to_string() })?;
-        remove_checkpoint(directory)
-            .map_err(|error| fail(format!("the checkpoint of an interrupted backup cannot be removed: {error}")))?;
         let (watermark, acknowledged) = WatermarkFile::open(directory)?;
         if acknowledged > 0 && !path.join("CURRENT").exists() {
             return Err(fail(format!(
@@ -110,6 +108,9 @@ impl RocksStore {
                 _ => error.to_string(),
             })
         })?;
+        // Only now is it sure that no running historian is making one.
+        remove_checkpoint(directory)
+            .map_err(|error| fail(format!("the checkpoint of an interrupted backup cannot be removed: {error}")))?;
         let store = RocksStore {
             db,
             path,

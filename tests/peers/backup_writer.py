@@ -13,7 +13,7 @@ import pyarrow.flight as flight
 
 address, tag = sys.argv[1:]
 SAMPLES = 50
-START = 1_800_000_000_000_000_000
+START = 1_700_000_000_000_000_000
 QUALITIES = np.array([0, 0x4000_0000, 0x8031_0000], dtype=np.uint32)
 
 stop = threading.Event()
