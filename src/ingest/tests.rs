@@ -1,10 +1,13 @@
 //! Ingest against a plain map as model, on both stores: any arrival order, repeats, seals, retirements and restarts give the same samples.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use proptest::prelude::*;
 
-use historian_format::rollup::RollupLevel;
+use historian_format::{keys::week_bounds, rollup::RollupLevel};
 
 use super::{
     Ingest, IngestOptions,
@@ -18,6 +21,8 @@ use crate::{
 
 /// What the store should hold: per tag, per timestamp, value and quality.
 type Model = Vec<BTreeMap<i64, (Option<u64>, u32)>>;
+/// What it should tell of as superseded, per tag.
+type Versions = Vec<BTreeSet<(i64, Option<u64>, u32)>>;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -78,6 +83,21 @@ fn read(machine: &Machine, tag: &Tag, range: TimeRange) -> Vec<(i64, Option<u64>
     (0..samples.len()).map(|index| (samples.timestamps[index], bits(index), samples.qualities[index])).collect()
 }
 
+/// Every version that was replaced or deleted is there, wherever it lies now, and nothing else is.
+fn check_versions(machine: &Machine, versions: &Versions) {
+    let reader = machine.ingest.reader();
+    for (tag, expected) in machine.tags.iter().zip(versions) {
+        let mut found = BTreeSet::new();
+        for week in reader.superseded_weeks(tag).unwrap() {
+            let (first, last) = week_bounds(week);
+            for version in reader.superseded(tag, TimeRange::new(Timestamp(first), Timestamp(last.saturating_add(1)))).unwrap() {
+                found.insert((version.timestamp, version.value.map(|value| value.as_f64().unwrap().to_bits()), version.quality));
+            }
+        }
+        assert_eq!(found, *expected, "superseded versions of {}", tag.name());
+    }
+}
+
 fn check(machine: &Machine, model: &Model) {
     for (tag, expected) in machine.tags.iter().zip(model) {
         for (start, end) in [(i64::MIN, i64::MAX), (10, 30), (29, 30), (30, 30)] {
@@ -123,6 +143,7 @@ fn run(steps: &[Step], open: &dyn Fn() -> Arc<dyn Store>) {
     let mut store = open();
     let mut machine = start(&store);
     let mut model: Model = vec![BTreeMap::new(); 3];
+    let mut versions: Versions = vec![BTreeSet::new(); 3];
     for step in steps {
         match step {
             Step::Write { tag, samples, mode } => {
@@ -133,7 +154,8 @@ fn run(steps: &[Step], open: &dyn Fn() -> Arc<dyn Store>) {
                     run.push(timestamp, bits.map(|bits| Value::F64(f64::from_bits(bits))).as_ref(), quality).unwrap();
                     match mode {
                         WriteMode::Upsert => {
-                            model[*tag].insert(timestamp, (bits, quality));
+                            let before = model[*tag].insert(timestamp, (bits, quality)).filter(|before| *before != (bits, quality));
+                            versions[*tag].extend(before.map(|(bits, quality)| (timestamp, bits, quality)));
                             new += 1;
                         }
                         WriteMode::Insert => {
@@ -152,12 +174,15 @@ fn run(steps: &[Step], open: &dyn Fn() -> Arc<dyn Store>) {
             Step::Replace { tag, from, to, samples } => {
                 let mut run = Samples::new(ValueType::F64);
                 let before = model[*tag].len();
+                let gone = model[*tag].range(*from..=*to).map(|(at, (bits, quality))| (*at, *bits, *quality));
+                versions[*tag].extend(gone);
                 model[*tag].retain(|at, _| !(*from..=*to).contains(at));
                 let deleted = (before - model[*tag].len()) as u64;
                 for &(timestamp, bits) in samples {
                     let quality = if bits.is_some() { 0 } else { 0x8031_0000 };
                     run.push(timestamp, bits.map(|bits| Value::F64(f64::from_bits(bits))).as_ref(), quality).unwrap();
-                    model[*tag].insert(timestamp, (bits, quality));
+                    let before = model[*tag].insert(timestamp, (bits, quality)).filter(|before| *before != (bits, quality));
+                    versions[*tag].extend(before.map(|(bits, quality)| (timestamp, bits, quality)));
                 }
                 let id = machine.tags[*tag].id;
                 let correction = Correction {
@@ -181,6 +206,7 @@ fn run(steps: &[Step], open: &dyn Fn() -> Arc<dyn Store>) {
             }
         }
         check(&machine, &model);
+        check_versions(&machine, &versions);
     }
 }
 
