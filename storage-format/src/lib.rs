@@ -28,6 +28,8 @@ mod bitmap;
 mod chunk;
 mod codec;
 mod error;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod journal;
 pub mod keys;
 pub mod rollup;

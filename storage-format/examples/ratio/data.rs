@@ -82,7 +82,8 @@ fn table(text: &str, sentinel: bool) -> Vec<Samples> {
         .map(|column| {
             let mut samples = Samples::new(ValueType::F64);
             for (timestamp, cells) in &rows {
-                let value = cells.get(column).and_then(|cell| cell.parse::<f64>().ok()).filter(|value| !(sentinel && *value == -200.0));
+                let cell = cells.get(column).filter(|cell| !(sentinel && **cell == "-200"));
+                let value = cell.and_then(|cell| cell.parse::<f64>().ok());
                 let quality = if value.is_some() { 0 } else { 0x8000_0000 };
                 let pushed = samples.push(*timestamp, value.map(historian_format::Value::F64).as_ref(), quality);
                 pushed.expect("the column is of f64");

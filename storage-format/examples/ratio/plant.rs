@@ -65,7 +65,8 @@ fn converter(count: usize, random: &mut Random) -> Vec<f64> {
     let low = random.below(100) as f64 - 50.0;
     let span = [10.0, 25.0, 100.0, 160.0, 400.0, 1_000.0][random.below(6) as usize];
     let noise = [0.0, 0.3, 0.8, 1.5][random.below(4) as usize];
-    let (amplitude, period, phase) = (random.between(100.0, 1_200.0), random.between(1_800.0, 86_400.0), random.between(0.0, 6.28));
+    let (amplitude, period, phase) =
+        (random.between(100.0, 1_200.0), random.between(1_800.0, 86_400.0), random.between(0.0, std::f64::consts::TAU));
     let wander = [0.05, 0.2, 0.5][random.below(3) as usize];
     let mut drift = 0.0;
     (0..count)
@@ -109,7 +110,7 @@ pub fn generated(folder: &Path) -> io::Result<Vec<(String, Vec<Samples>)>> {
     Ok(KINDS.iter().map(|kind| format!("{kind} (gen.py)")).zip(tags).collect())
 }
 
-/// The numbers of a NumPy file, as they lie behind its header.
+/// The numbers of a `NumPy` file, as they lie behind its header.
 fn array(path: &Path) -> io::Result<Vec<u8>> {
     let bytes = fs::read(path)?;
     let header = bytes.get(8..10).map_or(0, |length| usize::from(u16::from_le_bytes([length[0], length[1]])));

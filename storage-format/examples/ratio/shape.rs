@@ -60,7 +60,7 @@ pub fn all(count: usize) -> Vec<(&'static str, Samples)> {
     add("f32 stored as f64", widened, &early_or_late, &mut random);
     let states = Values::State((0..count).map(|_| random.below(4) as u32).collect());
     add("state, any of 4", states, &exact, &mut random);
-    let total = Values::U64((0..count as u64).map(|index| 1 << 40 | index * 25 + random.below(3)).collect());
+    let total = Values::U64((0..count as u64).map(|index| (1 << 40) + index * 25 + random.below(3)).collect());
     add("u64 total", total, &exact, &mut random);
     let words = ["running", "stopped", "starting up", "fault: over-temperature"];
     let mut texts = StringColumn::new();

@@ -4,7 +4,8 @@
 //! range. A full block of at most 32 bits lies in four columns, so that four numbers are packed and
 //! unpacked by one vector instruction; the few numbers outside the range are kept beside the block.
 
-use super::bits::{BitWriter, get_varint_64, load_padded, mask, put_varint, unzigzag, varint_bytes, zigzag};
+use super::bits::{BitWriter, get_varint_64, mask, put_varint, unzigzag, varint_bytes, zigzag};
+use super::packed;
 use crate::error::Fault;
 
 /// Numbers per block; only the last one may hold fewer.
@@ -39,14 +40,14 @@ pub(crate) fn range_bytes(numbers: &[i64]) -> usize {
 }
 
 fn put_frame(numbers: &[i64], before: &mut i64, out: &mut Vec<u8>) {
-    let shape = match numbers.try_into().map(|block| quick_shape(block, *before)) {
-        Ok(Some((shape, offsets))) if shape.exceptions == 0 => {
+    let shape = match quick_shape(numbers, *before) {
+        Some((shape, offsets)) if shape.exceptions == 0 && numbers.len() == BLOCK => {
             put_head(shape, before, out);
             put_columns(&offsets, shape.width, out);
             return;
         }
-        Ok(Some((shape, _))) => shape,
-        _ => best_shape(numbers),
+        Some((shape, _)) => shape,
+        None => best_shape(numbers),
     };
     put_head(shape, before, out);
     let Shape { width, base, exceptions } = shape;
@@ -84,10 +85,12 @@ struct Shape {
     exceptions: usize,
 }
 
-/// The shape of a full block whose numbers are near the base of the one before, and the distances from its
-/// own base; `None` when they are not near.
-fn quick_shape(numbers: &[i64; BLOCK], before: i64) -> Option<(Shape, [u32; BLOCK])> {
-    let mut words = [0_i32; BLOCK];
+/// The shape of a block whose numbers are near the base of the one before, and the distances from its own
+/// base; `None` when they are not near.
+fn quick_shape(numbers: &[i64], before: i64) -> Option<(Shape, [u32; BLOCK])> {
+    let last = numbers.last()?.wrapping_sub(before);
+    // A block that is not full is filled up with its last number.
+    let mut words = [low_32(last.cast_unsigned()).cast_signed(); BLOCK];
     let mut beyond = 0;
     for (word, number) in words.iter_mut().zip(numbers) {
         let offset = number.wrapping_sub(before);
@@ -105,17 +108,17 @@ fn quick_shape(numbers: &[i64; BLOCK], before: i64) -> Option<(Shape, [u32; BLOC
     let range = most.wrapping_sub(least).cast_unsigned();
     let width = 32 - range.leading_zeros();
     let mut offsets = [0_u32; BLOCK];
-    let mut top = 0;
     for (offset, word) in offsets.iter_mut().zip(&words) {
         *offset = word.wrapping_sub(least).cast_unsigned();
-        top += *offset >> width.saturating_sub(1) & 1;
     }
+    let top: u32 = offsets[..numbers.len()].iter().map(|offset| offset >> width.saturating_sub(1) & 1).sum();
     let base = before.wrapping_add(i64::from(least));
     let shape = Shape { width, base, exceptions: 0 };
     // Where a few numbers lie far above or far below the others, leaving them out may pay.
     let shape = match top {
-        0..=8 if width > 2 => narrowed(shape, &offsets, 0, |offset| offset),
-        120.. if width > 2 => narrowed(shape, &offsets, range, |offset| range - offset),
+        _ if width <= 2 => shape,
+        0..=8 => narrowed(shape, &offsets[..numbers.len()], 0, |offset| offset),
+        _ if top + 8 >= numbers.len() as u32 => narrowed(shape, &offsets[..numbers.len()], range, |offset| range - offset),
         _ => shape,
     };
     Some((shape, offsets))
@@ -123,12 +126,12 @@ fn quick_shape(numbers: &[i64; BLOCK], before: i64) -> Option<(Shape, [u32; BLOC
 
 /// The narrower shape that pays most at three bytes an exception, or the same. `distance` is from the side
 /// of the range at which the numbers gather, `end` the offset of that side when it is the upper one.
-fn narrowed(shape: Shape, offsets: &[u32; BLOCK], end: u32, distance: impl Fn(u32) -> u32) -> Shape {
+fn narrowed(shape: Shape, offsets: &[u32], end: u32, distance: impl Fn(u32) -> u32) -> Shape {
     let (mut best, mut best_gain) = (shape, 0);
     for narrower in 1..shape.width {
         let limit = mask_32(shape.width - narrower);
         let exceptions = offsets.iter().map(|offset| u32::from(distance(*offset) > limit)).sum::<u32>();
-        let (gain, cost) = (narrower * BLOCK as u32, exceptions * 24 + 8);
+        let (gain, cost) = (narrower * offsets.len() as u32, exceptions * 24 + 8);
         if gain > cost + best_gain {
             best_gain = gain - cost;
             let base = shape.base.wrapping_add(i64::from(end.saturating_sub(limit)));
@@ -226,11 +229,11 @@ macro_rules! for_rows {
 fn put_columns(numbers: &[u32; BLOCK], width: u32, out: &mut Vec<u8>) {
     let mut words = [[0_u32; COLUMNS]; BLOCK / COLUMNS];
     for_width!(width, pack(numbers, &mut words));
-    let start = out.len();
-    out.resize(start + BLOCK / 8 * width as usize, 0);
-    for (bytes, word) in out[start..].as_chunks_mut::<4>().0.iter_mut().zip(words.as_flattened()) {
+    let mut bytes = [[0_u8; 4]; BLOCK];
+    for (bytes, word) in bytes.iter_mut().zip(words.as_flattened()) {
         *bytes = word.to_le_bytes();
     }
+    out.extend_from_slice(&bytes.as_flattened()[..BLOCK / 8 * width as usize]);
 }
 
 type Words = [[u32; COLUMNS]; BLOCK / COLUMNS];
@@ -316,10 +319,11 @@ fn get_frame(bytes: &[u8], at: &mut usize, before: &mut i64, numbers: &mut [i64]
             *number = base.wrapping_add(i64::from(word));
         }
     } else {
-        for (index, number) in numbers.iter_mut().enumerate() {
-            let bit = index * width as usize;
-            let word = u128::from(load_padded(body, bit / 8)) | u128::from(load_padded(body, bit / 8 + 8)) << 64;
-            *number = base.wrapping_add((low_64(word >> (bit % 8)) & mask(width)).cast_signed());
+        let mut offsets = [0; BLOCK];
+        let offsets = &mut offsets[..numbers.len()];
+        packed::unpack(body, width, offsets);
+        for (number, offset) in numbers.iter_mut().zip(offsets) {
+            *number = base.wrapping_add(offset.cast_signed());
         }
     }
     if exceptions > 0 {
@@ -350,11 +354,6 @@ const fn packed_bytes(count: usize, width: u32) -> usize {
 #[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
 const fn low_32(word: u64) -> u32 {
     word as u32
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
-const fn low_64(word: u128) -> u64 {
-    word as u64
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! difference of neighbours twice, and a difference of differences six times in the variance.
 
 use super::delta_of_delta::{EXPONENT_MAX, EXPONENTS, Quotient};
+use super::whole::{self, Whole};
 use super::{bits, integers};
 use crate::chunk::Effort;
 use crate::error::Fault;
@@ -97,6 +98,39 @@ pub(crate) fn encode(timestamps: &[i64], effort: Effort, out: &mut Vec<u8>) {
 
 /// Distances from the first timestamp in units of 10^exponent; false as soon as one is not a multiple.
 fn divide(timestamps: &[i64], exponent: u8, numbers: &mut [i64]) -> bool {
+    match divide_near(timestamps, exponent, numbers) {
+        Some(exact) => exact,
+        None => divide_any(timestamps, exponent, numbers),
+    }
+}
+
+/// In floats, which a portable build calculates with several at a time; `None` when a distance is too far for them.
+fn divide_near(timestamps: &[i64], exponent: u8, numbers: &mut [i64]) -> Option<bool> {
+    let scale = 10_f64.powi(i32::from(exponent));
+    let inverse = 1.0 / scale;
+    let first = timestamps[0];
+    for (numbers, timestamps) in numbers.chunks_mut(128).zip(timestamps[1..].chunks(128)) {
+        let (mut differs, mut far) = (0, false);
+        for (number, timestamp) in numbers.iter_mut().zip(timestamps) {
+            let distance = timestamp.wrapping_sub(first);
+            far |= !whole::is_small(distance);
+            let distance = whole::to_f64(distance);
+            // Off by one where the inverse is inexact and the quotient large: then the product shows it.
+            let quotient = Whole::round(distance * inverse);
+            *number = quotient.number;
+            differs |= (quotient.value * scale).to_bits() ^ distance.to_bits();
+        }
+        if far {
+            return None;
+        }
+        if differs != 0 {
+            return Some(false);
+        }
+    }
+    Some(true)
+}
+
+fn divide_any(timestamps: &[i64], exponent: u8, numbers: &mut [i64]) -> bool {
     let quotient = Quotient::by(exponent);
     let first = timestamps[0];
     numbers.chunks_mut(128).zip(timestamps[1..].chunks(128)).all(|(numbers, timestamps)| {

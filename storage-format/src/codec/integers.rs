@@ -39,7 +39,7 @@ pub(crate) fn encode(numbers: &[i64], effort: Effort, out: &mut Vec<u8>) {
 
 fn encode_hot(numbers: &[i64], out: &mut Vec<u8>) {
     // A few numbers, far apart, stand for all.
-    const SAMPLE: usize = 48;
+    const SAMPLE: usize = 32;
     let places = [0, numbers.len() / 2, numbers.len().saturating_sub(SAMPLE)];
     let bits = |predictor: Predictor| {
         let own = places.iter().map(|from| {

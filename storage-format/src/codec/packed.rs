@@ -160,7 +160,7 @@ const fn packed_bytes(count: usize, width: u32) -> usize {
 }
 
 /// Reads `numbers.len()` numbers of `width` bits; `bytes` may reach further, which only makes it faster.
-fn unpack(bytes: &[u8], width: u32, numbers: &mut [u64]) {
+pub(crate) fn unpack(bytes: &[u8], width: u32, numbers: &mut [u64]) {
     let step = width as usize;
     let low = mask(width);
     if width == 0 {

@@ -96,7 +96,9 @@ fn choose<T: Column>(values: &[T], effort: Effort, out: &mut Vec<u8>) -> ValueCo
     }
     let mut best = Best { values, out, start, codec: None };
     // Runs that take less than a bit a value need no comparison with others.
-    let runs = |limit| run_length::size_within(values, limit).is_some();
+    let run_count = run_length::runs(values);
+    // A run takes its lane and at least one byte: most columns have too many for a closer look.
+    let runs = |limit| run_count * (T::BYTES + 1) <= limit && run_length::size_within(values, limit).is_some();
     let few_runs = runs(T::BYTES + values.len() / 8);
     if few_runs {
         best.offer(ValueCodec::RunLength, |values, out| append(values, out, run_length::encode));

@@ -25,8 +25,20 @@ impl Whole {
 
     #[inline(always)]
     pub fn is_small(self) -> bool {
-        self.number.wrapping_add(WHOLE_MAX).cast_unsigned() >> 52 == 0
+        is_small(self.number)
     }
+}
+
+/// Whether `to_f64` takes the number.
+#[inline(always)]
+pub(crate) fn is_small(number: i64) -> bool {
+    number.wrapping_add(WHOLE_MAX).cast_unsigned() >> 52 == 0
+}
+
+/// The same number as float, when it is small.
+#[inline(always)]
+pub(crate) fn to_f64(number: i64) -> f64 {
+    f64::from_bits(number.wrapping_add(MAGIC.to_bits().cast_signed()).cast_unsigned()) - MAGIC
 }
 
 /// The whole numbers of which a formula makes the values, and the positions of those it does not give;
@@ -72,8 +84,7 @@ pub(crate) fn values<T: Real>(numbers: &[i64], out: &mut Vec<T>, formula: impl F
     out.resize(start + numbers.len(), T::default());
     for (slot, number) in out[start..].iter_mut().zip(numbers) {
         beyond |= number.wrapping_add(WHOLE_MAX).cast_unsigned() >> 52;
-        let whole = f64::from_bits(number.wrapping_add(MAGIC.to_bits().cast_signed()).cast_unsigned()) - MAGIC;
-        *slot = T::nearest(formula(whole));
+        *slot = T::nearest(formula(to_f64(*number)));
     }
     beyond != 0
 }
