@@ -140,7 +140,7 @@ fn round_trip(bytes: &[u8]) {
     let mut samples = samples(bytes);
     let mut record = Vec::new();
     if journal::encode_record([(1, &samples)].into_iter(), &mut record).is_ok() {
-        assert_eq!(journal::decode_record(&record), Ok(vec![(1, samples.clone())]));
+        assert_eq!(journal::decode_record(&record), Ok(journal::Record { deletions: Vec::new(), runs: vec![(1, samples.clone())] }));
     }
     samples.sort_and_dedup();
     for effort in [Effort::Hot, Effort::Cold] {
