@@ -95,7 +95,7 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap().path();
         let name = to.join(entry.file_name().unwrap());
-        if entry.is_dir() { copy(&entry, &name) } else { drop(fs::copy(&entry, &name).unwrap()) }
+        if entry.is_dir() { copy(&entry, &name) } else { assert!(fs::copy(&entry, &name).is_ok()) }
     }
 }
 
