@@ -32,6 +32,10 @@ pub struct ServeArgs {
     /// Directory for the backups that `historian backup` asks for; without it none can be made.
     #[arg(long, value_name = "DIR", env = "HISTORIAN_BACKUP_DIR")]
     pub backup_dir: Option<PathBuf>,
+    /// If the store is damaged: set the damaged files aside, keep all that can be read, record what is lost as gaps, and start. For one
+    /// start; reads the whole store first.
+    #[arg(long)]
+    pub accept_loss: bool,
 }
 
 impl ServeArgs {
@@ -42,7 +46,9 @@ impl ServeArgs {
     pub fn load(&self) -> anyhow::Result<Configuration> {
         let overrides =
             Overrides { listen: self.listen, http: self.http, data_dir: self.data_dir.clone(), backup_dir: self.backup_dir.clone() };
-        Ok(config::load(self.config.as_deref(), &overrides).map_err(Refused)?)
+        let mut configuration = config::load(self.config.as_deref(), &overrides).map_err(Refused)?;
+        configuration.accept_loss = self.accept_loss;
+        Ok(configuration)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     },
     model::{Clock, Quality, SystemClock, TagDefinition, TagId, Timestamp},
     query::QueryEngine,
-    store::{Catalog, Maintenance, RocksStore, Store, rocks::StoreOptions},
+    store::{self, Catalog, Maintenance, RocksStore, Store, rocks::StoreOptions},
 };
 
 /// Puts something around a part of the server.
@@ -134,6 +134,9 @@ fn open(
         reserve_bytes: storage.disk_reserve_bytes.map(|bytes| bytes.0),
         ..StoreOptions::default()
     };
+    if configuration.accept_loss {
+        store::salvage::accept_loss(&configuration.server.data_dir, &options, clock.now())?;
+    }
     let files = Arc::new(RocksStore::open(&configuration.server.data_dir, &options)?);
     let store = around_store(files.clone());
     let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), storage.tags_max)?);

@@ -37,6 +37,28 @@ enum Entry {
     Tag(Tag),
 }
 
+/// What a stored entry says: the tag, or `None` for one that was deleted.
+///
+/// # Errors
+/// Why it is no entry of this id.
+pub(super) fn stored_tag(id: TagId, bytes: &[u8]) -> Result<Option<Tag>, String> {
+    match serde_json::from_slice(bytes).map_err(|error| error.to_string())? {
+        Entry::Tag(tag) if tag.id == id => Ok(Some(tag)),
+        Entry::Deleted { id: of, .. } if of == id => Ok(None),
+        _ => Err("the entry is of another id".into()),
+    }
+}
+
+/// The entry that keeps the id of a tag that is gone.
+pub(super) fn deleted_entry(id: TagId) -> Result<Vec<u8>, String> {
+    serde_json::to_vec(&Entry::Deleted { id, deleted: true }).map_err(|error| error.to_string())
+}
+
+/// The entry of a tag.
+pub(super) fn tag_entry(tag: &Tag) -> Result<Vec<u8>, String> {
+    serde_json::to_vec(tag).map_err(|error| error.to_string())
+}
+
 #[derive(Default)]
 struct Tags {
     by_name: BTreeMap<TagName, TagId>,
@@ -83,12 +105,9 @@ impl Catalog {
         let mut tags = Tags::default();
         store.load_catalog(&mut |id, bytes| {
             let corrupt = |message: String| StoreError::Corrupt { family: "catalog", key: format!("tag id {}", id.0), message };
-            match serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string()))? {
-                Entry::Tag(tag) if tag.id == id => {
-                    tags.insert(tag);
-                }
-                Entry::Deleted { id: of, .. } if of == id => tags.by_id.resize(tags.by_id.len().max(id.0 as usize + 1), None),
-                _ => return Err(corrupt("the entry is of another id".into())),
+            match stored_tag(id, bytes).map_err(corrupt)? {
+                Some(tag) => drop(tags.insert(tag)),
+                None => tags.by_id.resize(tags.by_id.len().max(id.0 as usize + 1), None),
             }
             Ok(())
         })?;

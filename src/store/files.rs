@@ -1,14 +1,8 @@
 //! The database as files: checkpoints of a running one, and a stopped one opened without changing it. For backup, scrub and inspection.
 
-use std::{
-    fs::File,
-    path::Path,
-    sync::{Arc, atomic::AtomicU64},
-    time::Instant,
-};
+use std::{fs::File, path::Path, sync::Arc};
 
 use historian_format::keys;
-use parking_lot::Mutex;
 use rocksdb::{DB, ErrorKind, checkpoint::Checkpoint};
 use rustix::fs::FlockOperation;
 
@@ -39,15 +33,8 @@ impl StoppedStore {
     /// [`StoreError::Open`] when a historian runs on it, it is no data directory, or it is damaged so much that it cannot be opened.
     pub fn open(directory: &Path) -> Result<StoppedStore, StoreError> {
         let path = directory.join("rocksdb");
-        let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
         let (watermark, acknowledged) = WatermarkFile::open_read_only(directory)?;
-        let lock = File::options().write(true).open(path.join("LOCK")).map_err(|error| fail(format!("LOCK: {error}")))?;
-        rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS => {
-                fail("a historian is running on it; stop it, or ask it with --server".to_owned())
-            }
-            error => fail(format!("LOCK: {error}")),
-        })?;
+        let lock = lock(&path)?;
         let options = StoreOptions { cache_bytes: 8 << 20, ..StoreOptions::default() };
         let (manifest, lost) = match Manifest::check(directory, &path) {
             Ok(manifest) => (manifest, None),
@@ -59,19 +46,24 @@ impl StoppedStore {
             Err(StoreError::Corrupt { message, .. }) => (read_only(&path, &options, false)?, Some(message)),
             Err(error) => return Err(error),
         };
-        let store = RocksStore {
-            db,
-            path,
-            watermark,
-            manifest,
-            appended: AtomicU64::new(0),
-            watermark_synced: Mutex::new(Instant::now()),
-            auditing: Mutex::new(()),
-            reserve_bytes: None,
-        };
+        let store = RocksStore::assemble(db, path, watermark, manifest, &options);
         store.require_format_version()?;
         Ok(StoppedStore { store: Arc::new(store), acknowledged, refused, _lock: lock })
     }
+}
+
+/// Takes RocksDB's own lock on the database in `path`; it holds as long as the file lives, and no other handle on it was closed.
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
+    let lock = File::options().write(true).open(path.join("LOCK"));
+    let lock = lock.map_err(|error| fail(format!("LOCK: {error}")))?;
+    rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+        rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS => {
+            fail("a historian is running on it; stop it, or ask it with --server".to_owned())
+        }
+        error => fail(format!("LOCK: {error}")),
+    })?;
+    Ok(lock)
 }
 
 impl RocksStore {

@@ -25,8 +25,9 @@ use rocksdb::{
 
 use self::manifest::Manifest;
 use super::{
-    AuditEntry, Change, ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk, Visit, backup::remove_checkpoint, overlaps, upgrade,
-    watermark::WatermarkFile,
+    AuditEntry, Change, ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk, Visit, backup::remove_checkpoint, overlaps, salvage,
+    upgrade,
+    watermark::{self, WatermarkFile},
 };
 use crate::model::TagId;
 
@@ -89,7 +90,15 @@ impl RocksStore {
         let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
         std::fs::create_dir_all(directory)
             .map_err(|error| StoreError::Open { path: directory.display().to_string(), message: error.to_string() })?;
+        if salvage::unfinished(directory) {
+            return Err(fail("an --accept-loss was interrupted: start with --accept-loss again to finish it".to_owned()));
+        }
+        let had_watermark = WatermarkFile::look(directory) != watermark::Found::Missing;
         let (watermark, acknowledged) = WatermarkFile::open(directory)?;
+        if !path.join("CURRENT").exists() && manifest::has_any(&path) {
+            let message = format!("it is missing, and the rest of the database is there; nothing was changed; {}", salvage::REMEDY);
+            return Err(StoreError::Open { path: path.join("CURRENT").display().to_string(), message });
+        }
         if acknowledged > 0 && !path.join("CURRENT").exists() {
             return Err(fail(format!(
                 "the database is missing, but {} says that {acknowledged} writes were acknowledged; restore it from a backup",
@@ -97,12 +106,18 @@ impl RocksStore {
             )));
         }
 
+        if !had_watermark && !path.join("CURRENT").exists() {
+            // Durable before there is a database: so where there is a database with writes and no watermark, it was lost.
+            watermark.write(0)?;
+            watermark.sync_with_directory()?;
+        }
         manifest::refuse_recycled(&path)?;
         let manifest = Manifest::check(directory, &path)?;
         let db = DB::open_cf_descriptors(&database_options(options), &path, families(options)).map_err(|error| {
             fail(match error.kind() {
                 ErrorKind::Corruption => {
-                    format!("the database is damaged and was not opened, nothing was changed: {error}; restore it from a backup")
+                    let file = salvage::first_damage(&path).map(|damage| format!("{damage}; ")).unwrap_or_default();
+                    format!("the database is damaged and was not opened, nothing was changed: {file}{error}; {}", salvage::REMEDY)
                 }
                 ErrorKind::IOError if error.to_string().contains("lock") => format!("another historian uses this directory: {error}"),
                 _ => error.to_string(),
@@ -111,7 +126,31 @@ impl RocksStore {
         // Only now is it sure that no running historian is making one.
         remove_checkpoint(directory)
             .map_err(|error| fail(format!("the checkpoint of an interrupted backup cannot be removed: {error}")))?;
-        let store = RocksStore {
+        let store = RocksStore::assemble(db, path, watermark, manifest, options);
+        store.check_format_version()?;
+        let found = store.last_journal_sequence()?;
+        if found < acknowledged {
+            return Err(StoreError::LostTail { file: store.path.display().to_string(), acknowledged, found });
+        }
+        if !had_watermark && found > 0 {
+            let message = format!(
+                "the file is missing or empty, and the journal has {found} writes: how many were acknowledged cannot be told; {}",
+                salvage::REMEDY
+            );
+            return Err(StoreError::Open { path: store.watermark.path().display().to_string(), message });
+        }
+        if !had_watermark {
+            store.watermark.write(0)?;
+            store.watermark.sync_with_directory()?;
+        }
+        store.appended.store(found, Ordering::SeqCst);
+        store.manifest.follow();
+        Ok(store)
+    }
+
+    /// A store of an open database.
+    pub(super) fn assemble(db: DB, path: PathBuf, watermark: WatermarkFile, manifest: Manifest, options: &StoreOptions) -> RocksStore {
+        RocksStore {
             db,
             path,
             watermark,
@@ -120,15 +159,7 @@ impl RocksStore {
             watermark_synced: Mutex::new(Instant::now()),
             auditing: Mutex::new(()),
             reserve_bytes: options.reserve_bytes,
-        };
-        store.check_format_version()?;
-        let found = store.last_journal_sequence()?;
-        if found < acknowledged {
-            return Err(StoreError::LostTail { file: store.path.display().to_string(), acknowledged, found });
         }
-        store.appended.store(found, Ordering::SeqCst);
-        store.manifest.follow();
-        Ok(store)
     }
 
     pub(super) fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {

@@ -19,7 +19,37 @@ pub struct WatermarkFile {
     file: File,
 }
 
+/// What the file in a directory says, without making it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Held(u64),
+    /// Not there, or empty.
+    Missing,
+    Damaged(String),
+}
+
+impl Found {
+    /// The watermark, as far as it is known.
+    pub(super) fn held(&self) -> u64 {
+        match self {
+            Found::Held(watermark) => *watermark,
+            Found::Missing | Found::Damaged(_) => 0,
+        }
+    }
+}
+
 impl WatermarkFile {
+    /// Looks at the file in `directory`.
+    pub(super) fn look(directory: &Path) -> Found {
+        let path = directory.join(WATERMARK_FILE);
+        match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Found::Missing,
+            Err(error) => Found::Damaged(format!("{}: {error}", path.display())),
+            Ok(file) if file.metadata().is_ok_and(|metadata| metadata.len() == 0) => Found::Missing,
+            Ok(file) => held(&file).map_or_else(|message| Found::Damaged(format!("{}: {message}", path.display())), Found::Held),
+        }
+    }
+
     /// Opens or makes the file in `directory`; returns it with the watermark it holds, 0 when new.
     ///
     /// # Errors
@@ -55,6 +85,14 @@ impl WatermarkFile {
         self.file.write_all_at(&encode_watermark(watermark), 0).map_err(|error| StoreError::Io(format!("{}: {error}", self.path.display())))
     }
 
+    /// Makes a new file durable, its name with it.
+    pub(super) fn sync_with_directory(&self) -> Result<(), StoreError> {
+        self.sync()?;
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|error| StoreError::Io(format!("{}: {error}", directory.display())))
+    }
+
     pub fn sync(&self) -> Result<(), StoreError> {
         self.file.sync_data().map_err(|error| StoreError::Io(format!("{}: {error}", self.path.display())))
     }
@@ -66,8 +104,8 @@ fn held(file: &File) -> Result<u64, String> {
         return Ok(0);
     }
     let mut bytes = [0; WATERMARK_BYTES];
-    file.read_exact_at(&mut bytes, 0).map_err(|error| error.to_string())?;
-    decode_watermark(&bytes).map_err(|error| format!("the file is damaged: {error}"))
+    file.read_exact_at(&mut bytes, 0).map_err(|error| format!("the file is damaged: {error}; {}", super::salvage::REMEDY))?;
+    decode_watermark(&bytes).map_err(|error| format!("the file is damaged: {error}; {}", super::salvage::REMEDY))
 }
 
 #[cfg(test)]

@@ -12,5 +12,6 @@ mod house;
 mod modbus;
 mod opcua;
 mod path;
+mod salvage;
 mod support;
 mod types;

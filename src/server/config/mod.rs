@@ -46,6 +46,8 @@ pub struct Configuration {
     pub backup: BackupSettings,
     pub scrub: ScrubSettings,
     pub limits: LimitSettings,
+    /// Start on a damaged store, too, and record what is lost. From the command line only: it is for one start.
+    pub accept_loss: bool,
     /// One per device, in the order of the file.
     pub collectors: Vec<Arc<dyn Collector>>,
     /// Tags that clients write, to be made where they do not exist.

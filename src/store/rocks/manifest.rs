@@ -20,13 +20,12 @@ use std::{
 use historian_format::keys::MANIFEST_MARK_FILE;
 use parking_lot::Mutex;
 
-use crate::store::StoreError;
+use crate::store::{StoreError, salvage::REMEDY};
 
 const BLOCK_BYTES: u64 = 32 << 10;
 const HEADER_BYTES: u64 = 7;
 /// Types of records that only recycled logs have, which this database does not use.
 const RECYCLED: [u8; 6] = [5, 6, 7, 8, 11, 131];
-const REMEDY: &str = "the database was not opened and nothing was changed; restore it from a backup";
 
 /// A manifest and the end of its last whole record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +72,7 @@ impl Manifest {
         let manifest = Manifest::unchecked(directory, database);
         let Some(name) = manifest.current() else { return Ok(manifest) };
         let path = database.join(&name);
-        let fail = |path: &Path, what: String| StoreError::Open { path: path.display().to_string(), message: format!("{what}; {REMEDY}") };
+        let fail = |path: &Path, what: String| StoreError::Open { path: path.display().to_string(), message: format!("{what}; the database was not opened and nothing was changed; {REMEDY}") };
         let Ok(file) = File::open(&path) else { return Ok(manifest) };
         let ends = ends_of_records(&file, 0).map_err(|(at, _)| fail(&path, format!("the manifest is damaged at byte {at}")))?;
         let mark_path = directory.join(MANIFEST_MARK_FILE);
@@ -147,6 +146,12 @@ fn number(name: &str) -> Option<u64> {
     name.strip_prefix("MANIFEST-")?.parse().ok()
 }
 
+/// True when there is a manifest, whether or not it is in use.
+pub(super) fn has_any(database: &Path) -> bool {
+    let entries = std::fs::read_dir(database).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| number(&name.to_string_lossy()).is_some())
+}
+
 /// Refuses a database with records that RocksDB turns on for ever: those of recycled logs, in a manifest or a log.
 ///
 /// # Errors
@@ -163,7 +168,7 @@ pub(in crate::store) fn refuse_recycled(database: &Path) -> Result<(), StoreErro
         {
             return Err(StoreError::Open {
                 path: path.display().to_string(),
-                message: format!("the file is damaged at byte {at} (a record of type {kind}); {REMEDY}"),
+                message: format!("the file is damaged at byte {at} (a record of type {kind}); the database was not opened and nothing was changed; {REMEDY}"),
             });
         }
     }

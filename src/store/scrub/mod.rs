@@ -7,10 +7,10 @@
 //! Entries are read in pages with a fresh iterator each, past the block cache, so that neither files nor read views are held for long. What
 //! RocksDB's cache happens to hold already is checked there and not on the disk.
 
-mod entry;
+pub(super) mod entry;
 #[cfg(test)]
 mod tests;
-mod walk;
+pub(super) mod walk;
 
 use std::ops::ControlFlow;
 
