@@ -23,10 +23,33 @@ pub enum Shape {
     Counter,
     /// A switch that turns about once a minute.
     Boolean,
+    /// A 12-bit converter's reading in engineering units, polled some milliseconds early or late.
+    Converter,
+    /// A sensor that knows few levels, none of them a round number.
+    Levels,
+    /// A device's 32-bit float, widened to f64.
+    Narrow,
+    /// A digital state, any of four (state).
+    State,
+    /// A text, any of four (string).
+    Text,
 }
 
 impl Shape {
-    pub const ALL: [Shape; 7] = [Shape::Steady, Shape::Drift, Shape::Jitter, Shape::Noisy, Shape::Stepped, Shape::Counter, Shape::Boolean];
+    pub const ALL: [Shape; 12] = [
+        Shape::Steady,
+        Shape::Drift,
+        Shape::Jitter,
+        Shape::Noisy,
+        Shape::Stepped,
+        Shape::Counter,
+        Shape::Boolean,
+        Shape::Converter,
+        Shape::Levels,
+        Shape::Narrow,
+        Shape::State,
+        Shape::Text,
+    ];
     /// Those with f64 values.
     pub const ANALOG: [Shape; 5] = [Shape::Steady, Shape::Drift, Shape::Jitter, Shape::Noisy, Shape::Stepped];
 
@@ -39,6 +62,11 @@ impl Shape {
             Shape::Stepped => "stepped",
             Shape::Counter => "counter",
             Shape::Boolean => "boolean",
+            Shape::Converter => "converter",
+            Shape::Levels => "levels",
+            Shape::Narrow => "narrow",
+            Shape::State => "state",
+            Shape::Text => "text",
         }
     }
 
@@ -46,6 +74,8 @@ impl Shape {
         match self {
             Shape::Counter => ValueType::I64,
             Shape::Boolean => ValueType::Bool,
+            Shape::State => ValueType::State,
+            Shape::Text => ValueType::String,
             _ => ValueType::F64,
         }
     }
@@ -73,12 +103,17 @@ impl Source {
         samples.qualities = vec![0; count];
         for _ in 0..count {
             self.advance();
-            let jitter = if matches!(self.shape, Shape::Jitter | Shape::Counter) { self.random.below(7) as i64 - 3 } else { 0 };
+            let jitter =
+                if matches!(self.shape, Shape::Jitter | Shape::Counter | Shape::Converter) { self.random.below(7) as i64 - 3 } else { 0 };
             samples.timestamps.push(START + self.index * SECOND + jitter * 1_000_000);
             match &mut samples.values {
                 Values::I64(values) => values.push(self.count),
                 Values::Bool(values) => values.push(self.on),
                 Values::F64(values) => values.push(self.level),
+                Values::State(values) => values.push(self.count as u32),
+                Values::String(texts) => texts
+                    .push(["running", "stopped", "starting up", "fault: over-temperature"][self.count as usize])
+                    .expect("there is room"),
                 other => unreachable!("no shape has values of type {}", other.value_type()),
             }
             self.index += 1;
@@ -100,6 +135,10 @@ impl Source {
             }
             Shape::Counter => self.count += self.random.below(5) as i64,
             Shape::Boolean => self.on ^= self.random.below(60) == 0,
+            Shape::Converter => self.level = -50.0 + (wave * 20.0 + self.random.normal()).round() * (160.0 / 4095.0),
+            Shape::Levels => self.level = ((self.random.normal() * 2.0).round() + 20.0).sqrt(),
+            Shape::Narrow => self.level = f64::from((wave + self.random.normal() * 0.1) as f32),
+            Shape::State | Shape::Text => self.count = self.random.below(4) as i64,
         }
     }
 }

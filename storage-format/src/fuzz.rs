@@ -231,6 +231,7 @@ fn push_text(number: i64, shape: u8, texts: &mut StringColumn) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::pcodec;
 
     struct Random(u64);
 
@@ -252,12 +253,46 @@ mod tests {
         }
     }
 
+    /// A column that the codec takes, with its count in front; `None` for codecs that random samples meet often.
+    fn column(codec: ValueCodec, random: &mut Random) -> Option<Vec<u8>> {
+        let count = 1 + random.below(1_500);
+        let mut noise = || random.below(1 << 20) as f64 / f64::from(1 << 20);
+        let reals: Vec<f64> = match codec {
+            ValueCodec::Decimal => (0..count).map(|_| (noise() * 5_000.0).round() / 100.0).collect(),
+            ValueCodec::IntegerScale => (0..count).map(|_| -50.0 + (noise() * 900.0).round() * (160.0 / 4_095.0)).collect(),
+            ValueCodec::Narrow => (0..count).map(|_| f64::from(noise() as f32)).collect(),
+            ValueCodec::Dictionary => (0..count).map(|_| (noise() * 9.0).floor().sqrt()).collect(),
+            ValueCodec::Pco | ValueCodec::Packed => (0..count).map(|_| (noise() * 1e6).floor() * 0.001_414_213).collect(),
+            ValueCodec::Zstd => Vec::new(),
+            _ => return None,
+        };
+        let mut bytes = u16::try_from(count).unwrap().to_le_bytes().to_vec();
+        match codec {
+            ValueCodec::Pco => assert!(pcodec::encode(&reals, &mut bytes)),
+            ValueCodec::Zstd => {
+                let mut texts = StringColumn::new();
+                (0..count).for_each(|index| texts.push(&format!("batch {} released", index * index)).unwrap());
+                let taken = values::encode(&Values::String(texts), Effort::Cold, &mut bytes);
+                assert!(taken == ValueCodec::Zstd || count < 40, "{taken:?}");
+            }
+            // Where a short column is smaller otherwise, another codec's column is as good as any bytes.
+            _ => {
+                values::encode(&Values::F64(reals), Effort::Cold, &mut bytes);
+            }
+        }
+        Some(bytes)
+    }
+
     /// Bytes that a decoder takes, to be damaged: the columns of chunks and records of made-up samples.
     fn seeds(name: &str, random: &mut Random) -> Vec<u8> {
         let length = 40 + random.below(4_000);
         let run = random.bytes(length);
         if name == "round_trip" {
             return run;
+        }
+        let codec = ValueCodec::ALL.iter().find(|codec| codec.as_str() == name);
+        if let Some(column) = codec.and_then(|codec| column(*codec, random)) {
+            return column;
         }
         let mut samples = samples(&run);
         let mut bytes = Vec::new();
