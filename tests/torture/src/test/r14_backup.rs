@@ -32,7 +32,7 @@ pub const TEST: Test = Test {
     id: "R14",
     about: "backups under load: bit-exact at the stated write, and every flipped byte is detected",
     unit: "backups",
-    cycles: [3, 20, 150],
+    cycles: [2, 20, 150],
     mutants: &[Mutant { kind: SKIP_VERIFY, about: "does not compare what a backup shares with earlier ones", cycles: 3 }],
     run,
 };
