@@ -5,7 +5,7 @@ mod scripted;
 mod sink;
 mod store;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, bail};
 use historian::{
@@ -24,11 +24,11 @@ pub async fn serve(kind: &str, args: ServeArgs) -> anyhow::Result<()> {
     let configuration = args.load()?;
     start_logging()?;
     let clock = args.data_dir.as_deref().map(|data_dir| data_dir.with_file_name(CLOCK_FILE));
-    server::run_in(world(kind, clock)?, configuration, stop_on_signal()?).await
+    server::run_in(world(kind, clock.as_deref())?, configuration, stop_on_signal()?).await
 }
 
 /// The world of a mutant; several faults are joined by `+`.
-fn world(kinds: &str, clock: Option<PathBuf>) -> anyhow::Result<World> {
+fn world(kinds: &str, clock: Option<&Path>) -> anyhow::Result<World> {
     let mut world = World::default();
     for kind in kinds.split('+') {
         match kind {
@@ -38,7 +38,7 @@ fn world(kinds: &str, clock: Option<PathBuf>) -> anyhow::Result<World> {
             "retry-sync" => store(&mut world, StoreFault::RetrySync),
             "short-answers" => store(&mut world, StoreFault::ShortAnswers),
             "slow" => store(&mut world, StoreFault::Slow),
-            "scripted-clock" => world.clock = scripted::follow(clock.as_deref().context("the clock needs --data-dir")?)?,
+            "scripted-clock" => world.clock = scripted::follow(clock.context("the clock needs --data-dir")?)?,
             "wall-retention" => store(&mut world, StoreFault::WallRetention),
             _ => bail!("there is no mutant {kind}"),
         }

@@ -20,7 +20,7 @@ pub const TEST: Test = Test {
     id: "R1",
     about: "kill -9 while ingesting, compacting and querying: nothing acknowledged is lost",
     unit: "kills",
-    cycles: [15, 100, 1_000],
+    cycles: [12, 100, 1_000],
     mutants: &[Mutant { kind: "ack-early", about: "acknowledges 20 ms before it writes", cycles: 10 }],
     run,
 };

@@ -30,7 +30,7 @@ pub const TEST: Test = Test {
     id: "R3",
     about: "damaged bytes on disk: exact data or a named error, never a wrong or short answer",
     unit: "damaged files",
-    cycles: [50, 200, 5_000],
+    cycles: [40, 200, 5_000],
     mutants: &[
         Mutant { kind: "short-answers", about: "says nothing of what it cannot read", cycles: 200 },
         Mutant { kind: NO_CHECKSUM, about: "decodes chunks whose checksums fit whatever they hold", cycles: 0 },

@@ -70,7 +70,8 @@ async fn fill(context: &Context) -> anyhow::Result<Report> {
         let mut load = Load::start(&server, &lanes, pace, context.dice(1_000 + cycle)).await?;
         tokio::time::sleep(Duration::from_millis(100)).await;
 
-        grow(&ballast, &disk, reserve + LEFT_MB)?;
+        // Without a reserve the disk is what refuses, and only when it is full.
+        grow(&ballast, &disk, if context.mutant.is_none() { reserve + LEFT_MB } else { 0 })?;
         let begun = Instant::now();
         while load.events.first_refusal().is_none() && begun.elapsed() < REFUSED_WITHIN {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -78,7 +79,7 @@ async fn fill(context: &Context) -> anyhow::Result<Report> {
         if load.events.first_refusal().is_none() {
             report.fail(format!("fill {cycle}: no write was refused within {REFUSED_WITHIN:?}"));
         }
-        if to_the_last_byte || context.mutant.is_some() {
+        if to_the_last_byte {
             grow(&ballast, &disk, 0)?;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;

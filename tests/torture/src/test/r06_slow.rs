@@ -21,8 +21,8 @@ pub const TEST: Test = Test {
     id: "R6",
     about: "a disk of 1 MB/s: writers wait, memory stays flat, nothing is lost",
     unit: "seconds",
-    cycles: [8, 30, 300],
-    mutants: &[Mutant { kind: "ack-all", about: "acknowledges at once and queues without bound", cycles: 8 }],
+    cycles: [6, 30, 300],
+    mutants: &[Mutant { kind: "ack-all", about: "acknowledges at once and queues without bound", cycles: 4 }],
     run,
 };
 
