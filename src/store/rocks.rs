@@ -95,10 +95,7 @@ impl RocksStore {
         }
         let had_watermark = WatermarkFile::look(directory) != watermark::Found::Missing;
         let (watermark, acknowledged) = WatermarkFile::open(directory)?;
-        if !path.join("CURRENT").exists() && manifest::has_any(&path) {
-            let message = format!("it is missing, and the rest of the database is there; nothing was changed; {}", salvage::REMEDY);
-            return Err(StoreError::Open { path: path.join("CURRENT").display().to_string(), message });
-        }
+        manifest::refuse_pointer(&path)?;
         if acknowledged > 0 && !path.join("CURRENT").exists() {
             return Err(fail(format!(
                 "the database is missing, but {} says that {acknowledged} writes were acknowledged; restore it from a backup",

@@ -146,10 +146,23 @@ fn number(name: &str) -> Option<u64> {
     name.strip_prefix("MANIFEST-")?.parse().ok()
 }
 
-/// True when there is a manifest, whether or not it is in use.
-pub(super) fn has_any(database: &Path) -> bool {
+/// Refuses a database whose `CURRENT` names none of its manifests. RocksDB would make a new database where that file is missing.
+///
+/// # Errors
+/// [`StoreError::Open`] with the name of the file.
+pub(super) fn refuse_pointer(database: &Path) -> Result<(), StoreError> {
     let entries = std::fs::read_dir(database).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name()).any(|name| number(&name.to_string_lossy()).is_some())
+    if !entries.map(|entry| entry.file_name()).any(|name| number(&name.to_string_lossy()).is_some()) {
+        return Ok(());
+    }
+    let path = database.join("CURRENT");
+    let text = std::fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let name = text.strip_suffix('\n').filter(|name| number(name).is_some());
+    if name.is_some_and(|name| database.join(name).exists()) {
+        return Ok(());
+    }
+    let message = format!("the file names no manifest of this database; the database was not opened and nothing was changed; {REMEDY}");
+    Err(StoreError::Open { path: path.display().to_string(), message })
 }
 
 /// Refuses a database with records that RocksDB turns on for ever: those of recycled logs, in a manifest or a log.
