@@ -120,12 +120,12 @@ fn salvaged(directory: &Path, name: &str) -> (BTreeMap<usize, Vec<Row>>, Vec<Jso
 fn a_damaged_log_is_served_up_to_the_damage() {
     let directory = tempfile::tempdir().unwrap();
     let model = filled(directory.path());
-    let log = file(directory.path(), |name| name.ends_with(".log"));
+    let log = file(directory.path(), |name| has_extension(name, "log"));
     flip(&log, 0.5);
     let name = log.file_name().unwrap().to_str().unwrap().to_owned();
     let (found, gaps) = salvaged(directory.path(), &name);
     let samples: usize = found.values().map(Vec::len).sum();
-    assert!(samples % ROWS as usize == 0 && samples >= 80 * ROWS as usize && samples < 120 * ROWS as usize, "{samples}");
+    assert!(samples.is_multiple_of(ROWS as usize) && samples >= 80 * ROWS as usize && samples < 120 * ROWS as usize, "{samples}");
     assert_eq!(found, expected(&model, samples / ROWS as usize));
     let details: Vec<&str> = gaps.iter().map(|gap| gap["detail"].as_str().unwrap()).collect();
     assert!(details.iter().any(|detail| detail.contains(&name)), "{details:?}");
@@ -136,7 +136,7 @@ fn a_damaged_log_is_served_up_to_the_damage() {
 fn a_cut_log_is_served_up_to_the_cut() {
     let directory = tempfile::tempdir().unwrap();
     let model = filled(directory.path());
-    let log = file(directory.path(), |name| name.ends_with(".log"));
+    let log = file(directory.path(), |name| has_extension(name, "log"));
     let length = fs::metadata(&log).unwrap().len();
     fs::File::options().write(true).open(&log).unwrap().set_len(length / 2).unwrap();
     let (found, gaps) = salvaged(directory.path(), "rocksdb");
@@ -170,7 +170,7 @@ fn manifest_current_and_watermark_are_made_anew_without_loss() {
 fn a_damaged_table_costs_what_its_gaps_say() {
     let directory = tempfile::tempdir().unwrap();
     let model = filled(directory.path());
-    let table = file(directory.path(), |name| name.ends_with(".sst"));
+    let table = file(directory.path(), |name| has_extension(name, "sst"));
     fs::remove_file(&table).unwrap();
     let (found, gaps) = salvaged(directory.path(), table.file_stem().unwrap().to_str().unwrap());
     assert!(!gaps.is_empty());
@@ -196,4 +196,8 @@ fn the_option_changes_nothing_where_nothing_is_damaged() {
     let names: Vec<String> =
         fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     assert!(names.iter().all(|name| !name.starts_with("lost-") && !name.starts_with("salvage")), "{names:?}");
+}
+
+fn has_extension(name: &str, extension: &str) -> bool {
+    std::path::Path::new(name).extension().is_some_and(|found| found == extension)
 }

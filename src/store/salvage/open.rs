@@ -167,7 +167,8 @@ impl Attempt<'_> {
         for table in unused.filter(|path| path.extension().is_some_and(|extension| extension == "sst")) {
             let name = table.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if self.work.original().join(&name).exists() {
-                self.losses.push(format!("all of {name}, to any tag: the table is damaged, and the MANIFEST, which would tell its place, is too"));
+                self.losses
+                    .push(format!("all of {name}, to any tag: the table is damaged, and the MANIFEST, which would tell its place, is too"));
                 self.notes.push(format!("{name} is damaged"));
             }
         }
@@ -205,10 +206,10 @@ impl Attempt<'_> {
             let entries = fs::read_dir(directory).map_err(|error| failed(directory, error))?;
             Ok(entries.flatten().map(|entry| entry.path()).collect())
         };
-        let mut next = files(&self.path)?.iter().filter_map(|path| number(path)).max().unwrap_or(0) + 1;
-        for table in files(&seed)?.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "sst")) {
+        let free = files(&self.path)?.iter().filter_map(|path| number(path)).max().unwrap_or(0) + 1..;
+        let tables = files(&seed)?.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "sst"));
+        for (next, table) in free.zip(tables) {
             fs::rename(&table, self.path.join(format!("{next:06}.sst"))).map_err(|error| failed(&table, error))?;
-            next += 1;
         }
         fs::remove_dir_all(&seed).map_err(|error| failed(&seed, error))
     }

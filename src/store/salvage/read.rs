@@ -174,17 +174,13 @@ impl<'a> Read<'a> {
         match family {
             keys::FAMILY_CATALOG => {
                 let Some(id) = keys::decode_catalog_key(key) else { return Ok(()) };
-                match stored_tag(TagId(id), value) {
-                    Ok(tag) => {
-                        self.known.insert(id);
-                        self.recovered_names.extend(tag.map(|tag| tag.name().to_string()).filter(|name| name.starts_with(RECOVERED)));
-                    }
-                    Err(_) => {
-                        self.findings.damaged = true;
-                        self.missing.insert(id);
-                        return Ok(());
-                    }
-                }
+                let Ok(tag) = stored_tag(TagId(id), value) else {
+                    self.findings.damaged = true;
+                    self.missing.insert(id);
+                    return Ok(());
+                };
+                self.known.insert(id);
+                self.recovered_names.extend(tag.map(|tag| tag.name().to_string()).filter(|name| name.starts_with(RECOVERED)));
             }
             keys::FAMILY_JOURNAL => {
                 let sequence = keys::decode_journal_key(key).unwrap_or(0);
@@ -208,7 +204,9 @@ impl<'a> Read<'a> {
                 self.seen(key.sequence);
                 if !value.starts_with(&CHUNK_MAGIC) {
                     let first = decode_record(value).ok().and_then(|record| record.runs.first().map(|(_, run)| run.value_type()));
-                    first.into_iter().for_each(|value_type| self.note(key.tag_id, value_type));
+                    if let Some(value_type) = first {
+                        self.note(key.tag_id, value_type);
+                    }
                 } else if let Ok(header) = ChunkHeader::parse(value) {
                     self.note(key.tag_id, header.value_type);
                 }
@@ -243,9 +241,7 @@ impl<'a> Read<'a> {
     fn ordered(&mut self, mut chunk: Pending) -> Result<(), StoreError> {
         if let Some(before) = self.pending.take() {
             let overlap = before.key.tag_id == chunk.key.tag_id && before.last >= chunk.key.start;
-            if !overlap {
-                self.put(keys::FAMILY_CHUNKS, &before.key.encode(), &before.bytes)?;
-            } else {
+            if overlap {
                 self.findings.damaged = true;
                 let (mut moved, kept) = if before.sequence > chunk.sequence { (before, chunk) } else { (chunk, before) };
                 self.mark(moved.key.tag_id, moved.key.start, moved.last);
@@ -253,12 +249,14 @@ impl<'a> Read<'a> {
                 if let Some(target) = self.target {
                     let (tag, start) = (moved.key.tag_id, moved.key.start);
                     let last = target.last_generation(TagId(tag), start)?;
-                    moved.key.generation = last.map_or(Some(0), |last| last.checked_add(1)).ok_or_else(|| {
-                        StoreError::Io(format!("tag id {tag} has no free generation of late chunks at {start}"))
-                    })?;
+                    moved.key.generation = last
+                        .map_or(Some(0), |last| last.checked_add(1))
+                        .ok_or_else(|| StoreError::Io(format!("tag id {tag} has no free generation of late chunks at {start}")))?;
                 }
                 self.put(keys::FAMILY_LATE, &moved.key.encode(), &moved.bytes)?;
                 chunk = kept;
+            } else {
+                self.put(keys::FAMILY_CHUNKS, &before.key.encode(), &before.bytes)?;
             }
         }
         self.pending = Some(chunk);
@@ -276,7 +274,10 @@ impl<'a> Read<'a> {
     /// An entry of the store's own state. A mark that is missing only costs work.
     fn state(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         if let Some(tag) = keys::decode_sealed_key(key) {
-            let Ok(sealed) = <[u8; 8]>::try_from(value).map(u64::from_le_bytes) else { return self.drop_mark() };
+            let Ok(sealed) = <[u8; 8]>::try_from(value).map(u64::from_le_bytes) else {
+                self.findings.damaged = true;
+                return Ok(());
+            };
             self.seen(sealed);
             // Chunks of a log that was cut may be gone while the mark, in a family written out before, still says that they are there: the
             // journal is applied again as far as it goes.
@@ -285,7 +286,8 @@ impl<'a> Read<'a> {
             }
         } else if let Some(tag) = keys::decode_kept_key(key) {
             if KeptMark::decode(value).is_none() {
-                return self.drop_mark();
+                self.findings.damaged = true;
+                return Ok(());
             }
             if !self.has_tag(tag) {
                 return Ok(());
@@ -293,7 +295,8 @@ impl<'a> Read<'a> {
         } else if let Some((week, tag)) = keys::decode_dirty_key(key) {
             let Some(&days) = value.first() else {
                 self.dirty_week(tag, week, EVERY_DAY);
-                return self.drop_mark();
+                self.findings.damaged = true;
+                return Ok(());
             };
             if !self.has_tag(tag) {
                 return Ok(());
@@ -304,11 +307,6 @@ impl<'a> Read<'a> {
             return Ok(());
         }
         self.put(keys::FAMILY_STATE, key, value)
-    }
-
-    fn drop_mark(&mut self) -> Result<(), StoreError> {
-        self.findings.damaged = true;
-        Ok(())
     }
 
     fn dirty_week(&mut self, tag: u32, week: i32, days: u8) {
@@ -386,7 +384,8 @@ impl<'a> Read<'a> {
                 let number = |key: Option<&[u8]>| key.and_then(keys::decode_journal_key);
                 let first = number(before).map_or(1, |number| number + 1);
                 let what = if family == keys::FAMILY_JOURNAL { "writes" } else { "entries" };
-                let range = number(next).map_or_else(|| format!("{what} from {first} on"), |next| format!("{what} {first} to {}", next - 1));
+                let range =
+                    number(next).map_or_else(|| format!("{what} from {first} on"), |next| format!("{what} {first} to {}", next - 1));
                 self.lose(Loss { tag: None, start: None, end: None, detail: format!("{detail}: {range}") });
             }
         }

@@ -128,8 +128,12 @@ fn files(directory: &Path, holds: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     found
 }
 
+fn has_extension(name: &str, extension: &str) -> bool {
+    Path::new(name).extension().is_some_and(|found| found == extension)
+}
+
 fn logs(directory: &Path) -> Vec<PathBuf> {
-    files(directory, |name| name.ends_with(".log"))
+    files(directory, |name| has_extension(name, "log"))
 }
 
 fn manifest(directory: &Path) -> PathBuf {
@@ -137,7 +141,7 @@ fn manifest(directory: &Path) -> PathBuf {
 }
 
 fn largest_table(directory: &Path) -> PathBuf {
-    files(directory, |name| name.ends_with(".sst")).into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
+    files(directory, |name| has_extension(name, "sst")).into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
 }
 
 fn flip(path: &Path, at: u64) {
@@ -240,7 +244,8 @@ fn a_damaged_log_keeps_what_was_before_the_damage() {
             refused(&copy, &name(&log));
             let after = accept(&copy);
             let kept = after.kept();
-            let last = kept.keys().filter(|(family, _)| *family == keys::FAMILY_JOURNAL).map(|(_, key)| sequence(key)).rev().nth(1).unwrap_or(0);
+            let last =
+                kept.keys().filter(|(family, _)| *family == keys::FAMILY_JOURNAL).map(|(_, key)| sequence(key)).rev().nth(1).unwrap_or(0);
             assert!(last < WRITES, "part {part}");
             let mut expected = model(&template, |family, key| match family {
                 keys::FAMILY_JOURNAL => sequence(key) <= last,
@@ -383,9 +388,9 @@ fn a_table_that_is_gone_or_cannot_be_opened_costs_what_was_in_it() {
         let now = SystemClock.now();
         let accepted = accept_loss(&copy, &StoreOptions::default(), now).unwrap().unwrap();
         let kept = entries(&open(&copy).unwrap());
-        for ((family, key), value) in model(&template, |family, key| {
-            ![keys::FAMILY_CHUNKS, keys::FAMILY_ROLLUPS].contains(&family) && key.first() != Some(&b'k')
-        }) {
+        for ((family, key), value) in
+            model(&template, |family, key| ![keys::FAMILY_CHUNKS, keys::FAMILY_ROLLUPS].contains(&family) && key.first() != Some(&b'k'))
+        {
             assert_eq!(kept.get(&(family, key.clone())), Some(&value), "{family} {key:?}");
         }
         assert!(!accepted.gaps.is_empty());
