@@ -321,9 +321,10 @@ mod tests {
 
     #[test]
     fn every_target_takes_anything() {
-        let mut random = Random(0x5EED);
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+        let mut random = Random(number("HISTORIAN_FUZZ_SEED").unwrap_or(0x5EED) | 1);
         for (name, target) in TARGETS {
-            for _ in 0..150 {
+            for _ in 0..number("HISTORIAN_FUZZ_ROUNDS").unwrap_or(150) {
                 let length = random.below(300);
                 target(&random.bytes(length));
                 let mut seed = seeds(name, &mut random);

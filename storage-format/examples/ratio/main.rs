@@ -5,7 +5,8 @@
 //!
 //! Real data are looked for in `$HISTORIAN_DATA`, else in `shared/data` beside the checkout; without them
 //! only generated ones are shown. With `$HISTORIAN_PLANT`, a folder that `gen.py` of the comparison with
-//! other databases wrote, its plant is shown too; `$COLD_SAMPLES` sets the size of cold chunks. Figures are of one thread; speeds are medians and want an idle machine.
+//! other databases wrote, its plant is shown too; `$COLD_SAMPLES` sets the size of cold chunks. An argument
+//! (`plant`, `shapes`, `data`) shows that table only. Speeds are of one thread and of the best round.
 
 mod data;
 mod plant;
@@ -55,14 +56,14 @@ impl Sum {
             })
             .collect();
         let mut chunks = vec![Vec::new(); pieces.len()];
-        self.encode_s += median(|| {
+        self.encode_s += best(|| {
             for (piece, chunk) in pieces.iter().zip(&mut chunks) {
                 chunk.clear();
                 encode_chunk_with(1, 1, piece, effort, chunk).expect("the samples are in order");
             }
         });
         let mut target = Samples::new(samples.value_type());
-        self.decode_s += median(|| {
+        self.decode_s += best(|| {
             for chunk in &chunks {
                 target.clear();
                 Chunk::parse(chunk).and_then(|chunk| chunk.decode_into(&mut target)).expect("the chunk is ours");
@@ -104,17 +105,20 @@ impl Sum {
     }
 }
 
-/// Seconds of the median of several rounds, at least 3 and as many as a fiftieth of a second takes.
-fn median(mut round: impl FnMut()) -> f64 {
-    let mut rounds = Vec::new();
+/// Seconds of the best of several rounds, at least 5 and as many as a twentieth of a second takes: what
+/// else the machine does only ever makes a round longer.
+fn best(mut round: impl FnMut()) -> f64 {
+    let mut best = f64::INFINITY;
     let begin = Instant::now();
-    while rounds.len() < 3 || begin.elapsed().as_millis() < 20 {
+    for rounds in 0.. {
+        if rounds >= 5 && begin.elapsed().as_millis() >= 50 {
+            break;
+        }
         let start = Instant::now();
         round();
-        rounds.push(start.elapsed().as_secs_f64());
+        best = best.min(start.elapsed().as_secs_f64());
     }
-    rounds.sort_by(f64::total_cmp);
-    rounds[rounds.len() / 2]
+    best
 }
 
 fn table(title: &str, sets: &[(String, Vec<Samples>)]) {

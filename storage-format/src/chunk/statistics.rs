@@ -307,7 +307,10 @@ impl Summary {
         let least = least.into_iter().fold(values[first], |a, b| if b < a { b } else { a });
         let most = most.into_iter().fold(values[first], |a, b| if b > a { b } else { a });
         let place = |wanted: T| {
-            let found = (0..values.len()).find(|index| values[*index] == wanted && counted(*index));
+            // Over the blocks that do not have it several values at a time.
+            let skipped = blocks.iter().position(|block| block.iter().fold(false, |found, value| found | (*value == wanted)));
+            let from = skipped.unwrap_or(blocks.len()) * LANES;
+            let found = (from..values.len()).find(|index| values[*index] == wanted && counted(*index));
             found.map(|index| (index, values[index].to_lane()))
         };
         let sum = T::sum(values, counted);

@@ -96,7 +96,10 @@ fn choose<T: Column>(values: &[T], effort: Effort, out: &mut Vec<u8>) -> ValueCo
     }
     let mut best = Best { values, out, start, codec: None };
     // Runs that take less than a bit a value need no comparison with others.
-    let run_count = run_length::runs(values);
+    // A hot column that mostly changes in its first values is not looked at for runs.
+    let first = &values[..values.len().min(64)];
+    let changing = effort == Effort::Hot && run_length::runs(first) * 2 > first.len() && values.len() > first.len();
+    let run_count = if changing { values.len() } else { run_length::runs(values) };
     // A run takes its lane and at least one byte: most columns have too many for a closer look.
     let runs = |limit| run_count * (T::BYTES + 1) <= limit && run_length::size_within(values, limit).is_some();
     let few_runs = runs(T::BYTES + values.len() / 8);
@@ -183,7 +186,7 @@ fn offer_hot_float<T: Column + Real>(values: &[T], best: &mut Best<'_, T>) {
         return;
     }
     if seems_few(values) {
-        best.offer(ValueCodec::Dictionary, |values, out| dictionary::encode(values, values.len() / 8, Effort::Hot, out));
+        best.offer(ValueCodec::Dictionary, |values, out| dictionary::encode(values, values.len() / 4, Effort::Hot, out));
     }
 }
 
