@@ -94,7 +94,9 @@ pub(super) enum Origin {
 /// Tells apart values under the same tag, start and sequence number: the origin, and bits of the value's checksum. One and the same number
 /// counted by everybody for himself would make a deletion overwrite what a seal under the same sequence number has put there.
 pub(super) fn part(origin: Origin, value: &[u8]) -> u32 {
-    (origin as u32) << 30 | crc32c::crc32c(value) >> 2
+    // A journal record ends with its own checksum, which makes the checksum of the whole the same for all records.
+    let end = value.last_chunk::<4>().map_or(0, |end| u32::from_le_bytes(*end));
+    (origin as u32) << 30 | (crc32c::crc32c(value) ^ end) >> 2
 }
 
 /// Adds replaced versions, in time order, to a change. `sequence` is that of the write that replaced them.
