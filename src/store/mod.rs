@@ -47,7 +47,9 @@ pub enum StoreError {
     /// Nothing was written. Ends when there is room again.
     #[error("{0}")]
     Full(String),
-    #[error("stored bytes are damaged in family {family} at {key}: {message}; restore this part from a backup, or start once with --accept-loss to go on without it")]
+    #[error(
+        "stored bytes are damaged in family {family} at {key}: {message}; restore this part from a backup, or start once with --accept-loss to go on without it"
+    )]
     Corrupt { family: &'static str, key: String, message: String },
     #[error(
         "{file}: the journal ends at write {found}, but write {acknowledged} was acknowledged: the tail of the log is lost; restore the missing files or a backup, or start once with --accept-loss, which keeps all that can be read and records what is lost as a gap"

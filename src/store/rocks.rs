@@ -25,8 +25,9 @@ use rocksdb::{
 
 use self::manifest::Manifest;
 use super::{
-    AuditEntry, Change, ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk, Visit, backup::remove_checkpoint, overlaps, salvage,
-    upgrade,
+    AuditEntry, Change, ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk, Visit,
+    backup::remove_checkpoint,
+    overlaps, salvage, upgrade,
     watermark::{self, WatermarkFile},
 };
 use crate::model::TagId;

@@ -72,7 +72,10 @@ impl Manifest {
         let manifest = Manifest::unchecked(directory, database);
         let Some(name) = manifest.current() else { return Ok(manifest) };
         let path = database.join(&name);
-        let fail = |path: &Path, what: String| StoreError::Open { path: path.display().to_string(), message: format!("{what}; the database was not opened and nothing was changed; {REMEDY}") };
+        let fail = |path: &Path, what: String| StoreError::Open {
+            path: path.display().to_string(),
+            message: format!("{what}; the database was not opened and nothing was changed; {REMEDY}"),
+        };
         let Ok(file) = File::open(&path) else { return Ok(manifest) };
         let ends = ends_of_records(&file, 0).map_err(|(at, _)| fail(&path, format!("the manifest is damaged at byte {at}")))?;
         let mark_path = directory.join(MANIFEST_MARK_FILE);
@@ -168,7 +171,9 @@ pub(in crate::store) fn refuse_recycled(database: &Path) -> Result<(), StoreErro
         {
             return Err(StoreError::Open {
                 path: path.display().to_string(),
-                message: format!("the file is damaged at byte {at} (a record of type {kind}); the database was not opened and nothing was changed; {REMEDY}"),
+                message: format!(
+                    "the file is damaged at byte {at} (a record of type {kind}); the database was not opened and nothing was changed; {REMEDY}"
+                ),
             });
         }
     }

@@ -174,7 +174,11 @@ fn record(
         action: "accept_loss".into(),
         principal: "historian".into(),
         tags,
-        detail: format!("{}; {} gaps recorded", if notes.is_empty() { "damage inside the database".into() } else { notes.join("; ") }, gaps.len()),
+        detail: format!(
+            "{}; {} gaps recorded",
+            if notes.is_empty() { "damage inside the database".into() } else { notes.join("; ") },
+            gaps.len()
+        ),
         ..AuditEntry::default()
     }])?;
     store.sync()?;

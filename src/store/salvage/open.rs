@@ -167,7 +167,8 @@ impl Attempt<'_> {
         for table in unused.filter(|path| path.extension().is_some_and(|extension| extension == "sst")) {
             let name = table.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if self.work.original().join(&name).exists() {
-                self.losses.push(format!("all of {name}, to any tag: the table is damaged, and the MANIFEST, which would tell its place, is too"));
+                self.losses
+                    .push(format!("all of {name}, to any tag: the table is damaged, and the MANIFEST, which would tell its place, is too"));
                 self.notes.push(format!("{name} is damaged"));
             }
         }

@@ -253,9 +253,9 @@ impl<'a> Read<'a> {
                 if let Some(target) = self.target {
                     let (tag, start) = (moved.key.tag_id, moved.key.start);
                     let last = target.last_generation(TagId(tag), start)?;
-                    moved.key.generation = last.map_or(Some(0), |last| last.checked_add(1)).ok_or_else(|| {
-                        StoreError::Io(format!("tag id {tag} has no free generation of late chunks at {start}"))
-                    })?;
+                    moved.key.generation = last
+                        .map_or(Some(0), |last| last.checked_add(1))
+                        .ok_or_else(|| StoreError::Io(format!("tag id {tag} has no free generation of late chunks at {start}")))?;
                 }
                 self.put(keys::FAMILY_LATE, &moved.key.encode(), &moved.bytes)?;
                 chunk = kept;
@@ -386,7 +386,8 @@ impl<'a> Read<'a> {
                 let number = |key: Option<&[u8]>| key.and_then(keys::decode_journal_key);
                 let first = number(before).map_or(1, |number| number + 1);
                 let what = if family == keys::FAMILY_JOURNAL { "writes" } else { "entries" };
-                let range = number(next).map_or_else(|| format!("{what} from {first} on"), |next| format!("{what} {first} to {}", next - 1));
+                let range =
+                    number(next).map_or_else(|| format!("{what} from {first} on"), |next| format!("{what} {first} to {}", next - 1));
                 self.lose(Loss { tag: None, start: None, end: None, detail: format!("{detail}: {range}") });
             }
         }

@@ -17,10 +17,7 @@ use std::{
 use historian_format::{journal::WATERMARK_FILE, keys::MANIFEST_MARK_FILE};
 
 use super::bytes_of;
-use crate::{
-    model::Timestamp,
-    store::StoreError,
-};
+use crate::{model::Timestamp, store::StoreError};
 
 pub(super) const DATABASE: &str = "rocksdb";
 const PARTIAL: &str = "salvage.partial";

@@ -11,8 +11,8 @@ use historian_format::{
 
 use super::*;
 use crate::{
-    model::{Clock, SystemClock, TagDefinition, TagId, TagName, Value, ValueType},
     model::Samples,
+    model::{Clock, SystemClock, TagDefinition, TagId, TagName, Value, ValueType},
     store::{AuditEntry, Catalog, Change, ChunkFamily, StoredChunk, rocks::classified},
 };
 
@@ -247,7 +247,8 @@ fn a_damaged_log_keeps_what_was_before_the_damage() {
             refused(&copy, &name(&log));
             let after = accept(&copy);
             let kept = after.kept();
-            let last = kept.keys().filter(|(family, _)| *family == keys::FAMILY_JOURNAL).map(|(_, key)| sequence(key)).rev().nth(1).unwrap_or(0);
+            let last =
+                kept.keys().filter(|(family, _)| *family == keys::FAMILY_JOURNAL).map(|(_, key)| sequence(key)).rev().nth(1).unwrap_or(0);
             assert!(last < WRITES, "part {part}");
             let mut expected = model(&template, |family, key| match family {
                 keys::FAMILY_JOURNAL => sequence(key) <= last,
@@ -390,9 +391,9 @@ fn a_table_that_is_gone_or_cannot_be_opened_costs_what_was_in_it() {
         let now = SystemClock.now();
         let accepted = accept_loss(&copy, &StoreOptions::default(), now).unwrap().unwrap();
         let kept = entries(&open(&copy).unwrap());
-        for ((family, key), value) in model(&template, |family, key| {
-            ![keys::FAMILY_CHUNKS, keys::FAMILY_ROLLUPS].contains(&family) && key.first() != Some(&b'k')
-        }) {
+        for ((family, key), value) in
+            model(&template, |family, key| ![keys::FAMILY_CHUNKS, keys::FAMILY_ROLLUPS].contains(&family) && key.first() != Some(&b'k'))
+        {
             assert_eq!(kept.get(&(family, key.clone())), Some(&value), "{family} {key:?}");
         }
         assert!(!accepted.gaps.is_empty());
