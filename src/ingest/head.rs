@@ -43,6 +43,8 @@ struct TagState {
     sequence: u64,
     /// Taken from the head, sorted, and not yet in the store.
     sealing: Option<Arc<Samples>>,
+    /// Versions that others of `sealing` replaced, while they are in no other place.
+    sealing_superseded: Option<Box<Samples>>,
     /// Latest sample applied since start.
     latest: Option<CurrentValue>,
     stored: Stored,
@@ -108,6 +110,7 @@ impl Heads {
         let superseded = sort_versions(&mut samples);
         let samples = Arc::new(samples);
         state.sealing = Some(samples.clone());
+        state.sealing_superseded = superseded.clone().map(Box::new);
         Some(Sealing { tag, sequence: state.sequence, samples, superseded })
     }
 
@@ -116,6 +119,7 @@ impl Heads {
         let mut shard = self.shard(sealing.tag).write();
         let Some(state) = shard.get_mut(&sealing.tag) else { return };
         state.sealing = None;
+        state.sealing_superseded = None;
         let newer = mem::take(&mut state.head);
         // Replaced versions first, then what replaced them, then what came since: in the order of writing again.
         let mut head = Samples::new(sealing.samples.value_type());
@@ -140,6 +144,7 @@ impl Heads {
     pub(super) fn sealed(&self, tag: TagId) {
         if let Some(state) = self.shard(tag).write().get_mut(&tag) {
             state.sealing = None;
+            state.sealing_superseded = None;
         }
     }
 
@@ -184,7 +189,13 @@ impl Heads {
     pub fn layers(&self, tag: TagId) -> Vec<(u64, Samples)> {
         let shard = self.shard(tag).read();
         let Some(state) = shard.get(&tag) else { return Vec::new() };
-        state.sealing.as_deref().into_iter().chain(&state.head).map(|samples| (state.sequence, samples.clone())).collect()
+        let sealing = state.sealing.as_deref().map(|samples| {
+            let mut layer = state.sealing_superseded.as_deref().cloned().unwrap_or_else(|| Samples::new(samples.value_type()));
+            let whole = layer.append(samples);
+            debug_assert!(whole.is_ok(), "samples of one tag are of one type");
+            layer
+        });
+        sealing.into_iter().chain(state.head.clone()).map(|samples| (state.sequence, samples)).collect()
     }
 
     /// The current value; `stored` is asked once per tag for what lay in the store before this process started.

@@ -151,10 +151,12 @@ pub fn hold(lane: &Lane, batches: &Range<u64>, acked: &BTreeSet<u64>, answer: &A
 pub async fn check(channel: &Channel, lanes: &[Arc<Lane>], from: &[u64]) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     for lane in lanes {
-        let (acked, end) = (lane.acked(), lane.end());
+        let end = lane.end();
         let mut start = from.get(lane.index).copied().unwrap_or(0);
+        let none_acked = lane.acked_samples() == 0;
         while start < end {
             let batches = start..end.min(start + BATCHES_AT_ONCE);
+            let acked = lane.acked_in(batches.clone()).into_iter().map(|(batch, _)| batch).collect();
             let answer = read(channel, lane, &batches).await?;
             // Before the first acknowledgement of a lane its tags need not exist.
             let failure = answer
@@ -162,7 +164,7 @@ pub async fn check(channel: &Channel, lanes: &[Arc<Lane>], from: &[u64]) -> anyh
                 .first()
                 .map(|failure| Status::new(failure.code.into(), format!("tag {}: {}", failure.tag, failure.message)));
             if let Some(status) = failure.or(answer.ended.clone())
-                && !(status.code() == Code::NotFound && acked.is_empty())
+                && !(status.code() == Code::NotFound && none_acked)
             {
                 return Err(status.into());
             }

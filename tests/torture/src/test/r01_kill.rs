@@ -10,7 +10,7 @@ use futures::{FutureExt, future::BoxFuture};
 use super::{Mutant, Test};
 use crate::{
     checker,
-    context::{Context, SMALL},
+    context::{Context, Form, SMALL},
     driver::Pace,
     load::Load,
     report::Report,
@@ -40,7 +40,9 @@ async fn kill(context: &Context) -> anyhow::Result<Report> {
     let mut server = launcher.start().await?;
     for cycle in 0..context.cycles {
         let from: Vec<u64> = lanes.iter().map(|lane| lane.end().saturating_sub(16)).collect();
-        let pace = Pace { resend: dice.one_in(2), ..Pace::default() };
+        // A thousand cycles at full speed would be the best part of a billion samples to read back.
+        let pause = Duration::from_millis(if context.form == Form::Long { 4 } else { 0 });
+        let pace = Pace { resend: dice.one_in(2), pause, ..Pace::default() };
         let load = Load::start(&server, &lanes, pace, context.dice(1_000 + cycle)).await?;
         tokio::time::sleep(Duration::from_millis(dice.between(5, 800))).await;
         report.rss(server.rss_peak_kb());

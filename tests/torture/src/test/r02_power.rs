@@ -8,7 +8,7 @@ use futures::{FutureExt, future::BoxFuture};
 use super::{Mutant, Test};
 use crate::{
     checker,
-    context::{Context, SMALL},
+    context::{Context, Form, SMALL},
     driver::Pace,
     fault::disk::Disk,
     load::Load,
@@ -35,7 +35,7 @@ async fn cut(context: &Context) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let lanes = context.lanes(10, 40)?;
     // Room for the longest form: samples of 10 lanes × tags at full speed for some minutes.
-    let mut disk = Disk::with_power(&context.work, 4_096)?;
+    let mut disk = Disk::with_power(&context.work, 8_192)?;
     let launcher = context.launcher(&disk.mount_point.join("data"), SMALL)?;
     let mut dice = context.dice(2);
     report.opt("cut_after_ms", "5..1000");
@@ -44,7 +44,8 @@ async fn cut(context: &Context) -> anyhow::Result<Report> {
     let mut server = launcher.start().await?;
     for cycle in 0..context.cycles {
         let from: Vec<u64> = lanes.iter().map(|lane| lane.end().saturating_sub(16)).collect();
-        let pace = Pace { resend: dice.one_in(2), ..Pace::default() };
+        let pause = Duration::from_millis(if context.form == Form::Long { 2 } else { 0 });
+        let pace = Pace { resend: dice.one_in(2), pause, ..Pace::default() };
         let load = Load::start(&server, &lanes, pace, context.dice(1_000 + cycle)).await?;
         tokio::time::sleep(Duration::from_millis(dice.between(5, 1_000))).await;
         report.rss(server.rss_peak_kb());

@@ -54,7 +54,7 @@ async fn fail(context: &Context) -> anyhow::Result<Report> {
     }
     let mut report = Report::default();
     let lanes = context.lanes(10, 40)?;
-    let mut disk = if Disk::unavailable().is_none() { Some(Disk::with_power(&context.work, 2_048)?) } else { None };
+    let mut disk = if Disk::unavailable().is_none() { Some(Disk::with_power(&context.work, 8_192)?) } else { None };
     let data = disk.as_ref().map_or(&context.work, |disk| &disk.mount_point).join("data");
     let launcher = context.launcher(&data, SMALL)?;
     let trace = context.work.join("trace");
