@@ -11,12 +11,7 @@ use historian_format::{
 
 use super::*;
 use crate::{
-<<<<<<< HEAD
     model::{Clock, Samples, SystemClock, TagDefinition, TagId, TagName, Value, ValueType},
-=======
-    model::Samples,
-    model::{Clock, SystemClock, TagDefinition, TagId, TagName, Value, ValueType},
->>>>>>> torture
     store::{AuditEntry, Catalog, Change, ChunkFamily, StoredChunk, rocks::classified},
 };
 
