@@ -308,7 +308,7 @@ impl Summary {
         let most = most.into_iter().fold(values[first], |a, b| if b > a { b } else { a });
         let place = |wanted: T| {
             // Over the blocks that do not have it several values at a time.
-            let skipped = blocks.iter().position(|block| block.iter().fold(0, |found, value| found | u8::from(*value == wanted)) != 0);
+            let skipped = blocks.iter().position(|block| block.iter().fold(0, |found, value| found | u8::from(*value == wanted)) > 0);
             let from = skipped.unwrap_or(blocks.len()) * LANES;
             let found = (from..values.len()).find(|index| values[*index] == wanted && counted(*index));
             found.map(|index| (index, values[index].to_lane()))

@@ -84,3 +84,45 @@ fn decompress<T: Number>(bytes: &[u8], numbers: &mut [T]) -> Result<usize, Strin
     }
     Ok(page.into_src().len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_every_type_read_back_and_cut_columns_are_refused() {
+        fn check<T: Number + Default + PartialEq + std::fmt::Debug>(numbers: &[T]) {
+            let mut bytes = Vec::new();
+            assert!(encode(numbers, &mut bytes));
+            let mut read = vec![T::default()];
+            decode(&bytes, numbers.len(), &mut read).unwrap();
+            assert_eq!(&read[1..], numbers);
+            for cut in 0..bytes.len() {
+                assert!(decode::<T>(&bytes[..cut], numbers.len(), &mut Vec::new()).is_err(), "cut at {cut}");
+            }
+            bytes.push(0);
+            assert!(decode::<T>(&bytes, numbers.len(), &mut Vec::new()).is_err());
+        }
+        let spread = |i: u32| i.wrapping_mul(2_654_435_761) >> 12;
+        check(&(0..600).map(|i| f64::from(spread(i)) * 0.000_7).collect::<Vec<_>>());
+        check(&(0..600).map(|i| spread(i) as f32).collect::<Vec<_>>());
+        check(&(0..600).map(|i| i64::from(spread(i)) * 60 - 7).collect::<Vec<_>>());
+        check(&(0..600).map(|i| u64::from(spread(i))).collect::<Vec<_>>());
+        check(&(0..600).map(spread).collect::<Vec<_>>());
+    }
+
+    /// What would make pco allocate by a number that nothing has confirmed: up to 256 MB for a few bytes.
+    #[test]
+    fn dictionary_look_back_and_other_versions_are_refused() {
+        let refused = |head: [u8; 4]| {
+            let mut bytes = head.to_vec();
+            bytes.resize(64, 0xFF);
+            decode::<f64>(&bytes, 100, &mut Vec::new()).unwrap_err().what
+        };
+        assert_eq!(refused([4, 1, 0x04, 0xFF]), "mode and delta encoding of a pco column");
+        assert_eq!(refused([4, 1, 0x20, 0xFF]), "mode and delta encoding of a pco column");
+        assert_eq!(refused([4, 1, 0x03, 0x20]), "mode and delta encoding of a pco column");
+        assert_eq!(refused([4, 2, 0, 0]), "version of a pco column");
+        assert_eq!(refused([3, 0, 0, 0]), "version of a pco column");
+    }
+}
