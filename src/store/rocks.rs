@@ -169,7 +169,7 @@ impl RocksStore {
     pub(super) fn check_format_version(&self) -> Result<(), StoreError> {
         let state = self.family(keys::FAMILY_STATE)?;
         let expected = keys::FORMAT_VERSION.to_le_bytes();
-        match self.db.get_cf(state, keys::format_version_key()).map_err(io)? {
+        match self.db.get_cf(state, keys::format_version_key()).map_err(|error| classified(&error, keys::FAMILY_STATE))? {
             None => self.db.put_cf_opt(state, keys::format_version_key(), expected, &durable(true)).map_err(io),
             Some(found) if found == expected => Ok(()),
             Some(found) if found == 1_u32.to_le_bytes() => {
@@ -456,7 +456,10 @@ impl Store for RocksStore {
     }
 
     fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError> {
-        let found = self.db.get_cf(self.family(keys::FAMILY_STATE)?, keys::kept_key(tag.0)).map_err(io)?;
+        let found = self
+            .db
+            .get_cf(self.family(keys::FAMILY_STATE)?, keys::kept_key(tag.0))
+            .map_err(|error| classified(&error, keys::FAMILY_STATE))?;
         found.map_or(Ok(KeptMark::default()), |bytes| {
             KeptMark::decode(&bytes).ok_or_else(|| StoreError::Corrupt {
                 family: keys::FAMILY_STATE,
@@ -467,7 +470,10 @@ impl Store for RocksStore {
     }
 
     fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError> {
-        let found = self.db.get_cf(self.family(keys::FAMILY_STATE)?, keys::dirty_key(week, tag.0)).map_err(io)?;
+        let found = self
+            .db
+            .get_cf(self.family(keys::FAMILY_STATE)?, keys::dirty_key(week, tag.0))
+            .map_err(|error| classified(&error, keys::FAMILY_STATE))?;
         Ok(found.and_then(|bytes| bytes.first().copied()).unwrap_or(0))
     }
 

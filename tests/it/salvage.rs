@@ -47,8 +47,13 @@ fn filled(directory: &Path) -> Model {
 }
 
 fn refused(directory: &Path) -> String {
+    refused_with(directory, &[])
+}
+
+fn refused_with(directory: &Path, arguments: &[&str]) -> String {
     let output: Output = Command::new(env!("CARGO_BIN_EXE_historian"))
         .arg("serve")
+        .args(arguments)
         .env("HISTORIAN_DATA_DIR", directory)
         .env("HISTORIAN_LISTEN", free_address().to_string())
         .env("HISTORIAN_HTTP", free_address().to_string())
@@ -193,6 +198,8 @@ fn the_option_changes_nothing_where_nothing_is_damaged() {
     let historian = Historian::serve(directory.path(), &["--accept-loss"]);
     assert_eq!(served(&Door::to(&historian)), expected(&model, 120));
     assert!(told(&historian, "gaps").is_empty() && told(&historian, "audit").is_empty());
+    let second = refused_with(directory.path(), &["--accept-loss"]);
+    assert!(second.contains("a historian is running on it"), "{second}");
     let names: Vec<String> =
         fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     assert!(names.iter().all(|name| !name.starts_with("lost-") && !name.starts_with("salvage")), "{names:?}");

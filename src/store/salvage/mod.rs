@@ -63,6 +63,7 @@ pub struct Accepted {
 /// [`StoreError::Open`] when another historian runs on the directory or nothing can be made of the database; [`StoreError::Full`] when there
 /// is no room for the work. The damaged files are then as they were.
 pub fn accept_loss(directory: &Path, options: &StoreOptions, now: Timestamp) -> Result<Option<Accepted>, StoreError> {
+    let Some(_only) = swap::only_one(directory)? else { return Ok(None) };
     if swap::finish(directory)? {
         tracing::warn!(data_dir = %directory.display(), "an --accept-loss that was interrupted is finished");
     }

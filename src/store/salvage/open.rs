@@ -250,6 +250,10 @@ impl RocksStore {
             let family = self.family(name)?;
             self.db.set_options_cf(family, &[("disable_auto_compactions", "true")]).map_err(io)?;
         }
-        self.check_format_version()
+        // Where it cannot be read, it is this one, which every start has brought the store to.
+        match self.db.get_cf(self.family(keys::FAMILY_STATE)?, keys::format_version_key()) {
+            Ok(Some(version)) if version != keys::FORMAT_VERSION.to_le_bytes() => self.check_format_version(),
+            _ => Ok(()),
+        }
     }
 }

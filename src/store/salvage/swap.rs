@@ -15,6 +15,7 @@ use std::{
 };
 
 use historian_format::{journal::WATERMARK_FILE, keys::MANIFEST_MARK_FILE};
+use rustix::fs::FlockOperation;
 
 use super::bytes_of;
 use crate::{model::Timestamp, store::StoreError};
@@ -29,6 +30,20 @@ const ROOM_KEPT: u64 = 64 << 20;
 
 pub(super) fn failed(path: &Path, error: impl std::fmt::Display) -> StoreError {
     StoreError::Open { path: path.display().to_string(), message: error.to_string() }
+}
+
+/// Keeps others from salvaging the same directory as long as the handle lives; `None` when there is no such directory.
+pub(super) fn only_one(directory: &Path) -> Result<Option<File>, StoreError> {
+    let handle = match File::open(directory) {
+        Ok(handle) => handle,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(directory, error)),
+    };
+    match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(handle)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(failed(directory, "another start with --accept-loss is at work on it; wait for its end")),
+        Err(error) => Err(failed(directory, error)),
+    }
 }
 
 /// True while the exchange of a damaged database for what was made of it is not finished.

@@ -506,3 +506,67 @@ fn an_interrupted_exchange_is_finished_and_not_started_on() {
     }
     accept(&directory);
 }
+
+#[test]
+fn two_do_not_salvage_the_same_directory() {
+    let template = Template::new(false);
+    let copy = template.copy();
+    let other = swap::only_one(&copy).unwrap();
+    let error = accept_loss(&copy, &StoreOptions::default(), Timestamp(0)).unwrap_err().to_string();
+    assert!(error.contains("another start with --accept-loss"), "{error}");
+    drop(other);
+    assert!(accept_loss(&copy, &StoreOptions::default(), Timestamp(0)).unwrap().is_none());
+}
+
+/// Wherever a bit flips, what is kept afterwards was written so, and what is not kept is on record.
+#[test]
+fn no_flipped_bit_makes_other_data() {
+    let mut empty = Vec::new();
+    encode_record(std::iter::empty(), &mut empty).unwrap();
+    let mut seed: u64 = 20_261_122;
+    let (mut accepted, mut untouched) = (0, 0);
+    for tables in [true, false] {
+        let template = Template::new(tables);
+        for trial in 0..20_usize {
+            let copy = template.copy();
+            let mut targets = files(&copy, |name| name != "LOCK" && !name.starts_with("LOG"));
+            targets.push(copy.join(WATERMARK_FILE));
+            targets.push(copy.join(keys::MANIFEST_MARK_FILE));
+            targets.retain(|path| fs::metadata(path).unwrap().len() > 0);
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let target = &targets[trial % targets.len()];
+            let at = (seed >> 16) % fs::metadata(target).unwrap().len();
+            flip(target, at);
+            let which = format!("byte {at} of {}", name(target));
+            let done = accept_loss(&copy, &StoreOptions::default(), Timestamp(0)).unwrap_or_else(|error| panic!("{which}: {error}"));
+            let store = open(&copy).unwrap_or_else(|error| panic!("{which}: {error}"));
+            let kept = entries(&store);
+            for ((family, key), value) in &kept {
+                let derived = match *family {
+                    keys::FAMILY_STATE => key[0] == b'd' || key[0] == b'k',
+                    keys::FAMILY_JOURNAL => *value == empty,
+                    keys::FAMILY_CATALOG => value.windows(9).any(|part| part == b"recovered" || part == b"\"deleted\""),
+                    keys::FAMILY_GAPS | keys::FAMILY_AUDIT => true,
+                    _ => false,
+                };
+                let written = template.entries.get(&(*family, key.clone()));
+                assert!(derived || written == Some(value), "{which}: {family} {key:02x?}");
+            }
+            let lost = template.entries.keys().any(|(family, key)| {
+                let samples = [keys::FAMILY_CHUNKS, keys::FAMILY_LATE, keys::FAMILY_JOURNAL].contains(family);
+                samples && kept.get(&(*family, key.clone())) != template.entries.get(&(*family, key.clone()))
+            });
+            match done {
+                Some(done) => {
+                    accepted += 1;
+                    assert!(!lost || !done.gaps.is_empty(), "{which}: a loss that is not on record");
+                }
+                None => {
+                    untouched += 1;
+                    assert!(!lost, "{which}: a loss that nobody noticed");
+                }
+            }
+        }
+    }
+    assert!(accepted > 15 && untouched > 2, "{accepted} accepted, {untouched} where nothing is read");
+}
