@@ -556,15 +556,12 @@ fn no_flipped_bit_makes_other_data() {
                 let samples = [keys::FAMILY_CHUNKS, keys::FAMILY_LATE, keys::FAMILY_JOURNAL].contains(family);
                 samples && kept.get(&(*family, key.clone())) != template.entries.get(&(*family, key.clone()))
             });
-            match done {
-                Some(done) => {
-                    accepted += 1;
-                    assert!(!lost || !done.gaps.is_empty(), "{which}: a loss that is not on record");
-                }
-                None => {
-                    untouched += 1;
-                    assert!(!lost, "{which}: a loss that nobody noticed");
-                }
+            if let Some(done) = done {
+                accepted += 1;
+                assert!(!lost || !done.gaps.is_empty(), "{which}: a loss that is not on record");
+            } else {
+                untouched += 1;
+                assert!(!lost, "{which}: a loss that nobody noticed");
             }
         }
     }
