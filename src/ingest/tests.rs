@@ -229,7 +229,7 @@ fn aged(store: &Arc<dyn Store>, clock: &Arc<ManualClock>, retention: Vec<Retenti
 
 fn group(pattern: &str, days: Option<u64>, bytes_max: Option<u64>) -> RetentionGroup {
     let age = days.map(|days| std::time::Duration::from_secs(days * 86_400));
-    RetentionGroup { selection: TagSelection::parse(&[pattern]).unwrap(), name: pattern.into(), age, bytes_max }
+    RetentionGroup { selection: TagSelection::parse(&[pattern]).unwrap(), age, bytes_max }
 }
 
 fn fill_aged(machine: &Machine) {
@@ -267,11 +267,21 @@ fn retention_goes_by_source_time(store: &Arc<dyn Store>, sizes_are_exact: bool) 
     let current = machine.ingest.reader().current(&machine.tags[0]).unwrap().unwrap();
     assert_eq!(current.timestamp, NOW);
 
+    // What comes late into a week that is gone goes as well.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let mut run = Samples::new(ValueType::F64);
+    run.push(NOW - 300 * DAY, Some(&Value::F64(1.0)), 0).unwrap();
+    let batch = SampleBatch { runs: vec![(machine.tags[0].id, run)] };
+    runtime.block_on(machine.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
+    machine.ingest.compact().unwrap();
+    assert_eq!(oldest_days(&machine)[0], 300);
+    machine.ingest.retain().unwrap();
+    assert_eq!(oldest_days(&machine)[..2], days[..2]);
+
     // A clock that jumps ahead, and a device that writes from the future, delete nothing.
     clock.set(Timestamp(NOW + 3_650 * DAY));
     machine.ingest.retain().unwrap();
     assert_eq!(oldest_days(&machine)[..2], days[..2]);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let mut run = Samples::new(ValueType::F64);
     run.push(NOW + 3_000 * DAY, Some(&Value::F64(1.0)), 0).unwrap();
     let batch = SampleBatch { runs: vec![(machine.tags[0].id, run)] };
@@ -377,10 +387,10 @@ fn after_a_store_fails_nothing_is_acknowledged() {
     use crate::store::StoreError;
 
     /// Fails the second append.
-    struct Failing(MemoryStore, std::sync::atomic::AtomicU32);
+    struct Failing(Arc<MemoryStore>, std::sync::atomic::AtomicU32);
     impl crate::store::StoreLayer for Failing {
-        fn inner(&self) -> &dyn Store {
-            &self.0
+        fn inner(&self) -> Arc<dyn Store> {
+            self.0.clone()
         }
         fn append_journal(&self, records: &[(u64, Vec<u8>)], durable: bool) -> Result<(), StoreError> {
             if self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 1 {
@@ -391,7 +401,7 @@ fn after_a_store_fails_nothing_is_acknowledged() {
     }
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-    let store: Arc<dyn Store> = Arc::new(Failing(MemoryStore::default(), std::sync::atomic::AtomicU32::default()));
+    let store: Arc<dyn Store> = Arc::new(Failing(Arc::default(), std::sync::atomic::AtomicU32::default()));
     let machine = start(&store);
     let write = |value: f64| {
         let mut run = Samples::new(ValueType::F64);

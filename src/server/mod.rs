@@ -23,7 +23,7 @@ use crate::{
     },
     model::{Clock, Quality, SystemClock, TagDefinition, TagId, Timestamp},
     query::QueryEngine,
-    store::{self, Catalog, Maintenance, RocksStore, Store, rocks::StoreOptions},
+    store::{self, Catalog, LiveStore, Maintenance, Store, rocks::StoreOptions},
 };
 
 /// Puts something around a part of the server.
@@ -137,7 +137,7 @@ fn open(
     if configuration.accept_loss {
         store::salvage::accept_loss(&configuration.server.data_dir, &options, clock.now())?;
     }
-    let files = Arc::new(RocksStore::open(&configuration.server.data_dir, &options)?);
+    let files = Arc::new(LiveStore::open(&configuration.server.data_dir, &options)?);
     let store = around_store(files.clone());
     let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), storage.tags_max)?);
     let maintenance = Maintenance::new(files, catalog.clone(), clock.clone(), configuration.backup.directory.clone());
@@ -263,6 +263,8 @@ impl Admin for Administration {
             watermark: ingest.watermark,
             samples_written: ingest.samples_written,
             head_samples: ingest.head_samples,
+            chunks_sealed: ingest.chunks_sealed,
+            kept: ingest.kept,
             accepting_writes: ingest.accepting_writes,
             stopped_reason: ingest.stopped,
             full_reason: ingest.full,

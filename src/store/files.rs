@@ -108,7 +108,7 @@ impl RocksStore {
 }
 
 /// Opens the database in `path` to be read.
-fn read_only(path: &Path, options: &StoreOptions, paranoid: bool) -> Result<DB, StoreError> {
+pub(super) fn read_only(path: &Path, options: &StoreOptions, paranoid: bool) -> Result<DB, StoreError> {
     refuse_recycled(path)?;
     let mut database = database_options(options);
     database.create_if_missing(false);

@@ -1,6 +1,6 @@
 //! A store around a store: for tests and tools that change what one or two calls do.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use historian_format::{
     keys::{KeptMark, RollupKey, SupersededKey},
@@ -15,7 +15,7 @@ macro_rules! layer {
         /// Hands every call to the store within; an implementation says which calls it treats otherwise. Every layer is a [`Store`].
         pub trait StoreLayer: Send + Sync + 'static {
             /// The store within.
-            fn inner(&self) -> &dyn Store;
+            fn inner(&self) -> Arc<dyn Store>;
             $(
                 #[expect(clippy::missing_errors_doc, reason = "see Store")]
                 fn $name(&self $(, $argument: $type)*) -> $answer {
@@ -54,6 +54,7 @@ layer! {
     fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError>;
     fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError>;
     fn weeks_present(&self) -> Result<Vec<i32>, StoreError>;
+    fn week_holds(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<bool, StoreError>;
     fn week_bytes(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<u64, StoreError>;
     fn drop_week(&self, week: i32, tags: Option<&Vec<RangeInclusive<u32>>>) -> Result<(), StoreError>;
     fn retention_clock(&self) -> Result<Option<i64>, StoreError>;

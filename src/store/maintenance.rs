@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    AuditEntry, Catalog, Gap, RocksStore, Store, StoreError,
+    AuditEntry, Catalog, Gap, LiveStore, Store, StoreError,
     backup::{self, BackupError, Created, Repository, Source, Watch},
     scrub::{self, Listen, ScrubError, ScrubEvent, ScrubReport},
 };
@@ -21,7 +21,7 @@ use crate::model::Clock;
 
 /// A running store and what its upkeep needs to know.
 pub struct Maintenance {
-    store: Arc<RocksStore>,
+    store: Arc<LiveStore>,
     catalog: Arc<Catalog>,
     clock: Arc<dyn Clock>,
     /// Where backups go; `None` when none is configured.
@@ -61,7 +61,7 @@ pub struct ScrubStatus {
 }
 
 impl Maintenance {
-    pub fn new(store: Arc<RocksStore>, catalog: Arc<Catalog>, clock: Arc<dyn Clock>, backup_directory: Option<PathBuf>) -> Maintenance {
+    pub fn new(store: Arc<LiveStore>, catalog: Arc<Catalog>, clock: Arc<dyn Clock>, backup_directory: Option<PathBuf>) -> Maintenance {
         let last = fs::read(store.directory().join(REPORT)).ok().and_then(|bytes| match serde_json::from_slice(&bytes) {
             Ok(report) => Some(report),
             Err(error) => {
@@ -95,7 +95,8 @@ impl Maintenance {
     pub fn create_backup(&self, directory: &Path, keep: usize, verify_new_only: bool, watch: Watch<'_>) -> Result<Created, BackupError> {
         let repository = Repository::open_to_write(directory)?;
         // Counted before the checkpoint: it can only have these tags and later ones.
-        let source = Source { store: &self.store, tags: self.catalog.len() as u64, time: self.clock.now(), keep, verify_new_only };
+        let store = self.store.current();
+        let source = Source { store: &store, tags: self.catalog.len() as u64, time: self.clock.now(), keep, verify_new_only };
         let created = backup::create(&repository, &source, watch)?;
         tracing::info!(
             number = created.manifest.number,
@@ -117,8 +118,8 @@ impl Maintenance {
     }
 
     /// The store itself.
-    pub fn store(&self) -> &dyn Store {
-        &*self.store
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
     }
 
     /// Recorded gaps from the number `from` on, at most `limit`.
@@ -184,7 +185,7 @@ impl Maintenance {
             }
             listen(event)
         };
-        let outcome = scrub::scrub(&self.store, bytes_per_s, &mut told);
+        let outcome = scrub::scrub(&self.store.current(), bytes_per_s, &mut told);
         *self.progress.lock() = None;
         let report = ScrubReport { begun, ended: self.clock.now(), ..outcome? };
         self.bytes_scrubbed.fetch_add(report.bytes, Ordering::Relaxed);

@@ -241,6 +241,14 @@ impl Store for MemoryStore {
         Ok(weeks)
     }
 
+    fn week_holds(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<bool, StoreError> {
+        let state = self.state.lock();
+        let counts = |tag: u32, at: i32| at == week && tags.iter().any(|run| run.contains(&tag));
+        Ok(state.chunks.keys().chain(state.late.keys()).any(|key| counts(key.0, week_of(key.1)))
+            || state.superseded.keys().any(|key| counts(key.0, week_of(key.1)))
+            || state.rollups.keys().any(|key| counts(key.0, key.2)))
+    }
+
     fn week_bytes(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<u64, StoreError> {
         let state = self.state.lock();
         let counts = |tag: u32, at: i32| at == week && tags.iter().any(|run| run.contains(&tag));

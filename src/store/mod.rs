@@ -8,6 +8,7 @@ mod files;
 pub mod gap;
 pub mod inspect;
 pub mod layer;
+pub mod live;
 pub mod maintenance;
 pub mod memory;
 mod pace;
@@ -22,10 +23,11 @@ pub use catalog::{Catalog, CatalogError};
 pub use files::StoppedStore;
 pub use gap::{Gap, GapReason};
 use historian_format::{
-    ChunkHeader, CorruptChunk,
+    Chunk, ChunkHeader, CorruptChunk, Samples,
     keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey},
 };
 pub use layer::StoreLayer;
+pub use live::LiveStore;
 pub use maintenance::Maintenance;
 pub use memory::MemoryStore;
 pub use rocks::RocksStore;
@@ -89,6 +91,23 @@ impl StoredChunk {
     /// When the header's bytes are damaged.
     pub fn header(&self) -> Result<ChunkHeader, CorruptChunk> {
         ChunkHeader::parse(&self.bytes)
+    }
+
+    /// The header; damage is told with family and key.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the header's bytes are damaged.
+    pub fn header_in(&self, family: ChunkFamily) -> Result<ChunkHeader, StoreError> {
+        self.header().map_err(|error| corrupt(family.name(), self.key, &error))
+    }
+
+    /// Appends the samples to `out`; damage is told with family and key.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the bytes are damaged, or are of another value type than `out`.
+    pub fn decode_into(&self, family: ChunkFamily, out: &mut Samples) -> Result<(), StoreError> {
+        let decoded = Chunk::parse(&self.bytes).and_then(|parsed| parsed.decode_into(out));
+        decoded.map_err(|error| corrupt(family.name(), self.key, &error))
     }
 }
 
@@ -227,6 +246,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Weeks in which any tag has chunks, late chunks, rollups or superseded versions, ascending.
     fn weeks_present(&self) -> Result<Vec<i32>, StoreError>;
+
+    /// Whether any of these tags has chunks, late chunks, rollups or superseded versions in a week.
+    fn week_holds(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<bool, StoreError>;
 
     /// Bytes that runs of tags have in a week on disk, about.
     fn week_bytes(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<u64, StoreError>;

@@ -3,13 +3,16 @@
 //! What RocksDB does by default and this module does not accept: dropping synced data behind a damaged log record (recovery mode and
 //! watermark file), and short answers of an iterator whose `status()` nobody asked for (raw iterators are walked in `scan` only).
 
+mod log_mark;
 pub(super) mod manifest;
+mod open;
+mod options;
 mod scan;
 
 use std::{
     ops::RangeInclusive,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -18,44 +21,20 @@ use historian_format::{
     rollup::RollupLevel,
 };
 use parking_lot::{Mutex, MutexGuard};
-use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind, IteratorMode,
-    Options, ReadOptions, WriteBatch, WriteOptions,
-};
+use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
-use self::manifest::Manifest;
-use super::{
-    AuditEntry, Change, ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk, Visit,
-    backup::remove_checkpoint,
-    overlaps, salvage, upgrade,
-    watermark::{self, WatermarkFile},
-};
+pub use self::options::StoreOptions;
+pub(super) use self::options::{database_options, families};
+use self::{log_mark::LogMark, manifest::Manifest};
+use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk, Visit, overlaps, watermark::WatermarkFile};
 use crate::model::TagId;
-
-/// Sizes of the store. All in bytes.
-#[derive(Clone, Debug)]
-pub struct StoreOptions {
-    /// Cache of uncompressed blocks.
-    pub cache_bytes: usize,
-    /// Memory in which RocksDB gathers journal and chunk writes before they become files.
-    pub write_buffer_bytes: usize,
-    /// Size of RocksDB's log at which it writes out old families.
-    pub wal_bytes_max: u64,
-    /// Free bytes of the file system below which nothing new is taken. `None`: a twentieth of the file system, at most 512 MiB.
-    pub reserve_bytes: Option<u64>,
-}
-
-impl Default for StoreOptions {
-    fn default() -> StoreOptions {
-        StoreOptions { cache_bytes: 64 << 20, write_buffer_bytes: 32 << 20, wal_bytes_max: 512 << 20, reserve_bytes: None }
-    }
-}
 
 pub struct RocksStore {
     pub(super) db: DB,
     pub(super) path: PathBuf,
     pub(super) watermark: WatermarkFile,
     pub(super) manifest: Manifest,
+    log_mark: LogMark,
     /// Sequence number of the last journal record appended, durable or not.
     pub(super) appended: AtomicU64,
     /// When the watermark file was last fsynced.
@@ -63,6 +42,13 @@ pub struct RocksStore {
     /// Held from reading the last number of the audit log to writing behind it.
     pub(super) auditing: Mutex<()>,
     pub(super) reserve_bytes: Option<u64>,
+    /// What RocksDB's write buffers hold together at most.
+    buffer_bytes_max: u64,
+    flush_asked: Mutex<Option<Instant>>,
+    /// RocksDB met a full disk, and goes on refusing for as long as it sees fit.
+    pub(super) refusing: AtomicBool,
+    /// Opened for reading only.
+    read_only: bool,
 }
 
 /// Families whose keys begin with week and tag.
@@ -81,108 +67,10 @@ fn week_range(week: i32, tags: &RangeInclusive<u32>) -> (Vec<u8>, Vec<u8>) {
 const WATERMARK_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 impl RocksStore {
-    /// Opens or makes the store in `directory` and checks that nothing acknowledged is missing from the journal.
-    ///
-    /// # Errors
-    /// [`StoreError::Open`] when the directory cannot be used, belongs to a running historian, or holds another format version;
-    /// [`StoreError::LostTail`] when acknowledged writes are missing.
-    pub fn open(directory: &Path, options: &StoreOptions) -> Result<RocksStore, StoreError> {
-        let path = directory.join("rocksdb");
-        let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
-        std::fs::create_dir_all(directory)
-            .map_err(|error| StoreError::Open { path: directory.display().to_string(), message: error.to_string() })?;
-        if salvage::unfinished(directory) {
-            return Err(fail("an --accept-loss was interrupted: start with --accept-loss again to finish it".to_owned()));
-        }
-        let had_watermark = WatermarkFile::look(directory) != watermark::Found::Missing;
-        let (watermark, acknowledged) = WatermarkFile::open(directory)?;
-        manifest::refuse_pointer(&path)?;
-        if acknowledged > 0 && !path.join("CURRENT").exists() {
-            return Err(fail(format!(
-                "the database is missing, but {} says that {acknowledged} writes were acknowledged; restore it from a backup",
-                watermark.path().display()
-            )));
-        }
-
-        if !had_watermark && !path.join("CURRENT").exists() {
-            // Durable before there is a database: so where there is a database with writes and no watermark, it was lost.
-            watermark.write(0)?;
-            watermark.sync_with_directory()?;
-        }
-        manifest::refuse_recycled(&path)?;
-        let manifest = Manifest::check(directory, &path)?;
-        let db = DB::open_cf_descriptors(&database_options(options), &path, families(options)).map_err(|error| {
-            fail(match error.kind() {
-                ErrorKind::Corruption => {
-                    let file = salvage::first_damage(&path).map(|damage| format!("{damage}; ")).unwrap_or_default();
-                    format!("the database is damaged and was not opened, nothing was changed: {file}{error}; {}", salvage::REMEDY)
-                }
-                ErrorKind::IOError if error.to_string().contains("lock") => format!("another historian uses this directory: {error}"),
-                _ => error.to_string(),
-            })
-        })?;
-        // Only now is it sure that no running historian is making one.
-        remove_checkpoint(directory)
-            .map_err(|error| fail(format!("the checkpoint of an interrupted backup cannot be removed: {error}")))?;
-        let store = RocksStore::assemble(db, path, watermark, manifest, options);
-        store.check_format_version()?;
-        let found = store.last_journal_sequence()?;
-        if found < acknowledged {
-            return Err(StoreError::LostTail { file: store.path.display().to_string(), acknowledged, found });
-        }
-        if !had_watermark && found > 0 {
-            let message = format!(
-                "the file is missing or empty, and the journal has {found} writes: how many were acknowledged cannot be told; {}",
-                salvage::REMEDY
-            );
-            return Err(StoreError::Open { path: store.watermark.path().display().to_string(), message });
-        }
-        if !had_watermark {
-            store.watermark.write(0)?;
-            store.watermark.sync_with_directory()?;
-        }
-        store.appended.store(found, Ordering::SeqCst);
-        store.manifest.follow();
-        Ok(store)
-    }
-
-    /// A store of an open database.
-    pub(super) fn assemble(db: DB, path: PathBuf, watermark: WatermarkFile, manifest: Manifest, options: &StoreOptions) -> RocksStore {
-        RocksStore {
-            db,
-            path,
-            watermark,
-            manifest,
-            appended: AtomicU64::new(0),
-            watermark_synced: Mutex::new(Instant::now()),
-            auditing: Mutex::new(()),
-            reserve_bytes: options.reserve_bytes,
-        }
-    }
-
     pub(super) fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
         self.db
             .cf_handle(name)
             .ok_or_else(|| StoreError::Open { path: self.path.display().to_string(), message: format!("column family {name} is missing") })
-    }
-
-    pub(super) fn check_format_version(&self) -> Result<(), StoreError> {
-        let state = self.family(keys::FAMILY_STATE)?;
-        let expected = keys::FORMAT_VERSION.to_le_bytes();
-        match self.db.get_cf(state, keys::format_version_key()).map_err(|error| classified(&error, keys::FAMILY_STATE))? {
-            None => self.db.put_cf_opt(state, keys::format_version_key(), expected, &durable(true)).map_err(io),
-            Some(found) if found == expected => Ok(()),
-            Some(found) if found == 1_u32.to_le_bytes() => {
-                for family in [ChunkFamily::Chunks, ChunkFamily::Late] {
-                    self.upgrade_keys(family)?;
-                }
-                self.db.put_cf_opt(state, keys::format_version_key(), expected, &durable(true)).map_err(io)
-            }
-            Some(found) => Err(StoreError::Open {
-                path: self.path.display().to_string(),
-                message: format!("it is written in format version {found:?}, this historian reads version {}", keys::FORMAT_VERSION),
-            }),
-        }
     }
 
     pub(super) fn last_journal_sequence(&self) -> Result<u64, StoreError> {
@@ -202,22 +90,77 @@ impl RocksStore {
         self.family(family.name())
     }
 
-    /// Gives the chunks of layout 1 the keys of layout 2. Whatever was done before an interruption stays done.
-    fn upgrade_keys(&self, family: ChunkFamily) -> Result<(), StoreError> {
-        let handle = self.chunk_family(family)?;
-        let mut batch = WriteBatch::default();
-        for entry in self.db.iterator_cf(handle, rocksdb::IteratorMode::Start) {
-            let (key, value) = entry.map_err(|error| classified(&error, family.name()))?;
-            let Some(old) = ChunkKey::decode_v1(&key) else { continue };
-            for piece in upgrade::pieces(old, &value, family.name())? {
-                batch.put_cf(handle, piece.key.encode(), piece.bytes);
+    fn write(&self, batch: WriteBatch, sync: bool) -> Result<(), StoreError> {
+        if self.read_only {
+            return Err(self.no_room_to_open());
+        }
+        self.db.write_opt(batch, &durable(sync)).map_err(|error| {
+            let error = io(error);
+            if matches!(error, StoreError::Full(_)) {
+                self.refusing.store(true, Ordering::SeqCst);
             }
-            batch.delete_cf(handle, key);
-            if batch.size_in_bytes() > 8 << 20 {
-                self.db.write_opt(std::mem::take(&mut batch), &durable(false)).map_err(io)?;
+            error
+        })
+    }
+
+    fn no_room_to_open(&self) -> StoreError {
+        StoreError::Full(format!(
+            "the file system of {} has no room to open the database for writing; free or add space",
+            self.path.display()
+        ))
+    }
+
+    /// Writes what is no journal record, durably.
+    fn write_durably(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.write(batch, true)?;
+        self.log_mark.sync_log()
+    }
+
+    /// Free bytes of the file system, and how many of them are kept back.
+    pub(super) fn free_and_reserve(&self) -> Result<(u64, u64), StoreError> {
+        let system = rustix::fs::statvfs(&self.path).map_err(|error| StoreError::Io(format!("{}: {error}", self.path.display())))?;
+        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        let reserve = self.reserve_bytes.unwrap_or_else(|| (system.f_blocks.saturating_mul(system.f_frsize) / 20).min(512 << 20));
+        Ok((free, reserve))
+    }
+
+    fn buffered_bytes(&self) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        for name in keys::FAMILIES {
+            let held = self.db.property_int_value_cf(self.family(name)?, "rocksdb.size-all-mem-tables").map_err(io)?;
+            bytes += held.unwrap_or(0);
+        }
+        Ok(bytes)
+    }
+
+    /// Lets RocksDB write out its buffers, so that the room they and the log take is known and the log can go.
+    fn flush_soon(&self, buffered: u64) {
+        let mut asked = self.flush_asked.lock();
+        if buffered < 4 << 20 || asked.is_some_and(|asked| asked.elapsed() < Duration::from_secs(1)) {
+            return;
+        }
+        *asked = Some(Instant::now());
+        let mut options = FlushOptions::default();
+        options.set_wait(false);
+        for name in keys::FAMILIES {
+            if let Ok(handle) = self.family(name)
+                && let Err(error) = self.db.flush_cf_opt(handle, &options)
+            {
+                tracing::debug!("the buffers of {name} are not written out: {error}");
             }
         }
-        self.db.write_opt(batch, &durable(true)).map_err(io)
+    }
+
+    /// Removes journal records behind a sequence number: of writes that were refused, and are in the log all the same.
+    pub(super) fn drop_journal_after(&self, sequence: u64) -> Result<(), StoreError> {
+        let journal = self.family(keys::FAMILY_JOURNAL)?;
+        if self.last_journal_sequence()? > sequence {
+            let mut batch = WriteBatch::default();
+            batch.delete_range_cf(journal, keys::journal_key(sequence + 1), keys::journal_key(u64::MAX));
+            self.write_durably(batch)?;
+        }
+        self.appended.store(sequence, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Adds entries of the audit log to a batch. The guard is held until the batch is written, so that numbers follow each other.
@@ -269,16 +212,25 @@ impl RocksStore {
 
 impl Store for RocksStore {
     fn room(&self) -> Result<(), StoreError> {
-        let system = rustix::fs::statvfs(&self.path).map_err(|error| StoreError::Io(format!("{}: {error}", self.path.display())))?;
-        let free = system.f_bavail.saturating_mul(system.f_frsize);
-        let reserve = self.reserve_bytes.unwrap_or_else(|| (system.f_blocks.saturating_mul(system.f_frsize) / 20).min(512 << 20));
-        if free >= reserve {
+        if self.read_only {
+            return Err(self.no_room_to_open());
+        }
+        let (free, reserve) = self.free_and_reserve()?;
+        // What lies in write buffers will be written as well, and takes its room then.
+        if free >= reserve.saturating_add(self.buffer_bytes_max) {
             return Ok(());
         }
+        let buffered = self.buffered_bytes()?;
+        if free >= reserve.saturating_add(buffered) {
+            return Ok(());
+        }
+        self.flush_soon(buffered);
         Err(StoreError::Full(format!(
-            "{} MiB are free on the file system of {}, and storage.disk_reserve_bytes keeps {} MiB for what is under way; free or add space",
+            "{} MiB are free on the file system of {}, {} MiB are still to be written, and storage.disk_reserve_bytes keeps {} MiB for what is \
+             under way; free or add space",
             free >> 20,
             self.path.display(),
+            buffered >> 20,
             reserve >> 20
         )))
     }
@@ -289,7 +241,7 @@ impl Store for RocksStore {
         for (tag, entry) in entries {
             batch.put_cf(catalog, keys::catalog_key(tag.0), entry);
         }
-        self.db.write_opt(batch, &durable(true)).map_err(io)
+        self.write_durably(batch)
     }
 
     fn load_catalog(&self, visit: Visit<'_, TagId>) -> Result<(), StoreError> {
@@ -300,20 +252,21 @@ impl Store for RocksStore {
         let Some(&(last, _)) = records.last() else { return Ok(()) };
         self.room()?;
         let journal = self.family(keys::FAMILY_JOURNAL)?;
+        let before = if sync { Some(self.log_mark.position()) } else { None };
         let mut batch = WriteBatch::default();
         for (sequence, record) in records {
             batch.put_cf(journal, keys::journal_key(*sequence), record);
         }
-        self.db.write_opt(batch, &durable(sync)).map_err(io)?;
+        self.write(batch, sync)?;
         self.appended.store(last, Ordering::SeqCst);
-        if !sync {
-            return Ok(());
-        }
+        let Some(before) = before else { return Ok(()) };
+        self.log_mark.synced(before)?;
         self.watermark.write(last)?;
         self.manifest.follow();
         let mut synced = self.watermark_synced.lock();
         if synced.elapsed() >= WATERMARK_SYNC_INTERVAL {
             self.watermark.sync()?;
+            self.log_mark.sync()?;
             *synced = Instant::now();
         }
         Ok(())
@@ -322,6 +275,8 @@ impl Store for RocksStore {
     fn sync(&self) -> Result<(), StoreError> {
         let appended = self.appended.load(Ordering::SeqCst);
         self.db.flush_wal(true).map_err(io)?;
+        self.log_mark.sync_log()?;
+        self.log_mark.sync()?;
         self.watermark.write(appended)?;
         self.watermark.sync()
     }
@@ -388,7 +343,7 @@ impl Store for RocksStore {
             batch.put_cf(state, keys::retention_clock_key(), clock.to_le_bytes());
         }
         let _numbered = if change.audit.is_empty() { None } else { Some(self.put_audit(&mut batch, &change.audit)?) };
-        self.db.write_opt(batch, &durable(false)).map_err(io)
+        self.write(batch, false)
     }
 
     fn chunks(
@@ -479,15 +434,14 @@ impl Store for RocksStore {
 
     fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError> {
         let mut options = ReadOptions::default();
-        options.set_iterate_range(rocksdb::PrefixRange(&b"d"[..]));
+        let prefix = tag.map_or(vec![b'd'], |tag| keys::dirty_prefix(tag.0).to_vec());
+        options.set_iterate_range(rocksdb::PrefixRange(prefix));
         let mut found = Vec::new();
         for entry in self.db.iterator_cf_opt(self.family(keys::FAMILY_STATE)?, options, rocksdb::IteratorMode::Start) {
             let (key, value) = entry.map_err(|error| classified(&error, keys::FAMILY_STATE))?;
             let decoded = keys::decode_dirty_key(&key).zip(value.first());
             let ((week, id), days) = decoded.ok_or_else(|| scan::no_such_key(keys::FAMILY_STATE, &key))?;
-            if tag.is_none_or(|tag| tag.0 == id) {
-                found.push((TagId(id), week, *days));
-            }
+            found.push((TagId(id), week, *days));
         }
         Ok(found)
     }
@@ -504,6 +458,21 @@ impl Store for RocksStore {
         weeks.sort_unstable();
         weeks.dedup();
         Ok(weeks)
+    }
+
+    fn week_holds(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<bool, StoreError> {
+        for family in WEEKLY {
+            let mut iterator = self.db.raw_iterator_cf(self.family(family)?);
+            for run in tags {
+                let (from, to) = week_range(week, run);
+                iterator.seek(&from);
+                if iterator.key().is_some_and(|key| key < &to[..]) {
+                    return Ok(true);
+                }
+                iterator.status().map_err(|error| classified(&error, family))?;
+            }
+        }
+        Ok(false)
     }
 
     fn week_bytes(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<u64, StoreError> {
@@ -530,7 +499,7 @@ impl Store for RocksStore {
                 batch.delete_range_cf(handle, &from, &to);
             }
         }
-        self.db.write_opt(batch, &durable(true)).map_err(io)?;
+        self.write_durably(batch)?;
         if tags.is_some() {
             // The space comes back when the week's files are written without them, once.
             let (from, to) = week_range(week, &(0..=u32::MAX));
@@ -563,7 +532,7 @@ impl Store for RocksStore {
         for (_, week, _) in self.dirty(Some(tag))? {
             batch.delete_cf(state, keys::dirty_key(week, tag.0));
         }
-        self.db.write_opt(batch, &durable(true)).map_err(io)
+        self.write_durably(batch)
     }
 
     fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
@@ -572,7 +541,7 @@ impl Store for RocksStore {
         }
         let mut batch = WriteBatch::default();
         let _numbered = self.put_audit(&mut batch, entries)?;
-        self.db.write_opt(batch, &durable(true)).map_err(io)
+        self.write_durably(batch)
     }
 
     fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
@@ -590,7 +559,7 @@ impl Store for RocksStore {
         for (number, gap) in (last + 1..).zip(gaps) {
             batch.put_cf(family, keys::gap_key(number), gap.encode()?);
         }
-        self.db.write_opt(batch, &durable(true)).map_err(io)
+        self.write_durably(batch)
     }
 
     fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
@@ -609,7 +578,7 @@ impl Store for RocksStore {
     }
 }
 
-fn durable(sync: bool) -> WriteOptions {
+pub(super) fn durable(sync: bool) -> WriteOptions {
     let mut options = WriteOptions::default();
     options.set_sync(sync);
     options
@@ -628,41 +597,4 @@ pub(super) fn classified(error: &rocksdb::Error, family: &'static str) -> StoreE
         ErrorKind::Corruption => StoreError::Corrupt { family, key: "unknown key".into(), message: error.to_string() },
         _ => StoreError::Io(error.to_string()),
     }
-}
-
-pub(super) fn database_options(options: &StoreOptions) -> Options {
-    let mut database = Options::default();
-    database.create_if_missing(true);
-    database.create_missing_column_families(true);
-    database.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
-    database.set_track_and_verify_wals_in_manifest(true);
-    database.set_paranoid_checks(true);
-    database.set_max_background_jobs(2);
-    database.set_max_total_wal_size(options.wal_bytes_max);
-    database.set_keep_log_file_num(4);
-    database
-}
-
-pub(super) fn families(options: &StoreOptions) -> Vec<ColumnFamilyDescriptor> {
-    let cache = Cache::new_lru_cache(options.cache_bytes);
-    keys::FAMILIES
-        .iter()
-        .map(|&name| {
-            let mut table = BlockBasedOptions::default();
-            table.set_block_cache(&cache);
-            table.set_block_size(16 << 10);
-            table.set_format_version(6);
-            let mut family = Options::default();
-            family.set_block_based_table_factory(&table);
-            let (compression, buffer_bytes) = match name {
-                // Chunks are at their data's entropy already, and journal records are short-lived: compressing again only costs.
-                keys::FAMILY_CHUNKS | keys::FAMILY_JOURNAL => (DBCompressionType::None, options.write_buffer_bytes),
-                keys::FAMILY_LATE | keys::FAMILY_SUPERSEDED => (DBCompressionType::None, options.write_buffer_bytes / 4),
-                _ => (DBCompressionType::Lz4, 4 << 20),
-            };
-            family.set_compression_type(compression);
-            family.set_write_buffer_size(buffer_bytes);
-            ColumnFamilyDescriptor::new(name, family)
-        })
-        .collect()
 }

@@ -351,19 +351,32 @@ pub const fn retention_clock_key() -> &'static [u8] {
     b"retention_clock"
 }
 
-/// Key in `state` of the days of a tag's week whose rollups are to be made anew: `d`, week u16, tag id u32. The value is one byte, bit *i*
+/// Key in `state` of the days of a tag's week whose rollups are to be made anew: `d`, tag id u32, week u16. The value is one byte, bit *i*
 /// for day *i* of the week.
 #[must_use]
 pub const fn dirty_key(week: i32, tag_id: u32) -> [u8; 7] {
     let [w0, w1, a, b, c, d] = ChunkKey::prefix(week, tag_id);
-    [b'd', w0, w1, a, b, c, d]
+    [b'd', a, b, c, d, w0, w1]
+}
+
+/// Days of their week that the timestamps from `first` to `last` touch, as bits; both lie in the same week.
+#[must_use]
+pub fn days_of_week(first: i64, last: i64) -> u8 {
+    let day = |at: i64| at.rem_euclid(WEEK_NS) / (WEEK_NS / 7);
+    (day(first)..=day(last)).fold(0, |days, day| days | 1 << day)
+}
+
+/// What all dirty keys of a tag begin with.
+#[must_use]
+pub const fn dirty_prefix(tag_id: u32) -> [u8; 5] {
+    lettered(b'd', tag_id)
 }
 
 /// Week and tag id in a dirty key, if it is one.
 #[must_use]
 pub fn decode_dirty_key(bytes: &[u8]) -> Option<(i32, u32)> {
     match *bytes {
-        [b'd', w0, w1, a, b, c, d] => Some((decode_week(&[w0, w1])?, u32::from_be_bytes([a, b, c, d]))),
+        [b'd', a, b, c, d, w0, w1] => Some((decode_week(&[w0, w1])?, u32::from_be_bytes([a, b, c, d]))),
         _ => None,
     }
 }

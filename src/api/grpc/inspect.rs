@@ -32,7 +32,7 @@ pub fn run(api: &Arc<Api>, headers: &MetadataMap, request: &v1::InspectTagsReque
         for tag in &selected.tags {
             within(limits)?;
             let mut reading = true;
-            let storage = inspect(maintenance.store(), tag.id, &mut |chunk| {
+            let storage = inspect(&*maintenance.store(), tag.id, &mut |chunk| {
                 if single_chunks && reading && !limits.cancel.is_cancelled() {
                     reading = emitter.emit(message(Part::Chunk(told(tag, chunk))));
                 }

@@ -111,12 +111,9 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
         };
         match refused {
             Err(message) => document.problems.push(ConfigProblem { position, key, message }),
-            Ok(selection) => configuration.retention.push(RetentionGroup {
-                selection,
-                name: group.tags.join(", "),
-                age: group.age,
-                bytes_max: group.bytes_max.map(|bytes| bytes.0),
-            }),
+            Ok(selection) => {
+                configuration.retention.push(RetentionGroup { selection, age: group.age, bytes_max: group.bytes_max.map(|bytes| bytes.0) })
+            }
         }
     }
     let server = &mut configuration.server;

@@ -27,7 +27,7 @@ pub(super) struct Log {
 }
 
 /// Logs of a database in the order of their numbers.
-pub(super) fn logs(database: &Path) -> io::Result<Vec<PathBuf>> {
+pub(in crate::store) fn logs(database: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(database)? {
         let path = entry?.path();
@@ -48,13 +48,23 @@ pub(in crate::store) fn first_damage(database: &Path) -> Option<String> {
     })
 }
 
-/// Cuts the logs of a database to the longest sound beginning of all of them together. What was left out, in words; `None` when nothing was.
-pub(super) fn cut(database: &Path) -> io::Result<Option<String>> {
+/// Where the logs of a database, taken together, cease to be sound.
+pub(in crate::store) struct Unsound {
+    pub log: PathBuf,
+    /// Where its last sound record ends.
+    pub sound_bytes: u64,
+    /// Logs of higher number.
+    pub later: Vec<PathBuf>,
+    /// What it is, with the name of the log.
+    pub what: String,
+}
+
+/// The first place at which the logs of a database are not sound: damage, or records missing before the next log.
+pub(in crate::store) fn first_unsound(database: &Path) -> io::Result<Option<Unsound>> {
     let mut expected = None;
     let paths = logs(database)?;
     for (index, path) in paths.iter().enumerate() {
         let log = read(path)?;
-        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let hole = expected.zip(log.first).is_some_and(|(expected, first)| first > expected);
         let what = if hole {
             format!("the log before {} is missing", name(path))
@@ -64,17 +74,27 @@ pub(super) fn cut(database: &Path) -> io::Result<Option<String>> {
             expected = if log.first.is_some() { Some(log.next) } else { expected };
             continue;
         };
-        let keep = if hole { 0 } else { log.end };
-        let left = fs::metadata(path)?.len() - keep;
-        File::options().write(true).open(path)?.set_len(keep)?;
-        for later in &paths[index + 1..] {
-            fs::remove_file(later)?;
-        }
-        let later: Vec<String> = paths[index + 1..].iter().map(|path| name(path)).collect();
-        let also = if later.is_empty() { String::new() } else { format!(" and {}", later.join(", ")) };
-        return Ok(Some(format!("{what}: its last {left} bytes{also} are left out")));
+        let sound_bytes = if hole { 0 } else { log.end };
+        return Ok(Some(Unsound { log: path.clone(), sound_bytes, later: paths[index + 1..].to_vec(), what }));
     }
     Ok(None)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Cuts the logs of a database to the longest sound beginning of all of them together. What was left out, in words; `None` when nothing was.
+pub(super) fn cut(database: &Path) -> io::Result<Option<String>> {
+    let Some(unsound) = first_unsound(database)? else { return Ok(None) };
+    let left = fs::metadata(&unsound.log)?.len() - unsound.sound_bytes;
+    File::options().write(true).open(&unsound.log)?.set_len(unsound.sound_bytes)?;
+    for later in &unsound.later {
+        fs::remove_file(later)?;
+    }
+    let later: Vec<String> = unsound.later.iter().map(|path| name(path)).collect();
+    let also = if later.is_empty() { String::new() } else { format!(" and {}", later.join(", ")) };
+    Ok(Some(format!("{}: its last {left} bytes{also} are left out", unsound.what)))
 }
 
 /// Reads one log as far as it is sound.

@@ -38,7 +38,10 @@ use super::{
 };
 use crate::model::Timestamp;
 
-pub(super) use self::{log::first_damage, swap::unfinished};
+pub(super) use self::{
+    log::{first_damage, first_unsound, logs},
+    swap::unfinished,
+};
 
 /// What an operator who reads of damage can do.
 pub(super) const REMEDY: &str = "restore it from a backup, or start once with --accept-loss, which sets the damaged files aside, keeps all that can be read, and records what is lost as gaps";

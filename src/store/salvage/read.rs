@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use historian_format::{
     CHUNK_MAGIC, ChunkHeader, ValueType,
     journal::decode_record,
-    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey, WEEK_NS, week_bounds, week_of},
+    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey, days_of_week, week_bounds, week_of},
 };
 use rocksdb::{WriteBatch, WriteOptions};
 
@@ -317,9 +317,7 @@ impl<'a> Read<'a> {
     fn mark(&mut self, tag: u32, first: i64, last: i64) {
         let week = week_of(first);
         let last = last.min(week_bounds(week).1).max(first);
-        let day = |at: i64| at.rem_euclid(WEEK_NS) / (WEEK_NS / 7);
-        let days = (day(first)..=day(last)).fold(0, |days, day| days | 1 << day);
-        self.dirty_week(tag, week, days);
+        self.dirty_week(tag, week, days_of_week(first, last));
     }
 
     fn lose(&mut self, loss: Loss) {

@@ -14,7 +14,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use historian_format::{journal::WATERMARK_FILE, keys::MANIFEST_MARK_FILE};
+use historian_format::{
+    journal::{LOG_MARK_FILE, WATERMARK_FILE},
+    keys::MANIFEST_MARK_FILE,
+};
 use rustix::fs::FlockOperation;
 
 use super::bytes_of;
@@ -24,7 +27,7 @@ pub(super) const DATABASE: &str = "rocksdb";
 const PARTIAL: &str = "salvage.partial";
 const RESULT: &str = "salvaged";
 /// What a data directory has beside the database.
-const BESIDE: [&str; 2] = [WATERMARK_FILE, MANIFEST_MARK_FILE];
+const BESIDE: [&str; 3] = [WATERMARK_FILE, MANIFEST_MARK_FILE, LOG_MARK_FILE];
 /// Room that is left alone.
 const ROOM_KEPT: u64 = 64 << 20;
 

@@ -44,8 +44,8 @@ impl Faulty {
 }
 
 impl StoreLayer for Faulty {
-    fn inner(&self) -> &dyn Store {
-        &*self.store
+    fn inner(&self) -> Arc<dyn Store> {
+        self.store.clone()
     }
 
     fn append_journal(&self, records: &[(u64, Vec<u8>)], durable: bool) -> Result<(), StoreError> {
