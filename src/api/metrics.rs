@@ -125,7 +125,7 @@ fn known_methods() -> BTreeSet<String> {
 #[derive(Debug)]
 struct State {
     start_seconds: f64,
-    counters: [(&'static str, &'static str, u64); 3],
+    counters: [(&'static str, &'static str, u64); 9],
     gauges: [(&'static str, &'static str, u64); 6],
     devices: Vec<Arc<DeviceStatus>>,
 }
@@ -139,6 +139,20 @@ impl State {
             start_seconds: status.start_time.0 as f64 / 1e9,
             counters: [
                 ("historian_samples_written", "Samples acknowledged since the start of the process", status.samples_written),
+                ("historian_chunks_sealed", "Chunks made of heads since the start of the process", status.chunks_sealed),
+                ("historian_chunks_merged", "Chunks that background work merged into larger ones", status.kept.chunks_read),
+                ("historian_chunks_written", "Chunks that background work made of others", status.kept.chunks_written),
+                (
+                    "historian_samples_superseded",
+                    "Samples that lost against another one at the same timestamp, found by background work",
+                    status.kept.samples_superseded,
+                ),
+                ("historian_upkeep_failures", "Rounds of background work that ended with an error", status.kept.failures),
+                (
+                    "historian_inexact_columns",
+                    "Columns that did not come back from their codec as they went in and were stored plainly: report it",
+                    historian_format::inexact_columns(),
+                ),
                 ("historian_scrub_damage", "Damaged entries and blocks found by scrubs since the start of the process", scrub.damaged),
                 ("historian_scrub_read_bytes", "Bytes read by scrubs that reached their end", scrub.bytes),
             ],

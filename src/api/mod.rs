@@ -30,7 +30,10 @@ pub use metrics::Metrics;
 
 use crate::{
     collector::DeviceStatus,
-    ingest::sink::{CorrectionSink, SampleSink, WriteError},
+    ingest::{
+        KeptCounts,
+        sink::{CorrectionSink, SampleSink, WriteError},
+    },
     model::{Clock, Timestamp},
     query::QueryEngine,
     store::{Catalog, Maintenance},
@@ -79,6 +82,10 @@ pub struct AdminStatus {
     pub samples_written: u64,
     /// Samples in heads, not yet sealed.
     pub head_samples: u64,
+    /// Chunks made of heads.
+    pub chunks_sealed: u64,
+    /// Background work.
+    pub kept: KeptCounts,
     /// False after a failure of the disk: writes are refused until restart.
     pub accepting_writes: bool,
     /// Why writes are refused; empty while they are accepted.

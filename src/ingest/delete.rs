@@ -16,7 +16,7 @@ use std::{
 use historian_format::{
     Chunk, Effort, encode_chunk_with,
     journal::Deletion,
-    keys::{ChunkKey, SupersededKey, WEEK_NS, week_of},
+    keys::{ChunkKey, SupersededKey, days_of_week, week_of},
 };
 use parking_lot::{Mutex, MutexGuard};
 
@@ -90,17 +90,10 @@ impl Drop for Rewriting<'_> {
     }
 }
 
-/// Days of the week of `first` that `first..=last` touches, as bits. Both lie in one week.
-pub(super) fn day_bits(first: i64, last: i64) -> u8 {
-    const DAY: i64 = WEEK_NS / 7;
-    let day = |at: i64| (at.rem_euclid(WEEK_NS) / DAY) as u8;
-    (day(first)..=day(last)).fold(0, |bits, day| bits | 1 << day)
-}
-
 /// Notes days as dirty in a change, beside what is noted already.
 pub(super) fn mark_dirty(store: &dyn Store, change: &mut Change, tag: TagId, first: i64, last: i64) -> Result<(), SealError> {
     let week = week_of(first);
-    let bits = day_bits(first, last);
+    let bits = days_of_week(first, last);
     if let Some((_, _, days)) = change.dirty.iter_mut().find(|(id, at, _)| *id == tag && *at == week) {
         *days |= bits;
     } else {
@@ -140,7 +133,7 @@ impl Deleter {
             let chunks = self.store.chunks(ChunkFamily::Chunks, tag, start, deletion.to, Direction::Forward, PAGE_BYTES)?;
             from = match chunks.last() {
                 None => None,
-                Some(last) => header(ChunkFamily::Chunks, last)?.1.checked_add(1),
+                Some(last) => last.header_in(ChunkFamily::Chunks)?.statistics.last_timestamp.checked_add(1),
             };
             for chunk in chunks {
                 page.take(ChunkFamily::Chunks, chunk)?;
@@ -160,11 +153,6 @@ impl Deleter {
 }
 
 /// First and last timestamp and count.
-fn header(family: ChunkFamily, chunk: &StoredChunk) -> Result<(i64, i64, u32), SealError> {
-    let statistics = chunk.header().map_err(|error| corrupt(family.name(), chunk.key, &error))?.statistics;
-    Ok((statistics.first_timestamp, statistics.last_timestamp, statistics.count))
-}
-
 /// What is being gathered for the next atomic change.
 struct Page<'a> {
     deleter: &'a Deleter,
@@ -180,7 +168,8 @@ impl Page<'_> {
     fn take(&mut self, family: ChunkFamily, chunk: StoredChunk) -> Result<(), SealError> {
         let Deletion { from, to, tag_id } = self.deletion;
         let tag = TagId(tag_id);
-        let (first, last, count) = header(family, &chunk)?;
+        let statistics = chunk.header_in(family)?.statistics;
+        let (first, last, count) = (statistics.first_timestamp, statistics.last_timestamp, statistics.count);
         mark_dirty(&*self.deleter.store, &mut self.change, tag, first.max(from), last.min(to))?;
         self.change.removed.push((family, chunk.key));
         if first >= from && last <= to {

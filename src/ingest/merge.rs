@@ -6,10 +6,7 @@
 
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
-use historian_format::{
-    Chunk, ChunkHeader, PushError,
-    keys::{FAMILY_CHUNKS, FAMILY_LATE, week_of},
-};
+use historian_format::{Chunk, PushError, keys::week_of};
 
 use super::{
     head::{CurrentValue, Heads},
@@ -17,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{Samples, Tag, TimeRange, ValueType},
-    store::{ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt},
+    store::{ChunkFamily, Direction, Store, StoreError, StoredChunk},
 };
 
 /// Chunk bytes fetched from the store at once.
@@ -84,12 +81,12 @@ impl TagReader {
     fn stored_current(&self, tag: &Tag) -> Result<Option<CurrentValue>, ReadError> {
         let last = self.store.last_chunk(ChunkFamily::Chunks, tag.id)?;
         let from = match &last {
-            Some(chunk) => header_of(chunk, FAMILY_CHUNKS)?.statistics.last_timestamp,
+            Some(chunk) => chunk.header_in(ChunkFamily::Chunks)?.statistics.last_timestamp,
             None => i64::MIN,
         };
         let late = self.store.chunks(ChunkFamily::Late, tag.id, from, i64::MAX, Direction::Forward, usize::MAX)?;
         if let (Some(chunk), true) = (&last, late.is_empty()) {
-            let statistics = header_of(chunk, FAMILY_CHUNKS)?.statistics;
+            let statistics = chunk.header_in(ChunkFamily::Chunks)?.statistics;
             let (timestamp, quality) = (statistics.last_timestamp, statistics.last_quality);
             if let Some(last) = statistics.last_value {
                 return Ok(Some(CurrentValue { timestamp, value: Some(last.value()), quality }));
@@ -103,7 +100,7 @@ impl TagReader {
         if newest.is_empty()
             && let Some(chunk) = &last
         {
-            decode(chunk, FAMILY_CHUNKS, &mut newest)?;
+            chunk.decode_into(ChunkFamily::Chunks, &mut newest)?;
         }
         Ok(newest.len().checked_sub(1).map(|index| CurrentValue {
             timestamp: newest.timestamps[index],
@@ -167,22 +164,24 @@ impl TagReader {
         // From the newest place to the oldest, as in reading; what moves meanwhile is met twice and made one below.
         let mut layers: Vec<(u64, Samples)> = self.heads.layers(tag.id);
         let late = self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)?;
-        let mut late =
-            late.into_iter().map(|chunk| Ok((header_of(&chunk, FAMILY_LATE)?.sequence, chunk))).collect::<Result<Vec<_>, StoreError>>()?;
+        let mut late = late
+            .into_iter()
+            .map(|chunk| Ok((chunk.header_in(ChunkFamily::Late)?.sequence, chunk)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
         late.sort_by_key(|(sequence, chunk)| (*sequence, chunk.key.generation));
         let mut older: Vec<(u64, Samples)> = Vec::new();
         if !late.is_empty() || !layers.is_empty() {
             let mut ordered = Samples::new(tag.value_type());
             for chunk in self.store.chunks(ChunkFamily::Chunks, tag.id, from, to, Direction::Forward, usize::MAX)? {
                 let mut samples = Samples::new(tag.value_type());
-                decode(&chunk, FAMILY_CHUNKS, &mut samples)?;
+                chunk.decode_into(ChunkFamily::Chunks, &mut samples)?;
                 ordered.extend_range(&samples, inclusive(&samples, from, to))?;
             }
             older.push((0, ordered));
         }
         for (sequence, chunk) in &late {
             let mut samples = Samples::new(tag.value_type());
-            decode(chunk, FAMILY_LATE, &mut samples)?;
+            chunk.decode_into(ChunkFamily::Late, &mut samples)?;
             older.push((*sequence, samples));
         }
         older.append(&mut layers);
@@ -282,7 +281,7 @@ impl Cursor<'_> {
         self.unfetched = match chunks.last() {
             None => None,
             Some(last) => {
-                let statistics = header_of(last, FAMILY_CHUNKS)?.statistics;
+                let statistics = last.header_in(ChunkFamily::Chunks)?.statistics;
                 match self.direction {
                     Direction::Forward => statistics.last_timestamp.checked_add(1).filter(|&next| next <= to).map(|next| (next, to)),
                     Direction::Backward => statistics.first_timestamp.checked_sub(1).filter(|&next| next >= from).map(|next| (from, next)),
@@ -294,7 +293,7 @@ impl Cursor<'_> {
     }
 
     fn append_chunk(&mut self, chunk: &StoredChunk, out: &mut Samples) -> Result<(), ReadError> {
-        let statistics = header_of(chunk, FAMILY_CHUNKS)?.statistics;
+        let statistics = chunk.header_in(ChunkFamily::Chunks)?.statistics;
         let (first, last) = (statistics.first_timestamp, statistics.last_timestamp);
         let overlapping = self.take_overlay(first, last);
         let (from, to) = (self.from, self.to);
@@ -304,10 +303,10 @@ impl Cursor<'_> {
             Direction::Backward => self.to = self.to.min(first.saturating_sub(1)),
         }
         if overlapping.is_empty() && first >= from && last <= to && self.direction == Direction::Forward {
-            return decode(chunk, FAMILY_CHUNKS, out);
+            return Ok(chunk.decode_into(ChunkFamily::Chunks, out)?);
         }
         self.scratch.clear();
-        decode(chunk, FAMILY_CHUNKS, &mut self.scratch)?;
+        chunk.decode_into(ChunkFamily::Chunks, &mut self.scratch)?;
         let inside = inclusive(&self.scratch, from, to);
         if overlapping.is_empty() {
             return append_in(self.direction, &self.scratch, inside, out);
@@ -343,7 +342,7 @@ fn overlay(tag: &Tag, mut late: Vec<StoredChunk>, head: Option<Samples>, from: i
     late.sort_by_cached_key(|chunk| (chunk.header().map_or(0, |header| header.sequence), chunk.key.generation));
     for chunk in &late {
         let mut decoded = Samples::new(tag.value_type());
-        decode(chunk, FAMILY_LATE, &mut decoded)?;
+        chunk.decode_into(ChunkFamily::Late, &mut decoded)?;
         let inside = inclusive(&decoded, from, to);
         overlay.extend_range(&decoded, inside)?;
     }
@@ -353,15 +352,6 @@ fn overlay(tag: &Tag, mut late: Vec<StoredChunk>, head: Option<Samples>, from: i
     // Of equal timestamps the last pushed wins, and pushes went from the lowest precedence to the highest.
     overlay.sort_and_dedup();
     Ok(overlay)
-}
-
-fn header_of(chunk: &StoredChunk, family: &'static str) -> Result<ChunkHeader, StoreError> {
-    chunk.header().map_err(|error| corrupt(family, chunk.key, &error))
-}
-
-fn decode(chunk: &StoredChunk, family: &'static str, out: &mut Samples) -> Result<(), ReadError> {
-    let parsed = Chunk::parse(&chunk.bytes).and_then(|parsed| parsed.decode_into(out));
-    Ok(parsed.map_err(|error| corrupt(family, chunk.key, &error))?)
 }
 
 fn inclusive(samples: &Samples, from: i64, to: i64) -> Range<usize> {

@@ -39,6 +39,7 @@ use crate::{
     store::{Catalog, Store, StoreError},
 };
 pub use journal::Recovered;
+pub use keep::KeptCounts;
 
 /// Settings of ingest.
 #[derive(Clone, Debug)]
@@ -94,6 +95,8 @@ pub struct IngestStatus {
     pub chunks_sealed: u64,
     /// Groups committed since start.
     pub groups: u64,
+    /// Background work since start.
+    pub kept: KeptCounts,
     /// False after a failure of the disk: writes are refused until restart.
     pub accepting_writes: bool,
     /// Why writes are refused; empty while they are accepted.
@@ -215,6 +218,7 @@ impl Ingest {
             head_samples: self.reader.heads.samples() as u64,
             chunks_sealed: self.counters.chunks_sealed.load(Ordering::Relaxed),
             groups: self.counters.groups.load(Ordering::Relaxed),
+            kept: self.keeper.counts(),
             accepting_writes: stopped.is_none(),
             stopped: stopped.unwrap_or_default(),
             full: self.counters.full.lock().clone().unwrap_or_default(),

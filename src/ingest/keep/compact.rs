@@ -2,10 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use historian_format::{
-    Chunk, ChunkHeader,
-    keys::{ChunkKey, week_bounds, week_of},
-};
+use historian_format::keys::{ChunkKey, week_bounds, week_of};
 
 use super::Keeper;
 use crate::{
@@ -15,7 +12,7 @@ use crate::{
         versions::{Origin, merge, put_superseded},
     },
     model::{Samples, Tag},
-    store::{Change, ChunkFamily, Direction, StoredChunk, corrupt},
+    store::{Change, ChunkFamily, Direction, StoredChunk},
 };
 
 /// Late samples merged in one change.
@@ -25,15 +22,6 @@ const LATE_SAMPLES_MAX: usize = 1 << 18;
 const CHANGE_BYTES_MAX: usize = 32 << 20;
 /// Chunk bytes fetched at once.
 const PAGE_BYTES: usize = 4 << 20;
-
-pub(super) fn header(family: ChunkFamily, chunk: &StoredChunk) -> Result<ChunkHeader, SealError> {
-    Ok(chunk.header().map_err(|error| corrupt(family.name(), chunk.key, &error))?)
-}
-
-pub(super) fn decode_into(family: ChunkFamily, chunk: &StoredChunk, out: &mut Samples) -> Result<(), SealError> {
-    let decoded = Chunk::parse(&chunk.bytes).and_then(|parsed| parsed.decode_into(out));
-    Ok(decoded.map_err(|error| corrupt(family.name(), chunk.key, &error))?)
-}
 
 /// Samples of some late chunks, merged.
 struct Overlay {
@@ -81,13 +69,13 @@ impl Keeper {
         let late = self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)?;
         let mut aged = late
             .into_iter()
-            .map(|chunk| Ok((header(ChunkFamily::Late, &chunk)?.sequence, chunk)))
+            .map(|chunk| Ok((chunk.header_in(ChunkFamily::Late)?.sequence, chunk)))
             .collect::<Result<Vec<_>, SealError>>()?;
         aged.sort_by_key(|(sequence, chunk)| (*sequence, chunk.key.generation));
         let mut overlay = Overlay { samples: Samples::new(tag.value_type()), sequence: 0, chunks: 0 };
         for (sequence, chunk) in aged {
             let mut newer = Samples::new(tag.value_type());
-            decode_into(ChunkFamily::Late, &chunk, &mut newer)?;
+            chunk.decode_into(ChunkFamily::Late, &mut newer)?;
             let older = std::mem::replace(&mut overlay.samples, Samples::new(tag.value_type()));
             let mut replaced = Samples::new(tag.value_type());
             let (old, new) = (0..older.len(), 0..newer.len());
@@ -131,7 +119,7 @@ impl Keeper {
                 let fetched = self.store.chunks(family, tag.id, from, week_end, Direction::Forward, PAGE_BYTES)?;
                 match fetched.last() {
                     None => more = false,
-                    Some(chunk) => match header(family, chunk)?.statistics.last_timestamp.checked_add(1) {
+                    Some(chunk) => match chunk.header_in(family)?.statistics.last_timestamp.checked_add(1) {
                         Some(next) if next <= week_end => from = next,
                         _ => more = false,
                     },
@@ -150,8 +138,8 @@ impl Keeper {
             match &chunk {
                 Some(chunk) => {
                     let mut ordered = Samples::new(tag.value_type());
-                    decode_into(family, chunk, &mut ordered)?;
-                    age = age.max(header(family, chunk)?.sequence);
+                    chunk.decode_into(family, &mut ordered)?;
+                    age = age.max(chunk.header_in(family)?.sequence);
                     let mut replaced = Samples::new(tag.value_type());
                     let all = 0..ordered.len();
                     merge(&ordered, all, &late, at..end, &mut merged, Some(&mut replaced))
@@ -186,10 +174,10 @@ impl Keeper {
             let page = self.store.chunks(family, tag.id, start, i64::MAX, Direction::Forward, PAGE_BYTES)?;
             from = match page.last() {
                 None => None,
-                Some(last) => header(family, last)?.statistics.last_timestamp.checked_add(1),
+                Some(last) => last.header_in(family)?.statistics.last_timestamp.checked_add(1),
             };
             for chunk in page {
-                let found = header(family, &chunk)?;
+                let found = chunk.header_in(family)?;
                 if group.week.is_some_and(|week| week != week_of(chunk.key.start)) {
                     // The week is over: what it has is as large as it will get.
                     bytes += self.write_group(tag, &mut group, &mut change)?;
@@ -233,8 +221,8 @@ impl Keeper {
         let mut samples = Samples::with_capacity(tag.value_type(), group.samples);
         let mut age = 0;
         for chunk in &group.chunks {
-            age = age.max(header(ChunkFamily::Chunks, chunk)?.sequence);
-            decode_into(ChunkFamily::Chunks, chunk, &mut samples)?;
+            age = age.max(chunk.header_in(ChunkFamily::Chunks)?.sequence);
+            chunk.decode_into(ChunkFamily::Chunks, &mut samples)?;
             change.removed.push((ChunkFamily::Chunks, chunk.key));
         }
         let mut written = 0;

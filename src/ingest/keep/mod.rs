@@ -11,7 +11,6 @@ pub use retain::RetentionGroup;
 
 use std::{
     collections::HashMap,
-    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -138,11 +137,23 @@ const ROUND_TAGS: usize = 64;
 
 /// Figures of the background work since start.
 #[derive(Debug, Default)]
-pub struct KeeperStatus {
-    pub chunks_read: AtomicU64,
-    pub chunks_written: AtomicU64,
-    pub samples_superseded: AtomicU64,
-    pub failures: AtomicU64,
+struct KeeperStatus {
+    chunks_read: AtomicU64,
+    chunks_written: AtomicU64,
+    samples_superseded: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// What background work has done since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeptCounts {
+    /// Chunks merged into larger ones, and the chunks they became.
+    pub chunks_read: u64,
+    pub chunks_written: u64,
+    /// Samples that lost against another one at the same timestamp.
+    pub samples_superseded: u64,
+    /// Rounds that ended with an error of the store.
+    pub failures: u64,
 }
 
 pub struct Keeper {
@@ -153,9 +164,7 @@ pub struct Keeper {
     clock: Arc<dyn Clock>,
     options: KeeperOptions,
     retention_clock: Mutex<RetentionClock>,
-    /// What retention has dropped since start, by week: dropping it again would only cost.
-    retained: Mutex<HashMap<i32, Vec<RangeInclusive<u32>>>>,
-    pub status: KeeperStatus,
+    status: KeeperStatus,
     stopping: AtomicBool,
     /// Only one works on the store at a time: the thread, or who asked for all.
     working: Mutex<()>,
@@ -174,7 +183,6 @@ impl Keeper {
         Ok(Keeper {
             clock,
             retention_clock,
-            retained: Mutex::default(),
             store,
             catalog,
             locks,
@@ -190,6 +198,17 @@ impl Keeper {
     ///
     /// # Errors
     /// When the store cannot be read or written.
+    pub(super) fn counts(&self) -> KeptCounts {
+        let KeeperStatus { chunks_read, chunks_written, samples_superseded, failures } = &self.status;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        KeptCounts {
+            chunks_read: read(chunks_read),
+            chunks_written: read(chunks_written),
+            samples_superseded: read(samples_superseded),
+            failures: read(failures),
+        }
+    }
+
     pub(super) fn retain_now(&self) -> Result<u64, StoreError> {
         let _working = self.working.lock();
         self.retain().map_err(retain::store_error)

@@ -12,7 +12,7 @@ use std::{
 
 use historian_format::keys::week_of;
 
-use super::{Keeper, compact::header};
+use super::Keeper;
 use crate::{
     ingest::seal::SealError,
     model::{Tag, TagSelection, Timestamp},
@@ -24,8 +24,6 @@ use crate::{
 pub struct RetentionGroup {
     /// Which tags: those of the first group that matches.
     pub selection: TagSelection,
-    /// The selection as it is written.
-    pub name: String,
     /// How long samples are kept at least; whole weeks go, so up to a week longer.
     pub age: Option<Duration>,
     /// Bytes the group's chunks, late chunks, rollups and superseded versions may have, about; the oldest weeks go, never the newest.
@@ -116,7 +114,7 @@ impl Keeper {
             return Ok(None);
         }
         let Some(last) = self.store.last_chunk(ChunkFamily::Chunks, tag.id)? else { return Ok(None) };
-        let newest = header(ChunkFamily::Chunks, &last)?.statistics.last_timestamp;
+        let newest = last.header_in(ChunkFamily::Chunks)?.statistics.last_timestamp;
         let cut = week_of(newest.min(clock).saturating_sub(age));
         Ok((cut > oldest).then_some(cut))
     }
@@ -129,11 +127,12 @@ impl Keeper {
                 break;
             }
             let count: u64 = doomed.iter().map(|run| u64::from(run.end() - run.start()) + 1).sum();
-            let bytes = self.store.week_bytes(week, &doomed)?;
-            let whole = count as usize == tags;
-            if self.retained.lock().get(&week) == Some(&doomed) {
+            // What was dropped stays gone, but late samples may have come since.
+            if !self.store.week_holds(week, &doomed)? {
                 continue;
             }
+            let bytes = self.store.week_bytes(week, &doomed)?;
+            let whole = count as usize == tags;
             self.store.drop_week(week, (!whole).then_some(&doomed))?;
             let (start, end) = historian_format::keys::week_bounds(week);
             self.store.append_audit(&[AuditEntry {
@@ -149,7 +148,6 @@ impl Keeper {
                 ..AuditEntry::default()
             }])?;
             tracing::info!(week_start = %Timestamp(start), tags = count, bytes, "retention dropped a week");
-            self.retained.lock().insert(week, doomed);
             freed += bytes;
         }
         Ok(freed)

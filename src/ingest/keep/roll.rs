@@ -9,10 +9,7 @@ use historian_format::{
     rollup::{RollupBlock, RollupLevel, RollupState},
 };
 
-use super::{
-    Keeper,
-    compact::{decode_into, header},
-};
+use super::Keeper;
 use crate::{
     ingest::{
         rollup::{Folder, interval_start},
@@ -36,7 +33,7 @@ impl Keeper {
         }
         let Some(last) = self.store.last_chunk(ChunkFamily::Chunks, tag.id)? else { return Ok(()) };
         // The hour of the last sample may go on; hours at the edge of time have no end.
-        let until = interval_start(RollupLevel::Hour, header(ChunkFamily::Chunks, &last)?.statistics.last_timestamp);
+        let until = interval_start(RollupLevel::Hour, last.header_in(ChunkFamily::Chunks)?.statistics.last_timestamp);
         let epoch = self.locks.epoch(tag.id);
         let mut mark = self.store.kept(tag.id)?;
         if mark.rolled_until >= until {
@@ -47,7 +44,7 @@ impl Keeper {
             // From the next sample on, so that empty years cost nothing.
             let next = self.store.chunks(ChunkFamily::Chunks, tag.id, at, i64::MAX, Direction::Forward, 1)?;
             let Some(first) = next.first() else { break };
-            let first = header(ChunkFamily::Chunks, first)?.statistics.first_timestamp.max(at);
+            let first = first.header_in(ChunkFamily::Chunks)?.statistics.first_timestamp.max(at);
             if first >= until {
                 break;
             }
@@ -94,10 +91,10 @@ impl Keeper {
         while from < end {
             let page = self.store.chunks(ChunkFamily::Chunks, tag.id, from, end - 1, Direction::Forward, PAGE_BYTES)?;
             let Some(last) = page.last() else { break };
-            let next = header(ChunkFamily::Chunks, last)?.statistics.last_timestamp.checked_add(1);
+            let next = last.header_in(ChunkFamily::Chunks)?.statistics.last_timestamp.checked_add(1);
             for chunk in &page {
                 samples.clear();
-                decode_into(ChunkFamily::Chunks, chunk, &mut samples)?;
+                chunk.decode_into(ChunkFamily::Chunks, &mut samples)?;
                 let inside = samples.slice_time_range(day, end);
                 folder.push(&samples, inside, &mut |level, start, state| states[level as usize - 1].push((start, state)));
             }
