@@ -36,6 +36,8 @@ impl Admin for IngestAdmin {
             watermark: status.watermark,
             samples_written: status.samples_written,
             head_samples: status.head_samples,
+            chunks_sealed: status.chunks_sealed,
+            kept: status.kept,
             accepting_writes: status.accepting_writes,
             stopped_reason: status.stopped,
             full_reason: status.full,

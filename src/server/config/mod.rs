@@ -112,7 +112,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
         match refused {
             Err(message) => document.problems.push(ConfigProblem { position, key, message }),
             Ok(selection) => {
-                configuration.retention.push(RetentionGroup { selection, age: group.age, bytes_max: group.bytes_max.map(|bytes| bytes.0) })
+                configuration.retention.push(RetentionGroup { selection, age: group.age, bytes_max: group.bytes_max.map(|bytes| bytes.0) });
             }
         }
     }
