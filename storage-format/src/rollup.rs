@@ -4,11 +4,14 @@
 //! way only, so that an answer made from stored ones equals, to the bit, one made from the samples: a minute from its samples, an hour by
 //! merging its minutes in time order, a day by merging its hours.
 
+mod make;
+
 use std::ops::Range;
 
-use crate::codec::lane::Lane;
 use crate::error::Fault;
-use crate::{CorruptChunk, Samples, ValueType, Values, is_good};
+use crate::{CorruptChunk, Samples, ValueType, is_good};
+
+pub use make::Parts;
 
 /// The first four bytes of every block.
 pub const ROLLUP_MAGIC: [u8; 4] = *b"HROL";
@@ -104,6 +107,10 @@ pub struct RollupState {
     pub minimum: Option<(u64, i64)>,
     /// Largest counted value, bits and timestamp of its first occurrence.
     pub maximum: Option<(u64, i64)>,
+    /// Whether the smallest counted value occurs again; `None` where that is not known.
+    pub minimum_repeated: Option<bool>,
+    /// Whether the largest counted value occurs again; `None` where that is not known.
+    pub maximum_repeated: Option<bool>,
     /// Sum of the counted values; `sum + sum_low` is more exact than a double (Neumaier).
     pub sum: f64,
     /// What rounding took from `sum`.
@@ -124,22 +131,20 @@ pub struct RollupState {
     first_counted: Option<u64>,
 }
 
+/// An extreme with the timestamp of its first occurrence, and whether it occurs again.
+type Extreme = (Option<(u64, i64)>, Option<bool>);
+
 impl RollupState {
-    /// The state of the samples in `range` (row numbers), which are in time order; `None` when there are none.
+    /// Bits of the first counted value.
     #[must_use]
-    pub fn of(samples: &Samples, range: Range<usize>) -> Option<Self> {
-        if range.is_empty() {
-            return None;
-        }
-        Some(match &samples.values {
-            Values::F64(values) => of(values, samples, range, |value| value),
-            Values::F32(values) => of(values, samples, range, f64::from),
-            Values::I64(values) => of(values, samples, range, |value| value as f64),
-            Values::U64(values) => of(values, samples, range, |value| value as f64),
-            Values::State(values) => of(values, samples, range, f64::from),
-            Values::Bool(values) => of(values, samples, range, |value| f64::from(u8::from(value))),
-            Values::String(_) => of_text(samples, range),
-        })
+    pub const fn first_counted(&self) -> Option<u64> {
+        self.first_counted
+    }
+
+    /// Bits of the last counted value.
+    #[must_use]
+    pub const fn last_counted(&self) -> Option<u64> {
+        self.last_counted
     }
 
     /// Appends the state of a later interval: the result is the state of both together.
@@ -174,12 +179,17 @@ impl RollupState {
         let (sum, low) = two_sum(self.sum, next.sum);
         self.sum = sum;
         self.sum_low += low + next.sum_low;
-        let better = |mine: Option<(u64, i64)>, other: Option<(u64, i64)>, wins: fn(f64, f64) -> bool| match (mine, other) {
-            (Some(mine), Some(other)) => Some(if exceeds(value_type, other.0, mine.0, wins) { other } else { mine }),
-            (mine, other) => mine.or(other),
+        let better = |mine: Extreme, other: Extreme, wins: fn(f64, f64) -> bool| match (mine.0, other.0) {
+            (Some(a), Some(b)) if exceeds(value_type, b.0, a.0, wins) => other,
+            (Some(a), Some(b)) if exceeds(value_type, a.0, b.0, wins) => mine,
+            (Some(_), Some(_)) => (mine.0, Some(true)),
+            (None, Some(_)) => other,
+            (_, None) => mine,
         };
-        self.minimum = better(self.minimum, next.minimum, |other, mine| other < mine);
-        self.maximum = better(self.maximum, next.maximum, |other, mine| other > mine);
+        let (mine, other) = ((self.minimum, self.minimum_repeated), (next.minimum, next.minimum_repeated));
+        (self.minimum, self.minimum_repeated) = better(mine, other, |other, mine| other < mine);
+        let (mine, other) = ((self.maximum, self.maximum_repeated), (next.maximum, next.maximum_repeated));
+        (self.maximum, self.maximum_repeated) = better(mine, other, |other, mine| other > mine);
         self.count += next.count;
         self.good_count += next.good_count;
         self.null_count += next.null_count;
@@ -193,7 +203,8 @@ impl RollupState {
         let flags = u32::from(self.first.bits.is_some())
             | u32::from(self.last.bits.is_some()) << 1
             | u32::from(self.minimum.is_some()) << 2
-            | u32::from(self.first_counted.is_some()) << 3;
+            | u32::from(self.first_counted.is_some()) << 3
+            | repeats_flags(self.minimum_repeated, self.maximum_repeated);
         let (minimum, maximum) = (self.minimum.unwrap_or_default(), self.maximum.unwrap_or_default());
         for number in [flags, self.worst_quality, self.first.quality, self.last.quality] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -227,74 +238,6 @@ impl RollupState {
     }
 }
 
-/// How one value type compares and widens.
-trait Number: Lane + PartialOrd {}
-impl<T: Lane + PartialOrd> Number for T {}
-
-fn of<T: Number>(values: &[T], samples: &Samples, range: Range<usize>, widen: impl Fn(T) -> f64) -> RollupState {
-    let mut state = RollupState::empty(samples, &range);
-    let timestamps = &samples.timestamps;
-    let mut before: Option<(usize, f64, bool)> = None;
-    let mut extremes: Option<(usize, usize)> = None;
-    for index in range.clone() {
-        let present = samples.is_valid(index);
-        let quality = samples.qualities[index];
-        state.null_count += u64::from(!present);
-        state.worst_quality = state.worst_quality.max(quality);
-        let value = values[index];
-        let number = widen(value);
-        let counted = present && is_good(quality) && !number.is_nan();
-        if let Some((previous, height, true)) = before {
-            let gap = timestamps[index].wrapping_sub(timestamps[previous]);
-            let seconds = gap as f64 * 1e-9;
-            state.integral_stepped += height * seconds;
-            state.duration_stepped = state.duration_stepped.wrapping_add(gap);
-            if counted {
-                state.integral_sloped += (height + number) * 0.5 * seconds;
-                state.duration_sloped = state.duration_sloped.wrapping_add(gap);
-            }
-        }
-        before = Some((index, number, counted));
-        if !counted {
-            continue;
-        }
-        state.good_count += 1;
-        let (sum, low) = two_sum(state.sum, number);
-        state.sum = sum;
-        state.sum_low += low;
-        let bits = value.to_lane();
-        state.transitions += u64::from(state.last_counted.is_some_and(|last| last != bits));
-        state.first_counted = state.first_counted.or(Some(bits));
-        state.last_counted = Some(bits);
-        extremes = Some(extremes.map_or((index, index), |(low, high)| {
-            (if value < values[low] { index } else { low }, if value > values[high] { index } else { high })
-        }));
-    }
-    if let Some((low, high)) = extremes {
-        state.minimum = Some((values[low].to_lane(), timestamps[low]));
-        state.maximum = Some((values[high].to_lane(), timestamps[high]));
-        let mean = (state.sum + state.sum_low) / state.good_count as f64;
-        for index in range {
-            let number = widen(values[index]);
-            if samples.is_valid(index) && is_good(samples.qualities[index]) && !number.is_nan() {
-                state.m2 += (number - mean) * (number - mean);
-            }
-        }
-    }
-    state
-}
-
-fn of_text(samples: &Samples, range: Range<usize>) -> RollupState {
-    let mut state = RollupState::empty(samples, &range);
-    for index in range {
-        let present = samples.is_valid(index);
-        state.null_count += u64::from(!present);
-        state.good_count += u64::from(present && is_good(samples.qualities[index]));
-        state.worst_quality = state.worst_quality.max(samples.qualities[index]);
-    }
-    state
-}
-
 impl RollupState {
     /// Counts and edges; nothing counted yet.
     fn empty(samples: &Samples, range: &Range<usize>) -> Self {
@@ -313,6 +256,8 @@ impl RollupState {
             last: edge(range.end - 1),
             minimum: None,
             maximum: None,
+            minimum_repeated: None,
+            maximum_repeated: None,
             sum: 0.0,
             sum_low: 0.0,
             m2: 0.0,
@@ -324,6 +269,17 @@ impl RollupState {
             first_counted: None,
         }
     }
+}
+
+/// Flag: whether extremes occur again is known, and told by the two flags below.
+const REPEATS_KNOWN: u32 = 1 << 4;
+const MINIMUM_REPEATED: u32 = 1 << 5;
+const MAXIMUM_REPEATED: u32 = 1 << 6;
+
+/// Known for both extremes or for neither: a record tells no half.
+fn repeats_flags(minimum: Option<bool>, maximum: Option<bool>) -> u32 {
+    let (Some(minimum), Some(maximum)) = (minimum, maximum) else { return 0 };
+    REPEATS_KNOWN | if minimum { MINIMUM_REPEATED } else { 0 } | if maximum { MAXIMUM_REPEATED } else { 0 }
 }
 
 /// The rounded sum and what rounding took (Knuth).
@@ -432,9 +388,13 @@ fn decode(bytes: &[u8]) -> Result<RollupBlock, Fault> {
         }
         let flags = fields.u32();
         // Text has no scalars.
-        let known = if value_type == ValueType::String { 0 } else { 0b1111 };
+        let known = match (value_type, flags & REPEATS_KNOWN != 0) {
+            (ValueType::String, _) => 0,
+            (_, true) => 0b111_1111,
+            (_, false) => 0b1111,
+        };
         if flags & !known != 0 {
-            return Err(Fault::new("flags of a state", at + 4, format!("none but {known:04b}"), format!("{flags:b}")));
+            return Err(Fault::new("flags of a state", at + 4, format!("none but {known:07b}"), format!("{flags:b}")));
         }
         states.push((number, fields.state(flags)));
     }
@@ -479,6 +439,7 @@ impl Fields<'_> {
         let last = Edge { timestamp: self.i64(), bits: when(1, self.u64()), quality: last_quality };
         let (minimum, maximum) = ((self.u64(), self.i64()), (self.u64(), self.i64()));
         let extremes = flags & 4 != 0;
+        let repeat = |bit: u32| (flags & REPEATS_KNOWN != 0).then_some(flags & bit != 0);
         let (sum, sum_low, m2, integral_sloped, integral_stepped) = (self.f64(), self.f64(), self.f64(), self.f64(), self.f64());
         let (duration_sloped, duration_stepped) = (self.i64(), self.i64());
         let (first_counted, last_counted) = (when(3, self.u64()), when(3, self.u64()));
@@ -492,6 +453,8 @@ impl Fields<'_> {
             last,
             minimum: extremes.then_some(minimum),
             maximum: extremes.then_some(maximum),
+            minimum_repeated: repeat(MINIMUM_REPEATED),
+            maximum_repeated: repeat(MAXIMUM_REPEATED),
             sum,
             sum_low,
             m2,
