@@ -508,13 +508,45 @@ mod tests {
         assert_eq!(RollupState::of(&samples, 3..3), None);
     }
 
+    #[test]
+    fn an_extreme_that_occurs_again_is_told_and_a_record_that_does_not_tell_is_read() {
+        let state = |values: &[f64]| {
+            let rows: Vec<_> = values.iter().zip(0_i64..).map(|(value, i)| (i * SECOND, Some(*value), 0)).collect();
+            RollupState::of(&run(&rows), 0..rows.len()).unwrap()
+        };
+        let told = |state: &RollupState| (state.minimum_repeated, state.maximum_repeated);
+        assert_eq!(told(&state(&[1.0, 2.0, 1.0, 3.0])), (Some(true), Some(false)));
+        assert_eq!(told(&state(&[1.0, 1.0, 0.0, -0.0, 3.0])), (Some(true), Some(false)));
+        let mut merged = state(&[1.0, 3.0]);
+        merged.merge(&state(&[2.0, 3.0]), ValueType::F64);
+        assert_eq!(told(&merged), (Some(false), Some(true)));
+
+        let block = RollupBlock { tag_id: 9, value_type: ValueType::F64, level: RollupLevel::Hour, start: 0, states: vec![(0, merged)] };
+        let altered = |flags: u8| {
+            let mut bytes = block.encode();
+            assert_eq!(bytes[28], 0b101_1111);
+            bytes[28] = flags;
+            let body = bytes.len() - CHECKSUM_BYTES;
+            let checksum = crc32c::crc32c(&bytes[..body]);
+            bytes[body..].copy_from_slice(&checksum.to_le_bytes());
+            RollupBlock::decode(&bytes)
+        };
+        assert_eq!(altered(0b101_1111).unwrap(), block);
+        assert_eq!(told(&altered(0b000_1111).unwrap().states[0].1), (None, None));
+        assert!(altered(0b010_1111).is_err(), "told without being known");
+        assert!(altered(0b1101_1111).is_err());
+    }
+
     proptest! {
         #[test]
         fn merging_parts_is_near_the_whole_and_exact_in_what_is_exact(
             rows in proptest::collection::vec((prop::option::weighted(0.9, -100.0..100.0_f64), prop_oneof![5 => Just(0_u32), 1 => any::<u32>()]), 2..60),
+            coarse in any::<bool>(),
             cut in 1_usize..59,
         ) {
-            let rows: Vec<_> = rows.iter().zip(0_i64..).map(|((value, quality), i)| (i * SECOND, *value, *quality)).collect();
+            // Coarse values occur again.
+            let value = |value: f64| if coarse { (value / 40.0).round() } else { value };
+            let rows: Vec<_> = rows.iter().zip(0_i64..).map(|((v, quality), i)| (i * SECOND, v.map(value), *quality)).collect();
             let samples = run(&rows);
             let cut = cut.min(rows.len() - 1);
             let whole = RollupState::of(&samples, 0..rows.len()).unwrap();
@@ -525,7 +557,7 @@ mod tests {
                 prop_assert!((a - b).abs() <= 1e-9 * (1.0 + b.abs()), "{} {}", a, b);
             }
             let exact = |state: &RollupState| ((state.count, state.good_count, state.null_count, state.transitions, state.minimum, state.maximum),
-                (state.first, state.last, state.worst_quality, state.duration_sloped, state.duration_stepped, state.first_counted, state.last_counted));
+                (state.minimum_repeated, state.maximum_repeated), (state.first, state.last, state.worst_quality, state.duration_sloped, state.duration_stepped, state.first_counted, state.last_counted));
             prop_assert_eq!(exact(&merged), exact(&whole));
         }
 

@@ -295,6 +295,7 @@ impl Frame<'_> {
         let good = self.good_time(&regions, stepped);
         // In the vectors these two are Bad only where nothing at all is Good, also where `percent_data_bad` is 50 and 60 % are Bad.
         let status = match self.status(good as f64, 0.0, regions.total as f64) {
+            _ if regions.usable == 0 => BAD,
             GOOD => GOOD,
             _ if good == 0 => BAD,
             _ => SUB_NORMAL,

@@ -1,10 +1,12 @@
 //! Aggregates against the published vectors, against a slow reference written from the definitions, and of states against samples.
 
 mod conformance;
+mod differential;
+mod reference;
 
 use historian_format::{Samples, Value, ValueType};
 
-use super::{After, Answer, Before, Configuration, Evaluator, Function, Intervals, Neighbour};
+use super::{After, Answer, Before, Configuration, Evaluator, Function, Interval, Intervals, Neighbour};
 
 /// What lies around the intervals, looked up in the whole history as the plan does in the store.
 fn surroundings(history: &Samples, intervals: &Intervals, configuration: &Configuration) -> (Before, After, std::ops::Range<usize>) {
