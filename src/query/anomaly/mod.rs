@@ -1,0 +1,38 @@
+//! Detectors of anomalies: rules and statistics over the samples of one tag, from columns to findings.
+//!
+//! Pure: no store, no clock, no Arrow. The plan of a query pushes the samples of each tag through a [`Detection`]; the doors turn
+//! [`Finding`]s, [`Scores`] and counts into rows. A detector is one file with a table of its parameters and one line in [`DETECTORS`].
+
+mod column;
+mod detector;
+mod finding;
+mod flatline;
+mod gap;
+mod limits;
+mod parameter;
+mod rate_of_change;
+mod reservoir;
+mod rolling;
+mod seasonal;
+mod sigma;
+mod spike;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use detector::{Detection, Detector, Plan, Subject};
+pub use finding::{Finding, Output, Scores, Severity};
+pub use parameter::{DetectorError, Kind, Parameter, ParameterSpec, Parameters};
+pub use sigma::Sigma;
+pub use text::DURATION_UNITS;
+
+/// Every detector.
+pub static DETECTORS: &[&dyn Detector] = &[
+    &limits::Limits,
+    &rate_of_change::RateOfChange,
+    &flatline::Flatline,
+    &gap::Gap,
+    &spike::Spike,
+    &sigma::SigmaDetector,
+    &seasonal::Seasonal,
+];
