@@ -56,10 +56,11 @@ pub(super) struct Frame<'a> {
     pub before: &'a Before,
     pub members: Option<&'a Members>,
     pub after: &'a After,
-    pub configuration: &'a Configuration,
+    pub configuration: Configuration,
 }
 
-/// Value and quality, before the Partial bit and at the interval's start.
+/// An answer without the Partial bit; one that is Bad still has its value.
+#[derive(Clone, Copy)]
 struct Draft {
     timestamp: i64,
     value: Option<f64>,
@@ -423,10 +424,10 @@ impl Frame<'_> {
         [first, inner, end].into_iter().flatten().reduce(|best, next| {
             if wins(&next.0.number, &best.0.number) {
                 next
-            } else if next.0.number == best.0.number {
-                (Extreme { repeated: true, ..best.0 }, best.1)
-            } else {
+            } else if wins(&best.0.number, &next.0.number) {
                 best
+            } else {
+                (Extreme { repeated: true, ..best.0 }, best.1)
             }
         })
     }

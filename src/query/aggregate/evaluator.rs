@@ -130,7 +130,7 @@ impl Evaluator {
 
     /// Whether the samples are needed of an interval with this state, which holds all of them.
     pub fn needs(&self, state: &RollupState) -> Needs {
-        let enough = |function: &Function| state::is_enough(*function, state, self.value_type, &self.configuration);
+        let enough = |function: &Function| state::is_enough(*function, state, self.value_type, self.configuration);
         if self.functions.iter().all(enough) { Needs::Nothing } else { Needs::Samples }
     }
 
@@ -247,7 +247,7 @@ impl Evaluator {
         {
             self.settle(&Neighbour::at(samples, first))?;
         }
-        Members::gather(&mut self.members, samples, rows.clone(), &configuration);
+        Members::gather(&mut self.members, samples, rows.clone(), configuration);
         self.latest.last = Some(Neighbour::at(samples, rows.end - 1));
         let mut found = rows.rev().filter(usable).map(|index| Neighbour::at(samples, index));
         if let Some(last) = found.next() {
@@ -282,14 +282,14 @@ impl Evaluator {
         after: &After,
     ) -> Result<(), AggregateError> {
         let (interval, configuration) = (self.interval(place), self.configuration);
-        let of_state = state.map(|state| Members::of_state(state, self.value_type, &configuration));
+        let of_state = state.map(|state| Members::of_state(state, self.value_type, configuration));
         for function in &self.functions {
-            let by_state = state.is_some_and(|state| state::is_enough(*function, state, self.value_type, &configuration));
+            let by_state = state.is_some_and(|state| state::is_enough(*function, state, self.value_type, configuration));
             let members = if by_state { of_state.as_ref() } else { members };
             if state.is_some() && members.is_none() {
                 return Err(AggregateError::SamplesMissing { early: interval.early });
             }
-            let frame = Frame { interval, before, members, after, configuration: &configuration };
+            let frame = Frame { interval, before, members, after, configuration };
             self.answers.push(frame.answer(*function, self.value_type == ValueType::String));
         }
         Ok(())

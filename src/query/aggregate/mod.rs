@@ -22,5 +22,5 @@ pub use evaluator::{AggregateError, Evaluator, Finished, Needs};
 pub use function::{Bounds, Function, Unit, UnknownFunction};
 pub use interval::{INTERVALS_MAX, Interval, Intervals, InvalidIntervals};
 pub use sample::Neighbour;
-pub use state::is_enough;
+pub use state::{is_enough, parts};
 pub use status::{BAD_AGGREGATE_NOT_SUPPORTED, CALCULATED, INTERPOLATED, MULTIPLE_VALUES, PARTIAL};

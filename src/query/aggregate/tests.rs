@@ -9,7 +9,7 @@ use historian_format::{Samples, Value, ValueType};
 use super::{After, Answer, Before, Configuration, Evaluator, Function, Interval, Intervals, Neighbour};
 
 /// What lies around the intervals, looked up in the whole history as the plan does in the store.
-fn surroundings(history: &Samples, intervals: &Intervals, configuration: &Configuration) -> (Before, After, std::ops::Range<usize>) {
+fn surroundings(history: &Samples, intervals: &Intervals, configuration: Configuration) -> (Before, After, std::ops::Range<usize>) {
     let range = intervals.sample_range();
     let rows = history.slice_time_range(range.start, range.end);
     let at = |index: usize| Neighbour::at(history, index);
@@ -29,7 +29,7 @@ fn from_samples(
     intervals: &Intervals,
     portion: usize,
 ) -> Vec<Answer> {
-    let (before, after, rows) = surroundings(history, intervals, &configuration);
+    let (before, after, rows) = surroundings(history, intervals, configuration);
     let mut evaluator = Evaluator::new(functions, configuration, intervals.clone(), history.value_type(), before).unwrap();
     let mut at = rows.start;
     while at < rows.end {
