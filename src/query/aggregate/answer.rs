@@ -9,7 +9,8 @@ use super::interval::Interval;
 use super::members::{Extreme, Extremes, Members, Regions, Worst};
 use super::sample::{Class, Neighbour, Point};
 use super::status::{
-    BAD, BAD_AGGREGATE_NOT_SUPPORTED, BAD_NO_DATA, CALCULATED, GOOD, INTERPOLATED, MULTIPLE_VALUES, PARTIAL, SUB_NORMAL, code, with_bits,
+    BAD, BAD_AGGREGATE_INVALID_INPUTS, BAD_AGGREGATE_NOT_SUPPORTED, BAD_NO_DATA, CALCULATED, GOOD, INTERPOLATED, MULTIPLE_VALUES, PARTIAL,
+    SUB_NORMAL, code, with_bits,
 };
 
 /// How long the last sample of all stands: nobody knows whether it still holds after that.
@@ -93,7 +94,10 @@ impl Frame<'_> {
 
     fn finish(function: Function, draft: Draft, bits: u32) -> Answer {
         // A Bad answer has no value (3.1.7).
-        let value = if Class::of_quality(draft.quality) == Class::Bad { None } else { draft.value };
+        let value = draft.value.filter(|_| Class::of_quality(draft.quality) != Class::Bad);
+        if value.is_some_and(f64::is_nan) {
+            return Answer { function, timestamp: draft.timestamp, value: None, quality: with_bits(BAD_AGGREGATE_INVALID_INPUTS, bits) };
+        }
         Answer { function, timestamp: draft.timestamp, value, quality: with_bits(draft.quality, bits) }
     }
 

@@ -52,6 +52,30 @@ pub struct Finished {
     pub before: Before,
 }
 
+/// Which samples around the intervals the functions look at. What is not asked for may be left `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lookups {
+    /// The last sample before and the first one after, of any quality.
+    pub neighbours: bool,
+    /// How many usable samples before, 0 to 2.
+    pub usable_before: usize,
+    /// The first usable sample after.
+    pub usable_after: bool,
+}
+
+impl Lookups {
+    /// What these functions look at.
+    pub fn of(functions: &[Function], configuration: Configuration) -> Self {
+        let interpolated = functions.iter().any(|function| function.bounds() == Bounds::Interpolated);
+        let one_before = interpolated || functions.contains(&Function::NumberOfTransitions);
+        Self {
+            neighbours: functions.iter().any(|function| *function != Function::Average),
+            usable_before: if interpolated && configuration.use_sloped_extrapolation { 2 } else { usize::from(one_before) },
+            usable_after: interpolated,
+        }
+    }
+}
+
 /// Evaluates aggregate functions of one tag over intervals.
 ///
 /// For each interval that has samples, in the order of time, either

@@ -248,7 +248,9 @@ impl Members {
         let non_zero = match extremes {
             Some(extremes) if extremes.minimum.number > 0.0 || extremes.maximum.number < 0.0 => total as f64,
             // The integral of a bool is the time for which it was true.
-            Some(extremes) if value_type == ValueType::Bool && extremes.maximum.number > 0.0 => state.integral_stepped * 1e9,
+            Some(extremes) if value_type == ValueType::Bool && extremes.maximum.number > 0.0 => {
+                (state.integral_stepped * 1e9).min(total as f64)
+            }
             _ => 0.0,
         };
         let zero = total as f64 - non_zero;

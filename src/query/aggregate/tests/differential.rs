@@ -89,7 +89,7 @@ impl Case {
 /// The answers as the plan makes them: states first, samples where they are needed.
 fn from_states(history: &Samples, functions: &[Function], case: &Case, forget: bool, made: Parts) -> (Vec<Answer>, usize) {
     let intervals = case.intervals();
-    let (before, after, rows) = surroundings(history, &intervals, case.configuration);
+    let (before, after, rows) = surroundings(history, &intervals, functions, case.configuration);
     let mut evaluator = Evaluator::new(functions, case.configuration, intervals.clone(), history.value_type(), before).unwrap();
     let mut fetched = 0;
     let mut at = rows.start;
