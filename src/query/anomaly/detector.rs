@@ -89,7 +89,7 @@ pub trait Scan: Send {
     fn unit(&self) -> String;
 
     fn severity(&self, draft: &Draft) -> Severity {
-        if draft.verdict.score >= 2.0 { Severity::Critical } else { Severity::Warning }
+        if draft.score >= 2.0 { Severity::Critical } else { Severity::Warning }
     }
 }
 
@@ -219,7 +219,7 @@ impl Detection {
             last: Timestamp(draft.last),
             peak: Timestamp(draft.peak),
             samples: draft.samples,
-            score: draft.verdict.score.max(1.0),
+            score: draft.score.max(1.0),
             severity: scan.severity(&draft),
             condition: draft.verdict.condition,
             expected: draft.verdict.expected,
