@@ -79,10 +79,11 @@ impl Finding {
     }
 }
 
-/// Scores as columns of equal length, one row for each counted sample.
+/// Scores as columns of equal length, one row for each counted sample (`gap`: for each delivered one).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     pub timestamps: Vec<i64>,
+    /// NaN where a detector looks at no values (`gap`).
     pub values: Vec<f64>,
     /// 0 or more. 1 or more exactly where the sample is anomalous. 0 where a detector has not seen enough to judge.
     pub scores: Vec<f64>,
