@@ -191,6 +191,11 @@ impl Scan for SigmaScan {
         self.sigma = self.moments.finish(self.threshold);
     }
 
+    fn know_sigma(&mut self, sigma: Option<Sigma>) -> bool {
+        self.sigma = sigma;
+        true
+    }
+
     fn judge(&mut self, column: &Column<'_>, report: &mut Report) {
         if report.counts_only() {
             report.add_count(self.sigma.map_or(0, |sigma| sigma.count(column.values)));
