@@ -138,11 +138,11 @@ impl Plan {
         self.detector.value_types().contains(&value_type)
     }
 
-    /// Threshold in standard deviations when this is the detector `sigma` over Good samples, which [`super::Sigma`] can count from chunk
-    /// statistics.
-    pub fn sigma_threshold(&self) -> Option<f64> {
-        let by_statistics = self.detector.name() == sigma::NAME && !self.arguments.flag(INCLUDE_UNCERTAIN.name);
-        by_statistics.then(|| self.arguments.number(sigma::THRESHOLD)).flatten()
+    /// Threshold in standard deviations, and whether Uncertain samples are scored, when this is the detector `sigma`, which [`super::Sigma`]
+    /// can count from chunk statistics.
+    pub fn sigma_threshold(&self) -> Option<(f64, bool)> {
+        let threshold = (self.detector.name() == sigma::NAME).then(|| self.arguments.number(sigma::THRESHOLD)).flatten();
+        threshold.map(|threshold| (threshold, self.arguments.flag(INCLUDE_UNCERTAIN.name)))
     }
 
     /// Begins with one tag.

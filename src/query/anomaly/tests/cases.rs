@@ -236,7 +236,7 @@ fn sigma_by_statistics_passes_over_chunks_and_finds_the_same() {
     let plan = Plan::new("sigma", &Parameters::new()).unwrap();
     let sum: f64 = values.iter().sum();
     let m2 = values.iter().map(|value| (value - sum / 100.0).powi(2)).sum();
-    let sigma = Sigma::from_statistics(100, sum, m2, plan.sigma_threshold().unwrap());
+    let sigma = Sigma::from_statistics(100, sum, m2, plan.sigma_threshold().unwrap().0);
     let mut detection = plan.begin(&subject(&rows), Output::Findings).unwrap();
     assert_eq!(detection.passes(), 2);
     assert!(detection.know_sigma(sigma) && detection.passes() == 1);
@@ -254,5 +254,8 @@ fn sigma_by_statistics_passes_over_chunks_and_finds_the_same() {
     assert_eq!(format!("{:?}", detection.take_findings()), format!("{:?}", whole.findings));
     assert_eq!((pushed, detection.count()), (3, whole.count));
     assert!(!Plan::new("spike", &Parameters::new()).unwrap().begin(&subject(&rows), Output::Counts).unwrap().know_sigma(sigma));
-    assert_eq!(Plan::new("sigma", &parameters(&[("include_uncertain", "true")])).unwrap().sigma_threshold(), None);
+    for uncertain in [true, false] {
+        let plan = Plan::new("sigma", &parameters(&[("include_uncertain", if uncertain { "true" } else { "false" })])).unwrap();
+        assert_eq!(plan.sigma_threshold(), Some((3.0, uncertain)));
+    }
 }
