@@ -19,3 +19,10 @@ fn the_published_examples_of_part_13_pass_whole() {
     println!("{said}");
     assert!(said.contains("106 of 106 tables, 906 of 906 rows agree"), "{said}");
 }
+
+#[test]
+fn operators_agree_with_plain_readings() {
+    let historian = Historian::start(ApiLimits::default());
+    let said = python("query_operators.py", &[&historian.grpc.to_string()]);
+    assert!(said.contains("all operators agree"), "{said}");
+}

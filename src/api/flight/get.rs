@@ -1,6 +1,6 @@
 //! `DoGet`: a query on a blocking thread, its batches encoded there and handed to the wire through a short channel.
 
-use arrow::record_batch::RecordBatch;
+use arrow::{ipc::CompressionType, record_batch::RecordBatch};
 use arrow_flight::FlightData;
 use tonic::Status;
 
@@ -14,9 +14,15 @@ use crate::{
 };
 
 /// Runs a query and emits its messages, the schema first. Blocks.
-pub fn run(services: &Services, query: &Query, limits: &QueryLimits, emitter: &Emitter<FlightData>) -> Result<(), Status> {
+pub fn run(
+    services: &Services,
+    query: &Query,
+    compression: Option<CompressionType>,
+    limits: &QueryLimits,
+    emitter: &Emitter<FlightData>,
+) -> Result<(), Status> {
     let schema = info::schema(services, query)?;
-    let (mut encoder, message) = Encoder::new(&schema);
+    let (mut encoder, message) = Encoder::compressed(&schema, compression).map_err(|error| status::internal(error.to_string()))?;
     if !emitter.emit(message) {
         return Ok(());
     }

@@ -78,13 +78,14 @@ impl FlightService for Flight {
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
         let (headers, _, ticket) = request.into_parts();
         let command = Command::parse(&ticket.ticket, &self.0.services.limits)?.0;
+        let compression = encode::compression(&headers)?;
         if let Command::Subscribe(request) = command {
             return self.subscribe(request).await;
         }
         let services = self.0.services.clone();
         // Resolved before the answer starts, so that a bad request is the answer and not the end of a stream.
         let (services, query) = blocking(move || info::resolve(&services, command).map(|query| (services, query))).await?;
-        let stream = self.0.stream(&headers, move |limits, emitter| get::run(&services, &query, limits, emitter))?;
+        let stream = self.0.stream(&headers, move |limits, emitter| get::run(&services, &query, compression, limits, emitter))?;
         Ok(Response::new(Box::pin(stream)))
     }
 
