@@ -12,6 +12,7 @@ mod house;
 mod modbus;
 mod opcua;
 mod path;
+mod query;
 mod salvage;
 mod support;
 mod types;
