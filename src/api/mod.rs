@@ -9,6 +9,7 @@ pub mod filter;
 pub mod flight;
 pub mod grpc;
 pub mod http;
+mod measure;
 pub mod metrics;
 pub mod resolve;
 pub mod sample;

@@ -108,7 +108,7 @@ pub fn superseded(services: &Services, request: &v1::SupersededRequest) -> Resul
 }
 
 /// Bounds of a query that goes forward only.
-fn forward(start: &str, end: &str, zone: &str, now: Timestamp) -> Result<TimeRange, Status> {
+pub fn forward(start: &str, end: &str, zone: &str, now: Timestamp) -> Result<TimeRange, Status> {
     let asked = v1::RangeRequest { start: start.into(), end: end.into(), zone: zone.into(), ..v1::RangeRequest::default() };
     let range = times(&asked, now)?;
     if range.reverse || range.is_empty() {
@@ -189,7 +189,10 @@ pub fn aggregate(services: &Services, request: &v1::AggregateRequest) -> Result<
         stepped: false,
     };
     configuration.check().map_err(|error| status::invalid("configuration", error.to_string()))?;
-    let intervals = intervals(range, &request.interval)?;
+    let intervals = match super::measure::calendar_unit(request.calendar, &request.interval, &request.shift_starts)? {
+        Some(unit) => super::measure::calendar_intervals(range, &unit, &zone(&request.zone)?)?,
+        None => intervals(range, &request.interval)?,
+    };
     let Selected { tags, missing } = tags(services, &request.tags)?;
     Ok((AggregateQuery { tags, intervals, functions, configuration, stepped: asked.stepped, use_rollups: true }, missing))
 }
@@ -266,16 +269,20 @@ pub fn to_superseded_request(query: &SupersededQuery) -> v1::SupersededRequest {
     }
 }
 
+/// A zone by its name; empty is UTC.
+pub fn zone(name: &str) -> Result<TimeZone, Status> {
+    if name.is_empty() {
+        return Ok(TimeZone::UTC);
+    }
+    TimeZone::get(name).map_err(|_| {
+        let shown: String = name.chars().take(60).collect();
+        status::invalid("zone", format!("{shown:?} is no IANA time zone such as Europe/Berlin"))
+    })
+}
+
 /// Both bounds, resolved at one moment.
 pub fn times(request: &v1::RangeRequest, now: Timestamp) -> Result<TimeRange, Status> {
-    let zone = if request.zone.is_empty() {
-        TimeZone::UTC
-    } else {
-        TimeZone::get(&request.zone).map_err(|_| {
-            let shown: String = request.zone.chars().take(60).collect();
-            status::invalid("zone", format!("{shown:?} is no IANA time zone such as Europe/Berlin"))
-        })?
-    };
+    let zone = zone(&request.zone)?;
     if request.start.is_empty() {
         return Err(status::invalid(
             "start",

@@ -1,4 +1,4 @@
-//! Operators from outside: aggregates by the published examples, plots, anomalies, through the Flight interface and gRPC.
+//! Operators from outside: aggregates by the published examples, key figures and joins, through the Flight interface and gRPC.
 
 use historian::api::ApiLimits;
 
@@ -25,4 +25,10 @@ fn operators_agree_with_plain_readings() {
     let historian = Historian::start(ApiLimits::default());
     let said = python("query_operators.py", &[&historian.grpc.to_string()]);
     assert!(said.contains("all operators agree"), "{said}");
+}
+
+#[test]
+fn key_figures_come_through_every_door() {
+    let historian = Historian::start(ApiLimits::default());
+    python("kpi.py", &[&historian.grpc.to_string(), &peer::root().join("proto").display().to_string()]);
 }

@@ -96,7 +96,7 @@ impl Encoder {
     }
 }
 
-/// Rows so that a message stays near the aim. Text counts with its bytes, everything else with its width.
+/// Rows so that a message stays near the aim. Text counts with its bytes, numbers with their width, everything else with its memory.
 fn rows_per_message(batch: &RecordBatch) -> usize {
     let rows = batch.num_rows().max(1);
     let bytes: usize = batch.columns().iter().map(|column| column_bytes(column.as_ref())).sum();
@@ -111,7 +111,8 @@ fn column_bytes(column: &dyn Array) -> usize {
             let offsets = column.as_string::<i32>().value_offsets();
             rows * 4 + offsets.last().zip(offsets.first()).map_or(0, |(end, start)| (end - start) as usize)
         }
-        other => rows * other.primitive_width().unwrap_or(1),
+        // Columns of other types come from clients only.
+        other => other.primitive_width().map_or_else(|| column.to_data().get_slice_memory_size().unwrap_or(rows), |width| rows * width),
     }
 }
 

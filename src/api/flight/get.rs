@@ -40,6 +40,7 @@ pub fn run(
         Query::Aggregate(query, _) => services.query.aggregate(query, limits, &mut emit),
         Query::Downsample(query, _) => services.query.downsample(query, limits, &mut emit),
         Query::Anomalies(query, _) => services.query.anomalies(query, limits, &mut emit),
+        Query::Measure(query, _) => services.query.measure(query, limits, &mut emit),
         Query::Superseded(query) => services.query.superseded(query, limits, &mut emit),
         Query::Current { tags, .. } => services.query.current(tags).map(|batch| _ = emit(batch)),
     };

@@ -1,8 +1,10 @@
-//! Arrow Flight: queries by `DoGet`, their shape by `GetFlightInfo` and `GetSchema`, the catalog by `ListFlights`, bulk ingest by `DoPut`.
+//! Arrow Flight: queries by `DoGet`, their shape by `GetFlightInfo` and `GetSchema`, the catalog by `ListFlights`, bulk ingest by `DoPut`,
+//! joins of the client's rows by `DoExchange`.
 
 pub mod catalog;
 pub mod decode;
 pub mod encode;
+mod exchange;
 pub mod get;
 pub mod group;
 pub mod info;
@@ -122,8 +124,9 @@ impl FlightService for Flight {
         Err(status::unimplemented("PollFlightInfo is not in this version; use GetFlightInfo"))
     }
 
-    async fn do_exchange(&self, _request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
-        Err(status::unimplemented("DoExchange is not in this version; use DoGet or DoPut"))
+    async fn do_exchange(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
+        let (headers, _, messages) = request.into_parts();
+        exchange::start(&self.0, &headers, messages).await.map(Response::new)
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {

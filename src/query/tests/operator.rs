@@ -27,24 +27,24 @@ use crate::{
     store::{Catalog, MemoryStore, catalog::TAGS_MAX},
 };
 
-const SECOND: i64 = 1_000_000_000;
-const MINUTE: i64 = 60 * SECOND;
-const HOUR: i64 = 60 * MINUTE;
+pub(super) const SECOND: i64 = 1_000_000_000;
+pub(super) const MINUTE: i64 = 60 * SECOND;
+pub(super) const HOUR: i64 = 60 * MINUTE;
 
 /// Samples by timestamp.
-type Model = BTreeMap<i64, (Option<f64>, u32)>;
+pub(super) type Model = BTreeMap<i64, (Option<f64>, u32)>;
 
-struct Plant {
-    engine: QueryEngine,
-    ingest: Ingest,
-    tags: Vec<Arc<Tag>>,
-    model: Vec<Model>,
+pub(super) struct Plant {
+    pub engine: QueryEngine,
+    pub ingest: Ingest,
+    pub tags: Vec<Arc<Tag>>,
+    pub model: Vec<Model>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Plant {
     /// Two tags, the second one stepped.
-    fn new() -> Plant {
+    pub fn new() -> Plant {
         let store = Arc::new(MemoryStore::default());
         let clock = Arc::new(ManualClock::at(Timestamp(0)));
         let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
@@ -61,7 +61,7 @@ impl Plant {
         Plant { engine, ingest, tags, model: vec![Model::new(), Model::new()], runtime }
     }
 
-    fn write(&mut self, tag: usize, rows: &[(i64, Option<f64>, u32)]) {
+    pub fn write(&mut self, tag: usize, rows: &[(i64, Option<f64>, u32)]) {
         let mut run = Samples::new(ValueType::F64);
         for (timestamp, value, quality) in rows {
             run.push(*timestamp, value.map(Value::F64).as_ref(), *quality).unwrap();
@@ -128,7 +128,7 @@ impl Plant {
     }
 }
 
-fn filled(seed: u64, count: i64) -> Plant {
+pub(super) fn filled(seed: u64, count: i64) -> Plant {
     let mut plant = Plant::new();
     let mut state = seed | 1;
     let mut dice = move |sides: u64| {
