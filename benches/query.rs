@@ -52,7 +52,7 @@ pub fn benches(criterion: &mut Criterion) {
 }
 
 fn range(tags: Vec<Arc<Tag>>, layout: Layout) -> RangeQuery {
-    RangeQuery { tags, range: TimeRange::ALL, boundary: Boundary::Inside, limit: None, layout }
+    RangeQuery { layout, ..RangeQuery::new(tags, TimeRange::ALL) }
 }
 
 /// Rows of the answer.

@@ -20,5 +20,10 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/historian.v1.serde.rs"));
 }
 
+/// Google's well-known types, as the messages hold them.
+pub mod types {
+    pub use pbjson_types::{ListValue, NullValue, Struct, Value, value};
+}
+
 /// Encoded `FileDescriptorSet` of the package, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,6 +1,8 @@
 //! Commands and tickets of Arrow Flight: a protobuf `Any` of a `historian.v1` request, or its proto3-JSON text, into one typed command.
 
-use historian_proto::v1::{CurrentRequest, RangeRequest, SupersededRequest, WriteRequest};
+use historian_proto::v1::{
+    AggregateRequest, AnomaliesRequest, CurrentRequest, DownsampleRequest, RangeRequest, SubscribeRequest, SupersededRequest, WriteRequest,
+};
 use prost::{Message, Name};
 use serde_json::Value;
 use tonic::Status;
@@ -13,6 +15,10 @@ pub enum Command {
     Range(RangeRequest),
     Current(CurrentRequest),
     Superseded(SupersededRequest),
+    Aggregate(AggregateRequest),
+    Downsample(DownsampleRequest),
+    Anomalies(AnomaliesRequest),
+    Subscribe(SubscribeRequest),
     Write(WriteRequest),
 }
 
@@ -33,8 +39,6 @@ pub struct AnyMessage {
 }
 
 const TYPE_PREFIX: &str = "type.googleapis.com/";
-/// Commands of the contract that later versions answer.
-const NOT_YET: [&str; 3] = ["aggregate", "downsample", "anomalies"];
 
 impl Command {
     /// Reads a command in either form.
@@ -64,6 +68,10 @@ impl Command {
             Command::Range(request) => any(request),
             Command::Current(request) => any(request),
             Command::Superseded(request) => any(request),
+            Command::Aggregate(request) => any(request),
+            Command::Downsample(request) => any(request),
+            Command::Anomalies(request) => any(request),
+            Command::Subscribe(request) => any(request),
             Command::Write(request) => any(request),
         }
     }
@@ -85,7 +93,10 @@ fn protobuf(bytes: &[u8]) -> Result<Command, Status> {
         "historian.v1.CurrentRequest" => decode(&any.value).map(Command::Current),
         "historian.v1.SupersededRequest" => decode(&any.value).map(Command::Superseded),
         "historian.v1.WriteRequest" => decode(&any.value).map(Command::Write),
-        "historian.v1.AggregateRequest" | "historian.v1.DownsampleRequest" | "historian.v1.AnomaliesRequest" => Err(not_yet(name)),
+        "historian.v1.AggregateRequest" => decode(&any.value).map(Command::Aggregate),
+        "historian.v1.DownsampleRequest" => decode(&any.value).map(Command::Downsample),
+        "historian.v1.AnomaliesRequest" => decode(&any.value).map(Command::Anomalies),
+        "historian.v1.SubscribeRequest" => decode(&any.value).map(Command::Subscribe),
         _ if name.starts_with("arrow.flight.protocol.sql.") => {
             Err(status::unimplemented("Flight SQL is not in this version, which answers range and current"))
         }
@@ -110,18 +121,18 @@ fn json(bytes: &[u8]) -> Result<Command, Status> {
     match name.as_str() {
         "range" => Ok(Command::Range(message(&name, times_as_text(&name, body)?)?)),
         "superseded" => Ok(Command::Superseded(message(&name, times_as_text(&name, body)?)?)),
+        "aggregate" => Ok(Command::Aggregate(message(&name, interval_as_text(&name, times_as_text(&name, body)?)?)?)),
+        "downsample" => Ok(Command::Downsample(message(&name, times_as_text(&name, body)?)?)),
+        "anomalies" => Ok(Command::Anomalies(message(&name, times_as_text(&name, body)?)?)),
+        "subscribe" => Ok(Command::Subscribe(message(&name, body)?)),
         "current" => Ok(Command::Current(message(&name, body)?)),
         "write" => Ok(Command::Write(message(&name, body)?)),
-        other if NOT_YET.contains(&other) => Err(not_yet(other)),
         other => Err(status::unimplemented(format!(
-            "the command {:?} is not known; this version answers range, current and superseded, and takes write by DoPut",
+            "the command {:?} is not known; this version answers range, current, aggregate, downsample, anomalies, subscribe and superseded, and takes write \
+             by DoPut",
             shown(other)
         ))),
     }
-}
-
-fn not_yet(name: &str) -> Status {
-    status::unimplemented(format!("{name} is not in this version, which answers range and current"))
 }
 
 fn message<T: serde::de::DeserializeOwned>(command: &str, body: Value) -> Result<T, Status> {
@@ -143,6 +154,20 @@ fn times_as_text(command: &str, mut body: Value) -> Result<Value, Status> {
             return Err(status::invalid(&format!("{command}.{field}"), message));
         };
         body[field] = Value::String(nanoseconds.to_string());
+    }
+    Ok(body)
+}
+
+/// As times, for the length of intervals.
+fn interval_as_text(command: &str, mut body: Value) -> Result<Value, Status> {
+    if let Some(Value::Number(number)) = body.get("interval") {
+        let nanoseconds = number.as_i64().ok_or_else(|| {
+            status::invalid(
+                &format!("{command}.interval"),
+                format!("{number} is no whole number of nanoseconds; write it as text, such as \"5s\""),
+            )
+        })?;
+        body["interval"] = Value::String(nanoseconds.to_string());
     }
     Ok(body)
 }
@@ -221,9 +246,9 @@ mod tests {
             ("{", Code::InvalidArgument, "JSON"),
             ("", Code::InvalidArgument, "empty"),
             ("tags", Code::InvalidArgument, "neither JSON nor"),
-            (r#"{"aggregate": {}}"#, Code::Unimplemented, "range and current"),
-            (r#"{"downsample": {}}"#, Code::Unimplemented, "range and current"),
-            (r#"{"anomalies": {}}"#, Code::Unimplemented, "range and current"),
+            (r#"{"aggregate": {"interval": 1.5}}"#, Code::InvalidArgument, "aggregate.interval"),
+            (r#"{"downsample": {"method": "NONE"}}"#, Code::InvalidArgument, "NONE"),
+            (r#"{"anomalies": {"output": 7.5}}"#, Code::InvalidArgument, "anomalies"),
             (r#"{"frobnicate": {}}"#, Code::Unimplemented, "frobnicate"),
         ] {
             let error = parse(json.as_bytes()).expect_err(json);
@@ -244,7 +269,6 @@ mod tests {
         assert!(String::from_utf8_lossy(&command.to_ticket()).contains("type.googleapis.com/historian.v1.RangeRequest"));
         for (type_url, code) in [
             ("type.googleapis.com/arrow.flight.protocol.sql.CommandStatementQuery", Code::Unimplemented),
-            ("type.googleapis.com/historian.v1.AggregateRequest", Code::Unimplemented),
             ("type.googleapis.com/google.protobuf.Empty", Code::InvalidArgument),
             ("", Code::InvalidArgument),
         ] {

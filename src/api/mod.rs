@@ -14,6 +14,7 @@ pub mod resolve;
 pub mod sample;
 pub mod status;
 pub mod stream;
+mod subscribe;
 
 use std::{sync::Arc, time::Duration};
 
@@ -123,6 +124,8 @@ pub struct ApiLimits {
     pub write_bytes_in_flight: usize,
     /// Acknowledgements kept for a writer that does not read them.
     pub acknowledgements_unread_max: usize,
+    /// Subscriptions at the same time.
+    pub subscriptions_max: usize,
     /// Endpoints into which one `GetFlightInfo` splits a query.
     pub endpoints_max: usize,
     /// Streams at the same time on one connection.
@@ -147,6 +150,7 @@ impl Default for ApiLimits {
             write_batches_in_flight: 64,
             write_bytes_in_flight: 64 << 20,
             acknowledgements_unread_max: 16_384,
+            subscriptions_max: 256,
             endpoints_max: 16,
             connection_streams_max: 256,
             shutdown_grace: Duration::from_secs(10),
@@ -159,6 +163,8 @@ pub struct Api {
     pub services: Services,
     /// One permit per running query.
     queries: Arc<Semaphore>,
+    /// One permit per subscription.
+    subscriptions: Arc<Semaphore>,
     /// Cancelled when shutdown begins: write streams acknowledge what they took and end.
     draining: CancellationToken,
 }
@@ -166,7 +172,8 @@ pub struct Api {
 impl Api {
     pub fn new(services: Services, draining: CancellationToken) -> Arc<Api> {
         let queries = Arc::new(Semaphore::new(services.limits.queries_max));
-        Arc::new(Api { services, queries, draining })
+        let subscriptions = Arc::new(Semaphore::new(services.limits.subscriptions_max));
+        Arc::new(Api { services, queries, subscriptions, draining })
     }
 
     fn limits(&self) -> &ApiLimits {

@@ -2,14 +2,22 @@
 
 use std::sync::Arc;
 
-use historian_proto::v1::{self, range_request};
+use historian_proto::{
+    types::value::Kind,
+    v1::{self, anomalies_request, downsample_request, range_request},
+};
 use jiff::tz::TimeZone;
 use tonic::Status;
 
 use super::{ApiLimits, Services, status};
 use crate::{
     model::{Tag, TagSelection, TimeRange, Timestamp},
-    query::{Boundary, Layout, RangeQuery, SupersededQuery},
+    query::{
+        AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Fill, Layout, QualityFilter, RangeQuery, SupersededQuery,
+        aggregate::{Configuration, Function, Intervals, InvalidIntervals, UnknownFunction},
+        anomaly::{Output, Parameter, Parameters, Plan},
+        downsample::Method,
+    },
 };
 
 /// Tags that a request selects, and the exact names in it that no tag has.
@@ -57,8 +65,33 @@ pub fn range(services: &Services, request: &v1::RangeRequest) -> Result<(RangeQu
     };
     let limit =
         u64::try_from(request.limit).map_err(|_| status::invalid("limit", format!("{} is negative; 0 means no limit", request.limit)))?;
+    let quality = quality(request.quality)?;
+    let fill = match request.fill.try_into() {
+        Ok(range_request::Fill::None) => Fill::None,
+        Ok(range_request::Fill::AsOf) => Fill::AsOf,
+        Ok(range_request::Fill::Linear) => Fill::Linear,
+        Err(_) => return Err(status::invalid("fill", format!("{} is none of NONE, AS_OF, LINEAR", request.fill))),
+    };
+    let step = duration("step", &request.step)?;
+    if fill != Fill::None && (layout != Layout::Wide || range.reverse || boundary != Boundary::Inside) {
+        return Err(status::invalid("fill", "is for the WIDE layout, forwards and INSIDE the range"));
+    }
+    if step > 0 && fill == Fill::None {
+        return Err(status::invalid("step", "needs a fill, AS_OF or LINEAR"));
+    }
     let Selected { tags, missing } = tags(services, &request.tags)?;
-    Ok((RangeQuery { tags, range, boundary, limit: (limit > 0).then_some(limit), layout }, missing))
+    let limit = (limit > 0).then_some(limit);
+    Ok((RangeQuery { tags, range, boundary, limit, layout, quality, fill, step: (step > 0).then_some(step) }, missing))
+}
+
+/// A filter by quality as a request has it.
+pub fn quality(asked: i32) -> Result<QualityFilter, Status> {
+    match asked.try_into() {
+        Ok(v1::QualityFilter::Any) => Ok(QualityFilter::Any),
+        Ok(v1::QualityFilter::NotBad) => Ok(QualityFilter::NotBad),
+        Ok(v1::QualityFilter::Good) => Ok(QualityFilter::Good),
+        Err(_) => Err(status::invalid("quality", format!("{asked} is none of ANY, NOT_BAD, GOOD"))),
+    }
 }
 
 /// A request for superseded versions against the catalog and the clock. Blocks on the catalog.
@@ -72,6 +105,154 @@ pub fn superseded(services: &Services, request: &v1::SupersededRequest) -> Resul
     let limit = u64::try_from(*limit).map_err(|_| status::invalid("limit", format!("{limit} is negative; 0 means no limit")))?;
     let Selected { tags, missing } = tags(services, patterns)?;
     Ok((SupersededQuery { tags, range, limit: (limit > 0).then_some(limit) }, missing))
+}
+
+/// Bounds of a query that goes forward only.
+fn forward(start: &str, end: &str, zone: &str, now: Timestamp) -> Result<TimeRange, Status> {
+    let asked = v1::RangeRequest { start: start.into(), end: end.into(), zone: zone.into(), ..v1::RangeRequest::default() };
+    let range = times(&asked, now)?;
+    if range.reverse || range.is_empty() {
+        let message = format!("{} is not after the start, {}", bounds_as_asked(range).1, bounds_as_asked(range).0);
+        return Err(status::invalid("end", message));
+    }
+    Ok(range)
+}
+
+/// A length of time: a whole number and one of `d h m s ms us ns` (`5s`, `1m`, `1d` of 24 hours), several of them (`1h30m`), or integer
+/// nanoseconds. Empty is 0.
+pub fn duration(field: &str, text: &str) -> Result<i64, Status> {
+    let refuse = || {
+        let shown: String = text.chars().take(40).collect();
+        status::invalid(field, format!("{shown:?} is no length of time; write 5s, 1m, 1h30m, 1d, 250ms, or integer nanoseconds"))
+    };
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(0);
+    }
+    if let Ok(nanoseconds) = text.parse::<i64>() {
+        return if nanoseconds < 0 { Err(refuse()) } else { Ok(nanoseconds) };
+    }
+    let (mut rest, mut total) = (text, 0_i64);
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+        let count: i64 = rest[..digits].parse().map_err(|_| refuse())?;
+        rest = &rest[digits..];
+        let letters = rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_alphabetic()).len();
+        let unit = match &rest[..letters] {
+            "d" => 86_400_000_000_000,
+            "h" => 3_600_000_000_000,
+            "m" | "min" => 60_000_000_000,
+            "s" => 1_000_000_000,
+            "ms" => 1_000_000,
+            "us" => 1_000,
+            "ns" => 1,
+            _ => return Err(refuse()),
+        };
+        rest = &rest[letters..];
+        total = count.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(refuse)?;
+    }
+    Ok(total)
+}
+
+/// An aggregate request against the catalog and the clock. Blocks on the catalog.
+pub fn aggregate(services: &Services, request: &v1::AggregateRequest) -> Result<(AggregateQuery, Vec<String>), Status> {
+    let asked = v1::RangeRequest {
+        start: request.start.clone(),
+        end: request.end.clone(),
+        zone: request.zone.clone(),
+        ..v1::RangeRequest::default()
+    };
+    let range = times(&asked, services.clock.now())?;
+    let mut functions = Vec::with_capacity(request.functions.len());
+    for name in &request.functions {
+        let function: Function = name.parse().map_err(|error: UnknownFunction| status::invalid("functions", error.to_string()))?;
+        if functions.contains(&function) {
+            return Err(status::invalid("functions", format!("{name:?} is asked for twice")));
+        }
+        functions.push(function);
+    }
+    if functions.is_empty() {
+        return Err(status::invalid("functions", "names no aggregate function; for example \"average\""));
+    }
+    let asked = request.configuration.unwrap_or_default();
+    let default = Configuration::default();
+    let percent = |field: &str, asked: Option<i32>, default: u8| match asked {
+        None => Ok(default),
+        Some(percent) => u8::try_from(percent).map_err(|_| status::invalid(field, format!("{percent} is not 0 to 100"))),
+    };
+    let configuration = Configuration {
+        treat_uncertain_as_bad: asked.treat_uncertain_as_bad.unwrap_or(default.treat_uncertain_as_bad),
+        percent_data_bad: percent("configuration.percent_data_bad", asked.percent_data_bad, default.percent_data_bad)?,
+        percent_data_good: percent("configuration.percent_data_good", asked.percent_data_good, default.percent_data_good)?,
+        use_sloped_extrapolation: asked.use_sloped_extrapolation.unwrap_or(default.use_sloped_extrapolation),
+        use_uncertain_values: asked.use_uncertain_values.unwrap_or(default.use_uncertain_values),
+        stepped: false,
+    };
+    configuration.check().map_err(|error| status::invalid("configuration", error.to_string()))?;
+    let intervals = intervals(range, &request.interval)?;
+    let Selected { tags, missing } = tags(services, &request.tags)?;
+    Ok((AggregateQuery { tags, intervals, functions, configuration, stepped: asked.stepped, use_rollups: true }, missing))
+}
+
+fn intervals(range: TimeRange, interval: &str) -> Result<Intervals, Status> {
+    let (start, end) = bounds_as_asked(range);
+    Intervals::new(start.0, end.0, duration("interval", interval)?).map_err(|error| match error {
+        InvalidIntervals::Empty => status::invalid("end", error.to_string()),
+        error => status::invalid("interval", error.to_string()),
+    })
+}
+
+/// A downsample request against the catalog and the clock. Blocks on the catalog.
+pub fn downsample(services: &Services, request: &v1::DownsampleRequest) -> Result<(DownsampleQuery, Vec<String>), Status> {
+    let range = forward(&request.start, &request.end, &request.zone, services.clock.now())?;
+    let method = match request.method.try_into() {
+        Ok(downsample_request::Method::Plot) => Method::Plot,
+        Ok(downsample_request::Method::M4) => Method::M4,
+        Ok(downsample_request::Method::Minmax) => Method::MinMax,
+        Ok(downsample_request::Method::Lttb) => Method::Lttb,
+        Ok(downsample_request::Method::Minmaxlttb) => Method::MinMaxLttb,
+        Err(_) => return Err(status::invalid("method", format!("{} is none of PLOT, M4, MINMAX, LTTB, MINMAXLTTB", request.method))),
+    };
+    let points = if request.points == 0 { 1_000 } else { request.points };
+    let points = usize::try_from(points).map_err(|_| status::invalid("points", format!("{points} is negative")))?;
+    crate::query::downsample::Request::new(range.start.0, range.end.0, points, method)
+        .map_err(|error| status::invalid("points", error.to_string()))?;
+    let Selected { tags, missing } = tags(services, &request.tags)?;
+    Ok((DownsampleQuery { tags, range, points, method, use_rollups: true }, missing))
+}
+
+/// A request for anomalies against the catalog and the clock. Blocks on the catalog.
+pub fn anomalies(services: &Services, request: &v1::AnomaliesRequest) -> Result<(AnomalyQuery, Vec<String>), Status> {
+    let now = services.clock.now();
+    let mut range = forward(&request.start, &request.end, &request.zone, now)?;
+    // Nothing is expected of the future.
+    range.end = range.end.min(now.max(range.start));
+    let output = match request.output.try_into() {
+        Ok(anomalies_request::Output::Findings) => Output::Findings,
+        Ok(anomalies_request::Output::Scores) => Output::Scores,
+        Ok(anomalies_request::Output::Counts) => Output::Counts,
+        Err(_) => return Err(status::invalid("output", format!("{} is none of FINDINGS, SCORES, COUNTS", request.output))),
+    };
+    let mut parameters = Parameters::new();
+    for (name, value) in request.parameters.iter().flat_map(|parameters| &parameters.fields) {
+        let parameter = match &value.kind {
+            Some(Kind::NumberValue(number)) => Parameter::Number(*number),
+            Some(Kind::StringValue(text)) => Parameter::Text(text.clone()),
+            Some(Kind::BoolValue(flag)) => Parameter::Bool(*flag),
+            _ => return Err(status::invalid(&format!("parameters.{name}"), "must be a number, a text, true or false")),
+        };
+        parameters.insert(name.clone(), parameter);
+    }
+    let plan = Plan::new(&request.detector, &parameters).map_err(|error| status::invalid("detector", error.to_string()))?;
+    let Selected { mut tags, missing } = tags(services, &request.tags)?;
+    // A glob takes the tags that can be scored; a tag that is named and cannot be is a mistake.
+    let named = |tag: &Tag| request.tags.iter().any(|pattern| pattern == tag.name().as_str());
+    if let Some(tag) = tags.iter().find(|tag| !plan.takes(tag.value_type()) && named(tag)) {
+        let message = format!("{} is of type {}, which the detector {} does not take", tag.name(), tag.value_type(), plan.detector());
+        return Err(status::invalid("tags", message));
+    }
+    tags.retain(|tag| plan.takes(tag.value_type()));
+    Ok((AnomalyQuery { tags, range, plan, output }, missing))
 }
 
 /// The resolved query as a request of its own: exact names and absolute times.
@@ -126,7 +307,20 @@ pub fn to_request(tags: &[Arc<Tag>], query: &RangeQuery) -> v1::RangeRequest {
             Layout::Wide => range_request::Layout::Wide,
         }
         .into(),
-        zone: String::new(),
+        quality: match query.quality {
+            QualityFilter::Any => v1::QualityFilter::Any,
+            QualityFilter::NotBad => v1::QualityFilter::NotBad,
+            QualityFilter::Good => v1::QualityFilter::Good,
+        }
+        .into(),
+        fill: match query.fill {
+            Fill::None => range_request::Fill::None,
+            Fill::AsOf => range_request::Fill::AsOf,
+            Fill::Linear => range_request::Fill::Linear,
+        }
+        .into(),
+        step: query.step.map(|step| step.to_string()).unwrap_or_default(),
+        ..v1::RangeRequest::default()
     }
 }
 

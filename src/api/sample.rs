@@ -96,6 +96,30 @@ fn strings<'a>(texts: impl Iterator<Item = &'a str>) -> Result<StringColumn, Str
     Ok(column)
 }
 
+/// Columns into wire form.
+pub fn of_columns(tag: &str, samples: &Samples) -> TagSamples {
+    let column = match &samples.values {
+        Values::F64(values) => Column::F64(v1::DoubleColumn { values: values.clone() }),
+        Values::F32(values) => Column::F32(v1::FloatColumn { values: values.clone() }),
+        Values::I64(values) => Column::I64(v1::SignedColumn { values: values.clone() }),
+        Values::U64(values) => Column::U64(v1::UnsignedColumn { values: values.clone() }),
+        Values::Bool(values) => Column::Bool(v1::BoolColumn { values: values.clone() }),
+        Values::State(values) => Column::State(v1::StateColumn { values: values.clone() }),
+        Values::String(values) => {
+            let texts = (0..values.len()).map(|row| values.get(row).to_owned()).collect();
+            Column::String(v1::StringColumn { values: texts })
+        }
+    };
+    let all_good = samples.qualities.iter().all(|quality| *quality == Quality::GOOD.0);
+    TagSamples {
+        tag: tag.to_owned(),
+        timestamps: samples.timestamps.clone(),
+        values: Some(v1::Values { column: Some(column) }),
+        qualities: if all_good { Vec::new() } else { samples.qualities.clone() },
+        nulls: (0..samples.len()).filter(|row| !samples.is_valid(*row)).map(|row| row as u32).collect(),
+    }
+}
+
 /// One tag's rows of a LONG batch into wire form. The column's type is the tag's, for the query asked for tags of one type.
 ///
 /// # Errors

@@ -78,6 +78,16 @@ pub fn deadline(message: impl AsRef<str>) -> Status {
     status(Code::DeadlineExceeded, "DEADLINE", message.as_ref(), ErrorDetails::new())
 }
 
+/// `OUT_OF_RANGE`: what is asked for is not there any more, or not yet.
+pub fn out_of_range(message: impl AsRef<str>) -> Status {
+    status(Code::OutOfRange, "OUT_OF_RANGE", message.as_ref(), ErrorDetails::new())
+}
+
+/// UNAVAILABLE, with what to do.
+pub fn unavailable(message: impl AsRef<str>) -> Status {
+    status(Code::Unavailable, "STOPPING", message.as_ref(), ErrorDetails::with_retry_info(Some(Duration::from_secs(2))))
+}
+
 /// UNAVAILABLE: the historian is stopping.
 pub fn stopping() -> Status {
     let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(2)));
@@ -137,7 +147,7 @@ pub fn from_query(error: &QueryError) -> Status {
         QueryError::TooManyRows(_) => too_much("rows_max", message),
         QueryError::Cancelled => Status::cancelled(message),
         QueryError::DataLoss { .. } => status(Code::DataLoss, "DATA_LOSS", &message, ErrorDetails::new()),
-        QueryError::Store(_) => internal(message),
+        QueryError::Store(_) | QueryError::Bug => internal(message),
     }
 }
 

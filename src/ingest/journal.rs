@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     delete::Deleter,
+    feed::Feed,
     head::{Heads, Sealing},
     keep::Pending,
     merge::{ReadError, TagReader},
@@ -91,6 +92,8 @@ pub struct Recovered {
     pub records: u64,
     /// Samples put back into heads.
     pub samples: u64,
+    /// Number of the first record; 0 when there was none.
+    pub first: u64,
     pub watermark: u64,
 }
 
@@ -147,6 +150,7 @@ pub(super) struct Committer {
     /// How often writes of [`Durability::Interval`] are fsynced.
     pub interval: Duration,
     pub heads: Arc<Heads>,
+    pub feed: Arc<Feed>,
     /// Samples in all heads above which nothing is taken: sealing does not keep up, or cannot write.
     pub head_samples_limit: usize,
 }
@@ -231,8 +235,9 @@ impl Committer {
         }
         self.counters.room(None);
         self.sequence += records.len() as u64;
+        self.feed.appended(records);
         if sync {
-            self.counters.durable.store(self.sequence, Ordering::SeqCst);
+            self.durable();
         }
         self.counters.groups.fetch_add(1, Ordering::Relaxed);
         let step = Step::Group { written: (first..).zip(group).collect(), durable: self.counters.durable.load(Ordering::SeqCst) };
@@ -254,9 +259,15 @@ impl Committer {
             return;
         }
         match self.store.sync() {
-            Ok(()) => self.counters.durable.store(self.sequence, Ordering::SeqCst),
+            Ok(()) => self.durable(),
             Err(error) => self.counters.stop(&error.to_string()),
         }
+    }
+
+    /// Everything appended is durable.
+    fn durable(&self) {
+        self.counters.durable.store(self.sequence, Ordering::SeqCst);
+        self.feed.is_durable(self.sequence);
     }
 }
 
@@ -268,6 +279,7 @@ pub(super) struct Applier {
     pub sealer: Sealer,
     pub deleter: Deleter,
     pub pending: Arc<Pending>,
+    pub feed: Arc<Feed>,
     pub clock: Arc<dyn Clock>,
     /// Samples of a head at which it is sealed.
     pub head_samples_max: usize,
@@ -315,6 +327,9 @@ impl Applier {
                         recovered.samples += run.len() as u64;
                         self.heads.apply(tag, &run, sequence);
                     }
+                }
+                if recovered.records == 0 {
+                    recovered.first = sequence;
                 }
                 recovered.records += 1;
                 recovered.watermark = sequence;
@@ -425,7 +440,7 @@ impl Applier {
             let time = self.clock.now();
             // After a crash the deletion is done again, which changes nothing.
             let visible = || {
-                let reader = TagReader { store: self.store.clone(), heads: self.heads.clone() };
+                let reader = TagReader { store: self.store.clone(), heads: self.heads.clone(), feed: self.feed.clone() };
                 let counted = reader.count(&known, deletion.from, deletion.to);
                 counted.map_err(|error| match error {
                     ReadError::Store(error) => SealError::Store(error),
@@ -526,6 +541,7 @@ impl Applier {
         encode_record(carried.iter().map(|(tag, samples)| (*tag, samples)), &mut record)
             .map_err(|error| SealError::Encode { tag: 0, error })?;
         self.journal_bytes = record.len() as u64;
+        self.feed.retires(self.applied);
         self.seal(&[], Some(Retire { sequence: self.applied, record }))?;
         Ok(())
     }

@@ -6,15 +6,16 @@
 
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
-use historian_format::{Chunk, PushError, keys::week_of};
+use historian_format::{Chunk, PushError, Statistics, keys::week_of};
 
 use super::{
+    feed::Feed,
     head::{CurrentValue, Heads},
     versions::{Origin, merge, sort_versions},
 };
 use crate::{
     model::{Samples, Tag, TimeRange, ValueType},
-    store::{ChunkFamily, Direction, Store, StoreError, StoredChunk},
+    store::{ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk},
 };
 
 /// Chunk bytes fetched from the store at once.
@@ -35,6 +36,7 @@ pub enum ReadError {
 pub struct TagReader {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) heads: Arc<Heads>,
+    pub(crate) feed: Arc<Feed>,
 }
 
 impl TagReader {
@@ -56,6 +58,27 @@ impl TagReader {
         let late = self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)?;
         let overlay = overlay(tag, late, head, from, to)?;
         Ok(Cursor { from, to, unfetched: Some((from, to)), overlay_rest: 0..overlay.len(), overlay, ..Cursor::empty(self, tag, direction) })
+    }
+
+    /// As [`TagReader::cursor`], for a look at the first samples only: chunks are fetched one by one.
+    ///
+    /// # Errors
+    /// When a late chunk cannot be read.
+    pub fn look(&self, tag: &Tag, range: TimeRange) -> Result<Cursor<'_>, ReadError> {
+        Ok(Cursor { page_bytes: 1, ..self.cursor(tag, range)? })
+    }
+
+    /// The writes of this ingest, for those who follow them.
+    pub fn feed(&self) -> Arc<Feed> {
+        self.feed.clone()
+    }
+
+    /// Recorded gaps, at most so many.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn gaps(&self, limit: usize) -> Result<Vec<Gap>, ReadError> {
+        Ok(self.store.gaps(0, limit)?.into_iter().map(|(_, gap)| gap).collect())
     }
 
     /// Number of samples with `from <= timestamp <= to`.
@@ -232,7 +255,16 @@ pub struct Cursor<'a> {
     overlay: Samples,
     overlay_rest: Range<usize>,
     page: VecDeque<StoredChunk>,
+    page_bytes: usize,
     scratch: Samples,
+}
+
+/// What a cursor hands out next.
+pub enum Portion {
+    /// A chunk that counts whole and alone: nothing else lies among its samples, and all of them are in the range.
+    Chunk(StoredChunk, Box<Statistics>),
+    /// Samples.
+    Samples(Samples),
 }
 
 impl<'a> Cursor<'a> {
@@ -247,6 +279,7 @@ impl<'a> Cursor<'a> {
             overlay_rest: 0..0,
             overlay: Samples::new(tag.value_type()),
             page: VecDeque::new(),
+            page_bytes: PAGE_BYTES,
             scratch: Samples::new(tag.value_type()),
         }
     }
@@ -275,9 +308,32 @@ impl Cursor<'_> {
         Ok(true)
     }
 
+    /// The next portion of a cursor that goes forward, a chunk not decoded where it counts whole. `None` when nothing is left.
+    ///
+    /// # Errors
+    /// When a chunk cannot be read.
+    pub fn next_portion(&mut self) -> Result<Option<Portion>, ReadError> {
+        if self.page.is_empty() {
+            self.fetch()?;
+        }
+        if let Some(chunk) = self.page.front()
+            && self.direction == Direction::Forward
+        {
+            let statistics = chunk.header_in(ChunkFamily::Chunks)?.statistics;
+            let (first, last) = (statistics.first_timestamp, statistics.last_timestamp);
+            let alone = self.overlay.timestamps[self.overlay_rest.clone()].first().is_none_or(|timestamp| *timestamp > last);
+            if alone && first >= self.from && last <= self.to {
+                self.from = self.from.max(last.saturating_add(1));
+                return Ok(self.page.pop_front().map(|chunk| Portion::Chunk(chunk, Box::new(statistics))));
+            }
+        }
+        let mut samples = Samples::new(self.tag.value_type());
+        Ok(if self.next_into(&mut samples)? { Some(Portion::Samples(samples)) } else { None })
+    }
+
     fn fetch(&mut self) -> Result<(), ReadError> {
         let Some((from, to)) = self.unfetched else { return Ok(()) };
-        let chunks = self.reader.store.chunks(ChunkFamily::Chunks, self.tag.id, from, to, self.direction, PAGE_BYTES)?;
+        let chunks = self.reader.store.chunks(ChunkFamily::Chunks, self.tag.id, from, to, self.direction, self.page_bytes)?;
         self.unfetched = match chunks.last() {
             None => None,
             Some(last) => {

@@ -1,6 +1,7 @@
 //! From the sample sink to sealed chunks: journal (durable acknowledgement), heads, current values, sealing, and the merged view on read.
 
 mod delete;
+pub mod feed;
 pub mod head;
 mod journal;
 pub mod keep;
@@ -27,6 +28,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use self::{
     delete::{Deleter, TagLocks},
+    feed::Feed,
     head::Heads,
     journal::{Applier, Channels, Committer, Counters, DELETE_RANGE, Deletions, REPLACE_RANGE, Request, SAMPLE_JOURNAL_BYTES, Submission},
     keep::{Keeper, KeeperOptions, Pending},
@@ -121,9 +123,28 @@ pub struct Ingest {
 }
 
 struct Threads {
+    warmer: JoinHandle<()>,
     keeper: JoinHandle<()>,
     committer: JoinHandle<()>,
     applier: JoinHandle<()>,
+}
+
+/// Looks up, in the background, what the store holds as each tag's latest sample, so that the first who asks for current values after a start
+/// does not wait for it.
+fn warm(reader: &TagReader, catalog: &Arc<Catalog>, counters: &Arc<Counters>) -> Result<JoinHandle<()>, StoreError> {
+    let (reader, catalog, counters) = (reader.clone(), catalog.clone(), counters.clone());
+    let body = move || {
+        for tag in catalog.ids().into_iter().filter_map(|id| catalog.by_id(id)) {
+            if counters.closing.load(Ordering::SeqCst) {
+                return;
+            }
+            // Whoever asks for this tag is told of what is damaged.
+            if let Err(error) = reader.current(&tag) {
+                tracing::debug!(tag = %tag.name(), %error, "the current value cannot be read");
+            }
+        }
+    };
+    std::thread::Builder::new().name("warmer".into()).spawn(body).map_err(|error| StoreError::Io(format!("thread warmer: {error}")))
 }
 
 /// Unit of the semaphore of bytes in flight.
@@ -139,6 +160,7 @@ impl Ingest {
         let counters = Arc::new(Counters::default());
         let pending = Arc::new(Pending::default());
         let locks = Arc::new(TagLocks::default());
+        let feed = Arc::new(Feed::new(store.clone()));
         let heads_samples_max = (options.heads_bytes_max / SAMPLE_HEAD_BYTES).max(1);
         let mut applier = Applier {
             store: store.clone(),
@@ -148,6 +170,7 @@ impl Ingest {
             sealer: Sealer::new(store.clone()),
             deleter: Deleter { store: store.clone(), locks: locks.clone() },
             pending: pending.clone(),
+            feed: feed.clone(),
             clock: clock.clone(),
             head_samples_max: options.head_samples_max.max(1),
             heads_samples_max,
@@ -160,6 +183,7 @@ impl Ingest {
             error => StoreError::Io(error.to_string()),
         })?;
         counters.durable.store(recovered.watermark, Ordering::SeqCst);
+        feed.begin(recovered.first, recovered.watermark);
 
         let channels = Channels::new();
         let committer = Committer {
@@ -169,15 +193,18 @@ impl Ingest {
             gather: options.group_commit,
             interval: options.interval,
             heads: heads.clone(),
+            feed: feed.clone(),
             head_samples_limit: heads_samples_max.saturating_mul(2).max(options.batch_samples_max),
         };
         let Channels { requests, committer: committer_requests, steps, applier: applier_steps } = channels;
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(body).map_err(|error| StoreError::Io(format!("thread {name}: {error}")))
         };
-        let reader = TagReader { store: store.clone(), heads };
+        let reader = TagReader { store: store.clone(), heads, feed };
+        let warmer = warm(&reader, &catalog, &counters)?;
         let keeper = Arc::new(Keeper::new(store, catalog.clone(), locks, pending, clock.clone(), options.keeper.clone())?);
         let threads = Threads {
+            warmer,
             keeper: spawn("keeper", {
                 let keeper = keeper.clone();
                 Box::new(move || keeper.run())
@@ -257,7 +284,9 @@ impl Ingest {
         self.keeper.stop();
         drop(self.requests.lock().take());
         if let Some(threads) = self.threads.lock().take() {
-            for (name, thread) in [("keeper", threads.keeper), ("committer", threads.committer), ("applier", threads.applier)] {
+            for (name, thread) in
+                [("warmer", threads.warmer), ("keeper", threads.keeper), ("committer", threads.committer), ("applier", threads.applier)]
+            {
                 if thread.join().is_err() {
                     tracing::error!("thread {name} panicked");
                 }

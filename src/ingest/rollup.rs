@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use historian_format::{
     keys::{week_bounds, week_of},
-    rollup::{RollupBlock, RollupLevel, RollupState},
+    rollup::{Parts, RollupBlock, RollupLevel, RollupState},
 };
 
 use super::merge::{ReadError, TagReader};
@@ -27,6 +27,7 @@ pub fn interval_start(level: RollupLevel, at: i64) -> i64 {
 /// Makes states of samples that come in time order.
 pub struct Folder {
     value_type: ValueType,
+    parts: Parts,
     /// Samples of the minute that may go on: it may come in parts, and its state must not depend on where chunks end.
     minute: Samples,
     hour: Option<(i64, RollupState)>,
@@ -35,7 +36,12 @@ pub struct Folder {
 
 impl Folder {
     pub fn new(value_type: ValueType) -> Folder {
-        Folder { value_type, minute: Samples::new(value_type), hour: None, day: None }
+        Folder::of_parts(value_type, Parts::ALL)
+    }
+
+    /// One that makes no more of states than these parts.
+    pub fn of_parts(value_type: ValueType, parts: Parts) -> Folder {
+        Folder { value_type, parts, minute: Samples::new(value_type), hour: None, day: None }
     }
 
     /// Takes the samples in `range` (row numbers).
@@ -52,7 +58,7 @@ impl Folder {
             if goes_on || end == range.end {
                 let kept = self.minute.extend_range(samples, at..end);
                 debug_assert!(kept.is_ok(), "samples of one tag are of one type");
-            } else if let Some(state) = RollupState::of(samples, at..end) {
+            } else if let Some(state) = RollupState::of_parts(samples, at..end, self.parts) {
                 self.minute_closed(start, state, emit);
             }
             at = end;
@@ -69,7 +75,7 @@ impl Folder {
     fn close_minute(&mut self, emit: Emit<'_>) {
         let Some(first) = self.minute.timestamps.first() else { return };
         let start = interval_start(RollupLevel::Minute, *first);
-        if let Some(state) = RollupState::of(&self.minute, 0..self.minute.len()) {
+        if let Some(state) = RollupState::of_parts(&self.minute, 0..self.minute.len(), self.parts) {
             self.minute_closed(start, state, emit);
         }
         self.minute.clear();
@@ -119,11 +125,20 @@ pub struct States {
 impl TagReader {
     /// States of the non-empty aligned intervals of a level that lie in `start..end`; both are multiples of the interval.
     ///
-    /// With `use_rollups` stored states are taken where they hold; the answer is the same without, to the bit.
+    /// With `use_rollups` stored states are taken where they hold; the answer is the same without, to the bit. Of states that are made of
+    /// samples only `parts` are sure to be told.
     ///
     /// # Errors
     /// When chunks or rollups cannot be read.
-    pub fn states(&self, tag: &Tag, level: RollupLevel, start: i64, end: i64, use_rollups: bool) -> Result<States, ReadError> {
+    pub fn states(
+        &self,
+        tag: &Tag,
+        level: RollupLevel,
+        start: i64,
+        end: i64,
+        use_rollups: bool,
+        parts: Parts,
+    ) -> Result<States, ReadError> {
         let mut answer = States::default();
         if start >= end {
             return Ok(answer);
@@ -141,21 +156,29 @@ impl TagReader {
         answer.stored = stored.len();
         let mut from = start;
         for (at, state) in stored {
-            self.fold_range(tag, level, from, at, &mut answer.states)?;
+            self.fold_range(tag, level, from..at, parts, &mut answer.states)?;
             answer.states.push((at, state));
             from = at.saturating_add(level.interval_ns());
         }
-        self.fold_range(tag, level, from, end, &mut answer.states)?;
+        self.fold_range(tag, level, from..end, parts, &mut answer.states)?;
         Ok(answer)
     }
 
     /// Makes the states of a range from its samples.
-    fn fold_range(&self, tag: &Tag, level: RollupLevel, from: i64, to: i64, out: &mut Vec<(i64, RollupState)>) -> Result<(), ReadError> {
+    fn fold_range(
+        &self,
+        tag: &Tag,
+        level: RollupLevel,
+        range: std::ops::Range<i64>,
+        parts: Parts,
+        out: &mut Vec<(i64, RollupState)>,
+    ) -> Result<(), ReadError> {
+        let (from, to) = (range.start, range.end);
         if from >= to {
             return Ok(());
         }
         let mut cursor = self.cursor(tag, TimeRange::new(Timestamp(from), Timestamp(to)))?;
-        let mut folder = Folder::new(tag.value_type());
+        let mut folder = Folder::of_parts(tag.value_type(), parts);
         let mut samples = Samples::new(tag.value_type());
         let mut emit = |found: RollupLevel, start: i64, state: RollupState| {
             if found == level {

@@ -7,7 +7,10 @@ use std::{
 
 use proptest::prelude::*;
 
-use historian_format::{keys::week_bounds, rollup::RollupLevel};
+use historian_format::{
+    keys::week_bounds,
+    rollup::{Parts, RollupLevel},
+};
 
 use super::{
     Ingest, IngestOptions,
@@ -131,8 +134,8 @@ fn rollups_change_no_answer(machine: &Machine, tag: &Tag) {
     let reader = machine.ingest.reader();
     for level in RollupLevel::ALL {
         for (start, end) in [(-4 * DAY, 4 * DAY), (0, DAY)] {
-            let with = reader.states(tag, level, start, end, true).unwrap();
-            let without = reader.states(tag, level, start, end, false).unwrap();
+            let with = reader.states(tag, level, start, end, true, Parts::ALL).unwrap();
+            let without = reader.states(tag, level, start, end, false, Parts::ALL).unwrap();
             let differs = with.states.iter().zip(&without.states).find(|(a, b)| format!("{a:?}") != format!("{b:?}"));
             assert!(differs.is_none(), "{level:?} of {} ({} stored): {differs:?}", tag.name(), with.stored);
             assert_eq!(with.states.len(), without.states.len());

@@ -1,6 +1,9 @@
 //! Samples of one tag in a range with its edges treated as the query asks: the source of both layouts.
 
-use super::{Boundary, QueryError, RangeQuery};
+use super::{
+    Boundary, QualityFilter, QueryError, RangeQuery,
+    plan::{self, before, from},
+};
 use crate::{
     ingest::merge::{Cursor, TagReader},
     model::{Quality, Samples, Tag, TimeRange, Timestamp, Value, ValueType},
@@ -8,16 +11,19 @@ use crate::{
 
 /// One sample by itself.
 #[derive(Clone, Debug)]
-struct Sample {
-    timestamp: i64,
-    value: Option<Value>,
-    quality: u32,
+pub struct Sample {
+    pub timestamp: i64,
+    pub value: Option<Value>,
+    pub quality: u32,
 }
 
 /// Samples of one tag, a portion at a time, in the direction of the query.
 pub struct Source<'a> {
     tag: &'a Tag,
     cursor: Cursor<'a>,
+    quality: QualityFilter,
+    /// What the cursor gave, before the filter.
+    unfiltered: Samples,
     /// Comes before the cursor's samples, and after them.
     lead: Option<Sample>,
     trail: Option<Sample>,
@@ -33,7 +39,8 @@ impl<'a> Source<'a> {
             Boundary::Interpolated => (edge(reader, tag, range.start)?, edge(reader, tag, range.end)?),
         };
         let (lead, trail) = if range.reverse { (at_end, at_start) } else { (at_start, at_end) };
-        Ok(Source { tag, cursor: reader.cursor(tag, range).map_err(failed)?, lead, trail })
+        let cursor = reader.cursor(tag, range).map_err(failed)?;
+        Ok(Source { tag, cursor, quality: query.quality, unfiltered: Samples::new(tag.value_type()), lead, trail })
     }
 
     pub fn value_type(&self) -> ValueType {
@@ -45,8 +52,11 @@ impl<'a> Source<'a> {
         if let Some(lead) = self.lead.take() {
             return self.push(&lead, out);
         }
-        if self.cursor.next_into(out).map_err(|error| QueryError::reading(self.tag, &error))? {
-            return Ok(true);
+        let before = out.len();
+        while self.read(out)? {
+            if out.len() > before {
+                return Ok(true);
+            }
         }
         match self.trail.take() {
             Some(trail) => self.push(&trail, out),
@@ -54,11 +64,33 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Appends what the filter leaves of the cursor's next portion, which may be nothing; false when there is none.
+    fn read(&mut self, out: &mut Samples) -> Result<bool, QueryError> {
+        let failed = |error| QueryError::reading(self.tag, &error);
+        if self.quality == QualityFilter::Any {
+            return self.cursor.next_into(out).map_err(failed);
+        }
+        self.unfiltered.clear();
+        if !self.cursor.next_into(&mut self.unfiltered).map_err(failed)? {
+            return Ok(false);
+        }
+        let passes = |index: &u32| self.quality.passes(self.unfiltered.qualities[*index as usize]);
+        let rows: Vec<u32> = (0..self.unfiltered.len() as u32).filter(passes).collect();
+        out.append(&self.unfiltered.take(&rows)).map_err(|error| QueryError::Store(error.to_string()))?;
+        Ok(true)
+    }
+
     fn push(&self, sample: &Sample, out: &mut Samples) -> Result<bool, QueryError> {
         out.push(sample.timestamp, sample.value.as_ref(), sample.quality)
             .map_err(|error| QueryError::DataLoss { tag: self.tag.name().to_string(), reason: error.to_string() })?;
         Ok(true)
     }
+}
+
+fn nearest(reader: &TagReader, tag: &Tag, range: TimeRange, which: Neighbour) -> Result<Option<Sample>, QueryError> {
+    let wanted = |samples: &Samples, index: usize| which == Any || (!Quality(samples.qualities[index]).is_bad() && samples.is_valid(index));
+    let found = plan::nearest(reader, tag, range, wanted)?;
+    Ok(found.map(|found| Sample { timestamp: found.timestamps[0], value: found.value(0), quality: found.qualities[0] }))
 }
 
 /// Which samples count as neighbours.
@@ -69,38 +101,10 @@ enum Neighbour {
 }
 use Neighbour::{Any, NotBad};
 
-fn before(at: Timestamp) -> TimeRange {
-    TimeRange { start: Timestamp::MIN, end: at, reverse: true }
-}
-
-fn from(at: Timestamp) -> TimeRange {
-    TimeRange { start: at, end: Timestamp::MAX, reverse: false }
-}
-
-/// First sample in the direction of the range.
-fn nearest(reader: &TagReader, tag: &Tag, range: TimeRange, which: Neighbour) -> Result<Option<Sample>, QueryError> {
-    let failed = |error| QueryError::reading(tag, &error);
-    let mut cursor = reader.cursor(tag, range).map_err(failed)?;
-    let mut portion = Samples::new(tag.value_type());
-    while cursor.next_into(&mut portion).map_err(failed)? {
-        let found =
-            (0..portion.len()).find(|&index| which == Any || (!Quality(portion.qualities[index]).is_bad() && portion.is_valid(index)));
-        if let Some(index) = found {
-            return Ok(Some(Sample {
-                timestamp: portion.timestamps[index],
-                value: portion.value(index),
-                quality: portion.qualities[index],
-            }));
-        }
-        portion.clear();
-    }
-    Ok(None)
-}
-
 /// The value at an edge that no sample falls on: OPC 10000-13 interpolated bounding value. The line between the nearest samples that are
 /// not Bad on either side, or the earlier one's value for stepped tags and types that have no line. Good where nothing Bad was skipped and
 /// both are Good, else `UncertainDataSubNormal`; after the last sample its value is held and Uncertain; before the first there is none.
-fn edge(reader: &TagReader, tag: &Tag, at: Timestamp) -> Result<Option<Sample>, QueryError> {
+pub fn edge(reader: &TagReader, tag: &Tag, at: Timestamp) -> Result<Option<Sample>, QueryError> {
     let exact = TimeRange { start: at, end: Timestamp(at.0.saturating_add(1)), reverse: false };
     if nearest(reader, tag, exact, Any)?.is_some() {
         return Ok(None);
@@ -124,7 +128,7 @@ fn edge(reader: &TagReader, tag: &Tag, at: Timestamp) -> Result<Option<Sample>, 
     Ok(Some(Sample { timestamp: at.0, value: Some(value), quality: severity.0 | Quality::INTERPOLATED_BITS }))
 }
 
-fn line(first: &Value, second: &Value, earlier: &Sample, later: &Sample, at: Timestamp) -> Value {
+pub fn line(first: &Value, second: &Value, earlier: &Sample, later: &Sample, at: Timestamp) -> Value {
     // Differences in i128: two extreme timestamps may lie further apart than i64 reaches.
     let span = (i128::from(later.timestamp) - i128::from(earlier.timestamp)) as f64;
     let part = (i128::from(at.0) - i128::from(earlier.timestamp)) as f64 / span;

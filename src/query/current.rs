@@ -16,6 +16,9 @@ pub fn run(reader: &TagReader, tags: &[Arc<Tag>]) -> Result<RecordBatch, QueryEr
     let mut one = Samples::new(common_type::of(tags));
     for (index, tag) in tags.iter().enumerate() {
         let Some(current) = reader.current(tag).map_err(|error| QueryError::reading(tag, &error))? else { continue };
+        if batch.push(index, current.timestamp, current.value.as_ref(), current.quality) {
+            continue;
+        }
         if one.value_type() != tag.value_type() {
             one = Samples::new(tag.value_type());
         }
@@ -25,4 +28,17 @@ pub fn run(reader: &TagReader, tags: &[Arc<Tag>]) -> Result<RecordBatch, QueryEr
         batch.append(index, &one);
     }
     batch.take()
+}
+
+/// The latest sample of each tag that has one, as a run of one.
+pub fn samples(reader: &TagReader, tags: &[Arc<Tag>]) -> Result<Vec<(Arc<Tag>, Samples)>, QueryError> {
+    let mut found = Vec::with_capacity(tags.len());
+    for tag in tags {
+        let Some(current) = reader.current(tag).map_err(|error| QueryError::reading(tag, &error))? else { continue };
+        let mut run = Samples::new(tag.value_type());
+        run.push(current.timestamp, current.value.as_ref(), current.quality)
+            .map_err(|error| QueryError::DataLoss { tag: tag.name().to_string(), reason: error.to_string() })?;
+        found.push((tag.clone(), run));
+    }
+    Ok(found)
 }

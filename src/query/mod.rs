@@ -1,16 +1,23 @@
 //! Reading: one plan (tags × range) decoded straight into Arrow arrays. Arrow begins here.
 
+pub mod aggregate;
+pub mod anomaly;
 mod arrow_column;
 mod boundary;
 mod common_type;
 mod current;
+pub mod downsample;
+mod estimate;
+mod plan;
 mod range;
 mod schema;
 mod superseded;
 #[cfg(test)]
 mod tests;
 mod wide;
+mod wide_filled;
 
+pub use plan::{AggregateQuery, AnomalyQuery, DownsampleQuery};
 pub use superseded::SupersededQuery;
 
 use std::{sync::Arc, time::Instant};
@@ -19,9 +26,12 @@ use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ingest::merge::{ReadError, TagReader},
-    model::{Tag, TimeRange},
-    store::{ChunkFamily, Direction, StoreError},
+    ingest::{
+        feed::Feed,
+        merge::{ReadError, TagReader},
+    },
+    model::{Quality, Samples, Tag, TimeRange},
+    store::StoreError,
 };
 
 /// Rows of one batch at most.
@@ -50,6 +60,38 @@ pub enum Layout {
     Wide,
 }
 
+/// Samples of which qualities count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum QualityFilter {
+    #[default]
+    Any,
+    NotBad,
+    Good,
+}
+
+impl QualityFilter {
+    /// Whether a sample of this quality counts.
+    pub fn passes(self, quality: u32) -> bool {
+        match self {
+            QualityFilter::Any => true,
+            QualityFilter::NotBad => !Quality(quality).is_bad(),
+            QualityFilter::Good => Quality(quality).is_good(),
+        }
+    }
+}
+
+/// How the wide layout fills rows in which a tag has no sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Fill {
+    /// With null.
+    #[default]
+    None,
+    /// With the last sample before that is not Bad.
+    AsOf,
+    /// With a straight line between the neighbours that are not Bad; held for stepped tags and values that are no floats.
+    Linear,
+}
+
 /// A range query whose tags and times are resolved.
 #[derive(Clone, Debug)]
 pub struct RangeQuery {
@@ -59,6 +101,28 @@ pub struct RangeQuery {
     /// Samples per tag at most (rows at most, in the wide layout); `None` no limit.
     pub limit: Option<u64>,
     pub layout: Layout,
+    /// Filters samples of the range, not those at its edges.
+    pub quality: QualityFilter,
+    /// Wide layout, forward only.
+    pub fill: Fill,
+    /// With a fill: rows at the start and every so many ns, instead of where samples are.
+    pub step: Option<i64>,
+}
+
+impl RangeQuery {
+    /// All samples of a range, in the long layout.
+    pub fn new(tags: Vec<Arc<Tag>>, range: TimeRange) -> RangeQuery {
+        RangeQuery {
+            tags,
+            range,
+            boundary: Boundary::Inside,
+            limit: None,
+            layout: Layout::Long,
+            quality: QualityFilter::Any,
+            fill: Fill::None,
+            step: None,
+        }
+    }
 }
 
 /// Bounds of one query.
@@ -101,6 +165,8 @@ pub enum QueryError {
     DataLoss { tag: String, reason: String },
     #[error("the store failed: {0}")]
     Store(String),
+    #[error("a bug stopped this query; please report it with the lines of the log at this time")]
+    Bug,
 }
 
 impl QueryError {
@@ -116,11 +182,88 @@ impl QueryError {
 #[derive(Clone)]
 pub struct QueryEngine {
     reader: TagReader,
+    /// Threads that one query works on at most.
+    threads: usize,
 }
 
 impl QueryEngine {
+    /// An engine that works on as many threads per query as there are cores.
     pub fn new(reader: TagReader) -> QueryEngine {
-        QueryEngine { reader }
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        QueryEngine { reader, threads }
+    }
+
+    /// As it is, with another number of threads per query.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> QueryEngine {
+        QueryEngine { threads: threads.max(1), ..self }
+    }
+
+    /// The writes of this historian, for those who follow them.
+    pub fn feed(&self) -> Arc<Feed> {
+        self.reader.feed()
+    }
+
+    /// As [`QueryEngine::current`], each tag in its own type as a run of one.
+    ///
+    /// # Errors
+    /// [`QueryError::DataLoss`] when a tag's last chunk cannot be read.
+    pub fn current_samples(&self, tags: &[Arc<Tag>]) -> Result<Vec<(Arc<Tag>, Samples)>, QueryError> {
+        current::samples(&self.reader, tags)
+    }
+
+    /// Schema of aggregates: tag `Dictionary(Int32, Utf8)`, timestamp, function `Dictionary(Int32, Utf8)`, value `Float64`, quality.
+    pub fn aggregate_schema(&self, query: &AggregateQuery) -> SchemaRef {
+        plan::aggregate_schema(query)
+    }
+
+    /// Evaluates aggregates: tag after tag, of each interval after interval in the order asked for, of each the functions in theirs.
+    ///
+    /// # Errors
+    /// See [`QueryError`]; batches handed out before stand.
+    pub fn aggregate(
+        &self,
+        query: &AggregateQuery,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(RecordBatch) -> bool,
+    ) -> Result<(), QueryError> {
+        plan::run_aggregate(&self.reader, self.threads, query, limits, emit)
+    }
+
+    /// Schema of a downsampled range, that of the long layout.
+    pub fn downsample_schema(&self, query: &DownsampleQuery) -> SchemaRef {
+        plan::downsample_schema(query)
+    }
+
+    /// Downsamples, tag after tag.
+    ///
+    /// # Errors
+    /// See [`QueryError`]; batches handed out before stand.
+    pub fn downsample(
+        &self,
+        query: &DownsampleQuery,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(RecordBatch) -> bool,
+    ) -> Result<(), QueryError> {
+        plan::run_downsample(&self.reader, self.threads, query, limits, emit)
+    }
+
+    /// Schema of anomalies, by output.
+    pub fn anomaly_schema(&self, query: &AnomalyQuery) -> SchemaRef {
+        plan::anomaly_schema(query)
+    }
+
+    /// Looks for anomalies, tag after tag.
+    ///
+    /// # Errors
+    /// See [`QueryError`]; batches handed out before stand.
+    pub fn anomalies(
+        &self,
+        query: &AnomalyQuery,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(RecordBatch) -> bool,
+    ) -> Result<(), QueryError> {
+        plan::run_anomalies(&self.reader, self.threads, query, limits, emit)
     }
 
     /// Schema of the answer: LONG is tag `Dictionary(Int32, Utf8)`, timestamp `Timestamp(ns, "UTC")`, value by common type, quality
@@ -142,6 +285,7 @@ impl QueryEngine {
     pub fn range(&self, query: &RangeQuery, limits: &QueryLimits, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), QueryError> {
         match query.layout {
             Layout::Long => range::long(&self.reader, query, limits, emit),
+            Layout::Wide if query.fill != Fill::None => wide_filled::run(&self.reader, query, limits, emit),
             Layout::Wide => wide::run(&self.reader, query, limits, emit),
         }
     }
@@ -180,37 +324,14 @@ impl QueryEngine {
     /// # Errors
     /// When a chunk header cannot be read.
     pub fn estimate(&self, tags: &[Arc<Tag>], range: TimeRange) -> Result<(u64, u64), QueryError> {
-        let (mut samples, mut bytes) = (0, 0);
-        if range.is_empty() {
-            return Ok((0, 0));
-        }
-        for tag in tags {
-            let failed = |error: StoreError| QueryError::reading(tag, &error.into());
-            let to = range.end.0.saturating_sub(1);
-            if let Some(head) = self.reader.heads.read(tag.id, range.start.0, to) {
-                samples += head.len() as u64;
-                bytes += head.heap_bytes() as u64;
-            }
-            for family in [ChunkFamily::Chunks, ChunkFamily::Late] {
-                let mut from = range.start.0;
-                loop {
-                    let chunks = self.reader.store.chunks(family, tag.id, from, to, Direction::Forward, 4 << 20).map_err(failed)?;
-                    let mut last = i64::MAX;
-                    for chunk in &chunks {
-                        let header = chunk
-                            .header()
-                            .map_err(|error| QueryError::DataLoss { tag: tag.name().to_string(), reason: error.to_string() })?;
-                        samples += u64::from(header.statistics.count);
-                        bytes += chunk.bytes.len() as u64;
-                        last = header.statistics.last_timestamp;
-                    }
-                    if chunks.is_empty() || family == ChunkFamily::Late || last >= to {
-                        break;
-                    }
-                    from = last + 1;
-                }
-            }
-        }
-        Ok((samples, bytes))
+        estimate::sizes(&self.reader, tags, range)
+    }
+
+    /// Times that cut a range of a tag into parts of about equal numbers of samples: at most `parts - 1`, ascending, within the range.
+    ///
+    /// # Errors
+    /// When a chunk header cannot be read.
+    pub fn cuts(&self, tag: &Tag, range: TimeRange, parts: u64) -> Result<Vec<i64>, QueryError> {
+        estimate::cuts(&self.reader, tag, range, parts)
     }
 }

@@ -11,7 +11,7 @@ use arrow::{
 use super::{BATCH_ROWS_MAX, QueryError, QueryLimits, RangeQuery, arrow_column, boundary, common_type, schema};
 use crate::{
     ingest::merge::TagReader,
-    model::{Samples, Tag},
+    model::{Samples, Tag, Value},
 };
 
 pub fn long(
@@ -60,6 +60,15 @@ impl LongBatch {
 
     pub fn rows(&self) -> usize {
         self.samples.len()
+    }
+
+    /// Appends one sample of the tag at `index`; false, and nothing is done, when its value is not of the common type.
+    pub fn push(&mut self, index: usize, timestamp: i64, value: Option<&Value>, quality: u32) -> bool {
+        let pushed = self.samples.push(timestamp, value, quality).is_ok();
+        if pushed {
+            self.keys.push(index as i32);
+        }
+        pushed
     }
 
     /// Appends samples of the tag at `index`, converted to the common type.

@@ -1,5 +1,7 @@
 //! Ranges over an in-memory store: edges, directions, limits, layouts and bounds.
 
+mod operator;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -81,13 +83,7 @@ fn run(plant: &Plant, query: &RangeQuery) -> Vec<RecordBatch> {
 }
 
 fn query(plant: &Plant, start: i64, end: i64, boundary: Boundary) -> RangeQuery {
-    RangeQuery {
-        tags: plant.tags.clone(),
-        range: TimeRange::new(Timestamp(start), Timestamp(end)),
-        boundary,
-        limit: None,
-        layout: Layout::Long,
-    }
+    RangeQuery { boundary, ..RangeQuery::new(plant.tags.clone(), TimeRange::new(Timestamp(start), Timestamp(end))) }
 }
 
 fn rows(batches: &[RecordBatch]) -> Vec<Row> {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Cells of one batch at most, so that wide batches have fewer rows.
-const BATCH_CELLS_MAX: usize = 1 << 20;
+pub const BATCH_CELLS_MAX: usize = 1 << 20;
 
 pub fn schema(query: &RangeQuery) -> Result<SchemaRef, QueryError> {
     if query.tags.len() > WIDE_TAGS_MAX {

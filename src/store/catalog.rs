@@ -125,6 +125,10 @@ impl Catalog {
     /// Tags selected, in the order of their names, each once; and the exact names that no tag has.
     pub fn select(&self, selection: &TagSelection) -> (Vec<Arc<Tag>>, Vec<String>) {
         let tags = self.tags.read();
+        // A single glob selects in the order of names already.
+        if let [pattern @ TagPattern::Glob { .. }] = selection.patterns.as_slice() {
+            return (matching(&tags, pattern).filter_map(|(_, id)| tags.by_id[id.0 as usize].clone()).collect(), Vec::new());
+        }
         let mut selected = BTreeMap::new();
         let mut unknown = Vec::new();
         for pattern in &selection.patterns {

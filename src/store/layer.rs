@@ -41,6 +41,7 @@ layer! {
     fn append_journal(&self, records: &[(u64, Vec<u8>)], durable: bool) -> Result<(), StoreError>;
     fn sync(&self) -> Result<(), StoreError>;
     fn replay_journal(&self, visit: Visit<'_, u64>) -> Result<(), StoreError>;
+    fn journal_from(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
     fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError>;
     fn apply(&self, change: &Change) -> Result<(), StoreError>;
     fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError>;

@@ -79,6 +79,17 @@ impl Store for MemoryStore {
         journal.iter().try_for_each(|(&sequence, record)| visit(sequence, record))
     }
 
+    fn journal_from(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let mut bytes = 0;
+        let state = self.state.lock();
+        let page = state.journal.range(from..=to.max(from)).take_while(|(_, record)| {
+            let more = bytes < bytes_max;
+            bytes += record.len();
+            more
+        });
+        Ok(page.map(|(sequence, record)| (*sequence, record.clone())).collect())
+    }
+
     fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError> {
         self.state.lock().sealed.iter().for_each(|(&tag, &sequence)| visit(TagId(tag), sequence));
         Ok(())

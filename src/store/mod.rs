@@ -192,6 +192,9 @@ pub trait Store: Send + Sync + 'static {
     /// Visits the journal in ascending sequence.
     fn replay_journal(&self, visit: Visit<'_, u64>) -> Result<(), StoreError>;
 
+    /// Journal records with `from <= sequence <= to`, ascending, until about `bytes_max` (at least one).
+    fn journal_from(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
+
     /// Sequence number up to which each tag's samples are in chunks; tags without chunks are absent.
     fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError>;
 

@@ -285,6 +285,22 @@ impl Store for RocksStore {
         self.visit_all(keys::FAMILY_JOURNAL, keys::decode_journal_key, visit)
     }
 
+    fn journal_from(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let start = keys::journal_key(from);
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        for entry in self.db.iterator_cf(self.family(keys::FAMILY_JOURNAL)?, IteratorMode::From(&start, rocksdb::Direction::Forward)) {
+            let (key, value) = entry.map_err(|error| classified(&error, keys::FAMILY_JOURNAL))?;
+            let sequence = keys::decode_journal_key(&key).ok_or_else(|| scan::no_such_key(keys::FAMILY_JOURNAL, &key))?;
+            if sequence > to || bytes >= bytes_max {
+                break;
+            }
+            bytes += value.len();
+            found.push((sequence, value.into_vec()));
+        }
+        Ok(found)
+    }
+
     fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError> {
         let state = self.family(keys::FAMILY_STATE)?;
         let mut options = ReadOptions::default();

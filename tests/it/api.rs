@@ -111,7 +111,7 @@ impl Drop for Historian {
 }
 
 /// Runs a Python script of `tests/peers` to its end and shows what it says when it fails.
-fn python(script: &str, arguments: &[&str]) {
+pub fn python(script: &str, arguments: &[&str]) -> String {
     let output = Command::new(peer::python())
         .arg(peer::root().join("tests/peers").join(script))
         .args(arguments)
@@ -119,6 +119,7 @@ fn python(script: &str, arguments: &[&str]) {
         .unwrap_or_else(|error| panic!("{script}: {error}"));
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{script} failed:\n{text}");
+    text
 }
 
 #[test]

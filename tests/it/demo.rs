@@ -155,6 +155,8 @@ fn a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on() {
     // The recipes run as they are printed.
     let frame = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "Python (")]));
     assert!(frame.contains("timestamp") && frame.contains("demo/heating/tank201/temperature"), "{frame}");
+    let answers = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "Python, asking")]));
+    assert!(answers.contains("time_average") && answers.contains("percent_good") && answers.contains("quality"), "{answers}");
     let answer = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "Python gRPC")]).current_dir(root()));
     assert!(answer.contains("demo/product/ph"), "{answer}");
     for line in recipe(&printed, "Command line").lines() {

@@ -31,6 +31,9 @@ pub fn run(services: &Services, query: &Query, limits: &QueryLimits, emitter: &E
     };
     let ended = match query {
         Query::Range(query) => services.query.range(query, limits, &mut emit),
+        Query::Aggregate(query, _) => services.query.aggregate(query, limits, &mut emit),
+        Query::Downsample(query, _) => services.query.downsample(query, limits, &mut emit),
+        Query::Anomalies(query, _) => services.query.anomalies(query, limits, &mut emit),
         Query::Superseded(query) => services.query.superseded(query, limits, &mut emit),
         Query::Current { tags, .. } => services.query.current(tags).map(|batch| _ = emit(batch)),
     };

@@ -1,4 +1,4 @@
-//! What a descriptor stands for: schema, estimates, and endpoints split by tag so that clients export in parallel.
+//! What a descriptor stands for: schema, estimates, and endpoints split by tag and time so that clients export in parallel.
 
 use std::sync::Arc;
 
@@ -7,19 +7,27 @@ use arrow::{
     ipc::writer::IpcWriteOptions,
 };
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, Ticket};
+use historian_proto::v1;
 use tonic::Status;
 
 use crate::{
     api::{Services, command::Command, resolve, status},
-    model::{Tag, TimeRange},
-    query::{Boundary, Layout, RangeQuery, SupersededQuery},
+    model::{Tag, TimeRange, Timestamp},
+    query::{AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Layout, RangeQuery, SupersededQuery, anomaly::Output},
 };
 
 /// A query of Flight, resolved against catalog and clock.
 pub enum Query {
     Range(RangeQuery),
-    Current { patterns: Vec<String>, tags: Vec<Arc<Tag>> },
+    Current {
+        patterns: Vec<String>,
+        tags: Vec<Arc<Tag>>,
+    },
     Superseded(SupersededQuery),
+    /// With the request it came of, but exact: the ticket of its answer.
+    Aggregate(AggregateQuery, Box<v1::AggregateRequest>),
+    Downsample(DownsampleQuery, Box<v1::DownsampleRequest>),
+    Anomalies(AnomalyQuery, Box<v1::AnomaliesRequest>),
 }
 
 /// Resolves a command. Blocks on the catalog.
@@ -40,9 +48,33 @@ pub fn resolve(services: &Services, command: Command) -> Result<Query, Status> {
             let (query, missing) = resolve::superseded(services, &request)?;
             (Query::Superseded(query), missing)
         }
+        Command::Aggregate(request) => {
+            let (query, missing) = resolve::aggregate(services, &request)?;
+            let (start, end) = texts(query.range());
+            (Query::Aggregate(query, Box::new(v1::AggregateRequest { start, end, ..request })), missing)
+        }
+        Command::Downsample(request) => {
+            let (query, missing) = resolve::downsample(services, &request)?;
+            let (start, end) = texts(query.range);
+            (Query::Downsample(query, Box::new(v1::DownsampleRequest { start, end, ..request })), missing)
+        }
+        Command::Anomalies(request) => {
+            let (query, missing) = resolve::anomalies(services, &request)?;
+            let (start, end) = texts(query.range);
+            (Query::Anomalies(query, Box::new(v1::AnomaliesRequest { start, end, ..request })), missing)
+        }
+        Command::Subscribe(_) => {
+            return Err(status::invalid("subscribe", "has no end, so there is nothing to plan; use it as a ticket of DoGet"));
+        }
         Command::Write(_) => return Err(status::invalid("write", "is a command of DoPut, not a query")),
     };
     if missing.is_empty() { Ok(query) } else { Err(status::tags_not_found(&missing)) }
+}
+
+/// The bounds as a request has them.
+fn texts(range: TimeRange) -> (String, String) {
+    let (start, end) = resolve::bounds_as_asked(range);
+    (start.0.to_string(), end.0.to_string())
 }
 
 /// The tag that a path names, split by level or whole, with or without a first element `tags`; the path `["tags"]` is the catalog.
@@ -64,7 +96,7 @@ pub fn resolve_path(services: &Services, path: &[String]) -> Result<Query, Statu
 
 /// The whole history of some tags.
 pub fn everything(tags: Vec<Arc<Tag>>) -> RangeQuery {
-    RangeQuery { tags, range: TimeRange::ALL, boundary: Boundary::Inside, limit: None, layout: Layout::Long }
+    RangeQuery::new(tags, TimeRange::ALL)
 }
 
 /// Schema of the answer; its metadata has the bounds as resolved.
@@ -73,6 +105,9 @@ pub fn schema(services: &Services, query: &Query) -> Result<SchemaRef, Status> {
         Query::Range(query) => services.query.range_schema(query).map_err(|error| status::from_query(&error)),
         Query::Current { tags, .. } => Ok(services.query.current_schema(tags)),
         Query::Superseded(query) => Ok(services.query.superseded_schema(query)),
+        Query::Aggregate(query, _) => Ok(services.query.aggregate_schema(query)),
+        Query::Downsample(query, _) => Ok(services.query.downsample_schema(query)),
+        Query::Anomalies(query, _) => Ok(services.query.anomaly_schema(query)),
     }
 }
 
@@ -103,8 +138,26 @@ pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescrip
             info.app_metadata = bounds(query.range).into();
             info.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
         }
+        Query::Aggregate(query, request) => {
+            let rows = query.intervals.len().saturating_mul(query.functions.len()).saturating_mul(query.tags.len());
+            info.total_records = i64::try_from(rows).unwrap_or(i64::MAX);
+            single(&mut info, query.range(), Command::Aggregate((**request).clone()));
+        }
+        Query::Downsample(query, request) => single(&mut info, query.range, Command::Downsample((**request).clone())),
+        Query::Anomalies(query, request) => {
+            if query.output == Output::Counts {
+                info.total_records = i64::try_from(query.tags.len()).unwrap_or(i64::MAX);
+            }
+            single(&mut info, query.range, Command::Anomalies((**request).clone()));
+        }
     }
     Ok(info)
+}
+
+/// One endpoint for the whole answer.
+fn single(info: &mut FlightInfo, range: TimeRange, command: Command) {
+    info.app_metadata = bounds(range).into();
+    info.endpoint.push(FlightEndpoint { ticket: Some(Ticket::new(command.to_ticket())), ..FlightEndpoint::default() });
 }
 
 /// The bounds as resolved and as asked.
@@ -146,7 +199,7 @@ fn range_tickets(services: &Services, query: &RangeQuery, value: Option<&DataTyp
     let by_ticket = name_bytes.div_ceil(limits.ticket_bytes_max.saturating_sub(1024).max(1)) * 5 / 4;
     let groups = by_size.max(by_ticket).min(query.tags.len().max(1));
     // The wide form has one column per tag, so its parts do not join.
-    if groups <= 1 || query.layout == Layout::Wide {
+    if by_size.max(groups) <= 1 || query.layout == Layout::Wide {
         return Ok(whole());
     }
     let mut sizes = vec![1_u64; query.tags.len()];
@@ -157,14 +210,32 @@ fn range_tickets(services: &Services, query: &RangeQuery, value: Option<&DataTyp
     }
     let name_lengths: Vec<usize> = query.tags.iter().map(|tag| tag.name().as_str().len() + 4).collect();
     let mut tickets = Vec::with_capacity(groups);
+    let aim = sizes.iter().sum::<u64>().div_ceil(by_size as u64).max(ENDPOINT_ROWS_MIN);
     for part in balanced(&sizes, &name_lengths, groups, limits.ticket_bytes_max.saturating_sub(512)) {
+        let at = part.start;
         let tags = &query.tags[part];
         let one = RangeQuery { tags: tags.to_vec(), ..query.clone() };
         // All endpoints of an info share its schema. A group whose tags have a narrower common type than the whole would not.
         if value_type(services.query.range_schema(&one).map_err(|error| status::from_query(&error))?.as_ref()) != value {
             return Ok(whole());
         }
-        tickets.push(range_ticket(tags, query));
+        // A tag that is as large as several groups is split by time as well. Its parts in order are the whole, but for values at the edges.
+        let parts = match tags {
+            [tag] if query.boundary == Boundary::Inside && query.limit.is_none() && !query.range.reverse => {
+                let parts = sizes[at] / aim;
+                if parts > 1 {
+                    services.query.cuts(tag, query.range, parts).map_err(|error| status::from_query(&error))?
+                } else {
+                    Vec::new()
+                }
+            }
+            _ => Vec::new(),
+        };
+        let mut start = query.range.start;
+        for end in parts.into_iter().map(Timestamp).chain([query.range.end]) {
+            tickets.push(range_ticket(tags, &RangeQuery { range: TimeRange::new(start, end), ..query.clone() }));
+            start = end;
+        }
     }
     Ok(tickets)
 }

@@ -14,10 +14,11 @@ use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, PollInfo,
     PutResult, SchemaResult, Ticket, flight_descriptor::DescriptorType, flight_service_server::FlightService,
 };
-use tokio_stream::Stream;
+use historian_proto::v1;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Api, Services, blocking, command::Command, status};
+use super::{Api, Services, blocking, command::Command, status, subscribe};
 
 /// The Flight service of the historian.
 pub struct Flight(pub Arc<Api>);
@@ -25,6 +26,24 @@ pub struct Flight(pub Arc<Api>);
 type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Flight {
+    /// Answers a subscription: the schema, then a message per delivery.
+    async fn subscribe(&self, request: v1::SubscribeRequest) -> Result<Response<Answer<FlightData>>, Status> {
+        let (mut encoder, first) = encode::Encoder::new(&subscribe::schema());
+        let messages = subscribe::start(&self.0, request, move |delivery| {
+            let mut messages = Vec::new();
+            if let Some(batch) = subscribe::batch(&delivery)? {
+                let encoded = encoder.batch(&batch, &mut |message| {
+                    messages.push(message);
+                    true
+                });
+                encoded.map_err(|error| status::internal(error.to_string()))?;
+            }
+            Ok(messages)
+        })
+        .await?;
+        Ok(Response::new(Box::pin(tokio_stream::once(Ok(first)).chain(messages))))
+    }
+
     /// Resolves a descriptor and computes something from it, on a blocking thread.
     async fn of_descriptor<T: Send + 'static>(
         &self,
@@ -59,6 +78,9 @@ impl FlightService for Flight {
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
         let (headers, _, ticket) = request.into_parts();
         let command = Command::parse(&ticket.ticket, &self.0.services.limits)?.0;
+        if let Command::Subscribe(request) = command {
+            return self.subscribe(request).await;
+        }
         let services = self.0.services.clone();
         // Resolved before the answer starts, so that a bad request is the answer and not the end of a stream.
         let (services, query) = blocking(move || info::resolve(&services, command).map(|query| (services, query))).await?;

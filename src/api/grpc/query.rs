@@ -7,15 +7,21 @@ use arrow::{
     datatypes::{Int32Type, UInt64Type},
     record_batch::RecordBatch,
 };
-use historian_proto::v1::{self, TagFailure, TagSamples, query_service_server::QueryService};
+use historian_proto::v1::{self, TagSamples, query_service_server::QueryService};
 use tokio_stream::Stream;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
-use crate::{
-    api::{Api, blocking, resolve, sample, status},
-    model::{Tag, ValueType},
-    query::{Layout, QueryEngine, QueryError, RangeQuery, SupersededQuery},
+use super::{
+    apart::{Apart, Take, unknown},
+    operator,
 };
+use crate::{
+    api::{Api, blocking, resolve, sample, status, subscribe},
+    model::{Tag, TimeRange, ValueType},
+    query::{AggregateQuery, AnomalyQuery, DownsampleQuery, Layout, QueryEngine, QueryLimits, RangeQuery, SupersededQuery},
+};
+
+type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 pub struct Queries(pub Arc<Api>);
 
@@ -31,7 +37,7 @@ impl QueryService for Queries {
         response.await.map(Response::new)
     }
 
-    type RangeStream = Pin<Box<dyn Stream<Item = Result<v1::RangeResponse, Status>> + Send>>;
+    type RangeStream = Answer<v1::RangeResponse>;
 
     async fn range(&self, request: Request<v1::RangeRequest>) -> Result<Response<Self::RangeStream>, Status> {
         let (headers, _, request) = request.into_parts();
@@ -46,53 +52,15 @@ impl QueryService for Queries {
         .await?;
         let engine = self.0.services.query.clone();
         let stream = self.0.stream(&headers, move |limits, emitter| {
-            let (start, end) = resolve::bounds_as_asked(query.range);
-            let bounds = v1::RangeResponse { start: start.0, end: end.0, ..v1::RangeResponse::default() };
-            if !emitter.emit(bounds) || !missing.into_iter().all(|name| emitter.emit(failure(unknown(name)))) {
-                return Ok(());
-            }
-            let rows_max = limits.rows_max;
-            let mut rows_left = rows_max;
-            // Tag by tag, so that every tag keeps its own value type.
-            for tag in &query.tags {
-                let one = RangeQuery { tags: vec![tag.clone()], ..query.clone() };
-                let mut limits = limits.clone();
-                limits.rows_max = rows_left;
-                let mut failed = None;
-                let mut reading = true;
-                let ended = engine.range(&one, &limits, &mut |batch| {
-                    rows_left = rows_left.saturating_sub(batch.num_rows() as u64);
-                    match sample::to_proto(tag.name().as_str(), tag.value_type(), &batch) {
-                        Ok(samples) => reading = emitter.emit(v1::RangeResponse { samples: Some(samples), ..v1::RangeResponse::default() }),
-                        Err(error) => failed = Some(status::internal(error)),
-                    }
-                    reading && failed.is_none()
-                });
-                if let Some(error) = failed {
-                    return Err(error);
-                }
-                match ended {
-                    _ if !reading => return Ok(()),
-                    Ok(()) => {}
-                    // One damaged tag must not take the others from the answer.
-                    Err(error @ QueryError::DataLoss { .. }) => {
-                        let row = TagFailure { tag: tag.name().to_string(), code: Code::DataLoss.into(), message: error.to_string() };
-                        if !emitter.emit(failure(row)) {
-                            return Ok(());
-                        }
-                    }
-                    Err(QueryError::TooManyRows(_)) => {
-                        return Err(status::from_query(&QueryError::TooManyRows(rows_max)));
-                    }
-                    Err(error) => return Err(status::from_query(&error)),
-                }
-            }
-            Ok(())
+            let run = |tag: &Arc<Tag>, limits: &QueryLimits, take: Take<'_>| {
+                engine.range(&RangeQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
+            };
+            ranged(&query.tags, missing, query.range).stream(limits, emitter, run, samples)
         })?;
         Ok(Response::new(Box::pin(stream)))
     }
 
-    type SupersededStream = Pin<Box<dyn Stream<Item = Result<v1::SupersededResponse, Status>> + Send>>;
+    type SupersededStream = Answer<v1::SupersededResponse>;
 
     async fn superseded(&self, request: Request<v1::SupersededRequest>) -> Result<Response<Self::SupersededStream>, Status> {
         let (headers, _, request) = request.into_parts();
@@ -100,61 +68,100 @@ impl QueryService for Queries {
         let (query, missing) = blocking(move || resolve::superseded(&services, &request)).await?;
         let engine = self.0.services.query.clone();
         let stream = self.0.stream(&headers, move |limits, emitter| {
-            let bounds = v1::SupersededResponse { start: query.range.start.0, end: query.range.end.0, ..v1::SupersededResponse::default() };
-            let failed = |failure: TagFailure| v1::SupersededResponse { failure: Some(failure), ..v1::SupersededResponse::default() };
-            if !emitter.emit(bounds) || !missing.into_iter().all(|name| emitter.emit(failed(unknown(name)))) {
-                return Ok(());
-            }
-            let rows_max = limits.rows_max;
-            let mut rows_left = rows_max;
-            for tag in &query.tags {
-                let one = SupersededQuery { tags: vec![tag.clone()], ..query.clone() };
-                let mut limits = limits.clone();
-                limits.rows_max = rows_left;
-                let (mut broken, mut reading) = (None, true);
-                let ended = engine.superseded(&one, &limits, &mut |batch| {
-                    rows_left = rows_left.saturating_sub(batch.num_rows() as u64);
-                    match versions(tag, &batch) {
-                        Ok(versions) => reading = emitter.emit(versions),
-                        Err(error) => broken = Some(status::internal(error)),
-                    }
-                    reading && broken.is_none()
-                });
-                match (broken, ended) {
-                    (Some(error), _) => return Err(error),
-                    _ if !reading => return Ok(()),
-                    (None, Ok(())) => {}
-                    (None, Err(error @ QueryError::DataLoss { .. })) => {
-                        let row = TagFailure { tag: tag.name().to_string(), code: Code::DataLoss.into(), message: error.to_string() };
-                        if !emitter.emit(failed(row)) {
-                            return Ok(());
-                        }
-                    }
-                    (None, Err(QueryError::TooManyRows(_))) => return Err(status::from_query(&QueryError::TooManyRows(rows_max))),
-                    (None, Err(error)) => return Err(status::from_query(&error)),
-                }
-            }
-            Ok(())
+            let first = v1::SupersededResponse { start: query.range.start.0, end: query.range.end.0, ..v1::SupersededResponse::default() };
+            let failed = |failure| v1::SupersededResponse { failure: Some(failure), ..v1::SupersededResponse::default() };
+            let run = |tag: &Arc<Tag>, limits: &QueryLimits, take: Take<'_>| {
+                engine.superseded(&SupersededQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
+            };
+            Apart { first, tags: &query.tags, missing, failed }.stream(limits, emitter, run, versions)
         })?;
         Ok(Response::new(Box::pin(stream)))
     }
+
+    type AggregateStream = Answer<v1::AggregateResponse>;
+
+    async fn aggregate(&self, request: Request<v1::AggregateRequest>) -> Result<Response<Self::AggregateStream>, Status> {
+        let (headers, _, request) = request.into_parts();
+        let services = self.0.services.clone();
+        let (query, missing) = blocking(move || resolve::aggregate(&services, &request)).await?;
+        let engine = self.0.services.query.clone();
+        let stream = self.0.stream(&headers, move |limits, emitter| {
+            let (start, end) = resolve::bounds_as_asked(query.range());
+            let first = v1::AggregateResponse { start: start.0, end: end.0, ..v1::AggregateResponse::default() };
+            let failed = |failure| v1::AggregateResponse { failure: Some(failure), ..v1::AggregateResponse::default() };
+            let run = |tag: &Arc<Tag>, limits: &QueryLimits, take: Take<'_>| {
+                engine.aggregate(&AggregateQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
+            };
+            Apart { first, tags: &query.tags, missing, failed }.stream(limits, emitter, run, operator::aggregates)
+        })?;
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    type DownsampleStream = Answer<v1::RangeResponse>;
+
+    async fn downsample(&self, request: Request<v1::DownsampleRequest>) -> Result<Response<Self::DownsampleStream>, Status> {
+        let (headers, _, request) = request.into_parts();
+        let services = self.0.services.clone();
+        let (query, missing) = blocking(move || resolve::downsample(&services, &request)).await?;
+        let engine = self.0.services.query.clone();
+        let stream = self.0.stream(&headers, move |limits, emitter| {
+            let run = |tag: &Arc<Tag>, limits: &QueryLimits, take: Take<'_>| {
+                engine.downsample(&DownsampleQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
+            };
+            ranged(&query.tags, missing, query.range).stream(limits, emitter, run, samples)
+        })?;
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    type AnomaliesStream = Answer<v1::AnomaliesResponse>;
+
+    async fn anomalies(&self, request: Request<v1::AnomaliesRequest>) -> Result<Response<Self::AnomaliesStream>, Status> {
+        let (headers, _, request) = request.into_parts();
+        let services = self.0.services.clone();
+        let (query, missing) = blocking(move || resolve::anomalies(&services, &request)).await?;
+        let engine = self.0.services.query.clone();
+        let stream = self.0.stream(&headers, move |limits, emitter| {
+            let first = v1::AnomaliesResponse { start: query.range.start.0, end: query.range.end.0, ..v1::AnomaliesResponse::default() };
+            let failed = |failure| v1::AnomaliesResponse { failure: Some(failure), ..v1::AnomaliesResponse::default() };
+            let run = |tag: &Arc<Tag>, limits: &QueryLimits, take: Take<'_>| {
+                engine.anomalies(&AnomalyQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
+            };
+            let message = |tag: &Tag, batch: &RecordBatch| operator::anomalies(tag, query.output, batch);
+            Apart { first, tags: &query.tags, missing, failed }.stream(limits, emitter, run, message)
+        })?;
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    type SubscribeStream = Answer<v1::SubscribeResponse>;
+
+    async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
+        subscribe::start(&self.0, request.into_inner(), subscribe::message).await.map(Response::new)
+    }
+
+    async fn list_detectors(&self, _request: Request<v1::ListDetectorsRequest>) -> Result<Response<v1::ListDetectorsResponse>, Status> {
+        Ok(Response::new(operator::detectors()))
+    }
+}
+
+/// Answers that are samples in a range.
+fn ranged(tags: &[Arc<Tag>], missing: Vec<String>, range: TimeRange) -> Apart<'_, v1::RangeResponse> {
+    let (start, end) = resolve::bounds_as_asked(range);
+    let first = v1::RangeResponse { start: start.0, end: end.0, ..v1::RangeResponse::default() };
+    let failed = |failure| v1::RangeResponse { failure: Some(failure), ..v1::RangeResponse::default() };
+    Apart { first, tags, missing, failed }
+}
+
+fn samples(tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::RangeResponse>, String> {
+    let samples = sample::to_proto(tag.name().as_str(), tag.value_type(), batch)?;
+    Ok(vec![v1::RangeResponse { samples: Some(samples), ..v1::RangeResponse::default() }])
 }
 
 /// One batch of versions in wire form.
-fn versions(tag: &Tag, batch: &RecordBatch) -> Result<v1::SupersededResponse, String> {
+fn versions(tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::SupersededResponse>, String> {
     let samples = sample::to_proto(tag.name().as_str(), tag.value_type(), batch)?;
     let replaced_by = batch.column_by_name("replaced_by").and_then(|column| column.as_primitive_opt::<UInt64Type>());
     let replaced_by = replaced_by.ok_or("the answer has no column replaced_by of the documented type")?.values().to_vec();
-    Ok(v1::SupersededResponse { samples: Some(samples), replaced_by, ..v1::SupersededResponse::default() })
-}
-
-fn failure(failure: TagFailure) -> v1::RangeResponse {
-    v1::RangeResponse { failure: Some(failure), ..v1::RangeResponse::default() }
-}
-
-/// A row for an exact name that no tag has.
-pub fn unknown(tag: String) -> TagFailure {
-    TagFailure { tag, code: Code::NotFound.into(), message: "there is no tag of this name".into() }
+    Ok(vec![v1::SupersededResponse { samples: Some(samples), replaced_by, ..v1::SupersededResponse::default() }])
 }
 
 /// Current values of the tags that have one, in the order of the tags; one query per value type, so that each keeps its own.

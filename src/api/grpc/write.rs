@@ -9,7 +9,7 @@ use prost::Message;
 use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::query::unknown;
+use super::apart::unknown;
 use crate::{
     api::{
         Api, Services, blocking, convert,

@@ -20,6 +20,15 @@ Command line:
 gRPC (grpcurl; the server has reflection):
     grpcurl -plaintext -d '{{"tags": ["demo/product/**"]}}' {listen} historian.v1.QueryService/CurrentValues
 
+Python, asking instead of fetching:
+    import json, pyarrow.flight as flight
+    historian = flight.connect("grpc://{listen}")
+    ask = lambda **command: historian.do_get(flight.Ticket(json.dumps(command))).read_all()
+    tank = dict(tags=["demo/heating/tank201/temperature"], start="*-1h", end="*")
+    print(ask(downsample=dict(tank, points=200, method="PLOT")).to_pandas())
+    print(ask(aggregate=dict(tank, interval="10s", functions=["time_average", "maximum", "percent_good"])).to_pandas())
+    print(ask(anomalies=dict(tank, detector="spike", output="FINDINGS")).to_pandas())
+
 Python gRPC (pip install grpcio-tools; in the checkout):
     import sys, grpc; sys.path.insert(0, "proto")
     messages, services = grpc.protos_and_services("historian/v1/query.proto")

@@ -29,7 +29,7 @@ pub(super) fn simple(
     at: Option<&Neighbour>,
     before: Option<&Neighbour>,
     after: Option<&Neighbour>,
-    configuration: &Configuration,
+    configuration: Configuration,
 ) -> Point {
     if let Some(at) = at {
         return at.point();
@@ -68,7 +68,7 @@ pub(super) struct Around<'a> {
 }
 
 /// Interpolated bounding value at `timestamp`: from the nearest usable samples.
-pub(super) fn interpolated(timestamp: i64, around: &Around<'_>, stepped: bool, configuration: &Configuration) -> Point {
+pub(super) fn interpolated(timestamp: i64, around: &Around<'_>, stepped: bool, configuration: Configuration) -> Point {
     if let Some(at) = around.at {
         return at.point();
     }

@@ -48,7 +48,7 @@ pub enum InvalidConfiguration {
 impl Configuration {
     /// # Errors
     /// When a percentage is above 100, or Good and Bad could both hold.
-    pub fn check(&self) -> Result<(), InvalidConfiguration> {
+    pub fn check(self) -> Result<(), InvalidConfiguration> {
         for (parameter, value) in [("percent_data_bad", self.percent_data_bad), ("percent_data_good", self.percent_data_good)] {
             if value > 100 {
                 return Err(InvalidConfiguration::Percent { parameter, value });
@@ -62,11 +62,11 @@ impl Configuration {
 
     /// Whether a sample of this quality, with a value that is there and not NaN if `present`, can stand for the signal: the standard's
     /// "non-Bad". Neighbours are looked up with this.
-    pub fn is_usable(&self, quality: Quality, present: bool) -> bool {
+    pub fn is_usable(self, quality: Quality, present: bool) -> bool {
         self.usable(Class::of(quality, present))
     }
 
-    pub(super) fn usable(&self, class: Class) -> bool {
+    pub(super) fn usable(self, class: Class) -> bool {
         match class {
             Class::Good => true,
             Class::Uncertain => !self.uncertain_is_bad(),
@@ -75,7 +75,7 @@ impl Configuration {
     }
 
     /// Whether a sample takes part where the standard takes Good ones only.
-    pub(super) fn taken(&self, class: Class) -> bool {
+    pub(super) fn taken(self, class: Class) -> bool {
         match class {
             Class::Good => true,
             Class::Uncertain => self.use_uncertain_values,
@@ -83,7 +83,7 @@ impl Configuration {
         }
     }
 
-    pub(super) fn uncertain_is_bad(&self) -> bool {
+    pub(super) fn uncertain_is_bad(self) -> bool {
         self.treat_uncertain_as_bad && !self.use_uncertain_values
     }
 }

@@ -52,6 +52,30 @@ pub struct Finished {
     pub before: Before,
 }
 
+/// Which samples around the intervals the functions look at. What is not asked for may be left `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lookups {
+    /// The last sample before and the first one after, of any quality.
+    pub neighbours: bool,
+    /// How many usable samples before, 0 to 2.
+    pub usable_before: usize,
+    /// The first usable sample after.
+    pub usable_after: bool,
+}
+
+impl Lookups {
+    /// What these functions look at.
+    pub fn of(functions: &[Function], configuration: Configuration) -> Self {
+        let interpolated = functions.iter().any(|function| function.bounds() == Bounds::Interpolated);
+        let one_before = interpolated || functions.contains(&Function::NumberOfTransitions);
+        Self {
+            neighbours: functions.iter().any(|function| *function != Function::Average),
+            usable_before: if interpolated && configuration.use_sloped_extrapolation { 2 } else { usize::from(one_before) },
+            usable_after: interpolated,
+        }
+    }
+}
+
 /// Evaluates aggregate functions of one tag over intervals.
 ///
 /// For each interval that has samples, in the order of time, either
@@ -130,7 +154,7 @@ impl Evaluator {
 
     /// Whether the samples are needed of an interval with this state, which holds all of them.
     pub fn needs(&self, state: &RollupState) -> Needs {
-        let enough = |function: &Function| state::is_enough(*function, state, self.value_type, &self.configuration);
+        let enough = |function: &Function| state::is_enough(*function, state, self.value_type, self.configuration);
         if self.functions.iter().all(enough) { Needs::Nothing } else { Needs::Samples }
     }
 
@@ -247,7 +271,7 @@ impl Evaluator {
         {
             self.settle(&Neighbour::at(samples, first))?;
         }
-        Members::gather(&mut self.members, samples, rows.clone(), &configuration);
+        Members::gather(&mut self.members, samples, rows.clone(), configuration);
         self.latest.last = Some(Neighbour::at(samples, rows.end - 1));
         let mut found = rows.rev().filter(usable).map(|index| Neighbour::at(samples, index));
         if let Some(last) = found.next() {
@@ -282,14 +306,14 @@ impl Evaluator {
         after: &After,
     ) -> Result<(), AggregateError> {
         let (interval, configuration) = (self.interval(place), self.configuration);
-        let of_state = state.map(|state| Members::of_state(state, self.value_type, &configuration));
+        let of_state = state.map(|state| Members::of_state(state, self.value_type, configuration));
         for function in &self.functions {
-            let by_state = state.is_some_and(|state| state::is_enough(*function, state, self.value_type, &configuration));
+            let by_state = state.is_some_and(|state| state::is_enough(*function, state, self.value_type, configuration));
             let members = if by_state { of_state.as_ref() } else { members };
             if state.is_some() && members.is_none() {
                 return Err(AggregateError::SamplesMissing { early: interval.early });
             }
-            let frame = Frame { interval, before, members, after, configuration: &configuration };
+            let frame = Frame { interval, before, members, after, configuration };
             self.answers.push(frame.answer(*function, self.value_type == ValueType::String));
         }
         Ok(())

@@ -78,6 +78,17 @@ pub enum Bounds {
     Simple,
 }
 
+impl Bounds {
+    /// The name in an answer's metadata.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Interpolated => "interpolated",
+            Self::Simple => "simple",
+        }
+    }
+}
+
 /// One row of the registry.
 struct Row {
     function: Function,

@@ -102,7 +102,7 @@ pub(super) struct Regions {
     pub total: i64,
     /// Begins with a Good point.
     pub good: i64,
-    /// Begins with a point that DurationBad counts.
+    /// Begins with a point that `duration_bad` counts.
     pub bad: i64,
     /// Begins with a Bad point.
     pub dead: i64,
@@ -119,7 +119,7 @@ pub(super) struct Regions {
 
 impl Regions {
     /// Adds the time from `from` on; `to` is the point at its end, if there is one.
-    pub(super) fn add(&mut self, from: &Point, to: Option<&Point>, duration: i64, configuration: &Configuration) {
+    pub(super) fn add(&mut self, from: &Point, to: Option<&Point>, duration: i64, configuration: Configuration) {
         self.total = self.total.saturating_add(duration);
         match from.class {
             Class::Good => self.good += duration,
@@ -167,32 +167,25 @@ impl Members {
     }
 
     /// Adds the samples in `range` of a run in time order to what came before them.
-    pub(super) fn gather(members: &mut Option<Self>, samples: &Samples, range: std::ops::Range<usize>, configuration: &Configuration) {
-        let value_type = samples.value_type();
+    pub(super) fn gather(members: &mut Option<Self>, samples: &Samples, range: std::ops::Range<usize>, configuration: Configuration) {
+        // Once per column, so that nothing is dispatched per sample.
+        macro_rules! column {
+            ($value:expr) => {
+                gather(members, samples, range, configuration, $value)
+            };
+        }
         match &samples.values {
-            Values::F64(values) => {
-                gather(members, samples, range, configuration, value_type, |index| (values[index], values[index].to_bits()))
-            }
-            Values::F32(values) => gather(members, samples, range, configuration, value_type, |index| {
-                (f64::from(values[index]), u64::from(values[index].to_bits()))
-            }),
-            Values::I64(values) => {
-                gather(members, samples, range, configuration, value_type, |index| (values[index] as f64, values[index].cast_unsigned()))
-            }
-            Values::U64(values) => {
-                gather(members, samples, range, configuration, value_type, |index| (values[index] as f64, values[index]))
-            }
-            Values::State(values) => {
-                gather(members, samples, range, configuration, value_type, |index| (f64::from(values[index]), u64::from(values[index])))
-            }
-            Values::Bool(values) => gather(members, samples, range, configuration, value_type, |index| {
-                (f64::from(u8::from(values[index])), u64::from(values[index]))
-            }),
-            Values::String(_) => gather(members, samples, range, configuration, value_type, |_| (0.0, 0)),
+            Values::F64(values) => column!(|index| (values[index], values[index].to_bits())),
+            Values::F32(values) => column!(|index| (f64::from(values[index]), u64::from(values[index].to_bits()))),
+            Values::I64(values) => column!(|index| (values[index] as f64, values[index].cast_unsigned())),
+            Values::U64(values) => column!(|index| (values[index] as f64, values[index])),
+            Values::State(values) => column!(|index| (f64::from(values[index]), u64::from(values[index]))),
+            Values::Bool(values) => column!(|index| (f64::from(u8::from(values[index])), u64::from(values[index]))),
+            Values::String(_) => column!(|_| (0.0, 0)),
         }
     }
 
-    fn add(&mut self, next: &Neighbour, first: bool, value_type: ValueType, configuration: &Configuration) {
+    fn add(&mut self, next: &Neighbour, first: bool, value_type: ValueType, configuration: Configuration) {
         let class = next.class();
         match class {
             Class::Good => self.good += 1,
@@ -221,7 +214,7 @@ impl Members {
     }
 
     /// What a state tells. All of it only when every sample was counted; `state` knows what else may be asked of it.
-    pub(super) fn of_state(state: &RollupState, value_type: ValueType, configuration: &Configuration) -> Self {
+    pub(super) fn of_state(state: &RollupState, value_type: ValueType, configuration: Configuration) -> Self {
         let number = |bits: u64| historian_format::Scalar { value_type, bits }.as_f64();
         let (first, last) = (Neighbour::of_edge(&state.first, value_type), Neighbour::of_edge(&state.last, value_type));
         let other = state.count - state.good_count;
@@ -255,7 +248,9 @@ impl Members {
         let non_zero = match extremes {
             Some(extremes) if extremes.minimum.number > 0.0 || extremes.maximum.number < 0.0 => total as f64,
             // The integral of a bool is the time for which it was true.
-            Some(extremes) if value_type == ValueType::Bool && extremes.maximum.number > 0.0 => state.integral_stepped * 1e9,
+            Some(extremes) if value_type == ValueType::Bool && extremes.maximum.number > 0.0 => {
+                (state.integral_stepped * 1e9).min(total as f64)
+            }
             _ => 0.0,
         };
         let zero = total as f64 - non_zero;
@@ -268,10 +263,10 @@ fn gather(
     members: &mut Option<Members>,
     samples: &Samples,
     range: std::ops::Range<usize>,
-    configuration: &Configuration,
-    value_type: ValueType,
+    configuration: Configuration,
     value: impl Fn(usize) -> (f64, u64),
 ) {
+    let value_type = samples.value_type();
     for index in range {
         let (number, bits) = value(index);
         let mut next = Neighbour::of(samples.timestamps[index], number, bits, samples.qualities[index]);

@@ -2,6 +2,13 @@
 //!
 //! It stands between the plan, which brings samples in the order of time, and the doors; it knows neither store nor Arrow. What the
 //! functions do is in `answer`, what an interval's samples come to in `members`, bounding values in `bound`.
+//!
+//! How a query of one tag goes:
+//! 1. [`Intervals::new`], cut into parts with [`Intervals::part`] so that a part's answers fit in memory; backwards they run from the latest.
+//! 2. For each part an [`Evaluator`], with the samples before it as [`Lookups::of`] asks for them (forwards those of [`Finished::before`]).
+//! 3. For each interval with samples its state, put together in one way only, whether its parts are stored or made from samples with
+//!    [`parts`]; the samples themselves where [`Evaluator::push_state`] answers [`Needs::Samples`].
+//! 4. [`Evaluator::finish`] with the samples after the part.
 
 mod answer;
 mod bound;
@@ -18,9 +25,9 @@ mod tests;
 
 pub use answer::{After, Answer, Before};
 pub use configuration::{Configuration, InvalidConfiguration};
-pub use evaluator::{AggregateError, Evaluator, Finished, Needs};
+pub use evaluator::{AggregateError, Evaluator, Finished, Lookups, Needs};
 pub use function::{Bounds, Function, Unit, UnknownFunction};
 pub use interval::{INTERVALS_MAX, Interval, Intervals, InvalidIntervals};
 pub use sample::Neighbour;
-pub use state::is_enough;
-pub use status::{BAD_AGGREGATE_NOT_SUPPORTED, CALCULATED, INTERPOLATED, MULTIPLE_VALUES, PARTIAL};
+pub use state::{is_enough, parts};
+pub use status::{BAD_AGGREGATE_INVALID_INPUTS, BAD_AGGREGATE_NOT_SUPPORTED, CALCULATED, INTERPOLATED, MULTIPLE_VALUES, PARTIAL};

@@ -2,14 +2,14 @@
 //! depend on where the state came from.
 
 use historian_format::ValueType;
-use historian_format::rollup::RollupState;
+use historian_format::rollup::{Parts, RollupState};
 
 use super::configuration::Configuration;
 use super::function::{Bounds, Function};
 use crate::model::Quality;
 
 /// Whether `function` of an interval can be answered from the state of its samples, to the bit as every other state of them would.
-pub fn is_enough(function: Function, state: &RollupState, value_type: ValueType, configuration: &Configuration) -> bool {
+pub fn is_enough(function: Function, state: &RollupState, value_type: ValueType, configuration: Configuration) -> bool {
     if value_type == ValueType::String && !function.takes_text() {
         // The answer is the same whatever the samples are.
         return true;
@@ -20,9 +20,10 @@ pub fn is_enough(function: Function, state: &RollupState, value_type: ValueType,
     // The others count as Bad whatever they are.
     let others_are_bad = configuration.uncertain_is_bad();
     match function {
-        Function::Start | Function::End | Function::AnnotationCount => true,
-        // These look at the samples next to the edges.
-        Function::StartBound | Function::EndBound | Function::DeltaBounds => true,
+        // Of these the bounds look at the samples next to the edges only.
+        Function::Start | Function::End | Function::AnnotationCount | Function::StartBound | Function::EndBound | Function::DeltaBounds => {
+            true
+        }
         Function::Average | Function::Count => {
             all || (others_are_bad || undecided_is_uncertain(state, configuration)) && !configuration.use_uncertain_values
         }
@@ -52,9 +53,38 @@ pub fn is_enough(function: Function, state: &RollupState, value_type: ValueType,
     }
 }
 
+/// The numbers of a state that these functions look at: what [`RollupState::of_parts`] must make for them, and no more.
+pub fn parts(functions: &[Function], value_type: ValueType) -> Parts {
+    functions.iter().fold(Parts::NONE, |parts, function| {
+        parts.and(match function {
+            Function::Average => Parts { sum: true, ..Parts::NONE },
+            Function::StandardDeviationSample
+            | Function::StandardDeviationPopulation
+            | Function::VarianceSample
+            | Function::VariancePopulation => Parts { m2: true, ..Parts::NONE },
+            Function::Minimum
+            | Function::Maximum
+            | Function::MinimumActualTime
+            | Function::MaximumActualTime
+            | Function::Range
+            | Function::Minimum2
+            | Function::Maximum2
+            | Function::MinimumActualTime2
+            | Function::MaximumActualTime2
+            | Function::Range2 => Parts { extremes: true, ..Parts::NONE },
+            Function::TimeAverage | Function::TimeAverage2 | Function::Total | Function::Total2 => Parts { integrals: true, ..Parts::NONE },
+            Function::DurationInStateZero | Function::DurationInStateNonZero => {
+                Parts { extremes: true, integrals: value_type == ValueType::Bool, ..Parts::NONE }
+            }
+            Function::NumberOfTransitions => Parts { transitions: true, ..Parts::NONE },
+            _ => Parts::NONE,
+        })
+    })
+}
+
 /// Among samples that were not counted a state does not tell Uncertain from Bad. It need not where even all of them Bad would not make the
 /// answer Bad.
-fn undecided_is_uncertain(state: &RollupState, configuration: &Configuration) -> bool {
+fn undecided_is_uncertain(state: &RollupState, configuration: Configuration) -> bool {
     let percent = |part: u64| part as f64 / state.count as f64 * 100.0;
     percent(state.good_count) >= f64::from(configuration.percent_data_good)
         || percent(state.count - state.good_count) < f64::from(configuration.percent_data_bad)

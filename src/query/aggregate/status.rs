@@ -21,6 +21,9 @@ pub const SUB_NORMAL: u32 = Quality::UNCERTAIN_DATA_SUB_NORMAL.0;
 /// `BadAggregateNotSupported`: the function makes no sense for the tag's value type.
 pub const BAD_AGGREGATE_NOT_SUPPORTED: u32 = 0x80D5_0000;
 
+/// `BadAggregateInvalidInputs`: the samples make no number, as infinities of both signs do.
+pub const BAD_AGGREGATE_INVALID_INPUTS: u32 = 0x80D6_0000;
+
 /// `code` with these information bits besides its own.
 pub fn with_bits(code: u32, bits: u32) -> u32 {
     if bits == 0 { code } else { code | INFO_TYPE_DATA_VALUE | bits }

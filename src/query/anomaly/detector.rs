@@ -11,6 +11,7 @@ use super::{
     column::{Column, Scratch},
     finding::{Draft, Finding, Output, Report, Scores, Severity},
     parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, ParameterSpec, Parameters},
+    sigma::{self, Sigma},
 };
 
 /// Types with a distance between values.
@@ -77,6 +78,11 @@ pub trait Scan: Send {
         1
     }
 
+    /// Takes what `learn` would find out from statistics instead; false when this is not `sigma`.
+    fn know_sigma(&mut self, _sigma: Option<Sigma>) -> bool {
+        false
+    }
+
     fn judge(&mut self, column: &Column<'_>, report: &mut Report);
 
     /// Called after the last sample.
@@ -89,7 +95,7 @@ pub trait Scan: Send {
     fn unit(&self) -> String;
 
     fn severity(&self, draft: &Draft) -> Severity {
-        if draft.verdict.score >= 2.0 { Severity::Critical } else { Severity::Warning }
+        if draft.score >= 2.0 { Severity::Critical } else { Severity::Warning }
     }
 }
 
@@ -132,11 +138,11 @@ impl Plan {
         self.detector.value_types().contains(&value_type)
     }
 
-    /// Threshold in standard deviations when this is the detector `sigma` over Good samples, which [`super::Sigma`] can count from chunk
-    /// statistics.
-    pub fn sigma_threshold(&self) -> Option<f64> {
-        let by_statistics = self.detector.name() == super::sigma::NAME && !self.arguments.flag(INCLUDE_UNCERTAIN.name);
-        by_statistics.then(|| self.arguments.number(super::sigma::THRESHOLD)).flatten()
+    /// Threshold in standard deviations, and whether Uncertain samples are scored, when this is the detector `sigma`, which [`super::Sigma`]
+    /// can count from chunk statistics.
+    pub fn sigma_threshold(&self) -> Option<(f64, bool)> {
+        let threshold = (self.detector.name() == sigma::NAME).then(|| self.arguments.number(sigma::THRESHOLD)).flatten();
+        threshold.map(|threshold| (threshold, self.arguments.flag(INCLUDE_UNCERTAIN.name)))
     }
 
     /// Begins with one tag.
@@ -179,9 +185,23 @@ pub struct Detection {
 }
 
 impl Detection {
-    /// How often the samples are to be pushed in all, from the beginning: 1 or 2.
+    /// How often the samples are still to be pushed, with the pass that is under way: 1 or 2.
     pub fn passes(&self) -> usize {
-        1 + usize::from(self.scan.learns())
+        1 + usize::from(self.learning)
+    }
+
+    /// Tells the detector `sigma` before the first push what statistics of the same samples say, so that one pass is enough. `None` says
+    /// that nothing can be anomalous. False, and without effect, for other detectors.
+    pub fn know_sigma(&mut self, sigma: Option<Sigma>) -> bool {
+        let known = self.scan.know_sigma(sigma);
+        self.learning &= !known;
+        known
+    }
+
+    /// Tells of a chunk that is not pushed because statistics say that all its counted samples are normal ([`Sigma::can_skip`]). `first` is
+    /// its first counted sample. Not when scores are asked for: each sample has one.
+    pub fn skip_normal(&mut self, first: Timestamp) {
+        self.report.close(0, first.0);
     }
 
     /// Takes the next run of samples. Timestamps rise strictly, also from run to run.
@@ -219,7 +239,7 @@ impl Detection {
             last: Timestamp(draft.last),
             peak: Timestamp(draft.peak),
             samples: draft.samples,
-            score: draft.verdict.score.max(1.0),
+            score: draft.score.max(1.0),
             severity: scan.severity(&draft),
             condition: draft.verdict.condition,
             expected: draft.verdict.expected,

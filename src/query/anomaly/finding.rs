@@ -42,11 +42,11 @@ pub struct Finding {
     pub open_ended: bool,
     /// Last anomalous sample.
     pub last: Timestamp,
-    /// The sample with the highest score; the first one of several.
+    /// The sample furthest from normal; the first one of several.
     pub peak: Timestamp,
     /// Number of anomalous samples.
     pub samples: u64,
-    /// Score of the peak; 1 is the limit of what is allowed.
+    /// Highest score of its samples; 1 is the limit of what is allowed.
     pub score: f64,
     pub severity: Severity,
     /// What it is in one word of the detector: `high_high`, `above`, `rising`, `flat`, `gap`.
@@ -79,10 +79,11 @@ impl Finding {
     }
 }
 
-/// Scores as columns of equal length, one row for each counted sample.
+/// Scores as columns of equal length, one row for each counted sample (`gap`: for each delivered one).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     pub timestamps: Vec<i64>,
+    /// NaN where a detector looks at no values (`gap`).
     pub values: Vec<f64>,
     /// 0 or more. 1 or more exactly where the sample is anomalous. 0 where a detector has not seen enough to judge.
     pub scores: Vec<f64>,
@@ -115,8 +116,12 @@ pub struct Draft {
     pub last: i64,
     pub peak: i64,
     pub samples: u64,
+    /// Highest score.
+    pub score: f64,
     /// Verdict on the peak.
     pub verdict: Verdict,
+    /// By which the peak is chosen.
+    weight: f64,
 }
 
 /// The highest score, also where nothing at all is allowed and any distance is infinitely too much.
@@ -161,9 +166,15 @@ impl Report {
     /// Takes the verdict on a sample into score, count and the finding of track 0.
     #[inline]
     pub fn judge(&mut self, at: i64, value: f64, verdict: Verdict) {
+        self.judge_weighted(at, value, verdict, verdict.score);
+    }
+
+    /// The same where something else than the score tells which sample is the peak.
+    #[inline]
+    pub fn judge_weighted(&mut self, at: i64, value: f64, verdict: Verdict, weight: f64) {
         self.score(at, value, verdict.score, verdict.anomalous);
         if verdict.anomalous {
-            self.extend(0, at, at, verdict);
+            self.extend_weighted(0, at, at, verdict, weight);
         } else {
             self.close(0, at);
         }
@@ -183,19 +194,23 @@ impl Report {
 
     /// Begins a finding at `start`, or adds the sample at `at` to the one that is open on `track`.
     pub fn extend(&mut self, track: usize, start: i64, at: i64, verdict: Verdict) {
+        self.extend_weighted(track, start, at, verdict, verdict.score);
+    }
+
+    fn extend_weighted(&mut self, track: usize, start: i64, at: i64, verdict: Verdict, weight: f64) {
         if self.output != Output::Findings {
             return;
         }
-        match &mut self.open[track] {
-            Some(draft) => {
-                draft.last = at;
-                draft.samples += 1;
-                if verdict.score > draft.verdict.score {
-                    draft.peak = at;
-                    draft.verdict = verdict;
-                }
-            }
-            none => *none = Some(Draft { start, end: at, open_ended: false, last: at, peak: at, samples: 1, verdict }),
+        let Some(draft) = &mut self.open[track] else {
+            self.open[track] =
+                Some(Draft { start, end: at, open_ended: false, last: at, peak: at, samples: 1, score: verdict.score, verdict, weight });
+            return;
+        };
+        draft.last = at;
+        draft.samples += 1;
+        draft.score = draft.score.max(verdict.score);
+        if weight > draft.weight {
+            (draft.peak, draft.verdict, draft.weight) = (at, verdict, weight);
         }
     }
 

@@ -1,7 +1,8 @@
 //! `gap`, also `stale`: no sample for longer than a number of expected periods.
 //!
 //! Each gap is one finding, from the sample before it to the one after it (half-open); the edges of the range stand for missing neighbours,
-//! so that a tag that has gone silent is found. A gap counts as one anomalous sample, and its score is that of the sample that ends it.
+//! so that a tag that has gone silent is found. A gap counts as one anomalous sample, and its score is that of the sample that ends it;
+//! SCORES carry no values.
 //! Samples of every type and quality count as delivered: a device that reports Bad is not silent. With `usable_only` Bad ones do not.
 
 use super::{
@@ -90,7 +91,7 @@ struct GapScan {
 }
 
 impl GapScan {
-    /// Calls `each` with the number in the run, if it has one, and the timestamp of each delivered sample.
+    /// Calls `each` with the timestamp of each delivered sample.
     fn delivered(&self, column: &Column<'_>, mut each: impl FnMut(i64)) {
         if self.usable_only {
             column.usable_timestamps().for_each(each);

@@ -15,6 +15,7 @@ mod reservoir;
 mod rolling;
 mod seasonal;
 mod sigma;
+mod smoothing;
 mod spike;
 #[cfg(test)]
 mod tests;

@@ -114,6 +114,7 @@ impl ParameterSpec {
     pub fn allowed(&self) -> String {
         match self.kind {
             Kind::Number { minimum, maximum, .. } => match (minimum > f64::MIN, maximum < f64::MAX) {
+                _ if minimum > 0.0 && minimum <= f64::MIN_POSITIVE => "a number above 0".into(),
                 (true, true) => format!("a number from {} to {}", text::number(minimum), text::number(maximum)),
                 (true, false) => format!("a number not below {}", text::number(minimum)),
                 (false, true) => format!("a number not above {}", text::number(maximum)),

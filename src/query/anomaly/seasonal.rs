@@ -1,8 +1,9 @@
 //! `seasonal`: a value that is unusual for its time of day, week or any other season.
 //!
 //! The season is cut into bins. Each bin has the median of its values over the whole range and a robust standard deviation about it; a
-//! value is anomalous when it lies more than `threshold` of them from the median of its bin. A bin with few samples borrows centre and
-//! spread from the whole range. No bin is believed to be much quieter than the range is about the medians of its bins: in a season that
+//! sample is anomalous when the values around it lie, on average, more than `threshold` of them from the medians of their bins. The average
+//! over `smoothing` is there because what is unusual for the season lasts; single values are what `spike` looks for. A bin with few samples
+//! borrows centre and spread from the whole range. No bin is believed to be much quieter than the range is about the medians of its bins: in a season that
 //! repeats exactly, a bin's own deviation would be nothing.
 //!
 //! Medians come from a bounded choice of the values (see `reservoir.rs`): exact for short ranges, close to it for long ones.
@@ -13,6 +14,7 @@ use super::{
     finding::{Draft, Report, Verdict, score},
     parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, Kind, ParameterSpec},
     reservoir::{Reservoir, Spread},
+    smoothing::Smoothing,
     text::{duration, number, with_unit},
 };
 
@@ -22,6 +24,7 @@ const BINS: &str = "bins";
 const THRESHOLD: &str = "threshold";
 const SAMPLES_MIN: &str = "samples_min";
 const FLOOR: &str = "floor";
+const SMOOTHING: &str = "smoothing";
 const DAY: i64 = 86_400 * 1_000_000_000;
 const BINS_MAX: u32 = 2_016;
 /// Values kept over all bins: about 4 MiB for a tag.
@@ -73,9 +76,15 @@ impl Detector for Seasonal {
                 },
                 ParameterSpec {
                     name: FLOOR,
-                    kind: Kind::Number { minimum: 0.0, maximum: 10.0, default: Some(0.5) },
+                    kind: Kind::Number { minimum: 0.0, maximum: 10.0, default: Some(1.0) },
                     unit: "",
                     description: "smallest standard deviation of a bin that is believed, as part of that of the range without its season",
+                },
+                ParameterSpec {
+                    name: SMOOTHING,
+                    kind: Kind::Number { minimum: 0.0, maximum: 100.0, default: Some(0.5) },
+                    unit: "bins",
+                    description: "time around a sample over which distances are averaged; 0 judges each sample alone",
                 },
                 INCLUDE_UNCERTAIN,
             ]
@@ -93,19 +102,40 @@ impl Detector for Seasonal {
 
     fn begin(&self, arguments: &Arguments, subject: &Subject) -> Result<Box<dyn Scan>, DetectorError> {
         let bins = arguments.whole(BINS).max(1);
-        let season = arguments.duration(SEASON).unwrap_or(DAY);
+        let length = arguments.duration(SEASON).unwrap_or(DAY);
+        let season =
+            Season { length, phase: arguments.duration(PHASE).unwrap_or_default() % length, bin_length: (length - 1) / bins as i64 + 1 };
+        let smoothing = (arguments.number(SMOOTHING).unwrap_or_default() * season.bin_length as f64) as i64;
         Ok(Box::new(SeasonalScan {
             season,
-            phase: arguments.duration(PHASE).unwrap_or_default() % season,
-            bin_length: (season - 1) / bins as i64 + 1,
             threshold: arguments.number(THRESHOLD).unwrap_or_default(),
             samples_min: arguments.whole(SAMPLES_MIN),
             floor: arguments.number(FLOOR).unwrap_or_default(),
             learning: vec![Reservoir::new(KEPT_MAX / (bins + 1)); bins],
             whole: Reservoir::new(KEPT_MAX / (bins + 1)),
             usual: Vec::new(),
+            window: smoothing,
+            smoothing: Smoothing::new(smoothing / 2),
             unit: subject.unit.clone(),
         }))
+    }
+}
+
+/// How time falls into bins; ns.
+#[derive(Clone, Copy, Debug)]
+struct Season {
+    length: i64,
+    /// Below `length`.
+    phase: i64,
+    /// The last bin may be shorter.
+    bin_length: i64,
+}
+
+impl Season {
+    #[inline]
+    fn bin(&self, at: i64) -> usize {
+        let into = at.rem_euclid(self.length) - self.phase;
+        ((if into < 0 { into + self.length } else { into }) / self.bin_length) as usize
     }
 }
 
@@ -119,12 +149,7 @@ struct Usual {
 }
 
 struct SeasonalScan {
-    /// ns.
-    season: i64,
-    /// Rest of it by the season.
-    phase: i64,
-    /// The last bin may be shorter.
-    bin_length: i64,
+    season: Season,
     threshold: f64,
     samples_min: usize,
     floor: f64,
@@ -132,14 +157,35 @@ struct SeasonalScan {
     whole: Reservoir,
     /// By bin, once learned.
     usual: Vec<Usual>,
+    /// Width of the smoothing, ns.
+    window: i64,
+    /// Averages the distances of values from the medians of their bins, in standard deviations.
+    smoothing: Smoothing<Judged>,
     unit: String,
 }
 
-impl SeasonalScan {
-    #[inline]
-    fn bin(&self, at: i64) -> usize {
-        let into = at.rem_euclid(self.season) - self.phase;
-        ((if into < 0 { into + self.season } else { into }) / self.bin_length) as usize
+/// A sample that waits for the average around it.
+#[derive(Clone, Copy, Debug)]
+struct Judged {
+    value: f64,
+    /// Of this value alone.
+    distance: f64,
+    usual: Usual,
+}
+
+impl Judged {
+    fn report(&self, at: i64, mean: f64, threshold: f64, report: &mut Report) {
+        let Judged { value, distance, usual } = *self;
+        let allowed = threshold * usual.sigma;
+        let verdict = Verdict {
+            anomalous: mean > threshold,
+            score: score(mean, threshold),
+            observed: value,
+            expected: (usual.median - allowed, usual.median + allowed),
+            condition: if value > usual.median { "above" } else { "below" },
+            detail: distance,
+        };
+        report.judge_weighted(at, value, verdict, distance);
     }
 }
 
@@ -150,7 +196,7 @@ impl Scan for SeasonalScan {
 
     fn learn(&mut self, column: &Column<'_>) {
         for (at, value) in column.timestamps.iter().zip(column.values) {
-            let bin = self.bin(*at);
+            let bin = self.season.bin(*at);
             self.learning[bin].push(*at, *value);
             self.whole.push(*at, *value);
         }
@@ -174,41 +220,35 @@ impl Scan for SeasonalScan {
 
     fn judge(&mut self, column: &Column<'_>, report: &mut Report) {
         for (at, value) in column.timestamps.iter().zip(column.values) {
-            let Some(usual) = self.usual.get(self.bin(*at)) else {
+            let Some(usual) = self.usual.get(self.season.bin(*at)) else {
                 report.judge(*at, *value, Verdict::UNKNOWN);
                 continue;
             };
-            let allowed = self.threshold * usual.sigma;
-            let distance = (value - usual.median).abs();
-            report.judge(
-                *at,
-                *value,
-                Verdict {
-                    anomalous: distance > allowed,
-                    score: score(distance, allowed),
-                    observed: *value,
-                    expected: (usual.median - allowed, usual.median + allowed),
-                    condition: if *value > usual.median { "above" } else { "below" },
-                    detail: distance / usual.sigma,
-                },
-            );
+            let distance = score((value - usual.median).abs(), usual.sigma);
+            let judged = Judged { value: *value, distance, usual: *usual };
+            self.smoothing.push(*at, distance, judged, |at, mean, judged| judged.report(at, mean, self.threshold, report));
         }
+    }
+
+    fn finish(&mut self, report: &mut Report) {
+        self.smoothing.finish(|at, mean, judged| judged.report(at, mean, self.threshold, report));
     }
 
     fn explain(&self, draft: &Draft) -> String {
         let Verdict { observed, expected, condition, detail, .. } = draft.verdict;
-        let bin = self.bin(draft.peak);
+        let bin = self.season.bin(draft.peak);
         let place = if self.usual.get(bin).is_some_and(|usual| usual.own) {
-            let from = bin as i64 * self.bin_length;
-            let to = (from + self.bin_length).min(self.season);
-            format!("usual between {} and {} of each {}", duration(from), duration(to), duration(self.season))
+            let from = bin as i64 * self.season.bin_length;
+            let to = (from + self.season.bin_length).min(self.season.length);
+            format!("usual between {} and {} of each {}", duration(from), duration(to), duration(self.season.length))
         } else {
             "median of the range".into()
         };
-        let distance = if detail.is_finite() { format!("{} robust standard deviations ", number(detail)) } else { String::new() };
+        let average = if self.window > 0 { format!(" on average over {}", duration(self.window)) } else { String::new() };
         format!(
-            "The value {} lies {distance}{condition} {}, the {place}; {} are allowed.",
+            "The value {} lies {} robust standard deviations {condition} {}, the {place}; {} are allowed{average}.",
             with_unit(observed, &self.unit),
+            number(detail),
             with_unit(f64::midpoint(expected.0, expected.1), &self.unit),
             number(self.threshold),
         )

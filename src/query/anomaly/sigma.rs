@@ -191,6 +191,11 @@ impl Scan for SigmaScan {
         self.sigma = self.moments.finish(self.threshold);
     }
 
+    fn know_sigma(&mut self, sigma: Option<Sigma>) -> bool {
+        self.sigma = sigma;
+        true
+    }
+
     fn judge(&mut self, column: &Column<'_>, report: &mut Report) {
         if report.counts_only() {
             report.add_count(self.sigma.map_or(0, |sigma| sigma.count(column.values)));
@@ -224,5 +229,42 @@ impl Scan for SigmaScan {
 
     fn unit(&self) -> String {
         self.unit.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 200, ..ProptestConfig::default() })]
+        #[test]
+        fn moments_of_many_blocks_are_those_of_all_values(
+            len in 0_usize..6_000,
+            steps in proptest::collection::vec(1_usize..3_000, 1..10),
+            offset in -1e6..1e6_f64,
+        ) {
+            // A slope, so that blocks have different means.
+            let values: Vec<f64> = (0..len).map(|at| offset + at as f64 * 0.5 + ((at * 7_919) % 101) as f64).collect();
+            let whole = { let mut moments = Moments::default(); moments.push(&values); moments.finish(3.0) };
+            let mut moments = Moments::default();
+            let (mut rest, mut steps) = (&values[..], steps.iter().cycle());
+            while !rest.is_empty() {
+                let (run, after) = rest.split_at(rest.len().min(*steps.next().unwrap()));
+                moments.push(run);
+                rest = after;
+            }
+            prop_assert_eq!(moments.finish(3.0), whole);
+            if let Some(sigma) = whole {
+                let mean = values.iter().sum::<f64>() / len as f64;
+                let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / len as f64;
+                prop_assert!((sigma.mean - mean).abs() <= 1e-9 * mean.abs().max(1.0));
+                prop_assert!((sigma.deviation - variance.sqrt()).abs() <= 1e-9 * variance.sqrt());
+            } else {
+                prop_assert!(len <= 1);
+            }
+        }
     }
 }

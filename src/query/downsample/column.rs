@@ -13,7 +13,7 @@ use super::{
 const LANES: usize = 8;
 
 /// A number of a column.
-pub(super) trait Number: Copy + PartialOrd {
+pub(in crate::query) trait Number: Copy + PartialOrd {
     /// As [`historian_format::Scalar`] has it.
     fn bits(self) -> u64;
     /// The nearest f64.
@@ -64,7 +64,7 @@ macro_rules! numbers {
         }
     };
 }
-pub(super) use numbers;
+pub(in crate::query) use numbers;
 
 /// True when every row is drawn.
 pub(super) fn all_drawn<T: Number>(column: &[T], samples: &Samples, rows: &Range<usize>) -> bool {
@@ -74,7 +74,7 @@ pub(super) fn all_drawn<T: Number>(column: &[T], samples: &Samples, rows: &Range
 }
 
 /// True when the row is drawn.
-pub(super) fn is_drawn<T: Number>(column: &[T], samples: &Samples, row: usize) -> bool {
+pub(in crate::query) fn is_drawn<T: Number>(column: &[T], samples: &Samples, row: usize) -> bool {
     !breaks(samples.qualities[row]) && samples.is_valid(row) && !column[row].is_nan()
 }
 

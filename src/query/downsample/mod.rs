@@ -28,7 +28,7 @@
 //! last samples go (M4 becomes min/max).
 
 mod collect;
-mod column;
+pub(in crate::query) mod column;
 mod fit;
 mod lttb;
 mod output;

@@ -104,7 +104,8 @@ impl Summary {
 
     /// The one break that is shown: that of a run still open at the end of the interval, else the first.
     pub(super) fn shown_break(&self) -> Option<LineBreak> {
-        let open = |at: &LineBreak| self.last.is_none_or(|last| last.timestamp < at.timestamp);
+        // A gap may start with the last sample before it.
+        let open = |at: &LineBreak| self.last.is_none_or(|last| last.timestamp <= at.timestamp);
         self.last_break.filter(open).or(self.first_break)
     }
 

@@ -113,10 +113,8 @@ fn of_counted<T: Number>(
         }
     }
     if parts.extremes {
-        let smallest = fold(values, |a, b| if b < a { b } else { a });
-        let largest = fold(values, |a, b| if b > a { b } else { a });
-        (state.minimum, state.minimum_repeated) = occurrence(values, timestamps, smallest);
-        (state.maximum, state.maximum_repeated) = occurrence(values, timestamps, largest);
+        (state.minimum, state.minimum_repeated) = extreme(values, timestamps, |a, b| a < b);
+        (state.maximum, state.maximum_repeated) = extreme(values, timestamps, |a, b| a > b);
     }
     if parts.transitions {
         state.transitions = values.windows(2).map(|pair| u64::from(pair[0].to_lane() != pair[1].to_lane())).sum();
@@ -135,29 +133,26 @@ fn of_counted<T: Number>(
     state
 }
 
-/// Lanes that the processor can keep apart; the winner does not depend on the order.
-fn fold<T: Copy>(values: &[T], better: impl Fn(T, T) -> T + Copy) -> Option<T> {
-    const LANES: usize = 16;
-    let (&first, _) = values.split_first()?;
+/// The first occurrence of an extreme, and whether there is another.
+fn extreme<T: Number>(values: &[T], timestamps: &[i64], wins: impl Fn(T, T) -> bool + Copy) -> (Option<(u64, i64)>, Option<bool>) {
+    // Lanes that the processor can keep apart: the extreme does not depend on the order.
+    const LANES: usize = 8;
+    let better = |a: T, b: T| if wins(b, a) { b } else { a };
+    let Some(&first) = values.first() else {
+        return (None, Some(false));
+    };
+    let (chunks, rest) = values.as_chunks::<LANES>();
     let mut lanes = [first; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
     for chunk in chunks {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
             *lane = better(*lane, *value);
         }
     }
-    Some(lanes.into_iter().chain(rest.iter().copied()).fold(first, better))
-}
-
-/// The first occurrence of an extreme, and whether there is another.
-fn occurrence<T: Number>(values: &[T], timestamps: &[i64], extreme: Option<T>) -> (Option<(u64, i64)>, Option<bool>) {
-    let found = extreme.and_then(|extreme| values.iter().position(|value| *value == extreme).map(|first| (extreme, first)));
-    let Some((extreme, first)) = found else {
-        return (None, Some(false));
-    };
-    let repeated = values[first + 1..].contains(&extreme);
-    (Some((values[first].to_lane(), timestamps[first])), Some(repeated))
+    let extreme = lanes.into_iter().chain(rest.iter().copied()).fold(first, better);
+    // Counting all is faster than stopping early.
+    let count: usize = values.iter().map(|value| usize::from(*value == extreme)).sum();
+    let at = values.iter().position(|value| *value == extreme);
+    (at.map(|at| (values[at].to_lane(), timestamps[at])), Some(count > 1))
 }
 
 fn of_any<T: Number>(values: &[T], samples: &Samples, range: Range<usize>, widen: impl Fn(T) -> f64) -> RollupState {

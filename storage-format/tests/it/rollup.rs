@@ -69,7 +69,7 @@ fn the_golden_block_that_tells_repeats_is_read_and_written_as_ever() {
     let block = frozen_block();
     let told: Vec<_> = block.states.iter().map(|(_, state)| (state.minimum_repeated, state.maximum_repeated)).collect();
     assert_eq!(told, [(Some(false), Some(true)), (Some(true), Some(true)), (Some(false), Some(false))]);
-    is_frozen(&block, "repeats.rollup");
+    is_frozen(&block, "batch.repeats.rollup");
 }
 
 fn is_frozen(block: &RollupBlock, name: &str) {

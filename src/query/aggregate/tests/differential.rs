@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 
-use historian_format::rollup::RollupState;
+use historian_format::rollup::{Parts, RollupState};
 
 use super::reference::{Point, Reference};
 use super::*;
-use crate::query::aggregate::Needs;
+use crate::query::aggregate::{Needs, parts};
 
 /// A case: steps between samples, values, qualities, configuration, intervals, portion.
 #[derive(Clone, Debug)]
@@ -87,9 +87,9 @@ impl Case {
 }
 
 /// The answers as the plan makes them: states first, samples where they are needed.
-fn from_states(history: &Samples, functions: &[Function], case: &Case, forget: bool) -> (Vec<Answer>, usize) {
+fn from_states(history: &Samples, functions: &[Function], case: &Case, forget: bool, made: Parts) -> (Vec<Answer>, usize) {
     let intervals = case.intervals();
-    let (before, after, rows) = surroundings(history, &intervals, &case.configuration);
+    let (before, after, rows) = surroundings(history, &intervals, functions, case.configuration);
     let mut evaluator = Evaluator::new(functions, case.configuration, intervals.clone(), history.value_type(), before).unwrap();
     let mut fetched = 0;
     let mut at = rows.start;
@@ -99,8 +99,8 @@ fn from_states(history: &Samples, functions: &[Function], case: &Case, forget: b
         let to = history.slice_time_range(i64::MIN, interval.sample_range().end).end;
         // In two parts, as an hour is of minutes.
         let middle = at + (to - at) / 2;
-        let mut state = RollupState::of(history, middle..to).unwrap();
-        if let Some(mut first) = RollupState::of(history, at..middle) {
+        let mut state = RollupState::of_parts(history, middle..to, made).unwrap();
+        if let Some(mut first) = RollupState::of_parts(history, at..middle, made) {
             first.merge(&state, history.value_type());
             state = first;
         }
@@ -156,13 +156,13 @@ proptest! {
         let samples = case.history(ValueType::F64, Value::F64);
         let answers = from_samples(&samples, &Function::ALL, case.configuration, &case.intervals(), case.portion);
         for forget in [false, true] {
-            let (stated, _) = from_states(&samples, &Function::ALL, &case, forget);
+            let (stated, _) = from_states(&samples, &Function::ALL, &case, forget, Parts::ALL);
             for (answer, stated) in answers.iter().zip(&stated) {
                 prop_assert!(same(answer, stated), "{:x?}\nby the state {:x?}", answer, stated);
             }
-            // Alone a function is answered to the bit as in company.
+            // Alone, and from what it looks at only, a function is answered to the bit as in company.
             let function = Function::ALL[one.index(Function::COUNT)];
-            let (alone, _) = from_states(&samples, &[function], &case, forget);
+            let (alone, _) = from_states(&samples, &[function], &case, forget, parts(&[function], ValueType::F64));
             let bits = |answer: &Answer| (answer.timestamp, answer.value.map(f64::to_bits), answer.quality);
             let company: Vec<_> = stated.iter().filter(|answer| answer.function == function).map(bits).collect();
             prop_assert_eq!(alone.iter().map(bits).collect::<Vec<_>>(), company, "{}", function);
@@ -192,7 +192,7 @@ proptest! {
         }
         let whole = |value_type, value: fn(f64) -> Value| {
             let history = case.history(value_type, value);
-            (from_samples(&history, &Function::ALL, case.configuration, &case.intervals(), case.portion), from_states(&history, &Function::ALL, &case, false).0)
+            (from_samples(&history, &Function::ALL, case.configuration, &case.intervals(), case.portion), from_states(&history, &Function::ALL, &case, false, Parts::ALL).0)
         };
         let wanted = whole(ValueType::F64, Value::F64);
         for (value_type, value) in [
@@ -224,7 +224,7 @@ fn good_samples_are_answered_from_states_alone() {
     let configuration = Configuration::default();
     let case = Case { rows, configuration, start: 0, end: 100_000_000_000, step: 10_000_000_000, portion: 9 };
     let history = case.history(ValueType::F64, Value::F64);
-    assert_eq!(from_states(&history, &Function::ALL, &case, false).1, 0);
-    assert_eq!(from_states(&history, &Function::ALL, &case, true).1, 10, "unknown repeats ask for samples");
-    assert_eq!(from_states(&history, &[Function::Average, Function::Range], &case, true).1, 0);
+    assert_eq!(from_states(&history, &Function::ALL, &case, false, Parts::ALL).1, 0);
+    assert_eq!(from_states(&history, &Function::ALL, &case, true, Parts::ALL).1, 10, "unknown repeats ask for samples");
+    assert_eq!(from_states(&history, &[Function::Average, Function::Range], &case, true, Parts::ALL).1, 0);
 }

@@ -1,4 +1,5 @@
 //! A slow reference, written from the definitions: the whole history at hand, the interval cut at every sample, no sums kept.
+#![expect(clippy::float_cmp, reason = "equal extremes are equal")]
 
 use crate::query::aggregate::{Configuration, Function, Interval};
 
@@ -198,8 +199,8 @@ impl Reference<'_> {
             let status = self.status_by_count();
             some(v, if status == BAD { BAD } else { bits(status, C) })
         };
-        let left_out = members.iter().any(|p| !self.taken(p.severity()) && !(p.severity() == 1 && !self.c.treat_uncertain_as_bad))
-            || self.c.use_uncertain_values && members.iter().any(|p| p.severity() == 1);
+        let skipped = |p: &Point| p.severity() == 2 || p.severity() == 1 && self.c.treat_uncertain_as_bad && !self.c.use_uncertain_values;
+        let left_out = members.iter().any(skipped) || self.c.use_uncertain_values && members.iter().any(|p| p.severity() == 1);
         let left_out = if left_out { SUB } else { 0 };
         let only_good = if members.iter().all(|p| p.severity() == 0) { 0 } else { SUB };
         match function {
@@ -342,7 +343,9 @@ impl Reference<'_> {
                 }
                 let area: f64 = points
                     .windows(2)
-                    .map(|pair| if stepped { pair[0].1 } else { (pair[0].1 + pair[1].1) / 2.0 } * (pair[1].0 - pair[0].0) as f64 / 1e9)
+                    .map(
+                        |pair| if stepped { pair[0].1 } else { f64::midpoint(pair[0].1, pair[1].1) } * (pair[1].0 - pair[0].0) as f64 / 1e9,
+                    )
                     .sum();
                 let span = (points.last()?.0 - points[0].0) as f64 / 1e9;
                 let known = self.all.iter().any(|p| if reverse { p.t > late } else { p.t >= late });
@@ -358,7 +361,7 @@ impl Reference<'_> {
                 let (mut area, mut span) = (0.0, 0.0);
                 for stretch in stretches.iter().filter(|stretch| self.usable(stretch.from.1)) {
                     let to = stretch.to.filter(|to| !self.c.stepped && self.usable(to.1)).map_or(stretch.from.0, |to| to.0);
-                    area += (stretch.from.0 + to) / 2.0 * stretch.length as f64 / 1e9;
+                    area += f64::midpoint(stretch.from.0, to) * stretch.length as f64 / 1e9;
                     span += stretch.length as f64 / 1e9;
                 }
                 let good = self.time(|stretch| self.good_stretch(stretch, self.c.stepped));

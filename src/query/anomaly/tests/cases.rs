@@ -1,7 +1,7 @@
 //! Hand-made cases: one situation each, with the finding that a person would write down.
 
 use super::*;
-use crate::query::anomaly::Severity;
+use crate::query::anomaly::{Severity, Sigma};
 
 fn spans(answer: &Answer) -> Vec<(i64, i64, &'static str)> {
     answer.findings.iter().map(|finding| (finding.start.0 / SECOND, finding.end.0 / SECOND, finding.condition)).collect()
@@ -221,4 +221,41 @@ fn sigma_explains_itself() {
         "The value 30 °C lies 9.80993 standard deviations above the mean 0.8 °C of the range; 3 are allowed."
     );
     assert_eq!(detect("sigma", &[], &steady(&[5.0; 50]), Output::Counts).count, 0, "equal values have no outlier");
+}
+
+#[test]
+fn sigma_by_statistics_passes_over_chunks_and_finds_the_same() {
+    let mut values: Vec<f64> = (0..100).map(|at| f64::from(at % 3)).collect();
+    for (at, value) in [(19, 40.0), (20, 40.0), (39, 50.0), (70, -45.0)] {
+        values[at] = value;
+    }
+    let rows = steady(&values);
+    let whole = detect("sigma", &[], &rows, Output::Findings);
+    assert_eq!(spans(&whole), [(19, 21, "above"), (39, 40, "above"), (70, 71, "below")]);
+
+    let plan = Plan::new("sigma", &Parameters::new()).unwrap();
+    let sum: f64 = values.iter().sum();
+    let m2 = values.iter().map(|value| (value - sum / 100.0).powi(2)).sum();
+    let sigma = Sigma::from_statistics(100, sum, m2, plan.sigma_threshold().unwrap().0);
+    let mut detection = plan.begin(&subject(&rows), Output::Findings).unwrap();
+    assert_eq!(detection.passes(), 2);
+    assert!(detection.know_sigma(sigma) && detection.passes() == 1);
+    let mut pushed = 0;
+    for chunk in rows.chunks(20) {
+        let values = || chunk.iter().filter_map(|row| row.1);
+        if sigma.unwrap().can_skip(values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max)) {
+            detection.skip_normal(Timestamp(chunk[0].0 * SECOND));
+        } else {
+            detection.push(&run(chunk));
+            pushed += 1;
+        }
+    }
+    assert!(!detection.end_pass());
+    assert_eq!(format!("{:?}", detection.take_findings()), format!("{:?}", whole.findings));
+    assert_eq!((pushed, detection.count()), (3, whole.count));
+    assert!(!Plan::new("spike", &Parameters::new()).unwrap().begin(&subject(&rows), Output::Counts).unwrap().know_sigma(sigma));
+    for uncertain in [true, false] {
+        let plan = Plan::new("sigma", &parameters(&[("include_uncertain", if uncertain { "true" } else { "false" })])).unwrap();
+        assert_eq!(plan.sigma_threshold(), Some((3.0, uncertain)));
+    }
 }

@@ -126,7 +126,7 @@ pub const CASES: &[Case] = &[
     ("spike", &[("window", "6"), ("threshold", "3"), ("centred", "false"), ("floor", "0")]),
     ("sigma", &[("threshold", "1.5")]),
     ("sigma", &[("threshold", "1"), ("include_uncertain", "true")]),
-    ("seasonal", &[("season", "20s"), ("bins", "3"), ("threshold", "2"), ("samples_min", "5")]),
+    ("seasonal", &[("season", "20s"), ("bins", "3"), ("threshold", "2"), ("samples_min", "5"), ("smoothing", "0.7")]),
 ];
 
 pub fn case() -> impl Strategy<Value = Case> {

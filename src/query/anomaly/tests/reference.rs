@@ -163,19 +163,28 @@ proptest! {
     }
 
     #[test]
-    fn seasonal(rows in rows()) {
+    fn seasonal(rows in rows(), smooth in any::<bool>()) {
         let samples = counted(&rows);
         let bin = |at: i64| (at % 20) / 7;
         let values = |of: Option<i64>| samples.iter().filter(|(at, _)| of.is_none_or(|of| bin(*at) == of)).map(|(_, value)| *value).collect::<Vec<_>>();
         let of_bin = |of: i64| Spread::of(values(Some(of))).filter(|_| values(Some(of)).len() >= 5).or_else(|| Spread::of(values(None)));
         let left = samples.iter().filter_map(|(at, value)| Some(value - of_bin(bin(*at))?.median)).collect();
         let floor = Spread::of(left).map_or(0.0, |left| left.sigma() * 0.5);
-        let expected: Vec<_> = samples.iter().map(|(at, value)| {
+        let distance = |(at, value): &(i64, f64)| {
             let usual = of_bin(bin(*at)).unwrap();
-            let (distance, allowed) = ((value - usual.median).abs(), 2.0 * usual.sigma().max(floor));
-            (ratio(distance, allowed), distance > allowed)
+            ratio((value - usual.median).abs(), usual.sigma().max(floor))
+        };
+        // 0.6 of a bin are 4 s: 2 s to each side.
+        let (smoothing, half) = if smooth { ("0.6", 2) } else { ("0", 0) };
+        let means: Vec<f64> = samples.iter().map(|(at, _)| {
+            let around: Vec<f64> = samples.iter().filter(|(other, _)| (other - at).abs() <= half).map(distance).collect();
+            around.iter().sum::<f64>() / around.len() as f64
         }).collect();
-        let given = [("season", "20s"), ("bins", "3"), ("threshold", "2"), ("samples_min", "5"), ("floor", "0.5")];
+        // Sums are made in another order.
+        prop_assume!(!smooth || means.iter().all(|mean| (mean - 2.0).abs() > 1e-9));
+        let expected: Vec<_> = means.iter().map(|mean| (ratio(*mean, 2.0), *mean > 2.0)).collect();
+        let given =
+            [("season", "20s"), ("bins", "3"), ("threshold", "2"), ("samples_min", "5"), ("floor", "0.5"), ("smoothing", smoothing)];
         compare(&detect("seasonal", &given, &rows, Output::Scores), &expected)?;
     }
 

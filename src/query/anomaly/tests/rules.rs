@@ -36,6 +36,22 @@ fn the_registry_is_sound() {
 }
 
 #[test]
+fn every_parameter_has_its_row_in_the_documentation() {
+    let text = include_str!("../../../../docs/detectors.md");
+    for detector in DETECTORS {
+        let section = text.split("\n## ").find(|section| section.starts_with(&format!("`{}`", detector.name())));
+        let section = section.unwrap_or_else(|| panic!("{} has no section", detector.name()));
+        let mut rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+        for spec in detector.parameters().iter().filter(|spec| spec.name != "include_uncertain") {
+            let row = format!("| `{}` | {} | {} | {} |", spec.name, spec.type_name(), spec.unit, spec.default_text());
+            let found = rows.iter().position(|line| line.starts_with(&row));
+            rows.remove(found.unwrap_or_else(|| panic!("{}: no row begins with {row:?}", detector.name())));
+        }
+        assert!(rows.is_empty(), "{}: {rows:?} is no parameter", detector.name());
+    }
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_by_name() {
     let error = |detector: &str, given: &[(&str, &str)]| Plan::new(detector, &parameters(given)).unwrap_err().to_string();
     assert_eq!(

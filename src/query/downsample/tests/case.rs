@@ -129,6 +129,15 @@ fn gaps_end_lines_in_every_method() {
 }
 
 #[test]
+fn a_gap_that_goes_on_as_a_bad_run_starts_with_the_gap() {
+    let mut all: Vec<_> = (0..100).map(|t| (t, Some(f64::from(t as i32 % 7)), if t == 50 { BAD } else { 0 })).collect();
+    all.extend((110..120).map(|t| (t, None, BAD)));
+    let around = Surroundings { gaps: vec![LineBreak { timestamp: 99, quality: BAD + 0x0001_0000 }], ..Surroundings::default() };
+    let out = rows(&run(Request::new(0, 120, 7, Method::Plot).unwrap(), &around, &samples(all), 64).unwrap());
+    assert_eq!(out.last(), Some(&(100, None, BAD + 0x0001_0000)));
+}
+
+#[test]
 fn other_types_keep_their_values_exactly() {
     let near = [i64::MAX, i64::MAX - 1, i64::MAX - 2];
     let mut all = Samples::new(ValueType::I64);

@@ -188,7 +188,9 @@ proptest! {
         let mut expected = reference(&Plan::new(request), &around, &all);
         let fixed = usize::from(around.before.is_some()) + usize::from(around.after.is_some());
         // What has few samples or needs merging is tested above.
-        prop_assume!(all.len() > points && expected.len() + fixed <= points);
+        if all.len() <= points || expected.len() + fixed > points {
+            return Ok(());
+        }
         let before = around.before.as_ref().filter(|_| expected.first().is_none_or(|row| row.0 > 0));
         if let Some(before) = before {
             expected.insert(0, (0, before.value.as_ref().and_then(Value::as_f64), before.quality));

@@ -1,0 +1,72 @@
+//! How much a range holds, from the headers of chunks: for the sizes of endpoints, and where to cut them.
+
+use std::sync::Arc;
+
+use super::QueryError;
+use crate::{
+    ingest::merge::TagReader,
+    model::{Tag, TimeRange},
+    store::{ChunkFamily, Direction, StoreError},
+};
+
+/// Chunk bytes fetched at once.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// Shows the pieces in which a tag lies: samples, bytes, last timestamp.
+fn pieces(reader: &TagReader, tag: &Tag, range: TimeRange, show: &mut dyn FnMut(u64, u64, i64)) -> Result<(), QueryError> {
+    let failed = |error: StoreError| QueryError::reading(tag, &error.into());
+    if range.is_empty() {
+        return Ok(());
+    }
+    let to = range.end.0.saturating_sub(1);
+    for family in [ChunkFamily::Chunks, ChunkFamily::Late] {
+        let mut from = range.start.0;
+        loop {
+            let chunks = reader.store.chunks(family, tag.id, from, to, Direction::Forward, PAGE_BYTES).map_err(failed)?;
+            let mut last = i64::MAX;
+            for chunk in &chunks {
+                let statistics = chunk.header_in(family).map_err(failed)?.statistics;
+                last = statistics.last_timestamp;
+                show(u64::from(statistics.count), chunk.bytes.len() as u64, last);
+            }
+            if chunks.is_empty() || family == ChunkFamily::Late || last >= to {
+                break;
+            }
+            from = last + 1;
+        }
+    }
+    if let Some(head) = reader.heads.read(tag.id, range.start.0, to) {
+        show(head.len() as u64, head.heap_bytes() as u64, head.timestamps.iter().copied().max().unwrap_or(to));
+    }
+    Ok(())
+}
+
+pub fn sizes(reader: &TagReader, tags: &[Arc<Tag>], range: TimeRange) -> Result<(u64, u64), QueryError> {
+    let (mut samples, mut bytes) = (0, 0);
+    for tag in tags {
+        pieces(reader, tag, range, &mut |count, size, _| {
+            samples += count;
+            bytes += size;
+        })?;
+    }
+    Ok((samples, bytes))
+}
+
+pub fn cuts(reader: &TagReader, tag: &Tag, range: TimeRange, parts: u64) -> Result<Vec<i64>, QueryError> {
+    let mut found: Vec<(i64, u64)> = Vec::new();
+    pieces(reader, tag, range, &mut |count, _, last| found.push((last, count)))?;
+    found.sort_unstable();
+    let total: u64 = found.iter().map(|(_, count)| count).sum();
+    let mut cuts = Vec::new();
+    let mut held = 0;
+    for (last, count) in found {
+        held += count;
+        let cut = last.saturating_add(1);
+        let due = total.saturating_mul(cuts.len() as u64 + 1) / parts.max(1);
+        let inside = range.start.0 < cut && cut < range.end.0 && cuts.last().is_none_or(|before| *before < cut);
+        if held >= due.max(1) && held < total && inside && (cuts.len() as u64) + 1 < parts {
+            cuts.push(cut);
+        }
+    }
+    Ok(cuts)
+}

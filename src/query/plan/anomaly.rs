@@ -1,0 +1,353 @@
+//! Anomalies: each tag's samples go through a detector, as often as it asks for. Counts of `sigma` pass over chunks that their statistics
+//! rule out.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, DictionaryArray, Float64Array, Int32Array, Int64Array, StringArray, TimestampNanosecondArray},
+    datatypes::{DataType, Field, Int32Type, Schema, SchemaRef},
+    record_batch::RecordBatch,
+};
+
+use super::parallel::in_order;
+use crate::{
+    ingest::merge::{Portion, TagReader},
+    model::{Quality, Samples, Tag, TimeRange, Values},
+    query::{
+        BATCH_ROWS_MAX, QueryError, QueryLimits,
+        anomaly::{Finding, Output, Plan, Scores, Sigma, Subject},
+        arrow_column,
+        range::slices,
+        schema,
+    },
+};
+
+/// A query for anomalies whose tags, times and parameters are resolved. The range goes forward.
+#[derive(Clone, Debug)]
+pub struct AnomalyQuery {
+    pub tags: Vec<Arc<Tag>>,
+    pub range: TimeRange,
+    pub plan: Plan,
+    pub output: Output,
+}
+
+/// Columns by output: FINDINGS tag, start, end, peak, detector, score, expected, observed, explanation; SCORES tag, timestamp, value, score;
+/// COUNTS tag, count.
+pub fn anomaly_schema(query: &AnomalyQuery) -> SchemaRef {
+    let name = Field::new_dictionary("tag", DataType::Int32, DataType::Utf8, false);
+    let time = |name: &str| Field::new(name, arrow_column::timestamp_type(), false);
+    let fields = match query.output {
+        Output::Findings => vec![
+            name,
+            time("start"),
+            time("end"),
+            time("peak"),
+            Field::new("detector", DataType::Utf8, false),
+            Field::new("score", DataType::Float64, false),
+            Field::new("expected", DataType::Utf8, false),
+            Field::new("observed", DataType::Utf8, false),
+            Field::new("explanation", DataType::Utf8, false),
+            Field::new("severity", DataType::Utf8, false),
+            Field::new("samples", DataType::Int64, false),
+        ],
+        Output::Scores => {
+            vec![name, time("timestamp"), Field::new("value", DataType::Float64, false), Field::new("score", DataType::Float64, false)]
+        }
+        Output::Counts => vec![name, Field::new("count", DataType::Int64, false)],
+    };
+    let mut metadata: HashMap<String, String> = schema::metadata(&query.tags, Some(query.range));
+    metadata.insert("detector".to_owned(), query.plan.detector().to_owned());
+    Arc::new(Schema::new(fields).with_metadata(metadata))
+}
+
+/// What a detector finds in one tag.
+#[derive(Default)]
+struct Found {
+    findings: Vec<Finding>,
+    scores: Scores,
+    count: u64,
+}
+
+pub fn run(
+    reader: &TagReader,
+    threads: usize,
+    query: &AnomalyQuery,
+    limits: &QueryLimits,
+    emit: &mut dyn FnMut(RecordBatch) -> bool,
+) -> Result<(), QueryError> {
+    let mut rows = Rows::new(query);
+    let units: Vec<usize> = (0..query.tags.len()).collect();
+    let (mut total, mut reading) = (0, true);
+    in_order(
+        threads,
+        &units,
+        |index| {
+            limits.check(0)?;
+            Ok((*index, detect(reader, &query.tags[*index], query, limits)?))
+        },
+        |(index, found)| {
+            total += rows.append(index as i32, found);
+            limits.check(total)?;
+            if rows.len() >= BATCH_ROWS_MAX {
+                reading = rows.emit(emit)?;
+            }
+            Ok(reading)
+        },
+    )?;
+    if reading && rows.len() > 0 {
+        rows.emit(emit)?;
+    }
+    Ok(())
+}
+
+fn detect(reader: &TagReader, tag: &Tag, query: &AnomalyQuery, limits: &QueryLimits) -> Result<Found, QueryError> {
+    let failed = |error| QueryError::reading(tag, &error);
+    if let (Output::Counts, Some((threshold, uncertain))) = (query.output, query.plan.sigma_threshold())
+        && query.plan.takes(tag.value_type())
+    {
+        return Ok(Found { count: count_sigma(reader, tag, query.range, threshold, uncertain, limits)?, ..Found::default() });
+    }
+    let definition = &tag.definition;
+    let subject = Subject {
+        value_type: tag.value_type(),
+        unit: definition.unit.clone(),
+        range_low: definition.range_low,
+        range_high: definition.range_high,
+        range: query.range,
+    };
+    let invalid = |error: crate::query::anomaly::DetectorError| QueryError::Invalid(format!("tag {}: {error}", tag.name()));
+    let mut detection = query.plan.begin(&subject, query.output).map_err(invalid)?;
+    let mut found = Found::default();
+    loop {
+        let mut cursor = reader.cursor(tag, query.range).map_err(failed)?;
+        let mut portion = Samples::new(tag.value_type());
+        while cursor.next_into(&mut portion).map_err(failed)? {
+            detection.push(&portion);
+            portion.clear();
+            found.findings.append(&mut detection.take_findings());
+            let Scores { mut timestamps, mut values, mut scores } = detection.take_scores();
+            found.scores.timestamps.append(&mut timestamps);
+            found.scores.values.append(&mut values);
+            found.scores.scores.append(&mut scores);
+            limits.check(found.scores.timestamps.len().max(found.findings.len()) as u64)?;
+        }
+        if !detection.end_pass() {
+            break;
+        }
+    }
+    found.findings.append(&mut detection.take_findings());
+    let Scores { mut timestamps, mut values, mut scores } = detection.take_scores();
+    found.scores.timestamps.append(&mut timestamps);
+    found.scores.values.append(&mut values);
+    found.scores.scores.append(&mut scores);
+    found.count = detection.count();
+    Ok(found)
+}
+
+/// Count, sum and sum of squared deviations, of parts put together.
+#[derive(Clone, Copy, Default)]
+struct Moments {
+    count: f64,
+    sum: f64,
+    m2: f64,
+}
+
+impl Moments {
+    fn of(values: &[f64]) -> Moments {
+        let count = values.len() as f64;
+        if values.is_empty() {
+            return Moments::default();
+        }
+        let sum: f64 = values.iter().sum();
+        let mean = sum / count;
+        Moments { count, sum, m2: values.iter().map(|value| (value - mean) * (value - mean)).sum() }
+    }
+
+    fn merge(&mut self, other: Moments) {
+        if other.count > 0.0 && self.count > 0.0 {
+            let apart = other.sum / other.count - self.sum / self.count;
+            self.m2 += apart * apart * (self.count * other.count / (self.count + other.count));
+        }
+        self.m2 += other.m2;
+        self.sum += other.sum;
+        self.count += other.count;
+    }
+}
+
+/// Counts samples further than `threshold` standard deviations from the mean of the range. Chunks whose statistics tell of all counted
+/// samples are not decoded to learn mean and deviation, and decoded afterwards only where their extremes reach beyond.
+fn count_sigma(
+    reader: &TagReader,
+    tag: &Tag,
+    range: TimeRange,
+    threshold: f64,
+    uncertain: bool,
+    limits: &QueryLimits,
+) -> Result<u64, QueryError> {
+    let failed = |error| QueryError::reading(tag, &error);
+    let mut values = Vec::new();
+    let mut samples = Samples::new(tag.value_type());
+    let mut moments = Moments::default();
+    let mut sigma: Option<Sigma> = None;
+    let mut count = 0;
+    for pass in 0..2 {
+        let mut cursor = reader.cursor(tag, range).map_err(failed)?;
+        while let Some(portion) = cursor.next_portion().map_err(failed)? {
+            limits.check(0)?;
+            let chunk = match &portion {
+                Portion::Chunk(chunk, statistics) => {
+                    // The statistics count Good samples alone.
+                    let tells = statistics.m2.filter(|m2| {
+                        let finite = m2.is_finite() && statistics.sum.is_finite();
+                        finite && (!uncertain || statistics.good_count == statistics.count)
+                    });
+                    let extremes = statistics.minimum.zip(statistics.maximum).map(|(low, high)| (low.value.as_f64(), high.value.as_f64()));
+                    match (tells, sigma) {
+                        (Some(m2), None) => {
+                            moments.merge(Moments { count: f64::from(statistics.good_count), sum: statistics.sum, m2 });
+                            continue;
+                        }
+                        (Some(_), Some(sigma)) => match extremes {
+                            None => continue,
+                            Some((low, high)) if sigma.can_skip(low, high) => continue,
+                            Some((low, high)) if sigma.whole_chunk_beyond(low, high) => {
+                                count += u64::from(statistics.good_count);
+                                continue;
+                            }
+                            Some(_) => Some(chunk),
+                        },
+                        (None, _) => Some(chunk),
+                    }
+                }
+                Portion::Samples(_) => None,
+            };
+            let samples = match (chunk, &portion) {
+                (Some(chunk), _) => {
+                    samples.clear();
+                    chunk.decode_into(crate::store::ChunkFamily::Chunks, &mut samples).map_err(|error| failed(error.into()))?;
+                    &samples
+                }
+                (None, Portion::Samples(samples)) => samples,
+                (None, Portion::Chunk(..)) => continue,
+            };
+            counted(samples, uncertain, &mut values);
+            match sigma {
+                None => moments.merge(Moments::of(&values)),
+                Some(sigma) => count += sigma.count(&values),
+            }
+        }
+        if pass == 0 {
+            sigma = Sigma::from_statistics(moments.count as u64, moments.sum, moments.m2, threshold);
+            if sigma.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// The values that count, as f64.
+fn counted(samples: &Samples, uncertain: bool, out: &mut Vec<f64>) {
+    out.clear();
+    let counts = |index: usize| {
+        let quality = Quality(samples.qualities[index]);
+        samples.is_valid(index) && (quality.is_good() || (uncertain && !quality.is_bad()))
+    };
+    if let Values::F64(values) = &samples.values {
+        let worst = samples.qualities.iter().fold(0, |worst, quality| worst | quality) >> 30;
+        if samples.validity.is_none() && (worst == 0 || (uncertain && worst == 1)) {
+            out.extend(values.iter().filter(|value| value.is_finite()));
+        } else {
+            out.extend(values.iter().enumerate().filter(|(index, value)| counts(*index) && value.is_finite()).map(|(_, value)| *value));
+        }
+        return;
+    }
+    let number = |index: usize| samples.value(index).and_then(|value| value.as_f64()).filter(|value| value.is_finite());
+    out.extend((0..samples.len()).filter(|index| counts(*index)).filter_map(number));
+}
+
+/// Rows on their way to a batch.
+struct Rows {
+    output: Output,
+    schema: SchemaRef,
+    detector: &'static str,
+    names: ArrayRef,
+    tags: Vec<i32>,
+    findings: Vec<Finding>,
+    scores: Scores,
+    counts: Vec<i64>,
+}
+
+impl Rows {
+    fn new(query: &AnomalyQuery) -> Rows {
+        let names: StringArray = query.tags.iter().map(|tag| Some(tag.name().as_str())).collect();
+        Rows {
+            output: query.output,
+            schema: anomaly_schema(query),
+            detector: query.plan.detector(),
+            names: Arc::new(names),
+            tags: Vec::new(),
+            findings: Vec::new(),
+            scores: Scores::default(),
+            counts: Vec::new(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.tags.len()
+    }
+
+    /// Answers how many rows came.
+    fn append(&mut self, tag: i32, mut found: Found) -> u64 {
+        let before = self.tags.len();
+        let rows = match self.output {
+            Output::Findings => found.findings.len(),
+            Output::Scores => found.scores.timestamps.len(),
+            Output::Counts => 1,
+        };
+        match self.output {
+            Output::Findings => self.findings.append(&mut found.findings),
+            Output::Scores => {
+                self.scores.timestamps.append(&mut found.scores.timestamps);
+                self.scores.values.append(&mut found.scores.values);
+                self.scores.scores.append(&mut found.scores.scores);
+            }
+            Output::Counts => self.counts.push(found.count as i64),
+        }
+        self.tags.resize(before + rows, tag);
+        rows as u64
+    }
+
+    fn emit(&mut self, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<bool, QueryError> {
+        let failed = |error: arrow::error::ArrowError| QueryError::Store(format!("a batch could not be formed: {error}"));
+        let keys = Int32Array::from(std::mem::take(&mut self.tags));
+        let tags = DictionaryArray::<Int32Type>::try_new(keys, self.names.clone()).map_err(failed)?;
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(tags)];
+        let times = |times: Vec<i64>| Arc::new(TimestampNanosecondArray::from(times).with_timezone("UTC")) as ArrayRef;
+        match self.output {
+            Output::Findings => {
+                let findings = std::mem::take(&mut self.findings);
+                let text = |of: &dyn Fn(&Finding) -> String| Arc::new(StringArray::from_iter_values(findings.iter().map(of))) as ArrayRef;
+                columns.extend([
+                    times(findings.iter().map(|finding| finding.start.0).collect()),
+                    times(findings.iter().map(|finding| finding.end.0).collect()),
+                    times(findings.iter().map(|finding| finding.peak.0).collect()),
+                    text(&|_| self.detector.to_owned()),
+                    Arc::new(Float64Array::from_iter_values(findings.iter().map(|finding| finding.score))),
+                    text(&Finding::expected_text),
+                    text(&Finding::observed_text),
+                    text(&|finding| finding.explanation.clone()),
+                    text(&|finding| finding.severity.as_str().to_owned()),
+                    Arc::new(Int64Array::from_iter_values(findings.iter().map(|finding| finding.samples as i64))),
+                ]);
+            }
+            Output::Scores => {
+                let Scores { timestamps, values, scores } = std::mem::take(&mut self.scores);
+                columns.extend([times(timestamps), Arc::new(Float64Array::from(values)), Arc::new(Float64Array::from(scores))]);
+            }
+            Output::Counts => columns.push(Arc::new(Int64Array::from(std::mem::take(&mut self.counts)))),
+        }
+        let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(failed)?;
+        Ok(slices(&batch).all(emit))
+    }
+}

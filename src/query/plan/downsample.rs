@@ -1,0 +1,158 @@
+//! Downsampling: each tag's range is read as states of rollups where these tell enough, as samples where not, and reduced for a plot.
+
+use std::sync::Arc;
+
+use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+
+use historian_format::rollup::Parts;
+
+use super::{
+    parallel::in_order,
+    piece::{self, Piece, Source},
+};
+use crate::{
+    ingest::merge::TagReader,
+    model::{Quality, Samples, Tag, TimeRange},
+    query::{
+        BATCH_ROWS_MAX, QueryError, QueryLimits, boundary,
+        downsample::{BoundarySample, DownsampleError, Downsampler, LineBreak, Method, Plan, Request, Step, Summary, Surroundings},
+        range::{LongBatch, slices},
+        schema,
+    },
+};
+
+/// A downsample query whose tags and times are resolved. The range goes forward.
+#[derive(Clone, Debug)]
+pub struct DownsampleQuery {
+    pub tags: Vec<Arc<Tag>>,
+    pub range: TimeRange,
+    /// Rows of each tag at most.
+    pub points: usize,
+    pub method: Method,
+    /// False: everything is made of samples. The answer is the same.
+    pub use_rollups: bool,
+}
+
+/// Recorded gaps that are looked at.
+const GAPS_MAX: usize = 10_000;
+
+/// As the long layout of a range.
+pub fn downsample_schema(query: &DownsampleQuery) -> SchemaRef {
+    schema::long(&query.tags, Some(query.range))
+}
+
+fn refused(tag: &Tag, error: &DownsampleError) -> QueryError {
+    match error {
+        DownsampleError::Points(_) | DownsampleError::Method(_) | DownsampleError::Range { .. } => QueryError::Invalid(error.to_string()),
+        DownsampleError::TextChanges(_) | DownsampleError::TextBytes => QueryError::Invalid(format!("tag {}: {error}", tag.name())),
+        error => QueryError::Store(format!("tag {}: {error}", tag.name())),
+    }
+}
+
+pub fn run(
+    reader: &TagReader,
+    threads: usize,
+    query: &DownsampleQuery,
+    limits: &QueryLimits,
+    emit: &mut dyn FnMut(RecordBatch) -> bool,
+) -> Result<(), QueryError> {
+    let request = Request::new(query.range.start.0, query.range.end.0, query.points, query.method)
+        .map_err(|error| QueryError::Invalid(error.to_string()))?;
+    let plan = Plan::new(request);
+    let gaps = reader.gaps(GAPS_MAX).map_err(|error| QueryError::Store(error.to_string()))?;
+    let mut batch = LongBatch::new(downsample_schema(query), &query.tags);
+    let units: Vec<usize> = (0..query.tags.len()).collect();
+    let (mut rows, mut reading) = (0, true);
+    in_order(
+        threads,
+        &units,
+        |index| {
+            limits.check(0)?;
+            let tag = &query.tags[*index];
+            let mut breaks: Vec<LineBreak> = gaps
+                .iter()
+                .filter(|gap| gap.tag.as_deref().is_none_or(|name| name == tag.name().as_str()))
+                .filter_map(|gap| Some(LineBreak { timestamp: gap.start?, quality: Quality::BAD_NO_DATA.0 }))
+                .filter(|gap| query.range.start.0 <= gap.timestamp && gap.timestamp < query.range.end.0)
+                .collect();
+            breaks.sort_unstable_by_key(|gap| gap.timestamp);
+            breaks.dedup_by_key(|gap| gap.timestamp);
+            Ok((*index, reduce(reader, tag, &plan, query, breaks, limits)?))
+        },
+        |(index, samples)| {
+            rows += samples.len() as u64;
+            limits.check(rows)?;
+            batch.append(index, &samples);
+            if batch.rows() >= BATCH_ROWS_MAX {
+                reading = slices(&batch.take()?).all(&mut *emit);
+            }
+            Ok(reading)
+        },
+    )?;
+    if reading && batch.rows() > 0 {
+        let _ = slices(&batch.take()?).all(emit);
+    }
+    Ok(())
+}
+
+/// The rows of one tag.
+fn reduce(
+    reader: &TagReader,
+    tag: &Tag,
+    plan: &Plan,
+    query: &DownsampleQuery,
+    gaps: Vec<LineBreak>,
+    limits: &QueryLimits,
+) -> Result<Samples, QueryError> {
+    let failed = |error: DownsampleError| refused(tag, &error);
+    let bound =
+        |at| boundary::edge(reader, tag, at).map(|found| found.map(|edge| BoundarySample::new(edge.timestamp, edge.value, edge.quality)));
+    let around = Surroundings { before: bound(query.range.start)?, after: bound(query.range.end)?, gaps };
+    let mut summaries = plan.takes_summaries();
+    let source = Source { rollups: query.use_rollups, parts: Parts { extremes: true, ..Parts::NONE } };
+    loop {
+        let mut downsampler = Downsampler::new(plan.clone(), tag.value_type(), around.clone()).map_err(failed)?;
+        let range = (plan.start(), plan.end());
+        if summaries {
+            piece::read(reader, tag, plan.edges(), source, limits, &mut |_, piece| match piece {
+                Piece::Samples(samples, rows) => downsampler.push(samples, rows).map_err(failed),
+                Piece::State(state) => match Summary::of_state(state, tag.value_type()) {
+                    Some(summary) => downsampler.push_summary(&summary).map_err(failed),
+                    // Not all of it is plainly Good: the samples tell where lines break.
+                    None => {
+                        let (from, to) = (state.first.timestamp, state.last.timestamp.saturating_add(1));
+                        piece::samples(reader, tag, &[from, to], 0, (from, to), limits, &mut |_, piece| match piece {
+                            Piece::Samples(samples, rows) => downsampler.push(samples, rows).map_err(failed),
+                            Piece::State(_) => Ok(()),
+                        })
+                    }
+                },
+            })?;
+        } else {
+            read_samples(reader, tag, range, limits, &mut |samples, rows| downsampler.push(samples, rows).map_err(failed))?;
+        }
+        match downsampler.finish().map_err(failed)? {
+            Step::Done(samples) => return Ok(samples),
+            Step::SecondPass(mut pass) => {
+                read_samples(reader, tag, range, limits, &mut |samples, rows| pass.push(samples, rows).map_err(failed))?;
+                return pass.finish().map_err(failed);
+            }
+            Step::SamplesOnly if summaries => summaries = false,
+            Step::SamplesOnly => return Err(QueryError::Bug),
+        }
+    }
+}
+
+/// All samples of a range.
+fn read_samples(
+    reader: &TagReader,
+    tag: &Tag,
+    (from, to): (i64, i64),
+    limits: &QueryLimits,
+    take: &mut dyn FnMut(&Samples, std::ops::Range<usize>) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
+    piece::samples(reader, tag, &[from, to], 0, (from, to), limits, &mut |_, piece| match piece {
+        Piece::Samples(samples, rows) => take(samples, rows),
+        Piece::State(_) => Ok(()),
+    })
+}

@@ -1,0 +1,320 @@
+//! Operators over a store with chunks, late chunks, heads and rollups: what is stored where changes no answer, and the answers are those of a
+//! plain reading of the samples.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::{
+    array::{Array, AsArray},
+    datatypes::{Float64Type, Int64Type, TimestampNanosecondType, UInt32Type},
+    record_batch::RecordBatch,
+};
+use proptest::{prelude::*, test_runner::Config};
+
+use super::{BAD, limits};
+use crate::{
+    ingest::{
+        Ingest, IngestOptions,
+        keep::KeeperOptions,
+        sink::{Durability, SampleSink, WriteMode},
+    },
+    model::{ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType},
+    query::{
+        AggregateQuery, AnomalyQuery, DownsampleQuery, Fill, Layout, QueryEngine, RangeQuery,
+        aggregate::{Configuration, Function, Intervals},
+        anomaly::{Output, Parameter, Parameters, Plan},
+        downsample::Method,
+    },
+    store::{Catalog, MemoryStore, catalog::TAGS_MAX},
+};
+
+const SECOND: i64 = 1_000_000_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+
+/// Samples by timestamp.
+type Model = BTreeMap<i64, (Option<f64>, u32)>;
+
+struct Plant {
+    engine: QueryEngine,
+    ingest: Ingest,
+    tags: Vec<Arc<Tag>>,
+    model: Vec<Model>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Plant {
+    /// Two tags, the second one stepped.
+    fn new() -> Plant {
+        let store = Arc::new(MemoryStore::default());
+        let clock = Arc::new(ManualClock::at(Timestamp(0)));
+        let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
+        let definitions = [false, true].map(|stepped| TagDefinition {
+            stepped,
+            ..TagDefinition::new(TagName::new(format!("stepped_{stepped}")).unwrap(), ValueType::F64)
+        });
+        let tags = catalog.get_or_create(definitions.to_vec()).unwrap();
+        let keeper = KeeperOptions { chunk_samples: 64, rollup_samples_min: 1, background: false, ..KeeperOptions::default() };
+        let options = IngestOptions { head_samples_max: 50, keeper, ..IngestOptions::default() };
+        let ingest = Ingest::open(store, catalog, clock, options).unwrap();
+        let engine = QueryEngine::new(ingest.reader()).with_threads(2);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        Plant { engine, ingest, tags, model: vec![Model::new(), Model::new()], runtime }
+    }
+
+    fn write(&mut self, tag: usize, rows: &[(i64, Option<f64>, u32)]) {
+        let mut run = Samples::new(ValueType::F64);
+        for (timestamp, value, quality) in rows {
+            run.push(*timestamp, value.map(Value::F64).as_ref(), *quality).unwrap();
+            self.model[tag].insert(*timestamp, (*value, *quality));
+        }
+        let batch = SampleBatch { runs: vec![(self.tags[tag].id, run)] };
+        self.runtime.block_on(self.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
+    }
+
+    fn aggregate(&self, query: &AggregateQuery) -> Vec<(String, i64, String, Option<u64>, u32)> {
+        let mut rows = Vec::new();
+        let schema = self.engine.aggregate_schema(query);
+        let take = &mut |batch: RecordBatch| {
+            assert_eq!(batch.schema(), schema);
+            let text = |column: usize, row: usize| {
+                let dictionary = batch.column(column).as_dictionary::<arrow::datatypes::Int32Type>();
+                dictionary.values().as_string::<i32>().value(dictionary.keys().value(row) as usize).to_owned()
+            };
+            let values = batch.column(3).as_primitive::<Float64Type>();
+            for row in 0..batch.num_rows() {
+                rows.push((
+                    text(0, row),
+                    batch.column(1).as_primitive::<TimestampNanosecondType>().value(row),
+                    text(2, row),
+                    values.is_valid(row).then(|| values.value(row).to_bits()),
+                    batch.column(4).as_primitive::<UInt32Type>().value(row),
+                ));
+            }
+            true
+        };
+        self.engine.aggregate(query, &limits(u64::MAX), take).unwrap();
+        rows
+    }
+
+    fn downsample(&self, query: &DownsampleQuery) -> Vec<(usize, i64, Option<u64>, u32)> {
+        let mut rows = Vec::new();
+        let take = &mut |batch: RecordBatch| {
+            let tags = batch.column(0).as_dictionary::<arrow::datatypes::Int32Type>();
+            let values = batch.column(2).as_primitive::<Float64Type>();
+            for row in 0..batch.num_rows() {
+                rows.push((
+                    tags.keys().value(row) as usize,
+                    batch.column(1).as_primitive::<TimestampNanosecondType>().value(row),
+                    values.is_valid(row).then(|| values.value(row).to_bits()),
+                    batch.column(3).as_primitive::<UInt32Type>().value(row),
+                ));
+            }
+            true
+        };
+        self.engine.downsample(query, &limits(u64::MAX), take).unwrap();
+        rows
+    }
+
+    fn counts(&self, parameters: &Parameters, range: TimeRange) -> Vec<i64> {
+        let plan = Plan::new("sigma", parameters).unwrap();
+        let query = AnomalyQuery { tags: self.tags.clone(), range, plan, output: Output::Counts };
+        let mut counts = Vec::new();
+        let take = &mut |batch: RecordBatch| {
+            counts.extend(batch.column(1).as_primitive::<Int64Type>().values().iter().copied());
+            true
+        };
+        self.engine.anomalies(&query, &limits(u64::MAX), take).unwrap();
+        counts
+    }
+}
+
+fn filled(seed: u64, count: i64) -> Plant {
+    let mut plant = Plant::new();
+    let mut state = seed | 1;
+    let mut dice = move |sides: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % sides
+    };
+    for tag in 0..2 {
+        let mut rows = Vec::new();
+        let mut at = -2 * HOUR;
+        for _ in 0..count {
+            at += SECOND * (1 + dice(40) as i64) + if dice(60) == 0 { 20 * MINUTE } else { 0 };
+            let row = match dice(if dice(4) == 0 { 6 } else { 40 }) {
+                0 => (at, None, BAD),
+                1 => (at, Some(dice(50) as f64), Quality::UNCERTAIN.0),
+                2 => (at, Some(f64::NAN), 0),
+                _ => (at, Some(dice(100) as f64 / 4.0), 0),
+            };
+            rows.push(row);
+        }
+        // A part comes late, some twice, after everything else has become chunks.
+        let late: Vec<_> = (0..rows.len()).filter(|index| index % 17 == 3).collect();
+        let first: Vec<_> =
+            rows.iter().enumerate().filter(|(index, _)| !late.contains(index) || index % 2 == 0).map(|(_, row)| *row).collect();
+        let (early, rest) = first.split_at(first.len() * 3 / 4);
+        plant.write(tag, early);
+        plant.ingest.compact().unwrap();
+        plant.write(tag, rest);
+        let again: Vec<_> = late.iter().map(|index| (rows[*index].0, rows[*index].1.map(|value| value + 1.0), rows[*index].2)).collect();
+        plant.write(tag, &again);
+    }
+    plant
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 24, max_shrink_iters: 20, ..Config::default() })]
+
+    #[test]
+    fn rollups_and_compaction_change_no_aggregate(seed in any::<u64>(), start in -180_i64..60, width in 0_usize..4, reverse in any::<bool>(), uncertain in any::<bool>()) {
+        let mut plant = filled(seed, 400);
+        let interval = [0, MINUTE, HOUR, 90 * SECOND][width];
+        let (start, end) = (start * MINUTE, start * MINUTE + 5 * HOUR + 30 * SECOND);
+        let (start, end) = if reverse { (end, start) } else { (start, end) };
+        let query = AggregateQuery {
+            tags: plant.tags.clone(),
+            intervals: Intervals::new(start, end, interval).unwrap(),
+            functions: Function::ALL.to_vec(),
+            configuration: Configuration { treat_uncertain_as_bad: uncertain, use_uncertain_values: !uncertain, ..Configuration::default() },
+            stepped: None,
+            use_rollups: true,
+        };
+        let with = plant.aggregate(&query);
+        prop_assert_eq!(with.len(), 2 * query.intervals.len() * Function::COUNT);
+        let same = with == plant.aggregate(&AggregateQuery { use_rollups: false, ..query.clone() });
+        prop_assert!(same, "with rollups and without");
+        plant.ingest.compact().unwrap();
+        let compacted = plant.aggregate(&query);
+        let differs = with.iter().zip(&compacted).find(|(before, after)| before != after);
+        prop_assert!(differs.is_none(), "after compaction: {:?}", differs);
+        // Counts and averages by a plain reading.
+        for (tag, model) in plant.model.iter().enumerate() {
+            for index in 0..query.intervals.len() {
+                let range = query.intervals.get(index).sample_range();
+                let good: Vec<f64> = model
+                    .range(range)
+                    .filter(|(_, (_, quality))| Quality(*quality).is_good() || (!uncertain && !Quality(*quality).is_bad()))
+                    .filter_map(|(_, (value, _))| value.filter(|value| !value.is_nan()))
+                    .collect();
+                let row = |function: Function| {
+                    let at = (tag * query.intervals.len() + index) * Function::COUNT;
+                    let found = &with[at..at + Function::COUNT];
+                    found.iter().find(|row| row.2 == function.name()).and_then(|row| row.3).map(f64::from_bits)
+                };
+                if !good.is_empty() {
+                    prop_assert_eq!(row(Function::Count), Some(good.len() as f64));
+                    let mean = good.iter().sum::<f64>() / good.len() as f64;
+                    prop_assert!((row(Function::Average).unwrap() - mean).abs() < 1e-9);
+                    prop_assert_eq!(row(Function::Maximum), good.iter().copied().reduce(f64::max));
+                }
+            }
+        }
+        plant.write(0, &[(0, Some(1e6), 0)]);
+        prop_assert!(plant.aggregate(&query) == plant.aggregate(&AggregateQuery { use_rollups: false, ..query.clone() }), "after late data");
+    }
+
+    #[test]
+    fn rollups_and_compaction_change_no_plot(seed in any::<u64>(), start in -180_i64..60, points in 5_usize..300, method in 0_usize..5) {
+        let plant = filled(seed, 500);
+        let range = TimeRange::new(Timestamp(start * MINUTE), Timestamp(start * MINUTE + 6 * HOUR + 17 * SECOND));
+        let query = DownsampleQuery { tags: plant.tags.clone(), range, points, method: Method::ALL[method], use_rollups: true };
+        let with = plant.downsample(&query);
+        let same = with == plant.downsample(&DownsampleQuery { use_rollups: false, ..query.clone() });
+        prop_assert!(same, "with rollups and without");
+        plant.ingest.compact().unwrap();
+        prop_assert!(with == plant.downsample(&query), "after compaction");
+        for (tag, model) in plant.model.iter().enumerate() {
+            let rows: Vec<_> = with.iter().filter(|row| row.0 == tag).collect();
+            prop_assert!(rows.len() <= points, "{} rows of {points}", rows.len());
+            prop_assert!(rows.windows(2).all(|pair| pair[0].1 < pair[1].1), "timestamps rise");
+            if method < 3 {
+                let drawn = model.range(range.start.0..range.end.0).filter(|(_, (_, quality))| !Quality(*quality).is_bad());
+                let values = drawn.filter_map(|(_, (value, _))| value.filter(|value| !value.is_nan()));
+                let answered: Vec<f64> = rows.iter().filter_map(|row| row.2.map(f64::from_bits)).collect();
+                if let Some(most) = values.reduce(f64::max) {
+                    prop_assert!(answered.iter().any(|value| *value >= most), "the largest is kept");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sigma_counts_by_statistics_as_by_samples(seed in any::<u64>(), threshold in 1_u32..4, uncertain in any::<bool>()) {
+        let plant = filled(seed, 600);
+        let range = TimeRange::new(Timestamp(-HOUR), Timestamp(4 * HOUR));
+        let parameters = Parameters::from([
+            ("threshold".to_owned(), Parameter::Number(f64::from(threshold) + 0.001)),
+            ("include_uncertain".to_owned(), Parameter::Bool(uncertain)),
+        ]);
+        let expected: Vec<i64> = plant.model.iter().map(|model| {
+            let values: Vec<f64> = model
+                .range(range.start.0..range.end.0)
+                .filter(|(_, (_, quality))| Quality(*quality).is_good() || (uncertain && !Quality(*quality).is_bad()))
+                .filter_map(|(_, (value, _))| value.filter(|value| !value.is_nan()))
+                .collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
+            values.iter().filter(|value| (**value - mean).abs() > (f64::from(threshold) + 0.001) * deviation).count() as i64
+        }).collect();
+        prop_assert_eq!(plant.counts(&parameters, range), expected.clone());
+        plant.ingest.compact().unwrap();
+        prop_assert_eq!(plant.counts(&parameters, range), expected);
+    }
+
+    #[test]
+    fn filled_rows_hold_or_interpolate(seed in any::<u64>(), step in 0_i64..90) {
+        let plant = filled(seed, 120);
+        let range = TimeRange::new(Timestamp(-HOUR), Timestamp(HOUR));
+        for fill in [Fill::AsOf, Fill::Linear] {
+            let query = RangeQuery {
+                layout: Layout::Wide,
+                fill,
+                step: (step > 0).then_some(step * SECOND),
+                ..RangeQuery::new(plant.tags.clone(), range)
+            };
+            let mut rows = Vec::new();
+            let take = &mut |batch: RecordBatch| {
+                for row in 0..batch.num_rows() {
+                    let at = batch.column(0).as_primitive::<TimestampNanosecondType>().value(row);
+                    let values: Vec<Option<f64>> = [1, 3].iter().map(|column| {
+                        let values = batch.column(*column).as_primitive::<Float64Type>();
+                        values.is_valid(row).then(|| values.value(row))
+                    }).collect();
+                    rows.push((at, values));
+                }
+                true
+            };
+            plant.engine.range(&query, &limits(u64::MAX), take).unwrap();
+            let expected: Vec<i64> = if step > 0 {
+                (0..).map(|number| range.start.0 + number * step * SECOND).take_while(|at| *at < range.end.0).collect()
+            } else {
+                let mut all: Vec<i64> = plant.model.iter().flat_map(|model| model.range(range.start.0..range.end.0).map(|(at, _)| *at)).collect();
+                all.sort_unstable();
+                all.dedup();
+                all
+            };
+            prop_assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), expected);
+            for (at, values) in &rows {
+                for (tag, model) in plant.model.iter().enumerate() {
+                    let usable = |(_, (value, quality)): &(&i64, &(Option<f64>, u32))| !Quality(*quality).is_bad() && value.is_some();
+                    let before = model.range(..=*at).rev().find(usable).map(|(at, (value, _))| (*at, value.unwrap()));
+                    let after = model.range(*at + 1..range.end.0).find(usable).map(|(at, (value, _))| (*at, value.unwrap()));
+                    let wanted = match (before, after) {
+                        (None, _) => None,
+                        (Some((first, value)), Some((second, next))) if fill == Fill::Linear && tag == 0 && first != *at => {
+                            Some(value + (next - value) * ((*at - first) as f64 / (second - first) as f64))
+                        }
+                        (Some((_, value)), _) => Some(value),
+                    };
+                    let same = match (values[tag], wanted) {
+                        (Some(found), Some(wanted)) => (found - wanted).abs() < 1e-9 || (found.is_nan() && wanted.is_nan()),
+                        (found, wanted) => found.is_none() && wanted.is_none(),
+                    };
+                    prop_assert!(same, "tag {tag} at {at}: {:?} instead of {wanted:?}", values[tag]);
+                }
+            }
+        }
+    }
+}
