@@ -138,7 +138,7 @@ got = {}
 for row in answer.to_pylist():
     got.setdefault(row["function"], []).append(row["value"])
 assert got == {"average": [599.5, 1799.5, 2999.5], "maximum": [1199.0, 2399.0, 3599.0], "count": [1200.0] * 3}, got
-assert answer["timestamp"].cast(pa.int64()).to_pylist()[:3] == [START + n * 1200 * 10**9 for n in range(3)], answer
+assert answer["timestamp"].cast(pa.int64()).to_pylist()[::3] == [START + n * 1200 * 10**9 for n in range(3)], answer
 assert len(plant.aggregate("calc", **asked, functions="minimum", configuration={"percent_data_good": 50, "percent_data_bad": 50})) == 1
 days = plant.aggregate("calc", "2026-01-01", "2026-01-03", functions="count", calendar="day", zone="Europe/Berlin")
 assert days["timestamp"].cast(pa.int64()).to_pylist()[0] == START - 3600 * 10**9, days
