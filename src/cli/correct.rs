@@ -17,8 +17,8 @@ use serde_json::{Value as Json, json};
 
 use super::{
     client::{self, ServerArgs},
-    correct_file::Rows,
     output::{Output, TextFormat},
+    sample_file::Rows,
     tag::Pages,
 };
 use crate::model::Timestamp;

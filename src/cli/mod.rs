@@ -8,14 +8,17 @@ mod check;
 mod client;
 mod compact;
 mod correct;
-mod correct_file;
 pub mod demo;
+mod detector;
+mod export;
 mod gap;
+mod import;
 mod inspect;
 mod output;
 mod progress;
 mod query;
 mod restore;
+mod sample_file;
 mod scrub;
 pub mod serve;
 mod status;
@@ -51,6 +54,12 @@ enum Command {
     /// Reads samples from a running historian.
     #[command(subcommand)]
     Query(query::QueryCommand),
+    /// Lists the detectors of anomalies and their parameters.
+    Detectors(detector::DetectorsArgs),
+    /// Exports samples into Parquet, Arrow or CSV files.
+    Export(export::ExportArgs),
+    /// Imports samples from CSV, Parquet or Arrow files.
+    Import(import::ImportArgs),
     /// Deletes the samples of a time range. They are kept as superseded versions, and the audit log tells of it.
     Delete(correct::DeleteArgs),
     /// Replaces the samples of a time range by those of a file, as one change.
@@ -112,6 +121,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Check(args) => check::run(args).await,
             Command::Tag(command) => tag::run(command).await,
             Command::Query(command) => query::run(command).await,
+            Command::Detectors(args) => detector::run(args).await,
+            Command::Export(args) => export::run(args).await,
+            Command::Import(args) => import::run(args).await,
             Command::Delete(args) => correct::delete(args).await,
             Command::Replace(args) => correct::replace(args).await,
             Command::Superseded(args) => superseded::run(args).await,

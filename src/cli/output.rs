@@ -17,17 +17,16 @@ use arrow::{
     csv::WriterBuilder as CsvBuilder,
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampNanosecondType, UInt32Type},
     error::ArrowError,
-    ipc::writer::{FileWriter, StreamWriter},
+    ipc::{
+        CompressionType,
+        writer::{FileWriter, IpcWriteOptions, StreamWriter},
+    },
     json::{LineDelimitedWriter, WriterBuilder as JsonBuilder},
     util::display::{ArrayFormatter, FormatOptions},
 };
 use clap::{Args, ValueEnum};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use parquet::{
-    arrow::ArrowWriter,
-    basic::{Compression, ZstdLevel},
-    file::properties::WriterProperties,
-};
+use parquet::{arrow::ArrowWriter, basic::ZstdLevel, file::properties::WriterProperties};
 use serde::Deserialize;
 
 use crate::model::{Quality, Timestamp};
@@ -58,6 +57,34 @@ pub enum Format {
     Arrow,
     /// Parquet, compressed with zstd.
     Parquet,
+}
+
+/// How the columns of Arrow and Parquet files are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Compression {
+    Zstd,
+    /// Faster and larger.
+    Lz4,
+    None,
+}
+
+impl Compression {
+    fn of_parquet(self) -> anyhow::Result<parquet::basic::Compression> {
+        Ok(match self {
+            Compression::Zstd => parquet::basic::Compression::ZSTD(ZstdLevel::try_new(3)?),
+            Compression::Lz4 => parquet::basic::Compression::LZ4_RAW,
+            Compression::None => parquet::basic::Compression::UNCOMPRESSED,
+        })
+    }
+
+    fn of_arrow(self) -> anyhow::Result<IpcWriteOptions> {
+        let codec = match self {
+            Compression::Zstd => Some(CompressionType::ZSTD),
+            Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
+            Compression::None => None,
+        };
+        Ok(IpcWriteOptions::default().try_with_compression(codec)?)
+    }
 }
 
 /// How a short answer is written.
@@ -217,6 +244,30 @@ impl BatchWriter {
     pub fn open(args: &OutputArgs, schema: &SchemaRef, notes: HashMap<String, TagNotes>) -> anyhow::Result<BatchWriter> {
         let format = args.format()?;
         let output = args.open()?;
+        // Arrow files are left as they are in memory, so that they can be mapped.
+        let compression = if format == Format::Parquet { Compression::Zstd } else { Compression::None };
+        match format {
+            Format::Arrow if args.output.is_none() => Ok(BatchWriter::ArrowStream(StreamWriter::try_new(output, schema)?)),
+            _ => BatchWriter::of(output, format, compression, schema, notes),
+        }
+    }
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn file(path: &Path, format: Format, compression: Compression, schema: &SchemaRef) -> anyhow::Result<BatchWriter> {
+        let output = Output::file(path).with_context(|| format!("{} cannot be written", path.display()))?;
+        BatchWriter::of(output, format, compression, schema, HashMap::new())
+    }
+
+    fn of(
+        output: Output,
+        format: Format,
+        compression: Compression,
+        schema: &SchemaRef,
+        notes: HashMap<String, TagNotes>,
+    ) -> anyhow::Result<BatchWriter> {
         Ok(match format {
             Format::Table => BatchWriter::Table { output, notes, schema: schema.clone(), table: table(&headings(schema)) },
             Format::Csv => {
@@ -225,10 +276,9 @@ impl BatchWriter {
                 BatchWriter::Csv(writer)
             }
             Format::Json => BatchWriter::Json(JsonBuilder::new().with_explicit_nulls(true).build(output)),
-            Format::Arrow if args.output.is_some() => BatchWriter::ArrowFile(FileWriter::try_new(output, schema)?),
-            Format::Arrow => BatchWriter::ArrowStream(StreamWriter::try_new(output, schema)?),
+            Format::Arrow => BatchWriter::ArrowFile(FileWriter::try_new_with_options(output, schema, compression.of_arrow()?)?),
             Format::Parquet => {
-                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?)).build();
+                let properties = WriterProperties::builder().set_compression(compression.of_parquet()?).build();
                 BatchWriter::Parquet(Box::new(ArrowWriter::try_new(output, schema.clone(), Some(properties))?))
             }
         })
@@ -340,12 +390,13 @@ fn as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 
 fn headings(schema: &SchemaRef) -> Vec<String> {
     let long = schema.column_with_name("tag").is_some();
+    let in_unit = in_unit_of_tag(schema);
     let mut headings = Vec::new();
     for field in schema.fields() {
         let name = printable(field.name());
         let unit = printable(&TagNotes::of_field(field).unit);
         match long {
-            true if name == "value" => headings.extend([name.to_uppercase(), "UNIT".to_owned()]),
+            true if in_unit && name == "value" => headings.extend([name.to_uppercase(), "UNIT".to_owned()]),
             true => headings.push(name.to_uppercase()),
             // Names of tags are shown as they are.
             false if name == "timestamp" => headings.push("TIMESTAMP".to_owned()),
@@ -367,12 +418,18 @@ enum Role {
     Other,
 }
 
-fn role(field: &Field, long: bool) -> Role {
+/// True where `value` is in the unit of the row's tag. What an aggregate function makes of a tag may be a count or a percentage.
+fn in_unit_of_tag(schema: &Schema) -> bool {
+    schema.column_with_name("function").is_none()
+}
+
+fn role(field: &Field, long: bool, in_unit: bool) -> Role {
     match field.data_type() {
         DataType::Timestamp(TimeUnit::Nanosecond, _) => Role::Timestamp,
         DataType::UInt32 if field.name() == "quality" || field.name().ends_with("#quality") => Role::Quality,
         _ if !long => Role::ValueOf(TagNotes::of_field(field)),
-        _ if field.name() == "value" => Role::Value,
+        _ if field.name() == "value" && in_unit => Role::Value,
+        _ if field.data_type().is_numeric() => Role::ValueOf(TagNotes::default()),
         _ => Role::Other,
     }
 }
@@ -386,11 +443,12 @@ fn add_rows(
     let options = FormatOptions::default().with_display_error(true);
     let schema = batch.schema();
     let long = schema.column_with_name("tag").is_some();
+    let in_unit = in_unit_of_tag(&schema);
     let columns: Vec<(Role, &dyn Array, ArrayFormatter<'_>)> = schema
         .fields()
         .iter()
         .zip(batch.columns())
-        .map(|(field, column)| Ok((role(field, long), column.as_ref(), ArrayFormatter::try_new(column, &options)?)))
+        .map(|(field, column)| Ok((role(field, long, in_unit), column.as_ref(), ArrayFormatter::try_new(column, &options)?)))
         .collect::<anyhow::Result<_>>()?;
     let tags = batch.column_by_name("tag").map(|tags| ArrayFormatter::try_new(tags, &options)).transpose()?;
     let nothing = TagNotes::default();

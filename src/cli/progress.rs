@@ -13,14 +13,25 @@ const DRAWN_EVERY: Duration = Duration::from_millis(100);
 /// A progress bar on standard error; silent when that is no terminal.
 pub struct Bar {
     terminal: bool,
+    amount: fn(u64) -> String,
     phase: String,
     begun: Instant,
     drawn: Option<Instant>,
 }
 
 impl Bar {
+    /// A bar of bytes.
     pub fn new() -> Bar {
-        Bar { terminal: std::io::stderr().is_terminal(), phase: String::new(), begun: Instant::now(), drawn: None }
+        Bar::of(bytes)
+    }
+
+    /// A bar of samples.
+    pub fn of_samples() -> Bar {
+        Bar::of(samples)
+    }
+
+    fn of(amount: fn(u64) -> String) -> Bar {
+        Bar { terminal: std::io::stderr().is_terminal(), amount, phase: String::new(), begun: Instant::now(), drawn: None }
     }
 
     /// Shows how far a phase is; a total of 0 means unknown.
@@ -36,7 +47,8 @@ impl Bar {
         if self.drawn.is_none_or(|drawn| drawn.elapsed() >= DRAWN_EVERY || done == total) {
             self.drawn = Some(Instant::now());
             let columns = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col));
-            let line: String = line(phase, done, total, self.begun.elapsed()).chars().take(columns.saturating_sub(1)).collect();
+            let line: String =
+                line(phase, done, total, self.begun.elapsed(), self.amount).chars().take(columns.saturating_sub(1)).collect();
             // A terminal that went away is no reason to stop the work.
             let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
         }
@@ -56,11 +68,11 @@ impl Drop for Bar {
     }
 }
 
-fn line(phase: &str, done: u64, total: u64, elapsed: Duration) -> String {
+fn line(phase: &str, done: u64, total: u64, elapsed: Duration, amount: fn(u64) -> String) -> String {
     let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
-    let per_second = if elapsed.as_secs_f64() < 0.2 { String::new() } else { format!(", {}/s", bytes(rate as u64)) };
+    let per_second = if elapsed.as_secs_f64() < 0.2 { String::new() } else { format!(", {}/s", amount(rate as u64)) };
     if total == 0 {
-        return if done == 0 { format!("{phase} …") } else { format!("{phase} {}{per_second}", bytes(done)) };
+        return if done == 0 { format!("{phase} …") } else { format!("{phase} {}{per_second}", amount(done)) };
     }
     let share = (done as f64 / total as f64).min(1.0);
     let filled = (share * CELLS as f64) as usize;
@@ -74,8 +86,16 @@ fn line(phase: &str, done: u64, total: u64, elapsed: Duration) -> String {
         "#".repeat(filled),
         "-".repeat(CELLS - filled),
         (share * 100.0) as u64,
-        bytes(total)
+        amount(total)
     )
+}
+
+fn samples(count: u64) -> String {
+    match count {
+        0..10_000 => format!("{count} samples"),
+        10_000..10_000_000 => format!("{} k samples", count / 1_000),
+        _ => format!("{} M samples", count / 1_000_000),
+    }
 }
 
 /// A number of bytes for people.
@@ -106,11 +126,15 @@ mod tests {
     #[test]
     fn the_line_tells_share_rate_and_rest() {
         let ten = Duration::from_secs(10);
-        assert_eq!(line("copy", 0, 0, ten), "copy …");
-        assert_eq!(line("copy", 50 << 20, 100 << 20, ten), "copy     [############------------]  50 % of 100.0 MiB, 5.0 MiB/s, 10 s left");
-        assert_eq!(line("verify", 100, 100, Duration::ZERO), format!("verify   [{}] 100 % of 100 B", "#".repeat(24)));
+        assert_eq!(line("copy", 0, 0, ten, bytes), "copy …");
+        assert_eq!(
+            line("copy", 50 << 20, 100 << 20, ten, bytes),
+            "copy     [############------------]  50 % of 100.0 MiB, 5.0 MiB/s, 10 s left"
+        );
+        assert_eq!(line("verify", 100, 100, Duration::ZERO, bytes), format!("verify   [{}] 100 % of 100 B", "#".repeat(24)));
         // More than was announced, as when a file grows, is not more than all.
-        assert!(line("verify", 300, 100, Duration::ZERO).contains("] 100 %"));
+        assert!(line("verify", 300, 100, Duration::ZERO, bytes).contains("] 100 %"));
+        assert!(line("export", 50_000, 0, ten, samples).ends_with("export 50 k samples, 5000 samples/s"));
         assert_eq!((bytes(0), bytes(1536), bytes(u64::MAX)), ("0 B".into(), "1.5 KiB".into(), "16777216.0 TiB".into()));
         assert_eq!((duration(Duration::from_secs(59)), duration(Duration::from_secs(3700))), ("59 s".into(), "1 h 1 min".into()));
     }

@@ -14,6 +14,7 @@ use crate::support::peer;
 mod broken_configurations;
 mod devices;
 mod server;
+mod transfer;
 
 /// Runs the program and waits for its end.
 fn historian(arguments: &[&str]) -> Output {
@@ -55,7 +56,7 @@ fn the_version_and_the_help_are_told() {
     let version = historian(&["--version"]);
     assert_eq!(stdout(&version).trim(), format!("historian {}", env!("CARGO_PKG_VERSION")));
     let help = stdout(&historian(&["--help"]));
-    for command in ["serve", "demo", "check", "tag", "query", "status", "compact"] {
+    for command in ["serve", "demo", "check", "tag", "query", "detectors", "export", "import", "status", "compact"] {
         assert!(help.contains(&format!("  {command} ")), "{command}: {help}");
     }
 }

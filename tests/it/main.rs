@@ -6,6 +6,7 @@ mod api;
 mod backup;
 mod bad_input;
 mod cli;
+mod clients;
 mod corrections;
 mod demo;
 mod house;

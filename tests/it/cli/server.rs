@@ -29,14 +29,14 @@ const START: i64 = 1_767_225_600_000_000_000; // 2026-01-01T00:00:00Z
 const BAD_SENSOR_FAILURE: u32 = 0x808C_0000;
 
 /// `historian serve` on ports of its own, ended with the test.
-struct Server {
+pub struct Server {
     child: Child,
     address: String,
     _data: TempDir,
 }
 
 impl Server {
-    fn start() -> Server {
+    pub fn start() -> Server {
         let data = TempDir::new().expect("a temporary directory");
         // The two are held at once, so that they differ.
         let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
@@ -60,12 +60,12 @@ impl Server {
     }
 
     /// Runs a client command.
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub fn run(&self, arguments: &[&str]) -> Output {
         command(arguments).env("HISTORIAN_SERVER", &self.address).output().expect("the program starts")
     }
 
     /// Runs a client command that succeeds and says nothing on standard error.
-    fn succeed(&self, arguments: &[&str]) -> String {
+    pub fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {} {}", output.status, stderr(&output));
         stdout(&output)

@@ -1,6 +1,7 @@
-//! The file of `historian replace`: CSV rows into columns of samples per tag, each value in the type of its tag.
+//! CSV files of samples, for `historian replace` and `historian import`: rows into columns of samples per tag, each value in the type of its
+//! tag.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, io::Read, path::Path};
 
 use anyhow::{Context, anyhow, bail};
 use historian_proto::v1::{
@@ -10,6 +11,9 @@ use historian_proto::v1::{
 use jiff::tz::TimeZone;
 
 use crate::model::{Clock, Quality, SystemClock, Timestamp};
+
+/// Bytes of a file in one portion.
+const PORTION_BYTES: u64 = 8 << 20;
 
 /// Rows of a file by tag.
 pub struct Rows {
@@ -40,49 +44,99 @@ impl Rows {
         Rows::parse(file, tag, zone).with_context(|| name)
     }
 
-    fn parse(text: impl std::io::Read, tag: Option<&str>, zone: &str) -> anyhow::Result<Rows> {
+    fn parse(text: impl Read, tag: Option<&str>, zone: &str) -> anyhow::Result<Rows> {
+        let mut reader = Reader::new(text, tag, zone)?;
+        let mut tags = BTreeMap::new();
+        if let Some(tag) = tag {
+            // Also without any row: then the range is emptied.
+            tags.insert(tag.to_owned(), TagRows::default());
+        }
+        while reader.read(&mut tags, usize::MAX)? {}
+        if tags.is_empty() {
+            bail!("the file has no rows, and --tag names no tag whose range is to be emptied");
+        }
+        Ok(Rows { tags })
+    }
+}
+
+/// Reads rows as far as asked.
+pub struct Reader<R> {
+    csv: csv::Reader<R>,
+    record: csv::StringRecord,
+    columns: Columns,
+    /// Tag of all rows, where there is no column for it.
+    tag: String,
+    zone: TimeZone,
+    /// One moment for all relative times of the file.
+    now: Timestamp,
+}
+
+/// Where what is in a row.
+struct Columns {
+    timestamp: usize,
+    value: usize,
+    quality: Option<usize>,
+    tag: Option<usize>,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header; `tag` is the tag of the rows where there is no column of that name.
+    ///
+    /// # Errors
+    /// Names the column that is missing, or one too many.
+    pub fn new(text: R, tag: Option<&str>, zone: &str) -> anyhow::Result<Reader<R>> {
         let zone = TimeZone::get(zone).map_err(|_| anyhow!("--zone: {zone:?} is no IANA time zone such as Europe/Berlin"))?;
-        let now = SystemClock.now();
-        let mut reader = csv::Reader::from_reader(text);
-        let header = reader.headers()?.clone();
+        let mut csv = csv::Reader::from_reader(text);
+        let header = csv.headers()?.clone();
         let column = |name: &str| header.iter().position(|column| column.trim().eq_ignore_ascii_case(name));
         let needed = |name: &str| column(name).ok_or_else(|| anyhow!("the header has no column {name}; it needs timestamp and value"));
-        let (timestamp, value, quality) = (needed("timestamp")?, needed("value")?, column("quality"));
         let tag_column = match (column("tag"), tag) {
             (Some(_), Some(_)) => bail!("the file has a column tag; leave --tag away"),
             (None, None) => bail!("the file has no column tag; say with --tag whose samples these are"),
             (column, _) => column,
         };
-        let mut rows = Rows { tags: BTreeMap::new() };
-        if let Some(tag) = tag {
-            // Also without any row: then the range is emptied.
-            rows.tags.insert(tag.to_owned(), TagRows::default());
-        }
-        for record in reader.records() {
-            let record = record?;
-            let line = record.position().map_or(0, csv::Position::line);
-            let cell = |index: usize| record.get(index).unwrap_or_default();
-            let at = cell(timestamp).trim();
-            let timestamp = Timestamp::parse(at, now, &zone).map_err(|error| anyhow!("line {line}, timestamp: {error}"))?.0;
-            let quality = match quality.map(|index| cell(index).trim()).unwrap_or_default() {
+        let columns = Columns { timestamp: needed("timestamp")?, value: needed("value")?, quality: column("quality"), tag: tag_column };
+        Ok(Reader { csv, record: csv::StringRecord::new(), columns, tag: tag.unwrap_or_default().to_owned(), zone, now: SystemClock.now() })
+    }
+
+    /// Adds rows to those of their tags, `rows_max` at most and not far beyond [`PORTION_BYTES`]; false at the end of the file.
+    ///
+    /// # Errors
+    /// Names line and column.
+    pub fn read(&mut self, tags: &mut BTreeMap<String, TagRows>, rows_max: usize) -> anyhow::Result<bool> {
+        let begun = self.byte();
+        for _ in 0..rows_max {
+            if rows_max < usize::MAX && self.byte() - begun > PORTION_BYTES {
+                return Ok(true);
+            }
+            if !self.csv.read_record(&mut self.record)? {
+                return Ok(false);
+            }
+            let line = self.record.position().map_or(0, csv::Position::line);
+            let cell = |index: usize| self.record.get(index).unwrap_or_default();
+            let at = cell(self.columns.timestamp).trim();
+            let timestamp = Timestamp::parse(at, self.now, &self.zone).map_err(|error| anyhow!("line {line}, timestamp: {error}"))?.0;
+            let quality = match self.columns.quality.map(|index| cell(index).trim()).unwrap_or_default() {
                 "" => Quality::GOOD.0,
                 text => number(text)
                     .ok_or_else(|| anyhow!("line {line}, quality: {text:?} is no OPC UA status code such as 0 or 0x80000000"))?,
             };
-            let tag = tag_column.map_or(tag.unwrap_or_default(), |index| cell(index).trim());
+            let tag = self.columns.tag.map_or(self.tag.as_str(), |index| cell(index).trim());
             if tag.is_empty() {
                 bail!("line {line}, tag: is empty");
             }
-            let row = Row { line, timestamp, value: cell(value).to_owned(), quality };
-            match rows.tags.get_mut(tag) {
+            let row = Row { line, timestamp, value: cell(self.columns.value).to_owned(), quality };
+            match tags.get_mut(tag) {
                 Some(tag) => tag.rows.push(row),
-                None => _ = rows.tags.insert(tag.to_owned(), TagRows { rows: vec![row] }),
+                None => _ = tags.insert(tag.to_owned(), TagRows { rows: vec![row] }),
             }
         }
-        if rows.tags.is_empty() {
-            bail!("the file has no rows, and --tag names no tag whose range is to be emptied");
-        }
-        Ok(rows)
+        Ok(true)
+    }
+
+    /// How far it has read.
+    pub fn byte(&self) -> u64 {
+        self.csv.position().byte()
     }
 }
 
@@ -94,6 +148,21 @@ fn number(text: &str) -> Option<u32> {
 }
 
 impl TagRows {
+    /// The type that a tag for these values gets: bool, f64, or string. Whole numbers are f64 too, for the next may have a fraction.
+    pub fn fitting_type(&self) -> ValueType {
+        let mut texts = self.rows.iter().map(|row| row.value.trim()).filter(|text| !text.is_empty()).peekable();
+        if texts.peek().is_none() || texts.clone().all(|text| text.parse::<f64>().is_ok()) {
+            return ValueType::F64;
+        }
+        let truths = texts.all(|text| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false"));
+        if truths { ValueType::Bool } else { ValueType::String }
+    }
+
+    /// Line of the first row.
+    pub fn line(&self) -> u64 {
+        self.rows.first().map_or(0, |row| row.line)
+    }
+
     /// The rows as columns of the tag's type.
     ///
     /// # Errors
@@ -175,6 +244,26 @@ mod tests {
         assert_eq!(b.values.unwrap().column, Some(Column::State(StateColumn { values: vec![1] })));
         let rows = read("timestamp,value\n", Some("c")).unwrap();
         assert!(rows.tags["c"].rows.is_empty());
+    }
+
+    #[test]
+    fn a_file_is_read_in_portions_and_new_tags_get_a_type_that_fits() {
+        let text = "tag,timestamp,value\na,1,1\na,2,-2.5e3\nb,1,TRUE\nb,2,false\nc,1,on\nd,1,\n";
+        let mut reader = Reader::new(text.as_bytes(), None, "UTC").unwrap();
+        let (mut portions, mut types) = (0, Vec::new());
+        loop {
+            let mut tags = BTreeMap::new();
+            let more = reader.read(&mut tags, 2).unwrap();
+            types.extend(tags.iter().map(|(tag, rows)| (tag.clone(), rows.fitting_type(), rows.line())));
+            portions += 1;
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(portions, 4);
+        let expected = [("a", ValueType::F64, 2), ("b", ValueType::Bool, 4), ("c", ValueType::String, 6), ("d", ValueType::F64, 7)];
+        assert_eq!(types, expected.map(|(tag, value_type, line)| (tag.to_owned(), value_type, line)));
+        assert_eq!(reader.byte(), text.len() as u64);
     }
 
     #[test]

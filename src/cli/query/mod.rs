@@ -1,4 +1,6 @@
-//! `historian query`: samples of a time range, or current values, through Arrow Flight into a table or a file.
+//! `historian query`: samples of a time range, current values, aggregates, plots and anomalies, through Arrow Flight into a table or a file.
+
+mod operator;
 
 use std::{
     collections::HashMap,
@@ -29,6 +31,12 @@ pub enum QueryCommand {
     Range(RangeArgs),
     /// The latest sample of each tag.
     Current(CurrentArgs),
+    /// Aggregates of OPC UA Part 13 over intervals.
+    Aggregate(operator::AggregateArgs),
+    /// Samples reduced for a plot.
+    Downsample(operator::DownsampleArgs),
+    /// What a detector finds; `historian detectors` lists them.
+    Anomalies(operator::AnomaliesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -72,10 +80,21 @@ pub struct CurrentArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Boundary {
+pub(in crate::cli) enum Boundary {
     Inside,
     Outside,
     Interpolated,
+}
+
+impl Boundary {
+    /// As requests have it.
+    pub(in crate::cli) fn name(self) -> &'static str {
+        match self {
+            Boundary::Inside => "INSIDE",
+            Boundary::Outside => "OUTSIDE",
+            Boundary::Interpolated => "INTERPOLATED",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -87,17 +106,12 @@ enum Layout {
 pub async fn run(command: QueryCommand) -> anyhow::Result<ExitCode> {
     match command {
         QueryCommand::Range(RangeArgs { tags, start, end, boundary, limit, layout, zone, output, server }) => {
-            let boundary = match boundary {
-                Boundary::Inside => "INSIDE",
-                Boundary::Outside => "OUTSIDE",
-                Boundary::Interpolated => "INTERPOLATED",
-            };
             let layout = match layout {
                 Layout::Long => "LONG",
                 Layout::Wide => "WIDE",
             };
             let request = json!({"range": {
-                "tags": tags, "start": start, "end": end, "boundary": boundary, "limit": limit, "layout": layout, "zone": zone,
+                "tags": tags, "start": start, "end": end, "boundary": boundary.name(), "limit": limit, "layout": layout, "zone": zone,
             }});
             fetch(&server, &tags, &request, &output).await
         }
@@ -105,11 +119,14 @@ pub async fn run(command: QueryCommand) -> anyhow::Result<ExitCode> {
             let tags = if tags.is_empty() { vec!["**".to_owned()] } else { tags };
             fetch(&server, &tags, &json!({"current": {"tags": tags}}), &output).await
         }
+        QueryCommand::Aggregate(args) => args.run().await,
+        QueryCommand::Downsample(args) => args.run().await,
+        QueryCommand::Anomalies(args) => args.run().await,
     }
 }
 
 /// Sends the request as a ticket and writes the answer batch by batch.
-pub(super) async fn fetch(
+pub(in crate::cli) async fn fetch(
     server: &ServerArgs,
     tags: &[String],
     request: &serde_json::Value,

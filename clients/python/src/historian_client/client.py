@@ -1,0 +1,324 @@
+"""The connection and what can be asked through it. Every answer is a `pyarrow.Table`; `.to_pandas()` and `polars.from_arrow` go on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.flight as flight
+
+from . import command, export, write
+from .command import AggregateConfiguration, Command, Tags
+from .error import translating
+from .progress import Reporter, Wanted
+from .time import Duration, Time
+
+DEFAULT_ADDRESS = "grpc://127.0.0.1:8815"
+
+
+def connect(url: str | None = None, *, timeout_s: float | None = None, **options: Any) -> Client:
+    """Connects to a historian.
+
+    `url` is `grpc://host:port` (also `http://`, or `host:port`); without it the variable `HISTORIAN_SERVER`, else this machine.
+    `timeout_s` is the longest time a request may take; without it the historian's own limit holds. Further options are those of
+    `pyarrow.flight.FlightClient`. The network is first used by the first request.
+    """
+    return Client(url or os.environ.get("HISTORIAN_SERVER") or DEFAULT_ADDRESS, timeout_s=timeout_s, **options)
+
+
+def _location(url: str) -> str:
+    scheme, found, authority = url.partition("://")
+    if not found:
+        scheme, authority = "grpc", url
+    authority = authority.rstrip("/")
+    host, _, port = authority.rpartition(":")
+    if scheme not in ("grpc", "grpc+tcp", "http", "grpc+tls", "https") or not host or not port.isdecimal():
+        raise ValueError(f"url: {url!r} is no address; write grpc://host:port")
+    return f"{'grpc+tls' if scheme in ('grpc+tls', 'https') else 'grpc'}://{authority}"
+
+
+class Client:
+    """A connection to a historian; make it with `connect`. May be used by several threads at once.
+
+    Everywhere:
+
+    - `tags` is a name or a glob, or several: `*` within a level, `**` across levels.
+    - `start` and `end` bound a half-open range. Times are text (RFC 3339, or relative such as "*-8h", "t", "y+6h"), integer nanoseconds,
+      datetimes, or pandas, numpy and Arrow timestamps. Those without a zone, and relative ones, are meant in `zone` (default UTC).
+    - Words such as "INSIDE" may be written in any case.
+    - Failures are subclasses of `HistorianError` with the historian's words.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float | None = None, **options: Any) -> None:
+        self.url = _location(url)
+        self._timeout_s = timeout_s
+        self._options = options
+        self.flight = self._connect()
+        """The Flight client below, for what is not covered here."""
+
+    def close(self) -> None:
+        self.flight.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"historian_client.connect({self.url!r})"
+
+    # The catalog.
+
+    def tags(self, tags: Tags = "**") -> pa.Table:
+        """The catalog: columns name, value_type, unit, stepped, range_low, range_high, state_set."""
+        criteria = json.dumps({"tags": command.as_tags(tags)}).encode()
+        rows = []
+        with translating():
+            for info in self.flight.list_flights(criteria, self._call()):
+                about = info.schema.field("value").metadata or {}
+                said = {key.decode(): text.decode() for key, text in about.items()}
+                low, high = said.get("range_low"), said.get("range_high")
+                rows.append(
+                    {
+                        "name": b"/".join(info.descriptor.path).decode(),
+                        "value_type": said.get("value_type"),
+                        "unit": said.get("unit", ""),
+                        "stepped": said.get("stepped") == "true",
+                        "range_low": None if low is None else float(low),
+                        "range_high": None if high is None else float(high),
+                        "state_set": json.loads(said.get("state_set", "[]")),
+                    }
+                )
+        return pa.Table.from_pylist(rows, schema=_TAGS)
+
+    # Samples.
+
+    def range(
+        self,
+        tags: Tags,
+        start: Time,
+        end: Time = "*",
+        *,
+        boundary: str | None = None,
+        limit: int = 0,
+        layout: str | None = None,
+        zone: str | None = None,
+        quality: str | None = None,
+        fill: str | None = None,
+        step: Duration | None = None,
+    ) -> pa.Table:
+        """Samples of a time range, tag after tag: columns tag, timestamp, value, quality.
+
+        `boundary`: "INSIDE" (default), "OUTSIDE" (and the neighbours of the edges), "INTERPOLATED" (and a value at each edge).
+        `limit`: at most so many samples per tag, 0 for all. An `end` before `start` means reverse order.
+        `layout`: "LONG" (default), or "WIDE" with two columns per tag, `<tag>` and `<tag>#quality`, on a common time axis; there `fill`
+        is "NONE", "AS_OF" or "LINEAR", and `step` such as "10s" makes rows at even times.
+        `quality`: "ANY" (default), "NOT_BAD" or "GOOD".
+        """
+        options = {"boundary": boundary, "limit": limit, "layout": layout, "zone": zone, "quality": quality, "fill": fill, "step": step}
+        return self.fetch(command.range_(tags, start, end, **options))
+
+    def range_batches(self, tags: Tags, start: Time, end: Time = "*", **options: Any) -> pa.RecordBatchReader:
+        """As `range`, batch by batch in constant memory. The answer must be read on: one left for half a minute is cut."""
+        defaults = dict.fromkeys(("boundary", "layout", "zone", "quality", "fill", "step")) | {"limit": 0}
+        unknown = sorted(options.keys() - defaults.keys())
+        if unknown:
+            raise TypeError(f"range_batches has no option {unknown[0]!r}")
+        return self.batches(command.range_(tags, start, end, **(defaults | options)))
+
+    def current(self, tags: Tags = "**") -> pa.Table:
+        """The latest sample by source time of each tag that has one."""
+        return self.fetch(command.current(tags))
+
+    def superseded(self, tags: Tags, start: Time, end: Time = "*", *, limit: int = 0, zone: str | None = None) -> pa.Table:
+        """Versions of samples that no longer count: the columns of `range` and `replaced_by`, the number of the write in their place."""
+        return self.fetch(command.superseded(tags, start, end, limit=limit, zone=zone))
+
+    # Operators.
+
+    def aggregate(
+        self,
+        tags: Tags,
+        start: Time,
+        end: Time = "*",
+        interval: Duration | None = None,
+        functions: str | Sequence[str] = "time_average",
+        *,
+        configuration: AggregateConfiguration | None = None,
+        calendar: str | None = None,
+        shift_starts: Sequence[str] | None = None,
+        zone: str | None = None,
+    ) -> pa.Table:
+        """Aggregates of OPC UA Part 13: columns tag, timestamp (start of the interval), function, value, quality.
+
+        `interval`: "5s", "1h", a timedelta, integer nanoseconds; none means one interval over the whole range. Instead of it
+        `calendar`: "HOUR", "DAY", "WEEK", "MONTH", "YEAR" of the `zone`, days of 23 and 25 hours included, or "SHIFT" with
+        `shift_starts` such as ["06:00", "14:00", "22:00"].
+        `functions`: names of the standard in snake_case, such as "time_average", "minimum", "percent_good".
+        `configuration`: how quality is treated; what is left out has the standard's default.
+        """
+        options = {"interval": interval, "functions": functions, "configuration": configuration, "calendar": calendar}
+        return self.fetch(command.aggregate(tags, start, end, shift_starts=shift_starts, zone=zone, **options))
+
+    def downsample(
+        self, tags: Tags, start: Time, end: Time = "*", points: int = 1000, method: str = "PLOT", *, zone: str | None = None
+    ) -> pa.Table:
+        """Samples reduced for a plot, at most `points` per tag: the columns of `range`.
+
+        `method`: "PLOT" (first, last, minimum, maximum and one Bad sample per interval), "M4", "MINMAX", "LTTB", "MINMAXLTTB". A null
+        value says where a line is to be interrupted.
+        """
+        return self.fetch(command.downsample(tags, start, end, points=points, method=method, zone=zone))
+
+    def anomalies(
+        self,
+        tags: Tags,
+        start: Time,
+        end: Time = "*",
+        detector: str = "spike",
+        parameters: Mapping[str, Any] | None = None,
+        output: str = "FINDINGS",
+        *,
+        zone: str | None = None,
+    ) -> pa.Table:
+        """What a detector finds.
+
+        `detector`: "limits", "rate_of_change", "flatline", "gap", "spike", "sigma", "seasonal"; `historian detectors` lists them with
+        their `parameters`.
+        `output`: "FINDINGS" (tag, start, end, peak, detector, score, expected, observed, explanation), "SCORES" (tag, timestamp, value,
+        score), or "COUNTS" (tag, count).
+        """
+        return self.fetch(command.anomalies(tags, start, end, detector, parameters=parameters, output=output, zone=zone))
+
+    def sql(self, query: str) -> pa.Table:
+        """The answer to a SQL query, by Flight SQL."""
+        with translating():
+            info = self.flight.get_flight_info(flight.FlightDescriptor.for_command(_statement(query)), self._call())
+            parts = [self.flight.do_get(endpoint.ticket, self._call()).read_all() for endpoint in info.endpoints]
+        return pa.concat_tables(parts) if parts else info.schema.empty_table()
+
+    # Writing.
+
+    def write(
+        self,
+        data: Any,
+        *,
+        mode: str = "UPSERT",
+        durability: str = "SYNC",
+        create_tags: bool = False,
+        progress: Wanted = False,
+    ) -> write.WriteResult:
+        """Writes samples; returns when all are as durable as asked.
+
+        `data` is an Arrow table, batch or reader, or a data frame of pandas or polars, with the columns tag, timestamp, value, and quality
+        where not all is Good. A null value needs a quality that is not Good.
+        `mode`: "UPSERT" (a sample takes the place of one with the same tag and timestamp) or "INSERT" (the existing one stays).
+        `durability`: "SYNC" (acknowledged after the fsync) or "INTERVAL" (fsynced soon after).
+        `create_tags`: make tags that do not exist.
+
+        A failure after the first samples were taken is `WriteFailed`, whose `acknowledged` tells how far it came. Writing the same again
+        changes nothing, so a program that does not know repeats.
+        """
+        asked = command.write(mode=mode, durability=durability, create_tags=create_tags)
+        return write.write(self.flight, asked, data, self._call(), Reporter(progress, "write"))
+
+    # Bulk export.
+
+    def export(
+        self,
+        tags: Tags,
+        start: Time,
+        end: Time,
+        destination: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        compression: str | None = None,
+        workers: int = 4,
+        progress: Wanted = None,
+        overwrite: bool = False,
+        boundary: str | None = None,
+        quality: str | None = None,
+        zone: str | None = None,
+    ) -> export.ExportResult:
+        """Exports samples of any number into files, in constant memory.
+
+        `destination` with the ending .parquet, .arrow or .feather is one file. Anything else is a directory: the historian splits the
+        export, `workers` parts are fetched at once, each into a file of its own (`part-00000.parquet`, …). The same call again goes on
+        with an export that was interrupted and does not fetch finished parts again; a finished export of fixed times is left as it is.
+        `format`: "parquet" (default) or "arrow". `compression`: "zstd" (default), "lz4", "none", for Parquet also "snappy" and others.
+        `progress`: True and False, or a function that is called with a `Progress`; by default a bar where there is a terminal.
+        `overwrite`: replace another export in the directory.
+        """
+        options = {"limit": 0, "layout": None, "fill": None, "step": None}
+        asked = command.range_(tags, start, end, boundary=boundary, quality=quality, zone=zone, **options)
+        destination = Path(destination)
+        format, one_file = export.format_of(destination, format)
+        fetcher = export.Fetcher(self._connect, self._call, Reporter(progress, "export"))
+        if one_file:
+            return fetcher.to_file(asked, destination, format, compression)
+        return fetcher.to_directory(asked, destination, format, compression, workers, overwrite)
+
+    # Anything else.
+
+    def fetch(self, asked: Command | Mapping[str, Any]) -> pa.Table:
+        """The answer to any command of the interface, such as {"range": {"tags": [...], "start": "*-1h"}} (docs/api.md), as a table."""
+        with translating():
+            return self.flight.do_get(self._ticket(asked), self._call()).read_all()
+
+    def batches(self, asked: Command | Mapping[str, Any]) -> pa.RecordBatchReader:
+        """As `fetch`, batch by batch in constant memory."""
+        with translating():
+            reader = self.flight.do_get(self._ticket(asked), self._call())
+            schema = reader.schema
+        return pa.RecordBatchReader.from_batches(schema, _chunks(reader))
+
+    def _ticket(self, asked: Command | Mapping[str, Any]) -> flight.Ticket:
+        return flight.Ticket(asked.encoded() if isinstance(asked, Command) else json.dumps(asked).encode())
+
+    def _connect(self) -> flight.FlightClient:
+        with translating():
+            return flight.FlightClient(self.url, **self._options)
+
+    def _call(self) -> flight.FlightCallOptions:
+        return flight.FlightCallOptions(timeout=self._timeout_s)
+
+
+_TAGS = pa.schema(
+    [
+        ("name", pa.utf8()),
+        ("value_type", pa.utf8()),
+        ("unit", pa.utf8()),
+        ("stepped", pa.bool_()),
+        ("range_low", pa.float64()),
+        ("range_high", pa.float64()),
+        ("state_set", pa.list_(pa.utf8())),
+    ]
+)
+
+
+def _chunks(reader: flight.FlightStreamReader) -> Iterator[pa.RecordBatch]:
+    while True:
+        with translating():
+            try:
+                yield reader.read_chunk().data
+            except StopIteration:
+                return
+
+
+def _statement(query: str) -> bytes:
+    """`CommandStatementQuery` in a `google.protobuf.Any`: two fields of two texts each, for which no generated code is needed."""
+
+    def field(number: int, content: bytes) -> bytes:
+        length, size = bytearray(), len(content)
+        while size > 0x7F:
+            length.append(size & 0x7F | 0x80)
+            size >>= 7
+        return bytes([number << 3 | 2]) + bytes(length) + bytes([size]) + content
+
+    name = b"type.googleapis.com/arrow.flight.protocol.sql.CommandStatementQuery"
+    return field(1, name) + field(2, field(1, query.encode()))

@@ -1,0 +1,127 @@
+"""Requests as the JSON commands of the historian's Flight interface (docs/api.md). Defaults are the historian's: what is not said is not sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict, Union
+
+from .time import Duration, Time, as_duration, as_time
+
+Tags = Union[str, Iterable[str]]
+
+
+class AggregateConfiguration(TypedDict, total=False):
+    """How aggregates treat quality (OPC 10000-13). What is left out has the standard's default."""
+
+    treat_uncertain_as_bad: bool
+    percent_data_bad: int
+    percent_data_good: int
+    use_sloped_extrapolation: bool
+    stepped: bool
+    use_uncertain_values: bool
+
+
+class Command:
+    """One command: its name and its fields."""
+
+    def __init__(self, name: str, fields: Mapping[str, Any]) -> None:
+        self.name = name
+        self.fields = {key: value for key, value in fields.items() if value is not None}
+
+    def encoded(self) -> bytes:
+        return json.dumps({self.name: self.fields}, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def as_tags(tags: Tags) -> list[str]:
+    """One name or glob, or several."""
+    names = [tags] if isinstance(tags, str) else list(tags)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"tags: {name!r} is no name or glob")
+    if not names:
+        raise ValueError('tags: is empty; name tags or globs, "**" for all')
+    return names
+
+
+def _word(value: str | None, name: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name}: {value!r} is no text")
+    return None if value is None else value.upper()
+
+
+def _bounds(tags: Tags, start: Time, end: Time, zone: str | None) -> dict[str, Any]:
+    return {"tags": as_tags(tags), "start": as_time(start, "start"), "end": as_time(end, "end"), "zone": zone}
+
+
+def range_(
+    tags: Tags,
+    start: Time,
+    end: Time,
+    *,
+    boundary: str | None,
+    limit: int,
+    layout: str | None,
+    zone: str | None,
+    quality: str | None,
+    fill: str | None,
+    step: Duration | None,
+) -> Command:
+    more = {
+        "boundary": _word(boundary, "boundary"),
+        "limit": limit or None,
+        "layout": _word(layout, "layout"),
+        "quality": _word(quality, "quality"),
+        "fill": _word(fill, "fill"),
+        "step": None if step is None else as_duration(step, "step"),
+    }
+    return Command("range", {**_bounds(tags, start, end, zone), **more})
+
+
+def current(tags: Tags) -> Command:
+    return Command("current", {"tags": as_tags(tags)})
+
+
+def aggregate(
+    tags: Tags,
+    start: Time,
+    end: Time,
+    *,
+    interval: Duration | None,
+    functions: str | Sequence[str],
+    configuration: AggregateConfiguration | None,
+    calendar: str | None,
+    shift_starts: Sequence[str] | None,
+    zone: str | None,
+) -> Command:
+    calendar = _word(calendar, "calendar")
+    if calendar is not None and not calendar.startswith("CALENDAR_"):
+        calendar = f"CALENDAR_{calendar}"
+    more = {
+        "interval": None if interval is None else as_duration(interval, "interval"),
+        "functions": [functions] if isinstance(functions, str) else list(functions),
+        "configuration": dict(configuration) if configuration else None,
+        "calendar": calendar,
+        "shift_starts": list(shift_starts) if shift_starts else None,
+    }
+    return Command("aggregate", {**_bounds(tags, start, end, zone), **more})
+
+
+def downsample(tags: Tags, start: Time, end: Time, *, points: int, method: str, zone: str | None) -> Command:
+    return Command("downsample", {**_bounds(tags, start, end, zone), "points": points, "method": _word(method, "method")})
+
+
+def anomalies(
+    tags: Tags, start: Time, end: Time, detector: str, *, parameters: Mapping[str, Any] | None, output: str, zone: str | None
+) -> Command:
+    more = {"detector": detector, "parameters": dict(parameters) if parameters else None, "output": _word(output, "output")}
+    return Command("anomalies", {**_bounds(tags, start, end, zone), **more})
+
+
+def superseded(tags: Tags, start: Time, end: Time, *, limit: int, zone: str | None) -> Command:
+    return Command("superseded", {**_bounds(tags, start, end, zone), "limit": limit or None})
+
+
+def write(*, mode: str, durability: str, create_tags: bool) -> Command:
+    fields = {"mode": _word(mode, "mode"), "durability": _word(durability, "durability"), "create_tags": bool(create_tags)}
+    return Command("write", fields)

@@ -1,0 +1,71 @@
+//! `historian detectors`: the detectors of a running historian and their parameters.
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Args;
+use comfy_table::Cell;
+use historian_proto::v1::{Detector, ListDetectorsRequest, query_service_client::QueryServiceClient};
+use serde_json::json;
+
+use super::{
+    client::{self, ServerArgs},
+    output::{self, Output, TextFormat},
+};
+
+#[derive(Debug, Args)]
+pub struct DetectorsArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Format of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
+}
+
+pub async fn run(args: DetectorsArgs) -> anyhow::Result<ExitCode> {
+    let mut queries = QueryServiceClient::new(args.server.connect().await?);
+    let answer = queries.list_detectors(ListDetectorsRequest {}).await.map_err(|status| client::refusal(&status))?.into_inner();
+    let mut output = Output::stdout();
+    match args.format {
+        TextFormat::Json => {
+            for detector in &answer.detectors {
+                writeln!(output, "{}", as_json(detector))?;
+            }
+        }
+        TextFormat::Table => {
+            for (index, detector) in answer.detectors.iter().enumerate() {
+                if index > 0 {
+                    writeln!(output)?;
+                }
+                writeln!(output, "{}: {}", output::printable(&detector.name), output::printable(&detector.description))?;
+                let mut table = output::table(&["  PARAMETER", "DEFAULT", "ALLOWED", "UNIT", "MEANING"]);
+                for parameter in &detector.parameters {
+                    let text = |text: &str| Cell::new(output::printable(text));
+                    let default = if parameter.default_value.is_empty() { "-" } else { &parameter.default_value };
+                    table.add_row(vec![
+                        text(&format!("  {}", parameter.name)),
+                        text(default),
+                        text(&parameter.allowed),
+                        text(&parameter.unit),
+                        text(&parameter.description),
+                    ]);
+                }
+                output::write_table(&mut output, &table)?;
+            }
+        }
+    }
+    output.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_json(detector: &Detector) -> serde_json::Value {
+    let parameters = detector.parameters.iter().map(|parameter| {
+        json!({
+            "name": parameter.name,
+            "description": parameter.description,
+            "unit": parameter.unit,
+            "default": (!parameter.default_value.is_empty()).then_some(&parameter.default_value),
+            "allowed": parameter.allowed,
+        })
+    });
+    json!({"name": detector.name, "description": detector.description, "parameters": parameters.collect::<Vec<_>>()})
+}

@@ -1,0 +1,239 @@
+//! `historian export`: samples of any number into files, in constant memory.
+//!
+//! A name with a known ending is one file, written from one answer. Anything else is a directory: the endpoints of `GetFlightInfo` are
+//! fetched at once, each into a file of its own, and the same command again goes on where an interrupted one stopped.
+
+mod manifest;
+mod part;
+
+use std::{
+    collections::VecDeque,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use arrow_flight::{FlightDescriptor, FlightInfo};
+use clap::{Args, ValueEnum};
+use serde_json::{Value as Json, json};
+use tokio::task::JoinSet;
+
+use super::{
+    client::{self, ServerArgs},
+    output::{Compression, Format, Output},
+    progress::Bar,
+    query::Boundary,
+};
+use manifest::Manifest;
+
+/// How often the bar is drawn while parts are fetched.
+const DRAWN_EVERY: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Tag names or globs: `*` within a level, `**` across levels.
+    #[arg(required = true, value_name = "TAG")]
+    tags: Vec<String>,
+    /// First time of the range: RFC 3339, nanoseconds since 1970, or relative (`*-8h`, `t`, `y+6h`).
+    #[arg(long, allow_hyphen_values = true)]
+    start: String,
+    /// Time at which the range ends, itself not in it.
+    #[arg(long, default_value = "*", allow_hyphen_values = true)]
+    end: String,
+    /// File (.parquet, .arrow, .feather, .ipc, .csv), or else a directory for files of parts that are fetched at once.
+    #[arg(long, short, value_name = "FILE|DIR")]
+    output: PathBuf,
+    /// Format of the files [default: by the ending; parquet in a directory].
+    #[arg(long, value_enum)]
+    format: Option<FileFormat>,
+    /// Compression of Arrow and Parquet files [default: zstd].
+    #[arg(long, value_enum)]
+    compression: Option<Compression>,
+    /// Parts of a directory that are fetched at once.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
+    /// Replace another export in the directory.
+    #[arg(long)]
+    overwrite: bool,
+    /// Whether the neighbours of the edges, or values at the edges, are wanted as well.
+    #[arg(long, value_enum, default_value_t = Boundary::Inside)]
+    boundary: Boundary,
+    /// Time zone in which relative and bare times are meant, for example Europe/Berlin.
+    #[arg(long, default_value = "UTC")]
+    zone: String,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Formats of files that programs read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FileFormat {
+    Parquet,
+    Arrow,
+    Csv,
+}
+
+impl FileFormat {
+    fn by_ending(path: &Path) -> Option<FileFormat> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "parquet" | "pq" => Some(FileFormat::Parquet),
+            "arrow" | "feather" | "ipc" => Some(FileFormat::Arrow),
+            "csv" => Some(FileFormat::Csv),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            FileFormat::Parquet => "parquet",
+            FileFormat::Arrow => "arrow",
+            FileFormat::Csv => "csv",
+        }
+    }
+}
+
+impl From<FileFormat> for Format {
+    fn from(format: FileFormat) -> Format {
+        match format {
+            FileFormat::Parquet => Format::Parquet,
+            FileFormat::Arrow => Format::Arrow,
+            FileFormat::Csv => Format::Csv,
+        }
+    }
+}
+
+/// What every file of an export is like.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    format: FileFormat,
+    compression: Compression,
+}
+
+pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
+    let by_ending = FileFormat::by_ending(&args.output);
+    let shape = Shape {
+        format: args.format.or(by_ending).unwrap_or(FileFormat::Parquet),
+        compression: args.compression.unwrap_or(Compression::Zstd),
+    };
+    if shape.format == FileFormat::Csv && args.compression.is_some() {
+        bail!("--compression: CSV files are not compressed; leave it away, or choose parquet or arrow");
+    }
+    let command = json!({"range": {
+        "tags": args.tags, "start": args.start, "end": args.end, "boundary": args.boundary.name(), "zone": args.zone,
+    }});
+    if by_ending.is_some() && !args.output.is_dir() {
+        to_file(&args, shape, command).await
+    } else {
+        to_directory(&args, shape, &command).await
+    }
+}
+
+/// What the historian says of the export before it begins.
+async fn info(server: &ServerArgs, command: &Json) -> anyhow::Result<FlightInfo> {
+    let mut flight = server.flight().await?;
+    flight.get_flight_info(FlightDescriptor::new_cmd(command.to_string())).await.map_err(client::flight_refusal)
+}
+
+/// One answer into one file. Not endpoint after endpoint: each has its own dictionary of tag names, and an Arrow file holds one.
+async fn to_file(args: &ExportArgs, shape: Shape, mut command: Json) -> anyhow::Result<ExitCode> {
+    let info = info(&args.server, &command).await?;
+    let expected = u64::try_from(info.total_records).unwrap_or(0);
+    // The times as they were resolved, so that the estimate is of the same samples.
+    let bounds: Json = serde_json::from_slice(&info.app_metadata).context("the bounds of the answer cannot be read")?;
+    for (bound, resolved) in [("start", "start_ns"), ("end", "end_ns")] {
+        let nanoseconds = bounds[resolved].as_i64().with_context(|| format!("the answer has no {resolved}"))?;
+        command["range"][bound] = nanoseconds.to_string().into();
+    }
+    let rows = Arc::new(AtomicU64::new(0));
+    let ticket = command.to_string().into_bytes();
+    let fetching = part::fetch(args.server.clone(), ticket, args.output.clone(), shape, rows.clone());
+    let mut bar = Bar::of_samples();
+    let mut fetching = std::pin::pin!(fetching);
+    let mut tick = tokio::time::interval(DRAWN_EVERY);
+    let written = loop {
+        tokio::select! {
+            written = &mut fetching => break written?,
+            _ = tick.tick() => bar.show("export", rows.load(Ordering::Relaxed), expected),
+        }
+    };
+    drop(bar);
+    tell(written, &format!("in {}", args.output.display()))
+}
+
+/// Parts at once, a file each; those that are there already are not fetched again.
+async fn to_directory(args: &ExportArgs, shape: Shape, command: &Json) -> anyhow::Result<ExitCode> {
+    let directory = &args.output;
+    std::fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
+    let request = json!({"command": command, "format": shape.format.name(), "compression": format!("{:?}", shape.compression)});
+    let found = Manifest::read(directory)?;
+    let mut manifest = match found {
+        Some(found) if !args.overwrite && found.request != request => bail!(
+            "{} holds another export ({}); choose another directory, or add --overwrite to replace it",
+            directory.display(),
+            manifest::NAME
+        ),
+        Some(found) if !args.overwrite && !found.is_stale() => found,
+        found => {
+            if let Some(found) = found {
+                found.remove_parts(directory);
+            }
+            let manifest = Manifest::new(request, &info(&args.server, command).await?, shape.format.name());
+            manifest.save(directory)?;
+            manifest
+        }
+    };
+    let rows = Arc::new(AtomicU64::new(0));
+    let mut waiting: VecDeque<usize> = VecDeque::new();
+    let mut skipped = 0;
+    for (index, part) in manifest.parts.iter().enumerate() {
+        match part.rows {
+            Some(count) if directory.join(&part.file).is_file() => {
+                rows.fetch_add(count, Ordering::Relaxed);
+                skipped += 1;
+            }
+            _ => waiting.push_back(index),
+        }
+    }
+    let mut bar = Bar::of_samples();
+    let mut tick = tokio::time::interval(DRAWN_EVERY);
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < usize::from(args.workers)
+            && let Some(index) = waiting.pop_front()
+        {
+            let part = &manifest.parts[index];
+            let fetching = part::fetch(args.server.clone(), part.ticket()?, directory.join(&part.file), shape, rows.clone());
+            running.spawn(async move { (index, fetching.await) });
+        }
+        tokio::select! {
+            done = running.join_next() => {
+                let Some(done) = done else { break };
+                let (index, written) = done.context("a task ended early")?;
+                manifest.parts[index].rows = Some(written?);
+                manifest.save(directory)?;
+            }
+            _ = tick.tick() => {}
+        }
+        bar.show("export", rows.load(Ordering::Relaxed), manifest.rows_expected);
+    }
+    manifest.complete = true;
+    manifest.save(directory)?;
+    drop(bar);
+    let files = manifest.parts.len();
+    let there = if skipped > 0 { format!(", {skipped} of them there already") } else { String::new() };
+    let plural = if files == 1 { "" } else { "s" };
+    tell(rows.load(Ordering::Relaxed), &format!("in {files} file{plural} in {}{there}", directory.display()))
+}
+
+fn tell(rows: u64, place: &str) -> anyhow::Result<ExitCode> {
+    let mut output = Output::stdout();
+    writeln!(output, "{rows} samples {place}")?;
+    output.finish()?;
+    Ok(ExitCode::SUCCESS)
+}

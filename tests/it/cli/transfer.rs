@@ -1,0 +1,188 @@
+//! Samples out of a historian and into another: operators of `query`, `detectors`, `export` and `import` against running historians.
+
+use std::{fs, path::Path};
+
+use super::{directory, path, server::Server, stderr, stdout};
+
+/// A tag of numbers with a spike and a Bad sample, one of states, one of texts, one of large integers: 10,000 samples each.
+fn csv() -> String {
+    let mut text = "tag,timestamp,value,quality\n".to_owned();
+    for sample in 0..10_000_u64 {
+        let at = 1_767_225_600_000_000_000 + sample * 1_000_000_000;
+        let level = match sample {
+            5_000 => "900".to_owned(),
+            7_000 => String::new(),
+            _ => format!("{}", 20.0 + (sample % 60) as f64 / 7.0),
+        };
+        let quality = if level.is_empty() { "0x808C0000" } else { "" };
+        text.push_str(&format!("x/level,{at},{level},{quality}\n"));
+        text.push_str(&format!("x/mode,{at},{},0\n", ["off", "auto", "2"][(sample / 1000 % 3) as usize]));
+        text.push_str(&format!("x/note,{at},\"note {sample}, \"\"quoted\"\"\",\n"));
+        text.push_str(&format!("x/count,{at},{},\n", u64::MAX - sample));
+    }
+    text
+}
+
+const TAGS: &str = "name,type,unit,state_set\nx/level,f64,m,\nx/mode,state,,off|auto|manual\nx/note,string,,\nx/count,u64,,\n";
+const RANGE: [&str; 2] = ["--start=2026-01-01", "--end=2026-01-02"];
+
+/// Everything of a historian, each tag in its own type.
+fn everything(server: &Server) -> Vec<String> {
+    let range = |tag: &str| server.succeed(&[&["query", "range", tag][..], &RANGE, &["--format=csv"]].concat());
+    ["x/level", "x/mode", "x/note", "x/count"].map(range).to_vec()
+}
+
+fn filled() -> Server {
+    let server = Server::start();
+    let directory = directory(&[("tags.csv", TAGS), ("samples.csv", &csv())]);
+    server.succeed(&["tag", "import", &path(&directory, "tags.csv")]);
+    let said = server.succeed(&["import", &path(&directory, "samples.csv")]);
+    assert!(said.starts_with("40000 samples written; durable up to watermark "), "{said}");
+    server
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .expect("the directory")
+        .map(|file| file.expect("a file").file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_exported_in_any_format_is_imported_to_the_bit() {
+    let server = filled();
+    let expected = everything(&server);
+    assert_eq!(expected[0].lines().count(), 10_001);
+    assert!(expected[0].contains(",2026-01-01T01:56:40Z,,2156658688\n"), "the Bad sample without a value");
+    assert!(expected[3].contains(&format!(",{},0\n", u64::MAX)), "no integer went through a float");
+    let directory = directory(&[("tags.csv", TAGS)]);
+    for format in ["parquet", "arrow", "csv"] {
+        // Each tag apart, so that the file has its type.
+        let other = Server::start();
+        other.succeed(&["tag", "import", &path(&directory, "tags.csv")]);
+        let mut files = Vec::new();
+        for tag in ["x/level", "x/mode", "x/note", "x/count"] {
+            let file = path(&directory, &format!("{}.{format}", tag.replace('/', "_")));
+            let said = server.succeed(&[&["export", tag][..], &RANGE, &["--output", &file]].concat());
+            assert_eq!(said, format!("10000 samples in {file}\n"));
+            files.push(file);
+        }
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        let said = other.succeed(&[&["import"], &files[..]].concat());
+        assert!(said.starts_with("40000 samples of 4 files written"), "{said}");
+        assert_eq!(everything(&other), expected, "{format}");
+    }
+}
+
+#[test]
+fn a_directory_is_exported_in_parts_and_gone_on_with() {
+    let server = filled();
+    let directory = directory(&[]);
+    let parts = path(&directory, "parts");
+    let export = [&["export", "x/level", "x/count"][..], &RANGE, &["--output", &parts]].concat();
+    let said = server.succeed(&export);
+    assert!(said.starts_with("20000 samples in 1 file in "), "{said}");
+    assert_eq!(names(Path::new(&parts)), ["export.json", "part-00000.parquet"]);
+    assert!(server.succeed(&export).contains(", 1 of them there already"));
+    fs::remove_file(format!("{parts}/part-00000.parquet")).expect("the part is there");
+    assert!(!server.succeed(&export).contains("already"), "a part that is gone is fetched again");
+
+    let other = server.run(&[&["export", "x/level"][..], &RANGE, &["--output", &parts]].concat());
+    assert_eq!(other.status.code(), Some(1));
+    assert!(stderr(&other).contains("holds another export") && stderr(&other).contains("--overwrite"), "{}", stderr(&other));
+    let said = server.succeed(&[&["export", "x/level"][..], &RANGE, &["--output", &parts, "--overwrite", "--format=csv"]].concat());
+    assert!(said.starts_with("10000 samples in 1 file"), "{said}");
+    assert_eq!(names(Path::new(&parts)), ["export.json", "part-00000.csv"]);
+
+    // Relative times mean other samples each time.
+    let now = path(&directory, "now");
+    for _ in 0..2 {
+        assert!(!server.succeed(&["export", "x/level", "--start=0", "--output", &now]).contains("already"));
+    }
+    let said = Server::start().succeed(&["import", &now, "--create-tags"]);
+    assert!(said.starts_with("10000 samples written"), "{said}");
+}
+
+#[test]
+fn operators_answer_on_the_command_line() {
+    let server = filled();
+    let ask = |arguments: &[&str]| server.succeed(&[&["query"], arguments, &RANGE].concat());
+    let answer = ask(&["aggregate", "x/level", "--interval", "12h", "--functions", "maximum,count", "--format=csv"]);
+    let lines: Vec<&str> = answer.lines().collect();
+    assert_eq!(lines[0], "tag,timestamp,function,value,quality");
+    assert_eq!(lines.len(), 5, "{answer}");
+    assert!(lines[1].starts_with("x/level,2026-01-01T00:00:00Z,maximum,900.0,"), "{answer}");
+    assert!(lines[2].starts_with("x/level,2026-01-01T00:00:00Z,count,9999.0,"), "{answer}");
+    let table = ask(&["aggregate", "x/level", "--calendar", "day", "--zone=Europe/Berlin", "-f", "count", "--format=table"]);
+    assert_eq!(
+        table.lines().next().map(|line| line.split_whitespace().collect::<Vec<_>>()),
+        Some(vec!["TAG", "TIMESTAMP", "FUNCTION", "VALUE", "QUALITY"])
+    );
+    let plot = ask(&["downsample", "x/level", "--points", "100", "--method", "PLOT", "--format=csv"]);
+    assert!(plot.lines().count() <= 101 && plot.contains(",900.0,"), "{plot}");
+    let found = ask(&["anomalies", "x/level", "--detector", "limits", "--parameter", "high=100", "--format=json"]);
+    assert_eq!(found.lines().count(), 1, "{found}");
+    assert!(found.contains("\"peak\":\"2026-01-01T01:23:20Z\""), "{found}");
+    let counts = ask(&["anomalies", "x/level", "--detector", "limits", "--parameter", "high=100", "--show", "counts", "--format=csv"]);
+    assert_eq!(counts, "tag,count\nx/level,1\n");
+    let detectors = server.succeed(&["detectors"]);
+    assert!(detectors.contains("limits: ") && detectors.contains("PARAMETER"), "{detectors}");
+    let json = server.succeed(&["detectors", "--format=json"]);
+    assert!(json.lines().count() >= 7 && json.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{json}");
+
+    for (arguments, told) in [
+        (&["query", "aggregate", "x/level", "-f", "no_such"][..], "no_such"),
+        (&["query", "anomalies", "x/level", "--detector", "no_such"], "no_such"),
+        (&["query", "anomalies", "x/level", "--detector", "limits", "--parameter", "hgih=1"], "hgih"),
+        (&["query", "anomalies", "x/level", "--detector=limits", "-p", "high=1", "-p", "high=2"], "given twice"),
+        (&["query", "downsample", "x/level", "--points", "1"], "points"),
+    ] {
+        let output = server.run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&output).contains(told) && stderr(&output).lines().count() == 1, "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn an_import_tells_where_the_mistake_is_and_what_was_rejected() {
+    let server = Server::start();
+    let directory = directory(&[
+        ("good.csv", "timestamp,value\n2026-01-01T00:00:00Z,1.5\n2026-01-01T00:00:01Z,2\n"),
+        ("mistake.csv", "tag,timestamp,value\na,1,1\na,2,x\n"),
+        ("time.csv", "tag,timestamp,value\na,1,1\na,soon,2\n"),
+        ("ahead.csv", "tag,timestamp,value\na,1,1\na,2200-01-01T00:00:00Z,2\n"),
+        ("types.csv", "tag,timestamp,value\nnew/number,1,1\nnew/truth,1,true\nnew/text,1,on\n"),
+        ("readme.txt", ""),
+    ]);
+    let import = |file: &str, more: &[&str]| server.run(&[&["import", &path(&directory, file)], more].concat());
+    let refused = import("good.csv", &["--tag=a"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("line 2: there is no tag \"a\"") && stderr(&refused).contains("--create-tags"),
+        "{}",
+        stderr(&refused)
+    );
+    assert!(stdout(&import("good.csv", &["--tag=a", "--create-tags"])).starts_with("2 samples written"));
+    for (file, told) in [
+        ("mistake.csv", "line 3, value: \"x\" is not a number"),
+        ("time.csv", "line 3, timestamp: "),
+        ("readme.txt", "the ending is none of"),
+        ("none.csv", "cannot be read"),
+    ] {
+        let output = import(file, &[]);
+        assert_eq!(output.status.code(), Some(1), "{file}");
+        assert!(stderr(&output).contains(told) && stderr(&output).contains(file), "{file}: {}", stderr(&output));
+    }
+    let ahead = import("ahead.csv", &["--format=json"]);
+    assert_eq!(ahead.status.code(), Some(1));
+    assert!(stdout(&ahead).contains("\"rejected\":1") && stdout(&ahead).contains("\"samples\":1"), "{}", stdout(&ahead));
+    assert!(stderr(&ahead).contains("a at 2200-01-01T00:00:00Z: rejected: "), "{}", stderr(&ahead));
+    server.succeed(&["import", &path(&directory, "types.csv"), "--create-tags"]);
+    let list = server.succeed(&["tag", "list", "new/*", "--format=csv"]);
+    assert!(["new/number,f64", "new/truth,bool", "new/text,string"].iter().all(|tag| list.contains(tag)), "{list}");
+    // The existing sample stays.
+    let insert = import("good.csv", &["--tag=a", "--mode=INSERT"]);
+    assert!(stdout(&insert).starts_with("0 samples written"), "{}", stdout(&insert));
+}
