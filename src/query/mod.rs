@@ -12,6 +12,7 @@ pub mod kpi;
 mod plan;
 mod range;
 mod schema;
+pub mod sql;
 mod superseded;
 #[cfg(test)]
 mod tests;

@@ -15,5 +15,6 @@ mod opcua;
 mod path;
 mod query;
 mod salvage;
+mod sql;
 mod support;
 mod types;

@@ -113,7 +113,7 @@ refused(pa.ArrowInvalid, "threshold", anomalies=dict(tags=["plant/fast"], detect
 refused(pa.ArrowInvalid, "treshold", anomalies=dict(tags=["plant/fast"], detector="sigma", parameters={"treshold": 3}, **hour))
 
 # Compression on the wire changes nothing but the bytes.
-ticket = flight.Ticket(json.dumps({"range": dict(tags=["plant/**"], **hour)}))
+ticket = flight.Ticket(json.dumps({"range": dict(tags=["plant/slow"], **hour)}))
 for compression in [b"lz4", b"zstd"]:
     options = flight.FlightCallOptions(headers=[(b"historian-compression", compression)])
     assert client.do_get(ticket, options).read_all().equals(client.do_get(ticket).read_all())

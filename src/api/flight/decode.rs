@@ -29,7 +29,7 @@ const EXPECTED: &str = "expected columns tag (Utf8 or Dictionary(integer, Utf8))
                         integer type, Boolean or Utf8) and optionally quality (UInt32)";
 
 impl Decoder {
-    /// `bytes_max` bounds the decoded bytes of one message, and of all dictionaries together.
+    /// A decoder of samples. `bytes_max` bounds the decoded bytes of one message, and of all dictionaries together.
     pub fn new(bytes_max: usize) -> Decoder {
         Decoder::checked(bytes_max, check_schema)
     }
