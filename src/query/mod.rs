@@ -6,6 +6,7 @@ mod common_type;
 mod current;
 mod range;
 mod schema;
+pub mod sql;
 mod superseded;
 #[cfg(test)]
 mod tests;

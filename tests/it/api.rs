@@ -109,7 +109,7 @@ impl Drop for Historian {
 }
 
 /// Runs a Python script of `tests/peers` to its end and shows what it says when it fails.
-fn python(script: &str, arguments: &[&str]) {
+pub fn python(script: &str, arguments: &[&str]) {
     let output = Command::new(peer::python())
         .arg(peer::root().join("tests/peers").join(script))
         .args(arguments)

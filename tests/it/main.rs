@@ -13,5 +13,6 @@ mod modbus;
 mod opcua;
 mod path;
 mod salvage;
+mod sql;
 mod support;
 mod types;

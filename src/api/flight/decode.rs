@@ -22,15 +22,21 @@ pub struct Decoder {
     /// Bytes of all dictionaries of the stream. Deltas make them grow without end otherwise.
     dictionary_bytes: usize,
     bytes_max: usize,
+    check: fn(&Schema) -> Result<(), Status>,
 }
 
 const EXPECTED: &str = "expected columns tag (Utf8 or Dictionary(integer, Utf8)), timestamp (Timestamp, UTC), value (Float64, Float32, an \
                         integer type, Boolean or Utf8) and optionally quality (UInt32)";
 
 impl Decoder {
-    /// `bytes_max` bounds the decoded bytes of one message, and of all dictionaries together.
+    /// A decoder of samples. `bytes_max` bounds the decoded bytes of one message, and of all dictionaries together.
     pub fn new(bytes_max: usize) -> Decoder {
-        Decoder { schema: None, dictionaries: HashMap::new(), dictionary_bytes: 0, bytes_max }
+        Decoder::of(bytes_max, check_schema)
+    }
+
+    /// A decoder of what `check` lets pass.
+    pub fn of(bytes_max: usize, check: fn(&Schema) -> Result<(), Status>) -> Decoder {
+        Decoder { schema: None, dictionaries: HashMap::new(), dictionary_bytes: 0, bytes_max, check }
     }
 
     /// Takes one message; a batch when it was one.
@@ -56,7 +62,7 @@ impl Decoder {
                     return Err(malformed("a second schema in one stream"));
                 }
                 let schema = Schema::try_from(data).map_err(|error| malformed(&format!("the schema cannot be read: {error}")))?;
-                check_schema(&schema)?;
+                (self.check)(&schema)?;
                 self.schema = Some(Arc::new(schema));
                 Ok(None)
             }
