@@ -76,7 +76,7 @@ def refused(statement, *fragments, parameters=None):
 
 
 # Selection, filters, types.
-whole = table("SELECT * FROM samples WHERE tag = 'area1/boiler/pressure'")
+whole = table("SELECT * FROM samples WHERE tag = 'area1/boiler/pressure' ORDER BY timestamp")
 assert whole.num_rows == ROWS, whole.num_rows
 assert whole.schema.names == ["tag", "timestamp", "value", "quality", "text"]
 assert whole.schema.field("timestamp").type == pa.timestamp("ns", "UTC")
@@ -149,7 +149,7 @@ try:
     raise AssertionError("ingested through SQL")
 except adbc_driver_manager.Error as error:
     assert "SQL reads only" in str(error), error
-refused("SELECT a.value FROM samples a CROSS JOIN generate_series(1, 50) ORDER BY a.value * random()", "RESOURCE_EXHAUSTED", "sql_memory_bytes_max")
+refused("SELECT a.value FROM samples a CROSS JOIN generate_series(1, 50) ORDER BY a.value * random()", "ResourceExhausted", "sql_memory_bytes_max")
 
 # A deadline of the client, and a cancellation while it runs.
 endless = "SELECT count(*) FROM generate_series(1, 1000000000000)"
@@ -163,29 +163,31 @@ except adbc_driver_manager.Error as error:
     assert "deadline" in str(error).lower(), error
 hurried.close()
 
-started = time.monotonic()
-command = field(1, b"type.googleapis.com/arrow.flight.protocol.sql.CommandStatementQuery") + field(2, field(1, endless.encode()))
-info = client.get_flight_info(flight.FlightDescriptor.for_command(command))
+# A partition is a FlightInfo; it is read through the driver, because pyarrow turns CANCELLED into a SIGINT of its own process.
+(partition,), _ = cursor.adbc_execute_partitions(endless)
 ended = []
 
 
 def read():
-    try:
-        client.do_get(info.endpoints[0].ticket).read_all()
-    except flight.FlightError as error:
-        ended.append(error)
+    with adbc.connect(URI) as other, other.cursor() as reading:
+        try:
+            reading.adbc_read_partition(partition)
+            reading.fetchall()
+        except adbc_driver_manager.Error as error:
+            ended.append(str(error))
 
 
-reader = threading.Thread(target=read)
+started = time.monotonic()
+reader = threading.Thread(target=read, daemon=True)
 reader.start()
-time.sleep(0.5)
-# CancelFlightInfoRequest is one field, the info; the answer is one field, CANCELLED.
-(answer,) = list(client.do_action(flight.Action("CancelFlightInfo", field(1, info.serialize()))))
-assert answer.body.to_pybytes() == b"\x08\x01", answer.body.to_pybytes()
+while time.monotonic() - started < 30:
+    # CancelFlightInfoRequest is one field, the info; the answer is one field, 1 for CANCELLED.
+    (answer,) = client.do_action(flight.Action("CancelFlightInfo", field(1, partition)))
+    if answer.body.to_pybytes() == b"\x08\x01":
+        break
+    time.sleep(0.05)
 reader.join(30)
-assert not reader.is_alive() and len(ended) == 1, ended
-assert isinstance(ended[0], flight.FlightCancelledError), ended
-assert time.monotonic() - started < 20
+assert not reader.is_alive() and len(ended) == 1 and "cancel" in ended[0].lower(), ended
 
 # Tables in the hands of other engines.
 frame = polars.read_database("SELECT timestamp, value FROM samples WHERE tag = 'area1/boiler/level'", connection)

@@ -17,7 +17,7 @@ pub enum SqlError {
     #[error("SQL reads only: {0}; write samples with DoPut or WriteService, tags with TagService")]
     ReadOnly(String),
     #[error(
-        "the statement needs more memory than sql_memory_bytes_max allows one statement, or sql_memory_total_bytes all of them together: {0}; \
+        "the statement needs more memory than sql_memory_bytes_max allows one statement, or sql_memory_total_bytes_max all of them together: {0}; \
          narrow the time range or the tags, or group by less"
     )]
     Memory(String),
@@ -41,7 +41,7 @@ impl From<DataFusionError> for SqlError {
         let root = error.find_root();
         let text = || message(root);
         match root {
-            DataFusionError::ResourcesExhausted(text) => SqlError::Memory(first_line(text)),
+            DataFusionError::ResourcesExhausted(text) => SqlError::Memory(first_line(&text.replace(" (DiskManager is disabled)", ""))),
             DataFusionError::Plan(text) if text.contains("not supported: ") => SqlError::ReadOnly(text.clone()),
             DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::IoError(_) | DataFusionError::Ffi(_) => {
                 SqlError::Internal(text())

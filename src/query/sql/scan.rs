@@ -13,13 +13,16 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
+    common::{Statistics, internal_err, stats::Precision, tree_node::TreeNodeRecursion},
     error::Result,
     execution::{SendableRecordBatchStream, TaskContext},
     logical_expr::{Expr, TableType},
+    physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_plan::{
-        ExecutionPlan,
+        DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
+        execution_plan::{Boundedness, EmissionType},
+        statistics::StatisticsArgs,
         stream::RecordBatchReceiverStream,
-        streaming::{PartitionStream, StreamingTableExec},
     },
 };
 
@@ -97,6 +100,8 @@ pub struct EngineTable {
     pub name: &'static str,
     pub schema: SchemaRef,
     pub work: Work,
+    /// About how many rows it has, where that is known: joins gather the smaller side.
+    pub rows: Option<usize>,
 }
 
 impl fmt::Debug for EngineTable {
@@ -122,33 +127,116 @@ impl TableProvider for EngineTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let part = EnginePart { schema: self.schema.clone(), work: self.work.clone(), name: self.name };
-        Ok(Arc::new(StreamingTableExec::try_new(self.schema.clone(), vec![Arc::new(part)], projection, [], false, limit)?))
+        let schema = projection.map_or_else(|| Ok(self.schema.clone()), |columns| self.schema.project(columns).map(Arc::new))?;
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema.clone()),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Ok(Arc::new(EngineExec {
+            name: self.name,
+            work: self.work.clone(),
+            rows: self.rows,
+            projection: projection.map(|columns| columns.as_slice().into()),
+            schema,
+            fetch: limit,
+            properties: Arc::new(properties),
+        }))
     }
 }
 
-struct EnginePart {
+/// The scan of an [`EngineTable`] as a node of a plan.
+#[derive(Clone)]
+struct EngineExec {
     name: &'static str,
-    schema: SchemaRef,
     work: Work,
+    rows: Option<usize>,
+    projection: Option<Arc<[usize]>>,
+    schema: SchemaRef,
+    fetch: Option<usize>,
+    properties: Arc<PlanProperties>,
 }
 
-impl fmt::Debug for EnginePart {
+impl fmt::Debug for EngineExec {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name)
+        self.fmt_as(DisplayFormatType::Default, formatter)
     }
 }
 
-impl PartitionStream for EnginePart {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
+impl DisplayAs for EngineExec {
+    fn fmt_as(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "EngineExec: {}", self.name)?;
+        self.fetch.map_or(Ok(()), |fetch| write!(formatter, ", fetch={fetch}"))
+    }
+}
+
+impl ExecutionPlan for EngineExec {
+    fn name(&self) -> &'static str {
+        "EngineExec"
     }
 
-    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let work = self.work.clone();
-        stream(&context, self.schema.clone(), move |limits, emit| work(limits, emit)).unwrap_or_else(|error| {
-            let failed = futures::stream::iter([Err(error)]);
-            Box::pin(datafusion::physical_plan::stream::RecordBatchStreamAdapter::new(self.schema.clone(), failed))
-        })
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if children.is_empty() { Ok(self) } else { internal_err!("a query of the engine has no children") }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        if children.is_empty() { Ok(self) } else { internal_err!("a query of the engine has no children") }
+    }
+
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let rows = self.rows.map(|rows| self.fetch.map_or(rows, |fetch| rows.min(fetch)));
+        let num_rows = rows.map_or(Precision::Absent, Precision::Inexact);
+        Ok(Arc::new(Statistics { num_rows, ..Statistics::new_unknown(&self.schema) }))
+    }
+
+    fn with_fetch(&self, fetch: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        Some(Arc::new(EngineExec { fetch, ..self.clone() }))
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.fetch
+    }
+
+    fn execute(&self, _partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let node = self.clone();
+        stream(&context, self.schema.clone(), move |limits, emit| node.run(limits, emit))
+    }
+}
+
+impl EngineExec {
+    /// The work with its batches cut to the columns and rows that are wanted.
+    fn run(&self, limits: &QueryLimits, emit: Emit) -> std::result::Result<(), QueryError> {
+        let mut left = self.fetch.unwrap_or(usize::MAX);
+        let mut failed = None;
+        let done = (self.work)(limits, &mut |batch| {
+            let batch = batch.slice(0, left.min(batch.num_rows()));
+            left -= batch.num_rows();
+            let projected = self.projection.as_ref().map_or_else(|| Ok(batch.clone()), |columns| batch.project(columns));
+            match projected {
+                Ok(batch) => emit(batch) && left > 0,
+                Err(error) => {
+                    failed = Some(QueryError::Store(format!("a batch could not be formed: {error}")));
+                    false
+                }
+            }
+        });
+        failed.map_or(done, Err)
     }
 }

@@ -36,6 +36,8 @@ pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -
         .with_information_schema(true);
     // Views of strings are younger than many clients.
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;
+    // Batches that a merge reads ahead of each part; the default may take all the memory of a statement.
+    config.options_mut().execution.sort_pushdown_buffer_capacity = (options.memory_bytes_max / 16).clamp(64 << 10, 8 << 20);
     let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
 
     let public = MemorySchemaProvider::new();

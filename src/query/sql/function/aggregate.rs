@@ -56,5 +56,5 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let engine = source.engine.clone();
     let schema = engine.aggregate_schema(&query);
     let work = move |limits: &_, emit: Emit<'_>| engine.aggregate(&query, limits, emit);
-    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work) })
+    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work), rows: None })
 }

@@ -12,7 +12,7 @@ pub const FUNCTION: Function = Function { name: "current", usage: "current(tags)
 fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> {
     let tags = arguments.tags(source)?;
     let engine = source.engine.clone();
-    let schema = engine.current_schema(&tags);
+    let (schema, rows) = (engine.current_schema(&tags), tags.len());
     let work = move |_: &_, emit: Emit<'_>| engine.current(&tags).map(|batch| _ = emit(batch));
-    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work) })
+    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work), rows: Some(rows) })
 }

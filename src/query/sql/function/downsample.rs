@@ -31,5 +31,5 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let engine = source.engine.clone();
     let schema = engine.downsample_schema(&query);
     let work = move |limits: &_, emit: Emit<'_>| engine.downsample(&query, limits, emit);
-    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work) })
+    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work), rows: None })
 }

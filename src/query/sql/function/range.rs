@@ -30,5 +30,5 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let engine = source.engine.clone();
     let schema = engine.range_schema(&query).map_err(|error| external(SqlError::Query(error)))?;
     let work = move |limits: &_, emit: Emit<'_>| engine.range(&query, limits, emit);
-    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work) })
+    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work), rows: None })
 }

@@ -9,7 +9,6 @@ use arrow::{
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::Statistics,
     error::Result,
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::ExecutionPlan,
@@ -72,11 +71,6 @@ impl TableProvider for Tags {
         TableType::Base
     }
 
-    fn statistics(&self) -> Option<Statistics> {
-        let rows = datafusion::common::stats::Precision::Inexact(self.catalog.len());
-        Some(Statistics { num_rows: rows, ..Statistics::new_unknown(&schema()) })
-    }
-
     /// Names that are listed are looked up instead of searched for; the filter is applied again above.
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         let one = |filter: &&Expr| match predicate::listed(filter, "name") {
@@ -94,9 +88,10 @@ impl TableProvider for Tags {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let names = filters.iter().find_map(|filter| predicate::listed(filter, "name"));
+        let rows = names.as_ref().map_or(self.catalog.len(), Vec::len);
         let catalog = self.catalog.clone();
         let work = move |_: &_, emit: Emit<'_>| read(&catalog, names.as_deref(), emit);
-        EngineTable { name: "tags", schema: schema(), work: Arc::new(work) }.scan(state, projection, &[], limit).await
+        EngineTable { name: "tags", schema: schema(), work: Arc::new(work), rows: Some(rows) }.scan(state, projection, &[], limit).await
     }
 }
 
