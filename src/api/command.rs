@@ -1,7 +1,8 @@
 //! Commands and tickets of Arrow Flight: a protobuf `Any` of a `historian.v1` request, or its proto3-JSON text, into one typed command.
 
 use historian_proto::v1::{
-    AggregateRequest, AnomaliesRequest, CurrentRequest, DownsampleRequest, RangeRequest, SubscribeRequest, SupersededRequest, WriteRequest,
+    AggregateRequest, AnomaliesRequest, AsOfRequest, CurrentRequest, DownsampleRequest, MeasureRequest, RangeRequest, SubscribeRequest,
+    SupersededRequest, WriteRequest,
 };
 use prost::{Message, Name};
 use serde_json::Value;
@@ -18,6 +19,8 @@ pub enum Command {
     Aggregate(AggregateRequest),
     Downsample(DownsampleRequest),
     Anomalies(AnomaliesRequest),
+    Measure(MeasureRequest),
+    AsOf(AsOfRequest),
     Subscribe(SubscribeRequest),
     Write(WriteRequest),
 }
@@ -71,6 +74,8 @@ impl Command {
             Command::Aggregate(request) => any(request),
             Command::Downsample(request) => any(request),
             Command::Anomalies(request) => any(request),
+            Command::Measure(request) => any(request),
+            Command::AsOf(request) => any(request),
             Command::Subscribe(request) => any(request),
             Command::Write(request) => any(request),
         }
@@ -96,6 +101,8 @@ fn protobuf(bytes: &[u8]) -> Result<Command, Status> {
         "historian.v1.AggregateRequest" => decode(&any.value).map(Command::Aggregate),
         "historian.v1.DownsampleRequest" => decode(&any.value).map(Command::Downsample),
         "historian.v1.AnomaliesRequest" => decode(&any.value).map(Command::Anomalies),
+        "historian.v1.MeasureRequest" => decode(&any.value).map(Command::Measure),
+        "historian.v1.AsOfRequest" => decode(&any.value).map(Command::AsOf),
         "historian.v1.SubscribeRequest" => decode(&any.value).map(Command::Subscribe),
         _ if name.starts_with("arrow.flight.protocol.sql.") => {
             Err(status::unimplemented("Flight SQL is not in this version, which answers range and current"))
@@ -121,15 +128,20 @@ fn json(bytes: &[u8]) -> Result<Command, Status> {
     match name.as_str() {
         "range" => Ok(Command::Range(message(&name, times_as_text(&name, body)?)?)),
         "superseded" => Ok(Command::Superseded(message(&name, times_as_text(&name, body)?)?)),
-        "aggregate" => Ok(Command::Aggregate(message(&name, interval_as_text(&name, times_as_text(&name, body)?)?)?)),
+        "aggregate" => Ok(Command::Aggregate(message(&name, duration_as_text(&name, "interval", times_as_text(&name, body)?)?)?)),
         "downsample" => Ok(Command::Downsample(message(&name, times_as_text(&name, body)?)?)),
         "anomalies" => Ok(Command::Anomalies(message(&name, times_as_text(&name, body)?)?)),
+        "measure" => {
+            let body = duration_as_text(&name, "interval", times_as_text(&name, body)?)?;
+            Ok(Command::Measure(message(&name, states_as_text(duration_as_text(&name, "dwell_min", body)?))?))
+        }
+        "asof" => Ok(Command::AsOf(message(&name, duration_as_text(&name, "tolerance", body)?)?)),
         "subscribe" => Ok(Command::Subscribe(message(&name, body)?)),
         "current" => Ok(Command::Current(message(&name, body)?)),
         "write" => Ok(Command::Write(message(&name, body)?)),
         other => Err(status::unimplemented(format!(
-            "the command {:?} is not known; this version answers range, current, aggregate, downsample, anomalies, subscribe and superseded, and takes write \
-             by DoPut",
+            "the command {:?} is not known; this version answers range, current, aggregate, downsample, anomalies, measure, subscribe and \
+             superseded, and takes write by DoPut and asof by DoExchange",
             shown(other)
         ))),
     }
@@ -158,18 +170,32 @@ fn times_as_text(command: &str, mut body: Value) -> Result<Value, Status> {
     Ok(body)
 }
 
-/// As times, for the length of intervals.
-fn interval_as_text(command: &str, mut body: Value) -> Result<Value, Status> {
-    if let Some(Value::Number(number)) = body.get("interval") {
+/// As times, for lengths of time.
+fn duration_as_text(command: &str, field: &str, mut body: Value) -> Result<Value, Status> {
+    if let Some(Value::Number(number)) = body.get(field) {
         let nanoseconds = number.as_i64().ok_or_else(|| {
             status::invalid(
-                &format!("{command}.interval"),
+                &format!("{command}.{field}"),
                 format!("{number} is no whole number of nanoseconds; write it as text, such as \"5s\""),
             )
         })?;
-        body["interval"] = Value::String(nanoseconds.to_string());
+        body[field] = Value::String(nanoseconds.to_string());
     }
     Ok(body)
+}
+
+/// States are texts, of which some look like numbers or truth values: JSON may write them so.
+fn states_as_text(mut body: Value) -> Value {
+    let plain = |value: &mut Value| {
+        if value.is_number() || value.is_boolean() {
+            *value = Value::String(value.to_string());
+        }
+    };
+    ["from_state", "to_state"].into_iter().filter_map(|field| body.get_mut(field).map(plain)).for_each(drop);
+    if let Some(states) = body.get_mut("states").and_then(Value::as_array_mut) {
+        states.iter_mut().for_each(plain);
+    }
+    body
 }
 
 fn shown(text: &str) -> String {
@@ -228,6 +254,18 @@ mod tests {
     }
 
     #[test]
+    fn states_may_be_written_as_they_are() {
+        let json = br#"{"measure": {"measure": "TIME_IN_STATE", "states": ["running", 2, true], "from_state": 0, "dwell_min": 5}}"#;
+        let measure = parse(json).unwrap();
+        let Command::Measure(request) = &measure else { panic!("{measure:?}") };
+        assert_eq!(request.states, ["running", "2", "true"]);
+        assert_eq!((request.from_state.as_deref(), request.to_state.as_deref(), request.dwell_min.as_str()), (Some("0"), None, "5"));
+        assert_eq!(parse(&measure.to_ticket()).unwrap(), measure);
+        let joined = parse(br#"{"asof": {"tags": ["a"], "tolerance": "1h", "quality": "GOOD"}}"#).unwrap();
+        assert_eq!(parse(&joined.to_ticket()).unwrap(), joined);
+    }
+
+    #[test]
     fn bad_commands_are_refused_with_the_field() {
         for (json, code, fragment) in [
             (r#"{"range": {"tags": [], "start": 1.5}}"#, Code::InvalidArgument, "range.start"),
@@ -247,6 +285,9 @@ mod tests {
             ("", Code::InvalidArgument, "empty"),
             ("tags", Code::InvalidArgument, "neither JSON nor"),
             (r#"{"aggregate": {"interval": 1.5}}"#, Code::InvalidArgument, "aggregate.interval"),
+            (r#"{"measure": {"interval": 1.5}}"#, Code::InvalidArgument, "measure.interval"),
+            (r#"{"measure": {"measure": "OEE"}}"#, Code::InvalidArgument, "OEE"),
+            (r#"{"asof": {"tolerance": 0.5}}"#, Code::InvalidArgument, "asof.tolerance"),
             (r#"{"downsample": {"method": "NONE"}}"#, Code::InvalidArgument, "NONE"),
             (r#"{"anomalies": {"output": 7.5}}"#, Code::InvalidArgument, "anomalies"),
             (r#"{"frobnicate": {}}"#, Code::Unimplemented, "frobnicate"),

@@ -9,6 +9,7 @@ pub mod filter;
 pub mod flight;
 pub mod grpc;
 pub mod http;
+mod measure;
 pub mod metrics;
 pub mod resolve;
 pub mod sample;
@@ -130,6 +131,18 @@ pub struct ApiLimits {
     pub endpoints_max: usize,
     /// Streams at the same time on one connection.
     pub connection_streams_max: u32,
+    /// Threads that work on SQL statements; 0 for one per core.
+    pub sql_threads: usize,
+    /// Memory of one SQL statement for sorting, grouping and joining.
+    pub sql_memory_bytes_max: usize,
+    /// Memory of all SQL statements together.
+    pub sql_memory_total_bytes_max: usize,
+    /// SQL statements at the same time.
+    pub sql_statements_max: usize,
+    /// Prepared statements that are kept.
+    pub prepared_statements_max: usize,
+    /// How long a prepared statement is kept that is not used.
+    pub prepared_statement_idle: Duration,
     /// How long open requests may run after shutdown was asked.
     pub shutdown_grace: Duration,
 }
@@ -153,6 +166,12 @@ impl Default for ApiLimits {
             subscriptions_max: 256,
             endpoints_max: 16,
             connection_streams_max: 256,
+            sql_threads: 0,
+            sql_memory_bytes_max: 512 << 20,
+            sql_memory_total_bytes_max: 1 << 30,
+            sql_statements_max: 32,
+            prepared_statements_max: 1_000,
+            prepared_statement_idle: Duration::from_secs(30 * 60),
             shutdown_grace: Duration::from_secs(10),
         }
     }
@@ -165,6 +184,8 @@ pub struct Api {
     queries: Arc<Semaphore>,
     /// One permit per subscription.
     subscriptions: Arc<Semaphore>,
+    /// The engine of SQL and its prepared statements.
+    sql: flight::sql::Sql,
     /// Cancelled when shutdown begins: write streams acknowledge what they took and end.
     draining: CancellationToken,
 }
@@ -173,7 +194,8 @@ impl Api {
     pub fn new(services: Services, draining: CancellationToken) -> Arc<Api> {
         let queries = Arc::new(Semaphore::new(services.limits.queries_max));
         let subscriptions = Arc::new(Semaphore::new(services.limits.subscriptions_max));
-        Arc::new(Api { services, queries, subscriptions, draining })
+        let sql = flight::sql::Sql::new(&services);
+        Arc::new(Api { services, queries, subscriptions, sql, draining })
     }
 
     fn limits(&self) -> &ApiLimits {

@@ -11,7 +11,10 @@ use tonic::Status;
 
 use super::{ApiLimits, Services, status};
 use crate::{
-    model::{Tag, TagSelection, TimeRange, Timestamp},
+    model::{
+        Tag, TagSelection, TimeRange, Timestamp,
+        time::{LENGTH_FORMS, length_of_time},
+    },
     query::{
         AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Fill, Layout, QualityFilter, RangeQuery, SupersededQuery,
         aggregate::{Configuration, Function, Intervals, InvalidIntervals, UnknownFunction},
@@ -108,7 +111,7 @@ pub fn superseded(services: &Services, request: &v1::SupersededRequest) -> Resul
 }
 
 /// Bounds of a query that goes forward only.
-fn forward(start: &str, end: &str, zone: &str, now: Timestamp) -> Result<TimeRange, Status> {
+pub fn forward(start: &str, end: &str, zone: &str, now: Timestamp) -> Result<TimeRange, Status> {
     let asked = v1::RangeRequest { start: start.into(), end: end.into(), zone: zone.into(), ..v1::RangeRequest::default() };
     let range = times(&asked, now)?;
     if range.reverse || range.is_empty() {
@@ -118,40 +121,12 @@ fn forward(start: &str, end: &str, zone: &str, now: Timestamp) -> Result<TimeRan
     Ok(range)
 }
 
-/// A length of time: a whole number and one of `d h m s ms us ns` (`5s`, `1m`, `1d` of 24 hours), several of them (`1h30m`), or integer
-/// nanoseconds. Empty is 0.
+/// A length of time in ns, see [`length_of_time`].
 pub fn duration(field: &str, text: &str) -> Result<i64, Status> {
-    let refuse = || {
+    length_of_time(text).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();
-        status::invalid(field, format!("{shown:?} is no length of time; write 5s, 1m, 1h30m, 1d, 250ms, or integer nanoseconds"))
-    };
-    let text = text.trim();
-    if text.is_empty() {
-        return Ok(0);
-    }
-    if let Ok(nanoseconds) = text.parse::<i64>() {
-        return if nanoseconds < 0 { Err(refuse()) } else { Ok(nanoseconds) };
-    }
-    let (mut rest, mut total) = (text, 0_i64);
-    while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
-        let count: i64 = rest[..digits].parse().map_err(|_| refuse())?;
-        rest = &rest[digits..];
-        let letters = rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_alphabetic()).len();
-        let unit = match &rest[..letters] {
-            "d" => 86_400_000_000_000,
-            "h" => 3_600_000_000_000,
-            "m" | "min" => 60_000_000_000,
-            "s" => 1_000_000_000,
-            "ms" => 1_000_000,
-            "us" => 1_000,
-            "ns" => 1,
-            _ => return Err(refuse()),
-        };
-        rest = &rest[letters..];
-        total = count.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(refuse)?;
-    }
-    Ok(total)
+        status::invalid(field, format!("{shown:?} is no length of time; write {LENGTH_FORMS}"))
+    })
 }
 
 /// An aggregate request against the catalog and the clock. Blocks on the catalog.
@@ -189,7 +164,10 @@ pub fn aggregate(services: &Services, request: &v1::AggregateRequest) -> Result<
         stepped: false,
     };
     configuration.check().map_err(|error| status::invalid("configuration", error.to_string()))?;
-    let intervals = intervals(range, &request.interval)?;
+    let intervals = match super::measure::calendar_unit(request.calendar, &request.interval, &request.shift_starts)? {
+        Some(unit) => super::measure::calendar_intervals(range, &unit, &zone(&request.zone)?)?,
+        None => intervals(range, &request.interval)?,
+    };
     let Selected { tags, missing } = tags(services, &request.tags)?;
     Ok((AggregateQuery { tags, intervals, functions, configuration, stepped: asked.stepped, use_rollups: true }, missing))
 }
@@ -266,16 +244,20 @@ pub fn to_superseded_request(query: &SupersededQuery) -> v1::SupersededRequest {
     }
 }
 
+/// A zone by its name; empty is UTC.
+pub fn zone(name: &str) -> Result<TimeZone, Status> {
+    if name.is_empty() {
+        return Ok(TimeZone::UTC);
+    }
+    TimeZone::get(name).map_err(|_| {
+        let shown: String = name.chars().take(60).collect();
+        status::invalid("zone", format!("{shown:?} is no IANA time zone such as Europe/Berlin"))
+    })
+}
+
 /// Both bounds, resolved at one moment.
 pub fn times(request: &v1::RangeRequest, now: Timestamp) -> Result<TimeRange, Status> {
-    let zone = if request.zone.is_empty() {
-        TimeZone::UTC
-    } else {
-        TimeZone::get(&request.zone).map_err(|_| {
-            let shown: String = request.zone.chars().take(60).collect();
-            status::invalid("zone", format!("{shown:?} is no IANA time zone such as Europe/Berlin"))
-        })?
-    };
+    let zone = zone(&request.zone)?;
     if request.start.is_empty() {
         return Err(status::invalid(
             "start",

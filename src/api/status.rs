@@ -12,7 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::{
     ingest::sink::WriteError,
     model::{selection::InvalidTagPattern, tag::InvalidTagName, time::InvalidTime},
-    query::QueryError,
+    query::{QueryError, sql::SqlError},
     store::{CatalogError, StoreError, backup::BackupError, scrub::ScrubError},
 };
 
@@ -149,6 +149,28 @@ pub fn from_query(error: &QueryError) -> Status {
         QueryError::DataLoss { .. } => status(Code::DataLoss, "DATA_LOSS", &message, ErrorDetails::new()),
         QueryError::Store(_) | QueryError::Bug => internal(message),
     }
+}
+
+pub fn from_sql(error: &SqlError) -> Status {
+    let message = error.to_string();
+    match error {
+        SqlError::Invalid(_) => {
+            status(Code::InvalidArgument, "INVALID_SQL", &message, ErrorDetails::with_bad_request_violation("query", shortened(&message)))
+        }
+        SqlError::ReadOnly(_) => {
+            status(Code::InvalidArgument, "READ_ONLY", &message, ErrorDetails::with_bad_request_violation("query", shortened(&message)))
+        }
+        SqlError::Memory(_) => too_much("sql_memory_bytes_max", message),
+        SqlError::TooManyScans(_) => too_much("scans", message),
+        SqlError::Busy(_) => busy(message),
+        SqlError::Query(error) => from_query(error),
+        _ => internal(message),
+    }
+}
+
+/// `NOT_FOUND` for something that was kept and no longer is.
+pub fn gone(reason: &str, message: impl AsRef<str>) -> Status {
+    status(Code::NotFound, reason, message.as_ref(), ErrorDetails::new())
 }
 
 pub fn from_catalog(error: &CatalogError) -> Status {

@@ -123,6 +123,14 @@ pub struct States {
 }
 
 impl TagReader {
+    /// Whether states of a level are stored for a tag in a range, whatever they hold.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn has_states(&self, tag: &Tag, level: RollupLevel, start: i64, end: i64) -> Result<bool, ReadError> {
+        Ok(!self.store.rollups(tag.id, level, week_of(start)..=week_of(end.saturating_sub(1)), 1)?.is_empty())
+    }
+
     /// States of the non-empty aligned intervals of a level that lie in `start..end`; both are multiples of the interval.
     ///
     /// With `use_rollups` stored states are taken where they hold; the answer is the same without, to the bit. Of states that are made of

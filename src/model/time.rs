@@ -31,6 +31,38 @@ impl Timestamp {
     }
 }
 
+/// How a length of time is written.
+pub const LENGTH_FORMS: &str = "5s, 1m, 1h30m, 1d, 250ms, or integer nanoseconds";
+
+/// Reads a length of time: a whole number and one of `d h m s ms us ns` (`5s`, `1m`, `1d` of 24 hours), several of them (`1h30m`), or integer
+/// nanoseconds, 0 or more. Empty is 0.
+pub fn length_of_time(text: &str) -> Option<i64> {
+    let text = text.trim();
+    if let Ok(nanoseconds) = text.parse::<i64>() {
+        return (nanoseconds >= 0).then_some(nanoseconds);
+    }
+    let (mut rest, mut total) = (text, 0_i64);
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+        let count: i64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_alphabetic()).len();
+        let unit = match &rest[..letters] {
+            "d" => 86_400_000_000_000,
+            "h" => 3_600_000_000_000,
+            "m" | "min" => 60_000_000_000,
+            "s" => 1_000_000_000,
+            "ms" => 1_000_000,
+            "us" => 1_000,
+            "ns" => 1,
+            _ => return None,
+        };
+        rest = &rest[letters..];
+        total = count.checked_mul(unit).and_then(|part| total.checked_add(part))?;
+    }
+    Some(total)
+}
+
 /// A text that is no time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -188,6 +220,24 @@ mod tests {
 
     fn parse(text: &str, zone: &str) -> Result<String, InvalidTime> {
         Timestamp::parse(text, NOW, &TimeZone::get(zone).unwrap()).map(|time| time.to_string())
+    }
+
+    #[test]
+    fn lengths_of_time_are_read_and_others_refused() {
+        for (text, expected) in [
+            ("", 0),
+            ("0", 0),
+            ("5s", 5_000_000_000),
+            ("1h30m", 5_400_000_000_000),
+            ("1d", 86_400_000_000_000),
+            ("250ms", 250_000_000),
+            ("17", 17),
+        ] {
+            assert_eq!(length_of_time(text), Some(expected), "{text}");
+        }
+        for text in ["-5", "h", "5 parsecs", "1.5s", "1s-", "9999999999d", "s5"] {
+            assert_eq!(length_of_time(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -55,7 +55,8 @@ fn numbers(values: &Values) -> Vec<f64> {
     }
 }
 
-fn text(value: &Value) -> String {
+/// A value as text, the shortest that tells it exactly.
+pub fn text(value: &Value) -> String {
     match value {
         Value::F64(value) => value.to_string(),
         Value::F32(value) => value.to_string(),

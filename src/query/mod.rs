@@ -8,16 +8,18 @@ mod common_type;
 mod current;
 pub mod downsample;
 mod estimate;
+pub mod kpi;
 mod plan;
 mod range;
 mod schema;
+pub mod sql;
 mod superseded;
 #[cfg(test)]
 mod tests;
 mod wide;
 mod wide_filled;
 
-pub use plan::{AggregateQuery, AnomalyQuery, DownsampleQuery};
+pub use plan::{AS_OF_TAGS_MAX, AggregateQuery, AnomalyQuery, AsOfQuery, DownsampleQuery, Held, Measure, MeasureQuery, as_of_fields};
 pub use superseded::SupersededQuery;
 
 use std::{sync::Arc, time::Instant};
@@ -264,6 +266,27 @@ impl QueryEngine {
         emit: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<(), QueryError> {
         plan::run_anomalies(&self.reader, self.threads, query, limits, emit)
+    }
+
+    /// Schema of measures.
+    pub fn measure_schema(&self, query: &MeasureQuery) -> SchemaRef {
+        plan::measure_schema(query)
+    }
+
+    /// Measures, tag after tag, interval after interval; of an interval one row, or one per state.
+    ///
+    /// # Errors
+    /// See [`QueryError`]; batches handed out before stand.
+    pub fn measure(&self, query: &MeasureQuery, limits: &QueryLimits, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), QueryError> {
+        plan::run_measure(&self.reader, self.threads, query, limits, emit)
+    }
+
+    /// Joins times with the samples that held then, tag by tag; one that is damaged is its own error.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub fn as_of(&self, query: &AsOfQuery, limits: &QueryLimits) -> Result<Vec<Result<Held, QueryError>>, QueryError> {
+        plan::run_as_of(&self.reader, self.threads, query, limits)
     }
 
     /// Schema of the answer: LONG is tag `Dictionary(Int32, Utf8)`, timestamp `Timestamp(ns, "UTC")`, value by common type, quality

@@ -1,5 +1,6 @@
 //! Ranges over an in-memory store: edges, directions, limits, layouts and bounds.
 
+mod measure;
 mod operator;
 
 use std::{

@@ -13,6 +13,8 @@ mod house;
 mod modbus;
 mod opcua;
 mod path;
+mod query;
 mod salvage;
+mod sql;
 mod support;
 mod types;

@@ -1,4 +1,4 @@
-//! Operators from outside: aggregates by the published examples, plots, anomalies, through the Flight interface and gRPC.
+//! Operators from outside: aggregates by the published examples, key figures and joins, through the Flight interface and gRPC.
 
 use historian::api::ApiLimits;
 
@@ -18,4 +18,17 @@ fn the_published_examples_of_part_13_pass_whole() {
     let said = python("aggregate_conformance.py", &[&historian.grpc.to_string(), &vectors.display().to_string()]);
     println!("{said}");
     assert!(said.contains("106 of 106 tables, 906 of 906 rows agree"), "{said}");
+}
+
+#[test]
+fn operators_agree_with_plain_readings() {
+    let historian = Historian::start(ApiLimits::default());
+    let said = python("query_operators.py", &[&historian.grpc.to_string()]);
+    assert!(said.contains("all operators agree"), "{said}");
+}
+
+#[test]
+fn key_figures_come_through_every_door() {
+    let historian = Historian::start(ApiLimits::default());
+    python("kpi.py", &[&historian.grpc.to_string(), &peer::root().join("proto").display().to_string()]);
 }

@@ -1,4 +1,4 @@
-//! The messages of a `DoPut` into record batches, taking nothing on trust: the schema is checked before any data, and lengths are checked
+//! The messages of a `DoPut` or `DoExchange` into record batches, taking nothing on trust: the schema is checked before any data, and lengths are checked
 //! before anything is allocated by them.
 
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
@@ -22,15 +22,26 @@ pub struct Decoder {
     /// Bytes of all dictionaries of the stream. Deltas make them grow without end otherwise.
     dictionary_bytes: usize,
     bytes_max: usize,
+    check: fn(&Schema) -> Result<(), Status>,
 }
 
 const EXPECTED: &str = "expected columns tag (Utf8 or Dictionary(integer, Utf8)), timestamp (Timestamp, UTC), value (Float64, Float32, an \
                         integer type, Boolean or Utf8) and optionally quality (UInt32)";
 
 impl Decoder {
-    /// `bytes_max` bounds the decoded bytes of one message, and of all dictionaries together.
+    /// A decoder of samples. `bytes_max` bounds the decoded bytes of one message, and of all dictionaries together.
     pub fn new(bytes_max: usize) -> Decoder {
-        Decoder { schema: None, dictionaries: HashMap::new(), dictionary_bytes: 0, bytes_max }
+        Decoder::checked(bytes_max, check_schema)
+    }
+
+    /// As [`Decoder::new`], with columns of its own that are taken.
+    pub fn checked(bytes_max: usize, check: fn(&Schema) -> Result<(), Status>) -> Decoder {
+        Decoder { schema: None, dictionaries: HashMap::new(), dictionary_bytes: 0, bytes_max, check }
+    }
+
+    /// The schema, once it has come.
+    pub fn schema(&self) -> Option<&SchemaRef> {
+        self.schema.as_ref()
     }
 
     /// Takes one message; a batch when it was one.
@@ -56,7 +67,7 @@ impl Decoder {
                     return Err(malformed("a second schema in one stream"));
                 }
                 let schema = Schema::try_from(data).map_err(|error| malformed(&format!("the schema cannot be read: {error}")))?;
-                check_schema(&schema)?;
+                (self.check)(&schema)?;
                 self.schema = Some(Arc::new(schema));
                 Ok(None)
             }
@@ -183,11 +194,13 @@ fn is_utc(zone: &str) -> bool {
     matches!(zone, "UTC" | "utc" | "Z" | "Etc/UTC" | "GMT" | "+00:00" | "-00:00" | "+00" | "+0000")
 }
 
-fn shown(field: &Field) -> String {
+/// A column's name, cut for a message.
+pub fn shown(field: &Field) -> String {
     format!("{:?}", field.name().chars().take(60).collect::<String>())
 }
 
-fn type_name(data_type: &DataType) -> String {
+/// A type's name, cut for a message.
+pub fn type_name(data_type: &DataType) -> String {
     data_type.to_string().chars().take(120).collect()
 }
 

@@ -7,14 +7,39 @@ use arrow::{
     array::{Array, AsArray, RecordBatch},
     datatypes::{DataType, Schema},
     error::ArrowError,
-    ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions},
+    ipc::{
+        CompressionType,
+        writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions},
+    },
 };
 use arrow_flight::FlightData;
+use tonic::{Status, metadata::MetadataMap};
+
+use crate::api::status;
 
 /// Most rows of one message.
 const ROWS_MAX: usize = 65_536;
 /// Bytes a message aims to stay under: clients of tonic take 4 MiB unless told otherwise.
 const BYTES_AIM: usize = 3 << 20;
+
+/// Header of a call that asks for compressed buffers.
+pub const COMPRESSION_HEADER: &str = "historian-compression";
+
+/// The compression that a call asks for.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` when it is none that Arrow knows.
+pub fn compression(headers: &MetadataMap) -> Result<Option<CompressionType>, Status> {
+    match headers.get(COMPRESSION_HEADER).map(|value| value.to_str().unwrap_or("")) {
+        None | Some("none") => Ok(None),
+        Some("lz4") => Ok(Some(CompressionType::LZ4_FRAME)),
+        Some("zstd") => Ok(Some(CompressionType::ZSTD)),
+        Some(other) => {
+            let shown: String = other.chars().take(40).collect();
+            Err(status::invalid(COMPRESSION_HEADER, format!("{shown:?} is none of none, lz4, zstd")))
+        }
+    }
+}
 
 /// Encoder of one stream.
 pub struct Encoder {
@@ -27,10 +52,22 @@ pub struct Encoder {
 impl Encoder {
     /// An encoder and the first message of its stream, the schema.
     pub fn new(schema: &Schema) -> (Encoder, FlightData) {
+        Encoder::with_options(schema, IpcWriteOptions::default())
+    }
+
+    /// As [`Encoder::new`], with compressed buffers.
+    ///
+    /// # Errors
+    /// When the compression is not built in.
+    pub fn compressed(schema: &Schema, compression: Option<CompressionType>) -> Result<(Encoder, FlightData), ArrowError> {
+        IpcWriteOptions::default().try_with_compression(compression).map(|options| Encoder::with_options(schema, options))
+    }
+
+    fn with_options(schema: &Schema, options: IpcWriteOptions) -> (Encoder, FlightData) {
         let mut encoder = Encoder {
             generator: IpcDataGenerator::default(),
             dictionaries: DictionaryTracker::new(false),
-            options: IpcWriteOptions::default(),
+            options,
             context: IpcWriteContext::default(),
         };
         let message = encoder.generator.schema_to_bytes_with_dictionary_tracker(schema, &mut encoder.dictionaries, &encoder.options);
@@ -59,7 +96,7 @@ impl Encoder {
     }
 }
 
-/// Rows so that a message stays near the aim. Text counts with its bytes, everything else with its width.
+/// Rows so that a message stays near the aim. Text counts with its bytes, numbers with their width, everything else with its memory.
 fn rows_per_message(batch: &RecordBatch) -> usize {
     let rows = batch.num_rows().max(1);
     let bytes: usize = batch.columns().iter().map(|column| column_bytes(column.as_ref())).sum();
@@ -74,7 +111,8 @@ fn column_bytes(column: &dyn Array) -> usize {
             let offsets = column.as_string::<i32>().value_offsets();
             rows * 4 + offsets.last().zip(offsets.first()).map_or(0, |(end, start)| (end - start) as usize)
         }
-        other => rows * other.primitive_width().unwrap_or(1),
+        // Columns of other types come from clients only.
+        other => other.primitive_width().map_or_else(|| column.to_data().get_slice_memory_size().unwrap_or(rows), |width| rows * width),
     }
 }
 

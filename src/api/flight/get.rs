@@ -1,6 +1,6 @@
 //! `DoGet`: a query on a blocking thread, its batches encoded there and handed to the wire through a short channel.
 
-use arrow::record_batch::RecordBatch;
+use arrow::{ipc::CompressionType, record_batch::RecordBatch};
 use arrow_flight::FlightData;
 use tonic::Status;
 
@@ -14,9 +14,15 @@ use crate::{
 };
 
 /// Runs a query and emits its messages, the schema first. Blocks.
-pub fn run(services: &Services, query: &Query, limits: &QueryLimits, emitter: &Emitter<FlightData>) -> Result<(), Status> {
+pub fn run(
+    services: &Services,
+    query: &Query,
+    compression: Option<CompressionType>,
+    limits: &QueryLimits,
+    emitter: &Emitter<FlightData>,
+) -> Result<(), Status> {
     let schema = info::schema(services, query)?;
-    let (mut encoder, message) = Encoder::new(&schema);
+    let (mut encoder, message) = Encoder::compressed(&schema, compression).map_err(|error| status::internal(error.to_string()))?;
     if !emitter.emit(message) {
         return Ok(());
     }
@@ -34,6 +40,7 @@ pub fn run(services: &Services, query: &Query, limits: &QueryLimits, emitter: &E
         Query::Aggregate(query, _) => services.query.aggregate(query, limits, &mut emit),
         Query::Downsample(query, _) => services.query.downsample(query, limits, &mut emit),
         Query::Anomalies(query, _) => services.query.anomalies(query, limits, &mut emit),
+        Query::Measure(query, _) => services.query.measure(query, limits, &mut emit),
         Query::Superseded(query) => services.query.superseded(query, limits, &mut emit),
         Query::Current { tags, .. } => services.query.current(tags).map(|batch| _ = emit(batch)),
     };

@@ -11,9 +11,9 @@ use historian_proto::v1;
 use tonic::Status;
 
 use crate::{
-    api::{Services, command::Command, resolve, status},
+    api::{Services, command::Command, measure, resolve, status},
     model::{Tag, TimeRange, Timestamp},
-    query::{AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Layout, RangeQuery, SupersededQuery, anomaly::Output},
+    query::{AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Layout, MeasureQuery, RangeQuery, SupersededQuery, anomaly::Output},
 };
 
 /// A query of Flight, resolved against catalog and clock.
@@ -28,6 +28,7 @@ pub enum Query {
     Aggregate(AggregateQuery, Box<v1::AggregateRequest>),
     Downsample(DownsampleQuery, Box<v1::DownsampleRequest>),
     Anomalies(AnomalyQuery, Box<v1::AnomaliesRequest>),
+    Measure(MeasureQuery, Box<v1::MeasureRequest>),
 }
 
 /// Resolves a command. Blocks on the catalog.
@@ -62,6 +63,17 @@ pub fn resolve(services: &Services, command: Command) -> Result<Query, Status> {
             let (query, missing) = resolve::anomalies(services, &request)?;
             let (start, end) = texts(query.range);
             (Query::Anomalies(query, Box::new(v1::AnomaliesRequest { start, end, ..request })), missing)
+        }
+        Command::Measure(request) => {
+            let (query, missing) = measure::measure(services, &request)?;
+            let (start, end) = texts(query.range());
+            (Query::Measure(query, Box::new(v1::MeasureRequest { start, end, ..request })), missing)
+        }
+        Command::AsOf(_) => {
+            return Err(status::invalid(
+                "asof",
+                "is a command of DoExchange, which takes the rows to join; or use the method AsOf of gRPC",
+            ));
         }
         Command::Subscribe(_) => {
             return Err(status::invalid("subscribe", "has no end, so there is nothing to plan; use it as a ticket of DoGet"));
@@ -108,6 +120,7 @@ pub fn schema(services: &Services, query: &Query) -> Result<SchemaRef, Status> {
         Query::Aggregate(query, _) => Ok(services.query.aggregate_schema(query)),
         Query::Downsample(query, _) => Ok(services.query.downsample_schema(query)),
         Query::Anomalies(query, _) => Ok(services.query.anomaly_schema(query)),
+        Query::Measure(query, _) => Ok(services.query.measure_schema(query)),
     }
 }
 
@@ -149,6 +162,10 @@ pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescrip
                 info.total_records = i64::try_from(query.tags.len()).unwrap_or(i64::MAX);
             }
             single(&mut info, query.range, Command::Anomalies((**request).clone()));
+        }
+        Query::Measure(query, request) => {
+            info.total_records = query.rows().and_then(|rows| i64::try_from(rows).ok()).unwrap_or(-1);
+            single(&mut info, query.range(), Command::Measure((**request).clone()));
         }
     }
     Ok(info)

@@ -1,12 +1,15 @@
-//! Arrow Flight: queries by `DoGet`, their shape by `GetFlightInfo` and `GetSchema`, the catalog by `ListFlights`, bulk ingest by `DoPut`.
+//! Arrow Flight: queries by `DoGet`, their shape by `GetFlightInfo` and `GetSchema`, the catalog by `ListFlights`, bulk ingest by `DoPut`,
+//! joins of the client's rows by `DoExchange`; and Flight SQL on the same calls.
 
 pub mod catalog;
 pub mod decode;
 pub mod encode;
+mod exchange;
 pub mod get;
 pub mod group;
 pub mod info;
 pub mod put;
+pub mod sql;
 
 use std::{pin::Pin, sync::Arc};
 
@@ -77,22 +80,33 @@ impl FlightService for Flight {
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
         let (headers, _, ticket) = request.into_parts();
+        if let Some(command) = sql::command(&ticket.ticket, self.0.limits())? {
+            return sql::get(&self.0, &headers, &ticket.ticket, command).map(Response::new);
+        }
         let command = Command::parse(&ticket.ticket, &self.0.services.limits)?.0;
+        let compression = encode::compression(&headers)?;
         if let Command::Subscribe(request) = command {
             return self.subscribe(request).await;
         }
         let services = self.0.services.clone();
         // Resolved before the answer starts, so that a bad request is the answer and not the end of a stream.
         let (services, query) = blocking(move || info::resolve(&services, command).map(|query| (services, query))).await?;
-        let stream = self.0.stream(&headers, move |limits, emitter| get::run(&services, &query, limits, emitter))?;
+        let stream = self.0.stream(&headers, move |limits, emitter| get::run(&services, &query, compression, limits, emitter))?;
         Ok(Response::new(Box::pin(stream)))
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        if let Some(command) = sql::command(&request.get_ref().cmd, self.0.limits())? {
+            let (headers, _, descriptor) = request.into_parts();
+            return sql::flight_info(self.0.clone(), &headers, command, descriptor).await.map(Response::new);
+        }
         self.of_descriptor(request.into_inner(), info::flight_info).await.map(Response::new)
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        if let Some(command) = sql::command(&request.get_ref().cmd, self.0.limits())? {
+            return sql::schema(self.0.clone(), request.metadata(), command).await.map(Response::new);
+        }
         let schema = |services: &Services, query: &info::Query, _| info::schema_result(info::schema(services, query)?.as_ref());
         self.of_descriptor(request.into_inner(), schema).await.map(Response::new)
     }
@@ -110,7 +124,7 @@ impl FlightService for Flight {
     }
 
     async fn list_actions(&self, _request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        Ok(Response::new(Box::pin(tokio_stream::empty())))
+        Ok(Response::new(Box::pin(tokio_stream::iter(sql::actions().into_iter().map(Ok)))))
     }
 
     async fn handshake(&self, _request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
@@ -121,12 +135,14 @@ impl FlightService for Flight {
         Err(status::unimplemented("PollFlightInfo is not in this version; use GetFlightInfo"))
     }
 
-    async fn do_exchange(&self, _request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
-        Err(status::unimplemented("DoExchange is not in this version; use DoGet or DoPut"))
+    async fn do_exchange(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
+        let (headers, _, messages) = request.into_parts();
+        exchange::start(&self.0, &headers, messages).await.map(Response::new)
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        let shown: String = request.into_inner().r#type.chars().take(60).collect();
-        Err(status::unimplemented(format!("the action {shown:?} is not in this version, which has none")))
+        let (headers, _, action) = request.into_parts();
+        let results = sql::act(self.0.clone(), &headers, action).await?;
+        Ok(Response::new(Box::pin(tokio_stream::iter(results.into_iter().map(Ok)))))
     }
 }

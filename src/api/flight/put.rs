@@ -30,6 +30,11 @@ pub async fn start(api: Arc<Api>, mut messages: Streaming<FlightData>) -> Result
     let Some(first) = messages.message().await? else {
         return Err(status::invalid("", "the stream is empty; its first message carries the descriptor and the schema"));
     };
+    if let Some(descriptor) = &first.flight_descriptor
+        && let Some(command) = super::sql::command(&descriptor.cmd, api.limits())?
+    {
+        return super::sql::bind(api, command, first, messages).await;
+    }
     let (options, form) = command(&first, &api)?;
     let (acknowledgements, stream) = answers(api.limits().acknowledgements_unread_max, api.limits().stalled_reader_timeout);
     let writer = Writer { decoder: Decoder::new(api.limits().message_bytes_max), options, form, api };

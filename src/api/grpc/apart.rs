@@ -59,8 +59,7 @@ impl<T> Apart<'_, T> {
                 _ if !reading => return Ok(()),
                 (None, Ok(())) => {}
                 (None, Err(error @ QueryError::DataLoss { .. })) => {
-                    let row = TagFailure { tag: tag.name().to_string(), code: Code::DataLoss.into(), message: error.to_string() };
-                    if !emitter.emit(failed(row)) {
+                    if !emitter.emit(failed(damaged(tag, &error))) {
                         return Ok(());
                     }
                 }
@@ -75,4 +74,9 @@ impl<T> Apart<'_, T> {
 /// A row for an exact name that no tag has.
 pub fn unknown(tag: String) -> TagFailure {
     TagFailure { tag, code: Code::NotFound.into(), message: "there is no tag of this name".into() }
+}
+
+/// A row for a tag that cannot be read.
+pub fn damaged(tag: &Tag, error: &QueryError) -> TagFailure {
+    TagFailure { tag: tag.name().to_string(), code: Code::DataLoss.into(), message: error.to_string() }
 }

@@ -12,14 +12,17 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{
-    apart::{Apart, Take, unknown},
+    apart::{Apart, Take, damaged, unknown},
     operator,
 };
 use crate::{
-    api::{Api, blocking, resolve, sample, status, subscribe},
+    api::{Api, blocking, measure, resolve, sample, status, subscribe},
     model::{Tag, TimeRange, ValueType},
-    query::{AggregateQuery, AnomalyQuery, DownsampleQuery, Layout, QueryEngine, QueryLimits, RangeQuery, SupersededQuery},
+    query::{AggregateQuery, AnomalyQuery, DownsampleQuery, Layout, MeasureQuery, QueryEngine, QueryLimits, RangeQuery, SupersededQuery},
 };
+
+/// Samples of one answer to `AsOf` at most.
+const AS_OF_CELLS_MAX: usize = 1 << 20;
 
 type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -130,6 +133,56 @@ impl QueryService for Queries {
             Apart { first, tags: &query.tags, missing, failed }.stream(limits, emitter, run, message)
         })?;
         Ok(Response::new(Box::pin(stream)))
+    }
+
+    type MeasureStream = Answer<v1::MeasureResponse>;
+
+    async fn measure(&self, request: Request<v1::MeasureRequest>) -> Result<Response<Self::MeasureStream>, Status> {
+        let (headers, _, request) = request.into_parts();
+        let services = self.0.services.clone();
+        let (query, missing) = blocking(move || measure::measure(&services, &request)).await?;
+        let engine = self.0.services.query.clone();
+        let stream = self.0.stream(&headers, move |limits, emitter| {
+            let range = query.range();
+            let first = v1::MeasureResponse { start: range.start.0, end: range.end.0, ..v1::MeasureResponse::default() };
+            let failed = |failure| v1::MeasureResponse { failure: Some(failure), ..v1::MeasureResponse::default() };
+            let run = |tag: &Arc<Tag>, limits: &QueryLimits, take: Take<'_>| {
+                engine.measure(&MeasureQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
+            };
+            Apart { first, tags: &query.tags, missing, failed }.stream(limits, emitter, run, operator::measures)
+        })?;
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn as_of(&self, request: Request<v1::AsOfRequest>) -> Result<Response<v1::AsOfResponse>, Status> {
+        let (headers, _, request) = request.into_parts();
+        let services = self.0.services.clone();
+        // One message of a stream, so that it is counted, bounded and cancelled as every query is.
+        let mut stream = self.0.stream(&headers, move |limits, emitter| {
+            let (query, missing) = measure::as_of(&services, &request)?;
+            let cells = query.times.len().saturating_mul(query.tags.len());
+            if cells > AS_OF_CELLS_MAX {
+                let message = format!(
+                    "{} times for {} tags are {cells} samples, at most {AS_OF_CELLS_MAX} are answered at once; ask in parts, or use DoExchange",
+                    query.times.len(),
+                    query.tags.len()
+                );
+                return Err(status::too_much("as_of_cells_max", message));
+            }
+            let answers = services.query.as_of(&query, limits).map_err(|error| status::from_query(&error))?;
+            let mut response =
+                v1::AsOfResponse { samples: Vec::with_capacity(answers.len()), failures: missing.into_iter().map(unknown).collect() };
+            for (tag, answer) in query.tags.iter().zip(answers) {
+                match answer {
+                    Ok(held) => response.samples.push(sample::of_columns(tag.name().as_str(), &held.samples)),
+                    Err(error) => response.failures.push(damaged(tag, &error)),
+                }
+            }
+            emitter.emit(response);
+            Ok(())
+        })?;
+        let answer = tokio_stream::StreamExt::next(&mut stream).await;
+        answer.unwrap_or_else(|| Err(status::internal("the join ended without an answer"))).map(Response::new)
     }
 
     type SubscribeStream = Answer<v1::SubscribeResponse>;

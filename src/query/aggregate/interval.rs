@@ -43,7 +43,7 @@ enum Kind {
     /// From `start` towards `end` in steps of `step` ns; the last one is cut by `end`.
     Steps { start: i64, end: i64, step: u64 },
     /// Between neighbouring edges, ascending.
-    Edges { edges: Arc<[i64]>, reverse: bool },
+    Edges { edges: Arc<[i64]>, reverse: bool, cut: (bool, bool) },
 }
 
 /// Bounds of intervals that make none.
@@ -92,7 +92,16 @@ impl Intervals {
         if count > INTERVALS_MAX {
             return Err(InvalidIntervals::TooMany { count: count as u128 });
         }
-        Ok(Self { kind: Kind::Edges { edges: edges.into(), reverse }, range: 0..count })
+        Ok(Self { kind: Kind::Edges { edges: edges.into(), reverse, cut: (false, false) }, range: 0..count })
+    }
+
+    /// Tells that the bounds of the request cut the earliest interval between edges, or the latest one: a day that is not over yet.
+    #[must_use]
+    pub fn cut_at(mut self, earliest: bool, latest: bool) -> Self {
+        if let Kind::Edges { cut, .. } = &mut self.kind {
+            *cut = (earliest, latest);
+        }
+        self
     }
 
     /// Number of intervals.
@@ -130,9 +139,10 @@ impl Intervals {
                 let reverse = end < start;
                 Interval { early: near.min(far), late: near.max(far), cut, reverse }
             }
-            Kind::Edges { edges, reverse } => {
+            Kind::Edges { edges, reverse, cut } => {
                 let index = if *reverse { edges.len() - 2 - index } else { index };
-                Interval { early: edges[index], late: edges[index + 1], cut: false, reverse: *reverse }
+                let cut = (index == 0 && cut.0) || (index + 2 == edges.len() && cut.1);
+                Interval { early: edges[index], late: edges[index + 1], cut, reverse: *reverse }
             }
         }
     }
@@ -192,6 +202,8 @@ mod tests {
     fn calendars_give_intervals_of_any_length() {
         let intervals = Intervals::between(vec![0, 23, 48], true).unwrap();
         assert_eq!(edges(&intervals), [(23, 48, false), (0, 23, false)]);
+        assert_eq!(edges(&intervals.clone().cut_at(false, true)), [(23, 48, true), (0, 23, false)]);
+        assert_eq!(edges(&intervals.cut_at(true, false).part(1..2)), [(0, 23, true)]);
         assert_eq!(Intervals::between(vec![1], false).unwrap_err(), InvalidIntervals::Edges);
         assert_eq!(Intervals::between(vec![1, 1], false).unwrap_err(), InvalidIntervals::Edges);
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use historian_format::{Samples, Value, ValueType};
+use historian_format::{Samples, Value, ValueType, Values};
 
 use super::{KpiError, Neighbour};
 
@@ -15,8 +15,28 @@ pub enum Eligible {
     /// The last that is not Bad and has a value, however many Bad ones follow it.
     #[default]
     NotBad,
+    /// The last that is Good and has a value.
+    Good,
     /// The last, whatever it is.
     Any,
+}
+
+impl Eligible {
+    /// Whether a sample counts.
+    pub fn takes(self, samples: &Samples, row: usize) -> bool {
+        let limit = match self {
+            Eligible::Any => return true,
+            Eligible::NotBad => 2,
+            Eligible::Good => 1,
+        };
+        // NaN stands for a value that is not there; texts are never asked, for that would copy them.
+        let is_nan = || match &samples.values {
+            Values::F64(values) => values[row].is_nan(),
+            Values::F32(values) => values[row].is_nan(),
+            _ => false,
+        };
+        samples.qualities[row] >> 30 < limit && samples.is_valid(row) && !is_nan()
+    }
 }
 
 /// A sample joined to a time.
@@ -62,7 +82,7 @@ impl AsOf {
         Ok(AsOf { value_type, eligible, tolerance_ns, times: sorted, next: 0, last: None, seen: None, joined })
     }
 
-    /// Samples from this time on can be joined, up to [`AsOf::read_to`], inclusive. With [`Eligible::NotBad`] and no tolerance the caller
+    /// Samples from this time on can be joined, up to [`AsOf::read_to`], inclusive. Without a tolerance the caller
     /// looks for one eligible sample at or before the earliest time and pushes that one first.
     pub fn read_from(&self) -> i64 {
         self.times[0].0.saturating_sub_unsigned(self.tolerance_ns)
@@ -71,6 +91,16 @@ impl AsOf {
     /// The latest time.
     pub fn read_to(&self) -> i64 {
         self.times[self.times.len() - 1].0
+    }
+
+    /// The earliest time that waits for more samples. What lies before it need not be pushed, but for the one sample that holds there.
+    pub fn next_time(&self) -> Option<i64> {
+        self.times.get(self.next).map(|(time, _)| *time)
+    }
+
+    /// Timestamp of the last sample that was pushed.
+    pub fn pushed_to(&self) -> Option<i64> {
+        self.seen
     }
 
     /// Takes rows that follow all before.
@@ -94,7 +124,7 @@ impl AsOf {
         self.seen = Some(*last);
         let rows: Vec<usize> = match self.eligible {
             Eligible::Any => rows.collect(),
-            Eligible::NotBad => rows.filter(|row| self.is_eligible(samples, *row)).collect(),
+            eligible => rows.filter(|row| eligible.takes(samples, *row)).collect(),
         };
         // Times before the last sample are settled now; for the others a later one may come.
         while let Some((time, place)) = self.times.get(self.next).copied().filter(|(time, _)| time < last) {
@@ -116,12 +146,6 @@ impl AsOf {
             self.next += 1;
         }
         self.joined
-    }
-
-    fn is_eligible(&self, samples: &Samples, row: usize) -> bool {
-        samples.qualities[row] >> 31 == 0
-            && samples.is_valid(row)
-            && (self.value_type == ValueType::String || !samples.values.get(row).as_f64().is_some_and(f64::is_nan))
     }
 
     fn join(&self, sample: &Neighbour, time: i64) -> Option<Joined> {

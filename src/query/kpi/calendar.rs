@@ -1,4 +1,5 @@
-//! Intervals of a civil calendar in a time zone: hours, days, weeks, months, years and shifts, as long as they really were.
+//! Intervals of a civil calendar in a time zone: hours, days, weeks, months, years and shifts, as long as they really were. And intervals of
+//! equal length, in the same form.
 
 use jiff::{
     RoundMode, Timestamp, ToSpan, Unit, Zoned, ZonedRound,
@@ -100,6 +101,28 @@ pub fn calendar(window: Window, unit: &CalendarUnit, zone: &TimeZone) -> Result<
             return Ok(out);
         }
     }
+}
+
+/// Intervals of `step` ns from the start of a window on, with their start in the zone as label; 0 makes one of the whole window. The end of the
+/// window cuts the last one.
+///
+/// # Errors
+/// [`KpiError::Intervals`] when there are too many.
+pub fn steps(window: Window, step: u64, zone: &TimeZone) -> Result<Vec<CalendarInterval>, KpiError> {
+    let step = if step == 0 { window.duration_ns() } else { step };
+    let count = window.duration_ns().div_ceil(step);
+    if count > CALENDAR_INTERVALS_MAX as u64 {
+        return Err(KpiError::Intervals);
+    }
+    let interval = |number: u64| {
+        // Below the length of the window, so both edges fit.
+        let start = window.start().saturating_add_unsigned(number * step);
+        let end = start.saturating_add_unsigned(step).min(window.end());
+        let moment = Timestamp::from_nanosecond(i128::from(start)).map_err(told)?.to_zoned(zone.clone());
+        let label = moment.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string();
+        Ok(CalendarInterval { window: Window::new(start, end)?, label, whole: end.abs_diff(start) == step })
+    };
+    (0..count).map(interval).collect()
 }
 
 /// Starts of intervals with their labels, ascending, from one at or before the window.

@@ -5,7 +5,7 @@ use std::{ops::Range, str::FromStr};
 use historian_format::{Samples, ValueType};
 
 use super::{
-    Coverage, KpiError, Scope,
+    Coverage, KpiError, Neighbour, Scope,
     feed::{Feed, Hold, Kind, Reading},
 };
 
@@ -91,6 +91,7 @@ struct Area {
     stepped: bool,
     previous: Option<Reading>,
     start: i64,
+    end: i64,
     until: i64,
     sum: f64,
     low: f64,
@@ -109,7 +110,7 @@ impl Integrate {
         let previous = scope.before.as_ref().map(|before| feed.neighbour(before)).transpose()?;
         let after = scope.after.as_ref().map(|after| feed.neighbour(after)).transpose()?;
         let hold = Hold::new(scope, previous.map_or(Kind::Unknown, |before| before.kind));
-        let area = Area { stepped, previous, start: scope.window.start, until: hold.until(), sum: 0.0, low: 0.0 };
+        let area = Area { stepped, previous, start: scope.window.start, end: scope.window.end, until: hold.until(), sum: 0.0, low: 0.0 };
         Ok(Integrate { feed, hold, unit, start: scope.window.start, area, after })
     }
 
@@ -123,6 +124,18 @@ impl Integrate {
             hold.change(reading.timestamp, reading.kind);
             area.take(reading);
         })
+    }
+
+    /// Tells what [`Scope::after`] tells, for who reads the tag on and comes to know it later. To be told before `finish`.
+    ///
+    /// # Errors
+    /// When the sample is of another type or not after the window.
+    pub fn follow(&mut self, after: &Neighbour) -> Result<(), KpiError> {
+        if after.timestamp < self.area.end {
+            return Err(KpiError::Neighbour { neighbour: "after", timestamp: after.timestamp });
+        }
+        self.after = Some(self.feed.neighbour(after)?);
+        Ok(())
     }
 
     /// The amount.

@@ -32,7 +32,7 @@ mod time_in_state;
 mod transition;
 
 pub use asof::{ASOF_TIMES_MAX, AsOf, Eligible, Joined};
-pub use calendar::{CALENDAR_INTERVALS_MAX, CalendarInterval, CalendarUnit, SHIFTS_MAX, Shift, calendar};
+pub use calendar::{CALENDAR_INTERVALS_MAX, CalendarInterval, CalendarUnit, SHIFTS_MAX, Shift, calendar, steps};
 pub use counter_delta::{CounterDelta, CounterSum, ResetPolicy};
 pub use integrate::{Integral, Integrate, TimeUnit};
 pub use percent_good::PercentGood;

@@ -171,14 +171,7 @@ fn evaluate(
             error => failed(error),
         })?;
     let edges: Vec<i64> = ranges.iter().map(|range| range.start).chain(ranges.last().map(|range| range.end)).collect();
-    if piece::level(&edges).is_some() {
-        feed_states(reader, tag, query, &edges, &mut evaluator, limits)?;
-    } else {
-        piece::samples(reader, tag, &edges, 0, (range.start, range.end), limits, &mut |_, piece| match piece {
-            Piece::Samples(samples, rows) => evaluator.push(samples, rows).map_err(failed),
-            Piece::State(_) => Ok(()),
-        })?;
-    }
+    feed_states(reader, tag, query, &edges, &mut evaluator, limits)?;
 
     let after = from(Timestamp(range.end));
     let mut later = After::default();
@@ -207,18 +200,22 @@ fn feed_states(
     let failed = |error: AggregateError| QueryError::Store(format!("tag {}: {error}", tag.name()));
     let mut states: Vec<(usize, RollupState)> = Vec::new();
     let needed = parts(&query.functions, tag.value_type());
-    piece::read(reader, tag, edges, Source { rollups: query.use_rollups, parts: needed }, limits, &mut |interval, piece| {
-        let next = match piece {
-            Piece::State(state) => Some(*state),
-            Piece::Samples(samples, rows) => RollupState::of_parts(samples, rows, needed),
-        };
-        let Some(next) = next else { return Ok(()) };
-        match states.last_mut() {
-            Some((at, state)) if *at == interval => state.merge(&next, tag.value_type()),
-            _ => states.push((interval, next)),
-        }
-        Ok(())
-    })?;
+    piece::read(
+        reader,
+        tag,
+        edges,
+        Source { rollups: query.use_rollups, parts: needed, fold_edges: true },
+        limits,
+        &mut |interval, piece| {
+            // Edges come as states, too.
+            let Piece::State(next) = piece else { return Ok(()) };
+            match states.last_mut() {
+                Some((at, state)) if *at == interval => state.merge(next, tag.value_type()),
+                _ => states.push((interval, *next)),
+            }
+            Ok(())
+        },
+    )?;
     let mut at = 0;
     while let Some((interval, state)) = states.get(at) {
         if evaluator.needs(state) == Needs::Nothing {

@@ -109,7 +109,7 @@ fn reduce(
         |at| boundary::edge(reader, tag, at).map(|found| found.map(|edge| BoundarySample::new(edge.timestamp, edge.value, edge.quality)));
     let around = Surroundings { before: bound(query.range.start)?, after: bound(query.range.end)?, gaps };
     let mut summaries = plan.takes_summaries();
-    let source = Source { rollups: query.use_rollups, parts: Parts { extremes: true, ..Parts::NONE } };
+    let source = Source { rollups: query.use_rollups, parts: Parts { extremes: true, ..Parts::NONE }, fold_edges: false };
     loop {
         let mut downsampler = Downsampler::new(plan.clone(), tag.value_type(), around.clone()).map_err(failed)?;
         let range = (plan.start(), plan.end());

@@ -3,16 +3,23 @@
 
 mod aggregate;
 mod anomaly;
+mod asof;
 mod downsample;
+mod measure;
+mod meter;
 mod neighbour;
 mod parallel;
 mod piece;
 
 pub use aggregate::AggregateQuery;
 pub use anomaly::AnomalyQuery;
+pub use asof::{AS_OF_TAGS_MAX, AsOfQuery, Held, as_of_fields};
 pub use downsample::DownsampleQuery;
+pub use measure::{Measure, MeasureQuery};
 
 pub(super) use aggregate::{aggregate_schema, run as run_aggregate};
 pub(super) use anomaly::{anomaly_schema, run as run_anomalies};
+pub(super) use asof::run as run_as_of;
 pub(super) use downsample::{downsample_schema, run as run_downsample};
+pub(super) use measure::{measure_schema, run as run_measure};
 pub(super) use neighbour::{before, from, nearest};

@@ -4,7 +4,7 @@
 use historian_format::rollup::{Parts, RollupLevel, RollupState};
 
 use crate::{
-    ingest::merge::TagReader,
+    ingest::{merge::TagReader, rollup::Folder},
     model::{Samples, Tag, TimeRange, Timestamp},
     query::{QueryError, QueryLimits},
 };
@@ -17,13 +17,15 @@ pub enum Piece<'a> {
     Samples(&'a Samples, std::ops::Range<usize>),
 }
 
-/// Where states come from.
+/// How pieces are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
-    /// Stored ones are taken where they hold. The answer is the same without.
+    /// Stored states are taken where they hold. The answer is the same without.
     pub rollups: bool,
-    /// What is needed of those that are made.
+    /// What is needed of states that are made.
     pub parts: Parts,
+    /// Samples at the edges come as states, of a minute at most.
+    pub fold_edges: bool,
 }
 
 /// Receives pieces with the number of their interval.
@@ -45,70 +47,163 @@ pub fn level(edges: &[i64]) -> Option<RollupLevel> {
     RollupLevel::ALL.into_iter().rev().find(fits)
 }
 
+/// A stretch of an interval: whole aligned intervals of the level, or what lies before and after them.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    interval: usize,
+    from: i64,
+    to: i64,
+    whole: bool,
+}
+
+/// The segments of all intervals, in the order of time, without a gap between them.
+fn segments(edges: &[i64], level: Option<RollupLevel>) -> Vec<Segment> {
+    let mut found = Vec::with_capacity(edges.len());
+    for (interval, pair) in edges.windows(2).enumerate() {
+        let (from, to) = (pair[0], pair[1]);
+        let whole = level.map(RollupLevel::interval_ns).and_then(|step| {
+            let below = from.checked_sub(from.rem_euclid(step))?;
+            let first = if below == from { from } else { below.checked_add(step)? };
+            let last = to.checked_sub(to.rem_euclid(step))?;
+            (first < last).then_some((first, last))
+        });
+        let mut put = |from: i64, to: i64, whole: bool| {
+            if from < to {
+                found.push(Segment { interval, from, to, whole });
+            }
+        };
+        match whole {
+            None => put(from, to, false),
+            Some((first, last)) => {
+                put(from, first, false);
+                put(first, last, true);
+                put(last, to, false);
+            }
+        }
+    }
+    found
+}
+
 /// Reads the pieces of the intervals between neighbouring `edges` (ascending).
 ///
 /// # Errors
 /// When the tag cannot be read, a limit is reached, or the sink fails.
 pub fn read(reader: &TagReader, tag: &Tag, edges: &[i64], source: Source, limits: &QueryLimits, sink: Sink<'_>) -> Result<(), QueryError> {
-    let (Some(&first), Some(&last)) = (edges.first(), edges.last()) else { return Ok(()) };
-    let Some(level) = level(edges) else { return samples(reader, tag, edges, 0, (first, last), limits, sink) };
-    let step = level.interval_ns();
-    let floor = |at: i64| at.saturating_sub(at.rem_euclid(step));
-    let ceil = |at: i64| at.checked_sub(at.rem_euclid(step)).and_then(|below| if below == at { Some(at) } else { below.checked_add(step) });
-    let mut at = 0;
-    while at + 1 < edges.len() {
-        let (from, to) = (edges[at], edges[at + 1]);
-        let (whole_from, whole_to) = (ceil(from).unwrap_or(to), floor(to));
-        if whole_from >= whole_to {
-            samples(reader, tag, &edges[at..at + 2], at, (from, to), limits, sink)?;
-            at += 1;
-            continue;
+    let level = level(edges);
+    let segments = segments(edges, level);
+    let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return Ok(()) };
+    let stored = match level {
+        Some(level) if source.rollups => {
+            reader.has_states(tag, level, first.from, last.to).map_err(|error| QueryError::reading(tag, &error))?
         }
-        if whole_from == from && whole_to == to {
-            // Neighbours that lie on the grid as well are read together.
-            let mut until = at + 1;
-            while until + 1 < edges.len() && edges[until + 1].rem_euclid(step) == 0 && (edges[until + 1] - from) / step <= STATES_MAX {
-                until += 1;
-            }
-            states(reader, tag, level, &edges[at..=until], at, source, limits, sink)?;
-            at = until;
-            continue;
+        _ => false,
+    };
+    let Some(level) = level.filter(|_| stored) else {
+        // Everything is made of samples, in one go.
+        return scan(reader, tag, &segments, level.unwrap_or(RollupLevel::Minute), source, limits, sink);
+    };
+    for run in segments.chunk_by(|a, b| a.whole == b.whole) {
+        if run[0].whole {
+            states(reader, tag, level, run, source, limits, sink)?
+        } else {
+            scan(reader, tag, run, level, source, limits, sink)?
         }
-        samples(reader, tag, &[from, whole_from], at, (from, whole_from), limits, sink)?;
-        let mut part = whole_from;
-        while part < whole_to {
-            let end = part.saturating_add(step.saturating_mul(STATES_MAX)).min(whole_to);
-            states(reader, tag, level, &[part, end], at, source, limits, sink)?;
-            part = end;
-        }
-        samples(reader, tag, &[whole_to, to], at, (whole_to, to), limits, sink)?;
-        at += 1;
     }
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call, three places")]
+/// Pieces of segments that lie on the grid of the level, from stored states where these hold.
 fn states(
     reader: &TagReader,
     tag: &Tag,
     level: RollupLevel,
-    edges: &[i64],
-    offset: usize,
+    segments: &[Segment],
     source: Source,
     limits: &QueryLimits,
     sink: Sink<'_>,
 ) -> Result<(), QueryError> {
-    limits.check(0)?;
-    let (from, to) = (edges[0], edges[edges.len() - 1]);
-    let found = reader.states(tag, level, from, to, source.rollups, source.parts).map_err(|error| QueryError::reading(tag, &error))?;
-    let mut interval = 0;
-    for (start, state) in &found.states {
-        while edges[interval + 1] <= *start {
-            interval += 1;
+    let (mut at, end) = (segments[0].from, segments[segments.len() - 1].to);
+    let mut segment = 0;
+    while at < end {
+        limits.check(0)?;
+        let to = at.saturating_add(level.interval_ns().saturating_mul(STATES_MAX)).min(end);
+        let found = reader.states(tag, level, at, to, true, source.parts).map_err(|error| QueryError::reading(tag, &error))?;
+        for (start, state) in &found.states {
+            while segments[segment].to <= *start {
+                segment += 1;
+            }
+            sink(segments[segment].interval, Piece::State(state))?;
         }
-        sink(offset + interval, Piece::State(state))?;
+        at = to;
     }
     Ok(())
+}
+
+/// Pieces of neighbouring segments, from their samples.
+fn scan(
+    reader: &TagReader,
+    tag: &Tag,
+    segments: &[Segment],
+    level: RollupLevel,
+    source: Source,
+    limits: &QueryLimits,
+    sink: Sink<'_>,
+) -> Result<(), QueryError> {
+    let failed = |error| QueryError::reading(tag, &error);
+    let range = TimeRange::new(Timestamp(segments[0].from), Timestamp(segments[segments.len() - 1].to));
+    let mut cursor = reader.cursor(tag, range).map_err(failed)?;
+    let mut portion = Samples::new(tag.value_type());
+    let mut made: Vec<RollupState> = Vec::new();
+    let mut folder = Folder::of_parts(tag.value_type(), source.parts);
+    let mut number = 0;
+    while cursor.next_into(&mut portion).map_err(failed)? {
+        limits.check(0)?;
+        let mut at = 0;
+        while at < portion.len() {
+            let timestamp = portion.timestamps[at];
+            if timestamp >= segments[number].to {
+                let closed = std::mem::replace(&mut folder, Folder::of_parts(tag.value_type(), source.parts));
+                close(closed, segments[number], level, &mut made, sink)?;
+                number += 1 + segments[number + 1..].partition_point(|segment| segment.to <= timestamp);
+            }
+            let segment = segments[number];
+            let until = at + portion.timestamps[at..].partition_point(|timestamp| *timestamp < segment.to);
+            if segment.whole || source.fold_edges {
+                folder.push(&portion, at..until, &mut |found, _, state| {
+                    if found == segment.emitted(level) {
+                        made.push(state);
+                    }
+                });
+                for state in made.drain(..) {
+                    sink(segment.interval, Piece::State(&state))?;
+                }
+            } else {
+                sink(segment.interval, Piece::Samples(&portion, at..until))?;
+            }
+            at = until;
+        }
+        portion.clear();
+    }
+    close(folder, segments[number], level, &mut made, sink)
+}
+
+fn close(folder: Folder, segment: Segment, level: RollupLevel, made: &mut Vec<RollupState>, sink: Sink<'_>) -> Result<(), QueryError> {
+    folder.finish(&mut |found, _, state| {
+        if found == segment.emitted(level) {
+            made.push(state);
+        }
+    });
+    for state in made.drain(..) {
+        sink(segment.interval, Piece::State(&state))?;
+    }
+    Ok(())
+}
+
+impl Segment {
+    /// Of which level the states of this segment are.
+    fn emitted(self, level: RollupLevel) -> RollupLevel {
+        if self.whole { level } else { RollupLevel::Minute }
+    }
 }
 
 /// The samples of `range`, which lies within the edges.

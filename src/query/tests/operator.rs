@@ -27,24 +27,24 @@ use crate::{
     store::{Catalog, MemoryStore, catalog::TAGS_MAX},
 };
 
-const SECOND: i64 = 1_000_000_000;
-const MINUTE: i64 = 60 * SECOND;
-const HOUR: i64 = 60 * MINUTE;
+pub(super) const SECOND: i64 = 1_000_000_000;
+pub(super) const MINUTE: i64 = 60 * SECOND;
+pub(super) const HOUR: i64 = 60 * MINUTE;
 
 /// Samples by timestamp.
-type Model = BTreeMap<i64, (Option<f64>, u32)>;
+pub(super) type Model = BTreeMap<i64, (Option<f64>, u32)>;
 
-struct Plant {
-    engine: QueryEngine,
-    ingest: Ingest,
-    tags: Vec<Arc<Tag>>,
-    model: Vec<Model>,
+pub(super) struct Plant {
+    pub engine: QueryEngine,
+    pub ingest: Ingest,
+    pub tags: Vec<Arc<Tag>>,
+    pub model: Vec<Model>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Plant {
     /// Two tags, the second one stepped.
-    fn new() -> Plant {
+    pub fn new() -> Plant {
         let store = Arc::new(MemoryStore::default());
         let clock = Arc::new(ManualClock::at(Timestamp(0)));
         let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
@@ -61,7 +61,7 @@ impl Plant {
         Plant { engine, ingest, tags, model: vec![Model::new(), Model::new()], runtime }
     }
 
-    fn write(&mut self, tag: usize, rows: &[(i64, Option<f64>, u32)]) {
+    pub fn write(&mut self, tag: usize, rows: &[(i64, Option<f64>, u32)]) {
         let mut run = Samples::new(ValueType::F64);
         for (timestamp, value, quality) in rows {
             run.push(*timestamp, value.map(Value::F64).as_ref(), *quality).unwrap();
@@ -128,7 +128,7 @@ impl Plant {
     }
 }
 
-fn filled(seed: u64, count: i64) -> Plant {
+pub(super) fn filled(seed: u64, count: i64) -> Plant {
     let mut plant = Plant::new();
     let mut state = seed | 1;
     let mut dice = move |sides: u64| {
@@ -142,7 +142,8 @@ fn filled(seed: u64, count: i64) -> Plant {
         let mut at = -2 * HOUR;
         for _ in 0..count {
             at += SECOND * (1 + dice(40) as i64) + if dice(60) == 0 { 20 * MINUTE } else { 0 };
-            let row = match dice(if dice(4) == 0 { 6 } else { 40 }) {
+            let sides = if dice(4) == 0 { 6 } else { 40 };
+            let row = match dice(sides) {
                 0 => (at, None, BAD),
                 1 => (at, Some(dice(50) as f64), Quality::UNCERTAIN.0),
                 2 => (at, Some(f64::NAN), 0),

@@ -167,6 +167,16 @@ pub struct LimitSettings {
     pub write_bytes_in_flight: Bytes,
     /// Requests at the same time on one connection.
     pub connection_streams_max: u32,
+    /// Threads that work on SQL statements; 0 for one per core.
+    pub sql_threads: usize,
+    /// Memory of one SQL statement for sorting, grouping and joining.
+    pub sql_memory_bytes_max: Bytes,
+    /// Memory of all SQL statements together.
+    pub sql_memory_total_bytes_max: Bytes,
+    /// SQL statements at the same time.
+    pub sql_statements_max: usize,
+    /// Prepared SQL statements that are kept.
+    pub prepared_statements_max: usize,
     /// How long open requests may run on after the historian was told to stop.
     pub shutdown_grace_s: u64,
 }
@@ -189,6 +199,11 @@ impl From<&ApiLimits> for LimitSettings {
             message_bytes_max: Bytes(limits.message_bytes_max as u64),
             write_bytes_in_flight: Bytes(limits.write_bytes_in_flight as u64),
             connection_streams_max: limits.connection_streams_max,
+            sql_threads: limits.sql_threads,
+            sql_memory_bytes_max: Bytes(limits.sql_memory_bytes_max as u64),
+            sql_memory_total_bytes_max: Bytes(limits.sql_memory_total_bytes_max as u64),
+            sql_statements_max: limits.sql_statements_max,
+            prepared_statements_max: limits.prepared_statements_max,
             shutdown_grace_s: limits.shutdown_grace.as_secs(),
         }
     }
@@ -206,6 +221,11 @@ impl From<&LimitSettings> for ApiLimits {
             message_bytes_max: settings.message_bytes_max.0 as usize,
             write_bytes_in_flight: settings.write_bytes_in_flight.0 as usize,
             connection_streams_max: settings.connection_streams_max,
+            sql_threads: settings.sql_threads,
+            sql_memory_bytes_max: settings.sql_memory_bytes_max.0 as usize,
+            sql_memory_total_bytes_max: settings.sql_memory_total_bytes_max.0 as usize,
+            sql_statements_max: settings.sql_statements_max,
+            prepared_statements_max: settings.prepared_statements_max,
             shutdown_grace: Duration::from_secs(settings.shutdown_grace_s),
             ..ApiLimits::default()
         }
@@ -245,6 +265,11 @@ impl LimitSettings {
             ("limits.message_bytes_max", self.message_bytes_max.0, 64 << 10..=1 << 30),
             ("limits.write_bytes_in_flight", self.write_bytes_in_flight.0, 1 << 20..=4 << 30),
             ("limits.connection_streams_max", self.connection_streams_max.into(), 1..=65_536),
+            ("limits.sql_threads", self.sql_threads as u64, 0..=1024),
+            ("limits.sql_memory_bytes_max", self.sql_memory_bytes_max.0, 1 << 20..=self.sql_memory_total_bytes_max.0.min(1 << 40)),
+            ("limits.sql_memory_total_bytes_max", self.sql_memory_total_bytes_max.0, 1 << 20..=1 << 40),
+            ("limits.sql_statements_max", self.sql_statements_max as u64, 1..=1000),
+            ("limits.prepared_statements_max", self.prepared_statements_max as u64, 1..=100_000),
             ("limits.shutdown_grace_s", self.shutdown_grace_s, 0..=600),
         ]
     }

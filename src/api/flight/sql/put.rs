@@ -1,0 +1,104 @@
+//! `DoPut` of Flight SQL: values for the parameters of a prepared statement. Everything else that is put would change something, and is refused.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema};
+use arrow_flight::{
+    FlightData, PutResult,
+    sql::{Command, DoPutPreparedStatementResult},
+};
+use futures::StreamExt;
+use prost::Message;
+use tonic::{Status, Streaming};
+
+use super::prepared::{BYTES_MAX, ROWS_MAX};
+use crate::{
+    api::{
+        Api, blocking,
+        flight::{Answer, decode::Decoder},
+        status,
+    },
+    query::sql::ScalarValue,
+};
+
+/// Answers a `DoPut` whose first message has a command of Flight SQL.
+///
+/// # Errors
+/// Why the values cannot be bound, or that nothing can be written by SQL.
+pub async fn bind(
+    api: Arc<Api>,
+    command: Command,
+    first: FlightData,
+    mut messages: Streaming<FlightData>,
+) -> Result<Answer<PutResult>, Status> {
+    let query = match command {
+        Command::CommandPreparedStatementQuery(query) => query,
+        Command::CommandStatementUpdate(_) | Command::CommandPreparedStatementUpdate(_) | Command::CommandStatementIngest(_) => {
+            return Err(status::invalid(
+                "descriptor",
+                "SQL reads only; write samples with DoPut and {\"write\": {…}} or WriteService, tags with TagService",
+            ));
+        }
+        Command::CommandStatementSubstraitPlan(_) => {
+            return Err(status::unimplemented("Substrait plans are not in this version; send SQL"));
+        }
+        _ => return Err(status::invalid("descriptor", "is a query; use GetFlightInfo and DoGet")),
+    };
+    let handle = query.prepared_statement_handle;
+    // Known before its values are read.
+    api.sql.prepared.get(&handle)?;
+
+    let mut received = vec![first];
+    let mut bytes = 0;
+    while let Some(message) = messages.next().await {
+        let message = message?;
+        bytes += message.data_body.len();
+        if bytes > BYTES_MAX || received.len() > ROWS_MAX {
+            return Err(status::too_much("parameters", format!("the parameters have more than {BYTES_MAX} bytes or {ROWS_MAX} messages")));
+        }
+        received.push(message);
+    }
+    let owner = api.clone();
+    blocking(move || {
+        let rows = rows(&received)?;
+        owner.sql.prepared.bind(&handle, rows)
+    })
+    .await?;
+    let result = PutResult { app_metadata: DoPutPreparedStatementResult { prepared_statement_handle: None }.encode_to_vec().into() };
+    Ok(Box::pin(futures::stream::iter([Ok(result)])))
+}
+
+/// One list of values for each row of all batches.
+fn rows(messages: &[FlightData]) -> Result<Vec<Vec<ScalarValue>>, Status> {
+    let mut decoder = Decoder::checked(BYTES_MAX, check);
+    let mut rows = Vec::new();
+    for message in messages {
+        let Some(batch) = decoder.message(message)? else { continue };
+        if rows.len() + batch.num_rows() > ROWS_MAX {
+            return Err(status::too_much(
+                "parameters",
+                format!("more than {ROWS_MAX} rows of parameters; run the statement several times"),
+            ));
+        }
+        for row in 0..batch.num_rows() {
+            let values = batch.columns().iter().map(|column| ScalarValue::try_from_array(column, row));
+            rows.push(values.collect::<Result<Vec<_>, _>>().map_err(|error| status::invalid("parameters", error.strip_backtrace()))?);
+        }
+    }
+    Ok(rows)
+}
+
+/// Parameters are plain values: one column each, nothing nested.
+fn check(schema: &Schema) -> Result<(), Status> {
+    for field in schema.fields() {
+        let plain = match field.data_type() {
+            DataType::Dictionary(_, value) => !value.is_nested(),
+            other => !other.is_nested(),
+        };
+        if !plain {
+            let shown: String = field.data_type().to_string().chars().take(120).collect();
+            return Err(status::invalid("parameters", format!("the type {shown} is not taken; bind plain values")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,430 @@
+//! Measures, the exact primitives of key figures: each tag's samples are read once and shown to a primitive per interval.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, DictionaryArray, Float64Array, Int32Array, StringArray, TimestampNanosecondArray},
+    datatypes::{DataType, Field, Int32Type, Schema, SchemaRef},
+    record_batch::RecordBatch,
+};
+
+use super::{
+    meter::{Figure, Meter, kpi_error},
+    neighbour::{before, from, look, nearest},
+    parallel::in_order,
+};
+use crate::{
+    ingest::merge::TagReader,
+    model::{Quality, Samples, Tag, TimeRange, Timestamp, Value, ValueType},
+    query::{
+        BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column,
+        kpi::{CalendarInterval, Neighbour, ResetPolicy, Scope, TimeUnit},
+        range::slices,
+        schema,
+    },
+};
+
+/// What is measured. States are texts here, for each tag has states of its own: see [`Measure::state`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measure {
+    /// Time in these states together; without any, in each state that occurs.
+    TimeInState {
+        states: Vec<String>,
+    },
+    Transitions {
+        from: Option<String>,
+        to: Option<String>,
+        dwell_ns: u64,
+    },
+    CounterDelta {
+        rollover: Option<f64>,
+        reset: ResetPolicy,
+    },
+    Integral {
+        unit: TimeUnit,
+        rescale: bool,
+    },
+    PercentGood,
+}
+
+/// A query of measures whose tags and times are resolved. The intervals ascend without a space between them.
+#[derive(Clone, Debug)]
+pub struct MeasureQuery {
+    pub tags: Vec<Arc<Tag>>,
+    pub intervals: Vec<CalendarInterval>,
+    pub measure: Measure,
+    pub uncertain_as_bad: bool,
+    /// Now: what lies behind it is not known yet.
+    pub known_until: Timestamp,
+}
+
+/// Intervals of one unit of work, and of one where each of many states makes a row.
+const PART_INTERVALS: usize = 2_048;
+const PART_INTERVALS_OF_STATES: usize = 256;
+/// Intervals that may be measured at the same time, because the dwell reaches from one into the others.
+const OVERLAP_MAX: usize = 64;
+
+impl Measure {
+    /// Whether values of this type can be measured so.
+    pub fn takes(&self, value_type: ValueType) -> bool {
+        let any = |texts: &[&String]| match value_type {
+            ValueType::State | ValueType::String => true,
+            value_type => texts.iter().all(|text| plain(value_type, text).is_some()),
+        };
+        match self {
+            Measure::TimeInState { states } => any(&states.iter().collect::<Vec<_>>()),
+            Measure::Transitions { from, to, .. } => any(&from.iter().chain(to).collect::<Vec<_>>()),
+            Measure::CounterDelta { .. } => {
+                matches!(value_type, ValueType::F64 | ValueType::F32 | ValueType::I64 | ValueType::U64)
+            }
+            Measure::Integral { .. } => value_type != ValueType::String,
+            Measure::PercentGood => true,
+        }
+    }
+
+    /// A state of a tag as a request writes it: a name of its state set, a number, `true` or `false`, or text.
+    ///
+    /// # Errors
+    /// Says which states the tag has.
+    pub fn state(tag: &Tag, text: &str) -> Result<Value, String> {
+        let names = &tag.definition.state_set;
+        if tag.value_type() == ValueType::State
+            && let Some(number) = names.iter().position(|name| name == text)
+        {
+            return Ok(Value::State(number as u32));
+        }
+        plain(tag.value_type(), text).ok_or_else(|| {
+            let shown: String = text.chars().take(40).collect();
+            let known = match tag.value_type() {
+                ValueType::State if !names.is_empty() => {
+                    format!("it has the states {}", names.iter().take(10).cloned().collect::<Vec<_>>().join(", "))
+                }
+                ValueType::State => "it has no names of states, write a number".to_owned(),
+                ValueType::Bool => "write true or false".to_owned(),
+                other => format!("its values are of type {other}"),
+            };
+            format!("{shown:?} is no state of the tag {}; {known}", tag.name())
+        })
+    }
+
+    /// How far beyond an interval samples are read.
+    fn reach_ns(&self) -> u64 {
+        if let Measure::Transitions { dwell_ns, .. } = self { *dwell_ns } else { 0 }
+    }
+}
+
+/// A value without a state set.
+fn plain(value_type: ValueType, text: &str) -> Option<Value> {
+    match value_type {
+        ValueType::String => Some(Value::String(text.to_owned())),
+        ValueType::Bool => match text {
+            "true" | "1" => Some(Value::Bool(true)),
+            "false" | "0" => Some(Value::Bool(false)),
+            _ => None,
+        },
+        ValueType::State => text.parse().ok().map(Value::State),
+        ValueType::I64 => text.parse().ok().map(Value::I64),
+        ValueType::U64 => text.parse().ok().map(Value::U64),
+        ValueType::F64 => text.parse().ok().filter(|value: &f64| value.is_finite()).map(Value::F64),
+        ValueType::F32 => text.parse().ok().filter(|value: &f32| value.is_finite()).map(Value::F32),
+    }
+}
+
+impl MeasureQuery {
+    /// Checks what can be told before anything is read.
+    ///
+    /// # Errors
+    /// [`QueryError::Invalid`], naming the parameter.
+    pub fn check(&self) -> Result<(), QueryError> {
+        let reach = self.measure.reach_ns();
+        let crowded = |at: usize| {
+            let late = self.intervals.get(at + OVERLAP_MAX).map(|late| late.window.start().abs_diff(self.intervals[at].window.end()));
+            late.is_some_and(|apart| apart < reach.saturating_mul(2))
+        };
+        if reach > 0 && (0..self.intervals.len()).any(crowded) {
+            let message = format!("dwell_min reaches over more than {OVERLAP_MAX} intervals; take longer intervals or a shorter dwell_min");
+            return Err(QueryError::Invalid(message));
+        }
+        let Some(first) = self.intervals.first() else { return Ok(()) };
+        for tag in &self.tags {
+            Meter::new(self, tag, &Scope::new(first.window, tag.value_type()))?;
+        }
+        Ok(())
+    }
+
+    /// The bounds.
+    pub fn range(&self) -> TimeRange {
+        let edge = |at: Option<i64>| Timestamp(at.unwrap_or_default());
+        let (first, last) = (self.intervals.first(), self.intervals.last());
+        TimeRange::new(edge(first.map(|interval| interval.window.start())), edge(last.map(|interval| interval.window.end())))
+    }
+
+    /// Rows of the answer, where their number is known.
+    pub fn rows(&self) -> Option<usize> {
+        let each_state = matches!(&self.measure, Measure::TimeInState { states } if states.is_empty());
+        (!each_state).then(|| self.tags.len().saturating_mul(self.intervals.len()))
+    }
+}
+
+/// Columns tag, start, end, label, item, value, numerator, denominator, percent_good, bad_seconds.
+pub fn measure_schema(query: &MeasureQuery) -> SchemaRef {
+    let number = |name: &str, nullable| Field::new(name, DataType::Float64, nullable);
+    let fields = vec![
+        Field::new_dictionary("tag", DataType::Int32, DataType::Utf8, false),
+        Field::new("start", arrow_column::timestamp_type(), false),
+        Field::new("end", arrow_column::timestamp_type(), false),
+        Field::new("label", DataType::Utf8, false),
+        Field::new("item", DataType::Utf8, false),
+        number("value", true),
+        number("numerator", false),
+        number("denominator", false),
+        number("percent_good", false),
+        number("bad_seconds", false),
+    ];
+    Arc::new(Schema::new(fields).with_metadata(schema::metadata(&query.tags, Some(query.range()))))
+}
+
+/// One tag, some of the intervals.
+struct Unit {
+    tag: usize,
+    part: std::ops::Range<usize>,
+}
+
+pub fn run(
+    reader: &TagReader,
+    threads: usize,
+    query: &MeasureQuery,
+    limits: &QueryLimits,
+    emit: &mut dyn FnMut(RecordBatch) -> bool,
+) -> Result<(), QueryError> {
+    query.check()?;
+    let per_part = if query.rows().is_some() { PART_INTERVALS } else { PART_INTERVALS_OF_STATES };
+    let count = query.intervals.len();
+    let units: Vec<Unit> = (0..query.tags.len())
+        .flat_map(|tag| (0..count).step_by(per_part).map(move |at| Unit { tag, part: at..(at + per_part).min(count) }))
+        .collect();
+    let mut rows = Rows::new(query);
+    let (mut total, mut reading) = (0, true);
+    in_order(
+        threads,
+        &units,
+        |unit| {
+            limits.check(0)?;
+            Ok((unit.tag, unit.part.start, measure(reader, &query.tags[unit.tag], query, &query.intervals[unit.part.clone()], limits)?))
+        },
+        |(tag, first, figures)| {
+            total += figures.len() as u64;
+            limits.check(total)?;
+            rows.append(tag as i32, first, figures);
+            if rows.len() >= BATCH_ROWS_MAX {
+                reading = rows.emit(emit)?;
+            }
+            Ok(reading)
+        },
+    )?;
+    if reading && rows.len() > 0 {
+        rows.emit(emit)?;
+    }
+    Ok(())
+}
+
+/// What lies before the rows that come next.
+#[derive(Default)]
+struct Around {
+    last: Option<Neighbour>,
+    usable: Option<Neighbour>,
+}
+
+impl Around {
+    fn advance(&mut self, samples: &Samples, rows: std::ops::Range<usize>, uncertain_as_bad: bool) {
+        if let Some(row) = rows.clone().next_back() {
+            self.last = Some(neighbour(samples, row));
+        }
+        if let Some(row) = rows.rev().find(|row| is_usable(samples, *row, uncertain_as_bad)) {
+            self.usable = Some(neighbour(samples, row));
+        }
+    }
+}
+
+fn neighbour(samples: &Samples, row: usize) -> Neighbour {
+    Neighbour { timestamp: samples.timestamps[row], value: samples.value(row), quality: samples.qualities[row] }
+}
+
+fn is_usable(samples: &Samples, row: usize, uncertain_as_bad: bool) -> bool {
+    let quality = Quality(samples.qualities[row]);
+    let is_nan = || samples.value_type() != ValueType::String && samples.values.get(row).as_f64().is_some_and(f64::is_nan);
+    (quality.is_good() || (!uncertain_as_bad && !quality.is_bad())) && samples.is_valid(row) && !is_nan()
+}
+
+/// An interval that is being measured.
+struct Open {
+    interval: usize,
+    end: i64,
+    /// Samples are shown to it in `[read_from, read_until)`.
+    read_from: i64,
+    read_until: i64,
+    meter: Meter,
+}
+
+impl Open {
+    /// Shows it the rows of a portion that it reads.
+    fn push(&mut self, tag: &Tag, samples: &Samples) -> Result<(), QueryError> {
+        let from = samples.timestamps.partition_point(|timestamp| *timestamp < self.read_from);
+        let to = samples.timestamps.partition_point(|timestamp| *timestamp < self.read_until);
+        self.meter.push(samples, from..to.max(from)).map_err(|error| kpi_error(tag, &error))
+    }
+}
+
+/// The figures of neighbouring intervals, each with the number of its interval among these.
+fn measure(
+    reader: &TagReader,
+    tag: &Tag,
+    query: &MeasureQuery,
+    intervals: &[CalendarInterval],
+    limits: &QueryLimits,
+) -> Result<Vec<(usize, Figure)>, QueryError> {
+    let failed = |error| QueryError::reading(tag, &error);
+    let reach = query.measure.reach_ns();
+    let (Some(first), Some(last)) = (intervals.first(), intervals.last()) else { return Ok(Vec::new()) };
+    let read_from = first.window.start().saturating_sub_unsigned(reach);
+    let read_until = last.window.end().saturating_add_unsigned(reach);
+
+    let mut around = Around::default();
+    let needs_usable = matches!(query.measure, Measure::CounterDelta { .. } | Measure::Transitions { .. });
+    look(reader, tag, before(Timestamp(read_from)), |samples, row| {
+        around.last.get_or_insert_with(|| neighbour(samples, row));
+        if is_usable(samples, row, query.uncertain_as_bad) {
+            around.usable = Some(neighbour(samples, row));
+        }
+        needs_usable && around.usable.is_none() && limits.check(0).is_ok()
+    })?;
+    limits.check(0)?;
+
+    let open = |interval: usize, around: &Around| {
+        let window = intervals[interval].window;
+        let scope = Scope {
+            before: around.last.clone(),
+            usable_before: around.usable.clone(),
+            known_until: query.known_until.0,
+            uncertain_as_bad: query.uncertain_as_bad,
+            ..Scope::new(window, tag.value_type())
+        };
+        Ok::<Open, QueryError>(Open {
+            interval,
+            end: window.end(),
+            read_from: window.start().saturating_sub_unsigned(reach),
+            read_until: window.end().saturating_add_unsigned(reach),
+            meter: Meter::new(query, tag, &scope)?,
+        })
+    };
+    let mut figures = Vec::new();
+    let mut finish = |done: Open, after: Option<&Neighbour>| {
+        for figure in done.meter.finish(tag, query, after).map_err(|error| kpi_error(tag, &error))? {
+            figures.push((done.interval, figure));
+        }
+        limits.check(figures.len() as u64)
+    };
+    // Intervals that samples to come belong to, and the next one that has not begun.
+    let mut opened: VecDeque<Open> = VecDeque::new();
+    let mut next = 0;
+    let mut cursor = reader.cursor(tag, TimeRange::new(Timestamp(read_from), Timestamp(read_until))).map_err(failed)?;
+    let mut portion = Samples::new(tag.value_type());
+    while cursor.next_into(&mut portion).map_err(failed)? {
+        limits.check(0)?;
+        let timestamps = &portion.timestamps;
+        let end = timestamps.last().copied().unwrap_or(read_from);
+        let after = |interval: i64| {
+            let row = timestamps.partition_point(|timestamp| *timestamp < interval);
+            (row < timestamps.len()).then(|| neighbour(&portion, row))
+        };
+        for open in &mut opened {
+            open.push(tag, &portion)?;
+        }
+        let mut told = 0;
+        loop {
+            // In order, so that figures are.
+            while opened.front().is_some_and(|open| open.read_until <= end) {
+                let Some(done) = opened.pop_front() else { break };
+                let after = after(done.end);
+                finish(done, after.as_ref())?;
+            }
+            let Some(interval) = intervals.get(next) else { break };
+            let begins = interval.window.start().saturating_sub_unsigned(reach);
+            if begins > end {
+                break;
+            }
+            let rows = told..timestamps.partition_point(|timestamp| *timestamp < begins).max(told);
+            told = rows.end;
+            around.advance(&portion, rows, query.uncertain_as_bad);
+            let mut begun = open(next, &around)?;
+            begun.push(tag, &portion)?;
+            opened.push_back(begun);
+            next += 1;
+        }
+        around.advance(&portion, told..portion.len(), query.uncertain_as_bad);
+        portion.clear();
+    }
+    while next < intervals.len() {
+        opened.push_back(open(next, &around)?);
+        next += 1;
+    }
+    // No sample lies between the ends of those that are left and the end of what was read.
+    let integral = matches!(query.measure, Measure::Integral { .. });
+    let found = if integral { nearest(reader, tag, from(Timestamp(read_until)), |_, _| true)? } else { None };
+    let after = found.map(|found| neighbour(&found, 0));
+    opened.into_iter().try_for_each(|open| finish(open, after.as_ref()))?;
+    Ok(figures)
+}
+
+/// Rows on their way to a batch.
+struct Rows<'a> {
+    query: &'a MeasureQuery,
+    schema: SchemaRef,
+    names: ArrayRef,
+    tags: Vec<i32>,
+    intervals: Vec<usize>,
+    figures: Vec<Figure>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(query: &'a MeasureQuery) -> Rows<'a> {
+        let names: StringArray = query.tags.iter().map(|tag| Some(tag.name().as_str())).collect();
+        let (tags, intervals, figures) = (Vec::new(), Vec::new(), Vec::new());
+        Rows { query, schema: measure_schema(query), names: Arc::new(names), tags, intervals, figures }
+    }
+
+    fn len(&self) -> usize {
+        self.tags.len()
+    }
+
+    fn append(&mut self, tag: i32, first: usize, figures: Vec<(usize, Figure)>) {
+        self.tags.resize(self.tags.len() + figures.len(), tag);
+        for (interval, figure) in figures {
+            self.intervals.push(first + interval);
+            self.figures.push(figure);
+        }
+    }
+
+    fn emit(&mut self, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<bool, QueryError> {
+        let failed = |error: arrow::error::ArrowError| QueryError::Store(format!("a batch could not be formed: {error}"));
+        let keys = Int32Array::from(std::mem::take(&mut self.tags));
+        let (places, figures) = (std::mem::take(&mut self.intervals), std::mem::take(&mut self.figures));
+        let intervals = || places.iter().map(|place| &self.query.intervals[*place]);
+        let times = |times: Vec<i64>| Arc::new(TimestampNanosecondArray::from(times).with_timezone("UTC")) as ArrayRef;
+        let number = |of: fn(&Figure) -> f64| Arc::new(figures.iter().map(of).map(Some).collect::<Float64Array>()) as ArrayRef;
+        let columns = vec![
+            Arc::new(DictionaryArray::<Int32Type>::try_new(keys, self.names.clone()).map_err(failed)?) as ArrayRef,
+            times(intervals().map(|interval| interval.window.start()).collect()),
+            times(intervals().map(|interval| interval.window.end()).collect()),
+            Arc::new(StringArray::from_iter_values(intervals().map(|interval| interval.label.as_str()))),
+            Arc::new(StringArray::from_iter_values(figures.iter().map(|figure| figure.item.as_ref()))),
+            Arc::new(figures.iter().map(|figure| figure.value).collect::<Float64Array>()),
+            number(|figure| figure.numerator),
+            number(|figure| figure.denominator),
+            number(|figure| figure.percent_good),
+            number(|figure| figure.bad_seconds),
+        ];
+        let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(failed)?;
+        Ok(slices(&batch).all(emit))
+    }
+}

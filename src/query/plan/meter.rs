@@ -1,0 +1,159 @@
+//! One primitive of an interval, whichever it is, and the figure that comes of it.
+
+use std::sync::Arc;
+
+use super::measure::{Measure, MeasureQuery};
+use crate::{
+    model::{Samples, Tag, Value, ValueType},
+    query::{
+        QueryError, common_type,
+        kpi::{CounterDelta, Coverage, Integrate, KpiError, Neighbour, PercentGood, Scope, TimeInState, Transitions},
+    },
+};
+
+/// One row of an answer, without tag and interval.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    pub item: Arc<str>,
+    /// `None` where nothing is known.
+    pub value: Option<f64>,
+    pub numerator: f64,
+    /// Seconds.
+    pub denominator: f64,
+    pub percent_good: f64,
+    pub bad_seconds: f64,
+}
+
+/// A primitive at work.
+pub enum Meter {
+    TimeInState(TimeInState),
+    Transitions(Transitions),
+    CounterDelta(CounterDelta),
+    Integrate(Integrate),
+    PercentGood(PercentGood),
+}
+
+/// An error of a primitive as one of the query: the asker's, or ours.
+pub fn kpi_error(tag: &Tag, error: &KpiError) -> QueryError {
+    let message = format!("tag {}: {error}", tag.name());
+    match error {
+        KpiError::Window { .. } | KpiError::Neighbour { .. } | KpiError::Order { .. } | KpiError::Rows { .. } => QueryError::Store(message),
+        _ => QueryError::Invalid(message),
+    }
+}
+
+impl Meter {
+    /// # Errors
+    /// [`QueryError::Invalid`] for what the tag cannot be asked.
+    pub fn new(query: &MeasureQuery, tag: &Tag, scope: &Scope) -> Result<Meter, QueryError> {
+        let failed = |error: KpiError| kpi_error(tag, &error);
+        let state = |text: &String| Measure::state(tag, text).map_err(QueryError::Invalid);
+        Ok(match &query.measure {
+            Measure::TimeInState { states } => {
+                let states = states.iter().map(state).collect::<Result<Vec<Value>, _>>()?;
+                Meter::TimeInState(TimeInState::new(scope, (!states.is_empty()).then_some(states)).map_err(failed)?)
+            }
+            Measure::Transitions { from, to, dwell_ns } => {
+                let (from, to) = (from.as_ref().map(state).transpose()?, to.as_ref().map(state).transpose()?);
+                Meter::Transitions(Transitions::new(scope, from.as_ref(), to.as_ref(), *dwell_ns).map_err(failed)?)
+            }
+            Measure::CounterDelta { rollover, reset } => Meter::CounterDelta(CounterDelta::new(scope, *rollover, *reset).map_err(failed)?),
+            Measure::Integral { unit, .. } => {
+                // There is no line from one state to another, whatever the tag says.
+                let stepped = tag.definition.stepped || matches!(tag.value_type(), ValueType::Bool | ValueType::State);
+                Meter::Integrate(Integrate::new(scope, *unit, stepped).map_err(failed)?)
+            }
+            Measure::PercentGood => Meter::PercentGood(PercentGood::new(scope).map_err(failed)?),
+        })
+    }
+
+    /// Takes rows that follow all before.
+    pub fn push(&mut self, samples: &Samples, rows: std::ops::Range<usize>) -> Result<(), KpiError> {
+        match self {
+            Meter::TimeInState(meter) => meter.push(samples, rows),
+            Meter::Transitions(meter) => meter.push(samples, rows),
+            Meter::CounterDelta(meter) => meter.push(samples, rows),
+            Meter::Integrate(meter) => meter.push(samples, rows),
+            Meter::PercentGood(meter) => meter.push(samples, rows),
+        }
+    }
+
+    /// The figures: one, or one per state. `after` is the first sample behind the interval.
+    pub fn finish(self, tag: &Tag, query: &MeasureQuery, after: Option<&Neighbour>) -> Result<Vec<Figure>, KpiError> {
+        Ok(match self {
+            Meter::TimeInState(meter) => {
+                let times = meter.finish()?;
+                let figure = |item: &str, held: Option<u64>| {
+                    let seconds = held.map(seconds);
+                    figure(item, seconds, seconds.unwrap_or(0.0), seconds_of(&times.coverage), &times.coverage)
+                };
+                match &query.measure {
+                    Measure::TimeInState { states } if !states.is_empty() => {
+                        let held = times.states.iter().map(|time| time.duration_ns).sum();
+                        vec![figure(&states.join(" + "), (times.coverage.usable_ns() > 0).then_some(held))]
+                    }
+                    // An interval in which nothing is known has a row all the same.
+                    _ if times.states.is_empty() => vec![figure("", None)],
+                    _ => times.states.iter().map(|time| figure(&state_text(tag, &time.state), Some(time.duration_ns))).collect(),
+                }
+            }
+            Meter::Transitions(meter) => {
+                let found = meter.finish();
+                let known = found.coverage.usable_ns() > 0 || found.count > 0;
+                let item = match &query.measure {
+                    Measure::Transitions { from, to, .. } => {
+                        let side = |state: &Option<String>| state.as_deref().unwrap_or("*").to_owned();
+                        format!("{} → {}", side(from), side(to))
+                    }
+                    _ => String::new(),
+                };
+                let count = found.count as f64;
+                vec![figure(&item, known.then_some(count), count, seconds_of(&found.coverage), &found.coverage)]
+            }
+            Meter::CounterDelta(meter) => {
+                let sum = meter.finish();
+                vec![figure("delta", sum.delta, sum.delta.unwrap_or(0.0), seconds_of(&sum.coverage), &sum.coverage)]
+            }
+            Meter::Integrate(mut meter) => {
+                if let Some(after) = after {
+                    meter.follow(after)?;
+                }
+                let integral = meter.finish();
+                let rescale = matches!(query.measure, Measure::Integral { rescale: true, .. });
+                let value = if rescale { integral.rescaled() } else { integral.amount };
+                vec![figure("integral", value, integral.amount.unwrap_or(0.0), seconds(integral.covered_ns), &integral.coverage)]
+            }
+            Meter::PercentGood(meter) => {
+                let coverage = meter.finish();
+                vec![figure("good", Some(coverage.percent_good()), seconds(coverage.good_ns), seconds_of(&coverage), &coverage)]
+            }
+        })
+    }
+}
+
+fn figure(item: &str, value: Option<f64>, numerator: f64, denominator: f64, coverage: &Coverage) -> Figure {
+    Figure {
+        item: item.into(),
+        value,
+        numerator,
+        denominator,
+        percent_good: coverage.percent_good(),
+        bad_seconds: seconds(coverage.bad_ns + coverage.unknown_ns),
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+fn seconds_of(coverage: &Coverage) -> f64 {
+    seconds(coverage.window_ns)
+}
+
+/// A state by its name, where it has one.
+fn state_text(tag: &Tag, state: &Value) -> String {
+    match state {
+        Value::State(number) => tag.definition.state_set.get(*number as usize).cloned().unwrap_or_else(|| number.to_string()),
+        other => common_type::text(other),
+    }
+}

@@ -1,0 +1,87 @@
+//! Functions of SQL: table functions that are queries of the engine, one file each and one line in the list, and scalar functions.
+
+mod aggregate;
+mod anomalies;
+mod argument;
+mod current;
+mod downsample;
+mod quality;
+mod range;
+mod time_bucket;
+
+use std::{fmt, sync::Arc};
+
+use datafusion::{
+    catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider},
+    error::Result,
+    execution::{FunctionRegistry, SessionState},
+};
+
+use self::argument::Arguments;
+use super::{SqlOptions, scan::EngineTable};
+use crate::{query::QueryEngine, store::Catalog};
+
+/// A table function: its name, how it is called, and how its arguments become a query.
+struct Function {
+    name: &'static str,
+    /// Shown when it is called in another way.
+    usage: &'static str,
+    build: fn(&Source, &mut Arguments<'_>) -> Result<EngineTable>,
+}
+
+/// Every table function.
+static FUNCTIONS: [Function; 5] = [aggregate::FUNCTION, anomalies::FUNCTION, current::FUNCTION, downsample::FUNCTION, range::FUNCTION];
+
+/// What table functions read from.
+struct Source {
+    engine: QueryEngine,
+    catalog: Arc<Catalog>,
+    tags_max: usize,
+}
+
+struct Registered {
+    function: &'static Function,
+    source: Arc<Source>,
+}
+
+impl fmt::Debug for Registered {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.function.name)
+    }
+}
+
+impl TableFunctionImpl for Registered {
+    fn call_with_args(&self, arguments: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
+        let mut arguments = Arguments::new(self.function, &arguments);
+        let table = (self.function.build)(&self.source, &mut arguments)?;
+        arguments.end()?;
+        Ok(Arc::new(table))
+    }
+}
+
+/// Adds all functions to a session.
+pub fn register(state: &mut SessionState, engine: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) {
+    let source = Arc::new(Source { engine: engine.clone(), catalog: catalog.clone(), tags_max: options.tags_max });
+    for function in &FUNCTIONS {
+        state.register_udtf(function.name, Arc::new(Registered { function, source: source.clone() }));
+    }
+    for function in quality::functions().into_iter().chain([time_bucket::function()]) {
+        // Registering fails for registries that cannot; a session's can.
+        let _ = state.register_udf(Arc::new(function));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_told_in_the_usage_and_the_manual() {
+        let manual = include_str!("../../../../docs/api.md");
+        for (index, function) in FUNCTIONS.iter().enumerate() {
+            assert!(FUNCTIONS[..index].iter().all(|before| before.name != function.name), "{}", function.name);
+            assert!(function.usage.starts_with(&format!("{}(", function.name)), "{}", function.usage);
+            assert!(manual.contains(&format!("`{}(", function.name)), "docs/api.md has no row for {}", function.name);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! SQL over samples, tags and gaps: DataFusion plans and joins, our tables read through the one query engine. A statement only reads.
+//!
+//! A statement runs on threads of its own kind ([`runtime`]), because its work is long and the wire's is short; its batches come through a
+//! channel to the blocking thread of the query it answers, as those of every other query do.
+
+mod error;
+mod function;
+mod memory;
+mod parameter;
+mod runtime;
+mod scan;
+mod session;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use datafusion::common::ScalarValue;
+pub use error::SqlError;
+
+use std::{sync::Arc, time::Instant};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{
+    execution::{SessionState, memory_pool::GreedyMemoryPool},
+    logical_expr::LogicalPlan,
+    physical_plan::execute_stream,
+};
+use futures::StreamExt;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::{QueryEngine, QueryError, QueryLimits};
+use crate::{model::Timestamp, store::Catalog};
+
+/// Name of the one catalog.
+pub const CATALOG: &str = "historian";
+/// Name of its one schema.
+pub const SCHEMA: &str = "public";
+
+/// Bounds of all statements.
+#[derive(Clone, Debug)]
+pub struct SqlOptions {
+    /// Threads that work on statements; also the partitions of a plan.
+    pub threads: usize,
+    /// Memory of one statement for sorting, grouping and joining.
+    pub memory_bytes_max: usize,
+    /// Memory of all statements together.
+    pub memory_total_bytes_max: usize,
+    /// Statements at the same time.
+    pub statements_max: usize,
+    /// Longest text of a statement.
+    pub text_bytes_max: usize,
+    /// Most tags that one scan may read.
+    pub tags_max: usize,
+}
+
+impl Default for SqlOptions {
+    fn default() -> SqlOptions {
+        SqlOptions {
+            threads: std::thread::available_parallelism().map_or(2, usize::from),
+            memory_bytes_max: 512 << 20,
+            memory_total_bytes_max: 1 << 30,
+            statements_max: 32,
+            text_bytes_max: 48 << 10,
+            tags_max: 1_000_000,
+        }
+    }
+}
+
+/// A statement and the moment that counts as its present time.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    pub text: String,
+    /// What `now()` and relative times such as `*-8h` mean.
+    pub now: Timestamp,
+    /// Values of `$1`, `$2`, …; empty when the statement has none.
+    pub parameters: Vec<ScalarValue>,
+}
+
+/// What is known of a statement before it runs.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Columns of the answer.
+    pub schema: SchemaRef,
+    /// Fields named `$1`, `$2`, …; the type is Null where the statement does not tell it.
+    pub parameters: SchemaRef,
+}
+
+/// One table as a catalog tells it.
+#[derive(Clone, Debug)]
+pub struct TableDescription {
+    pub name: &'static str,
+    pub schema: SchemaRef,
+}
+
+/// Answers SQL. Cheap to clone; all methods block, call them from a blocking thread.
+#[derive(Clone)]
+pub struct SqlEngine {
+    /// Behind a trait, so that compiling what holds an engine does not look through all of DataFusion.
+    statements: Arc<dyn Statements>,
+}
+
+trait Statements: Send + Sync {
+    fn describe(&self, statement: &Statement, limits: &QueryLimits) -> Result<Description, SqlError>;
+    fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(Reply) -> bool) -> Result<(), SqlError>;
+}
+
+struct Shared {
+    base: SessionState,
+    options: SqlOptions,
+    memory: Arc<GreedyMemoryPool>,
+    statements: Arc<Semaphore>,
+    runtime: runtime::Lazy,
+}
+
+impl SqlEngine {
+    pub fn new(query: QueryEngine, catalog: Arc<Catalog>, options: SqlOptions) -> SqlEngine {
+        let shared = Shared {
+            base: session::base(&query, &catalog, &options),
+            memory: Arc::new(GreedyMemoryPool::new(options.memory_total_bytes_max)),
+            statements: Arc::new(Semaphore::new(options.statements_max)),
+            runtime: runtime::Lazy::new(&options),
+            options,
+        };
+        SqlEngine { statements: Arc::new(Arc::new(shared)) }
+    }
+
+    /// The tables, in the order of their names.
+    pub fn tables() -> Vec<TableDescription> {
+        table::descriptions()
+    }
+
+    /// Plans a statement without running it.
+    ///
+    /// # Errors
+    /// [`SqlError::Invalid`], [`SqlError::ReadOnly`], and [`QueryError::Deadline`] when planning takes too long.
+    pub fn describe(&self, statement: &Statement, limits: &QueryLimits) -> Result<Description, SqlError> {
+        self.statements.describe(statement, limits)
+    }
+
+    /// Runs a statement, handing its schema and then batches of at most [`super::BATCH_ROWS_MAX`] rows to `emit`; `emit` returning false stops
+    /// it.
+    ///
+    /// # Errors
+    /// See [`SqlError`]; batches handed out before stand.
+    pub fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(Reply) -> bool) -> Result<(), SqlError> {
+        self.statements.run(statement, limits, emit)
+    }
+}
+
+impl Statements for Arc<Shared> {
+    fn describe(&self, statement: &Statement, limits: &QueryLimits) -> Result<Description, SqlError> {
+        let (shared, statement, bounds) = (self.clone(), statement.clone(), limits.clone());
+        self.runtime.run(limits, async move {
+            let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
+            let state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, &bounds)?;
+            parameter::describe(&state, &text).await
+        })
+    }
+
+    fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(Reply) -> bool) -> Result<(), SqlError> {
+        let permit = self.statements.clone().try_acquire_owned();
+        let _permit = permit.map_err(|_| SqlError::Busy(self.options.statements_max))?;
+        let (sender, mut replies) = mpsc::channel(2);
+        let (shared, statement, bounds) = (self.clone(), statement.clone(), limits.clone());
+        let running = self.runtime.spawn(async move { execute(&shared, &statement, &bounds, &sender).await })?;
+        // Ends the statement with this call, however it ends: dropped plans stop their scans.
+        let _stop = runtime::AbortOnDrop(running.abort_handle());
+
+        let mut rows = 0;
+        while let Some(reply) = self.runtime.wait(limits, replies.recv())? {
+            if let Reply::Batch(batch) = &reply {
+                rows += batch.num_rows() as u64;
+                limits.check(rows)?;
+            }
+            if !emit(reply) {
+                return Ok(());
+            }
+        }
+        // The channel closes when the task ends: its result tells whether the answer is whole.
+        let ended = self.runtime.wait(limits, running)?;
+        ended.unwrap_or_else(|_| Err(SqlError::Internal("a bug stopped this statement; please report it with the lines of the log".into())))
+    }
+}
+
+/// Parts of an answer.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Once, before all batches.
+    Schema(SchemaRef),
+    Batch(RecordBatch),
+}
+
+/// Plans and runs a statement on the threads of SQL.
+async fn execute(shared: &Shared, statement: &Statement, limits: &QueryLimits, out: &mpsc::Sender<Reply>) -> Result<(), SqlError> {
+    let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
+    let state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, limits)?;
+    let plan = parameter::bound_plan(&state, &text, &statement.parameters).await?;
+    let plan = state.create_physical_plan(&plan).await?;
+    let plain = session::plain_schema(&plan.schema());
+    if out.send(Reply::Schema(plain.clone())).await.is_err() {
+        return Ok(());
+    }
+    let mut stream = execute_stream(plan, state.task_ctx())?;
+    while let Some(batch) = stream.next().await {
+        let batch = session::plain_batch(batch?, &plain)?;
+        for part in super::range::slices(&batch) {
+            if out.send(Reply::Batch(part)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses plans that do more than read.
+fn check_reads_only(plan: &LogicalPlan) -> Result<(), SqlError> {
+    let options = datafusion::prelude::SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    Ok(options.verify_plan(plan)?)
+}
+
+impl QueryLimits {
+    /// What is left of the time.
+    fn left(&self) -> Result<std::time::Duration, QueryError> {
+        self.deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()).ok_or(QueryError::Deadline)
+    }
+}

@@ -1,0 +1,96 @@
+//! Sessions of DataFusion: one base with our tables and functions, and from it one per statement with its memory, its present time and its
+//! limits.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::RecordBatch,
+    compute::cast,
+    datatypes::{DataType, Field, Schema, SchemaRef},
+    temporal_conversions::timestamp_ns_to_datetime,
+};
+use datafusion::{
+    catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider},
+    execution::{
+        SessionState, SessionStateBuilder,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::GreedyMemoryPool,
+        runtime_env::RuntimeEnvBuilder,
+    },
+    prelude::SessionConfig,
+};
+
+use super::{CATALOG, SCHEMA, SqlError, SqlOptions, function, memory::StatementMemory, scan::Bounds, table};
+use crate::{
+    model::Timestamp,
+    query::{QueryEngine, QueryLimits},
+    store::Catalog,
+};
+
+/// The state that every statement begins with.
+pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -> SessionState {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(options.threads.max(1))
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true);
+    // Views of strings are younger than many clients.
+    config.options_mut().sql_parser.map_string_types_to_utf8view = false;
+    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+
+    let public = MemorySchemaProvider::new();
+    for (name, table) in table::all(query, catalog, options) {
+        // A fresh provider has no table of that name.
+        let _ = public.register_table(name.to_owned(), table);
+    }
+    let ours = MemoryCatalogProvider::new();
+    let _ = ours.register_schema(SCHEMA, Arc::new(public));
+    state.catalog_list().register_catalog(CATALOG.to_owned(), Arc::new(ours));
+    function::register(&mut state, query, catalog, options);
+    state
+}
+
+/// A state for one statement.
+pub fn of_statement(
+    base: &SessionState,
+    options: &SqlOptions,
+    all: &Arc<GreedyMemoryPool>,
+    now: Timestamp,
+    limits: &QueryLimits,
+) -> Result<SessionState, SqlError> {
+    let memory = StatementMemory::new(options.memory_bytes_max, all.clone());
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(memory))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+        .build_arc()?;
+    let config = base.config().clone().with_extension(Arc::new(Bounds::new(limits)));
+    let mut state = SessionStateBuilder::new_from_existing(base.clone()).with_config(config).with_runtime_env(runtime).build();
+    let options = state.config_options().clone();
+    let properties = state.execution_props_mut();
+    properties.query_execution_start_time = timestamp_ns_to_datetime(now.0).map(|time| time.and_utc());
+    properties.config_options = Some(options);
+    Ok(state)
+}
+
+/// The schema of an answer in types that every client reads.
+pub fn plain_schema(schema: &Schema) -> SchemaRef {
+    let plain = |field: &Arc<Field>| match field.data_type() {
+        DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
+        DataType::BinaryView => Arc::new(field.as_ref().clone().with_data_type(DataType::Binary)),
+        _ => field.clone(),
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()).with_metadata(schema.metadata().clone()))
+}
+
+/// A batch in the types of [`plain_schema`].
+pub fn plain_batch(batch: RecordBatch, plain: &SchemaRef) -> Result<RecordBatch, SqlError> {
+    let failed = |error: arrow::error::ArrowError| SqlError::Internal(format!("a batch could not be formed: {error}"));
+    let rows = batch.num_rows();
+    let columns =
+        batch.columns().iter().zip(plain.fields()).map(|(column, field)| {
+            if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast(column, field.data_type()) }
+        });
+    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(plain.clone(), columns, &options).map_err(failed)
+}

@@ -1,0 +1,213 @@
+"""Key figures through Arrow Flight and gRPC: measures, calendar intervals, as-of joins. Arguments: host:port, folder of the .proto files."""
+
+import json
+import pathlib
+import sys
+import tempfile
+from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import grpc
+import grpc_tools
+import pyarrow as pa
+import pyarrow.flight as flight
+from grpc_tools import protoc
+
+address, protos = sys.argv[1:]
+stubs = tempfile.TemporaryDirectory()
+well_known = str(pathlib.Path(grpc_tools.__file__).parent / "_proto")
+files = sorted(str(path.relative_to(protos)) for path in pathlib.Path(protos).glob("historian/v1/*.proto"))
+assert protoc.main(["protoc", f"-I{protos}", f"-I{well_known}", f"--python_out={stubs.name}", f"--grpc_python_out={stubs.name}", *files]) == 0
+sys.path.insert(0, stubs.name)
+from historian.v1 import query_pb2, query_pb2_grpc, tag_pb2, tag_pb2_grpc
+
+client = flight.connect(f"grpc://{address}")
+channel = grpc.insecure_channel(address)
+queries = query_pb2_grpc.QueryServiceStub(channel)
+BERLIN = ZoneInfo("Europe/Berlin")
+SECOND = 1_000_000_000
+
+
+def ns(*civil, zone=BERLIN):
+    return int(datetime(*civil, tzinfo=zone).timestamp()) * SECOND
+
+
+def get(command):
+    return client.do_get(flight.Ticket(json.dumps(command).encode())).read_all()
+
+
+def put(tag, samples, values=pa.float64()):
+    batch = pa.record_batch({
+        "tag": [tag] * len(samples),
+        "timestamp": pa.array([sample[0] for sample in samples], pa.timestamp("ns", "UTC")),
+        "value": pa.array([sample[1] for sample in samples], values),
+        "quality": pa.array([sample[2] if len(sample) > 2 else 0 for sample in samples], pa.uint32()),
+    })
+    writer, answers = client.do_put(flight.FlightDescriptor.for_command(b'{"write": {"create_tags": true}}'), batch.schema)
+    writer.write_batch(batch)
+    writer.done_writing()
+    while answers.read() is not None:
+        pass
+    writer.close()
+
+
+def refused(call, fragment, kind=pa.lib.ArrowInvalid):
+    try:
+        call()
+    except kind as error:
+        assert fragment in str(error), f"{error} does not say {fragment!r}"
+        return
+    raise AssertionError(f"not refused; expected {fragment!r}")
+
+
+# A press: idle, running and broken down through the night in which clocks go forward; its counter of 16 bits; the power it takes.
+tag_pb2_grpc.TagServiceStub(channel).CreateTag(tag_pb2.CreateTagRequest(
+    tag=tag_pb2.Tag(name="press/state", value_type=tag_pb2.STATE, state_set=["idle", "running", "down"])))
+night = ns(2026, 3, 28, 22)
+put("press/state", [(night, 1), (ns(2026, 3, 29, 4), 2), (ns(2026, 3, 29, 5), 1), (ns(2026, 3, 29, 6), 0), (ns(2026, 3, 29, 10), None, 0x80000000)], pa.uint32())
+put("press/count", [(night - SECOND, 65_000), (night, 65_400), (night + 3600 * SECOND, 100), (night + 7200 * SECOND, 300), (night + 10_800 * SECOND, 40)], pa.int64())
+put("press/power", [(night, 10.0), (night + 3600 * SECOND, 30.0), (night + 7200 * SECOND, None, 0x80000000), (night + 10_800 * SECOND, 20.0)])
+put("press/operator", [(night, "Ada"), (ns(2026, 3, 29, 6), "Émile")], pa.utf8())
+
+START, END = "2026-03-28T22:00", "2026-03-29T14:00"
+shifts = {"start": START, "end": END, "zone": "Europe/Berlin", "calendar": "CALENDAR_SHIFT", "shift_starts": ["06:00", "14:00", "22:00"]}
+table = get({"measure": {"tags": ["press/state"], "measure": "TIME_IN_STATE", **shifts}})
+assert table.schema.names == ["tag", "start", "end", "label", "item", "value", "numerator", "denominator", "percent_good", "bad_seconds"]
+rows = [(row["label"], row["item"], row["value"], row["denominator"], row["percent_good"], row["bad_seconds"]) for row in table.to_pylist()]
+HOUR = 3600.0
+# The night shift has seven hours, of which the clock skips one.
+assert rows == [
+    ("2026-03-28 22:00", "running", 6 * HOUR, 7 * HOUR, 100.0, 0.0),
+    ("2026-03-28 22:00", "down", 1 * HOUR, 7 * HOUR, 100.0, 0.0),
+    ("2026-03-29 06:00", "idle", 4 * HOUR, 8 * HOUR, 50.0, 4 * HOUR),
+], rows
+assert table["start"][0].value == night and table["end"][0].value == ns(2026, 3, 29, 6), table["start"]
+assert int(table.schema.metadata[b"start"]) == night
+
+ratio = get({"measure": {"tags": ["press/state"], "measure": "TIME_IN_STATE", "states": ["running", 2], **shifts}}).to_pylist()
+assert [(row["item"], row["numerator"]) for row in ratio] == [("running + 2", 7 * HOUR), ("running + 2", 0.0)], ratio
+stops = get({"measure": {"tags": ["press/state"], "measure": "TRANSITIONS", "to_state": "down", **shifts}}).to_pylist()
+assert [(row["item"], row["value"]) for row in stops] == [("* → down", 1.0), ("* → down", 0.0)], stops
+assert get({"measure": {"tags": ["press/state"], "measure": "TRANSITIONS", "from_state": 1, "to_state": "down", "dwell_min": "2h", **shifts}})["value"].to_pylist() == [0, 0]
+
+counter = {"tags": ["press/count"], "measure": "COUNTER_DELTA", "rollover": 65536, "start": START, "end": END, "zone": "Europe/Berlin"}
+assert get({"measure": counter}).to_pylist()[0]["value"] == 400 + 236 + 200 + 40
+assert get({"measure": {**counter, "reset": "SKIP"}})["value"].to_pylist() == [836.0]
+labels = get({"measure": {**counter, "interval": "8h"}})["label"].to_pylist()
+assert labels == ["2026-03-28T22:00:00+01:00", "2026-03-29T07:00:00+02:00"], labels
+energy = get({"measure": {"tags": ["press/power"], "measure": "INTEGRAL", "per": "h", "start": night, "end": night + 10_800 * SECOND}}).to_pylist()[0]
+assert (energy["value"], energy["numerator"], energy["denominator"], energy["bad_seconds"]) == (50.0, 50.0, 7200.0, 3600.0), energy
+scaled = get({"measure": {"tags": ["press/power"], "measure": "INTEGRAL", "per": "h", "rescale": True, "start": night, "end": night + 10_800 * SECOND}})
+assert scaled["value"].to_pylist() == [75.0]
+good = get({"measure": {"tags": ["press/*"], "measure": "PERCENT_GOOD", "start": night, "end": ns(2026, 3, 29, 14)}})
+assert dict(zip(good["tag"].to_pylist(), good["bad_seconds"].to_pylist())) == {
+    "press/count": 0, "press/operator": 0, "press/power": HOUR, "press/state": 4 * HOUR}, good
+
+# The same through GetFlightInfo, and through gRPC.
+command = json.dumps({"measure": {"tags": ["press/state"], "measure": "TIME_IN_STATE", "states": ["running"], **shifts}})
+info = client.get_flight_info(flight.FlightDescriptor.for_command(command))
+assert info.total_records == 2 and client.do_get(info.endpoints[0].ticket).read_all()["value"].to_pylist() == [6 * HOUR, 0.0]
+request = query_pb2.MeasureRequest(
+    tags=["press/state", "press/none"], start=START, end=END, zone="Europe/Berlin", measure=query_pb2.MeasureRequest.TIME_IN_STATE,
+    calendar=query_pb2.CALENDAR_SHIFT, shift_starts=["06:00", "14:00", "22:00"])
+answers = list(queries.Measure(request))
+assert (answers[0].start, answers[0].end) == (night, ns(2026, 3, 29, 14))
+assert [answer.failure.tag for answer in answers if answer.HasField("failure")] == ["press/none"]
+told = [(row.tag, row.label, row.item, row.value) for answer in answers for row in answer.rows]
+assert told == [("press/state", row[0], row[1], row[2]) for row in rows], told
+nothing = query_pb2.MeasureRequest(tags=["press/power"], start="0", end="10", measure=query_pb2.MeasureRequest.INTEGRAL, per="h")
+row = [row for answer in queries.Measure(nothing) for row in answer.rows][0]
+assert not row.HasField("value") and row.percent_good == 0 and row.bad_seconds == 1e-8, row
+
+# Aggregates by the day of the zone, forwards and backwards.
+days = {"aggregate": {"tags": ["press/power"], "start": "2026-03-28", "end": "2026-03-31", "zone": "Europe/Berlin", "calendar": "CALENDAR_DAY",
+                      "functions": ["duration_good", "duration_bad"]}}
+table = get(days)
+stamps = [datetime.fromtimestamp(stamp.value / 1e9, timezone.utc).astimezone(BERLIN) for stamp in table["timestamp"][::2]]
+assert [(stamp.day, stamp.hour) for stamp in stamps] == [(28, 0), (29, 0), (30, 0)], stamps
+values = table["value"].to_pylist()
+assert [values[at] + values[at + 1] for at in (2, 4)] == [23 * HOUR * 1e3, 24 * HOUR * 1e3], values
+days["aggregate"].update(start="2026-03-31", end="2026-03-28")
+backwards = get(days)
+assert [stamp.value for stamp in backwards["timestamp"][::2]] == [ns(2026, 3, 31), ns(2026, 3, 30), ns(2026, 3, 29)]
+cut = {"aggregate": {**days["aggregate"], "start": "2026-03-28", "end": "2026-03-29T12:00", "functions": ["duration_good"]}}
+assert [quality & 0x404 for quality in get(cut)["quality"].to_pylist()][1] == 0x404, "a day that is cut is partial"
+
+
+# As-of: each batch gets what its tags were when it began. The rows come in any order, with columns of their own, and one without a time.
+def exchange(command, tables):
+    writer, reader = client.do_exchange(flight.FlightDescriptor.for_command(json.dumps(command)))
+    with writer:
+        writer.begin(tables[0].schema)
+        for table in tables:
+            writer.write_table(table)
+        writer.done_writing()
+        return reader.read_all()
+
+
+batches = pa.table({
+    "batch": pa.array(["B3", "B1", "B2", "B0"]).dictionary_encode(),
+    "timestamp": pa.array([ns(2026, 3, 29, 7) // 1000, night // 1000, None, (night - 60 * SECOND) // 1000], pa.timestamp("us", "Europe/Berlin")),
+    "note": pa.array([["a"], [], None, ["b", "c"]], pa.list_(pa.utf8())),
+})
+joined = exchange({"asof": {"tags": ["press/operator", "press/state", "press/power"]}}, [batches, batches])
+assert joined.num_rows == 8 and joined.schema.names[:3] == batches.schema.names
+half = joined.slice(4)
+assert half.select(["batch", "timestamp", "note"]).to_pylist() == batches.to_pylist()
+assert half["press/operator"].to_pylist() == ["Émile", "Ada", None, None]
+assert half["press/state"].to_pylist() == [0, 1, None, None] and half.schema.field("press/state").type == pa.uint32()
+assert [stamp.value for stamp in half["press/state#timestamp"]] == [ns(2026, 3, 29, 6), night, None, None]
+assert half["press/power"].to_pylist() == [20.0, 10.0, None, None] and half["press/power#quality"].to_pylist() == [0, 0, None, None]
+short = exchange({"asof": {"tags": ["press/operator"], "tolerance": "30m"}}, [batches])
+assert short["press/operator"].to_pylist() == [None, "Ada", None, None]
+empty = exchange({"asof": {"tags": ["press/operator"]}}, [batches.slice(0, 0)])
+assert empty.num_rows == 0 and empty.schema.names[-1] == "press/operator#quality"
+many = pa.table({"timestamp": pa.array([night + number * SECOND // 10 for number in range(200_000)], pa.timestamp("ns"))})
+answer = exchange({"asof": {"tags": ["press/*"]}}, [many])
+assert answer.num_rows == 200_000 and answer["press/count"].to_pylist()[36_000] == 100
+bad = query_pb2.AsOfRequest(tags=["press/power", "press/none"], timestamps=[night + 7200 * SECOND, 5], quality=query_pb2.ANY)
+answer = queries.AsOf(bad)
+assert [failure.tag for failure in answer.failures] == ["press/none"]
+power = answer.samples[0]
+assert (list(power.timestamps), list(power.qualities), list(power.nulls)) == ([night + 7200 * SECOND, 5], [0x80000000, 0x809B0000], [0, 1]), power
+kept = queries.AsOf(query_pb2.AsOfRequest(tags=["press/power"], timestamps=[night + 7200 * SECOND])).samples[0]
+assert list(kept.values.f64.values) == [30.0] and list(kept.timestamps) == [night + 3600 * SECOND]
+
+# What makes no sense says so.
+base = {"tags": ["press/state"], "start": START, "end": END}
+for change, fragment in [
+    ({}, "TIME_IN_STATE, TRANSITIONS"),
+    ({"measure": "PERCENT_GOOD", "calendar": "CALENDAR_DAY", "interval": "1h"}, "exclude each other"),
+    ({"measure": "PERCENT_GOOD", "calendar": "CALENDAR_SHIFT"}, "shift_starts"),
+    ({"measure": "PERCENT_GOOD", "calendar": "CALENDAR_SHIFT", "shift_starts": ["25:00"]}, "time of day"),
+    ({"measure": "PERCENT_GOOD", "calendar": "CALENDAR_SHIFT", "shift_starts": ["06:00", "06:00"]}, "shifts"),
+    ({"measure": "PERCENT_GOOD", "shift_starts": ["06:00"]}, "CALENDAR_SHIFT"),
+    ({"measure": "PERCENT_GOOD", "interval": "1ns"}, "100000 intervals"),
+    ({"measure": "PERCENT_GOOD", "end": "2026-03-28T22:00"}, "not after the start"),
+    ({"measure": "PERCENT_GOOD", "rollover": 5}, "rollover: belongs to the measure COUNTER_DELTA"),
+    ({"measure": "TIME_IN_STATE", "states": ["runing"]}, "idle, running, down"),
+    ({"measure": "COUNTER_DELTA"}, "of type state"),
+    ({"measure": "COUNTER_DELTA", "tags": ["press/count"], "rollover": -1}, "above 0"),
+    ({"measure": "INTEGRAL", "tags": ["press/power"]}, "time unit of the rate"),
+    ({"measure": "INTEGRAL", "tags": ["press/power"], "per": "fortnight"}, "fortnight"),
+    ({"measure": "TRANSITIONS", "dwell_min": "soon"}, "dwell_min"),
+]:
+    refused(lambda: get({"measure": {**base, **change}}), fragment)
+refused(lambda: get({"aggregate": {**base, "calendar": "CALENDAR_DAY", "interval": "1h", "functions": ["count"]}}), "exclude each other")
+refused(lambda: get({"asof": {"tags": ["press/state"]}}), "DoExchange")
+for command, table, fragment in [
+    ({"asof": {"tags": ["press/state"]}}, pa.table({"time": [1]}), "timestamp is missing"),
+    ({"asof": {"tags": ["press/state"]}}, pa.table({"timestamp": [1]}), "Int64"),
+    ({"asof": {"tags": ["press/state"]}}, many.rename_columns(["timestamp"]).append_column("press/state", many["timestamp"]), "rename it"),
+    ({"asof": {"tags": ["press/state"], "timestamps": [1]}}, many, "column timestamp"),
+    ({"asof": {"tags": ["press/state"], "tolerance": "long"}}, many, "tolerance"),
+    ({"asof": {"tags": []}}, many, "at least one"),
+    ({"write": {}}, many, "another command"),
+    ({"asof": {"tags": ["press/state"]}}, pa.table({"timestamp": pa.array([2**40], pa.timestamp("s"))}), "row 0"),
+]:
+    refused(lambda: exchange(command, [table]), fragment)
+refused(lambda: exchange({"asof": {"tags": ["press/none"]}}, [many]), "press/none", pa.lib.ArrowKeyError)
+too_many = query_pb2.AsOfRequest(tags=["press/*"], timestamps=range(300_000))
+refused(lambda: queries.AsOf(too_many), "DoExchange", grpc.RpcError)
+assert get({"current": {"tags": ["press/power"]}}).num_rows == 1
+print("ok")

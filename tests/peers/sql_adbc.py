@@ -1,0 +1,201 @@
+"""SQL through the ADBC driver for Flight SQL, pandas, polars and DuckDB. Argument: host:port.
+
+The historian is empty at the start and has a small bound for the memory of a statement.
+"""
+
+import json
+import math
+import sys
+import threading
+import time
+
+import adbc_driver_flightsql.dbapi as adbc
+import adbc_driver_manager
+import duckdb
+import polars
+import pyarrow as pa
+import pyarrow.flight as flight
+
+URI = f"grpc://{sys.argv[1]}"
+START = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
+SECOND = 1_000_000_000
+ROWS = 100_000
+
+client = flight.connect(URI)
+
+
+def put(tag, values, quality=None, step=SECOND):
+    times = pa.array([START + index * step for index in range(len(values))], pa.timestamp("ns", "UTC"))
+    columns = {"tag": pa.array([tag] * len(values)), "timestamp": times, "value": pa.array(values)}
+    if quality is not None:
+        columns["quality"] = pa.array(quality, pa.uint32())
+    batch = pa.record_batch(columns)
+    command = json.dumps({"write": {"create_tags": True}})
+    writer, reader = client.do_put(flight.FlightDescriptor.for_command(command), batch.schema)
+    writer.write_batch(batch)
+    writer.done_writing()
+    assert json.loads(reader.read().to_pybytes())["samples"] == len(values)
+    writer.close()
+
+
+put("area1/boiler/pressure", [math.sin(index / 1000) * 10 for index in range(ROWS)])
+put("area1/boiler/level", list(range(1000)), [0x80000000 if index % 10 == 0 else 0 for index in range(1000)])
+put("area2/note", ["started", "ärger", "stopped"], step=60 * SECOND)
+
+connection = adbc.connect(URI)
+cursor = connection.cursor()
+
+
+def table(statement, parameters=None):
+    cursor.execute(statement, parameters)
+    return cursor.fetch_arrow_table()
+
+
+def rows(statement, parameters=None):
+    cursor.execute(statement, parameters)
+    return cursor.fetchall()
+
+
+def field(number, content):
+    """A field of protobuf that has a length."""
+    length, varint = len(content), b""
+    while length >= 128:
+        varint += bytes([length % 128 + 128])
+        length //= 128
+    return bytes([number * 8 + 2]) + varint + bytes([length]) + content
+
+
+def refused(statement, *fragments, parameters=None):
+    try:
+        rows(statement, parameters)
+    except adbc_driver_manager.Error as error:
+        for fragment in fragments:
+            assert fragment in str(error), (fragment, str(error))
+        return error
+    raise AssertionError(f"{statement} was answered")
+
+
+# Selection, filters, types.
+whole = table("SELECT * FROM samples WHERE tag = 'area1/boiler/pressure'")
+assert whole.num_rows == ROWS, whole.num_rows
+assert whole.schema.names == ["tag", "timestamp", "value", "quality", "text"]
+assert whole.schema.field("timestamp").type == pa.timestamp("ns", "UTC")
+assert whole.column("timestamp").cast(pa.int64()).to_pylist() == [START + index * SECOND for index in range(ROWS)]
+assert whole.column("value").to_pylist() == [math.sin(index / 1000) * 10 for index in range(ROWS)]
+assert set(whole.column("tag").cast(pa.utf8()).to_pylist()) == {"area1/boiler/pressure"}
+assert rows("SELECT count(*) FROM samples") == [(ROWS + 1003,)]
+assert rows("SELECT count(*) FROM samples WHERE tag LIKE 'area1/%' AND is_bad(quality)") == [(100,)]
+between = "timestamp >= '2026-01-01T00:01:00Z' AND timestamp < '2026-01-01T00:02:00Z'"
+assert rows(f"SELECT count(*), min(value) FROM samples WHERE tag = 'area1/boiler/level' AND {between}") == [(60, 60.0)]
+assert rows("SELECT text FROM samples WHERE tag = 'area2/note' ORDER BY timestamp") == [("started",), ("ärger",), ("stopped",)]
+latest = rows("SELECT value FROM samples WHERE tag = 'area1/boiler/level' ORDER BY timestamp DESC LIMIT 2")
+assert latest == [(999.0,), (998.0,)], latest
+assert table("SELECT * FROM samples WHERE tag = 'none'").num_rows == 0
+
+# Joining, grouping, buckets, functions of the engine.
+joined = rows(
+    "SELECT t.name, t.value_type, count(*) FROM samples s JOIN tags t ON s.tag = t.name WHERE t.name LIKE 'area1/%' GROUP BY ALL ORDER BY 1"
+)
+assert joined == [("area1/boiler/level", "i64", 1000), ("area1/boiler/pressure", "f64", ROWS)], joined
+buckets = rows(
+    "SELECT time_bucket('5 minutes', timestamp) AS bucket, avg(value), count(*) FROM samples WHERE tag = 'area1/boiler/level' "
+    "GROUP BY bucket ORDER BY bucket"
+)
+assert [bucket[1:] for bucket in buckets] == [(149.5, 300), (449.5, 300), (749.5, 300), (949.5, 100)], buckets
+assert rows("SELECT count(*) FROM range('area1/**', '2026-01-01', '2026-01-01T00:00:10Z')") == [(20,)]
+assert rows("SELECT value FROM current('area1/boiler/level')") == [(999,)]
+assert rows("SELECT count(*) FROM gaps") == [(0,)]
+
+# Parameters, by number and by question mark; executed again with others.
+for statement in ("SELECT count(*) FROM samples WHERE tag = $1 AND value >= $2", "SELECT count(*) FROM samples WHERE tag = ? AND value >= ?"):
+    assert rows(statement, ("area1/boiler/level", 990)) == [(10,)]
+    assert rows(statement, ("area1/boiler/level", 995.0)) == [(5,)]
+assert rows("SELECT count(*) FROM samples WHERE tag = 'area1/boiler/level' AND timestamp < ?", (pa.scalar(START + 5 * SECOND, pa.timestamp("ns", "UTC")).as_py(),)) == [(5,)]
+cursor.adbc_prepare("SELECT value FROM samples WHERE tag = 'area1/boiler/level' AND value = $1")
+assert rows("SELECT value FROM samples WHERE tag = 'area1/boiler/level' AND value = $1", (7,)) == [(7.0,)]
+refused("SELECT count(*) FROM samples WHERE value > $1", "$1")
+refused("SELECT $1 + $2", "2 parameters and 1 values", parameters=(1,))
+assert rows("SELECT '?'") == [("?",)]
+
+# The catalog, as BI tools ask for it.
+objects = connection.adbc_get_objects(depth="columns").read_all().to_pylist()
+assert [entry["catalog_name"] for entry in objects] == ["historian"], objects
+(schema,) = objects[0]["catalog_db_schemas"]
+assert schema["db_schema_name"] == "public"
+columns = {entry["table_name"]: [column["column_name"] for column in entry["table_columns"]] for entry in schema["db_schema_tables"]}
+assert set(columns) == {"gaps", "samples", "tags"}, columns
+assert columns["samples"] == ["tag", "timestamp", "value", "quality", "text"], columns
+assert connection.adbc_get_table_schema("samples").names == columns["samples"]
+assert connection.adbc_get_table_types() == ["TABLE"]
+assert connection.adbc_get_info()["vendor_name"] == "historian"
+tables = rows("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1")
+assert tables == [("gaps",), ("samples",), ("tags",)], tables
+
+# Clear refusals.
+refused("SELEC 1", "INVALID_ARGUMENT")
+refused("SELECT nope FROM samples", "no column nope", "samples.value")
+refused("SELECT * FROM nope", "nope")
+refused("SELECT * FROM range('nothing', '*-1h', '*')", "no tag")
+for statement in (
+    "INSERT INTO samples VALUES ('a', now(), 1, 0, NULL)",
+    "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
+    "COPY (SELECT 1) TO '/tmp/historian-sql-test.csv'",
+    "DROP TABLE samples",
+):
+    refused(statement, "SQL reads only")
+refused("SELECT * FROM '/etc/passwd'", "INVALID_ARGUMENT")
+try:
+    cursor.adbc_ingest("samples", pa.table({"tag": ["a"]}))
+    raise AssertionError("ingested through SQL")
+except adbc_driver_manager.Error as error:
+    assert "SQL reads only" in str(error), error
+refused("SELECT a.value FROM samples a CROSS JOIN generate_series(1, 50) ORDER BY a.value * random()", "RESOURCE_EXHAUSTED", "sql_memory_bytes_max")
+
+# A deadline of the client, and a cancellation while it runs.
+endless = "SELECT count(*) FROM generate_series(1, 1000000000000)"
+hurried = adbc.connect(URI, db_kwargs={"adbc.flight.sql.rpc.timeout_seconds.fetch": "0.5", "adbc.flight.sql.rpc.timeout_seconds.query": "5"})
+try:
+    with hurried.cursor() as slow:
+        slow.execute(endless)
+        slow.fetchall()
+    raise AssertionError("an endless statement ended")
+except adbc_driver_manager.Error as error:
+    assert "deadline" in str(error).lower(), error
+hurried.close()
+
+started = time.monotonic()
+command = field(1, b"type.googleapis.com/arrow.flight.protocol.sql.CommandStatementQuery") + field(2, field(1, endless.encode()))
+info = client.get_flight_info(flight.FlightDescriptor.for_command(command))
+ended = []
+
+
+def read():
+    try:
+        client.do_get(info.endpoints[0].ticket).read_all()
+    except flight.FlightError as error:
+        ended.append(error)
+
+
+reader = threading.Thread(target=read)
+reader.start()
+time.sleep(0.5)
+# CancelFlightInfoRequest is one field, the info; the answer is one field, CANCELLED.
+(answer,) = list(client.do_action(flight.Action("CancelFlightInfo", field(1, info.serialize()))))
+assert answer.body.to_pybytes() == b"\x08\x01", answer.body.to_pybytes()
+reader.join(30)
+assert not reader.is_alive() and len(ended) == 1, ended
+assert isinstance(ended[0], flight.FlightCancelledError), ended
+assert time.monotonic() - started < 20
+
+# Tables in the hands of other engines.
+frame = polars.read_database("SELECT timestamp, value FROM samples WHERE tag = 'area1/boiler/level'", connection)
+assert frame.height == 1000 and frame["value"].max() == 999.0
+cursor.execute("SELECT tag, value FROM samples WHERE tag LIKE 'area1/%'")
+batches = cursor.fetch_record_batch()
+assert duckdb.sql("SELECT count(*), count(DISTINCT tag) FROM batches").fetchall() == [(ROWS + 1000, 2)]
+frame = adbc.connect(URI).cursor()
+frame.execute("SELECT * FROM tags ORDER BY name")
+assert list(frame.fetch_df()["name"]) == ["area1/boiler/level", "area1/boiler/pressure", "area2/note"]
+
+# The service works on.
+assert rows("SELECT 1 + 1") == [(2,)]
