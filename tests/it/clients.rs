@@ -2,25 +2,32 @@
 
 use std::process::Command;
 
-use historian::api::ApiLimits;
+use tempfile::TempDir;
 
 use crate::{
-    api::{Historian, python},
-    support::peer,
+    api::python,
+    support::{historian::Historian, peer},
 };
+
+/// The built program with an empty store.
+fn serve() -> (Historian, TempDir, String) {
+    let data = TempDir::new().expect("a temporary directory");
+    let historian = Historian::serve(&data.path().join("data"), &[]);
+    let address = historian.flight.to_string();
+    (historian, data, address)
+}
 
 #[test]
 fn the_python_package_writes_reads_and_exports() {
-    let historian = Historian::start(ApiLimits::default());
-    python("client_package.py", &[&historian.grpc.to_string(), &peer::root().display().to_string()]);
+    let (_historian, _data, address) = serve();
+    python("client_package.py", &[&address, &peer::root().display().to_string()]);
 }
 
 /// Every block of the page in its order, and after that the Rust example on what they wrote.
 #[test]
 fn the_recipes_run_and_print_what_they_say() {
-    let historian = Historian::start(ApiLimits::default());
-    let (address, root) = (historian.grpc.to_string(), peer::root().display().to_string());
-    python("recipes.py", &[&address, &root, env!("CARGO_BIN_EXE_historian")]);
+    let (_historian, _data, address) = serve();
+    python("recipes.py", &[&address, &peer::root().display().to_string(), env!("CARGO_BIN_EXE_historian")]);
 
     // Built with the workspace; not there when only this package is tested.
     let built = std::env::current_exe().expect("this test has a path");

@@ -152,6 +152,11 @@ assert len(found) == 1 and found["peak"].cast(pa.int64()).to_pylist() == [START 
 assert plant.anomalies("spiked", **asked, detector="limits", parameters={"high": 100.0}, output="counts")["count"].to_pylist() == [1]
 assert len(plant.anomalies("spiked", **asked, detector="limits", parameters={"high": 100.0}, output="scores")) >= 1
 
+# SQL, by the statement alone.
+assert plant.sql("SELECT count(*) AS n FROM tags WHERE name LIKE 'package/%'").to_pylist() == [{"n": 4}]
+assert plant.sql("SELECT name FROM tags WHERE name = 'nothing'").column_names == ["name"]
+refused(hc.InvalidRequest, lambda: plant.sql("SELEKT 1"), "SELEKT")
+
 # Refusals are exceptions that a program can tell apart.
 refused(hc.TagNotFound, lambda: plant.range("no/such", 0), "no/such")
 refused(hc.InvalidRequest, lambda: plant.range("**", "yesterday"), "start")
