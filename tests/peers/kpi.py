@@ -120,7 +120,8 @@ row = [row for answer in queries.Measure(nothing) for row in answer.rows][0]
 assert not row.HasField("value") and row.percent_good == 0 and row.bad_seconds == 1e-8, row
 
 # Aggregates by the day of the zone, forwards and backwards.
-days = {"aggregate": {"tags": ["press/power"], "start": "2026-03-28", "end": "2026-03-31", "zone": "Europe/Berlin", "calendar": "CALENDAR_DAY",
+put("meter/power", [(ns(2026, 3, 27), 1.0), (ns(2026, 3, 29, 12), 2.0), (ns(2026, 4, 2), 3.0)])
+days = {"aggregate": {"tags": ["meter/power"], "start": "2026-03-28", "end": "2026-03-31", "zone": "Europe/Berlin", "calendar": "CALENDAR_DAY",
                       "functions": ["duration_good", "duration_bad"]}}
 table = get(days)
 stamps = [datetime.fromtimestamp(stamp.value / 1e9, timezone.utc).astimezone(BERLIN) for stamp in table["timestamp"][::2]]
