@@ -262,7 +262,7 @@ impl Store for RocksStore {
         let Some(before) = before else { return Ok(()) };
         self.log_mark.synced(before)?;
         self.watermark.write(last)?;
-        self.manifest.follow();
+        self.manifest.follow()?;
         let mut synced = self.watermark_synced.lock();
         if synced.elapsed() >= WATERMARK_SYNC_INTERVAL {
             self.watermark.sync()?;
@@ -589,7 +589,7 @@ impl Store for RocksStore {
             self.db.flush_cf(handle).map_err(io)?;
             self.db.compact_range_cf(handle, None::<&[u8]>, None::<&[u8]>);
         }
-        self.manifest.follow();
+        self.manifest.follow()?;
         Ok(())
     }
 }

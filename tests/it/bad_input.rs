@@ -120,9 +120,19 @@ async fn tickets_and_descriptors() {
         (r#"{"range": {"tags": ["a"], "start": 0, "boundary": 9}}"#, Code::InvalidArgument, "INTERPOLATED"),
         (r#"{"range": {"tags": ["a"], "start": 0, "colour": "red"}}"#, Code::InvalidArgument, "colour"),
         (r#"{"write": {}}"#, Code::InvalidArgument, "DoPut"),
-        (r#"{"aggregate": {"tags": ["a"]}}"#, Code::Unimplemented, "range and current"),
-        (r#"{"downsample": {"tags": ["a"]}}"#, Code::Unimplemented, "range and current"),
-        (r#"{"anomalies": {"tags": ["a"]}}"#, Code::Unimplemented, "range and current"),
+        (r#"{"aggregate": {"tags": ["a"]}}"#, Code::InvalidArgument, "start"),
+        (r#"{"aggregate": {"tags": ["a"], "start": "1", "end": "2"}}"#, Code::InvalidArgument, "functions"),
+        (r#"{"aggregate": {"tags": ["a"], "start": "1", "end": "1", "functions": ["average"]}}"#, Code::InvalidArgument, "end"),
+        (r#"{"aggregate": {"tags": ["a"], "start": "1", "end": "2", "functions": ["mean"]}}"#, Code::InvalidArgument, "mean"),
+        (r#"{"downsample": {"tags": ["a"]}}"#, Code::InvalidArgument, "start"),
+        (r#"{"downsample": {"tags": ["a"], "start": "1", "end": "2", "points": 1}}"#, Code::InvalidArgument, "points"),
+        (r#"{"downsample": {"tags": ["a"], "start": "2", "end": "1"}}"#, Code::InvalidArgument, "end"),
+        (r#"{"anomalies": {"tags": ["a"], "start": "1", "end": "2"}}"#, Code::InvalidArgument, "detector"),
+        (
+            r#"{"anomalies": {"tags": ["a"], "start": "1", "end": "2", "detector": "spike", "parameters": {"window": []}}}"#,
+            Code::InvalidArgument,
+            "window",
+        ),
         (r#"{"drop": {"tables": true}}"#, Code::Unimplemented, "drop"),
     ] {
         let shown = &ticket[..ticket.len().min(80)];

@@ -157,6 +157,8 @@ fn a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on() {
     assert!(frame.contains("timestamp") && frame.contains("demo/heating/tank201/temperature"), "{frame}");
     let answers = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "Python, asking")]));
     assert!(answers.contains("time_average") && answers.contains("percent_good") && answers.contains("quality"), "{answers}");
+    let answers = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "SQL (")]));
+    assert!(answers.contains("demo/heating/tank201/temperature") && answers.contains("time_average"), "{answers}");
     let answer = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "Python gRPC")]).current_dir(root()));
     assert!(answer.contains("demo/product/ph"), "{answer}");
     for line in recipe(&printed, "Command line").lines() {

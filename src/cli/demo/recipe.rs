@@ -25,9 +25,17 @@ Python, asking instead of fetching:
     historian = flight.connect("grpc://{listen}")
     ask = lambda **command: historian.do_get(flight.Ticket(json.dumps(command))).read_all()
     tank = dict(tags=["demo/heating/tank201/temperature"], start="*-1h", end="*")
-    print(ask(downsample=dict(tank, points=200, method="PLOT")).to_pandas())
-    print(ask(aggregate=dict(tank, interval="10s", functions=["time_average", "maximum", "percent_good"])).to_pandas())
-    print(ask(anomalies=dict(tank, detector="spike", output="FINDINGS")).to_pandas())
+    print(ask(downsample=dict(tank, points=200, method="PLOT")).to_pandas().to_string())
+    print(ask(aggregate=dict(tank, interval="1m", functions=["time_average", "maximum", "percent_good"])).to_pandas().tail(6).to_string())
+    print(ask(anomalies=dict(tank, detector="spike", output="FINDINGS")).to_pandas().to_string())
+
+SQL (pip install adbc-driver-flightsql pyarrow):
+    import adbc_driver_flightsql.dbapi as adbc
+    cursor = adbc.connect("grpc://{listen}").cursor()
+    cursor.execute("SELECT tag, count(*) AS samples, avg(value) AS mean FROM samples WHERE tag LIKE 'demo/heating/%' GROUP BY tag ORDER BY tag")
+    print(cursor.fetch_arrow_table().to_pandas().to_string())
+    cursor.execute("SELECT * FROM aggregate('demo/heating/tank201/temperature', '*-1h', '*', '1m', 'time_average') ORDER BY timestamp DESC LIMIT 5")
+    print(cursor.fetch_arrow_table().to_pandas().to_string())
 
 Python gRPC (pip install grpcio-tools; in the checkout):
     import sys, grpc; sys.path.insert(0, "proto")

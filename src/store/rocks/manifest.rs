@@ -103,26 +103,31 @@ impl Manifest {
     }
 
     /// Makes the mark follow the manifest. Cheap where that has not changed; where it cannot be written, it stays behind and the log says so.
-    pub(super) fn follow(&self) {
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when an fsync failed: what became of the bytes is unknown then, and nothing may be acknowledged any more.
+    pub(super) fn follow(&self) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         let length = std::fs::metadata(self.database.join(&state.mark.name)).map(|metadata| metadata.len());
         let unchanged = length.is_ok_and(|length| length == state.mark.bytes && !state.mark.name.is_empty());
         if unchanged || state.failed.is_some_and(|failed| failed.elapsed() < RETRY_AFTER) {
-            return;
+            return Ok(());
         }
         state.failed = None;
         match self.next(&state.mark) {
             Ok(Some(mark)) => state.mark = mark,
             Ok(None) => {}
-            Err(error) => {
+            Err(Failed::Sync(error)) => return Err(StoreError::Io(format!("sync of the manifest: {error}"))),
+            Err(Failed::Write(error)) => {
                 tracing::warn!(%error, "the mark of the manifest cannot be written; a lost tail of the manifest would go unnoticed");
                 state.failed = Some(Instant::now());
             }
         }
+        Ok(())
     }
 
     /// Writes the mark that follows another, where there is one.
-    fn next(&self, mark: &Mark) -> std::io::Result<Option<Mark>> {
+    fn next(&self, mark: &Mark) -> Result<Option<Mark>, Failed> {
         let Some(name) = self.current() else { return Ok(None) };
         let path = self.database.join(&name);
         // Rolled over since: the next call sees the new one.
@@ -134,13 +139,32 @@ impl Manifest {
             return Ok(None);
         }
         // RocksDB syncs it, too, at a time that we do not know.
-        file.sync_data()?;
+        file.sync_data().map_err(Failed::syncing)?;
         let (new, target) = (self.directory.join(format!("{MANIFEST_MARK_FILE}.new")), self.directory.join(MANIFEST_MARK_FILE));
         let mut written = File::create(&new)?;
         written.write_all(format!("{name} {end}\n").as_bytes())?;
-        written.sync_data()?;
+        written.sync_data().map_err(Failed::syncing)?;
         std::fs::rename(&new, &target)?;
         Ok(Some(Mark { name, bytes: end }))
+    }
+}
+
+/// Why the mark was not written.
+enum Failed {
+    Write(std::io::Error),
+    /// An fsync failed, and not for want of room.
+    Sync(std::io::Error),
+}
+
+impl Failed {
+    fn syncing(error: std::io::Error) -> Failed {
+        if error.kind() == std::io::ErrorKind::StorageFull { Failed::Write(error) } else { Failed::Sync(error) }
+    }
+}
+
+impl From<std::io::Error> for Failed {
+    fn from(error: std::io::Error) -> Failed {
+        Failed::Write(error)
     }
 }
 
@@ -265,9 +289,9 @@ mod tests {
         let path = database.join("MANIFEST-000005");
         std::fs::write(&path, [record(1, 13), record(1, 13)].concat()).unwrap();
         let manifest = Manifest::check(directory.path(), &database).unwrap();
-        manifest.follow();
+        manifest.follow().unwrap();
         std::fs::write(&path, [record(1, 13), record(1, 13), record(1, 13), vec![1, 2, 3]].concat()).unwrap();
-        manifest.follow();
+        manifest.follow().unwrap();
         assert_eq!(std::fs::read_to_string(directory.path().join(MANIFEST_MARK_FILE)).unwrap(), "MANIFEST-000005 60\n");
         (directory, database)
     }

@@ -89,7 +89,7 @@ impl RocksStore {
             store.watermark.sync_with_directory()?;
         }
         store.appended.store(found, Ordering::SeqCst);
-        store.manifest.follow();
+        store.manifest.follow()?;
         store.log_mark = log_mark;
         store.log_mark.sync_log()?;
         Ok(store)

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::{
     catalog::TableFunctionArgs,
     common::ScalarValue,
@@ -71,7 +72,10 @@ impl<'a> Arguments<'a> {
             value => match value.try_as_str().flatten() {
                 Some(text) => Timestamp::parse(text, self.now, &TimeZone::UTC).map_err(|error| self.refuse(name, &error.to_string())),
                 // Timestamps of other units, dates.
-                None => match value.cast_to(&arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, None)) {
+                None if !matches!(value.data_type(), DataType::Timestamp(..) | DataType::Date32 | DataType::Date64) => {
+                    Err(self.refuse(name, &format!("must be {EXPECTED}, it is {value}")))
+                }
+                None => match value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, None)) {
                     Ok(ScalarValue::TimestampNanosecond(Some(at), _)) => Ok(Timestamp(at)),
                     _ => Err(self.refuse(name, &format!("must be {EXPECTED}, it is {value}"))),
                 },
@@ -90,7 +94,7 @@ impl<'a> Arguments<'a> {
     /// A whole number, 0 or more.
     pub fn whole(&mut self, name: &str) -> Result<usize> {
         let value = self.value(name, "a whole number")?;
-        let number = match value.cast_to(&arrow::datatypes::DataType::Int64) {
+        let number = match value.cast_to(&DataType::Int64) {
             Ok(ScalarValue::Int64(Some(number))) => usize::try_from(number).ok(),
             _ => None,
         };
