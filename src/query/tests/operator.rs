@@ -142,7 +142,8 @@ pub(super) fn filled(seed: u64, count: i64) -> Plant {
         let mut at = -2 * HOUR;
         for _ in 0..count {
             at += SECOND * (1 + dice(40) as i64) + if dice(60) == 0 { 20 * MINUTE } else { 0 };
-            let row = match dice(if dice(4) == 0 { 6 } else { 40 }) {
+            let sides = if dice(4) == 0 { 6 } else { 40 };
+            let row = match dice(sides) {
                 0 => (at, None, BAD),
                 1 => (at, Some(dice(50) as f64), Quality::UNCERTAIN.0),
                 2 => (at, Some(f64::NAN), 0),
