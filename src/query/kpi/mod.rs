@@ -26,6 +26,7 @@ mod counter_delta;
 mod feed;
 mod integrate;
 mod percent_good;
+mod settled;
 #[cfg(test)]
 mod tests;
 mod time_in_state;
@@ -36,6 +37,7 @@ pub use calendar::{CALENDAR_INTERVALS_MAX, CalendarInterval, CalendarUnit, SHIFT
 pub use counter_delta::{CounterDelta, CounterSum, ResetPolicy};
 pub use integrate::{Integral, Integrate, TimeUnit};
 pub use percent_good::PercentGood;
+pub use settled::{Settled, SettledBefore};
 pub use time_in_state::{STATES_MAX, StateTime, StateTimes, TimeInState};
 pub use transition::{Period, Transition, TransitionCount, Transitions};
 

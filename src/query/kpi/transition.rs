@@ -5,7 +5,7 @@ use std::ops::Range;
 use historian_format::{Samples, Value};
 
 use super::{
-    Coverage, KpiError, Scope,
+    Coverage, KpiError, Scope, Settled,
     feed::{Feed, Hold, Kind, Reading},
 };
 
@@ -49,7 +49,8 @@ pub struct TransitionCount {
 /// The values of usable samples are compared, whatever Bad samples lie between. With a least dwell a value counts as reached only when it
 /// stays so long; the transition is then at the time it was reached. Shorter visits are as if they had not been. A transition belongs to the
 /// window in which it is, so the counts of the parts of a window add up. To tell it near the edges, samples from
-/// [`Transitions::read_from`] to [`Transitions::read_until`] are to be pushed; the value that holds before these is taken for reached.
+/// [`Transitions::read_from`] to [`Transitions::read_until`] are to be pushed; the value that holds before these is taken for reached, unless
+/// [`Transitions::resume`] tells what the tag stands on.
 #[derive(Debug)]
 pub struct Transitions {
     feed: Feed,
@@ -111,6 +112,19 @@ impl Transitions {
             longest: None,
         };
         Ok(Transitions { feed, hold: Hold::new(scope, before.map_or(Kind::Unknown, |before| before.kind)), count, read })
+    }
+
+    /// Tells what the tag stands on at [`Transitions::read_from`]: with a dwell, a value that holds there may be chatter. To be told before any
+    /// rows.
+    ///
+    /// # Errors
+    /// When a text is one too many.
+    pub fn resume(&mut self, settled: &Settled) -> Result<(), KpiError> {
+        let bits = |feed: &mut Feed, value: &Value| feed.bits(value);
+        self.count.reached = settled.reached().map(|value| bits(&mut self.feed, value)).transpose()?;
+        let candidate = settled.candidate().map(|(value, since)| Ok((bits(&mut self.feed, value)?, since))).transpose()?;
+        self.count.candidate = candidate;
+        Ok(())
     }
 
     /// First time of which samples are wanted: `before` and `usable_before` are to lie before it.

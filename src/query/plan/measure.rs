@@ -18,7 +18,7 @@ use crate::{
     model::{Quality, Samples, Tag, TimeRange, Timestamp, Value, ValueType},
     query::{
         BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column,
-        kpi::{CalendarInterval, Neighbour, ResetPolicy, Scope, TimeUnit},
+        kpi::{CalendarInterval, Neighbour, ResetPolicy, Scope, Settled, SettledBefore, TimeUnit},
         range::slices,
         schema,
     },
@@ -233,12 +233,18 @@ pub fn run(
 struct Around {
     last: Option<Neighbour>,
     usable: Option<Neighbour>,
+    /// What chatter is passed over for, where there is a dwell.
+    settled: Option<Settled>,
 }
 
 impl Around {
     fn advance(&mut self, samples: &Samples, rows: std::ops::Range<usize>, uncertain_as_bad: bool) {
         if let Some(row) = rows.clone().next_back() {
             self.last = Some(neighbour(samples, row));
+        }
+        if let Some(settled) = &mut self.settled {
+            let usable = rows.clone().filter(|row| is_usable(samples, *row, uncertain_as_bad));
+            usable.filter_map(|row| Some((samples.timestamps[row], samples.value(row)?))).for_each(|(at, value)| settled.take(at, value));
         }
         if let Some(row) = rows.rev().find(|row| is_usable(samples, *row, uncertain_as_bad)) {
             self.usable = Some(neighbour(samples, row));
@@ -291,13 +297,20 @@ fn measure(
 
     let mut around = Around::default();
     let needs_usable = matches!(query.measure, Measure::CounterDelta { .. } | Measure::Transitions { .. });
+    let mut settled = (reach > 0).then(|| SettledBefore::new(reach, read_from));
     look(reader, tag, before(Timestamp(read_from)), |samples, row| {
         around.last.get_or_insert_with(|| neighbour(samples, row));
+        let mut goes_on = needs_usable;
         if is_usable(samples, row, query.uncertain_as_bad) {
-            around.usable = Some(neighbour(samples, row));
+            around.usable.get_or_insert_with(|| neighbour(samples, row));
+            goes_on = match (&mut settled, samples.value(row)) {
+                (Some(settled), Some(value)) => settled.take(samples.timestamps[row], value),
+                _ => false,
+            };
         }
-        needs_usable && around.usable.is_none() && limits.check(0).is_ok()
+        goes_on && limits.check(0).is_ok()
     })?;
+    around.settled = settled.map(SettledBefore::finish);
     limits.check(0)?;
 
     let open = |interval: usize, around: &Around| {
@@ -309,12 +322,16 @@ fn measure(
             uncertain_as_bad: query.uncertain_as_bad,
             ..Scope::new(window, tag.value_type())
         };
+        let mut meter = Meter::new(query, tag, &scope)?;
+        if let Some(settled) = &around.settled {
+            meter.resume(settled).map_err(|error| kpi_error(tag, &error))?;
+        }
         Ok::<Open, QueryError>(Open {
             interval,
             end: window.end(),
             read_from: window.start().saturating_sub_unsigned(reach),
             read_until: window.end().saturating_add_unsigned(reach),
-            meter: Meter::new(query, tag, &scope)?,
+            meter,
         })
     };
     let mut figures = Vec::new();

@@ -7,7 +7,7 @@ use crate::{
     model::{Samples, Tag, Value, ValueType},
     query::{
         QueryError, common_type,
-        kpi::{CounterDelta, Coverage, Integrate, KpiError, Neighbour, PercentGood, Scope, TimeInState, Transitions},
+        kpi::{CounterDelta, Coverage, Integrate, KpiError, Neighbour, PercentGood, Scope, Settled, TimeInState, Transitions},
     },
 };
 
@@ -65,6 +65,11 @@ impl Meter {
             }
             Measure::PercentGood => Meter::PercentGood(PercentGood::new(scope).map_err(failed)?),
         })
+    }
+
+    /// Tells what the tag stands on where reading begins.
+    pub fn resume(&mut self, settled: &Settled) -> Result<(), KpiError> {
+        if let Meter::Transitions(meter) = self { meter.resume(settled) } else { Ok(()) }
     }
 
     /// Takes rows that follow all before.

@@ -116,6 +116,24 @@ fn changes(model: &Model, window: Window, to: Option<f64>) -> f64 {
     count
 }
 
+/// Transitions among values that stay for a while, as the whole history tells them.
+fn settled_changes(model: &Model, window: Window, to: f64, dwell_ns: i64) -> f64 {
+    let mut runs: Vec<(i64, f64)> = model.iter().filter_map(|(at, row)| Some((*at, usable(*row)?))).collect();
+    runs.dedup_by_key(|run| run.1);
+    let mut reached = runs.first().map(|run| run.1);
+    let mut count = 0.0;
+    for (index, (start, value)) in runs.iter().enumerate() {
+        let stays = runs.get(index + 1).is_none_or(|next| next.0 - start >= dwell_ns);
+        if stays && reached != Some(*value) {
+            reached = Some(*value);
+            if *value == to && (window.start()..window.end()).contains(start) {
+                count += 1.0;
+            }
+        }
+    }
+    count
+}
+
 fn near(found: Option<f64>, expected: Option<f64>) -> bool {
     match (found, expected) {
         (Some(found), Some(expected)) => (found - expected).abs() <= 1e-6 * expected.abs().max(1.0),
@@ -208,8 +226,22 @@ proptest! {
         let plant = filled(seed, 300);
         let window = Window::new(start * MINUTE + 7, start * MINUTE + 3 * HOUR).unwrap();
         let dwell_ns = dwell * SECOND.unsigned_abs();
+        let arrivals = Measure::Transitions { from: None, to: Some("3".into()), dwell_ns };
+        for step in [7 * SECOND, 13 * MINUTE] {
+            let intervals = steps(window, step.unsigned_abs(), &TimeZone::UTC).unwrap();
+            let query = plant.asked(&intervals, arrivals.clone());
+            if query.check().is_err() {
+                prop_assert!(dwell > 3 * 64, "overlaps of few intervals are taken");
+                continue;
+            }
+            for (rows, model) in plant.measure(&query).iter().zip(&plant.model) {
+                let expected = |interval: &CalendarInterval| settled_changes(model, interval.window, 3.0, dwell_ns as i64);
+                let wrong = rows.iter().zip(&intervals).find(|(row, interval)| row.3 != expected(interval));
+                prop_assert!(wrong.is_none(), "{:?} at a dwell of {} s", wrong, dwell);
+            }
+        }
         for measure in [
-            Measure::Transitions { from: None, to: Some("3".into()), dwell_ns },
+            arrivals,
             Measure::CounterDelta { rollover: Some(30.0), reset: ResetPolicy::Skip },
             Measure::Integral { unit: TimeUnit::Hour, rescale: false },
         ] {
