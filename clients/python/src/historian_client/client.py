@@ -190,7 +190,7 @@ class Client:
 
         `detector`: "limits", "rate_of_change", "flatline", "gap", "spike", "sigma", "seasonal"; `historian detectors` lists them with
         their `parameters`.
-        `output`: "FINDINGS" (tag, start, end, peak, detector, score, expected, observed, explanation), "SCORES" (tag, timestamp, value,
+        `output`: "FINDINGS" (tag, start, end, peak, detector, score, expected, observed, explanation, and more), "SCORES" (tag, timestamp, value,
         score), or "COUNTS" (tag, count).
         """
         return self.fetch(command.anomalies(tags, start, end, detector, parameters=parameters, output=output, zone=zone))
