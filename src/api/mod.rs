@@ -156,8 +156,8 @@ impl Default for ApiLimits {
             query_tags_max: 1_000_000,
             query_rows_max: 10_000_000_000,
             queries_max: 128,
-            query_deadline_default: Duration::from_secs(600),
-            query_deadline_max: Duration::from_secs(24 * 3600),
+            query_deadline_default: Duration::from_mins(10),
+            query_deadline_max: Duration::from_hours(24),
             stalled_reader_timeout: Duration::from_secs(30),
             query_messages_in_flight: 4,
             write_batches_in_flight: 64,
@@ -171,7 +171,7 @@ impl Default for ApiLimits {
             sql_memory_total_bytes_max: 1 << 30,
             sql_statements_max: 32,
             prepared_statements_max: 1_000,
-            prepared_statement_idle: Duration::from_secs(30 * 60),
+            prepared_statement_idle: Duration::from_mins(30),
             shutdown_grace: Duration::from_secs(10),
         }
     }

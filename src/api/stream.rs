@@ -19,7 +19,7 @@ use super::{Api, status};
 use crate::query::QueryLimits;
 
 /// Longest upkeep: what takes longer has been forgotten.
-const UPKEEP_MAX: Duration = Duration::from_secs(30 * 86_400);
+const UPKEEP_MAX: Duration = Duration::from_hours(720);
 
 /// Messages of a running query, in order, then its error if it failed. Dropping it (the client is gone) cancels the query.
 pub struct QueryStream<T> {
@@ -224,8 +224,8 @@ mod tests {
             grpc_timeout(&headers)
         };
         assert_eq!(of("1500m"), Some(Duration::from_millis(1500)));
-        assert_eq!(of("2H"), Some(Duration::from_secs(7200)));
-        assert_eq!(of("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(of("2H"), Some(Duration::from_hours(2)));
+        assert_eq!(of("99999999H"), Some(Duration::from_hours(99999999)));
         for bad in ["", "5", "S", "5x", "123456789S", "-1S"] {
             assert_eq!(of(bad), None, "{bad}");
         }

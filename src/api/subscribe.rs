@@ -81,30 +81,27 @@ pub async fn start<T: Send + 'static>(
             None
         };
         loop {
-            let delivery = match first.take() {
-                Some(delivery) => Ok(delivery),
-                None => {
-                    let more = tokio::select! {
-                        () = draining.cancelled() => false,
-                        () = sender.closed() => return,
-                        more = follower.wait() => more,
-                    };
-                    if !more {
-                        let message = format!("the historian is stopping; resume behind position {}", follower.position());
-                        return drop(failure.set(status::unavailable(message)));
+            let delivery = if let Some(delivery) = first.take() { Ok(delivery) } else {
+                let more = tokio::select! {
+                    () = draining.cancelled() => false,
+                    () = sender.closed() => return,
+                    more = follower.wait() => more,
+                };
+                if !more {
+                    let message = format!("the historian is stopping; resume behind position {}", follower.position());
+                    return drop(failure.set(status::unavailable(message)));
+                }
+                let services = services.clone();
+                let read = tokio::task::spawn_blocking(move || {
+                    let read = next(&services, &mut follower, &mut tags);
+                    (follower, tags, read)
+                });
+                match read.await {
+                    Ok((given_back, tags_back, read)) => {
+                        (follower, tags) = (given_back, tags_back);
+                        read.map_err(|error| refused(&error))
                     }
-                    let services = services.clone();
-                    let read = tokio::task::spawn_blocking(move || {
-                        let read = next(&services, &mut follower, &mut tags);
-                        (follower, tags, read)
-                    });
-                    match read.await {
-                        Ok((given_back, tags_back, read)) => {
-                            (follower, tags) = (given_back, tags_back);
-                            read.map_err(|error| refused(&error))
-                        }
-                        Err(error) => return drop(failure.set(status::from_join(&error))),
-                    }
+                    Err(error) => return drop(failure.set(status::from_join(&error))),
                 }
             };
             let messages = match delivery.and_then(&mut convert) {

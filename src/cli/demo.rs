@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Longest wait for the server to answer; recovery of a large data directory takes its time.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// Longest wait for the server to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 

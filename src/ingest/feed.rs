@@ -173,17 +173,14 @@ impl Follower {
                 page.cloned().collect()
             })
         };
-        let records = match recent {
-            Some(records) => records,
-            None => {
-                let records = self.feed.store.journal_from(next, durable, PAGE_BYTES)?;
-                // Looked at after the reading: a record that stands for others may have come meanwhile.
-                let oldest = self.feed.retired.load(Ordering::SeqCst);
-                if self.position < oldest {
-                    return Err(FeedError::Gone { position: self.position, oldest });
-                }
-                records.into_iter().map(|(sequence, record)| (sequence, record.into())).collect()
+        let records = if let Some(records) = recent { records } else {
+            let records = self.feed.store.journal_from(next, durable, PAGE_BYTES)?;
+            // Looked at after the reading: a record that stands for others may have come meanwhile.
+            let oldest = self.feed.retired.load(Ordering::SeqCst);
+            if self.position < oldest {
+                return Err(FeedError::Gone { position: self.position, oldest });
             }
+            records.into_iter().map(|(sequence, record)| (sequence, record.into())).collect()
         };
         let mut writes = Vec::with_capacity(records.len());
         for (sequence, record) in records {

@@ -317,7 +317,7 @@ fn samples_from_the_future_are_rejected_one_by_one() {
     let clock = Arc::new(ManualClock::at(Timestamp(NOW)));
     let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
     let tag = catalog.create(TagDefinition::new(TagName::new("t").unwrap(), ValueType::F64)).unwrap();
-    let options = IngestOptions { future_max: Some(std::time::Duration::from_secs(60)), ..IngestOptions::default() };
+    let options = IngestOptions { future_max: Some(std::time::Duration::from_mins(1)), ..IngestOptions::default() };
     let ingest = Ingest::open(store, catalog, clock, options).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let mut run = Samples::new(ValueType::F64);

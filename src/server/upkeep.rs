@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The first scrub of a store that never had one waits so long, so that a start is not slower for it.
-const FIRST_AFTER: Duration = Duration::from_secs(600);
+const FIRST_AFTER: Duration = Duration::from_mins(10);
 
 /// How often the clock is asked whether a scrub is due. A clock that jumps is noticed within this.
 const LOOKED_EVERY: Duration = Duration::from_secs(30);
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_scrub_is_due_an_interval_after_the_last_one() {
-        let (second, day) = (Duration::from_secs(1), Duration::from_secs(86_400));
+        let (second, day) = (Duration::from_secs(1), Duration::from_hours(24));
         let at = |seconds: i64| Timestamp(seconds * 1_000_000_000);
         assert_eq!(until_due(at(100), at(90), Some(at(50)), day), Duration::from_secs(86_350));
         assert_eq!(until_due(at(90_000), at(90), Some(at(50)), day), Duration::ZERO);

@@ -33,7 +33,7 @@ pub use self::{
 use crate::model::{Clock, SystemClock};
 
 /// Simulated time that passes before the devices come up, so that nobody sees the plant find its balance.
-const WARM_UP: Duration = Duration::from_secs(30 * 60);
+const WARM_UP: Duration = Duration::from_mins(30);
 /// Longest wait for the devices to close their connections.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 

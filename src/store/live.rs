@@ -29,7 +29,7 @@ const TRY_AFTER: Duration = Duration::from_secs(1);
 /// How long calls that are under way may hold up a closing.
 const CALLS_END_WITHIN: Duration = Duration::from_millis(500);
 /// How long a database that was closed may take to open, before the service gives up.
-const OPEN_WITHIN: Duration = Duration::from_secs(60);
+const OPEN_WITHIN: Duration = Duration::from_mins(1);
 
 impl LiveStore {
     /// See [`RocksStore::open`].

@@ -49,6 +49,6 @@ mod tests {
         let begun = Instant::now();
         pace.spend(1_000_000, || true);
         Pace::new(None).spend(u64::MAX, || false);
-        assert!(begun.elapsed() < Duration::from_secs(60));
+        assert!(begun.elapsed() < Duration::from_mins(1));
     }
 }

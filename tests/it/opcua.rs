@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::support::{peer::Peer, recorder::Recorder};
 
 /// Long enough for a loaded machine; nothing waits so long when it works.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// 2026-01-01T00:00:00Z, the source time of the first values of plain nodes.
 const FIRST: i64 = 1_767_225_600_000_000_000;
 const GONE: u32 = Quality::BAD_NO_COMMUNICATION.0;

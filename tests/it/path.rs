@@ -115,7 +115,7 @@ fn command(peer: &mut Peer, command: &Json) {
 /// Waits until the tags have so many samples.
 fn await_rows(historian: &Historian, tags: &str, rows: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let until = std::time::Instant::now() + Duration::from_secs(60);
+    let until = std::time::Instant::now() + Duration::from_mins(1);
     let ticket = json!({ "range": { "tags": [tags], "start": 0, "end": "*+1d" } }).to_string();
     loop {
         let found = runtime

@@ -187,7 +187,7 @@ fn client_config(device: &Device) -> ClientConfig {
         .recreate_subscriptions(false)
         .request_timeout(device.timeout)
         // The server holds a Publish request for up to a keep-alive interval; the watchdog decides about silence.
-        .publish_timeout(device.watchdog * 4 + Duration::from_secs(60))
+        .publish_timeout(device.watchdog * 4 + Duration::from_mins(1))
         .min_publish_interval(Duration::from_millis(10))
         .keep_alive_interval(Duration::from_secs(10))
         .session_timeout(60_000)

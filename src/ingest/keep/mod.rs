@@ -57,7 +57,7 @@ impl Default for KeeperOptions {
             late_wait: Duration::from_secs(10),
             rollup_samples_min: 600,
             retention: Vec::new(),
-            retention_interval: Duration::from_secs(3_600),
+            retention_interval: Duration::from_hours(1),
             background: true,
         }
     }
@@ -127,7 +127,7 @@ impl Pending {
 }
 
 /// A tag that sealed anything is looked at after this time at the latest, for its rollups.
-const UNTOUCHED_MAX: Duration = Duration::from_secs(900);
+const UNTOUCHED_MAX: Duration = Duration::from_mins(15);
 /// How long after the start the tags that sealed nothing since are looked at: those who waited for the start come first.
 const EXAMINE_AFTER: Duration = Duration::from_secs(20);
 /// How often the thread looks for tags whose time has come.

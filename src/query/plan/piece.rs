@@ -104,9 +104,9 @@ pub fn read(reader: &TagReader, tag: &Tag, edges: &[i64], source: Source, limits
     };
     for run in segments.chunk_by(|a, b| a.whole == b.whole) {
         if run[0].whole {
-            states(reader, tag, level, run, source, limits, sink)?
+            states(reader, tag, level, run, source, limits, sink)?;
         } else {
-            scan(reader, tag, run, level, source, limits, sink)?
+            scan(reader, tag, run, level, source, limits, sink)?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Why a statement gave no (further) answer: DataFusion's errors in the words of this house, one class for each thing a client can do.
+//! Why a statement gave no (further) answer: `DataFusion`'s errors in the words of this house, one class for each thing a client can do.
 
 use std::error::Error;
 
@@ -32,7 +32,7 @@ pub enum SqlError {
     Internal(String),
 }
 
-/// DataFusion wraps errors in contexts, and those of our tables in `External`: what counts is the innermost that has a class of its own.
+/// `DataFusion` wraps errors in contexts, and those of our tables in `External`: what counts is the innermost that has a class of its own.
 impl From<DataFusionError> for SqlError {
     fn from(error: DataFusionError) -> SqlError {
         if let Some(own) = ours(&error) {
@@ -77,7 +77,7 @@ fn ours(error: &DataFusionError) -> Option<SqlError> {
     None
 }
 
-/// An error of ours on its way through DataFusion.
+/// An error of ours on its way through `DataFusion`.
 pub fn external(error: SqlError) -> DataFusionError {
     match error {
         SqlError::Query(error) => DataFusionError::External(Box::new(error)),

@@ -1,4 +1,4 @@
-//! SQL over samples, tags and gaps: DataFusion plans and joins, our tables read through the one query engine. A statement only reads.
+//! SQL over samples, tags and gaps: `DataFusion` plans and joins, our tables read through the one query engine. A statement only reads.
 //!
 //! A statement runs on threads of its own kind ([`runtime`]), because its work is long and the wire's is short; its batches come through a
 //! channel to the blocking thread of the query it answers, as those of every other query do.
@@ -96,7 +96,7 @@ pub struct TableDescription {
 /// Answers SQL. Cheap to clone; all methods block, call them from a blocking thread.
 #[derive(Clone)]
 pub struct SqlEngine {
-    /// Behind a trait, so that compiling what holds an engine does not look through all of DataFusion.
+    /// Behind a trait, so that compiling what holds an engine does not look through all of `DataFusion`.
     statements: Arc<dyn Statements>,
 }
 

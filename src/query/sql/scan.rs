@@ -1,4 +1,4 @@
-//! From the query engine, which works on a blocking thread and hands on batches, to the streams that DataFusion pulls: one thread per scan, a
+//! From the query engine, which works on a blocking thread and hands on batches, to the streams that `DataFusion` pulls: one thread per scan, a
 //! channel of two batches, and an end for every way a scan can end.
 
 use std::{

@@ -1,4 +1,4 @@
-//! Sessions of DataFusion: one base with our tables and functions, and from it one per statement with its memory, its present time and its
+//! Sessions of `DataFusion`: one base with our tables and functions, and from it one per statement with its memory, its present time and its
 //! limits.
 
 use std::sync::Arc;

@@ -133,7 +133,7 @@ pub struct ScrubSettings {
 
 impl Default for ScrubSettings {
     fn default() -> ScrubSettings {
-        ScrubSettings { interval: Period(Some(Duration::from_secs(7 * 86_400))), bytes_per_s: Bytes::mebi(8) }
+        ScrubSettings { interval: Period(Some(Duration::from_hours(168))), bytes_per_s: Bytes::mebi(8) }
     }
 }
 

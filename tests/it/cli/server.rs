@@ -48,7 +48,7 @@ impl Server {
             .spawn()
             .expect("the program starts");
         let mut server = Server { child, address: format!("grpc://{listen}"), _data: data };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !server.run(&["status"]).status.success() {
             if let Some(status) = server.child.try_wait().expect("the child is ours") {
                 panic!("the server ended with {status}: {}", server.log());
@@ -347,7 +347,7 @@ fn status_and_compact_tell_what_the_server_does_and_a_signal_stops_it() {
 
     let pid = server.child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let status = loop {
         if let Some(status) = server.child.try_wait().expect("the child is ours") {
             break status;

@@ -44,7 +44,7 @@ impl Historian {
             if let Some(status) = child.try_wait().expect("the child can be asked") {
                 panic!("the historian ended at start: {status}");
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "the historian does not listen on {flight} within a minute");
+            assert!(begun.elapsed() < Duration::from_mins(1), "the historian does not listen on {flight} within a minute");
             std::thread::sleep(Duration::from_millis(2));
         }
         Historian { child, flight }

@@ -36,7 +36,7 @@ impl Peer {
         let mut command = Command::new(python());
         command.arg("-u").arg(root().join("tests/peers").join(script)).args(arguments);
         let mut peer = Peer::start(&mut command);
-        let ready = peer.line_starting("ready", Duration::from_secs(60));
+        let ready = peer.line_starting("ready", Duration::from_mins(1));
         (peer, ready.trim_start_matches("ready").trim().to_owned())
     }
 

@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_one_not_used_for_longest_goes_first() {
-        let prepared = Prepared::new(2, Duration::from_secs(60));
+        let prepared = Prepared::new(2, Duration::from_mins(1));
         let (first, second) = (prepared.insert("1".into()), prepared.insert("2".into()));
         prepared.get(&first).unwrap();
         let third = prepared.insert("3".into());
@@ -136,7 +136,7 @@ mod tests {
     fn what_is_not_used_goes_and_the_moment_stays() {
         let prepared = Prepared::new(5, Duration::ZERO);
         assert_eq!(prepared.get(&prepared.insert("1".into())).unwrap_err().code(), Code::NotFound);
-        let prepared = Prepared::new(5, Duration::from_secs(60));
+        let prepared = Prepared::new(5, Duration::from_mins(1));
         let handle = at(&prepared.insert("1".into()), Timestamp(7)).unwrap();
         let again = at(&handle, Timestamp(9)).unwrap();
         assert_eq!(prepared.get(&again).unwrap().0, Timestamp(7));

@@ -92,7 +92,7 @@ impl Executions {
                         }
                         Some((_, first)) if *first == schema => {}
                         Some(_) => {
-                            failed = Some(status::invalid("parameters", "rows of parameters of different types give different columns"))
+                            failed = Some(status::invalid("parameters", "rows of parameters of different types give different columns"));
                         }
                     },
                     Reply::Batch(batch) => {

@@ -1,5 +1,5 @@
 //! `time_bucket(interval, timestamp [, origin])`: the start of the aligned interval that a timestamp lies in; intervals count from 1970 (or from
-//! `origin`) in UTC. Another name for DataFusion's `date_bin`, into which the planner turns it, so that what holds for that holds for this.
+//! `origin`) in UTC. Another name for `DataFusion`'s `date_bin`, into which the planner turns it, so that what holds for that holds for this.
 
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::{
