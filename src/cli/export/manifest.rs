@@ -48,7 +48,7 @@ impl Manifest {
         let part = |(index, ticket): (usize, bytes::Bytes)| Part {
             file: format!("part-{index:05}.{ending}"),
             rows: None,
-            ticket: ticket.iter().map(|byte| format!("{byte:02x}")).collect(),
+            ticket: ticket.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat(),
         };
         Manifest {
             request,
