@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::{
     catalog::TableFunctionArgs,
     common::ScalarValue,
@@ -66,16 +67,15 @@ impl<'a> Arguments<'a> {
 
     fn time(&mut self, name: &str) -> Result<Timestamp> {
         const EXPECTED: &str = "RFC 3339 text, a relative time such as '*-8h', a timestamp, or integer nanoseconds";
-        match self.value(name, EXPECTED)? {
-            ScalarValue::TimestampNanosecond(Some(at), _) | ScalarValue::Int64(Some(at)) => Ok(Timestamp(at)),
-            value => match value.try_as_str().flatten() {
-                Some(text) => Timestamp::parse(text, self.now, &TimeZone::UTC).map_err(|error| self.refuse(name, &error.to_string())),
-                // Timestamps of other units, dates.
-                None => match value.cast_to(&arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, None)) {
-                    Ok(ScalarValue::TimestampNanosecond(Some(at), _)) => Ok(Timestamp(at)),
-                    _ => Err(self.refuse(name, &format!("must be {EXPECTED}, it is {value}"))),
-                },
-            },
+        let value = self.value(name, EXPECTED)?;
+        if let Some(text) = value.try_as_str().flatten() {
+            return Timestamp::parse(text, self.now, &TimeZone::UTC).map_err(|error| self.refuse(name, &error.to_string()));
+        }
+        // Numbers with a fraction could be cast as well, and would mean nanoseconds.
+        let is_time = matches!(value.data_type(), DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Int64);
+        match value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, None)) {
+            Ok(ScalarValue::TimestampNanosecond(Some(at), _)) if is_time => Ok(Timestamp(at)),
+            _ => Err(self.refuse(name, &format!("must be {EXPECTED}, it is {value}"))),
         }
     }
 
@@ -90,7 +90,7 @@ impl<'a> Arguments<'a> {
     /// A whole number, 0 or more.
     pub fn whole(&mut self, name: &str) -> Result<usize> {
         let value = self.value(name, "a whole number")?;
-        let number = match value.cast_to(&arrow::datatypes::DataType::Int64) {
+        let number = match value.cast_to(&DataType::Int64) {
             Ok(ScalarValue::Int64(Some(number))) => usize::try_from(number).ok(),
             _ => None,
         };
