@@ -225,7 +225,7 @@ mod tests {
         };
         assert_eq!(of("1500m"), Some(Duration::from_millis(1500)));
         assert_eq!(of("2H"), Some(Duration::from_hours(2)));
-        assert_eq!(of("99999999H"), Some(Duration::from_hours(99999999)));
+        assert_eq!(of("99999999H"), Some(Duration::from_hours(99_999_999)));
         for bad in ["", "5", "S", "5x", "123456789S", "-1S"] {
             assert_eq!(of(bad), None, "{bad}");
         }

@@ -41,7 +41,7 @@ fn refused(error: &FeedError) -> Status {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` for the tags, `OUT_OF_RANGE` for the position, `RESOURCE_EXHAUSTED` when there are too many subscriptions.
-pub async fn start<T: Send + 'static>(
+pub fn start<T: Send + 'static>(
     api: &Arc<Api>,
     request: v1::SubscribeRequest,
     mut convert: impl FnMut(Delivery) -> Result<Vec<T>, Status> + Send + 'static,
@@ -81,7 +81,9 @@ pub async fn start<T: Send + 'static>(
             None
         };
         loop {
-            let delivery = if let Some(delivery) = first.take() { Ok(delivery) } else {
+            let delivery = if let Some(delivery) = first.take() {
+                Ok(delivery)
+            } else {
                 let more = tokio::select! {
                     () = draining.cancelled() => false,
                     () = sender.closed() => return,
@@ -158,12 +160,12 @@ fn current(services: &Services, patterns: &[String]) -> Result<Vec<(Arc<Tag>, Sa
 }
 
 /// A delivery as the message of gRPC; none when it has no samples of the tags selected.
-pub fn message(delivery: Delivery) -> Result<Vec<v1::SubscribeResponse>, Status> {
+pub fn message(delivery: &Delivery) -> Vec<v1::SubscribeResponse> {
     if delivery.runs.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let samples = delivery.runs.iter().map(|(tag, run)| sample::of_columns(tag.name().as_str(), run)).collect();
-    Ok(vec![v1::SubscribeResponse { samples, position: delivery.position }])
+    vec![v1::SubscribeResponse { samples, position: delivery.position }]
 }
 
 /// Columns tag, timestamp, value (numbers), text (strings), quality, position.

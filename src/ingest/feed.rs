@@ -173,7 +173,9 @@ impl Follower {
                 page.cloned().collect()
             })
         };
-        let records = if let Some(records) = recent { records } else {
+        let records = if let Some(records) = recent {
+            records
+        } else {
             let records = self.feed.store.journal_from(next, durable, PAGE_BYTES)?;
             // Looked at after the reading: a record that stands for others may have come meanwhile.
             let oldest = self.feed.retired.load(Ordering::SeqCst);

@@ -1,6 +1,8 @@
 //! Ranges over an in-memory store: edges, directions, limits, layouts and bounds.
 
+#[expect(clippy::float_cmp, reason = "the values are exact")]
 mod measure;
+#[expect(clippy::maybe_infinite_iter, reason = "the iteration ends with the range")]
 mod operator;
 
 use std::{

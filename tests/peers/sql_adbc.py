@@ -42,7 +42,7 @@ put("area1/boiler/pressure", [math.sin(index / 1000) * 10 for index in range(ROW
 put("area1/boiler/level", list(range(1000)), [0x80000000 if index % 10 == 0 else 0 for index in range(1000)])
 put("area2/note", ["started", "ärger", "stopped"], step=60 * SECOND)
 
-connection = adbc.connect(URI)
+connection = adbc.connect(URI, autocommit=True)
 cursor = connection.cursor()
 
 
@@ -153,7 +153,7 @@ refused("SELECT a.value FROM samples a CROSS JOIN generate_series(1, 50) ORDER B
 
 # A deadline of the client, and a cancellation while it runs.
 endless = "SELECT count(*) FROM generate_series(1, 1000000000000)"
-hurried = adbc.connect(URI, db_kwargs={"adbc.flight.sql.rpc.timeout_seconds.fetch": "0.5", "adbc.flight.sql.rpc.timeout_seconds.query": "5"})
+hurried = adbc.connect(URI, autocommit=True, db_kwargs={"adbc.flight.sql.rpc.timeout_seconds.fetch": "0.5", "adbc.flight.sql.rpc.timeout_seconds.query": "5"})
 try:
     with hurried.cursor() as slow:
         slow.execute(endless)
@@ -169,7 +169,7 @@ ended = []
 
 
 def read():
-    with adbc.connect(URI) as other, other.cursor() as reading:
+    with adbc.connect(URI, autocommit=True) as other, other.cursor() as reading:
         try:
             reading.adbc_read_partition(partition)
             reading.fetchall()
@@ -195,9 +195,10 @@ assert frame.height == 1000 and frame["value"].max() == 999.0
 cursor.execute("SELECT tag, value FROM samples WHERE tag LIKE 'area1/%'")
 batches = cursor.fetch_record_batch()
 assert duckdb.sql("SELECT count(*), count(DISTINCT tag) FROM batches").fetchall() == [(ROWS + 1000, 2)]
-frame = adbc.connect(URI).cursor()
-frame.execute("SELECT * FROM tags ORDER BY name")
-assert list(frame.fetch_df()["name"]) == ["area1/boiler/level", "area1/boiler/pressure", "area2/note"]
+cursor.execute("SELECT * FROM tags ORDER BY name")
+assert list(cursor.fetch_df()["name"]) == ["area1/boiler/level", "area1/boiler/pressure", "area2/note"]
 
 # The service works on.
 assert rows("SELECT 1 + 1") == [(2,)]
+cursor.close()
+connection.close()

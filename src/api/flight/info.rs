@@ -154,25 +154,25 @@ pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescrip
         Query::Aggregate(query, request) => {
             let rows = query.intervals.len().saturating_mul(query.functions.len()).saturating_mul(query.tags.len());
             info.total_records = i64::try_from(rows).unwrap_or(i64::MAX);
-            single(&mut info, query.range(), Command::Aggregate((**request).clone()));
+            single(&mut info, query.range(), &Command::Aggregate((**request).clone()));
         }
-        Query::Downsample(query, request) => single(&mut info, query.range, Command::Downsample((**request).clone())),
+        Query::Downsample(query, request) => single(&mut info, query.range, &Command::Downsample((**request).clone())),
         Query::Anomalies(query, request) => {
             if query.output == Output::Counts {
                 info.total_records = i64::try_from(query.tags.len()).unwrap_or(i64::MAX);
             }
-            single(&mut info, query.range, Command::Anomalies((**request).clone()));
+            single(&mut info, query.range, &Command::Anomalies((**request).clone()));
         }
         Query::Measure(query, request) => {
             info.total_records = query.rows().and_then(|rows| i64::try_from(rows).ok()).unwrap_or(-1);
-            single(&mut info, query.range(), Command::Measure((**request).clone()));
+            single(&mut info, query.range(), &Command::Measure((**request).clone()));
         }
     }
     Ok(info)
 }
 
 /// One endpoint for the whole answer.
-fn single(info: &mut FlightInfo, range: TimeRange, command: Command) {
+fn single(info: &mut FlightInfo, range: TimeRange, command: &Command) {
     info.app_metadata = bounds(range).into();
     info.endpoint.push(FlightEndpoint { ticket: Some(Ticket::new(command.to_ticket())), ..FlightEndpoint::default() });
 }

@@ -30,7 +30,7 @@ type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Flight {
     /// Answers a subscription: the schema, then a message per delivery.
-    async fn subscribe(&self, request: v1::SubscribeRequest) -> Result<Response<Answer<FlightData>>, Status> {
+    fn subscribe(&self, request: v1::SubscribeRequest) -> Result<Response<Answer<FlightData>>, Status> {
         let (mut encoder, first) = encode::Encoder::new(&subscribe::schema());
         let messages = subscribe::start(&self.0, request, move |delivery| {
             let mut messages = Vec::new();
@@ -42,8 +42,7 @@ impl Flight {
                 encoded.map_err(|error| status::internal(error.to_string()))?;
             }
             Ok(messages)
-        })
-        .await?;
+        })?;
         Ok(Response::new(Box::pin(tokio_stream::once(Ok(first)).chain(messages))))
     }
 
@@ -86,7 +85,7 @@ impl FlightService for Flight {
         let command = Command::parse(&ticket.ticket, &self.0.services.limits)?.0;
         let compression = encode::compression(&headers)?;
         if let Command::Subscribe(request) = command {
-            return self.subscribe(request).await;
+            return self.subscribe(request);
         }
         let services = self.0.services.clone();
         // Resolved before the answer starts, so that a bad request is the answer and not the end of a stream.

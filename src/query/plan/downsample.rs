@@ -116,17 +116,17 @@ fn reduce(
         if summaries {
             piece::read(reader, tag, plan.edges(), source, limits, &mut |_, piece| match piece {
                 Piece::Samples(samples, rows) => downsampler.push(samples, rows).map_err(failed),
-                Piece::State(state) => match Summary::of_state(state, tag.value_type()) {
-                    Some(summary) => downsampler.push_summary(&summary).map_err(failed),
-                    // Not all of it is plainly Good: the samples tell where lines break.
-                    None => {
-                        let (from, to) = (state.first.timestamp, state.last.timestamp.saturating_add(1));
-                        piece::samples(reader, tag, &[from, to], 0, (from, to), limits, &mut |_, piece| match piece {
-                            Piece::Samples(samples, rows) => downsampler.push(samples, rows).map_err(failed),
-                            Piece::State(_) => Ok(()),
-                        })
+                Piece::State(state) => {
+                    if let Some(summary) = Summary::of_state(state, tag.value_type()) {
+                        return downsampler.push_summary(&summary).map_err(failed);
                     }
-                },
+                    // Not all of it is plainly Good: the samples tell where lines break.
+                    let (from, to) = (state.first.timestamp, state.last.timestamp.saturating_add(1));
+                    piece::samples(reader, tag, &[from, to], 0, (from, to), limits, &mut |_, piece| match piece {
+                        Piece::Samples(samples, rows) => downsampler.push(samples, rows).map_err(failed),
+                        Piece::State(_) => Ok(()),
+                    })
+                }
             })?;
         } else {
             read_samples(reader, tag, range, limits, &mut |samples, rows| downsampler.push(samples, rows).map_err(failed))?;
@@ -143,14 +143,11 @@ fn reduce(
     }
 }
 
+/// Receives rows of a run of samples.
+type Take<'a> = &'a mut dyn FnMut(&Samples, std::ops::Range<usize>) -> Result<(), QueryError>;
+
 /// All samples of a range.
-fn read_samples(
-    reader: &TagReader,
-    tag: &Tag,
-    (from, to): (i64, i64),
-    limits: &QueryLimits,
-    take: &mut dyn FnMut(&Samples, std::ops::Range<usize>) -> Result<(), QueryError>,
-) -> Result<(), QueryError> {
+fn read_samples(reader: &TagReader, tag: &Tag, (from, to): (i64, i64), limits: &QueryLimits, take: Take<'_>) -> Result<(), QueryError> {
     piece::samples(reader, tag, &[from, to], 0, (from, to), limits, &mut |_, piece| match piece {
         Piece::Samples(samples, rows) => take(samples, rows),
         Piece::State(_) => Ok(()),

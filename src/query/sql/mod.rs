@@ -114,6 +114,7 @@ struct Shared {
 }
 
 impl SqlEngine {
+    #[expect(clippy::needless_pass_by_value, reason = "the engine keeps what it is made of")]
     pub fn new(query: QueryEngine, catalog: Arc<Catalog>, options: SqlOptions) -> SqlEngine {
         let shared = Shared {
             base: session::base(&query, &catalog, &options),

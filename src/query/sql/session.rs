@@ -85,6 +85,7 @@ pub fn plain_schema(schema: &Schema) -> SchemaRef {
 }
 
 /// A batch in the types of [`plain_schema`].
+#[expect(clippy::needless_pass_by_value, reason = "the batch goes into the plain one")]
 pub fn plain_batch(batch: RecordBatch, plain: &SchemaRef) -> Result<RecordBatch, SqlError> {
     let failed = |error: arrow::error::ArrowError| SqlError::Internal(format!("a batch could not be formed: {error}"));
     let rows = batch.num_rows();

@@ -11,16 +11,19 @@ use std::{
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+/// Ticket and end of each running statement.
+type Tickets = HashMap<u64, (Vec<u8>, CancellationToken)>;
+
 /// Bounded by the number of queries at the same time.
 #[derive(Default)]
 pub struct Running {
-    tickets: Arc<Mutex<HashMap<u64, (Vec<u8>, CancellationToken)>>>,
+    tickets: Arc<Mutex<Tickets>>,
     next: AtomicU64,
 }
 
 /// One running statement, until it is dropped.
 pub struct Listed {
-    tickets: Arc<Mutex<HashMap<u64, (Vec<u8>, CancellationToken)>>>,
+    tickets: Arc<Mutex<Tickets>>,
     number: u64,
 }
 
@@ -35,7 +38,9 @@ impl Running {
     pub fn cancel(&self, ticket: &[u8]) -> bool {
         let tickets = self.tickets.lock();
         let found: Vec<_> = tickets.values().filter(|(running, _)| running == ticket).collect();
-        found.iter().for_each(|(_, cancel)| cancel.cancel());
+        for (_, cancel) in &found {
+            cancel.cancel();
+        }
         !found.is_empty()
     }
 }

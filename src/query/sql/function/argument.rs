@@ -67,19 +67,15 @@ impl<'a> Arguments<'a> {
 
     fn time(&mut self, name: &str) -> Result<Timestamp> {
         const EXPECTED: &str = "RFC 3339 text, a relative time such as '*-8h', a timestamp, or integer nanoseconds";
-        match self.value(name, EXPECTED)? {
-            ScalarValue::TimestampNanosecond(Some(at), _) | ScalarValue::Int64(Some(at)) => Ok(Timestamp(at)),
-            value => match value.try_as_str().flatten() {
-                Some(text) => Timestamp::parse(text, self.now, &TimeZone::UTC).map_err(|error| self.refuse(name, &error.to_string())),
-                // Timestamps of other units, dates.
-                None if !matches!(value.data_type(), DataType::Timestamp(..) | DataType::Date32 | DataType::Date64) => {
-                    Err(self.refuse(name, &format!("must be {EXPECTED}, it is {value}")))
-                }
-                None => match value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, None)) {
-                    Ok(ScalarValue::TimestampNanosecond(Some(at), _)) => Ok(Timestamp(at)),
-                    _ => Err(self.refuse(name, &format!("must be {EXPECTED}, it is {value}"))),
-                },
-            },
+        let value = self.value(name, EXPECTED)?;
+        if let Some(text) = value.try_as_str().flatten() {
+            return Timestamp::parse(text, self.now, &TimeZone::UTC).map_err(|error| self.refuse(name, &error.to_string()));
+        }
+        // Numbers with a fraction could be cast as well, and would mean nanoseconds.
+        let is_time = matches!(value.data_type(), DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Int64);
+        match value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, None)) {
+            Ok(ScalarValue::TimestampNanosecond(Some(at), _)) if is_time => Ok(Timestamp(at)),
+            _ => Err(self.refuse(name, &format!("must be {EXPECTED}, it is {value}"))),
         }
     }
 

@@ -163,6 +163,9 @@ impl DisplayAs for SamplesExec {
         if *reverse {
             formatter.write_str(", latest first")?;
         }
+        if !self.late.is_empty() {
+            formatter.write_str(", tags by a join")?;
+        }
         self.fetch.map_or(Ok(()), |fetch| write!(formatter, ", fetch={fetch}"))
     }
 }
