@@ -5,7 +5,10 @@ mod scripted;
 mod sink;
 mod store;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use anyhow::{Context, bail};
 use historian::{
@@ -37,6 +40,7 @@ fn world(kinds: &str, clock: Option<&Path>) -> anyhow::Result<World> {
             "no-sync" => store(&mut world, StoreFault::NoSync),
             "retry-sync" => store(&mut world, StoreFault::RetrySync),
             "short-answers" => store(&mut world, StoreFault::ShortAnswers),
+            "stays-full" => store(&mut world, StoreFault::StaysFull),
             "slow" => store(&mut world, StoreFault::Slow),
             "scripted-clock" => world.clock = scripted::follow(clock.context("the clock needs --data-dir")?)?,
             "wall-retention" => store(&mut world, StoreFault::WallRetention),
@@ -52,5 +56,5 @@ fn sink(world: &mut World, fault: SinkFault) {
 
 fn store(world: &mut World, fault: StoreFault) {
     let clock = world.clock.clone();
-    world.store = Box::new(move |store| Arc::new(store::Faulty { store, fault, clock }));
+    world.store = Box::new(move |store| Arc::new(store::Faulty { store, fault, clock, met_full: AtomicBool::new(false) }));
 }

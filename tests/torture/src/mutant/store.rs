@@ -1,6 +1,13 @@
 //! Faulty stores: the real one, with one kind of call that goes wrong.
 
-use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    ops::RangeInclusive,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use historian::{
     model::{Clock, TagId},
@@ -21,6 +28,8 @@ pub enum StoreFault {
     RetrySync,
     /// Answers what can be read and says nothing of what cannot.
     ShortAnswers,
+    /// Takes no write any more once the disk was full.
+    StaysFull,
     /// Drops what is older than thirty days by the clock on the wall.
     WallRetention,
     /// No fault but a slow disk, for machines on which none can be made: 1 MB/s and 10 ms.
@@ -31,6 +40,8 @@ pub struct Faulty {
     pub store: Arc<dyn Store>,
     pub fault: StoreFault,
     pub clock: Arc<dyn Clock>,
+    /// The disk was full once.
+    pub met_full: AtomicBool,
 }
 
 impl Faulty {
@@ -57,6 +68,14 @@ impl StoreLayer for Faulty {
                 std::thread::sleep(Duration::from_micros(10_000 + bytes as u64));
                 self.store.append_journal(records, durable)
             }
+            StoreFault::StaysFull if self.met_full.load(Ordering::SeqCst) => Err(StoreError::Full("the disk was full".into())),
+            StoreFault::StaysFull => {
+                let appended = self.store.append_journal(records, durable);
+                if matches!(appended, Err(StoreError::Full(_))) {
+                    self.met_full.store(true, Ordering::SeqCst);
+                }
+                appended
+            }
             StoreFault::ShortAnswers | StoreFault::WallRetention => self.store.append_journal(records, durable),
         }
     }
@@ -65,7 +84,7 @@ impl StoreLayer for Faulty {
         match self.fault {
             StoreFault::NoSync => Ok(()),
             StoreFault::RetrySync => self.store.sync().or(Ok(())),
-            StoreFault::Slow | StoreFault::ShortAnswers | StoreFault::WallRetention => self.store.sync(),
+            StoreFault::Slow | StoreFault::StaysFull | StoreFault::ShortAnswers | StoreFault::WallRetention => self.store.sync(),
         }
     }
 

@@ -23,14 +23,12 @@ use crate::{
     report::Report,
 };
 
-const NO_RESERVE: &str = "no-reserve";
-
 pub const TEST: Test = Test {
     id: "R4",
     about: "a full disk: writes are refused, reads go on, writing resumes by itself, nothing is lost",
     unit: "fills",
     cycles: [3, 5, 50],
-    mutants: &[Mutant { kind: NO_RESERVE, about: "keeps no space free for what is under way", cycles: 4 }],
+    mutants: &[Mutant { kind: "stays-full", about: "once it met a full disk it takes no write until a restart", cycles: 4 }],
     run,
 };
 
@@ -54,12 +52,11 @@ async fn fill(context: &Context) -> anyhow::Result<Report> {
     // What is written in each fill stays.
     let megabytes = DISK_MB + if context.form == Form::Long { context.cycles * 4 } else { 0 };
     let disk = Disk::in_memory(&context.work, megabytes)?;
-    let reserve = if context.mutant == Some(NO_RESERVE) { 0 } else { RESERVE_MB };
-    let configuration = format!("{SMALL}disk_reserve_bytes = \"{reserve} MiB\"\n");
-    let launcher = context.real_launcher(&disk.mount_point.join("data"), &configuration)?;
+    let configuration = format!("{SMALL}disk_reserve_bytes = \"{RESERVE_MB} MiB\"\n");
+    let launcher = context.launcher(&disk.mount_point.join("data"), &configuration)?;
     let ballast = disk.mount_point.join("ballast");
     report.opt("disk_mb", megabytes);
-    report.opt("reserve_mb", reserve);
+    report.opt("reserve_mb", RESERVE_MB);
 
     let mut resume_max = Duration::ZERO;
     let mut server = launcher.start().await?;
@@ -70,8 +67,7 @@ async fn fill(context: &Context) -> anyhow::Result<Report> {
         let mut load = Load::start(&server, &lanes, pace, context.dice(1_000 + cycle)).await?;
         tokio::time::sleep(Duration::from_millis(100)).await;
 
-        // Without a reserve the disk is what refuses, and only when it is full.
-        grow(&ballast, &disk, if context.mutant.is_none() { reserve + LEFT_MB } else { 0 })?;
+        grow(&ballast, &disk, RESERVE_MB + LEFT_MB)?;
         let begun = Instant::now();
         while load.events.first_refusal().is_none() && begun.elapsed() < REFUSED_WITHIN {
             tokio::time::sleep(Duration::from_millis(10)).await;
