@@ -166,7 +166,7 @@ impl MeasureQuery {
     }
 }
 
-/// Columns tag, start, end, label, item, value, numerator, denominator, percent_good, bad_seconds.
+/// Columns tag, start, end, label, item, value, numerator, denominator, `percent_good`, `bad_seconds`.
 pub fn measure_schema(query: &MeasureQuery) -> SchemaRef {
     let number = |name: &str, nullable| Field::new(name, DataType::Float64, nullable);
     let fields = vec![
