@@ -226,22 +226,8 @@ proptest! {
         let plant = filled(seed, 300);
         let window = Window::new(start * MINUTE + 7, start * MINUTE + 3 * HOUR).unwrap();
         let dwell_ns = dwell * SECOND.unsigned_abs();
-        let arrivals = Measure::Transitions { from: None, to: Some("3".into()), dwell_ns };
-        for step in [7 * SECOND, 13 * MINUTE] {
-            let intervals = steps(window, step.unsigned_abs(), &TimeZone::UTC).unwrap();
-            let query = plant.asked(&intervals, arrivals.clone());
-            if query.check().is_err() {
-                prop_assert!(dwell > 3 * 64, "overlaps of few intervals are taken");
-                continue;
-            }
-            for (rows, model) in plant.measure(&query).iter().zip(&plant.model) {
-                let expected = |interval: &CalendarInterval| settled_changes(model, interval.window, 3.0, dwell_ns as i64);
-                let wrong = rows.iter().zip(&intervals).find(|(row, interval)| row.3 != expected(interval));
-                prop_assert!(wrong.is_none(), "{:?} at a dwell of {} s", wrong, dwell);
-            }
-        }
         for measure in [
-            arrivals,
+            Measure::Transitions { from: None, to: Some("3".into()), dwell_ns },
             Measure::CounterDelta { rollover: Some(30.0), reset: ResetPolicy::Skip },
             Measure::Integral { unit: TimeUnit::Hour, rescale: false },
         ] {
@@ -254,6 +240,36 @@ proptest! {
             for step in [7 * SECOND, MINUTE, 13 * MINUTE] {
                 let parts = sums(step);
                 prop_assert!(whole.iter().zip(&parts).all(|(whole, part)| near(Some(*part), Some(*whole))), "{:?}: {:?} and {:?}", measure, parts, whole);
+            }
+        }
+    }
+
+    #[test]
+    fn chatter_at_an_edge_counts_no_transition(
+        steps_of_values in proptest::collection::vec((1_i64..14, 0_u8..4), 30..150),
+        dwell in 1_i64..25,
+        step in prop_oneof![Just(0), 11_i64..90],
+        start in 0_i64..300,
+    ) {
+        let mut plant = Plant::new();
+        let mut at = 0;
+        let rows: Vec<_> = steps_of_values.iter().map(|(step, value)| {
+            at += step * SECOND;
+            if *value == 3 { (at, None, BAD) } else { (at, Some(f64::from(*value)), 0) }
+        }).collect();
+        for tag in 0..2 {
+            plant.write(tag, &rows[..rows.len() / 2]);
+            plant.ingest.compact().unwrap();
+            plant.write(tag, &rows[rows.len() / 2..]);
+        }
+        let window = Window::new(start * SECOND, (start + 900) * SECOND).unwrap();
+        let intervals = steps(window, (step * SECOND).unsigned_abs(), &TimeZone::UTC).unwrap();
+        for to in 0..3 {
+            let dwell_ns = (dwell * SECOND).unsigned_abs();
+            let rows = plant.measure(&plant.asked(&intervals, Measure::Transitions { from: None, to: Some(to.to_string()), dwell_ns }));
+            for (row, interval) in rows[0].iter().zip(&intervals) {
+                let expected = settled_changes(&plant.model[0], interval.window, f64::from(to), dwell * SECOND);
+                prop_assert_eq!(row.3, expected, "to {} in {:?}", to, interval.window);
             }
         }
     }
