@@ -104,9 +104,9 @@ fn protobuf(bytes: &[u8]) -> Result<Command, Status> {
         "historian.v1.MeasureRequest" => decode(&any.value).map(Command::Measure),
         "historian.v1.AsOfRequest" => decode(&any.value).map(Command::AsOf),
         "historian.v1.SubscribeRequest" => decode(&any.value).map(Command::Subscribe),
-        _ if name.starts_with("arrow.flight.protocol.sql.") => {
-            Err(status::unimplemented("Flight SQL is not in this version, which answers range and current"))
-        }
+        _ if name.starts_with("arrow.flight.protocol.sql.") => Err(status::unimplemented(
+            "this Flight SQL command is not answered here; statements and the catalog are read by GetFlightInfo and DoGet",
+        )),
         "" => Err(status::invalid("", format!("neither JSON nor a protobuf Any with a type_url; {EXPECTED}"))),
         _ => Err(status::invalid("type_url", format!("{:?} is no known command; {EXPECTED}", shown(name)))),
     }
