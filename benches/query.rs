@@ -57,7 +57,7 @@ fn range(tags: Vec<Arc<Tag>>, layout: Layout) -> RangeQuery {
 
 /// Rows of the answer.
 fn run(engine: &QueryEngine, query: &RangeQuery) -> usize {
-    let limits = QueryLimits { deadline: Instant::now() + Duration::from_mins(1), rows_max: u64::MAX, cancel: CancellationToken::new() };
+    let limits = QueryLimits::new(Instant::now() + Duration::from_mins(1), u64::MAX, CancellationToken::new());
     let mut rows = 0;
     let ended = engine.range(query, &limits, &mut |batch| {
         rows += black_box(batch).num_rows();

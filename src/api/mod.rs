@@ -109,6 +109,10 @@ pub struct ApiLimits {
     pub query_tags_max: usize,
     /// Most rows one query may answer.
     pub query_rows_max: u64,
+    /// Threads that work on one query beside the one that answers it; 0 for one per core.
+    pub query_threads: usize,
+    /// Memory of one query for what it gathers.
+    pub query_memory_bytes_max: usize,
     /// Queries at the same time.
     pub queries_max: usize,
     /// Deadline of a query whose client sets none (`grpc-timeout`).
@@ -155,6 +159,8 @@ impl Default for ApiLimits {
             patterns_max: 10_000,
             query_tags_max: 1_000_000,
             query_rows_max: 10_000_000_000,
+            query_threads: 0,
+            query_memory_bytes_max: 512 << 20,
             queries_max: 128,
             query_deadline_default: Duration::from_mins(10),
             query_deadline_max: Duration::from_hours(24),

@@ -147,6 +147,10 @@ pub fn from_query(error: &QueryError) -> Status {
         QueryError::TooManyRows(_) => too_much("rows_max", message),
         QueryError::Cancelled => Status::cancelled(message),
         QueryError::DataLoss { .. } => status(Code::DataLoss, "DATA_LOSS", &message, ErrorDetails::new()),
+        QueryError::Memory(_) => too_much("query_memory_bytes_max", message),
+        QueryError::Repeat(_) => {
+            status(Code::Unavailable, "STORE_REOPENED", &message, ErrorDetails::with_retry_info(Some(Duration::from_millis(100))))
+        }
         QueryError::Store(_) | QueryError::Bug => internal(message),
     }
 }

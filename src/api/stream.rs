@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{Api, status};
-use crate::query::QueryLimits;
+use crate::query::{MemoryBudget, QueryLimits};
 
 /// Longest upkeep: what takes longer has been forgotten.
 const UPKEEP_MAX: Duration = Duration::from_hours(720);
@@ -139,7 +139,7 @@ impl Api {
         W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
     {
         let deadline = Instant::now() + UPKEEP_MAX;
-        self.run(None, QueryLimits { deadline, rows_max: u64::MAX, cancel: self.draining.child_token() }, work)
+        self.run(None, QueryLimits::new(deadline, u64::MAX, self.draining.child_token()), work)
     }
 
     fn run<T, W>(&self, permit: Option<OwnedSemaphorePermit>, limits: QueryLimits, work: W) -> QueryStream<T>
@@ -178,7 +178,10 @@ impl Api {
     pub fn query_limits(&self, headers: &MetadataMap) -> QueryLimits {
         let limits = self.limits();
         let wait = grpc_timeout(headers).map_or(limits.query_deadline_default, |asked| asked.min(limits.query_deadline_max));
-        QueryLimits { deadline: Instant::now() + wait, rows_max: limits.query_rows_max, cancel: CancellationToken::new() }
+        QueryLimits {
+            memory: MemoryBudget::new(limits.query_memory_bytes_max as u64),
+            ..QueryLimits::new(Instant::now() + wait, limits.query_rows_max, CancellationToken::new())
+        }
     }
 }
 

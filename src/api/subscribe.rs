@@ -14,12 +14,13 @@ use arrow::{
 use historian_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
-use tonic::Status;
+use tonic::{Status, metadata::MetadataMap};
 
 use super::{Api, Services, blocking, resolve, sample, status};
 use crate::{
     ingest::feed::{FeedError, Follower},
     model::{Samples, Tag, TagId, TagSelection, Value},
+    query::QueryLimits,
 };
 
 /// What a subscriber gets at once: runs in the order of writing, and where to resume behind them; 0 with current values.
@@ -58,6 +59,7 @@ pub fn start<T: Send + 'static>(
     let (sender, receiver) = mpsc::channel(limits.query_messages_in_flight);
     let stalled_after = limits.stalled_reader_timeout;
     let (services, draining) = (api.services.clone(), api.draining.clone());
+    let current_limits = api.query_limits(&MetadataMap::new());
     let failure = Arc::new(OnceLock::new());
     let mut last = Some(failure.clone());
     let ending = futures::stream::poll_fn(move |_| {
@@ -69,8 +71,8 @@ pub fn start<T: Send + 'static>(
         let mut tags = Tags { selection, known: HashMap::new() };
         let mut first = if request.current {
             match blocking({
-                let (services, patterns) = (services.clone(), request.tags.clone());
-                move || current(&services, &patterns)
+                let (services, patterns, limits) = (services.clone(), request.tags.clone(), current_limits);
+                move || current(&services, &patterns, &limits)
             })
             .await
             {
@@ -154,9 +156,9 @@ fn next(services: &Services, follower: &mut Follower, tags: &mut Tags) -> Result
     Ok(Delivery { runs, position: follower.position() })
 }
 
-fn current(services: &Services, patterns: &[String]) -> Result<Vec<(Arc<Tag>, Samples)>, Status> {
+fn current(services: &Services, patterns: &[String], limits: &QueryLimits) -> Result<Vec<(Arc<Tag>, Samples)>, Status> {
     let tags = resolve::tags(services, patterns)?.tags;
-    services.query.current_samples(&tags).map_err(|error| status::from_query(&error))
+    services.query.current_samples(&tags, limits).map_err(|error| status::from_query(&error))
 }
 
 /// A delivery as the message of gRPC; none when it has no samples of the tags selected.

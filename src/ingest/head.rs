@@ -11,9 +11,10 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::versions::sort_versions;
 use crate::model::{Samples, TagId, Value};
@@ -36,15 +37,21 @@ enum Stored {
     Known(Option<CurrentValue>),
 }
 
-#[derive(Default)]
-struct TagState {
-    head: Option<Samples>,
+/// What of a tag is not yet in the store. Shared with the views that hold it: who writes then writes to a copy.
+#[derive(Clone, Debug, Default)]
+struct Unstored {
+    head: Option<Arc<Samples>>,
     /// Sequence number of the newest sample in the head.
     sequence: u64,
     /// Taken from the head, sorted, and not yet in the store.
     sealing: Option<Arc<Samples>>,
     /// Versions that others of `sealing` replaced, while they are in no other place.
-    sealing_superseded: Option<Box<Samples>>,
+    sealing_superseded: Option<Arc<Samples>>,
+}
+
+#[derive(Default)]
+struct TagState {
+    unstored: Unstored,
     /// Latest sample applied since start.
     latest: Option<CurrentValue>,
     stored: Stored,
@@ -62,17 +69,79 @@ pub struct Sealing {
 pub struct Heads {
     shards: Vec<RwLock<HashMap<TagId, TagState>>>,
     samples: AtomicUsize,
+    /// Held by the applier for the time in which a write is there in part.
+    applying: RwLock<()>,
+}
+
+/// The heads of some tags as they were at one moment.
+#[derive(Debug, Default)]
+pub struct FrozenHeads(HashMap<TagId, Unstored>);
+
+impl Unstored {
+    /// Samples with `from <= timestamp <= to`, in the order of writing.
+    fn copy(&self, from: i64, to: i64) -> Option<Samples> {
+        let runs = [self.sealing.as_deref(), self.head.as_deref()];
+        let mut samples = Samples::new(runs.iter().flatten().next()?.value_type());
+        for run in runs.into_iter().flatten() {
+            copy_range(run, from, to, &mut samples);
+        }
+        Some(samples)
+    }
+
+    /// Everything, oldest layer first, with the sequence number of its newest sample; unsorted.
+    fn layers(&self) -> Vec<(u64, Samples)> {
+        let sealing = self.sealing.as_deref().map(|samples| {
+            let mut layer = self.sealing_superseded.as_deref().cloned().unwrap_or_else(|| Samples::new(samples.value_type()));
+            let whole = layer.append(samples);
+            debug_assert!(whole.is_ok(), "samples of one tag are of one type");
+            layer
+        });
+        sealing.into_iter().chain(self.head.as_deref().cloned()).map(|samples| (self.sequence, samples)).collect()
+    }
+}
+
+impl FrozenHeads {
+    /// Whether a tag is among those that were asked for.
+    pub fn has(&self, tag: TagId) -> bool {
+        self.0.contains_key(&tag)
+    }
+
+    /// See [`Heads::read`]. `None` for a tag that is not among those that were asked for.
+    pub fn read(&self, tag: TagId, from: i64, to: i64) -> Option<Option<Samples>> {
+        self.0.get(&tag).map(|unstored| unstored.copy(from, to).and_then(sorted))
+    }
+
+    /// See [`Heads::layers`]. `None` for a tag that is not among those that were asked for.
+    pub fn layers(&self, tag: TagId) -> Option<Vec<(u64, Samples)>> {
+        self.0.get(&tag).map(Unstored::layers)
+    }
 }
 
 impl Default for Heads {
     fn default() -> Heads {
-        Heads { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), samples: AtomicUsize::new(0) }
+        Heads { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), samples: AtomicUsize::new(0), applying: RwLock::new(()) }
     }
 }
 
 impl Heads {
     fn shard(&self, tag: TagId) -> &RwLock<HashMap<TagId, TagState>> {
         &self.shards[tag.0 as usize % SHARDS]
+    }
+
+    /// To be held while a write is applied that readers must see whole or not at all.
+    pub(super) fn applying(&self) -> RwLockWriteGuard<'_, ()> {
+        self.applying.write()
+    }
+
+    /// While this is held no write is applied. `None` when the one under way takes longer than until the deadline.
+    pub fn between_writes(&self, deadline: Instant) -> Option<RwLockReadGuard<'_, ()>> {
+        self.applying.try_read_until(deadline)
+    }
+
+    /// The heads of these tags as they are now.
+    pub fn freeze(&self, tags: impl Iterator<Item = TagId>) -> FrozenHeads {
+        let unstored = |tag: TagId| self.shard(tag).read().get(&tag).map(|state| state.unstored.clone()).unwrap_or_default();
+        FrozenHeads(tags.map(|tag| (tag, unstored(tag))).collect())
     }
 
     /// Samples in all heads.
@@ -85,13 +154,13 @@ impl Heads {
     pub(super) fn apply(&self, tag: TagId, run: &Samples, sequence: u64) -> usize {
         let mut shard = self.shard(tag).write();
         let state = shard.entry(tag).or_default();
-        let head = state.head.get_or_insert_with(|| Samples::new(run.value_type()));
+        let head = Arc::make_mut(state.unstored.head.get_or_insert_with(|| Arc::new(Samples::new(run.value_type()))));
         if head.append(run).is_err() {
             debug_assert!(false, "a run of type {} for a head of type {}", run.value_type(), head.value_type());
             return head.len();
         }
-        state.sequence = sequence;
         let length = head.len();
+        state.unstored.sequence = sequence;
         if let Some(index) = latest_index(run)
             && state.latest.as_ref().is_none_or(|latest| latest.timestamp <= run.timestamps[index])
         {
@@ -105,31 +174,32 @@ impl Heads {
     pub(super) fn start_sealing(&self, tag: TagId) -> Option<Sealing> {
         let mut shard = self.shard(tag).write();
         let state = shard.get_mut(&tag)?;
-        let mut samples = mem::take(&mut state.head).filter(|head| !head.is_empty())?;
+        let unstored = &mut state.unstored;
+        let mut samples = mem::take(&mut unstored.head).filter(|head| !head.is_empty()).map(Arc::unwrap_or_clone)?;
         self.samples.fetch_sub(samples.len(), Ordering::Relaxed);
         let superseded = sort_versions(&mut samples);
         let samples = Arc::new(samples);
-        state.sealing = Some(samples.clone());
-        state.sealing_superseded = superseded.clone().map(Box::new);
-        Some(Sealing { tag, sequence: state.sequence, samples, superseded })
+        unstored.sealing = Some(samples.clone());
+        unstored.sealing_superseded = superseded.clone().map(Arc::new);
+        Some(Sealing { tag, sequence: unstored.sequence, samples, superseded })
     }
 
     /// The samples taken from this head could not be sealed and go back.
     pub(super) fn unseal(&self, sealing: &Sealing) {
         let mut shard = self.shard(sealing.tag).write();
-        let Some(state) = shard.get_mut(&sealing.tag) else { return };
-        state.sealing = None;
-        state.sealing_superseded = None;
-        let newer = mem::take(&mut state.head);
+        let Some(TagState { unstored, .. }) = shard.get_mut(&sealing.tag) else { return };
+        unstored.sealing = None;
+        unstored.sealing_superseded = None;
+        let newer = mem::take(&mut unstored.head);
         // Replaced versions first, then what replaced them, then what came since: in the order of writing again.
         let mut head = Samples::new(sealing.samples.value_type());
-        for run in sealing.superseded.iter().chain([&*sealing.samples]).chain(&newer) {
+        for run in sealing.superseded.iter().chain([&*sealing.samples]).chain(newer.as_deref()) {
             let appended = head.append(run);
             debug_assert!(appended.is_ok(), "samples of one tag are of one type");
         }
         let added = head.len() - newer.map_or(0, |newer| newer.len());
         self.samples.fetch_add(added, Ordering::Relaxed);
-        state.head = Some(head);
+        unstored.head = Some(Arc::new(head));
     }
 
     /// The stored samples of a tag have changed: its current value is looked up anew. The head is empty.
@@ -143,15 +213,15 @@ impl Heads {
     /// The samples taken from this head can be read from the store now.
     pub(super) fn sealed(&self, tag: TagId) {
         if let Some(state) = self.shard(tag).write().get_mut(&tag) {
-            state.sealing = None;
-            state.sealing_superseded = None;
+            state.unstored.sealing = None;
+            state.unstored.sealing_superseded = None;
         }
     }
 
     /// Forgets a tag that was deleted.
     pub(super) fn forget(&self, tag: TagId) {
         if let Some(state) = self.shard(tag).write().remove(&tag) {
-            self.samples.fetch_sub(state.head.map_or(0, |head| head.len()), Ordering::Relaxed);
+            self.samples.fetch_sub(state.unstored.head.map_or(0, |head| head.len()), Ordering::Relaxed);
         }
     }
 
@@ -159,7 +229,7 @@ impl Heads {
     pub(super) fn filled(&self) -> Vec<(TagId, usize)> {
         let mut filled = Vec::new();
         for shard in &self.shards {
-            filled.extend(shard.read().iter().filter_map(|(tag, state)| Some((*tag, state.head.as_ref()?.len()))));
+            filled.extend(shard.read().iter().filter_map(|(tag, state)| Some((*tag, state.unstored.head.as_ref()?.len()))));
         }
         filled.sort_unstable();
         filled
@@ -167,35 +237,19 @@ impl Heads {
 
     /// A copy of a head as it is, unsorted.
     pub(super) fn copy(&self, tag: TagId) -> Option<Samples> {
-        self.shard(tag).read().get(&tag).and_then(|state| state.head.clone())
+        self.shard(tag).read().get(&tag).and_then(|state| state.unstored.head.as_deref().cloned())
     }
 
     /// Samples of a tag with `from <= timestamp <= to` that are not yet in the store: sorted, each timestamp once, the newest write winning.
     pub fn read(&self, tag: TagId, from: i64, to: i64) -> Option<Samples> {
-        let mut samples = {
-            let shard = self.shard(tag).read();
-            let state = shard.get(&tag)?;
-            let mut samples = Samples::new(state.head.as_ref().or(state.sealing.as_deref())?.value_type());
-            for run in state.sealing.as_deref().into_iter().chain(&state.head) {
-                copy_range(run, from, to, &mut samples);
-            }
-            samples
-        };
-        samples.sort_and_dedup();
-        (!samples.is_empty()).then_some(samples)
+        let samples = self.shard(tag).read().get(&tag)?.unstored.copy(from, to);
+        samples.and_then(sorted)
     }
 
     /// Everything of a tag that is not yet in the store, oldest layer first, with the sequence number of its newest sample; unsorted.
     pub fn layers(&self, tag: TagId) -> Vec<(u64, Samples)> {
-        let shard = self.shard(tag).read();
-        let Some(state) = shard.get(&tag) else { return Vec::new() };
-        let sealing = state.sealing.as_deref().map(|samples| {
-            let mut layer = state.sealing_superseded.as_deref().cloned().unwrap_or_else(|| Samples::new(samples.value_type()));
-            let whole = layer.append(samples);
-            debug_assert!(whole.is_ok(), "samples of one tag are of one type");
-            layer
-        });
-        sealing.into_iter().chain(state.head.clone()).map(|samples| (state.sequence, samples)).collect()
+        let unstored = self.shard(tag).read().get(&tag).map(|state| state.unstored.clone());
+        unstored.map_or(Vec::new(), |unstored| unstored.layers())
     }
 
     /// The current value; `stored` is asked once per tag for what lay in the store before this process started.
@@ -213,6 +267,12 @@ impl Heads {
         state.stored = Stored::Known(loaded);
         Ok(answer)
     }
+}
+
+/// In time order, each timestamp once, the newest write winning; `None` for none.
+fn sorted(mut samples: Samples) -> Option<Samples> {
+    samples.sort_and_dedup();
+    (!samples.is_empty()).then_some(samples)
 }
 
 /// The later of two; of equal timestamps the one applied since start.

@@ -18,7 +18,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use historian_format::journal::{Deletion, JOURNAL_RECORD_SAMPLES_MAX, Record, decode_record, encode_record};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLockWriteGuard};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
@@ -356,10 +356,12 @@ impl Applier {
 
     fn apply(&mut self, written: Vec<(u64, Submission)>, durable: u64) {
         let mut full = Vec::new();
+        let heads = self.heads.clone();
         for (sequence, write) in written {
+            let mut applying = heads.applying();
             let mut deleted = 0;
             if let Some(deletions) = &write.deletions {
-                match self.correct(sequence, deletions) {
+                match self.correct(sequence, deletions, &mut applying) {
                     Ok(count) => deleted = count,
                     Err(error) => {
                         self.counters.stop(&error.to_string());
@@ -376,6 +378,7 @@ impl Applier {
                     full.push(*tag);
                 }
             }
+            drop(applying);
             self.applied = sequence;
             self.counters.samples.fetch_add(samples, Ordering::Relaxed);
             drop(write.permit);
@@ -415,13 +418,14 @@ impl Applier {
         self.seal(&tags, None).map(drop)
     }
 
-    /// Deletes, waiting for room where there is none: the journal has promised it, and later writes must not overtake it.
-    fn correct(&mut self, sequence: u64, deletions: &Deletions) -> Result<u64, SealError> {
+    /// Deletes, waiting for room where there is none: the journal has promised it, and later writes must not overtake it. Reading goes on
+    /// meanwhile, and may see a part of the deletion then.
+    fn correct(&mut self, sequence: u64, deletions: &Deletions, applying: &mut RwLockWriteGuard<'_, ()>) -> Result<u64, SealError> {
         loop {
             match self.delete(sequence, deletions) {
                 Err(SealError::Store(StoreError::Full(reason))) if !self.counters.closing.load(Ordering::SeqCst) => {
                     self.counters.room(Some(&reason));
-                    std::thread::sleep(FULL_RETRY);
+                    RwLockWriteGuard::unlocked(applying, || std::thread::sleep(FULL_RETRY));
                 }
                 // Who and why stand in the audit log only: it must be as durable as the journal before anybody is told.
                 Ok(removed) => return self.store.sync().map(|()| removed).map_err(SealError::Store),
@@ -440,7 +444,7 @@ impl Applier {
             let time = self.clock.now();
             // After a crash the deletion is done again, which changes nothing.
             let visible = || {
-                let reader = TagReader { store: self.store.clone(), heads: self.heads.clone(), feed: self.feed.clone() };
+                let reader = TagReader::new(self.store.clone(), self.heads.clone(), self.feed.clone());
                 let counted = reader.count(&known, deletion.from, deletion.to);
                 counted.map_err(|error| match error {
                     ReadError::Store(error) => SealError::Store(error),

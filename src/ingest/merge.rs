@@ -2,24 +2,29 @@
 //!
 //! Precedence where a timestamp occurs more than once: the head over late chunks, a late chunk with a higher sequence number over one with
 //! a lower, late chunks over the ordered ones (a late chunk is always written after the ordered chunk it overlaps). The head is read before
-//! the store, see [`super::head`]. No iterator or read view is held between calls, so a stalled reader pins nothing.
+//! the store, see [`super::head`]. No iterator is held between calls. A query reads through a [`TagReader::view`], which sees every write whole
+//! or not at all, and the same ones in all tags.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
 
 use historian_format::{Chunk, PushError, Statistics, keys::week_of};
 
 use super::{
     feed::Feed,
-    head::{CurrentValue, Heads},
+    head::{CurrentValue, FrozenHeads, Heads},
+    memory::{MemoryBudget, OutOfMemory, Taken},
     versions::{Origin, merge, sort_versions},
 };
 use crate::{
-    model::{Samples, Tag, TimeRange, ValueType},
-    store::{ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk},
+    model::{Samples, Tag, TagId, TimeRange, ValueType},
+    store::{ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk},
 };
 
 /// Chunk bytes fetched from the store at once.
 const PAGE_BYTES: usize = 512 << 10;
+
+/// What a decoded sample takes in memory, about.
+const SAMPLE_BYTES: usize = 20;
 
 /// Why a tag could not be read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -29,17 +34,70 @@ pub enum ReadError {
     Store(#[from] StoreError),
     #[error("chunks of another value type than the tag's: {0}")]
     Type(#[from] PushError),
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
+    /// A write is being applied that takes longer than there was time.
+    #[error("a large write is being applied")]
+    Waited,
+    /// A mistake of ours: the view was taken for other tags.
+    #[error("tag id {0} is not in this view")]
+    NotInView(u32),
 }
 
 /// Reads tags from heads and store.
 #[derive(Clone)]
 pub struct TagReader {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) heads: Arc<Heads>,
-    pub(crate) feed: Arc<Feed>,
+    /// What is read: the store of now, or of a moment.
+    pub(crate) store: Arc<dyn ReadStore>,
+    live: Arc<dyn Store>,
+    heads: Arc<Heads>,
+    frozen: Option<Arc<FrozenHeads>>,
+    memory: MemoryBudget,
+    feed: Arc<Feed>,
 }
 
 impl TagReader {
+    /// A reader of what there is now, which may be more with every call.
+    pub(super) fn new(live: Arc<dyn Store>, heads: Arc<Heads>, feed: Arc<Feed>) -> TagReader {
+        TagReader { store: live.clone(), live, heads, frozen: None, memory: MemoryBudget::default(), feed }
+    }
+
+    /// A reader of these tags as they are at this moment: every write is there whole, in all tags, or not at all. To be let go of within
+    /// minutes.
+    ///
+    /// # Errors
+    /// [`ReadError::Waited`] at the deadline, and when the store cannot be read.
+    pub fn view(&self, tags: impl Iterator<Item = TagId>, deadline: Instant, memory: &MemoryBudget) -> Result<TagReader, ReadError> {
+        let _still = self.heads.between_writes(deadline).ok_or(ReadError::Waited)?;
+        // First the heads, then the store: sealing goes the other way.
+        let frozen = Some(Arc::new(self.heads.freeze(tags)));
+        let store = self.live.clone().view()?;
+        Ok(TagReader { store, frozen, memory: memory.clone(), ..self.clone() })
+    }
+
+    /// Samples of a tag with `from <= timestamp <= to` that are not yet in the store: sorted, each timestamp once, the newest write winning.
+    ///
+    /// # Errors
+    /// When the view was taken for other tags.
+    pub(crate) fn unstored(&self, tag: TagId, from: i64, to: i64) -> Result<Option<Samples>, ReadError> {
+        match &self.frozen {
+            None => Ok(self.heads.read(tag, from, to)),
+            Some(frozen) => frozen.read(tag, from, to).ok_or(ReadError::NotInView(tag.0)),
+        }
+    }
+
+    /// Whether this is a view that was taken for all of these tags.
+    pub fn sees(&self, tags: &[Arc<Tag>]) -> bool {
+        self.frozen.as_ref().is_some_and(|frozen| tags.iter().all(|tag| frozen.has(tag.id)))
+    }
+
+    fn layers(&self, tag: TagId) -> Result<Vec<(u64, Samples)>, ReadError> {
+        match &self.frozen {
+            None => Ok(self.heads.layers(tag)),
+            Some(frozen) => frozen.layers(tag).ok_or(ReadError::NotInView(tag.0)),
+        }
+    }
+
     /// Starts reading a tag's samples in a range, in the range's direction.
     ///
     /// # Errors
@@ -54,10 +112,17 @@ impl TagReader {
 
     /// Reads samples with `from <= timestamp <= to`.
     fn cursor_between(&self, tag: &Tag, from: i64, to: i64, direction: Direction) -> Result<Cursor<'_>, ReadError> {
-        let head = self.heads.read(tag.id, from, to);
+        let head = self.unstored(tag.id, from, to)?;
         let late = self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)?;
+        // Twice: as chunks or head, and together in order.
+        let mut bytes = head.as_ref().map_or(0, Samples::heap_bytes);
+        for chunk in &late {
+            bytes += chunk.bytes.len() + chunk.header_in(ChunkFamily::Late)?.statistics.count as usize * SAMPLE_BYTES;
+        }
+        let taken = self.memory.take(2 * bytes as u64)?;
         let overlay = overlay(tag, late, head, from, to)?;
-        Ok(Cursor { from, to, unfetched: Some((from, to)), overlay_rest: 0..overlay.len(), overlay, ..Cursor::empty(self, tag, direction) })
+        let unfetched = Some((from, to));
+        Ok(Cursor { from, to, unfetched, overlay_rest: 0..overlay.len(), overlay, _taken: taken, ..Cursor::empty(self, tag, direction) })
     }
 
     /// As [`TagReader::cursor`], for a look at the first samples only: chunks are fetched one by one.
@@ -93,12 +158,25 @@ impl TagReader {
         Ok(counted)
     }
 
-    /// The latest sample of a tag by source time.
+    /// While this is held no write is applied.
+    ///
+    /// # Errors
+    /// [`ReadError::Waited`] at the deadline.
+    pub fn between_writes(&self, deadline: Instant) -> Result<impl Sized + '_, ReadError> {
+        self.heads.between_writes(deadline).ok_or(ReadError::Waited)
+    }
+
+    /// The latest sample of a tag by source time; of now, also in a view.
     ///
     /// # Errors
     /// When the chunk that holds it cannot be read.
     pub fn current(&self, tag: &Tag) -> Result<Option<CurrentValue>, ReadError> {
-        self.heads.current(tag.id, || self.stored_current(tag))
+        self.heads.current(tag.id, || TagReader { store: self.live.clone(), ..self.clone() }.stored_current(tag))
+    }
+
+    /// As [`TagReader::current`] where that takes no look into the store; `None` where it would.
+    pub fn known_current(&self, tag: &Tag) -> Option<Option<CurrentValue>> {
+        self.heads.current(tag.id, || Err(())).ok()
     }
 
     fn stored_current(&self, tag: &Tag) -> Result<Option<CurrentValue>, ReadError> {
@@ -152,7 +230,7 @@ impl TagReader {
     pub fn superseded_weeks(&self, tag: &Tag) -> Result<Vec<i32>, ReadError> {
         // In the direction in which versions move, so that none is missed.
         let mut weeks: Vec<i32> = Vec::new();
-        for (_, samples) in self.heads.layers(tag.id) {
+        for (_, samples) in self.layers(tag.id)? {
             weeks.extend(samples.timestamps.into_iter().map(week_of));
             weeks.sort_unstable();
             weeks.dedup();
@@ -185,7 +263,7 @@ impl TagReader {
             }
         };
         // From the newest place to the oldest, as in reading; what moves meanwhile is met twice and made one below.
-        let mut layers: Vec<(u64, Samples)> = self.heads.layers(tag.id);
+        let mut layers: Vec<(u64, Samples)> = self.layers(tag.id)?;
         let late = self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)?;
         let mut late = late
             .into_iter()
@@ -257,6 +335,8 @@ pub struct Cursor<'a> {
     page: VecDeque<StoredChunk>,
     page_bytes: usize,
     scratch: Samples,
+    /// Memory of the overlay.
+    _taken: Taken,
 }
 
 /// What a cursor hands out next.
@@ -281,6 +361,7 @@ impl<'a> Cursor<'a> {
             page: VecDeque::new(),
             page_bytes: PAGE_BYTES,
             scratch: Samples::new(tag.value_type()),
+            _taken: Taken::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod feed;
 pub mod head;
 mod journal;
 pub mod keep;
+pub mod memory;
 pub mod merge;
 pub mod rollup;
 pub mod seal;
@@ -111,6 +112,8 @@ pub struct Ingest {
     clock: Arc<dyn Clock>,
     keeper: Arc<Keeper>,
     catalog: Arc<Catalog>,
+    store: Arc<dyn Store>,
+    heads: Arc<Heads>,
     reader: TagReader,
     options: IngestOptions,
     counters: Arc<Counters>,
@@ -200,9 +203,9 @@ impl Ingest {
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(body).map_err(|error| StoreError::Io(format!("thread {name}: {error}")))
         };
-        let reader = TagReader { store: store.clone(), heads, feed };
+        let reader = TagReader::new(store.clone(), heads.clone(), feed);
         let warmer = warm(&reader, &catalog, &counters)?;
-        let keeper = Arc::new(Keeper::new(store, catalog.clone(), locks, pending, clock.clone(), options.keeper.clone())?);
+        let keeper = Arc::new(Keeper::new(store.clone(), catalog.clone(), locks, pending, clock.clone(), options.keeper.clone())?);
         let threads = Threads {
             warmer,
             keeper: spawn("keeper", {
@@ -216,6 +219,8 @@ impl Ingest {
             clock,
             keeper,
             catalog,
+            store,
+            heads,
             reader,
             in_flight: Arc::new(Semaphore::new((options.in_flight_bytes_max / PERMIT_BYTES).max(1))),
             options,
@@ -242,7 +247,7 @@ impl Ingest {
         IngestStatus {
             watermark: self.counters.durable.load(Ordering::SeqCst),
             samples_written: self.counters.samples.load(Ordering::Relaxed),
-            head_samples: self.reader.heads.samples() as u64,
+            head_samples: self.heads.samples() as u64,
             chunks_sealed: self.counters.chunks_sealed.load(Ordering::Relaxed),
             groups: self.counters.groups.load(Ordering::Relaxed),
             kept: self.keeper.counts(),
@@ -266,7 +271,7 @@ impl Ingest {
             error => stopped(&error.to_string()),
         };
         self.keeper.keep_all().map_err(failed)?;
-        self.reader.store.compact().map_err(failed)?;
+        self.store.compact().map_err(failed)?;
         Ok(sealed)
     }
 

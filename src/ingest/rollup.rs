@@ -248,7 +248,7 @@ impl TagReader {
 
     /// Timestamps in `from..=to` of samples that are not in ordered chunks.
     fn unrolled(&self, tag: &Tag, from: i64, to: i64) -> Result<Vec<i64>, ReadError> {
-        let mut timestamps = self.heads.read(tag.id, from, to).map_or(Vec::new(), |head| head.timestamps);
+        let mut timestamps = self.unstored(tag.id, from, to)?.map_or(Vec::new(), |head| head.timestamps);
         for chunk in self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)? {
             let before = timestamps.len();
             historian_format::Chunk::parse(&chunk.bytes)

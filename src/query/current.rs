@@ -4,18 +4,42 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 
-use super::{QueryError, common_type, range::LongBatch, schema};
+use super::{QueryError, QueryLimits, common_type, range::LongBatch, schema};
 use crate::{
-    ingest::merge::TagReader,
+    ingest::{head::CurrentValue, merge::TagReader},
     model::{Samples, Tag},
 };
 
-pub fn run(reader: &TagReader, tags: &[Arc<Tag>]) -> Result<RecordBatch, QueryError> {
+/// Current values of one moment, in the order of the tags.
+fn at_once(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<Vec<Option<CurrentValue>>, QueryError> {
+    let mut found = Vec::with_capacity(tags.len());
+    loop {
+        let unknown = {
+            let _still = reader.between_writes(limits.deadline).map_err(|error| QueryError::viewing(&error))?;
+            found.clear();
+            found.extend(tags.iter().map_while(|tag| reader.known_current(tag)));
+            found.len()
+        };
+        if unknown == tags.len() {
+            return Ok(found);
+        }
+        // What lies in the store is looked up while writes go on, and once.
+        for (number, tag) in tags[unknown..].iter().enumerate() {
+            if number % 256 == 0 {
+                limits.check(0)?;
+            }
+            reader.current(tag).map_err(|error| QueryError::reading(tag, &error))?;
+        }
+    }
+}
+
+pub fn run(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<RecordBatch, QueryError> {
     let schema = schema::long(tags, None);
     let mut batch = LongBatch::new(schema, tags);
     let mut one = Samples::new(common_type::of(tags));
-    for (index, tag) in tags.iter().enumerate() {
-        let Some(current) = reader.current(tag).map_err(|error| QueryError::reading(tag, &error))? else { continue };
+    let found = at_once(reader, tags, limits)?;
+    for ((index, tag), current) in tags.iter().enumerate().zip(found) {
+        let Some(current) = current else { continue };
         if batch.push(index, current.timestamp, current.value.as_ref(), current.quality) {
             continue;
         }
@@ -27,14 +51,15 @@ pub fn run(reader: &TagReader, tags: &[Arc<Tag>]) -> Result<RecordBatch, QueryEr
             .map_err(|error| QueryError::DataLoss { tag: tag.name().to_string(), reason: error.to_string() })?;
         batch.append(index, &one);
     }
+    limits.check(batch.rows() as u64)?;
     batch.take()
 }
 
 /// The latest sample of each tag that has one, as a run of one.
-pub fn samples(reader: &TagReader, tags: &[Arc<Tag>]) -> Result<Vec<(Arc<Tag>, Samples)>, QueryError> {
+pub fn samples(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<Vec<(Arc<Tag>, Samples)>, QueryError> {
     let mut found = Vec::with_capacity(tags.len());
-    for tag in tags {
-        let Some(current) = reader.current(tag).map_err(|error| QueryError::reading(tag, &error))? else { continue };
+    for (tag, current) in tags.iter().zip(at_once(reader, tags, limits)?) {
+        let Some(current) = current else { continue };
         let mut run = Samples::new(tag.value_type());
         run.push(current.timestamp, current.value.as_ref(), current.quality)
             .map_err(|error| QueryError::DataLoss { tag: tag.name().to_string(), reason: error.to_string() })?;

@@ -35,7 +35,7 @@ fn pieces(reader: &TagReader, tag: &Tag, range: TimeRange, show: &mut dyn FnMut(
             from = last + 1;
         }
     }
-    if let Some(head) = reader.heads.read(tag.id, range.start.0, to) {
+    if let Some(head) = reader.unstored(tag.id, range.start.0, to).map_err(|error| QueryError::reading(tag, &error))? {
         show(head.len() as u64, head.heap_bytes() as u64, head.timestamps.iter().copied().max().unwrap_or(to));
     }
     Ok(())

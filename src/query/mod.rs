@@ -9,6 +9,7 @@ mod current;
 pub mod downsample;
 mod estimate;
 pub mod kpi;
+mod moment;
 mod plan;
 mod range;
 mod schema;
@@ -19,7 +20,11 @@ mod tests;
 mod wide;
 mod wide_filled;
 
-pub use plan::{AS_OF_TAGS_MAX, AggregateQuery, AnomalyQuery, AsOfQuery, DownsampleQuery, Held, Measure, MeasureQuery, as_of_fields};
+pub use crate::ingest::memory::MemoryBudget;
+pub use moment::Moment;
+pub use plan::{
+    AS_OF_TAGS_MAX, AggregateQuery, AnomalyQuery, AsOfQuery, DownsampleQuery, Held, Measure, MeasureQuery, TakePart, as_of_fields,
+};
 pub use superseded::SupersededQuery;
 
 use std::{sync::Arc, time::Instant};
@@ -30,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     ingest::{
         feed::Feed,
+        memory::OutOfMemory,
         merge::{ReadError, TagReader},
     },
     model::{Quality, Samples, Tag, TimeRange},
@@ -133,9 +139,18 @@ pub struct QueryLimits {
     pub deadline: Instant,
     pub rows_max: u64,
     pub cancel: CancellationToken,
+    /// Memory for what the query gathers: late samples it merges, answers that wait for their turn.
+    pub memory: MemoryBudget,
+    /// The moment that all its parts see.
+    pub moment: Moment,
 }
 
 impl QueryLimits {
+    /// Limits without one of memory.
+    pub fn new(deadline: Instant, rows_max: u64, cancel: CancellationToken) -> QueryLimits {
+        QueryLimits { deadline, rows_max, cancel, memory: MemoryBudget::default(), moment: Moment::default() }
+    }
+
     /// Called between portions.
     fn check(&self, rows: u64) -> Result<(), QueryError> {
         if self.cancel.is_cancelled() {
@@ -167,14 +182,30 @@ pub enum QueryError {
     DataLoss { tag: String, reason: String },
     #[error("the store failed: {0}")]
     Store(String),
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
+    /// Would succeed now.
+    #[error("{0}")]
+    Repeat(String),
     #[error("a bug stopped this query; please report it with the lines of the log at this time")]
     Bug,
 }
 
 impl QueryError {
+    fn viewing(error: &ReadError) -> QueryError {
+        match error {
+            ReadError::Waited => QueryError::Deadline,
+            error => QueryError::Store(error.to_string()),
+        }
+    }
+
     fn reading(tag: &Tag, error: &ReadError) -> QueryError {
         match error {
             ReadError::Store(StoreError::Io(message)) => QueryError::Store(message.clone()),
+            ReadError::Store(reopened @ StoreError::Reopened) => QueryError::Repeat(reopened.to_string()),
+            ReadError::Memory(error) => QueryError::Memory(*error),
+            ReadError::Waited => QueryError::Deadline,
+            ReadError::NotInView(_) => QueryError::Bug,
             damaged => QueryError::DataLoss { tag: tag.name().to_string(), reason: damaged.to_string() },
         }
     }
@@ -195,10 +226,15 @@ impl QueryEngine {
         QueryEngine { reader, threads }
     }
 
-    /// As it is, with another number of threads per query.
+    /// As it is, with another number of threads per query; 0 leaves it.
     #[must_use]
     pub fn with_threads(self, threads: usize) -> QueryEngine {
-        QueryEngine { threads: threads.max(1), ..self }
+        if threads == 0 { self } else { QueryEngine { threads, ..self } }
+    }
+
+    /// How the query sees these tags.
+    fn view(&self, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<TagReader, QueryError> {
+        limits.moment.view(&self.reader, tags, limits)
     }
 
     /// The writes of this historian, for those who follow them.
@@ -209,9 +245,9 @@ impl QueryEngine {
     /// As [`QueryEngine::current`], each tag in its own type as a run of one.
     ///
     /// # Errors
-    /// [`QueryError::DataLoss`] when a tag's last chunk cannot be read.
-    pub fn current_samples(&self, tags: &[Arc<Tag>]) -> Result<Vec<(Arc<Tag>, Samples)>, QueryError> {
-        current::samples(&self.reader, tags)
+    /// As [`QueryEngine::current`].
+    pub fn current_samples(&self, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<Vec<(Arc<Tag>, Samples)>, QueryError> {
+        current::samples(&self.reader, tags, limits)
     }
 
     /// Schema of aggregates: tag `Dictionary(Int32, Utf8)`, timestamp, function `Dictionary(Int32, Utf8)`, value `Float64`, quality.
@@ -229,7 +265,7 @@ impl QueryEngine {
         limits: &QueryLimits,
         emit: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<(), QueryError> {
-        plan::run_aggregate(&self.reader, self.threads, query, limits, emit)
+        plan::run_aggregate(&self.view(&query.tags, limits)?, self.threads, query, limits, emit)
     }
 
     /// Schema of a downsampled range, that of the long layout.
@@ -247,7 +283,7 @@ impl QueryEngine {
         limits: &QueryLimits,
         emit: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<(), QueryError> {
-        plan::run_downsample(&self.reader, self.threads, query, limits, emit)
+        plan::run_downsample(&self.view(&query.tags, limits)?, self.threads, query, limits, emit)
     }
 
     /// Schema of anomalies, by output.
@@ -265,7 +301,7 @@ impl QueryEngine {
         limits: &QueryLimits,
         emit: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<(), QueryError> {
-        plan::run_anomalies(&self.reader, self.threads, query, limits, emit)
+        plan::run_anomalies(&self.view(&query.tags, limits)?, self.threads, query, limits, emit)
     }
 
     /// Schema of measures.
@@ -278,7 +314,7 @@ impl QueryEngine {
     /// # Errors
     /// See [`QueryError`]; batches handed out before stand.
     pub fn measure(&self, query: &MeasureQuery, limits: &QueryLimits, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), QueryError> {
-        plan::run_measure(&self.reader, self.threads, query, limits, emit)
+        plan::run_measure(&self.view(&query.tags, limits)?, self.threads, query, limits, emit)
     }
 
     /// Joins times with the samples that held then, tag by tag; one that is damaged is its own error.
@@ -286,7 +322,25 @@ impl QueryEngine {
     /// # Errors
     /// See [`QueryError`].
     pub fn as_of(&self, query: &AsOfQuery, limits: &QueryLimits) -> Result<Vec<Result<Held, QueryError>>, QueryError> {
-        plan::run_as_of(&self.reader, self.threads, query, limits)
+        plan::run_as_of(&self.view(&query.tags, limits)?, self.threads, query, limits)
+    }
+
+    /// Runs a query of one tag for each tag, several at the same time, and hands their batches on in the order of the tags. All see the same
+    /// moment. A tag that cannot be read ends its own query only.
+    ///
+    /// # Errors
+    /// See [`QueryError`]; batches handed out before stand.
+    pub fn tag_by_tag(
+        &self,
+        tags: &[Arc<Tag>],
+        limits: &QueryLimits,
+        run: impl Fn(&QueryEngine, &Arc<Tag>, &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), QueryError> + Sync,
+        take: TakePart<'_>,
+    ) -> Result<(), QueryError> {
+        limits.moment.want(tags);
+        // Where there is one tag only, its own query may use all threads.
+        let engine = if tags.len() > 1 { self.clone().with_threads(1) } else { self.clone() };
+        plan::tag_by_tag(self.threads, tags, limits, |tag, put| run(&engine, tag, put), take)
     }
 
     /// Schema of the answer: LONG is tag `Dictionary(Int32, Utf8)`, timestamp `Timestamp(ns, "UTC")`, value by common type, quality
@@ -306,19 +360,20 @@ impl QueryEngine {
     /// # Errors
     /// See [`QueryError`]; batches handed out before stand.
     pub fn range(&self, query: &RangeQuery, limits: &QueryLimits, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), QueryError> {
+        let reader = self.view(&query.tags, limits)?;
         match query.layout {
-            Layout::Long => range::long(&self.reader, query, limits, emit),
-            Layout::Wide if query.fill != Fill::None => wide_filled::run(&self.reader, query, limits, emit),
-            Layout::Wide => wide::run(&self.reader, query, limits, emit),
+            Layout::Long => range::long(&reader, self.threads, query, limits, emit),
+            Layout::Wide if query.fill != Fill::None => wide_filled::run(&reader, query, limits, emit),
+            Layout::Wide => wide::run(&reader, query, limits, emit),
         }
     }
 
     /// Latest sample by source time of each tag that has one, in the given order; schema as LONG range.
     ///
     /// # Errors
-    /// [`QueryError::DataLoss`] when a tag's last chunk cannot be read.
-    pub fn current(&self, tags: &[Arc<Tag>]) -> Result<RecordBatch, QueryError> {
-        current::run(&self.reader, tags)
+    /// [`QueryError::DataLoss`] when a tag's last chunk cannot be read, and when a limit is reached.
+    pub fn current(&self, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<RecordBatch, QueryError> {
+        current::run(&self.reader, tags, limits)
     }
 
     pub fn current_schema(&self, tags: &[Arc<Tag>]) -> SchemaRef {
@@ -335,7 +390,7 @@ impl QueryEngine {
         limits: &QueryLimits,
         emit: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<(), QueryError> {
-        superseded::run(&self.reader, query, limits, emit)
+        superseded::run(&self.view(&query.tags, limits)?, query, limits, emit)
     }
 
     pub fn superseded_schema(&self, query: &SupersededQuery) -> SchemaRef {

@@ -1,6 +1,6 @@
 //! Range in the long layout: tag after tag, each in time order, decoded straight into the columns of the batch.
 
-use std::{iter, sync::Arc};
+use std::{iter, ops::Range, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, DictionaryArray, Int32Array, StringArray},
@@ -8,19 +8,31 @@ use arrow::{
     record_batch::RecordBatch,
 };
 
-use super::{BATCH_ROWS_MAX, QueryError, QueryLimits, RangeQuery, arrow_column, boundary, common_type, schema};
+use super::{
+    BATCH_ROWS_MAX, Boundary, QueryError, QueryLimits, RangeQuery, arrow_column, boundary, common_type,
+    plan::{Workers, in_order},
+    schema,
+};
 use crate::{
     ingest::merge::TagReader,
-    model::{Samples, Tag, Value},
+    model::{Samples, Tag, TimeRange, Timestamp, Value},
 };
+
+/// Rows of an answer from which on several threads work on it.
+const ALONE_ROWS: u64 = 4 * BATCH_ROWS_MAX as u64;
+/// Rows of one part of an answer, about.
+const PART_ROWS: u64 = 2 * BATCH_ROWS_MAX as u64;
+const PARTS_MAX: usize = 65_536;
 
 pub fn long(
     reader: &TagReader,
+    threads: usize,
     query: &RangeQuery,
     limits: &QueryLimits,
     emit: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> Result<(), QueryError> {
-    let mut batch = LongBatch::new(schema::long(&query.tags, Some(query.range)), &query.tags);
+    let schema = schema::long(&query.tags, Some(query.range));
+    let mut batch = LongBatch::new(schema, &query.tags);
     let mut rows = 0;
     for (index, tag) in query.tags.iter().enumerate() {
         let mut source = boundary::Source::open(reader, tag, query)?;
@@ -36,9 +48,107 @@ pub fn long(
             if batch.rows() >= BATCH_ROWS_MAX && !batch.emit_full(emit)? {
                 return Ok(());
             }
+            if rows >= ALONE_ROWS
+                && threads > 1
+                && let Some(parts) = rest(query, index, rows, batch.last_timestamp())
+            {
+                drop(source);
+                let (names, schema) = (batch.names.clone(), batch.schema.clone());
+                if batch.rows() > 0 && !slices(&batch.take()?).all(&mut *emit) {
+                    return Ok(());
+                }
+                let new = || LongBatch::of_names(schema.clone(), names.clone(), &query.tags);
+                return in_parts(reader, threads, query, &parts, rows, limits, &new, emit);
+            }
         }
     }
     batch.emit_rest(emit)
+}
+
+/// What of a query is still to be answered: neighbouring tags, or a piece of the time of one.
+struct Part {
+    tags: Range<usize>,
+    range: TimeRange,
+}
+
+/// The rest of a query behind so many rows, up to `reached` in the tag at `index`, in parts of about [`PART_ROWS`]. `None` where it is better
+/// read in one go.
+fn rest(query: &RangeQuery, index: usize, rows: u64, reached: Option<i64>) -> Option<Vec<Part>> {
+    let reached = reached?;
+    let in_time = query.boundary == Boundary::Inside && !query.range.reverse;
+    let (start, end) = (i128::from(query.range.start.0), i128::from(query.range.end.0));
+    let open = query.range.start == Timestamp::MIN || query.range.end == Timestamp::MAX;
+    if query.limit.is_some() || !in_time || open {
+        return None;
+    }
+    let mut parts = Vec::new();
+    let mut cut = |tag: usize, from: i128, length: i128| {
+        let mut from = from;
+        while from < end {
+            let to = (from + length.max(1)).min(end);
+            // The rest in one part, should there be too many.
+            let to = if parts.len() + 1 >= PARTS_MAX { end } else { to };
+            let range = TimeRange { start: Timestamp(from as i64), end: Timestamp(to as i64), reverse: false };
+            parts.push(Part { tags: tag..tag + 1, range });
+            from = to;
+        }
+    };
+    // What has been read tells how dense the samples of a tag are.
+    let done = index as i128 * (end - start) + i128::from(reached) + 1 - start;
+    let length = (done * i128::from(PART_ROWS) / i128::from(rows)).max(1);
+    cut(index, i128::from(reached) + 1, length);
+    let per_part = usize::try_from((length / (end - start)).clamp(1, i128::from(u16::MAX))).ok()?;
+    if length < end - start {
+        (index + 1..query.tags.len()).for_each(|tag| cut(tag, start, length));
+    } else {
+        let mut tag = index + 1;
+        while tag < query.tags.len() {
+            let next = (tag + per_part).min(query.tags.len());
+            parts.push(Part { tags: tag..next, range: query.range });
+            tag = next;
+        }
+    }
+    (parts.len() > 1).then_some(parts)
+}
+
+/// Answers parts of a query on several threads, each of which forms batches of its own.
+#[expect(clippy::too_many_arguments, reason = "it is the second half of `long`")]
+fn in_parts(
+    reader: &TagReader,
+    threads: usize,
+    query: &RangeQuery,
+    parts: &[Part],
+    rows_before: u64,
+    limits: &QueryLimits,
+    new: &(dyn Fn() -> LongBatch + Sync),
+    emit: &mut dyn FnMut(RecordBatch) -> bool,
+) -> Result<(), QueryError> {
+    let mut rows = rows_before;
+    in_order(
+        Workers { threads, memory: &limits.memory },
+        parts,
+        |batch: &RecordBatch| batch.columns().iter().skip(1).map(|column| column.get_array_memory_size()).sum(),
+        |part, put| {
+            let of_part = RangeQuery { range: part.range, ..RangeQuery::new(Vec::new(), part.range) };
+            let of_part = RangeQuery { quality: query.quality, ..of_part };
+            let mut batch = new();
+            for index in part.tags.clone() {
+                let mut source = boundary::Source::open(reader, &query.tags[index], &of_part)?;
+                while batch.append_from(index, &mut source, u64::MAX)? > 0 {
+                    limits.check(0)?;
+                    if batch.rows() >= BATCH_ROWS_MAX && !batch.emit_full(&mut *put)? {
+                        return Ok(());
+                    }
+                }
+            }
+            batch.emit_rest(put)
+        },
+        |batch| {
+            rows += batch.num_rows() as u64;
+            limits.check(rows)?;
+            Ok(emit(batch))
+        },
+    )
 }
 
 /// A batch of the long layout while it grows.
@@ -54,8 +164,17 @@ pub struct LongBatch {
 impl LongBatch {
     pub fn new(schema: SchemaRef, tags: &[Arc<Tag>]) -> LongBatch {
         let names: StringArray = tags.iter().map(|tag| Some(tag.name().as_str())).collect();
+        LongBatch::of_names(schema, Arc::new(names), tags)
+    }
+
+    fn of_names(schema: SchemaRef, names: ArrayRef, tags: &[Arc<Tag>]) -> LongBatch {
         let common = common_type::of(tags);
-        LongBatch { schema, names: Arc::new(names), keys: Vec::new(), samples: Samples::new(common), scratch: Samples::new(common) }
+        LongBatch { schema, names, keys: Vec::new(), samples: Samples::new(common), scratch: Samples::new(common) }
+    }
+
+    /// Timestamp of the sample appended last.
+    fn last_timestamp(&self) -> Option<i64> {
+        self.samples.timestamps.last().copied()
     }
 
     pub fn rows(&self) -> usize {

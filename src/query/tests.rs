@@ -2,6 +2,7 @@
 
 #[expect(clippy::float_cmp, reason = "the values are exact")]
 mod measure;
+mod moment;
 #[expect(clippy::maybe_infinite_iter, reason = "the iteration ends with the range")]
 mod operator;
 
@@ -68,7 +69,7 @@ fn plant(tags: &[(&[Row], bool)]) -> Plant {
 }
 
 fn limits(rows_max: u64) -> QueryLimits {
-    QueryLimits { deadline: Instant::now() + Duration::from_mins(1), rows_max, cancel: CancellationToken::new() }
+    QueryLimits::new(Instant::now() + Duration::from_mins(1), rows_max, CancellationToken::new())
 }
 
 fn run(plant: &Plant, query: &RangeQuery) -> Vec<RecordBatch> {

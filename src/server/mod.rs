@@ -88,7 +88,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         catalog: catalog.clone(),
         sink: around_sink(ingest.clone()),
         corrections: ingest.clone(),
-        query: QueryEngine::new(ingest.reader()),
+        query: QueryEngine::new(ingest.reader()).with_threads(configuration.limits.query_threads),
         clock: clock.clone(),
         devices: Arc::new(move || devices.clone()),
         admin: Arc::new(Administration { ingest: ingest.clone(), maintenance: maintenance.clone(), start_time }),

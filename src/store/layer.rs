@@ -7,15 +7,43 @@ use historian_format::{
     rollup::RollupLevel,
 };
 
-use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk, Visit};
+use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk, Visit};
 use crate::model::TagId;
 
+/// Hands the calls of [`ReadStore`] to a macro.
+macro_rules! reads {
+    ($then:ident) => {
+        $then! {
+            fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError>;
+            fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
+            fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
+            fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError>;
+            fn rollups(&self, tag: TagId, level: RollupLevel, weeks: RangeInclusive<i32>, bytes_max: usize) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError>;
+            fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError>;
+            fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError>;
+            fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError>;
+        }
+    };
+}
+pub(super) use reads;
+
 macro_rules! layer {
-    ($(fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $answer:ty;)+) => {
+    (reads { $(fn $read:ident(&self $(, $read_argument:ident: $read_type:ty)*) -> $read_answer:ty;)+ }
+     others { $(fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $answer:ty;)+ }) => {
         /// Hands every call to the store within; an implementation says which calls it treats otherwise. Every layer is a [`Store`].
         pub trait StoreLayer: Send + Sync + 'static {
             /// The store within.
             fn inner(&self) -> Arc<dyn Store>;
+            #[expect(clippy::missing_errors_doc, reason = "see Store")]
+            fn view(self: Arc<Self>) -> Result<Arc<dyn ReadStore>, StoreError> {
+                self.inner().view()
+            }
+            $(
+                #[expect(clippy::missing_errors_doc, reason = "see Store")]
+                fn $read(&self $(, $read_argument: $read_type)*) -> $read_answer {
+                    self.inner().$read($($read_argument),*)
+                }
+            )+
             $(
                 #[expect(clippy::missing_errors_doc, reason = "see Store")]
                 fn $name(&self $(, $argument: $type)*) -> $answer {
@@ -24,7 +52,18 @@ macro_rules! layer {
             )+
         }
 
+        impl<L: StoreLayer> ReadStore for L {
+            $(
+                fn $read(&self $(, $read_argument: $read_type)*) -> $read_answer {
+                    StoreLayer::$read(self $(, $read_argument)*)
+                }
+            )+
+        }
+
         impl<L: StoreLayer> Store for L {
+            fn view(self: Arc<Self>) -> Result<Arc<dyn ReadStore>, StoreError> {
+                StoreLayer::view(self)
+            }
             $(
                 fn $name(&self $(, $argument: $type)*) -> $answer {
                     StoreLayer::$name(self $(, $argument)*)
@@ -34,35 +73,36 @@ macro_rules! layer {
     };
 }
 
-layer! {
-    fn room(&self) -> Result<(), StoreError>;
-    fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError>;
-    fn load_catalog(&self, visit: Visit<'_, TagId>) -> Result<(), StoreError>;
-    fn append_journal(&self, records: &[(u64, Vec<u8>)], durable: bool) -> Result<(), StoreError>;
-    fn sync(&self) -> Result<(), StoreError>;
-    fn replay_journal(&self, visit: Visit<'_, u64>) -> Result<(), StoreError>;
-    fn journal_from(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
-    fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError>;
-    fn apply(&self, change: &Change) -> Result<(), StoreError>;
-    fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError>;
-    fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
-    fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError>;
-    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
-    fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError>;
-    fn rollups(&self, tag: TagId, level: RollupLevel, weeks: RangeInclusive<i32>, bytes_max: usize) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError>;
-    fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError>;
-    fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError>;
-    fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError>;
-    fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError>;
-    fn weeks_present(&self) -> Result<Vec<i32>, StoreError>;
-    fn week_holds(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<bool, StoreError>;
-    fn week_bytes(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<u64, StoreError>;
-    fn drop_week(&self, week: i32, tags: Option<&Vec<RangeInclusive<u32>>>) -> Result<(), StoreError>;
-    fn retention_clock(&self) -> Result<Option<i64>, StoreError>;
-    fn delete_tag(&self, tag: TagId) -> Result<(), StoreError>;
-    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
-    fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError>;
-    fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError>;
-    fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError>;
-    fn compact(&self) -> Result<(), StoreError>;
+macro_rules! layer_of {
+    ($($reads:tt)*) => {
+        layer! {
+            reads { $($reads)* }
+            others {
+                fn room(&self) -> Result<(), StoreError>;
+                fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError>;
+                fn load_catalog(&self, visit: Visit<'_, TagId>) -> Result<(), StoreError>;
+                fn append_journal(&self, records: &[(u64, Vec<u8>)], durable: bool) -> Result<(), StoreError>;
+                fn sync(&self) -> Result<(), StoreError>;
+                fn replay_journal(&self, visit: Visit<'_, u64>) -> Result<(), StoreError>;
+                fn journal_from(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
+                fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError>;
+                fn apply(&self, change: &Change) -> Result<(), StoreError>;
+                fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError>;
+                fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError>;
+                fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError>;
+                fn weeks_present(&self) -> Result<Vec<i32>, StoreError>;
+                fn week_holds(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<bool, StoreError>;
+                fn week_bytes(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<u64, StoreError>;
+                fn drop_week(&self, week: i32, tags: Option<&Vec<RangeInclusive<u32>>>) -> Result<(), StoreError>;
+                fn retention_clock(&self) -> Result<Option<i64>, StoreError>;
+                fn delete_tag(&self, tag: TagId) -> Result<(), StoreError>;
+                fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
+                fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError>;
+                fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError>;
+                fn compact(&self) -> Result<(), StoreError>;
+            }
+        }
+    };
 }
+
+reads!(layer_of);

@@ -7,13 +7,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{AuditEntry, Change, Gap, RocksStore, Store, StoreError, StoreLayer, rocks::StoreOptions, salvage};
+use super::{AuditEntry, Change, Gap, ReadStore, RocksStore, RocksView, Store, StoreError, StoreLayer, rocks::StoreOptions, salvage};
 use crate::model::TagId;
 
 pub struct LiveStore {
@@ -23,6 +23,8 @@ pub struct LiveStore {
     store: RwLock<Option<Arc<RocksStore>>>,
     /// When opening anew was last tried.
     tried: Mutex<Option<Instant>>,
+    /// Views that may still be held; they end when the database is opened anew.
+    views: Mutex<Vec<Weak<RocksView>>>,
 }
 
 const TRY_AFTER: Duration = Duration::from_secs(1);
@@ -43,6 +45,7 @@ impl LiveStore {
             options: options.clone(),
             store: RwLock::new(Some(Arc::new(store))),
             tried: Mutex::default(),
+            views: Mutex::default(),
         })
     }
 
@@ -77,12 +80,14 @@ impl LiveStore {
         *tried = Some(Instant::now());
         let mut place = self.store.write();
         let begun = Instant::now();
+        self.revoke_views();
         while place.as_ref().is_some_and(|store| Arc::strong_count(store) > 1) {
             if begun.elapsed() > CALLS_END_WITHIN {
                 tracing::info!("there is room again, and a long call holds the database open: it is opened anew later");
                 return false;
             }
             std::thread::sleep(Duration::from_millis(1));
+            self.revoke_views();
         }
         tracing::warn!("there is room again, and RocksDB still refuses ({refused}): the database is closed and opened anew");
         let Some(closing) = place.take() else { return false };
@@ -121,6 +126,12 @@ impl LiveStore {
         }
     }
 
+    fn revoke_views(&self) {
+        for view in self.views.lock().drain(..).filter_map(|view| view.upgrade()) {
+            view.revoke();
+        }
+    }
+
     /// Whether RocksDB is what refuses, and there is room for what an opening writes: all that the logs hold.
     fn could_open(&self) -> bool {
         let store = self.current();
@@ -134,6 +145,14 @@ impl LiveStore {
 impl StoreLayer for LiveStore {
     fn inner(&self) -> Arc<dyn Store> {
         self.current()
+    }
+
+    fn view(self: Arc<Self>) -> Result<Arc<dyn ReadStore>, StoreError> {
+        let view = Arc::new(RocksView::of(self.current()));
+        let mut views = self.views.lock();
+        views.retain(|view| view.strong_count() > 0);
+        views.push(Arc::downgrade(&view));
+        Ok(view)
     }
 
     fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError> {

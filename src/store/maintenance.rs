@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    AuditEntry, Catalog, Gap, LiveStore, Store, StoreError,
+    AuditEntry, Catalog, Gap, LiveStore, ReadStore, Store, StoreError,
     backup::{self, BackupError, Created, Repository, Source, Watch},
     scrub::{self, Listen, ScrubError, ScrubEvent, ScrubReport},
 };

@@ -1,6 +1,6 @@
 //! The store's in-memory twin: the same contract over ordered maps, as model for tests.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use historian_format::{
     keys::{ChunkKey, KeptMark, RollupKey, SupersededKey, week_of},
@@ -8,7 +8,7 @@ use historian_format::{
 };
 use parking_lot::Mutex;
 
-use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk, Visit, overlaps};
+use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk, Visit, overlaps};
 use crate::model::TagId;
 
 type ChunkMap = BTreeMap<(u32, i64, u16), Vec<u8>>;
@@ -18,7 +18,7 @@ pub struct MemoryStore {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     catalog: BTreeMap<u32, Vec<u8>>,
     journal: BTreeMap<u64, Vec<u8>>,
@@ -50,7 +50,117 @@ impl State {
     }
 }
 
+impl ReadStore for MemoryStore {
+    fn chunks(
+        &self,
+        family: ChunkFamily,
+        tag: TagId,
+        from: i64,
+        to: i64,
+        direction: Direction,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredChunk>, StoreError> {
+        let state = self.state.lock();
+        let stored = state
+            .family(family)
+            .range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX))
+            .map(|(&(tag_id, start, generation), bytes)| StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() });
+        let mut found = Vec::new();
+        for chunk in stored {
+            if overlaps(&chunk, from, to, family.name())? {
+                found.push(chunk);
+            }
+        }
+        if family == ChunkFamily::Chunks {
+            if direction == Direction::Backward {
+                found.reverse();
+            }
+            let mut bytes = 0;
+            let mut keep = 0;
+            while keep < found.len() && bytes < bytes_max.max(1) {
+                bytes += found[keep].bytes.len();
+                keep += 1;
+            }
+            found.truncate(keep);
+        }
+        Ok(found)
+    }
+
+    fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
+        let state = self.state.lock();
+        let mut range = state.family(family).range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX));
+        Ok(range
+            .next_back()
+            .map(|(&(tag_id, start, generation), bytes)| StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() }))
+    }
+
+    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
+        let state = self.state.lock();
+        let all = state.superseded.range((tag.0, i64::MIN, 0, 0)..=(tag.0, i64::MAX, u64::MAX, u32::MAX));
+        let key = |&(tag_id, start, sequence, part): &(u32, i64, u64, u32)| SupersededKey { tag_id, start, sequence, part };
+        let weeks = week_of(from)..=week_of(to);
+        Ok(all.map(|(at, value)| (key(at), value.clone())).filter(|(key, _)| weeks.contains(&week_of(key.start))).collect())
+    }
+
+    fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError> {
+        let state = self.state.lock();
+        let all = state.superseded.range((tag.0, i64::MIN, 0, 0)..=(tag.0, i64::MAX, u64::MAX, u32::MAX));
+        let mut weeks: Vec<i32> = all.map(|((_, start, _, _), _)| week_of(*start)).collect();
+        weeks.dedup();
+        Ok(weeks)
+    }
+
+    fn rollups(
+        &self,
+        tag: TagId,
+        level: RollupLevel,
+        weeks: RangeInclusive<i32>,
+        bytes_max: usize,
+    ) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError> {
+        if weeks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let state = self.state.lock();
+        let level = level as u8;
+        let mut bytes = 0;
+        let mut found = Vec::new();
+        for (&(tag_id, level, week, part), block) in
+            state.rollups.range((tag.0, level, *weeks.start(), 0)..=(tag.0, level, *weeks.end(), u8::MAX))
+        {
+            if bytes >= bytes_max.max(1) {
+                break;
+            }
+            bytes += block.len();
+            found.push((RollupKey { week, tag_id, level, part }, block.clone()));
+        }
+        Ok(found)
+    }
+
+    fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError> {
+        let state = self.state.lock();
+        let all = state.dirty.iter().map(|(&(id, week), &days)| (TagId(id), week, days));
+        Ok(all.filter(|(id, _, _)| tag.is_none_or(|tag| tag == *id)).collect())
+    }
+
+    fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError> {
+        let state = self.state.lock();
+        let mut weeks: Vec<i32> =
+            state.family(family).range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX)).map(|(key, _)| week_of(key.1)).collect();
+        weeks.dedup();
+        Ok(weeks)
+    }
+
+    fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
+        let state = self.state.lock();
+        Ok((1..).zip(&state.gaps).filter(|(number, _)| *number >= from).take(limit).map(|(number, gap)| (number, gap.clone())).collect())
+    }
+}
+
 impl Store for MemoryStore {
+    fn view(self: Arc<Self>) -> Result<Arc<dyn ReadStore>, StoreError> {
+        Ok(Arc::new(MemoryStore { state: Mutex::new(self.state.lock().clone()) }))
+    }
+
     fn room(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -131,93 +241,8 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn chunks(
-        &self,
-        family: ChunkFamily,
-        tag: TagId,
-        from: i64,
-        to: i64,
-        direction: Direction,
-        bytes_max: usize,
-    ) -> Result<Vec<StoredChunk>, StoreError> {
-        let state = self.state.lock();
-        let stored = state
-            .family(family)
-            .range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX))
-            .map(|(&(tag_id, start, generation), bytes)| StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() });
-        let mut found = Vec::new();
-        for chunk in stored {
-            if overlaps(&chunk, from, to, family.name())? {
-                found.push(chunk);
-            }
-        }
-        if family == ChunkFamily::Chunks {
-            if direction == Direction::Backward {
-                found.reverse();
-            }
-            let mut bytes = 0;
-            let mut keep = 0;
-            while keep < found.len() && bytes < bytes_max.max(1) {
-                bytes += found[keep].bytes.len();
-                keep += 1;
-            }
-            found.truncate(keep);
-        }
-        Ok(found)
-    }
-
-    fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
-        let state = self.state.lock();
-        let mut range = state.family(family).range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX));
-        Ok(range
-            .next_back()
-            .map(|(&(tag_id, start, generation), bytes)| StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() }))
-    }
-
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError> {
         Ok(self.state.lock().late.range((tag.0, start, 0)..=(tag.0, start, u16::MAX)).next_back().map(|(key, _)| key.2))
-    }
-
-    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
-        let state = self.state.lock();
-        let all = state.superseded.range((tag.0, i64::MIN, 0, 0)..=(tag.0, i64::MAX, u64::MAX, u32::MAX));
-        let key = |&(tag_id, start, sequence, part): &(u32, i64, u64, u32)| SupersededKey { tag_id, start, sequence, part };
-        let weeks = week_of(from)..=week_of(to);
-        Ok(all.map(|(at, value)| (key(at), value.clone())).filter(|(key, _)| weeks.contains(&week_of(key.start))).collect())
-    }
-
-    fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError> {
-        let state = self.state.lock();
-        let all = state.superseded.range((tag.0, i64::MIN, 0, 0)..=(tag.0, i64::MAX, u64::MAX, u32::MAX));
-        let mut weeks: Vec<i32> = all.map(|((_, start, _, _), _)| week_of(*start)).collect();
-        weeks.dedup();
-        Ok(weeks)
-    }
-
-    fn rollups(
-        &self,
-        tag: TagId,
-        level: RollupLevel,
-        weeks: RangeInclusive<i32>,
-        bytes_max: usize,
-    ) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError> {
-        if weeks.is_empty() {
-            return Ok(Vec::new());
-        }
-        let state = self.state.lock();
-        let level = level as u8;
-        let mut bytes = 0;
-        let mut found = Vec::new();
-        for (&(tag_id, level, week, part), block) in
-            state.rollups.range((tag.0, level, *weeks.start(), 0)..=(tag.0, level, *weeks.end(), u8::MAX))
-        {
-            if bytes >= bytes_max.max(1) {
-                break;
-            }
-            bytes += block.len();
-            found.push((RollupKey { week, tag_id, level, part }, block.clone()));
-        }
-        Ok(found)
     }
 
     fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError> {
@@ -226,20 +251,6 @@ impl Store for MemoryStore {
 
     fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError> {
         Ok(self.state.lock().dirty.get(&(tag.0, week)).copied().unwrap_or(0))
-    }
-
-    fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError> {
-        let state = self.state.lock();
-        let all = state.dirty.iter().map(|(&(id, week), &days)| (TagId(id), week, days));
-        Ok(all.filter(|(id, _, _)| tag.is_none_or(|tag| tag == *id)).collect())
-    }
-
-    fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError> {
-        let state = self.state.lock();
-        let mut weeks: Vec<i32> =
-            state.family(family).range((tag.0, i64::MIN, 0)..=(tag.0, i64::MAX, u16::MAX)).map(|(key, _)| week_of(key.1)).collect();
-        weeks.dedup();
-        Ok(weeks)
     }
 
     fn weeks_present(&self) -> Result<Vec<i32>, StoreError> {
@@ -311,11 +322,6 @@ impl Store for MemoryStore {
     fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {
         self.state.lock().gaps.extend_from_slice(gaps);
         Ok(())
-    }
-
-    fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
-        let state = self.state.lock();
-        Ok((1..).zip(&state.gaps).filter(|(number, _)| *number >= from).take(limit).map(|(number, gap)| (number, gap.clone())).collect())
     }
 
     fn compact(&self) -> Result<(), StoreError> {

@@ -30,9 +30,9 @@ pub use layer::StoreLayer;
 pub use live::LiveStore;
 pub use maintenance::Maintenance;
 pub use memory::MemoryStore;
-pub use rocks::RocksStore;
+pub use rocks::{RocksStore, RocksView};
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use historian_format::rollup::RollupLevel;
 
@@ -49,6 +49,9 @@ pub enum StoreError {
     /// Nothing was written. Ends when there is room again.
     #[error("{0}")]
     Full(String),
+    /// A view of the store is no more. Another one can be had.
+    #[error("the database was opened anew after a full disk; repeat the query")]
+    Reopened,
     #[error(
         "stored bytes are damaged in family {family} at {key}: {message}; restore this part from a backup, or start once with --accept-loss to go on without it"
     )]
@@ -169,8 +172,58 @@ pub enum Direction {
 /// Receives journal records or other entries one after another.
 pub type Visit<'a, K> = &'a mut dyn FnMut(K, &[u8]) -> Result<(), StoreError>;
 
+/// What queries read. A [`Store`] tells what it holds now, a view of it ([`Store::view`]) what it held at one moment. All calls block.
+pub trait ReadStore: Send + Sync + 'static {
+    /// Chunks of one tag that hold samples with `from <= timestamp <= to`, in the direction's order of their starts, until about
+    /// `bytes_max` (at least one). For [`ChunkFamily::Late`] all of them, whatever their size, in the order of their starts.
+    fn chunks(
+        &self,
+        family: ChunkFamily,
+        tag: TagId,
+        from: i64,
+        to: i64,
+        direction: Direction,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredChunk>, StoreError>;
+
+    /// The tag's chunk with the greatest start.
+    fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
+
+    /// Replaced versions of a tag's samples whose first timestamp lies in the weeks of `from..=to`, as they were put by
+    /// [`Change::superseded`], in the order of their keys.
+    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
+
+    /// Weeks in which a tag has replaced versions, ascending.
+    fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError>;
+
+    /// Rollup blocks of a tag and level in these weeks (inclusive), in the order of time, until about `bytes_max` (at least one).
+    fn rollups(
+        &self,
+        tag: TagId,
+        level: RollupLevel,
+        weeks: RangeInclusive<i32>,
+        bytes_max: usize,
+    ) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError>;
+
+    /// Weeks of a tag, or of all tags, with days whose rollups are to be made anew.
+    fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError>;
+
+    /// Weeks in which a tag has chunks of a family, ascending.
+    fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError>;
+
+    /// Recorded gaps from the number `from` on, at most `limit`, ascending.
+    fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError>;
+}
+
 /// A place that keeps the historian's data. All calls block.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: ReadStore {
+    /// What is stored at this moment, for as long as the view is held. Weeks that retention drops meanwhile, and tags that are deleted, are
+    /// gone from it all the same. It holds up nothing, but keeps what is replaced from being removed on disk: it must not be held for long.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn view(self: Arc<Self>) -> Result<Arc<dyn ReadStore>, StoreError>;
+
     /// Whether there is room for new data.
     ///
     /// # Errors
@@ -201,51 +254,14 @@ pub trait Store: Send + Sync + 'static {
     /// Applies one atomic change. It becomes durable with the next durable append or sync, in order.
     fn apply(&self, change: &Change) -> Result<(), StoreError>;
 
-    /// Chunks of one tag that hold samples with `from <= timestamp <= to`, in the direction's order of their starts, until about
-    /// `bytes_max` (at least one). For [`ChunkFamily::Late`] all of them, whatever their size, in the order of their starts.
-    fn chunks(
-        &self,
-        family: ChunkFamily,
-        tag: TagId,
-        from: i64,
-        to: i64,
-        direction: Direction,
-        bytes_max: usize,
-    ) -> Result<Vec<StoredChunk>, StoreError>;
-
-    /// The tag's chunk with the greatest start.
-    fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
-
     /// Greatest generation of the tag's late chunks with this start.
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError>;
-
-    /// Replaced versions of a tag's samples whose first timestamp lies in the weeks of `from..=to`, as they were put by
-    /// [`Change::superseded`], in the order of their keys.
-    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
-
-    /// Weeks in which a tag has replaced versions, ascending.
-    fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError>;
-
-    /// Rollup blocks of a tag and level in these weeks (inclusive), in the order of time, until about `bytes_max` (at least one).
-    fn rollups(
-        &self,
-        tag: TagId,
-        level: RollupLevel,
-        weeks: RangeInclusive<i32>,
-        bytes_max: usize,
-    ) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError>;
 
     /// How far background work has come with a tag.
     fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError>;
 
     /// Days of a tag's week whose rollups are to be made anew, as bits.
     fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError>;
-
-    /// Weeks of a tag, or of all tags, with days whose rollups are to be made anew.
-    fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError>;
-
-    /// Weeks in which a tag has chunks of a family, ascending.
-    fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError>;
 
     /// Weeks in which any tag has chunks, late chunks, rollups or superseded versions, ascending.
     fn weeks_present(&self) -> Result<Vec<i32>, StoreError>;
@@ -273,9 +289,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Records gaps, durably, all or none; they get the numbers after the last one.
     fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError>;
-
-    /// Recorded gaps from the number `from` on, at most `limit`, ascending.
-    fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError>;
 
     /// Compacts the families of chunks on disk.
     fn compact(&self) -> Result<(), StoreError>;

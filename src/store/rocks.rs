@@ -7,26 +7,29 @@ mod log_mark;
 pub(super) mod manifest;
 mod open;
 mod options;
+mod read;
 mod scan;
 
 use std::{
     ops::RangeInclusive,
     path::PathBuf,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use historian_format::{
-    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey},
-    rollup::RollupLevel,
-};
+use historian_format::keys::{self, ChunkKey, KeptMark, SupersededKey};
 use parking_lot::{Mutex, MutexGuard};
 use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
-pub use self::options::StoreOptions;
 pub(super) use self::options::{database_options, families};
 use self::{log_mark::LogMark, manifest::Manifest};
-use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, Store, StoreError, StoredChunk, Visit, overlaps, watermark::WatermarkFile};
+pub use self::{options::StoreOptions, read::RocksView};
+use super::{
+    AuditEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk, Visit, overlaps, watermark::WatermarkFile,
+};
 use crate::model::TagId;
 
 pub struct RocksStore {
@@ -178,12 +181,14 @@ impl RocksStore {
     fn numbered<T>(
         &self,
         family: &'static str,
+        options: ReadOptions,
         from: u64,
         limit: usize,
         decode: impl Fn(u64, &[u8]) -> Result<T, StoreError>,
     ) -> Result<Vec<(u64, T)>, StoreError> {
         let start = from.to_be_bytes();
-        let entries = self.db.iterator_cf(self.family(family)?, IteratorMode::From(&start, rocksdb::Direction::Forward));
+        let mode = IteratorMode::From(&start, rocksdb::Direction::Forward);
+        let entries = self.db.iterator_cf_opt(self.family(family)?, options, mode);
         entries
             .take(limit)
             .map(|entry| {
@@ -211,6 +216,10 @@ impl RocksStore {
 }
 
 impl Store for RocksStore {
+    fn view(self: Arc<Self>) -> Result<Arc<dyn ReadStore>, StoreError> {
+        Ok(Arc::new(RocksView::of(self)))
+    }
+
     fn room(&self) -> Result<(), StoreError> {
         if self.read_only {
             return Err(self.no_room_to_open());
@@ -362,68 +371,9 @@ impl Store for RocksStore {
         self.write(batch, false)
     }
 
-    fn chunks(
-        &self,
-        family: ChunkFamily,
-        tag: TagId,
-        from: i64,
-        to: i64,
-        direction: Direction,
-        bytes_max: usize,
-    ) -> Result<Vec<StoredChunk>, StoreError> {
-        let scan = scan::Scan::new(self.db.raw_iterator_cf(self.chunk_family(family)?), tag, family.name());
-        match (family, direction) {
-            (ChunkFamily::Late, _) => scan.overlapping(from, to),
-            (ChunkFamily::Chunks, Direction::Forward) => scan.forward(from, to, bytes_max),
-            (ChunkFamily::Chunks, Direction::Backward) => scan.backward(from, to, bytes_max),
-        }
-    }
-
-    fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
-        scan::Scan::new(self.db.raw_iterator_cf(self.chunk_family(family)?), tag, family.name()).last()
-    }
-
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError> {
         let family = ChunkFamily::Late;
         scan::Scan::new(self.db.raw_iterator_cf(self.chunk_family(family)?), tag, family.name()).last_generation(start)
-    }
-
-    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
-        let family = keys::FAMILY_SUPERSEDED;
-        let mut scan = scan::Scan::new(self.db.raw_iterator_cf(self.family(family)?), tag, family);
-        let mut found = Vec::new();
-        scan.entries(keys::week_of(from)..=keys::week_of(to), &mut |key, value| {
-            let key = SupersededKey::decode(key).ok_or_else(|| scan::no_such_key(family, key))?;
-            found.push((key, value.to_vec()));
-            Ok(true)
-        })?;
-        Ok(found)
-    }
-
-    fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError> {
-        let family = keys::FAMILY_SUPERSEDED;
-        scan::Scan::new(self.db.raw_iterator_cf(self.family(family)?), tag, family).weeks()
-    }
-
-    fn rollups(
-        &self,
-        tag: TagId,
-        level: RollupLevel,
-        weeks: RangeInclusive<i32>,
-        bytes_max: usize,
-    ) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError> {
-        let family = keys::FAMILY_ROLLUPS;
-        let mut scan = scan::Scan::new(self.db.raw_iterator_cf(self.family(family)?), tag, family);
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        scan.entries(weeks, &mut |key, value| {
-            let key = RollupKey::decode(key).ok_or_else(|| scan::no_such_key(family, key))?;
-            if key.level == level as u8 {
-                bytes += value.len();
-                found.push((key, value.to_vec()));
-            }
-            Ok(bytes < bytes_max)
-        })?;
-        Ok(found)
     }
 
     fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError> {
@@ -446,24 +396,6 @@ impl Store for RocksStore {
             .get_cf(self.family(keys::FAMILY_STATE)?, keys::dirty_key(week, tag.0))
             .map_err(|error| classified(&error, keys::FAMILY_STATE))?;
         Ok(found.and_then(|bytes| bytes.first().copied()).unwrap_or(0))
-    }
-
-    fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError> {
-        let mut options = ReadOptions::default();
-        let prefix = tag.map_or(vec![b'd'], |tag| keys::dirty_prefix(tag.0).to_vec());
-        options.set_iterate_range(rocksdb::PrefixRange(prefix));
-        let mut found = Vec::new();
-        for entry in self.db.iterator_cf_opt(self.family(keys::FAMILY_STATE)?, options, rocksdb::IteratorMode::Start) {
-            let (key, value) = entry.map_err(|error| classified(&error, keys::FAMILY_STATE))?;
-            let decoded = keys::decode_dirty_key(&key).zip(value.first());
-            let ((week, id), days) = decoded.ok_or_else(|| scan::no_such_key(keys::FAMILY_STATE, &key))?;
-            found.push((TagId(id), week, *days));
-        }
-        Ok(found)
-    }
-
-    fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError> {
-        scan::Scan::new(self.db.raw_iterator_cf(self.chunk_family(family)?), tag, family.name()).weeks()
     }
 
     fn weeks_present(&self) -> Result<Vec<i32>, StoreError> {
@@ -561,7 +493,7 @@ impl Store for RocksStore {
     }
 
     fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
-        self.numbered(keys::FAMILY_AUDIT, from, limit, AuditEntry::decode)
+        self.numbered(keys::FAMILY_AUDIT, ReadOptions::default(), from, limit, AuditEntry::decode)
     }
 
     fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {
@@ -576,10 +508,6 @@ impl Store for RocksStore {
             batch.put_cf(family, keys::gap_key(number), gap.encode()?);
         }
         self.write_durably(batch)
-    }
-
-    fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
-        self.numbered(keys::FAMILY_GAPS, from, limit, Gap::decode)
     }
 
     fn compact(&self) -> Result<(), StoreError> {

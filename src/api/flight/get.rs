@@ -42,7 +42,7 @@ pub fn run(
         Query::Anomalies(query, _) => services.query.anomalies(query, limits, &mut emit),
         Query::Measure(query, _) => services.query.measure(query, limits, &mut emit),
         Query::Superseded(query) => services.query.superseded(query, limits, &mut emit),
-        Query::Current { tags, .. } => services.query.current(tags).map(|batch| _ = emit(batch)),
+        Query::Current { tags, .. } => services.query.current(tags, limits).map(|batch| _ = emit(batch)),
     };
     match failed {
         Some(error) => Err(error),

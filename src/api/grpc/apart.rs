@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use crate::{
     api::{status, stream::Emitter},
     model::Tag,
-    query::{QueryError, QueryLimits},
+    query::{QueryEngine, QueryError, QueryLimits},
 };
 
 /// What makes the messages of one kind of answer.
@@ -26,48 +26,41 @@ pub struct Apart<'a, T> {
 pub type Take<'a> = &'a mut dyn FnMut(RecordBatch) -> bool;
 
 impl<T> Apart<'_, T> {
-    /// Runs a query of one tag for each tag and emits its batches as messages.
+    /// Runs a query of one tag for each tag, several at the same time, and emits their batches as messages in the order of the tags. All see
+    /// the same moment.
     ///
     /// # Errors
     /// Of any query, but damage of a single tag, which is a message.
     pub fn stream(
         self,
+        engine: &QueryEngine,
         limits: &QueryLimits,
         emitter: &Emitter<T>,
-        run: impl Fn(&Arc<Tag>, &QueryLimits, Take<'_>) -> Result<(), QueryError>,
+        run: impl Fn(&QueryEngine, &Arc<Tag>, Take<'_>) -> Result<(), QueryError> + Sync,
         message: impl Fn(&Tag, &RecordBatch) -> Result<Vec<T>, String>,
     ) -> Result<(), Status> {
         let Apart { first, tags, missing, failed } = self;
         if !emitter.emit(first) || !missing.into_iter().all(|name| emitter.emit(failed(unknown(name)))) {
             return Ok(());
         }
-        let rows_max = limits.rows_max;
-        let mut rows_left = rows_max;
-        for tag in tags {
-            let limits = QueryLimits { rows_max: rows_left, ..limits.clone() };
-            let (mut broken, mut reading) = (None, true);
-            let ended = run(tag, &limits, &mut |batch| {
-                rows_left = rows_left.saturating_sub(batch.num_rows() as u64);
-                match message(tag, &batch) {
-                    Ok(messages) => reading = messages.into_iter().all(|message| emitter.emit(message)),
-                    Err(error) => broken = Some(status::internal(error)),
+        let mut broken = None;
+        let ended = engine.tag_by_tag(tags, limits, run, &mut |tag, part| {
+            let messages = match part {
+                Ok(batch) => message(tag, &batch),
+                Err(error) => Ok(vec![failed(damaged(tag, &error))]),
+            };
+            match messages {
+                Ok(messages) => messages.into_iter().all(|message| emitter.emit(message)),
+                Err(error) => {
+                    broken = Some(status::internal(error));
+                    false
                 }
-                reading && broken.is_none()
-            });
-            match (broken, ended) {
-                (Some(error), _) => return Err(error),
-                _ if !reading => return Ok(()),
-                (None, Ok(())) => {}
-                (None, Err(error @ QueryError::DataLoss { .. })) => {
-                    if !emitter.emit(failed(damaged(tag, &error))) {
-                        return Ok(());
-                    }
-                }
-                (None, Err(QueryError::TooManyRows(_))) => return Err(status::from_query(&QueryError::TooManyRows(rows_max))),
-                (None, Err(error)) => return Err(status::from_query(&error)),
             }
+        });
+        match broken {
+            Some(error) => Err(error),
+            None => ended.map_err(|error| status::from_query(&error)),
         }
-        Ok(())
     }
 }
 

@@ -2,11 +2,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use arrow::{
-    array::AsArray,
-    datatypes::{Int32Type, UInt64Type},
-    record_batch::RecordBatch,
-};
+use arrow::{array::AsArray, datatypes::UInt64Type, record_batch::RecordBatch};
 use historian_proto::v1::{self, TagSamples, query_service_server::QueryService};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
@@ -17,7 +13,7 @@ use super::{
 };
 use crate::{
     api::{Api, blocking, measure, resolve, sample, status, subscribe},
-    model::{Tag, TimeRange, ValueType},
+    model::{Tag, TimeRange},
     query::{AggregateQuery, AnomalyQuery, DownsampleQuery, Layout, MeasureQuery, QueryEngine, QueryLimits, RangeQuery, SupersededQuery},
 };
 
@@ -32,10 +28,14 @@ pub struct Queries(pub Arc<Api>);
 impl QueryService for Queries {
     async fn current_values(&self, request: Request<v1::CurrentRequest>) -> Result<Response<v1::CurrentResponse>, Status> {
         let services = self.0.services.clone();
+        let limits = self.0.query_limits(request.metadata());
         let patterns = request.into_inner().tags;
         let response = blocking(move || {
             let resolve::Selected { tags, missing } = resolve::tags(&services, &patterns)?;
-            Ok(v1::CurrentResponse { samples: current(&services.query, &tags)?, failures: missing.into_iter().map(unknown).collect() })
+            Ok(v1::CurrentResponse {
+                samples: current(&services.query, &tags, &limits)?,
+                failures: missing.into_iter().map(unknown).collect(),
+            })
         });
         response.await.map(Response::new)
     }
@@ -55,10 +55,10 @@ impl QueryService for Queries {
         .await?;
         let engine = self.0.services.query.clone();
         let stream = self.0.stream(&headers, move |limits, emitter| {
-            let run = |tag: &Arc<Tag>, limits: &QueryLimits, take: Take<'_>| {
+            let run = |engine: &QueryEngine, tag: &Arc<Tag>, take: Take<'_>| {
                 engine.range(&RangeQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
             };
-            ranged(&query.tags, missing, query.range).stream(limits, emitter, run, samples)
+            ranged(&query.tags, missing, query.range).stream(&engine, limits, emitter, run, samples)
         })?;
         Ok(Response::new(Box::pin(stream)))
     }
@@ -73,10 +73,10 @@ impl QueryService for Queries {
         let stream = self.0.stream(&headers, move |limits, emitter| {
             let first = v1::SupersededResponse { start: query.range.start.0, end: query.range.end.0, ..v1::SupersededResponse::default() };
             let failed = |failure| v1::SupersededResponse { failure: Some(failure), ..v1::SupersededResponse::default() };
-            let run = |tag: &Arc<Tag>, limits: &QueryLimits, take: Take<'_>| {
+            let run = |engine: &QueryEngine, tag: &Arc<Tag>, take: Take<'_>| {
                 engine.superseded(&SupersededQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
             };
-            Apart { first, tags: &query.tags, missing, failed }.stream(limits, emitter, run, versions)
+            Apart { first, tags: &query.tags, missing, failed }.stream(&engine, limits, emitter, run, versions)
         })?;
         Ok(Response::new(Box::pin(stream)))
     }
@@ -92,10 +92,10 @@ impl QueryService for Queries {
             let (start, end) = resolve::bounds_as_asked(query.range());
             let first = v1::AggregateResponse { start: start.0, end: end.0, ..v1::AggregateResponse::default() };
             let failed = |failure| v1::AggregateResponse { failure: Some(failure), ..v1::AggregateResponse::default() };
-            let run = |tag: &Arc<Tag>, limits: &QueryLimits, take: Take<'_>| {
+            let run = |engine: &QueryEngine, tag: &Arc<Tag>, take: Take<'_>| {
                 engine.aggregate(&AggregateQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
             };
-            Apart { first, tags: &query.tags, missing, failed }.stream(limits, emitter, run, operator::aggregates)
+            Apart { first, tags: &query.tags, missing, failed }.stream(&engine, limits, emitter, run, operator::aggregates)
         })?;
         Ok(Response::new(Box::pin(stream)))
     }
@@ -108,10 +108,10 @@ impl QueryService for Queries {
         let (query, missing) = blocking(move || resolve::downsample(&services, &request)).await?;
         let engine = self.0.services.query.clone();
         let stream = self.0.stream(&headers, move |limits, emitter| {
-            let run = |tag: &Arc<Tag>, limits: &QueryLimits, take: Take<'_>| {
+            let run = |engine: &QueryEngine, tag: &Arc<Tag>, take: Take<'_>| {
                 engine.downsample(&DownsampleQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
             };
-            ranged(&query.tags, missing, query.range).stream(limits, emitter, run, samples)
+            ranged(&query.tags, missing, query.range).stream(&engine, limits, emitter, run, samples)
         })?;
         Ok(Response::new(Box::pin(stream)))
     }
@@ -126,11 +126,11 @@ impl QueryService for Queries {
         let stream = self.0.stream(&headers, move |limits, emitter| {
             let first = v1::AnomaliesResponse { start: query.range.start.0, end: query.range.end.0, ..v1::AnomaliesResponse::default() };
             let failed = |failure| v1::AnomaliesResponse { failure: Some(failure), ..v1::AnomaliesResponse::default() };
-            let run = |tag: &Arc<Tag>, limits: &QueryLimits, take: Take<'_>| {
+            let run = |engine: &QueryEngine, tag: &Arc<Tag>, take: Take<'_>| {
                 engine.anomalies(&AnomalyQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
             };
             let message = |tag: &Tag, batch: &RecordBatch| operator::anomalies(tag, query.output, batch);
-            Apart { first, tags: &query.tags, missing, failed }.stream(limits, emitter, run, message)
+            Apart { first, tags: &query.tags, missing, failed }.stream(&engine, limits, emitter, run, message)
         })?;
         Ok(Response::new(Box::pin(stream)))
     }
@@ -146,10 +146,10 @@ impl QueryService for Queries {
             let range = query.range();
             let first = v1::MeasureResponse { start: range.start.0, end: range.end.0, ..v1::MeasureResponse::default() };
             let failed = |failure| v1::MeasureResponse { failure: Some(failure), ..v1::MeasureResponse::default() };
-            let run = |tag: &Arc<Tag>, limits: &QueryLimits, take: Take<'_>| {
+            let run = |engine: &QueryEngine, tag: &Arc<Tag>, take: Take<'_>| {
                 engine.measure(&MeasureQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
             };
-            Apart { first, tags: &query.tags, missing, failed }.stream(limits, emitter, run, operator::measures)
+            Apart { first, tags: &query.tags, missing, failed }.stream(&engine, limits, emitter, run, operator::measures)
         })?;
         Ok(Response::new(Box::pin(stream)))
     }
@@ -217,23 +217,10 @@ fn versions(tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::SupersededResponse
     Ok(vec![v1::SupersededResponse { samples: Some(samples), replaced_by, ..v1::SupersededResponse::default() }])
 }
 
-/// Current values of the tags that have one, in the order of the tags; one query per value type, so that each keeps its own.
-fn current(engine: &QueryEngine, tags: &[Arc<Tag>]) -> Result<Vec<TagSamples>, Status> {
-    let mut found = Vec::with_capacity(tags.len());
-    for value_type in ValueType::ALL {
-        let of_type: Vec<Arc<Tag>> = tags.iter().filter(|tag| tag.value_type() == value_type).cloned().collect();
-        if of_type.is_empty() {
-            continue;
-        }
-        let batch = engine.current(&of_type).map_err(|error| status::from_query(&error))?;
-        let wrong = || status::internal("the answer has no column tag of the documented type");
-        let keys = batch.column_by_name("tag").and_then(|column| column.as_dictionary_opt::<Int32Type>()).ok_or_else(wrong)?;
-        let names = keys.values().as_string_opt::<i32>().ok_or_else(wrong)?;
-        for row in 0..batch.num_rows() {
-            let name = names.value(keys.keys().value(row) as usize);
-            found.push(sample::to_proto(name, value_type, &batch.slice(row, 1)).map_err(status::internal)?);
-        }
-    }
+/// Current values of the tags that have one, in the order of names, each in its own type.
+fn current(engine: &QueryEngine, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<Vec<TagSamples>, Status> {
+    let found = engine.current_samples(tags, limits).map_err(|error| status::from_query(&error))?;
+    let mut found: Vec<TagSamples> = found.iter().map(|(tag, run)| sample::of_columns(tag.name().as_str(), run)).collect();
     found.sort_by(|a, b| a.tag.cmp(&b.tag));
     Ok(found)
 }

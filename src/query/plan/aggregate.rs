@@ -11,7 +11,7 @@ use historian_format::rollup::RollupState;
 
 use super::{
     neighbour::{before, from, look},
-    parallel::in_order,
+    parallel::{Workers, in_order},
     piece::{self, Piece, Source},
 };
 use crate::{
@@ -107,12 +107,14 @@ pub fn run(
     let mut rows = Rows::new(query);
     let (mut total, mut reading) = (0, true);
     in_order(
-        threads,
+        Workers { threads, memory: &limits.memory },
         &units,
-        |unit| {
+        |(_, answers): &(usize, Vec<Answer>)| size_of_val(&answers[..]),
+        |unit, put| {
             limits.check(0)?;
             let tag = &query.tags[unit.tag];
-            Ok((unit.tag, evaluate(reader, tag, query, query.intervals.part(unit.part.clone()), limits)?))
+            put((unit.tag, evaluate(reader, tag, query, query.intervals.part(unit.part.clone()), limits)?));
+            Ok(())
         },
         |(tag, answers)| {
             total += answers.len() as u64;

@@ -9,7 +9,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 
-use super::parallel::in_order;
+use super::parallel::{Put, Workers, in_order};
 use crate::{
     ingest::merge::{Portion, TagReader},
     model::{Quality, Samples, Tag, TimeRange, Values},
@@ -79,11 +79,12 @@ pub fn run(
     let units: Vec<usize> = (0..query.tags.len()).collect();
     let (mut total, mut reading) = (0, true);
     in_order(
-        threads,
+        Workers { threads, memory: &limits.memory },
         &units,
-        |index| {
+        |(_, found): &(usize, Found)| found.bytes(),
+        |index, put| {
             limits.check(0)?;
-            Ok((*index, detect(reader, &query.tags[*index], query, limits)?))
+            detect(reader, &query.tags[*index], query, limits, &mut |found| put((*index, found)))
         },
         |(index, found)| {
             total += rows.append(index as i32, found);
@@ -100,12 +101,14 @@ pub fn run(
     Ok(())
 }
 
-fn detect(reader: &TagReader, tag: &Tag, query: &AnomalyQuery, limits: &QueryLimits) -> Result<Found, QueryError> {
+/// Puts what is found in portions; counts in one.
+fn detect(reader: &TagReader, tag: &Tag, query: &AnomalyQuery, limits: &QueryLimits, put: Put<'_, Found>) -> Result<(), QueryError> {
     let failed = |error| QueryError::reading(tag, &error);
     if let (Output::Counts, Some((threshold, uncertain))) = (query.output, query.plan.sigma_threshold())
         && query.plan.takes(tag.value_type())
     {
-        return Ok(Found { count: count_sigma(reader, tag, query.range, threshold, uncertain, limits)?, ..Found::default() });
+        put(Found { count: count_sigma(reader, tag, query.range, threshold, uncertain, limits)?, ..Found::default() });
+        return Ok(());
     }
     let definition = &tag.definition;
     let subject = Subject {
@@ -117,31 +120,32 @@ fn detect(reader: &TagReader, tag: &Tag, query: &AnomalyQuery, limits: &QueryLim
     };
     let invalid = |error: crate::query::anomaly::DetectorError| QueryError::Invalid(format!("tag {}: {error}", tag.name()));
     let mut detection = query.plan.begin(&subject, query.output).map_err(invalid)?;
-    let mut found = Found::default();
     loop {
         let mut cursor = reader.cursor(tag, query.range).map_err(failed)?;
         let mut portion = Samples::new(tag.value_type());
         while cursor.next_into(&mut portion).map_err(failed)? {
+            limits.check(0)?;
             detection.push(&portion);
             portion.clear();
-            found.findings.append(&mut detection.take_findings());
-            let Scores { mut timestamps, mut values, mut scores } = detection.take_scores();
-            found.scores.timestamps.append(&mut timestamps);
-            found.scores.values.append(&mut values);
-            found.scores.scores.append(&mut scores);
-            limits.check(found.scores.timestamps.len().max(found.findings.len()) as u64)?;
+            let found = Found { findings: detection.take_findings(), scores: detection.take_scores(), count: 0 };
+            if (!found.findings.is_empty() || !found.scores.timestamps.is_empty()) && !put(found) {
+                return Ok(());
+            }
         }
         if !detection.end_pass() {
             break;
         }
     }
-    found.findings.append(&mut detection.take_findings());
-    let Scores { mut timestamps, mut values, mut scores } = detection.take_scores();
-    found.scores.timestamps.append(&mut timestamps);
-    found.scores.values.append(&mut values);
-    found.scores.scores.append(&mut scores);
-    found.count = detection.count();
-    Ok(found)
+    put(Found { findings: detection.take_findings(), scores: detection.take_scores(), count: detection.count() });
+    Ok(())
+}
+
+impl Found {
+    /// Memory, about.
+    fn bytes(&self) -> usize {
+        self.findings.iter().map(|finding| size_of_val(finding) + finding.explanation.len()).sum::<usize>()
+            + 24 * self.scores.timestamps.len()
+    }
 }
 
 /// Count, sum and sum of squared deviations, of parts put together.

@@ -9,7 +9,11 @@ use arrow::{
     datatypes::{DataType, Field},
 };
 
-use super::{meter::kpi_error, neighbour::look, parallel::in_order};
+use super::{
+    meter::kpi_error,
+    neighbour::look,
+    parallel::{Workers, in_order},
+};
 use crate::{
     ingest::merge::TagReader,
     model::{Quality, Samples, Tag, TimeRange, Timestamp},
@@ -78,15 +82,23 @@ pub fn run(
         return Err(QueryError::Invalid(format!("{} tags are too many for one join, at most {AS_OF_TAGS_MAX}", query.tags.len())));
     }
     let mut answers = Vec::with_capacity(query.tags.len());
+    let mut taken = Vec::with_capacity(query.tags.len());
+    let bytes = |answer: &Result<Held, QueryError>| answer.as_ref().map_or(0, |held| held.samples.heap_bytes() + held.found.len());
     in_order(
-        threads,
+        Workers { threads, memory: &limits.memory },
         &query.tags,
-        |tag| match join(reader, tag, query, limits) {
-            Err(error @ QueryError::DataLoss { .. }) => Ok(Err(error)),
-            Err(error) => Err(error),
-            Ok(held) => Ok(Ok(held)),
+        bytes,
+        |tag, put| {
+            let answer = match join(reader, tag, query, limits) {
+                Err(error @ QueryError::DataLoss { .. }) => Err(error),
+                Err(error) => return Err(error),
+                Ok(held) => Ok(held),
+            };
+            put(answer);
+            Ok(())
         },
         |answer| {
+            taken.push(limits.memory.take(bytes(&answer) as u64)?);
             answers.push(answer);
             Ok(true)
         },

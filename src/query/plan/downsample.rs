@@ -7,7 +7,7 @@ use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use historian_format::rollup::Parts;
 
 use super::{
-    parallel::in_order,
+    parallel::{Workers, in_order},
     piece::{self, Piece, Source},
 };
 use crate::{
@@ -64,9 +64,10 @@ pub fn run(
     let units: Vec<usize> = (0..query.tags.len()).collect();
     let (mut rows, mut reading) = (0, true);
     in_order(
-        threads,
+        Workers { threads, memory: &limits.memory },
         &units,
-        |index| {
+        |(_, samples): &(usize, Samples)| samples.heap_bytes(),
+        |index, put| {
             limits.check(0)?;
             let tag = &query.tags[*index];
             let mut breaks: Vec<LineBreak> = gaps
@@ -77,7 +78,8 @@ pub fn run(
                 .collect();
             breaks.sort_unstable_by_key(|gap| gap.timestamp);
             breaks.dedup_by_key(|gap| gap.timestamp);
-            Ok((*index, reduce(reader, tag, &plan, query, breaks, limits)?))
+            put((*index, reduce(reader, tag, &plan, query, breaks, limits)?));
+            Ok(())
         },
         |(index, samples)| {
             rows += samples.len() as u64;

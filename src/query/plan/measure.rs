@@ -11,7 +11,7 @@ use arrow::{
 use super::{
     meter::{Figure, Meter, kpi_error},
     neighbour::{before, from, look, nearest},
-    parallel::in_order,
+    parallel::{Workers, in_order},
 };
 use crate::{
     ingest::merge::TagReader,
@@ -206,11 +206,14 @@ pub fn run(
     let mut rows = Rows::new(query);
     let (mut total, mut reading) = (0, true);
     in_order(
-        threads,
+        Workers { threads, memory: &limits.memory },
         &units,
-        |unit| {
+        |(_, _, figures): &(usize, usize, Vec<(usize, Figure)>)| size_of_val(&figures[..]),
+        |unit, put| {
             limits.check(0)?;
-            Ok((unit.tag, unit.part.start, measure(reader, &query.tags[unit.tag], query, &query.intervals[unit.part.clone()], limits)?))
+            let figures = measure(reader, &query.tags[unit.tag], query, &query.intervals[unit.part.clone()], limits)?;
+            put((unit.tag, unit.part.start, figures));
+            Ok(())
         },
         |(tag, first, figures)| {
             total += figures.len() as u64;

@@ -1,50 +1,88 @@
-//! Independent units of work on several threads, their results in order.
+//! Independent units of work on several threads, what they give in order.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::query::QueryError;
+use crate::{
+    ingest::memory::{MemoryBudget, Taken},
+    query::QueryError,
+};
 
-/// Units that may be finished or under way beyond the one whose result is taken next, per thread: what bounds the memory.
+/// Units that may be under way or finished beyond the one whose turn it is, per thread.
 const AHEAD_PER_THREAD: usize = 4;
+/// Portions of one unit that may wait.
+const PORTIONS_AHEAD: usize = 4;
 
-struct Shared<R> {
-    done: BTreeMap<usize, Result<R, QueryError>>,
-    /// Results taken.
-    taken: usize,
+/// What units work with.
+#[derive(Clone, Copy)]
+pub struct Workers<'a> {
+    /// At most so many threads.
+    pub threads: usize,
+    /// What waits for its turn counts here. A unit that finds no room waits until its turn comes.
+    pub memory: &'a MemoryBudget,
 }
 
-/// Does `work` on every unit on up to `threads` threads, and gives the results to `take` in the order of the units. `take` answers false to
-/// stop.
+/// Receives a portion of a unit's result; false tells the unit to end.
+pub type Put<'a, R> = &'a mut dyn FnMut(R) -> bool;
+
+/// What one unit has given so far.
+struct Given<R> {
+    waiting: VecDeque<(R, Taken)>,
+    ended: Option<Result<(), QueryError>>,
+}
+
+struct Shared<R> {
+    given: BTreeMap<usize, Given<R>>,
+    /// The unit whose portions are taken.
+    turn: usize,
+}
+
+/// Does `work` on every unit, which puts its result in portions, and gives them to `take` in the order of the units. `take` answers false to
+/// stop. `weight` tells the bytes of a portion.
 ///
 /// # Errors
 /// The first error in the order of the units, of `work` or of `take`.
 pub fn in_order<U: Sync, R: Send>(
-    threads: usize,
+    workers: Workers<'_>,
     units: &[U],
-    work: impl Fn(&U) -> Result<R, QueryError> + Sync,
+    weight: impl Fn(&R) -> usize + Sync,
+    work: impl Fn(&U, Put<'_, R>) -> Result<(), QueryError> + Sync,
     mut take: impl FnMut(R) -> Result<bool, QueryError>,
 ) -> Result<(), QueryError> {
-    let threads = threads.min(units.len());
+    let threads = workers.threads.min(units.len());
     if threads <= 1 {
-        for unit in units {
-            if !take(work(unit)?)? {
-                break;
-            }
-        }
-        return Ok(());
+        return one_by_one(units, work, take);
     }
-    let shared = Mutex::new(Shared { done: BTreeMap::new(), taken: 0 });
-    let (finished, room) = (Condvar::new(), Condvar::new());
+    let shared = Mutex::new(Shared { given: BTreeMap::new(), turn: 0 });
+    let (more, room) = (Condvar::new(), Condvar::new());
     let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let stop = || {
-        let _order = shared.lock();
-        stopped.store(true, Ordering::SeqCst);
-        room.notify_all();
+    let is_stopped = || stopped.load(Ordering::SeqCst);
+    let put = |index: usize, portion: R| {
+        let bytes = weight(&portion) as u64;
+        let mut shared = shared.lock();
+        let taken = loop {
+            if is_stopped() {
+                return false;
+            }
+            let waiting = shared.given.get(&index).map_or(0, |given| given.waiting.len());
+            if waiting < PORTIONS_AHEAD {
+                match workers.memory.take(bytes) {
+                    Ok(taken) => break taken,
+                    // It is taken at once.
+                    Err(_) if shared.turn == index => break Taken::default(),
+                    Err(_) => {}
+                }
+            }
+            room.wait(&mut shared);
+        };
+        shared.given.entry(index).or_default().waiting.push_back((portion, taken));
+        more.notify_one();
+        true
     };
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -54,91 +92,158 @@ pub fn in_order<U: Sync, R: Send>(
                     let Some(unit) = units.get(index) else { return };
                     {
                         let mut shared = shared.lock();
-                        while index >= shared.taken + threads * AHEAD_PER_THREAD && !stopped.load(Ordering::SeqCst) {
+                        while index >= shared.turn + threads * AHEAD_PER_THREAD && !is_stopped() {
                             room.wait(&mut shared);
                         }
                     }
-                    if stopped.load(Ordering::SeqCst) {
+                    if is_stopped() {
                         return;
                     }
                     // A panic must not leave the taker waiting; it becomes an error of this query.
-                    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(unit)));
-                    let result = result.unwrap_or_else(|_| Err(QueryError::Bug));
-                    shared.lock().done.insert(index, result);
-                    finished.notify_one();
+                    let ended = catch_unwind(AssertUnwindSafe(|| work(unit, &mut |portion| put(index, portion))));
+                    shared.lock().given.entry(index).or_default().ended = Some(ended.unwrap_or(Err(QueryError::Bug)));
+                    more.notify_one();
                 }
             });
         }
-        let mut ended = Ok(());
-        for index in 0..units.len() {
-            let result = {
-                let mut shared = shared.lock();
+        // A panic of `take` must not leave the threads waiting.
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            for index in 0..units.len() {
                 loop {
-                    if let Some(result) = shared.done.remove(&index) {
-                        shared.taken = index + 1;
+                    let portion = {
+                        let mut shared = shared.lock();
+                        shared.turn = index;
+                        let given = loop {
+                            let given = shared.given.entry(index).or_default();
+                            if !given.waiting.is_empty() || given.ended.is_some() {
+                                break given;
+                            }
+                            more.wait(&mut shared);
+                        };
+                        let portion = given.waiting.pop_front();
+                        let ended = if portion.is_none() { given.ended.take() } else { None };
+                        if let Some(ended) = ended {
+                            shared.given.remove(&index);
+                            shared.turn = index + 1;
+                            room.notify_all();
+                            ended?;
+                            break;
+                        }
                         room.notify_all();
-                        break result;
+                        portion
+                    };
+                    if let Some((portion, taken)) = portion {
+                        drop(taken);
+                        if !take(portion)? {
+                            return Ok(());
+                        }
                     }
-                    finished.wait(&mut shared);
-                }
-            };
-            match result.and_then(&mut take) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    ended = Err(error);
-                    break;
                 }
             }
+            Ok(())
+        }));
+        {
+            let _order = shared.lock();
+            stopped.store(true, Ordering::SeqCst);
+            room.notify_all();
         }
-        stop();
-        ended
+        ended.unwrap_or(Err(QueryError::Bug))
     })
+}
+
+fn one_by_one<U, R>(
+    units: &[U],
+    work: impl Fn(&U, Put<'_, R>) -> Result<(), QueryError>,
+    mut take: impl FnMut(R) -> Result<bool, QueryError>,
+) -> Result<(), QueryError> {
+    let mut ended = Ok(true);
+    for unit in units {
+        work(unit, &mut |portion| {
+            if matches!(ended, Ok(true)) {
+                ended = take(portion);
+            }
+            matches!(ended, Ok(true))
+        })?;
+        if !matches!(ended, Ok(true)) {
+            break;
+        }
+    }
+    ended.map(drop)
+}
+
+impl<R> Default for Given<R> {
+    fn default() -> Given<R> {
+        Given { waiting: VecDeque::new(), ended: None }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn run(
+        threads: usize,
+        memory: &MemoryBudget,
+        units: &[u64],
+        work: impl Fn(&u64, Put<'_, u64>) -> Result<(), QueryError> + Sync,
+        take: impl FnMut(u64) -> Result<bool, QueryError>,
+    ) -> Result<(), QueryError> {
+        in_order(Workers { threads, memory }, units, |_| 8, work, take)
+    }
+
     #[test]
-    fn results_come_in_order_on_any_number_of_threads() {
+    fn portions_come_in_order_on_any_number_of_threads_and_with_little_memory() {
         let units: Vec<u64> = (0..200).collect();
-        for threads in [1, 2, 5] {
+        let expected: Vec<u64> = units.iter().flat_map(|unit| (0..unit % 7).map(move |portion| unit * 10 + portion)).collect();
+        for (threads, bytes) in [(1, 0), (2, u64::MAX), (5, 17), (3, 0)] {
+            let memory = MemoryBudget::new(bytes);
             let mut seen = Vec::new();
-            let work = |unit: &u64| {
+            let work = |unit: &u64, put: Put<'_, u64>| {
                 std::thread::sleep(std::time::Duration::from_micros((unit * 7919) % 300));
-                Ok(unit * 2)
+                let _ = (0..unit % 7).all(|portion| put(unit * 10 + portion));
+                Ok(())
             };
-            in_order(threads, &units, work, |result| {
-                seen.push(result);
+            run(threads, &memory, &units, work, |portion| {
+                seen.push(portion);
                 Ok(true)
             })
             .unwrap();
-            assert_eq!(seen, units.iter().map(|unit| unit * 2).collect::<Vec<_>>());
+            assert_eq!(seen, expected);
+            assert!(bytes == 0 || memory.take(bytes).is_ok(), "all is given back");
         }
     }
 
     #[test]
     fn errors_panics_and_stops_end_it_and_nothing_hangs() {
         let units: Vec<u64> = (0..100).collect();
+        let memory = MemoryBudget::default();
         let done = AtomicUsize::new(0);
-        let work = |unit: &u64| {
+        let work = |unit: &u64, put: Put<'_, u64>| {
             done.fetch_add(1, Ordering::SeqCst);
             match unit {
-                40 => Err(QueryError::Cancelled),
+                40 => {
+                    put(*unit);
+                    Err(QueryError::Cancelled)
+                }
                 60 => panic!("a bug"),
-                unit => Ok(*unit),
+                unit => {
+                    let _ = (0..20).all(|_| put(*unit));
+                    Ok(())
+                }
             }
         };
         let mut seen = 0;
-        let ended = in_order(3, &units, work, |_| {
+        let ended = run(3, &memory, &units, work, |_| {
             seen += 1;
             Ok(true)
         });
         assert!(matches!(ended, Err(QueryError::Cancelled)));
-        assert_eq!(seen, 40);
+        assert_eq!(seen, 40 * 20 + 1, "what came before the error is given");
         assert!(done.load(Ordering::SeqCst) < 100, "work goes only so far ahead");
-        assert!(in_order(3, &units[..30], work, |unit| Ok(unit < 10)).is_ok());
-        assert!(matches!(in_order(3, &units[50..], work, |_| Ok(true)), Err(QueryError::Bug)));
+        assert!(run(3, &memory, &units[..30], work, |unit| Ok(unit < 10)).is_ok());
+        assert!(matches!(run(3, &memory, &units[50..], work, |_| Ok(true)), Err(QueryError::Bug)));
+        assert!(matches!(run(3, &memory, &units[..30], work, |_| Err(QueryError::Deadline)), Err(QueryError::Deadline)));
+        assert!(matches!(run(1, &memory, &units[..30], work, |_| Err(QueryError::Deadline)), Err(QueryError::Deadline)));
+        assert!(matches!(run(2, &memory, &units[..30], work, |_| panic!("another bug")), Err(QueryError::Bug)));
     }
 }

@@ -27,7 +27,10 @@ use datafusion::{
 };
 
 use super::{SqlError, error::external};
-use crate::query::{QueryError, QueryLimits};
+use crate::{
+    model::Tag,
+    query::{QueryError, QueryLimits},
+};
 
 /// Scans that one statement may have open at the same time.
 pub const SCANS_MAX: usize = 64;
@@ -58,6 +61,13 @@ impl Bounds {
             return Err(external(SqlError::TooManyScans(SCANS_MAX)));
         }
         Ok(entered)
+    }
+}
+
+/// Names tags that a statement will read: its scans see the same moment.
+pub fn want(state: &dyn Session, tags: &[Arc<Tag>]) {
+    if let Some(bounds) = state.config().get_extension::<Bounds>() {
+        bounds.limits.moment.want(tags);
     }
 }
 
@@ -98,6 +108,8 @@ pub type Work = Arc<dyn Fn(&QueryLimits, Emit) -> std::result::Result<(), QueryE
 /// One query of the engine as a table: the answer of a table function.
 pub struct EngineTable {
     pub name: &'static str,
+    /// Which tags it reads samples of.
+    pub tags: Vec<Arc<Tag>>,
     pub schema: SchemaRef,
     pub work: Work,
     /// About how many rows it has, where that is known: joins gather the smaller side.
@@ -122,11 +134,12 @@ impl TableProvider for EngineTable {
 
     async fn scan(
         &self,
-        _state: &dyn Session,
+        state: &dyn Session,
         projection: Option<&Vec<usize>>,
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        want(state, &self.tags);
         let schema = projection.map_or_else(|| Ok(self.schema.clone()), |columns| self.schema.project(columns).map(Arc::new))?;
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema.clone()),

@@ -93,7 +93,7 @@ fn options() -> SqlOptions {
 }
 
 fn limits() -> QueryLimits {
-    QueryLimits { deadline: Instant::now() + Duration::from_mins(1), rows_max: 1_000_000, cancel: CancellationToken::new() }
+    QueryLimits::new(Instant::now() + Duration::from_mins(1), 1_000_000, CancellationToken::new())
 }
 
 fn statement(text: &str) -> Statement {

@@ -157,6 +157,10 @@ pub struct LimitSettings {
     pub query_rows_max: u64,
     /// Most tags one query may select.
     pub query_tags_max: usize,
+    /// Threads that work on one query; 0 for one per core.
+    pub query_threads: usize,
+    /// Memory of one query for late samples that it merges and for answers that wait for their turn.
+    pub query_memory_bytes_max: Bytes,
     /// Queries at the same time.
     pub queries_max: usize,
     /// How long a query waits for a client that does not read.
@@ -194,6 +198,8 @@ impl From<&ApiLimits> for LimitSettings {
             query_deadline_max_s: limits.query_deadline_max.as_secs(),
             query_rows_max: limits.query_rows_max,
             query_tags_max: limits.query_tags_max,
+            query_threads: limits.query_threads,
+            query_memory_bytes_max: Bytes(limits.query_memory_bytes_max as u64),
             queries_max: limits.queries_max,
             stalled_reader_s: limits.stalled_reader_timeout.as_secs(),
             message_bytes_max: Bytes(limits.message_bytes_max as u64),
@@ -216,6 +222,8 @@ impl From<&LimitSettings> for ApiLimits {
             query_deadline_max: Duration::from_secs(settings.query_deadline_max_s),
             query_rows_max: settings.query_rows_max,
             query_tags_max: settings.query_tags_max,
+            query_threads: settings.query_threads,
+            query_memory_bytes_max: settings.query_memory_bytes_max.0 as usize,
             queries_max: settings.queries_max,
             stalled_reader_timeout: Duration::from_secs(settings.stalled_reader_s),
             message_bytes_max: settings.message_bytes_max.0 as usize,
@@ -260,6 +268,8 @@ impl LimitSettings {
             ("limits.query_deadline_max_s", self.query_deadline_max_s, 1..=7 * 86_400),
             ("limits.query_rows_max", self.query_rows_max, 1..=u64::MAX),
             ("limits.query_tags_max", self.query_tags_max as u64, 1..=10_000_000),
+            ("limits.query_threads", self.query_threads as u64, 0..=1024),
+            ("limits.query_memory_bytes_max", self.query_memory_bytes_max.0, 1 << 20..=1 << 40),
             ("limits.queries_max", self.queries_max as u64, 1..=10_000),
             ("limits.stalled_reader_s", self.stalled_reader_s, 1..=3600),
             ("limits.message_bytes_max", self.message_bytes_max.0, 64 << 10..=1 << 30),

@@ -16,7 +16,7 @@ use super::open::Mending;
 use crate::{
     model::{Tag, TagDefinition, TagId, TagName, Timestamp},
     store::{
-        Change, RocksStore, Store, StoreError,
+        Change, ReadStore, RocksStore, Store, StoreError,
         catalog::{deleted_entry, stored_tag, tag_entry},
         rocks::io,
         scrub::{

@@ -10,6 +10,7 @@ use historian_format::{
 };
 
 use super::*;
+use crate::store::ReadStore;
 use crate::{
     model::{Clock, Samples, SystemClock, TagDefinition, TagId, TagName, Value, ValueType},
     store::{AuditEntry, Catalog, Change, ChunkFamily, StoredChunk, rocks::classified},

@@ -7,7 +7,7 @@ use historian_format::{encode_chunk, keys::ChunkKey};
 use super::*;
 use crate::{
     model::{Samples, TagId, Value, ValueType},
-    store::{AuditEntry, Change, ChunkFamily, StoppedStore, Store, StoredChunk, rocks::StoreOptions},
+    store::{AuditEntry, Change, ChunkFamily, ReadStore, StoppedStore, Store, StoredChunk, rocks::StoreOptions},
 };
 
 const CHUNKS: i64 = 40;

@@ -50,8 +50,10 @@ pub enum Started {
 
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+/// Two free addresses, held at once so that they differ.
+fn free_addresses() -> anyhow::Result<(SocketAddr, SocketAddr)> {
+    let listeners = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    Ok((listeners.0.local_addr()?, listeners.1.local_addr()?))
 }
 
 impl Launcher {
@@ -98,7 +100,7 @@ impl Launcher {
     /// # Errors
     /// It cannot be started.
     pub fn spawn(&self) -> anyhow::Result<Historian> {
-        let (grpc, http) = (free_address()?, free_address()?);
+        let (grpc, http) = free_addresses()?;
         let log = File::options().create(true).append(true).open(&self.log).with_context(|| self.log.display().to_string())?;
         let mut words = self.prefix.iter().chain(&self.program);
         let mut command = Command::new(words.next().context("no program")?);

@@ -55,6 +55,6 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let query = AggregateQuery { tags, intervals, functions, configuration, stepped, use_rollups: true };
     let engine = source.engine.clone();
     let schema = engine.aggregate_schema(&query);
-    let work = move |limits: &_, emit: Emit<'_>| engine.aggregate(&query, limits, emit);
-    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work), rows: None })
+    let (tags, work) = (query.tags.clone(), move |limits: &_, emit: Emit<'_>| engine.aggregate(&query, limits, emit));
+    Ok(EngineTable { name: FUNCTION.name, tags, schema, work: Arc::new(work), rows: None })
 }

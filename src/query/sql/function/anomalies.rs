@@ -46,6 +46,6 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let query = AnomalyQuery { tags, range, plan, output };
     let engine = source.engine.clone();
     let schema = engine.anomaly_schema(&query);
-    let work = move |limits: &_, emit: Emit<'_>| engine.anomalies(&query, limits, emit);
-    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work), rows: None })
+    let (tags, work) = (query.tags.clone(), move |limits: &_, emit: Emit<'_>| engine.anomalies(&query, limits, emit));
+    Ok(EngineTable { name: FUNCTION.name, tags, schema, work: Arc::new(work), rows: None })
 }

@@ -13,6 +13,6 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let tags = arguments.tags(source)?;
     let engine = source.engine.clone();
     let (schema, rows) = (engine.current_schema(&tags), tags.len());
-    let work = move |_: &_, emit: Emit<'_>| engine.current(&tags).map(|batch| _ = emit(batch));
-    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work), rows: Some(rows) })
+    let (all, work) = (tags.clone(), move |limits: &_, emit: Emit<'_>| engine.current(&tags, limits).map(|batch| _ = emit(batch)));
+    Ok(EngineTable { name: FUNCTION.name, tags: all, schema, work: Arc::new(work), rows: Some(rows) })
 }

@@ -30,6 +30,6 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let query = DownsampleQuery { tags, range, points, method, use_rollups: true };
     let engine = source.engine.clone();
     let schema = engine.downsample_schema(&query);
-    let work = move |limits: &_, emit: Emit<'_>| engine.downsample(&query, limits, emit);
-    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work), rows: None })
+    let (tags, work) = (query.tags.clone(), move |limits: &_, emit: Emit<'_>| engine.downsample(&query, limits, emit));
+    Ok(EngineTable { name: FUNCTION.name, tags, schema, work: Arc::new(work), rows: None })
 }

@@ -29,6 +29,6 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let query = RangeQuery { boundary, ..RangeQuery::new(tags, range) };
     let engine = source.engine.clone();
     let schema = engine.range_schema(&query).map_err(|error| external(SqlError::Query(error)))?;
-    let work = move |limits: &_, emit: Emit<'_>| engine.range(&query, limits, emit);
-    Ok(EngineTable { name: FUNCTION.name, schema, work: Arc::new(work), rows: None })
+    let (tags, work) = (query.tags.clone(), move |limits: &_, emit: Emit<'_>| engine.range(&query, limits, emit));
+    Ok(EngineTable { name: FUNCTION.name, tags, schema, work: Arc::new(work), rows: None })
 }

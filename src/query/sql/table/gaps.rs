@@ -19,7 +19,7 @@ use crate::{
         QueryEngine, QueryError, arrow_column,
         sql::scan::{Emit, EngineTable},
     },
-    store::{Gap, Store, StoreError},
+    store::{Gap, ReadStore, StoreError},
 };
 
 /// Gaps per look into the store, and per batch.
@@ -29,7 +29,7 @@ const PAGE: usize = 4_096;
 const ROWS_GUESSED: usize = 1_000;
 
 pub struct Gaps {
-    store: Arc<dyn Store>,
+    store: Arc<dyn ReadStore>,
 }
 
 impl std::fmt::Debug for Gaps {
@@ -76,13 +76,13 @@ impl TableProvider for Gaps {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let store = self.store.clone();
         let work = move |_: &_, emit: Emit<'_>| read(store.as_ref(), emit);
-        EngineTable { name: "gaps", schema: schema(), work: Arc::new(work), rows: Some(ROWS_GUESSED) }
+        EngineTable { name: "gaps", tags: Vec::new(), schema: schema(), work: Arc::new(work), rows: Some(ROWS_GUESSED) }
             .scan(state, projection, &[], limit)
             .await
     }
 }
 
-fn read(store: &dyn Store, emit: Emit<'_>) -> std::result::Result<(), QueryError> {
+fn read(store: &dyn ReadStore, emit: Emit<'_>) -> std::result::Result<(), QueryError> {
     let mut from = 0;
     loop {
         let page = store.gaps(from, PAGE).map_err(|error| match error {

@@ -11,6 +11,7 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 
+use super::super::scan;
 use super::{
     predicate,
     samples_exec::{SamplesExec, Scan},
@@ -85,6 +86,7 @@ impl TableProvider for SamplesTable {
                 self.tags_max
             )));
         }
+        scan::want(state, &selected.tags);
         let scan = Scan::new(&self.engine, selected, state.config().target_partitions());
         Ok(Arc::new(SamplesExec::new(scan, projection, limit)?))
     }

@@ -77,11 +77,8 @@ impl Scan {
 fn ends(engine: &QueryEngine, tag: &Arc<Tag>, range: TimeRange) -> Option<(i64, i64)> {
     let one = |reverse: bool| {
         let query = RangeQuery { limit: Some(1), ..RangeQuery::new(vec![tag.clone()], TimeRange { reverse, ..range }) };
-        let limits = QueryLimits {
-            deadline: std::time::Instant::now() + std::time::Duration::from_secs(10),
-            rows_max: u64::MAX,
-            cancel: tokio_util::sync::CancellationToken::new(),
-        };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let limits = QueryLimits::new(deadline, u64::MAX, tokio_util::sync::CancellationToken::new());
         let mut found = None;
         // An error is met again when the scan runs, and told there.
         let _ = engine.range(&query, &limits, &mut |batch| {

@@ -91,7 +91,9 @@ impl TableProvider for Tags {
         let rows = names.as_ref().map_or(self.catalog.len(), Vec::len);
         let catalog = self.catalog.clone();
         let work = move |_: &_, emit: Emit<'_>| read(&catalog, names.as_deref(), emit);
-        EngineTable { name: "tags", schema: schema(), work: Arc::new(work), rows: Some(rows) }.scan(state, projection, &[], limit).await
+        EngineTable { name: "tags", tags: Vec::new(), schema: schema(), work: Arc::new(work), rows: Some(rows) }
+            .scan(state, projection, &[], limit)
+            .await
     }
 }
 

@@ -11,10 +11,10 @@ use std::{
 
 use historian::{
     model::{Clock, TagId},
-    store::{Change, ChunkFamily, Direction, Store, StoreError, StoreLayer, StoredChunk},
+    store::{Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoreLayer, StoredChunk},
 };
 use historian_format::{
-    keys::{RollupKey, week_bounds},
+    keys::{RollupKey, SupersededKey, week_bounds},
     rollup::RollupLevel,
 };
 
@@ -42,16 +42,6 @@ pub struct Faulty {
     pub clock: Arc<dyn Clock>,
     /// The disk was full once.
     pub met_full: AtomicBool,
-}
-
-impl Faulty {
-    /// An unreadable part of an answer, by the fault.
-    fn read<T: Default>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        match answer {
-            Err(_) if self.fault == StoreFault::ShortAnswers => Ok(T::default()),
-            answer => answer,
-        }
-    }
 }
 
 impl StoreLayer for Faulty {
@@ -99,6 +89,16 @@ impl StoreLayer for Faulty {
         if self.fault == StoreFault::RetrySync { applied.or(Ok(())) } else { applied }
     }
 
+    fn view(self: Arc<Self>) -> Result<Arc<dyn ReadStore>, StoreError> {
+        let view = self.store.clone().view()?;
+        Ok(if self.fault == StoreFault::ShortAnswers { Arc::new(Short(view)) } else { view })
+    }
+}
+
+/// A view that passes over what it cannot read.
+struct Short(Arc<dyn ReadStore>);
+
+impl ReadStore for Short {
     fn chunks(
         &self,
         family: ChunkFamily,
@@ -108,11 +108,19 @@ impl StoreLayer for Faulty {
         direction: Direction,
         bytes_max: usize,
     ) -> Result<Vec<StoredChunk>, StoreError> {
-        self.read(self.store.chunks(family, tag, from, to, direction, bytes_max))
+        Ok(self.0.chunks(family, tag, from, to, direction, bytes_max).unwrap_or_default())
     }
 
     fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
-        self.read(self.store.last_chunk(family, tag))
+        Ok(self.0.last_chunk(family, tag).unwrap_or_default())
+    }
+
+    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
+        self.0.superseded(tag, from, to)
+    }
+
+    fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError> {
+        self.0.superseded_weeks(tag)
     }
 
     fn rollups(
@@ -122,6 +130,18 @@ impl StoreLayer for Faulty {
         weeks: RangeInclusive<i32>,
         bytes_max: usize,
     ) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError> {
-        self.read(self.store.rollups(tag, level, weeks, bytes_max))
+        Ok(self.0.rollups(tag, level, weeks, bytes_max).unwrap_or_default())
+    }
+
+    fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError> {
+        self.0.dirty(tag)
+    }
+
+    fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError> {
+        self.0.weeks(family, tag)
+    }
+
+    fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
+        self.0.gaps(from, limit)
     }
 }

@@ -1,0 +1,51 @@
+//! Queries of one tag each, side by side: for doors where every tag keeps its own value type and its own failure.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+
+use super::parallel::{Workers, in_order};
+use crate::{
+    model::Tag,
+    query::{QueryError, QueryLimits},
+};
+
+/// Receives the batches of a tag in their order, or how its query ended for damage; answers false to stop.
+pub type TakePart<'a> = &'a mut dyn FnMut(&Tag, Result<RecordBatch, QueryError>) -> bool;
+
+/// Runs a query for each tag and hands its batches on in the order of the tags. Of all errors damage alone ends no more than the query of its
+/// tag.
+///
+/// # Errors
+/// The first other one in the order of the tags.
+pub fn tag_by_tag(
+    threads: usize,
+    tags: &[Arc<Tag>],
+    limits: &QueryLimits,
+    run: impl Fn(&Arc<Tag>, &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), QueryError> + Sync,
+    take: TakePart<'_>,
+) -> Result<(), QueryError> {
+    let bytes = |part: &(usize, Result<RecordBatch, QueryError>)| part.1.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+    let units: Vec<usize> = (0..tags.len()).collect();
+    let mut rows = 0;
+    in_order(
+        Workers { threads, memory: &limits.memory },
+        &units,
+        bytes,
+        |index, put| {
+            limits.check(0)?;
+            match run(&tags[*index], &mut |batch| put((*index, Ok(batch)))) {
+                Err(error @ QueryError::DataLoss { .. }) => {
+                    put((*index, Err(error)));
+                    Ok(())
+                }
+                ended => ended,
+            }
+        },
+        |(index, part)| {
+            rows += part.as_ref().map_or(0, RecordBatch::num_rows) as u64;
+            limits.check(rows)?;
+            Ok(take(&tags[index], part))
+        },
+    )
+}
