@@ -11,6 +11,7 @@ pub mod grpc;
 pub mod http;
 mod measure;
 pub mod metrics;
+mod page;
 pub mod resolve;
 pub mod sample;
 pub mod status;

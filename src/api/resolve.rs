@@ -84,7 +84,8 @@ pub fn range(services: &Services, request: &v1::RangeRequest) -> Result<(RangeQu
     }
     let Selected { tags, missing } = tags(services, &request.tags)?;
     let limit = (limit > 0).then_some(limit);
-    Ok((RangeQuery { tags, range, boundary, limit, layout, quality, fill, step: (step > 0).then_some(step) }, missing))
+    let step = (step > 0).then_some(step);
+    Ok((RangeQuery { tags, range, boundary, limit, layout, quality, fill, step, resume: None }, missing))
 }
 
 /// A filter by quality as a request has it.

@@ -31,6 +31,11 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub fn open(reader: &'a TagReader, tag: &'a Tag, query: &RangeQuery) -> Result<Source<'a>, QueryError> {
+        Source::resume(reader, tag, query, None)
+    }
+
+    /// As [`Source::open`], from behind the row with the timestamp `after` on.
+    pub fn resume(reader: &'a TagReader, tag: &'a Tag, query: &RangeQuery, after: Option<i64>) -> Result<Source<'a>, QueryError> {
         let failed = |error| QueryError::reading(tag, &error);
         let range = query.range;
         let (at_start, at_end) = match query.boundary {
@@ -38,8 +43,16 @@ impl<'a> Source<'a> {
             Boundary::Outside => (nearest(reader, tag, before(range.start), Any)?, nearest(reader, tag, from(range.end), Any)?),
             Boundary::Interpolated => (edge(reader, tag, range.start)?, edge(reader, tag, range.end)?),
         };
-        let (lead, trail) = if range.reverse { (at_end, at_start) } else { (at_start, at_end) };
-        let cursor = reader.cursor(tag, range).map_err(failed)?;
+        let (mut lead, mut trail) = if range.reverse { (at_end, at_start) } else { (at_start, at_end) };
+        let mut rest = range;
+        if let Some(after) = after {
+            // The first row of a tag is the one at its edge, where there is one.
+            lead = None;
+            trail = trail.filter(|trail| if range.reverse { trail.timestamp < after } else { trail.timestamp > after });
+            let next = Timestamp(if range.reverse { after } else { after.saturating_add(1) }).clamp(range.start, range.end);
+            rest = if range.reverse { TimeRange { end: next, ..range } } else { TimeRange { start: next, ..range } };
+        }
+        let cursor = reader.cursor(tag, rest).map_err(failed)?;
         Ok(Source { tag, cursor, quality: query.quality, unfiltered: Samples::new(tag.value_type()), lead, trail })
     }
 

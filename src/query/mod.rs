@@ -115,6 +115,17 @@ pub struct RangeQuery {
     pub fill: Fill,
     /// With a fill: rows at the start and every so many ns, instead of where samples are.
     pub step: Option<i64>,
+    /// LONG layout: where the answer begins, for what comes before it has been answered.
+    pub resume: Option<Resume>,
+}
+
+/// A place within an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// Index of the tag.
+    pub tag: usize,
+    /// Timestamp of its last row that has been answered, and how many there were. `None`: none.
+    pub after: Option<(i64, u64)>,
 }
 
 impl RangeQuery {
@@ -129,6 +140,7 @@ impl RangeQuery {
             quality: QualityFilter::Any,
             fill: Fill::None,
             step: None,
+            resume: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use arrow::{
 };
 
 use super::{
-    BATCH_ROWS_MAX, Boundary, QueryError, QueryLimits, RangeQuery, arrow_column, boundary, common_type,
+    BATCH_ROWS_MAX, Boundary, QueryError, QueryLimits, RangeQuery, Resume, arrow_column, boundary, common_type,
     plan::{Workers, in_order},
     schema,
 };
@@ -34,9 +34,11 @@ pub fn long(
     let schema = schema::long(&query.tags, Some(query.range));
     let mut batch = LongBatch::new(schema, &query.tags);
     let mut rows = 0;
-    for (index, tag) in query.tags.iter().enumerate() {
-        let mut source = boundary::Source::open(reader, tag, query)?;
-        let mut left = query.limit.unwrap_or(u64::MAX);
+    let resume = query.resume.unwrap_or(Resume { tag: 0, after: None });
+    for (index, tag) in query.tags.iter().enumerate().skip(resume.tag) {
+        let after = resume.after.filter(|_| index == resume.tag);
+        let mut source = boundary::Source::resume(reader, tag, query, after.map(|(after, _)| after))?;
+        let mut left = query.limit.map_or(u64::MAX, |limit| limit.saturating_sub(after.map_or(0, |(_, given)| given)));
         while left > 0 {
             let appended = batch.append_from(index, &mut source, left)?;
             if appended == 0 {
@@ -78,7 +80,7 @@ fn rest(query: &RangeQuery, index: usize, rows: u64, reached: Option<i64>) -> Op
     let in_time = query.boundary == Boundary::Inside && !query.range.reverse;
     let (start, end) = (i128::from(query.range.start.0), i128::from(query.range.end.0));
     let open = query.range.start == Timestamp::MIN || query.range.end == Timestamp::MAX;
-    if query.limit.is_some() || !in_time || open {
+    if query.limit.is_some() || query.resume.is_some() || !in_time || open {
         return None;
     }
     let mut parts = Vec::new();

@@ -32,3 +32,10 @@ fn key_figures_come_through_every_door() {
     let historian = Historian::start(ApiLimits::default());
     python("kpi.py", &[&historian.grpc.to_string(), &peer::root().join("proto").display().to_string()]);
 }
+
+#[test]
+fn a_range_in_pages_is_the_range() {
+    let historian = Historian::start(ApiLimits::default());
+    let said = python("pages.py", &[&historian.grpc.to_string(), &peer::root().join("proto").display().to_string()]);
+    assert!(said.contains("all pages join"), "{said}");
+}

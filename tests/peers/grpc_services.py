@@ -1,19 +1,12 @@
 """Uses every gRPC service with stubs generated from the .proto files. Arguments: host:port, folder of the .proto files."""
 
-import pathlib
 import sys
-import tempfile
 
 import grpc
-import grpc_tools
-from grpc_tools import protoc
+import stubs
 
 address, protos = sys.argv[1:]
-stubs = tempfile.TemporaryDirectory()
-well_known = str(pathlib.Path(grpc_tools.__file__).parent / "_proto")
-files = sorted(str(path.relative_to(protos)) for path in pathlib.Path(protos).glob("historian/v1/*.proto"))
-assert protoc.main(["protoc", f"-I{protos}", f"-I{well_known}", f"--python_out={stubs.name}", f"--grpc_python_out={stubs.name}", *files]) == 0
-sys.path.insert(0, stubs.name)
+stubs.generate(protos)
 from google.protobuf.field_mask_pb2 import FieldMask
 from historian.v1 import admin_pb2, admin_pb2_grpc, collector_pb2, collector_pb2_grpc, query_pb2, query_pb2_grpc
 from historian.v1 import sample_pb2, tag_pb2, tag_pb2_grpc, write_pb2, write_pb2_grpc

@@ -1,24 +1,17 @@
 """Key figures through Arrow Flight and gRPC: measures, calendar intervals, as-of joins. Arguments: host:port, folder of the .proto files."""
 
 import json
-import pathlib
 import sys
-import tempfile
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import grpc
-import grpc_tools
 import pyarrow as pa
 import pyarrow.flight as flight
-from grpc_tools import protoc
+import stubs
 
 address, protos = sys.argv[1:]
-stubs = tempfile.TemporaryDirectory()
-well_known = str(pathlib.Path(grpc_tools.__file__).parent / "_proto")
-files = sorted(str(path.relative_to(protos)) for path in pathlib.Path(protos).glob("historian/v1/*.proto"))
-assert protoc.main(["protoc", f"-I{protos}", f"-I{well_known}", f"--python_out={stubs.name}", f"--grpc_python_out={stubs.name}", *files]) == 0
-sys.path.insert(0, stubs.name)
+stubs.generate(protos)
 from historian.v1 import query_pb2, query_pb2_grpc, tag_pb2, tag_pb2_grpc
 
 client = flight.connect(f"grpc://{address}")

@@ -9,7 +9,7 @@ use super::{
     info::{self, Query},
 };
 use crate::{
-    api::{Services, status, stream::Emitter},
+    api::{Services, page, status, stream::Emitter},
     query::QueryLimits,
 };
 
@@ -21,7 +21,16 @@ pub fn run(
     limits: &QueryLimits,
     emitter: &Emitter<FlightData>,
 ) -> Result<(), Status> {
-    let schema = info::schema(services, query)?;
+    let mut schema = info::schema(services, query)?;
+    // A page is there before its schema, which tells of the next one.
+    let page = match query {
+        Query::Page(query, page, _) => {
+            let answered = page.run(&services.query, query, limits).map_err(|error| status::from_query(&error))?;
+            schema = page::with_token(&schema, answered.next);
+            answered.batches
+        }
+        _ => Vec::new(),
+    };
     let (mut encoder, message) = Encoder::compressed(&schema, compression).map_err(|error| status::internal(error.to_string()))?;
     if !emitter.emit(message) {
         return Ok(());
@@ -36,6 +45,10 @@ pub fn run(
         reading && failed.is_none()
     };
     let ended = match query {
+        Query::Page(..) => {
+            let _ = page.into_iter().all(&mut emit);
+            Ok(())
+        }
         Query::Range(query) => services.query.range(query, limits, &mut emit),
         Query::Aggregate(query, _) => services.query.aggregate(query, limits, &mut emit),
         Query::Downsample(query, _) => services.query.downsample(query, limits, &mut emit),

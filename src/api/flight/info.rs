@@ -11,7 +11,7 @@ use historian_proto::v1;
 use tonic::Status;
 
 use crate::{
-    api::{Services, command::Command, measure, resolve, status},
+    api::{Services, command::Command, measure, page::Page, resolve, status},
     model::{Tag, TimeRange, Timestamp},
     query::{AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Layout, MeasureQuery, RangeQuery, SupersededQuery, anomaly::Output},
 };
@@ -19,6 +19,8 @@ use crate::{
 /// A query of Flight, resolved against catalog and clock.
 pub enum Query {
     Range(RangeQuery),
+    /// A page of a range, with the request as it came: tokens are bound to it.
+    Page(RangeQuery, Page, Box<v1::RangeRequest>),
     Current {
         patterns: Vec<String>,
         tags: Vec<Arc<Tag>>,
@@ -38,8 +40,11 @@ pub enum Query {
 pub fn resolve(services: &Services, command: Command) -> Result<Query, Status> {
     let (query, missing) = match command {
         Command::Range(request) => {
-            let (query, missing) = resolve::range(services, &request)?;
-            (Query::Range(query), missing)
+            let (mut query, missing) = resolve::range(services, &request)?;
+            match Page::of(&request, &mut query)? {
+                Some(page) => (Query::Page(query, page, Box::new(request)), missing),
+                None => (Query::Range(query), missing),
+            }
         }
         Command::Current(request) => {
             let selected = resolve::tags(services, &request.tags)?;
@@ -114,7 +119,7 @@ pub fn everything(tags: Vec<Arc<Tag>>) -> RangeQuery {
 /// Schema of the answer; its metadata has the bounds as resolved.
 pub fn schema(services: &Services, query: &Query) -> Result<SchemaRef, Status> {
     match query {
-        Query::Range(query) => services.query.range_schema(query).map_err(|error| status::from_query(&error)),
+        Query::Range(query) | Query::Page(query, ..) => services.query.range_schema(query).map_err(|error| status::from_query(&error)),
         Query::Current { tags, .. } => Ok(services.query.current_schema(tags)),
         Query::Superseded(query) => Ok(services.query.superseded_schema(query)),
         Query::Aggregate(query, _) => Ok(services.query.aggregate_schema(query)),
@@ -139,6 +144,10 @@ pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescrip
             for ticket in range_tickets(services, query, value_type(&schema), rows)? {
                 info.endpoint.push(FlightEndpoint { ticket: Some(Ticket::new(ticket)), ..FlightEndpoint::default() });
             }
+        }
+        Query::Page(query, _, request) => {
+            info.total_records = -1;
+            single(&mut info, query.range, &Command::Range((**request).clone()));
         }
         Query::Current { patterns, tags } => {
             info.total_records = i64::try_from(tags.len()).unwrap_or(i64::MAX);

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use crate::{
     api::{status, stream::Emitter},
     model::Tag,
-    query::{QueryEngine, QueryError, QueryLimits},
+    query::{QueryEngine, QueryError, QueryLimits, TakePart},
 };
 
 /// What makes the messages of one kind of answer.
@@ -39,12 +39,28 @@ impl<T> Apart<'_, T> {
         run: impl Fn(&QueryEngine, &Arc<Tag>, Take<'_>) -> Result<(), QueryError> + Sync,
         message: impl Fn(&Tag, &RecordBatch) -> Result<Vec<T>, String>,
     ) -> Result<(), Status> {
-        let Apart { first, tags, missing, failed } = self;
+        let tags = self.tags;
+        let run = |take: TakePart<'_>| engine.tag_by_tag(tags, limits, run, take).map(|()| None);
+        self.stream_with(emitter, run, message, None)
+    }
+
+    /// As [`Apart::stream`], with what runs all queries; what that answers becomes the last message.
+    ///
+    /// # Errors
+    /// As [`Apart::stream`].
+    pub fn stream_with(
+        self,
+        emitter: &Emitter<T>,
+        run: impl FnOnce(TakePart<'_>) -> Result<Option<String>, QueryError>,
+        message: impl Fn(&Tag, &RecordBatch) -> Result<Vec<T>, String>,
+        last: Option<fn(String) -> T>,
+    ) -> Result<(), Status> {
+        let Apart { first, missing, failed, .. } = self;
         if !emitter.emit(first) || !missing.into_iter().all(|name| emitter.emit(failed(unknown(name)))) {
             return Ok(());
         }
         let mut broken = None;
-        let ended = engine.tag_by_tag(tags, limits, run, &mut |tag, part| {
+        let ended = run(&mut |tag, part| {
             let messages = match part {
                 Ok(batch) => message(tag, &batch),
                 Err(error) => Ok(vec![failed(damaged(tag, &error))]),
@@ -57,10 +73,13 @@ impl<T> Apart<'_, T> {
                 }
             }
         });
-        match broken {
-            Some(error) => Err(error),
-            None => ended.map_err(|error| status::from_query(&error)),
+        if let Some(error) = broken {
+            return Err(error);
         }
+        if let (Some(token), Some(last)) = (ended.map_err(|error| status::from_query(&error))?, last) {
+            emitter.emit(last(token));
+        }
+        Ok(())
     }
 }
 

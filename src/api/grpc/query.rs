@@ -12,7 +12,7 @@ use super::{
     operator,
 };
 use crate::{
-    api::{Api, blocking, measure, resolve, sample, status, subscribe},
+    api::{Api, blocking, measure, page::Page, resolve, sample, status, subscribe},
     model::{Tag, TimeRange},
     query::{AggregateQuery, AnomalyQuery, DownsampleQuery, Layout, MeasureQuery, QueryEngine, QueryLimits, RangeQuery, SupersededQuery},
 };
@@ -45,16 +45,26 @@ impl QueryService for Queries {
     async fn range(&self, request: Request<v1::RangeRequest>) -> Result<Response<Self::RangeStream>, Status> {
         let (headers, _, request) = request.into_parts();
         let services = self.0.services.clone();
-        let (query, missing) = blocking(move || {
-            let resolved = resolve::range(&services, &request)?;
-            if resolved.0.layout == Layout::Wide {
+        let (query, page, missing) = blocking(move || {
+            let (mut query, missing) = resolve::range(&services, &request)?;
+            if query.layout == Layout::Wide {
                 return Err(status::invalid("layout", "WIDE is a form of Arrow Flight; gRPC answers LONG, tag after tag"));
             }
-            Ok(resolved)
+            let page = Page::of(&request, &mut query)?;
+            // What is missing is told once.
+            Ok((query, page, if request.page_token.is_empty() { missing } else { Vec::new() }))
         })
         .await?;
         let engine = self.0.services.query.clone();
         let stream = self.0.stream(&headers, move |limits, emitter| {
+            if let Some(page) = page {
+                return ranged(&query.tags, missing, query.range).stream_with(
+                    emitter,
+                    |take| page.run_tags(&engine, &query, limits, take),
+                    samples,
+                    Some(|next| v1::RangeResponse { next_page_token: next, ..v1::RangeResponse::default() }),
+                );
+            }
             let run = |engine: &QueryEngine, tag: &Arc<Tag>, take: Take<'_>| {
                 engine.range(&RangeQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
             };

@@ -1,0 +1,250 @@
+//! Pages of a range: how far an answer came, as a token that the client brings back for the rest.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::AsArray,
+    datatypes::{Int32Type, Schema, SchemaRef, TimestampNanosecondType},
+    record_batch::RecordBatch,
+};
+use historian_proto::v1::RangeRequest;
+use prost::Message;
+use tonic::Status;
+
+use super::status;
+use crate::{
+    model::{Tag, TimeRange, Timestamp},
+    query::{Boundary, Layout, QueryEngine, QueryError, QueryLimits, RangeQuery, Resume},
+};
+
+/// Rows of one page at most.
+const PAGE_ROWS_MAX: i32 = 1_000_000;
+/// Key of the token in the metadata of a schema.
+pub const NEXT_PAGE_TOKEN: &str = "next_page_token";
+
+/// How far an answer came. Its own message, as it is nobody's but ours.
+#[derive(Clone, PartialEq, Message)]
+struct Token {
+    /// Of the request without size and token of the page.
+    #[prost(fixed32, tag = "1")]
+    request: u32,
+    /// Bounds as resolved for the first page.
+    #[prost(sfixed64, tag = "2")]
+    start: i64,
+    #[prost(sfixed64, tag = "3")]
+    end: i64,
+    #[prost(bool, tag = "4")]
+    reverse: bool,
+    /// LONG: the tag that is next or under way.
+    #[prost(string, tag = "5")]
+    tag: String,
+    /// Timestamp of the last row.
+    #[prost(sfixed64, optional, tag = "6")]
+    after: Option<i64>,
+    /// Rows of the tag so far.
+    #[prost(uint64, tag = "7")]
+    given: u64,
+}
+
+/// A page that is asked for.
+#[derive(Clone, Debug)]
+pub struct Page {
+    rows: usize,
+    request: u32,
+    /// Bounds of the whole answer.
+    range: TimeRange,
+    /// WIDE: rows of the pages before.
+    before: u64,
+}
+
+/// A page of an answer.
+pub struct Answered {
+    pub batches: Vec<RecordBatch>,
+    /// For the next page; `None`: there is none.
+    pub next: Option<String>,
+}
+
+impl Page {
+    /// The page that a request asks for; sets the query to begin where the page does. `None` when the answer is wanted at once.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a size out of bounds, a token that is none or of another request, and what cannot be had in pages.
+    pub fn of(request: &RangeRequest, query: &mut RangeQuery) -> Result<Option<Page>, Status> {
+        let size = request.page_size;
+        if !(0..=PAGE_ROWS_MAX).contains(&size) {
+            return Err(status::invalid("page_size", format!("{size} is not within 0 to {PAGE_ROWS_MAX}")));
+        }
+        if size == 0 {
+            let alone = request.page_token.is_empty();
+            return if alone { Ok(None) } else { Err(status::invalid("page_token", "comes with a page_size")) };
+        }
+        if query.layout == Layout::Wide && query.boundary != Boundary::Inside {
+            return Err(status::invalid("page_size", "the WIDE layout is answered in pages INSIDE the range only"));
+        }
+        let bare = RangeRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+        let hash = crc32c::crc32c(&bare.encode_to_vec());
+        if !request.page_token.is_empty() {
+            let token = decode(&request.page_token)
+                .ok_or_else(|| status::invalid("page_token", "is none; take the next_page_token of the page before as it is"))?;
+            if token.request != hash {
+                return Err(status::invalid("page_token", "is of another request; all but page_size and page_token must stay as it was"));
+            }
+            query.range = TimeRange { start: Timestamp(token.start), end: Timestamp(token.end), reverse: token.reverse };
+            let page = Page { rows: size as usize, request: hash, range: query.range, before: token.given };
+            resume(query, &token);
+            return Ok(Some(page));
+        }
+        Ok(Some(Page { rows: size as usize, request: hash, range: query.range, before: 0 }))
+    }
+
+    /// Runs the query as far as the page goes.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub fn run(&self, engine: &QueryEngine, query: &RangeQuery, limits: &QueryLimits) -> Result<Answered, QueryError> {
+        let (batches, more) = self.take(self.rows, engine, query, limits)?;
+        let next = if more { batches.last().and_then(|last| self.token_behind(query, &batches, last)) } else { None };
+        Ok(Answered { batches, next: next.map(|token| encode(&token)) })
+    }
+
+    /// Runs the query tag by tag, each in its own type, as far as the page goes; answers the token of the next page. `emit` takes the batches
+    /// of a tag, or how it failed for damage, and answers false to stop.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub fn run_tags(
+        &self,
+        engine: &QueryEngine,
+        query: &RangeQuery,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(&Tag, Result<RecordBatch, QueryError>) -> bool,
+    ) -> Result<Option<String>, QueryError> {
+        limits.moment.want(&query.tags);
+        let begin = query.resume.unwrap_or(Resume { tag: 0, after: None });
+        let mut left = self.rows;
+        for (index, tag) in query.tags.iter().enumerate().skip(begin.tag) {
+            if left == 0 {
+                return Ok(Some(encode(&self.token(tag, None))));
+            }
+            let resume = (index == begin.tag).then_some(Resume { tag: 0, ..begin });
+            let one = RangeQuery { tags: vec![tag.clone()], resume, ..query.clone() };
+            let (batches, more) = match self.take(left, engine, &one, limits) {
+                Ok(taken) => taken,
+                Err(error @ QueryError::DataLoss { .. }) => {
+                    if !emit(tag, Err(error)) {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let next = if more { batches.last().and_then(|last| self.token_behind(&one, &batches, last)) } else { None };
+            left -= batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+            if !batches.into_iter().all(|batch| emit(tag, Ok(batch))) {
+                return Ok(None);
+            }
+            if let Some(token) = next {
+                return Ok(Some(encode(&token)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// At most so many rows, and whether there are more.
+    fn take(
+        &self,
+        rows: usize,
+        engine: &QueryEngine,
+        query: &RangeQuery,
+        limits: &QueryLimits,
+    ) -> Result<(Vec<RecordBatch>, bool), QueryError> {
+        let mut batches = Vec::new();
+        let (mut held, mut more, mut taken) = (0, false, Vec::new());
+        let mut full = Ok(());
+        // No tag has to be read further than the page goes. One more tells whether there is more.
+        let given = query.resume.and_then(|resume| resume.after).map_or(0, |(_, given)| given);
+        let enough = given.saturating_add(rows as u64 + 1);
+        let wide = query.layout == Layout::Wide;
+        let limit = if wide { Some(query.limit.map_or(rows as u64 + 1, |limit| limit.min(rows as u64 + 1))) } else { query.limit };
+        let limit = if wide { limit } else { Some(limit.map_or(enough, |limit| limit.min(enough))) };
+        engine.range(&RangeQuery { limit, ..query.clone() }, limits, &mut |batch| {
+            let room = rows - held;
+            more = batch.num_rows() > room;
+            let batch = batch.slice(0, batch.num_rows().min(room));
+            held += batch.num_rows();
+            if batch.num_rows() > 0 {
+                full = limits.memory.take(batch.get_array_memory_size() as u64).map(|part| taken.push(part));
+                batches.push(batch);
+            }
+            !more && full.is_ok()
+        })?;
+        full?;
+        Ok((batches, more))
+    }
+
+    /// The token behind the last row of a page.
+    fn token_behind(&self, query: &RangeQuery, batches: &[RecordBatch], last: &RecordBatch) -> Option<Token> {
+        let row = last.num_rows().checked_sub(1)?;
+        if query.layout == Layout::Wide {
+            let after = last.column(0).as_primitive::<TimestampNanosecondType>().value(row);
+            let given = self.before + batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+            return Some(Token { after: Some(after), given, ..self.token_of("") });
+        }
+        let key = last.column(0).as_dictionary::<Int32Type>().keys().value(row);
+        let tag = query.tags.get(usize::try_from(key).ok()?)?;
+        let keys =
+            |batch: &RecordBatch| batch.column(0).as_dictionary::<Int32Type>().keys().values().iter().filter(|at| **at == key).count();
+        let before = query.resume.filter(|resume| resume.tag == key as usize).and_then(|resume| resume.after).map_or(0, |(_, given)| given);
+        let given = before + batches.iter().map(keys).sum::<usize>() as u64;
+        let after = last.column(1).as_primitive::<TimestampNanosecondType>().value(row);
+        Some(self.token(tag, Some((after, given))))
+    }
+
+    fn token(&self, tag: &Arc<Tag>, after: Option<(i64, u64)>) -> Token {
+        let given = after.map_or(0, |(_, given)| given);
+        Token { after: after.map(|(after, _)| after), given, ..self.token_of(tag.name().as_str()) }
+    }
+
+    fn token_of(&self, tag: &str) -> Token {
+        let TimeRange { start, end, reverse } = self.range;
+        Token { request: self.request, start: start.0, end: end.0, reverse, tag: tag.to_owned(), after: None, given: 0 }
+    }
+}
+
+/// Sets a query to begin where a token says.
+fn resume(query: &mut RangeQuery, token: &Token) {
+    if query.layout == Layout::Wide {
+        if let Some(after) = token.after {
+            let next = Timestamp(if token.reverse { after } else { after.saturating_add(query.step.unwrap_or(1)) });
+            let range = &mut query.range;
+            let next = next.clamp(range.start, range.end);
+            if token.reverse { range.end = next } else { range.start = next }
+        }
+        query.limit = query.limit.map(|limit| limit.saturating_sub(token.given));
+        return;
+    }
+    // A tag that is gone was the first of what is left; the one behind it is answered whole.
+    let tag = query.tags.partition_point(|tag| tag.name().as_str() < token.tag.as_str());
+    let same = query.tags.get(tag).is_some_and(|found| found.name().as_str() == token.tag);
+    query.resume = Some(Resume { tag, after: token.after.filter(|_| same).map(|after| (after, token.given)) });
+}
+
+/// The schema with the token of the next page.
+pub fn with_token(schema: &SchemaRef, next: Option<String>) -> SchemaRef {
+    let mut metadata = schema.metadata().clone();
+    metadata.extend(next.map(|token| (NEXT_PAGE_TOKEN.to_owned(), token)));
+    Arc::new(Schema::new(schema.fields().clone()).with_metadata(metadata))
+}
+
+/// Lower-case hexadecimal digits.
+fn encode(token: &Token) -> String {
+    token.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn decode(text: &str) -> Option<Token> {
+    if !text.is_ascii() || text.len() % 2 == 1 {
+        return None;
+    }
+    let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect();
+    Token::decode(&bytes?[..]).ok()
+}
