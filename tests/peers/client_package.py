@@ -1,13 +1,22 @@
-"""The Python package of clients/python against a historian, by its public functions. Arguments: host:port, root of the checkout."""
+"""The Python package of clients/python against a historian, by its public functions. Arguments: host:port, root of the checkout.
+
+With the historian binary as a third argument also against one of its own that is killed, stopped and stalled.
+"""
 
 import datetime as dt
+import itertools
 import json
 import pathlib
+import random
+import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 
-address, root = sys.argv[1:]
+address, root, *binary = sys.argv[1:]
 sys.path.insert(0, str(pathlib.Path(root) / "clients/python/src"))
 
 import numpy as np
@@ -19,6 +28,8 @@ import pyarrow.parquet as pq
 
 import historian_client as hc
 from historian_client import progress as progress_module
+from historian_client import subscribe as subscribe_module
+from historian_client.error import translated
 from historian_client.time import as_duration, as_time
 
 START = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
@@ -152,6 +163,119 @@ assert len(found) == 1 and found["peak"].cast(pa.int64()).to_pylist() == [START 
 assert plant.anomalies("spiked", **asked, detector="limits", parameters={"high": 100.0}, output="counts")["count"].to_pylist() == [1]
 assert len(plant.anomalies("spiked", **asked, detector="limits", parameters={"high": 100.0}, output="scores")) >= 1
 
+detectors = plant.detectors()
+assert detectors.column_names == ["detector", "description", "parameter", "unit", "default", "allowed", "meaning"], detectors
+told = {(row["detector"], row["parameter"]): row for row in detectors.to_pylist()}
+assert {"limits", "gap", "spike", "sigma", "seasonal"} <= {name for name, _ in told} and told["limits", "deadband"]["default"] == "0", told
+assert told["limits", "high"]["default"] is None and "alarm above" in told["limits", "high"]["meaning"], told["limits", "high"]
+refused(hc.ConnectionFailed, lambda: hc.connect("127.0.0.1:1").detectors(), "refused")
+with socket.create_server(("127.0.0.1", 0)) as mute:
+    refused(hc.DeadlineExceeded, lambda: hc.connect(f"127.0.0.1:{mute.getsockname()[1]}", timeout_s=0.2).detectors(), "")
+
+# Key figures: an hour of a press, by hand.
+MINUTE = 60 * 10**9
+
+
+def put(tag, samples, kind=None):
+    times, values, *qualities = zip(*samples)
+    columns = {"tag": [tag] * len(times), "timestamp": pa.array([START + at for at in times], pa.timestamp("ns", "UTC")), "value": pa.array(values, kind)}
+    return plant.write(columns | ({"quality": pa.array(qualities[0], pa.uint32())} if qualities else {}), create_tags=True).watermark
+
+
+put("press/mode", [(0, "idle"), (10 * MINUTE, "run"), (40 * MINUTE, "down"), (45 * MINUTE, "run")])
+put("press/on", [(0, False), (15 * MINUTE, True), (45 * MINUTE, False)])
+put("press/step", [(0, 3), (30 * MINUTE, 7)], pa.int64())
+put("press/count", [(0, 65_000), (20 * MINUTE, 65_500), (30 * MINUTE, 100), (50 * MINUTE, 40)], pa.int64())
+put("press/power", [(0, 10.0, 0), (30 * MINUTE, 30.0, 0), (45 * MINUTE, None, BAD_SENSOR_FAILURE)])
+HOUR = (START, START + 60 * MINUTE)
+figures = ["tag", "start", "end", "label", "item", "value", "numerator", "denominator", "percent_good", "bad_seconds"]
+
+
+def measured(tags, measure, interval=None, **options):
+    answer = plant.measure(tags, *HOUR, measure, interval, **options)
+    assert answer.column_names == figures, answer
+    return [(row["item"], row["value"]) for row in answer.to_pylist()]
+
+
+assert measured("press/mode", "time_in_state") == [("down", 300.0), ("idle", 600.0), ("run", 2700.0)]
+assert measured("press/mode", "TIME_IN_STATE", states=["run", "idle"]) == [("run + idle", 3300.0)]
+assert measured("press/mode", "TIME_IN_STATE", dt.timedelta(minutes=30), states="run") == [("run", 1200.0), ("run", 1500.0)]
+assert measured("press/on", "TIME_IN_STATE", states=True) == [("true", 1800.0)] == measured("press/on", "TIME_IN_STATE", states="true")
+assert measured("press/step", "TIME_IN_STATE", states=[np.int64(7)]) == [("7", 1800.0)] == measured("press/step", "TIME_IN_STATE", states=7)
+assert measured("press/mode", "TRANSITIONS", to_state="run") == [("* → run", 2.0)]
+assert measured("press/mode", "TRANSITIONS", from_state="run", to_state="down", dwell_min=pd.Timedelta("6min")) == [("run → down", 0.0)]
+assert measured("press/step", "TRANSITIONS", from_state=3) == [("3 → *", 1.0)]
+assert measured("press/count", "COUNTER_DELTA", rollover=65536) == [("delta", 500.0 + 136 + 40)]
+assert measured("press/count", "COUNTER_DELTA", rollover=65536, reset="skip") == [("delta", 500.0 + 136)]
+assert measured("press/power", "INTEGRAL", per="h") == [("integral", 10.0 + 7.5)]
+assert measured("press/power", "INTEGRAL", per="h", rescale=True) == [("integral", 17.5 * 60 / 45)]
+assert measured("press/power", "PERCENT_GOOD") == [("good", 75.0)]
+shift = plant.measure("press/on", "2026-01-01", "2026-01-01T12:00", "PERCENT_GOOD", calendar="shift", shift_starts=["06:00", "14:00"], zone="Europe/Berlin")
+assert shift["label"].to_pylist() == ["2025-12-31 14:00", "2026-01-01 06:00"] and shift["start"].cast(pa.int64())[0].as_py() == START - 60 * MINUTE, shift
+for kind, options, fragment in [
+    (hc.InvalidRequest, {"measure": "SPEED"}, "PERCENT_GOOD"),
+    (hc.InvalidRequest, {"measure": "INTEGRAL"}, "time unit"),
+    (hc.InvalidRequest, {"measure": "PERCENT_GOOD", "rollover": 5}, "COUNTER_DELTA"),
+    (hc.InvalidRequest, {"measure": "PERCENT_GOOD", "treat_uncertain_as_bad": True, "calendar": "fortnight"}, "CALENDAR_FORTNIGHT"),
+    (hc.InvalidRequest, {"measure": "PERCENT_GOOD", "interval": "soon"}, "interval"),
+    (hc.InvalidRequest, {"measure": "TRANSITIONS", "dwell_min": -1}, "dwell_min"),
+    (TypeError, {"measure": "TRANSITIONS", "dwell_min": 1.5}, "dwell_min"),
+    (TypeError, {"measure": "TIME_IN_STATE", "states": [1.5]}, "states"),
+    (TypeError, {"measure": "TRANSITIONS", "to_state": 1.5}, "to_state"),
+    (TypeError, {"measure": 5}, "measure"),
+    (ValueError, {"measure": "COUNTER_DELTA", "rollover": float("nan")}, "rollover"),
+    (hc.InvalidRequest, {"measure": "COUNTER_DELTA", "tags": "press/mode"}, "press/mode"),
+    (hc.TagNotFound, {"measure": "PERCENT_GOOD", "tags": "press/none"}, "press/none"),
+]:
+    refused(kind, lambda: plant.measure(**{"tags": "press/on", "start": START, "end": START + MINUTE, **options}), fragment)
+
+# As-of joins: rows of any kind and in any order come back as they were, with what the tags were then.
+batches = {
+    "batch": ["B3", "B1", "B2", "B0"],
+    "begun": pa.array([START + 41 * MINUTE, START, None, START - 1], pa.timestamp("ns", "UTC")),
+    "timestamp": [1, 2, 3, 4],
+    "part": pa.array([{"a": 1}, None, {"a": 2}, None]),
+}
+batches["union"] = pa.UnionArray.from_dense(pa.array([0, 0, 0, 0], pa.int8()), pa.array([0, 1, 2, 3], pa.int32()), [pa.array([5, 6, 7, 8])])
+batches = pa.table(batches)
+joined = plant.as_of(batches, ["press/mode", "press/power"], on="begun")
+assert joined.select(batches.column_names).equals(batches)
+assert joined.column_names[5:] == [f"press/{tag}{part}" for tag in ("mode", "power") for part in ("", "#timestamp", "#quality")], joined.column_names
+assert joined["press/mode"].to_pylist() == ["down", "idle", None, None] and joined["press/power"].to_pylist() == [30.0, 10.0, None, None]
+assert joined["press/mode#timestamp"].cast(pa.int64()).to_pylist() == [START + 40 * MINUTE, START, None, None]
+assert joined.schema.field("press/power").metadata[b"tag"] == b"press/power" and joined["press/power#quality"].to_pylist() == [0, 0, None, None]
+plain = batches.select(["batch", "begun"])
+for rows in (plain.to_pandas(), pl.from_arrow(plain), batches.to_reader(), batches.to_batches()[0]):
+    assert plant.as_of(rows, "press/mode", on="begun")["press/mode"].to_pylist() == ["down", "idle", None, None], rows
+assert plant.as_of(plain.to_pandas(), "press/mode", on="begun").to_pandas()["press/mode"].tolist()[:2] == ["down", "idle"]
+late = {"timestamp": pa.array([(START + 50 * MINUTE) // 10**9], pa.timestamp("s", "Europe/Berlin"))}
+assert plant.as_of(late, "press/power")["press/power"].to_pylist() == [30.0]
+assert plant.as_of(late, "press/power", quality="any")["press/power#quality"].to_pylist() == [BAD_SENSOR_FAILURE]
+assert plant.as_of(late, "press/power", tolerance="19m")["press/power"].to_pylist() == [None]
+assert plant.as_of(late, "press/power", tolerance=dt.timedelta(minutes=20))["press/power"].to_pylist() == [30.0]
+many = pa.table({"number": range(2_000_000), "timestamp": pa.array(np.arange(2_000_000) * 1_800_000 + START, pa.timestamp("ns"))})
+joined = plant.as_of(many, "press/*")
+assert len(joined) == len(many) and joined["number"].equals(many["number"]) and joined["press/mode"].value_counts().to_pylist() == [
+    {"values": "idle", "counts": 333_334}, {"values": "run", "counts": 1_500_000}, {"values": "down", "counts": 166_666}]
+empty = plant.as_of(batches.slice(0, 0), "press/mode", on="begun")
+assert len(empty) == 0 and empty.column_names[-1] == "press/mode#quality" and plant.as_of(batches, "nothing/**", on="begun").equals(batches)
+for kind, rows, options, fragment in [
+    (ValueError, {"time": [1]}, {}, "'timestamp' is missing"),
+    (ValueError, {"timestamp": [1]}, {}, "int64"),
+    (ValueError, batches, {"on": "batch"}, "string"),
+    (ValueError, pa.table([many["timestamp"][:1]] * 2, ["timestamp"] * 2), {}, "twice"),
+    (ValueError, {**late, "press/mode": [1]}, {}, "rename"),
+    (TypeError, 7, {}, "int is no table"),
+    (hc.InvalidRequest, {"timestamp": pa.array([2**40], pa.timestamp("s"))}, {}, "row 0"),
+    (hc.InvalidRequest, late, {"tolerance": "long"}, "tolerance"),
+    (hc.InvalidRequest, late, {"quality": "fine"}, "FINE"),
+    (ValueError, late, {"tags": []}, "tags"),
+    (hc.TagNotFound, many, {"tags": "press/none"}, "press/none"),
+]:
+    refused(kind, lambda: plant.as_of(rows, **{"tags": "press/mode", **options}), fragment)
+refused(hc.ConnectionFailed, lambda: hc.connect("127.0.0.1:1").as_of(late, "press/mode"), "refused")
+refused(hc.DeadlineExceeded, lambda: hc.connect(address, timeout_s=0.001).as_of(many, "press/*"), "")
+
 # SQL, by the statement alone.
 assert plant.sql("SELECT count(*) AS n FROM tags WHERE name LIKE 'package/%'").to_pylist() == [{"n": 4}]
 assert plant.sql("SELECT name FROM tags WHERE name = 'nothing'").column_names == ["name"]
@@ -167,6 +291,13 @@ refused(hc.HistorianError, lambda: plant.range_batches("no/such", 0).read_all(),
 refused(hc.NotSupported, lambda: plant.fetch({"frobnicate": {}}), "frobnicate")
 refused(hc.ConnectionFailed, lambda: hc.connect("127.0.0.1:1").current(), "refused")
 refused(hc.DeadlineExceeded, lambda: hc.connect(address, timeout_s=1e-6).range("**", 0), "")
+for words, kind in [
+    ("Flight cancelled call, with message: Timeout expired. gRPC client debug context: CANCELLED:x. Client context: OK", hc.DeadlineExceeded),
+    ("gRPC returned out-of-range error, with message: too far. gRPC client debug context: x. Client context: OK", hc.InvalidRequest),
+    ("gRPC returned data loss error, with message: gone. Client context: OK", hc.DataLoss),
+]:
+    error = translated(pa.ArrowInvalid(words))
+    assert type(error) is kind and "context" not in str(error), (words, error)
 refused(ValueError, lambda: plant.range([], 0), "tags")
 refused(TypeError, lambda: plant.range([1], 0), "tags")
 refused(TypeError, lambda: plant.range_batches("calc", 0, boundry="inside"), "boundry")
@@ -258,6 +389,300 @@ for thread in threads:
 for thread in threads:
     thread.join()
 assert told == [len(big)] * 4, told
+
+# Subscriptions. First what decides which rows are new, by itself: deliveries of random sizes in random pieces, the stream lost at random.
+dice = random.Random(7)
+
+
+def message(rows):
+    tags, numbers, positions = zip(*rows)
+    return pa.record_batch({"tag": list(tags), "value": list(numbers), "position": pa.array(positions, pa.uint64())})
+
+
+def lost_and_found(writes):
+    """Rows as they are handed on of writes, each a list of tags, and whether each position told was behind what had been handed on."""
+    progress, handed = subscribe_module._Progress(0, False), []
+    rows = [(tag, number, write) for write, tags in enumerate(writes, 1) for number, tag in enumerate(tags)]
+    while progress.behind < len(writes):
+        progress.resumes()
+        at = progress.behind
+        while at < len(writes):
+            upto = min(len(writes), at + dice.randint(1, 4))
+            delivery = [(tag, number * 10_000 + write, upto) for tag, number, write in rows if at < write <= upto]
+            for first in range(0, len(delivery), size := dice.randint(1, 9)):
+                fresh, told = progress.take(message(delivery[first : first + size]))
+                handed += zip(fresh["tag"].to_pylist(), fresh["value"].to_pylist())
+                assert [row for row in expected if row[1] % 10_000 <= told] == [row for row in handed if row[1] % 10_000 <= told], told
+                if dice.random() < 0.1:
+                    break
+            else:
+                at = upto
+                continue
+            break
+        if at == len(writes):
+            return handed
+
+
+subscribe_module.WHOLE_BYTES, whole_bytes = 0, subscribe_module.WHOLE_BYTES
+for _ in range(100):
+    writes = [[dice.choice("abc") for _ in range(dice.randint(1, 12))] for _ in range(dice.randint(1, 15))]
+    expected = [(tag, number * 10_000 + write) for write, tags in enumerate(writes, 1) for number, tag in enumerate(tags)]
+    assert lost_and_found(writes) == expected, writes
+subscribe_module.WHOLE_BYTES = whole_bytes
+
+
+class Wire:
+    """Stands between client and historian, and breaks when told to, or after so many bytes."""
+
+    def __init__(self, address):
+        self.to = address.rsplit(":", 1)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.left, self.down, self.pairs = None, False, []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            near, _ = self.listener.accept()
+            if self.down:
+                near.close()
+                continue
+            far = socket.create_connection((self.to[0], int(self.to[1])))
+            self.pairs.append((near, far))
+            for one, other, counts in ((near, far, False), (far, near, True)):
+                threading.Thread(target=self.pump, args=(one, other, counts), daemon=True).start()
+
+    def pump(self, one, other, counts):
+        try:
+            while data := one.recv(1 << 16):
+                other.sendall(data)
+                if counts and self.left is not None:
+                    self.left -= len(data)
+                    if self.left < 0:
+                        self.left = None
+                        break
+        except OSError:
+            pass
+        for end in (one, other):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def cut(self):
+        for near, far in self.pairs:
+            for end in (near, far):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+        self.pairs = []
+
+
+def seen(subscription, rows, timeout_s=60):
+    """The next rows as (tag, value or text)."""
+    got, until = [], time.monotonic() + timeout_s
+    while len(got) < rows:
+        table = subscription.next(max(0.0, until - time.monotonic()))
+        assert table is not None, f"{len(got)} of {rows} rows came"
+        assert table["position"][-1].as_py() in (0, subscription.position), table
+        got += [(tag, number if text is None else text) for tag, number, text in zip(*(table[name].to_pylist() for name in ("tag", "value", "text")))]
+    return got
+
+
+put("live/before", [(0, 1.5)])
+put("live/word", [(0, "on")])
+wire = Wire(address)
+across = hc.connect(wire.address)
+with plant.subscribe("live/*", current=True) as live, across.subscribe("live/n", reconnect_s=0) as brittle:
+    assert sorted(seen(live, 2)) == [("live/before", 1.5), ("live/word", "on")] and live.next(0.05) is None
+    begun = live.position
+    put("other/tag", [(0, 1.0)])
+    marks = [put("live/n", [(0, 0.0), (1, 1.0)])]
+    table = live.next(10)
+    assert table.column_names == ["tag", "timestamp", "value", "text", "quality", "position"], table.schema
+    assert table.to_pandas()["value"].tolist() == [0.0, 1.0] and live.position == marks[0], (table, live.position, marks)
+    marks.append(put("live/n", [(10, 10.0, 0), (11, None, BAD_SENSOR_FAILURE)]))
+    table = live.next(10)
+    assert table["quality"].to_pylist() == [0, BAD_SENSOR_FAILURE] and table["value"].to_pylist() == [10.0, None], table
+    assert table["timestamp"].cast(pa.int64()).to_pylist() == [START + 10, START + 11] and table["position"].to_pylist() == [marks[1]] * 2
+    assert [number for _, number in seen(brittle, 4)] == [0.0, 1.0, 10.0, None]
+    # Resumed elsewhere, behind each of the two and behind a write of one's own.
+    for position, expected in ((begun, [0.0, 1.0, 10.0, None]), (marks[0], [10.0, None])):
+        with plant.subscribe("live/*", position=position) as again:
+            assert [number for _, number in seen(again, len(expected))] == expected and again.next(0.1) is None
+    wire.cut()
+    refused(hc.ConnectionFailed, lambda: brittle.next(10), "")
+    refused(hc.ConnectionFailed, lambda: next(brittle), "")
+    # Closed by another thread, by the interruption of a program, and when nobody holds it; 300 of them, of which the historian allows 256 at once.
+    threading.Timer(0.1, live.close).start()
+    assert list(live) == [] and live.next() is None
+for number in range(300):
+    held = plant.subscribe("live/*")
+    assert held.position >= marks[1]
+    if number % 2:
+        held.close()
+    del held
+idle = plant.subscribe("live/*")
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+waited = time.monotonic()
+try:
+    idle.next(30)
+    raise AssertionError("not interrupted")
+except KeyboardInterrupt:
+    assert time.monotonic() - waited < 10
+idle.close()
+
+# A wire that breaks again and again, in the middle of large deliveries as well: every sample once, in the order of writing.
+written = []  # each write: its rows, and how often it was tried
+numbers = itertools.count()
+
+
+def sizes(rounds, large):
+    return [large if number % 6 == 3 else 1 + number % 5 for number in range(rounds)]
+
+
+def write_some(target, rounds, large):
+    for size in sizes(rounds, large):
+        rows = [(tag, float(next(numbers))) for tag in ("torn/a", "torn/b") for _ in range(size)]
+        tags, values = zip(*rows)
+        times = pa.array([START + int(value) for value in values], pa.timestamp("ns", "UTC"))
+        for tries in itertools.count(1):
+            try:
+                target.write({"tag": list(tags), "timestamp": times, "value": list(values)}, create_tags=True)
+                break
+            except (hc.ConnectionFailed, hc.WriteFailed):
+                time.sleep(0.05)
+        written.append((rows, tries))
+
+
+def same_as_written(subscription, writing, rounds, large):
+    """Reads while a thread writes, and compares with what it wrote.
+
+    A write that was not acknowledged is tried again though it may be there, all or some batches of it; such writes come as they were done.
+    """
+    writing.start()
+    got = seen(subscription, 2 * sum(sizes(rounds, large)))
+    writing.join()
+    while (table := subscription.next(0.5)) is not None:
+        got += zip(table["tag"].to_pylist(), table["value"].to_pylist())
+    at = 0
+    for number, (rows, tries) in enumerate(written):
+        whole = False
+        for _ in range(tries):
+            same = next((index for index, row in enumerate(rows) if at + index >= len(got) or got[at + index] != row), len(rows))
+            whole = whole or same == len(rows)
+            at += same
+        assert whole, f"write {number} of {len(rows)} rows, tried {tries} times, is not whole: {got[at:][:3]} after {got[:at][-3:]}"
+    assert at == len(got), f"{len(got) - at} rows more: {got[at:][:3]}"
+
+
+def breaks_of(wire, until):
+    while not until.wait(0.02):
+        if wire.left is None:
+            wire.left = dice.randint(1_000, 5_000_000)
+
+
+done = threading.Event()
+with across.subscribe("torn/*") as torn:
+
+    def write_and_break():
+        breaking = threading.Thread(target=breaks_of, args=(wire, done))
+        breaking.start()
+        write_some(plant, 36, 90_000)
+        done.set()
+        breaking.join()
+        wire.left = None
+
+    same_as_written(torn, threading.Thread(target=write_and_break), 36, 90_000)
+    assert torn.reconnections >= 3, torn.reconnections
+    # Away for a while; what is written meanwhile comes when the wire is back.
+    wire.down = True
+    wire.cut()
+    away = put("torn/a", [(-1, -1.0)])
+    time.sleep(0.5)
+    wire.down = False
+    # Together with a large one that was there already, so the position may lag; behind the next small one it does not.
+    assert seen(torn, 1) == [("torn/a", -1.0)] and torn.position <= away, (torn.position, away)
+    away = put("torn/a", [(-2, -2.0)])
+    assert seen(torn, 1) == [("torn/a", -2.0)] and torn.position == away, (torn.position, away)
+with across.subscribe("torn/*", current=True) as torn:
+    assert len(seen(torn, 2)) == 2
+    for number in (-3, -4):
+        wire.cut()
+        put("torn/a", [(number, float(number))])
+        assert seen(torn, 1) == [("torn/a", float(number))] and torn.next(0.2) is None, "current values come once"
+    assert torn.reconnections == 2, torn.reconnections
+
+# What makes no sense says so.
+ahead = refused(hc.PositionGone, lambda: plant.subscribe("live/*", position=10**12), "ahead")
+assert ahead.position == 10**12 and isinstance(ahead, hc.InvalidRequest)
+refused(ValueError, lambda: plant.subscribe([]), "tags")
+refused(hc.InvalidRequest, lambda: plant.subscribe("live/["), "live/[")
+refused(ValueError, lambda: plant.subscribe("live/*", position=-1), "position")
+refused(ValueError, lambda: plant.subscribe("live/*", position=2**64), "position")
+refused(ValueError, lambda: plant.subscribe("live/*", reconnect_s=-1), "reconnect_s")
+refused(ValueError, lambda: plant.subscribe("live/*", reconnect_s=float("nan")), "reconnect_s")
+for position in (1.5, "7", True):
+    refused(TypeError, lambda: plant.subscribe("live/*", position=position), "position")
+refused(hc.ConnectionFailed, lambda: hc.connect("127.0.0.1:1").subscribe("live/*"), "refused")
+
+if binary:
+    # A historian that is killed and stopped while it is written to and read.
+    with tempfile.TemporaryDirectory() as scratch, socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        mine, http = (f"127.0.0.1:{held.getsockname()[1]}" for held in (one, two))
+        one.close(), two.close()
+        configuration = pathlib.Path(scratch, "historian.toml")
+        configuration.write_text("[limits]\nstalled_reader_s = 1\n")
+        command = [binary[0], "serve", "--config", configuration, "--data-dir", f"{scratch}/data", "--listen", mine, "--http", http]
+        server = None
+
+        def serve():
+            global server
+            server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def answers():
+            try:
+                return len(hc.connect(mine).current()) >= 0
+            except hc.ConnectionFailed:
+                time.sleep(0.05)
+                return False
+
+        serve()
+        try:
+            while not answers():
+                pass
+            own, written = hc.connect(mine), []
+            with own.subscribe("torn/*", reconnect_s=60) as torn:
+                assert torn.position == 0, "nothing was ever written"
+
+                def write_and_end():
+                    writing = threading.Thread(target=write_some, args=(hc.connect(mine), 60, 90_000))
+                    writing.start()
+                    for ends in ("kill", "terminate", "kill"):
+                        time.sleep(0.7)
+                        getattr(server, ends)()
+                        server.wait()
+                        serve()
+                        while not answers():
+                            pass
+                    writing.join()
+
+                same_as_written(torn, threading.Thread(target=write_and_end), 60, 90_000)
+                assert torn.reconnections >= 3, torn.reconnections
+                # Nobody takes what comes: the historian cuts the stream, and it goes on where it was.
+                behind, written = torn.reconnections, []
+                write_some(own, 42, 160_000)
+                time.sleep(3)
+                same_as_written(torn, threading.Thread(target=int), 42, 160_000)
+                assert torn.reconnections > behind, "the historian has cut a stalled reader"
+            brief = own.subscribe("torn/*", reconnect_s=0.5)
+            server.kill()
+            refused(hc.ConnectionFailed, lambda: brief.next(30), "")
+        finally:
+            server.kill()
+            server.wait()
 
 # The line of the bar.
 shown = progress_module.line("export", hc.Progress(50_000, 100_000, 1, 4, 10.0))

@@ -6,7 +6,7 @@
         table = plant.range("area1/boiler/**", "*-8h")
         table.to_pandas()
 
-Needs nothing but pyarrow.
+Needs nothing but pyarrow; `detectors()` also grpcio.
 """
 
 from .client import Client, connect
@@ -19,12 +19,14 @@ from .error import (
     InvalidRequest,
     LimitExceeded,
     NotSupported,
+    PositionGone,
     TagNotFound,
     WriteFailed,
 )
 from .export import ExportResult
 from .progress import Progress
 from .quality import BAD, GOOD, UNCERTAIN, not_bad, only_good, severity
+from .subscribe import Subscription
 from .write import WriteResult
 
 __version__ = "0.1.0"
@@ -43,7 +45,9 @@ __all__ = [
     "InvalidRequest",
     "LimitExceeded",
     "NotSupported",
+    "PositionGone",
     "Progress",
+    "Subscription",
     "TagNotFound",
     "WriteFailed",
     "WriteResult",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ import pyarrow as pa
 import pyarrow.flight as flight
 
 from . import command, export, write
-from .command import AggregateConfiguration, Command, Tags
+from . import detector as detector_list
+from . import join as row_join
+from . import subscribe as subscription
+from .command import AggregateConfiguration, Command, State, Tags
 from .error import translating
 from .progress import Reporter, Wanted
 from .time import Duration, Time
@@ -188,12 +191,123 @@ class Client:
     ) -> pa.Table:
         """What a detector finds.
 
-        `detector`: "limits", "rate_of_change", "flatline", "gap", "spike", "sigma", "seasonal"; `historian detectors` lists them with
-        their `parameters`.
+        `detector`: "limits", "rate_of_change", "flatline", "gap", "spike", "sigma", "seasonal"; `detectors()` lists them with their
+        `parameters`.
         `output`: "FINDINGS" (tag, start, end, peak, detector, score, expected, observed, explanation, and more), "SCORES" (tag, timestamp, value,
         score), or "COUNTS" (tag, count).
         """
         return self.fetch(command.anomalies(tags, start, end, detector, parameters=parameters, output=output, zone=zone))
+
+    def detectors(self) -> pa.Table:
+        """The detectors that `anomalies` knows, a row per parameter: columns detector, description, parameter, unit, default (null where there
+        is none), allowed, meaning. Needs the package grpcio (`pip install 'historian-client[grpc]'`), else it is `NotSupported`.
+        """
+        return detector_list.detectors(self.url, self._options, self._timeout_s)
+
+    # Key figures.
+
+    def measure(
+        self,
+        tags: Tags,
+        start: Time,
+        end: Time,
+        measure: str,
+        interval: Duration | None = None,
+        *,
+        calendar: str | None = None,
+        shift_starts: Sequence[str] | None = None,
+        zone: str | None = None,
+        states: State | Iterable[State] | None = None,
+        from_state: State | None = None,
+        to_state: State | None = None,
+        dwell_min: Duration | None = None,
+        rollover: float | None = None,
+        reset: str | None = None,
+        per: str | None = None,
+        rescale: bool = False,
+        treat_uncertain_as_bad: bool = False,
+    ) -> pa.Table:
+        """Exact primitives of key figures: columns tag, start, end, label, item, value (null where nothing is known), numerator, denominator
+        (seconds), percent_good, bad_seconds; tag after tag, interval after interval.
+
+        `measure` is one of
+
+        - "TIME_IN_STATE": seconds in each state that occurs, or in `states` together. A state is its name in the tag's state set, its number,
+          True or False, or the text of a string tag.
+        - "TRANSITIONS": how often the state changed, `from_state` and `to_state` given or not; a state held for less than `dwell_min` ("5s")
+          does not count.
+        - "COUNTER_DELTA": how far a counter went. `rollover` is the reading at which it stands at 0 again (65536, 1000000); any other fall is
+          a reset, after which its new reading counts (`reset` "FROM_ZERO", the default) or nothing ("SKIP").
+        - "INTEGRAL": rate to amount. `per` is the time unit of the rate, "s", "min", "h" or "d": m³/h with "h" gives m³. `rescale` scales up
+          to the whole interval where parts are not known.
+        - "PERCENT_GOOD": percent of the time in which the tag was Good.
+
+        `interval`, `calendar` and `shift_starts` as in `aggregate`; neither means one interval over the whole range, whose end is after its
+        start. Ratios are formed of sums, `numerator` over `denominator`, never as means of ratios.
+        An option of another measure, and a tag named that cannot be measured so, is `InvalidRequest`; a glob passes over such tags.
+        """
+        asked = command.measure(
+            tags,
+            start,
+            end,
+            measure,
+            interval=interval,
+            calendar=calendar,
+            shift_starts=shift_starts,
+            zone=zone,
+            states=states,
+            from_state=from_state,
+            to_state=to_state,
+            dwell_min=dwell_min,
+            rollover=rollover,
+            reset=reset,
+            per=per,
+            rescale=rescale,
+            treat_uncertain_as_bad=treat_uncertain_as_bad,
+        )
+        return self.fetch(asked)
+
+    def as_of(
+        self, rows: Any, tags: Tags, *, on: str = "timestamp", tolerance: Duration | None = None, quality: str | None = None
+    ) -> pa.Table:
+        """Rows of yours (batches, orders, laboratory samples) with what each tag was then.
+
+        `rows` is an Arrow table, batch or reader, or a data frame of pandas (its index is dropped) or polars, in any order. Its column `on`
+        holds the times, timestamps of any unit; without a zone they are UTC. The other columns stay here.
+        The answer is the same rows in the same order, and for each tag three columns more: `<tag>` in its own type, `<tag>#timestamp` and
+        `<tag>#quality` of the last sample at or before the row's time. They are null where there is none, where it is older than `tolerance`
+        ("1h"; without it any age counts), and where the row has no time.
+        `quality`: which samples count, "NOT_BAD" (default), "GOOD", or "ANY". At most 1,000 tags.
+
+        `ValueError` names a column that is missing or wrong.
+        """
+        asked = command.as_of(tags, tolerance=tolerance, quality=quality)
+        return row_join.as_of(self.flight, asked, rows, on, self._call())
+
+    # Samples as they come.
+
+    def subscribe(
+        self, tags: Tags = "**", *, position: int | None = None, current: bool = False, reconnect_s: float | None = 600.0
+    ) -> subscription.Subscription:
+        """Every sample of the tags that becomes durable from now on, each once, in the order of writing; tags made later count as well.
+
+            with plant.subscribe("area1/**", current=True) as samples:
+                for table in samples:
+                    ...                       # columns tag, timestamp, value, text, quality, position
+                    keep(samples.position)    # to go on behind it another day
+
+        `position`: go on behind what another subscription got (its `position`), or behind a write (the `watermark` of its `WriteResult`).
+        `PositionGone` when the journal does not hold what came after it; read that with `range`, then.
+        `current`: the current values first.
+        `reconnect_s`: for how long a lost connection is tried to be had back, None for ever; it goes on where it stopped, no sample is lost or
+        comes twice. After that the iteration raises `ConnectionFailed`.
+
+        The iteration waits for samples until `close`, which any thread may call; `next(timeout_s)` waits so long at most. Values of 64-bit
+        integers beyond 2^53 are rounded. `timeout_s` of the client does not bound a subscription.
+        """
+        return subscription.subscribe(self._connect, command.as_tags(tags), position, current, reconnect_s, self._call)
+
+    # SQL.
 
     def sql(self, query: str) -> pa.Table:
         """The answer to a SQL query, by Flight SQL."""
@@ -280,9 +394,13 @@ class Client:
     def _ticket(self, asked: Command | Mapping[str, Any]) -> flight.Ticket:
         return flight.Ticket(asked.encoded() if isinstance(asked, Command) else json.dumps(asked).encode())
 
-    def _connect(self) -> flight.FlightClient:
+    def _connect(self, generic_options: Sequence[tuple[str, Any]] = ()) -> flight.FlightClient:
+        options = dict(self._options)
+        if generic_options:
+            # The caller's own come last and win.
+            options["generic_options"] = [*generic_options, *(options.get("generic_options") or [])]
         with translating():
-            return flight.FlightClient(self.url, **self._options)
+            return flight.FlightClient(self.url, **options)
 
     def _call(self) -> flight.FlightCallOptions:
         return flight.FlightCallOptions(timeout=self._timeout_s)

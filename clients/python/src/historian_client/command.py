@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict, Union
 
 from .time import Duration, Time, as_duration, as_time
 
 Tags = Union[str, Iterable[str]]
+# A state by its name in the tag's state set, its number, a truth value, or the text of a string tag.
+State = Union[str, int, bool]
 
 
 class AggregateConfiguration(TypedDict, total=False):
@@ -54,6 +57,37 @@ def _bounds(tags: Tags, start: Time, end: Time, zone: str | None) -> dict[str, A
     return {"tags": as_tags(tags), "start": as_time(start, "start"), "end": as_time(end, "end"), "zone": zone}
 
 
+def _intervals(interval: Duration | None, calendar: str | None, shift_starts: Sequence[str] | None) -> dict[str, Any]:
+    calendar = _word(calendar, "calendar")
+    if calendar is not None and not calendar.startswith("CALENDAR_"):
+        calendar = f"CALENDAR_{calendar}"
+    if isinstance(shift_starts, str):
+        shift_starts = [shift_starts]
+    return {
+        "interval": None if interval is None else as_duration(interval, "interval"),
+        "calendar": calendar,
+        "shift_starts": list(shift_starts) if shift_starts else None,
+    }
+
+
+def _state(value: State, name: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    try:
+        return str(value.__index__())
+    except AttributeError:
+        raise TypeError(f"{name}: {value!r} is no state; give its name, its number, True or False") from None
+
+
+def _number(value: float, name: str) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: {value!r} is not finite")
+    return number
+
+
 def range_(
     tags: Tags,
     start: Time,
@@ -94,17 +128,57 @@ def aggregate(
     shift_starts: Sequence[str] | None,
     zone: str | None,
 ) -> Command:
-    calendar = _word(calendar, "calendar")
-    if calendar is not None and not calendar.startswith("CALENDAR_"):
-        calendar = f"CALENDAR_{calendar}"
     more = {
-        "interval": None if interval is None else as_duration(interval, "interval"),
         "functions": [functions] if isinstance(functions, str) else list(functions),
         "configuration": dict(configuration) if configuration else None,
-        "calendar": calendar,
-        "shift_starts": list(shift_starts) if shift_starts else None,
     }
-    return Command("aggregate", {**_bounds(tags, start, end, zone), **more})
+    return Command("aggregate", {**_bounds(tags, start, end, zone), **_intervals(interval, calendar, shift_starts), **more})
+
+
+def measure(
+    tags: Tags,
+    start: Time,
+    end: Time,
+    measure: str,
+    *,
+    interval: Duration | None,
+    calendar: str | None,
+    shift_starts: Sequence[str] | None,
+    zone: str | None,
+    states: State | Iterable[State] | None,
+    from_state: State | None,
+    to_state: State | None,
+    dwell_min: Duration | None,
+    rollover: float | None,
+    reset: str | None,
+    per: str | None,
+    rescale: bool,
+    treat_uncertain_as_bad: bool,
+) -> Command:
+    if states is not None:
+        states = [states] if isinstance(states, (str, int)) else list(states)
+    more = {
+        "measure": _word(measure, "measure"),
+        "states": None if states is None else [_state(state, "states") for state in states],
+        "from_state": None if from_state is None else _state(from_state, "from_state"),
+        "to_state": None if to_state is None else _state(to_state, "to_state"),
+        "dwell_min": None if dwell_min is None else as_duration(dwell_min, "dwell_min"),
+        "rollover": None if rollover is None else _number(rollover, "rollover"),
+        "reset": _word(reset, "reset"),
+        "per": per,
+        "rescale": bool(rescale) or None,
+        "treat_uncertain_as_bad": bool(treat_uncertain_as_bad) or None,
+    }
+    return Command("measure", {**_bounds(tags, start, end, zone), **_intervals(interval, calendar, shift_starts), **more})
+
+
+def as_of(tags: Tags, *, tolerance: Duration | None, quality: str | None) -> Command:
+    more = {"tolerance": None if tolerance is None else as_duration(tolerance, "tolerance"), "quality": _word(quality, "quality")}
+    return Command("asof", {"tags": as_tags(tags), **more})
+
+
+def subscribe(tags: Tags, *, position: int, current: bool) -> Command:
+    return Command("subscribe", {"tags": as_tags(tags), "position": position or None, "current": bool(current) or None})
 
 
 def downsample(tags: Tags, start: Time, end: Time, *, points: int, method: str, zone: str | None) -> Command:

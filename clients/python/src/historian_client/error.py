@@ -67,6 +67,19 @@ class DataLoss(HistorianError):
     code = "data loss"
 
 
+class PositionGone(InvalidRequest):
+    """A subscription cannot go on: what came after `position` is no longer in the journal, or was never written there.
+
+    Read what is missing with a range query, and subscribe again without a position, or behind the one that the message names.
+    """
+
+    code = "out of range"
+
+    def __init__(self, message: str, position: int, code: str | None = None) -> None:
+        super().__init__(message, code)
+        self.position = position
+
+
 class WriteFailed(HistorianError):
     """A write ended early. What `acknowledged` counts is durable; the rest must be written again. The cause is `__cause__`."""
 
@@ -92,7 +105,7 @@ _BY_TYPE: list[tuple[type[BaseException], type[HistorianError]]] = [
     (pa.ArrowNotImplementedError, NotSupported),
 ]
 _TOLD = re.compile(
-    r"(?:Flight|gRPC) returned (?:an? )?(?P<code>[a-z ]+?)(?: error)?, with message: (?P<message>.*?)"
+    r"(?:Flight|gRPC) (?:returned )?(?:an? )?(?P<code>[a-z -]+?)(?: error| call)?, with message: (?P<message>.*?)"
     r"(?:\. gRPC client debug context: .*|\. Client context: .*|\. Detail: .*)?$",
     re.DOTALL,
 )
@@ -104,12 +117,20 @@ def translated(error: BaseException) -> HistorianError | None:
         return error
     told = _TOLD.search(str(error))
     if told is not None:
-        code = told["code"]
-        return _BY_CODE.get(code, HistorianError)(told["message"], code)
+        code = told["code"].replace("-", " ")
+        return of_code(code, told["message"])
     for kind, ours in _BY_TYPE:
         if isinstance(error, kind):
             return ours(str(error))
     return HistorianError(str(error)) if isinstance(error, flight.FlightError) else None
+
+
+def of_code(code: str, message: str) -> HistorianError:
+    """The exception for a gRPC status, by its name in words."""
+    if code == "cancelled" and "timeout expired" in message.lower():
+        # The deadline as the server's transport tells it, where that is faster than the client's own clock.
+        code = "timeout"
+    return _BY_CODE.get(code, HistorianError)(message, code)
 
 
 def in_servers_words(error: BaseException) -> bool:

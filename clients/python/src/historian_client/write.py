@@ -13,6 +13,7 @@ import pyarrow.flight as flight
 from .command import Command
 from .error import HistorianError, WriteFailed, in_servers_words, translated
 from .progress import Reporter
+from .table import as_table
 
 # Batches that wait for their acknowledgement; the historian itself takes 64.
 IN_FLIGHT = 16
@@ -108,7 +109,7 @@ def _batches(data: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch], int | None
     if isinstance(data, pa.RecordBatch):
         data = pa.Table.from_batches([data])
     elif not isinstance(data, (pa.Table, pa.RecordBatchReader)):
-        data = _table(data)
+        data = as_table(data)
     if isinstance(data, pa.Table):
         rows = data.num_rows
     missing = [name for name in _NEEDED if name not in data.schema.names]
@@ -128,16 +129,6 @@ def _batches(data: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch], int | None
         yield from parts
 
     return target, batches(), rows
-
-
-def _table(data: Any) -> pa.Table:
-    """A data frame of pandas or polars, a mapping of columns, or whatever else speaks Arrow."""
-    if type(data).__module__.split(".")[0] == "pandas":
-        return pa.Table.from_pandas(data, preserve_index=False)
-    try:
-        return pa.table(data)
-    except TypeError as error:
-        raise TypeError(f"{type(data).__name__} is no table: give an Arrow table, batch or reader, or a data frame") from error
 
 
 def _portions(reader: pa.RecordBatchReader, target: pa.Schema) -> Iterator[pa.RecordBatch]:

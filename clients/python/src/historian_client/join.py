@@ -1,0 +1,89 @@
+"""As-of joins: rows with times go out by DoExchange, and what each tag was then comes back.
+
+Only the times travel: the other columns stay here, so they may be of any type and have any name.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.flight as flight
+
+from .command import Command
+from .error import HistorianError, in_servers_words, translating
+from .table import as_table
+
+BATCH_ROWS = 65_536
+_TIMESTAMP = "timestamp"
+
+
+def as_of(client: flight.FlightClient, command: Command, rows: Any, on: str, options: flight.FlightCallOptions) -> pa.Table:
+    rows = as_table(rows)
+    times = _times(rows, on)
+    with translating():
+        writer, reader = client.do_exchange(flight.FlightDescriptor.for_command(command.encoded()), options)
+        answer = _exchange(writer, reader, times)
+    if answer.num_rows != rows.num_rows:
+        raise HistorianError(f"the historian answered {answer.num_rows} rows for {rows.num_rows}")
+    taken = set(rows.column_names)
+    for field in answer.schema:
+        if field.name == _TIMESTAMP:
+            continue
+        if field.name in taken:
+            raise ValueError(f"rows: the column {field.name!r} has the name of one that is to be added for a tag; rename it")
+        rows = rows.append_column(field, answer.column(field.name))
+    return rows
+
+
+def _times(rows: pa.Table, on: str) -> pa.Table:
+    """The column of times alone, under the name that the historian knows."""
+    places = rows.schema.get_all_field_indices(on)
+    if len(places) != 1:
+        found = "is missing" if not places else "occurs twice"
+        raise ValueError(f"on: the column {on!r} {found}; there are {', '.join(map(repr, rows.column_names)) or 'none'}")
+    column = rows.column(places[0])
+    if not pa.types.is_timestamp(column.type):
+        raise ValueError(f"on: the column {on!r} has the type {column.type}; times must be timestamps (of any unit; without a zone they are UTC)")
+    return pa.table({_TIMESTAMP: column})
+
+
+def _exchange(writer: flight.FlightStreamWriter, reader: flight.FlightStreamReader, times: pa.Table) -> pa.Table:
+    """Writes on one thread and reads on this one: the historian does not take rows without end from a client that reads nothing."""
+    failures: list[Exception] = []
+
+    def send() -> None:
+        try:
+            writer.begin(times.schema)
+            for batch in times.to_batches(max_chunksize=BATCH_ROWS):
+                writer.write_batch(batch)
+            writer.done_writing()
+        except (pa.ArrowException, OSError) as error:
+            failures.append(error)
+
+    sending = threading.Thread(target=send, name="historian as_of", daemon=True)
+    sending.start()
+    try:
+        answer = reader.read_all()
+    except (pa.ArrowException, OSError) as error:
+        sending.join()
+        raise _told(writer, error)
+    except BaseException:
+        reader.cancel()
+        sending.join()
+        raise
+    sending.join()
+    if failures:
+        raise _told(writer, failures[0])
+    writer.close()
+    return answer
+
+
+def _told(writer: flight.FlightStreamWriter, error: Exception) -> Exception:
+    """A broken stream may only say that it is one. Why is told when it is closed."""
+    try:
+        writer.close()
+    except (pa.ArrowException, OSError) as said:
+        return error if in_servers_words(error) or not in_servers_words(said) else said
+    return error
