@@ -122,6 +122,7 @@ impl Deleter {
         let tag = TagId(deletion.tag_id);
         let _guard = self.locks.lock(tag);
         let mut page = Page { deleter: self, deletion, sequence, removed: 0, generations: HashMap::new(), change: Change::default() };
+        page.change.current.push((tag, None));
         let late = self.store.chunks(ChunkFamily::Late, tag, deletion.from, deletion.to, Direction::Forward, usize::MAX)?;
         // Late chunks repeat timestamps of others: then the samples that were to be seen are counted one by one.
         let counted = if late.is_empty() { None } else { Some(visible()?) };

@@ -16,8 +16,10 @@ use std::{
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use historian_format::current::CurrentEntry;
+
 use super::versions::sort_versions;
-use crate::model::{Samples, TagId, Value};
+use crate::model::{Samples, TagId, Value, ValueType};
 
 const SHARDS: usize = 64;
 
@@ -27,6 +29,14 @@ pub struct CurrentValue {
     pub timestamp: i64,
     pub value: Option<Value>,
     pub quality: u32,
+}
+
+impl CurrentValue {
+    /// What the store's entry tells of a tag of this type; `None` where it tells nothing.
+    pub fn of_entry(bytes: &[u8], value_type: ValueType) -> Option<CurrentValue> {
+        let CurrentEntry { timestamp, quality, value_type: found, value } = CurrentEntry::decode(bytes)?;
+        (found == value_type).then_some(CurrentValue { timestamp, value, quality })
+    }
 }
 
 /// What is known of the samples that were in the store when the process started.
@@ -55,6 +65,8 @@ struct TagState {
     /// Latest sample applied since start.
     latest: Option<CurrentValue>,
     stored: Stored,
+    /// How often stored samples were corrected: what was looked up before does not count.
+    corrections: u32,
 }
 
 /// Samples taken from a head for sealing: sorted, each timestamp once.
@@ -204,10 +216,11 @@ impl Heads {
 
     /// The stored samples of a tag have changed: its current value is looked up anew. The head is empty.
     pub(super) fn corrected(&self, tag: TagId) {
-        if let Some(state) = self.shard(tag).write().get_mut(&tag) {
-            state.latest = None;
-            state.stored = Stored::Unknown;
-        }
+        let mut shard = self.shard(tag).write();
+        let state = shard.entry(tag).or_default();
+        state.latest = None;
+        state.stored = Stored::Unknown;
+        state.corrections = state.corrections.wrapping_add(1);
     }
 
     /// The samples taken from this head can be read from the store now.
@@ -254,17 +267,21 @@ impl Heads {
 
     /// The current value; `stored` is asked once per tag for what lay in the store before this process started.
     pub fn current<E>(&self, tag: TagId, stored: impl FnOnce() -> Result<Option<CurrentValue>, E>) -> Result<Option<CurrentValue>, E> {
-        {
+        let corrections = {
             let shard = self.shard(tag).read();
-            if let Some(TagState { latest, stored: Stored::Known(known), .. }) = shard.get(&tag) {
-                return Ok(later(latest.as_ref(), known.as_ref()));
+            match shard.get(&tag) {
+                Some(TagState { latest, stored: Stored::Known(known), .. }) => return Ok(later(latest.as_ref(), known.as_ref())),
+                Some(state) => state.corrections,
+                None => 0,
             }
-        }
+        };
         let loaded = stored()?;
         let mut shard = self.shard(tag).write();
         let state = shard.entry(tag).or_default();
         let answer = later(state.latest.as_ref(), loaded.as_ref());
-        state.stored = Stored::Known(loaded);
+        if state.corrections == corrections {
+            state.stored = Stored::Known(loaded);
+        }
         Ok(answer)
     }
 }

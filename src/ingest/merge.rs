@@ -180,6 +180,10 @@ impl TagReader {
     }
 
     fn stored_current(&self, tag: &Tag) -> Result<Option<CurrentValue>, ReadError> {
+        let entry = self.store.current(tag.id)?.and_then(|entry| CurrentValue::of_entry(&entry, tag.value_type()));
+        if entry.is_some() {
+            return Ok(entry);
+        }
         let last = self.store.last_chunk(ChunkFamily::Chunks, tag.id)?;
         let from = match &last {
             Some(chunk) => chunk.header_in(ChunkFamily::Chunks)?.statistics.last_timestamp,

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use historian_format::{EncodeError, encode_chunk, keys::ChunkKey};
+use historian_format::{EncodeError, current::CurrentEntry, encode_chunk, keys::ChunkKey};
 
 use super::{
     head::Sealing,
@@ -33,15 +33,27 @@ pub enum SealError {
     Generations { tag: u32, start: i64 },
 }
 
-/// Turns sorted samples into chunks. Remembers where each tag's ordered chunks end, so that the store is asked once per tag.
+/// A sample as the entry of a current value.
+fn entry(samples: &Samples, row: usize) -> CurrentEntry {
+    CurrentEntry {
+        timestamp: samples.timestamps[row],
+        quality: samples.qualities[row],
+        value_type: samples.value_type(),
+        value: samples.value(row),
+    }
+}
+
+/// Turns sorted samples into chunks. Remembers where each tag's chunks end, so that the store is asked once per tag.
 pub struct Sealer {
     store: Arc<dyn Store>,
     ordered_until: HashMap<TagId, Option<i64>>,
+    /// Timestamps of the entries of current values, as far as they had to be known.
+    current: HashMap<TagId, Option<i64>>,
 }
 
 impl Sealer {
     pub fn new(store: Arc<dyn Store>) -> Sealer {
-        Sealer { store, ordered_until: HashMap::new() }
+        Sealer { store, ordered_until: HashMap::new(), current: HashMap::new() }
     }
 
     /// Adds the chunks of one head to a seal. `sealing.samples` are sorted, each timestamp once.
@@ -67,15 +79,33 @@ impl Sealer {
             put_superseded(seal, *tag, *sequence, Origin::Head, superseded)?;
         }
         seal.sealed.push((*tag, *sequence));
+        let Some(newest) = samples.timestamps.last().copied() else { return Ok(()) };
         if late < samples.len() {
-            self.ordered_until.insert(*tag, samples.timestamps.last().copied());
+            self.ordered_until.insert(*tag, Some(newest));
+        }
+        // Behind all that is in chunks; or, for late ones, not before the latest that is known.
+        if late < samples.len() || self.current_timestamp(*tag)?.is_some_and(|known| newest >= known) {
+            let entry = entry(samples, samples.len() - 1).encode();
+            self.current.insert(*tag, entry.as_ref().map(|_| newest));
+            seal.current.push((*tag, entry));
         }
         Ok(())
+    }
+
+    /// Timestamp of the entry of a tag's current value; `None` without one.
+    fn current_timestamp(&mut self, tag: TagId) -> Result<Option<i64>, StoreError> {
+        if let Some(known) = self.current.get(&tag) {
+            return Ok(*known);
+        }
+        let stored = self.store.current(tag)?.and_then(|entry| CurrentEntry::decode(&entry)).map(|entry| entry.timestamp);
+        self.current.insert(tag, stored);
+        Ok(stored)
     }
 
     /// Forgets where a tag's chunks end: it was deleted, or a seal did not come about.
     pub fn forget(&mut self, tag: TagId) {
         self.ordered_until.remove(&tag);
+        self.current.remove(&tag);
     }
 
     fn ordered_until(&mut self, tag: TagId) -> Result<Option<i64>, StoreError> {

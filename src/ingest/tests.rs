@@ -14,6 +14,7 @@ use historian_format::{
 
 use super::{
     Ingest, IngestOptions,
+    head::CurrentValue,
     keep::{KeeperOptions, RetentionGroup},
     sink::*,
 };
@@ -128,6 +129,56 @@ fn check(machine: &Machine, model: &Model) {
     }
 }
 
+/// With all heads sealed the entries of current values are the latest samples.
+fn check_entries(store: &dyn Store, machine: &Machine, model: &Model) {
+    for (tag, expected) in machine.tags.iter().zip(model) {
+        let Some(entry) = store.current(tag.id).unwrap() else { continue };
+        let CurrentValue { timestamp, value, quality } = CurrentValue::of_entry(&entry, tag.value_type()).unwrap();
+        let entry = (timestamp, value.map(|value| value.as_f64().unwrap().to_bits()), quality);
+        let latest = expected.iter().next_back().map(|(&timestamp, &(value, quality))| (timestamp, value, quality));
+        assert_eq!(Some(entry), latest, "entry of {}", tag.name());
+    }
+}
+
+/// Entries come with chunks, follow what is written over the latest sample, and go with what is deleted.
+fn entries_of_current_values(store: &Arc<dyn Store>) {
+    let machine = start(store);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let write = |timestamp: i64, value: f64| {
+        let mut run = Samples::new(ValueType::F64);
+        run.push(timestamp, Some(&Value::F64(value)), 0).unwrap();
+        let batch = SampleBatch { runs: vec![(machine.tags[0].id, run)] };
+        runtime.block_on(machine.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
+        machine.ingest.compact().unwrap();
+        let entry = store.current(machine.tags[0].id).unwrap().map(|entry| CurrentValue::of_entry(&entry, ValueType::F64).unwrap());
+        entry.map(|entry| (entry.timestamp, entry.value.and_then(|value| value.as_f64())))
+    };
+    assert_eq!(write(10, 1.0), Some((10, Some(1.0))));
+    assert_eq!(write(20, 2.0), Some((20, Some(2.0))));
+    assert_eq!(write(15, 3.0), Some((20, Some(2.0))), "late");
+    assert_eq!(write(20, 4.0), Some((20, Some(4.0))), "over the latest");
+    let correction = Correction {
+        deletions: vec![(machine.tags[0].id, Timestamp(12), Timestamp(30))],
+        batch: SampleBatch::default(),
+        principal: String::new(),
+        reason: String::new(),
+    };
+    runtime.block_on(machine.ingest.correct(correction)).unwrap();
+    assert_eq!(store.current(machine.tags[0].id).unwrap(), None);
+    assert_eq!(machine.ingest.reader().current(&machine.tags[0]).unwrap().unwrap().timestamp, 10);
+    assert_eq!(write(5, 5.0), None, "what is the latest would have to be looked for");
+    assert_eq!(write(40, 6.0), Some((40, Some(6.0))));
+    store.drop_week(historian_format::keys::week_of(40), None).unwrap();
+    assert_eq!(store.current(machine.tags[0].id).unwrap(), None);
+}
+
+#[test]
+fn entries_of_current_values_are_never_behind() {
+    entries_of_current_values(&(Arc::new(MemoryStore::default()) as Arc<dyn Store>));
+    let directory = tempfile::tempdir().unwrap();
+    entries_of_current_values(&(Arc::new(RocksStore::open(directory.path(), &StoreOptions::default()).unwrap()) as Arc<dyn Store>));
+}
+
 /// States made with rollups equal those made without, to the bit, and those a plain reading of the samples gives.
 fn rollups_change_no_answer(machine: &Machine, tag: &Tag) {
     const DAY: i64 = 86_400_000_000_000;
@@ -202,7 +253,10 @@ fn run(steps: &[Step], open: &dyn Fn() -> Arc<dyn Store>) {
                 let answer = runtime.block_on(async { ingest.correct(correction).await }).unwrap();
                 assert_eq!(answer.deleted, deleted);
             }
-            Step::Compact => drop(machine.ingest.compact().unwrap()),
+            Step::Compact => {
+                machine.ingest.compact().unwrap();
+                check_entries(&*store, &machine, &model);
+            }
             Step::Restart => {
                 let watermark = machine.ingest.status().watermark;
                 drop(machine);

@@ -16,6 +16,7 @@ macro_rules! reads {
         $then! {
             fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError>;
             fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
+            fn current(&self, tag: TagId) -> Result<Option<Vec<u8>>, StoreError>;
             fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
             fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError>;
             fn rollups(&self, tag: TagId, level: RollupLevel, weeks: RangeInclusive<i32>, bytes_max: usize) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError>;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use historian_format::{
+    current::CurrentEntry,
     keys::{ChunkKey, KeptMark, RollupKey, SupersededKey, week_of},
     rollup::RollupLevel,
 };
@@ -29,6 +30,7 @@ struct State {
     rollups: BTreeMap<(u32, u8, i32, u8), Vec<u8>>,
     dirty: BTreeMap<(u32, i32), u8>,
     kept: BTreeMap<u32, KeptMark>,
+    current: BTreeMap<u32, Vec<u8>>,
     retention_clock: Option<i64>,
     audit: Vec<AuditEntry>,
     gaps: Vec<Gap>,
@@ -92,6 +94,10 @@ impl ReadStore for MemoryStore {
         Ok(range
             .next_back()
             .map(|(&(tag_id, start, generation), bytes)| StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() }))
+    }
+
+    fn current(&self, tag: TagId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state.lock().current.get(&tag.0).cloned())
     }
 
     fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
@@ -232,6 +238,12 @@ impl Store for MemoryStore {
         }
         state.kept.extend(change.kept.iter().map(|(tag, mark)| (tag.0, *mark)));
         state.sealed.extend(change.sealed.iter().map(|(tag, sequence)| (tag.0, *sequence)));
+        for (tag, entry) in &change.current {
+            match entry {
+                Some(entry) => state.current.insert(tag.0, entry.clone()),
+                None => state.current.remove(&tag.0),
+            };
+        }
         if let Some(retire) = &change.retire {
             state.journal = state.journal.split_off(&(retire.sequence + 1));
             state.journal.insert(retire.sequence, retire.record.clone());
@@ -285,6 +297,7 @@ impl Store for MemoryStore {
         state.late.retain(|key, _| stays(key.0, week_of(key.1)));
         state.superseded.retain(|key, _| stays(key.0, week_of(key.1)));
         state.rollups.retain(|key, _| stays(key.0, key.2));
+        state.current.retain(|tag, entry| CurrentEntry::decode(entry).is_some_and(|entry| stays(*tag, week_of(entry.timestamp))));
         Ok(())
     }
 
@@ -300,6 +313,7 @@ impl Store for MemoryStore {
         state.rollups.retain(|key, _| key.0 != tag.0);
         state.dirty.retain(|key, _| key.0 != tag.0);
         state.kept.remove(&tag.0);
+        state.current.remove(&tag.0);
         state.sealed.remove(&tag.0);
         Ok(())
     }

@@ -131,6 +131,8 @@ pub struct Change {
     pub kept: Vec<(TagId, KeptMark)>,
     /// For each tag the sequence number up to which all its samples are in chunks.
     pub sealed: Vec<(TagId, u64)>,
+    /// Latest samples in chunks that change, or (for `None`) are to be looked for again.
+    pub current: Vec<(TagId, Option<Vec<u8>>)>,
     pub retire: Option<Retire>,
     /// Where retention's clock stands.
     pub retention_clock: Option<i64>,
@@ -141,7 +143,7 @@ pub struct Change {
 impl Change {
     /// True when there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Change { removed, chunks, superseded, rollups, dirty, kept, sealed, retire, retention_clock, audit } = self;
+        let Change { removed, chunks, superseded, rollups, dirty, kept, sealed, current, retire, retention_clock, audit } = self;
         removed.is_empty()
             && chunks.is_empty()
             && superseded.is_empty()
@@ -149,6 +151,7 @@ impl Change {
             && dirty.is_empty()
             && kept.is_empty()
             && sealed.is_empty()
+            && current.is_empty()
             && retire.is_none()
             && retention_clock.is_none()
             && audit.is_empty()
@@ -188,6 +191,10 @@ pub trait ReadStore: Send + Sync + 'static {
 
     /// The tag's chunk with the greatest start.
     fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
+
+    /// The entry of a tag's latest sample in chunks, as it was put by [`Change::current`]. A tag may have samples and no entry; an entry is
+    /// never behind.
+    fn current(&self, tag: TagId) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Replaced versions of a tag's samples whose first timestamp lies in the weeks of `from..=to`, as they were put by
     /// [`Change::superseded`], in the order of their keys.

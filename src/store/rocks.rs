@@ -20,7 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use historian_format::keys::{self, ChunkKey, KeptMark, SupersededKey};
+use historian_format::{
+    current::CurrentEntry,
+    keys::{self, ChunkKey, KeptMark, SupersededKey},
+};
 use parking_lot::{Mutex, MutexGuard};
 use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
@@ -199,6 +202,17 @@ impl RocksStore {
             .collect()
     }
 
+    fn visit_current(&self, visit: Visit<'_, TagId>) -> Result<(), StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(rocksdb::PrefixRange(&b"c"[..]));
+        for entry in self.db.iterator_cf_opt(self.family(keys::FAMILY_STATE)?, options, IteratorMode::Start) {
+            let (key, value) = entry.map_err(|error| classified(&error, keys::FAMILY_STATE))?;
+            let tag = keys::decode_current_key(&key).ok_or_else(|| scan::no_such_key(keys::FAMILY_STATE, &key))?;
+            visit(TagId(tag), &value)?;
+        }
+        Ok(())
+    }
+
     /// Visits entries whose keys have a type, refusing keys that do not.
     fn visit_all<K>(&self, family: &'static str, decode: impl Fn(&[u8]) -> Option<K>, visit: Visit<'_, K>) -> Result<(), StoreError> {
         let handle = self.family(family)?;
@@ -356,6 +370,12 @@ impl Store for RocksStore {
         for (tag, mark) in &change.kept {
             batch.put_cf(state, keys::kept_key(tag.0), mark.encode());
         }
+        for (tag, entry) in &change.current {
+            match entry {
+                Some(entry) => batch.put_cf(state, keys::current_key(tag.0), entry),
+                None => batch.delete_cf(state, keys::current_key(tag.0)),
+            }
+        }
         for (tag, sequence) in &change.sealed {
             batch.put_cf(state, keys::sealed_key(tag.0), sequence.to_le_bytes());
         }
@@ -447,6 +467,15 @@ impl Store for RocksStore {
                 batch.delete_range_cf(handle, &from, &to);
             }
         }
+        // Latest samples that go with the week.
+        let state = self.family(keys::FAMILY_STATE)?;
+        self.visit_current(&mut |tag, entry| {
+            let goes = CurrentEntry::decode(entry).is_none_or(|entry| keys::week_of(entry.timestamp) == week);
+            if goes && tags.unwrap_or(&all).iter().any(|run| run.contains(&tag.0)) {
+                batch.delete_cf(state, keys::current_key(tag.0));
+            }
+            Ok(())
+        })?;
         self.write_durably(batch)?;
         if tags.is_some() {
             // The space comes back when the week's files are written without them, once.
@@ -477,6 +506,7 @@ impl Store for RocksStore {
         let state = self.family(keys::FAMILY_STATE)?;
         batch.delete_cf(state, keys::sealed_key(tag.0));
         batch.delete_cf(state, keys::kept_key(tag.0));
+        batch.delete_cf(state, keys::current_key(tag.0));
         for (_, week, _) in self.dirty(Some(tag))? {
             batch.delete_cf(state, keys::dirty_key(week, tag.0));
         }

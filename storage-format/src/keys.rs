@@ -296,6 +296,19 @@ pub fn decode_sealed_key(bytes: &[u8]) -> Option<u32> {
     decode_lettered(b's', bytes)
 }
 
+/// Key in `state` of a tag's latest sample in chunks: `c` and the tag id, u32 big-endian. The value is a
+/// [`CurrentEntry`](crate::current::CurrentEntry).
+#[must_use]
+pub const fn current_key(tag_id: u32) -> [u8; 5] {
+    lettered(b'c', tag_id)
+}
+
+/// The tag id in a current key, if it is one.
+#[must_use]
+pub fn decode_current_key(bytes: &[u8]) -> Option<u32> {
+    decode_lettered(b'c', bytes)
+}
+
 /// Key in `state` of what background work has done to a tag: `k` and the tag id, u32 big-endian. The value is a [`KeptMark`].
 #[must_use]
 pub const fn kept_key(tag_id: u32) -> [u8; 5] {
@@ -422,6 +435,7 @@ mod tests {
         assert_eq!(SupersededKey::decode(&superseded.encode()), Some(superseded));
         assert_eq!(decode_dirty_key(&dirty_key(-3, 7)), Some((-3, 7)));
         assert_eq!(decode_kept_key(&kept_key(7)), Some(7));
+        assert_eq!(decode_current_key(&current_key(7)), Some(7));
         let mark = KeptMark { compacted_until: -1, rolled_until: 3 };
         assert_eq!(KeptMark::decode(&mark.encode()), Some(mark));
     }

@@ -27,6 +27,7 @@
 mod bitmap;
 mod chunk;
 mod codec;
+pub mod current;
 mod error;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;

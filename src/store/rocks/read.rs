@@ -58,6 +58,12 @@ impl Reads<'_> {
         scan::Scan::new(self.iterator(family.name())?, tag, family.name()).last()
     }
 
+    fn current(&self, tag: TagId) -> Result<Option<Vec<u8>>, StoreError> {
+        let family = keys::FAMILY_STATE;
+        let found = self.store.db.get_cf_opt(self.store.family(family)?, keys::current_key(tag.0), &self.options());
+        found.map_err(|error| classified(&error, family))
+    }
+
     fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
         let family = keys::FAMILY_SUPERSEDED;
         let mut scan = scan::Scan::new(self.iterator(family)?, tag, family);

@@ -292,6 +292,9 @@ impl<'a> Read<'a> {
             if !self.has_tag(tag) {
                 return Ok(());
             }
+        } else if keys::decode_current_key(key).is_some() {
+            // What it tells of may be lost. It is told again with the tag's next chunk.
+            return Ok(());
         } else if let Some((week, tag)) = keys::decode_dirty_key(key) {
             let Some(&days) = value.first() else {
                 self.dirty_week(tag, week, EVERY_DAY);
@@ -486,6 +489,7 @@ fn renewed<'t>(target: &RocksStore, tags: impl Iterator<Item = &'t u32>) -> Resu
     let rollups = target.family(keys::FAMILY_ROLLUPS)?;
     let mut batch = WriteBatch::default();
     batch.delete_range_cf(rollups, &[0][..], &[0xFF; RollupKey::BYTES + 1][..]);
+    batch.delete_range_cf(target.family(keys::FAMILY_STATE)?, &keys::current_key(0)[..], &[b'c' + 1][..]);
     target.db.write(batch).map_err(io)?;
     let mut change = Change::default();
     for &tag in tags {

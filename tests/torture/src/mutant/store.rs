@@ -115,6 +115,10 @@ impl ReadStore for Short {
         Ok(self.0.last_chunk(family, tag).unwrap_or_default())
     }
 
+    fn current(&self, tag: TagId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.current(tag)
+    }
+
     fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
         self.0.superseded(tag, from, to)
     }

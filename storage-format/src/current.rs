@@ -1,0 +1,143 @@
+//! Entries of current values: the latest sample that a tag has in chunks, so that it is known without looking for the chunk. `keys.md` is
+//! normative.
+
+use crate::{Value, ValueType};
+
+/// Bytes of a text at most; of a longer one there is no entry.
+pub const CURRENT_TEXT_BYTES_MAX: usize = 1_024;
+
+/// Bit of the type's byte that says that the sample has no value.
+const NULL: u8 = 0x80;
+
+/// The latest sample that a tag has in chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CurrentEntry {
+    /// Nanoseconds since 1970, UTC, source time.
+    pub timestamp: i64,
+    /// OPC UA `StatusCode`.
+    pub quality: u32,
+    /// Type of the tag.
+    pub value_type: ValueType,
+    /// `None` for a sample without a value; else of the tag's type.
+    pub value: Option<Value>,
+}
+
+impl CurrentEntry {
+    /// The bytes of the entry; `None` when its text is too long for one.
+    #[must_use]
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(25);
+        bytes.extend(self.timestamp.to_le_bytes());
+        bytes.extend(self.quality.to_le_bytes());
+        bytes.push(self.value_type as u8 | if self.value.is_none() { NULL } else { 0 });
+        match &self.value {
+            None => {}
+            Some(Value::F64(value)) => bytes.extend(value.to_le_bytes()),
+            Some(Value::F32(value)) => bytes.extend(value.to_le_bytes()),
+            Some(Value::I64(value)) => bytes.extend(value.to_le_bytes()),
+            Some(Value::U64(value)) => bytes.extend(value.to_le_bytes()),
+            Some(Value::Bool(value)) => bytes.push(u8::from(*value)),
+            Some(Value::State(value)) => bytes.extend(value.to_le_bytes()),
+            Some(Value::String(text)) if text.len() > CURRENT_TEXT_BYTES_MAX => return None,
+            Some(Value::String(text)) => bytes.extend(text.as_bytes()),
+        }
+        let sum = crc32c::crc32c(&bytes);
+        bytes.extend(sum.to_le_bytes());
+        Some(bytes)
+    }
+
+    /// The entry in these bytes; `None` when they are damaged.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (entry, sum) = bytes.split_last_chunk::<4>()?;
+        if crc32c::crc32c(entry) != u32::from_le_bytes(*sum) {
+            return None;
+        }
+        let (timestamp, rest) = entry.split_first_chunk::<8>()?;
+        let (quality, rest) = rest.split_first_chunk::<4>()?;
+        let (kind, value) = rest.split_first()?;
+        let value_type = ValueType::try_from(kind & !NULL).ok()?;
+        let value = if kind & NULL != 0 {
+            if !value.is_empty() {
+                return None;
+            }
+            None
+        } else {
+            Some(match value_type {
+                ValueType::F64 => Value::F64(f64::from_le_bytes(value.try_into().ok()?)),
+                ValueType::F32 => Value::F32(f32::from_le_bytes(value.try_into().ok()?)),
+                ValueType::I64 => Value::I64(i64::from_le_bytes(value.try_into().ok()?)),
+                ValueType::U64 => Value::U64(u64::from_le_bytes(value.try_into().ok()?)),
+                ValueType::Bool => match value {
+                    [0] => Value::Bool(false),
+                    [1] => Value::Bool(true),
+                    _ => return None,
+                },
+                ValueType::State => Value::State(u32::from_le_bytes(value.try_into().ok()?)),
+                ValueType::String => Value::String(std::str::from_utf8(value).ok()?.to_owned()),
+            })
+        };
+        Some(Self { timestamp: i64::from_le_bytes(*timestamp), quality: u32::from_le_bytes(*quality), value_type, value })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries() -> Vec<CurrentEntry> {
+        let values = [
+            Value::F64(-0.0),
+            Value::F64(f64::from_bits(0x7FF8_0000_DEAD_BEEF)),
+            Value::F32(1.5),
+            Value::I64(i64::MIN),
+            Value::U64(u64::MAX),
+            Value::Bool(true),
+            Value::State(7),
+            Value::String("läuft".into()),
+            Value::String(String::new()),
+        ];
+        let of = |value: &Value| CurrentEntry {
+            timestamp: -5,
+            quality: 0x4000_0001,
+            value_type: value.value_type(),
+            value: Some(value.clone()),
+        };
+        let null = |value: &Value| CurrentEntry { value: None, quality: 0x8000_0000, ..of(value) };
+        values.iter().map(of).chain(values.iter().map(null)).collect()
+    }
+
+    #[test]
+    fn every_type_comes_back_and_no_damage_passes() {
+        for entry in entries() {
+            let bytes = entry.encode().unwrap();
+            assert_eq!(CurrentEntry::decode(&bytes), Some(entry.clone()));
+            for bit in 0..bytes.len() * 8 {
+                let mut damaged = bytes.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(CurrentEntry::decode(&damaged), None, "{entry:?}, bit {bit}");
+            }
+            assert!((0..bytes.len()).all(|length| CurrentEntry::decode(&bytes[..length]).is_none()));
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_specification() {
+        let entry =
+            CurrentEntry { timestamp: 1_767_225_600_000_000_000, quality: 0, value_type: ValueType::F64, value: Some(Value::F64(21.5)) };
+        let hex: String = entry.encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(include_str!("../keys.md").contains(&hex), "{hex}");
+    }
+
+    #[test]
+    fn a_long_text_has_no_entry() {
+        let of = |length| CurrentEntry {
+            timestamp: 0,
+            quality: 0,
+            value_type: ValueType::String,
+            value: Some(Value::String("x".repeat(length))),
+        };
+        assert!(of(CURRENT_TEXT_BYTES_MAX).encode().is_some());
+        assert!(of(CURRENT_TEXT_BYTES_MAX + 1).encode().is_none());
+    }
+}
