@@ -5,7 +5,6 @@ Only the times travel: the other columns stay here, so they may be of any type a
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pyarrow as pa
@@ -50,34 +49,42 @@ def _times(rows: pa.Table, on: str) -> pa.Table:
 
 
 def _exchange(writer: flight.FlightStreamWriter, reader: flight.FlightStreamReader, times: pa.Table) -> pa.Table:
-    """Writes on one thread and reads on this one: the historian does not take rows without end from a client that reads nothing."""
-    failures: list[Exception] = []
+    """Rows out and their answers in, by turns.
 
-    def send() -> None:
-        try:
-            writer.begin(times.schema)
-            for batch in times.to_batches(max_chunksize=BATCH_ROWS):
-                writer.write_batch(batch)
-            writer.done_writing()
-        except (pa.ArrowException, OSError) as error:
-            failures.append(error)
-
-    sending = threading.Thread(target=send, name="historian as_of", daemon=True)
-    sending.start()
+    The historian answers each batch before it takes the next, and takes no more from a client that reads nothing. Writing and reading at the
+    same time would save the way there and back, but a call that is refused meanwhile was seen to hang within pyarrow.
+    """
+    answers: list[pa.RecordBatch] = []
     try:
-        answer = reader.read_all()
+        writer.begin(times.schema)
+        for batch in times.to_batches(max_chunksize=BATCH_ROWS):
+            writer.write_batch(batch)
+            rows = 0
+            while rows < batch.num_rows:
+                answers.append(_next(reader))
+                rows += answers[-1].num_rows
+        writer.done_writing()
+        schema = reader.schema
+        # The answer is whole when the call has ended well.
+        try:
+            while True:
+                answers.append(reader.read_chunk().data)
+        except StopIteration:
+            pass
+        writer.close()
     except (pa.ArrowException, OSError) as error:
-        sending.join()
-        raise _told(writer, error)
+        raise _told(writer, error) from None
     except BaseException:
         reader.cancel()
-        sending.join()
         raise
-    sending.join()
-    if failures:
-        raise _told(writer, failures[0])
-    writer.close()
-    return answer
+    return pa.Table.from_batches(answers, schema)
+
+
+def _next(reader: flight.FlightStreamReader) -> pa.RecordBatch:
+    try:
+        return reader.read_chunk().data
+    except StopIteration:
+        raise flight.FlightServerError("the historian ended the answer before its end; look at its log") from None
 
 
 def _told(writer: flight.FlightStreamWriter, error: Exception) -> Exception:

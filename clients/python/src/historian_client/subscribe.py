@@ -341,6 +341,9 @@ class _Follower:
     def _open_again(self) -> None:
         progress = self._progress
         progress.resumes()
+        if progress.behind == 0:
+            # Which stands for now, not for the beginning.
+            progress.settles()
         try:
             self._open(progress.behind)
         except PositionGone:
@@ -348,8 +351,8 @@ class _Follower:
                 raise
             self._open(progress.behind)
         if progress.behind == 0 and (last := self._watermark()) != 0:
-            message = f"the connection was lost before the first write; {last} writes came meanwhile, which have no position to resume behind"
-            raise PositionGone(f"{message}: read them with a range query and subscribe behind {last}", 0)
+            message = f"the connection was lost before the first write ever had come, and there is no position in front of the {last} since"
+            raise PositionGone(f"{message}; read them with a range query, and subscribe behind {last}", 0)
 
     def _open(self, position: int) -> None:
         asked: Command = command.subscribe(self._tags, position=position, current=self._progress.wants_current)
