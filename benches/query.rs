@@ -47,7 +47,7 @@ pub fn benches(criterion: &mut Criterion) {
     group.bench_function(BenchmarkId::new("1000_tags", 1_000), |bencher| {
         let engine = QueryEngine::new(plant().ingest.reader());
         let tags = plant().tags.clone();
-        bencher.iter(|| assert_eq!(engine.current(&tags).expect("the store is readable").num_rows(), 1_000));
+        bencher.iter(|| assert_eq!(engine.current(&tags, &limits()).expect("the store is readable").num_rows(), 1_000));
     });
 }
 
@@ -55,11 +55,15 @@ fn range(tags: Vec<Arc<Tag>>, layout: Layout) -> RangeQuery {
     RangeQuery { layout, ..RangeQuery::new(tags, TimeRange::ALL) }
 }
 
+/// Of one query: the next one sees another moment.
+fn limits() -> QueryLimits {
+    QueryLimits::new(Instant::now() + Duration::from_mins(1), u64::MAX, CancellationToken::new())
+}
+
 /// Rows of the answer.
 fn run(engine: &QueryEngine, query: &RangeQuery) -> usize {
-    let limits = QueryLimits::new(Instant::now() + Duration::from_mins(1), u64::MAX, CancellationToken::new());
     let mut rows = 0;
-    let ended = engine.range(query, &limits, &mut |batch| {
+    let ended = engine.range(query, &limits(), &mut |batch| {
         rows += black_box(batch).num_rows();
         true
     });

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     pin::Pin,
     sync::{Arc, OnceLock},
 };
@@ -23,10 +24,60 @@ use crate::{
     query::QueryLimits,
 };
 
-/// What a subscriber gets at once: runs in the order of writing, and where to resume behind them; 0 with current values.
+/// What a subscriber gets at once, in the order of writing; or current values, with the position 0.
 pub struct Delivery {
+    pub writes: Vec<Written>,
+}
+
+/// The runs of one write that were selected.
+pub struct Written {
     pub runs: Vec<(Arc<Tag>, Samples)>,
+    /// Where to resume when not all of them have come.
+    pub before: u64,
+    /// Where to resume when they have.
     pub position: u64,
+}
+
+/// Rows, and bytes about, of one message.
+const MESSAGE_ROWS_MAX: usize = 32_768;
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// A part of a delivery that is one message: rows of runs, each with the position of its row.
+struct Part<'a> {
+    rows: Vec<(&'a Arc<Tag>, &'a Samples, Range<usize>, u64)>,
+}
+
+/// Cuts a delivery into messages. Who resumes behind the greatest position that came misses nothing: of a write that does not fit one
+/// message, all rows but those of its last message have the position before the write.
+fn parts(delivery: &Delivery) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut part = Part { rows: Vec::new() };
+    let (mut held, mut bytes) = (0, 0);
+    for write in &delivery.writes {
+        // Of this write, in this part: they have its position only if its end comes along.
+        let mut begun = part.rows.len();
+        for (tag, run) in &write.runs {
+            let row_bytes = (run.heap_bytes() / run.len().max(1)).max(1) + tag.name().as_str().len();
+            let mut from = 0;
+            while from < run.len() {
+                let room = (MESSAGE_ROWS_MAX - held).min(MESSAGE_BYTES_MAX.saturating_sub(bytes) / row_bytes);
+                if room == 0 && held > 0 {
+                    part.rows[begun..].iter_mut().for_each(|row| row.3 = write.before);
+                    parts.push(std::mem::replace(&mut part, Part { rows: Vec::new() }));
+                    (held, bytes, begun) = (0, 0, 0);
+                    continue;
+                }
+                let to = run.len().min(from + room.max(1));
+                part.rows.push((tag, run, from..to, write.position));
+                (held, bytes) = (held + to - from, bytes + (to - from) * row_bytes);
+                from = to;
+            }
+        }
+    }
+    if !part.rows.is_empty() {
+        parts.push(part);
+    }
+    parts
 }
 
 type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -76,7 +127,7 @@ pub fn start<T: Send + 'static>(
             })
             .await
             {
-                Ok(runs) => Some(Delivery { runs, position: 0 }),
+                Ok(runs) => Some(Delivery { writes: vec![Written { runs, before: 0, position: 0 }] }),
                 Err(error) => return drop(failure.set(error)),
             }
         } else {
@@ -145,15 +196,19 @@ impl Tags {
 }
 
 fn next(services: &Services, follower: &mut Follower, tags: &mut Tags) -> Result<Delivery, FeedError> {
-    let mut runs = Vec::new();
+    let mut writes = Vec::new();
     for write in follower.read()? {
-        for (id, run) in write.runs {
-            if let Some(tag) = tags.selected(services, id) {
-                runs.push((tag, run));
-            }
+        let selected = |(id, run)| tags.selected(services, id).map(|tag| (tag, run));
+        let runs: Vec<_> = write.runs.into_iter().filter_map(selected).collect();
+        if !runs.is_empty() {
+            writes.push(Written { runs, before: write.sequence.saturating_sub(1), position: write.sequence });
         }
     }
-    Ok(Delivery { runs, position: follower.position() })
+    // Behind it nothing was selected so far.
+    if let Some(last) = writes.last_mut() {
+        last.position = last.position.max(follower.position());
+    }
+    Ok(Delivery { writes })
 }
 
 fn current(services: &Services, patterns: &[String], limits: &QueryLimits) -> Result<Vec<(Arc<Tag>, Samples)>, Status> {
@@ -161,13 +216,21 @@ fn current(services: &Services, patterns: &[String], limits: &QueryLimits) -> Re
     services.query.current_samples(&tags, limits).map_err(|error| status::from_query(&error))
 }
 
-/// A delivery as the message of gRPC; none when it has no samples of the tags selected.
-pub fn message(delivery: &Delivery) -> Vec<v1::SubscribeResponse> {
-    if delivery.runs.is_empty() {
-        return Vec::new();
-    }
-    let samples = delivery.runs.iter().map(|(tag, run)| sample::of_columns(tag.name().as_str(), run)).collect();
-    vec![v1::SubscribeResponse { samples, position: delivery.position }]
+/// A delivery as messages of gRPC; none when it has no samples of the tags selected.
+pub fn messages(delivery: &Delivery) -> Vec<v1::SubscribeResponse> {
+    let message = |part: Part<'_>| {
+        let position = part.rows.last().map_or(0, |row| row.3);
+        let samples = part.rows.into_iter().map(|(tag, run, rows, _)| {
+            let name = tag.name().as_str();
+            if rows.len() == run.len() {
+                return sample::of_columns(name, run);
+            }
+            let indexes: Vec<u32> = rows.map(|row| row as u32).collect();
+            sample::of_columns(name, &run.take(&indexes))
+        });
+        v1::SubscribeResponse { samples: samples.collect(), position }
+    };
+    parts(delivery).into_iter().map(message).collect()
 }
 
 /// Columns tag, timestamp, value (numbers), text (strings), quality, position.
@@ -182,19 +245,20 @@ pub fn schema() -> SchemaRef {
     ]))
 }
 
-/// A delivery as a record batch; `None` when it has no samples of the tags selected.
+/// A delivery as record batches; none when it has no samples of the tags selected.
 ///
 /// # Errors
 /// When a batch cannot be formed.
-pub fn batch(delivery: &Delivery) -> Result<Option<RecordBatch>, Status> {
-    if delivery.runs.is_empty() {
-        return Ok(None);
-    }
+pub fn batches(delivery: &Delivery) -> Result<Vec<RecordBatch>, Status> {
+    parts(delivery).iter().map(batch).collect()
+}
+
+fn batch(part: &Part<'_>) -> Result<RecordBatch, Status> {
     let (mut tags, mut texts) = (StringBuilder::new(), StringBuilder::new());
     let mut timestamps = TimestampNanosecondBuilder::new().with_timezone("UTC");
     let (mut values, mut qualities, mut positions) = (Float64Builder::new(), UInt32Builder::new(), UInt64Builder::new());
-    for (tag, run) in &delivery.runs {
-        for row in 0..run.len() {
+    for (tag, run, rows, position) in &part.rows {
+        for row in rows.clone() {
             tags.append_value(tag.name().as_str());
             timestamps.append_value(run.timestamps[row]);
             match run.value(row) {
@@ -208,7 +272,7 @@ pub fn batch(delivery: &Delivery) -> Result<Option<RecordBatch>, Status> {
                 }
             }
             qualities.append_value(run.qualities[row]);
-            positions.append_value(delivery.position);
+            positions.append_value(*position);
         }
     }
     let columns: Vec<ArrayRef> = vec![
@@ -219,5 +283,61 @@ pub fn batch(delivery: &Delivery) -> Result<Option<RecordBatch>, Status> {
         Arc::new(qualities.finish()),
         Arc::new(positions.finish()),
     ];
-    RecordBatch::try_new(schema(), columns).map(Some).map_err(|error| status::internal(error.to_string()))
+    RecordBatch::try_new(schema(), columns).map_err(|error| status::internal(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{TagDefinition, TagName, ValueType};
+
+    fn run(rows: usize, first: i64) -> Samples {
+        let mut run = Samples::new(ValueType::F64);
+        for row in 0..rows {
+            run.push(first + row as i64, Some(&Value::F64(row as f64)), 0).unwrap();
+        }
+        run
+    }
+
+    #[test]
+    fn who_resumes_behind_any_message_misses_nothing() {
+        let (definition, zero) = (TagDefinition::new(TagName::new("a/b").unwrap(), ValueType::F64), crate::model::Timestamp(0));
+        let tag = Arc::new(Tag { id: TagId(1), definition, created: zero, updated: zero });
+        let sizes = [(3, vec![5, 7]), (4, vec![30_000]), (6, vec![100_000, 2]), (7, vec![1]), (9, vec![40_000, 1])];
+        let mut at = 0;
+        let writes = sizes.iter().map(|(position, runs)| Written {
+            runs: runs
+                .iter()
+                .map(|&rows| {
+                    at += rows as i64;
+                    (tag.clone(), run(rows, at - rows as i64))
+                })
+                .collect(),
+            before: position - 1,
+            position: *position,
+        });
+        let delivery = Delivery { writes: writes.collect() };
+        // Sequence of each sample by its timestamp.
+        let mut sequences = Vec::new();
+        for (position, runs) in &sizes {
+            sequences.extend(std::iter::repeat_n(*position, runs.iter().sum()));
+        }
+        let batches = batches(&delivery).unwrap();
+        let messages = messages(&delivery);
+        assert!(batches.len() > 4 && batches.len() == messages.len(), "{}", batches.len());
+        let (mut next, mut greatest) = (0, 0);
+        for (batch, message) in batches.iter().zip(&messages) {
+            assert!(batch.num_rows() <= MESSAGE_ROWS_MAX);
+            let times: Vec<i64> = message.samples.iter().flat_map(|samples| samples.timestamps.iter().copied()).collect();
+            assert_eq!(times, (next..next + batch.num_rows() as i64).collect::<Vec<_>>(), "every sample once and in order");
+            next += batch.num_rows() as i64;
+            let positions = batch.column(5).as_any().downcast_ref::<arrow::array::UInt64Array>().unwrap();
+            greatest = positions.values().iter().fold(greatest, |greatest, position| greatest.max(*position));
+            assert!(message.position <= greatest);
+            // What comes behind the greatest position begins with a sample that has not come, or one that comes again.
+            let first_behind = sequences.iter().position(|sequence| *sequence > greatest).unwrap_or(sequences.len());
+            assert!(first_behind as i64 <= next, "a message with position {greatest} is followed by its own write");
+        }
+        assert_eq!((next as usize, greatest), (sequences.len(), 9));
+    }
 }

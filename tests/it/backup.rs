@@ -444,7 +444,7 @@ fn a_store_is_scrubbed_in_the_background_and_remembers_it() {
 fn inspect_adds_up_to_what_is_stored() {
     use historian::{
         model::TagId,
-        store::{ChunkFamily, Direction, RocksStore, Store, rocks::StoreOptions},
+        store::{ChunkFamily, Direction, ReadStore, RocksStore, rocks::StoreOptions},
     };
 
     let plant = Plant::new();

@@ -20,7 +20,7 @@ fn serve() -> (Historian, TempDir, String) {
 #[test]
 fn the_python_package_writes_reads_and_exports() {
     let (_historian, _data, address) = serve();
-    python("client_package.py", &[&address, &peer::root().display().to_string()]);
+    python("client_package.py", &[&address, &peer::root().display().to_string(), env!("CARGO_BIN_EXE_historian")]);
 }
 
 /// Every block of the page in its order, and after that the Rust example on what they wrote.

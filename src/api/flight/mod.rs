@@ -29,12 +29,12 @@ pub struct Flight(pub Arc<Api>);
 type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Flight {
-    /// Answers a subscription: the schema, then a message per delivery.
+    /// Answers a subscription: the schema, then messages of deliveries.
     fn subscribe(&self, request: v1::SubscribeRequest) -> Result<Response<Answer<FlightData>>, Status> {
         let (mut encoder, first) = encode::Encoder::new(&subscribe::schema());
         let messages = subscribe::start(&self.0, request, move |delivery| {
             let mut messages = Vec::new();
-            if let Some(batch) = subscribe::batch(&delivery)? {
+            for batch in subscribe::batches(&delivery)? {
                 let encoded = encoder.batch(&batch, &mut |message| {
                     messages.push(message);
                     true

@@ -198,7 +198,7 @@ impl QueryService for Queries {
     type SubscribeStream = Answer<v1::SubscribeResponse>;
 
     async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
-        subscribe::start(&self.0, request.into_inner(), |delivery| Ok(subscribe::message(&delivery))).map(Response::new)
+        subscribe::start(&self.0, request.into_inner(), |delivery| Ok(subscribe::messages(&delivery))).map(Response::new)
     }
 
     async fn list_detectors(&self, _request: Request<v1::ListDetectorsRequest>) -> Result<Response<v1::ListDetectorsResponse>, Status> {
