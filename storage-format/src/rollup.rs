@@ -282,8 +282,9 @@ fn repeats_flags(minimum: Option<bool>, maximum: Option<bool>) -> u32 {
     REPEATS_KNOWN | if minimum { MINIMUM_REPEATED } else { 0 } | if maximum { MAXIMUM_REPEATED } else { 0 }
 }
 
-/// The rounded sum and what rounding took (Knuth).
-fn two_sum(a: f64, b: f64) -> (f64, f64) {
+/// The rounded sum and what rounding took (Knuth); of infinities that is nothing.
+#[must_use]
+pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let part = sum - a;
     let low = (a - (sum - part)) + (b - part);

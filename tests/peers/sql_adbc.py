@@ -106,6 +106,16 @@ assert rows("SELECT count(*) FROM range('area1/**', '2026-01-01', '2026-01-01T00
 assert rows("SELECT value FROM current('area1/boiler/level')") == [(999,)]
 assert rows("SELECT count(*) FROM gaps") == [(0,)]
 
+# Groups of tag and time, from states and from samples: a condition on the value is told by samples only.
+grouped = (
+    "SELECT tag, time_bucket('5 minutes', timestamp) AS bucket, min(value), max(value), count(*) FROM samples WHERE tag LIKE 'area1/%' {} "
+    "GROUP BY tag, bucket ORDER BY tag, bucket"
+)
+by_states, by_samples = grouped.format(""), grouped.format("AND (value IS NULL OR value < 1e300)")
+assert any("RollupExec" in line for _, line in rows(f"EXPLAIN {by_states}"))
+assert not any("RollupExec" in line for _, line in rows(f"EXPLAIN {by_samples}"))
+assert len(rows(by_states)) == 338 and rows(by_states) == rows(by_samples)
+
 # Parameters, by number and by question mark; executed again with others.
 for statement in ("SELECT count(*) FROM samples WHERE tag = $1 AND value >= $2", "SELECT count(*) FROM samples WHERE tag = ? AND value >= ?"):
     assert rows(statement, ("area1/boiler/level", 990)) == [(10,)]

@@ -5,6 +5,7 @@
 
 mod error;
 mod function;
+mod group;
 mod memory;
 mod parameter;
 mod runtime;
@@ -52,6 +53,8 @@ pub struct SqlOptions {
     pub text_bytes_max: usize,
     /// Most tags that one scan may read.
     pub tags_max: usize,
+    /// False: groups are made of samples. The answer is the same, but for the order in which floats are added.
+    pub use_states: bool,
 }
 
 impl Default for SqlOptions {
@@ -63,6 +66,7 @@ impl Default for SqlOptions {
             statements_max: 32,
             text_bytes_max: 48 << 10,
             tags_max: 1_000_000,
+            use_states: true,
         }
     }
 }

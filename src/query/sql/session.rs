@@ -20,7 +20,7 @@ use datafusion::{
     prelude::SessionConfig,
 };
 
-use super::{CATALOG, SCHEMA, SqlError, SqlOptions, function, memory::StatementMemory, scan::Bounds, table};
+use super::{CATALOG, SCHEMA, SqlError, SqlOptions, function, group, memory::StatementMemory, scan::Bounds, table};
 use crate::{
     model::Timestamp,
     query::{QueryEngine, QueryLimits},
@@ -38,7 +38,11 @@ pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     // Batches that a merge reads ahead of each part; the default may take all the memory of a statement.
     config.options_mut().execution.sort_pushdown_buffer_capacity = (options.memory_bytes_max / 16).clamp(64 << 10, 8 << 20);
-    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
+    if options.use_states {
+        builder = builder.with_physical_optimizer_rules(group::rules());
+    }
+    let mut state = builder.build();
 
     let public = MemorySchemaProvider::new();
     for (name, table) in table::all(query, catalog, options) {

@@ -49,6 +49,7 @@ impl Sql {
             // A ticket carries the statement.
             text_bytes_max: limits.ticket_bytes_max.saturating_sub(1024),
             tags_max: limits.query_tags_max,
+            ..SqlOptions::default()
         };
         Sql {
             engine: SqlEngine::new(services.query.clone(), services.catalog.clone(), options),

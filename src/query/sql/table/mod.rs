@@ -1,10 +1,10 @@
 //! The tables: one file each and one line in the list.
 
 mod gaps;
-mod partition;
+pub mod partition;
 mod predicate;
-mod samples;
-mod samples_exec;
+pub mod samples;
+pub mod samples_exec;
 mod tags;
 
 use std::sync::Arc;

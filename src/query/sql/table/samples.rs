@@ -42,6 +42,12 @@ impl SamplesTable {
     }
 }
 
+/// Places of the columns.
+pub const TAG: usize = 0;
+pub const TIMESTAMP: usize = 1;
+pub const VALUE: usize = 2;
+pub const QUALITY: usize = 3;
+
 /// `value` is the number of a sample: states are their number, booleans 0 and 1; null for strings. `text` is the value of a string, and the
 /// name of a state.
 pub fn schema() -> SchemaRef {

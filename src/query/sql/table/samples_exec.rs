@@ -7,7 +7,7 @@ use arrow::{
         Array, ArrayRef, AsArray, DictionaryArray, Float64Array, Int32Array, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
     },
     compute::{SortOptions, cast},
-    datatypes::{DataType, Float64Type, Int32Type, Schema, SchemaRef},
+    datatypes::{DataType, FieldRef, Float64Type, Int32Type, Schema, SchemaRef},
 };
 use datafusion::{
     common::{Statistics, config::ConfigOptions, internal_err, stats::Precision, tree_node::TreeNodeRecursion},
@@ -42,17 +42,17 @@ use crate::{
 };
 
 /// A guess, so that joins gather the few rows of other tables and pass the samples by.
-const ROWS_GUESSED_PER_TAG: usize = 100_000;
+pub const ROWS_GUESSED_PER_TAG: usize = 100_000;
 
 /// What is read: tags, in the order of their names, in parts.
 #[derive(Clone)]
 pub struct Scan {
-    engine: QueryEngine,
-    tags: Arc<[Arc<Tag>]>,
+    pub engine: QueryEngine,
+    pub tags: Arc<[Arc<Tag>]>,
     /// Names of all tags: the same array in every batch of every part.
-    names: ArrayRef,
-    range: TimeRange,
-    parts: Vec<Part>,
+    pub names: ArrayRef,
+    pub range: TimeRange,
+    pub parts: Vec<Part>,
     /// Latest first.
     reverse: bool,
 }
@@ -109,6 +109,11 @@ impl SamplesExec {
         let schema = Arc::new(whole.project(&projection)?);
         let properties = Arc::new(properties(&scan, &projection, &schema));
         Ok(SamplesExec { scan, projection, schema, fetch, late: Vec::new(), properties })
+    }
+
+    /// The scan and the columns it reads, when it reads all rows of its range and in the order of time.
+    pub fn whole(&self) -> Option<(&Scan, &[usize])> {
+        (self.fetch.is_none() && self.late.is_empty() && !self.scan.reverse).then_some((&self.scan, &self.projection))
     }
 
     fn with_scan(&self, scan: Scan) -> SamplesExec {
@@ -259,30 +264,12 @@ impl ExecutionPlan for SamplesExec {
 }
 
 impl SamplesExec {
-    /// Indexes of the tags of a part that the late filters leave over.
-    fn kept(&self, part: &Part) -> Result<Vec<usize>> {
-        let mut kept: Vec<usize> = part.tags.clone().collect();
-        if self.late.is_empty() || kept.is_empty() {
-            return Ok(kept);
-        }
-        let field = samples::schema().field(0).clone();
-        let schema = Arc::new(Schema::new(vec![field]));
-        let keys: Int32Array = kept.iter().map(|&index| Some(index as i32)).collect();
-        let names = DictionaryArray::try_new(keys, self.scan.names.clone())?;
-        let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(names)])?;
-        for filter in &self.late {
-            let answer = reassign_expr_columns(filter.clone(), &schema)?.evaluate(&batch)?.into_array(part.tags.len())?;
-            let answer = answer.as_boolean();
-            kept.retain(|&index| answer.is_valid(index - part.tags.start) && answer.value(index - part.tags.start));
-        }
-        Ok(kept)
-    }
-
     /// Reads one part: runs of tags whose values are numbers, and runs of strings, in the order of the tags.
     fn read(&self, part: &Part, limits: &QueryLimits, emit: Emit<'_>) -> std::result::Result<(), QueryError> {
         let unformed = |error: &dyn fmt::Display| QueryError::Store(format!("a batch could not be formed: {error}"));
         let scan = &self.scan;
-        let kept = self.kept(part).map_err(|error| unformed(&error))?;
+        let tag = Arc::new(samples::schema().field(samples::TAG).clone());
+        let kept = tags_left(&scan.names, part.tags.clone(), &self.late, &[tag]).map_err(|error| unformed(&error))?;
         let mut left = self.fetch.map_or(u64::MAX, |fetch| fetch as u64);
         let is_string = |index: &usize| scan.tags[*index].value_type() == ValueType::String;
         for run in kept.chunk_by(|one, next| is_string(one) == is_string(next)) {
@@ -329,6 +316,29 @@ impl SamplesExec {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
+}
+
+/// Indexes of those of some tags that filters over nothing but the tag leave over. The tag goes by the names of these fields.
+pub fn tags_left(
+    names: &ArrayRef,
+    tags: std::ops::Range<usize>,
+    filters: &[Arc<dyn PhysicalExpr>],
+    fields: &[FieldRef],
+) -> Result<Vec<usize>> {
+    let mut left: Vec<usize> = tags.clone().collect();
+    if filters.is_empty() || left.is_empty() {
+        return Ok(left);
+    }
+    let schema = Arc::new(Schema::new(fields.to_vec()));
+    let keys: Int32Array = left.iter().map(|&index| Some(index as i32)).collect();
+    let column: ArrayRef = Arc::new(DictionaryArray::try_new(keys, names.clone())?);
+    let batch = RecordBatch::try_new(schema.clone(), fields.iter().map(|_| column.clone()).collect())?;
+    for filter in filters {
+        let answer = reassign_expr_columns(filter.clone(), &schema)?.evaluate(&batch)?.into_array(tags.len())?;
+        let answer = answer.as_boolean();
+        left.retain(|&index| answer.is_valid(index - tags.start) && answer.value(index - tags.start));
+    }
+    Ok(left)
 }
 
 /// Names of states where the tags have a state set, else nulls.
