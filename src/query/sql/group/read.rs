@@ -1,6 +1,6 @@
 //! What a tag has in a range, for grouping: states of aligned intervals where these tell what is asked, and samples elsewhere.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use historian_format::rollup::{Parts, RollupLevel, RollupState};
 
@@ -51,8 +51,8 @@ pub struct Source<'a> {
 }
 
 /// The one place where a statement that groups gets at the store.
-pub fn reader(engine: &QueryEngine) -> &TagReader {
-    &engine.reader
+pub fn reader(engine: &QueryEngine, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<TagReader, QueryError> {
+    engine.view(tags, limits)
 }
 
 impl Source<'_> {
@@ -137,7 +137,7 @@ impl Source<'_> {
 
     /// From the first sample to behind the last one.
     fn ends(&self, range: TimeRange) -> Result<Option<Range<i64>>, QueryError> {
-        let one = |reverse: bool| {
+        let one = |reverse: bool| -> Result<Option<i64>, QueryError> {
             let failed = |error| QueryError::reading(self.tag, &error);
             let mut portion = Samples::new(self.tag.value_type());
             let mut cursor = self.reader.look(self.tag, TimeRange { reverse, ..range }).map_err(failed)?;
