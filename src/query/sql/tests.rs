@@ -20,7 +20,7 @@ use crate::{
         Ingest, IngestOptions,
         sink::{Durability, SampleSink, WriteMode},
     },
-    model::{ManualClock, Quality, SampleBatch, Samples, TagDefinition, TagName, Timestamp, Value, ValueType},
+    model::{ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, Timestamp, Value, ValueType},
     query::{QueryEngine, QueryError, QueryLimits},
     store::{Catalog, Gap, GapReason, MemoryStore, Store, catalog::TAGS_MAX},
 };
@@ -31,7 +31,8 @@ const BAD: u32 = Quality::BAD_SENSOR_FAILURE.0;
 
 struct Plant {
     sql: SqlEngine,
-    _ingest: Ingest,
+    ingest: Ingest,
+    tags: Vec<Arc<Tag>>,
 }
 
 /// Three numbers, one state and one string: `a/x` and `a/y` of 200 samples a second apart up to `NOW`, every tenth of `a/y` Bad.
@@ -85,7 +86,7 @@ fn plant(options: SqlOptions) -> Plant {
             ingest.compact().unwrap();
         }
     }
-    Plant { sql: SqlEngine::new(QueryEngine::new(ingest.reader()), catalog, options), _ingest: ingest }
+    Plant { sql: SqlEngine::new(QueryEngine::new(ingest.reader()), catalog, options), ingest, tags }
 }
 
 fn options() -> SqlOptions {
@@ -422,4 +423,37 @@ fn the_deepest_statement_that_is_taken_is_answered() {
         Ok(batch) => assert!(batch.num_rows() > 0 && batch.num_rows() % 100 == 0),
         Err(error) => assert!(matches!(error, SqlError::TooManyScans(_)), "{error:?}"),
     }
+}
+
+#[test]
+fn all_parts_of_a_statement_see_one_moment() {
+    let plant = plant(options());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    // Every write has one sample of each tag: whoever sees one of them sees the other.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..2_000_i64 {
+                let at = NOW.0 + number * SECOND;
+                let (mut x, mut y) = (Samples::new(ValueType::F64), Samples::new(ValueType::I64));
+                x.push(at, Some(&Value::F64(1.0)), 0).unwrap();
+                y.push(at, Some(&Value::I64(1)), 0).unwrap();
+                let runs = vec![(plant.tags[0].id, x), (plant.tags[1].id, y)];
+                let write = plant.ingest.write(SampleBatch { runs }, WriteMode::Upsert, Durability::Interval);
+                futures::executor::block_on(write).unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        let mut asked = 0;
+        while !done.load(std::sync::atomic::Ordering::SeqCst) || asked < 3 {
+            for text in [
+                "SELECT (SELECT count(*) FROM samples WHERE tag = 'a/x') - (SELECT count(*) FROM samples WHERE tag = 'a/y')",
+                "SELECT count(*) FILTER (WHERE x.timestamp IS NULL OR y.timestamp IS NULL) FROM \
+                 (SELECT * FROM samples WHERE tag = 'a/x') x FULL JOIN (SELECT * FROM samples WHERE tag = 'a/y') y ON x.timestamp = y.timestamp",
+            ] {
+                let batch = run_within(&plant, &statement(text), &limits()).unwrap();
+                assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(0), 0, "{text}");
+            }
+            asked += 1;
+        }
+    });
 }

@@ -176,7 +176,7 @@ fn sample(tag: &Tag, dice: &mut Dice) -> (Option<Value>, u32) {
 
 fn limits() -> QueryLimits {
     let deadline = std::time::Instant::now() + std::time::Duration::from_mins(2);
-    QueryLimits { deadline, rows_max: 10_000_000, cancel: CancellationToken::new() }
+    QueryLimits::new(deadline, 10_000_000, CancellationToken::new())
 }
 
 fn answer(engine: &SqlEngine, text: &str, limits: &QueryLimits) -> Result<RecordBatch, SqlError> {
