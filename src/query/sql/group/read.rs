@@ -51,8 +51,8 @@ pub struct Source<'a> {
 }
 
 /// The one place where a statement that groups gets at the store.
-pub fn reader(engine: &QueryEngine) -> &TagReader {
-    &engine.reader
+pub fn reader(engine: &QueryEngine) -> TagReader {
+    engine.reader.clone()
 }
 
 impl Source<'_> {

@@ -216,13 +216,14 @@ impl RollupExec {
         // Whether all values are equal tells that all zeros have one sign.
         let transitions = wanted.extremes && wanted.zeros_apart;
         let parts = Parts { extremes: wanted.extremes, sum: wanted.sum, transitions, ..Parts::NONE };
+        let reader = read::reader(&scan.engine);
         let mut groups = Groups { node: self, tag: 0, value_type: ValueType::F64, open: None, done: Vec::new(), emit };
         let read = || {
             for index in tags {
                 limits.check(0)?;
                 let tag: &Tag = &scan.tags[index];
                 groups.begin(index, tag);
-                let source = Source { reader: read::reader(&scan.engine), tag, limits, grids, parts };
+                let source = Source { reader: &reader, tag, limits, grids, parts };
                 source.read(part.range, &mut groups)?;
                 groups.close()?;
             }
