@@ -20,8 +20,6 @@ pub struct Wanted {
     pub rows: bool,
     /// The first and the last time.
     pub times: bool,
-    /// How many values there are.
-    pub values: bool,
     /// The smallest and the largest value.
     pub extremes: bool,
     /// The sum of the values.

@@ -77,7 +77,6 @@ pub fn recognised(aggregates: &AggregateExec) -> Option<RollupExec> {
     let wanted = Wanted {
         rows: asked(&[Partial::Rows]),
         times: asked(&[Partial::First, Partial::Last]),
-        values: asked(&[Partial::Values, Partial::Average]),
         extremes: asked(&[Partial::Minimum, Partial::Maximum]),
         sum: asked(&[Partial::Sum, Partial::Average]),
         zeros_apart: by.is_empty(),
@@ -127,13 +126,9 @@ fn over_samples(expression: &Arc<dyn PhysicalExpr>, columns: &[Arc<dyn PhysicalE
     let mut is_known = true;
     let replaced = expression.clone().transform_up(|node| {
         let Some(column) = node.downcast_ref::<Column>() else { return Ok(Transformed::no(node)) };
-        match columns.get(column.index()) {
-            Some(below) => Ok(Transformed::yes(below.clone())),
-            None => {
-                is_known = false;
-                Ok(Transformed::no(node))
-            }
-        }
+        let below = columns.get(column.index()).cloned();
+        is_known &= below.is_some();
+        Ok(below.map_or_else(|| Transformed::no(node), Transformed::yes))
     });
     replaced.data().ok().filter(|_| is_known)
 }
