@@ -1,6 +1,6 @@
 //! Pages of a range: how far an answer came, as a token that the client brings back for the rest.
 
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 use arrow::{
     array::AsArray,
@@ -102,7 +102,7 @@ impl Page {
     /// # Errors
     /// See [`QueryError`].
     pub fn run(&self, engine: &QueryEngine, query: &RangeQuery, limits: &QueryLimits) -> Result<Answered, QueryError> {
-        let (batches, more) = self.take(self.rows, engine, query, limits)?;
+        let (batches, more) = Page::take(self.rows, engine, query, limits)?;
         let next = if more { batches.last().and_then(|last| self.token_behind(query, &batches, last)) } else { None };
         Ok(Answered { batches, next: next.map(|token| encode(&token)) })
     }
@@ -128,7 +128,7 @@ impl Page {
             }
             let resume = (index == begin.tag).then_some(Resume { tag: 0, ..begin });
             let one = RangeQuery { tags: vec![tag.clone()], resume, ..query.clone() };
-            let (batches, more) = match self.take(left, engine, &one, limits) {
+            let (batches, more) = match Page::take(left, engine, &one, limits) {
                 Ok(taken) => taken,
                 Err(error @ QueryError::DataLoss { .. }) => {
                     if !emit(tag, Err(error)) {
@@ -151,13 +151,7 @@ impl Page {
     }
 
     /// At most so many rows, and whether there are more.
-    fn take(
-        &self,
-        rows: usize,
-        engine: &QueryEngine,
-        query: &RangeQuery,
-        limits: &QueryLimits,
-    ) -> Result<(Vec<RecordBatch>, bool), QueryError> {
+    fn take(rows: usize, engine: &QueryEngine, query: &RangeQuery, limits: &QueryLimits) -> Result<(Vec<RecordBatch>, bool), QueryError> {
         let mut batches = Vec::new();
         let (mut held, mut more, mut taken) = (0, false, Vec::new());
         let mut full = Ok(());
@@ -238,7 +232,10 @@ pub fn with_token(schema: &SchemaRef, next: Option<String>) -> SchemaRef {
 
 /// Lower-case hexadecimal digits.
 fn encode(token: &Token) -> String {
-    token.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect()
+    token.encode_to_vec().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn decode(text: &str) -> Option<Token> {

@@ -83,6 +83,8 @@ impl CurrentEntry {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::*;
 
     fn entries() -> Vec<CurrentEntry> {
@@ -125,7 +127,8 @@ mod tests {
     fn the_example_of_the_specification() {
         let entry =
             CurrentEntry { timestamp: 1_767_225_600_000_000_000, quality: 0, value_type: ValueType::F64, value: Some(Value::F64(21.5)) };
-        let hex: String = entry.encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut hex = String::new();
+        entry.encode().unwrap().iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
         assert!(include_str!("../keys.md").contains(&hex), "{hex}");
     }
 

@@ -159,7 +159,7 @@ fn sample(tag: &Tag, at: i64, dice: &mut Dice) -> (Option<Value>, u32) {
             ("a/zero", 0) => -0.0,
             ("a/zero", 1..=3) => 0.0,
             // On one side of zero first, and then on the other.
-            ("a/zero", _) if at < (START + END) / 2 => number.abs(),
+            ("a/zero", _) if at < START.midpoint(END) => number.abs(),
             ("a/zero", _) => -number.abs(),
             _ => number,
         }),
@@ -206,7 +206,7 @@ impl Cell {
         match (self, other) {
             (Cell::Near(Some(a)), Cell::Near(Some(b))) => {
                 let (a, b) = (f64::from_bits(*a), f64::from_bits(*b));
-                a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-9 * (1e3 + a.abs())
+                a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-9 * (1e3 + a.abs())
             }
             _ => self == other,
         }
@@ -417,7 +417,7 @@ fn statements_of_other_kinds_are_left_alone() {
             Ok(_) => assert!(!plant.is_by_states(text), "{text}"),
             // Functions that are not compiled in.
             Err(error) => {
-                assert!(error.to_string().contains("nvalid function") || error.to_string().contains("not find"), "{text}: {error}")
+                assert!(error.to_string().contains("nvalid function") || error.to_string().contains("not find"), "{text}: {error}");
             }
         }
     }
