@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use historian_format::rollup::{Parts, RollupLevel, RollupState};
 
-use super::grid::{Grids, SAFE};
+use super::grid::{Grid, Grids, SAFE};
 use crate::{
     ingest::merge::TagReader,
     model::{Samples, Tag, TimeRange, Timestamp},
@@ -135,7 +135,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// From the first sample to behind the last one.
+    /// From the day of the first sample to behind that of the last one, so that neither is cut.
     fn ends(&self, range: TimeRange) -> Result<Option<Range<i64>>, QueryError> {
         let one = |reverse: bool| -> Result<Option<i64>, QueryError> {
             let failed = |error| QueryError::reading(self.tag, &error);
@@ -145,7 +145,10 @@ impl Source<'_> {
             Ok(portion.timestamps.first().copied())
         };
         let (Some(first), Some(last)) = (one(false)?, one(true)?) else { return Ok(None) };
-        Ok(Some(first..last.saturating_add(1)))
+        let start = if SAFE.contains(&first) { Grid::DAYS.edge_up_to(first) } else { first };
+        let end =
+            if SAFE.contains(&last) { Grid::DAYS.edge_up_to(last).saturating_add(Grid::DAYS.length()) } else { last.saturating_add(1) };
+        Ok(Some(start..end))
     }
 }
 
