@@ -32,7 +32,7 @@ pub struct Delivery {
 /// The runs of one write that were selected.
 pub struct Written {
     pub runs: Vec<(Arc<Tag>, Samples)>,
-    /// Where to resume when not all of them have come.
+    /// Where to resume when not all of them have come: the position of what came before.
     pub before: u64,
     /// Where to resume when they have.
     pub position: u64,
@@ -47,24 +47,30 @@ struct Part<'a> {
     rows: Vec<(&'a Arc<Tag>, &'a Samples, Range<usize>, u64)>,
 }
 
-/// Cuts a delivery into messages. Who resumes behind the greatest position that came misses nothing: of a write that does not fit one
-/// message, all rows but those of its last message have the position before the write.
+/// Cuts a delivery into messages. Who resumes behind the greatest position that came misses nothing: a write that does not fit one message
+/// has messages of its own, and all rows but those of its last one have the position of what came before it.
 fn parts(delivery: &Delivery) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
     let mut part = Part { rows: Vec::new() };
     let (mut held, mut bytes) = (0, 0);
+    let row_bytes = |tag: &Tag, run: &Samples| (run.heap_bytes() / run.len().max(1)).max(1) + tag.name().as_str().len();
     for write in &delivery.writes {
-        // Of this write, in this part: they have its position only if its end comes along.
-        let mut begun = part.rows.len();
+        let rows: usize = write.runs.iter().map(|(_, run)| run.len()).sum();
+        let size: usize = write.runs.iter().map(|(tag, run)| run.len() * row_bytes(tag, run)).sum();
+        if held > 0 && (held + rows > MESSAGE_ROWS_MAX || bytes + size > MESSAGE_BYTES_MAX) {
+            parts.push(std::mem::replace(&mut part, Part { rows: Vec::new() }));
+            (held, bytes) = (0, 0);
+        }
         for (tag, run) in &write.runs {
-            let row_bytes = (run.heap_bytes() / run.len().max(1)).max(1) + tag.name().as_str().len();
+            let row_bytes = row_bytes(tag, run);
             let mut from = 0;
             while from < run.len() {
                 let room = (MESSAGE_ROWS_MAX - held).min(MESSAGE_BYTES_MAX.saturating_sub(bytes) / row_bytes);
                 if room == 0 && held > 0 {
-                    part.rows[begun..].iter_mut().for_each(|row| row.3 = write.before);
+                    // More of this write follows, and of no other is there anything here.
+                    part.rows.iter_mut().for_each(|row| row.3 = write.before);
                     parts.push(std::mem::replace(&mut part, Part { rows: Vec::new() }));
-                    (held, bytes, begun) = (0, 0, 0);
+                    (held, bytes) = (0, 0);
                     continue;
                 }
                 let to = run.len().min(from + room.max(1));
@@ -119,7 +125,7 @@ pub fn start<T: Send + 'static>(
     });
     tokio::spawn(async move {
         let _permit = permit;
-        let mut tags = Tags { selection, known: HashMap::new() };
+        let mut tags = Tags { selection, known: HashMap::new(), delivered: follower.position() };
         let mut first = if request.current {
             match blocking({
                 let (services, patterns, limits) = (services.clone(), request.tags.clone(), current_limits);
@@ -185,11 +191,13 @@ pub fn start<T: Send + 'static>(
 struct Tags {
     selection: TagSelection,
     known: HashMap<TagId, Option<Arc<Tag>>>,
+    /// Position of what was delivered last; at first where the subscription begins.
+    delivered: u64,
 }
 
 impl Tags {
     fn selected(&mut self, services: &Services, id: TagId) -> Option<Arc<Tag>> {
-        let Tags { selection, known } = self;
+        let Tags { selection, known, .. } = self;
         let found = known.entry(id).or_insert_with(|| services.catalog.by_id(id).filter(|tag| selection.matches(tag.name().as_str())));
         found.clone()
     }
@@ -201,12 +209,14 @@ fn next(services: &Services, follower: &mut Follower, tags: &mut Tags) -> Result
         let selected = |(id, run)| tags.selected(services, id).map(|tag| (tag, run));
         let runs: Vec<_> = write.runs.into_iter().filter_map(selected).collect();
         if !runs.is_empty() {
-            writes.push(Written { runs, before: write.sequence.saturating_sub(1), position: write.sequence });
+            writes.push(Written { runs, before: tags.delivered, position: write.sequence });
+            tags.delivered = write.sequence;
         }
     }
     // Behind it nothing was selected so far.
     if let Some(last) = writes.last_mut() {
         last.position = last.position.max(follower.position());
+        tags.delivered = last.position;
     }
     Ok(Delivery { writes })
 }
@@ -304,7 +314,7 @@ mod tests {
         let (definition, zero) = (TagDefinition::new(TagName::new("a/b").unwrap(), ValueType::F64), crate::model::Timestamp(0));
         let tag = Arc::new(Tag { id: TagId(1), definition, created: zero, updated: zero });
         let sizes = [(3, vec![5, 7]), (4, vec![30_000]), (6, vec![100_000, 2]), (7, vec![1]), (9, vec![40_000, 1])];
-        let mut at = 0;
+        let (mut at, mut before) = (0, 2);
         let writes = sizes.iter().map(|(position, runs)| Written {
             runs: runs
                 .iter()
@@ -313,7 +323,7 @@ mod tests {
                     (tag.clone(), run(rows, at - rows as i64))
                 })
                 .collect(),
-            before: position - 1,
+            before: std::mem::replace(&mut before, *position),
             position: *position,
         });
         let delivery = Delivery { writes: writes.collect() };
@@ -325,15 +335,20 @@ mod tests {
         let batches = batches(&delivery).unwrap();
         let messages = messages(&delivery);
         assert!(batches.len() > 4 && batches.len() == messages.len(), "{}", batches.len());
-        let (mut next, mut greatest) = (0, 0);
+        let (mut next, mut greatest) = (0, 2);
         for (batch, message) in batches.iter().zip(&messages) {
             assert!(batch.num_rows() <= MESSAGE_ROWS_MAX);
             let times: Vec<i64> = message.samples.iter().flat_map(|samples| samples.timestamps.iter().copied()).collect();
             assert_eq!(times, (next..next + batch.num_rows() as i64).collect::<Vec<_>>(), "every sample once and in order");
             next += batch.num_rows() as i64;
             let positions = batch.column(5).as_any().downcast_ref::<arrow::array::UInt64Array>().unwrap();
-            greatest = positions.values().iter().fold(greatest, |greatest, position| greatest.max(*position));
-            assert!(message.position <= greatest);
+            let last = positions.value(positions.len() - 1);
+            assert!(
+                last > greatest || positions.values().iter().all(|position| *position == greatest),
+                "all of it, or only a part of one write"
+            );
+            assert_eq!(message.position, last);
+            greatest = last;
             // What comes behind the greatest position begins with a sample that has not come, or one that comes again.
             let first_behind = sequences.iter().position(|sequence| *sequence > greatest).unwrap_or(sequences.len());
             assert!(first_behind as i64 <= next, "a message with position {greatest} is followed by its own write");

@@ -404,33 +404,37 @@ def message(rows):
 def lost_and_found(writes):
     """Rows as they are handed on of writes, each a list of tags, and whether each position told was behind what had been handed on."""
     progress, handed = subscribe_module._Progress(0, False), []
-    rows = [(tag, number, write) for write, tags in enumerate(writes, 1) for number, tag in enumerate(tags)]
+
+    def stream(at):
+        """Messages behind a position: whole writes together, a write that does not fit one in several of its own."""
+        room, part, before = dice.randint(1, 9), [], at
+        for write in range(at + 1, len(writes) + 1):
+            rows = [(tag, number * 10_000 + write) for number, tag in enumerate(writes[write - 1])]
+            if part and len(part) + len(rows) > room:
+                yield part
+                part = []
+            while len(rows) > room:
+                yield [(*row, before) for row in rows[:room]]
+                rows = rows[room:]
+            part += [(*row, write) for row in rows]
+            before = write
+        yield part
+
     while progress.behind < len(writes):
         progress.resumes()
-        at = progress.behind
-        while at < len(writes):
-            upto = min(len(writes), at + dice.randint(1, 4))
-            delivery = [(tag, number * 10_000 + write, upto) for tag, number, write in rows if at < write <= upto]
-            for first in range(0, len(delivery), size := dice.randint(1, 9)):
-                fresh, told = progress.take(message(delivery[first : first + size]))
-                handed += zip(fresh["tag"].to_pylist(), fresh["value"].to_pylist())
-                assert [row for row in expected if row[1] % 10_000 <= told] == [row for row in handed if row[1] % 10_000 <= told], told
-                if dice.random() < 0.1:
-                    break
-            else:
-                at = upto
-                continue
-            break
-        if at == len(writes):
-            return handed
+        for part in stream(progress.behind):
+            fresh, told = progress.take(message(part))
+            handed += zip(fresh["tag"].to_pylist(), fresh["value"].to_pylist())
+            assert [row for row in expected if row[1] % 10_000 <= told] == [row for row in handed if row[1] % 10_000 <= told], told
+            if dice.random() < 0.1:
+                break
+    return handed
 
 
-subscribe_module.WHOLE_BYTES, whole_bytes = 0, subscribe_module.WHOLE_BYTES
-for _ in range(100):
-    writes = [[dice.choice("abc") for _ in range(dice.randint(1, 12))] for _ in range(dice.randint(1, 15))]
+for _ in range(200):
+    writes = [[dice.choice("abc") for _ in range(dice.randint(1, 20))] for _ in range(dice.randint(1, 15))]
     expected = [(tag, number * 10_000 + write) for write, tags in enumerate(writes, 1) for number, tag in enumerate(tags)]
     assert lost_and_found(writes) == expected, writes
-subscribe_module.WHOLE_BYTES = whole_bytes
 
 
 class Wire:

@@ -4,9 +4,9 @@ A thread reads the stream, so that whoever waits for samples can be interrupted,
 elsewhere. It holds a few batches at most; when nobody takes them it stops reading, the historian cuts the stream after a while, and the
 thread resumes it when there is room again.
 
-Where to resume is a position: the number of the last write of a *delivery*, which is what the historian reads from its journal at once. A
-large delivery comes in several batches that all bear the same position, so a batch alone does not tell whether more of it follows. Until that
-is known the subscription resumes behind the delivery before, and drops as many rows of each tag as it had already got.
+Where to resume is a position, behind the greatest one that came. A large write comes in several batches, and all but the last one have the
+position of what came before it: a batch whose position does not go on is part of a write that does. Cut in between, the stream begins with
+that write again, and as many rows of each tag are dropped as were there already.
 """
 
 from __future__ import annotations
@@ -41,10 +41,6 @@ CHANNEL_OPTIONS = [
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
-# The historian cuts a delivery where 65,536 rows or about 3 MiB are full, so a batch of less than this is the last of its delivery: 65,536 rows
-# of numbers are more. Only where long texts follow many short ones may it be wrong; so what is told to others rests on it, and this
-# subscription's own way back only where the journal no longer goes back further.
-WHOLE_BYTES = 192 << 10
 _NOTHING = {"tag": pa.array([], pa.utf8()), "timestamp": pa.array([], pa.timestamp("ns", "UTC")), "value": pa.array([], pa.float64())}
 
 Connect = Callable[..., flight.FlightClient]
@@ -67,7 +63,7 @@ class Subscription:
     def position(self) -> int:
         """Where another subscription goes on behind what was taken from this one; to be kept where a program wants to resume after its own end.
 
-        In the middle of a large delivery it stays behind the one before: resumed there, rows that were taken come once more, and none is lost.
+        In the middle of a large write it stays behind the one before: resumed there, rows that were taken come once more, and none is lost.
         """
         return self._position
 
@@ -133,49 +129,37 @@ class _Progress:
 
     def __init__(self, position: int, current: bool) -> None:
         self.behind = position
-        """Everything up to here has come whole: a later delivery has begun."""
-        self.told = position
-        """Everything up to here has most likely come whole."""
+        """Everything up to here has come whole."""
         self.wants_current = current
         self._current_seen: set[str] = set()
-        self._open: int | None = None  # position of the delivery that may go on
-        self._rows: collections.Counter[str] = collections.Counter()  # of this stream, behind `behind`
-        self._there: collections.Counter[str] = collections.Counter()  # of earlier streams, behind `behind`, that this one has yet to repeat
+        self._rows: collections.Counter[str] = collections.Counter()  # of this stream, of the write under way
+        self._there: collections.Counter[str] = collections.Counter()  # of earlier streams, of the write under way; yet to be repeated
 
     def resumes(self) -> None:
         """A new stream begins behind `behind`."""
         self._there += self._rows
         self._rows.clear()
-        self._open = None
-
-    def settles(self) -> bool:
-        """Goes on behind what was told, if that is further on: what came before it is gone from the journal."""
-        further = self.told > self.behind
-        if further:
-            self.behind = self.told
-            self._there.clear()
-        return further
 
     def take(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, int]:
         """The rows that are new, and where to resume behind them."""
         tags = batch.column("tag")
         position = batch.column("position")[-1].as_py()
-        if position == 0:
+        if position == 0 and self.wants_current:
             fresh = self._fresh_current(batch) if self._current_seen else batch
             self._current_seen.update(tags.to_pylist())
-            return fresh, self.told
+            return fresh, self.behind
         self.wants_current = False
         self._current_seen.clear()
-        if self._open is not None and position != self._open:
-            self.behind = self._open
-            self._rows.clear()
-        self._open = position
         fresh = self._fresh(batch, tags) if self._there else batch
-        counts = pc.value_counts(tags)
-        for tag, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist()):
-            self._rows[tag] += count
-        self.told = max(self.told, position if batch.nbytes < WHOLE_BYTES else self.behind)
-        return fresh, self.told
+        if position > self.behind:
+            self.behind = position
+            self._rows.clear()
+            self._there.clear()
+        else:
+            counts = pc.value_counts(tags)
+            for tag, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist()):
+                self._rows[tag] += count
+        return fresh, self.behind
 
     def _fresh(self, batch: pa.RecordBatch, tags: pa.Array) -> pa.RecordBatch:
         keep = []
@@ -214,7 +198,7 @@ class _Follower:
 
     @property
     def position(self) -> int:
-        return self._progress.told
+        return self._progress.behind
 
     def begin(self) -> None:
         """Opens the stream, so that a refusal is the caller's and nothing written from now on is missed."""
@@ -336,20 +320,11 @@ class _Follower:
             if progress.behind != 0:
                 self._disconnect()
                 self._open(progress.behind)
-        progress.told = progress.behind
 
     def _open_again(self) -> None:
         progress = self._progress
         progress.resumes()
-        if progress.behind == 0:
-            # Which stands for now, not for the beginning.
-            progress.settles()
-        try:
-            self._open(progress.behind)
-        except PositionGone:
-            if not progress.settles():
-                raise
-            self._open(progress.behind)
+        self._open(progress.behind)
         if progress.behind == 0 and (last := self._watermark()) != 0:
             message = f"the connection was lost before the first write ever had come, and there is no position in front of the {last} since"
             raise PositionGone(f"{message}; read them with a range query, and subscribe behind {last}", 0)
