@@ -81,7 +81,9 @@ pub fn in_order<U: Sync, R: Send>(
             room.wait(&mut shared);
         };
         shared.given.entry(index).or_default().waiting.push_back((portion, taken));
-        more.notify_one();
+        if shared.turn == index {
+            more.notify_one();
+        }
         true
     };
     std::thread::scope(|scope| {
@@ -101,8 +103,11 @@ pub fn in_order<U: Sync, R: Send>(
                     }
                     // A panic must not leave the taker waiting; it becomes an error of this query.
                     let ended = catch_unwind(AssertUnwindSafe(|| work(unit, &mut |portion| put(index, portion))));
-                    shared.lock().given.entry(index).or_default().ended = Some(ended.unwrap_or(Err(QueryError::Bug)));
-                    more.notify_one();
+                    let mut shared = shared.lock();
+                    shared.given.entry(index).or_default().ended = Some(ended.unwrap_or(Err(QueryError::Bug)));
+                    if shared.turn == index {
+                        more.notify_one();
+                    }
                 }
             });
         }
