@@ -110,6 +110,8 @@ pub struct ApiLimits {
     pub query_tags_max: usize,
     /// Most rows one query may answer.
     pub query_rows_max: u64,
+    /// Most bytes one query may answer, as messages.
+    pub query_bytes_max: u64,
     /// Threads that work on one query beside the one that answers it; 0 for one per core.
     pub query_threads: usize,
     /// Memory of one query for what it gathers.
@@ -160,6 +162,7 @@ impl Default for ApiLimits {
             patterns_max: 10_000,
             query_tags_max: 1_000_000,
             query_rows_max: 10_000_000_000,
+            query_bytes_max: 1 << 40,
             query_threads: 0,
             query_memory_bytes_max: 512 << 20,
             queries_max: 128,

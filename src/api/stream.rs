@@ -2,11 +2,15 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use prost::Message;
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, mpsc},
@@ -89,11 +93,21 @@ pub struct Emitter<T> {
     stalled_after: Duration,
     deadline: Instant,
     failure: Arc<OnceLock<Status>>,
+    /// Bytes of a message, and of all so far.
+    weight: fn(&T) -> usize,
+    bytes: AtomicU64,
+    bytes_max: u64,
 }
 
 impl<T> Emitter<T> {
-    /// Hands one message on, waiting for room. False: the query is to stop, because nobody reads or the reader is too slow.
+    /// Hands one message on, waiting for room. False: the query is to stop, because nobody reads, the reader is too slow, or the answer too long.
     pub fn emit(&self, message: T) -> bool {
+        let bytes = (self.weight)(&message) as u64;
+        if self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > self.bytes_max {
+            let message = format!("the answer has more than {} bytes; narrow the range, or ask in parts", self.bytes_max);
+            let _ = self.failure.set(status::too_much("query_bytes_max", message));
+            return false;
+        }
         let message = match self.messages.try_send(message) {
             Ok(()) => return true,
             Err(mpsc::error::TrySendError::Closed(_)) => return false,
@@ -123,13 +137,13 @@ impl Api {
     /// `RESOURCE_EXHAUSTED` when too many queries run already.
     pub fn stream<T, W>(&self, headers: &MetadataMap, work: W) -> Result<QueryStream<T>, Status>
     where
-        T: Send + 'static,
+        T: Message + 'static,
         W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
     {
         let permit = self.queries.clone().try_acquire_owned().map_err(|_| {
             status::busy(format!("{} queries are running, which is the limit; try again shortly", self.limits().queries_max))
         })?;
-        Ok(self.run(Some(permit), self.query_limits(headers), work))
+        Ok(self.run(Some(permit), self.query_limits(headers), T::encoded_len, work))
     }
 
     /// As [`Api::stream`] for upkeep, which is bounded otherwise and may take hours: not one of the queries, and without a deadline.
@@ -139,10 +153,10 @@ impl Api {
         W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
     {
         let deadline = Instant::now() + UPKEEP_MAX;
-        self.run(None, QueryLimits::new(deadline, u64::MAX, self.draining.child_token()), work)
+        self.run(None, QueryLimits::new(deadline, u64::MAX, self.draining.child_token()), |_| 0, work)
     }
 
-    fn run<T, W>(&self, permit: Option<OwnedSemaphorePermit>, limits: QueryLimits, work: W) -> QueryStream<T>
+    fn run<T, W>(&self, permit: Option<OwnedSemaphorePermit>, limits: QueryLimits, weight: fn(&T) -> usize, work: W) -> QueryStream<T>
     where
         T: Send + 'static,
         W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
@@ -155,6 +169,9 @@ impl Api {
             stalled_after: self.limits().stalled_reader_timeout,
             deadline: limits.deadline,
             failure: failure.clone(),
+            weight,
+            bytes: AtomicU64::new(0),
+            bytes_max: self.limits().query_bytes_max,
         };
         let cancel_on_drop = limits.cancel.clone().drop_guard();
         tokio::task::spawn_blocking(move || {

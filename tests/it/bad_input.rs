@@ -380,3 +380,27 @@ async fn limits() {
     assert!(matches!(error.code(), Code::DeadlineExceeded | Code::Cancelled), "{error}");
     assert_unharmed(&channel, "limits").await;
 }
+
+/// An answer that is longer than it may be ends with an error that says so, at every door.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_answers() {
+    let historian = Historian::start(ApiLimits { query_bytes_max: 1 << 20, ..ApiLimits::default() });
+    let channel = connect(&historian).await;
+    let rows = |from: i64, count: i64| {
+        batch(vec![
+            ("tag", tags(vec![Some("long"); count as usize])),
+            ("timestamp", times((from..from + count).map(Some).collect())),
+            ("value", floats((from..from + count).map(|at| Some((at as f64).sin())).collect())),
+        ])
+    };
+    put(&channel, WRITE, vec![rows(0, 10_000)]).await.unwrap();
+    let all = r#"{"range": {"tags": ["long"], "start": 0}}"#;
+    get(&channel, all).await.expect("a short answer comes whole");
+    put(&channel, WRITE, vec![rows(10_000, 90_000)]).await.unwrap();
+    assert_refused(get(&channel, all).await, Code::ResourceExhausted, "1048576 bytes", "bytes");
+    let mut query = v1::query_service_client::QueryServiceClient::new(channel.clone());
+    let request = v1::RangeRequest { tags: vec!["long".into()], start: "0".into(), ..v1::RangeRequest::default() };
+    let answer = async { query.range(request).await?.into_inner().try_collect::<Vec<_>>().await }.await;
+    assert_refused(answer, Code::ResourceExhausted, "1048576 bytes", "bytes of gRPC");
+    assert_unharmed(&channel, "long answers").await;
+}

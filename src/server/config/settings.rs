@@ -157,6 +157,8 @@ pub struct LimitSettings {
     pub query_rows_max: u64,
     /// Most tags one query may select.
     pub query_tags_max: usize,
+    /// Most bytes one query may answer.
+    pub query_bytes_max: Bytes,
     /// Threads that work on one query; 0 for one per core.
     pub query_threads: usize,
     /// Memory of one query for late samples that it merges and for answers that wait for their turn.
@@ -198,6 +200,7 @@ impl From<&ApiLimits> for LimitSettings {
             query_deadline_max_s: limits.query_deadline_max.as_secs(),
             query_rows_max: limits.query_rows_max,
             query_tags_max: limits.query_tags_max,
+            query_bytes_max: Bytes(limits.query_bytes_max),
             query_threads: limits.query_threads,
             query_memory_bytes_max: Bytes(limits.query_memory_bytes_max as u64),
             queries_max: limits.queries_max,
@@ -222,6 +225,7 @@ impl From<&LimitSettings> for ApiLimits {
             query_deadline_max: Duration::from_secs(settings.query_deadline_max_s),
             query_rows_max: settings.query_rows_max,
             query_tags_max: settings.query_tags_max,
+            query_bytes_max: settings.query_bytes_max.0,
             query_threads: settings.query_threads,
             query_memory_bytes_max: settings.query_memory_bytes_max.0 as usize,
             queries_max: settings.queries_max,
@@ -268,6 +272,7 @@ impl LimitSettings {
             ("limits.query_deadline_max_s", self.query_deadline_max_s, 1..=7 * 86_400),
             ("limits.query_rows_max", self.query_rows_max, 1..=u64::MAX),
             ("limits.query_tags_max", self.query_tags_max as u64, 1..=10_000_000),
+            ("limits.query_bytes_max", self.query_bytes_max.0, 1 << 20..=u64::MAX),
             ("limits.query_threads", self.query_threads as u64, 0..=1024),
             ("limits.query_memory_bytes_max", self.query_memory_bytes_max.0, 1 << 20..=1 << 40),
             ("limits.queries_max", self.queries_max as u64, 1..=10_000),
