@@ -64,6 +64,9 @@ impl Sealer {
         let Sealing { tag, sequence, samples, superseded } = sealing;
         let ordered_until = self.ordered_until(*tag)?;
         let late = ordered_until.map_or(0, |until| samples.timestamps.partition_point(|&timestamp| timestamp <= until));
+        // Behind all that is in chunks; or, for late ones, not before the latest that is known. Asked first: what fails adds nothing.
+        let newest = samples.timestamps.last().copied();
+        let is_latest = late < samples.len() || self.current_timestamp(*tag)?.is_some_and(|known| newest >= Some(known));
         let first = seal.chunks.len();
         for (family, range) in [(ChunkFamily::Late, 0..late), (ChunkFamily::Chunks, late..samples.len())] {
             let mut start = range.start;
@@ -79,14 +82,12 @@ impl Sealer {
             put_superseded(seal, *tag, *sequence, Origin::Head, superseded)?;
         }
         seal.sealed.push((*tag, *sequence));
-        let Some(newest) = samples.timestamps.last().copied() else { return Ok(()) };
         if late < samples.len() {
-            self.ordered_until.insert(*tag, Some(newest));
+            self.ordered_until.insert(*tag, newest);
         }
-        // Behind all that is in chunks; or, for late ones, not before the latest that is known.
-        if late < samples.len() || self.current_timestamp(*tag)?.is_some_and(|known| newest >= known) {
-            let entry = entry(samples, samples.len() - 1).encode();
-            self.current.insert(*tag, entry.as_ref().map(|_| newest));
+        if let (true, Some(last)) = (is_latest, samples.len().checked_sub(1)) {
+            let entry = entry(samples, last).encode();
+            self.current.insert(*tag, newest.filter(|_| entry.is_some()));
             seal.current.push((*tag, entry));
         }
         Ok(())
