@@ -98,7 +98,8 @@ impl Histogram {
 pub(crate) fn encode(numbers: &[i64], base: i64, histogram: &Histogram, out: &mut Vec<u8>) {
     put_varint(zigzag(base), out);
     let present = histogram.counts.iter().filter(|count| **count > 0).count();
-    let wanted = histogram.total.max(1).ilog2().clamp(TABLE_BITS_MIN, TABLE_BITS_MAX);
+    // An eighth of the numbers: a larger table saves a thousandth of a byte a number, and takes as long to make as some thousand numbers.
+    let wanted = histogram.total.max(1).ilog2().saturating_sub(3).clamp(TABLE_BITS_MIN, TABLE_BITS_MAX);
     // Every token needs a state, and room for the frequent ones to have more.
     let table_bits = wanted.max((present.max(1) as u32).ilog2() + 2).min(TABLE_BITS_MAX);
     let frequencies = normalise(&histogram.counts, histogram.total, table_bits);
@@ -336,7 +337,7 @@ struct Entry {
     next: u16,
     /// As many set bits as the next state takes from the string.
     mask: u16,
-    /// The leading bits and the last one of the zigzag number; when no token of the table has raw bits, the number itself.
+    /// The number itself; of a token with raw bits, the leading bits and the last one of the zigzag number.
     number: i16,
     width: u8,
     raw: u8,
@@ -345,31 +346,68 @@ struct Entry {
 /// Of a fixed size, so that no state needs a check; a smaller table leaves the rest unused.
 type DecodeTable = [Entry; 1 << TABLE_BITS_MAX];
 
-/// The table, and whether any of its tokens has raw bits.
-fn decode_table(frequencies: &[u16; TOKENS], table_bits: u32) -> (Box<DecodeTable>, bool) {
+/// What every state tells.
+fn decode_table(frequencies: &[u16; TOKENS], table_bits: u32) -> Box<DecodeTable> {
     let mut table = Box::new([Entry::default(); 1 << TABLE_BITS_MAX]);
-    let any_raw = frequencies[DIRECT as usize..].iter().any(|frequency| *frequency > 0);
     let size = 1_usize << table_bits;
-    // The states of a token, as `spread` puts them, get their numbers in the order of the table, not of
-    // its places in turn: so first who is where, then from the first state to the last.
-    let mut seen = *frequencies;
-    for (slot, token) in table[..size].iter_mut().zip(spread(frequencies, table_bits)) {
-        let count = &mut seen[usize::from(token)];
-        let state = u32::from(*count);
-        *count += 1;
-        let width = table_bits - state.ilog2();
-        let raw = raw_bits(token);
-        let zigzag = if raw == 0 { token } else { 8 | token & 0b111 };
-        let number = if any_raw { zigzag.cast_signed() } else { unzigzag(u64::from(zigzag)) as i16 };
-        *slot = Entry {
-            next: ((state << width) - (1 << table_bits)) as u16,
-            mask: mask_32(width) as u16,
-            number,
-            width: width as u8,
-            raw: raw as u8,
-        };
+    // The states of a token get their numbers in the order of the table, and not in the one in which `spread` comes by: so first who is
+    // where, then from the first state to the last.
+    let mut seen = [Seen::default(); TOKENS];
+    let step = (size >> 1) + (size >> 3) + 3;
+    let mut place = 0;
+    for (token, frequency) in frequencies.iter().enumerate().filter(|(_, frequency)| **frequency > 0) {
+        for _ in 0..*frequency {
+            table[place & LOW].next = token as u16;
+            place = (place + step) & (size - 1);
+        }
+        let raw = raw_bits(token as u16);
+        let number = if raw == 0 { unzigzag(token as u64) as i16 } else { (8 | token & 0b111) as i16 };
+        seen[token] = Seen { state: *frequency, number, raw: raw as u8 };
     }
-    (table, any_raw)
+    for slot in &mut table[..size] {
+        let Some(Seen { state, number, raw }) = seen.get_mut(usize::from(slot.next)) else { continue };
+        let width = table_bits - u32::from(*state).ilog2();
+        *slot = Entry {
+            next: ((u32::from(*state) << width) - (1 << table_bits)) as u16,
+            mask: mask_32(width) as u16,
+            number: *number,
+            width: width as u8,
+            raw: *raw,
+        };
+        *state += 1;
+    }
+    table
+}
+
+/// A token while the table is made.
+#[derive(Clone, Copy, Default)]
+#[repr(align(8))]
+struct Seen {
+    /// Its next state.
+    state: u16,
+    number: i16,
+    raw: u8,
+}
+
+/// How many of a column's tokens have raw bits.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Raw {
+    None,
+    /// So few that four in a row often have none.
+    Some,
+    Most,
+}
+
+impl Raw {
+    fn of(frequencies: &[u16; TOKENS], table_bits: u32) -> Self {
+        let states: u32 = frequencies[DIRECT as usize..].iter().map(|frequency| u32::from(*frequency)).sum();
+        match states {
+            0 => Self::None,
+            few if few < 1 << table_bits >> 3 => Self::Some,
+            _ => Self::Most,
+        }
+    }
 }
 
 /// Reads states and raw bits of one string, from the first number to the last.
@@ -397,36 +435,39 @@ impl Reader {
         Self { stream, length: string.len(), bit: at(STATES as u32) as usize, states }
     }
 
-    /// The next four numbers, of tokens without raw bits: one load has the bits of all four states. False
-    /// without having done anything when that needs a look at the end of the string.
+    /// The next four numbers. At least `WINDOW` bytes must be left.
     #[inline(always)]
-    fn four_small(&mut self, table: &DecodeTable, base: i64, four: &mut [i64; STATES]) -> bool {
-        let Some(word) = self.stream.get(self.bit / 8..self.bit / 8 + 8) else {
-            return false;
-        };
-        let word = load(word, 0) >> (self.bit % 8);
+    fn four<const RAW: u8>(&mut self, table: &DecodeTable, base: i64, four: &mut [i64; STATES]) {
+        let entries = self.states.map(|state| table[state & LOW]);
+        let any_raw = || entries.iter().fold(0, |any, entry| any | entry.raw) > 0;
+        let is_raw = RAW == Raw::Most as u8 || (RAW == Raw::Some as u8 && any_raw());
+        if is_raw {
+            self.four_raw(entries, base, four);
+        } else {
+            self.four_direct(entries, base, four);
+        }
+    }
+
+    /// Without raw bits: one load has the bits of all four states.
+    #[inline(always)]
+    fn four_direct(&mut self, entries: [Entry; STATES], base: i64, four: &mut [i64; STATES]) {
+        let word = load(&self.stream, self.bit / 8) >> (self.bit % 8);
         let mut used = 0_u32;
-        for (number, state) in four.iter_mut().zip(&mut self.states) {
-            let entry = table[*state & LOW];
+        for ((number, state), entry) in four.iter_mut().zip(&mut self.states).zip(entries) {
             *state = usize::from(entry.next) + usize::from((word >> used) as u16 & entry.mask);
             used += u32::from(entry.width);
             *number = base.wrapping_add(i64::from(entry.number));
         }
         self.bit += used as usize;
-        true
     }
 
-    /// The next four numbers. False without having done anything near the end of the string.
     #[inline(always)]
-    fn four_raw(&mut self, table: &DecodeTable, base: i64, four: &mut [i64; STATES]) -> bool {
+    fn four_raw(&mut self, entries: [Entry; STATES], base: i64, four: &mut [i64; STATES]) {
         // A number takes at most 60 raw bits and 11 of its state.
-        let Some(window) = self.stream.get(self.bit / 8..self.bit / 8 + WINDOW) else {
-            return false;
-        };
+        let window = &self.stream[self.bit / 8..self.bit / 8 + WINDOW];
         let begin = self.bit % 8;
         let mut bit = begin;
-        for (number, state) in four.iter_mut().zip(&mut self.states) {
-            let entry = table[*state & LOW];
+        for ((number, state), entry) in four.iter_mut().zip(&mut self.states).zip(entries) {
             let low = load(window, bit / 8) >> (bit % 8) & 0xFFFF_FFFF;
             let high = load(window, bit / 8 + 4) >> (bit % 8);
             let raw = (low | high << 32) & ((1 << entry.raw) - 1);
@@ -437,11 +478,10 @@ impl Reader {
             *number = number_of(entry, raw, base);
         }
         self.bit += bit - begin;
-        true
     }
 
     /// The last numbers; bits beyond the end of the string are zero. True when they end where it does.
-    fn rest(&mut self, table: &DecodeTable, any_raw: bool, base: i64, numbers: &mut [i64]) -> bool {
+    fn rest(&mut self, table: &DecodeTable, base: i64, numbers: &mut [i64]) -> bool {
         for (index, number) in numbers.iter_mut().enumerate() {
             let state = &mut self.states[index % STATES];
             let entry = table[*state & LOW];
@@ -449,43 +489,47 @@ impl Reader {
             self.bit += usize::from(entry.raw);
             *state = usize::from(entry.next) + (wide(&self.stream, self.bit) & mask(u32::from(entry.width))) as usize;
             self.bit += usize::from(entry.width);
-            *number = if any_raw { number_of(entry, raw, base) } else { base.wrapping_add(i64::from(entry.number)) };
+            *number = number_of(entry, raw, base);
         }
         self.bit.div_ceil(8) == self.length && self.states == [0; STATES]
     }
+}
+
+/// Reads both strings in turns, as far as both have a window left, and tells how many numbers of each that was.
+fn decode_pairs<const RAW: u8>(table: &DecodeTable, base: i64, [a, b]: [&mut Reader; 2], [numbers_a, numbers_b]: [&mut [i64]; 2]) -> usize {
+    let mut done = 0;
+    // Both or neither: what is left of each is then the same number of numbers from its end.
+    let room = |reader: &Reader| reader.bit / 8 + WINDOW <= reader.stream.len();
+    for (four_a, four_b) in numbers_a.as_chunks_mut::<STATES>().0.iter_mut().zip(numbers_b.as_chunks_mut::<STATES>().0) {
+        if !room(a) || !room(b) {
+            break;
+        }
+        a.four::<RAW>(table, base, four_a);
+        b.four::<RAW>(table, base, four_b);
+        done += STATES;
+    }
+    done
 }
 
 /// Fills `numbers`, at least one, from the column at `at`, and moves `at` past it, to the end of `bytes`.
 pub(crate) fn decode(bytes: &[u8], at: &mut usize, numbers: &mut [i64]) -> Result<(), Fault> {
     let base = unzigzag(super::bits::get_varint_64(bytes, at, "base of the numbers")?);
     let (frequencies, table_bits) = get_frequencies(bytes, at)?;
-    let (table, any_raw) = decode_table(&frequencies, table_bits);
+    let table = decode_table(&frequencies, table_bits);
+    let raw = Raw::of(&frequencies, table_bits);
     let length = get_varint(bytes, at, "length of the first string")?;
     let Some((first, second)) = bytes.get(*at..).and_then(|rest| rest.split_at_checked(length)) else {
         return Err(Fault::new("length of the first string", *at, "one within the column", length));
     };
     let (mut a, mut b) = (Reader::new(first, table_bits), Reader::new(second, table_bits));
     let (numbers_a, numbers_b) = numbers.split_at_mut(middle(numbers.len()));
-    let mut done = 0;
-    {
-        let pairs = numbers_a.as_chunks_mut::<STATES>().0.iter_mut().zip(numbers_b.as_chunks_mut::<STATES>().0);
-        // Both or neither: what is left of each is then the same number of numbers from its end.
-        let room = |a: &Reader, b: &Reader| a.bit / 8 + WINDOW <= a.stream.len() && b.bit / 8 + WINDOW <= b.stream.len();
-        for (four_a, four_b) in pairs {
-            if !room(&a, &b) {
-                break;
-            }
-            if any_raw {
-                a.four_raw(&table, base, four_a);
-                b.four_raw(&table, base, four_b);
-            } else {
-                a.four_small(&table, base, four_a);
-                b.four_small(&table, base, four_b);
-            }
-            done += STATES;
-        }
-    }
-    let ended = a.rest(&table, any_raw, base, &mut numbers_a[done..]) & b.rest(&table, any_raw, base, &mut numbers_b[done..]);
+    // Loops of their own, so that a column without raw bits pays nothing for the others.
+    let done = match raw {
+        Raw::None => decode_pairs::<{ Raw::None as u8 }>(&table, base, [&mut a, &mut b], [numbers_a, numbers_b]),
+        Raw::Some => decode_pairs::<{ Raw::Some as u8 }>(&table, base, [&mut a, &mut b], [numbers_a, numbers_b]),
+        Raw::Most => decode_pairs::<{ Raw::Most as u8 }>(&table, base, [&mut a, &mut b], [numbers_a, numbers_b]),
+    };
+    let ended = a.rest(&table, base, &mut numbers_a[done..]) & b.rest(&table, base, &mut numbers_b[done..]);
     if !ended {
         return Err(Fault::new("end of the coded numbers", *at, "the end of both strings", "another place"));
     }
@@ -495,6 +539,9 @@ pub(crate) fn decode(bytes: &[u8], at: &mut usize, numbers: &mut [i64]) -> Resul
 
 #[inline(always)]
 fn number_of(entry: Entry, raw: u64, base: i64) -> i64 {
+    if entry.raw == 0 {
+        return base.wrapping_add(i64::from(entry.number));
+    }
     let bits = u64::from(entry.number.cast_unsigned());
     base.wrapping_add(unzigzag(((bits >> 1) << entry.raw | raw) << 1 | bits & 1))
 }
@@ -532,11 +579,9 @@ mod tests {
             assert!(token < TOKENS && raw <= 60);
             let mut frequencies = [0; TOKENS];
             frequencies[token] = 32;
-            let (table, any_raw) = decode_table(&frequencies, 5);
-            let entry = table[0];
-            assert_eq!((u32::from(entry.raw), any_raw), (raw, raw > 0));
-            let read = if any_raw { number_of(entry, number >> 1 & mask(raw), 0) } else { i64::from(entry.number) };
-            assert_eq!(zigzag(read), number);
+            let entry = decode_table(&frequencies, 5)[0];
+            assert_eq!(u32::from(entry.raw), raw);
+            assert_eq!(zigzag(number_of(entry, number >> 1 & mask(raw), 0)), number);
         }
     }
 

@@ -200,7 +200,6 @@ pub(crate) fn decode(bytes: &[u8], mut at: usize, numbers: &mut [i64]) -> Result
             if let Some(weights) = weights {
                 weights.undo(numbers);
             }
-            add_up(numbers);
         }
     }
     Ok(())

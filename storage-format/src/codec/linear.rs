@@ -10,8 +10,8 @@ use crate::error::Fault;
 /// Most weights.
 const ORDER_MAX: usize = 16;
 
-/// Weights that the encoder fits.
-const ORDER: usize = 8;
+/// Weights that the encoder fits: twice as many save a five-hundredth of a byte a sample, and take a reader half as long again.
+const ORDER: usize = 4;
 
 /// Weights are fixed-point numbers with this many bits behind the point.
 const FRACTION_BITS: u32 = 12;
@@ -112,30 +112,24 @@ impl Weights {
         sum >> FRACTION_BITS
     }
 
-    /// Turns residuals back into differences, in place.
+    /// Turns residuals into the numbers whose differences they are of, in place.
     pub fn undo(&self, numbers: &mut [i64]) {
-        let start = numbers.len().min(ORDER_MAX + 1);
-        for index in 1..start {
-            numbers[index] = numbers[index].wrapping_add(self.foretell(&numbers[1..index]));
-        }
-        if self.order <= ORDER {
-            self.undo_rest::<ORDER>(numbers, start);
-        } else {
-            self.undo_rest::<ORDER_MAX>(numbers, start);
+        match self.order {
+            0..=4 => self.undo_with::<4>(numbers),
+            5..=8 => self.undo_with::<8>(numbers),
+            _ => self.undo_with::<ORDER_MAX>(numbers),
         }
     }
 
     /// With the differences before in an array that stays in registers; weights beyond the order are zero.
-    fn undo_rest<const N: usize>(&self, numbers: &mut [i64], start: usize) {
-        let (done, rest) = numbers.split_at_mut(start);
+    fn undo_with<const N: usize>(&self, numbers: &mut [i64]) {
         let mut before = [0_i64; N];
-        for (slot, number) in before.iter_mut().zip(done.iter().rev()) {
-            *slot = *number;
-        }
         let mut weights = [0_i64; N];
         for (slot, weight) in weights.iter_mut().zip(self.weights) {
             *slot = weight;
         }
+        let Some((first, rest)) = numbers.split_first_mut() else { return };
+        let mut level = *first;
         for number in rest {
             // All but the nearest first: only that one waits for the number before.
             let mut sum = 1_i64 << (FRACTION_BITS - 1);
@@ -143,11 +137,13 @@ impl Weights {
                 sum = sum.wrapping_add(weights[index].wrapping_mul(before[index]));
             }
             sum = sum.wrapping_add(weights[0].wrapping_mul(before[0]));
-            *number = number.wrapping_add(sum >> FRACTION_BITS);
+            let difference = number.wrapping_add(sum >> FRACTION_BITS);
+            level = level.wrapping_add(difference);
+            *number = level;
             for index in (1..N).rev() {
                 before[index] = before[index - 1];
             }
-            before[0] = *number;
+            before[0] = difference;
         }
     }
 }
@@ -186,7 +182,9 @@ mod tests {
             prop_assert_eq!(&again, &bytes);
             let mut residuals = read.residuals(&numbers);
             read.undo(&mut residuals);
-            prop_assert_eq!(residuals, numbers);
+            let mut level = 0_i64;
+            let levels: Vec<i64> = numbers.iter().map(|difference| { level = level.wrapping_add(*difference); level }).collect();
+            prop_assert_eq!(residuals, levels);
             prop_assert!(Weights::get(&bytes[..bytes.len() - 1], &mut 1).is_err());
         }
     }
