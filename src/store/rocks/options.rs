@@ -32,6 +32,8 @@ pub(in crate::store) fn database_options(options: &StoreOptions) -> Options {
     database.set_max_background_jobs(2);
     database.set_max_total_wal_size(options.wal_bytes_max);
     database.set_keep_log_file_num(4);
+    // Queries of many tags read a file from its beginning to its end: the system may read ahead.
+    database.set_advise_random_on_open(false);
     database
 }
 
