@@ -13,8 +13,15 @@ use crate::{
     query::QueryError,
 };
 
-/// Units that may be under way or finished beyond the one whose turn it is, per thread.
+/// Stretches of units that may be under way or finished beyond the one whose turn it is, per thread.
 const AHEAD_PER_THREAD: usize = 4;
+/// Most units that a thread takes on at once; the taker is woken for all of them together. Many small ones would else cost as much in
+/// switches between threads as in work.
+const STRETCH_MAX: usize = 8;
+/// Stretches per thread that must be left, so that all threads have work until the end.
+const STRETCHES_PER_THREAD: usize = 32;
+/// A portion of so many bytes is worth a switch of its own.
+const LARGE_BYTES: u64 = 4 << 10;
 /// Portions of one unit that may wait.
 const PORTIONS_AHEAD: usize = 4;
 
@@ -58,10 +65,17 @@ pub fn in_order<U: Sync, R: Send>(
     if threads <= 1 {
         return one_by_one(units, work, take);
     }
+    let stretch = (units.len() / (threads * STRETCHES_PER_THREAD)).clamp(1, STRETCH_MAX);
     let shared = Mutex::new(Shared { given: BTreeMap::new(), turn: 0 });
     let (more, room) = (Condvar::new(), Condvar::new());
     let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let is_stopped = || stopped.load(Ordering::SeqCst);
+    // Whoever works on the unit whose turn it is wakes the taker.
+    let wake = |shared: &Shared<R>, index: usize| {
+        if shared.turn / stretch == index / stretch {
+            more.notify_one();
+        }
+    };
     let put = |index: usize, portion: R| {
         let bytes = weight(&portion) as u64;
         let mut shared = shared.lock();
@@ -78,11 +92,12 @@ pub fn in_order<U: Sync, R: Send>(
                     Err(_) => {}
                 }
             }
+            wake(&shared, index);
             room.wait(&mut shared);
         };
         shared.given.entry(index).or_default().waiting.push_back((portion, taken));
-        if shared.turn == index {
-            more.notify_one();
+        if stretch == 1 || bytes >= LARGE_BYTES {
+            wake(&shared, index);
         }
         true
     };
@@ -90,23 +105,29 @@ pub fn in_order<U: Sync, R: Send>(
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
-                    let index = next.fetch_add(1, Ordering::SeqCst);
-                    let Some(unit) = units.get(index) else { return };
+                    let first = next.fetch_add(stretch, Ordering::SeqCst);
+                    if first >= units.len() {
+                        return;
+                    }
+                    let last = (first + stretch).min(units.len()) - 1;
                     {
                         let mut shared = shared.lock();
-                        while index >= shared.turn + threads * AHEAD_PER_THREAD && !is_stopped() {
+                        while first >= shared.turn + threads * AHEAD_PER_THREAD * stretch && !is_stopped() {
                             room.wait(&mut shared);
                         }
                     }
-                    if is_stopped() {
-                        return;
-                    }
-                    // A panic must not leave the taker waiting; it becomes an error of this query.
-                    let ended = catch_unwind(AssertUnwindSafe(|| work(unit, &mut |portion| put(index, portion))));
-                    let mut shared = shared.lock();
-                    shared.given.entry(index).or_default().ended = Some(ended.unwrap_or(Err(QueryError::Bug)));
-                    if shared.turn == index {
-                        more.notify_one();
+                    for (index, unit) in (first..=last).zip(&units[first..=last]) {
+                        if is_stopped() {
+                            return;
+                        }
+                        // A panic must not leave the taker waiting; it becomes an error of this query.
+                        let ended = catch_unwind(AssertUnwindSafe(|| work(unit, &mut |portion| put(index, portion))));
+                        let mut shared = shared.lock();
+                        let failed = !matches!(ended, Ok(Ok(())));
+                        shared.given.entry(index).or_default().ended = Some(ended.unwrap_or(Err(QueryError::Bug)));
+                        if index == last || failed {
+                            wake(&shared, index);
+                        }
                     }
                 }
             });
