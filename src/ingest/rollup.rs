@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Receives a finished state: level, start of its interval, state.
-pub type Emit<'a> = &'a mut dyn FnMut(RollupLevel, i64, RollupState);
+pub type Emit<'a> = &'a mut dyn FnMut(RollupLevel, i64, &RollupState);
 
 /// Start of the aligned interval that holds a timestamp; where that lies before the first timestamp of all, that one.
 pub fn interval_start(level: RollupLevel, at: i64) -> i64 {
@@ -28,6 +28,8 @@ pub fn interval_start(level: RollupLevel, at: i64) -> i64 {
 pub struct Folder {
     value_type: ValueType,
     parts: Parts,
+    /// Coarser ones are not made.
+    coarsest: RollupLevel,
     /// Samples of the minute that may go on: it may come in parts, and its state must not depend on where chunks end.
     minute: Samples,
     hour: Option<(i64, RollupState)>,
@@ -36,12 +38,12 @@ pub struct Folder {
 
 impl Folder {
     pub fn new(value_type: ValueType) -> Folder {
-        Folder::of_parts(value_type, Parts::ALL)
+        Folder::up_to(RollupLevel::Day, value_type, Parts::ALL)
     }
 
-    /// One that makes no more of states than these parts.
-    pub fn of_parts(value_type: ValueType, parts: Parts) -> Folder {
-        Folder { value_type, parts, minute: Samples::new(value_type), hour: None, day: None }
+    /// One that makes no coarser states, and no more of them than these parts.
+    pub fn up_to(coarsest: RollupLevel, value_type: ValueType, parts: Parts) -> Folder {
+        Folder { value_type, parts, coarsest, minute: Samples::new(value_type), hour: None, day: None }
     }
 
     /// Takes the samples in `range` (row numbers).
@@ -59,7 +61,7 @@ impl Folder {
                 let kept = self.minute.extend_range(samples, at..end);
                 debug_assert!(kept.is_ok(), "samples of one tag are of one type");
             } else if let Some(state) = RollupState::of_parts(samples, at..end, self.parts) {
-                self.minute_closed(start, state, emit);
+                self.minute_closed(start, &state, emit);
             }
             at = end;
         }
@@ -76,39 +78,43 @@ impl Folder {
         let Some(first) = self.minute.timestamps.first() else { return };
         let start = interval_start(RollupLevel::Minute, *first);
         if let Some(state) = RollupState::of_parts(&self.minute, 0..self.minute.len(), self.parts) {
-            self.minute_closed(start, state, emit);
+            self.minute_closed(start, &state, emit);
         }
         self.minute.clear();
     }
 
-    fn minute_closed(&mut self, start: i64, state: RollupState, emit: Emit<'_>) {
-        let hour = interval_start(RollupLevel::Hour, start);
-        if self.hour.as_ref().is_some_and(|(open, _)| *open != hour) {
-            self.close_hour(emit);
-        }
-        match &mut self.hour {
-            Some((_, open)) => open.merge(&state, self.value_type),
-            None => self.hour = Some((hour, state)),
+    fn minute_closed(&mut self, start: i64, state: &RollupState, emit: Emit<'_>) {
+        if self.coarsest > RollupLevel::Minute {
+            let hour = interval_start(RollupLevel::Hour, start);
+            if self.hour.as_ref().is_some_and(|(open, _)| *open != hour) {
+                self.close_hour(emit);
+            }
+            match &mut self.hour {
+                Some((_, open)) => open.merge(state, self.value_type),
+                None => self.hour = Some((hour, *state)),
+            }
         }
         emit(RollupLevel::Minute, start, state);
     }
 
     fn close_hour(&mut self, emit: Emit<'_>) {
         let Some((start, state)) = self.hour.take() else { return };
-        let day = interval_start(RollupLevel::Day, start);
-        if self.day.as_ref().is_some_and(|(open, _)| *open != day) {
-            self.close_day(emit);
+        if self.coarsest > RollupLevel::Hour {
+            let day = interval_start(RollupLevel::Day, start);
+            if self.day.as_ref().is_some_and(|(open, _)| *open != day) {
+                self.close_day(emit);
+            }
+            match &mut self.day {
+                Some((_, open)) => open.merge(&state, self.value_type),
+                None => self.day = Some((day, state)),
+            }
         }
-        match &mut self.day {
-            Some((_, open)) => open.merge(&state, self.value_type),
-            None => self.day = Some((day, state)),
-        }
-        emit(RollupLevel::Hour, start, state);
+        emit(RollupLevel::Hour, start, &state);
     }
 
     fn close_day(&mut self, emit: Emit<'_>) {
         if let Some((start, state)) = self.day.take() {
-            emit(RollupLevel::Day, start, state);
+            emit(RollupLevel::Day, start, &state);
         }
     }
 }
@@ -186,11 +192,11 @@ impl TagReader {
             return Ok(());
         }
         let mut cursor = self.cursor(tag, TimeRange::new(Timestamp(from), Timestamp(to)))?;
-        let mut folder = Folder::of_parts(tag.value_type(), parts);
+        let mut folder = Folder::up_to(level, tag.value_type(), parts);
         let mut samples = Samples::new(tag.value_type());
-        let mut emit = |found: RollupLevel, start: i64, state: RollupState| {
+        let mut emit = |found: RollupLevel, start: i64, state: &RollupState| {
             if found == level {
-                out.push((start, state));
+                out.push((start, *state));
             }
         };
         while cursor.next_into(&mut samples)? {

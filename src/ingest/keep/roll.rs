@@ -96,12 +96,12 @@ impl Keeper {
                 samples.clear();
                 chunk.decode_into(ChunkFamily::Chunks, &mut samples)?;
                 let inside = samples.slice_time_range(day, end);
-                folder.push(&samples, inside, &mut |level, start, state| states[level as usize - 1].push((start, state)));
+                folder.push(&samples, inside, &mut |level, start, state| states[level as usize - 1].push((start, *state)));
             }
             let Some(next) = next else { break };
             from = next;
         }
-        folder.finish(&mut |level, start, state| states[level as usize - 1].push((start, state)));
+        folder.finish(&mut |level, start, state| states[level as usize - 1].push((start, *state)));
         if end != day.saturating_add(DAY_NS) {
             // The day goes on.
             states[RollupLevel::Day as usize - 1].clear();

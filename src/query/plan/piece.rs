@@ -153,8 +153,8 @@ fn scan(
     let range = TimeRange::new(Timestamp(segments[0].from), Timestamp(segments[segments.len() - 1].to));
     let mut cursor = reader.cursor(tag, range).map_err(failed)?;
     let mut portion = Samples::new(tag.value_type());
-    let mut made: Vec<RollupState> = Vec::new();
-    let mut folder = Folder::of_parts(tag.value_type(), source.parts);
+    let new_folder = |segment: Segment| Folder::up_to(segment.emitted(level), tag.value_type(), source.parts);
+    let mut folder = new_folder(segments[0]);
     let mut number = 0;
     while cursor.next_into(&mut portion).map_err(failed)? {
         limits.check(0)?;
@@ -162,21 +162,17 @@ fn scan(
         while at < portion.len() {
             let timestamp = portion.timestamps[at];
             if timestamp >= segments[number].to {
-                let closed = std::mem::replace(&mut folder, Folder::of_parts(tag.value_type(), source.parts));
-                close(closed, segments[number], level, &mut made, sink)?;
+                let closed = segments[number];
                 number += 1 + segments[number + 1..].partition_point(|segment| segment.to <= timestamp);
+                let folder = std::mem::replace(&mut folder, new_folder(segments[number]));
+                close(folder, closed, level, sink)?;
             }
             let segment = segments[number];
             let until = at + portion.timestamps[at..].partition_point(|timestamp| *timestamp < segment.to);
             if segment.whole || source.fold_edges {
-                folder.push(&portion, at..until, &mut |found, _, state| {
-                    if found == segment.emitted(level) {
-                        made.push(state);
-                    }
-                });
-                for state in made.drain(..) {
-                    sink(segment.interval, Piece::State(&state))?;
-                }
+                let mut taken = Ok(());
+                folder.push(&portion, at..until, &mut segment.give(level, &mut taken, sink));
+                taken?;
             } else {
                 sink(segment.interval, Piece::Samples(&portion, at..until))?;
             }
@@ -184,25 +180,33 @@ fn scan(
         }
         portion.clear();
     }
-    close(folder, segments[number], level, &mut made, sink)
+    close(folder, segments[number], level, sink)
 }
 
-fn close(folder: Folder, segment: Segment, level: RollupLevel, made: &mut Vec<RollupState>, sink: Sink<'_>) -> Result<(), QueryError> {
-    folder.finish(&mut |found, _, state| {
-        if found == segment.emitted(level) {
-            made.push(state);
-        }
-    });
-    for state in made.drain(..) {
-        sink(segment.interval, Piece::State(&state))?;
-    }
-    Ok(())
+fn close(folder: Folder, segment: Segment, level: RollupLevel, sink: Sink<'_>) -> Result<(), QueryError> {
+    let mut taken = Ok(());
+    folder.finish(&mut segment.give(level, &mut taken, sink));
+    taken
 }
 
 impl Segment {
     /// Of which level the states of this segment are.
     fn emitted(self, level: RollupLevel) -> RollupLevel {
         if self.whole { level } else { RollupLevel::Minute }
+    }
+
+    /// Gives the states of this segment to the sink, until that fails.
+    fn give<'a>(
+        self,
+        level: RollupLevel,
+        taken: &'a mut Result<(), QueryError>,
+        sink: Sink<'a>,
+    ) -> impl FnMut(RollupLevel, i64, &RollupState) + 'a {
+        move |found, _, state| {
+            if found == self.emitted(level) && taken.is_ok() {
+                *taken = sink(self.interval, Piece::State(state));
+            }
+        }
     }
 }
 
