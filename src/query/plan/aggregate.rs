@@ -12,7 +12,7 @@ use historian_format::rollup::RollupState;
 use super::{
     neighbour::{before, from, look},
     parallel::{Workers, in_order},
-    piece::{self, Piece, Source},
+    piece::{self, ASIDE_MAX, Piece, Source},
 };
 use crate::{
     ingest::merge::TagReader,
@@ -219,38 +219,50 @@ fn feed_states(
         },
     )?;
     let mut at = 0;
-    while let Some((interval, state)) = states.get(at) {
-        if evaluator.needs(state) == Needs::Nothing {
+    while let Some((_, state)) = states.get(at) {
+        let needs = |state: &RollupState| evaluator.needs(state) == Needs::Samples;
+        if !needs(state) {
             let _nothing = evaluator.push_state(state).map_err(failed)?;
             at += 1;
             continue;
         }
-        // Intervals that need their samples and follow each other are read in one go.
-        let needs = |(_, state): &&(usize, RollupState)| evaluator.needs(state) == Needs::Samples;
-        let run = 1 + states[at + 1..].iter().take_while(needs).count();
-        let first = *interval;
-        let last = states[at + run - 1].0;
-        let (from, to) = (edges[first], edges[last + 1]);
-        let mut next = at;
-        let mut open = None;
-        piece::samples(reader, tag, &edges[first..=last + 1], first, (from, to), limits, &mut |interval, piece| {
+        let run = &states[at..at + together(&states[at..], needs)];
+        let (first, last) = (run[0].0, run[run.len() - 1].0);
+        let (mut next, mut open, mut wanted) = (0, None, true);
+        piece::samples(reader, tag, &edges[first..=last + 1], first, (edges[first], edges[last + 1]), limits, &mut |interval, piece| {
             let Piece::Samples(samples, rows) = piece else { return Ok(()) };
             if open != Some(interval) {
-                open = Some(interval);
-                // An interval whose samples came or went since the states were made: the samples alone are what is asked.
-                while states.get(next).is_some_and(|(at, _)| *at < interval) {
+                (open, wanted) = (Some(interval), true);
+                while let Some((at, state)) = run.get(next).filter(|(at, _)| *at <= interval) {
                     next += 1;
-                }
-                if let Some((_, state)) = states.get(next).filter(|(at, _)| *at == interval) {
-                    next += 1;
-                    let _samples = evaluator.push_state(state).map_err(failed)?;
+                    if *at == interval {
+                        wanted = evaluator.push_state(state).map_err(failed)? == Needs::Samples;
+                    } else if evaluator.needs(state) == Needs::Nothing {
+                        let _nothing = evaluator.push_state(state).map_err(failed)?;
+                    }
                 }
             }
-            evaluator.push(samples, rows).map_err(failed)
+            if wanted { evaluator.push(samples, rows).map_err(failed) } else { Ok(()) }
         })?;
-        at += run;
+        at += run.len();
     }
     Ok(())
+}
+
+/// How many of these states, from the first to the last that needs its samples, are best read in one go.
+fn together(states: &[(usize, RollupState)], needs: impl Fn(&RollupState) -> bool) -> usize {
+    let (mut end, mut aside) = (0, 0);
+    for (index, (_, state)) in states.iter().enumerate() {
+        if needs(state) {
+            (end, aside) = (index + 1, 0);
+        } else {
+            aside += state.count;
+        }
+        if aside > ASIDE_MAX {
+            break;
+        }
+    }
+    end
 }
 
 /// Rows of answers on their way to a batch.
@@ -311,5 +323,35 @@ impl Rows {
         ];
         let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(failed)?;
         Ok(crate::query::range::slices(&batch).all(emit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use historian_format::{Samples, Value, ValueType};
+
+    use super::*;
+
+    #[test]
+    fn intervals_that_need_their_samples_are_read_in_one_go_unless_far_apart() {
+        let mut one = Samples::new(ValueType::F64);
+        one.push(0, Some(&Value::F64(1.0)), 0).unwrap();
+        let one = RollupState::of(&one, 0..1).unwrap();
+        // By count of samples; those that need them are negative.
+        let together = |counts: &[i64]| {
+            let state = |count: i64| {
+                let mut state = one;
+                (state.count, state.good_count) = (count.unsigned_abs(), u64::from(count > 0));
+                state
+            };
+            let states: Vec<_> = counts.iter().map(|count| state(*count)).enumerate().collect();
+            together(&states, |state| state.good_count == 0)
+        };
+        assert_eq!(together(&[-60]), 1);
+        assert_eq!(together(&[-60, 60, 60]), 1);
+        assert_eq!(together(&[-60, 60, -60, -60, 60]), 4);
+        assert_eq!(together(&[-60, 16_384, -60, 16_384, -60, 60]), 5);
+        assert_eq!(together(&[-60, 16_385, -60]), 1);
+        assert_eq!(together(&[-60, -60, 8_000, 8_385, -60]), 2);
     }
 }

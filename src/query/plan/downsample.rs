@@ -8,7 +8,7 @@ use historian_format::rollup::Parts;
 
 use super::{
     parallel::{Workers, in_order},
-    piece::{self, Piece, Source},
+    piece::{self, ASIDE_MAX, Piece, Source},
 };
 use crate::{
     ingest::merge::TagReader,
@@ -116,20 +116,25 @@ fn reduce(
         let mut downsampler = Downsampler::new(plan.clone(), tag.value_type(), around.clone()).map_err(failed)?;
         let range = (plan.start(), plan.end());
         if summaries {
-            piece::read(reader, tag, plan.edges(), source, limits, &mut |_, piece| match piece {
-                Piece::Samples(samples, rows) => downsampler.push(samples, rows).map_err(failed),
-                Piece::State(state) => {
-                    if let Some(summary) = Summary::of_state(state, tag.value_type()) {
-                        return downsampler.push_summary(&summary).map_err(failed);
+            let mut unsummed = Unsummed::default();
+            piece::read(reader, tag, plan.edges(), source, limits, &mut |_, piece| {
+                let state = match piece {
+                    Piece::Samples(samples, rows) => {
+                        unsummed.give(reader, tag, limits, &mut downsampler)?;
+                        return downsampler.push(samples, rows).map_err(failed);
                     }
+                    Piece::State(state) => state,
+                };
+                let summary = Summary::of_state(state, tag.value_type());
+                match summary {
+                    Some(summary) if unsummed.range.is_none() => return downsampler.push_summary(&summary).map_err(failed),
+                    Some(summary) => unsummed.hold(summary, state.count),
                     // Not all of it is plainly Good: the samples tell where lines break.
-                    let (from, to) = (state.first.timestamp, state.last.timestamp.saturating_add(1));
-                    piece::samples(reader, tag, &[from, to], 0, (from, to), limits, &mut |_, piece| match piece {
-                        Piece::Samples(samples, rows) => downsampler.push(samples, rows).map_err(failed),
-                        Piece::State(_) => Ok(()),
-                    })
+                    None => unsummed.extend(state.first.timestamp, state.last.timestamp),
                 }
+                if unsummed.aside > ASIDE_MAX { unsummed.give(reader, tag, limits, &mut downsampler) } else { Ok(()) }
             })?;
+            unsummed.give(reader, tag, limits, &mut downsampler)?;
         } else {
             read_samples(reader, tag, range, limits, &mut |samples, rows| downsampler.push(samples, rows).map_err(failed))?;
         }
@@ -142,6 +147,40 @@ fn reduce(
             Step::SamplesOnly if summaries => summaries = false,
             Step::SamplesOnly => return Err(QueryError::Bug),
         }
+    }
+}
+
+/// Intervals whose samples are to be read, since their states do not tell enough, with what lies between them: in one go, where that is little.
+#[derive(Default)]
+struct Unsummed {
+    /// First and last timestamp.
+    range: Option<(i64, i64)>,
+    /// What came behind them and can do with its states, and how many samples those have.
+    behind: Vec<Summary>,
+    aside: u64,
+}
+
+impl Unsummed {
+    fn extend(&mut self, first: i64, last: i64) {
+        self.range = Some((self.range.map_or(first, |(first, _)| first), last));
+        self.behind.clear();
+        self.aside = 0;
+    }
+
+    fn hold(&mut self, summary: Summary, count: u64) {
+        self.behind.push(summary);
+        self.aside += count;
+    }
+
+    /// Hands on what is held.
+    fn give(&mut self, reader: &TagReader, tag: &Tag, limits: &QueryLimits, downsampler: &mut Downsampler) -> Result<(), QueryError> {
+        let failed = |error: DownsampleError| refused(tag, &error);
+        let held = std::mem::take(self);
+        let Some((first, last)) = held.range else { return Ok(()) };
+        read_samples(reader, tag, (first, last.saturating_add(1)), limits, &mut |samples, rows| {
+            downsampler.push(samples, rows).map_err(failed)
+        })?;
+        held.behind.iter().try_for_each(|summary| downsampler.push_summary(summary).map_err(failed))
     }
 }
 

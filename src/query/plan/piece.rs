@@ -31,6 +31,8 @@ pub struct Source {
 /// Receives pieces with the number of their interval.
 pub type Sink<'a> = &'a mut dyn FnMut(usize, Piece<'_>) -> Result<(), QueryError>;
 
+/// Samples that are read and left aside rather than to begin anew behind them: chunks are decoded whole.
+pub const ASIDE_MAX: u64 = 16_384;
 /// Aligned intervals whose states are read at once.
 const STATES_MAX: i64 = 65_536;
 /// An interval whose edges lie across the grid of a level has this many whole ones of it at the least.

@@ -75,7 +75,7 @@ impl Default for StorageSettings {
             heads_bytes_max: Bytes::mebi(192),
             future_max_s: 86_400,
             journal_bytes_max: Bytes::mebi(256),
-            cache_bytes: Bytes::mebi(128),
+            cache_bytes: Bytes::mebi(64),
             disk_reserve_bytes: None,
             retention_interval_s: 3_600,
             tags_max: TAGS_MAX,
