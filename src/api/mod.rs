@@ -171,7 +171,7 @@ impl Default for ApiLimits {
             stalled_reader_timeout: Duration::from_secs(30),
             query_messages_in_flight: 4,
             write_batches_in_flight: 64,
-            write_bytes_in_flight: 64 << 20,
+            write_bytes_in_flight: 24 << 20,
             acknowledgements_unread_max: 16_384,
             subscriptions_max: 256,
             endpoints_max: 16,
