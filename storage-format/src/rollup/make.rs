@@ -85,33 +85,6 @@ fn of<T: Number>(values: &[T], samples: &Samples, range: Range<usize>, parts: Pa
     of_any(values, samples, range, widen)
 }
 
-/// Lanes of a sum, which a processor adds to at the same time: the counted samples go to them in turn.
-const LANES: usize = 4;
-
-/// A sum and what rounding took from it, in lanes.
-#[derive(Clone, Copy, Default)]
-struct Sums {
-    sums: [f64; LANES],
-    lows: [f64; LANES],
-}
-
-impl Sums {
-    #[inline(always)]
-    fn add(&mut self, lane: usize, number: f64) {
-        let (sum, low) = two_sum(self.sums[lane], number);
-        self.sums[lane] = sum;
-        self.lows[lane] += low;
-    }
-
-    /// The lanes put together, as states are.
-    fn total(self) -> (f64, f64) {
-        (1..LANES).fold((self.sums[0], self.lows[0]), |(sum, low), lane| {
-            let (sum, taken) = two_sum(sum, self.sums[lane]);
-            (sum, low + (taken + self.lows[lane]))
-        })
-    }
-}
-
 /// Every sample is counted.
 fn of_counted<T: Number>(
     values: &[T],
@@ -128,24 +101,18 @@ fn of_counted<T: Number>(
     state.first_counted = values.first().map(|value| value.to_lane());
     state.last_counted = values.last().map(|value| value.to_lane());
     if parts.sum || parts.m2 {
-        let mut sums = Sums::default();
-        let (blocks, rest) = values.as_chunks::<LANES>();
-        for block in blocks {
-            (0..LANES).for_each(|lane| sums.add(lane, widen(block[lane])));
+        for value in values {
+            let (sum, low) = two_sum(state.sum, widen(*value));
+            state.sum = sum;
+            state.sum_low += low;
         }
-        rest.iter().enumerate().for_each(|(lane, value)| sums.add(lane, widen(*value)));
-        (state.sum, state.sum_low) = sums.total();
     }
     if parts.m2 {
         let mean = (state.sum + state.sum_low) / state.good_count as f64;
-        let square = |value: T| (widen(value) - mean) * (widen(value) - mean);
-        let mut squares = [0.0; LANES];
-        let (blocks, rest) = values.as_chunks::<LANES>();
-        for block in blocks {
-            (0..LANES).for_each(|lane| squares[lane] += square(block[lane]));
+        for value in values {
+            let number = widen(*value);
+            state.m2 += (number - mean) * (number - mean);
         }
-        rest.iter().zip(&mut squares).for_each(|(value, sum)| *sum += square(*value));
-        state.m2 = squares.iter().sum();
     }
     if parts.extremes {
         (state.minimum, state.minimum_repeated) = extreme(values, timestamps, |a, b| a < b);
@@ -196,7 +163,6 @@ fn of_any<T: Number>(values: &[T], samples: &Samples, range: Range<usize>, widen
     let mut before: Option<(usize, f64, bool)> = None;
     let mut extremes: Option<(usize, usize)> = None;
     let (mut minimum_repeated, mut maximum_repeated) = (false, false);
-    let mut sums = Sums::default();
     for index in range.clone() {
         let present = samples.is_valid(index);
         let quality = samples.qualities[index];
@@ -219,8 +185,10 @@ fn of_any<T: Number>(values: &[T], samples: &Samples, range: Range<usize>, widen
         if !counted {
             continue;
         }
-        sums.add(state.good_count as usize % LANES, number);
         state.good_count += 1;
+        let (sum, low) = two_sum(state.sum, number);
+        state.sum = sum;
+        state.sum_low += low;
         let bits = value.to_lane();
         state.transitions += u64::from(state.last_counted.is_some_and(|last| last != bits));
         state.first_counted = state.first_counted.or(Some(bits));
@@ -240,21 +208,17 @@ fn of_any<T: Number>(values: &[T], samples: &Samples, range: Range<usize>, widen
             maximum_repeated |= value == values[*high];
         }
     }
-    (state.sum, state.sum_low) = sums.total();
     (state.minimum_repeated, state.maximum_repeated) = (Some(minimum_repeated), Some(maximum_repeated));
     if let Some((low, high)) = extremes {
         state.minimum = Some((values[low].to_lane(), timestamps[low]));
         state.maximum = Some((values[high].to_lane(), timestamps[high]));
         let mean = (state.sum + state.sum_low) / state.good_count as f64;
-        let mut squares = [0.0; LANES];
-        let mut lanes = (0..LANES).cycle();
         for index in range {
             let number = widen(values[index]);
             if samples.is_valid(index) && is_good(samples.qualities[index]) && !number.is_nan() {
-                squares[lanes.next().unwrap_or(0)] += (number - mean) * (number - mean);
+                state.m2 += (number - mean) * (number - mean);
             }
         }
-        state.m2 = squares.iter().sum();
     }
     state
 }
