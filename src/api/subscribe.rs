@@ -42,23 +42,32 @@ pub struct Written {
 const MESSAGE_ROWS_MAX: usize = 32_768;
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
-/// A part of a delivery that is one message: rows of runs, each with the position of its row.
+/// A part of a delivery that is one message.
+#[derive(Default)]
 struct Part<'a> {
-    rows: Vec<(&'a Arc<Tag>, &'a Samples, Range<usize>, u64)>,
+    stretches: Vec<Stretch<'a>>,
+}
+
+/// Rows of a run, and the position behind which to resume when they have come.
+struct Stretch<'a> {
+    tag: &'a Arc<Tag>,
+    run: &'a Samples,
+    rows: Range<usize>,
+    position: u64,
 }
 
 /// Cuts a delivery into messages. Who resumes behind the greatest position that came misses nothing: a write that does not fit one message
 /// has messages of its own, and all rows but those of its last one have the position of what came before it.
 fn parts(delivery: &Delivery) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
-    let mut part = Part { rows: Vec::new() };
+    let mut part = Part::default();
     let (mut held, mut bytes) = (0, 0);
     let row_bytes = |tag: &Tag, run: &Samples| (run.heap_bytes() / run.len().max(1)).max(1) + tag.name().as_str().len();
     for write in &delivery.writes {
         let rows: usize = write.runs.iter().map(|(_, run)| run.len()).sum();
         let size: usize = write.runs.iter().map(|(tag, run)| run.len() * row_bytes(tag, run)).sum();
         if held > 0 && (held + rows > MESSAGE_ROWS_MAX || bytes + size > MESSAGE_BYTES_MAX) {
-            parts.push(std::mem::replace(&mut part, Part { rows: Vec::new() }));
+            parts.push(std::mem::take(&mut part));
             (held, bytes) = (0, 0);
         }
         for (tag, run) in &write.runs {
@@ -68,19 +77,19 @@ fn parts(delivery: &Delivery) -> Vec<Part<'_>> {
                 let room = (MESSAGE_ROWS_MAX - held).min(MESSAGE_BYTES_MAX.saturating_sub(bytes) / row_bytes);
                 if room == 0 && held > 0 {
                     // More of this write follows, and of no other is there anything here.
-                    part.rows.iter_mut().for_each(|row| row.3 = write.before);
-                    parts.push(std::mem::replace(&mut part, Part { rows: Vec::new() }));
+                    part.stretches.iter_mut().for_each(|stretch| stretch.position = write.before);
+                    parts.push(std::mem::take(&mut part));
                     (held, bytes) = (0, 0);
                     continue;
                 }
                 let to = run.len().min(from + room.max(1));
-                part.rows.push((tag, run, from..to, write.position));
+                part.stretches.push(Stretch { tag, run, rows: from..to, position: write.position });
                 (held, bytes) = (held + to - from, bytes + (to - from) * row_bytes);
                 from = to;
             }
         }
     }
-    if !part.rows.is_empty() {
+    if !part.stretches.is_empty() {
         parts.push(part);
     }
     parts
@@ -229,8 +238,8 @@ fn current(services: &Services, patterns: &[String], limits: &QueryLimits) -> Re
 /// A delivery as messages of gRPC; none when it has no samples of the tags selected.
 pub fn messages(delivery: &Delivery) -> Vec<v1::SubscribeResponse> {
     let message = |part: Part<'_>| {
-        let position = part.rows.last().map_or(0, |row| row.3);
-        let samples = part.rows.into_iter().map(|(tag, run, rows, _)| {
+        let position = part.stretches.last().map_or(0, |stretch| stretch.position);
+        let samples = part.stretches.into_iter().map(|Stretch { tag, run, rows, .. }| {
             let name = tag.name().as_str();
             if rows.len() == run.len() {
                 return sample::of_columns(name, run);
@@ -267,7 +276,7 @@ fn batch(part: &Part<'_>) -> Result<RecordBatch, Status> {
     let (mut tags, mut texts) = (StringBuilder::new(), StringBuilder::new());
     let mut timestamps = TimestampNanosecondBuilder::new().with_timezone("UTC");
     let (mut values, mut qualities, mut positions) = (Float64Builder::new(), UInt32Builder::new(), UInt64Builder::new());
-    for (tag, run, rows, position) in &part.rows {
+    for Stretch { tag, run, rows, position } in &part.stretches {
         for row in rows.clone() {
             tags.append_value(tag.name().as_str());
             timestamps.append_value(run.timestamps[row]);

@@ -9,7 +9,10 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::{api::ApiLimits, store::catalog::TAGS_MAX};
+use crate::{
+    api::ApiLimits,
+    store::{catalog::TAGS_MAX, rocks::StoreOptions},
+};
 
 /// Where the service listens and keeps its data: `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +78,7 @@ impl Default for StorageSettings {
             heads_bytes_max: Bytes::mebi(192),
             future_max_s: 86_400,
             journal_bytes_max: Bytes::mebi(256),
-            cache_bytes: Bytes::mebi(64),
+            cache_bytes: Bytes(StoreOptions::default().cache_bytes as u64),
             disk_reserve_bytes: None,
             retention_interval_s: 3_600,
             tags_max: TAGS_MAX,

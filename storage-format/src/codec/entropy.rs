@@ -273,19 +273,18 @@ fn get_frequencies(bytes: &[u8], at: &mut usize) -> Result<([u16; TOKENS], u32),
     Ok((frequencies, table_bits))
 }
 
-/// The token of every state: tokens in turn, each as often as its frequency, at places a fixed odd step apart.
-fn spread(frequencies: &[u16; TOKENS], table_bits: u32) -> Vec<u16> {
+/// Tells the token of every state: tokens in turn, each as often as its frequency, at places a fixed odd step apart.
+#[inline(always)]
+fn spread(frequencies: &[u16; TOKENS], table_bits: u32, mut put: impl FnMut(usize, u16)) {
     let size = 1_usize << table_bits;
     let step = (size >> 1) + (size >> 3) + 3;
-    let mut tokens = vec![0; size];
     let mut place = 0;
     for (token, frequency) in (0_u16..).zip(frequencies) {
         for _ in 0..*frequency {
-            tokens[place] = token;
+            put(place, token);
             place = (place + step) & (size - 1);
         }
     }
-    tokens
 }
 
 struct EncodeTable {
@@ -312,8 +311,10 @@ impl EncodeTable {
             positions[token] = total as usize;
             total += frequency as i32;
         }
+        let mut tokens = vec![0; size as usize];
+        spread(frequencies, table_bits, |place, token| tokens[place] = token);
         let mut next = vec![0; size as usize];
-        for (state, token) in (0_u16..).zip(spread(frequencies, table_bits)) {
+        for (state, token) in (0_u16..).zip(tokens) {
             let position = &mut positions[usize::from(token)];
             next[*position] = state;
             *position += 1;
@@ -349,22 +350,16 @@ type DecodeTable = [Entry; 1 << TABLE_BITS_MAX];
 /// What every state tells.
 fn decode_table(frequencies: &[u16; TOKENS], table_bits: u32) -> Box<DecodeTable> {
     let mut table = Box::new([Entry::default(); 1 << TABLE_BITS_MAX]);
-    let size = 1_usize << table_bits;
     // The states of a token get their numbers in the order of the table, and not in the one in which `spread` comes by: so first who is
     // where, then from the first state to the last.
+    spread(frequencies, table_bits, |place, token| table[place & LOW].next = token);
     let mut seen = [Seen::default(); TOKENS];
-    let step = (size >> 1) + (size >> 3) + 3;
-    let mut place = 0;
-    for (token, frequency) in frequencies.iter().enumerate().filter(|(_, frequency)| **frequency > 0) {
-        for _ in 0..*frequency {
-            table[place & LOW].next = token as u16;
-            place = (place + step) & (size - 1);
-        }
-        let raw = raw_bits(token as u16);
-        let number = if raw == 0 { unzigzag(token as u64) as i16 } else { (8 | token & 0b111) as i16 };
-        seen[token] = Seen { state: *frequency, number, raw: raw as u8 };
+    for ((token, frequency), seen) in (0_u16..).zip(frequencies).zip(&mut seen).filter(|((_, frequency), _)| **frequency > 0) {
+        let raw = raw_bits(token);
+        let number = if raw == 0 { unzigzag(u64::from(token)) as i16 } else { (8 | token & 0b111).cast_signed() };
+        *seen = Seen { state: *frequency, number, raw: raw as u8 };
     }
-    for slot in &mut table[..size] {
+    for slot in &mut table[..1 << table_bits] {
         let Some(Seen { state, number, raw }) = seen.get_mut(usize::from(slot.next)) else { continue };
         let width = table_bits - u32::from(*state).ilog2();
         *slot = Entry {

@@ -114,10 +114,12 @@ impl Weights {
 
     /// Turns residuals into the numbers whose differences they are of, in place.
     pub fn undo(&self, numbers: &mut [i64]) {
-        match self.order {
-            0..=4 => self.undo_with::<4>(numbers),
-            5..=8 => self.undo_with::<8>(numbers),
-            _ => self.undo_with::<ORDER_MAX>(numbers),
+        if self.order <= ORDER {
+            self.undo_with::<ORDER>(numbers);
+        } else if self.order <= 8 {
+            self.undo_with::<8>(numbers);
+        } else {
+            self.undo_with::<ORDER_MAX>(numbers);
         }
     }
 
