@@ -125,7 +125,7 @@ fn known_methods() -> BTreeSet<String> {
 #[derive(Debug)]
 struct State {
     start_seconds: f64,
-    counters: [(&'static str, &'static str, u64); 9],
+    counters: [(&'static str, &'static str, u64); 10],
     gauges: [(&'static str, &'static str, u64); 6],
     devices: Vec<Arc<DeviceStatus>>,
 }
@@ -139,6 +139,11 @@ impl State {
             start_seconds: status.start_time.0 as f64 / 1e9,
             counters: [
                 ("historian_samples_written", "Samples acknowledged since the start of the process", status.samples_written),
+                (
+                    "historian_samples_rejected",
+                    "Samples not taken since the start of the process because they lie too far in the future",
+                    status.samples_rejected,
+                ),
                 ("historian_chunks_sealed", "Chunks made of heads since the start of the process", status.chunks_sealed),
                 ("historian_chunks_merged", "Chunks that background work merged into larger ones", status.kept.chunks_read),
                 ("historian_chunks_written", "Chunks that background work made of others", status.kept.chunks_written),
@@ -184,7 +189,7 @@ impl State {
 /// One value of a device: its name, help and how to read it.
 type DeviceValue = (&'static str, &'static str, fn(&DeviceStatus) -> u64);
 
-const DEVICE_COUNTERS: [DeviceValue; 7] = [
+const DEVICE_COUNTERS: [DeviceValue; 8] = [
     ("historian_device_connects", "Connections made", |device| device.connects.load(Ordering::Relaxed)),
     ("historian_device_requests", "Requests sent", |device| device.requests.load(Ordering::Relaxed)),
     ("historian_device_timeouts", "Requests without an answer in time", |device| device.timeouts.load(Ordering::Relaxed)),
@@ -196,12 +201,15 @@ const DEVICE_COUNTERS: [DeviceValue; 7] = [
     ("historian_device_samples_dropped", "Samples dropped because the spool was full", |device| {
         device.samples_dropped.load(Ordering::Relaxed)
     }),
+    ("historian_device_samples_rejected", "Samples that the historian did not take", |device| {
+        device.samples_rejected.load(Ordering::Relaxed)
+    }),
 ];
 
 const DEVICE_GAUGES: [DeviceValue; 3] = [
     ("historian_device_tags_wanted", "Tags configured", |device| device.items_wanted.load(Ordering::Relaxed)),
     ("historian_device_tags_created", "Tags the device accepted", |device| device.items_created.load(Ordering::Relaxed)),
-    ("historian_device_tags_delivering", "Tags that deliver good samples now", |device| device.items_delivering.load(Ordering::Relaxed)),
+    ("historian_device_tags_delivering", "Tags that deliver good samples now", DeviceStatus::delivering),
 ];
 
 impl Collector for State {

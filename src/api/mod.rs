@@ -95,6 +95,8 @@ pub struct AdminStatus {
     pub stopped_reason: String,
     /// Why writes are refused for now, until there is room; empty while there is.
     pub full_reason: String,
+    /// Samples not taken since the start, because they lie too far in the future.
+    pub samples_rejected: u64,
 }
 
 /// Bounds of the interface. Every one has a clear status when it is reached.

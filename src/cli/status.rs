@@ -5,7 +5,7 @@ use std::{io::Write, process::ExitCode};
 use clap::Args;
 use comfy_table::Cell;
 use historian_proto::v1::{
-    DeviceStatus, GetServerStatusRequest, GetStatusRequest, ScrubStatus, admin_service_client::AdminServiceClient,
+    DeviceStatus, GetServerStatusRequest, GetStatusRequest, ScrubStatus, UndeliveredTag, admin_service_client::AdminServiceClient,
     collector_service_client::CollectorServiceClient,
 };
 
@@ -15,6 +15,9 @@ use super::{
     progress::bytes,
 };
 use crate::model::Timestamp;
+
+/// Tags of a device told of that do not deliver.
+const UNDELIVERED_SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -52,6 +55,7 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
             "DELIVERING",
             "SAMPLES",
             "DROPPED",
+            "REJECTED",
             "TIMEOUTS",
             "EXCEPTIONS",
             "MISSED",
@@ -67,9 +71,33 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         for device in devices.iter().filter(|device| !device.holes.is_empty()) {
             writeln!(output, "{} refuses {}", output::printable(&device.device), output::printable(&device.holes.join(", ")))?;
         }
+        undelivered(&mut output, &devices)?;
     }
     output.finish()?;
     Ok(std::process::ExitCode::SUCCESS)
+}
+
+/// The tags that do not deliver, and why.
+fn undelivered(output: &mut Output, devices: &[DeviceStatus]) -> anyhow::Result<()> {
+    if devices.iter().all(|device| device.undelivered.is_empty()) {
+        return Ok(());
+    }
+    let mut table = output::table(&["DEVICE", "TAG", "SINCE", "DOES NOT DELIVER BECAUSE"]);
+    let mut untold = 0;
+    for device in devices {
+        let told = &device.undelivered[..device.undelivered.len().min(UNDELIVERED_SHOWN)];
+        untold += device.undelivered_tags - told.len() as u64;
+        for UndeliveredTag { tag, reason, since } in told {
+            let cell = |text: &str| Cell::new(output::printable(text));
+            table.add_row(vec![cell(&device.device), cell(tag), Cell::new(Timestamp(*since)), cell(reason)]);
+        }
+    }
+    writeln!(output)?;
+    output::write_table(output, &table)?;
+    if untold > 0 {
+        writeln!(output, "and {untold} more")?;
+    }
+    Ok(())
 }
 
 /// The scrub that runs, else the last one.
@@ -99,6 +127,7 @@ fn cells(device: &DeviceStatus) -> Vec<Cell> {
         output::number(format!("{} of {}", device.items_delivering, device.items_wanted)),
         output::number(device.samples),
         output::number(device.samples_dropped),
+        output::number(device.samples_rejected),
         output::number(device.timeouts),
         output::number(device.exceptions),
         output::number(device.polls_missed),

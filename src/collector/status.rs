@@ -1,10 +1,17 @@
 //! Delivery truth of a device: what is wanted, what was created, what is actually delivering, and what went wrong last.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 
-use crate::model::Timestamp;
+use crate::model::{Clock, Quality, TagId, TagName, Timestamp};
 
 /// Connection state of a device as its collector sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -52,6 +59,8 @@ pub struct DeviceStatus {
     pub samples: AtomicU64,
     /// Samples dropped because the spool was full.
     pub samples_dropped: AtomicU64,
+    /// Samples that the historian did not take, for a reason that a repeat cannot mend.
+    pub samples_rejected: AtomicU64,
     /// Tags configured.
     pub items_wanted: AtomicU64,
     /// Tags the device accepted (monitored items made; addresses that answered).
@@ -59,6 +68,39 @@ pub struct DeviceStatus {
     /// Tags whose last sample was not Bad and which still deliver.
     pub items_delivering: AtomicU64,
     changing: Mutex<Changing>,
+    scene: OnceLock<Scene>,
+    troubles: Mutex<BTreeMap<TagId, Trouble>>,
+}
+
+/// What the process tells a device's status of the world around it.
+struct Scene {
+    clock: Arc<dyn Clock>,
+    /// Names of the tags, ascending by their ids.
+    names: Vec<(TagId, TagName)>,
+}
+
+impl fmt::Debug for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scene").field("tags", &self.names.len()).finish_non_exhaustive()
+    }
+}
+
+/// Why a tag does not deliver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The device gave no value: the tag's last sample is Bad.
+    Bad { quality: Quality, since: Timestamp },
+    /// The historian did not take the tag's last sample, with the reason.
+    Refused { reason: String, since: Timestamp },
+}
+
+/// A tag that does not deliver, as status tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndeliveredTag {
+    pub tag: String,
+    /// Quality of the last sample, or why it was not taken.
+    pub reason: String,
+    pub since: Timestamp,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -86,6 +128,91 @@ pub struct StatusView {
 impl DeviceStatus {
     pub fn new(device: impl Into<String>, protocol: &'static str, endpoint: impl Into<String>) -> DeviceStatus {
         DeviceStatus { device: device.into(), protocol, endpoint: endpoint.into(), ..DeviceStatus::default() }
+    }
+
+    /// Says by which clock times are told, and what the tags are called. Only the first call counts.
+    pub fn set_scene(&self, clock: Arc<dyn Clock>, mut names: Vec<(TagId, TagName)>) {
+        names.sort_unstable_by_key(|(id, _)| *id);
+        let _ = self.scene.set(Scene { clock, names });
+    }
+
+    /// Name of a tag of this device.
+    pub fn tag_name(&self, tag: TagId) -> String {
+        let known = self.scene.get().and_then(|scene| {
+            let place = scene.names.binary_search_by_key(&tag, |(id, _)| *id).ok()?;
+            Some(scene.names[place].1.to_string())
+        });
+        known.unwrap_or_else(|| format!("of id {}", tag.0))
+    }
+
+    fn tag_id(&self, name: &str) -> Option<TagId> {
+        let names = &self.scene.get()?.names;
+        names.iter().find(|(_, known)| known.as_str() == name).map(|(id, _)| *id)
+    }
+
+    /// The present by the clock of the process; zero where none was given.
+    pub fn now(&self) -> Timestamp {
+        self.scene.get().map_or(Timestamp(0), |scene| scene.clock.now())
+    }
+
+    /// Whether some tag does not deliver.
+    pub fn has_troubles(&self) -> bool {
+        !self.troubles.lock().is_empty()
+    }
+
+    /// Notes the quality of a tag's last sample, which was taken.
+    pub fn record_quality(&self, tag: TagId, quality: Quality, at: Timestamp) {
+        let mut troubles = self.troubles.lock();
+        if !quality.is_bad() {
+            troubles.remove(&tag);
+            return;
+        }
+        match troubles.get_mut(&tag) {
+            Some(Trouble::Bad { quality: before, .. }) => {
+                if *before == quality {
+                    return;
+                }
+                *before = quality;
+            }
+            _ => drop(troubles.insert(tag, Trouble::Bad { quality, since: at })),
+        }
+        drop(troubles);
+        // That the device does not answer its collector tells, and better.
+        if !quality.is_outage() {
+            self.record_error(self.now(), format!("tag {}: {quality}", self.tag_name(tag)));
+        }
+    }
+
+    /// Notes that samples of a tag are not taken.
+    pub fn record_refused(&self, name: &str, reason: &str) {
+        let now = self.now();
+        if let Some(tag) = self.tag_id(name) {
+            let mut troubles = self.troubles.lock();
+            match troubles.get_mut(&tag) {
+                Some(Trouble::Refused { reason: before, .. }) => reason.clone_into(before),
+                _ => drop(troubles.insert(tag, Trouble::Refused { reason: reason.to_owned(), since: now })),
+            }
+        }
+        self.record_error(now, format!("tag {name}: {reason}"));
+    }
+
+    /// Number of tags that do not deliver, and the first of them by id.
+    pub fn undelivered(&self, limit: usize) -> (usize, Vec<UndeliveredTag>) {
+        let troubles = self.troubles.lock();
+        let told = troubles.iter().take(limit).map(|(&tag, trouble)| {
+            let (reason, since) = match trouble {
+                Trouble::Bad { quality, since } => (quality.to_string(), *since),
+                Trouble::Refused { reason, since } => (reason.clone(), *since),
+            };
+            UndeliveredTag { tag: self.tag_name(tag), reason, since }
+        });
+        (troubles.len(), told.collect())
+    }
+
+    /// Tags that deliver: of those that the collector counts, the ones whose samples are taken.
+    pub fn delivering(&self) -> u64 {
+        let refused = self.troubles.lock().values().filter(|trouble| matches!(trouble, Trouble::Refused { .. })).count();
+        self.items_delivering.load(Ordering::Relaxed).saturating_sub(refused as u64)
     }
 
     pub fn set_state(&self, state: DeviceState) {

@@ -9,29 +9,27 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use historian_format::journal::{Deletion, JOURNAL_RECORD_SAMPLES_MAX, Record, decode_record, encode_record};
-use parking_lot::{Mutex, RwLockWriteGuard};
+use parking_lot::RwLockWriteGuard;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
+    counters::Counters,
     delete::Deleter,
     feed::Feed,
     head::{Heads, Sealing},
     keep::Pending,
     merge::{ReadError, TagReader},
     seal::{SealError, Sealer},
-    sink::{Acknowledgement, Durability, Rejected, WriteError},
+    sink::{Acknowledgement, Durability, RefusedWrite, Rejected, WriteError},
 };
 use crate::{
-    model::{Clock, Samples, TagId},
+    model::{Clock, SampleBatch, Samples, TagId},
     store::{AuditEntry, Catalog, Change, Retire, Store, StoreError},
 };
 
@@ -69,9 +67,17 @@ pub(super) struct Submission {
     pub rejected: Rejected,
     pub record: Vec<u8>,
     pub durability: Durability,
-    pub answer: oneshot::Sender<Result<Acknowledgement, WriteError>>,
+    pub answer: oneshot::Sender<Result<Acknowledgement, Box<RefusedWrite>>>,
     /// Bytes in flight are bounded; given back when the write is answered.
     pub permit: OwnedSemaphorePermit,
+}
+
+impl Submission {
+    /// Answers that nothing was taken, and hands the runs back.
+    pub fn refuse(self, error: WriteError) {
+        let Submission { runs, rejected, answer, .. } = self;
+        let _ = answer.send(Err(Box::new(RefusedWrite { error, batch: SampleBatch { runs }, rejected })));
+    }
 }
 
 /// What the committer is asked to do.
@@ -95,49 +101,6 @@ pub struct Recovered {
     /// Number of the first record; 0 when there was none.
     pub first: u64,
     pub watermark: u64,
-}
-
-/// Figures shared with status and metrics.
-#[derive(Default)]
-pub(super) struct Counters {
-    pub durable: AtomicU64,
-    pub samples: AtomicU64,
-    pub chunks_sealed: AtomicU64,
-    pub groups: AtomicU64,
-    /// Why nothing is acknowledged any more.
-    pub stopped: Mutex<Option<String>>,
-    /// Why nothing is acknowledged at present.
-    pub full: Mutex<Option<String>>,
-    /// Ingest is being closed: nothing is waited for that may not come.
-    pub closing: AtomicBool,
-}
-
-impl Counters {
-    pub fn stop(&self, reason: &str) {
-        let mut stopped = self.stopped.lock();
-        if stopped.is_none() {
-            tracing::error!(reason, "no further write is acknowledged; the historian must be restarted");
-            *stopped = Some(reason.to_owned());
-        }
-    }
-
-    /// Notes whether there is room.
-    fn room(&self, full: Option<&str>) {
-        let mut noted = self.full.lock();
-        match (full, noted.is_some()) {
-            (Some(reason), false) => tracing::error!(reason, "writes are refused until there is room"),
-            (None, true) => tracing::info!("there is room again: writes are taken"),
-            _ => {}
-        }
-        *noted = full.map(str::to_owned);
-    }
-
-    pub fn check(&self) -> Result<(), WriteError> {
-        match &*self.stopped.lock() {
-            Some(reason) => Err(WriteError::Stopped(reason.clone())),
-            None => Ok(()),
-        }
-    }
 }
 
 pub(super) struct Committer {
@@ -229,7 +192,7 @@ impl Committer {
         });
         if let Err(error) = appended {
             for write in group {
-                let _ = write.answer.send(Err(error.clone()));
+                write.refuse(error.clone());
             }
             return;
         }
@@ -365,7 +328,7 @@ impl Applier {
                     Ok(count) => deleted = count,
                     Err(error) => {
                         self.counters.stop(&error.to_string());
-                        let _ = write.answer.send(Err(WriteError::Stopped(error.to_string())));
+                        write.refuse(WriteError::Stopped(error.to_string()));
                         continue;
                     }
                 }

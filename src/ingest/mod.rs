@@ -1,5 +1,6 @@
 //! From the sample sink to sealed chunks: journal (durable acknowledgement), heads, current values, sealing, and the merged view on read.
 
+mod counters;
 mod delete;
 pub mod feed;
 pub mod head;
@@ -28,14 +29,15 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::{
+    counters::Counters,
     delete::{Deleter, TagLocks},
     feed::Feed,
     head::Heads,
-    journal::{Applier, Channels, Committer, Counters, DELETE_RANGE, Deletions, REPLACE_RANGE, Request, SAMPLE_JOURNAL_BYTES, Submission},
+    journal::{Applier, Channels, Committer, DELETE_RANGE, Deletions, REPLACE_RANGE, Request, SAMPLE_JOURNAL_BYTES, Submission},
     keep::{Keeper, KeeperOptions, Pending},
     merge::{ReadError, TagReader},
     seal::Sealer,
-    sink::{Acknowledgement, Correction, CorrectionSink, Durability, Rejected, Rejection, SampleSink, WriteError, WriteMode},
+    sink::{Acknowledgement, Correction, CorrectionSink, Durability, RefusedWrite, Rejected, Rejection, SampleSink, WriteError, WriteMode},
 };
 use crate::{
     model::{Clock, SampleBatch, Samples, TagId, TimeRange, Timestamp},
@@ -92,6 +94,8 @@ pub struct IngestStatus {
     pub watermark: u64,
     /// Samples acknowledged since start.
     pub samples_written: u64,
+    /// Samples not taken since start, because they lie too far in the future.
+    pub samples_rejected: u64,
     /// Samples in heads.
     pub head_samples: u64,
     /// Chunks made since start.
@@ -247,6 +251,7 @@ impl Ingest {
         IngestStatus {
             watermark: self.counters.durable.load(Ordering::SeqCst),
             samples_written: self.counters.samples.load(Ordering::Relaxed),
+            samples_rejected: self.counters.rejected.load(Ordering::Relaxed),
             head_samples: self.heads.samples() as u64,
             chunks_sealed: self.counters.chunks_sealed.load(Ordering::Relaxed),
             groups: self.counters.groups.load(Ordering::Relaxed),
@@ -264,8 +269,8 @@ impl Ingest {
     /// [`WriteError::Stopped`] when the store failed.
     pub fn compact(&self) -> Result<u64, WriteError> {
         let (answer, sealed) = oneshot::channel();
-        self.send(Request::SealAll(answer))?;
-        let sealed = sealed.blocking_recv().map_err(|_| stopped("the historian is stopping"))??;
+        self.send(Request::SealAll(answer)).map_err(|_| stopped(STOPPING))?;
+        let sealed = sealed.blocking_recv().map_err(|_| stopped(STOPPING))??;
         let failed = |error: StoreError| match error {
             StoreError::Full(reason) => WriteError::Full(reason),
             error => stopped(&error.to_string()),
@@ -299,11 +304,11 @@ impl Ingest {
         }
     }
 
-    fn send(&self, request: Request) -> Result<(), WriteError> {
-        let sent = self.requests.lock().as_ref().map(|requests| requests.send(request).is_ok());
-        match sent {
-            Some(true) => Ok(()),
-            _ => Err(stopped("the historian is stopping")),
+    /// Hands a request to the committer, or back where there is none any more.
+    fn send(&self, request: Request) -> Result<(), Box<Request>> {
+        match &*self.requests.lock() {
+            Some(requests) => requests.send(request).map_err(|refused| Box::new(refused.0)),
+            None => Err(Box::new(request)),
         }
     }
 
@@ -327,13 +332,13 @@ impl Ingest {
     }
 
     /// Drops the samples whose tag and timestamp exist, and repeats within the batch.
-    fn without_existing(&self, batch: SampleBatch) -> Result<SampleBatch, ReadError> {
+    fn without_existing(&self, batch: &SampleBatch) -> Result<SampleBatch, ReadError> {
         let mut seen: HashMap<TagId, HashSet<i64>> = HashMap::new();
         let mut kept = SampleBatch::default();
-        for (id, run) in batch.runs {
-            let Some(tag) = self.catalog.by_id(id) else { continue };
+        for (id, run) in &batch.runs {
+            let Some(tag) = self.catalog.by_id(*id) else { continue };
             let (Some(&first), Some(&last)) = (run.timestamps.iter().min(), run.timestamps.iter().max()) else { continue };
-            let seen = seen.entry(id).or_default();
+            let seen = seen.entry(*id).or_default();
             let mut existing = Samples::new(run.value_type());
             let mut cursor = self.reader.cursor(&tag, TimeRange::new(Timestamp(first), Timestamp(last.saturating_add(1))))?;
             while cursor.next_into(&mut existing)? {
@@ -341,7 +346,7 @@ impl Ingest {
                 existing.clear();
             }
             let new: Vec<u32> = (0..run.len() as u32).filter(|&index| seen.insert(run.timestamps[index as usize])).collect();
-            kept.runs.push((id, run.take(&new)));
+            kept.runs.push((*id, run.take(&new)));
         }
         Ok(kept)
     }
@@ -380,21 +385,29 @@ impl Ingest {
         deletions: Option<Deletions>,
         rejected: Rejected,
         durability: Durability,
-    ) -> Result<Acknowledgement, WriteError> {
+    ) -> Result<Acknowledgement, Box<RefusedWrite>> {
         if batch.is_empty() && deletions.is_none() {
             let watermark = self.counters.durable.load(Ordering::SeqCst);
             return Ok(Acknowledgement { watermark, rejected, ..Acknowledgement::default() });
         }
         let mut record = Vec::with_capacity(batch.len() * SAMPLE_JOURNAL_BYTES as usize + 64);
         let ranges = deletions.as_ref().map_or(&[][..], |deletions| &deletions.ranges);
-        encode_record_with(ranges, batch.runs.iter().map(|(tag, run)| (tag.0, run)), &mut record)
-            .map_err(|error| WriteError::Encode(error.to_string()))?;
+        if let Err(error) = encode_record_with(ranges, batch.runs.iter().map(|(tag, run)| (tag.0, run)), &mut record) {
+            return Err(Box::new(RefusedWrite { error: WriteError::Encode(error.to_string()), batch, rejected }));
+        }
         let permits = (record.len() / PERMIT_BYTES + 1).min((self.options.in_flight_bytes_max / PERMIT_BYTES).max(1));
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        let permit = self.in_flight.clone().acquire_many_owned(permits).await.map_err(|_| stopped("the historian is stopping"))?;
+        let Ok(permit) = self.in_flight.clone().acquire_many_owned(permits).await else {
+            return Err(Box::new(RefusedWrite { error: stopped(STOPPING), batch, rejected }));
+        };
         let (answer, acknowledged) = oneshot::channel();
-        self.send(Request::Write(Submission { deletions, runs: batch.runs, rejected, record, durability, answer, permit }))?;
-        acknowledged.await.map_err(|_| stopped("the historian is stopping"))?
+        let submission = Submission { deletions, runs: batch.runs, rejected, record, durability, answer, permit };
+        if let Err(refused) = self.send(Request::Write(submission))
+            && let Request::Write(write) = *refused
+        {
+            write.refuse(stopped(STOPPING));
+        }
+        acknowledged.await.unwrap_or_else(|_| Err(RefusedWrite::whole(stopped(STOPPING), SampleBatch::default())))
     }
 }
 
@@ -406,18 +419,28 @@ impl Drop for Ingest {
 
 #[async_trait]
 impl SampleSink for Ingest {
-    async fn write(&self, mut batch: SampleBatch, mode: WriteMode, durability: Durability) -> Result<Acknowledgement, WriteError> {
-        self.counters.check()?;
-        self.validate(&batch)?;
+    async fn write(&self, mut batch: SampleBatch, mode: WriteMode, durability: Durability) -> Result<Acknowledgement, Box<RefusedWrite>> {
+        if let Err(error) = self.counters.check().and_then(|()| self.validate(&batch)) {
+            return Err(RefusedWrite::whole(error, batch));
+        }
         let rejected = self.without_future(&mut batch);
-        match mode {
+        let written = match mode {
             WriteMode::Upsert => self.submit(batch, None, rejected, durability).await,
             WriteMode::Insert => {
                 let _inserting = self.inserting.lock().await;
-                let kept = tokio::task::block_in_place(|| self.without_existing(batch)).map_err(|error| stopped(&error.to_string()))?;
-                self.submit(kept, None, rejected, durability).await
+                match tokio::task::block_in_place(|| self.without_existing(&batch)) {
+                    Ok(kept) => self.submit(kept, None, rejected, durability).await,
+                    Err(error) => Err(Box::new(RefusedWrite { error: stopped(&error.to_string()), batch, rejected })),
+                }
             }
-        }
+        };
+        // Counted once the write is answered: who repeats a refused one does not bring them again.
+        let rejected = match &written {
+            Ok(acknowledged) => &acknowledged.rejected,
+            Err(refused) => &refused.rejected,
+        };
+        self.counters.reject(rejected);
+        written
     }
 }
 
@@ -441,9 +464,11 @@ impl CorrectionSink for Ingest {
         }
         let action = if batch.runs.is_empty() { DELETE_RANGE } else { REPLACE_RANGE };
         let deletions = (!ranges.is_empty()).then_some(Deletions { ranges, action, principal, reason, again: false });
-        self.submit(batch, deletions, rejected, Durability::Sync).await
+        self.submit(batch, deletions, rejected, Durability::Sync).await.map_err(|refused| refused.error)
     }
 }
+
+const STOPPING: &str = "the historian is stopping";
 
 fn stopped(reason: &str) -> WriteError {
     WriteError::Stopped(reason.to_owned())

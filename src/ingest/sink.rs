@@ -109,6 +109,24 @@ pub enum WriteError {
     Encode(String),
 }
 
+/// A write that was not taken: nothing of it is stored, and who wrote it has it back, to write it again, whole or in parts.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct RefusedWrite {
+    pub error: WriteError,
+    /// What was to be written. Without the samples in `rejected`; empty where it was lost with the thread that had it.
+    pub batch: SampleBatch,
+    /// Samples that would not have been taken in any case.
+    pub rejected: Rejected,
+}
+
+impl RefusedWrite {
+    /// A whole batch is handed back.
+    pub fn whole(error: WriteError, batch: SampleBatch) -> Box<RefusedWrite> {
+        Box::new(RefusedWrite { error, batch, rejected: Rejected::default() })
+    }
+}
+
 /// Changes what was stored before. What it removes is kept as superseded versions, and the audit log tells of it.
 #[async_trait]
 pub trait CorrectionSink: Send + Sync + 'static {
@@ -126,6 +144,6 @@ pub trait SampleSink: Send + Sync + 'static {
     /// each answer apply in order; where two callers write the same tag and timestamp, the one acknowledged with the higher watermark wins.
     ///
     /// # Errors
-    /// See [`WriteError`]. After [`WriteError::Stopped`] every further call fails in the same way until restart.
-    async fn write(&self, batch: SampleBatch, mode: WriteMode, durability: Durability) -> Result<Acknowledgement, WriteError>;
+    /// See [`WriteError`]; the batch comes back with it. After [`WriteError::Stopped`] every further call fails in the same way until restart.
+    async fn write(&self, batch: SampleBatch, mode: WriteMode, durability: Durability) -> Result<Acknowledgement, Box<RefusedWrite>>;
 }

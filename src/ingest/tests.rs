@@ -383,6 +383,7 @@ fn samples_from_the_future_are_rejected_one_by_one() {
     assert_eq!((answer.samples, answer.rejected.count), (2, 2));
     assert_eq!(answer.rejected.shown[0].timestamp, Timestamp(NOW + 61_000_000_000));
     assert!(answer.rejected.shown[0].reason.contains("ahead"));
+    assert_eq!(ingest.status().samples_rejected, 2);
 }
 
 #[test]
@@ -468,7 +469,9 @@ fn after_a_store_fails_nothing_is_acknowledged() {
     };
     assert_eq!(write(1.0).unwrap().watermark, 1);
     for value in [2.0, 3.0] {
-        assert!(matches!(write(value), Err(WriteError::Stopped(_))));
+        let refused = write(value).unwrap_err();
+        assert!(matches!(refused.error, WriteError::Stopped(_)));
+        assert_eq!(refused.batch.runs[0].1.value(0), Some(Value::F64(value)), "who wrote it has it back");
     }
     assert!(!machine.ingest.status().accepting_writes);
     assert_eq!(read(&machine, &machine.tags[0], TimeRange::ALL).len(), 1, "what was acknowledged stays readable");

@@ -57,6 +57,7 @@ status_codes! {
     UNCERTAIN_DATA_SUB_NORMAL = 0x40A4_0000, "UncertainDataSubNormal";
     BAD_NO_COMMUNICATION = 0x8031_0000, "BadNoCommunication";
     BAD_NO_DATA = 0x809B_0000, "BadNoData";
+    BAD_DATA_LOST = 0x809D_0000, "BadDataLost";
     BAD_CONNECTION_CLOSED = 0x80AE_0000, "BadConnectionClosed";
 }
 
@@ -81,6 +82,13 @@ impl Quality {
     /// True when the top two bits are 10 or 11.
     pub fn is_bad(self) -> bool {
         self.severity() == Severity::Bad
+    }
+}
+
+impl Quality {
+    /// The ways in which communication with a whole device fails: one outage, however its symptoms change.
+    pub fn is_outage(self) -> bool {
+        [Quality::BAD_TIMEOUT, Quality::BAD_NO_COMMUNICATION, Quality::BAD_COMMUNICATION_ERROR].contains(&self)
     }
 }
 

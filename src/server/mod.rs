@@ -216,6 +216,8 @@ impl Collectors {
         for collector in &configuration.collectors {
             let ids = configured(catalog, collector.tags()).with_context(|| format!("device {}", collector.device()))?;
             let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
+            let names = ids.iter().copied().zip(collector.tags().into_iter().map(|definition| definition.name));
+            status.set_scene(clock.clone(), names.collect());
             let spool = Spool::new(SPOOL_SAMPLES_MAX, status.clone());
             let context = CollectorContext {
                 spool: spool.clone(),
@@ -268,6 +270,7 @@ impl Admin for Administration {
             accepting_writes: ingest.accepting_writes,
             stopped_reason: ingest.stopped,
             full_reason: ingest.full,
+            samples_rejected: ingest.samples_rejected,
         }
     }
 

@@ -41,6 +41,7 @@ impl Admin for IngestAdmin {
             accepting_writes: status.accepting_writes,
             stopped_reason: status.stopped,
             full_reason: status.full,
+            samples_rejected: status.samples_rejected,
         }
     }
 

@@ -147,7 +147,7 @@ async fn write(services: Services, batch: SampleBatch, options: Options, form: F
     let written = if batch.is_empty() {
         Acknowledgement { watermark: services.admin.status().watermark, ..Acknowledgement::default() }
     } else {
-        services.sink.write(batch, options.mode, options.durability).await.map_err(|error| status::from_write(&error))?
+        services.sink.write(batch, options.mode, options.durability).await.map_err(|refused| status::from_write(&refused.error))?
     };
     Ok(PutResult { app_metadata: acknowledgement(written, form).into() })
 }

@@ -5,7 +5,13 @@ use std::sync::{Arc, atomic::Ordering};
 use historian_proto::v1::{self, collector_service_server::CollectorService};
 use tonic::{Request, Response, Status};
 
-use crate::{api::Api, collector::DeviceStatus};
+use crate::{
+    api::Api,
+    collector::{DeviceStatus, status::UndeliveredTag},
+};
+
+/// Tags told of that do not deliver, per device.
+const UNDELIVERED_MAX: usize = 1_000;
 
 pub struct Collectors(pub Arc<Api>);
 
@@ -19,6 +25,8 @@ impl CollectorService for Collectors {
 
 fn message(device: &DeviceStatus) -> v1::DeviceStatus {
     let view = device.view();
+    let (undelivered_tags, undelivered) = device.undelivered(UNDELIVERED_MAX);
+    let told = |UndeliveredTag { tag, reason, since }| v1::UndeliveredTag { tag, reason, since: since.0 };
     v1::DeviceStatus {
         device: device.device.clone(),
         protocol: device.protocol.to_owned(),
@@ -33,10 +41,13 @@ fn message(device: &DeviceStatus) -> v1::DeviceStatus {
         samples_dropped: device.samples_dropped.load(Ordering::Relaxed),
         items_wanted: device.items_wanted.load(Ordering::Relaxed),
         items_created: device.items_created.load(Ordering::Relaxed),
-        items_delivering: device.items_delivering.load(Ordering::Relaxed),
+        items_delivering: device.delivering(),
         last_error: view.last_error,
         last_error_time: view.last_error_at.0,
         last_good_time: view.last_good_at.0,
         holes: view.holes,
+        samples_rejected: device.samples_rejected.load(Ordering::Relaxed),
+        undelivered: undelivered.into_iter().map(told).collect(),
+        undelivered_tags: undelivered_tags as u64,
     }
 }

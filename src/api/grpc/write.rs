@@ -155,7 +155,8 @@ async fn write(services: Services, prepared: Prepared) -> Result<WriteSamplesRes
         let watermark = services.admin.status().watermark;
         return Ok(WriteSamplesResponse { watermark, failures, ..WriteSamplesResponse::default() });
     }
-    let written = services.sink.write(batch, options.mode, options.durability).await.map_err(|error| status::from_write(&error))?;
+    let written =
+        services.sink.write(batch, options.mode, options.durability).await.map_err(|refused| status::from_write(&refused.error))?;
     let v1::WriteAcknowledgement { watermark, samples, rejected, rejections } = convert_acknowledgement(written);
     Ok(WriteSamplesResponse { watermark, samples, failures, rejected, rejections })
 }

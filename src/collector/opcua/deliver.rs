@@ -249,7 +249,7 @@ mod tests {
     use super::*;
     use crate::{
         collector::opcua::convert::protocol_time,
-        ingest::sink::{Acknowledgement, Durability, SampleSink, WriteError, WriteMode},
+        ingest::sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
         model::{ManualClock, SampleBatch},
     };
 
@@ -258,7 +258,7 @@ mod tests {
 
     #[async_trait]
     impl SampleSink for Kept {
-        async fn write(&self, batch: SampleBatch, _: WriteMode, _: Durability) -> Result<Acknowledgement, WriteError> {
+        async fn write(&self, batch: SampleBatch, _: WriteMode, _: Durability) -> Result<Acknowledgement, Box<RefusedWrite>> {
             for (_, run) in batch.runs {
                 for index in 0..run.len() {
                     let value = match run.value(index) {

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use historian::{
-    ingest::sink::{Acknowledgement, Durability, SampleSink, WriteError, WriteMode},
+    ingest::sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
     model::{SampleBatch, Samples, TagId},
 };
 use parking_lot::Mutex;
@@ -31,7 +31,7 @@ impl Recorder {
 
 #[async_trait]
 impl SampleSink for Recorder {
-    async fn write(&self, batch: SampleBatch, _mode: WriteMode, _durability: Durability) -> Result<Acknowledgement, WriteError> {
+    async fn write(&self, batch: SampleBatch, _mode: WriteMode, _durability: Durability) -> Result<Acknowledgement, Box<RefusedWrite>> {
         let samples = batch.len() as u64;
         let mut kept = self.samples.lock();
         for (tag, run) in batch.runs {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use historian::{
-    ingest::sink::{Acknowledgement, Durability, SampleSink, WriteError, WriteMode},
+    ingest::sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
     model::SampleBatch,
 };
 
@@ -23,7 +23,7 @@ pub struct Faulty {
 
 #[async_trait]
 impl SampleSink for Faulty {
-    async fn write(&self, batch: SampleBatch, mode: WriteMode, durability: Durability) -> Result<Acknowledgement, WriteError> {
+    async fn write(&self, batch: SampleBatch, mode: WriteMode, durability: Durability) -> Result<Acknowledgement, Box<RefusedWrite>> {
         let (sink, samples) = (self.sink.clone(), batch.len() as u64);
         let pause = match self.fault {
             SinkFault::Early => Duration::from_millis(20),
