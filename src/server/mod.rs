@@ -3,10 +3,12 @@
 //! Down goes what brings samples first: collectors stop and drain their spools, then the API ends its streams, then ingest makes durable
 //! what it took.
 
+mod collect;
 pub mod config;
+mod silence;
 mod upkeep;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -21,9 +23,9 @@ use crate::{
         keep::KeeperOptions,
         sink::{SampleSink, WriteError},
     },
-    model::{Clock, Quality, SystemClock, TagDefinition, TagId, Timestamp},
+    model::{Clock, Quality, SampleBatch, SystemClock, Tag, TagDefinition, TagId, Timestamp},
     query::QueryEngine,
-    store::{self, Catalog, LiveStore, Maintenance, Store, rocks::StoreOptions},
+    store::{self, Catalog, LiveStore, Maintenance, RunMark, Store, rocks::StoreOptions},
 };
 
 /// Puts something around a part of the server.
@@ -48,7 +50,7 @@ impl Default for World {
 /// Runs until `shutdown`, then stops cleanly.
 ///
 /// # Errors
-/// When a port is taken, the data directory cannot be used, a configured tag contradicts the catalog, or serving fails.
+/// When a port is taken, the data directory cannot be used, or serving fails.
 pub async fn run(configuration: Configuration, shutdown: CancellationToken) -> anyhow::Result<()> {
     run_in(World::default(), configuration, shutdown).await
 }
@@ -68,7 +70,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         .await
         .with_context(|| format!("HTTP cannot listen on {}; choose another address with --http", settings.http))?;
 
-    let (catalog, ingest, maintenance) = {
+    let Opened { catalog, ingest, maintenance, mark, tags, unwritten } = {
         let (configuration, clock) = (configuration.clone(), clock.clone());
         tokio::task::spawn_blocking(move || open(&configuration, clock, around_store)).await??
     };
@@ -82,7 +84,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     );
 
     let collectors_stop = shutdown.child_token();
-    let mut collectors = Collectors::start(&configuration, &catalog, &ingest, &clock, &collectors_stop)?;
+    let mut collectors = Collectors::start(&configuration, tags, unwritten, &ingest, &clock, &collectors_stop)?;
+    let collected = CancellationToken::new();
     let devices = collectors.devices.clone();
     let services = Services {
         catalog: catalog.clone(),
@@ -106,7 +109,9 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
             stop.cancelled().await;
             collectors_stop.cancel();
             collectors.join().await;
+            collected.cancel();
         },
+        silence::keep_mark(mark, clock.clone(), collected.clone()),
         upkeep::scrub_regularly(maintenance, &configuration.scrub, clock, stop.clone()),
     );
     tokio::task::spawn_blocking(move || ingest.close()).await?;
@@ -122,12 +127,26 @@ async fn stopping<T>(stop: &CancellationToken, future: impl Future<Output = T>) 
     future.await
 }
 
-/// Opens store, catalog and ingest, and makes the configured tags. Blocks.
-fn open(
-    configuration: &Configuration,
-    clock: Arc<dyn Clock>,
-    around_store: Around<dyn Store>,
-) -> anyhow::Result<(Arc<Catalog>, Arc<Ingest>, Arc<Maintenance>)> {
+/// What a start stands on.
+struct Opened {
+    catalog: Arc<Catalog>,
+    ingest: Arc<Ingest>,
+    maintenance: Arc<Maintenance>,
+    mark: RunMark,
+    /// Tags of each device, in its order.
+    tags: Vec<Vec<ConfiguredTag>>,
+    /// Samples that end the last values of the run before, and found no room.
+    unwritten: SampleBatch,
+}
+
+/// A tag of the catalog and why it cannot be collected, where it cannot.
+struct ConfiguredTag {
+    tag: Arc<Tag>,
+    refused: Option<String>,
+}
+
+/// Opens store, catalog and ingest, ends the last values of the run before, and makes the configured tags. Blocks.
+fn open(configuration: &Configuration, clock: Arc<dyn Clock>, around_store: Around<dyn Store>) -> anyhow::Result<Opened> {
     let storage = &configuration.storage;
     let options = StoreOptions {
         cache_bytes: storage.cache_bytes.0 as usize,
@@ -138,13 +157,14 @@ fn open(
         store::salvage::accept_loss(&configuration.server.data_dir, &options, clock.now())?;
     }
     let files = Arc::new(LiveStore::open(&configuration.server.data_dir, &options)?);
+    let (mark, ended) = RunMark::open(&configuration.server.data_dir)?;
     let store = around_store(files.clone());
     let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), storage.tags_max)?);
     let maintenance = Maintenance::new(files, catalog.clone(), clock.clone(), configuration.backup.directory.clone());
     let ingest = Ingest::open(
-        store,
+        store.clone(),
         catalog.clone(),
-        clock,
+        clock.clone(),
         IngestOptions {
             head_samples_max: storage.head_samples_max,
             journal_bytes_max: storage.journal_bytes_max.0,
@@ -160,42 +180,44 @@ fn open(
             ..IngestOptions::default()
         },
     )?;
-    configured(&catalog, configuration.written_tags.clone()).context("tag files")?;
-    Ok((catalog, Arc::new(ingest), Arc::new(maintenance)))
+    let devices: Vec<Vec<TagDefinition>> = configuration.collectors.iter().map(|collector| collector.tags()).collect();
+    let collected: HashMap<_, _> = devices.iter().flatten().map(|definition| (&definition.name, definition)).collect();
+    // Everything that may refuse the start has its say before anything is changed.
+    let mut silence = silence::look_back(&catalog, &ingest, &silence::Wanted { collected, ended, now: clock.now() })?;
+    let unwritten = tokio::runtime::Handle::current().block_on(silence::record(&mut silence, &store, &ingest))?;
+    let tags = configured(&catalog, &configuration.written_tags, devices, &silence.unconfigured)?;
+    Ok(Opened { catalog, ingest: Arc::new(ingest), maintenance: Arc::new(maintenance), mark, tags, unwritten })
 }
 
-/// Makes or updates tags so that the catalog says what the configuration says; answers their ids in order.
-fn configured(catalog: &Catalog, definitions: Vec<TagDefinition>) -> anyhow::Result<Vec<TagId>> {
-    let tags = catalog.get_or_create(definitions.clone())?;
-    for (tag, mut definition) in tags.iter().zip(definitions) {
-        if tag.value_type() != definition.value_type {
-            anyhow::bail!(
-                "tag {} is configured with value type {}, but the catalog has it as {}; give the configured tag another name, or `type = \"{}\"`",
-                tag.name(),
-                definition.value_type,
-                tag.value_type(),
-                tag.value_type()
-            );
-        }
-        if definition.state_set.is_empty() {
-            definition.state_set.clone_from(&tag.definition.state_set);
-        }
-        if tag.definition != definition {
-            catalog.update(definition)?;
+/// Makes the catalog say what the configuration says, but for tags whose value type would change; answers the tags of each device.
+fn configured(
+    catalog: &Catalog,
+    written: &[TagDefinition],
+    devices: Vec<Vec<TagDefinition>>,
+    unconfigured: &[TagId],
+) -> anyhow::Result<Vec<Vec<ConfiguredTag>>> {
+    let wanted: Vec<TagDefinition> = written.iter().chain(devices.iter().flatten()).cloned().collect();
+    let mut tags = catalog.configure(wanted, unconfigured).context("the configured tags")?.into_iter();
+    for (definition, tag) in written.iter().zip(&mut tags) {
+        if let Some(reason) = config::contradiction(tag.value_type(), definition) {
+            tracing::error!(tag = %tag.name(), "the tag stays as it is: {reason}");
         }
     }
-    Ok(tags.iter().map(|tag| tag.id).collect())
+    let of_device = |definitions: Vec<TagDefinition>| {
+        let tags = definitions.iter().zip(&mut tags);
+        tags.map(|(definition, tag)| ConfiguredTag { refused: config::contradiction(tag.value_type(), definition), tag }).collect()
+    };
+    Ok(devices.into_iter().map(of_device).collect())
 }
 
 /// What the store holds of these tags.
-fn last_samples(catalog: &Catalog, ingest: &Ingest, ids: &[TagId]) -> anyhow::Result<Vec<Option<LastSample>>> {
+fn last_samples(ingest: &Ingest, tags: &[ConfiguredTag]) -> anyhow::Result<Vec<Option<LastSample>>> {
     let reader = ingest.reader();
-    let last = |id: &TagId| {
-        let Some(tag) = catalog.by_id(*id) else { return Ok(None) };
-        let current = reader.current(&tag).with_context(|| format!("the last sample of tag {}", tag.name()))?;
+    let last = |ConfiguredTag { tag, .. }: &ConfiguredTag| {
+        let current = reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()))?;
         Ok(current.map(|current| LastSample { timestamp: Timestamp(current.timestamp), quality: Quality(current.quality) }))
     };
-    ids.iter().map(last).collect()
+    tags.iter().map(last).collect()
 }
 
 /// The running collectors, one per device.
@@ -207,23 +229,30 @@ struct Collectors {
 impl Collectors {
     fn start(
         configuration: &Configuration,
-        catalog: &Catalog,
+        tags: Vec<Vec<ConfiguredTag>>,
+        unwritten: SampleBatch,
         ingest: &Arc<Ingest>,
         clock: &Arc<dyn Clock>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Collectors> {
         let mut collectors = Collectors { devices: Vec::new(), tasks: JoinSet::new() };
-        for collector in &configuration.collectors {
-            let ids = configured(catalog, collector.tags()).with_context(|| format!("device {}", collector.device()))?;
+        collectors.write_later(unwritten, ingest, shutdown);
+        for (collector, tags) in configuration.collectors.iter().zip(tags) {
             let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
-            let names = ids.iter().copied().zip(collector.tags().into_iter().map(|definition| definition.name));
-            status.set_scene(clock.clone(), names.collect());
+            status.set_scene(clock.clone(), tags.iter().map(|one| (one.tag.id, one.tag.name().clone())).collect());
             let spool = Spool::new(SPOOL_SAMPLES_MAX, status.clone());
+            for ConfiguredTag { tag, refused } in &tags {
+                if let Some(reason) = refused {
+                    spool.refuse(tag.id, reason);
+                }
+            }
+            let ids = tags.iter().map(|one| one.tag.id).collect();
+            let types = tags.iter().map(|one| one.tag.value_type()).collect();
             let context = CollectorContext {
                 spool: spool.clone(),
                 clock: clock.clone(),
                 status: status.clone(),
-                last: last_samples(catalog, ingest, &ids)?,
+                last: last_samples(ingest, &tags)?,
                 shutdown: shutdown.clone(),
             };
             collectors.devices.push(status);
@@ -235,10 +264,24 @@ impl Collectors {
             let collector = collector.clone();
             collectors.tasks.spawn(async move {
                 let _ended = collected.drop_guard();
-                collector.run(ids, context).await;
+                collect::collect(collector, ids, types, context).await;
             });
         }
         Ok(collectors)
+    }
+
+    /// Writes what found no room at the start when there is some.
+    fn write_later(&mut self, unwritten: SampleBatch, ingest: &Arc<Ingest>, shutdown: &CancellationToken) {
+        if unwritten.is_empty() {
+            return;
+        }
+        let status = Arc::new(DeviceStatus::new("historian", "", ""));
+        let spool = Spool::new(2 * unwritten.len().max(1024), status);
+        for (tag, run) in unwritten.runs {
+            spool.push(tag, run);
+        }
+        let sink: Arc<dyn SampleSink> = ingest.clone();
+        self.tasks.spawn(spool.drain(sink, shutdown.clone()));
     }
 
     async fn join(&mut self) {

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
-use crate::model::{Clock, Tag, TagDefinition, TagId, TagName, TagSelection, selection::TagPattern};
+use crate::model::{Clock, Tag, TagDefinition, TagId, TagName, TagSelection, ValueType, selection::TagPattern};
 
 /// Why the catalog refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -206,6 +206,90 @@ impl Catalog {
         names.iter().map(|name| tags.get(name.as_str()).cloned().ok_or_else(|| CatalogError::NotFound(name.to_string()))).collect()
     }
 
+    /// Makes the catalog say what a configuration says, in one durable write: tags that are missing are made, others get the new definition.
+    /// A tag whose value type differs stays as it is; the caller sees that in what is returned, the tags in the order of the definitions.
+    /// The tags in `unconfigured` lose their source, unless they are among the definitions.
+    ///
+    /// # Errors
+    /// As [`Catalog::create`]; nothing is changed then.
+    pub fn configure(&self, definitions: Vec<TagDefinition>, unconfigured: &[TagId]) -> Result<Vec<Arc<Tag>>, CatalogError> {
+        let _changing = self.changing.lock();
+        definitions.iter().try_for_each(validate)?;
+        let now = self.clock.now();
+        let names: Vec<TagName> = definitions.iter().map(|definition| definition.name.clone()).collect();
+        let mut changed: BTreeMap<TagId, Tag> = BTreeMap::new();
+        let mut missing: BTreeMap<TagName, TagDefinition> = BTreeMap::new();
+        for &id in unconfigured {
+            if let Some(tag) = self.by_id(id).filter(|tag| tag.definition.source.is_some()) {
+                changed.insert(id, Tag { definition: TagDefinition { source: None, ..tag.definition.clone() }, updated: now, ..*tag });
+            }
+        }
+        for mut definition in definitions {
+            match self.get(definition.name.as_str()) {
+                None => drop(missing.entry(definition.name.clone()).or_insert(definition)),
+                Some(tag) if tag.value_type() != definition.value_type => drop(changed.remove(&tag.id)),
+                Some(tag) => {
+                    if definition.state_set.is_empty() {
+                        definition.state_set.clone_from(&tag.definition.state_set);
+                    }
+                    changed.remove(&tag.id);
+                    if tag.definition != definition {
+                        changed.insert(tag.id, Tag { definition, updated: now, ..*tag });
+                    }
+                }
+            }
+        }
+        if self.len() + missing.len() > self.tags_max {
+            return Err(CatalogError::Full { limit: self.tags_max });
+        }
+        let first = self.tags.read().next_id().0;
+        let made =
+            (first..).zip(missing.into_values()).map(|(id, definition)| Tag { id: TagId(id), definition, created: now, updated: now });
+        let tags: Vec<Tag> = changed.into_values().chain(made).collect();
+        let entries: Vec<_> = tags.iter().map(|tag| Ok((tag.id, entry(&Entry::Tag(tag.clone()))?))).collect::<Result<_, CatalogError>>()?;
+        if !entries.is_empty() {
+            self.store.put_catalog(&entries)?;
+        }
+        let mut visible = self.tags.write();
+        for tag in tags {
+            visible.insert(tag);
+        }
+        names.iter().map(|name| visible.get(name.as_str()).cloned().ok_or_else(|| CatalogError::NotFound(name.to_string()))).collect()
+    }
+
+    /// Gives the name of a tag to a new one of another value type; the old one keeps its id and its samples under the name with a suffix.
+    /// Returns the new tag and the old one. A state set goes with the values it names, and so does a range where the new ones are not numbers.
+    ///
+    /// # Errors
+    /// [`CatalogError::NotFound`], [`CatalogError::Exists`] when the name with the suffix is taken, [`CatalogError::Invalid`] when it is no name
+    /// or the tag is of that type already.
+    pub fn retype(&self, name: &str, value_type: ValueType, suffix: &str) -> Result<(Arc<Tag>, Arc<Tag>), CatalogError> {
+        let _changing = self.changing.lock();
+        let old = self.get(name).ok_or_else(|| CatalogError::NotFound(name.to_owned()))?;
+        if old.value_type() == value_type {
+            return Err(invalid(&old.definition, format!("it holds {value_type} values already")));
+        }
+        let kept_name = TagName::new(format!("{name}{suffix}")).map_err(|error| invalid(&old.definition, error.to_string()))?;
+        if self.get(kept_name.as_str()).is_some() {
+            return Err(CatalogError::Exists(kept_name.to_string()));
+        }
+        if self.len() >= self.tags_max {
+            return Err(CatalogError::Full { limit: self.tags_max });
+        }
+        let now = self.clock.now();
+        let mut definition = TagDefinition { value_type, state_set: Vec::new(), ..old.definition.clone() };
+        if !matches!(value_type, ValueType::F64 | ValueType::F32) {
+            definition.stepped = true;
+        }
+        validate(&definition)?;
+        let kept = Tag { definition: TagDefinition { name: kept_name, ..old.definition.clone() }, updated: now, ..*old };
+        let new = Tag { id: self.tags.read().next_id(), definition, created: now, updated: now };
+        self.store.put_catalog(&[(kept.id, entry(&Entry::Tag(kept.clone()))?), (new.id, entry(&Entry::Tag(new.clone()))?)])?;
+        let mut visible = self.tags.write();
+        let kept = visible.insert(kept);
+        Ok((visible.insert(new), kept))
+    }
+
     /// Replaces the definition of the tag with `definition.name`; the value type cannot change.
     ///
     /// # Errors
@@ -284,7 +368,7 @@ fn validate(definition: &TagDefinition) -> Result<(), CatalogError> {
 mod tests {
     use super::*;
     use crate::{
-        model::{ManualClock, Timestamp, ValueType},
+        model::{ManualClock, Timestamp, tag::TagSource},
         store::MemoryStore,
     };
 
@@ -320,6 +404,44 @@ mod tests {
         assert_eq!(unknown, ["nope"]);
         let page = catalog.page(&TagSelection::all(), Some("a/x"), 1, &|_| true);
         assert_eq!(page[0].name().as_str(), "a/y");
+    }
+
+    #[test]
+    fn a_configuration_is_taken_in_one_write_and_tags_of_another_type_stay_as_they_are() {
+        let store = Arc::new(MemoryStore::default());
+        let catalog = open(&store);
+        let source = Some(TagSource { device: "plc".into(), address: "holding:1".into() });
+        let made = catalog.create(TagDefinition { source: source.clone(), ..definition("gone") }).unwrap();
+        catalog.create(TagDefinition { value_type: ValueType::U64, ..definition("clash") }).unwrap();
+        let wanted = vec![TagDefinition { source: source.clone(), ..definition("new") }, definition("clash")];
+        let tags = catalog.configure(wanted.clone(), &[made.id]).unwrap();
+        assert_eq!(tags.iter().map(|tag| tag.value_type()).collect::<Vec<_>>(), [ValueType::F64, ValueType::U64]);
+        for catalog in [catalog, open(&store)] {
+            assert_eq!(catalog.get("gone").unwrap().definition.source, None);
+            assert_eq!(catalog.get("new").unwrap().definition.source, source);
+            assert_eq!(catalog.len(), 3);
+        }
+        let catalog = open(&store);
+        let refused = catalog.configure((0..2).map(|n| definition(&format!("n{n}"))).chain(wanted).collect(), &[]);
+        assert!(matches!(refused, Err(CatalogError::Full { .. })));
+        assert_eq!((catalog.len(), open(&store).len()), (3, 3), "a refused configuration changes nothing");
+    }
+
+    #[test]
+    fn a_retyped_tag_keeps_its_history_under_a_suffix() {
+        let store = Arc::new(MemoryStore::default());
+        let catalog = open(&store);
+        let old = catalog.create(TagDefinition { unit: "bar".into(), ..definition("a/p") }).unwrap();
+        assert!(matches!(catalog.retype("a/p", ValueType::F64, "_f64"), Err(CatalogError::Invalid { .. })));
+        assert!(matches!(catalog.retype("nope", ValueType::U64, "_f64"), Err(CatalogError::NotFound(_))));
+        catalog.retype("a/p", ValueType::U64, "_f64").unwrap();
+        assert!(matches!(catalog.retype("a/p", ValueType::Bool, ""), Err(CatalogError::Exists(_))));
+        for catalog in [catalog, open(&store)] {
+            let (new, kept) = (catalog.get("a/p").unwrap(), catalog.get("a/p_f64").unwrap());
+            assert_eq!((new.value_type(), kept.value_type(), kept.id), (ValueType::U64, ValueType::F64, old.id));
+            assert_eq!((new.definition.unit.as_str(), new.definition.stepped), ("bar", true));
+            assert!(new.id > old.id);
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Recorded gaps: samples that were expected and are absent, when that was noticed and why. Entries are numbered from 1 in the order of
 //! writing and never changed.
 //!
-//! A gap is told by whoever knows of it: recovery from damage does here, so that a hole in the data can be told from a plant that stood.
+//! A gap is told by whoever knows of it, so that a hole in the data can be told from a plant that stood: recovery from damage does, and a start
+//! of the time in which the historian did not run, or a tag was not configured.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +16,10 @@ use crate::model::Timestamp;
 pub enum GapReason {
     /// The device did not answer.
     DeviceDown,
-    /// The collector was not running.
+    /// The collector was not running, nor was the historian.
     CollectorDown,
+    /// The tag was not collected: taken out of the configuration, or configured in a way that contradicts the catalog.
+    NotConfigured,
     /// The spool was full and its oldest samples went.
     SpoolOverflow,
     /// The source answered, with values it calls bad.
@@ -32,6 +35,7 @@ impl GapReason {
         match self {
             GapReason::DeviceDown => "device_down",
             GapReason::CollectorDown => "collector_down",
+            GapReason::NotConfigured => "not_configured",
             GapReason::SpoolOverflow => "spool_overflow",
             GapReason::SourceBad => "source_bad",
             GapReason::DataLoss => "data_loss",
@@ -109,8 +113,14 @@ mod tests {
 
     #[test]
     fn the_words_of_reasons_are_those_of_their_json() {
-        for reason in [GapReason::DeviceDown, GapReason::CollectorDown, GapReason::SpoolOverflow, GapReason::SourceBad, GapReason::DataLoss]
-        {
+        for reason in [
+            GapReason::DeviceDown,
+            GapReason::CollectorDown,
+            GapReason::NotConfigured,
+            GapReason::SpoolOverflow,
+            GapReason::SourceBad,
+            GapReason::DataLoss,
+        ] {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
     }

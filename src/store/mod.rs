@@ -13,6 +13,7 @@ pub mod maintenance;
 pub mod memory;
 mod pace;
 pub mod rocks;
+mod run_mark;
 pub mod salvage;
 pub mod scrub;
 pub mod upgrade;
@@ -31,6 +32,7 @@ pub use live::LiveStore;
 pub use maintenance::Maintenance;
 pub use memory::MemoryStore;
 pub use rocks::{RocksStore, RocksView};
+pub use run_mark::RunMark;
 
 use std::{ops::RangeInclusive, sync::Arc};
 

@@ -15,6 +15,7 @@ mod opcua;
 mod path;
 mod query;
 mod salvage;
+mod silence;
 mod sql;
 mod support;
 mod types;

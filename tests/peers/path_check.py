@@ -3,6 +3,8 @@
   {"exact": {tag: [[timestamp_ns, value, quality], ...]},   every sample of the tag, in order, and no other
    "steady": {tag: value},                                  at least `samples_min` samples, each Good with this very value
    "samples_min": n}
+
+With a third argument `ended` each tag must have one sample more, its last: null and BadNotConnected, since it is collected no more.
 """
 
 import json
@@ -26,7 +28,11 @@ def samples(tag):
     table = client.do_get(flight.Ticket(json.dumps(ticket))).read_all()
     assert set(table.column("tag").to_pylist()) <= {tag}, tag
     times = table.column("timestamp").cast(pa.int64()).to_pylist()
-    return list(zip(times, table.column("value").to_pylist(), table.column("quality").to_pylist()))
+    found = list(zip(times, table.column("value").to_pylist(), table.column("quality").to_pylist()))
+    if sys.argv[3:] == ["ended"]:
+        assert found and found[-1][1:] == (None, 0x808A0000), f"{tag}: {found[-1:]}"
+        del found[-1]
+    return found
 
 
 for tag, expected in wanted["exact"].items():

@@ -27,7 +27,7 @@ use tag_file::TagRow;
 use crate::{
     collector::{Collector, ConfigProblem, Position, TagConfig},
     ingest::keep::RetentionGroup,
-    model::{TagDefinition, TagSelection},
+    model::{TagDefinition, TagSelection, ValueType},
 };
 
 /// Largest configuration file read.
@@ -61,6 +61,18 @@ pub struct Overrides {
     pub http: Option<SocketAddr>,
     pub data_dir: Option<PathBuf>,
     pub backup_dir: Option<PathBuf>,
+}
+
+/// Why a tag cannot be what the configuration says; `None` when it can: the value type of a tag that exists does not change.
+pub fn contradiction(holds: ValueType, configured: &TagDefinition) -> Option<String> {
+    let wanted = configured.value_type;
+    (holds != wanted).then(|| {
+        format!(
+            "the catalog has it with {holds} values, the configuration asks for {wanted}; say `type = \"{holds}\"` or give the tag another \
+             name, or keep what it holds under another name with `historian tag retype {} {wanted}` and restart",
+            configured.name
+        )
+    })
 }
 
 /// Reads and checks the configuration; without a file, the defaults.

@@ -56,6 +56,14 @@ impl Historian {
         let _ = self.child.wait();
     }
 
+    /// SIGTERM, and waits for the clean end.
+    pub fn stop(&mut self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a running child has a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the child can be signalled");
+        let ended = self.child.wait().expect("the child ends");
+        assert!(ended.success(), "a clean stop: {ended}");
+    }
+
     pub async fn client(&self) -> FlightServiceClient<Channel> {
         let channel = Channel::from_shared(format!("http://{}", self.flight))
             .expect("an address makes a URI")

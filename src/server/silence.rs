@@ -1,0 +1,320 @@
+//! Time in which the historian did not collect is no time in which the last values held.
+//!
+//! At each start the last run is looked back at: when it ended ([`RunMark`], else the newest collected sample), which tags it collected (those
+//! with a source in the catalog), and which of them are collected no more. Each gets one Bad sample that ends its last value, at the end of
+//! that run and behind the tag's newest sample, unless that is Bad already; so everything that reads samples tells the truth: percent_good,
+//! plots, current values. Why samples are absent is recorded as gaps. What a device kept meanwhile and delivers late lies behind the Bad sample
+//! and stays readable.
+//!
+//! A start does this, not the stop before it: a process that is killed cannot, and one way for both is one that is always gone.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    ingest::{
+        Ingest,
+        head::CurrentValue,
+        sink::{Durability, SampleSink, WriteMode},
+    },
+    model::{Clock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, Timestamp},
+    store::{Catalog, Gap, GapReason, RunMark, Store},
+};
+
+/// Bad samples of one write.
+const WRITE_SAMPLES: usize = 262_144;
+/// Gaps of one write.
+const WRITE_GAPS: usize = 8_192;
+/// How often the mark of the running process is written, and every how many times it is made durable.
+const MARK_INTERVAL: Duration = Duration::from_secs(1);
+const MARKS_PER_SYNC: u32 = 5;
+
+/// What the configuration wants of the tags that the catalog may hold.
+pub struct Wanted<'a> {
+    /// Collected tags by name.
+    pub collected: HashMap<&'a TagName, &'a TagDefinition>,
+    /// When the run before ended, where that is known.
+    pub ended: Option<Timestamp>,
+    pub now: Timestamp,
+}
+
+/// What a start finds of the run before.
+#[derive(Default)]
+pub struct Silence {
+    /// One Bad sample for each tag whose last value does not hold any more.
+    pub samples: Vec<(TagId, Samples)>,
+    pub gaps: Vec<Gap>,
+    /// Tags that were collected and are no more.
+    pub unconfigured: Vec<TagId>,
+}
+
+/// Looks back at the run before. Changes nothing. Blocks.
+///
+/// # Errors
+/// When the last sample of a tag that is collected cannot be read.
+pub fn look_back(catalog: &Catalog, ingest: &Ingest, wanted: &Wanted<'_>) -> anyhow::Result<Silence> {
+    let reader = ingest.reader();
+    let mut lasts: Vec<(Arc<Tag>, Option<CurrentValue>)> = Vec::new();
+    for tag in catalog.ids().into_iter().filter_map(|id| catalog.by_id(id)) {
+        let collected = wanted.collected.contains_key(tag.name());
+        if tag.definition.source.is_none() && !collected {
+            continue;
+        }
+        match reader.current(&tag) {
+            Ok(last) => lasts.push((tag, last)),
+            Err(error) if collected => return Err(error).with_context(|| format!("the last sample of tag {}", tag.name())),
+            Err(error) => {
+                tracing::warn!(tag = %tag.name(), %error, "the last sample of a tag that is not collected any more cannot be read")
+            }
+        }
+    }
+    let newest = lasts.iter().filter(|(tag, _)| tag.definition.source.is_some()).filter_map(|(_, last)| Some(last.as_ref()?.timestamp));
+    let Some(ended) = wanted.ended.map(|ended| ended.0).or_else(|| newest.filter(|&at| at <= wanted.now.0).max()) else {
+        return Ok(Silence::default());
+    };
+    let ended = ended.min(wanted.now.0);
+    let mut silence = Silence::default();
+    let mut was_collected = false;
+    for (tag, last) in lasts {
+        silence.look_at(&tag, last.as_ref(), ended, wanted);
+        was_collected |= tag.definition.source.is_some() && wanted.collected.contains_key(tag.name());
+    }
+    if was_collected && ended < wanted.now.0 {
+        let detail = "the historian was not running".to_owned();
+        let gap =
+            Gap { time: wanted.now, tag: None, start: Some(ended), end: Some(wanted.now.0), reason: GapReason::CollectorDown, detail };
+        silence.gaps.insert(0, gap);
+    }
+    Ok(silence)
+}
+
+impl Silence {
+    fn look_at(&mut self, tag: &Arc<Tag>, last: Option<&CurrentValue>, ended: i64, wanted: &Wanted<'_>) {
+        let configured = wanted.collected.get(tag.name());
+        let contradiction = configured.filter(|definition| definition.value_type != tag.value_type());
+        let gap = |start: i64, end: Option<i64>, detail: String| Gap {
+            time: wanted.now,
+            tag: Some(tag.name().to_string()),
+            start: Some(start),
+            end,
+            reason: GapReason::NotConfigured,
+            detail,
+        };
+        let Some(source) = &tag.definition.source else {
+            // Configured again: the gap that had no end has one.
+            if let Some(last) = last.filter(|last| last.quality == Quality::BAD_NOT_CONNECTED.0 && contradiction.is_none()) {
+                self.gaps.push(gap(last.timestamp, Some(wanted.now.0), "the tag is configured again".to_owned()));
+            }
+            return;
+        };
+        if configured.is_none() {
+            self.unconfigured.push(tag.id);
+        }
+        let Some(last) = last.filter(|last| !Quality(last.quality).is_bad()) else { return };
+        let at = ended.max(last.timestamp.saturating_add(1));
+        let quality = if configured.is_some() { Quality::BAD_DATA_LOST } else { Quality::BAD_NOT_CONNECTED };
+        match (configured, contradiction) {
+            (None, _) => {
+                let detail = format!("taken out of the configuration; it was {} of device {}", source.address, source.device);
+                self.gaps.push(gap(at, None, detail));
+            }
+            (Some(_), Some(definition)) => {
+                let detail = format!("the catalog holds {} values, the configuration says {}", tag.value_type(), definition.value_type);
+                self.gaps.push(gap(at, None, detail));
+            }
+            (Some(_), None) => {}
+        }
+        let mut run = Samples::new(tag.value_type());
+        match run.push(at, None, quality.0) {
+            Ok(()) => self.samples.push((tag.id, run)),
+            Err(error) => tracing::error!(tag = %tag.name(), %error, "the sample that ends the last value cannot be made; this is a bug"),
+        }
+    }
+}
+
+/// Writes what a start found. Answers what could not be written for want of room, to be written later.
+///
+/// # Errors
+/// When the store fails.
+pub async fn record(silence: &mut Silence, store: &Arc<dyn Store>, ingest: &Ingest) -> anyhow::Result<SampleBatch> {
+    let gaps = std::mem::take(&mut silence.gaps);
+    let (samples, tags) = (silence.samples.len(), silence.unconfigured.len());
+    if samples + tags > 0 {
+        tracing::info!(tags = samples, unconfigured = tags, "the last values of the run before are ended by a Bad sample");
+    }
+    for some in gaps.chunks(WRITE_GAPS) {
+        store.append_gaps(some).context("recording gaps")?;
+    }
+    while !silence.samples.is_empty() {
+        let rest = silence.samples.split_off(silence.samples.len().min(WRITE_SAMPLES));
+        let runs = std::mem::replace(&mut silence.samples, rest);
+        match ingest.write(SampleBatch { runs }, WriteMode::Upsert, Durability::Sync).await {
+            Ok(_) => {}
+            Err(refused) => {
+                tracing::error!(error = %refused.error, "the last values of the run before cannot be ended yet");
+                let mut runs = refused.batch.runs;
+                runs.append(&mut silence.samples);
+                return Ok(SampleBatch { runs });
+            }
+        }
+    }
+    Ok(SampleBatch::default())
+}
+
+/// Marks that the historian runs, until `stop`, and once more then.
+pub async fn keep_mark(mark: RunMark, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let mark = Arc::new(mark);
+    let mut ticks = tokio::time::interval(MARK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    for count in 0_u32.. {
+        let stopping = tokio::select! {
+            _ = ticks.tick() => false,
+            () = stop.cancelled() => true,
+        };
+        let (mark, now, sync) = (mark.clone(), clock.now(), stopping || count % MARKS_PER_SYNC == 0);
+        let written = tokio::task::spawn_blocking(move || mark.write(now).and_then(|()| if sync { mark.sync() } else { Ok(()) })).await;
+        let failed = !matches!(written, Ok(Ok(())));
+        if failed && !std::mem::replace(&mut failing, failed) {
+            tracing::warn!("until when the historian runs cannot be marked; after a crash that is taken from the newest sample");
+        }
+        failing = failed;
+        if stopping {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ingest::IngestOptions,
+        model::{ManualClock, TimeRange, Value, ValueType, tag::TagSource},
+        store::{MemoryStore, catalog::TAGS_MAX},
+    };
+
+    struct Machine {
+        store: Arc<dyn Store>,
+        catalog: Arc<Catalog>,
+        ingest: Ingest,
+        runtime: tokio::runtime::Runtime,
+    }
+
+    impl Machine {
+        fn start() -> Machine {
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+            let clock = Arc::new(ManualClock::at(Timestamp(0)));
+            let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
+            let ingest = Ingest::open(store.clone(), catalog.clone(), clock, IngestOptions::default()).unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+            Machine { store, catalog, ingest, runtime }
+        }
+
+        fn write(&self, tag: &str, samples: &[(i64, Quality)]) {
+            let tag = self.catalog.get(tag).unwrap();
+            let mut run = Samples::new(tag.value_type());
+            for &(at, quality) in samples {
+                let value = (!quality.is_bad()).then_some(Value::F64(1.0));
+                run.push(at, value.as_ref(), quality.0).unwrap();
+            }
+            let batch = SampleBatch { runs: vec![(tag.id, run)] };
+            self.runtime.block_on(self.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
+        }
+
+        fn read(&self, tag: &str) -> Vec<(i64, Quality)> {
+            let tag = self.catalog.get(tag).unwrap();
+            let (reader, mut samples) = (self.ingest.reader(), Samples::new(tag.value_type()));
+            let mut cursor = reader.cursor(&tag, TimeRange::ALL).unwrap();
+            while cursor.next_into(&mut samples).unwrap() {}
+            samples.timestamps.iter().copied().zip(samples.qualities.iter().map(|&quality| Quality(quality))).collect()
+        }
+
+        /// One start with these collected tags.
+        fn begin(&self, collected: &[TagDefinition], ended: Option<i64>, now: i64) {
+            let by_name = collected.iter().map(|definition| (&definition.name, definition)).collect();
+            let wanted = Wanted { collected: by_name, ended: ended.map(Timestamp), now: Timestamp(now) };
+            let mut silence = look_back(&self.catalog, &self.ingest, &wanted).unwrap();
+            let unwritten = self.runtime.block_on(record(&mut silence, &self.store, &self.ingest)).unwrap();
+            assert!(unwritten.is_empty());
+            self.catalog.configure(collected.to_vec(), &silence.unconfigured).unwrap();
+        }
+
+        fn gaps(&self) -> Vec<(Option<String>, Option<i64>, Option<i64>, &'static str)> {
+            let gaps = self.store.gaps(0, 100).unwrap().into_iter().map(|(_, gap)| gap);
+            gaps.map(|gap| (gap.tag, gap.start, gap.end, gap.reason.as_str())).collect()
+        }
+    }
+
+    fn collected(name: &str) -> TagDefinition {
+        let source = Some(TagSource { device: "plc".into(), address: "holding:1".into() });
+        TagDefinition { source, ..TagDefinition::new(TagName::new(name).unwrap(), ValueType::F64) }
+    }
+
+    const GOOD: Quality = Quality::GOOD;
+    const LOST: Quality = Quality::BAD_DATA_LOST;
+
+    #[test]
+    fn a_start_ends_the_last_values_of_the_run_before_once_and_behind_the_newest_sample() {
+        let machine = Machine::start();
+        let tags = ["a", "ahead", "bad", "gone", "empty"].map(collected);
+        machine.begin(&tags, None, 10);
+        assert!(machine.gaps().is_empty(), "there was no run before");
+        machine.catalog.create(TagDefinition { source: None, ..collected("written") }).unwrap();
+        for (tag, at, quality) in
+            [("a", 50, GOOD), ("ahead", 900, GOOD), ("bad", 60, Quality::BAD_NO_COMMUNICATION), ("gone", 70, GOOD), ("written", 80, GOOD)]
+        {
+            machine.write(tag, &[(at, quality)]);
+        }
+        let kept: Vec<TagDefinition> = tags.iter().filter(|tag| tag.name.as_str() != "gone").cloned().collect();
+        for _ in 0..2 {
+            machine.begin(&kept, Some(100), 200);
+            assert_eq!(machine.read("a"), [(50, GOOD), (100, LOST)]);
+            assert_eq!(machine.read("ahead"), [(900, GOOD), (901, LOST)]);
+            assert_eq!(machine.read("bad"), [(60, Quality::BAD_NO_COMMUNICATION)]);
+            assert_eq!(machine.read("gone"), [(70, GOOD), (100, Quality::BAD_NOT_CONNECTED)]);
+            assert_eq!((machine.read("written"), machine.read("empty")), (vec![(80, GOOD)], Vec::new()));
+        }
+        let down = (None, Some(100), Some(200), "collector_down");
+        assert_eq!(machine.gaps(), [down.clone(), (Some("gone".into()), Some(100), None, "not_configured"), down]);
+
+        // What the device kept meanwhile comes late and is read behind the Bad sample; a client may write what is collected no more.
+        machine.write("a", &[(150, GOOD)]);
+        machine.write("gone", &[(300, GOOD)]);
+        machine.begin(&kept, Some(400), 500);
+        assert_eq!(machine.read("a"), [(50, GOOD), (100, LOST), (150, GOOD), (400, LOST)]);
+        assert_eq!(machine.read("gone").last(), Some(&(300, GOOD)));
+    }
+
+    #[test]
+    fn without_a_mark_the_newest_sample_that_is_not_of_the_future_tells_the_end() {
+        let machine = Machine::start();
+        let tags = ["a", "b", "ahead"].map(collected);
+        machine.begin(&tags, None, 10);
+        for (tag, at) in [("a", 50), ("b", 70), ("ahead", 5_000)] {
+            machine.write(tag, &[(at, GOOD)]);
+        }
+        machine.begin(&tags, None, 200);
+        assert_eq!(machine.read("a"), [(50, GOOD), (70, LOST)]);
+        assert_eq!(machine.gaps(), [(None, Some(70), Some(200), "collector_down")]);
+    }
+
+    #[test]
+    fn a_tag_that_is_configured_again_and_one_of_another_type_have_gaps_of_their_own() {
+        let machine = Machine::start();
+        machine.begin(&[collected("a"), collected("b")], None, 10);
+        machine.write("a", &[(20, GOOD)]);
+        machine.write("b", &[(20, GOOD)]);
+        let other_type = TagDefinition { value_type: ValueType::U64, ..collected("b") };
+        machine.begin(std::slice::from_ref(&other_type), Some(30), 40);
+        machine.begin(&[collected("a"), other_type], Some(50), 60);
+        let of = |tag: &str| machine.gaps().into_iter().filter(|gap| gap.0.as_deref() == Some(tag)).collect::<Vec<_>>();
+        let gap = |tag: &str, end| (Some(tag.to_owned()), Some(30), end, "not_configured");
+        assert_eq!(of("a"), [gap("a", None), gap("a", Some(60))]);
+        assert_eq!(of("b"), [gap("b", None)]);
+        assert_eq!(machine.read("b"), [(20, GOOD), (30, LOST)]);
+    }
+}
