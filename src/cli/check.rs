@@ -1,19 +1,19 @@
 //! `historian check`: is the configuration right, do the devices answer, does every tag deliver? Reads each tag once and stores nothing.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
 use comfy_table::Cell;
 use futures::{StreamExt, stream};
 
 use super::{
-    Refused,
+    Refused, catalog,
     output::{self, Output},
 };
 use crate::{
     collector::{CheckRow, Collector},
     model::{Quality, TagDefinition, Value, ValueType},
-    server::config::{self, Overrides},
+    server::config::{self, Overrides, ServerSettings},
 };
 
 /// Devices that are connected to at once.
@@ -27,7 +27,13 @@ pub struct CheckArgs {
     /// Configuration file.
     #[arg(long, value_name = "FILE", env = "HISTORIAN_CONFIG")]
     config: PathBuf,
-    /// Only validates; connects to nothing.
+    /// Directory of the data, as `serve` is told: its tags are asked whether their value types fit [default: historian-data].
+    #[arg(long, value_name = "DIR", env = "HISTORIAN_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address of the historian that may be running on it [default: 127.0.0.1:8815].
+    #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Only validates; connects to no device.
     #[arg(long)]
     offline: bool,
     /// Seconds that one device may take.
@@ -41,15 +47,20 @@ pub struct CheckArgs {
 pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     use std::io::Write;
 
-    let configuration = config::load(Some(&args.config), &Overrides::default()).map_err(Refused)?;
-    let collectors = configuration.collectors;
+    let overrides = Overrides { data_dir: args.data_dir.clone(), listen: args.listen, ..Overrides::default() };
+    let configuration = config::load(Some(&args.config), &overrides).map_err(Refused)?;
+    let (server, collectors) = (configuration.server, configuration.collectors);
     let tags: usize = collectors.iter().map(|collector| collector.tags().len()).sum();
     let mut output = Output::stdout();
     let (file, devices, written) = (args.config.display(), collectors.len(), configuration.written_tags.len());
     writeln!(output, "{file} is valid: {devices} devices, {tags} collected tags, {written} written tags")?;
+    let contradictions = contradictions(&server, &collectors, &configuration.written_tags).await;
+    for contradiction in &contradictions {
+        writeln!(output, "{}", output::printable(contradiction))?;
+    }
     if args.offline {
         output.finish()?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(if contradictions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     output.flush()?;
     let timeout = Duration::from_secs(args.timeout);
@@ -74,7 +85,25 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     }
     writeln!(output, "\n{good} tags good, {bad} bad")?;
     output.finish()?;
-    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if bad == 0 && contradictions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Tags that the catalog holds with another value type than the configuration asks for: `serve` would not collect them. Asks the data
+/// directory of the configuration, or the historian that runs on it.
+async fn contradictions(server: &ServerSettings, collectors: &[Arc<dyn Collector>], written: &[TagDefinition]) -> Vec<String> {
+    let configured: Vec<TagDefinition> = collectors.iter().flat_map(|collector| collector.tags()).chain(written.iter().cloned()).collect();
+    let held = match catalog::held_types(server).await {
+        Ok(held) => held,
+        Err(error) => {
+            eprintln!("the catalog cannot be asked whether the value types fit: {error:#}");
+            return Vec::new();
+        }
+    };
+    let against = |definition: &TagDefinition| {
+        let reason = config::contradiction(*held.get(definition.name.as_str())?, definition)?;
+        Some(format!("{}: {reason}", definition.name))
+    };
+    configured.iter().filter_map(against).collect()
 }
 
 /// Reads a device once. The rows are as many as its tags, whatever the collector does.

@@ -1,6 +1,6 @@
 //! How the client commands reach a running historian, and how its refusals are told.
 
-use std::{str::FromStr, time::Duration};
+use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use anyhow::{Context, anyhow};
 use arrow_flight::{FlightClient, error::FlightError, flight_service_client::FlightServiceClient};
@@ -44,6 +44,11 @@ impl FromStr for ServerAddress {
 }
 
 impl ServerArgs {
+    /// The historian that listens there.
+    pub fn at(listen: SocketAddr) -> ServerArgs {
+        ServerArgs { server: ServerAddress(listen.to_string()) }
+    }
+
     /// Connects.
     ///
     /// # Errors

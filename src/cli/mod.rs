@@ -4,6 +4,7 @@
 
 mod audit;
 mod backup;
+mod catalog;
 mod check;
 mod client;
 mod compact;
@@ -48,7 +49,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Checks a configuration: validates it, connects to each device and reads each tag once.
     Check(check::CheckArgs),
-    /// Lists and imports tags of a running historian.
+    /// Lists, imports and retypes tags of a running historian.
     #[command(subcommand)]
     Tag(tag::TagCommand),
     /// Reads samples from a running historian.

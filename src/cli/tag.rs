@@ -6,7 +6,9 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
 use futures::{StreamExt, stream};
-use historian_proto::v1::{self, CreateTagRequest, GetTagRequest, ListTagsRequest, UpdateTagRequest, tag_service_client::TagServiceClient};
+use historian_proto::v1::{
+    self, CreateTagRequest, GetTagRequest, ListTagsRequest, RetypeTagRequest, UpdateTagRequest, tag_service_client::TagServiceClient,
+};
 use serde_json::json;
 use tonic::{Code, transport::Channel};
 
@@ -29,6 +31,8 @@ pub enum TagCommand {
     List(ListArgs),
     /// Creates and updates tags from a CSV file; empty cells leave a tag as it is.
     Import(ImportArgs),
+    /// Changes the value type of a tag: a new, empty tag takes its name, and what it held is kept under the name with a suffix.
+    Retype(RetypeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -54,10 +58,26 @@ pub struct ImportArgs {
     server: ServerArgs,
 }
 
+#[derive(Debug, Args)]
+pub struct RetypeArgs {
+    /// Exact name of the tag.
+    #[arg(value_name = "TAG")]
+    tag: String,
+    /// Value type from now on: f64, f32, i64, u64, bool, string, state.
+    #[arg(value_name = "TYPE")]
+    value_type: ValueType,
+    /// Behind the name of the tag that keeps the history [default: `_` and its type, as in level_f64].
+    #[arg(long, default_value = "", hide_default_value = true)]
+    suffix: String,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
 pub async fn run(command: TagCommand) -> anyhow::Result<ExitCode> {
     match command {
         TagCommand::List(args) => list(args).await,
         TagCommand::Import(args) => import(args).await,
+        TagCommand::Retype(args) => retype(args).await,
     }
 }
 
@@ -149,12 +169,30 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+async fn retype(args: RetypeArgs) -> anyhow::Result<ExitCode> {
+    let mut client = TagServiceClient::new(args.server.connect().await?);
+    let request = RetypeTagRequest { name: args.tag, value_type: proto_type(args.value_type).into(), suffix: args.suffix };
+    let answer = client.retype_tag(request).await.map_err(|status| client::refusal(&status))?.into_inner();
+    let (tag, kept) = (answer.tag.unwrap_or_default(), answer.kept.unwrap_or_default());
+    let (name, kept_name) = (output::printable(&tag.name), output::printable(&kept.name));
+    println!("{name} holds {} values from now on; its {} history is {kept_name}", type_name(&tag), type_name(&kept));
+    if !tag.device.is_empty() {
+        println!("device {} goes on writing to {kept_name} until the historian is restarted", output::printable(&tag.device));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn optional(number: Option<f64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
 
 fn type_name(tag: &v1::Tag) -> &'static str {
-    ValueType::ALL.into_iter().find(|value_type| proto_type(*value_type) as i32 == tag.value_type).map_or("", ValueType::as_str)
+    value_type(tag).map_or("", ValueType::as_str)
+}
+
+/// Value type of a tag, where this version knows it.
+pub fn value_type(tag: &v1::Tag) -> Option<ValueType> {
+    ValueType::ALL.into_iter().find(|value_type| proto_type(*value_type) as i32 == tag.value_type)
 }
 
 fn proto_type(value_type: ValueType) -> v1::ValueType {

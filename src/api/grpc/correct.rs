@@ -77,7 +77,7 @@ pub async fn replace_range(services: Services, request: ReplaceRangeRequest) -> 
 }
 
 /// Who is asking. There are no identities yet.
-fn principal() -> String {
+pub(super) fn principal() -> String {
     "anonymous".to_owned()
 }
 

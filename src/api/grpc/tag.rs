@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     api::{Api, blocking, filter, resolve, status},
     model::{Tag, TagDefinition, TagName, TagSelection, ValueType},
+    store::AuditEntry,
 };
 
 pub struct Tags(pub Arc<Api>);
@@ -75,6 +76,33 @@ impl TagService for Tags {
         })
         .await?;
         Ok(Response::new(message(&updated)))
+    }
+
+    async fn retype_tag(&self, request: Request<v1::RetypeTagRequest>) -> Result<Response<v1::RetypeTagResponse>, Status> {
+        let v1::RetypeTagRequest { name, value_type: number, suffix } = request.into_inner();
+        let wanted = value_type(number)?
+            .ok_or_else(|| status::invalid("value_type", "the value type is missing; one of F64, F32, I64, U64, BOOL, STRING, STATE"))?;
+        let services = self.0.services.clone();
+        let (tag, kept) = blocking(move || {
+            let catalog = &services.catalog;
+            let old = catalog.get(&name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&name)))?;
+            let suffix = if suffix.is_empty() { format!("_{}", old.value_type()) } else { suffix };
+            let (tag, kept) = catalog.retype(&name, wanted, &suffix).map_err(|error| status::from_catalog(&error))?;
+            if let Some(maintenance) = services.admin.maintenance() {
+                let entry = AuditEntry {
+                    time: services.clock.now(),
+                    action: "retype".into(),
+                    principal: super::correct::principal(),
+                    tags: vec![tag.name().to_string(), kept.name().to_string()],
+                    detail: format!("{} holds {wanted} values from now on; what it held is kept as {}", tag.name(), kept.name()),
+                    ..AuditEntry::default()
+                };
+                maintenance.store().append_audit(&[entry]).map_err(|error| status::from_store(&error))?;
+            }
+            Ok((tag, kept))
+        })
+        .await?;
+        Ok(Response::new(v1::RetypeTagResponse { tag: Some(message(&tag)), kept: Some(message(&kept)) }))
     }
 
     async fn delete_tag(&self, request: Request<v1::DeleteTagRequest>) -> Result<Response<v1::DeleteTagResponse>, Status> {
