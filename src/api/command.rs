@@ -9,6 +9,7 @@ use serde_json::Value;
 use tonic::Status;
 
 use super::{ApiLimits, status};
+use crate::model::{Timestamp, time::Unit};
 
 /// What a command or ticket asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,18 +155,32 @@ fn message<T: serde::de::DeserializeOwned>(command: &str, body: Value) -> Result
     serde_json::from_value(body).map_err(|error| status::invalid(command, error.to_string()))
 }
 
-/// JSON may write integer nanoseconds as a number. It becomes text here, digit by digit: a float would round it.
+/// JSON may write a time as a number, of nanoseconds or of its `time_unit`. It becomes text here, digit by digit: a float would round it.
 fn times_as_text(command: &str, mut body: Value) -> Result<Value, Status> {
+    let unit = match body.as_object_mut().and_then(|body| body.remove("time_unit")) {
+        None | Some(Value::Null) => None,
+        Some(unit) => Some(unit.as_str().and_then(Unit::named).ok_or_else(|| {
+            status::invalid(&format!("{command}.time_unit"), format!("{} is none of \"s\", \"ms\", \"us\", \"ns\"", shown(&unit.to_string())))
+        })?),
+    };
     for field in ["start", "end"] {
-        let Some(Value::Number(number)) = body.get(field) else { continue };
-        let Some(nanoseconds) = number.as_i64() else {
-            let message = format!(
-                "{number} is not an integer of 64 bits; write nanoseconds as an integer or a string, never as a float, or RFC 3339, or a \
-                 relative time"
-            );
-            return Err(status::invalid(&format!("{command}.{field}"), message));
+        let text = match body.get(field) {
+            Some(Value::Number(number)) => number.as_i64().map(|number| number.to_string()).ok_or_else(|| {
+                let message = format!(
+                    "{number} is not an integer of 64 bits; write a number as an integer or a string, never as a float, or RFC 3339, or a \
+                     relative time"
+                );
+                status::invalid(&format!("{command}.{field}"), message)
+            })?,
+            Some(Value::String(text)) => text.clone(),
+            _ => continue,
         };
-        body[field] = Value::String(nanoseconds.to_string());
+        // The unit is of numbers; any other form says itself what it means.
+        let is_number = unit.is_some_and(|unit| Timestamp::parse_number(&text, unit).is_some());
+        body[field] = Value::String(match unit {
+            Some(unit) if is_number => format!("{}{}", text.trim(), unit.name()),
+            _ => text,
+        });
     }
     Ok(body)
 }
@@ -254,6 +269,32 @@ mod tests {
     }
 
     #[test]
+    fn the_unit_of_numbers_may_be_said() {
+        for (start, unit, expected) in [
+            ("1767225600", "s", "1767225600s"),
+            (r#""1767225600.5""#, "s", "1767225600.5s"),
+            ("1767225600000", "ms", "1767225600000ms"),
+            (r#""*-8h""#, "ms", "*-8h"),
+            (r#""2026-01-01""#, "s", "2026-01-01"),
+            ("5", "ns", "5ns"),
+        ] {
+            for command in ["range", "superseded", "aggregate", "downsample", "anomalies", "measure"] {
+                let parsed = parse(format!(r#"{{"{command}": {{"start": {start}, "time_unit": "{unit}"}}}}"#).as_bytes()).unwrap();
+                let read = match parsed {
+                    Command::Range(request) => request.start,
+                    Command::Superseded(request) => request.start,
+                    Command::Aggregate(request) => request.start,
+                    Command::Downsample(request) => request.start,
+                    Command::Anomalies(request) => request.start,
+                    Command::Measure(request) => request.start,
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(read, expected, "{command}");
+            }
+        }
+    }
+
+    #[test]
     fn states_may_be_written_as_they_are() {
         let json = br#"{"measure": {"measure": "TIME_IN_STATE", "states": ["running", 2, true], "from_state": 0, "dwell_min": 5}}"#;
         let measure = parse(json).unwrap();
@@ -272,6 +313,9 @@ mod tests {
             (r#"{"range": {"tags": [], "start": 1e18}}"#, Code::InvalidArgument, "never as a float"),
             (r#"{"range": {"tags": [], "end": 9223372036854775808}}"#, Code::InvalidArgument, "range.end"),
             (r#"{"range": {"tags": [], "end": 99999999999999999999999}}"#, Code::InvalidArgument, "range.end"),
+            (r#"{"range": {"start": 1, "time_unit": "h"}}"#, Code::InvalidArgument, "range.time_unit"),
+            (r#"{"range": {"start": 1, "time_unit": 1}}"#, Code::InvalidArgument, "range.time_unit"),
+            (r#"{"range": {"start": 1.5, "time_unit": "s"}}"#, Code::InvalidArgument, "never as a float"),
             (r#"{"superseded": {"start": 1.5}}"#, Code::InvalidArgument, "superseded.start"),
             (r#"{"range": {"tagz": []}}"#, Code::InvalidArgument, "tagz"),
             (r#"{"range": {"tags": "a"}}"#, Code::InvalidArgument, "range"),

@@ -238,8 +238,8 @@ pub fn anomalies(services: &Services, request: &v1::AnomaliesRequest) -> Result<
 pub fn to_superseded_request(query: &SupersededQuery) -> v1::SupersededRequest {
     v1::SupersededRequest {
         tags: query.tags.iter().map(|tag| tag.name().as_str().to_owned()).collect(),
-        start: query.range.start.0.to_string(),
-        end: query.range.end.0.to_string(),
+        start: query.range.start.to_string(),
+        end: query.range.end.to_string(),
         zone: String::new(),
         limit: query.limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(0),
     }
@@ -262,12 +262,12 @@ pub fn times(request: &v1::RangeRequest, now: Timestamp) -> Result<TimeRange, St
     if request.start.is_empty() {
         return Err(status::invalid(
             "start",
-            "the start of the range is missing; write RFC 3339, integer nanoseconds or a relative time such as *-8h",
+            "the start of the range is missing; write RFC 3339, a number with its unit (1767225600s) or a relative time such as *-8h",
         ));
     }
-    let start = Timestamp::parse(&request.start, now, &zone).map_err(|error| status::from_time("start", &error))?;
+    let start = Timestamp::parse_bound(&request.start, now, &zone).map_err(|error| status::from_time("start", &error))?;
     let end = if request.end.is_empty() { "*" } else { request.end.as_str() };
-    let end = Timestamp::parse(end, now, &zone).map_err(|error| status::from_time("end", &error))?;
+    let end = Timestamp::parse_bound(end, now, &zone).map_err(|error| status::from_time("end", &error))?;
     Ok(TimeRange::new(start, end))
 }
 
@@ -276,8 +276,8 @@ pub fn to_request(tags: &[Arc<Tag>], query: &RangeQuery) -> v1::RangeRequest {
     let (start, end) = bounds_as_asked(query.range);
     v1::RangeRequest {
         tags: tags.iter().map(|tag| tag.name().as_str().to_owned()).collect(),
-        start: start.0.to_string(),
-        end: end.0.to_string(),
+        start: start.to_string(),
+        end: end.to_string(),
         boundary: match query.boundary {
             Boundary::Inside => range_request::Boundary::Inside,
             Boundary::Outside => range_request::Boundary::Outside,
@@ -325,14 +325,31 @@ mod tests {
     #[test]
     fn the_end_defaults_to_now_and_the_start_is_asked_for() {
         let now = Timestamp(1_000_000_000_000);
-        assert_eq!(times(&request("5", "", ""), now).unwrap(), TimeRange { start: Timestamp(5), end: now, reverse: false });
-        assert!(times(&request("*", "5", ""), now).unwrap().reverse);
-        for (start, end, zone, field) in
-            [("", "*", "", "start"), ("soon", "", "", "start"), ("1", "late", "", "end"), ("1", "", "Mars/Olympus", "zone")]
-        {
+        assert_eq!(times(&request("5ns", "", ""), now).unwrap(), TimeRange { start: Timestamp(5), end: now, reverse: false });
+        assert!(times(&request("*", "5ns", ""), now).unwrap().reverse);
+        for (start, end, zone, field) in [
+            ("", "*", "", "start"),
+            ("soon", "", "", "start"),
+            ("1767225600", "", "", "start"),
+            ("0", "late", "", "end"),
+            ("0", "1767225600000", "", "end"),
+            ("0", "", "Mars/Olympus", "zone"),
+        ] {
             let error = times(&request(start, end, zone), now).unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument);
             assert!(error.message().starts_with(field), "{}", error.message());
+        }
+    }
+
+    #[test]
+    fn dates_outside_the_range_leave_a_bound_open_and_resolved_bounds_say_what_they_are() {
+        let range = times(&request("0001-01-01", "9999-12-31", ""), Timestamp(0)).unwrap();
+        assert_eq!(range, TimeRange { start: Timestamp::MIN, end: Timestamp::MAX, reverse: false });
+        // A resolved range is asked again, in a ticket: whatever its bounds are, they mean the same then.
+        for (start, end) in [(i64::MIN, i64::MAX), (0, 1), (-7, 1_000_000_000), (5, 3)] {
+            let query = RangeQuery::new(Vec::new(), TimeRange::new(Timestamp(start), Timestamp(end)));
+            let again = times(&to_request(&[], &query), Timestamp(0)).unwrap();
+            assert_eq!(again, query.range);
         }
     }
 

@@ -4,14 +4,51 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use anyhow::{Context, anyhow};
 use arrow_flight::{FlightClient, error::FlightError, flight_service_client::FlightServiceClient};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tonic::{
     Code, Status,
     transport::{Channel, Endpoint},
 };
 
+use crate::model::{Timestamp, time::Unit};
+
 /// Largest message taken from the server: a batch of the widest answer.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// The unit of times that are numbers.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct UnitArgs {
+    /// Unit of times that are numbers since 1970.
+    #[arg(long, value_enum)]
+    time_unit: Option<TimeUnit>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TimeUnit {
+    S,
+    Ms,
+    Us,
+    Ns,
+}
+
+impl UnitArgs {
+    pub fn unit(self) -> Option<Unit> {
+        self.time_unit.map(|unit| match unit {
+            TimeUnit::S => Unit::Seconds,
+            TimeUnit::Ms => Unit::Milliseconds,
+            TimeUnit::Us => Unit::Microseconds,
+            TimeUnit::Ns => Unit::Nanoseconds,
+        })
+    }
+
+    /// A time as a request has it: a number with its unit.
+    pub fn applied(self, time: &str) -> String {
+        match self.unit() {
+            Some(unit) if Timestamp::parse_number(time, unit).is_some() => format!("{}{}", time.trim(), unit.name()),
+            _ => time.to_owned(),
+        }
+    }
+}
 
 /// Which historian to talk to.
 #[derive(Clone, Debug, Args)]

@@ -5,14 +5,18 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::{client::ServerArgs, output::OutputArgs, query};
+use super::{
+    client::{ServerArgs, UnitArgs},
+    output::OutputArgs,
+    query,
+};
 
 #[derive(Debug, Args)]
 pub struct SupersededArgs {
     /// Tag names or globs: `*` within a level, `**` across levels.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
-    /// First time of the range: RFC 3339, nanoseconds since 1970, or relative (`*-8h`, `t`, `y+6h`).
+    /// First time of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
     #[arg(long, default_value = "*-1h", allow_hyphen_values = true)]
     start: String,
     /// Time at which the range ends, itself not in it.
@@ -25,13 +29,16 @@ pub struct SupersededArgs {
     #[arg(long, default_value = "UTC")]
     zone: String,
     #[command(flatten)]
+    unit: UnitArgs,
+    #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
 
 pub async fn run(args: SupersededArgs) -> anyhow::Result<ExitCode> {
-    let SupersededArgs { tags, start, end, limit, zone, output, server } = args;
+    let SupersededArgs { tags, start, end, limit, zone, unit, output, server } = args;
+    let (start, end) = (unit.applied(&start), unit.applied(&end));
     let request = json!({"superseded": {"tags": tags, "start": start, "end": end, "limit": limit, "zone": zone}});
     query::fetch(&server, &tags, &request, &output).await
 }

@@ -1,11 +1,13 @@
 //! Timestamps, the forms in which people write them, and the one clock of the process.
 
+mod parse;
+
 use std::{
     fmt,
     sync::atomic::{AtomicI64, Ordering},
 };
 
-use jiff::{Span, tz::TimeZone};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since 1970-01-01T00:00:00Z, UTC without leap seconds. Every i64 is a valid timestamp.
@@ -17,17 +19,97 @@ impl Timestamp {
     pub const MIN: Timestamp = Timestamp(i64::MIN);
     pub const MAX: Timestamp = Timestamp(i64::MAX);
 
-    /// Reads a time as a request writes it, in the zone in which calendar units and bare dates are meant.
+    /// Reads a time that is stored or written, in the zone in which calendar units and bare dates are meant.
     ///
     /// Forms: RFC 3339 (`2026-01-01T06:00:00Z`, any offset, up to 9 decimals); a civil date or date-time in the zone (`2026-01-01`,
-    /// `2026-01-01T06:00`); integer nanoseconds since 1970; or a base and any number of steps: `*` now, `t` today 00:00, `y` yesterday
+    /// `2026-01-01T06:00`); a number since 1970 with its unit (`1767225600s`, `1767225600000ms`, also with a fraction); integer nanoseconds
+    /// since 1970, see [`Timestamp::from_nanoseconds`]; or a base and any number of steps: `*` now, `t` today 00:00, `y` yesterday
     /// 00:00, then `+` or `-`, a whole number and one of `y mo w d h m s ms us ns` (`*-8h`, `t+6h`, `y+1d-30m`). Days and longer follow
     /// the calendar of the zone: a day across a daylight-saving change has 23 or 25 hours.
     ///
     /// # Errors
     /// Says what could not be read. Times outside the i64 range of nanoseconds (years 1678 to 2262) are errors, never wrapped.
     pub fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, InvalidTime> {
-        parse::parse(text.trim(), now, zone).map_err(|reason| InvalidTime { text: text.chars().take(60).collect(), reason })
+        parse::parse(text.trim(), now, zone).map_err(|reason| InvalidTime::of(text, reason))
+    }
+
+    /// As [`Timestamp::parse`], for whoever must know whether a civil time is meant: some occur twice in a zone, and some never.
+    ///
+    /// # Errors
+    /// Says what could not be read.
+    pub fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Read, InvalidTime> {
+        parse::read(text.trim(), now, zone).map_err(|reason| InvalidTime::of(text, reason))
+    }
+
+    /// Reads a bound of a range, as [`Timestamp::parse`]; a date outside the i64 range leaves that side open: `9999-12-31` is the end of all
+    /// that can be stored, `0001-01-01` its beginning.
+    ///
+    /// # Errors
+    /// Says what could not be read.
+    pub fn parse_bound(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, InvalidTime> {
+        Timestamp::parse(text, now, zone).or_else(|error| parse::open_bound(text.trim()).ok_or(error))
+    }
+
+    /// Integer nanoseconds whose unit nobody said. Those within three years of 1970 are refused: they are seconds, milliseconds or the
+    /// digits of a date far more often than they are meant. 0, the beginning, is taken.
+    ///
+    /// # Errors
+    /// Says what the number probably means, and how that is written.
+    pub fn from_nanoseconds(number: i64) -> Result<Timestamp, InvalidTime> {
+        parse::nanoseconds(number).map_err(|reason| InvalidTime::of(&number.to_string(), reason))
+    }
+
+    /// A number since 1970 in a unit, with or without a fraction. `None`: it is no such number.
+    ///
+    /// # Errors
+    /// When it lies outside the range of i64 nanoseconds.
+    pub fn parse_number(text: &str, unit: Unit) -> Option<Result<Timestamp, InvalidTime>> {
+        let read = parse::number(text.trim(), unit)?;
+        Some(read.map_err(|reason| InvalidTime::of(text, reason)))
+    }
+}
+
+/// A time as it was read: an instant, or a civil time that only a zone makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    Instant(Timestamp),
+    Civil(jiff::civil::DateTime),
+}
+
+/// Unit of a number that is a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Seconds,
+    Milliseconds,
+    Microseconds,
+    Nanoseconds,
+}
+
+impl Unit {
+    pub const ALL: [Unit; 4] = [Unit::Seconds, Unit::Milliseconds, Unit::Microseconds, Unit::Nanoseconds];
+
+    /// As it stands behind a number.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Seconds => "s",
+            Unit::Milliseconds => "ms",
+            Unit::Microseconds => "us",
+            Unit::Nanoseconds => "ns",
+        }
+    }
+
+    /// The unit of that name.
+    pub fn named(name: &str) -> Option<Unit> {
+        Unit::ALL.into_iter().find(|unit| unit.name() == name)
+    }
+
+    pub fn nanoseconds(self) -> i64 {
+        match self {
+            Unit::Seconds => 1_000_000_000,
+            Unit::Milliseconds => 1_000_000,
+            Unit::Microseconds => 1_000,
+            Unit::Nanoseconds => 1,
+        }
     }
 }
 
@@ -66,11 +148,18 @@ pub fn length_of_time(text: &str) -> Option<i64> {
 /// A text that is no time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "time {text:?} is not valid: {reason}; write RFC 3339 (2026-01-01T00:00:00Z), integer nanoseconds, or a relative time (*, *-8h, t, y+6h)"
+    "time {text:?} is not valid: {reason}; write RFC 3339 (2026-01-01T00:00:00Z), a number with its unit (1767225600s, 1767225600000ms), or a \
+     relative time (*, *-8h, t, y+6h)"
 )]
 pub struct InvalidTime {
     pub text: String,
     pub reason: String,
+}
+
+impl InvalidTime {
+    fn of(text: &str, reason: String) -> InvalidTime {
+        InvalidTime { text: text.chars().take(60).collect(), reason }
+    }
 }
 
 /// RFC 3339 in UTC with as many decimals as are needed.
@@ -80,93 +169,6 @@ impl fmt::Display for Timestamp {
             Ok(time) => write!(f, "{time}"),
             Err(_) => write!(f, "{} ns", self.0),
         }
-    }
-}
-
-mod parse {
-    use super::{Span, TimeZone, Timestamp};
-
-    pub(super) fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, String> {
-        if text.is_empty() {
-            return Err("it is empty".into());
-        }
-        if let Ok(nanoseconds) = text.parse::<i64>() {
-            return Ok(Timestamp(nanoseconds));
-        }
-        if text.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err("the number of nanoseconds is outside the range of i64".into());
-        }
-        match text.as_bytes()[0] {
-            b'*' => steps(zoned(now, zone)?, &text[1..]),
-            b't' => steps(zoned(now, zone)?.start_of_day().map_err(reason)?, &text[1..]),
-            b'y' => {
-                let yesterday = zoned(now, zone)?.yesterday().map_err(reason)?;
-                steps(yesterday.start_of_day().map_err(reason)?, &text[1..])
-            }
-            _ => absolute(text, zone),
-        }
-    }
-
-    fn absolute(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
-        if let Ok(time) = text.parse::<jiff::Timestamp>() {
-            return timestamp(time);
-        }
-        let civil = text.parse::<jiff::civil::DateTime>().or_else(|_| text.parse::<jiff::civil::Date>().map(|date| date.at(0, 0, 0, 0)));
-        let civil = civil.map_err(|_| "it is in none of the known forms".to_owned())?;
-        timestamp(civil.to_zoned(zone.clone()).map_err(reason)?.timestamp())
-    }
-
-    /// Applies `±<n><unit>` steps from left to right.
-    fn steps(mut at: jiff::Zoned, mut rest: &str) -> Result<Timestamp, String> {
-        while !rest.is_empty() {
-            let negative = match rest.as_bytes()[0] {
-                b'+' => false,
-                b'-' => true,
-                _ => return Err(format!("expected + or - before {rest:?}")),
-            };
-            rest = &rest[1..];
-            let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            let count: i64 = rest[..digits].parse().map_err(|_| format!("expected a whole number before {:?}", &rest[digits..]))?;
-            rest = &rest[digits..];
-            let letters = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
-            let span = step(if negative { -count } else { count }, &rest[..letters])?;
-            rest = &rest[letters..];
-            at = at.checked_add(span).map_err(reason)?;
-        }
-        timestamp(at.timestamp())
-    }
-
-    fn step(count: i64, unit: &str) -> Result<Span, String> {
-        let span = Span::new();
-        match unit {
-            "y" => span.try_years(count),
-            "mo" => span.try_months(count),
-            "w" => span.try_weeks(count),
-            "d" => span.try_days(count),
-            "h" => span.try_hours(count),
-            "m" => span.try_minutes(count),
-            "s" => span.try_seconds(count),
-            "ms" => span.try_milliseconds(count),
-            "us" => span.try_microseconds(count),
-            "ns" => span.try_nanoseconds(count),
-            _ => return Err(format!("unknown unit {unit:?}, known are y mo w d h m s ms us ns")),
-        }
-        .map_err(reason)
-    }
-
-    fn zoned(now: Timestamp, zone: &TimeZone) -> Result<jiff::Zoned, String> {
-        Ok(jiff::Timestamp::from_nanosecond(i128::from(now.0)).map_err(reason)?.to_zoned(zone.clone()))
-    }
-
-    fn timestamp(time: jiff::Timestamp) -> Result<Timestamp, String> {
-        i64::try_from(time.as_nanosecond())
-            .map(Timestamp)
-            .map_err(|_| "it is outside the years 1678 to 2262, the range of i64 nanoseconds".into())
-    }
-
-    #[expect(clippy::needless_pass_by_value, reason = "shape of map_err")]
-    fn reason(error: jiff::Error) -> String {
-        error.to_string()
     }
 }
 
@@ -257,6 +259,13 @@ mod tests {
             ("t+1d", "Europe/Berlin", "2026-03-29T22:00:00Z"), // a day of 23 hours
             ("*-1mo-1d+30m", "UTC", "2026-02-27T12:30:00Z"),
             ("*-250ms", "UTC", "2026-03-29T11:59:59.75Z"),
+            ("2026-01-01T06:00[Europe/Berlin]", "UTC", "2026-01-01T05:00:00Z"),
+            ("1767225600s", "UTC", "2026-01-01T00:00:00Z"),
+            ("1767225600.25s", "UTC", "2026-01-01T00:00:00.25Z"),
+            ("1767225600000ms", "Europe/Berlin", "2026-01-01T00:00:00Z"),
+            ("-1us", "UTC", "1969-12-31T23:59:59.999999Z"),
+            ("5ns", "UTC", "1970-01-01T00:00:00.000000005Z"),
+            ("-100000000000000000", "UTC", "1966-10-31T14:13:20Z"),
         ] {
             assert_eq!(parse(text, zone).as_deref(), Ok(expected), "{text} in {zone}");
         }
@@ -275,10 +284,57 @@ mod tests {
             "9999-01-01T00:00:00Z",
             "99999999999999999999",
             "1.5",
+            "1.5ns",
+            "10000000000s",
+            "5 s",
             "*-99999999999y",
         ] {
             let message = parse(text, "UTC").unwrap_err().to_string();
             assert!(message.contains("RFC 3339"), "{text}: {message}");
+        }
+    }
+
+    /// Dates of a calendar, days of Excel (LibreOffice shows 45958 as 2025-10-28) and epochs (`date -u -d @1767225600`).
+    #[test]
+    fn a_number_whose_unit_nobody_said_is_refused_with_what_it_probably_means() {
+        for (text, told) in [
+            ("1767225600", "as seconds it is 2026-01-01T00:00:00Z, written 1767225600s"),
+            ("1767225600000", "as milliseconds it is 2026-01-01T00:00:00Z, written 1767225600000ms"),
+            ("1767225600000000", "as microseconds it is 2026-01-01T00:00:00Z, written 1767225600000000us"),
+            ("20260101", "as a date it is 2026-01-01"),
+            ("20260101123000", "as a date and time it is 2026-01-01T12:30:00"),
+            ("2026", "as a year it is 2026-01-01"),
+            ("45958", "as a day of a spreadsheet it is 2025-10-28"),
+            ("45958.25", "as a day of a spreadsheet it is 2025-10-28T06:00:00"),
+            ("1767225600.5", "as seconds it is 2026-01-01T00:00:00.5Z"),
+            ("5", "written 5ns"),
+            ("-5", "written -5ns"),
+            ("99999999999999999", "ns"),
+            ("-99999999999999999", "ns"),
+        ] {
+            let message = parse(text, "UTC").unwrap_err().reason;
+            assert!(message.contains(told), "{text}: {message}");
+        }
+        assert_eq!(Timestamp::from_nanoseconds(100_000_000_000_000_000), Ok(Timestamp(100_000_000_000_000_000)));
+        assert_eq!(Timestamp::from_nanoseconds(i64::MIN), Ok(Timestamp::MIN));
+        assert_eq!(Timestamp::from_nanoseconds(0), Ok(Timestamp(0)));
+        assert!(Timestamp::from_nanoseconds(1_767_225_600_000).is_err());
+    }
+
+    #[test]
+    fn a_date_outside_the_range_is_an_open_bound_and_no_time_of_a_sample() {
+        let bound = |text: &str| Timestamp::parse_bound(text, NOW, &TimeZone::UTC);
+        for text in ["9999-12-31", "9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59", "9999-12-31T00:00:00+14:00", "2262-04-12"] {
+            assert_eq!(bound(text), Ok(Timestamp::MAX), "{text}");
+            assert!(Timestamp::parse(text, NOW, &TimeZone::UTC).is_err(), "{text}");
+        }
+        for text in ["0001-01-01", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00-12:00", "1677-09-21", "1600-01-01 00:00:00"] {
+            assert_eq!(bound(text), Ok(Timestamp::MIN), "{text}");
+            assert!(Timestamp::parse(text, NOW, &TimeZone::UTC).is_err(), "{text}");
+        }
+        assert_eq!(bound("2026-01-01"), Ok(Timestamp(1_767_225_600_000_000_000)));
+        for text in ["9999-13-31", "9999-12-31X", "soon", "99999-01-01"] {
+            assert!(bound(text).is_err(), "{text}");
         }
     }
 }

@@ -78,12 +78,12 @@ impl Plant {
 }
 
 fn delete(tag: &str, start: i64, end: i64) -> DeleteRangeRequest {
-    let (start, end) = (start.to_string(), end.to_string());
+    let (start, end) = (format!("{start}ns"), format!("{end}ns"));
     DeleteRangeRequest { tags: vec![tag.into()], start, end, zone: String::new(), reason: "the probe hung in the air".into() }
 }
 
 fn replace(start: i64, end: i64, samples: Vec<TagSamples>) -> ReplaceRangeRequest {
-    let (start, end) = (start.to_string(), end.to_string());
+    let (start, end) = (format!("{start}ns"), format!("{end}ns"));
     ReplaceRangeRequest { start, end, zone: String::new(), reason: "laboratory values".into(), samples }
 }
 
@@ -405,10 +405,10 @@ fn what_cannot_be_meant_is_refused_and_changes_nothing() {
         assert!(refused.message().contains(told), "{}", refused.message());
     }
     for (ticket, code, told) in [
-        (r#"{"superseded": {"tags": ["a"], "start": 5, "end": 3}}"#, Code::InvalidArgument, "end"),
+        (r#"{"superseded": {"tags": ["a"], "start": "5ns", "end": "3ns"}}"#, Code::InvalidArgument, "end"),
         (r#"{"superseded": {"tags": ["a"], "start": 5.5}}"#, Code::InvalidArgument, "superseded.start"),
-        (r#"{"superseded": {"tags": ["b"], "start": 5}}"#, Code::NotFound, "\"b\""),
-        (r#"{"superseded": {"tags": ["a"], "start": 5, "limit": -1}}"#, Code::InvalidArgument, "limit"),
+        (r#"{"superseded": {"tags": ["b"], "start": "5ns"}}"#, Code::NotFound, "\"b\""),
+        (r#"{"superseded": {"tags": ["a"], "start": "5ns", "limit": -1}}"#, Code::InvalidArgument, "limit"),
     ] {
         let refused = door.fetch(ticket).expect_err(ticket);
         assert_eq!(refused.code(), code, "{ticket}: {refused}");

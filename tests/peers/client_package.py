@@ -55,7 +55,7 @@ for value in (moment, moment.astimezone(berlin), pd.Timestamp(moment), START + 1
     assert as_time(value, "start") == exact, value
 assert as_time(pd.Timestamp(START + 7, tz="Europe/Berlin"), "start") == str(START + 7)
 assert as_time(pa.scalar(START + 7, pa.timestamp("ns", "UTC")), "start") == str(START + 7)
-assert as_time(dt.datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), "start") == "-1000"
+assert as_time(dt.datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), "start") == "-1000ns"
 civil = "2026-01-01T00:00:00.000000007"
 for value in (np.datetime64(START + 7, "ns"), pd.Timestamp(START + 7), pa.scalar(START + 7, pa.timestamp("ns"))):
     assert as_time(value, "start") == civil, value
@@ -113,7 +113,7 @@ refused(ValueError, lambda: plant.write({"tag": ["none"], "value": [1.0]}), "tim
 refused(TypeError, lambda: plant.write(7), "int is no table")
 wrong = pa.table({"tag": ["w"] * 150_000, "timestamp": pa.array(range(150_000), pa.timestamp("ns")), "value": [1.0] * 149_999 + [None]})
 failed = refused(hc.WriteFailed, lambda: plant.write(wrong, create_tags=True), "a sample without a value needs a quality")
-assert failed.acknowledged.samples == 131_072 == len(read("w")[0]) or len(plant.range("w", 0, 150_000)) == 131_072
+assert failed.acknowledged.samples == 131_072 == len(read("w")[0]) or len(plant.range("w", 0, "150000ns")) == 131_072
 ahead = {"tag": ["w", "w"], "timestamp": pa.array([1, 2**62], pa.timestamp("ns")), "value": [1.0, 2.0]}
 result = plant.write(ahead)
 assert (result.samples, result.rejected) == (1, 1) and result.rejections[0]["timestamp"] == 2**62, result
@@ -379,9 +379,9 @@ with tempfile.TemporaryDirectory() as scratch:
     assert pq.read_table(none.files[0]).column_names == whole.column_names
     arrow = plant.export("export/**", *SPAN, scratch / "arrow", format="arrow", compression="lz4")
     same(pa.ipc.open_file(file).read_all() for file in arrow.files)
-    refused(hc.ConnectionFailed, lambda: hc.connect("127.0.0.1:1").export("x", 0, 1, scratch / "gone.parquet"), "refused")
+    refused(hc.ConnectionFailed, lambda: hc.connect("127.0.0.1:1").export("x", 0, "1ns", scratch / "gone.parquet"), "refused")
     assert not list(scratch.glob("gone*"))
-    refused(ValueError, lambda: plant.export("x", 0, 1, scratch / "x", format="xlsx"), "format")
+    refused(ValueError, lambda: plant.export("x", 0, "1ns", scratch / "x", format="xlsx"), "format")
 
 # One client in several threads.
 threads = [threading.Thread(target=lambda: told.append(len(plant.range("export/0", *SPAN)))) for _ in range(4)]

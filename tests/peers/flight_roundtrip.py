@@ -111,10 +111,10 @@ put(WRITE, [batch(["m"], [10], pa.array([1.0]))])
 put(WRITE, [batch(["m"], [20], pa.array([2], pa.int32()))])
 put({"write": {"mode": "INSERT"}}, [batch(["m", "m"], [20, 30], pa.array([9.0, 3.0]))])
 put({"write": {}}, [batch(["m"], [10], pa.array([5.0]))])
-table = get({"range": {"tags": ["m"], "start": "0", "end": 100}})
+table = get({"range": {"tags": ["m"], "start": "0", "end": 100, "time_unit": "ns"}})
 assert table.column("value").to_pylist() == [5.0, 2.0, 3.0], table
 # Reverse order, limit, current.
-table = get({"range": {"tags": ["m"], "start": 100, "end": 0, "limit": 2}})
+table = get({"range": {"tags": ["m"], "start": "100ns", "end": 0, "limit": 2}})
 assert table.column("value").to_pylist() == [3.0, 2.0], table
 table = get({"current": {"tags": ["m", "t/i64"]}})
 assert dict(zip(table.column("tag").to_pylist(), table.column("value").to_pylist())) == {"m": 3.0, "t/i64": float(2**63 - 1)}, table
@@ -159,5 +159,5 @@ for codec in ("lz4", "zstd"):
     writer.write_batch(rows)
     assert json.loads(reader.read().to_pybytes())["samples"] == 5000
     writer.close()
-assert len(get({"range": {"tags": ["c"], "start": 0, "end": 5000}})) == 5000
+assert len(get({"range": {"tags": ["c"], "start": 0, "end": "5000ns"}})) == 5000
 print("ok")

@@ -101,7 +101,7 @@ assert len(answers) == 200 and marks == sorted(marks) and all(answer.samples == 
 
 # Reads.
 query = query_pb2_grpc.QueryServiceStub(channel)
-responses = list(query.Range(query_pb2.RangeRequest(tags=["hall/motor01/speed", "missing", "new/*"], start="0", end="100")))
+responses = list(query.Range(query_pb2.RangeRequest(tags=["hall/motor01/speed", "missing", "new/*"], start="0", end="100ns")))
 assert (responses[0].start, responses[0].end) == (0, 100)
 failures = [response.failure for response in responses if response.HasField("failure")]
 assert [(failure.tag, failure.code) for failure in failures] == [("missing", 5)]
@@ -112,7 +112,7 @@ assert list(speed.qualities) == [0, 0, 0x80000000] and list(speed.nulls) == [2]
 assert list(read["new/count"].values.u64.values) == [2**64 - 1]
 assert list(read["new/state"].values.state.values) == [3]
 assert list(read["new/text"].values.string.values) == ["é"]
-stream = query.Range(query_pb2.RangeRequest(tags=["hall/motor05/speed"], start="0", end="1000"))
+stream = query.Range(query_pb2.RangeRequest(tags=["hall/motor05/speed"], start="0", end="1000ns"))
 assert [stamp for response in stream for stamp in response.samples.timestamps] == list(range(200))
 current = query.CurrentValues(query_pb2.CurrentRequest(tags=["hall/motor05/speed", "new/**", "missing"]))
 assert [samples.tag for samples in current.samples] == ["hall/motor05/speed", "new/count", "new/state", "new/text"], current

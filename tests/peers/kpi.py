@@ -108,7 +108,7 @@ assert (answers[0].start, answers[0].end) == (night, ns(2026, 3, 29, 14))
 assert [answer.failure.tag for answer in answers if answer.HasField("failure")] == ["press/none"]
 told = [(row.tag, row.label, row.item, row.value) for answer in answers for row in answer.rows]
 assert told == [("press/state", row[0], row[1], row[2]) for row in rows], told
-nothing = query_pb2.MeasureRequest(tags=["press/power"], start="0", end="10", measure=query_pb2.MeasureRequest.INTEGRAL, per="h")
+nothing = query_pb2.MeasureRequest(tags=["press/power"], start="0", end="10ns", measure=query_pb2.MeasureRequest.INTEGRAL, per="h")
 row = [row for answer in queries.Measure(nothing) for row in answer.rows][0]
 assert not row.HasField("value") and row.percent_good == 0 and row.bad_seconds == 1e-8, row
 

@@ -91,7 +91,7 @@ pub fn resolve(services: &Services, command: Command) -> Result<Query, Status> {
 /// The bounds as a request has them.
 fn texts(range: TimeRange) -> (String, String) {
     let (start, end) = resolve::bounds_as_asked(range);
-    (start.0.to_string(), end.0.to_string())
+    (start.to_string(), end.to_string())
 }
 
 /// The tag that a path names, split by level or whole, with or without a first element `tags`; the path `["tags"]` is the catalog.

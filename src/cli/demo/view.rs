@@ -73,7 +73,7 @@ impl View {
         let range = RangeRequest {
             tags: vec!["demo/intake/pump101/*".into(), "demo/plant/*".into()],
             start: "0".into(),
-            end: self.begun.0.to_string(),
+            end: self.begun.to_string(),
             limit: 1,
             ..RangeRequest::default()
         };
@@ -83,7 +83,7 @@ impl View {
             first = [first, earliest].into_iter().flatten().min();
         }
         let Some(first) = first else { return Ok(None) };
-        let command = serde_json::json!({"range": {"tags": [TAGS], "start": "0", "end": self.begun.0.to_string()}});
+        let command = serde_json::json!({"range": {"tags": [TAGS], "start": "0", "end": self.begun.to_string()}});
         let mut flight = FlightClient::new(self.channel.clone());
         let info = flight.get_flight_info(FlightDescriptor::new_cmd(command.to_string())).await.map_err(client::flight_refusal)?;
         Ok(Some((u64::try_from(info.total_records).unwrap_or(0), first)))

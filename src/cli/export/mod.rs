@@ -25,7 +25,7 @@ use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
 use super::{
-    client::{self, ServerArgs},
+    client::{self, ServerArgs, UnitArgs},
     output::{Compression, Format, Output},
     progress::Bar,
     query::Boundary,
@@ -40,7 +40,7 @@ pub struct ExportArgs {
     /// Tag names or globs: `*` within a level, `**` across levels.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
-    /// First time of the range: RFC 3339, nanoseconds since 1970, or relative (`*-8h`, `t`, `y+6h`).
+    /// First time of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
     #[arg(long, allow_hyphen_values = true)]
     start: String,
     /// Time at which the range ends, itself not in it.
@@ -67,6 +67,8 @@ pub struct ExportArgs {
     /// Time zone in which relative and bare times are meant, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
+    #[command(flatten)]
+    unit: UnitArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -125,7 +127,7 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
         bail!("--compression: CSV files are not compressed; leave it away, or choose parquet or arrow");
     }
     let command = json!({"range": {
-        "tags": args.tags, "start": args.start, "end": args.end, "boundary": args.boundary.name(), "zone": args.zone,
+        "tags": args.tags, "start": args.unit.applied(&args.start), "end": args.unit.applied(&args.end), "boundary": args.boundary.name(), "zone": args.zone,
     }});
     if by_ending.is_some() && !args.output.is_dir() {
         to_file(&args, shape, command).await

@@ -17,7 +17,7 @@ use futures::StreamExt;
 use serde_json::json;
 
 use super::{
-    client::{self, ServerArgs},
+    client::{self, ServerArgs, UnitArgs},
     output::{BatchWriter, Format, OutputArgs, TagNotes},
     tag,
 };
@@ -44,7 +44,7 @@ pub struct RangeArgs {
     /// Tag names or globs: `*` within a level, `**` across levels.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
-    /// First time of the range: RFC 3339, nanoseconds since 1970, or relative (`*-8h`, `t`, `y+6h`).
+    /// First time of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
     #[arg(long, default_value = "*-1h", allow_hyphen_values = true)]
     start: String,
     /// Time at which the range ends, itself not in it; before the start for reverse order.
@@ -62,6 +62,8 @@ pub struct RangeArgs {
     /// Time zone in which relative and bare times are meant, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
+    #[command(flatten)]
+    unit: UnitArgs,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -105,7 +107,8 @@ enum Layout {
 
 pub async fn run(command: QueryCommand) -> anyhow::Result<ExitCode> {
     match command {
-        QueryCommand::Range(RangeArgs { tags, start, end, boundary, limit, layout, zone, output, server }) => {
+        QueryCommand::Range(RangeArgs { tags, start, end, boundary, limit, layout, zone, unit, output, server }) => {
+            let (start, end) = (unit.applied(&start), unit.applied(&end));
             let layout = match layout {
                 Layout::Long => "LONG",
                 Layout::Wide => "WIDE",

@@ -7,7 +7,10 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value as Json, json};
 
 use super::fetch;
-use crate::cli::{client::ServerArgs, output::OutputArgs};
+use crate::cli::{
+    client::{ServerArgs, UnitArgs},
+    output::OutputArgs,
+};
 
 /// What every operator takes.
 #[derive(Debug, Args)]
@@ -15,7 +18,7 @@ struct CommonArgs {
     /// Tag names or globs: `*` within a level, `**` across levels.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
-    /// First time of the range: RFC 3339, nanoseconds since 1970, or relative (`*-8h`, `t`, `y+6h`).
+    /// First time of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
     #[arg(long, default_value = "*-1h", allow_hyphen_values = true)]
     start: String,
     /// Time at which the range ends, itself not in it.
@@ -24,6 +27,8 @@ struct CommonArgs {
     /// Time zone in which relative and bare times are meant, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
+    #[command(flatten)]
+    unit: UnitArgs,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -34,8 +39,8 @@ impl CommonArgs {
     /// The fields that all requests have.
     fn fields(&self) -> Map<String, Json> {
         let mut fields = Map::new();
-        for (name, value) in [("start", &self.start), ("end", &self.end), ("zone", &self.zone)] {
-            fields.insert(name.to_owned(), value.as_str().into());
+        for (name, value) in [("start", self.unit.applied(&self.start)), ("end", self.unit.applied(&self.end)), ("zone", self.zone.clone())] {
+            fields.insert(name.to_owned(), value.into());
         }
         fields.insert("tags".to_owned(), self.tags.as_slice().into());
         fields

@@ -50,8 +50,8 @@ pub async fn read_grpc(channel: &Channel, lane: &Lane, times: Range<i64>) -> Res
     let mut client = QueryServiceClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
     let request = RangeRequest {
         tags: vec![format!("{}/*", lane.prefix)],
-        start: times.start.to_string(),
-        end: times.end.to_string(),
+        start: format!("{}ns", times.start),
+        end: format!("{}ns", times.end),
         ..RangeRequest::default()
     };
     let mut stream = client.range(request).await?.into_inner();
@@ -67,7 +67,7 @@ pub async fn read_grpc(channel: &Channel, lane: &Lane, times: Range<i64>) -> Res
 
 async fn read_flight(channel: &Channel, lane: &Lane, times: Range<i64>) -> Result<Answer, Status> {
     let mut client = FlightServiceClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
-    let ticket = format!(r#"{{"range": {{"tags": ["{}/*"], "start": {}, "end": {}}}}}"#, lane.prefix, times.start, times.end);
+    let ticket = format!(r#"{{"range": {{"tags": ["{}/*"], "start": "{}ns", "end": "{}ns"}}}}"#, lane.prefix, times.start, times.end);
     let stream = client.do_get(Ticket { ticket: Bytes::from(ticket) }).await?.into_inner();
     let mut batches = FlightRecordBatchStream::new_from_flight_data(stream.map_err(|status| FlightError::Tonic(Box::new(status))));
     let mut answer = Answer::default();

@@ -77,7 +77,7 @@ class Fetcher:
             with translating():
                 info = client.get_flight_info(flight.FlightDescriptor.for_command(command.encoded()), self._options())
             bounds = json.loads(info.app_metadata)
-            absolute = Command(command.name, {**command.fields, "start": str(bounds["start_ns"]), "end": str(bounds["end_ns"])})
+            absolute = Command(command.name, {**command.fields, "start": bounds["start"], "end": bounds["end"]})
             self._expect(info.total_records, 1, 0)
             with _Writer(destination, format, compression) as writer:
                 for batch in self._batches(client, absolute.encoded()):

@@ -18,7 +18,8 @@ _PER_UNIT = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 def as_time(value: Time, name: str) -> str:
     """The text of a time.
 
-    Text is passed on: RFC 3339, or relative such as "*-8h". Integers are nanoseconds since 1970. A datetime, pandas or Arrow timestamp
+    Text is passed on: RFC 3339, relative such as "*-8h", or a number with its unit such as "1767225600s". Integers are nanoseconds since
+    1970, which the historian refuses where they more likely are something else. A datetime, pandas or Arrow timestamp
     with a zone is exact; one without is civil time in the zone of the request (UTC unless said otherwise), as is a date.
     """
     if isinstance(value, str):
@@ -69,14 +70,19 @@ def _datetime(value: dt.datetime) -> str:
     if value.tzinfo is None:
         return f"{value.year:04}-{value.month:02}-{value.day:02}T{value.hour:02}:{value.minute:02}:{value.second:02}.{below:09}"
     seconds = calendar.timegm(value.utctimetuple())
-    return str(seconds * 1_000_000_000 + below)
+    return _exact(seconds * 1_000_000_000 + below)
 
 
 def _arrow(value: pa.TimestampScalar, name: str) -> str:
     if not value.is_valid:
         raise ValueError(f"{name}: is null")
     nanoseconds = value.value * _PER_UNIT[value.type.unit]
-    return str(nanoseconds) if value.type.tz is not None else _civil(nanoseconds)
+    return _exact(nanoseconds) if value.type.tz is not None else _civil(nanoseconds)
+
+
+def _exact(nanoseconds: int) -> str:
+    # Near 1970 the historian wants the unit: a bare number there is far more often seconds or milliseconds.
+    return str(nanoseconds) if nanoseconds == 0 or abs(nanoseconds) >= 10**17 else f"{nanoseconds}ns"
 
 
 def _civil(nanoseconds: int) -> str:

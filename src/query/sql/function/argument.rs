@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::DataType;
 use datafusion::{
     catalog::TableFunctionArgs,
     common::ScalarValue,
@@ -66,17 +66,25 @@ impl<'a> Arguments<'a> {
     }
 
     fn time(&mut self, name: &str) -> Result<Timestamp> {
-        const EXPECTED: &str = "RFC 3339 text, a relative time such as '*-8h', a timestamp, or integer nanoseconds";
+        const EXPECTED: &str = "RFC 3339 text, a number with its unit ('1767225600s'), a relative time such as '*-8h', or a timestamp";
         let value = self.value(name, EXPECTED)?;
         if let Some(text) = value.try_as_str().flatten() {
-            return Timestamp::parse(text, self.now, &TimeZone::UTC).map_err(|error| self.refuse(name, &error.to_string()));
+            return Timestamp::parse_bound(text, self.now, &TimeZone::UTC).map_err(|error| self.refuse(name, &error.to_string()));
         }
-        // Numbers with a fraction could be cast as well, and would mean nanoseconds.
-        let is_time = matches!(value.data_type(), DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Int64);
-        match value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, None)) {
-            Ok(ScalarValue::TimestampNanosecond(Some(at), _)) if is_time => Ok(Timestamp(at)),
-            _ => Err(self.refuse(name, &format!("must be {EXPECTED}, it is {value}"))),
-        }
+        // What has a unit, in it; numbers with a fraction could be cast as well, and would mean nanoseconds.
+        let (number, unit) = match value {
+            ScalarValue::Int64(Some(number)) => {
+                return Timestamp::from_nanoseconds(number).map_err(|error| self.refuse(name, &error.to_string()));
+            }
+            ScalarValue::TimestampSecond(Some(at), _) => (at, 1_000_000_000),
+            ScalarValue::TimestampMillisecond(Some(at), _) | ScalarValue::Date64(Some(at)) => (at, 1_000_000),
+            ScalarValue::TimestampMicrosecond(Some(at), _) => (at, 1_000),
+            ScalarValue::TimestampNanosecond(Some(at), _) => (at, 1),
+            ScalarValue::Date32(Some(day)) => (i64::from(day), 86_400_000_000_000),
+            _ => return Err(self.refuse(name, &format!("must be {EXPECTED}, it is {value}"))),
+        };
+        // A date outside the range of i64 nanoseconds leaves that side open.
+        Ok(Timestamp(number.saturating_mul(unit)))
     }
 
     pub fn text(&mut self, name: &str, expected: &str) -> Result<String> {
