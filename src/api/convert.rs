@@ -105,7 +105,7 @@ fn whole(number: Number) -> Option<i128> {
 }
 
 /// As f64, bit for bit: a cast would quieten a signalling NaN.
-fn widened(value: f32) -> f64 {
+pub fn widened(value: f32) -> f64 {
     if !value.is_nan() {
         return f64::from(value);
     }
@@ -114,7 +114,7 @@ fn widened(value: f32) -> f64 {
 }
 
 /// As f32 if widening it again gives the same bits.
-fn narrowed(value: f64) -> Option<f32> {
+pub fn narrowed(value: f64) -> Option<f32> {
     let narrow = if value.is_nan() {
         let bits = value.to_bits();
         f32::from_bits(((bits >> 63) << 31 | 0xFF << 23 | (bits >> 29 & 0x007F_FFFF)) as u32)

@@ -35,6 +35,7 @@ use crate::{
     collector::DeviceStatus,
     ingest::{
         KeptCounts,
+        keep::RetentionGroup,
         sink::{CorrectionSink, SampleSink, WriteError},
     },
     model::{Clock, Timestamp},
@@ -72,6 +73,11 @@ pub trait Admin: Send + Sync + 'static {
     /// Upkeep of the store; `None` where the store has no files.
     fn maintenance(&self) -> Option<Arc<Maintenance>> {
         None
+    }
+
+    /// Which samples go when they are old.
+    fn retention(&self) -> Vec<RetentionGroup> {
+        Vec::new()
     }
 }
 

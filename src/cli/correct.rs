@@ -16,9 +16,9 @@ use historian_proto::v1::{
 use serde_json::{Value as Json, json};
 
 use super::{
-    client::{self, ServerArgs},
+    client::{self, ServerArgs, UnitArgs},
     output::{Output, TextFormat},
-    sample_file::Rows,
+    sample_file::{FileArgs, Kind, Mistakes, read_whole, refuse},
     tag::Pages,
 };
 use crate::model::Timestamp;
@@ -26,7 +26,7 @@ use crate::model::Timestamp;
 /// Range, reason and consent, as flags.
 #[derive(Debug, Args)]
 struct RangeArgs {
-    /// First time of the range: RFC 3339, nanoseconds since 1970, or relative (`*-8h`, `t`, `y+6h`).
+    /// First time of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
     #[arg(long, allow_hyphen_values = true)]
     start: String,
     /// Time at which the range ends, itself not in it.
@@ -54,23 +54,24 @@ pub struct DeleteArgs {
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
     #[command(flatten)]
+    unit: UnitArgs,
+    #[command(flatten)]
     range: RangeArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct ReplaceArgs {
-    /// CSV file with a header: timestamp, value, and, where wanted, tag and quality; as `historian query range --format csv` writes it.
+    /// CSV file with a header: timestamp, value, and, where wanted, tag and quality; as `historian export` writes it.
     file: PathBuf,
-    /// Tag of the rows, for a file without a column tag.
-    #[arg(long)]
-    tag: Option<String>,
+    #[command(flatten)]
+    rows: FileArgs,
     #[command(flatten)]
     range: RangeArgs,
 }
 
 pub async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
-    let DeleteArgs { tags, range } = args;
-    let stored = Stored::of(&range, &tags).await?;
+    let DeleteArgs { tags, unit, range } = args;
+    let stored = Stored::of(&range, unit, &tags).await?;
     let mut selected = 0;
     let mut pages = Pages::new(range.server.connect().await?, tags.clone(), String::new());
     while let Some(page) = pages.next().await? {
@@ -89,8 +90,8 @@ pub async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
     // The times as they were shown, also where they are relative.
     let request = DeleteRangeRequest {
         tags,
-        start: stored.start.to_string(),
-        end: stored.end.to_string(),
+        start: Timestamp(stored.start).to_string(),
+        end: Timestamp(stored.end).to_string(),
         zone: String::new(),
         reason: range.reason,
     };
@@ -108,17 +109,20 @@ pub async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
 }
 
 pub async fn replace(args: ReplaceArgs) -> anyhow::Result<ExitCode> {
-    let ReplaceArgs { file, tag, range } = args;
-    let rows = Rows::read(&file, tag.as_deref(), &range.zone)?;
+    let ReplaceArgs { file, rows, range } = args;
+    let unit = rows.unit;
+    let rows = read_whole(&file, &rows.settings(&range.zone)?)?;
     let channel = range.server.connect().await?;
     let mut known = TagServiceClient::new(channel.clone());
-    let mut samples: Vec<TagSamples> = Vec::with_capacity(rows.tags.len());
-    for (name, rows) in rows.tags {
-        let tag = known.get_tag(GetTagRequest { name: name.clone() }).await.map_err(|status| client::refusal(&status))?.into_inner();
-        samples.push(rows.columns(name, &tag).with_context(|| file.display().to_string())?);
+    let mut samples: Vec<TagSamples> = Vec::with_capacity(rows.len());
+    let mut mistakes = Mistakes::default();
+    for rows in rows {
+        let tag = known.get_tag(GetTagRequest { name: rows.name.clone() }).await.map_err(|status| client::refusal(&status))?.into_inner();
+        samples.push(rows.columns(&tag, &mut mistakes));
     }
+    refuse(&mut mistakes, &file, Kind::Csv, "changed")?;
     let names: Vec<String> = samples.iter().map(|samples| samples.tag.clone()).collect();
-    let stored = Stored::of(&range, &names).await?;
+    let stored = Stored::of(&range, unit, &names).await?;
     let new: usize = samples.iter().map(|samples| samples.timestamps.len()).sum();
     let question = format!(
         "Replace at most {} of {} from {} to {} by {new}?",
@@ -131,8 +135,8 @@ pub async fn replace(args: ReplaceArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let request = ReplaceRangeRequest {
-        start: stored.start.to_string(),
-        end: stored.end.to_string(),
+        start: Timestamp(stored.start).to_string(),
+        end: Timestamp(stored.end).to_string(),
         zone: String::new(),
         reason: range.reason,
         samples,
@@ -160,8 +164,9 @@ struct Stored {
 
 impl Stored {
     /// Asks the historian, which also resolves the times.
-    async fn of(range: &RangeArgs, tags: &[String]) -> anyhow::Result<Stored> {
-        let command = json!({"range": {"tags": tags, "start": range.start, "end": range.end, "zone": range.zone}}).to_string();
+    async fn of(range: &RangeArgs, unit: UnitArgs, tags: &[String]) -> anyhow::Result<Stored> {
+        let (start, end) = (unit.applied(&range.start), unit.applied(&range.end));
+        let command = json!({"range": {"tags": tags, "start": start, "end": end, "zone": range.zone}}).to_string();
         let mut flight = range.server.flight().await?;
         let info = flight.get_flight_info(FlightDescriptor::new_cmd(command)).await.map_err(client::flight_refusal)?;
         let bounds: Json = serde_json::from_slice(&info.app_metadata).context("the bounds of the answer cannot be read")?;

@@ -26,6 +26,11 @@ macro_rules! status_codes {
                     _ => None,
                 }
             }
+
+            /// The code of a standard symbol, in any case.
+            pub fn named(symbol: &str) -> Option<Quality> {
+                [$(($code, $name)),*].into_iter().find(|(_, name)| name.eq_ignore_ascii_case(symbol)).map(|(code, _)| Quality(code))
+            }
         }
     };
 }
@@ -59,6 +64,17 @@ status_codes! {
     BAD_NO_DATA = 0x809B_0000, "BadNoData";
     BAD_DATA_LOST = 0x809D_0000, "BadDataLost";
     BAD_CONNECTION_CLOSED = 0x80AE_0000, "BadConnectionClosed";
+    GOOD_LOCAL_OVERRIDE = 0x0096_0000, "GoodLocalOverride";
+    UNCERTAIN_SUBSTITUTE_VALUE = 0x4091_0000, "UncertainSubstituteValue";
+    UNCERTAIN_INITIAL_VALUE = 0x4092_0000, "UncertainInitialValue";
+    BAD_SHUTDOWN = 0x800C_0000, "BadShutdown";
+    BAD_SERVER_NOT_CONNECTED = 0x800D_0000, "BadServerNotConnected";
+    BAD_USER_ACCESS_DENIED = 0x801F_0000, "BadUserAccessDenied";
+    BAD_NOT_READABLE = 0x803A_0000, "BadNotReadable";
+    BAD_NOT_FOUND = 0x803E_0000, "BadNotFound";
+    BAD_DATA_LOST = 0x809D_0000, "BadDataLost";
+    BAD_DATA_UNAVAILABLE = 0x809E_0000, "BadDataUnavailable";
+    BAD_BOUND_NOT_FOUND = 0x80D7_0000, "BadBoundNotFound";
 }
 
 impl Quality {
@@ -119,5 +135,7 @@ mod tests {
         assert_eq!(Quality::BAD_NO_COMMUNICATION.to_string(), "BadNoCommunication");
         assert_eq!(Quality(0x0000_0480).to_string(), "Good+0x0480");
         assert_eq!(Quality(0x80FF_0000).to_string(), "0x80FF0000");
+        assert_eq!(Quality::named("badNoCommunication"), Some(Quality::BAD_NO_COMMUNICATION));
+        assert_eq!(Quality::named("BadLuck"), None);
     }
 }

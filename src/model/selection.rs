@@ -48,6 +48,13 @@ impl TagSelection {
 }
 
 impl TagPattern {
+    /// The pattern as it was written.
+    pub fn text(&self) -> &str {
+        match self {
+            TagPattern::Exact(text) | TagPattern::Glob { text, .. } => text,
+        }
+    }
+
     /// Longest pattern in bytes.
     pub const BYTES_MAX: usize = 1024;
 

@@ -20,7 +20,7 @@ use crate::{
     collector::{CollectorContext, DeviceStatus, LastSample, Spool, spool::SPOOL_SAMPLES_MAX},
     ingest::{
         Ingest, IngestOptions,
-        keep::KeeperOptions,
+        keep::{KeeperOptions, RetentionGroup},
         sink::{SampleSink, WriteError},
     },
     model::{Clock, Quality, SampleBatch, SystemClock, Tag, TagDefinition, TagId, Timestamp},
@@ -94,7 +94,12 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         query: QueryEngine::new(ingest.reader()).with_threads(configuration.limits.query_threads),
         clock: clock.clone(),
         devices: Arc::new(move || devices.clone()),
-        admin: Arc::new(Administration { ingest: ingest.clone(), maintenance: maintenance.clone(), start_time }),
+        admin: Arc::new(Administration {
+            ingest: ingest.clone(),
+            maintenance: maintenance.clone(),
+            retention: configuration.retention.clone(),
+            start_time,
+        }),
         limits: ApiLimits::from(&configuration.limits),
         metrics: Arc::new(Metrics::default()),
     };
@@ -297,6 +302,7 @@ impl Collectors {
 struct Administration {
     ingest: Arc<Ingest>,
     maintenance: Arc<Maintenance>,
+    retention: Vec<RetentionGroup>,
     start_time: Timestamp,
 }
 
@@ -323,5 +329,9 @@ impl Admin for Administration {
 
     fn maintenance(&self) -> Option<Arc<Maintenance>> {
         Some(self.maintenance.clone())
+    }
+
+    fn retention(&self) -> Vec<RetentionGroup> {
+        self.retention.clone()
     }
 }

@@ -8,7 +8,10 @@ use tonic::{Request, Response, Status};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{audit, backup, gap, inspect, scrub};
-use crate::api::{Admin, Api, blocking, metrics, status};
+use crate::{
+    api::{Admin, Api, blocking, metrics, status},
+    ingest::keep::RetentionGroup,
+};
 
 pub struct Administration(pub Arc<Api>);
 
@@ -26,6 +29,7 @@ impl AdminService for Administration {
             head_samples: state.head_samples,
             accepting_writes: state.accepting_writes,
             scrub: services.admin.maintenance().map(|maintenance| scrub::status(&maintenance)),
+            retention: services.admin.retention().iter().map(retention).collect(),
         }))
     }
 
@@ -96,5 +100,12 @@ pub async fn watch_health(admin: Arc<dyn Admin>, health: HealthReporter, shutdow
     }
     for service in metrics::SERVICES {
         health.set_service_status(service, ServingStatus::NotServing).await;
+    }
+}
+
+fn retention(group: &RetentionGroup) -> v1::RetentionGroup {
+    v1::RetentionGroup {
+        tags: group.selection.patterns.iter().map(|pattern| pattern.text().to_owned()).collect(),
+        age_s: group.age.map_or(0, |age| age.as_secs()),
     }
 }

@@ -1,16 +1,19 @@
 //! `historian import`: samples of files into a running historian.
 //!
-//! CSV goes as typed columns per tag through the stream of `WriteService`, Arrow and Parquet as batches through `DoPut`. Both are read on a
-//! thread of their own while acknowledgements come in. The same file may be imported again: what is in already does not change.
+//! Every file is read twice: once until each row is understood and each tag known, and once to send them as typed columns per tag through the
+//! stream of `WriteService`. The same file may be imported again: what is in already does not change.
 
-mod columnar;
-mod rows;
+mod fit;
+mod old;
+mod send;
+mod understand;
 
 use std::{
     io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -21,30 +24,42 @@ use serde_json::json;
 use super::{
     client::ServerArgs,
     output::{self, Output, TextFormat},
+    sample_file::{FileArgs, Kind},
 };
-use crate::model::Timestamp;
+use crate::model::{TagSelection, Timestamp};
+use send::Seen;
+use understand::NewTags;
 
 /// Failures and rejected samples that are told one by one.
 const TOLD_MAX: usize = 100;
+/// Rows of one request.
+const PORTION_ROWS: usize = 65_536;
+/// Portions between the file and the wire.
+const PORTIONS_WAITING: usize = 2;
+const DRAWN_EVERY: Duration = Duration::from_millis(200);
+/// What `--text` without a value stands for: words are texts, tag by tag.
+const WORDS: &str = "";
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// Files (.csv, .parquet, .arrow, .feather, .ipc) with the columns tag, timestamp, value and quality, or directories of such files.
     #[arg(required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
-    /// Tag of the samples, for files without a column tag.
-    #[arg(long)]
-    tag: Option<String>,
-    /// Make tags that do not exist. From CSV they become f64, bool or string.
+    #[command(flatten)]
+    file: FileArgs,
+    /// Make tags that do not exist: of the type that a column type says, or of the values; from CSV f64 or bool.
     #[arg(long)]
     create_tags: bool,
+    /// Values are texts: new tags whose values are not all numbers become string; with =TAG, names or globs with commas, those tags.
+    #[arg(long, value_name = "TAG,…", num_args = 0..=1, require_equals = true, default_missing_value = WORDS)]
+    text: Option<String>,
     /// What becomes of samples that are there already.
     #[arg(long, value_enum, ignore_case = true, default_value_t = Mode::Upsert)]
     mode: Mode,
     /// When a sample counts as written.
     #[arg(long, value_enum, ignore_case = true, default_value_t = Durability::Sync)]
     durability: Durability,
-    /// Time zone of bare times in CSV files, for example Europe/Berlin.
+    /// Time zone of times without an offset, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
     /// Format of the answer.
@@ -83,6 +98,19 @@ impl ImportArgs {
         };
         WriteRequest { mode: mode.into(), durability: durability.into(), create_tags: self.create_tags }
     }
+
+    /// Which new tags hold texts.
+    fn new_tags(&self) -> anyhow::Result<NewTags> {
+        let (words, patterns) = match (self.text.as_deref(), &self.file.tag) {
+            (None, _) => (false, None),
+            (Some(WORDS), None) => (true, None),
+            // The one tag of the file is meant.
+            (Some(WORDS), Some(tag)) => (true, Some(vec![tag.as_str()])),
+            (Some(tags), _) => (false, Some(tags.split(',').map(str::trim).collect())),
+        };
+        let texts = patterns.map(|patterns| TagSelection::parse(&patterns)).transpose().context("--text")?;
+        Ok(NewTags { create: self.create_tags, texts, words })
+    }
 }
 
 /// What the historian acknowledged so far.
@@ -94,10 +122,11 @@ struct Tally {
     rejections: Vec<Rejection>,
     failures: Vec<TagFailure>,
     failed_tags: u64,
+    seen: Seen,
 }
 
-/// A sample that was not taken, in the JSON of an acknowledgement.
-#[derive(Debug, serde::Deserialize)]
+/// A sample that was not taken.
+#[derive(Debug)]
 struct Rejection {
     tag: String,
     timestamp: i64,
@@ -140,46 +169,69 @@ impl Reached {
 
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let files = files(&args.files)?;
+    let settings = args.file.settings(&args.zone)?;
+    let new_tags = args.new_tags()?;
+    let channel = args.server.connect().await?;
+    let (understood, tags) = understand::understand(&files, &settings, channel.clone(), new_tags).await?;
     let mut tally = Tally::default();
-    for (file, kind) in &files {
-        let imported = match kind {
-            Kind::Csv => rows::import(&args, file, &mut tally).await,
-            Kind::Parquet | Kind::Arrow => columnar::import(&args, file, *kind, &mut tally).await,
-        };
-        if let Err(error) = imported {
+    for file in understood {
+        let path = file.path.clone();
+        if let Err(error) = send::send(file, &settings, args.options(), tags.clone(), channel.clone(), &mut tally).await {
             tell_what_failed(&tally);
             return Err(error).with_context(|| {
                 format!(
                     "{}: stopped after {} samples, which are written; import it again when this is mended",
-                    file.display(),
+                    path.display(),
                     tally.samples
                 )
             });
         }
     }
     tell_what_failed(&tally);
+    // What is written is written: that it cannot be told how long it stays is no failure of the import.
+    let expiring = old::expiring(&tally.seen, channel).await.unwrap_or(0);
+    tell(&args, files.len(), expiring, tally)
+}
+
+/// Says what is stored now: of rows with the same tag and time one.
+fn tell(args: &ImportArgs, files: usize, expiring: u64, tally: Tally) -> anyhow::Result<ExitCode> {
     let mut output = Output::stdout();
-    let Tally { watermark, samples, rejected, failed_tags, .. } = &tally;
+    let is_clean = tally.is_clean();
+    let Tally { watermark, samples, rejected, failed_tags, seen, .. } = tally;
+    let rows = seen.rows();
+    let (duplicates, is_all) = seen.duplicates();
+    // What exists already is not counted by an insert, be it of this import or of another.
+    let samples = if matches!(args.mode, Mode::Upsert) { samples.saturating_sub(duplicates) } else { samples };
     match args.format {
         TextFormat::Table => {
-            let files = if files.len() == 1 { String::new() } else { format!(" of {} files", files.len()) };
-            let mut line = format!("{samples} samples{files} written");
-            if *rejected > 0 {
+            let files = if files == 1 { String::new() } else { format!(" of {files} files") };
+            let mut line = format!("{samples} sample{}{files} written", if samples == 1 { "" } else { "s" });
+            if duplicates > 0 {
+                let which = if matches!(args.mode, Mode::Upsert) { "last" } else { "first" };
+                let least = if is_all { "" } else { "at least " };
+                line.push_str(&format!(" from {rows} rows, {least}{duplicates} of which have tag and time of another: the {which} holds"));
+            }
+            if expiring > 0 {
+                line.push_str(&format!(", {expiring} so old that retention removes them in its next run"));
+            }
+            if rejected > 0 {
                 line.push_str(&format!(", {rejected} rejected"));
             }
-            if *failed_tags > 0 {
+            if failed_tags > 0 {
                 line.push_str(&format!(", {failed_tags} runs of samples not taken"));
             }
             writeln!(output, "{line}; durable up to watermark {watermark}")?;
         }
         TextFormat::Json => {
-            let answer =
-                json!({"samples": samples, "rejected": rejected, "failures": failed_tags, "watermark": watermark, "files": files.len()});
+            let answer = json!({
+                "rows": rows, "samples": samples, "duplicates": duplicates, "expiring": expiring, "rejected": rejected, "failures": failed_tags,
+                "watermark": watermark, "files": files,
+            });
             writeln!(output, "{answer}")?;
         }
     }
     output.finish()?;
-    Ok(if tally.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn tell_what_failed(tally: &Tally) {
@@ -193,24 +245,6 @@ fn tell_what_failed(tally: &Tally) {
     let all = tally.rejected + tally.failed_tags;
     if all > told as u64 {
         eprintln!("and {} more", all - told as u64);
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Csv,
-    Parquet,
-    Arrow,
-}
-
-impl Kind {
-    fn of(path: &Path) -> Option<Kind> {
-        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "csv" => Some(Kind::Csv),
-            "parquet" | "pq" => Some(Kind::Parquet),
-            "arrow" | "feather" | "ipc" => Some(Kind::Arrow),
-            _ => None,
-        }
     }
 }
 

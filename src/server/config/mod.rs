@@ -5,6 +5,7 @@
 
 mod device;
 mod document;
+pub mod record;
 pub mod settings;
 pub mod tag_file;
 mod wording;

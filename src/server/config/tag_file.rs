@@ -4,7 +4,11 @@
 
 use std::collections::HashMap;
 
-use super::{document::Source, wording};
+use super::{
+    document::Source,
+    record::{Broken, Record, Records},
+    wording,
+};
 use crate::{
     collector::{ConfigProblem, Position, TagConfig},
     model::{TagDefinition, TagName, ValueType},
@@ -113,6 +117,16 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
     let mut refuse = |line: usize, key: &str, message: String| {
         problems.push(ConfigProblem { position: Position { file: file.to_owned(), line }, key: key.to_owned(), message });
     };
+    // A quote without its end would take the rest of the file for one cell, and its tags would be gone without a word.
+    let mut records = Records::new(bytes);
+    let mut read = records.read(&mut Record::default());
+    while let Ok(true) = read {
+        read = records.read(&mut Record::default());
+    }
+    if let Err(Broken { line, reason, is_quote: true }) = read {
+        refuse(usize::try_from(line).unwrap_or(0), "row", reason);
+        return (Vec::new(), problems);
+    }
     let mut header: Option<Vec<&'static str>> = None;
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut record = csv::ByteRecord::new();
@@ -273,6 +287,18 @@ fn whole(cell: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quote_without_its_end_loses_no_tag_without_a_word() {
+        for end in ["\n", "\r\n"] {
+            let text = ["name,type,description", "a,f64,fine", "", "b,f64,\"3 inch", "c,f64,fine", "d,f64,fine", ""].join(end);
+            let (rows, problems) = parse(text.as_bytes(), "t.csv");
+            assert!(rows.is_empty());
+            assert_eq!(problems.len(), 1);
+            assert_eq!((problems[0].position.line, problems[0].key.as_str()), (4, "row"));
+            assert!(problems[0].message.starts_with("a quote is opened here and not closed"), "{}", problems[0].message);
+        }
+    }
 
     #[test]
     fn a_file_from_a_spreadsheet_is_read_whole() {

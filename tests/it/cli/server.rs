@@ -37,12 +37,23 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Server {
+        Server::configured("")
+    }
+
+    /// With keys of a configuration file.
+    pub fn configured(configuration: &str) -> Server {
         let data = TempDir::new().expect("a temporary directory");
+        let file = data.path().join("historian.toml").display().to_string();
+        fs::write(&file, configuration).expect("the file is written");
         // The two are held at once, so that they differ.
         let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
         let [listen, http] = listeners.map(|listener| listener.local_addr().expect("an address").to_string());
         let data_dir = data.path().join("data").display().to_string();
-        let child = command(&["serve", "--data-dir", &data_dir, "--listen", &listen, "--http", &http])
+        let mut serve = vec!["serve", "--data-dir", &data_dir, "--listen", &listen, "--http", &http];
+        if !configuration.is_empty() {
+            serve.extend(["--config", &file]);
+        }
+        let child = command(&serve)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
