@@ -62,7 +62,6 @@ status_codes! {
     UNCERTAIN_DATA_SUB_NORMAL = 0x40A4_0000, "UncertainDataSubNormal";
     BAD_NO_COMMUNICATION = 0x8031_0000, "BadNoCommunication";
     BAD_NO_DATA = 0x809B_0000, "BadNoData";
-    BAD_DATA_LOST = 0x809D_0000, "BadDataLost";
     BAD_CONNECTION_CLOSED = 0x80AE_0000, "BadConnectionClosed";
     GOOD_LOCAL_OVERRIDE = 0x0096_0000, "GoodLocalOverride";
     UNCERTAIN_SUBSTITUTE_VALUE = 0x4091_0000, "UncertainSubstituteValue";

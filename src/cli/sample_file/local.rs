@@ -166,7 +166,7 @@ mod tests {
     fn read(rows: &[(&str, &str)]) -> Result<Vec<String>, Vec<Mistake>> {
         let mut times = LocalTimes::new(TimeZone::get("Europe/Berlin").unwrap());
         let mut mistakes = Mistakes::default();
-        let mut pass = |times: &mut LocalTimes, mistakes: &mut Mistakes| -> Vec<String> {
+        let pass = |times: &mut LocalTimes, mistakes: &mut Mistakes| -> Vec<String> {
             let rows = rows.iter().zip(0..).filter_map(|((tag, civil), place)| match times.instant(tag, place, civil.parse().unwrap()) {
                 Ok(at) => Some(Timestamp(at).to_string()),
                 Err(reason) => {
