@@ -4,6 +4,8 @@
 //! ([`watch`]). Its batches come through a channel to the blocking thread of the query it answers, as those of every other query do.
 
 mod aggregate;
+mod analyze;
+mod arithmetic;
 mod error;
 mod function;
 mod group;

@@ -20,7 +20,7 @@ use datafusion::{
     prelude::SessionConfig,
 };
 
-use super::{CATALOG, SCHEMA, SqlError, SqlOptions, aggregate, function, group, memory::StatementMemory, scan::Bounds, table};
+use super::{CATALOG, SCHEMA, SqlError, SqlOptions, aggregate, analyze, function, group, memory::StatementMemory, scan::Bounds, table};
 use crate::{model::Timestamp, query::QueryEngine, store::Catalog};
 
 /// The state that every statement begins with.
@@ -34,7 +34,7 @@ pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     // Batches that a merge reads ahead of each part; the default may take all the memory of a statement.
     config.options_mut().execution.sort_pushdown_buffer_capacity = (options.memory_bytes_max / 16).clamp(64 << 10, 8 << 20);
-    let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
+    let mut builder = SessionStateBuilder::new().with_config(config).with_default_features().with_analyzer_rules(analyze::rules());
     if options.use_states {
         builder = builder.with_physical_optimizer_rules(group::rules());
     }

@@ -27,6 +27,7 @@ use crate::{
 
 mod order;
 mod runaway;
+mod time;
 
 const NOW: Timestamp = Timestamp(1_774_785_600_000_000_000);
 const SECOND: i64 = 1_000_000_000;

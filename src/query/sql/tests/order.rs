@@ -117,3 +117,39 @@ fn sums_do_not_wrap_around() {
         9
     );
 }
+
+#[test]
+fn a_nan_that_comes_of_arithmetic_is_above_all_numbers_as_well() {
+    let infinity = f64::INFINITY;
+    let plant = with(&[infinity, 1.0, -infinity, f64::NAN, -1.0], false);
+    let of = "FROM samples WHERE tag = 'a/x' AND timestamp > '2026-03-29T12:00:00Z'";
+    for (expression, order) in [
+        ("value - value", vec![0.0, 0.0, f64::NAN, f64::NAN, f64::NAN]),
+        ("-value", vec![-infinity, -1.0, 1.0, infinity, f64::NAN]),
+        ("value * 0 + 1", vec![1.0, 1.0, f64::NAN, f64::NAN, f64::NAN]),
+    ] {
+        let found = floats(&rows(&plant, &format!("SELECT {expression} AS v {of} ORDER BY v")));
+        assert!(same(&found, &order), "{expression}: {found:?}");
+    }
+    assert_eq!(count(&plant, &format!("SELECT count(*) {of} AND value - value > 1")), 3);
+    assert_eq!(count(&plant, &format!("SELECT count(DISTINCT value - value) {of}")), 2);
+    let sums = floats(&rows(&plant, &format!("SELECT s FROM (SELECT sum(value) AS s {of} UNION ALL SELECT 1.0) ORDER BY s")));
+    assert!(same(&sums, &[1.0, f64::NAN]), "{sums:?}");
+}
+
+#[test]
+fn integers_that_do_not_fit_are_an_error() {
+    let plant = plant(options());
+    for text in [
+        "SELECT 9223372036854775807 + 1",
+        "SELECT v + 1 FROM (VALUES (9223372036854775807), (1)) t(v)",
+        "SELECT v * 3 FROM (VALUES (9223372036854775807), (1)) t(v)",
+        "SELECT -2 - v FROM (VALUES (9223372036854775807), (1)) t(v)",
+        "SELECT max(v * v) FROM (VALUES (9223372036854775807), (1)) t(v)",
+    ] {
+        let error = run(&plant, text).unwrap_err();
+        assert!(matches!(&error, SqlError::Invalid(text) if text.contains("not fit") || text.contains("verflow")), "{text}: {error:?}");
+    }
+    assert_eq!(count(&plant, "SELECT count(*) + 1 - 2 * 3 FROM samples"), 995);
+    assert_eq!(count(&plant, "SELECT CASE WHEN v > 5 THEN 0 ELSE v + 1 END FROM (VALUES (9223372036854775807)) t(v)"), 0);
+}
