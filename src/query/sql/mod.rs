@@ -1,25 +1,32 @@
 //! SQL over samples, tags and gaps: `DataFusion` plans and joins, our tables read through the one query engine. A statement only reads.
 //!
-//! A statement runs on threads of its own kind ([`runtime`]), because its work is long and the wire's is short; its batches come through a
-//! channel to the blocking thread of the query it answers, as those of every other query do.
+//! A statement is planned and runs on threads of its own ([`lane`]), so that it stops nobody else; each node of its plan ends when it does
+//! ([`watch`]). Its batches come through a channel to the blocking thread of the query it answers, as those of every other query do.
 
+mod aggregate;
+mod analyze;
+mod arithmetic;
 mod error;
 mod function;
 mod group;
+mod lane;
 mod memory;
 mod parameter;
-mod runtime;
 mod scan;
 mod session;
 mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod watch;
 
 pub use datafusion::common::ScalarValue;
 pub use error::SqlError;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
@@ -28,7 +35,7 @@ use datafusion::{
     physical_plan::execute_stream,
 };
 use futures::StreamExt;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{QueryEngine, QueryError, QueryLimits};
 use crate::{model::Timestamp, store::Catalog};
@@ -41,7 +48,7 @@ pub const SCHEMA: &str = "public";
 /// Bounds of all statements.
 #[derive(Clone, Debug)]
 pub struct SqlOptions {
-    /// Threads that work on statements; also the partitions of a plan.
+    /// Threads that work on one statement; also the partitions of its plan.
     pub threads: usize,
     /// Memory of one statement for sorting, grouping and joining.
     pub memory_bytes_max: usize,
@@ -113,9 +120,15 @@ struct Shared {
     base: SessionState,
     options: SqlOptions,
     memory: Arc<GreedyMemoryPool>,
+    /// One permit for each statement, until it has freed what it has.
     statements: Arc<Semaphore>,
-    runtime: runtime::Lazy,
+    /// The same for those that are only planned.
+    planned: Arc<Semaphore>,
+    lanes: lane::Lanes,
 }
+
+/// How long a statement waits for others to end when as many run as may.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl SqlEngine {
     #[expect(clippy::needless_pass_by_value, reason = "the engine keeps what it is made of")]
@@ -124,7 +137,8 @@ impl SqlEngine {
             base: session::base(&query, &catalog, &options),
             memory: Arc::new(GreedyMemoryPool::new(options.memory_total_bytes_max)),
             statements: Arc::new(Semaphore::new(options.statements_max)),
-            runtime: runtime::Lazy::new(&options),
+            planned: Arc::new(Semaphore::new(options.statements_max)),
+            lanes: lane::Lanes::new(&options),
             options,
         };
         SqlEngine { statements: Arc::new(Arc::new(shared)) }
@@ -155,25 +169,29 @@ impl SqlEngine {
 
 impl Statements for Arc<Shared> {
     fn describe(&self, statement: &Statement, limits: &QueryLimits) -> Result<Description, SqlError> {
-        let (shared, statement, bounds) = (self.clone(), statement.clone(), limits.clone());
-        self.runtime.run(limits, async move {
+        let permit = self.permit(&self.planned, limits)?;
+        let (bounds, _ended) = ended_with_the_caller(limits);
+        let (shared, statement, lane) = (self.clone(), statement.clone(), self.lanes.enter()?);
+        let planning = lane.spawn(async move {
             let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
+            let bounds = Arc::new(scan::Bounds::new(&bounds, permit));
             let state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, &bounds)?;
             parameter::describe(&state, &text).await
-        })
+        })?;
+        let _stop = lane::AbortOnDrop(planning.abort_handle());
+        lane::wait(limits, planning)?.unwrap_or_else(|_| Err(stopped_by_a_bug()))
     }
 
     fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(Reply) -> bool) -> Result<(), SqlError> {
-        let permit = self.statements.clone().try_acquire_owned();
-        let _permit = permit.map_err(|_| SqlError::Busy(self.options.statements_max))?;
+        let permit = self.permit(&self.statements, limits)?;
+        let (bounds, _ended) = ended_with_the_caller(limits);
         let (sender, mut replies) = mpsc::channel(2);
-        let (shared, statement, bounds) = (self.clone(), statement.clone(), limits.clone());
-        let running = self.runtime.spawn(async move { execute(&shared, &statement, &bounds, &sender).await })?;
-        // Ends the statement with this call, however it ends: dropped plans stop their scans.
-        let _stop = runtime::AbortOnDrop(running.abort_handle());
+        let (shared, statement, lane) = (self.clone(), statement.clone(), self.lanes.enter()?);
+        let running = lane.spawn(async move { execute(&shared, &statement, &bounds, permit, &sender).await })?;
+        let _stop = lane::AbortOnDrop(running.abort_handle());
 
         let mut rows = 0;
-        while let Some(reply) = self.runtime.wait(limits, replies.recv())? {
+        while let Some(reply) = lane::wait(limits, replies.recv())? {
             if let Reply::Batch(batch) = &reply {
                 rows += batch.num_rows() as u64;
                 limits.check(rows)?;
@@ -183,9 +201,34 @@ impl Statements for Arc<Shared> {
             }
         }
         // The channel closes when the task ends: its result tells whether the answer is whole.
-        let ended = self.runtime.wait(limits, running)?;
-        ended.unwrap_or_else(|_| Err(SqlError::Internal("a bug stopped this statement; please report it with the lines of the log".into())))
+        lane::wait(limits, running)?.unwrap_or_else(|_| Err(stopped_by_a_bug()))
     }
+}
+
+impl Shared {
+    /// Waits for others to end, and not for long.
+    fn permit(&self, of: &Arc<Semaphore>, limits: &QueryLimits) -> Result<OwnedSemaphorePermit, SqlError> {
+        let patience = QueryLimits { deadline: limits.deadline.min(Instant::now() + PATIENCE), ..limits.clone() };
+        match lane::wait(&patience, of.clone().acquire_owned()) {
+            Ok(Ok(permit)) => Ok(permit),
+            Err(SqlError::Query(QueryError::Deadline)) if Instant::now() < limits.deadline => {
+                Err(SqlError::Busy(self.options.statements_max))
+            }
+            Ok(Err(_)) => Err(SqlError::Busy(self.options.statements_max)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The limits of a statement, which are over when the guard beside them is dropped, however that comes.
+fn ended_with_the_caller(limits: &QueryLimits) -> (QueryLimits, tokio_util::sync::DropGuard) {
+    let bounds = QueryLimits { cancel: limits.cancel.child_token(), ..limits.clone() };
+    let guard = bounds.cancel.clone().drop_guard();
+    (bounds, guard)
+}
+
+fn stopped_by_a_bug() -> SqlError {
+    SqlError::Internal("a bug stopped this statement; please report it with the lines of the log".into())
 }
 
 /// Parts of an answer.
@@ -197,16 +240,23 @@ pub enum Reply {
 }
 
 /// Plans and runs a statement on the threads of SQL.
-async fn execute(shared: &Shared, statement: &Statement, limits: &QueryLimits, out: &mpsc::Sender<Reply>) -> Result<(), SqlError> {
+async fn execute(
+    shared: &Shared,
+    statement: &Statement,
+    limits: &QueryLimits,
+    permit: OwnedSemaphorePermit,
+    out: &mpsc::Sender<Reply>,
+) -> Result<(), SqlError> {
     let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
-    let state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, limits)?;
+    let bounds = Arc::new(scan::Bounds::new(limits, permit));
+    let state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, &bounds)?;
     let plan = parameter::bound_plan(&state, &text, &statement.parameters).await?;
     let plan = state.create_physical_plan(&plan).await?;
     let plain = session::plain_schema(&plan.schema());
     if out.send(Reply::Schema(plain.clone())).await.is_err() {
         return Ok(());
     }
-    let mut stream = execute_stream(plan, state.task_ctx())?;
+    let mut stream = execute_stream(watch::watched(plan, &bounds)?, state.task_ctx())?;
     while let Some(batch) = stream.next().await {
         let batch = session::plain_batch(batch?, &plain)?;
         for part in super::range::slices(&batch) {
@@ -226,7 +276,7 @@ fn check_reads_only(plan: &LogicalPlan) -> Result<(), SqlError> {
 
 impl QueryLimits {
     /// What is left of the time.
-    fn left(&self) -> Result<std::time::Duration, QueryError> {
+    fn left(&self) -> Result<Duration, QueryError> {
         self.deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()).ok_or(QueryError::Deadline)
     }
 }

@@ -4,18 +4,25 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch},
+    datatypes::{Float32Type, Float64Type, SchemaRef},
+    error::ArrowError,
+};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
     common::{Statistics, internal_err, stats::Precision, tree_node::TreeNodeRecursion},
     error::Result,
-    execution::{SendableRecordBatchStream, TaskContext},
+    execution::{
+        SendableRecordBatchStream, TaskContext,
+        memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation},
+    },
     logical_expr::{Expr, TableType},
     physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_plan::{
@@ -25,6 +32,9 @@ use datafusion::{
         stream::RecordBatchReceiverStream,
     },
 };
+
+use num_traits::Float;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{SqlError, error::external};
 use crate::{
@@ -37,15 +47,33 @@ pub const SCANS_MAX: usize = 64;
 /// Batches between a scan and the plan above it.
 const BATCHES_IN_FLIGHT: usize = 2;
 
-/// What the scans of one statement share. It travels in the configuration of the statement's session.
+/// What the parts of one statement share. It travels in the configuration of the statement's session.
+#[derive(Debug)]
 pub struct Bounds {
     limits: QueryLimits,
     scans: Arc<AtomicUsize>,
+    held: OnceLock<MemoryReservation>,
+    /// The statement is one of those that run until the last part of it is gone, whoever waits for it.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Bounds {
-    pub fn new(limits: &QueryLimits) -> Bounds {
-        Bounds { limits: limits.clone(), scans: Arc::new(AtomicUsize::new(0)) }
+    pub fn new(limits: &QueryLimits, permit: OwnedSemaphorePermit) -> Bounds {
+        Bounds { limits: limits.clone(), scans: Arc::new(AtomicUsize::new(0)), held: OnceLock::new(), _permit: permit }
+    }
+
+    pub fn limits(&self) -> &QueryLimits {
+        &self.limits
+    }
+
+    /// Where memory is counted that the statement holds to its end.
+    pub fn held_in(&self, memory: &Arc<dyn MemoryPool>) {
+        self.held.get_or_init(|| MemoryConsumer::new("rows of a window").register(memory));
+    }
+
+    /// Counts memory to the end of the statement.
+    pub fn hold(&self, bytes: usize) -> Result<()> {
+        self.held.get().map_or(Ok(()), |held| held.try_grow(bytes))
     }
 
     /// Limits of the statement this context belongs to.
@@ -77,6 +105,27 @@ impl Drop for Entered {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// A batch in which a NaN is a NaN. Comparing and sorting goes by bits, in which those with a sign come before all numbers.
+pub fn plain(batch: RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
+    let plain = |column: &ArrayRef| plain_floats::<Float64Type>(column).or_else(|| plain_floats::<Float32Type>(column));
+    if batch.columns().iter().all(|column| plain(column).is_none()) {
+        return Ok(batch);
+    }
+    let columns = batch.columns().iter().map(|column| plain(column).unwrap_or_else(|| column.clone())).collect();
+    RecordBatch::try_new(batch.schema(), columns)
+}
+
+/// A column of floats with NaN in the place of every NaN; `None` for other columns, and where there is none.
+pub fn plain_floats<T: ArrowPrimitiveType<Native: Float>>(column: &ArrayRef) -> Option<ArrayRef> {
+    let floats = column.as_primitive_opt::<T>()?;
+    // Without an end on the way, so that it is a few instructions for many values.
+    let nans = floats.values().iter().map(|value| u64::from(value.is_nan())).sum::<u64>();
+    (nans > 0).then(|| {
+        let plain: PrimitiveArray<T> = floats.unary(|value| if value.is_nan() { Float::nan() } else { value });
+        Arc::new(plain) as ArrayRef
+    })
 }
 
 /// Work of a scan: hands batches on until told to stop.
@@ -242,7 +291,7 @@ impl EngineExec {
             let batch = batch.slice(0, left.min(batch.num_rows()));
             left -= batch.num_rows();
             let projected = self.projection.as_ref().map_or_else(|| Ok(batch.clone()), |columns| batch.project(columns));
-            match projected {
+            match projected.and_then(plain) {
                 Ok(batch) => emit(batch) && left > 0,
                 Err(error) => {
                     failed = Some(QueryError::Store(format!("a batch could not be formed: {error}")));

@@ -14,18 +14,14 @@ use datafusion::{
     execution::{
         SessionState, SessionStateBuilder,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
-        memory_pool::GreedyMemoryPool,
+        memory_pool::{GreedyMemoryPool, MemoryPool},
         runtime_env::RuntimeEnvBuilder,
     },
     prelude::SessionConfig,
 };
 
-use super::{CATALOG, SCHEMA, SqlError, SqlOptions, function, group, memory::StatementMemory, scan::Bounds, table};
-use crate::{
-    model::Timestamp,
-    query::{QueryEngine, QueryLimits},
-    store::Catalog,
-};
+use super::{CATALOG, SCHEMA, SqlError, SqlOptions, aggregate, analyze, function, group, memory::StatementMemory, scan::Bounds, table};
+use crate::{model::Timestamp, query::QueryEngine, store::Catalog};
 
 /// The state that every statement begins with.
 pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -> SessionState {
@@ -38,7 +34,7 @@ pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     // Batches that a merge reads ahead of each part; the default may take all the memory of a statement.
     config.options_mut().execution.sort_pushdown_buffer_capacity = (options.memory_bytes_max / 16).clamp(64 << 10, 8 << 20);
-    let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
+    let mut builder = SessionStateBuilder::new().with_config(config).with_default_features().with_analyzer_rules(analyze::rules());
     if options.use_states {
         builder = builder.with_physical_optimizer_rules(group::rules());
     }
@@ -52,6 +48,7 @@ pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -
     let ours = MemoryCatalogProvider::new();
     let _ = ours.register_schema(SCHEMA, Arc::new(public));
     state.catalog_list().register_catalog(CATALOG.to_owned(), Arc::new(ours));
+    aggregate::register(&mut state);
     function::register(&mut state, query, catalog, options);
     state
 }
@@ -62,14 +59,15 @@ pub fn of_statement(
     options: &SqlOptions,
     all: &Arc<GreedyMemoryPool>,
     now: Timestamp,
-    limits: &QueryLimits,
+    bounds: &Arc<Bounds>,
 ) -> Result<SessionState, SqlError> {
-    let memory = StatementMemory::new(options.memory_bytes_max, all.clone());
+    let memory: Arc<dyn MemoryPool> = Arc::new(StatementMemory::new(options.memory_bytes_max, all.clone(), bounds.limits()));
+    bounds.held_in(&memory);
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(memory))
+        .with_memory_pool(memory)
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
         .build_arc()?;
-    let config = base.config().clone().with_extension(Arc::new(Bounds::new(limits)));
+    let config = base.config().clone().with_extension(bounds.clone());
     let mut state = SessionStateBuilder::new_from_existing(base.clone()).with_config(config).with_runtime_env(runtime).build();
     let options = state.config_options().clone();
     let properties = state.execution_props_mut();

@@ -25,6 +25,10 @@ use crate::{
     store::{Catalog, Gap, GapReason, MemoryStore, Store, catalog::TAGS_MAX},
 };
 
+mod order;
+mod runaway;
+mod time;
+
 const NOW: Timestamp = Timestamp(1_774_785_600_000_000_000);
 const SECOND: i64 = 1_000_000_000;
 const BAD: u32 = Quality::BAD_SENSOR_FAILURE.0;
@@ -364,6 +368,11 @@ fn nothing_but_reading_is_planned() {
     assert_eq!(count(&plant, "SELECT count(*) FROM samples"), 1000);
 }
 
+/// A statement that is at work as long as somebody reads.
+fn endless_rows() -> Statement {
+    statement("SELECT value FROM generate_series(1, 1000000000000)")
+}
+
 #[test]
 fn every_bound_has_its_error() {
     let plant = plant(SqlOptions { memory_bytes_max: 64 << 10, statements_max: 1, tags_max: 4, ..options() });
@@ -393,9 +402,9 @@ fn every_bound_has_its_error() {
     let mut inner = None;
     plant
         .sql
-        .run(&statement("SELECT 1"), &limits(), &mut |_| {
+        .run(&endless_rows(), &limits(), &mut |_| {
             inner.get_or_insert_with(|| run_within(&plant, &statement("SELECT 2"), &limits()));
-            true
+            false
         })
         .unwrap();
     assert!(matches!(inner, Some(Err(SqlError::Busy(1)))), "{inner:?}");

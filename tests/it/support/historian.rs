@@ -50,6 +50,10 @@ impl Historian {
         Historian { child, flight }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and waits for the end.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -3,6 +3,7 @@
 mod aggregate;
 mod anomalies;
 mod argument;
+mod calendar;
 mod current;
 mod downsample;
 mod quality;
@@ -65,7 +66,7 @@ pub fn register(state: &mut SessionState, engine: &QueryEngine, catalog: &Arc<Ca
     for function in &FUNCTIONS {
         state.register_udtf(function.name, Arc::new(Registered { function, source: source.clone() }));
     }
-    for function in quality::functions().into_iter().chain([time_bucket::function()]) {
+    for function in quality::functions().into_iter().chain(time_bucket::functions()) {
         // Registering fails for registries that cannot; a session's can.
         let _ = state.register_udf(Arc::new(function));
     }

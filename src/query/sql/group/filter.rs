@@ -136,8 +136,8 @@ impl RowFilter {
             Some(QualityTest { severity: Some(filter), .. }) => filter.passes(state.worst_quality).then_some(true),
             Some(_) => None,
         };
-        let told = match all_pass {
-            Some(false) => return Some(Told { rows: 0, values: 0 }),
+        match all_pass {
+            Some(false) => Some(Told { rows: 0, values: 0 }),
             Some(true) => {
                 let times_told = !wanted.times || !self.present || state.null_count == 0;
                 let told = Told { rows: if self.present { present } else { state.count }, values: present };
@@ -153,22 +153,8 @@ impl RowFilter {
                 let values = if is_text { 0 } else { state.good_count };
                 (values_told && rows_told && !wanted.times).then_some(Told { rows: values, values })
             }
-        }?;
-        (told.values == 0 || !wanted.extremes || !wanted.zeros_apart || zeros_told(state, value_type)).then_some(told)
+        }
     }
-}
-
-/// False when an extreme is a zero and a zero of the other sign may be there, too: states do not tell these apart.
-fn zeros_told(state: &RollupState, value_type: ValueType) -> bool {
-    let negative = match value_type {
-        ValueType::F64 => 1_u64 << 63,
-        ValueType::F32 => 1 << 31,
-        _ => return true,
-    };
-    let is_alone = |extreme: Option<(u64, i64)>, repeated: Option<bool>, zero: u64| {
-        extreme.is_none_or(|(bits, _)| bits != zero) || repeated == Some(false) || state.transitions == 0
-    };
-    is_alone(state.minimum, state.minimum_repeated, 0) && is_alone(state.maximum, state.maximum_repeated, negative)
 }
 
 /// The filter of the query engine that a condition is, if it is one.

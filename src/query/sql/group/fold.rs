@@ -24,9 +24,6 @@ pub struct Wanted {
     pub extremes: bool,
     /// The sum of the values.
     pub sum: bool,
-    /// Extremes are those of the total order of floats, in which -0 comes before 0 and NaN last: `DataFusion` takes them so where nothing is
-    /// grouped by. Else it goes from value to value and keeps the first of equals.
-    pub zeros_apart: bool,
 }
 
 impl Wanted {
@@ -41,8 +38,8 @@ impl Wanted {
 pub struct Fold {
     pub rows: u64,
     pub values: u64,
-    pub minimum: f64,
-    pub maximum: f64,
+    minimum: f64,
+    maximum: f64,
     sum: f64,
     /// What rounding took from `sum`, so that it hardly matters which parts it was made of.
     sum_low: f64,
@@ -51,18 +48,13 @@ pub struct Fold {
 }
 
 impl Fold {
-    pub fn new(wanted: Wanted) -> Fold {
-        let (minimum, maximum) = if wanted.zeros_apart {
-            // The largest and the smallest in the total order.
-            (f64::from_bits(u64::MAX >> 1), f64::from_bits(u64::MAX))
-        } else {
-            (f64::MAX, f64::MIN)
-        };
-        Fold { rows: 0, values: 0, minimum, maximum, sum: 0.0, sum_low: 0.0, first: i64::MAX, last: i64::MIN }
+    pub fn new() -> Fold {
+        // NaN comes after all numbers.
+        Fold { rows: 0, values: 0, minimum: f64::NAN, maximum: f64::NEG_INFINITY, sum: 0.0, sum_low: 0.0, first: i64::MAX, last: i64::MIN }
     }
 
     /// Adds a state of a later interval that tells this.
-    pub fn add_state(&mut self, state: &RollupState, told: Told, value_type: ValueType, wanted: Wanted) {
+    pub fn add_state(&mut self, state: &RollupState, told: Told, value_type: ValueType) {
         if told.rows == 0 {
             return;
         }
@@ -75,7 +67,7 @@ impl Fold {
         self.values += told.values;
         let number = |(bits, _): (u64, i64)| Scalar { value_type, bits }.as_f64();
         for extreme in [state.minimum, state.maximum].into_iter().flatten().map(number) {
-            self.extend(extreme, wanted.zeros_apart);
+            self.extend(extreme);
         }
         self.add(state.sum);
         self.sum_low += state.sum_low;
@@ -126,11 +118,7 @@ impl Fold {
         let numbers = || every.rows.clone().filter(|index| (every.which)(*index)).map(|index| widen(values[index]));
         self.values += numbers().count() as u64;
         if wanted.extremes {
-            if wanted.zeros_apart {
-                numbers().for_each(|number| self.extend(number, true));
-            } else {
-                numbers().for_each(|number| self.extend(number, false));
-            }
+            numbers().for_each(|number| self.extend(number));
         }
         if wanted.sum {
             numbers().for_each(|number| self.add(number));
@@ -142,6 +130,16 @@ impl Fold {
         self.sum + self.sum_low
     }
 
+    /// The smallest value. Zeros are equal, so that it does not matter which one came first.
+    pub fn minimum(&self) -> f64 {
+        self.minimum + 0.0
+    }
+
+    /// The largest value.
+    pub fn maximum(&self) -> f64 {
+        self.maximum + 0.0
+    }
+
     #[inline]
     fn add(&mut self, number: f64) {
         let (sum, low) = two_sum(self.sum, number);
@@ -149,17 +147,11 @@ impl Fold {
         self.sum_low += low;
     }
 
-    /// Widens the extremes by a number. A NaN takes their place, and is given up for the next number, as in `DataFusion`.
+    /// Widens the extremes by a number, in the order of `aggregate::mapped`: a NaN is above all numbers.
     #[inline]
-    fn extend(&mut self, number: f64, zeros_apart: bool) {
-        let (is_below, is_above) = if zeros_apart {
-            (number.total_cmp(&self.minimum).is_lt(), number.total_cmp(&self.maximum).is_gt())
-        } else {
-            (
-                number < self.minimum || number.is_nan() || self.minimum.is_nan(),
-                number > self.maximum || number.is_nan() || self.maximum.is_nan(),
-            )
-        };
+    fn extend(&mut self, number: f64) {
+        let is_below = number < self.minimum || self.minimum.is_nan();
+        let is_above = number > self.maximum || number.is_nan();
         self.minimum = if is_below { number } else { self.minimum };
         self.maximum = if is_above { number } else { self.maximum };
     }

@@ -79,7 +79,6 @@ pub fn recognised(aggregates: &AggregateExec) -> Option<RollupExec> {
         times: asked(&[Partial::First, Partial::Last]),
         extremes: asked(&[Partial::Minimum, Partial::Maximum]),
         sum: asked(&[Partial::Sum, Partial::Average]),
-        zeros_apart: by.is_empty(),
     };
     let grids = Grids(grids);
     let parts = parts(input.scan, grids.coarsest());

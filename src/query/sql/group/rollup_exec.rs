@@ -213,9 +213,7 @@ impl RollupExec {
     fn run(&self, part: &Part, limits: &QueryLimits, emit: Emit<'_>) -> std::result::Result<(), QueryError> {
         let Grouping { scan, grids, wanted, .. } = &self.grouping;
         let tags = tags_left(&scan.names, part.tags.clone(), &self.late, &self.tag_fields()).map_err(|error| unformed(&error))?;
-        // Whether all values are equal tells that all zeros have one sign.
-        let transitions = wanted.extremes && wanted.zeros_apart;
-        let parts = Parts { extremes: wanted.extremes, sum: wanted.sum, transitions, ..Parts::NONE };
+        let parts = Parts { extremes: wanted.extremes, sum: wanted.sum, ..Parts::NONE };
         let reader = read::reader(&scan.engine, &scan.tags[part.tags.clone()], limits)?;
         let mut groups = Groups { node: self, tag: 0, value_type: ValueType::F64, open: None, done: Vec::new(), emit };
         let read = || {
@@ -260,8 +258,8 @@ impl RollupExec {
             let column = match partial {
                 Partial::Rows => counts(&|fold| fold.rows),
                 Partial::Values => counts(&|fold| fold.values),
-                Partial::Minimum => numbers(&|fold| fold.minimum),
-                Partial::Maximum => numbers(&|fold| fold.maximum),
+                Partial::Minimum => numbers(&Fold::minimum),
+                Partial::Maximum => numbers(&Fold::maximum),
                 Partial::Sum => numbers(&Fold::sum),
                 Partial::Average => {
                     let values = groups.iter().map(|Group { fold, .. }| (fold.values > 0).then_some(fold.values));
@@ -311,8 +309,8 @@ impl Groups<'_, '_> {
             self.close()?;
         }
         let grouping = &self.node.grouping;
-        let (tag, wanted) = (self.tag, grouping.wanted);
-        Ok(self.open.get_or_insert_with(|| (grouping.grids.edge_after(at), Group { tag, at, fold: Fold::new(wanted) })))
+        let tag = self.tag;
+        Ok(self.open.get_or_insert_with(|| (grouping.grids.edge_after(at), Group { tag, at, fold: Fold::new() })))
     }
 
     /// Ends the open group. One in which no sample counts is none.
@@ -339,7 +337,7 @@ impl Sink for Groups<'_, '_> {
     fn state(&mut self, state: &RollupState) -> Result<(), Stop> {
         let (value_type, grouping) = (self.value_type, &self.node.grouping);
         if let Some(told) = grouping.filter.told(state, value_type, grouping.wanted) {
-            self.group(state.first.timestamp)?.1.fold.add_state(state, told, value_type, grouping.wanted);
+            self.group(state.first.timestamp)?.1.fold.add_state(state, told, value_type);
         }
         Ok(())
     }

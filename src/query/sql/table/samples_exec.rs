@@ -306,7 +306,10 @@ impl SamplesExec {
             Ok(match index {
                 0 => Arc::new(DictionaryArray::try_new(keys.clone(), self.scan.names.clone())?),
                 2 if is_text => new_null_array(&DataType::Float64, values.len()),
-                2 => cast(values, &DataType::Float64)?,
+                2 => {
+                    let numbers = cast(values, &DataType::Float64)?;
+                    scan::plain_floats::<Float64Type>(&numbers).unwrap_or(numbers)
+                }
                 4 if is_text => values.clone(),
                 4 => state_names(&keys, &cast(values, &DataType::Float64)?, &self.scan.tags),
                 other => batch.column(*other).clone(),

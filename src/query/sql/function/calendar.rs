@@ -1,0 +1,216 @@
+//! Intervals of local time: days, weeks, months, quarters and years as a calendar of the zone has them, and shorter ones within them.
+
+use std::num::NonZeroI64;
+
+use jiff::{
+    Span, Timestamp,
+    civil::DateTime,
+    tz::{Offset, TimeZone},
+};
+
+const HOUR_NS: i64 = 3_600_000_000_000;
+
+/// Length of an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Months(NonZeroI64),
+    Days(NonZeroI64),
+    Nanoseconds(NonZeroI64),
+}
+
+/// Intervals one after another in local time.
+pub struct Calendar {
+    zone: TimeZone,
+    step: Step,
+    /// The local time at which one of them begins.
+    origin: DateTime,
+    /// The interval that was asked for last: the next time often lies in it as well.
+    last: (i64, i64),
+    /// The offset of the zone, and from when until when it holds.
+    offset: (Offset, i64, i64),
+}
+
+impl Calendar {
+    pub fn new(zone: TimeZone, step: Step, origin: DateTime) -> Calendar {
+        Calendar { zone, step, origin, last: (0, 0), offset: (Offset::UTC, 0, 0) }
+    }
+
+    /// The start of the interval that a time in nanoseconds lies in; `None` beyond the times that there are.
+    pub fn start(&mut self, at: i64) -> Option<i64> {
+        if (self.last.0..self.last.1).contains(&at) {
+            return Some(self.last.0);
+        }
+        match self.step {
+            // The hour that occurs twice has each of its parts twice.
+            Step::Nanoseconds(length) if length.get() <= HOUR_NS => self.short(at, length.get()),
+            _ => {
+                self.last = self.long(at)?;
+                Some(self.last.0)
+            }
+        }
+    }
+
+    fn short(&mut self, at: i64, length: i64) -> Option<i64> {
+        if !(self.offset.1..self.offset.2).contains(&at) {
+            let time = instant(at)?;
+            let ns = |time: Timestamp| i64::try_from(time.as_nanosecond());
+            // The transition before one is the last one before it or at it.
+            let from = self.zone.preceding(time).next().and_then(|change| ns(change.timestamp()).ok()).unwrap_or(i64::MIN);
+            let until = self.zone.following(time).next().and_then(|change| ns(change.timestamp()).ok()).unwrap_or(i64::MAX);
+            self.offset = (self.zone.to_offset(time), from.saturating_add(1), until);
+            if until == at {
+                self.offset.2 = at;
+            }
+        }
+        let origin = i64::try_from(Offset::UTC.to_timestamp(self.origin).ok()?.as_nanosecond()).ok()?;
+        let local = i128::from(at) + i128::from(self.offset.0.seconds()) * 1_000_000_000;
+        let into = (local - i128::from(origin)).rem_euclid(i128::from(length));
+        i64::try_from(i128::from(at) - into).ok()
+    }
+
+    fn long(&self, at: i64) -> Option<(i64, i64)> {
+        let local = self.zone.to_datetime(instant(at)?);
+        let mut number = self.number(local)?;
+        // Around a change of the clock the local time of an edge may come late or twice.
+        while self.edge(number)? > at {
+            number -= 1;
+        }
+        while self.edge(number + 1)? <= at {
+            number += 1;
+        }
+        Some((self.edge(number)?, self.edge(number + 1)?))
+    }
+
+    /// About which interval a local time lies in.
+    fn number(&self, local: DateTime) -> Option<i64> {
+        Some(match self.step {
+            Step::Months(length) => {
+                let months = |time: DateTime| i64::from(time.year()) * 12 + i64::from(time.month()) - 1;
+                (months(local) - months(self.origin)).div_euclid(length.get())
+            }
+            Step::Days(length) => {
+                let days = self.origin.date().until((jiff::Unit::Day, local.date())).ok()?.get_days();
+                i64::from(days).div_euclid(length.get())
+            }
+            Step::Nanoseconds(length) => {
+                let ns = self.origin.duration_until(local).as_nanos();
+                i64::try_from(ns.div_euclid(i128::from(length.get()))).ok()?
+            }
+        })
+    }
+
+    /// When an interval begins: the first moment of its local time, or the first one after a gap in which that lies.
+    fn edge(&self, number: i64) -> Option<i64> {
+        let local = match self.step {
+            Step::Months(length) => self.origin.checked_add(Span::new().try_months(number.checked_mul(length.get())?).ok()?).ok()?,
+            Step::Days(length) => self.origin.checked_add(Span::new().try_days(number.checked_mul(length.get())?).ok()?).ok()?,
+            Step::Nanoseconds(length) => {
+                self.origin.checked_add(Span::new().try_nanoseconds(number.checked_mul(length.get())?).ok()?).ok()?
+            }
+        };
+        let begun = self.zone.to_ambiguous_timestamp(local).compatible().ok()?;
+        // Beyond the times there are, the first and the last interval are as long as those.
+        Some(i64::try_from(begun.as_nanosecond()).unwrap_or(if begun.as_nanosecond() < 0 { i64::MIN } else { i64::MAX }))
+    }
+}
+
+fn instant(at: i64) -> Option<Timestamp> {
+    Timestamp::from_nanosecond(at.into()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn starts(zone: &str, step: Step, times: &[&str]) -> Vec<String> {
+        let zone = TimeZone::get(zone).unwrap();
+        let mut calendar = Calendar::new(zone.clone(), step, jiff::civil::date(2000, 1, 3).at(0, 0, 0, 0));
+        let start = |text: &&str| {
+            let at: Timestamp = text.parse().unwrap();
+            let start = calendar.start(i64::try_from(at.as_nanosecond()).unwrap()).unwrap();
+            instant(start).unwrap().to_string()
+        };
+        times.iter().map(start).collect()
+    }
+
+    fn days(number: i64) -> Step {
+        Step::Days(NonZeroI64::new(number).unwrap())
+    }
+
+    fn nanoseconds(number: i64) -> Step {
+        Step::Nanoseconds(NonZeroI64::new(number).unwrap())
+    }
+
+    #[test]
+    fn days_and_weeks_begin_at_local_midnight_across_a_change_of_the_clock() {
+        let times = [
+            "2026-03-28T23:00:00Z",
+            "2026-03-29T21:59:59Z",
+            "2026-03-29T22:00:00Z",
+            "2026-10-24T22:00:00Z",
+            "2026-10-25T22:59:59Z",
+            "2026-10-25T23:00:00Z",
+        ];
+        let found = starts("Europe/Berlin", days(1), &times);
+        let expected = [
+            "2026-03-28T23:00:00Z",
+            "2026-03-28T23:00:00Z",
+            "2026-03-29T22:00:00Z",
+            "2026-10-24T22:00:00Z",
+            "2026-10-24T22:00:00Z",
+            "2026-10-25T23:00:00Z",
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(
+            starts("Europe/Berlin", days(7), &["2026-03-29T21:59:59Z", "2026-03-29T22:00:00Z"]),
+            ["2026-03-22T23:00:00Z", "2026-03-29T22:00:00Z"]
+        );
+        // No midnight on that day.
+        assert_eq!(
+            starts("America/Sao_Paulo", days(1), &["2018-11-04T02:59:59Z", "2018-11-04T03:00:00Z"]),
+            ["2018-11-03T03:00:00Z", "2018-11-04T03:00:00Z"]
+        );
+        let months = Step::Months(NonZeroI64::new(1).unwrap());
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let mut calendar = Calendar::new(zone, months, jiff::civil::date(2000, 1, 1).at(0, 0, 0, 0));
+        let at = |text: &str| i64::try_from(text.parse::<Timestamp>().unwrap().as_nanosecond()).unwrap();
+        assert_eq!(calendar.start(at("2026-03-31T21:59:59Z")), Some(at("2026-02-28T23:00:00Z")));
+        assert_eq!(calendar.start(at("2026-03-31T22:00:00Z")), Some(at("2026-03-31T22:00:00Z")));
+        assert_eq!(calendar.start(at("1999-12-31T22:00:00Z")), Some(at("1999-11-30T23:00:00Z")));
+    }
+
+    #[test]
+    fn the_hour_that_occurs_twice_is_two_hours() {
+        let times = ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z"];
+        let hours = starts("Europe/Berlin", nanoseconds(HOUR_NS), &times);
+        assert_eq!(hours, ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"]);
+        // Whole hours of local time are half hours of UTC in India.
+        assert_eq!(
+            starts("Asia/Kolkata", nanoseconds(HOUR_NS), &["2026-01-01T00:29:00Z", "2026-01-01T00:30:00Z"]),
+            ["2025-12-31T23:30:00Z", "2026-01-01T00:30:00Z"]
+        );
+        let shifts =
+            starts("Europe/Berlin", nanoseconds(8 * HOUR_NS), &["2026-03-29T05:59:59Z", "2026-03-29T06:00:00Z", "2026-10-25T06:59:00Z"]);
+        assert_eq!(shifts, ["2026-03-28T23:00:00Z", "2026-03-29T06:00:00Z", "2026-10-24T22:00:00Z"]);
+    }
+
+    #[test]
+    fn every_time_lies_in_its_interval() {
+        for zone in ["Europe/Berlin", "America/Sao_Paulo", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"] {
+            for step in [days(1), days(7), nanoseconds(6 * HOUR_NS), nanoseconds(HOUR_NS), nanoseconds(900_000_000_000)] {
+                let zone = TimeZone::get(zone).unwrap();
+                let mut calendar = Calendar::new(zone.clone(), step, jiff::civil::date(2000, 1, 3).at(0, 0, 0, 0));
+                let mut before = i64::MIN;
+                let mut at = 1_514_764_800_000_000_000;
+                while at < 1_577_836_800_000_000_000 {
+                    let mut alone = Calendar::new(zone.clone(), step, calendar.origin);
+                    let start = calendar.start(at).unwrap();
+                    assert_eq!(alone.start(at), Some(start), "{at}");
+                    assert!(start <= at && start >= before, "{at}: {start}");
+                    before = start;
+                    at += 1_700_000_000_000;
+                }
+            }
+        }
+    }
+}
