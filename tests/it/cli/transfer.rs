@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{directory, path, server::Server, stderr, stdout};
+use super::{directory, path, server::Server, stderr};
 
 /// A tag of numbers with a spike and a Bad sample, one of states, one of texts, one of large integers: 10,000 samples each.
 fn csv() -> String {
