@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::not_available::NotAvailable;
 use crate::model::ValueType;
 
 /// Place of a setting in a configuration file.
@@ -65,7 +66,7 @@ pub struct TagConfig {
     /// Modbus: `ABCD` (default), `CDAB`, `BADC` or `DCBA`.
     #[serde(default)]
     pub word_order: Option<String>,
-    /// Modbus: value = raw × scale + offset, in f64.
+    /// Modbus: value = raw × scale + offset, as decimal numbers, rounded once to f64.
     #[serde(default)]
     pub scale: Option<f64>,
     #[serde(default)]
@@ -79,6 +80,9 @@ pub struct TagConfig {
     /// OPC UA: absolute deadband in engineering units, applied by the server.
     #[serde(default)]
     pub deadband: Option<f64>,
+    /// Raw values of the device that mean "no value", instead of the device's.
+    #[serde(default)]
+    pub not_available: Option<NotAvailable>,
     /// Filled after reading; not a key.
     #[serde(skip)]
     pub position: Position,

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod modbus;
+pub mod not_available;
 pub mod opcua;
 pub mod schedule;
 pub mod spool;

@@ -105,7 +105,7 @@ const INJECTED: &[(&str, &str, &str, &str)] = &[
     ("imports of server", "src/server/x.rs", "use crate::cli::main;", "use crate::api::serve;"),
     ("protocol libraries", "src/collector/opcua/x.rs", "use tokio_modbus::Request;", "use opcua::types::Variant;"),
     ("protocol libraries", "src/server/x.rs", "use opcua::{client::Session};", "use crate::collector::opcua::OpcUaConfig;"),
-    ("protocol libraries", "src/collector/modbus/x.rs", "fn f(v: opcua::types::Variant) {}", "use tokio_modbus::Request;"),
+    ("protocol libraries", "src/collector/modbus/x.rs", "fn f(v: opcua::types::Variant) {}", "use tokio::net::TcpStream;"),
     ("format is pure", "storage-format/src/x.rs", "use tokio::fs;", "let tokio_like = 1;"),
     ("format is pure", "storage-format/src/x.rs", "use std::fs::File;", "use std::fmt;"),
     ("format is pure", "storage-format/src/x.rs", "use std::{fmt, net::TcpStream};", "use std::{fmt, collections};"),

@@ -4,13 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     ModbusCollector,
-    outcome::{Exception, exception_text},
-    plan::Item,
-    read::{self, Interrupted, Learning, Outcome, Outcomes},
+    group::Group,
+    link::Attempts,
+    outcome::{Exception, Failure, exception_text},
+    plan::{Block, Item},
+    read::{Interrupted, Learning, Outcome, Outcomes, Reading},
 };
 use crate::{
-    collector::{CheckRow, DeviceStatus},
-    model::{Quality, SystemClock, Timestamp},
+    collector::{CheckRow, DeviceStatus, not_available::Missing},
+    model::{Clock, Quality, SystemClock, Timestamp},
 };
 
 /// Reads every tag once; tags that `limit` did not leave time for say so.
@@ -41,46 +43,59 @@ impl Outcomes for Rows {
                 row.quality = Quality::GOOD;
                 row.error.clear();
             }
-            Outcome::Exception(code) => {
-                row.quality = Exception::of(code).quality();
-                row.error = exception_text(code);
+            Outcome::Missing(missing) => {
+                row.quality = Missing::QUALITY;
+                row.error = missing.to_string();
+            }
+            Outcome::Trouble(trouble) => {
+                row.quality = trouble.quality();
+                row.error = trouble.to_string();
             }
         }
+    }
+
+    fn note(&mut self, text: String) {
+        tracing::warn!("{text}");
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
     }
 }
 
 async fn read_all(collector: &ModbusCollector, rows: &mut Rows) {
-    let status = Arc::new(DeviceStatus::new(&collector.name, "modbus", &collector.endpoint));
+    let status = Arc::new(DeviceStatus::new(&collector.name, "modbus", &collector.endpoint.address));
     let mut link = collector.link(status, Arc::new(SystemClock));
-    let learning = Learning { halvings_max: usize::MAX, reprobe: collector.reprobe };
+    let learning = Learning { halvings_max: usize::MAX, reprobe: collector.reprobe, attempts: Attempts::Two };
+    let notation = |group: &Group, block: &Block| collector.notation(group.unit, group.area, block.start, block.count);
     let (_, units) = collector.plan();
     let mut unreachable = None;
     for (number, mut groups) in units {
-        let mut failed = unreachable.clone();
-        for group in &mut groups {
-            if failed.is_none() {
-                failed = match read::read(group, &mut link, &collector.tags, learning, rows).await {
-                    Ok(()) => continue,
-                    Err(Interrupted::Unreachable(code)) => {
-                        Some((Exception::of(code).quality(), format!("unit {number}: {}", exception_text(code))))
+        let failed = if unreachable.is_some() {
+            unreachable.clone()
+        } else {
+            let reading = Reading::new(&mut link, &collector.tags, learning, rows, &notation);
+            match reading.read(&mut groups.iter_mut().collect::<Vec<_>>()).await {
+                Ok(()) => None,
+                Err(Interrupted::Unreachable(code)) => {
+                    Some((Exception::of(code).quality(), format!("unit {number}: {}", exception_text(code))))
+                }
+                Err(Interrupted::Failed(failure)) => {
+                    let told = (failure.quality(), failure.to_string());
+                    // An endpoint that cannot be reached is not tried again for each further unit.
+                    if matches!(failure, Failure::Connect { .. }) {
+                        unreachable = Some(told.clone());
                     }
-                    Err(Interrupted::Failed(failure)) => {
-                        let told = (failure.quality(), failure.to_string());
-                        // An endpoint that cannot be reached is not tried again for each further unit.
-                        if matches!(failure, super::outcome::Failure::Connect { .. }) {
-                            unreachable = Some(told.clone());
-                        }
-                        Some(told)
-                    }
-                };
+                    Some(told)
+                }
             }
-            if let Some((quality, error)) = &failed {
-                for row in group.items().iter().map(|item| item.tag) {
-                    let row = &mut rows.0[row];
-                    if row.latency.is_none() {
-                        row.quality = *quality;
-                        row.error.clone_from(error);
-                    }
+        };
+        if let Some((quality, error)) = failed {
+            for item in groups.iter().flat_map(Group::items) {
+                let row = &mut rows.0[item.tag];
+                if row.latency.is_none() {
+                    row.quality = quality;
+                    row.error.clone_from(&error);
                 }
             }
         }

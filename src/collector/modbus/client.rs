@@ -1,186 +1,250 @@
-//! The transport over `tokio-modbus`: Modbus TCP, and RTU frames over TCP.
+//! One connection to a device: requests out, answers in, over Modbus TCP or RTU frames.
 //!
-//! The crate leaves some checks to its user, made here: the count of values in a reply (a release build hands out short vectors), and bytes
-//! beyond the one reply that was asked for. The latter matters most for RTU, whose frames carry no transaction id: a doubled or late reply
-//! to the request before would otherwise be taken for the answer to the next one.
+//! Own code and not a library's: an answer must be known again among late and doubled ones by its transaction id, and found between stray
+//! bytes by its checksum, and waiting for it must be something that can be given up and taken up again.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
-};
+use std::{collections::VecDeque, future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
-use async_trait::async_trait;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
-};
-use tokio_modbus::{
-    Error, Request, Response, Slave,
-    client::{self, Client},
-    slave::SlaveContext,
+    time::Instant,
 };
 
 use super::{
-    address::Area,
     config::Framing,
-    transport::{Connector, ReadRequest, Reply, Transport, TransportError},
+    frame::{self, Heard, Stranger},
+    transport::{Leniency, ReadRequest, Reply, TransportError},
 };
 
-/// Connects to `host:port` with one framing.
-pub struct TcpConnector {
-    pub endpoint: String,
-    pub framing: Framing,
-}
+/// Requests whose transaction ids are remembered, to know late and doubled answers again.
+const SENT_MAX: usize = 16;
+/// Bytes kept of what is no answer; older ones go.
+const RECEIVED_MAX: usize = 2048;
 
-#[async_trait]
-impl Connector for TcpConnector {
-    async fn connect(&self) -> Result<Box<dyn Transport>, String> {
-        let stream = TcpStream::connect(&self.endpoint).await.map_err(|error| error.to_string())?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let received = Arc::new(AtomicU64::new(0));
-        let stream = Metered { stream, received: received.clone() };
-        let unit = Slave(0); // replaced by each request
-        let client = match self.framing {
-            Framing::Tcp => client::tcp::attach_slave(stream, unit),
-            Framing::RtuOverTcp => client::rtu::attach_slave(stream, unit),
-        };
-        Ok(Box::new(TcpTransport { client, framing: self.framing, received }))
-    }
-}
+/// A stream of bytes to a device.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-struct TcpTransport {
-    client: client::Context,
+pub struct Connection {
+    stream: Box<dyn Stream>,
     framing: Framing,
-    /// Bytes received on the connection.
-    received: Arc<AtomicU64>,
+    leniency: Leniency,
+    /// Received and not yet understood.
+    received: Vec<u8>,
+    received_at: Option<Instant>,
+    transaction: u16,
+    sent: VecDeque<Sent>,
+    /// What else was heard since the request was sent.
+    stranger: Option<Stranger>,
+    /// After the last answer there was more.
+    untidy: bool,
+    /// Longest time that an answer took which was not waited for any more.
+    late: Option<Duration>,
 }
 
-#[async_trait]
-impl Transport for TcpTransport {
-    async fn read(&mut self, request: ReadRequest) -> Result<Reply, TransportError> {
-        let ReadRequest { unit, area, start, count } = request;
-        let before = self.received.load(Ordering::Relaxed);
-        self.client.set_slave(Slave(unit));
-        let answer = self.client.call(match area {
-            Area::Coil => Request::ReadCoils(start, count),
-            Area::Discrete => Request::ReadDiscreteInputs(start, count),
-            Area::Holding => Request::ReadHoldingRegisters(start, count),
-            Area::Input => Request::ReadInputRegisters(start, count),
-        });
-        let reply = match answer.await.map_err(told_apart)? {
-            Err(exception) => Reply::Exception(exception.into()),
-            Ok(Response::ReadCoils(bits) | Response::ReadDiscreteInputs(bits)) => Reply::Bits(whole_bytes(bits, count)?),
-            Ok(Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words)) => {
-                if words.len() != usize::from(count) {
-                    return Err(TransportError::Protocol(format!("{count} registers asked for, {} answered", words.len())));
-                }
-                Reply::Registers(words)
-            }
-            Ok(_) => return Err(TransportError::Protocol("reply to another function".into())),
-        };
-        let received = self.received.load(Ordering::Relaxed) - before;
-        let expected = frame_bytes(self.framing, &reply);
-        if received != expected {
-            return Err(TransportError::Protocol(format!("{received} bytes received where the reply has {expected}")));
+/// A request on its way.
+struct Sent {
+    transaction: u16,
+    at: Instant,
+    answered: bool,
+    /// Its answer is what is waited for now.
+    current: bool,
+}
+
+/// Connects to `host:port`, without a limit of time.
+///
+/// # Errors
+/// The reason in words.
+pub async fn connect(endpoint: &str, framing: Framing, leniency: Leniency) -> Result<Connection, String> {
+    let stream = TcpStream::connect(endpoint).await.map_err(|error| error.to_string())?;
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    Ok(Connection::new(Box::new(stream), framing, leniency))
+}
+
+impl Connection {
+    pub fn new(stream: Box<dyn Stream>, framing: Framing, leniency: Leniency) -> Connection {
+        Connection {
+            stream,
+            framing,
+            leniency,
+            received: Vec::with_capacity(RECEIVED_MAX),
+            received_at: None,
+            // Not 0 or 1, which devices that do not repeat the id like to answer with.
+            transaction: 0x2F00,
+            sent: VecDeque::with_capacity(SENT_MAX),
+            stranger: None,
+            untidy: false,
+            late: None,
         }
-        Ok(reply)
     }
-}
 
-/// Bytes of the frame that carries a reply.
-fn frame_bytes(framing: Framing, reply: &Reply) -> u64 {
-    let data = match reply {
-        Reply::Registers(words) => 2 + 2 * words.len(),
-        Reply::Bits(bits) => 2 + bits.len().div_ceil(8),
-        Reply::Exception(_) => 2,
-    };
-    (data
-        + match framing {
-            Framing::Tcp => 7,
-            Framing::RtuOverTcp => 3,
-        }) as u64
-}
-
-/// The crate hands out whole bytes; there must be just as many as `count` bits need.
-fn whole_bytes(mut bits: Vec<bool>, count: u16) -> Result<Vec<bool>, TransportError> {
-    let count = usize::from(count);
-    if bits.len() != count.div_ceil(8) * 8 {
-        return Err(TransportError::Protocol(format!("{count} bits asked for, {} bytes answered", bits.len() / 8)));
+    /// Sends a request. `again` is for the same request another time: then the answer to either is as good.
+    pub async fn send(&mut self, request: &ReadRequest, again: bool) -> Result<(), TransportError> {
+        self.take_waiting().await?;
+        if self.framing == Framing::Tcp && !self.leniency.any_transaction {
+            // Answers that came while nobody listened: when, is not known, so nothing is learned of their delay.
+            self.next_answer(request, false)?;
+        } else {
+            self.received.clear();
+        }
+        self.stranger = None;
+        self.untidy = false;
+        for sent in &mut self.sent {
+            sent.current &= again;
+        }
+        self.transaction = self.transaction.checked_add(1).unwrap_or(1);
+        if self.sent.len() == SENT_MAX {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(Sent { transaction: self.transaction, at: Instant::now(), answered: false, current: true });
+        let frame = frame::encode(self.framing, self.transaction, request);
+        self.stream.write_all(&frame).await.map_err(|error| TransportError::Closed(error.to_string()))?;
+        self.stream.flush().await.map_err(|error| TransportError::Closed(error.to_string()))
     }
-    bits.truncate(count);
-    Ok(bits)
-}
 
-fn told_apart(error: Error) -> TransportError {
-    match error {
-        Error::Protocol(error) => TransportError::Protocol(error.to_string()),
-        Error::Transport(error) => match error.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => TransportError::Protocol(error.to_string()),
-            // At the end of the stream the crate reports the last error of the operating system, whatever that was.
-            _ if error.raw_os_error().is_some_and(|code| !is_connection_error(code)) => closed(),
-            io::ErrorKind::BrokenPipe => closed(),
-            _ => TransportError::Closed(error.to_string()),
-        },
+    /// Waits, without limit, for the answer to the request sent last. May be dropped and called again.
+    pub async fn receive(&mut self, request: &ReadRequest) -> Result<Reply, TransportError> {
+        loop {
+            let answer = match self.framing {
+                Framing::Tcp => self.next_answer(request, true)?,
+                Framing::RtuOverTcp => self.heard(request)?,
+            };
+            if let Some(reply) = answer {
+                return Ok(reply);
+            }
+            self.read_some().await?;
+        }
+    }
+
+    /// The answer among the Modbus TCP frames received.
+    fn next_answer(&mut self, request: &ReadRequest, learn: bool) -> Result<Option<Reply>, TransportError> {
+        while let Some(found) = frame::tcp_frame(&self.received).map_err(TransportError::Protocol)? {
+            let frame: Vec<u8> = self.received.drain(..found.bytes).collect();
+            if !self.leniency.any_transaction {
+                let Some(sent) = self.sent.iter_mut().rev().find(|sent| sent.transaction == found.transaction) else {
+                    return Err(TransportError::Protocol(format!(
+                        "the answer carries transaction id {} where {} was sent; set accept_any_transaction = true if the gateway never \
+                         repeats the id",
+                        found.transaction, self.transaction
+                    )));
+                };
+                if sent.answered || !sent.current {
+                    if learn && !sent.answered {
+                        self.late = self.late.max(Some(sent.at.elapsed()));
+                    }
+                    sent.answered = true;
+                    continue;
+                }
+                sent.answered = true;
+            }
+            if found.unit != request.unit && !self.leniency.any_unit {
+                return Err(TransportError::Protocol(frame::other_unit(request.unit, found.unit)));
+            }
+            self.untidy = self.leniency.any_transaction && !self.received.is_empty();
+            return frame::tcp_reply(request, &frame).map(Some).map_err(TransportError::Unusable);
+        }
+        Ok(None)
+    }
+
+    /// The answer on an RTU line.
+    fn heard(&mut self, request: &ReadRequest) -> Result<Option<Reply>, TransportError> {
+        match frame::listen(request, self.leniency, &self.received) {
+            Heard::Answer(reply, end) => {
+                self.untidy = frame::may_be_answer(&self.received[end..]);
+                self.received.clear();
+                Ok(Some(reply))
+            }
+            Heard::Nothing(Some(Stranger::Unusable(reason))) => {
+                self.received.clear();
+                self.untidy = true;
+                Err(TransportError::Unusable(reason))
+            }
+            Heard::Nothing(stranger) => {
+                self.stranger = self.stranger.take().or(stranger);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn read_some(&mut self) -> Result<(), TransportError> {
+        if self.received.len() >= RECEIVED_MAX {
+            self.received.drain(..RECEIVED_MAX / 2);
+        }
+        let count = self.stream.read_buf(&mut self.received).await.map_err(|error| TransportError::Closed(error.to_string()))?;
+        if count == 0 {
+            return Err(closed());
+        }
+        self.received_at = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Takes the bytes that wait to be read, without waiting for any. Returns how many there were.
+    async fn take_waiting(&mut self) -> Result<usize, TransportError> {
+        let mut taken = 0;
+        while self.received.len() < RECEIVED_MAX {
+            let mut bytes = [0; 512];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let stream = &mut self.stream;
+            let polled = poll_fn(|context| Poll::Ready(Pin::new(&mut *stream).poll_read(context, &mut buffer))).await;
+            match polled {
+                Poll::Pending => break,
+                Poll::Ready(Err(error)) => return Err(TransportError::Closed(error.to_string())),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Err(closed()),
+                Poll::Ready(Ok(())) => {
+                    taken += buffer.filled().len();
+                    self.received.extend_from_slice(buffer.filled());
+                    self.received_at = Some(Instant::now());
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Throws away what waits to be read. Returns whether an answer may have been among it, and not only noise.
+    pub async fn tidy(&mut self) -> Result<bool, TransportError> {
+        self.received.clear();
+        self.take_waiting().await?;
+        let answer = frame::may_be_answer(&self.received) || self.framing == Framing::Tcp && !self.received.is_empty();
+        self.received.clear();
+        Ok(answer)
+    }
+
+    /// Waits, without limit, for bytes, and throws them away. May be dropped and called again.
+    pub async fn discard(&mut self) -> Result<(), TransportError> {
+        self.received.clear();
+        self.read_some().await?;
+        self.received.clear();
+        Ok(())
+    }
+
+    /// True when an answer was followed by bytes that may be another one; once.
+    pub fn take_untidy(&mut self) -> bool {
+        std::mem::take(&mut self.untidy)
+    }
+
+    /// The longest delay of an answer that came too late; once.
+    pub fn take_late(&mut self) -> Option<Duration> {
+        self.late.take()
+    }
+
+    /// When the last bytes arrived.
+    pub fn received_at(&self) -> Option<Instant> {
+        self.received_at
+    }
+
+    /// What was heard instead of an answer, if anything.
+    pub fn heard_instead(&self) -> Option<String> {
+        match &self.stranger {
+            Some(Stranger::Other(reason) | Stranger::Unusable(reason)) => Some(reason.clone()),
+            None if frame::may_be_answer(&self.received) => {
+                Some(format!("{} bytes without a frame of the right checksum", self.received.len()))
+            }
+            None => None,
+        }
     }
 }
 
 fn closed() -> TransportError {
     TransportError::Closed("the other side closed the connection".into())
-}
-
-fn is_connection_error(code: i32) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        io::Error::from_raw_os_error(code).kind(),
-        Kind::ConnectionReset
-            | Kind::ConnectionAborted
-            | Kind::NotConnected
-            | Kind::TimedOut
-            | Kind::HostUnreachable
-            | Kind::NetworkUnreachable
-    )
-}
-
-/// A TCP stream that counts what it receives, and refuses to send a request while bytes that nobody asked for wait to be read.
-#[derive(Debug)]
-struct Metered {
-    stream: TcpStream,
-    received: Arc<AtomicU64>,
-}
-
-impl AsyncRead for Metered {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.received.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
-        polled
-    }
-}
-
-impl AsyncWrite for Metered {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.stream.try_read(&mut [0; 64]) {
-            Ok(0) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, "the other side closed the idle connection"))),
-            Ok(count) => {
-                let message = format!("{count} or more bytes arrived that nobody asked for, perhaps a late or doubled reply");
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, message)));
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Poll::Ready(Err(error)),
-        }
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }

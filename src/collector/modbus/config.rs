@@ -8,12 +8,13 @@ use toml::Spanned;
 use super::{
     ModbusCollector,
     format::{STRING_REGISTERS_MAX, WordOrder},
-    link::Pace,
+    link::{Endpoint, Pace},
     overlap,
     plan::Limits,
     tag::{DeviceDefaults, ModbusTag, SCAN_MS},
+    transport::Leniency,
 };
-use crate::collector::{ConfigProblem, Position, TagConfig};
+use crate::collector::{ConfigProblem, Position, TagConfig, not_available::NotAvailable};
 
 /// How Modbus frames travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -77,6 +78,15 @@ pub struct ModbusConfig {
     /// How long after a refusal an address is asked again.
     #[serde(default = "default_reprobe")]
     pub reprobe_ms: u64,
+    /// Answers may name another unit than was asked, as some gateways always do.
+    #[serde(default)]
+    pub accept_any_unit: bool,
+    /// Answers may carry another transaction id than was sent. Late answers are kept apart by waiting then.
+    #[serde(default)]
+    pub accept_any_transaction: bool,
+    /// Raw values that mean "no value", each with its kind: `"i16 0x8000"`.
+    #[serde(default)]
+    pub not_available: NotAvailable,
     #[serde(default)]
     pub tag: Vec<Spanned<TagConfig>>,
     /// Filled after reading; not a key.
@@ -132,6 +142,7 @@ impl ModbusConfig {
             word_order,
             // A wrong limit is a problem of the device alone, not of each of its tags.
             max_registers: if (1..=125).contains(&self.max_registers) { self.max_registers } else { STRING_REGISTERS_MAX },
+            not_available: &self.not_available.0,
         };
         if configs.is_empty() {
             problems.push(self.problem("tag", "the device has no tag; add [[modbus.tag]] tables or lines of a tag file"));
@@ -172,8 +183,11 @@ impl ModbusConfig {
         }
         Ok(ModbusCollector {
             name: self.name.clone(),
-            endpoint: self.endpoint.clone(),
-            framing: self.transport,
+            endpoint: Endpoint {
+                address: self.endpoint.clone(),
+                framing: self.transport,
+                leniency: Leniency { any_unit: self.accept_any_unit, any_transaction: self.accept_any_transaction },
+            },
             default_unit: self.unit,
             pace: Pace {
                 timeout: Duration::from_millis(self.timeout_ms),
@@ -218,6 +232,12 @@ impl ModbusConfig {
             if !(least..=most).contains(&value) {
                 refuse(key, format!("{key} is {value}, it can be {least} to {most}"));
             }
+        }
+        if self.accept_any_transaction && self.transport == Framing::RtuOverTcp {
+            refuse("accept_any_transaction", "RTU frames have no transaction ids".into());
+        }
+        if let Some(message) = self.not_available.device_problem() {
+            refuse("not_available", message);
         }
         let word_order = self.word_order.as_deref().map_or(Ok(WordOrder::default()), str::parse).unwrap_or_else(|message| {
             refuse("word_order", message);

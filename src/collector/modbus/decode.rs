@@ -1,6 +1,13 @@
-//! From registers to a value: word order, format, scale and offset, value type. Total: every register content decodes.
+//! From registers to a value: word order, format, scale and offset, value type. Total: every register content decodes, or says that there is
+//! no value.
 
-use super::format::{Format, WordOrder};
+pub use super::super::not_available::Missing;
+use super::{
+    super::not_available::{self, RawKind, Sentinel},
+    format::{Format, WordOrder},
+    scaling::Scaling,
+    text,
+};
 use crate::model::{Value, ValueType};
 
 /// How one tag's registers become its value. Made by configuration only where the format fits the value type.
@@ -8,15 +15,11 @@ use crate::model::{Value, ValueType};
 pub struct Decoder {
     pub format: Format,
     pub order: WordOrder,
-    /// value = raw × scale + offset, in f64; the value type is f64 then.
+    /// value = raw × scale + offset; the value type is f64 then.
     pub scaling: Option<Scaling>,
     pub value_type: ValueType,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scaling {
-    pub scale: f64,
-    pub offset: f64,
+    /// Raw values that mean "no value"; NaN always does.
+    pub not_available: Vec<Sentinel>,
 }
 
 /// A value as its format has it.
@@ -29,25 +32,31 @@ enum Raw {
 
 impl Decoder {
     /// Value of `words`, exactly the registers of the value.
-    pub fn registers(&self, words: &[u16]) -> Value {
-        if let Format::String(_) = self.format {
-            return Value::String(text(words, self.order.bytes_swapped()));
+    pub fn registers(&self, words: &[u16]) -> Result<Value, Missing> {
+        match self.format {
+            Format::String(_) => return Ok(Value::String(text::of_bytes(words, self.order.bytes_swapped()))),
+            Format::Characters(_) => return Ok(Value::String(text::of_characters(words, self.order.bytes_swapped()))),
+            _ => {}
         }
         let bits = combined(words, self.order);
-        self.converted(match self.format {
+        let raw = match self.format {
             Format::Bit(bit) => Raw::Unsigned(bits >> bit & 1),
             Format::U8Low => Raw::Unsigned(bits & 0xFF),
             Format::U8High => Raw::Unsigned(bits >> 8 & 0xFF),
             Format::I8Low => Raw::Signed(i64::from(bits as u8 as i8)),
             Format::I8High => Raw::Signed(i64::from((bits >> 8) as u8 as i8)),
-            Format::Bool | Format::U16 | Format::U32 | Format::U64 | Format::String(_) => Raw::Unsigned(bits),
+            Format::Bool | Format::U16 | Format::U32 | Format::U64 | Format::String(_) | Format::Characters(_) => Raw::Unsigned(bits),
             Format::I16 => Raw::Signed(i64::from(bits as u16 as i16)),
             Format::I32 => Raw::Signed(i64::from(bits as u32 as i32)),
             Format::I64 => Raw::Signed(bits as i64),
             Format::F16 => Raw::F32(half(bits as u16)),
             Format::F32 => Raw::F32(f32::from_bits(bits as u32)),
             Format::F64 => Raw::F64(f64::from_bits(bits)),
-        })
+        };
+        match self.missing(&raw) {
+            Some(missing) => Err(missing),
+            None => Ok(self.converted(raw)),
+        }
     }
 
     /// Value of a coil or discrete input.
@@ -55,9 +64,25 @@ impl Decoder {
         self.converted(Raw::Unsigned(u64::from(bit)))
     }
 
+    fn missing(&self, raw: &Raw) -> Option<Missing> {
+        let kind = self.format.raw_kind().unwrap_or(RawKind::U64);
+        match raw {
+            Raw::F32(value) => not_available::float(&self.not_available, f64::from(*value), kind),
+            Raw::F64(value) => not_available::float(&self.not_available, *value, kind),
+            _ if self.not_available.is_empty() => None,
+            Raw::Unsigned(value) => not_available::integer(&self.not_available, i128::from(*value), kind),
+            Raw::Signed(value) => not_available::integer(&self.not_available, i128::from(*value), kind),
+        }
+    }
+
     fn converted(&self, raw: Raw) -> Value {
-        if let Some(Scaling { scale, offset }) = self.scaling {
-            return Value::F64(raw.as_f64() * scale + offset);
+        if let Some(scaling) = &self.scaling {
+            return Value::F64(match raw {
+                Raw::Unsigned(value) => scaling.of_integer(i128::from(value)),
+                Raw::Signed(value) => scaling.of_integer(i128::from(value)),
+                Raw::F32(value) => scaling.of_f32(value),
+                Raw::F64(value) => scaling.of_f64(value),
+            });
         }
         match (self.value_type, raw) {
             (ValueType::U64, Raw::Unsigned(value)) => Value::U64(value),
@@ -65,7 +90,6 @@ impl Decoder {
             (ValueType::I64, Raw::Signed(value)) => Value::I64(value),
             (ValueType::Bool, Raw::Unsigned(value)) => Value::Bool(value != 0),
             (ValueType::State, Raw::Unsigned(value)) => Value::State(value as u32),
-            // Kept apart from the f64 detour below, which would quieten a signalling NaN.
             (ValueType::F32, Raw::F32(value)) => Value::F32(value),
             (ValueType::F32, raw) => Value::F32(raw.as_f64() as f32),
             (_, raw) => Value::F64(raw.as_f64()),
@@ -90,14 +114,6 @@ fn combined(words: &[u16], order: WordOrder) -> u64 {
     if order.words_reversed() { words.iter().rev().fold(0, word) } else { words.iter().fold(0, word) }
 }
 
-/// Text up to the first NUL without trailing blanks. Bytes that are not UTF-8 are read as Latin-1, which older panels send.
-fn text(words: &[u16], bytes_swapped: bool) -> String {
-    let bytes = words.iter().flat_map(|word| if bytes_swapped { word.to_le_bytes() } else { word.to_be_bytes() });
-    let bytes: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
-    let text = String::from_utf8(bytes).unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect());
-    text.trim_end_matches(' ').to_owned()
-}
-
 /// IEEE 754 binary16, exactly.
 fn half(bits: u16) -> f32 {
     let sign = u32::from(bits >> 15) << 31;
@@ -117,7 +133,7 @@ mod tests {
     use super::*;
 
     fn decoder(format: Format, order: WordOrder) -> Decoder {
-        Decoder { format, order, scaling: None, value_type: format.natural_type() }
+        Decoder { format, order, scaling: None, value_type: format.natural_type(), not_available: Vec::new() }
     }
 
     /// What a device does: the value's bytes, most significant first, laid out as the letters of the order say.
@@ -145,9 +161,12 @@ mod tests {
             (WordOrder::Badc, [0xBBAA, 0xDDCC]),
             (WordOrder::Dcba, [0xDDCC, 0xBBAA]),
         ] {
-            assert_eq!(decoder(Format::U32, order).registers(&words), Value::U64(0xAABB_CCDD), "{order}");
+            assert_eq!(decoder(Format::U32, order).registers(&words), Ok(Value::U64(0xAABB_CCDD)), "{order}");
         }
-        assert_eq!(decoder(Format::U64, WordOrder::Cdab).registers(&[0x0708, 0x0506, 0x0304, 0x0102]), Value::U64(0x0102_0304_0506_0708));
+        assert_eq!(
+            decoder(Format::U64, WordOrder::Cdab).registers(&[0x0708, 0x0506, 0x0304, 0x0102]),
+            Ok(Value::U64(0x0102_0304_0506_0708))
+        );
     }
 
     #[test]
@@ -162,9 +181,9 @@ mod tests {
             (Format::I8Low, Value::I64(-2)),
             (Format::I8High, Value::I64(-127)),
         ] {
-            assert_eq!(decoder(format, WordOrder::Abcd).registers(&word), expected, "{format}");
+            assert_eq!(decoder(format, WordOrder::Abcd).registers(&word), Ok(expected), "{format}");
         }
-        assert_eq!(decoder(Format::Bit(0), WordOrder::Badc).registers(&word), Value::Bool(true), "bytes are swapped before bits count");
+        assert_eq!(decoder(Format::Bit(0), WordOrder::Badc).registers(&word), Ok(Value::Bool(true)), "bytes are swapped before bits count");
     }
 
     #[test]
@@ -178,19 +197,22 @@ mod tests {
     }
 
     #[test]
-    fn text_ends_at_nul_and_survives_bytes_that_are_not_utf8() {
-        let string = |words: &[u16], order| decoder(Format::String(words.len() as u16), order).registers(words);
-        assert_eq!(string(&[0x5041, 0x2D31, 0x2000, 0x4242], WordOrder::Abcd), Value::String("PA-1".into()));
-        assert_eq!(string(&[0x4150, 0x0031], WordOrder::Badc), Value::String("PA1".into()));
-        assert_eq!(string(&[0xB043], WordOrder::Abcd), Value::String("°C".into()));
-    }
-
-    #[test]
-    fn scaling_is_done_in_f64() {
-        let mut scaled = decoder(Format::I16, WordOrder::Abcd);
-        scaled.scaling = Some(Scaling { scale: 0.1, offset: -40.0 });
-        scaled.value_type = ValueType::F64;
-        assert_eq!(scaled.registers(&[0xFFFF]), Value::F64(-f64::from(1) * 0.1 - 40.0));
+    fn a_raw_value_that_means_no_value_is_none() {
+        let listed = |format, text: &str| Decoder {
+            not_available: text.parse::<not_available::NotAvailable>().unwrap().0,
+            ..decoder(format, WordOrder::Abcd)
+        };
+        let no_value = |decoder: Decoder, words: &[u16]| decoder.registers(words).is_err();
+        assert!(no_value(listed(Format::I16, "0x8000"), &[0x8000]));
+        assert!(!no_value(listed(Format::I16, "0x8000"), &[0x8001]));
+        assert!(no_value(listed(Format::U16, "0xFFFF"), &[0xFFFF]));
+        assert!(no_value(listed(Format::I32, "0x80000000"), &[0x8000, 0]));
+        assert!(no_value(listed(Format::I8High, "0x80"), &[0x8000]));
+        assert!(no_value(listed(Format::U64, "0xFFFFFFFFFFFFFFFF"), &[0xFFFF; 4]));
+        assert!(no_value(listed(Format::F64, "-9999"), &[0xC0C3, 0x8780, 0, 0]));
+        for (format, words) in [(Format::F16, &[0x7E00][..]), (Format::F32, &[0x7FC0, 0]), (Format::F64, &[0xFFF8, 0, 0, 1])] {
+            assert_eq!(decoder(format, WordOrder::Abcd).registers(words), Err(Missing::NotANumber), "{format}");
+        }
     }
 
     proptest! {
@@ -198,25 +220,27 @@ mod tests {
         fn decoding_undoes_every_order_bit_for_bit(bits in any::<u64>(), order in 0..4_usize) {
             let order = WordOrder::ALL[order];
             let (b16, b32) = (bits as u16, bits as u32);
-            let of = |format, bytes: &[u8]| decoder(format, order).registers(&encode(bytes, order));
-            prop_assert_eq!(of(Format::U16, &b16.to_be_bytes()), Value::U64(b16.into()));
-            prop_assert_eq!(of(Format::I16, &b16.to_be_bytes()), Value::I64((b16 as i16).into()));
-            prop_assert_eq!(of(Format::U32, &b32.to_be_bytes()), Value::U64(b32.into()));
-            prop_assert_eq!(of(Format::I32, &b32.to_be_bytes()), Value::I64((b32 as i32).into()));
-            prop_assert_eq!(of(Format::U64, &bits.to_be_bytes()), Value::U64(bits));
-            prop_assert_eq!(of(Format::I64, &bits.to_be_bytes()), Value::I64(bits as i64));
-            prop_assert_eq!(of(Format::F32, &b32.to_be_bytes()), Value::F32(f32::from_bits(b32)));
-            prop_assert_eq!(of(Format::F64, &bits.to_be_bytes()), Value::F64(f64::from_bits(bits)));
+            let of = |format, bytes: &[u8]| decoder(format, order).registers(&encode(bytes, order)).ok();
+            prop_assert_eq!(of(Format::U16, &b16.to_be_bytes()), Some(Value::U64(b16.into())));
+            prop_assert_eq!(of(Format::I16, &b16.to_be_bytes()), Some(Value::I64((b16 as i16).into())));
+            prop_assert_eq!(of(Format::U32, &b32.to_be_bytes()), Some(Value::U64(b32.into())));
+            prop_assert_eq!(of(Format::I32, &b32.to_be_bytes()), Some(Value::I64((b32 as i32).into())));
+            prop_assert_eq!(of(Format::U64, &bits.to_be_bytes()), Some(Value::U64(bits)));
+            prop_assert_eq!(of(Format::I64, &bits.to_be_bytes()), Some(Value::I64(bits as i64)));
+            let float = f32::from_bits(b32);
+            prop_assert_eq!(of(Format::F32, &b32.to_be_bytes()), (!float.is_nan()).then_some(Value::F32(float)));
+            let float = f64::from_bits(bits);
+            prop_assert_eq!(of(Format::F64, &bits.to_be_bytes()), (!float.is_nan()).then_some(Value::F64(float)));
         }
 
         #[test]
         fn a_type_that_fits_loses_nothing(word in any::<u16>(), other in any::<u16>()) {
             for format in [Format::U16, Format::I16, Format::U32, Format::I32, Format::U8Low, Format::I8High, Format::Bit(3)] {
                 let words = &[word, other][..format.registers() as usize];
-                let natural = decoder(format, WordOrder::Abcd).registers(words).as_f64();
+                let natural = decoder(format, WordOrder::Abcd).registers(words).unwrap().as_f64();
                 for value_type in ValueType::ALL.into_iter().filter(|value_type| format.fits(*value_type)) {
                     let decoder = Decoder { value_type, ..decoder(format, WordOrder::Abcd) };
-                    let value = decoder.registers(words);
+                    let value = decoder.registers(words).unwrap();
                     prop_assert_eq!(value.value_type(), value_type);
                     prop_assert_eq!(value.as_f64(), natural, "{} as {}", format, value_type);
                 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
-    collector::{DeviceStatus, Spool},
+    collector::{DeviceStatus, Spool, not_available::Missing},
     model::{Quality, TagId, Timestamp, Value, ValueType},
 };
 
@@ -77,6 +77,14 @@ impl Delivery {
         self.changed = true;
         state.quality = quality;
         push(&self.spool, state, None, at);
+    }
+
+    /// The device was read, and has no value of the tag.
+    pub fn missing(&mut self, tag: usize, at: Timestamp) {
+        let state = &mut self.tags[tag];
+        self.changed |= !state.accepted;
+        state.accepted = true;
+        self.bad(tag, Missing::QUALITY, at);
     }
 
     /// The device was busy: the last value is kept as Uncertain, once, and is Bad when that goes on.

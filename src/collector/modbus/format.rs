@@ -2,14 +2,15 @@
 
 use std::{fmt, str::FromStr};
 
+use super::super::not_available::RawKind;
 use crate::model::ValueType;
 
 /// Longest string in registers, as long as the longest answer.
 pub const STRING_REGISTERS_MAX: u16 = 125;
 
 /// Names for messages.
-pub const FORMATS: &str =
-    "u16, i16, u32, i32, u64, i64, f16, f32, f64, u8-low, u8-high, i8-low, i8-high, string:N (N registers), and bool for bits";
+pub const FORMATS: &str = "u16, i16, u32, i32, u64, i64, f16, f32, f64, u8-low, u8-high, i8-low, i8-high, string:N (N registers), \
+     characters:N (one in each of N registers), and bool for bits";
 
 /// Format of one value in its registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum Format {
     F64,
     /// Text in that many registers, two bytes each, ended by the first NUL.
     String(u16),
+    /// Text in that many registers, one character each.
+    Characters(u16),
 }
 
 impl Format {
@@ -41,7 +44,7 @@ impl Format {
         match self {
             Format::U32 | Format::I32 | Format::F32 => 2,
             Format::U64 | Format::I64 | Format::F64 => 4,
-            Format::String(registers) => registers,
+            Format::String(registers) | Format::Characters(registers) => registers,
             _ => 1,
         }
     }
@@ -54,7 +57,7 @@ impl Format {
             Format::I8Low | Format::I8High | Format::I16 | Format::I32 | Format::I64 => ValueType::I64,
             Format::F16 | Format::F32 => ValueType::F32,
             Format::F64 => ValueType::F64,
-            Format::String(_) => ValueType::String,
+            Format::String(_) | Format::Characters(_) => ValueType::String,
         }
     }
 
@@ -76,14 +79,37 @@ impl Format {
         match self {
             Format::Bool | Format::Bit(_) => 1,
             Format::U8Low | Format::U8High | Format::I8Low | Format::I8High => 8,
-            Format::String(_) => 0,
+            Format::String(_) | Format::Characters(_) => 0,
             _ => self.registers() as u32 * 16,
         }
     }
 
     /// True when scale and offset make sense.
     pub const fn is_number(self) -> bool {
-        !matches!(self, Format::Bool | Format::Bit(_) | Format::String(_))
+        self.raw_kind().is_some()
+    }
+
+    /// Kind of number that the registers hold; `None` for bits and texts.
+    pub const fn raw_kind(self) -> Option<RawKind> {
+        Some(match self {
+            Format::Bool | Format::Bit(_) | Format::String(_) | Format::Characters(_) => return None,
+            Format::U8Low | Format::U8High => RawKind::U8,
+            Format::I8Low | Format::I8High => RawKind::I8,
+            Format::U16 => RawKind::U16,
+            Format::I16 => RawKind::I16,
+            Format::U32 => RawKind::U32,
+            Format::I32 => RawKind::I32,
+            Format::U64 => RawKind::U64,
+            Format::I64 => RawKind::I64,
+            Format::F16 => RawKind::F16,
+            Format::F32 => RawKind::F32,
+            Format::F64 => RawKind::F64,
+        })
+    }
+
+    /// True for texts, whose registers are always in order.
+    pub const fn is_text(self) -> bool {
+        matches!(self, Format::String(_) | Format::Characters(_))
     }
 
     /// True for a part of one register, which may share it with other parts and with the whole.
@@ -128,11 +154,17 @@ impl FromStr for Format {
             "f16" => Format::F16,
             "f32" => Format::F32,
             "f64" => Format::F64,
-            _ => match text.strip_prefix("string:").map(str::parse::<u16>) {
-                Some(Ok(registers)) if (1..=STRING_REGISTERS_MAX).contains(&registers) => Format::String(registers),
-                Some(_) => return Err(format!("format {text:?}: a string has 1 to {STRING_REGISTERS_MAX} registers, as in string:8")),
-                None => return Err(format!("unknown format {text:?}; known are {FORMATS}")),
-            },
+            _ => {
+                let (make, registers): (fn(u16) -> Format, _) = match text.split_once(':') {
+                    Some(("string", registers)) => (Format::String, registers),
+                    Some(("characters", registers)) => (Format::Characters, registers),
+                    _ => return Err(format!("unknown format {text:?}; known are {FORMATS}")),
+                };
+                match registers.parse() {
+                    Ok(registers) if (1..=STRING_REGISTERS_MAX).contains(&registers) => make(registers),
+                    _ => return Err(format!("format {text:?}: a string has 1 to {STRING_REGISTERS_MAX} registers, as in string:8")),
+                }
+            }
         })
     }
 }
@@ -156,6 +188,7 @@ impl fmt::Display for Format {
             Format::F32 => "f32",
             Format::F64 => "f64",
             Format::String(registers) => return write!(f, "string:{registers}"),
+            Format::Characters(registers) => return write!(f, "characters:{registers}"),
         })
     }
 }

@@ -1,5 +1,8 @@
 //! What is read together from one area of one unit in one scan class, and what has been learned about it: a block that the device refuses
-//! is halved until the refused addresses stand alone, and these are remembered as holes that later plans keep clear of.
+//! is halved until the refused addresses stand alone, and these are remembered as holes that later plans keep clear of. Where the parts of a
+//! block are answered and the whole is not, the places where it was cut are remembered.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::{Duration, Instant};
 
@@ -15,8 +18,8 @@ const HOLES_PROBED_AT_ONCE: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hole {
     pub block: Block,
-    /// Exception code of the refusal.
-    pub exception: u8,
+    /// Why it is one, in words.
+    pub reason: String,
 }
 
 /// Items of one unit, area and scan class with their current plan.
@@ -29,6 +32,14 @@ pub struct Group {
     items: Vec<Item>,
     blocks: Vec<Block>,
     holes: Vec<Hole>,
+    /// No request reaches across these addresses.
+    cuts: BTreeSet<u32>,
+    /// First address and count of blocks that were answered as they are.
+    proven: BTreeSet<(u16, u16)>,
+    /// By first address, how often in a row a block found no answer.
+    failures: BTreeMap<u16, u32>,
+    /// Blocks are not searched for parts that answer before.
+    search_at: Option<Instant>,
     /// When holes are asked again.
     probe_at: Option<Instant>,
     next_probe: usize,
@@ -47,7 +58,21 @@ impl Group {
     pub fn new(unit: u8, area: Area, class: usize, limits: Limits, mut items: Vec<Item>) -> Group {
         items.sort_unstable();
         let blocks = plan::blocks(&items, limits, &[]);
-        Group { unit, area, class, limits, items, blocks, holes: Vec::new(), probe_at: None, next_probe: 0 }
+        Group {
+            unit,
+            area,
+            class,
+            limits,
+            items,
+            blocks,
+            holes: Vec::new(),
+            cuts: BTreeSet::new(),
+            proven: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            search_at: None,
+            probe_at: None,
+            next_probe: 0,
+        }
     }
 
     pub fn items(&self) -> &[Item] {
@@ -58,18 +83,69 @@ impl Group {
         &self.holes
     }
 
+    /// True when every item is in a hole, so that nothing else is asked.
+    pub fn is_all_holes(&self) -> bool {
+        self.blocks.is_empty() && !self.holes.is_empty()
+    }
+
     /// Takes the blocks out for reading; [`Group::finish`] puts them back.
     pub fn start(&mut self) -> Vec<Block> {
         std::mem::take(&mut self.blocks)
     }
 
     /// A block was refused with an exception that concerns its addresses (01, 02 or 03).
-    pub fn refused(&mut self, block: &Block, exception: u8) -> Refused {
+    pub fn refused(&mut self, block: &Block, reason: impl FnOnce() -> String) -> Refused {
         if let Some((first, second)) = block.halves() {
             return Refused::Halves(first, second);
         }
-        self.holes.push(Hole { block: block.clone(), exception });
+        self.holes.push(Hole { block: block.clone(), reason: reason() });
         Refused::Hole
+    }
+
+    /// A block was answered.
+    pub fn answered(&mut self, block: &Block) {
+        if !self.failures.is_empty() {
+            self.failures.remove(&block.start);
+        }
+        if !self.is_proven(block) {
+            self.proven.insert((block.start, block.count));
+        }
+    }
+
+    /// True when the device has answered this very block, so that it is not its shape that keeps it from doing so.
+    pub fn is_proven(&self, block: &Block) -> bool {
+        self.proven.contains(&(block.start, block.count))
+    }
+
+    /// A block found no answer while the unit answers elsewhere. Returns how often this happened in a row.
+    pub fn failed(&mut self, block: &Block) -> u32 {
+        let count = self.failures.entry(block.start).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// True when it is time to look for parts of blocks that answer.
+    pub fn may_search(&self, now: Instant) -> bool {
+        self.search_at.is_none_or(|at| now >= at)
+    }
+
+    /// A search found no part that answers.
+    pub fn searched_in_vain(&mut self, now: Instant, search_after: Duration) {
+        self.search_at = Some(now + search_after);
+    }
+
+    /// Requests are not to reach across these addresses any more.
+    pub fn cut(&mut self, cuts: impl IntoIterator<Item = u32>) {
+        self.cuts.extend(cuts);
+        self.replan();
+    }
+
+    /// A block that is one item gets no answer, again and again, while the unit answers elsewhere.
+    pub fn leave_out(&mut self, block: &Block, reason: String, now: Instant, probe_after: Duration) {
+        self.failures.remove(&block.start);
+        self.holes.push(Hole { block: block.clone(), reason });
+        self.replan();
+        self.probe_at.get_or_insert(now + probe_after);
     }
 
     /// Ends a reading that [`Group::start`] began: `blocks` were read or are left for the next time. Where holes were learned, the halves
@@ -108,15 +184,18 @@ impl Group {
     /// A hole answered. The device has changed, so nothing that was learned holds: everything is planned anew.
     pub fn forget_holes(&mut self) {
         self.holes.clear();
+        self.cuts.clear();
         self.probe_at = None;
         self.replan();
     }
 
     fn replan(&mut self) {
-        let barriers: Vec<_> = self.holes.iter().map(|hole| plan::span(hole.block.start, hole.block.count)).collect();
+        let holes = self.holes.iter().map(|hole| plan::span(hole.block.start, hole.block.count));
+        let barriers: Vec<_> = holes.chain(self.cuts.iter().map(|cut| *cut..*cut)).collect();
         let in_hole = |item: &Item| self.holes.iter().any(|hole| hole.block.items.contains(item));
         let items: Vec<Item> = self.items.iter().filter(|item| !in_hole(item)).copied().collect();
         self.blocks = plan::blocks(&items, self.limits, &barriers);
+        self.proven.clear();
     }
 }
 
@@ -136,7 +215,7 @@ mod tests {
         while let Some(block) = queue.pop_front() {
             requests += 1;
             if plan::span(block.start, block.count).any(|address| illegal.contains(&address)) {
-                if let Refused::Halves(first, second) = group.refused(&block, 2) {
+                if let Refused::Halves(first, second) = group.refused(&block, String::new) {
                     queue.push_front(second);
                     queue.push_front(first);
                 }
@@ -172,6 +251,16 @@ mod tests {
         assert_eq!(read(&mut group, &[3].into()).0.len(), 2);
         assert_eq!(group.holes, []);
         assert_eq!(read(&mut group, &[3].into()).1, 2, "and the split is remembered");
+    }
+
+    #[test]
+    fn no_request_reaches_across_a_cut_and_values_across_it_stay_whole() {
+        let mut group = group(&[(0, 2), (2, 2), (4, 1), (10, 4)]);
+        group.cut([4, 10]);
+        let blocks: Vec<_> = group.blocks.iter().map(|block| (block.start, block.count)).collect();
+        assert_eq!(blocks, [(0, 4), (4, 1), (10, 4)]);
+        group.forget_holes();
+        assert_eq!(group.blocks.len(), 1);
     }
 
     #[test]

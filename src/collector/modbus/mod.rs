@@ -1,8 +1,9 @@
 //! Modbus collector: polls registers and bits of one device, or of the units behind one gateway, over TCP or RTU-over-TCP.
 //!
 //! The way of a value: [`config`] turns `[[modbus]]` and its tags ([`address`], [`format`], [`tag`], [`overlap`]) into a plan ([`plan`]); the
-//! loop in [`poll`] reads what is due over one connection ([`link`], [`transport`], [`client`]), learns what the device refuses ([`group`],
-//! [`read`]), decodes the answers ([`decode`]), and hands samples with their quality ([`outcome`]) to the spool ([`delivery`]).
+//! loop in [`poll`] reads what is due over one connection ([`link`], [`lateness`], [`client`], [`frame`], [`transport`]), learns what the
+//! device refuses ([`group`], [`read`]), decodes the answers ([`decode`], [`scaling`], [`text`]), and hands samples with their quality
+//! ([`outcome`]) to the spool ([`delivery`]).
 //! Reading only: the transport can express functions 01 to 04 and no other.
 
 pub mod address;
@@ -12,14 +13,18 @@ pub mod config;
 pub mod decode;
 mod delivery;
 pub mod format;
+mod frame;
 mod group;
+mod lateness;
 mod link;
 pub mod outcome;
 mod overlap;
 pub mod plan;
 mod poll;
 mod read;
+pub mod scaling;
 pub mod tag;
+mod text;
 pub mod transport;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -29,10 +34,8 @@ use async_trait::async_trait;
 pub use config::ModbusConfig;
 
 use self::{
-    client::TcpConnector,
-    config::Framing,
     group::Group,
-    link::{Link, Pace},
+    link::{Endpoint, Link, Pace},
     plan::{Item, Limits},
     tag::ModbusTag,
 };
@@ -43,8 +46,7 @@ use crate::model::{Clock, TagDefinition, TagId};
 #[derive(Clone, Debug)]
 pub struct ModbusCollector {
     name: String,
-    endpoint: String,
-    framing: Framing,
+    endpoint: Endpoint,
     /// Unit that addresses need not name.
     default_unit: u8,
     pace: Pace,
@@ -76,8 +78,7 @@ impl ModbusCollector {
     }
 
     fn link(&self, status: Arc<DeviceStatus>, clock: Arc<dyn Clock>) -> Link {
-        let connector = TcpConnector { endpoint: self.endpoint.clone(), framing: self.framing };
-        Link::new(Arc::new(connector), self.endpoint.clone(), self.pace, status, clock)
+        Link::new(self.endpoint.clone(), self.pace, status, clock)
     }
 
     /// Addresses in the notation of the configuration.
@@ -99,7 +100,7 @@ impl Collector for ModbusCollector {
     }
 
     fn endpoint(&self) -> &str {
-        &self.endpoint
+        &self.endpoint.address
     }
 
     fn tags(&self) -> Vec<TagDefinition> {

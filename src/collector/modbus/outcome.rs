@@ -3,21 +3,22 @@
 //! | Outcome | Quality | What the collector does |
 //! |---|---|---|
 //! | answer | Good | |
+//! | answer that says "no value" (NaN, `not_available`) | `BadNoData` | |
 //! | exception 01, 02, 03 | `BadConfigurationError` | halves the block down to the refused addresses, asks these again slowly |
-//! | exception 04, 08 | `BadDeviceFailure` | keeps polling |
+//! | exception 04, 08 | `BadDeviceFailure` | reads the block in parts if these answer, keeps polling |
 //! | exception 05, 06 | `UncertainLastUsableValue` with the last value, `BadOutOfService` after three polls | keeps polling |
-//! | exception 0A, 0B | `BadNoCommunication` | leaves the unit alone for a while |
-//! | any other exception | `BadUnexpectedError` | keeps polling |
-//! | no answer in time | `BadTimeout` | drops the connection, leaves the unit alone for a while |
-//! | not connected, reset, closed | `BadNoCommunication` | drops the connection, tries again with growing delays |
-//! | answer to another request, short, garbled | `BadCommunicationError` | drops the connection, leaves the unit alone for a while |
+//! | exception 0A, 0B | `BadNoCommunication` | as no answer |
+//! | any other exception | `BadUnexpectedError` | as 04 |
+//! | no answer in time | `BadTimeout` | asks once more, then in parts if the unit answers elsewhere; otherwise leaves it alone for a while |
+//! | not connected, reset, closed | `BadNoCommunication` | tries again with growing delays |
+//! | too few values, another function | `BadCommunicationError` | as 04 |
+//! | answer to another request, garbled | `BadCommunicationError` | as no answer |
 //!
 //! Exceptions 01 to 03 are `BadConfigurationError` and not `BadNodeIdUnknown` because it is the configured address, count or area that has to
 //! be mended; the device is well.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use super::transport::TransportError;
 use crate::model::Quality;
 
 /// An exception reply as the collector treats it.
@@ -71,34 +72,74 @@ pub fn exception_text(code: u8) -> String {
     format!("exception {code:02X}, {name}")
 }
 
-/// Why there is no reply.
+/// Why there is no usable reply.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
     #[error("no connection to {endpoint}: {reason}")]
     Connect { endpoint: String, reason: String },
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
+    #[error("no answer within {timeout:?}{}", late(*seen))]
+    Timeout {
+        timeout: Duration,
+        /// The latest answer that was seen, when that was too late.
+        seen: Option<Duration>,
+    },
     #[error("connection lost: {0}")]
     Closed(String),
+    /// Nothing more can be understood on the connection.
     #[error("wrong answer: {0}; connection dropped")]
     Protocol(String),
+    /// Something was heard, but no answer.
+    #[error("wrong answer: {0}")]
+    Garbled(String),
+    /// The device answered the request, but not with what was asked for.
+    #[error("wrong answer: {0}")]
+    Unusable(String),
+}
+
+fn late(seen: Option<Duration>) -> String {
+    seen.map_or_else(String::new, |seen| format!("; answers have taken {seen:.1?}, raise timeout_ms"))
 }
 
 impl Failure {
     pub fn quality(&self) -> Quality {
         match self {
             Failure::Connect { .. } | Failure::Closed(_) => Quality::BAD_NO_COMMUNICATION,
-            Failure::Timeout(_) => Quality::BAD_TIMEOUT,
-            Failure::Protocol(_) => Quality::BAD_COMMUNICATION_ERROR,
+            Failure::Timeout { .. } => Quality::BAD_TIMEOUT,
+            Failure::Protocol(_) | Failure::Garbled(_) | Failure::Unusable(_) => Quality::BAD_COMMUNICATION_ERROR,
         }
     }
 }
 
-impl From<TransportError> for Failure {
-    fn from(error: TransportError) -> Failure {
-        match error {
-            TransportError::Closed(reason) => Failure::Closed(reason),
-            TransportError::Protocol(reason) => Failure::Protocol(reason),
+/// Why a request for some addresses brought no values.
+#[derive(Clone, Debug)]
+pub enum Trouble {
+    /// Exception code.
+    Exception(u8),
+    Failure(Failure),
+}
+
+impl Trouble {
+    pub fn quality(&self) -> Quality {
+        match self {
+            Trouble::Exception(code) => Exception::of(*code).quality(),
+            Trouble::Failure(failure) => failure.quality(),
+        }
+    }
+
+    /// True when it may just as well be that the unit is not there.
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Trouble::Exception(code) => Exception::of(*code) == Exception::Unreachable,
+            Trouble::Failure(failure) => !matches!(failure, Failure::Unusable(_)),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Exception(code) => f.write_str(&exception_text(*code)),
+            Trouble::Failure(failure) => failure.fmt(f),
         }
     }
 }

@@ -71,11 +71,27 @@ fn joins(block: &Block, item: &Item, limits: Limits, barriers: &[Range<u32>]) ->
 }
 
 impl Block {
-    /// The block in two, each without unused addresses at its ends; `None` when all its items lie on the same addresses.
+    /// The first item as a block of its own, if there are others at other addresses.
+    pub fn first_alone(&self) -> Option<Block> {
+        let first = self.items.first()?;
+        let items: Vec<Item> = self.items.iter().filter(|item| item.span() == first.span()).copied().collect();
+        (items.len() < self.items.len()).then_some(Block { start: first.start, count: first.count, items })
+    }
+
+    /// The block in two, each without unused addresses at its ends; `None` when all its items lie on the same addresses. It is cut at the
+    /// gap nearest to the middle if it has one: what a device refuses more often lies between the values than in them.
     pub fn halves(&self) -> Option<(Block, Block)> {
         let middle = self.items.len() / 2;
-        let boundary = |at: &usize| self.items[*at].span() != self.items[at - 1].span();
-        let at = (1..=middle).rev().find(boundary).or_else(|| (middle + 1..self.items.len()).find(boundary))?;
+        let mut end = 0;
+        let mut cuts = Vec::new();
+        for (at, item) in self.items.iter().enumerate() {
+            let span = item.span();
+            if at > 0 && span != self.items[at - 1].span() {
+                cuts.push((span.start <= end, at.abs_diff(middle), at));
+            }
+            end = end.max(span.end);
+        }
+        let (_, _, at) = cuts.into_iter().min()?;
         let half = |items: &[Item]| {
             let start = items[0].start;
             let end = items.iter().map(|item| item.span().end).max().unwrap_or(u32::from(start));
@@ -124,6 +140,17 @@ mod tests {
         let items = [item(0, 1), item(1, 1), item(3, 1)];
         assert_eq!(spans(&blocks(&items, LIMITS, &[span(2, 1)])), [(0, 2), (3, 1)]);
         assert_eq!(spans(&blocks(&items, LIMITS, &[span(4, 1)])), [(0, 4)]);
+    }
+
+    #[test]
+    fn a_block_is_halved_at_its_gaps_first() {
+        let block = &blocks(&[item(0, 1), item(1, 1), item(2, 1), item(5, 1), item(6, 1), item(9, 2)], LIMITS, &[])[0];
+        let (first, second) = block.halves().unwrap();
+        assert_eq!(((first.start, first.count), (second.start, second.count)), ((0, 3), (5, 6)));
+        let (first, second) = second.halves().unwrap();
+        assert_eq!(((first.start, first.count), (second.start, second.count)), ((5, 2), (9, 2)));
+        assert_eq!(block.first_alone().map(|block| (block.start, block.count)), Some((0, 1)));
+        assert_eq!(second.first_alone(), None);
     }
 
     #[test]

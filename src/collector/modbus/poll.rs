@@ -5,6 +5,7 @@
 //! all units are suspended together.
 
 use std::{
+    fmt,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -15,10 +16,10 @@ use super::{
     ModbusCollector,
     delivery::Delivery,
     group::Group,
-    link::{Link, wait_until},
-    outcome::{Exception, Failure, exception_text},
-    plan::Item,
-    read::{self, Interrupted, Learning, Outcome, Outcomes},
+    link::{Attempts, Link, wait_until},
+    outcome::{Exception, Failure, Trouble, exception_text},
+    plan::{Block, Item},
+    read::{Interrupted, Learning, Outcome, Outcomes, Reading},
     tag::ModbusTag,
 };
 use crate::{
@@ -65,7 +66,9 @@ struct Unit {
     /// Set while suspended, and before the first reading.
     retry_at: Option<Instant>,
     backoff: Backoff,
-    /// The last reading failed for a reason of the unit's own.
+    /// The last reading failed.
+    failed: bool,
+    /// It failed for a reason of the unit's own.
     failed_alone: bool,
 }
 
@@ -92,7 +95,14 @@ impl<'a> Poller<'a> {
             schedule: Schedule::new(&classes, now),
             units: units
                 .into_iter()
-                .map(|(number, groups)| Unit { number, groups, retry_at: Some(now), backoff: backoff.clone(), failed_alone: false })
+                .map(|(number, groups)| Unit {
+                    number,
+                    groups,
+                    retry_at: Some(now),
+                    backoff: backoff.clone(),
+                    failed: false,
+                    failed_alone: false,
+                })
                 .collect(),
             sink: Sink {
                 tags: &collector.tags,
@@ -172,26 +182,25 @@ impl<'a> Poller<'a> {
     /// Reads the groups of a unit, of one class or of all, and draws the consequences of a failure.
     async fn read_unit(&mut self, unit: usize, class: Option<usize>) {
         let Poller { collector, link, units, sink, .. } = self;
-        let Unit { groups, .. } = &mut units[unit];
-        let learning = Learning { halvings_max: HALVINGS_MAX, reprobe: collector.reprobe };
+        let Unit { groups, failed, .. } = &mut units[unit];
+        // A unit in trouble is not waited for longer than it takes to see that it still is.
+        let attempts = if *failed { Attempts::One } else { Attempts::Two };
+        let learning = Learning { halvings_max: HALVINGS_MAX, reprobe: collector.reprobe, attempts };
+        let notation = |group: &Group, block: &Block| collector.notation(group.unit, group.area, block.start, block.count);
+        let holes = |groups: &[Group]| groups.iter().map(|group| group.holes().len()).sum::<usize>();
+        let before = holes(groups);
         sink.trouble = None;
-        let mut interrupted = None;
-        for group in groups.iter_mut().filter(|group| class.is_none_or(|class| group.class == class)) {
-            let holes = group.holes().len();
-            let result = read::read(group, link, &collector.tags, learning, sink).await;
-            let holes_changed = group.holes().len() != holes;
-            if let Err(reason) = result {
-                interrupted = Some(reason);
-                break;
-            }
-            if holes_changed {
-                tracing::info!(device = collector.name, area = %group.area, unit = group.unit, holes = group.holes().len(), "read plan changed");
-            }
+        let mut due: Vec<&mut Group> = groups.iter_mut().filter(|group| class.is_none_or(|class| group.class == class)).collect();
+        let interrupted = Reading::new(link, &collector.tags, learning, sink, &notation).read(&mut due).await.err();
+        let after = holes(groups);
+        if after != before {
+            tracing::info!(device = collector.name, unit = units[unit].number, holes = after, "read plan changed");
         }
         match interrupted {
             None => {
                 let unit = &mut self.units[unit];
                 unit.backoff.reset();
+                unit.failed = false;
                 unit.failed_alone = false;
                 self.connect_backoff.reset();
             }
@@ -218,9 +227,10 @@ impl<'a> Poller<'a> {
         let now = Instant::now();
         let unit = &mut self.units[unit];
         unit.retry_at = Some(now + unit.backoff.next_delay());
+        unit.failed = true;
         unit.failed_alone = true;
         self.sink.fail(&mut unit.groups, quality, now);
-        tracing::warn!(device = self.collector.name, endpoint = self.collector.endpoint, "{text}");
+        tracing::warn!(device = self.collector.name, endpoint = self.collector.endpoint.address, "{text}");
         self.sink.trouble = Some(text);
     }
 
@@ -230,6 +240,7 @@ impl<'a> Poller<'a> {
         let retry_at = now + self.connect_backoff.next_delay();
         for unit in &mut self.units {
             unit.retry_at = Some(retry_at);
+            unit.failed = true;
             unit.failed_alone = false;
             self.sink.fail(&mut unit.groups, failure.quality(), now);
         }
@@ -254,7 +265,7 @@ impl<'a> Poller<'a> {
         let holes = self.units.iter().flat_map(|unit| &unit.groups).flat_map(|group| {
             group.holes().iter().map(|hole| {
                 let addresses = self.collector.notation(group.unit, group.area, hole.block.start, hole.block.count);
-                format!("{addresses} ({})", exception_text(hole.exception))
+                format!("{addresses} ({})", hole.reason)
             })
         });
         status.set_holes(holes.collect());
@@ -262,6 +273,15 @@ impl<'a> Poller<'a> {
 }
 
 impl Sink<'_> {
+    /// Keeps the first thing that went wrong with a tag.
+    fn tell(&mut self, item: &Item, what: &dyn fmt::Display) {
+        if self.trouble.is_none() {
+            let tag = &self.tags[item.tag].definition;
+            let address = tag.source.as_ref().map_or("", |source| &source.address);
+            self.trouble = Some(format!("tag {} at {address}: {what}", tag.name));
+        }
+    }
+
     /// Every tag of some groups has no value from now on.
     fn fail(&mut self, groups: &mut [Group], quality: Quality, now: Instant) {
         let at = self.clock.now();
@@ -281,19 +301,30 @@ impl Outcomes for Sink<'_> {
                 self.good_at = Some(at);
                 self.delivery.good(item.tag, value, at);
             }
-            Outcome::Exception(code) => {
-                let exception = Exception::of(code);
-                if self.trouble.is_none() {
-                    let tag = &self.tags[item.tag].definition;
-                    let address = tag.source.as_ref().map_or("", |source| &source.address);
-                    self.trouble = Some(format!("tag {} at {address}: {}", tag.name, exception_text(code)));
-                }
-                if exception == Exception::Busy {
-                    self.delivery.busy(item.tag, exception.quality(), at);
+            Outcome::Missing(missing) => {
+                self.good_at = Some(at);
+                self.tell(item, &missing);
+                self.delivery.missing(item.tag, at);
+            }
+            Outcome::Trouble(trouble) => {
+                self.tell(item, &trouble);
+                if let Trouble::Exception(code) = trouble
+                    && Exception::of(code) == Exception::Busy
+                {
+                    self.delivery.busy(item.tag, Exception::Busy.quality(), at);
                 } else {
-                    self.delivery.bad(item.tag, exception.quality(), at);
+                    self.delivery.bad(item.tag, trouble.quality(), at);
                 }
             }
         }
+    }
+
+    fn note(&mut self, text: String) {
+        tracing::warn!(device = self.status.device, endpoint = self.status.endpoint, "{text}");
+        self.trouble = Some(text);
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 }

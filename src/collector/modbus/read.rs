@@ -1,37 +1,70 @@
-//! Reads one group once: block by block, halving blocks that the device refuses, and hands every item's outcome to the caller.
+//! Reads the groups of one unit once: block by block, halving blocks that the device refuses, and hands every item's outcome to the caller.
+//!
+//! A block that brings no values, for whatever reason, costs only its own items as long as the unit answers anywhere else: it may reach
+//! across addresses that the device does not have, or be longer than the device answers, and devices say so with any exception, with too few
+//! values, with silence, or by closing the connection. Such a block is asked for in parts; where these are answered and the whole again is
+//! not, it is read in parts from then on.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
 use super::{
+    decode::Missing,
     group::{Group, Refused},
-    link::{Link, Received},
-    outcome::{Exception, Failure},
+    link::{Attempts, Link, Received},
+    outcome::{Exception, Failure, Trouble, exception_text},
     plan::{Block, Item},
     tag::ModbusTag,
     transport::{ReadRequest, Reply},
 };
 use crate::model::{Timestamp, Value};
 
+/// Blocks without an answer after which a unit that has not answered at all is taken for dead.
+const SILENT_MAX: usize = 2;
+/// Requests made in looking for parts of a block that answer, and how many of them may stay without an answer.
+const SEARCH_MAX: usize = 40;
+const SEARCH_SILENT_MAX: usize = 16;
+/// Times in a row that an item may stay without an answer, while its unit answers, before it is asked for slowly.
+const FAILURES_MAX: u32 = 3;
+
 /// What became of one item.
 pub enum Outcome {
     Good(Value),
-    /// Exception code.
-    Exception(u8),
+    /// The device was read, and has no value.
+    Missing(Missing),
+    Trouble(Trouble),
 }
 
 /// Where the outcomes of a reading go.
 pub trait Outcomes {
     fn item(&mut self, item: &Item, outcome: Outcome, at: Timestamp, latency: Duration);
+
+    /// Something that the engineer should know and that is no item's outcome.
+    fn note(&mut self, text: String);
+
+    /// The time now.
+    fn now(&self) -> Timestamp;
 }
 
 /// Why a reading ended before its last block.
 pub enum Interrupted {
-    /// There is no reply, and no connection any more.
+    /// There is no reply.
     Failed(Failure),
     /// A gateway answered that it does not reach the unit, with this exception code.
     Unreachable(u8),
+}
+
+impl From<Trouble> for Interrupted {
+    fn from(trouble: Trouble) -> Interrupted {
+        match trouble {
+            Trouble::Exception(code) => Interrupted::Unreachable(code),
+            Trouble::Failure(failure) => Interrupted::Failed(failure),
+        }
+    }
 }
 
 /// How far learning may go in one reading.
@@ -40,97 +73,245 @@ pub struct Learning {
     /// Refusals followed up at once; further halves wait for the next reading, so that one group cannot hold up the others.
     pub halvings_max: usize,
     pub reprobe: Duration,
+    /// How often an unanswered request is made.
+    pub attempts: Attempts,
 }
 
-/// Reads every block of `group` once, then the holes whose time has come.
-pub async fn read(
-    group: &mut Group,
-    link: &mut Link,
-    tags: &[ModbusTag],
-    learning: Learning,
-    outcomes: &mut impl Outcomes,
-) -> Result<(), Interrupted> {
-    let mut queue: VecDeque<Block> = group.start().into();
-    let mut kept: Vec<Block> = Vec::with_capacity(queue.len());
-    let mut halvings_left = learning.halvings_max;
-    let mut holes_learned = false;
-    let mut result = Ok(());
-    while let Some(block) = queue.pop_front() {
-        let request = ReadRequest { unit: group.unit, area: group.area, start: block.start, count: block.count };
-        let Received { reply, at, latency } = match link.read(request).await {
-            Ok(received) => received,
-            Err(failure) => {
-                kept.push(block);
-                result = Err(Interrupted::Failed(failure));
-                break;
+/// One reading of one unit.
+pub struct Reading<'a, O> {
+    pub link: &'a mut Link,
+    pub tags: &'a [ModbusTag],
+    pub learning: Learning,
+    pub outcomes: &'a mut O,
+    /// Notation of a run of addresses, for messages.
+    pub notation: &'a (dyn Fn(&Group, &Block) -> String + Sync),
+    /// The unit has answered something.
+    alive: bool,
+}
+
+/// A block that brought no values.
+struct Doubt {
+    group: usize,
+    block: Block,
+    trouble: Trouble,
+}
+
+enum Asked {
+    Values,
+    Trouble(Trouble),
+}
+
+impl<'a, O: Outcomes> Reading<'a, O> {
+    pub fn new(
+        link: &'a mut Link,
+        tags: &'a [ModbusTag],
+        learning: Learning,
+        outcomes: &'a mut O,
+        notation: &'a (dyn Fn(&Group, &Block) -> String + Sync),
+    ) -> Reading<'a, O> {
+        Reading { link, tags, learning, outcomes, notation, alive: false }
+    }
+
+    /// Reads every block of `groups` once, then the holes whose time has come.
+    pub async fn read(mut self, groups: &mut [&mut Group]) -> Result<(), Interrupted> {
+        let mut doubts = Vec::new();
+        for number in 0..groups.len() {
+            self.read_group(number, groups[number], &mut doubts).await?;
+        }
+        if let Some(Doubt { group, block, trouble }) = doubts.first()
+            && !self.alive
+        {
+            // Perhaps it is this request that the unit does not answer. One item alone is the least that can be asked for.
+            let group = &mut *groups[*group];
+            let now = Instant::now();
+            let Some(first) = block.first_alone().filter(|_| group.may_search(now) && !group.is_proven(block)) else {
+                return Err(trouble.clone().into());
+            };
+            group.searched_in_vain(now, self.learning.reprobe);
+            if let Asked::Trouble(other) = self.ask(group, &first, Attempts::One).await?
+                && other.is_silence()
+            {
+                return Err(trouble.clone().into());
             }
-        };
-        let Reply::Exception(code) = reply else {
-            deliver(&block, &reply, tags, at, latency, outcomes);
-            kept.push(block);
-            continue;
-        };
-        match Exception::of(code) {
-            Exception::Unreachable => {
-                kept.push(block);
-                result = Err(Interrupted::Unreachable(code));
-                break;
-            }
-            Exception::Refused => match group.refused(&block, code) {
+            group.searched_in_vain(now, Duration::ZERO);
+        }
+        for doubt in doubts {
+            self.resolve(groups[doubt.group], &doubt.block, doubt.trouble).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_group(&mut self, number: usize, group: &mut Group, doubts: &mut Vec<Doubt>) -> Result<(), Interrupted> {
+        let mut queue: VecDeque<Block> = group.start().into();
+        let mut kept: Vec<Block> = Vec::with_capacity(queue.len());
+        let mut halvings_left = self.learning.halvings_max;
+        let mut holes_learned = false;
+        let mut result = Ok(());
+        while let Some(block) = queue.pop_front() {
+            // One unanswered request is asked twice; after that the unit is known to be in trouble, and its others are not waited for so long.
+            let attempts = if doubts.is_empty() { self.learning.attempts } else { Attempts::One };
+            let trouble = match self.ask(group, &block, attempts).await {
+                Ok(Asked::Values) => {
+                    kept.push(block);
+                    continue;
+                }
+                Ok(Asked::Trouble(trouble)) => trouble,
+                Err(interrupted) => {
+                    kept.push(block);
+                    result = Err(interrupted);
+                    break;
+                }
+            };
+            let refused = match trouble {
+                Trouble::Exception(code) if Exception::of(code) == Exception::Refused => Some(code),
+                _ => None,
+            };
+            let Some(code) = refused else {
+                kept.push(block.clone());
+                doubts.push(Doubt { group: number, block, trouble: trouble.clone() });
+                if !self.alive && doubts.len() >= SILENT_MAX {
+                    result = Err(doubts.swap_remove(0).trouble.into());
+                    break;
+                }
+                continue;
+            };
+            match group.refused(&block, || exception_text(code)) {
                 Refused::Halves(first, second) if halvings_left > 0 => {
                     halvings_left -= 1;
                     queue.push_front(second);
                     queue.push_front(first);
                 }
                 Refused::Halves(first, second) => {
-                    refuse(&block, code, at, latency, outcomes);
+                    self.fail(&block, &trouble);
                     kept.extend([first, second]);
                 }
                 Refused::Hole => {
-                    refuse(&block, code, at, latency, outcomes);
+                    self.fail(&block, &trouble);
                     holes_learned = true;
                 }
-            },
-            Exception::Busy | Exception::Broken(_) => {
-                refuse(&block, code, at, latency, outcomes);
-                kept.push(block);
             }
         }
+        kept.extend(queue);
+        group.finish(kept, holes_learned, Instant::now(), self.learning.reprobe);
+        result?;
+        if !holes_learned && (self.alive || group.is_all_holes()) {
+            self.probe(group).await?;
+        }
+        Ok(())
     }
-    kept.extend(queue);
-    group.finish(kept, holes_learned, Instant::now(), learning.reprobe);
-    result?;
-    if !holes_learned {
-        probe(group, link, tags, learning, outcomes).await?;
-    }
-    Ok(())
-}
 
-/// Asks for some of the refused addresses again. One answer is enough to plan everything anew, from the next reading on.
-async fn probe(
-    group: &mut Group,
-    link: &mut Link,
-    tags: &[ModbusTag],
-    learning: Learning,
-    outcomes: &mut impl Outcomes,
-) -> Result<(), Interrupted> {
-    for block in group.holes_to_probe(Instant::now(), learning.reprobe) {
+    /// Asks for some of the refused addresses again. One answer is enough to plan everything anew, from the next reading on.
+    async fn probe(&mut self, group: &mut Group) -> Result<(), Interrupted> {
+        for block in group.holes_to_probe(Instant::now(), self.learning.reprobe) {
+            match self.ask(group, &block, Attempts::One).await? {
+                Asked::Values => {
+                    group.forget_holes();
+                    return Ok(());
+                }
+                Asked::Trouble(trouble) => {
+                    self.fail(&block, &trouble);
+                    if trouble.is_silence() {
+                        return Ok(()); // it took its time; the next hole is asked the next time
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for one block and hands out what it brings. An exception of a device that is busy counts as values: it says nothing against
+    /// the block.
+    async fn ask(&mut self, group: &mut Group, block: &Block, attempts: Attempts) -> Result<Asked, Interrupted> {
         let request = ReadRequest { unit: group.unit, area: group.area, start: block.start, count: block.count };
-        let Received { reply, at, latency } = link.read(request).await.map_err(Interrupted::Failed)?;
+        let Received { reply, at, latency } = match self.link.read(request, attempts).await {
+            Ok(received) => received,
+            Err(failure @ Failure::Connect { .. }) => return Err(Interrupted::Failed(failure)),
+            Err(failure) => {
+                let trouble = Trouble::Failure(failure);
+                self.alive |= !trouble.is_silence();
+                return Ok(Asked::Trouble(trouble));
+            }
+        };
         if let Reply::Exception(code) = reply {
-            refuse(&block, code, at, latency, outcomes);
-        } else {
-            deliver(&block, &reply, tags, at, latency, outcomes);
-            group.forget_holes();
+            let exception = Exception::of(code);
+            self.alive |= exception != Exception::Unreachable;
+            let trouble = Trouble::Exception(code);
+            if exception == Exception::Busy {
+                for item in &block.items {
+                    self.outcomes.item(item, Outcome::Trouble(trouble.clone()), at, latency);
+                }
+                return Ok(Asked::Values);
+            }
+            return Ok(Asked::Trouble(trouble));
+        }
+        self.alive = true;
+        group.answered(block);
+        deliver(block, &reply, self.tags, at, latency, self.outcomes);
+        Ok(Asked::Values)
+    }
+
+    /// The unit answers, but not this block: its parts are asked for.
+    async fn resolve(&mut self, group: &mut Group, block: &Block, trouble: Trouble) -> Result<(), Interrupted> {
+        let now = Instant::now();
+        let failures = group.failed(block);
+        let Some((first, second)) = block.halves() else {
+            self.fail(block, &trouble);
+            if trouble.is_silence() && failures >= FAILURES_MAX {
+                group.leave_out(block, trouble.to_string(), now, self.learning.reprobe);
+            }
+            return Ok(());
+        };
+        // A block that has been answered as it is may just have been unlucky once.
+        let unlucky = trouble.is_silence() && group.is_proven(block) && failures < FAILURES_MAX;
+        if unlucky || !group.may_search(now) {
+            self.fail(block, &trouble);
             return Ok(());
         }
+        let mut cuts = BTreeSet::from([u32::from(second.start)]);
+        let mut queue = VecDeque::from([first, second]);
+        let (mut requests, mut silent, mut answered) = (0, 0, false);
+        while let Some(part) = queue.pop_front() {
+            if requests == SEARCH_MAX || silent == SEARCH_SILENT_MAX {
+                self.fail(&part, &trouble);
+                continue;
+            }
+            requests += 1;
+            match self.ask(group, &part, Attempts::One).await? {
+                Asked::Values => answered = true,
+                Asked::Trouble(trouble) => {
+                    silent += usize::from(trouble.is_silence());
+                    if let Some((first, second)) = part.halves() {
+                        cuts.insert(u32::from(second.start));
+                        queue.push_front(second);
+                        queue.push_front(first);
+                    } else {
+                        self.fail(&part, &trouble);
+                    }
+                }
+            }
+        }
+        if !answered {
+            group.searched_in_vain(Instant::now(), self.learning.reprobe);
+            return Ok(());
+        }
+        // The whole once more, for it may have been bad luck.
+        if let Asked::Trouble(trouble) = self.ask(group, block, Attempts::One).await? {
+            group.cut(cuts);
+            self.outcomes.note(format!(
+                "{} is not answered in one request ({trouble}), but in parts, as it is read from now on; set max_gap or max_registers \
+                 (max_bits) to what the device takes",
+                (self.notation)(group, block)
+            ));
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-fn refuse(block: &Block, code: u8, at: Timestamp, latency: Duration, outcomes: &mut impl Outcomes) {
-    for item in &block.items {
-        outcomes.item(item, Outcome::Exception(code), at, latency);
+    /// No item of a block has a value.
+    fn fail(&mut self, block: &Block, trouble: &Trouble) {
+        let at = self.outcomes.now();
+        for item in &block.items {
+            self.outcomes.item(item, Outcome::Trouble(trouble.clone()), at, Duration::ZERO);
+        }
     }
 }
 
@@ -141,9 +322,9 @@ fn deliver(block: &Block, reply: &Reply, tags: &[ModbusTag], at: Timestamp, late
         // The transport hands out exactly what was asked for, and the plan put every item inside its block.
         let value = match reply {
             Reply::Registers(words) => decoder.registers(&words[first..first + usize::from(item.count)]),
-            Reply::Bits(bits) => decoder.bit(bits[first]),
+            Reply::Bits(bits) => Ok(decoder.bit(bits[first])),
             Reply::Exception(_) => continue,
         };
-        outcomes.item(item, Outcome::Good(value), at, latency);
+        outcomes.item(item, value.map_or_else(Outcome::Missing, Outcome::Good), at, latency);
     }
 }

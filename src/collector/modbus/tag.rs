@@ -3,11 +3,12 @@
 use super::{
     address::{Address, Area},
     config::Framing,
-    decode::{Decoder, Scaling},
+    decode::Decoder,
     format::{FORMATS, Format, WordOrder},
+    scaling::Scaling,
 };
 use crate::{
-    collector::{ConfigProblem, TagConfig},
+    collector::{ConfigProblem, TagConfig, not_available::Sentinel},
     model::{TagDefinition, TagName, ValueType, tag::TagSource},
 };
 
@@ -31,6 +32,7 @@ pub struct DeviceDefaults<'device> {
     pub zero_based: bool,
     pub word_order: WordOrder,
     pub max_registers: u16,
+    pub not_available: &'device [Sentinel],
 }
 
 /// Scan periods that make sense, in milliseconds.
@@ -113,11 +115,11 @@ impl ModbusTag {
                     refuse("word_order", "a single bit has no word order".into());
                     WordOrder::Abcd
                 }
-                (Some(order), Format::String(_)) if order.words_reversed() => {
+                (Some(order), format) if format.is_text() && order.words_reversed() => {
                     refuse("word_order", "the registers of a string are in order; only ABCD and BADC (bytes swapped) apply".into());
                     order
                 }
-                (None, Format::String(_)) if device.word_order.words_reversed() => {
+                (None, format) if format.is_text() && device.word_order.words_reversed() => {
                     if device.word_order.bytes_swapped() {
                         WordOrder::Badc
                     } else {
@@ -150,8 +152,22 @@ impl ModbusTag {
             } else if !scaled && !format.fits(value_type) {
                 refuse("type", format!("{format} does not fit into {value_type} without loss; it is {natural} by default, f64 on demand"));
             }
-            let scaling = scaled.then(|| Scaling { scale: config.scale.unwrap_or(1.0), offset: config.offset.unwrap_or(0.0) });
-            Some(Decoder { format, order, scaling, value_type })
+            let scaling = scaled.then(|| Scaling::new(config.scale.unwrap_or(1.0), config.offset.unwrap_or(0.0)));
+            let listed = match (&config.not_available, format.raw_kind()) {
+                (None, None) => Vec::new(),
+                (None, Some(kind)) => device.not_available.iter().filter(|sentinel| sentinel.fits(kind)).cloned().collect(),
+                (Some(_), None) => {
+                    refuse("not_available", format!("not_available needs a number, {format} is none"));
+                    Vec::new()
+                }
+                (Some(own), Some(kind)) => {
+                    if let Some(sentinel) = own.0.iter().find(|sentinel| !sentinel.fits(kind)) {
+                        refuse("not_available", format!("no raw value of {} can be {sentinel}", kind.as_str()));
+                    }
+                    own.0.clone()
+                }
+            };
+            Some(Decoder { format, order, scaling, value_type, not_available: listed })
         });
 
         match (name, address, decoder) {

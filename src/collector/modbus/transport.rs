@@ -1,7 +1,5 @@
-//! The door to a Modbus device: one read at a time over one connection. Only the four read functions can be expressed, so that nothing in
-//! this collector can change anything in a device.
-
-use async_trait::async_trait;
+//! What can be asked of a Modbus device and what can come back: one read at a time. Only the four read functions can be expressed, so that
+//! nothing in this collector can change anything in a device.
 
 use super::address::Area;
 
@@ -24,28 +22,22 @@ pub enum Reply {
     Exception(u8),
 }
 
-/// Why a connection gave no reply. In either case it must not be used again: what arrives on it later may belong to any request.
+/// Why there was no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransportError {
     /// Closed or reset by the other side.
     Closed(String),
-    /// An answer that does not belong to the request, is short, or cannot be read.
+    /// What arrived cannot be an answer to the request; the connection must not be used again.
     Protocol(String),
+    /// The device answered this request, and what it answered cannot be used: too few values, or another function.
+    Unusable(String),
 }
 
-/// A connection to a device or gateway.
-#[async_trait]
-pub trait Transport: Send {
-    /// Sends one request and waits, without limit, for its reply. A call that is dropped half-way leaves the connection unusable.
-    async fn read(&mut self, request: ReadRequest) -> Result<Reply, TransportError>;
-}
-
-/// Makes connections to one endpoint.
-#[async_trait]
-pub trait Connector: Send + Sync {
-    /// Connects, without a limit of time.
-    ///
-    /// # Errors
-    /// The reason in words.
-    async fn connect(&self) -> Result<Box<dyn Transport>, String>;
+/// What a device or gateway is forgiven, because it cannot do better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leniency {
+    /// Answers may name another unit than was asked.
+    pub any_unit: bool,
+    /// Answers may carry another transaction id than was asked. Late answers cannot be told apart then, as over RTU.
+    pub any_transaction: bool,
 }

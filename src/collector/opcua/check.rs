@@ -64,7 +64,8 @@ async fn fill(device: &Device, rows: &mut [CheckRow], asked: &mut [bool]) -> Res
             let values = read::values(&session, nodes, nodes.len(), device.timeout).await?;
             let latency = started.elapsed();
             for (value, index) in values.into_iter().zip(indexes) {
-                let reading = Reading::of(value, device.items[*index].definition.value_type);
+                let item = &device.items[*index];
+                let reading = Reading::unless_listed(value, item.definition.value_type, &item.not_available);
                 let row = &mut rows[*index];
                 row.latency = Some(latency);
                 row.error = reading.problem;

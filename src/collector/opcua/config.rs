@@ -23,7 +23,7 @@ use serde::Deserialize;
 
 use super::{Device, Item, OpcUaCollector, address::NodeAddress};
 use crate::{
-    collector::{ConfigProblem, Position, TagConfig},
+    collector::{ConfigProblem, Position, TagConfig, not_available::NotAvailable},
     model::{TagDefinition, TagName, ValueType, tag::TagSource},
 };
 
@@ -83,6 +83,9 @@ pub struct OpcUaConfig {
     /// Longest time between two attempts to connect.
     #[serde(default)]
     pub reconnect_max_ms: Option<u64>,
+    /// Raw values that mean "no value", each with its kind: `"i16 0x8000"`.
+    #[serde(default)]
+    pub not_available: NotAvailable,
     #[serde(default)]
     pub tag: Vec<toml::Spanned<TagConfig>>,
 }
@@ -125,6 +128,11 @@ impl OpcUaConfig {
         if !(1..=100_000).contains(&queue_size) {
             checks.problem("queue_size", format!("is {queue_size}, allowed are 1 to 100000"));
         }
+        if let Some(problem) = self.not_available.device_problem() {
+            checks.problem("not_available", problem);
+        }
+        let of_device = |tag: TagConfig| TagConfig { not_available: tag.not_available.or_else(|| Some(self.not_available.clone())), ..tag };
+        let tags = tags.into_iter().map(of_device).collect();
         let items = checks.tags(&self.name, tags, sampling);
         if !checks.problems.is_empty() {
             return Err(checks.problems);
@@ -315,6 +323,7 @@ impl Checks {
                     address_text: tag.address,
                     sampling: tag.sampling_ms.map_or(sampling, Duration::from_millis),
                     deadband: tag.deadband.filter(|deadband| *deadband > 0.0),
+                    not_available: tag.not_available.unwrap_or_default().0,
                 });
             }
             self.problems.append(&mut problems);

@@ -5,7 +5,8 @@
 //!   1678 to 2262) the server timestamp; where that is missing too, the time of reception.
 //! - **Quality** is the `StatusCode` whole, info bits (overflow, limits) included.
 //! - A **Bad** status makes the value null, whatever came with it. **Uncertain** keeps its value.
-//! - **No value** with a status that is not Bad: null with `BadNoData`.
+//! - **No value** with a status that is not Bad: null with `BadNoData`. So are NaN, and raw values that the configuration lists as
+//!   `not_available`.
 //! - A value that does not **fit** the tag's type: null with `BadTypeMismatch`; a number outside the type's range: null with
 //!   `BadOutOfRange`. Every number fits a float tag (rounded as IEEE 754 does it), integers fit integer tags of either sign while they are
 //!   in range, enumerations (`Int32`), integers and booleans fit `state`, text, localized text, times and GUIDs fit `string`. Booleans are
@@ -13,7 +14,10 @@
 
 use opcua::types::{DataValue, DateTime, Variant};
 
-use crate::model::{Quality, Timestamp, Value, ValueType};
+use crate::{
+    collector::not_available::{self, Missing, RawKind, Sentinel},
+    model::{Quality, Timestamp, Value, ValueType},
+};
 
 /// 1601-01-01 to 1970-01-01 in ticks of 100 ns.
 const TICKS_TO_1970: i64 = 116_444_736_000_000_000;
@@ -32,6 +36,18 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Converts for a tag of this type, of which the raw values in `not_available` mean "no value".
+    pub fn unless_listed(data: DataValue, value_type: ValueType, not_available: &[Sentinel]) -> Reading {
+        let missing = data.value.as_ref().and_then(|variant| missing(variant, not_available));
+        let reading = Reading::of(data, value_type);
+        match missing {
+            Some(missing) if !reading.quality.is_bad() => {
+                Reading { value: None, quality: Missing::QUALITY, problem: missing.to_string(), ..reading }
+            }
+            _ => reading,
+        }
+    }
+
     /// Converts for a tag of this type.
     pub fn of(data: DataValue, value_type: ValueType) -> Reading {
         let source = data.source_timestamp.and_then(|time| nanoseconds(&time, data.source_picoseconds));
@@ -44,6 +60,9 @@ impl Reading {
         let Some(variant) = data.value.filter(|variant| !matches!(variant, Variant::Empty)) else {
             return taken(None, Quality::BAD_NO_DATA, "the node has no value".into());
         };
+        if let Some(missing) = missing(&variant, &[]) {
+            return taken(None, Missing::QUALITY, missing.to_string());
+        }
         match convert(&variant, value_type) {
             Ok(value) => taken(Some(value), quality, String::new()),
             Err(Misfit::Range) => {
@@ -117,6 +136,26 @@ fn convert(variant: &Variant, value_type: ValueType) -> Result<Value, Misfit> {
             _ => Err(Misfit::Type),
         },
     }
+}
+
+/// Why a number means "no value", if it does.
+fn missing(variant: &Variant, listed: &[Sentinel]) -> Option<Missing> {
+    let kind = match variant {
+        Variant::Variant(inner) => return missing(inner, listed),
+        Variant::Float(value) => return not_available::float(listed, f64::from(*value), RawKind::F32),
+        Variant::Double(value) => return not_available::float(listed, *value, RawKind::F64),
+        _ if listed.is_empty() => return None,
+        Variant::SByte(_) => RawKind::I8,
+        Variant::Byte(_) => RawKind::U8,
+        Variant::Int16(_) => RawKind::I16,
+        Variant::UInt16(_) => RawKind::U16,
+        Variant::Int32(_) => RawKind::I32,
+        Variant::UInt32(_) => RawKind::U32,
+        Variant::Int64(_) => RawKind::I64,
+        Variant::UInt64(_) => RawKind::U64,
+        _ => return None,
+    };
+    not_available::integer(listed, integer(variant)?, kind)
 }
 
 fn whole<T>(variant: &Variant, fit: impl Fn(i128) -> Option<T>) -> Result<T, Misfit> {
@@ -222,6 +261,30 @@ mod tests {
                 Err(quality) => (None, quality, false),
             };
             assert_eq!((reading.value, reading.quality, reading.problem.is_empty()), wanted, "{variant:?} as {value_type}");
+        }
+    }
+
+    #[test]
+    fn nan_and_listed_raw_values_are_bad_without_a_value() {
+        let listed = |text: &str| text.parse::<not_available::NotAvailable>().unwrap().0;
+        for (variant, list, value_type, is_missing) in [
+            (Variant::Double(f64::NAN), "1", ValueType::F64, true),
+            (Variant::Float(f32::NAN), "1", ValueType::F32, true),
+            (Variant::Variant(Box::new(Variant::Double(-f64::NAN))), "1", ValueType::F64, true),
+            (Variant::Double(f64::INFINITY), "1", ValueType::F64, false),
+            (Variant::Int16(i16::MIN), "0x8000", ValueType::F64, true),
+            (Variant::Int16(i16::MIN), "u16 0x8000", ValueType::F64, false),
+            (Variant::UInt16(0xFFFF), "u16 0xFFFF", ValueType::U64, true),
+            (Variant::Int32(0xFFFF), "u16 0xFFFF", ValueType::I64, false),
+            (Variant::Byte(255), "255", ValueType::State, true),
+            (Variant::Double(-9999.0), "-9999", ValueType::F64, true),
+            (Variant::from("255"), "255", ValueType::String, false),
+        ] {
+            // Uncertain too is not a way for NaN to become a value.
+            for status in [0, 0x4000_0000] {
+                let reading = Reading::unless_listed(data(variant.clone(), status), value_type, &listed(list));
+                assert_eq!((reading.value.is_none(), reading.quality.is_bad()), (is_missing, is_missing), "{variant:?} with {list}");
+            }
         }
     }
 

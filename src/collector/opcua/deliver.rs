@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 
 use super::convert::Reading;
 use crate::{
-    collector::{DeviceStatus, LastSample, Spool},
+    collector::{DeviceStatus, LastSample, Spool, not_available::Sentinel},
     model::{Clock, Quality, Samples, TagId, Timestamp, Value, ValueType},
 };
 
@@ -46,6 +46,8 @@ pub struct Deliveries {
     status: Arc<DeviceStatus>,
     /// Server's clock − ours in ns, as far as it counts.
     clock_offset: AtomicI64,
+    /// Raw values that mean "no value", by index; what is missing has none.
+    not_available: Vec<Vec<Sentinel>>,
 }
 
 struct Items {
@@ -79,7 +81,19 @@ impl Deliveries {
             .into_iter()
             .map(|(id, value_type)| Item { id, value_type, newest: None, last: None, added: None, delivering: false })
             .collect();
-        Deliveries { items: Mutex::new(Items { all, delivering: 0 }), spool, clock, status, clock_offset: AtomicI64::new(0) }
+        Deliveries {
+            items: Mutex::new(Items { all, delivering: 0 }),
+            spool,
+            clock,
+            status,
+            clock_offset: AtomicI64::new(0),
+            not_available: Vec::new(),
+        }
+    }
+
+    /// Raw values that mean "no value", by index.
+    pub fn with_not_available(self, not_available: Vec<Vec<Sentinel>>) -> Self {
+        Deliveries { not_available, ..self }
     }
 
     /// Continues from what an earlier run stored: a tag whose last sample is Bad waits for the device as if the outage had begun in this
@@ -105,12 +119,13 @@ impl Deliveries {
         let mut values = values.into_iter().peekable();
         while let Some((index, first)) = values.next() {
             let Some(item) = items.all.get_mut(index) else { continue };
+            let listed = self.not_available.get(index).map_or(&[][..], Vec::as_slice);
             let was_delivering = item.delivering;
             let mut run = Samples::new(item.value_type);
-            let mut reading = Reading::of(first, item.value_type);
+            let mut reading = Reading::unless_listed(first, item.value_type, listed);
             item.take(&mut run, &reading, received);
             while let Some((_, next)) = values.next_if(|(next, _)| *next == index) {
-                reading = Reading::of(next, item.value_type);
+                reading = Reading::unless_listed(next, item.value_type, listed);
                 item.take(&mut run, &reading, received);
             }
             item.restore(&mut run, &reading, now);

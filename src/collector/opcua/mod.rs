@@ -28,7 +28,7 @@ use async_trait::async_trait;
 use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
 
 use self::address::NodeAddress;
-use super::{CheckRow, Collector, CollectorContext};
+use super::{CheckRow, Collector, CollectorContext, not_available::Sentinel};
 use crate::model::{TagDefinition, TagId};
 
 pub use config::OpcUaConfig;
@@ -65,6 +65,8 @@ struct Item {
     sampling: Duration,
     /// Absolute, greater than 0.
     deadband: Option<f64>,
+    /// Raw values that mean "no value".
+    not_available: Vec<Sentinel>,
 }
 
 /// Collector of one OPC UA server. Made by [`OpcUaConfig::build`].

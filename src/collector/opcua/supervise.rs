@@ -28,8 +28,9 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 pub(super) async fn run(device: &Device, ids: &[TagId], context: &CollectorContext) {
     let status = &context.status;
     let types = device.items.iter().map(|item| item.definition.value_type);
-    let deliveries =
-        Arc::new(Deliveries::new(ids.iter().copied().zip(types), context.spool.clone(), context.clock.clone(), status.clone()));
+    let lists = device.items.iter().map(|item| item.not_available.clone()).collect();
+    let deliveries = Deliveries::new(ids.iter().copied().zip(types), context.spool.clone(), context.clock.clone(), status.clone());
+    let deliveries = Arc::new(deliveries.with_not_available(lists));
     deliveries.resume(&context.last);
     status.items_wanted.store(device.items.len() as u64, Ordering::Relaxed);
     if device.policy == SecurityPolicy::None {

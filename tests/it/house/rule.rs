@@ -193,7 +193,7 @@ pub static RULES: &[Rule] = &[
         "protocol libraries",
         "types of a protocol never leave the folder of its collector",
         &["tokio_modbus"],
-        &["src/collector/modbus/", "src/simulator/modbus.rs"],
+        &["src/simulator/modbus.rs"],
     ),
     // The word alone is also the name of the collector's folder.
     Rule::foreign(

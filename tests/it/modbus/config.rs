@@ -51,6 +51,11 @@ fn every_problem_of_a_tag_names_its_line_its_key_and_the_remedy() {
         ("address = \"holding:1\"\nscan_ms = 0", "scan_ms", "10 to 86400000"),
         ("address = \"holding:1\"\nsampling_ms = 100", "sampling_ms", "OPC UA"),
         ("address = \"holding:1\"\ndeadband = 0.5", "deadband", "OPC UA"),
+        ("address = \"holding:1\"\nformat = \"i16\"\nnot_available = 0x10000", "not_available", "no raw value of i16"),
+        ("address = \"holding:1\"\nnot_available = -1", "not_available", "no raw value of u16"),
+        ("address = \"coil:1\"\nnot_available = 1", "not_available", "needs a number"),
+        ("address = \"holding:1\"\nformat = \"characters:126\"", "format", "1 to 125 registers"),
+        ("address = \"holding:1\"\nformat = \"characters:4\"\nword_order = \"CDAB\"", "word_order", "only ABCD and BADC"),
         ("address = \"300!holding:1\"", "address", "above 255"),
     ] {
         let text = format!("{DEVICE}\n[[tag]]\nname = \"area/t\"\n{tag}\n");
@@ -74,6 +79,8 @@ fn problems_of_the_device_name_their_key() {
         ("pause_after_connect_ms = 600000", "pause_after_connect_ms", "0 to 60000"),
         ("word_order = \"little\"", "word_order", "known are ABCD"),
         ("transport = \"rtu-over-tcp\"\nunit = 0", "unit", "1 to 247"),
+        ("transport = \"rtu-over-tcp\"\naccept_any_transaction = true", "accept_any_transaction", "no transaction ids"),
+        ("not_available = [0x8000]", "not_available", "i16 0x8000"),
     ] {
         let problems = problems(&format!("{DEVICE}{line}\n[[tag]]\nname = \"t\"\naddress = \"holding:1\"\n"));
         assert_eq!(problems.len(), 1, "{line}: {problems:#?}");

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, tcp::OwnedWriteHalf},
     task::{JoinHandle, JoinSet},
 };
 
@@ -50,8 +50,23 @@ impl Request {
 #[derive(Clone, Copy, Debug)]
 pub enum Answer {
     Good,
-    /// The right answer, but so much later.
+    /// The right answer, but so much later; the next request is looked at after it.
     Late(Duration),
+    /// The right answer, but so much later, while the next requests are answered; it goes out on whatever connection is the latest then, as
+    /// a serial server does it.
+    Aside(Duration),
+    /// None.
+    Lost,
+    /// The right answer with a flipped bit in it.
+    Damaged,
+    /// The right answer, with so many stray bytes before and after it.
+    Noisy(u8, u8),
+    /// The right answer, said to come from this unit.
+    AsUnit(u8),
+    /// The right answer, said to answer this transaction.
+    AsTransaction(u16),
+    /// A well-formed answer with this many registers.
+    Registers(u16),
     Exception(u8),
     /// A well-formed answer with one value too few.
     Short,
@@ -83,13 +98,21 @@ struct Shared {
     script: Mutex<Script>,
     connections: AtomicU64,
     functions: Mutex<BTreeSet<u8>>,
+    requests: AtomicU64,
+    latest: Mutex<Weak<tokio::sync::Mutex<OwnedWriteHalf>>>,
 }
 
 impl Device {
     /// A device that is well.
     pub async fn start(framing: Framing) -> Device {
-        let shared =
-            Shared { framing, script: Mutex::new(Arc::new(|_| Answer::Good)), connections: AtomicU64::new(0), functions: Mutex::default() };
+        let shared = Shared {
+            framing,
+            script: Mutex::new(Arc::new(|_| Answer::Good)),
+            connections: AtomicU64::new(0),
+            functions: Mutex::default(),
+            requests: AtomicU64::new(0),
+            latest: Mutex::default(),
+        };
         let mut device = Device { port: 0, shared: Arc::new(shared), accepting: None };
         device.listen().await;
         device
@@ -129,6 +152,11 @@ impl Device {
         self.shared.functions.lock().unwrap().clone()
     }
 
+    /// Requests that were ever received.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::SeqCst)
+    }
+
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
     }
@@ -143,8 +171,11 @@ impl Drop for Device {
 }
 
 impl Shared {
-    async fn serve(&self, mut stream: TcpStream, connection: u64) -> std::io::Result<()> {
+    async fn serve(self: Arc<Self>, stream: TcpStream, connection: u64) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
+        let (mut stream, writer) = stream.into_split();
+        let writer = Arc::new(tokio::sync::Mutex::new(writer));
+        *self.latest.lock().unwrap() = Arc::downgrade(&writer);
         loop {
             let mut transaction = [0; 6];
             if self.framing == Framing::Tcp {
@@ -158,44 +189,73 @@ impl Shared {
             let number = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
             let request = Request { unit: head[0], function: head[1], start: number(2), count: number(4), connection };
             self.functions.lock().unwrap().insert(request.function);
+            self.requests.fetch_add(1, Ordering::SeqCst);
             let transaction = u16::from_be_bytes([transaction[0], transaction[1]]);
             let answer = self.script.lock().unwrap().clone()(&request);
             let frame = |pdu: &[u8]| self.frame(transaction, request.unit, pdu);
+            let right = frame(&values(&request, request.count));
+            let mut out = writer.lock().await;
             match answer {
-                Answer::Good => stream.write_all(&frame(&values(&request, request.count))).await?,
+                Answer::Good => out.write_all(&frame(&values(&request, request.count))).await?,
                 Answer::Late(by) => {
                     tokio::time::sleep(by).await;
-                    stream.write_all(&frame(&values(&request, request.count))).await?;
+                    out.write_all(&frame(&values(&request, request.count))).await?;
                 }
-                Answer::Exception(code) => stream.write_all(&frame(&[request.function | 0x80, code])).await?,
+                Answer::Aside(by) => {
+                    let shared = self.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(by).await;
+                        let latest = shared.latest.lock().unwrap().upgrade();
+                        if let Some(latest) = latest {
+                            let _ = latest.lock().await.write_all(&right).await;
+                        }
+                    });
+                }
+                Answer::Lost => {}
+                Answer::Damaged => {
+                    let mut frame = right;
+                    let at = frame.len() - 4;
+                    frame[at] ^= 0x10;
+                    out.write_all(&frame).await?;
+                }
+                Answer::Noisy(before, after) => {
+                    let noise = |count: u8| (0..count).map(|byte| byte.wrapping_mul(97) ^ 0xF0).collect::<Vec<u8>>();
+                    out.write_all(&[noise(before), right, noise(after)].concat()).await?;
+                }
+                Answer::AsUnit(unit) => out.write_all(&self.frame(transaction, unit, &values(&request, request.count))).await?,
+                Answer::AsTransaction(other) => {
+                    out.write_all(&self.frame(other, request.unit, &values(&request, request.count))).await?;
+                }
+                Answer::Registers(count) => out.write_all(&frame(&values(&request, count))).await?,
+                Answer::Exception(code) => out.write_all(&frame(&[request.function | 0x80, code])).await?,
                 Answer::Short => {
                     let fewer = if request.function <= 2 { request.count.saturating_sub(8) } else { request.count - 1 };
-                    stream.write_all(&frame(&values(&request, fewer))).await?;
+                    out.write_all(&frame(&values(&request, fewer))).await?;
                 }
                 Answer::Truncated => {
                     let frame = frame(&values(&request, request.count));
-                    stream.write_all(&frame[..frame.len() - 1]).await?;
+                    out.write_all(&frame[..frame.len() - 1]).await?;
                     return Ok(());
                 }
                 Answer::WrongTransaction => {
-                    stream.write_all(&self.frame(transaction.wrapping_add(17), request.unit, &values(&request, request.count))).await?;
+                    out.write_all(&self.frame(transaction.wrapping_add(17), request.unit, &values(&request, request.count))).await?;
                 }
-                Answer::WrongUnit => stream.write_all(&self.frame(transaction, request.unit + 1, &values(&request, request.count))).await?,
+                Answer::WrongUnit => out.write_all(&self.frame(transaction, request.unit + 1, &values(&request, request.count))).await?,
                 Answer::WrongFunction => {
                     let mut pdu = values(&request, request.count);
                     pdu[0] = if request.function == 3 { 4 } else { 3 };
-                    stream.write_all(&frame(&pdu)).await?;
+                    out.write_all(&frame(&pdu)).await?;
                 }
-                Answer::Garbage => stream.write_all(&[0xA5; 300]).await?,
-                Answer::Twice => stream.write_all(&frame(&values(&request, request.count)).repeat(2)).await?,
+                Answer::Garbage => out.write_all(&[0xA5; 300]).await?,
+                Answer::Twice => out.write_all(&frame(&values(&request, request.count)).repeat(2)).await?,
                 Answer::Hang => std::future::pending().await,
                 Answer::Close => return Ok(()),
                 Answer::Reset => {
-                    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+                    socket2::SockRef::from(stream.as_ref()).set_linger(Some(Duration::ZERO))?;
                     return Ok(());
                 }
                 Answer::GoodThenClose => {
-                    stream.write_all(&frame(&values(&request, request.count))).await?;
+                    out.write_all(&frame(&values(&request, request.count))).await?;
                     return Ok(());
                 }
             }

@@ -19,7 +19,7 @@ const NEIGHBOURS: usize = 3;
 /// Two runs of registers that are read with requests of the same shape, so that their answers can be mixed up.
 const ADDRESSES: [u16; 6] = [0, 1, 2, 1000, 1001, 1002];
 
-fn device(name: &str, framing: Framing, port: u16, scan_ms: u64, timeout_ms: u64, more: &str) -> String {
+pub fn device(name: &str, framing: Framing, port: u16, scan_ms: u64, timeout_ms: u64, more: &str) -> String {
     let mut text = format!(
         "name = \"{name}\"\nendpoint = \"127.0.0.1:{port}\"\ntransport = \"{}\"\nscan_ms = {scan_ms}\ntimeout_ms = {timeout_ms}\n{more}\n",
         framing.as_str()
@@ -31,7 +31,7 @@ fn device(name: &str, framing: Framing, port: u16, scan_ms: u64, timeout_ms: u64
 }
 
 /// Asserts what holds for every sample of a device, whatever happened to it.
-fn assert_nothing_is_mixed_up(running: &Running) {
+pub fn assert_nothing_is_mixed_up(running: &Running) {
     for tag in running.tags() {
         let samples = running.samples(tag);
         assert_ascending(tag, &samples);
@@ -108,7 +108,8 @@ async fn outages(faults: &'static [(&str, Framing, Answer, &[Quality])]) {
     }
 }
 
-const LATE: Answer = Answer::Late(Duration::from_millis(350));
+/// Later than anyone waits.
+const LATE: Answer = Answer::Late(Duration::from_secs(3));
 const GARBLED: &[Quality] = &[Quality::BAD_COMMUNICATION_ERROR];
 const SILENT: &[Quality] = &[Quality::BAD_TIMEOUT];
 const GONE: &[Quality] = &[Quality::BAD_NO_COMMUNICATION];
@@ -124,7 +125,6 @@ async fn every_fault_over_tcp_ends_as_it_began_and_disturbs_nobody() {
         ("wrong_unit", Framing::Tcp, Answer::WrongUnit, GARBLED),
         ("wrong_function", Framing::Tcp, Answer::WrongFunction, GARBLED),
         ("garbage", Framing::Tcp, Answer::Garbage, &[Quality::BAD_COMMUNICATION_ERROR, Quality::BAD_TIMEOUT]),
-        ("twice", Framing::Tcp, Answer::Twice, GARBLED),
         ("close", Framing::Tcp, Answer::Close, GONE),
         ("reset", Framing::Tcp, Answer::Reset, GONE),
         ("device_failure", Framing::Tcp, Answer::Exception(4), &[Quality::BAD_DEVICE_FAILURE]),
@@ -142,7 +142,6 @@ async fn every_fault_over_rtu_ends_as_it_began_and_disturbs_nobody() {
         ("wrong_unit", Framing::Rtu, Answer::WrongUnit, GARBLED),
         ("wrong_function", Framing::Rtu, Answer::WrongFunction, GARBLED),
         ("garbage", Framing::Rtu, Answer::Garbage, &[Quality::BAD_COMMUNICATION_ERROR, Quality::BAD_TIMEOUT]),
-        ("twice", Framing::Rtu, Answer::Twice, GARBLED),
         ("reset", Framing::Rtu, Answer::Reset, GONE),
         ("undefined_exception", Framing::Rtu, Answer::Exception(0x42), &[Quality::BAD_UNEXPECTED_ERROR]),
     ])

@@ -5,7 +5,12 @@
 mod check;
 mod config;
 mod device;
+mod echoes;
 mod faults;
+mod late;
+mod missing;
+mod parts;
+mod scaling;
 mod units;
 mod values;
 

@@ -50,7 +50,7 @@ fn plant() -> Vec<(String, String, Value)> {
     one("last", "address = \"holding:65533\"\nformat = \"f32\"", Value::F32(42.25));
     one("very_last", "address = \"holding:65535\"", Value::U64(65_535));
     // The same register raw, scaled, and in other types.
-    one("scaled", "address = \"holding:16\"\nformat = \"i16\"\nscale = 0.1\noffset = -40.0", Value::F64(f64::from(-12_345) * 0.1 + -40.0));
+    one("scaled", "address = \"holding:16\"\nformat = \"i16\"\nscale = 0.1\noffset = -40.0", Value::F64(-1274.5));
     one("as_f64", "address = \"holding:16\"\nformat = \"i16\"\ntype = \"f64\"", Value::F64(-12_345.0));
     one("as_f32", "address = \"holding:0\"\ntype = \"f32\"\nformat = \"u16\"", Value::F32(65_432.0));
     one("as_i64", "address = \"holding:32\"\nformat = \"u32\"\ntype = \"i64\"", Value::I64(4_000_000_001));

@@ -1,0 +1,152 @@
+//! value = raw × scale + offset, rounded once.
+//!
+//! Scale and offset are decimal numbers: 0.1 is written and a tenth is meant, which no double is. With a scale of 0.1 in f64, 3 × 0.1 is
+//! 0.30000000000000004; the tenth of 3 is 0.3. So both are kept as integers times a power of ten, and for an integer raw value the result is
+//! one too, N × 10^e, computed exactly. Its nearest double comes from one division (or multiplication) of two doubles that are exact, where
+//! N is below 2^53 and the power at most 10^22, because IEEE 754 rounds that correctly; beyond, from the reading of decimal text, which
+//! rounds correctly too.
+
+use std::fmt;
+
+/// Powers of ten that are exact in a double.
+const POWERS: [f64; 23] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
+/// Integers up to here are exact in a double.
+const EXACT_MAX: u128 = 1 << 53;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scaling {
+    scale: f64,
+    offset: f64,
+    /// Scale and offset in units of `10^exponent`; `None` when these are more digits than fit.
+    decimal: Option<Decimal>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Decimal {
+    scale: i128,
+    offset: i128,
+    exponent: i32,
+}
+
+impl Scaling {
+    /// Of finite numbers, each meaning the shortest decimal that reads as it.
+    pub fn new(scale: f64, offset: f64) -> Scaling {
+        Scaling { scale, offset, decimal: Decimal::new(scale, offset) }
+    }
+
+    /// The double nearest to the decimal result. Where that has more than 38 digits, nearly so.
+    pub fn of_integer(&self, raw: i128) -> f64 {
+        let exact = self.decimal.and_then(|decimal| {
+            let number = raw.checked_mul(decimal.scale)?.checked_add(decimal.offset)?;
+            Some(nearest(number, decimal.exponent))
+        });
+        exact.unwrap_or_else(|| (raw as f64).mul_add(self.scale, self.offset))
+    }
+
+    /// As [`Scaling::of_integer`] for the decimal that an f32 is shown as: 21.4 and not 21.399999618530273, which no one sent.
+    pub fn of_f32(&self, raw: f32) -> f64 {
+        self.of_digits(raw.is_finite().then(|| digits(raw)).flatten(), f64::from(raw))
+    }
+
+    /// As [`Scaling::of_f32`], for an f64.
+    pub fn of_f64(&self, raw: f64) -> f64 {
+        self.of_digits(raw.is_finite().then(|| digits(raw)).flatten(), raw)
+    }
+
+    fn of_digits(&self, raw: Option<(i128, i32)>, binary: f64) -> f64 {
+        let exact = raw.zip(self.decimal).and_then(|((number, exponent), decimal)| {
+            let power = 10_i128.checked_pow(exponent.unsigned_abs())?;
+            if exponent >= 0 {
+                let number = number.checked_mul(power)?.checked_mul(decimal.scale)?.checked_add(decimal.offset)?;
+                return Some(nearest(number, decimal.exponent));
+            }
+            let number = number.checked_mul(decimal.scale)?.checked_add(decimal.offset.checked_mul(power)?)?;
+            Some(nearest(number, decimal.exponent + exponent))
+        });
+        exact.unwrap_or_else(|| binary.mul_add(self.scale, self.offset))
+    }
+}
+
+impl Decimal {
+    fn new(scale: f64, offset: f64) -> Option<Decimal> {
+        let (scale, offset) = (digits(scale)?, digits(offset)?);
+        let exponent = if offset.0 == 0 { scale.1 } else { scale.1.min(offset.1) };
+        let in_units = |(digits, own): (i128, i32)| {
+            if digits == 0 { Some(0) } else { 10_i128.checked_pow((own - exponent).unsigned_abs())?.checked_mul(digits) }
+        };
+        Some(Decimal { scale: in_units(scale)?, offset: in_units(offset)?, exponent })
+    }
+}
+
+/// Digits and power of ten of the shortest decimal that reads as this number.
+fn digits(number: impl fmt::LowerExp) -> Option<(i128, i32)> {
+    let text = format!("{number:e}");
+    let (mantissa, exponent) = text.split_once('e')?;
+    let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    Some((mantissa.replace('.', "").parse().ok()?, exponent.parse::<i32>().ok()? - i32::try_from(fraction).ok()?))
+}
+
+/// The double nearest to `number × 10^exponent`.
+fn nearest(number: i128, exponent: i32) -> f64 {
+    if number.unsigned_abs() <= EXACT_MAX {
+        match exponent {
+            -22..=-1 => return number as f64 / POWERS[exponent.unsigned_abs() as usize],
+            0..=22 => return number as f64 * POWERS[exponent.unsigned_abs() as usize],
+            _ => {}
+        }
+    }
+    format!("{number}e{exponent}").parse().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_tenth_of_three_is_written_as_it_is_read() {
+        let tenth = Scaling::new(0.1, 0.0);
+        for raw in 0..=65_535_i128 {
+            assert_eq!(tenth.of_integer(raw).to_string(), format!("{}.{}", raw / 10, raw % 10).trim_end_matches(".0"));
+        }
+        assert_eq!(Scaling::new(0.1, -40.0).of_integer(-1), -40.1);
+        assert_eq!(Scaling::new(0.01, 0.005).of_integer(29), 0.295);
+        assert_eq!(Scaling::new(1e6, 0.0).of_integer(3), 3e6);
+        assert_eq!(Scaling::new(2.5e-7, 0.0).of_integer(3), 7.5e-7);
+        assert_eq!(Scaling::new(-0.1, 0.0).of_integer(3), -0.3);
+    }
+
+    #[test]
+    fn floats_are_scaled_as_the_decimals_they_are_shown_as() {
+        assert_eq!(Scaling::new(0.1, 0.0).of_f64(3.0), 0.3);
+        assert_eq!(Scaling::new(0.1, 0.0).of_f32(21.4), 2.14);
+        assert_eq!(Scaling::new(1.0, -0.2).of_f32(21.4), 21.2);
+        assert_eq!(Scaling::new(2.0, 1.0).of_f64(1.25), 3.5);
+        assert_eq!(Scaling::new(10.0, 0.0).of_f32(1.5e20), 1.5e21);
+        assert_eq!(Scaling::new(0.1, 0.0).of_f64(f64::INFINITY), f64::INFINITY);
+        assert_eq!(Scaling::new(2.0, 0.0).of_f64(1e-300), 2e-300);
+    }
+
+    proptest! {
+        /// The decimal text of the exact result, made of big integers as strings, read by the standard library.
+        #[test]
+        fn the_result_is_the_double_nearest_to_the_decimal_one(
+            raw in any::<i64>(), scale in -99_999_i64..=99_999, places in 0..9_u32, offset in -9_999_999_i64..=9_999_999, offset_places in 0..9_u32,
+        ) {
+            let decimal = |digits: i64, places: u32| format!("{digits}e-{places}").parse::<f64>().unwrap();
+            prop_assume!(scale != 0);
+            let scaling = Scaling::new(decimal(scale, places), decimal(offset, offset_places));
+            let exact = i128::from(raw) * i128::from(scale) * 10_i128.pow(9 - places) + i128::from(offset) * 10_i128.pow(9 - offset_places);
+            let nearest: f64 = format!("{exact}e-9").parse().unwrap();
+            prop_assert_eq!(scaling.of_integer(raw.into()).to_bits(), (nearest + 0.0).to_bits());
+        }
+
+        #[test]
+        fn no_scale_is_a_panic(raw in any::<i64>(), scale in any::<f64>(), offset in any::<f64>()) {
+            prop_assume!(scale.is_finite() && offset.is_finite());
+            let _ = (Scaling::new(scale, offset).of_integer(raw.into()), Scaling::new(scale, offset).of_f64(raw as f64), Scaling::new(scale, offset).of_f32(raw as f32));
+        }
+    }
+}
