@@ -1,16 +1,45 @@
-//! How much a range holds, from the headers of chunks: for the sizes of endpoints, and where to cut them.
+//! How much a range holds, from the headers of chunks: for the sizes of endpoints, and where to cut them. And how much a tag holds.
 
 use std::sync::Arc;
 
 use super::QueryError;
 use crate::{
-    ingest::merge::TagReader,
+    ingest::merge::{Portion, ReadError, TagReader},
     model::{Tag, TimeRange},
     store::{ChunkFamily, Direction, StoreError},
 };
 
 /// Chunk bytes fetched at once.
 const PAGE_BYTES: usize = 4 << 20;
+
+/// All that a tag holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub samples: u64,
+    /// First and last timestamp.
+    pub first: Option<i64>,
+    pub last: Option<i64>,
+}
+
+/// Counts exactly; only what overlaps is decoded for it.
+pub fn extent(reader: &TagReader, tag: &Tag) -> Result<Extent, QueryError> {
+    let failed = |error: ReadError| QueryError::reading(tag, &error);
+    let mut extent = Extent::default();
+    let mut cursor = reader.cursor(tag, TimeRange::ALL).map_err(failed)?;
+    while let Some(portion) = cursor.next_portion().map_err(failed)? {
+        let (samples, first, last) = match &portion {
+            Portion::Chunk(_, statistics) => (u64::from(statistics.count), statistics.first_timestamp, statistics.last_timestamp),
+            Portion::Samples(samples) => {
+                let (Some(&first), Some(&last)) = (samples.timestamps.first(), samples.timestamps.last()) else { continue };
+                (samples.len() as u64, first, last)
+            }
+        };
+        extent.samples += samples;
+        extent.first = extent.first.or(Some(first));
+        extent.last = Some(last);
+    }
+    Ok(extent)
+}
 
 /// Shows the pieces in which a tag lies: samples, bytes, last timestamp.
 fn pieces(reader: &TagReader, tag: &Tag, range: TimeRange, show: &mut dyn FnMut(u64, u64, i64)) -> Result<(), QueryError> {

@@ -21,6 +21,7 @@ mod wide;
 mod wide_filled;
 
 pub use crate::ingest::memory::MemoryBudget;
+pub use estimate::Extent;
 pub use moment::Moment;
 pub use plan::{
     AS_OF_TAGS_MAX, AggregateQuery, AnomalyQuery, AsOfQuery, DownsampleQuery, Held, Measure, MeasureQuery, TakePart, as_of_fields,
@@ -415,6 +416,14 @@ impl QueryEngine {
     /// When a chunk header cannot be read.
     pub fn estimate(&self, tags: &[Arc<Tag>], range: TimeRange) -> Result<(u64, u64), QueryError> {
         estimate::sizes(&self.reader, tags, range)
+    }
+
+    /// How many samples a tag holds, and from when to when.
+    ///
+    /// # Errors
+    /// When something of the tag cannot be read.
+    pub fn extent(&self, tag: &Tag) -> Result<Extent, QueryError> {
+        estimate::extent(&self.reader, tag)
     }
 
     /// Times that cut a range of a tag into parts of about equal numbers of samples: at most `parts - 1`, ascending, within the range.

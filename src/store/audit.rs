@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::model::Timestamp;
+use crate::model::{TagDefinition, Timestamp, tag::TagSource};
 
 /// One entry of the audit log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +13,7 @@ use crate::model::Timestamp;
 pub struct AuditEntry {
     /// When it was done, by the clock of the historian.
     pub time: Timestamp,
-    /// What was done, in snake case: `delete_range`, `replace_range`, `retention`, `accept_loss`, `restore`, …
+    /// What was done, in snake case: `delete_range`, `replace_range`, `delete_tag`, `update_tag`, `retype`, `retention`, `accept_loss`, `restore`.
     pub action: String,
     /// Who did it; `historian` for what it does by itself.
     pub principal: String,
@@ -47,10 +47,61 @@ impl AuditEntry {
     }
 }
 
+/// Changed states that an entry tells one by one.
+const STATES_TOLD: usize = 20;
+/// Bytes of one old or new text in an entry.
+const TEXT_BYTES_TOLD: usize = 256;
+
+/// What is different between two definitions of a tag, as `detail` has it; `None` when nothing is.
+pub(super) fn differences(old: &TagDefinition, new: &TagDefinition) -> Option<String> {
+    let TagDefinition { name: _, value_type, unit, description, stepped, range_low, range_high, state_set, source } = old;
+    let mut told = Vec::new();
+    let mut differ = |field: &str, old: String, new: String| {
+        if old != new {
+            told.push(format!("{field}: {} → {}", short(&old), short(&new)));
+        }
+    };
+    differ("type", value_type.to_string(), new.value_type.to_string());
+    differ("unit", format!("{unit:?}"), format!("{:?}", new.unit));
+    differ("stepped", stepped.to_string(), new.stepped.to_string());
+    let bound = |bound: Option<f64>| bound.map_or_else(|| "none".to_owned(), |bound| bound.to_string());
+    differ("range_low", bound(*range_low), bound(new.range_low));
+    differ("range_high", bound(*range_high), bound(new.range_high));
+    let from = |source: Option<&TagSource>| source.map_or_else(|| "none".to_owned(), |from| format!("{} {}", from.device, from.address));
+    differ("source", from(source.as_ref()), from(new.source.as_ref()));
+    differ("description", format!("{description:?}"), format!("{:?}", new.description));
+    let states = (0..state_set.len().max(new.state_set.len())).filter(|state| state_set.get(*state) != new.state_set.get(*state));
+    let name = |name: Option<&String>| name.map_or_else(|| "none".to_owned(), |name| format!("{name:?}"));
+    let mut more = 0_usize;
+    for (told_before, state) in states.enumerate() {
+        if told_before < STATES_TOLD {
+            differ(&format!("state {state}"), name(state_set.get(state)), name(new.state_set.get(state)));
+        } else {
+            more += 1;
+        }
+    }
+    if more > 0 {
+        told.push(format!("and {more} more states"));
+    }
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// A text cut to what an entry has room for.
+fn short(text: &str) -> String {
+    if text.len() <= TEXT_BYTES_TOLD {
+        return text.to_owned();
+    }
+    let cut = (0..=TEXT_BYTES_TOLD).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", &text[..cut])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{MemoryStore, RocksStore, Store, rocks::StoreOptions};
+    use crate::{
+        model::{TagName, ValueType},
+        store::{MemoryStore, RocksStore, Store, rocks::StoreOptions},
+    };
 
     fn entry(action: &str) -> AuditEntry {
         AuditEntry {
@@ -83,5 +134,25 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         numbers_go_on(&RocksStore::open(directory.path(), &StoreOptions::default()).unwrap(), 0);
         numbers_go_on(&RocksStore::open(directory.path(), &StoreOptions::default()).unwrap(), 3);
+    }
+
+    #[test]
+    fn a_changed_definition_is_told_field_by_field_and_within_bounds() {
+        let mut old = TagDefinition::new(TagName::new("press/state").unwrap(), ValueType::State);
+        old.state_set = ["off", "idle", "running"].map(str::to_owned).to_vec();
+        assert_eq!(differences(&old, &old.clone()), None);
+        let mut new = old.clone();
+        new.state_set.pop();
+        new.state_set[1] = "waiting".into();
+        (new.unit, new.range_high, new.stepped) = ("1".into(), Some(2.5), false);
+        new.source = Some(TagSource { device: "plc".into(), address: "holding:3".into() });
+        assert_eq!(
+            differences(&old, &new).unwrap(),
+            "unit: \"\" → \"1\"; stepped: true → false; range_high: none → 2.5; source: none → plc holding:3; \
+             state 1: \"idle\" → \"waiting\"; state 2: \"running\" → none"
+        );
+        (new.description, new.state_set) = ("ä".repeat(2_000), vec!["x".repeat(256); 65_536]);
+        let told = differences(&old, &new).unwrap();
+        assert!(told.ends_with("; and 65516 more states") && told.len() < 20_000, "{}", told.len());
     }
 }

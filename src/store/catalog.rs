@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError};
-use crate::model::{Clock, Tag, TagDefinition, TagId, TagName, TagSelection, ValueType, selection::TagPattern};
+use super::{AuditEntry, Store, StoreError, audit};
+use crate::model::{Clock, Tag, TagDefinition, TagId, TagName, TagSelection, Timestamp, ValueType, selection::TagPattern};
 
 /// Why the catalog refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -208,7 +208,8 @@ impl Catalog {
 
     /// Makes the catalog say what a configuration says, in one durable write: tags that are missing are made, others get the new definition.
     /// A tag whose value type differs stays as it is; the caller sees that in what is returned, the tags in the order of the definitions.
-    /// The tags in `unconfigured` lose their source, unless they are among the definitions.
+    /// The tags in `unconfigured` lose their source, unless they are among the definitions. The audit log tells of what is different, in the same
+    /// write.
     ///
     /// # Errors
     /// As [`Catalog::create`]; nothing is changed then.
@@ -245,10 +246,14 @@ impl Catalog {
         let first = self.tags.read().next_id().0;
         let made =
             (first..).zip(missing.into_values()).map(|(id, definition)| Tag { id: TagId(id), definition, created: now, updated: now });
+        let told: Vec<AuditEntry> = changed
+            .values()
+            .filter_map(|tag| self.by_id(tag.id).and_then(|old| change_told("historian", &old.definition, &tag.definition, now)))
+            .collect();
         let tags: Vec<Tag> = changed.into_values().chain(made).collect();
         let entries: Vec<_> = tags.iter().map(|tag| Ok((tag.id, entry(&Entry::Tag(tag.clone()))?))).collect::<Result<_, CatalogError>>()?;
         if !entries.is_empty() {
-            self.store.put_catalog(&entries)?;
+            self.store.change_catalog(&entries, &told)?;
         }
         let mut visible = self.tags.write();
         for tag in tags {
@@ -258,12 +263,12 @@ impl Catalog {
     }
 
     /// Gives the name of a tag to a new one of another value type; the old one keeps its id and its samples under the name with a suffix.
-    /// Returns the new tag and the old one. A state set goes with the values it names, and so does a range where the new ones are not numbers.
+    /// Returns the new tag and the old one. The audit log tells of it in the same write. A state set goes with the values it names, and so does a range where the new ones are not numbers.
     ///
     /// # Errors
     /// [`CatalogError::NotFound`], [`CatalogError::Exists`] when the name with the suffix is taken, [`CatalogError::Invalid`] when it is no name
     /// or the tag is of that type already.
-    pub fn retype(&self, name: &str, value_type: ValueType, suffix: &str) -> Result<(Arc<Tag>, Arc<Tag>), CatalogError> {
+    pub fn retype(&self, principal: &str, name: &str, value_type: ValueType, suffix: &str) -> Result<(Arc<Tag>, Arc<Tag>), CatalogError> {
         let _changing = self.changing.lock();
         let old = self.get(name).ok_or_else(|| CatalogError::NotFound(name.to_owned()))?;
         if old.value_type() == value_type {
@@ -284,17 +289,27 @@ impl Catalog {
         validate(&definition)?;
         let kept = Tag { definition: TagDefinition { name: kept_name, ..old.definition.clone() }, updated: now, ..*old };
         let new = Tag { id: self.tags.read().next_id(), definition, created: now, updated: now };
-        self.store.put_catalog(&[(kept.id, entry(&Entry::Tag(kept.clone()))?), (new.id, entry(&Entry::Tag(new.clone()))?)])?;
+        let told = AuditEntry {
+            time: now,
+            action: "retype".into(),
+            principal: principal.into(),
+            tags: vec![new.name().to_string(), kept.name().to_string()],
+            detail: format!("{name} holds {value_type} values from now on; what it held is kept as {}", kept.name()),
+            ..AuditEntry::default()
+        };
+        let entries = [(kept.id, entry(&Entry::Tag(kept.clone()))?), (new.id, entry(&Entry::Tag(new.clone()))?)];
+        self.store.change_catalog(&entries, &[told])?;
         let mut visible = self.tags.write();
         let kept = visible.insert(kept);
         Ok((visible.insert(new), kept))
     }
 
-    /// Replaces the definition of the tag with `definition.name`; the value type cannot change.
+    /// Replaces the definition of the tag with `definition.name`; the value type cannot change. What is different then reads the samples that
+    /// are there in another way (a unit, the name of a state), so the audit log tells of it, in the same write.
     ///
     /// # Errors
     /// [`CatalogError::NotFound`], or [`CatalogError::Invalid`] for another value type or a contradictory definition.
-    pub fn update(&self, definition: TagDefinition) -> Result<Arc<Tag>, CatalogError> {
+    pub fn update_by(&self, principal: &str, definition: TagDefinition) -> Result<Arc<Tag>, CatalogError> {
         let _changing = self.changing.lock();
         let old = self.get(definition.name.as_str()).ok_or_else(|| CatalogError::NotFound(definition.name.to_string()))?;
         if old.value_type() != definition.value_type {
@@ -304,19 +319,23 @@ impl Catalog {
             ));
         }
         validate(&definition)?;
-        let tag = Tag { id: old.id, definition, created: old.created, updated: self.clock.now() };
-        self.store.put_catalog(&[(tag.id, entry(&Entry::Tag(tag.clone()))?)])?;
+        let now = self.clock.now();
+        let told = change_told(principal, &old.definition, &definition, now);
+        let tag = Tag { id: old.id, definition, created: old.created, updated: now };
+        self.store.change_catalog(&[(tag.id, entry(&Entry::Tag(tag.clone()))?)], told.as_slice())?;
         Ok(self.tags.write().insert(tag))
     }
 
-    /// Removes a tag and its samples. What of them is still in a head goes with the next sealing.
+    /// Removes a tag and its samples. What of them is still in a head goes with the next sealing. The audit log tells of it in the same
+    /// write: `told` says by whom, and what the tag held.
     ///
     /// # Errors
     /// [`CatalogError::NotFound`].
-    pub fn delete(&self, name: &str) -> Result<(), CatalogError> {
+    pub fn delete(&self, name: &str, told: AuditEntry) -> Result<(), CatalogError> {
         let _changing = self.changing.lock();
         let tag = self.get(name).ok_or_else(|| CatalogError::NotFound(name.to_owned()))?;
-        self.store.put_catalog(&[(tag.id, entry(&Entry::Deleted { id: tag.id, deleted: true })?)])?;
+        let told = AuditEntry { time: self.clock.now(), action: "delete_tag".into(), tags: vec![name.to_owned()], ..told };
+        self.store.change_catalog(&[(tag.id, entry(&Entry::Deleted { id: tag.id, deleted: true })?)], &[told])?;
         {
             let mut tags = self.tags.write();
             tags.by_name.remove(name);
@@ -356,6 +375,18 @@ fn entry(entry: &Entry) -> Result<Vec<u8>, CatalogError> {
     serde_json::to_vec(entry).map_err(|error| CatalogError::Invalid { tag: String::new(), reason: error.to_string() })
 }
 
+/// What the audit log tells of a changed definition; `None` where nothing is different.
+fn change_told(principal: &str, old: &TagDefinition, new: &TagDefinition, now: Timestamp) -> Option<AuditEntry> {
+    audit::differences(old, new).map(|detail| AuditEntry {
+        time: now,
+        action: "update_tag".into(),
+        principal: principal.into(),
+        tags: vec![new.name.to_string()],
+        detail,
+        ..AuditEntry::default()
+    })
+}
+
 fn invalid(definition: &TagDefinition, reason: impl Into<String>) -> CatalogError {
     CatalogError::Invalid { tag: definition.name.to_string(), reason: reason.into() }
 }
@@ -387,7 +418,7 @@ mod tests {
         let made = catalog.get_or_create(vec![definition("b"), definition("a"), definition("b")]).unwrap();
         assert_eq!(made[0].id, made[2].id);
         let deleted = catalog.create(definition("c")).unwrap();
-        catalog.delete("c").unwrap();
+        catalog.delete("c", AuditEntry::default()).unwrap();
 
         let catalog = open(&store);
         assert_eq!(catalog.get("b").unwrap().id, made[0].id);
@@ -432,10 +463,10 @@ mod tests {
         let store = Arc::new(MemoryStore::default());
         let catalog = open(&store);
         let old = catalog.create(TagDefinition { unit: "bar".into(), ..definition("a/p") }).unwrap();
-        assert!(matches!(catalog.retype("a/p", ValueType::F64, "_f64"), Err(CatalogError::Invalid { .. })));
-        assert!(matches!(catalog.retype("nope", ValueType::U64, "_f64"), Err(CatalogError::NotFound(_))));
-        catalog.retype("a/p", ValueType::U64, "_f64").unwrap();
-        assert!(matches!(catalog.retype("a/p", ValueType::Bool, ""), Err(CatalogError::Exists(_))));
+        assert!(matches!(catalog.retype("tester", "a/p", ValueType::F64, "_f64"), Err(CatalogError::Invalid { .. })));
+        assert!(matches!(catalog.retype("tester", "nope", ValueType::U64, "_f64"), Err(CatalogError::NotFound(_))));
+        catalog.retype("tester", "a/p", ValueType::U64, "_f64").unwrap();
+        assert!(matches!(catalog.retype("tester", "a/p", ValueType::Bool, ""), Err(CatalogError::Exists(_))));
         for catalog in [catalog, open(&store)] {
             let (new, kept) = (catalog.get("a/p").unwrap(), catalog.get("a/p_f64").unwrap());
             assert_eq!((new.value_type(), kept.value_type(), kept.id), (ValueType::U64, ValueType::F64, old.id));
@@ -451,7 +482,7 @@ mod tests {
         assert!(matches!(catalog.create(definition("a")), Err(CatalogError::Exists(_))));
         let mut other = definition("a");
         other.value_type = ValueType::Bool;
-        assert!(matches!(catalog.update(other), Err(CatalogError::Invalid { .. })));
+        assert!(matches!(catalog.update_by("tester", other), Err(CatalogError::Invalid { .. })));
         let mut upside_down = definition("r");
         (upside_down.range_low, upside_down.range_high) = (Some(2.0), Some(1.0));
         assert!(matches!(catalog.create(upside_down), Err(CatalogError::Invalid { .. })));

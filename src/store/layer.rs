@@ -80,7 +80,7 @@ macro_rules! layer_of {
             reads { $($reads)* }
             others {
                 fn room(&self) -> Result<(), StoreError>;
-                fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError>;
+                fn change_catalog(&self, entries: &[(TagId, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError>;
                 fn load_catalog(&self, visit: Visit<'_, TagId>) -> Result<(), StoreError>;
                 fn append_journal(&self, records: &[(u64, Vec<u8>)], durable: bool) -> Result<(), StoreError>;
                 fn sync(&self) -> Result<(), StoreError>;

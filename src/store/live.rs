@@ -155,8 +155,8 @@ impl StoreLayer for LiveStore {
         Ok(view)
     }
 
-    fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError> {
-        self.write(|store| store.put_catalog(entries))
+    fn change_catalog(&self, entries: &[(TagId, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError> {
+        self.write(|store| store.change_catalog(entries, audit))
     }
 
     fn append_journal(&self, records: &[(u64, Vec<u8>)], durable: bool) -> Result<(), StoreError> {

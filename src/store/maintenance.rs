@@ -103,6 +103,7 @@ impl Maintenance {
             sequence = created.manifest.sequence,
             bytes = created.manifest.bytes,
             bytes_new = created.manifest.bytes_new,
+            older_removed = created.pruned,
             directory = %directory.display(),
             "backup made"
         );

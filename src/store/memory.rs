@@ -171,8 +171,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError> {
-        self.state.lock().catalog.extend(entries.iter().map(|(tag, entry)| (tag.0, entry.clone())));
+    fn change_catalog(&self, entries: &[(TagId, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        state.catalog.extend(entries.iter().map(|(tag, entry)| (tag.0, entry.clone())));
+        state.audit.extend_from_slice(audit);
         Ok(())
     }
 

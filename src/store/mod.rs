@@ -239,8 +239,13 @@ pub trait Store: ReadStore {
     /// [`StoreError::Full`] when there is not.
     fn room(&self) -> Result<(), StoreError>;
 
-    /// Writes catalog entries durably, all or none.
-    fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError>;
+    /// Writes catalog entries durably, and with them what the audit log is to tell of them: all or none.
+    fn change_catalog(&self, entries: &[(TagId, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError>;
+
+    /// Writes catalog entries that lose or reinterpret nothing, durably, all or none.
+    fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError> {
+        self.change_catalog(entries, &[])
+    }
 
     /// Visits the catalog in the order of ids.
     fn load_catalog(&self, visit: Visit<'_, TagId>) -> Result<(), StoreError>;

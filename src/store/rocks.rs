@@ -258,12 +258,13 @@ impl Store for RocksStore {
         )))
     }
 
-    fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError> {
+    fn change_catalog(&self, entries: &[(TagId, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError> {
         let catalog = self.family(keys::FAMILY_CATALOG)?;
         let mut batch = WriteBatch::default();
         for (tag, entry) in entries {
             batch.put_cf(catalog, keys::catalog_key(tag.0), entry);
         }
+        let _numbered = if audit.is_empty() { None } else { Some(self.put_audit(&mut batch, audit)?) };
         self.write_durably(batch)
     }
 

@@ -18,4 +18,5 @@ mod salvage;
 mod silence;
 mod sql;
 mod support;
+mod told;
 mod types;

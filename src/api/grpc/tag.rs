@@ -5,9 +5,11 @@ use std::sync::Arc;
 use historian_proto::v1::{self, tag_service_server::TagService};
 use tonic::{Request, Response, Status};
 
+use super::correct::principal;
 use crate::{
-    api::{Api, blocking, filter, resolve, status},
+    api::{Api, Services, blocking, filter, resolve, status},
     model::{Tag, TagDefinition, TagName, TagSelection, ValueType},
+    query::Extent,
     store::AuditEntry,
 };
 
@@ -72,7 +74,7 @@ impl TagService for Tags {
         let updated = blocking(move || {
             let current = catalog.get(&wanted.name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&wanted.name)))?;
             let definition = changed(&current.definition, wanted, &paths)?;
-            catalog.update(definition).map_err(|error| status::from_catalog(&error))
+            catalog.update_by(&principal(), definition).map_err(|error| status::from_catalog(&error))
         })
         .await?;
         Ok(Response::new(message(&updated)))
@@ -87,19 +89,7 @@ impl TagService for Tags {
             let catalog = &services.catalog;
             let old = catalog.get(&name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&name)))?;
             let suffix = if suffix.is_empty() { format!("_{}", old.value_type()) } else { suffix };
-            let (tag, kept) = catalog.retype(&name, wanted, &suffix).map_err(|error| status::from_catalog(&error))?;
-            if let Some(maintenance) = services.admin.maintenance() {
-                let entry = AuditEntry {
-                    time: services.clock.now(),
-                    action: "retype".into(),
-                    principal: super::correct::principal(),
-                    tags: vec![tag.name().to_string(), kept.name().to_string()],
-                    detail: format!("{} holds {wanted} values from now on; what it held is kept as {}", tag.name(), kept.name()),
-                    ..AuditEntry::default()
-                };
-                maintenance.store().append_audit(&[entry]).map_err(|error| status::from_store(&error))?;
-            }
-            Ok((tag, kept))
+            catalog.retype(&principal(), &name, wanted, &suffix).map_err(|error| status::from_catalog(&error))
         })
         .await?;
         Ok(Response::new(v1::RetypeTagResponse { tag: Some(message(&tag)), kept: Some(message(&kept)) }))
@@ -107,10 +97,41 @@ impl TagService for Tags {
 
     async fn delete_tag(&self, request: Request<v1::DeleteTagRequest>) -> Result<Response<v1::DeleteTagResponse>, Status> {
         let name = request.into_inner().name;
-        let catalog = self.0.services.catalog.clone();
-        blocking(move || catalog.delete(&name).map_err(|error| status::from_catalog(&error))).await?;
+        let services = self.0.services.clone();
+        blocking(move || {
+            let told = last_words(&services, &name)?;
+            services.catalog.delete(&name, told).map_err(|error| status::from_catalog(&error))
+        })
+        .await?;
         Ok(Response::new(v1::DeleteTagResponse {}))
     }
+}
+
+/// What a tag that goes held, for the audit log.
+fn last_words(services: &Services, name: &str) -> Result<AuditEntry, Status> {
+    let tag = services.catalog.get(name).ok_or_else(|| status::tags_not_found(&[name.to_owned()]))?;
+    let TagDefinition { value_type, unit, description, .. } = &tag.definition;
+    let mut detail = format!("tag id {}, {value_type}", tag.id.0);
+    if !unit.is_empty() {
+        detail += &format!(", in {unit}");
+    }
+    if !description.is_empty() {
+        detail += &format!(", {description:?}");
+    }
+    // A tag whose samples cannot be read must be possible to delete all the same.
+    let extent = services.query.extent(&tag).unwrap_or_else(|error| {
+        detail += &format!("; its samples could not be counted: {error}");
+        Extent::default()
+    });
+    detail += "; its superseded versions went with it";
+    Ok(AuditEntry {
+        principal: principal(),
+        start: extent.first,
+        end: extent.last.map(|last| last.saturating_add(1)),
+        samples: extent.samples,
+        detail,
+        ..AuditEntry::default()
+    })
 }
 
 /// A tag as the wire carries it.

@@ -133,8 +133,8 @@ impl Keeper {
             }
             let bytes = self.store.week_bytes(week, &doomed)?;
             let whole = count as usize == tags;
-            self.store.drop_week(week, (!whole).then_some(&doomed))?;
             let (start, end) = historian_format::keys::week_bounds(week);
+            // Before the week goes: cut short in between it is told and done again, never done and not told.
             self.store.append_audit(&[AuditEntry {
                 time: self.clock.now(),
                 action: "retention".into(),
@@ -147,6 +147,7 @@ impl Keeper {
                 ),
                 ..AuditEntry::default()
             }])?;
+            self.store.drop_week(week, (!whole).then_some(&doomed))?;
             tracing::info!(week_start = %Timestamp(start), tags = count, bytes, "retention dropped a week");
             freed += bytes;
         }
