@@ -28,7 +28,7 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 
-pub use http::serve_http;
+pub use http::{Starting, serve_http, serve_http_from_the_start};
 pub use metrics::Metrics;
 
 use crate::{

@@ -8,15 +8,18 @@ pub mod config;
 mod silence;
 mod upkeep;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::config::Configuration;
 use crate::{
-    api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services},
+    api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services, Starting},
     collector::{CollectorContext, DeviceStatus, LastSample, Spool, spool::SPOOL_SAMPLES_MAX},
     ingest::{
         Ingest, IngestOptions,
@@ -25,7 +28,7 @@ use crate::{
     },
     model::{Clock, Quality, SampleBatch, SystemClock, Tag, TagDefinition, TagId, Timestamp},
     query::QueryEngine,
-    store::{self, Catalog, LiveStore, Maintenance, RunMark, Store, rocks::StoreOptions},
+    store::{self, Catalog, Claim, LiveStore, Maintenance, RunMark, Store, rocks::StoreOptions},
 };
 
 /// Puts something around a part of the server.
@@ -38,12 +41,14 @@ pub struct World {
     pub store: Around<dyn Store>,
     /// Put around the door of ingest that the API writes through.
     pub sink: Around<dyn SampleSink>,
+    /// The data directory, where the caller has claimed it already.
+    pub claim: Option<Claim>,
 }
 
 impl Default for World {
     /// The machine as it is.
     fn default() -> World {
-        World { clock: Arc::new(SystemClock), store: Box::new(|store| store), sink: Box::new(|sink| sink) }
+        World { clock: Arc::new(SystemClock), store: Box::new(|store| store), sink: Box::new(|sink| sink), claim: None }
     }
 }
 
@@ -60,19 +65,28 @@ pub async fn run(configuration: Configuration, shutdown: CancellationToken) -> a
 /// # Errors
 /// As [`run`].
 pub async fn run_in(world: World, configuration: Configuration, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let World { clock, store: around_store, sink: around_sink } = world;
+    let World { clock, store: around_store, sink: around_sink, claim } = world;
     let start_time = clock.now();
     let settings = &configuration.server;
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("gRPC cannot listen on {}; choose another address with --listen", settings.listen))?;
+    let no_grpc = || format!("gRPC cannot listen on {}; choose another address with --listen", settings.listen);
+    // Taken, so that nobody else has it, and not listened on before there is something to say: a client is refused until then, which every
+    // client understands, rather than left waiting for a journal to be replayed.
+    let reserved = reserve(settings.listen).with_context(no_grpc)?;
     let http = TcpListener::bind(settings.http)
         .await
         .with_context(|| format!("HTTP cannot listen on {}; choose another address with --http", settings.http))?;
+    let http_address = http.local_addr()?;
+    // A supervisor asks while the store is being opened, too. The task ends with this function, however that ends.
+    let stop = shutdown.child_token();
+    let starting = Arc::new(Starting::default());
+    let mut telling = JoinSet::new();
+    let grace = Duration::from_secs(configuration.limits.shutdown_grace_s);
+    telling.spawn(api::serve_http_from_the_start(http, starting.clone(), grace, stop.clone()));
+    tracing::info!(http = %http_address, data_dir = %settings.data_dir.display(), "opening the store");
 
-    let Opened { catalog, ingest, maintenance, mark, tags, unwritten } = {
+    let Opened { claim, catalog, ingest, maintenance, mark, tags, unwritten } = {
         let (configuration, clock) = (configuration.clone(), clock.clone());
-        tokio::task::spawn_blocking(move || open(&configuration, clock, around_store)).await??
+        tokio::task::spawn_blocking(move || open(claim, &configuration, clock, around_store)).await??
     };
     let recovered = ingest.recovered();
     tracing::info!(
@@ -103,13 +117,14 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         limits: ApiLimits::from(&configuration.limits),
         metrics: Arc::new(Metrics::default()),
     };
-    tracing::info!(listen = %listener.local_addr()?, http = %http.local_addr()?, devices = collectors.devices.len(), "serving");
+    let listener = reserved.listen(CONNECTIONS_WAITING_MAX).with_context(no_grpc)?;
+    starting.done(services.clone());
+    tracing::info!(listen = %listener.local_addr()?, http = %http_address, devices = collectors.devices.len(), "serving");
 
     // A door that fails takes the process down in order rather than leaving it half open.
-    let stop = shutdown.child_token();
     let served = tokio::join!(
-        stopping(&stop, api::serve(listener, services.clone(), stop.clone())),
-        stopping(&stop, api::serve_http(http, services, stop.clone())),
+        stopping(&stop, api::serve(listener, services, stop.clone())),
+        stopping(&stop, async { telling.join_next().await }),
         async {
             stop.cancelled().await;
             collectors_stop.cancel();
@@ -120,10 +135,25 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         upkeep::scrub_regularly(maintenance, &configuration.scrub, clock, stop.clone()),
     );
     tokio::task::spawn_blocking(move || ingest.close()).await?;
+    drop(claim);
     tracing::info!("stopped");
     served.0?;
-    served.1?;
+    if let Some(served) = served.1 {
+        served??;
+    }
     Ok(())
+}
+
+/// Connections that the system takes before we do.
+const CONNECTIONS_WAITING_MAX: u32 = 1024;
+
+/// Takes an address without listening on it.
+fn reserve(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As every listener does: connections of the process before may linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// Cancels `stop` when the future ends, however it ends.
@@ -134,6 +164,7 @@ async fn stopping<T>(stop: &CancellationToken, future: impl Future<Output = T>) 
 
 /// What a start stands on.
 struct Opened {
+    claim: Claim,
     catalog: Arc<Catalog>,
     ingest: Arc<Ingest>,
     maintenance: Arc<Maintenance>,
@@ -150,8 +181,15 @@ struct ConfiguredTag {
     refused: Option<String>,
 }
 
-/// Opens store, catalog and ingest, ends the last values of the run before, and makes the configured tags. Blocks.
-fn open(configuration: &Configuration, clock: Arc<dyn Clock>, around_store: Around<dyn Store>) -> anyhow::Result<Opened> {
+/// Opens store, catalog and ingest in a directory that nobody else uses, ends the last values of the run before, and makes the configured tags.
+/// Blocks.
+fn open(
+    claim: Option<Claim>,
+    configuration: &Configuration,
+    clock: Arc<dyn Clock>,
+    around_store: Around<dyn Store>,
+) -> anyhow::Result<Opened> {
+    let claim = claim.map_or_else(|| Claim::alone(&configuration.server.data_dir), Ok)?;
     let storage = &configuration.storage;
     let options = StoreOptions {
         cache_bytes: storage.cache_bytes.0 as usize,
@@ -159,7 +197,7 @@ fn open(configuration: &Configuration, clock: Arc<dyn Clock>, around_store: Arou
         ..StoreOptions::default()
     };
     if configuration.accept_loss {
-        store::salvage::accept_loss(&configuration.server.data_dir, &options, clock.now())?;
+        store::salvage::accept_loss_claimed(&claim, &options, clock.now())?;
     }
     let files = Arc::new(LiveStore::open(&configuration.server.data_dir, &options)?);
     let (mark, ended) = RunMark::open(&configuration.server.data_dir)?;
@@ -191,7 +229,7 @@ fn open(configuration: &Configuration, clock: Arc<dyn Clock>, around_store: Arou
     let mut silence = silence::look_back(&catalog, &ingest, &silence::Wanted { collected, ended, now: clock.now() })?;
     let unwritten = tokio::runtime::Handle::current().block_on(silence::record(&mut silence, &store, &ingest))?;
     let tags = configured(&catalog, &configuration.written_tags, devices, &silence.unconfigured)?;
-    Ok(Opened { catalog, ingest: Arc::new(ingest), maintenance: Arc::new(maintenance), mark, tags, unwritten })
+    Ok(Opened { claim, catalog, ingest: Arc::new(ingest), maintenance: Arc::new(maintenance), mark, tags, unwritten })
 }
 
 /// Makes the catalog say what the configuration says, but for tags whose value type would change; answers the tags of each device.

@@ -399,7 +399,7 @@ fn validate(definition: &TagDefinition) -> Result<(), CatalogError> {
 mod tests {
     use super::*;
     use crate::{
-        model::{ManualClock, Timestamp, tag::TagSource},
+        model::{ManualClock, tag::TagSource},
         store::MemoryStore,
     };
 

@@ -1,13 +1,13 @@
 //! The database as files: checkpoints of a running one, and a stopped one opened without changing it. For backup, scrub and inspection.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{fs::File, io::ErrorKind as IoErrorKind, path::Path, sync::Arc};
 
 use historian_format::keys;
 use rocksdb::{DB, ErrorKind, checkpoint::Checkpoint};
 use rustix::fs::FlockOperation;
 
 use super::{
-    RocksStore, StoreError,
+    Claim, RocksStore, StoreError,
     rocks::{
         StoreOptions, classified, database_options, families, io,
         manifest::{Manifest, refuse_recycled},
@@ -22,19 +22,26 @@ pub struct StoppedStore {
     pub acknowledged: u64,
     /// Why a historian would refuse to open it; it is then read as far as it can be.
     pub refused: Option<String>,
-    /// RocksDB's own lock, which it does not take itself when it only reads.
-    _lock: File,
+    _claim: Claim,
+    /// RocksDB's own lock, which it does not take itself when it only reads; shared, for others may read as well. A directory without the
+    /// file has not been written by RocksDB where it is, so nobody runs on it.
+    _lock: Option<File>,
 }
 
 impl StoppedStore {
-    /// Opens the store in a data directory without changing anything.
+    /// Opens the store in a data directory without changing anything, and without the right to: copies on read-only media are read as well.
     ///
     /// # Errors
     /// [`StoreError::Open`] when a historian runs on it, it is no data directory, or it is damaged so much that it cannot be opened.
     pub fn open(directory: &Path) -> Result<StoppedStore, StoreError> {
         let path = directory.join("rocksdb");
         let (watermark, acknowledged) = WatermarkFile::open_read_only(directory)?;
-        let lock = lock(&path)?;
+        let claim = Claim::to_read(directory)?;
+        let lock = match File::open(path.join("LOCK")) {
+            Ok(file) => Some(locked(&path, file, FlockOperation::NonBlockingLockShared)?),
+            Err(error) if error.kind() == IoErrorKind::NotFound => None,
+            Err(error) => return Err(StoreError::Open { path: path.display().to_string(), message: format!("LOCK: {error}") }),
+        };
         let options = StoreOptions { cache_bytes: 8 << 20, ..StoreOptions::default() };
         let (manifest, lost) = match Manifest::check(directory, &path) {
             Ok(manifest) => (manifest, None),
@@ -48,16 +55,20 @@ impl StoppedStore {
         };
         let store = RocksStore::assemble(db, path, watermark, manifest, &options);
         store.require_format_version()?;
-        Ok(StoppedStore { store: Arc::new(store), acknowledged, refused, _lock: lock })
+        Ok(StoppedStore { store: Arc::new(store), acknowledged, refused, _claim: claim, _lock: lock })
     }
 }
 
 /// Takes RocksDB's own lock on the database in `path`; it holds as long as the file lives, and no other handle on it was closed.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
-    let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
     let lock = File::options().write(true).open(path.join("LOCK"));
-    let lock = lock.map_err(|error| fail(format!("LOCK: {error}")))?;
-    rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+    let lock = lock.map_err(|error| StoreError::Open { path: path.display().to_string(), message: format!("LOCK: {error}") })?;
+    locked(path, lock, FlockOperation::NonBlockingLockExclusive)
+}
+
+fn locked(path: &Path, lock: File, operation: FlockOperation) -> Result<File, StoreError> {
+    let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
+    rustix::fs::fcntl_lock(&lock, operation).map_err(|error| match error {
         rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS => {
             fail("a historian is running on it; stop it, or ask it with --server".to_owned())
         }

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod backup;
 pub mod catalog;
+mod claim;
 mod files;
 pub mod gap;
 pub mod inspect;
@@ -21,6 +22,7 @@ pub mod watermark;
 
 pub use audit::AuditEntry;
 pub use catalog::{Catalog, CatalogError};
+pub use claim::Claim;
 pub use files::StoppedStore;
 pub use gap::{Gap, GapReason};
 use historian_format::{

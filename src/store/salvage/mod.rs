@@ -31,7 +31,7 @@ use self::{
     swap::Work,
 };
 use super::{
-    AuditEntry, Gap, GapReason, RocksStore, Store, StoreError,
+    AuditEntry, Claim, Gap, GapReason, RocksStore, Store, StoreError,
     files::lock,
     rocks::StoreOptions,
     watermark::{Found, WatermarkFile},
@@ -67,6 +67,18 @@ pub struct Accepted {
 /// is no room for the work. The damaged files are then as they were.
 pub fn accept_loss(directory: &Path, options: &StoreOptions, now: Timestamp) -> Result<Option<Accepted>, StoreError> {
     let Some(_only) = swap::only_one(directory)? else { return Ok(None) };
+    accept_loss_alone(directory, options, now)
+}
+
+/// As [`accept_loss`], of a directory that is claimed already.
+///
+/// # Errors
+/// As [`accept_loss`].
+pub fn accept_loss_claimed(claim: &Claim, options: &StoreOptions, now: Timestamp) -> Result<Option<Accepted>, StoreError> {
+    accept_loss_alone(claim.directory(), options, now)
+}
+
+fn accept_loss_alone(directory: &Path, options: &StoreOptions, now: Timestamp) -> Result<Option<Accepted>, StoreError> {
     if swap::finish(directory)? {
         tracing::warn!(data_dir = %directory.display(), "an --accept-loss that was interrupted is finished");
     }

@@ -12,6 +12,8 @@ use std::{
 };
 
 mod audit;
+mod directory;
+mod start;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -81,7 +83,8 @@ impl Serve {
     }
 
     fn wait_ready(&mut self) {
-        self.wait("ready", |serve| serve.get("/readyz").is_some_and(|(code, _)| code == 200));
+        // Of every version; `/readyz` has a test of its own.
+        self.wait("ready", |serve| serve.get("/healthz").is_some_and(|(code, _)| code == 200));
     }
 
     fn wait(&mut self, what: &str, done: impl Fn(&Serve) -> bool) {
