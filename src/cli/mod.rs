@@ -1,6 +1,6 @@
 //! The command line: what a person or a script types, parsed, run, and its outcome told by exit code and one line.
 //!
-//! Exit codes: 0 done, 1 failed, 2 the command or the configuration is wrong.
+//! Exit codes: 0 done, 1 failed, 2 the command or the configuration is wrong: the same words will never do.
 
 mod audit;
 mod backup;
@@ -26,7 +26,7 @@ mod status;
 mod superseded;
 mod tag;
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -91,6 +91,11 @@ enum Command {
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Refused(pub Vec<ConfigProblem>);
 
+/// A command that can never do what it says: flags that contradict each other, a value that is none. As those that the parser refuses itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -101,16 +106,20 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // A command may have put its own words around it; the problems are what helps.
             if let Some(refused) = error.downcast_ref::<Refused>() {
-                eprintln!("{refused}");
                 let count = refused.0.len();
-                eprintln!("historian: the configuration has {count} problem{}", if count == 1 { "" } else { "s" });
+                complain(&format!("{refused}\nhistorian: the configuration has {count} problem{}", if count == 1 { "" } else { "s" }));
                 ExitCode::from(2)
             } else {
-                eprintln!("historian: {}", one_line(&error));
-                ExitCode::FAILURE
+                complain(&format!("historian: {}", one_line(&error)));
+                if error.is::<Misuse>() { ExitCode::from(2) } else { ExitCode::FAILURE }
             }
         }
     }
+}
+
+/// A line on standard error, where there is one.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

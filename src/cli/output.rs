@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
     csv::WriterBuilder as CsvBuilder,
@@ -29,6 +29,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use parquet::{arrow::ArrowWriter, basic::ZstdLevel, file::properties::WriterProperties};
 use serde::Deserialize;
 
+use super::Misuse;
 use crate::model::{Quality, Timestamp};
 
 /// Rows of a table that are held to find the widths of its columns.
@@ -124,7 +125,8 @@ impl OutputArgs {
         };
         let format = self.format.or_else(by_ending).unwrap_or(if to_terminal { Format::Table } else { Format::Csv });
         if to_terminal && matches!(format, Format::Arrow | Format::Parquet) {
-            bail!("this format is not for a terminal; add --output FILE, or send the output to another program");
+            let message = "this format is not for a terminal; add --output FILE, or send the output to another program";
+            return Err(Misuse(message.to_owned()).into());
         }
         Ok(format)
     }

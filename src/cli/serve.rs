@@ -1,6 +1,12 @@
-//! `historian serve`: reads the configuration, runs the server, stops it cleanly on SIGINT and SIGTERM.
+//! `historian serve`: reads the configuration, runs the server, stops it cleanly on SIGINT and SIGTERM. No other signal that a person or a
+//! tool sends, and no reader of the log that goes away, ends it.
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, IsTerminal, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::Args;
@@ -8,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::Refused;
+use super::{Misuse, Refused};
 use crate::server::{
     self,
     config::{self, Configuration, Overrides},
@@ -53,6 +59,8 @@ impl ServeArgs {
 }
 
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    // First of all: reading the tags of a large configuration takes a while.
+    ignore_signals()?;
     let configuration = args.load()?;
     start_logging()?;
     server::run(configuration, stop_on_signal()?).await?;
@@ -64,19 +72,66 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// The filter is not valid.
 pub fn start_logging() -> anyhow::Result<()> {
-    let filter = match std::env::var("HISTORIAN_LOG") {
-        Ok(text) if !text.trim().is_empty() => {
-            EnvFilter::try_new(&text).with_context(|| format!("HISTORIAN_LOG={text} is no log filter"))?
-        }
-        // The OPC UA library reports as errors that an unencrypted session needs no certificate; our collector says what matters.
-        _ => EnvFilter::new("info,opcua_core::comms::secure_channel=off"),
-    };
+    // The OPC UA library reports as errors that an unencrypted session needs no certificate; our collector says what matters.
+    let filter = log_filter("info,opcua_core::comms::secure_channel=off")?;
     // A second call in one process (the tests) keeps the first subscriber.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| Log)
+        .with_ansi(io::stderr().is_terminal())
+        // They would go to standard error as well, and a panic where that is gone.
+        .log_internal_errors(false)
         .try_init();
+    Ok(())
+}
+
+/// The filter of `HISTORIAN_LOG`, or else of this text.
+///
+/// # Errors
+/// [`Misuse`] when the variable holds no filter.
+pub fn log_filter(otherwise: &str) -> anyhow::Result<EnvFilter> {
+    match std::env::var("HISTORIAN_LOG") {
+        Ok(text) if !text.trim().is_empty() => {
+            EnvFilter::try_new(&text).map_err(|error| Misuse(format!("HISTORIAN_LOG={text} is no log filter: {error}")).into())
+        }
+        _ => Ok(EnvFilter::new(otherwise)),
+    }
+}
+
+/// Standard error, which may be gone: a terminal that was closed, a pipe whose reader has ended. The historian runs on without it.
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(io::stderr().write(bytes).unwrap_or(bytes.len()))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let _ = io::stderr().flush();
+        Ok(())
+    }
+}
+
+/// Keeps signals from ending the process that mean something else: SIGHUP comes when a terminal is closed, and from those who expect a
+/// service to read its configuration anew; SIGUSR1 and SIGUSR2 from those who rotate logs.
+///
+/// # Errors
+/// The handlers could not be installed.
+pub fn ignore_signals() -> anyhow::Result<()> {
+    for (kind, name) in
+        [(SignalKind::hangup(), "SIGHUP"), (SignalKind::user_defined1(), "SIGUSR1"), (SignalKind::user_defined2(), "SIGUSR2")]
+    {
+        let mut received = signal(kind).with_context(|| format!("{name} cannot be handled"))?;
+        tokio::spawn(async move {
+            while received.recv().await.is_some() {
+                tracing::warn!(
+                    signal = name,
+                    "ignored, the historian runs on: the configuration is read once, at the start; stop it with SIGTERM and start it again to \
+                     have another one"
+                );
+            }
+        });
+    }
     Ok(())
 }
 

@@ -25,6 +25,7 @@ use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
 use super::{
+    Misuse,
     client::{self, ServerArgs, UnitArgs},
     output::{Compression, Format, Output},
     progress::Bar,
@@ -124,7 +125,7 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
         compression: args.compression.unwrap_or(Compression::Zstd),
     };
     if shape.format == FileFormat::Csv && args.compression.is_some() {
-        bail!("--compression: CSV files are not compressed; leave it away, or choose parquet or arrow");
+        return Err(Misuse("--compression: CSV files are not compressed; leave it away, or choose parquet or arrow".to_owned()).into());
     }
     let command = json!({"range": {
         "tags": args.tags, "start": args.unit.applied(&args.start), "end": args.unit.applied(&args.end), "boundary": args.boundary.name(), "zone": args.zone,

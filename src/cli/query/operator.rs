@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value as Json, json};
 
 use super::fetch;
 use crate::cli::{
+    Misuse,
     client::{ServerArgs, UnitArgs},
     output::OutputArgs,
 };
@@ -215,7 +215,7 @@ impl AnomaliesArgs {
         let mut parameters = Map::new();
         for (name, value) in self.parameters {
             if parameters.insert(name.clone(), value).is_some() {
-                bail!("--parameter: {name} is given twice");
+                return Err(Misuse(format!("--parameter: {name} is given twice")).into());
             }
         }
         let mut fields = self.common.fields();

@@ -13,6 +13,7 @@ use std::{
 
 mod audit;
 mod directory;
+mod signals;
 mod start;
 
 const PATIENCE: Duration = Duration::from_mins(1);

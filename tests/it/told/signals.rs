@@ -1,0 +1,46 @@
+//! What does not ask a historian to stop does not stop it: signals that mean something else, a terminal or a log reader that goes away.
+
+use std::{io::Write, net::TcpStream, time::Duration};
+
+use super::{Serve, run};
+
+#[test]
+fn signals_that_do_not_mean_stop_are_told_and_change_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut serve = Serve::start(directory.path(), &[]);
+    for (signal, name) in [("-HUP", "SIGHUP"), ("-USR1", "SIGUSR1"), ("-USR2", "SIGUSR2")] {
+        serve.signal(signal);
+        serve.wait(name, |serve| serve.log.lock().unwrap().contains(name));
+    }
+    // Also one that comes twice, and the one of a client that goes away in the middle.
+    serve.signal("-HUP");
+    serve.signal("-PIPE");
+    let _ = TcpStream::connect(serve.listen).unwrap().write_all(b"half a");
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(serve.get("/healthz"), Some((200, "ok\n".to_owned())));
+    assert_eq!(run(&["status", "--server", &serve.server()]).0, 0);
+    serve.signal("-TERM");
+    assert!(serve.end().success());
+}
+
+#[test]
+fn a_historian_whose_log_nobody_reads_any_more_runs_on_and_stops_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut serve = Serve::begin(directory.path(), &[]);
+    // As of `historian serve 2>&1 | head`, and of a terminal that is closed.
+    drop(serve.stderr.take());
+    serve.wait_ready();
+    for _ in 0..20 {
+        serve.signal("-HUP");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // What logs is every thread: the one that seals and the one that answers among them.
+    assert_eq!(run(&["compact", "--server", &serve.server()]).0, 0);
+    let csv = directory.path().join("lab.csv");
+    std::fs::write(&csv, "tag,timestamp,value\nlab/ph,2026-01-01T00:00:00Z,7.01\n").unwrap();
+    let (code, out, err) = run(&["import", &csv.display().to_string(), "--create-tags", "--server", &serve.server()]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(serve.get("/healthz"), Some((200, "ok\n".to_owned())));
+    serve.signal("-TERM");
+    assert_eq!(serve.end().code(), Some(0));
+}
