@@ -1,4 +1,5 @@
-//! `historian check`: is the configuration right, do the devices answer, does every tag deliver? Reads each tag once and stores nothing.
+//! `historian check`: is the configuration right, do the devices answer, does every tag deliver? Reads each tag once and stores no sample;
+//! what encrypted OPC UA needs (own certificate and key) is made as `serve` would make it.
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 

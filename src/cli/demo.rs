@@ -8,6 +8,7 @@ mod recipe;
 mod view;
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io::{self, IsTerminal, Write},
     net::{SocketAddr, TcpListener},
@@ -22,14 +23,18 @@ use clap::Args;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
-use tracing_subscriber::EnvFilter;
 
 use self::view::View;
-use super::{Refused, serve};
+use super::{Misuse, Refused, serve};
 use crate::{
+    collector::{ConfigProblem, Position},
     model::{Clock, SystemClock, Timestamp},
-    server::{self, config},
+    server::{
+        self, World,
+        config::{self, Configuration},
+    },
     simulator::{Plant, PlantOptions, SIGNALS},
+    store::Claim,
 };
 
 /// Longest wait for the server to answer; recovery of a large data directory takes its time.
@@ -37,17 +42,28 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 /// Longest wait for the server to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
+/// The flags of `serve`, and those of the plant.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
+    /// Configuration file whose settings, devices and tags count beside those of the plant; its `data_dir` does not.
+    #[arg(long, value_name = "FILE", env = "HISTORIAN_CONFIG")]
+    config: Option<PathBuf>,
     /// Directory of the demo's data, configuration and log; its history is continued [default: ~/.local/share/historian-demo].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Address of gRPC and Arrow Flight; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_LISTEN", default_value = "127.0.0.1:8815")]
-    listen: SocketAddr,
-    /// Address of /metrics and /healthz; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_HTTP", default_value = "127.0.0.1:8080")]
-    http: SocketAddr,
+    /// Address of gRPC and Arrow Flight; port 0 takes a free one [default: 127.0.0.1:8815].
+    #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Address of /metrics, /livez, /readyz and /healthz; port 0 takes a free one [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_HTTP")]
+    http: Option<SocketAddr>,
+    /// Directory for the backups that `historian backup` asks for; without it none can be made.
+    #[arg(long, value_name = "DIR", env = "HISTORIAN_BACKUP_DIR")]
+    backup_dir: Option<PathBuf>,
+    /// If the store is damaged: set the damaged files aside, keep all that can be read, record what is lost as gaps, and start. For one
+    /// start; reads the whole store first.
+    #[arg(long)]
+    accept_loss: bool,
     /// Address of the simulated Modbus device; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     modbus: SocketAddr,
@@ -67,16 +83,20 @@ pub struct DemoArgs {
 /// # Errors
 /// The plant or the server could not be started, or the server failed.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    // Refuses addresses beyond this machine before anything is made or bound.
-    let addresses = config::Overrides { listen: Some(args.listen), http: Some(args.http), data_dir: None, backup_dir: None };
-    config::load(None, &addresses).map_err(Refused)?;
-    if let Some(open) = [args.modbus, args.opcua].iter().find(|address| !address.ip().is_loopback()) {
-        bail!("the simulated devices let anyone in and so listen on loopback only, not on {open}");
-    }
+    serve::ignore_signals()?;
     let directory = args.data_dir.clone().unwrap_or_else(default_data_dir);
-    fs::create_dir_all(&directory)
-        .with_context(|| format!("the directory {} cannot be made; choose another with --data-dir", directory.display()))?;
+    // Refuses addresses beyond this machine before anything is made or bound.
+    let overrides =
+        config::Overrides { listen: args.listen, http: args.http, data_dir: Some(directory.clone()), backup_dir: args.backup_dir.clone() };
+    let mut configuration = config::load(args.config.as_deref(), &overrides).map_err(Refused)?;
+    configuration.accept_loss = args.accept_loss;
+    if let Some(open) = [args.modbus, args.opcua].iter().find(|address| !address.ip().is_loopback()) {
+        return Err(Misuse(format!("the simulated devices let anyone in and so listen on loopback only, not on {open}")).into());
+    }
+    // Log and configuration of a demo that runs there are its own.
+    let claim = Claim::alone(&directory).context("the demo needs a directory of its own; choose another with --data-dir")?;
     let directory = directory.canonicalize().with_context(|| directory.display().to_string())?;
+    configuration.server.data_dir.clone_from(&directory);
     let log = directory.join("demo.log");
     log_to(&log)?;
     let shutdown = serve::stop_on_signal()?;
@@ -85,7 +105,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     (options.seed, options.modbus_address, options.opcua_address) = (args.seed, args.modbus, args.opcua);
     let begun = SystemClock.now();
     let plant = Plant::start(options).await?;
-    let outcome = collect(&args, &directory, (&plant, begun), &shutdown).await;
+    let outcome = collect(&args, (configuration, claim), (&plant, begun), &shutdown).await;
     plant.stop().await;
     match outcome {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -99,17 +119,20 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 /// see its devices go.
 async fn collect(
     args: &DemoArgs,
-    directory: &Path,
+    (mut configuration, claim): (Configuration, Claim),
     (plant, begun): (&Plant, Timestamp),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let [listen, http] = free_ports([args.listen, args.http])?;
+    let [listen, http] = free_ports([configuration.server.listen, configuration.server.http])?;
+    (configuration.server.listen, configuration.server.http) = (listen, http);
+    let directory = &configuration.server.data_dir.clone();
     let file = directory.join("demo.toml");
     fs::write(&file, configuration::text(plant, listen, http)).with_context(|| format!("{} cannot be written", file.display()))?;
-    let configuration = config::load(Some(&file), &config::Overrides::default()).map_err(Refused)?;
+    add_plant(&mut configuration, &file)?;
 
     let stop = CancellationToken::new();
-    let mut server = tokio::spawn(server::run(configuration, stop.clone()));
+    let world = World { claim: Some(claim), ..World::default() };
+    let mut server = tokio::spawn(server::run_in(world, configuration, stop.clone()));
     let shown = tokio::select! {
         ended = &mut server => {
             return Err(ended.map_or_else(|error| anyhow!(error), |ended| ended.err().unwrap_or_else(|| anyhow!("the server stopped by itself"))));
@@ -133,6 +156,34 @@ async fn collect(
             );
         }
     }
+    Ok(())
+}
+
+/// Puts the devices of the plant beside those of the configuration.
+fn add_plant(configuration: &mut Configuration, file: &Path) -> anyhow::Result<()> {
+    let plant = config::load(Some(file), &config::Overrides::default()).map_err(Refused)?;
+    let mut taken = Vec::new();
+    let mut refuse = |what: String| {
+        let position = Position { file: "--config".to_owned(), line: 0 };
+        let message = "belongs to the simulated plant; give yours another name".to_owned();
+        taken.push(ConfigProblem { position, key: what, message });
+    };
+    let signals: HashSet<&str> = SIGNALS.iter().map(|signal| signal.tag).collect();
+    for collector in &configuration.collectors {
+        if plant.collectors.iter().any(|device| device.device() == collector.device()) {
+            refuse(format!("device {:?}", collector.device()));
+        }
+        for tag in collector.tags().iter().filter(|tag| signals.contains(tag.name.as_str())) {
+            refuse(format!("tag {:?}", tag.name.as_str()));
+        }
+    }
+    for tag in configuration.written_tags.iter().filter(|tag| signals.contains(tag.name.as_str())) {
+        refuse(format!("tag {:?}", tag.name.as_str()));
+    }
+    if !taken.is_empty() {
+        return Err(Refused(taken).into());
+    }
+    configuration.collectors.extend(plant.collectors);
     Ok(())
 }
 
@@ -228,15 +279,10 @@ fn default_data_dir() -> PathBuf {
 
 /// The terminal belongs to the view, so log lines go to a file, one run at a time. `HISTORIAN_LOG` filters them as in `serve`.
 fn log_to(file: &Path) -> anyhow::Result<()> {
-    let filter = match std::env::var("HISTORIAN_LOG") {
-        Ok(text) if !text.trim().is_empty() => {
-            EnvFilter::try_new(&text).with_context(|| format!("HISTORIAN_LOG={text} is no log filter"))?
-        }
-        // The libraries mourn certificates that an unencrypted endpoint on loopback does not have.
-        _ => EnvFilter::new("info,opcua_server=error,opcua_client=warn,opcua_core::comms=off,opcua_crypto=off"),
-    };
+    // The libraries mourn certificates that an unencrypted endpoint on loopback does not have.
+    let filter = serve::log_filter("info,opcua_server=error,opcua_client=warn,opcua_core::comms=off,opcua_crypto=off")?;
     let writer = Mutex::new(File::create(file).with_context(|| format!("{} cannot be written", file.display()))?);
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).try_init();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).log_internal_errors(false).try_init();
     Ok(())
 }
 

@@ -1,35 +1,27 @@
 //! `historian tag`: the catalog of a running historian, listed and filled from CSV.
 
-use std::{collections::VecDeque, path::PathBuf, process::ExitCode};
+mod import;
 
-use anyhow::{Context, anyhow, bail};
+use std::{path::PathBuf, process::ExitCode};
+
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
-use futures::{StreamExt, stream};
-use historian_proto::v1::{
-    self, CreateTagRequest, GetTagRequest, ListTagsRequest, RetypeTagRequest, UpdateTagRequest, tag_service_client::TagServiceClient,
-};
+use historian_proto::v1::{self, ListTagsRequest, RetypeTagRequest, tag_service_client::TagServiceClient};
 use serde_json::json;
-use tonic::{Code, transport::Channel};
+use tonic::transport::Channel;
 
 use super::{
-    Refused,
+    Misuse,
     client::{self, ServerArgs},
     output::{self, Format, Output},
 };
-use crate::{
-    model::ValueType,
-    server::config::tag_file::{self, TagRow},
-};
-
-/// Rows of a file on their way to the server at once.
-const IMPORTS_AT_ONCE: usize = 16;
+use crate::{model::ValueType, server::config::tag_file};
 
 #[derive(Debug, Subcommand)]
 pub enum TagCommand {
     /// Lists tags.
     List(ListArgs),
-    /// Creates and updates tags from a CSV file; empty cells leave a tag as it is.
+    /// Creates and updates tags from a CSV file, all or none; empty cells leave a tag as it is.
     Import(ImportArgs),
     /// Changes the value type of a tag: a new, empty tag takes its name, and what it held is kept under the name with a suffix.
     Retype(RetypeArgs),
@@ -52,7 +44,8 @@ pub struct ListArgs {
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// CSV with a header: `name,type,unit,description,stepped,range_low,range_high,state_set`.
+    /// CSV with a header: `name,type,unit,description,stepped,range_low,range_high,state_set`, in any order; of a tag file of the
+    /// configuration the other columns are not imported.
     file: PathBuf,
     #[command(flatten)]
     server: ServerArgs,
@@ -76,7 +69,7 @@ pub struct RetypeArgs {
 pub async fn run(command: TagCommand) -> anyhow::Result<ExitCode> {
     match command {
         TagCommand::List(args) => list(args).await,
-        TagCommand::Import(args) => import(args).await,
+        TagCommand::Import(args) => import::run(args).await,
         TagCommand::Retype(args) => retype(args).await,
     }
 }
@@ -114,7 +107,7 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
 
     let format = args.format.unwrap_or(if std::io::stdout().is_terminal() { Format::Table } else { Format::Csv });
     if matches!(format, Format::Arrow | Format::Parquet) {
-        bail!("tags are listed as table, csv or json");
+        return Err(Misuse("--format: tags are listed as table, csv or json".to_owned()).into());
     }
     let mut pages = Pages::new(args.server.connect().await?, args.tags, args.filter);
     let mut output = Output::stdout();
@@ -204,163 +197,5 @@ fn proto_type(value_type: ValueType) -> v1::ValueType {
         ValueType::Bool => v1::ValueType::Bool,
         ValueType::String => v1::ValueType::String,
         ValueType::State => v1::ValueType::State,
-    }
-}
-
-enum Outcome {
-    Created,
-    Updated,
-    Unchanged,
-}
-
-async fn import(args: ImportArgs) -> anyhow::Result<ExitCode> {
-    let file = args.file.display().to_string();
-    let (rows, problems) = tag_file::read(&args.file, &file);
-    // A file with mistakes changes nothing, so that it can be corrected and imported whole.
-    if !problems.is_empty() {
-        return Err(Refused(problems).into());
-    }
-    let channel = args.server.connect().await?;
-    let (mut created, mut updated, mut unchanged, mut failed) = (0_usize, 0_usize, 0_usize, 0_usize);
-    let rows: VecDeque<TagRow> = rows.into();
-    let mut outcomes = stream::iter(rows)
-        .map(|row| {
-            let client = TagServiceClient::new(channel.clone());
-            async move {
-                let line = row.tag.position.line;
-                let name = row.tag.name.clone();
-                (line, name, import_row(client, row).await)
-            }
-        })
-        .buffered(IMPORTS_AT_ONCE);
-    while let Some((line, name, outcome)) = outcomes.next().await {
-        match outcome {
-            Ok(Outcome::Created) => created += 1,
-            Ok(Outcome::Updated) => updated += 1,
-            Ok(Outcome::Unchanged) => unchanged += 1,
-            Err(RowError::Server(error)) => {
-                return Err(error).with_context(|| {
-                    format!("stopped at {file}:{line}; import the file again when this is mended, rows that are in already do not matter")
-                });
-            }
-            Err(RowError::Row(error)) => {
-                failed += 1;
-                eprintln!("{file}:{line}: {name}: {error}");
-            }
-        }
-    }
-    println!("{created} created, {updated} updated, {unchanged} unchanged, {failed} failed");
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-enum RowError {
-    /// Only this row is wrong.
-    Row(anyhow::Error),
-    /// No row can succeed.
-    Server(anyhow::Error),
-}
-
-impl From<tonic::Status> for RowError {
-    fn from(status: tonic::Status) -> RowError {
-        let error = client::refusal(&status);
-        if matches!(status.code(), Code::Unavailable | Code::Unimplemented | Code::Unauthenticated) {
-            RowError::Server(error)
-        } else {
-            RowError::Row(error)
-        }
-    }
-}
-
-async fn import_row(mut client: TagServiceClient<Channel>, row: TagRow) -> Result<Outcome, RowError> {
-    let existing = match client.get_tag(GetTagRequest { name: row.tag.name.clone() }).await {
-        Ok(tag) => tag.into_inner(),
-        Err(status) if status.code() == Code::NotFound => {
-            client.create_tag(CreateTagRequest { tag: Some(new_tag(&row)?) }).await?;
-            return Ok(Outcome::Created);
-        }
-        Err(status) => return Err(status.into()),
-    };
-    let Some((tag, fields)) = changed_tag(&row, existing).map_err(RowError::Row)? else { return Ok(Outcome::Unchanged) };
-    let mut request = UpdateTagRequest { tag: Some(tag), update_mask: None };
-    request.update_mask.get_or_insert_default().paths = fields.into_iter().map(str::to_owned).collect();
-    client.update_tag(request).await?;
-    Ok(Outcome::Updated)
-}
-
-fn new_tag(row: &TagRow) -> Result<v1::Tag, RowError> {
-    let definition = row.definition().map_err(|problem| RowError::Row(anyhow!("{}: {}", problem.key, problem.message)))?;
-    Ok(v1::Tag {
-        name: definition.name.to_string(),
-        value_type: proto_type(definition.value_type).into(),
-        unit: definition.unit,
-        description: definition.description,
-        stepped: definition.stepped,
-        range_low: definition.range_low,
-        range_high: definition.range_high,
-        state_set: definition.state_set,
-        ..v1::Tag::default()
-    })
-}
-
-/// The tag as the row wants it, and the fields that differ; `None` when nothing does.
-fn changed_tag(row: &TagRow, mut tag: v1::Tag) -> anyhow::Result<Option<(v1::Tag, Vec<&'static str>)>> {
-    let wanted = row.value_type().map_err(|problem| anyhow!(problem.message))?;
-    if let Some(wanted) = wanted.filter(|wanted| proto_type(*wanted) as i32 != tag.value_type) {
-        bail!("type: the tag holds {} values, the file says {wanted}; the type of a tag cannot change", type_name(&tag));
-    }
-    let mut fields = Vec::new();
-    let mut differ = |field, differs: bool| {
-        if differs {
-            fields.push(field);
-        }
-    };
-    let TagRow { tag: row_tag, state_set, .. } = row;
-    if !row_tag.unit.is_empty() {
-        differ("unit", row_tag.unit != tag.unit);
-        tag.unit.clone_from(&row_tag.unit);
-    }
-    if !row_tag.description.is_empty() {
-        differ("description", row_tag.description != tag.description);
-        tag.description.clone_from(&row_tag.description);
-    }
-    if let Some(stepped) = row_tag.stepped {
-        differ("stepped", stepped != tag.stepped);
-        tag.stepped = stepped;
-    }
-    if row_tag.range_low.is_some() {
-        differ("range_low", row_tag.range_low != tag.range_low);
-        tag.range_low = row_tag.range_low;
-    }
-    if row_tag.range_high.is_some() {
-        differ("range_high", row_tag.range_high != tag.range_high);
-        tag.range_high = row_tag.range_high;
-    }
-    if !state_set.is_empty() {
-        differ("state_set", *state_set != tag.state_set);
-        tag.state_set.clone_from(state_set);
-    }
-    Ok(if fields.is_empty() { None } else { Some((tag, fields)) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(text: &str) -> TagRow {
-        let (mut rows, problems) =
-            tag_file::parse(format!("name,type,unit,description,stepped,range_low,range_high,state_set\n{text}\n").as_bytes(), "t");
-        assert_eq!(problems, []);
-        rows.remove(0)
-    }
-
-    #[test]
-    fn only_filled_cells_change_a_tag() {
-        let Ok(existing) = new_tag(&row("a,f64,bar,steam,false,0,10,")) else { panic!("a valid row") };
-        assert!(changed_tag(&row("a,f64,,,,,,"), existing.clone()).unwrap().is_none());
-        assert!(changed_tag(&row("a,,bar,steam,false,0,10,"), existing.clone()).unwrap().is_none());
-        let (tag, fields) = changed_tag(&row("a,,mbar,,,,20,"), existing.clone()).unwrap().unwrap();
-        assert_eq!(fields, ["unit", "range_high"]);
-        assert_eq!((tag.unit.as_str(), tag.description.as_str(), tag.range_high), ("mbar", "steam", Some(20.0)));
-        assert!(changed_tag(&row("a,i64,,,,,,"), existing).unwrap_err().to_string().contains("cannot change"));
     }
 }

@@ -13,6 +13,7 @@ use crate::support::peer;
 
 mod broken_configurations;
 mod devices;
+mod exit_codes;
 mod import;
 mod server;
 mod transfer;

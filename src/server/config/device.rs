@@ -5,17 +5,42 @@ use std::{path::Path, sync::Arc};
 use serde::de::DeserializeOwned;
 
 use super::document::{DeviceTable, Document};
-use crate::collector::{Collector, ConfigProblem, Position, TagConfig, modbus::config::ModbusConfig, opcua::config::OpcUaConfig};
+use crate::{
+    collector::{Collector, ConfigProblem, Position, TagConfig, modbus::config::ModbusConfig, opcua::config::OpcUaConfig},
+    model::TagDefinition,
+};
 
 /// A protocol's array of tables, `[[name]]`, and how one of them is read.
 pub(super) struct Protocol {
     pub(super) name: &'static str,
     read: for<'text> fn(&mut Document<'text>, DeviceTable<'text>, &Path) -> Option<Device>,
+    definition: fn(&TagConfig) -> Result<TagDefinition, Vec<ConfigProblem>>,
 }
 
 /// Every protocol, in the order in which collectors are made.
-pub(super) static PROTOCOLS: [Protocol; 2] =
-    [Protocol { name: "modbus", read: read::<ModbusConfig> }, Protocol { name: "opcua", read: read::<OpcUaConfig> }];
+pub(super) static PROTOCOLS: [Protocol; 2] = [protocol::<ModbusConfig>("modbus"), protocol::<OpcUaConfig>("opcua")];
+
+const fn protocol<Config: DeviceConfig>(name: &'static str) -> Protocol {
+    Protocol { name, read: read::<Config>, definition: definition::<Config> }
+}
+
+/// Definition of a collected tag whose device is not at hand: as a device of the protocol that knows its address would have it, with that
+/// protocol's defaults.
+///
+/// # Errors
+/// The problems at the keys of the tag.
+pub(super) fn definition_of(tag: &TagConfig) -> Result<TagDefinition, Vec<ConfigProblem>> {
+    let mut refused = Vec::new();
+    for protocol in &PROTOCOLS {
+        match (protocol.definition)(tag) {
+            Ok(definition) => return Ok(definition),
+            // The protocol that knows the address has the better word on the rest.
+            Err(problems) if refused.is_empty() || !problems.iter().any(|problem| problem.key.ends_with(".address")) => refused = problems,
+            Err(_) => {}
+        }
+    }
+    Err(refused)
+}
 
 impl Protocol {
     /// Reads one device; `None` when it cannot be read, with problems in the document. Relative paths start at `directory`.
@@ -26,6 +51,9 @@ impl Protocol {
 
 /// A device as configured, its tags aside: those in its own tables and those in tag files are built together.
 trait DeviceConfig: DeserializeOwned + 'static {
+    /// A device that is all defaults.
+    const PLAIN: &str;
+
     fn name(&self) -> &str;
 
     /// Makes relative paths absolute, and names files that are not there with the key that names them.
@@ -64,7 +92,17 @@ fn read<'text, Config: DeviceConfig>(document: &mut Document<'text>, table: Devi
     Some(Device { key, name: config.name().to_owned(), tags, build: Box::new(move |tags| config.build(position, tags)) })
 }
 
+fn definition<Config: DeviceConfig>(tag: &TagConfig) -> Result<TagDefinition, Vec<ConfigProblem>> {
+    let position = || tag.position.clone();
+    let broken = |message: String| vec![ConfigProblem { position: position(), key: "device".to_owned(), message }];
+    let device: Config = toml::from_str(Config::PLAIN).map_err(|error| broken(error.to_string()))?;
+    let tags = device.build(position(), vec![tag.clone()])?.tags();
+    tags.into_iter().next().ok_or_else(|| broken("the device has no such tag".to_owned()))
+}
+
 impl DeviceConfig for ModbusConfig {
+    const PLAIN: &str = "name = \"device\"\nendpoint = \"127.0.0.1:502\"";
+
     fn name(&self) -> &str {
         &self.name
     }
@@ -76,6 +114,8 @@ impl DeviceConfig for ModbusConfig {
 }
 
 impl DeviceConfig for OpcUaConfig {
+    const PLAIN: &str = "name = \"device\"\nendpoint = \"opc.tcp://127.0.0.1:4840\"\nsecurity_policy = \"None\"";
+
     fn name(&self) -> &str {
         &self.name
     }

@@ -54,11 +54,19 @@ pub struct TagRow {
 }
 
 impl TagRow {
-    /// Definition of a tag that clients write.
+    /// Definition of the tag: of one that clients write, or of one that a device delivers, by the defaults of the protocol of its address.
     ///
     /// # Errors
-    /// The type is not given or not known, or the name breaks a rule.
+    /// The type is not given or not known, the name breaks a rule, or a cell of a collected tag is wrong.
     pub fn definition(&self) -> Result<TagDefinition, ConfigProblem> {
+        if self.device.is_some() {
+            let mut definition = super::device::definition_of(&self.tag).map_err(|problems| match problems.into_iter().next() {
+                Some(problem) => self.problem(problem.key.rsplit('.').next().unwrap_or_default(), problem.message.clone()),
+                None => self.problem("device", "the tag cannot be understood"),
+            })?;
+            definition.state_set.clone_from(&self.state_set);
+            return Ok(definition);
+        }
         let name = TagName::new(&self.tag.name).map_err(|error| self.problem("name", error.to_string()))?;
         let Some(value_type) = self.value_type()? else {
             return Err(self.problem("type", "a tag without a device needs a type: f64, f32, i64, u64, bool, string or state"));

@@ -21,7 +21,10 @@ use historian_proto::v1::{
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 
+use historian::server::config::{self, Overrides};
+
 use super::{command, directory, path, stderr, stdout};
+use crate::support::peer;
 
 /// More than one batch of an answer.
 const SAMPLES: usize = 150_000;
@@ -299,6 +302,7 @@ fn tags_are_imported_listed_and_imported_again() {
         ("tags.csv", text),
         ("changed.csv", "name,unit,range_high\na/level,cm,450\nb/count,,\n"),
         ("partly.csv", "name,type\nc/new,f64\na/level,i64\nd/none,\nb/count,u64\n"),
+        ("apart.csv", "name,range_low,state_set\na/level,451,\nb/count,,off|on\n"),
         ("mistake.csv", "name,type\ne/new,f64\nf/new,f46\n"),
     ]);
     let import = |file: &str| server.run(&["tag", "import", &path(&directory, file)]);
@@ -327,10 +331,13 @@ fn tags_are_imported_listed_and_imported_again() {
     let table = server.succeed(&["tag", "list", "--format", "table"]);
     assert!(table.starts_with("NAME") && table.contains("Operating mode"), "{table}");
 
-    // A row that the server refuses is told with its line, and the others are imported.
+    // A row that contradicts the catalog is a mistake as well: all are told, each with its line, and no other row is imported.
+    let before = server.succeed(&["tag", "list", "--format", "csv"]);
     let output = import("partly.csv");
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(stdout(&output), "1 created, 0 updated, 1 unchanged, 2 failed\n");
+    assert_eq!(stdout(&output), "");
+    assert!(stderr(&output).ends_with("historian: 2 of 4 rows cannot be imported; nothing was changed\n"), "{}", stderr(&output));
+    assert_eq!(server.succeed(&["tag", "list", "--format", "csv"]), before);
     let file = path(&directory, "partly.csv");
     assert!(
         stderr(&output).contains(&format!("{file}:3: a/level: type: the tag holds f64 values, the file says i64")),
@@ -339,11 +346,74 @@ fn tags_are_imported_listed_and_imported_again() {
     );
     assert!(stderr(&output).contains(&format!("{file}:4: d/none: type: a tag without a device needs a type")), "{}", stderr(&output));
 
+    // Cells that only together with the catalog are wrong: the range of a/level ends at 450, b/count has no states.
+    let output = import("apart.csv");
+    assert_eq!(output.status.code(), Some(1));
+    let file = path(&directory, "apart.csv");
+    assert!(stderr(&output).contains(&format!("{file}:2: a/level: range_low")), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&format!("{file}:3: b/count: state_set")), "{}", stderr(&output));
+    assert_eq!(server.succeed(&["tag", "list", "--format", "csv"]), before);
+
     // A file with a mistake changes nothing.
     let output = import("mistake.csv");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("mistake.csv:3: type: \"f46\": unknown value type; did you mean \"f64\"?"), "{}", stderr(&output));
     assert!(!server.succeed(&["tag", "list", "--format", "csv"]).contains("e/new"));
+}
+
+/// The files that the configuration names serve the import as well, also where a device delivers a tag.
+#[test]
+fn tag_files_of_a_configuration_are_imported_as_they_are() {
+    let server = Server::start();
+    let import = |file: &str| {
+        let output = server.run(&["tag", "import", file]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let example = peer::root().join("examples/tags.csv").display().to_string();
+    assert_eq!(import(&example), "6 created, 0 updated, 0 unchanged, 0 failed\n");
+    assert_eq!(import(&example), "0 created, 0 updated, 6 unchanged, 0 failed\n");
+    let list = server.succeed(&["tag", "list", "--format", "csv"]);
+    let types: Vec<(&str, &str)> =
+        list.lines().skip(1).filter_map(|line| line.split_once(',')).map(|(name, rest)| (name, &rest[..rest.find(',').unwrap()])).collect();
+    // Those that a start with this configuration gives them.
+    let configuration = config::load(Some(&peer::root().join("examples/historian.toml")), &Overrides::default()).unwrap();
+    let mut wanted: Vec<(String, String)> = configuration
+        .collectors
+        .iter()
+        .flat_map(|collector| collector.tags())
+        .chain(configuration.written_tags)
+        .map(|tag| (tag.name.to_string(), tag.value_type.to_string()))
+        .filter(|(name, _)| types.iter().any(|(imported, _)| imported == name))
+        .collect();
+    wanted.sort();
+    assert_eq!(types.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect::<Vec<_>>(), wanted);
+
+    // The example of the document; and its tags once more, changed.
+    let document = fs::read_to_string(peer::root().join("docs/configuration.md")).expect("the document");
+    let block = document.split("\n```csv\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let directory = directory(&[
+        ("tags.csv", block),
+        ("states.csv", "name,type,state_set,device,address\narea2/mode,state,off|on,plc,holding:7\n"),
+        (
+            "wrong.csv",
+            "name,device,address,format,sampling_ms\nx/a,plc,holding:1,u16,\nx/b,plc,holding:2,u61,\nx/c,plc,holding:3,,5\nx/d,plc,drawer:3,,\n",
+        ),
+    ]);
+    assert_eq!(import(&path(&directory, "tags.csv")), "1 created, 0 updated, 1 unchanged, 0 failed\n");
+    assert_eq!(import(&path(&directory, "states.csv")), "1 created, 0 updated, 0 unchanged, 0 failed\n");
+    let output = server.run(&["tag", "import", &path(&directory, "wrong.csv")]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    for expected in [
+        "wrong.csv:3: x/b: format: ",
+        "wrong.csv:4: x/c: sampling_ms: ",
+        "wrong.csv:5: x/d: address: ",
+        "3 of 4 rows cannot be imported; nothing was changed",
+    ] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    assert!(!server.succeed(&["tag", "list", "x/**", "--format", "csv"]).contains("x/a"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::{
 };
 
 mod audit;
+mod demo;
 mod directory;
 mod signals;
 mod start;

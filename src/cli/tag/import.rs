@@ -1,0 +1,231 @@
+//! `historian tag import`: first every row is compared with the catalog, then, when none of them has a mistake, what differs is changed.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use futures::{StreamExt, stream};
+use historian_proto::v1::{self, CreateTagRequest, GetTagRequest, UpdateTagRequest, tag_service_client::TagServiceClient};
+use tonic::{Code, transport::Channel};
+
+use super::{ImportArgs, proto_type, type_name};
+use crate::{
+    cli::{Refused, client},
+    collector::Position,
+    model::{TagDefinition, TagName, ValueType},
+    server::config::tag_file::{self, TagRow},
+};
+
+/// Rows of a file on their way to the server at once.
+const ROWS_AT_ONCE: usize = 16;
+
+/// What a row asks for.
+enum Change {
+    Create(v1::Tag),
+    Update(v1::Tag, Vec<&'static str>),
+    Nothing,
+}
+
+enum RowError {
+    /// Only this row is wrong.
+    Row(anyhow::Error),
+    /// No row can succeed.
+    Server(anyhow::Error),
+}
+
+impl From<tonic::Status> for RowError {
+    fn from(status: tonic::Status) -> RowError {
+        let error = client::refusal(&status);
+        if matches!(status.code(), Code::Unavailable | Code::Unimplemented | Code::Unauthenticated) {
+            RowError::Server(error)
+        } else {
+            RowError::Row(error)
+        }
+    }
+}
+
+pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
+    let file = args.file.display().to_string();
+    let (rows, problems) = tag_file::read(&args.file, &file);
+    // A file with mistakes changes nothing, so that it can be corrected and imported whole.
+    if !problems.is_empty() {
+        return Err(Refused(problems).into());
+    }
+    let channel = args.server.connect().await?;
+    let count = rows.len();
+    let mut looks = stream::iter(rows).map(|row| look(TagServiceClient::new(channel.clone()), row)).buffered(ROWS_AT_ONCE);
+    let (mut changes, mut refused) = (Vec::new(), 0_usize);
+    while let Some((line, change)) = looks.next().await {
+        match change {
+            Ok(change) => changes.push((line, change)),
+            Err(RowError::Server(error)) => return Err(error).with_context(|| format!("stopped at {file}:{line}; nothing was changed")),
+            Err(RowError::Row(error)) => {
+                refused += 1;
+                eprintln!("{file}:{line}: {error}");
+            }
+        }
+    }
+    drop(looks);
+    anyhow::ensure!(refused == 0, "{refused} of {count} rows cannot be imported; nothing was changed");
+    make(channel, &file, changes).await
+}
+
+/// Compares a row with the catalog.
+async fn look(mut client: TagServiceClient<Channel>, row: TagRow) -> (usize, Result<Change, RowError>) {
+    let Position { line, .. } = row.tag.position;
+    let change = match client.get_tag(GetTagRequest { name: row.tag.name.clone() }).await {
+        Ok(tag) => {
+            changed_tag(&row, tag.into_inner()).map(|changed| changed.map_or(Change::Nothing, |(tag, fields)| Change::Update(tag, fields)))
+        }
+        Err(status) if status.code() == Code::NotFound => new_tag(&row).map(Change::Create),
+        Err(status) => return (line, Err(status.into())),
+    };
+    (line, change.map_err(|error| RowError::Row(anyhow!("{}: {error}", row.tag.name))))
+}
+
+/// Makes the changes of a file without mistakes. What the server refuses all the same, because the catalog is full or somebody else changes
+/// it, is told with its line.
+async fn make(channel: Channel, file: &str, changes: Vec<(usize, Change)>) -> anyhow::Result<ExitCode> {
+    let (mut created, mut updated, mut unchanged, mut failed) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let mut outcomes = stream::iter(changes)
+        .map(|(line, change)| {
+            let mut client = TagServiceClient::new(channel.clone());
+            async move {
+                let (kind, name, outcome) = match change {
+                    Change::Nothing => (Kind::Unchanged, String::new(), Ok(())),
+                    Change::Create(tag) => {
+                        let name = tag.name.clone();
+                        (Kind::Created, name, client.create_tag(CreateTagRequest { tag: Some(tag) }).await.map(drop))
+                    }
+                    Change::Update(tag, fields) => {
+                        let name = tag.name.clone();
+                        let mut request = UpdateTagRequest { tag: Some(tag), update_mask: None };
+                        request.update_mask.get_or_insert_default().paths = fields.into_iter().map(str::to_owned).collect();
+                        (Kind::Updated, name, client.update_tag(request).await.map(drop))
+                    }
+                };
+                (line, name, outcome.map(|()| kind).map_err(RowError::from))
+            }
+        })
+        .buffered(ROWS_AT_ONCE);
+    while let Some((line, name, outcome)) = outcomes.next().await {
+        match outcome {
+            Ok(Kind::Created) => created += 1,
+            Ok(Kind::Updated) => updated += 1,
+            Ok(Kind::Unchanged) => unchanged += 1,
+            Err(RowError::Server(error)) => {
+                return Err(error).with_context(|| {
+                    format!("stopped at {file}:{line}; import the file again when this is mended, rows that are in already do not matter")
+                });
+            }
+            Err(RowError::Row(error)) => {
+                failed += 1;
+                eprintln!("{file}:{line}: {name}: {error}");
+            }
+        }
+    }
+    println!("{created} created, {updated} updated, {unchanged} unchanged, {failed} failed");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+enum Kind {
+    Created,
+    Updated,
+    Unchanged,
+}
+
+fn new_tag(row: &TagRow) -> anyhow::Result<v1::Tag> {
+    let definition = row.definition().map_err(|problem| anyhow!("{}: {}", problem.key, problem.message))?;
+    definition.check()?;
+    Ok(v1::Tag {
+        name: definition.name.to_string(),
+        value_type: proto_type(definition.value_type).into(),
+        unit: definition.unit,
+        description: definition.description,
+        stepped: definition.stepped,
+        range_low: definition.range_low,
+        range_high: definition.range_high,
+        state_set: definition.state_set,
+        ..v1::Tag::default()
+    })
+}
+
+/// The tag as the row wants it, and the fields that differ; `None` when nothing does.
+fn changed_tag(row: &TagRow, mut tag: v1::Tag) -> anyhow::Result<Option<(v1::Tag, Vec<&'static str>)>> {
+    let wanted = row.value_type().map_err(|problem| anyhow!(problem.message))?;
+    if let Some(wanted) = wanted.filter(|wanted| proto_type(*wanted) as i32 != tag.value_type) {
+        anyhow::bail!("type: the tag holds {} values, the file says {wanted}; the type of a tag cannot change", type_name(&tag));
+    }
+    let mut fields = Vec::new();
+    let mut differ = |field, differs: bool| {
+        if differs {
+            fields.push(field);
+        }
+    };
+    let TagRow { tag: row_tag, state_set, .. } = row;
+    if !row_tag.unit.is_empty() {
+        differ("unit", row_tag.unit != tag.unit);
+        tag.unit.clone_from(&row_tag.unit);
+    }
+    if !row_tag.description.is_empty() {
+        differ("description", row_tag.description != tag.description);
+        tag.description.clone_from(&row_tag.description);
+    }
+    if let Some(stepped) = row_tag.stepped {
+        differ("stepped", stepped != tag.stepped);
+        tag.stepped = stepped;
+    }
+    if row_tag.range_low.is_some() {
+        differ("range_low", row_tag.range_low != tag.range_low);
+        tag.range_low = row_tag.range_low;
+    }
+    if row_tag.range_high.is_some() {
+        differ("range_high", row_tag.range_high != tag.range_high);
+        tag.range_high = row_tag.range_high;
+    }
+    if !state_set.is_empty() {
+        differ("state_set", *state_set != tag.state_set);
+        tag.state_set.clone_from(state_set);
+    }
+    if fields.is_empty() {
+        return Ok(None);
+    }
+    check(&tag)?;
+    Ok(Some((tag, fields)))
+}
+
+/// The rules between the cells of a row and what the catalog has already.
+fn check(tag: &v1::Tag) -> anyhow::Result<()> {
+    let value_type = ValueType::ALL.into_iter().find(|value_type| proto_type(*value_type) as i32 == tag.value_type);
+    let Some(value_type) = value_type else { return Ok(()) };
+    let mut definition = TagDefinition::new(TagName::new(&tag.name)?, value_type);
+    definition.unit.clone_from(&tag.unit);
+    definition.description.clone_from(&tag.description);
+    (definition.range_low, definition.range_high) = (tag.range_low, tag.range_high);
+    definition.state_set.clone_from(&tag.state_set);
+    Ok(definition.check()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(text: &str) -> TagRow {
+        let (mut rows, problems) =
+            tag_file::parse(format!("name,type,unit,description,stepped,range_low,range_high,state_set\n{text}\n").as_bytes(), "t");
+        assert_eq!(problems, []);
+        rows.remove(0)
+    }
+
+    #[test]
+    fn only_filled_cells_change_a_tag() {
+        let Ok(existing) = new_tag(&row("a,f64,bar,steam,false,0,10,")) else { panic!("a valid row") };
+        assert!(changed_tag(&row("a,f64,,,,,,"), existing.clone()).unwrap().is_none());
+        assert!(changed_tag(&row("a,,bar,steam,false,0,10,"), existing.clone()).unwrap().is_none());
+        let (tag, fields) = changed_tag(&row("a,,mbar,,,,20,"), existing.clone()).unwrap().unwrap();
+        assert_eq!(fields, ["unit", "range_high"]);
+        assert_eq!((tag.unit.as_str(), tag.description.as_str(), tag.range_high), ("mbar", "steam", Some(20.0)));
+        assert!(changed_tag(&row("a,i64,,,,,,"), existing.clone()).unwrap_err().to_string().contains("cannot change"));
+        // Together with what the catalog has: 20 is above its range_high.
+        assert!(changed_tag(&row("a,,,,,20,,"), existing).unwrap_err().to_string().contains("range_low"));
+    }
+}
