@@ -9,6 +9,7 @@ mod cli;
 mod clients;
 mod corrections;
 mod demo;
+mod documents;
 mod house;
 mod modbus;
 mod opcua;
