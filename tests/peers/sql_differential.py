@@ -8,7 +8,7 @@ knows what the ones before it wrote.
 import json
 import math
 import sys
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 
 import duckdb
 import numpy as np
@@ -208,12 +208,13 @@ for condition in CONDITIONS:
         f"SELECT {ALL} FROM samples WHERE {condition}",
         f"SELECT tag, {ALL} FROM samples WHERE {condition} GROUP BY tag",
     )
+# Short intervals in a part only: what they give is compared row by row.
+BRIEFLY = "timestamp >= '2026-03-24 05:17:11' AND timestamp < '2026-03-24 13:00:00'"
 for bucket in ["10 seconds", "1 minute", "5 minutes", "1 hour", "7 hours", "1 day", "2 days", "7 days", "1 month"]:
+    inside = BRIEFLY if bucket.endswith(("seconds", "minute", "minutes")) else INSIDE
     same(
-        f"SELECT tag, time_bucket(INTERVAL '{bucket}', timestamp) AS bucket, {ALL} FROM samples WHERE tag <> 't/text' AND {INSIDE} GROUP BY tag, bucket"
-        if bucket != "10 seconds"
-        else f"SELECT time_bucket(INTERVAL '{bucket}', timestamp) AS bucket, {ALL} FROM samples WHERE tag = 't/wild' AND {INSIDE} GROUP BY bucket",
-        f"SELECT time_bucket(INTERVAL '{bucket}', timestamp) AS bucket, min(value), max(value), count(*) FROM samples WHERE tag = 't/wild' AND is_good(quality) GROUP BY bucket",
+        f"SELECT tag, time_bucket(INTERVAL '{bucket}', timestamp) AS bucket, {ALL} FROM samples WHERE tag <> 't/text' AND {inside} GROUP BY tag, bucket",
+        f"SELECT time_bucket(INTERVAL '{bucket}', timestamp) AS bucket, min(value), max(value), count(*) FROM samples WHERE tag = 't/wild' AND is_good(quality) AND {inside} GROUP BY bucket",
     )
 for zone in ["Europe/Berlin", "America/New_York", "Asia/Kolkata"]:
     for bucket in ["1 hour", "1 day", "7 days", "1 month"]:
@@ -246,7 +247,8 @@ for zone in ["Europe/Berlin", "America/New_York", "Asia/Kolkata"]:
         f"SELECT extract(hour FROM timestamp::TIMESTAMPTZ AT TIME ZONE '{zone}') AS hour, extract(dow FROM timestamp::TIMESTAMPTZ AT TIME ZONE '{zone}') AS dow, count(*) FROM samples GROUP BY hour, dow",
     )
 for unit in ["second", "minute", "hour", "day", "week", "month", "quarter", "year"]:
-    same(f"SELECT date_trunc('{unit}', timestamp)::timestamp AS at, count(*), min(value), max(value) FROM samples WHERE tag IN ('t/calm', 't/wild') AND {INSIDE} GROUP BY at")
+    inside = BRIEFLY if unit in ("second", "minute") else INSIDE
+    same(f"SELECT date_trunc('{unit}', timestamp)::timestamp AS begun, count(*), min(value), max(value) FROM samples WHERE tag IN ('t/calm', 't/wild') AND {inside} GROUP BY begun")
 for part in ["minute", "hour", "day", "dow", "doy", "month", "quarter", "year", "week"]:
     same(f"SELECT extract({part} FROM timestamp)::bigint AS part, {ALL} FROM samples WHERE tag = 't/wild' GROUP BY part")
 for aggregate in ["stddev(value)", "stddev_pop(value)", "var_samp(value)", "var_pop(value)", "median(value)", "corr(value, value * 2 + 1)"]:
@@ -290,12 +292,16 @@ same(
     "SELECT upper(tag), length(tag), split_part(tag, '/', 2), substr(tag, 3, 2), replace(tag, 't/', '') FROM samples GROUP BY tag",
     "SELECT cast(value AS bigint) AS whole, count(*) FROM samples WHERE tag = 't/state' GROUP BY whole",
     # Windows.
-    "SELECT timestamp, value, lag(value) OVER (ORDER BY timestamp), lead(value, 2) OVER (ORDER BY timestamp) FROM samples WHERE tag = 't/f32'",
+    f"SELECT timestamp, value, lag(value) OVER (ORDER BY timestamp), lead(value, 2) OVER (ORDER BY timestamp) FROM samples WHERE tag = 't/f32' AND {BRIEFLY}",
+    "SELECT count(*) FROM samples WHERE value = 0",
+    "SELECT count(*) FROM samples WHERE value < 0",
+    "SELECT value, count(*) FROM samples WHERE tag = 't/zero' GROUP BY value",
+    "SELECT count(*) FROM (SELECT * FROM samples WHERE tag = 't/zero' ORDER BY timestamp LIMIT 100) a JOIN (SELECT * FROM samples WHERE tag = 't/zero' ORDER BY timestamp LIMIT 100) b ON a.value = b.value",
     "SELECT timestamp, row_number() OVER (ORDER BY timestamp) AS n, rank() OVER (ORDER BY value, timestamp) AS r FROM samples WHERE tag = 't/zero' AND value IS NOT NULL",
-    "SELECT timestamp, min(value) OVER w AS low, max(value) OVER w AS high FROM samples WHERE tag = 't/wild' WINDOW w AS (ORDER BY timestamp ROWS BETWEEN 20 PRECEDING AND CURRENT ROW)",
-    "SELECT timestamp, avg(value) OVER (ORDER BY timestamp ROWS BETWEEN 10 PRECEDING AND 10 FOLLOWING) AS near FROM samples WHERE tag = 't/calm'",
-    "SELECT timestamp, count(value) OVER (ORDER BY timestamp RANGE BETWEEN INTERVAL '10 minutes' PRECEDING AND CURRENT ROW) AS n FROM samples WHERE tag = 't/calm'",
-    "SELECT tag, timestamp, sum(quality % 7) OVER (PARTITION BY tag ORDER BY timestamp) AS s FROM samples WHERE tag IN ('t/bool', 't/state')",
+    f"SELECT timestamp, min(value) OVER w AS low, max(value) OVER w AS high FROM samples WHERE tag = 't/wild' AND {BRIEFLY} WINDOW w AS (ORDER BY timestamp ROWS BETWEEN 20 PRECEDING AND CURRENT ROW)",
+    f"SELECT timestamp, avg(value) OVER (ORDER BY timestamp ROWS BETWEEN 10 PRECEDING AND 10 FOLLOWING) AS near FROM samples WHERE tag = 't/calm' AND {BRIEFLY}",
+    f"SELECT timestamp, count(value) OVER (ORDER BY timestamp RANGE BETWEEN INTERVAL '10 minutes' PRECEDING AND CURRENT ROW) AS n FROM samples WHERE tag = 't/calm' AND {BRIEFLY}",
+    f"SELECT tag, timestamp, sum(quality % 7) OVER (PARTITION BY tag ORDER BY timestamp) AS s FROM samples WHERE tag IN ('t/bool', 't/state') AND {BRIEFLY}",
     "SELECT tag, max(high) FROM (SELECT tag, max(value) OVER (PARTITION BY tag) AS high FROM samples) GROUP BY tag",
     "SELECT tag, timestamp, first_value(value) OVER (PARTITION BY tag ORDER BY timestamp) AS f FROM samples WHERE tag IN ('t/calm', 't/f32') ORDER BY tag, timestamp LIMIT 1000",
     "SELECT count(*), max(gap) AS near FROM (SELECT extract(epoch FROM timestamp - lag(timestamp) OVER (PARTITION BY tag ORDER BY timestamp)) AS gap FROM samples)",
@@ -335,7 +341,7 @@ MAY_FAIL = [(f"SELECT sum(value) FROM range('{name}', '2026-01-01', '2027-01-01'
 def plain(value):
     """A cell as both have it."""
     if isinstance(value, datetime):
-        return value.replace(tzinfo=None).isoformat()
+        return (value.astimezone(timezone.utc) if value.tzinfo else value).replace(tzinfo=None).isoformat()
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, bool) or value is None or isinstance(value, str):
@@ -386,7 +392,10 @@ def compare(ours, judges):
         found = asked(ours)
     except Exception as error:
         return f"refused: {error}"
-    expected = judge.execute(judges).to_arrow_table()
+    try:
+        expected = judge.sql(judges).to_arrow_table()
+    except duckdb.Error as error:
+        return f"the judge refuses: {error}"
     near = [name.startswith("near") for name in found.column_names]
     found, expected = cells(found), cells(expected)
     if "ORDER BY" not in judges.split("FROM")[-1]:
@@ -413,4 +422,6 @@ for ours, judges in MAY_FAIL:
 assert len(STATEMENTS) >= 135, len(STATEMENTS)
 if wrong:
     sys.exit(f"{len(wrong)} of {len(STATEMENTS)} statements are answered otherwise than by DuckDB:\n" + "\n".join(wrong))
+cursor.close()
+connection.close()
 print(f"{len(STATEMENTS)} statements")

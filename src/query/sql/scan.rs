@@ -33,7 +33,7 @@ use datafusion::{
     },
 };
 
-use num_traits::Float;
+use num_traits::{Float, Zero};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{SqlError, error::external};
@@ -107,7 +107,8 @@ impl Drop for Entered {
     }
 }
 
-/// A batch in which a NaN is a NaN. Comparing and sorting goes by bits, in which those with a sign come before all numbers.
+/// A batch in which a NaN is a NaN, and a zero a zero. Comparing and sorting goes by bits, in which a NaN with a sign comes before all numbers,
+/// and a zero with a sign before the other one.
 pub fn plain(batch: RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
     let plain = |column: &ArrayRef| plain_floats::<Float64Type>(column).or_else(|| plain_floats::<Float32Type>(column));
     if batch.columns().iter().all(|column| plain(column).is_none()) {
@@ -117,13 +118,13 @@ pub fn plain(batch: RecordBatch) -> std::result::Result<RecordBatch, ArrowError>
     RecordBatch::try_new(batch.schema(), columns)
 }
 
-/// A column of floats with NaN in the place of every NaN; `None` for other columns, and where there is none.
+/// A column of floats with one NaN and one zero; `None` for other columns, and where nothing is to be changed.
 pub fn plain_floats<T: ArrowPrimitiveType<Native: Float>>(column: &ArrayRef) -> Option<ArrayRef> {
     let floats = column.as_primitive_opt::<T>()?;
     // Without an end on the way, so that it is a few instructions for many values.
-    let nans = floats.values().iter().map(|value| u64::from(value.is_nan())).sum::<u64>();
-    (nans > 0).then(|| {
-        let plain: PrimitiveArray<T> = floats.unary(|value| if value.is_nan() { Float::nan() } else { value });
+    let odd = |value: &T::Native| u64::from(value.is_nan()) | u64::from(value.is_zero() & value.is_sign_negative());
+    (floats.values().iter().map(odd).sum::<u64>() > 0).then(|| {
+        let plain: PrimitiveArray<T> = floats.unary(|value| if value.is_nan() { Float::nan() } else { value + Zero::zero() });
         Arc::new(plain) as ArrayRef
     })
 }
