@@ -160,7 +160,10 @@ fn times_as_text(command: &str, mut body: Value) -> Result<Value, Status> {
     let unit = match body.as_object_mut().and_then(|body| body.remove("time_unit")) {
         None | Some(Value::Null) => None,
         Some(unit) => Some(unit.as_str().and_then(Unit::named).ok_or_else(|| {
-            status::invalid(&format!("{command}.time_unit"), format!("{} is none of \"s\", \"ms\", \"us\", \"ns\"", shown(&unit.to_string())))
+            status::invalid(
+                &format!("{command}.time_unit"),
+                format!("{} is none of \"s\", \"ms\", \"us\", \"ns\"", shown(&unit.to_string())),
+            )
         })?),
     };
     for field in ["start", "end"] {

@@ -294,7 +294,7 @@ mod tests {
         }
     }
 
-    /// Dates of a calendar, days of Excel (LibreOffice shows 45958 as 2025-10-28) and epochs (`date -u -d @1767225600`).
+    /// Dates of a calendar, days of a spreadsheet (45958 is shown as 2025-10-28) and epochs (`date -u -d @1767225600`).
     #[test]
     fn a_number_whose_unit_nobody_said_is_refused_with_what_it_probably_means() {
         for (text, told) in [

@@ -97,7 +97,9 @@ pub async fn send(
                 if mistakes.count() > 0 {
                     bail!("the file changed while it was imported; {}", mistakes.lines(&path, kind).join("; "));
                 }
-                samples.iter().for_each(|samples| seen.add(&samples.tag, &samples.timestamps));
+                for samples in &samples {
+                    seen.add(&samples.tag, &samples.timestamps);
+                }
                 reached.set(source.done());
                 let is_over =
                     !samples.is_empty() && requests.blocking_send(WriteSamplesRequest { options: Some(options), samples }).is_err();

@@ -78,7 +78,9 @@ pub async fn understand(
             if told < super::TOLD_MAX {
                 let lines = mistakes.lines(path, *kind);
                 told += lines.len();
-                lines.iter().for_each(|line| eprintln!("{line}"));
+                for line in &lines {
+                    eprintln!("{line}");
+                }
             }
         }
         let shown = if let [one] = &mistaken[..] { one.clone() } else { format!("{} files", mistaken.len()) };
@@ -141,18 +143,17 @@ impl Pass {
         let mistakes = &mut self.mistakes[file];
         for (name, tag) in found {
             let line = || portion.tags.iter().find(|rows| rows.name == name).and_then(|rows| rows.rows.first()).map_or(1, |row| row.place);
-            match tag {
-                Some(tag) => _ = self.tags.insert(name, tag),
-                None => {
-                    if let Err(error) = TagName::new(&name) {
-                        mistakes.at(line(), "tag", &error.to_string());
-                    } else if !self.new_tags.create {
-                        let reason = format!("there is no tag {name:?}; make it with `historian tag import`, or add --create-tags");
-                        mistakes.add(line(), &reason);
-                    }
-                    self.fits.insert(name, Fit::default());
-                }
+            if let Some(tag) = tag {
+                self.tags.insert(name, tag);
+                continue;
             }
+            if let Err(error) = TagName::new(&name) {
+                mistakes.at(line(), "tag", &error.to_string());
+            } else if !self.new_tags.create {
+                let reason = format!("there is no tag {name:?}; make it with `historian tag import`, or add --create-tags");
+                mistakes.add(line(), &reason);
+            }
+            self.fits.insert(name, Fit::default());
         }
         for rows in portion.tags {
             if let Some(tag) = self.tags.get(&rows.name) {

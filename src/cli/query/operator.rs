@@ -39,7 +39,8 @@ impl CommonArgs {
     /// The fields that all requests have.
     fn fields(&self) -> Map<String, Json> {
         let mut fields = Map::new();
-        for (name, value) in [("start", self.unit.applied(&self.start)), ("end", self.unit.applied(&self.end)), ("zone", self.zone.clone())] {
+        for (name, value) in [("start", self.unit.applied(&self.start)), ("end", self.unit.applied(&self.end)), ("zone", self.zone.clone())]
+        {
             fields.insert(name.to_owned(), value.into());
         }
         fields.insert("tags".to_owned(), self.tags.as_slice().into());

@@ -31,7 +31,7 @@ impl<R: BufRead> Csv<R> {
             Ok(false) => anyhow::bail!("the file is empty; it needs a header with timestamp and value"),
             Err(Broken { line, reason, .. }) => anyhow::bail!("line {line}: {reason}"),
         }
-        let names: Vec<String> = (0..record.len()).map(|index| record.field(index).to_owned()).collect();
+        let names: Vec<String> = (0..record.fields()).map(|index| record.field(index).to_owned()).collect();
         let columns = Columns::of(&names, settings)?;
         let scale = own(settings.scale, &columns);
         Ok(Csv { records, record, header_len: names.len(), columns, settings: settings.clone(), scale, times })
@@ -54,9 +54,9 @@ impl<R: BufRead> Csv<R> {
     fn row(&mut self, portion: &mut Portion, mistakes: &mut Mistakes) {
         let Csv { record, columns, settings, times, .. } = self;
         let place = record.line;
-        let extra = (self.header_len..record.len()).any(|index| !record.field(index).trim().is_empty());
-        if record.len() < self.header_len || extra {
-            mistakes.add(place, &format!("has {} fields, and the header {}", record.len(), self.header_len));
+        let extra = (self.header_len..record.fields()).any(|index| !record.field(index).trim().is_empty());
+        if record.fields() < self.header_len || extra {
+            mistakes.add(place, &format!("has {} fields, and the header {}", record.fields(), self.header_len));
             return;
         }
         for other in columns.others.iter_mut().filter(|other| other.is_watched()) {

@@ -93,7 +93,7 @@ impl Columns {
         let quality = QUALITIES.into_iter().find_map(|name| column(name).transpose()).transpose()?;
         let taken = [Some(timestamp), value, quality, tag, kind, text, integer];
         let mut others: Vec<Other> = (0..names.len())
-            .filter(|index| !taken.contains(&Some(*index)) && !(names[*index].trim().is_empty() && names.len() > 1))
+            .filter(|index| !taken.contains(&Some(*index)) && !names[*index].trim().is_empty())
             .map(|index| {
                 let name = names[index].trim().to_owned();
                 let is_ignored = settings.ignore.iter().any(|ignored| self::plain(ignored) == plain[index]);

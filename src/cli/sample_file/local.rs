@@ -71,7 +71,7 @@ impl LocalTimes {
             AmbiguousOffset::Gap { .. } => {
                 return Err(format!("{civil} does not exist in this zone: the clocks went forward over it; is --zone right?"));
             }
-            AmbiguousOffset::Fold { .. } => (nanoseconds(ambiguous.clone().earlier())?, nanoseconds(ambiguous.later())?),
+            AmbiguousOffset::Fold { .. } => (nanoseconds(ambiguous.earlier())?, nanoseconds(ambiguous.later())?),
         };
         if self.is_known {
             let split = self.splits.get(&(tag.to_owned(), civil.date()));
@@ -87,9 +87,13 @@ impl LocalTimes {
     /// Ends the first pass: from now on every row has its instant.
     pub fn know(&mut self, mistakes: &mut Mistakes) {
         let tags: Vec<String> = self.tags.keys().cloned().collect();
-        tags.iter().for_each(|tag| self.close(tag, None));
+        for tag in &tags {
+            self.close(tag, None);
+        }
         self.tags = HashMap::new();
-        self.refused.drain(..).for_each(|(place, reason)| mistakes.at(place, "timestamp", &reason));
+        for (place, reason) in self.refused.drain(..) {
+            mistakes.at(place, "timestamp", &reason);
+        }
         self.is_known = true;
     }
 
@@ -130,11 +134,9 @@ impl LocalTimes {
         let only = |steps: Option<(u64, u64)>| steps.and_then(|(count, place)| (count == 1).then_some(place));
         let up = open.before.map(|before| before < open.earlier).or(after.map(|after| after > open.earlier));
         let split = match (only(open.not_up), only(open.not_down), up) {
-            (Some(place), _, Some(true)) => Some(Split { place, ascending: true }),
-            (_, Some(place), Some(false)) => Some(Split { place, ascending: false }),
-            // Nothing around it tells the order. Most files are written upwards.
-            (Some(place), _, None) => Some(Split { place, ascending: true }),
-            (None, Some(place), None) => Some(Split { place, ascending: false }),
+            // Where nothing around it tells the order: most files are written upwards.
+            (Some(place), _, Some(true) | None) => Some(Split { place, ascending: true }),
+            (_, Some(place), Some(false)) | (None, Some(place), None) => Some(Split { place, ascending: false }),
             _ => None,
         };
         let key = (tag.to_owned(), open.last.date());
@@ -153,8 +155,8 @@ impl LocalTimes {
 }
 
 fn nanoseconds(time: Result<jiff::Timestamp, jiff::Error>) -> Result<i64, String> {
-    let time = time.map_err(|error| error.to_string())?;
-    i64::try_from(time.as_nanosecond()).map_err(|_| "is outside the years 1678 to 2262".to_owned())
+    let time = time.ok().and_then(|time| i64::try_from(time.as_nanosecond()).ok());
+    time.ok_or_else(|| "is outside the years 1678 to 2262".to_owned())
 }
 
 #[cfg(test)]

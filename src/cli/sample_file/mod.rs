@@ -138,14 +138,11 @@ impl Portion {
     pub fn of(&mut self, tag: &str) -> &mut TagRows {
         // Rows of one tag mostly follow one another.
         if self.tags.get(self.last).is_none_or(|last| last.name != tag) {
-            self.last = match self.index.get(tag) {
-                Some(index) => *index,
-                None => {
-                    self.index.insert(tag.to_owned(), self.tags.len());
-                    self.tags.push(TagRows { name: tag.to_owned(), ..TagRows::default() });
-                    self.tags.len() - 1
-                }
-            };
+            self.last = self.index.get(tag).copied().unwrap_or(self.tags.len());
+            if self.last == self.tags.len() {
+                self.index.insert(tag.to_owned(), self.last);
+                self.tags.push(TagRows { name: tag.to_owned(), ..TagRows::default() });
+            }
         }
         &mut self.tags[self.last]
     }
@@ -368,7 +365,9 @@ pub fn refuse(mistakes: &mut Mistakes, path: &Path, kind: Kind, what_did_not_hap
     if mistakes.count() == 0 {
         return Ok(());
     }
-    mistakes.lines(path, kind).iter().for_each(|line| eprintln!("{line}"));
+    for line in mistakes.lines(path, kind) {
+        eprintln!("{line}");
+    }
     let count = mistakes.count();
     bail!("{}: {count} mistake{}, nothing was {what_did_not_happen}", path.display(), if count == 1 { "" } else { "s" })
 }

@@ -109,9 +109,10 @@ fn status_code(number: i64) -> Option<Quality> {
         Ok(code) => code,
         Err(_) => i32::try_from(number).ok()?.cast_unsigned(),
     };
-    let info_type = code >> 10 & 3;
-    let sound = code >> 30 != 3 && code >> 28 & 3 == 0 && info_type < 2 && (info_type == 1 || code & 0x3FF == 0);
-    sound.then_some(Quality(code))
+    let (severity, reserved) = (code >> 30, code & 0x3000_0000);
+    let (info_type, info) = (code & 0xC00, code & 0x3FF);
+    let is_sound = severity < 3 && reserved == 0 && (info_type == 0x400 || (info_type, info) == (0, 0));
+    is_sound.then_some(Quality(code))
 }
 
 /// OPC DA 3.0, 6.8 (quality, sub-status, limit; a byte of the vendor above), and OPC HDA 1.20 with its flags in the upper half. Into status
@@ -220,7 +221,7 @@ const WORDS: [(&str, Quality); 16] = [
 
 /// A name of a status code, in any case and with whatever between its words (`Bad_NoCommunication`, `bad, comm failure`).
 fn word(text: &str) -> Option<Quality> {
-    let word: String = text.chars().filter(|letter| letter.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase();
+    let word: String = text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     // No letter may be lost: "nicht gut" is no "nichtgut", and "¬Good" is not Good.
     if text.chars().any(|letter| !(letter.is_ascii_alphanumeric() || " ._-,:[]()/".contains(letter))) {
         return None;

@@ -37,7 +37,7 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn len(&self) -> usize {
+    pub fn fields(&self) -> usize {
         self.ends.len()
     }
 
@@ -157,20 +157,15 @@ fn split<'a>(line: &'a str, record: &mut Record, mut open: bool) -> Result<bool,
     let mut rest = content;
     loop {
         if !open {
-            match rest.strip_prefix('"') {
-                Some(quoted) => rest = quoted,
-                None => {
-                    let Some((field, next)) = rest.split_once(',') else {
-                        record.text.push_str(rest);
-                        record.end_field(false);
-                        return Ok(false);
-                    };
-                    record.text.push_str(field);
-                    record.end_field(false);
-                    rest = next;
-                    continue;
-                }
-            }
+            let Some(quoted) = rest.strip_prefix('"') else {
+                let (field, next) = rest.split_once(',').map_or((rest, None), |(field, next)| (field, Some(next)));
+                record.text.push_str(field);
+                record.end_field(false);
+                let Some(next) = next else { return Ok(false) };
+                rest = next;
+                continue;
+            };
+            rest = quoted;
         }
         // Within quotes, up to the one that is not doubled.
         loop {
@@ -205,7 +200,7 @@ mod tests {
         let (mut record, mut all) = (Record::default(), Vec::new());
         loop {
             match records.read(&mut record) {
-                Ok(true) => all.push((record.line, (0..record.len()).map(|field| record.field(field).to_owned()).collect())),
+                Ok(true) => all.push((record.line, (0..record.fields()).map(|field| record.field(field).to_owned()).collect())),
                 Ok(false) => return Ok(all),
                 Err(Broken { line, reason, .. }) => return Err(format!("line {line}: {reason}")),
             }
