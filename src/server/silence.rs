@@ -72,10 +72,11 @@ pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: 
         }
     }
     let newest = lasts.iter().filter(|(tag, _)| tag.definition.source.is_some()).filter_map(|(_, last)| Some(last.as_ref()?.timestamp));
-    let Some(ended) = wanted.ended.map(|ended| ended.0).or_else(|| newest.filter(|&at| at <= wanted.now.0).max()) else {
+    // A mark of the future is none: the clock was wrong then, or is now.
+    let marked = wanted.ended.map(|ended| ended.0).filter(|&ended| ended <= wanted.now.0);
+    let Some(ended) = marked.or_else(|| newest.filter(|&at| at <= wanted.now.0).max()) else {
         return Ok(Silence::default());
     };
-    let ended = ended.min(wanted.now.0);
     let open = open_gaps(store).context("reading the gaps on record")?;
     let mut silence = Silence::default();
     let mut was_collected = false;
@@ -316,9 +317,11 @@ mod tests {
         for (tag, at) in [("a", 50), ("b", 70), ("ahead", 5_000)] {
             machine.write(tag, &[(at, GOOD)]);
         }
-        machine.begin(&tags, None, 200);
-        assert_eq!(machine.read("a"), [(50, GOOD), (70, LOST)]);
-        assert_eq!(machine.gaps(), [(None, Some(70), Some(200), "collector_down")]);
+        for mark_of_the_future in [None, Some(9_000)] {
+            machine.begin(&tags, mark_of_the_future, 200);
+            assert_eq!(machine.read("a"), [(50, GOOD), (70, LOST)]);
+        }
+        assert_eq!(machine.gaps()[0], (None, Some(70), Some(200), "collector_down"));
     }
 
     #[test]

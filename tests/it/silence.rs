@@ -274,11 +274,12 @@ fn a_start_that_is_refused_changes_nothing_in_the_catalog() {
     let mut historian = plant.serve(&tag("plc/a", "input:10", ""));
     await_good(&historian, "plc/a", 0, 1);
     historian.stop();
-    // More tags than the catalog may hold: refused, whole.
-    let file = plant.configuration(&format!("{}{}", tag("plc/x", "input:11", ""), tag("plc/y", "input:12", "")));
-    let text = format!("[storage]\ntags_max = 3\n\n{}", fs::read_to_string(&file).unwrap());
-    let text = text.replacen("tag_files = [\"written.csv\"]\n", "", 1);
-    fs::write(&file, format!("tag_files = [\"written.csv\"]\n{text}")).unwrap();
+    // One tag more than the catalog may hold, and it is one of the second device: refused, whole.
+    let file = plant.configuration(&tag("plc/x", "input:11", ""));
+    let text = fs::read_to_string(&file).unwrap();
+    let (files, device) = text.split_once("\n\n").unwrap();
+    let second = device.replace("plc", "second");
+    fs::write(&file, format!("{files}\n\n[storage]\ntags_max = 3\n\n{device}\n{second}")).unwrap();
     let refused = Command::new(env!("CARGO_BIN_EXE_historian"))
         .args(["serve", "--config", file.to_str().unwrap(), "--data-dir", plant.data_dir().to_str().unwrap()])
         .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
@@ -288,7 +289,7 @@ fn a_start_that_is_refused_changes_nothing_in_the_catalog() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("limit of 3 tags"), "{refused:?}");
     let historian = Historian::serve(&plant.data_dir(), &[]);
     let tags = told(&historian, &["tag", "list", "--format", "csv"]);
-    assert!(tags.contains("plc/a") && !tags.contains("plc/x") && !tags.contains("plc/y"), "{tags}");
+    assert!(tags.contains("plc/a") && !tags.contains("plc/x") && !tags.contains("second/x"), "{tags}");
 }
 
 #[test]
