@@ -254,7 +254,7 @@ impl Collector for State {
             let labels = [
                 ("device", device.device.clone()),
                 ("protocol", device.protocol.to_owned()),
-                ("state", device.view().state.as_str().to_owned()),
+                ("state", device.state().as_str().to_owned()),
             ];
             ConstGauge::new(1_u64).encode(family.encode_family(&labels)?)?;
         }

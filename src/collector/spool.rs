@@ -180,15 +180,27 @@ impl Spool {
     /// Writes what is queued to `sink` until `shutdown`, then what is left. What a repeat can mend is repeated, for as long as it takes: the
     /// queue then fills up to its bound. What it cannot mend is counted as rejected and named in the status, and everything else is written.
     pub async fn drain(self, sink: Arc<dyn SampleSink>, shutdown: CancellationToken) {
+        let late = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(DRAIN_AT_STOP).await;
+        };
+        tokio::pin!(late);
         loop {
             tokio::select! {
-                () = self.shared.filled.notified() => self.write_queued(&*sink, &shutdown).await,
-                () = shutdown.cancelled() => {
-                    if tokio::time::timeout(DRAIN_AT_STOP, self.write_queued(&*sink, &shutdown)).await.is_err() {
-                        self.give_up();
-                    }
+                () = self.shared.filled.notified() => {}
+                () = shutdown.cancelled() => {}
+            }
+            let last = shutdown.is_cancelled();
+            tokio::select! {
+                () = self.write_queued(&*sink, &shutdown) => {}
+                // What waits for room may wait for ever, but a stop does not.
+                () = &mut late => {
+                    self.give_up();
                     return;
                 }
+            }
+            if last {
+                return;
             }
         }
     }
@@ -446,6 +458,19 @@ mod tests {
         assert_eq!(counts(&status), (3, 0, 0));
         let view = status.view();
         assert!(view.last_error.contains("no room") && view.last_error_at == Timestamp(77), "{}", view.last_error);
+    }
+
+    #[tokio::test]
+    async fn a_store_without_room_does_not_hold_up_a_stop_and_what_is_lost_is_counted() {
+        let status = Arc::new(DeviceStatus::new("d", "modbus", "e"));
+        let (spool, stop) = (Spool::new(1000, status.clone()), CancellationToken::new());
+        spool.push(TagId(1), run(&[1, 2, 3]));
+        let sink = Arc::new(Choosy { full: AtomicUsize::new(usize::MAX), ..Choosy::default() });
+        let draining = tokio::spawn(spool.drain(sink, stop.clone()));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        stop.cancel();
+        tokio::time::timeout(Duration::from_secs(30), draining).await.unwrap().unwrap();
+        assert_eq!(counts(&status), (0, 0, 3));
     }
 
     #[tokio::test]

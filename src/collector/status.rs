@@ -209,6 +209,13 @@ impl DeviceStatus {
         (troubles.len(), told.collect())
     }
 
+    /// State as its collector sees it, and degraded where it runs and samples of some tag are not taken.
+    pub fn state(&self) -> DeviceState {
+        let state = self.changing.lock().state;
+        let refused = state == DeviceState::Running && self.delivering() < self.items_delivering.load(Ordering::Relaxed);
+        if refused { DeviceState::Degraded } else { state }
+    }
+
     /// Tags that deliver: of those that the collector counts, the ones whose samples are taken.
     pub fn delivering(&self) -> u64 {
         let refused = self.troubles.lock().values().filter(|trouble| matches!(trouble, Trouble::Refused { .. })).count();

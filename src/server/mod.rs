@@ -226,7 +226,7 @@ fn open(
     let devices: Vec<Vec<TagDefinition>> = configuration.collectors.iter().map(|collector| collector.tags()).collect();
     let collected: HashMap<_, _> = devices.iter().flatten().map(|definition| (&definition.name, definition)).collect();
     // Everything that may refuse the start has its say before anything is changed.
-    let mut silence = silence::look_back(&catalog, &ingest, &silence::Wanted { collected, ended, now: clock.now() })?;
+    let mut silence = silence::look_back(&catalog, &ingest, store.as_ref(), &silence::Wanted { collected, ended, now: clock.now() })?;
     let unwritten = tokio::runtime::Handle::current().block_on(silence::record(&mut silence, &store, &ingest))?;
     let tags = configured(&catalog, &configuration.written_tags, devices, &silence.unconfigured)?;
     Ok(Opened { claim, catalog, ingest: Arc::new(ingest), maintenance: Arc::new(maintenance), mark, tags, unwritten })

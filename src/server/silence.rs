@@ -21,7 +21,7 @@ use crate::{
         sink::{Durability, SampleSink, WriteMode},
     },
     model::{Clock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, Timestamp},
-    store::{Catalog, Gap, GapReason, RunMark, Store},
+    store::{Catalog, Gap, GapReason, RunMark, Store, StoreError},
 };
 
 /// Bad samples of one write.
@@ -55,7 +55,7 @@ pub struct Silence {
 ///
 /// # Errors
 /// When the last sample of a tag that is collected cannot be read.
-pub fn look_back(catalog: &Catalog, ingest: &Ingest, wanted: &Wanted<'_>) -> anyhow::Result<Silence> {
+pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: &Wanted<'_>) -> anyhow::Result<Silence> {
     let reader = ingest.reader();
     let mut lasts: Vec<(Arc<Tag>, Option<CurrentValue>)> = Vec::new();
     for tag in catalog.ids().into_iter().filter_map(|id| catalog.by_id(id)) {
@@ -72,14 +72,16 @@ pub fn look_back(catalog: &Catalog, ingest: &Ingest, wanted: &Wanted<'_>) -> any
         }
     }
     let newest = lasts.iter().filter(|(tag, _)| tag.definition.source.is_some()).filter_map(|(_, last)| Some(last.as_ref()?.timestamp));
-    let Some(ended) = wanted.ended.map(|ended| ended.0).or_else(|| newest.filter(|&at| at <= wanted.now.0).max()) else {
+    // A mark of the future is none: the clock was wrong then, or is now.
+    let marked = wanted.ended.map(|ended| ended.0).filter(|&ended| ended <= wanted.now.0);
+    let Some(ended) = marked.or_else(|| newest.filter(|&at| at <= wanted.now.0).max()) else {
         return Ok(Silence::default());
     };
-    let ended = ended.min(wanted.now.0);
+    let open = open_gaps(store).context("reading the gaps on record")?;
     let mut silence = Silence::default();
     let mut was_collected = false;
     for (tag, last) in lasts {
-        silence.look_at(&tag, last.as_ref(), ended, wanted);
+        silence.look_at(&tag, last.as_ref(), ended, wanted, &open);
         was_collected |= tag.definition.source.is_some() && wanted.collected.contains_key(tag.name());
     }
     if was_collected && ended < wanted.now.0 {
@@ -91,51 +93,65 @@ pub fn look_back(catalog: &Catalog, ingest: &Ingest, wanted: &Wanted<'_>) -> any
     Ok(silence)
 }
 
-impl Silence {
-    fn look_at(&mut self, tag: &Arc<Tag>, last: Option<&CurrentValue>, ended: i64, wanted: &Wanted<'_>) {
-        let configured = wanted.collected.get(tag.name());
-        let contradiction = configured.filter(|definition| definition.value_type != tag.value_type());
-        let gap = |start: i64, end: Option<i64>, detail: String| Gap {
-            time: wanted.now,
-            tag: Some(tag.name().to_string()),
-            start: Some(start),
-            end,
-            reason: GapReason::NotConfigured,
-            detail,
-        };
-        let Some(source) = &tag.definition.source else {
-            // Configured again: the gap that had no end has one.
-            if let Some(last) = last.filter(|last| last.quality == Quality::BAD_NOT_CONNECTED.0 && contradiction.is_none()) {
-                self.gaps.push(gap(last.timestamp, Some(wanted.now.0), "the tag is configured again".to_owned()));
+/// Where the gaps of tags begin that were not collected and are not known to be again.
+fn open_gaps(store: &dyn Store) -> Result<HashMap<String, i64>, StoreError> {
+    let mut open = HashMap::new();
+    let mut from = 1;
+    loop {
+        let page = store.gaps(from, WRITE_GAPS)?;
+        let Some(&(last, _)) = page.last() else { return Ok(open) };
+        from = last + 1;
+        for (_, gap) in page {
+            if let (GapReason::NotConfigured, Some(tag), Some(start)) = (gap.reason, gap.tag, gap.start) {
+                match gap.end {
+                    None => drop(open.insert(tag, start)),
+                    Some(_) => drop(open.remove(&tag)),
+                }
             }
-            return;
-        };
-        if configured.is_none() {
-            self.unconfigured.push(tag.id);
-        }
-        let Some(last) = last.filter(|last| !Quality(last.quality).is_bad()) else { return };
-        let at = ended.max(last.timestamp.saturating_add(1));
-        let quality = if configured.is_some() { Quality::BAD_DATA_LOST } else { Quality::BAD_NOT_CONNECTED };
-        match (configured, contradiction) {
-            (None, _) => {
-                let detail = format!("taken out of the configuration; it was {} of device {}", source.address, source.device);
-                self.gaps.push(gap(at, None, detail));
-            }
-            (Some(_), Some(definition)) => {
-                let detail = format!("the catalog holds {} values, the configuration says {}", tag.value_type(), definition.value_type);
-                self.gaps.push(gap(at, None, detail));
-            }
-            (Some(_), None) => {}
-        }
-        let mut run = Samples::new(tag.value_type());
-        match run.push(at, None, quality.0) {
-            Ok(()) => self.samples.push((tag.id, run)),
-            Err(error) => tracing::error!(tag = %tag.name(), %error, "the sample that ends the last value cannot be made; this is a bug"),
         }
     }
 }
 
-/// Writes what a start found. Answers what could not be written for want of room, to be written later.
+impl Silence {
+    fn look_at(&mut self, tag: &Arc<Tag>, last: Option<&CurrentValue>, ended: i64, wanted: &Wanted<'_>, open: &HashMap<String, i64>) {
+        let name = tag.name();
+        let gap = |start: i64, end: Option<i64>, detail: String| {
+            let (time, reason) = (wanted.now, GapReason::NotConfigured);
+            Gap { time, tag: Some(name.to_string()), start: Some(start), end, reason, detail }
+        };
+        let configured = wanted.collected.get(name);
+        let contradiction = configured.filter(|definition| definition.value_type != tag.value_type());
+        let noted = open.get(name.as_str());
+        if let (Some(_), None, Some(&start)) = (configured, contradiction, noted) {
+            self.gaps.push(gap(start, Some(wanted.now.0), "the tag is collected again".to_owned()));
+        }
+        let Some(source) = &tag.definition.source else { return };
+        let at = last.map_or(ended, |last| ended.max(last.timestamp.saturating_add(1)));
+        match (configured, contradiction) {
+            (None, _) => {
+                self.unconfigured.push(tag.id);
+                let detail = format!("taken out of the configuration; it was {} of device {}", source.address, source.device);
+                self.gaps.push(gap(at, None, detail));
+            }
+            (Some(_), Some(definition)) if noted.is_none() => {
+                let detail = format!("the catalog holds {} values, the configuration says {}", tag.value_type(), definition.value_type);
+                self.gaps.push(gap(at, None, detail));
+            }
+            (Some(_), _) => {}
+        }
+        if last.is_none_or(|last| Quality(last.quality).is_bad()) {
+            return;
+        }
+        let quality = if configured.is_some() { Quality::BAD_DATA_LOST } else { Quality::BAD_NOT_CONNECTED };
+        let mut run = Samples::new(tag.value_type());
+        match run.push(at, None, quality.0) {
+            Ok(()) => self.samples.push((tag.id, run)),
+            Err(error) => tracing::error!(tag = %name, %error, "the sample that ends the last value cannot be made; this is a bug"),
+        }
+    }
+}
+
+/// Writes what a start found. Answers the samples that could not be written for want of room, to be written later.
 ///
 /// # Errors
 /// When the store fails.
@@ -146,7 +162,11 @@ pub async fn record(silence: &mut Silence, store: &Arc<dyn Store>, ingest: &Inge
         tracing::info!(tags = samples, unconfigured = tags, "the last values of the run before are ended by a Bad sample");
     }
     for some in gaps.chunks(WRITE_GAPS) {
-        store.append_gaps(some).context("recording gaps")?;
+        match store.append_gaps(some) {
+            // A full disk does not keep from reading.
+            Err(StoreError::Full(reason)) => tracing::error!(gaps = gaps.len(), reason, "gaps cannot be recorded"),
+            recorded => recorded.context("recording gaps")?,
+        }
     }
     while !silence.samples.is_empty() {
         let rest = silence.samples.split_off(silence.samples.len().min(WRITE_SAMPLES));
@@ -237,7 +257,7 @@ mod tests {
         fn begin(&self, collected: &[TagDefinition], ended: Option<i64>, now: i64) {
             let by_name = collected.iter().map(|definition| (&definition.name, definition)).collect();
             let wanted = Wanted { collected: by_name, ended: ended.map(Timestamp), now: Timestamp(now) };
-            let mut silence = look_back(&self.catalog, &self.ingest, &wanted).unwrap();
+            let mut silence = look_back(&self.catalog, &self.ingest, self.store.as_ref(), &wanted).unwrap();
             let unwritten = self.runtime.block_on(record(&mut silence, &self.store, &self.ingest)).unwrap();
             assert!(unwritten.is_empty());
             self.catalog.configure(collected.to_vec(), &silence.unconfigured).unwrap();
@@ -297,9 +317,11 @@ mod tests {
         for (tag, at) in [("a", 50), ("b", 70), ("ahead", 5_000)] {
             machine.write(tag, &[(at, GOOD)]);
         }
-        machine.begin(&tags, None, 200);
-        assert_eq!(machine.read("a"), [(50, GOOD), (70, LOST)]);
-        assert_eq!(machine.gaps(), [(None, Some(70), Some(200), "collector_down")]);
+        for mark_of_the_future in [None, Some(9_000)] {
+            machine.begin(&tags, mark_of_the_future, 200);
+            assert_eq!(machine.read("a"), [(50, GOOD), (70, LOST)]);
+        }
+        assert_eq!(machine.gaps()[0], (None, Some(70), Some(200), "collector_down"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod bad_input;
 mod cli;
 mod clients;
 mod corrections;
+mod delivery;
 mod demo;
 mod documents;
 mod house;

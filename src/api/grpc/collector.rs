@@ -31,7 +31,7 @@ fn message(device: &DeviceStatus) -> v1::DeviceStatus {
         device: device.device.clone(),
         protocol: device.protocol.to_owned(),
         endpoint: device.endpoint.clone(),
-        state: view.state.as_str().to_owned(),
+        state: device.state().as_str().to_owned(),
         connects: device.connects.load(Ordering::Relaxed),
         requests: device.requests.load(Ordering::Relaxed),
         timeouts: device.timeouts.load(Ordering::Relaxed),
