@@ -127,7 +127,8 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
         bail!("--compression: CSV files are not compressed; leave it away, or choose parquet or arrow");
     }
     let command = json!({"range": {
-        "tags": args.tags, "start": args.unit.applied(&args.start), "end": args.unit.applied(&args.end), "boundary": args.boundary.name(), "zone": args.zone,
+        "tags": args.tags, "start": args.unit.applied(&args.start), "end": args.unit.applied(&args.end), "boundary": args.boundary.name(),
+        "zone": args.zone, "types": true,
     }});
     if by_ending.is_some() && !args.output.is_dir() {
         to_file(&args, shape, command).await

@@ -2,6 +2,12 @@
 
 use std::{fs, path::Path};
 
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::{DataType, Decimal128Type},
+};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
 use super::{directory, path, server::Server, stderr};
 
 /// A tag of numbers with a spike and a Bad sample, one of states, one of texts, one of large integers: 10,000 samples each.
@@ -74,6 +80,43 @@ fn what_is_exported_in_any_format_is_imported_to_the_bit() {
         assert!(said.starts_with("40000 samples of 4 files written"), "{said}");
         assert_eq!(everything(&other), expected, "{format}");
     }
+}
+
+#[test]
+fn tags_of_several_types_are_shown_and_exported_each_as_it_is() {
+    let server = filled();
+    let table = server.succeed(&[&["query", "range", "x/*"][..], &RANGE, &["--limit=1", "--format=table"]].concat());
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["TAG", "TIMESTAMP", "VALUE", "UNIT", "QUALITY"], "{table}");
+    let exact = u64::MAX.to_string();
+    assert_eq!((lines[1][0], lines[1][2], lines[2][0], lines[2][2]), ("x/count", exact.as_str(), "x/level", "20.0"), "{table}");
+    assert!(table.contains("0 (off)") && table.contains("note 0, \"quoted\""), "{table}");
+
+    let directory = directory(&[]);
+    let file = |name: &str| path(&directory, name);
+    server.succeed(&[&["query", "range", "x/*"][..], &RANGE, &["--output", &file("query.parquet")]].concat());
+    server.succeed(&[&["export", "x/*"][..], &RANGE, &["--output", &file("export.parquet")]].concat());
+    for name in ["query.parquet", "export.parquet"] {
+        let opened = fs::File::open(file(name)).expect("the file is there");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(opened).expect("a Parquet file").build().expect("a reader");
+        let batches: Vec<RecordBatch> = reader.map(|batch| batch.expect("a batch")).collect();
+        let schema = batches[0].schema();
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["tag", "timestamp", "value", "quality", "text", "integer", "type"], "{name}");
+        assert_eq!(schema.field(2).data_type(), &DataType::Float64, "numbers are numbers");
+        let first = batches[0].column(5).as_primitive::<Decimal128Type>().value(0);
+        assert_eq!(first, i128::from(u64::MAX), "no integer is rounded");
+    }
+    server.succeed(&[&["export", "x/*"][..], &RANGE, &["--output", &file("export.csv")]].concat());
+    let csv = fs::read_to_string(file("export.csv")).expect("the file is there");
+    let mut rows = csv.lines();
+    assert_eq!(rows.next(), Some("tag,timestamp,value,quality,text,integer,type"));
+    assert_eq!(rows.next(), Some(format!("x/count,2026-01-01T00:00:00Z,1.8446744073709552e19,0,,{exact},u64").as_str()));
+    assert!(
+        csv.contains(&format!("x/level,2026-01-01T00:00:00Z,20.0,0,,,f64\nx/level,2026-01-01T00:00:01Z,{},0,,,f64\n", 20.0 + 1.0 / 7.0))
+    );
+    assert!(csv.contains("x/mode,2026-01-01T00:16:40Z,1.0,0,,,state\n"), "a state is its number");
+    assert!(csv.contains("x/note,2026-01-01T00:00:07Z,,0,\"note 7, \"\"quoted\"\"\",,string\n"));
 }
 
 #[test]
