@@ -33,6 +33,10 @@ struct Lane<'a> {
     held: Option<boundary::Sample>,
     /// A sample that ends what was held has been passed since.
     ended_since: bool,
+    /// The first such sample behind the row, where the filter kept it back and it is no longer ahead.
+    interrupted_from: Option<i64>,
+    /// The last sample that is no longer ahead.
+    seen_to: Option<i64>,
     /// The next one that a value can be taken from, when it lies beyond what is read ahead, with whether one that ends a line lies before
     /// it. It stays the next one until it has been passed.
     beyond: Option<Option<(boundary::Sample, bool)>>,
@@ -68,6 +72,8 @@ impl<'a> Lane<'a> {
             ended: false,
             held,
             ended_since,
+            interrupted_from: None,
+            seen_to: None,
             beyond: None,
             goes_on: None,
             values: Values::new(tag.value_type()),
@@ -96,7 +102,12 @@ impl<'a> Lane<'a> {
                 if self.quality.passes(self.ahead.qualities[self.at]) {
                     return Ok(Some(self.ahead.timestamps[self.at]));
                 }
-                self.pass_one();
+                // It is let go before its time; what it means for the rows until the next one is kept.
+                if boundary::interrupts(&self.ahead, self.at) {
+                    self.interrupted_from.get_or_insert(self.ahead.timestamps[self.at]);
+                }
+                self.seen_to = Some(self.ahead.timestamps[self.at]);
+                self.at += 1;
             }
             if !self.fetch()? {
                 return Ok(None);
@@ -108,11 +119,12 @@ impl<'a> Lane<'a> {
     fn pass_one(&mut self) {
         if boundary::usable(self.quality, &self.ahead, self.at) {
             self.held = Some(boundary::Sample::of(&self.ahead, self.at));
-            self.ended_since = false;
+            (self.ended_since, self.interrupted_from) = (false, None);
             self.beyond = None;
         } else {
             self.ended_since |= boundary::interrupts(&self.ahead, self.at);
         }
+        self.seen_to = Some(self.ahead.timestamps[self.at]);
         self.at += 1;
     }
 
@@ -125,6 +137,7 @@ impl<'a> Lane<'a> {
             }
             self.pass_one();
         }
+        self.ended_since |= self.interrupted_from.is_some_and(|from| from <= timestamp);
         Ok(on_it)
     }
 
@@ -134,7 +147,7 @@ impl<'a> Lane<'a> {
         if let Some(beyond) = &self.beyond {
             return Ok(beyond.clone());
         }
-        let (mut seen, mut interrupted) = (0, false);
+        let (mut seen, mut interrupted) = (0, self.interrupted_from.is_some());
         loop {
             for index in self.at + seen..self.ahead.len() {
                 if boundary::usable(self.quality, &self.ahead, index) {
@@ -164,9 +177,9 @@ impl<'a> Lane<'a> {
         Ok(found)
     }
 
-    /// Whether any sample follows, also behind the range.
-    fn goes_on(&mut self) -> Result<bool, QueryError> {
-        if self.peek()?.is_some() {
+    /// Whether any sample follows a row, also behind the range.
+    fn goes_on(&mut self, timestamp: i64) -> Result<bool, QueryError> {
+        if self.peek()?.is_some() || self.seen_to.is_some_and(|seen| seen > timestamp) {
             return Ok(true);
         }
         if let Some(goes_on) = self.goes_on {
@@ -196,7 +209,7 @@ impl<'a> Lane<'a> {
                 value = Some(boundary::line(first, second, &held, &next, Timestamp(timestamp)));
             }
         } else if self.linear {
-            good &= self.goes_on()?;
+            good &= self.goes_on(timestamp)?;
         }
         let severity = if good { Quality::GOOD } else { Quality::UNCERTAIN_DATA_SUB_NORMAL };
         self.put(value.as_ref(), severity.0 | Quality::INTERPOLATED_BITS)

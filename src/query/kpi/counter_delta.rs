@@ -5,7 +5,7 @@ use std::ops::Range;
 use historian_format::{Samples, ValueType};
 
 use super::{
-    Coverage, KpiError, Neighbour, Scope,
+    Coverage, KpiError, Neighbour, Scope, Window,
     counter::{Amount, Counted, CounterRules, Step},
     feed::{Feed, Hold, Kind},
 };
@@ -53,8 +53,8 @@ pub struct CounterDelta {
 
 #[derive(Clone, Copy, Debug)]
 struct Total {
-    /// Steps before it belong to another window.
-    start: i64,
+    /// Steps outside belong to other windows.
+    window: Window,
     sum: f64,
     low: f64,
     whole: i128,
@@ -64,7 +64,7 @@ struct Total {
 
 impl Total {
     fn add(&mut self, at: i64, amount: Amount, step: Step) {
-        if at < self.start {
+        if at < self.window.start || at >= self.window.end {
             return;
         }
         (self.sum, self.low) = super::integrate::add(self.sum, self.low, amount.number);
@@ -95,7 +95,7 @@ impl CounterDelta {
             hold: Hold::new(scope, before.map_or(Kind::Unknown, |before| before.kind)),
             baseline: counted.last().map(|last| last.number),
             counted,
-            total: Total { start: scope.window.start, sum: 0.0, low: 0.0, whole: 0, rollovers: 0, resets: 0 },
+            total: Total { window: scope.window, sum: 0.0, low: 0.0, whole: 0, rollovers: 0, resets: 0 },
             reading: None,
             samples: 0,
             known_until: scope.known_until,
@@ -128,7 +128,7 @@ impl CounterDelta {
 
     /// Whether the sum depends on the first usable sample behind the window, which [`CounterDelta::follow`] takes.
     pub fn is_in_doubt(&self) -> bool {
-        self.counted.in_doubt_since().is_some_and(|since| since >= self.total.start)
+        self.counted.in_doubt_since().is_some_and(|since| since >= self.total.window.start)
     }
 
     /// Tells the first usable sample at or after the end of the window.
@@ -138,14 +138,8 @@ impl CounterDelta {
     pub fn follow(&mut self, after: &Neighbour) -> Result<(), KpiError> {
         let after = self.feed.neighbour(after)?;
         if after.kind.is_usable() && after.timestamp < self.known_until && self.is_in_doubt() {
-            let (end, total) = (after.timestamp, &mut self.total);
-            // What it counts itself belongs to a later window.
-            let mut own = |at, amount, step| {
-                if at < end {
-                    total.add(at, amount, step)
-                }
-            };
-            self.counted.take(after, &mut own);
+            let total = &mut self.total;
+            self.counted.take(after, &mut |at, amount, step| total.add(at, amount, step));
         }
         Ok(())
     }

@@ -197,7 +197,7 @@ fn what_makes_no_sense_says_so() {
     assert!(CounterDelta::new(&text, CounterRules::default()).unwrap_err().to_string().contains("f64, f32, i64 or u64"));
     assert!(Integrate::new(&text, TimeUnit::Hour, true).unwrap_err().to_string().contains("string"));
     assert!("week".parse::<TimeUnit>().unwrap_err().to_string().contains("second, minute, hour and day"));
-    assert!("zero".parse::<ResetPolicy>().unwrap_err().to_string().contains("from_zero and skip"));
+    assert!("zero".parse::<ResetPolicy>().unwrap_err().to_string().contains("from_zero, skip and always"));
     assert_eq!(AsOf::new(ValueType::F64, &[], None, Eligible::Any).unwrap_err(), KpiError::Times(0));
     assert_eq!(TimeInState::new(&scope, Some(vec![])).unwrap_err(), KpiError::StateList(0));
     assert_eq!(TimeInState::new(&scope, Some(vec![Value::F64(0.0), Value::F64(-0.0)])).unwrap_err(), KpiError::StateList(2));
