@@ -83,6 +83,51 @@ fn what_is_exported_in_any_format_is_imported_to_the_bit() {
 }
 
 #[test]
+fn what_is_exported_of_all_types_at_once_is_imported_to_the_bit() {
+    let server = Server::start();
+    let types = ["f64", "f32", "i64", "u64", "bool", "string", "state"];
+    let tags = types.map(|value_type| format!("all/{value_type},{value_type}\n")).concat();
+    let mut csv = "tag,timestamp,value,quality\n".to_owned();
+    for (at, values) in [
+        ["NaN", "NaN", "-9223372036854775808", "18446744073709551615", "true", "52.94", "4294967295"],
+        ["-0.0", "-0.0", "9007199254740993", "9007199254740993", "false", "\"a \"\"quoted\"\", text\nof two lines\"", "0"],
+        ["inf", "-inf", "-1", "0", "true", "true", "7"],
+        ["0.30000000000000004", "52.94", "7", "7", "false", "größer ✓", "1"],
+        ["5e-324", "1e-45", "9223372036854775807", "9223372036854775808", "true", " spaces ", "2"],
+        ["1.7976931348623157e308", "3.4028235e38", "0", "1", "false", "", "3"],
+        ["", "", "", "", "", "", ""],
+    ]
+    .iter()
+    .enumerate()
+    {
+        for (value_type, value) in types.iter().zip(values) {
+            let quality = if at == 6 { "0x808C0000" } else { ["0", "0x40940000"][at % 2] };
+            csv.push_str(&format!("all/{value_type},2026-01-01T00:00:0{at}.00000000{at}Z,{value},{quality}\n"));
+        }
+    }
+    let directory = directory(&[("tags.csv", &format!("name,type\n{tags}")), ("samples.csv", &csv)]);
+    server.succeed(&["tag", "import", &path(&directory, "tags.csv")]);
+    server.succeed(&["import", &path(&directory, "samples.csv")]);
+    let everything = |server: &Server| {
+        types.map(|value_type| {
+            let tag = format!("all/{value_type}");
+            server.succeed(&[&["query", "range", &tag][..], &RANGE, &["--format=csv"]].concat())
+        })
+    };
+    let expected = everything(&server);
+    for name in ["all.parquet", "all.arrow", "all.csv", "parts"] {
+        let file = path(&directory, name);
+        server.succeed(&[&["export", "all/*"][..], &RANGE, &["--output", &file]].concat());
+        // Without its tags the other historian makes them of the column `type`.
+        let other = Server::start();
+        other.succeed(&["import", &file, "--create-tags"]);
+        assert_eq!(everything(&other), expected, "{name}");
+        let listed = other.succeed(&["tag", "list", "--format", "csv"]);
+        assert!(types.iter().all(|value_type| listed.contains(&format!("all/{value_type},{value_type},"))), "{name}: {listed}");
+    }
+}
+
+#[test]
 fn tags_of_several_types_are_shown_and_exported_each_as_it_is() {
     let server = filled();
     let table = server.succeed(&[&["query", "range", "x/*"][..], &RANGE, &["--limit=1", "--format=table"]].concat());
