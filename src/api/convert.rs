@@ -1,8 +1,35 @@
-//! Values of one type into another where nothing is lost, for writes whose column has another type than the tag.
+//! Values of one type into another where nothing is lost, for writes whose column has another type than the tag; and the types themselves to
+//! the wire and back.
 
 use std::fmt::Display;
 
-use crate::model::{Bitmap, ValueType, Values};
+use historian_proto::v1;
+
+use crate::{
+    model::{Bitmap, ValueType, Values},
+    query::widened,
+};
+
+/// Each type as the wire has it.
+const TYPES: [(ValueType, v1::ValueType); 7] = [
+    (ValueType::F64, v1::ValueType::F64),
+    (ValueType::F32, v1::ValueType::F32),
+    (ValueType::I64, v1::ValueType::I64),
+    (ValueType::U64, v1::ValueType::U64),
+    (ValueType::Bool, v1::ValueType::Bool),
+    (ValueType::String, v1::ValueType::String),
+    (ValueType::State, v1::ValueType::State),
+];
+
+/// A type as the wire has it.
+pub fn type_to_wire(value_type: ValueType) -> v1::ValueType {
+    TYPES.iter().find(|(ours, _)| *ours == value_type).map_or(v1::ValueType::Unspecified, |(_, wire)| *wire)
+}
+
+/// A type that came over the wire; `None` where none is said, and for a number that is no type.
+pub fn type_from_wire(number: i32) -> Option<ValueType> {
+    TYPES.iter().find(|(_, wire)| *wire as i32 == number).map(|(ours, _)| *ours)
+}
 
 /// Why a column does not fit a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,15 +129,6 @@ fn whole(number: Number) -> Option<i128> {
         // Beyond 2^64 no integer type of ours holds it, so the cast never saturates unseen.
         Number::Float(value) => (value.fract() == 0.0 && value.abs() < 2.0_f64.powi(65)).then_some(value as i128),
     }
-}
-
-/// As f64, bit for bit: a cast would quieten a signalling NaN.
-pub fn widened(value: f32) -> f64 {
-    if !value.is_nan() {
-        return f64::from(value);
-    }
-    let bits = u64::from(value.to_bits());
-    f64::from_bits((bits >> 31) << 63 | 0x7FF << 52 | (bits & 0x007F_FFFF) << 29)
 }
 
 /// As f32 if widening it again gives the same bits.

@@ -14,7 +14,7 @@ use crate::{
     query::{
         AS_OF_TAGS_MAX, AsOfQuery, Measure, MeasureQuery, QueryError,
         aggregate::Intervals,
-        kpi::{CalendarUnit, Eligible, KpiError, ResetPolicy, STATES_MAX, Shift, TimeUnit, Window, calendar, steps},
+        kpi::{CalendarUnit, CounterRules, Eligible, KpiError, ResetPolicy, STATES_MAX, Shift, TimeUnit, Window, calendar, steps},
     },
 };
 
@@ -125,7 +125,11 @@ fn what(request: &v1::MeasureRequest) -> Result<Measure, Status> {
         ("dwell_min", Asked::Transitions, !request.dwell_min.is_empty()),
         ("rollover", Asked::CounterDelta, request.rollover.is_some()),
         ("reset", Asked::CounterDelta, request.reset != 0),
-        ("per", Asked::Integral, !request.per.is_empty()),
+        ("max_step", Asked::CounterDelta, request.max_step.is_some()),
+        ("max_rate", Asked::CounterDelta, request.max_rate.is_some()),
+        ("dead_band", Asked::CounterDelta, request.dead_band.is_some()),
+        // With max_rate it is the time unit of that.
+        ("per", Asked::Integral, !request.per.is_empty() && request.max_rate.is_none()),
         ("rescale", Asked::Integral, request.rescale),
     ];
     if asked != Asked::Unspecified
@@ -150,31 +154,50 @@ fn what(request: &v1::MeasureRequest) -> Result<Measure, Status> {
             dwell_ns: duration("dwell_min", &request.dwell_min)?.unsigned_abs(),
         },
         Asked::CounterDelta => {
-            if let Some(rollover) = request.rollover.filter(|rollover| !(rollover.is_finite() && *rollover > 0.0)) {
-                return Err(status::invalid("rollover", format!("is {rollover}; allowed are finite numbers above 0")));
-            }
             let reset = match request.reset.try_into() {
                 Ok(measure_request::Reset::FromZero) => ResetPolicy::FromZero,
                 Ok(measure_request::Reset::Skip) => ResetPolicy::Skip,
-                Err(_) => return Err(status::invalid("reset", format!("{} is none of FROM_ZERO, SKIP", request.reset))),
+                Ok(measure_request::Reset::Always) => ResetPolicy::Always,
+                Err(_) => return Err(status::invalid("reset", format!("{} is none of FROM_ZERO, SKIP, ALWAYS", request.reset))),
             };
-            Measure::CounterDelta { rollover: request.rollover, reset }
+            let per = if request.per.is_empty() { TimeUnit::Second } else { time_unit(&request.per)? };
+            let per_s = |rate: f64| rate / (per.duration_ns() as f64 / 1e9);
+            let rules = CounterRules {
+                rollover: request.rollover,
+                reset,
+                max_step: request.max_step,
+                max_rate_per_s: request.max_rate.map(per_s),
+                dead_band: request.dead_band.unwrap_or(0.0),
+            };
+            rules.check().map_err(|error| {
+                let field = match error {
+                    KpiError::CounterRule { parameter, .. } => parameter,
+                    _ => "rollover",
+                };
+                status::invalid(field, error.to_string().trim_start_matches(field).trim_start().to_owned())
+            })?;
+            Measure::CounterDelta(rules)
         }
         Asked::Integral => {
-            let unit = match request.per.as_str() {
-                "s" => TimeUnit::Second,
-                "min" => TimeUnit::Minute,
-                "h" => TimeUnit::Hour,
-                "d" => TimeUnit::Day,
-                other => {
-                    let shown: String = other.chars().take(40).collect();
-                    let message = format!("is {shown:?}; an INTEGRAL needs the time unit of the rate: \"s\", \"min\", \"h\" or \"d\"");
-                    return Err(status::invalid("per", message));
-                }
-            };
+            let unit = time_unit(&request.per)?;
             Measure::Integral { unit, rescale: request.rescale }
         }
         Asked::PercentGood => Measure::PercentGood,
+    })
+}
+
+/// The time unit of a rate.
+fn time_unit(per: &str) -> Result<TimeUnit, Status> {
+    Ok(match per {
+        "s" => TimeUnit::Second,
+        "min" => TimeUnit::Minute,
+        "h" => TimeUnit::Hour,
+        "d" => TimeUnit::Day,
+        other => {
+            let shown: String = other.chars().take(40).collect();
+            let message = format!("is {shown:?}; an INTEGRAL needs the time unit of the rate: \"s\", \"min\", \"h\" or \"d\"");
+            return Err(status::invalid("per", message));
+        }
     })
 }
 

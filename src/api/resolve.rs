@@ -9,10 +9,10 @@ use historian_proto::{
 use jiff::tz::TimeZone;
 use tonic::Status;
 
-use super::{ApiLimits, Services, status};
+use super::{ApiLimits, Services, convert, status};
 use crate::{
     model::{
-        Tag, TagSelection, TimeRange, Timestamp,
+        Tag, TagSelection, TimeRange, Timestamp, ValueType,
         time::{LENGTH_FORMS, length_of_time},
     },
     query::{
@@ -82,10 +82,27 @@ pub fn range(services: &Services, request: &v1::RangeRequest) -> Result<(RangeQu
     if step > 0 && fill == Fill::None {
         return Err(status::invalid("step", "needs a fill, AS_OF or LINEAR"));
     }
+    if layout != Layout::Long && (request.types || !request.among.is_empty()) {
+        return Err(status::invalid(
+            if request.types { "types" } else { "among" },
+            "is for the LONG layout; in WIDE each tag has its own type",
+        ));
+    }
     let Selected { tags, missing } = tags(services, &request.tags)?;
     let limit = (limit > 0).then_some(limit);
     let step = (step > 0).then_some(step);
-    Ok((RangeQuery { tags, range, boundary, limit, layout, quality, fill, step, resume: None }, missing))
+    let (types, among) = (request.types, among(&request.among)?);
+    Ok((RangeQuery { tags, range, boundary, limit, layout, quality, fill, step, resume: None, types, among }, missing))
+}
+
+/// The value types that count as selected.
+fn among(asked: &[i32]) -> Result<Vec<ValueType>, Status> {
+    let refused = |number: i32| status::invalid("among", format!("{number} is no value type such as F64 or STRING"));
+    let known = |number: &i32| convert::type_from_wire(*number).ok_or_else(|| refused(*number));
+    let mut types = asked.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+    types.sort_unstable_by_key(|value_type| *value_type as u8);
+    types.dedup();
+    Ok(types)
 }
 
 /// A filter by quality as a request has it.
@@ -303,6 +320,8 @@ pub fn to_request(tags: &[Arc<Tag>], query: &RangeQuery) -> v1::RangeRequest {
         }
         .into(),
         step: query.step.map(|step| step.to_string()).unwrap_or_default(),
+        types: query.types,
+        among: query.among.iter().map(|value_type| convert::type_to_wire(*value_type).into()).collect(),
         ..v1::RangeRequest::default()
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use arrow::{
-    array::{ArrayRef, Float64Builder, StringBuilder, TimestampNanosecondBuilder, UInt32Builder, UInt64Builder},
+    array::{ArrayRef, Decimal128Builder, Float64Builder, StringBuilder, TimestampNanosecondBuilder, UInt32Builder, UInt64Builder},
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
     record_batch::RecordBatch,
 };
@@ -21,7 +21,7 @@ use super::{Api, Services, blocking, resolve, sample, status};
 use crate::{
     ingest::feed::{FeedError, Follower},
     model::{Samples, Tag, TagId, TagSelection, Value},
-    query::QueryLimits,
+    query::{INTEGER_DIGITS, QueryLimits},
 };
 
 /// What a subscriber gets at once, in the order of writing; or current values, with the position 0.
@@ -252,7 +252,8 @@ pub fn messages(delivery: &Delivery) -> Vec<v1::SubscribeResponse> {
     parts(delivery).into_iter().map(message).collect()
 }
 
-/// Columns tag, timestamp, value (numbers), text (strings), quality, position.
+/// Columns tag, timestamp, value (numbers), text (strings), quality, position, integer (i64 and u64, which an f64 may not hold). All of them
+/// always: tags of any type may be made later.
 pub fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("tag", DataType::Utf8, false),
@@ -261,6 +262,7 @@ pub fn schema() -> SchemaRef {
         Field::new("text", DataType::Utf8, true),
         Field::new("quality", DataType::UInt32, false),
         Field::new("position", DataType::UInt64, false),
+        Field::new("integer", DataType::Decimal128(INTEGER_DIGITS, 0), true),
     ]))
 }
 
@@ -276,11 +278,18 @@ fn batch(part: &Part<'_>) -> Result<RecordBatch, Status> {
     let (mut tags, mut texts) = (StringBuilder::new(), StringBuilder::new());
     let mut timestamps = TimestampNanosecondBuilder::new().with_timezone("UTC");
     let (mut values, mut qualities, mut positions) = (Float64Builder::new(), UInt32Builder::new(), UInt64Builder::new());
+    let mut integers = Decimal128Builder::new().with_data_type(DataType::Decimal128(INTEGER_DIGITS, 0));
     for Stretch { tag, run, rows, position } in &part.stretches {
         for row in rows.clone() {
             tags.append_value(tag.name().as_str());
             timestamps.append_value(run.timestamps[row]);
-            match run.value(row) {
+            let value = run.value(row);
+            integers.append_option(match &value {
+                Some(Value::I64(whole)) => Some(i128::from(*whole)),
+                Some(Value::U64(whole)) => Some(i128::from(*whole)),
+                _ => None,
+            });
+            match value {
                 Some(Value::String(text)) => {
                     values.append_null();
                     texts.append_value(text);
@@ -301,6 +310,7 @@ fn batch(part: &Part<'_>) -> Result<RecordBatch, Status> {
         Arc::new(texts.finish()),
         Arc::new(qualities.finish()),
         Arc::new(positions.finish()),
+        Arc::new(integers.finish()),
     ];
     RecordBatch::try_new(schema(), columns).map_err(|error| status::internal(error.to_string()))
 }

@@ -15,7 +15,7 @@ use anyhow::Context;
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
     csv::WriterBuilder as CsvBuilder,
-    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampNanosecondType, UInt32Type},
+    datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType, UInt32Type},
     error::ArrowError,
     ipc::{
         CompressionType,
@@ -131,6 +131,11 @@ impl OutputArgs {
         Ok(format)
     }
 
+    /// True where the answer becomes a file, which somebody may want to take in again.
+    pub fn is_file(&self) -> bool {
+        self.output.is_some()
+    }
+
     /// True when a person sees how far the work is only if we tell.
     pub fn wants_progress(&self) -> bool {
         self.output.is_some() && io::stderr().is_terminal()
@@ -218,13 +223,18 @@ impl Drop for Output {
 pub struct TagNotes {
     pub unit: String,
     pub state_set: Vec<String>,
+    pub value_type: String,
 }
 
 impl TagNotes {
     /// Notes of a column that holds the values of one tag, from the metadata of its field.
     fn of_field(field: &Field) -> TagNotes {
         let text = |key: &str| field.metadata().get(key).cloned().unwrap_or_default();
-        TagNotes { unit: text("unit"), state_set: serde_json::from_str(&text("state_set")).unwrap_or_default() }
+        TagNotes {
+            unit: text("unit"),
+            state_set: serde_json::from_str(&text("state_set")).unwrap_or_default(),
+            value_type: text("value_type"),
+        }
     }
 }
 
@@ -398,6 +408,7 @@ fn headings(schema: &SchemaRef) -> Vec<String> {
         let name = printable(field.name());
         let unit = printable(&TagNotes::of_field(field).unit);
         match long {
+            true if in_unit && MORE_OF_VALUE.contains(&name.as_str()) => {}
             true if in_unit && name == "value" => headings.extend([name.to_uppercase(), "UNIT".to_owned()]),
             true => headings.push(name.to_uppercase()),
             // Names of tags are shown as they are.
@@ -415,10 +426,15 @@ enum Role {
     Quality,
     /// Value column of the long layout; its notes depend on the row's tag.
     Value,
+    /// Tells of a value what its column does not: shown in its place.
+    MoreOfValue,
     /// Value column of one tag.
     ValueOf(TagNotes),
     Other,
 }
+
+/// Columns of the long layout with the values that `value` does not hold, or not exactly.
+const MORE_OF_VALUE: [&str; 2] = ["integer", "text"];
 
 /// True where `value` is in the unit of the row's tag. What an aggregate function makes of a tag may be a count or a percentage.
 fn in_unit_of_tag(schema: &Schema) -> bool {
@@ -430,6 +446,7 @@ fn role(field: &Field, long: bool, in_unit: bool) -> Role {
         DataType::Timestamp(TimeUnit::Nanosecond, _) => Role::Timestamp,
         DataType::UInt32 if field.name() == "quality" || field.name().ends_with("#quality") => Role::Quality,
         _ if !long => Role::ValueOf(TagNotes::of_field(field)),
+        _ if in_unit && MORE_OF_VALUE.contains(&field.name().as_str()) => Role::MoreOfValue,
         _ if field.name() == "value" && in_unit => Role::Value,
         _ if field.data_type().is_numeric() => Role::ValueOf(TagNotes::default()),
         _ => Role::Other,
@@ -454,18 +471,27 @@ fn add_rows(
         .collect::<anyhow::Result<_>>()?;
     let tags = batch.column_by_name("tag").map(|tags| ArrayFormatter::try_new(tags, &options)).transpose()?;
     let nothing = TagNotes::default();
+    let exact = |row: usize| {
+        let more = columns.iter().filter(|(role, column, _)| matches!(role, Role::MoreOfValue) && column.is_valid(row));
+        more.map(|(_, column, formatter)| value_cell(*column, &formatter.value(row).to_string(), &nothing)).next()
+    };
     for row in 0..batch.num_rows() {
         let notes = tags.as_ref().and_then(|tags| notes.get(&tags.value(row).to_string())).unwrap_or(&nothing);
         let mut cells = Vec::with_capacity(columns.len() + 1);
         for (role, column, formatter) in &columns {
             let null = column.is_null(row);
+            if matches!(role, Role::MoreOfValue) {
+                continue;
+            }
+            let exact = if matches!(role, Role::Value) { exact(row) } else { None };
             cells.push(match role {
+                Role::Value if exact.is_some() => exact.unwrap_or_else(|| Cell::new("-")),
                 _ if null => Cell::new("-"),
                 Role::Timestamp => Cell::new(Timestamp(column.as_primitive::<TimestampNanosecondType>().value(row))),
                 Role::Quality => Cell::new(Quality(column.as_primitive::<UInt32Type>().value(row))),
-                Role::Value => value_cell(*column, &formatter.value(row).to_string(), &notes.state_set),
-                Role::ValueOf(notes) => value_cell(*column, &formatter.value(row).to_string(), &notes.state_set),
-                Role::Other => Cell::new(printable(&formatter.value(row).to_string())),
+                Role::Value => value_cell(*column, &of_type(*column, row, &notes.value_type, formatter), notes),
+                Role::ValueOf(notes) => value_cell(*column, &formatter.value(row).to_string(), notes),
+                Role::MoreOfValue | Role::Other => Cell::new(printable(&formatter.value(row).to_string())),
             });
             if matches!(role, Role::Value) {
                 cells.push(Cell::new(printable(&notes.unit)));
@@ -479,10 +505,21 @@ fn add_rows(
     Ok(())
 }
 
-fn value_cell(column: &dyn Array, text: &str, state_set: &[String]) -> Cell {
-    match text.parse::<usize>().ok().and_then(|state| state_set.get(state)) {
+/// A value among those of other types, as its own type has it: `value` is f64 for all of them.
+fn of_type(column: &dyn Array, row: usize, value_type: &str, formatter: &ArrayFormatter<'_>) -> String {
+    let number = column.as_primitive_opt::<Float64Type>().map(|numbers| numbers.value(row));
+    match (value_type, number) {
+        ("bool", Some(number)) => (number != 0.0).to_string(),
+        ("state", Some(number)) => number.to_string(),
+        ("f32", Some(number)) => format!("{:?}", number as f32),
+        _ => formatter.value(row).to_string(),
+    }
+}
+
+fn value_cell(column: &dyn Array, text: &str, notes: &TagNotes) -> Cell {
+    match text.parse::<usize>().ok().and_then(|state| notes.state_set.get(state)) {
         Some(state) => number(format!("{text} ({})", printable(state))),
-        None if column.data_type().is_numeric() => number(text),
+        None if column.data_type().is_numeric() && text != "true" && text != "false" => number(text),
         None => Cell::new(printable(text)),
     }
 }

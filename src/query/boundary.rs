@@ -40,8 +40,11 @@ impl<'a> Source<'a> {
         let range = query.range;
         let (at_start, at_end) = match query.boundary {
             Boundary::Inside => (None, None),
-            Boundary::Outside => (nearest(reader, tag, before(range.start), Any)?, nearest(reader, tag, from(range.end), Any)?),
-            Boundary::Interpolated => (edge(reader, tag, range.start)?, edge(reader, tag, range.end)?),
+            Boundary::Outside => {
+                let outside = |range| nearest(reader, tag, range, |samples, index| query.quality.passes(samples.qualities[index]));
+                (outside(before(range.start))?, outside(from(range.end))?)
+            }
+            Boundary::Interpolated => (edge(reader, tag, range.start, query.quality)?, edge(reader, tag, range.end, query.quality)?),
         };
         let (mut lead, mut trail) = if range.reverse { (at_end, at_start) } else { (at_start, at_end) };
         let mut rest = range;
@@ -100,52 +103,97 @@ impl<'a> Source<'a> {
     }
 }
 
-fn nearest(reader: &TagReader, tag: &Tag, range: TimeRange, which: Neighbour) -> Result<Option<Sample>, QueryError> {
-    let wanted = |samples: &Samples, index: usize| which == Any || (!Quality(samples.qualities[index]).is_bad() && samples.is_valid(index));
-    let found = plan::nearest(reader, tag, range, wanted)?;
-    Ok(found.map(|found| Sample { timestamp: found.timestamps[0], value: found.value(0), quality: found.qualities[0] }))
+fn nearest(
+    reader: &TagReader,
+    tag: &Tag,
+    range: TimeRange,
+    wanted: impl Fn(&Samples, usize) -> bool,
+) -> Result<Option<Sample>, QueryError> {
+    Ok(plan::nearest(reader, tag, range, wanted)?.map(|found| Sample::of(&found, 0)))
 }
 
-/// Which samples count as neighbours.
-#[derive(Clone, Copy, PartialEq)]
-enum Neighbour {
-    Any,
-    NotBad,
+impl Sample {
+    /// One of a run.
+    pub fn of(samples: &Samples, index: usize) -> Sample {
+        Sample { timestamp: samples.timestamps[index], value: samples.value(index), quality: samples.qualities[index] }
+    }
 }
-use Neighbour::{Any, NotBad};
+
+/// Whether a value can be taken from a sample for a time at which there is none.
+pub fn usable(filter: QualityFilter, samples: &Samples, index: usize) -> bool {
+    let quality = samples.qualities[index];
+    filter.passes(quality) && !Quality(quality).is_bad() && samples.is_valid(index)
+}
+
+/// Whether nothing is known for sure across a sample: it is Bad, or has no value. A filter does not undo that.
+pub fn interrupts(samples: &Samples, index: usize) -> bool {
+    Quality(samples.qualities[index]).is_bad() || !samples.is_valid(index)
+}
 
 /// The value at an edge that no sample falls on: OPC 10000-13 interpolated bounding value. The line between the nearest samples that are
 /// not Bad on either side, or the earlier one's value for stepped tags and types that have no line. Good where nothing Bad was skipped and
-/// both are Good, else `UncertainDataSubNormal`; after the last sample its value is held and Uncertain; before the first there is none.
-pub fn edge(reader: &TagReader, tag: &Tag, at: Timestamp) -> Result<Option<Sample>, QueryError> {
+/// both are Good, else `UncertainDataSubNormal`; after the last sample, and where a line has no end, its value is held and Uncertain; before
+/// the first there is none. Samples that the filter keeps back are as if they were not there, but where they are Bad the value is Uncertain.
+pub fn edge(reader: &TagReader, tag: &Tag, at: Timestamp, filter: QualityFilter) -> Result<Option<Sample>, QueryError> {
     let exact = TimeRange { start: at, end: Timestamp(at.0.saturating_add(1)), reverse: false };
-    if nearest(reader, tag, exact, Any)?.is_some() {
+    if nearest(reader, tag, exact, |samples, index| filter.passes(samples.qualities[index]))?.is_some() {
         return Ok(None);
     }
-    let Some(earlier) = nearest(reader, tag, before(at), NotBad)? else { return Ok(None) };
-    let skipped_before = nearest(reader, tag, before(at), Any)?.is_some_and(|sample| sample.timestamp != earlier.timestamp);
-    let later_any = nearest(reader, tag, from(at), Any)?;
-    let later = nearest(reader, tag, from(at), NotBad)?;
-    let sloped = !tag.definition.stepped && matches!(tag.value_type(), ValueType::F64 | ValueType::F32);
-    let good = Quality(earlier.quality).is_good() && !skipped_before;
-    let (value, good) = match (&earlier.value, later) {
-        (Some(first), Some(later)) if sloped => {
-            let skipped_after = later_any.is_some_and(|sample| sample.timestamp != later.timestamp);
-            let good = good && Quality(later.quality).is_good() && !skipped_after;
-            (later.value.as_ref().map_or_else(|| first.clone(), |second| line(first, second, &earlier, &later, at)), good)
-        }
-        (Some(first), _) => (first.clone(), good && later_any.is_some()),
-        (None, _) => return Ok(None),
+    let Neighbour { sample: Some(earlier), interrupted: before_it, .. } = neighbour(reader, tag, before(at), filter)? else {
+        return Ok(None);
     };
+    let Neighbour { sample: later, interrupted: after_it, any } = neighbour(reader, tag, from(at), filter)?;
+    let sloped = !tag.definition.stepped && matches!(tag.value_type(), ValueType::F64 | ValueType::F32);
+    let mut good = Quality(earlier.quality).is_good() && !before_it;
+    let mut value = earlier.value.clone();
+    if sloped {
+        // A line needs an end; what is held needs to be known for as long.
+        good &= later.as_ref().is_some_and(|later| Quality(later.quality).is_good()) && !after_it;
+        if let (Some(first), Some(later)) = (&earlier.value, &later)
+            && let Some(second) = &later.value
+        {
+            value = Some(line(first, second, &earlier, later, at));
+        }
+    } else {
+        good &= any;
+    }
     let severity = if good { Quality::GOOD } else { Quality::UNCERTAIN_DATA_SUB_NORMAL };
-    Ok(Some(Sample { timestamp: at.0, value: Some(value), quality: severity.0 | Quality::INTERPOLATED_BITS }))
+    Ok(Some(Sample { timestamp: at.0, value, quality: severity.0 | Quality::INTERPOLATED_BITS }))
+}
+
+/// The nearest sample that a value can be taken from.
+#[derive(Default)]
+struct Neighbour {
+    sample: Option<Sample>,
+    /// One that interrupts is nearer.
+    interrupted: bool,
+    /// There is a sample, whatever it is.
+    any: bool,
+}
+
+fn neighbour(reader: &TagReader, tag: &Tag, range: TimeRange, filter: QualityFilter) -> Result<Neighbour, QueryError> {
+    let mut found = Neighbour::default();
+    plan::look(reader, tag, range, |samples, index| {
+        found.any = true;
+        if usable(filter, samples, index) {
+            found.sample = Some(Sample::of(samples, index));
+        } else {
+            found.interrupted |= interrupts(samples, index);
+        }
+        found.sample.is_none()
+    })?;
+    Ok(found)
 }
 
 pub fn line(first: &Value, second: &Value, earlier: &Sample, later: &Sample, at: Timestamp) -> Value {
     // Differences in i128: two extreme timestamps may lie further apart than i64 reaches.
     let span = (i128::from(later.timestamp) - i128::from(earlier.timestamp)) as f64;
     let part = (i128::from(at.0) - i128::from(earlier.timestamp)) as f64 / span;
-    let between = |first: f64, second: f64| first + (second - first) * part;
+    let between = |first: f64, second: f64| {
+        let rise = second - first;
+        // Two numbers may lie further apart than an f64 reaches; infinities have no line, and stand.
+        if rise.is_finite() { first + rise * part } else { first * (1.0 - part) + second * part }
+    };
     match (first, second) {
         (Value::F64(first), Value::F64(second)) => Value::F64(between(*first, *second)),
         (Value::F32(first), Value::F32(second)) => Value::F32(between(f64::from(*first), f64::from(*second)) as f32),

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 
-use super::{QueryError, QueryLimits, common_type, range::LongBatch, schema};
+use super::{
+    QueryError, QueryLimits,
+    range::LongBatch,
+    schema::{self, LongColumns},
+};
 use crate::{
     ingest::{head::CurrentValue, merge::TagReader},
     model::{Samples, Tag},
@@ -34,9 +38,9 @@ fn at_once(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Resul
 }
 
 pub fn run(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<RecordBatch, QueryError> {
-    let schema = schema::long(tags, None);
-    let mut batch = LongBatch::new(schema, tags);
-    let mut one = Samples::new(common_type::of(tags));
+    let columns = LongColumns::of(tags);
+    let mut batch = LongBatch::new(schema::long(tags, columns, None), tags, columns);
+    let mut one = Samples::new(columns.values.value);
     let found = at_once(reader, tags, limits)?;
     for ((index, tag), current) in tags.iter().enumerate().zip(found) {
         let Some(current) = current else { continue };

@@ -21,11 +21,13 @@ mod wide;
 mod wide_filled;
 
 pub use crate::ingest::memory::MemoryBudget;
+pub use common_type::{INTEGER_DIGITS, widened};
 pub use estimate::Extent;
 pub use moment::Moment;
 pub use plan::{
     AS_OF_TAGS_MAX, AggregateQuery, AnomalyQuery, AsOfQuery, DownsampleQuery, Held, Measure, MeasureQuery, TakePart, as_of_fields,
 };
+pub use schema::check_names;
 pub use superseded::SupersededQuery;
 
 use std::{sync::Arc, time::Instant};
@@ -33,13 +35,14 @@ use std::{sync::Arc, time::Instant};
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use tokio_util::sync::CancellationToken;
 
+use self::{common_type::ValueColumns, schema::LongColumns};
 use crate::{
     ingest::{
         feed::Feed,
         memory::OutOfMemory,
         merge::{ReadError, TagReader},
     },
-    model::{Quality, Samples, Tag, TimeRange},
+    model::{Quality, Samples, Tag, TimeRange, ValueType},
     store::StoreError,
 };
 
@@ -62,7 +65,7 @@ pub enum Boundary {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Layout {
-    /// Columns tag, timestamp, value, quality; tag after tag.
+    /// Columns tag, timestamp, value, quality, and more for the values of tags of several types; tag after tag.
     #[default]
     Long,
     /// A timestamp column, then per tag a value column of its name and a quality column `<name>#quality`; null where the tag has no sample.
@@ -95,9 +98,10 @@ pub enum Fill {
     /// With null.
     #[default]
     None,
-    /// With the last sample before that is not Bad.
+    /// With the last sample before that is not Bad; Uncertain where a Bad one has been since.
     AsOf,
-    /// With a straight line between the neighbours that are not Bad; held for stepped tags and values that are no floats.
+    /// With the value that the time has at an edge that is interpolated: a straight line between the neighbours that are not Bad, inside the
+    /// range or not; held for stepped tags and values that are no floats.
     Linear,
 }
 
@@ -110,7 +114,7 @@ pub struct RangeQuery {
     /// Samples per tag at most (rows at most, in the wide layout); `None` no limit.
     pub limit: Option<u64>,
     pub layout: Layout,
-    /// Filters samples of the range, not those at its edges.
+    /// Filters samples of the range and its neighbours, before edges and fills are made of them.
     pub quality: QualityFilter,
     /// Wide layout, forward only.
     pub fill: Fill,
@@ -118,6 +122,10 @@ pub struct RangeQuery {
     pub step: Option<i64>,
     /// LONG layout: where the answer begins, for what comes before it has been answered.
     pub resume: Option<Resume>,
+    /// LONG layout: a last column `type` with the value type of each row's tag.
+    pub types: bool,
+    /// LONG layout: value types that count as selected when the columns are chosen, for a part of an answer of more tags.
+    pub among: Vec<ValueType>,
 }
 
 /// A place within an answer.
@@ -142,7 +150,23 @@ impl RangeQuery {
             fill: Fill::None,
             step: None,
             resume: None,
+            types: false,
+            among: Vec::new(),
         }
+    }
+
+    /// The value types of the tags, each once, where there are several: what a part of the answer needs to be told in `among`.
+    pub fn types_apart(&self) -> Vec<ValueType> {
+        let selected =
+            |value_type: &ValueType| self.among.contains(value_type) || self.tags.iter().any(|tag| tag.value_type() == *value_type);
+        let types: Vec<ValueType> = ValueType::ALL.into_iter().filter(selected).collect();
+        if types.len() > 1 { types } else { Vec::new() }
+    }
+
+    /// Columns of the long layout.
+    fn columns(&self) -> LongColumns {
+        let types = self.tags.iter().map(|tag| tag.value_type()).chain(self.among.iter().copied());
+        LongColumns { values: ValueColumns::of_types(types), types: self.types }
     }
 }
 
@@ -356,14 +380,15 @@ impl QueryEngine {
         plan::tag_by_tag(self.threads, tags, limits, |tag, put| run(&engine, tag, put), take)
     }
 
-    /// Schema of the answer: LONG is tag `Dictionary(Int32, Utf8)`, timestamp `Timestamp(ns, "UTC")`, value by common type, quality
-    /// `UInt32`, with metadata. The dictionary of the tag column is the same array in every batch of an answer.
+    /// Schema of the answer: LONG is tag `Dictionary(Int32, Utf8)`, timestamp `Timestamp(ns, "UTC")`, value in the type of the tags, quality
+    /// `UInt32`, with metadata. Tags of several types: value `Float64`, and behind quality `text` where a string is among them, and `integer`
+    /// `Decimal128(20, 0)` where an i64 or u64 is. The dictionary of the tag column is the same array in every batch of an answer.
     ///
     /// # Errors
     /// [`QueryError::Invalid`] for a wide answer of too many tags.
     pub fn range_schema(&self, query: &RangeQuery) -> Result<SchemaRef, QueryError> {
         match query.layout {
-            Layout::Long => Ok(schema::long(&query.tags, Some(query.range))),
+            Layout::Long => Ok(schema::long(&query.tags, query.columns(), Some(query.range))),
             Layout::Wide => wide::schema(query),
         }
     }
@@ -390,7 +415,7 @@ impl QueryEngine {
     }
 
     pub fn current_schema(&self, tags: &[Arc<Tag>]) -> SchemaRef {
-        schema::long(tags, None)
+        schema::long(tags, LongColumns::of(tags), None)
     }
 
     /// Runs a query of versions that no longer count, as [`QueryEngine::range`] does.

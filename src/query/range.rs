@@ -5,17 +5,19 @@ use std::{iter, ops::Range, sync::Arc};
 use arrow::{
     array::{ArrayRef, DictionaryArray, Int32Array, StringArray},
     datatypes::{Int32Type, SchemaRef},
+    error::ArrowError,
     record_batch::RecordBatch,
 };
 
 use super::{
-    BATCH_ROWS_MAX, Boundary, QueryError, QueryLimits, RangeQuery, Resume, arrow_column, boundary, common_type,
+    BATCH_ROWS_MAX, Boundary, QueryError, QueryLimits, RangeQuery, Resume, arrow_column, boundary,
+    common_type::{self, MoreColumns},
     plan::{Workers, in_order},
-    schema,
+    schema::{self, LongColumns},
 };
 use crate::{
     ingest::merge::TagReader,
-    model::{Samples, Tag, TimeRange, Timestamp, Value},
+    model::{Samples, Tag, TimeRange, Timestamp, Value, ValueType},
 };
 
 /// Rows of an answer from which on several threads work on it.
@@ -31,8 +33,9 @@ pub fn long(
     limits: &QueryLimits,
     emit: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> Result<(), QueryError> {
-    let schema = schema::long(&query.tags, Some(query.range));
-    let mut batch = LongBatch::new(schema, &query.tags);
+    let columns = query.columns();
+    let schema = schema::long(&query.tags, columns, Some(query.range));
+    let mut batch = LongBatch::new(schema, &query.tags, columns);
     let mut rows = 0;
     let resume = query.resume.unwrap_or(Resume { tag: 0, after: None });
     for (index, tag) in query.tags.iter().enumerate().skip(resume.tag) {
@@ -59,7 +62,7 @@ pub fn long(
                 if batch.rows() > 0 && !slices(&batch.take()?).all(&mut *emit) {
                     return Ok(());
                 }
-                let new = || LongBatch::of_names(schema.clone(), names.clone(), &query.tags);
+                let new = || LongBatch::of_names(schema.clone(), names.clone(), &query.tags, columns);
                 return in_parts(reader, threads, query, &parts, rows, limits, &new, emit);
             }
         }
@@ -160,18 +163,22 @@ pub struct LongBatch {
     names: ArrayRef,
     keys: Vec<i32>,
     samples: Samples,
+    more: MoreColumns,
+    types: Option<TypeColumn>,
     scratch: Samples,
 }
 
 impl LongBatch {
-    pub fn new(schema: SchemaRef, tags: &[Arc<Tag>]) -> LongBatch {
+    pub fn new(schema: SchemaRef, tags: &[Arc<Tag>], columns: LongColumns) -> LongBatch {
         let names: StringArray = tags.iter().map(|tag| Some(tag.name().as_str())).collect();
-        LongBatch::of_names(schema, Arc::new(names), tags)
+        LongBatch::of_names(schema, Arc::new(names), tags, columns)
     }
 
-    fn of_names(schema: SchemaRef, names: ArrayRef, tags: &[Arc<Tag>]) -> LongBatch {
-        let common = common_type::of(tags);
-        LongBatch { schema, names, keys: Vec::new(), samples: Samples::new(common), scratch: Samples::new(common) }
+    fn of_names(schema: SchemaRef, names: ArrayRef, tags: &[Arc<Tag>], columns: LongColumns) -> LongBatch {
+        let LongColumns { values, types } = columns;
+        let samples = || Samples::new(values.value);
+        let types = types.then(|| TypeColumn::new(tags));
+        LongBatch { schema, names, keys: Vec::new(), samples: samples(), more: MoreColumns::new(values), types, scratch: samples() }
     }
 
     /// Timestamp of the sample appended last.
@@ -183,7 +190,7 @@ impl LongBatch {
         self.samples.len()
     }
 
-    /// Appends one sample of the tag at `index`; false, and nothing is done, when its value is not of the common type.
+    /// Appends one sample of the tag at `index`; false, and nothing is done, when its value is not of the type of `value`.
     pub fn push(&mut self, index: usize, timestamp: i64, value: Option<&Value>, quality: u32) -> bool {
         let pushed = self.samples.push(timestamp, value, quality).is_ok();
         if pushed {
@@ -192,9 +199,9 @@ impl LongBatch {
         pushed
     }
 
-    /// Appends samples of the tag at `index`, converted to the common type.
+    /// Appends samples of the tag at `index`, each value to the columns it belongs in.
     pub fn append(&mut self, index: usize, samples: &Samples) {
-        common_type::append_converted(samples, &mut self.samples);
+        common_type::append(samples, &mut self.samples, &mut self.more);
         self.keys.resize(self.samples.len(), index as i32);
     }
 
@@ -224,15 +231,20 @@ impl LongBatch {
     pub fn take(&mut self) -> Result<RecordBatch, QueryError> {
         let value_type = self.samples.value_type();
         let samples = std::mem::replace(&mut self.samples, Samples::new(value_type));
+        let more = self.more.take(samples.len());
         let keys = Int32Array::from(std::mem::take(&mut self.keys));
+        let types = self.types.as_ref().map(|types| types.of(&keys));
         let nulls = arrow_column::nulls(samples.validity);
         let columns = DictionaryArray::<Int32Type>::try_new(keys, self.names.clone()).and_then(|tags| {
-            Ok(vec![
+            let mut columns = vec![
                 Arc::new(tags) as ArrayRef,
                 arrow_column::timestamps(samples.timestamps),
                 arrow_column::values(samples.values, nulls)?,
                 arrow_column::qualities(samples.qualities, None),
-            ])
+            ];
+            columns.extend(more?);
+            columns.extend(types.transpose()?);
+            Ok(columns)
         });
         columns
             .and_then(|columns| RecordBatch::try_new(self.schema.clone(), columns))
@@ -254,6 +266,26 @@ impl LongBatch {
         let batch = self.take()?;
         let _ = slices(&batch).all(emit);
         Ok(())
+    }
+}
+
+/// The column `type`.
+struct TypeColumn {
+    names: ArrayRef,
+    /// Of each tag the place of its type among the names.
+    of_tags: Vec<i32>,
+}
+
+impl TypeColumn {
+    fn new(tags: &[Arc<Tag>]) -> TypeColumn {
+        let place = |tag: &Arc<Tag>| ValueType::ALL.iter().position(|value_type| *value_type == tag.value_type()).unwrap_or(0) as i32;
+        let names = StringArray::from_iter_values(ValueType::ALL.iter().map(|value_type| value_type.as_str()));
+        TypeColumn { names: Arc::new(names), of_tags: tags.iter().map(place).collect() }
+    }
+
+    fn of(&self, keys: &Int32Array) -> Result<ArrayRef, ArrowError> {
+        let places = keys.unary::<_, Int32Type>(|key| self.of_tags[key as usize]);
+        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(places, self.names.clone())?))
     }
 }
 

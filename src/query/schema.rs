@@ -1,31 +1,66 @@
 //! Schemas of answers, with what a reader needs to know beside the numbers in their metadata.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::{arrow_column, common_type};
+use super::{QueryError, arrow_column, common_type::ValueColumns};
 use crate::model::{Tag, TimeRange};
 
 /// Tags whose metadata is written into the schema of one answer; beyond that the catalog has it.
 const TAGS_DESCRIBED_MAX: usize = 1_000;
 
-/// Schema of the long layout.
+/// Columns of the long layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongColumns {
+    pub values: ValueColumns,
+    /// A last column `type`: the value type of the row's tag.
+    pub types: bool,
+}
+
+impl LongColumns {
+    /// As the tags have it.
+    pub fn of(tags: &[Arc<Tag>]) -> LongColumns {
+        LongColumns { values: ValueColumns::of(tags), types: false }
+    }
+}
+
+/// Schema of the long layout: tag, timestamp, value, quality; where the tags are of several types `text` and `integer`; `type`.
 ///
 /// Schema metadata: `start`, `end` (resolved bounds, integer nanoseconds as text), `tags` (a JSON object: name → unit, stepped, range,
 /// state set). With a single tag its metadata is on the value field too.
-pub fn long(tags: &[Arc<Tag>], range: Option<TimeRange>) -> SchemaRef {
-    let mut value = Field::new("value", arrow_column::data_type(common_type::of(tags)), true);
+pub fn long(tags: &[Arc<Tag>], columns: LongColumns, range: Option<TimeRange>) -> SchemaRef {
+    let mut value = Field::new("value", arrow_column::data_type(columns.values.value), true);
     if let [tag] = tags {
         value = value.with_metadata(tag_metadata(tag));
     }
-    let fields = vec![
+    let mut fields = vec![
         Field::new_dictionary("tag", DataType::Int32, DataType::Utf8, false),
         Field::new("timestamp", arrow_column::timestamp_type(), false),
         value,
         Field::new("quality", DataType::UInt32, false),
     ];
+    fields.extend(columns.values.more_fields());
+    fields.extend(columns.types.then(|| Field::new_dictionary("type", DataType::Int32, DataType::Utf8, false)));
     Arc::new(Schema::new(fields).with_metadata(metadata(tags, range)))
+}
+
+/// Refuses columns of the same name: who reads them by name would get one for the other.
+///
+/// # Errors
+/// [`QueryError::Invalid`], naming the first such column.
+pub fn check_names(fields: &[Field]) -> Result<(), QueryError> {
+    let mut names = HashSet::with_capacity(fields.len());
+    match fields.iter().find(|field| !names.insert(field.name())) {
+        Some(field) => Err(QueryError::Invalid(format!(
+            "the answer would have two columns {:?}, one of a tag of that name; ask for that tag apart, or for a range in the LONG layout",
+            field.name()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Metadata of a field that holds values of one tag.

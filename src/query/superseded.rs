@@ -10,7 +10,11 @@ use arrow::{
 };
 use historian_format::keys::week_bounds;
 
-use super::{BATCH_ROWS_MAX, QueryError, QueryLimits, range::LongBatch, schema};
+use super::{
+    BATCH_ROWS_MAX, QueryError, QueryLimits,
+    range::LongBatch,
+    schema::{self, LongColumns},
+};
 use crate::{
     ingest::merge::{SupersededSample, TagReader},
     model::{Samples, Tag, TimeRange, Timestamp},
@@ -25,9 +29,9 @@ pub struct SupersededQuery {
     pub limit: Option<u64>,
 }
 
-/// Schema of the answer: tag, timestamp, value, quality as in a range, and `replaced_by` `UInt64`.
+/// Schema of the answer: the columns of a range, and `replaced_by` `UInt64`.
 pub fn schema(query: &SupersededQuery) -> SchemaRef {
-    with_replaced_by(&schema::long(&query.tags, Some(query.range)))
+    with_replaced_by(&schema::long(&query.tags, LongColumns::of(&query.tags), Some(query.range)))
 }
 
 fn with_replaced_by(long: &Schema) -> SchemaRef {
@@ -43,9 +47,10 @@ pub fn run(
     limits: &QueryLimits,
     emit: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> Result<(), QueryError> {
+    let columns = LongColumns::of(&query.tags);
     let mut answer = Answer {
         schema: schema(query),
-        batch: LongBatch::new(schema::long(&query.tags, Some(query.range)), &query.tags),
+        batch: LongBatch::new(schema::long(&query.tags, columns, Some(query.range)), &query.tags, columns),
         replaced_by: Vec::new(),
     };
     let mut rows = 0;

@@ -32,6 +32,7 @@ pub fn schema(query: &RangeQuery) -> Result<SchemaRef, QueryError> {
         );
         fields.push(Field::new(format!("{}#quality", tag.name()), DataType::UInt32, true));
     }
+    schema::check_names(&fields)?;
     Ok(Arc::new(Schema::new(fields).with_metadata(schema::metadata(&query.tags, Some(query.range)))))
 }
 

@@ -4,8 +4,8 @@
 use arrow::{array::ArrayRef, buffer::NullBuffer, record_batch::RecordBatch};
 
 use super::{
-    BATCH_ROWS_MAX, Fill, QueryError, QueryLimits, RangeQuery, arrow_column, boundary,
-    plan::{before, nearest},
+    BATCH_ROWS_MAX, Fill, QualityFilter, QueryError, QueryLimits, RangeQuery, arrow_column, boundary,
+    plan::{before, from, look, nearest},
     wide,
 };
 use crate::{
@@ -13,48 +13,76 @@ use crate::{
     model::{Quality, Samples, Tag, Timestamp, Value, ValueType, Values},
 };
 
-/// Samples of a lane that wait because only Bad ones have come.
-const AHEAD_MAX: usize = 1 << 20;
+/// Samples of a lane that are read ahead of its row, until one is looked up by itself.
+const AHEAD_MAX: usize = 1 << 16;
 
 struct Lane<'a> {
+    reader: &'a TagReader,
     tag: &'a Tag,
     cursor: Cursor<'a>,
-    /// Samples not yet passed, from `at` on; more come when a sample that is not Bad is looked for.
+    quality: QualityFilter,
+    /// Whether what comes later matters, and whether a line is drawn to it.
+    linear: bool,
+    sloped: bool,
+    range_end: Timestamp,
+    /// Samples not yet passed, from `at` on; more come when one that can be used is looked for.
     ahead: Samples,
     at: usize,
     ended: bool,
-    /// The last sample passed that is not Bad.
+    /// The last sample passed that a value can be taken from.
     held: Option<boundary::Sample>,
+    /// A sample that ends what was held has been passed since.
+    ended_since: bool,
+    /// The first such sample behind the row, where the filter kept it back and it is no longer ahead.
+    interrupted_from: Option<i64>,
+    /// The last sample that is no longer ahead.
+    seen_to: Option<i64>,
+    /// The next one that a value can be taken from, when it lies beyond what is read ahead, with whether one that ends a line lies before
+    /// it. It stays the next one until it has been passed.
+    beyond: Option<Option<(boundary::Sample, bool)>>,
+    /// Whether there is any sample behind the range, once that was asked.
+    goes_on: Option<bool>,
     values: Values,
     qualities: Vec<u32>,
     present: Vec<bool>,
 }
 
-fn usable(samples: &Samples, index: usize) -> bool {
-    !Quality(samples.qualities[index]).is_bad() && samples.is_valid(index)
-}
-
-fn sample(samples: &Samples, index: usize) -> boundary::Sample {
-    boundary::Sample { timestamp: samples.timestamps[index], value: samples.value(index), quality: samples.qualities[index] }
-}
-
 impl<'a> Lane<'a> {
-    fn open(reader: &'a TagReader, tag: &'a Tag, query: &RangeQuery) -> Result<Lane<'a>, QueryError> {
-        let held = nearest(reader, tag, before(query.range.start), usable)?.map(|found| sample(&found, 0));
+    fn open(reader: &'a TagReader, tag: &'a Tag, query: &RangeQuery, limits: &QueryLimits) -> Result<Lane<'a>, QueryError> {
+        let (mut held, mut ended_since) = (None, false);
+        look(reader, tag, before(query.range.start), |samples, index| {
+            if boundary::usable(query.quality, samples, index) {
+                held = Some(boundary::Sample::of(samples, index));
+            }
+            ended_since |= boundary::interrupts(samples, index);
+            held.is_none() && limits.check(0).is_ok()
+        })?;
+        limits.check(0)?;
+        let is_float = matches!(tag.value_type(), ValueType::F64 | ValueType::F32);
         Ok(Lane {
+            reader,
             tag,
             cursor: reader.cursor(tag, query.range).map_err(|error| QueryError::reading(tag, &error))?,
+            quality: query.quality,
+            linear: query.fill == Fill::Linear,
+            sloped: query.fill == Fill::Linear && !tag.definition.stepped && is_float,
+            range_end: query.range.end,
             ahead: Samples::new(tag.value_type()),
             at: 0,
             ended: false,
             held,
+            ended_since,
+            interrupted_from: None,
+            seen_to: None,
+            beyond: None,
+            goes_on: None,
             values: Values::new(tag.value_type()),
             qualities: Vec::new(),
             present: Vec::new(),
         })
     }
 
-    /// Reads on; false when nothing is left.
+    /// Reads on; false when nothing is left of the range.
     fn fetch(&mut self) -> Result<bool, QueryError> {
         if self.ended {
             return Ok(false);
@@ -67,74 +95,124 @@ impl<'a> Lane<'a> {
         Ok(!self.ended)
     }
 
-    /// Timestamp of the next sample, of any quality.
+    /// Timestamp of the next sample that passes the filter.
     fn peek(&mut self) -> Result<Option<i64>, QueryError> {
-        while self.at == self.ahead.len() {
-            if !self.fetch()? {
-                return Ok(None);
-            }
-        }
-        Ok(Some(self.ahead.timestamps[self.at]))
-    }
-
-    /// Passes everything up to a timestamp, inclusive.
-    fn pass(&mut self, timestamp: i64) -> Result<(), QueryError> {
-        while self.peek()?.is_some_and(|next| next <= timestamp) {
-            if usable(&self.ahead, self.at) {
-                self.held = Some(sample(&self.ahead, self.at));
-            }
-            self.at += 1;
-        }
-        Ok(())
-    }
-
-    /// The next sample that is not Bad.
-    fn next_usable(&mut self) -> Result<Option<boundary::Sample>, QueryError> {
-        let mut index = self.at;
         loop {
-            if let Some(found) = (index..self.ahead.len()).find(|index| usable(&self.ahead, *index)) {
-                return Ok(Some(sample(&self.ahead, found)));
+            while self.at < self.ahead.len() {
+                if self.quality.passes(self.ahead.qualities[self.at]) {
+                    return Ok(Some(self.ahead.timestamps[self.at]));
+                }
+                // It is let go before its time; what it means for the rows until the next one is kept.
+                if boundary::interrupts(&self.ahead, self.at) {
+                    self.interrupted_from.get_or_insert(self.ahead.timestamps[self.at]);
+                }
+                self.seen_to = Some(self.ahead.timestamps[self.at]);
+                self.at += 1;
             }
-            index = self.ahead.len();
-            if index - self.at > AHEAD_MAX {
-                return Ok(None);
-            }
-            let restarted = self.at == self.ahead.len();
             if !self.fetch()? {
                 return Ok(None);
-            }
-            if restarted {
-                index = 0;
             }
         }
     }
 
-    /// Appends the cell of a row.
-    fn fill(&mut self, timestamp: i64, fill: Fill) -> Result<(), QueryError> {
-        self.pass(timestamp)?;
-        let sloped =
-            fill == Fill::Linear && !self.tag.definition.stepped && matches!(self.tag.value_type(), ValueType::F64 | ValueType::F32);
-        let cell = match &self.held {
-            None => None,
-            Some(held) if held.timestamp == timestamp => Some(held.clone()),
-            Some(held) => {
-                let held = held.clone();
-                let next = if sloped { self.next_usable()? } else { None };
-                let good = Quality(held.quality).is_good() && next.as_ref().is_none_or(|next| Quality(next.quality).is_good());
-                let value = match (&held.value, next) {
-                    (Some(first), Some(next)) => next
-                        .value
-                        .as_ref()
-                        .map(|second| boundary::line(first, second, &held, &next, Timestamp(timestamp)))
-                        .or_else(|| held.value.clone()),
-                    (value, _) => value.clone(),
-                };
-                let severity = if good { Quality::GOOD } else { Quality::UNCERTAIN_DATA_SUB_NORMAL };
-                Some(boundary::Sample { timestamp, value, quality: severity.0 | Quality::INTERPOLATED_BITS })
+    /// Passes the next sample of those read.
+    fn pass_one(&mut self) {
+        if boundary::usable(self.quality, &self.ahead, self.at) {
+            self.held = Some(boundary::Sample::of(&self.ahead, self.at));
+            (self.ended_since, self.interrupted_from) = (false, None);
+            self.beyond = None;
+        } else {
+            self.ended_since |= boundary::interrupts(&self.ahead, self.at);
+        }
+        self.seen_to = Some(self.ahead.timestamps[self.at]);
+        self.at += 1;
+    }
+
+    /// Passes everything up to a timestamp, inclusive; answers the sample that lies on it, where the filter lets it through.
+    fn pass(&mut self, timestamp: i64) -> Result<Option<boundary::Sample>, QueryError> {
+        let mut on_it = None;
+        while self.peek()?.is_some_and(|next| next <= timestamp) {
+            if self.ahead.timestamps[self.at] == timestamp {
+                on_it = Some(boundary::Sample::of(&self.ahead, self.at));
             }
-        };
-        let cell = cell.unwrap_or(boundary::Sample { timestamp, value: None, quality: Quality::BAD_NO_DATA.0 });
-        self.put(cell.value.as_ref(), cell.quality)
+            self.pass_one();
+        }
+        self.ended_since |= self.interrupted_from.is_some_and(|from| from <= timestamp);
+        Ok(on_it)
+    }
+
+    /// The next sample that a value can be taken from, also behind the range, and whether one that interrupts lies before it: the
+    /// range ends the answer, and not what is known.
+    fn next_usable(&mut self, limits: &QueryLimits) -> Result<Option<(boundary::Sample, bool)>, QueryError> {
+        if let Some(beyond) = &self.beyond {
+            return Ok(beyond.clone());
+        }
+        let (mut seen, mut interrupted) = (0, self.interrupted_from.is_some());
+        loop {
+            for index in self.at + seen..self.ahead.len() {
+                if boundary::usable(self.quality, &self.ahead, index) {
+                    return Ok(Some((boundary::Sample::of(&self.ahead, index), interrupted)));
+                }
+                interrupted |= boundary::interrupts(&self.ahead, index);
+            }
+            seen = self.ahead.len() - self.at;
+            if seen > AHEAD_MAX || !self.fetch()? {
+                break;
+            }
+        }
+        let last = self.ahead.timestamps.last().filter(|_| self.at < self.ahead.len());
+        let rest = last.filter(|_| !self.ended).map_or(self.range_end, |last| Timestamp(last.saturating_add(1)));
+        let mut found = None;
+        look(self.reader, self.tag, from(rest), |samples, index| {
+            if boundary::usable(self.quality, samples, index) {
+                found = Some(boundary::Sample::of(samples, index));
+            } else {
+                interrupted |= boundary::interrupts(samples, index);
+            }
+            found.is_none() && limits.check(0).is_ok()
+        })?;
+        limits.check(0)?;
+        let found = found.map(|found| (found, interrupted));
+        self.beyond = Some(found.clone());
+        Ok(found)
+    }
+
+    /// Whether any sample follows a row, also behind the range.
+    fn goes_on(&mut self, timestamp: i64) -> Result<bool, QueryError> {
+        if self.peek()?.is_some() || self.seen_to.is_some_and(|seen| seen > timestamp) {
+            return Ok(true);
+        }
+        if let Some(goes_on) = self.goes_on {
+            return Ok(goes_on);
+        }
+        let found = nearest(self.reader, self.tag, from(self.range_end), |_, _| true)?.is_some();
+        self.goes_on = Some(found);
+        Ok(found)
+    }
+
+    /// Appends the cell of a row: the sample that lies there, whatever its quality, else what is known of the time between samples, in the
+    /// manner of [`boundary::edge`].
+    fn fill(&mut self, timestamp: i64, limits: &QueryLimits) -> Result<(), QueryError> {
+        if let Some(there) = self.pass(timestamp)? {
+            return self.put(there.value.as_ref(), there.quality);
+        }
+        let Some(held) = self.held.clone() else { return self.put(None, Quality::BAD_NO_DATA.0) };
+        let mut good = Quality(held.quality).is_good() && !self.ended_since;
+        let mut value = held.value.clone();
+        if self.sloped {
+            let next = self.next_usable(limits)?;
+            // After the last sample its value is held, and that is not known to be so.
+            good &= next.as_ref().is_some_and(|(next, interrupted)| Quality(next.quality).is_good() && !interrupted);
+            if let (Some(first), Some((next, _))) = (&held.value, next)
+                && let Some(second) = &next.value
+            {
+                value = Some(boundary::line(first, second, &held, &next, Timestamp(timestamp)));
+            }
+        } else if self.linear {
+            good &= self.goes_on(timestamp)?;
+        }
+        let severity = if good { Quality::GOOD } else { Quality::UNCERTAIN_DATA_SUB_NORMAL };
+        self.put(value.as_ref(), severity.0 | Quality::INTERPOLATED_BITS)
     }
 
     fn put(&mut self, value: Option<&Value>, quality: u32) -> Result<(), QueryError> {
@@ -156,7 +234,7 @@ pub fn run(
 ) -> Result<(), QueryError> {
     let schema = wide::schema(query)?;
     let rows_max = (wide::BATCH_CELLS_MAX / query.tags.len().max(1)).clamp(1, BATCH_ROWS_MAX);
-    let mut lanes = query.tags.iter().map(|tag| Lane::open(reader, tag, query)).collect::<Result<Vec<_>, _>>()?;
+    let mut lanes = query.tags.iter().map(|tag| Lane::open(reader, tag, query, limits)).collect::<Result<Vec<_>, _>>()?;
     let (mut timestamps, mut rows) = (Vec::new(), 0);
     let mut left = query.limit.unwrap_or(u64::MAX);
     let mut stepped = query.step.map(|_| query.range.start.0);
@@ -180,7 +258,7 @@ pub fn run(
         };
         let Some(at) = at else { break };
         for lane in &mut lanes {
-            lane.fill(at, query.fill)?;
+            lane.fill(at, limits)?;
         }
         timestamps.push(at);
         (rows, left) = (rows + 1, left - 1);

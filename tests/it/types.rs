@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt32Array,
-        UInt64Array,
+        Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+        UInt32Array, UInt64Array,
     },
-    datatypes::DataType,
+    compute::cast,
+    datatypes::{DataType, Decimal128Type, Float64Type, TimestampNanosecondType, UInt32Type},
 };
 use historian_proto::v1::{
     BoolColumn, DoubleColumn, FloatColumn, SignedColumn, StateColumn, StringColumn, Tag, TagSamples, UnsignedColumn, ValueType, Values,
@@ -193,6 +194,80 @@ fn check(door: &Door, when: &str, expected: &BTreeMap<(String, ValueType), Vec<R
     }
 }
 
+/// The rows of an answer over tags of all types, each value taken from the columns that hold it.
+fn restored(batches: &[RecordBatch], typed: &BTreeMap<String, ValueType>) -> BTreeMap<String, Vec<Row>> {
+    let mut rows: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+    for batch in batches {
+        let column = |name: &str| batch.column_by_name(name).unwrap_or_else(|| panic!("a column {name}"));
+        let tags = cast(column("tag"), &DataType::Utf8).unwrap();
+        let (tags, times) = (tags.as_string::<i32>(), column("timestamp").as_primitive::<TimestampNanosecondType>());
+        let (values, qualities) = (column("value").as_primitive::<Float64Type>(), column("quality").as_primitive::<UInt32Type>());
+        let (texts, integers) = (column("text").as_string::<i32>(), column("integer").as_primitive::<Decimal128Type>());
+        assert_eq!(column("integer").data_type(), &DataType::Decimal128(20, 0));
+        for row in 0..batch.num_rows() {
+            let value_type = typed[tags.value(row)];
+            let number = values.is_valid(row).then(|| values.value(row));
+            let (text, integer) = (texts.is_valid(row).then(|| texts.value(row)), integers.is_valid(row).then(|| integers.value(row)));
+            assert_eq!(integer.is_some(), number.is_some() && matches!(value_type, ValueType::I64 | ValueType::U64));
+            assert!(value_type == ValueType::String || text.is_none(), "a text for a number");
+            assert!(value_type != ValueType::String || number.is_none(), "a number for a text");
+            if let (Some(integer), Some(number)) = (integer, number) {
+                assert_eq!(integer as f64, number, "the nearest number");
+            }
+            let narrowed = |number: f64| {
+                // By the bits, so that a signalling NaN stays one.
+                let bits = number.to_bits();
+                let nan = (bits >> 63 << 31 | 0xFF << 23 | bits >> 29 & 0x007F_FFFF) as u32;
+                u64::from(if number.is_nan() { nan } else { (number as f32).to_bits() })
+            };
+            let value = match value_type {
+                ValueType::String => text.map(|text| Bits::Text(text.to_owned())),
+                ValueType::F64 => number.map(|number| Bits::Word(number.to_bits())),
+                ValueType::F32 => number.map(|number| Bits::Word(narrowed(number))),
+                ValueType::I64 => integer.map(|integer| Bits::Word(i64::try_from(integer).unwrap() as u64)),
+                ValueType::U64 => integer.map(|integer| Bits::Word(u64::try_from(integer).unwrap())),
+                _ => number.map(|number| Bits::Word(number as u64)),
+            };
+            rows.entry(tags.value(row).to_owned()).or_default().push((times.value(row), value, qualities.value(row)));
+        }
+    }
+    rows
+}
+
+/// Tags of all types at once: numbers are numbers, texts and integers have columns of their own, and nothing is lost.
+fn check_mixed(door: &Door, when: &str, expected: &BTreeMap<(String, ValueType), Vec<Row>>) {
+    let typed: BTreeMap<String, ValueType> = expected.keys().cloned().collect();
+    let ticket = format!(r#"{{"range": {{"tags": ["**"], "start": {START}, "end": {}, "types": true}}}}"#, i64::MAX);
+    let batches = door.fetch(&ticket).unwrap();
+    let names: Vec<String> = batches[0].schema().fields().iter().map(|field| field.name().clone()).collect();
+    assert_eq!(names, ["tag", "timestamp", "value", "quality", "text", "integer", "type"]);
+    for batch in &batches {
+        let text = |name: &str| cast(batch.column_by_name(name).unwrap(), &DataType::Utf8).unwrap();
+        let (tags, types) = (text("tag"), text("type"));
+        let rows = 0..batch.num_rows();
+        assert!(rows.into_iter().all(|row| types.as_string::<i32>().value(row) == name(typed[tags.as_string::<i32>().value(row)])));
+    }
+    let found = restored(&batches, &typed);
+    for ((tag, _), expected) in expected {
+        equal(&format!("{when}, {tag} among all types"), &found[tag], expected);
+    }
+    let current = restored(&door.fetch(r#"{"current": {"tags": ["**"]}}"#).unwrap(), &typed);
+    for ((tag, _), expected) in expected {
+        equal(&format!("{when}, current {tag} among all types"), &current[tag], &expected[expected.len() - 1..]);
+    }
+    // The selection alone decides, also where there is no sample.
+    let none = door.schema(r#"{"range": {"tags": ["null/f64", "null/string"], "start": 0, "end": 1}}"#);
+    let names: Vec<&str> = none.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(names, ["tag", "timestamp", "value", "quality", "text"]);
+    let alone = door.schema(r#"{"range": {"tags": ["null/u64"], "start": 0, "end": 1, "among": ["STRING", "U64"]}}"#);
+    assert_eq!(alone.fields().len(), 6);
+    // In the wide layout every tag keeps its type.
+    let wide = door.schema(&format!(r#"{{"range": {{"tags": ["flight/*"], "start": {START}, "layout": "WIDE"}}}}"#));
+    for value_type in TYPES {
+        assert_eq!(*wide.field_with_name(&format!("flight/{}", name(value_type))).unwrap().data_type(), arrow_type(value_type));
+    }
+}
+
 #[test]
 fn every_value_type_survives_every_door_and_every_place_bit_for_bit() {
     let directory = tempfile::tempdir().unwrap();
@@ -226,12 +301,14 @@ fn every_value_type_survives_every_door_and_every_place_bit_for_bit() {
         }
     }
     check(&door, "from heads", &expected);
+    check_mixed(&door, "from heads", &expected);
     historian.kill();
     let mut historian = Historian::serve(&data, &arguments);
     let door = Door::to(&historian);
     check(&door, "from the journal after a kill", &expected);
     door.compact();
     check(&door, "compacted", &expected);
+    check_mixed(&door, "compacted", &expected);
     historian.kill();
     let historian = Historian::serve(&data, &arguments);
     check(&Door::to(&historian), "compacted, after a kill", &expected);

@@ -506,7 +506,7 @@ with plant.subscribe("live/*", current=True) as live, across.subscribe("live/n",
     put("other/tag", [(0, 1.0)])
     marks = [put("live/n", [(0, 0.0), (1, 1.0)])]
     table = live.next(10)
-    assert table.column_names == ["tag", "timestamp", "value", "text", "quality", "position"], table.schema
+    assert table.column_names == ["tag", "timestamp", "value", "text", "quality", "position", "integer"], table.schema
     assert table.to_pandas()["value"].tolist() == [0.0, 1.0] and live.position == marks[0], (table, live.position, marks)
     marks.append(put("live/n", [(10, 10.0, 0), (11, None, BAD_SENSOR_FAILURE)]))
     table = live.next(10)

@@ -3,6 +3,7 @@
 import json
 import sys
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import grpc
@@ -96,6 +97,36 @@ good = get({"measure": {"tags": ["press/*"], "measure": "PERCENT_GOOD", "start":
 assert dict(zip(good["tag"].to_pylist(), good["bad_seconds"].to_pylist())) == {
     "press/count": 0, "press/operator": 0, "press/power": HOUR, "press/state": 4 * HOUR}, good
 
+# Counters against sums of decimals: one drop is no reset, noise counts nothing, infinities are no readings, and what is idle counts 0.
+def counted(readings, **more):
+    name = f"meter/{len(get({'current': {'tags': ['meter/*']}}))}"
+    put(name, [(night + at * SECOND, float(reading)) for at, reading in enumerate(readings)])
+    asked = {"tags": [name], "measure": "COUNTER_DELTA", "start": night, "end": night + 3600 * SECOND, **more}
+    whole = get({"measure": asked})["value"].to_pylist()
+    for interval in ("1s", "7s", "100s"):
+        parts = [value or 0.0 for value in get({"measure": {**asked, "interval": interval}})["value"].to_pylist()]
+        assert abs(sum(parts) - whole[0]) < 1e-6, (readings, interval, sum(parts), whole)
+    return whole[0]
+
+
+def is_(found, expected):
+    assert abs(Decimal(found) - Decimal(expected)) < Decimal("1e-7"), (found, expected)
+
+
+is_(counted(["40482.83", "0", "40482.83", "40484.52"]), Decimal("40484.52") - Decimal("40482.83"))
+is_(counted(["40482.83", "0", "40482.83", "40484.52"], reset="ALWAYS"), Decimal("40484.52"))
+is_(counted(["100", "100.000001", "100", "99.999999", "100.5"]), "0.5")
+is_(counted(["12.5", "12.3", "12.6", "12.4", "13"], dead_band=0.5), "0.5")
+is_(counted(["100", "inf", "101", "-inf", "102"]), "2")
+is_(counted(["100", "1e9", "101", "103"], max_step=10), "3")
+is_(counted(["100", "0", "0", "0", "101", "104"], max_step=10), "3")
+is_(counted(["100", "5000", "5001", "5003"], max_rate=120, per="min"), "3")
+is_(counted(["100", "2", "3", "90"]), "90")
+is_(counted(["999990", "5", "999993", "4"], rollover=1_000_000), "14")
+put("meter/idle", [(night + at * 600 * SECOND, 5.0 + at, quality) for at, quality in [(0, 0), (1, 0), (5, 0x80000000), (7, 0)]])
+idle = {"tags": ["meter/idle"], "measure": "COUNTER_DELTA", "start": night - 600 * SECOND, "end": night + 4800 * SECOND, "interval": "10m"}
+assert get({"measure": idle})["value"].to_pylist() == [None, 0.0, 1.0, 0.0, 0.0, 0.0, None, None, 6.0], get({"measure": idle})
+
 # The same through GetFlightInfo, and through gRPC.
 command = json.dumps({"measure": {"tags": ["press/state"], "measure": "TIME_IN_STATE", "states": ["running"], **shifts}})
 info = client.get_flight_info(flight.FlightDescriptor.for_command(command))
@@ -182,6 +213,10 @@ for change, fragment in [
     ({"measure": "TIME_IN_STATE", "states": ["runing"]}, "idle, running, down"),
     ({"measure": "COUNTER_DELTA"}, "of type state"),
     ({"measure": "COUNTER_DELTA", "tags": ["press/count"], "rollover": -1}, "above 0"),
+    ({"measure": "COUNTER_DELTA", "tags": ["press/count"], "max_step": 0}, "max_step: is 0; allowed are finite numbers above 0"),
+    ({"measure": "COUNTER_DELTA", "tags": ["press/count"], "max_rate": 1, "per": "week"}, "per"),
+    ({"measure": "COUNTER_DELTA", "tags": ["press/count"], "per": "h"}, "per: belongs to the measure INTEGRAL"),
+    ({"measure": "PERCENT_GOOD", "dead_band": 1}, "dead_band: belongs to the measure COUNTER_DELTA"),
     ({"measure": "INTEGRAL", "tags": ["press/power"]}, "time unit of the rate"),
     ({"measure": "INTEGRAL", "tags": ["press/power"], "per": "fortnight"}, "fortnight"),
     ({"measure": "TRANSITIONS", "dwell_min": "soon"}, "dwell_min"),

@@ -68,6 +68,53 @@ assert line["plant/slow"].to_pylist() == [1, 0.5, 0, 0.5, 1, 0.5, 0, 0.5, 1, 1, 
 refused(pa.ArrowInvalid, "fill", range=dict(tags=["plant/slow"], fill="AS_OF", **hour))
 refused(pa.ArrowInvalid, "step", range=dict(tags=["plant/slow"], layout="WIDE", step="5m", **hour))
 
+# Fills against numpy: a line goes to the true neighbours, wherever the range ends; a Bad sample is a Bad cell; a filter comes first.
+coarse = np.array([-60, 60, 90, 200, 320])
+put(["fill/coarse"] * 5, START + coarse * SECOND, [-60.0, 60.0, 7.0, 200.0, 20.0], [0, 0, BAD, 0, UNCERTAIN])
+
+
+def filled(start, end, step="10s", **more):
+    answer = ask(range=dict(tags=["fill/coarse"], layout="WIDE", step=step, start=int(START + start * SECOND), end=int(START + end * SECOND), **more))
+    cells = zip(answer["fill/coarse"].to_pylist(), answer["fill/coarse#quality"].to_pylist())
+    return [(value, quality >> 30, quality & 0x0402 == 0x0402) for value, quality in cells]
+
+
+for end in (10, 50, 60, 61, 500):
+    grid = np.arange(0, min(end, 60), 10)
+    for (value, severity, interpolated), wanted in zip(filled(0, end, fill="LINEAR"), np.interp(grid, [-60, 60], [-60, 60]), strict=False):
+        assert math.isclose(value, wanted, abs_tol=1e-9) and (severity, interpolated) == (0, True), (end, value, wanted)
+# Across the Bad sample nothing is sure, in its row it stands; after the last sample its value is held, Uncertain.
+rows = dict(zip(range(60, 420, 10), filled(60, 420, fill="LINEAR")))
+assert rows[60] == (60.0, 0, False) and rows[90] == (7.0, 2, False), rows
+for second in (70, 80, 100, 190, 210, 310):
+    wanted = float(np.interp(second, [60, 200, 320], [60, 200, 20]))
+    assert math.isclose(rows[second][0], wanted) and rows[second][1:] == (1, True), (second, rows[second])
+assert rows[320] == (20.0, 1, False) and rows[330] == rows[410] == (20.0, 1, True), rows
+held = dict(zip(range(60, 420, 10), filled(60, 420, fill="AS_OF")))
+assert held[80] == (60.0, 0, True) and held[90] == (7.0, 2, False) and held[100] == (60.0, 1, True) and held[210] == (200.0, 0, True), held
+good_only = dict(zip(range(60, 420, 10), filled(60, 420, fill="AS_OF", quality="GOOD")))
+assert good_only[330] == (200.0, 0, True) and good_only[90] == (60.0, 1, True), good_only
+line_of_good = filled(200, 420, fill="LINEAR", quality="GOOD")
+assert line_of_good[0] == (200.0, 0, False) and set(line_of_good[1:]) == {(200.0, 1, True)}, line_of_good
+
+# As many points as there are samples are all samples, wherever in time they lie; and no two columns have one name.
+count = 1000
+clump = START + np.concatenate([np.arange(count - 1) * 1000, [3000 * SECOND]])
+put(["clump/a"] * count, clump, np.sin(np.arange(count)))
+for method in ("PLOT", "M4", "MINMAX", "LTTB", "MINMAXLTTB"):
+    whole = ask(downsample=dict(tags=["clump/a"], points=count, method=method, **hour))
+    assert whole["value"].to_pylist() == np.sin(np.arange(count)).tolist(), (method, whole.num_rows)
+    assert whole.num_rows == count
+put(["clump/a#quality", "timestamp"], [START] * 2, [1.0, 2.0])
+refused(pa.ArrowInvalid, "two columns", range=dict(tags=["clump/a", "clump/a#quality"], layout="WIDE", **hour))
+refused(pa.ArrowInvalid, "two columns", range=dict(tags=["timestamp"], layout="WIDE", **hour))
+
+# What time_average makes of a stepped tag is told where it is asked for.
+asked = dict(tags=["plant/slow"], functions=["time_average", "time_average2"], configuration={"stepped": True}, **hour)
+assert b"time_average2" in ask(aggregate=asked).schema.metadata[b"note"]
+assert b"note" not in ask(aggregate={**asked, "functions": ["time_average2"]}).schema.metadata
+assert b"note" not in ask(aggregate={**asked, "configuration": {"stepped": False}}).schema.metadata
+
 # Aggregates: a whole hour, minutes, backwards, and what is refused.
 good = values[qualities == 0]
 answer = ask(aggregate=dict(tags=["plant/fast"], functions=["average", "count", "maximum"], **hour))

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     api::{Api, Services, blocking, command::Command, measure, status, stream::Emitter},
-    query::{AsOfQuery, QueryError, QueryLimits, as_of_fields},
+    query::{AsOfQuery, QueryError, QueryLimits, as_of_fields, check_names},
 };
 
 /// Rows joined at once; fewer where there are many tags.
@@ -189,6 +189,7 @@ fn answer_schema(rows: &Schema, query: &AsOfQuery) -> Result<SchemaRef, Status> 
         let message = format!("the column {} has the name of one that is to be added for a tag; rename it", shown(field));
         return Err(status::invalid("schema", message));
     }
+    check_names(&added).map_err(|error| status::from_query(&error))?;
     fields.extend(added);
     Ok(Arc::new(Schema::new(fields).with_metadata(rows.metadata().clone())))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    datatypes::{DataType, Schema, SchemaRef},
+    datatypes::{Schema, SchemaRef},
     ipc::writer::IpcWriteOptions,
 };
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, Ticket};
@@ -141,7 +141,7 @@ pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescrip
             info.total_records = if exact_upper { i64::try_from(rows).unwrap_or(i64::MAX) } else { -1 };
             info.total_bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
             info.app_metadata = bounds(query.range).into();
-            for ticket in range_tickets(services, query, value_type(&schema), rows)? {
+            for ticket in range_tickets(services, query, rows)? {
                 info.endpoint.push(FlightEndpoint { ticket: Some(Ticket::new(ticket)), ..FlightEndpoint::default() });
             }
         }
@@ -216,7 +216,7 @@ const ENDPOINT_ROWS_MIN: u64 = 262_144;
 const ESTIMATED_TAGS_MAX: usize = 4096;
 
 /// One ticket per group of neighbouring tags of about equal size. In the order of the tickets the answers join to the answer of the whole.
-fn range_tickets(services: &Services, query: &RangeQuery, value: Option<&DataType>, rows: u64) -> Result<Vec<Vec<u8>>, Status> {
+fn range_tickets(services: &Services, query: &RangeQuery, rows: u64) -> Result<Vec<Vec<u8>>, Status> {
     let limits = &services.limits;
     let whole = || vec![range_ticket(&query.tags, query)];
     let by_size = usize::try_from(rows / ENDPOINT_ROWS_MIN).unwrap_or(usize::MAX).clamp(1, limits.endpoints_max.max(1));
@@ -236,15 +236,12 @@ fn range_tickets(services: &Services, query: &RangeQuery, value: Option<&DataTyp
     }
     let name_lengths: Vec<usize> = query.tags.iter().map(|tag| tag.name().as_str().len() + 4).collect();
     let mut tickets = Vec::with_capacity(groups);
+    // All endpoints of an info share its schema, also those of tags whose own types would need fewer columns.
+    let query = &RangeQuery { among: query.types_apart(), ..query.clone() };
     let aim = sizes.iter().sum::<u64>().div_ceil(by_size as u64).max(ENDPOINT_ROWS_MIN);
     for part in balanced(&sizes, &name_lengths, groups, limits.ticket_bytes_max.saturating_sub(512)) {
         let at = part.start;
         let tags = &query.tags[part];
-        let one = RangeQuery { tags: tags.to_vec(), ..query.clone() };
-        // All endpoints of an info share its schema. A group whose tags have a narrower common type than the whole would not.
-        if value_type(services.query.range_schema(&one).map_err(|error| status::from_query(&error))?.as_ref()) != value {
-            return Ok(whole());
-        }
         // A tag that is as large as several groups is split by time as well. Its parts in order are the whole, but for values at the edges.
         let parts = match tags {
             [tag] if query.boundary == Boundary::Inside && query.limit.is_none() && !query.range.reverse => {
@@ -264,10 +261,6 @@ fn range_tickets(services: &Services, query: &RangeQuery, value: Option<&DataTyp
         }
     }
     Ok(tickets)
-}
-
-fn value_type(schema: &Schema) -> Option<&DataType> {
-    schema.field_with_name("value").ok().map(arrow::datatypes::Field::data_type)
 }
 
 /// Cuts neighbours into groups of about equal total size, none with more name bytes than a ticket takes.

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::correct::principal;
 use crate::{
-    api::{Api, Services, blocking, filter, resolve, status},
+    api::{Api, Services, blocking, convert, filter, resolve, status},
     model::{Tag, TagDefinition, TagName, TagSelection, ValueType},
     query::Extent,
     store::AuditEntry,
@@ -140,16 +140,7 @@ pub fn message(tag: &Tag) -> v1::Tag {
     let (device, address) = source.as_ref().map(|source| (source.device.clone(), source.address.clone())).unwrap_or_default();
     v1::Tag {
         name: name.as_str().to_owned(),
-        value_type: match value_type {
-            ValueType::F64 => v1::ValueType::F64,
-            ValueType::F32 => v1::ValueType::F32,
-            ValueType::I64 => v1::ValueType::I64,
-            ValueType::U64 => v1::ValueType::U64,
-            ValueType::Bool => v1::ValueType::Bool,
-            ValueType::String => v1::ValueType::String,
-            ValueType::State => v1::ValueType::State,
-        }
-        .into(),
+        value_type: convert::type_to_wire(*value_type).into(),
         unit: unit.clone(),
         description: description.clone(),
         stepped: *stepped,
@@ -174,17 +165,11 @@ fn definition(tag: v1::Tag) -> Result<TagDefinition, Status> {
 }
 
 fn value_type(number: i32) -> Result<Option<ValueType>, Status> {
-    Ok(match v1::ValueType::try_from(number) {
-        Ok(v1::ValueType::Unspecified) => None,
-        Ok(v1::ValueType::F64) => Some(ValueType::F64),
-        Ok(v1::ValueType::F32) => Some(ValueType::F32),
-        Ok(v1::ValueType::I64) => Some(ValueType::I64),
-        Ok(v1::ValueType::U64) => Some(ValueType::U64),
-        Ok(v1::ValueType::Bool) => Some(ValueType::Bool),
-        Ok(v1::ValueType::String) => Some(ValueType::String),
-        Ok(v1::ValueType::State) => Some(ValueType::State),
-        Err(_) => return Err(status::invalid("tag.value_type", format!("{number} is no value type"))),
-    })
+    let known = convert::type_from_wire(number);
+    if known.is_none() && number != v1::ValueType::Unspecified as i32 {
+        return Err(status::invalid("tag.value_type", format!("{number} is no value type")));
+    }
+    Ok(known)
 }
 
 /// `current` with the named fields of `wanted`; no path names all changeable fields.

@@ -128,7 +128,8 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
         return Err(Misuse("--compression: CSV files are not compressed; leave it away, or choose parquet or arrow".to_owned()).into());
     }
     let command = json!({"range": {
-        "tags": args.tags, "start": args.unit.applied(&args.start), "end": args.unit.applied(&args.end), "boundary": args.boundary.name(), "zone": args.zone,
+        "tags": args.tags, "start": args.unit.applied(&args.start), "end": args.unit.applied(&args.end), "boundary": args.boundary.name(),
+        "zone": args.zone, "types": true,
     }});
     if by_ending.is_some() && !args.output.is_dir() {
         to_file(&args, shape, command).await

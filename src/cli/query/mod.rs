@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::{
     client::{self, ServerArgs, UnitArgs},
-    output::{BatchWriter, Format, OutputArgs, TagNotes},
+    output::{BatchWriter, Format, OutputArgs, TagNotes, printable},
     tag,
 };
 
@@ -113,9 +113,13 @@ pub async fn run(command: QueryCommand) -> anyhow::Result<ExitCode> {
                 Layout::Long => "LONG",
                 Layout::Wide => "WIDE",
             };
-            let request = json!({"range": {
+            let mut request = json!({"range": {
                 "tags": tags, "start": start, "end": end, "boundary": boundary.name(), "limit": limit, "layout": layout, "zone": zone,
             }});
+            if output.is_file() && layout == "LONG" {
+                // So that `import` makes of the file what it was.
+                request["range"]["types"] = true.into();
+            }
             fetch(&server, &tags, &request, &output).await
         }
         QueryCommand::Current(CurrentArgs { tags, output, server }) => {
@@ -139,12 +143,16 @@ pub(in crate::cli) async fn fetch(
     let mut flight = server.flight().await?;
     let mut batches = flight.do_get(Ticket::new(request.to_string())).await.map_err(client::flight_refusal)?;
     let mut writer: Option<BatchWriter> = None;
+    let mut note = None;
     let mut progress = Progress::new(output.wants_progress());
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(client::flight_refusal)?;
         let writer = match &mut writer {
             Some(writer) => writer,
-            None => writer.insert(BatchWriter::open(output, &batch.schema(), notes(server, tags, format, &batch.schema()).await?)?),
+            None => {
+                note = batch.schema().metadata().get("note").cloned();
+                writer.insert(BatchWriter::open(output, &batch.schema(), notes(server, tags, format, &batch.schema()).await?)?)
+            }
         };
         writer.write(&batch)?;
         progress.add(batch.num_rows());
@@ -156,6 +164,9 @@ pub(in crate::cli) async fn fetch(
     };
     writer.finish()?;
     progress.end();
+    if let Some(note) = note {
+        eprintln!("note: {}", printable(&note));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -172,7 +183,10 @@ async fn notes(server: &ServerArgs, tags: &[String], format: Format, schema: &Sc
     while notes.len() < NOTED_TAGS_MAX
         && let Some(page) = pages.next().await?
     {
-        notes.extend(page.into_iter().map(|tag| (tag.name, TagNotes { unit: tag.unit, state_set: tag.state_set })));
+        notes.extend(page.into_iter().map(|tag| {
+            let value_type = tag.value_type().as_str_name().to_ascii_lowercase();
+            (tag.name, TagNotes { unit: tag.unit, state_set: tag.state_set, value_type })
+        }));
     }
     Ok(notes)
 }

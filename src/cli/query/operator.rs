@@ -56,7 +56,8 @@ impl CommonArgs {
 pub struct AggregateArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// Functions of OPC UA Part 13, separated by commas: `time_average`, `maximum`, `percent_good`, …
+    /// Functions of OPC UA Part 13, separated by commas: `time_average2`, `maximum`, `percent_good`, …; `time_average` draws straight lines also
+    /// for stepped tags.
     #[arg(long, short, required = true, value_delimiter = ',', value_name = "NAME,…")]
     functions: Vec<String>,
     /// Length of the intervals, such as 5s, 1m, 1h [default: one interval over the range].

@@ -6,10 +6,7 @@ use historian_proto::v1::{
 };
 
 use super::{Mistakes, Row, TagRows};
-use crate::{
-    api::convert::{narrowed, widened},
-    model,
-};
+use crate::{api::convert::narrowed, model, query::widened};
 
 /// A value as a file has it.
 #[derive(Clone, Debug, PartialEq)]

@@ -110,7 +110,7 @@ macro_rules! functions {
 functions! {
     Interpolative "interpolative" Value Interpolated "value at the interval's start";
     Average "average" Value None "arithmetic mean of the Good samples";
-    TimeAverage "time_average" Value Interpolated "time-weighted mean in straight lines, across Bad samples";
+    TimeAverage "time_average" Value Interpolated "time-weighted mean in straight lines, across Bad samples, also of stepped tags; time_average2 is what such tags want";
     TimeAverage2 "time_average2" Value Simple "time-weighted mean without the time that is Bad; honours stepped";
     Total "total" ValueSeconds Interpolated "integral over time across Bad samples, in unit × seconds; honours stepped";
     Total2 "total2" ValueSeconds Simple "integral over time without the time that is Bad, in unit × seconds; honours stepped";

@@ -32,6 +32,8 @@ pub struct Downsampler {
     summarised: bool,
     /// Interval of the last sample.
     at: usize,
+    /// Values at the edges are wanted also where all samples fit without them.
+    keeps_edges: bool,
     /// A run of breaking samples goes on.
     open: bool,
     gap: usize,
@@ -81,6 +83,7 @@ impl Downsampler {
             count: 0,
             summarised: false,
             at: 0,
+            keeps_edges: false,
             open: around.before.as_ref().is_some_and(|before| !before.is_drawn()),
             gap: around.gaps.partition_point(|gap| gap.timestamp < plan.start()),
             last: None,
@@ -88,6 +91,11 @@ impl Downsampler {
             value_type,
             around,
         })
+    }
+
+    /// As it is, for samples that were chosen already: the edges are part of the answer.
+    pub(super) fn with_edges(self) -> Downsampler {
+        Downsampler { keeps_edges: true, ..self }
     }
 
     /// The plan.
@@ -160,8 +168,15 @@ impl Downsampler {
     pub fn finish(mut self) -> Result<Step, DownsampleError> {
         if let Some(few) = &self.few {
             let all = self.all(few)?;
-            if all.len() <= self.plan.points() {
-                return Ok(Step::Done(all));
+            // All samples come before values at the edges, which nobody measured.
+            let (before, after) = (self.around.before.as_ref(), self.around.after.as_ref());
+            let edges = [(before, after), (before, None), (None, None)];
+            let choices = if self.keeps_edges { 1 } else { edges.len() };
+            for (before, after) in edges.into_iter().take(choices) {
+                let answer = output::between(before, after, &all)?;
+                if answer.len() <= self.plan.points() {
+                    return Ok(Step::Done(answer));
+                }
             }
             self.fold_few()?;
         }
@@ -170,7 +185,8 @@ impl Downsampler {
         }
         self.put_gaps_before(self.plan.end())?;
         if let Some(text) = self.text {
-            return output::between(&self.around, &text.into_samples()).map(Step::Done);
+            let Surroundings { before, after, .. } = &self.around;
+            return output::between(before.as_ref(), after.as_ref(), &text.into_samples()).map(Step::Done);
         }
         let rows_max = self.plan.points() - edges(&self.around);
         match self.plan.method() {
@@ -237,7 +253,7 @@ impl Downsampler {
             }
             open = !drawn;
         }
-        output::between(&self.around, &rows)
+        Ok(rows)
     }
 
     fn fold_few(&mut self) -> Result<(), DownsampleError> {

@@ -195,7 +195,7 @@ impl SecondPass {
 
 /// Both passes over samples in memory.
 pub(super) fn run(plan: Plan, around: Surroundings, samples: &Samples) -> Result<Samples, DownsampleError> {
-    let mut first = Downsampler::new(plan, samples.value_type(), around)?;
+    let mut first = Downsampler::new(plan, samples.value_type(), around)?.with_edges();
     first.push(samples, 0..samples.len())?;
     match first.finish()? {
         Step::Done(answer) => Ok(answer),

@@ -12,7 +12,8 @@
 //!
 //! # What every answer holds
 //!
-//! - The boundary samples that the caller gave, one at each edge. They count towards the number asked, which is never exceeded.
+//! - The boundary samples that the caller gave, one at each edge. They count towards the number asked, which is never exceeded; where all samples
+//!   fit and they do not, they are left out.
 //! - A row without a value where a Bad run or a gap starts; where a line has to end. Samples that are Bad, null or NaN *break* the line; of a
 //!   run of them only the first makes a row. A run that is still open at the end of its interval is never left out, for without its row a
 //!   line would be drawn across all of the run. Of several runs within one interval one is shown.

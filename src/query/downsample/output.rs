@@ -56,18 +56,18 @@ pub(super) fn finish(rows: &[Row], around: &Surroundings, value_type: ValueType)
         let value = row.bits.map(|bits| Scalar { value_type, bits }.value());
         columns.push(row.timestamp, value.as_ref(), row.quality).map_err(|_| DownsampleError::TextBytes)?;
     }
-    between(around, &columns)
+    between(around.before.as_ref(), around.after.as_ref(), &columns)
 }
 
 /// Rows between the boundary samples. A row at the timestamp of the first boundary sample stands in its place.
-pub(super) fn between(around: &Surroundings, rows: &Samples) -> Result<Samples, DownsampleError> {
+pub(super) fn between(before: Option<&BoundarySample>, after: Option<&BoundarySample>, rows: &Samples) -> Result<Samples, DownsampleError> {
     let mut out = answer(rows.value_type(), rows.len() + 2);
     let first = rows.timestamps.first();
-    if let Some(before) = around.before.as_ref().filter(|before| first != Some(&before.timestamp)) {
+    if let Some(before) = before.filter(|before| first != Some(&before.timestamp)) {
         put(before, &mut out)?;
     }
     out.append(rows).map_err(|_| DownsampleError::TextBytes)?;
-    if let Some(after) = &around.after {
+    if let Some(after) = after {
         put(after, &mut out)?;
     }
     Ok(out)

@@ -1,40 +1,20 @@
 //! How far a counter went: produced pieces, meter readings, running hours.
 
-use std::{ops::Range, str::FromStr};
+use std::ops::Range;
 
 use historian_format::{Samples, ValueType};
 
 use super::{
-    Coverage, KpiError, Scope,
-    feed::{Feed, Hold, Kind, Reading},
+    Coverage, KpiError, Neighbour, Scope, Window,
+    counter::{Amount, Counted, CounterRules, Step},
+    feed::{Feed, Hold, Kind},
 };
-
-/// What a counter that fell without rolling over has counted since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum ResetPolicy {
-    /// It began again at 0: its new value counts.
-    #[default]
-    FromZero,
-    /// Nothing is known: counting goes on from its new value.
-    Skip,
-}
-
-impl FromStr for ResetPolicy {
-    type Err = KpiError;
-
-    fn from_str(text: &str) -> Result<ResetPolicy, KpiError> {
-        match text {
-            "from_zero" => Ok(ResetPolicy::FromZero),
-            "skip" => Ok(ResetPolicy::Skip),
-            _ => Err(KpiError::ResetPolicy(text.chars().take(40).collect())),
-        }
-    }
-}
 
 /// What a counter counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CounterSum {
-    /// The sum of all steps; `None` when there is no usable sample in the window.
+    /// The sum of all steps, 0 where nothing was read and the counter is known all the same; `None` when it is not known in the window. Below 0
+    /// where noise is all that there was.
     pub delta: Option<f64>,
     /// The same without rounding, for tags of type i64 and u64 with a whole rollover.
     pub exact: Option<i128>,
@@ -56,65 +36,77 @@ pub struct CounterSum {
 /// Adds up the steps of a counter.
 ///
 /// A step belongs to the window in which its later sample lies, so the sums of the parts of a window add up. A fall is a rollover when the
-/// rollover is known and the step `rollover - previous + next` is not more than half of it, and otherwise a reset. Samples that are not usable
-/// are ignored.
+/// rollover is known and the step `rollover - previous + next` is not more than half of it, and otherwise a reset. Samples that are not usable,
+/// and infinite ones, are ignored; so is one from which the next sample is back where the counter was (see [`Counted`]).
 #[derive(Debug)]
 pub struct CounterDelta {
     feed: Feed,
     hold: Hold,
-    steps: Steps,
+    counted: Counted,
+    baseline: Option<f64>,
+    total: Total,
+    reading: Option<f64>,
+    samples: u64,
+    /// What lies behind is not known yet.
+    known_until: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Steps {
-    value_type: ValueType,
-    rollover: Option<f64>,
-    /// Whole, for integer tags.
-    rollover_exact: Option<i128>,
-    policy: ResetPolicy,
-    previous: Option<Reading>,
-    baseline: Option<f64>,
+struct Total {
+    /// Steps outside belong to other windows.
+    window: Window,
     sum: f64,
     low: f64,
-    exact: Option<i128>,
+    whole: i128,
     rollovers: u64,
     resets: u64,
-    samples: u64,
+}
+
+impl Total {
+    fn add(&mut self, at: i64, amount: Amount, step: Step) {
+        if at < self.window.start || at >= self.window.end {
+            return;
+        }
+        (self.sum, self.low) = super::integrate::add(self.sum, self.low, amount.number);
+        self.whole += amount.whole;
+        self.rollovers += u64::from(step == Step::Rollover);
+        self.resets += u64::from(step == Step::Reset);
+    }
 }
 
 impl CounterDelta {
-    /// Nothing fed yet. `rollover` is the reading at which the counter stands at 0 again: 65536 for 16 bits, 1000000 for six digits.
+    /// Nothing fed yet; counting goes on from the last usable sample before the window.
     ///
     /// # Errors
-    /// For tags that are not numbers, a rollover that is not above 0, and neighbours of another type or inside the window.
-    pub fn new(scope: &Scope, rollover: Option<f64>, policy: ResetPolicy) -> Result<CounterDelta, KpiError> {
+    /// For tags that are not numbers, rules that make no sense, and neighbours of another type or inside the window.
+    pub fn new(scope: &Scope, rules: CounterRules) -> Result<CounterDelta, KpiError> {
         if !matches!(scope.value_type, ValueType::F64 | ValueType::F32 | ValueType::I64 | ValueType::U64) {
             let allowed = "f64, f32, i64 or u64";
             return Err(KpiError::NotNumeric { primitive: "counter delta", allowed, found: scope.value_type });
         }
-        if let Some(rollover) = rollover.filter(|rollover| !(rollover.is_finite() && *rollover > 0.0)) {
-            return Err(KpiError::Rollover(rollover));
+        let mut counted = Counted::new(scope.value_type, rules)?;
+        let mut feed = Feed::new(scope, scope.window.start, scope.window.end, false)?.only_finite();
+        if let Some(before) = feed.usable_before(scope)? {
+            counted.take(before, &mut |_, _, _| {});
         }
-        let mut feed = Feed::new(scope, scope.window.start, scope.window.end, false)?;
-        let previous = feed.usable_before(scope)?;
         let before = scope.before.as_ref().map(|before| feed.neighbour(before)).transpose()?;
-        let is_whole = matches!(scope.value_type, ValueType::I64 | ValueType::U64);
-        let whole_rollover = rollover.is_none_or(|rollover| rollover.fract() == 0.0 && rollover < 1e30);
-        let steps = Steps {
-            value_type: scope.value_type,
-            rollover,
-            rollover_exact: rollover.filter(|_| whole_rollover).map(|rollover| rollover as i128),
-            policy,
-            previous,
-            baseline: previous.map(|previous| previous.number),
-            sum: 0.0,
-            low: 0.0,
-            exact: (is_whole && whole_rollover).then_some(0),
-            rollovers: 0,
-            resets: 0,
+        Ok(CounterDelta {
+            feed,
+            hold: Hold::new(scope, before.map_or(Kind::Unknown, |before| before.kind)),
+            baseline: counted.last().map(|last| last.number),
+            counted,
+            total: Total { window: scope.window, sum: 0.0, low: 0.0, whole: 0, rollovers: 0, resets: 0 },
+            reading: None,
             samples: 0,
-        };
-        Ok(CounterDelta { feed, hold: Hold::new(scope, before.map_or(Kind::Unknown, |before| before.kind)), steps })
+            known_until: scope.known_until,
+        })
+    }
+
+    /// Tells where the counter stands at the start of the window, where more is known than the last sample. To be told before anything is fed.
+    pub fn resume(&mut self, counted: &Counted) {
+        if counted.last().is_some() {
+            self.counted = counted.clone();
+        }
     }
 
     /// Takes rows that follow all before; those outside the window are passed over.
@@ -122,67 +114,53 @@ impl CounterDelta {
     /// # Errors
     /// When type, order or rows are not as said.
     pub fn push(&mut self, samples: &Samples, rows: Range<usize>) -> Result<(), KpiError> {
-        let CounterDelta { feed, hold, steps } = self;
-        feed.each(samples, rows, |reading| {
-            hold.change(reading.timestamp, reading.kind);
-            if reading.kind.is_usable() && reading.timestamp < hold.until() {
-                steps.take(reading);
+        let CounterDelta { feed, hold, counted, total, .. } = self;
+        let (reading, count) = (&mut self.reading, &mut self.samples);
+        feed.each(samples, rows, |next| {
+            hold.change(next.timestamp, next.kind);
+            if next.kind.is_usable() && next.timestamp < hold.until() {
+                *count += 1;
+                *reading = Some(next.number);
+                counted.take(next, &mut |at, amount, step| total.add(at, amount, step));
             }
         })
     }
 
+    /// Whether the sum depends on the first usable sample behind the window, which [`CounterDelta::follow`] takes.
+    pub fn is_in_doubt(&self) -> bool {
+        self.counted.in_doubt_since().is_some_and(|since| since >= self.total.window.start)
+    }
+
+    /// Tells the first usable sample at or after the end of the window.
+    ///
+    /// # Errors
+    /// When the sample is of another type.
+    pub fn follow(&mut self, after: &Neighbour) -> Result<(), KpiError> {
+        let after = self.feed.neighbour(after)?;
+        if after.kind.is_usable() && after.timestamp < self.known_until && self.is_in_doubt() {
+            let total = &mut self.total;
+            self.counted.take(after, &mut |at, amount, step| total.add(at, amount, step));
+        }
+        Ok(())
+    }
+
     /// The sum.
-    pub fn finish(self) -> CounterSum {
-        let Steps { previous, baseline, sum, low, exact, rollovers, resets, samples, .. } = self.steps;
-        let any = samples > 0;
+    pub fn finish(mut self) -> CounterSum {
+        let total = &mut self.total;
+        self.counted.settle(&mut |at, amount, step| total.add(at, amount, step));
+        let Total { sum, low, whole, rollovers, resets, .. } = self.total;
+        let coverage = self.hold.finish().1;
+        let is_known = self.samples > 0 || (self.baseline.is_some() && coverage.usable_ns() > 0);
+        let exact = (self.counted.is_exact() && is_known).then_some(whole);
         CounterSum {
-            delta: any.then(|| exact.map_or(sum + low, |exact| exact as f64)),
-            exact: exact.filter(|_| any),
-            baseline,
-            reading: previous.filter(|_| any).map(|previous| previous.number),
+            delta: is_known.then(|| exact.map_or(sum + low, |exact| exact as f64)),
+            exact,
+            baseline: self.baseline,
+            reading: self.reading,
             rollovers,
             resets,
-            samples,
-            coverage: self.hold.finish().1,
+            samples: self.samples,
+            coverage,
         }
-    }
-}
-
-impl Steps {
-    fn take(&mut self, next: Reading) {
-        self.samples += 1;
-        let Some(previous) = self.previous.replace(next) else { return };
-        // Readings as whole numbers, where they are such and may be further apart than an f64 tells.
-        if let Some(exact) = &mut self.exact {
-            let whole = |reading: Reading| match self.value_type {
-                ValueType::I64 => i128::from(reading.bits.cast_signed()),
-                _ => i128::from(reading.bits),
-            };
-            let (before, after) = (whole(previous), whole(next));
-            let rolled = self.rollover_exact.map(|rollover| (rollover - before + after, rollover));
-            let step = if after >= before {
-                after - before
-            } else if let Some((step, _)) = rolled.filter(|(step, rollover)| before <= *rollover && after >= 0 && step * 2 <= *rollover) {
-                self.rollovers += 1;
-                step
-            } else {
-                self.resets += 1;
-                if self.policy == ResetPolicy::FromZero { after.max(0) } else { 0 }
-            };
-            *exact += step;
-            return;
-        }
-        let (before, after) = (previous.number, next.number);
-        let rolled = self.rollover.map(|rollover| (rollover - before + after, rollover));
-        let step = if after >= before {
-            after - before
-        } else if let Some((step, _)) = rolled.filter(|(step, rollover)| before <= *rollover && after >= 0.0 && step * 2.0 <= *rollover) {
-            self.rollovers += 1;
-            step
-        } else {
-            self.resets += 1;
-            if self.policy == ResetPolicy::FromZero { after.max(0.0) } else { 0.0 }
-        };
-        (self.sum, self.low) = super::integrate::add(self.sum, self.low, step);
     }
 }

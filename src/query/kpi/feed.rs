@@ -50,6 +50,8 @@ pub(super) struct Feed {
     from: i64,
     to: i64,
     last: Option<i64>,
+    /// Infinities are as good as Bad: nothing can be added to them.
+    only_finite: bool,
     /// Texts by their first occurrence, where they are told apart.
     texts: Option<HashMap<String, u64>>,
 }
@@ -68,7 +70,12 @@ impl Feed {
             }
         }
         let texts = (tell_texts && scope.value_type == ValueType::String).then(HashMap::new);
-        Ok(Feed { value_type: scope.value_type, uncertain_as_bad: scope.uncertain_as_bad, from, to, last: None, texts })
+        Ok(Feed { value_type: scope.value_type, uncertain_as_bad: scope.uncertain_as_bad, from, to, last: None, only_finite: false, texts })
+    }
+
+    /// As it is, and infinities count as Bad.
+    pub fn only_finite(self) -> Feed {
+        Feed { only_finite: true, ..self }
     }
 
     /// Hands the rows that lie in the feed's range to `take`. What is not in order, or not of the tag's type, is an error.
@@ -110,8 +117,8 @@ impl Feed {
         for row in rows {
             let timestamp = samples.timestamps[row];
             let kind = Kind::of(samples.qualities[row], self.uncertain_as_bad);
-            if kind.is_usable() && column::is_drawn(column, samples, row) {
-                let number = column[row].number();
+            let number = column[row].number();
+            if kind.is_usable() && column::is_drawn(column, samples, row) && (number.is_finite() || !self.only_finite) {
                 let bits = if number == 0.0 { 0 } else { column[row].bits() };
                 take(Reading { timestamp, kind, bits, number });
             } else {
@@ -123,7 +130,8 @@ impl Feed {
     /// A neighbour as a reading.
     pub fn neighbour(&mut self, sample: &Neighbour) -> Result<Reading, KpiError> {
         let mut reading = Reading { timestamp: sample.timestamp, kind: Kind::Bad, bits: 0, number: 0.0 };
-        if let Some(value) = sample.value.as_ref().filter(|value| !value.as_f64().is_some_and(f64::is_nan)) {
+        let counts = |number: f64| number.is_finite() || (number.is_infinite() && !self.only_finite);
+        if let Some(value) = sample.value.as_ref().filter(|value| value.as_f64().is_none_or(counts)) {
             reading.kind = Kind::of(sample.quality, self.uncertain_as_bad);
             if reading.kind.is_usable() {
                 (reading.bits, reading.number) = (self.bits(value)?, value.as_f64().unwrap_or(0.0));

@@ -15,13 +15,14 @@
 //!
 //! The value and the quality of a sample hold until the next sample, and at the start of the window those of the sample before it. A sample is
 //! *usable* when it is not Bad and has a number (or text): an Uncertain one counts as usable, unless the scope says that it is as good as Bad.
-//! Nulls and NaN are as good as Bad. Before the first sample of a tag, and after [`Scope::known_until`], nothing is known.
+//! Nulls and NaN are as good as Bad, and so are infinities where amounts are added up. Before the first sample of a tag, and after [`Scope::known_until`], nothing is known.
 //!
 //! A window that is divided gives parts that add up to the whole: exactly for durations and counts, and for integers; to rounding for sums of
 //! floats. A recorded gap is for the caller to feed as a null with the gap's quality.
 
 mod asof;
 mod calendar;
+mod counter;
 mod counter_delta;
 mod feed;
 mod integrate;
@@ -34,7 +35,8 @@ mod transition;
 
 pub use asof::{ASOF_TIMES_MAX, AsOf, Eligible, Joined};
 pub use calendar::{CALENDAR_INTERVALS_MAX, CalendarInterval, CalendarUnit, SHIFTS_MAX, Shift, calendar, steps};
-pub use counter_delta::{CounterDelta, CounterSum, ResetPolicy};
+pub use counter::{Counted, CountedBefore, CounterRules, ResetPolicy};
+pub use counter_delta::{CounterDelta, CounterSum};
 pub use integrate::{Integral, Integrate, TimeUnit};
 pub use percent_good::PercentGood;
 pub use settled::{Settled, SettledBefore};
@@ -166,9 +168,11 @@ pub enum KpiError {
     StateList(usize),
     #[error("rollover is {0}; allowed are finite numbers above 0")]
     Rollover(f64),
+    #[error("{parameter} is {found}; allowed are {allowed}")]
+    CounterRule { parameter: &'static str, found: f64, allowed: &'static str },
     #[error("time unit is {0:?}; allowed are second, minute, hour and day")]
     TimeUnit(String),
-    #[error("reset policy is {0:?}; allowed are from_zero and skip")]
+    #[error("reset policy is {0:?}; allowed are from_zero, skip and always")]
     ResetPolicy(String),
     #[error("calendar unit is {0:?}; allowed are hour, day, week, month, year, and shift with a list of shifts")]
     CalendarUnit(String),

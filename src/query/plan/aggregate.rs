@@ -83,7 +83,23 @@ pub fn aggregate_schema(query: &AggregateQuery) -> SchemaRef {
     let bounding: serde_json::Map<_, _> =
         query.functions.iter().map(|function| (function.name().to_owned(), function.bounds().name().into())).collect();
     metadata.insert("bounding".to_owned(), serde_json::Value::Object(bounding).to_string());
+    metadata.extend(note(query).map(|note| ("note".to_owned(), note)));
     Arc::new(Schema::new(fields).with_metadata(metadata))
+}
+
+/// What the asker may not expect.
+fn note(query: &AggregateQuery) -> Option<String> {
+    let stepped = query.tags.iter().filter(|tag| query.configuration_for(tag).stepped);
+    let names: Vec<&str> = stepped.map(|tag| tag.name().as_str()).collect();
+    if names.is_empty() || !query.functions.contains(&Function::TimeAverage) {
+        return None;
+    }
+    let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
+    let names = names[..names.len().min(3)].join(", ");
+    Some(format!(
+        "time_average draws straight lines between samples, as the examples of OPC UA Part 13 do, also of stepped tags ({names}{more}), whose \
+         values hold; time_average2 takes them as they hold"
+    ))
 }
 
 /// One tag, some of the intervals.

@@ -14,10 +14,10 @@ use crate::{
     ingest::merge::TagReader,
     model::{Quality, Samples, Tag, TimeRange},
     query::{
-        BATCH_ROWS_MAX, QueryError, QueryLimits, boundary,
+        BATCH_ROWS_MAX, QualityFilter, QueryError, QueryLimits, boundary,
         downsample::{BoundarySample, DownsampleError, Downsampler, LineBreak, Method, Plan, Request, Step, Summary, Surroundings},
         range::{LongBatch, slices},
-        schema,
+        schema::{self, LongColumns},
     },
 };
 
@@ -38,7 +38,7 @@ const GAPS_MAX: usize = 10_000;
 
 /// As the long layout of a range.
 pub fn downsample_schema(query: &DownsampleQuery) -> SchemaRef {
-    schema::long(&query.tags, Some(query.range))
+    schema::long(&query.tags, LongColumns::of(&query.tags), Some(query.range))
 }
 
 fn refused(tag: &Tag, error: &DownsampleError) -> QueryError {
@@ -60,7 +60,7 @@ pub fn run(
         .map_err(|error| QueryError::Invalid(error.to_string()))?;
     let plan = Plan::new(request);
     let gaps = reader.gaps(GAPS_MAX).map_err(|error| QueryError::Store(error.to_string()))?;
-    let mut batch = LongBatch::new(downsample_schema(query), &query.tags);
+    let mut batch = LongBatch::new(downsample_schema(query), &query.tags, LongColumns::of(&query.tags));
     let units: Vec<usize> = (0..query.tags.len()).collect();
     let (mut rows, mut reading) = (0, true);
     in_order(
@@ -107,8 +107,10 @@ fn reduce(
     limits: &QueryLimits,
 ) -> Result<Samples, QueryError> {
     let failed = |error: DownsampleError| refused(tag, &error);
-    let bound =
-        |at| boundary::edge(reader, tag, at).map(|found| found.map(|edge| BoundarySample::new(edge.timestamp, edge.value, edge.quality)));
+    let bound = |at| {
+        let found = boundary::edge(reader, tag, at, QualityFilter::Any)?;
+        Ok::<_, QueryError>(found.map(|edge| BoundarySample::new(edge.timestamp, edge.value, edge.quality)))
+    };
     let around = Surroundings { before: bound(query.range.start)?, after: bound(query.range.end)?, gaps };
     let mut summaries = plan.takes_summaries();
     let source = Source { rollups: query.use_rollups, parts: Parts { extremes: true, ..Parts::NONE }, fold_edges: false };

@@ -18,7 +18,7 @@ use crate::{
     model::{Quality, Samples, Tag, TimeRange, Timestamp, Value, ValueType},
     query::{
         BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column,
-        kpi::{CalendarInterval, Neighbour, ResetPolicy, Scope, Settled, SettledBefore, TimeUnit},
+        kpi::{CalendarInterval, Counted, CountedBefore, CounterRules, Neighbour, Scope, Settled, SettledBefore, TimeUnit},
         range::slices,
         schema,
     },
@@ -36,10 +36,7 @@ pub enum Measure {
         to: Option<String>,
         dwell_ns: u64,
     },
-    CounterDelta {
-        rollover: Option<f64>,
-        reset: ResetPolicy,
-    },
+    CounterDelta(CounterRules),
     Integral {
         unit: TimeUnit,
         rescale: bool,
@@ -74,7 +71,7 @@ impl Measure {
         match self {
             Measure::TimeInState { states } => any(&states.iter().collect::<Vec<_>>()),
             Measure::Transitions { from, to, .. } => any(&from.iter().chain(to).collect::<Vec<_>>()),
-            Measure::CounterDelta { .. } => {
+            Measure::CounterDelta(_) => {
                 matches!(value_type, ValueType::F64 | ValueType::F32 | ValueType::I64 | ValueType::U64)
             }
             Measure::Integral { .. } => value_type != ValueType::String,
@@ -105,6 +102,11 @@ impl Measure {
             };
             format!("{shown:?} is no state of the tag {}; {known}", tag.name())
         })
+    }
+
+    /// Whether infinities are as good as Bad.
+    fn needs_finite(&self) -> bool {
+        matches!(self, Measure::CounterDelta(_) | Measure::Integral { .. })
     }
 
     /// How far beyond an interval samples are read.
@@ -238,18 +240,24 @@ struct Around {
     usable: Option<Neighbour>,
     /// What chatter is passed over for, where there is a dwell.
     settled: Option<Settled>,
+    /// Where a counter stands.
+    counted: Option<Counted>,
 }
 
 impl Around {
-    fn advance(&mut self, samples: &Samples, rows: std::ops::Range<usize>, uncertain_as_bad: bool) {
+    fn advance(&mut self, samples: &Samples, rows: std::ops::Range<usize>, usable: Usable) {
         if let Some(row) = rows.clone().next_back() {
             self.last = Some(neighbour(samples, row));
         }
         if let Some(settled) = &mut self.settled {
-            let usable = rows.clone().filter(|row| is_usable(samples, *row, uncertain_as_bad));
+            let usable = rows.clone().filter(|row| usable.is(samples, *row));
             usable.filter_map(|row| Some((samples.timestamps[row], samples.value(row)?))).for_each(|(at, value)| settled.take(at, value));
         }
-        if let Some(row) = rows.rev().find(|row| is_usable(samples, *row, uncertain_as_bad)) {
+        if let Some(counted) = &mut self.counted {
+            let back = rows.clone().rev().filter(|row| usable.is(samples, *row));
+            counted.advance(back.filter_map(|row| Some((samples.timestamps[row], samples.value(row)?))));
+        }
+        if let Some(row) = rows.rev().find(|row| usable.is(samples, *row)) {
             self.usable = Some(neighbour(samples, row));
         }
     }
@@ -259,10 +267,24 @@ fn neighbour(samples: &Samples, row: usize) -> Neighbour {
     Neighbour { timestamp: samples.timestamps[row], value: samples.value(row), quality: samples.qualities[row] }
 }
 
-fn is_usable(samples: &Samples, row: usize, uncertain_as_bad: bool) -> bool {
-    let quality = Quality(samples.qualities[row]);
-    let is_nan = || samples.value_type() != ValueType::String && samples.values.get(row).as_f64().is_some_and(f64::is_nan);
-    (quality.is_good() || (!uncertain_as_bad && !quality.is_bad())) && samples.is_valid(row) && !is_nan()
+/// Which samples are usable.
+#[derive(Clone, Copy)]
+struct Usable {
+    uncertain_as_bad: bool,
+    only_finite: bool,
+}
+
+impl Usable {
+    fn of(query: &MeasureQuery) -> Usable {
+        Usable { uncertain_as_bad: query.uncertain_as_bad, only_finite: query.measure.needs_finite() }
+    }
+
+    fn is(self, samples: &Samples, row: usize) -> bool {
+        let quality = Quality(samples.qualities[row]);
+        let counts = |number: f64| number.is_finite() || (number.is_infinite() && !self.only_finite);
+        let is_number = || samples.value_type() == ValueType::String || samples.values.get(row).as_f64().is_none_or(counts);
+        (quality.is_good() || (!self.uncertain_as_bad && !quality.is_bad())) && samples.is_valid(row) && is_number()
+    }
 }
 
 /// An interval that is being measured.
@@ -299,21 +321,30 @@ fn measure(
     let read_until = last.window.end().saturating_add_unsigned(reach);
 
     let mut around = Around::default();
-    let needs_usable = matches!(query.measure, Measure::CounterDelta { .. } | Measure::Transitions { .. });
+    let usable = Usable::of(query);
+    let needs_usable = matches!(query.measure, Measure::CounterDelta(_) | Measure::Transitions { .. });
     let mut settled = (reach > 0).then(|| SettledBefore::new(reach, read_from));
+    let mut counted = match query.measure {
+        Measure::CounterDelta(rules) => {
+            Some(CountedBefore::new(&Counted::new(tag.value_type(), rules).map_err(|error| kpi_error(tag, &error))?))
+        }
+        _ => None,
+    };
     look(reader, tag, before(Timestamp(read_from)), |samples, row| {
         around.last.get_or_insert_with(|| neighbour(samples, row));
         let mut goes_on = needs_usable;
-        if is_usable(samples, row, query.uncertain_as_bad) {
+        if usable.is(samples, row) {
             around.usable.get_or_insert_with(|| neighbour(samples, row));
-            goes_on = match (&mut settled, samples.value(row)) {
-                (Some(settled), Some(value)) => settled.take(samples.timestamps[row], value),
+            goes_on = match (&mut settled, &mut counted, samples.value(row)) {
+                (Some(settled), _, Some(value)) => settled.take(samples.timestamps[row], value),
+                (_, Some(counted), Some(value)) => counted.take(samples.timestamps[row], &value) && !counted.is_far(),
                 _ => false,
             };
         }
         goes_on && limits.check(0).is_ok()
     })?;
     around.settled = settled.map(SettledBefore::finish);
+    around.counted = counted.map(CountedBefore::finish);
     limits.check(0)?;
 
     let open = |interval: usize, around: &Around| {
@@ -326,6 +357,9 @@ fn measure(
             ..Scope::new(window, tag.value_type())
         };
         let mut meter = Meter::new(query, tag, &scope)?;
+        if let Some(counted) = &around.counted {
+            meter.count_on(counted);
+        }
         if let Some(settled) = &around.settled {
             meter.resume(settled).map_err(|error| kpi_error(tag, &error))?;
         }
@@ -353,9 +387,11 @@ fn measure(
         limits.check(0)?;
         let timestamps = &portion.timestamps;
         let end = timestamps.last().copied().unwrap_or(read_from);
-        let after = |interval: i64| {
-            let row = timestamps.partition_point(|timestamp| *timestamp < interval);
-            (row < timestamps.len()).then(|| neighbour(&portion, row))
+        // The first sample at or behind an end, and the first usable one where that is what matters.
+        let after = |interval: i64, in_doubt: bool| {
+            let first = timestamps.partition_point(|timestamp| *timestamp < interval);
+            let row = (first..timestamps.len()).find(|row| !in_doubt || usable.is(&portion, *row));
+            row.map(|row| neighbour(&portion, row))
         };
         for open in &mut opened {
             open.push(tag, &portion)?;
@@ -363,9 +399,12 @@ fn measure(
         let mut told = 0;
         loop {
             // In order, so that figures are.
-            while opened.front().is_some_and(|open| open.read_until <= end) {
+            while let Some(open) = opened.front().filter(|open| open.read_until <= end) {
+                let after = after(open.end, open.meter.is_in_doubt());
+                if after.is_none() && open.meter.is_in_doubt() {
+                    break; // a portion to come tells
+                }
                 let Some(done) = opened.pop_front() else { break };
-                let after = after(done.end);
                 finish(done, after.as_ref())?;
             }
             let Some(interval) = intervals.get(next) else { break };
@@ -375,22 +414,24 @@ fn measure(
             }
             let rows = told..timestamps.partition_point(|timestamp| *timestamp < begins).max(told);
             told = rows.end;
-            around.advance(&portion, rows, query.uncertain_as_bad);
+            around.advance(&portion, rows, usable);
             let mut begun = open(next, &around)?;
             begun.push(tag, &portion)?;
             opened.push_back(begun);
             next += 1;
         }
-        around.advance(&portion, told..portion.len(), query.uncertain_as_bad);
+        around.advance(&portion, told..portion.len(), usable);
         portion.clear();
     }
     while next < intervals.len() {
         opened.push_back(open(next, &around)?);
         next += 1;
     }
-    // No sample lies between the ends of those that are left and the end of what was read.
+    // No sample that matters lies between the ends of those that are left and the end of what was read.
     let integral = matches!(query.measure, Measure::Integral { .. });
-    let found = if integral { nearest(reader, tag, from(Timestamp(read_until)), |_, _| true)? } else { None };
+    let in_doubt = opened.iter().any(|open| open.meter.is_in_doubt());
+    let wanted = |samples: &Samples, row: usize| integral || usable.is(samples, row);
+    let found = if integral || in_doubt { nearest(reader, tag, from(Timestamp(read_until)), wanted)? } else { None };
     let after = found.map(|found| neighbour(&found, 0));
     opened.into_iter().try_for_each(|open| finish(open, after.as_ref()))?;
     Ok(figures)

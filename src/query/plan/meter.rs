@@ -7,7 +7,7 @@ use crate::{
     model::{Samples, Tag, Value, ValueType},
     query::{
         QueryError, common_type,
-        kpi::{CounterDelta, Coverage, Integrate, KpiError, Neighbour, PercentGood, Scope, Settled, TimeInState, Transitions},
+        kpi::{Counted, CounterDelta, Coverage, Integrate, KpiError, Neighbour, PercentGood, Scope, Settled, TimeInState, Transitions},
     },
 };
 
@@ -57,7 +57,7 @@ impl Meter {
                 let (from, to) = (from.as_ref().map(state).transpose()?, to.as_ref().map(state).transpose()?);
                 Meter::Transitions(Transitions::new(scope, from.as_ref(), to.as_ref(), *dwell_ns).map_err(failed)?)
             }
-            Measure::CounterDelta { rollover, reset } => Meter::CounterDelta(CounterDelta::new(scope, *rollover, *reset).map_err(failed)?),
+            Measure::CounterDelta(rules) => Meter::CounterDelta(CounterDelta::new(scope, *rules).map_err(failed)?),
             Measure::Integral { unit, .. } => {
                 // There is no line from one state to another, whatever the tag says.
                 let stepped = tag.definition.stepped || matches!(tag.value_type(), ValueType::Bool | ValueType::State);
@@ -72,6 +72,18 @@ impl Meter {
         if let Meter::Transitions(meter) = self { meter.resume(settled) } else { Ok(()) }
     }
 
+    /// Tells where a counter stands where reading begins.
+    pub fn count_on(&mut self, counted: &Counted) {
+        if let Meter::CounterDelta(meter) = self {
+            meter.resume(counted);
+        }
+    }
+
+    /// Whether the figure depends on the first usable sample behind the interval.
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self, Meter::CounterDelta(meter) if meter.is_in_doubt())
+    }
+
     /// Takes rows that follow all before.
     pub fn push(&mut self, samples: &Samples, rows: std::ops::Range<usize>) -> Result<(), KpiError> {
         match self {
@@ -83,7 +95,8 @@ impl Meter {
         }
     }
 
-    /// The figures: one, or one per state. `after` is the first sample behind the interval.
+    /// The figures: one, or one per state. `after` is the first sample behind the interval, the first
+    /// usable one where the figure is in doubt.
     pub fn finish(self, tag: &Tag, query: &MeasureQuery, after: Option<&Neighbour>) -> Result<Vec<Figure>, KpiError> {
         Ok(match self {
             Meter::TimeInState(meter) => {
@@ -115,7 +128,10 @@ impl Meter {
                 let count = found.count as f64;
                 vec![figure(&item, known.then_some(count), count, seconds_of(&found.coverage), &found.coverage)]
             }
-            Meter::CounterDelta(meter) => {
+            Meter::CounterDelta(mut meter) => {
+                if let Some(after) = after {
+                    meter.follow(after)?;
+                }
                 let sum = meter.finish();
                 vec![figure("delta", sum.delta, sum.delta.unwrap_or(0.0), seconds_of(&sum.coverage), &sum.coverage)]
             }

@@ -25,5 +25,5 @@ pub(super) use asof::run as run_as_of;
 pub(super) use downsample::{downsample_schema, run as run_downsample};
 pub(super) use each::tag_by_tag;
 pub(super) use measure::{measure_schema, run as run_measure};
-pub(super) use neighbour::{before, from, nearest};
+pub(super) use neighbour::{before, from, look, nearest};
 pub(super) use parallel::{Workers, in_order};

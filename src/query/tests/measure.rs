@@ -16,7 +16,7 @@ use crate::{
     model::{Quality, Timestamp, Value},
     query::{
         AsOfQuery, Measure, MeasureQuery, QueryError,
-        kpi::{CalendarInterval, CalendarUnit, Eligible, ResetPolicy, Shift, TimeUnit, Window, calendar, steps},
+        kpi::{CalendarInterval, CalendarUnit, CounterRules, Eligible, ResetPolicy, Shift, TimeUnit, Window, calendar, steps},
     },
 };
 
@@ -93,15 +93,27 @@ fn on_the_line(model: &Model, at: i64) -> f64 {
     }
 }
 
+/// What a counter counted in a window, by going through its whole history: each fall is looked at with the reading behind it in hand.
 fn counted(model: &Model, window: Window) -> Option<f64> {
-    let mut previous = model.range(..window.start()).rev().find_map(|(_, row)| usable(*row));
-    let mut sum = None;
-    for value in model.range(window.start()..window.end()).filter_map(|(_, row)| usable(*row)) {
-        let step = previous.map_or(0.0, |previous| if value >= previous { value - previous } else { value });
-        sum = Some(sum.unwrap_or(0.0) + step);
-        previous = Some(value);
+    let readings: Vec<(i64, f64)> = model.iter().filter_map(|(at, row)| Some((*at, usable(*row)?))).collect();
+    let (mut at, mut sum) = (1, 0.0);
+    let mut before = readings.first()?.1;
+    while let Some(&(time, value)) = readings.get(at) {
+        let noise = before * 1e-4;
+        let back = readings.get(at + 1).is_some_and(|next| next.1 >= before - noise);
+        at += 1;
+        if value < before - noise && back {
+            continue;
+        }
+        let step = if value >= before - noise { value - before } else { value };
+        if (window.start()..window.end()).contains(&time) {
+            sum += step;
+        }
+        before = value;
     }
-    sum
+    let known_before = readings.iter().any(|reading| reading.0 < window.start());
+    let read = readings.iter().any(|reading| (window.start()..window.end()).contains(&reading.0));
+    (read || (known_before && pieces(model, window).iter().any(|piece| piece.1.is_some()))).then_some(sum)
 }
 
 fn changes(model: &Model, window: Window, to: Option<f64>) -> f64 {
@@ -156,7 +168,7 @@ proptest! {
         let states = Measure::TimeInState { states: vec!["3".into(), "4.5".into()] };
         let in_state = plant.measure(&plant.asked(&intervals, states));
         let each_state = plant.measure(&plant.asked(&intervals, Measure::TimeInState { states: vec![] }));
-        let counter = plant.measure(&plant.asked(&intervals, Measure::CounterDelta { rollover: None, reset: ResetPolicy::FromZero }));
+        let counter = plant.measure(&plant.asked(&intervals, Measure::CounterDelta(CounterRules::default())));
         let integral = plant.measure(&plant.asked(&intervals, Measure::Integral { unit: TimeUnit::Minute, rescale: false }));
         let rescaled = plant.measure(&plant.asked(&intervals, Measure::Integral { unit: TimeUnit::Minute, rescale: true }));
         let good = plant.measure(&plant.asked(&intervals, Measure::PercentGood));
@@ -228,7 +240,8 @@ proptest! {
         let dwell_ns = dwell * SECOND.unsigned_abs();
         for measure in [
             Measure::Transitions { from: None, to: Some("3".into()), dwell_ns },
-            Measure::CounterDelta { rollover: Some(30.0), reset: ResetPolicy::Skip },
+            Measure::CounterDelta(CounterRules { rollover: Some(30.0), reset: ResetPolicy::Skip, ..CounterRules::default() }),
+            Measure::CounterDelta(CounterRules { max_step: Some(7.0), max_rate_per_s: Some(0.8), ..CounterRules::default() }),
             Measure::Integral { unit: TimeUnit::Hour, rescale: false },
         ] {
             let sums = |step: i64| {
@@ -344,7 +357,7 @@ fn what_cannot_be_measured_is_told_before_anything_is_read() {
     for (intervals, measure, fragment) in [
         (&one, in_states(&["running"]), "no state of the tag stepped_false"),
         (&one, in_states(&["1", "1.0"]), "each once"),
-        (&one, Measure::CounterDelta { rollover: Some(-1.0), reset: ResetPolicy::Skip }, "above 0"),
+        (&one, Measure::CounterDelta(CounterRules { rollover: Some(-1.0), ..CounterRules::default() }), "above 0"),
         (&thousand, Measure::Transitions { from: None, to: None, dwell_ns: 1_000 }, "dwell_min"),
     ] {
         let query = plant.asked(intervals, measure);

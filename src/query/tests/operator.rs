@@ -19,7 +19,7 @@ use crate::{
     },
     model::{ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType},
     query::{
-        AggregateQuery, AnomalyQuery, DownsampleQuery, Fill, Layout, QueryEngine, RangeQuery,
+        AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Fill, Layout, QualityFilter, QueryEngine, RangeQuery,
         aggregate::{Configuration, Function, Intervals},
         anomaly::{Output, Parameter, Parameters, Plan},
         downsample::Method,
@@ -93,6 +93,25 @@ impl Plant {
             true
         };
         self.engine.aggregate(query, &limits(u64::MAX), take).unwrap();
+        rows
+    }
+
+    /// Rows of the wide layout with both tags: value and quality of each.
+    fn filled_rows(&self, query: &RangeQuery) -> Vec<(i64, [(Option<f64>, u32); 2])> {
+        let mut rows = Vec::new();
+        let take = &mut |batch: RecordBatch| {
+            for row in 0..batch.num_rows() {
+                let at = batch.column(0).as_primitive::<TimestampNanosecondType>().value(row);
+                let cells = [1, 3].map(|column| {
+                    let values = batch.column(column).as_primitive::<Float64Type>();
+                    let quality = batch.column(column + 1).as_primitive::<UInt32Type>().value(row);
+                    (values.is_valid(row).then(|| values.value(row)), quality)
+                });
+                rows.push((at, cells));
+            }
+            true
+        };
+        self.engine.range(query, &limits(u64::MAX), take).unwrap();
         rows
     }
 
@@ -265,56 +284,131 @@ proptest! {
     }
 
     #[test]
-    fn filled_rows_hold_or_interpolate(seed in any::<u64>(), step in 0_i64..90) {
+    fn filled_rows_are_what_the_whole_history_tells(seed in any::<u64>(), step in 0_i64..90, end in 1_i64..70, filter in 0_usize..3) {
         let plant = filled(seed, 120);
-        let range = TimeRange::new(Timestamp(-HOUR), Timestamp(HOUR));
+        let filter = [QualityFilter::Any, QualityFilter::NotBad, QualityFilter::Good][filter];
+        // The end is anywhere, and the answer must not show it.
+        let range = TimeRange::new(Timestamp(-HOUR), Timestamp(-HOUR + end * 2 * MINUTE));
         for fill in [Fill::AsOf, Fill::Linear] {
             let query = RangeQuery {
                 layout: Layout::Wide,
                 fill,
+                quality: filter,
                 step: (step > 0).then_some(step * SECOND),
                 ..RangeQuery::new(plant.tags.clone(), range)
             };
-            let mut rows = Vec::new();
-            let take = &mut |batch: RecordBatch| {
-                for row in 0..batch.num_rows() {
-                    let at = batch.column(0).as_primitive::<TimestampNanosecondType>().value(row);
-                    let values: Vec<Option<f64>> = [1, 3].iter().map(|column| {
-                        let values = batch.column(*column).as_primitive::<Float64Type>();
-                        values.is_valid(row).then(|| values.value(row))
-                    }).collect();
-                    rows.push((at, values));
-                }
-                true
-            };
-            plant.engine.range(&query, &limits(u64::MAX), take).unwrap();
+            let rows = plant.filled_rows(&query);
             let expected: Vec<i64> = if step > 0 {
                 (0..).map(|number| range.start.0 + number * step * SECOND).take_while(|at| *at < range.end.0).collect()
             } else {
-                let mut all: Vec<i64> = plant.model.iter().flat_map(|model| model.range(range.start.0..range.end.0).map(|(at, _)| *at)).collect();
+                let passing = |model: &'_ Model| -> Vec<i64> {
+                    model.range(range.start.0..range.end.0).filter(|(_, row)| filter.passes(row.1)).map(|(at, _)| *at).collect()
+                };
+                let mut all: Vec<i64> = plant.model.iter().flat_map(passing).collect();
                 all.sort_unstable();
                 all.dedup();
                 all
             };
             prop_assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), expected);
-            for (at, values) in &rows {
+            for (at, cells) in &rows {
                 for (tag, model) in plant.model.iter().enumerate() {
-                    let usable = |(_, (value, quality)): &(&i64, &(Option<f64>, u32))| !Quality(*quality).is_bad() && value.is_some();
-                    let before = model.range(..=*at).rev().find(usable).map(|(at, (value, _))| (*at, value.unwrap()));
-                    let after = model.range(*at + 1..range.end.0).find(usable).map(|(at, (value, _))| (*at, value.unwrap()));
-                    let wanted = match (before, after) {
-                        (None, _) => None,
-                        (Some((first, value)), Some((second, next))) if fill == Fill::Linear && tag == 0 && first != *at => {
-                            Some(value + (next - value) * ((*at - first) as f64 / (second - first) as f64))
-                        }
-                        (Some((_, value)), _) => Some(value),
-                    };
-                    let same = match (values[tag], wanted) {
+                    let wanted = filled_cell(model, *at, fill, filter, tag == 1);
+                    let (value, quality) = cells[tag];
+                    let same = match (value, wanted.0) {
                         (Some(found), Some(wanted)) => (found - wanted).abs() < 1e-9 || (found.is_nan() && wanted.is_nan()),
                         (found, wanted) => found.is_none() && wanted.is_none(),
                     };
-                    prop_assert!(same, "tag {tag} at {at}: {:?} instead of {wanted:?}", values[tag]);
+                    prop_assert!(same && quality == wanted.1, "tag {tag} at {at}: {:?} {quality:#x} instead of {wanted:?}", value);
                 }
+            }
+        }
+    }
+}
+
+/// The cell of a row by a plain reading of all samples of a tag.
+fn filled_cell(model: &Model, at: i64, fill: Fill, filter: QualityFilter, stepped: bool) -> (Option<f64>, u32) {
+    let usable = |row: &(Option<f64>, u32)| filter.passes(row.1) && !Quality(row.1).is_bad() && row.0.is_some();
+    let interrupts = |row: &(Option<f64>, u32)| Quality(row.1).is_bad() || row.0.is_none();
+    if let Some(there) = model.get(&at).filter(|row| filter.passes(row.1)) {
+        return *there;
+    }
+    let Some((first, held)) = model.range(..at).rev().find(|(_, row)| usable(row)) else { return (None, Quality::BAD_NO_DATA.0) };
+    let value = held.0.unwrap();
+    let mut good = Quality(held.1).is_good() && !model.range(first..&at).chain(model.range(&at..=&at)).any(|(_, row)| interrupts(row));
+    let mut filled = value;
+    if fill == Fill::Linear && stepped {
+        good &= model.range(at + 1..).next().is_some();
+    } else if fill == Fill::Linear {
+        match model.range(at + 1..).find(|(_, row)| usable(row)) {
+            None => good = false,
+            Some((second, next)) => {
+                good &= Quality(next.1).is_good() && !model.range(at..*second).any(|(_, row)| interrupts(row));
+                filled = value + (next.0.unwrap() - value) * ((at - first) as f64 / (second - first) as f64);
+            }
+        }
+    }
+    let severity = if good { 0 } else { Quality::UNCERTAIN_DATA_SUB_NORMAL.0 };
+    (Some(filled), severity | Quality::INTERPOLATED_BITS)
+}
+
+#[test]
+fn a_fill_does_not_depend_on_the_end_that_is_asked_for() {
+    let mut plant = Plant::new();
+    let rows: &[(i64, Option<f64>, u32)] = &[(-60 * SECOND, Some(-60.0), 0), (60 * SECOND, Some(60.0), 0), (90 * SECOND, None, BAD)];
+    (0..2).for_each(|tag| plant.write(tag, rows));
+    let asked = |start: i64, end: i64, step: i64, fill: Fill, quality: QualityFilter| {
+        let range = TimeRange::new(Timestamp(start * SECOND), Timestamp(end * SECOND));
+        let query =
+            RangeQuery { layout: Layout::Wide, fill, quality, step: Some(step * SECOND), ..RangeQuery::new(plant.tags.clone(), range) };
+        plant.filled_rows(&query).into_iter().map(|(_, cells)| cells).collect::<Vec<_>>()
+    };
+    const FILLED: u32 = Quality::INTERPOLATED_BITS;
+    const UNSURE: u32 = Quality::UNCERTAIN_DATA_SUB_NORMAL.0 | FILLED;
+    let cells = asked(0, 50, 10, Fill::Linear, QualityFilter::Any);
+    assert_eq!(cells.iter().map(|row| row[0]).collect::<Vec<_>>(), [0.0, 10.0, 20.0, 30.0, 40.0].map(|value| (Some(value), FILLED)));
+    // A Bad sample stands in its row, and what was held goes on behind it without being sure.
+    let told = [(Some(60.0), 0), (Some(60.0), UNSURE), (None, BAD), (Some(60.0), UNSURE)];
+    assert_eq!(asked(60, 120, 15, Fill::Linear, QualityFilter::Any).iter().map(|row| row[0]).collect::<Vec<_>>(), told);
+    let held = [(Some(60.0), 0), (Some(60.0), FILLED), (None, BAD), (Some(60.0), UNSURE)];
+    assert_eq!(asked(60, 120, 15, Fill::AsOf, QualityFilter::Any).iter().map(|row| row[0]).collect::<Vec<_>>(), held);
+    // A filter takes the Bad sample away, and does not make a Good one of its row.
+    let filtered = [(Some(60.0), 0), (Some(60.0), FILLED), (Some(60.0), UNSURE), (Some(60.0), UNSURE)];
+    assert_eq!(asked(60, 120, 15, Fill::AsOf, QualityFilter::Good).iter().map(|row| row[0]).collect::<Vec<_>>(), filtered);
+}
+
+#[test]
+fn a_line_that_fills_is_the_value_at_an_edge() {
+    let plant = filled(4_711, 150);
+    for filter in [QualityFilter::Any, QualityFilter::NotBad, QualityFilter::Good] {
+        let range = TimeRange::new(Timestamp(-HOUR), Timestamp(2 * HOUR));
+        let query = RangeQuery {
+            layout: Layout::Wide,
+            fill: Fill::Linear,
+            quality: filter,
+            step: Some(37 * SECOND),
+            ..RangeQuery::new(plant.tags.clone(), range)
+        };
+        for (at, cells) in plant.filled_rows(&query) {
+            for (tag, cell) in cells.iter().enumerate() {
+                let edge = RangeQuery {
+                    boundary: Boundary::Interpolated,
+                    quality: filter,
+                    ..RangeQuery::new(vec![plant.tags[tag].clone()], TimeRange::new(Timestamp(at), Timestamp(at + 1)))
+                };
+                let mut found = (None, Quality::BAD_NO_DATA.0);
+                plant
+                    .engine
+                    .range(&edge, &limits(u64::MAX), &mut |batch| {
+                        let values = batch.column(2).as_primitive::<Float64Type>();
+                        let first = batch.column(1).as_primitive::<TimestampNanosecondType>().value(0) == at;
+                        if first {
+                            found = (values.is_valid(0).then(|| values.value(0)), batch.column(3).as_primitive::<UInt32Type>().value(0));
+                        }
+                        true
+                    })
+                    .unwrap();
+                let bits = |cell: (Option<f64>, u32)| (cell.0.map(f64::to_bits), cell.1);
+                assert_eq!(bits(*cell), bits(found), "tag {tag} at {at} with {filter:?}");
             }
         }
     }

@@ -2,6 +2,12 @@
 
 use std::{fs, path::Path};
 
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::{DataType, Decimal128Type},
+};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
 use super::{directory, path, server::Server, stderr};
 
 /// A tag of numbers with a spike and a Bad sample, one of states, one of texts, one of large integers: 10,000 samples each.
@@ -74,6 +80,88 @@ fn what_is_exported_in_any_format_is_imported_to_the_bit() {
         assert!(said.starts_with("40000 samples of 4 files written"), "{said}");
         assert_eq!(everything(&other), expected, "{format}");
     }
+}
+
+#[test]
+fn what_is_exported_of_all_types_at_once_is_imported_to_the_bit() {
+    let server = Server::start();
+    let types = ["f64", "f32", "i64", "u64", "bool", "string", "state"];
+    let tags = types.map(|value_type| format!("all/{value_type},{value_type}\n")).concat();
+    let mut csv = "tag,timestamp,value,quality\n".to_owned();
+    for (at, values) in [
+        ["NaN", "NaN", "-9223372036854775808", "18446744073709551615", "true", "52.94", "4294967295"],
+        ["-0.0", "-0.0", "9007199254740993", "9007199254740993", "false", "\"a \"\"quoted\"\", text\nof two lines\"", "0"],
+        ["inf", "-inf", "-1", "0", "true", "true", "7"],
+        ["0.30000000000000004", "52.94", "7", "7", "false", "größer ✓", "1"],
+        ["5e-324", "1e-45", "9223372036854775807", "9223372036854775808", "true", " spaces ", "2"],
+        ["1.7976931348623157e308", "3.4028235e38", "0", "1", "false", "", "3"],
+        ["", "", "", "", "", "", ""],
+    ]
+    .iter()
+    .enumerate()
+    {
+        for (value_type, value) in types.iter().zip(values) {
+            let quality = if at == 6 { "0x808C0000" } else { ["0", "0x40940000"][at % 2] };
+            csv.push_str(&format!("all/{value_type},2026-01-01T00:00:0{at}.00000000{at}Z,{value},{quality}\n"));
+        }
+    }
+    let directory = directory(&[("tags.csv", &format!("name,type\n{tags}")), ("samples.csv", &csv)]);
+    server.succeed(&["tag", "import", &path(&directory, "tags.csv")]);
+    server.succeed(&["import", &path(&directory, "samples.csv")]);
+    let everything = |server: &Server| {
+        types.map(|value_type| {
+            let tag = format!("all/{value_type}");
+            server.succeed(&[&["query", "range", &tag][..], &RANGE, &["--format=csv"]].concat())
+        })
+    };
+    let expected = everything(&server);
+    for name in ["all.parquet", "all.arrow", "all.csv", "parts"] {
+        let file = path(&directory, name);
+        server.succeed(&[&["export", "all/*"][..], &RANGE, &["--output", &file]].concat());
+        // Without its tags the other historian makes them of the column `type`.
+        let other = Server::start();
+        other.succeed(&["import", &file, "--create-tags"]);
+        assert_eq!(everything(&other), expected, "{name}");
+        let listed = other.succeed(&["tag", "list", "--format", "csv"]);
+        assert!(types.iter().all(|value_type| listed.contains(&format!("all/{value_type},{value_type},"))), "{name}: {listed}");
+    }
+}
+
+#[test]
+fn tags_of_several_types_are_shown_and_exported_each_as_it_is() {
+    let server = filled();
+    let table = server.succeed(&[&["query", "range", "x/*"][..], &RANGE, &["--limit=1", "--format=table"]].concat());
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["TAG", "TIMESTAMP", "VALUE", "UNIT", "QUALITY"], "{table}");
+    let exact = u64::MAX.to_string();
+    assert_eq!((lines[1][0], lines[1][2], lines[2][0], lines[2][2]), ("x/count", exact.as_str(), "x/level", "20.0"), "{table}");
+    assert!(table.contains("0 (off)") && table.contains("note 0, \"quoted\""), "{table}");
+
+    let directory = directory(&[]);
+    let file = |name: &str| path(&directory, name);
+    server.succeed(&[&["query", "range", "x/*"][..], &RANGE, &["--output", &file("query.parquet")]].concat());
+    server.succeed(&[&["export", "x/*"][..], &RANGE, &["--output", &file("export.parquet")]].concat());
+    for name in ["query.parquet", "export.parquet"] {
+        let opened = fs::File::open(file(name)).expect("the file is there");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(opened).expect("a Parquet file").build().expect("a reader");
+        let batches: Vec<RecordBatch> = reader.map(|batch| batch.expect("a batch")).collect();
+        let schema = batches[0].schema();
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["tag", "timestamp", "value", "quality", "text", "integer", "type"], "{name}");
+        assert_eq!(schema.field(2).data_type(), &DataType::Float64, "numbers are numbers");
+        let first = batches[0].column(5).as_primitive::<Decimal128Type>().value(0);
+        assert_eq!(first, i128::from(u64::MAX), "no integer is rounded");
+    }
+    server.succeed(&[&["export", "x/*"][..], &RANGE, &["--output", &file("export.csv")]].concat());
+    let csv = fs::read_to_string(file("export.csv")).expect("the file is there");
+    let mut rows = csv.lines();
+    assert_eq!(rows.next(), Some("tag,timestamp,value,quality,text,integer,type"));
+    assert_eq!(rows.next(), Some(format!("x/count,2026-01-01T00:00:00Z,1.8446744073709552e19,0,,{exact},u64").as_str()));
+    assert!(
+        csv.contains(&format!("x/level,2026-01-01T00:00:00Z,20.0,0,,,f64\nx/level,2026-01-01T00:00:01Z,{},0,,,f64\n", 20.0 + 1.0 / 7.0))
+    );
+    assert!(csv.contains("x/mode,2026-01-01T00:16:40Z,1.0,0,,,state\n"), "a state is its number");
+    assert!(csv.contains("x/note,2026-01-01T00:00:07Z,,0,\"note 7, \"\"quoted\"\"\",,string\n"));
 }
 
 #[test]

@@ -117,10 +117,13 @@ class Client:
     ) -> pa.Table:
         """Samples of a time range, tag after tag: columns tag, timestamp, value, quality.
 
+        `value` is of the tags' type. Where they are of several types it is float64, and there is one more column `text` where a tag of
+        strings is among them, and one `integer` (decimal128, exact) where an i64 or u64 is.
+
         `boundary`: "INSIDE" (default), "OUTSIDE" (and the neighbours of the edges), "INTERPOLATED" (and a value at each edge).
         `limit`: at most so many samples per tag, 0 for all. An `end` before `start` means reverse order.
         `layout`: "LONG" (default), or "WIDE" with two columns per tag, `<tag>` and `<tag>#quality`, on a common time axis; there `fill`
-        is "NONE", "AS_OF" or "LINEAR", and `step` such as "10s" makes rows at even times.
+        is "NONE", "AS_OF" or "LINEAR", and `step` such as "10s" makes rows at even times. A Bad sample stays a Bad cell in its row.
         `quality`: "ANY" (default), "NOT_BAD" or "GOOD".
         """
         options = {"boundary": boundary, "limit": limit, "layout": layout, "zone": zone, "quality": quality, "fill": fill, "step": step}
@@ -162,7 +165,8 @@ class Client:
         `interval`: "5s", "1h", a timedelta, integer nanoseconds; none means one interval over the whole range. Instead of it
         `calendar`: "HOUR", "DAY", "WEEK", "MONTH", "YEAR" of the `zone`, days of 23 and 25 hours included, or "SHIFT" with
         `shift_starts` such as ["06:00", "14:00", "22:00"].
-        `functions`: names of the standard in snake_case, such as "time_average", "minimum", "percent_good".
+        `functions`: names of the standard in snake_case, such as "time_average", "minimum", "percent_good". For stepped tags take
+        "time_average2": "time_average" draws straight lines between samples for these too, as the standard's examples do.
         `configuration`: how quality is treated; what is left out has the standard's default.
         """
         options = {"interval": interval, "functions": functions, "configuration": configuration, "calendar": calendar}
@@ -223,6 +227,9 @@ class Client:
         dwell_min: Duration | None = None,
         rollover: float | None = None,
         reset: str | None = None,
+        max_step: float | None = None,
+        max_rate: float | None = None,
+        dead_band: float | None = None,
         per: str | None = None,
         rescale: bool = False,
         treat_uncertain_as_bad: bool = False,
@@ -237,7 +244,10 @@ class Client:
         - "TRANSITIONS": how often the state changed, `from_state` and `to_state` given or not; a state held for less than `dwell_min` ("5s")
           does not count.
         - "COUNTER_DELTA": how far a counter went. `rollover` is the reading at which it stands at 0 again (65536, 1000000); any other fall is
-          a reset, after which its new reading counts (`reset` "FROM_ZERO", the default) or nothing ("SKIP").
+          a reset, after which its new reading counts (`reset` "FROM_ZERO", the default) or nothing ("SKIP"). A reading that falls once and
+          is back with the next one is passed over (unless `reset` is "ALWAYS"), and so is noise: falls by up to `dead_band`, or a
+          ten-thousandth of the reading. What goes up by more than `max_step`, or `max_rate` in a time unit `per` (default "s"), is no
+          step of the counter and does not count.
         - "INTEGRAL": rate to amount. `per` is the time unit of the rate, "s", "min", "h" or "d": m³/h with "h" gives m³. `rescale` scales up
           to the whole interval where parts are not known.
         - "PERCENT_GOOD": percent of the time in which the tag was Good.
@@ -261,6 +271,9 @@ class Client:
             dwell_min=dwell_min,
             rollover=rollover,
             reset=reset,
+            max_step=max_step,
+            max_rate=max_rate,
+            dead_band=dead_band,
             per=per,
             rescale=rescale,
             treat_uncertain_as_bad=treat_uncertain_as_bad,
@@ -293,7 +306,7 @@ class Client:
 
             with plant.subscribe("area1/**", current=True) as samples:
                 for table in samples:
-                    ...                       # columns tag, timestamp, value, text, quality, position
+                    ...                       # columns tag, timestamp, value, text, quality, position, integer
                     keep(samples.position)    # to go on behind it another day
 
         `position`: go on behind what another subscription got (its `position`), or behind a write (the `watermark` of its `WriteResult`).
@@ -302,8 +315,8 @@ class Client:
         `reconnect_s`: for how long a lost connection is tried to be had back, None for ever; it goes on where it stopped, no sample is lost or
         comes twice. After that the iteration raises `ConnectionFailed`.
 
-        The iteration waits for samples until `close`, which any thread may call; `next(timeout_s)` waits so long at most. Values of 64-bit
-        integers beyond 2^53 are rounded. `timeout_s` of the client does not bound a subscription.
+        The iteration waits for samples until `close`, which any thread may call; `next(timeout_s)` waits so long at most. The column
+        `integer` has the values of i64 and u64 exactly, which `value` may round. `timeout_s` of the client does not bound a subscription.
         """
         return subscription.subscribe(self._connect, command.as_tags(tags), position, current, reconnect_s, self._call)
 

@@ -49,8 +49,8 @@ Connect = Callable[..., flight.FlightClient]
 class Subscription:
     """Samples of a subscription; made by `Client.subscribe`. Iterate over it, or call `next`; `close` it, or use `with`.
 
-    Each item is a `pyarrow.Table` with the columns tag, timestamp, value (float64: numbers; null for texts), text (of string tags), quality
-    and position, in the order of writing. Current values, if asked for, come first and have the position 0.
+    Each item is a `pyarrow.Table` with the columns tag, timestamp, value (float64: numbers; null for texts), text (of string tags), quality,
+    position and integer (decimal128: the values of i64 and u64 tags exactly), in the order of writing. Current values, if asked for, come first and have the position 0.
     """
 
     def __init__(self, follower: _Follower) -> None:

@@ -123,15 +123,16 @@ proptest! {
         // How it came in portions changes nothing.
         prop_assert_eq!(&answer, &run(request, &around, &samples, usize::MAX).unwrap());
 
-        // The edges.
-        if let Some(before) = &around.before {
+        // The edges, unless they would take the place of samples.
+        let edged = all.len() > points || all.len() + around.gaps.len() + 2 <= points;
+        if let Some(before) = around.before.as_ref().filter(|_| edged) {
             prop_assert_eq!(out.first().map(|row| row.0), Some(0));
             if all.first().is_none_or(|row| row.0 > 0) && around.gaps.iter().all(|gap| gap.timestamp != 0) {
                 prop_assert_eq!(out[0].1, before.value.as_ref().and_then(Value::as_f64));
                 prop_assert_eq!(out[0].2, before.quality);
             }
         }
-        if let Some(after) = &around.after {
+        if let Some(after) = around.after.as_ref().filter(|_| edged) {
             prop_assert_eq!(*out.last().unwrap(), (10_000, after.value.as_ref().and_then(Value::as_f64), after.quality));
         }
 
@@ -174,6 +175,21 @@ proptest! {
         }
         expected.extend(around.after.map(|after| (10_000, after.value.and_then(|value| value.as_f64()), after.quality)));
         prop_assert_eq!(rows(&answer), expected);
+    }
+
+    #[test]
+    fn as_many_samples_as_asked_all_come(samples in any_samples(40), mut around in any_around(), method in any_method(), more in 0_usize..3) {
+        around.gaps.clear();
+        let all = in_range(&samples);
+        if all.len() + more < POINTS_MIN {
+            return Ok(());
+        }
+        let answer = run(Request::new(0, 10_000, all.len() + more, method).unwrap(), &around, &samples, 7).unwrap();
+        prop_assert!(answer.len() <= all.len() + more);
+        let found = rows(&answer);
+        for row in &all {
+            prop_assert!(found.contains(&(row.0, number(row), row.2)), "{row:?} is missing");
+        }
     }
 
     #[test]

@@ -53,6 +53,89 @@ fn counters_roll_over_and_are_reset() {
     assert_eq!(counter_delta(&scope, &Samples::new(ValueType::U64), None, ResetPolicy::FromZero).delta, None);
 }
 
+/// The delta of readings a second apart, from the second one on counted.
+fn delta_of(readings: &[f64], rules: CounterRules) -> f64 {
+    let all = samples((0_i64..).zip(readings).map(|(at, reading)| (at * 1_000_000_000, Some(*reading), 0)));
+    let whole = window(0, readings.len() as i64 * 1_000_000_000);
+    let sum = counted(&Scope::new(whole, ValueType::F64), &all, rules).delta.unwrap();
+    // However it is divided, it is the same.
+    for step in 1..readings.len() as i64 {
+        let mut parts = 0.0;
+        let mut from = 0;
+        while from < readings.len() as i64 {
+            let part = window(from * 1_000_000_000, (from + step).min(readings.len() as i64) * 1_000_000_000);
+            let rows: Vec<Row> =
+                (0..all.len()).map(|row| (all.timestamps[row], all.value(row).and_then(|value| value.as_f64()), 0)).collect();
+            parts += counted(&scope(&rows, part), &all, rules).delta.unwrap_or(0.0);
+            from += step;
+        }
+        assert!((parts - sum).abs() <= 1e-9 * sum.abs().max(1.0), "{readings:?} in steps of {step}: {parts} instead of {sum}");
+    }
+    sum
+}
+
+#[test]
+fn a_reading_that_drops_once_and_returns_is_no_reset() {
+    let plain = CounterRules::default();
+    let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+    near(delta_of(&[40_482.83, 0.0, 40_482.83, 40_484.52], plain), 1.69);
+    near(delta_of(&[40_480.0, 40_482.83, 0.0, 40_484.52], plain), 4.52);
+    // To any value, at the beginning, twice apart, one after the other.
+    near(delta_of(&[100.0, 37.0, 101.0], plain), 1.0);
+    near(delta_of(&[0.0, 100.0, 3.0, 101.0, 102.0, 0.0, 103.0], plain), 103.0);
+    // A real reset stays one: also to 0, and when the next reading is far, but not back.
+    near(delta_of(&[100.0, 0.0, 5.0, 9.0], plain), 9.0);
+    near(delta_of(&[100.0, 2.0, 99.0, 120.0], plain), 120.0);
+    near(delta_of(&[100.0, 110.0, 0.0], plain), 10.0);
+    near(delta_of(&[100.0, 90.0, 80.0], plain), 90.0 + 80.0);
+    // Who reads a counter of batches at their ends says so.
+    near(delta_of(&[50.0, 0.0, 60.0, 0.0, 55.0], CounterRules { reset: ResetPolicy::Always, ..plain }), 115.0);
+    // A rollover is one, and a drop that looks like one is not.
+    let six_digits = CounterRules { rollover: Some(1e6), ..plain };
+    near(delta_of(&[999_990.0, 5.0, 20.0], six_digits), 30.0);
+    near(delta_of(&[999_990.0, 5.0, 999_993.0, 4.0], six_digits), 14.0);
+}
+
+#[test]
+fn noise_of_a_counter_counts_nothing() {
+    let plain = CounterRules::default();
+    let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+    near(delta_of(&[40_482.83, 40_482.829_999_999_994, 40_482.83, 40_482.82, 40_482.84], plain), 0.01);
+    near(delta_of(&[f64::from(0.1_f32) * 1e4, 1e3, 1_000.5], plain), 1_000.5 - f64::from(0.1_f32) * 1e4);
+    // A band of one's own, for a meter that plays.
+    let play = CounterRules { dead_band: 0.5, ..plain };
+    near(delta_of(&[12.5, 12.1, 12.4, 12.0, 13.0, 0.0, 1.0], play), 0.5 + 0.0 + 1.0);
+    near(delta_of(&[12.5, 12.1, 12.6], CounterRules { reset: ResetPolicy::Always, ..plain }), 12.1 + 0.5);
+}
+
+#[test]
+fn steps_that_no_counter_makes_are_not_counted() {
+    let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+    let step = CounterRules { max_step: Some(10.0), ..CounterRules::default() };
+    // A spike, a drop of several readings, another counter in its place.
+    near(delta_of(&[100.0, 1e9, 101.0, 103.0], step), 3.0);
+    near(delta_of(&[100.0, 0.0, 0.0, 0.0, 101.0, 103.0], step), 2.0);
+    near(delta_of(&[100.0, 105.0, 7_000.0, 7_004.0], step), 9.0);
+    near(delta_of(&[100.0, 50.0, 52.0], step), 2.0);
+    // In time: one a second, two after two.
+    let rate = CounterRules { max_rate_per_s: Some(1.0), ..CounterRules::default() };
+    near(delta_of(&[100.0, 101.0, 103.0, 102.0, 104.0, 105.0], rate), 1.0 + 1.0 + 1.0);
+    near(delta_of(&[100.0, 101.0, f64::INFINITY, 103.0], rate), 3.0);
+    near(delta_of(&[1.0, f64::INFINITY, 3.0, f64::NEG_INFINITY, 4.0], CounterRules::default()), 3.0);
+}
+
+#[test]
+fn a_known_counter_that_does_not_move_counts_0() {
+    let all = samples([(0, Some(5.0), 0), (10, Some(7.0), 0), (50, None, BAD), (70, Some(8.0), 0)]);
+    let rows: Vec<Row> = vec![(0, Some(5.0), 0), (10, Some(7.0), 0), (50, None, BAD), (70, Some(8.0), 0)];
+    let delta = |start, end| counted(&scope(&rows, window(start, end)), &all, CounterRules::default()).delta;
+    assert_eq!((delta(20, 40), delta(40, 60)), (Some(0.0), Some(0.0)));
+    // Nothing is known before the first reading, and while it is Bad.
+    assert_eq!((delta(-20, 0), delta(55, 65), delta(55, 80)), (None, None, Some(1.0)));
+    let ahead = Scope { known_until: 100, ..scope(&rows, window(200, 300)) };
+    assert_eq!(counted(&ahead, &all, CounterRules::default()).delta, None);
+}
+
 #[test]
 fn text_and_digital_states_have_times() {
     let mut recipe = Samples::new(ValueType::String);
@@ -99,13 +182,22 @@ fn visits_shorter_than_the_dwell_do_not_count() {
 fn what_makes_no_sense_says_so() {
     let scope = Scope::new(window(0, 10), ValueType::F64);
     assert!(Window::new(3, 3).unwrap_err().to_string().contains("start (3 ns) is not before end (3 ns)"));
-    assert_eq!(CounterDelta::new(&scope, Some(0.0), ResetPolicy::FromZero).unwrap_err(), KpiError::Rollover(0.0));
-    assert!(CounterDelta::new(&scope, Some(f64::NAN), ResetPolicy::FromZero).is_err());
+    let rolls = |rollover: f64| CounterRules { rollover: Some(rollover), ..CounterRules::default() };
+    assert_eq!(CounterDelta::new(&scope, rolls(0.0)).unwrap_err(), KpiError::Rollover(0.0));
+    assert!(CounterDelta::new(&scope, rolls(f64::NAN)).is_err());
+    for (rules, told) in [
+        (CounterRules { max_step: Some(0.0), ..CounterRules::default() }, "max_step is 0; allowed are finite numbers above 0"),
+        (CounterRules { max_rate_per_s: Some(f64::INFINITY), ..CounterRules::default() }, "max_rate is inf; allowed"),
+        (CounterRules { dead_band: -1.0, ..CounterRules::default() }, "dead_band is -1; allowed are finite numbers from 0 on"),
+    ] {
+        let error = CounterDelta::new(&scope, rules).unwrap_err().to_string();
+        assert!(error.starts_with(told), "{error}");
+    }
     let text = Scope::new(window(0, 10), ValueType::String);
-    assert!(CounterDelta::new(&text, None, ResetPolicy::Skip).unwrap_err().to_string().contains("f64, f32, i64 or u64"));
+    assert!(CounterDelta::new(&text, CounterRules::default()).unwrap_err().to_string().contains("f64, f32, i64 or u64"));
     assert!(Integrate::new(&text, TimeUnit::Hour, true).unwrap_err().to_string().contains("string"));
     assert!("week".parse::<TimeUnit>().unwrap_err().to_string().contains("second, minute, hour and day"));
-    assert!("zero".parse::<ResetPolicy>().unwrap_err().to_string().contains("from_zero and skip"));
+    assert!("zero".parse::<ResetPolicy>().unwrap_err().to_string().contains("from_zero, skip and always"));
     assert_eq!(AsOf::new(ValueType::F64, &[], None, Eligible::Any).unwrap_err(), KpiError::Times(0));
     assert_eq!(TimeInState::new(&scope, Some(vec![])).unwrap_err(), KpiError::StateList(0));
     assert_eq!(TimeInState::new(&scope, Some(vec![Value::F64(0.0), Value::F64(-0.0)])).unwrap_err(), KpiError::StateList(2));

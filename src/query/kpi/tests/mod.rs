@@ -63,10 +63,25 @@ fn transitions(scope: &Scope, all: &Samples, from: Option<f64>, to: Option<f64>,
     primitive.finish()
 }
 
-fn counter_delta(scope: &Scope, all: &Samples, rollover: Option<f64>, policy: ResetPolicy) -> CounterSum {
-    let mut primitive = CounterDelta::new(scope, rollover, policy).unwrap();
+/// Counts as the engine does: from where the counter stood before the window, and with a look at what follows it.
+fn counted(scope: &Scope, all: &Samples, rules: CounterRules) -> CounterSum {
+    let usable =
+        |row: &usize| all.qualities[*row] >> 31 == 0 && all.value(*row).and_then(|value| value.as_f64()).is_some_and(f64::is_finite);
+    let rows = |range: std::ops::Range<i64>| (0..all.len()).filter(move |row| range.contains(&all.timestamps[*row])).filter(usable);
+    let mut primitive = CounterDelta::new(scope, rules).unwrap();
+    let mut before = CountedBefore::new(&Counted::new(scope.value_type, rules).unwrap());
+    let earlier: Vec<usize> = rows(i64::MIN..scope.window.start()).collect();
+    let _ = earlier.into_iter().rev().all(|row| before.take(all.timestamps[row], &all.value(row).unwrap()));
+    primitive.resume(&before.finish());
     portions(all, |samples, rows| primitive.push(samples, rows));
+    if let Some(row) = rows(scope.window.end()..i64::MAX).next() {
+        primitive.follow(&Neighbour { timestamp: all.timestamps[row], value: all.value(row), quality: all.qualities[row] }).unwrap();
+    }
     primitive.finish()
+}
+
+fn counter_delta(scope: &Scope, all: &Samples, rollover: Option<f64>, reset: ResetPolicy) -> CounterSum {
+    counted(scope, all, CounterRules { rollover, reset, ..CounterRules::default() })
 }
 
 fn integrate(scope: &Scope, all: &Samples, unit: TimeUnit, stepped: bool) -> Integral {
