@@ -12,6 +12,8 @@ mod demo;
 mod house;
 mod modbus;
 mod opcua;
+mod opcua_session;
+mod opcua_times;
 mod path;
 mod query;
 mod salvage;
