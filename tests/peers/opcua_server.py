@@ -83,7 +83,7 @@ class Limits:
             refused = None
             if 0 < self.arguments.items_max <= self.items():
                 refused = ua.StatusCodes.BadTooManyMonitoredItems
-            elif params.RequestedParameters.Filter is not None and self.arguments.no_deadband:
+            elif self.arguments.no_deadband and isinstance(params.RequestedParameters.Filter, ua.DataChangeFilter):
                 refused = ua.StatusCodes.BadFilterNotAllowed
             if refused is not None:
                 return ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(refused))

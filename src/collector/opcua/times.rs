@@ -4,7 +4,7 @@
 //!   A source time **before 2000**, or one that went **back by more than a year** behind the tag's last, is that of a clock that was never
 //!   set or has lost its time. Stored as it is, such a sample would lie before the older ones, and the current value would stay at one of
 //!   those. It gets the server's time instead (or that of reception), the value stays, and a Good quality becomes Uncertain, because when
-//!   the value was measured is not known.
+//!   the value was measured is not known. Samples that are late by less keep their time; when several come in a row, it is told.
 //! - `"server"`: the server timestamp, else the time of reception.
 //! - `"reception"`: the time at which the notification came.
 //!
@@ -21,8 +21,10 @@ pub const PLAUSIBLE_FROM_NS: i64 = 946_684_800_000_000_000;
 const DAY_NS: i64 = 86_400_000_000_000;
 /// A source time further behind the last one is no late sample but a clock that lost its time.
 const BACK_MAX_NS: i64 = 365 * DAY_NS;
-/// Changes under one source time after which it stands still.
-const STILL_CHANGES: u32 = 3;
+/// Changes in a row under one source time, or behind the newest, after which that is told.
+const ODD_CHANGES: u32 = 3;
+/// A source time so far behind the newest is late.
+const LATE_NS: i64 = 60_000_000_000;
 /// Time before the last sample of an earlier run that its distinct timestamps may have taken: a million changes.
 const TAKEN_NS: i64 = 1_000_000;
 
@@ -53,8 +55,10 @@ impl std::str::FromStr for TimeFrom {
 pub enum Oddity {
     /// Before 2000.
     Old { source: i64 },
-    /// Behind the last source time by more than a year.
-    Back { source: i64, last: i64 },
+    /// Behind the newest source time by more than a year.
+    Back { source: i64, newest: i64 },
+    /// Several changes came behind the newest source time; the current value is still that one.
+    Late { source: i64, newest: i64 },
     /// Several changes came under it.
     Still { source: i64 },
 }
@@ -67,9 +71,15 @@ impl Oddity {
             Oddity::Old { source } => {
                 format!("the source time is {}, before 2000; samples get the server's time and are Uncertain; {advice}", Timestamp(source))
             }
-            Oddity::Back { source, last } => format!(
+            Oddity::Back { source, newest } => format!(
                 "the source time went back from {} to {}; samples get the server's time and are Uncertain; {advice}",
-                Timestamp(last),
+                Timestamp(newest),
+                Timestamp(source)
+            ),
+            Oddity::Late { source, newest } => format!(
+                "the source time went back from {} to {}; samples are stored under it, and the current value stays that of the newest; if \
+                 these are no late samples, {advice}",
+                Timestamp(newest),
                 Timestamp(source)
             ),
             Oddity::Still { source } => format!(
@@ -97,6 +107,10 @@ pub struct Times {
     last: Option<(i64, Option<Value>, Quality)>,
     /// Last plausible source time.
     source: Option<i64>,
+    /// Newest plausible source time.
+    newest_source: Option<i64>,
+    /// Changes in a row behind the newest source time.
+    late: u32,
     /// Changes in a row under the last source time.
     still: u32,
     /// The last reading is one of an earlier run, with the timestamp under which it was stored.
@@ -123,7 +137,7 @@ impl Times {
 
     /// The last reading brought a plausible source time.
     pub fn is_plausible(&self) -> bool {
-        self.still < STILL_CHANGES && self.last.as_ref().map(|(told, ..)| *told) == self.source
+        self.still == 0 && self.late == 0 && self.last.as_ref().map(|(told, ..)| *told) == self.source
     }
 
     /// A sample was written at `at`, by the collector itself.
@@ -138,6 +152,7 @@ impl Times {
             self.distinct = Distinct::after(at.saturating_sub(TAKEN_NS), at);
             self.last = Some((at, value.cloned(), quality));
             self.source = (self.from == TimeFrom::Source).then_some(at);
+            self.newest_source = self.source;
             self.earlier = true;
         }
     }
@@ -166,14 +181,20 @@ impl Times {
             (TimeFrom::Reception, _) => return self.taken(received.0, quality),
             _ => return self.taken(server.unwrap_or(received.0), quality),
         };
-        let last = self.source.filter(|last| *last <= present.saturating_add(DAY_NS));
-        let oddity = match last {
+        let newest = self.newest_source.filter(|newest| *newest <= present.saturating_add(DAY_NS));
+        let oddity = match newest {
             _ if source < PLAUSIBLE_FROM_NS => Oddity::Old { source },
-            Some(last) if last.saturating_sub(source) > BACK_MAX_NS => Oddity::Back { source, last },
+            Some(newest) if newest.saturating_sub(source) > BACK_MAX_NS => Oddity::Back { source, newest },
             _ => {
                 self.still = if self.source == Some(source) && !self.earlier { self.still + 1 } else { 0 };
+                let behind = newest.filter(|newest| newest.saturating_sub(source) > LATE_NS && !self.earlier);
+                self.late = if behind.is_some() { self.late + 1 } else { 0 };
                 self.source = Some(source);
-                let oddity = (self.still == STILL_CHANGES).then_some(Oddity::Still { source });
+                self.newest_source = newest.max(Some(source));
+                let oddity = match behind {
+                    Some(newest) if self.late == ODD_CHANGES => Some(Oddity::Late { source, newest }),
+                    _ => (self.still == ODD_CHANGES).then_some(Oddity::Still { source }),
+                };
                 return Stamp { oddity, ..self.taken(source, quality) };
             }
         };
@@ -254,6 +275,23 @@ mod tests {
             good(NOW + 19_000_000_000),
         ];
         assert_eq!(stamps(TimeFrom::Source, &readings), expected);
+    }
+
+    #[test]
+    fn several_changes_behind_the_newest_are_kept_as_they_are_and_told() {
+        let mut times = Times::new(TimeFrom::Source);
+        let told: Vec<_> = [0, -100, -90, -80, -70, 10]
+            .into_iter()
+            .enumerate()
+            .filter_map(|(step, seconds)| {
+                let at = NOW + seconds * 1_000_000_000;
+                let stamp = times.stamp(&reading(Some(at), None, step as f64), Timestamp(NOW), NOW)?;
+                assert_eq!((stamp.at, stamp.quality), (at, Quality::GOOD));
+                stamp.oddity
+            })
+            .collect();
+        assert_eq!(told, [Oddity::Late { source: NOW - 80_000_000_000, newest: NOW }]);
+        assert!(times.is_plausible());
     }
 
     #[test]
