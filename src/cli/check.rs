@@ -122,6 +122,7 @@ async fn check(collector: Arc<dyn Collector>, timeout: Duration) -> (String, Vec
                 quality: Quality::BAD_TIMEOUT,
                 latency: None,
                 error: format!("the device did not answer within {} s", timeout.as_secs()),
+                note: String::new(),
             });
             (definition, row)
         })
@@ -134,6 +135,16 @@ fn is_good(row: &CheckRow) -> bool {
     row.error.is_empty() && !row.quality.is_bad()
 }
 
+/// What went wrong, else what to know.
+fn remark(row: &CheckRow) -> String {
+    match (row.error.is_empty(), row.note.is_empty()) {
+        (true, true) => String::new(),
+        (true, false) => format!("note: {}", row.note),
+        (false, true) => row.error.clone(),
+        (false, false) => format!("{}; note: {}", row.error, row.note),
+    }
+}
+
 fn cells(definition: &TagDefinition, row: &CheckRow) -> Vec<Cell> {
     let value = row.value.as_ref().map_or_else(|| "-".to_owned(), |value| shown(value, definition));
     let value = if matches!(definition.value_type, ValueType::String) { Cell::new(value) } else { output::number(value) };
@@ -144,7 +155,7 @@ fn cells(definition: &TagDefinition, row: &CheckRow) -> Vec<Cell> {
         Cell::new(output::printable(&definition.unit)),
         Cell::new(row.quality),
         output::number(row.latency.map_or_else(|| "-".to_owned(), |latency| format!("{:.1} ms", latency.as_secs_f64() * 1e3))),
-        Cell::new(output::printable(&row.error)),
+        Cell::new(output::printable(&remark(row))),
     ]
 }
 

@@ -83,6 +83,9 @@ pub struct TagConfig {
     /// Raw values of the device that mean "no value", instead of the device's.
     #[serde(default)]
     pub not_available: Option<NotAvailable>,
+    /// OPC UA: where timestamps come from, `source`, `server` or `reception`, instead of the device's.
+    #[serde(default)]
+    pub timestamps: Option<String>,
     /// Filled after reading; not a key.
     #[serde(skip)]
     pub position: Position,

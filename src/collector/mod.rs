@@ -4,6 +4,7 @@
 //! never write: no function that changes anything in a device is compiled in. A measurement that failed is a Bad sample, not an error.
 
 pub mod config;
+pub mod distinct;
 pub mod modbus;
 pub mod not_available;
 pub mod opcua;
@@ -37,9 +38,10 @@ pub struct CollectorContext {
 }
 
 /// The latest sample of a tag that an earlier run left in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LastSample {
     pub timestamp: Timestamp,
+    pub value: Option<Value>,
     pub quality: Quality,
 }
 
@@ -77,4 +79,6 @@ pub struct CheckRow {
     pub latency: Option<Duration>,
     /// What went wrong, in words for an engineer; empty when the read was good.
     pub error: String,
+    /// What an engineer should know of a tag that is good; may be empty.
+    pub note: String,
 }

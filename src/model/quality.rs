@@ -56,6 +56,7 @@ status_codes! {
     BAD_OUT_OF_SERVICE = 0x808D_0000, "BadOutOfService";
     UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE = 0x408F_0000, "UncertainNoCommunicationLastUsableValue";
     UNCERTAIN_LAST_USABLE_VALUE = 0x4090_0000, "UncertainLastUsableValue";
+    UNCERTAIN_INITIAL_VALUE = 0x4092_0000, "UncertainInitialValue";
     UNCERTAIN_SENSOR_NOT_ACCURATE = 0x4093_0000, "UncertainSensorNotAccurate";
     UNCERTAIN_ENGINEERING_UNITS_EXCEEDED = 0x4094_0000, "UncertainEngineeringUnitsExceeded";
     UNCERTAIN_SUB_NORMAL = 0x4095_0000, "UncertainSubNormal";
@@ -65,7 +66,6 @@ status_codes! {
     BAD_CONNECTION_CLOSED = 0x80AE_0000, "BadConnectionClosed";
     GOOD_LOCAL_OVERRIDE = 0x0096_0000, "GoodLocalOverride";
     UNCERTAIN_SUBSTITUTE_VALUE = 0x4091_0000, "UncertainSubstituteValue";
-    UNCERTAIN_INITIAL_VALUE = 0x4092_0000, "UncertainInitialValue";
     BAD_SHUTDOWN = 0x800C_0000, "BadShutdown";
     BAD_SERVER_NOT_CONNECTED = 0x800D_0000, "BadServerNotConnected";
     BAD_USER_ACCESS_DENIED = 0x801F_0000, "BadUserAccessDenied";

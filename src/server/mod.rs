@@ -258,7 +258,11 @@ fn last_samples(ingest: &Ingest, tags: &[ConfiguredTag]) -> anyhow::Result<Vec<O
     let reader = ingest.reader();
     let last = |ConfiguredTag { tag, .. }: &ConfiguredTag| {
         let current = reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()))?;
-        Ok(current.map(|current| LastSample { timestamp: Timestamp(current.timestamp), quality: Quality(current.quality) }))
+        Ok(current.map(|current| LastSample {
+            timestamp: Timestamp(current.timestamp),
+            value: current.value,
+            quality: Quality(current.quality),
+        }))
     };
     tags.iter().map(last).collect()
 }

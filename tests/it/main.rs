@@ -14,6 +14,8 @@ mod documents;
 mod house;
 mod modbus;
 mod opcua;
+mod opcua_session;
+mod opcua_times;
 mod path;
 mod query;
 mod salvage;

@@ -31,12 +31,12 @@ use tokio_util::sync::CancellationToken;
 use super::support::{peer::Peer, recorder::Recorder};
 
 /// Long enough for a loaded machine; nothing waits so long when it works.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// 2026-01-01T00:00:00Z, the source time of the first values of plain nodes.
-const FIRST: i64 = 1_767_225_600_000_000_000;
-const GONE: u32 = Quality::BAD_NO_COMMUNICATION.0;
+pub const FIRST: i64 = 1_767_225_600_000_000_000;
+pub const GONE: u32 = Quality::BAD_NO_COMMUNICATION.0;
 
-type Sample = (i64, Option<Value>, u32);
+pub type Sample = (i64, Option<Value>, u32);
 
 #[derive(Debug, serde::Deserialize)]
 struct File {
@@ -49,41 +49,41 @@ fn try_build(text: &str) -> Result<OpcUaCollector, Vec<ConfigProblem>> {
     device.build(&Position { file: "historian.toml".into(), line: 1 }, text, Vec::new())
 }
 
-fn build(text: &str) -> OpcUaCollector {
+pub fn build(text: &str) -> OpcUaCollector {
     try_build(text).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 /// Configuration of a device with short times; `more` are further keys.
-fn device(endpoint: &str, more: &str) -> String {
+pub fn device(endpoint: &str, more: &str) -> String {
     format!(
         "[[opcua]]\nname = \"peer\"\nendpoint = \"{endpoint}\"\npublishing_ms = 100\nqueue_size = 1000\nretry_ms = 300\n\
          reconnect_max_ms = 400\nwatchdog_ms = 3000\ntimeout_ms = 20000\n{more}\n"
     )
 }
 
-fn open_device(port: &str) -> String {
+pub fn open_device(port: &str) -> String {
     device(&format!("opc.tcp://127.0.0.1:{port}"), "security_policy = \"None\"")
 }
 
-fn tag(name: &str, value_type: &str) -> String {
+pub fn tag(name: &str, value_type: &str) -> String {
     format!("[[opcua.tag]]\nname = \"{name}\"\naddress = \"nsu=urn:plant;s={name}\"\ntype = \"{value_type}\"\n")
 }
 
-fn plain_tags(count: usize) -> String {
+pub fn plain_tags(count: usize) -> String {
     (0..count).map(|number| tag(&format!("n{number}"), "f64")).collect()
 }
 
 /// A collector at work with a recorder behind it.
-struct Running {
-    collector: Arc<OpcUaCollector>,
-    recorder: Arc<Recorder>,
-    status: Arc<DeviceStatus>,
-    stop: CancellationToken,
+pub struct Running {
+    pub collector: Arc<OpcUaCollector>,
+    pub recorder: Arc<Recorder>,
+    pub status: Arc<DeviceStatus>,
+    pub stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Running {
-    fn start(text: &str) -> Running {
+    pub fn start(text: &str) -> Running {
         let collector = Arc::new(build(text));
         let recorder = Arc::new(Recorder::default());
         let status = Arc::new(DeviceStatus::new("peer", "opcua", collector.endpoint()));
@@ -111,17 +111,17 @@ impl Running {
         Running { collector, recorder, status, stop, tasks }
     }
 
-    fn of(&self, name: &str) -> Vec<Sample> {
+    pub fn of(&self, name: &str) -> Vec<Sample> {
         let index = self.collector.tags().iter().position(|tag| tag.name.as_str() == name).expect("the tag is configured");
         let Some(run) = self.recorder.of(TagId(index as u32)) else { return Vec::new() };
         (0..run.len()).map(|row| (run.timestamps[row], run.value(row), run.qualities[row])).collect()
     }
 
-    fn delivering(&self) -> u64 {
+    pub fn delivering(&self) -> u64 {
         self.status.items_delivering.load(Ordering::Relaxed)
     }
 
-    async fn until(&self, what: &str, condition: impl Fn(&Running) -> bool) {
+    pub async fn until(&self, what: &str, condition: impl Fn(&Running) -> bool) {
         let begun = Instant::now();
         while !condition(self) {
             assert!(begun.elapsed() < PATIENCE, "{what} did not come; {} delivering, status {:?}", self.delivering(), self.status.view());
@@ -129,7 +129,7 @@ impl Running {
         }
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.cancel();
         for task in self.tasks {
             tokio::time::timeout(Duration::from_secs(10), task).await.expect("stops in time").expect("does not panic");
@@ -138,16 +138,16 @@ impl Running {
     }
 }
 
-fn server(arguments: &[&str]) -> (Peer, String) {
+pub fn server(arguments: &[&str]) -> (Peer, String) {
     Peer::python("opcua_server.py", arguments)
 }
 
-fn command(peer: &mut Peer, command: &Json) {
+pub fn command(peer: &mut Peer, command: &Json) {
     writeln!(peer.stdin, "{command}").expect("the peer takes commands");
     peer.line_starting("done", PATIENCE);
 }
 
-fn write(peer: &mut Peer, node: &str, kind: &str, value: &Json, status: u32, source: i64) {
+pub fn write(peer: &mut Peer, node: &str, kind: &str, value: &Json, status: u32, source: i64) {
     command(peer, &json!({ "write": [[node, kind, value, status, source, source]] }));
 }
 
@@ -253,11 +253,11 @@ async fn every_type_time_and_status_comes_through_exactly() {
     collects_exactly(&mut peer, &open_device(&port)).await;
 }
 
-fn text_of(path: &Path) -> &str {
+pub fn text_of(path: &Path) -> &str {
     path.to_str().expect("temporary paths are text")
 }
 
-fn password_file(folder: &Path, password: &str) -> String {
+pub fn password_file(folder: &Path, password: &str) -> String {
     use std::os::unix::fs::PermissionsExt;
     let file = folder.join("password");
     std::fs::write(&file, format!("{password}\n")).unwrap();
@@ -520,6 +520,8 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
         ("name = \"c\"", "name = \"c\"\nscale = 2.0", 10, "scale", "Modbus"),
         ("name = \"c\"", "name = \"c\"\nscan_ms = 100", 10, "scan_ms", "sampling_ms"),
         ("name = \"c\"", "name = \"c\"\ndeadband = -1.0", 10, "deadband", "positive"),
+        ("name = \"c\"", "name = \"c\"\ntimestamps = \"plc\"", 10, "timestamps", "known are source, server, reception"),
+        ("\"None\"", "\"None\"\ntimestamps = \"gather\"", 1, "timestamps", "known are source, server, reception"),
         ("name = \"c\"", "name = \"c\"\ntype = \"bool\"\ndeadband = 1.0", 10, "deadband", "bool"),
         ("name = \"c\"", "name = \"c\"\nsampling_ms = 99999999", 10, "sampling_ms", "allowed are"),
         ("name = \"c\"", "name = \"c\"\nrange_low = 2.0\nrange_high = 1.0", 10, "range_low", "below"),

@@ -3,6 +3,8 @@
 Prints `ready <port>` when it listens. Each input line is a JSON object, answered by one line:
   {"write": [[node, type, value, status, source_ns, server_ns], ...]}   -> `done <count>`; null for a missing value or time
   {"add": [node, ...]}                                                  -> `done <count>`; adds nodes of type Double
+  {"drop": true}    -> `done <subscriptions>`; forgets every subscription and says so to waiting Publish requests
+  {"count": true}   -> `done <sessions> <subscriptions> <items>`
 Ends when standard input closes.
 """
 
@@ -16,8 +18,10 @@ import uuid
 from pathlib import Path
 
 from asyncua import Server, ua
+from asyncua.common.utils import ServiceError
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.server.monitored_item_service import MonitoredItemService
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 PLANT = "urn:plant"
@@ -27,6 +31,76 @@ TYPES = [
     "Double", "Float", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64",
     "Boolean", "String", "LocalizedText", "DateTime", "Guid",
 ]
+
+
+class Limits:
+    """A server as small as a PLC, in the places where asyncua has no setting of its own."""
+
+    def __init__(self, server, arguments):
+        self.server, self.arguments = server, arguments
+        self.internal = server.iserver
+        self.internal.max_session_timeout_ms = arguments.session_timeout_ms
+        self.internal.max_monitored_item_queue_size = arguments.queue_max
+        self.patch_sessions()
+        self.patch_transfer()
+        self.patch_items()
+
+    def items(self):
+        subscriptions = self.internal.subscription_service.subscriptions.values()
+        return sum(len(subscription.monitored_item_srv._monitored_items) for subscription in subscriptions)
+
+    def patch_sessions(self):
+        create, lookup = self.internal.create_session, self.internal.lookup_external_session
+
+        def create_session(*args, **kwargs):
+            if 0 < self.arguments.sessions_max <= len(self.internal._external_sessions):
+                raise ServiceError(ua.StatusCodes.BadTooManySessions)
+            return create(*args, **kwargs)
+
+        self.internal.create_session = create_session
+        self.internal.lookup_external_session = lambda token: None if self.arguments.no_reactivation else lookup(token)
+
+    def patch_transfer(self):
+        service = self.internal.subscription_service
+        transfer = service.transfer_subscriptions
+
+        async def transfer_subscriptions(params, session_id, callback):
+            if self.arguments.no_transfer:
+                raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
+            results = await transfer(params, session_id, callback)
+            for number in params.SubscriptionIds:
+                if number in service.subscriptions:
+                    # asyncua leaves it with the requests of the connection before
+                    service.subscriptions[number].pub_request_callback = callback.__self__.get_publish_request
+            return results
+
+        service.transfer_subscriptions = transfer_subscriptions
+
+    def patch_items(self):
+        create = MonitoredItemService._create_data_change_monitored_item
+
+        async def create_item(service, params):
+            refused = None
+            if 0 < self.arguments.items_max <= self.items():
+                refused = ua.StatusCodes.BadTooManyMonitoredItems
+            elif self.arguments.no_deadband and isinstance(params.RequestedParameters.Filter, ua.DataChangeFilter):
+                refused = ua.StatusCodes.BadFilterNotAllowed
+            if refused is not None:
+                return ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(refused))
+            return await create(service, params)
+
+        MonitoredItemService._create_data_change_monitored_item = create_item
+
+    async def drop(self):
+        service = self.internal.subscription_service
+        dropped = await service.delete_subscriptions(list(service.subscriptions))
+        for client in self.server.bserver.clients:
+            while client.processor._publish_requests:
+                waiting = client.processor._publish_requests.popleft()
+                answer = ua.ServiceFault()
+                answer.ResponseHeader.ServiceResult = ua.StatusCode(ua.StatusCodes.BadNoSubscription)
+                client.processor.send_response(waiting.requesthdr.RequestHandle, waiting.seqhdr, answer)
+        return len(dropped)
 
 
 class Users:
@@ -109,11 +183,19 @@ async def main():
     parser.add_argument("--password")
     parser.add_argument("--items-per-call", type=int, default=0)
     parser.add_argument("--source-ns", type=int, default=1_767_225_600_000_000_000)
+    parser.add_argument("--session-timeout-ms", type=float, default=600_000)
+    parser.add_argument("--sessions-max", type=int, default=0)
+    parser.add_argument("--items-max", type=int, default=0)
+    parser.add_argument("--queue-max", type=int, default=10_000)
+    parser.add_argument("--no-reactivation", action="store_true")
+    parser.add_argument("--no-transfer", action="store_true")
+    parser.add_argument("--no-deadband", action="store_true")
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
 
     server = Server(user_manager=Users(arguments.user, arguments.password))
     await server.init()
+    limits = Limits(server, arguments)
     await server.set_application_uri(APPLICATION)
     server.set_endpoint(f"opc.tcp://127.0.0.1:{arguments.port}/peer/")
     policies = [ua.SecurityPolicyType.NoSecurity]
@@ -166,6 +248,11 @@ async def main():
         elif "add" in command:
             await session.add_nodes([node_item(index, name, "Double", None) for name in command["add"]])
             print("done", len(command["add"]), flush=True)
+        elif "drop" in command:
+            print("done", await limits.drop(), flush=True)
+        elif "count" in command:
+            sessions, subscriptions = server.iserver._external_sessions, server.iserver.subscription_service.subscriptions
+            print("done", len(sessions), len(subscriptions), limits.items(), flush=True)
     await server.stop()
 
 

@@ -24,6 +24,7 @@ pub async fn check(collector: &ModbusCollector, limit: Duration) -> Vec<CheckRow
         quality: Quality::BAD_TIMEOUT,
         latency: None,
         error: format!("not read within the {limit:?} that the check may take"),
+        note: String::new(),
     };
     let mut rows = Rows(collector.tags.iter().map(unread).collect());
     // What is left unread keeps the row made above.

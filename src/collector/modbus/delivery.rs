@@ -4,7 +4,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
-    collector::{DeviceStatus, Spool, not_available::Missing},
+    collector::{DeviceStatus, Spool, distinct::Distinct, not_available::Missing},
     model::{Quality, TagId, Timestamp, Value, ValueType},
 };
 
@@ -29,7 +29,7 @@ struct TagState {
     quality: Quality,
     /// Latest good value, for Uncertain samples.
     value: Option<Value>,
-    timestamp: i64,
+    timestamps: Distinct,
     /// Busy answers in a row.
     busy: u32,
     /// The address has answered, and was not refused since.
@@ -43,7 +43,7 @@ impl Delivery {
             value_type,
             quality: Quality::BAD_WAITING_FOR_INITIAL_DATA,
             value: None,
-            timestamp: i64::MIN,
+            timestamps: Distinct::new(),
             busy: 0,
             accepted: false,
         });
@@ -122,10 +122,8 @@ fn is_outage(quality: Quality) -> bool {
 }
 
 fn push(spool: &Spool, state: &mut TagState, value: Option<&Value>, at: Timestamp) {
-    // Two samples of a tag with one timestamp would be one sample to the store.
-    let behind = state.timestamp.saturating_sub(at.0);
-    state.timestamp = if (0..CLOCK_STEP_NS).contains(&behind) { state.timestamp.saturating_add(1) } else { at.0 };
-    if let Err(error) = spool.push_sample(state.id, state.value_type, Timestamp(state.timestamp), value, state.quality) {
+    let at = state.timestamps.next(at.0, CLOCK_STEP_NS - 1);
+    if let Err(error) = spool.push_sample(state.id, state.value_type, Timestamp(at), value, state.quality) {
         tracing::error!(tag = state.id.0, %error, "decoded value does not fit its tag; this is a bug");
     }
 }

@@ -54,7 +54,11 @@ impl ModbusTag {
         let mut refuse = |key: &str, message: String| problems.push(config.problem(&prefix, key, message));
 
         let name = TagName::new(&config.name).map_err(|error| refuse("name", error.to_string())).ok();
-        for (key, present) in [("sampling_ms", config.sampling_ms.is_some()), ("deadband", config.deadband.is_some())] {
+        for (key, present) in [
+            ("sampling_ms", config.sampling_ms.is_some()),
+            ("deadband", config.deadband.is_some()),
+            ("timestamps", config.timestamps.is_some()),
+        ] {
             if present {
                 refuse(key, format!("{key} is a key of OPC UA tags; Modbus tags have scan_ms"));
             }

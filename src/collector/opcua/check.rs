@@ -1,19 +1,36 @@
-//! Reading every tag of a device once, for `historian check`.
+//! Every tag of a device read once and subscribed to once, for `historian check`.
+//!
+//! Reading shows value and type; only a subscription shows what the collector will meet: a filter that the node does not allow, a quota of
+//! items, longer intervals and shorter queues than asked for, a source time that stands still. The subscriptions are as the collector makes
+//! them, live for a few publishing intervals, and are deleted.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use opcua::types::StatusCode;
+use opcua::types::{DataValue, StatusCode};
+use parking_lot::Mutex;
 
 use super::{
-    Device,
+    Device, Item,
     connection::{Connection, Fault},
-    convert::Reading,
+    convert::{self, Reading},
+    publish::{Publisher, Take},
     read,
+    subscribe::{self, Held, On},
+    times::{self, Oddity, Times},
 };
 use crate::{
     collector::CheckRow,
-    model::{Quality, SystemClock},
+    model::{Clock, Quality, SystemClock},
 };
+
+/// How long values are waited for beyond three publishing intervals.
+const WAIT_MORE: Duration = Duration::from_secs(1);
+/// Longest wait for values, whatever the publishing interval.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+const CLOSE_MAX: Duration = Duration::from_millis(500);
 
 /// A row per tag in the order of the tags. Ends within about `timeout`.
 pub(super) async fn run(device: &Device, timeout: Duration) -> Vec<CheckRow> {
@@ -27,6 +44,7 @@ pub(super) async fn run(device: &Device, timeout: Duration) -> Vec<CheckRow> {
             quality: Quality::BAD_NOT_CONNECTED,
             latency: None,
             error: String::new(),
+            note: String::new(),
         })
         .collect();
     let mut asked = vec![false; rows.len()];
@@ -36,50 +54,173 @@ pub(super) async fn run(device: &Device, timeout: Duration) -> Vec<CheckRow> {
         Ok(Err(fault)) => fault.message,
         Err(_) => format!("no answer within {} ms", timeout.as_millis()),
     };
-    for (row, _) in rows.iter_mut().zip(&asked).filter(|(_, asked)| !**asked) {
-        row.error.clone_from(&error);
+    for (row, asked) in rows.iter_mut().zip(asked) {
+        if asked {
+            remark(&mut row.note, &format!("not subscribed to: {error}"));
+        } else {
+            row.error.clone_from(&error);
+        }
     }
     rows
 }
 
 async fn fill(device: &Device, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), Fault> {
     let mut connection = Connection::open(device, &SystemClock).await?;
-    let session = connection.session.clone();
+    let session = connection.session();
+    let publisher = Publisher::default();
+    let on = On { device, session: &session, publisher: &publisher };
     let work = async {
-        let facts = read::facts(&session, device.timeout).await?;
-        let mut nodes = Vec::new();
-        let mut indexes = Vec::new();
-        for (index, item) in device.items.iter().enumerate() {
-            if let Some(node) = item.address.resolve(&facts.namespaces) {
-                nodes.push(node);
-                indexes.push(index);
-            } else {
-                rows[index].quality = Quality::BAD_NODE_ID_UNKNOWN;
-                rows[index].error = format!("the server has no namespace {}", item.address.namespace_uri());
-                asked[index] = true;
-            }
-        }
-        for (nodes, indexes) in nodes.chunks(facts.nodes_per_read).zip(indexes.chunks(facts.nodes_per_read)) {
-            let started = Instant::now();
-            let values = read::values(&session, nodes, nodes.len(), device.timeout).await?;
-            let latency = started.elapsed();
-            for (value, index) in values.into_iter().zip(indexes) {
-                let item = &device.items[*index];
-                let reading = Reading::unless_listed(value, item.definition.value_type, &item.not_available);
-                let row = &mut rows[*index];
-                row.latency = Some(latency);
-                row.error = reading.problem;
-                if row.error.is_empty() && reading.quality.is_bad() {
-                    row.error = format!("the server says {}", StatusCode::from(reading.quality.0));
-                }
-                row.value = reading.value;
-                row.quality = reading.quality;
-                asked[*index] = true;
-            }
-        }
-        Ok(())
+        read_all(&on, rows, asked).await?;
+        subscribe_to_all(&on, rows).await
     };
-    let ended = connection.drive(work, |_| ()).await.and_then(|ended| ended);
-    connection.close(Duration::from_millis(500)).await;
+    let ended = connection.drive(&publisher, |_| (), work).await.and_then(|ended| ended);
+    connection.close(&publisher, CLOSE_MAX).await;
     ended
+}
+
+async fn read_all(on: &On<'_>, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), Fault> {
+    let device = on.device;
+    let facts = read::facts(on.session, device.timeout).await?;
+    let mut nodes = Vec::new();
+    let mut indexes = Vec::new();
+    for (index, item) in device.items.iter().enumerate() {
+        if let Some(node) = item.address.resolve(&facts.namespaces) {
+            nodes.push(node);
+            indexes.push(index);
+        } else {
+            rows[index].quality = Quality::BAD_NODE_ID_UNKNOWN;
+            rows[index].error = format!("the server has no namespace {}", item.address.namespace_uri());
+            asked[index] = true;
+        }
+    }
+    for (nodes, indexes) in nodes.chunks(facts.nodes_per_read).zip(indexes.chunks(facts.nodes_per_read)) {
+        let started = Instant::now();
+        let values = read::values(on.session, nodes, nodes.len(), device.timeout).await?;
+        let latency = started.elapsed();
+        for (value, index) in values.into_iter().zip(indexes) {
+            rows[*index].latency = Some(latency);
+            show(&device.items[*index], value, &mut rows[*index]);
+            asked[*index] = true;
+        }
+    }
+    Ok(())
+}
+
+/// Value, quality and what is wrong with them.
+fn show(item: &Item, data: DataValue, row: &mut CheckRow) {
+    let value_type = item.definition.value_type;
+    let caution = convert::caution(&data, value_type);
+    let reading = Reading::unless_listed(data, value_type, &item.not_available);
+    if let Some(oddity) = times::oddity(&reading, item.time) {
+        remark(&mut row.error, &oddity.text());
+    }
+    if reading.value.is_none() && !reading.quality.is_bad() {
+        remark(&mut row.note, &reading.problem);
+    } else if !reading.problem.is_empty() {
+        remark(&mut row.error, &reading.problem);
+    } else if reading.quality.is_bad() {
+        remark(&mut row.error, &format!("the server says {}", StatusCode::from(reading.quality.0)));
+    } else if let Some(caution) = caution {
+        remark(&mut row.note, &caution);
+    }
+    row.value = reading.value;
+    row.quality = reading.quality;
+}
+
+fn remark(text: &mut String, more: &str) {
+    if !text.is_empty() {
+        text.push_str("; ");
+    }
+    text.push_str(more);
+}
+
+/// What the subscriptions brought for one tag.
+#[derive(Default)]
+struct Seen {
+    times: Times,
+    values: usize,
+    oddity: Option<Oddity>,
+}
+
+async fn subscribe_to_all(on: &On<'_>, rows: &mut [CheckRow]) -> Result<(), Fault> {
+    let device = on.device;
+    let seen: Arc<Mutex<Vec<Seen>>> =
+        Arc::new(Mutex::new(device.items.iter().map(|item| Seen { times: Times::new(item.time), ..Seen::default() }).collect()));
+    let types: Vec<_> = device.items.iter().map(|item| item.definition.value_type).collect();
+    let take: Take = {
+        let seen = seen.clone();
+        Arc::new(move |values: Vec<(usize, DataValue)>, _| {
+            let received = SystemClock.now();
+            let mut seen = seen.lock();
+            for (index, value) in values {
+                if let (Some(seen), Some(value_type)) = (seen.get_mut(index), types.get(index)) {
+                    seen.values += 1;
+                    let stamp = seen.times.stamp(&Reading::of(value, *value_type), received, received.0);
+                    seen.oddity = seen.oddity.or(stamp.and_then(|stamp| stamp.oddity));
+                }
+            }
+        })
+    };
+    let held = subscribe::attempt(on, &take).await?;
+    let wait = (device.publishing * 3 + WAIT_MORE).min(WAIT_MAX);
+    tokio::time::sleep(wait).await;
+    tell(&held, device, rows);
+    let seen = std::mem::take(&mut *seen.lock());
+    for made in held.subscriptions.iter().flat_map(|subscription| &subscription.items) {
+        let (row, seen) = (&mut rows[made.index], &seen[made.index]);
+        match seen.oddity {
+            Some(oddity @ Oddity::Still { .. }) => remark(&mut row.error, &oddity.text()),
+            // Before 2000: told by the reading.
+            Some(_) | None => {}
+        }
+        if seen.values == 0 {
+            remark(&mut row.note, &format!("no value came by the subscription within {} ms", wait.as_millis()));
+        }
+    }
+    held.give_up(on).await;
+    Ok(())
+}
+
+/// What the server refused, and where it granted something else.
+fn tell(held: &Held, device: &Device, rows: &mut [CheckRow]) {
+    for (index, status) in &held.refused {
+        let row = &mut rows[*index];
+        // What cannot be read cannot be subscribed to either.
+        if row.quality != Quality(status.bits()) || row.error.is_empty() {
+            remark(&mut row.error, &format!("the server refuses the subscription: {status}{}", reason(*status, &device.items[*index])));
+            row.quality = Quality(status.bits());
+        }
+    }
+    for subscription in &held.subscriptions {
+        for made in &subscription.items {
+            let (row, item) = (&mut rows[made.index], &device.items[made.index]);
+            let asked = item.sampling.as_secs_f64() * 1000.0;
+            if asked > 0.0 && made.sampling > asked * 1.01 {
+                remark(&mut row.note, &format!("sampled every {} ms, not every {asked} ms", made.sampling));
+            }
+            if subscription.publishing > device.publishing {
+                let (granted, asked) = (subscription.publishing.as_millis(), device.publishing.as_millis());
+                remark(&mut row.note, &format!("published every {granted} ms, not every {asked} ms"));
+            }
+            if made.queue < device.queue_size {
+                let (granted, asked) = (made.queue, device.queue_size);
+                remark(&mut row.note, &format!("the server keeps {granted} values between two publishings, not {asked}"));
+            }
+        }
+    }
+}
+
+fn reason(status: StatusCode, item: &Item) -> &'static str {
+    match status {
+        StatusCode::BadTooManyMonitoredItems => "; it has no room for more, and those of a running historian count as well",
+        StatusCode::BadFilterNotAllowed
+        | StatusCode::BadMonitoredItemFilterUnsupported
+        | StatusCode::BadMonitoredItemFilterInvalid
+        | StatusCode::BadDeadbandFilterInvalid
+            if item.deadband.is_some() =>
+        {
+            "; remove deadband from the tag"
+        }
+        _ => "",
+    }
 }

@@ -21,7 +21,7 @@ use std::{collections::HashMap, path::PathBuf, time::Duration};
 use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
 use serde::Deserialize;
 
-use super::{Device, Item, OpcUaCollector, address::NodeAddress};
+use super::{Device, Item, OpcUaCollector, address::NodeAddress, times::TimeFrom};
 use crate::{
     collector::{ConfigProblem, Position, TagConfig, not_available::NotAvailable},
     model::{TagDefinition, TagName, ValueType, tag::TagSource},
@@ -68,7 +68,10 @@ pub struct OpcUaConfig {
     /// Sampling interval in the server; by default the publishing interval; 0 is as fast as the server can.
     #[serde(default)]
     pub sampling_ms: Option<u64>,
-    /// Samples that the server keeps per tag between two publishings.
+    /// Where timestamps come from: `source` (default), `server` or `reception`.
+    #[serde(default)]
+    pub timestamps: Option<String>,
+    /// Samples that the server keeps per tag between two publishings, and through a cut of the link.
     #[serde(default)]
     pub queue_size: Option<u32>,
     /// Bound of each request and of each step of connecting.
@@ -124,7 +127,7 @@ impl OpcUaConfig {
         }
         let retry = checks.milliseconds("retry_ms", self.retry_ms, 30_000, 100, 86_400_000);
         let reconnect_max = checks.milliseconds("reconnect_max_ms", self.reconnect_max_ms, 30_000, 100, 86_400_000);
-        let queue_size = self.queue_size.unwrap_or(16);
+        let queue_size = self.queue_size.unwrap_or_else(|| queue_default(sampling));
         if !(1..=100_000).contains(&queue_size) {
             checks.problem("queue_size", format!("is {queue_size}, allowed are 1 to 100000"));
         }
@@ -133,7 +136,8 @@ impl OpcUaConfig {
         }
         let of_device = |tag: TagConfig| TagConfig { not_available: tag.not_available.or_else(|| Some(self.not_available.clone())), ..tag };
         let tags = tags.into_iter().map(of_device).collect();
-        let items = checks.tags(&self.name, tags, sampling);
+        let time = checks.time_from(self.timestamps.as_deref());
+        let items = checks.tags(&self.name, tags, sampling, time);
         if !checks.problems.is_empty() {
             return Err(checks.problems);
         }
@@ -158,6 +162,11 @@ impl OpcUaConfig {
             items,
         }))
     }
+}
+
+/// Half a minute of samples: a cut of the link shorter than that loses nothing.
+fn queue_default(sampling: Duration) -> u32 {
+    u32::try_from(30_000 / sampling.as_millis().max(1)).unwrap_or(u32::MAX).clamp(16, 256)
 }
 
 struct Checks {
@@ -249,7 +258,14 @@ impl Checks {
         Duration::from_millis(value.min(most))
     }
 
-    fn tags(&mut self, device: &str, tags: Vec<TagConfig>, sampling: Duration) -> Vec<Item> {
+    fn time_from(&mut self, timestamps: Option<&str>) -> TimeFrom {
+        timestamps.map_or(Ok(TimeFrom::default()), str::parse).unwrap_or_else(|message| {
+            self.problem("timestamps", message);
+            TimeFrom::default()
+        })
+    }
+
+    fn tags(&mut self, device: &str, tags: Vec<TagConfig>, sampling: Duration, time: TimeFrom) -> Vec<Item> {
         if tags.is_empty() {
             self.problem("tag", "there is none; a device without tags collects nothing");
         }
@@ -291,6 +307,14 @@ impl Checks {
             {
                 problem("sampling_ms", format!("is {sampling_ms}, allowed are 0 to 3600000"));
             }
+            let time = match tag.timestamps.as_deref().map(str::parse) {
+                None => time,
+                Some(Ok(time)) => time,
+                Some(Err(message)) => {
+                    problem("timestamps", message);
+                    time
+                }
+            };
             if tag.range_low.zip(tag.range_high).is_some_and(|(low, high)| low.is_nan() || high.is_nan() || low >= high) {
                 problem("range_low", "is not below range_high".into());
             }
@@ -324,6 +348,7 @@ impl Checks {
                     sampling: tag.sampling_ms.map_or(sampling, Duration::from_millis),
                     deadband: tag.deadband.filter(|deadband| *deadband > 0.0),
                     not_available: tag.not_available.unwrap_or_default().0,
+                    time,
                 });
             }
             self.problems.append(&mut problems);

@@ -1,18 +1,16 @@
 //! One connection: discovery, choice of the endpoint, secure channel and session. It is used once; after a loss a new one is made.
 //!
-//! The client library can reconnect and re-create subscriptions by itself. Both are off (`session_retry_limit(0)`,
-//! `recreate_subscriptions(false)`): in 0.19 a re-created subscription may stay without Publish requests, silently, and per-item results
-//! are thrown away. What a session shall hold is decided in [`super::subscribe`] alone.
+//! The client library can reconnect and re-create subscriptions by itself; that is not used ([`super::session`] says why). What a session
+//! shall hold is decided in [`super::subscribe`] alone.
 //!
-//! The library's event loop moves only while it is polled; [`Connection::drive`] polls it beside the work, in one task, so that nothing
-//! outlives the connection.
+//! The channel moves only while it is polled; [`Connection::drive`] polls it beside the work, the Publish requests and the keep-alive, in
+//! one task, so that nothing outlives the connection.
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
-use futures::{StreamExt, stream::BoxStream};
 use opcua::{
     client::{
-        ClientBuilder, ClientConfig, IdentityToken, Session, SessionBuilder, SessionPollResult, SubscriptionActivity,
+        ClientBuilder, ClientConfig, IdentityToken, Session, SessionBuilder,
         transport::{TcpConnector, TransportPollResult},
     },
     core::ResponseMessage,
@@ -23,7 +21,9 @@ use opcua::{
 use super::{
     Device,
     convert::protocol_time,
-    pki::{self, SharedStore},
+    pki,
+    publish::Publisher,
+    session::{self, Logon, Transport},
 };
 use crate::model::{Clock, Timestamp};
 
@@ -38,25 +38,42 @@ pub struct Fault {
     pub message: String,
     /// The server did not answer in time.
     pub timeout: bool,
+    pub end: End,
+}
+
+/// What is left after a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum End {
+    /// Nothing that could be gone on with.
+    #[default]
+    Unknown,
+    /// The channel ended with this status; the session may still be in the server.
+    Lost(StatusCode),
+    /// Nothing comes any more; the session may still be in the server.
+    Silence,
+    /// The session is sound, its subscriptions are not.
+    Subscriptions,
+    /// The server has forgotten the session.
+    Session,
 }
 
 impl Fault {
     pub fn new(message: impl Into<String>) -> Fault {
-        Fault { message: message.into(), timeout: false }
+        Fault { message: message.into(), timeout: false, end: End::Unknown }
     }
 
     pub fn timeout(what: &str, after: Duration) -> Fault {
-        Fault { message: format!("{what}: no answer within {} ms", after.as_millis()), timeout: true }
+        Fault { message: format!("{what}: no answer within {} ms", after.as_millis()), timeout: true, end: End::Unknown }
     }
 
     /// A status that a service or the channel ended with.
     pub fn status(what: &str, status: StatusCode, detail: &str) -> Fault {
         let hint = hint(status);
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
-        Fault { message: format!("{what}: {status}{detail}{hint}"), timeout: status == StatusCode::BadTimeout }
+        Fault { message: format!("{what}: {status}{detail}{hint}"), timeout: status == StatusCode::BadTimeout, end: End::Unknown }
     }
 
-    fn library(what: &str, error: &opcua::types::Error) -> Fault {
+    pub fn library(what: &str, error: &opcua::types::Error) -> Fault {
         Fault::status(what, error.status(), &error.to_string())
     }
 }
@@ -81,10 +98,10 @@ fn hint(status: StatusCode) -> &'static str {
     }
 }
 
-/// A session that was activated, and the event loop that moves it.
+/// A session that was activated, and the channel under it.
 pub struct Connection {
-    pub session: Arc<Session>,
-    events: BoxStream<'static, Result<SessionPollResult, StatusCode>>,
+    logon: Logon,
+    transport: Transport,
 }
 
 impl Connection {
@@ -102,70 +119,61 @@ impl Connection {
         let offered = within(device.timeout, "discovery", discover(device, &config, clock.now())).await??;
         let endpoint = choose(device, &offered)?;
         pki::judge(device, &store, &endpoint, clock.now()).map_err(Fault::new)?;
-        let mut connection = Connection::build(&config, endpoint, identity, store)?;
-        within(device.timeout, "opening a session", connection.wait_until_activated()).await??;
-        Ok(connection)
+        let name = format!("historian {}", device.name);
+        let carrier = TcpConnector::new(endpoint.endpoint_url.as_ref()).map_err(|error| Fault::library("endpoint", &error))?;
+        let (logon, transport) = Logon::open(&config, &name, carrier, endpoint, identity, store, device.timeout).await?;
+        Ok(Connection { logon, transport })
     }
 
-    fn build(
-        config: &ClientConfig,
-        endpoint: EndpointDescription,
-        identity: IdentityToken,
-        store: SharedStore,
-    ) -> Result<Connection, Fault> {
-        let (session, event_loop) = SessionBuilder::new(config)
-            .connect_to_endpoint_directly(endpoint)
-            .and_then(|builder| builder.user_identity_token(identity).build(store))
-            .map_err(|error| Fault::library("endpoint", &error))?;
-        session.disable_reconnects();
-        Ok(Connection { session, events: event_loop.enter().boxed() })
+    /// A session that was taken up again on another channel.
+    pub fn again(logon: Logon, transport: Transport) -> Connection {
+        Connection { logon, transport }
     }
 
-    async fn wait_until_activated(&mut self) -> Result<(), Fault> {
-        loop {
-            match self.events.next().await {
-                Some(Ok(SessionPollResult::Reconnected(_))) => return Ok(()),
-                Some(Ok(SessionPollResult::ReconnectFailed(status)) | Err(status)) => {
-                    return Err(Fault::status("opening a session", status, ""));
-                }
-                Some(Ok(_)) => {}
-                None => return Err(Fault::new("opening a session: the connection ended")),
-            }
-        }
+    /// The session without its channel, which is closed.
+    pub fn into_logon(self) -> Logon {
+        self.logon
     }
 
-    /// Polls the session beside `work` until that ends, or until the connection is lost.
+    pub fn session(&self) -> Arc<Session> {
+        self.logon.session.clone()
+    }
+
+    /// Moves the channel, the Publish requests and the keep-alive beside `work` until that ends, or until the connection is lost. `told`
+    /// is called for each answer to a Publish request.
     ///
     /// # Errors
-    /// The loss of the connection.
-    pub async fn drive<T>(&mut self, work: impl Future<Output = T>, mut publish: impl FnMut(Result<(), StatusCode>)) -> Result<T, Fault> {
-        let mut work = pin!(work);
-        loop {
+    /// The loss of the connection, the session or the subscriptions.
+    pub async fn drive<T>(
+        &mut self,
+        publisher: &Publisher,
+        told: impl FnMut(Result<(), StatusCode>),
+        work: impl Future<Output = T>,
+    ) -> Result<T, Fault> {
+        let Connection { logon, transport } = self;
+        let all = async {
             tokio::select! {
-                done = &mut work => return Ok(done),
-                event = self.events.next() => match event {
-                    Some(Ok(SessionPollResult::Subscription(SubscriptionActivity::Publish))) => publish(Ok(())),
-                    Some(Ok(SessionPollResult::Subscription(SubscriptionActivity::PublishFailed(status)))) => publish(Err(status)),
-                    Some(Ok(SessionPollResult::Subscription(SubscriptionActivity::FatalFailure(status)))) => {
-                        return Err(Fault::status("the session is lost", status, ""));
-                    }
-                    Some(Ok(SessionPollResult::ConnectionLost(status) | SessionPollResult::ReconnectFailed(status)) | Err(status)) => {
-                        return Err(Fault::status("the connection is lost", status, ""));
-                    }
-                    Some(Ok(SessionPollResult::Transport(TransportPollResult::Closed(status)))) => {
-                        return Err(Fault::status("the connection is closed", status, ""));
-                    }
-                    Some(Ok(_)) => {}
-                    None => return Err(Fault::new("the server closed the connection")),
-                },
+                done = work => Ok(done),
+                fault = publisher.run(&logon.session, told) => Err(fault),
+                fault = logon.keep_alive() => Err(fault),
             }
-        }
+        };
+        session::drive(transport, all).await?
     }
 
-    /// Closes the session so that the server forgets its subscriptions at once; gives up after `limit`.
-    pub async fn close(mut self, limit: Duration) {
-        let session = self.session.clone();
-        let _ = tokio::time::timeout(limit, self.drive(async move { session.disconnect().await }, |_| ())).await;
+    /// Closes the session so that the server forgets its subscriptions at once; gives up after `limit`. What the server still sends
+    /// meanwhile is taken.
+    pub async fn close(self, publisher: &Publisher, limit: Duration) {
+        let Connection { logon, mut transport } = self;
+        let goodbye = async {
+            tokio::select! {
+                () = logon.close() => {}
+                _ = publisher.run(&logon.session, |_| ()) => logon.close().await,
+            }
+            // The channel closes when the last message is sent.
+            std::future::pending::<()>().await;
+        };
+        let _ = tokio::time::timeout(limit, session::drive(&mut transport, goodbye)).await;
     }
 }
 
@@ -182,15 +190,9 @@ fn client_config(device: &Device) -> ClientConfig {
         .application_name("historian")
         .application_uri(device.application_uri.as_str())
         .product_uri("urn:historian")
-        .session_name(format!("historian {}", device.name))
-        .session_retry_limit(0)
-        .recreate_subscriptions(false)
         .request_timeout(device.timeout)
         // The server holds a Publish request for up to a keep-alive interval; the watchdog decides about silence.
         .publish_timeout(device.watchdog * 4 + Duration::from_mins(1))
-        .min_publish_interval(Duration::from_millis(10))
-        .keep_alive_interval(Duration::from_secs(10))
-        .session_timeout(60_000)
         .channel_lifetime(600_000)
         // The library's defaults (arrays of 1,000, 5 chunks) lose large notifications.
         .max_message_size(MESSAGE_BYTES_MAX)

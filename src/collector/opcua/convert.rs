@@ -1,16 +1,16 @@
 //! From the protocol's `DataValue` to time, value and quality of a sample.
 //!
 //! Rules, in this order:
-//! - **Time** is the source timestamp, with its picoseconds down to nanoseconds; where the server sends none (or one outside the years
-//!   1678 to 2262) the server timestamp; where that is missing too, the time of reception.
+//! - **Times** come with their picoseconds down to nanoseconds; one outside the years 1678 to 2262 counts as none. Which of them a sample
+//!   gets is decided in [`super::times`].
 //! - **Quality** is the `StatusCode` whole, info bits (overflow, limits) included.
 //! - A **Bad** status makes the value null, whatever came with it. **Uncertain** keeps its value.
-//! - **No value** with a status that is not Bad: null with `BadNoData`. So are NaN, and raw values that the configuration lists as
-//!   `not_available`.
+//! - **No value**: null with the status where that is Uncertain (`UncertainInitialValue`), with `BadNoData` where it is Good. NaN and raw
+//!   values that the configuration lists as `not_available` are none, with `BadNoData`.
 //! - A value that does not **fit** the tag's type: null with `BadTypeMismatch`; a number outside the type's range: null with
-//!   `BadOutOfRange`. Every number fits a float tag (rounded as IEEE 754 does it), integers fit integer tags of either sign while they are
-//!   in range, enumerations (`Int32`), integers and booleans fit `state`, text, localized text, times and GUIDs fit `string`. Booleans are
-//!   no numbers, numbers no text, and arrays and structures fit nothing.
+//!   `BadOutOfRange`. Every number fits a float tag; a whole number that the float rounds is Uncertain. Integers fit integer tags of either
+//!   sign while they are in range, enumerations (`Int32`), integers and booleans fit `state`, text, localized text, times and GUIDs fit
+//!   `string`. Booleans are no numbers, numbers no text, and arrays and structures fit nothing.
 
 use opcua::types::{DataValue, DateTime, Variant};
 
@@ -31,7 +31,7 @@ pub struct Reading {
     pub server: Option<i64>,
     pub value: Option<Value>,
     pub quality: Quality,
-    /// Why the value was not taken, in words for an engineer; empty when it was, or when the server itself said Bad.
+    /// Why the value was not taken, or not as it is, in words for an engineer; empty when it was, or when the server itself said Bad.
     pub problem: String,
 }
 
@@ -58,12 +58,26 @@ impl Reading {
             return taken(None, quality, String::new());
         }
         let Some(variant) = data.value.filter(|variant| !matches!(variant, Variant::Empty)) else {
-            return taken(None, Quality::BAD_NO_DATA, "the node has no value".into());
+            let quality = if quality.is_good() { Quality::BAD_NO_DATA } else { quality };
+            return taken(None, quality, "the node has no value".into());
         };
         if let Some(missing) = missing(&variant, &[]) {
             return taken(None, Missing::QUALITY, missing.to_string());
         }
         match convert(&variant, value_type) {
+            Ok(value) if rounds(&variant, value_type) => {
+                let quality = if quality.is_good() { Quality(Quality::UNCERTAIN.0 | quality.0 & 0xFFFF) } else { quality };
+                let whole = integer(inner(&variant)).unwrap_or_default();
+                taken(
+                    Some(value),
+                    quality,
+                    format!(
+                        "the node holds {}, and {whole} is no {value_type}: it is rounded, and Uncertain; {}",
+                        name_of(inner(&variant)),
+                        advice(&variant)
+                    ),
+                )
+            }
             Ok(value) => taken(Some(value), quality, String::new()),
             Err(Misfit::Range) => {
                 taken(None, Quality::BAD_OUT_OF_RANGE, format!("the {} does not fit the tag's type {value_type}", name_of(&variant)))
@@ -75,11 +89,19 @@ impl Reading {
             ),
         }
     }
+}
 
-    /// Time of the sample, `received` standing in where the server sent none.
-    pub fn timestamp(&self, received: Timestamp) -> i64 {
-        self.source.or(self.server).unwrap_or(received.0)
-    }
+/// What may go wrong later with a value that is good now.
+pub fn caution(data: &DataValue, value_type: ValueType) -> Option<String> {
+    let variant = data.value.as_ref()?;
+    let (exact, digits) = match value_type {
+        ValueType::F64 => (matches!(variant, Variant::Int64(_) | Variant::UInt64(_)), 53),
+        ValueType::F32 => (matches!(variant, Variant::Int32(_) | Variant::UInt32(_) | Variant::Int64(_) | Variant::UInt64(_)), 24),
+        _ => (false, 0),
+    };
+    exact.then(|| {
+        format!("the node holds {}, and {value_type} rounds whole numbers beyond 2^{digits}; {}", name_of(variant), advice(variant))
+    })
 }
 
 /// Protocol time in ns since 1970. `None` for the protocol's "no time" and for times that i64 nanoseconds cannot hold.
@@ -103,9 +125,7 @@ enum Misfit {
 }
 
 fn convert(variant: &Variant, value_type: ValueType) -> Result<Value, Misfit> {
-    if let Variant::Variant(inner) = variant {
-        return convert(inner, value_type);
-    }
+    let variant = inner(variant);
     match value_type {
         ValueType::F64 => match variant {
             Variant::Double(value) => Ok(Value::F64(*value)),
@@ -156,6 +176,22 @@ fn missing(variant: &Variant, listed: &[Sentinel]) -> Option<Missing> {
         _ => return None,
     };
     not_available::integer(listed, integer(variant)?, kind)
+}
+
+/// A whole number that is another one as a float.
+fn rounds(variant: &Variant, value_type: ValueType) -> bool {
+    match (inner(variant), value_type) {
+        (inner, ValueType::F64) => integer(inner).is_some_and(|whole| whole as f64 as i128 != whole),
+        (inner, ValueType::F32) => integer(inner).is_some_and(|whole| whole as f32 as i128 != whole),
+        _ => false,
+    }
+}
+
+fn inner(variant: &Variant) -> &Variant {
+    match variant {
+        Variant::Variant(inside) => inner(inside),
+        other => other,
+    }
 }
 
 fn whole<T>(variant: &Variant, fit: impl Fn(i128) -> Option<T>) -> Result<T, Misfit> {
@@ -210,6 +246,7 @@ fn advice(variant: &Variant) -> &'static str {
         Variant::Array(_) => "address one of its elements, if the server has nodes for them",
         Variant::ExtensionObject(_) => "address one of its fields, if the server has nodes for them",
         Variant::Variant(inner) => advice(inner),
+        Variant::Byte(_) | Variant::UInt16(_) | Variant::UInt32(_) | Variant::UInt64(_) => "set type = \"u64\"",
         _ if integer(variant).is_some() => "set type = \"i64\"",
         _ => "such values cannot be stored",
     }
@@ -235,7 +272,7 @@ mod tests {
             (Variant::Double(0.1), ValueType::F32, Ok(Value::F32(0.1))),
             (Variant::Double(1e300), ValueType::F32, Err(Quality::BAD_OUT_OF_RANGE)),
             (Variant::Double(f64::INFINITY), ValueType::F32, Ok(Value::F32(f32::INFINITY))),
-            (Variant::UInt64(u64::MAX), ValueType::F64, Ok(Value::F64(18_446_744_073_709_551_615.0))),
+            (Variant::UInt64(1 << 60), ValueType::F64, Ok(Value::F64(1_152_921_504_606_846_976.0))),
             (Variant::SByte(-128), ValueType::I64, Ok(Value::I64(-128))),
             (Variant::Int64(i64::MIN), ValueType::I64, Ok(Value::I64(i64::MIN))),
             (Variant::UInt64(u64::MAX), ValueType::I64, Err(Quality::BAD_OUT_OF_RANGE)),
@@ -297,7 +334,8 @@ mod tests {
             (double(), 0x808C_0000, (None, 0x808C_0000)),
             (None, 0x808C_0480, (None, 0x808C_0480)),
             (None, 0, (None, Quality::BAD_NO_DATA.0)),
-            (Some(Variant::Empty), 0x4000_0000, (None, Quality::BAD_NO_DATA.0)),
+            (Some(Variant::Empty), 0x4000_0000, (None, 0x4000_0000)),
+            (None, Quality::UNCERTAIN_INITIAL_VALUE.0, (None, Quality::UNCERTAIN_INITIAL_VALUE.0)),
         ] {
             let reading = Reading::of(data(value.clone(), status), ValueType::F64);
             assert_eq!((reading.value, reading.quality.0), expected, "{value:?} {status:08X}");
@@ -305,20 +343,43 @@ mod tests {
     }
 
     #[test]
-    fn time_falls_back_from_source_to_server_to_reception() {
+    fn a_whole_number_that_a_float_rounds_is_uncertain_and_the_right_type_is_proposed() {
+        const P53: i64 = 1 << 53;
+        for (variant, value_type, rounded, proposed) in [
+            (Variant::UInt64(P53 as u64), ValueType::F64, None, "u64"),
+            (Variant::UInt64(P53 as u64 + 1), ValueType::F64, Some(Value::F64(9_007_199_254_740_992.0)), "u64"),
+            (Variant::UInt64(u64::MAX), ValueType::F64, Some(Value::F64(18_446_744_073_709_551_616.0)), "u64"),
+            (Variant::Int64(-P53 - 1), ValueType::F64, Some(Value::F64(-9_007_199_254_740_992.0)), "i64"),
+            (Variant::Variant(Box::new(Variant::Int64(P53 + 1))), ValueType::F64, Some(Value::F64(9_007_199_254_740_992.0)), "i64"),
+            (Variant::UInt32(16_777_217), ValueType::F32, Some(Value::F32(16_777_216.0)), "u64"),
+            (Variant::UInt32(16_777_217), ValueType::F64, None, "u64"),
+            (Variant::UInt64(u64::MAX), ValueType::U64, None, "u64"),
+        ] {
+            let reading = Reading::of(data(variant.clone(), 0), value_type);
+            assert!(reading.value.is_some(), "{variant:?}");
+            assert_eq!(reading.quality, if rounded.is_some() { Quality::UNCERTAIN } else { Quality::GOOD }, "{variant:?} as {value_type}");
+            assert_eq!(reading.problem.is_empty(), rounded.is_none(), "{}", reading.problem);
+            if let Some(rounded) = rounded {
+                assert_eq!(reading.value, Some(rounded));
+                assert!(reading.problem.contains(&format!("type = \"{proposed}\"")), "{}", reading.problem);
+            }
+        }
+        let small = data(Variant::UInt64(1), 0);
+        assert!(caution(&small, ValueType::F64).unwrap().contains("type = \"u64\""));
+        assert_eq!(caution(&small, ValueType::U64), None);
+        assert_eq!(caution(&data(Variant::Int32(1), 0), ValueType::F64), None);
+    }
+
+    #[test]
+    fn protocol_times_are_read_to_the_nanosecond_and_what_is_no_time_is_none() {
         let source = protocol_time(Timestamp(1_767_225_600_123_456_700));
-        let server = protocol_time(Timestamp(1_767_225_601_000_000_000));
-        let received = Timestamp(7);
-        let mut value = DataValue { source_timestamp: Some(source), server_timestamp: Some(server), ..DataValue::from(1.0) };
+        let mut value = DataValue { source_timestamp: Some(source), ..DataValue::from(1.0) };
         value.source_picoseconds = Some(8_901); // 89.01 ns
-        let at = |value: &DataValue| Reading::of(value.clone(), ValueType::F64).timestamp(received);
-        assert_eq!(at(&value), 1_767_225_600_123_456_789);
-        value.source_timestamp = Some(DateTime::null());
-        assert_eq!(at(&value), 1_767_225_601_000_000_000);
-        value.source_timestamp = Some(DateTime::ymd(3000, 1, 1));
-        assert_eq!(at(&value), 1_767_225_601_000_000_000);
-        value.server_timestamp = None;
-        assert_eq!(at(&value), 7);
+        assert_eq!(Reading::of(value.clone(), ValueType::F64).source, Some(1_767_225_600_123_456_789));
+        for none in [DateTime::null(), DateTime::ymd(3000, 1, 1)] {
+            value.source_timestamp = Some(none);
+            assert_eq!(Reading::of(value.clone(), ValueType::F64).source, None);
+        }
         assert_eq!(nanoseconds(&protocol_time(Timestamp(-100)), None), Some(-100));
         assert_eq!(nanoseconds(&DateTime::ymd(1650, 1, 1), None), None);
     }

@@ -4,29 +4,37 @@
 //! When a session is lost, each tag gets **one** Bad sample (`BadNoCommunication`, null) at the time of the loss, strictly after its last
 //! sample; a node that the server refuses gets one with the refusal's status. After that the tag waits for the device.
 //!
-//! A new subscription begins with the present value under its *old* source timestamp. When that is not later than the Bad sample, the
+//! **A new subscription** begins with the present value under its *old* source timestamp. When that is not later than the Bad sample, the
 //! stored order alone would leave the tag Bad although the device is back. Then, and only then, the value is written once more with the
 //! time at which the server sampled it (its server timestamp, or else the time of reception). That extra sample stands in the way in
 //! the same manner when the device's next sample has an earlier source timestamp (a change just around the reconnect): it is followed by
 //! one a nanosecond later with the newer value. In short: **after a sample of the collector, the last sample that came from the device is
 //! also the latest in time.** Where source timestamps advance, nothing is added.
 //!
+//! **A subscription that is taken up again** brings what changed during the outage, and nothing for a tag that did not change. When all of
+//! it has come, the value of every moment is known, so the Bad sample is replaced: its place takes the value that was in force then. It stays
+//! where the server's queue may have overflowed, or a notification is lost.
+//!
 //! # Clocks
-//! Samples carry the device's clock. Where the server's clock (its `PublishTime`) differs from ours by more than a second, the samples of
-//! the collector follow the server's clock too, so that a tag's samples stay in one time base; the difference is logged.
+//! Samples carry the device's clock, as [`Times`] decides. Where the server's clock (its `PublishTime`) differs from ours by more than a
+//! second, the samples of the collector follow the server's clock too, so that a tag's samples stay in one time base; the difference is
+//! logged.
 //!
 //! # Repeats
 //! A sample equal to the last one of its tag in time, value and quality is not written again.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicI64, AtomicU32, Ordering},
 };
 
 use opcua::types::DataValue;
 use parking_lot::Mutex;
 
-use super::convert::Reading;
+use super::{
+    convert::Reading,
+    times::{Oddity, TimeFrom, Times},
+};
 use crate::{
     collector::{DeviceStatus, LastSample, Spool, not_available::Sentinel},
     model::{Clock, Quality, Samples, TagId, Timestamp, Value, ValueType},
@@ -36,6 +44,10 @@ use crate::{
 const CLOCK_OFFSET_IGNORED_NS: i64 = 1_000_000_000;
 /// Difference of clocks worth a line in the log.
 const CLOCK_OFFSET_LOGGED_NS: i64 = 10_000_000_000;
+/// Info bits of a value before which others were lost in the server's queue (`DataValue` information, overflow).
+const OVERFLOW_BITS: u32 = 0x0000_0480;
+/// Oddities of tags that get a line of their own in the log.
+const TOLD_MAX: u32 = 20;
 
 /// The tags of one device on their way to the spool. Shared by the notification callback and the loop around the session; calls never wait
 /// for more than each other.
@@ -46,8 +58,7 @@ pub struct Deliveries {
     status: Arc<DeviceStatus>,
     /// Server's clock − ours in ns, as far as it counts.
     clock_offset: AtomicI64,
-    /// Raw values that mean "no value", by index; what is missing has none.
-    not_available: Vec<Vec<Sentinel>>,
+    told: AtomicU32,
 }
 
 struct Items {
@@ -55,17 +66,46 @@ struct Items {
     delivering: u64,
 }
 
+/// One tag as [`Deliveries::new`] takes it.
+pub struct Delivered {
+    pub id: TagId,
+    pub name: String,
+    pub value_type: ValueType,
+    pub time: TimeFrom,
+    /// Raw values that mean "no value".
+    pub not_available: Vec<Sentinel>,
+}
+
 struct Item {
     id: TagId,
+    name: String,
     value_type: ValueType,
-    /// Latest timestamp written, of the device or the collector.
-    newest: Option<i64>,
+    not_available: Vec<Sentinel>,
+    times: Times,
     /// Last sample of the device.
-    last: Option<(i64, Option<Value>, Quality)>,
+    last: Option<Sample>,
     /// Sample of the collector that no later sample of the device has followed.
     added: Option<Added>,
+    /// Since the loss, while its subscription is being taken up again.
+    meanwhile: Option<Meanwhile>,
     /// The device's last sample in this session was not Bad.
     delivering: bool,
+    told_time: bool,
+    told_value: bool,
+}
+
+#[derive(Clone)]
+struct Sample {
+    at: i64,
+    value: Option<Value>,
+    quality: Quality,
+}
+
+struct Meanwhile {
+    /// The device's sample that was in force at the collector's Bad one.
+    held: Option<Sample>,
+    arrived: u32,
+    overflowed: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -76,24 +116,28 @@ enum Added {
 
 impl Deliveries {
     /// Tags by index, as the caller numbers them.
-    pub fn new(tags: impl IntoIterator<Item = (TagId, ValueType)>, spool: Spool, clock: Arc<dyn Clock>, status: Arc<DeviceStatus>) -> Self {
-        let all = tags
-            .into_iter()
-            .map(|(id, value_type)| Item { id, value_type, newest: None, last: None, added: None, delivering: false })
-            .collect();
+    pub fn new(tags: impl IntoIterator<Item = Delivered>, spool: Spool, clock: Arc<dyn Clock>, status: Arc<DeviceStatus>) -> Self {
+        let all = tags.into_iter().map(|Delivered { id, name, value_type, time, not_available }| Item {
+            id,
+            name,
+            value_type,
+            not_available,
+            times: Times::new(time),
+            last: None,
+            added: None,
+            meanwhile: None,
+            delivering: false,
+            told_time: false,
+            told_value: false,
+        });
         Deliveries {
-            items: Mutex::new(Items { all, delivering: 0 }),
+            items: Mutex::new(Items { all: all.collect(), delivering: 0 }),
             spool,
             clock,
             status,
             clock_offset: AtomicI64::new(0),
-            not_available: Vec::new(),
+            told: AtomicU32::new(0),
         }
-    }
-
-    /// Raw values that mean "no value", by index.
-    pub fn with_not_available(self, not_available: Vec<Vec<Sentinel>>) -> Self {
-        Deliveries { not_available, ..self }
     }
 
     /// Continues from what an earlier run stored: a tag whose last sample is Bad waits for the device as if the outage had begun in this
@@ -101,8 +145,11 @@ impl Deliveries {
     pub fn resume(&self, last: &[Option<LastSample>]) {
         for (item, last) in self.items.lock().all.iter_mut().zip(last) {
             let Some(last) = last else { continue };
-            item.newest = Some(last.timestamp.0);
-            item.added = last.quality.is_bad().then_some(Added::Bad { at: last.timestamp.0, quality: last.quality });
+            let bad = last.quality.is_bad();
+            item.times.resume(last.timestamp.0, last.value.as_ref(), last.quality, !bad);
+            let sample = || Sample { at: last.timestamp.0, value: last.value.clone(), quality: last.quality };
+            item.last = (!bad).then(sample);
+            item.added = bad.then_some(Added::Bad { at: last.timestamp.0, quality: last.quality });
         }
     }
 
@@ -119,16 +166,15 @@ impl Deliveries {
         let mut values = values.into_iter().peekable();
         while let Some((index, first)) = values.next() {
             let Some(item) = items.all.get_mut(index) else { continue };
-            let listed = self.not_available.get(index).map_or(&[][..], Vec::as_slice);
             let was_delivering = item.delivering;
             let mut run = Samples::new(item.value_type);
-            let mut reading = Reading::unless_listed(first, item.value_type, listed);
-            item.take(&mut run, &reading, received);
+            let mut reading = Reading::unless_listed(first, item.value_type, &item.not_available);
+            self.take(item, &mut run, &reading, received, now);
             while let Some((_, next)) = values.next_if(|(next, _)| *next == index) {
-                reading = Reading::unless_listed(next, item.value_type, listed);
-                item.take(&mut run, &reading, received);
+                reading = Reading::unless_listed(next, item.value_type, &item.not_available);
+                self.take(item, &mut run, &reading, received, now);
             }
-            item.restore(&mut run, &reading, now);
+            item.restore(&mut run, reading.server, now);
             item.delivering = !reading.quality.is_bad();
             let (id, delivering) = (item.id, item.delivering);
             items.count(was_delivering, delivering);
@@ -138,12 +184,39 @@ impl Deliveries {
         self.status.record_good(received);
     }
 
+    fn take(&self, item: &mut Item, run: &mut Samples, reading: &Reading, received: Timestamp, now: i64) {
+        let oddity = item.take(run, reading, received, now);
+        match oddity {
+            Some(oddity) if !item.told_time => {
+                item.told_time = true;
+                self.tell(&item.name, &oddity.text());
+            }
+            None if item.told_time && item.times.is_plausible() => item.told_time = false,
+            _ => {}
+        }
+        if reading.value.is_some() && !reading.problem.is_empty() && !item.told_value {
+            item.told_value = true;
+            self.tell(&item.name, &reading.problem);
+        }
+    }
+
+    /// What a person should know of a tag that delivers all the same: in the status, and in the log while it is not too much.
+    fn tell(&self, name: &str, what: &str) {
+        self.status.record_error(self.clock.now(), format!("{name}: {what}"));
+        match self.told.fetch_add(1, Ordering::Relaxed) {
+            told if told < TOLD_MAX => tracing::warn!(device = self.status.device, tag = name, "{what}"),
+            TOLD_MAX => tracing::warn!(device = self.status.device, "more tags like these; the log names no further ones, the status does"),
+            _ => {}
+        }
+    }
+
     /// Writes one Bad sample for a tag whose node the server refuses, unless the tag's last sample says so already.
     pub fn refuse(&self, index: usize, quality: Quality) {
         let now = self.present(self.clock.now());
         let mut items = self.items.lock();
         let Some(item) = items.all.get_mut(index) else { return };
         let was_delivering = std::mem::take(&mut item.delivering);
+        item.meanwhile = None;
         let run = item.mark_bad(now, quality);
         let id = item.id;
         items.count(was_delivering, false);
@@ -159,12 +232,67 @@ impl Deliveries {
         let mut items = self.items.lock();
         for item in &mut items.all {
             item.delivering = false;
+            // A second loss before the first had settled: the first ended where values came, and this one begins.
+            if item.meanwhile.is_some()
+                && let (Some(Added::Bad { at, .. }), Some(last)) = (item.added, &item.last)
+                && last.at > at
+            {
+                item.meanwhile = None;
+                item.added = None;
+            }
             if let Some(run) = item.mark_bad(now, Quality::BAD_NO_COMMUNICATION) {
                 self.spool.push(item.id, run);
             }
         }
         items.delivering = 0;
         self.status.items_delivering.store(0, Ordering::Relaxed);
+    }
+
+    /// The subscription of these tags is taken up again after a loss: what comes next is what changed meanwhile.
+    pub fn take_up(&self, indexes: impl IntoIterator<Item = usize>) {
+        let mut items = self.items.lock();
+        for index in indexes {
+            let Some(item) = items.all.get_mut(index) else { continue };
+            if item.meanwhile.is_none() && matches!(item.added, Some(Added::Bad { quality: Quality::BAD_NO_COMMUNICATION, .. })) {
+                item.meanwhile = Some(Meanwhile { held: item.last.clone(), arrived: 0, overflowed: false });
+            }
+        }
+    }
+
+    /// The subscription of these tags could not be taken up: they wait for a new one.
+    pub fn forget(&self, indexes: impl IntoIterator<Item = usize>) {
+        let mut items = self.items.lock();
+        for index in indexes {
+            if let Some(item) = items.all.get_mut(index) {
+                item.meanwhile = None;
+            }
+        }
+    }
+
+    /// All that changed meanwhile has come. Each tag comes with the length of its queue in the server; `complete` when no notification is
+    /// missing.
+    pub fn settle(&self, tags: impl IntoIterator<Item = (usize, u32)>, complete: bool) {
+        let now = self.present(self.clock.now());
+        let mut items = self.items.lock();
+        for (index, queue) in tags {
+            let Some(item) = items.all.get_mut(index) else { continue };
+            let Some(meanwhile) = item.meanwhile.take() else { continue };
+            let known = complete && !meanwhile.overflowed && meanwhile.arrived < queue.max(1);
+            let mut run = Samples::new(item.value_type);
+            match (item.added, meanwhile.held) {
+                (Some(Added::Bad { at, .. }), Some(held)) if known => {
+                    item.write(&mut run, at, held.value.as_ref(), held.quality);
+                    item.added = None;
+                }
+                _ => item.restore(&mut run, None, now),
+            }
+            let was_delivering = item.delivering;
+            item.delivering = item.last.as_ref().is_some_and(|last| !last.quality.is_bad());
+            let (id, delivering) = (item.id, item.delivering);
+            items.count(was_delivering, delivering);
+            self.spool.push(id, run);
+        }
+        self.status.items_delivering.store(items.delivering, Ordering::Relaxed);
     }
 
     /// Nothing delivers any more, and nothing is written about it: the collector stops.
@@ -201,36 +329,44 @@ impl Items {
 }
 
 impl Item {
-    fn take(&mut self, run: &mut Samples, reading: &Reading, received: Timestamp) {
-        let at = reading.timestamp(received);
-        let sample = (at, reading.value.clone(), reading.quality);
-        if self.last.as_ref() == Some(&sample) {
-            return;
+    fn take(&mut self, run: &mut Samples, reading: &Reading, received: Timestamp, now: i64) -> Option<Oddity> {
+        let stamp = self.times.stamp(reading, received, now)?;
+        self.write(run, stamp.at, reading.value.as_ref(), stamp.quality);
+        let sample = Sample { at: stamp.at, value: reading.value.clone(), quality: stamp.quality };
+        if let (Some(meanwhile), Some(Added::Bad { at, .. })) = (&mut self.meanwhile, self.added) {
+            meanwhile.arrived += 1;
+            meanwhile.overflowed |= reading.quality.0 & OVERFLOW_BITS == OVERFLOW_BITS;
+            if sample.at <= at {
+                meanwhile.held = Some(sample.clone());
+            }
         }
-        self.write(run, at, reading.value.as_ref(), reading.quality);
         self.last = Some(sample);
+        stamp.oddity
     }
 
     /// Keeps the last sample of the device the latest in time: see the head of this file.
-    fn restore(&mut self, run: &mut Samples, reading: &Reading, now: i64) {
-        let (Some(added), Some((last, ..))) = (self.added, &self.last) else { return };
+    fn restore(&mut self, run: &mut Samples, server: Option<i64>, now: i64) {
+        if self.meanwhile.is_some() {
+            return;
+        }
+        let (Some(added), Some(last)) = (self.added, self.last.clone()) else { return };
         let again = match added {
-            Added::Bad { at, .. } | Added::Restored { at } if *last > at => {
+            Added::Bad { at, .. } | Added::Restored { at } if last.at > at => {
                 self.added = None;
                 return;
             }
             // The Bad sample that an earlier run left was the device's own.
-            Added::Bad { at, quality } if *last == at && reading.quality == quality => {
+            Added::Bad { at, quality } if last.at == at && last.quality == quality => {
                 self.added = None;
                 return;
             }
-            Added::Bad { at, .. } => match reading.server {
+            Added::Bad { at, .. } => match server {
                 Some(server) if at < server && server <= now => server,
                 _ => now.max(at.saturating_add(1)),
             },
             Added::Restored { at } => at.saturating_add(1),
         };
-        self.write(run, again, reading.value.as_ref(), reading.quality);
+        self.write(run, again, last.value.as_ref(), last.quality);
         self.added = Some(Added::Restored { at: again });
     }
 
@@ -238,7 +374,7 @@ impl Item {
         if matches!(self.added, Some(Added::Bad { quality: before, .. }) if before == quality) {
             return None;
         }
-        let at = self.newest.map_or(now, |newest| now.max(newest.saturating_add(1)));
+        let at = self.times.newest().map_or(now, |newest| now.max(newest.saturating_add(1)));
         let mut run = Samples::new(self.value_type);
         self.write(&mut run, at, None, quality);
         self.added = Some(Added::Bad { at, quality });
@@ -247,182 +383,11 @@ impl Item {
 
     fn write(&mut self, run: &mut Samples, at: i64, value: Option<&Value>, quality: Quality) {
         match run.push(at, value, quality.0) {
-            Ok(()) => self.newest = self.newest.max(Some(at)),
+            Ok(()) => self.times.wrote(at),
             Err(error) => tracing::error!(tag = self.id.0, %error, "sample not taken"),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use async_trait::async_trait;
-    use opcua::types::{StatusCode, Variant};
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-    use crate::{
-        collector::opcua::convert::protocol_time,
-        ingest::sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
-        model::{ManualClock, SampleBatch},
-    };
-
-    #[derive(Default)]
-    struct Kept(Mutex<Vec<(i64, Option<f64>, u32)>>);
-
-    #[async_trait]
-    impl SampleSink for Kept {
-        async fn write(&self, batch: SampleBatch, _: WriteMode, _: Durability) -> Result<Acknowledgement, Box<RefusedWrite>> {
-            for (_, run) in batch.runs {
-                for index in 0..run.len() {
-                    let value = match run.value(index) {
-                        Some(Value::F64(value)) => Some(value),
-                        _ => None,
-                    };
-                    self.0.lock().push((run.timestamps[index], value, run.qualities[index]));
-                }
-            }
-            Ok(Acknowledgement::default())
-        }
-    }
-
-    struct Bench {
-        deliveries: Deliveries,
-        clock: Arc<ManualClock>,
-        spool: Spool,
-        status: Arc<DeviceStatus>,
-    }
-
-    impl Bench {
-        fn new() -> Bench {
-            let status = Arc::new(DeviceStatus::new("d", "opcua", "e"));
-            let spool = Spool::new(1000, status.clone());
-            let clock = Arc::new(ManualClock::at(Timestamp(1_000_000)));
-            let tags = [(TagId(1), ValueType::F64)];
-            let deliveries = Deliveries::new(tags, spool.clone(), clock.clone(), status.clone());
-            Bench { deliveries, clock, spool, status }
-        }
-
-        /// One notification with values of the tag, all sampled by the server at `server`.
-        fn notify(&self, server: i64, values: &[(i64, f64)]) {
-            let values = values
-                .iter()
-                .map(|(source, value)| {
-                    (
-                        0,
-                        DataValue {
-                            value: Some(Variant::Double(*value)),
-                            status: Some(StatusCode::from(0)),
-                            source_timestamp: Some(protocol_time(Timestamp(*source))),
-                            server_timestamp: Some(protocol_time(Timestamp(server))),
-                            ..DataValue::null()
-                        },
-                    )
-                })
-                .collect();
-            self.deliveries.deliver(values, None);
-        }
-
-        async fn written(self) -> Vec<(i64, Option<f64>, u32)> {
-            let sink = Arc::new(Kept::default());
-            let stop = CancellationToken::new();
-            stop.cancel();
-            tokio::time::timeout(Duration::from_secs(5), self.spool.drain(sink.clone(), stop)).await.unwrap();
-            sink.0.lock().clone()
-        }
-    }
-
-    const GONE: u32 = Quality::BAD_NO_COMMUNICATION.0;
-
-    #[tokio::test]
-    async fn a_present_value_older_than_the_outage_is_written_again_once() {
-        let bench = Bench::new();
-        bench.notify(900_000, &[(500_000, 1.0)]);
-        assert_eq!(bench.status.items_delivering.load(Ordering::Relaxed), 1);
-        bench.deliveries.lose();
-        bench.deliveries.lose();
-        assert_eq!(bench.status.items_delivering.load(Ordering::Relaxed), 0);
-        bench.clock.set(Timestamp(2_000_000));
-        bench.notify(1_900_000, &[(500_000, 1.0)]);
-        bench.notify(2_100_000, &[(2_050_000, 2.0)]);
-        assert_eq!(bench.status.items_delivering.load(Ordering::Relaxed), 1);
-        let expected = [(500_000, Some(1.0), 0), (1_000_000, None, GONE), (1_900_000, Some(1.0), 0), (2_050_000, Some(2.0), 0)];
-        assert_eq!(bench.written().await, expected);
-    }
-
-    #[tokio::test]
-    async fn an_outage_that_began_in_an_earlier_run_ends_in_this_one() {
-        let bench = Bench::new();
-        bench.deliveries.resume(&[Some(LastSample { timestamp: Timestamp(800_000), quality: Quality::BAD_NO_COMMUNICATION })]);
-        bench.deliveries.lose();
-        bench.clock.set(Timestamp(2_000_000));
-        bench.notify(1_900_000, &[(500_000, 1.0)]);
-        assert_eq!(bench.written().await, [(500_000, Some(1.0), 0), (1_900_000, Some(1.0), 0)]);
-    }
-
-    #[tokio::test]
-    async fn a_good_last_sample_of_an_earlier_run_adds_nothing() {
-        let bench = Bench::new();
-        bench.deliveries.resume(&[Some(LastSample { timestamp: Timestamp(500_000), quality: Quality::GOOD })]);
-        bench.notify(900_000, &[(500_000, 1.0)]);
-        assert_eq!(bench.written().await, [(500_000, Some(1.0), 0)]);
-    }
-
-    #[tokio::test]
-    async fn a_value_that_changed_in_the_outage_is_kept_and_restored_too() {
-        let bench = Bench::new();
-        bench.notify(900_000, &[(500_000, 1.0)]);
-        bench.clock.set(Timestamp(1_500_000));
-        bench.deliveries.lose();
-        bench.clock.set(Timestamp(2_000_000));
-        // Changed before the loss was noticed, and the server sends no useful server timestamp.
-        bench.notify(1_400_000, &[(1_400_000, 3.0)]);
-        // A change around the reconnect that is older than the extra sample: its value must be the latest.
-        bench.notify(1_800_000, &[(1_800_000, 4.0)]);
-        bench.notify(2_500_000, &[(2_500_000, 5.0)]);
-        let expected = [
-            (500_000, Some(1.0), 0),
-            (1_500_000, None, GONE),
-            (1_400_000, Some(3.0), 0),
-            (2_000_000, Some(3.0), 0),
-            (1_800_000, Some(4.0), 0),
-            (2_000_001, Some(4.0), 0),
-            (2_500_000, Some(5.0), 0),
-        ];
-        assert_eq!(bench.written().await, expected);
-    }
-
-    #[tokio::test]
-    async fn nothing_is_added_while_source_timestamps_advance() {
-        let bench = Bench::new();
-        bench.notify(900_000, &[(500_000, 1.0), (600_000, 2.0)]);
-        bench.deliveries.lose();
-        bench.clock.set(Timestamp(2_000_000));
-        bench.notify(1_900_000, &[(600_000, 2.0), (1_600_000, 3.0)]);
-        let expected = [(500_000, Some(1.0), 0), (600_000, Some(2.0), 0), (1_000_000, None, GONE), (1_600_000, Some(3.0), 0)];
-        assert_eq!(bench.written().await, expected);
-    }
-
-    #[tokio::test]
-    async fn bad_samples_follow_the_last_sample_even_when_that_lies_in_the_future() {
-        let bench = Bench::new();
-        bench.notify(900_000, &[(5_000_000, 1.0)]);
-        bench.deliveries.lose();
-        bench.deliveries.refuse(0, Quality::BAD_NODE_ID_UNKNOWN);
-        bench.deliveries.refuse(0, Quality::BAD_NODE_ID_UNKNOWN);
-        let unknown = Quality::BAD_NODE_ID_UNKNOWN.0;
-        assert_eq!(bench.written().await, [(5_000_000, Some(1.0), 0), (5_000_001, None, GONE), (5_000_002, None, unknown)]);
-    }
-
-    #[tokio::test]
-    async fn an_outage_is_marked_by_the_servers_clock_where_that_differs() {
-        let bench = Bench::new();
-        let hour = 3_600_000_000_000;
-        bench.clock.set(Timestamp(10 * hour));
-        let value = DataValue { source_timestamp: Some(protocol_time(Timestamp(9 * hour))), ..DataValue::from(1.0) };
-        bench.deliveries.deliver(vec![(0, value)], Some(9 * hour + 100));
-        bench.deliveries.lose();
-        assert_eq!(bench.written().await, [(9 * hour, Some(1.0), 0), (9 * hour + 100, None, GONE)]);
-    }
-}
+mod tests;

@@ -1,12 +1,12 @@
 //! OPC UA collector: subscriptions with data changes, from one server.
 //!
 //! One way through the folder:
-//! [`config`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`pki`], session) → [`subscribe`] (own desired
-//! state, created and compared item by item on every new session; watchdog) → [`convert`] (value, quality, time) → [`deliver`] (the samples
-//! around an outage) → spool. [`supervise`] goes round it for ever; [`check`] reads once.
+//! [`config`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`pki`]) → [`session`] (opened, or taken up again
+//! after a cut) → [`subscribe`] (own desired state, created and compared item by item; watchdog) and [`publish`] → [`convert`] (value,
+//! quality) and [`times`] → [`deliver`] (the samples around an outage) → spool. [`supervise`] goes round it for ever; [`check`] reads and
+//! subscribes once.
 //!
-//! Every session is new: nothing is transferred, re-activated or re-created by the client library. Only Read and the subscription services
-//! are used; the collector writes, calls and updates nothing in a server.
+//! Only Read and the subscription services are used; the collector writes, calls and updates nothing in a server.
 //!
 //! A historian that was ended during an outage and started after it does not know that its last sample of a tag was Bad: such a tag shows
 //! Bad until the device's value changes.
@@ -18,16 +18,19 @@ mod connection;
 mod convert;
 mod deliver;
 mod pki;
+mod publish;
 mod read;
+mod session;
 mod subscribe;
 mod supervise;
+mod times;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
 
-use self::address::NodeAddress;
+use self::{address::NodeAddress, times::TimeFrom};
 use super::{CheckRow, Collector, CollectorContext, not_available::Sentinel};
 use crate::model::{TagDefinition, TagId};
 
@@ -67,6 +70,7 @@ struct Item {
     deadband: Option<f64>,
     /// Raw values that mean "no value".
     not_available: Vec<Sentinel>,
+    time: TimeFrom,
 }
 
 /// Collector of one OPC UA server. Made by [`OpcUaConfig::build`].

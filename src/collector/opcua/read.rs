@@ -7,7 +7,10 @@ use opcua::{
     types::{AttributeId, DataValue, NodeId, ReadValueId, StatusCode, TimestampsToReturn, VariableId, Variant},
 };
 
-use super::connection::{Fault, within};
+use super::{
+    connection::{Fault, within},
+    convert::nanoseconds,
+};
 
 /// Operations asked for in one request, where the server allows more or says nothing.
 const OPERATIONS_MAX: usize = 1000;
@@ -20,6 +23,8 @@ pub struct Facts {
     pub nodes_per_read: usize,
     pub items_per_call: usize,
     pub items_per_subscription: usize,
+    /// When this run of the server began; absent where it does not say.
+    pub started: Option<i64>,
 }
 
 /// Reads namespaces and limits. A limit that is 0 or not there means none, and our own bound holds.
@@ -48,7 +53,12 @@ pub async fn facts(session: &Session, timeout: Duration) -> Result<Facts, Fault>
         }
     }
     let [nodes_per_read, items_per_call, items_per_subscription] = found;
-    Ok(Facts { namespaces, nodes_per_read, items_per_call, items_per_subscription })
+    let start = NodeId::from(VariableId::Server_ServerStatus_StartTime);
+    let started = match values(session, &[start], 1, timeout).await?.into_iter().next().and_then(|value| value.value) {
+        Some(Variant::DateTime(time)) => nanoseconds(&time, None),
+        _ => None,
+    };
+    Ok(Facts { namespaces, nodes_per_read, items_per_call, items_per_subscription, started })
 }
 
 /// Reads the namespace URIs by index.

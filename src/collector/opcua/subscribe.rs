@@ -1,34 +1,37 @@
 //! What one session shall hold, and making it so: subscriptions, monitored items, retries, watchdog.
 //!
-//! The desired state is the list of the device's items; it never depends on what an earlier session had. Each new session starts from
+//! The desired state is the list of the device's items; it never depends on what an earlier session had. A new session starts from
 //! nothing: namespaces are resolved anew, limits are read first, items are created in requests no larger than the server allows (and
 //! smaller ones where it finds them too large), over as many subscriptions as it needs, and every single result is looked at. Refused
 //! items are tried again for ever, slowly. A session in which nothing arrives, not even a keep-alive, is given up.
+//!
+//! After a cut of the link the same subscriptions go on: with the session where the server still has it, else transferred to the new one.
+//! What was sent and did not arrive is asked for again first, then what the server has queued comes. What it does not give back is
+//! made anew.
 
 use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use opcua::{
-    client::{MonitoredItemMap, OnSubscriptionNotificationCore, Session},
+    client::{
+        Session, UARequest,
+        services::{CreateMonitoredItems, CreateSubscription, DeleteSubscriptions, Republish, TransferSubscriptions},
+    },
     types::{
-        AttributeId, DataChangeFilter, DataChangeNotification, DataChangeTrigger, DeadbandType, ExtensionObject,
-        MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId, NotificationMessage, ReadValueId,
-        StatusChangeNotification, StatusCode, TimestampsToReturn,
+        AttributeId, DataChangeFilter, DataChangeTrigger, DeadbandType, ExtensionObject, MonitoredItemCreateRequest, MonitoringMode,
+        MonitoringParameters, NodeId, ReadValueId, StatusCode, TimestampsToReturn,
     },
 };
-use parking_lot::Mutex;
 
 use super::{
     Device,
-    connection::{Fault, within},
-    convert::nanoseconds,
+    connection::{End, Fault, within},
     deliver::Deliveries,
+    publish::{Feed, Publisher, Take, after},
     read::{self, Facts},
 };
 use crate::{
@@ -42,89 +45,252 @@ const TICK: Duration = Duration::from_millis(200);
 const NOTIFICATION_VALUES_MAX: u32 = 10_000;
 /// Refused items that the status names.
 const HOLES_SHOWN_MAX: usize = 100;
-/// Lost notifications asked for again at most, per subscription.
-const MISSING_MAX: usize = 100;
+/// Notifications taken from a server's memory after a loss, per subscription.
+const REPUBLISHED_MAX: usize = 10_000;
+/// Losses in a row, each before everything had caught up, after which everything is made anew.
+const STALLED_MAX: u32 = 5;
 
-/// Subscribes to everything and watches, until the session is of no more use. Ends only with an error; dropping it is the other way.
-pub(super) async fn run(device: &Device, session: &Session, deliveries: &Arc<Deliveries>, context: &CollectorContext) -> Fault {
-    match hold(device, session, deliveries, context).await {
+/// A session and what is asked of it.
+pub(super) struct On<'a> {
+    pub device: &'a Device,
+    pub session: &'a Session,
+    pub publisher: &'a Publisher,
+}
+
+/// What a session holds. It outlives the connection.
+pub(super) struct Held {
+    facts: Facts,
+    pub subscriptions: Vec<Subscription>,
+    /// Items without a monitored item, by index, and why.
+    pub refused: BTreeMap<usize, StatusCode>,
+    /// Every item was made or refused once.
+    complete: bool,
+    /// Losses in a row since everything had last caught up.
+    stalled: u32,
+}
+
+pub(super) struct Subscription {
+    id: u32,
+    pub items: Vec<Made>,
+    pub feed: Arc<Feed>,
+    /// As the server granted it.
+    pub publishing: Duration,
+    /// Silence after which the session is given up.
+    silence_max: Duration,
+    made: Instant,
+    /// It goes on after a loss, and what changed meanwhile has not all come yet.
+    catching_up: bool,
+}
+
+/// A monitored item as the server granted it.
+pub(super) struct Made {
+    pub index: usize,
+    pub queue: u32,
+    /// Sampling interval in milliseconds.
+    pub sampling: f64,
+}
+
+/// Subscribes to everything, or goes on with what is held, and watches, until the session is of no more use. Ends only with an error;
+/// dropping it is the other way. `fresh` when the session is another one than that in which `held` was made.
+pub(super) async fn run(
+    on: &On<'_>,
+    held: &mut Option<Held>,
+    fresh: bool,
+    deliveries: &Arc<Deliveries>,
+    context: &CollectorContext,
+) -> Fault {
+    match hold(on, held, fresh, deliveries, context).await {
         Ok(never) => match never {},
         Err(fault) => fault,
     }
 }
 
 async fn hold(
-    device: &Device,
-    session: &Session,
+    on: &On<'_>,
+    held: &mut Option<Held>,
+    fresh: bool,
     deliveries: &Arc<Deliveries>,
     context: &CollectorContext,
-) -> Result<std::convert::Infallible, Fault> {
-    let facts = read::facts(session, device.timeout).await?;
-    let mut holding =
-        Holding { device, session, deliveries, context, facts, subscriptions: Vec::new(), refused: BTreeMap::new(), created: 0 };
-    holding.create((0..device.items.len()).collect()).await?;
-    holding.report();
+) -> Result<Infallible, Fault> {
+    let status = &context.status;
+    // What a lost answer may have left half made is made anew.
+    if let Some(half) = held.take_if(|held| !held.complete)
+        && !fresh
+    {
+        half.give_up(on).await;
+    }
+    if fresh || held.is_none() {
+        let facts = read::facts(on.session, on.device.timeout).await?;
+        match held {
+            // Ids of subscriptions belong to one run of a server; in another they may be somebody else's.
+            Some(held) if held.facts.started.is_some() && held.facts.started == facts.started => {
+                held.refused.clear();
+                held.facts = facts;
+            }
+            _ => {
+                deliveries.forget(0..on.device.items.len());
+                *held = Some(Held { facts, subscriptions: Vec::new(), refused: BTreeMap::new(), complete: false, stalled: 0 });
+            }
+        }
+    }
+    let Some(held) = held else { return Err(Fault::new("nothing is held")) };
+    held.take_up(on, fresh, deliveries, context).await?;
+    let take: Take = {
+        let deliveries = deliveries.clone();
+        Arc::new(move |values, at| deliveries.deliver(values, at))
+    };
+    let missing = held.missing(on.device);
+    held.create(on, &take, missing).await?;
+    held.complete = true;
+    held.report(on, deliveries, context);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut retried = Instant::now();
     loop {
         ticks.tick().await;
-        holding.watch()?;
-        holding.ask_again().await?;
-        if !holding.refused.is_empty() && retried.elapsed() >= device.retry {
-            holding.retry().await?;
+        held.watch()?;
+        held.ask_again(on, context).await?;
+        held.settle(deliveries);
+        delete(on, on.publisher.take_strays()).await;
+        if !held.refused.is_empty() && retried.elapsed() >= on.device.retry {
+            held.retry(on, &take, deliveries, context).await?;
             retried = Instant::now();
         }
-        let status = &context.status;
-        let complete = status.items_delivering.load(Ordering::Relaxed) == device.items.len() as u64;
+        let complete = status.items_delivering.load(Ordering::Relaxed) == on.device.items.len() as u64;
         status.set_state(if complete { DeviceState::Running } else { DeviceState::Degraded });
     }
 }
 
-struct Holding<'a> {
-    device: &'a Device,
-    session: &'a Session,
-    deliveries: &'a Arc<Deliveries>,
-    context: &'a CollectorContext,
-    facts: Facts,
-    subscriptions: Vec<Subscription>,
-    /// Items without a monitored item, by index, and why.
-    refused: BTreeMap<usize, StatusCode>,
-    created: u64,
+/// Subscribes to everything once, as [`run`] does, for a look at what the server grants.
+pub(super) async fn attempt(on: &On<'_>, take: &Take) -> Result<Held, Fault> {
+    let facts = read::facts(on.session, on.device.timeout).await?;
+    let mut held = Held { facts, subscriptions: Vec::new(), refused: BTreeMap::new(), complete: false, stalled: 0 };
+    held.create(on, take, (0..on.device.items.len()).collect()).await?;
+    Ok(held)
 }
 
-struct Subscription {
-    id: u32,
-    items: usize,
-    feed: Arc<Feed>,
-    /// Silence after which the session is given up.
-    silence_max: Duration,
-    made: Instant,
+/// Deletes subscriptions, as far as the server lets us.
+async fn delete(on: &On<'_>, ids: BTreeSet<u32>) {
+    if !ids.is_empty() {
+        let request = DeleteSubscriptions::new(on.session).subscription_ids(ids.into_iter().collect());
+        let _ = tokio::time::timeout(on.device.timeout, request.send(on.session.channel())).await;
+    }
 }
 
-impl Holding<'_> {
-    /// Makes monitored items for these indexes. What the server refuses is in `refused` afterwards, and its tag is Bad.
-    async fn create(&mut self, indexes: Vec<usize>) -> Result<(), Fault> {
+/// What a server answered when it was asked for what a subscription has sent.
+enum Memory {
+    /// Everything came.
+    Whole,
+    /// Some of it is gone, or the server keeps nothing.
+    Partial,
+    /// The subscription is gone.
+    Gone,
+}
+
+impl Held {
+    /// Deletes every subscription, as far as the server lets us.
+    pub async fn give_up(self, on: &On<'_>) {
+        delete(on, self.subscriptions.iter().map(|subscription| subscription.id).collect()).await;
+    }
+
+    /// Goes on with the subscriptions of before a loss. Those that the server does not have any more are forgotten.
+    async fn take_up(&mut self, on: &On<'_>, fresh: bool, deliveries: &Deliveries, context: &CollectorContext) -> Result<(), Fault> {
+        if self.subscriptions.is_empty() {
+            return Ok(());
+        }
+        self.stalled += 1;
+        if fresh {
+            self.transfer(on, deliveries).await?;
+        }
+        let mut kept = Vec::new();
+        for mut subscription in std::mem::take(&mut self.subscriptions) {
+            deliveries.take_up(subscription.items.iter().map(|item| item.index));
+            subscription.feed.take_up();
+            match remembered(on, &subscription).await? {
+                Memory::Gone => {
+                    deliveries.forget(subscription.items.iter().map(|item| item.index));
+                    continue;
+                }
+                Memory::Partial => subscription.feed.set_incomplete(),
+                Memory::Whole => {}
+            }
+            subscription.catching_up = true;
+            subscription.made = Instant::now();
+            kept.push(subscription);
+        }
+        self.subscriptions = kept;
+        for subscription in &self.subscriptions {
+            on.publisher.add(subscription.id, subscription.feed.clone());
+        }
+        if !self.subscriptions.is_empty() {
+            let how = if fresh { "transferred to a new session" } else { "taken up with their session" };
+            tracing::info!(device = on.device.name, subscriptions = self.subscriptions.len(), "subscriptions {how}");
+        }
+        context.status.items_created.store(self.created(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Moves the subscriptions of the session before to this one. Those that do not come are deleted, in case they are still there.
+    async fn transfer(&mut self, on: &On<'_>, deliveries: &Deliveries) -> Result<(), Fault> {
+        let ids: Vec<u32> = self.subscriptions.iter().map(|subscription| subscription.id).collect();
+        let request = TransferSubscriptions::new(on.session).subscription_ids(ids).send_initial_values(false);
+        let results = match within(on.device.timeout, "TransferSubscriptions", request.send(on.session.channel())).await? {
+            Ok(answer) => answer.results.unwrap_or_default(),
+            // Many servers do not know the service.
+            Err(_) => Vec::new(),
+        };
+        let mut left = BTreeSet::new();
+        let mut results = results.into_iter();
+        self.subscriptions.retain(|subscription| {
+            let moved = results.next().is_some_and(|result| result.status_code.is_good());
+            if !moved {
+                left.insert(subscription.id);
+                deliveries.forget(subscription.items.iter().map(|item| item.index));
+            }
+            moved
+        });
+        delete(on, left).await;
+        Ok(())
+    }
+
+    /// Indexes of the items that have no monitored item and were not refused.
+    fn missing(&self, device: &Device) -> Vec<usize> {
+        let mut missing: BTreeSet<usize> = (0..device.items.len()).collect();
+        for item in self.subscriptions.iter().flat_map(|subscription| &subscription.items) {
+            missing.remove(&item.index);
+        }
+        for index in self.refused.keys() {
+            missing.remove(index);
+        }
+        missing.into_iter().collect()
+    }
+
+    fn created(&self) -> u64 {
+        self.subscriptions.iter().map(|subscription| subscription.items.len() as u64).sum()
+    }
+
+    /// Makes monitored items for these indexes. What the server refuses is in `refused` afterwards.
+    async fn create(&mut self, on: &On<'_>, take: &Take, indexes: Vec<usize>) -> Result<(), Fault> {
         let mut pending = Vec::with_capacity(indexes.len());
         for index in indexes {
-            match self.device.items[index].address.resolve(&self.facts.namespaces) {
+            match on.device.items[index].address.resolve(&self.facts.namespaces) {
                 Some(node) => pending.push((index, node)),
-                None => self.refuse(index, StatusCode::BadNodeIdUnknown),
+                None => _ = self.refused.insert(index, StatusCode::BadNodeIdUnknown),
             }
         }
         while !pending.is_empty() {
-            let room = self.subscriptions.last().map_or(0, |last| self.facts.items_per_subscription.saturating_sub(last.items));
+            let room = self.subscriptions.last().map_or(0, |last| self.facts.items_per_subscription.saturating_sub(last.items.len()));
             if room == 0 {
-                if !self.subscribe().await? {
+                if !self.subscribe(on, take).await? {
                     self.refuse_all(pending);
                     return Ok(());
                 }
                 continue;
             }
             let before = pending.len();
-            let fresh = self.subscriptions.last().is_some_and(|last| last.items == 0);
+            let fresh = self.subscriptions.last().is_some_and(|last| last.items.is_empty());
             let rest = pending.split_off(room.min(before));
-            let mut over = self.fill(pending).await?;
+            let mut over = self.fill(on, pending).await?;
             let progress = over.len() + rest.len() < before;
             if !over.is_empty() {
                 if fresh && !progress {
@@ -133,7 +299,7 @@ impl Holding<'_> {
                     self.refuse_all(over);
                     return Ok(());
                 }
-                if !self.subscribe().await? {
+                if !self.subscribe(on, take).await? {
                     over.extend(rest);
                     self.refuse_all(over);
                     return Ok(());
@@ -146,63 +312,62 @@ impl Holding<'_> {
     }
 
     fn refuse_all(&mut self, pending: Vec<(usize, NodeId)>) {
-        for (index, _) in pending {
-            self.refuse(index, StatusCode::BadTooManyMonitoredItems);
-        }
+        self.refused.extend(pending.into_iter().map(|(index, _)| (index, StatusCode::BadTooManyMonitoredItems)));
     }
 
     /// One more subscription; false when the server allows no more than there are.
-    async fn subscribe(&mut self) -> Result<bool, Fault> {
-        let device = self.device;
+    async fn subscribe(&mut self, on: &On<'_>, take: &Take) -> Result<bool, Fault> {
+        let device = on.device;
         let keep_alive = count(device.watchdog / 3, device.publishing);
         let lifetime = count(device.watchdog * 4, device.publishing).max(keep_alive.saturating_mul(3));
-        let feed = Arc::new(Feed {
-            deliveries: self.deliveries.clone(),
-            last: Mutex::new(Instant::now()),
-            values_seen: AtomicBool::new(false),
-            ended: AtomicU32::new(0),
-            sequence: Mutex::new(Sequence::default()),
-        });
         let what = "CreateSubscription";
-        let request = self.session.create_subscription(
-            device.publishing,
-            lifetime,
-            keep_alive,
-            NOTIFICATION_VALUES_MAX,
-            0,
-            true,
-            Callback(feed.clone()),
-        );
-        let id = match within(device.timeout, what, request).await? {
-            Ok(id) => id,
+        let request = CreateSubscription::new(on.session)
+            .publishing_interval(device.publishing)
+            .max_lifetime_count(lifetime)
+            .max_keep_alive_count(keep_alive)
+            .max_notifications_per_publish(NOTIFICATION_VALUES_MAX)
+            .publishing_enabled(true);
+        let answer = match within(device.timeout, what, request.send(on.session.channel())).await? {
+            Ok(answer) => answer,
             Err(error) if error.status() == StatusCode::BadTooManySubscriptions && !self.subscriptions.is_empty() => return Ok(false),
             Err(error) => return Err(Fault::status(what, error.status(), "")),
         };
-        let granted =
-            self.session.subscription_state().lock().get(id).map(|s| s.publishing_interval().saturating_mul(s.max_keep_alive_count()));
-        let silence_max = device.watchdog.max(granted.unwrap_or_default().saturating_mul(3));
-        self.subscriptions.push(Subscription { id, items: 0, feed, silence_max, made: Instant::now() });
+        let publishing = Duration::try_from_secs_f64(answer.revised_publishing_interval / 1000.0).unwrap_or(device.publishing);
+        let granted = publishing.saturating_mul(answer.revised_max_keep_alive_count);
+        let feed = Arc::new(Feed::new(take.clone()));
+        on.publisher.add(answer.subscription_id, feed.clone());
+        self.subscriptions.push(Subscription {
+            id: answer.subscription_id,
+            items: Vec::new(),
+            feed,
+            publishing,
+            silence_max: device.watchdog.max(granted.saturating_mul(3)),
+            made: Instant::now(),
+            catching_up: false,
+        });
         Ok(true)
     }
 
     /// Makes items in the last subscription; returns those for which it has no room.
-    async fn fill(&mut self, mut pending: Vec<(usize, NodeId)>) -> Result<Vec<(usize, NodeId)>, Fault> {
+    async fn fill(&mut self, on: &On<'_>, mut pending: Vec<(usize, NodeId)>) -> Result<Vec<(usize, NodeId)>, Fault> {
         let what = "CreateMonitoredItems";
         let mut over = Vec::new();
         let Some(subscription) = self.subscriptions.last_mut() else { return Ok(pending) };
         while !pending.is_empty() {
             let asked = pending.len().min(self.facts.items_per_call.max(1));
-            let requests = pending[..asked].iter().map(|(index, node)| request(self.device, *index, node)).collect();
-            let answer = self.session.create_monitored_items(subscription.id, TimestampsToReturn::Both, requests);
-            let results = match within(self.device.timeout, what, answer).await? {
-                Ok(results) => results,
+            let wanted = pending[..asked].iter().map(|(index, node)| request(on.device, *index, node)).collect();
+            let request = CreateMonitoredItems::new(subscription.id, on.session)
+                .timestamps_to_return(TimestampsToReturn::Both)
+                .items_to_create(wanted);
+            let results = match within(on.device.timeout, what, request.send(on.session.channel())).await? {
+                Ok(answer) => answer.results,
                 Err(error) if read::too_large(error.status()) && asked > 1 => {
                     self.facts.items_per_call = asked.div_ceil(2);
                     continue;
                 }
                 // Some servers refuse a whole request that would fill the subscription beyond its limit.
                 Err(error) if error.status() == StatusCode::BadTooManyMonitoredItems => {
-                    if subscription.items == 0 && asked > 1 {
+                    if subscription.items.is_empty() && asked > 1 {
                         self.facts.items_per_call = asked.div_ceil(2);
                         continue;
                     }
@@ -211,16 +376,15 @@ impl Holding<'_> {
                 }
                 Err(error) => return Err(Fault::status(what, error.status(), "")),
             };
-            for ((index, node), result) in pending.drain(..asked).zip(results) {
-                let status = result.result.status_code;
+            for ((index, node), created) in pending.drain(..asked).zip(results) {
+                let status = created.result.status_code;
                 if status.is_good() {
-                    subscription.items += 1;
-                    self.created += 1;
+                    let queue = created.result.revised_queue_size;
+                    subscription.items.push(Made { index, queue, sampling: created.result.revised_sampling_interval });
                     self.refused.remove(&index);
                 } else if status == StatusCode::BadTooManyMonitoredItems {
                     over.push((index, node));
                 } else {
-                    self.deliveries.refuse(index, Quality(status.bits()));
                     self.refused.insert(index, status);
                 }
             }
@@ -228,42 +392,47 @@ impl Holding<'_> {
         Ok(over)
     }
 
-    fn refuse(&mut self, index: usize, status: StatusCode) {
-        self.deliveries.refuse(index, Quality(status.bits()));
-        self.refused.insert(index, status);
-    }
-
     /// Tries the refused items again; namespaces may have come since.
-    async fn retry(&mut self) -> Result<(), Fault> {
-        self.facts.namespaces = read::namespaces(self.session, self.device.timeout).await?;
+    async fn retry(&mut self, on: &On<'_>, take: &Take, deliveries: &Deliveries, context: &CollectorContext) -> Result<(), Fault> {
+        self.facts.namespaces = read::namespaces(on.session, on.device.timeout).await?;
         let before = self.refused.len();
-        self.create(self.refused.keys().copied().collect()).await?;
-        if self.refused.len() != before {
-            self.report();
+        self.create(on, take, self.refused.keys().copied().collect()).await?;
+        if self.refused.len() == before {
+            self.refuse(deliveries);
+        } else {
+            self.report(on, deliveries, context);
         }
         Ok(())
     }
 
-    /// Tells the status what the server accepted and what not.
-    fn report(&self) {
-        let status = &self.context.status;
-        status.items_created.store(self.created, Ordering::Relaxed);
+    fn refuse(&self, deliveries: &Deliveries) {
+        for (index, status) in &self.refused {
+            deliveries.refuse(*index, Quality(status.bits()));
+        }
+    }
+
+    /// Tells tags and status what the server accepted and what not.
+    fn report(&self, on: &On<'_>, deliveries: &Deliveries, context: &CollectorContext) {
+        self.refuse(deliveries);
+        let status = &context.status;
+        let created = self.created();
+        status.items_created.store(created, Ordering::Relaxed);
         let describe = |index: usize, why: StatusCode| {
-            let item = &self.device.items[index];
+            let item = &on.device.items[index];
             format!("{} ({}): {why}", item.definition.name, item.address_text)
         };
         status.set_holes(self.refused.iter().take(HOLES_SHOWN_MAX).map(|(index, why)| describe(*index, *why)).collect());
         if let Some((index, why)) = self.refused.first_key_value() {
             DeviceStatus::count(&status.exceptions, 1);
-            let message =
-                format!("the server refuses {} of {} nodes, first {}", self.refused.len(), self.device.items.len(), describe(*index, *why));
-            tracing::warn!(device = self.device.name, "{message}");
-            status.record_error(self.context.clock.now(), message);
+            let (refused, wanted) = (self.refused.len(), on.device.items.len());
+            let message = format!("the server refuses {refused} of {wanted} nodes, first {}", describe(*index, *why));
+            tracing::warn!(device = on.device.name, "{message}");
+            status.record_error(context.clock.now(), message);
         }
         tracing::info!(
-            device = self.device.name,
-            created = self.created,
-            wanted = self.device.items.len(),
+            device = on.device.name,
+            created,
+            wanted = on.device.items.len(),
             subscriptions = self.subscriptions.len(),
             "subscribed"
         );
@@ -273,45 +442,106 @@ impl Holding<'_> {
     fn watch(&self) -> Result<(), Fault> {
         for subscription in &self.subscriptions {
             let feed = &subscription.feed;
-            let ended = StatusCode::from(feed.ended.load(Ordering::Relaxed));
-            if ended.is_bad() {
-                return Err(Fault::status("the server ended a subscription", ended, ""));
+            if let Some(ended) = feed.ended() {
+                return Err(Fault { end: End::Subscriptions, ..Fault::status("the server ended a subscription", ended, "") });
             }
-            let silence = feed.last.lock().elapsed();
+            let silence = feed.silence();
             if silence > subscription.silence_max {
                 return Err(Fault {
                     message: format!("neither data nor keep-alive for {} ms; the session is rebuilt", silence.as_millis()),
                     timeout: true,
+                    end: End::Silence,
                 });
             }
-            let mute = subscription.items > 0 && !feed.values_seen.load(Ordering::Relaxed);
+            let mute = !subscription.items.is_empty() && !feed.values_seen();
             if mute && subscription.made.elapsed() > subscription.silence_max * 2 {
-                return Err(Fault::new("keep-alives come, but no value of any node; the session is rebuilt"));
+                let message = "keep-alives come, but no value of any node; the subscriptions are rebuilt";
+                return Err(Fault { end: End::Subscriptions, ..Fault::new(message) });
             }
         }
         Ok(())
     }
 
     /// Asks again for notifications that did not arrive although later ones did.
-    async fn ask_again(&self) -> Result<(), Fault> {
+    async fn ask_again(&self, on: &On<'_>, context: &CollectorContext) -> Result<(), Fault> {
         for subscription in &self.subscriptions {
-            let missing = subscription.feed.sequence.lock().overdue();
-            for sequence_number in missing {
-                let what = "Republish";
-                match within(self.device.timeout, what, self.session.republish(subscription.id, sequence_number)).await? {
-                    Ok(message) => subscription.feed.take(message),
-                    Err(error) => {
-                        DeviceStatus::count(&self.context.status.exceptions, 1);
-                        let message =
-                            format!("samples of one notification are lost: the server does not have it any more ({})", error.status());
-                        tracing::warn!(device = self.device.name, sequence_number, "{message}");
-                        self.context.status.record_error(self.context.clock.now(), message);
-                    }
-                }
+            for number in subscription.feed.overdue() {
+                let lost = match republish(on, subscription, number).await? {
+                    Ok(()) => continue,
+                    Err(lost) => lost,
+                };
+                subscription.feed.lose(number);
+                DeviceStatus::count(&context.status.exceptions, 1);
+                let message = format!("samples of one notification are lost: the server does not have it any more ({lost})");
+                tracing::warn!(device = on.device.name, sequence_number = number, "{message}");
+                context.status.record_error(context.clock.now(), message);
             }
         }
         Ok(())
     }
+
+    /// Ends the outage of the tags whose subscriptions have caught up.
+    fn settle(&mut self, deliveries: &Deliveries) {
+        for subscription in self.subscriptions.iter_mut().filter(|subscription| subscription.catching_up) {
+            if subscription.feed.has_caught_up() {
+                subscription.catching_up = false;
+                deliveries.settle(subscription.items.iter().map(|item| (item.index, item.queue)), !subscription.feed.is_incomplete());
+            }
+        }
+        if self.subscriptions.iter().all(|subscription| !subscription.catching_up) {
+            self.stalled = 0;
+        }
+    }
+}
+
+/// Whether it makes sense to go on with this after a loss of this kind.
+pub(super) fn may_go_on(held: Option<&Held>, end: End) -> bool {
+    let stalled = held.map_or(0, |held| held.stalled);
+    match end {
+        End::Lost(status) => stalled <= STALLED_MAX && !undecodable(status),
+        End::Silence => stalled == 0,
+        _ => false,
+    }
+}
+
+/// The client library closes the channel over a message that it cannot read; taken up, the session would send it again.
+fn undecodable(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BadDecodingError
+            | StatusCode::BadEncodingError
+            | StatusCode::BadEncodingLimitsExceeded
+            | StatusCode::BadTcpMessageTooLarge
+            | StatusCode::BadResponseTooLarge
+            | StatusCode::BadUnexpectedError
+    )
+}
+
+/// Asks for what a subscription has sent and we did not get, number after number, until there is no more.
+async fn remembered(on: &On<'_>, subscription: &Subscription) -> Result<Memory, Fault> {
+    let mut number = subscription.feed.next_number();
+    for _ in 0..REPUBLISHED_MAX {
+        match republish(on, subscription, number).await? {
+            Ok(()) => number = after(number),
+            Err(StatusCode::BadMessageNotAvailable) => return Ok(Memory::Whole),
+            Err(StatusCode::BadSubscriptionIdInvalid) => return Ok(Memory::Gone),
+            Err(_) => return Ok(Memory::Partial),
+        }
+    }
+    Ok(Memory::Partial)
+}
+
+/// Asks for one notification; the inner error says why it did not come.
+async fn republish(on: &On<'_>, subscription: &Subscription, number: u32) -> Result<Result<(), StatusCode>, Fault> {
+    let request = Republish::new(subscription.id, number, on.session);
+    Ok(match within(on.device.timeout, "Republish", request.send(on.session.channel())).await? {
+        Ok(answer) => {
+            let came = subscription.feed.republished(number, answer.notification_message);
+            // Some servers answer with an empty message instead.
+            if came { Ok(()) } else { Err(StatusCode::BadMessageNotAvailable) }
+        }
+        Err(error) => Err(error.status()),
+    })
 }
 
 fn count(span: Duration, step: Duration) -> u32 {
@@ -343,111 +573,4 @@ fn request(device: &Device, index: usize, node: &NodeId) -> MonitoredItemCreateR
 /// Client handle of an item. 0 has another meaning for the client library.
 fn handle(index: usize) -> u32 {
     u32::try_from(index + 1).unwrap_or(u32::MAX)
-}
-
-/// Receiver of one subscription's notifications. Runs inside the client library and does not wait.
-struct Callback(Arc<Feed>);
-
-impl OnSubscriptionNotificationCore for Callback {
-    fn on_subscription_notification(&mut self, notification: NotificationMessage, _: MonitoredItemMap<'_>) {
-        self.0.take(notification);
-    }
-}
-
-struct Feed {
-    deliveries: Arc<Deliveries>,
-    /// Last notification or keep-alive.
-    last: Mutex<Instant>,
-    values_seen: AtomicBool,
-    /// Status with which the server ended the subscription.
-    ended: AtomicU32,
-    sequence: Mutex<Sequence>,
-}
-
-impl Feed {
-    fn take(&self, notification: NotificationMessage) {
-        *self.last.lock() = Instant::now();
-        let mut values = Vec::new();
-        let Some(parts) = notification.notification_data.filter(|parts| !parts.is_empty()) else { return };
-        self.sequence.lock().saw(notification.sequence_number);
-        for part in parts {
-            if let Some(ended) = part.inner_as::<StatusChangeNotification>() {
-                self.ended.store(ended.status.bits(), Ordering::Relaxed);
-            } else if let Some(change) = part.into_inner_as::<DataChangeNotification>() {
-                let changes = change.monitored_items.into_iter().flatten();
-                values.extend(changes.filter_map(|item| Some(((item.client_handle as usize).checked_sub(1)?, item.value))));
-            }
-        }
-        if !values.is_empty() {
-            self.values_seen.store(true, Ordering::Relaxed);
-            self.deliveries.deliver(values, nanoseconds(&notification.publish_time, None));
-        }
-    }
-}
-
-/// Sequence numbers of the notifications of one subscription: which are missing.
-#[derive(Default)]
-struct Sequence {
-    next: Option<u32>,
-    /// Missing numbers and whether they were looked at before: one that is only late gets a tick of time.
-    missing: Vec<(u32, bool)>,
-}
-
-impl Sequence {
-    fn saw(&mut self, number: u32) {
-        if let Some(at) = self.missing.iter().position(|(missing, _)| *missing == number) {
-            self.missing.remove(at);
-            return;
-        }
-        if let Some(mut next) = self.next {
-            // Numbers are repeated by a server that counts keep-alives or starts anew; nothing is missing then.
-            if number.wrapping_sub(next) as usize <= MISSING_MAX {
-                while next != number && self.missing.len() < MISSING_MAX {
-                    self.missing.push((next, false));
-                    next = after(next);
-                }
-            }
-        }
-        self.next = Some(after(number));
-    }
-
-    fn overdue(&mut self) -> Vec<u32> {
-        let overdue = self.missing.iter().filter(|(_, seen)| *seen).map(|(number, _)| *number).collect();
-        self.missing.retain_mut(|(_, seen)| !std::mem::replace(seen, true));
-        overdue
-    }
-}
-
-/// Numbers begin again at 1.
-fn after(number: u32) -> u32 {
-    number.checked_add(1).unwrap_or(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn missing_notifications_are_asked_for_once_and_late_ones_not() {
-        let mut sequence = Sequence::default();
-        for number in [7, 8, 11, 9] {
-            sequence.saw(number);
-        }
-        assert_eq!(sequence.overdue(), [0_u32; 0]);
-        assert_eq!(sequence.overdue(), [10]);
-        assert_eq!(sequence.overdue(), [0_u32; 0]);
-        sequence.saw(10);
-        sequence.saw(11);
-        assert_eq!(sequence.missing, []);
-        let mut wrapped = Sequence::default();
-        for number in [u32::MAX - 1, u32::MAX, 1, 2] {
-            wrapped.saw(number);
-        }
-        assert_eq!(wrapped.missing, []);
-        let mut restarted = Sequence::default();
-        for number in [1000, 1, 1_000_000] {
-            restarted.saw(number);
-        }
-        assert_eq!(restarted.missing, []);
-    }
 }

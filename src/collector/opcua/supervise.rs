@@ -3,7 +3,7 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::FutureExt;
@@ -11,9 +11,11 @@ use opcua::{crypto::SecurityPolicy, types::StatusCode};
 
 use super::{
     Device,
-    connection::{Connection, Fault},
-    deliver::Deliveries,
-    subscribe,
+    connection::{Connection, End, Fault},
+    deliver::{Delivered, Deliveries},
+    publish::Publisher,
+    session::{Logon, Refusal},
+    subscribe::{self, Held, On},
 };
 use crate::{
     collector::{CollectorContext, DeviceStatus, status::DeviceState, supervise::Backoff},
@@ -23,14 +25,29 @@ use crate::{
 const RECONNECT_FIRST: Duration = Duration::from_millis(500);
 /// How long a parting session may take to be closed in the server.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
+/// Longest wait while there is a session to take up: the server keeps it, and what it queues, for a short time only.
+const TAKE_UP_DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// What outlives a cut link.
+struct Kept {
+    logon: Logon,
+    held: Option<Held>,
+    lost: Instant,
+    /// The server does not have the session any more.
+    gone: bool,
+}
 
 /// Collects until shutdown; `ids` are in the order of the device's items.
 pub(super) async fn run(device: &Device, ids: &[TagId], context: &CollectorContext) {
     let status = &context.status;
-    let types = device.items.iter().map(|item| item.definition.value_type);
-    let lists = device.items.iter().map(|item| item.not_available.clone()).collect();
-    let deliveries = Deliveries::new(ids.iter().copied().zip(types), context.spool.clone(), context.clock.clone(), status.clone());
-    let deliveries = Arc::new(deliveries.with_not_available(lists));
+    let tags = device.items.iter().zip(ids).map(|(item, id)| Delivered {
+        id: *id,
+        name: item.definition.name.to_string(),
+        value_type: item.definition.value_type,
+        time: item.time,
+        not_available: item.not_available.clone(),
+    });
+    let deliveries = Arc::new(Deliveries::new(tags, context.spool.clone(), context.clock.clone(), status.clone()));
     deliveries.resume(&context.last);
     status.items_wanted.store(device.items.len() as u64, Ordering::Relaxed);
     if device.policy == SecurityPolicy::None {
@@ -42,18 +59,15 @@ pub(super) async fn run(device: &Device, ids: &[TagId], context: &CollectorConte
     }
     let mut backoff = Backoff::new(RECONNECT_FIRST.min(device.reconnect_max), device.reconnect_max);
     let mut last_error = String::new();
+    let mut kept = None;
     loop {
         status.set_state(DeviceState::Connecting);
         let values_before = status.view().last_good_at;
         // A panic in the client library must cost a session, not the device.
-        let attempt = AssertUnwindSafe(attempt(device, &deliveries, context)).catch_unwind();
-        let fault = tokio::select! {
-            fault = attempt => match fault {
-                Ok(Some(fault)) => fault,
-                Ok(None) => break,
-                Err(_) => Fault::new("the session ended by an internal error of the client library; it is rebuilt"),
-            },
-            () = context.shutdown.cancelled() => break,
+        let fault = match AssertUnwindSafe(attempt(device, &deliveries, context, &mut kept)).catch_unwind().await {
+            Ok(Some(fault)) => fault,
+            Ok(None) => break,
+            Err(_) => Fault::new("the session ended by an internal error of the client library; it is rebuilt"),
         };
         deliveries.lose();
         status.items_created.store(0, Ordering::Relaxed);
@@ -63,7 +77,8 @@ pub(super) async fn run(device: &Device, ids: &[TagId], context: &CollectorConte
         if status.view().last_good_at != values_before {
             backoff.reset();
         }
-        let delay = backoff.next_delay();
+        let longest = if kept.as_ref().is_some_and(|kept| !kept.gone) { TAKE_UP_DELAY_MAX } else { device.reconnect_max };
+        let delay = backoff.next_delay().min(longest);
         if fault.message == last_error {
             tracing::debug!(device = device.name, error = fault.message, ?delay, "still not connected");
         } else {
@@ -80,34 +95,98 @@ pub(super) async fn run(device: &Device, ids: &[TagId], context: &CollectorConte
     status.set_state(DeviceState::Stopped);
 }
 
-/// One connection from beginning to end; `None` at shutdown.
-async fn attempt(device: &Device, deliveries: &Arc<Deliveries>, context: &CollectorContext) -> Option<Fault> {
+/// One connection from beginning to end; `None` at shutdown. What can be gone on with after it is in `kept`.
+async fn attempt(device: &Device, deliveries: &Arc<Deliveries>, context: &CollectorContext, kept: &mut Option<Kept>) -> Option<Fault> {
     let status = &context.status;
-    let mut connection = match Connection::open(device, &*context.clock).await {
-        Ok(connection) => connection,
+    let connected = tokio::select! {
+        connected = connect(device, context, kept) => connected,
+        () = context.shutdown.cancelled() => return None,
+    };
+    let (mut connection, mut held, mut fresh) = match connected {
+        Ok(connected) => connected,
         Err(fault) => return Some(fault),
     };
     DeviceStatus::count(&status.connects, 1);
     tracing::info!(device = device.name, endpoint = device.endpoint, "connected");
-    let session = connection.session.clone();
-    let work = async {
-        tokio::select! {
-            fault = subscribe::run(device, &session, deliveries, context) => Some(fault),
-            () = context.shutdown.cancelled() => None,
-        }
-    };
-    let publish = |answer: Result<(), StatusCode>| match answer {
+    let session = connection.session();
+    let publisher = Publisher::default();
+    let on = On { device, session: &session, publisher: &publisher };
+    let told = |answer: Result<(), StatusCode>| match answer {
         Ok(()) => DeviceStatus::count(&status.requests, 1),
         Err(StatusCode::BadTimeout) => DeviceStatus::count(&status.timeouts, 1),
         Err(_) => DeviceStatus::count(&status.exceptions, 1),
     };
-    match connection.drive(work, publish).await {
-        Ok(ended) => {
-            // The transport still stands: at shutdown, or when the watchdog gave up. Without a goodbye the server would keep the session
-            // and its subscriptions until they expire. What it still sends meanwhile is taken.
-            connection.close(CLOSE_MAX).await;
-            ended
+    let mut rebuilt: Option<Instant> = None;
+    loop {
+        let work = async {
+            tokio::select! {
+                fault = subscribe::run(&on, &mut held, fresh, deliveries, context) => Some(fault),
+                () = context.shutdown.cancelled() => None,
+            }
+        };
+        let fault = match connection.drive(&publisher, told, work).await {
+            Ok(Some(fault)) | Err(fault) => fault,
+            Ok(None) => {
+                // Without a goodbye the server would keep the session and its subscriptions until they expire.
+                connection.close(&publisher, CLOSE_MAX).await;
+                return None;
+            }
+        };
+        publisher.clear();
+        match fault.end {
+            // At once, but not without end: a server that drops them again soon is left alone for a while.
+            End::Subscriptions if rebuilt.is_none_or(|at| at.elapsed() > device.watchdog) => {
+                deliveries.lose();
+                tracing::warn!(device = device.name, error = fault.message, "subscriptions are made anew");
+                status.record_error(context.clock.now(), fault.message);
+                if let Some(held) = held.take()
+                    && let Err(fault) = connection.drive(&publisher, told, held.give_up(&on)).await
+                {
+                    return Some(fault);
+                }
+                fresh = true;
+                rebuilt = Some(Instant::now());
+                continue;
+            }
+            End::Lost(_) | End::Silence if subscribe::may_go_on(held.as_ref(), fault.end) => {
+                *kept = Some(Kept { logon: connection.into_logon(), held, lost: Instant::now(), gone: false });
+            }
+            End::Lost(_) | End::Session => {}
+            // The transport still stands.
+            End::Unknown | End::Silence | End::Subscriptions => connection.close(&publisher, CLOSE_MAX).await,
         }
-        Err(fault) => Some(fault),
+        return Some(fault);
     }
+}
+
+/// Takes up the session of before a cut, or opens a new one. The last of the three is true for a new one.
+async fn connect(device: &Device, context: &CollectorContext, kept: &mut Option<Kept>) -> Result<(Connection, Option<Held>, bool), Fault> {
+    if let Some(mut before) = kept.take() {
+        if !before.gone {
+            match before.logon.take_up().await {
+                Ok(transport) => return Ok((Connection::again(before.logon, transport), before.held, false)),
+                Err(Refusal::Unreachable(fault)) if before.lost.elapsed() < before.logon.timeout => {
+                    *kept = Some(before);
+                    return Err(fault);
+                }
+                Err(Refusal::Unreachable(fault) | Refusal::Refused(fault)) => {
+                    tracing::info!(
+                        device = device.name,
+                        reason = fault.message,
+                        "the session of before is not taken up; a new one is opened"
+                    );
+                    before.gone = true;
+                }
+            }
+        }
+        // Its subscriptions may outlive it, and be transferred.
+        return match Connection::open(device, &*context.clock).await {
+            Ok(connection) => Ok((connection, before.held, true)),
+            Err(fault) => {
+                *kept = Some(before);
+                Err(fault)
+            }
+        };
+    }
+    Ok((Connection::open(device, &*context.clock).await?, None, true))
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Columns that a file may have, in any order; only `name` must be there.
-pub const COLUMNS: [&str; 18] = [
+pub const COLUMNS: [&str; 19] = [
     "name",
     "type",
     "unit",
@@ -34,11 +34,12 @@ pub const COLUMNS: [&str; 18] = [
     "sampling_ms",
     "deadband",
     "not_available",
+    "timestamps",
 ];
 
 /// Columns that mean something only for a tag that a device delivers.
-const COLLECTED_ONLY: [&str; 9] =
-    ["address", "format", "word_order", "scale", "offset", "scan_ms", "sampling_ms", "deadband", "not_available"];
+const COLLECTED_ONLY: [&str; 10] =
+    ["address", "format", "word_order", "scale", "offset", "scan_ms", "sampling_ms", "deadband", "not_available", "timestamps"];
 
 /// Largest file read.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -239,6 +240,7 @@ fn read_row(columns: &[&'static str], cells: &[&str], position: Position) -> Res
             "offset" => number(cell).map(|number| row.tag.offset = Some(number)),
             "scan_ms" => whole(cell).map(|period| row.tag.scan_ms = Some(period)),
             "sampling_ms" => whole(cell).map(|period| row.tag.sampling_ms = Some(period)),
+            "timestamps" => set(&mut row.tag.timestamps, text()),
             "deadband" => number(cell).map(|number| row.tag.deadband = Some(number)),
             "not_available" => cell.parse().map(|listed| row.tag.not_available = Some(listed)),
             _ => Err("is a column without a meaning".into()),

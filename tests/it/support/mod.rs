@@ -3,4 +3,5 @@
 pub mod door;
 pub mod historian;
 pub mod peer;
+pub mod proxy;
 pub mod recorder;

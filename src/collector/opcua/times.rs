@@ -1,0 +1,325 @@
+//! Which time a sample gets, and what is odd about the times that a device sends.
+//!
+//! - `timestamps = "source"` (the default): the source timestamp; where there is none the server timestamp, then the time of reception.
+//!   A source time **before 2000**, or one that went **back by more than a year** behind the tag's last, is that of a clock that was never
+//!   set or has lost its time. Stored as it is, such a sample would lie before the older ones, and the current value would stay at one of
+//!   those. It gets the server's time instead (or that of reception), the value stays, and a Good quality becomes Uncertain, because when
+//!   the value was measured is not known. Samples that are late by less keep their time; when several come in a row, it is told.
+//! - `"server"`: the server timestamp, else the time of reception.
+//! - `"reception"`: the time at which the notification came.
+//!
+//! Changes under one and the same time are kept a nanosecond apart, in their order ([`Distinct`]).
+
+use super::convert::Reading;
+use crate::{
+    collector::distinct::Distinct,
+    model::{Quality, Timestamp, Value},
+};
+
+/// 2000-01-01T00:00:00Z. No clock of a running plant is earlier.
+pub const PLAUSIBLE_FROM_NS: i64 = 946_684_800_000_000_000;
+const DAY_NS: i64 = 86_400_000_000_000;
+/// A source time further behind the last one is no late sample but a clock that lost its time.
+const BACK_MAX_NS: i64 = 365 * DAY_NS;
+/// Changes in a row under one source time, or behind the newest, after which that is told.
+const ODD_CHANGES: u32 = 3;
+/// A source time so far behind the newest is late.
+const LATE_NS: i64 = 60_000_000_000;
+/// Time before the last sample of an earlier run that its distinct timestamps may have taken: a million changes.
+const TAKEN_NS: i64 = 1_000_000;
+
+/// Where a tag's timestamps come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TimeFrom {
+    #[default]
+    Source,
+    Server,
+    Reception,
+}
+
+impl std::str::FromStr for TimeFrom {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<TimeFrom, String> {
+        match text {
+            "source" => Ok(TimeFrom::Source),
+            "server" => Ok(TimeFrom::Server),
+            "reception" => Ok(TimeFrom::Reception),
+            other => Err(format!("{other:?} is not known; known are source, server, reception")),
+        }
+    }
+}
+
+/// What is odd about a tag's source times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oddity {
+    /// Before 2000.
+    Old { source: i64 },
+    /// Behind the newest source time by more than a year.
+    Back { source: i64, newest: i64 },
+    /// Several changes came behind the newest source time; the current value is still that one.
+    Late { source: i64, newest: i64 },
+    /// Several changes came under it.
+    Still { source: i64 },
+}
+
+impl Oddity {
+    /// For a person: what is odd, what was done, what to do.
+    pub fn text(self) -> String {
+        let advice = "set the device's clock, or timestamps = \"server\" for the tag or the device";
+        match self {
+            Oddity::Old { source } => {
+                format!("the source time is {}, before 2000; samples get the server's time and are Uncertain; {advice}", Timestamp(source))
+            }
+            Oddity::Back { source, newest } => format!(
+                "the source time went back from {} to {}; samples get the server's time and are Uncertain; {advice}",
+                Timestamp(newest),
+                Timestamp(source)
+            ),
+            Oddity::Late { source, newest } => format!(
+                "the source time went back from {} to {}; samples are stored under it, and the current value stays that of the newest; if \
+                 these are no late samples, {advice}",
+                Timestamp(newest),
+                Timestamp(source)
+            ),
+            Oddity::Still { source } => format!(
+                "the source time stands still at {} while the value changes; samples are kept a nanosecond apart; {advice}",
+                Timestamp(source)
+            ),
+        }
+    }
+}
+
+/// What is odd about a reading by itself, for a tag whose time comes from there.
+pub fn oddity(reading: &Reading, from: TimeFrom) -> Option<Oddity> {
+    let source = reading.source?;
+    (from == TimeFrom::Source && source < PLAUSIBLE_FROM_NS && !reading.quality.is_bad()).then_some(Oddity::Old { source })
+}
+
+/// The times of one tag.
+#[derive(Debug, Default)]
+pub struct Times {
+    from: TimeFrom,
+    distinct: Distinct,
+    /// Latest timestamp written for the tag, whoever made it.
+    newest: Option<i64>,
+    /// Last reading of the device: the time that it brought, value, quality.
+    last: Option<(i64, Option<Value>, Quality)>,
+    /// Last plausible source time.
+    source: Option<i64>,
+    /// Newest plausible source time.
+    newest_source: Option<i64>,
+    /// Changes in a row behind the newest source time.
+    late: u32,
+    /// Changes in a row under the last source time.
+    still: u32,
+    /// The last reading is one of an earlier run, with the timestamp under which it was stored.
+    earlier: bool,
+}
+
+/// Time and quality of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub at: i64,
+    pub quality: Quality,
+    pub oddity: Option<Oddity>,
+}
+
+impl Times {
+    pub fn new(from: TimeFrom) -> Times {
+        Times { from, ..Times::default() }
+    }
+
+    /// Latest timestamp written.
+    pub fn newest(&self) -> Option<i64> {
+        self.newest
+    }
+
+    /// The last reading brought a plausible source time.
+    pub fn is_plausible(&self) -> bool {
+        self.still == 0 && self.late == 0 && self.last.as_ref().map(|(told, ..)| *told) == self.source
+    }
+
+    /// A sample was written at `at`, by the collector itself.
+    pub fn wrote(&mut self, at: i64) {
+        self.newest = self.newest.max(Some(at));
+    }
+
+    /// Continues after the sample that an earlier run wrote last. `device` when that may have come from the device.
+    pub fn resume(&mut self, at: i64, value: Option<&Value>, quality: Quality, device: bool) {
+        self.newest = Some(at);
+        if device {
+            self.distinct = Distinct::after(at.saturating_sub(TAKEN_NS), at);
+            self.last = Some((at, value.cloned(), quality));
+            self.source = (self.from == TimeFrom::Source).then_some(at);
+            self.newest_source = self.source;
+            self.earlier = true;
+        }
+    }
+
+    /// Time and quality of a reading; `None` when it repeats the last one. `present` is now, by the server's clock.
+    pub fn stamp(&mut self, reading: &Reading, received: Timestamp, present: i64) -> Option<Stamp> {
+        let told = reading.source.or(reading.server).unwrap_or(received.0);
+        if let Some((last, value, quality)) = &self.last {
+            let same_time = *last == told || self.earlier && (last.saturating_sub(TAKEN_NS)..=*last).contains(&told);
+            if same_time && *value == reading.value && *quality == reading.quality {
+                return None;
+            }
+        }
+        let stamp = self.choose(reading, received, present);
+        self.last = Some((told, reading.value.clone(), reading.quality));
+        self.earlier = false;
+        self.newest = self.newest.max(Some(stamp.at));
+        Some(stamp)
+    }
+
+    fn choose(&mut self, reading: &Reading, received: Timestamp, present: i64) -> Stamp {
+        let server = reading.server.filter(|server| *server >= PLAUSIBLE_FROM_NS);
+        let quality = reading.quality;
+        let source = match (self.from, reading.source) {
+            (TimeFrom::Source, Some(source)) => source,
+            (TimeFrom::Reception, _) => return self.taken(received.0, quality),
+            _ => return self.taken(server.unwrap_or(received.0), quality),
+        };
+        let newest = self.newest_source.filter(|newest| *newest <= present.saturating_add(DAY_NS));
+        let oddity = match newest {
+            _ if source < PLAUSIBLE_FROM_NS => Oddity::Old { source },
+            Some(newest) if newest.saturating_sub(source) > BACK_MAX_NS => Oddity::Back { source, newest },
+            _ => {
+                self.still = if self.source == Some(source) && !self.earlier { self.still + 1 } else { 0 };
+                let behind = newest.filter(|newest| newest.saturating_sub(source) > LATE_NS && !self.earlier);
+                self.late = if behind.is_some() { self.late + 1 } else { 0 };
+                self.source = Some(source);
+                self.newest_source = newest.max(Some(source));
+                let oddity = match behind {
+                    Some(newest) if self.late == ODD_CHANGES => Some(Oddity::Late { source, newest }),
+                    _ => (self.still == ODD_CHANGES).then_some(Oddity::Still { source }),
+                };
+                return Stamp { oddity, ..self.taken(source, quality) };
+            }
+        };
+        // The latest in time, so that the current value is this one; but not behind a sample of the far future.
+        let instead = server.unwrap_or(present);
+        let at = match self.newest.filter(|newest| *newest <= present.saturating_add(DAY_NS)) {
+            Some(newest) => instead.max(newest.saturating_add(1)),
+            None => instead,
+        };
+        let stamp = self.taken(at, quality);
+        if quality.is_bad() {
+            return stamp;
+        }
+        let quality = if quality.is_good() { Quality(Quality::UNCERTAIN.0 | quality.0 & 0xFFFF) } else { quality };
+        Stamp { quality, oddity: Some(oddity), ..stamp }
+    }
+
+    fn taken(&mut self, at: i64, quality: Quality) -> Stamp {
+        Stamp { at: self.distinct.next(at, 0), quality, oddity: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_767_225_600_000_000_000;
+
+    fn reading(source: Option<i64>, server: Option<i64>, value: f64) -> Reading {
+        Reading { source, server, value: Some(Value::F64(value)), quality: Quality::GOOD, problem: String::new() }
+    }
+
+    fn stamps(from: TimeFrom, readings: &[Reading]) -> Vec<Option<(i64, Quality)>> {
+        let mut times = Times::new(from);
+        let stamp = |(step, reading): (usize, &Reading)| {
+            let received = NOW + 10_000_000_000 + step as i64;
+            times.stamp(reading, Timestamp(received), received).map(|stamp| (stamp.at, stamp.quality))
+        };
+        readings.iter().enumerate().map(stamp).collect()
+    }
+
+    #[test]
+    fn changes_under_one_source_time_are_all_kept_in_order_and_a_repeat_is_none() {
+        let values = [1.0, 2.0, 2.0, 1.0, 3.0].map(|value| reading(Some(NOW), None, value));
+        let good = |at| Some((at, Quality::GOOD));
+        assert_eq!(stamps(TimeFrom::Source, &values), [good(NOW), good(NOW + 1), None, good(NOW + 2), good(NOW + 3)]);
+    }
+
+    #[test]
+    fn a_source_time_that_stands_still_is_told_once() {
+        let mut times = Times::new(TimeFrom::Source);
+        let told = (0..10)
+            .filter_map(|step| times.stamp(&reading(Some(NOW), None, f64::from(step)), Timestamp(NOW), NOW).and_then(|stamp| stamp.oddity));
+        assert_eq!(told.collect::<Vec<_>>(), [Oddity::Still { source: NOW }]);
+    }
+
+    #[test]
+    fn a_clock_that_lost_its_time_does_not_hide_new_values_behind_old_ones() {
+        let uncertain = |at| Some((at, Quality::UNCERTAIN));
+        let good = |at| Some((at, Quality::GOOD));
+        let server = NOW + 5_000_000_000;
+        let readings = [
+            reading(Some(NOW), Some(NOW), 1.0),
+            reading(Some(5_000_000_000), Some(server), 2.0),                      // 1970
+            reading(Some(5_100_000_000), Some(server), 3.0),                      // the server's time stands as well
+            reading(Some(NOW - 10 * BACK_MAX_NS), Some(server + 1_000), 4.0),     // ten years back
+            reading(Some(6_000_000_000), None, 5.0),                              // no server time: reception
+            reading(Some(NOW + 20_000_000_000), Some(NOW + 20_000_000_000), 6.0), // the clock was set
+            reading(Some(NOW + 19_000_000_000), None, 7.0),                       // late, not lost
+        ];
+        let expected = [
+            good(NOW),
+            uncertain(server),
+            uncertain(server + 1),
+            uncertain(server + 1_000),
+            uncertain(NOW + 10_000_000_004),
+            good(NOW + 20_000_000_000),
+            good(NOW + 19_000_000_000),
+        ];
+        assert_eq!(stamps(TimeFrom::Source, &readings), expected);
+    }
+
+    #[test]
+    fn several_changes_behind_the_newest_are_kept_as_they_are_and_told() {
+        let mut times = Times::new(TimeFrom::Source);
+        let told: Vec<_> = [0, -100, -90, -80, -70, 10]
+            .into_iter()
+            .enumerate()
+            .filter_map(|(step, seconds)| {
+                let at = NOW + seconds * 1_000_000_000;
+                let stamp = times.stamp(&reading(Some(at), None, step as f64), Timestamp(NOW), NOW)?;
+                assert_eq!((stamp.at, stamp.quality), (at, Quality::GOOD));
+                stamp.oddity
+            })
+            .collect();
+        assert_eq!(told, [Oddity::Late { source: NOW - 80_000_000_000, newest: NOW }]);
+        assert!(times.is_plausible());
+    }
+
+    #[test]
+    fn a_clock_that_ran_far_ahead_and_was_set_right_is_believed() {
+        let readings = [reading(Some(NOW + 12 * BACK_MAX_NS), None, 1.0), reading(Some(NOW + 1), None, 2.0)];
+        assert_eq!(stamps(TimeFrom::Source, &readings)[1], Some((NOW + 1, Quality::GOOD)));
+    }
+
+    #[test]
+    fn server_and_reception_times_are_taken_where_they_are_asked_for() {
+        let readings = [
+            reading(Some(5), Some(NOW + 7), 1.0),
+            reading(Some(5), Some(NOW + 7), 2.0),
+            reading(Some(6), Some(6), 3.0),
+            reading(None, None, 4.0),
+        ];
+        let received = NOW + 10_000_000_000;
+        let good = |at| Some((at, Quality::GOOD));
+        assert_eq!(stamps(TimeFrom::Server, &readings), [good(NOW + 7), good(NOW + 8), good(received + 2), good(received + 3)]);
+        assert_eq!(stamps(TimeFrom::Reception, &readings), [0, 1, 2, 3].map(|step| good(received + step)));
+    }
+
+    #[test]
+    fn after_a_restart_the_last_stored_sample_is_not_written_again_and_a_change_follows_it() {
+        let mut times = Times::new(TimeFrom::Source);
+        times.resume(NOW + 3, Some(&Value::F64(4.0)), Quality::GOOD, true);
+        assert_eq!(times.stamp(&reading(Some(NOW), None, 4.0), Timestamp(NOW), NOW), None);
+        let at = times.stamp(&reading(Some(NOW), None, 5.0), Timestamp(NOW), NOW).map(|stamp| stamp.at);
+        assert_eq!(at, Some(NOW + 4));
+    }
+}
