@@ -36,7 +36,7 @@ pub async fn collect(collector: Arc<dyn Collector>, ids: Vec<TagId>, types: Vec<
                 tracing::error!(tag = id.0, %error, "a Bad sample cannot be made; this is a bug");
             }
         }
-        context.last = vec![Some(LastSample { timestamp: now, quality: Quality::BAD_INTERNAL_ERROR }); ids.len()];
+        context.last = vec![Some(LastSample { timestamp: now, value: None, quality: Quality::BAD_INTERNAL_ERROR }); ids.len()];
         tokio::select! {
             () = tokio::time::sleep(backoff.next_delay()) => {}
             () = context.shutdown.cancelled() => return,
@@ -84,7 +84,7 @@ mod tests {
         }
         async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext) {
             assert!(self.0.fetch_add(1, Ordering::SeqCst) > 0, "the library panics");
-            assert_eq!(context.last[0].map(|last| last.quality), Some(Quality::BAD_INTERNAL_ERROR));
+            assert_eq!(context.last[0].as_ref().map(|last| last.quality), Some(Quality::BAD_INTERNAL_ERROR));
             context.spool.push_sample(ids[0], ValueType::F64, Timestamp(9), Some(&Value::F64(1.0)), Quality::GOOD).unwrap();
             context.shutdown.cancel();
         }
