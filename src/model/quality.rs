@@ -98,9 +98,7 @@ impl Quality {
     pub fn is_bad(self) -> bool {
         self.severity() == Severity::Bad
     }
-}
 
-impl Quality {
     /// The ways in which communication with a whole device fails: one outage, however its symptoms change.
     pub fn is_outage(self) -> bool {
         [Quality::BAD_TIMEOUT, Quality::BAD_NO_COMMUNICATION, Quality::BAD_COMMUNICATION_ERROR].contains(&self)
