@@ -59,7 +59,7 @@ pub struct RetypeArgs {
     /// Value type from now on: f64, f32, i64, u64, bool, string, state.
     #[arg(value_name = "TYPE")]
     value_type: ValueType,
-    /// Behind the name of the tag that keeps the history [default: `_` and its type, as in level_f64].
+    /// Behind the name of the tag that keeps the history [default: `_` and its type, as in `level_f64`].
     #[arg(long, default_value = "", hide_default_value = true)]
     suffix: String,
     #[command(flatten)]

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::config::Configuration;
+use self::{config::Configuration, silence::Silence};
 use crate::{
     api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services, Starting},
     collector::{CollectorContext, DeviceStatus, LastSample, Spool, spool::SPOOL_SAMPLES_MAX},
@@ -84,9 +84,14 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     telling.spawn(api::serve_http_from_the_start(http, starting.clone(), grace, stop.clone()));
     tracing::info!(http = %http_address, data_dir = %settings.data_dir.display(), "opening the store");
 
-    let Opened { claim, catalog, ingest, maintenance, mark, tags, unwritten } = {
+    let Opened { claim, catalog, ingest, maintenance, mark, devices, mut silence } = {
         let (configuration, clock) = (configuration.clone(), clock.clone());
-        tokio::task::spawn_blocking(move || open(claim, &configuration, clock, around_store)).await??
+        tokio::task::spawn_blocking(move || open(claim, &configuration, &clock, around_store)).await??
+    };
+    let unwritten = silence::end_values(&mut silence, &ingest).await;
+    let tags = {
+        let (catalog, written) = (catalog.clone(), configuration.written_tags.clone());
+        tokio::task::spawn_blocking(move || configured(&catalog, &written, devices, &silence.unconfigured)).await??
     };
     let recovered = ingest.recovered();
     tracing::info!(
@@ -169,10 +174,10 @@ struct Opened {
     ingest: Arc<Ingest>,
     maintenance: Arc<Maintenance>,
     mark: RunMark,
-    /// Tags of each device, in its order.
-    tags: Vec<Vec<ConfiguredTag>>,
-    /// Samples that end the last values of the run before, and found no room.
-    unwritten: SampleBatch,
+    /// Tags of each device as they are configured, in its order.
+    devices: Vec<Vec<TagDefinition>>,
+    /// What is to be done about the time since the run before.
+    silence: Silence,
 }
 
 /// A tag of the catalog and why it cannot be collected, where it cannot.
@@ -181,12 +186,12 @@ struct ConfiguredTag {
     refused: Option<String>,
 }
 
-/// Opens store, catalog and ingest in a directory that nobody else uses, ends the last values of the run before, and makes the configured tags.
-/// Blocks.
+/// Opens store, catalog and ingest in a directory that nobody else uses, and looks back at the run before. What may refuse the start has its
+/// say here, before the catalog is changed. Blocks.
 fn open(
     claim: Option<Claim>,
     configuration: &Configuration,
-    clock: Arc<dyn Clock>,
+    clock: &Arc<dyn Clock>,
     around_store: Around<dyn Store>,
 ) -> anyhow::Result<Opened> {
     let claim = claim.map_or_else(|| Claim::alone(&configuration.server.data_dir), Ok)?;
@@ -225,11 +230,10 @@ fn open(
     )?;
     let devices: Vec<Vec<TagDefinition>> = configuration.collectors.iter().map(|collector| collector.tags()).collect();
     let collected: HashMap<_, _> = devices.iter().flatten().map(|definition| (&definition.name, definition)).collect();
-    // Everything that may refuse the start has its say before anything is changed.
-    let mut silence = silence::look_back(&catalog, &ingest, store.as_ref(), &silence::Wanted { collected, ended, now: clock.now() })?;
-    let unwritten = tokio::runtime::Handle::current().block_on(silence::record(&mut silence, &store, &ingest))?;
-    let tags = configured(&catalog, &configuration.written_tags, devices, &silence.unconfigured)?;
-    Ok(Opened { claim, catalog, ingest: Arc::new(ingest), maintenance: Arc::new(maintenance), mark, tags, unwritten })
+    let wanted = silence::Wanted { collected, ended, now: clock.now() };
+    let mut silence = silence::look_back(&catalog, &ingest, store.as_ref(), &wanted)?;
+    silence::record_gaps(&mut silence, store.as_ref())?;
+    Ok(Opened { claim, catalog, ingest: Arc::new(ingest), maintenance: Arc::new(maintenance), mark, devices, silence })
 }
 
 /// Makes the catalog say what the configuration says, but for tags whose value type would change; answers the tags of each device.

@@ -2,7 +2,7 @@
 //!
 //! At each start the last run is looked back at: when it ended ([`RunMark`], else the newest collected sample), which tags it collected (those
 //! with a source in the catalog), and which of them are collected no more. Each gets one Bad sample that ends its last value, at the end of
-//! that run and behind the tag's newest sample, unless that is Bad already; so everything that reads samples tells the truth: percent_good,
+//! that run and behind the tag's newest sample, unless that is Bad already; so everything that reads samples tells the truth: `percent_good`,
 //! plots, current values. Why samples are absent is recorded as gaps. What a device kept meanwhile and delivers late lies behind the Bad sample
 //! and stays readable.
 //!
@@ -67,7 +67,7 @@ pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: 
             Ok(last) => lasts.push((tag, last)),
             Err(error) if collected => return Err(error).with_context(|| format!("the last sample of tag {}", tag.name())),
             Err(error) => {
-                tracing::warn!(tag = %tag.name(), %error, "the last sample of a tag that is not collected any more cannot be read")
+                tracing::warn!(tag = %tag.name(), %error, "the last sample of a tag that is not collected any more cannot be read");
             }
         }
     }
@@ -130,8 +130,10 @@ impl Silence {
         match (configured, contradiction) {
             (None, _) => {
                 self.unconfigured.push(tag.id);
-                let detail = format!("taken out of the configuration; it was {} of device {}", source.address, source.device);
-                self.gaps.push(gap(at, None, detail));
+                if noted.is_none() {
+                    let detail = format!("taken out of the configuration; it was {} of device {}", source.address, source.device);
+                    self.gaps.push(gap(at, None, detail));
+                }
             }
             (Some(_), Some(definition)) if noted.is_none() => {
                 let detail = format!("the catalog holds {} values, the configuration says {}", tag.value_type(), definition.value_type);
@@ -151,16 +153,12 @@ impl Silence {
     }
 }
 
-/// Writes what a start found. Answers the samples that could not be written for want of room, to be written later.
+/// Records the gaps that a start found. Blocks.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn record(silence: &mut Silence, store: &Arc<dyn Store>, ingest: &Ingest) -> anyhow::Result<SampleBatch> {
+pub fn record_gaps(silence: &mut Silence, store: &dyn Store) -> anyhow::Result<()> {
     let gaps = std::mem::take(&mut silence.gaps);
-    let (samples, tags) = (silence.samples.len(), silence.unconfigured.len());
-    if samples + tags > 0 {
-        tracing::info!(tags = samples, unconfigured = tags, "the last values of the run before are ended by a Bad sample");
-    }
     for some in gaps.chunks(WRITE_GAPS) {
         match store.append_gaps(some) {
             // A full disk does not keep from reading.
@@ -168,20 +166,26 @@ pub async fn record(silence: &mut Silence, store: &Arc<dyn Store>, ingest: &Inge
             recorded => recorded.context("recording gaps")?,
         }
     }
+    Ok(())
+}
+
+/// Ends the last values of the run before. Answers what could not be written, to be written later.
+pub async fn end_values(silence: &mut Silence, ingest: &Ingest) -> SampleBatch {
+    let (tags, unconfigured) = (silence.samples.len(), silence.unconfigured.len());
+    if tags + unconfigured > 0 {
+        tracing::info!(tags, unconfigured, "the last values of the run before are ended by a Bad sample");
+    }
     while !silence.samples.is_empty() {
         let rest = silence.samples.split_off(silence.samples.len().min(WRITE_SAMPLES));
         let runs = std::mem::replace(&mut silence.samples, rest);
-        match ingest.write(SampleBatch { runs }, WriteMode::Upsert, Durability::Sync).await {
-            Ok(_) => {}
-            Err(refused) => {
-                tracing::error!(error = %refused.error, "the last values of the run before cannot be ended yet");
-                let mut runs = refused.batch.runs;
-                runs.append(&mut silence.samples);
-                return Ok(SampleBatch { runs });
-            }
+        if let Err(refused) = ingest.write(SampleBatch { runs }, WriteMode::Upsert, Durability::Sync).await {
+            tracing::error!(error = %refused.error, "the last values of the run before cannot be ended yet");
+            let mut runs = refused.batch.runs;
+            runs.append(&mut silence.samples);
+            return SampleBatch { runs };
         }
     }
-    Ok(SampleBatch::default())
+    SampleBatch::default()
 }
 
 /// Marks that the historian runs, until `stop`, and once more then.
@@ -258,8 +262,8 @@ mod tests {
             let by_name = collected.iter().map(|definition| (&definition.name, definition)).collect();
             let wanted = Wanted { collected: by_name, ended: ended.map(Timestamp), now: Timestamp(now) };
             let mut silence = look_back(&self.catalog, &self.ingest, self.store.as_ref(), &wanted).unwrap();
-            let unwritten = self.runtime.block_on(record(&mut silence, &self.store, &self.ingest)).unwrap();
-            assert!(unwritten.is_empty());
+            record_gaps(&mut silence, self.store.as_ref()).unwrap();
+            assert!(self.runtime.block_on(end_values(&mut silence, &self.ingest)).is_empty());
             self.catalog.configure(collected.to_vec(), &silence.unconfigured).unwrap();
         }
 

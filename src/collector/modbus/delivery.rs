@@ -71,7 +71,7 @@ impl Delivery {
         if quality == Quality::BAD_CONFIGURATION_ERROR {
             state.accepted = false;
         }
-        if state.quality == quality || is_outage(state.quality) && is_outage(quality) {
+        if state.quality == quality || state.quality.is_outage() && quality.is_outage() {
             return;
         }
         self.changed = true;
@@ -114,11 +114,6 @@ impl Delivery {
         }
         self.status.items_delivering.load(Ordering::Relaxed) == self.tags.len() as u64
     }
-}
-
-/// The ways in which communication with the whole device fails: one outage, however its symptoms change.
-fn is_outage(quality: Quality) -> bool {
-    [Quality::BAD_TIMEOUT, Quality::BAD_NO_COMMUNICATION, Quality::BAD_COMMUNICATION_ERROR].contains(&quality)
 }
 
 fn push(spool: &Spool, state: &mut TagState, value: Option<&Value>, at: Timestamp) {

@@ -56,11 +56,7 @@ impl Server {
         if !configuration.is_empty() {
             serve.extend(["--config", &file]);
         }
-        let child = command(&serve)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        let child = command(&serve).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut server = Server { child, address: format!("grpc://{listen}"), _data: data };
         let deadline = Instant::now() + Duration::from_mins(1);
         while !server.run(&["status"]).status.success() {
