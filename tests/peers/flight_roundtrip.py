@@ -122,7 +122,7 @@ assert dict(zip(table.column("tag").to_pylist(), table.column("value").to_pylist
 # The protobuf forms of the same, as command and as ticket; the acknowledgement is protobuf then.
 acks = put(any_message("historian.v1.WriteRequest", b""), [batch(["m"], [40], pa.array([4.0]))])
 assert acks[0][0] == 0x08 and acks[0].endswith(b"\x10\x01"), acks
-ticket = any_message("historian.v1.RangeRequest", field(1, b"m") + field(2, b"0") + field(3, b"100"))
+ticket = any_message("historian.v1.RangeRequest", field(1, b"m") + field(2, b"0") + field(3, b"100ns"))
 assert get(ticket).column("value").to_pylist() == [5.0, 2.0, 3.0, 4.0]
 assert get(any_message("historian.v1.CurrentRequest", field(1, b"m"))).column("value").to_pylist() == [4.0]
 

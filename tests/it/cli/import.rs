@@ -182,7 +182,7 @@ fn a_number_is_a_time_only_where_its_unit_is_said() {
     import.refused("excel.csv", new, &["as a day of a spreadsheet it is 2025-10-28", "line 3, timestamp"]);
     import.refused("end.csv", new, &["line 2, timestamp", "2262"]);
     import.taken("seconds.csv", &["--create-tags", "--time-unit=s"]);
-    assert_eq!(import.samples("a"), ["2026-01-01T00:00:00Z,1.0,0", "2026-01-01T00:00:01.5Z,2.0,0"]);
+    assert_eq!(import.samples("a"), ["2026-01-01T00:00:00Z,1.0,0", "2026-01-01T00:00:01.500Z,2.0,0"]);
     import.taken("milliseconds.csv", &["--create-tags", "--time-unit=ms"]);
     assert_eq!(import.samples("b"), ["2026-01-01T00:00:00Z,1.0,0"]);
     import.taken("nanoseconds.csv", new);
