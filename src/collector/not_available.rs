@@ -1,7 +1,7 @@
 //! Raw values that mean "no value": NaN always, and those that a configuration names. One mechanism for all protocols: what a device says in
 //! this way is a Bad sample without a value, never a number that averages swallow.
 
-use std::{fmt, str::FromStr};
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -118,12 +118,11 @@ impl Sentinel {
 
     fn is_float(&self, raw: f64, kind: RawKind) -> bool {
         let narrowed = |number: f64| if kind == RawKind::F64 { number } else { f64::from(number as f32) };
-        self.kind.is_none_or(|meant| meant == kind)
-            && raw
-                == match self.number {
-                    Number::Integer(number) => narrowed(number as f64),
-                    Number::Float(number) => narrowed(number),
-                }
+        let listed = match self.number {
+            Number::Integer(number) => narrowed(number as f64),
+            Number::Float(number) => narrowed(number),
+        };
+        self.kind.is_none_or(|meant| meant == kind) && raw.partial_cmp(&listed) == Some(Ordering::Equal)
     }
 }
 

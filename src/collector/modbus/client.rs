@@ -39,7 +39,7 @@ pub struct Connection {
     stranger: Option<Stranger>,
     /// After the last answer there was more.
     untidy: bool,
-    /// Longest time that an answer took which was not waited for any more.
+    /// Longest time that an answer took which was not waited for any more; zero when that is not known.
     late: Option<Duration>,
 }
 
@@ -80,19 +80,19 @@ impl Connection {
     }
 
     /// Sends a request. `again` is for the same request another time: then the answer to either is as good.
-    pub async fn send(&mut self, request: &ReadRequest, again: bool) -> Result<(), TransportError> {
+    pub async fn send(&mut self, request: ReadRequest, again: bool) -> Result<(), TransportError> {
         self.take_waiting().await?;
+        for sent in &mut self.sent {
+            sent.current &= again;
+        }
         if self.framing == Framing::Tcp && !self.leniency.any_transaction {
-            // Answers that came while nobody listened: when, is not known, so nothing is learned of their delay.
+            // Answers that came while nobody listened: late, and how late is not known.
             self.next_answer(request, false)?;
         } else {
             self.received.clear();
         }
         self.stranger = None;
         self.untidy = false;
-        for sent in &mut self.sent {
-            sent.current &= again;
-        }
         self.transaction = self.transaction.checked_add(1).unwrap_or(1);
         if self.sent.len() == SENT_MAX {
             self.sent.pop_front();
@@ -104,7 +104,7 @@ impl Connection {
     }
 
     /// Waits, without limit, for the answer to the request sent last. May be dropped and called again.
-    pub async fn receive(&mut self, request: &ReadRequest) -> Result<Reply, TransportError> {
+    pub async fn receive(&mut self, request: ReadRequest) -> Result<Reply, TransportError> {
         loop {
             let answer = match self.framing {
                 Framing::Tcp => self.next_answer(request, true)?,
@@ -118,7 +118,7 @@ impl Connection {
     }
 
     /// The answer among the Modbus TCP frames received.
-    fn next_answer(&mut self, request: &ReadRequest, learn: bool) -> Result<Option<Reply>, TransportError> {
+    fn next_answer(&mut self, request: ReadRequest, learn: bool) -> Result<Option<Reply>, TransportError> {
         while let Some(found) = frame::tcp_frame(&self.received).map_err(TransportError::Protocol)? {
             let frame: Vec<u8> = self.received.drain(..found.bytes).collect();
             if !self.leniency.any_transaction {
@@ -130,8 +130,8 @@ impl Connection {
                     )));
                 };
                 if sent.answered || !sent.current {
-                    if learn && !sent.answered {
-                        self.late = self.late.max(Some(sent.at.elapsed()));
+                    if !sent.answered {
+                        self.late = self.late.max(Some(if learn { sent.at.elapsed() } else { Duration::ZERO }));
                     }
                     sent.answered = true;
                     continue;
@@ -148,7 +148,7 @@ impl Connection {
     }
 
     /// The answer on an RTU line.
-    fn heard(&mut self, request: &ReadRequest) -> Result<Option<Reply>, TransportError> {
+    fn heard(&mut self, request: ReadRequest) -> Result<Option<Reply>, TransportError> {
         match frame::listen(request, self.leniency, &self.received) {
             Heard::Answer(reply, end) => {
                 self.untidy = frame::may_be_answer(&self.received[end..]);
@@ -223,7 +223,7 @@ impl Connection {
         std::mem::take(&mut self.untidy)
     }
 
-    /// The longest delay of an answer that came too late; once.
+    /// The longest delay of an answer that came too late, zero when it is not known; once.
     pub fn take_late(&mut self) -> Option<Duration> {
         self.late.take()
     }

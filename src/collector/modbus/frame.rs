@@ -29,7 +29,7 @@ const fn function(area: Area) -> u8 {
 }
 
 /// Bytes of a request. The transaction id is of no use to RTU.
-pub fn encode(framing: Framing, transaction: u16, request: &ReadRequest) -> Vec<u8> {
+pub fn encode(framing: Framing, transaction: u16, request: ReadRequest) -> Vec<u8> {
     let mut frame = Vec::with_capacity(12);
     if framing == Framing::Tcp {
         frame.extend(transaction.to_be_bytes());
@@ -45,12 +45,12 @@ pub fn encode(framing: Framing, transaction: u16, request: &ReadRequest) -> Vec<
 }
 
 /// Data bytes of a full answer.
-fn data_bytes(request: &ReadRequest) -> usize {
+fn data_bytes(request: ReadRequest) -> usize {
     if request.area.is_bits() { usize::from(request.count).div_ceil(8) } else { usize::from(request.count) * 2 }
 }
 
 /// The reply in function code and data of a frame; otherwise what is wrong with it.
-fn reply(request: &ReadRequest, frame: &[u8]) -> Result<Reply, String> {
+fn reply(request: ReadRequest, frame: &[u8]) -> Result<Reply, String> {
     let asked = function(request.area);
     match frame {
         [function, code] if *function == asked | EXCEPTION => Ok(Reply::Exception(*code)),
@@ -107,7 +107,7 @@ pub fn tcp_frame(received: &[u8]) -> Result<Option<TcpFrame>, String> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn tcp_reply(request: &ReadRequest, frame: &[u8]) -> Result<Reply, String> {
+pub fn tcp_reply(request: ReadRequest, frame: &[u8]) -> Result<Reply, String> {
     reply(request, &frame[HEADER..])
 }
 
@@ -130,7 +130,7 @@ pub enum Stranger {
 }
 
 /// Looks for the answer to `request` at every byte of `received`.
-pub fn listen(request: &ReadRequest, leniency: Leniency, received: &[u8]) -> Heard {
+pub fn listen(request: ReadRequest, leniency: Leniency, received: &[u8]) -> Heard {
     let mut stranger = None;
     let mut at = 0;
     while at + RTU_ANSWER_MIN <= received.len() {
@@ -207,16 +207,16 @@ mod tests {
     #[test]
     fn requests_are_the_bytes_of_the_specification() {
         let asked = ReadRequest { unit: 1, area: Area::Holding, start: 0, count: 10 };
-        assert_eq!(encode(Framing::RtuOverTcp, 9, &asked), [0x01, 0x03, 0x00, 0x00, 0x00, 0x0A, 0xC5, 0xCD]);
+        assert_eq!(encode(Framing::RtuOverTcp, 9, asked), [0x01, 0x03, 0x00, 0x00, 0x00, 0x0A, 0xC5, 0xCD]);
         let asked = request(Area::Coil, 19, 37);
-        assert_eq!(encode(Framing::Tcp, 0x1501, &asked), [0x15, 0x01, 0, 0, 0, 6, 17, 1, 0, 19, 0, 37]);
+        assert_eq!(encode(Framing::Tcp, 0x1501, asked), [0x15, 0x01, 0, 0, 0, 6, 17, 1, 0, 19, 0, 37]);
         assert_eq!(checksum(b"123456789"), 0x4B37, "the published check value of CRC-16/MODBUS");
     }
 
     #[test]
     fn bits_are_counted_from_the_lowest_of_the_first_byte() {
         // Coils 20 to 56 in the specification's example.
-        let found = reply(&request(Area::Coil, 19, 37), &[1, 5, 0xCD, 0x6B, 0xB2, 0x0E, 0x1B]).unwrap();
+        let found = reply(request(Area::Coil, 19, 37), &[1, 5, 0xCD, 0x6B, 0xB2, 0x0E, 0x1B]).unwrap();
         let Reply::Bits(bits) = found else { panic!("{found:?}") };
         assert_eq!(bits.len(), 37);
         assert_eq!(bits[..8], [true, false, true, true, false, false, true, true]);
@@ -232,7 +232,7 @@ mod tests {
             (&[3, 4, 0, 1], "another length"),
             (&[3], "another length"),
         ] {
-            let error = reply(&request(Area::Holding, 0, 2), frame).unwrap_err();
+            let error = reply(request(Area::Holding, 0, 2), frame).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
     }
@@ -250,7 +250,7 @@ mod tests {
     fn a_stranger_on_the_line_is_told_apart_from_the_answer() {
         let asked = request(Area::Holding, 0, 2);
         let answer = rtu(17, &[3, 4, 0, 1, 0, 2]);
-        let heard = |frames: &[Vec<u8>]| listen(&asked, STRICT, &frames.concat());
+        let heard = |frames: &[Vec<u8>]| listen(asked, STRICT, &frames.concat());
         assert_eq!(heard(&[rtu(1, &[3, 4, 0, 9, 0, 9]), answer.clone()]), Heard::Answer(Reply::Registers(vec![1, 2]), 18));
         assert!(
             matches!(heard(&[rtu(1, &[3, 4, 0, 9, 0, 9])]), Heard::Nothing(Some(Stranger::Other(text))) if text.contains("accept_any_unit"))
@@ -258,7 +258,7 @@ mod tests {
         assert!(matches!(heard(&[rtu(17, &[3, 2, 0, 9])]), Heard::Nothing(Some(Stranger::Unusable(_)))));
         assert!(matches!(heard(&[rtu(17, &[4, 4, 0, 9, 0, 9])]), Heard::Nothing(Some(Stranger::Other(_)))));
         let lenient = Leniency { any_unit: true, ..STRICT };
-        assert_eq!(listen(&asked, lenient, &rtu(1, &[3, 4, 0, 9, 0, 9])), Heard::Answer(Reply::Registers(vec![9, 9]), 9));
+        assert_eq!(listen(asked, lenient, &rtu(1, &[3, 4, 0, 9, 0, 9])), Heard::Answer(Reply::Registers(vec![9, 9]), 9));
         assert_eq!(heard(&[rtu(17, &[0x83, 2])]), Heard::Answer(Reply::Exception(2), 5));
     }
 
@@ -275,8 +275,8 @@ mod tests {
             let answer = rtu(17, &pdu);
             let end = before.len() + answer.len();
             let line = [&before[..], &answer, &after].concat();
-            prop_assert_eq!(listen(&asked, STRICT, &line), Heard::Answer(Reply::Registers(words), end));
-            prop_assert_eq!(listen(&asked, STRICT, &line[..end - 1]), Heard::Nothing(None));
+            prop_assert_eq!(listen(asked, STRICT, &line), Heard::Answer(Reply::Registers(words), end));
+            prop_assert_eq!(listen(asked, STRICT, &line[..end - 1]), Heard::Nothing(None));
         }
 
         #[test]
@@ -287,15 +287,15 @@ mod tests {
             let mut answer = rtu(17, &pdu);
             let at = at.index(answer.len());
             answer[at] ^= 1 << bit;
-            prop_assert!(matches!(listen(&asked, STRICT, &answer), Heard::Nothing(_)));
+            prop_assert!(matches!(listen(asked, STRICT, &answer), Heard::Nothing(_)));
         }
 
         #[test]
         fn no_bytes_of_any_kind_are_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), count in 1..126_u16) {
             let asked = request(Area::Holding, 0, count);
-            let _ = listen(&asked, STRICT, &bytes);
+            let _ = listen(asked, STRICT, &bytes);
             if let Ok(Some(frame)) = tcp_frame(&bytes) {
-                let _ = tcp_reply(&asked, &bytes[..frame.bytes]);
+                let _ = tcp_reply(asked, &bytes[..frame.bytes]);
             }
         }
     }

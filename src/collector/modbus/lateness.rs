@@ -33,8 +33,8 @@ impl Lateness {
     /// No answer came although one was waited for to the end: it seems that answers get lost here rather than come late.
     pub fn never_came(&mut self) {
         let least = self.known();
-        self.horizon = least.max(self.horizon - self.horizon.saturating_sub(least) / 2);
-        self.worst = self.worst.map(|worst| worst - worst / 8).filter(|worst| *worst > self.timeout);
+        self.horizon = least + self.horizon.saturating_sub(least) / 2;
+        self.worst = self.worst.map(|worst| worst / 8 * 7).filter(|worst| *worst > self.timeout);
     }
 
     /// Longest delay seen beyond the time-out.

@@ -26,8 +26,6 @@ use crate::{
 const IDLE: Duration = Duration::from_secs(1);
 /// No second attempt is begun when the first took longer.
 const RETRY_WITHIN: Duration = Duration::from_secs(15);
-/// Silence between two RTU frames: 3.5 characters at 9600 baud.
-const RTU_SILENCE: Duration = Duration::from_millis(4);
 /// A line that brings bytes for so many time-outs is not going to be silent.
 const UNSETTLED_MAX: u32 = 10;
 
@@ -121,7 +119,7 @@ impl Link {
             };
             let fresh = open.replies == 0;
             let idle = begin.saturating_duration_since(open.used_at) >= IDLE;
-            let failure = match self.attempt(&mut open, &request, second).await {
+            let failure = match self.attempt(&mut open, request, second).await {
                 Ok(received) => {
                     self.open = Some(open);
                     return Ok(received);
@@ -153,19 +151,19 @@ impl Link {
         }
     }
 
-    async fn attempt(&mut self, open: &mut Open, request: &ReadRequest, second: bool) -> Result<Received, Failure> {
+    async fn attempt(&mut self, open: &mut Open, request: ReadRequest, second: bool) -> Result<Received, Failure> {
         wait_until(open.ready_at).await;
         if self.endpoint.is_ambiguous() {
             self.settle(open).await?;
         }
         DeviceStatus::count(&self.status.requests, 1);
         let sent = Instant::now();
-        let received = match timeout_at(sent + self.pace.timeout, exchange(open, request, second)).await {
-            Ok(received) => received,
-            Err(_) => {
-                DeviceStatus::count(&self.status.timeouts, 1);
-                self.listen_on(open, request, second, sent).await
-            }
+        let in_time = timeout_at(sent + self.pace.timeout, exchange(open, request, second)).await;
+        let received = if let Ok(received) = in_time {
+            received
+        } else {
+            DeviceStatus::count(&self.status.timeouts, 1);
+            self.listen_on(open, request, second, sent).await
         };
         open.used_at = Instant::now();
         let late = open.connection.take_late();
@@ -174,20 +172,17 @@ impl Link {
         match received {
             Ok(reply) => {
                 let latency = sent.elapsed();
-                self.came(late.unwrap_or_default().max(latency), request.unit);
+                self.came(late, latency, request.unit);
                 if matches!(reply, Reply::Exception(_)) {
                     DeviceStatus::count(&self.status.exceptions, 1);
                 }
                 open.replies += 1;
                 self.impatient = false;
-                let pause = if self.endpoint.framing == Framing::RtuOverTcp { RTU_SILENCE } else { Duration::ZERO };
-                open.ready_at = Instant::now() + self.pace.pause_between_requests.max(pause);
+                open.ready_at = Instant::now() + self.pace.pause_between_requests;
                 Ok(Received { reply, at: self.clock.now(), latency })
             }
             Err(failure) => {
-                if let Some(late) = late {
-                    self.came(late, request.unit);
-                }
+                self.came(late, Duration::ZERO, request.unit);
                 match &failure {
                     Failure::Timeout { .. } | Failure::Garbled(_) => {
                         self.lateness.never_came();
@@ -204,7 +199,7 @@ impl Link {
     }
 
     /// Waits for an answer beyond the time-out, as long as it makes sense.
-    async fn listen_on(&mut self, open: &mut Open, request: &ReadRequest, second: bool, sent: Instant) -> Result<Reply, Failure> {
+    async fn listen_on(&mut self, open: &mut Open, request: ReadRequest, second: bool, sent: Instant) -> Result<Reply, Failure> {
         let timeout = self.pace.timeout;
         let ambiguous = self.endpoint.is_ambiguous();
         let wait = if ambiguous { self.lateness.horizon() } else { self.lateness.patience() };
@@ -253,13 +248,16 @@ impl Link {
         Ok(())
     }
 
-    /// An answer came after this time. A delay beyond the time-out is told, again only when it grew.
-    fn came(&mut self, delay: Duration, unit: u8) {
+    /// An answer came after this time, and perhaps one to an earlier request too late. A delay beyond the time-out is told, to the log again
+    /// only when it grew.
+    fn came(&mut self, late: Option<Duration>, latency: Duration, unit: u8) {
         let timeout = self.pace.timeout;
+        let delay = late.unwrap_or_default().max(latency);
         self.lateness.came(delay);
-        if delay <= timeout {
+        if delay <= timeout && late.is_none() {
             return;
         }
+        let delay = delay.max(timeout);
         let text = format!("unit {unit} answered after {delay:.1?}, later than timeout_ms = {}; raise timeout_ms", timeout.as_millis());
         if delay > self.told + self.told / 4 {
             self.told = delay;
@@ -286,7 +284,7 @@ impl Link {
     }
 }
 
-async fn exchange(open: &mut Open, request: &ReadRequest, second: bool) -> Result<Reply, Failure> {
+async fn exchange(open: &mut Open, request: ReadRequest, second: bool) -> Result<Reply, Failure> {
     open.connection.send(request, second).await?;
     Ok(open.connection.receive(request).await?)
 }

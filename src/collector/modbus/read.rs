@@ -115,8 +115,8 @@ impl<'a, O: Outcomes> Reading<'a, O> {
     /// Reads every block of `groups` once, then the holes whose time has come.
     pub async fn read(mut self, groups: &mut [&mut Group]) -> Result<(), Interrupted> {
         let mut doubts = Vec::new();
-        for number in 0..groups.len() {
-            self.read_group(number, groups[number], &mut doubts).await?;
+        for (number, group) in groups.iter_mut().enumerate() {
+            self.read_group(number, group, &mut doubts).await?;
         }
         if let Some(Doubt { group, block, trouble }) = doubts.first()
             && !self.alive
@@ -136,7 +136,7 @@ impl<'a, O: Outcomes> Reading<'a, O> {
             group.searched_in_vain(now, Duration::ZERO);
         }
         for doubt in doubts {
-            self.resolve(groups[doubt.group], &doubt.block, doubt.trouble).await?;
+            self.resolve(groups[doubt.group], &doubt.block, &doubt.trouble).await?;
         }
         Ok(())
     }
@@ -251,11 +251,11 @@ impl<'a, O: Outcomes> Reading<'a, O> {
     }
 
     /// The unit answers, but not this block: its parts are asked for.
-    async fn resolve(&mut self, group: &mut Group, block: &Block, trouble: Trouble) -> Result<(), Interrupted> {
+    async fn resolve(&mut self, group: &mut Group, block: &Block, trouble: &Trouble) -> Result<(), Interrupted> {
         let now = Instant::now();
         let failures = group.failed(block);
         let Some((first, second)) = block.halves() else {
-            self.fail(block, &trouble);
+            self.fail(block, trouble);
             if trouble.is_silence() && failures >= FAILURES_MAX {
                 group.leave_out(block, trouble.to_string(), now, self.learning.reprobe);
             }
@@ -264,7 +264,7 @@ impl<'a, O: Outcomes> Reading<'a, O> {
         // A block that has been answered as it is may just have been unlucky once.
         let unlucky = trouble.is_silence() && group.is_proven(block) && failures < FAILURES_MAX;
         if unlucky || !group.may_search(now) {
-            self.fail(block, &trouble);
+            self.fail(block, trouble);
             return Ok(());
         }
         let mut cuts = BTreeSet::from([u32::from(second.start)]);
@@ -272,7 +272,7 @@ impl<'a, O: Outcomes> Reading<'a, O> {
         let (mut requests, mut silent, mut answered) = (0, 0, false);
         while let Some(part) = queue.pop_front() {
             if requests == SEARCH_MAX || silent == SEARCH_SILENT_MAX {
-                self.fail(&part, &trouble);
+                self.fail(&part, trouble);
                 continue;
             }
             requests += 1;

@@ -105,28 +105,32 @@ mod tests {
 
     use super::*;
 
+    fn assert_same(found: f64, expected: f64) {
+        assert_eq!(found.to_bits(), expected.to_bits(), "{found} against {expected}");
+    }
+
     #[test]
     fn a_tenth_of_three_is_written_as_it_is_read() {
         let tenth = Scaling::new(0.1, 0.0);
         for raw in 0..=65_535_i128 {
             assert_eq!(tenth.of_integer(raw).to_string(), format!("{}.{}", raw / 10, raw % 10).trim_end_matches(".0"));
         }
-        assert_eq!(Scaling::new(0.1, -40.0).of_integer(-1), -40.1);
-        assert_eq!(Scaling::new(0.01, 0.005).of_integer(29), 0.295);
-        assert_eq!(Scaling::new(1e6, 0.0).of_integer(3), 3e6);
-        assert_eq!(Scaling::new(2.5e-7, 0.0).of_integer(3), 7.5e-7);
-        assert_eq!(Scaling::new(-0.1, 0.0).of_integer(3), -0.3);
+        assert_same(Scaling::new(0.1, -40.0).of_integer(-1), -40.1);
+        assert_same(Scaling::new(0.01, 0.005).of_integer(29), 0.295);
+        assert_same(Scaling::new(1e6, 0.0).of_integer(3), 3e6);
+        assert_same(Scaling::new(2.5e-7, 0.0).of_integer(3), 7.5e-7);
+        assert_same(Scaling::new(-0.1, 0.0).of_integer(3), -0.3);
     }
 
     #[test]
     fn floats_are_scaled_as_the_decimals_they_are_shown_as() {
-        assert_eq!(Scaling::new(0.1, 0.0).of_f64(3.0), 0.3);
-        assert_eq!(Scaling::new(0.1, 0.0).of_f32(21.4), 2.14);
-        assert_eq!(Scaling::new(1.0, -0.2).of_f32(21.4), 21.2);
-        assert_eq!(Scaling::new(2.0, 1.0).of_f64(1.25), 3.5);
-        assert_eq!(Scaling::new(10.0, 0.0).of_f32(1.5e20), 1.5e21);
-        assert_eq!(Scaling::new(0.1, 0.0).of_f64(f64::INFINITY), f64::INFINITY);
-        assert_eq!(Scaling::new(2.0, 0.0).of_f64(1e-300), 2e-300);
+        assert_same(Scaling::new(0.1, 0.0).of_f64(3.0), 0.3);
+        assert_same(Scaling::new(0.1, 0.0).of_f32(21.4), 2.14);
+        assert_same(Scaling::new(1.0, -0.2).of_f32(21.4), 21.2);
+        assert_same(Scaling::new(2.0, 1.0).of_f64(1.25), 3.5);
+        assert_same(Scaling::new(10.0, 0.0).of_f32(1.5e20), 1.5e21);
+        assert_same(Scaling::new(0.1, 0.0).of_f64(f64::INFINITY), f64::INFINITY);
+        assert_same(Scaling::new(2.0, 0.0).of_f64(1e-300), 2e-300);
     }
 
     proptest! {

@@ -34,7 +34,7 @@ fn one_per_register(words: &[u16]) -> Option<Vec<u16>> {
         None
     } else if used.iter().all(|word| *word <= 0xFF) {
         Some(used.to_vec())
-    } else if used.iter().all(|word| word & 0xFF == 0) {
+    } else if used.iter().all(|word| *word << 8 == 0) {
         Some(used.iter().map(|word| word >> 8).collect())
     } else {
         None
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     fn words(bytes: &[u8]) -> Vec<u16> {
-        bytes.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+        bytes.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])).collect()
     }
 
     #[test]

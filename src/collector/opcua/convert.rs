@@ -268,7 +268,7 @@ mod tests {
         for (variant, value_type, expected) in [
             (Variant::Double(-0.0), ValueType::F64, Ok(Value::F64(-0.0))),
             (Variant::Float(0.1), ValueType::F64, Ok(Value::F64(f64::from(0.1_f32)))),
-            (Variant::Float(f32::NAN), ValueType::F32, Ok(Value::F32(f32::NAN))),
+            (Variant::Float(f32::NAN), ValueType::F32, Err(Quality::BAD_NO_DATA)),
             (Variant::Double(0.1), ValueType::F32, Ok(Value::F32(0.1))),
             (Variant::Double(1e300), ValueType::F32, Err(Quality::BAD_OUT_OF_RANGE)),
             (Variant::Double(f64::INFINITY), ValueType::F32, Ok(Value::F32(f32::INFINITY))),
