@@ -331,7 +331,9 @@ impl Items {
 impl Item {
     fn take(&mut self, run: &mut Samples, reading: &Reading, received: Timestamp, now: i64) -> Option<Oddity> {
         let stamp = self.times.stamp(reading, received, now)?;
-        self.write(run, stamp.at, reading.value.as_ref(), stamp.quality);
+        if !stamp.known {
+            self.write(run, stamp.at, reading.value.as_ref(), stamp.quality);
+        }
         let sample = Sample { at: stamp.at, value: reading.value.clone(), quality: stamp.quality };
         if let (Some(meanwhile), Some(Added::Bad { at, .. })) = (&mut self.meanwhile, self.added) {
             meanwhile.arrived += 1;

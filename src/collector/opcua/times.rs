@@ -28,6 +28,9 @@ const LATE_NS: i64 = 60_000_000_000;
 /// Time before the last sample of an earlier run that its distinct timestamps may have taken: a million changes.
 const TAKEN_NS: i64 = 1_000_000;
 
+/// What is that much older than the end of an earlier run was stored by it.
+const STORED_BEFORE_NS: i64 = 60_000_000_000;
+
 /// Where a tag's timestamps come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum TimeFrom {
@@ -113,8 +116,18 @@ pub struct Times {
     late: u32,
     /// Changes in a row under the last source time.
     still: u32,
+    ended: Option<Ended>,
     /// The last reading is one of an earlier run, with the timestamp under which it was stored.
     earlier: bool,
+}
+
+/// How an earlier run ended.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    /// Time of its last sample, which was Bad.
+    at: i64,
+    /// Source time of what it had stored, while that stands still.
+    source: Option<i64>,
 }
 
 /// Time and quality of a sample.
@@ -123,6 +136,8 @@ pub struct Stamp {
     pub at: i64,
     pub quality: Quality,
     pub oddity: Option<Oddity>,
+    /// An earlier run has stored it, under this time or one next to it.
+    pub known: bool,
 }
 
 impl Times {
@@ -148,7 +163,9 @@ impl Times {
     /// Continues after the sample that an earlier run wrote last. `device` when that may have come from the device.
     pub fn resume(&mut self, at: i64, value: Option<&Value>, quality: Quality, device: bool) {
         self.newest = Some(at);
-        if device {
+        if !device {
+            self.ended = Some(Ended { at, source: None });
+        } else {
             self.distinct = Distinct::after(at.saturating_sub(TAKEN_NS), at);
             self.last = Some((at, value.cloned(), quality));
             self.source = (self.from == TimeFrom::Source).then_some(at);
@@ -166,7 +183,15 @@ impl Times {
                 return None;
             }
         }
-        let stamp = self.choose(reading, received, present);
+        let mut stamp = self.choose(reading, received, present);
+        // The present value of a device that was collected until then. Where its source time stands still, the place belongs to another value.
+        (self.ended, stamp.known) = match self.ended {
+            Some(Ended { at, source: None }) if stamp.at < at.saturating_sub(STORED_BEFORE_NS) => {
+                (Some(Ended { at, source: Some(told) }), true)
+            }
+            Some(ended) if ended.source == Some(told) => (Some(ended), true),
+            _ => (None, false),
+        };
         self.last = Some((told, reading.value.clone(), reading.quality));
         self.earlier = false;
         self.newest = self.newest.max(Some(stamp.at));
@@ -213,7 +238,7 @@ impl Times {
     }
 
     fn taken(&mut self, at: i64, quality: Quality) -> Stamp {
-        Stamp { at: self.distinct.next(at, 0), quality, oddity: None }
+        Stamp { at: self.distinct.next(at, 0), quality, oddity: None, known: false }
     }
 }
 

@@ -47,7 +47,8 @@ impl Bench {
         let status = Arc::new(DeviceStatus::new("d", "opcua", "e"));
         let spool = Spool::new(1000, status.clone());
         let clock = Arc::new(ManualClock::at(Timestamp(BASE + 1_000_000)));
-        let tags = [Delivered { id: TagId(1), name: "t".into(), value_type: ValueType::F64, time: TimeFrom::Source, not_available: Vec::new() }];
+        let tags =
+            [Delivered { id: TagId(1), name: "t".into(), value_type: ValueType::F64, time: TimeFrom::Source, not_available: Vec::new() }];
         let deliveries = Deliveries::new(tags, spool.clone(), clock.clone(), status.clone());
         Bench { deliveries, clock, spool, status }
     }
@@ -111,6 +112,21 @@ async fn an_outage_that_began_in_an_earlier_run_ends_in_this_one() {
     bench.clock.set(Timestamp(BASE + 2_000_000));
     bench.notify(1_900_000, &[(500_000, 1.0)]);
     assert_eq!(bench.written().await, [(500_000, Some(1.0), 0), (1_900_000, Some(1.0), 0)]);
+}
+
+#[tokio::test]
+async fn a_value_that_an_earlier_run_stored_does_not_take_the_place_of_another_under_its_time() {
+    let bench = Bench::new();
+    let minute = 60_000_000_000;
+    bench.clock.set(Timestamp(BASE + 10 * minute));
+    bench.deliveries.resume(&[Some(LastSample {
+        timestamp: Timestamp(BASE + 5 * minute),
+        value: None,
+        quality: Quality::BAD_NO_COMMUNICATION,
+    })]);
+    bench.notify(9 * minute, &[(500_000, 1.0)]);
+    bench.notify(10 * minute, &[(500_000, 2.0)]);
+    assert_eq!(bench.written().await, [(9 * minute, Some(1.0), 0), (9 * minute + 1, Some(2.0), 0)]);
 }
 
 #[tokio::test]
