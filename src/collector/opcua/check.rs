@@ -168,10 +168,9 @@ async fn subscribe_to_all(on: &On<'_>, rows: &mut [CheckRow]) -> Result<(), Faul
     let seen = std::mem::take(&mut *seen.lock());
     for made in held.subscriptions.iter().flat_map(|subscription| &subscription.items) {
         let (row, seen) = (&mut rows[made.index], &seen[made.index]);
-        match seen.oddity {
-            Some(oddity @ Oddity::Still { .. }) => remark(&mut row.error, &oddity.text()),
-            // Before 2000: told by the reading.
-            Some(_) | None => {}
+        // Before 2000: told by the reading.
+        if let Some(oddity @ Oddity::Still { .. }) = seen.oddity {
+            remark(&mut row.error, &oddity.text());
         }
         if seen.values == 0 {
             remark(&mut row.note, &format!("no value came by the subscription within {} ms", wait.as_millis()));

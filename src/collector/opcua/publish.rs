@@ -161,7 +161,7 @@ impl Feed {
     }
 
     pub fn ended(&self) -> Option<StatusCode> {
-        Some(StatusCode::from(self.ended.load(Ordering::Relaxed))).filter(|status| status.is_bad())
+        Some(StatusCode::from(self.ended.load(Ordering::Relaxed))).filter(StatusCode::is_bad)
     }
 
     /// The subscription goes on after a loss.

@@ -94,7 +94,7 @@ impl Logon {
         };
         let mut transport = within(limit, what, logon.session.channel().connect_no_retry(&logon.connector)).await?.map_err(fail)?;
         let opening = async {
-            let created = drive(&mut transport, logon.create(config, name)).await?.map_err(fail)?;
+            let created = drive(&mut transport, Box::pin(logon.create(config, name))).await?.map_err(fail)?;
             logon.timeout = granted(created.revised_session_timeout);
             logon.token = created.authentication_token;
             logon.activate(&mut transport).await?.map_err(fail)
@@ -147,7 +147,7 @@ impl Logon {
         if let Some(key) = key {
             request = request.private_key(key);
         }
-        Ok(drive(transport, request.send(channel)).await?.map(|answer| self.nonce = answer.server_nonce))
+        Ok(drive(transport, Box::pin(request.send(channel))).await?.map(|answer| self.nonce = answer.server_nonce))
     }
 
     /// Reads so often that the server does not take the session for abandoned. Ends when the server does not know it any more.

@@ -124,13 +124,10 @@ async fn attempt(device: &Device, deliveries: &Arc<Deliveries>, context: &Collec
                 () = context.shutdown.cancelled() => None,
             }
         };
-        let fault = match connection.drive(&publisher, told, work).await {
-            Ok(Some(fault)) | Err(fault) => fault,
-            Ok(None) => {
-                // Without a goodbye the server would keep the session and its subscriptions until they expire.
-                connection.close(&publisher, CLOSE_MAX).await;
-                return None;
-            }
+        let (Ok(Some(fault)) | Err(fault)) = connection.drive(&publisher, told, work).await else {
+            // Without a goodbye the server would keep the session and its subscriptions until they expire.
+            connection.close(&publisher, CLOSE_MAX).await;
+            return None;
         };
         publisher.clear();
         match fault.end {

@@ -163,14 +163,14 @@ impl Times {
     /// Continues after the sample that an earlier run wrote last. `device` when that may have come from the device.
     pub fn resume(&mut self, at: i64, value: Option<&Value>, quality: Quality, device: bool) {
         self.newest = Some(at);
-        if !device {
-            self.ended = Some(Ended { at, source: None });
-        } else {
+        if device {
             self.distinct = Distinct::after(at.saturating_sub(TAKEN_NS), at);
             self.last = Some((at, value.cloned(), quality));
             self.source = (self.from == TimeFrom::Source).then_some(at);
             self.newest_source = self.source;
             self.earlier = true;
+        } else {
+            self.ended = Some(Ended { at, source: None });
         }
     }
 
@@ -184,7 +184,7 @@ impl Times {
             }
         }
         let mut stamp = self.choose(reading, received, present);
-        // The present value of a device that was collected until then. Where its source time stands still, the place belongs to another value.
+        // The present value of a device that was collected until then: where its source time stands still, the place is another value's.
         (self.ended, stamp.known) = match self.ended {
             Some(Ended { at, source: None }) if stamp.at < at.saturating_sub(STORED_BEFORE_NS) => {
                 (Some(Ended { at, source: Some(told) }), true)
