@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod distinct;
+pub mod guard;
 pub mod modbus;
 pub mod not_available;
 pub mod opcua;
