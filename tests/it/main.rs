@@ -16,6 +16,7 @@ mod modbus;
 mod opcua;
 mod opcua_session;
 mod opcua_times;
+mod opcua_wire;
 mod path;
 mod query;
 mod salvage;

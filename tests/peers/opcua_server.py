@@ -5,6 +5,7 @@ Prints `ready <port>` when it listens. Each input line is a JSON object, answere
   {"add": [node, ...]}                                                  -> `done <count>`; adds nodes of type Double
   {"drop": true}    -> `done <subscriptions>`; forgets every subscription and says so to waiting Publish requests
   {"count": true}   -> `done <sessions> <subscriptions> <items>`
+  {"opened": true}                                                      -> `done <count>`; secure channels opened and renewed so far
 Ends when standard input closes.
 """
 
@@ -23,6 +24,8 @@ from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.monitored_item_service import MonitoredItemService
 from cryptography.x509.oid import ExtendedKeyUsageOID
+
+import opcua_oddities as oddities
 
 PLANT = "urn:plant"
 APPLICATION = "urn:peer:server"
@@ -124,6 +127,8 @@ def time_of(ns):
 def variant(kind, value):
     if value is None:
         return None
+    if (odd := oddities.odd_variant(kind, value)) is not None:
+        return odd
     if kind == "LocalizedText":
         value = ua.LocalizedText(value, "en")
     elif kind == "Guid":
@@ -190,21 +195,42 @@ async def main():
     parser.add_argument("--no-reactivation", action="store_true")
     parser.add_argument("--no-transfer", action="store_true")
     parser.add_argument("--no-deadband", action="store_true")
+    parser.add_argument("--name", default="peer", help="name of the server, in Latin-1 on the wire")
+    parser.add_argument("--open", action="store_true", help="with --secure: an endpoint without security, too")
+    parser.add_argument("--hide-certificate", action="store_true")
+    parser.add_argument("--certificate", default="", help="words: chain, dns-first, expired, other-uri")
+    parser.add_argument("--clock-shift-s", type=int, default=0)
+    parser.add_argument("--channel-lifetime-ms", type=int, default=0)
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
+    oddities.allow_raw_values()
+    channels = oddities.Channels(arguments.clock_shift_s, arguments.channel_lifetime_ms)
+    wanted = set(filter(None, arguments.certificate.split(",")))
 
     server = Server(user_manager=Users(arguments.user, arguments.password))
     await server.init()
     limits = Limits(server, arguments)
     await server.set_application_uri(APPLICATION)
+    server.set_server_name(arguments.name.encode("latin-1").decode("utf-8", "surrogateescape"))
     server.set_endpoint(f"opc.tcp://127.0.0.1:{arguments.port}/peer/")
     policies = [ua.SecurityPolicyType.NoSecurity]
     if arguments.secure:
         folder = Path(arguments.secure)
         key, certificate = folder / "key.pem", folder / "certificate.der"
-        await setup_self_signed_certificate(
-            key, certificate, APPLICATION, arguments.certificate_host, [ExtendedKeyUsageOID.SERVER_AUTH], {"commonName": "peer"}
-        )
+        issuer = None
+        if wanted:
+            issuer = oddities.certificate(
+                folder,
+                "urn:somebody:else" if "other-uri" in wanted else APPLICATION,
+                arguments.certificate_host,
+                -30 if "expired" in wanted else 365,
+                "dns-first" in wanted,
+                "chain" in wanted,
+            )
+        else:
+            await setup_self_signed_certificate(
+                key, certificate, APPLICATION, arguments.certificate_host, [ExtendedKeyUsageOID.SERVER_AUTH], {"commonName": "peer"}
+            )
         await server.load_certificate(str(certificate))
         await server.load_private_key(str(key))
         policies = [
@@ -212,6 +238,8 @@ async def main():
             ua.SecurityPolicyType.Basic256Sha256_Sign,
             ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
         ]
+        if arguments.open:
+            policies.append(ua.SecurityPolicyType.NoSecurity)
     server.set_security_policy(policies)
     if arguments.user is not None:
         server.set_identity_tokens([ua.UserNameIdentityToken])
@@ -234,6 +262,11 @@ async def main():
         limit = ua.NodeId(ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall)
         await server.get_node(limit).write_value(ua.Variant(arguments.items_per_call, ua.VariantType.UInt32))
     await server.start()
+    for endpoint in server.iserver.endpoints:
+        if arguments.secure and issuer:
+            endpoint.ServerCertificate += issuer
+        if arguments.hide_certificate:
+            endpoint.ServerCertificate = None
     port = server.bserver._server.sockets[0].getsockname()[1]
     print("ready", port, flush=True)
 
@@ -245,6 +278,8 @@ async def main():
             for name, kind, value, status, source, at_server in command["write"]:
                 await put(server, ua.NodeId(name, index), data_value(kind, value, status, source, at_server))
             print("done", len(command["write"]), flush=True)
+        elif "opened" in command:
+            print("done", channels.opened, flush=True)
         elif "add" in command:
             await session.add_nodes([node_item(index, name, "Double", None) for name in command["add"]])
             print("done", len(command["add"]), flush=True)

@@ -16,10 +16,12 @@ use super::{
     Device, Item,
     connection::{Connection, Fault},
     convert::{self, Reading},
+    left_out::LeftOut,
     publish::{Publisher, Take},
     read,
     subscribe::{self, Held, On},
     times::{self, Oddity, Times},
+    wire,
 };
 use crate::{
     collector::CheckRow,
@@ -65,10 +67,12 @@ pub(super) async fn run(device: &Device, timeout: Duration) -> Vec<CheckRow> {
 }
 
 async fn fill(device: &Device, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), Fault> {
-    let mut connection = Connection::open(device, &SystemClock).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut connection = Connection::open(device, &clock).await?;
     let session = connection.session();
     let publisher = Publisher::default();
-    let on = On { device, session: &session, publisher: &publisher };
+    let left_out = LeftOut::default();
+    let on = On { device, session: &session, publisher: &publisher, left_out: &left_out };
     let work = async {
         read_all(&on, rows, asked).await?;
         subscribe_to_all(&on, rows).await
@@ -100,6 +104,10 @@ async fn read_all(on: &On<'_>, rows: &mut [CheckRow], asked: &mut [bool]) -> Res
         for (value, index) in values.into_iter().zip(indexes) {
             rows[*index].latency = Some(latency);
             show(&device.items[*index], value, &mut rows[*index]);
+            if rows[*index].error.starts_with(wire::BROKEN) {
+                // Subscribed to, it would take the values behind it with it.
+                on.left_out.add(*index, rows[*index].error.clone());
+            }
             asked[*index] = true;
         }
     }

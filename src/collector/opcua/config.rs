@@ -21,7 +21,7 @@ use std::{collections::HashMap, path::PathBuf, time::Duration};
 use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
 use serde::Deserialize;
 
-use super::{Device, Item, OpcUaCollector, address::NodeAddress, times::TimeFrom};
+use super::{Device, HostCheck, Item, OpcUaCollector, address::NodeAddress, times::TimeFrom};
 use crate::{
     collector::{ConfigProblem, Position, TagConfig, not_available::NotAvailable},
     model::{TagDefinition, TagName, ValueType, tag::TagSource},
@@ -29,6 +29,10 @@ use crate::{
 
 /// Most tags of one device.
 pub const TAGS_MAX: usize = 200_000;
+/// Longest text taken as a value, unless said otherwise.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+/// Largest message taken from a server, unless said otherwise. A notification of 100,000 numbers is about 4 MB.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// One OPC UA server as the configuration file describes it. [`OpcUaConfig::build`] checks it.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,6 +67,18 @@ pub struct OpcUaConfig {
     /// Name to expect in the server's certificate instead of the endpoint's host, for example when the endpoint is an address.
     #[serde(default)]
     pub certificate_hostname: Option<String>,
+    /// Takes a certificate of the server that is not valid yet or any more; logged at each connect.
+    #[serde(default)]
+    pub accept_expired_certificate: bool,
+    /// The certificate must be for the application URI by which the server calls itself. What is accepted otherwise is logged.
+    #[serde(default)]
+    pub verify_application_uri: Option<bool>,
+    /// Longest text that is taken as a value; a longer one is Bad.
+    #[serde(default)]
+    pub text_bytes_max: Option<u64>,
+    /// Largest message taken from the server.
+    #[serde(default)]
+    pub message_bytes_max: Option<u64>,
     #[serde(default)]
     pub publishing_ms: Option<u64>,
     /// Sampling interval in the server; by default the publishing interval; 0 is as fast as the server can.
@@ -138,6 +154,11 @@ impl OpcUaConfig {
         let tags = tags.into_iter().map(of_device).collect();
         let time = checks.time_from(self.timestamps.as_deref());
         let items = checks.tags(&self.name, tags, sampling, time);
+        let text_bytes_max = checks.bytes("text_bytes_max", self.text_bytes_max, TEXT_BYTES_MAX, 1, 16 << 20);
+        let message_bytes_max = checks.bytes("message_bytes_max", self.message_bytes_max, MESSAGE_BYTES_MAX, 1 << 20, 1 << 30);
+        if text_bytes_max > message_bytes_max {
+            checks.problem("text_bytes_max", "is more than message_bytes_max; no such text can arrive");
+        }
         if !checks.problems.is_empty() {
             return Err(checks.problems);
         }
@@ -151,8 +172,15 @@ impl OpcUaConfig {
             pki_dir: self.pki_dir,
             application_uri: self.application_uri.unwrap_or_else(|| "urn:historian".into()),
             trust_server_certificate: self.trust_server_certificate,
-            verify_hostname: self.verify_hostname.unwrap_or(true),
-            certificate_hostname: self.certificate_hostname,
+            host_check: match self.certificate_hostname {
+                _ if self.verify_hostname == Some(false) => HostCheck::Off,
+                None => HostCheck::Endpoint,
+                Some(name) => HostCheck::Name(name),
+            },
+            accept_expired_certificate: self.accept_expired_certificate,
+            verify_application_uri: self.verify_application_uri.unwrap_or(true),
+            text_bytes_max,
+            message_bytes_max,
             publishing,
             queue_size,
             timeout,
@@ -248,6 +276,14 @@ impl Checks {
             self.problem("certificate_hostname", "has no effect with verify_hostname = false; keep one of them");
         }
         (policy, mode)
+    }
+
+    fn bytes(&mut self, key: &str, value: Option<u64>, default: usize, least: usize, most: usize) -> usize {
+        let given = value.map_or(default, |value| usize::try_from(value).unwrap_or(usize::MAX));
+        if !(least..=most).contains(&given) {
+            self.problem(key, format!("is {given}, allowed are {least} to {most}"));
+        }
+        given.clamp(least, most)
     }
 
     fn milliseconds(&mut self, key: &str, value: Option<u64>, default: u64, least: u64, most: u64) -> Duration {

@@ -4,31 +4,31 @@
 //! shall hold is decided in [`super::subscribe`] alone.
 //!
 //! The channel moves only while it is polled; [`Connection::drive`] polls it beside the work, the Publish requests and the keep-alive, in
-//! one task, so that nothing outlives the connection.
+//! one task, so that nothing outlives the connection. Bytes go through [`super::wire`], and every call into the library is guarded: what it
+//! panics with is a [`Fault`] like any other.
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use opcua::{
-    client::{
-        ClientBuilder, ClientConfig, IdentityToken, Session, SessionBuilder,
-        transport::{TcpConnector, TransportPollResult},
-    },
+    client::{ClientBuilder, ClientConfig, IdentityToken, Session, SessionBuilder, transport::TransportPollResult},
     core::ResponseMessage,
     crypto::{CertificateStore, SecurityPolicy},
-    types::{EndpointDescription, GetEndpointsRequest, NodeId, RequestHeader, StatusCode, UserTokenType},
+    types::{EndpointDescription, GetEndpointsRequest, NodeId, RequestHeader, StatusCode},
 };
 
 use super::{
     Device,
     convert::protocol_time,
-    pki,
+    endpoint, pki,
     publish::Publisher,
     session::{self, Logon, Transport},
+    wire::{CHANNEL_LIFETIME_MS, Findings, Limits, Wire},
 };
-use crate::model::{Clock, Timestamp};
+use crate::{
+    collector::guard::{self, Panicked},
+    model::{Clock, Timestamp},
+};
 
-/// Largest message taken from a server. A notification of 100,000 numbers is about 4 MB.
-const MESSAGE_BYTES_MAX: usize = 64 << 20;
 const CHUNK_BYTES: usize = 65_535;
 
 /// Why a connection was not made or ended.
@@ -78,6 +78,12 @@ impl Fault {
     }
 }
 
+impl From<Panicked> for Fault {
+    fn from(panicked: Panicked) -> Fault {
+        Fault::new(panicked.to_string())
+    }
+}
+
 /// What an operator does about a status.
 fn hint(status: StatusCode) -> &'static str {
     match status {
@@ -109,20 +115,37 @@ impl Connection {
     ///
     /// # Errors
     /// Why not, in words that tell an operator where to look.
-    pub async fn open(device: &Device, clock: &dyn Clock) -> Result<Connection, Fault> {
+    pub async fn open(device: &Device, clock: &Arc<dyn Clock>) -> Result<Connection, Fault> {
+        guard::run(Connection::open_unguarded(device, clock)).await?
+    }
+
+    async fn open_unguarded(device: &Device, clock: &Arc<dyn Clock>) -> Result<Connection, Fault> {
         let identity = match (&device.user, &device.password_file) {
             (Some(user), Some(file)) => IdentityToken::new_user_name(user.as_str(), pki::read_password(file).map_err(Fault::new)?),
             _ => IdentityToken::new_anonymous(),
         };
         let store = pki::open(device).await.map_err(Fault::new)?;
         let config = client_config(device);
-        let offered = within(device.timeout, "discovery", discover(device, &config, clock.now())).await??;
-        let endpoint = choose(device, &offered)?;
+        let limits = Limits { text_bytes_max: device.text_bytes_max, certificate: None };
+        let nobody = Arc::new(opcua::sync::RwLock::new(CertificateStore::new(std::path::Path::new("/dev/null"))));
+        let findings = Arc::new(Findings::default());
+        let mut wire = Wire { url: device.endpoint.clone(), limits, store: nobody, clock: clock.clone(), findings };
+        let offered = within(device.timeout, "discovery", discover(device, &config, &wire, clock.now())).await??;
+        let endpoint = endpoint::choose(device, &offered).map_err(Fault::new)?;
         pki::judge(device, &store, &endpoint, clock.now()).map_err(Fault::new)?;
+        wire.url = endpoint.endpoint_url.as_ref().to_owned();
+        wire.store = store.clone();
+        if device.policy == SecurityPolicy::None {
+            wire.limits.certificate = Some(endpoint.server_certificate.as_ref().to_vec());
+        }
         let name = format!("historian {}", device.name);
-        let carrier = TcpConnector::new(endpoint.endpoint_url.as_ref()).map_err(|error| Fault::library("endpoint", &error))?;
-        let (logon, transport) = Logon::open(&config, &name, carrier, endpoint, identity, store, device.timeout).await?;
+        let (logon, transport) = Logon::open(&config, &name, wire, endpoint, identity, store, device.timeout).await?;
         Ok(Connection { logon, transport })
+    }
+
+    /// Values in notifications that were not as the server sent them.
+    pub fn findings(&self) -> Arc<Findings> {
+        self.logon.findings()
     }
 
     /// A session that was taken up again on another channel.
@@ -144,7 +167,17 @@ impl Connection {
     ///
     /// # Errors
     /// The loss of the connection, the session or the subscriptions.
-    pub async fn drive<T>(
+    pub fn drive<'a, T: 'a>(
+        &'a mut self,
+        publisher: &'a Publisher,
+        told: impl FnMut(Result<(), StatusCode>) + 'a,
+        work: impl Future<Output = T> + 'a,
+    ) -> impl Future<Output = Result<T, Fault>> + 'a {
+        let driven = guard::run(self.drive_unguarded(publisher, told, work));
+        async move { driven.await? }
+    }
+
+    async fn drive_unguarded<T>(
         &mut self,
         publisher: &Publisher,
         told: impl FnMut(Result<(), StatusCode>),
@@ -173,7 +206,7 @@ impl Connection {
             // The channel closes when the last message is sent.
             std::future::pending::<()>().await;
         };
-        let _ = tokio::time::timeout(limit, session::drive(&mut transport, goodbye)).await;
+        let _ = tokio::time::timeout(limit, guard::run(session::drive(&mut transport, goodbye))).await;
     }
 }
 
@@ -193,27 +226,26 @@ fn client_config(device: &Device) -> ClientConfig {
         .request_timeout(device.timeout)
         // The server holds a Publish request for up to a keep-alive interval; the watchdog decides about silence.
         .publish_timeout(device.watchdog * 4 + Duration::from_mins(1))
-        .channel_lifetime(600_000)
+        .channel_lifetime(CHANNEL_LIFETIME_MS)
         // The library's defaults (arrays of 1,000, 5 chunks) lose large notifications.
-        .max_message_size(MESSAGE_BYTES_MAX)
-        .max_chunk_count(MESSAGE_BYTES_MAX / CHUNK_BYTES + 1)
-        .max_array_length(1_000_000)
-        .max_string_length(1 << 20)
-        .max_byte_string_length(4 << 20)
+        .max_message_size(device.message_bytes_max)
+        .max_chunk_count(device.message_bytes_max / CHUNK_BYTES + 1)
+        .max_array_length(device.message_bytes_max)
+        // What a value may be is decided before the library decodes it.
+        .max_string_length(device.message_bytes_max)
+        .max_byte_string_length(device.message_bytes_max)
         .into_config()
 }
 
 /// Asks the server for its endpoints over an unsecured channel, as the standard has it.
-async fn discover(device: &Device, config: &ClientConfig, now: Timestamp) -> Result<Vec<EndpointDescription>, Fault> {
+async fn discover(device: &Device, config: &ClientConfig, wire: &Wire, now: Timestamp) -> Result<Vec<EndpointDescription>, Fault> {
     let what = "discovery";
     let fail = |error: opcua::types::Error| Fault::library(what, &error);
-    let store = CertificateStore::new(std::path::Path::new("/dev/null"));
     let channel = SessionBuilder::new(config)
         .connect_to_endpoint_directly(device.endpoint.as_str())
-        .and_then(|builder| builder.build_channel(Arc::new(opcua::sync::RwLock::new(store))))
+        .and_then(|builder| builder.build_channel(wire.store.clone()))
         .map_err(fail)?;
-    let connector = TcpConnector::new(&device.endpoint).map_err(fail)?;
-    let mut transport = channel.connect_no_retry(&connector).await.map_err(fail)?;
+    let mut transport = channel.connect_no_retry(wire).await.map_err(fail)?;
     let request = GetEndpointsRequest {
         request_header: RequestHeader::new(&NodeId::null(), &protocol_time(now), 1),
         endpoint_url: device.endpoint.as_str().into(),
@@ -236,68 +268,5 @@ async fn discover(device: &Device, config: &ClientConfig, now: Timestamp) -> Res
         ResponseMessage::GetEndpoints(answer) => Err(Fault::status(what, answer.response_header.service_result, "")),
         ResponseMessage::ServiceFault(fault) => Err(Fault::status(what, fault.response_header.service_result, "")),
         _ => Err(Fault::new("discovery: the server answered something else")),
-    }
-}
-
-/// The offered endpoint with the configured security and a way for the configured user to log on.
-fn choose(device: &Device, offered: &[EndpointDescription]) -> Result<EndpointDescription, Fault> {
-    let policy_of = |endpoint: &EndpointDescription| SecurityPolicy::from_uri(endpoint.security_policy_uri.as_ref());
-    let secured: Vec<_> =
-        offered.iter().filter(|endpoint| policy_of(endpoint) == device.policy && endpoint.security_mode == device.mode).collect();
-    if secured.is_empty() {
-        let offers: Vec<_> = offered.iter().map(|endpoint| format!("{} {}", policy_of(endpoint), endpoint.security_mode)).collect();
-        return Err(Fault::new(format!(
-            "the server has no endpoint with security {} {}; it offers: {}",
-            device.policy,
-            device.mode,
-            offers.join(", ")
-        )));
-    }
-    let wanted = if device.user.is_some() { UserTokenType::UserName } else { UserTokenType::Anonymous };
-    for endpoint in secured {
-        let known = |uri: &str| uri.is_empty() || SecurityPolicy::from_uri(uri) != SecurityPolicy::Unknown;
-        let token = endpoint
-            .user_identity_tokens
-            .iter()
-            .flatten()
-            .find(|token| token.token_type == wanted && known(token.security_policy_uri.as_ref()));
-        let Some(token) = token else { continue };
-        let mut endpoint = endpoint.clone();
-        // Only what was chosen: the library takes the first policy of the type and does not expect an unknown one.
-        endpoint.user_identity_tokens = Some(vec![token.clone()]);
-        // The way there is the configured one: behind a port mapping or in a container the server knows itself by other names.
-        endpoint.endpoint_url = with_path_of(&device.endpoint, endpoint.endpoint_url.as_ref()).into();
-        return Ok(endpoint);
-    }
-    Err(Fault::new(if device.user.is_some() {
-        "the server's endpoint takes no user name and password; remove user and password_file, or let the server take them"
-    } else {
-        "the server's endpoint takes no anonymous user; set user and password_file"
-    }))
-}
-
-/// Host and port of `configured` with the path that the server advertises.
-fn with_path_of(configured: &str, advertised: &str) -> String {
-    let split = |url: &str| {
-        let rest = url.strip_prefix("opc.tcp://").unwrap_or(url);
-        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        (authority.to_owned(), path.to_owned())
-    };
-    format!("opc.tcp://{}{}", split(configured).0, split(advertised).1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_configured_host_and_port_win_over_the_advertised() {
-        for (configured, advertised, expected) in [
-            ("opc.tcp://10.0.0.5:14840", "opc.tcp://plc7:4840/freeopcua/server/", "opc.tcp://10.0.0.5:14840/freeopcua/server/"),
-            ("opc.tcp://10.0.0.5:4840/x", "opc.tcp://plc7:4840", "opc.tcp://10.0.0.5:4840"),
-            ("opc.tcp://[::1]:4840", "opc.tcp://0.0.0.0:4840/a", "opc.tcp://[::1]:4840/a"),
-        ] {
-            assert_eq!(with_path_of(configured, advertised), expected);
-        }
     }
 }

@@ -4,9 +4,10 @@
 //! - **Times** come with their picoseconds down to nanoseconds; one outside the years 1678 to 2262 counts as none. Which of them a sample
 //!   gets is decided in [`super::times`].
 //! - **Quality** is the `StatusCode` whole, info bits (overflow, limits) included.
-//! - A **Bad** status makes the value null, whatever came with it. **Uncertain** keeps its value.
 //! - **No value**: null with the status where that is Uncertain (`UncertainInitialValue`), with `BadNoData` where it is Good. NaN and raw
 //!   values that the configuration lists as `not_available` are none, with `BadNoData`.
+//! - A **Bad** status makes the value null, whatever came with it. **Uncertain** keeps its value. What could not be decoded is Bad, too
+//!   (`BadDecodingError`, `BadEncodingLimitsExceeded`); of a text that is not UTF-8 stays what could be read.
 //! - A value that does not **fit** the tag's type: null with `BadTypeMismatch`; a number outside the type's range: null with
 //!   `BadOutOfRange`. Every number fits a float tag; a whole number that the float rounds is Uncertain. Integers fit integer tags of either
 //!   sign while they are in range, enumerations (`Int32`), integers and booleans fit `state`, text, localized text, times and GUIDs fit
@@ -14,6 +15,7 @@
 
 use opcua::types::{DataValue, DateTime, Variant};
 
+use super::wire;
 use crate::{
     collector::not_available::{self, Missing, RawKind, Sentinel},
     model::{Quality, Timestamp, Value, ValueType},
@@ -55,7 +57,9 @@ impl Reading {
         let quality = Quality(data.status.map_or(0, |status| status.bits()));
         let taken = |value, quality, problem| Reading { source, server, value, quality, problem };
         if quality.is_bad() {
-            return taken(None, quality, String::new());
+            let Some((reason, kept)) = data.value.as_ref().and_then(wire::reason) else { return taken(None, quality, String::new()) };
+            let kept = kept.filter(|_| value_type == ValueType::String).map(|text| Value::String(text.to_owned()));
+            return taken(kept, quality, reason.to_owned());
         }
         let Some(variant) = data.value.filter(|variant| !matches!(variant, Variant::Empty)) else {
             let quality = if quality.is_good() { Quality::BAD_NO_DATA } else { quality };

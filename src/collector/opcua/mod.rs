@@ -1,7 +1,7 @@
 //! OPC UA collector: subscriptions with data changes, from one server.
 //!
 //! One way through the folder:
-//! [`config`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`pki`]) → [`session`] (opened, or taken up again
+//! [`config`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`endpoint`], [`pki`]; bytes through [`wire`]) → [`session`] (opened, or taken up again
 //! after a cut) → [`subscribe`] (own desired state, created and compared item by item; watchdog) and [`publish`] → [`convert`] (value,
 //! quality) and [`times`] → [`deliver`] (the samples around an outage) → spool. [`supervise`] goes round it for ever; [`check`] reads and
 //! subscribes once.
@@ -17,6 +17,8 @@ pub mod config;
 mod connection;
 mod convert;
 mod deliver;
+mod endpoint;
+mod left_out;
 mod pki;
 mod publish;
 mod read;
@@ -24,6 +26,7 @@ mod session;
 mod subscribe;
 mod supervise;
 mod times;
+mod wire;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -48,8 +51,11 @@ struct Device {
     pki_dir: Option<PathBuf>,
     application_uri: String,
     trust_server_certificate: bool,
-    verify_hostname: bool,
-    certificate_hostname: Option<String>,
+    host_check: HostCheck,
+    accept_expired_certificate: bool,
+    verify_application_uri: bool,
+    text_bytes_max: usize,
+    message_bytes_max: usize,
     publishing: Duration,
     queue_size: u32,
     timeout: Duration,
@@ -57,6 +63,15 @@ struct Device {
     retry: Duration,
     reconnect_max: Duration,
     items: Vec<Item>,
+}
+
+/// Which host the server's certificate must name.
+#[derive(Clone, Debug)]
+enum HostCheck {
+    Off,
+    /// That of the endpoint.
+    Endpoint,
+    Name(String),
 }
 
 /// One tag and the node it comes from.

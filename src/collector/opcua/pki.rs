@@ -12,10 +12,14 @@ use opcua::{
     core::comms::url::hostname_from_url,
     crypto::{CertificateStore, SecurityPolicy, X509, X509Data},
     sync::RwLock,
-    types::EndpointDescription,
+    types::{ByteString, EndpointDescription},
 };
 
-use super::{Device, convert::protocol_time};
+use super::{
+    Device, HostCheck,
+    convert::protocol_time,
+    wire::certificate::{self, Names},
+};
 use crate::model::Timestamp;
 
 /// The own certificate outlives the plant: one that runs out silently stops collection on a day that nobody expects.
@@ -41,8 +45,9 @@ pub async fn open(device: &Device) -> Result<SharedStore, String> {
         .await
         .map_err(|error| format!("making the own certificate failed: {error}"))??;
     store.set_trust_unknown_certs(device.trust_server_certificate);
-    // The library can only check the host name of the URL; with another name, or none, `judge` checks the rest.
-    store.set_skip_verify_certs(!device.verify_hostname || device.certificate_hostname.is_some());
+    // The library wants the URI to be the first name of a certificate, and knows nothing of what a device may be forgiven. `judge` decides
+    // before it; that the server shows the same certificate again, and has its key, is checked by the library all the same.
+    store.set_skip_verify_certs(true);
     Ok(Arc::new(RwLock::new(store)))
 }
 
@@ -64,12 +69,14 @@ fn prepare(dir: &Path, application_uri: &str) -> Result<CertificateStore, String
         }
     }
     store.read_own_pkey()?;
-    store.read_own_cert()?.is_application_uri_valid(application_uri).map_err(|_| {
-        format!(
-            "the own certificate {} is not for the application URI {application_uri:?}; set application_uri to its URI",
-            certificate.display()
-        )
-    })?;
+    let names = Names::of(store.read_own_cert()?.as_byte_string().as_ref())?;
+    if !names.uris.iter().any(|uri| uri == application_uri) {
+        return Err(format!(
+            "the own certificate {} is not for the application URI {application_uri:?} but for {}; set application_uri to its URI",
+            certificate.display(),
+            names.list_uris()
+        ));
+    }
     Ok(store)
 }
 
@@ -123,8 +130,10 @@ pub fn judge(device: &Device, store: &SharedStore, endpoint: &EndpointDescriptio
     if device.policy == SecurityPolicy::None {
         return Ok(());
     }
-    let certificate = X509::from_byte_string(&endpoint.server_certificate)
-        .map_err(|error| format!("the server shows no readable certificate: {error}"))?;
+    let shown = certificate::leaf(endpoint.server_certificate.as_ref());
+    let unreadable = |error: &dyn std::fmt::Display| format!("the server shows no readable certificate: {error}");
+    let certificate = X509::from_byte_string(&ByteString::from(shown)).map_err(|error| unreadable(&error))?;
+    let names = Names::of(shown).map_err(|error| unreadable(&error))?;
     let store = store.read();
     let name = CertificateStore::cert_file_name(&certificate);
     let (trusted, rejected) = (store.trusted_certs_dir().join(&name), store.rejected_certs_dir().join(&name));
@@ -145,20 +154,36 @@ pub fn judge(device: &Device, store: &SharedStore, endpoint: &EndpointDescriptio
             ));
         }
     }
-    let wrong = |error: opcua::types::Error| format!("the server's certificate is not valid: {error}");
-    certificate.is_time_valid(&protocol_time(now).as_chrono()).map_err(wrong)?;
-    certificate.is_application_uri_valid(endpoint.server.application_uri.as_ref()).map_err(wrong)?;
-    if device.verify_hostname {
-        let host = match &device.certificate_hostname {
-            Some(name) => name.clone(),
-            None => hostname_from_url(&device.endpoint).map_err(|error| error.to_string())?,
-        };
-        certificate.is_hostname_valid(&host).map_err(|_| {
-            format!(
-                "the server's certificate does not name the host {host:?}; set certificate_hostname to a name that it has, or \
-                 verify_hostname = false"
-            )
-        })?;
+    let forgive = |forgiven: bool, wrong: String, key: &str| {
+        if !forgiven {
+            return Err(format!("{wrong}; {key} accepts it all the same"));
+        }
+        tracing::warn!(device = device.name, "{wrong}; accepted by {key}");
+        Ok(())
+    };
+    if let Err(error) = certificate.is_time_valid(&protocol_time(now).as_chrono()) {
+        let wrong = format!("the server's certificate is not valid now: {error}");
+        forgive(device.accept_expired_certificate, wrong, "accept_expired_certificate = true")?;
+    }
+    let application = endpoint.server.application_uri.as_ref();
+    if !names.uris.iter().any(|uri| uri == application) {
+        let wrong =
+            format!("the server calls itself {application:?}, but its certificate is for the application URI {}", names.list_uris());
+        forgive(!device.verify_application_uri, wrong, "verify_application_uri = false")?;
+    }
+    let host = match &device.host_check {
+        HostCheck::Off => None,
+        HostCheck::Endpoint => Some(hostname_from_url(&device.endpoint).map_err(|error| error.to_string())?),
+        HostCheck::Name(name) => Some(name.clone()),
+    };
+    if let Some(host) = host
+        && !names.has_host(&host)
+    {
+        return Err(format!(
+            "the server's certificate does not name the host {host:?} but {:?}; set certificate_hostname to a name that it has, or \
+             verify_hostname = false",
+            names.hosts
+        ));
     }
     Ok(())
 }

@@ -121,6 +121,11 @@ impl Publisher {
     }
 }
 
+/// Index of an item by its client handle.
+pub fn index(handle: u32) -> Option<usize> {
+    (handle as usize).checked_sub(1)
+}
+
 /// Where the values of a notification go, by index of their tags, with the time of the notification.
 pub type Take = Arc<dyn Fn(Vec<(usize, DataValue)>, Option<i64>) + Send + Sync>;
 
@@ -233,7 +238,7 @@ impl Feed {
                 self.ended.store(ended.status.bits(), Ordering::Relaxed);
             } else if let Some(change) = part.into_inner_as::<DataChangeNotification>() {
                 let changes = change.monitored_items.into_iter().flatten();
-                values.extend(changes.filter_map(|item| Some(((item.client_handle as usize).checked_sub(1)?, item.value))));
+                values.extend(changes.filter_map(|item| Some((index(item.client_handle)?, item.value))));
             }
         }
         if !values.is_empty() {

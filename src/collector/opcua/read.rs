@@ -15,6 +15,9 @@ use super::{
 /// Operations asked for in one request, where the server allows more or says nothing.
 const OPERATIONS_MAX: usize = 1000;
 
+/// Status of a value that could not be decoded.
+pub const BROKEN: StatusCode = StatusCode::BadDecodingError;
+
 /// What must be known of a server before anything is asked of it. Read anew in every session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -81,8 +84,8 @@ pub async fn namespaces(session: &Session, timeout: Duration) -> Result<Vec<Stri
     }
 }
 
-/// Reads the values of nodes, in requests of at most `per_read`, which shrink where the server finds them too large. The answer has one
-/// value per node, in order.
+/// Reads the values of nodes, in requests of at most `per_read`, which shrink where an answer is too large or cannot be decoded, down to
+/// the one node that is to blame: that has a Bad value then, and the others have theirs. The answer has one value per node, in order.
 ///
 /// # Errors
 /// When the server does not answer a request, or refuses it as a whole.
@@ -98,12 +101,24 @@ pub async fn values(session: &Session, nodes: &[NodeId], per_read: usize, timeou
             .collect();
         match within(timeout, what, session.read(&request, TimestampsToReturn::Both, 0.0)).await? {
             Ok(values) if values.len() == asked.len() => read.extend(values),
+            // It ends with a value that cannot be decoded; the rest is asked for again.
+            Ok(values) if values.len() < asked.len() && values.last().is_some_and(|last| last.status == Some(BROKEN)) => {
+                read.extend(values);
+            }
             Ok(values) => return Err(Fault::new(format!("Read: {} values came for {} nodes", values.len(), asked.len()))),
-            Err(error) if too_large(error.status()) && per_read > 1 => per_read = asked.len().div_ceil(2).max(1),
+            Err(error) if divides(error.status()) && asked.len() > 1 => per_read = asked.len().div_ceil(2),
+            Err(error) if divides(error.status()) => {
+                read.push(DataValue { value: None, status: Some(error.status()), ..DataValue::null() });
+            }
             Err(error) => return Err(Fault::status(what, error.status(), "")),
         }
     }
     Ok(read)
+}
+
+/// True when the answer for fewer nodes may be whole.
+fn divides(status: StatusCode) -> bool {
+    too_large(status) || status == BROKEN
 }
 
 /// True when a smaller request may succeed.

@@ -10,9 +10,7 @@ use opcua::{
     client::{
         ClientConfig, IdentityToken, Session, SessionBuilder, UARequest,
         services::{ActivateSession, CloseSession, CreateSession},
-        transport::{
-            Connector, RequestRecv, SecureChannelEventLoop, SecureChannelState, TcpConnector, TransportConfiguration, TransportPollResult,
-        },
+        transport::{Connector, RequestRecv, SecureChannelEventLoop, SecureChannelState, TransportConfiguration, TransportPollResult},
     },
     core::config::Config,
     types::{AttributeId, ByteString, EndpointDescription, Error, NodeId, ReadValueId, StatusCode, TimestampsToReturn, VariableId},
@@ -22,10 +20,11 @@ use parking_lot::Mutex;
 use super::{
     connection::{End, Fault, within},
     pki::SharedStore,
+    wire::{Findings, Wire},
 };
 
 /// Connects the transport under a channel.
-pub type Carrier = TcpConnector;
+pub type Carrier = Wire;
 /// Moves a channel while it is polled.
 pub type Transport = SecureChannelEventLoop<<Carrier as Connector>::Transport>;
 
@@ -101,6 +100,10 @@ impl Logon {
         };
         within(limit, what, opening).await??;
         Ok((logon, transport))
+    }
+
+    pub fn findings(&self) -> Arc<Findings> {
+        self.connector.inner.findings.clone()
     }
 
     /// Activates the session on a new channel.

@@ -31,6 +31,7 @@ use super::{
     Device,
     connection::{End, Fault, within},
     deliver::Deliveries,
+    left_out::LeftOut,
     publish::{Feed, Publisher, Take, after},
     read::{self, Facts},
 };
@@ -55,6 +56,7 @@ pub(super) struct On<'a> {
     pub device: &'a Device,
     pub session: &'a Session,
     pub publisher: &'a Publisher,
+    pub left_out: &'a LeftOut,
 }
 
 /// What a session holds. It outlives the connection.
@@ -139,6 +141,7 @@ async fn hold(
         let deliveries = deliveries.clone();
         Arc::new(move |values, at| deliveries.deliver(values, at))
     };
+    on.left_out.sweep(on.device, on.session, &held.facts.namespaces, held.facts.nodes_per_read).await?;
     let missing = held.missing(on.device);
     held.create(on, &take, missing).await?;
     held.complete = true;
@@ -274,6 +277,7 @@ impl Held {
         let mut pending = Vec::with_capacity(indexes.len());
         for index in indexes {
             match on.device.items[index].address.resolve(&self.facts.namespaces) {
+                Some(_) if on.left_out.has(index) => _ = self.refused.insert(index, read::BROKEN),
                 Some(node) => pending.push((index, node)),
                 None => _ = self.refused.insert(index, StatusCode::BadNodeIdUnknown),
             }
@@ -395,6 +399,7 @@ impl Held {
     /// Tries the refused items again; namespaces may have come since.
     async fn retry(&mut self, on: &On<'_>, take: &Take, deliveries: &Deliveries, context: &CollectorContext) -> Result<(), Fault> {
         self.facts.namespaces = read::namespaces(on.session, on.device.timeout).await?;
+        on.left_out.recheck(on.device, on.session, &self.facts.namespaces).await?;
         let before = self.refused.len();
         self.create(on, take, self.refused.keys().copied().collect()).await?;
         if self.refused.len() == before {

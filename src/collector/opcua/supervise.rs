@@ -1,24 +1,25 @@
 //! The loop around the sessions of one device: connect, hold, lose, wait, again, until told to stop.
 
 use std::{
-    panic::AssertUnwindSafe,
+    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use futures::FutureExt;
 use opcua::{crypto::SecurityPolicy, types::StatusCode};
 
 use super::{
     Device,
     connection::{Connection, End, Fault},
     deliver::{Delivered, Deliveries},
-    publish::Publisher,
+    left_out::LeftOut,
+    publish::{self, Publisher},
     session::{Logon, Refusal},
     subscribe::{self, Held, On},
+    wire::Finding,
 };
 use crate::{
-    collector::{CollectorContext, DeviceStatus, status::DeviceState, supervise::Backoff},
+    collector::{CollectorContext, DeviceStatus, guard, status::DeviceState, supervise::Backoff},
     model::TagId,
 };
 
@@ -27,6 +28,9 @@ const RECONNECT_FIRST: Duration = Duration::from_millis(500);
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 /// Longest wait while there is a session to take up: the server keeps it, and what it queues, for a short time only.
 const TAKE_UP_DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// Time for what came with a value that cannot be decoded to be stored, before the subscriptions are given up for it.
+const BROKEN_GRACE: Duration = Duration::from_millis(200);
 
 /// What outlives a cut link.
 struct Kept {
@@ -60,21 +64,23 @@ pub(super) async fn run(device: &Device, ids: &[TagId], context: &CollectorConte
     let mut backoff = Backoff::new(RECONNECT_FIRST.min(device.reconnect_max), device.reconnect_max);
     let mut last_error = String::new();
     let mut kept = None;
+    let unfit = Unfit { device, context, left_out: LeftOut::default(), told: parking_lot::Mutex::default() };
     loop {
         status.set_state(DeviceState::Connecting);
         let values_before = status.view().last_good_at;
         // A panic in the client library must cost a session, not the device.
-        let fault = match AssertUnwindSafe(attempt(device, &deliveries, context, &mut kept)).catch_unwind().await {
+        let fault = match guard::run(attempt(&unfit, &deliveries, &mut kept)).await {
             Ok(Some(fault)) => fault,
             Ok(None) => break,
-            Err(_) => Fault::new("the session ended by an internal error of the client library; it is rebuilt"),
+            Err(panicked) => panicked.into(),
         };
         deliveries.lose();
         status.items_created.store(0, Ordering::Relaxed);
         DeviceStatus::count(if fault.timeout { &status.timeouts } else { &status.exceptions }, 1);
         status.record_error(context.clock.now(), fault.message.as_str());
         status.set_state(DeviceState::Backoff);
-        if status.view().last_good_at != values_before {
+        // What the library panics at comes again with the next session: it is not asked at once, whatever came before.
+        if status.view().last_good_at != values_before && !guard::is_panic(&fault.message) {
             backoff.reset();
         }
         let longest = if kept.as_ref().is_some_and(|kept| !kept.gone) { TAKE_UP_DELAY_MAX } else { device.reconnect_max };
@@ -96,7 +102,8 @@ pub(super) async fn run(device: &Device, ids: &[TagId], context: &CollectorConte
 }
 
 /// One connection from beginning to end; `None` at shutdown. What can be gone on with after it is in `kept`.
-async fn attempt(device: &Device, deliveries: &Arc<Deliveries>, context: &CollectorContext, kept: &mut Option<Kept>) -> Option<Fault> {
+async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Option<Kept>) -> Option<Fault> {
+    let (device, context) = (unfit.device, unfit.context);
     let status = &context.status;
     let connected = tokio::select! {
         connected = connect(device, context, kept) => connected,
@@ -110,16 +117,29 @@ async fn attempt(device: &Device, deliveries: &Arc<Deliveries>, context: &Collec
     tracing::info!(device = device.name, endpoint = device.endpoint, "connected");
     let session = connection.session();
     let publisher = Publisher::default();
-    let on = On { device, session: &session, publisher: &publisher };
-    let told = |answer: Result<(), StatusCode>| match answer {
-        Ok(()) => DeviceStatus::count(&status.requests, 1),
-        Err(StatusCode::BadTimeout) => DeviceStatus::count(&status.timeouts, 1),
-        Err(_) => DeviceStatus::count(&status.exceptions, 1),
+    let on = On { device, session: &session, publisher: &publisher, left_out: &unfit.left_out };
+    let findings = connection.findings();
+    let told = |answer: Result<(), StatusCode>| {
+        match answer {
+            Ok(()) => DeviceStatus::count(&status.requests, 1),
+            Err(StatusCode::BadTimeout) => DeviceStatus::count(&status.timeouts, 1),
+            Err(_) => DeviceStatus::count(&status.exceptions, 1),
+        }
+        unfit.tell(findings.take());
     };
     let mut rebuilt: Option<Instant> = None;
     loop {
         let work = async {
+            let broken = async {
+                findings.broken().await;
+                tokio::time::sleep(BROKEN_GRACE).await;
+                unfit.tell(findings.take());
+            };
             tokio::select! {
+                () = broken => Some(Fault {
+                    end: End::Subscriptions,
+                    ..Fault::new("a value cannot be decoded; the subscriptions are made anew without its node")
+                }),
                 fault = subscribe::run(&on, &mut held, fresh, deliveries, context) => Some(fault),
                 () = context.shutdown.cancelled() => None,
             }
@@ -177,7 +197,7 @@ async fn connect(device: &Device, context: &CollectorContext, kept: &mut Option<
             }
         }
         // Its subscriptions may outlive it, and be transferred.
-        return match Connection::open(device, &*context.clock).await {
+        return match Connection::open(device, &context.clock).await {
             Ok(connection) => Ok((connection, before.held, true)),
             Err(fault) => {
                 *kept = Some(before);
@@ -185,5 +205,33 @@ async fn connect(device: &Device, context: &CollectorContext, kept: &mut Option<
             }
         };
     }
-    Ok((Connection::open(device, &*context.clock).await?, None, true))
+    Ok((Connection::open(device, &context.clock).await?, None, true))
+}
+
+/// Values that could not be taken as they came: told once each, and left out where they break more than themselves.
+struct Unfit<'a> {
+    device: &'a Device,
+    context: &'a CollectorContext,
+    left_out: LeftOut,
+    /// What was told of an item last.
+    told: parking_lot::Mutex<HashMap<usize, String>>,
+}
+
+impl Unfit<'_> {
+    fn tell(&self, findings: Vec<Finding>) {
+        for Finding { handle, reason, broken } in findings {
+            let Some(index) = publish::index(handle) else { continue };
+            let Some(item) = self.device.items.get(index) else { continue };
+            if broken {
+                self.left_out.add(index, reason.clone());
+            }
+            if self.told.lock().get(&index) == Some(&reason) {
+                continue;
+            }
+            let message = format!("{} ({}) is Bad: {reason}", item.definition.name, item.address_text);
+            tracing::warn!(device = self.device.name, "{message}");
+            self.context.status.record_error(self.context.clock.now(), message);
+            self.told.lock().insert(index, reason);
+        }
+    }
 }

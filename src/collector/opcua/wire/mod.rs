@@ -1,0 +1,112 @@
+//! The way of messages between a server and the client library: our own transport in place of the library's.
+//!
+//! The library's transport has four faults that a plant meets: it closes the connection for one value that it cannot decode; it renews
+//! the channel's keys by comparing the server's clock with ours; it takes no chain of certificates; and it panics on bytes that it does
+//! not expect. The library lets a transport be given, so this one is: [`frame`] cuts the stream into chunks, [`transport`] joins them to
+//! messages and renews the channel by the monotonic clock ([`channel`]), [`sieve`] makes their values decodable, and the library's
+//! decoder runs guarded. What is sent is still encoded, signed and encrypted by the library.
+
+pub mod certificate;
+mod channel;
+mod frame;
+mod sieve;
+mod transport;
+mod walk;
+
+use std::sync::Arc;
+
+use opcua::{
+    client::{
+        ConnectionSource,
+        transport::{Connector, RequestRecv, SecureChannelState, TransportConfiguration},
+    },
+    core::comms::url::hostname_port_from_url,
+    types::{EndpointDescription, Error, StatusCode},
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use self::transport::WireTransport;
+use super::pki::SharedStore;
+use crate::model::Clock;
+
+pub use sieve::{BROKEN, Finding, Limits, reason};
+pub use transport::CHANNEL_LIFETIME_MS;
+
+/// Findings kept until somebody looks.
+const FINDINGS_MAX: usize = 10_000;
+const PORT: u16 = 4840;
+
+/// What was replaced in the notifications of one connection.
+#[derive(Default)]
+pub struct Findings {
+    found: Mutex<Vec<Finding>>,
+    /// Told when a notification could not be decoded to its end.
+    broken: Notify,
+}
+
+impl Findings {
+    fn add(&self, found: Vec<Finding>) {
+        let broken = found.iter().any(|finding| finding.broken);
+        let mut all = self.found.lock();
+        let room = FINDINGS_MAX.saturating_sub(all.len());
+        // What broke a notification is never left out: its item must be.
+        all.extend(found.into_iter().enumerate().filter(|(at, finding)| *at < room || finding.broken).map(|(_, finding)| finding));
+        drop(all);
+        if broken {
+            self.broken.notify_one();
+        }
+    }
+
+    /// Ends when a notification could not be decoded to its end.
+    pub async fn broken(&self) {
+        self.broken.notified().await;
+    }
+
+    pub fn take(&self) -> Vec<Finding> {
+        std::mem::take(&mut *self.found.lock())
+    }
+}
+
+/// Makes the transport to one server.
+#[derive(Clone)]
+pub struct Wire {
+    pub url: String,
+    pub limits: Limits,
+    /// Holds our own key; chains of certificates are read with it.
+    pub store: SharedStore,
+    pub clock: Arc<dyn Clock>,
+    pub findings: Arc<Findings>,
+}
+
+impl ConnectionSource for Wire {
+    type Builder = Wire;
+
+    fn get_connector(&self, _: &EndpointDescription) -> Result<Wire, Error> {
+        Ok(self.clone())
+    }
+}
+
+impl Connector for Wire {
+    type Transport = WireTransport;
+
+    async fn connect(
+        &self,
+        channel: Arc<SecureChannelState>,
+        outgoing: RequestRecv,
+        config: TransportConfiguration,
+    ) -> Result<WireTransport, Error> {
+        let (host, port) =
+            hostname_port_from_url(&self.url, PORT).map_err(|status| Error::new(status, "the endpoint names no host and port"))?;
+        // Every address of the host is tried.
+        let stream = tokio::net::TcpStream::connect(format!("{host}:{port}"))
+            .await
+            .map_err(|error| Error::new(StatusCode::BadCommunicationError, error))?;
+        let _ = stream.set_nodelay(true);
+        WireTransport::open(stream, self.clone(), channel, outgoing, config).await
+    }
+
+    fn default_endpoint(&self) -> EndpointDescription {
+        EndpointDescription::from(self.url.as_str())
+    }
+}
