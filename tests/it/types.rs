@@ -256,10 +256,10 @@ fn check_mixed(door: &Door, when: &str, expected: &BTreeMap<(String, ValueType),
         equal(&format!("{when}, current {tag} among all types"), &current[tag], &expected[expected.len() - 1..]);
     }
     // The selection alone decides, also where there is no sample.
-    let none = door.schema(r#"{"range": {"tags": ["null/f64", "null/string"], "start": 0, "end": 1}}"#);
+    let none = door.schema(r#"{"range": {"tags": ["null/f64", "null/string"], "start": 0, "end": "1ns"}}"#);
     let names: Vec<&str> = none.fields().iter().map(|field| field.name().as_str()).collect();
     assert_eq!(names, ["tag", "timestamp", "value", "quality", "text"]);
-    let alone = door.schema(r#"{"range": {"tags": ["null/u64"], "start": 0, "end": 1, "among": ["STRING", "U64"]}}"#);
+    let alone = door.schema(r#"{"range": {"tags": ["null/u64"], "start": 0, "end": "1ns", "among": ["STRING", "U64"]}}"#);
     assert_eq!(alone.fields().len(), 6);
     // In the wide layout every tag keeps its type.
     let wide = door.schema(&format!(r#"{{"range": {{"tags": ["flight/*"], "start": {START}, "layout": "WIDE"}}}}"#));
