@@ -174,7 +174,7 @@ fn what(request: &v1::MeasureRequest) -> Result<Measure, Status> {
                     KpiError::CounterRule { parameter, .. } => parameter,
                     _ => "rollover",
                 };
-                status::invalid(field, error.to_string().trim_start_matches(field).trim_start().to_owned())
+                status::invalid(field, error.to_string().trim_start_matches(field).trim_start())
             })?;
             Measure::CounterDelta(rules)
         }

@@ -248,15 +248,15 @@ mod tests {
         assert_eq!(texts.value(2), "x");
         assert_eq!(out.timestamps, (0..12).collect::<Vec<i64>>());
         assert_eq!(out.qualities, [0, 0x8000_0000].repeat(6));
-        assert!(more.take(0).unwrap().iter().all(|array| array.is_empty()));
+        assert!(more.take(0).unwrap().iter().all(arrow::array::Array::is_empty));
     }
 
     #[test]
     fn a_nan_keeps_its_bits_when_it_is_widened() {
         for bits in [0x7F80_0001_u32, 0xFFC1_2345, 0x7FFF_FFFF] {
             let wide = widened(f32::from_bits(bits)).to_bits();
-            assert_eq!((wide >> 63, wide >> 52 & 0x7FF, wide & (1 << 29) - 1), (u64::from(bits >> 31), 0x7FF, 0));
-            assert_eq!(wide >> 29 & 0x007F_FFFF, u64::from(bits & 0x007F_FFFF));
+            assert_eq!((wide >> 63, (wide >> 52) & 0x7FF, wide & ((1 << 29) - 1)), (u64::from(bits >> 31), 0x7FF, 0));
+            assert_eq!((wide >> 29) & 0x007F_FFFF, u64::from(bits & 0x007F_FFFF));
         }
     }
 }

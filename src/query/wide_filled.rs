@@ -16,6 +16,7 @@ use crate::{
 /// Samples of a lane that are read ahead of its row, until one is looked up by itself.
 const AHEAD_MAX: usize = 1 << 16;
 
+#[expect(clippy::struct_excessive_bools, reason = "four facts about a lane that hold in any combination")]
 struct Lane<'a> {
     reader: &'a TagReader,
     tag: &'a Tag,
@@ -39,6 +40,7 @@ struct Lane<'a> {
     seen_to: Option<i64>,
     /// The next one that a value can be taken from, when it lies beyond what is read ahead, with whether one that ends a line lies before
     /// it. It stays the next one until it has been passed.
+    #[expect(clippy::option_option, reason = "not looked up yet, looked up in vain, found")]
     beyond: Option<Option<(boundary::Sample, bool)>>,
     /// Whether there is any sample behind the range, once that was asked.
     goes_on: Option<bool>,

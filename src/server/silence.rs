@@ -228,6 +228,9 @@ mod tests {
         runtime: tokio::runtime::Runtime,
     }
 
+    /// Tag, start, end and reason of a gap.
+    type Told = (Option<String>, Option<i64>, Option<i64>, &'static str);
+
     impl Machine {
         fn start() -> Machine {
             let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
@@ -267,7 +270,7 @@ mod tests {
             self.catalog.configure(collected.to_vec(), &silence.unconfigured).unwrap();
         }
 
-        fn gaps(&self) -> Vec<(Option<String>, Option<i64>, Option<i64>, &'static str)> {
+        fn gaps(&self) -> Vec<Told> {
             let gaps = self.store.gaps(0, 100).unwrap().into_iter().map(|(_, gap)| gap);
             gaps.map(|gap| (gap.tag, gap.start, gap.end, gap.reason.as_str())).collect()
         }

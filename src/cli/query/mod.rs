@@ -147,12 +147,11 @@ pub(in crate::cli) async fn fetch(
     let mut progress = Progress::new(output.wants_progress());
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(client::flight_refusal)?;
-        let writer = match &mut writer {
-            Some(writer) => writer,
-            None => {
-                note = batch.schema().metadata().get("note").cloned();
-                writer.insert(BatchWriter::open(output, &batch.schema(), notes(server, tags, format, &batch.schema()).await?)?)
-            }
+        let writer = if let Some(writer) = &mut writer {
+            writer
+        } else {
+            note = batch.schema().metadata().get("note").cloned();
+            writer.insert(BatchWriter::open(output, &batch.schema(), notes(server, tags, format, &batch.schema()).await?)?)
         };
         writer.write(&batch)?;
         progress.add(batch.num_rows());

@@ -91,7 +91,7 @@ mod tests {
         }
         assert_eq!((lateness.worst(), lateness.patience()), (None, ms(1000)), "a device may become quick again");
         assert!(lateness.horizon() < ms(2100));
-        lateness.came(Duration::from_secs(3600));
+        lateness.came(Duration::from_hours(1));
         assert_eq!(lateness.worst(), Some(ms(11_000)));
     }
 }

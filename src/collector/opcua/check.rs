@@ -50,7 +50,7 @@ pub(super) async fn run(device: &Device, timeout: Duration) -> Vec<CheckRow> {
         })
         .collect();
     let mut asked = vec![false; rows.len()];
-    let ended = tokio::time::timeout(timeout, fill(device, &mut rows, &mut asked)).await;
+    let ended = Box::pin(tokio::time::timeout(timeout, fill(device, &mut rows, &mut asked))).await;
     let error = match ended {
         Ok(Ok(())) => return rows,
         Ok(Err(fault)) => fault.message,
@@ -77,7 +77,7 @@ async fn fill(device: &Device, rows: &mut [CheckRow], asked: &mut [bool]) -> Res
         read_all(&on, rows, asked).await?;
         subscribe_to_all(&on, rows).await
     };
-    let ended = connection.drive(&publisher, |_| (), work).await.and_then(|ended| ended);
+    let ended = Box::pin(connection.drive(&publisher, |_| (), work)).await.and_then(|ended| ended);
     connection.close(&publisher, CLOSE_MAX).await;
     ended
 }

@@ -119,10 +119,10 @@ impl Collector for OpcUaCollector {
     }
 
     async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext) {
-        supervise::run(&self.device, &ids, &context).await;
+        Box::pin(supervise::run(&self.device, &ids, &context)).await;
     }
 
     async fn check(&self, timeout: Duration) -> Vec<CheckRow> {
-        check::run(&self.device, timeout).await
+        Box::pin(check::run(&self.device, timeout)).await
     }
 }

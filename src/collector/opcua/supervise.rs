@@ -69,7 +69,7 @@ pub(super) async fn run(device: &Device, ids: &[TagId], context: &CollectorConte
         status.set_state(DeviceState::Connecting);
         let values_before = status.view().last_good_at;
         // A panic in the client library must cost a session, not the device.
-        let fault = match guard::run(attempt(&unfit, &deliveries, &mut kept)).await {
+        let fault = match Box::pin(guard::run(attempt(&unfit, &deliveries, &mut kept))).await {
             Ok(Some(fault)) => fault,
             Ok(None) => break,
             Err(panicked) => panicked.into(),
@@ -144,7 +144,7 @@ async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Opt
                 () = context.shutdown.cancelled() => None,
             }
         };
-        let (Ok(Some(fault)) | Err(fault)) = connection.drive(&publisher, told, work).await else {
+        let (Ok(Some(fault)) | Err(fault)) = Box::pin(connection.drive(&publisher, told, work)).await else {
             // Without a goodbye the server would keep the session and its subscriptions until they expire.
             connection.close(&publisher, CLOSE_MAX).await;
             return None;

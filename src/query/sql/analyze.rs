@@ -49,20 +49,20 @@ fn of_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&plan);
     let changed = plan.map_expressions(|expression| {
         let name = names.save(&expression);
-        let changed = expression.transform_up(|node| of_expression(node, &schema))?;
+        let changed = expression.transform_up(|node| Ok(of_expression(node, &schema)))?;
         Ok(changed.update_data(|expression| name.restore(expression)))
     })?;
     if changed.transformed { changed.map_data(LogicalPlan::recompute_schema) } else { Ok(changed) }
 }
 
-fn of_expression(node: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn of_expression(node: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match &node {
         Expr::Cast(Cast { expr, field }) if matches!(field.data_type(), DataType::Timestamp(_, None)) => {
             // A type that is not known yet belongs to an expression of an outer statement, or to a parameter.
             let is_elsewhere = matches!(expr.get_type(schema), Ok(DataType::Timestamp(_, Some(zone))) if !is_utc(&zone));
             if is_elsewhere {
                 let local = to_local_time().call(vec![expr.as_ref().clone()]);
-                return Ok(Transformed::yes(cast(local, field.data_type().clone())));
+                return Transformed::yes(cast(local, field.data_type().clone()));
             }
         }
         Expr::ScalarFunction(function) if function.func.name() == "date_part" => {
@@ -75,12 +75,12 @@ fn of_expression(node: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 let units = || cast(of.clone(), DataType::Int64);
                 let whole = cast(units() / lit(per_second), DataType::Float64);
                 let rest = cast(units() % lit(per_second), DataType::Float64) / lit(per_second as f64);
-                return Ok(Transformed::yes(whole + rest));
+                return Transformed::yes(whole + rest);
             }
         }
         _ => {}
     }
-    Ok(Transformed::no(node))
+    Transformed::no(node)
 }
 
 fn units_per_second(unit: TimeUnit) -> i64 {

@@ -105,8 +105,8 @@ struct WatchedExec {
 }
 
 impl WatchedExec {
-    fn around(&self, node: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        handed_on(&node, &self.bounds, self.manner)
+    fn around(&self, node: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        handed_on(node, &self.bounds, self.manner)
     }
 }
 
@@ -152,7 +152,7 @@ impl ExecutionPlan for WatchedExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
         options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self.around(self.node.clone().replace_children(children, options)?))
+        Ok(self.around(&self.node.clone().replace_children(children, options)?))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -160,12 +160,12 @@ impl ExecutionPlan for WatchedExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self.around(self.node.clone().reset_state()?))
+        Ok(self.around(&self.node.clone().reset_state()?))
     }
 
     /// The table of a recursive query is put in before its first step and after.
     fn with_new_state(&self, state: Arc<dyn std::any::Any + Send + Sync>) -> Option<Arc<dyn ExecutionPlan>> {
-        self.node.with_new_state(state).map(|node| self.around(node))
+        self.node.with_new_state(state).map(|node| self.around(&node))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -27,6 +27,9 @@ use crate::{
     store::{Catalog, MemoryStore, catalog::TAGS_MAX},
 };
 
+/// Value and quality of a cell.
+type Cell = (Option<f64>, u32);
+
 pub(super) const SECOND: i64 = 1_000_000_000;
 pub(super) const MINUTE: i64 = 60 * SECOND;
 pub(super) const HOUR: i64 = 60 * MINUTE;
@@ -97,7 +100,7 @@ impl Plant {
     }
 
     /// Rows of the wide layout with both tags: value and quality of each.
-    fn filled_rows(&self, query: &RangeQuery) -> Vec<(i64, [(Option<f64>, u32); 2])> {
+    fn filled_rows(&self, query: &RangeQuery) -> Vec<(i64, [Cell; 2])> {
         let mut rows = Vec::new();
         let take = &mut |batch: RecordBatch| {
             for row in 0..batch.num_rows() {
@@ -351,6 +354,10 @@ fn filled_cell(model: &Model, at: i64, fill: Fill, filter: QualityFilter, steppe
     (Some(filled), severity | Quality::INTERPOLATED_BITS)
 }
 
+/// Bits of the quality of a filled cell, and of one that nothing is sure of.
+const FILLED: u32 = Quality::INTERPOLATED_BITS;
+const UNSURE: u32 = Quality::UNCERTAIN_DATA_SUB_NORMAL.0 | FILLED;
+
 #[test]
 fn a_fill_does_not_depend_on_the_end_that_is_asked_for() {
     let mut plant = Plant::new();
@@ -362,8 +369,6 @@ fn a_fill_does_not_depend_on_the_end_that_is_asked_for() {
             RangeQuery { layout: Layout::Wide, fill, quality, step: Some(step * SECOND), ..RangeQuery::new(plant.tags.clone(), range) };
         plant.filled_rows(&query).into_iter().map(|(_, cells)| cells).collect::<Vec<_>>()
     };
-    const FILLED: u32 = Quality::INTERPOLATED_BITS;
-    const UNSURE: u32 = Quality::UNCERTAIN_DATA_SUB_NORMAL.0 | FILLED;
     let cells = asked(0, 50, 10, Fill::Linear, QualityFilter::Any);
     assert_eq!(cells.iter().map(|row| row[0]).collect::<Vec<_>>(), [0.0, 10.0, 20.0, 30.0, 40.0].map(|value| (Some(value), FILLED)));
     // A Bad sample stands in its row, and what was held goes on behind it without being sure.

@@ -49,7 +49,7 @@ impl Accumulator for Ended {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        if self.results % RESULTS_UNSEEN == 0 {
+        if self.results.is_multiple_of(RESULTS_UNSEEN) {
             self.bounds.limits().check(0).map_err(|error| external(error.into()))?;
         }
         let result = self.inner.evaluate()?;

@@ -221,13 +221,11 @@ fn named(name: &str) -> Result<TimeZone> {
     if let Ok(zone) = TimeZone::get(name) {
         return Ok(zone);
     }
-    match offset()
+    let fixed = offset()
         .and_then(|at| i32::try_from(946_684_800 - at.as_second()).ok())
-        .and_then(|ahead| jiff::tz::Offset::from_seconds(ahead).ok())
-    {
-        Some(offset) => Ok(TimeZone::fixed(offset)),
-        None => plan_err!("{name:?} is no time zone; write a name such as 'Europe/Berlin'"),
-    }
+        .and_then(|ahead| jiff::tz::Offset::from_seconds(ahead).ok());
+    let Some(fixed) = fixed else { return plan_err!("{name:?} is no time zone; write a name such as 'Europe/Berlin'") };
+    Ok(TimeZone::fixed(fixed))
 }
 
 /// What the third argument says: a zone, or a time to count from.
@@ -246,10 +244,11 @@ fn zone_and_origin(third: Option<&ScalarValue>, own: Option<&str>) -> Result<(Ti
             if let Ok(zone) = TimeZone::get(text) {
                 return Ok((zone, None));
             }
-            match other.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))) {
-                Ok(ScalarValue::TimestampNanosecond(Some(origin), _)) => Ok((own()?, Some(origin))),
-                _ => plan_err!("{text:?} is neither a time zone, such as 'Europe/Berlin', nor a time to count from; {USAGE}"),
-            }
+            let time = other.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())));
+            let Ok(ScalarValue::TimestampNanosecond(Some(origin), _)) = time else {
+                return plan_err!("{text:?} is neither a time zone, such as 'Europe/Berlin', nor a time to count from; {USAGE}");
+            };
+            Ok((own()?, Some(origin)))
         }
     }
 }
