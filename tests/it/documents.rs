@@ -76,7 +76,7 @@ fn help(command: &[String]) -> Help {
             .filter(|name| *name != "help")
             .map(str::to_owned)
             .collect(),
-        flags: text.lines().filter(|line| line.trim_start().starts_with('-')).flat_map(flags_of_option).collect(),
+        flags: text.lines().filter(|line| line.trim_start().starts_with('-')).filter_map(flags_of_option).collect(),
         variables: text.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next()).map(str::to_owned).collect(),
     }
 }

@@ -140,7 +140,7 @@ async fn a_channel_lives_by_our_clock_alone_wherever_the_servers_stands() {
         running.until("all values", |r| r.delivering() == 3).await;
         let (first, begun) = (opened(&mut peer), Instant::now());
         for step in 1..=6 {
-            tokio::time::sleep(Duration::from_millis(1_000)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             write(&mut peer, "n1", "Double", &json!(f64::from(step) + 0.5), 0, FIRST + i64::from(step) * 1_000);
         }
         running.until("the last change", |r| r.of("n1").len() == 7).await;

@@ -212,7 +212,7 @@ fn restored(batches: &[RecordBatch], typed: &BTreeMap<String, ValueType>) -> BTr
             assert!(value_type == ValueType::String || text.is_none(), "a text for a number");
             assert!(value_type != ValueType::String || number.is_none(), "a number for a text");
             if let (Some(integer), Some(number)) = (integer, number) {
-                assert_eq!(integer as f64, number, "the nearest number");
+                assert_eq!((integer as f64).to_bits(), f64::to_bits(number), "the nearest number");
             }
             let narrowed = |number: f64| {
                 // By the bits, so that a signalling NaN stays one.

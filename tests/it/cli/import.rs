@@ -54,7 +54,7 @@ impl Import {
 }
 
 fn day(rows: &str) -> String {
-    rows.lines().map(|row| format!("2026-01-01T00:00:{row}\n")).collect()
+    rows.lines().map(|row| format!("2026-01-01T00:00:{row}\n")).collect::<Vec<_>>().concat()
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn qualities_of_other_scales_are_refused_until_they_are_said() {
 #[test]
 fn a_word_among_numbers_is_refused_with_its_line_wherever_it_stands() {
     let numbers = |from: usize, to: usize| -> String {
-        (from..to).map(|n| format!("a,{},{n}\n", 1_767_225_600_000_000_000 + n as i64 * 1_000_000_000)).collect()
+        (from..to).map(|n| format!("a,{},{n}\n", 1_767_225_600_000_000_000 + n as i64 * 1_000_000_000)).collect::<Vec<_>>().concat()
     };
     let word = |at: usize| format!("a,{},I/O Timeout\n", 1_767_225_600_000_000_000 + at as i64 * 1_000_000_000);
     let early = format!("tag,timestamp,value\n{}{}{}", numbers(0, 1), word(1), numbers(2, 10));
@@ -125,7 +125,7 @@ fn all_mistakes_of_a_file_are_told_in_one_pass_and_nothing_is_written() {
     let crlf = "tag,timestamp,value,quality\r\n\r\na,2026-01-01T00:00:00Z,1,\r\na,soon,x,nice\r\n\r\n,2026-01-01,1,0\r\na,2026-01-01\r\n";
     let open = "tag,timestamp,value\na,2026-01-01T00:00:00Z,1\na,2026-01-01T00:00:01Z,\"2\na,2026-01-01T00:00:02Z,3\n";
     let inner = "tag,timestamp,value\na,2026-01-01T00:00:00Z,\"1\na,2026-01-01T00:00:01Z,\"2\"\na,2026-01-01T00:00:02Z,3\n";
-    let many: String = (0..250).map(|n| format!("a,2026-01-01T00:00:00.{n:03}Z,?\n")).collect();
+    let many = (0..250).map(|n| format!("a,2026-01-01T00:00:00.{n:03}Z,?\n")).collect::<Vec<_>>().concat();
     let good = "tag,timestamp,value\nb,2026-01-01T00:00:00Z,1\n";
     let import = Import::of(&[
         ("crlf.csv", crlf),
@@ -192,7 +192,7 @@ fn a_number_is_a_time_only_where_its_unit_is_said() {
 #[test]
 fn a_repeated_hour_is_told_apart_by_the_order_of_rows_and_a_skipped_one_refused() {
     let autumn = ["01:45", "02:00", "02:15", "02:30", "02:45", "02:00", "02:15", "02:30", "02:45", "03:00", "03:15"];
-    let rows: String = autumn.iter().zip(0..).map(|(time, n)| format!("a,2026-10-25 {time},{n}\n")).collect();
+    let rows = autumn.iter().zip(0..).map(|(time, n)| format!("a,2026-10-25 {time},{n}\n")).collect::<Vec<_>>().concat();
     let import = Import::of(&[
         ("autumn.csv", &format!("tag,timestamp,value\n{rows}")),
         ("spring.csv", "tag,timestamp,value\nb,2026-03-29 01:59,1\nb,2026-03-29 02:30,2\n"),

@@ -54,15 +54,12 @@ async fn what_a_device_sends_for_no_value_is_bad_and_null() {
     for ((name, table, expected), row) in TAGS.into_iter().zip(rows) {
         assert_eq!((row.value.as_ref(), row.quality.is_bad()), (expected.as_ref(), expected.is_none()), "{table}: {row:?}");
         let samples = running.samples(name);
-        match expected {
-            Some(value) => {
-                assert!(samples.iter().all(|sample| sample.1.as_ref() == Some(&value) && sample.2.is_good()), "{name}: {samples:?}")
-            }
-            None => {
-                let seen: Vec<_> = samples.iter().map(|sample| (sample.1.clone(), sample.2)).collect();
-                assert_eq!(seen, [(None, Quality::BAD_NO_DATA)], "{name}: one Bad sample stands until there is a value");
-                assert!(row.error.contains("no value"), "{}", row.error);
-            }
+        if let Some(value) = expected {
+            assert!(samples.iter().all(|sample| sample.1.as_ref() == Some(&value) && sample.2.is_good()), "{name}: {samples:?}");
+        } else {
+            let seen: Vec<_> = samples.iter().map(|sample| (sample.1.clone(), sample.2)).collect();
+            assert_eq!(seen, [(None, Quality::BAD_NO_DATA)], "{name}: one Bad sample stands until there is a value");
+            assert!(row.error.contains("no value"), "{}", row.error);
         }
     }
 }

@@ -1,10 +1,5 @@
 //! A raw TCP proxy between client and server, whose link a test cuts, holds and mends.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
-
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -24,8 +19,6 @@ pub enum Link {
 /// A running proxy; it ends when dropped.
 pub struct Proxy {
     pub port: String,
-    /// Connections accepted while the link was up.
-    pub connections: Arc<AtomicU64>,
     link: watch::Sender<Link>,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -37,19 +30,14 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port().to_string();
         let server = format!("127.0.0.1:{server_port}");
         let (link, state) = watch::channel(Link::Up);
-        let connections = Arc::new(AtomicU64::new(0));
-        let accepting = tokio::spawn({
-            let connections = connections.clone();
-            async move {
-                while let Ok((client, _)) = listener.accept().await {
-                    if *state.borrow() != Link::Cut {
-                        connections.fetch_add(1, Ordering::Relaxed);
-                        tokio::spawn(carry(client, server.clone(), state.clone()));
-                    }
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                if *state.borrow() != Link::Cut {
+                    tokio::spawn(carry(client, server.clone(), state.clone()));
                 }
             }
         });
-        Proxy { port, connections, link, accepting }
+        Proxy { port, link, accepting }
     }
 
     pub fn set(&self, link: Link) {
