@@ -90,6 +90,7 @@ impl Running {
         let spool = Spool::new(1_000_000, status.clone());
         let (stop, drained) = (CancellationToken::new(), CancellationToken::new());
         let ids: Vec<TagId> = (0..collector.tags().len() as u32).map(TagId).collect();
+        status.set_scene(Arc::new(SystemClock), ids.iter().copied().zip(collector.tags().into_iter().map(|tag| tag.name)).collect());
         let context = CollectorContext {
             spool: spool.clone(),
             clock: Arc::new(SystemClock),

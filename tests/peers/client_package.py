@@ -690,9 +690,12 @@ if binary:
                 def write_and_end():
                     writing = threading.Thread(target=write_some, args=(hc.connect(mine), 60, 90_000), daemon=True)
                     writing.start()
-                    for ends in ("kill", "terminate", "kill"):
+                    for number, ends in enumerate(("kill", "terminate", "kill"), start=1):
                         time.sleep(0.7)
                         restarted(ends)
+                        until = time.monotonic() + 30
+                        while torn.reconnections < number and time.monotonic() < until:
+                            time.sleep(0.05)
                     writing.join()
 
                 same_as_written(torn, threading.Thread(target=write_and_end, daemon=True), 60, 90_000)

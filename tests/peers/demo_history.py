@@ -23,7 +23,6 @@ def main() -> None:
         extents[name] = {
             "samples": table.num_rows,
             "qualities": pc.unique(table.column("quality")).to_pylist(),
-            "nans": sum(value != value for value in table.column("value").to_pylist()),
             "good": pc.sum(known).as_py() or 0,
             "first": times[0] if times else 0,
             "last": times[-1] if times else 0,

@@ -22,7 +22,7 @@ use std::{
 
 use historian::{
     collector::{Collector, CollectorContext, DeviceStatus, Spool, modbus::ModbusConfig, spool::SPOOL_SAMPLES_MAX},
-    model::{Quality, SystemClock, TagId, Value},
+    model::{Quality, SystemClock, TagId, TagName, Value},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +59,7 @@ fn start(text: &str) -> Running {
     let (shutdown, stop_draining) = (CancellationToken::new(), CancellationToken::new());
     let names = collector.tags().into_iter().map(|tag| tag.name.to_string());
     let ids: Vec<(String, TagId)> = names.enumerate().map(|(number, name)| (name, TagId(number as u32 + 1))).collect();
+    status.set_scene(Arc::new(SystemClock), ids.iter().map(|(name, id)| (*id, TagName::new(name).unwrap())).collect());
     let context = CollectorContext {
         spool: spool.clone(),
         clock: Arc::new(SystemClock),
