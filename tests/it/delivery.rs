@@ -106,7 +106,7 @@ fn samples_too_far_in_the_future_are_counted_and_told_with_tag_and_reason() {
         .concat();
     let scada = format!("[[opcua]]\nname = \"scada\"\nendpoint = \"opc.tcp://127.0.0.1:{port}\"\nsecurity_policy = \"None\"\n");
     std::fs::write(&file, format!("{scada}publishing_ms = 100\n{tags}")).unwrap();
-    let now = Clock::now(&SystemClock).0;
+    let now = Clock::now(&SystemClock).0 / 1_000 * 1_000;
     let write = |opcua: &mut Peer, node: &str, value: serde_json::Value, source: i64| {
         writeln!(opcua.stdin, "{}", json!({ "write": [[node, node, value, 0, source, source]] })).unwrap();
         opcua.line_starting("done", Duration::from_secs(30));

@@ -86,7 +86,7 @@ class Limits:
             refused = None
             if 0 < self.arguments.items_max <= self.items():
                 refused = ua.StatusCodes.BadTooManyMonitoredItems
-            elif self.arguments.no_deadband and isinstance(params.RequestedParameters.Filter, ua.DataChangeFilter):
+            elif self.arguments.no_deadband and type(params.RequestedParameters.Filter).__name__ == "DataChangeFilter":  # asyncua has two classes of that name
                 refused = ua.StatusCodes.BadFilterNotAllowed
             if refused is not None:
                 return ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(refused))
