@@ -70,6 +70,16 @@ pub struct DeviceStatus {
     changing: Mutex<Changing>,
     scene: OnceLock<Scene>,
     troubles: Mutex<BTreeMap<TagId, Trouble>>,
+    /// Of tags that the device gave a Bad value: what its collector knows beyond the quality. At most one each.
+    words: Mutex<BTreeMap<TagId, Words>>,
+}
+
+/// Why a tag is Bad with this quality, and where the device has it.
+#[derive(Debug)]
+struct Words {
+    quality: Quality,
+    reason: String,
+    address: String,
 }
 
 /// What the process tells a device's status of the world around it.
@@ -98,7 +108,7 @@ pub enum Trouble {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UndeliveredTag {
     pub tag: String,
-    /// Quality of the last sample, or why it was not taken.
+    /// Quality of the last sample, with what more is known of it, or why it was not taken.
     pub reason: String,
     pub since: Timestamp,
 }
@@ -160,6 +170,16 @@ impl DeviceStatus {
         !self.troubles.lock().is_empty()
     }
 
+    /// Says in words why a tag is about to be Bad with this quality; without words, that there are none. `address` is where the device has it.
+    pub fn explain(&self, tag: TagId, quality: Quality, reason: &str, address: &str) {
+        let mut words = self.words.lock();
+        if reason.is_empty() {
+            words.remove(&tag);
+        } else if words.get(&tag).is_none_or(|known| known.quality != quality || known.reason != reason) {
+            words.insert(tag, Words { quality, reason: reason.to_owned(), address: address.to_owned() });
+        }
+    }
+
     /// Notes the quality of a tag's last sample, which was taken.
     pub fn record_quality(&self, tag: TagId, quality: Quality, at: Timestamp) {
         let mut troubles = self.troubles.lock();
@@ -179,7 +199,12 @@ impl DeviceStatus {
         drop(troubles);
         // That the device does not answer its collector tells, and better.
         if !quality.is_outage() {
-            self.record_error(self.now(), format!("tag {}: {quality}", self.tag_name(tag)));
+            let name = self.tag_name(tag);
+            let told = match self.words.lock().get(&tag) {
+                Some(words) if words.quality == quality => format!("{name} ({}) is Bad: {}", words.address, words.reason),
+                _ => format!("tag {name}: {quality}"),
+            };
+            self.record_error(self.now(), told);
         }
     }
 
@@ -198,10 +223,14 @@ impl DeviceStatus {
 
     /// Number of tags that do not deliver, and the first of them by id.
     pub fn undelivered(&self, limit: usize) -> (usize, Vec<UndeliveredTag>) {
-        let troubles = self.troubles.lock();
+        let (troubles, words) = (self.troubles.lock(), self.words.lock());
+        let why = |tag: TagId, quality: Quality| match words.get(&tag) {
+            Some(words) if words.quality == quality => format!("{quality}: {}", words.reason),
+            _ => quality.to_string(),
+        };
         let told = troubles.iter().take(limit).map(|(&tag, trouble)| {
             let (reason, since) = match trouble {
-                Trouble::Bad { quality, since } => (quality.to_string(), *since),
+                Trouble::Bad { quality, since } => (why(tag, *quality), *since),
                 Trouble::Refused { reason, since } => (reason.clone(), *since),
             };
             UndeliveredTag { tag: self.tag_name(tag), reason, since }

@@ -42,6 +42,8 @@ status_codes! {
     BAD_UNEXPECTED_ERROR = 0x8001_0000, "BadUnexpectedError";
     BAD_INTERNAL_ERROR = 0x8002_0000, "BadInternalError";
     BAD_COMMUNICATION_ERROR = 0x8005_0000, "BadCommunicationError";
+    BAD_DECODING_ERROR = 0x8007_0000, "BadDecodingError";
+    BAD_ENCODING_LIMITS_EXCEEDED = 0x8008_0000, "BadEncodingLimitsExceeded";
     BAD_TIMEOUT = 0x800A_0000, "BadTimeout";
     BAD_WAITING_FOR_INITIAL_DATA = 0x8032_0000, "BadWaitingForInitialData";
     BAD_NODE_ID_UNKNOWN = 0x8034_0000, "BadNodeIdUnknown";

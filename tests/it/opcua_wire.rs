@@ -62,7 +62,13 @@ async fn a_value_that_cannot_be_decoded_is_bad_with_its_reason_and_costs_no_othe
     running.until("the next", |r| r.of("String").len() == 3).await;
     assert_eq!(running.status.connects.load(Ordering::Relaxed), 1, "{:?}", running.status.view());
     let named = running.status.view().last_error;
-    assert!(named.contains("String"), "the last error names the tag: {named}");
+    assert!(named.contains("is Bad: ") && named.contains("nsu=urn:plant;s="), "{named}");
+    let (count, undelivered) = running.status.undelivered(100);
+    assert_eq!(count, odd_values().len());
+    for (node, .., reason) in odd_values() {
+        let told = undelivered.iter().find(|told| told.tag == node).unwrap_or_else(|| panic!("{node}: {undelivered:?}"));
+        assert!(told.reason.contains(reason), "{told:?}");
+    }
     running.stop().await;
 
     // `check` says the same, tag by tag.

@@ -155,11 +155,7 @@ impl Columnar {
         };
         let text = || text_of(&batch.text).map_or(Cell::Empty, Cell::String);
         let chosen = value::chosen(declared, || batch.value.cell(row), integer, text);
-        let state = if let Cell::Text(text) | Cell::String(text) = &chosen { settings.state(text) } else { None };
-        let (value, quality) = match state {
-            Some(state) => (Ok(Cell::Empty), quality.map(|_| state)),
-            None => (value::typed(chosen, declared), quality),
-        };
+        let (value, quality) = value::meant(chosen, declared, quality, settings);
         let value = value.map_err(|reason| mistakes.at(place, "value", &reason));
         // What else is wrong with the row is told as well; nothing of a file with a mistake is written.
         let (timestamp, quality) = (timestamp.unwrap_or_default(), quality.unwrap_or(Quality::BAD));

@@ -5,7 +5,7 @@ use historian_proto::v1::{
     values::Column,
 };
 
-use super::{Mistakes, Row, TagRows};
+use super::{Mistakes, Row, Settings, TagRows};
 use crate::{api::convert::narrowed, model, query::widened};
 
 /// A value as a file has it.
@@ -130,6 +130,23 @@ pub fn chosen(declared: Option<model::ValueType>, value: impl Fn() -> Cell, inte
         Some(_) => value(),
         // A number in `value` may be rounded where there is an exact one, and may be a state whose name is in `text`.
         None => or(or(integer(), &value), &|| as_string(text())),
+    }
+}
+
+/// Value and quality of a row: a word that stands for a state of the signal is its quality, and no value.
+///
+/// # Errors
+/// The value's are those of [`typed`]; what was wrong with the quality stays so.
+pub fn meant<E>(
+    cell: Cell,
+    declared: Option<model::ValueType>,
+    quality: Result<model::Quality, E>,
+    settings: &Settings,
+) -> (Result<Cell, String>, Result<model::Quality, E>) {
+    let state = if let Cell::Text(text) | Cell::String(text) = &cell { settings.state(text) } else { None };
+    match state {
+        Some(state) => (Ok(Cell::Empty), quality.map(|_| state)),
+        None => (typed(cell, declared), quality),
     }
 }
 

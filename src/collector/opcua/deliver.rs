@@ -70,6 +70,7 @@ struct Items {
 pub struct Delivered {
     pub id: TagId,
     pub name: String,
+    pub address: String,
     pub value_type: ValueType,
     pub time: TimeFrom,
     /// Raw values that mean "no value".
@@ -79,6 +80,7 @@ pub struct Delivered {
 struct Item {
     id: TagId,
     name: String,
+    address: String,
     value_type: ValueType,
     not_available: Vec<Sentinel>,
     times: Times,
@@ -117,9 +119,10 @@ enum Added {
 impl Deliveries {
     /// Tags by index, as the caller numbers them.
     pub fn new(tags: impl IntoIterator<Item = Delivered>, spool: Spool, clock: Arc<dyn Clock>, status: Arc<DeviceStatus>) -> Self {
-        let all = tags.into_iter().map(|Delivered { id, name, value_type, time, not_available }| Item {
+        let all = tags.into_iter().map(|Delivered { id, name, address, value_type, time, not_available }| Item {
             id,
             name,
+            address,
             value_type,
             not_available,
             times: Times::new(time),
@@ -176,6 +179,9 @@ impl Deliveries {
             }
             item.restore(&mut run, reading.server, now);
             item.delivering = !reading.quality.is_bad();
+            if !item.delivering {
+                self.status.explain(item.id, reading.quality, &reading.problem, &item.address);
+            }
             let (id, delivering) = (item.id, item.delivering);
             items.count(was_delivering, delivering);
             self.spool.push(id, run);

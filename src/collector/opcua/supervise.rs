@@ -47,6 +47,7 @@ pub(super) async fn run(device: &Device, ids: &[TagId], context: &CollectorConte
     let tags = device.items.iter().zip(ids).map(|(item, id)| Delivered {
         id: *id,
         name: item.definition.name.to_string(),
+        address: item.address_text.clone(),
         value_type: item.definition.value_type,
         time: item.time,
         not_available: item.not_available.clone(),

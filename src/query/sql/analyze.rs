@@ -37,11 +37,13 @@ impl AnalyzerRule for TimesAsMeant {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        Ok(plan.transform_up_with_subqueries(of_node)?.data)
+        Ok(plan.transform_up_with_subqueries(|node| each_expression(node, of_expression))?.data)
     }
 }
 
-fn of_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+/// A node of a plan with each of its expressions, from the inside out, as `change` has it. Columns keep their names. `change` is told the columns
+/// that there are.
+pub fn each_expression(plan: LogicalPlan, change: impl Fn(Expr, &DFSchema) -> Transformed<Expr>) -> Result<Transformed<LogicalPlan>> {
     let mut schema = merge_schema(&plan.inputs());
     if let LogicalPlan::TableScan(scan) = &plan {
         schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
@@ -49,7 +51,7 @@ fn of_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&plan);
     let changed = plan.map_expressions(|expression| {
         let name = names.save(&expression);
-        let changed = expression.transform_up(|node| Ok(of_expression(node, &schema)))?;
+        let changed = expression.transform_up(|node| Ok(change(node, &schema)))?;
         Ok(changed.update_data(|expression| name.restore(expression)))
     })?;
     if changed.transformed { changed.map_data(LogicalPlan::recompute_schema) } else { Ok(changed) }

@@ -11,21 +11,16 @@ use arrow::{
     datatypes::{DataType, Float32Type, Float64Type},
 };
 use datafusion::{
-    common::{
-        DFSchema,
-        config::ConfigOptions,
-        exec_err,
-        tree_node::{Transformed, TreeNode},
-    },
+    common::{DFSchema, config::ConfigOptions, exec_err, tree_node::Transformed},
     error::Result,
     logical_expr::{
         BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-        Volatility, expr_rewriter::NamePreserver, utils::merge_schema,
+        Volatility,
     },
     optimizer::AnalyzerRule,
 };
 
-use super::scan::plain_floats;
+use super::{analyze::each_expression, scan::plain_floats};
 
 const PLAIN: &str = "plain";
 
@@ -48,20 +43,6 @@ impl ArithmeticAsSaid {
         });
         let plain = Arc::new(ScalarUDF::from(Plain { signature: Signature::any(1, Volatility::Immutable) }));
         ArithmeticAsSaid { plain, checked }
-    }
-
-    fn of_node(&self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-        let mut schema = merge_schema(&plan.inputs());
-        if let LogicalPlan::TableScan(scan) = &plan {
-            schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
-        }
-        let names = NamePreserver::new(&plan);
-        let changed = plan.map_expressions(|expression| {
-            let name = names.save(&expression);
-            let changed = expression.transform_up(|node| Ok(self.of_expression(node, &schema)))?;
-            Ok(changed.update_data(|expression| name.restore(expression)))
-        })?;
-        if changed.transformed { changed.map_data(LogicalPlan::recompute_schema) } else { Ok(changed) }
     }
 
     fn of_expression(&self, node: Expr, schema: &DFSchema) -> Transformed<Expr> {
@@ -129,7 +110,9 @@ impl AnalyzerRule for ArithmeticAsSaid {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        Ok(plan.transform_up_with_subqueries(|node| self.of_node(node))?.data)
+        Ok(plan
+            .transform_up_with_subqueries(|node| each_expression(node, |expression, schema| self.of_expression(expression, schema)))?
+            .data)
     }
 }
 

@@ -47,8 +47,14 @@ impl Bench {
         let status = Arc::new(DeviceStatus::new("d", "opcua", "e"));
         let spool = Spool::new(1000, status.clone());
         let clock = Arc::new(ManualClock::at(Timestamp(BASE + 1_000_000)));
-        let tags =
-            [Delivered { id: TagId(1), name: "t".into(), value_type: ValueType::F64, time: TimeFrom::Source, not_available: Vec::new() }];
+        let tags = [Delivered {
+            id: TagId(1),
+            name: "t".into(),
+            address: "ns=1;s=t".into(),
+            value_type: ValueType::F64,
+            time: TimeFrom::Source,
+            not_available: Vec::new(),
+        }];
         let deliveries = Deliveries::new(tags, spool.clone(), clock.clone(), status.clone());
         Bench { deliveries, clock, spool, status }
     }
