@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p historian-proto --example query -- http://127.0.0.1:8815 'plant/**' 2026-01-01T00:00:00Z 2026-01-01T01:00:00Z`
 
-use historian_proto::v1::{AggregateRequest, CurrentRequest, query_service_client::QueryServiceClient, values::Column};
+use historian_proto::v1::{AggregateRequest, CurrentValuesRequest, query_service_client::QueryServiceClient, values::Column};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut queries = QueryServiceClient::connect(address).await?;
 
     // One message with the latest sample of each tag. A column per value type; a null is an index.
-    let current = queries.current_values(CurrentRequest { tags: tags.clone() }).await?.into_inner();
+    let current = queries.current_values(CurrentValuesRequest { tags: tags.clone() }).await?.into_inner();
     for samples in current.samples {
         let value = match samples.values.and_then(|values| values.column) {
             _ if !samples.nulls.is_empty() => "no value".to_owned(),

@@ -4,14 +4,16 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use historian_proto::v1::{CurrentRequest, query_service_client::QueryServiceClient};
+//! use historian_proto::v1::{CurrentValuesRequest, query_service_client::QueryServiceClient};
 //!
 //! let mut client = QueryServiceClient::connect("http://127.0.0.1:8815").await?;
-//! let answer = client.current_values(CurrentRequest { tags: vec!["**".into()] }).await?.into_inner();
+//! let answer = client.current_values(CurrentValuesRequest { tags: vec!["**".into()] }).await?.into_inner();
 //! println!("{} tags", answer.samples.len());
 //! # Ok(())
 //! # }
 //! ```
+
+pub mod json;
 
 /// Messages, clients and services of package `historian.v1`.
 #[expect(clippy::all, clippy::pedantic, missing_docs, reason = "generated code; the comments are in the .proto files")]

@@ -1,8 +1,11 @@
 //! Commands and tickets of Arrow Flight: a protobuf `Any` of a `historian.v1` request, or its proto3-JSON text, into one typed command.
 
-use historian_proto::v1::{
-    AggregateRequest, AnomaliesRequest, AsOfRequest, CurrentRequest, DownsampleRequest, MeasureRequest, RangeRequest, SubscribeRequest,
-    SupersededRequest, WriteRequest,
+use historian_proto::{
+    json,
+    v1::{
+        AggregateRequest, AnomaliesRequest, AsOfRequest, CurrentValuesRequest, DownsampleRequest, MeasureRequest, RangeRequest,
+        SubscribeRequest, SupersededRequest, WriteRequest,
+    },
 };
 use prost::{Message, Name};
 use serde_json::Value;
@@ -15,7 +18,7 @@ use crate::model::{Timestamp, time::Unit};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Range(RangeRequest),
-    Current(CurrentRequest),
+    Current(CurrentValuesRequest),
     Superseded(SupersededRequest),
     Aggregate(AggregateRequest),
     Downsample(DownsampleRequest),
@@ -84,7 +87,7 @@ impl Command {
 }
 
 const EXPECTED: &str = "expected JSON such as {\"range\": {\"tags\": [\"area1/**\"], \"start\": \"*-8h\", \"end\": \"*\"}} or {\"current\": \
-                        {\"tags\": [\"**\"]}}, or a protobuf Any of historian.v1.RangeRequest or CurrentRequest";
+                        {\"tags\": [\"**\"]}}, or a protobuf Any of historian.v1.RangeRequest or CurrentValuesRequest";
 
 fn any<M: Message + Name>(message: &M) -> Vec<u8> {
     AnyMessage { type_url: format!("{TYPE_PREFIX}{}", M::full_name()), value: message.encode_to_vec() }.encode_to_vec()
@@ -96,7 +99,7 @@ fn protobuf(bytes: &[u8]) -> Result<Command, Status> {
     let name = any.type_url.rsplit('/').next().unwrap_or_default();
     match name {
         "historian.v1.RangeRequest" => decode(&any.value).map(Command::Range),
-        "historian.v1.CurrentRequest" => decode(&any.value).map(Command::Current),
+        "historian.v1.CurrentValuesRequest" => decode(&any.value).map(Command::Current),
         "historian.v1.SupersededRequest" => decode(&any.value).map(Command::Superseded),
         "historian.v1.WriteRequest" => decode(&any.value).map(Command::Write),
         "historian.v1.AggregateRequest" => decode(&any.value).map(Command::Aggregate),
@@ -118,7 +121,7 @@ fn decode<M: Message + Name + Default>(value: &[u8]) -> Result<M, Status> {
 }
 
 fn json(bytes: &[u8]) -> Result<Command, Status> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| status::invalid("", format!("the JSON cannot be read: {error}")))?;
+    let value = json::parse(bytes).map_err(|mistake| status::invalid("", format!("the JSON cannot be read: {mistake}")))?;
     let Value::Object(object) = value else {
         return Err(status::invalid("", format!("the JSON is no object; {EXPECTED}")));
     };
@@ -127,19 +130,16 @@ fn json(bytes: &[u8]) -> Result<Command, Status> {
         return Err(status::invalid("", format!("the JSON must name exactly one command; {EXPECTED}")));
     };
     match name.as_str() {
-        "range" => Ok(Command::Range(message(&name, times_as_text(&name, body)?)?)),
-        "superseded" => Ok(Command::Superseded(message(&name, times_as_text(&name, body)?)?)),
-        "aggregate" => Ok(Command::Aggregate(message(&name, duration_as_text(&name, "interval", times_as_text(&name, body)?)?)?)),
-        "downsample" => Ok(Command::Downsample(message(&name, times_as_text(&name, body)?)?)),
-        "anomalies" => Ok(Command::Anomalies(message(&name, times_as_text(&name, body)?)?)),
-        "measure" => {
-            let body = duration_as_text(&name, "interval", times_as_text(&name, body)?)?;
-            Ok(Command::Measure(message(&name, states_as_text(duration_as_text(&name, "dwell_min", body)?))?))
-        }
-        "asof" => Ok(Command::AsOf(message(&name, duration_as_text(&name, "tolerance", body)?)?)),
-        "subscribe" => Ok(Command::Subscribe(message(&name, body)?)),
-        "current" => Ok(Command::Current(message(&name, body)?)),
-        "write" => Ok(Command::Write(message(&name, body)?)),
+        "range" => message(&name, body).map(Command::Range),
+        "superseded" => message(&name, body).map(Command::Superseded),
+        "aggregate" => message(&name, body).map(Command::Aggregate),
+        "downsample" => message(&name, body).map(Command::Downsample),
+        "anomalies" => message(&name, body).map(Command::Anomalies),
+        "measure" => message(&name, body).map(Command::Measure),
+        "asof" => message(&name, body).map(Command::AsOf),
+        "subscribe" => message(&name, body).map(Command::Subscribe),
+        "current" => message(&name, body).map(Command::Current),
+        "write" => message(&name, body).map(Command::Write),
         other => Err(status::unimplemented(format!(
             "the command {:?} is not known; this version answers range, current, aggregate, downsample, anomalies, measure, subscribe and \
              superseded, and takes write by DoPut and asof by DoExchange",
@@ -148,16 +148,9 @@ fn json(bytes: &[u8]) -> Result<Command, Status> {
     }
 }
 
-fn message<T: serde::de::DeserializeOwned>(command: &str, body: Value) -> Result<T, Status> {
-    if !body.is_object() {
-        return Err(status::invalid(command, "must be an object"));
-    }
-    serde_json::from_value(body).map_err(|error| status::invalid(command, error.to_string()))
-}
-
-/// JSON may write a time as a number, of nanoseconds or of its `time_unit`. It becomes text here, digit by digit: a float would round it.
-fn times_as_text(command: &str, mut body: Value) -> Result<Value, Status> {
-    let unit = match body.as_object_mut().and_then(|body| body.remove("time_unit")) {
+/// A request of its proto3 JSON form. Beyond that form, texts that stand for numbers may be written as numbers, and their unit beside them.
+fn message<M: Message + Name + Default>(command: &str, mut body: Value) -> Result<M, Status> {
+    let unit = match body.as_object_mut().and_then(|body| body.remove("time_unit").or_else(|| body.remove("timeUnit"))) {
         None | Some(Value::Null) => None,
         Some(unit) => Some(unit.as_str().and_then(Unit::named).ok_or_else(|| {
             status::invalid(
@@ -166,54 +159,38 @@ fn times_as_text(command: &str, mut body: Value) -> Result<Value, Status> {
             )
         })?),
     };
-    for field in ["start", "end"] {
-        let text = match body.get(field) {
-            Some(Value::Number(number)) => number.as_i64().map(|number| number.to_string()).ok_or_else(|| {
-                let message = format!(
-                    "{number} is not an integer of 64 bits; write a number as an integer or a string, never as a float, or RFC 3339, or a \
-                     relative time"
-                );
-                status::invalid(&format!("{command}.{field}"), message)
-            })?,
-            Some(Value::String(text)) => text.clone(),
-            _ => continue,
-        };
-        // The unit is of numbers; any other form says itself what it means.
-        let is_number = unit.is_some_and(|unit| Timestamp::parse_number(&text, unit).is_some());
-        body[field] = Value::String(match unit {
-            Some(unit) if is_number => format!("{}{}", text.trim(), unit.name()),
-            _ => text,
-        });
-    }
-    Ok(body)
+    json::read(&body, &|field, value| text_of(field, value, unit)).map_err(|mistake| {
+        let field = if mistake.field.is_empty() { command.to_owned() } else { format!("{command}.{}", mistake.field) };
+        status::invalid(&field, mistake.message)
+    })
 }
 
-/// As times, for lengths of time.
-fn duration_as_text(command: &str, field: &str, mut body: Value) -> Result<Value, Status> {
-    if let Some(Value::Number(number)) = body.get(field) {
-        let nanoseconds = number.as_i64().ok_or_else(|| {
-            status::invalid(
-                &format!("{command}.{field}"),
-                format!("{number} is no whole number of nanoseconds; write it as text, such as \"5s\""),
-            )
-        })?;
-        body[field] = Value::String(nanoseconds.to_string());
+/// The text of a number or truth value where a field has texts that mean such: times, lengths of time, states.
+fn text_of(field: &str, value: &Value, unit: Option<Unit>) -> Option<Result<String, String>> {
+    match (field, value) {
+        ("start" | "end", Value::Number(number)) => Some(whole(number, TIME_FORMS).map(|text| with_unit(text, unit))),
+        ("start" | "end", Value::String(text)) => Some(Ok(with_unit(text.clone(), unit))),
+        ("interval" | "dwell_min" | "tolerance" | "step", Value::Number(number)) => Some(whole(number, LENGTH_FORMS)),
+        ("states" | "from_state" | "to_state", Value::Number(_) | Value::Bool(_)) => Some(Ok(value.to_string())),
+        _ => None,
     }
-    Ok(body)
 }
 
-/// States are texts, of which some look like numbers or truth values: JSON may write them so.
-fn states_as_text(mut body: Value) -> Value {
-    let plain = |value: &mut Value| {
-        if value.is_number() || value.is_boolean() {
-            *value = Value::String(value.to_string());
-        }
-    };
-    ["from_state", "to_state"].into_iter().filter_map(|field| body.get_mut(field).map(plain)).for_each(drop);
-    if let Some(states) = body.get_mut("states").and_then(Value::as_array_mut) {
-        states.iter_mut().for_each(plain);
+const TIME_FORMS: &str =
+    "is not an integer of 64 bits; write a number as an integer or a string, never as a float, or RFC 3339, or a relative time";
+const LENGTH_FORMS: &str = "is no whole number of nanoseconds; write it as text, such as \"5s\"";
+
+/// Digit by digit: a float is taken only where it cannot have rounded what was meant.
+fn whole(number: &serde_json::Number, forms: &str) -> Result<String, String> {
+    json::whole_exactly(number).map(|whole| whole.to_string()).ok_or_else(|| format!("{number} {forms}"))
+}
+
+/// The unit is of numbers; any other form says itself what it means.
+fn with_unit(text: String, unit: Option<Unit>) -> String {
+    match unit {
+        Some(unit) if Timestamp::parse_number(&text, unit).is_some() => format!("{}{}", text.trim(), unit.name()),
+        _ => text,
     }
-    body
 }
 
 fn shown(text: &str) -> String {
@@ -248,7 +225,7 @@ mod tests {
         assert_eq!(request.boundary(), range_request::Boundary::Interpolated);
         assert_eq!(request.layout(), range_request::Layout::Wide);
         assert_eq!(request.limit, 7);
-        assert_eq!(parse(br#"{"current": {"tags": ["**"]}}"#).unwrap(), Command::Current(CurrentRequest { tags: vec!["**".into()] }));
+        assert_eq!(parse(br#"{"current": {"tags": ["**"]}}"#).unwrap(), Command::Current(CurrentValuesRequest { tags: vec!["**".into()] }));
         let write = parse(br#" {"write": {"mode": "INSERT", "durability": "INTERVAL", "create_tags": true}}"#).unwrap();
         assert_eq!(
             write,
@@ -262,11 +239,36 @@ mod tests {
     }
 
     #[test]
+    fn json_is_read_to_the_letter_of_proto3() {
+        let long = range(
+            r#"{"range": {"boundary": "BOUNDARY_OUTSIDE", "layout": "LAYOUT_LONG", "limit": "7", "page_size": 5, "among": ["STATE"]}}"#,
+        );
+        let short = range(
+            r#"{"range": {"boundary": 2, "layout": "LONG", "limit": 7.0, "pageSize": 5e0, "zone": null, "among": ["VALUE_TYPE_STATE"]}}"#,
+        );
+        assert_eq!((long.limit, long.page_size, long.boundary()), (7, 5, range_request::Boundary::Outside));
+        assert_eq!(long, short);
+        let named =
+            parse(br#"{"measure": {"dwellMin": 6e10, "fromState": 1, "toState": true, "shiftStarts": ["06:00"], "maxStep": "Infinity"}}"#);
+        let Ok(Command::Measure(request)) = &named else { panic!("{named:?}") };
+        assert_eq!(
+            (request.dwell_min.as_str(), request.from_state.as_deref(), request.to_state.as_deref()),
+            ("60000000000", Some("1"), Some("true"))
+        );
+        assert_eq!((request.shift_starts.as_slice(), request.max_step), (["06:00".to_owned()].as_slice(), Some(f64::INFINITY)));
+        let request = range(r#"{"range": {"start": 1767225600, "timeUnit": "s"}}"#);
+        assert_eq!(request.start, "1767225600s");
+    }
+
+    #[test]
     fn integer_times_are_exact() {
         let superseded = parse(br#"{"superseded": {"tags": ["a"], "start": 1767225600000000001, "end": "*", "limit": 5}}"#).unwrap();
         let Command::Superseded(request) = &superseded else { panic!("{superseded:?}") };
         assert_eq!((request.start.as_str(), request.end.as_str(), request.limit), ("1767225600000000001", "*", 5));
         assert_eq!(parse(&superseded.to_ticket()).unwrap(), superseded);
+        // What R and others write for 60000000000; no other integer becomes this float.
+        let request = range(r#"{"range": {"start": 6e10, "end": 60000000001.0, "step": 6e10}}"#);
+        assert_eq!((request.start.as_str(), request.end.as_str(), request.step.as_str()), ("60000000000", "60000000001", "60000000000"));
         let request = range(r#"{"range": {"tags": [], "start": 1767225600000000001, "end": -9223372036854775808}}"#);
         assert_eq!((request.start.as_str(), request.end.as_str()), ("1767225600000000001", "-9223372036854775808"));
     }
@@ -325,6 +327,14 @@ mod tests {
             (r#"{"range": {"tags": [1]}}"#, Code::InvalidArgument, "range"),
             (r#"{"range": {"boundary": "AROUND"}}"#, Code::InvalidArgument, "AROUND"),
             (r#"{"range": {"limit": 1.5}}"#, Code::InvalidArgument, "range"),
+            (r#"{"range": {"start": "1", "start": "2"}}"#, Code::InvalidArgument, "twice"),
+            (r#"{"range": {"pageSize": 1, "page_size": 1}}"#, Code::InvalidArgument, "range.page_size"),
+            (r#"{"range": {"tags": [null]}}"#, Code::InvalidArgument, "range.tags[0]"),
+            (
+                r#"{"aggregate": {"configuration": {"percent_data_bad": 0.5}}}"#,
+                Code::InvalidArgument,
+                "aggregate.configuration.percent_data_bad",
+            ),
             (r#"{"range": []}"#, Code::InvalidArgument, "object"),
             (r#"{"range": {}, "current": {}}"#, Code::InvalidArgument, "exactly one"),
             ("{}", Code::InvalidArgument, "exactly one"),

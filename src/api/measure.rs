@@ -155,7 +155,7 @@ fn what(request: &v1::MeasureRequest) -> Result<Measure, Status> {
         },
         Asked::CounterDelta => {
             let reset = match request.reset.try_into() {
-                Ok(measure_request::Reset::FromZero) => ResetPolicy::FromZero,
+                Ok(measure_request::Reset::Unspecified | measure_request::Reset::FromZero) => ResetPolicy::FromZero,
                 Ok(measure_request::Reset::Skip) => ResetPolicy::Skip,
                 Ok(measure_request::Reset::Always) => ResetPolicy::Always,
                 Err(_) => return Err(status::invalid("reset", format!("{} is none of FROM_ZERO, SKIP, ALWAYS", request.reset))),
@@ -203,11 +203,11 @@ fn time_unit(per: &str) -> Result<TimeUnit, Status> {
 
 /// A join against the catalog, its times those of the request. Blocks on the catalog.
 pub fn as_of(services: &Services, request: &v1::AsOfRequest) -> Result<(AsOfQuery, Vec<String>), Status> {
-    let eligible = match request.quality.map(v1::QualityFilter::try_from) {
-        None | Some(Ok(v1::QualityFilter::NotBad)) => Eligible::NotBad,
-        Some(Ok(v1::QualityFilter::Any)) => Eligible::Any,
-        Some(Ok(v1::QualityFilter::Good)) => Eligible::Good,
-        Some(Err(_)) => return Err(status::invalid("quality", "is none of ANY, NOT_BAD, GOOD")),
+    let eligible = match v1::QualityFilter::try_from(request.quality) {
+        Ok(v1::QualityFilter::Unspecified | v1::QualityFilter::NotBad) => Eligible::NotBad,
+        Ok(v1::QualityFilter::Any) => Eligible::Any,
+        Ok(v1::QualityFilter::Good) => Eligible::Good,
+        Err(_) => return Err(status::invalid("quality", "is none of ANY, NOT_BAD, GOOD")),
     };
     let tolerance = duration("tolerance", &request.tolerance)?.unsigned_abs();
     let tolerance_ns = (!request.tolerance.trim().is_empty()).then_some(tolerance);

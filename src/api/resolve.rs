@@ -56,13 +56,13 @@ pub fn tags(services: &Services, patterns: &[String]) -> Result<Selected, Status
 pub fn range(services: &Services, request: &v1::RangeRequest) -> Result<(RangeQuery, Vec<String>), Status> {
     let range = times(request, services.clock.now())?;
     let boundary = match request.boundary.try_into() {
-        Ok(range_request::Boundary::Inside) => Boundary::Inside,
+        Ok(range_request::Boundary::Unspecified | range_request::Boundary::Inside) => Boundary::Inside,
         Ok(range_request::Boundary::Outside) => Boundary::Outside,
         Ok(range_request::Boundary::Interpolated) => Boundary::Interpolated,
         Err(_) => return Err(status::invalid("boundary", format!("{} is none of INSIDE, OUTSIDE, INTERPOLATED", request.boundary))),
     };
     let layout = match request.layout.try_into() {
-        Ok(range_request::Layout::Long) => Layout::Long,
+        Ok(range_request::Layout::Unspecified | range_request::Layout::Long) => Layout::Long,
         Ok(range_request::Layout::Wide) => Layout::Wide,
         Err(_) => return Err(status::invalid("layout", format!("{} is none of LONG, WIDE", request.layout))),
     };
@@ -70,7 +70,7 @@ pub fn range(services: &Services, request: &v1::RangeRequest) -> Result<(RangeQu
         u64::try_from(request.limit).map_err(|_| status::invalid("limit", format!("{} is negative; 0 means no limit", request.limit)))?;
     let quality = quality(request.quality)?;
     let fill = match request.fill.try_into() {
-        Ok(range_request::Fill::None) => Fill::None,
+        Ok(range_request::Fill::Unspecified | range_request::Fill::None) => Fill::None,
         Ok(range_request::Fill::AsOf) => Fill::AsOf,
         Ok(range_request::Fill::Linear) => Fill::Linear,
         Err(_) => return Err(status::invalid("fill", format!("{} is none of NONE, AS_OF, LINEAR", request.fill))),
@@ -108,7 +108,7 @@ fn among(asked: &[i32]) -> Result<Vec<ValueType>, Status> {
 /// A filter by quality as a request has it.
 pub fn quality(asked: i32) -> Result<QualityFilter, Status> {
     match asked.try_into() {
-        Ok(v1::QualityFilter::Any) => Ok(QualityFilter::Any),
+        Ok(v1::QualityFilter::Unspecified | v1::QualityFilter::Any) => Ok(QualityFilter::Any),
         Ok(v1::QualityFilter::NotBad) => Ok(QualityFilter::NotBad),
         Ok(v1::QualityFilter::Good) => Ok(QualityFilter::Good),
         Err(_) => Err(status::invalid("quality", format!("{asked} is none of ANY, NOT_BAD, GOOD"))),
@@ -202,7 +202,7 @@ fn intervals(range: TimeRange, interval: &str) -> Result<Intervals, Status> {
 pub fn downsample(services: &Services, request: &v1::DownsampleRequest) -> Result<(DownsampleQuery, Vec<String>), Status> {
     let range = forward(&request.start, &request.end, &request.zone, services.clock.now())?;
     let method = match request.method.try_into() {
-        Ok(downsample_request::Method::Plot) => Method::Plot,
+        Ok(downsample_request::Method::Unspecified | downsample_request::Method::Plot) => Method::Plot,
         Ok(downsample_request::Method::M4) => Method::M4,
         Ok(downsample_request::Method::Minmax) => Method::MinMax,
         Ok(downsample_request::Method::Lttb) => Method::Lttb,
@@ -224,7 +224,7 @@ pub fn anomalies(services: &Services, request: &v1::AnomaliesRequest) -> Result<
     // Nothing is expected of the future.
     range.end = range.end.min(now.max(range.start));
     let output = match request.output.try_into() {
-        Ok(anomalies_request::Output::Findings) => Output::Findings,
+        Ok(anomalies_request::Output::Unspecified | anomalies_request::Output::Findings) => Output::Findings,
         Ok(anomalies_request::Output::Scores) => Output::Scores,
         Ok(anomalies_request::Output::Counts) => Output::Counts,
         Err(_) => return Err(status::invalid("output", format!("{} is none of FINDINGS, SCORES, COUNTS", request.output))),

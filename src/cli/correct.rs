@@ -117,7 +117,8 @@ pub async fn replace(args: ReplaceArgs) -> anyhow::Result<ExitCode> {
     let mut samples: Vec<TagSamples> = Vec::with_capacity(rows.len());
     let mut mistakes = Mistakes::default();
     for rows in rows {
-        let tag = known.get_tag(GetTagRequest { name: rows.name.clone() }).await.map_err(|status| client::refusal(&status))?.into_inner();
+        let answer = known.get_tag(GetTagRequest { name: rows.name.clone() }).await.map_err(|status| client::refusal(&status))?;
+        let tag = answer.into_inner().tag.unwrap_or_default();
         samples.push(rows.columns(&tag, &mut mistakes));
     }
     refuse(&mut mistakes, &file, Kind::Csv, "changed")?;

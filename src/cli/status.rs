@@ -27,7 +27,7 @@ pub struct StatusArgs {
 
 pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let channel = args.server.connect().await?;
-    let server = AdminServiceClient::new(channel.clone()).get_status(GetServerStatusRequest {}).await;
+    let server = AdminServiceClient::new(channel.clone()).get_server_status(GetServerStatusRequest {}).await;
     let server = server.map_err(|status| client::refusal(&status))?.into_inner();
     let devices = CollectorServiceClient::new(channel).get_status(GetStatusRequest {}).await;
     let devices = devices.map_err(|status| client::refusal(&status))?.into_inner().devices;

@@ -349,7 +349,7 @@ async fn grpc_requests() {
     ] {
         assert_refused(query.range(request).await.map(|_| ()), invalid, fragment, fragment);
     }
-    assert_refused(query.current_values(v1::CurrentRequest::default()).await, invalid, "at least one", "no tags");
+    assert_refused(query.current_values(v1::CurrentValuesRequest::default()).await, invalid, "at least one", "no tags");
     let mut write = v1::write_service_client::WriteServiceClient::new(channel.clone());
     let options = Some(v1::WriteRequest { mode: 5, ..v1::WriteRequest::default() });
     assert_refused(write.write_samples(v1::WriteSamplesRequest { options, samples: vec![] }).await, invalid, "mode", "mode");

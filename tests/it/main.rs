@@ -18,6 +18,7 @@ mod opcua_session;
 mod opcua_times;
 mod opcua_wire;
 mod path;
+mod protos;
 mod query;
 mod salvage;
 mod silence;

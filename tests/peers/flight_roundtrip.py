@@ -124,7 +124,7 @@ acks = put(any_message("historian.v1.WriteRequest", b""), [batch(["m"], [40], pa
 assert acks[0][0] == 0x08 and acks[0].endswith(b"\x10\x01"), acks
 ticket = any_message("historian.v1.RangeRequest", field(1, b"m") + field(2, b"0") + field(3, b"100ns"))
 assert get(ticket).column("value").to_pylist() == [5.0, 2.0, 3.0, 4.0]
-assert get(any_message("historian.v1.CurrentRequest", field(1, b"m"))).column("value").to_pylist() == [4.0]
+assert get(any_message("historian.v1.CurrentValuesRequest", field(1, b"m"))).column("value").to_pylist() == [4.0]
 
 # Several batches in one stream, an empty one among them: one acknowledgement each, watermarks that grow.
 acks = put(WRITE, [batch(["s"], [n], pa.array([float(n)])) for n in range(50)] + [batch(["s"], [0], pa.array([0.0])).slice(0, 0)])

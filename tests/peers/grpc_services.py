@@ -39,12 +39,12 @@ assert b"RangeRequest" in answer
 # Tags.
 tags = tag_pb2_grpc.TagServiceStub(channel)
 for number in range(25):
-    asked = tag_pb2.Tag(name=f"hall/motor{number:02}/speed", value_type=tag_pb2.F64, unit="1/min" if number % 2 else "Hz", range_high=3000)
-    made = tags.CreateTag(tag_pb2.CreateTagRequest(tag=asked))
+    asked = tag_pb2.Tag(name=f"hall/motor{number:02}/speed", value_type=tag_pb2.VALUE_TYPE_F64, unit="1/min" if number % 2 else "Hz", range_high=3000)
+    made = tags.CreateTag(tag_pb2.CreateTagRequest(tag=asked)).tag
     assert made.id > 0 and made.create_time > 0 and not made.HasField("range_low") and made.range_high == 3000
 refused(grpc.StatusCode.ALREADY_EXISTS, lambda: tags.CreateTag(tag_pb2.CreateTagRequest(tag=made)), "motor24")
 refused(grpc.StatusCode.NOT_FOUND, lambda: tags.GetTag(tag_pb2.GetTagRequest(name="hall/none")), "hall/none")
-assert tags.GetTag(tag_pb2.GetTagRequest(name="hall/motor03/speed")).unit == "1/min"
+assert tags.GetTag(tag_pb2.GetTagRequest(name="hall/motor03/speed")).tag.unit == "1/min"
 names, token, pages = [], "", 0
 while True:
     page = tags.ListTags(tag_pb2.ListTagsRequest(tags=["hall/**"], filter="unit=Hz", page_size=5, page_token=token))
@@ -56,9 +56,9 @@ assert names == [f"hall/motor{number:02}/speed" for number in range(0, 25, 2)] a
 token = tags.ListTags(tag_pb2.ListTagsRequest(page_size=2)).next_page_token
 refused(grpc.StatusCode.INVALID_ARGUMENT, lambda: tags.ListTags(tag_pb2.ListTagsRequest(tags=["x*"], page_token=token)), "page_token")
 change = tag_pb2.Tag(name="hall/motor03/speed", unit="rpm", description="main drive")
-changed = tags.UpdateTag(tag_pb2.UpdateTagRequest(tag=change, update_mask=FieldMask(paths=["description"])))
+changed = tags.UpdateTag(tag_pb2.UpdateTagRequest(tag=change, update_mask=FieldMask(paths=["description"]))).tag
 assert (changed.unit, changed.description) == ("1/min", "main drive")
-change = tag_pb2.Tag(name="hall/motor03/speed", value_type=tag_pb2.I64)
+change = tag_pb2.Tag(name="hall/motor03/speed", value_type=tag_pb2.VALUE_TYPE_I64)
 refused(grpc.StatusCode.INVALID_ARGUMENT, lambda: tags.UpdateTag(tag_pb2.UpdateTagRequest(tag=change)), "cannot change")
 tags.DeleteTag(tag_pb2.DeleteTagRequest(name="hall/motor24/speed"))
 refused(grpc.StatusCode.NOT_FOUND, lambda: tags.DeleteTag(tag_pb2.DeleteTagRequest(name="hall/motor24/speed")), "motor24")
@@ -94,7 +94,7 @@ answer = write(
     create_tags=True,
 )
 assert answer.samples == 3 and [failure.tag for failure in answer.failures] == ["new//bad"], answer
-requests = (write_pb2.WriteSamplesRequest(samples=[columns("hall/motor05/speed", [float(n)], timestamps=[n])]) for n in range(200))
+requests = (write_pb2.WriteSamplesStreamRequest(samples=[columns("hall/motor05/speed", [float(n)], timestamps=[n])]) for n in range(200))
 answers = list(writes.WriteSamplesStream(requests))
 marks = [answer.watermark for answer in answers]
 assert len(answers) == 200 and marks == sorted(marks) and all(answer.samples == 1 for answer in answers)
@@ -114,7 +114,7 @@ assert list(read["new/state"].values.state.values) == [3]
 assert list(read["new/text"].values.string.values) == ["é"]
 stream = query.Range(query_pb2.RangeRequest(tags=["hall/motor05/speed"], start="0", end="1000ns"))
 assert [stamp for response in stream for stamp in response.samples.timestamps] == list(range(200))
-current = query.CurrentValues(query_pb2.CurrentRequest(tags=["hall/motor05/speed", "new/**", "missing"]))
+current = query.CurrentValues(query_pb2.CurrentValuesRequest(tags=["hall/motor05/speed", "new/**", "missing"]))
 assert [samples.tag for samples in current.samples] == ["hall/motor05/speed", "new/count", "new/state", "new/text"], current
 assert list(current.samples[0].timestamps) == [199] and [failure.tag for failure in current.failures] == ["missing"]
 
@@ -122,9 +122,9 @@ assert list(current.samples[0].timestamps) == [199] and [failure.tag for failure
 devices = collector_pb2_grpc.CollectorServiceStub(channel).GetStatus(collector_pb2.GetStatusRequest()).devices
 assert [(device.device, device.protocol, device.state) for device in devices] == [("boiler-plc", "modbus", "connecting")]
 admin = admin_pb2_grpc.AdminServiceStub(channel)
-status = admin.GetStatus(admin_pb2.GetServerStatusRequest())
+status = admin.GetServerStatus(admin_pb2.GetServerStatusRequest())
 assert status.tags == 27 and status.samples_written == 206 and status.accepting_writes and status.start_time > 0, status
 assert status.watermark == marks[-1], status
 assert admin.Compact(admin_pb2.CompactRequest()).chunks_sealed > 0
-assert admin.GetStatus(admin_pb2.GetServerStatusRequest()).head_samples == 0
+assert admin.GetServerStatus(admin_pb2.GetServerStatusRequest()).head_samples == 0
 print("ok")

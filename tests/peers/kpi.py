@@ -56,7 +56,7 @@ def refused(call, fragment, kind=pa.lib.ArrowInvalid):
 
 # A press: idle, running and broken down through the night in which clocks go forward; its counter of 16 bits; the power it takes.
 tag_pb2_grpc.TagServiceStub(channel).CreateTag(tag_pb2.CreateTagRequest(
-    tag=tag_pb2.Tag(name="press/state", value_type=tag_pb2.STATE, state_set=["idle", "running", "down"])))
+    tag=tag_pb2.Tag(name="press/state", value_type=tag_pb2.VALUE_TYPE_STATE, state_set=["idle", "running", "down"])))
 night = ns(2026, 3, 28, 22)
 put("press/state", [(night, 1), (ns(2026, 3, 29, 4), 2), (ns(2026, 3, 29, 5), 1), (ns(2026, 3, 29, 6), 0), (ns(2026, 3, 29, 10), None, 0x80000000)], pa.uint32())
 put("press/count", [(night - SECOND, 65_000), (night, 65_400), (night + 3600 * SECOND, 100), (night + 7200 * SECOND, 300), (night + 10_800 * SECOND, 40)], pa.int64())
@@ -132,14 +132,14 @@ command = json.dumps({"measure": {"tags": ["press/state"], "measure": "TIME_IN_S
 info = client.get_flight_info(flight.FlightDescriptor.for_command(command))
 assert info.total_records == 2 and client.do_get(info.endpoints[0].ticket).read_all()["value"].to_pylist() == [6 * HOUR, 0.0]
 request = query_pb2.MeasureRequest(
-    tags=["press/state", "press/none"], start=START, end=END, zone="Europe/Berlin", measure=query_pb2.MeasureRequest.TIME_IN_STATE,
+    tags=["press/state", "press/none"], start=START, end=END, zone="Europe/Berlin", measure=query_pb2.MeasureRequest.MEASURE_TIME_IN_STATE,
     calendar=query_pb2.CALENDAR_SHIFT, shift_starts=["06:00", "14:00", "22:00"])
 answers = list(queries.Measure(request))
 assert (answers[0].start, answers[0].end) == (night, ns(2026, 3, 29, 14))
 assert [answer.failure.tag for answer in answers if answer.HasField("failure")] == ["press/none"]
 told = [(row.tag, row.label, row.item, row.value) for answer in answers for row in answer.rows]
 assert told == [("press/state", row[0], row[1], row[2]) for row in rows], told
-nothing = query_pb2.MeasureRequest(tags=["press/power"], start="0", end="10ns", measure=query_pb2.MeasureRequest.INTEGRAL, per="h")
+nothing = query_pb2.MeasureRequest(tags=["press/power"], start="0", end="10ns", measure=query_pb2.MeasureRequest.MEASURE_INTEGRAL, per="h")
 row = [row for answer in queries.Measure(nothing) for row in answer.rows][0]
 assert not row.HasField("value") and row.percent_good == 0 and row.bad_seconds == 1e-8, row
 
@@ -190,7 +190,7 @@ assert empty.num_rows == 0 and empty.schema.names[-1] == "press/operator#quality
 many = pa.table({"timestamp": pa.array([night + number * SECOND // 10 for number in range(200_000)], pa.timestamp("ns"))})
 answer = exchange({"asof": {"tags": ["press/*"]}}, [many])
 assert answer.num_rows == 200_000 and answer["press/count"].to_pylist()[36_000] == 100
-bad = query_pb2.AsOfRequest(tags=["press/power", "press/none"], timestamps=[night + 7200 * SECOND, 5], quality=query_pb2.ANY)
+bad = query_pb2.AsOfRequest(tags=["press/power", "press/none"], timestamps=[night + 7200 * SECOND, 5], quality=query_pb2.QUALITY_FILTER_ANY)
 answer = queries.AsOf(bad)
 assert [failure.tag for failure in answer.failures] == ["press/none"]
 power = answer.samples[0]

@@ -151,7 +151,7 @@ pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescrip
         }
         Query::Current { patterns, tags } => {
             info.total_records = i64::try_from(tags.len()).unwrap_or(i64::MAX);
-            let request = historian_proto::v1::CurrentRequest { tags: patterns.clone() };
+            let request = historian_proto::v1::CurrentValuesRequest { tags: patterns.clone() };
             let ticket = Ticket::new(Command::Current(request).to_ticket());
             info.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
         }

@@ -17,10 +17,13 @@ pub struct Administration(pub Arc<Api>);
 
 #[tonic::async_trait]
 impl AdminService for Administration {
-    async fn get_status(&self, _request: Request<v1::GetServerStatusRequest>) -> Result<Response<v1::ServerStatus>, Status> {
+    async fn get_server_status(
+        &self,
+        _request: Request<v1::GetServerStatusRequest>,
+    ) -> Result<Response<v1::GetServerStatusResponse>, Status> {
         let services = &self.0.services;
         let state = services.admin.status();
-        Ok(Response::new(v1::ServerStatus {
+        Ok(Response::new(v1::GetServerStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             start_time: state.start_time.0,
             tags: services.catalog.len() as u64,

@@ -26,13 +26,13 @@ pub struct Queries(pub Arc<Api>);
 
 #[tonic::async_trait]
 impl QueryService for Queries {
-    async fn current_values(&self, request: Request<v1::CurrentRequest>) -> Result<Response<v1::CurrentResponse>, Status> {
+    async fn current_values(&self, request: Request<v1::CurrentValuesRequest>) -> Result<Response<v1::CurrentValuesResponse>, Status> {
         let services = self.0.services.clone();
         let limits = self.0.query_limits(request.metadata());
         let patterns = request.into_inner().tags;
         let response = blocking(move || {
             let resolve::Selected { tags, missing } = resolve::tags(&services, &patterns)?;
-            Ok(v1::CurrentResponse {
+            Ok(v1::CurrentValuesResponse {
                 samples: current(&services.query, &tags, &limits)?,
                 failures: missing.into_iter().map(unknown).collect(),
             })
@@ -110,7 +110,7 @@ impl QueryService for Queries {
         Ok(Response::new(Box::pin(stream)))
     }
 
-    type DownsampleStream = Answer<v1::RangeResponse>;
+    type DownsampleStream = Answer<v1::DownsampleResponse>;
 
     async fn downsample(&self, request: Request<v1::DownsampleRequest>) -> Result<Response<Self::DownsampleStream>, Status> {
         let (headers, _, request) = request.into_parts();
@@ -121,7 +121,9 @@ impl QueryService for Queries {
             let run = |engine: &QueryEngine, tag: &Arc<Tag>, take: Take<'_>| {
                 engine.downsample(&DownsampleQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
             };
-            ranged(&query.tags, missing, query.range).stream(&engine, limits, emitter, run, samples)
+            let first = v1::DownsampleResponse { start: query.range.start.0, end: query.range.end.0, ..v1::DownsampleResponse::default() };
+            let failed = |failure| v1::DownsampleResponse { failure: Some(failure), ..v1::DownsampleResponse::default() };
+            Apart { first, tags: &query.tags, missing, failed }.stream(&engine, limits, emitter, run, reduced)
         })?;
         Ok(Response::new(Box::pin(stream)))
     }
@@ -217,6 +219,12 @@ fn ranged(tags: &[Arc<Tag>], missing: Vec<String>, range: TimeRange) -> Apart<'_
 fn samples(tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::RangeResponse>, String> {
     let samples = sample::to_proto(tag.name().as_str(), tag.value_type(), batch)?;
     Ok(vec![v1::RangeResponse { samples: Some(samples), ..v1::RangeResponse::default() }])
+}
+
+/// One batch of samples that are left for a plot, in wire form.
+fn reduced(tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::DownsampleResponse>, String> {
+    let samples = sample::to_proto(tag.name().as_str(), tag.value_type(), batch)?;
+    Ok(vec![v1::DownsampleResponse { samples: Some(samples), ..v1::DownsampleResponse::default() }])
 }
 
 /// One batch of versions in wire form.

@@ -22,18 +22,18 @@ const CHANGEABLE: [&str; 6] = ["unit", "description", "stepped", "range_low", "r
 
 #[tonic::async_trait]
 impl TagService for Tags {
-    async fn create_tag(&self, request: Request<v1::CreateTagRequest>) -> Result<Response<v1::Tag>, Status> {
+    async fn create_tag(&self, request: Request<v1::CreateTagRequest>) -> Result<Response<v1::CreateTagResponse>, Status> {
         let tag = request.into_inner().tag.ok_or_else(|| status::invalid("tag", "the tag is missing"))?;
         let definition = definition(tag)?;
         let catalog = self.0.services.catalog.clone();
         let created = blocking(move || catalog.create(definition).map_err(|error| status::from_catalog(&error))).await?;
-        Ok(Response::new(message(&created)))
+        Ok(Response::new(v1::CreateTagResponse { tag: Some(message(&created)) }))
     }
 
-    async fn get_tag(&self, request: Request<v1::GetTagRequest>) -> Result<Response<v1::Tag>, Status> {
+    async fn get_tag(&self, request: Request<v1::GetTagRequest>) -> Result<Response<v1::GetTagResponse>, Status> {
         let name = request.into_inner().name;
         match self.0.services.catalog.get(&name) {
-            Some(tag) => Ok(Response::new(message(&tag))),
+            Some(tag) => Ok(Response::new(v1::GetTagResponse { tag: Some(message(&tag)) })),
             None => Err(status::tags_not_found(&[name])),
         }
     }
@@ -62,7 +62,7 @@ impl TagService for Tags {
         Ok(Response::new(v1::ListTagsResponse { tags: tags.iter().map(|tag| message(tag)).collect(), next_page_token }))
     }
 
-    async fn update_tag(&self, request: Request<v1::UpdateTagRequest>) -> Result<Response<v1::Tag>, Status> {
+    async fn update_tag(&self, request: Request<v1::UpdateTagRequest>) -> Result<Response<v1::UpdateTagResponse>, Status> {
         let v1::UpdateTagRequest { tag, update_mask } = request.into_inner();
         let wanted = tag.ok_or_else(|| status::invalid("tag", "the tag is missing"))?;
         let paths = update_mask.map(|mask| mask.paths).unwrap_or_default();
@@ -77,7 +77,7 @@ impl TagService for Tags {
             catalog.update_by(&principal(), definition).map_err(|error| status::from_catalog(&error))
         })
         .await?;
-        Ok(Response::new(message(&updated)))
+        Ok(Response::new(v1::UpdateTagResponse { tag: Some(message(&updated)) }))
     }
 
     async fn retype_tag(&self, request: Request<v1::RetypeTagRequest>) -> Result<Response<v1::RetypeTagResponse>, Status> {

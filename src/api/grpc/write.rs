@@ -4,7 +4,10 @@
 use std::{collections::HashSet, pin::Pin, sync::Arc};
 
 use futures::{FutureExt, StreamExt, stream::FuturesOrdered};
-use historian_proto::v1::{self, TagFailure, WriteSamplesRequest, WriteSamplesResponse, write_request, write_service_server::WriteService};
+use historian_proto::v1::{
+    self, TagFailure, WriteSamplesRequest, WriteSamplesResponse, WriteSamplesStreamRequest, WriteSamplesStreamResponse, write_request,
+    write_service_server::WriteService,
+};
 use prost::Message;
 use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -37,12 +40,12 @@ pub struct Options {
 /// `INVALID_ARGUMENT` for a number that is no mode or durability.
 pub fn options(request: &v1::WriteRequest) -> Result<Options, Status> {
     let mode = match write_request::Mode::try_from(request.mode) {
-        Ok(write_request::Mode::Upsert) => WriteMode::Upsert,
+        Ok(write_request::Mode::Unspecified | write_request::Mode::Upsert) => WriteMode::Upsert,
         Ok(write_request::Mode::Insert) => WriteMode::Insert,
         Err(_) => return Err(status::invalid("mode", format!("{} is none of UPSERT, INSERT", request.mode))),
     };
     let durability = match write_request::Durability::try_from(request.durability) {
-        Ok(write_request::Durability::Sync) => Durability::Sync,
+        Ok(write_request::Durability::Unspecified | write_request::Durability::Sync) => Durability::Sync,
         Ok(write_request::Durability::Interval) => Durability::Interval,
         Err(_) => return Err(status::invalid("durability", format!("{} is none of SYNC, INTERVAL", request.durability))),
     };
@@ -56,11 +59,11 @@ impl WriteService for Writes {
         write(self.0.services.clone(), prepared).await.map(Response::new)
     }
 
-    type WriteSamplesStreamStream = Pin<Box<dyn Stream<Item = Result<WriteSamplesResponse, Status>> + Send>>;
+    type WriteSamplesStreamStream = Pin<Box<dyn Stream<Item = Result<WriteSamplesStreamResponse, Status>> + Send>>;
 
     async fn write_samples_stream(
         &self,
-        request: Request<Streaming<WriteSamplesRequest>>,
+        request: Request<Streaming<WriteSamplesStreamRequest>>,
     ) -> Result<Response<Self::WriteSamplesStreamStream>, Status> {
         let (answers, stream) = answers(self.0.limits().acknowledgements_unread_max, self.0.limits().stalled_reader_timeout);
         tokio::spawn(run_stream(self.0.clone(), request.into_inner(), answers));
@@ -162,7 +165,7 @@ async fn write(services: Services, prepared: Prepared) -> Result<WriteSamplesRes
 }
 
 /// Answers a stream in order, with several requests waiting for the journal at the same time so that one fsync serves them all.
-async fn run_stream(api: Arc<Api>, mut requests: Streaming<WriteSamplesRequest>, answers: Answers<WriteSamplesResponse>) {
+async fn run_stream(api: Arc<Api>, mut requests: Streaming<WriteSamplesStreamRequest>, answers: Answers<WriteSamplesStreamResponse>) {
     let limits = api.limits().clone();
     let mut waiting = FuturesOrdered::new();
     let mut bytes_waiting = 0;
@@ -191,8 +194,9 @@ async fn run_stream(api: Arc<Api>, mut requests: Streaming<WriteSamplesRequest>,
                     let bytes = request.encoded_len();
                     bytes_waiting += bytes;
                     // Prepared one after the other and handed to the sink in order; only the wait for the journal overlaps.
-                    let writing = match prepare(api.services.clone(), request).await {
-                        Ok(prepared) => started(write(api.services.clone(), prepared).boxed()).await,
+                    let WriteSamplesStreamRequest { options, samples } = request;
+                    let writing = match prepare(api.services.clone(), WriteSamplesRequest { options, samples }).await {
+                        Ok(prepared) => started(write(api.services.clone(), prepared).map(streamed).boxed()).await,
                         Err(error) => { reading = false; async { Err(error) }.boxed() }
                     };
                     waiting.push_back(writing.map(move |answer| (bytes, answer)).boxed());
@@ -201,6 +205,12 @@ async fn run_stream(api: Arc<Api>, mut requests: Streaming<WriteSamplesRequest>,
             else => return,
         }
     }
+}
+
+/// An answer as the stream has it.
+fn streamed(answer: Result<WriteSamplesResponse, Status>) -> Result<WriteSamplesStreamResponse, Status> {
+    let WriteSamplesResponse { watermark, samples, failures, rejected, rejections } = answer?;
+    Ok(WriteSamplesStreamResponse { watermark, samples, failures, rejected, rejections })
 }
 
 /// Polls a write once, so that its batch stands in the sink's queue before the next one of the stream is handed over.

@@ -41,7 +41,7 @@ Python gRPC (pip install grpcio-tools; in the checkout):
     import sys, grpc; sys.path.insert(0, "proto")
     messages, services = grpc.protos_and_services("historian/v1/query.proto")
     query = services.QueryServiceStub(grpc.insecure_channel("{listen}"))
-    print(query.CurrentValues(messages.CurrentRequest(tags=["demo/product/**"])))
+    print(query.CurrentValues(messages.CurrentValuesRequest(tags=["demo/product/**"])))
 "#
     )
 }

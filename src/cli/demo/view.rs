@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use arrow_flight::{FlightClient, FlightDescriptor};
 use historian_proto::v1::{
-    CurrentRequest, DeviceStatus, GetStatusRequest, ListTagsRequest, RangeRequest, Tag, TagSamples, UpdateTagRequest,
+    CurrentValuesRequest, DeviceStatus, GetStatusRequest, ListTagsRequest, RangeRequest, Tag, TagSamples, UpdateTagRequest,
     collector_service_client::CollectorServiceClient, query_service_client::QueryServiceClient, tag_service_client::TagServiceClient,
     values::Column,
 };
@@ -166,7 +166,7 @@ impl View {
     }
 
     async fn rows(&self) -> anyhow::Result<Vec<Row>> {
-        let request = CurrentRequest { tags: vec![TAGS.into()] };
+        let request = CurrentValuesRequest { tags: vec![TAGS.into()] };
         let answer = self.query.clone().current_values(request).await.map_err(|status| client::refusal(&status))?.into_inner();
         Ok(answer.samples.iter().map(|samples| self.row(samples)).collect())
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use historian_format::keys::{week_bounds, week_of};
 use historian_proto::v1::{
-    CurrentRequest, GetServerStatusRequest, RetentionGroup, admin_service_client::AdminServiceClient,
+    CurrentValuesRequest, GetServerStatusRequest, RetentionGroup, admin_service_client::AdminServiceClient,
     query_service_client::QueryServiceClient,
 };
 use tonic::transport::Channel;
@@ -23,7 +23,7 @@ const ASKED_AT_ONCE: usize = 1_000;
 /// # Errors
 /// When the historian does not answer.
 pub async fn expiring(seen: &Seen, channel: Channel) -> anyhow::Result<u64> {
-    let status = AdminServiceClient::new(channel.clone()).get_status(GetServerStatusRequest {}).await;
+    let status = AdminServiceClient::new(channel.clone()).get_server_status(GetServerStatusRequest {}).await;
     let groups = status.map_err(|status| client::refusal(&status))?.into_inner().retention;
     let groups: Vec<(TagSelection, i64)> = groups
         .into_iter()
@@ -36,7 +36,7 @@ pub async fn expiring(seen: &Seen, channel: Channel) -> anyhow::Result<u64> {
     let aged: Vec<(String, i64)> = seen.tags().filter_map(|tag| Some((tag.to_owned(), age_of(tag)?))).collect();
     let mut newest: HashMap<String, i64> = HashMap::new();
     for some in aged.chunks(ASKED_AT_ONCE) {
-        let request = CurrentRequest { tags: some.iter().map(|(tag, _)| tag.clone()).collect() };
+        let request = CurrentValuesRequest { tags: some.iter().map(|(tag, _)| tag.clone()).collect() };
         let current = QueryServiceClient::new(channel.clone()).current_values(request).await;
         let current = current.map_err(|status| client::refusal(&status))?.into_inner();
         newest.extend(current.samples.into_iter().filter_map(|samples| Some((samples.tag, *samples.timestamps.last()?))));

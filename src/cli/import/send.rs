@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Context, bail};
-use historian_proto::v1::{WriteRequest, WriteSamplesRequest, WriteSamplesResponse, write_service_client::WriteServiceClient};
+use historian_proto::v1::{WriteRequest, WriteSamplesStreamRequest, WriteSamplesStreamResponse, write_service_client::WriteServiceClient};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -101,8 +101,8 @@ pub async fn send(
                     seen.add(&samples.tag, &samples.timestamps);
                 }
                 reached.set(source.done());
-                let is_over =
-                    !samples.is_empty() && requests.blocking_send(WriteSamplesRequest { options: Some(options), samples }).is_err();
+                let request = WriteSamplesStreamRequest { options: Some(options), samples };
+                let is_over = !request.samples.is_empty() && requests.blocking_send(request).is_err();
                 if is_over || !more {
                     return Ok(seen); // when it is over early, the answers say why
                 }
@@ -128,8 +128,8 @@ pub async fn send(
     Ok(())
 }
 
-fn count(answer: WriteSamplesResponse, tally: &mut Tally) {
-    let WriteSamplesResponse { watermark, samples, failures, rejected, rejections } = answer;
+fn count(answer: WriteSamplesStreamResponse, tally: &mut Tally) {
+    let WriteSamplesStreamResponse { watermark, samples, failures, rejected, rejections } = answer;
     let rejections = rejections.into_iter().map(|sample| Rejection { tag: sample.tag, timestamp: sample.timestamp, reason: sample.reason });
     tally.add(watermark, samples, rejected, rejections);
     tally.add_failures(failures);

@@ -196,7 +196,7 @@ impl Pass {
 
 async fn look_up(channel: Channel, name: String) -> anyhow::Result<(String, Option<Tag>)> {
     match TagServiceClient::new(channel).get_tag(GetTagRequest { name: name.clone() }).await {
-        Ok(tag) => Ok((name, Some(tag.into_inner()))),
+        Ok(answer) => Ok((name, answer.into_inner().tag)),
         Err(status) if matches!(status.code(), Code::NotFound | Code::InvalidArgument) => Ok((name, None)),
         Err(status) => Err(client::refusal(&status)),
     }

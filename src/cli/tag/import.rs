@@ -73,8 +73,9 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
 async fn look(mut client: TagServiceClient<Channel>, row: TagRow) -> (usize, Result<Change, RowError>) {
     let Position { line, .. } = row.tag.position;
     let change = match client.get_tag(GetTagRequest { name: row.tag.name.clone() }).await {
-        Ok(tag) => {
-            changed_tag(&row, tag.into_inner()).map(|changed| changed.map_or(Change::Nothing, |(tag, fields)| Change::Update(tag, fields)))
+        Ok(answer) => {
+            let tag = answer.into_inner().tag.unwrap_or_default();
+            changed_tag(&row, tag).map(|changed| changed.map_or(Change::Nothing, |(tag, fields)| Change::Update(tag, fields)))
         }
         Err(status) if status.code() == Code::NotFound => new_tag(&row).map(Change::Create),
         Err(status) => return (line, Err(status.into())),

@@ -7,7 +7,7 @@ use arrow::{
 use arrow_flight::{FlightDescriptor, encode::FlightDataEncoderBuilder, error::FlightError, flight_service_client::FlightServiceClient};
 use futures::{StreamExt, TryStreamExt};
 use historian_proto::v1::{
-    AuditEntry, CompactRequest, CreateTagRequest, CurrentRequest, DeleteRangeRequest, DeleteRangeResponse, ListAuditEntriesRequest,
+    AuditEntry, CompactRequest, CreateTagRequest, CurrentValuesRequest, DeleteRangeRequest, DeleteRangeResponse, ListAuditEntriesRequest,
     RangeRequest, ReplaceRangeRequest, ReplaceRangeResponse, SupersededRequest, Tag, TagSamples, WriteRequest, WriteSamplesRequest,
     WriteSamplesResponse, admin_service_client::AdminServiceClient, query_service_client::QueryServiceClient,
     tag_service_client::TagServiceClient, values::Column, write_service_client::WriteServiceClient,
@@ -111,7 +111,7 @@ impl Door {
     }
 
     pub fn current(&self, tag: &str) -> Option<Row> {
-        let request = CurrentRequest { tags: vec![tag.into()] };
+        let request = CurrentValuesRequest { tags: vec![tag.into()] };
         let answer = self.runtime.block_on(QueryServiceClient::new(self.channel.clone()).current_values(request)).unwrap().into_inner();
         answer.samples.first().and_then(|samples| of_proto(samples).pop())
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use historian_proto::v1::{GetServerStatusRequest, ServerStatus, admin_service_client::AdminServiceClient};
+use historian_proto::v1::{GetServerStatusRequest, GetServerStatusResponse, admin_service_client::AdminServiceClient};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::fault::syscall;
@@ -151,9 +151,9 @@ impl Historian {
     ///
     /// # Errors
     /// It does not answer.
-    pub async fn status(&self) -> anyhow::Result<ServerStatus> {
+    pub async fn status(&self) -> anyhow::Result<GetServerStatusResponse> {
         let mut client = AdminServiceClient::new(self.channel().await?);
-        Ok(client.get_status(GetServerStatusRequest {}).await?.into_inner())
+        Ok(client.get_server_status(GetServerStatusRequest {}).await?.into_inner())
     }
 
     /// The server's own process id, behind a tracer.

@@ -1,0 +1,71 @@
+//! The proto3 JSON form of messages, read to the letter: <https://protobuf.dev/programming-guides/json/>.
+//!
+//! Whatever JSON any implementation writes is read as it would read it: names of fields as in the `.proto` file or in lowerCamelCase, `null` as
+//! absent, integers as numbers (`7`, `7.0`, `1e5`) or as text, `"NaN"` and `"Infinity"`, enum values by name or number. What has no
+//! exact meaning is refused with the path of its field: unknown and repeated names, numbers that do not fit, two members of a `oneof`.
+//!
+//! Beyond the letter, the values of an enum may be written without the enum's name in front: `INSIDE` for `BOUNDARY_INSIDE`.
+
+mod number;
+mod read;
+mod schema;
+mod text;
+
+use std::fmt::{self, Display};
+
+pub use number::whole_exactly;
+use prost::{Message, Name};
+pub use serde_json::Value;
+
+/// What of a JSON text is no message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Path of the field, such as `configuration.percent_data_bad` or `tags[2]`; empty for the whole.
+    pub field: String,
+    pub message: String,
+}
+
+impl Mistake {
+    fn here(message: impl Into<String>) -> Mistake {
+        Mistake { field: String::new(), message: message.into() }
+    }
+
+    /// The same, seen from the message around it.
+    fn within(self, outer: &str) -> Mistake {
+        let separator = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
+        Mistake { field: format!("{outer}{separator}{}", self.field), message: self.message }
+    }
+}
+
+impl Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.as_str() {
+            "" => f.write_str(&self.message),
+            field => write!(f, "{field}: {}", self.message),
+        }
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+/// What of a text field's value that is no text is its text, for fields of the outermost message: the name of the field as in the `.proto` file,
+/// and the value. `None` leaves the refusal to the reader.
+pub type AsText<'a> = &'a dyn Fn(&str, &Value) -> Option<Result<String, String>>;
+
+/// Parses JSON; an object that has a name twice is refused, where most parsers take one of the two.
+///
+/// # Errors
+/// With line and column.
+pub fn parse(bytes: &[u8]) -> Result<Value, Mistake> {
+    serde_json::from_slice::<text::Strict>(bytes).map(|strict| strict.0).map_err(|error| Mistake::here(error.to_string()))
+}
+
+/// A message of its JSON form.
+///
+/// # Errors
+/// With the path of the field that cannot be read.
+pub fn read<M: Message + Name + Default>(value: &Value, as_text: AsText<'_>) -> Result<M, Mistake> {
+    let schema = schema::schema();
+    let encoded = read::message(schema, &M::full_name(), value, Some(as_text))?;
+    M::decode(encoded.as_slice()).map_err(|error| Mistake::here(format!("is no valid {}: {error}", M::full_name())))
+}
