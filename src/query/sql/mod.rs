@@ -6,6 +6,7 @@
 mod aggregate;
 mod analyze;
 mod arithmetic;
+mod bind;
 mod error;
 mod function;
 mod group;
@@ -71,7 +72,7 @@ impl Default for SqlOptions {
             memory_bytes_max: 512 << 20,
             memory_total_bytes_max: 1 << 30,
             statements_max: 32,
-            text_bytes_max: 48 << 10,
+            text_bytes_max: 1 << 20,
             tags_max: 1_000_000,
             use_states: true,
         }
@@ -91,9 +92,9 @@ pub struct Statement {
 /// What is known of a statement before it runs.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// Columns of the answer.
+    /// Columns of the answer: of that with the values of the statement, or with values of the types below.
     pub schema: SchemaRef,
-    /// Fields named `$1`, `$2`, …; the type is Null where the statement does not tell it.
+    /// Fields named `$1`, `$2`, …; the type is Null where the statement does not tell it, and is taken for text then.
     pub parameters: SchemaRef,
 }
 
@@ -176,7 +177,7 @@ impl Statements for Arc<Shared> {
             let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
             let bounds = Arc::new(scan::Bounds::new(&bounds, permit));
             let state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, &bounds)?;
-            parameter::describe(&state, &text).await
+            parameter::describe(&state, &text, &statement.parameters).await
         })?;
         let _stop = lane::AbortOnDrop(planning.abort_handle());
         lane::wait(limits, planning)?.unwrap_or_else(|_| Err(stopped_by_a_bug()))
@@ -250,15 +251,14 @@ async fn execute(
     let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
     let bounds = Arc::new(scan::Bounds::new(limits, permit));
     let state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, &bounds)?;
-    let plan = parameter::bound_plan(&state, &text, &statement.parameters).await?;
-    let plan = state.create_physical_plan(&plan).await?;
-    let plain = session::plain_schema(&plan.schema());
-    if out.send(Reply::Schema(plain.clone())).await.is_err() {
+    let plan = parameter::physical_plan(&state, &text, &statement.parameters).await?;
+    let schema = plan.schema();
+    if out.send(Reply::Schema(schema.clone())).await.is_err() {
         return Ok(());
     }
     let mut stream = execute_stream(watch::watched(plan, &bounds)?, state.task_ctx())?;
     while let Some(batch) = stream.next().await {
-        let batch = session::plain_batch(batch?, &plain)?;
+        let batch = session::with_schema(batch?, &schema)?;
         for part in super::range::slices(&batch) {
             if out.send(Reply::Batch(part)).await.is_err() {
                 return Ok(());

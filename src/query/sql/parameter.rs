@@ -1,18 +1,39 @@
-//! Statements into plans, with and without values for their parameters.
+//! Statements into plans, with and without values for their parameters; and which types the parameters have.
+//!
+//! `DataFusion` takes a parameter for what stands on the other side of an operator. Beside that, the other arguments of a function tell a type, and
+//! a place that takes a count does; and an operand of a time is not a time.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef, TimeUnit};
 use datafusion::{
-    common::{ParamValues, metadata::ScalarAndMetadata},
+    common::{
+        DFSchema, ParamValues,
+        metadata::ScalarAndMetadata,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
+    error::Result as PlanResult,
     execution::SessionState,
-    logical_expr::LogicalPlan,
+    logical_expr::{
+        BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator,
+        expr::Placeholder,
+        type_coercion::{binary::comparison_coercion, functions::fields_with_udf},
+        utils::merge_schema,
+    },
+    physical_plan::ExecutionPlan,
 };
 
-use super::{Description, ScalarValue, SqlError, check_reads_only, session};
+use super::{Description, ScalarValue, SqlError, bind, check_reads_only};
 
 /// Most parameters of one statement.
-pub const PARAMETERS_MAX: usize = 1_000;
+pub const PARAMETERS_MAX: usize = 10_000;
+
+/// A parameter of a statement.
+struct Parameter {
+    name: String,
+    /// Its type, where the statement tells it.
+    wanted: Option<DataType>,
+}
 
 /// The plan of a statement, not yet optimised. It only reads.
 async fn plan(state: &SessionState, text: &str) -> Result<LogicalPlan, SqlError> {
@@ -22,53 +43,166 @@ async fn plan(state: &SessionState, text: &str) -> Result<LogicalPlan, SqlError>
     Ok(plan)
 }
 
-/// What is known of a statement whose parameters have no values yet.
-pub async fn describe(state: &SessionState, text: &str) -> Result<Description, SqlError> {
+/// What is known of a statement: with values of its parameters what will be answered, without them as much as it tells itself.
+pub async fn describe(state: &SessionState, text: &str, values: &[ScalarValue]) -> Result<Description, SqlError> {
     let plan = plan(state, text).await?;
     let parameters = parameters(&plan)?;
-    // Types may change when the plan is analysed; a plan with parameters cannot always be.
-    let schema = if parameters.fields().is_empty() {
-        state.create_physical_plan(&plan).await?.schema()
+    let schema = if values.is_empty() && !parameters.is_empty() {
+        of_declared(state, &plan, &parameters).await?
     } else {
-        Arc::new(plan.schema().as_arrow().clone())
+        physical(state, plan, &parameters, values).await?.schema()
     };
-    Ok(Description { schema: session::plain_schema(&schema), parameters })
+    let field = |parameter: &Parameter| Field::new(&parameter.name, parameter.wanted.clone().unwrap_or(DataType::Null), true);
+    Ok(Description { schema, parameters: Arc::new(Schema::new(parameters.iter().map(field).collect::<Vec<_>>())) })
 }
 
-/// The plan with values for `$1`, `$2`, ….
-pub async fn bound_plan(state: &SessionState, text: &str, values: &[ScalarValue]) -> Result<LogicalPlan, SqlError> {
+/// The plan that runs, with values for `$1`, `$2`, ….
+pub async fn physical_plan(state: &SessionState, text: &str, values: &[ScalarValue]) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
     let plan = plan(state, text).await?;
-    let wanted = parameters(&plan)?.fields().len();
-    if wanted != values.len() {
-        return Err(SqlError::Invalid(format!("the statement has {wanted} parameters and {} values are bound", values.len())));
-    }
-    if wanted == 0 {
-        return Ok(plan);
-    }
-    let values = values.iter().map(|value| ScalarAndMetadata::new(value.clone(), None)).collect();
-    Ok(plan.with_param_values(ParamValues::List(values))?)
+    let parameters = parameters(&plan)?;
+    physical(state, plan, &parameters, values).await
 }
 
-/// Fields `$1`, `$2`, … of a plan.
-fn parameters(plan: &LogicalPlan) -> Result<SchemaRef, SqlError> {
-    let types = plan.get_parameter_types()?;
-    let mut fields = Vec::with_capacity(types.len());
-    for (name, found) in types {
-        let number = name.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
-        let number = number
-            .filter(|number| (1..=PARAMETERS_MAX).contains(number))
-            .ok_or_else(|| SqlError::Invalid(format!("the parameter {name} is none of ?, or $1 to ${PARAMETERS_MAX}")))?;
-        let plain = match found {
-            Some(DataType::Dictionary(_, value)) => *value,
-            Some(DataType::Utf8View) => DataType::Utf8,
-            Some(other) => other,
-            None => DataType::Null,
-        };
-        fields.push((number, Field::new(name, plain, true)));
+async fn physical(
+    state: &SessionState,
+    plan: LogicalPlan,
+    parameters: &[Parameter],
+    values: &[ScalarValue],
+) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
+    if parameters.len() != values.len() {
+        return Err(SqlError::Invalid(format!("the statement has {} parameters and {} values are bound", parameters.len(), values.len())));
     }
-    fields.sort_by_key(|(number, _)| *number);
-    if let Some(missing) = fields.iter().zip(1..).find(|((number, _), expected)| number != expected).map(|(_, expected)| expected) {
+    if parameters.is_empty() {
+        return Ok(state.create_physical_plan(&plan).await?);
+    }
+    let converted = parameters.iter().zip(values).map(|(parameter, value)| bind::converted(&parameter.name, value, parameter.wanted.as_ref()));
+    let values: Vec<ScalarValue> = converted.collect::<Result<_, _>>()?;
+    // What the statement does not tell is declared as text; a client that keeps to that sends a number as text too.
+    let as_number = |(parameter, value): (&Parameter, &ScalarValue)| match parameter.wanted {
+        None => bind::as_number(value).unwrap_or_else(|| value.clone()),
+        Some(_) => value.clone(),
+    };
+    let numbers: Vec<ScalarValue> = parameters.iter().zip(&values).map(as_number).collect();
+    if numbers == values {
+        return with_values(state, plan, values).await;
+    }
+    match with_values(state, plan.clone(), values).await {
+        Err(error @ SqlError::Invalid(_)) => with_values(state, plan, numbers).await.map_err(|_| error),
+        made => made,
+    }
+}
+
+async fn with_values(state: &SessionState, plan: LogicalPlan, values: Vec<ScalarValue>) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
+    let values = values.into_iter().map(|value| ScalarAndMetadata::new(value, None)).collect();
+    let plan = plan.with_param_values(ParamValues::List(values))?;
+    Ok(state.create_physical_plan(&plan).await?)
+}
+
+/// Columns of a statement whose parameters have no values yet, as they are when the values are of the types that are declared.
+async fn of_declared(state: &SessionState, plan: &LogicalPlan, parameters: &[Parameter]) -> Result<SchemaRef, SqlError> {
+    let null = |parameter: &Parameter| ScalarValue::try_from(parameter.wanted.as_ref().unwrap_or(&DataType::Utf8));
+    let nulls: PlanResult<Vec<_>> = parameters.iter().map(null).collect();
+    match with_values(state, plan.clone(), nulls?).await {
+        Ok(plan) => Ok(plan.schema()),
+        // Some places take no null; types may then differ from those of the answer, which its own description tells.
+        Err(SqlError::Invalid(_)) => Ok(Arc::new(plan.schema().as_arrow().clone())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Parameters `$1`, `$2`, … of a plan, in their order.
+fn parameters(plan: &LogicalPlan) -> Result<Vec<Parameter>, SqlError> {
+    let mut told: BTreeMap<usize, Option<DataType>> = BTreeMap::new();
+    let mut beside_times: BTreeMap<usize, DataType> = BTreeMap::new();
+    let mut wrong = None;
+    plan.apply_with_subqueries(|node| {
+        let mut tell = |placeholder: &Placeholder, data_type: Option<DataType>| match number(&placeholder.id) {
+            Some(number) => {
+                let known = told.entry(number).or_default();
+                *known = agreed(known.take(), data_type);
+            }
+            None => wrong = Some(placeholder.id.clone()),
+        };
+        if let LogicalPlan::Limit(limit) = node {
+            for expression in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                if let Expr::Placeholder(placeholder) = expression.as_ref() {
+                    tell(placeholder, Some(DataType::Int64));
+                }
+            }
+        }
+        let schema = merge_schema(&node.inputs());
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus | Operator::Minus, right }) = part {
+                    beside_times.extend([left, right].into_iter().filter_map(|side| beside_time(side)));
+                }
+                of_expression(part, &schema, &mut tell);
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    if let Some(name) = wrong {
+        return Err(SqlError::Invalid(format!("the parameter {name} is none of ?, or $1 to ${PARAMETERS_MAX}")));
+    }
+    if let Some((_, missing)) = told.keys().zip(1..).find(|(number, expected)| *number != expected) {
         return Err(SqlError::Invalid(format!("the statement has no parameter ${missing} but higher ones; number them from $1 on")));
     }
-    Ok(Arc::new(Schema::new(fields.into_iter().map(|(_, field)| field).collect::<Vec<_>>())))
+    let parameter = |(number, wanted)| Parameter { name: format!("${number}"), wanted: beside_times.remove(&number).or(wanted) };
+    Ok(told.into_iter().map(parameter).collect())
+}
+
+/// The type of a parameter that is added to a time or an interval, or from which one is taken: beside a time stands an interval, and beside an
+/// interval a time, where `DataFusion` takes both sides for the same.
+fn beside_time(side: &Expr) -> Option<(usize, DataType)> {
+    let Expr::Placeholder(placeholder) = side else { return None };
+    let data_type = match placeholder.field.as_ref()?.data_type() {
+        DataType::Timestamp(..) | DataType::Date32 => DataType::Interval(IntervalUnit::MonthDayNano),
+        DataType::Interval(_) => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
+        _ => return None,
+    };
+    Some((number(&placeholder.id)?, data_type))
+}
+
+fn number(id: &str) -> Option<usize> {
+    let number = id.strip_prefix('$').and_then(|number| number.parse().ok());
+    number.filter(|number| (1..=PARAMETERS_MAX).contains(number))
+}
+
+/// What two places that name the same parameter say of its type.
+fn agreed(one: Option<DataType>, other: Option<DataType>) -> Option<DataType> {
+    match (one, other) {
+        (Some(one), Some(other)) if one != other => comparison_coercion(&one, &other).and_then(usual),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Tells what one part of an expression says of the parameters in it.
+fn of_expression(part: &Expr, schema: &DFSchema, tell: &mut dyn FnMut(&Placeholder, Option<DataType>)) {
+    match part {
+        Expr::ScalarFunction(call) if call.args.iter().any(|argument| matches!(argument, Expr::Placeholder(_))) => {
+            let typed = |argument: &Expr| Arc::new(Field::new("argument", argument.get_type(schema).unwrap_or(DataType::Null), true));
+            // A function that cannot be called with a null tells nothing.
+            let taken = fields_with_udf(&call.args.iter().map(typed).collect::<Vec<_>>(), call.func.as_ref()).unwrap_or_default();
+            for (argument, field) in call.args.iter().zip(taken) {
+                if let Expr::Placeholder(placeholder) = argument {
+                    tell(placeholder, usual(field.data_type().clone()));
+                }
+            }
+        }
+        Expr::Placeholder(placeholder) => {
+            let found = placeholder.field.as_ref().and_then(|field| usual(field.data_type().clone()));
+            tell(placeholder, found);
+        }
+        _ => {}
+    }
+}
+
+/// A type without the forms that only save space; nothing for that of a null.
+fn usual(data_type: DataType) -> Option<DataType> {
+    match data_type {
+        DataType::Null => None,
+        DataType::Dictionary(_, value) => usual(*value),
+        DataType::Utf8View | DataType::LargeUtf8 => Some(DataType::Utf8),
+        other => Some(other),
+    }
 }

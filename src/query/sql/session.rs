@@ -4,9 +4,8 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::RecordBatch,
-    compute::cast,
-    datatypes::{DataType, Field, Schema, SchemaRef},
+    array::{RecordBatch, RecordBatchOptions},
+    datatypes::SchemaRef,
     temporal_conversions::timestamp_ns_to_datetime,
 };
 use datafusion::{
@@ -76,26 +75,10 @@ pub fn of_statement(
     Ok(state)
 }
 
-/// The schema of an answer in types that every client reads.
-pub fn plain_schema(schema: &Schema) -> SchemaRef {
-    let plain = |field: &Arc<Field>| match field.data_type() {
-        DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
-        DataType::BinaryView => Arc::new(field.as_ref().clone().with_data_type(DataType::Binary)),
-        _ => field.clone(),
-    };
-    Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()).with_metadata(schema.metadata().clone()))
-}
-
-/// A batch in the types of [`plain_schema`].
-#[expect(clippy::needless_pass_by_value, reason = "the batch goes into the plain one")]
-pub fn plain_batch(batch: RecordBatch, plain: &SchemaRef) -> Result<RecordBatch, SqlError> {
-    let failed = |error: arrow::error::ArrowError| SqlError::Internal(format!("a batch could not be formed: {error}"));
-    let rows = batch.num_rows();
-    let columns =
-        batch.columns().iter().zip(plain.fields()).map(|(column, field)| {
-            if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast(column, field.data_type()) }
-        });
-    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(plain.clone(), columns, &options).map_err(failed)
+/// A batch of a plan with the schema that the plan tells; some operators tell more of their nulls than they keep to.
+#[expect(clippy::needless_pass_by_value, reason = "the batch goes into the one with the schema")]
+pub fn with_schema(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, SqlError> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options)
+        .map_err(|error| SqlError::Internal(format!("a batch could not be formed: {error}")))
 }

@@ -315,7 +315,7 @@ fn parameters_are_bound_in_both_spellings() {
             described.parameters.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect();
         assert_eq!(names["$1"], DataType::Utf8);
         assert!(matches!(names["$2"], DataType::Timestamp(..)) && names["$3"] == DataType::Float64);
-        assert_eq!(names["$4"], DataType::Null, "the planner does not tell the type of a limit");
+        assert_eq!(names["$4"], DataType::Int64);
         let parameters = vec![
             ScalarValue::Utf8(Some("a/x".into())),
             ScalarValue::TimestampMicrosecond(Some((NOW.0 - 10 * SECOND) / 1000), Some("UTC".into())),

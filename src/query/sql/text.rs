@@ -11,6 +11,8 @@ use super::SqlError;
 
 /// Most operators and clauses in one statement. Each can make the tree one deeper; names in an `IN` list do not.
 pub const OPERATORS_MAX: usize = 1_000;
+/// Most items in all lists of one statement: each is an expression, which is far larger than its text.
+pub const ITEMS_MAX: usize = 32_768;
 
 /// Reads a statement.
 ///
@@ -30,6 +32,12 @@ pub fn normalised(text: &str, bytes_max: usize) -> Result<String, SqlError> {
     if operators > OPERATORS_MAX {
         return Err(SqlError::Invalid(format!(
             "the statement has {operators} operators and clauses, at most {OPERATORS_MAX} are taken; use IN for long lists"
+        )));
+    }
+    let items = tokens.iter().filter(|token| **token == Token::Comma).count();
+    if items > ITEMS_MAX {
+        return Err(SqlError::Invalid(format!(
+            "the statement has {items} items in its lists, at most {ITEMS_MAX} are taken; select by a pattern, or run it in parts"
         )));
     }
     let placeholder = |token: &Token| matches!(token, Token::Placeholder(name) if name == "?") || *token == Token::Question;
@@ -112,6 +120,8 @@ mod tests {
         for deep in [vec!["1"; 2000].join("+"), vec!["(SELECT 1)"; 600].join(" UNION "), "- ".repeat(1500) + "1"] {
             assert!(matches!(normalised(&format!("SELECT {deep}"), 1 << 20), Err(SqlError::Invalid(_))), "{deep:.40}");
         }
+        let list = vec!["1"; ITEMS_MAX + 2].join(",");
+        assert!(normalised(&format!("SELECT 1 IN ({list})"), 1 << 20).is_err());
         assert!(normalised("SELECT 1", 3).is_err());
         assert!(normalised("SELECT 'open", 100).is_err());
     }
