@@ -154,6 +154,8 @@ pub struct ApiLimits {
     pub sql_memory_total_bytes_max: usize,
     /// SQL statements at the same time.
     pub sql_statements_max: usize,
+    /// Longest text of an SQL statement, in bytes.
+    pub sql_text_bytes_max: usize,
     /// Prepared statements that are kept.
     pub prepared_statements_max: usize,
     /// How long a prepared statement is kept that is not used.
@@ -188,6 +190,7 @@ impl Default for ApiLimits {
             sql_memory_bytes_max: 512 << 20,
             sql_memory_total_bytes_max: 1 << 30,
             sql_statements_max: 32,
+            sql_text_bytes_max: 1 << 20,
             prepared_statements_max: 1_000,
             prepared_statement_idle: Duration::from_mins(30),
             shutdown_grace: Duration::from_secs(10),

@@ -12,10 +12,10 @@ use arrow_flight::{
 use prost::{Message, bytes::Bytes};
 use tonic::{Status, metadata::MetadataMap};
 
-use super::{Sql, refuse_transaction, statement::schema_bytes};
+use super::{Sql, answer::AnswerOptions, refuse_transaction, statement::schema_bytes, wire};
 use crate::{
     api::{Api, blocking, status},
-    query::sql::Statement,
+    query::{QueryLimits, sql::Statement},
 };
 
 const ACTIONS: [(&str, &str); 4] = [
@@ -44,7 +44,8 @@ pub async fn act(api: Arc<Api>, headers: &MetadataMap, action: Action) -> Result
             let request: ActionCreatePreparedStatementRequest = unpack(&action.body)?;
             refuse_transaction(request.transaction_id.as_ref())?;
             let limits = api.query_limits(headers);
-            let made = blocking(move || create(&api, request.query, &limits)).await?;
+            let options = api.sql.answer_options(headers)?;
+            let made = blocking(move || create(&api, request.query, &limits, &options)).await?;
             Ok(one(made.as_any().encode_to_vec()))
         }
         "ClosePreparedStatement" => {
@@ -81,13 +82,18 @@ fn unpack<M: ProstMessageExt + Default>(body: &Bytes) -> Result<M, Status> {
     message.ok_or_else(|| status::invalid("action", format!("its body is no {}", M::type_url().rsplit('.').next().unwrap_or_default())))
 }
 
-fn create(api: &Api, text: String, limits: &crate::query::QueryLimits) -> Result<ActionCreatePreparedStatementResult, Status> {
+fn create(
+    api: &Api,
+    text: String,
+    limits: &QueryLimits,
+    options: &AnswerOptions,
+) -> Result<ActionCreatePreparedStatementResult, Status> {
     let statement = Statement { text, now: api.services.clock.now(), parameters: Vec::new() };
     let description = api.sql.engine.describe(&statement, limits).map_err(|error| status::from_sql(&error))?;
     Ok(ActionCreatePreparedStatementResult {
-        dataset_schema: schema_bytes(&description.schema)?,
+        dataset_schema: schema_bytes(&wire::schema(&description.schema, options))?,
         // Clients take an empty field for "no parameters", and an empty schema for one that is unknown.
-        parameter_schema: if description.parameters.fields().is_empty() { Bytes::new() } else { schema_bytes(&description.parameters)? },
+        parameter_schema: if description.parameters.fields().is_empty() { Bytes::new() } else { schema_bytes(&wire::parameters(&description.parameters))? },
         prepared_statement_handle: api.sql.prepared.insert(statement.text),
     })
 }

@@ -14,6 +14,7 @@ use arrow_flight::sql::{
 };
 use tonic::Status;
 
+use super::{answer::AnswerOptions, wire};
 use crate::{
     api::status,
     query::sql::{CATALOG, SCHEMA, SqlEngine},
@@ -51,7 +52,8 @@ pub fn batch(command: Command) -> Result<RecordBatch, Status> {
         Command::CommandGetTables(query) => {
             let mut builder = query.into_builder();
             for table in SqlEngine::tables() {
-                builder.append(CATALOG, SCHEMA, table.name, TABLE, &table.schema).map_err(|error| failed(&error))?;
+                let schema = wire::schema(&table.schema, &AnswerOptions::default());
+                builder.append(CATALOG, SCHEMA, table.name, TABLE, &schema).map_err(|error| failed(&error))?;
             }
             builder.build().map_err(|error| failed(&error))
         }

@@ -1,33 +1,39 @@
 //! Flight SQL on the same service as Flight: which of its messages means what. Statements are answered by `query::sql`, catalog calls by
 //! [`metadata`]; nothing can be written through it.
 //!
-//! A ticket of a statement is the statement itself and the moment of its `GetFlightInfo`, so that any `DoGet` gives the same answer. Prepared
-//! statements are the one thing that is kept ([`prepared`]).
+//! A ticket of a statement is the statement itself with the values of its parameters, the form of its answer and the moment of its
+//! `GetFlightInfo`, so that any `DoGet` gives the same answer. Prepared statements are the one thing that is kept ([`prepared`]).
 
 mod action;
+mod answer;
 mod metadata;
 mod prepared;
 mod put;
 mod running;
 mod statement;
+mod wire;
 
 pub use action::{act, actions};
 pub use put::bind;
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use arrow_flight::{
     FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, Ticket,
-    sql::{Any, Command, CommandPreparedStatementQuery, ProstMessageExt, TicketStatementQuery},
+    sql::{Any, Command, ProstMessageExt, TicketStatementQuery},
 };
 use prost::Message;
 use tonic::{Status, metadata::MetadataMap};
 
-use self::statement::Executions;
-use super::{Answer, info};
+use self::statement::{Executions, StatementTicket};
+use super::{Answer, encode, info};
 use crate::{
     api::{Api, ApiLimits, Services, blocking, command::AnyMessage, status},
-    query::sql::{SqlEngine, SqlOptions},
+    query::{
+        QueryLimits,
+        sql::{SqlEngine, SqlOptions},
+    },
 };
 
 /// What Flight SQL keeps.
@@ -46,8 +52,7 @@ impl Sql {
             memory_bytes_max: limits.sql_memory_bytes_max,
             memory_total_bytes_max: limits.sql_memory_total_bytes_max,
             statements_max: limits.sql_statements_max,
-            // A ticket carries the statement.
-            text_bytes_max: limits.ticket_bytes_max.saturating_sub(1024),
+            text_bytes_max: limits.sql_text_bytes_max,
             tags_max: limits.query_tags_max,
             ..SqlOptions::default()
         };
@@ -61,12 +66,17 @@ impl Sql {
 
 const PREFIX: &str = "arrow.flight.protocol.sql.";
 
+/// Longest command or ticket: a statement and the values of its parameters, each with the little that is around it.
+fn command_bytes_max(limits: &ApiLimits) -> usize {
+    limits.sql_text_bytes_max + 2 * prepared::BYTES_MAX
+}
+
 /// The command of Flight SQL in the bytes of a descriptor or ticket; `None` when they are something else.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` for a message that cannot be read, UNIMPLEMENTED for one that is not known.
 pub fn command(bytes: &[u8], limits: &ApiLimits) -> Result<Option<Command>, Status> {
-    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') || bytes.len() > limits.ticket_bytes_max {
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') || bytes.len() > command_bytes_max(limits) {
         return Ok(None); // JSON, or refused for its length where all commands are
     }
     let Ok(any) = AnyMessage::decode(bytes) else { return Ok(None) };
@@ -92,18 +102,17 @@ pub async fn flight_info(
     descriptor: FlightDescriptor,
 ) -> Result<FlightInfo, Status> {
     let limits = api.query_limits(headers);
+    let options = api.sql.answer_options(headers)?;
     blocking(move || {
+        let now = api.services.clock.now();
         let (schema, ticket) = match command {
             Command::CommandStatementQuery(query) => {
                 refuse_transaction(query.transaction_id.as_ref())?;
-                let (ticket, handle) = statement::StatementTicket::new(query.query, api.services.clock.now());
-                let schema = Executions::of_ticket(&ticket).schema(&api.sql, &limits)?;
-                (schema, TicketStatementQuery { statement_handle: handle }.as_any())
+                statement(&api.sql, StatementTicket::new(query.query, now, options), &limits)?
             }
             Command::CommandPreparedStatementQuery(query) => {
-                let handle = prepared::at(&query.prepared_statement_handle, api.services.clock.now())?;
-                let schema = Executions::of_prepared(&api.sql, &handle)?.schema(&api.sql, &limits)?;
-                (schema, CommandPreparedStatementQuery { prepared_statement_handle: handle }.as_any())
+                let bound = api.sql.prepared.get(&query.prepared_statement_handle)?;
+                statement(&api.sql, StatementTicket::of_prepared(bound, now, options), &limits)?
             }
             command => (metadata::schema(&command)?, command.into_any()),
         };
@@ -113,6 +122,13 @@ pub async fn flight_info(
         Ok(info)
     })
     .await
+}
+
+/// Schema and ticket of the answer to a statement. Blocks on planning.
+fn statement(sql: &Sql, ticket: StatementTicket, limits: &QueryLimits) -> Result<(SchemaRef, Any), Status> {
+    let handle = ticket.encode_to_vec().into();
+    let schema = Executions::of(ticket)?.schema(sql, limits)?;
+    Ok((schema, TicketStatementQuery { statement_handle: handle }.as_any()))
 }
 
 /// The answer to `GetSchema`.
@@ -129,26 +145,31 @@ pub async fn schema(api: Arc<Api>, headers: &MetadataMap, command: Command) -> R
 /// # Errors
 /// When the ticket is none, or its prepared statement is gone.
 pub fn get(api: &Arc<Api>, headers: &MetadataMap, ticket: &[u8], command: Command) -> Result<Answer<FlightData>, Status> {
-    let executions = match command {
-        Command::TicketStatementQuery(query) => Executions::of_ticket(&statement::StatementTicket::read(&query.statement_handle)?),
+    let compression = encode::compression(headers)?;
+    let asked = || Ok::<_, Status>((api.services.clock.now(), api.sql.answer_options(headers)?));
+    let statement = match command {
+        Command::TicketStatementQuery(query) => StatementTicket::read(&query.statement_handle)?,
         // The command itself as ticket, in one call.
         Command::CommandStatementQuery(query) => {
             refuse_transaction(query.transaction_id.as_ref())?;
-            Executions::of_ticket(&statement::StatementTicket::new(query.query, api.services.clock.now()).0)
+            let (now, options) = asked()?;
+            StatementTicket::new(query.query, now, options)
         }
         Command::CommandPreparedStatementQuery(query) => {
-            Executions::of_prepared(&api.sql, &prepared::at(&query.prepared_statement_handle, api.services.clock.now())?)?
+            let (now, options) = asked()?;
+            StatementTicket::of_prepared(api.sql.prepared.get(&query.prepared_statement_handle)?, now, options)
         }
         command => {
             let batch = metadata::batch(command)?;
-            let stream = api.stream(headers, move |_, emitter| statement::emit_whole(&batch, emitter))?;
+            let stream = api.stream(headers, move |_, emitter| statement::emit_whole(&batch, compression, emitter))?;
             return Ok(Box::pin(stream));
         }
     };
+    let executions = Executions::of(statement)?;
     let (owner, ticket) = (api.clone(), ticket.to_vec());
     let stream = api.stream(headers, move |limits, emitter| {
         let _listed = owner.sql.running.enter(ticket, limits.cancel.clone());
-        executions.run(&owner.sql, limits, emitter)
+        executions.run(&owner.sql, compression, limits, emitter)
     })?;
     Ok(Box::pin(stream))
 }

@@ -1,117 +1,159 @@
 //! Prepared statements: texts and bound values behind random handles, bounded in number and bytes. One that is not used goes after a while;
 //! when there are too many, the one not used for longest goes first, so that a client that closes none harms itself before others.
+//!
+//! Binding answers another handle, which holds statement and values itself: what is executed by it is what was bound, whatever is bound or closed
+//! afterwards, and the server keeps nothing more for it. Clients that go on with the first handle execute what was bound to it last.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
+use arrow_flight::FlightData;
 use parking_lot::Mutex;
-use prost::bytes::Bytes;
+use prost::{Message, bytes::Bytes};
 use tonic::Status;
 
-use crate::{api::status, model::Timestamp, query::sql::ScalarValue};
+use crate::api::status;
 
 /// Most rows of parameters bound to a statement at once.
 pub const ROWS_MAX: usize = 1_000;
 /// Most bytes of parameters bound to a statement.
 pub const BYTES_MAX: usize = 256 << 10;
+/// Most bytes of all texts and parameters that are kept.
+const KEPT_BYTES_MAX: usize = 64 << 20;
 
-const HANDLE_BYTES: usize = 16;
+const KEY_BYTES: usize = 16;
+type Key = [u8; KEY_BYTES];
 
 /// A statement, and the values bound to it.
-#[derive(Clone, Debug)]
-pub struct Entry {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    key: Key,
     pub text: String,
-    /// Values of `$1`, `$2`, … for each execution.
-    pub rows: Vec<Vec<ScalarValue>>,
+    /// Record batches of values for `$1`, `$2`, … as they came, a row for each execution; empty when nothing is bound.
+    pub parameters: Vec<FlightData>,
+}
+
+/// The handle that binding answers.
+#[derive(Clone, PartialEq, Message)]
+struct BoundHandle {
+    /// The handle of the statement that was prepared, so that closing this one closes that.
+    #[prost(bytes = "bytes", tag = "1")]
+    key: Bytes,
+    #[prost(string, tag = "2")]
+    text: String,
+    #[prost(message, repeated, tag = "3")]
+    parameters: Vec<FlightData>,
+}
+
+enum Handle {
+    Kept(Key),
+    Whole(Bound),
+}
+
+struct Entry {
+    text: String,
+    parameters: Vec<FlightData>,
     used: Instant,
 }
 
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.text.len() + self.parameters.iter().map(Message::encoded_len).sum::<usize>()
+    }
+}
+
 pub struct Prepared {
-    entries: Mutex<HashMap<[u8; HANDLE_BYTES], Entry>>,
+    entries: Mutex<HashMap<Key, Entry>>,
     entries_max: usize,
+    bytes_max: usize,
     idle_max: Duration,
 }
 
 impl Prepared {
     pub fn new(entries_max: usize, idle_max: Duration) -> Prepared {
-        Prepared { entries: Mutex::default(), entries_max: entries_max.max(1), idle_max }
+        Prepared { entries: Mutex::default(), entries_max: entries_max.max(1), bytes_max: KEPT_BYTES_MAX, idle_max }
     }
 
     /// Keeps a statement; its handle.
     pub fn insert(&self, text: String) -> Bytes {
-        let handle: [u8; HANDLE_BYTES] = rand::random();
-        let now = Instant::now();
+        let key: Key = rand::random();
         let mut entries = self.entries.lock();
-        if entries.len() >= self.entries_max {
-            entries.retain(|_, entry| now.duration_since(entry.used) < self.idle_max);
-        }
-        while entries.len() >= self.entries_max {
-            let Some(oldest) = entries.iter().min_by_key(|(_, entry)| entry.used).map(|(handle, _)| *handle) else { break };
-            entries.remove(&oldest);
-        }
-        entries.insert(handle, Entry { text, rows: Vec::new(), used: now });
-        handle.to_vec().into()
+        entries.insert(key, Entry { text, parameters: Vec::new(), used: Instant::now() });
+        self.make_room(&mut entries, &key);
+        key.to_vec().into()
     }
 
-    /// The statement of a handle and the moment it is executed at.
+    /// The statement of a handle with the values bound to it.
     ///
     /// # Errors
     /// `NOT_FOUND` when it was closed or has gone.
-    pub fn get(&self, handle: &[u8]) -> Result<(Timestamp, Entry), Status> {
-        let (key, at) = split(handle)?;
-        let entry = self.with(&key, |entry| entry.clone())?;
-        Ok((at.unwrap_or_default(), entry))
-    }
-
-    /// Binds rows of parameters in the place of those bound before.
-    ///
-    /// # Errors
-    /// As [`Prepared::get`].
-    pub fn bind(&self, handle: &[u8], rows: Vec<Vec<ScalarValue>>) -> Result<(), Status> {
-        let (key, _) = split(handle)?;
-        self.with(&key, |entry| entry.rows = rows)
-    }
-
-    /// Lets a statement go; one that is not there has gone already.
-    pub fn close(&self, handle: &[u8]) {
-        if let Ok((key, _)) = split(handle) {
-            self.entries.lock().remove(&key);
-        }
-    }
-
-    fn with<T>(&self, key: &[u8; HANDLE_BYTES], work: impl FnOnce(&mut Entry) -> T) -> Result<T, Status> {
+    pub fn get(&self, handle: &Bytes) -> Result<Bound, Status> {
+        let key = match read(handle)? {
+            Handle::Whole(bound) => return Ok(bound),
+            Handle::Kept(key) => key,
+        };
         let now = Instant::now();
         let mut entries = self.entries.lock();
-        match entries.get_mut(key) {
+        match entries.get_mut(&key) {
             Some(entry) if now.duration_since(entry.used) < self.idle_max => {
                 entry.used = now;
-                Ok(work(entry))
+                Ok(Bound { key, text: entry.text.clone(), parameters: entry.parameters.clone() })
             }
             _ => {
-                entries.remove(key);
+                entries.remove(&key);
                 Err(status::gone("PREPARED_STATEMENT_GONE", "the prepared statement was closed, or not used for long; prepare it again"))
             }
         }
     }
+
+    /// Binds parameters in the place of those bound before; the handle of the statement with these.
+    pub fn bind(&self, mut statement: Bound, parameters: Vec<FlightData>) -> Bytes {
+        statement.parameters = parameters;
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.get_mut(&statement.key) {
+            entry.parameters.clone_from(&statement.parameters);
+            entry.used = Instant::now();
+        }
+        self.make_room(&mut entries, &statement.key);
+        let Bound { key, text, parameters } = statement;
+        BoundHandle { key: key.to_vec().into(), text, parameters }.encode_to_vec().into()
+    }
+
+    /// Lets a statement go; one that is not there has gone already.
+    pub fn close(&self, handle: &Bytes) {
+        if let Ok(Handle::Kept(key) | Handle::Whole(Bound { key, .. })) = read(handle) {
+            self.entries.lock().remove(&key);
+        }
+    }
+
+    /// Lets the idle go, then the one not used for longest, until the bounds hold; the one in hand stays.
+    fn make_room(&self, entries: &mut HashMap<Key, Entry>, in_hand: &Key) {
+        let mut bytes: usize = entries.values().map(Entry::bytes).sum();
+        let full = |entries: usize, bytes: usize| entries > self.entries_max || bytes > self.bytes_max;
+        if full(entries.len(), bytes) {
+            let now = Instant::now();
+            entries.retain(|key, entry| key == in_hand || now.duration_since(entry.used) < self.idle_max);
+            bytes = entries.values().map(Entry::bytes).sum();
+        }
+        while full(entries.len(), bytes) {
+            let others = entries.iter().filter(|(key, _)| *key != in_hand);
+            let Some(oldest) = others.min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key) else { break };
+            bytes -= entries.remove(&oldest).map_or(0, |entry| entry.bytes());
+        }
+    }
 }
 
-/// A handle with the moment of its execution, so that `GetFlightInfo` and `DoGet` mean the same present time. One that has a moment keeps it.
-///
-/// # Errors
-/// When it is no handle.
-pub fn at(handle: &[u8], now: Timestamp) -> Result<Bytes, Status> {
-    let (key, at) = split(handle)?;
-    Ok([key.as_slice(), &at.unwrap_or(now).0.to_be_bytes()].concat().into())
-}
-
-fn split(handle: &[u8]) -> Result<([u8; HANDLE_BYTES], Option<Timestamp>), Status> {
-    let parts = handle.split_first_chunk::<HANDLE_BYTES>().and_then(|(key, rest)| match rest {
-        [] => Some((*key, None)),
-        rest => Some((*key, Some(Timestamp(i64::from_be_bytes(rest.try_into().ok()?))))),
+fn read(handle: &Bytes) -> Result<Handle, Status> {
+    if let Ok(key) = Key::try_from(handle.as_ref()) {
+        return Ok(Handle::Kept(key));
+    }
+    let whole = BoundHandle::decode(handle.clone()).ok().and_then(|whole| {
+        let key = Key::try_from(whole.key.as_ref()).ok()?;
+        Some(Handle::Whole(Bound { key, text: whole.text, parameters: whole.parameters }))
     });
-    parts.ok_or_else(|| status::invalid("prepared_statement_handle", "is none that this historian gave"))
+    whole.ok_or_else(|| status::invalid("prepared_statement_handle", "is none that this historian gave"))
 }
 
 #[cfg(test)]
@@ -120,28 +162,55 @@ mod tests {
 
     use super::*;
 
+    fn values(of: &'static [u8]) -> Vec<FlightData> {
+        vec![FlightData { data_body: Bytes::from_static(of), ..FlightData::default() }]
+    }
+
     #[test]
     fn the_one_not_used_for_longest_goes_first() {
         let prepared = Prepared::new(2, Duration::from_mins(1));
         let (first, second) = (prepared.insert("1".into()), prepared.insert("2".into()));
         prepared.get(&first).unwrap();
         let third = prepared.insert("3".into());
-        assert_eq!(prepared.get(&first).unwrap().1.text, "1");
+        assert_eq!(prepared.get(&first).unwrap().text, "1");
         assert_eq!(prepared.get(&second).unwrap_err().code(), Code::NotFound);
         prepared.close(&third);
         assert_eq!(prepared.get(&third).unwrap_err().code(), Code::NotFound);
     }
 
     #[test]
-    fn what_is_not_used_goes_and_the_moment_stays() {
+    fn bytes_are_bounded_and_the_one_in_hand_stays() {
+        let prepared = Prepared { bytes_max: 100, ..Prepared::new(50, Duration::from_mins(1)) };
+        let (first, second) = (prepared.insert("x".repeat(60)), prepared.insert("y".repeat(30)));
+        prepared.get(&first).unwrap();
+        prepared.bind(prepared.get(&first).unwrap(), values(b"0123456789abcdef"));
+        assert_eq!(prepared.get(&second).unwrap_err().code(), Code::NotFound);
+        assert_eq!(prepared.get(&first).unwrap().parameters, values(b"0123456789abcdef"));
+        let large = prepared.insert("z".repeat(200));
+        assert_eq!(prepared.get(&large).unwrap().text.len(), 200);
+        assert_eq!(prepared.get(&first).unwrap_err().code(), Code::NotFound);
+    }
+
+    #[test]
+    fn what_is_not_used_goes_and_what_is_no_handle_is_refused() {
         let prepared = Prepared::new(5, Duration::ZERO);
         assert_eq!(prepared.get(&prepared.insert("1".into())).unwrap_err().code(), Code::NotFound);
-        let prepared = Prepared::new(5, Duration::from_mins(1));
-        let handle = at(&prepared.insert("1".into()), Timestamp(7)).unwrap();
-        let again = at(&handle, Timestamp(9)).unwrap();
-        assert_eq!(prepared.get(&again).unwrap().0, Timestamp(7));
         for bad in [&b""[..], b"short", &[0; 17], &[0; 25]] {
-            assert_eq!(prepared.get(bad).unwrap_err().code(), Code::InvalidArgument);
+            assert_eq!(prepared.get(&Bytes::from_static(bad)).unwrap_err().code(), Code::InvalidArgument);
         }
+    }
+
+    #[test]
+    fn a_handle_of_bound_values_keeps_them_whatever_is_bound_or_closed_later() {
+        let prepared = Prepared::new(5, Duration::from_mins(1));
+        let handle = prepared.insert("SELECT ?".into());
+        let first = prepared.bind(prepared.get(&handle).unwrap(), values(b"a"));
+        let second = prepared.bind(prepared.get(&handle).unwrap(), values(b"b"));
+        assert_eq!(prepared.get(&handle).unwrap().parameters, values(b"b"));
+        assert_eq!(prepared.get(&first).unwrap().parameters, values(b"a"));
+        prepared.close(&second);
+        assert_eq!(prepared.get(&handle).unwrap_err().code(), Code::NotFound);
+        let again = prepared.bind(prepared.get(&first).unwrap(), values(b"c"));
+        assert_eq!((prepared.get(&again).unwrap().text, prepared.get(&again).unwrap().parameters), ("SELECT ?".into(), values(b"c")));
     }
 }

@@ -8,7 +8,7 @@ use arrow_flight::{
     sql::{Command, DoPutPreparedStatementResult},
 };
 use futures::StreamExt;
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 use tonic::{Status, Streaming};
 
 use super::prepared::{BYTES_MAX, ROWS_MAX};
@@ -44,32 +44,38 @@ pub async fn bind(
         }
         _ => return Err(status::invalid("descriptor", "is a query; use GetFlightInfo and DoGet")),
     };
-    let handle = query.prepared_statement_handle;
     // Known before its values are read.
-    api.sql.prepared.get(&handle)?;
+    let statement = api.sql.prepared.get(&query.prepared_statement_handle)?;
 
-    let mut received = vec![first];
-    let mut bytes = 0;
+    let mut received = vec![values_of(first)];
+    let mut bytes = received[0].data_body.len();
     while let Some(message) = messages.next().await {
         let message = message?;
         bytes += message.data_body.len();
         if bytes > BYTES_MAX || received.len() > ROWS_MAX {
             return Err(status::too_much("parameters", format!("the parameters have more than {BYTES_MAX} bytes or {ROWS_MAX} messages")));
         }
-        received.push(message);
+        received.push(values_of(message));
     }
-    let owner = api.clone();
-    blocking(move || {
-        let rows = rows(&received)?;
-        owner.sql.prepared.bind(&handle, rows)
+    let handle = blocking(move || {
+        rows(&received)?; // what cannot be read is refused now, and not when the statement runs
+        Ok(api.sql.prepared.bind(statement, received))
     })
     .await?;
-    let result = PutResult { app_metadata: DoPutPreparedStatementResult { prepared_statement_handle: None }.encode_to_vec().into() };
-    Ok(Box::pin(futures::stream::iter([Ok(result)])))
+    let result = DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) };
+    Ok(Box::pin(futures::stream::iter([Ok(PutResult { app_metadata: result.encode_to_vec().into() })])))
+}
+
+/// A message without what is not of its batch.
+fn values_of(message: FlightData) -> FlightData {
+    FlightData { flight_descriptor: None, app_metadata: Bytes::new(), ..message }
 }
 
 /// One list of values for each row of all batches.
-fn rows(messages: &[FlightData]) -> Result<Vec<Vec<ScalarValue>>, Status> {
+///
+/// # Errors
+/// When they cannot be read, are too many or are not plain values.
+pub fn rows(messages: &[FlightData]) -> Result<Vec<Vec<ScalarValue>>, Status> {
     let mut decoder = Decoder::checked(BYTES_MAX, check);
     let mut rows = Vec::new();
     for message in messages {

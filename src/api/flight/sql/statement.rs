@@ -1,14 +1,18 @@
 //! Executions of statements: their tickets, and their answers as Flight messages.
 
+use std::sync::Arc;
+
 use arrow::{
     array::RecordBatch,
     datatypes::{Schema, SchemaRef},
+    error::ArrowError,
+    ipc::CompressionType,
 };
 use arrow_flight::FlightData;
 use prost::{Message, bytes::Bytes};
 use tonic::Status;
 
-use super::Sql;
+use super::{Sql, answer::AnswerOptions, prepared::Bound, put, wire};
 use crate::{
     api::{flight::encode::Encoder, status, stream::Emitter},
     model::Timestamp,
@@ -29,13 +33,22 @@ pub struct StatementTicket {
     /// Tells executions of the same text apart, so that cancelling one leaves the others alone.
     #[prost(fixed64, tag = "3")]
     pub execution: u64,
+    /// How the client that asked wants the answer.
+    #[prost(message, optional, tag = "4")]
+    pub options: Option<AnswerOptions>,
+    /// Values of the parameters, as [`Bound`] has them.
+    #[prost(message, repeated, tag = "5")]
+    pub parameters: Vec<FlightData>,
 }
 
 impl StatementTicket {
-    pub fn new(text: String, now: Timestamp) -> (StatementTicket, Bytes) {
-        let ticket = StatementTicket { text, now: now.0, execution: rand::random() };
-        let bytes = ticket.encode_to_vec().into();
-        (ticket, bytes)
+    pub fn new(text: String, now: Timestamp, options: AnswerOptions) -> StatementTicket {
+        StatementTicket { text, now: now.0, execution: rand::random(), options: Some(options), parameters: Vec::new() }
+    }
+
+    /// For a prepared statement with the values that are bound to it now.
+    pub fn of_prepared(bound: Bound, now: Timestamp, options: AnswerOptions) -> StatementTicket {
+        StatementTicket { parameters: bound.parameters, ..StatementTicket::new(bound.text, now, options) }
     }
 
     pub fn read(bytes: &[u8]) -> Result<StatementTicket, Status> {
@@ -46,21 +59,19 @@ impl StatementTicket {
 /// One statement to be executed, once or for each row of its parameters.
 pub struct Executions {
     statements: Vec<Statement>,
+    options: AnswerOptions,
 }
 
 impl Executions {
-    pub fn of_ticket(ticket: &StatementTicket) -> Executions {
-        let statement = Statement { text: ticket.text.clone(), now: Timestamp(ticket.now), parameters: Vec::new() };
-        Executions { statements: vec![statement] }
-    }
-
     /// # Errors
-    /// `NOT_FOUND` when the prepared statement is gone.
-    pub fn of_prepared(sql: &Sql, handle: &[u8]) -> Result<Executions, Status> {
-        let (now, entry) = sql.prepared.get(handle)?;
-        let statement = |parameters: &Vec<ScalarValue>| Statement { text: entry.text.clone(), now, parameters: parameters.clone() };
-        let statements = if entry.rows.is_empty() { vec![statement(&Vec::new())] } else { entry.rows.iter().map(statement).collect() };
-        Ok(Executions { statements })
+    /// When the parameters in the ticket cannot be read.
+    pub fn of(ticket: StatementTicket) -> Result<Executions, Status> {
+        let now = Timestamp(ticket.now);
+        let rows = put::rows(&ticket.parameters)?;
+        let statement = |parameters: Vec<ScalarValue>| Statement { text: ticket.text.clone(), now, parameters };
+        let statements =
+            if rows.is_empty() { vec![statement(Vec::new())] } else { rows.into_iter().map(statement).collect() };
+        Ok(Executions { statements, options: ticket.options.unwrap_or_default() })
     }
 
     /// Schema of the answer. Blocks on planning.
@@ -73,31 +84,53 @@ impl Executions {
                 format!("the statement has the parameters {}; prepare it and bind them", names.join(", ")),
             ));
         }
-        Ok(description.schema)
+        Ok(self.wire_schema(&description.schema))
+    }
+
+    /// The schema told and sent for an answer of the engine. Several executions are one answer, and a column that is never null in one of them
+    /// may be so in the next.
+    fn wire_schema(&self, engine: &Schema) -> SchemaRef {
+        let schema = wire::schema(engine, &self.options);
+        if self.statements.len() == 1 {
+            return schema;
+        }
+        let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        Arc::new(Schema::new(nullable.collect::<Vec<_>>()).with_metadata(schema.metadata().clone()))
     }
 
     /// Runs all executions one after the other as one answer. Blocks.
-    pub fn run(&self, sql: &Sql, limits: &QueryLimits, emitter: &Emitter<FlightData>) -> Result<(), Status> {
+    pub fn run(
+        &self,
+        sql: &Sql,
+        compression: Option<CompressionType>,
+        limits: &QueryLimits,
+        emitter: &Emitter<FlightData>,
+    ) -> Result<(), Status> {
         let mut begun: Option<(Encoder, SchemaRef)> = None;
         let mut failed = None;
         let mut reading = true;
         for statement in &self.statements {
             let ended = sql.engine.run(statement, limits, &mut |reply| {
-                match reply {
-                    Reply::Schema(schema) => match &begun {
-                        None => {
-                            let (encoder, message) = Encoder::new(&schema);
-                            begun = Some((encoder, schema));
-                            reading = emitter.emit(message);
+                match (reply, &mut begun) {
+                    (Reply::Schema(engine), None) => {
+                        let schema = self.wire_schema(&engine);
+                        match Encoder::compressed(&schema, compression) {
+                            Ok((encoder, message)) => {
+                                begun = Some((encoder, schema));
+                                reading = emitter.emit(message);
+                            }
+                            Err(error) => failed = Some(status::internal(error.to_string())),
                         }
-                        Some((_, first)) if *first == schema => {}
-                        Some(_) => {
+                    }
+                    (Reply::Schema(engine), Some((_, first))) => {
+                        if *first != self.wire_schema(&engine) {
                             failed = Some(status::invalid("parameters", "rows of parameters of different types give different columns"));
                         }
-                    },
-                    Reply::Batch(batch) => {
-                        let Some((encoder, _)) = &mut begun else { return false };
-                        match encoder.batch(&batch, &mut |message| emitter.emit(message)) {
+                    }
+                    (Reply::Batch(_), None) => return false,
+                    (Reply::Batch(batch), Some((encoder, schema))) => {
+                        let sent = send(&batch, schema, encoder, emitter);
+                        match sent {
                             Ok(read) => reading = read,
                             Err(error) => failed = Some(status::internal(error.to_string())),
                         }
@@ -115,11 +148,25 @@ impl Executions {
     }
 }
 
+/// Sends a batch of the engine in the types of the wire; false when nobody reads any more.
+fn send(batch: &RecordBatch, wire: &SchemaRef, encoder: &mut Encoder, emitter: &Emitter<FlightData>) -> Result<bool, ArrowError> {
+    let mut failed = None;
+    let whole = wire::batches(batch, wire, &mut |part| match encoder.batch(&part, &mut |message| emitter.emit(message)) {
+        Ok(read) => read,
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    });
+    failed.map_or(whole, Err)
+}
+
 /// A whole answer of one batch.
-pub fn emit_whole(batch: &RecordBatch, emitter: &Emitter<FlightData>) -> Result<(), Status> {
-    let (mut encoder, message) = Encoder::new(&batch.schema());
+pub fn emit_whole(batch: &RecordBatch, compression: Option<CompressionType>, emitter: &Emitter<FlightData>) -> Result<(), Status> {
+    let failed = |error: ArrowError| status::internal(error.to_string());
+    let (mut encoder, message) = Encoder::compressed(&batch.schema(), compression).map_err(failed)?;
     if emitter.emit(message) {
-        encoder.batch(batch, &mut |message| emitter.emit(message)).map_err(|error| status::internal(error.to_string()))?;
+        encoder.batch(batch, &mut |message| emitter.emit(message)).map_err(failed)?;
     }
     Ok(())
 }

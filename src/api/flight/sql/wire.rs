@@ -1,0 +1,199 @@
+//! The types that answers to SQL have on the wire. The engine's are chosen for speed and exactness (dictionaries, unsigned numbers, views); many
+//! clients show the keys of a dictionary for its values, or read an unsigned number as a signed one, and say nothing. So all that Flight SQL
+//! tells or sends passes through here: there is one mapping, and what is told cannot differ from what is sent.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, AsArray, RecordBatch, RecordBatchOptions},
+    compute::{can_cast_types, cast_with_options},
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit},
+    error::ArrowError,
+    util::display::FormatOptions,
+};
+
+use super::answer::AnswerOptions;
+
+/// Digits of the largest unsigned number of 64 bits.
+const U64_DIGITS: u8 = 20;
+/// Most bytes of text that one batch is made of by writing out a dictionary, unless a single row has more.
+const TEXT_BYTES_MAX: usize = 16 << 20;
+
+/// The schema of an answer as clients are told it.
+pub fn schema(engine: &Schema, options: &AnswerOptions) -> SchemaRef {
+    let fields: Vec<FieldRef> = engine.fields().iter().map(|field| wire_field(field, options)).collect();
+    Arc::new(Schema::new(fields).with_metadata(engine.metadata().clone()))
+}
+
+/// The schema of the parameters of a statement as clients are told it. Times are milliseconds, since the JDBC driver sends those in whatever unit
+/// is declared (apache/arrow-java#838); what the statement does not tell is text, which every driver can bind. Either is a proposal: what is
+/// sent says its own type.
+pub fn parameters(engine: &Schema) -> SchemaRef {
+    let declared = |field: &FieldRef| {
+        let data_type = match field.data_type() {
+            // No driver binds an interval.
+            DataType::Null | DataType::Interval(_) | DataType::Duration(_) => DataType::Utf8,
+            DataType::Timestamp(..) => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+            other => wire_type(other, &AnswerOptions::default()),
+        };
+        Arc::new(field.as_ref().clone().with_data_type(data_type))
+    };
+    Arc::new(Schema::new(engine.fields().iter().map(declared).collect::<Vec<_>>()))
+}
+
+/// Batches of the engine, in the types of [`schema`], handed to `emit` until it returns false. A batch whose dictionaries would make too much text
+/// becomes several.
+///
+/// # Errors
+/// When the batch does not fit the schema.
+pub fn batches(batch: &RecordBatch, wire: &SchemaRef, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<bool, ArrowError> {
+    let rows = batch.num_rows();
+    if rows > 1 && written_out_bytes(batch, wire) > TEXT_BYTES_MAX {
+        let half = rows / 2;
+        return Ok(batches(&batch.slice(0, half), wire, emit)? && batches(&batch.slice(half, rows - half), wire, emit)?);
+    }
+    // A value that does not fit is an error and not a null.
+    let exact = arrow::compute::CastOptions { safe: false, format_options: FormatOptions::default() };
+    let columns = batch.columns().iter().zip(wire.fields()).map(|(column, field)| {
+        if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast_with_options(column, field.data_type(), &exact) }
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    let converted = RecordBatch::try_new_with_options(wire.clone(), columns.collect::<Result<Vec<_>, _>>()?, &options)?;
+    Ok(emit(converted))
+}
+
+fn wire_field(field: &FieldRef, options: &AnswerOptions) -> FieldRef {
+    let data_type = wire_type(field.data_type(), options);
+    if data_type == *field.data_type() { field.clone() } else { Arc::new(Field::clone(field).with_data_type(data_type)) }
+}
+
+fn wire_type(engine: &DataType, options: &AnswerOptions) -> DataType {
+    let wire = match engine {
+        DataType::Dictionary(key, value) if options.dictionaries => {
+            DataType::Dictionary(key.clone(), Box::new(wire_type(value, options)))
+        }
+        DataType::Dictionary(_, value) => wire_type(value, options),
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        DataType::UInt8 => DataType::Int16,
+        DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 => DataType::Int64,
+        DataType::UInt64 => DataType::Decimal128(U64_DIGITS, 0),
+        DataType::List(item) => DataType::List(wire_field(item, options)),
+        DataType::LargeList(item) => DataType::LargeList(wire_field(item, options)),
+        DataType::FixedSizeList(item, length) => DataType::FixedSizeList(wire_field(item, options), *length),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| wire_field(field, options)).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(wire_field(entries, options), *sorted),
+        other => other.clone(),
+    };
+    // What no cast makes stays as it is: a type that some clients cannot read is better than no answer.
+    if wire == *engine || can_cast_types(engine, &wire) { wire } else { engine.clone() }
+}
+
+/// Bytes of the texts of the dictionaries of a batch that are written out.
+fn written_out_bytes(batch: &RecordBatch, wire: &SchemaRef) -> usize {
+    let columns = batch.columns().iter().zip(wire.fields());
+    columns.filter(|(column, field)| column.data_type() != field.data_type()).map(|(column, _)| dictionary_bytes(column.as_ref())).sum()
+}
+
+fn dictionary_bytes(column: &dyn Array) -> usize {
+    let Some(dictionary) = column.as_any_dictionary_opt() else { return 0 };
+    let values = dictionary.values();
+    let Some(texts) = values.as_string_opt::<i32>() else { return 0 };
+    if texts.is_empty() {
+        return 0;
+    }
+    let longest_possible = column.len().saturating_mul(texts.value_data().len());
+    if longest_possible <= TEXT_BYTES_MAX {
+        return longest_possible; // without a look at each row
+    }
+    let offsets = texts.value_offsets();
+    dictionary.normalized_keys().into_iter().map(|key| (offsets[key + 1] - offsets[key]) as usize).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::{
+        array::{ArrayRef, Decimal128Array, DictionaryArray, Int32Array, Int64Array, ListArray, StringArray, UInt8Array, UInt32Array, UInt64Array},
+        datatypes::{Int32Type, UInt64Type},
+    };
+
+    use super::*;
+
+    fn converted(columns: Vec<(&str, ArrayRef)>, options: &AnswerOptions) -> RecordBatch {
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let wire = schema(&batch.schema(), options);
+        let mut parts = Vec::new();
+        batches(&batch, &wire, &mut |part| {
+            parts.push(part);
+            true
+        })
+        .unwrap();
+        assert_eq!(parts.len(), 1);
+        parts.remove(0)
+    }
+
+    #[test]
+    fn texts_are_written_out_and_unsigned_numbers_keep_their_value() {
+        let tag: DictionaryArray<Int32Type> = [Some("b"), None, Some("a"), Some("b")].into_iter().collect();
+        let batch = converted(
+            vec![
+                ("tag", Arc::new(tag.clone())),
+                ("quality", Arc::new(UInt32Array::from(vec![0x808C_0000, 0, 1, u32::MAX]))),
+                ("counter", Arc::new(UInt64Array::from(vec![Some(u64::MAX), None, Some(1 << 63), Some(0)]))),
+                ("small", Arc::new(UInt8Array::from(vec![255, 0, 1, 128]))),
+            ],
+            &AnswerOptions::default(),
+        );
+        assert_eq!(batch.column(0).as_ref(), &StringArray::from(vec![Some("b"), None, Some("a"), Some("b")]));
+        assert_eq!(batch.column(1).as_ref(), &Int64Array::from(vec![2_156_658_688, 0, 1, 4_294_967_295]));
+        let counters = vec![Some(18_446_744_073_709_551_615_i128), None, Some(9_223_372_036_854_775_808), Some(0)];
+        assert_eq!(batch.column(2).as_ref(), &Decimal128Array::from(counters).with_precision_and_scale(20, 0).unwrap());
+        assert_eq!(batch.column(3).data_type(), &DataType::Int16);
+
+        let asked = converted(vec![("tag", Arc::new(tag.clone()))], &AnswerOptions { dictionaries: true, ..AnswerOptions::default() });
+        assert_eq!(asked.column(0).as_ref(), &tag);
+    }
+
+    #[test]
+    fn lists_hold_plain_values_too() {
+        let list = ListArray::from_iter_primitive::<UInt64Type, _, _>([Some(vec![Some(u64::MAX), None]), None]);
+        let batch = converted(vec![("list", Arc::new(list))], &AnswerOptions::default());
+        let items = batch.column(0).as_list::<i32>().values().clone();
+        assert_eq!(items.data_type(), &DataType::Decimal128(20, 0));
+        assert_eq!(items.as_primitive::<arrow::datatypes::Decimal128Type>().value(0), i128::from(u64::MAX));
+    }
+
+    #[test]
+    fn a_dictionary_of_long_texts_is_written_out_in_parts() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(1 << 20), "y".into()]));
+        let keys = Int32Array::from_iter_values((0..64).map(|row| row % 2));
+        let column: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::new(keys, texts));
+        let batch = RecordBatch::try_from_iter([("text", column)]).unwrap();
+        let wire = schema(&batch.schema(), &AnswerOptions::default());
+        let mut lengths = Vec::new();
+        let all = batches(&batch, &wire, &mut |part| {
+            lengths.extend(part.column(0).as_string::<i32>().iter().map(|text| text.map_or(0, str::len)));
+            assert!(part.num_rows() <= 32);
+            true
+        });
+        assert!(all.unwrap());
+        assert_eq!(lengths, (0..64).map(|row| if row % 2 == 0 { 1 << 20 } else { 1 }).collect::<Vec<_>>());
+        let mut seen = 0;
+        assert!(!batches(&batch, &wire, &mut |_| { seen += 1; false }).unwrap());
+        assert_eq!(seen, 1);
+    }
+
+    #[test]
+    fn times_are_declared_in_milliseconds_and_the_unknown_as_text() {
+        let told = Schema::new(vec![
+            Field::new("$1", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), true),
+            Field::new("$2", DataType::Null, true),
+            Field::new("$3", DataType::UInt32, true),
+            Field::new("$4", DataType::Float64, true),
+        ]);
+        let types: Vec<_> = parameters(&told).fields().iter().map(|field| field.data_type().clone()).collect();
+        let milliseconds = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        assert_eq!(types, [milliseconds, DataType::Utf8, DataType::Int64, DataType::Float64]);
+    }
+}
