@@ -12,6 +12,7 @@ mod delivery;
 mod demo;
 mod documents;
 mod house;
+mod jdbc;
 mod modbus;
 mod opcua;
 mod opcua_session;

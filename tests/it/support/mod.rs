@@ -2,6 +2,8 @@
 
 pub mod door;
 pub mod historian;
+pub mod java;
 pub mod peer;
 pub mod proxy;
 pub mod recorder;
+pub mod sample;
