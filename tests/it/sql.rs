@@ -16,6 +16,12 @@ fn adbc_reads_and_nothing_is_written() {
 }
 
 #[test]
+fn answers_are_of_the_values_bound_and_in_types_that_every_client_reads() {
+    let historian = api::Historian::start(ApiLimits::default());
+    python("sql_bound.py", &[&historian.grpc.to_string()]);
+}
+
+#[test]
 fn statements_that_would_run_for_hours_stop_no_other_client_and_end_when_told() {
     let directory = tempfile::tempdir().unwrap();
     let historian = Historian::serve(&directory.path().join("data"), &[]);

@@ -22,6 +22,8 @@ pub struct Decoder {
     /// Bytes of all dictionaries of the stream. Deltas make them grow without end otherwise.
     dictionary_bytes: usize,
     bytes_max: usize,
+    /// Rows that a batch may have without a body.
+    null_rows_max: usize,
     check: fn(&Schema) -> Result<(), Status>,
 }
 
@@ -36,7 +38,12 @@ impl Decoder {
 
     /// As [`Decoder::new`], with columns of its own that are taken.
     pub fn checked(bytes_max: usize, check: fn(&Schema) -> Result<(), Status>) -> Decoder {
-        Decoder { schema: None, dictionaries: HashMap::new(), dictionary_bytes: 0, bytes_max, check }
+        Decoder { schema: None, dictionaries: HashMap::new(), dictionary_bytes: 0, bytes_max, null_rows_max: 0, check }
+    }
+
+    /// Takes batches of nothing but nulls, which have no body.
+    pub fn with_nulls(self, null_rows_max: usize) -> Decoder {
+        Decoder { null_rows_max, ..self }
     }
 
     /// The schema, once it has come.
@@ -121,8 +128,8 @@ impl Decoder {
                 return Err(status::invalid("batch", message));
             }
         }
-        // Each row has at least one bit in some buffer.
-        let rows_max = decoded.saturating_mul(8) as i64;
+        // Each row has at least one bit in some buffer, but for columns of the type Null.
+        let rows_max = decoded.saturating_mul(8).max(self.null_rows_max) as i64;
         let nodes = batch.nodes().into_iter().flatten().map(ipc::FieldNode::length);
         if nodes.chain([batch.length()]).any(|length| !(0..=rows_max).contains(&length)) {
             return Err(malformed("it names more rows than its body holds"));

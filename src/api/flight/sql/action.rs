@@ -93,7 +93,7 @@ fn create(
     Ok(ActionCreatePreparedStatementResult {
         dataset_schema: schema_bytes(&wire::schema(&description.schema, options))?,
         // Clients take an empty field for "no parameters", and an empty schema for one that is unknown.
-        parameter_schema: if description.parameters.fields().is_empty() { Bytes::new() } else { schema_bytes(&wire::parameters(&description.parameters))? },
+        parameter_schema: if description.parameters.fields().is_empty() { Bytes::new() } else { schema_bytes(&wire::parameters(&description.parameters, options))? },
         prepared_statement_handle: api.sql.prepared.insert(statement.text),
     })
 }

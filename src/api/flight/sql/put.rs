@@ -76,7 +76,7 @@ fn values_of(message: FlightData) -> FlightData {
 /// # Errors
 /// When they cannot be read, are too many or are not plain values.
 pub fn rows(messages: &[FlightData]) -> Result<Vec<Vec<ScalarValue>>, Status> {
-    let mut decoder = Decoder::checked(BYTES_MAX, check);
+    let mut decoder = Decoder::checked(BYTES_MAX, check).with_nulls(ROWS_MAX);
     let mut rows = Vec::new();
     for message in messages {
         let Some(batch) = decoder.message(message)? else { continue };

@@ -67,11 +67,13 @@ impl Executions {
     /// When the parameters in the ticket cannot be read.
     pub fn of(ticket: StatementTicket) -> Result<Executions, Status> {
         let now = Timestamp(ticket.now);
-        let rows = put::rows(&ticket.parameters)?;
+        let options = ticket.options.unwrap_or_default();
+        let taken = |row: Vec<ScalarValue>| row.into_iter().map(|value| wire::parameter(value, &options)).collect();
+        let rows: Vec<Vec<ScalarValue>> = put::rows(&ticket.parameters)?.into_iter().map(taken).collect::<Result<_, _>>()?;
         let statement = |parameters: Vec<ScalarValue>| Statement { text: ticket.text.clone(), now, parameters };
         let statements =
             if rows.is_empty() { vec![statement(Vec::new())] } else { rows.into_iter().map(statement).collect() };
-        Ok(Executions { statements, options: ticket.options.unwrap_or_default() })
+        Ok(Executions { statements, options })
     }
 
     /// Schema of the answer. Blocks on planning.

@@ -12,7 +12,11 @@ use arrow::{
     util::display::FormatOptions,
 };
 
+use jiff::{Timestamp, tz::TimeZone};
+use tonic::Status;
+
 use super::answer::AnswerOptions;
+use crate::{api::status, query::sql::ScalarValue};
 
 /// Digits of the largest unsigned number of 64 bits.
 const U64_DIGITS: u8 = 20;
@@ -27,18 +31,43 @@ pub fn schema(engine: &Schema, options: &AnswerOptions) -> SchemaRef {
 
 /// The schema of the parameters of a statement as clients are told it. Times are milliseconds, since the JDBC driver sends those in whatever unit
 /// is declared (apache/arrow-java#838); what the statement does not tell is text, which every driver can bind. Either is a proposal: what is
-/// sent says its own type.
-pub fn parameters(engine: &Schema) -> SchemaRef {
+/// sent says its own type. Who sees times of a wall clock gives such, too.
+pub fn parameters(engine: &Schema, options: &AnswerOptions) -> SchemaRef {
+    let zone = (!options.zoneless).then(|| "UTC".into());
     let declared = |field: &FieldRef| {
         let data_type = match field.data_type() {
             // No driver binds an interval.
             DataType::Null | DataType::Interval(_) | DataType::Duration(_) => DataType::Utf8,
-            DataType::Timestamp(..) => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+            DataType::Timestamp(..) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
             other => wire_type(other, &AnswerOptions::default()),
         };
         Arc::new(field.as_ref().clone().with_data_type(data_type))
     };
     Arc::new(Schema::new(engine.fields().iter().map(declared).collect::<Vec<_>>()))
+}
+
+/// A value that a client bound, as the engine takes it: a time without a zone is that of the wall clock which the client is shown. A time that the
+/// clock shows twice is the earlier one, and one that it leaves out is as much later.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for a zone that is not known.
+pub fn parameter(value: ScalarValue, options: &AnswerOptions) -> Result<ScalarValue, Status> {
+    if !options.zoneless || options.zone.is_empty() {
+        return Ok(value);
+    }
+    let (count, unit) = match value {
+        ScalarValue::TimestampSecond(Some(at), None) => (at, 1_000_000_000),
+        ScalarValue::TimestampMillisecond(Some(at), None) => (at, 1_000_000),
+        ScalarValue::TimestampMicrosecond(Some(at), None) => (at, 1_000),
+        ScalarValue::TimestampNanosecond(Some(at), None) => (at, 1),
+        other => return Ok(other),
+    };
+    let zone = TimeZone::get(&options.zone).map_err(|_| status::invalid("zone", format!("there is no zone {:.60?}", options.zone)))?;
+    let clock = Timestamp::from_nanosecond(i128::from(count) * i128::from(unit)).map(|at| at.to_zoned(TimeZone::UTC).datetime());
+    let moment = clock.and_then(|clock| zone.to_ambiguous_timestamp(clock).compatible()).ok().map(Timestamp::as_nanosecond);
+    // Beyond what a calendar has, an hour makes no difference.
+    let moment = moment.unwrap_or(i128::from(count) * i128::from(unit)).clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+    Ok(ScalarValue::TimestampNanosecond(Some(moment as i64), Some("UTC".into())))
 }
 
 /// Batches of the engine, in the types of [`schema`], handed to `emit` until it returns false. A batch whose dictionaries would make too much text
@@ -192,8 +221,28 @@ mod tests {
             Field::new("$3", DataType::UInt32, true),
             Field::new("$4", DataType::Float64, true),
         ]);
-        let types: Vec<_> = parameters(&told).fields().iter().map(|field| field.data_type().clone()).collect();
+        let types: Vec<_> = parameters(&told, &AnswerOptions::default()).fields().iter().map(|field| field.data_type().clone()).collect();
         let milliseconds = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
         assert_eq!(types, [milliseconds, DataType::Utf8, DataType::Int64, DataType::Float64]);
+    }
+
+    #[test]
+    fn times_of_a_wall_clock_are_taken_in_the_zone_that_is_shown() {
+        let options = AnswerOptions { zone: "Europe/Berlin".into(), zoneless: true, ..AnswerOptions::default() };
+        let told = Schema::new(vec![Field::new("$1", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), true)]);
+        assert_eq!(parameters(&told, &options).field(0).data_type(), &DataType::Timestamp(TimeUnit::Millisecond, None));
+        let of = |milliseconds| parameter(ScalarValue::TimestampMillisecond(Some(milliseconds), None), &options).unwrap();
+        let moment = |nanoseconds| ScalarValue::TimestampNanosecond(Some(nanoseconds), Some("UTC".into()));
+        // 2026-07-01T12:00 and 2026-01-01T12:00 there; 2025-10-26T02:30 is shown twice.
+        assert_eq!(of(1_782_907_200_000), moment(1_782_900_000_000_000_000));
+        assert_eq!(of(1_767_268_800_000), moment(1_767_265_200_000_000_000));
+        assert_eq!(of(1_761_445_800_000), moment(1_761_438_600_000_000_000));
+        assert_eq!(of(i64::MAX), moment(i64::MAX));
+        // What has a zone is a moment already, and so is everything for who is shown UTC.
+        let zoned = ScalarValue::TimestampMillisecond(Some(0), Some("UTC".into()));
+        assert_eq!(parameter(zoned.clone(), &options).unwrap(), zoned);
+        let naive = ScalarValue::TimestampMillisecond(Some(0), None);
+        assert_eq!(parameter(naive.clone(), &AnswerOptions { zoneless: false, ..options.clone() }).unwrap(), naive);
+        assert!(parameter(naive, &AnswerOptions { zone: "Europe/Nowhere".into(), ..options }).is_err());
     }
 }
