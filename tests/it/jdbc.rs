@@ -7,3 +7,16 @@ fn every_connection_string_and_both_pools_read() {
     let (historian, _directory) = sample::every_type();
     java("Connect.java", &[], &[&historian.flight.to_string()]);
 }
+
+/// Names of tags and not the keys of a dictionary, qualities and u64 values as they are.
+#[test]
+fn values_of_every_type_are_shown_as_they_are() {
+    let (historian, _directory) = sample::every_type();
+    java("Types.java", &[], &[&historian.flight.to_string()]);
+}
+
+#[test]
+fn statements_with_parameters_of_every_type_are_answered() {
+    let (historian, _directory) = sample::every_type();
+    java("Parameters.java", &["-Duser.timezone=UTC"], &[&historian.flight.to_string()]);
+}
