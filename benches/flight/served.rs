@@ -19,7 +19,7 @@ use historian::{
     api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services},
     ingest::{Ingest, sink::WriteError},
     model::{SampleBatch, SystemClock, Tag, Values},
-    query::QueryEngine,
+    query::{QueryEngine, sql::TableOptions},
 };
 use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -56,6 +56,7 @@ impl Served {
             sink: plant.ingest.clone(),
             corrections: plant.ingest.clone(),
             query: QueryEngine::new(plant.ingest.reader()),
+            tables: TableOptions::default(),
             clock: Arc::new(SystemClock),
             devices: Arc::new(Vec::new),
             admin: Arc::new(Administration(plant.ingest.clone())),

@@ -39,7 +39,7 @@ use crate::{
         sink::{CorrectionSink, SampleSink, WriteError},
     },
     model::{Clock, Timestamp},
-    query::QueryEngine,
+    query::{QueryEngine, sql::TableOptions},
     store::{Catalog, Maintenance},
 };
 
@@ -50,6 +50,8 @@ pub struct Services {
     pub sink: Arc<dyn SampleSink>,
     pub corrections: Arc<dyn CorrectionSink>,
     pub query: QueryEngine,
+    /// What SQL shows beside the tags.
+    pub tables: TableOptions,
     pub clock: Arc<dyn Clock>,
     /// Status of every configured device, in the order of the configuration.
     pub devices: Arc<dyn Fn() -> Vec<Arc<DeviceStatus>> + Send + Sync>,

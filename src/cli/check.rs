@@ -50,11 +50,11 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
 
     let overrides = Overrides { data_dir: args.data_dir.clone(), listen: args.listen, ..Overrides::default() };
     let configuration = config::load(Some(&args.config), &overrides).map_err(Refused)?;
-    let (server, collectors) = (configuration.server, configuration.collectors);
+    let (server, collectors, views) = (configuration.server, configuration.collectors, configuration.tables.views.len());
     let tags: usize = collectors.iter().map(|collector| collector.tags().len()).sum();
     let mut output = Output::stdout();
     let (file, devices, written) = (args.config.display(), collectors.len(), configuration.written_tags.len());
-    writeln!(output, "{file} is valid: {devices} devices, {tags} collected tags, {written} written tags")?;
+    writeln!(output, "{file} is valid: {devices} devices, {tags} collected tags, {written} written tags, {views} views")?;
     let contradictions = contradictions(&server, &collectors, &configuration.written_tags).await;
     for contradiction in &contradictions {
         writeln!(output, "{}", output::printable(contradiction))?;

@@ -71,3 +71,8 @@ pub fn samples(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> R
     }
     Ok(found)
 }
+
+/// The latest timestamp of all.
+pub fn latest(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<Option<i64>, QueryError> {
+    Ok(at_once(reader, tags, limits)?.into_iter().flatten().map(|current| current.timestamp).max())
+}

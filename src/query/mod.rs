@@ -25,7 +25,8 @@ pub use common_type::{INTEGER_DIGITS, widened};
 pub use estimate::Extent;
 pub use moment::Moment;
 pub use plan::{
-    AS_OF_TAGS_MAX, AggregateQuery, AnomalyQuery, AsOfQuery, DownsampleQuery, Held, Measure, MeasureQuery, TakePart, as_of_fields,
+    AS_OF_TAGS_MAX, AggregateQuery, AnomalyQuery, AsOfQuery, DownsampleQuery, Held, IntervalAnswers, IntervalPart, IntervalQuery, Measure,
+    MeasureQuery, TakePart, as_of_fields,
 };
 pub use schema::check_names;
 pub use superseded::SupersededQuery;
@@ -42,7 +43,7 @@ use crate::{
         memory::OutOfMemory,
         merge::{ReadError, TagReader},
     },
-    model::{Quality, Samples, Tag, TimeRange, ValueType},
+    model::{Quality, Samples, Tag, TimeRange, Timestamp, ValueType},
     store::StoreError,
 };
 
@@ -303,6 +304,47 @@ impl QueryEngine {
         emit: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<(), QueryError> {
         plan::run_aggregate(&self.view(&query.tags, limits)?, self.threads, query, limits, emit)
+    }
+
+    /// Evaluates aggregates of parts, in their order, as numbers; `take` answers false to stop.
+    ///
+    /// # Errors
+    /// See [`QueryError`]; what was handed out before stands.
+    pub fn intervals(
+        &self,
+        query: &IntervalQuery,
+        parts: &[IntervalPart],
+        limits: &QueryLimits,
+        take: &mut dyn FnMut(IntervalAnswers) -> Result<bool, QueryError>,
+    ) -> Result<(), QueryError> {
+        plan::run_intervals(&self.view(&query.tags, limits)?, self.threads, query, parts, limits, take)
+    }
+
+    /// The first timestamp of all samples of these tags.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn first(&self, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<Option<i64>, QueryError> {
+        let reader = self.view(tags, limits)?;
+        let mut first: Option<i64> = None;
+        for tag in tags {
+            limits.check(0)?;
+            // What lies behind the first one found so far is not looked at.
+            let range = TimeRange { start: Timestamp::MIN, end: first.map_or(Timestamp::MAX, Timestamp), reverse: false };
+            plan::look(&reader, tag, range, |samples, index| {
+                first = Some(samples.timestamps[index]);
+                false
+            })?;
+        }
+        Ok(first)
+    }
+
+    /// The latest timestamp of all samples of these tags.
+    ///
+    /// # Errors
+    /// When the current value of one of them cannot be read.
+    pub fn latest(&self, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<Option<i64>, QueryError> {
+        current::latest(&self.reader, tags, limits)
     }
 
     /// Schema of a downsampled range, that of the long layout.

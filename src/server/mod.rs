@@ -111,6 +111,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         sink: around_sink(ingest.clone()),
         corrections: ingest.clone(),
         query: QueryEngine::new(ingest.reader()).with_threads(configuration.limits.query_threads),
+        tables: configuration.tables.clone(),
         clock: clock.clone(),
         devices: Arc::new(move || devices.clone()),
         admin: Arc::new(Administration {

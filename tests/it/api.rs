@@ -7,7 +7,7 @@ use historian::{
     collector::DeviceStatus,
     ingest::{Ingest, IngestOptions, sink::WriteError},
     model::{Clock, SystemClock, Timestamp},
-    query::QueryEngine,
+    query::{QueryEngine, sql::TableOptions},
     store::{Catalog, MemoryStore, Store, catalog::TAGS_MAX},
 };
 use tokio::net::TcpListener;
@@ -66,6 +66,7 @@ impl Historian {
                 sink: ingest.clone(),
                 corrections: ingest.clone(),
                 query: QueryEngine::new(ingest.reader()),
+                tables: TableOptions::default(),
                 admin: Arc::new(IngestAdmin { ingest: ingest.clone(), start_time: clock.now() }),
                 clock,
                 devices: Arc::new(move || vec![device.clone()]),

@@ -149,7 +149,7 @@ pub fn run(
 }
 
 /// The answers of one tag in some intervals.
-fn evaluate(
+pub(super) fn evaluate(
     reader: &TagReader,
     tag: &Tag,
     query: &AggregateQuery,

@@ -19,10 +19,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod view;
 mod watch;
 
 pub use datafusion::common::ScalarValue;
 pub use error::SqlError;
+pub use function::FunctionDescription;
+pub use view::{ColumnNames, Interval as ViewInterval, TableOptions, View, refused_name};
 
 use std::{
     sync::Arc,
@@ -46,6 +49,9 @@ pub const CATALOG: &str = "historian";
 /// Name of its one schema.
 pub const SCHEMA: &str = "public";
 
+/// Name of the schema that tells of it.
+pub const INFORMATION_SCHEMA: &str = "information_schema";
+
 /// Bounds of all statements.
 #[derive(Clone, Debug)]
 pub struct SqlOptions {
@@ -61,6 +67,8 @@ pub struct SqlOptions {
     pub text_bytes_max: usize,
     /// Most tags that one scan may read.
     pub tags_max: usize,
+    /// The views, and the zone of days.
+    pub tables: TableOptions,
     /// False: groups are made of samples. The answer is the same, but for the order in which floats are added.
     pub use_states: bool,
 }
@@ -74,6 +82,7 @@ impl Default for SqlOptions {
             statements_max: 32,
             text_bytes_max: 1 << 20,
             tags_max: 1_000_000,
+            tables: TableOptions::default(),
             use_states: true,
         }
     }
@@ -101,8 +110,16 @@ pub struct Description {
 /// One table as a catalog tells it.
 #[derive(Clone, Debug)]
 pub struct TableDescription {
-    pub name: &'static str,
+    /// [`SCHEMA`] or [`INFORMATION_SCHEMA`].
+    pub schema_name: &'static str,
+    pub name: String,
+    /// It tells of tables.
+    pub is_system: bool,
     pub schema: SchemaRef,
+    /// What it is.
+    pub remark: String,
+    /// What its columns are, in the order of the schema.
+    pub column_remarks: Vec<String>,
 }
 
 /// Answers SQL. Cheap to clone; all methods block, call them from a blocking thread.
@@ -113,12 +130,16 @@ pub struct SqlEngine {
 }
 
 trait Statements: Send + Sync {
+    fn tables(&self) -> Vec<TableDescription>;
     fn describe(&self, statement: &Statement, limits: &QueryLimits) -> Result<Description, SqlError>;
     fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(Reply) -> bool) -> Result<(), SqlError>;
 }
 
 struct Shared {
     base: SessionState,
+    tables: Arc<table::Tables>,
+    /// Those that tell of tables.
+    system: Vec<TableDescription>,
     options: SqlOptions,
     memory: Arc<GreedyMemoryPool>,
     /// One permit for each statement, until it has freed what it has.
@@ -134,8 +155,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 impl SqlEngine {
     #[expect(clippy::needless_pass_by_value, reason = "the engine keeps what it is made of")]
     pub fn new(query: QueryEngine, catalog: Arc<Catalog>, options: SqlOptions) -> SqlEngine {
+        let tables = Arc::new(table::Tables::new(&query, &catalog, &options));
+        let base = session::base(&query, &catalog, &tables, &options);
         let shared = Shared {
-            base: session::base(&query, &catalog, &options),
+            system: table::system(&base),
+            base,
+            tables,
             memory: Arc::new(GreedyMemoryPool::new(options.memory_total_bytes_max)),
             statements: Arc::new(Semaphore::new(options.statements_max)),
             planned: Arc::new(Semaphore::new(options.statements_max)),
@@ -145,9 +170,14 @@ impl SqlEngine {
         SqlEngine { statements: Arc::new(Arc::new(shared)) }
     }
 
-    /// The tables, in the order of their names.
-    pub fn tables() -> Vec<TableDescription> {
-        table::descriptions()
+    /// The tables, in the order of schemas and names. The columns of views are those of the tags that there are now.
+    pub fn tables(&self) -> Vec<TableDescription> {
+        self.statements.tables()
+    }
+
+    /// The table functions, in the order of their names.
+    pub fn table_functions() -> Vec<FunctionDescription> {
+        function::descriptions()
     }
 
     /// Plans a statement without running it.
@@ -169,6 +199,10 @@ impl SqlEngine {
 }
 
 impl Statements for Arc<Shared> {
+    fn tables(&self) -> Vec<TableDescription> {
+        self.system.iter().cloned().chain(self.tables.descriptions()).collect()
+    }
+
     fn describe(&self, statement: &Statement, limits: &QueryLimits) -> Result<Description, SqlError> {
         let permit = self.permit(&self.planned, limits)?;
         let (bounds, _ended) = ended_with_the_caller(limits);

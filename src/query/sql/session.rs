@@ -9,7 +9,7 @@ use arrow::{
     temporal_conversions::timestamp_ns_to_datetime,
 };
 use datafusion::{
-    catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider},
+    catalog::{CatalogProvider, MemoryCatalogProvider},
     execution::{
         SessionState, SessionStateBuilder,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
@@ -19,11 +19,13 @@ use datafusion::{
     prelude::SessionConfig,
 };
 
-use super::{CATALOG, SCHEMA, SqlError, SqlOptions, aggregate, analyze, function, group, memory::StatementMemory, scan::Bounds, table};
+use super::{
+    CATALOG, SCHEMA, SqlError, SqlOptions, aggregate, analyze, function, group, memory::StatementMemory, scan::Bounds, table::Tables,
+};
 use crate::{model::Timestamp, query::QueryEngine, store::Catalog};
 
 /// The state that every statement begins with.
-pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -> SessionState {
+pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, tables: &Arc<Tables>, options: &SqlOptions) -> SessionState {
     let mut config = SessionConfig::new()
         .with_target_partitions(options.threads.max(1))
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
@@ -39,13 +41,9 @@ pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -
     }
     let mut state = builder.build();
 
-    let public = MemorySchemaProvider::new();
-    for (name, table) in table::all(query, catalog, options) {
-        // A fresh provider has no table of that name.
-        let _ = public.register_table(name.to_owned(), table);
-    }
     let ours = MemoryCatalogProvider::new();
-    let _ = ours.register_schema(SCHEMA, Arc::new(public));
+    // A fresh catalog has no schema of that name.
+    let _ = ours.register_schema(SCHEMA, tables.clone());
     state.catalog_list().register_catalog(CATALOG.to_owned(), Arc::new(ours));
     aggregate::register(&mut state);
     function::register(&mut state, query, catalog, options);

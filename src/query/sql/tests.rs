@@ -25,6 +25,7 @@ use crate::{
     store::{Catalog, Gap, GapReason, MemoryStore, Store, catalog::TAGS_MAX},
 };
 
+mod interval;
 mod order;
 mod runaway;
 mod time;
@@ -36,6 +37,7 @@ const BAD: u32 = Quality::BAD_SENSOR_FAILURE.0;
 struct Plant {
     sql: SqlEngine,
     ingest: Ingest,
+    catalog: Arc<Catalog>,
     tags: Vec<Arc<Tag>>,
 }
 
@@ -90,7 +92,7 @@ fn plant(options: SqlOptions) -> Plant {
             ingest.compact().unwrap();
         }
     }
-    Plant { sql: SqlEngine::new(QueryEngine::new(ingest.reader()), catalog, options), ingest, tags }
+    Plant { sql: SqlEngine::new(QueryEngine::new(ingest.reader()), catalog.clone(), options), ingest, catalog, tags }
 }
 
 fn options() -> SqlOptions {

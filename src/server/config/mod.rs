@@ -8,6 +8,7 @@ mod document;
 pub mod record;
 pub mod settings;
 pub mod tag_file;
+mod view;
 mod wording;
 
 use std::{
@@ -29,13 +30,14 @@ use crate::{
     collector::{Collector, ConfigProblem, Position, TagConfig},
     ingest::keep::RetentionGroup,
     model::{TagDefinition, TagSelection, ValueType},
+    query::sql::TableOptions,
 };
 
 /// Largest configuration file read.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Keys at the root of the file beside the protocols.
-const ROOT_KEYS: [&str; 7] = ["server", "storage", "retention", "backup", "scrub", "limits", "tag_files"];
+const ROOT_KEYS: [&str; 9] = ["server", "storage", "retention", "backup", "scrub", "limits", "sql", "view", "tag_files"];
 
 /// Everything the server needs to start.
 #[derive(Clone, Default)]
@@ -47,6 +49,8 @@ pub struct Configuration {
     pub backup: BackupSettings,
     pub scrub: ScrubSettings,
     pub limits: LimitSettings,
+    /// What SQL shows beside the tags.
+    pub tables: TableOptions,
     /// Start on a damaged store, too, and record what is lost. From the command line only: it is for one start.
     pub accept_loss: bool,
     /// One per device, in the order of the file.
@@ -133,6 +137,8 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     server.listen = written.listen.unwrap_or(server.listen);
     server.http = written.http.unwrap_or(server.http);
     server.data_dir = written.data_dir.map_or_else(|| server.data_dir.clone(), |data_dir| directory.join(data_dir));
+
+    configuration.tables = view::read(&mut document);
 
     let tag_files: Vec<PathBuf> = document.value("tag_files").unwrap_or_default();
     let mut devices: Vec<Device> = Vec::new();

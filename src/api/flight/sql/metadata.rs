@@ -14,30 +14,36 @@ use arrow_flight::sql::{
 };
 use tonic::Status;
 
-use super::{answer::AnswerOptions, wire};
+use super::tables;
 use crate::{
     api::status,
-    query::sql::{CATALOG, SCHEMA, SqlEngine},
+    query::sql::{CATALOG, INFORMATION_SCHEMA, SCHEMA, SqlEngine},
 };
 
-const TABLE: &str = "TABLE";
 /// Columns that tell the rows of a table apart.
-const PRIMARY_KEYS: [(&str, &[&str]); 3] = [("gaps", &["number"]), ("samples", &["tag", "timestamp"]), ("tags", &["name"])];
+const PRIMARY_KEYS: [(&str, &[&str]); 6] = [
+    ("current", &["tag"]),
+    ("daily", &["tag", "start"]),
+    ("gaps", &["number"]),
+    ("hourly", &["tag", "start"]),
+    ("samples", &["tag", "timestamp"]),
+    ("tags", &["name"]),
+];
 
 /// Schema of the answer to a catalog call.
 ///
 /// # Errors
 /// As [`batch`].
-pub fn schema(command: &Command) -> Result<SchemaRef, Status> {
+pub fn schema(command: &Command, engine: &SqlEngine) -> Result<SchemaRef, Status> {
     // The answers are small: made twice rather than told twice.
-    batch(command.clone()).map(|batch| batch.schema())
+    batch(command.clone(), engine).map(|batch| batch.schema())
 }
 
 /// The answer to a catalog call.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` for a command that is none, or asks for something that cannot be told.
-pub fn batch(command: Command) -> Result<RecordBatch, Status> {
+pub fn batch(command: Command, engine: &SqlEngine) -> Result<RecordBatch, Status> {
     match command {
         Command::CommandGetCatalogs(query) => {
             let mut builder = query.into_builder();
@@ -46,20 +52,16 @@ pub fn batch(command: Command) -> Result<RecordBatch, Status> {
         }
         Command::CommandGetDbSchemas(query) => {
             let mut builder = query.into_builder();
+            builder.append(CATALOG, INFORMATION_SCHEMA);
             builder.append(CATALOG, SCHEMA);
             builder.build().map_err(|error| failed(&error))
         }
-        Command::CommandGetTables(query) => {
-            let mut builder = query.into_builder();
-            for table in SqlEngine::tables() {
-                let schema = wire::schema(&table.schema, &AnswerOptions::default());
-                builder.append(CATALOG, SCHEMA, table.name, TABLE, &schema).map_err(|error| failed(&error))?;
-            }
-            builder.build().map_err(|error| failed(&error))
-        }
+        Command::CommandGetTables(query) => tables::batch(query, engine).map_err(|error| failed(&error)),
         Command::CommandGetTableTypes(query) => {
             let mut builder = query.into_builder();
-            builder.append(TABLE);
+            for kind in tables::TYPES {
+                builder.append(kind);
+            }
             builder.build().map_err(|error| failed(&error))
         }
         Command::CommandGetSqlInfo(query) => match SQL_INFO.as_ref() {

@@ -11,6 +11,7 @@ mod prepared;
 mod put;
 mod running;
 mod statement;
+mod tables;
 mod wire;
 
 pub use action::{act, actions};
@@ -54,6 +55,7 @@ impl Sql {
             statements_max: limits.sql_statements_max,
             text_bytes_max: limits.sql_text_bytes_max,
             tags_max: limits.query_tags_max,
+            tables: services.tables.clone(),
             ..SqlOptions::default()
         };
         Sql {
@@ -114,7 +116,7 @@ pub async fn flight_info(
                 let bound = api.sql.prepared.get(&query.prepared_statement_handle)?;
                 statement(&api.sql, StatementTicket::of_prepared(bound, now, options), &limits)?
             }
-            command => (metadata::schema(&command)?, command.into_any()),
+            command => (metadata::schema(&command, &api.sql.engine)?, command.into_any()),
         };
         let ticket = Ticket::new(ticket.encode_to_vec());
         let mut info = info::described(&schema, descriptor)?;
@@ -160,7 +162,7 @@ pub fn get(api: &Arc<Api>, headers: &MetadataMap, ticket: &[u8], command: Comman
             StatementTicket::of_prepared(api.sql.prepared.get(&query.prepared_statement_handle)?, now, options)
         }
         command => {
-            let batch = metadata::batch(command)?;
+            let batch = metadata::batch(command, &api.sql.engine)?;
             let stream = api.stream(headers, move |_, emitter| statement::emit_whole(&batch, compression, emitter))?;
             return Ok(Box::pin(stream));
         }

@@ -15,8 +15,12 @@ use crate::{
     },
 };
 
-pub const FUNCTION: Function =
-    Function { name: "aggregate", usage: "aggregate(tags, start, end, interval, 'function, function, …' [, configuration])", build };
+pub const FUNCTION: Function = Function {
+    name: "aggregate",
+    usage: "aggregate(tags, start, end, interval, 'function, function, …' [, configuration])",
+    remark: "aggregates of OPC UA Part 13 in intervals of one length",
+    build,
+};
 
 fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> {
     let tags = arguments.tags(source)?;

@@ -15,6 +15,7 @@ use crate::query::{
 pub const FUNCTION: Function = Function {
     name: "anomalies",
     usage: "anomalies(tags, start, end, detector [, parameters [, 'FINDINGS' | 'SCORES' | 'COUNTS']])",
+    remark: "what a detector finds, with reasons",
     build,
 };
 

@@ -4,7 +4,7 @@ use std::num::NonZeroI64;
 
 use jiff::{
     Span, Timestamp,
-    civil::DateTime,
+    civil::{DateTime, date},
     tz::{Offset, TimeZone},
 };
 
@@ -16,6 +16,59 @@ pub enum Step {
     Months(NonZeroI64),
     Days(NonZeroI64),
     Nanoseconds(NonZeroI64),
+}
+
+const fn nonzero(number: i64) -> NonZeroI64 {
+    match NonZeroI64::new(number) {
+        Some(number) => number,
+        None => NonZeroI64::MAX,
+    }
+}
+
+/// How an interval is written in a configuration.
+pub const STEP_FORMS: &str = "a whole number and one of s, m, h, d (local days), w (weeks from Monday), mo, y: 15m, 1h, 1d, 1mo";
+
+impl Step {
+    /// A local hour.
+    pub const HOUR: Step = Step::Nanoseconds(nonzero(HOUR_NS));
+    /// A local day.
+    pub const DAY: Step = Step::Days(nonzero(1));
+
+    /// Reads `15m`, `1h`, `1d`, `2w`, `1mo`, `1y`.
+    pub fn parse(text: &str) -> Option<Step> {
+        let digits = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+        let number: i64 = text[..digits].parse().ok()?;
+        let length = |of: i64| NonZeroI64::new(number.checked_mul(of)?).filter(|length| length.get() > 0);
+        match &text[digits..] {
+            "s" => length(1_000_000_000).map(Step::Nanoseconds),
+            "m" => length(60_000_000_000).map(Step::Nanoseconds),
+            "h" => length(HOUR_NS).map(Step::Nanoseconds),
+            "d" => length(1).map(Step::Days),
+            "w" => length(7).map(Step::Days),
+            "mo" => length(1).map(Step::Months),
+            "y" => length(12).map(Step::Months),
+            _ => None,
+        }
+    }
+
+    /// Nanoseconds that no interval of this length exceeds, wherever clocks are changed.
+    pub fn longest_ns(self) -> i64 {
+        let days = |days: i64| days.saturating_mul(24 * HOUR_NS).saturating_add(26 * HOUR_NS);
+        match self {
+            Step::Months(months) => days(months.get().saturating_mul(31)),
+            Step::Days(number) => days(number.get()),
+            Step::Nanoseconds(length) => length.get().saturating_add(26 * HOUR_NS),
+        }
+    }
+
+    /// About how long an interval is, ns.
+    pub fn about_ns(self) -> i64 {
+        match self {
+            Step::Months(months) => months.get().saturating_mul(30 * 24 * HOUR_NS),
+            Step::Days(days) => days.get().saturating_mul(24 * HOUR_NS),
+            Step::Nanoseconds(length) => length.get(),
+        }
+    }
 }
 
 /// Intervals one after another in local time.
@@ -48,6 +101,38 @@ impl Calendar {
                 Some(self.last.0)
             }
         }
+    }
+
+    /// As [`Calendar::new`], counted from Monday, 2000-01-03, months from 2000-01-01.
+    pub fn counted(zone: TimeZone, step: Step) -> Calendar {
+        let first = if matches!(step, Step::Months(_)) { date(2000, 1, 1) } else { date(2000, 1, 3) };
+        Calendar::new(zone, step, first.at(0, 0, 0, 0))
+    }
+
+    /// The start of the interval after the one that starts at `start`. Where clocks change by a part of an hour, an interval is longer or shorter
+    /// by it.
+    pub fn next_start(&mut self, start: i64) -> Option<i64> {
+        let length = match self.step {
+            Step::Nanoseconds(length) if length.get() <= HOUR_NS => length.get(),
+            _ => return self.long(start).map(|(_, end)| end),
+        };
+        self.short(start, length)?;
+        let end = start.checked_add(length)?;
+        let change = if (self.offset.1..self.offset.2).contains(&start) { self.offset.2 } else { self.change_after(start) };
+        if end < change {
+            return Some(end);
+        }
+        match self.short(change, length)? {
+            at if at == change => Some(change),
+            before => before.checked_add(length),
+        }
+    }
+
+    /// When the clock changes for the next time.
+    fn change_after(&self, at: i64) -> i64 {
+        let ns = |time: Timestamp| i64::try_from(time.as_nanosecond()).ok();
+        let changes = instant(at).into_iter().flat_map(|time| self.zone.following(time));
+        changes.filter_map(|change| ns(change.timestamp())).find(|change| *change > at).unwrap_or(i64::MAX)
     }
 
     fn short(&mut self, at: i64, length: i64) -> Option<i64> {
@@ -192,6 +277,45 @@ mod tests {
         let shifts =
             starts("Europe/Berlin", nanoseconds(8 * HOUR_NS), &["2026-03-29T05:59:59Z", "2026-03-29T06:00:00Z", "2026-10-25T06:59:00Z"]);
         assert_eq!(shifts, ["2026-03-28T23:00:00Z", "2026-03-29T06:00:00Z", "2026-10-24T22:00:00Z"]);
+    }
+
+    #[test]
+    fn intervals_follow_one_another_without_a_space_and_agree_with_the_starts_of_their_times() {
+        for zone in ["Europe/Berlin", "America/Sao_Paulo", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"] {
+            for step in [Step::parse("1mo"), Step::parse("1w"), Step::parse("1d"), Step::parse("6h"), Step::parse("1h"), Step::parse("15m")]
+            {
+                let step = step.unwrap();
+                let zone = TimeZone::get(zone).unwrap();
+                let mut calendar = Calendar::counted(zone.clone(), step);
+                let mut start = calendar.start(1_514_764_800_000_000_000).unwrap();
+                let about = step.about_ns();
+                while start < 1_546_300_800_000_000_000 {
+                    let end = calendar.next_start(start).unwrap();
+                    assert!(
+                        end > start && end - start <= step.longest_ns() && (end - start) * 3 >= about,
+                        "{zone:?} {step:?} {start} {end}"
+                    );
+                    // Local midnights and full hours, but where there is none.
+                    let local = zone.to_datetime(instant(start).unwrap());
+                    if about >= 24 * HOUR_NS && zone.iana_name() != Some("America/Sao_Paulo") {
+                        assert_eq!(local.time(), jiff::civil::Time::midnight(), "{zone:?} {step:?} {local}");
+                    }
+                    if about == HOUR_NS {
+                        assert_eq!((local.minute(), local.second()), (0, 0), "{zone:?} {local}");
+                    }
+                    // Lord Howe changes its clocks by half an hour: there an hour is longer than its own start says.
+                    if zone.iana_name() != Some("Australia/Lord_Howe") {
+                        for at in [start, start + (end - start) / 2, end - 1] {
+                            assert_eq!(Calendar::counted(zone.clone(), step).start(at), Some(start), "{zone:?} {step:?} {at}");
+                        }
+                    }
+                    start = end;
+                }
+            }
+        }
+        for wrong in ["", "h", "0h", "-1h", "1 h", "1q", "1.5h", "99999999999999999999d", "9999999999999h"] {
+            assert_eq!(Step::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

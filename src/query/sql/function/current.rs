@@ -7,7 +7,8 @@ use datafusion::error::Result;
 use super::{Arguments, Function, Source};
 use crate::query::sql::scan::{Emit, EngineTable};
 
-pub const FUNCTION: Function = Function { name: "current", usage: "current(tags)", build };
+pub const FUNCTION: Function =
+    Function { name: "current", usage: "current(tags)", remark: "latest sample by source time of each tag that has one", build };
 
 fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> {
     let tags = arguments.tags(source)?;

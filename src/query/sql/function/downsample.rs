@@ -14,6 +14,7 @@ use crate::query::{
 pub const FUNCTION: Function = Function {
     name: "downsample",
     usage: "downsample(tags, start, end, points [, 'PLOT' | 'M4' | 'MINMAX' | 'LTTB' | 'MINMAXLTTB'])",
+    remark: "a range reduced for a plot, with its extremes, gaps and edges",
     build,
 };
 

@@ -3,7 +3,7 @@
 mod aggregate;
 mod anomalies;
 mod argument;
-mod calendar;
+pub mod calendar;
 mod current;
 mod downsample;
 mod quality;
@@ -27,11 +27,28 @@ struct Function {
     name: &'static str,
     /// Shown when it is called in another way.
     usage: &'static str,
+    /// What it answers, for people.
+    remark: &'static str,
     build: fn(&Source, &mut Arguments<'_>) -> Result<EngineTable>,
 }
 
 /// Every table function.
 static FUNCTIONS: [Function; 5] = [aggregate::FUNCTION, anomalies::FUNCTION, current::FUNCTION, downsample::FUNCTION, range::FUNCTION];
+
+/// One table function as a catalog tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionDescription {
+    pub name: &'static str,
+    /// How it is called.
+    pub usage: &'static str,
+    /// What it answers.
+    pub remark: &'static str,
+}
+
+/// The table functions, in the order of their names.
+pub fn descriptions() -> Vec<FunctionDescription> {
+    FUNCTIONS.iter().map(|Function { name, usage, remark, .. }| FunctionDescription { name, usage, remark }).collect()
+}
 
 /// What table functions read from.
 struct Source {

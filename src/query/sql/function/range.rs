@@ -14,8 +14,12 @@ use crate::query::{
     },
 };
 
-pub const FUNCTION: Function =
-    Function { name: "range", usage: "range(tags, start, end [, 'INSIDE' | 'OUTSIDE' | 'INTERPOLATED'])", build };
+pub const FUNCTION: Function = Function {
+    name: "range",
+    usage: "range(tags, start, end [, 'INSIDE' | 'OUTSIDE' | 'INTERPOLATED'])",
+    remark: "samples of a range, in the type of the tags",
+    build,
+};
 
 fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> {
     let tags = arguments.tags(source)?;

@@ -30,7 +30,7 @@ pub struct Selected {
 
 /// True for a filter that [`select`] fulfils exactly: one over nothing but the tag, or a comparison of the timestamp with a time.
 pub fn is_exact(filter: &Expr) -> bool {
-    times(filter).is_some() || only_tag(filter)
+    times(filter, "timestamp").is_some() || only_tag(filter)
 }
 
 /// Applies filters, all of which are exact.
@@ -42,7 +42,7 @@ pub fn select(filters: &[Expr], catalog: &Catalog, state: &dyn Session) -> Resul
     let (mut start, mut end) = (i128::from(i64::MIN), i128::from(i64::MAX));
     let mut over_tags: Vec<&Expr> = Vec::new();
     for filter in filters {
-        match times(filter) {
+        match times(filter, "timestamp") {
             Some((from, to)) => (start, end) = (start.max(from), end.min(to)),
             None => over_tags.push(filter),
         }
@@ -106,7 +106,7 @@ pub fn listed(filter: &Expr, column: &str) -> Option<Vec<String>> {
 }
 
 /// True when the filter depends on the tag and nothing else, and always says the same.
-fn only_tag(filter: &Expr) -> bool {
+pub fn only_tag(filter: &Expr) -> bool {
     let columns = filter.column_refs();
     columns.len() == 1 && columns.iter().all(|column| column.name == "tag") && !filter.is_volatile() && !has_subquery(filter)
 }
@@ -122,15 +122,20 @@ fn has_subquery(filter: &Expr) -> bool {
     filter.exists(inner).unwrap_or(true)
 }
 
-/// The half-open range that a comparison of the timestamp with a time leaves over.
-fn times(filter: &Expr) -> Option<(i128, i128)> {
+/// The half-open range that a comparison of a column of times with a time leaves over.
+pub fn times(filter: &Expr, column: &str) -> Option<(i128, i128)> {
+    compared(filter, &|expr| is_column(expr, column), time)
+}
+
+/// The half-open range that a comparison of a column of whole numbers with one leaves over. `number` reads what it is compared with.
+pub fn compared(filter: &Expr, is_column: &dyn Fn(&Expr) -> bool, number: impl Fn(&Expr) -> Option<i128>) -> Option<(i128, i128)> {
     let (least, past) = (i128::from(i64::MIN), i128::from(i64::MAX) + 1);
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let (op, at) = if is_column(left, "timestamp") {
-                (*op, time(right)?)
-            } else if is_column(right, "timestamp") {
-                (op.swap()?, time(left)?)
+            let (op, at) = if is_column(left) {
+                (*op, number(right)?)
+            } else if is_column(right) {
+                (op.swap()?, number(left)?)
             } else {
                 return None;
             };
@@ -143,15 +148,13 @@ fn times(filter: &Expr) -> Option<(i128, i128)> {
                 _ => return None,
             })
         }
-        Expr::Between(between) if !between.negated && is_column(&between.expr, "timestamp") => {
-            Some((time(&between.low)?, time(&between.high)? + 1))
-        }
+        Expr::Between(between) if !between.negated && is_column(&between.expr) => Some((number(&between.low)?, number(&between.high)? + 1)),
         _ => None,
     }
 }
 
 /// The column itself, or a cast that keeps every value apart.
-fn is_column(expr: &Expr, name: &str) -> bool {
+pub fn is_column(expr: &Expr, name: &str) -> bool {
     match expr {
         Expr::Column(column) => column.name == name,
         Expr::Cast(cast) if is_text(cast.field.data_type()) => is_column(&cast.expr, name),

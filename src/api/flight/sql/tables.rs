@@ -1,0 +1,57 @@
+//! `GetTables`: the tables with their columns, and what they are in the words of people.
+
+use std::collections::HashMap;
+
+use arrow::{
+    array::RecordBatch,
+    datatypes::{Field, Schema},
+};
+use arrow_flight::{error::FlightError, sql::CommandGetTables};
+
+use super::{answer::AnswerOptions, wire};
+use crate::query::sql::{CATALOG, SqlEngine, TableDescription};
+
+/// What JDBC calls a table of data, and what information schemas do: Grafana's plugin asks for `BASE TABLE` and shows nothing else.
+const TABLE: &str = "TABLE";
+const BASE_TABLE: &str = "BASE TABLE";
+/// A table that tells of tables.
+const SYSTEM_TABLE: &str = "SYSTEM TABLE";
+/// The types that `GetTableTypes` tells.
+pub const TYPES: [&str; 2] = [SYSTEM_TABLE, TABLE];
+/// The key of Flight SQL for the remark of a column. In the schema of an answer clients take it for the label of the column, so it is nowhere but
+/// here.
+const REMARKS: &str = "ARROW:FLIGHT:SQL:REMARKS";
+
+/// The answer. A type of tables is called as it was asked for.
+///
+/// # Errors
+/// When a schema cannot be encoded.
+pub fn batch(query: CommandGetTables, engine: &SqlEngine) -> Result<RecordBatch, FlightError> {
+    let asked = |kind: &str| query.table_types.iter().any(|asked| asked == kind);
+    let of_data = if asked(BASE_TABLE) && !asked(TABLE) { BASE_TABLE } else { TABLE };
+    let mut builder = query.into_builder();
+    for table in engine.tables() {
+        let kind = if table.is_system { SYSTEM_TABLE } else { of_data };
+        builder.append(CATALOG, table.schema_name, &table.name, kind, &remarked(&table))?;
+    }
+    builder.build()
+}
+
+/// The schema of a table as its answers have it, with the remarks of its columns and its own.
+fn remarked(table: &TableDescription) -> Schema {
+    let schema = wire::schema(&table.schema, &AnswerOptions::default());
+    let mut remarks = table.column_remarks.iter();
+    let with = |mut metadata: HashMap<String, String>, remark: Option<&String>| {
+        metadata.extend(remark.filter(|remark| !remark.is_empty()).map(|remark| (REMARKS.to_owned(), remark.clone())));
+        metadata
+    };
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let metadata = with(field.metadata().clone(), remarks.next());
+            field.as_ref().clone().with_metadata(metadata)
+        })
+        .collect();
+    Schema::new(fields).with_metadata(with(schema.metadata().clone(), Some(&table.remark)))
+}
