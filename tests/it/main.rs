@@ -5,6 +5,7 @@
 mod api;
 mod backup;
 mod bad_input;
+mod bi;
 mod cli;
 mod clients;
 mod corrections;
