@@ -45,7 +45,8 @@ pub struct AnyMessage {
     pub value: Vec<u8>,
 }
 
-const TYPE_PREFIX: &str = "type.googleapis.com/";
+/// Before the name of a message in its type URL.
+pub const TYPE_PREFIX: &str = "type.googleapis.com/";
 
 impl Command {
     /// Reads a command in either form.

@@ -251,10 +251,10 @@ pub fn anomalies(services: &Services, request: &v1::AnomaliesRequest) -> Result<
     Ok((AnomalyQuery { tags, range, plan, output }, missing))
 }
 
-/// The resolved query as a request of its own: exact names and absolute times.
-pub fn to_superseded_request(query: &SupersededQuery) -> v1::SupersededRequest {
+/// The resolved query as a request of its own, of absolute times, for names and globs.
+pub fn to_superseded_request(tags: Vec<String>, query: &SupersededQuery) -> v1::SupersededRequest {
     v1::SupersededRequest {
-        tags: query.tags.iter().map(|tag| tag.name().as_str().to_owned()).collect(),
+        tags,
         start: query.range.start.to_string(),
         end: query.range.end.to_string(),
         zone: String::new(),
@@ -288,11 +288,11 @@ pub fn times(request: &v1::RangeRequest, now: Timestamp) -> Result<TimeRange, St
     Ok(TimeRange::new(start, end))
 }
 
-/// The resolved query as a request of its own: exact names and absolute times.
-pub fn to_request(tags: &[Arc<Tag>], query: &RangeQuery) -> v1::RangeRequest {
+/// The resolved query as a request of its own, of absolute times, for names and globs.
+pub fn to_request(tags: Vec<String>, query: &RangeQuery) -> v1::RangeRequest {
     let (start, end) = bounds_as_asked(query.range);
     v1::RangeRequest {
-        tags: tags.iter().map(|tag| tag.name().as_str().to_owned()).collect(),
+        tags,
         start: start.to_string(),
         end: end.to_string(),
         boundary: match query.boundary {
@@ -367,7 +367,7 @@ mod tests {
         // A resolved range is asked again, in a ticket: whatever its bounds are, they mean the same then.
         for (start, end) in [(i64::MIN, i64::MAX), (0, 1), (-7, 1_000_000_000), (5, 3)] {
             let query = RangeQuery::new(Vec::new(), TimeRange::new(Timestamp(start), Timestamp(end)));
-            let again = times(&to_request(&[], &query), Timestamp(0)).unwrap();
+            let again = times(&to_request(Vec::new(), &query), Timestamp(0)).unwrap();
             assert_eq!(again, query.range);
         }
     }

@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::info::{self, Query};
 use crate::{
-    api::{Services, resolve, status, stream::Emitter},
+    api::{Services, command::Command, resolve, status, stream::Emitter},
     model::TagSelection,
     query::{QueryError, QueryLimits},
 };
@@ -56,8 +56,9 @@ pub fn list(services: &Services, selection: &TagSelection, limits: &QueryLimits,
         for tag in &page {
             let path = tag.name().as_str().split('/').map(str::to_owned).collect();
             let query = info::everything(vec![tag.clone()]);
-            let ticket = Ticket::new(info::range_ticket(&query.tags, &query));
-            let schema = info::schema(services, &Query::Range(query))?;
+            let command = Command::Range(resolve::to_request(vec![tag.name().to_string()], &query));
+            let ticket = Ticket::new(command.to_ticket());
+            let schema = info::schema(services, &Query::Range(query, Vec::new()))?;
             let mut flight = info::described(&schema, FlightDescriptor::new_path(path))?;
             flight.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
             if limits.cancel.is_cancelled() || !emitter.emit(flight) {

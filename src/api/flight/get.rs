@@ -49,12 +49,12 @@ pub fn run(
             let _ = page.into_iter().all(&mut emit);
             Ok(())
         }
-        Query::Range(query) => services.query.range(query, limits, &mut emit),
+        Query::Range(query, _) => services.query.range(query, limits, &mut emit),
         Query::Aggregate(query, _) => services.query.aggregate(query, limits, &mut emit),
         Query::Downsample(query, _) => services.query.downsample(query, limits, &mut emit),
         Query::Anomalies(query, _) => services.query.anomalies(query, limits, &mut emit),
         Query::Measure(query, _) => services.query.measure(query, limits, &mut emit),
-        Query::Superseded(query) => services.query.superseded(query, limits, &mut emit),
+        Query::Superseded(query, _) => services.query.superseded(query, limits, &mut emit),
         Query::Current { tags, .. } => services.query.current(tags, limits).map(|batch| _ = emit(batch)),
     };
     match failed {

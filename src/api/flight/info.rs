@@ -10,6 +10,7 @@ use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, Ti
 use historian_proto::v1;
 use tonic::Status;
 
+use super::ticket::{Part, Tickets};
 use crate::{
     api::{Services, command::Command, measure, page::Page, resolve, status},
     model::{Tag, TimeRange, Timestamp},
@@ -18,14 +19,15 @@ use crate::{
 
 /// A query of Flight, resolved against catalog and clock.
 pub enum Query {
-    Range(RangeQuery),
+    /// With the names and globs that select its tags.
+    Range(RangeQuery, Vec<String>),
     /// A page of a range, with the request as it came: tokens are bound to it.
     Page(RangeQuery, Page, Box<v1::RangeRequest>),
     Current {
         patterns: Vec<String>,
         tags: Vec<Arc<Tag>>,
     },
-    Superseded(SupersededQuery),
+    Superseded(SupersededQuery, Vec<String>),
     /// With the request it came of, but exact: the ticket of its answer.
     Aggregate(AggregateQuery, Box<v1::AggregateRequest>),
     Downsample(DownsampleQuery, Box<v1::DownsampleRequest>),
@@ -33,17 +35,19 @@ pub enum Query {
     Measure(MeasureQuery, Box<v1::MeasureRequest>),
 }
 
-/// Resolves a command. Blocks on the catalog.
+/// Resolves a command, or the part of it that a ticket is about. Blocks on the catalog.
 ///
 /// # Errors
 /// `NOT_FOUND` for exact names that no tag has: unlike a glob, they are a mistake of the asker.
-pub fn resolve(services: &Services, command: Command) -> Result<Query, Status> {
+pub fn resolve(services: &Services, command: Command, part: Option<&Part>) -> Result<Query, Status> {
+    let meant = |tag: &Arc<Tag>| part.is_none_or(|part| part.has(tag));
     let (query, missing) = match command {
         Command::Range(request) => {
             let (mut query, missing) = resolve::range(services, &request)?;
+            query.tags.retain(meant);
             match Page::of(&request, &mut query)? {
                 Some(page) => (Query::Page(query, page, Box::new(request)), missing),
-                None => (Query::Range(query), missing),
+                None => (Query::Range(query, request.tags), missing),
             }
         }
         Command::Current(request) => {
@@ -51,8 +55,9 @@ pub fn resolve(services: &Services, command: Command) -> Result<Query, Status> {
             (Query::Current { patterns: request.tags, tags: selected.tags }, selected.missing)
         }
         Command::Superseded(request) => {
-            let (query, missing) = resolve::superseded(services, &request)?;
-            (Query::Superseded(query), missing)
+            let (mut query, missing) = resolve::superseded(services, &request)?;
+            query.tags.retain(meant);
+            (Query::Superseded(query, request.tags), missing)
         }
         Command::Aggregate(request) => {
             let (query, missing) = resolve::aggregate(services, &request)?;
@@ -101,14 +106,16 @@ fn texts(range: TimeRange) -> (String, String) {
 pub fn resolve_path(services: &Services, path: &[String]) -> Result<Query, Status> {
     let whole = path.join("/");
     let below = path.split_first().filter(|(first, _)| first.as_str() == "tags").map(|(_, rest)| rest.join("/"));
+    let all = ["**".to_owned()];
     let tags = match (services.catalog.get(&whole), &below) {
         (Some(tag), _) => vec![tag],
-        (None, Some(below)) if below.is_empty() => resolve::tags(services, &["**".to_owned()])?.tags,
+        (None, Some(below)) if below.is_empty() => resolve::tags(services, &all)?.tags,
         (None, Some(below)) => vec![services.catalog.get(below).ok_or_else(|| status::tags_not_found(std::slice::from_ref(below)))?],
         (None, None) if whole.is_empty() => return Err(status::invalid("descriptor", "the path is empty; name a tag, or use a command")),
         (None, None) => return Err(status::tags_not_found(&[whole])),
     };
-    Ok(Query::Range(everything(tags)))
+    // One tag is named in its ticket, whatever the pattern.
+    Ok(Query::Range(everything(tags), all.into()))
 }
 
 /// The whole history of some tags.
@@ -119,9 +126,9 @@ pub fn everything(tags: Vec<Arc<Tag>>) -> RangeQuery {
 /// Schema of the answer; its metadata has the bounds as resolved.
 pub fn schema(services: &Services, query: &Query) -> Result<SchemaRef, Status> {
     match query {
-        Query::Range(query) | Query::Page(query, ..) => services.query.range_schema(query).map_err(|error| status::from_query(&error)),
+        Query::Range(query, _) | Query::Page(query, ..) => services.query.range_schema(query).map_err(|error| status::from_query(&error)),
         Query::Current { tags, .. } => Ok(services.query.current_schema(tags)),
-        Query::Superseded(query) => Ok(services.query.superseded_schema(query)),
+        Query::Superseded(query, _) => Ok(services.query.superseded_schema(query)),
         Query::Aggregate(query, _) => Ok(services.query.aggregate_schema(query)),
         Query::Downsample(query, _) => Ok(services.query.downsample_schema(query)),
         Query::Anomalies(query, _) => Ok(services.query.anomaly_schema(query)),
@@ -134,14 +141,14 @@ pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescrip
     let schema = schema(services, query)?;
     let mut info = described(&schema, descriptor)?;
     match query {
-        Query::Range(query) => {
+        Query::Range(query, patterns) => {
             let (rows, bytes) = services.query.estimate(&query.tags, query.range).map_err(|error| status::from_query(&error))?;
             // An upper bound of what is stored; boundary samples come on top, limits cut it.
             let exact_upper = query.boundary == Boundary::Inside && query.layout == Layout::Long;
             info.total_records = if exact_upper { i64::try_from(rows).unwrap_or(i64::MAX) } else { -1 };
             info.total_bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
             info.app_metadata = bounds(query.range).into();
-            for ticket in range_tickets(services, query, rows)? {
+            for ticket in range_tickets(services, query, patterns, rows)? {
                 info.endpoint.push(FlightEndpoint { ticket: Some(Ticket::new(ticket)), ..FlightEndpoint::default() });
             }
         }
@@ -151,12 +158,13 @@ pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescrip
         }
         Query::Current { patterns, tags } => {
             info.total_records = i64::try_from(tags.len()).unwrap_or(i64::MAX);
-            let request = historian_proto::v1::CurrentValuesRequest { tags: patterns.clone() };
+            let request = v1::CurrentValuesRequest { tags: patterns.clone() };
             let ticket = Ticket::new(Command::Current(request).to_ticket());
             info.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
         }
-        Query::Superseded(query) => {
-            let ticket = Ticket::new(Command::Superseded(resolve::to_superseded_request(query)).to_ticket());
+        Query::Superseded(query, patterns) => {
+            let command = |tags| Command::Superseded(resolve::to_superseded_request(tags, query));
+            let ticket = Ticket::new(Tickets::new(patterns, &query.tags).ticket(&query.tags, command));
             info.app_metadata = bounds(query.range).into();
             info.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
         }
@@ -205,28 +213,19 @@ pub fn schema_result(schema: &Schema) -> Result<arrow_flight::SchemaResult, Stat
         .map_err(|error: arrow::error::ArrowError| status::internal(error.to_string()))
 }
 
-/// Ticket for one query, self-contained: exact names, absolute times.
-pub fn range_ticket(tags: &[Arc<Tag>], query: &RangeQuery) -> Vec<u8> {
-    Command::Range(resolve::to_request(tags, query)).to_ticket()
-}
-
 /// Rows below which another endpoint costs more than it gains.
 const ENDPOINT_ROWS_MIN: u64 = 262_144;
 /// Tags for which sizes are asked one by one; beyond, groups get equal numbers of tags.
 const ESTIMATED_TAGS_MAX: usize = 4096;
 
 /// One ticket per group of neighbouring tags of about equal size. In the order of the tickets the answers join to the answer of the whole.
-fn range_tickets(services: &Services, query: &RangeQuery, rows: u64) -> Result<Vec<Vec<u8>>, Status> {
-    let limits = &services.limits;
-    let whole = || vec![range_ticket(&query.tags, query)];
-    let by_size = usize::try_from(rows / ENDPOINT_ROWS_MIN).unwrap_or(usize::MAX).clamp(1, limits.endpoints_max.max(1));
-    // A ticket names its tags, and tickets have a longest length: many tags need many tickets whatever their rows.
-    let name_bytes: usize = query.tags.iter().map(|tag| tag.name().as_str().len() + 4).sum();
-    let by_ticket = name_bytes.div_ceil(limits.ticket_bytes_max.saturating_sub(1024).max(1)) * 5 / 4;
-    let groups = by_size.max(by_ticket).min(query.tags.len().max(1));
+fn range_tickets(services: &Services, query: &RangeQuery, patterns: &[String], rows: u64) -> Result<Vec<Vec<u8>>, Status> {
+    let tickets = Tickets::new(patterns, &query.tags);
+    let ticket = |tags: &[Arc<Tag>], query: &RangeQuery| tickets.ticket(tags, |names| Command::Range(resolve::to_request(names, query)));
+    let by_size = usize::try_from(rows / ENDPOINT_ROWS_MIN).unwrap_or(usize::MAX).clamp(1, services.limits.endpoints_max.max(1));
     // The wide form has one column per tag, so its parts do not join.
-    if by_size.max(groups) <= 1 || query.layout == Layout::Wide {
-        return Ok(whole());
+    if by_size <= 1 || query.layout == Layout::Wide {
+        return Ok(vec![ticket(&query.tags, query)]);
     }
     let mut sizes = vec![1_u64; query.tags.len()];
     if sizes.len() <= ESTIMATED_TAGS_MAX {
@@ -234,12 +233,11 @@ fn range_tickets(services: &Services, query: &RangeQuery, rows: u64) -> Result<V
             *size = 1 + services.query.estimate(std::slice::from_ref(tag), query.range).map_err(|error| status::from_query(&error))?.0;
         }
     }
-    let name_lengths: Vec<usize> = query.tags.iter().map(|tag| tag.name().as_str().len() + 4).collect();
-    let mut tickets = Vec::with_capacity(groups);
+    let mut made = Vec::with_capacity(by_size);
     // All endpoints of an info share its schema, also those of tags whose own types would need fewer columns.
     let query = &RangeQuery { among: query.types_apart(), ..query.clone() };
     let aim = sizes.iter().sum::<u64>().div_ceil(by_size as u64).max(ENDPOINT_ROWS_MIN);
-    for part in balanced(&sizes, &name_lengths, groups, limits.ticket_bytes_max.saturating_sub(512)) {
+    for part in balanced(&sizes, by_size.min(query.tags.len()).max(1)) {
         let at = part.start;
         let tags = &query.tags[part];
         // A tag that is as large as several groups is split by time as well. Its parts in order are the whole, but for values at the edges.
@@ -256,26 +254,24 @@ fn range_tickets(services: &Services, query: &RangeQuery, rows: u64) -> Result<V
         };
         let mut start = query.range.start;
         for end in parts.into_iter().map(Timestamp).chain([query.range.end]) {
-            tickets.push(range_ticket(tags, &RangeQuery { range: TimeRange::new(start, end), ..query.clone() }));
+            made.push(ticket(tags, &RangeQuery { range: TimeRange::new(start, end), ..query.clone() }));
             start = end;
         }
     }
-    Ok(tickets)
+    Ok(made)
 }
 
-/// Cuts neighbours into groups of about equal total size, none with more name bytes than a ticket takes.
-fn balanced(sizes: &[u64], name_lengths: &[usize], groups: usize, name_bytes_max: usize) -> Vec<std::ops::Range<usize>> {
+/// Cuts neighbours into groups of about equal total size.
+fn balanced(sizes: &[u64], groups: usize) -> Vec<std::ops::Range<usize>> {
     let aim = sizes.iter().sum::<u64>().div_ceil(groups as u64).max(1);
     let mut parts = Vec::with_capacity(groups);
-    let (mut from, mut size, mut names) = (0, 0, 0);
+    let (mut from, mut size) = (0, 0);
     for index in 0..sizes.len() {
-        let full = size >= aim || size + sizes[index] / 2 > aim || names + name_lengths[index] > name_bytes_max;
-        if index > from && full {
+        if index > from && (size >= aim || size + sizes[index] / 2 > aim) {
             parts.push(from..index);
-            (from, size, names) = (index, 0, 0);
+            (from, size) = (index, 0);
         }
         size += sizes[index];
-        names += name_lengths[index];
     }
     if from < sizes.len() {
         parts.push(from..sizes.len());
@@ -290,13 +286,12 @@ mod tests {
     #[test]
     fn groups_are_balanced_and_cover_every_tag_once() {
         for (sizes, groups) in [(vec![1; 100], 7), (vec![1000, 1, 1, 1, 1000, 500, 500], 3), (vec![5], 4), ((1..200).collect(), 16)] {
-            let parts = balanced(&sizes, &vec![10; sizes.len()], groups, 10_000);
+            let parts = balanced(&sizes, groups);
             assert_eq!(parts.iter().cloned().flatten().collect::<Vec<_>>(), (0..sizes.len()).collect::<Vec<_>>());
             assert!(parts.len() <= groups + 2, "{parts:?}");
             let largest = parts.iter().map(|part| sizes[part.clone()].iter().sum::<u64>()).max().unwrap();
             let aim = sizes.iter().sum::<u64>().div_ceil(groups as u64).max(*sizes.iter().max().unwrap());
             assert!(largest <= aim * 2, "{sizes:?}: {parts:?}");
         }
-        assert!(balanced(&[1; 100], &[100; 100], 2, 1000).iter().all(|part| part.len() <= 10));
     }
 }

@@ -11,6 +11,7 @@ mod handshake;
 pub mod info;
 pub mod put;
 pub mod sql;
+mod ticket;
 
 use std::{pin::Pin, sync::Arc};
 
@@ -56,7 +57,7 @@ impl Flight {
         let services = self.0.services.clone();
         blocking(move || {
             let query = match descriptor.r#type() {
-                DescriptorType::Cmd => info::resolve(&services, Command::parse(&descriptor.cmd, &services.limits)?.0)?,
+                DescriptorType::Cmd => info::resolve(&services, Command::parse(&descriptor.cmd, &services.limits)?.0, None)?,
                 DescriptorType::Path => info::resolve_path(&services, &descriptor.path)?,
                 DescriptorType::Unknown => {
                     return Err(status::invalid("descriptor", "has no type; send a command or a path"));
@@ -83,14 +84,14 @@ impl FlightService for Flight {
         if let Some(command) = sql::command(&ticket.ticket, self.0.limits())? {
             return sql::get(&self.0, &headers, &ticket.ticket, command).map(Response::new);
         }
-        let command = Command::parse(&ticket.ticket, &self.0.services.limits)?.0;
+        let (command, part) = ticket::parse(&ticket.ticket, self.0.limits())?;
         let compression = encode::compression(&headers)?;
         if let Command::Subscribe(request) = command {
             return self.subscribe(request);
         }
         let services = self.0.services.clone();
         // Resolved before the answer starts, so that a bad request is the answer and not the end of a stream.
-        let (services, query) = blocking(move || info::resolve(&services, command).map(|query| (services, query))).await?;
+        let (services, query) = blocking(move || info::resolve(&services, command, part.as_ref()).map(|query| (services, query))).await?;
         let stream = self.0.stream(&headers, move |limits, emitter| get::run(&services, &query, compression, limits, emitter))?;
         Ok(Response::new(Box::pin(stream)))
     }

@@ -1,0 +1,176 @@
+//! Tickets of our own making: commands that mean the same samples whenever they are fetched, and never more bytes than `DoGet` takes.
+//!
+//! Where the names of the tags are few the ticket names them. A plant has more names than a ticket has room, and the answers of one query in
+//! the WIDE layout do not join: there the ticket has the names and globs of the client, which fitted into its command, and says which of
+//! the tags they select are meant: those up to an id, since ids count up and are never given twice, from one name to another.
+
+use std::sync::Arc;
+
+use prost::Message;
+use tonic::Status;
+
+use crate::{
+    api::{
+        ApiLimits,
+        command::{AnyMessage, Command, TYPE_PREFIX},
+        status,
+    },
+    model::{Tag, TagId},
+};
+
+/// Bytes of names that a ticket has itself; more are said as the client said them. All tickets of one `FlightInfo` fit in one message.
+const NAMES_BYTES_MAX: usize = 16 << 10;
+/// What a ticket may have beyond the command that it was made of: times in full, two names, the form of protobuf.
+const BEYOND_COMMAND_BYTES: usize = 64 << 10;
+/// Name of the message, after the last slash of its type URL.
+const NAME: &str = "historian.v1.PinnedCommand";
+
+/// Which of the selected tags a ticket means. Its own message, as it is nobody's but ours.
+#[derive(Clone, PartialEq, Message)]
+pub struct Part {
+    /// Tags with this id and lesser ones.
+    #[prost(uint32, tag = "1")]
+    pub id_max: u32,
+    /// First and last name, both meant.
+    #[prost(string, tag = "2")]
+    pub first: String,
+    #[prost(string, tag = "3")]
+    pub last: String,
+}
+
+impl Part {
+    /// The part that these tags are, in the order of their names, of all that were selected; `id_max` is the greatest id of all.
+    fn of(tags: &[Arc<Tag>], id_max: TagId) -> Part {
+        let name = |tag: Option<&Arc<Tag>>| tag.map_or_else(String::new, |tag| tag.name().to_string());
+        // None selected: no id is 0.
+        let id_max = if tags.is_empty() { 0 } else { id_max.0 };
+        Part { id_max, first: name(tags.first()), last: name(tags.last()) }
+    }
+
+    pub fn has(&self, tag: &Tag) -> bool {
+        let name = tag.name().as_str();
+        tag.id.0 <= self.id_max && self.first.as_str() <= name && name <= self.last.as_str()
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PinnedCommand {
+    /// The command, as an `Any`.
+    #[prost(bytes = "vec", tag = "1")]
+    command: Vec<u8>,
+    #[prost(message, optional, tag = "2")]
+    part: Option<Part>,
+}
+
+/// Makes the tickets of one query.
+pub struct Tickets<'a> {
+    /// Names and globs as the client has them.
+    pub patterns: &'a [String],
+    id_max: TagId,
+}
+
+impl<'a> Tickets<'a> {
+    /// `tags` are all that the patterns selected.
+    pub fn new(patterns: &'a [String], tags: &[Arc<Tag>]) -> Tickets<'a> {
+        Tickets { patterns, id_max: tags.iter().map(|tag| tag.id).max().unwrap_or(TagId(0)) }
+    }
+
+    /// The ticket for some of the tags, neighbours in the order of names. `command` makes the command for names and globs.
+    pub fn ticket(&self, tags: &[Arc<Tag>], command: impl FnOnce(Vec<String>) -> Command) -> Vec<u8> {
+        let bytes: usize = tags.iter().map(|tag| tag.name().as_str().len() + 4).sum();
+        if !tags.is_empty() && bytes <= NAMES_BYTES_MAX {
+            return command(tags.iter().map(|tag| tag.name().to_string()).collect()).to_ticket();
+        }
+        let pinned = PinnedCommand { command: command(self.patterns.to_vec()).to_ticket(), part: Some(Part::of(tags, self.id_max)) };
+        AnyMessage { type_url: format!("{TYPE_PREFIX}{NAME}"), value: pinned.encode_to_vec() }.encode_to_vec()
+    }
+}
+
+/// Reads a ticket: one of ours, or any command.
+///
+/// # Errors
+/// As [`Command::parse`].
+pub fn parse(bytes: &[u8], limits: &ApiLimits) -> Result<(Command, Option<Part>), Status> {
+    // What is longer than a command can only be ours: it was made of a command with what the server knows.
+    let bytes_max = limits.ticket_bytes_max + BEYOND_COMMAND_BYTES;
+    if bytes.len() > bytes_max {
+        return Err(status::invalid("ticket", format!("has {} bytes, at most {bytes_max} are taken", bytes.len())));
+    }
+    let limits = ApiLimits { ticket_bytes_max: bytes_max, ..limits.clone() };
+    let any = AnyMessage::decode(bytes).ok().filter(|any| any.type_url.rsplit('/').next() == Some(NAME));
+    let Some(any) = any else { return Command::parse(bytes, &limits).map(|(command, _)| (command, None)) };
+    let pinned = PinnedCommand::decode(any.value.as_slice())
+        .map_err(|error| status::invalid("ticket", format!("is none of this historian's: {error}")))?;
+    let (command, _) = Command::parse(&pinned.command, &limits)?;
+    Ok((command, pinned.part))
+}
+
+#[cfg(test)]
+mod tests {
+    use historian_proto::v1;
+
+    use super::*;
+    use crate::model::{TagDefinition, TagName, Timestamp, ValueType};
+
+    fn tags(count: u32) -> Vec<Arc<Tag>> {
+        let tag = |id| Tag {
+            id: TagId(id),
+            definition: TagDefinition::new(TagName::new(format!("area/a tag of the plant with the number {id:06}")).unwrap(), ValueType::F64),
+            created: Timestamp(0),
+            updated: Timestamp(0),
+        };
+        (1..=count).map(|id| Arc::new(tag(id))).collect()
+    }
+
+    fn current(tags: Vec<String>) -> Command {
+        Command::Current(v1::CurrentValuesRequest { tags })
+    }
+
+    #[test]
+    fn few_tags_are_named_and_many_are_the_clients_globs_cut_to_a_part() {
+        let (limits, tags, patterns) = (ApiLimits::default(), tags(10_000), ["area/**".to_owned()]);
+        let tickets = Tickets::new(&patterns, &tags[..9_000]);
+        let (command, part) = parse(&tickets.ticket(&tags[..2], current), &limits).unwrap();
+        assert_eq!((command, part), (current(tags[..2].iter().map(|tag| tag.name().to_string()).collect()), None));
+
+        let ticket = tickets.ticket(&tags[1_000..8_000], current);
+        assert!(ticket.len() < 400, "{}", ticket.len());
+        let (command, part) = parse(&ticket, &limits).unwrap();
+        assert_eq!(command, current(patterns.to_vec()));
+        let part = part.unwrap();
+        let meant: Vec<u32> = tags.iter().filter(|tag| part.has(tag)).map(|tag| tag.id.0).collect();
+        assert_eq!(meant, (1_001..=8_000).collect::<Vec<_>>());
+
+        // A tag that was made later and lies between the names is not meant.
+        let mut later = Tag::clone(&tags[9_000]);
+        later.definition.name = TagName::new("area/a tag of the plant with the number 004000 and more").unwrap();
+        assert!(later.name() > tags[1_000].name() && later.name() < tags[7_999].name() && !part.has(&later));
+    }
+
+    #[test]
+    fn what_selected_nothing_means_nothing_later_either() {
+        let (patterns, tags) = (["none/**".to_owned()], tags(3));
+        let (command, part) = parse(&Tickets::new(&patterns, &[]).ticket(&[], current), &ApiLimits::default()).unwrap();
+        assert_eq!(command, current(patterns.to_vec()));
+        assert!(tags.iter().all(|tag| !part.as_ref().unwrap().has(tag)));
+    }
+
+    #[test]
+    fn a_ticket_of_any_command_that_is_taken_is_taken() {
+        let limits = ApiLimits::default();
+        // As long as a command may be, in JSON; its ticket has more.
+        let mut text = "{\"current\":{\"tags\":[\"".to_owned();
+        while text.len() < limits.ticket_bytes_max - 300 {
+            text.push_str(&format!("{}\",\"", "x".repeat(200)));
+        }
+        text.push_str("**\"]}}");
+        let (command, _) = Command::parse(text.as_bytes(), &limits).unwrap();
+        let Command::Current(request) = &command else { panic!("{command:?}") };
+        let ticket = Tickets::new(&request.tags, &tags(10_000)).ticket(&tags(10_000), current);
+        assert_eq!(parse(&ticket, &limits).unwrap().0, command);
+        let endless = vec![b' '; limits.ticket_bytes_max + BEYOND_COMMAND_BYTES + 1];
+        assert_eq!(parse(&endless, &limits).unwrap_err().code(), tonic::Code::InvalidArgument);
+        let broken = AnyMessage { type_url: format!("{TYPE_PREFIX}{NAME}"), value: vec![0xff; 3] }.encode_to_vec();
+        assert_eq!(parse(&broken, &limits).unwrap_err().code(), tonic::Code::InvalidArgument);
+    }
+}
