@@ -11,6 +11,7 @@ pub mod grpc;
 pub mod http;
 mod measure;
 pub mod metrics;
+mod new_tag;
 mod page;
 pub mod resolve;
 pub mod sample;

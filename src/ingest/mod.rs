@@ -40,7 +40,7 @@ use self::{
     sink::{Acknowledgement, Correction, CorrectionSink, Durability, RefusedWrite, Rejected, Rejection, SampleSink, WriteError, WriteMode},
 };
 use crate::{
-    model::{Clock, SampleBatch, Samples, TagId, TimeRange, Timestamp},
+    model::{Clock, SampleBatch, Samples, TagId, TagName, TimeRange, Timestamp},
     store::{Catalog, Store, StoreError},
 };
 pub use journal::Recovered;
@@ -314,10 +314,7 @@ impl Ingest {
 
     /// Checks a batch against the catalog.
     fn validate(&self, batch: &SampleBatch) -> Result<(), WriteError> {
-        let (found, limit) = (batch.len(), self.options.batch_samples_max);
-        if found > limit {
-            return Err(WriteError::TooLarge { found, limit });
-        }
+        self.check_size(batch)?;
         for (id, run) in &batch.runs {
             let tag = self.catalog.by_id(*id).ok_or(WriteError::UnknownTag(id.0))?;
             if tag.value_type() != run.value_type() {
@@ -329,6 +326,11 @@ impl Ingest {
             }
         }
         Ok(())
+    }
+
+    fn check_size(&self, batch: &SampleBatch) -> Result<(), WriteError> {
+        let (found, limit) = (batch.len(), self.options.batch_samples_max);
+        if found > limit { Err(WriteError::TooLarge { found, limit }) } else { Ok(()) }
     }
 
     /// Drops the samples whose tag and timestamp exist, and repeats within the batch.
@@ -353,6 +355,12 @@ impl Ingest {
 
     /// Takes out of a batch what lies further in the future than is allowed.
     fn without_future(&self, batch: &mut SampleBatch) -> Rejected {
+        let name = |id| Some(self.catalog.by_id(id).map(|tag| tag.name().to_string()).unwrap_or_default());
+        self.without_future_of(batch, &name)
+    }
+
+    /// The same, of the runs for which `name` answers the tag's name.
+    fn without_future_of(&self, batch: &mut SampleBatch, name: &dyn Fn(TagId) -> Option<String>) -> Rejected {
         let mut rejected = Rejected::default();
         let Some(future_max) = self.options.future_max else { return rejected };
         let now = self.clock.now();
@@ -362,7 +370,7 @@ impl Ingest {
             if run.timestamps.iter().fold(i64::MIN, |latest, &at| latest.max(at)) <= limit {
                 continue;
             }
-            let name = self.catalog.by_id(*id).map(|tag| tag.name().to_string()).unwrap_or_default();
+            let Some(name) = name(*id) else { continue };
             let kept: Vec<u32> = (0..run.len() as u32).filter(|&index| run.timestamps[index as usize] <= limit).collect();
             for &timestamp in run.timestamps.iter().filter(|&&at| at > limit) {
                 rejected.add(|| Rejection {
@@ -441,6 +449,17 @@ impl SampleSink for Ingest {
         };
         self.counters.reject(rejected);
         written
+    }
+
+    fn admit(&self, batch: &mut SampleBatch, new: &HashMap<TagId, &TagName>) -> Result<Rejected, WriteError> {
+        self.counters.check()?;
+        self.check_size(batch)?;
+        // What the journal cannot hold is found by writing it. The ids are others in the end, and of the same length.
+        encode_record_with(&[], batch.runs.iter().map(|(tag, run)| (tag.0, run)), &mut Vec::new())
+            .map_err(|error| WriteError::Encode(error.to_string()))?;
+        let rejected = self.without_future_of(batch, &|id| new.get(&id).map(|name| name.to_string()));
+        self.counters.reject(&rejected);
+        Ok(rejected)
     }
 }
 

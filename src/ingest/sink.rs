@@ -1,8 +1,10 @@
 //! The door through which samples enter: collectors and the API write batches to a [`SampleSink`] and learn when they are durable.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 
-use crate::model::{SampleBatch, TagId, Timestamp};
+use crate::model::{SampleBatch, TagId, TagName, Timestamp};
 
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -56,6 +58,13 @@ impl Rejected {
         if self.shown.len() < Rejected::SHOWN_MAX {
             self.shown.push(rejection());
         }
+    }
+
+    /// Counts others, and keeps those for which there is room.
+    pub fn extend(&mut self, others: Rejected) {
+        self.count += others.count;
+        self.shown.extend(others.shown);
+        self.shown.truncate(Rejected::SHOWN_MAX);
     }
 
     /// True when every sample was taken.
@@ -146,4 +155,13 @@ pub trait SampleSink: Send + Sync + 'static {
     /// # Errors
     /// See [`WriteError`]; the batch comes back with it. After [`WriteError::Stopped`] every further call fails in the same way until restart.
     async fn write(&self, batch: SampleBatch, mode: WriteMode, durability: Durability) -> Result<Acknowledgement, Box<RefusedWrite>>;
+
+    /// Checks a batch before the tags that are new in it are made. `new` has their names by the ids that stand for them in the batch. Takes out
+    /// of their runs the samples that a write would reject, and answers those.
+    ///
+    /// # Errors
+    /// Why a write of this batch would be refused in any case.
+    fn admit(&self, _batch: &mut SampleBatch, _new: &HashMap<TagId, &TagName>) -> Result<Rejected, WriteError> {
+        Ok(Rejected::default())
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow_flight::{FlightData, PutResult, flight_descriptor::DescriptorType};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use historian_proto::v1;
@@ -14,11 +15,12 @@ use crate::{
         Api, Services, blocking,
         command::{Command, Form},
         grpc::write::{Options, options, started},
+        new_tag::NewTags,
         status,
         stream::{Answers, answers},
     },
-    ingest::sink::Acknowledgement,
-    model::{SampleBatch, Tag, TagDefinition, TagName, ValueType},
+    ingest::sink::{Acknowledgement, Rejected},
+    model::{SampleBatch, Tag, ValueType},
     store::Catalog,
 };
 
@@ -122,10 +124,7 @@ impl Writer {
         let decoded = blocking(move || {
             let grouped = match self.decoder.message(&message) {
                 Ok(None) => None,
-                Ok(Some(batch)) => {
-                    let catalog = services.catalog.clone();
-                    Some(group::group(&batch, &mut |names, value_type| resolve(&catalog, options.create_tags, names, value_type)))
-                }
+                Ok(Some(batch)) => Some(samples(&services, &batch, options.create_tags)),
                 Err(error) => Some(Err(error)),
             };
             Ok((self, grouped))
@@ -134,8 +133,8 @@ impl Writer {
             Err(error) => (spare, Some(Err(error))),
             Ok((writer, None)) => (writer, None),
             Ok((writer, Some(Err(error)))) => (writer, Some(Err(error))),
-            Ok((writer, Some(Ok(batch)))) => {
-                let writing = write(writer.api.services.clone(), batch, options, writer.form).boxed();
+            Ok((writer, Some(Ok((batch, rejected))))) => {
+                let writing = write(writer.api.services.clone(), batch, rejected, options, writer.form).boxed();
                 let writing = started(writing).await;
                 (writer, Some(Ok(writing)))
             }
@@ -143,12 +142,23 @@ impl Writer {
     }
 }
 
-async fn write(services: Services, batch: SampleBatch, options: Options, form: Form) -> Result<PutResult, Status> {
-    let written = if batch.is_empty() {
+/// The samples of a batch; tags that are missing are made when all of it is known to be sound. And the samples that are not to be written, of
+/// tags that were not made for them. Blocks on the catalog.
+fn samples(services: &Services, batch: &RecordBatch, create_tags: bool) -> Result<(SampleBatch, Rejected), Status> {
+    let mut new = NewTags::default();
+    let mut resolve = |names: &[&str], value_type| resolve(&services.catalog, create_tags.then_some(&mut new), names, value_type);
+    let mut grouped = group::group(batch, &mut resolve)?;
+    let rejected = new.make(services, &mut grouped)?;
+    Ok((grouped, rejected))
+}
+
+async fn write(services: Services, batch: SampleBatch, rejected: Rejected, options: Options, form: Form) -> Result<PutResult, Status> {
+    let mut written = if batch.is_empty() {
         Acknowledgement { watermark: services.admin.status().watermark, ..Acknowledgement::default() }
     } else {
         services.sink.write(batch, options.mode, options.durability).await.map_err(|refused| status::from_write(&refused.error))?
     };
+    written.rejected.extend(rejected);
     Ok(PutResult { app_metadata: acknowledgement(written, form).into() })
 }
 
@@ -183,26 +193,15 @@ pub fn convert_acknowledgement(written: Acknowledgement) -> v1::WriteAcknowledge
     }
 }
 
-/// Tags by name; the missing ones are made in one durable write, or named in the error. Blocks on the catalog.
-fn resolve(catalog: &Catalog, create: bool, names: &[&str], value_type: ValueType) -> Result<Vec<Arc<Tag>>, Status> {
-    let mut tags: Vec<Option<Arc<Tag>>> = names.iter().map(|name| catalog.get(name)).collect();
-    let missing: Vec<usize> = (0..names.len()).filter(|index| tags[*index].is_none()).collect();
-    if !missing.is_empty() {
-        if !create {
-            let names: Vec<String> = missing.iter().map(|index| names[*index].to_owned()).collect();
-            return Err(status::tags_not_found(&names));
-        }
-        let definitions = missing
-            .iter()
-            .map(|index| TagName::new(names[*index]).map(|name| TagDefinition::new(name, value_type)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| status::from_name("tag", &error))?;
-        let made = catalog.get_or_create(definitions).map_err(|error| status::from_catalog(&error))?;
-        for (index, tag) in missing.into_iter().zip(made) {
-            tags[index] = Some(tag);
-        }
-    }
-    Ok(tags.into_iter().flatten().collect())
+/// Tags by name; the missing ones are to be made, or named in the error.
+fn resolve(catalog: &Catalog, new: Option<&mut NewTags>, names: &[&str], value_type: ValueType) -> Result<Vec<Arc<Tag>>, Status> {
+    let found: Vec<Option<Arc<Tag>>> = names.iter().map(|name| catalog.get(name)).collect();
+    let Some(new) = new else {
+        let missing: Vec<String> = names.iter().zip(&found).filter(|(_, tag)| tag.is_none()).map(|(name, _)| (*name).to_owned()).collect();
+        return if missing.is_empty() { Ok(found.into_iter().flatten().collect()) } else { Err(status::tags_not_found(&missing)) };
+    };
+    let tags = names.iter().zip(found).map(|(name, tag)| tag.map_or_else(|| new.tag(name, value_type), Ok));
+    tags.collect::<Result<_, _>>().map_err(|error| status::from_name("tag", &error))
 }
 
 #[cfg(test)]

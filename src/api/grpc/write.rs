@@ -1,7 +1,7 @@
 //! `WriteService`: samples as columns per tag, in single calls and in streams. A tag that cannot be written is a row of the answer, not the
 //! end of the call. Bulk ingest goes through Flight `DoPut`.
 
-use std::{collections::HashSet, pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc};
 
 use futures::{FutureExt, StreamExt, stream::FuturesOrdered};
 use historian_proto::v1::{
@@ -17,11 +17,12 @@ use crate::{
     api::{
         Api, Services, blocking, convert,
         flight::put::convert_acknowledgement,
+        new_tag::NewTags,
         sample, status,
         stream::{Answers, answers},
     },
-    ingest::sink::{Durability, WriteMode},
-    model::{SampleBatch, Samples, Tag, TagDefinition, TagName, Values},
+    ingest::sink::{Acknowledgement, Durability, Rejected, WriteMode},
+    model::{SampleBatch, Samples, Tag, Values},
 };
 
 pub struct Writes(pub Arc<Api>);
@@ -84,58 +85,39 @@ struct Prepared {
     batch: SampleBatch,
     options: Options,
     failures: Vec<TagFailure>,
+    /// Samples of tags that were not made for them.
+    rejected: Rejected,
 }
 
 async fn prepare(services: Services, request: WriteSamplesRequest) -> Result<Prepared, Status> {
     blocking(move || {
         let options = options(&request.options.unwrap_or_default())?;
-        let mut prepared = Prepared { batch: SampleBatch::default(), options, failures: Vec::new() };
-        let mut fitting = Vec::with_capacity(request.samples.len());
+        let mut prepared = Prepared { batch: SampleBatch::default(), options, failures: Vec::new(), rejected: Rejected::default() };
+        let mut new = NewTags::default();
         for message in request.samples {
             let name = message.tag.clone();
-            match sample::from_proto(message) {
-                Ok(samples) => fitting.push((name, samples)),
-                Err(reason) => prepared.failures.push(refused(name, reason)),
-            }
-        }
-        let unnameable = if options.create_tags { create_missing(&services, &fitting, &mut prepared.failures)? } else { HashSet::new() };
-        for (name, mut samples) in fitting {
-            let Some(tag) = services.catalog.get(&name) else {
-                if !unnameable.contains(&name) {
-                    prepared.failures.push(unknown(name));
+            let mut samples = match sample::from_proto(message) {
+                Ok(samples) => samples,
+                Err(reason) => {
+                    prepared.failures.push(refused(name, reason));
+                    continue;
                 }
-                continue;
             };
-            match fit(&tag, &mut samples) {
-                Ok(()) => prepared.batch.runs.push((tag.id, samples)),
-                Err(reason) => prepared.failures.push(refused(name, reason)),
+            let tag = match services.catalog.get(&name) {
+                Some(tag) => Ok(tag),
+                None if options.create_tags => new.tag(&name, samples.value_type()).map_err(|error| refused(name.clone(), error.to_string())),
+                None => Err(unknown(name.clone())),
+            };
+            let fitted = tag.and_then(|tag| fit(&tag, &mut samples).map(|()| tag).map_err(|reason| refused(name, reason)));
+            match fitted {
+                Ok(tag) => prepared.batch.runs.push((tag.id, samples)),
+                Err(failure) => prepared.failures.push(failure),
             }
         }
+        prepared.rejected = new.make(&services, &mut prepared.batch)?;
         Ok(prepared)
     })
     .await
-}
-
-/// Makes the tags that are missing, in one durable write. Names that break the rules become failures and are returned.
-fn create_missing(services: &Services, fitting: &[(String, Samples)], failures: &mut Vec<TagFailure>) -> Result<HashSet<String>, Status> {
-    let mut unnameable = HashSet::new();
-    let mut missing = Vec::new();
-    for (name, samples) in fitting {
-        if services.catalog.get(name).is_some() {
-            continue;
-        }
-        match TagName::new(name) {
-            Ok(name) => missing.push(TagDefinition::new(name, samples.value_type())),
-            Err(error) => {
-                failures.push(refused(name.clone(), error.to_string()));
-                unnameable.insert(name.clone());
-            }
-        }
-    }
-    if !missing.is_empty() {
-        services.catalog.get_or_create(missing).map_err(|error| status::from_catalog(&error))?;
-    }
-    Ok(unnameable)
 }
 
 /// Converts the values to the tag's type where that is exact.
@@ -153,13 +135,13 @@ fn refused(tag: String, message: String) -> TagFailure {
 }
 
 async fn write(services: Services, prepared: Prepared) -> Result<WriteSamplesResponse, Status> {
-    let Prepared { batch, options, failures } = prepared;
-    if batch.is_empty() {
-        let watermark = services.admin.status().watermark;
-        return Ok(WriteSamplesResponse { watermark, failures, ..WriteSamplesResponse::default() });
-    }
-    let written =
-        services.sink.write(batch, options.mode, options.durability).await.map_err(|refused| status::from_write(&refused.error))?;
+    let Prepared { batch, options, failures, rejected: not_made } = prepared;
+    let mut written = if batch.is_empty() {
+        Acknowledgement { watermark: services.admin.status().watermark, ..Acknowledgement::default() }
+    } else {
+        services.sink.write(batch, options.mode, options.durability).await.map_err(|refused| status::from_write(&refused.error))?
+    };
+    written.rejected.extend(not_made);
     let v1::WriteAcknowledgement { watermark, samples, rejected, rejections } = convert_acknowledgement(written);
     Ok(WriteSamplesResponse { watermark, samples, failures, rejected, rejections })
 }
