@@ -7,7 +7,7 @@
 //! use historian_proto::v1::{CurrentValuesRequest, query_service_client::QueryServiceClient};
 //!
 //! let mut client = QueryServiceClient::connect("http://127.0.0.1:8815").await?;
-//! let answer = client.current_values(CurrentValuesRequest { tags: vec!["**".into()] }).await?.into_inner();
+//! let answer = client.current_values(CurrentValuesRequest { tags: vec!["**".into()], ..Default::default() }).await?.into_inner();
 //! println!("{} tags", answer.samples.len());
 //! # Ok(())
 //! # }

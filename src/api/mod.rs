@@ -3,6 +3,7 @@
 //! Proto types begin here and nothing is computed here: requests become queries and batches of the layers below, answers become messages.
 //! Blocking calls (catalog, query engine) run on blocking threads; every stream between them and the wire is bounded ([`stream`]).
 
+mod answer;
 pub mod command;
 pub mod convert;
 pub mod filter;

@@ -28,7 +28,8 @@ fn status(code: Code, reason: &str, message: &str, mut details: ErrorDetails) ->
     Status::with_error_details(code, shortened(message), details)
 }
 
-fn shortened(message: &str) -> String {
+/// A text cut to what a message has room for.
+pub fn shortened(message: &str) -> String {
     if message.len() <= MESSAGE_BYTES_MAX {
         return message.to_owned();
     }

@@ -20,7 +20,7 @@ use tonic::{Status, metadata::MetadataMap};
 use super::{Api, Services, blocking, resolve, sample, status};
 use crate::{
     ingest::feed::{FeedError, Follower},
-    model::{Samples, Tag, TagId, TagSelection, Value},
+    model::{Samples, Tag, TagId, TagSelection, Value, Values},
     query::{INTEGER_DIGITS, QueryLimits},
 };
 
@@ -74,7 +74,7 @@ fn parts(delivery: &Delivery) -> Vec<Part<'_>> {
             let row_bytes = row_bytes(tag, run);
             let mut from = 0;
             while from < run.len() {
-                let room = (MESSAGE_ROWS_MAX - held).min(MESSAGE_BYTES_MAX.saturating_sub(bytes) / row_bytes);
+                let room = rows_within(run, from, MESSAGE_BYTES_MAX.saturating_sub(bytes), row_bytes).min(MESSAGE_ROWS_MAX - held);
                 if room == 0 && held > 0 {
                     // More of this write follows, and of no other is there anything here.
                     part.stretches.iter_mut().for_each(|stretch| stretch.position = write.before);
@@ -93,6 +93,15 @@ fn parts(delivery: &Delivery) -> Vec<Part<'_>> {
         parts.push(part);
     }
     parts
+}
+
+/// How many rows of a run have so many bytes. Texts may be of uneven length, so each counts for itself.
+fn rows_within(run: &Samples, from: usize, bytes: usize, row_bytes: usize) -> usize {
+    let even = bytes / row_bytes;
+    let Values::String(texts) = &run.values else { return even };
+    let offsets = &texts.offsets()[from..];
+    let long = |end: &i32| (end - offsets[0]) as usize > bytes;
+    even.min(offsets.iter().skip(1).position(long).unwrap_or(offsets.len() - 1))
 }
 
 type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

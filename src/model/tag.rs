@@ -161,6 +161,8 @@ impl TagDefinition {
     pub const UNIT_BYTES_MAX: usize = 256;
     pub const DESCRIPTION_BYTES_MAX: usize = 4_096;
     pub const STATES_MAX: usize = 65_536;
+    /// Of all names of a state set together: a tag goes in one message, of which clients take 4 MiB.
+    pub const STATES_BYTES_MAX: usize = 2 << 20;
 
     /// Checks the rules that hold for and between the fields, whoever makes the definition.
     ///
@@ -188,6 +190,10 @@ impl TagDefinition {
         }
         if self.state_set.len() > Self::STATES_MAX {
             return refuse("state_set", format!("has {} states, at most {} are taken", self.state_set.len(), Self::STATES_MAX));
+        }
+        let bytes: usize = self.state_set.iter().map(String::len).sum();
+        if bytes > Self::STATES_BYTES_MAX {
+            return refuse("state_set", format!("has names of {bytes} bytes together, at most {} are taken", Self::STATES_BYTES_MAX));
         }
         self.state_set.iter().try_for_each(|name| check_text("state_set", name, Self::UNIT_BYTES_MAX))
     }
@@ -252,6 +258,17 @@ mod tests {
         for bad in ["", "/a", "a/", "a//b", "a*", "a\nb", " a", "a/ b", long.as_str()] {
             assert!(TagName::new(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_state_set_has_a_bound_in_names_and_in_bytes() {
+        let mut definition = TagDefinition::new(TagName::new("a/b").unwrap(), ValueType::State);
+        definition.state_set = vec!["x".repeat(32); TagDefinition::STATES_MAX];
+        definition.check().unwrap();
+        definition.state_set[0].push('x');
+        assert!(definition.check().unwrap_err().reason.contains("2097153 bytes together"));
+        definition.state_set = vec![String::new(); TagDefinition::STATES_MAX + 1];
+        assert!(definition.check().unwrap_err().reason.contains("65537 states"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use plan::{
     AS_OF_TAGS_MAX, AggregateQuery, AnomalyQuery, AsOfQuery, DownsampleQuery, Held, IntervalAnswers, IntervalPart, IntervalQuery, Measure,
     MeasureQuery, TakePart, as_of_fields,
 };
-pub use schema::check_names;
+pub use schema::{check_names, tells_states};
 pub use superseded::SupersededQuery;
 
 use std::{sync::Arc, time::Instant};

@@ -12,6 +12,10 @@ use crate::model::{Tag, TimeRange};
 
 /// Tags whose metadata is written into the schema of one answer; beyond that the catalog has it.
 const TAGS_DESCRIBED_MAX: usize = 1_000;
+/// Bytes of that description; beyond that, too. A schema is one message, of which clients take 4 MiB.
+const DESCRIPTION_BYTES_MAX: usize = 512 << 10;
+/// Bytes of the state sets that one schema tells.
+const STATES_BYTES_MAX: usize = 256 << 10;
 
 /// Columns of the long layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +39,7 @@ impl LongColumns {
 pub fn long(tags: &[Arc<Tag>], columns: LongColumns, range: Option<TimeRange>) -> SchemaRef {
     let mut value = Field::new("value", arrow_column::data_type(columns.values.value), true);
     if let [tag] = tags {
-        value = value.with_metadata(tag_metadata(tag));
+        value = value.with_metadata(tag_metadata(tag, tells_states(tags)));
     }
     let mut fields = vec![
         Field::new_dictionary("tag", DataType::Int32, DataType::Utf8, false),
@@ -63,8 +67,17 @@ pub fn check_names(fields: &[Field]) -> Result<(), QueryError> {
     }
 }
 
-/// Metadata of a field that holds values of one tag.
-pub fn tag_metadata(tag: &Tag) -> HashMap<String, String> {
+/// Whether a schema has room for the state sets of all its tags.
+pub fn tells_states(tags: &[Arc<Tag>]) -> bool {
+    let bytes = tags.iter().flat_map(|tag| &tag.definition.state_set).try_fold(0, |bytes: usize, state| {
+        let bytes = bytes + state.len() + 3;
+        (bytes <= STATES_BYTES_MAX).then_some(bytes)
+    });
+    bytes.is_some()
+}
+
+/// Metadata of a field that holds values of one tag; its state set where the schema [`tells_states`].
+pub fn tag_metadata(tag: &Tag, states: bool) -> HashMap<String, String> {
     let definition = &tag.definition;
     let mut metadata = HashMap::from([
         ("tag".to_owned(), definition.name.to_string()),
@@ -74,7 +87,7 @@ pub fn tag_metadata(tag: &Tag) -> HashMap<String, String> {
     ]);
     let bounds = [("range_low", definition.range_low), ("range_high", definition.range_high)];
     metadata.extend(bounds.into_iter().filter_map(|(key, bound)| Some((key.to_owned(), bound?.to_string()))));
-    if !definition.state_set.is_empty() {
+    if states && !definition.state_set.is_empty() {
         metadata.insert("state_set".to_owned(), serde_json::Value::from(definition.state_set.clone()).to_string());
     }
     metadata
@@ -88,6 +101,7 @@ pub fn metadata(tags: &[Arc<Tag>], range: Option<TimeRange>) -> HashMap<String, 
         metadata.insert("end".to_owned(), range.end.0.to_string());
     }
     if tags.len() <= TAGS_DESCRIBED_MAX {
+        let states = tells_states(tags);
         let described: serde_json::Map<_, _> = tags
             .iter()
             .map(|tag| {
@@ -98,13 +112,16 @@ pub fn metadata(tags: &[Arc<Tag>], range: Option<TimeRange>) -> HashMap<String, 
                 facts.insert("value_type".into(), definition.value_type.as_str().into());
                 let bounds = [("range_low", definition.range_low), ("range_high", definition.range_high)];
                 facts.extend(bounds.into_iter().filter_map(|(key, bound)| Some((key.to_owned(), bound?.into()))));
-                if !definition.state_set.is_empty() {
+                if states && !definition.state_set.is_empty() {
                     facts.insert("state_set".into(), definition.state_set.clone().into());
                 }
                 (definition.name.to_string(), serde_json::Value::Object(facts))
             })
             .collect();
-        metadata.insert("tags".to_owned(), serde_json::Value::Object(described).to_string());
+        let described = serde_json::Value::Object(described).to_string();
+        if described.len() <= DESCRIPTION_BYTES_MAX {
+            metadata.insert("tags".to_owned(), described);
+        }
     }
     metadata
 }

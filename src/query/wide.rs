@@ -25,10 +25,11 @@ pub fn schema(query: &RangeQuery) -> Result<SchemaRef, QueryError> {
             query.tags.len()
         )));
     }
+    let states = schema::tells_states(&query.tags);
     let mut fields = vec![Field::new("timestamp", arrow_column::timestamp_type(), false)];
     for tag in &query.tags {
         fields.push(
-            Field::new(tag.name().as_str(), arrow_column::data_type(tag.value_type()), true).with_metadata(schema::tag_metadata(tag)),
+            Field::new(tag.name().as_str(), arrow_column::data_type(tag.value_type()), true).with_metadata(schema::tag_metadata(tag, states)),
         );
         fields.push(Field::new(format!("{}#quality", tag.name()), DataType::UInt32, true));
     }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     api::{Api, Services, blocking, command::Command, measure, status, stream::Emitter},
-    query::{AsOfQuery, QueryError, QueryLimits, as_of_fields, check_names},
+    query::{AsOfQuery, QueryError, QueryLimits, as_of_fields, check_names, tells_states},
 };
 
 /// Rows joined at once; fewer where there are many tags.
@@ -184,7 +184,8 @@ fn join(
 /// The client's columns and three for each tag.
 fn answer_schema(rows: &Schema, query: &AsOfQuery) -> Result<SchemaRef, Status> {
     let mut fields: Vec<Field> = rows.fields().iter().map(|field| field.as_ref().clone()).collect();
-    let added: Vec<Field> = query.tags.iter().flat_map(|tag| as_of_fields(tag)).collect();
+    let states = tells_states(&query.tags);
+    let added: Vec<Field> = query.tags.iter().flat_map(|tag| as_of_fields(tag, states)).collect();
     if let Some(field) = fields.iter().find(|field| added.iter().any(|added| added.name() == field.name())) {
         let message = format!("the column {} has the name of one that is to be added for a tag; rename it", shown(field));
         return Err(status::invalid("schema", message));

@@ -51,6 +51,9 @@ pub fn resolve(services: &Services, command: Command, part: Option<&Part>) -> Re
             }
         }
         Command::Current(request) => {
+            if request.page_size != 0 || !request.page_token.is_empty() {
+                return Err(status::invalid("page_size", "is of gRPC; Flight streams all current values"));
+            }
             let selected = resolve::tags(services, &request.tags)?;
             (Query::Current { patterns: request.tags, tags: selected.tags }, selected.missing)
         }
@@ -158,7 +161,7 @@ pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescrip
         }
         Query::Current { patterns, tags } => {
             info.total_records = i64::try_from(tags.len()).unwrap_or(i64::MAX);
-            let request = v1::CurrentValuesRequest { tags: patterns.clone() };
+            let request = v1::CurrentValuesRequest { tags: patterns.clone(), ..v1::CurrentValuesRequest::default() };
             let ticket = Ticket::new(Command::Current(request).to_ticket());
             info.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
         }

@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn current(tags: Vec<String>) -> Command {
-        Command::Current(v1::CurrentValuesRequest { tags })
+        Command::Current(v1::CurrentValuesRequest { tags, ..v1::CurrentValuesRequest::default() })
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use historian_proto::v1::TagFailure;
+use prost::Message;
 use tonic::{Code, Status};
 
 use crate::{
-    api::{status, stream::Emitter},
+    api::{answer::MESSAGE_BYTES_MAX, status, stream::Emitter},
     model::Tag,
     query::{QueryEngine, QueryError, QueryLimits, TakePart},
 };
@@ -25,7 +26,7 @@ pub struct Apart<'a, T> {
 /// Receives batches; answers false to stop.
 pub type Take<'a> = &'a mut dyn FnMut(RecordBatch) -> bool;
 
-impl<T> Apart<'_, T> {
+impl<T: Message> Apart<'_, T> {
     /// Runs a query of one tag for each tag, several at the same time, and emits their batches as messages in the order of the tags. All see
     /// the same moment.
     ///
@@ -62,7 +63,7 @@ impl<T> Apart<'_, T> {
         let mut broken = None;
         let ended = run(&mut |tag, part| {
             let messages = match part {
-                Ok(batch) => message(tag, &batch),
+                Ok(batch) => short(tag, &batch, &message),
                 Err(error) => Ok(vec![failed(damaged(tag, &error))]),
             };
             match messages {
@@ -81,6 +82,22 @@ impl<T> Apart<'_, T> {
         }
         Ok(())
     }
+}
+
+/// The messages of a batch, made of halves of it where they would be longer than a client takes.
+fn short<T: Message>(
+    tag: &Tag,
+    batch: &RecordBatch,
+    message: &impl Fn(&Tag, &RecordBatch) -> Result<Vec<T>, String>,
+) -> Result<Vec<T>, String> {
+    let messages = message(tag, batch)?;
+    let rows = batch.num_rows();
+    if rows <= 1 || messages.iter().all(|message| message.encoded_len() <= MESSAGE_BYTES_MAX) {
+        return Ok(messages);
+    }
+    let mut halves = short(tag, &batch.slice(0, rows / 2), message)?;
+    halves.extend(short(tag, &batch.slice(rows / 2, rows - rows / 2), message)?);
+    Ok(halves)
 }
 
 /// A row for an exact name that no tag has.

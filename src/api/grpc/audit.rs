@@ -7,13 +7,12 @@ use tonic::Status;
 
 use super::backup::maintenance;
 use crate::{
-    api::{Api, blocking, status},
+    api::{Api, answer, blocking, status},
     store::AuditEntry,
 };
 
 const PAGE_DEFAULT: usize = 1_000;
 const PAGE_MAX: usize = 10_000;
-const PAGE_BYTES_MAX: usize = 2 << 20;
 
 pub async fn list(api: &Arc<Api>, request: &v1::ListAuditEntriesRequest) -> Result<v1::ListAuditEntriesResponse, Status> {
     let limit = match usize::try_from(request.page_size) {
@@ -23,30 +22,34 @@ pub async fn list(api: &Arc<Api>, request: &v1::ListAuditEntriesRequest) -> Resu
     };
     let (maintenance, from) = (maintenance(api)?, request.from);
     // One more than asked for tells whether there is a next page.
-    let mut entries = blocking(move || maintenance.audit(from, limit + 1).map_err(|error| status::from_store(&error))).await?;
-    // An entry may name many tags: a page ends before it grows past what a client takes, but for its first entry.
-    let mut bytes = 0;
-    let within = entries.iter().take_while(|(_, entry)| {
-        let before = bytes;
-        bytes += entry.tags.iter().map(String::len).sum::<usize>() + entry.detail.len() + 64;
-        before == 0 || bytes <= PAGE_BYTES_MAX
-    });
-    let kept = within.count().min(limit);
+    let entries = blocking(move || maintenance.audit(from, limit + 1).map_err(|error| status::from_store(&error))).await?;
+    let mut told: Vec<v1::AuditEntry> = Vec::new();
+    let kept = answer::fitting(entries.iter().take(limit).map(|(number, entry)| {
+        told.push(message(*number, entry));
+        told.last().map_or(0, answer::bytes_within)
+    }));
+    told.truncate(kept);
     let next = entries.get(kept).map_or(0, |(number, _)| *number);
-    entries.truncate(kept);
-    Ok(v1::ListAuditEntriesResponse { entries: entries.into_iter().map(message).collect(), next })
+    Ok(v1::ListAuditEntriesResponse { entries: told, next })
 }
 
-fn message((number, entry): (u64, AuditEntry)) -> v1::AuditEntry {
+fn message(number: u64, entry: &AuditEntry) -> v1::AuditEntry {
+    let AuditEntry { time, action, principal, tags, start, end, samples, detail } = entry;
+    // An entry may name every tag of a plant.
+    let named = answer::fitting(tags.iter().map(|tag| tag.len() + 8));
+    let mut detail = detail.clone();
+    if named < tags.len() {
+        detail += &format!(" (and {} tags more)", tags.len() - named);
+    }
     v1::AuditEntry {
         number,
-        time: entry.time.0,
-        action: entry.action,
-        principal: entry.principal,
-        tags: entry.tags,
-        start: entry.start,
-        end: entry.end,
-        samples: entry.samples,
-        detail: entry.detail,
+        time: time.0,
+        action: action.clone(),
+        principal: principal.clone(),
+        tags: tags[..named].to_vec(),
+        start: *start,
+        end: *end,
+        samples: *samples,
+        detail,
     }
 }

@@ -9,11 +9,12 @@ use std::{
 };
 
 use historian_proto::v1::{self, create_backup_response, verify_backup_response};
+use prost::Message;
 use tokio_stream::Stream;
 use tonic::Status;
 
 use crate::{
-    api::{Api, blocking, status, stream::Emitter},
+    api::{Api, answer, blocking, status, stream::Emitter},
     query::QueryLimits,
     store::{
         Maintenance,
@@ -87,7 +88,7 @@ pub fn create(api: &Arc<Api>, request: v1::CreateBackupRequest) -> Result<Answer
             .map_err(|error| status::from_backup(&error))?;
         emitter.emit(message(create_backup_response::Event::Created(v1::BackupCreated {
             backup: Some(backup(&created.manifest)),
-            files_repaired: created.repaired,
+            files_repaired: told(created.repaired, String::len, |more| more),
             pruned: created.pruned,
         })));
         Ok(())
@@ -97,7 +98,8 @@ pub fn create(api: &Arc<Api>, request: v1::CreateBackupRequest) -> Result<Answer
 pub async fn list(api: &Arc<Api>) -> Result<v1::ListBackupsResponse, Status> {
     let directory = directory(&*maintenance(api)?)?;
     let listed = blocking(move || Repository::list(&directory).map_err(|error| status::from_backup(&error))).await?;
-    Ok(v1::ListBackupsResponse { backups: listed.iter().map(row).collect() })
+    let answer = v1::ListBackupsResponse { backups: listed.iter().map(row).collect() };
+    answer::whole(answer, "remove old backups, which `keep` of CreateBackup does, or list the directory where it is")
 }
 
 pub fn verify(api: &Arc<Api>, request: v1::VerifyBackupRequest) -> Result<Answers<v1::VerifyBackupResponse>, Status> {
@@ -117,9 +119,21 @@ pub fn verify(api: &Arc<Api>, request: v1::VerifyBackupRequest) -> Result<Answer
         });
         let (manifest, damaged) = verified.map_err(|error| status::from_backup(&error))?;
         let damaged = damaged.into_iter().map(|damage| v1::BackupDamage { file: damage.file, message: damage.message }).collect();
+        let damaged = told(damaged, Message::encoded_len, |message| v1::BackupDamage { file: String::new(), message });
         emitter.emit(message(verify_backup_response::Event::Verified(v1::BackupVerified { backup: Some(backup(&manifest)), damaged })));
         Ok(())
     })))
+}
+
+/// As many as a client takes, and in a last one how many there are besides.
+fn told<T>(mut files: Vec<T>, bytes: impl Fn(&T) -> usize, last: impl Fn(String) -> T) -> Vec<T> {
+    let kept = answer::fitting(files.iter().map(|file| bytes(file) + 6));
+    if kept < files.len() {
+        let more = last(format!("and {} files more", files.len() - kept));
+        files.truncate(kept);
+        files.push(more);
+    }
+    files
 }
 
 fn row(listed: &Listed) -> v1::Backup {

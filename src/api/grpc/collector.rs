@@ -6,12 +6,14 @@ use historian_proto::v1::{self, collector_service_server::CollectorService};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    api::Api,
+    api::{Api, answer, status},
     collector::{DeviceStatus, status::UndeliveredTag},
 };
 
 /// Tags told of that do not deliver, per device.
 const UNDELIVERED_MAX: usize = 1_000;
+/// Bytes of what is told of every device.
+const COUNTERS_BYTES: usize = 256;
 
 pub struct Collectors(pub Arc<Api>);
 
@@ -19,14 +21,25 @@ pub struct Collectors(pub Arc<Api>);
 impl CollectorService for Collectors {
     async fn get_status(&self, _request: Request<v1::GetStatusRequest>) -> Result<Response<v1::GetStatusResponse>, Status> {
         let devices = (self.0.services.devices)();
-        Ok(Response::new(v1::GetStatusResponse { devices: devices.iter().map(|device| message(device)).collect() }))
+        // Each device has its share of what a client takes.
+        let bytes_max = answer::PAGE_BYTES / devices.len().max(1);
+        Ok(Response::new(v1::GetStatusResponse { devices: devices.iter().map(|device| message(device, bytes_max)).collect() }))
     }
 }
 
-fn message(device: &DeviceStatus) -> v1::DeviceStatus {
-    let view = device.view();
+fn message(device: &DeviceStatus, bytes_max: usize) -> v1::DeviceStatus {
+    let mut view = device.view();
+    view.last_error = status::shortened(&view.last_error);
+    let mut left = bytes_max.saturating_sub(view.last_error.len() + device.device.len() + device.endpoint.len() + COUNTERS_BYTES);
+    let mut fits = |bytes: usize| {
+        let fits = left.checked_sub(bytes);
+        left = fits.unwrap_or(0);
+        fits.is_some()
+    };
     let (undelivered_tags, undelivered) = device.undelivered(UNDELIVERED_MAX);
-    let told = |UndeliveredTag { tag, reason, since }| v1::UndeliveredTag { tag, reason, since: since.0 };
+    let told = |UndeliveredTag { tag, reason, since }| v1::UndeliveredTag { tag, reason: status::shortened(&reason), since: since.0 };
+    let undelivered = undelivered.into_iter().map(told).take_while(|told| fits(answer::bytes_within(told))).collect();
+    view.holes.truncate(view.holes.iter().take_while(|hole| fits(hole.len() + 6)).count());
     v1::DeviceStatus {
         device: device.device.clone(),
         protocol: device.protocol.to_owned(),
@@ -47,7 +60,7 @@ fn message(device: &DeviceStatus) -> v1::DeviceStatus {
         last_good_time: view.last_good_at.0,
         holes: view.holes,
         samples_rejected: device.samples_rejected.load(Ordering::Relaxed),
-        undelivered: undelivered.into_iter().map(told).collect(),
+        undelivered,
         undelivered_tags: undelivered_tags as u64,
     }
 }

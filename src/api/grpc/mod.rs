@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 pub mod collector;
 pub mod correct;
+mod current;
 mod gap;
 pub mod inspect;
 mod operator;

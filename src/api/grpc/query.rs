@@ -3,22 +3,23 @@
 use std::{pin::Pin, sync::Arc};
 
 use arrow::{array::AsArray, datatypes::UInt64Type, record_batch::RecordBatch};
-use historian_proto::v1::{self, TagSamples, query_service_server::QueryService};
+use historian_proto::v1::{self, query_service_server::QueryService};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{
     apart::{Apart, Take, damaged, unknown},
-    operator,
+    current, operator,
 };
 use crate::{
-    api::{Api, blocking, measure, page::Page, resolve, sample, status, subscribe},
+    api::{Api, answer, blocking, measure, page::Page, resolve, sample, status, subscribe},
     model::{Tag, TimeRange},
-    query::{AggregateQuery, AnomalyQuery, DownsampleQuery, Layout, MeasureQuery, QueryEngine, QueryLimits, RangeQuery, SupersededQuery},
+    query::{AggregateQuery, AnomalyQuery, DownsampleQuery, Layout, MeasureQuery, QueryEngine, RangeQuery, SupersededQuery},
 };
 
-/// Samples of one answer to `AsOf` at most.
+/// Samples of one answer to `AsOf` at most; how many of them fit into it depends on their type.
 const AS_OF_CELLS_MAX: usize = 1 << 20;
+const NOT_AS_OF: &str = "ask in parts, or use DoExchange, which takes any number of rows";
 
 type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -29,15 +30,8 @@ impl QueryService for Queries {
     async fn current_values(&self, request: Request<v1::CurrentValuesRequest>) -> Result<Response<v1::CurrentValuesResponse>, Status> {
         let services = self.0.services.clone();
         let limits = self.0.query_limits(request.metadata());
-        let patterns = request.into_inner().tags;
-        let response = blocking(move || {
-            let resolve::Selected { tags, missing } = resolve::tags(&services, &patterns)?;
-            Ok(v1::CurrentValuesResponse {
-                samples: current(&services.query, &tags, &limits)?,
-                failures: missing.into_iter().map(unknown).collect(),
-            })
-        });
-        response.await.map(Response::new)
+        let request = request.into_inner();
+        blocking(move || current::answer(&services, &request, &limits)).await.map(Response::new)
     }
 
     type RangeStream = Answer<v1::RangeResponse>;
@@ -175,7 +169,7 @@ impl QueryService for Queries {
             let cells = query.times.len().saturating_mul(query.tags.len());
             if cells > AS_OF_CELLS_MAX {
                 let message = format!(
-                    "{} times for {} tags are {cells} samples, at most {AS_OF_CELLS_MAX} are answered at once; ask in parts, or use DoExchange",
+                    "{} times for {} tags are {cells} samples, at most {AS_OF_CELLS_MAX} are answered at once; {NOT_AS_OF}",
                     query.times.len(),
                     query.tags.len()
                 );
@@ -190,7 +184,8 @@ impl QueryService for Queries {
                     Err(error) => response.failures.push(damaged(tag, &error)),
                 }
             }
-            emitter.emit(response);
+            response.failures = answer::failures(response.failures);
+            emitter.emit(answer::whole(response, NOT_AS_OF)?);
             Ok(())
         })?;
         let answer = tokio_stream::StreamExt::next(&mut stream).await;
@@ -233,12 +228,4 @@ fn versions(tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::SupersededResponse
     let replaced_by = batch.column_by_name("replaced_by").and_then(|column| column.as_primitive_opt::<UInt64Type>());
     let replaced_by = replaced_by.ok_or("the answer has no column replaced_by of the documented type")?.values().to_vec();
     Ok(vec![v1::SupersededResponse { samples: Some(samples), replaced_by, ..v1::SupersededResponse::default() }])
-}
-
-/// Current values of the tags that have one, in the order of names, each in its own type.
-fn current(engine: &QueryEngine, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<Vec<TagSamples>, Status> {
-    let found = engine.current_samples(tags, limits).map_err(|error| status::from_query(&error))?;
-    let mut found: Vec<TagSamples> = found.iter().map(|(tag, run)| sample::of_columns(tag.name().as_str(), run)).collect();
-    found.sort_by(|a, b| a.tag.cmp(&b.tag));
-    Ok(found)
 }

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::correct::principal;
 use crate::{
-    api::{Api, Services, blocking, convert, filter, resolve, status},
+    api::{Api, Services, answer, blocking, convert, filter, resolve, status},
     model::{Tag, TagDefinition, TagName, TagSelection, ValueType},
     query::Extent,
     store::AuditEntry,
@@ -51,15 +51,23 @@ impl TagService for Tags {
         let after = filter::page_start(&request.tags, &request.filter, &request.page_token)?.map(str::to_owned);
         let catalog = self.0.services.catalog.clone();
         // One more than the page, to know whether there is another.
-        let mut tags =
-            blocking(move || Ok(catalog.page(&selection, after.as_deref(), page_size + 1, &|tag| conditions.matches(tag)))).await?;
-        let more = tags.len() > page_size;
-        tags.truncate(page_size);
+        let (tags, more) = blocking(move || {
+            let found = catalog.page(&selection, after.as_deref(), page_size + 1, &|tag| conditions.matches(tag));
+            let mut tags = Vec::new();
+            // A page ends before it grows past what a client takes.
+            let kept = answer::fitting(found.iter().take(page_size).map(|tag| {
+                tags.push(message(tag));
+                tags.last().map_or(0, answer::bytes_within)
+            }));
+            tags.truncate(kept);
+            Ok((tags, kept < found.len()))
+        })
+        .await?;
         let next_page_token = match tags.last() {
-            Some(last) if more => filter::page_token(&request.tags, &request.filter, last.name().as_str()),
+            Some(last) if more => filter::page_token(&request.tags, &request.filter, &last.name),
             _ => String::new(),
         };
-        Ok(Response::new(v1::ListTagsResponse { tags: tags.iter().map(|tag| message(tag)).collect(), next_page_token }))
+        Ok(Response::new(v1::ListTagsResponse { tags, next_page_token }))
     }
 
     async fn update_tag(&self, request: Request<v1::UpdateTagRequest>) -> Result<Response<v1::UpdateTagResponse>, Status> {

@@ -15,7 +15,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::apart::unknown;
 use crate::{
     api::{
-        Api, Services, blocking, convert,
+        Api, Services, answer, blocking, convert,
         flight::put::convert_acknowledgement,
         new_tag::NewTags,
         sample, status,
@@ -143,6 +143,7 @@ async fn write(services: Services, prepared: Prepared) -> Result<WriteSamplesRes
     };
     written.rejected.extend(not_made);
     let v1::WriteAcknowledgement { watermark, samples, rejected, rejections } = convert_acknowledgement(written);
+    let failures = answer::failures(failures);
     Ok(WriteSamplesResponse { watermark, samples, failures, rejected, rejections })
 }
 

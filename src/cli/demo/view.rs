@@ -166,7 +166,7 @@ impl View {
     }
 
     async fn rows(&self) -> anyhow::Result<Vec<Row>> {
-        let request = CurrentValuesRequest { tags: vec![TAGS.into()] };
+        let request = CurrentValuesRequest { tags: vec![TAGS.into()], ..CurrentValuesRequest::default() };
         let answer = self.query.clone().current_values(request).await.map_err(|status| client::refusal(&status))?.into_inner();
         Ok(answer.samples.iter().map(|samples| self.row(samples)).collect())
     }

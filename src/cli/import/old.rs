@@ -36,10 +36,18 @@ pub async fn expiring(seen: &Seen, channel: Channel) -> anyhow::Result<u64> {
     let aged: Vec<(String, i64)> = seen.tags().filter_map(|tag| Some((tag.to_owned(), age_of(tag)?))).collect();
     let mut newest: HashMap<String, i64> = HashMap::new();
     for some in aged.chunks(ASKED_AT_ONCE) {
-        let request = CurrentValuesRequest { tags: some.iter().map(|(tag, _)| tag.clone()).collect() };
-        let current = QueryServiceClient::new(channel.clone()).current_values(request).await;
-        let current = current.map_err(|status| client::refusal(&status))?.into_inner();
-        newest.extend(current.samples.into_iter().filter_map(|samples| Some((samples.tag, *samples.timestamps.last()?))));
+        // In pages: values may be long texts.
+        let tags = some.iter().map(|(tag, _)| tag.clone()).collect();
+        let mut request = CurrentValuesRequest { tags, page_size: ASKED_AT_ONCE as i32, ..CurrentValuesRequest::default() };
+        loop {
+            let current = QueryServiceClient::new(channel.clone()).current_values(request.clone()).await;
+            let current = current.map_err(|status| client::refusal(&status))?.into_inner();
+            newest.extend(current.samples.into_iter().filter_map(|samples| Some((samples.tag, *samples.timestamps.last()?))));
+            request.page_token = current.next_page_token;
+            if request.page_token.is_empty() {
+                break;
+            }
+        }
     }
     let now = SystemClock.now().0;
     let count = aged.iter().filter_map(|(tag, age)| {

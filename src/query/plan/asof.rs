@@ -62,10 +62,10 @@ impl Held {
 }
 
 /// Columns `<tag>`, `<tag>#timestamp`, `<tag>#quality`; all null where no sample is joined.
-pub fn as_of_fields(tag: &Tag) -> [Field; 3] {
+pub fn as_of_fields(tag: &Tag, states: bool) -> [Field; 3] {
     let name = tag.name();
     [
-        Field::new(name.as_str(), arrow_column::data_type(tag.value_type()), true).with_metadata(schema::tag_metadata(tag)),
+        Field::new(name.as_str(), arrow_column::data_type(tag.value_type()), true).with_metadata(schema::tag_metadata(tag, states)),
         Field::new(format!("{name}#timestamp"), arrow_column::timestamp_type(), true),
         Field::new(format!("{name}#quality"), DataType::UInt32, true),
     ]

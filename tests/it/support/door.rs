@@ -111,7 +111,7 @@ impl Door {
     }
 
     pub fn current(&self, tag: &str) -> Option<Row> {
-        let request = CurrentValuesRequest { tags: vec![tag.into()] };
+        let request = CurrentValuesRequest { tags: vec![tag.into()], ..CurrentValuesRequest::default() };
         let answer = self.runtime.block_on(QueryServiceClient::new(self.channel.clone()).current_values(request)).unwrap().into_inner();
         answer.samples.first().and_then(|samples| of_proto(samples).pop())
     }
