@@ -296,7 +296,11 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        // Every client says that it takes compressed answers. Those who compress what they send want them.
+        if request.headers().get("grpc-encoding").is_none_or(|encoding| encoding == "identity") {
+            request.headers_mut().remove("grpc-accept-encoding");
+        }
         let mut ending =
             Ending { metrics: self.metrics.clone(), path: request.uri().path().to_owned(), started: Instant::now(), code: None };
         let answer = self.inner.call(request);

@@ -5,6 +5,7 @@
 
 mod answer;
 pub mod command;
+mod connection;
 pub mod convert;
 pub mod filter;
 pub mod flight;
@@ -24,9 +25,11 @@ use std::{sync::Arc, time::Duration};
 
 use historian_proto::v1;
 use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Status,
+    codec::CompressionEncoding,
     transport::{Server, server::TcpIncoming},
 };
 
@@ -262,49 +265,47 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
     for service in metrics::SERVICES {
         health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
     }
+    let health_service = health_service.accept_compressed(CompressionEncoding::Gzip);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(historian_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+        .build_v1()?
+        .accept_compressed(CompressionEncoding::Gzip);
 
     let message_max = limits.message_bytes_max;
-    let counted = |metrics: &Arc<Metrics>| metrics.clone();
+    // Each service takes messages of any length that is documented, also compressed: the bound is of what they hold then.
+    macro_rules! service {
+        ($server:expr) => {
+            metrics::Counted::new(
+                metrics.clone(),
+                $server
+                    .max_decoding_message_size(message_max)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .send_compressed(CompressionEncoding::Gzip),
+            )
+        };
+    }
     let router = Server::builder()
         // A dead peer is noticed within a minute, so that its streams and their buffers go.
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(limits.connection_streams_max)
+        .http2_max_pending_accept_reset_streams(Some(connection::PENDING_RESETS_MAX))
         // Windows of the size of some batches: the 64 KiB of the standard would make every DoPut wait for the round trip.
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
         .add_service(health_service)
         .add_service(reflection)
-        .add_service(metrics::Counted::new(counted(&metrics), v1::tag_service_server::TagServiceServer::new(grpc::tag::Tags(api.clone()))))
-        .add_service(metrics::Counted::new(
-            counted(&metrics),
-            v1::write_service_server::WriteServiceServer::new(grpc::write::Writes(api.clone())).max_decoding_message_size(message_max),
-        ))
-        .add_service(metrics::Counted::new(
-            counted(&metrics),
-            v1::query_service_server::QueryServiceServer::new(grpc::query::Queries(api.clone())),
-        ))
-        .add_service(metrics::Counted::new(
-            counted(&metrics),
-            v1::collector_service_server::CollectorServiceServer::new(grpc::collector::Collectors(api.clone())),
-        ))
-        .add_service(metrics::Counted::new(
-            counted(&metrics),
-            v1::admin_service_server::AdminServiceServer::new(grpc::admin::Administration(api.clone())),
-        ))
-        .add_service(metrics::Counted::new(
-            counted(&metrics),
-            arrow_flight::flight_service_server::FlightServiceServer::new(flight::Flight(api.clone()))
-                .max_decoding_message_size(message_max),
-        ));
+        .add_service(service!(v1::tag_service_server::TagServiceServer::new(grpc::tag::Tags(api.clone()))))
+        .add_service(service!(v1::write_service_server::WriteServiceServer::new(grpc::write::Writes(api.clone()))))
+        .add_service(service!(v1::query_service_server::QueryServiceServer::new(grpc::query::Queries(api.clone()))))
+        .add_service(service!(v1::collector_service_server::CollectorServiceServer::new(grpc::collector::Collectors(api.clone()))))
+        .add_service(service!(v1::admin_service_server::AdminServiceServer::new(grpc::admin::Administration(api.clone()))))
+        .add_service(service!(arrow_flight::flight_service_server::FlightServiceServer::new(flight::Flight(api.clone()))));
 
     // Set on the sockets themselves: the builder's setting is for listeners it binds itself, and without it every small answer waits for
     // the client's delayed acknowledgement.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map(|connection| connection.map(connection::Watched::new));
     let watching = tokio::spawn(grpc::admin::watch_health(admin, health, shutdown.clone()));
     let serving = router.serve_with_incoming_shutdown(incoming, {
         let shutdown = shutdown.clone();

@@ -52,6 +52,10 @@ impl Admin for IngestAdmin {
 
 impl Historian {
     pub fn start(limits: ApiLimits) -> Historian {
+        Historian::start_with(limits, IngestOptions::default())
+    }
+
+    pub fn start_with(limits: ApiLimits, options: IngestOptions) -> Historian {
         let shutdown = CancellationToken::new();
         let (ready, addresses) = std::sync::mpsc::channel();
         let stop = shutdown.clone();
@@ -59,7 +63,7 @@ impl Historian {
             let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
-            let ingest = Arc::new(Ingest::open(store, catalog.clone(), clock.clone(), IngestOptions::default()).unwrap());
+            let ingest = Arc::new(Ingest::open(store, catalog.clone(), clock.clone(), options).unwrap());
             let device = Arc::new(DeviceStatus::new("boiler-plc", "modbus", "127.0.0.1:502"));
             let services = Services {
                 catalog,

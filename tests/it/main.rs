@@ -9,6 +9,7 @@ mod bi;
 mod cli;
 mod clients;
 mod corrections;
+mod default_clients;
 mod delivery;
 mod demo;
 mod documents;

@@ -83,6 +83,34 @@ fn what_is_exported_in_any_format_is_imported_to_the_bit() {
 }
 
 #[test]
+fn a_plant_of_many_tags_of_all_types_is_exported_into_a_directory_and_imported_again() {
+    let server = Server::start();
+    let types = ["f64", "i64", "u64", "bool", "string"];
+    let name = |tag: usize| format!("works/area {:02}/line {:03}/a machine of the plant {tag:05}/a signal of it", tag % 7, tag % 40);
+    let (mut tags, mut csv) = ("name,type\n".to_owned(), "tag,timestamp,value,quality\n".to_owned());
+    for tag in 0..2_400 {
+        tags.push_str(&format!("{},{}\n", name(tag), types[tag % types.len()]));
+        let value = ["0.5".to_owned(), format!("-{tag}"), format!("{}", u64::MAX - tag as u64), "true".to_owned(), format!("note {tag}")];
+        csv.push_str(&format!("{},2026-01-01T00:00:{:02}Z,{},0\n", name(tag), tag % 60, value[tag % types.len()]));
+    }
+    let directory = directory(&[("tags.csv", &tags), ("samples.csv", &csv)]);
+    server.succeed(&["tag", "import", &path(&directory, "tags.csv")]);
+    server.succeed(&["import", &path(&directory, "samples.csv")]);
+    let parts = path(&directory, "parts");
+    let said = server.succeed(&[&["export", "**"][..], &RANGE, &["--output", &parts]].concat());
+    assert!(said.starts_with("2400 samples in "), "{said}");
+    let other = Server::start();
+    let said = other.succeed(&["import", &parts, "--create-tags"]);
+    assert!(said.starts_with("2400 samples "), "{said}");
+    for tag in [0, 1, 2, 3, 4, 1_203, 2_399] {
+        let range = |server: &Server| server.succeed(&[&["query", "range", &name(tag)][..], &RANGE, &["--format=csv"]].concat());
+        let expected = range(&server);
+        assert_eq!(expected.lines().count(), 2, "{expected}");
+        assert_eq!(range(&other), expected);
+    }
+}
+
+#[test]
 fn what_is_exported_of_all_types_at_once_is_imported_to_the_bit() {
     let server = Server::start();
     let types = ["f64", "f32", "i64", "u64", "bool", "string", "state"];
