@@ -67,7 +67,7 @@ fn answers_are_compressed_for_those_who_compress_their_requests_only() {
         let plain = AdminServiceClient::connect(address.clone()).await.unwrap().accept_compressed(CompressionEncoding::Gzip);
         let squeezed = AdminServiceClient::connect(address).await.unwrap().accept_compressed(CompressionEncoding::Gzip);
         for (mut client, encoding) in [(plain, None), (squeezed.send_compressed(CompressionEncoding::Gzip), Some("gzip"))] {
-            let answer = client.get_status(GetServerStatusRequest {}).await.unwrap();
+            let answer = client.get_server_status(GetServerStatusRequest {}).await.unwrap();
             assert_eq!(answer.metadata().get("grpc-encoding").map(|encoding| encoding.to_str().unwrap()), encoding);
         }
     });

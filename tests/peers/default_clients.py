@@ -218,7 +218,7 @@ def refused_writes():
 
     def there(name):
         try:
-            return tags.GetTag(tag_pb2.GetTagRequest(name=name)).name == name
+            return tags.GetTag(tag_pb2.GetTagRequest(name=name)).tag.name == name
         except grpc.RpcError as error:
             assert error.code() == grpc.StatusCode.NOT_FOUND
             return False
@@ -239,7 +239,7 @@ def refused_writes():
     refused_put({"tag": tag_two, "timestamp": pa.array([0, 1 << 62], pa.timestamp("s", "UTC")), "value": pa.array([1.0, 1.5])}, "outside the years")
     late = pa.array([START + 4_000 * 86_400 * SECOND] * 2, pa.timestamp("ns", "UTC"))
     acknowledged = put({"tag": tag_two, "timestamp": late, "value": pa.array([1.0, 2.0])})
-    assert (acknowledged["samples"], acknowledged["rejected"]) == (0, 2), acknowledged
+    assert (int(acknowledged["samples"]), int(acknowledged["rejected"])) == (0, 2), acknowledged
     assert [one["tag"] for one in acknowledged["rejections"]] == ["new/a", "new/b"], acknowledged
     assert not there("new/a") and not there("new/b")
 
@@ -247,7 +247,7 @@ def refused_writes():
     mixed = {"tag": pa.array(["new/a", "new/c", "new/c", "new/b"]), "value": pa.array([1.0, 2.0, 3.0, 4.0]),
              "timestamp": pa.concat_arrays([late[:1], times(1), late[:1], late[:1]])}
     acknowledged = put(mixed)
-    assert (acknowledged["samples"], acknowledged["rejected"]) == (1, 3), acknowledged
+    assert (int(acknowledged["samples"]), int(acknowledged["rejected"])) == (1, 3), acknowledged
     assert there("new/c") and not there("new/a") and not there("new/b")
     assert get({"range": {"tags": ["new/c"], "start": "0001-01-01", "end": "9999-12-31"}}).column("value").to_pylist() == [2.0]
 
@@ -286,7 +286,7 @@ def pages():
     names = [f"current/{'a level of the name ' * 4}/{number:06}" for number in range(60_000)]
     values = np.arange(60_000) * 0.5
     put({"tag": pa.array(names), "timestamp": times(1).take(pa.array(np.zeros(60_000, np.int64))), "value": pa.array(values)})
-    request = query_pb2.CurrentRequest
+    request = query_pb2.CurrentValuesRequest
     refused(grpc.StatusCode.RESOURCE_EXHAUSTED, lambda: queries.CurrentValues(request(tags=["current/**"])), "page_size", "Flight")
     for size in (100_000, 9_000):
         told, token, pages_read = {}, "", 0
@@ -346,19 +346,19 @@ def compressed():
     squeezed = grpc.insecure_channel(address, compression=grpc.Compression.Gzip)
     own_tags, own_queries = tag_pb2_grpc.TagServiceStub(squeezed), query_pb2_grpc.QueryServiceStub(squeezed)
     own_writes, own_admin = write_pb2_grpc.WriteServiceStub(squeezed), admin_pb2_grpc.AdminServiceStub(squeezed)
-    made = own_tags.CreateTag(tag_pb2.CreateTagRequest(tag=tag_pb2.Tag(name="z/a", value_type=F64, description="d" * 4_000)))
-    assert tags.GetTag(tag_pb2.GetTagRequest(name="z/a")) == made == own_tags.GetTag(tag_pb2.GetTagRequest(name="z/a"))
+    made = own_tags.CreateTag(tag_pb2.CreateTagRequest(tag=tag_pb2.Tag(name="z/a", value_type=F64, description="d" * 4_000))).tag
+    assert tags.GetTag(tag_pb2.GetTagRequest(name="z/a")).tag == made == own_tags.GetTag(tag_pb2.GetTagRequest(name="z/a")).tag
     column = lambda count: sample_pb2.TagSamples(  # noqa: E731
         tag="z/a", timestamps=START + np.arange(count) * SECOND, values=sample_pb2.Values(f64=sample_pb2.DoubleColumn(values=np.zeros(count)))
     )
     # More than the 4 MiB of a default, when it is unpacked.
     assert own_writes.WriteSamples(write_pb2.WriteSamplesRequest(samples=[column(400_000)])).samples == 400_000
-    stream = own_writes.WriteSamplesStream(iter([write_pb2.WriteSamplesRequest(samples=[column(3)])] * 3))
+    stream = own_writes.WriteSamplesStream(iter([write_pb2.WriteSamplesStreamRequest(samples=[column(3)])] * 3))
     assert [answer.samples for answer in stream] == [3, 3, 3]
     rows = sum(len(message.samples.timestamps) for message in own_queries.Range(query_pb2.RangeRequest(tags=["z/a"], start="2026-01-01", end="2027-01-01")))
     assert rows == 400_000
-    assert own_queries.CurrentValues(query_pb2.CurrentRequest(tags=["**"])).samples[0].timestamps[0] == START + 399_999 * SECOND
-    assert own_admin.GetStatus(admin_pb2.GetServerStatusRequest()).tags == 1
+    assert own_queries.CurrentValues(query_pb2.CurrentValuesRequest(tags=["**"])).samples[0].timestamps[0] == START + 399_999 * SECOND
+    assert own_admin.GetServerStatus(admin_pb2.GetServerStatusRequest()).tags == 1
     assert squeezed.unary_unary("/grpc.health.v1.Health/Check")(b"") == b"\x08\x01"
     flights = squeezed.unary_stream("/arrow.flight.protocol.FlightService/ListFlights")
     assert len(list(flights(b"\x0a\x02**"))) == 1
@@ -368,18 +368,18 @@ def compressed():
     bomb = b"\x12" + b"\x80\x80\x80\x28" + bytes(80 * MIB)  # a field of 80 MiB of zeros
     for method in ("WriteService/WriteSamples", "TagService/GetTag"):
         refused(grpc.StatusCode.RESOURCE_EXHAUSTED, lambda: big.unary_unary(f"/historian.v1.{method}")(bomb), "size limit")
-    assert tags.GetTag(tag_pb2.GetTagRequest(name="z/a")) == made
+    assert tags.GetTag(tag_pb2.GetTagRequest(name="z/a")).tag == made
 
 
 def states():
     names = [f"state {number:05} of the machine {'-'}" for number in range(65_536)]
     names = [name[:31] for name in names]
     tag = tag_pb2.Tag(name="machine/state", value_type=STATE, state_set=names)
-    made = tags.CreateTag(tag_pb2.CreateTagRequest(tag=tag))
-    assert list(made.state_set) == names == list(tags.GetTag(tag_pb2.GetTagRequest(name=tag.name)).state_set)
+    made = tags.CreateTag(tag_pb2.CreateTagRequest(tag=tag)).tag
+    assert list(made.state_set) == names == list(tags.GetTag(tag_pb2.GetTagRequest(name=tag.name)).tag.state_set)
     assert list(listed("machine/**")[0][0].state_set) == names
     names[65_535] = "renamed"
-    changed = tags.UpdateTag(tag_pb2.UpdateTagRequest(tag=tag_pb2.Tag(name=tag.name, state_set=names)))
+    changed = tags.UpdateTag(tag_pb2.UpdateTagRequest(tag=tag_pb2.Tag(name=tag.name, state_set=names))).tag
     assert changed.state_set[65_535] == "renamed"
     put({"tag": pa.array([tag.name] * 2), "timestamp": times(2), "value": pa.array([65_535, 65_536], pa.uint32())})
     assert [len(info.schema.names) for info in client.list_flights(b"machine/**")] == [4]
@@ -423,7 +423,7 @@ def dashboard():
     time.sleep(0.3)
     for number in range(3):
         for begin in (
-            lambda: queries.CurrentValues.future(query_pb2.CurrentRequest(tags=["**"])),
+            lambda: queries.CurrentValues.future(query_pb2.CurrentValuesRequest(tags=["**"])),
             lambda: queries.Range(query_pb2.RangeRequest(tags=["**"], start="*-1h")),
         ):
             for call in [begin() for _ in range(2_000)]:
@@ -434,7 +434,7 @@ def dashboard():
         time.sleep(0.05)
     assert not ended, ended
     assert delivered == ["dashboard/0", "dashboard/1", "dashboard/2"], delivered
-    assert admin.GetStatus(admin_pb2.GetServerStatusRequest()).tags == 3
+    assert admin.GetServerStatus(admin_pb2.GetServerStatusRequest()).tags == 3
 
     # Rapid reset, on a connection made by hand.
     host, port = address.rsplit(":", 1)
@@ -442,7 +442,7 @@ def dashboard():
     flood.settimeout(20)
     frame = lambda kind, flags, stream, payload: struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload  # noqa: E731
     literal = lambda text: bytes([len(text)]) + text  # noqa: E731
-    fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/historian.v1.AdminService/GetStatus"), (b":authority", b"x"),
+    fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/historian.v1.AdminService/GetServerStatus"), (b":authority", b"x"),
               (b"content-type", b"application/grpc"), (b"te", b"trailers")]
     headers = b"".join(b"\x00" + literal(name) + literal(value) for name, value in fields)
     flood.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
@@ -463,7 +463,7 @@ def dashboard():
     assert cut is not None, f"{resets} requests were taken back and the connection goes on"
     assert resets > 9_000, f"cut after {resets} requests: an honest client may take back as many at once"
     assert not ended, ended
-    assert admin.GetStatus(admin_pb2.GetServerStatusRequest()).tags == 3
+    assert admin.GetServerStatus(admin_pb2.GetServerStatusRequest()).tags == 3
 
 
 def drained(connection):
