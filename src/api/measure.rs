@@ -124,7 +124,7 @@ fn what(request: &v1::MeasureRequest) -> Result<Measure, Status> {
         ("to_state", Asked::Transitions, request.to_state.is_some()),
         ("dwell_min", Asked::Transitions, !request.dwell_min.is_empty()),
         ("rollover", Asked::CounterDelta, request.rollover.is_some()),
-        ("reset", Asked::CounterDelta, request.reset != 0),
+        ("reset", Asked::CounterDelta, !matches!(request.reset(), measure_request::Reset::Unspecified | measure_request::Reset::FromZero)),
         ("max_step", Asked::CounterDelta, request.max_step.is_some()),
         ("max_rate", Asked::CounterDelta, request.max_rate.is_some()),
         ("dead_band", Asked::CounterDelta, request.dead_band.is_some()),
@@ -135,7 +135,7 @@ fn what(request: &v1::MeasureRequest) -> Result<Measure, Status> {
     if asked != Asked::Unspecified
         && let Some((field, owner, _)) = given.iter().find(|(_, owner, given)| *given && *owner != asked)
     {
-        return Err(status::invalid(field, format!("belongs to the measure {}", owner.as_str_name())));
+        return Err(status::invalid(field, format!("belongs to the measure {}", owner.as_str_name().trim_start_matches("MEASURE_"))));
     }
     Ok(match asked {
         Asked::Unspecified => {

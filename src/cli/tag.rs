@@ -179,7 +179,8 @@ fn optional(number: Option<f64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
 
-fn type_name(tag: &v1::Tag) -> &'static str {
+/// The name of a tag's value type; empty where this version does not know it.
+pub fn type_name(tag: &v1::Tag) -> &'static str {
     value_type(tag).map_or("", ValueType::as_str)
 }
 
@@ -188,7 +189,8 @@ pub fn value_type(tag: &v1::Tag) -> Option<ValueType> {
     ValueType::ALL.into_iter().find(|value_type| proto_type(*value_type) as i32 == tag.value_type)
 }
 
-fn proto_type(value_type: ValueType) -> v1::ValueType {
+/// A type as the wire has it.
+pub fn proto_type(value_type: ValueType) -> v1::ValueType {
     match value_type {
         ValueType::F64 => v1::ValueType::F64,
         ValueType::F32 => v1::ValueType::F32,

@@ -344,7 +344,7 @@ async fn grpc_requests() {
         (v1::RangeRequest { start: "0".into(), ..v1::RangeRequest::default() }, "at least one"),
         (v1::RangeRequest { tags: vec!["a".into()], start: "0".into(), limit: i64::MIN, ..v1::RangeRequest::default() }, "limit"),
         (v1::RangeRequest { tags: vec!["a".into()], start: "0".into(), boundary: 7, ..v1::RangeRequest::default() }, "boundary"),
-        (v1::RangeRequest { tags: vec!["a".into()], start: "0".into(), layout: 1, ..v1::RangeRequest::default() }, "WIDE"),
+        (v1::RangeRequest { tags: vec!["a".into()], start: "0".into(), layout: 2, ..v1::RangeRequest::default() }, "WIDE"),
         (v1::RangeRequest { tags: vec!["x".repeat(2000)], start: "0".into(), ..v1::RangeRequest::default() }, "1024"),
     ] {
         assert_refused(query.range(request).await.map(|_| ()), invalid, fragment, fragment);

@@ -4,7 +4,10 @@
 use historian_proto::v1;
 
 use crate::{
-    cli::sample_file::{Cell, Mistakes, Row, TagRows, number},
+    cli::{
+        sample_file::{Cell, Mistakes, Row, TagRows, number},
+        tag::proto_type,
+    },
     model::ValueType,
 };
 
@@ -132,8 +135,7 @@ impl Fit {
     /// The tag, and by file the rows that its type cannot take.
     pub fn decide(self, name: &str, texts: Texts, mut mistakes_of: impl FnMut(usize, Mistakes)) -> v1::Tag {
         let value_type = self.value_type(texts);
-        let proto = v1::ValueType::from_str_name(&value_type.as_str().to_ascii_uppercase()).unwrap_or_default();
-        let tag = v1::Tag { name: name.to_owned(), value_type: proto.into(), ..v1::Tag::default() };
+        let tag = v1::Tag { name: name.to_owned(), value_type: proto_type(value_type).into(), ..v1::Tag::default() };
         if self.declared.is_some() {
             return tag; // its rows were checked as they came
         }
@@ -157,7 +159,7 @@ impl Fit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Quality;
+    use crate::{cli::tag::type_name, model::Quality};
 
     fn decide(texts: &[&str], mode: Texts) -> (String, u64) {
         let row = |(text, place): (&&str, u64)| Row { place, timestamp: 1, value: Cell::Text((*text).to_owned()), quality: Quality::GOOD };
@@ -165,7 +167,7 @@ mod tests {
         let (mut fit, mut count) = (Fit::default(), 0);
         fit.add(0, &rows, &mut Mistakes::default());
         let tag = fit.decide("a", mode, |_, mistakes| count += mistakes.count());
-        (tag.value_type().as_str_name().to_owned(), count)
+        (type_name(&tag).to_ascii_uppercase(), count)
     }
 
     #[test]

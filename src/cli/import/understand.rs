@@ -17,6 +17,7 @@ use crate::{
         client,
         progress::Bar,
         sample_file::{Kind, LocalTimes, Mistakes, Portion, Settings, Source, TagRows},
+        tag::proto_type,
     },
     model::{TagName, TagSelection},
 };
@@ -161,9 +162,7 @@ impl Pass {
             } else if let Some(fit) = self.fits.get_mut(&rows.name) {
                 fit.add(file, &rows, mistakes);
                 if let Some(declared) = fit.declared() {
-                    let name = declared.as_str().to_ascii_uppercase();
-                    let value_type = v1::ValueType::from_str_name(&name).unwrap_or_default();
-                    rows.columns(&Tag { value_type: value_type.into(), ..Tag::default() }, mistakes);
+                    rows.columns(&Tag { value_type: proto_type(declared).into(), ..Tag::default() }, mistakes);
                 }
             }
         }

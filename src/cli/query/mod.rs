@@ -183,7 +183,7 @@ async fn notes(server: &ServerArgs, tags: &[String], format: Format, schema: &Sc
         && let Some(page) = pages.next().await?
     {
         notes.extend(page.into_iter().map(|tag| {
-            let value_type = tag.value_type().as_str_name().to_ascii_lowercase();
+            let value_type = tag::type_name(&tag).to_owned();
             (tag.name, TagNotes { unit: tag.unit, state_set: tag.state_set, value_type })
         }));
     }
