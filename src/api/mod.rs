@@ -266,11 +266,11 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
         health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
     }
     let health_service = health_service.accept_compressed(CompressionEncoding::Gzip);
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(historian_proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?
-        .accept_compressed(CompressionEncoding::Gzip);
+    let reflected = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(historian_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
 
     let message_max = limits.message_bytes_max;
     // Each service takes messages of any length that is documented, also compressed: the bound is of what they hold then.
@@ -295,7 +295,9 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
         .add_service(health_service)
-        .add_service(reflection)
+        .add_service(reflected().build_v1()?.accept_compressed(CompressionEncoding::Gzip))
+        // What tools of past years ask by: grpcui, Postman, Kreya.
+        .add_service(reflected().build_v1alpha()?.accept_compressed(CompressionEncoding::Gzip))
         .add_service(service!(v1::tag_service_server::TagServiceServer::new(grpc::tag::Tags(api.clone()))))
         .add_service(service!(v1::write_service_server::WriteServiceServer::new(grpc::write::Writes(api.clone()))))
         .add_service(service!(v1::query_service_server::QueryServiceServer::new(grpc::query::Queries(api.clone()))))
