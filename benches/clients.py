@@ -36,7 +36,7 @@ def write(client, count):
     writer.done_writing()
     written = 0
     while (answer := answers.read()) is not None:
-        written += json.loads(answer.to_pybytes())["samples"]
+        written += int(json.loads(answer.to_pybytes())["samples"])
     writer.close()
     return written
 

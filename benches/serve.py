@@ -73,7 +73,7 @@ def put(server, batches, in_flight=64):
         while (answer := reader.read()) is not None:
             answer = json.loads(answer.to_pybytes())
             assert "rejected" not in answer, answer
-            acknowledged[0] += answer["samples"]
+            acknowledged[0] += int(answer["samples"])
             room.release()
     thread = threading.Thread(target=read)
     thread.start()

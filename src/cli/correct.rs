@@ -171,8 +171,10 @@ impl Stored {
         let mut flight = range.server.flight().await?;
         let info = flight.get_flight_info(FlightDescriptor::new_cmd(command)).await.map_err(client::flight_refusal)?;
         let bounds: Json = serde_json::from_slice(&info.app_metadata).context("the bounds of the answer cannot be read")?;
-        let bound =
-            |name: &str| bounds[name].as_i64().ok_or_else(|| anyhow!("the answer has no {name}; is the historian of another version?"));
+        let bound = |name: &str| {
+            let text = bounds[name].as_str().and_then(|text| text.parse().ok());
+            text.ok_or_else(|| anyhow!("the answer has no {name}; is the historian of another version?"))
+        };
         Ok(Stored { samples: info.total_records, start: bound("start_ns")?, end: bound("end_ns")? })
     }
 }

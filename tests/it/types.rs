@@ -292,7 +292,7 @@ fn every_value_type_survives_every_door_and_every_place_bit_for_bit() {
             if door_name == "flight" {
                 let acknowledged = door.do_put(br#"{"write": {"create_tags": true}}"#, by_flight(&tag, value_type, &rows)).unwrap();
                 let acknowledged: serde_json::Value = serde_json::from_slice(&acknowledged).unwrap();
-                assert_eq!(acknowledged["samples"], rows.len(), "{tag}: {acknowledged}");
+                assert_eq!(acknowledged["samples"], rows.len().to_string(), "{tag}: {acknowledged}");
             } else {
                 let answer = door.write(options, vec![by_grpc(&tag, value_type, &rows)]);
                 assert_eq!((answer.samples, answer.failures.len()), (rows.len() as u64, 0), "{tag}: {:?}", answer.failures);

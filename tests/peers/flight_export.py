@@ -30,7 +30,7 @@ for number in range(BATCHES):
     writer.write_batch(rows)
 # All batches were sent before any acknowledgement is read.
 acknowledged = [json.loads(reader.read().to_pybytes()) for _ in range(BATCHES)]
-assert [ack["samples"] for ack in acknowledged] == [TAGS * ROWS] * BATCHES, acknowledged
+assert [int(ack["samples"]) for ack in acknowledged] == [TAGS * ROWS] * BATCHES, acknowledged
 writer.done_writing()
 writer.close()
 
@@ -39,7 +39,7 @@ info = client.get_flight_info(flight.FlightDescriptor.for_command(query))
 assert len(info.endpoints) > 1, info.endpoints
 assert info.total_records >= TAGS * ROWS * BATCHES
 bounds = json.loads(info.app_metadata)
-assert bounds["start_ns"] == START and bounds["start"] == "2026-01-01T00:00:00Z", bounds
+assert int(bounds["start_ns"]) == START and bounds["start"] == "2026-01-01T00:00:00Z", bounds
 
 
 def fetch(endpoint):

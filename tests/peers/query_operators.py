@@ -31,7 +31,7 @@ def put(tags, times, values, qualities=None):
     while reader.read() is not None:
         pass
     writer.close()
-    return acknowledged["watermark"]
+    return int(acknowledged["watermark"])
 
 
 def ask(**command):

@@ -34,7 +34,7 @@ def put(tag, values, quality=None, step=SECOND):
     writer, reader = client.do_put(flight.FlightDescriptor.for_command(command), batch.schema)
     writer.write_batch(batch)
     writer.done_writing()
-    assert json.loads(reader.read().to_pybytes())["samples"] == len(values)
+    assert int(json.loads(reader.read().to_pybytes())["samples"]) == len(values)
     writer.close()
 
 

@@ -106,7 +106,7 @@ def put(part):
         writer, reader = client.do_put(flight.FlightDescriptor.for_command(json.dumps({"write": {"create_tags": True}})), batch.schema)
         writer.write_batch(slice_)
         writer.done_writing()
-        assert json.loads(reader.read().to_pybytes())["samples"] == slice_.num_rows
+        assert int(json.loads(reader.read().to_pybytes())["samples"]) == slice_.num_rows
         writer.close()
 
 

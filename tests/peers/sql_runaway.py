@@ -23,7 +23,7 @@ batch = pa.record_batch({"tag": pa.array(["a/long"] * ROWS), "timestamp": times,
 writer, reader = client.do_put(flight.FlightDescriptor.for_command(json.dumps({"write": {"create_tags": True}})), batch.schema)
 writer.write_batch(batch)
 writer.done_writing()
-assert json.loads(reader.read().to_pybytes())["samples"] == ROWS
+assert int(json.loads(reader.read().to_pybytes())["samples"]) == ROWS
 writer.close()
 
 

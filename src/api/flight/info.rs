@@ -197,10 +197,11 @@ fn single(info: &mut FlightInfo, range: TimeRange, command: &Command) {
     info.endpoint.push(FlightEndpoint { ticket: Some(Ticket::new(command.to_ticket())), ..FlightEndpoint::default() });
 }
 
-/// The bounds as resolved and as asked.
+/// The bounds as resolved and as asked. Integers of 64 bits are text, as in all JSON of proto3.
 fn bounds(range: TimeRange) -> String {
     let (start, end) = resolve::bounds_as_asked(range);
-    serde_json::json!({"start": start.to_string(), "end": end.to_string(), "start_ns": start.0, "end_ns": end.0}).to_string()
+    serde_json::json!({"start": start.to_string(), "end": end.to_string(), "start_ns": start.0.to_string(), "end_ns": end.0.to_string()})
+        .to_string()
 }
 
 /// An info with schema and descriptor and nothing known of its size.

@@ -167,14 +167,15 @@ fn acknowledgement(written: Acknowledgement, form: Form) -> Vec<u8> {
     match form {
         Form::Protobuf => message.encode_to_vec(),
         Form::Json => {
-            let mut text = format!("{{\"watermark\":{},\"samples\":{}", message.watermark, message.samples);
+            // Integers of 64 bits are text in the JSON of proto3; both of these are told also when they are 0.
+            let mut text = format!("{{\"watermark\":\"{}\",\"samples\":\"{}\"", message.watermark, message.samples);
             if message.rejected > 0 {
                 let shown: Vec<_> = message
                     .rejections
                     .iter()
-                    .map(|one| serde_json::json!({"tag": one.tag, "timestamp": one.timestamp, "reason": one.reason}))
+                    .map(|one| serde_json::json!({"tag": one.tag, "timestamp": one.timestamp.to_string(), "reason": one.reason}))
                     .collect();
-                text.push_str(&format!(",\"rejected\":{},\"rejections\":{}", message.rejected, serde_json::Value::Array(shown)));
+                text.push_str(&format!(",\"rejected\":\"{}\",\"rejections\":{}", message.rejected, serde_json::Value::Array(shown)));
             }
             text.push('}');
             text.into_bytes()
@@ -212,9 +213,9 @@ mod tests {
     #[test]
     fn acknowledgements_have_the_form_of_the_command() {
         let mut written = Acknowledgement { watermark: u64::MAX, samples: 3, ..Acknowledgement::default() };
-        assert_eq!(acknowledgement(written.clone(), Form::Json), br#"{"watermark":18446744073709551615,"samples":3}"#);
+        assert_eq!(acknowledgement(written.clone(), Form::Json), br#"{"watermark":"18446744073709551615","samples":"3"}"#);
         written.rejected.add(|| Rejection { tag: "a \"b\"".into(), timestamp: Timestamp(7), reason: "late".into() });
-        let expected = br#"{"watermark":18446744073709551615,"samples":3,"rejected":1,"rejections":[{"reason":"late","tag":"a \"b\"","timestamp":7}]}"#;
+        let expected = br#"{"watermark":"18446744073709551615","samples":"3","rejected":"1","rejections":[{"reason":"late","tag":"a \"b\"","timestamp":"7"}]}"#;
         assert_eq!(acknowledgement(written.clone(), Form::Json), expected);
         let decoded = v1::WriteAcknowledgement::decode(acknowledgement(written, Form::Protobuf).as_slice()).unwrap();
         assert_eq!((decoded.watermark, decoded.samples, decoded.rejected, decoded.rejections.len()), (u64::MAX, 3, 1, 1));

@@ -151,8 +151,8 @@ async fn to_file(args: &ExportArgs, shape: Shape, mut command: Json) -> anyhow::
     // The times as they were resolved, so that the estimate is of the same samples.
     let bounds: Json = serde_json::from_slice(&info.app_metadata).context("the bounds of the answer cannot be read")?;
     for (bound, resolved) in [("start", "start_ns"), ("end", "end_ns")] {
-        let nanoseconds = bounds[resolved].as_i64().with_context(|| format!("the answer has no {resolved}"))?;
-        command["range"][bound] = nanoseconds.to_string().into();
+        let nanoseconds = bounds[resolved].as_str().with_context(|| format!("the answer has no {resolved}"))?;
+        command["range"][bound] = nanoseconds.into();
     }
     let rows = Arc::new(AtomicU64::new(0));
     let ticket = command.to_string().into_bytes();

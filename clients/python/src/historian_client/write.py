@@ -33,10 +33,12 @@ class WriteResult:
     """The first of them, as {"tag", "timestamp", "reason"}."""
 
     def _add(self, acknowledgement: dict[str, Any]) -> None:
-        self.watermark = max(self.watermark, acknowledgement["watermark"])
-        self.samples += acknowledgement["samples"]
-        self.rejected += acknowledgement.get("rejected", 0)
-        self.rejections.extend(acknowledgement.get("rejections", [])[: max(0, 100 - len(self.rejections))])
+        self.watermark = max(self.watermark, int(acknowledgement["watermark"]))
+        self.samples += int(acknowledgement["samples"])
+        self.rejected += int(acknowledgement.get("rejected", 0))
+        # Integers of 64 bits are text in JSON.
+        shown = [{**one, "timestamp": int(one["timestamp"])} for one in acknowledgement.get("rejections", [])]
+        self.rejections.extend(shown[: max(0, 100 - len(self.rejections))])
 
 
 def write(client: flight.FlightClient, command: Command, data: Any, options: flight.FlightCallOptions, reporter: Reporter) -> WriteResult:
