@@ -1,12 +1,155 @@
-//! Plant historian: collectors, ingest, store, query and API in one process.
+//! A plant historian: collectors, ingest, store, query and API in one process.
 //!
-//! One way through the house, and nobody walks back up:
+//! This library is the whole program; the binary `historian` calls [`cli::main`]. It is made of rooms. Samples go through them from top to
+//! bottom, and a room imports only those below it:
 //!
 //! ```text
 //! device → collector → ingest → chunk (historian-format) → store → query → api → wire
 //! ```
 //!
-//! `ARCHITECTURE.md` has the map.
+//! | Room | Does |
+//! |---|---|
+//! | [`model`] | tags, samples, qualities, times, ranges, selections; the one clock |
+//! | [`collector`] | takes samples from devices over Modbus and OPC UA; reads only |
+//! | [`ingest`] | journal, heads, sealing, compaction, and the merged view on read |
+//! | [`store`] | chunks, catalog and logs in RocksDB or in memory; backup, scrub, salvage |
+//! | [`query`] | decodes ranges into Arrow; aggregates, plots, anomalies, key figures, SQL |
+//! | [`api`] | gRPC, Arrow Flight, Flight SQL and HTTP over the rooms below |
+//! | [`server`] | reads the configuration, puts everything together, takes it down in order |
+//! | [`cli`] | what a person or a script types |
+//! | [`simulator`] | a plant with real Modbus and OPC UA devices, for the demo |
+//!
+//! Two crates stand beside them: `historian_format`, the bytes on disk, and `historian_proto`, the messages on the wire. `ARCHITECTURE.md`
+//! has the map, the invariants and the bounds, `docs/threads.md` the threads and queues, `docs/decisions/` the reasons.
+//!
+//! # `model`: names, times and qualities
+//!
+//! ```
+//! use historian::model::{Quality, TagSelection, Timestamp};
+//! use jiff::tz::TimeZone;
+//!
+//! let now = Timestamp::parse("2026-03-29T12:00:00+02:00", Timestamp(0), &TimeZone::UTC)?;
+//! assert_eq!(Timestamp::parse("*-1h", now, &TimeZone::UTC)?.0, now.0 - 3_600_000_000_000);
+//!
+//! assert!(TagSelection::parse(&["area1/**"])?.matches("area1/boiler/pressure"));
+//! assert!(Quality::BAD_SENSOR_FAILURE.is_bad());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # `collector`: a protocol loop never waits for the disk
+//!
+//! A [`Collector`](collector::Collector) pushes what it reads into a bounded [`Spool`](collector::Spool), whose own task writes it. A
+//! measurement that failed is a sample too, with a Bad quality.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use historian::{
+//!     collector::{DeviceStatus, Spool, spool::SPOOL_SAMPLES_MAX},
+//!     model::{Quality, TagId, Timestamp, Value, ValueType},
+//! };
+//!
+//! let status = Arc::new(DeviceStatus::new("boiler-plc", "modbus", "192.0.2.10:502"));
+//! let spool = Spool::new(SPOOL_SAMPLES_MAX, status);
+//! spool.push_sample(TagId(1), ValueType::F64, Timestamp(1_000), Some(&Value::F64(21.5)), Quality::GOOD)?;
+//! spool.push_sample(TagId(1), ValueType::F64, Timestamp(2_000), None, Quality::BAD_SENSOR_FAILURE)?;
+//! assert_eq!(spool.depth(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # `store`, `ingest`, `query`: a historian in memory
+//!
+//! [`RocksStore`](store::RocksStore) in the place of [`MemoryStore`](store::MemoryStore) makes it durable; nothing else changes. Reading
+//! blocks, so servers call it from blocking threads.
+//!
+//! ```
+//! use std::{sync::Arc, time::{Duration, Instant}};
+//!
+//! use historian::{
+//!     ingest::{Ingest, IngestOptions, sink::{Durability, SampleSink, WriteMode}},
+//!     model::{Quality, SampleBatch, Samples, SystemClock, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType},
+//!     query::{QueryEngine, QueryLimits, RangeQuery, sql::{Reply, SqlEngine, SqlOptions, Statement}},
+//!     store::{Catalog, MemoryStore, catalog::TAGS_MAX},
+//! };
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // store: the catalog gives the tag its id.
+//! let store = Arc::new(MemoryStore::default());
+//! let catalog = Arc::new(Catalog::open(store.clone(), Arc::new(SystemClock), TAGS_MAX)?);
+//! let tag = catalog.create(TagDefinition::new(TagName::new("area1/boiler/pressure")?, ValueType::F64))?;
+//!
+//! // ingest: the write is answered when it is durable and visible.
+//! let ingest = Ingest::open(store, catalog.clone(), Arc::new(SystemClock), IngestOptions::default())?;
+//! let mut run = Samples::new(ValueType::F64);
+//! run.push(1_000, Some(&Value::F64(21.5)), Quality::GOOD.0)?;
+//! run.push(2_000, None, Quality::BAD_SENSOR_FAILURE.0)?;
+//! let batch = SampleBatch { runs: vec![(tag.id, run)] };
+//! let runtime = tokio::runtime::Runtime::new()?;
+//! let acknowledgement = runtime.block_on(ingest.write(batch, WriteMode::Upsert, Durability::Sync))?;
+//! assert_eq!(acknowledgement.samples, 2);
+//!
+//! // query: Arrow batches, handed on one by one, within limits.
+//! let limits = || QueryLimits::new(Instant::now() + Duration::from_secs(60), 1_000_000, CancellationToken::new());
+//! let engine = QueryEngine::new(ingest.reader());
+//! let range = RangeQuery::new(vec![tag], TimeRange::new(Timestamp(0), Timestamp(2_000)));
+//! let mut rows = 0;
+//! engine.range(&range, &limits(), &mut |batch| {
+//!     rows += batch.num_rows();
+//!     true
+//! })?;
+//! assert_eq!(rows, 1); // the end is not included
+//!
+//! // query::sql: the same engine behind tables.
+//! let sql = SqlEngine::new(engine, catalog, SqlOptions::default());
+//! let text = "SELECT tag, value FROM samples WHERE is_good(quality)".to_owned();
+//! let mut rows = 0;
+//! sql.run(&Statement { text, now: Timestamp(3_000), parameters: Vec::new() }, &limits(), &mut |reply| {
+//!     if let Reply::Batch(batch) = reply {
+//!         rows += batch.num_rows();
+//!     }
+//!     true
+//! })?;
+//! assert_eq!(rows, 1);
+//! ingest.close();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # `api`: what a client sees
+//!
+//! ```no_run
+//! use historian_proto::v1::{CurrentRequest, query_service_client::QueryServiceClient};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut client = QueryServiceClient::connect("http://127.0.0.1:8815").await?;
+//! let answer = client.current_values(CurrentRequest { tags: vec!["**".into()] }).await?.into_inner();
+//! println!("{} tags", answer.samples.len());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # `server` and `simulator`: a plant, and the historian that collects from it
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use historian::{server::{self, config}, simulator::{Plant, PlantOptions}};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let plant = Plant::start(PlantOptions::new("plant-pki")).await?;
+//! let device = format!("[[modbus]]\nname = \"plc\"\nendpoint = \"{}\"\n", plant.modbus_address);
+//! let text = device + "[[modbus.tag]]\nname = \"a\"\naddress = \"holding:1\"\n";
+//! let read = config::parse("historian.toml", &text, Path::new("."), &config::Overrides::default());
+//! let configuration = read.map_err(|problems| problems[0].to_string())?;
+//!
+//! // Until the token is cancelled: then collectors, API, ingest and store stop in this order.
+//! server::run(configuration, CancellationToken::new()).await?;
+//! plant.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod api;
 pub mod cli;
