@@ -15,6 +15,7 @@ use tonic::transport::Channel;
 
 use crate::support::peer::root;
 
+mod habits;
 mod links;
 
 fn document(name: &str) -> String {
