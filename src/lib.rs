@@ -119,11 +119,11 @@
 //! # `api`: what a client sees
 //!
 //! ```no_run
-//! use historian_proto::v1::{CurrentRequest, query_service_client::QueryServiceClient};
+//! use historian_proto::v1::{CurrentValuesRequest, query_service_client::QueryServiceClient};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut client = QueryServiceClient::connect("http://127.0.0.1:8815").await?;
-//! let answer = client.current_values(CurrentRequest { tags: vec!["**".into()] }).await?.into_inner();
+//! let answer = client.current_values(CurrentValuesRequest { tags: vec!["**".into()] }).await?.into_inner();
 //! println!("{} tags", answer.samples.len());
 //! # Ok(())
 //! # }
