@@ -13,7 +13,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut queries = QueryServiceClient::connect(address).await?;
 
     // One message with the latest sample of each tag. A column per value type; a null is an index.
-    let current = queries.current_values(CurrentValuesRequest { tags: tags.clone(), ..CurrentValuesRequest::default() }).await?.into_inner();
+    let current =
+        queries.current_values(CurrentValuesRequest { tags: tags.clone(), ..CurrentValuesRequest::default() }).await?.into_inner();
     for samples in current.samples {
         let value = match samples.values.and_then(|values| values.column) {
             _ if !samples.nulls.is_empty() => "no value".to_owned(),

@@ -226,7 +226,10 @@ mod tests {
         assert_eq!(request.boundary(), range_request::Boundary::Interpolated);
         assert_eq!(request.layout(), range_request::Layout::Wide);
         assert_eq!(request.limit, 7);
-        assert_eq!(parse(br#"{"current": {"tags": ["**"]}}"#).unwrap(), Command::Current(CurrentValuesRequest { tags: vec!["**".into()], ..CurrentValuesRequest::default() }));
+        assert_eq!(
+            parse(br#"{"current": {"tags": ["**"]}}"#).unwrap(),
+            Command::Current(CurrentValuesRequest { tags: vec!["**".into()], ..CurrentValuesRequest::default() })
+        );
         let write = parse(br#" {"write": {"mode": "INSERT", "durability": "INTERVAL", "create_tags": true}}"#).unwrap();
         assert_eq!(
             write,

@@ -29,7 +29,8 @@ pub fn schema(query: &RangeQuery) -> Result<SchemaRef, QueryError> {
     let mut fields = vec![Field::new("timestamp", arrow_column::timestamp_type(), false)];
     for tag in &query.tags {
         fields.push(
-            Field::new(tag.name().as_str(), arrow_column::data_type(tag.value_type()), true).with_metadata(schema::tag_metadata(tag, states)),
+            Field::new(tag.name().as_str(), arrow_column::data_type(tag.value_type()), true)
+                .with_metadata(schema::tag_metadata(tag, states)),
         );
         fields.push(Field::new(format!("{}#quality", tag.name()), DataType::UInt32, true));
     }

@@ -115,7 +115,10 @@ mod tests {
     fn tags(count: u32) -> Vec<Arc<Tag>> {
         let tag = |id| Tag {
             id: TagId(id),
-            definition: TagDefinition::new(TagName::new(format!("area/a tag of the plant with the number {id:06}")).unwrap(), ValueType::F64),
+            definition: TagDefinition::new(
+                TagName::new(format!("area/a tag of the plant with the number {id:06}")).unwrap(),
+                ValueType::F64,
+            ),
             created: Timestamp(0),
             updated: Timestamp(0),
         };

@@ -105,7 +105,9 @@ async fn prepare(services: Services, request: WriteSamplesRequest) -> Result<Pre
             };
             let tag = match services.catalog.get(&name) {
                 Some(tag) => Ok(tag),
-                None if options.create_tags => new.tag(&name, samples.value_type()).map_err(|error| refused(name.clone(), error.to_string())),
+                None if options.create_tags => {
+                    new.tag(&name, samples.value_type()).map_err(|error| refused(name.clone(), error.to_string()))
+                }
                 None => Err(unknown(name.clone())),
             };
             let fitted = tag.and_then(|tag| fit(&tag, &mut samples).map(|()| tag).map_err(|reason| refused(name, reason)));

@@ -75,7 +75,8 @@ async fn physical(
     if parameters.is_empty() {
         return Ok(state.create_physical_plan(&plan).await?);
     }
-    let converted = parameters.iter().zip(values).map(|(parameter, value)| bind::converted(&parameter.name, value, parameter.wanted.as_ref()));
+    let converted =
+        parameters.iter().zip(values).map(|(parameter, value)| bind::converted(&parameter.name, value, parameter.wanted.as_ref()));
     let values: Vec<ScalarValue> = converted.collect::<Result<_, _>>()?;
     // What the statement does not tell is declared as text; a client that keeps to that sends a number as text too.
     let as_number = |(parameter, value): (&Parameter, &ScalarValue)| match parameter.wanted {

@@ -5,9 +5,9 @@
 //! for ever inside `DB::Open` (11.8) when a record of a manifest or a log claims a type that only recycled logs have. The torture test R3 found
 //! both; one flipped bit is enough for either.
 //!
-//! So the file [`MARK_FILE`] beside the database holds the manifest's name and the length that is known to be synced: a lower bound of what
-//! must be found, as the watermark is for the journal. A manifest is a log of records, each with checksum (4 bytes), length (2) and type (1),
-//! in blocks of 32 KiB whose last six bytes or fewer stay empty. Checksums are left to RocksDB.
+//! So the file [`MANIFEST_MARK_FILE`] beside the database holds the manifest's name and the length that is known to be synced: a lower
+//! bound of what must be found, as the watermark is for the journal. A manifest is a log of records, each with checksum (4 bytes), length (2)
+//! and type (1), in blocks of 32 KiB whose last six bytes or fewer stay empty. Checksums are left to RocksDB.
 
 use std::{
     fs::File,

@@ -82,18 +82,17 @@ fn unpack<M: ProstMessageExt + Default>(body: &Bytes) -> Result<M, Status> {
     message.ok_or_else(|| status::invalid("action", format!("its body is no {}", M::type_url().rsplit('.').next().unwrap_or_default())))
 }
 
-fn create(
-    api: &Api,
-    text: String,
-    limits: &QueryLimits,
-    options: &AnswerOptions,
-) -> Result<ActionCreatePreparedStatementResult, Status> {
+fn create(api: &Api, text: String, limits: &QueryLimits, options: &AnswerOptions) -> Result<ActionCreatePreparedStatementResult, Status> {
     let statement = Statement { text, now: api.services.clock.now(), parameters: Vec::new() };
     let description = api.sql.engine.describe(&statement, limits).map_err(|error| status::from_sql(&error))?;
     Ok(ActionCreatePreparedStatementResult {
         dataset_schema: schema_bytes(&wire::schema(&description.schema, options))?,
         // Clients take an empty field for "no parameters", and an empty schema for one that is unknown.
-        parameter_schema: if description.parameters.fields().is_empty() { Bytes::new() } else { schema_bytes(&wire::parameters(&description.parameters, options))? },
+        parameter_schema: if description.parameters.fields().is_empty() {
+            Bytes::new()
+        } else {
+            schema_bytes(&wire::parameters(&description.parameters, options))?
+        },
         prepared_statement_handle: api.sql.prepared.insert(statement.text),
     })
 }

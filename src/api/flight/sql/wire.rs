@@ -98,9 +98,7 @@ fn wire_field(field: &FieldRef, options: &AnswerOptions) -> FieldRef {
 
 fn wire_type(engine: &DataType, options: &AnswerOptions) -> DataType {
     let wire = match engine {
-        DataType::Dictionary(key, value) if options.dictionaries => {
-            DataType::Dictionary(key.clone(), Box::new(wire_type(value, options)))
-        }
+        DataType::Dictionary(key, value) if options.dictionaries => DataType::Dictionary(key.clone(), Box::new(wire_type(value, options))),
         DataType::Dictionary(_, value) => wire_type(value, options),
         DataType::Utf8View => DataType::Utf8,
         DataType::BinaryView => DataType::Binary,
@@ -143,7 +141,10 @@ fn dictionary_bytes(column: &dyn Array) -> usize {
 #[cfg(test)]
 mod tests {
     use arrow::{
-        array::{ArrayRef, Decimal128Array, DictionaryArray, Int32Array, Int64Array, ListArray, StringArray, UInt8Array, UInt32Array, UInt64Array},
+        array::{
+            ArrayRef, Decimal128Array, DictionaryArray, Int32Array, Int64Array, ListArray, StringArray, UInt8Array, UInt32Array,
+            UInt64Array,
+        },
         datatypes::{Int32Type, UInt64Type},
     };
 
@@ -209,7 +210,13 @@ mod tests {
         assert!(all.unwrap());
         assert_eq!(lengths, (0..64).map(|row| if row % 2 == 0 { 1 << 20 } else { 1 }).collect::<Vec<_>>());
         let mut seen = 0;
-        assert!(!batches(&batch, &wire, &mut |_| { seen += 1; false }).unwrap());
+        assert!(
+            !batches(&batch, &wire, &mut |_| {
+                seen += 1;
+                false
+            })
+            .unwrap()
+        );
         assert_eq!(seen, 1);
     }
 
