@@ -18,5 +18,7 @@ fn values_of_every_type_are_shown_as_they_are() {
 #[test]
 fn statements_with_parameters_of_every_type_are_answered() {
     let (historian, _directory) = sample::every_type();
-    java("Parameters.java", &["-Duser.timezone=UTC"], &[&historian.flight.to_string()]);
+    for zone in ["-Duser.timezone=UTC", "-Duser.timezone=Europe/Berlin"] {
+        java("Parameters.java", &[zone], &[&historian.flight.to_string()]);
+    }
 }

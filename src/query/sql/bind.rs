@@ -47,7 +47,7 @@ pub fn as_number(value: &ScalarValue) -> Option<ScalarValue> {
 }
 
 /// Without the forms that only save space.
-fn plain(value: &ScalarValue) -> ScalarValue {
+pub fn plain(value: &ScalarValue) -> ScalarValue {
     match value {
         ScalarValue::Dictionary(_, value) | ScalarValue::RunEndEncoded(_, _, value) => plain(value),
         ScalarValue::Utf8View(text) | ScalarValue::LargeUtf8(text) => ScalarValue::Utf8(text.clone()),

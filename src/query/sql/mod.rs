@@ -210,8 +210,8 @@ impl Statements for Arc<Shared> {
         let planning = lane.spawn(async move {
             let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
             let bounds = Arc::new(scan::Bounds::new(&bounds, permit));
-            let state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, &bounds)?;
-            parameter::describe(&state, &text, &statement.parameters).await
+            let mut state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, &bounds)?;
+            parameter::describe(&mut state, &text, &statement.parameters).await
         })?;
         let _stop = lane::AbortOnDrop(planning.abort_handle());
         lane::wait(limits, planning)?.unwrap_or_else(|_| Err(stopped_by_a_bug()))
@@ -284,8 +284,8 @@ async fn execute(
 ) -> Result<(), SqlError> {
     let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
     let bounds = Arc::new(scan::Bounds::new(limits, permit));
-    let state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, &bounds)?;
-    let plan = parameter::physical_plan(&state, &text, &statement.parameters).await?;
+    let mut state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, &bounds)?;
+    let plan = parameter::physical_plan(&mut state, &text, &statement.parameters).await?;
     let schema = plan.schema();
     if out.send(Reply::Schema(schema.clone())).await.is_err() {
         return Ok(());

@@ -3,7 +3,10 @@
 //! `DataFusion` takes a parameter for what stands on the other side of an operator. Beside that, the other arguments of a function tell a type, and
 //! a place that takes a count does; and an operand of a time is not a time.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef, TimeUnit};
 use datafusion::{
@@ -23,7 +26,7 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 
-use super::{Description, ScalarValue, SqlError, bind, check_reads_only};
+use super::{Description, ScalarValue, SqlError, bind, check_reads_only, function::CallParameters};
 
 /// Most parameters of one statement.
 pub const PARAMETERS_MAX: usize = 10_000;
@@ -33,20 +36,24 @@ struct Parameter {
     name: String,
     /// Its type, where the statement tells it.
     wanted: Option<DataType>,
+    /// An argument of a table function and nothing else: it has been read when there is a plan.
+    read: bool,
 }
 
-/// The plan of a statement, not yet optimised. It only reads.
-async fn plan(state: &SessionState, text: &str) -> Result<LogicalPlan, SqlError> {
+/// The plan of a statement, not yet optimised, and the parameters in it. It only reads.
+async fn plan(state: &mut SessionState, text: &str, values: &[ScalarValue]) -> Result<(LogicalPlan, Vec<Parameter>), SqlError> {
+    let in_calls = CallParameters::new(values);
+    state.config_mut().set_extension(in_calls.clone());
     let statement = state.sql_to_statement(text, &state.config_options().sql_parser.dialect)?;
     let plan = state.statement_to_plan(statement).await?;
     check_reads_only(&plan)?;
-    Ok(plan)
+    let parameters = parameters(&plan, &in_calls)?;
+    Ok((plan, parameters))
 }
 
 /// What is known of a statement: with values of its parameters what will be answered, without them as much as it tells itself.
-pub async fn describe(state: &SessionState, text: &str, values: &[ScalarValue]) -> Result<Description, SqlError> {
-    let plan = plan(state, text).await?;
-    let parameters = parameters(&plan)?;
+pub async fn describe(state: &mut SessionState, text: &str, values: &[ScalarValue]) -> Result<Description, SqlError> {
+    let (plan, parameters) = plan(state, text, values).await?;
     let schema = if values.is_empty() && !parameters.is_empty() {
         of_declared(state, &plan, &parameters).await?
     } else {
@@ -57,9 +64,8 @@ pub async fn describe(state: &SessionState, text: &str, values: &[ScalarValue]) 
 }
 
 /// The plan that runs, with values for `$1`, `$2`, ….
-pub async fn physical_plan(state: &SessionState, text: &str, values: &[ScalarValue]) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
-    let plan = plan(state, text).await?;
-    let parameters = parameters(&plan)?;
+pub async fn physical_plan(state: &mut SessionState, text: &str, values: &[ScalarValue]) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
+    let (plan, parameters) = plan(state, text, values).await?;
     physical(state, plan, &parameters, values).await
 }
 
@@ -75,9 +81,10 @@ async fn physical(
     if parameters.is_empty() {
         return Ok(state.create_physical_plan(&plan).await?);
     }
-    let converted =
-        parameters.iter().zip(values).map(|(parameter, value)| bind::converted(&parameter.name, value, parameter.wanted.as_ref()));
-    let values: Vec<ScalarValue> = converted.collect::<Result<_, _>>()?;
+    let converted = |(parameter, value): (&Parameter, &ScalarValue)| {
+        if parameter.read { Ok(value.clone()) } else { bind::converted(&parameter.name, value, parameter.wanted.as_ref()) }
+    };
+    let values: Vec<ScalarValue> = parameters.iter().zip(values).map(converted).collect::<Result<_, _>>()?;
     // What the statement does not tell is declared as text; a client that keeps to that sends a number as text too.
     let as_number = |(parameter, value): (&Parameter, &ScalarValue)| match parameter.wanted {
         None => bind::as_number(value).unwrap_or_else(|| value.clone()),
@@ -112,7 +119,7 @@ async fn of_declared(state: &SessionState, plan: &LogicalPlan, parameters: &[Par
 }
 
 /// Parameters `$1`, `$2`, … of a plan, in their order.
-fn parameters(plan: &LogicalPlan) -> Result<Vec<Parameter>, SqlError> {
+fn parameters(plan: &LogicalPlan, in_calls: &CallParameters) -> Result<Vec<Parameter>, SqlError> {
     let mut told: BTreeMap<usize, Option<DataType>> = BTreeMap::new();
     let mut beside_times: BTreeMap<usize, DataType> = BTreeMap::new();
     let mut wrong = None;
@@ -143,12 +150,22 @@ fn parameters(plan: &LogicalPlan) -> Result<Vec<Parameter>, SqlError> {
         })
     })?;
     if let Some(name) = wrong {
-        return Err(SqlError::Invalid(format!("the parameter {name} is none of ?, or $1 to ${PARAMETERS_MAX}")));
+        return Err(no_such(&name));
+    }
+    let read = in_calls.taken();
+    let only_read: BTreeSet<usize> = read.keys().filter(|number| !told.contains_key(*number)).copied().collect();
+    for (number, data_type) in read {
+        let known = told.entry(number).or_default();
+        *known = agreed(known.take(), Some(data_type));
     }
     if let Some((_, missing)) = told.keys().zip(1..).find(|(number, expected)| *number != expected) {
         return Err(SqlError::Invalid(format!("the statement has no parameter ${missing} but higher ones; number them from $1 on")));
     }
-    let parameter = |(number, wanted)| Parameter { name: format!("${number}"), wanted: beside_times.remove(&number).or(wanted) };
+    let parameter = |(number, wanted)| Parameter {
+        name: format!("${number}"),
+        wanted: beside_times.remove(&number).or(wanted),
+        read: only_read.contains(&number),
+    };
     Ok(told.into_iter().map(parameter).collect())
 }
 
@@ -164,9 +181,14 @@ fn beside_time(side: &Expr) -> Option<(usize, DataType)> {
     Some((number(&placeholder.id)?, data_type))
 }
 
-fn number(id: &str) -> Option<usize> {
+/// The number in a name such as `$1`.
+pub fn number(id: &str) -> Option<usize> {
     let number = id.strip_prefix('$').and_then(|number| number.parse().ok());
     number.filter(|number| (1..=PARAMETERS_MAX).contains(number))
+}
+
+pub fn no_such(name: &str) -> SqlError {
+    SqlError::Invalid(format!("the parameter {name} is none of ?, or $1 to ${PARAMETERS_MAX}"))
 }
 
 /// What two places that name the same parameter say of its type.

@@ -336,6 +336,73 @@ fn parameters_are_bound_in_both_spellings() {
 }
 
 #[test]
+fn parameters_are_arguments_of_table_functions_too() {
+    let plant = plant(options());
+    let text = "SELECT tag, count(*) FROM range(?, ?, ?) WHERE quality = ? GROUP BY tag";
+    let described = plant.sql.describe(&statement(text), &limits()).unwrap();
+    let types: Vec<_> = described.parameters.fields().iter().map(|field| field.data_type().clone()).collect();
+    assert!(matches!(&types[..], [DataType::Utf8, DataType::Timestamp(..), DataType::Timestamp(..), DataType::UInt32]), "{types:?}");
+    let text_of = |text: &str| ScalarValue::Utf8(Some(text.into()));
+    let from = ScalarValue::TimestampMillisecond(Some((NOW.0 - 20 * SECOND) / 1_000_000), Some("UTC".into()));
+    for start in [from, text_of("*-20s")] {
+        let parameters = vec![text_of("a/y"), start, text_of("*"), ScalarValue::Int64(Some(0))];
+        let bound = Statement { parameters, ..statement(text) };
+        assert_eq!(run_within(&plant, &bound, &limits()).unwrap().column(1).as_primitive::<Int64Type>().values(), &[18]);
+        assert_eq!(plant.sql.describe(&bound, &limits()).unwrap().schema, run_within(&plant, &bound, &limits()).unwrap().schema());
+    }
+    // Every function can be described before it has values, and has those that are bound.
+    for (call, values) in [
+        ("range(?, ?, ?, ?)", ["a/x", "*-5s", "*", "OUTSIDE", "", ""]),
+        ("aggregate(?, ?, ?, ?, ?, ?)", ["a/x", "*-5s", "*", "1s", "count", "{}"]),
+        ("downsample(?, ?, ?, 10, ?)", ["a/x", "*-5s", "*", "M4", "", ""]),
+        ("anomalies(?, ?, ?, ?, ?, ?)", ["a/x", "*-5s", "*", "spike", "{}", "COUNTS"]),
+        ("current(?)", ["a/x", "", "", "", "", ""]),
+    ] {
+        let text = format!("SELECT * FROM {call}");
+        let count = call.matches('?').count();
+        assert_eq!(plant.sql.describe(&statement(&text), &limits()).unwrap().parameters.fields().len(), count, "{call}");
+        let parameters: Vec<_> = values[..count].iter().map(|value| text_of(value)).collect();
+        assert!(run_within(&plant, &Statement { parameters: parameters.clone(), ..statement(&text) }, &limits()).unwrap().num_rows() > 0);
+        let few = run_within(&plant, &Statement { parameters: parameters[1..].to_vec(), ..statement(&text) }, &limits()).unwrap_err();
+        assert!(matches!(few, SqlError::Invalid(_)), "{call}: {few}");
+        let none = run_within(&plant, &statement(&text), &limits()).unwrap_err();
+        assert!(none.to_string().contains("0 values are bound"), "{call}: {none}");
+    }
+}
+
+#[test]
+fn what_a_statement_tells_of_its_parameters_is_found() {
+    let plant = plant(options());
+    let time = DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, Some("UTC".into()));
+    let interval = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
+    for (text, expected) in [
+        ("SELECT ?", vec![DataType::Null]),
+        ("SELECT lower(?)", vec![DataType::Utf8]),
+        ("SELECT CAST(? AS TIMESTAMP)", vec![DataType::Null]),
+        ("SELECT coalesce(value, ?) FROM samples", vec![DataType::Float64]),
+        ("SELECT quality + ? FROM samples", vec![DataType::UInt32]),
+        ("SELECT 1 FROM samples WHERE timestamp > ? - INTERVAL '1 hour'", vec![time.clone()]),
+        ("SELECT 1 FROM samples WHERE timestamp > now() - ?", vec![interval]),
+        (
+            "SELECT 1 FROM samples WHERE timestamp BETWEEN ? AND ? LIMIT ? OFFSET ?",
+            vec![time.clone(), time, DataType::Int64, DataType::Int64],
+        ),
+        (
+            "SELECT 1 FROM samples WHERE (? IS NULL OR tag = ?) AND tag IN (?, ?)",
+            vec![DataType::Null, DataType::Utf8, DataType::Utf8, DataType::Utf8],
+        ),
+        ("SELECT 1 FROM samples WHERE $1 IS NULL OR tag = $1", vec![DataType::Utf8]),
+        ("SELECT 1 FROM samples WHERE quality > $1 OR value > $1", vec![DataType::Float64]),
+        ("SELECT 1 FROM tags WHERE name IN (SELECT tag FROM samples WHERE value > ?)", vec![DataType::Float64]),
+    ] {
+        let described = plant.sql.describe(&statement(text), &limits()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let types: Vec<_> = described.parameters.fields().iter().map(|field| field.data_type().clone()).collect();
+        assert_eq!(types, expected, "{text}");
+    }
+    assert_eq!(plant.sql.describe(&statement("SELECT ?"), &limits()).unwrap().schema.field(0).data_type(), &DataType::Utf8);
+}
+
+#[test]
 fn nothing_but_reading_is_planned() {
     let plant = plant(options());
     for text in [

@@ -9,11 +9,13 @@ import java.sql.Timestamp;
 import java.sql.Types;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Calendar;
 import java.util.Collections;
 import java.util.List;
+import java.util.TimeZone;
 
 /**
- * Statements with parameters of every type: Parameters.java ADDRESS, in a virtual machine whose zone is UTC. The store holds the tags types/* of
+ * Statements with parameters of every type: Parameters.java ADDRESS, in a virtual machine of any zone. The store holds the tags types/* of
  * tests/it/support/sample.rs.
  */
 public class Parameters {
@@ -27,6 +29,7 @@ public class Parameters {
             times();
             whatTheStatementDoesNotTell();
             nulls();
+            calls();
             changedAndRunAgain();
             longLists();
             refused();
@@ -74,6 +77,18 @@ public class Parameters {
         expect("1", "SELECT count(*) FROM samples WHERE tag = 'types/i64' AND timestamp = ?", third);
         expect("2", "SELECT count(*) FROM samples WHERE tag = 'types/i64' AND timestamp < ?", third);
         expect("4", "SELECT count(*) FROM samples WHERE tag = 'types/i64' AND timestamp >= ? - INTERVAL '90 minutes'", last);
+        try (PreparedStatement prepared = connection.prepareStatement("SELECT count(*) FROM samples WHERE tag = 'types/i64' AND timestamp >= ?")) {
+            prepared.setLong(1, second.getTime());
+            try (ResultSet result = prepared.executeQuery()) {
+                check(result.next() && result.getLong(1) == 5, "milliseconds as a number");
+            }
+            if (TimeZone.getDefault().getID().equals("UTC")) {
+                prepared.setTimestamp(1, last);
+                try (ResultSet result = prepared.executeQuery()) {
+                    check(result.next() && result.getLong(1) == 1, "a time without a calendar, where it makes no difference");
+                }
+            }
+        }
         // As programs write "no bound".
         expect("6", "SELECT count(*) FROM samples WHERE tag = 'types/i64' AND timestamp > ? AND timestamp < ?", Timestamp.from(Instant.parse("0001-01-03T00:00:00Z")), Timestamp.from(Instant.parse("9999-12-31T00:00:00Z")));
         expect("5", "SELECT count(*) FROM samples WHERE tag = 'types/i64' AND timestamp >= CAST(? AS TIMESTAMP)", "2025-10-26T00:30:00");
@@ -100,6 +115,17 @@ public class Parameters {
         expect("0", "SELECT count(*) FROM samples WHERE timestamp > ?", (Object) null);
         expect("6", "SELECT count(*) FROM samples WHERE tag = 'types/i64' AND (CAST(? AS VARCHAR) IS NULL OR text = ?)", null, null);
         expect("null", "SELECT coalesce(value, ?) FROM samples WHERE tag = 'types/i64' AND value IS NULL", (Object) null);
+    }
+
+    /** Functions that stand for a table. */
+    static void calls() throws SQLException {
+        Timestamp start = Timestamp.from(Instant.parse("2025-10-26T00:00:00Z"));
+        Timestamp end = Timestamp.from(Instant.parse("2025-10-26T02:00:00Z"));
+        expect("4", "SELECT count(*) FROM range(?, ?, ?)", "types/i64", start, end);
+        expect("1", "SELECT value FROM range(?, ?, ?) WHERE quality = ? ORDER BY timestamp LIMIT ?", "types/i64", start, end, 0, 1);
+        expect("types/i64 2.0,types/i64 0.0", "SELECT tag, value FROM aggregate(?, ?, ?, ?, ?)", "types/i64", start, end, "1h", "count");
+        expect("Grüße, 世界", "SELECT value FROM range(?, ?, ?) ORDER BY timestamp LIMIT 1 OFFSET 1", "types/string", start, end);
+        expect("types/u64", "SELECT tag FROM current(?)", "types/u64");
     }
 
     /** One statement with value after value answers each for itself. */
@@ -218,7 +244,8 @@ public class Parameters {
         } else if (value instanceof Boolean flag) {
             prepared.setBoolean(index, flag);
         } else if (value instanceof Timestamp time) {
-            prepared.setTimestamp(index, time);
+            // Without a calendar the driver sends what a clock in the zone of the virtual machine shows, as if it were UTC.
+            prepared.setTimestamp(index, time, Calendar.getInstance(TimeZone.getTimeZone("UTC")));
         } else {
             prepared.setObject(index, value);
         }

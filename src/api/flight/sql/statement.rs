@@ -69,7 +69,7 @@ impl Executions {
         let now = Timestamp(ticket.now);
         let options = ticket.options.unwrap_or_default();
         let taken = |row: Vec<ScalarValue>| row.into_iter().map(|value| wire::parameter(value, &options)).collect();
-        let rows: Vec<Vec<ScalarValue>> = put::rows(&ticket.parameters)?.into_iter().map(taken).collect::<Result<_, _>>()?;
+        let rows: Vec<Vec<ScalarValue>> = put::rows(&ticket.parameters)?.into_iter().map(taken).collect::<Result<_, Status>>()?;
         let statement = |parameters: Vec<ScalarValue>| Statement { text: ticket.text.clone(), now, parameters };
         let statements = if rows.is_empty() { vec![statement(Vec::new())] } else { rows.into_iter().map(statement).collect() };
         Ok(Executions { statements, options })

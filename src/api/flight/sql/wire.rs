@@ -62,7 +62,7 @@ pub fn parameter(value: ScalarValue, options: &AnswerOptions) -> Result<ScalarVa
         ScalarValue::TimestampNanosecond(Some(at), None) => (at, 1),
         other => return Ok(other),
     };
-    let zone = TimeZone::get(&options.zone).map_err(|_| status::invalid("zone", format!("there is no zone {:.60?}", options.zone)))?;
+    let zone = TimeZone::get(&options.zone).map_err(|_| status::invalid("zone", format!("there is no zone {:?}", options.zone)))?;
     let clock = Timestamp::from_nanosecond(i128::from(count) * i128::from(unit)).map(|at| at.to_zoned(TimeZone::UTC).datetime());
     let moment = clock.and_then(|clock| zone.to_ambiguous_timestamp(clock).compatible()).ok().map(Timestamp::as_nanosecond);
     // Beyond what a calendar has, an hour makes no difference.

@@ -12,10 +12,10 @@ use datafusion::{
 };
 use jiff::tz::TimeZone;
 
-use super::{Function, Source};
+use super::{Function, Source, guess::CallParameters};
 use crate::{
     model::{Tag, TagSelection, TimeRange, Timestamp},
-    query::sql::error::invalid,
+    query::sql::error::{external, invalid},
 };
 
 /// Most names and globs in one argument.
@@ -27,13 +27,15 @@ pub struct Arguments<'a> {
     expressions: &'a [Expr],
     next: usize,
     now: Timestamp,
+    parameters: Option<Arc<CallParameters>>,
 }
 
 impl<'a> Arguments<'a> {
     pub fn new(function: &'a Function, arguments: &TableFunctionArgs<'a, '_>) -> Arguments<'a> {
         let properties = arguments.session().execution_props();
         let now = properties.query_execution_start_time.and_then(|time| time.timestamp_nanos_opt()).map_or(Timestamp(0), Timestamp);
-        Arguments { function, expressions: arguments.exprs(), next: 0, now }
+        let parameters = arguments.session().config().get_extension();
+        Arguments { function, expressions: arguments.exprs(), next: 0, now, parameters }
     }
 
     /// Tags: a name or glob as text, or a JSON array of them.
@@ -142,10 +144,17 @@ impl<'a> Arguments<'a> {
             return Err(invalid(format!("{} lacks its argument {name}, {expected}; {}", self.function.name, self.usage())));
         };
         self.next += 1;
-        match expression {
-            Expr::Literal(value, _) if !value.is_null() => Ok(value.clone()),
-            Expr::Literal(..) => Err(self.refuse(name, &format!("is null; it must be {expected}"))),
-            _ => Err(self.refuse(name, &format!("must be a value and no expression over columns: {expected}"))),
+        let value = match (expression, &self.parameters) {
+            (Expr::Literal(value, _), _) => Some(value.clone()),
+            (Expr::Placeholder(placeholder), Some(parameters)) => {
+                Some(parameters.value(&placeholder.id, name, self.now).map_err(external)?)
+            }
+            _ => None,
+        };
+        match value {
+            Some(value) if !value.is_null() => Ok(value),
+            Some(_) => Err(self.refuse(name, &format!("is null; it must be {expected}"))),
+            None => Err(self.refuse(name, &format!("must be a value and no expression over columns: {expected}"))),
         }
     }
 

@@ -6,6 +6,7 @@ mod argument;
 pub mod calendar;
 mod current;
 mod downsample;
+mod guess;
 mod quality;
 mod range;
 mod time_bucket;
@@ -17,6 +18,8 @@ use datafusion::{
     error::Result,
     execution::{FunctionRegistry, SessionState},
 };
+
+pub use self::guess::CallParameters;
 
 use self::argument::Arguments;
 use super::{SqlOptions, scan::EngineTable};
