@@ -104,7 +104,7 @@
 //! let sql = SqlEngine::new(engine, catalog, SqlOptions::default());
 //! let text = "SELECT tag, value FROM samples WHERE is_good(quality)".to_owned();
 //! let mut rows = 0;
-//! sql.run(&Statement { text, now: Timestamp(3_000), parameters: Vec::new() }, &limits(), &mut |reply| {
+//! sql.run(&Statement { text, now: Timestamp(3_000), parameters: Vec::new(), zone: "".into() }, &limits(), &mut |reply| {
 //!     if let Reply::Batch(batch) = reply {
 //!         rows += batch.num_rows();
 //!     }

@@ -7,7 +7,7 @@ use std::{
     convert::Infallible,
     fmt,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, OnceLock, atomic::Ordering},
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -33,7 +33,7 @@ use tonic::{
 };
 
 use super::Services;
-use crate::collector::DeviceStatus;
+use crate::{collector::DeviceStatus, query::sql::SqlEngine};
 
 /// Full names of the services of the gRPC port, for health and as label values.
 pub const SERVICES: [&str; 7] = [
@@ -59,6 +59,8 @@ pub struct Metrics {
     seconds: Family<MethodLabel, Histogram, fn() -> Histogram>,
     /// Methods that exist. Any other path is counted as `other`: a client must not be able to make label values.
     methods: BTreeSet<String>,
+    /// Asked for the statements that run; set when the gRPC port begins to serve.
+    sql: OnceLock<SqlEngine>,
 }
 
 impl Default for Metrics {
@@ -85,7 +87,13 @@ impl Metrics {
             "Seconds from the start of a request to the end of its answer; for streams their whole life",
             seconds.clone(),
         );
-        Metrics { registry, requests, seconds, methods: known_methods() }
+        Metrics { registry, requests, seconds, methods: known_methods(), sql: OnceLock::new() }
+    }
+
+    /// From now on the statements of this engine are told.
+    pub fn watch(&self, engine: SqlEngine) {
+        // The first one stays: a process has one.
+        let _ = self.sql.set(engine);
     }
 
     /// The metrics in Prometheus' text form, with the state of `services` at this moment.
@@ -126,7 +134,7 @@ fn known_methods() -> BTreeSet<String> {
 struct State {
     start_seconds: f64,
     counters: [(&'static str, &'static str, u64); 10],
-    gauges: [(&'static str, &'static str, u64); 6],
+    gauges: [(&'static str, &'static str, u64); 7],
     devices: Vec<Arc<DeviceStatus>>,
 }
 
@@ -165,6 +173,11 @@ impl State {
                 ("historian_watermark", "Every write up to this number is durable", status.watermark),
                 ("historian_head_samples", "Samples in heads, not yet sealed into chunks", status.head_samples),
                 ("historian_tags", "Tags in the catalog", services.catalog.len() as u64),
+                (
+                    "historian_sql_statements_running",
+                    "SQL statements that run now, until their last thread has ended",
+                    services.metrics.sql.get().map_or(0, |engine| engine.running() as u64),
+                ),
                 (
                     "historian_accepting_writes",
                     "1 while writes are accepted, 0 after a failure of the disk",

@@ -22,3 +22,47 @@ fn statements_with_parameters_of_every_type_are_answered() {
         java("Parameters.java", &[zone], &[&historian.flight.to_string()]);
     }
 }
+
+/// Arrow's Java client, which the driver has inside, and the driver itself.
+#[test]
+fn options_of_a_session_hold_for_its_calls_and_no_other() {
+    let (historian, _directory) = sample::every_type();
+    java("Sessions.java", &[], &[&historian.flight.to_string()]);
+}
+
+#[test]
+fn no_method_of_the_metadata_throws_but_those_that_the_driver_leaves_open() {
+    let (historian, _directory) = sample::every_type();
+    java("Metadata.java", &[], &[&historian.flight.to_string()]);
+}
+
+#[test]
+fn a_reader_that_ends_early_ends_the_work_of_the_server() {
+    let (historian, _directory) = sample::every_type();
+    let (flight, http) = (historian.flight.to_string(), historian.http.to_string());
+    java("Ends.java", &[], &[&flight, &http, "vanish"]);
+    java("Ends.java", &[], &[&flight, &http]);
+}
+
+/// Ten million rows go through a small heap as they come.
+#[test]
+fn ten_million_rows_fit_into_a_small_heap() {
+    let (historian, _directory) = sample::every_type();
+    java("Rows.java", &["-Xmx256m"], &[&historian.flight.to_string()]);
+}
+
+/// Over the end of summer time, in a machine that is set to the zone and in one that is not.
+#[test]
+fn times_are_right_by_the_calls_that_the_documentation_names() {
+    let (historian, _directory) = sample::every_type();
+    for zone in ["Europe/Berlin", "UTC"] {
+        java("Times.java", &[&format!("-Duser.timezone={zone}")], &[&historian.flight.to_string()]);
+    }
+}
+
+/// ADBC's options of sessions, which are Go's, and its incremental execution.
+#[test]
+fn adbc_has_sessions_and_executes_incrementally() {
+    let (historian, _directory) = sample::every_type();
+    crate::api::python("sql_sessions.py", &[&historian.flight.to_string()]);
+}

@@ -10,6 +10,7 @@ pub mod group;
 mod handshake;
 pub mod info;
 pub mod put;
+mod session;
 pub mod sql;
 mod ticket;
 
@@ -125,7 +126,8 @@ impl FlightService for Flight {
     }
 
     async fn list_actions(&self, _request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        Ok(Response::new(Box::pin(tokio_stream::iter(sql::actions().into_iter().map(Ok)))))
+        let actions: Vec<_> = sql::actions().into_iter().chain(session::actions()).map(Ok).collect();
+        Ok(Response::new(Box::pin(tokio_stream::iter(actions))))
     }
 
     async fn handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
@@ -151,6 +153,9 @@ impl FlightService for Flight {
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let (headers, _, action) = request.into_parts();
+        if let Some(response) = session::act(&headers, &action)? {
+            return Ok(response.map(|result| -> Self::DoActionStream { Box::pin(tokio_stream::once(Ok(result))) }));
+        }
         let results = sql::act(self.0.clone(), &headers, action).await?;
         Ok(Response::new(Box::pin(tokio_stream::iter(results.into_iter().map(Ok)))))
     }

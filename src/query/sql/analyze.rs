@@ -18,11 +18,11 @@ use datafusion::{
     optimizer::{Analyzer, AnalyzerRule},
 };
 
-use super::arithmetic::ArithmeticAsSaid;
+use super::{arithmetic::ArithmeticAsSaid, civil::CivilTimes};
 
-/// The rules of a session: this one, then those of `DataFusion`, which settle the types, then the one for arithmetic.
+/// The rules of a session: that of its zone, this one, then those of `DataFusion`, which settle the types, then the one for arithmetic.
 pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(TimesAsMeant)];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(CivilTimes), Arc::new(TimesAsMeant)];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(ArithmeticAsSaid::new()));
     rules

@@ -7,6 +7,7 @@ mod aggregate;
 mod analyze;
 mod arithmetic;
 mod bind;
+mod civil;
 mod error;
 mod function;
 mod group;
@@ -96,6 +97,8 @@ pub struct Statement {
     pub now: Timestamp,
     /// Values of `$1`, `$2`, …; empty when the statement has none.
     pub parameters: Vec<ScalarValue>,
+    /// The zone of civil times, by its IANA name: what hours and days are, and what a time without a zone means. Empty: UTC.
+    pub zone: Arc<str>,
 }
 
 /// What is known of a statement before it runs.
@@ -131,6 +134,7 @@ pub struct SqlEngine {
 
 trait Statements: Send + Sync {
     fn tables(&self) -> Vec<TableDescription>;
+    fn running(&self) -> usize;
     fn describe(&self, statement: &Statement, limits: &QueryLimits) -> Result<Description, SqlError>;
     fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(Reply) -> bool) -> Result<(), SqlError>;
 }
@@ -180,6 +184,11 @@ impl SqlEngine {
         function::descriptions()
     }
 
+    /// Statements that run now, until they have freed what they hold.
+    pub fn running(&self) -> usize {
+        self.statements.running()
+    }
+
     /// Plans a statement without running it.
     ///
     /// # Errors
@@ -203,6 +212,10 @@ impl Statements for Arc<Shared> {
         self.system.iter().cloned().chain(self.tables.descriptions()).collect()
     }
 
+    fn running(&self) -> usize {
+        self.options.statements_max.saturating_sub(self.statements.available_permits())
+    }
+
     fn describe(&self, statement: &Statement, limits: &QueryLimits) -> Result<Description, SqlError> {
         let permit = self.permit(&self.planned, limits)?;
         let (bounds, _ended) = ended_with_the_caller(limits);
@@ -210,7 +223,7 @@ impl Statements for Arc<Shared> {
         let planning = lane.spawn(async move {
             let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
             let bounds = Arc::new(scan::Bounds::new(&bounds, permit));
-            let mut state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, &bounds)?;
+            let mut state = session::of_statement(&shared.base, &shared.options, &shared.memory, &statement, &bounds)?;
             parameter::describe(&mut state, &text, &statement.parameters).await
         })?;
         let _stop = lane::AbortOnDrop(planning.abort_handle());
@@ -284,7 +297,7 @@ async fn execute(
 ) -> Result<(), SqlError> {
     let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
     let bounds = Arc::new(scan::Bounds::new(limits, permit));
-    let mut state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement.now, &bounds)?;
+    let mut state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement, &bounds)?;
     let plan = parameter::physical_plan(&mut state, &text, &statement.parameters).await?;
     let schema = plan.schema();
     if out.send(Reply::Schema(schema.clone())).await.is_err() {

@@ -20,9 +20,10 @@ use datafusion::{
 };
 
 use super::{
-    CATALOG, SCHEMA, SqlError, SqlOptions, aggregate, analyze, function, group, memory::StatementMemory, scan::Bounds, table::Tables,
+    CATALOG, SCHEMA, SqlError, SqlOptions, Statement, aggregate, analyze, function, group, memory::StatementMemory, scan::Bounds,
+    table::Tables,
 };
-use crate::{model::Timestamp, query::QueryEngine, store::Catalog};
+use crate::{query::QueryEngine, store::Catalog};
 
 /// The state that every statement begins with.
 pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, tables: &Arc<Tables>, options: &SqlOptions) -> SessionState {
@@ -55,7 +56,7 @@ pub fn of_statement(
     base: &SessionState,
     options: &SqlOptions,
     all: &Arc<GreedyMemoryPool>,
-    now: Timestamp,
+    statement: &Statement,
     bounds: &Arc<Bounds>,
 ) -> Result<SessionState, SqlError> {
     let memory: Arc<dyn MemoryPool> = Arc::new(StatementMemory::new(options.memory_bytes_max, all.clone(), bounds.limits()));
@@ -64,11 +65,14 @@ pub fn of_statement(
         .with_memory_pool(memory)
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
         .build_arc()?;
-    let config = base.config().clone().with_extension(bounds.clone());
+    let mut config = base.config().clone().with_extension(bounds.clone());
+    if !statement.zone.is_empty() {
+        config.options_mut().execution.time_zone = Some(statement.zone.to_string());
+    }
     let mut state = SessionStateBuilder::new_from_existing(base.clone()).with_config(config).with_runtime_env(runtime).build();
     let options = state.config_options().clone();
     let properties = state.execution_props_mut();
-    properties.query_execution_start_time = timestamp_ns_to_datetime(now.0).map(|time| time.and_utc());
+    properties.query_execution_start_time = timestamp_ns_to_datetime(statement.now.0).map(|time| time.and_utc());
     properties.config_options = Some(options);
     Ok(state)
 }

@@ -104,7 +104,7 @@ fn limits() -> QueryLimits {
 }
 
 fn statement(text: &str) -> Statement {
-    Statement { text: text.into(), now: NOW, parameters: Vec::new() }
+    Statement { text: text.into(), now: NOW, parameters: Vec::new(), zone: "".into() }
 }
 
 fn run_within(plant: &Plant, statement: &Statement, limits: &QueryLimits) -> Result<RecordBatch, SqlError> {

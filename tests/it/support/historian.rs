@@ -17,6 +17,7 @@ use tonic::{Status, transport::Channel};
 pub struct Historian {
     child: Child,
     pub flight: SocketAddr,
+    pub http: SocketAddr,
 }
 
 /// An address on loopback that nobody listens on now.
@@ -47,7 +48,7 @@ impl Historian {
             assert!(begun.elapsed() < Duration::from_mins(1), "the historian does not listen on {flight} within a minute");
             std::thread::sleep(Duration::from_millis(2));
         }
-        Historian { child, flight }
+        Historian { child, flight, http }
     }
 
     pub fn pid(&self) -> u32 {

@@ -83,7 +83,7 @@ fn unpack<M: ProstMessageExt + Default>(body: &Bytes) -> Result<M, Status> {
 }
 
 fn create(api: &Api, text: String, limits: &QueryLimits, options: &AnswerOptions) -> Result<ActionCreatePreparedStatementResult, Status> {
-    let statement = Statement { text, now: api.services.clock.now(), parameters: Vec::new() };
+    let statement = Statement { text, now: api.services.clock.now(), parameters: Vec::new(), zone: options.zone.as_str().into() };
     let description = api.sql.engine.describe(&statement, limits).map_err(|error| status::from_sql(&error))?;
     Ok(ActionCreatePreparedStatementResult {
         dataset_schema: schema_bytes(&wire::schema(&description.schema, options))?,

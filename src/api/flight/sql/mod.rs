@@ -6,6 +6,7 @@
 
 mod action;
 mod answer;
+mod info;
 mod metadata;
 mod prepared;
 mod put;
@@ -28,7 +29,7 @@ use prost::Message;
 use tonic::{Status, metadata::MetadataMap};
 
 use self::statement::{Executions, StatementTicket};
-use super::{Answer, encode, info};
+use super::{Answer, encode, info as flight};
 use crate::{
     api::{Api, ApiLimits, Services, blocking, command::AnyMessage, status},
     query::{
@@ -58,8 +59,10 @@ impl Sql {
             tables: services.tables.clone(),
             ..SqlOptions::default()
         };
+        let engine = SqlEngine::new(services.query.clone(), services.catalog.clone(), options);
+        services.metrics.watch(engine.clone());
         Sql {
-            engine: SqlEngine::new(services.query.clone(), services.catalog.clone(), options),
+            engine,
             prepared: prepared::Prepared::new(limits.prepared_statements_max, limits.prepared_statement_idle),
             running: running::Running::default(),
         }
@@ -116,10 +119,10 @@ pub async fn flight_info(
                 let bound = api.sql.prepared.get(&query.prepared_statement_handle)?;
                 statement(&api.sql, StatementTicket::of_prepared(bound, now, options), &limits)?
             }
-            command => (metadata::schema(&command, &api.sql.engine)?, command.into_any()),
+            command => (metadata::schema(&command, &api.sql.engine, api.limits())?, command.into_any()),
         };
         let ticket = Ticket::new(ticket.encode_to_vec());
-        let mut info = info::described(&schema, descriptor)?;
+        let mut info = flight::described(&schema, descriptor)?;
         info.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
         Ok(info)
     })
@@ -162,7 +165,7 @@ pub fn get(api: &Arc<Api>, headers: &MetadataMap, ticket: &[u8], command: Comman
             StatementTicket::of_prepared(api.sql.prepared.get(&query.prepared_statement_handle)?, now, options)
         }
         command => {
-            let batch = metadata::batch(command, &api.sql.engine)?;
+            let batch = metadata::batch(command, &api.sql.engine, api.limits())?;
             let stream = api.stream(headers, move |_, emitter| statement::emit_whole(&batch, compression, emitter))?;
             return Ok(Box::pin(stream));
         }

@@ -70,7 +70,8 @@ impl Executions {
         let options = ticket.options.unwrap_or_default();
         let taken = |row: Vec<ScalarValue>| row.into_iter().map(|value| wire::parameter(value, &options)).collect();
         let rows: Vec<Vec<ScalarValue>> = put::rows(&ticket.parameters)?.into_iter().map(taken).collect::<Result<_, Status>>()?;
-        let statement = |parameters: Vec<ScalarValue>| Statement { text: ticket.text.clone(), now, parameters };
+        let zone: Arc<str> = options.zone.as_str().into();
+        let statement = |parameters: Vec<ScalarValue>| Statement { text: ticket.text.clone(), now, parameters, zone: zone.clone() };
         let statements = if rows.is_empty() { vec![statement(Vec::new())] } else { rows.into_iter().map(statement).collect() };
         Ok(Executions { statements, options })
     }
@@ -130,7 +131,7 @@ impl Executions {
                     }
                     (Reply::Batch(_), None) => return false,
                     (Reply::Batch(batch), Some((encoder, schema))) => {
-                        let sent = send(&batch, schema, encoder, emitter);
+                        let sent = send(&batch, schema, &self.options, encoder, emitter);
                         match sent {
                             Ok(read) => reading = read,
                             Err(error) => failed = Some(status::internal(error.to_string())),
@@ -150,9 +151,15 @@ impl Executions {
 }
 
 /// Sends a batch of the engine in the types of the wire; false when nobody reads any more.
-fn send(batch: &RecordBatch, wire: &SchemaRef, encoder: &mut Encoder, emitter: &Emitter<FlightData>) -> Result<bool, ArrowError> {
+fn send(
+    batch: &RecordBatch,
+    wire: &SchemaRef,
+    options: &AnswerOptions,
+    encoder: &mut Encoder,
+    emitter: &Emitter<FlightData>,
+) -> Result<bool, ArrowError> {
     let mut failed = None;
-    let whole = wire::batches(batch, wire, &mut |part| match encoder.batch(&part, &mut |message| emitter.emit(message)) {
+    let whole = wire::batches(batch, wire, options, &mut |part| match encoder.batch(&part, &mut |message| emitter.emit(message)) {
         Ok(read) => read,
         Err(error) => {
             failed = Some(error);

@@ -2,16 +2,15 @@
 //! clients show the keys of a dictionary for its values, or read an unsigned number as a signed one, and say nothing. So all that Flight SQL
 //! tells or sends passes through here: there is one mapping, and what is told cannot differ from what is sent.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use arrow::{
-    array::{Array, AsArray, RecordBatch, RecordBatchOptions},
-    compute::{can_cast_types, cast_with_options},
-    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit},
+    array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
+    compute::{CastOptions, can_cast_types, cast_with_options},
+    datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, TimeUnit},
     error::ArrowError,
     util::display::FormatOptions,
 };
-
 use jiff::{Timestamp, tz::TimeZone};
 use tonic::Status;
 
@@ -25,7 +24,7 @@ const TEXT_BYTES_MAX: usize = 16 << 20;
 
 /// The schema of an answer as clients are told it.
 pub fn schema(engine: &Schema, options: &AnswerOptions) -> SchemaRef {
-    let fields: Vec<FieldRef> = engine.fields().iter().map(|field| wire_field(field, options)).collect();
+    let fields: Vec<FieldRef> = engine.fields().iter().map(|field| shown_field(wire_field(field, options), options)).collect();
     Arc::new(Schema::new(fields).with_metadata(engine.metadata().clone()))
 }
 
@@ -75,20 +74,80 @@ pub fn parameter(value: ScalarValue, options: &AnswerOptions) -> Result<ScalarVa
 ///
 /// # Errors
 /// When the batch does not fit the schema.
-pub fn batches(batch: &RecordBatch, wire: &SchemaRef, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<bool, ArrowError> {
+pub fn batches(
+    batch: &RecordBatch,
+    wire: &SchemaRef,
+    options: &AnswerOptions,
+    emit: &mut dyn FnMut(RecordBatch) -> bool,
+) -> Result<bool, ArrowError> {
     let rows = batch.num_rows();
     if rows > 1 && written_out_bytes(batch, wire) > TEXT_BYTES_MAX {
         let half = rows / 2;
-        return Ok(batches(&batch.slice(0, half), wire, emit)? && batches(&batch.slice(half, rows - half), wire, emit)?);
+        return Ok(batches(&batch.slice(0, half), wire, options, emit)? && batches(&batch.slice(half, rows - half), wire, options, emit)?);
     }
-    // A value that does not fit is an error and not a null.
-    let exact = arrow::compute::CastOptions { safe: false, format_options: FormatOptions::default() };
-    let columns = batch.columns().iter().zip(wire.fields()).map(|(column, field)| {
-        if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast_with_options(column, field.data_type(), &exact) }
-    });
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    let converted = RecordBatch::try_new_with_options(wire.clone(), columns.collect::<Result<Vec<_>, _>>()?, &options)?;
+    let columns = batch.columns().iter().zip(wire.fields()).map(|(column, field)| wire_column(column, field.data_type(), options));
+    let row_count = RecordBatchOptions::new().with_row_count(Some(rows));
+    let converted = RecordBatch::try_new_with_options(wire.clone(), columns.collect::<Result<Vec<_>, _>>()?, &row_count)?;
     Ok(emit(converted))
+}
+
+/// Times as the client wants them shown: of its zone, or as the clock on the wall there shows them. Columns only; what lies in lists stays in UTC.
+fn shown_field(field: FieldRef, options: &AnswerOptions) -> FieldRef {
+    let DataType::Timestamp(unit, Some(zone)) = field.data_type() else { return field };
+    let zone = match options.zone.as_str() {
+        _ if options.zoneless => None,
+        "" => return field,
+        // A column that the statement has put into a zone stays there.
+        asked => Some(if is_utc(zone) { asked.into() } else { zone.clone() }),
+    };
+    let shown = DataType::Timestamp(*unit, zone);
+    Arc::new(Field::clone(&field).with_data_type(shown))
+}
+
+/// A column of the engine in its type on the wire. A value that does not fit is an error and not a null.
+fn wire_column(column: &ArrayRef, wire: &DataType, options: &AnswerOptions) -> Result<ArrayRef, ArrowError> {
+    let exact = CastOptions { safe: false, format_options: FormatOptions::default() };
+    match (column.data_type(), wire) {
+        (engine, wire) if engine == wire => Ok(column.clone()),
+        (DataType::Timestamp(unit, Some(own)), DataType::Timestamp(_, None)) => {
+            let zone = if is_utc(own) && !options.zone.is_empty() { options.zone.as_str() } else { own.as_ref() };
+            let local = civil_times(&cast_with_options(column, &DataType::Int64, &exact)?, *unit, zone)?;
+            cast_with_options(&local, wire, &exact)
+        }
+        _ => cast_with_options(column, wire, &exact),
+    }
+}
+
+/// What the clock on the wall of a zone shows at each instant, in the same unit.
+fn civil_times(instants: &ArrayRef, unit: TimeUnit, zone: &str) -> Result<ArrayRef, ArrowError> {
+    if is_utc(zone) {
+        return Ok(instants.clone());
+    }
+    let unreadable = || ArrowError::ComputeError(format!("times cannot be shown by the clock of {zone:?}"));
+    let zone = TimeZone::get(zone).map_err(|_| unreadable())?;
+    let per_second = match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    };
+    // The offset that was found last, and the seconds for which it holds: neighbours share it.
+    let held = Cell::new((0_i64, 0_i64, 0_i64));
+    let shown = instants.as_primitive::<Int64Type>().try_unary::<_, Int64Type, ArrowError>(|instant| {
+        let second = instant.div_euclid(per_second);
+        let (from, until, _) = held.get();
+        if !(from..until).contains(&second) {
+            let at = jiff::Timestamp::from_second(second).map_err(|_| unreadable())?;
+            let until = zone.following(at).next().map_or(i64::MAX, |change| change.timestamp().as_second());
+            held.set((second, until, zone.to_offset(at).seconds().into()));
+        }
+        held.get().2.checked_mul(per_second).and_then(|ahead| instant.checked_add(ahead)).ok_or_else(unreadable)
+    })?;
+    Ok(Arc::new(shown))
+}
+
+fn is_utc(zone: &str) -> bool {
+    matches!(zone, "UTC" | "+00:00" | "Z")
 }
 
 fn wire_field(field: &FieldRef, options: &AnswerOptions) -> FieldRef {
@@ -142,8 +201,8 @@ fn dictionary_bytes(column: &dyn Array) -> usize {
 mod tests {
     use arrow::{
         array::{
-            ArrayRef, Decimal128Array, DictionaryArray, Int32Array, Int64Array, ListArray, StringArray, UInt8Array, UInt32Array,
-            UInt64Array,
+            Decimal128Array, DictionaryArray, Int32Array, Int64Array, ListArray, StringArray, TimestampNanosecondArray, UInt8Array,
+            UInt32Array, UInt64Array,
         },
         datatypes::{Int32Type, UInt64Type},
     };
@@ -154,7 +213,7 @@ mod tests {
         let batch = RecordBatch::try_from_iter(columns).unwrap();
         let wire = schema(&batch.schema(), options);
         let mut parts = Vec::new();
-        batches(&batch, &wire, &mut |part| {
+        batches(&batch, &wire, options, &mut |part| {
             parts.push(part);
             true
         })
@@ -185,6 +244,26 @@ mod tests {
         assert_eq!(asked.column(0).as_ref(), &tag);
     }
 
+    /// Two o'clock and half past two come twice in the night in which the clocks are put back.
+    #[test]
+    fn times_are_shown_in_the_zone_or_by_its_clock() {
+        let start = 1_761_436_800_000_000_000;
+        let half_hour = 1_800_000_000_000;
+        let instants: Vec<_> = (0..4).map(|step| Some(start + step * half_hour + 1)).chain([None, Some(0), Some(-1)]).collect();
+        let utc = TimestampNanosecondArray::from(instants.clone()).with_timezone("UTC");
+        let shown = |zone: &str, zoneless| {
+            let options = AnswerOptions { zone: zone.into(), zoneless, ..AnswerOptions::default() };
+            converted(vec![("timestamp", Arc::new(utc.clone()))], &options).column(0).clone()
+        };
+        assert_eq!(shown("", false).as_ref(), &utc);
+        assert_eq!(shown("Europe/Berlin", false).as_ref(), &utc.clone().with_timezone("Europe/Berlin"));
+        assert_eq!(shown("", true).as_ref(), &TimestampNanosecondArray::from(instants.clone()));
+        let hour = 2 * half_hour;
+        let ahead = [2, 2, 1, 1, 0, 1, 1];
+        let local: Vec<_> = instants.iter().zip(ahead).map(|(instant, ahead)| instant.map(|instant| instant + ahead * hour)).collect();
+        assert_eq!(shown("Europe/Berlin", true).as_ref(), &TimestampNanosecondArray::from(local));
+    }
+
     #[test]
     fn lists_hold_plain_values_too() {
         let list = ListArray::from_iter_primitive::<UInt64Type, _, _>([Some(vec![Some(u64::MAX), None]), None]);
@@ -202,7 +281,7 @@ mod tests {
         let batch = RecordBatch::try_from_iter([("text", column)]).unwrap();
         let wire = schema(&batch.schema(), &AnswerOptions::default());
         let mut lengths = Vec::new();
-        let all = batches(&batch, &wire, &mut |part| {
+        let all = batches(&batch, &wire, &AnswerOptions::default(), &mut |part| {
             lengths.extend(part.column(0).as_string::<i32>().iter().map(|text| text.map_or(0, str::len)));
             assert!(part.num_rows() <= 32);
             true
@@ -211,7 +290,7 @@ mod tests {
         assert_eq!(lengths, (0..64).map(|row| if row % 2 == 0 { 1 << 20 } else { 1 }).collect::<Vec<_>>());
         let mut seen = 0;
         assert!(
-            !batches(&batch, &wire, &mut |_| {
+            !batches(&batch, &wire, &AnswerOptions::default(), &mut |_| {
                 seen += 1;
                 false
             })

@@ -185,7 +185,7 @@ fn limits() -> QueryLimits {
 
 fn answer(engine: &SqlEngine, text: &str, limits: &QueryLimits) -> Result<RecordBatch, SqlError> {
     let (mut schema, mut batches) = (None, Vec::new());
-    let statement = Statement { text: text.into(), now: Timestamp(END), parameters: Vec::new() };
+    let statement = Statement { text: text.into(), now: Timestamp(END), parameters: Vec::new(), zone: "".into() };
     engine.run(&statement, limits, &mut |reply| {
         match reply {
             Reply::Schema(found) => schema = Some(found),
@@ -444,7 +444,7 @@ fn every_bound_of_a_scan_holds_for_a_grouping() {
     assert!(matches!(answer(&plant.by_states, text, &cancelled), Err(SqlError::Query(QueryError::Cancelled))));
     // Whoever has seen enough is given no more.
     let mut batches = 0;
-    let statement = Statement { text: text.into(), now: Timestamp(END), parameters: Vec::new() };
+    let statement = Statement { text: text.into(), now: Timestamp(END), parameters: Vec::new(), zone: "".into() };
     plant
         .by_states
         .run(&statement, &limits(), &mut |reply| {
