@@ -76,7 +76,7 @@ fn functions(query: &IntervalQuery, tag: &Tag) -> Vec<Function> {
         Function::TimeAverage if tag.definition.stepped => Function::TimeAverage2,
         other => *other,
     };
-    query.functions.iter().map(held).chain([Function::Count, Function::PercentGood]).collect()
+    query.functions.iter().map(held).chain([Function::PercentGood]).collect()
 }
 
 fn answers(reader: &TagReader, query: &IntervalQuery, part: &IntervalPart, limits: &QueryLimits) -> Result<IntervalAnswers, QueryError> {
@@ -99,11 +99,11 @@ fn answers(reader: &TagReader, query: &IntervalQuery, part: &IntervalPart, limit
         // Lines are drawn across time that is Bad as well: where nothing is Good, there is nothing to draw.
         let drawn = function.bounds() == Bounds::Interpolated;
         values.extend(found.chunks_exact(per_interval).map(|of_interval| {
-            let is_good = of_interval[wanted + 1].value.is_some_and(|percent| percent > 0.0);
+            let is_good = of_interval[wanted].value.is_some_and(|percent| percent > 0.0);
             of_interval[place].value.filter(|_| !drawn || is_good)
         }));
     }
-    // Every function answers with nothing before the first sample and after the last; the count answers everywhere else.
+    // Every function answers with nothing before the first sample and after the last. This one answers everywhere else, also where all is Bad.
     let known = found.chunks_exact(per_interval).map(|of_interval| of_interval[wanted].value.is_some()).collect();
     Ok(IntervalAnswers { part: part.clone(), values, known })
 }

@@ -73,8 +73,8 @@ impl LongTable {
 
 fn schema() -> SchemaRef {
     let aggregate = |function: Function| {
-        let data_type = if function == Function::Count { DataType::Int64 } else { DataType::Float64 };
-        Field::new(function.name(), data_type, true)
+        let is_count = function == Function::Count;
+        Field::new(function.name(), if is_count { DataType::Int64 } else { DataType::Float64 }, !is_count)
     };
     let tag = Field::new_dictionary("tag", DataType::Int32, DataType::Utf8, false);
     let fields = std::iter::once(tag).chain(time_fields()).chain(FUNCTIONS.map(aggregate));
@@ -159,7 +159,7 @@ impl Read {
         let Some(grid) = Grid::new(&self.engine, &self.tags, &self.asked, limits)? else { return Ok(()) };
         let functions: Vec<Function> =
             self.columns.iter().filter_map(|column| FUNCTIONS.get(column.checked_sub(BEFORE)?)).copied().collect();
-        let ranges = grid.parts(PART_ANSWERS / (functions.len() + 2));
+        let ranges = grid.parts(PART_ANSWERS / (functions.len() + 1));
         let parts: Vec<IntervalPart> = (0..self.tags.len())
             .flat_map(|tag| ranges.iter().map(move |intervals| IntervalPart { tag, intervals: intervals.clone() }))
             .collect();
@@ -231,7 +231,8 @@ impl Rows<'_> {
                 other => {
                     let values = values.next().unwrap_or_default();
                     if FUNCTIONS[other - BEFORE] == Function::Count {
-                        Arc::new(values.into_iter().map(|value| value.map(|value| value as i64)).collect::<Int64Array>())
+                        // A count of nothing but Bad samples is Bad, and has no value: it is 0.
+                        Arc::new(values.into_iter().map(|value| Some(value.unwrap_or(0.0) as i64)).collect::<Int64Array>())
                     } else {
                         Arc::new(Float64Array::from(values))
                     }

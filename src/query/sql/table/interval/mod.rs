@@ -14,7 +14,7 @@ use arrow::{
     array::{ArrayRef, TimestampNanosecondArray},
     datatypes::{DataType, Field, TimeUnit},
 };
-use datafusion::{catalog::Session, error::Result};
+use datafusion::catalog::Session;
 use jiff::tz::TimeZone;
 
 use self::bounds::Bounds;
@@ -26,6 +26,7 @@ use crate::{
         aggregate::Intervals,
         arrow_column,
         sql::{
+            analyze::is_utc,
             error::invalid,
             function::calendar::{Calendar, Step},
         },
@@ -58,17 +59,10 @@ fn time_remarks(zone: &str) -> [String; 3] {
 }
 
 /// The zone of a session: its own, or the one of the configuration.
-fn zone_of(state: &dyn Session, default: &TimeZone) -> Result<TimeZone> {
+fn zone_of(state: &dyn Session, default: &TimeZone) -> datafusion::error::Result<TimeZone> {
     let Some(name) = state.config_options().execution.time_zone.as_deref() else { return Ok(default.clone()) };
-    if crate::query::sql::analyze::is_utc(name) {
-        return Ok(TimeZone::UTC);
-    }
-    let fixed = || format!("2000-01-01T00:00:00{name}").parse::<jiff::Timestamp>().ok().map(|at| 946_684_800 - at.as_second());
-    let zone = TimeZone::get(name).ok().or_else(|| {
-        let ahead = fixed().and_then(|ahead| i32::try_from(ahead).ok())?;
-        jiff::tz::Offset::from_seconds(ahead).ok().map(TimeZone::fixed)
-    });
-    zone.ok_or_else(|| invalid(format!("the zone of the session, {name:?}, is no time zone; write a name such as Europe/Berlin")))
+    let zone = if is_utc(name) { Ok(TimeZone::UTC) } else { TimeZone::get(name) };
+    zone.map_err(|_| invalid(format!("the zone of the session, {name:?}, is no time zone such as Europe/Berlin")))
 }
 
 /// What `now()` means in a statement.
@@ -100,7 +94,7 @@ struct Grid {
 impl Grid {
     /// The intervals that start within the bounds, from the one with the first sample of the tags to the one that is running, or to their
     /// latest sample where that is later. `None` where there are none.
-    fn new(engine: &QueryEngine, tags: &[Arc<Tag>], asked: &Asked, limits: &QueryLimits) -> std::result::Result<Option<Grid>, QueryError> {
+    fn new(engine: &QueryEngine, tags: &[Arc<Tag>], asked: &Asked, limits: &QueryLimits) -> Result<Option<Grid>, QueryError> {
         let present = i128::from(asked.now.0.max(engine.latest(tags, limits)?.map_or(i64::MIN, |latest| latest.saturating_add(1))));
         let to = asked.bounds.to.min(present);
         let back = INTERVALS_BACK_MAX * i128::from(asked.step.about_ns());
@@ -124,7 +118,7 @@ impl Grid {
                 "the statement asks for about {about} intervals, {INTERVALS_MAX} are allowed; say from when on, for example start >= now() - interval '30 days'"
             )));
         }
-        let memory = limits.memory.take(u64::try_from(about.max(0)).unwrap_or(0) * 16)?;
+        let memory = limits.memory.take(u64::try_from(about.max(0)).unwrap_or(0) * 24)?; // edges twice, local times
         let (mut edges, mut local) = (Vec::new(), Vec::new());
         while i128::from(start) < to {
             edges.push(start);
@@ -144,7 +138,7 @@ impl Grid {
         self.local.len()
     }
 
-    fn intervals(&self) -> std::result::Result<Intervals, QueryError> {
+    fn intervals(&self) -> Result<Intervals, QueryError> {
         let intervals = Intervals::between(self.edges.clone(), false).map_err(|error| QueryError::Invalid(error.to_string()))?;
         Ok(intervals.cut_at(false, self.running))
     }
