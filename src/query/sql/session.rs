@@ -20,8 +20,10 @@ use datafusion::{
 };
 
 use super::{
-    CATALOG, SCHEMA, SqlError, SqlOptions, Statement, aggregate, analyze, function, group, memory::StatementMemory, scan::Bounds,
-    table::Tables,
+    CATALOG, INFORMATION_SCHEMA, SCHEMA, SqlError, SqlOptions, Statement, aggregate, analyze, function, group,
+    memory::StatementMemory,
+    scan::Bounds,
+    table::{InformationSchema, Tables},
 };
 use crate::{query::QueryEngine, store::Catalog};
 
@@ -31,7 +33,8 @@ pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, tables: &Arc<Tables>, o
         .with_target_partitions(options.threads.max(1))
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)
-        .with_information_schema(true);
+        // Ours is registered below.
+        .with_information_schema(false);
     // Views of strings are younger than many clients.
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     // Batches that a merge reads ahead of each part; the default may take all the memory of a statement.
@@ -45,9 +48,11 @@ pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, tables: &Arc<Tables>, o
     let ours = MemoryCatalogProvider::new();
     // A fresh catalog has no schema of that name.
     let _ = ours.register_schema(SCHEMA, tables.clone());
-    state.catalog_list().register_catalog(CATALOG.to_owned(), Arc::new(ours));
+    let ours = Arc::new(ours);
+    state.catalog_list().register_catalog(CATALOG.to_owned(), ours.clone());
     aggregate::register(&mut state);
     function::register(&mut state, query, catalog, options);
+    let _ = ours.register_schema(INFORMATION_SCHEMA, Arc::new(InformationSchema::new(&state, tables)));
     state
 }
 

@@ -2,6 +2,7 @@
 
 mod current;
 mod gaps;
+mod information;
 mod interval;
 pub mod partition;
 mod predicate;
@@ -14,18 +15,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::{
-    catalog::{
-        SchemaProvider, TableProvider,
-        information_schema::{INFORMATION_SCHEMA_TABLES, InformationSchemaProvider},
-    },
+    catalog::{SchemaProvider, TableProvider},
     error::Result,
     execution::SessionState,
     logical_expr::TableType,
 };
 use futures::FutureExt;
 
+pub use self::information::InformationSchema;
 use self::interval::{LongTable, WideView};
-use super::{INFORMATION_SCHEMA, SCHEMA, SqlOptions, TableDescription, function::calendar::Step, view::TableOptions};
+use super::{CATALOG, INFORMATION_SCHEMA, SCHEMA, SqlOptions, TableDescription, function::calendar::Step, view::TableOptions};
 use crate::{query::QueryEngine, store::Catalog};
 
 /// The tables that every historian has, in the order of their names.
@@ -33,20 +32,16 @@ pub const NAMES: [&str; 6] = ["current", "daily", "gaps", "hourly", "samples", "
 
 /// The tables that tell of tables.
 pub fn system(base: &SessionState) -> Vec<TableDescription> {
-    let provider = InformationSchemaProvider::new(base.catalog_list().clone());
-    let one = |name: &&str| {
-        // It does not wait for anything.
-        let table = provider.table(name).now_or_never()?.ok()??;
-        Some(TableDescription {
-            schema_name: INFORMATION_SCHEMA,
-            name: (*name).to_owned(),
-            is_system: true,
-            schema: table.schema(),
-            remark: remark::of_system_table(name),
-            column_remarks: Vec::new(),
-        })
+    let Some(schema) = base.catalog_list().catalog(CATALOG).and_then(|catalog| catalog.schema(INFORMATION_SCHEMA)) else {
+        return Vec::new();
     };
-    let mut all: Vec<TableDescription> = INFORMATION_SCHEMA_TABLES.iter().filter_map(one).collect();
+    let one = |name: String| {
+        // It does not wait for anything.
+        let table = schema.table(&name).now_or_never()?.ok()??;
+        let (schema, remark) = (table.schema(), remark::of_system_table(&name));
+        Some(TableDescription { schema_name: INFORMATION_SCHEMA, name, is_system: true, schema, remark, column_remarks: Vec::new() })
+    };
+    let mut all: Vec<TableDescription> = schema.table_names().into_iter().filter_map(one).collect();
     all.sort_by(|one, other| one.name.cmp(&other.name));
     all
 }

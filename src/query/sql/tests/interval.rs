@@ -179,7 +179,20 @@ fn every_table_every_column_and_every_function_has_a_remark() {
     }
     let columns = run(&plant, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'plant_hourly'").unwrap();
     assert_eq!(columns.column(0).as_primitive::<Int64Type>().value(0), of_view.schema.fields().len() as i64);
-    assert!(run(&plant, "SELECT * FROM information_schema.views").is_ok());
+    let told = |statement: &str| -> Vec<String> {
+        let batch = run(&plant, statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
+        batch.column(0).as_string::<i32>().iter().map(|text| text.unwrap_or_default().to_owned()).collect()
+    };
+    let of = "FROM information_schema.columns WHERE table_schema = 'public' AND table_name";
+    assert_eq!(told(&format!("SELECT remarks {of} = 'plant_hourly' ORDER BY ordinal_position")), of_view.column_remarks);
+    assert_eq!(told("SELECT remarks FROM information_schema.tables WHERE table_name = 'plant_hourly'"), [of_view.remark.clone()]);
+    let of_range = told("SELECT remarks FROM information_schema.routines WHERE routine_name = 'range' AND function_type = 'TABLE'");
+    assert!(of_range.len() == 1 && of_range[0].starts_with("range(tags, start, end"), "{of_range:?}");
+    for statement in
+        ["SELECT * FROM information_schema.views", "SHOW TABLES", "SHOW COLUMNS FROM plant_hourly", "SHOW FUNCTIONS LIKE 'range'"]
+    {
+        run(&plant, statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
 }
 
 #[test]
