@@ -14,6 +14,7 @@ use super::{
 use crate::{
     collector::{CheckRow, Collector},
     model::{Quality, TagDefinition, Value, ValueType},
+    query::sql::View,
     server::config::{self, Overrides, ServerSettings},
 };
 
@@ -50,11 +51,15 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
 
     let overrides = Overrides { data_dir: args.data_dir.clone(), listen: args.listen, ..Overrides::default() };
     let configuration = config::load(Some(&args.config), &overrides).map_err(Refused)?;
-    let (server, collectors, views) = (configuration.server, configuration.collectors, configuration.tables.views.len());
+    let (server, collectors) = (configuration.server, configuration.collectors);
     let tags: usize = collectors.iter().map(|collector| collector.tags().len()).sum();
     let mut output = Output::stdout();
-    let (file, devices, written) = (args.config.display(), collectors.len(), configuration.written_tags.len());
+    let (file, devices) = (args.config.display(), collectors.len());
+    let (written, views) = (configuration.written_tags.len(), configuration.tables.views.len());
     writeln!(output, "{file} is valid: {devices} devices, {tags} collected tags, {written} written tags, {views} views")?;
+    for note in unselective(&configuration.tables.views, &collectors, &configuration.written_tags) {
+        writeln!(output, "{}", output::printable(&note))?;
+    }
     let contradictions = contradictions(&server, &collectors, &configuration.written_tags).await;
     for contradiction in &contradictions {
         writeln!(output, "{}", output::printable(contradiction))?;
@@ -87,6 +92,17 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     writeln!(output, "\n{good} tags good, {bad} bad")?;
     output.finish()?;
     Ok(if bad == 0 && contradictions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Views that select none of the configured tags. That is no mistake: clients may write the tags that they mean.
+fn unselective(views: &[View], collectors: &[Arc<dyn Collector>], written: &[TagDefinition]) -> Vec<String> {
+    let configured: Vec<TagDefinition> = collectors.iter().flat_map(|collector| collector.tags()).chain(written.iter().cloned()).collect();
+    let selects = |view: &&View| configured.iter().any(|definition| view.tags.matches(definition.name.as_str()));
+    let none = views.iter().filter(|view| !selects(view));
+    none.map(|view| {
+        format!("note: the view {} selects no tag of this configuration; it has columns when clients write some that it selects", view.name)
+    })
+    .collect()
 }
 
 /// Tags that the catalog holds with another value type than the configuration asks for: `serve` would not collect them. Asks the data

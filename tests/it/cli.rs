@@ -68,7 +68,12 @@ fn the_example_configuration_is_valid() {
     let file = peer::root().join("examples/historian.toml").display().to_string();
     let output = historian(&["check", "--offline", "--config", &file]);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stdout(&output).contains("is valid: 2 devices, 7 collected tags, 2 written tags"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("is valid: 2 devices, 7 collected tags, 2 written tags, 1 views\n"), "{}", stdout(&output));
+    assert!(!stdout(&output).contains("note: "), "{}", stdout(&output));
+    let views = directory(&[("v.toml", "[[view]]\nname = \"lab_daily\"\ntags = [\"lab/**\"]\ninterval = \"1d\"\n")]);
+    let output = historian(&["check", "--offline", "--config", &path(&views, "v.toml")]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("note: the view lab_daily selects no tag of this configuration"), "{}", stdout(&output));
 }
 
 #[test]
@@ -181,7 +186,7 @@ fn the_examples_in_the_document_are_valid() {
         document.split(&format!("\n```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
     };
     let (toml, csv) = (blocks("toml"), blocks("csv"));
-    assert_eq!((toml.len(), csv.len()), (2, 1));
+    assert_eq!((toml.len(), csv.len()), (3, 1));
     let directory = directory(&[("tags.csv", &csv[0])]);
     let configuration =
         config::parse("f.toml", &toml[0], directory.path(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
@@ -189,5 +194,8 @@ fn the_examples_in_the_document_are_valid() {
     let retention =
         config::parse("f.toml", &toml[1], directory.path(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!(retention.retention.len(), 2);
+    let views =
+        config::parse("f.toml", &toml[2], directory.path(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!((views.tables.views.len(), views.tables.zone.iana_name()), (1, Some("Europe/Berlin")));
     assert_eq!(configuration.collectors[0].tags().len(), 2);
 }
