@@ -96,6 +96,47 @@ async fn the_current_value_does_not_stay_at_an_old_good_sample_when_a_plc_restar
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn source_times_that_come_in_turn_do_not_take_each_others_samples() {
+    let (mut peer, port) = server(&[]);
+    let (early, late) = (FIRST, FIRST + 3_600 * SECOND);
+    write(&mut peer, "Double", "Double", &json!(0.0), 0, early);
+    let running = Running::start(&(open_device(&port) + &tag("Double", "f64")));
+    running.until("the first value", |r| r.delivering() == 1).await;
+    for step in 1..=9 {
+        let at = if step % 2 == 0 { early } else { late };
+        write(&mut peer, "Double", "Double", &json!(f64::from(step)), 0, at);
+        running.until("a change", |r| r.of("Double").len() == step as usize + 1).await;
+    }
+    // Read back as a store does: ordered by time, one sample per time.
+    let read: BTreeMap<_, _> = running.of("Double").into_iter().map(|(at, value, quality)| (at, (value, quality))).collect();
+    let good = |step: i32| (Some(Value::F64(f64::from(step))), 0);
+    let expected: Vec<_> = [0, 2, 4, 6, 8, 1, 3, 5, 7, 9].into_iter().map(good).collect();
+    assert_eq!(read.into_values().collect::<Vec<_>>(), expected, "each time has its own, in their order");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_of_a_source_time_that_stands_still_while_values_change() {
+    let (mut peer, port) = server(&[]);
+    for node in ["Double", "Float"] {
+        write(&mut peer, node, node, &json!(0.5), 0, FIRST);
+    }
+    let text = open_device(&port) + &tag("Double", "f64") + &tag("Float", "f64");
+    let checking = tokio::spawn(async move { build(&text).check(Duration::from_secs(30)).await });
+    for step in 1..1_000 {
+        if checking.is_finished() {
+            break;
+        }
+        let writes = json!([["Double", "Double", f64::from(step), 0, FIRST, FIRST], ["Float", "Float", step, 0, now(), now()]]);
+        command(&mut peer, &json!({ "write": writes }));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let rows = checking.await.unwrap();
+    assert!(rows[0].error.contains("stands still at ") && rows[0].error.contains("timestamps = \"server\""), "{rows:?}");
+    assert_eq!(rows[1].error, "", "{rows:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_whole_number_that_a_float_rounds_is_never_good_and_check_proposes_the_type_that_holds_it() {
     let (mut peer, port) = server(&[]);
     let beyond = (1_u64 << 53) + 1;
