@@ -126,7 +126,11 @@ impl Connection {
         };
         let store = pki::open(device).await.map_err(Fault::new)?;
         let config = client_config(device);
-        let limits = Limits { text_bytes_max: device.text_bytes_max, certificate: None };
+        let limits = Limits {
+            text_bytes_max: device.text_bytes_max,
+            handle_max: u32::try_from(device.items.len()).unwrap_or(u32::MAX),
+            certificate: None,
+        };
         let nobody = Arc::new(opcua::sync::RwLock::new(CertificateStore::new(std::path::Path::new("/dev/null"))));
         let findings = Arc::new(Findings::default());
         let mut wire = Wire { url: device.endpoint.clone(), limits, store: nobody, clock: clock.clone(), findings };

@@ -220,13 +220,19 @@ struct Unfit<'a> {
 
 impl Unfit<'_> {
     fn tell(&self, findings: Vec<Finding>) {
-        for Finding { handle, reason, broken } in findings {
+        for Finding { handle, mut reason, broken, lost } in findings {
+            if lost > 0 {
+                // Which tags they are of nobody knows: all of them are Bad until they are read anew.
+                DeviceStatus::count(&self.context.status.samples_dropped, lost as u64);
+            }
             let Some(index) = publish::index(handle) else { continue };
             let Some(item) = self.device.items.get(index) else { continue };
             if broken {
                 self.left_out.add(index, reason.clone());
             }
-            if self.told.lock().get(&index) == Some(&reason) {
+            if lost > 0 {
+                reason = format!("{reason}; {lost} values behind it in the same notification are lost");
+            } else if self.told.lock().get(&index) == Some(&reason) {
                 continue;
             }
             let message = format!("{} ({}) is Bad: {reason}", item.definition.name, item.address_text);

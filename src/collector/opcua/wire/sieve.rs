@@ -5,8 +5,13 @@
 //! field, and each value that can be no sample is replaced by one that says why: a Bad status, and the reason beside it (see [`reason`]).
 //! What no tag can hold (structures, byte strings, elements of matrices) is passed over and only named by its type.
 //!
-//! Where the encoding itself is broken the next value cannot be found. The message ends with the value that broke it then: an answer to
-//! Read has fewer values than were asked for, and the caller asks for the rest; a notification names the item, which is left out.
+//! Where the encoding itself is broken the next value is not known to begin anywhere. The message ends with the value that broke it then: an
+//! answer to Read has fewer values than were asked for, and the caller asks for the rest. A notification names the item, which is left out. The
+//! items behind it are looked for: where exactly one place begins as many as there must be, ending where the notification ends, they are those;
+//! else it is told how many are lost.
+
+#[cfg(test)]
+mod tests;
 
 use opcua::types::{LocalizedText, ObjectId, StatusCode, Variant};
 
@@ -29,6 +34,8 @@ pub const BROKEN: &str = "the value cannot be decoded";
 pub struct Limits {
     /// Longest text that becomes a value.
     pub text_bytes_max: usize,
+    /// Client handles are 1 to this.
+    pub handle_max: u32,
     /// Certificate that stands for the server's own in the answer to `CreateSession`: without security some servers send none there,
     /// and a password must be encrypted with it all the same.
     pub certificate: Option<Vec<u8>>,
@@ -40,8 +47,10 @@ pub struct Finding {
     /// Client handle of the item; position in the answer to a Read.
     pub handle: u32,
     pub reason: String,
-    /// Nothing after this value could be decoded.
+    /// The encoding of this value is broken.
     pub broken: bool,
+    /// Values behind it in the same notification that could not be found.
+    pub lost: usize,
 }
 
 /// A clean message, and what was replaced in it. A message of another kind, and one that is broken outside its values, comes unchanged.
@@ -83,6 +92,10 @@ impl Flaw {
     }
 }
 
+/// An item has a handle and at least the mask of a value.
+const ITEM_BYTES_MIN: usize = 5;
+/// Bytes that are read to find the items behind a broken value, at most.
+const SEARCH_BYTES_MAX: usize = 4 << 20;
 /// What the encoding has in place of each: no diagnostics, no text, no structure.
 const NO_DIAGNOSTICS: [u8; 1] = [0];
 const NO_ARRAY: [u8; 4] = [0xff; 4];
@@ -203,11 +216,18 @@ impl Sieve<'_> {
         let place = self.walk.out.len();
         self.walk.put_length(count);
         let mut done = 0;
-        for _ in 0..count.unwrap_or(0) {
+        while done < count.unwrap_or(0) {
             let handle = self.walk.number()?;
             self.walk.put(&handle.to_le_bytes());
             done += 1;
-            if self.value(handle) {
+            let begin = self.walk.position();
+            let left = count.unwrap_or(0) - done;
+            if self.value(handle) && left > 0 {
+                if let Some(next) = self.next_items(begin, end, left) {
+                    self.walk.skip_to(next)?;
+                    continue;
+                }
+                self.findings.last_mut().into_iter().for_each(|finding| finding.lost = left);
                 break;
             }
         }
@@ -219,12 +239,43 @@ impl Sieve<'_> {
         self.walk.skip_to(end)
     }
 
+    /// Where the `left` items behind a broken value that began at `begin` begin, when there is one place that fits, and one only. The whole
+    /// notification ends at `end`.
+    fn next_items(&self, begin: usize, end: usize, left: usize) -> Option<usize> {
+        let mut found = None;
+        let mut walked = 0;
+        for place in begin + 1..end.saturating_sub(left * ITEM_BYTES_MIN) {
+            let mut probe = self.walk.probe(place);
+            let fits = self.items_end_at(&mut probe, end, left).is_ok();
+            walked += probe.position().saturating_sub(place);
+            if walked > SEARCH_BYTES_MAX || fits && found.is_some() {
+                return None;
+            }
+            found = found.or(fits.then_some(place));
+        }
+        found
+    }
+
+    fn items_end_at(&self, probe: &mut Walk<'_>, end: usize, left: usize) -> Step<()> {
+        const NO: Broken = Broken("no items begin here");
+        for _ in 0..left {
+            if !(1..=self.limits.handle_max).contains(&probe.number()?) || !(1..=0x3f).contains(&probe.peek()?) {
+                return Err(NO);
+            }
+            probe.skip_data_value()?;
+        }
+        for _ in 0..probe.length()?.unwrap_or(0) {
+            probe.skip_diagnostic_info()?;
+        }
+        if probe.position() == end { Ok(()) } else { Err(NO) }
+    }
+
     fn count(&mut self, place: usize, count: usize) {
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         self.walk.out[place..place + 4].copy_from_slice(&count.to_le_bytes());
     }
 
-    /// One `DataValue`; true when nothing after it can be found.
+    /// One `DataValue`; true when its encoding is broken, and what comes after it is not known to begin anywhere.
     fn value(&mut self, handle: u32) -> bool {
         let begin = self.walk.out.len();
         self.unfit = None;
@@ -232,7 +283,7 @@ impl Sieve<'_> {
             Ok(None) => {
                 // It passes as what it is, without what is in it, and does not fit its tag.
                 let reason = self.unfit.map(|what| format!("the node holds {what}, which no tag can hold"));
-                self.findings.extend(reason.map(|reason| Finding { handle, reason, broken: false }));
+                self.findings.extend(reason.map(|reason| Finding { handle, reason, broken: false, lost: 0 }));
                 return false;
             }
             Ok(Some(flaw)) => (flaw, false),
@@ -247,7 +298,7 @@ impl Sieve<'_> {
                 (flaw, true)
             }
         };
-        self.findings.push(Finding { handle, reason: flaw.reason, broken });
+        self.findings.push(Finding { handle, reason: flaw.reason, broken, lost: 0 });
         broken
     }
 
@@ -491,182 +542,5 @@ impl Sieve<'_> {
         self.walk.copy_text()?;
         self.walk.copy_bytes()?;
         self.walk.copy(4)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use opcua::types::{
-        Array, BinaryDecodable, BinaryEncodable, ByteString, ContextOwned, DataChangeNotification, DataValue, DateTime, ExtensionObject,
-        Guid, MonitoredItemNotification, NodeId, NotificationMessage, PublishResponse, ReadResponse, VariantScalarTypeId,
-    };
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn limits() -> Limits {
-        Limits { text_bytes_max: 100, certificate: None }
-    }
-
-    fn encoded(kind: ObjectId, message: &impl BinaryEncodable) -> Vec<u8> {
-        let context = ContextOwned::default();
-        let context = context.context();
-        let mut bytes = NodeId::from(kind).encode_to_vec(&context);
-        bytes.extend(message.encode_to_vec(&context));
-        bytes
-    }
-
-    fn decoded<T: BinaryDecodable>(bytes: &[u8]) -> T {
-        let context = ContextOwned::default();
-        let context = context.context();
-        let mut stream = bytes;
-        NodeId::decode(&mut stream, &context).unwrap();
-        let message = T::decode(&mut stream, &context).unwrap();
-        assert_eq!(stream, b"", "nothing is left over");
-        message
-    }
-
-    fn read(values: Vec<DataValue>) -> Vec<u8> {
-        let response = ReadResponse { results: Some(values), ..ReadResponse::default() };
-        encoded(ObjectId::ReadResponse_Encoding_DefaultBinary, &response)
-    }
-
-    fn value(variant: Variant) -> DataValue {
-        DataValue {
-            value: Some(variant),
-            status: Some(StatusCode::from(0x4000_0480)),
-            source_timestamp: Some(DateTime::from(133_000_000_000_000_001)),
-            source_picoseconds: Some(17),
-            server_timestamp: Some(DateTime::from(133_000_000_000_000_002)),
-            server_picoseconds: Some(18),
-        }
-    }
-
-    #[test]
-    fn what_a_tag_can_hold_passes_unchanged() {
-        let mut values: Vec<DataValue> = [
-            Variant::Boolean(true),
-            Variant::SByte(-1),
-            Variant::Byte(1),
-            Variant::Int16(-2),
-            Variant::UInt16(2),
-            Variant::Int32(-3),
-            Variant::UInt32(3),
-            Variant::Int64(i64::MIN),
-            Variant::UInt64(u64::MAX),
-            Variant::Float(f32::INFINITY),
-            Variant::Double(-0.0),
-            Variant::from("Größe ✓"),
-            Variant::from(""),
-            Variant::LocalizedText(Box::new(LocalizedText::new("", "offen"))),
-            Variant::from(DateTime::from(5)),
-            Variant::from(Guid::from_bytes([7; 16])),
-            Variant::StatusCode(StatusCode::BadTimeout),
-        ]
-        .into_iter()
-        .map(value)
-        .collect();
-        values.extend([DataValue::null(), DataValue { status: Some(StatusCode::BadNodeIdUnknown), ..DataValue::null() }]);
-        let (clean, findings) = clean(&read(values.clone()), &limits());
-        assert_eq!(findings, []);
-        let mut results = decoded::<ReadResponse>(&clean).results.unwrap();
-        // The locale of a text is of no use.
-        for text in results.iter_mut().chain(&mut values) {
-            if let Some(Variant::LocalizedText(text)) = &mut text.value {
-                text.locale = opcua::types::UAString::null();
-            }
-        }
-        assert_eq!(results, values);
-    }
-
-    #[test]
-    fn of_what_no_tag_can_hold_only_the_type_is_left_but_texts_of_arrays() {
-        let texts = Array::new(VariantScalarTypeId::String, vec![Variant::from("a"), Variant::from("ü")]).unwrap();
-        let numbers = Array::new_multi(VariantScalarTypeId::Double, vec![Variant::Double(1.0); 6], vec![2, 3]).unwrap();
-        let texts = Variant::Array(Box::new(texts));
-        let bytes = Variant::ByteString(ByteString::from(&[1, 2, 3]));
-        let (clean, findings) = clean(&read(vec![value(texts.clone()), value(Variant::Array(Box::new(numbers))), value(bytes)]), &limits());
-        assert_eq!(findings.len(), 3, "{findings:?}");
-        assert!(findings[2].reason.contains("a ByteString"), "{findings:?}");
-        let results = decoded::<ReadResponse>(&clean).results.unwrap();
-        assert_eq!(results[0], value(texts));
-        assert!(matches!(&results[1].value, Some(Variant::Array(array)) if array.values.is_empty()), "{results:?}");
-        assert!(matches!(&results[2].value, Some(Variant::ByteString(_))), "{results:?}");
-    }
-
-    #[test]
-    fn a_flaw_keeps_status_and_times_in_place() {
-        let mut bytes = read(vec![value(Variant::from("Kxlte")), value(Variant::from("y".repeat(101))), value(Variant::Double(1.5))]);
-        let at = bytes.windows(5).position(|window| window == b"Kxlte").unwrap();
-        bytes[at + 1] = 0xe4;
-        let (clean, findings) = clean(&bytes, &limits());
-        assert_eq!(findings.iter().map(|finding| (finding.handle, finding.broken)).collect::<Vec<_>>(), [(0, false), (1, false)]);
-        let results = decoded::<ReadResponse>(&clean).results.unwrap();
-        assert_eq!(results.len(), 3);
-        assert_eq!(results[2], value(Variant::Double(1.5)));
-        for (result, status, kept) in
-            [(&results[0], StatusCode::BadDecodingError, Some("K\u{fffd}lte")), (&results[1], StatusCode::BadEncodingLimitsExceeded, None)]
-        {
-            assert_eq!(result.status, Some(status));
-            assert_eq!(reason(result.value.as_ref().unwrap()).unwrap().1, kept);
-            assert_eq!((result.source_picoseconds, result.server_picoseconds), (Some(17), Some(18)));
-            assert_eq!(result.source_timestamp, value(Variant::Empty).source_timestamp);
-        }
-    }
-
-    fn notification(items: &[(u32, Variant)]) -> Vec<u8> {
-        let item = |(handle, variant): &(u32, Variant)| MonitoredItemNotification { client_handle: *handle, value: value(variant.clone()) };
-        let change = DataChangeNotification { monitored_items: Some(items.iter().map(item).collect()), diagnostic_infos: None };
-        let message = NotificationMessage {
-            sequence_number: 5,
-            publish_time: DateTime::from(9),
-            notification_data: Some(vec![ExtensionObject::from_message(change)]),
-        };
-        let response =
-            PublishResponse { subscription_id: 3, notification_message: message, more_notifications: true, ..Default::default() };
-        encoded(ObjectId::PublishResponse_Encoding_DefaultBinary, &response)
-    }
-
-    #[test]
-    fn a_broken_item_ends_the_notification_by_name() {
-        let mut bytes = notification(&[(7, Variant::Double(1.0)), (8, Variant::Int32(0x0a0b_0c0d)), (9, Variant::Double(2.0))]);
-        let at = bytes.windows(4).position(|window| window == [0x0d, 0x0c, 0x0b, 0x0a]).unwrap();
-        bytes[at - 1] = 0x3f; // a type that does not exist
-        let (clean, findings) = clean(&bytes, &limits());
-        assert_eq!(findings.iter().map(|finding| (finding.handle, finding.broken)).collect::<Vec<_>>(), [(8, true)]);
-        let response = decoded::<PublishResponse>(&clean);
-        assert!(response.more_notifications);
-        assert_eq!((response.subscription_id, response.notification_message.sequence_number), (3, 5));
-        let part = response.notification_message.notification_data.unwrap().remove(0);
-        let items = part.into_inner_as::<DataChangeNotification>().unwrap().monitored_items.unwrap();
-        assert_eq!(items.iter().map(|item| item.client_handle).collect::<Vec<_>>(), [7, 8]);
-        assert_eq!(items[0].value, value(Variant::Double(1.0)));
-        assert_eq!(items[1].value.status, Some(StatusCode::BadDecodingError));
-    }
-
-    proptest! {
-        /// Whatever the bytes: no panic, no endless work, and what comes out as a message with values can be decoded.
-        #[test]
-        fn every_message_comes_out_decodable(changes in prop::collection::vec((0_usize..400, any::<u8>()), 1..6), cut in 0_usize..400) {
-            let structure = ExtensionObject::from_message(DataChangeNotification::default());
-            let mut bytes = notification(&[
-                (1, Variant::from("text")),
-                (2, Variant::ExtensionObject(structure)),
-                (3, Variant::ByteString(ByteString::from(&[1, 2, 3]))),
-                (4, Variant::Array(Box::new(Array::new_multi(VariantScalarTypeId::Double, vec![Variant::Double(1.0); 6], vec![2, 3]).unwrap()))),
-                (5, Variant::LocalizedText(Box::new(LocalizedText::new("de", "offen")))),
-            ]);
-            // Behind the header of the response, which the client library reads as it is.
-            let begin = 40;
-            for (at, byte) in changes {
-                let at = begin + at % (bytes.len() - begin);
-                bytes[at] = byte;
-            }
-            let mut sieve = Sieve { walk: Walk::new(&bytes), limits: &limits(), findings: Vec::new(), unfit: None };
-            if sieve.message().is_ok() {
-                decoded::<PublishResponse>(&sieve.walk.out);
-            }
-            let _ = clean(&bytes[..cut.min(bytes.len())], &limits());
-        }
     }
 }

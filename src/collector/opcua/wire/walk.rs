@@ -31,6 +31,11 @@ impl<'a> Walk<'a> {
         Walk { input, at: 0, depth: 0, out: Vec::with_capacity(input.len() + 64) }
     }
 
+    /// Another walk through the same bytes, from another place.
+    pub fn probe(&self, at: usize) -> Walk<'a> {
+        Walk { input: self.input, at, depth: 0, out: Vec::new() }
+    }
+
     pub fn position(&self) -> usize {
         self.at
     }
