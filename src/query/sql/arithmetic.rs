@@ -1,5 +1,5 @@
 //! Arithmetic that gives what it says: integers that do not fit are an error and do not wrap around, and a NaN that comes of it is as every other
-//! one, because comparing and sorting go by bits.
+//! one, because comparing and sorting go by bits. Texts that are joined have a bound.
 //!
 //! Types are settled when this rule looks at a plan: it puts functions of its own in the place of operators.
 
@@ -20,7 +20,7 @@ use datafusion::{
     optimizer::AnalyzerRule,
 };
 
-use super::{analyze::each_expression, scan::plain_floats};
+use super::{analyze::each_expression, function::bounded, scan::plain_floats};
 
 const PLAIN: &str = "plain";
 
@@ -28,6 +28,7 @@ const PLAIN: &str = "plain";
 #[derive(Debug)]
 pub struct ArithmeticAsSaid {
     plain: Arc<ScalarUDF>,
+    joined: Arc<ScalarUDF>,
     checked: [Arc<ScalarUDF>; 3],
 }
 
@@ -42,7 +43,7 @@ impl ArithmeticAsSaid {
             Arc::new(ScalarUDF::from(Checked { name, work, signature: Signature::any(2, Volatility::Immutable) }))
         });
         let plain = Arc::new(ScalarUDF::from(Plain { signature: Signature::any(1, Volatility::Immutable) }));
-        ArithmeticAsSaid { plain, checked }
+        ArithmeticAsSaid { plain, joined: Arc::new(bounded::joined()), checked }
     }
 
     fn of_expression(&self, node: Expr, schema: &DFSchema) -> Transformed<Expr> {
@@ -54,6 +55,7 @@ impl ArithmeticAsSaid {
                 Some(kind) if kind.is_integer() => self.made_checked(node, &kind, schema),
                 _ => Transformed::no(node),
             },
+            Expr::BinaryExpr(BinaryExpr { op: Operator::StringConcat, .. }) => self.made_bounded(node, schema),
             Expr::Negative(_) | Expr::ScalarFunction(_) if matches!(result(), Some(DataType::Float64 | DataType::Float32)) => {
                 self.made_plain(node)
             }
@@ -80,6 +82,17 @@ impl ArithmeticAsSaid {
                 function.args.pop().unwrap_or_else(|| self.plain.call(vec![]))
             }
             other => other,
+        }
+    }
+
+    /// `||` with a bound; of two texts of one type, as the rules before leave it.
+    fn made_bounded(&self, node: Expr, schema: &DFSchema) -> Transformed<Expr> {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = node else { return Transformed::no(node) };
+        let (one, other) = (left.get_type(schema).ok(), right.get_type(schema).ok());
+        if one == other && one.is_some_and(|kind| kind.is_string()) {
+            Transformed::yes(self.joined.call(vec![*left, *right]))
+        } else {
+            Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))
         }
     }
 

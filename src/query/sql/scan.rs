@@ -76,6 +76,13 @@ impl Bounds {
         self.held.get().map_or(Ok(()), |held| held.try_grow(bytes))
     }
 
+    /// Gives back what was counted by [`Bounds::hold`] and is held no more.
+    pub fn release(&self, bytes: usize) {
+        if let Some(held) = self.held.get() {
+            held.shrink(bytes.min(held.size()));
+        }
+    }
+
     /// Limits of the statement this context belongs to.
     pub fn of(context: &TaskContext) -> Result<Arc<Bounds>> {
         let bounds = context.session_config().get_extension::<Bounds>();

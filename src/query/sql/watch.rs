@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, SchemaRef},
+};
 use datafusion::{
     common::{
         Statistics,
@@ -20,16 +23,18 @@ use datafusion::{
     },
     error::Result,
     execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext},
+    logical_expr::{WindowFrameBound, WindowFrameUnits},
     physical_expr::PhysicalExpr,
     physical_plan::{
         ChildStats, ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
         joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec, SymmetricHashJoinExec},
         metrics::MetricsSet,
         statistics::StatisticsArgs,
-        windows::WindowAggExec,
+        windows::{BoundedWindowAggExec, WindowAggExec},
     },
 };
 use futures::{Stream, StreamExt};
+use parking_lot::Mutex;
 
 use super::{aggregate, error::external, scan::Bounds};
 
@@ -50,6 +55,11 @@ pub fn watched(plan: Arc<dyn ExecutionPlan>, bounds: &Arc<Bounds>) -> Result<Arc
         let node = match (Kind::of(&node), children.as_slice()) {
             (Kind::Join, [first, second]) => adopt(&node, vec![first.clone(), handed_on(second, bounds, Manner::Sliced)])?,
             (Kind::Window, [rows]) => adopt(&node, vec![handed_on(rows, bounds, Manner::Held)])?,
+            (Kind::SlidingWindow, [rows]) => {
+                let gauge = Arc::new(Gauge::new(bounds, &node));
+                let node = adopt(&node, vec![handed_on(rows, bounds, Manner::Into(gauge.clone()))])?;
+                return Ok(Transformed::yes(handed_on(&node, bounds, Manner::OutOf(gauge))));
+            }
             _ => node,
         };
         Ok(Transformed::yes(handed_on(&node, bounds, Manner::Whole)))
@@ -62,6 +72,8 @@ enum Kind {
     Join,
     /// Gathers all rows, and counts them nowhere.
     Window,
+    /// Keeps the rows of which it does not know everything yet, and counts them nowhere.
+    SlidingWindow,
     Other,
 }
 
@@ -72,10 +84,14 @@ impl Kind {
             || node.is::<CrossJoinExec>()
             || node.is::<SortMergeJoinExec>()
             || node.is::<SymmetricHashJoinExec>();
-        match (joins, node.is::<WindowAggExec>()) {
-            (true, _) => Kind::Join,
-            (_, true) => Kind::Window,
-            _ => Kind::Other,
+        if joins {
+            Kind::Join
+        } else if node.is::<WindowAggExec>() {
+            Kind::Window
+        } else if node.is::<BoundedWindowAggExec>() {
+            Kind::SlidingWindow
+        } else {
+            Kind::Other
         }
     }
 }
@@ -89,12 +105,75 @@ fn handed_on(node: &Arc<dyn ExecutionPlan>, bounds: &Arc<Bounds>, manner: Manner
 }
 
 /// How batches are handed on.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 enum Manner {
     Whole,
     Sliced,
     /// Their memory counts to the end of the statement.
     Held,
+    /// They go into a window that keeps some of them.
+    Into(Arc<Gauge>),
+    /// They come out of it, with what it found.
+    OutOf(Arc<Gauge>),
+}
+
+/// The rows that a window keeps: those that went in and did not come out yet, and those before that its frames still reach.
+struct Gauge {
+    bounds: Arc<Bounds>,
+    /// Rows before the current one that a frame reaches.
+    reach: u64,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    rows_in: u64,
+    bytes_in: u64,
+    rows_out: u64,
+    /// What is counted of the memory of the statement.
+    counted: usize,
+}
+
+impl Gauge {
+    fn new(bounds: &Arc<Bounds>, node: &Arc<dyn ExecutionPlan>) -> Gauge {
+        let windows = node.downcast_ref::<BoundedWindowAggExec>().map(BoundedWindowAggExec::window_expr).unwrap_or_default();
+        let reach = windows.iter().map(|window| match &window.get_window_frame().start_bound {
+            WindowFrameBound::Preceding(rows) if rows.is_null() => 0,
+            // Of a frame by value or by groups nobody knows how many rows it reaches.
+            WindowFrameBound::Preceding(rows) if window.get_window_frame().units == WindowFrameUnits::Rows => {
+                rows.cast_to(&DataType::UInt64).ok().and_then(|rows| u64::try_from(rows).ok()).unwrap_or(0)
+            }
+            _ => 0,
+        });
+        Gauge { bounds: bounds.clone(), reach: reach.max().unwrap_or(0), kept: Mutex::default() }
+    }
+
+    fn take(&self, batch: &RecordBatch) -> Result<()> {
+        let mut kept = self.kept.lock();
+        kept.rows_in += batch.num_rows() as u64;
+        kept.bytes_in += batch.get_array_memory_size() as u64;
+        self.count(&mut kept)
+    }
+
+    fn give(&self, batch: &RecordBatch) -> Result<()> {
+        let mut kept = self.kept.lock();
+        kept.rows_out += batch.num_rows() as u64;
+        self.count(&mut kept)
+    }
+
+    fn count(&self, kept: &mut Kept) -> Result<()> {
+        let rows = kept.rows_in.saturating_sub(kept.rows_out.saturating_sub(self.reach));
+        // It has them twice: in their order, and by their partition.
+        let bytes = 2 * u128::from(rows) * u128::from(kept.bytes_in) / u128::from(kept.rows_in.max(1));
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        if bytes > kept.counted {
+            self.bounds.hold(bytes - kept.counted)?;
+        } else {
+            self.bounds.release(kept.counted - bytes);
+        }
+        kept.counted = bytes;
+        Ok(())
+    }
 }
 
 /// A node that is watched. It shows itself as that node.
@@ -106,7 +185,7 @@ struct WatchedExec {
 
 impl WatchedExec {
     fn around(&self, node: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        handed_on(node, &self.bounds, self.manner)
+        handed_on(node, &self.bounds, self.manner.clone())
     }
 }
 
@@ -189,8 +268,8 @@ impl ExecutionPlan for WatchedExec {
         Ok(Box::pin(Watched {
             rows: self.node.execute(partition, context)?,
             bounds: self.bounds.clone(),
-            slices: (self.manner == Manner::Sliced).then(Slices::new),
-            holds: self.manner == Manner::Held,
+            slices: matches!(self.manner, Manner::Sliced).then(Slices::new),
+            manner: self.manner.clone(),
         }))
     }
 }
@@ -199,7 +278,7 @@ struct Watched {
     rows: SendableRecordBatchStream,
     bounds: Arc<Bounds>,
     slices: Option<Slices>,
-    holds: bool,
+    manner: Manner,
 }
 
 impl Stream for Watched {
@@ -215,8 +294,11 @@ impl Stream for Watched {
         }
         let polled = self.rows.poll_next_unpin(context);
         let Poll::Ready(Some(Ok(batch))) = polled else { return polled };
-        if self.holds {
-            self.bounds.hold(batch.get_array_memory_size())?;
+        match &self.manner {
+            Manner::Held => self.bounds.hold(batch.get_array_memory_size())?,
+            Manner::Into(gauge) => gauge.take(&batch)?,
+            Manner::OutOf(gauge) => gauge.give(&batch)?,
+            Manner::Whole | Manner::Sliced => {}
         }
         Poll::Ready(Some(Ok(match &mut self.slices {
             Some(slices) => slices.begin(batch),

@@ -28,6 +28,17 @@ pub fn work_for(bounds: &Arc<Bounds>) {
     });
 }
 
+/// Whether the statement of this thread goes on.
+///
+/// # Errors
+/// Its end.
+pub fn go_on() -> Result<()> {
+    match STATEMENT.with_borrow(Weak::upgrade) {
+        Some(bounds) => bounds.limits().check(0).map_err(|error| external(error.into())),
+        None => Ok(()),
+    }
+}
+
 /// An accumulator that ends with the statement of this thread.
 pub fn accumulator(inner: Box<dyn Accumulator>) -> Box<dyn Accumulator> {
     match STATEMENT.with_borrow(Weak::upgrade) {

@@ -26,7 +26,7 @@ use datafusion::{
 use self::mapped::Mapping;
 use super::scan::Bounds;
 
-pub use ended::work_for;
+pub use ended::{go_on, work_for};
 
 /// Puts our functions in the place of those of a session.
 pub fn register(state: &mut SessionState) {

@@ -3,6 +3,7 @@
 mod aggregate;
 mod anomalies;
 mod argument;
+pub mod bounded;
 pub mod calendar;
 mod current;
 mod downsample;
@@ -90,6 +91,7 @@ pub fn register(state: &mut SessionState, engine: &QueryEngine, catalog: &Arc<Ca
         // Registering fails for registries that cannot; a session's can.
         let _ = state.register_udf(Arc::new(function));
     }
+    bounded::register(state);
 }
 
 #[cfg(test)]

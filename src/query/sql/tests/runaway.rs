@@ -132,3 +132,64 @@ fn a_window_that_hands_on_all_rows_at_each_row_is_refused_for_its_memory() {
         assert!(matches!(error, SqlError::Memory(_)), "{text}: {error:?}");
     }
 }
+
+#[test]
+fn a_window_that_keeps_its_rows_is_refused_for_their_memory_and_one_that_lets_go_of_them_is_not() {
+    let plant = long_plant(SqlOptions { memory_bytes_max: 6 << 20, ..options() });
+    // A million rows of some 20 bytes.
+    let rows = "(SELECT a.value, a.tag FROM s a CROSS JOIN generate_series(1, 20))";
+    for window in [
+        // All rows are peers of the first one.
+        "count(*) OVER (ORDER BY tag)",
+        "last_value(value) OVER (PARTITION BY tag ORDER BY quality)",
+        // The frame of the last row reaches to the first.
+        "sum(value) OVER (ROWS BETWEEN 100000000 PRECEDING AND CURRENT ROW)",
+    ] {
+        let text = format!("SELECT count(v) FROM (SELECT {window} AS v FROM {})", rows.replace("a.tag", "a.tag, a.quality"));
+        let error = run_within(&plant, &endless(&text), &limits()).map(|batch| shown(&batch)).unwrap_err();
+        assert!(matches!(error, SqlError::Memory(_)), "{text}: {error:?}");
+    }
+    for window in [
+        "count(*) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
+        "sum(value) OVER (ROWS BETWEEN 100 PRECEDING AND CURRENT ROW)",
+        "lag(value) OVER ()",
+    ] {
+        let text = format!("SELECT count(*) >= 1200000 AND count(v) > 0 AS ran FROM (SELECT {window} AS v FROM {rows})");
+        let found = run_within(&plant, &endless(&text), &limits()).map(|batch| shown(&batch));
+        assert!(found.as_ref().is_ok_and(|found| found.contains("true")), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn functions_that_make_long_texts_are_bounded_by_what_they_make() {
+    let plant = long_plant(SqlOptions { memory_bytes_max: 64 << 20, ..options() });
+    for (text, function) in [
+        ("SELECT length(repeat('x', 1000000000))", "repeat"),
+        ("SELECT length(repeat(tag, 1000000000)) FROM s", "repeat"),
+        ("SELECT sum(length(repeat(tag, 100000))) FROM s", "repeat"),
+        ("SELECT length(lpad('x', 1000000000))", "lpad"),
+        ("SELECT max(length(rpad(tag, 20000, 'ab'))) FROM s", "rpad"),
+        ("SELECT length(replace(repeat('a', 1000000), 'a', repeat('b', 1000)))", "replace"),
+        ("SELECT length(replace(repeat('a', 1000000), '', repeat('b', 1000)))", "replace"),
+        ("SELECT length(regexp_replace(repeat('a', 100000), 'a', repeat('b', 1000), 'g'))", "regexp_replace"),
+        ("SELECT length(concat(x, x, x, x)) FROM (SELECT repeat('a', 20000000) AS x)", "concat"),
+        ("SELECT length(x || x || x || x) FROM (SELECT repeat('a', 20000000) AS x)", "joined"),
+        ("SELECT length(concat_ws(repeat(',', 30000000), 'a', 'b', 'c', 'd'))", "concat_ws"),
+    ] {
+        let error = run_within(&plant, &endless(text), &limits()).map(|batch| shown(&batch)).expect_err(text);
+        let told = error.to_string();
+        assert!(matches!(error, SqlError::Invalid(_)) && told.contains(&format!("{function} would make")), "{text}: {told}");
+    }
+    // As before where they fit, also where a batch has to be made in parts.
+    for (text, expected) in [
+        ("SELECT repeat('ab', 3) || '-' || lpad('7', 3, '0') || rpad('x', 3) || '|'", "ababab-007x  |"),
+        ("SELECT replace('aXbX', 'X', '--') || regexp_replace('a1b22', '[0-9]+', '#', 'g')", "a--b--a#b#"),
+        ("SELECT concat('a', NULL, 'b') || concat_ws(',', 'c', NULL, 'd')", "abc,d"),
+        ("SELECT coalesce('a' || NULL, 'null')", "null"),
+        ("SELECT min(length(r)) || ':' || max(length(r)) || ':' || count(*) FROM (SELECT repeat('é', 4000) AS r FROM s)", "4000:4000:60"),
+        ("SELECT count(DISTINCT regexp_replace(repeat('a', 2000), 'a+', repeat('b', 40) || value, 'g')) || '' FROM s", "600"),
+    ] {
+        let found = run_within(&plant, &endless(text), &limits()).map(|batch| shown(&batch));
+        assert!(found.as_ref().is_ok_and(|found| found.contains(expected)), "{text}: {found:?}");
+    }
+}
