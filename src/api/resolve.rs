@@ -214,7 +214,7 @@ pub fn downsample(services: &Services, request: &v1::DownsampleRequest) -> Resul
     crate::query::downsample::Request::new(range.start.0, range.end.0, points, method)
         .map_err(|error| status::invalid("points", error.to_string()))?;
     let Selected { tags, missing } = tags(services, &request.tags)?;
-    Ok((DownsampleQuery { tags, range, points, method, use_rollups: true }, missing))
+    Ok((DownsampleQuery { tags, range, points, method, types: request.types, use_rollups: true }, missing))
 }
 
 /// A request for anomalies against the catalog and the clock. Blocks on the catalog.

@@ -37,8 +37,7 @@ fn at_once(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Resul
     }
 }
 
-pub fn run(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<RecordBatch, QueryError> {
-    let columns = LongColumns::of(tags);
+pub fn run(reader: &TagReader, tags: &[Arc<Tag>], columns: LongColumns, limits: &QueryLimits) -> Result<RecordBatch, QueryError> {
     let mut batch = LongBatch::new(schema::long(tags, columns, None), tags, columns);
     let mut one = Samples::new(columns.values.value);
     let found = at_once(reader, tags, limits)?;

@@ -452,12 +452,13 @@ impl QueryEngine {
     ///
     /// # Errors
     /// [`QueryError::DataLoss`] when a tag's last chunk cannot be read, and when a limit is reached.
-    pub fn current(&self, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<RecordBatch, QueryError> {
-        current::run(&self.reader, tags, limits)
+    pub fn current(&self, tags: &[Arc<Tag>], types: bool, limits: &QueryLimits) -> Result<RecordBatch, QueryError> {
+        current::run(&self.reader, tags, LongColumns { types, ..LongColumns::of(tags) }, limits)
     }
 
-    pub fn current_schema(&self, tags: &[Arc<Tag>]) -> SchemaRef {
-        schema::long(tags, LongColumns::of(tags), None)
+    /// Schema of current values; `types` adds the column `type`.
+    pub fn current_schema(&self, tags: &[Arc<Tag>], types: bool) -> SchemaRef {
+        schema::long(tags, LongColumns { types, ..LongColumns::of(tags) }, None)
     }
 
     /// Runs a query of versions that no longer count, as [`QueryEngine::range`] does.

@@ -376,7 +376,16 @@ with tempfile.TemporaryDirectory() as scratch:
         assert done.files == [scratch / name] and done.rows == len(whole)
         same([load(scratch / name)])
     none = plant.export("nothing/**", *SPAN, scratch / "none.parquet")
-    assert pq.read_table(none.files[0]).column_names == whole.column_names
+    assert pq.read_table(none.files[0]).column_names == [*whole.column_names, "type"]
+    # What tags of several types need to be imported as they were, exact integers and types among them.
+    huge = 2**63 + 1
+    for name, values in (("mixed/count", pa.array([huge], pa.uint64())), ("mixed/level", pa.array([0.5])), ("mixed/note", pa.array(["on"]))):
+        plant.write(pa.table({"tag": [name], "timestamp": pa.array([START], pa.timestamp("ns", "UTC")), "value": values}), create_tags=True)
+    for name in ("mixed.parquet", "mixed"):
+        read = pa.concat_tables([pq.read_table(file) for file in plant.export("mixed/**", *SPAN, scratch / name).files])
+        assert [str(kind) for kind in read["type"].to_pylist()] == ["u64", "f64", "string"], read
+        assert [None if value is None else int(value) for value in read["integer"].to_pylist()] == [huge, None, None], read
+        assert read["text"].to_pylist() == [None, None, "on"]
     arrow = plant.export("export/**", *SPAN, scratch / "arrow", format="arrow", compression="lz4")
     same(pa.ipc.open_file(file).read_all() for file in arrow.files)
     refused(hc.ConnectionFailed, lambda: hc.connect("127.0.0.1:1").export("x", 0, "1ns", scratch / "gone.parquet"), "refused")

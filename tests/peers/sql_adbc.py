@@ -78,8 +78,9 @@ def refused(statement, *fragments, parameters=None):
 # Selection, filters, types.
 whole = table("SELECT * FROM samples WHERE tag = 'area1/boiler/pressure' ORDER BY timestamp")
 assert whole.num_rows == ROWS, whole.num_rows
-assert whole.schema.names == ["tag", "timestamp", "value", "quality", "text"]
-assert whole.schema.types == [pa.utf8(), pa.timestamp("ns", "UTC"), pa.float64(), pa.int64(), pa.utf8()], whole.schema
+assert whole.schema.names == ["tag", "timestamp", "value", "quality", "text", "integer"]
+kinds = [pa.utf8(), pa.timestamp("ns", "UTC"), pa.float64(), pa.int64(), pa.utf8(), pa.decimal128(20, 0)]
+assert whole.schema.types == kinds, whole.schema
 assert whole.column("timestamp").cast(pa.int64()).to_pylist() == [START + index * SECOND for index in range(ROWS)]
 assert whole.column("value").to_pylist() == [math.sin(index / 1000) * 10 for index in range(ROWS)]
 assert set(whole.column("tag").to_pylist()) == {"area1/boiler/pressure"}
@@ -136,7 +137,7 @@ assert [entry["catalog_name"] for entry in objects] == ["historian"], objects
 assert schema["db_schema_name"] == "public"
 columns = {entry["table_name"]: [column["column_name"] for column in entry["table_columns"]] for entry in schema["db_schema_tables"]}
 assert set(columns) == {"gaps", "samples", "tags"}, columns
-assert columns["samples"] == ["tag", "timestamp", "value", "quality", "text"], columns
+assert columns["samples"] == ["tag", "timestamp", "value", "quality", "text", "integer"], columns
 assert connection.adbc_get_table_schema("samples").names == columns["samples"]
 assert connection.adbc_get_table_types() == ["TABLE"]
 assert connection.adbc_get_info()["vendor_name"] == "historian"
@@ -149,7 +150,7 @@ refused("SELECT nope FROM samples", "no column nope", "samples.value")
 refused("SELECT * FROM nope", "nope")
 refused("SELECT * FROM range('nothing', '*-1h', '*')", "no tag")
 for statement in (
-    "INSERT INTO samples VALUES ('a', now(), 1, 0, NULL)",
+    "INSERT INTO samples VALUES ('a', now(), 1, 0, NULL, NULL)",
     "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
     "COPY (SELECT 1) TO '/tmp/historian-sql-test.csv'",
     "DROP TABLE samples",

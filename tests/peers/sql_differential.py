@@ -9,6 +9,7 @@ import json
 import math
 import sys
 from datetime import date, datetime, timezone
+from decimal import Decimal
 
 import duckdb
 import numpy as np
@@ -138,9 +139,17 @@ def as_text(name, values):
     return pa.nulls(len(values), pa.utf8())
 
 
+INTEGER = pa.decimal128(20, 0)
+
+
+def as_integer(values):
+    whole = values.type in (pa.int64(), pa.uint64())
+    return pa.array([Decimal(value) for value in values.to_pylist()], INTEGER) if whole else pa.nulls(len(values), INTEGER)
+
+
 def table(parts):
     """Samples as the table of SQL has them: timestamps without a zone, which are UTC."""
-    columns = {"tag": [], "timestamp": [], "value": [], "quality": [], "text": []}
+    columns = {"tag": [], "timestamp": [], "value": [], "quality": [], "text": [], "integer": []}
     for name, at, values, missing, quality in parts:
         columns["tag"].append(pa.array([name] * len(at)))
         columns["timestamp"].append(pa.array(at // 1000, pa.timestamp("us")))
@@ -148,6 +157,7 @@ def table(parts):
         columns["value"].append(pa.compute.if_else(gone, pa.scalar(None, pa.float64()), as_double(values)))
         columns["quality"].append(pa.array(quality))
         columns["text"].append(pa.compute.if_else(gone, pa.scalar(None, pa.utf8()), as_text(name, values)))
+        columns["integer"].append(pa.compute.if_else(gone, pa.scalar(None, INTEGER), as_integer(values)))
     return pa.table({name: pa.chunked_array(chunks) for name, chunks in columns.items()})
 
 
@@ -163,7 +173,7 @@ if phase == "check-corrected":
         judge.unregister("correction")
     for name, start, end in DELETED:
         judge.execute(f"DELETE FROM samples WHERE tag = '{name}' AND timestamp >= make_timestamp({start // 1000}) AND timestamp < make_timestamp({end // 1000})")
-# Exact integers, which the table of all samples has as doubles.
+# Exact integers, in a table of their own.
 for name in ("t/i64", "t/u64"):
     _, at, values, missing, quality = next(part for part in TAGS if part[0] == name)
     judge.register("exact", pa.table({"timestamp": pa.array(at // 1000, pa.timestamp("us")), "value": column(values, missing), "quality": pa.array(quality)}))
@@ -335,6 +345,20 @@ for name, table_name in [("t/i64", "i64"), ("t/u64", "u64")]:
     differ(f"SELECT timestamp, value FROM {exact} ORDER BY value DESC LIMIT 200", f"SELECT timestamp, value FROM {table_name} WHERE value IS NOT NULL ORDER BY value DESC NULLS LAST LIMIT 200")
 STATEMENTS[-1] = (STATEMENTS[-1][0].replace(" ORDER", " WHERE value IS NOT NULL ORDER"), STATEMENTS[-1][1])
 STATEMENTS[-5] = (STATEMENTS[-5][0].replace(" ORDER", " WHERE value IS NOT NULL ORDER"), STATEMENTS[-5][1])
+# Beside the doubles of `samples`, in a column of their own: read, filtered, joined, grouped, and with the doubles from rollups.
+same(
+    "SELECT tag, timestamp, value, integer FROM samples WHERE integer IS NOT NULL AND tag LIKE 't/%64' ORDER BY integer DESC, tag, timestamp LIMIT 500",
+    "SELECT tag, count(*), count(integer), min(integer), max(integer), count(DISTINCT integer) FROM samples GROUP BY tag",
+    "SELECT tag, count(*), min(value), max(value), max(integer) FROM samples WHERE tag = 't/i64' GROUP BY tag",
+    "SELECT time_bucket(INTERVAL '6 hours', timestamp) AS bucket, count(integer), min(integer), max(integer), max(value) FROM samples WHERE tag IN ('t/i64', 't/u64', 't/calm') GROUP BY bucket",
+    "SELECT count(*) FROM samples WHERE tag IN ('t/i64', 't/u64') AND integer > 9007199254740992 AND integer <> value::DECIMAL(20, 0)",
+    "SELECT sum(integer::DECIMAL(38, 0)) FROM samples",
+    "SELECT count(*) FROM samples WHERE integer IS NULL AND value IS NOT NULL",
+    "SELECT count(*) FROM samples a JOIN samples b ON a.integer = b.integer WHERE a.tag = 't/u64' AND b.tag LIKE 't/%'",
+)
+JUDGED = {name: f"SELECT timestamp, integer FROM samples WHERE tag = '{name}' AND integer IS NOT NULL ORDER BY integer DESC LIMIT 200" for name in ("t/i64", "t/u64")}
+for name, ours in JUDGED.items():
+    differ(ours, f"SELECT timestamp, value FROM {name[2:]} WHERE value IS NOT NULL ORDER BY value DESC NULLS LAST LIMIT 200")
 MAY_FAIL = [(f"SELECT sum(value) FROM range('{name}', '2026-01-01', '2027-01-01')", f"SELECT sum(value) FROM {table}") for name, table in [("t/i64", "i64"), ("t/u64", "u64")]]
 
 

@@ -55,7 +55,7 @@ pub fn run(
         Query::Anomalies(query, _) => services.query.anomalies(query, limits, &mut emit),
         Query::Measure(query, _) => services.query.measure(query, limits, &mut emit),
         Query::Superseded(query, _) => services.query.superseded(query, limits, &mut emit),
-        Query::Current { tags, .. } => services.query.current(tags, limits).map(|batch| _ = emit(batch)),
+        Query::Current { tags, request } => services.query.current(tags, request.types, limits).map(|batch| _ = emit(batch)),
     };
     match failed {
         Some(error) => Err(error),

@@ -24,8 +24,9 @@ pub enum Query {
     /// A page of a range, with the request as it came: tokens are bound to it.
     Page(RangeQuery, Page, Box<v1::RangeRequest>),
     Current {
-        patterns: Vec<String>,
         tags: Vec<Arc<Tag>>,
+        /// As it came: the ticket of its answer.
+        request: v1::CurrentValuesRequest,
     },
     Superseded(SupersededQuery, Vec<String>),
     /// With the request it came of, but exact: the ticket of its answer.
@@ -55,7 +56,7 @@ pub fn resolve(services: &Services, command: Command, part: Option<&Part>) -> Re
                 return Err(status::invalid("page_size", "is of gRPC; Flight streams all current values"));
             }
             let selected = resolve::tags(services, &request.tags)?;
-            (Query::Current { patterns: request.tags, tags: selected.tags }, selected.missing)
+            (Query::Current { tags: selected.tags, request }, selected.missing)
         }
         Command::Superseded(request) => {
             let (mut query, missing) = resolve::superseded(services, &request)?;
@@ -130,7 +131,7 @@ pub fn everything(tags: Vec<Arc<Tag>>) -> RangeQuery {
 pub fn schema(services: &Services, query: &Query) -> Result<SchemaRef, Status> {
     match query {
         Query::Range(query, _) | Query::Page(query, ..) => services.query.range_schema(query).map_err(|error| status::from_query(&error)),
-        Query::Current { tags, .. } => Ok(services.query.current_schema(tags)),
+        Query::Current { tags, request } => Ok(services.query.current_schema(tags, request.types)),
         Query::Superseded(query, _) => Ok(services.query.superseded_schema(query)),
         Query::Aggregate(query, _) => Ok(services.query.aggregate_schema(query)),
         Query::Downsample(query, _) => Ok(services.query.downsample_schema(query)),
@@ -159,10 +160,9 @@ pub fn flight_info(services: &Services, query: &Query, descriptor: FlightDescrip
             info.total_records = -1;
             single(&mut info, query.range, &Command::Range((**request).clone()));
         }
-        Query::Current { patterns, tags } => {
+        Query::Current { tags, request } => {
             info.total_records = i64::try_from(tags.len()).unwrap_or(i64::MAX);
-            let request = v1::CurrentValuesRequest { tags: patterns.clone(), ..v1::CurrentValuesRequest::default() };
-            let ticket = Ticket::new(Command::Current(request).to_ticket());
+            let ticket = Ticket::new(Command::Current(request.clone()).to_ticket());
             info.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
         }
         Query::Superseded(query, patterns) => {

@@ -113,7 +113,7 @@ impl QueryService for Queries {
         let engine = self.0.services.query.clone();
         let stream = self.0.stream(&headers, move |limits, emitter| {
             let run = |engine: &QueryEngine, tag: &Arc<Tag>, take: Take<'_>| {
-                engine.downsample(&DownsampleQuery { tags: vec![tag.clone()], ..query.clone() }, limits, take)
+                engine.downsample(&DownsampleQuery { tags: vec![tag.clone()], types: false, ..query.clone() }, limits, take)
             };
             let first = v1::DownsampleResponse { start: query.range.start.0, end: query.range.end.0, ..v1::DownsampleResponse::default() };
             let failed = |failure| v1::DownsampleResponse { failure: Some(failure), ..v1::DownsampleResponse::default() };

@@ -124,7 +124,8 @@ pub async fn run(command: QueryCommand) -> anyhow::Result<ExitCode> {
         }
         QueryCommand::Current(CurrentArgs { tags, output, server }) => {
             let tags = if tags.is_empty() { vec!["**".to_owned()] } else { tags };
-            fetch(&server, &tags, &json!({"current": {"tags": tags}}), &output).await
+            // As a range has it in a file.
+            fetch(&server, &tags, &json!({"current": {"tags": tags, "types": output.is_file()}}), &output).await
         }
         QueryCommand::Aggregate(args) => args.run().await,
         QueryCommand::Downsample(args) => args.run().await,

@@ -180,6 +180,7 @@ impl DownsampleArgs {
         let mut fields = self.common.fields();
         fields.insert("points".into(), self.points.into());
         fields.insert("method".into(), method.into());
+        fields.insert("types".into(), self.common.output.is_file().into());
         self.common.ask("downsample", fields).await
     }
 }

@@ -29,6 +29,8 @@ pub struct DownsampleQuery {
     /// Rows of each tag at most.
     pub points: usize,
     pub method: Method,
+    /// A last column `type`: the value type of the row's tag.
+    pub types: bool,
     /// False: everything is made of samples. The answer is the same.
     pub use_rollups: bool,
 }
@@ -38,7 +40,11 @@ const GAPS_MAX: usize = 10_000;
 
 /// As the long layout of a range.
 pub fn downsample_schema(query: &DownsampleQuery) -> SchemaRef {
-    schema::long(&query.tags, LongColumns::of(&query.tags), Some(query.range))
+    schema::long(&query.tags, columns(query), Some(query.range))
+}
+
+fn columns(query: &DownsampleQuery) -> LongColumns {
+    LongColumns { types: query.types, ..LongColumns::of(&query.tags) }
 }
 
 fn refused(tag: &Tag, error: &DownsampleError) -> QueryError {
@@ -60,7 +66,7 @@ pub fn run(
         .map_err(|error| QueryError::Invalid(error.to_string()))?;
     let plan = Plan::new(request);
     let gaps = reader.gaps(GAPS_MAX).map_err(|error| QueryError::Store(error.to_string()))?;
-    let mut batch = LongBatch::new(downsample_schema(query), &query.tags, LongColumns::of(&query.tags));
+    let mut batch = LongBatch::new(downsample_schema(query), &query.tags, columns(query));
     let units: Vec<usize> = (0..query.tags.len()).collect();
     let (mut rows, mut reading) = (0, true);
     in_order(

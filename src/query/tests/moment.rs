@@ -153,7 +153,7 @@ fn writes_are_seen_whole(store: Arc<dyn Store>) {
                     "another moment than the one of the samples"
                 );
             }
-            let current = plant.engine.current(&plant.tags, &limits(u64::MAX)).unwrap();
+            let current = plant.engine.current(&plant.tags, false, &limits(u64::MAX)).unwrap();
             let values = current.column(2).as_primitive::<Float64Type>();
             assert!(values.iter().all(|value| value == values.iter().next().flatten()), "current values of several moments");
             partly += usize::from(!found[0].is_empty());

@@ -242,7 +242,7 @@ proptest! {
     fn rollups_and_compaction_change_no_plot(seed in any::<u64>(), start in -180_i64..60, points in 5_usize..300, method in 0_usize..5) {
         let plant = filled(seed, 500);
         let range = TimeRange::new(Timestamp(start * MINUTE), Timestamp(start * MINUTE + 6 * HOUR + 17 * SECOND));
-        let query = DownsampleQuery { tags: plant.tags.clone(), range, points, method: Method::ALL[method], use_rollups: true };
+        let query = DownsampleQuery { tags: plant.tags.clone(), range, points, method: Method::ALL[method], types: false, use_rollups: true };
         let with = plant.downsample(&query);
         let same = with == plant.downsample(&DownsampleQuery { use_rollups: false, ..query.clone() });
         prop_assert!(same, "with rollups and without");

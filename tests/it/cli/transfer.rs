@@ -169,7 +169,9 @@ fn tags_of_several_types_are_shown_and_exported_each_as_it_is() {
     let file = |name: &str| path(&directory, name);
     server.succeed(&[&["query", "range", "x/*"][..], &RANGE, &["--output", &file("query.parquet")]].concat());
     server.succeed(&[&["export", "x/*"][..], &RANGE, &["--output", &file("export.parquet")]].concat());
-    for name in ["query.parquet", "export.parquet"] {
+    server.succeed(&["query", "current", "x/*", "--output", &file("current.parquet")]);
+    server.succeed(&[&["query", "downsample", "x/*"][..], &RANGE, &["--output", &file("downsample.parquet")]].concat());
+    for name in ["query.parquet", "export.parquet", "current.parquet", "downsample.parquet"] {
         let opened = fs::File::open(file(name)).expect("the file is there");
         let reader = ParquetRecordBatchReaderBuilder::try_new(opened).expect("a Parquet file").build().expect("a reader");
         let batches: Vec<RecordBatch> = reader.map(|batch| batch.expect("a batch")).collect();
@@ -178,7 +180,14 @@ fn tags_of_several_types_are_shown_and_exported_each_as_it_is() {
         assert_eq!(names, ["tag", "timestamp", "value", "quality", "text", "integer", "type"], "{name}");
         assert_eq!(schema.field(2).data_type(), &DataType::Float64, "numbers are numbers");
         let first = batches[0].column(5).as_primitive::<Decimal128Type>().value(0);
-        assert_eq!(first, i128::from(u64::MAX), "no integer is rounded");
+        // Current values begin with the last sample, plots with the value at their start.
+        assert!(name == "current.parquet" || first == i128::from(u64::MAX), "no integer is rounded: {name} {first}");
+        let other = Server::start();
+        other.succeed(&["import", &file(name), "--create-tags"]);
+        let listed = other.succeed(&["tag", "list", "--format", "csv"]);
+        for tag in ["x/count,u64,", "x/level,f64,", "x/mode,state,", "x/note,string,"] {
+            assert!(listed.contains(tag), "{name}: {listed}");
+        }
     }
     server.succeed(&[&["export", "x/*"][..], &RANGE, &["--output", &file("export.csv")]].concat());
     let csv = fs::read_to_string(file("export.csv")).expect("the file is there");

@@ -380,8 +380,9 @@ class Client:
         `format`: "parquet" (default) or "arrow". `compression`: "zstd" (default), "lz4", "none", for Parquet also "snappy" and others.
         `progress`: True and False, or a function that is called with a `Progress`; by default a bar where there is a terminal.
         `overwrite`: replace another export in the directory.
+        The files have a last column `type`, the value type of the row's tag, so that `historian import` makes of them what was exported.
         """
-        options = {"limit": 0, "layout": None, "fill": None, "step": None}
+        options = {"limit": 0, "layout": None, "fill": None, "step": None, "types": True}
         asked = command.range_(tags, start, end, boundary=boundary, quality=quality, zone=zone, **options)
         destination = Path(destination)
         format, one_file = export.format_of(destination, format)

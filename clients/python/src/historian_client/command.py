@@ -100,6 +100,7 @@ def range_(
     quality: str | None,
     fill: str | None,
     step: Duration | None,
+    types: bool = False,
 ) -> Command:
     more = {
         "boundary": _word(boundary, "boundary"),
@@ -108,6 +109,7 @@ def range_(
         "quality": _word(quality, "quality"),
         "fill": _word(fill, "fill"),
         "step": None if step is None else as_duration(step, "step"),
+        "types": types or None,
     }
     return Command("range", {**_bounds(tags, start, end, zone), **more})
 

@@ -13,7 +13,7 @@ pub const FUNCTION: Function =
 fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> {
     let tags = arguments.tags(source)?;
     let engine = source.engine.clone();
-    let (schema, rows) = (engine.current_schema(&tags), tags.len());
-    let (all, work) = (tags.clone(), move |limits: &_, emit: Emit<'_>| engine.current(&tags, limits).map(|batch| _ = emit(batch)));
+    let (schema, rows) = (engine.current_schema(&tags, false), tags.len());
+    let (all, work) = (tags.clone(), move |limits: &_, emit: Emit<'_>| engine.current(&tags, false, limits).map(|batch| _ = emit(batch)));
     Ok(EngineTable { name: FUNCTION.name, tags: all, schema, work: Arc::new(work), rows: Some(rows) })
 }

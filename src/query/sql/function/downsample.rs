@@ -28,7 +28,7 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let words = Method::ALL.map(|method| (method.as_str(), method));
     let method = if arguments.more() { arguments.word("method", &words)? } else { Method::default() };
     Request::new(range.start.0, range.end.0, points, method).map_err(|error| arguments.refuse("points", &error.to_string()))?;
-    let query = DownsampleQuery { tags, range, points, method, use_rollups: true };
+    let query = DownsampleQuery { tags, range, points, method, types: false, use_rollups: true };
     let engine = source.engine.clone();
     let schema = engine.downsample_schema(&query);
     let (tags, work) = (query.tags.clone(), move |limits: &_, emit: Emit<'_>| engine.downsample(&query, limits, emit));

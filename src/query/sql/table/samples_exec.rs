@@ -36,7 +36,7 @@ use super::{
 use crate::{
     model::{Tag, TimeRange, ValueType},
     query::{
-        QueryEngine, QueryError, QueryLimits, RangeQuery,
+        INTEGER_DIGITS, QueryEngine, QueryError, QueryLimits, RangeQuery,
         sql::scan::{self, Emit},
     },
 };
@@ -312,12 +312,24 @@ impl SamplesExec {
                 }
                 4 if is_text => values.clone(),
                 4 => state_names(&keys, &cast(values, &DataType::Float64)?, &self.scan.tags),
+                5 => integers(batch)?,
                 other => batch.column(*other).clone(),
             })
         };
         let columns = self.projection.iter().map(column).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    }
+}
+
+/// The values of tags of i64 and u64, exactly: the values themselves of a run of one such type, else what the engine puts beside them.
+fn integers(batch: &RecordBatch) -> Result<ArrayRef> {
+    let whole = DataType::Decimal128(INTEGER_DIGITS, 0);
+    let values = batch.column(2);
+    match (values.data_type(), batch.column_by_name("integer")) {
+        (DataType::Int64 | DataType::UInt64, _) => Ok(cast(values, &whole)?),
+        (_, Some(integers)) => Ok(integers.clone()),
+        (_, None) => Ok(new_null_array(&whole, batch.num_rows())),
     }
 }
 
