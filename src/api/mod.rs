@@ -43,7 +43,7 @@ use crate::{
         keep::RetentionGroup,
         sink::{CorrectionSink, SampleSink, WriteError},
     },
-    model::{Clock, Timestamp},
+    model::{Clock, Tag, Timestamp},
     query::{QueryEngine, sql::TableOptions},
     store::{Catalog, Maintenance},
 };
@@ -80,6 +80,13 @@ pub trait Admin: Send + Sync + 'static {
     /// Upkeep of the store; `None` where the store has no files.
     fn maintenance(&self) -> Option<Arc<Maintenance>> {
         None
+    }
+
+    /// A tag of this name was put in the place of another one: a device that is configured for it writes to it from now on. Answers whether
+    /// one is. Blocks.
+    fn collect_into(&self, tag: &Tag) -> bool {
+        let _of_no_device = tag;
+        false
     }
 
     /// Which samples go when they are old.

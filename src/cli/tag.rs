@@ -169,8 +169,15 @@ async fn retype(args: RetypeArgs) -> anyhow::Result<ExitCode> {
     let (tag, kept) = (answer.tag.unwrap_or_default(), answer.kept.unwrap_or_default());
     let (name, kept_name) = (output::printable(&tag.name), output::printable(&kept.name));
     println!("{name} holds {} values from now on; its {} history is {kept_name}", type_name(&tag), type_name(&kept));
-    if !tag.device.is_empty() {
-        println!("device {} goes on writing to {kept_name} until the historian is restarted", output::printable(&tag.device));
+    let device = output::printable(&tag.device);
+    if answer.collected {
+        println!("device {device} writes to {name} from now on");
+    } else if !tag.device.is_empty() {
+        println!(
+            "device {device} is not configured for {} values: {name} is collected once its configuration says so and the historian was \
+             restarted, and until then {kept_name}, where the values fit that",
+            type_name(&tag)
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

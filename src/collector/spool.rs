@@ -1,15 +1,20 @@
 //! Bounded queue between a protocol loop and the sample sink, so that a slow disk never blocks polling.
 //!
-//! Pushing never waits. When the bound is reached the oldest samples go, and are counted in the device's status; the bound is in samples.
+//! Pushing never waits. When the bound is reached the oldest samples go, and are counted in the device's status; the bound is in samples. What
+//! could not be kept is told in the data and on record (`lost.rs`).
 //!
 //! Polling pushes runs of one sample. While the sink is slow they are joined, tag by tag, in segments, so that a long stall costs the memory
 //! of its samples and not of as many little runs, and is written in few large ones.
+
+mod lost;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -19,9 +24,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::lost::{Ledger, Overflow};
 use super::{DeviceStatus, supervise::Backoff};
 use crate::{
-    ingest::sink::{Acknowledgement, Durability, RefusedWrite, Rejected, SampleSink, WriteError, WriteMode},
+    ingest::sink::{Acknowledgement, Durability, RefusedWrite, Rejected, RejectedTag, SampleSink, WriteError, WriteMode},
     model::{Quality, SampleBatch, Samples, TagId, Timestamp, Value, ValueType},
 };
 
@@ -31,6 +37,12 @@ pub const SPOOL_SAMPLES_MAX: usize = 1_000_000;
 const SEGMENT_SAMPLES_MAX: usize = 65_536;
 /// How long a stopping drain may go on.
 const DRAIN_AT_STOP: Duration = Duration::from_secs(5);
+/// How often what waits to be put on record is tried, where no sample comes.
+const TELL_INTERVAL: Duration = Duration::from_secs(5);
+/// Losses that are put on record in one write.
+const TELL_AT_ONCE: usize = 8_192;
+/// No sample is held.
+const NONE_HELD: i64 = i64::MAX;
 
 #[derive(Clone)]
 pub struct Spool {
@@ -43,8 +55,15 @@ struct Shared {
     samples_max: usize,
     /// Samples that were taken out of the queue and are not written yet.
     held: AtomicUsize,
+    /// When the first of them came, or [`NONE_HELD`].
+    held_since: AtomicI64,
+    /// When the first sample came that was given up with the store, or [`NONE_HELD`].
+    gone_since: AtomicI64,
+    ledger: Mutex<Ledger>,
     /// Tags whose samples are never taken.
     refused: Mutex<HashSet<TagId>>,
+    /// Tags whose samples go to another one: by the tag that the collector knows, the one of the catalog.
+    routes: Mutex<HashMap<TagId, TagId>>,
     status: Arc<DeviceStatus>,
 }
 
@@ -52,6 +71,8 @@ struct Shared {
 struct Queue {
     segments: VecDeque<Segment>,
     samples: usize,
+    /// What went before the oldest segment.
+    overflow: Overflow,
 }
 
 /// Samples that go to the sink in one batch: a run per tag (more where a run could not be joined).
@@ -61,9 +82,33 @@ struct Segment {
     /// Place in `runs` of the last run of each tag.
     places: HashMap<TagId, usize>,
     samples: usize,
+    /// When its first sample came.
+    since: Timestamp,
+}
+
+/// How a run begins and ends.
+struct Ends {
+    tag: TagId,
+    /// Of the last sample.
+    quality: Quality,
+    first: Timestamp,
+    last: Timestamp,
+}
+
+/// What is written at once.
+struct Part {
+    batch: SampleBatch,
+    /// When its first sample came.
+    since: Timestamp,
+    /// Marks the loss of samples: no sample of the device.
+    mark: bool,
 }
 
 impl Segment {
+    fn beginning(since: Timestamp) -> Segment {
+        Segment { since, ..Segment::default() }
+    }
+
     fn push(&mut self, tag: TagId, run: Samples) {
         self.samples += run.len();
         if let Some(&place) = self.places.get(&tag)
@@ -92,7 +137,9 @@ impl Segment {
 impl Spool {
     pub fn new(samples_max: usize, status: Arc<DeviceStatus>) -> Spool {
         let (queue, held, refused) = (Mutex::default(), AtomicUsize::default(), Mutex::default());
-        Spool { shared: Arc::new(Shared { queue, filled: Notify::new(), samples_max, held, refused, status }) }
+        let (filled, ledger, routes) = (Notify::new(), Mutex::default(), Mutex::default());
+        let (held_since, gone_since) = (AtomicI64::new(NONE_HELD), AtomicI64::new(NONE_HELD));
+        Spool { shared: Arc::new(Shared { queue, filled, samples_max, held, held_since, gone_since, ledger, refused, routes, status }) }
     }
 
     /// Queues a run of one tag. Drops the oldest queued segments when the bound would be passed.
@@ -134,7 +181,7 @@ impl Spool {
         {
             let mut queue = self.shared.queue.lock();
             if queue.segments.back().is_none_or(|segment| segment.samples + samples > segment_samples) {
-                queue.segments.push_back(Segment::default());
+                queue.segments.push_back(Segment::beginning(self.shared.status.now()));
             }
             if let Some(segment) = queue.segments.back_mut() {
                 let before = segment.samples;
@@ -145,11 +192,11 @@ impl Spool {
             while queue.samples > self.shared.samples_max {
                 let Some(oldest) = queue.segments.pop_front() else { break };
                 queue.samples -= oldest.samples;
-                dropped += oldest.samples;
+                dropped += queue.overflow.drop_runs(&oldest.runs, oldest.since);
             }
         }
         if dropped > 0 {
-            self.shared.status.samples_dropped.fetch_add(dropped as u64, Ordering::Relaxed);
+            self.shared.status.samples_dropped.fetch_add(dropped, Ordering::Relaxed);
         }
         self.shared.filled.notify_one();
     }
@@ -159,12 +206,35 @@ impl Spool {
         self.shared.queue.lock().samples
     }
 
+    /// When the oldest sample came that is neither written nor told to be lost; `None` where there is none.
+    pub fn unwritten_since(&self) -> Option<Timestamp> {
+        let queue = self.shared.queue.lock();
+        let waiting = queue.segments.front().map(|segment| segment.since);
+        let told = |since: &AtomicI64| Some(since.load(Ordering::Relaxed)).filter(|&since| since != NONE_HELD).map(Timestamp);
+        [waiting, queue.overflow.since, told(&self.shared.held_since), told(&self.shared.gone_since)].into_iter().flatten().min()
+    }
+
     /// The oldest segment; empty when nothing waits.
+    #[cfg(test)]
     pub(super) fn take(&self) -> SampleBatch {
+        self.take_part().batch
+    }
+
+    /// What is to be written next: in the place of what went, else the oldest segment; empty when nothing waits.
+    fn take_part(&self) -> Part {
         let mut queue = self.shared.queue.lock();
-        let segment = queue.segments.pop_front().unwrap_or_default();
-        queue.samples -= segment.samples;
-        SampleBatch { runs: segment.runs }
+        let (batch, since) = if let Some(since) = queue.overflow.since {
+            let (batch, losses) = queue.overflow.take();
+            self.shared.ledger.lock().overflowed(losses);
+            (batch, since)
+        } else {
+            let segment = queue.segments.pop_front().unwrap_or_default();
+            queue.samples -= segment.samples;
+            (SampleBatch { runs: segment.runs }, segment.since)
+        };
+        // Still under the lock, so that whoever asks since when samples wait sees them in one place or the other.
+        self.shared.held_since.store(if batch.is_empty() { NONE_HELD } else { since.0 }, Ordering::Relaxed);
+        Part { batch, since, mark: false }
     }
 
     /// Samples of this tag will not be taken, with the reason: they are counted as rejected, and nothing of them is written.
@@ -177,6 +247,36 @@ impl Spool {
         status.record_refused(&name, reason);
     }
 
+    /// Samples of this tag go to another one from now on, which takes them: one of its name and another value type.
+    pub fn redirect(&self, tag: TagId, to: TagId) {
+        self.shared.routes.lock().insert(tag, to);
+        if self.shared.refused.lock().remove(&tag) {
+            let status = &self.shared.status;
+            status.record_quality(tag, Quality::GOOD, status.now());
+        }
+    }
+
+    /// As the catalog has the tags.
+    fn outward(&self, mut batch: SampleBatch) -> SampleBatch {
+        let routes = self.shared.routes.lock();
+        if !routes.is_empty() {
+            batch.runs.iter_mut().for_each(|(tag, _)| *tag = routes.get(tag).copied().unwrap_or(*tag));
+        }
+        batch
+    }
+
+    /// As the collector knows them.
+    fn inward(&self, batch: &mut SampleBatch, rejected: &mut Rejected) {
+        let routes = self.shared.routes.lock();
+        if routes.is_empty() {
+            return;
+        }
+        let tags = batch.runs.iter_mut().map(|(tag, _)| tag).chain(rejected.tags.iter_mut().map(|rejected| &mut rejected.tag));
+        for tag in tags {
+            *tag = routes.iter().find(|(_, to)| *to == tag).map_or(*tag, |(own, _)| *own);
+        }
+    }
+
     /// Writes what is queued to `sink` until `shutdown`, then what is left. What a repeat can mend is repeated, for as long as it takes: the
     /// queue then fills up to its bound. What it cannot mend is counted as rejected and named in the status, and everything else is written.
     pub async fn drain(self, sink: Arc<dyn SampleSink>, shutdown: CancellationToken) {
@@ -186,13 +286,18 @@ impl Spool {
         };
         tokio::pin!(late);
         loop {
+            let waits = self.shared.ledger.lock().waits();
             tokio::select! {
                 () = self.shared.filled.notified() => {}
                 () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(TELL_INTERVAL), if waits => {}
             }
             let last = shutdown.is_cancelled();
             tokio::select! {
-                () = self.write_queued(&*sink, &shutdown) => {}
+                () = async {
+                    self.write_queued(&*sink, &shutdown).await;
+                    self.put_on_record(&*sink, last).await;
+                } => {}
                 // What waits for room may wait for ever, but a stop does not.
                 () = &mut late => {
                     self.give_up();
@@ -207,38 +312,63 @@ impl Spool {
 
     async fn write_queued(&self, sink: &dyn SampleSink, shutdown: &CancellationToken) {
         loop {
-            let batch = self.take();
+            let Part { batch, since, mark } = self.take_part();
             if batch.is_empty() {
                 return;
             }
-            let mut parts = vec![self.without_refused(batch)];
+            let mut parts = vec![Part { batch: self.without_refused(batch), since, mark }];
             while let Some(part) = parts.pop() {
-                let waiting: usize = parts.iter().map(SampleBatch::len).sum();
-                self.shared.held.store(part.len() + waiting, Ordering::Relaxed);
+                let waiting: usize = parts.iter().map(|part| part.batch.len()).sum();
+                self.shared.held.store(part.batch.len() + waiting, Ordering::Relaxed);
                 self.write_part(part, sink, shutdown, &mut parts).await;
             }
             self.shared.held.store(0, Ordering::Relaxed);
+            self.shared.held_since.store(NONE_HELD, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts on record what was lost. What finds no room is tried again.
+    async fn put_on_record(&self, sink: &dyn SampleSink, last: bool) {
+        let mut losses = self.shared.ledger.lock().due(self.shared.status.now(), last);
+        {
+            let routes = self.shared.routes.lock();
+            losses.iter_mut().for_each(|loss| loss.tag = routes.get(&loss.tag).copied().unwrap_or(loss.tag));
+        }
+        let mut left = losses.as_slice();
+        while !left.is_empty() {
+            let some = &left[..left.len().min(TELL_AT_ONCE)];
+            if let Err(error) = sink.record_losses(some).await {
+                tracing::error!(device = self.shared.status.device, %error, gaps = left.len(), "gaps cannot be recorded yet");
+                self.shared.ledger.lock().again(left.to_vec(), TELL_INTERVAL);
+                return;
+            }
+            left = &left[some.len()..];
         }
     }
 
     /// Writes one batch; what is refused for what is in it goes back to `parts` as two halves, the later one first, until it is one sample.
-    async fn write_part(&self, mut batch: SampleBatch, sink: &dyn SampleSink, shutdown: &CancellationToken, parts: &mut Vec<SampleBatch>) {
+    async fn write_part(&self, part: Part, sink: &dyn SampleSink, shutdown: &CancellationToken, parts: &mut Vec<Part>) {
         let status = &self.shared.status;
+        let Part { mut batch, since, mark } = part;
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         let mut waiting = false;
         while !batch.is_empty() {
             let samples = batch.len();
-            let ends = self.ends(&batch);
-            let refused = match sink.write(batch, WriteMode::Upsert, Durability::Sync).await {
-                Ok(Acknowledgement { samples, rejected, .. }) => {
-                    status.samples.fetch_add(samples, Ordering::Relaxed);
+            let ends = if mark { Vec::new() } else { self.ends(&batch) };
+            let refused = match sink.write(self.outward(batch), WriteMode::Upsert, Durability::Sync).await {
+                Ok(Acknowledgement { samples, mut rejected, .. }) => {
+                    self.inward(&mut SampleBatch::default(), &mut rejected);
+                    status.samples.fetch_add(if mark { 0 } else { samples }, Ordering::Relaxed);
                     self.tell(&ends, &rejected);
+                    parts.extend(self.mark_rejected(&ends, &rejected, since));
                     break;
                 }
                 Err(refused) => *refused,
             };
-            let RefusedWrite { error, batch: back, rejected } = refused;
+            let RefusedWrite { error, batch: mut back, mut rejected } = refused;
+            self.inward(&mut back, &mut rejected);
             self.tell(&[], &rejected);
+            parts.extend(self.mark_rejected(&[], &rejected, since));
             let lost = samples.saturating_sub(back.len()).saturating_sub(usize::try_from(rejected.count).unwrap_or(usize::MAX));
             status.samples_dropped.fetch_add(lost as u64, Ordering::Relaxed);
             batch = back;
@@ -247,6 +377,7 @@ impl Spool {
                     if matches!(error, WriteError::Stopped(_)) && shutdown.is_cancelled() {
                         tracing::error!(device = status.device, %error, samples = batch.len(), "samples dropped");
                         status.samples_dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                        self.shared.gone_since.fetch_min(since.0, Ordering::Relaxed);
                         return;
                     }
                     if !std::mem::replace(&mut waiting, true) {
@@ -256,7 +387,7 @@ impl Spool {
                     tokio::time::sleep(backoff.next_delay()).await;
                 }
                 error => {
-                    self.split(batch, &error, parts);
+                    self.split(Part { batch, since, mark }, &error, parts);
                     return;
                 }
             }
@@ -267,12 +398,17 @@ impl Spool {
     }
 
     /// Halves a batch that was refused for what is in it; a single sample is rejected.
-    fn split(&self, mut batch: SampleBatch, error: &WriteError, parts: &mut Vec<SampleBatch>) {
+    fn split(&self, part: Part, error: &WriteError, parts: &mut Vec<Part>) {
+        let Part { mut batch, since, mark } = part;
         batch.runs.retain(|(_, run)| !run.is_empty());
         // An end of the whole tag: no later sample of it will be taken either.
         let of_tag = matches!(error, WriteError::UnknownTag(_) | WriteError::WrongType { .. });
         match batch.runs.as_mut_slice() {
             [] => {}
+            // There is no better one, and the gap tells.
+            [(tag, run)] if mark && (of_tag || run.len() == 1) => {
+                tracing::error!(device = self.shared.status.device, tag = tag.0, %error, "the sample that marks a loss is not taken");
+            }
             [(tag, run)] if of_tag || run.len() == 1 => {
                 self.shared.status.samples_rejected.fetch_add(run.len() as u64, Ordering::Relaxed);
                 let reason = match error {
@@ -287,20 +423,27 @@ impl Spool {
                     let (device, name) = (&self.shared.status.device, self.shared.status.tag_name(*tag));
                     tracing::warn!(device, tag = name, "a sample is not taken: {reason}");
                     self.shared.status.record_refused(&name, &reason);
+                    if let Some(&at) = run.timestamps.first() {
+                        let value_type = run.value_type();
+                        let newest = Some(Timestamp(at.saturating_sub(1)));
+                        let rejected = RejectedTag { tag: *tag, value_type, reason, newest, last: true };
+                        let rejected = Rejected { count: 0, shown: Vec::new(), tags: vec![rejected] };
+                        parts.extend(self.mark_rejected(&[], &rejected, Timestamp(at)));
+                    }
                 }
             }
             [(tag, run)] => {
                 let rows: Vec<u32> = (0..run.len() as u32).collect();
                 let (first, second) = rows.split_at(rows.len() / 2);
                 for half in [second, first] {
-                    parts.push(SampleBatch { runs: vec![(*tag, run.take(half))] });
+                    parts.push(Part { batch: SampleBatch { runs: vec![(*tag, run.take(half))] }, since, mark });
                 }
             }
             runs => {
                 let later = runs.len() / 2;
                 let second = batch.runs.split_off(later);
-                parts.push(SampleBatch { runs: second });
-                parts.push(batch);
+                parts.push(Part { batch: SampleBatch { runs: second }, since, mark });
+                parts.push(Part { batch, since, mark });
             }
         }
     }
@@ -316,35 +459,60 @@ impl Spool {
         batch
     }
 
-    /// With which quality and when the runs of a batch end: of those that end Bad, and while some tag does not deliver, of all.
-    fn ends(&self, batch: &SampleBatch) -> Vec<(TagId, Quality, Timestamp)> {
-        let all = self.shared.status.has_troubles();
+    /// How the runs of a batch begin and end: of those that end Bad, and while some tag does not deliver, of all.
+    fn ends(&self, batch: &SampleBatch) -> Vec<Ends> {
+        let all = self.shared.status.has_troubles() || self.shared.ledger.lock().is_rejecting();
         let ends = batch.runs.iter().filter_map(|(tag, run)| {
-            let (&quality, &at) = run.qualities.last().zip(run.timestamps.last())?;
-            let quality = Quality(quality);
-            (all || quality.is_bad()).then_some((*tag, quality, Timestamp(at)))
+            let (&first, &last) = run.timestamps.first().zip(run.timestamps.last())?;
+            let quality = Quality(*run.qualities.last()?);
+            (all || quality.is_bad()).then_some(Ends { tag: *tag, quality, first: Timestamp(first), last: Timestamp(last) })
         });
         ends.collect()
     }
 
     /// Brings the status up to date after a write. What is rejected is logged by who rejects it.
-    fn tell(&self, ends: &[(TagId, Quality, Timestamp)], rejected: &Rejected) {
+    fn tell(&self, ends: &[Ends], rejected: &Rejected) {
         let status = &self.shared.status;
-        let mut refused = BTreeMap::new();
-        for rejection in &rejected.shown {
-            refused.insert(&*rejection.tag, rejection);
-        }
-        // Not all of the tags concerned are known then.
-        let unsure = rejected.count > rejected.shown.len() as u64;
-        for &(tag, quality, at) in ends {
-            if quality.is_bad() || refused.is_empty() || !unsure && !refused.contains_key(&*status.tag_name(tag)) {
-                status.record_quality(tag, quality, at);
+        let refused: HashSet<TagId> = rejected.tags.iter().filter(|tag| tag.last).map(|tag| tag.tag).collect();
+        for end in ends {
+            if end.quality.is_bad() || !refused.contains(&end.tag) {
+                status.record_quality(end.tag, end.quality, end.last);
             }
         }
         status.samples_rejected.fetch_add(rejected.count, Ordering::Relaxed);
-        for (tag, rejection) in refused {
-            status.record_refused(tag, &format!("the sample of {} {}", rejection.timestamp, rejection.reason));
+        let shown: BTreeMap<&str, _> = rejected.shown.iter().map(|rejection| (&*rejection.tag, rejection)).collect();
+        for tag in &rejected.tags {
+            let name = status.tag_name(tag.tag);
+            let told = match shown.get(&*name) {
+                Some(rejection) => format!("the sample of {} {}", rejection.timestamp, rejection.reason),
+                None => format!("its sample {}", tag.reason),
+            };
+            if tag.last {
+                status.record_refused(&name, &told);
+            } else {
+                status.record_error(status.now(), format!("tag {name}: {told}"));
+            }
         }
+    }
+
+    /// After a write: ends the last values of tags whose samples were not taken, and notes which are taken again.
+    fn mark_rejected(&self, ends: &[Ends], rejected: &Rejected, since: Timestamp) -> Option<Part> {
+        let mut ledger = self.shared.ledger.lock();
+        if rejected.tags.is_empty() && !ledger.is_rejecting() {
+            return None;
+        }
+        let now = self.shared.status.now();
+        let mut runs = Vec::new();
+        for tag in &rejected.tags {
+            if let Some(at) = ledger.rejected(tag, since, now) {
+                runs.extend(lost::bad(tag.tag, tag.value_type, at.0).map(|run| (tag.tag, run)));
+            }
+        }
+        let refused: HashSet<TagId> = rejected.tags.iter().map(|tag| tag.tag).collect();
+        for end in ends.iter().filter(|end| !refused.contains(&end.tag)) {
+            ledger.taken(end.tag, end.first, now);
+        }
+        (!runs.is_empty()).then_some(Part { batch: SampleBatch { runs }, since, mark: true })
     }
 
     /// The time to write what is left is over.
@@ -352,180 +520,5 @@ impl Spool {
         let samples = self.depth() + self.shared.held.load(Ordering::Relaxed);
         tracing::error!(device = self.shared.status.device, samples, "stopped with samples unwritten");
         self.shared.status.samples_dropped.fetch_add(samples as u64, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        ingest::sink::Rejection,
-        model::{ManualClock, TagName},
-    };
-
-    fn run(timestamps: &[i64]) -> Samples {
-        let mut samples = Samples::new(ValueType::F64);
-        for &timestamp in timestamps {
-            samples.push(timestamp, Some(&Value::F64(0.0)), 0).unwrap();
-        }
-        samples
-    }
-
-    #[test]
-    fn a_full_spool_drops_the_oldest_and_counts_them() {
-        let status = Arc::new(DeviceStatus::new("d", "modbus", "e"));
-        let spool = Spool::new(5, status.clone());
-        spool.push(TagId(1), run(&[1, 2]));
-        spool.push(TagId(2), run(&[3, 4]));
-        spool.push(TagId(3), run(&[5, 6]));
-        assert_eq!(status.samples_dropped.load(Ordering::Relaxed), 2);
-        assert_eq!(spool.depth(), 4);
-        for tag in [2, 3] {
-            assert_eq!(spool.take().runs.iter().map(|(tag, _)| tag.0).collect::<Vec<_>>(), [tag]);
-        }
-        assert_eq!(spool.depth(), 0);
-    }
-
-    /// A sink that refuses as it is told, and keeps what it takes.
-    #[derive(Default)]
-    struct Choosy {
-        taken: Mutex<Vec<(TagId, i64)>>,
-        /// How many writes find no room.
-        full: AtomicUsize,
-        deleted: Option<TagId>,
-        /// Samples later than this are rejected.
-        latest: Option<i64>,
-        /// A sample that cannot be written.
-        poison: Option<i64>,
-    }
-
-    #[async_trait::async_trait]
-    impl SampleSink for Choosy {
-        async fn write(&self, mut batch: SampleBatch, _: WriteMode, _: Durability) -> Result<Acknowledgement, Box<RefusedWrite>> {
-            if self.full.load(Ordering::Relaxed) > 0 {
-                self.full.fetch_sub(1, Ordering::Relaxed);
-                return Err(RefusedWrite::whole(WriteError::Full("no room".into()), batch));
-            }
-            if let Some(gone) = batch.runs.iter().find(|(tag, _)| Some(*tag) == self.deleted) {
-                return Err(RefusedWrite::whole(WriteError::UnknownTag(gone.0.0), batch));
-            }
-            if batch.runs.iter().any(|(_, run)| run.timestamps.iter().any(|&at| Some(at) == self.poison)) {
-                return Err(RefusedWrite::whole(WriteError::Encode("cannot be".into()), batch));
-            }
-            let mut rejected = Rejected::default();
-            for (tag, run) in &mut batch.runs {
-                for &at in &run.timestamps {
-                    if self.latest.is_some_and(|latest| at > latest) {
-                        let reason = "lies in the future".to_owned();
-                        rejected.add(|| Rejection { tag: format!("t{}", tag.0), timestamp: Timestamp(at), reason });
-                    } else {
-                        self.taken.lock().push((*tag, at));
-                    }
-                }
-            }
-            let samples = batch.len() as u64 - rejected.count;
-            Ok(Acknowledgement { samples, rejected, ..Acknowledgement::default() })
-        }
-    }
-
-    /// Writes runs of tags 1, 2, … to a sink, to the end.
-    async fn written(sink: Choosy, runs: &[&[i64]]) -> (Vec<(u32, i64)>, Arc<DeviceStatus>) {
-        let status = Arc::new(DeviceStatus::new("d", "modbus", "e"));
-        let names = (1..=runs.len() as u32).map(|id| (TagId(id), TagName::new(format!("t{id}")).unwrap())).collect();
-        status.set_scene(Arc::new(ManualClock::at(Timestamp(77))), names);
-        status.items_delivering.store(runs.len() as u64, Ordering::Relaxed);
-        let spool = Spool::new(1000, status.clone());
-        for (tag, timestamps) in (1..).zip(runs) {
-            spool.push(TagId(tag), run(timestamps));
-        }
-        let (sink, stop) = (Arc::new(sink), CancellationToken::new());
-        stop.cancel();
-        tokio::time::timeout(Duration::from_secs(30), spool.drain(sink.clone(), stop)).await.unwrap();
-        let mut taken: Vec<(u32, i64)> = sink.taken.lock().iter().map(|(tag, at)| (tag.0, *at)).collect();
-        taken.sort_unstable();
-        (taken, status)
-    }
-
-    fn counts(status: &DeviceStatus) -> (u64, u64, u64) {
-        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        (read(&status.samples), read(&status.samples_rejected), read(&status.samples_dropped))
-    }
-
-    #[tokio::test]
-    async fn a_store_without_room_for_a_while_loses_no_sample() {
-        let (taken, status) = written(Choosy { full: AtomicUsize::new(3), ..Choosy::default() }, &[&[1, 2], &[3]]).await;
-        assert_eq!(taken, [(1, 1), (1, 2), (2, 3)]);
-        assert_eq!(counts(&status), (3, 0, 0));
-        let view = status.view();
-        assert!(view.last_error.contains("no room") && view.last_error_at == Timestamp(77), "{}", view.last_error);
-    }
-
-    #[tokio::test]
-    async fn a_store_without_room_does_not_hold_up_a_stop_and_what_is_lost_is_counted() {
-        let status = Arc::new(DeviceStatus::new("d", "modbus", "e"));
-        let (spool, stop) = (Spool::new(1000, status.clone()), CancellationToken::new());
-        spool.push(TagId(1), run(&[1, 2, 3]));
-        let sink = Arc::new(Choosy { full: AtomicUsize::new(usize::MAX), ..Choosy::default() });
-        let draining = tokio::spawn(spool.drain(sink, stop.clone()));
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        stop.cancel();
-        tokio::time::timeout(Duration::from_secs(30), draining).await.unwrap().unwrap();
-        assert_eq!(counts(&status), (0, 0, 3));
-    }
-
-    #[tokio::test]
-    async fn a_deleted_tag_takes_nothing_of_the_other_tags_with_it() {
-        let runs: [&[i64]; 5] = [&[1], &[2], &[3, 4], &[5], &[6]];
-        let (taken, status) = written(Choosy { deleted: Some(TagId(3)), ..Choosy::default() }, &runs).await;
-        assert_eq!(taken, [(1, 1), (2, 2), (4, 5), (5, 6)]);
-        assert_eq!(counts(&status), (4, 2, 0));
-        assert_eq!(status.delivering(), 4);
-        let (count, told) = status.undelivered(10);
-        assert_eq!((count, told[0].tag.as_str(), told[0].since), (1, "t3", Timestamp(77)));
-        assert!(status.view().last_error.starts_with("tag t3: the tag was deleted"), "{}", status.view().last_error);
-    }
-
-    #[tokio::test]
-    async fn samples_that_are_rejected_are_not_counted_as_stored_and_are_named() {
-        let (taken, status) = written(Choosy { latest: Some(9), ..Choosy::default() }, &[&[1, 20], &[2]]).await;
-        assert_eq!(taken, [(1, 1), (2, 2)]);
-        assert_eq!(counts(&status), (2, 1, 0));
-        assert_eq!(status.delivering(), 1);
-        assert!(status.undelivered(10).1[0].reason.contains("lies in the future"));
-        assert!(status.view().last_error.starts_with("tag t1: the sample of "), "{}", status.view().last_error);
-    }
-
-    #[tokio::test]
-    async fn one_sample_that_cannot_be_written_costs_no_other() {
-        let (taken, status) = written(Choosy { poison: Some(4), ..Choosy::default() }, &[&[1], &[2, 3, 4, 5, 6], &[7]]).await;
-        assert_eq!(taken, [(1, 1), (2, 2), (2, 3), (2, 5), (2, 6), (3, 7)]);
-        assert_eq!(counts(&status), (6, 1, 0));
-    }
-
-    #[tokio::test]
-    async fn a_tag_whose_last_sample_is_bad_is_told_until_it_is_good_again() {
-        let (status, stop) = (Arc::new(DeviceStatus::new("d", "opcua", "e")), CancellationToken::new());
-        let spool = Spool::new(1000, status.clone());
-        stop.cancel();
-        let sink = Arc::new(Choosy::default());
-        spool.push_sample(TagId(1), ValueType::F64, Timestamp(5), None, Quality::BAD_NODE_ID_UNKNOWN).unwrap();
-        spool.clone().drain(sink.clone(), stop.clone()).await;
-        let (count, told) = status.undelivered(10);
-        assert_eq!((count, told[0].reason.as_str(), told[0].since), (1, "BadNodeIdUnknown", Timestamp(5)));
-        assert!(status.view().last_error.contains("BadNodeIdUnknown"));
-        spool.push(TagId(1), run(&[6]));
-        spool.drain(sink, stop).await;
-        assert_eq!(status.undelivered(10).0, 0);
-    }
-
-    #[test]
-    fn runs_that_wait_are_joined_tag_by_tag_in_their_order() {
-        let spool = Spool::new(1000, Arc::new(DeviceStatus::new("d", "modbus", "e")));
-        for timestamp in 0..60 {
-            spool.push(TagId(timestamp as u32 % 2), run(&[timestamp]));
-        }
-        let batch = spool.take();
-        assert_eq!((batch.runs.len(), batch.len(), spool.depth()), (2, 60, 0), "1000 / 16 = 62 samples make a segment");
-        assert_eq!(batch.runs[1].1.timestamps[..3], [1, 3, 5]);
     }
 }

@@ -37,11 +37,14 @@ use self::{
     keep::{Keeper, KeeperOptions, Pending},
     merge::{ReadError, TagReader},
     seal::Sealer,
-    sink::{Acknowledgement, Correction, CorrectionSink, Durability, RefusedWrite, Rejected, Rejection, SampleSink, WriteError, WriteMode},
+    sink::{
+        Acknowledgement, Correction, CorrectionSink, Durability, Loss, LossReason, RefusedWrite, Rejected, RejectedTag, Rejection,
+        SampleSink, WriteError, WriteMode,
+    },
 };
 use crate::{
     model::{Clock, SampleBatch, Samples, TagId, TagName, TimeRange, Timestamp},
-    store::{Catalog, Store, StoreError},
+    store::{Catalog, Gap, GapReason, Store, StoreError},
 };
 pub use journal::Recovered;
 pub use keep::KeptCounts;
@@ -371,18 +374,23 @@ impl Ingest {
                 continue;
             }
             let Some(name) = name(*id) else { continue };
+            let tag = self.catalog.by_id(*id);
+            let reason = || {
+                format!(
+                    "lies more than {} s ahead of the historian's clock ({now}); correct the clock of the source, or raise future_max_s",
+                    future_max.as_secs()
+                )
+            };
             let kept: Vec<u32> = (0..run.len() as u32).filter(|&index| run.timestamps[index as usize] <= limit).collect();
             for &timestamp in run.timestamps.iter().filter(|&&at| at > limit) {
-                rejected.add(|| Rejection {
-                    tag: name.clone(),
-                    timestamp: Timestamp(timestamp),
-                    reason: format!(
-                        "lies more than {} s ahead of the historian's clock ({now}); correct the clock of the source, or raise future_max_s",
-                        future_max.as_secs()
-                    ),
-                });
+                rejected.add(|| Rejection { tag: name.clone(), timestamp: Timestamp(timestamp), reason: reason() });
             }
+            let last = run.timestamps.last().is_some_and(|&at| at > limit);
             *run = run.take(&kept);
+            // No look into the store: what a collector writes to was looked up when it began.
+            let stored = tag.and_then(|tag| self.reader.known_current(&tag)).flatten().map(|current| current.timestamp);
+            let newest = stored.max(run.timestamps.iter().copied().max()).map(Timestamp);
+            rejected.tags.push(RejectedTag { tag: *id, value_type: run.value_type(), reason: reason(), newest, last });
         }
         rejected
     }
@@ -460,6 +468,25 @@ impl SampleSink for Ingest {
         let rejected = self.without_future_of(batch, &|id| new.get(&id).map(|name| name.to_string()));
         self.counters.reject(&rejected);
         Ok(rejected)
+    }
+
+    async fn record_losses(&self, losses: &[Loss]) -> Result<(), WriteError> {
+        let time = self.clock.now();
+        let gap = |loss: &Loss| {
+            let reason = match loss.reason {
+                LossReason::SpoolOverflow => GapReason::SpoolOverflow,
+                LossReason::Rejected => GapReason::Rejected,
+            };
+            // Of a tag that was deleted meanwhile there is nothing to tell.
+            let tag = Some(self.catalog.by_id(loss.tag)?.name().to_string());
+            Some(Gap { time, tag, start: Some(loss.start.0), end: loss.end.map(|end| end.0), reason, detail: loss.detail.clone() })
+        };
+        let (gaps, store): (Vec<Gap>, _) = (losses.iter().filter_map(gap).collect(), self.store.clone());
+        let recorded = tokio::task::spawn_blocking(move || store.append_gaps(&gaps)).await;
+        match recorded.map_err(|error| stopped(&error.to_string()))? {
+            Err(StoreError::Full(reason)) => Err(WriteError::Full(reason)),
+            recorded => recorded.map_err(|error| stopped(&error.to_string())),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 
-use crate::model::{SampleBatch, TagId, TagName, Timestamp};
+use crate::model::{SampleBatch, TagId, TagName, Timestamp, ValueType};
 
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -46,6 +46,41 @@ pub struct Rejected {
     pub count: u64,
     /// The first of them, at most [`Rejected::SHOWN_MAX`].
     pub shown: Vec<Rejection>,
+    /// All tags concerned, once per run of the batch.
+    pub tags: Vec<RejectedTag>,
+}
+
+/// A tag of which samples were not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedTag {
+    pub tag: TagId,
+    pub value_type: ValueType,
+    /// Why the first of them was not.
+    pub reason: String,
+    /// Time of the newest sample that stands of the tag, as far as it is known; those of this write that were taken count.
+    pub newest: Option<Timestamp>,
+    /// The last sample of the run is one of them: what came last of the tag is not there.
+    pub last: bool,
+}
+
+/// Time of which samples of a tag are lost for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    pub tag: TagId,
+    pub start: Timestamp,
+    /// Where samples are there again; `None` while they are not. It is told once more with the end then.
+    pub end: Option<Timestamp>,
+    pub reason: LossReason,
+    pub detail: String,
+}
+
+/// Why samples are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    /// They waited for room, and there were more than can wait.
+    SpoolOverflow,
+    /// They cannot be taken as they are.
+    Rejected,
 }
 
 impl Rejected {
@@ -163,5 +198,14 @@ pub trait SampleSink: Send + Sync + 'static {
     /// Why a write of this batch would be refused in any case.
     fn admit(&self, _batch: &mut SampleBatch, _new: &HashMap<TagId, &TagName>) -> Result<Rejected, WriteError> {
         Ok(Rejected::default())
+    }
+
+    /// Puts on record that samples are lost, for those who ask why they are absent.
+    ///
+    /// # Errors
+    /// When it cannot be recorded now; it can be tried again.
+    async fn record_losses(&self, losses: &[Loss]) -> Result<(), WriteError> {
+        let _nobody_asks = losses;
+        Ok(())
     }
 }

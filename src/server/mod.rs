@@ -8,7 +8,15 @@ pub mod config;
 mod silence;
 mod upkeep;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use tokio::{
@@ -20,13 +28,13 @@ use tokio_util::sync::CancellationToken;
 use self::{config::Configuration, silence::Silence};
 use crate::{
     api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services, Starting},
-    collector::{CollectorContext, DeviceStatus, LastSample, Spool, spool::SPOOL_SAMPLES_MAX},
+    collector::{CollectorContext, DeviceStatus, LastSample, Spool},
     ingest::{
         Ingest, IngestOptions,
         keep::{KeeperOptions, RetentionGroup},
         sink::{SampleSink, WriteError},
     },
-    model::{Clock, Quality, SampleBatch, SystemClock, Tag, TagDefinition, TagId, Timestamp},
+    model::{Clock, Quality, SampleBatch, SystemClock, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType},
     query::QueryEngine,
     store::{self, Catalog, Claim, LiveStore, Maintenance, RunMark, Store, rocks::StoreOptions},
 };
@@ -84,14 +92,15 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     telling.spawn(api::serve_http_from_the_start(http, starting.clone(), grace, stop.clone()));
     tracing::info!(http = %http_address, data_dir = %settings.data_dir.display(), "opening the store");
 
-    let Opened { claim, catalog, ingest, maintenance, mark, devices, mut silence } = {
+    let Opened { claim, catalog, store, ingest, maintenance, mark, devices, mut silence } = {
         let (configuration, clock) = (configuration.clone(), clock.clone());
         tokio::task::spawn_blocking(move || open(claim, &configuration, &clock, around_store)).await??
     };
     let unwritten = silence::end_values(&mut silence, &ingest).await;
     let tags = {
         let (catalog, written) = (catalog.clone(), configuration.written_tags.clone());
-        tokio::task::spawn_blocking(move || configured(&catalog, &written, devices, &silence.unconfigured)).await??
+        let unconfigured = std::mem::take(&mut silence.unconfigured);
+        tokio::task::spawn_blocking(move || configured(&catalog, &written, devices, &unconfigured)).await??
     };
     let recovered = ingest.recovered();
     tracing::info!(
@@ -103,7 +112,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     );
 
     let collectors_stop = shutdown.child_token();
-    let mut collectors = Collectors::start(&configuration, tags, unwritten, &ingest, &clock, &collectors_stop)?;
+    let mut collectors = Collectors::start(&configuration, tags, &ingest, &clock, &collectors_stop)?;
+    let unsettled = collectors.settle(silence, unwritten, &ingest, store.clone(), &collectors_stop);
     let collected = CancellationToken::new();
     let devices = collectors.devices.clone();
     let services = Services {
@@ -116,6 +126,9 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         devices: Arc::new(move || devices.clone()),
         admin: Arc::new(Administration {
             ingest: ingest.clone(),
+            store,
+            clock: clock.clone(),
+            collected: std::mem::take(&mut collectors.collected),
             maintenance: maintenance.clone(),
             retention: configuration.retention.clone(),
             start_time,
@@ -137,7 +150,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
             collectors.join().await;
             collected.cancel();
         },
-        silence::keep_mark(mark, clock.clone(), collected.clone()),
+        silence::keep_mark(mark, clock.clone(), unsettled, collected.clone()),
         upkeep::scrub_regularly(maintenance, &configuration.scrub, clock, stop.clone()),
     );
     tokio::task::spawn_blocking(move || ingest.close()).await?;
@@ -172,6 +185,7 @@ async fn stopping<T>(stop: &CancellationToken, future: impl Future<Output = T>) 
 struct Opened {
     claim: Claim,
     catalog: Arc<Catalog>,
+    store: Arc<dyn Store>,
     ingest: Arc<Ingest>,
     maintenance: Arc<Maintenance>,
     mark: RunMark,
@@ -233,8 +247,8 @@ fn open(
     let collected: HashMap<_, _> = devices.iter().flatten().map(|definition| (&definition.name, definition)).collect();
     let wanted = silence::Wanted { collected, ended, now: clock.now() };
     let mut silence = silence::look_back(&catalog, &ingest, store.as_ref(), &wanted)?;
-    silence::record_gaps(&mut silence, store.as_ref())?;
-    Ok(Opened { claim, catalog, ingest: Arc::new(ingest), maintenance: Arc::new(maintenance), mark, devices, silence })
+    silence::record_gaps(&mut silence.gaps, store.as_ref()).context("recording gaps")?;
+    Ok(Opened { claim, catalog, store, ingest: Arc::new(ingest), maintenance: Arc::new(maintenance), mark, devices, silence })
 }
 
 /// Makes the catalog say what the configuration says, but for tags whose value type would change; answers the tags of each device.
@@ -275,31 +289,42 @@ fn last_samples(ingest: &Ingest, tags: &[ConfiguredTag]) -> anyhow::Result<Vec<O
 /// The running collectors, one per device.
 struct Collectors {
     devices: Vec<Arc<DeviceStatus>>,
+    spools: Vec<Spool>,
+    collected: HashMap<TagName, Collected>,
     tasks: JoinSet<()>,
+}
+
+/// A tag as its collector knows it.
+struct Collected {
+    id: TagId,
+    /// As it is configured.
+    value_type: ValueType,
+    spool: Spool,
 }
 
 impl Collectors {
     fn start(
         configuration: &Configuration,
         tags: Vec<Vec<ConfiguredTag>>,
-        unwritten: SampleBatch,
         ingest: &Arc<Ingest>,
         clock: &Arc<dyn Clock>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Collectors> {
-        let mut collectors = Collectors { devices: Vec::new(), tasks: JoinSet::new() };
-        collectors.write_later(unwritten, ingest, shutdown);
+        let mut collectors = Collectors { devices: Vec::new(), spools: Vec::new(), collected: HashMap::new(), tasks: JoinSet::new() };
         for (collector, tags) in configuration.collectors.iter().zip(tags) {
             let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
             status.set_scene(clock.clone(), tags.iter().map(|one| (one.tag.id, one.tag.name().clone())).collect());
-            let spool = Spool::new(SPOOL_SAMPLES_MAX, status.clone());
+            let spool = Spool::new(configuration.storage.spool_samples_max, status.clone());
             for ConfiguredTag { tag, refused } in &tags {
                 if let Some(reason) = refused {
                     spool.refuse(tag.id, reason);
                 }
             }
             let ids = tags.iter().map(|one| one.tag.id).collect();
-            let types = tags.iter().map(|one| one.tag.value_type()).collect();
+            let types: Vec<ValueType> = collector.tags().iter().map(|definition| definition.value_type).collect();
+            for (ConfiguredTag { tag, .. }, &value_type) in tags.iter().zip(&types) {
+                collectors.collected.insert(tag.name().clone(), Collected { id: tag.id, value_type, spool: spool.clone() });
+            }
             let context = CollectorContext {
                 spool: spool.clone(),
                 clock: clock.clone(),
@@ -308,6 +333,7 @@ impl Collectors {
                 shutdown: shutdown.clone(),
             };
             collectors.devices.push(status);
+            collectors.spools.push(spool.clone());
 
             // The spool drains until its collector has ended, so that the last samples are written.
             let collected = CancellationToken::new();
@@ -322,18 +348,31 @@ impl Collectors {
         Ok(collectors)
     }
 
-    /// Writes what found no room at the start when there is some.
-    fn write_later(&mut self, unwritten: SampleBatch, ingest: &Arc<Ingest>, shutdown: &CancellationToken) {
-        if unwritten.is_empty() {
-            return;
-        }
+    /// Writes and records what found no room at the start when there is some. Answers who knows since when something is not in the store: of
+    /// the run before, or of what is collected now.
+    fn settle(
+        &mut self,
+        silence: Silence,
+        unwritten: SampleBatch,
+        ingest: &Arc<Ingest>,
+        store: Arc<dyn Store>,
+        shutdown: &CancellationToken,
+    ) -> impl Fn() -> Option<Timestamp> + use<> {
         let status = Arc::new(DeviceStatus::new("historian", "", ""));
-        let spool = Spool::new(2 * unwritten.len().max(1024), status);
+        let before = Spool::new(2 * unwritten.len().max(1024), status);
         for (tag, run) in unwritten.runs {
-            spool.push(tag, run);
+            before.push(tag, run);
         }
         let sink: Arc<dyn SampleSink> = ingest.clone();
-        self.tasks.spawn(spool.drain(sink, shutdown.clone()));
+        self.tasks.spawn(before.clone().drain(sink, shutdown.clone()));
+        let recorded = Arc::new(AtomicBool::new(silence.gaps.is_empty()));
+        self.tasks.spawn(silence::record_later(silence.gaps, store, recorded.clone(), shutdown.clone()));
+        let (ended, spools) = (silence.ended, self.spools.clone());
+        move || {
+            let settled = before.unwritten_since().is_none() && recorded.load(Ordering::Relaxed);
+            let of_before = if settled { None } else { ended };
+            spools.iter().map(Spool::unwritten_since).chain([of_before]).flatten().min()
+        }
     }
 
     async fn join(&mut self) {
@@ -348,6 +387,9 @@ impl Collectors {
 /// Status, compaction and upkeep for the API.
 struct Administration {
     ingest: Arc<Ingest>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    collected: HashMap<TagName, Collected>,
     maintenance: Arc<Maintenance>,
     retention: Vec<RetentionGroup>,
     start_time: Timestamp,
@@ -372,6 +414,16 @@ impl Admin for Administration {
 
     fn compact(&self) -> Result<u64, WriteError> {
         self.ingest.compact()
+    }
+
+    fn collect_into(&self, tag: &Tag) -> bool {
+        let Some(collected) = self.collected.get(tag.name()).filter(|collected| collected.value_type == tag.value_type()) else {
+            return false;
+        };
+        tracing::info!(tag = %tag.name(), value_type = %tag.value_type(), "is collected into the new tag of its name from now on");
+        collected.spool.redirect(collected.id, tag.id);
+        silence::collected_again(tag.name(), self.store.as_ref(), self.clock.now());
+        true
     }
 
     fn maintenance(&self) -> Option<Arc<Maintenance>> {

@@ -6,15 +6,24 @@
 //! plots, current values. Why samples are absent is recorded as gaps. What a device kept meanwhile and delivers late lies behind the Bad sample
 //! and stays readable.
 //!
-//! A start does this, not the stop before it: a process that is killed cannot, and one way for both is one that is always gone.
+//! A start does this, not the stop before it: a process that is killed cannot, and one way for both is one that is always gone. What waits for
+//! room on a full disk is not stored yet, nor is it told: while something waits, the mark stays where that began.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    collector::supervise::Backoff,
     ingest::{
         Ingest,
         head::CurrentValue,
@@ -31,6 +40,8 @@ const WRITE_GAPS: usize = 8_192;
 /// How often the mark of the running process is written, and every how many times it is made durable.
 const MARK_INTERVAL: Duration = Duration::from_secs(1);
 const MARKS_PER_SYNC: u32 = 5;
+/// Longest wait before gaps that found no room are tried again.
+const RECORD_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What the configuration wants of the tags that the catalog may hold.
 pub struct Wanted<'a> {
@@ -49,6 +60,8 @@ pub struct Silence {
     pub gaps: Vec<Gap>,
     /// Tags that were collected and are no more.
     pub unconfigured: Vec<TagId>,
+    /// When the run before ended.
+    pub ended: Option<Timestamp>,
 }
 
 /// Looks back at the run before. Changes nothing. Blocks.
@@ -78,7 +91,7 @@ pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: 
         return Ok(Silence::default());
     };
     let open = open_gaps(store).context("reading the gaps on record")?;
-    let mut silence = Silence::default();
+    let mut silence = Silence { ended: Some(Timestamp(ended)), ..Silence::default() };
     let mut was_collected = false;
     for (tag, last) in lasts {
         silence.look_at(&tag, last.as_ref(), ended, wanted, &open);
@@ -93,8 +106,10 @@ pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: 
     Ok(silence)
 }
 
-/// Where the gaps of tags begin that were not collected and are not known to be again.
-fn open_gaps(store: &dyn Store) -> Result<HashMap<String, i64>, StoreError> {
+/// Where the gaps of tags begin that are on record without an end, by their reason.
+type OpenGaps = HashMap<(GapReason, String), i64>;
+
+fn open_gaps(store: &dyn Store) -> Result<OpenGaps, StoreError> {
     let mut open = HashMap::new();
     let mut from = 1;
     loop {
@@ -102,10 +117,10 @@ fn open_gaps(store: &dyn Store) -> Result<HashMap<String, i64>, StoreError> {
         let Some(&(last, _)) = page.last() else { return Ok(open) };
         from = last + 1;
         for (_, gap) in page {
-            if let (GapReason::NotConfigured, Some(tag), Some(start)) = (gap.reason, gap.tag, gap.start) {
+            if let (GapReason::NotConfigured | GapReason::Rejected, Some(tag), Some(start)) = (gap.reason, gap.tag, gap.start) {
                 match gap.end {
-                    None => drop(open.insert(tag, start)),
-                    Some(_) => drop(open.remove(&tag)),
+                    None => drop(open.insert((gap.reason, tag), start)),
+                    Some(_) => drop(open.remove(&(gap.reason, tag))),
                 }
             }
         }
@@ -113,16 +128,26 @@ fn open_gaps(store: &dyn Store) -> Result<HashMap<String, i64>, StoreError> {
 }
 
 impl Silence {
-    fn look_at(&mut self, tag: &Arc<Tag>, last: Option<&CurrentValue>, ended: i64, wanted: &Wanted<'_>, open: &HashMap<String, i64>) {
+    fn look_at(&mut self, tag: &Arc<Tag>, last: Option<&CurrentValue>, ended: i64, wanted: &Wanted<'_>, open: &OpenGaps) {
         let name = tag.name();
-        let gap = |start: i64, end: Option<i64>, detail: String| {
-            let (time, reason) = (wanted.now, GapReason::NotConfigured);
-            Gap { time, tag: Some(name.to_string()), start: Some(start), end, reason, detail }
+        let of = |reason: GapReason, start: i64, end: Option<i64>, detail: String| Gap {
+            time: wanted.now,
+            tag: Some(name.to_string()),
+            start: Some(start),
+            end,
+            reason,
+            detail,
         };
+        let gap = |start: i64, end: Option<i64>, detail: String| of(GapReason::NotConfigured, start, end, detail);
+        let open = |reason: GapReason| open.get(&(reason, name.to_string())).copied();
         let configured = wanted.collected.get(name);
         let contradiction = configured.filter(|definition| definition.value_type != tag.value_type());
-        let noted = open.get(name.as_str());
-        if let (Some(_), None, Some(&start)) = (configured, contradiction, noted) {
+        let noted = open(GapReason::NotConfigured);
+        if let Some(start) = open(GapReason::Rejected) {
+            let detail = "the run in which its samples were not taken ended".to_owned();
+            self.gaps.push(of(GapReason::Rejected, start, Some(ended.max(start)), detail));
+        }
+        if let (Some(_), None, Some(start)) = (configured, contradiction, noted) {
             self.gaps.push(gap(start, Some(wanted.now.0), "the tag is collected again".to_owned()));
         }
         let Some(source) = &tag.definition.source else { return };
@@ -153,20 +178,62 @@ impl Silence {
     }
 }
 
-/// Records the gaps that a start found. Blocks.
+/// Records that a tag is collected again, where it is on record that it is not. Blocks.
+pub fn collected_again(tag: &TagName, store: &dyn Store, now: Timestamp) {
+    let open = open_gaps(store).map(|open| open.get(&(GapReason::NotConfigured, tag.to_string())).copied());
+    let recorded = open.and_then(|start| {
+        let Some(start) = start else { return Ok(()) };
+        let (detail, reason) = ("the tag is collected again".to_owned(), GapReason::NotConfigured);
+        store.append_gaps(&[Gap { time: now, tag: Some(tag.to_string()), start: Some(start), end: Some(now.0), reason, detail }])
+    });
+    if let Err(error) = recorded {
+        // The next start finds it open, and closes it.
+        tracing::error!(%tag, %error, "the end of a gap cannot be recorded yet");
+    }
+}
+
+/// Records gaps; those that find no room stay. Blocks.
 ///
 /// # Errors
 /// When the store fails.
-pub fn record_gaps(silence: &mut Silence, store: &dyn Store) -> anyhow::Result<()> {
-    let gaps = std::mem::take(&mut silence.gaps);
-    for some in gaps.chunks(WRITE_GAPS) {
-        match store.append_gaps(some) {
+pub fn record_gaps(gaps: &mut Vec<Gap>, store: &dyn Store) -> Result<(), StoreError> {
+    while !gaps.is_empty() {
+        let some = gaps.len().min(WRITE_GAPS);
+        match store.append_gaps(&gaps[..some]) {
             // A full disk does not keep from reading.
-            Err(StoreError::Full(reason)) => tracing::error!(gaps = gaps.len(), reason, "gaps cannot be recorded"),
-            recorded => recorded.context("recording gaps")?,
+            Err(StoreError::Full(reason)) => {
+                tracing::error!(gaps = gaps.len(), reason, "gaps cannot be recorded yet");
+                return Ok(());
+            }
+            recorded => recorded?,
         }
+        gaps.drain(..some);
     }
     Ok(())
+}
+
+/// Records, as soon as there is room, the gaps that found none at the start; `recorded` says when there are none left.
+pub async fn record_later(mut gaps: Vec<Gap>, store: Arc<dyn Store>, recorded: Arc<AtomicBool>, stop: CancellationToken) {
+    let mut backoff = Backoff::new(MARK_INTERVAL, RECORD_WAIT_MAX);
+    while !gaps.is_empty() {
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_delay()) => {}
+            // The next start finds them again: the mark still says when the run before ended.
+            () = stop.cancelled() => return,
+        }
+        let store = store.clone();
+        let tried = tokio::task::spawn_blocking(move || {
+            let failed = record_gaps(&mut gaps, store.as_ref()).err();
+            (gaps, failed)
+        });
+        let Ok((left, failed)) = tried.await else { return };
+        gaps = left;
+        if let Some(error) = failed {
+            tracing::error!(%error, gaps = gaps.len(), "gaps cannot be recorded");
+            return;
+        }
+    }
+    recorded.store(true, Ordering::Relaxed);
 }
 
 /// Ends the last values of the run before. Answers what could not be written, to be written later.
@@ -188,8 +255,9 @@ pub async fn end_values(silence: &mut Silence, ingest: &Ingest) -> SampleBatch {
     SampleBatch::default()
 }
 
-/// Marks that the historian runs, until `stop`, and once more then.
-pub async fn keep_mark(mark: RunMark, clock: Arc<dyn Clock>, stop: CancellationToken) {
+/// Marks that the historian runs, until `stop`, and once more then. `unsettled` says since when something is not in the store yet: should it
+/// never be, the next start takes the run to have ended there.
+pub async fn keep_mark(mark: RunMark, clock: Arc<dyn Clock>, unsettled: impl Fn() -> Option<Timestamp>, stop: CancellationToken) {
     let mark = Arc::new(mark);
     let mut ticks = tokio::time::interval(MARK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -199,8 +267,10 @@ pub async fn keep_mark(mark: RunMark, clock: Arc<dyn Clock>, stop: CancellationT
             _ = ticks.tick() => false,
             () = stop.cancelled() => true,
         };
-        let (mark, now, sync) = (mark.clone(), clock.now(), stopping || count % MARKS_PER_SYNC == 0);
-        let written = tokio::task::spawn_blocking(move || mark.write(now).and_then(|()| if sync { mark.sync() } else { Ok(()) })).await;
+        let now = clock.now();
+        let until = unsettled().map_or(now, |since| now.min(since));
+        let (mark, sync) = (mark.clone(), stopping || count % MARKS_PER_SYNC == 0);
+        let written = tokio::task::spawn_blocking(move || mark.write(until).and_then(|()| if sync { mark.sync() } else { Ok(()) })).await;
         let failed = !matches!(written, Ok(Ok(())));
         if failed && !std::mem::replace(&mut failing, failed) {
             tracing::warn!("until when the historian runs cannot be marked; after a crash that is taken from the newest sample");
@@ -265,7 +335,7 @@ mod tests {
             let by_name = collected.iter().map(|definition| (&definition.name, definition)).collect();
             let wanted = Wanted { collected: by_name, ended: ended.map(Timestamp), now: Timestamp(now) };
             let mut silence = look_back(&self.catalog, &self.ingest, self.store.as_ref(), &wanted).unwrap();
-            record_gaps(&mut silence, self.store.as_ref()).unwrap();
+            record_gaps(&mut silence.gaps, self.store.as_ref()).unwrap();
             assert!(self.runtime.block_on(end_values(&mut silence, &self.ingest)).is_empty());
             self.catalog.configure(collected.to_vec(), &silence.unconfigured).unwrap();
         }

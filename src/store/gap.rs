@@ -1,8 +1,8 @@
 //! Recorded gaps: samples that were expected and are absent, when that was noticed and why. Entries are numbered from 1 in the order of
 //! writing and never changed.
 //!
-//! A gap is told by whoever knows of it, so that a hole in the data can be told from a plant that stood: recovery from damage does, and a start
-//! of the time in which the historian did not run, or a tag was not configured.
+//! A gap is told by whoever knows of it, so that a hole in the data can be told from a plant that stood: recovery from damage does, a start
+//! of the time in which the historian did not run or a tag was not configured, and ingest of samples that it was brought and could not keep.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,8 @@ pub enum GapReason {
     NotConfigured,
     /// The spool was full and its oldest samples went.
     SpoolOverflow,
+    /// Samples came and were not taken: their time lies too far in the future, or they cannot be written.
+    Rejected,
     /// The source answered, with values it calls bad.
     SourceBad,
     /// Stored samples were damaged or lost.
@@ -37,6 +39,7 @@ impl GapReason {
             GapReason::CollectorDown => "collector_down",
             GapReason::NotConfigured => "not_configured",
             GapReason::SpoolOverflow => "spool_overflow",
+            GapReason::Rejected => "rejected",
             GapReason::SourceBad => "source_bad",
             GapReason::DataLoss => "data_loss",
         }
@@ -118,6 +121,7 @@ mod tests {
             GapReason::CollectorDown,
             GapReason::NotConfigured,
             GapReason::SpoolOverflow,
+            GapReason::Rejected,
             GapReason::SourceBad,
             GapReason::DataLoss,
         ] {

@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,14 +16,14 @@ use historian::{
         self, World,
         config::{self, Overrides},
     },
-    store::{Store, StoreError, StoreLayer},
+    store::{Gap, Store, StoreError, StoreLayer},
 };
 use historian_proto::v1::{DeviceStatus, GetStatusRequest, collector_service_client::CollectorServiceClient};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    silence::{Serving, await_good, is_good, rows},
+    silence::{Serving, await_good, gaps, is_good, nanoseconds, percent_good, rows},
     support::{
         historian::{Historian, free_address},
         peer::Peer,
@@ -46,6 +47,81 @@ impl StoreLayer for Tight {
         }
         self.inner.append_journal(records, durable)
     }
+
+    fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Full("the disk is full, says the test".into()));
+        }
+        self.inner.append_gaps(gaps)
+    }
+}
+
+/// A historian in this process with one Modbus device, over a store whose room the test decides on.
+struct Narrow {
+    _peer: Peer,
+    directory: tempfile::TempDir,
+    file: std::path::PathBuf,
+    runtime: tokio::runtime::Runtime,
+    full: Arc<AtomicBool>,
+}
+
+/// A run of it.
+struct Run<'a> {
+    narrow: &'a Narrow,
+    listen: SocketAddr,
+    stop: CancellationToken,
+    server: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+impl Narrow {
+    /// Polls `plc/a` every 100 ms. `more` stands before the device in the configuration.
+    fn new(more: &str) -> Narrow {
+        let (peer, port) = Peer::python("modbus_server.py", &["tcp"]);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("historian.toml");
+        let device = format!("[[modbus]]\nname = \"plc\"\nendpoint = \"127.0.0.1:{port}\"\nscan_ms = 100\n");
+        std::fs::write(&file, format!("{more}{device}[[modbus.tag]]\nname = \"plc/a\"\naddress = \"input:10\"\n")).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        Narrow { _peer: peer, directory, file, runtime, full: Arc::default() }
+    }
+
+    fn run(&self) -> Run<'_> {
+        let (listen, http) = (free_address(), free_address());
+        let data_dir = Some(self.directory.path().join("data"));
+        let overrides = Overrides { listen: Some(listen), http: Some(http), data_dir, ..Overrides::default() };
+        let configuration = config::load(Some(&self.file), &overrides).unwrap();
+        let full = self.full.clone();
+        let world = World { store: Box::new(move |inner| Arc::new(Tight { inner, full })), ..World::default() };
+        let stop = CancellationToken::new();
+        let server = self.runtime.spawn(server::run_in(world, configuration, stop.clone()));
+        let until = Instant::now() + Duration::from_mins(1);
+        while std::net::TcpStream::connect(listen).is_err() {
+            assert!(Instant::now() < until, "the historian listens");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Run { narrow: self, listen, stop, server }
+    }
+}
+
+impl Run<'_> {
+    fn stop(self) {
+        self.stop.cancel();
+        self.narrow.runtime.block_on(self.server).unwrap().unwrap();
+    }
+}
+
+/// Waits for this many gaps of a reason: tag, start, end.
+fn await_gaps(server: &impl Serving, reason: &str, count: usize) -> Vec<(Option<String>, i64, i64)> {
+    let time = |gap: &serde_json::Value, bound: &str| gap[bound].as_str().map_or(i64::MAX, nanoseconds);
+    let until = Instant::now() + Duration::from_mins(1);
+    loop {
+        let found: Vec<_> = gaps(server).into_iter().filter(|gap| gap["reason"] == reason).collect();
+        if found.len() >= count {
+            return found.into_iter().map(|gap| (gap["tag"].as_str().map(str::to_owned), time(&gap, "start"), time(&gap, "end"))).collect();
+        }
+        assert!(Instant::now() < until, "{count} gaps of {reason} are recorded, once there is room: {found:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn device(server: &impl Serving, name: &str) -> DeviceStatus {
@@ -59,27 +135,9 @@ fn device(server: &impl Serving, name: &str) -> DeviceStatus {
 
 #[test]
 fn a_store_without_room_for_a_while_costs_no_collected_sample() {
-    let (_peer, port) = Peer::python("modbus_server.py", &["tcp"]);
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("historian.toml");
-    let device_text = format!("[[modbus]]\nname = \"plc\"\nendpoint = \"127.0.0.1:{port}\"\nscan_ms = 100\n");
-    std::fs::write(&file, format!("{device_text}[[modbus.tag]]\nname = \"plc/a\"\naddress = \"input:10\"\n")).unwrap();
-    let (listen, http) = (free_address(), free_address());
-    let data_dir = Some(directory.path().join("data"));
-    let overrides = Overrides { listen: Some(listen), http: Some(http), data_dir, ..Overrides::default() };
-    let configuration = config::load(Some(&file), &overrides).unwrap();
-    let full = Arc::new(AtomicBool::default());
-    let layer = full.clone();
-    let world = World { store: Box::new(move |inner| Arc::new(Tight { inner, full: layer })), ..World::default() };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let stop = CancellationToken::new();
-    let server = runtime.spawn(server::run_in(world, configuration, stop.clone()));
-    let until = Instant::now() + Duration::from_mins(1);
-    while std::net::TcpStream::connect(listen).is_err() {
-        assert!(Instant::now() < until, "the historian listens");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-
+    let narrow = Narrow::new("");
+    let run = narrow.run();
+    let (listen, full) = (run.listen, &narrow.full);
     let before = await_good(&listen, "plc/a", 0, 5).len();
     full.store(true, Ordering::SeqCst);
     std::thread::sleep(Duration::from_secs(10));
@@ -92,8 +150,61 @@ fn a_store_without_room_for_a_while_costs_no_collected_sample() {
     assert!(found.iter().all(is_good) && steps.iter().all(|&step| step < 900_000_000), "a sample every 100 ms: {steps:?}");
     let status = device(&listen, "plc");
     assert_eq!((status.samples_dropped, status.samples_rejected), (0, 0));
-    stop.cancel();
-    runtime.block_on(server).unwrap().unwrap();
+    run.stop();
+}
+
+#[test]
+fn what_a_full_spool_drops_is_bad_and_a_gap_from_the_first_lost_sample_to_the_next_kept_one() {
+    let narrow = Narrow::new("[storage]\nspool_samples_max = 32\n");
+    let run = narrow.run();
+    let before = await_good(&run.listen, "plc/a", 0, 5).len();
+    narrow.full.store(true, Ordering::SeqCst);
+    std::thread::sleep(Duration::from_secs(10));
+    let dropped = device(&run.listen, "plc").samples_dropped;
+    assert!(dropped > 40, "some 100 samples came, and 34 can wait: {dropped}");
+    narrow.full.store(false, Ordering::SeqCst);
+    let found = await_good(&run.listen, "plc/a", before, 50);
+    let bad: Vec<usize> = (0..found.len()).filter(|&row| !is_good(&found[row])).collect();
+    assert_eq!(bad.len(), 1, "{found:?}");
+    let (lost, next) = (&found[bad[0]], &found[bad[0] + 1]);
+    assert_eq!((lost.1.as_str(), lost.2.as_str()), ("", "BadDataLost"));
+    assert!(next.0 - lost.0 > 4_000_000_000, "{found:?}");
+    let good: Vec<i64> = found.iter().filter(|row| is_good(row)).map(|row| row.0).collect();
+    let steps = good.windows(2).filter(|pair| pair[1] - pair[0] > 900_000_000).count();
+    assert_eq!(steps, 1, "nothing is absent but what is told: {good:?}");
+    assert!(percent_good(&run.listen, "plc/a", lost.0, next.0).abs() < 1e-9);
+    assert_eq!(await_gaps(&run.listen, "spool_overflow", 1), [(Some("plc/a".to_owned()), lost.0, next.0)]);
+    run.stop();
+}
+
+#[test]
+fn what_waits_for_room_when_the_historian_stops_is_told_by_the_next_start() {
+    let narrow = Narrow::new("");
+    let run = narrow.run();
+    let before = await_good(&run.listen, "plc/a", 0, 5);
+    narrow.full.store(true, Ordering::SeqCst);
+    std::thread::sleep(Duration::from_secs(4));
+    run.stop();
+    // The disk is as full when it starts again, and when it is stopped once more.
+    let run = narrow.run();
+    let stored = rows(&run.listen, "plc/a");
+    let last = stored[stored.len() - 1].0;
+    assert!(stored.iter().all(is_good) && stored.len() >= before.len());
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(gaps(&run.listen).is_empty());
+    run.stop();
+    let run = narrow.run();
+    std::thread::sleep(Duration::from_secs(1));
+    narrow.full.store(false, Ordering::SeqCst);
+    let found = await_good(&run.listen, "plc/a", stored.len(), 5);
+    let bad: Vec<usize> = (0..found.len()).filter(|&row| !is_good(&found[row])).collect();
+    assert_eq!(bad.len(), 1, "{found:?}");
+    let (lost, next) = (found[bad[0]].0, found[bad[0] + 1].0);
+    assert!(lost - last < 1_000_000_000 && next - lost > 8_000_000_000, "since the disk was full: {last} {found:?}");
+    let gaps = await_gaps(&run.listen, "collector_down", 1);
+    let [(None, start, end)] = gaps.as_slice() else { panic!("{gaps:?}") };
+    assert!(*start <= lost && lost - start < 1_500_000_000 && *end <= next && next - end < 3_000_000_000, "{gaps:?} {lost} {next}");
+    run.stop();
 }
 
 #[test]
@@ -113,7 +224,7 @@ fn samples_too_far_in_the_future_are_counted_and_told_with_tag_and_reason() {
     };
     write(&mut opcua, "Boolean", json!(false), now);
     write(&mut opcua, "Double", json!(6.5), now);
-    let historian = Historian::serve(&directory.path().join("data"), &["--config", file.to_str().unwrap()]);
+    let mut historian = Historian::serve(&directory.path().join("data"), &["--config", file.to_str().unwrap()]);
     let until = Instant::now() + Duration::from_mins(1);
     let await_status = |what: &str, is: &dyn Fn(&DeviceStatus) -> bool| {
         loop {
@@ -133,7 +244,22 @@ fn samples_too_far_in_the_future_are_counted_and_told_with_tag_and_reason() {
     assert_eq!((status.items_delivering, status.state.as_str(), status.undelivered_tags), (1, "degraded", 1), "{status:?}");
     assert!(status.last_error.contains("scada/Double") && status.last_error.contains("ahead of the historian's clock"), "{status:?}");
     assert_eq!(status.undelivered[0].tag, "scada/Double");
-    write(&mut opcua, "Double", json!(8.5), now + 1_000_000_000);
+    // The value of before is over where the one that was not taken came.
+    let ended = rows(&historian, "scada/Double");
+    let bad = &ended[ended.len() - 1];
+    assert_eq!((bad.1.as_str(), bad.2.as_str()), ("", "BadDataLost"), "{ended:?}");
+    assert!((percent_good(&historian, "scada/Double", bad.0, bad.0 + 1_000_000)).abs() < 1e-9);
+    assert_eq!(rows(&historian, "scada/Boolean").iter().filter(|row| !is_good(row)).count(), 0);
+    let told = await_gaps(&historian, "rejected", 1);
+    assert_eq!(told, [(Some("scada/Double".to_owned()), bad.0, i64::MAX)]);
+    let later = Clock::now(&SystemClock).0 / 1_000 * 1_000;
+    write(&mut opcua, "Double", json!(8.5), later);
     await_status("both deliver again", &|status| status.items_delivering == 2 && status.undelivered_tags == 0);
-    assert!(rows(&historian, "scada/Double").iter().any(|row| row.1.starts_with("8.5")));
+    let found = rows(&historian, "scada/Double");
+    assert_eq!((found[found.len() - 1].1.as_str(), found[found.len() - 1].0), ("8.5", later), "{found:?}");
+    historian.stop();
+    // The gap ends with the run at the latest.
+    let historian = Historian::serve(&directory.path().join("data"), &["--config", file.to_str().unwrap()]);
+    let told = await_gaps(&historian, "rejected", 2);
+    assert_eq!(told[1], (Some("scada/Double".to_owned()), bad.0, later));
 }

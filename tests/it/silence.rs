@@ -95,7 +95,7 @@ fn table(text: &str) -> (Vec<String>, Vec<Vec<String>>) {
     (header, reader.records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).collect())
 }
 
-fn nanoseconds(text: &str) -> i64 {
+pub fn nanoseconds(text: &str) -> i64 {
     text.parse().unwrap_or_else(|_| i64::try_from(text.parse::<jiff::Timestamp>().unwrap().as_nanosecond()).unwrap())
 }
 
@@ -118,7 +118,7 @@ fn current(historian: &impl Serving, tag: &str) -> Row {
     samples(&told(historian, &["query", "current", tag, "--format", "csv"])).remove(0)
 }
 
-fn percent_good(historian: &impl Serving, tag: &str, start: i64, end: i64) -> f64 {
+pub fn percent_good(historian: &impl Serving, tag: &str, start: i64, end: i64) -> f64 {
     let (start, end) = (rfc3339(start), rfc3339(end));
     let arguments = ["query", "aggregate", tag, "--functions", "percent_good", "--start", &start, "--end", &end, "--format", "csv"];
     let (header, rows) = table(&told(historian, &arguments));
@@ -130,7 +130,7 @@ fn rfc3339(at: i64) -> String {
     Timestamp(at).to_string()
 }
 
-fn gaps(historian: &impl Serving) -> Vec<Json> {
+pub fn gaps(historian: &impl Serving) -> Vec<Json> {
     told(historian, &["gaps", "--format", "json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -258,11 +258,29 @@ fn a_value_type_that_changed_stops_one_tag_and_no_other() {
     assert!(status.contains("2 of 3") && status.contains("plc/b") && status.contains("historian tag retype plc/b f64"), "{status}");
     assert_eq!(current(&historian, "plc/b").2, "BadDataLost");
 
-    told(&historian, &["tag", "retype", "plc/b", "f64"]);
-    historian.stop();
-    let historian = plant.serve(&changed);
-    let value: f64 = await_good(&historian, "plc/b", 0, 3)[0].1.parse().unwrap();
+    // At once, while the device is collected.
+    let answer = told(&historian, &["tag", "retype", "plc/b", "f64"]);
+    assert!(answer.contains("device plc writes to plc/b from now on"), "{answer}");
+    let collected = await_good(&historian, "plc/b", 0, 3);
+    let value: f64 = collected[0].1.parse().unwrap();
     assert!((value - 8.0).abs() < 1e-12, "input:11 holds 80: {value}");
+    let status = told(&historian, &["status"]);
+    assert!(status.contains("3 of 3") && !status.contains("DOES NOT DELIVER"), "{status}");
+    let gaps: Vec<Json> = gaps(&historian).into_iter().filter(|gap| gap["tag"] == "plc/b").collect();
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    assert!(gaps[0]["end"].is_null() && gaps[0]["start"] == gaps[1]["start"], "{gaps:?}");
+    let ended = nanoseconds(gaps[1]["end"].as_str().unwrap());
+    assert!(collected[0].0 <= ended + 1_000_000_000 && ended <= collected[2].0 + 1_000_000_000, "{gaps:?} {collected:?}");
+    let (code, ..) = check(&historian.flight.to_string());
+    assert_eq!(code, 0);
+    // Into another type than the configuration says: told, and collected on as before.
+    let answer = told(&historian, &["tag", "retype", "plc/a", "string"]);
+    assert!(answer.contains("device plc is not configured for string values"), "{answer}");
+    let stored = rows(&historian, "plc/a_u64").len();
+    await_good(&historian, "plc/a_u64", stored, 3);
+    historian.stop();
+    let historian = plant.serve(&changed.replace("plc/a", "plc/a_u64"));
+    await_good(&historian, "plc/b", collected.len(), 3);
     assert_eq!(rows(&historian, "plc/b_u64").iter().filter(|row| is_good(row)).count(), before, "what it held is kept");
     let (code, ..) = check(&historian.flight.to_string());
     assert_eq!(code, 0);

@@ -93,14 +93,16 @@ impl TagService for Tags {
         let wanted = value_type(number)?
             .ok_or_else(|| status::invalid("value_type", "the value type is missing; one of F64, F32, I64, U64, BOOL, STRING, STATE"))?;
         let services = self.0.services.clone();
-        let (tag, kept) = blocking(move || {
+        let (tag, kept, collected) = blocking(move || {
             let catalog = &services.catalog;
             let old = catalog.get(&name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&name)))?;
             let suffix = if suffix.is_empty() { format!("_{}", old.value_type()) } else { suffix };
-            catalog.retype(&principal(), &name, wanted, &suffix).map_err(|error| status::from_catalog(&error))
+            let (tag, kept) = catalog.retype(&principal(), &name, wanted, &suffix).map_err(|error| status::from_catalog(&error))?;
+            let collected = services.admin.collect_into(&tag);
+            Ok((tag, kept, collected))
         })
         .await?;
-        Ok(Response::new(v1::RetypeTagResponse { tag: Some(message(&tag)), kept: Some(message(&kept)) }))
+        Ok(Response::new(v1::RetypeTagResponse { tag: Some(message(&tag)), kept: Some(message(&kept)), collected }))
     }
 
     async fn delete_tag(&self, request: Request<v1::DeleteTagRequest>) -> Result<Response<v1::DeleteTagResponse>, Status> {

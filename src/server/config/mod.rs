@@ -74,7 +74,7 @@ pub fn contradiction(holds: ValueType, configured: &TagDefinition) -> Option<Str
     (holds != wanted).then(|| {
         format!(
             "the catalog has it with {holds} values, the configuration asks for {wanted}; say `type = \"{holds}\"` or give the tag another \
-             name, or keep what it holds under another name with `historian tag retype {} {wanted}` and restart",
+             name, or keep what it holds under another name with `historian tag retype {} {wanted}`",
             configured.name
         )
     })

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::{
     api::ApiLimits,
+    collector::spool::SPOOL_SAMPLES_MAX,
     store::{catalog::TAGS_MAX, rocks::StoreOptions},
 };
 
@@ -61,6 +62,8 @@ pub struct StorageSettings {
     pub journal_bytes_max: Bytes,
     /// Memory for blocks read from disk.
     pub cache_bytes: Bytes,
+    /// Collected samples of one device that may wait for room in the store; of more the oldest go, which is told.
+    pub spool_samples_max: usize,
     /// Free space of the file system below which writes are refused until there is more. Absent: a twentieth of it, at most 512 MiB.
     pub disk_reserve_bytes: Option<Bytes>,
     /// How often retention is applied.
@@ -79,6 +82,7 @@ impl Default for StorageSettings {
             future_max_s: 86_400,
             journal_bytes_max: Bytes::mebi(256),
             cache_bytes: Bytes(StoreOptions::default().cache_bytes as u64),
+            spool_samples_max: SPOOL_SAMPLES_MAX,
             disk_reserve_bytes: None,
             retention_interval_s: 3_600,
             tags_max: TAGS_MAX,
@@ -261,6 +265,7 @@ impl StorageSettings {
             ("storage.future_max_s", self.future_max_s, 0..=200 * 366 * 86_400),
             ("storage.journal_bytes_max", self.journal_bytes_max.0, MIB..=64 * 1024 * MIB),
             ("storage.cache_bytes", self.cache_bytes.0, MIB..=1024 * 1024 * MIB),
+            ("storage.spool_samples_max", self.spool_samples_max as u64, 16..=100_000_000),
             ("storage.disk_reserve_bytes", self.disk_reserve_bytes.map_or(MIB, |bytes| bytes.0), 0..=1 << 50),
             ("storage.retention_interval_s", self.retention_interval_s, 1..=7 * 86_400),
             ("storage.tags_max", self.tags_max as u64, 1..=u64::from(u32::MAX)),
