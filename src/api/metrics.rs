@@ -184,6 +184,11 @@ impl State {
                     status.accepting_writes.into(),
                 ),
                 (
+                    "historian_no_room",
+                    "1 while writes are refused for want of room on the disk or in memory, else 0",
+                    u64::from(!status.full_reason.is_empty()),
+                ),
+                (
                     "historian_scrub_last_end_seconds",
                     "When the last scrub reached its end, seconds since 1970; 0 when none did",
                     last_scrub.map_or(0, |report| u64::try_from(report.ended.0 / 1_000_000_000).unwrap_or(0)),

@@ -15,6 +15,7 @@ mod export;
 mod gap;
 mod import;
 mod inspect;
+mod log;
 mod output;
 mod progress;
 mod query;
@@ -99,7 +100,9 @@ pub struct Misuse(pub String);
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli.command) {
+    let ended = run(cli.command);
+    log::flush();
+    match ended {
         Ok(code) => code,
         // Whoever read our output has seen enough, as `head` does.
         Err(_) if output::reader_is_gone() => ExitCode::SUCCESS,

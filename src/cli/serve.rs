@@ -1,8 +1,8 @@
 //! `historian serve`: reads the configuration, runs the server, stops it cleanly on SIGINT and SIGTERM. No other signal that a person or a
-//! tool sends, and no reader of the log that goes away, ends it.
+//! tool sends, and no reader of the log that goes away or stalls, ends it or holds it up.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::{Misuse, Refused};
+use super::{Misuse, Refused, log};
 use crate::server::{
     self,
     config::{self, Configuration, Overrides},
@@ -77,7 +77,7 @@ pub fn start_logging() -> anyhow::Result<()> {
     // A second call in one process (the tests) keeps the first subscriber.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| Log)
+        .with_writer(log::standard_error)
         .with_ansi(io::stderr().is_terminal())
         // They would go to standard error as well, and a panic where that is gone.
         .log_internal_errors(false)
@@ -95,20 +95,6 @@ pub fn log_filter(otherwise: &str) -> anyhow::Result<EnvFilter> {
             EnvFilter::try_new(&text).map_err(|error| Misuse(format!("HISTORIAN_LOG={text} is no log filter: {error}")).into())
         }
         _ => Ok(EnvFilter::new(otherwise)),
-    }
-}
-
-/// Standard error, which may be gone: a terminal that was closed, a pipe whose reader has ended. The historian runs on without it.
-struct Log;
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(io::stderr().write(bytes).unwrap_or(bytes.len()))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let _ = io::stderr().flush();
-        Ok(())
     }
 }
 
@@ -152,6 +138,7 @@ pub fn stop_on_signal() -> anyhow::Result<CancellationToken> {
             };
             if attempt > 0 {
                 tracing::warn!(signal = name, "ending at once; the journal holds everything that was acknowledged");
+                log::flush();
                 std::process::exit(130);
             }
             tracing::info!(signal = name, "stopping");

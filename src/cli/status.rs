@@ -42,6 +42,9 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     if !server.accepting_writes {
         writeln!(output, "WRITES ARE REFUSED after a failure of the disk: look at the log and the disk, then restart")?;
     }
+    if !server.no_room.is_empty() {
+        writeln!(output, "NO ROOM for writes, they are taken again when there is some: {}", output::printable(&server.no_room))?;
+    }
     if let Some(scrub) = &server.scrub {
         writeln!(output, "{}", scrub_line(scrub))?;
     }

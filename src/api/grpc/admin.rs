@@ -31,6 +31,7 @@ impl AdminService for Administration {
             samples_written: state.samples_written,
             head_samples: state.head_samples,
             accepting_writes: state.accepting_writes,
+            no_room: state.full_reason,
             scrub: services.admin.maintenance().map(|maintenance| scrub::status(&maintenance)),
             retention: services.admin.retention().iter().map(retention).collect(),
         }))

@@ -44,3 +44,27 @@ fn a_historian_whose_log_nobody_reads_any_more_runs_on_and_stops_in_order() {
     serve.signal("-TERM");
     assert_eq!(serve.end().code(), Some(0));
 }
+
+#[test]
+fn a_historian_whose_log_reader_stalls_runs_on_tells_what_it_dropped_and_stops_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut serve = Serve::begin(directory.path(), &[]);
+    serve.wait_ready();
+    // More than a pipe holds, and all of it in a log that nobody empties: a terminal on hold, a supervisor that hangs.
+    for _ in 0..700 {
+        serve.signal("-HUP");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let csv = directory.path().join("lab.csv");
+    std::fs::write(&csv, "tag,timestamp,value\nlab/ph,2026-01-01T00:00:00Z,7.01\n").unwrap();
+    let (code, out, err) = run(&["import", &csv.display().to_string(), "--create-tags", "--server", &serve.server()]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(run(&["compact", "--server", &serve.server()]).0, 0);
+    assert_eq!(serve.get("/healthz"), Some((200, "ok\n".to_owned())));
+    serve.signal("-TERM");
+    assert_eq!(serve.end().code(), Some(0));
+    // It was more than the pipe holds: the rest went with the process.
+    let mut log = String::new();
+    std::io::Read::read_to_string(&mut serve.stderr.take().unwrap(), &mut log).unwrap();
+    assert!(log.len() > 60_000 && log.contains("SIGHUP") && !log.contains("signal=\"SIGTERM\""), "{} bytes", log.len());
+}
