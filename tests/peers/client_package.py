@@ -462,7 +462,12 @@ class Wire:
             if self.down:
                 near.close()
                 continue
-            far = socket.create_connection((self.to[0], int(self.to[1])))
+            try:
+                far = socket.create_connection((self.to[0], int(self.to[1])))
+            except OSError:
+                # The historian is starting: refused on both sides.
+                near.close()
+                continue
             self.pairs.append((near, far))
             for one, other, counts in ((near, far, False), (far, near, True)):
                 threading.Thread(target=self.pump, args=(one, other, counts), daemon=True).start()
