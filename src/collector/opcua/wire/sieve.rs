@@ -242,12 +242,16 @@ impl Sieve<'_> {
     /// Where the `left` items behind a broken value that began at `begin` begin, when there is one place that fits, and one only. The whole
     /// notification ends at `end`.
     fn next_items(&self, begin: usize, end: usize, left: usize) -> Option<usize> {
+        // A length that reaches beyond the message is part of the fault.
+        if end > self.walk.end() {
+            return None;
+        }
         let mut found = None;
         let mut walked = 0;
         for place in begin + 1..end.saturating_sub(left * ITEM_BYTES_MIN) {
             let mut probe = self.walk.probe(place);
             let fits = self.items_end_at(&mut probe, end, left).is_ok();
-            walked += probe.position().saturating_sub(place);
+            walked += 1 + probe.position().saturating_sub(place);
             if walked > SEARCH_BYTES_MAX || fits && found.is_some() {
                 return None;
             }

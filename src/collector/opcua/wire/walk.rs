@@ -36,6 +36,11 @@ impl<'a> Walk<'a> {
         Walk { input: self.input, at, depth: 0, out: Vec::new() }
     }
 
+    /// Where the input ends.
+    pub fn end(&self) -> usize {
+        self.input.len()
+    }
+
     pub fn position(&self) -> usize {
         self.at
     }
