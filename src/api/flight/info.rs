@@ -258,7 +258,7 @@ fn range_tickets(services: &Services, query: &RangeQuery, patterns: &[String], r
         };
         let mut start = query.range.start;
         for end in parts.into_iter().map(Timestamp).chain([query.range.end]) {
-            made.push(ticket(tags, &RangeQuery { range: TimeRange::new(start, end), ..query.clone() }));
+            made.push(ticket(tags, &RangeQuery { range: TimeRange { start, end, ..query.range }, ..query.clone() }));
             start = end;
         }
     }
