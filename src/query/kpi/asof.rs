@@ -7,7 +7,7 @@ use historian_format::{Samples, Value, ValueType, Values};
 use super::{KpiError, Neighbour};
 
 /// Times of one join at most.
-pub const ASOF_TIMES_MAX: usize = 1_000_000;
+pub const ASOF_TIMES_MAX: usize = 1 << 20;
 
 /// Which samples a join takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
