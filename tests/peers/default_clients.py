@@ -67,14 +67,14 @@ def plain(table):
     return table.combine_chunks().replace_schema_metadata(None)
 
 
-def same(found, wanted):
+def same(found, wanted, what=""):
     """Equal, and NaN is equal to NaN."""
     assert found.num_rows == wanted.num_rows and found.column_names == wanted.column_names, (found.num_rows, wanted.num_rows)
     for name in wanted.column_names:
         a, b = plain(found).column(name), plain(wanted).column(name)
         if pa.types.is_floating(a.type):
             a, b = pc.if_else(pc.is_nan(a), None, a), pc.if_else(pc.is_nan(b), None, b)
-        assert a.equals(b), name
+        assert a.equals(b), (name, what)
 
 
 def joined(info):
@@ -174,10 +174,10 @@ def tickets():
         direct = get(command)
         assert rows_wanted in (None, direct.num_rows), (str(command)[:100], direct.num_rows)
         assert direct.num_rows > 0
-        same(joined(info_of(command)), direct)
+        same(joined(info_of(command)), direct, str(command)[:200])
 
     # The wide layout of the longest names, which cannot be asked for in parts.
-    wide = [f"wide/{'a long level of its name ' * 18}/{number:04}" for number in range(1_000)]
+    wide = [f"wide/{'a long level of its name ' * 18}too/{number:04}" for number in range(1_000)]
     assert len(wide[0]) > 450
     put({"tag": pa.array(wide * 2), "timestamp": pa.array([START] * 1_000 + [START + SECOND] * 1_000, pa.timestamp("ns", "UTC")),
          "value": pa.array(np.arange(2_000) / 7)})
@@ -283,7 +283,7 @@ def pages():
     assert [(tag.name, tag.description) for tag in found] == [(tag.name, tag.description) for tag in made] and count > 1
 
     # Current values of sixty thousand tags with long names.
-    names = [f"current/{'a level of the name ' * 4}/{number:06}" for number in range(60_000)]
+    names = [f"current/{'a level of the name ' * 4}of it/{number:06}" for number in range(60_000)]
     values = np.arange(60_000) * 0.5
     put({"tag": pa.array(names), "timestamp": times(1).take(pa.array(np.zeros(60_000, np.int64))), "value": pa.array(values)})
     request = query_pb2.CurrentValuesRequest
