@@ -134,7 +134,7 @@ fn known_methods() -> BTreeSet<String> {
 struct State {
     start_seconds: f64,
     counters: [(&'static str, &'static str, u64); 10],
-    gauges: [(&'static str, &'static str, u64); 7],
+    gauges: [(&'static str, &'static str, u64); 8],
     devices: Vec<Arc<DeviceStatus>>,
 }
 
