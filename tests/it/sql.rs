@@ -60,3 +60,11 @@ fn statements_are_answered_as_duckdb_answers_them() {
     Door::to(&historian).compact();
     run(&historian, "check-corrected");
 }
+
+/// Statements of Power BI, Tableau, Excel, SAP MII and others, letter for letter, and what `DuckDB` answers to the same in its own words.
+#[test]
+fn statements_as_tools_write_them_are_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let historian = Historian::serve(&directory.path().join("data"), &[]);
+    python("sql_tools.py", &[&historian.flight.to_string()]);
+}

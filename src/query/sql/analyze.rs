@@ -18,12 +18,14 @@ use datafusion::{
     optimizer::{Analyzer, AnalyzerRule},
 };
 
-use super::{arithmetic::ArithmeticAsSaid, civil::CivilTimes};
+use super::{arithmetic::ArithmeticAsSaid, civil::CivilTimes, open_end::OpenEnds};
 
-/// The rules of a session: that of its zone, this one, then those of `DataFusion`, which settle the types, then the one for arithmetic.
+/// The rules of a session: that of its zone, this one, then those of `DataFusion`, which settle the types, then those for times beyond all
+/// samples and for arithmetic.
 pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(CivilTimes), Arc::new(TimesAsMeant)];
     rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(OpenEnds));
     rules.push(Arc::new(ArithmeticAsSaid::new()));
     rules
 }

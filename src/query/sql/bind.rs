@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-use super::{ScalarValue, SqlError};
+use super::{ScalarValue, SqlError, open_end};
 
 /// A value for the parameter `name`; `wanted` is its type, where the statement tells it.
 ///
@@ -23,6 +23,11 @@ pub fn converted(name: &str, value: &ScalarValue, wanted: Option<&DataType>) -> 
             None => ScalarValue::TimestampNanosecond(Some(moment), zone_of(&value)),
             Some(other) => value.cast_to(other).unwrap_or(value),
         });
+    }
+    if let Some(DataType::Timestamp(TimeUnit::Nanosecond, zone)) = wanted
+        && let Some(end) = open_end::of_scalar(&value)
+    {
+        return Ok(ScalarValue::TimestampNanosecond(Some(end), zone.clone()));
     }
     let Some(wanted) = wanted.filter(|wanted| **wanted != value.data_type()) else { return Ok(value) };
     let cast = value.cast_to(wanted);
@@ -120,6 +125,8 @@ mod tests {
         // The years 9999 and 1.
         assert_eq!(of(&ScalarValue::TimestampMillisecond(Some(253_402_300_799_999), None), &wanted), expected(i64::MAX));
         assert_eq!(of(&ScalarValue::TimestampMillisecond(Some(-62_135_596_800_000), None), &wanted), expected(i64::MIN));
+        assert_eq!(of(&ScalarValue::Utf8(Some("9999-12-31".into())), &wanted), expected(i64::MAX));
+        assert_eq!(of(&ScalarValue::Date32(Some(-719_162)), &wanted), expected(i64::MIN));
         let refused = converted("$3", &ScalarValue::Utf8(Some("yesterday".into())), Some(&wanted)).unwrap_err().to_string();
         assert!(refused.contains("$3") && refused.contains("yesterday") && refused.contains("TIMESTAMP"), "{refused}");
         assert_eq!(of(&ScalarValue::Int64(None), &wanted), ScalarValue::TimestampNanosecond(None, Some(UTC.into())));

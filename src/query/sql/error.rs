@@ -14,7 +14,7 @@ pub enum SqlError {
     #[error("{0}")]
     Invalid(String),
     /// The statement would change something.
-    #[error("SQL reads only: {0}; write samples with DoPut or WriteService, tags with TagService")]
+    #[error("SQL reads only: {0}")]
     ReadOnly(String),
     #[error(
         "the statement needs more memory than sql_memory_bytes_max allows one statement, or sql_memory_total_bytes_max all of them together: {0}; \
@@ -42,7 +42,9 @@ impl From<DataFusionError> for SqlError {
         let text = || message(root);
         match root {
             DataFusionError::ResourcesExhausted(text) => SqlError::Memory(first_line(&text.replace(" (DiskManager is disabled)", ""))),
-            DataFusionError::Plan(text) if text.contains("not supported: ") => SqlError::ReadOnly(text.clone()),
+            DataFusionError::Plan(text) if text.contains("not supported: ") => {
+                SqlError::ReadOnly(format!("{text}; write samples with DoPut or WriteService, tags with TagService"))
+            }
             DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::IoError(_) | DataFusionError::Ffi(_) => {
                 SqlError::Internal(text())
             }

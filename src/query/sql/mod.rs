@@ -8,11 +8,13 @@ mod analyze;
 mod arithmetic;
 mod bind;
 mod civil;
+mod dialect;
 mod error;
 mod function;
 mod group;
 mod lane;
 mod memory;
+mod open_end;
 mod parameter;
 mod scan;
 mod session;
@@ -20,6 +22,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod time_range;
 mod view;
 mod watch;
 

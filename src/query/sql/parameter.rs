@@ -26,7 +26,7 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 
-use super::{Description, ScalarValue, SqlError, bind, check_reads_only, function::CallParameters};
+use super::{Description, ScalarValue, SqlError, bind, check_reads_only, dialect, function::CallParameters};
 
 /// Most parameters of one statement.
 pub const PARAMETERS_MAX: usize = 10_000;
@@ -44,8 +44,7 @@ struct Parameter {
 async fn plan(state: &mut SessionState, text: &str, values: &[ScalarValue]) -> Result<(LogicalPlan, Vec<Parameter>), SqlError> {
     let in_calls = CallParameters::new(values);
     state.config_mut().set_extension(in_calls.clone());
-    let statement = state.sql_to_statement(text, &state.config_options().sql_parser.dialect)?;
-    let plan = state.statement_to_plan(statement).await?;
+    let plan = dialect::plan(state, text).await?;
     check_reads_only(&plan)?;
     let parameters = parameters(&plan, &in_calls)?;
     Ok((plan, parameters))

@@ -11,7 +11,7 @@ use arrow::{
 use datafusion::{
     catalog::{CatalogProvider, MemoryCatalogProvider},
     execution::{
-        SessionState, SessionStateBuilder,
+        FunctionRegistry, SessionState, SessionStateBuilder,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::{GreedyMemoryPool, MemoryPool},
         runtime_env::RuntimeEnvBuilder,
@@ -20,10 +20,11 @@ use datafusion::{
 };
 
 use super::{
-    CATALOG, INFORMATION_SCHEMA, SCHEMA, SqlError, SqlOptions, Statement, aggregate, analyze, function, group,
+    CATALOG, INFORMATION_SCHEMA, SCHEMA, SqlError, SqlOptions, Statement, aggregate, analyze, dialect, function, group,
     memory::StatementMemory,
     scan::Bounds,
     table::{InformationSchema, Tables},
+    time_range,
 };
 use crate::{query::QueryEngine, store::Catalog};
 
@@ -39,7 +40,11 @@ pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, tables: &Arc<Tables>, o
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     // Batches that a merge reads ahead of each part; the default may take all the memory of a statement.
     config.options_mut().execution.sort_pushdown_buffer_capacity = (options.memory_bytes_max / 16).clamp(64 << 10, 8 << 20);
-    let mut builder = SessionStateBuilder::new().with_config(config).with_default_features().with_analyzer_rules(analyze::rules());
+    let mut builder = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_analyzer_rules(analyze::rules())
+        .with_optimizer_rules(time_range::rules());
     if options.use_states {
         builder = builder.with_physical_optimizer_rules(group::rules());
     }
@@ -51,6 +56,8 @@ pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, tables: &Arc<Tables>, o
     let ours = Arc::new(ours);
     state.catalog_list().register_catalog(CATALOG.to_owned(), ours.clone());
     aggregate::register(&mut state);
+    // Registering fails for registries that cannot; a session's can.
+    let _ = state.register_expr_planner(Arc::new(dialect::JoinedText));
     function::register(&mut state, query, catalog, options);
     let _ = ours.register_schema(INFORMATION_SCHEMA, Arc::new(InformationSchema::new(&state, tables)));
     state

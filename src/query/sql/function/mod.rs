@@ -6,11 +6,15 @@ mod argument;
 pub mod bounded;
 pub mod calendar;
 mod current;
+mod date_add;
+mod date_diff;
 mod downsample;
 mod guess;
+pub mod like;
 mod quality;
 mod range;
-mod time_bucket;
+pub mod time_bucket;
+mod trunc;
 
 use std::{fmt, sync::Arc};
 
@@ -87,7 +91,8 @@ pub fn register(state: &mut SessionState, engine: &QueryEngine, catalog: &Arc<Ca
     for function in &FUNCTIONS {
         state.register_udtf(function.name, Arc::new(Registered { function, source: source.clone() }));
     }
-    for function in quality::functions().into_iter().chain(time_bucket::functions()) {
+    let of_tools = [date_add::function(), like::function(), trunc::function()];
+    for function in quality::functions().into_iter().chain(time_bucket::functions()).chain(date_diff::functions()).chain(of_tools) {
         // Registering fails for registries that cannot; a session's can.
         let _ = state.register_udf(Arc::new(function));
     }

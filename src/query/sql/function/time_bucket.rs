@@ -216,7 +216,8 @@ impl ScalarUDFImpl for DateBin {
     }
 }
 
-fn named(name: &str) -> Result<TimeZone> {
+/// A zone by its name, or by its distance from UTC.
+pub fn named(name: &str) -> Result<TimeZone> {
     let offset = || format!("2000-01-01T00:00:00{name}").parse::<jiff::Timestamp>().ok();
     if let Ok(zone) = TimeZone::get(name) {
         return Ok(zone);
@@ -293,6 +294,23 @@ fn of_words(text: &str) -> Option<Step> {
         "minute" => length(60_000_000_000).map(Step::Nanoseconds),
         "second" => length(1_000_000_000).map(Step::Nanoseconds),
         _ => None,
+    }
+}
+
+/// No bucket of an interval is longer, in any zone, ns.
+pub fn length_max(interval: &ScalarValue) -> Option<i128> {
+    Some(match step(interval).ok()? {
+        Step::Months(months) => i128::from(months.get()) * 31 * DAY_NS + DAY_NS,
+        Step::Days(days) => i128::from(days.get()) * DAY_NS + DAY_NS,
+        Step::Nanoseconds(length) => i128::from(length.get()) + DAY_NS,
+    })
+}
+
+/// The length of buckets that may begin at any local time; of those that begin with a day, a day.
+pub fn part_of_day(interval: &ScalarValue) -> Option<i64> {
+    match step(interval).ok()? {
+        Step::Months(_) | Step::Days(_) => i64::try_from(DAY_NS).ok(),
+        Step::Nanoseconds(length) => Some(length.get()),
     }
 }
 
