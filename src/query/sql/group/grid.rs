@@ -15,8 +15,13 @@ use datafusion::{
     },
 };
 use historian_format::rollup::RollupLevel;
+use jiff::{Timestamp, tz::TimeZone};
 
-use crate::query::sql::table::samples;
+use crate::query::sql::{
+    analyze::is_utc,
+    function::time_bucket::{named, part_of_day},
+    table::samples,
+};
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = RollupLevel::Minute.interval_ns();
@@ -34,14 +39,16 @@ const WHOLE_MIN: i64 = 32;
 pub struct Grid {
     length: i64,
     origin: i64,
+    /// Before it there is no grid, and every sample stands for itself.
+    since: i64,
 }
 
 impl Grid {
-    pub const DAYS: Grid = Grid { length: DAY, origin: 0 };
+    pub const DAYS: Grid = Grid { length: DAY, origin: 0, since: i64::MIN };
 
     fn new(length: i128, origin: i64) -> Option<Grid> {
         let length = i64::try_from(length).ok()?;
-        (length > 0 && length <= SAFE.end && SAFE.contains(&origin)).then_some(Grid { length, origin })
+        (length > 0 && length <= SAFE.end && SAFE.contains(&origin)).then_some(Grid { length, origin, since: i64::MIN })
     }
 
     pub fn length(self) -> i64 {
@@ -50,7 +57,7 @@ impl Grid {
 
     /// The last edge up to a time, which is a safe one.
     pub fn edge_up_to(self, at: i64) -> i64 {
-        at.saturating_sub((at - self.origin).rem_euclid(self.length))
+        if at < self.since { at } else { at.saturating_sub((at - self.origin).rem_euclid(self.length)).max(self.since) }
     }
 
     /// Whether states of a level cross no edge, or few of many do.
@@ -70,10 +77,10 @@ impl Grids {
         if self.0.is_empty() {
             return i64::MAX;
         }
-        if !SAFE.contains(&at) {
+        if !SAFE.contains(&at) || self.0.iter().any(|grid| at < grid.since) {
             return at.saturating_add(1);
         }
-        let edges = self.0.iter().map(|grid| grid.edge_up_to(at).saturating_add(grid.length));
+        let edges = self.0.iter().map(|grid| at.saturating_sub((at - grid.origin).rem_euclid(grid.length)).saturating_add(grid.length));
         edges.min().unwrap_or(SAFE.end).min(SAFE.end)
     }
 
@@ -90,7 +97,7 @@ impl Grids {
 
 /// True when an expression over the columns of `samples` says the same for all samples of a tag between two edges; its grids are added.
 pub fn holds_between_edges(expression: &Arc<dyn PhysicalExpr>, grids: &mut Vec<Grid>) -> bool {
-    if let Some(grid) = grid_of(expression) {
+    if let Some(grid) = grid_of(expression).or_else(|| grid_of_local(expression)) {
         if !grids.contains(&grid) {
             grids.push(grid);
         }
@@ -108,6 +115,77 @@ pub fn holds_between_edges(expression: &Arc<dyn PhysicalExpr>, grids: &mut Vec<G
     is_known && !expression.is_volatile_node() && expression.children().into_iter().all(|child| holds_between_edges(child, grids))
 }
 
+/// The grid of what steps by the local time of a zone, in steps of a length or of whole days: it has an edge wherever the zone's hours, half or
+/// quarter hours begin, and wherever its clock is changed.
+fn grid_of_zone(zone: &str, length: i64) -> Option<Grid> {
+    let zone = named(zone).ok()?;
+    let instant = |at: i64| Timestamp::from_nanosecond(at.into()).ok();
+    let (mut step, mut since) = (gcd(HOUR, length), i64::MIN);
+    let coarse = gcd(step, MINUTE);
+    let mut offset = i64::from(zone.to_offset(instant(SAFE.start)?).seconds()) * SECOND;
+    let mut changes = zone.following(instant(SAFE.start)?);
+    loop {
+        let change = changes.next().and_then(|change| Some((i64::try_from(change.timestamp().as_nanosecond()).ok()?, change.offset())));
+        let until = change.map_or(i64::MAX, |(at, _)| at);
+        let finer = gcd(gcd(step, offset), if until < SAFE.end { until } else { 0 });
+        // Before there was an hour for all of a country, clocks went by the sun.
+        if finer % coarse == 0 {
+            step = finer;
+        } else {
+            since = until;
+        }
+        let Some((_, next)) = change.filter(|(at, _)| *at < SAFE.end) else { break };
+        offset = i64::from(next.seconds()) * SECOND;
+    }
+    Grid::new(step.into(), 0).map(|grid| Grid { since, ..grid })
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a.abs() } else { gcd(b, a % b) }
+}
+
+/// The zone that a time is shown in: `timestamp AT TIME ZONE 'Europe/Berlin'`, with or without the zone afterwards.
+fn zone_of(expression: &Arc<dyn PhysicalExpr>) -> Option<&str> {
+    if let Some(cast) = expression.downcast_ref::<CastExpr>() {
+        let DataType::Timestamp(TimeUnit::Nanosecond, zone) = cast.cast_type() else { return None };
+        return match zone {
+            Some(zone) if !is_utc(zone) => is_time(cast.expr()).then_some(zone),
+            Some(_) => None,
+            None => zone_of(cast.expr()),
+        };
+    }
+    let function = expression.downcast_ref::<ScalarFunctionExpr>().filter(|function| function.fun().name() == "to_local_time")?;
+    let [time] = function.args() else { return None };
+    zone_of(time)
+}
+
+/// The grid of a function of the local time somewhere.
+fn grid_of_local(expression: &Arc<dyn PhysicalExpr>) -> Option<Grid> {
+    if let Some(cast) = expression.downcast_ref::<CastExpr>() {
+        return if cast.cast_type() == &DataType::Date32 { grid_of_zone(zone_of(cast.expr())?, DAY) } else { None };
+    }
+    let function = expression.downcast_ref::<ScalarFunctionExpr>()?;
+    let [first, time, rest @ ..] = function.args() else { return None };
+    let literal = first.downcast_ref::<Literal>()?.value();
+    match (function.fun().name(), rest) {
+        ("time_bucket", [zone]) if is_time(time) => {
+            let zone = zone.downcast_ref::<Literal>()?.value().try_as_str().flatten().filter(|zone| TimeZone::get(zone).is_ok())?;
+            grid_of_zone(zone, part_of_day(literal)?)
+        }
+        ("time_bucket" | "date_bin", []) => grid_of_zone(zone_of(time)?, part_of_day(literal)?),
+        ("date_trunc" | "date_part", []) => {
+            let length = match literal.try_as_str().flatten()?.to_lowercase().as_str() {
+                "minute" => MINUTE,
+                "hour" => HOUR,
+                "day" | "week" | "month" | "quarter" | "year" | "dow" | "isodow" | "doy" | "isoyear" => DAY,
+                _ => return None,
+            };
+            grid_of_zone(zone_of(time)?, length)
+        }
+        _ => None,
+    }
+}
+
 /// The grid of a function of the time. Months, quarters and years begin with a day, so days are theirs.
 fn grid_of(expression: &Arc<dyn PhysicalExpr>) -> Option<Grid> {
     if let Some(cast) = expression.downcast_ref::<CastExpr>() {
@@ -121,6 +199,12 @@ fn grid_of(expression: &Arc<dyn PhysicalExpr>) -> Option<Grid> {
     }
     let word = literal.try_as_str().flatten().map(str::to_lowercase);
     match (function.fun().name(), word.as_deref(), rest) {
+        ("date_bin", _, []) if is_months(literal) => Some(Grid::DAYS),
+        ("date_bin", _, [origin]) if is_months(literal) => match origin.downcast_ref::<Literal>()?.value() {
+            // Bins of months begin at the time of day of their origin.
+            ScalarValue::TimestampNanosecond(Some(origin), _) => Grid::new(DAY.into(), *origin),
+            _ => None,
+        },
         ("date_bin", _, []) => Grid::new(fixed_length(literal)?, 0),
         ("date_bin", _, [origin]) => match origin.downcast_ref::<Literal>()?.value() {
             ScalarValue::TimestampNanosecond(Some(origin), _) => Grid::new(fixed_length(literal)?, *origin),
@@ -142,6 +226,17 @@ fn is_time(expression: &Arc<dyn PhysicalExpr>) -> bool {
         return zone.as_deref().is_none_or(|zone| matches!(zone, "UTC" | "+00:00" | "Z")) && is_time(cast.expr());
     }
     expression.downcast_ref::<Column>().is_some_and(|column| column.index() == samples::TIMESTAMP)
+}
+
+/// True for an interval of nothing but months.
+fn is_months(interval: &ScalarValue) -> bool {
+    match interval {
+        ScalarValue::IntervalMonthDayNano(Some(parts)) => {
+            let (months, days, nanos) = IntervalMonthDayNanoType::to_parts(*parts);
+            months > 0 && days == 0 && nanos == 0
+        }
+        _ => false,
+    }
 }
 
 /// Length of an interval without months, ns.

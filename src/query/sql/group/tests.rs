@@ -22,7 +22,7 @@ use crate::{
     model::{ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, Timestamp, Value, ValueType},
     query::{
         QueryEngine, QueryError, QueryLimits,
-        sql::{Reply, SqlEngine, SqlError, SqlOptions, Statement, table::samples},
+        sql::{Reply, SqlEngine, SqlError, SqlOptions, Statement, function::time_bucket, table::samples},
     },
     store::{Catalog, MemoryStore, catalog::TAGS_MAX},
 };
@@ -383,6 +383,43 @@ fn what_stands_above_and_around_a_grouping_stays_as_it_is() {
     assert!(ordered.contains("states=hours") && !ordered.contains("SortExec"), "{ordered}");
 }
 
+/// The clock of Berlin is changed on the first of the days.
+#[test]
+fn local_times_are_grouped_by_states() {
+    let plant = filled(13, 3);
+    for round in 0..2 {
+        for zone in ["Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "UTC", "Australia/Lord_Howe"] {
+            let local = format!("timestamp AT TIME ZONE '{zone}'");
+            for by in [
+                format!("time_bucket('1 day', timestamp, '{zone}')"),
+                format!("time_bucket('week', timestamp, '{zone}')"),
+                format!("time_bucket('1 month', timestamp, '{zone}')"),
+                format!("time_bucket('7 hours', timestamp, '{zone}')"),
+                format!("time_bucket('5 minutes', timestamp, '{zone}')"),
+                format!("time_bucket('1 hour', {local})"),
+                format!("date_bin(INTERVAL '1 day', {local})"),
+                format!("date_trunc('day', {local})"),
+                format!("date_trunc('month', {local})"),
+                format!("({local})::date"),
+                format!("({local})::timestamp::date"),
+                format!("date_part('hour', {local})"),
+                format!("extract(dow FROM {local})"),
+            ] {
+                plant.check(&format!("SELECT tag, {by} AS step, {ALL} FROM samples GROUP BY tag, step"));
+            }
+            let day = format!("SELECT tag, time_bucket('1 day', timestamp, '{zone}') AS day, max(value) FROM samples GROUP BY tag, day");
+            let plan = plant.plan(&day);
+            let level = if zone == "Europe/Berlin" { "states=hours" } else { "states=" };
+            assert!(plan.contains(level), "{plan}");
+        }
+        plant.check("SELECT time_bucket('1 month', timestamp) AS month, count(*) FROM samples GROUP BY month");
+        plant.check("SELECT date_bin(INTERVAL '2 months', timestamp, TIMESTAMP '2026-01-31 07:30:00') AS months, count(*) FROM samples GROUP BY months");
+        if round == 0 {
+            plant.ingest.compact().unwrap();
+        }
+    }
+}
+
 #[test]
 fn statements_of_other_kinds_are_left_alone() {
     let plant = filled(11, 2);
@@ -397,8 +434,7 @@ fn statements_of_other_kinds_are_left_alone() {
         "SELECT quality, count(*) FROM samples GROUP BY quality",
         "SELECT text, count(*) FROM samples GROUP BY text",
         "SELECT timestamp, count(*) FROM samples GROUP BY timestamp",
-        "SELECT time_bucket('1 month', timestamp), count(*) FROM samples GROUP BY 1",
-        "SELECT date_trunc('day', timestamp AT TIME ZONE 'Europe/Vienna'), count(*) FROM samples GROUP BY 1",
+        "SELECT date_trunc('second', timestamp AT TIME ZONE 'Europe/Vienna'), count(*) FROM samples GROUP BY 1",
         "SELECT date_part('second', timestamp), count(*) FROM samples GROUP BY 1",
         "SELECT tag, random() > 2, count(*) FROM samples GROUP BY 1, 2",
         "SELECT tag, count(*) FROM samples WHERE random() < 2 GROUP BY tag",
@@ -460,6 +496,9 @@ fn every_bound_of_a_scan_holds_for_a_grouping() {
 fn functions_of_the_time_hold_between_their_edges() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let context = SessionContext::new();
+    for function in time_bucket::functions() {
+        context.register_udf(function);
+    }
     let schema = samples::schema();
     let columns = Arc::new(Schema::new(vec![schema.field(samples::TAG).clone(), schema.field(samples::TIMESTAMP).clone()]));
     let table = datafusion::datasource::MemTable::try_new(columns.clone(), vec![vec![]]).unwrap();
@@ -490,6 +529,18 @@ fn functions_of_the_time_hold_between_their_edges() {
         "date_part('quarter', timestamp)",
         "date_part('year', timestamp)",
         "timestamp::date",
+        "date_bin(INTERVAL '1 month', timestamp)",
+        "date_bin(INTERVAL '3 months', timestamp, TIMESTAMP '2000-01-01')",
+        "date_bin(INTERVAL '2 months', timestamp, TIMESTAMP '2000-01-31 07:30:00')",
+        "time_bucket('1 day', timestamp, 'Europe/Berlin')",
+        "time_bucket('1 day', timestamp, 'America/Sao_Paulo')",
+        "time_bucket('7 hours', timestamp, 'America/St_Johns')",
+        "time_bucket('quarter', timestamp, 'Australia/Lord_Howe')",
+        "time_bucket('10 minutes', timestamp, 'Asia/Kathmandu')",
+        "time_bucket('1 week', timestamp, 'Pacific/Apia')",
+        "date_trunc('day', timestamp AT TIME ZONE 'Europe/Berlin')",
+        "date_part('hour', timestamp AT TIME ZONE 'Africa/Casablanca')",
+        "(timestamp AT TIME ZONE 'America/New_York')::date",
     ] {
         let plan = runtime
             .block_on(async { context.sql(&format!("SELECT {function} AS f FROM samples")).await.unwrap().into_optimized_plan().unwrap() });
