@@ -115,7 +115,11 @@ pub fn wide_scalar(value: &ScalarValue) -> Option<i128> {
         ScalarValue::TimestampNanosecond(Some(at), _) => times(*at, 1),
         ScalarValue::Date32(Some(day)) => times(i64::from(*day), 86_400_000_000_000),
         text => {
-            text.try_as_str().flatten()?;
+            match text.try_as_str().flatten()?.trim().to_ascii_lowercase().as_str() {
+                "infinity" => return Some(i128::MAX >> 1),
+                "-infinity" => return Some(i128::MIN >> 1),
+                _ => {}
+            }
             match text.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))).ok()? {
                 ScalarValue::TimestampMicrosecond(Some(at), _) => times(at, 1_000),
                 _ => return None,

@@ -57,7 +57,7 @@ pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, tables: &Arc<Tables>, o
     state.catalog_list().register_catalog(CATALOG.to_owned(), ours.clone());
     aggregate::register(&mut state);
     // Registering fails for registries that cannot; a session's can.
-    let _ = state.register_expr_planner(Arc::new(dialect::JoinedText));
+    let _ = state.register_expr_planner(Arc::new(dialect::Operators));
     function::register(&mut state, query, catalog, options);
     let _ = ours.register_schema(INFORMATION_SCHEMA, Arc::new(InformationSchema::new(&state, tables)));
     state

@@ -127,7 +127,7 @@ const fn name_of(usage: &'static str) -> &'static str {
 /// Every function that is put together.
 static CALLS: &[Call] = calls![
     "ADD_MONTHS(timestamp, n)" => |arguments| of_two(arguments, |time, months| call("dateadd", vec![text("month"), months, time])),
-    "CHARINDEX(part, text [, from])" => |arguments| position(arguments),
+    "CHARINDEX(part, text [, from])" => position,
     "DATE(timestamp)" => |arguments| of_one(arguments, |time| cast(time, DataType::Date)),
     "DATEADD(unit, n, timestamp)" => |arguments| with_unit("dateadd", arguments, 3),
     "DATEDIFF(unit, from, to)" => date_diff,
@@ -146,6 +146,7 @@ static CALLS: &[Call] = calls![
     "DATE_PART(unit, timestamp)" => |arguments| with_unit("date_part", arguments, 2),
     "DATE_SUB(timestamp, interval)" => |arguments| date_add(arguments, minus),
     "DATE_TRUNC(unit, timestamp)" => date_trunc,
+    "DATETIME(text)" => |arguments| of_one(arguments, |of| cast(of, DataType::Timestamp(None, TimezoneInfo::None))),
     "DAYNAME(timestamp)" => |arguments| of_one(arguments, |time| call("to_char", vec![time, text("%A")])),
     "DAYOFWEEK(timestamp)" => |arguments| of_one(arguments, day_of_week),
     "DECODE(value, search, result, …)" => decode,
@@ -156,20 +157,21 @@ static CALLS: &[Call] = calls![
     "ISNULL(value, otherwise)" => is_null,
     "LAST_DAY(timestamp)" => |arguments| of_one(arguments, last_day),
     "LEN(text)" => |arguments| of_one(arguments, |of| call("character_length", vec![call("rtrim", vec![of])])),
-    "LOCATE(part, text [, from])" => |arguments| position(arguments),
+    "LOCATE(part, text [, from])" => position,
     "MOD(a, b)" => |arguments| of_two(arguments, |left, right| operator(Expr::Nested(Box::new(left)), BinaryOperator::Modulo, Expr::Nested(Box::new(right)))),
     "MONTHNAME(timestamp)" => |arguments| of_one(arguments, |time| call("to_char", vec![time, text("%B")])),
     "SPACE(n)" => |arguments| of_one(arguments, |count| call("repeat", vec![text(" "), count])),
     "SQUARE(x)" => |arguments| of_one(arguments, |of| call("power", vec![cast(of, DataType::DoublePrecision), number(2)])),
     "STRFTIME(timestamp, pattern)" => strftime,
     "STUFF(text, from, length, with)" => stuff,
+    "TIMESTAMP(text)" => |arguments| of_one(arguments, |of| cast(of, DataType::Timestamp(None, TimezoneInfo::None))),
     "TIMESTAMPADD(unit, n, timestamp)" => |arguments| with_unit("dateadd", arguments, 3),
     "TIMESTAMPDIFF(unit, from, to)" => |arguments| with_unit("timestampdiff", arguments, 3),
     "TIMESTAMP_TRUNC(timestamp, unit)" => date_trunc,
     "TO_CHAR(timestamp, pattern)" => to_char,
     "TO_DATE(text, pattern)" => to_date,
     "TO_NUMBER(text)" => |arguments| of_one(arguments, |of| cast(of, DataType::DoublePrecision)),
-    "TO_TIMESTAMP(text, pattern)" => |arguments| formatted(reader(&arguments), arguments, format::of_oracle),
+    "TO_TIMESTAMP(text, pattern)" => |arguments| read("to_timestamp", arguments),
     "UNIX_TIMESTAMP(timestamp)" => |arguments| of_one(arguments, |time| cast(call("date_part", vec![text("epoch"), time]), DataType::BigInt(None))),
     "WEEKDAY(timestamp)" => |arguments| of_one(arguments, |time| operator(plus(call("date_part", vec![text("dow"), time]), number(6)), BinaryOperator::Modulo, number(7))),
     "WEEKOFYEAR(timestamp)" => |arguments| of_one(arguments, |time| call("date_part", vec![text("week"), time])),
@@ -461,13 +463,18 @@ fn to_char(arguments: Vec<Expr>) -> Result<Expr, Wrong> {
 fn to_date(arguments: Vec<Expr>) -> Result<Expr, Wrong> {
     let has_time =
         arguments.get(1).and_then(as_text).is_some_and(|pattern| format::of_oracle(pattern).is_ok_and(|own| format::has_time(&own)));
-    formatted(if has_time { reader(&arguments) } else { "to_date" }, arguments, format::of_oracle)
+    read(if has_time { "to_timestamp" } else { "to_date" }, arguments)
 }
 
-/// What reads a time of a pattern. Microseconds reach further than nanoseconds, to years that stand for no bound.
-fn reader(arguments: &[Expr]) -> &'static str {
-    let has_ns = arguments.get(1).and_then(as_text).is_some_and(|pattern| format::of_oracle(pattern).is_ok_and(|own| own.contains("%9f")));
-    if has_ns { "to_timestamp" } else { "to_timestamp_micros" }
+/// The time that a text says in a pattern. A text that stands there is read at once, so that years beyond all samples can be no bound.
+fn read(function: &str, arguments: Vec<Expr>) -> Result<Expr, Wrong> {
+    let known = arguments.iter().map(as_text).collect::<Option<Vec<_>>>();
+    if let Some([of, pattern]) = known.as_deref()
+        && let Some((of, data_type)) = format::of_oracle(pattern).ok().and_then(|pattern| format::read(of, &pattern, function == "to_date"))
+    {
+        return Ok(cast(text(of), data_type));
+    }
+    formatted(function, arguments, format::of_oracle)
 }
 
 fn strftime(mut arguments: Vec<Expr>) -> Result<Expr, Wrong> {

@@ -1,6 +1,9 @@
 //! Patterns of dates as Oracle, `PostgreSQL`, `MySQL` and .NET write them, in the words of `strftime`, which `DataFusion` knows. A pattern of theirs
 //! would be handed back as a text otherwise.
 
+use datafusion::sql::sqlparser::ast::{DataType, TimezoneInfo};
+use jiff::civil::Time;
+
 /// A pattern of one kind: what stands for what, the longest first.
 type Words = &'static [(&'static str, &'static str)];
 
@@ -110,6 +113,16 @@ pub fn has_time(strftime: &str) -> bool {
     ["%H", "%I", "%M", "%S", "%T", "%3f", "%6f", "%9f", "%p"].iter().any(|part| strftime.contains(part))
 }
 
+/// What a text says in a pattern, as SQL writes it, and the type of that.
+pub fn read(text: &str, strftime: &str, day: bool) -> Option<(String, DataType)> {
+    let parts = jiff::fmt::strtime::parse(strftime, text).ok()?;
+    if day {
+        return Some((parts.to_date().ok()?.to_string(), DataType::Date));
+    }
+    let time = if has_time(strftime) { parts.to_time().ok()? } else { Time::midnight() };
+    Some((parts.to_date().ok()?.to_datetime(time).to_string(), DataType::Timestamp(None, TimezoneInfo::None)))
+}
+
 pub fn of_oracle(pattern: &str) -> Result<String, String> {
     if pattern.contains('%') {
         return Ok(pattern.to_owned());
@@ -181,6 +194,15 @@ fn unknown(pattern: &str, rest: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_read_as_far_as_years_go() {
+        let of = |text, pattern, day| read(text, pattern, day).map(|(text, _)| text);
+        assert_eq!(of("31.12.9999", "%d.%m.%Y", true).as_deref(), Some("9999-12-31"));
+        assert_eq!(of("01.01.0001", "%d.%m.%Y", false).as_deref(), Some("0001-01-01T00:00:00"));
+        assert_eq!(of("2026-03-29 07:08:09.000125", "%Y-%m-%d %H:%M:%S.%6f", false).as_deref(), Some("2026-03-29T07:08:09.000125"));
+        assert_eq!(of("yesterday", "%Y", true), None);
+    }
 
     #[test]
     fn patterns_are_those_of_strftime() {

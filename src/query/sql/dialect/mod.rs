@@ -3,9 +3,10 @@
 
 mod build;
 mod call;
+mod clause;
 mod format;
-mod joined_text;
 mod names;
+mod operators;
 mod refusal;
 mod rewrite;
 mod tokens;
@@ -24,7 +25,7 @@ use datafusion::{
 
 use super::SqlError;
 
-pub use joined_text::JoinedText;
+pub use operators::Operators;
 
 /// The plan of a statement, not yet analysed, in whatever dialect it is written.
 ///

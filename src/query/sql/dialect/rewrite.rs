@@ -1,16 +1,16 @@
-//! Clauses and expressions of other databases in a parsed statement, from the inside out.
+//! The walk through a parsed statement, from the inside out: expressions of other databases, and what columns are called.
 
 use std::{collections::HashMap, ops::ControlFlow};
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, Expr, Ident, Interval, LimitClause, ObjectName, ObjectNamePart,
-    Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TopQuantity, TypedString, Value, VisitorMut,
+    CastKind, CeilFloorKind, DataType, DateTimeField, Expr, Ident, Interval, Query, Select, SelectItem, TableFactor, TypedString, Value,
+    VisitorMut,
 };
 
 use super::{
     super::{SqlError, function::like},
-    build::{as_number, as_text, call, number, text},
-    call as calls, types,
+    build::{as_text, call, number, text},
+    call as calls, clause, types,
 };
 
 /// The walk through a statement. A break says why there is no such thing.
@@ -33,7 +33,7 @@ impl VisitorMut for Rewrite {
     type Break = Box<SqlError>;
 
     fn post_visit_query(&mut self, query: &mut Query) -> Flow {
-        done(limits(query))
+        done(clause::limits(query))
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> Flow {
@@ -68,9 +68,15 @@ impl VisitorMut for Rewrite {
             if args.as_ref().is_some_and(|args| args.args.len() == 1 && args.args[0].to_string().eq_ignore_ascii_case("nolock")) {
                 *args = None;
             }
-            if args.is_none() && is_dual(name) {
+            if args.is_none() && clause::is_dual(name) {
                 let alias = alias.take();
-                *factor = one_row(alias);
+                *factor = clause::one_row(alias);
+            }
+        } else if let TableFactor::TableFunction { expr: Expr::Function(function), alias } = factor {
+            // TABLE(f(…)) of the standard.
+            let alias = alias.take();
+            if let Some(called) = clause::table_function(function, alias) {
+                *factor = called;
             }
         }
         ControlFlow::Continue(())
@@ -92,7 +98,9 @@ fn apart(columns: &mut [SelectItem]) {
         };
         let before = *names.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
         let SelectItem::UnnamedExpr(expr) = &item else { continue };
-        if before > 1 {
+        // What a statement is ordered by may become a column beside these.
+        let is_cast_column = matches!(bare(expr), Expr::Identifier(_) | Expr::CompoundIdentifier(_)) && !std::ptr::eq(bare(expr), expr);
+        if before > 1 || is_cast_column {
             let said = expr.to_string();
             let label = if said == name { format!("{said}:{before}") } else { said };
             let again = *names.entry(format!("\"{label}\"")).and_modify(|count| *count += 1).or_insert(1);
@@ -107,131 +115,6 @@ fn bare(expr: &Expr) -> &Expr {
     match expr {
         Expr::Cast { expr, .. } | Expr::Nested(expr) => bare(expr),
         expr => expr,
-    }
-}
-
-/// `DUAL` of Oracle and `MySQL`, `SYSIBM.SYSDUMMY1` of DB2: one row.
-fn is_dual(name: &ObjectName) -> bool {
-    let last = name.0.last().and_then(ObjectNamePart::as_ident).map(|ident| ident.value.to_uppercase());
-    matches!(last.as_deref(), Some("DUAL" | "SYSDUMMY1")) && name.0.len() <= 2
-}
-
-fn one_row(alias: Option<TableAlias>) -> TableFactor {
-    let mut select = empty_select();
-    select.projection = vec![SelectItem::ExprWithAlias { expr: text("X"), alias: Ident::new("dummy") }];
-    let alias = alias.unwrap_or_else(|| TableAlias { explicit: true, name: Ident::new("dual"), columns: Vec::new(), at: None });
-    TableFactor::Derived {
-        lateral: false,
-        subquery: Box::new(query_of(SetExpr::Select(Box::new(select)))),
-        alias: Some(alias),
-        sample: None,
-    }
-}
-
-/// `TOP n` and `FETCH FIRST n ROWS ONLY` as the limit that they are.
-fn limits(query: &mut Query) -> Result<(), String> {
-    if let Some(fetch) = query.fetch.take() {
-        if fetch.with_ties || fetch.percent {
-            return Err("FETCH takes a number of rows, without TIES and PERCENT; write FETCH FIRST 10 ROWS ONLY or LIMIT 10".into());
-        }
-        limit(query, fetch.quantity.unwrap_or_else(|| number(1)))?;
-    }
-    if let SetExpr::Select(select) = query.body.as_mut() {
-        if let Some(rows) = top(select)? {
-            limit(query, rows)?;
-        }
-        return Ok(());
-    }
-    arms(&mut query.body)
-}
-
-/// Of each side of a `UNION` by itself.
-fn arms(body: &mut SetExpr) -> Result<(), String> {
-    match body {
-        SetExpr::SetOperation { left, right, .. } => {
-            arms(left)?;
-            arms(right)
-        }
-        SetExpr::Select(select) => {
-            if let Some(rows) = top(select)? {
-                let mut query = query_of(std::mem::replace(body, SetExpr::Select(Box::new(empty_select()))));
-                limit(&mut query, rows)?;
-                *body = SetExpr::Query(Box::new(query));
-            }
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
-fn top(select: &mut Select) -> Result<Option<Expr>, String> {
-    let Some(top) = select.top.take() else { return Ok(None) };
-    if top.with_ties || top.percent {
-        return Err("TOP takes a number of rows, without TIES and PERCENT; write TOP 10 or LIMIT 10".into());
-    }
-    Ok(Some(match top.quantity {
-        Some(TopQuantity::Expr(expr)) => expr,
-        Some(TopQuantity::Constant(rows)) => number(i64::try_from(rows).unwrap_or(i64::MAX)),
-        None => number(1),
-    }))
-}
-
-fn limit(query: &mut Query, rows: Expr) -> Result<(), String> {
-    match &mut query.limit_clause {
-        None => {
-            query.limit_clause = Some(LimitClause::LimitOffset { limit: Some(rows), offset: None, limit_by: Vec::new() });
-            Ok(())
-        }
-        Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => {
-            *limit = Some(rows);
-            Ok(())
-        }
-        Some(_) => Err("one statement says twice how many rows it wants; write one of LIMIT, TOP and FETCH FIRST".into()),
-    }
-}
-
-fn query_of(body: SetExpr) -> Query {
-    Query {
-        with: None,
-        body: Box::new(body),
-        order_by: None,
-        limit_clause: None,
-        fetch: None,
-        locks: Vec::new(),
-        for_clause: None,
-        settings: None,
-        format_clause: None,
-        pipe_operators: Vec::new(),
-    }
-}
-
-fn empty_select() -> Select {
-    use datafusion::sql::sqlparser::ast::{GroupByExpr, SelectFlavor, helpers::attached_token::AttachedToken};
-    Select {
-        select_token: AttachedToken::empty(),
-        optimizer_hints: Vec::new(),
-        distinct: None,
-        select_modifiers: None,
-        top: None,
-        top_before_distinct: false,
-        projection: Vec::new(),
-        exclude: None,
-        into: None,
-        from: Vec::new(),
-        lateral_views: Vec::new(),
-        prewhere: None,
-        selection: None,
-        connect_by: Vec::new(),
-        group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
-        cluster_by: Vec::new(),
-        distribute_by: Vec::new(),
-        sort_by: Vec::new(),
-        having: None,
-        named_window: Vec::new(),
-        qualify: None,
-        window_before_qualify: false,
-        value_table_mode: None,
-        flavor: SelectFlavor::Standard,
     }
 }
 
@@ -282,24 +165,10 @@ fn expression(expr: &mut Expr) -> Result<(), String> {
             }
             *expr = call("date_trunc", vec![text(unit), inner]);
         }
-        Expr::BinaryOp { left, op: op @ (BinaryOperator::Plus | BinaryOperator::Minus), right } => {
-            // Oracle and SQL Server count days.
-            if is_now(left)
-                && let Some(days) = as_number(right)
-            {
-                let days = if *op == BinaryOperator::Minus { -days } else { days };
-                let now = std::mem::replace(left.as_mut(), Expr::value(Value::Null));
-                *expr = call("dateadd", vec![text("day"), number(days), now]);
-            }
-        }
         Expr::Interval(interval) => span(interval)?,
         _ => {}
     }
     Ok(())
-}
-
-fn is_now(expr: &Expr) -> bool {
-    matches!(expr, Expr::Function(function) if matches!(function.name.to_string().as_str(), "now" | "current_date" | "CURRENT_DATE"))
 }
 
 /// A text that is cut where it is longer than its type.

@@ -19,6 +19,7 @@ pub fn rewritten(text: &str, dialect: &GenericDialect) -> Result<Vec<TokenWithSp
         .map_err(|error| SqlError::Invalid(format!("the statement is no SQL: {error}")))?;
     // White space and comments mean nothing to the parser, but for hints, which mean nothing to us.
     let mut tokens: Vec<TokenWithSpan> = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    without_isolation(&mut tokens);
     if !tokens.iter().any(|token| is_of_concern(&token.token)) {
         return Ok(tokens);
     }
@@ -33,6 +34,25 @@ pub fn rewritten(text: &str, dialect: &GenericDialect) -> Result<Vec<TokenWithSp
     let mut writer = Writer { ends: ends(&tokens), tokens: &tokens, text, out: Vec::with_capacity(tokens.len()) };
     writer.write(0, tokens.len())?;
     Ok(writer.out)
+}
+
+/// Takes off how DB2 ends a statement that reads only.
+fn without_isolation(tokens: &mut Vec<TokenWithSpan>) {
+    while tokens.last().is_some_and(|token| matches!(token.token, Token::SemiColon | Token::EOF)) {
+        tokens.pop();
+    }
+    let ends = |words: &[&[&str]]| {
+        tokens.len() > words.len()
+            && tokens[tokens.len() - words.len()..].iter().zip(words).all(|(token, words)| words.iter().any(|word| is_word(token, word)))
+    };
+    let length = if ends(&[&["WITH"], &["UR", "CS", "RS", "RR"]]) {
+        2
+    } else if ends(&[&["FOR"], &["READ", "FETCH"], &["ONLY"]]) {
+        3
+    } else {
+        0
+    };
+    tokens.truncate(tokens.len() - length);
 }
 
 /// Functions that mean something else in an escape than elsewhere, or that are words of another kind there.
@@ -249,7 +269,7 @@ impl Writer<'_> {
                     return Ok(true);
                 }
                 // A text of a time, or the time of a text.
-                let function = if of_text { "to_char" } else { "to_timestamp_micros" };
+                let function = if of_text { "to_char" } else { "to_timestamp" };
                 self.words(&[Token::make_word(verb, None), Token::LParen, Token::make_word(function, None), Token::LParen], at);
                 self.write(value.0, value.1)?;
                 self.words(&[Token::Comma, Token::SingleQuotedString(pattern.into()), Token::RParen], at);
@@ -358,7 +378,7 @@ mod tests {
                 "SELECT CONVERT ( timestamp , DATE ) , CAST ( '2026' AS TIMESTAMP )",
             ),
             ("SELECT CONVERT(DATETIME, '2026-03-29', 120)", "SELECT CAST ( '2026-03-29' AS DATETIME )"),
-            ("SELECT CONVERT(DATE, '29.03.2026', 104)", "SELECT CAST ( to_timestamp_micros ( '29.03.2026' , '%d.%m.%Y' ) AS DATE )"),
+            ("SELECT CONVERT(DATE, '29.03.2026', 104)", "SELECT CAST ( to_timestamp ( '29.03.2026' , '%d.%m.%Y' ) AS DATE )"),
             ("SELECT CONVERT(value, DECIMAL(10, 2))", "SELECT CONVERT ( value , DECIMAL ( 10 , 2 ) )"),
             (
                 "SELECT [tag], [My Tag-1] FROM [historian].[public].[samples] AS [S]",
@@ -366,6 +386,8 @@ mod tests {
             ),
             ("SELECT a[1], ARRAY[b], ['x'], [a, b]", "SELECT a [ 1 ] , ARRAY [ b ] , [ 'x' ] , [ a , b ]"),
             ("SELECT N'Kessel'", "SELECT 'Kessel'"),
+            ("SELECT 1 FROM a FOR READ ONLY;", "SELECT 1 FROM a"),
+            ("SELECT 1 FROM a FETCH FIRST 3 ROWS ONLY WITH UR", "SELECT 1 FROM a FETCH FIRST 3 ROWS ONLY"),
             ("SELECT TOP $1 x, USER(), CURRENT_USER", "SELECT TOP ( $1 ) x , USER , CURRENT_USER"),
             ("SELECT '{fn UCASE(x)}', \"{d}\" -- {fn X\n, N'a' /* [b] */", "SELECT '{fn UCASE(x)}' , \"{d}\" , 'a'"),
         ] {

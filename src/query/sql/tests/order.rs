@@ -60,7 +60,7 @@ fn the_smallest_and_the_largest_are_the_same_however_they_are_asked_for() {
                 format!("SELECT min(value), max(value) {of} AND value IS NOT NULL GROUP BY quality, tag"),
                 format!("SELECT min(value + 0), max(value + 0) {of} GROUP BY tag"),
                 format!(
-                    "SELECT min(value::float)::double, max(value::float)::double {of} AND abs(value) < 1e30 OR isnan(value) GROUP BY tag"
+                    "SELECT min(value::real)::double, max(value::real)::double {of} AND abs(value) < 1e30 OR isnan(value) GROUP BY tag"
                 ),
                 "SELECT min(value), max(value) FROM range('a/x', '2026-03-29T12:00:01Z', '2026-04-29T12:00:00Z')".into(),
                 format!("SELECT DISTINCT min(value) OVER (PARTITION BY tag), max(value) OVER (PARTITION BY tag) {of}"),
