@@ -277,6 +277,8 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(historian_proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that the details of errors are shown in words.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
 
     let message_max = limits.message_bytes_max;
