@@ -114,10 +114,10 @@ impl Unit {
 }
 
 /// How a length of time is written.
-pub const LENGTH_FORMS: &str = "5s, 1m, 1h30m, 1d, 250ms, or integer nanoseconds";
+pub const LENGTH_FORMS: &str = "5s, 1.5s, 1m, 1h30m, 1d, 250ms, or integer nanoseconds";
 
-/// Reads a length of time: a whole number and one of `d h m s ms us ns` (`5s`, `1m`, `1d` of 24 hours), several of them (`1h30m`), or integer
-/// nanoseconds, 0 or more. Empty is 0.
+/// Reads a length of time: a number and one of `d h m s ms us ns` (`5s`, `1m`, `1d` of 24 hours), several of them (`1h30m`), or integer
+/// nanoseconds, 0 or more. A number may have a fraction (`1.5s`) that comes to whole nanoseconds. Empty is 0.
 pub fn length_of_time(text: &str) -> Option<i64> {
     let text = text.trim();
     if let Ok(nanoseconds) = text.parse::<i64>() {
@@ -128,6 +128,17 @@ pub fn length_of_time(text: &str) -> Option<i64> {
         let digits = rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
         let count: i64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
+        let fraction = match rest.strip_prefix('.') {
+            None => "",
+            Some(behind) => {
+                let digits = behind.len() - behind.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+                rest = &behind[digits..];
+                if digits == 0 {
+                    return None;
+                }
+                behind[..digits].trim_end_matches('0')
+            }
+        };
         let letters = rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_alphabetic()).len();
         let unit = match &rest[..letters] {
             "d" => 86_400_000_000_000,
@@ -140,9 +151,20 @@ pub fn length_of_time(text: &str) -> Option<i64> {
             _ => return None,
         };
         rest = &rest[letters..];
-        total = count.checked_mul(unit).and_then(|part| total.checked_add(part))?;
+        let part = count.checked_mul(unit).and_then(|whole| whole.checked_add(part_of(unit, fraction)?))?;
+        total = total.checked_add(part)?;
     }
     Some(total)
+}
+
+/// The digits behind a decimal point in a unit; `None` where that is no whole number.
+fn part_of(unit: i64, digits: &str) -> Option<i64> {
+    if digits.is_empty() {
+        return Some(0);
+    }
+    let scale = 10_i128.checked_pow(u32::try_from(digits.len()).ok()?)?;
+    let part = digits.parse::<i128>().ok()?.checked_mul(unit.into())?;
+    (part % scale == 0).then(|| i64::try_from(part / scale).ok())?
 }
 
 /// A text that is no time.
@@ -233,11 +255,30 @@ mod tests {
             ("1h30m", 5_400_000_000_000),
             ("1d", 86_400_000_000_000),
             ("250ms", 250_000_000),
+            ("1.5s", 1_500_000_000),
+            ("0.000000001s", 1),
+            ("1.50h2.5ms", 5_400_002_500_000),
+            ("0.00000000005m", 3),
+            ("9223372036.854775807s", i64::MAX),
             ("17", 17),
         ] {
             assert_eq!(length_of_time(text), Some(expected), "{text}");
         }
-        for text in ["-5", "h", "5 parsecs", "1.5s", "1s-", "9999999999d", "s5"] {
+        for text in [
+            "-5",
+            "h",
+            "5 parsecs",
+            "1.5",
+            "1.s",
+            ".5s",
+            "1.5ns",
+            "0.0000000001s",
+            "9223372036.854775808s",
+            "1.1111111111111111111111111111111111111111s",
+            "1s-",
+            "9999999999d",
+            "s5",
+        ] {
             assert_eq!(length_of_time(text), None, "{text}");
         }
     }
