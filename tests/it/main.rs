@@ -13,6 +13,7 @@ mod default_clients;
 mod delivery;
 mod demo;
 mod documents;
+mod go;
 mod house;
 mod jdbc;
 mod modbus;
