@@ -1,14 +1,17 @@
-//! The `.proto` files as a public API: what whoever generates code from them may rely on. `buf` judges.
+//! The `.proto` files as a public API: what whoever generates code from them, or writes their JSON form, may rely on. `buf` judges, and Google's
+//! own reader of that form.
 
 use std::{
     fs,
+    io::Write,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
+use historian_proto::json;
 use tempfile::TempDir;
 
-use crate::support::peer;
+use crate::{api::python, support::peer};
 
 /// Runs `buf` of the peers in a folder.
 fn buf(folder: &Path, arguments: &[&str]) -> Output {
@@ -53,5 +56,34 @@ fn a_field_that_is_renamed_or_taken_away_is_found() {
         let output = buf(folder, &["breaking", "--against", image.to_str().unwrap()]);
         let told = told(&output);
         assert!(!output.status.success() && told.contains("RangeRequest") && told.contains(found), "{told}");
+    }
+}
+
+/// Thousands of texts, valid and not, of every message; what is refused must be, and what is taken must be the same message.
+#[test]
+fn json_is_read_as_googles_own_library_reads_it() {
+    let protos = peer::root().join("proto").display().to_string();
+    for seed in ["1", "20261128"] {
+        let cases = python("proto3_json.py", &[&protos, "cases", seed]);
+        let answers: Vec<String> = cases
+            .lines()
+            .map(|case| {
+                let mut columns = case.split('\t');
+                let (name, text) = (columns.next().unwrap(), columns.next().unwrap());
+                match json::parse(text.as_bytes()).and_then(|value| json::encoded(name, &value)) {
+                    Ok(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+                    Err(mistake) => format!("refused: {mistake}").replace('\n', " "),
+                }
+            })
+            .collect();
+        assert!(answers.len() > 5_000, "{}", answers.len());
+        let script = peer::root().join("tests/peers/proto3_json.py");
+        let mut judge = Command::new(peer::python());
+        judge.arg(script).args([&protos, "judge", seed]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut judge = judge.spawn().expect("Python starts");
+        judge.stdin.take().unwrap().write_all((answers.join("\n") + "\n").as_bytes()).expect("it reads");
+        let output = judge.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{}", told(&output));
+        println!("{}", told(&output));
     }
 }

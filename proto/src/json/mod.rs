@@ -9,6 +9,8 @@
 mod number;
 mod read;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::fmt::{self, Display};
@@ -60,10 +62,18 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Mistake> {
     serde_json::from_slice::<text::Strict>(bytes).map(|strict| strict.0).map_err(|error| Mistake::here(error.to_string()))
 }
 
-/// A message of its JSON form.
+/// The bytes of a message of this package, given by its full name, of its JSON form.
 ///
 /// # Errors
 /// With the path of the field that cannot be read.
+pub fn encoded(name: &str, value: &Value) -> Result<Vec<u8>, Mistake> {
+    read::message(schema::schema(), name, value, None)
+}
+
+/// A message of its JSON form.
+///
+/// # Errors
+/// As [`encoded`].
 pub fn read<M: Message + Name + Default>(value: &Value, as_text: AsText<'_>) -> Result<M, Mistake> {
     let schema = schema::schema();
     let encoded = read::message(schema, &M::full_name(), value, Some(as_text))?;
