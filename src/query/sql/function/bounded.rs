@@ -16,9 +16,7 @@ use datafusion::{
     common::{ScalarValue, config::ConfigOptions, exec_err},
     error::Result,
     execution::{FunctionRegistry, SessionState},
-    logical_expr::{
-        ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-    },
+    logical_expr::{ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility},
 };
 
 use crate::query::sql::{aggregate, error::invalid};
