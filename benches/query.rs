@@ -47,7 +47,7 @@ pub fn benches(criterion: &mut Criterion) {
     group.bench_function(BenchmarkId::new("1000_tags", 1_000), |bencher| {
         let engine = QueryEngine::new(plant().ingest.reader());
         let tags = plant().tags.clone();
-        bencher.iter(|| assert_eq!(engine.current(&tags, &limits()).expect("the store is readable").num_rows(), 1_000));
+        bencher.iter(|| assert_eq!(engine.current(&tags, false, &limits()).expect("the store is readable").num_rows(), 1_000));
     });
 }
 
