@@ -173,7 +173,7 @@ fn any_value(value: &Value) -> prost_types::Value {
     prost_types::Value { kind: Some(kind) }
 }
 
-/// `"unit,rangeLow"`: paths in lowerCamelCase, which become snake_case.
+/// `"unit,rangeLow"`: paths in lowerCamelCase, which become `snake_case`.
 fn field_mask(value: &Value) -> Result<prost_types::FieldMask, Mistake> {
     let text = value.as_str().ok_or_else(|| not_a(value, "a text"))?;
     let paths = text.split(',').filter(|path| !path.is_empty()).map(|path| {
