@@ -97,7 +97,7 @@ def put(address):
         writer, reader = client.do_put(flight.FlightDescriptor.for_command(json.dumps({"write": {"create_tags": True}})), batch.schema)
         writer.write_batch(batch)
         writer.done_writing()
-        assert json.loads(reader.read().to_pybytes())["samples"] == len(rows)
+        assert int(json.loads(reader.read().to_pybytes())["samples"]) == len(rows)
         writer.close()
 
 
