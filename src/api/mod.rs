@@ -84,8 +84,7 @@ pub trait Admin: Send + Sync + 'static {
 
     /// A tag of this name was put in the place of another one: a device that is configured for it writes to it from now on. Answers whether
     /// one is. Blocks.
-    fn collect_into(&self, tag: &Tag) -> bool {
-        let _of_no_device = tag;
+    fn collect_into(&self, _tag: &Tag) -> bool {
         false
     }
 

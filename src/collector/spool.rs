@@ -332,7 +332,9 @@ impl Spool {
         let mut losses = self.shared.ledger.lock().due(self.shared.status.now(), last);
         {
             let routes = self.shared.routes.lock();
-            losses.iter_mut().for_each(|loss| loss.tag = routes.get(&loss.tag).copied().unwrap_or(loss.tag));
+            for loss in &mut losses {
+                loss.tag = routes.get(&loss.tag).copied().unwrap_or(loss.tag);
+            }
         }
         let mut left = losses.as_slice();
         while !left.is_empty() {

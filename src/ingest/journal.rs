@@ -81,6 +81,7 @@ impl Submission {
 }
 
 /// What the committer is asked to do.
+#[expect(clippy::large_enum_variant, reason = "nearly all are writes")]
 pub(super) enum Request {
     Write(Submission),
     /// Seal all heads and retire the journal; the number of chunks sealed is answered.

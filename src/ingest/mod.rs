@@ -465,7 +465,7 @@ impl SampleSink for Ingest {
         // What the journal cannot hold is found by writing it. The ids are others in the end, and of the same length.
         encode_record_with(&[], batch.runs.iter().map(|(tag, run)| (tag.0, run)), &mut Vec::new())
             .map_err(|error| WriteError::Encode(error.to_string()))?;
-        let rejected = self.without_future_of(batch, &|id| new.get(&id).map(|name| name.to_string()));
+        let rejected = self.without_future_of(batch, &|id| new.get(&id).map(ToString::to_string));
         self.counters.reject(&rejected);
         Ok(rejected)
     }

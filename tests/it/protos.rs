@@ -71,7 +71,11 @@ fn json_is_read_as_googles_own_library_reads_it() {
                 let mut columns = case.split('\t');
                 let (name, text) = (columns.next().unwrap(), columns.next().unwrap());
                 match json::parse(text.as_bytes()).and_then(|value| json::encoded(name, &value)) {
-                    Ok(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+                    Ok(bytes) => bytes
+                        .iter()
+                        .flat_map(|byte| [byte >> 4, byte & 15])
+                        .filter_map(|digit| char::from_digit(digit.into(), 16))
+                        .collect(),
                     Err(mistake) => format!("refused: {mistake}").replace('\n', " "),
                 }
             })

@@ -133,16 +133,16 @@ assert rows("SELECT '?'") == [("?",)]
 # The catalog, as BI tools ask for it.
 objects = connection.adbc_get_objects(depth="columns").read_all().to_pylist()
 assert [entry["catalog_name"] for entry in objects] == ["historian"], objects
-(schema,) = objects[0]["catalog_db_schemas"]
-assert schema["db_schema_name"] == "public"
-columns = {entry["table_name"]: [column["column_name"] for column in entry["table_columns"]] for entry in schema["db_schema_tables"]}
-assert set(columns) == {"gaps", "samples", "tags"}, columns
+schemas = {schema["db_schema_name"]: schema["db_schema_tables"] for schema in objects[0]["catalog_db_schemas"]}
+assert set(schemas) == {"public", "information_schema"}, set(schemas)
+columns = {entry["table_name"]: [column["column_name"] for column in entry["table_columns"]] for entry in schemas["public"]}
+assert set(columns) == {"current", "daily", "gaps", "hourly", "samples", "tags"}, columns
 assert columns["samples"] == ["tag", "timestamp", "value", "quality", "text", "integer"], columns
 assert connection.adbc_get_table_schema("samples").names == columns["samples"]
-assert connection.adbc_get_table_types() == ["TABLE"]
+assert sorted(connection.adbc_get_table_types()) == ["SYSTEM TABLE", "TABLE"]
 assert connection.adbc_get_info()["vendor_name"] == "historian"
 tables = rows("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1")
-assert tables == [("gaps",), ("samples",), ("tags",)], tables
+assert tables == [("current",), ("daily",), ("gaps",), ("hourly",), ("samples",), ("tags",)], tables
 
 # Clear refusals.
 refused("SELEC 1", "INVALID_ARGUMENT")

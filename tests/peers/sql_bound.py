@@ -36,7 +36,7 @@ def put(tag, values, qualities):
     writer, reader = client.do_put(flight.FlightDescriptor.for_command(json.dumps({"write": {"create_tags": True}})), batch.schema)
     writer.write_batch(batch)
     writer.done_writing()
-    assert json.loads(reader.read().to_pybytes())["samples"] == len(values)
+    assert int(json.loads(reader.read().to_pybytes())["samples"]) == len(values)
     writer.close()
 
 

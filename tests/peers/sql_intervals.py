@@ -60,7 +60,7 @@ def write():
         writer, reader = client.do_put(flight.FlightDescriptor.for_command(json.dumps({"write": {}})), batch.schema)
         writer.write_batch(batch)
         writer.done_writing()
-        assert json.loads(reader.read().to_pybytes())["samples"] == len(at)
+        assert int(json.loads(reader.read().to_pybytes())["samples"]) == len(at)
         writer.close()
 
 

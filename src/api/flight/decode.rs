@@ -42,6 +42,7 @@ impl Decoder {
     }
 
     /// Takes batches of nothing but nulls, which have no body.
+    #[must_use]
     pub fn with_nulls(self, null_rows_max: usize) -> Decoder {
         Decoder { null_rows_max, ..self }
     }

@@ -270,12 +270,12 @@ fn balanced(sizes: &[u64], groups: usize) -> Vec<std::ops::Range<usize>> {
     let aim = sizes.iter().sum::<u64>().div_ceil(groups as u64).max(1);
     let mut parts = Vec::with_capacity(groups);
     let (mut from, mut size) = (0, 0);
-    for index in 0..sizes.len() {
-        if index > from && (size >= aim || size + sizes[index] / 2 > aim) {
+    for (index, &next) in sizes.iter().enumerate() {
+        if index > from && (size >= aim || size + next / 2 > aim) {
             parts.push(from..index);
             (from, size) = (index, 0);
         }
-        size += sizes[index];
+        size += next;
     }
     if from < sizes.len() {
         parts.push(from..sizes.len());

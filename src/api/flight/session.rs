@@ -33,7 +33,7 @@ pub const ACTIONS: [(&str, &str); 3] = [
     ("CloseSession", "Forgets the options of the session."),
 ];
 
-/// What ListActions answers of sessions.
+/// What `ListActions` answers of sessions.
 pub fn actions() -> impl Iterator<Item = ActionType> {
     ACTIONS.iter().map(|(name, description)| ActionType { r#type: (*name).into(), description: (*description).into() })
 }

@@ -43,18 +43,15 @@ impl Overflow {
             let times = || run.timestamps.iter().copied();
             let Some((first, (index, last))) = times().min().zip((0..).zip(times()).max_by_key(|(_, at)| *at)) else { continue };
             let mut lost = run.len() as u64;
-            match self.tags.get_mut(tag) {
-                Some(before) => {
-                    before.first = before.first.min(first);
-                    if before.newest.timestamps.first().is_none_or(|&at| at <= last) {
-                        before.newest = run.take(&[index]);
-                    }
-                    before.lost += lost;
+            if let Some(before) = self.tags.get_mut(tag) {
+                before.first = before.first.min(first);
+                if before.newest.timestamps.first().is_none_or(|&at| at <= last) {
+                    before.newest = run.take(&[index]);
                 }
-                None => {
-                    lost -= 1;
-                    self.tags.insert(*tag, Dropped { first, newest: run.take(&[index]), lost });
-                }
+                before.lost += lost;
+            } else {
+                lost -= 1;
+                self.tags.insert(*tag, Dropped { first, newest: run.take(&[index]), lost });
             }
             all += lost;
         }
@@ -131,19 +128,15 @@ impl Ledger {
         let start = Timestamp(since.0.max(behind));
         // Taken again where samples of the same write that came later were.
         let again = (!tag.last).then_some((now, now));
-        match self.rejecting.get_mut(&tag.tag) {
-            Some(known) => {
-                let ended = known.again.is_none();
-                known.again = again;
-                (tag.last && !ended).then_some(start)
-            }
-            None => {
-                let (reason, detail) = (tag.reason.clone(), tag.reason.clone());
-                self.losses.push(Loss { tag: tag.tag, start, end: None, reason: LossReason::Rejected, detail });
-                self.rejecting.insert(tag.tag, Rejecting { start, reason, again });
-                tag.last.then_some(start)
-            }
+        if let Some(known) = self.rejecting.get_mut(&tag.tag) {
+            let ended = known.again.is_none();
+            known.again = again;
+            return (tag.last && !ended).then_some(start);
         }
+        let (reason, detail) = (tag.reason.clone(), tag.reason.clone());
+        self.losses.push(Loss { tag: tag.tag, start, end: None, reason: LossReason::Rejected, detail });
+        self.rejecting.insert(tag.tag, Rejecting { start, reason, again });
+        tag.last.then_some(start)
     }
 
     /// Whether samples of some tag are not taken now.

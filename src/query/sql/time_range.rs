@@ -181,12 +181,11 @@ fn stepped(expr: &Expr, schema: &DFSchema) -> Option<Stepped> {
                 DataType::Timestamp(unit, zone) => {
                     let is_local = inner.is_local || zone.as_deref().is_some_and(|zone| !is_utc(zone));
                     let step = match (unit, inner.step) {
-                        (TimeUnit::Nanosecond, step) => step,
                         (TimeUnit::Microsecond, Step::None) => Step::Unit(1_000),
                         (TimeUnit::Millisecond, Step::None) => Step::Unit(1_000_000),
                         (TimeUnit::Second, Step::None) => Step::Unit(SECOND),
                         // Steps of a second and more do not feel it.
-                        (_, step @ (Step::Fixed { .. } | Step::Months(_) | Step::About(_))) => step,
+                        (TimeUnit::Nanosecond, step) | (_, step @ (Step::Fixed { .. } | Step::Months(_) | Step::About(_))) => step,
                         _ => return None,
                     };
                     Some(Stepped { step, is_local, ..inner })

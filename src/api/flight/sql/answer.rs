@@ -26,7 +26,6 @@ impl Sql {
     ///
     /// # Errors
     /// As [`SessionOptions::of_call`].
-    #[expect(clippy::unused_self, reason = "an answer is of the statements")]
     pub fn answer_options(&self, headers: &MetadataMap) -> Result<AnswerOptions, Status> {
         let SessionOptions { zone, zoneless, dictionaries } = SessionOptions::of_call(headers)?;
         Ok(AnswerOptions { dictionaries, zone: zone.unwrap_or_default(), zoneless })

@@ -32,7 +32,7 @@ pub use operators::Operators;
 /// # Errors
 /// [`SqlError::Invalid`] for what cannot be read or planned, [`SqlError::ReadOnly`] for what would change something.
 pub async fn plan(state: &SessionState, text: &str) -> Result<LogicalPlan, SqlError> {
-    let tokens = tokens::rewritten(text, &GenericDialect {})?;
+    let tokens = tokens::rewritten(text, GenericDialect {})?;
     refusal::check(&tokens)?;
     let folded = names::folded(&tokens);
     let planned = match parsed(state, tokens) {

@@ -189,7 +189,7 @@ fn pattern_of(pattern: &Expr, escape: &str) -> Result<Option<Expr>, String> {
         _ => return Err(format!("ESCAPE takes one letter, not {escape:?}")),
     };
     Ok(Some(match as_text(pattern) {
-        Some(pattern) => text(like::escaped(pattern, letter).map_err(|reason| reason.to_owned())?),
+        Some(pattern) => text(like::escaped(pattern, letter).map_err(ToOwned::to_owned)?),
         None => call("like_pattern", vec![pattern.clone(), text(escape)]),
     }))
 }

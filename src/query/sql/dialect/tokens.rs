@@ -13,8 +13,8 @@ use super::{super::SqlError, format, types};
 ///
 /// # Errors
 /// [`SqlError::Invalid`] where the text has no tokens of SQL, or an escape stands for what there is not.
-pub fn rewritten(text: &str, dialect: &GenericDialect) -> Result<Vec<TokenWithSpan>, SqlError> {
-    let tokens = Tokenizer::new(dialect, text)
+pub fn rewritten(text: &str, dialect: GenericDialect) -> Result<Vec<TokenWithSpan>, SqlError> {
+    let tokens = Tokenizer::new(&dialect, text)
         .tokenize_with_location()
         .map_err(|error| SqlError::Invalid(format!("the statement is no SQL: {error}")))?;
     // White space and comments mean nothing to the parser, but for hints, which mean nothing to us.
@@ -353,7 +353,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> String {
-        let tokens = rewritten(text, &GenericDialect {}).unwrap();
+        let tokens = rewritten(text, GenericDialect {}).unwrap();
         tokens.iter().map(|token| token.token.to_string()).filter(|token| !token.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
@@ -394,7 +394,7 @@ mod tests {
             assert_eq!(of(text), expected, "{text}");
         }
         for text in ["{call p(1)}", "{? = call f()}", "SELECT CONVERT(VARCHAR(10), t, 9999)", "SELECT 'open"] {
-            assert!(rewritten(text, &GenericDialect {}).is_err(), "{text}");
+            assert!(rewritten(text, GenericDialect {}).is_err(), "{text}");
         }
     }
 
@@ -415,7 +415,7 @@ mod tests {
             "{}",
             "TOP",
         ] {
-            let _ = rewritten(text, &GenericDialect {});
+            let _ = rewritten(text, GenericDialect {});
         }
     }
 }

@@ -54,7 +54,7 @@ fn at(row: &[u64], place: usize) -> u64 {
 fn replaced(row: &[u64]) -> u64 {
     let (text, from, to) = (at(row, 0), at(row, 1), at(row, 2));
     // Nothing is found before each character and at the end.
-    let places = if from == 0 { text.saturating_add(1) } else { text / from };
+    let places = text.checked_div(from).unwrap_or(text.saturating_add(1));
     text.saturating_add(places.saturating_mul(to))
 }
 
@@ -215,7 +215,7 @@ impl Sizes {
         let sizes = match array.data_type() {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Binary | DataType::LargeBinary => length(array)?,
             kind if kind.is_integer() => array.clone(),
-            _ => return Ok(ScalarValue::Int64(None).to_array_of_size(array.len())?),
+            _ => return ScalarValue::Int64(None).to_array_of_size(array.len()),
         };
         Ok(cast(&sizes, &DataType::Int64)?)
     }

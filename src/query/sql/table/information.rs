@@ -146,7 +146,7 @@ impl ScalarUDFImpl for Remark {
             let column = names.get(of)?.as_string_opt::<i32>()?;
             column.is_valid(row).then(|| column.value(row).to_owned())
         };
-        let rows = names.first().map_or(0, |column| column.len());
+        let rows = names.first().map_or(0, Array::len);
         let remark = |row: usize| self.remarks.get(&[name(0, row)?, name(1, row)?, name(2, row)?]).map(String::as_str);
         Ok(ColumnarValue::Array(Arc::new((0..rows).map(remark).collect::<StringArray>())))
     }

@@ -185,7 +185,10 @@ fn every_table_every_column_and_every_function_has_a_remark() {
     };
     let of = "FROM information_schema.columns WHERE table_schema = 'public' AND table_name";
     assert_eq!(told(&format!("SELECT remarks {of} = 'plant_hourly' ORDER BY ordinal_position")), of_view.column_remarks);
-    assert_eq!(told("SELECT remarks FROM information_schema.tables WHERE table_name = 'plant_hourly'"), [of_view.remark.clone()]);
+    assert_eq!(
+        told("SELECT remarks FROM information_schema.tables WHERE table_name = 'plant_hourly'"),
+        std::slice::from_ref(&of_view.remark)
+    );
     let of_range = told("SELECT remarks FROM information_schema.routines WHERE routine_name = 'range' AND function_type = 'TABLE'");
     assert!(of_range.len() == 1 && of_range[0].starts_with("range(tags, start, end"), "{of_range:?}");
     for statement in
