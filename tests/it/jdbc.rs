@@ -1,6 +1,9 @@
 //! The unmodified JDBC driver of Flight SQL, as BI tools and Java programs use it: the programs of `tests/peers/jdbc`.
 
-use crate::support::{java::java, sample};
+use crate::{
+    api::python,
+    support::{historian::Historian, java::java, sample},
+};
 
 #[test]
 fn every_connection_string_and_both_pools_read() {
@@ -65,4 +68,16 @@ fn times_are_right_by_the_calls_that_the_documentation_names() {
 fn adbc_has_sessions_and_executes_incrementally() {
     let (historian, _directory) = sample::every_type();
     crate::api::python("sql_sessions.py", &[&historian.flight.to_string()]);
+}
+
+/// The statements that are tried over ADBC, with the same judge: what the driver does with escapes, types and labels makes no difference.
+#[test]
+fn statements_as_tools_write_them_are_answered_through_the_driver_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let historian = Historian::serve(&directory.path().join("data"), &[]);
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (statements, answers, address) = (path("statements"), path("answers"), historian.flight.to_string());
+    python("sql_tools.py", &["list", &statements, &address]);
+    java("Statements.java", &[], &[&address, &statements, &answers]);
+    python("sql_tools.py", &["compare", &answers]);
 }

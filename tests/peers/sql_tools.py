@@ -1,9 +1,11 @@
 """Statements as tools write them (tool_statements.json), over ADBC, judged by DuckDB.
 
 Arguments: host:port, or `rows` to write the judge's answers into the file anew. The samples of the file are written first. Where a statement has a
-`judge`, DuckDB answers that text over the same samples; elsewhere `rows` is what is expected.
+`judge`, DuckDB answers that text over the same samples; elsewhere `rows` is what is expected. For the JDBC driver: `list FILE host:port` writes the
+samples, and the statements as jdbc/Statements.java reads them; `compare FILE` compares what that answered.
 """
 
+import base64
 import json
 import math
 import pathlib
@@ -158,8 +160,75 @@ def write():
     FILE.write_text(f'{{\n  "about": {line(told["about"])},\n  "samples": [\n{lines(told["samples"])}\n  ],\n  "statements": [\n{lines(STATEMENTS)}\n  ]\n}}\n')
 
 
+def coded(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+def listed(path):
+    """A line for each statement: the statement, then its parameters."""
+    lines = []
+    for statement in STATEMENTS:
+        types = statement.get("parameter_types", [])
+        words = [statement["sql"]]
+        for index, value in enumerate(statement.get("parameters", [])):
+            kind = "t" if index < len(types) else "i" if isinstance(value, int) else "s"
+            words.append(f"{kind}{value}")
+        lines.append(" ".join(map(coded, words)))
+    pathlib.Path(path).write_text("\n".join(lines) + "\n")
+
+
+def read(text, expected):
+    """A cell of the driver, whose types are Java's, as what is expected beside it."""
+    if text is None or isinstance(expected, str):
+        return text
+    if isinstance(expected, bool):
+        return {"true": True, "false": False, "1": True, "0": False}.get(text, text)
+    try:
+        number = Decimal(text)
+    except ArithmeticError:
+        return text
+    return plain(number)
+
+
+def compare(path):
+    answers = {}
+    for line in pathlib.Path(path).read_text().splitlines():
+        kind, number, *words = line.split(" ")
+        words = [None if word == "-" else base64.b64decode(word[1:]).decode() for word in words]
+        answers.setdefault(int(number), {"E": [], "C": [], "R": []})[kind].append(words)
+    assert len(answers) == len(STATEMENTS), len(answers)
+    wrong = []
+    for number, statement in enumerate(STATEMENTS):
+        answer = answers[number]
+        if answer["E"]:
+            message = answer["E"][0][0]
+            if statement.get("refused") is None or statement["refused"] not in message:
+                wrong.append((number, statement, f"refused: {message}"))
+            continue
+        if "refused" in statement:
+            wrong.append((number, statement, f"answered: {answer['R'][:3]}"))
+            continue
+        expected = judged(statement)
+        kinds = [next((row[column] for row in expected if row[column] is not None), None) for column in range(len(expected[0]) if expected else 0)]
+        found = [[read(cell, kind) for cell, kind in zip(row, kinds)] for row in answer["R"]]
+        differs = difference(found, expected, statement)
+        if differs is None and "columns" in statement and answer["C"][0] != statement["columns"]:
+            differs = f"columns {answer['C'][0]}"
+        if differs:
+            wrong.append((number, statement, differs))
+    if wrong:
+        shown = "\n".join(f"{number} ({statement['tool']}) {statement['sql']}\n    {reason}" for number, statement, reason in wrong)
+        sys.exit(f"{len(wrong)} of {len(STATEMENTS)} statements are answered otherwise by the JDBC driver:\n{shown}")
+    print(f"{len(STATEMENTS)} statements")
+
+
 if sys.argv[1:] == ["rows"]:
     write()
+elif sys.argv[1] == "list":
+    listed(sys.argv[2])
+    put(sys.argv[3])
+elif sys.argv[1] == "compare":
+    compare(sys.argv[2])
 else:
     put(sys.argv[1])
     check(sys.argv[1])
