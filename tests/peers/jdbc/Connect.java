@@ -1,5 +1,6 @@
 import java.sql.Connection;
 import java.sql.DriverManager;
+import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
@@ -57,6 +58,11 @@ public class Connect {
             pool.setPassword("secret");
             pooled(pool);
         }
+        try (BasicDataSource pool = new BasicDataSource()) {
+            pool.setUrl(url);
+            pool.setPoolPreparedStatements(true);
+            pooled(pool);
+        }
     }
 
     static void reads(Connection connection) throws SQLException {
@@ -65,6 +71,17 @@ public class Connect {
                 ResultSet rows = statement.executeQuery("SELECT count(*) AS n FROM samples WHERE tag LIKE 'types/%'")) {
             check(rows.next() && rows.getLong("n") == 42, "42 samples");
             check(!rows.next(), "one row");
+        }
+        // Pools, Spring, MyBatis and jOOQ prepare all they execute. Bound anew and executed again.
+        try (PreparedStatement statement = connection.prepareStatement("SELECT count(*) AS n FROM samples WHERE tag LIKE ? AND quality >= ?")) {
+            for (String tags : List.of("types/%", "nowhere/%")) {
+                statement.setString(1, tags);
+                statement.setLong(2, 0);
+                try (ResultSet rows = statement.executeQuery()) {
+                    long expected = tags.startsWith("types") ? 42 : 0;
+                    check(rows.next() && rows.getLong("n") == expected, expected + " samples of " + tags);
+                }
+            }
         }
     }
 
