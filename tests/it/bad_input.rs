@@ -94,13 +94,13 @@ async fn tickets_and_descriptors() {
     let channel = connect(&historian).await;
     put(&channel, WRITE, vec![good()]).await.unwrap();
     let many = format!(r#"{{"range": {{"tags": [{}"a"], "start": 0}}}}"#, "\"a\",".repeat(15_000));
-    let oversized = format!(r#"{{"range": {{"tags": ["{}"], "start": 0}}}}"#, "a".repeat(70_000));
+    let oversized = format!(r#"{{"range": {{"tags": ["{}"], "start": 0}}}}"#, "a".repeat(140_000));
     for (ticket, code, fragment) in [
         ("", Code::InvalidArgument, "empty"),
         ("garbage", Code::InvalidArgument, "JSON"),
         ("\u{1}\u{2}\u{3}", Code::InvalidArgument, "JSON"),
         ("{\"range\": ", Code::InvalidArgument, "JSON"),
-        (oversized.as_str(), Code::InvalidArgument, "65536"),
+        (oversized.as_str(), Code::InvalidArgument, "131072"),
         (many.as_str(), Code::InvalidArgument, "10000"),
         (r#"{"range": {"start": 0}}"#, Code::InvalidArgument, "at least one"),
         (r#"{"range": {"tags": [], "start": 0}}"#, Code::InvalidArgument, "at least one"),

@@ -168,7 +168,7 @@ def tickets():
         ({"current": {"tags": ["works/**"]}}, 2_401),
         ({"current": {"tags": long_list}}, many),
         ({"aggregate": {"tags": long_list, **aggregate}}, many * 24 * 2),
-        ({"downsample": {"tags": long_list, "start": RANGE["start"], "end": RANGE["end"], "points": 5}}, None),
+        ({"downsample": {"tags": long_list, "start": RANGE["start"], "end": RANGE["end"], "points": 1_000}}, None),
         ({"measure": {"tags": long_list, **RANGE, "measure": "PERCENT_GOOD"}}, many),
     ]:
         direct = get(command)

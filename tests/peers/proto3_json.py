@@ -116,6 +116,14 @@ def message(descriptor, depth=0):
     return {name: wanted[name][1] for name in names}
 
 
+# What Python takes and no other reader does: what is empty for a message; a number with spaces around it, a truth value or a fraction for the name
+# of an enum value; a truth value or a word of its own for a float. The unit tests refuse them.
+TAKEN_BY_PYTHON_ALONE = {
+    Field.TYPE_MESSAGE: ["", []], Field.TYPE_ENUM: [" 7", "7 ", True, 0.5, "-0.5"],
+    Field.TYPE_DOUBLE: [True, "inf", " 7", "7 "], Field.TYPE_FLOAT: [True, "inf", " 7", "7 "],
+}
+
+
 def spoiled(descriptor):
     """An object with something wrong in it, as far as one can tell beforehand."""
     made = message(descriptor)
@@ -134,9 +142,8 @@ def spoiled(descriptor):
         members = [one for one in descriptor.fields if in_oneof(one)]
         return {one.name: value(one, 1) for one in members[:2]} or made | {field.name.upper(): 1}
     made = {name: part for name, part in made.items() if name not in (field.name, field.json_name)}
-    # Python takes an empty array for a message.
-    wrong = [one for one in WRONG if not (field.type == Field.TYPE_MESSAGE and not field.is_repeated and one == [])]
-    return made | {field.name: chance.choice(wrong)}
+    passed_over = [] if field.is_repeated else TAKEN_BY_PYTHON_ALONE.get(field.type, [])
+    return made | {field.name: chance.choice([one for one in WRONG if one not in passed_over])}
 
 
 def duplicates_refused(pairs):
@@ -173,7 +180,7 @@ for descriptor in descriptors:
 
 def same(left, right):
     """Equal, where NaN is equal to itself."""
-    return json_format.MessageToJson(left) == json_format.MessageToJson(right)
+    return json_format.MessageToJson(left, sort_keys=True) == json_format.MessageToJson(right, sort_keys=True)
 
 
 if task == "cases":

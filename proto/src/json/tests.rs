@@ -104,6 +104,20 @@ fn what_has_no_exact_meaning_is_refused_with_its_path() {
     assert!(read::<Values>(r#"{"f64": {"values": []}, "i64": null}"#).is_ok());
 }
 
+/// The judge of tests/it/protos.rs is not asked these, for it takes them.
+#[test]
+fn what_one_reader_alone_takes_is_refused() {
+    for value in ["\" 2\"", "\"2 \"", "true", "0.5"] {
+        assert!(refused::<RangeRequest>(&format!("{{\"boundary\": {value}}}")).starts_with("boundary: "), "{value}");
+    }
+    for value in ["true", "\"inf\"", "\" 7\"", "\"7 \""] {
+        assert!(refused::<MeasureRequest>(&format!("{{\"maxStep\": {value}}}")).starts_with("max_step: "), "{value}");
+    }
+    for value in ["\"\"", "[]"] {
+        assert!(refused::<Values>(&format!("{{\"f64\": {value}}}")).starts_with("f64: "), "{value}");
+    }
+}
+
 #[test]
 fn googles_own_types_have_the_forms_of_their_own() {
     let request: AnomaliesRequest = read(r#"{"parameters": {"high": 1.5, "deep": {"list": [1, null, "a"]}}}"#).unwrap();

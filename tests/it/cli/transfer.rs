@@ -170,7 +170,7 @@ fn tags_of_several_types_are_shown_and_exported_each_as_it_is() {
     server.succeed(&[&["query", "range", "x/*"][..], &RANGE, &["--output", &file("query.parquet")]].concat());
     server.succeed(&[&["export", "x/*"][..], &RANGE, &["--output", &file("export.parquet")]].concat());
     server.succeed(&["query", "current", "x/*", "--output", &file("current.parquet")]);
-    server.succeed(&[&["query", "downsample", "x/*"][..], &RANGE, &["--output", &file("downsample.parquet")]].concat());
+    server.succeed(&[&["query", "downsample", "x/*", "--points=20000"][..], &RANGE, &["--output", &file("downsample.parquet")]].concat());
     for name in ["query.parquet", "export.parquet", "current.parquet", "downsample.parquet"] {
         let opened = fs::File::open(file(name)).expect("the file is there");
         let reader = ParquetRecordBatchReaderBuilder::try_new(opened).expect("a Parquet file").build().expect("a reader");

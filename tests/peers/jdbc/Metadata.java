@@ -24,6 +24,9 @@ public class Metadata {
             "othersInsertsAreVisible", "othersUpdatesAreVisible", "ownDeletesAreVisible", "ownInsertsAreVisible", "ownUpdatesAreVisible",
             "supportsResultSetHoldability");
 
+    /** Name, type, size, digits after the point and nullability of each column of `samples`. */
+    static final List<String> COLUMNS = List.of();
+
     public static void main(String[] arguments) throws Exception {
         String url = "jdbc:arrow-flight-sql://" + arguments[0] + "/?useEncryption=false";
         try (Connection connection = DriverManager.getConnection(url)) {
@@ -137,6 +140,7 @@ public class Metadata {
             }
         }
         System.out.println(String.join("\n", found));
+        check(found.equals(COLUMNS), "columns with their sizes: " + found);
         List<String> keys = new ArrayList<>();
         try (ResultSet rows = metadata.getPrimaryKeys(null, null, "samples")) {
             while (rows.next()) {

@@ -19,7 +19,7 @@ use crate::api::status;
 /// Most rows of parameters bound to a statement at once.
 pub const ROWS_MAX: usize = 1_000;
 /// Most bytes of parameters bound to a statement.
-pub const BYTES_MAX: usize = 256 << 10;
+pub const BYTES_MAX: usize = 512 << 10;
 /// Most bytes of all texts and parameters that are kept.
 const KEPT_BYTES_MAX: usize = 64 << 20;
 

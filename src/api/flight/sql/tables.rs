@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use arrow::{
     array::RecordBatch,
-    datatypes::{Field, Schema},
+    datatypes::{DataType, Field, Schema},
 };
 use arrow_flight::{error::FlightError, sql::CommandGetTables};
 
@@ -22,6 +22,36 @@ pub const TYPES: [&str; 2] = [SYSTEM_TABLE, TABLE];
 /// here.
 const REMARKS: &str = "ARROW:FLIGHT:SQL:REMARKS";
 
+/// What drivers tell of a column beside its type: how many digits or letters a value has at most, how many of them after the point, and that
+/// every column can be searched and none written.
+fn facts(data_type: &DataType) -> impl Iterator<Item = (String, String)> {
+    // JDBC counts a time in the letters of its longest text, and a float in decimal digits.
+    let (precision, scale) = match data_type {
+        DataType::Boolean => (Some(1), None),
+        DataType::Int8 => (Some(3), Some(0)),
+        DataType::Int16 => (Some(5), Some(0)),
+        DataType::Int32 => (Some(10), Some(0)),
+        DataType::Int64 => (Some(19), Some(0)),
+        DataType::Float32 => (Some(7), None),
+        DataType::Float64 => (Some(15), None),
+        DataType::Decimal128(precision, scale) => (Some(i32::from(*precision)), Some(i32::from(*scale))),
+        DataType::Utf8 | DataType::Binary => (Some(i32::MAX), None),
+        DataType::Date32 => (Some(10), None),
+        DataType::Timestamp(..) => (Some(29), Some(9)),
+        _ => (None, None),
+    };
+    let truth = |holds: bool| Some(i32::from(holds));
+    let facts = [
+        ("PRECISION", precision),
+        ("SCALE", scale),
+        ("IS_AUTO_INCREMENT", truth(false)),
+        ("IS_CASE_SENSITIVE", truth(*data_type == DataType::Utf8)),
+        ("IS_READ_ONLY", truth(true)),
+        ("IS_SEARCHABLE", truth(true)),
+    ];
+    facts.into_iter().filter_map(|(name, value)| Some((format!("ARROW:FLIGHT:SQL:{name}"), value?.to_string())))
+}
+
 /// The answer. A type of tables is called as it was asked for.
 ///
 /// # Errors
@@ -37,7 +67,7 @@ pub fn batch(query: CommandGetTables, engine: &SqlEngine) -> Result<RecordBatch,
     builder.build()
 }
 
-/// The schema of a table as its answers have it, with the remarks of its columns and its own.
+/// The schema of a table as its answers have it, with the remarks of its columns and its own, and what drivers tell of columns.
 fn remarked(table: &TableDescription) -> Schema {
     let schema = wire::schema(&table.schema, &AnswerOptions::default());
     let mut remarks = table.column_remarks.iter();
@@ -49,7 +79,8 @@ fn remarked(table: &TableDescription) -> Schema {
         .fields()
         .iter()
         .map(|field| {
-            let metadata = with(field.metadata().clone(), remarks.next());
+            let mut metadata = with(field.metadata().clone(), remarks.next());
+            metadata.extend(facts(field.data_type()));
             field.as_ref().clone().with_metadata(metadata)
         })
         .collect();

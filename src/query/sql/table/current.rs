@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array},
+    array::{ArrayRef, Decimal128Array, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array},
     datatypes::{Int32Type, SchemaRef},
 };
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use super::{predicate, samples};
 use crate::{
     model::{Samples, Tag, Value},
     query::{
-        BATCH_ROWS_MAX, QueryEngine, QueryError, QueryLimits, arrow_column,
+        BATCH_ROWS_MAX, INTEGER_DIGITS, QueryEngine, QueryError, QueryLimits, arrow_column,
         sql::{
             SqlOptions,
             error::invalid,
@@ -108,12 +108,19 @@ fn batch(found: &[(Arc<Tag>, Samples)]) -> std::result::Result<RecordBatch, Quer
         Value::State(state) => tag.definition.state_set.get(state as usize).cloned(),
         _ => None,
     };
+    let integer = |(_, samples): &(Arc<Tag>, Samples)| match samples.value(0)? {
+        Value::I64(integer) => Some(i128::from(integer)),
+        Value::U64(integer) => Some(i128::from(integer)),
+        _ => None,
+    };
+    let integers: Decimal128Array = found.iter().map(integer).collect();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(DictionaryArray::<Int32Type>::try_new(keys, Arc::new(names)).map_err(failed)?),
         arrow_column::timestamps(found.iter().map(|(_, samples)| samples.timestamps[0]).collect()),
         Arc::new(found.iter().map(number).collect::<Float64Array>()),
         Arc::new(found.iter().map(|(_, samples)| samples.qualities[0]).collect::<UInt32Array>()),
         Arc::new(found.iter().map(text).collect::<StringArray>()),
+        Arc::new(integers.with_precision_and_scale(INTEGER_DIGITS, 0).map_err(failed)?),
     ];
     RecordBatch::try_new(samples::schema(), columns).map_err(failed)
 }

@@ -35,6 +35,7 @@ pub fn of_columns(name: &str) -> Vec<String> {
             "value as a number, in the unit of the tag (tags.unit): of a state its number, of a boolean 0 or 1; null of a text, and where there is none",
             "OPC UA status code; is_good(quality), is_uncertain(quality), is_bad(quality) say how good it is",
             "text of a sample of text, name of a state",
+            "value of a tag of i64 or u64, exactly; value rounds beyond 2^53",
         ],
         "gaps" => &[
             "number of the entry, ascending",

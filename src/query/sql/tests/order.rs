@@ -69,10 +69,10 @@ fn the_smallest_and_the_largest_are_the_same_however_they_are_asked_for() {
                      WINDOW w AS (ORDER BY timestamp ROWS BETWEEN 10000 PRECEDING AND CURRENT ROW)) ORDER BY n DESC LIMIT 1"
                 ),
             ] {
-                if text.contains("float") && !(low.is_finite() && (high.is_nan() || high < 1e30)) {
+                if text.contains("::real") && !(low.is_finite() && (high.is_nan() || high < 1e30)) {
                     continue;
                 }
-                if text.contains("float") && values.iter().any(|value| value.is_infinite()) {
+                if text.contains("::real") && values.iter().any(|value| value.is_infinite()) {
                     continue;
                 }
                 let found = floats(&rows(&plant, &text));
