@@ -72,8 +72,8 @@ def difference(found, expected, statement):
 
 judge = duckdb.connect()
 judge.execute("SET TimeZone = 'UTC'")
-judge.execute("CREATE TABLE samples (tag VARCHAR, timestamp TIMESTAMP, value DOUBLE, quality UINTEGER, text VARCHAR)")
-judge.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", told["samples"])
+judge.execute("CREATE TABLE samples (tag VARCHAR, timestamp TIMESTAMP, value DOUBLE, quality UINTEGER, text VARCHAR, integer DECIMAL(20, 0))")
+judge.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, NULL)", told["samples"])
 judge.execute("CREATE TABLE tags AS SELECT DISTINCT tag AS name FROM samples")
 
 

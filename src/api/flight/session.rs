@@ -58,10 +58,11 @@ impl SessionOptions {
     pub fn of_call(headers: &MetadataMap) -> Result<SessionOptions, Status> {
         let mut options = SessionOptions::of_cookies(headers)?.unwrap_or_default();
         for name in ["zone", "zoneless", "dictionaries"] {
-            let value = headers.get(format!("{HEADER_PREFIX}{name}")).or_else(|| headers.get(name));
-            let Some(value) = value else { continue };
+            let own = format!("{HEADER_PREFIX}{name}");
+            let sent = [own.as_str(), name].into_iter().find_map(|header| headers.get(header).map(|value| (header, value)));
+            let Some((header, value)) = sent else { continue };
             let text = value.to_str().unwrap_or("\u{fffd}");
-            options.set(name, Some(&Value::Text(text.to_owned()))).map_err(|_| status::invalid(name, expected(name)))?;
+            options.set(name, Some(&Value::Text(text.to_owned()))).map_err(|_| status::invalid(header, expected(name)))?;
         }
         Ok(options)
     }
