@@ -101,8 +101,11 @@ for options in (token, user):
         found = answer("CommandGetTables", field(3, name) + field(5, True), options)
         assert found["table_name"].to_pylist() == [name]
         columns = pa.ipc.read_schema(pa.py_buffer(found["table_schema"][0].as_py()))
-        if name != "gaps":  # its numbers are unsigned, which Flight SQL tells as decimals
-            assert frame(columns)
+        # Unsigned numbers are decimals in Flight SQL, which its frames do not know: of these tables the builder shows no columns, and a text
+        # that names columns works (docs/clients.md).
+        decimals = [column.name for column in columns if pa.types.is_decimal(column.type)]
+        assert decimals == {"gaps": ["number"], "samples": ["integer"], "current": ["integer"]}.get(name, []), (name, decimals)
+        assert frame(pa.schema([column for column in columns if column.name not in decimals]))
 
 # What other tools find: every column has a remark, of a view with the unit of its tag, and answers have none, for whom it would be a label.
 REMARKS = b"ARROW:FLIGHT:SQL:REMARKS"

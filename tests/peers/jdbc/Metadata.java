@@ -25,7 +25,9 @@ public class Metadata {
             "supportsResultSetHoldability");
 
     /** Name, type, size, digits after the point and nullability of each column of `samples`. */
-    static final List<String> COLUMNS = List.of();
+    static final List<String> COLUMNS = List.of("tag VARCHAR 2147483647 null NO",
+            "timestamp TIMESTAMP_WITH_TIMEZONE 29 9 NO", "value DOUBLE 15 null YES", "quality BIGINT 19 0 NO",
+            "text VARCHAR 2147483647 null YES", "integer DECIMAL 20 0 YES");
 
     public static void main(String[] arguments) throws Exception {
         String url = "jdbc:arrow-flight-sql://" + arguments[0] + "/?useEncryption=false";
