@@ -145,5 +145,5 @@ hourly = time_series(
 )
 wide = time_series(answer("CommandStatementQuery", field(1, f"SELECT start AS time, plant_line0_t00 FROM plant_hourly WHERE {of_range} ORDER BY time"), token))
 assert hourly["time_average", "plant/line0/t00"] == wide["plant_line0_t00",]
-for table in ["SELECT * FROM current", "SELECT * FROM tags LIMIT 5", "SELECT * FROM hourly LIMIT 5", "SELECT * FROM plant_hourly LIMIT 5"]:
+for table in ["SELECT tag, timestamp, value, quality, text FROM current", "SELECT * FROM tags LIMIT 5", "SELECT * FROM hourly LIMIT 5", "SELECT * FROM plant_hourly LIMIT 5"]:
     assert frame(answer("CommandStatementQuery", field(1, table), token).schema)
