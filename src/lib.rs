@@ -123,7 +123,7 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut client = QueryServiceClient::connect("http://127.0.0.1:8815").await?;
-//! let answer = client.current_values(CurrentValuesRequest { tags: vec!["**".into()] }).await?.into_inner();
+//! let answer = client.current_values(CurrentValuesRequest { tags: vec!["**".into()], ..Default::default() }).await?.into_inner();
 //! println!("{} tags", answer.samples.len());
 //! # Ok(())
 //! # }
