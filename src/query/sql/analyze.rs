@@ -14,7 +14,7 @@ use datafusion::{
     },
     error::Result,
     functions::datetime::to_local_time,
-    logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, cast, expr_rewriter::NamePreserver, lit, utils::merge_schema},
+    logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator, cast, expr_rewriter::NamePreserver, lit, utils::merge_schema},
     optimizer::{Analyzer, AnalyzerRule},
 };
 
@@ -94,6 +94,21 @@ fn units_per_second(unit: TimeUnit) -> i64 {
         TimeUnit::Microsecond => 1_000_000,
         TimeUnit::Nanosecond => 1_000_000_000,
     }
+}
+
+/// Operators that compare two values.
+pub fn is_comparison(operator: Operator) -> bool {
+    matches!(
+        operator,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
 }
 
 /// Whether a zone of Arrow is UTC, in which the local time is the time itself.

@@ -8,13 +8,13 @@ use datafusion::{
     common::{DFSchema, config::ConfigOptions, tree_node::Transformed},
     error::Result,
     logical_expr::{
-        Between, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, cast,
+        Between, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, cast,
         expr::{InList, ScalarFunction},
     },
     optimizer::AnalyzerRule,
 };
 
-use super::analyze::{each_expression, is_utc};
+use super::analyze::{each_expression, is_comparison, is_utc};
 
 /// Functions that tell of the calendar or the clock.
 const CIVIL: [&str; 8] = ["date_part", "date_trunc", "date_bin", "time_bucket", "to_char", "to_date", "to_time", "to_local_time"];
@@ -101,19 +101,5 @@ fn is_shown(of: &DataType) -> bool {
             | DataType::Time32(_)
             | DataType::Time64(_)
             | DataType::Timestamp(_, None)
-    )
-}
-
-fn is_comparison(operator: Operator) -> bool {
-    matches!(
-        operator,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
     )
 }

@@ -5,11 +5,11 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::{
     common::{DFSchema, ScalarValue, config::ConfigOptions, tree_node::Transformed},
     error::Result,
-    logical_expr::{Between, BinaryExpr, Cast, Expr, LogicalPlan, Operator, expr::InList, lit},
+    logical_expr::{Between, BinaryExpr, Cast, Expr, LogicalPlan, expr::InList, lit},
     optimizer::AnalyzerRule,
 };
 
-use super::analyze::each_expression;
+use super::analyze::{each_expression, is_comparison};
 
 /// The rule, for when types are settled.
 #[derive(Debug)]
@@ -56,20 +56,6 @@ pub fn open_ended(node: Expr) -> Transformed<Expr> {
         }
         other => Transformed::no(other),
     }
-}
-
-fn is_comparison(operator: Operator) -> bool {
-    matches!(
-        operator,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
-    )
 }
 
 /// The first or the last timestamp, for a constant that is cast to one and lies beyond.

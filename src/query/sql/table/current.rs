@@ -21,7 +21,6 @@ use crate::{
         BATCH_ROWS_MAX, INTEGER_DIGITS, QueryEngine, QueryError, QueryLimits, arrow_column,
         sql::{
             SqlOptions,
-            error::invalid,
             scan::{Emit, EngineTable},
         },
     },
@@ -72,13 +71,7 @@ impl TableProvider for Current {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let tags = predicate::select(filters, &self.catalog, state)?.tags;
-        if tags.len() > self.tags_max {
-            return Err(invalid(format!(
-                "the statement reads {} tags, at most {} are read at once; say which, for example with tag LIKE 'area1/%'",
-                tags.len(),
-                self.tags_max
-            )));
-        }
+        predicate::at_most(&tags, self.tags_max)?;
         let (engine, read, rows) = (self.engine.clone(), tags.clone(), tags.len());
         let work = move |limits: &_, emit: Emit<'_>| run(&engine, &read, limits, emit);
         EngineTable { name: "current", tags, schema: samples::schema(), work: Arc::new(work), rows: Some(rows) }

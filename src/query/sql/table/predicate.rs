@@ -18,6 +18,7 @@ use datafusion::{
 use super::samples;
 use crate::{
     model::{Tag, TagSelection, TimeRange, Timestamp, selection::TagPattern},
+    query::sql::error::invalid,
     store::Catalog,
 };
 
@@ -31,6 +32,20 @@ pub struct Selected {
 /// True for a filter that [`select`] fulfils exactly: one over nothing but the tag, or a comparison of the timestamp with a time.
 pub fn is_exact(filter: &Expr) -> bool {
     times(filter, "timestamp").is_some() || only_tag(filter)
+}
+
+/// The bound of the tags that one table of a statement reads.
+///
+/// # Errors
+/// When there are more of them.
+pub fn at_most(tags: &[Arc<Tag>], tags_max: usize) -> Result<()> {
+    if tags.len() > tags_max {
+        return Err(invalid(format!(
+            "the statement reads {} tags, at most {tags_max} are read at once; say which, for example with tag LIKE 'area1/%'",
+            tags.len()
+        )));
+    }
+    Ok(())
 }
 
 /// Applies filters, all of which are exact.

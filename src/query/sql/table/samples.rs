@@ -17,10 +17,7 @@ use super::{
     samples_exec::{SamplesExec, Scan},
 };
 use crate::{
-    query::{
-        INTEGER_DIGITS, QueryEngine, arrow_column,
-        sql::{SqlOptions, error::invalid},
-    },
+    query::{INTEGER_DIGITS, QueryEngine, arrow_column, sql::SqlOptions},
     store::Catalog,
 };
 
@@ -86,13 +83,7 @@ impl TableProvider for SamplesTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let selected = predicate::select(filters, &self.catalog, state)?;
-        if selected.tags.len() > self.tags_max {
-            return Err(invalid(format!(
-                "the statement reads {} tags, at most {} are read at once; say which, for example with tag LIKE 'area1/%'",
-                selected.tags.len(),
-                self.tags_max
-            )));
-        }
+        predicate::at_most(&selected.tags, self.tags_max)?;
         scan::want(state, &selected.tags);
         let scan = Scan::new(&self.engine, selected, state.config().target_partitions());
         Ok(Arc::new(SamplesExec::new(scan, projection, limit)?))

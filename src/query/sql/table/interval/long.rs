@@ -23,7 +23,6 @@ use crate::{
         aggregate::Function,
         sql::{
             SqlOptions,
-            error::invalid,
             function::calendar::Step,
             scan::{Emit, EngineTable},
             table::predicate,
@@ -125,13 +124,7 @@ impl TableProvider for LongTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let over_tags: Vec<Expr> = filters.iter().filter(|filter| predicate::only_tag(filter)).cloned().collect();
         let tags = predicate::select(&over_tags, &self.catalog, state)?.tags;
-        if tags.len() > self.tags_max {
-            return Err(invalid(format!(
-                "the statement reads {} tags, at most {} are read at once; say which, for example with tag LIKE 'area1/%'",
-                tags.len(),
-                self.tags_max
-            )));
-        }
+        predicate::at_most(&tags, self.tags_max)?;
         let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..BEFORE + FUNCTIONS.len()).collect());
         let schema = Arc::new(schema().project(&columns)?);
         let asked =
