@@ -62,4 +62,4 @@ bench: ## Benches: codecs, ingest, query, Flight
 
 # With private items: who reads it changes the program, and the comment on top of a folder names its files.
 doc: ## Documentation of the code; broken links fail
-	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --release --no-deps --document-private-items -p historian -p historian-format -p historian-proto
+	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --release --no-deps --document-private-items --workspace --exclude torture

@@ -9,11 +9,11 @@ use std::{
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use futures::future::join_all;
 use historian::{
-    ingest::{
-        Ingest,
+    ingest::Ingest,
+    model::{
+        SampleBatch,
         sink::{Durability, SampleSink, WriteMode},
     },
-    model::SampleBatch,
 };
 use tokio::runtime::Runtime;
 

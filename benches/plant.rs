@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use historian::{
-    ingest::{
-        Ingest, IngestOptions,
+    ingest::{Ingest, IngestOptions},
+    model::{
+        SampleBatch, SystemClock, Tag, TagDefinition, TagName, ValueType,
         sink::{Durability, SampleSink, WriteMode},
     },
-    model::{SampleBatch, SystemClock, Tag, TagDefinition, TagName, ValueType},
     store::{Catalog, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions},
 };
 use tempfile::TempDir;

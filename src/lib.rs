@@ -66,9 +66,13 @@
 //! use std::{sync::Arc, time::{Duration, Instant}};
 //!
 //! use historian::{
-//!     ingest::{Ingest, IngestOptions, sink::{Durability, SampleSink, WriteMode}},
-//!     model::{Quality, SampleBatch, Samples, SystemClock, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType},
-//!     query::{QueryEngine, QueryLimits, RangeQuery, sql::{Reply, SqlEngine, SqlOptions, Statement}},
+//!     ingest::{Ingest, IngestOptions},
+//!     model::{
+//!         Quality, SampleBatch, Samples, SystemClock, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType,
+//!         sink::{Durability, SampleSink, WriteMode},
+//!     },
+//!     query::{QueryEngine, QueryLimits, RangeQuery},
+//!     sql::{Reply, SqlEngine, SqlOptions, Statement},
 //!     store::{Catalog, MemoryStore, catalog::TAGS_MAX},
 //! };
 //! use tokio_util::sync::CancellationToken;
@@ -100,7 +104,7 @@
 //! })?;
 //! assert_eq!(rows, 1); // the end is not included
 //!
-//! // query::sql: the same engine behind tables.
+//! // sql: the same engine behind tables.
 //! let sql = SqlEngine::new(engine, catalog, SqlOptions::default());
 //! let text = "SELECT tag, value FROM samples WHERE is_good(quality)".to_owned();
 //! let mut rows = 0;
@@ -151,12 +155,16 @@
 //! # }
 //! ```
 
-pub mod api;
-pub mod cli;
-pub mod collector;
-pub mod ingest;
-pub mod model;
-pub mod query;
-pub mod server;
-pub mod simulator;
-pub mod store;
+pub use historian_api as api;
+pub use historian_cli as cli;
+pub use historian_collector as collector;
+pub use historian_ingest as ingest;
+pub use historian_modbus as modbus;
+pub use historian_model as model;
+pub use historian_opcua as opcua;
+pub use historian_operators as operators;
+pub use historian_query as query;
+pub use historian_server as server;
+pub use historian_simulator as simulator;
+pub use historian_sql as sql;
+pub use historian_store as store;

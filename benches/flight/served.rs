@@ -17,9 +17,10 @@ use arrow_flight::{
 use futures::{TryStreamExt, stream};
 use historian::{
     api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services},
-    ingest::{Ingest, sink::WriteError},
-    model::{SampleBatch, SystemClock, Tag, Values},
-    query::{QueryEngine, sql::TableOptions},
+    ingest::Ingest,
+    model::{SampleBatch, SystemClock, Tag, Values, sink::WriteError},
+    query::QueryEngine,
+    sql::TableOptions,
 };
 use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};

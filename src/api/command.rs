@@ -12,7 +12,7 @@ use serde_json::Value;
 use tonic::Status;
 
 use super::{ApiLimits, status};
-use crate::model::{Timestamp, time::Unit};
+use historian_model::{Timestamp, time::Unit};
 
 /// What a command or ticket asks for.
 #[derive(Clone, Debug, PartialEq)]

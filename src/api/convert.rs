@@ -5,10 +5,8 @@ use std::fmt::Display;
 
 use historian_proto::v1;
 
-use crate::{
-    model::{Bitmap, ValueType, Values},
-    query::widened,
-};
+use historian_model::{Bitmap, ValueType, Values};
+use historian_query::widened;
 
 /// Each type as the wire has it.
 const TYPES: [(ValueType, v1::ValueType); 7] = [

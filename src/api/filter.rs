@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tonic::Status;
 
 use super::status;
-use crate::model::Tag;
+use historian_model::Tag;
 
 /// Conditions that all must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,7 +134,7 @@ fn query_hash(tags: &[String], filter: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{TagDefinition, TagId, TagName, Timestamp, ValueType, tag::TagSource};
+    use historian_model::{TagDefinition, TagId, TagName, Timestamp, ValueType, tag::TagSource};
 
     fn tag() -> Tag {
         let mut definition = TagDefinition::new(TagName::new("a/p").unwrap(), ValueType::F64);

@@ -9,14 +9,12 @@ use super::{
     resolve::{Selected, duration},
     status,
 };
-use crate::{
-    model::{Tag, TimeRange},
-    query::{
-        AS_OF_TAGS_MAX, AsOfQuery, Measure, MeasureQuery, QueryError,
-        aggregate::Intervals,
-        kpi::{CalendarUnit, CounterRules, Eligible, KpiError, ResetPolicy, STATES_MAX, Shift, TimeUnit, Window, calendar, steps},
-    },
+use historian_model::{Tag, TimeRange};
+use historian_operators::{
+    aggregate::Intervals,
+    kpi::{CalendarUnit, CounterRules, Eligible, KpiError, ResetPolicy, STATES_MAX, Shift, TimeUnit, Window, calendar, steps},
 };
+use historian_query::{AS_OF_TAGS_MAX, AsOfQuery, Measure, MeasureQuery, QueryError};
 
 /// The calendar a request asks for, which excludes an interval; `None` when it asks for none.
 pub fn calendar_unit(asked: i32, interval: &str, shift_starts: &[String]) -> Result<Option<CalendarUnit>, Status> {
@@ -74,7 +72,7 @@ fn refused(error: &KpiError) -> Status {
 pub fn calendar_intervals(range: TimeRange, unit: &CalendarUnit, zone: &TimeZone) -> Result<Intervals, Status> {
     let window = Window::new(range.start.0, range.end.0).map_err(|error| refused(&error))?;
     let parts = calendar(window, unit, zone).map_err(|error| refused(&error))?;
-    let cut = |part: Option<&crate::query::kpi::CalendarInterval>| part.is_some_and(|part| !part.whole);
+    let cut = |part: Option<&historian_operators::kpi::CalendarInterval>| part.is_some_and(|part| !part.whole);
     let (earliest, latest) = (cut(parts.first()), cut(parts.last()));
     let edges = parts.iter().map(|part| part.window.start()).chain(parts.last().map(|part| part.window.end())).collect();
     let intervals = Intervals::between(edges, range.reverse).map_err(|error| status::invalid("calendar", error.to_string()))?;

@@ -33,7 +33,8 @@ use tonic::{
 };
 
 use super::Services;
-use crate::{collector::DeviceStatus, query::sql::SqlEngine};
+use historian_collector::DeviceStatus;
+use historian_sql::SqlEngine;
 
 /// Full names of the services of the gRPC port, for health and as label values.
 pub const SERVICES: [&str; 7] = [

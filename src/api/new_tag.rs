@@ -9,10 +9,7 @@ use std::{
 use tonic::Status;
 
 use super::{Services, status};
-use crate::{
-    ingest::sink::Rejected,
-    model::{SampleBatch, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType, tag::InvalidTagName},
-};
+use historian_model::{SampleBatch, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType, sink::Rejected, tag::InvalidTagName};
 
 /// Tags that are to be made for one write. Until then each has an id that no tag of the catalog has.
 #[derive(Default)]

@@ -12,10 +12,8 @@ use prost::Message;
 use tonic::Status;
 
 use super::status;
-use crate::{
-    model::{Tag, TimeRange, Timestamp},
-    query::{Boundary, Layout, QueryEngine, QueryError, QueryLimits, RangeQuery, Resume},
-};
+use historian_model::{Tag, TimeRange, Timestamp};
+use historian_query::{Boundary, Layout, QueryEngine, QueryError, QueryLimits, RangeQuery, Resume};
 
 /// Rows of one page at most.
 const PAGE_ROWS_MAX: i32 = 1_000_000;

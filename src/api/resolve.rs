@@ -10,18 +10,16 @@ use jiff::tz::TimeZone;
 use tonic::Status;
 
 use super::{ApiLimits, Services, convert, status};
-use crate::{
-    model::{
-        Tag, TagSelection, TimeRange, Timestamp, ValueType,
-        time::{LENGTH_FORMS, length_of_time},
-    },
-    query::{
-        AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Fill, Layout, QualityFilter, RangeQuery, SupersededQuery,
-        aggregate::{Configuration, Function, Intervals, InvalidIntervals, UnknownFunction},
-        anomaly::{Output, Parameter, Parameters, Plan},
-        downsample::Method,
-    },
+use historian_model::{
+    Tag, TagSelection, TimeRange, Timestamp, ValueType,
+    time::{LENGTH_FORMS, length_of_time},
 };
+use historian_operators::{
+    aggregate::{Configuration, Function, Intervals, InvalidIntervals, UnknownFunction},
+    anomaly::{Output, Parameter, Parameters, Plan},
+    downsample::Method,
+};
+use historian_query::{AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Fill, Layout, QualityFilter, RangeQuery, SupersededQuery};
 
 /// Tags that a request selects, and the exact names in it that no tag has.
 pub struct Selected {
@@ -211,7 +209,7 @@ pub fn downsample(services: &Services, request: &v1::DownsampleRequest) -> Resul
     };
     let points = if request.points == 0 { 1_000 } else { request.points };
     let points = usize::try_from(points).map_err(|_| status::invalid("points", format!("{points} is negative")))?;
-    crate::query::downsample::Request::new(range.start.0, range.end.0, points, method)
+    historian_operators::downsample::Request::new(range.start.0, range.end.0, points, method)
         .map_err(|error| status::invalid("points", error.to_string()))?;
     let Selected { tags, missing } = tags(services, &request.tags)?;
     Ok((DownsampleQuery { tags, range, points, method, types: request.types, use_rollups: true }, missing))

@@ -6,7 +6,7 @@ use arrow::{
 };
 use historian_proto::v1::{self, TagSamples, values::Column};
 
-use crate::model::{Bitmap, Quality, Samples, StringColumn, ValueType, Values};
+use historian_model::{Bitmap, Quality, Samples, StringColumn, ValueType, Values};
 
 /// Wire form into columns. The values keep the type in which they came.
 ///
@@ -180,7 +180,7 @@ fn states(values: &dyn Array) -> Option<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Value;
+    use historian_model::Value;
 
     fn message() -> TagSamples {
         TagSamples {

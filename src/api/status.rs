@@ -9,12 +9,10 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{
-    ingest::sink::WriteError,
-    model::{selection::InvalidTagPattern, tag::InvalidTagName, time::InvalidTime},
-    query::{QueryError, sql::SqlError},
-    store::{CatalogError, StoreError, backup::BackupError, scrub::ScrubError},
-};
+use historian_model::{selection::InvalidTagPattern, sink::WriteError, tag::InvalidTagName, time::InvalidTime};
+use historian_query::QueryError;
+use historian_sql::SqlError;
+use historian_store::{CatalogError, StoreError, backup::BackupError, scrub::ScrubError};
 
 /// `domain` of every `google.rpc.ErrorInfo` of this service.
 pub const DOMAIN: &str = "historian";
@@ -169,7 +167,7 @@ pub fn from_sql(error: &SqlError) -> Status {
         SqlError::TooManyScans(_) => too_much("scans", message),
         SqlError::Busy(_) => busy(message),
         SqlError::Query(error) => from_query(error),
-        _ => internal(message),
+        SqlError::Internal(_) => internal(message),
     }
 }
 
@@ -216,7 +214,7 @@ pub fn from_scrub(error: &ScrubError) -> Status {
     match error {
         ScrubError::Busy => busy(error.to_string()),
         ScrubError::Store(error) => from_store(error),
-        _ => Status::cancelled(error.to_string()),
+        ScrubError::Cancelled => Status::cancelled(error.to_string()),
     }
 }
 

@@ -20,7 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{Api, status};
-use crate::query::{MemoryBudget, QueryLimits};
+use historian_query::{MemoryBudget, QueryLimits};
 
 /// Longest upkeep: what takes longer has been forgotten.
 const UPKEEP_MAX: Duration = Duration::from_hours(720);

@@ -18,11 +18,9 @@ use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{Api, Services, blocking, resolve, sample, status};
-use crate::{
-    ingest::feed::{FeedError, Follower},
-    model::{Samples, Tag, TagId, TagSelection, Value, Values},
-    query::{INTEGER_DIGITS, QueryLimits},
-};
+use historian_ingest::feed::{FeedError, Follower};
+use historian_model::{Samples, Tag, TagId, TagSelection, Value, Values};
+use historian_query::{INTEGER_DIGITS, QueryLimits};
 
 /// What a subscriber gets at once, in the order of writing; or current values, with the position 0.
 pub struct Delivery {
@@ -109,7 +107,7 @@ type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 fn refused(error: &FeedError) -> Status {
     match error {
         FeedError::Gone { .. } | FeedError::Ahead { .. } => status::out_of_range(error.to_string()),
-        error => status::internal(error.to_string()),
+        FeedError::Store(error) => status::internal(error.to_string()),
     }
 }
 
@@ -327,7 +325,7 @@ fn batch(part: &Part<'_>) -> Result<RecordBatch, Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{TagDefinition, TagName, ValueType};
+    use historian_model::{TagDefinition, TagName, ValueType};
 
     fn run(rows: usize, first: i64) -> Samples {
         let mut run = Samples::new(ValueType::F64);
@@ -339,7 +337,7 @@ mod tests {
 
     #[test]
     fn who_resumes_behind_any_message_misses_nothing() {
-        let (definition, zero) = (TagDefinition::new(TagName::new("a/b").unwrap(), ValueType::F64), crate::model::Timestamp(0));
+        let (definition, zero) = (TagDefinition::new(TagName::new("a/b").unwrap(), ValueType::F64), historian_model::Timestamp(0));
         let tag = Arc::new(Tag { id: TagId(1), definition, created: zero, updated: zero });
         let sizes = [(3, vec![5, 7]), (4, vec![30_000]), (6, vec![100_000, 2]), (7, vec![1]), (9, vec![40_000, 1])];
         let (mut at, mut before) = (0, 2);

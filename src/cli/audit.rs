@@ -11,7 +11,7 @@ use super::{
     client::{self, ServerArgs},
     output::{self, Output, TextFormat},
 };
-use crate::model::Timestamp;
+use historian_model::Timestamp;
 
 /// How often the log is asked for new entries.
 const ASKED_EVERY: Duration = Duration::from_secs(1);

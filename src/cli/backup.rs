@@ -16,10 +16,8 @@ use super::{
     output::{self, Output, TextFormat},
     progress::{Bar, bytes},
 };
-use crate::{
-    model::Timestamp,
-    store::backup::{Listed, Manifest, Progress, Repository},
-};
+use historian_model::Timestamp;
+use historian_store::backup::{Listed, Manifest, Progress, Repository};
 
 #[derive(Debug, Args)]
 pub struct BackupArgs {

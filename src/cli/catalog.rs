@@ -3,11 +3,9 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::{client::ServerArgs, tag};
-use crate::{
-    model::{SystemClock, ValueType},
-    server::config::ServerSettings,
-    store::{Catalog, StoppedStore, StoreError},
-};
+use historian_model::{SystemClock, ValueType};
+use historian_server::config::ServerSettings;
+use historian_store::{Catalog, StoppedStore, StoreError};
 
 /// Value types of all tags by name; none where there is no data directory yet.
 ///

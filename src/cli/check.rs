@@ -11,12 +11,10 @@ use super::{
     Refused, catalog,
     output::{self, Output},
 };
-use crate::{
-    collector::{CheckRow, Collector},
-    model::{Quality, TagDefinition, Value, ValueType},
-    query::sql::View,
-    server::config::{self, Overrides, ServerSettings},
-};
+use historian_collector::{CheckRow, Collector};
+use historian_model::{Quality, TagDefinition, Value, ValueType};
+use historian_server::config::{self, Overrides, ServerSettings};
+use historian_sql::View;
 
 /// Devices that are connected to at once.
 const DEVICES_AT_ONCE: usize = 32;

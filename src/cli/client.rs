@@ -10,7 +10,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::model::{Timestamp, time::Unit};
+use historian_model::{Timestamp, time::Unit};
 
 /// Largest message taken from the server: a batch of the widest answer.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;

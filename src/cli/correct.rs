@@ -21,7 +21,7 @@ use super::{
     sample_file::{FileArgs, Kind, Mistakes, read_whole, refuse},
     tag::Pages,
 };
-use crate::model::Timestamp;
+use historian_model::Timestamp;
 
 /// Range, reason and consent, as flags.
 #[derive(Debug, Args)]

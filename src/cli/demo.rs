@@ -26,16 +26,15 @@ use tonic::transport::{Channel, Endpoint};
 
 use self::view::View;
 use super::{Misuse, Refused, serve};
-use crate::{
-    collector::{ConfigProblem, Position},
-    model::{Clock, SystemClock, Timestamp},
-    server::{
-        self, World,
-        config::{self, Configuration},
-    },
-    simulator::{Plant, PlantOptions, SIGNALS},
-    store::Claim,
+use historian_collector::{ConfigProblem, Position};
+use historian_model::{Clock, SystemClock, Timestamp};
+use historian_server as server;
+use historian_server::{
+    World,
+    config::{self, Configuration},
 };
+use historian_simulator::{Plant, PlantOptions, SIGNALS};
+use historian_store::Claim;
 
 /// Longest wait for the server to answer; recovery of a large data directory takes its time.
 const READY_WITHIN: Duration = Duration::from_mins(1);

@@ -11,7 +11,7 @@ use super::{
     client::{self, ServerArgs},
     output::{self, Output, TextFormat},
 };
-use crate::model::Timestamp;
+use historian_model::Timestamp;
 
 #[derive(Debug, Args)]
 pub struct GapArgs {

@@ -13,11 +13,9 @@ use super::{
     client::{self, ServerArgs},
     output::{self, Output},
 };
-use crate::{
-    api::grpc::inspect::{summed, told},
-    model::{SystemClock, TagSelection, Timestamp},
-    store::{Catalog, StoppedStore, StoreError, inspect::inspect},
-};
+use historian_api::grpc::inspect::{summed, told};
+use historian_model::{SystemClock, TagSelection, Timestamp};
+use historian_store::{Catalog, StoppedStore, StoreError, inspect::inspect};
 
 /// Rows of a table that are held to find the widths of its columns.
 const TABLE_ROWS: usize = 1000;

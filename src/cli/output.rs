@@ -30,7 +30,7 @@ use parquet::{arrow::ArrowWriter, basic::ZstdLevel, file::properties::WriterProp
 use serde::Deserialize;
 
 use super::Misuse;
-use crate::model::{Quality, Timestamp};
+use historian_model::{Quality, Timestamp};
 
 /// Rows of a table that are held to find the widths of its columns.
 const TABLE_ROWS: usize = 1000;

@@ -9,10 +9,8 @@ use super::{
     output::{Output, TextFormat},
     progress::{Bar, bytes},
 };
-use crate::{
-    model::{Clock, SystemClock},
-    store::backup::{self, Progress, Repository},
-};
+use historian_model::{Clock, SystemClock};
+use historian_store::backup::{self, Progress, Repository};
 
 #[derive(Debug, Args)]
 pub struct RestoreArgs {

@@ -12,12 +12,10 @@ use super::{
     output::{self, Output, TextFormat},
     progress::{Bar, bytes},
 };
-use crate::{
-    model::Timestamp,
-    store::{
-        StoppedStore,
-        scrub::{self, Damaged, ScrubEvent},
-    },
+use historian_model::Timestamp;
+use historian_store::{
+    StoppedStore,
+    scrub::{self, Damaged, ScrubEvent},
 };
 
 #[derive(Debug, Args)]

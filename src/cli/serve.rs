@@ -15,10 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::{Misuse, Refused, log};
-use crate::server::{
-    self,
-    config::{self, Configuration, Overrides},
-};
+use historian_server as server;
+use historian_server::config::{self, Configuration, Overrides};
 
 /// Flags of `serve` and `demo`. Each wins over its environment variable, and that over the configuration file.
 #[derive(Clone, Debug, Default, Args)]

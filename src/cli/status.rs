@@ -14,7 +14,7 @@ use super::{
     output::{self, Output},
     progress::bytes,
 };
-use crate::model::Timestamp;
+use historian_model::Timestamp;
 
 /// Tags of a device told of that do not deliver.
 const UNDELIVERED_SHOWN: usize = 20;

@@ -15,7 +15,8 @@ use super::{
     client::{self, ServerArgs},
     output::{self, Format, Output},
 };
-use crate::{model::ValueType, server::config::tag_file};
+use historian_model::ValueType;
+use historian_server::config::tag_file;
 
 #[derive(Debug, Subcommand)]
 pub enum TagCommand {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::not_available::NotAvailable;
-use crate::model::ValueType;
+use historian_model::ValueType;
 
 /// Place of a setting in a configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::model::Quality;
+use historian_model::Quality;
 
 /// Kind of a number as a device sends it, before scaling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

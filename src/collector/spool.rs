@@ -26,9 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::lost::{Ledger, Overflow};
 use super::{DeviceStatus, supervise::Backoff};
-use crate::{
-    ingest::sink::{Acknowledgement, Durability, RefusedWrite, Rejected, RejectedTag, SampleSink, WriteError, WriteMode},
-    model::{Quality, SampleBatch, Samples, TagId, Timestamp, Value, ValueType},
+use historian_model::{
+    Quality, SampleBatch, Samples, TagId, Timestamp, Value, ValueType,
+    sink::{Acknowledgement, Durability, RefusedWrite, Rejected, RejectedTag, SampleSink, WriteError, WriteMode},
 };
 
 /// Default bound of a device's spool in samples: some minutes of a large device.
@@ -215,8 +215,7 @@ impl Spool {
     }
 
     /// The oldest segment; empty when nothing waits.
-    #[cfg(test)]
-    pub(super) fn take(&self) -> SampleBatch {
+    pub fn take(&self) -> SampleBatch {
         self.take_part().batch
     }
 

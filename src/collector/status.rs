@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::model::{Clock, Quality, TagId, TagName, Timestamp};
+use historian_model::{Clock, Quality, TagId, TagName, Timestamp};
 
 /// Connection state of a device as its collector sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

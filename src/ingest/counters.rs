@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::sink::{Rejected, WriteError};
+use historian_model::sink::{Rejected, WriteError};
 
 /// How often rejected samples are logged at most.
 const REJECTED_LOG_INTERVAL: Duration = Duration::from_secs(10);

@@ -24,10 +24,8 @@ use super::{
     seal::SealError,
     versions::{Origin, part, put_superseded},
 };
-use crate::{
-    model::{Samples, TagId},
-    store::{AuditEntry, Change, ChunkFamily, Direction, Store, StoredChunk, corrupt, upgrade::week_run},
-};
+use historian_model::{Samples, TagId};
+use historian_store::{AuditEntry, Change, ChunkFamily, Direction, Store, StoredChunk, corrupt, upgrade::week_run};
 
 /// Chunk bytes worked off in one change.
 const PAGE_BYTES: usize = 8 << 20;

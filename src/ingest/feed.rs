@@ -16,10 +16,8 @@ use historian_format::journal::decode_record;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{
-    model::{Samples, TagId},
-    store::{Store, StoreError},
-};
+use historian_model::{Samples, TagId};
+use historian_store::{Store, StoreError};
 
 /// Journal bytes kept in memory for followers.
 const RECENT_BYTES_MAX: usize = 16 << 20;
@@ -36,7 +34,6 @@ pub struct Write {
 
 /// Why a follower gets no further.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum FeedError {
     #[error(
         "what was written after position {position} is no longer in the journal, which goes back to {oldest}; read it with a range query and \

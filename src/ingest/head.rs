@@ -19,7 +19,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use historian_format::current::CurrentEntry;
 
 use super::versions::sort_versions;
-use crate::model::{Samples, TagId, Value, ValueType};
+use historian_model::{Samples, TagId, Value, ValueType};
 
 const SHARDS: usize = 64;
 
@@ -327,7 +327,7 @@ fn copy_range(run: &Samples, from: i64, to: i64, out: &mut Samples) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ValueType;
+    use historian_model::ValueType;
 
     fn run(samples: &[(i64, f64)]) -> Samples {
         let mut run = Samples::new(ValueType::F64);

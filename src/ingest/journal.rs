@@ -26,12 +26,10 @@ use super::{
     keep::Pending,
     merge::{ReadError, TagReader},
     seal::{SealError, Sealer},
-    sink::{Acknowledgement, Durability, RefusedWrite, Rejected, WriteError},
 };
-use crate::{
-    model::{Clock, SampleBatch, Samples, TagId},
-    store::{AuditEntry, Catalog, Change, Retire, Store, StoreError},
-};
+use historian_model::sink::{Acknowledgement, Durability, RefusedWrite, Rejected, WriteError};
+use historian_model::{Clock, SampleBatch, Samples, TagId};
+use historian_store::{AuditEntry, Catalog, Change, Retire, Store, StoreError};
 
 /// Journal bytes of one group at most.
 const GROUP_BYTES_MAX: usize = 16 << 20;

@@ -15,10 +15,8 @@ use super::{
     memory::{MemoryBudget, OutOfMemory, Taken},
     versions::{Origin, merge, sort_versions},
 };
-use crate::{
-    model::{Samples, Tag, TagId, TimeRange, ValueType},
-    store::{ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk},
-};
+use historian_model::{Samples, Tag, TagId, TimeRange, ValueType};
+use historian_store::{ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk};
 
 /// Chunk bytes fetched from the store at once.
 const PAGE_BYTES: usize = 512 << 10;
@@ -28,7 +26,6 @@ const SAMPLE_BYTES: usize = 20;
 
 /// Why a tag could not be read.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ReadError {
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -136,6 +133,14 @@ impl TagReader {
     /// The writes of this ingest, for those who follow them.
     pub fn feed(&self) -> Arc<Feed> {
         self.feed.clone()
+    }
+
+    /// Recorded gaps from a number on, ascending, at most `limit`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn gaps_from(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
+        self.store.gaps(from, limit)
     }
 
     /// Recorded gaps, at most so many.

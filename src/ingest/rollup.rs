@@ -11,10 +11,8 @@ use historian_format::{
 };
 
 use super::merge::{ReadError, TagReader};
-use crate::{
-    model::{Samples, Tag, TimeRange, Timestamp, ValueType},
-    store::{ChunkFamily, Direction, StoreError},
-};
+use historian_model::{Samples, Tag, TimeRange, Timestamp, ValueType};
+use historian_store::{ChunkFamily, Direction, StoreError};
 
 /// Receives a finished state: level, start of its interval, state.
 pub type Emit<'a> = &'a mut dyn FnMut(RollupLevel, i64, &RollupState);
@@ -259,7 +257,7 @@ impl TagReader {
             let before = timestamps.len();
             historian_format::Chunk::parse(&chunk.bytes)
                 .and_then(|parsed| parsed.decode_timestamps_into(&mut timestamps))
-                .map_err(|error| crate::store::corrupt(ChunkFamily::Late.name(), chunk.key, &error))?;
+                .map_err(|error| historian_store::corrupt(ChunkFamily::Late.name(), chunk.key, &error))?;
             let mut at = before;
             timestamps.retain(|timestamp| {
                 at += 1;

@@ -11,17 +11,14 @@ use super::{
     head::Sealing,
     versions::{Origin, put_superseded},
 };
-use crate::{
-    model::{Samples, TagId},
-    store::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt, upgrade::week_run},
-};
+use historian_model::{Samples, TagId};
+use historian_store::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt, upgrade::week_run};
 
 /// Samples of one chunk at most. The format allows more; readers pay for whole chunks.
 pub const CHUNK_SAMPLES_MAX: usize = 8_192;
 
 /// Why samples could not be sealed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SealError {
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -16,12 +16,11 @@ use super::{
     Ingest, IngestOptions,
     head::CurrentValue,
     keep::{KeeperOptions, RetentionGroup},
-    sink::*,
 };
-use crate::{
-    model::{ManualClock, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeRange, Timestamp, Value, ValueType},
-    store::{Catalog, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions},
+use historian_model::{
+    ManualClock, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeRange, Timestamp, Value, ValueType, sink::*,
 };
+use historian_store::{Catalog, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions};
 
 /// What the store should hold: per tag, per timestamp, value and quality.
 type Model = Vec<BTreeMap<i64, (Option<u64>, u32)>>;
@@ -442,11 +441,11 @@ proptest! {
 
 #[test]
 fn after_a_store_fails_nothing_is_acknowledged() {
-    use crate::store::StoreError;
+    use historian_store::StoreError;
 
     /// Fails the second append.
     struct Failing(Arc<MemoryStore>, std::sync::atomic::AtomicU32);
-    impl crate::store::StoreLayer for Failing {
+    impl historian_store::StoreLayer for Failing {
         fn inner(&self) -> Arc<dyn Store> {
             self.0.clone()
         }

@@ -232,7 +232,7 @@ impl Tag {
 mod value_type_name {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    use crate::model::ValueType;
+    use crate::ValueType;
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub fn serialize<S: Serializer>(value_type: &ValueType, serializer: S) -> Result<S::Ok, S::Error> {

@@ -11,7 +11,7 @@ use arrow::{
     error::ArrowError,
 };
 
-use crate::model::{Bitmap, ValueType, Values};
+use historian_model::{Bitmap, ValueType, Values};
 
 /// Arrow type of a value type. States are their number.
 pub fn data_type(value_type: ValueType) -> DataType {

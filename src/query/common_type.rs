@@ -14,7 +14,7 @@ use arrow::{
 use historian_format::PushError;
 
 use super::arrow_column;
-use crate::model::{Bitmap, Samples, StringColumn, Tag, Value, ValueType, Values};
+use historian_model::{Bitmap, Samples, StringColumn, Tag, Value, ValueType, Values};
 
 /// Digits of `integer`: those of the largest u64.
 pub const INTEGER_DIGITS: u8 = 20;

@@ -9,10 +9,8 @@ use super::{
     range::LongBatch,
     schema::{self, LongColumns},
 };
-use crate::{
-    ingest::{head::CurrentValue, merge::TagReader},
-    model::{Samples, Tag},
-};
+use historian_ingest::{head::CurrentValue, merge::TagReader};
+use historian_model::{Samples, Tag};
 
 /// Current values of one moment, in the order of the tags.
 fn at_once(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<Vec<Option<CurrentValue>>, QueryError> {

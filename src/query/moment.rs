@@ -6,10 +6,8 @@ use std::{collections::HashSet, fmt, sync::Arc};
 use parking_lot::Mutex;
 
 use super::{QueryError, QueryLimits};
-use crate::{
-    ingest::merge::TagReader,
-    model::{Tag, TagId},
-};
+use historian_ingest::merge::TagReader;
+use historian_model::{Tag, TagId};
 
 /// Taken when the first tag of the query is read. Clones are the same moment.
 #[derive(Clone, Default)]

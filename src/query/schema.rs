@@ -8,7 +8,7 @@ use std::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::{QueryError, arrow_column, common_type::ValueColumns};
-use crate::model::{Tag, TimeRange};
+use historian_model::{Tag, TimeRange};
 
 /// Tags whose metadata is written into the schema of one answer; beyond that the catalog has it.
 const TAGS_DESCRIBED_MAX: usize = 1_000;

@@ -15,10 +15,8 @@ use super::{
     range::LongBatch,
     schema::{self, LongColumns},
 };
-use crate::{
-    ingest::merge::{SupersededSample, TagReader},
-    model::{Samples, Tag, TimeRange, Timestamp},
-};
+use historian_ingest::merge::{SupersededSample, TagReader};
+use historian_model::{Samples, Tag, TimeRange, Timestamp};
 
 /// A query whose tags and times are resolved; the range is in ascending order.
 #[derive(Clone, Debug)]

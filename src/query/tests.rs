@@ -19,14 +19,12 @@ use arrow::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Boundary, Layout, QueryEngine, QueryError, QueryLimits, RangeQuery};
-use crate::{
-    ingest::{
-        Ingest, IngestOptions,
-        sink::{Durability, SampleSink, WriteMode},
-    },
-    model::{ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType},
-    store::{Catalog, MemoryStore, catalog::TAGS_MAX},
+use historian_ingest::{Ingest, IngestOptions};
+use historian_model::{
+    ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType,
+    sink::{Durability, SampleSink, WriteMode},
 };
+use historian_store::{Catalog, MemoryStore, catalog::TAGS_MAX};
 
 type Row = (i64, Option<f64>, u32);
 

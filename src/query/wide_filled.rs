@@ -8,10 +8,8 @@ use super::{
     plan::{before, from, look, nearest},
     wide,
 };
-use crate::{
-    ingest::merge::{Cursor, TagReader},
-    model::{Quality, Samples, Tag, Timestamp, Value, ValueType, Values},
-};
+use historian_ingest::merge::{Cursor, TagReader};
+use historian_model::{Quality, Samples, Tag, Timestamp, Value, ValueType, Values};
 
 /// Samples of a lane that are read ahead of its row, until one is looked up by itself.
 const AHEAD_MAX: usize = 1 << 16;

@@ -2,10 +2,8 @@
 
 use std::{any::Any, sync::Arc, time::Duration};
 
-use crate::{
-    collector::{Collector, CollectorContext, LastSample, status::DeviceState, supervise::Backoff},
-    model::{Quality, TagId, ValueType},
-};
+use historian_collector::{Collector, CollectorContext, LastSample, status::DeviceState, supervise::Backoff};
+use historian_model::{Quality, TagId, ValueType};
 
 /// Waits between two starts.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -58,10 +56,10 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::{
-        collector::{CheckRow, DeviceStatus, Spool},
-        ingest::sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
-        model::{ManualClock, SampleBatch, TagDefinition, Timestamp, Value},
+    use historian_collector::{CheckRow, DeviceStatus, Spool};
+    use historian_model::{
+        ManualClock, SampleBatch, TagDefinition, Timestamp, Value,
+        sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
     };
 
     /// Panics on its first run; on the second it collects one sample, and waits.

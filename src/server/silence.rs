@@ -22,16 +22,13 @@ use anyhow::Context;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    collector::supervise::Backoff,
-    ingest::{
-        Ingest,
-        head::CurrentValue,
-        sink::{Durability, SampleSink, WriteMode},
-    },
-    model::{Clock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, Timestamp},
-    store::{Catalog, Gap, GapReason, RunMark, Store, StoreError},
+use historian_collector::supervise::Backoff;
+use historian_ingest::{Ingest, head::CurrentValue};
+use historian_model::{
+    Clock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, Timestamp,
+    sink::{Durability, SampleSink, WriteMode},
 };
+use historian_store::{Catalog, Gap, GapReason, RunMark, Store, StoreError};
 
 /// Bad samples of one write.
 const WRITE_SAMPLES: usize = 262_144;
@@ -285,11 +282,9 @@ pub async fn keep_mark(mark: RunMark, clock: Arc<dyn Clock>, unsettled: impl Fn(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        ingest::IngestOptions,
-        model::{ManualClock, TimeRange, Value, ValueType, tag::TagSource},
-        store::{MemoryStore, catalog::TAGS_MAX},
-    };
+    use historian_ingest::IngestOptions;
+    use historian_model::{ManualClock, TimeRange, Value, ValueType, tag::TagSource};
+    use historian_store::{MemoryStore, catalog::TAGS_MAX};
 
     struct Machine {
         store: Arc<dyn Store>,

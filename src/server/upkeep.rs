@@ -5,10 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::config::ScrubSettings;
-use crate::{
-    model::{Clock, Timestamp},
-    store::{Maintenance, scrub::ScrubError},
-};
+use historian_model::{Clock, Timestamp};
+use historian_store::{Maintenance, scrub::ScrubError};
 
 /// The first scrub of a store that never had one waits so long, so that a start is not slower for it.
 const FIRST_AFTER: Duration = Duration::from_mins(10);

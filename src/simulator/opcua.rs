@@ -19,7 +19,7 @@ use super::{
     instrument::Reading,
     signal::{Fault, NodeType, SIGNALS, Truth, Wire},
 };
-use crate::model::Timestamp;
+use historian_model::Timestamp;
 
 /// Namespace of the plant's nodes.
 pub const NAMESPACE: &str = "urn:historian:demo-plant";
@@ -145,7 +145,7 @@ mod tests {
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
-    use crate::simulator::{instrument::Instruments, process::Process};
+    use crate::{instrument::Instruments, process::Process};
 
     #[test]
     fn every_signal_fits_the_type_of_its_node() {

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::model::{TagDefinition, Timestamp, tag::TagSource};
+use historian_model::{TagDefinition, Timestamp, tag::TagSource};
 
 /// One entry of the audit log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,10 +98,8 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::{TagName, ValueType},
-        store::{MemoryStore, RocksStore, Store, rocks::StoreOptions},
-    };
+    use crate::{MemoryStore, RocksStore, Store, rocks::StoreOptions};
+    use historian_model::{TagName, ValueType};
 
     fn entry(action: &str) -> AuditEntry {
         AuditEntry {

@@ -8,11 +8,10 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::{AuditEntry, Store, StoreError, audit};
-use crate::model::{Clock, Tag, TagDefinition, TagId, TagName, TagSelection, Timestamp, ValueType, selection::TagPattern};
+use historian_model::{Clock, Tag, TagDefinition, TagId, TagName, TagSelection, Timestamp, ValueType, selection::TagPattern};
 
 /// Why the catalog refused.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum CatalogError {
     #[error("tag {0:?} exists already")]
     Exists(String),
@@ -398,10 +397,8 @@ fn validate(definition: &TagDefinition) -> Result<(), CatalogError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::{ManualClock, tag::TagSource},
-        store::MemoryStore,
-    };
+    use crate::MemoryStore;
+    use historian_model::{ManualClock, tag::TagSource};
 
     fn definition(name: &str) -> TagDefinition {
         TagDefinition::new(TagName::new(name).unwrap(), ValueType::F64)

@@ -7,12 +7,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::model::Timestamp;
+use historian_model::Timestamp;
 
 /// Why samples are absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum GapReason {
     /// The device did not answer.
     DeviceDown,
@@ -83,7 +82,7 @@ impl Gap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{MemoryStore, RocksStore, Store, rocks::StoreOptions};
+    use crate::{MemoryStore, RocksStore, Store, rocks::StoreOptions};
 
     fn gap(detail: &str) -> Gap {
         Gap {

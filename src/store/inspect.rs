@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use historian_format::{ChunkHeader, keys::week_of, rollup::RollupLevel};
 
 use super::{ChunkFamily, Direction, Store, StoreError, corrupt};
-use crate::model::TagId;
+use historian_model::TagId;
 
 /// Bytes of chunks fetched at once.
 const PAGE_BYTES: usize = 1 << 20;

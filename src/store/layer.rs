@@ -8,7 +8,7 @@ use historian_format::{
 };
 
 use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk, Visit};
-use crate::model::TagId;
+use historian_model::TagId;
 
 /// Hands the calls of [`ReadStore`] to a macro.
 macro_rules! reads {

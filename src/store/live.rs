@@ -14,7 +14,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 use super::{AuditEntry, Change, Gap, ReadStore, RocksStore, RocksView, Store, StoreError, StoreLayer, rocks::StoreOptions, salvage};
-use crate::model::TagId;
+use historian_model::TagId;
 
 pub struct LiveStore {
     directory: PathBuf,

@@ -17,7 +17,7 @@ use super::{
     backup::{self, BackupError, Created, Repository, Source, Watch},
     scrub::{self, Listen, ScrubError, ScrubEvent, ScrubReport},
 };
-use crate::model::Clock;
+use historian_model::Clock;
 
 /// A running store and what its upkeep needs to know.
 pub struct Maintenance {

@@ -10,7 +10,7 @@ use historian_format::{
 use parking_lot::Mutex;
 
 use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk, Visit, overlaps};
-use crate::model::TagId;
+use historian_model::TagId;
 
 type ChunkMap = BTreeMap<(u32, i64, u16), Vec<u8>>;
 

@@ -33,7 +33,7 @@ pub use self::{options::StoreOptions, read::RocksView};
 use super::{
     AuditEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk, Visit, overlaps, watermark::WatermarkFile,
 };
-use crate::model::TagId;
+use historian_model::TagId;
 
 pub struct RocksStore {
     pub(super) db: DB,

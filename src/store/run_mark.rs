@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::StoreError;
-use crate::model::Timestamp;
+use historian_model::Timestamp;
 
 /// Name of the file in the data directory.
 pub const RUN_MARK_FILE: &str = "RUN_MARK";

@@ -5,9 +5,10 @@ use std::{net::SocketAddr, process::Command, sync::Arc, thread::JoinHandle};
 use historian::{
     api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services},
     collector::DeviceStatus,
-    ingest::{Ingest, IngestOptions, sink::WriteError},
-    model::{Clock, SystemClock, Timestamp},
-    query::{QueryEngine, sql::TableOptions},
+    ingest::{Ingest, IngestOptions},
+    model::{Clock, SystemClock, Timestamp, sink::WriteError},
+    query::QueryEngine,
+    sql::TableOptions,
     store::{Catalog, MemoryStore, Store, catalog::TAGS_MAX},
 };
 use tokio::net::TcpListener;

@@ -9,12 +9,9 @@ use std::{
 };
 
 use historian::{
-    collector::{
-        Collector, CollectorContext, ConfigProblem, DeviceStatus, Position, Spool, TagConfig,
-        opcua::{OpcUaCollector, OpcUaConfig},
-        status::DeviceState,
-    },
+    collector::{Collector, CollectorContext, ConfigProblem, DeviceStatus, Position, Spool, TagConfig, status::DeviceState},
     model::{Clock, Quality, SystemClock, TagId, Value},
+    opcua::{OpcUaCollector, OpcUaConfig},
 };
 use opcua::{
     nodes::VariableBuilder,

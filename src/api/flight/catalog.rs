@@ -7,11 +7,9 @@ use serde::Deserialize;
 use tonic::Status;
 
 use super::info::{self, Query};
-use crate::{
-    api::{Services, command::Command, resolve, status, stream::Emitter},
-    model::TagSelection,
-    query::{QueryError, QueryLimits},
-};
+use crate::{Services, command::Command, resolve, status, stream::Emitter};
+use historian_model::TagSelection;
+use historian_query::{QueryError, QueryLimits};
 
 /// Tags per look into the catalog.
 const PAGE: usize = 1_000;

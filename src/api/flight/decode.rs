@@ -13,7 +13,7 @@ use arrow::{
 use arrow_flight::FlightData;
 use tonic::Status;
 
-use crate::api::status;
+use crate::status;
 
 /// Decoder of one stream.
 pub struct Decoder {

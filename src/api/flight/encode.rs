@@ -17,7 +17,7 @@ use arrow::{
 use arrow_flight::FlightData;
 use tonic::{Status, metadata::MetadataMap};
 
-use crate::api::{answer::PAGE_BYTES, status};
+use crate::{answer::PAGE_BYTES, status};
 
 /// Most rows of one message.
 const ROWS_MAX: usize = 65_536;

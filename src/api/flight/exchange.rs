@@ -19,10 +19,8 @@ use super::{
     decode::{Decoder, nanoseconds_per, shown, type_name},
     encode::Encoder,
 };
-use crate::{
-    api::{Api, Services, blocking, command::Command, measure, status, stream::Emitter},
-    query::{AsOfQuery, QueryError, QueryLimits, as_of_fields, check_names, tells_states},
-};
+use crate::{Api, Services, blocking, command::Command, measure, status, stream::Emitter};
+use historian_query::{AsOfQuery, QueryError, QueryLimits, as_of_fields, check_names, tells_states};
 
 /// Rows joined at once; fewer where there are many tags.
 const ROWS_MAX: usize = 65_536;
@@ -169,7 +167,7 @@ fn join(
     let answers = services.query.as_of(&query, limits).map_err(|error| status::from_query(&error))?;
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
     for answer in answers {
-        let arrays = answer.and_then(crate::query::Held::into_arrays).map_err(|error| status::from_query(&error))?;
+        let arrays = answer.and_then(historian_query::Held::into_arrays).map_err(|error| status::from_query(&error))?;
         for array in arrays {
             columns.push(match &places {
                 None => array,

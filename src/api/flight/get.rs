@@ -8,10 +8,8 @@ use super::{
     encode::Encoder,
     info::{self, Query},
 };
-use crate::{
-    api::{Services, page, status, stream::Emitter},
-    query::QueryLimits,
-};
+use crate::{Services, page, status, stream::Emitter};
+use historian_query::QueryLimits;
 
 /// Runs a query and emits its messages, the schema first. Blocks.
 pub fn run(

@@ -14,10 +14,8 @@ use arrow::{
 use tonic::Status;
 
 use super::decode::nanoseconds_per;
-use crate::{
-    api::{convert, status},
-    model::{Bitmap, Quality, SampleBatch, Samples, StringColumn, Tag, TagId, ValueType, Values},
-};
+use crate::{convert, status};
+use historian_model::{Bitmap, Quality, SampleBatch, Samples, StringColumn, Tag, TagId, ValueType, Values};
 
 /// Finds or makes the tags of a batch: names in, tags in the same order out. The value type is that of the batch.
 pub type Resolve<'a> = dyn FnMut(&[&str], ValueType) -> Result<Vec<Arc<Tag>>, Status> + 'a;
@@ -384,7 +382,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
-    use crate::model::{TagDefinition, TagName, Timestamp, Value};
+    use historian_model::{TagDefinition, TagName, Timestamp, Value};
 
     /// Makes a tag of the given type for every name, with ids by first sight.
     fn catalog(of: ValueType) -> impl FnMut(&[&str], ValueType) -> Result<Vec<Arc<Tag>>, Status> {

@@ -11,11 +11,10 @@ use historian_proto::v1;
 use tonic::Status;
 
 use super::ticket::{Part, Tickets};
-use crate::{
-    api::{Services, command::Command, measure, page::Page, resolve, status},
-    model::{Tag, TimeRange, Timestamp},
-    query::{AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Layout, MeasureQuery, RangeQuery, SupersededQuery, anomaly::Output},
-};
+use crate::{Services, command::Command, measure, page::Page, resolve, status};
+use historian_model::{Tag, TimeRange, Timestamp};
+use historian_operators::anomaly::Output;
+use historian_query::{AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Layout, MeasureQuery, RangeQuery, SupersededQuery};
 
 /// A query of Flight, resolved against catalog and clock.
 pub enum Query {

@@ -11,18 +11,18 @@ use tonic::{Status, Streaming};
 
 use super::{decode::Decoder, group};
 use crate::{
-    api::{
-        Api, Services, blocking,
-        command::{Command, Form},
-        grpc::write::{Options, options, started},
-        new_tag::NewTags,
-        status,
-        stream::{Answers, answers},
-    },
-    ingest::sink::{Acknowledgement, Rejected},
-    model::{SampleBatch, Tag, ValueType},
-    store::Catalog,
+    Api, Services, blocking,
+    command::{Command, Form},
+    grpc::write::{Options, options, started},
+    new_tag::NewTags,
+    status,
+    stream::{Answers, answers},
 };
+use historian_model::{
+    SampleBatch, Tag, ValueType,
+    sink::{Acknowledgement, Rejected},
+};
+use historian_store::Catalog;
 
 /// Starts a write stream; the stream that comes back is that of its acknowledgements.
 ///
@@ -208,7 +208,7 @@ fn resolve(catalog: &Catalog, new: Option<&mut NewTags>, names: &[&str], value_t
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ingest::sink::Rejection, model::Timestamp};
+    use historian_model::{Timestamp, sink::Rejection};
 
     #[test]
     fn acknowledgements_have_the_form_of_the_command() {

@@ -14,10 +14,8 @@ use tonic::{
     metadata::{MetadataMap, MetadataValue},
 };
 
-use crate::{
-    api::{resolve, status},
-    query::sql::{CATALOG, SCHEMA},
-};
+use crate::{resolve, status};
+use historian_sql::{CATALOG, SCHEMA};
 
 /// The cookie that the session middleware of Arrow knows.
 const COOKIE: &str = "arrow_flight_session_id";

@@ -10,13 +10,11 @@ use prost::Message;
 use tonic::Status;
 
 use crate::{
-    api::{
-        ApiLimits,
-        command::{AnyMessage, Command, TYPE_PREFIX},
-        status,
-    },
-    model::{Tag, TagId},
+    ApiLimits,
+    command::{AnyMessage, Command, TYPE_PREFIX},
+    status,
 };
+use historian_model::{Tag, TagId};
 
 /// Bytes of names that a ticket has itself; more are said as the client said them. All tickets of one `FlightInfo` fit in one message.
 const NAMES_BYTES_MAX: usize = 16 << 10;
@@ -110,7 +108,7 @@ mod tests {
     use historian_proto::v1;
 
     use super::*;
-    use crate::model::{TagDefinition, TagName, Timestamp, ValueType};
+    use historian_model::{TagDefinition, TagName, Timestamp, ValueType};
 
     fn tags(count: u32) -> Vec<Arc<Tag>> {
         let tag = |id| Tag {

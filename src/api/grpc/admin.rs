@@ -8,10 +8,8 @@ use tonic::{Request, Response, Status};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{audit, backup, gap, inspect, scrub};
-use crate::{
-    api::{Admin, Api, blocking, metrics, status},
-    ingest::keep::RetentionGroup,
-};
+use crate::{Admin, Api, blocking, metrics, status};
+use historian_ingest::keep::RetentionGroup;
 
 pub struct Administration(pub Arc<Api>);
 

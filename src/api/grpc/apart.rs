@@ -7,11 +7,9 @@ use historian_proto::v1::TagFailure;
 use prost::Message;
 use tonic::{Code, Status};
 
-use crate::{
-    api::{answer::MESSAGE_BYTES_MAX, status, stream::Emitter},
-    model::Tag,
-    query::{QueryEngine, QueryError, QueryLimits, TakePart},
-};
+use crate::{answer::MESSAGE_BYTES_MAX, status, stream::Emitter};
+use historian_model::Tag;
+use historian_query::{QueryEngine, QueryError, QueryLimits, TakePart};
 
 /// What makes the messages of one kind of answer.
 pub struct Apart<'a, T> {

@@ -13,13 +13,11 @@ use prost::Message;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use crate::{
-    api::{Api, answer, blocking, status, stream::Emitter},
-    query::QueryLimits,
-    store::{
-        Maintenance,
-        backup::{Listed, Manifest, Progress, Repository},
-    },
+use crate::{Api, answer, blocking, status, stream::Emitter};
+use historian_query::QueryLimits;
+use historian_store::{
+    Maintenance,
+    backup::{Listed, Manifest, Progress, Repository},
 };
 
 /// Stream of answers of upkeep.

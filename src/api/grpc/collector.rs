@@ -5,10 +5,8 @@ use std::sync::{Arc, atomic::Ordering};
 use historian_proto::v1::{self, collector_service_server::CollectorService};
 use tonic::{Request, Response, Status};
 
-use crate::{
-    api::{Api, answer, status},
-    collector::{DeviceStatus, status::UndeliveredTag},
-};
+use crate::{Api, answer, status};
+use historian_collector::{DeviceStatus, status::UndeliveredTag};
 
 /// Tags told of that do not deliver, per device.
 const UNDELIVERED_MAX: usize = 1_000;

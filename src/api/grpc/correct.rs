@@ -4,11 +4,8 @@ use historian_proto::v1::{self, DeleteRangeRequest, DeleteRangeResponse, Replace
 use tonic::Status;
 
 use super::write::fit;
-use crate::{
-    api::{Services, blocking, resolve, sample, status},
-    ingest::sink::Correction,
-    model::{SampleBatch, TimeRange, Timestamp},
-};
+use crate::{Services, blocking, resolve, sample, status};
+use historian_model::{SampleBatch, TimeRange, Timestamp, sink::Correction};
 
 /// Longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 4_096;
@@ -51,7 +48,7 @@ pub async fn replace_range(services: Services, request: ReplaceRangeRequest) -> 
             };
             // A replacement is one whole: unlike a write it is not taken in part.
             let mut samples = if message.timestamps.is_empty() && message.values.is_none() {
-                crate::model::Samples::new(tag.value_type())
+                historian_model::Samples::new(tag.value_type())
             } else {
                 sample::from_proto(message).map_err(|reason| status::invalid("samples", format!("{name}: {reason}")))?
             };

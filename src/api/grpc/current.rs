@@ -4,10 +4,8 @@ use historian_proto::v1::{CurrentValuesRequest, CurrentValuesResponse, TagSample
 use tonic::Status;
 
 use super::apart::unknown;
-use crate::{
-    api::{Services, answer, filter, resolve, sample, status},
-    query::QueryLimits,
-};
+use crate::{Services, answer, filter, resolve, sample, status};
+use historian_query::QueryLimits;
 
 /// Tags of one page at most.
 const PAGE_MAX: i32 = 100_000;

@@ -6,10 +6,8 @@ use historian_proto::v1;
 use tonic::Status;
 
 use super::backup::maintenance;
-use crate::{
-    api::{Api, answer, blocking, status},
-    store::Gap,
-};
+use crate::{Api, answer, blocking, status};
+use historian_store::Gap;
 
 const PAGE_DEFAULT: usize = 1_000;
 const PAGE_MAX: usize = 10_000;

@@ -6,14 +6,12 @@ use historian_proto::v1::{self, TagFailure, inspect_tags_response::Part};
 use tonic::{Code, Status, metadata::MetadataMap};
 
 use super::backup::{Answers, maintenance};
-use crate::{
-    api::{Api, resolve, status},
-    model::Tag,
-    query::QueryLimits,
-    store::{
-        StoreError,
-        inspect::{ChunkBytes, ChunkStorage, TagStorage, inspect},
-    },
+use crate::{Api, resolve, status};
+use historian_model::Tag;
+use historian_query::QueryLimits;
+use historian_store::{
+    StoreError,
+    inspect::{ChunkBytes, ChunkStorage, TagStorage, inspect},
 };
 
 pub fn run(api: &Arc<Api>, headers: &MetadataMap, request: &v1::InspectTagsRequest) -> Result<Answers<v1::InspectTagsResponse>, Status> {

@@ -6,10 +6,8 @@ use arrow::{
 };
 use historian_proto::v1;
 
-use crate::{
-    model::Tag,
-    query::anomaly::{DETECTORS, Output},
-};
+use historian_model::Tag;
+use historian_operators::anomaly::{DETECTORS, Output};
 
 const WRONG: &str = "the answer has not the documented columns";
 
@@ -112,7 +110,7 @@ pub fn measures(tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::MeasureRespons
 
 /// Every detector and its parameters.
 pub fn detectors() -> v1::ListDetectorsResponse {
-    let parameter = |spec: &crate::query::anomaly::ParameterSpec| v1::detector::Parameter {
+    let parameter = |spec: &historian_operators::anomaly::ParameterSpec| v1::detector::Parameter {
         name: spec.name.to_owned(),
         description: spec.description.to_owned(),
         unit: spec.unit.to_owned(),

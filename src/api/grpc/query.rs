@@ -11,11 +11,9 @@ use super::{
     apart::{Apart, Take, damaged, unknown},
     current, operator,
 };
-use crate::{
-    api::{Api, answer, blocking, measure, page::Page, resolve, sample, status, subscribe},
-    model::{Tag, TimeRange},
-    query::{AggregateQuery, AnomalyQuery, DownsampleQuery, Layout, MeasureQuery, QueryEngine, RangeQuery, SupersededQuery},
-};
+use crate::{Api, answer, blocking, measure, page::Page, resolve, sample, status, subscribe};
+use historian_model::{Tag, TimeRange};
+use historian_query::{AggregateQuery, AnomalyQuery, DownsampleQuery, Layout, MeasureQuery, QueryEngine, RangeQuery, SupersededQuery};
 
 /// Samples of one answer to `AsOf` at most; how many of them fit into it depends on their type.
 const AS_OF_CELLS_MAX: usize = 1 << 20;

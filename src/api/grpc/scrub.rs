@@ -6,12 +6,10 @@ use historian_proto::v1::{self, scrub_response::Event};
 use tonic::Status;
 
 use super::backup::{Answers, Teller, maintenance};
-use crate::{
-    api::{Api, status},
-    store::{
-        Maintenance,
-        scrub::{Damaged, ScrubEvent, ScrubReport},
-    },
+use crate::{Api, status};
+use historian_store::{
+    Maintenance,
+    scrub::{Damaged, ScrubEvent, ScrubReport},
 };
 
 pub fn run(api: &Arc<Api>, request: v1::ScrubRequest) -> Result<Answers<v1::ScrubResponse>, Status> {

@@ -6,12 +6,10 @@ use historian_proto::v1::{self, tag_service_server::TagService};
 use tonic::{Request, Response, Status};
 
 use super::correct::principal;
-use crate::{
-    api::{Api, Services, answer, blocking, convert, filter, resolve, status},
-    model::{Tag, TagDefinition, TagName, TagSelection, ValueType},
-    query::Extent,
-    store::AuditEntry,
-};
+use crate::{Api, Services, answer, blocking, convert, filter, resolve, status};
+use historian_model::{Tag, TagDefinition, TagName, TagSelection, ValueType};
+use historian_query::Extent;
+use historian_store::AuditEntry;
 
 pub struct Tags(pub Arc<Api>);
 
@@ -221,7 +219,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
-    use crate::model::{TagId, Timestamp};
+    use historian_model::{TagId, Timestamp};
 
     fn wire(name: &str, value_type: v1::ValueType) -> v1::Tag {
         v1::Tag { name: name.into(), value_type: value_type.into(), ..v1::Tag::default() }

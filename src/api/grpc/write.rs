@@ -14,15 +14,15 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::apart::unknown;
 use crate::{
-    api::{
-        Api, Services, answer, blocking, convert,
-        flight::put::convert_acknowledgement,
-        new_tag::NewTags,
-        sample, status,
-        stream::{Answers, answers},
-    },
-    ingest::sink::{Acknowledgement, Durability, Rejected, WriteMode},
-    model::{SampleBatch, Samples, Tag, Values},
+    Api, Services, answer, blocking, convert,
+    flight::put::convert_acknowledgement,
+    new_tag::NewTags,
+    sample, status,
+    stream::{Answers, answers},
+};
+use historian_model::{
+    SampleBatch, Samples, Tag, Values,
+    sink::{Acknowledgement, Durability, Rejected, WriteMode},
 };
 
 pub struct Writes(pub Arc<Api>);

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write, net::SocketAddr};
 
-use crate::simulator::{
+use historian_simulator::{
     NAMESPACE, Plant, SIGNALS, Signal, Wire,
     signal::{Format, WordOrder},
 };
@@ -68,10 +68,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::{
-        server::config::{self, Overrides},
-        simulator::PlantOptions,
-    };
+    use historian_server::config::{self, Overrides};
+    use historian_simulator::PlantOptions;
 
     #[tokio::test]
     async fn every_signal_becomes_a_tag_of_its_type_and_unit() {

@@ -17,10 +17,8 @@ use historian_proto::v1::{
 use tonic::transport::Channel;
 
 use super::super::client;
-use crate::{
-    model::{Clock, Quality, SystemClock, Timestamp},
-    simulator::SIGNALS,
-};
+use historian_model::{Clock, Quality, SystemClock, Timestamp};
+use historian_simulator::SIGNALS;
 
 /// Selects every tag of the demo.
 const TAGS: &str = "demo/**";

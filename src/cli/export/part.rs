@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tonic::Code;
 
 use super::Shape;
-use crate::cli::{
+use crate::{
     client::{self, ServerArgs},
     output::BatchWriter,
 };

@@ -4,12 +4,10 @@
 use historian_proto::v1;
 
 use crate::{
-    cli::{
-        sample_file::{Cell, Mistakes, Row, TagRows, number},
-        tag::proto_type,
-    },
-    model::ValueType,
+    sample_file::{Cell, Mistakes, Row, TagRows, number},
+    tag::proto_type,
 };
+use historian_model::ValueType;
 
 /// Rows of a tag in a file that are kept until its type is known.
 const KEPT_MAX: usize = 100;
@@ -159,7 +157,8 @@ impl Fit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::tag::type_name, model::Quality};
+    use crate::tag::type_name;
+    use historian_model::Quality;
 
     fn decide(texts: &[&str], mode: Texts) -> (String, u64) {
         let row = |(text, place): (&&str, u64)| Row { place, timestamp: 1, value: Cell::Text((*text).to_owned()), quality: Quality::GOOD };

@@ -26,7 +26,7 @@ use super::{
     output::{self, Output, TextFormat},
     sample_file::{FileArgs, Kind},
 };
-use crate::model::{TagSelection, Timestamp};
+use historian_model::{TagSelection, Timestamp};
 use send::Seen;
 use understand::NewTags;
 

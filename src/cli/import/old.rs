@@ -10,10 +10,8 @@ use historian_proto::v1::{
 use tonic::transport::Channel;
 
 use super::send::Seen;
-use crate::{
-    cli::client,
-    model::{Clock, SystemClock, TagSelection},
-};
+use crate::client;
+use historian_model::{Clock, SystemClock, TagSelection};
 
 /// Tags that are asked for at once.
 const ASKED_AT_ONCE: usize = 1_000;

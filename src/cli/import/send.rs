@@ -12,7 +12,7 @@ use super::{
     DRAWN_EVERY, PORTION_ROWS, PORTIONS_WAITING, Reached, Rejection, Tally,
     understand::{Tags, Understood, samples},
 };
-use crate::cli::{
+use crate::{
     client,
     progress::Bar,
     sample_file::{Kind, Mistakes, Portion, Settings, Source},

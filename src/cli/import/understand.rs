@@ -13,14 +13,12 @@ use super::{
     fit::{Fit, Texts},
 };
 use crate::{
-    cli::{
-        client,
-        progress::Bar,
-        sample_file::{Kind, LocalTimes, Mistakes, Portion, Settings, Source, TagRows},
-        tag::proto_type,
-    },
-    model::{TagName, TagSelection},
+    client,
+    progress::Bar,
+    sample_file::{Kind, LocalTimes, Mistakes, Portion, Settings, Source, TagRows},
+    tag::proto_type,
 };
+use historian_model::{TagName, TagSelection};
 
 /// Tags that are asked for at once.
 const LOOKUPS: usize = 32;

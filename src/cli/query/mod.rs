@@ -82,7 +82,7 @@ pub struct CurrentArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(in crate::cli) enum Boundary {
+pub(crate) enum Boundary {
     Inside,
     Outside,
     Interpolated,
@@ -90,7 +90,7 @@ pub(in crate::cli) enum Boundary {
 
 impl Boundary {
     /// As requests have it.
-    pub(in crate::cli) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Boundary::Inside => "INSIDE",
             Boundary::Outside => "OUTSIDE",
@@ -134,7 +134,7 @@ pub async fn run(command: QueryCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// Sends the request as a ticket and writes the answer batch by batch.
-pub(in crate::cli) async fn fetch(
+pub(crate) async fn fetch(
     server: &ServerArgs,
     tags: &[String],
     request: &serde_json::Value,

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value as Json, json};
 
 use super::fetch;
-use crate::cli::{
+use crate::{
     Misuse,
     client::{ServerArgs, UnitArgs},
     output::OutputArgs,

@@ -18,7 +18,7 @@ use arrow::{
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Cell, Kind, Mistakes, Portion, Row, Scale, Settings, csv, header::Columns, local::LocalTimes, value};
-use crate::model::{Quality, Timestamp, ValueType};
+use historian_model::{Quality, Timestamp, ValueType};
 
 /// Rows of one batch.
 const BATCH_ROWS: usize = 65_536;

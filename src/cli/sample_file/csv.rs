@@ -3,10 +3,8 @@
 use std::io::BufRead;
 
 use super::{Cell, Mistakes, Portion, Row, Scale, Settings, header::Columns, local::LocalTimes, value};
-use crate::{
-    model::{Quality, Timestamp, ValueType, time::Read},
-    server::config::record::{Broken, Record, Records},
-};
+use historian_model::{Quality, Timestamp, ValueType, time::Read};
+use historian_server::config::record::{Broken, Record, Records};
 
 pub struct Csv<R> {
     records: Records<R>,

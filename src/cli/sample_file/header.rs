@@ -3,7 +3,7 @@
 use anyhow::{anyhow, bail};
 
 use super::{Mistakes, Settings};
-use crate::model::{Timestamp, time::Unit};
+use historian_model::{Timestamp, time::Unit};
 
 /// Names of a quality in files of other programs, in the order in which they are taken.
 const QUALITIES: [&str; 7] = ["quality", "qualitycode", "opcquality", "statuscode", "status", "dataintegrity", "dataquality"];

@@ -162,7 +162,7 @@ fn nanoseconds(time: Result<jiff::Timestamp, jiff::Error>) -> Result<i64, String
 #[cfg(test)]
 mod tests {
     use super::{super::Mistake, *};
-    use crate::model::Timestamp;
+    use historian_model::Timestamp;
 
     /// Instants of rows (line = index) in Berlin, after both passes; or the mistakes.
     fn read(rows: &[(&str, &str)]) -> Result<Vec<String>, Vec<Mistake>> {

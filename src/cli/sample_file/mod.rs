@@ -23,7 +23,7 @@ use jiff::tz::TimeZone;
 
 use self::{columnar::Columnar, csv::Csv, quality::StateWord};
 use super::client::UnitArgs;
-use crate::model::{Clock, Quality, SystemClock, Timestamp, ValueType, time::Unit};
+use historian_model::{Clock, Quality, SystemClock, Timestamp, ValueType, time::Unit};
 
 use self::quality::Scale;
 

@@ -4,7 +4,7 @@
 use anyhow::bail;
 use clap::ValueEnum;
 
-use crate::model::Quality;
+use historian_model::Quality;
 
 /// What the numbers or words of a quality column are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -6,7 +6,9 @@ use historian_proto::v1::{
 };
 
 use super::{Mistakes, Row, Settings, TagRows};
-use crate::{api::convert::narrowed, model, query::widened};
+use historian_api::convert::narrowed;
+use historian_model as model;
+use historian_query::widened;
 
 /// A value as a file has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -272,7 +274,7 @@ fn text(cell: &Cell) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::{super::Mistake, *};
-    use crate::model::Quality;
+    use historian_model::Quality;
 
     fn columns(cells: Vec<(Cell, u32)>, value_type: ValueType) -> Result<(Column, Vec<u32>), Vec<Mistake>> {
         let rows =

@@ -8,12 +8,10 @@ use historian_proto::v1::{self, CreateTagRequest, GetTagRequest, UpdateTagReques
 use tonic::{Code, transport::Channel};
 
 use super::{ImportArgs, proto_type, type_name};
-use crate::{
-    cli::{Refused, client},
-    collector::Position,
-    model::{TagDefinition, TagName, ValueType},
-    server::config::tag_file::{self, TagRow},
-};
+use crate::{Refused, client};
+use historian_collector::Position;
+use historian_model::{TagDefinition, TagName, ValueType};
+use historian_server::config::tag_file::{self, TagRow};
 
 /// Rows of a file on their way to the server at once.
 const ROWS_AT_ONCE: usize = 16;

@@ -10,10 +10,8 @@ use super::{
     plan::{Block, Item},
     read::{Interrupted, Learning, Outcome, Outcomes, Reading},
 };
-use crate::{
-    collector::{CheckRow, DeviceStatus, not_available::Missing},
-    model::{Clock, Quality, SystemClock, Timestamp},
-};
+use historian_collector::{CheckRow, DeviceStatus, not_available::Missing};
+use historian_model::{Clock, Quality, SystemClock, Timestamp};
 
 /// Reads every tag once; tags that `limit` did not leave time for say so.
 pub async fn check(collector: &ModbusCollector, limit: Duration) -> Vec<CheckRow> {

@@ -14,7 +14,7 @@ use super::{
     tag::{DeviceDefaults, ModbusTag, SCAN_MS},
     transport::Leniency,
 };
-use crate::collector::{ConfigProblem, Position, TagConfig, not_available::NotAvailable};
+use historian_collector::{ConfigProblem, Position, TagConfig, not_available::NotAvailable};
 
 /// How Modbus frames travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -1,14 +1,14 @@
 //! From registers to a value: word order, format, scale and offset, value type. Total: every register content decodes, or says that there is
 //! no value.
 
-pub use super::super::not_available::Missing;
 use super::{
-    super::not_available::{self, RawKind, Sentinel},
     format::{Format, WordOrder},
     scaling::Scaling,
     text,
 };
-use crate::model::{Value, ValueType};
+pub use historian_collector::not_available::Missing;
+use historian_collector::not_available::{self, RawKind, Sentinel};
+use historian_model::{Value, ValueType};
 
 /// How one tag's registers become its value. Made by configuration only where the format fits the value type.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,10 +3,8 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use crate::{
-    collector::{DeviceStatus, Spool, distinct::Distinct, not_available::Missing},
-    model::{Quality, TagId, Timestamp, Value, ValueType},
-};
+use historian_collector::{DeviceStatus, Spool, distinct::Distinct, not_available::Missing};
+use historian_model::{Quality, TagId, Timestamp, Value, ValueType};
 
 /// Polls answered with "busy" before a tag's last value is no longer usable.
 const BUSY_POLLS_MAX: u32 = 3;

@@ -2,8 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-use super::super::not_available::RawKind;
-use crate::model::ValueType;
+use historian_collector::not_available::RawKind;
+use historian_model::ValueType;
 
 /// Longest string in registers, as long as the longest answer.
 pub const STRING_REGISTERS_MAX: u16 = 125;

@@ -17,10 +17,8 @@ use super::{
     outcome::Failure,
     transport::{Leniency, ReadRequest, Reply, TransportError},
 };
-use crate::{
-    collector::DeviceStatus,
-    model::{Clock, Timestamp},
-};
+use historian_collector::DeviceStatus;
+use historian_model::{Clock, Timestamp};
 
 /// After such a pause a connection may have been forgotten, by a firewall for example; a second attempt is made over a new one.
 const IDLE: Duration = Duration::from_secs(1);

@@ -19,7 +19,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::model::Quality;
+use historian_model::Quality;
 
 /// An exception reply as the collector treats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

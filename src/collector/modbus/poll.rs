@@ -22,10 +22,8 @@ use super::{
     read::{Interrupted, Learning, Outcome, Outcomes, Reading},
     tag::ModbusTag,
 };
-use crate::{
-    collector::{CollectorContext, DeviceStatus, schedule::Schedule, status::DeviceState, supervise::Backoff},
-    model::{Clock, Quality, TagId, Timestamp},
-};
+use historian_collector::{CollectorContext, DeviceStatus, schedule::Schedule, status::DeviceState, supervise::Backoff};
+use historian_model::{Clock, Quality, TagId, Timestamp};
 
 /// Delays between attempts to reach a device or unit. The longest one bounds how late its return is noticed.
 const RETRY_FIRST: Duration = Duration::from_millis(200);

@@ -21,7 +21,7 @@ use super::{
     tag::ModbusTag,
     transport::{ReadRequest, Reply},
 };
-use crate::model::{Timestamp, Value};
+use historian_model::{Timestamp, Value};
 
 /// Blocks without an answer after which a unit that has not answered at all is taken for dead.
 const SILENT_MAX: usize = 2;

@@ -7,10 +7,8 @@ use super::{
     format::{FORMATS, Format, WordOrder},
     scaling::Scaling,
 };
-use crate::{
-    collector::{ConfigProblem, TagConfig, not_available::Sentinel},
-    model::{TagDefinition, TagName, ValueType, tag::TagSource},
-};
+use historian_collector::{ConfigProblem, TagConfig, not_available::Sentinel};
+use historian_model::{TagDefinition, TagName, ValueType, tag::TagSource};
 
 /// A tag that can be read.
 #[derive(Clone, Debug)]

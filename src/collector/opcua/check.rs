@@ -23,10 +23,8 @@ use super::{
     times::{self, Oddity, Times},
     wire,
 };
-use crate::{
-    collector::CheckRow,
-    model::{Clock, Quality, SystemClock},
-};
+use historian_collector::CheckRow;
+use historian_model::{Clock, Quality, SystemClock};
 
 /// How long values are waited for beyond three publishing intervals.
 const WAIT_MORE: Duration = Duration::from_secs(1);

@@ -22,10 +22,8 @@ use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
 use serde::Deserialize;
 
 use super::{Device, HostCheck, Item, OpcUaCollector, address::NodeAddress, times::TimeFrom};
-use crate::{
-    collector::{ConfigProblem, Position, TagConfig, not_available::NotAvailable},
-    model::{TagDefinition, TagName, ValueType, tag::TagSource},
-};
+use historian_collector::{ConfigProblem, Position, TagConfig, not_available::NotAvailable};
+use historian_model::{TagDefinition, TagName, ValueType, tag::TagSource};
 
 /// Most tags of one device.
 pub const TAGS_MAX: usize = 200_000;

@@ -24,10 +24,8 @@ use super::{
     session::{self, Logon, Transport},
     wire::{CHANNEL_LIFETIME_MS, Findings, Limits, Wire},
 };
-use crate::{
-    collector::guard::{self, Panicked},
-    model::{Clock, Timestamp},
-};
+use historian_collector::guard::{self, Panicked};
+use historian_model::{Clock, Timestamp};
 
 const CHUNK_BYTES: usize = 65_535;
 

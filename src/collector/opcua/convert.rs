@@ -16,10 +16,8 @@
 use opcua::types::{DataValue, DateTime, Variant};
 
 use super::wire;
-use crate::{
-    collector::not_available::{self, Missing, RawKind, Sentinel},
-    model::{Quality, Timestamp, Value, ValueType},
-};
+use historian_collector::not_available::{self, Missing, RawKind, Sentinel};
+use historian_model::{Quality, Timestamp, Value, ValueType};
 
 /// 1601-01-01 to 1970-01-01 in ticks of 100 ns.
 const TICKS_TO_1970: i64 = 116_444_736_000_000_000;

@@ -35,10 +35,8 @@ use super::{
     convert::Reading,
     times::{Oddity, TimeFrom, Times},
 };
-use crate::{
-    collector::{DeviceStatus, LastSample, Spool, not_available::Sentinel},
-    model::{Clock, Quality, Samples, TagId, Timestamp, Value, ValueType},
-};
+use historian_collector::{DeviceStatus, LastSample, Spool, not_available::Sentinel};
+use historian_model::{Clock, Quality, Samples, TagId, Timestamp, Value, ValueType};
 
 /// Difference of clocks below which latency explains it.
 const CLOCK_OFFSET_IGNORED_NS: i64 = 1_000_000_000;

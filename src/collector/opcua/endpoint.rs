@@ -121,7 +121,8 @@ fn with_path_of(configured: &str, advertised: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::{Position, opcua::OpcUaConfig};
+    use crate::OpcUaConfig;
+    use historian_collector::Position;
 
     const NONE: &str = "http://opcfoundation.org/UA/SecurityPolicy#None";
     const BASIC: &str = "http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256";

@@ -20,7 +20,7 @@ use super::{
     convert::protocol_time,
     wire::certificate::{self, Names},
 };
-use crate::model::Timestamp;
+use historian_model::Timestamp;
 
 /// The own certificate outlives the plant: one that runs out silently stops collection on a day that nobody expects.
 const OWN_CERTIFICATE_DAYS: u32 = 20 * 365;

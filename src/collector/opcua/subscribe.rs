@@ -35,10 +35,8 @@ use super::{
     publish::{Feed, Publisher, Take, after},
     read::{self, Facts},
 };
-use crate::{
-    collector::{CollectorContext, DeviceStatus, status::DeviceState},
-    model::Quality,
-};
+use historian_collector::{CollectorContext, DeviceStatus, status::DeviceState};
+use historian_model::Quality;
 
 /// How often the loop looks at clocks and counters.
 const TICK: Duration = Duration::from_millis(200);

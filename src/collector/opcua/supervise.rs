@@ -18,10 +18,8 @@ use super::{
     subscribe::{self, Held, On},
     wire::Finding,
 };
-use crate::{
-    collector::{CollectorContext, DeviceStatus, guard, status::DeviceState, supervise::Backoff},
-    model::TagId,
-};
+use historian_collector::{CollectorContext, DeviceStatus, guard, status::DeviceState, supervise::Backoff};
+use historian_model::TagId;
 
 const RECONNECT_FIRST: Duration = Duration::from_millis(500);
 /// How long a parting session may take to be closed in the server.

@@ -11,10 +11,8 @@
 //! Changes under one and the same time are kept a nanosecond apart, in their order ([`Distinct`]).
 
 use super::convert::Reading;
-use crate::{
-    collector::distinct::Distinct,
-    model::{Quality, Timestamp, Value},
-};
+use historian_collector::distinct::Distinct;
+use historian_model::{Quality, Timestamp, Value};
 
 /// 2000-01-01T00:00:00Z. No clock of a running plant is earlier.
 pub const PLAUSIBLE_FROM_NS: i64 = 946_684_800_000_000_000;

@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    ingest::sink::{Loss, LossReason, RejectedTag},
-    model::{Quality, SampleBatch, Samples, TagId, Timestamp, ValueType},
+use historian_model::{
+    Quality, SampleBatch, Samples, TagId, Timestamp, ValueType,
+    sink::{Loss, LossReason, RejectedTag},
 };
 
 /// How long a tag must deliver again before its gap is over: one that comes and goes has one gap, and not one per sample.

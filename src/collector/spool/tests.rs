@@ -1,9 +1,9 @@
 //! Units of the spool: beside a sink that refuses as it is told.
 
 use super::*;
-use crate::{
-    ingest::sink::{Loss, LossReason, RejectedTag, Rejection},
-    model::{Clock, ManualClock, TagName},
+use historian_model::{
+    Clock, ManualClock, TagName,
+    sink::{Loss, LossReason, RejectedTag, Rejection},
 };
 
 fn run(timestamps: &[i64]) -> Samples {

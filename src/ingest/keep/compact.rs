@@ -6,14 +6,12 @@ use historian_format::keys::{ChunkKey, week_bounds, week_of};
 
 use super::Keeper;
 use crate::{
-    ingest::{
-        delete::{COLD_SAMPLES_MIN, cut, encode, mark_dirty, piece},
-        seal::SealError,
-        versions::{Origin, merge, put_superseded},
-    },
-    model::{Samples, Tag},
-    store::{Change, ChunkFamily, Direction, StoredChunk},
+    delete::{COLD_SAMPLES_MIN, cut, encode, mark_dirty, piece},
+    seal::SealError,
+    versions::{Origin, merge, put_superseded},
 };
+use historian_model::{Samples, Tag};
+use historian_store::{Change, ChunkFamily, Direction, StoredChunk};
 
 /// Late samples merged in one change.
 const LATE_SAMPLES_MAX: usize = 1 << 18;

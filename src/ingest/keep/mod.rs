@@ -22,10 +22,8 @@ use parking_lot::{Condvar, Mutex};
 use retain::RetentionClock;
 
 use super::{delete::TagLocks, seal::SealError};
-use crate::{
-    model::{Clock, Tag, TagId},
-    store::{Catalog, ChunkFamily, Store, StoreError, StoredChunk},
-};
+use historian_model::{Clock, Tag, TagId};
+use historian_store::{Catalog, ChunkFamily, Store, StoreError, StoredChunk};
 
 /// Settings of the background work.
 #[derive(Clone, Debug)]

@@ -13,11 +13,9 @@ use std::{
 use historian_format::keys::week_of;
 
 use super::Keeper;
-use crate::{
-    ingest::seal::SealError,
-    model::{Tag, TagSelection, Timestamp},
-    store::{AuditEntry, Change, ChunkFamily, StoreError},
-};
+use crate::seal::SealError;
+use historian_model::{Tag, TagSelection, Timestamp};
+use historian_store::{AuditEntry, Change, ChunkFamily, StoreError};
 
 /// Tags whose samples are kept alike.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Keeping rollups current: states of whole hours that lie before a tag's last ordered sample, and of days that were changed since.
 //!
 //! A block tells of the samples in the family of ordered chunks and of nothing else. Readers make up for late chunks and heads themselves
-//! ([`crate::ingest::rollup`]); whoever changes ordered chunks marks the days as dirty in the same atomic change, and a dirty day counts as
+//! ([`crate::rollup`]); whoever changes ordered chunks marks the days as dirty in the same atomic change, and a dirty day counts as
 //! not rolled up. So a state that a reader may use is never out of date.
 
 use historian_format::{
@@ -11,13 +11,11 @@ use historian_format::{
 
 use super::Keeper;
 use crate::{
-    ingest::{
-        rollup::{Folder, interval_start},
-        seal::SealError,
-    },
-    model::{Samples, Tag, TagId},
-    store::{Change, ChunkFamily, Direction, StoreError},
+    rollup::{Folder, interval_start},
+    seal::SealError,
 };
+use historian_model::{Samples, Tag, TagId};
+use historian_store::{Change, ChunkFamily, Direction, StoreError};
 
 const PAGE_BYTES: usize = 4 << 20;
 const DAY_NS: i64 = RollupLevel::Day.interval_ns();

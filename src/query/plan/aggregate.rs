@@ -14,16 +14,11 @@ use super::{
     parallel::{Workers, in_order},
     piece::{self, ASIDE_MAX, Piece, Source},
 };
-use crate::{
-    ingest::merge::TagReader,
-    model::{Quality, Samples, Tag, TimeRange, Timestamp},
-    query::{
-        BATCH_ROWS_MAX, QueryError, QueryLimits,
-        aggregate::{
-            After, AggregateError, Answer, Before, Configuration, Evaluator, Function, Intervals, Lookups, Needs, Neighbour, parts,
-        },
-        arrow_column, schema,
-    },
+use crate::{BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column, schema};
+use historian_ingest::merge::TagReader;
+use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp};
+use historian_operators::aggregate::{
+    After, AggregateError, Answer, Before, Configuration, Evaluator, Function, Intervals, Lookups, Needs, Neighbour, parts,
 };
 
 /// An aggregate query whose tags, times and functions are resolved.
@@ -338,7 +333,7 @@ impl Rows {
             Arc::new(UInt32Array::from(std::mem::take(&mut self.qualities))),
         ];
         let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(failed)?;
-        Ok(crate::query::range::slices(&batch).all(emit))
+        Ok(crate::range::slices(&batch).all(emit))
     }
 }
 

@@ -10,17 +10,10 @@ use arrow::{
 };
 
 use super::parallel::{Put, Workers, in_order};
-use crate::{
-    ingest::merge::{Portion, TagReader},
-    model::{Quality, Samples, Tag, TimeRange, Values},
-    query::{
-        BATCH_ROWS_MAX, QueryError, QueryLimits,
-        anomaly::{Finding, Output, Plan, Scores, Sigma, Subject},
-        arrow_column,
-        range::slices,
-        schema,
-    },
-};
+use crate::{BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column, range::slices, schema};
+use historian_ingest::merge::{Portion, TagReader};
+use historian_model::{Quality, Samples, Tag, TimeRange, Values};
+use historian_operators::anomaly::{Finding, Output, Plan, Scores, Sigma, Subject};
 
 /// A query for anomalies whose tags, times and parameters are resolved. The range goes forward.
 #[derive(Clone, Debug)]
@@ -118,7 +111,7 @@ fn detect(reader: &TagReader, tag: &Tag, query: &AnomalyQuery, limits: &QueryLim
         range_high: definition.range_high,
         range: query.range,
     };
-    let invalid = |error: crate::query::anomaly::DetectorError| QueryError::Invalid(format!("tag {}: {error}", tag.name()));
+    let invalid = |error: historian_operators::anomaly::DetectorError| QueryError::Invalid(format!("tag {}: {error}", tag.name()));
     let mut detection = query.plan.begin(&subject, query.output).map_err(invalid)?;
     loop {
         let mut cursor = reader.cursor(tag, query.range).map_err(failed)?;
@@ -228,7 +221,7 @@ fn count_sigma(
             let samples = match (chunk, &portion) {
                 (Some(chunk), _) => {
                     samples.clear();
-                    chunk.decode_into(crate::store::ChunkFamily::Chunks, &mut samples).map_err(|error| failed(error.into()))?;
+                    chunk.decode_into(historian_store::ChunkFamily::Chunks, &mut samples).map_err(|error| failed(error.into()))?;
                     &samples
                 }
                 (None, Portion::Samples(samples)) => samples,

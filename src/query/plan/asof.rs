@@ -14,15 +14,10 @@ use super::{
     neighbour::look,
     parallel::{Workers, in_order},
 };
-use crate::{
-    ingest::merge::TagReader,
-    model::{Quality, Samples, Tag, TimeRange, Timestamp},
-    query::{
-        QueryError, QueryLimits, arrow_column,
-        kpi::{AsOf, Eligible},
-        schema,
-    },
-};
+use crate::{QueryError, QueryLimits, arrow_column, schema};
+use historian_ingest::merge::TagReader;
+use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp};
+use historian_operators::kpi::{AsOf, Eligible};
 
 /// Tags of one join at most.
 pub const AS_OF_TAGS_MAX: usize = 1_000;
@@ -108,7 +103,7 @@ pub fn run(
 
 fn join(reader: &TagReader, tag: &Tag, query: &AsOfQuery, limits: &QueryLimits) -> Result<Held, QueryError> {
     let failed = |error| QueryError::reading(tag, &error);
-    let refused = |error: crate::query::kpi::KpiError| kpi_error(tag, &error);
+    let refused = |error: historian_operators::kpi::KpiError| kpi_error(tag, &error);
     let mut held = Held { samples: Samples::new(tag.value_type()), found: Vec::with_capacity(query.times.len()) };
     if query.times.is_empty() {
         return Ok(held);

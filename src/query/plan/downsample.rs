@@ -11,14 +11,14 @@ use super::{
     piece::{self, ASIDE_MAX, Piece, Source},
 };
 use crate::{
-    ingest::merge::TagReader,
-    model::{Quality, Samples, Tag, TimeRange},
-    query::{
-        BATCH_ROWS_MAX, QualityFilter, QueryError, QueryLimits, boundary,
-        downsample::{BoundarySample, DownsampleError, Downsampler, LineBreak, Method, Plan, Request, Step, Summary, Surroundings},
-        range::{LongBatch, slices},
-        schema::{self, LongColumns},
-    },
+    BATCH_ROWS_MAX, QualityFilter, QueryError, QueryLimits, boundary,
+    range::{LongBatch, slices},
+    schema::{self, LongColumns},
+};
+use historian_ingest::merge::TagReader;
+use historian_model::{Quality, Samples, Tag, TimeRange};
+use historian_operators::downsample::{
+    BoundarySample, DownsampleError, Downsampler, LineBreak, Method, Plan, Request, Step, Summary, Surroundings,
 };
 
 /// A downsample query whose tags and times are resolved. The range goes forward.

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 
 use super::parallel::{Workers, in_order};
-use crate::{
-    model::Tag,
-    query::{QueryError, QueryLimits},
-};
+use crate::{QueryError, QueryLimits};
+use historian_model::Tag;
 
 /// Receives the batches of a tag in their order, or how its query ended for damage; answers false to stop.
 pub type TakePart<'a> = &'a mut dyn FnMut(&Tag, Result<RecordBatch, QueryError>) -> bool;

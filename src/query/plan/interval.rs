@@ -6,14 +6,10 @@ use super::{
     aggregate::{AggregateQuery, evaluate},
     parallel::{Workers, in_order},
 };
-use crate::{
-    ingest::merge::TagReader,
-    model::Tag,
-    query::{
-        QueryError, QueryLimits,
-        aggregate::{Bounds, Configuration, Function, Intervals},
-    },
-};
+use crate::{QueryError, QueryLimits};
+use historian_ingest::merge::TagReader;
+use historian_model::Tag;
+use historian_operators::aggregate::{Bounds, Configuration, Function, Intervals};
 
 /// Which aggregates of which tags in which intervals.
 #[derive(Clone, Debug)]

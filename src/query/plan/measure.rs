@@ -13,15 +13,11 @@ use super::{
     neighbour::{before, from, look, nearest},
     parallel::{Workers, in_order},
 };
-use crate::{
-    ingest::merge::TagReader,
-    model::{Quality, Samples, Tag, TimeRange, Timestamp, Value, ValueType},
-    query::{
-        BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column,
-        kpi::{CalendarInterval, Counted, CountedBefore, CounterRules, Neighbour, Scope, Settled, SettledBefore, TimeUnit},
-        range::slices,
-        schema,
-    },
+use crate::{BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column, range::slices, schema};
+use historian_ingest::merge::TagReader;
+use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp, Value, ValueType};
+use historian_operators::kpi::{
+    CalendarInterval, Counted, CountedBefore, CounterRules, Neighbour, Scope, Settled, SettledBefore, TimeUnit,
 };
 
 /// What is measured. States are texts here, for each tag has states of its own: see [`Measure::state`].

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use super::measure::{Measure, MeasureQuery};
-use crate::{
-    model::{Samples, Tag, Value, ValueType},
-    query::{
-        QueryError, common_type,
-        kpi::{Counted, CounterDelta, Coverage, Integrate, KpiError, Neighbour, PercentGood, Scope, Settled, TimeInState, Transitions},
-    },
+use crate::{QueryError, common_type};
+use historian_model::{Samples, Tag, Value, ValueType};
+use historian_operators::kpi::{
+    Counted, CounterDelta, Coverage, Integrate, KpiError, Neighbour, PercentGood, Scope, Settled, TimeInState, Transitions,
 };
 
 /// One row of an answer, without tag and interval.

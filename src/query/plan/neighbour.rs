@@ -1,10 +1,8 @@
 //! Single samples around a range.
 
-use crate::{
-    ingest::merge::TagReader,
-    model::{Samples, Tag, TimeRange, Timestamp},
-    query::QueryError,
-};
+use crate::QueryError;
+use historian_ingest::merge::TagReader;
+use historian_model::{Samples, Tag, TimeRange, Timestamp};
 
 /// What lies before `at`, from there backwards.
 pub fn before(at: Timestamp) -> TimeRange {

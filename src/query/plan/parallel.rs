@@ -8,10 +8,8 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::{
-    ingest::memory::{MemoryBudget, Taken},
-    query::QueryError,
-};
+use crate::QueryError;
+use historian_ingest::memory::{MemoryBudget, Taken};
 
 /// Stretches of units that may be under way or finished beyond the one whose turn it is, per thread.
 const AHEAD_PER_THREAD: usize = 4;

@@ -3,11 +3,9 @@
 
 use historian_format::rollup::{Parts, RollupLevel, RollupState};
 
-use crate::{
-    ingest::{merge::TagReader, rollup::Folder},
-    model::{Samples, Tag, TimeRange, Timestamp},
-    query::{QueryError, QueryLimits},
-};
+use crate::{QueryError, QueryLimits};
+use historian_ingest::{merge::TagReader, rollup::Folder};
+use historian_model::{Samples, Tag, TimeRange, Timestamp};
 
 /// A part of an interval, in the order of time.
 pub enum Piece<'a> {

@@ -12,12 +12,10 @@ use super::{
     BAD, limits,
     operator::{HOUR, MINUTE, Model, Plant, SECOND, filled},
 };
-use crate::{
-    model::{Quality, Timestamp, Value},
-    query::{
-        AsOfQuery, Measure, MeasureQuery, QueryError,
-        kpi::{CalendarInterval, CalendarUnit, CounterRules, Eligible, ResetPolicy, Shift, TimeUnit, Window, calendar, steps},
-    },
+use crate::{AsOfQuery, Measure, MeasureQuery, QueryError};
+use historian_model::{Quality, Timestamp, Value};
+use historian_operators::kpi::{
+    CalendarInterval, CalendarUnit, CounterRules, Eligible, ResetPolicy, Shift, TimeUnit, Window, calendar, steps,
 };
 
 /// A row without its tag: label, item, value, numerator, denominator, percent good, bad seconds.

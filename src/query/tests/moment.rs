@@ -16,19 +16,14 @@ use arrow::{
 };
 
 use super::limits;
-use crate::{
-    ingest::{
-        Ingest, IngestOptions,
-        keep::KeeperOptions,
-        sink::{Correction, CorrectionSink, Durability, SampleSink, WriteMode},
-    },
-    model::{ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType},
-    query::{
-        AggregateQuery, MemoryBudget, QueryEngine, QueryError, QueryLimits, RangeQuery,
-        aggregate::{Configuration, Function, Intervals},
-    },
-    store::{Catalog, LiveStore, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions},
+use crate::{AggregateQuery, MemoryBudget, QueryEngine, QueryError, QueryLimits, RangeQuery};
+use historian_ingest::{Ingest, IngestOptions, keep::KeeperOptions};
+use historian_model::{
+    ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType,
+    sink::{Correction, CorrectionSink, Durability, SampleSink, WriteMode},
 };
+use historian_operators::aggregate::{Configuration, Function, Intervals};
+use historian_store::{Catalog, LiveStore, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions};
 
 struct Plant {
     ingest: Arc<Ingest>,
@@ -239,7 +234,7 @@ fn several_threads_answer_what_one_does() {
         runs.push((tag, samples));
     }
     write(&plant, runs);
-    for quality in [crate::query::QualityFilter::Any, crate::query::QualityFilter::Good] {
+    for quality in [crate::QualityFilter::Any, crate::QualityFilter::Good] {
         for range in [TimeRange::new(Timestamp(0), Timestamp(1_000_250_001)), TimeRange::ALL] {
             let query = RangeQuery { range, quality, ..all(&plant) };
             let answers = [1, 3].map(|threads| read(&plant.engine.clone().with_threads(threads), &query, &limits(u64::MAX)));

@@ -11,21 +11,18 @@ use arrow::{
 use proptest::{prelude::*, test_runner::Config};
 
 use super::{BAD, limits};
-use crate::{
-    ingest::{
-        Ingest, IngestOptions,
-        keep::KeeperOptions,
-        sink::{Durability, SampleSink, WriteMode},
-    },
-    model::{ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType},
-    query::{
-        AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Fill, Layout, QualityFilter, QueryEngine, RangeQuery,
-        aggregate::{Configuration, Function, Intervals},
-        anomaly::{Output, Parameter, Parameters, Plan},
-        downsample::Method,
-    },
-    store::{Catalog, MemoryStore, catalog::TAGS_MAX},
+use crate::{AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Fill, Layout, QualityFilter, QueryEngine, RangeQuery};
+use historian_ingest::{Ingest, IngestOptions, keep::KeeperOptions};
+use historian_model::{
+    ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType,
+    sink::{Durability, SampleSink, WriteMode},
 };
+use historian_operators::{
+    aggregate::{Configuration, Function, Intervals},
+    anomaly::{Output, Parameter, Parameters, Plan},
+    downsample::Method,
+};
+use historian_store::{Catalog, MemoryStore, catalog::TAGS_MAX};
 
 /// Value and quality of a cell.
 type Cell = (Option<f64>, u32);

@@ -5,10 +5,10 @@ use std::{path::Path, sync::Arc};
 use serde::de::DeserializeOwned;
 
 use super::document::{DeviceTable, Document};
-use crate::{
-    collector::{Collector, ConfigProblem, Position, TagConfig, modbus::config::ModbusConfig, opcua::config::OpcUaConfig},
-    model::TagDefinition,
-};
+use historian_collector::{Collector, ConfigProblem, Position, TagConfig};
+use historian_modbus::config::ModbusConfig;
+use historian_model::TagDefinition;
+use historian_opcua::config::OpcUaConfig;
 
 /// A protocol's array of tables, `[[name]]`, and how one of them is read.
 pub(super) struct Protocol {

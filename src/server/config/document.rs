@@ -9,7 +9,7 @@ use toml::{
 };
 
 use super::wording::{self, Complaint};
-use crate::collector::{ConfigProblem, Position};
+use historian_collector::{ConfigProblem, Position};
 
 /// Name and line starts of a text file: turns byte offsets into positions.
 pub(super) struct Source {

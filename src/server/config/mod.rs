@@ -26,12 +26,10 @@ pub use settings::{BackupSettings, Bytes, LimitSettings, Period, ScrubSettings, 
 use settings::{Bound, ServerSection};
 use tag_file::TagRow;
 
-use crate::{
-    collector::{Collector, ConfigProblem, Position, TagConfig},
-    ingest::keep::RetentionGroup,
-    model::{TagDefinition, TagSelection, ValueType},
-    query::sql::TableOptions,
-};
+use historian_collector::{Collector, ConfigProblem, Position, TagConfig};
+use historian_ingest::keep::RetentionGroup;
+use historian_model::{TagDefinition, TagSelection, ValueType};
+use historian_sql::TableOptions;
 
 /// Largest configuration file read.
 const FILE_BYTES_MAX: u64 = 64 << 20;

@@ -9,11 +9,9 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::{
-    api::ApiLimits,
-    collector::spool::SPOOL_SAMPLES_MAX,
-    store::{catalog::TAGS_MAX, rocks::StoreOptions},
-};
+use historian_api::ApiLimits;
+use historian_collector::spool::SPOOL_SAMPLES_MAX;
+use historian_store::{catalog::TAGS_MAX, rocks::StoreOptions};
 
 /// Where the service listens and keeps its data: `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,10 +9,8 @@ use super::{
     record::{Broken, Record, Records},
     wording,
 };
-use crate::{
-    collector::{ConfigProblem, Position, TagConfig},
-    model::{TagDefinition, TagName, ValueType},
-};
+use historian_collector::{ConfigProblem, Position, TagConfig};
+use historian_model::{TagDefinition, TagName, ValueType};
 
 /// Columns that a file may have, in any order; only `name` must be there.
 pub const COLUMNS: [&str; 19] = [

@@ -6,14 +6,10 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, de};
 
 use super::document::Document;
-use crate::{
-    collector::{ConfigProblem, Position},
-    model::TagSelection,
-    query::{
-        aggregate::Function,
-        sql::{ColumnNames, TableOptions, View, ViewInterval, refused_name},
-    },
-};
+use historian_collector::{ConfigProblem, Position};
+use historian_model::TagSelection;
+use historian_operators::aggregate::Function;
+use historian_sql::{ColumnNames, TableOptions, View, ViewInterval, refused_name};
 
 /// `[sql]` as written.
 #[derive(Clone, Debug, Default, Deserialize)]

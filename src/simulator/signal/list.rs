@@ -11,10 +11,8 @@ use super::{
     Wire, WordOrder,
     WordOrder::{ABCD, BADC, CDAB, DCBA},
 };
-use crate::{
-    model::ValueType::{self, Bool, String},
-    simulator::process::{MODES, PLANT_STATES, Process},
-};
+use crate::process::{MODES, PLANT_STATES, Process};
+use historian_model::ValueType::{self, Bool, String};
 
 type Measure = fn(&Process) -> Truth;
 

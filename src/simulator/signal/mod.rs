@@ -8,7 +8,7 @@ mod list;
 
 pub use self::list::SIGNALS;
 use super::process::Process;
-use crate::model::ValueType;
+use historian_model::ValueType;
 
 /// One signal of the plant.
 #[derive(Clone, Copy, Debug)]
@@ -212,7 +212,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::model::TagName;
+    use historian_model::TagName;
 
     #[test]
     fn names_nodes_and_registers_are_used_once() {

@@ -15,7 +15,8 @@ use super::{
     copy::{self, Sum, sync_directory},
     manifest::REPOSITORY_VERSION,
 };
-use crate::{model::Timestamp, store::RocksStore};
+use crate::RocksStore;
+use historian_model::Timestamp;
 
 /// Directory of the checkpoint beside the database, on the same file system so that files are linked and not copied.
 const CHECKPOINT: &str = "checkpoint-tmp";
@@ -256,7 +257,7 @@ impl Drop for Checkpoint {
 }
 
 /// Removes the checkpoint that an interrupted backup left in a data directory.
-pub(in crate::store) fn remove_checkpoint(data_dir: &Path) -> std::io::Result<()> {
+pub(crate) fn remove_checkpoint(data_dir: &Path) -> std::io::Result<()> {
     // RocksDB builds it under this name first.
     for name in [CHECKPOINT.to_owned(), format!("{CHECKPOINT}.tmp")] {
         match fs::remove_dir_all(data_dir.join(name)) {

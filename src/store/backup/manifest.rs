@@ -11,7 +11,7 @@ use super::{
     BackupError,
     copy::{self, Sum},
 };
-use crate::model::Timestamp;
+use historian_model::Timestamp;
 
 /// Version of the layout of a repository.
 pub(super) const REPOSITORY_VERSION: u32 = 1;

@@ -35,7 +35,6 @@ pub(super) use create::remove_checkpoint;
 
 /// Why a backup or a restore did not come about.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum BackupError {
     #[error("{path}: {message}")]
     Io { path: String, message: String },

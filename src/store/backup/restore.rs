@@ -9,10 +9,8 @@ use super::{
     BackupError, Manifest, Meter, Phase, Repository, Watch,
     copy::{self, difference, sync_directory},
 };
-use crate::{
-    model::Timestamp,
-    store::{AuditEntry, RocksStore, Store, StoreError, rocks::StoreOptions, watermark::WatermarkFile},
-};
+use crate::{AuditEntry, RocksStore, Store, StoreError, rocks::StoreOptions, watermark::WatermarkFile};
+use historian_model::Timestamp;
 
 /// A store that was restored.
 #[derive(Clone, Debug)]

@@ -8,10 +8,8 @@ use std::{
 };
 
 use super::*;
-use crate::{
-    model::Timestamp,
-    store::{RocksStore, Store, rocks::StoreOptions},
-};
+use crate::{RocksStore, Store, rocks::StoreOptions};
+use historian_model::Timestamp;
 
 fn go_on(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())

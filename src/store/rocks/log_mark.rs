@@ -13,7 +13,7 @@ use std::{
 use historian_format::journal::{LOG_MARK_BYTES, LOG_MARK_FILE, decode_log_mark, encode_log_mark};
 use parking_lot::Mutex;
 
-use crate::store::{StoreError, files, salvage};
+use crate::{StoreError, files, salvage};
 
 /// A log file by its number, and a length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

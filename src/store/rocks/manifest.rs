@@ -20,7 +20,7 @@ use std::{
 use historian_format::keys::MANIFEST_MARK_FILE;
 use parking_lot::Mutex;
 
-use crate::store::{StoreError, salvage::REMEDY};
+use crate::{StoreError, salvage::REMEDY};
 
 const BLOCK_BYTES: u64 = 32 << 10;
 const HEADER_BYTES: u64 = 7;
@@ -43,7 +43,7 @@ impl Mark {
 }
 
 /// Keeps the mark of an open database.
-pub(in crate::store) struct Manifest {
+pub(crate) struct Manifest {
     directory: PathBuf,
     database: PathBuf,
     state: Mutex<State>,
@@ -60,7 +60,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Manifest {
     /// Of a database that is only read, and read as far as it can be.
-    pub(in crate::store) fn unchecked(directory: &Path, database: &Path) -> Manifest {
+    pub(crate) fn unchecked(directory: &Path, database: &Path) -> Manifest {
         Manifest { directory: directory.to_owned(), database: database.to_owned(), state: Mutex::default() }
     }
 
@@ -68,7 +68,7 @@ impl Manifest {
     ///
     /// # Errors
     /// [`StoreError::Open`] with the name of the file: the manifest is shorter than it was, an older one, or has records that none can have.
-    pub(in crate::store) fn check(directory: &Path, database: &Path) -> Result<Manifest, StoreError> {
+    pub(crate) fn check(directory: &Path, database: &Path) -> Result<Manifest, StoreError> {
         let manifest = Manifest::unchecked(directory, database);
         let Some(name) = manifest.current() else { return Ok(manifest) };
         let path = database.join(&name);
@@ -196,7 +196,7 @@ pub(super) fn refuse_pointer(database: &Path) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// [`StoreError::Open`] with the name of the file.
-pub(in crate::store) fn refuse_recycled(database: &Path) -> Result<(), StoreError> {
+pub(crate) fn refuse_recycled(database: &Path) -> Result<(), StoreError> {
     let Ok(entries) = std::fs::read_dir(database) else { return Ok(()) };
     for path in entries.flatten().map(|entry| entry.path()) {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

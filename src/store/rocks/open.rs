@@ -16,7 +16,7 @@ use super::{
     manifest::{self, Manifest},
     options::{self, StoreOptions},
 };
-use crate::store::{
+use crate::{
     ChunkFamily, StoreError,
     backup::remove_checkpoint,
     files, salvage, upgrade,
@@ -99,7 +99,7 @@ impl RocksStore {
     ///
     /// # Errors
     /// When it cannot be read either.
-    pub(in crate::store) fn open_to_read(directory: &Path, options: &StoreOptions, appended: u64) -> Result<RocksStore, StoreError> {
+    pub(crate) fn open_to_read(directory: &Path, options: &StoreOptions, appended: u64) -> Result<RocksStore, StoreError> {
         let path = directory.join("rocksdb");
         let (watermark, _) = WatermarkFile::open_read_only(directory)?;
         let manifest = Manifest::check(directory, &path)?;
@@ -111,13 +111,7 @@ impl RocksStore {
     }
 
     /// A store of an open database.
-    pub(in crate::store) fn assemble(
-        db: DB,
-        path: PathBuf,
-        watermark: WatermarkFile,
-        manifest: Manifest,
-        options: &StoreOptions,
-    ) -> RocksStore {
+    pub(crate) fn assemble(db: DB, path: PathBuf, watermark: WatermarkFile, manifest: Manifest, options: &StoreOptions) -> RocksStore {
         RocksStore {
             db,
             path,
@@ -135,7 +129,7 @@ impl RocksStore {
         }
     }
 
-    pub(in crate::store) fn check_format_version(&self) -> Result<(), StoreError> {
+    pub(crate) fn check_format_version(&self) -> Result<(), StoreError> {
         let state = self.family(keys::FAMILY_STATE)?;
         let expected = keys::FORMAT_VERSION.to_le_bytes();
         match self.db.get_cf(state, keys::format_version_key()).map_err(|error| classified(&error, keys::FAMILY_STATE))? {

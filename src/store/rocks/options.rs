@@ -22,7 +22,7 @@ impl Default for StoreOptions {
     }
 }
 
-pub(in crate::store) fn database_options(options: &StoreOptions) -> Options {
+pub(crate) fn database_options(options: &StoreOptions) -> Options {
     let mut database = Options::default();
     database.create_if_missing(true);
     database.create_missing_column_families(true);
@@ -37,7 +37,7 @@ pub(in crate::store) fn database_options(options: &StoreOptions) -> Options {
     database
 }
 
-pub(in crate::store) fn families(options: &StoreOptions) -> Vec<ColumnFamilyDescriptor> {
+pub(crate) fn families(options: &StoreOptions) -> Vec<ColumnFamilyDescriptor> {
     let cache = Cache::new_lru_cache(options.cache_bytes);
     keys::FAMILIES
         .iter()

@@ -11,10 +11,8 @@ use rocksdb::{DB, DBRawIterator, IteratorMode, ReadOptions, SnapshotWithThreadMo
 use self_cell::self_cell;
 
 use super::{ChunkFamily, Direction, Gap, RocksStore, StoreError, StoredChunk, classified, scan};
-use crate::{
-    model::TagId,
-    store::{ReadStore, layer::reads},
-};
+use crate::{ReadStore, layer::reads};
+use historian_model::TagId;
 
 type Snapshot<'a> = SnapshotWithThreadMode<'a, DB>;
 

@@ -27,7 +27,7 @@ pub(super) struct Log {
 }
 
 /// Logs of a database in the order of their numbers.
-pub(in crate::store) fn logs(database: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn logs(database: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(database)? {
         let path = entry?.path();
@@ -41,7 +41,7 @@ pub(in crate::store) fn logs(database: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The first damage in the logs of a database: the file, and what it is.
-pub(in crate::store) fn first_damage(database: &Path) -> Option<String> {
+pub(crate) fn first_damage(database: &Path) -> Option<String> {
     logs(database).ok()?.iter().find_map(|path| {
         let (at, what) = read(path).ok()?.damage?;
         Some(format!("{} is damaged at byte {at}: {what}", path.display()))
@@ -49,7 +49,7 @@ pub(in crate::store) fn first_damage(database: &Path) -> Option<String> {
 }
 
 /// Where the logs of a database, taken together, cease to be sound.
-pub(in crate::store) struct Unsound {
+pub(crate) struct Unsound {
     pub log: PathBuf,
     /// Where its last sound record ends.
     pub sound_bytes: u64,
@@ -60,7 +60,7 @@ pub(in crate::store) struct Unsound {
 }
 
 /// The first place at which the logs of a database are not sound: damage, or records missing before the next log.
-pub(in crate::store) fn first_unsound(database: &Path) -> io::Result<Option<Unsound>> {
+pub(crate) fn first_unsound(database: &Path) -> io::Result<Option<Unsound>> {
     let mut expected = None;
     let paths = logs(database)?;
     for (index, path) in paths.iter().enumerate() {

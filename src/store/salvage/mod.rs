@@ -36,7 +36,7 @@ use super::{
     rocks::StoreOptions,
     watermark::{Found, WatermarkFile},
 };
-use crate::model::Timestamp;
+use historian_model::Timestamp;
 
 pub(super) use self::{
     log::{first_damage, first_unsound, logs},

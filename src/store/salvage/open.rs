@@ -12,7 +12,7 @@ use super::{
     log,
     swap::{Work, failed},
 };
-use crate::store::{
+use crate::{
     RocksStore, StoreError,
     rocks::{
         StoreOptions, database_options, families, io,

@@ -14,17 +14,15 @@ use rocksdb::{WriteBatch, WriteOptions};
 
 use super::open::Mending;
 use crate::{
-    model::{Tag, TagDefinition, TagId, TagName, Timestamp},
-    store::{
-        Change, ReadStore, RocksStore, Store, StoreError,
-        catalog::{deleted_entry, stored_tag, tag_entry},
-        rocks::io,
-        scrub::{
-            entry::{Checker, Fault, Place, place},
-            walk::{Page, Unreadable, Walk},
-        },
+    Change, ReadStore, RocksStore, Store, StoreError,
+    catalog::{deleted_entry, stored_tag, tag_entry},
+    rocks::io,
+    scrub::{
+        entry::{Checker, Fault, Place, place},
+        walk::{Page, Unreadable, Walk},
     },
 };
+use historian_model::{Tag, TagDefinition, TagId, TagName, Timestamp};
 
 /// Families in the order in which they are read: what a later one needs to know of an earlier one is known then.
 const ORDER: [&str; 9] = [

@@ -21,7 +21,8 @@ use historian_format::{
 use rustix::fs::FlockOperation;
 
 use super::bytes_of;
-use crate::{model::Timestamp, store::StoreError};
+use crate::StoreError;
+use historian_model::Timestamp;
 
 pub(super) const DATABASE: &str = "rocksdb";
 const PARTIAL: &str = "salvage.partial";
@@ -50,7 +51,7 @@ pub(super) fn only_one(directory: &Path) -> Result<Option<File>, StoreError> {
 }
 
 /// True while the exchange of a damaged database for what was made of it is not finished.
-pub(in crate::store) fn unfinished(directory: &Path) -> bool {
+pub(crate) fn unfinished(directory: &Path) -> bool {
     !directory.join(DATABASE).exists() && directory.join(RESULT).join(DATABASE).exists()
 }
 

@@ -10,11 +10,9 @@ use historian_format::{
 };
 
 use super::*;
-use crate::store::ReadStore;
-use crate::{
-    model::{Clock, Samples, SystemClock, TagDefinition, TagId, TagName, Value, ValueType},
-    store::{AuditEntry, Catalog, Change, ChunkFamily, StoredChunk, rocks::classified},
-};
+use crate::ReadStore;
+use crate::{AuditEntry, Catalog, Change, ChunkFamily, StoredChunk, rocks::classified};
+use historian_model::{Clock, Samples, SystemClock, TagDefinition, TagId, TagName, Value, ValueType};
 
 const SAMPLES: i64 = 300;
 const CHUNKS: i64 = 60;
@@ -450,7 +448,7 @@ fn entries_that_are_damaged_under_a_sound_block_go_alone() {
     assert_eq!(at(keys::FAMILY_ROLLUPS, &rollup.encode()), None);
     assert_eq!(at(keys::FAMILY_STATE, &keys::dirty_key(0, 3)), Some(&vec![1]));
     assert_eq!(at(keys::FAMILY_STATE, &keys::kept_key(2)), None);
-    let tag = |id: u32| crate::store::catalog::stored_tag(TagId(id), at(keys::FAMILY_CATALOG, &keys::catalog_key(id)).unwrap()).unwrap();
+    let tag = |id: u32| crate::catalog::stored_tag(TagId(id), at(keys::FAMILY_CATALOG, &keys::catalog_key(id)).unwrap()).unwrap();
     let recovered = tag(1).unwrap();
     assert_eq!((recovered.name().as_str(), recovered.value_type()), ("recovered/tag_1", ValueType::F64));
     assert_eq!(tag(4), None, "its id is not given again");

@@ -10,7 +10,7 @@ use historian_format::{
 use super::super::AuditEntry;
 
 /// Why an entry is damaged.
-pub(in crate::store) struct Fault {
+pub(crate) struct Fault {
     pub tag: Option<u32>,
     pub start: Option<i64>,
     pub end: Option<i64>,
@@ -19,7 +19,7 @@ pub(in crate::store) struct Fault {
 
 /// Where a key lies: its week, its tag, and its time where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) struct Place {
+pub(crate) struct Place {
     pub week: i32,
     pub tag: u32,
     pub start: Option<i64>,
@@ -27,18 +27,18 @@ pub(in crate::store) struct Place {
 
 impl Place {
     /// The least place in the same week.
-    pub(in crate::store) fn first_of_week(self) -> Place {
+    pub(crate) fn first_of_week(self) -> Place {
         Place { tag: 0, start: None, ..self }
     }
 
     /// The greatest place of the same tag and week.
-    pub(in crate::store) fn last_of_week(self) -> Place {
+    pub(crate) fn last_of_week(self) -> Place {
         Place { start: Some(keys::week_bounds(self.week).1), ..self }
     }
 }
 
 /// Place of a key, for the families whose keys have one.
-pub(in crate::store) fn place(family: &str, key: &[u8]) -> Option<Place> {
+pub(crate) fn place(family: &str, key: &[u8]) -> Option<Place> {
     match family {
         keys::FAMILY_CHUNKS | keys::FAMILY_LATE => {
             ChunkKey::decode(key).map(|key| Place { week: keys::week_of(key.start), tag: key.tag_id, start: Some(key.start) })
@@ -52,24 +52,24 @@ pub(in crate::store) fn place(family: &str, key: &[u8]) -> Option<Place> {
 }
 
 /// Checks the entries of one family in the order of their keys.
-pub(in crate::store) struct Checker {
+pub(crate) struct Checker {
     family: &'static str,
     /// Tag and last timestamp of the ordered chunk before.
     before: Option<(u32, i64)>,
 }
 
 impl Checker {
-    pub(in crate::store) fn new(family: &'static str) -> Checker {
+    pub(crate) fn new(family: &'static str) -> Checker {
         Checker { family, before: None }
     }
 
     /// What follows is not the neighbour of what came before.
-    pub(in crate::store) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.before = None;
     }
 
     /// Samples in the entry, where it is sound.
-    pub(in crate::store) fn check(&mut self, key: &[u8], value: &[u8]) -> Result<u64, Fault> {
+    pub(crate) fn check(&mut self, key: &[u8], value: &[u8]) -> Result<u64, Fault> {
         let place = place(self.family, key);
         let fault = |message: String| {
             let week = place.map(|place| keys::week_bounds(place.week));

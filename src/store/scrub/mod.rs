@@ -22,7 +22,7 @@ use self::{
     walk::{Page, Walk},
 };
 use super::{RocksStore, StoreError, pace::Pace};
-use crate::model::Timestamp;
+use historian_model::Timestamp;
 
 /// Findings that are kept in a report; all are counted and told.
 const FINDINGS_KEPT: usize = 1000;
@@ -35,7 +35,6 @@ const CANDIDATES_MAX: u32 = 10_000;
 
 /// Why a scrub did not reach its end.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ScrubError {
     #[error("a scrub is running already; its findings are in the log and in its report")]
     Busy,

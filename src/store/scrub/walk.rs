@@ -13,7 +13,7 @@ use super::super::{RocksStore, StoreError};
 const PAGE_BYTES: u64 = 1 << 20;
 
 /// Entries read under one iterator.
-pub(in crate::store) struct Page {
+pub(crate) struct Page {
     pub entries: Vec<(Vec<u8>, Vec<u8>)>,
     pub bytes: u64,
     /// What ended the page early.
@@ -23,7 +23,7 @@ pub(in crate::store) struct Page {
 }
 
 /// A part of a family that cannot be read.
-pub(in crate::store) struct Unreadable {
+pub(crate) struct Unreadable {
     pub message: String,
     /// The last key read before, on an earlier page.
     pub after: Option<Vec<u8>>,
@@ -31,7 +31,7 @@ pub(in crate::store) struct Unreadable {
     pub next: Option<Vec<u8>>,
 }
 
-pub(in crate::store) struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     store: &'a RocksStore,
     family: &'static str,
     /// The next page begins at this key.
@@ -41,7 +41,7 @@ pub(in crate::store) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(in crate::store) fn new(store: &'a RocksStore, family: &'static str) -> Result<Walk<'a>, StoreError> {
+    pub(crate) fn new(store: &'a RocksStore, family: &'static str) -> Result<Walk<'a>, StoreError> {
         store.family(family)?;
         Ok(Walk { store, family, at: Vec::new(), before: None })
     }
@@ -54,7 +54,7 @@ impl<'a> Walk<'a> {
         Ok(self.store.db.raw_iterator_cf_opt(self.store.family(self.family)?, options))
     }
 
-    pub(in crate::store) fn page(&mut self) -> Result<Page, StoreError> {
+    pub(crate) fn page(&mut self) -> Result<Page, StoreError> {
         let mut page = Page { entries: Vec::new(), bytes: 0, unreadable: None, last: false };
         let mut iterator = self.iterator()?;
         iterator.seek(&self.at);
@@ -131,7 +131,7 @@ fn number(key: &[u8]) -> u128 {
 
 impl RocksStore {
     /// Bytes of all families, about: what a scrub has before it.
-    pub(in crate::store) fn stored_bytes(&self) -> u64 {
+    pub(crate) fn stored_bytes(&self) -> u64 {
         let of = |family: &str, property: &str| {
             let handle = self.db.cf_handle(family);
             handle.and_then(|handle| self.db.property_int_value_cf(handle, property).ok().flatten()).unwrap_or(0)
@@ -140,7 +140,7 @@ impl RocksStore {
     }
 
     /// Name of a tag in the catalog, where that can be read.
-    pub(in crate::store) fn tag_name(&self, tag: u32) -> Option<String> {
+    pub(crate) fn tag_name(&self, tag: u32) -> Option<String> {
         let entry = self.db.get_cf(self.family(keys::FAMILY_CATALOG).ok()?, keys::catalog_key(tag)).ok()??;
         let entry: serde_json::Value = serde_json::from_slice(&entry).ok()?;
         // A definition is flattened into its entry or lies within it; a deleted tag has none.

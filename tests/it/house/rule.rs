@@ -1,4 +1,4 @@
-//! The rules themselves, one static list. STYLE.md and ARCHITECTURE.md tell why each one is there; `reason` is what a builder who broke it
+//! The rules that no compiler checks, one static list. STYLE.md and ARCHITECTURE.md tell why each one is there; `reason` is what a builder who broke it
 //! needs to know.
 
 use std::collections::BTreeSet;
@@ -23,8 +23,6 @@ pub struct Rule {
 pub enum Forbids {
     /// Identifiers, or paths of identifiers (`SystemTime::now`); one that starts with a dot is a method call.
     Words(&'static [&'static str]),
-    /// Paths of our crate other than these, by their first parts.
-    ImportsBut(&'static [&'static str]),
     /// Parts of `std` by their first name (`fs`).
     Std(&'static [&'static str]),
     /// A file that does not begin with `//!`.
@@ -61,19 +59,6 @@ impl Rule {
         }
     }
 
-    /// What a room may import from this crate.
-    const fn room(name: &'static str, room: &'static [&'static str], allowed: &'static [&'static str]) -> Rule {
-        Rule {
-            name,
-            reason: "a room imports only what lies below it: device → collector → ingest → store → query → api",
-            within: room,
-            but_not: &[],
-            tests_are_free: false,
-            forbids: Forbids::ImportsBut(allowed),
-            exceptions: &[],
-        }
-    }
-
     /// Violations in one file as `file:line: …`; exceptions that were needed are put into `used` by their index.
     pub fn check(&self, source: &Source, used: &mut BTreeSet<usize>) -> Vec<String> {
         let holds = self.within.iter().any(|prefix| source.name.starts_with(prefix));
@@ -106,16 +91,6 @@ impl Rule {
                     words(&source.code, name)
                         .filter(move |at| !is_call || source.code[..*at].trim_end().ends_with('.'))
                         .map(|at| (at, (*word).to_owned()))
-                })
-                .collect(),
-            Forbids::ImportsBut(allowed) => source
-                .crate_paths()
-                .into_iter()
-                .map(|(at, path)| (at, path.join("::")))
-                .filter(|(_, path)| {
-                    let room = path.split("::").next().unwrap_or_default();
-                    let allowed = allowed.iter().any(|allowed| path == allowed || path.starts_with(&format!("{allowed}::")));
-                    ROOMS.contains(&room) && !allowed
                 })
                 .collect(),
             Forbids::Std(forbidden) => std_parts(&source.code).into_iter().filter(|(_, part)| forbidden.contains(&part.as_str())).collect(),
@@ -155,62 +130,8 @@ fn std_parts(code: &str) -> Vec<(usize, String)> {
     parts
 }
 
-/// Modules at the root of the crate.
-const ROOMS: &[&str] = &["api", "cli", "collector", "ingest", "model", "query", "security", "server", "simulator", "store"];
-
 /// Every rule.
 pub static RULES: &[Rule] = &[
-    Rule::room("imports of model", &["src/model/"], &["model"]),
-    Rule::room("imports of collector", &["src/collector/"], &["model", "collector", "ingest::sink"]),
-    Rule::room("imports of simulator", &["src/simulator/"], &["model", "simulator"]),
-    Rule::room("imports of store", &["src/store/"], &["model", "store"]),
-    Rule::room("imports of ingest", &["src/ingest/"], &["model", "store", "ingest"]),
-    Rule::room("imports of query", &["src/query/"], &["model", "store", "ingest", "query"]),
-    // The API shows the delivery truth of collectors, and nothing else of them.
-    Rule::room(
-        "imports of api",
-        &["src/api/"],
-        &["model", "store", "ingest", "query", "collector::status", "collector::DeviceStatus", "api", "security"],
-    ),
-    Rule::room("imports of server", &["src/server/"], &["model", "store", "ingest", "query", "collector", "api", "security", "server"]),
-    Rule::foreign("rocksdb", "RocksDB is named only inside src/store", &["rocksdb"], &["src/store/"]),
-    Rule {
-        within: &["src/model/", "src/collector/", "src/simulator/", "src/ingest/", "src/store/", "storage-format/src/", "proto/src/"],
-        ..Rule::foreign(
-            "arrow",
-            "Arrow begins in src/query; below it samples are the columns of the storage format",
-            &["arrow", "arrow_flight", "arrow_array", "arrow_schema", "arrow_buffer", "parquet", "datafusion"],
-            &[],
-        )
-    },
-    Rule::foreign(
-        "proto",
-        "proto types begin in src/api; what lies below speaks in the model's words",
-        &["historian_proto", "tonic", "tonic_health", "tonic_reflection", "tonic_types", "prost", "prost_types", "pbjson_types"],
-        &["src/api/", "src/cli/", "src/server/", "src/main.rs", "proto/src/"],
-    ),
-    Rule::foreign(
-        "protocol libraries",
-        "types of a protocol never leave the folder of its collector",
-        &["tokio_modbus"],
-        &["src/simulator/modbus.rs"],
-    ),
-    // The word alone is also the name of the collector's folder.
-    Rule::foreign(
-        "protocol libraries",
-        "types of a protocol never leave the folder of its collector",
-        &["use opcua", "opcua::client", "opcua::crypto", "opcua::nodes", "opcua::server", "opcua::types"],
-        &["src/collector/opcua/", "src/simulator/opcua.rs"],
-    ),
-    Rule {
-        within: &["storage-format/src/"],
-        ..Rule::foreign(
-            "format is pure",
-            "the storage format knows no I/O, no async, no RocksDB; a third party can decode our chunks with it alone",
-            &["tokio", "async", "futures", "rocksdb", "historian"],
-            &[],
-        )
-    },
     Rule {
         name: "format is pure",
         reason: "the storage format does no I/O",
@@ -234,7 +155,7 @@ pub static RULES: &[Rule] = &[
         name: "configuration files",
         reason: "configuration is read by the server and the command line only; the rooms get typed values",
         within: &["src/"],
-        but_not: &["src/server/", "src/cli/", "src/store/", "src/query/aggregate/tests/"],
+        but_not: &["src/server/", "src/cli/", "src/store/", "src/operators/aggregate/tests/"],
         tests_are_free: true,
         forbids: Forbids::Std(&["fs"]),
         exceptions: &[Exception {
@@ -250,7 +171,7 @@ pub static RULES: &[Rule] = &[
             "configuration files",
             "configuration is read by the server and the command line only; the rooms get typed values",
             &["File::open", "read_to_string"],
-            &["src/server/", "src/cli/", "src/store/", "src/collector/opcua/pki.rs", "src/query/aggregate/tests/"],
+            &["src/server/", "src/cli/", "src/store/", "src/collector/opcua/pki.rs", "src/operators/aggregate/tests/"],
         )
     },
     Rule {

@@ -1,4 +1,4 @@
-//! A Rust file as the rules see it: its code without comments and texts, and the paths it names inside the crate.
+//! A Rust file as the rules see it: its code without comments and texts.
 
 /// One source file.
 pub struct Source {
@@ -22,77 +22,6 @@ impl Source {
     /// Line of a byte of the code, from 1.
     pub fn line(&self, at: usize) -> usize {
         self.code[..at].split('\n').count()
-    }
-
-    /// Module path below the crate root: `src/a/b.rs` and `src/a/b/mod.rs` are `[a, b]`.
-    fn module(&self) -> Vec<&str> {
-        let inside = self.name.strip_prefix("src/").unwrap_or(&self.name).trim_end_matches(".rs");
-        inside.split('/').filter(|part| !matches!(*part, "mod" | "lib" | "main")).collect()
-    }
-
-    /// Every path of this crate that the code names, resolved to the crate root, with the byte where it stands: `crate::a::{b, c::d}` gives
-    /// `[a, b]` and `[a, c, d]`, and `super::` climbs from the module of the file.
-    pub fn crate_paths(&self) -> Vec<(usize, Vec<String>)> {
-        let mut found = Vec::new();
-        for (root, climbs) in [("crate", false), ("super", true)] {
-            for at in words(&self.code, root) {
-                let before = self.code[..at].trim_end();
-                if before.ends_with("::") || (climbs && before.ends_with("pub(")) {
-                    continue;
-                }
-                let mut base: Vec<String> = if climbs { self.module().iter().map(ToString::to_string).collect() } else { Vec::new() };
-                let mut rest = self.code[at..].strip_prefix(root).unwrap_or_default();
-                if climbs {
-                    base.pop();
-                    while let Some(next) = after_colons(rest).and_then(|after| after.strip_prefix("super")) {
-                        base.pop();
-                        rest = next;
-                    }
-                }
-                if let Some(tree) = after_colons(rest) {
-                    let mut paths = Vec::new();
-                    use_tree(tree, &base, &mut paths);
-                    found.extend(paths.into_iter().map(|path| (at, path)));
-                }
-            }
-        }
-        found
-    }
-}
-
-fn after_colons(text: &str) -> Option<&str> {
-    text.trim_start().strip_prefix("::").map(str::trim_start)
-}
-
-/// Reads `a::b`, `a::{b, c::d}` or `{…}`, and returns what follows.
-fn use_tree<'text>(text: &'text str, base: &[String], paths: &mut Vec<Vec<String>>) -> &'text str {
-    let mut path = base.to_vec();
-    let mut rest = text.trim_start();
-    loop {
-        if let Some(mut inside) = rest.strip_prefix('{') {
-            loop {
-                inside = inside.trim_start();
-                if let Some(after) = inside.strip_prefix('}') {
-                    return after;
-                }
-                let after = use_tree(inside, &path, paths).trim_start();
-                // An alias (`a as b`) or anything unexpected: on to the next of the group.
-                let Some(end) = after.find([',', '}']) else { return "" };
-                inside = if after[end..].starts_with(',') { &after[end + 1..] } else { &after[end..] };
-            }
-        }
-        let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-        if length == 0 {
-            paths.push(path);
-            return rest.strip_prefix('*').unwrap_or(rest);
-        }
-        path.push(rest[..length].to_owned());
-        rest = &rest[length..];
-        let Some(after) = after_colons(rest) else {
-            paths.push(path);
-            return rest;
-        };
-        rest = after;
     }
 }
 
@@ -218,17 +147,4 @@ fn code_is_what_is_left_without_comments_and_texts() {
     let source = Source::new("src/a.rs", "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\nfn c() {}\n");
     assert_eq!(source.shipped.split_whitespace().collect::<Vec<_>>(), ["fn", "a()", "{}", "fn", "c()", "{}"]);
     assert_eq!(source.shipped.len(), source.code.len());
-}
-
-#[test]
-fn paths_are_resolved_to_the_root_of_the_crate() {
-    let paths = |name: &str, code: &str| {
-        let mut paths: Vec<String> = Source::new(name, code).crate_paths().into_iter().map(|(_, path)| path.join("::")).collect();
-        paths.sort();
-        paths.join(" ")
-    };
-    assert_eq!(paths("src/a/b.rs", "use crate::c::{d, e::{f, self}, g as h, *};"), "c c::d c::e::f c::e::self c::g");
-    assert_eq!(paths("src/a/b.rs", "use crate::{c, d::e};"), "c d::e");
-    assert_eq!(paths("src/a/b.rs", "fn f() { crate::c::d(super::e, super::super::g::h) }"), "a::e c::d g::h");
-    assert_eq!(paths("src/a/mod.rs", "pub(super) use super::c; pub(crate) fn f() {}"), "c");
 }

@@ -99,7 +99,7 @@ fn problems_of_the_device_name_their_key() {
 #[test]
 fn keys_that_nobody_knows_are_refused() {
     for text in [format!("{DEVICE}scan = 5\n"), format!("{DEVICE}[[tag]]\nname = \"t\"\naddress = \"coil:1\"\norder = \"ABCD\"\n")] {
-        let error = toml::from_str::<historian::collector::modbus::ModbusConfig>(&text).unwrap_err().to_string();
+        let error = toml::from_str::<historian::modbus::ModbusConfig>(&text).unwrap_err().to_string();
         assert!(error.contains("unknown field"), "{error}");
     }
 }

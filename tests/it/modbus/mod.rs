@@ -21,7 +21,8 @@ use std::{
 };
 
 use historian::{
-    collector::{Collector, CollectorContext, DeviceStatus, Spool, modbus::ModbusConfig, spool::SPOOL_SAMPLES_MAX},
+    collector::{Collector, CollectorContext, DeviceStatus, Spool, spool::SPOOL_SAMPLES_MAX},
+    modbus::ModbusConfig,
     model::{Quality, SystemClock, TagId, TagName, Value},
 };
 use tokio::task::JoinHandle;

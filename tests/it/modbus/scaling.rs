@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::Stdio};
 
-use historian::collector::modbus::scaling::Scaling;
+use historian::modbus::scaling::Scaling;
 
 use crate::support::peer::python;
 

@@ -6,9 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use historian::{
-    ingest::sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
-    model::{SampleBatch, Samples, TagId},
+use historian::model::{
+    SampleBatch, Samples, TagId,
+    sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
 };
 use parking_lot::Mutex;
 

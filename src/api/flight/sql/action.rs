@@ -13,10 +13,9 @@ use prost::{Message, bytes::Bytes};
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{Sql, answer::AnswerOptions, refuse_transaction, statement::schema_bytes, wire};
-use crate::{
-    api::{Api, blocking, status},
-    query::{QueryLimits, sql::Statement},
-};
+use crate::{Api, blocking, status};
+use historian_query::QueryLimits;
+use historian_sql::Statement;
 
 const ACTIONS: [(&str, &str); 4] = [
     ("CreatePreparedStatement", "Keeps a statement that is executed several times, or with parameters."),

@@ -5,7 +5,7 @@ use prost::Message;
 use tonic::{Status, metadata::MetadataMap};
 
 use super::Sql;
-use crate::api::flight::session::SessionOptions;
+use crate::flight::session::SessionOptions;
 
 /// The form of answers. The default is what every client reads. It is a message because tickets hold it.
 #[derive(Clone, PartialEq, Eq, Message)]

@@ -16,7 +16,7 @@ use arrow_flight::sql::{
     metadata::{SqlInfoDataBuilder, XdbcTypeInfo, XdbcTypeInfoData, XdbcTypeInfoDataBuilder},
 };
 
-use crate::api::ApiLimits;
+use crate::ApiLimits;
 
 /// Words that are reserved here and not in SQL:2003.
 const KEYWORDS: &[&str] = &["ANALYZE", "EXPLAIN", "ILIKE", "LIMIT", "OFFSET", "QUALIFY", "TOP"];

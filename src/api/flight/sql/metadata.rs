@@ -1,4 +1,4 @@
-//! Catalog calls of Flight SQL: what there is to be read. One catalog with one schema and the tables of `query::sql`; BI tools and drivers ask
+//! Catalog calls of Flight SQL: what there is to be read. One catalog with one schema and the tables of `historian_sql`; BI tools and drivers ask
 //! for it before they show anything.
 
 use std::sync::Arc;
@@ -12,10 +12,8 @@ use arrow_flight::sql::{Command, CommandGetPrimaryKeys};
 use tonic::Status;
 
 use super::{info, tables};
-use crate::{
-    api::{ApiLimits, status},
-    query::sql::{CATALOG, INFORMATION_SCHEMA, SCHEMA, SqlEngine},
-};
+use crate::{ApiLimits, status};
+use historian_sql::{CATALOG, INFORMATION_SCHEMA, SCHEMA, SqlEngine};
 
 /// Columns that tell the rows of a table apart.
 const PRIMARY_KEYS: [(&str, &[&str]); 6] = [

@@ -1,4 +1,4 @@
-//! Flight SQL on the same service as Flight: which of its messages means what. Statements are answered by `query::sql`, catalog calls by
+//! Flight SQL on the same service as Flight: which of its messages means what. Statements are answered by `historian_sql`, catalog calls by
 //! [`metadata`]; nothing can be written through it.
 //!
 //! A ticket of a statement is the statement itself with the values of its parameters, the form of its answer and the moment of its
@@ -30,13 +30,9 @@ use tonic::{Status, metadata::MetadataMap};
 
 use self::statement::{Executions, StatementTicket};
 use super::{Answer, encode, info as flight};
-use crate::{
-    api::{Api, ApiLimits, Services, blocking, command::AnyMessage, status},
-    query::{
-        QueryLimits,
-        sql::{SqlEngine, SqlOptions},
-    },
-};
+use crate::{Api, ApiLimits, Services, blocking, command::AnyMessage, status};
+use historian_query::QueryLimits;
+use historian_sql::{SqlEngine, SqlOptions};
 
 /// What Flight SQL keeps.
 pub struct Sql {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use prost::{Message, bytes::Bytes};
 use tonic::Status;
 
-use crate::api::status;
+use crate::status;
 
 /// Most rows of parameters bound to a statement at once.
 pub const ROWS_MAX: usize = 1_000;

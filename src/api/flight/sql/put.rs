@@ -13,13 +13,11 @@ use tonic::{Status, Streaming};
 
 use super::prepared::{BYTES_MAX, ROWS_MAX};
 use crate::{
-    api::{
-        Api, blocking,
-        flight::{Answer, decode::Decoder},
-        status,
-    },
-    query::sql::ScalarValue,
+    Api, blocking,
+    flight::{Answer, decode::Decoder},
+    status,
 };
+use historian_sql::ScalarValue;
 
 /// Answers a `DoPut` whose first message has a command of Flight SQL.
 ///

@@ -13,14 +13,10 @@ use prost::{Message, bytes::Bytes};
 use tonic::Status;
 
 use super::{Sql, answer::AnswerOptions, prepared::Bound, put, wire};
-use crate::{
-    api::{flight::encode::Encoder, status, stream::Emitter},
-    model::Timestamp,
-    query::{
-        QueryLimits,
-        sql::{Reply, ScalarValue, Statement},
-    },
-};
+use crate::{flight::encode::Encoder, status, stream::Emitter};
+use historian_model::Timestamp;
+use historian_query::QueryLimits;
+use historian_sql::{Reply, ScalarValue, Statement};
 
 /// What a ticket of a statement holds.
 #[derive(Clone, PartialEq, Message)]

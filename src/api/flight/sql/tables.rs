@@ -9,7 +9,7 @@ use arrow::{
 use arrow_flight::{error::FlightError, sql::CommandGetTables};
 
 use super::{answer::AnswerOptions, wire};
-use crate::query::sql::{CATALOG, SqlEngine, TableDescription};
+use historian_sql::{CATALOG, SqlEngine, TableDescription};
 
 /// What JDBC calls a table of data, and what information schemas do: Grafana's plugin asks for `BASE TABLE` and shows nothing else.
 const TABLE: &str = "TABLE";

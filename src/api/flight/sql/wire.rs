@@ -15,7 +15,8 @@ use jiff::{Timestamp, tz::TimeZone};
 use tonic::Status;
 
 use super::answer::AnswerOptions;
-use crate::{api::status, query::sql::ScalarValue};
+use crate::status;
+use historian_sql::ScalarValue;
 
 /// Digits of the largest unsigned number of 64 bits.
 const U64_DIGITS: u8 = 20;

@@ -7,10 +7,10 @@ use opcua::types::{StatusCode, Variant};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{
-    collector::opcua::convert::protocol_time,
-    ingest::sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
-    model::{ManualClock, SampleBatch},
+use crate::convert::protocol_time;
+use historian_model::{
+    ManualClock, SampleBatch,
+    sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
 };
 
 #[derive(Default)]

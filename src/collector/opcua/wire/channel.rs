@@ -18,10 +18,8 @@ use opcua::{
 };
 
 use super::{certificate, frame::HEADER_BYTES};
-use crate::{
-    collector::opcua::convert::protocol_time,
-    model::{Clock, Timestamp},
-};
+use crate::convert::protocol_time;
+use historian_model::{Clock, Timestamp};
 
 /// Lifetime that the library believes in. It drops keys of tokens that are older by a quarter, so not for ever; it computes three times
 /// the lifetime in 32 bits, so no more.

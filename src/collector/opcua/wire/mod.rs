@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 
 use self::transport::WireTransport;
 use super::pki::SharedStore;
-use crate::model::Clock;
+use historian_model::Clock;
 
 pub use sieve::{BROKEN, Finding, Limits, reason};
 pub use transport::CHANNEL_LIFETIME_MS;

@@ -44,7 +44,7 @@ use super::{
     frame::{self, Frames},
     sieve,
 };
-use crate::collector::guard;
+use historian_collector::guard;
 
 /// Lifetime of a channel that we ask for; the server may grant less.
 pub const CHANNEL_LIFETIME_MS: u32 = 600_000;

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use historian::{
-    ingest::sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
-    model::SampleBatch,
+use historian::model::{
+    SampleBatch,
+    sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
 };
 
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,189 @@
+//! The command line: what a person or a script types, parsed, run, and its outcome told by exit code and one line.
+//!
+//! Exit codes: 0 done, 1 failed, 2 the command or the configuration is wrong: the same words will never do.
+
+mod audit;
+mod backup;
+mod catalog;
+mod check;
+mod client;
+mod compact;
+mod correct;
+pub mod demo;
+mod detector;
+mod export;
+mod gap;
+mod import;
+mod inspect;
+mod log;
+mod output;
+mod progress;
+mod query;
+mod restore;
+mod sample_file;
+mod scrub;
+pub mod serve;
+mod status;
+mod superseded;
+mod tag;
+
+use std::{io::Write, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use historian_collector::ConfigProblem;
+
+/// Plant historian: collects from Modbus and OPC UA devices, keeps every sample, answers over gRPC and Arrow Flight.
+#[derive(Debug, Parser)]
+#[command(name = "historian", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the historian: collects, stores, and serves gRPC, Arrow Flight and metrics.
+    Serve(serve::ServeArgs),
+    /// Runs the historian with a simulated plant, to look around.
+    Demo(demo::DemoArgs),
+    /// Checks a configuration: validates it, connects to each device and reads each tag once.
+    Check(check::CheckArgs),
+    /// Lists, imports and retypes tags of a running historian.
+    #[command(subcommand)]
+    Tag(tag::TagCommand),
+    /// Reads samples from a running historian.
+    #[command(subcommand)]
+    Query(query::QueryCommand),
+    /// Lists the detectors of anomalies and their parameters.
+    Detectors(detector::DetectorsArgs),
+    /// Exports samples into Parquet, Arrow or CSV files.
+    Export(export::ExportArgs),
+    /// Imports samples from CSV, Parquet or Arrow files.
+    Import(import::ImportArgs),
+    /// Deletes the samples of a time range. They are kept as superseded versions, and the audit log tells of it.
+    Delete(correct::DeleteArgs),
+    /// Replaces the samples of a time range by those of a file, as one change.
+    Replace(correct::ReplaceArgs),
+    /// Shows versions of samples that others replaced, or that were deleted.
+    Superseded(superseded::SupersededArgs),
+    /// Shows what a running historian and its collectors are doing.
+    Status(status::StatusArgs),
+    /// Seals the heads of a running historian into chunks and lets its store compact.
+    Compact(compact::CompactArgs),
+    /// Makes, lists and verifies backups of a running historian.
+    #[command(args_conflicts_with_subcommands = true)]
+    Backup(backup::BackupArgs),
+    /// Makes a data directory from a backup.
+    Restore(restore::RestoreArgs),
+    /// Reads and checks everything that is stored.
+    Scrub(scrub::ScrubArgs),
+    /// Shows how tags are stored: chunks, codecs, bytes per sample.
+    Inspect(inspect::InspectArgs),
+    /// Shows who changed or removed what is stored.
+    Audit(audit::AuditArgs),
+    /// Shows where samples that were expected are absent, and why.
+    Gaps(gap::GapArgs),
+}
+
+/// A configuration that was refused; its problems are printed one per line.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Refused(pub Vec<ConfigProblem>);
+
+/// A command that can never do what it says: flags that contradict each other, a value that is none. As those that the parser refuses itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
+/// Runs the command of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = run(cli.command);
+    log::flush();
+    match ended {
+        Ok(code) => code,
+        // Whoever read our output has seen enough, as `head` does.
+        Err(_) if output::reader_is_gone() => ExitCode::SUCCESS,
+        Err(error) => {
+            // A command may have put its own words around it; the problems are what helps.
+            if let Some(refused) = error.downcast_ref::<Refused>() {
+                let count = refused.0.len();
+                complain(&format!("{refused}\nhistorian: the configuration has {count} problem{}", if count == 1 { "" } else { "s" }));
+                ExitCode::from(2)
+            } else {
+                complain(&format!("historian: {}", one_line(&error)));
+                if error.is::<Misuse>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            }
+        }
+    }
+}
+
+/// A line on standard error, where there is one.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the threads could not be started")?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Check(args) => check::run(args).await,
+            Command::Tag(command) => tag::run(command).await,
+            Command::Query(command) => query::run(command).await,
+            Command::Detectors(args) => detector::run(args).await,
+            Command::Export(args) => export::run(args).await,
+            Command::Import(args) => import::run(args).await,
+            Command::Delete(args) => correct::delete(args).await,
+            Command::Replace(args) => correct::replace(args).await,
+            Command::Superseded(args) => superseded::run(args).await,
+            Command::Status(args) => status::run(args).await,
+            Command::Compact(args) => compact::run(args).await,
+            Command::Backup(args) => backup::run(args).await,
+            Command::Restore(args) => restore::run(args).await,
+            Command::Scrub(args) => scrub::run(args).await,
+            Command::Inspect(args) => inspect::run(args).await,
+            Command::Audit(args) => audit::run(args).await,
+            Command::Gaps(args) => gap::run(args).await,
+        }
+    });
+    // A blocking call that never returns must not hold the end of the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    outcome
+}
+
+/// The error and its causes in one line, each cause once.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string().replace('\n', "; ");
+        if !line.contains(&text) {
+            if !line.is_empty() {
+                line.push_str(": ");
+            }
+            line.push_str(&text);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_told_in_one_line_and_once() {
+        let error = anyhow::anyhow!("refused").context("cannot connect: refused").context("first\nsecond");
+        assert_eq!(one_line(&error), "first; second: cannot connect: refused");
+    }
+}

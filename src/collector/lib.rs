@@ -1,0 +1,83 @@
+//! Acquisition: one collector per device takes samples from it and hands them to the sample sink.
+//!
+//! Collectors know the model and the sink, nothing of store, query or API; the types of a protocol never leave its folder. They read and
+//! never write: no function that changes anything in a device is compiled in. A measurement that failed is a Bad sample, not an error.
+
+pub mod config;
+pub mod distinct;
+pub mod guard;
+pub mod not_available;
+pub mod schedule;
+pub mod spool;
+pub mod status;
+pub mod supervise;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+pub use config::{ConfigProblem, Position, TagConfig};
+pub use spool::Spool;
+pub use status::DeviceStatus;
+
+use historian_model::{Clock, Quality, TagDefinition, TagId, Timestamp, Value};
+
+/// What a running collector gets from the process.
+#[derive(Clone)]
+pub struct CollectorContext {
+    /// Bounded way to the sink; pushing never blocks the protocol loop.
+    pub spool: Spool,
+    pub clock: Arc<dyn Clock>,
+    pub status: Arc<DeviceStatus>,
+    /// What the store holds of each tag at start, in the order of the ids; a collector continues from there. Empty when nothing is known.
+    pub last: Vec<Option<LastSample>>,
+    /// Cancelled when the collector is to stop.
+    pub shutdown: CancellationToken,
+}
+
+/// The latest sample of a tag that an earlier run left in the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastSample {
+    pub timestamp: Timestamp,
+    pub value: Option<Value>,
+    pub quality: Quality,
+}
+
+/// Acquisition for one device: a typed, validated configuration turned into samples until it is told to stop.
+#[async_trait]
+pub trait Collector: Send + Sync + 'static {
+    /// Name of the device in the configuration.
+    fn device(&self) -> &str;
+
+    /// Protocol name as in the configuration, for example `modbus`.
+    fn protocol(&self) -> &'static str;
+
+    /// Address of the device, as configured.
+    fn endpoint(&self) -> &str;
+
+    /// Tags it delivers, in a fixed order: the catalog gives them ids before [`Collector::run`].
+    fn tags(&self) -> Vec<TagDefinition>;
+
+    /// Collects until `context.shutdown`; `ids` are in the order of [`Collector::tags`]. Survives every fault of the device.
+    async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext);
+
+    /// Connects and reads every tag once; a row per tag in the order of [`Collector::tags`], each with value or error. Ends within about
+    /// `timeout` even when the device never answers.
+    async fn check(&self, timeout: Duration) -> Vec<CheckRow>;
+}
+
+/// One tag read once by `historian check`.
+#[derive(Clone, Debug)]
+pub struct CheckRow {
+    pub tag: String,
+    pub address: String,
+    pub value: Option<Value>,
+    pub quality: Quality,
+    /// Time from request to answer, absent when there was no answer.
+    pub latency: Option<Duration>,
+    /// What went wrong, in words for an engineer; empty when the read was good.
+    pub error: String,
+    /// What an engineer should know of a tag that is good; may be empty.
+    pub note: String,
+}

@@ -1,0 +1,128 @@
+//! OPC UA collector: subscriptions with data changes, from one server.
+//!
+//! One way through the folder:
+//! [`config`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`endpoint`], [`pki`]; bytes through [`wire`]) → [`session`] (opened, or taken up again
+//! after a cut) → [`subscribe`] (own desired state, created and compared item by item; watchdog) and [`publish`] → [`convert`] (value,
+//! quality) and [`times`] → [`deliver`] (the samples around an outage) → spool. [`supervise`] goes round it for ever; [`check`] reads and
+//! subscribes once.
+//!
+//! Only Read and the subscription services are used; the collector writes, calls and updates nothing in a server.
+//!
+//! A historian that was ended during an outage and started after it does not know that its last sample of a tag was Bad: such a tag shows
+//! Bad until the device's value changes.
+
+pub mod address;
+pub mod check;
+pub mod config;
+mod connection;
+mod convert;
+mod deliver;
+mod endpoint;
+mod left_out;
+mod pki;
+mod publish;
+mod read;
+mod session;
+mod subscribe;
+mod supervise;
+mod times;
+mod wire;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
+
+use self::{address::NodeAddress, times::TimeFrom};
+use historian_collector::{CheckRow, Collector, CollectorContext, not_available::Sentinel};
+use historian_model::{TagDefinition, TagId};
+
+pub use config::OpcUaConfig;
+
+/// A validated [`OpcUaConfig`].
+#[derive(Clone, Debug)]
+struct Device {
+    name: String,
+    endpoint: String,
+    policy: SecurityPolicy,
+    mode: MessageSecurityMode,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+    pki_dir: Option<PathBuf>,
+    application_uri: String,
+    trust_server_certificate: bool,
+    host_check: HostCheck,
+    accept_expired_certificate: bool,
+    verify_application_uri: bool,
+    text_bytes_max: usize,
+    message_bytes_max: usize,
+    publishing: Duration,
+    queue_size: u32,
+    timeout: Duration,
+    watchdog: Duration,
+    retry: Duration,
+    reconnect_max: Duration,
+    items: Vec<Item>,
+}
+
+/// Which host the server's certificate must name.
+#[derive(Clone, Debug)]
+enum HostCheck {
+    Off,
+    /// That of the endpoint.
+    Endpoint,
+    Name(String),
+}
+
+/// One tag and the node it comes from.
+#[derive(Clone, Debug)]
+struct Item {
+    definition: TagDefinition,
+    address: NodeAddress,
+    address_text: String,
+    sampling: Duration,
+    /// Absolute, greater than 0.
+    deadband: Option<f64>,
+    /// Raw values that mean "no value".
+    not_available: Vec<Sentinel>,
+    time: TimeFrom,
+}
+
+/// Collector of one OPC UA server. Made by [`OpcUaConfig::build`].
+#[derive(Debug)]
+pub struct OpcUaCollector {
+    device: Arc<Device>,
+}
+
+impl OpcUaCollector {
+    fn new(device: Device) -> OpcUaCollector {
+        OpcUaCollector { device: Arc::new(device) }
+    }
+}
+
+#[async_trait]
+impl Collector for OpcUaCollector {
+    fn device(&self) -> &str {
+        &self.device.name
+    }
+
+    fn protocol(&self) -> &'static str {
+        "opcua"
+    }
+
+    fn endpoint(&self) -> &str {
+        &self.device.endpoint
+    }
+
+    fn tags(&self) -> Vec<TagDefinition> {
+        self.device.items.iter().map(|item| item.definition.clone()).collect()
+    }
+
+    async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext) {
+        Box::pin(supervise::run(&self.device, &ids, &context)).await;
+    }
+
+    async fn check(&self, timeout: Duration) -> Vec<CheckRow> {
+        Box::pin(check::run(&self.device, timeout)).await
+    }
+}

@@ -1,0 +1,103 @@
+//! How much a range holds, from the headers of chunks: for the sizes of endpoints, and where to cut them. And how much a tag holds.
+
+use super::merge::{Portion, ReadError, TagReader};
+use historian_model::{Tag, TimeRange};
+use historian_store::{ChunkFamily, Direction};
+
+/// Chunk bytes fetched at once.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// All that a tag holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub samples: u64,
+    /// First and last timestamp.
+    pub first: Option<i64>,
+    pub last: Option<i64>,
+}
+
+/// How much a tag holds. Counts exactly; only what overlaps is decoded for it.
+///
+/// # Errors
+/// When something of the tag cannot be read.
+pub fn extent(reader: &TagReader, tag: &Tag) -> Result<Extent, ReadError> {
+    let mut extent = Extent::default();
+    let mut cursor = reader.cursor(tag, TimeRange::ALL)?;
+    while let Some(portion) = cursor.next_portion()? {
+        let (samples, first, last) = match &portion {
+            Portion::Chunk(_, statistics) => (u64::from(statistics.count), statistics.first_timestamp, statistics.last_timestamp),
+            Portion::Samples(samples) => {
+                let (Some(&first), Some(&last)) = (samples.timestamps.first(), samples.timestamps.last()) else { continue };
+                (samples.len() as u64, first, last)
+            }
+        };
+        extent.samples += samples;
+        extent.first = extent.first.or(Some(first));
+        extent.last = Some(last);
+    }
+    Ok(extent)
+}
+
+/// Shows the pieces in which a tag lies: samples, bytes, last timestamp.
+fn pieces(reader: &TagReader, tag: &Tag, range: TimeRange, show: &mut dyn FnMut(u64, u64, i64)) -> Result<(), ReadError> {
+    if range.is_empty() {
+        return Ok(());
+    }
+    let to = range.end.0.saturating_sub(1);
+    for family in [ChunkFamily::Chunks, ChunkFamily::Late] {
+        let mut from = range.start.0;
+        loop {
+            let chunks = reader.store.chunks(family, tag.id, from, to, Direction::Forward, PAGE_BYTES)?;
+            let mut last = i64::MAX;
+            for chunk in &chunks {
+                let statistics = chunk.header_in(family)?.statistics;
+                last = statistics.last_timestamp;
+                show(u64::from(statistics.count), chunk.bytes.len() as u64, last);
+            }
+            if chunks.is_empty() || family == ChunkFamily::Late || last >= to {
+                break;
+            }
+            from = last + 1;
+        }
+    }
+    if let Some(head) = reader.unstored(tag.id, range.start.0, to)? {
+        show(head.len() as u64, head.heap_bytes() as u64, head.timestamps.iter().copied().max().unwrap_or(to));
+    }
+    Ok(())
+}
+
+/// Upper estimate of samples and encoded bytes in the range, from chunk statistics. Chunks that the range cuts count whole.
+///
+/// # Errors
+/// When a chunk header cannot be read.
+pub fn sizes(reader: &TagReader, tag: &Tag, range: TimeRange) -> Result<(u64, u64), ReadError> {
+    let (mut samples, mut bytes) = (0, 0);
+    pieces(reader, tag, range, &mut |count, size, _| {
+        samples += count;
+        bytes += size;
+    })?;
+    Ok((samples, bytes))
+}
+
+/// Times that cut a range of a tag into parts of about equal numbers of samples: at most `parts - 1`, ascending, within the range.
+///
+/// # Errors
+/// When a chunk header cannot be read.
+pub fn cuts(reader: &TagReader, tag: &Tag, range: TimeRange, parts: u64) -> Result<Vec<i64>, ReadError> {
+    let mut found: Vec<(i64, u64)> = Vec::new();
+    pieces(reader, tag, range, &mut |count, _, last| found.push((last, count)))?;
+    found.sort_unstable();
+    let total: u64 = found.iter().map(|(_, count)| count).sum();
+    let mut cuts = Vec::new();
+    let mut held = 0;
+    for (last, count) in found {
+        held += count;
+        let cut = last.saturating_add(1);
+        let due = total.saturating_mul(cuts.len() as u64 + 1) / parts.max(1);
+        let inside = range.start.0 < cut && cut < range.end.0 && cuts.last().is_none_or(|before| *before < cut);
+        if held >= due.max(1) && held < total && inside && (cuts.len() as u64) + 1 < parts {
+            cuts.push(cut);
+        }
+    }
+    Ok(cuts)
+}

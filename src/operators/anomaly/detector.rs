@@ -1,0 +1,262 @@
+//! The contract of a detector, and the run of one detector over the samples of one tag.
+//!
+//! A [`Plan`] is a detector with checked parameters, made once for a request. For each tag it begins a [`Detection`], which is pushed the
+//! tag's samples in time order, run by run, as often as it asks for. Nothing depends on how the samples are cut into runs, on the wall
+//! clock or on chance.
+
+use historian_model::{Samples, TimeRange, Timestamp, ValueType};
+
+use super::{
+    DETECTORS,
+    column::{Column, Scratch},
+    finding::{Draft, Finding, Output, Report, Scores, Severity},
+    parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, ParameterSpec, Parameters},
+    sigma::{self, Sigma},
+};
+
+/// Types with a distance between values.
+pub const NUMBERS: &[ValueType] = &[ValueType::F64, ValueType::F32, ValueType::I64, ValueType::U64];
+/// Every type.
+pub const ANY: &[ValueType] =
+    &[ValueType::F64, ValueType::F32, ValueType::I64, ValueType::U64, ValueType::Bool, ValueType::String, ValueType::State];
+
+/// What a detector needs to know of a tag and of the request.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub value_type: ValueType,
+    /// Engineering unit as text, empty when unknown.
+    pub unit: String,
+    pub range_low: Option<f64>,
+    pub range_high: Option<f64>,
+    /// The range asked for, cut at the present time: nothing is expected of the future.
+    pub range: TimeRange,
+}
+
+/// One kind of anomaly.
+pub trait Detector: Sync {
+    fn name(&self) -> &'static str;
+
+    /// Other names it is known by.
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// What it finds, in one sentence.
+    fn description(&self) -> &'static str;
+
+    /// Every parameter it takes; [`INCLUDE_UNCERTAIN`] among them.
+    fn parameters(&self) -> &'static [ParameterSpec];
+
+    /// Types of tags it takes.
+    fn value_types(&self) -> &'static [ValueType] {
+        NUMBERS
+    }
+
+    /// Checks that need more than one parameter and nothing of a tag.
+    fn check(&self, _arguments: &Arguments) -> Result<(), DetectorError> {
+        Ok(())
+    }
+
+    /// Begins with one tag.
+    fn begin(&self, arguments: &Arguments, subject: &Subject) -> Result<Box<dyn Scan>, DetectorError>;
+}
+
+/// A detector at work on one tag. It holds bounded memory, however many samples come.
+pub trait Scan: Send {
+    /// True when all samples are to be shown once to `learn` before they are judged.
+    fn learns(&self) -> bool {
+        false
+    }
+
+    fn learn(&mut self, _column: &Column<'_>) {}
+
+    /// Called between learning and judging.
+    fn learned(&mut self) {}
+
+    /// Findings that may be open at a time.
+    fn tracks(&self) -> usize {
+        1
+    }
+
+    /// Takes what `learn` would find out from statistics instead; false when this is not `sigma`.
+    fn know_sigma(&mut self, _sigma: Option<Sigma>) -> bool {
+        false
+    }
+
+    fn judge(&mut self, column: &Column<'_>, report: &mut Report);
+
+    /// Called after the last sample.
+    fn finish(&mut self, _report: &mut Report) {}
+
+    /// One sentence about a finding.
+    fn explain(&self, draft: &Draft) -> String;
+
+    /// Unit of `observed` and `expected`.
+    fn unit(&self) -> String;
+
+    fn severity(&self, draft: &Draft) -> Severity {
+        if draft.score >= 2.0 { Severity::Critical } else { Severity::Warning }
+    }
+}
+
+/// A detector with checked parameters.
+#[derive(Clone)]
+pub struct Plan {
+    detector: &'static dyn Detector,
+    arguments: Arguments,
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan").field("detector", &self.detector.name()).field("arguments", &self.arguments).finish()
+    }
+}
+
+impl Plan {
+    /// Looks the detector up by name or alias and checks `parameters`.
+    ///
+    /// # Errors
+    /// Names the detector or parameter that is unknown, or the parameter that is not allowed, and what is.
+    pub fn new(detector: &str, parameters: &Parameters) -> Result<Plan, DetectorError> {
+        let found = DETECTORS.iter().find(|known| known.name() == detector || known.aliases().contains(&detector));
+        let Some(detector) = found else {
+            let known = DETECTORS.iter().map(|known| known.name()).collect::<Vec<_>>().join(", ");
+            return Err(DetectorError::UnknownDetector { name: detector.chars().take(60).collect(), known });
+        };
+        let arguments = Arguments::check(detector.name(), detector.parameters(), parameters)?;
+        detector.check(&arguments)?;
+        Ok(Plan { detector: *detector, arguments })
+    }
+
+    /// Name in the registry, also where an alias was asked for.
+    pub fn detector(&self) -> &'static str {
+        self.detector.name()
+    }
+
+    /// True when tags of this type can be scored. Others are refused by [`Plan::begin`]; a request by glob may leave them out.
+    pub fn takes(&self, value_type: ValueType) -> bool {
+        self.detector.value_types().contains(&value_type)
+    }
+
+    /// Threshold in standard deviations, and whether Uncertain samples are scored, when this is the detector `sigma`, which [`super::Sigma`]
+    /// can count from chunk statistics.
+    pub fn sigma_threshold(&self) -> Option<(f64, bool)> {
+        let threshold = (self.detector.name() == sigma::NAME).then(|| self.arguments.number(sigma::THRESHOLD)).flatten();
+        threshold.map(|threshold| (threshold, self.arguments.flag(INCLUDE_UNCERTAIN.name)))
+    }
+
+    /// Begins with one tag.
+    ///
+    /// # Errors
+    /// The type of the tag is not taken, or a parameter is needed that the tag's definition does not supply.
+    pub fn begin(&self, subject: &Subject, output: Output) -> Result<Detection, DetectorError> {
+        if !self.takes(subject.value_type) {
+            return Err(DetectorError::ValueType {
+                detector: self.detector.name(),
+                allowed: self.detector.value_types().iter().map(|known| known.as_str()).collect::<Vec<_>>().join(", "),
+                found: subject.value_type.as_str(),
+            });
+        }
+        let scan = self.detector.begin(&self.arguments, subject)?;
+        Ok(Detection {
+            report: Report::new(output, scan.tracks()),
+            learning: scan.learns(),
+            done: false,
+            scan,
+            scratch: Scratch::default(),
+            include_uncertain: self.arguments.flag(INCLUDE_UNCERTAIN.name),
+            end: subject.range.end,
+        })
+    }
+}
+
+/// One detector over the samples of one tag.
+///
+/// Push all samples of the range in time order, then call [`Detection::end_pass`]; when it answers true, push them all once more and call
+/// it again. Findings and scores may be taken out after each push, so that they need not be held for a whole range.
+pub struct Detection {
+    scan: Box<dyn Scan>,
+    report: Report,
+    scratch: Scratch,
+    include_uncertain: bool,
+    learning: bool,
+    done: bool,
+    end: Timestamp,
+}
+
+impl Detection {
+    /// How often the samples are still to be pushed, with the pass that is under way: 1 or 2.
+    pub fn passes(&self) -> usize {
+        1 + usize::from(self.learning)
+    }
+
+    /// Tells the detector `sigma` before the first push what statistics of the same samples say, so that one pass is enough. `None` says
+    /// that nothing can be anomalous. False, and without effect, for other detectors.
+    pub fn know_sigma(&mut self, sigma: Option<Sigma>) -> bool {
+        let known = self.scan.know_sigma(sigma);
+        self.learning &= !known;
+        known
+    }
+
+    /// Tells of a chunk that is not pushed because statistics say that all its counted samples are normal ([`Sigma::can_skip`]). `first` is
+    /// its first counted sample. Not when scores are asked for: each sample has one.
+    pub fn skip_normal(&mut self, first: Timestamp) {
+        self.report.close(0, first.0);
+    }
+
+    /// Takes the next run of samples. Timestamps rise strictly, also from run to run.
+    pub fn push(&mut self, samples: &Samples) {
+        let column = self.scratch.column(samples, self.include_uncertain);
+        if self.learning {
+            self.scan.learn(&column);
+        } else {
+            self.scan.judge(&column, &mut self.report);
+        }
+    }
+
+    /// Ends a pass; true when one more is needed.
+    pub fn end_pass(&mut self) -> bool {
+        if self.learning {
+            self.scan.learned();
+            self.learning = false;
+            return true;
+        }
+        if !self.done {
+            self.done = true;
+            self.scan.finish(&mut self.report);
+            self.report.close_all(self.end.0);
+        }
+        false
+    }
+
+    /// Findings that are complete, in the order of their ends, since the last call.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        let scan = &self.scan;
+        let finish = |draft: Draft| Finding {
+            start: Timestamp(draft.start),
+            end: Timestamp(draft.end),
+            open_ended: draft.open_ended,
+            last: Timestamp(draft.last),
+            peak: Timestamp(draft.peak),
+            samples: draft.samples,
+            score: draft.score.max(1.0),
+            severity: scan.severity(&draft),
+            condition: draft.verdict.condition,
+            expected: draft.verdict.expected,
+            observed: draft.verdict.observed,
+            unit: scan.unit(),
+            explanation: scan.explain(&draft),
+        };
+        self.report.closed.drain(..).map(finish).collect()
+    }
+
+    /// Scores since the last call.
+    pub fn take_scores(&mut self) -> Scores {
+        std::mem::take(&mut self.report.scores)
+    }
+
+    /// Anomalous samples so far.
+    pub fn count(&self) -> u64 {
+        self.report.count
+    }
+}

@@ -1,0 +1,165 @@
+//! What holds for every detector of the registry.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::anomaly::{DETECTORS, Kind};
+
+#[test]
+fn the_registry_is_sound() {
+    let mut names = BTreeSet::new();
+    for detector in DETECTORS {
+        for name in [&[detector.name()], detector.aliases()].concat() {
+            assert!(names.insert(name), "{name} twice");
+            assert_eq!(Plan::new(name, &Parameters::new()).unwrap().detector(), detector.name());
+        }
+        assert!(CASES.iter().any(|(name, _)| *name == detector.name()), "{} has no case", detector.name());
+        assert!(!detector.description().is_empty() && !detector.value_types().is_empty());
+        assert!(detector.parameters().iter().any(|spec| spec.name == "include_uncertain"), "{}", detector.name());
+        let mut seen = BTreeSet::new();
+        for spec in detector.parameters() {
+            assert!(seen.insert(spec.name), "{} {} twice", detector.name(), spec.name);
+            assert!(!spec.description.is_empty() && !spec.allowed().is_empty());
+            // A default is itself allowed, and reads back as what the table shows.
+            let shown = match spec.kind {
+                Kind::Duration { default, .. } => default.map(|default| Parameter::Text(format!("{default}ns"))),
+                Kind::Number { default, .. } => default.map(Parameter::Number),
+                _ => Some(Parameter::from_text(&spec.default_text())),
+            };
+            if let Some(shown) = shown {
+                Plan::new(detector.name(), &Parameters::from([(spec.name.to_owned(), shown)])).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn every_parameter_has_its_row_in_the_documentation() {
+    let text = include_str!("../../../../docs/detectors.md");
+    for detector in DETECTORS {
+        let section = text.split("\n## ").find(|section| section.starts_with(&format!("`{}`", detector.name())));
+        let section = section.unwrap_or_else(|| panic!("{} has no section", detector.name()));
+        let mut rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+        for spec in detector.parameters().iter().filter(|spec| spec.name != "include_uncertain") {
+            let row = format!("| `{}` | {} | {} | {} |", spec.name, spec.type_name(), spec.unit, spec.default_text());
+            let found = rows.iter().position(|line| line.starts_with(&row));
+            rows.remove(found.unwrap_or_else(|| panic!("{}: no row begins with {row:?}", detector.name())));
+        }
+        assert!(rows.is_empty(), "{}: {rows:?} is no parameter", detector.name());
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_by_name() {
+    let error = |detector: &str, given: &[(&str, &str)]| Plan::new(detector, &parameters(given)).unwrap_err().to_string();
+    assert_eq!(
+        error("sigmas", &[]),
+        "unknown detector \"sigmas\"; known are limits, rate_of_change, flatline, gap, spike, sigma, seasonal"
+    );
+    assert_eq!(error("sigma", &[("treshold", "3")]), "detector sigma has no parameter \"treshold\"; it takes threshold, include_uncertain");
+    assert_eq!(
+        error("sigma", &[("threshold", "0")]),
+        "parameter threshold of detector sigma is 0, but it is out of range; allowed is a number from 0.1 to 1000000"
+    );
+    assert!(error("limits", &[("low", "5"), ("high", "5")]).contains("low 5 is not below high 5"));
+    assert!(error("limits", &[("low", "1"), ("high", "5"), ("deadband", "4")]).contains("deadband 4"));
+    assert!(error("seasonal", &[("season", "1s"), ("bins", "2000")]).contains("bins under 1 ms"));
+
+    let mut subject = subject(&[]);
+    (subject.range_low, subject.range_high) = (None, None);
+    let plan = Plan::new("limits", &Parameters::new()).unwrap();
+    let message = plan.begin(&subject, Output::Findings).err().unwrap().to_string();
+    assert!(message.contains("low_low, low, high, high_high"), "{message}");
+    subject.value_type = ValueType::String;
+    let message = plan.begin(&subject, Output::Findings).err().unwrap().to_string();
+    assert_eq!(message, "detector limits takes tags of the types f64, f32, i64, u64; this one is string");
+    assert!(!plan.takes(ValueType::String) && Plan::new("gap", &Parameters::new()).unwrap().takes(ValueType::String));
+}
+
+#[test]
+fn nothing_overflows_at_the_ends_of_time() {
+    for (detector, given) in CASES {
+        let plan = Plan::new(detector, &parameters(given)).unwrap();
+        for output in [Output::Findings, Output::Scores, Output::Counts] {
+            let mut samples = Samples::new(ValueType::F64);
+            for (at, value) in [(i64::MIN, 1e308), (i64::MIN + 1, -1e308), (-1, 0.0), (0, 1e308), (i64::MAX - 1, -1e308), (i64::MAX, 5.0)] {
+                samples.push(at, Some(&Value::F64(value)), 0).unwrap();
+            }
+            let mut detection = plan.begin(&Subject { range: TimeRange::ALL, ..subject(&[]) }, output).unwrap();
+            loop {
+                detection.push(&samples);
+                if !detection.end_pass() {
+                    break;
+                }
+            }
+            for finding in detection.take_findings() {
+                assert!(finding.start <= finding.last && finding.last <= finding.end, "{finding:?}");
+            }
+            assert!(detection.take_scores().scores.iter().all(|score| !score.is_nan()), "{detector}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_answer_does_not_depend_on_how_samples_come_in_runs(
+        rows in rows(),
+        case in case(),
+        cuts in proptest::collection::vec(any::<usize>(), 0..8),
+    ) {
+        let plan = Plan::new(case.0, &parameters(case.1)).unwrap();
+        for output in [Output::Findings, Output::Scores, Output::Counts] {
+            let whole = detect_cut(&plan, &rows, &[], output);
+            let cut = detect_cut(&plan, &rows, &cuts, output);
+            // As text, because the values of scores may be NaN.
+            prop_assert_eq!(format!("{whole:?}"), format!("{cut:?}"));
+        }
+    }
+
+    #[test]
+    fn findings_scores_and_counts_tell_the_same(rows in rows(), case in case()) {
+        let plan = Plan::new(case.0, &parameters(case.1)).unwrap();
+        let found = detect_cut(&plan, &rows, &[], Output::Findings);
+        let scored = detect_cut(&plan, &rows, &[], Output::Scores);
+        let counted = detect_cut(&plan, &rows, &[], Output::Counts);
+        prop_assert_eq!(found.count, counted.count);
+        prop_assert_eq!(scored.count, counted.count);
+        prop_assert!(scored.findings.is_empty() && counted.findings.is_empty() && found.scores.scores.is_empty());
+        let beyond = scored.scores.scores.iter().filter(|score| **score >= 1.0).count() as u64;
+        let open_gap = u64::from(plan.detector() == "gap" && found.findings.last().is_some_and(|finding| finding.open_ended));
+        prop_assert_eq!(beyond + open_gap, counted.count);
+        prop_assert!(scored.scores.scores.iter().all(|score| *score >= 0.0));
+        if plan.detector() != "limits" {
+            prop_assert_eq!(found.findings.iter().map(|finding| finding.samples).sum::<u64>(), counted.count);
+        }
+        let mut end = Timestamp::MIN;
+        for finding in &found.findings {
+            prop_assert!(finding.start <= finding.peak && finding.peak <= finding.last && finding.last <= finding.end, "{:?}", finding);
+            prop_assert!(finding.score >= 1.0 && finding.samples >= 1);
+            prop_assert!(end <= finding.end, "not in the order of their ends");
+            prop_assert!(finding.explanation.ends_with('.') && !finding.explanation.contains("NaN"), "{}", finding.explanation);
+            end = finding.end;
+        }
+    }
+
+    #[test]
+    fn what_a_bad_sample_carries_does_not_matter(rows in rows(), case in case(), other in -1e3..1e3_f64) {
+        let plan = Plan::new(case.0, &parameters(case.1)).unwrap();
+        let mut changed = rows.clone();
+        for row in changed.iter_mut().filter(|row| row.2 == BAD) {
+            row.1 = Some(other);
+        }
+        let first = detect_cut(&plan, &rows, &[], Output::Findings);
+        let second = detect_cut(&plan, &changed, &[], Output::Findings);
+        prop_assert_eq!(format!("{first:?}"), format!("{second:?}"));
+        if plan.detector() != "gap" {
+            let counted = |at: i64| rows.iter().any(|row| row.0 * SECOND == at && row.2 != BAD && row.1.is_some_and(f64::is_finite));
+            let scored = detect_cut(&plan, &changed, &[], Output::Scores);
+            prop_assert!(scored.scores.timestamps.iter().all(|at| counted(*at)));
+        }
+    }
+}

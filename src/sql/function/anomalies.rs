@@ -1,0 +1,50 @@
+//! `anomalies(tags, start, end, detector [, parameters [, output]])`: what a detector finds, as the `anomalies` query answers it.
+
+use std::sync::Arc;
+
+use datafusion::error::Result;
+use serde_json::Value;
+
+use super::{Arguments, Function, Source};
+use crate::scan::{Emit, EngineTable};
+use historian_operators::anomaly::{Output, Parameter, Parameters, Plan};
+use historian_query::AnomalyQuery;
+
+pub const FUNCTION: Function = Function {
+    name: "anomalies",
+    usage: "anomalies(tags, start, end, detector [, parameters [, 'FINDINGS' | 'SCORES' | 'COUNTS']])",
+    remark: "what a detector finds, with reasons",
+    build,
+};
+
+fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> {
+    let mut tags = arguments.tags(source)?;
+    let range = arguments.range()?;
+    if range.reverse {
+        return Err(arguments.refuse("end", "lies before the start; detectors go forward"));
+    }
+    let detector = arguments.text("detector", "the name of a detector")?;
+    let mut parameters = Parameters::new();
+    if arguments.more() {
+        for (name, value) in arguments.object("parameters")? {
+            let parameter = match value {
+                Value::Number(number) => number.as_f64().map(Parameter::Number),
+                Value::String(text) => Some(Parameter::Text(text)),
+                Value::Bool(flag) => Some(Parameter::Bool(flag)),
+                _ => None,
+            };
+            let refused = || arguments.refuse("parameters", &format!("has {name:?}, which must be a number, a text, true or false"));
+            let parameter = parameter.ok_or_else(refused)?;
+            parameters.insert(name, parameter);
+        }
+    }
+    let words = [("FINDINGS", Output::Findings), ("SCORES", Output::Scores), ("COUNTS", Output::Counts)];
+    let output = if arguments.more() { arguments.word("output", &words)? } else { Output::Findings };
+    let plan = Plan::new(&detector, &parameters).map_err(|error| arguments.refuse("detector", &error.to_string()))?;
+    tags.retain(|tag| plan.takes(tag.value_type()));
+    let query = AnomalyQuery { tags, range, plan, output };
+    let engine = source.engine.clone();
+    let schema = engine.anomaly_schema(&query);
+    let (tags, work) = (query.tags.clone(), move |limits: &_, emit: Emit<'_>| engine.anomalies(&query, limits, emit));
+    Ok(EngineTable { name: FUNCTION.name, tags, schema, work: Arc::new(work), rows: None })
+}

@@ -1,0 +1,116 @@
+//! Functions of SQL: table functions that are queries of the engine, one file each and one line in the list, and scalar functions.
+
+mod aggregate;
+mod anomalies;
+mod argument;
+pub mod bounded;
+pub mod calendar;
+mod current;
+mod date_add;
+mod date_diff;
+mod downsample;
+mod guess;
+pub mod like;
+mod quality;
+mod range;
+pub mod time_bucket;
+mod trunc;
+
+use std::{fmt, sync::Arc};
+
+use datafusion::{
+    catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider},
+    error::Result,
+    execution::{FunctionRegistry, SessionState},
+};
+
+pub use self::guess::CallParameters;
+
+use self::argument::Arguments;
+use super::{SqlOptions, scan::EngineTable};
+use historian_query::QueryEngine;
+use historian_store::Catalog;
+
+/// A table function: its name, how it is called, and how its arguments become a query.
+struct Function {
+    name: &'static str,
+    /// Shown when it is called in another way.
+    usage: &'static str,
+    /// What it answers, for people.
+    remark: &'static str,
+    build: fn(&Source, &mut Arguments<'_>) -> Result<EngineTable>,
+}
+
+/// Every table function.
+static FUNCTIONS: [Function; 5] = [aggregate::FUNCTION, anomalies::FUNCTION, current::FUNCTION, downsample::FUNCTION, range::FUNCTION];
+
+/// One table function as a catalog tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionDescription {
+    pub name: &'static str,
+    /// How it is called.
+    pub usage: &'static str,
+    /// What it answers.
+    pub remark: &'static str,
+}
+
+/// The table functions, in the order of their names.
+pub fn descriptions() -> Vec<FunctionDescription> {
+    FUNCTIONS.iter().map(|Function { name, usage, remark, .. }| FunctionDescription { name, usage, remark }).collect()
+}
+
+/// What table functions read from.
+struct Source {
+    engine: QueryEngine,
+    catalog: Arc<Catalog>,
+    tags_max: usize,
+}
+
+struct Registered {
+    function: &'static Function,
+    source: Arc<Source>,
+}
+
+impl fmt::Debug for Registered {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.function.name)
+    }
+}
+
+impl TableFunctionImpl for Registered {
+    fn call_with_args(&self, arguments: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
+        let mut arguments = Arguments::new(self.function, &arguments);
+        let table = (self.function.build)(&self.source, &mut arguments)?;
+        arguments.end()?;
+        Ok(Arc::new(table))
+    }
+}
+
+/// Adds all functions to a session.
+pub fn register(state: &mut SessionState, engine: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) {
+    let source = Arc::new(Source { engine: engine.clone(), catalog: catalog.clone(), tags_max: options.tags_max });
+    for function in &FUNCTIONS {
+        state.register_udtf(function.name, Arc::new(Registered { function, source: source.clone() }));
+    }
+    let of_tools = [date_add::function(), like::function(), trunc::function()];
+    for function in quality::functions().into_iter().chain(time_bucket::functions()).chain(date_diff::functions()).chain(of_tools) {
+        // Registering fails for registries that cannot; a session's can.
+        let _ = state.register_udf(Arc::new(function));
+    }
+    bounded::register(state);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_told_in_the_usage_and_the_manual() {
+        let manual = include_str!("../../../docs/api.md");
+        for (index, function) in FUNCTIONS.iter().enumerate() {
+            assert!(FUNCTIONS[..index].iter().all(|before| before.name != function.name), "{}", function.name);
+            assert!(function.usage.starts_with(&format!("{}(", function.name)), "{}", function.usage);
+            assert!(manual.contains(&format!("`{}(", function.name)), "docs/api.md has no row for {}", function.name);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! What is kept on disk: catalog, journal records, chunks. RocksDB is named here only, in `rocks`; `memory` is the twin that serves tests
+//! as model, and both pass the same tests.
+
+pub mod audit;
+pub mod backup;
+pub mod catalog;
+mod claim;
+mod files;
+pub mod gap;
+pub mod inspect;
+pub mod layer;
+pub mod live;
+pub mod maintenance;
+pub mod memory;
+mod pace;
+pub mod rocks;
+mod run_mark;
+pub mod salvage;
+pub mod scrub;
+pub mod upgrade;
+pub mod watermark;
+
+pub use audit::AuditEntry;
+pub use catalog::{Catalog, CatalogError};
+pub use claim::Claim;
+pub use files::StoppedStore;
+pub use gap::{Gap, GapReason};
+use historian_format::{
+    Chunk, ChunkHeader, CorruptChunk, Samples,
+    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey},
+};
+pub use layer::StoreLayer;
+pub use live::LiveStore;
+pub use maintenance::Maintenance;
+pub use memory::MemoryStore;
+pub use rocks::{RocksStore, RocksView};
+pub use run_mark::RunMark;
+
+use std::{ops::RangeInclusive, sync::Arc};
+
+use historian_format::rollup::RollupLevel;
+
+use historian_model::TagId;
+
+/// Why the store failed. None of these is mended by a repeat of the same call.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{path}: {message}")]
+    Open { path: String, message: String },
+    #[error("the disk refused: {0}")]
+    Io(String),
+    /// Nothing was written. Ends when there is room again.
+    #[error("{0}")]
+    Full(String),
+    /// A view of the store is no more. Another one can be had.
+    #[error("the database was opened anew after a full disk; repeat the query")]
+    Reopened,
+    #[error(
+        "stored bytes are damaged in family {family} at {key}: {message}; restore this part from a backup, or start once with --accept-loss to go on without it"
+    )]
+    Corrupt { family: &'static str, key: String, message: String },
+    #[error(
+        "{file}: the journal ends at write {found}, but write {acknowledged} was acknowledged: the tail of the log is lost; restore the missing files or a backup, or start once with --accept-loss, which keeps all that can be read and records what is lost as a gap"
+    )]
+    LostTail { file: String, acknowledged: u64, found: u64 },
+}
+
+/// The two families of chunks. Chunks of one tag in `Chunks` are disjoint in time and ordered; those in `Late` may overlap any other. None
+/// reaches across a week's edge ([`historian_format::keys::WEEK_NS`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ChunkFamily {
+    Chunks,
+    Late,
+}
+
+impl ChunkFamily {
+    /// Name of the family in `keys.md`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ChunkFamily::Chunks => keys::FAMILY_CHUNKS,
+            ChunkFamily::Late => keys::FAMILY_LATE,
+        }
+    }
+}
+
+/// A chunk as it is kept.
+#[derive(Clone, Debug)]
+pub struct StoredChunk {
+    pub key: ChunkKey,
+    pub bytes: Vec<u8>,
+}
+
+impl StoredChunk {
+    /// The header, checked by its own CRC.
+    ///
+    /// # Errors
+    /// When the header's bytes are damaged.
+    pub fn header(&self) -> Result<ChunkHeader, CorruptChunk> {
+        ChunkHeader::parse(&self.bytes)
+    }
+
+    /// The header; damage is told with family and key.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the header's bytes are damaged.
+    pub fn header_in(&self, family: ChunkFamily) -> Result<ChunkHeader, StoreError> {
+        self.header().map_err(|error| corrupt(family.name(), self.key, &error))
+    }
+
+    /// Appends the samples to `out`; damage is told with family and key.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the bytes are damaged, or are of another value type than `out`.
+    pub fn decode_into(&self, family: ChunkFamily, out: &mut Samples) -> Result<(), StoreError> {
+        let decoded = Chunk::parse(&self.bytes).and_then(|parsed| parsed.decode_into(out));
+        decoded.map_err(|error| corrupt(family.name(), self.key, &error))
+    }
+}
+
+/// One atomic change of what is stored.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// Chunks that go.
+    pub removed: Vec<(ChunkFamily, ChunkKey)>,
+    /// Chunks that appear.
+    pub chunks: Vec<(ChunkFamily, StoredChunk)>,
+    /// Versions of samples that another one replaced: a chunk, or a journal record of one run.
+    pub superseded: Vec<(SupersededKey, Vec<u8>)>,
+    /// Rollup blocks that appear (or go, for `None`).
+    pub rollups: Vec<(RollupKey, Option<Vec<u8>>)>,
+    /// Days of a tag's week, as bits, whose rollups are to be made anew; 0 clears the mark.
+    pub dirty: Vec<(TagId, i32, u8)>,
+    /// How far background work has come.
+    pub kept: Vec<(TagId, KeptMark)>,
+    /// For each tag the sequence number up to which all its samples are in chunks.
+    pub sealed: Vec<(TagId, u64)>,
+    /// Latest samples in chunks that change, or (for `None`) are to be looked for again.
+    pub current: Vec<(TagId, Option<Vec<u8>>)>,
+    pub retire: Option<Retire>,
+    /// Where retention's clock stands.
+    pub retention_clock: Option<i64>,
+    /// Entries of the audit log that tell of this change.
+    pub audit: Vec<AuditEntry>,
+}
+
+impl Change {
+    /// True when there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        let Change { removed, chunks, superseded, rollups, dirty, kept, sealed, current, retire, retention_clock, audit } = self;
+        removed.is_empty()
+            && chunks.is_empty()
+            && superseded.is_empty()
+            && rollups.is_empty()
+            && dirty.is_empty()
+            && kept.is_empty()
+            && sealed.is_empty()
+            && current.is_empty()
+            && retire.is_none()
+            && retention_clock.is_none()
+            && audit.is_empty()
+    }
+}
+
+/// Replaces all journal records up to and including `sequence` by one record with that sequence number.
+#[derive(Clone, Debug)]
+pub struct Retire {
+    pub sequence: u64,
+    pub record: Vec<u8>,
+}
+
+/// Which way a scan of chunks goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Forward,
+    Backward,
+}
+
+/// Receives journal records or other entries one after another.
+pub type Visit<'a, K> = &'a mut dyn FnMut(K, &[u8]) -> Result<(), StoreError>;
+
+/// What queries read. A [`Store`] tells what it holds now, a view of it ([`Store::view`]) what it held at one moment. All calls block.
+pub trait ReadStore: Send + Sync + 'static {
+    /// Chunks of one tag that hold samples with `from <= timestamp <= to`, in the direction's order of their starts, until about
+    /// `bytes_max` (at least one). For [`ChunkFamily::Late`] all of them, whatever their size, in the order of their starts.
+    fn chunks(
+        &self,
+        family: ChunkFamily,
+        tag: TagId,
+        from: i64,
+        to: i64,
+        direction: Direction,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredChunk>, StoreError>;
+
+    /// The tag's chunk with the greatest start.
+    fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
+
+    /// The entry of a tag's latest sample in chunks, as it was put by [`Change::current`]. A tag may have samples and no entry; an entry is
+    /// never behind.
+    fn current(&self, tag: TagId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Replaced versions of a tag's samples whose first timestamp lies in the weeks of `from..=to`, as they were put by
+    /// [`Change::superseded`], in the order of their keys.
+    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
+
+    /// Weeks in which a tag has replaced versions, ascending.
+    fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError>;
+
+    /// Rollup blocks of a tag and level in these weeks (inclusive), in the order of time, until about `bytes_max` (at least one).
+    fn rollups(
+        &self,
+        tag: TagId,
+        level: RollupLevel,
+        weeks: RangeInclusive<i32>,
+        bytes_max: usize,
+    ) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError>;
+
+    /// Weeks of a tag, or of all tags, with days whose rollups are to be made anew.
+    fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError>;
+
+    /// Weeks in which a tag has chunks of a family, ascending.
+    fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError>;
+
+    /// Recorded gaps from the number `from` on, at most `limit`, ascending.
+    fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError>;
+}
+
+/// A place that keeps the historian's data. All calls block.
+pub trait Store: ReadStore {
+    /// What is stored at this moment, for as long as the view is held. Weeks that retention drops meanwhile, and tags that are deleted, are
+    /// gone from it all the same. It holds up nothing, but keeps what is replaced from being removed on disk: it must not be held for long.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn view(self: Arc<Self>) -> Result<Arc<dyn ReadStore>, StoreError>;
+
+    /// Whether there is room for new data.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] when there is not.
+    fn room(&self) -> Result<(), StoreError>;
+
+    /// Writes catalog entries durably, and with them what the audit log is to tell of them: all or none.
+    fn change_catalog(&self, entries: &[(TagId, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError>;
+
+    /// Writes catalog entries that lose or reinterpret nothing, durably, all or none.
+    fn put_catalog(&self, entries: &[(TagId, Vec<u8>)]) -> Result<(), StoreError> {
+        self.change_catalog(entries, &[])
+    }
+
+    /// Visits the catalog in the order of ids.
+    fn load_catalog(&self, visit: Visit<'_, TagId>) -> Result<(), StoreError>;
+
+    /// Appends journal records in ascending sequence, all or none; with `durable` returns after the fsync.
+    fn append_journal(&self, records: &[(u64, Vec<u8>)], durable: bool) -> Result<(), StoreError>;
+
+    /// Makes everything appended durable.
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// Visits the journal in ascending sequence.
+    fn replay_journal(&self, visit: Visit<'_, u64>) -> Result<(), StoreError>;
+
+    /// Journal records with `from <= sequence <= to`, ascending, until about `bytes_max` (at least one).
+    fn journal_from(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
+
+    /// Sequence number up to which each tag's samples are in chunks; tags without chunks are absent.
+    fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError>;
+
+    /// Applies one atomic change. It becomes durable with the next durable append or sync, in order.
+    fn apply(&self, change: &Change) -> Result<(), StoreError>;
+
+    /// Greatest generation of the tag's late chunks with this start.
+    fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError>;
+
+    /// How far background work has come with a tag.
+    fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError>;
+
+    /// Days of a tag's week whose rollups are to be made anew, as bits.
+    fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError>;
+
+    /// Weeks in which any tag has chunks, late chunks, rollups or superseded versions, ascending.
+    fn weeks_present(&self) -> Result<Vec<i32>, StoreError>;
+
+    /// Whether any of these tags has chunks, late chunks, rollups or superseded versions in a week.
+    fn week_holds(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<bool, StoreError>;
+
+    /// Bytes that runs of tags have in a week on disk, about.
+    fn week_bytes(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<u64, StoreError>;
+
+    /// Removes everything of a week but catalog and journal: of these tags, or for `None` of all, which drops whole files.
+    fn drop_week(&self, week: i32, tags: Option<&Vec<RangeInclusive<u32>>>) -> Result<(), StoreError>;
+
+    /// Where retention's clock stood last.
+    fn retention_clock(&self) -> Result<Option<i64>, StoreError>;
+
+    /// Removes everything of a tag but its catalog entry.
+    fn delete_tag(&self, tag: TagId) -> Result<(), StoreError>;
+
+    /// Appends entries to the audit log, durably, all or none; they get the numbers after the last one.
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
+
+    /// Entries of the audit log from the number `from` on, at most `limit`, ascending.
+    fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError>;
+
+    /// Records gaps, durably, all or none; they get the numbers after the last one.
+    fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError>;
+
+    /// Compacts the families of chunks on disk.
+    fn compact(&self) -> Result<(), StoreError>;
+}
+
+/// Whether a chunk holds samples in `from..=to`, by its header.
+fn overlaps(chunk: &StoredChunk, from: i64, to: i64, family: &'static str) -> Result<bool, StoreError> {
+    let header = chunk.header().map_err(|error| corrupt(family, chunk.key, &error))?;
+    Ok(header.statistics.first_timestamp <= to && header.statistics.last_timestamp >= from)
+}
+
+pub fn corrupt(family: &'static str, key: ChunkKey, error: &CorruptChunk) -> StoreError {
+    StoreError::Corrupt {
+        family,
+        key: format!("tag {} start {} generation {}", key.tag_id, key.start, key.generation),
+        message: error.to_string(),
+    }
+}
