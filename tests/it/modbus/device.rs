@@ -1,5 +1,5 @@
 //! A Modbus device that misbehaves on demand. Each register holds its own address (plus 10,000 for each unit above the first), so that a
-//! value that ends up at the wrong tag gives itself away.
+//! value that ends up at the wrong tag gives itself away; or what a test puts into it.
 
 use std::{
     collections::BTreeSet,
@@ -100,13 +100,25 @@ struct Shared {
     functions: Mutex<BTreeSet<u8>>,
     requests: AtomicU64,
     latest: Mutex<Weak<tokio::sync::Mutex<OwnedWriteHalf>>>,
+    /// Registers by address, and bits as what is not 0; `None` for a device whose registers hold their addresses.
+    contents: Option<Vec<u16>>,
 }
 
 impl Device {
     /// A device that is well.
     pub async fn start(framing: Framing) -> Device {
+        Device::with(framing, None).await
+    }
+
+    /// A device that is well, with these words in the registers of every area, and bits that are set where a word is not 0.
+    pub async fn holding(contents: Vec<u16>) -> Device {
+        Device::with(Framing::Tcp, Some(contents)).await
+    }
+
+    async fn with(framing: Framing, contents: Option<Vec<u16>>) -> Device {
         let shared = Shared {
             framing,
+            contents,
             script: Mutex::new(Arc::new(|_| Answer::Good)),
             connections: AtomicU64::new(0),
             functions: Mutex::default(),
@@ -193,13 +205,13 @@ impl Shared {
             let transaction = u16::from_be_bytes([transaction[0], transaction[1]]);
             let answer = self.script.lock().unwrap().clone()(&request);
             let frame = |pdu: &[u8]| self.frame(transaction, request.unit, pdu);
-            let right = frame(&values(&request, request.count));
+            let right = frame(&self.values(&request, request.count));
             let mut out = writer.lock().await;
             match answer {
-                Answer::Good => out.write_all(&frame(&values(&request, request.count))).await?,
+                Answer::Good => out.write_all(&frame(&self.values(&request, request.count))).await?,
                 Answer::Late(by) => {
                     tokio::time::sleep(by).await;
-                    out.write_all(&frame(&values(&request, request.count))).await?;
+                    out.write_all(&frame(&self.values(&request, request.count))).await?;
                 }
                 Answer::Aside(by) => {
                     let shared = self.clone();
@@ -222,32 +234,34 @@ impl Shared {
                     let noise = |count: u8| (0..count).map(|byte| byte.wrapping_mul(97) ^ 0xF0).collect::<Vec<u8>>();
                     out.write_all(&[noise(before), right, noise(after)].concat()).await?;
                 }
-                Answer::AsUnit(unit) => out.write_all(&self.frame(transaction, unit, &values(&request, request.count))).await?,
+                Answer::AsUnit(unit) => out.write_all(&self.frame(transaction, unit, &self.values(&request, request.count))).await?,
                 Answer::AsTransaction(other) => {
-                    out.write_all(&self.frame(other, request.unit, &values(&request, request.count))).await?;
+                    out.write_all(&self.frame(other, request.unit, &self.values(&request, request.count))).await?;
                 }
-                Answer::Registers(count) => out.write_all(&frame(&values(&request, count))).await?,
+                Answer::Registers(count) => out.write_all(&frame(&self.values(&request, count))).await?,
                 Answer::Exception(code) => out.write_all(&frame(&[request.function | 0x80, code])).await?,
                 Answer::Short => {
                     let fewer = if request.function <= 2 { request.count.saturating_sub(8) } else { request.count - 1 };
-                    out.write_all(&frame(&values(&request, fewer))).await?;
+                    out.write_all(&frame(&self.values(&request, fewer))).await?;
                 }
                 Answer::Truncated => {
-                    let frame = frame(&values(&request, request.count));
+                    let frame = frame(&self.values(&request, request.count));
                     out.write_all(&frame[..frame.len() - 1]).await?;
                     return Ok(());
                 }
                 Answer::WrongTransaction => {
-                    out.write_all(&self.frame(transaction.wrapping_add(17), request.unit, &values(&request, request.count))).await?;
+                    out.write_all(&self.frame(transaction.wrapping_add(17), request.unit, &self.values(&request, request.count))).await?;
                 }
-                Answer::WrongUnit => out.write_all(&self.frame(transaction, request.unit + 1, &values(&request, request.count))).await?,
+                Answer::WrongUnit => {
+                    out.write_all(&self.frame(transaction, request.unit + 1, &self.values(&request, request.count))).await?;
+                }
                 Answer::WrongFunction => {
-                    let mut pdu = values(&request, request.count);
+                    let mut pdu = self.values(&request, request.count);
                     pdu[0] = if request.function == 3 { 4 } else { 3 };
                     out.write_all(&frame(&pdu)).await?;
                 }
                 Answer::Garbage => out.write_all(&[0xA5; 300]).await?,
-                Answer::Twice => out.write_all(&frame(&values(&request, request.count)).repeat(2)).await?,
+                Answer::Twice => out.write_all(&frame(&self.values(&request, request.count)).repeat(2)).await?,
                 Answer::Hang => std::future::pending().await,
                 Answer::Close => return Ok(()),
                 Answer::Reset => {
@@ -255,7 +269,7 @@ impl Shared {
                     return Ok(());
                 }
                 Answer::GoodThenClose => {
-                    out.write_all(&frame(&values(&request, request.count))).await?;
+                    out.write_all(&frame(&self.values(&request, request.count))).await?;
                     return Ok(());
                 }
             }
@@ -277,27 +291,31 @@ impl Shared {
         }
         frame
     }
+
+    fn values(&self, request: &Request, count: u16) -> Vec<u8> {
+        let kept = |address: u16| self.contents.as_ref().map(|contents| contents.get(usize::from(address)).copied().unwrap_or(0));
+        let mut pdu = vec![request.function];
+        if request.function <= 2 {
+            let mut bytes = vec![0_u8; usize::from(count).div_ceil(8)];
+            for bit in 0..count {
+                let address = request.start + bit;
+                let is_set = kept(address).map_or(address % 2 == 1, |word| word != 0);
+                bytes[usize::from(bit / 8)] |= u8::from(is_set) << (bit % 8);
+            }
+            pdu.push(bytes.len() as u8);
+            pdu.extend(bytes);
+        } else {
+            pdu.push((count * 2) as u8);
+            let word = |address: u16| kept(address).unwrap_or_else(|| register(request.unit, address));
+            pdu.extend((0..count).flat_map(|offset| word(request.start + offset).to_be_bytes()));
+        }
+        pdu
+    }
 }
 
-/// Value of a register of this device.
+/// Value of a register of this device where no test has put another into it.
 pub fn register(unit: u8, address: u16) -> u16 {
     address.wrapping_add(u16::from(unit.saturating_sub(1)) * 10_000)
-}
-
-fn values(request: &Request, count: u16) -> Vec<u8> {
-    let mut pdu = vec![request.function];
-    if request.function <= 2 {
-        let mut bytes = vec![0_u8; usize::from(count).div_ceil(8)];
-        for bit in 0..count {
-            bytes[usize::from(bit / 8)] |= u8::from((request.start + bit) % 2 == 1) << (bit % 8);
-        }
-        pdu.push(bytes.len() as u8);
-        pdu.extend(bytes);
-    } else {
-        pdu.push((count * 2) as u8);
-        pdu.extend((0..count).flat_map(|offset| register(request.unit, request.start + offset).to_be_bytes()));
-    }
-    pdu
 }
 
 /// The checksum of RTU frames: reflected polynomial 0xA001, start 0xFFFF.

@@ -4,6 +4,7 @@
 
 mod check;
 mod config;
+mod conformance;
 mod device;
 mod echoes;
 mod faults;
