@@ -7,3 +7,4 @@ pub mod peer;
 pub mod proxy;
 pub mod recorder;
 pub mod sample;
+pub mod skip;

@@ -12,6 +12,9 @@ mod load;
 mod mutant;
 mod oracle;
 mod report;
+#[path = "../../it/support/skip.rs"]
+#[allow(dead_code, reason = "the tests from outside and this program have one mechanism, of which each takes its part")]
+mod skip;
 mod test;
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
@@ -216,8 +219,8 @@ async fn outcome(test: &Test, form: Form, args: &RunArgs, mutant: Option<(&'stat
     for example in &report.tally.examples {
         eprintln!("torture: {}: {example}", test.id);
     }
-    if let Some(reason) = &report.skipped {
-        eprintln!("torture: {} skipped: {reason}", test.id);
+    if let Some((need, reason)) = &report.skipped {
+        skip::tell(&kind.map_or_else(|| test.id.to_owned(), |kind| format!("{} with mutant {kind}", test.id)), need, reason);
     }
     if let Some(kept) = kept {
         eprintln!("torture: {}: data, log and acknowledgements are in {}", test.id, kept.display());

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::skip;
+
 /// Counts of the oracle. All zero but `acked` is what is wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -57,13 +59,20 @@ pub struct Report {
     pub figures: BTreeMap<&'static str, Value>,
     /// What was found besides the tally; each makes the test fail.
     pub failures: Vec<String>,
-    /// Why the test could not be run on this machine.
-    pub skipped: Option<String>,
+    /// What the test lacks on this machine, and why.
+    pub skipped: Option<(&'static str, String)>,
 }
 
 impl Report {
-    pub fn skipped(reason: impl Into<String>) -> Report {
-        Report { skipped: Some(reason.into()), ..Report::default() }
+    /// The test lacks `need`: passed over where `HISTORIAN_ALLOW_SKIP` names that, failed elsewhere.
+    pub fn without(need: &'static str, reason: &str) -> Report {
+        let mut report = Report::default();
+        if skip::is_allowed(need) {
+            report.skipped = Some((need, reason.to_owned()));
+        } else {
+            report.fail(format!("it cannot run, {reason}: {}", skip::advice(need)));
+        }
+        report
     }
 
     pub fn opt(&mut self, name: &'static str, value: impl Into<Value>) {
@@ -137,7 +146,7 @@ impl Report {
             rss_peak_mb: self.rss_peak_kb / 1024,
             figures: &self.figures,
             failures: &self.failures,
-            skipped: self.skipped.as_deref(),
+            skipped: self.skipped.as_ref().map(|(_, reason)| reason.as_str()),
             seconds: (seconds * 10.0).round() / 10.0,
             pass: self.pass(),
         };
