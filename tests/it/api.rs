@@ -1,6 +1,6 @@
 //! The public interface from outside: pyarrow and grpcio against a historian that serves from memory.
 
-use std::{net::SocketAddr, process::Command, sync::Arc, thread::JoinHandle};
+use std::{net::SocketAddr, sync::Arc, thread::JoinHandle};
 
 use historian::{
     api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services},
@@ -14,7 +14,7 @@ use historian::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::peer;
+use crate::support::pytest::{Run, suite};
 
 /// A historian in this process with everything but disk and collectors; stops when dropped.
 pub struct Historian {
@@ -117,59 +117,95 @@ impl Drop for Historian {
     }
 }
 
-/// Runs a Python script of `tests/peers` to its end and shows what it says when it fails.
-pub fn python(script: &str, arguments: &[&str]) -> String {
-    let output = Command::new(peer::python())
-        .arg(peer::root().join("tests/peers").join(script))
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|error| panic!("{script}: {error}"));
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{script} failed:\n{text}");
-    text
-}
-
-#[test]
-fn pyarrow_writes_and_reads_every_type_bit_for_bit() {
+/// The cases against a historian of their own with everything by default.
+pub fn in_memory(run: &mut Run) {
     let historian = Historian::start(ApiLimits::default());
-    python("flight_roundtrip.py", &[&historian.grpc.to_string()]);
+    run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string())]);
 }
 
-#[test]
-fn pyarrow_exports_in_parallel_what_it_exports_at_once() {
+suite!(
+    ROUNDTRIP,
+    "flight_roundtrip",
+    in_memory,
+    [
+        floats_come_back_bit_for_bit,
+        the_schema_of_a_range_is_the_documented_one,
+        every_other_type_comes_back_as_it_was,
+        modes_write_what_they_say,
+        a_range_backward_with_a_limit_and_current_values,
+        commands_and_tickets_are_taken_as_protobuf_too,
+        each_batch_of_a_stream_is_acknowledged,
+        a_glob_that_matches_nothing_is_an_empty_answer,
+        flights_paths_and_schemas_tell_the_catalog,
+        compressed_batches_are_read,
+    ]
+);
+
+suite!(
+    EXPORT,
+    "flight_export",
+    in_memory,
+    [
+        a_plan_has_several_endpoints_and_tells_the_range_resolved,
+        the_parts_joined_are_the_whole_and_of_like_size,
+        the_dictionary_of_tag_names_comes_once,
+    ]
+);
+
+suite!(
+    SERVICES,
+    "grpc_services",
+    services,
+    [
+        health_and_reflection_answer_by_their_bytes,
+        a_tag_is_there_once_and_a_missing_one_is_not_found,
+        tags_are_listed_in_pages_with_a_filter,
+        a_tag_is_changed_where_the_mask_says_and_its_type_never,
+        a_tag_is_deleted_once,
+        what_fits_is_taken_and_what_does_not_is_a_row,
+        tags_are_made_of_what_fits,
+        each_message_of_a_stream_is_acknowledged,
+        a_range_tells_samples_failures_and_its_bounds,
+        a_long_range_and_current_values,
+        the_service_tells_its_devices_and_its_state,
+    ]
+);
+
+fn services(run: &mut Run) {
     let historian = Historian::start(ApiLimits::default());
-    python("flight_export.py", &[&historian.grpc.to_string()]);
+    run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string())]);
+    run.also("the_http_port_tells_health_and_metrics_of_what_was_called", || {
+        let (code, text) = historian.get("/healthz");
+        assert_eq!((code, text.as_str()), (200, "ok\n"));
+        let (code, text) = historian.get("/metrics");
+        assert_eq!(code, 200);
+        for line in [
+            r#"historian_requests_total{method="historian.v1.TagService/CreateTag",code="OK"}"#,
+            r#"historian_requests_total{method="historian.v1.TagService/GetTag",code="NOT_FOUND"}"#,
+            r#"historian_requests_total{method="historian.v1.QueryService/Range",code="OK"}"#,
+            r#"historian_request_duration_seconds_count{method="historian.v1.WriteService/WriteSamples"}"#,
+            "historian_samples_written_total ",
+            "historian_watermark ",
+            "historian_accepting_writes 1",
+            r#"historian_device_state{device="boiler-plc",protocol="modbus",state="connecting"} 1"#,
+            "process_start_time_seconds ",
+        ] {
+            assert!(text.lines().any(|found| found.starts_with(line)), "{line} is missing in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        assert_eq!(text.matches("# EOF").count(), 1);
+    });
 }
 
 #[test]
-fn grpcio_uses_every_service() {
-    let historian = Historian::start(ApiLimits::default());
-    python("grpc_services.py", &[&historian.grpc.to_string(), peer::root().join("proto").to_str().unwrap()]);
-
-    let (code, text) = historian.get("/healthz");
-    assert_eq!((code, text.as_str()), (200, "ok\n"));
-    let (code, text) = historian.get("/metrics");
-    assert_eq!(code, 200);
-    for line in [
-        r#"historian_requests_total{method="historian.v1.TagService/CreateTag",code="OK"}"#,
-        r#"historian_requests_total{method="historian.v1.TagService/GetTag",code="NOT_FOUND"}"#,
-        r#"historian_requests_total{method="historian.v1.QueryService/Range",code="OK"}"#,
-        r#"historian_request_duration_seconds_count{method="historian.v1.WriteService/WriteSamples"}"#,
-        "historian_samples_written_total ",
-        "historian_watermark ",
-        "historian_accepting_writes 1",
-        r#"historian_device_state{device="boiler-plc",protocol="modbus",state="connecting"} 1"#,
-        "process_start_time_seconds ",
-    ] {
-        assert!(text.lines().any(|found| found.starts_with(line)), "{line} is missing in\n{text}");
-    }
-    assert!(text.ends_with("# EOF\n"), "{text}");
-    assert_eq!(text.matches("# EOF").count(), 1);
+fn the_http_port_tells_health_and_metrics_of_what_was_called() {
+    SERVICES.judge("the_http_port_tells_health_and_metrics_of_what_was_called");
 }
 
-#[test]
-fn a_reader_that_does_not_read_is_cut_and_the_historian_lives() {
+suite!(STALLED_READER, "flight_stall", short_of_patience, [a_stalled_reader_is_cut_and_its_permit_goes_to_others,]);
+
+fn short_of_patience(run: &mut Run) {
     let limits = ApiLimits { stalled_reader_timeout: std::time::Duration::from_millis(300), queries_max: 2, ..ApiLimits::default() };
     let historian = Historian::start(limits);
-    python("flight_stall.py", &[&historian.grpc.to_string()]);
+    run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string())]);
 }

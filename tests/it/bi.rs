@@ -4,9 +4,10 @@ use std::fs;
 
 use historian_proto::v1::Tag;
 
-use crate::{
-    api::python,
-    support::{door::Door, historian::Historian},
+use crate::support::{
+    door::Door,
+    historian::Historian,
+    pytest::{Run, suite},
 };
 
 const CONFIGURATION: &str = r#"
@@ -36,11 +37,9 @@ fn tag(name: &str) -> Tag {
     Tag { name: name.into(), value_type: historian_proto::v1::ValueType::F64.into(), ..Tag::default() }
 }
 
-/// Twenty tags over a change of the clock, from heads, and from chunks and rollups; and what Grafana's plugin asks of them.
-#[test]
-fn hours_days_and_views_are_what_numpy_makes_of_the_samples_and_a_plugin_finds_them() {
-    let directory = tempfile::tempdir().unwrap();
-    let historian = historian(&directory);
+/// Twenty tags over a change of the clock.
+fn plant(directory: &tempfile::TempDir) -> (Historian, Door) {
+    let historian = historian(directory);
     let door = Door::to(&historian);
     for number in 0..18 {
         door.create(tag(&format!("plant/line{}/t{number:02}", number % 3)));
@@ -48,10 +47,49 @@ fn hours_days_and_views_are_what_numpy_makes_of_the_samples_and_a_plugin_finds_t
     door.create(tag("plant/daily_lab"));
     door.create(Tag { unit: "m3/h".into(), description: "Feed to the boiler".into(), ..tag("plant/flow") });
     door.create(Tag { stepped: true, ..tag("plant/mode") });
-    let run = |phase: &str| python("sql_intervals.py", &[&historian.flight.to_string(), phase]);
-    run("write");
-    run("check");
-    door.compact();
-    run("check");
-    python("grafana_plugin.py", &[&historian.flight.to_string()]);
+    (historian, door)
 }
+
+suite!(
+    INTERVALS,
+    "sql_intervals",
+    from_heads_and_from_chunks,
+    [
+        every_interval_of_every_tag_is_what_the_samples_make_of_it,
+        what_is_pushed_down_and_what_is_not_select_the_same_rows,
+        some_columns_of_some_rows_are_those_of_the_whole,
+        hours_are_those_of_the_table_function,
+        a_wide_view_has_a_column_for_each_tag_and_every_interval,
+        hours_of_local_time_are_selected_and_grouped_as_by_a_tool_that_knows_tables_and_columns_only,
+        the_table_of_current_values_has_the_last_sample_of_each_tag,
+    ]
+);
+
+fn from_heads_and_from_chunks(run: &mut Run) {
+    let directory = tempfile::tempdir().unwrap();
+    let (historian, door) = plant(&directory);
+    let address = historian.flight.to_string();
+    run.cases(&[("HISTORIAN_ADDRESS", &address), ("HISTORIAN_PHASE", "heads")]);
+    door.compact();
+    run.cases(&[("HISTORIAN_ADDRESS", &address), ("HISTORIAN_PHASE", "chunks")]);
+}
+
+fn with_views(run: &mut Run) {
+    let directory = tempfile::tempdir().unwrap();
+    let (historian, _door) = plant(&directory);
+    run.cases(&[("HISTORIAN_ADDRESS", &historian.flight.to_string())]);
+}
+
+suite!(
+    GRAFANA,
+    "grafana_plugin",
+    with_views,
+    [
+        a_data_source_is_saved_and_tested,
+        the_editor_finds_the_server_its_tables_and_their_columns,
+        every_column_has_a_remark_where_tools_look_for_it_and_answers_have_none,
+        a_panel_shows_a_series,
+        a_long_table_and_a_wide_view_are_the_same_series,
+        a_table_is_a_frame,
+    ]
+);

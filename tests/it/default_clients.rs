@@ -7,56 +7,25 @@ use historian_proto::v1::{GetServerStatusRequest, admin_service_client::AdminSer
 use tonic::codec::CompressionEncoding;
 
 use crate::{
-    api::{Historian, python},
-    support::peer,
+    api::Historian,
+    support::pytest::{Run, suite},
 };
 
-fn run(what: &str) {
-    // As the program is configured by default.
+/// As the program is configured by default. Each case has a historian of its own: they count what is there.
+fn by_default(run: &mut Run) {
     let options = IngestOptions { future_max: Some(Duration::from_hours(24)), ..IngestOptions::default() };
     let historian = Historian::start_with(ApiLimits::default(), options);
-    python("default_clients.py", &[&historian.grpc.to_string(), peer::root().join("proto").to_str().unwrap(), what]);
+    run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string())]);
 }
 
-#[test]
-fn every_ticket_is_taken_and_they_join_to_the_direct_answer() {
-    run("tickets");
-}
-
-#[test]
-fn a_glob_that_matches_nothing_is_an_empty_answer_everywhere() {
-    run("nothing");
-}
-
-#[test]
-fn a_refused_write_leaves_no_tag_behind() {
-    run("refused_writes");
-}
-
-#[test]
-fn pages_and_messages_fit_into_what_clients_take() {
-    run("pages");
-}
-
-#[test]
-fn an_as_of_answer_fits_or_is_refused_in_words_that_name_do_exchange() {
-    run("as_of");
-}
-
-#[test]
-fn gzip_is_taken_from_those_who_send_it_and_no_bomb_goes_off() {
-    run("compressed");
-}
-
-#[test]
-fn a_tag_has_as_many_states_as_are_documented() {
-    run("states");
-}
-
-#[test]
-fn a_dashboard_that_is_left_keeps_its_subscription_and_a_flood_is_cut() {
-    run("dashboard");
-}
+suite!(TICKETS, "default_clients", by_default, [every_ticket_is_taken_and_they_join_to_the_direct_answer]);
+suite!(NOTHING, "default_clients", by_default, [a_glob_that_matches_nothing_is_an_empty_answer_everywhere]);
+suite!(REFUSED_WRITES, "default_clients", by_default, [a_refused_write_leaves_no_tag_behind]);
+suite!(PAGES, "default_clients", by_default, [pages_and_messages_fit_into_what_clients_take]);
+suite!(AS_OF, "default_clients", by_default, [an_as_of_answer_fits_or_is_refused_in_words_that_name_do_exchange]);
+suite!(COMPRESSED, "default_clients", by_default, [gzip_is_taken_from_those_who_send_it_and_no_bomb_goes_off]);
+suite!(STATES, "default_clients", by_default, [a_tag_has_as_many_states_as_are_documented]);
+suite!(DASHBOARD, "default_clients", by_default, [a_dashboard_that_is_left_keeps_its_subscription_and_a_flood_is_cut]);
 
 #[test]
 fn answers_are_compressed_for_those_who_compress_their_requests_only() {

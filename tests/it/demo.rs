@@ -15,7 +15,10 @@ use historian::{
     simulator::{SIGNALS, Signal, Wire},
 };
 
-use crate::support::peer::{python, root};
+use crate::support::{
+    peer::{interpreter, root},
+    pytest::{Run, suite},
+};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -121,12 +124,23 @@ struct Extent {
 
 fn history(server: &str) -> BTreeMap<String, Extent> {
     let script = root().join("tests/peers/demo_history.py");
-    let text = succeeded(Command::new(python()).arg(script).arg(server));
+    let text = succeeded(Command::new(interpreter()).arg(script).arg(server));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+suite!(
+    DEVICES,
+    "demo_devices",
+    a_newcomer,
+    [the_modbus_device_holds_what_was_collected_and_takes_no_write, the_opcua_device_holds_what_was_collected,]
+);
+
 #[test]
 fn a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on() {
+    DEVICES.judge("a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on");
+}
+
+fn a_newcomer(run: &mut Run) {
     let directory = tempfile::tempdir().expect("a directory");
     let mut demo = Demo::start(directory.path(), 1);
     let printed = demo.wait_for("tags Good");
@@ -147,18 +161,20 @@ fn a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on() {
         std::thread::sleep(Duration::from_millis(300));
     };
     assert!(first.values().all(|extent| extent.ascending), "{first:#?}");
-    let script = root().join("tests/peers/demo_devices.py");
-    let devices = succeeded(Command::new(python()).arg(script).args([word(&printed, "tcp://"), word(&printed, "opc.tcp://"), &server]));
-    assert!(devices.contains("agree"), "{devices}");
+    run.cases(&[
+        ("HISTORIAN_MODBUS", word(&printed, "tcp://")),
+        ("HISTORIAN_OPCUA", word(&printed, "opc.tcp://")),
+        ("HISTORIAN_ADDRESS", server.trim_start_matches("grpc://")),
+    ]);
 
     // The recipes run as they are printed.
-    let frame = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "Python (")]));
+    let frame = succeeded(Command::new(interpreter()).args(["-c", &recipe(&printed, "Python (")]));
     assert!(frame.contains("timestamp") && frame.contains("demo/heating/tank201/temperature"), "{frame}");
-    let answers = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "Python, asking")]));
+    let answers = succeeded(Command::new(interpreter()).args(["-c", &recipe(&printed, "Python, asking")]));
     assert!(answers.contains("time_average") && answers.contains("percent_good") && answers.contains("quality"), "{answers}");
-    let answers = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "SQL (")]));
+    let answers = succeeded(Command::new(interpreter()).args(["-c", &recipe(&printed, "SQL (")]));
     assert!(answers.contains("demo/heating/tank201/temperature") && answers.contains("time_average"), "{answers}");
-    let answer = succeeded(Command::new(python()).args(["-c", &recipe(&printed, "Python gRPC")]).current_dir(root()));
+    let answer = succeeded(Command::new(interpreter()).args(["-c", &recipe(&printed, "Python gRPC")]).current_dir(root()));
     assert!(answer.contains("demo/product/ph"), "{answer}");
     for line in recipe(&printed, "Command line").lines() {
         let table = succeeded(Command::new("sh").args(["-c", line]));
@@ -197,6 +213,8 @@ fn a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on() {
     let total = |extents: &BTreeMap<String, Extent>| extents.values().map(|extent| extent.samples).sum::<u64>();
     assert!(total(&second) > total(&first));
     assert_eq!(demo.stop("-TERM"), Some(0), "{}\n{}", demo.printed(), demo.told());
+    // A panic on the way here is told by every test of this story.
+    run.also("a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on", || ());
 }
 
 #[test]

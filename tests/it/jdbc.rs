@@ -1,8 +1,11 @@
 //! The unmodified JDBC driver of Flight SQL, as BI tools and Java programs use it: the programs of `tests/peers/jdbc`.
 
-use crate::{
-    api::python,
-    support::{historian::Historian, java::java, sample},
+use crate::support::{
+    historian::Historian,
+    java::java,
+    peer::python,
+    pytest::{Run, suite},
+    sample,
 };
 
 #[test]
@@ -63,21 +66,37 @@ fn times_are_right_by_the_calls_that_the_documentation_names() {
     }
 }
 
-/// ADBC's options of sessions, which are Go's, and its incremental execution.
-#[test]
-fn adbc_has_sessions_and_executes_incrementally() {
+suite!(
+    SESSIONS,
+    "sql_sessions",
+    with_every_type,
+    [
+        options_of_the_session_go_by_the_cookie_of_gos_client,
+        a_connection_has_a_zone_by_its_headers_and_credentials_of_any_kind,
+        execution_by_increments_is_complete_at_once,
+        both_forms_of_a_handshake_are_answered,
+    ]
+);
+
+fn with_every_type(run: &mut Run) {
     let (historian, _directory) = sample::every_type();
-    crate::api::python("sql_sessions.py", &[&historian.flight.to_string()]);
+    run.cases(&[("HISTORIAN_ADDRESS", &historian.flight.to_string())]);
 }
 
+suite!(
+    TOOLS,
+    "sql_tools_jdbc",
+    through_the_driver,
+    [a_statement_as_a_tool_writes_it_is_answered_through_the_driver_too, every_statement_was_asked,]
+);
+
 /// The statements that are tried over ADBC, with the same judge: what the driver does with escapes, types and labels makes no difference.
-#[test]
-fn statements_as_tools_write_them_are_answered_through_the_driver_too() {
+fn through_the_driver(run: &mut Run) {
     let directory = tempfile::tempdir().unwrap();
     let historian = Historian::serve(&directory.path().join("data"), &[]);
     let path = |name: &str| directory.path().join(name).display().to_string();
     let (statements, answers, address) = (path("statements"), path("answers"), historian.flight.to_string());
-    python("sql_tools.py", &["list", &statements, &address]);
+    python("tool_statements.py", &["list", &statements], &[("HISTORIAN_ADDRESS", &address)]);
     java("Statements.java", &[], &[&address, &statements, &answers]);
-    python("sql_tools.py", &["compare", &answers]);
+    run.cases(&[("HISTORIAN_ANSWERS", &answers)]);
 }

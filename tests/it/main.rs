@@ -22,6 +22,7 @@ mod opcua_session;
 mod opcua_times;
 mod opcua_wire;
 mod path;
+mod peers;
 mod protos;
 mod query;
 mod salvage;

@@ -1,14 +1,15 @@
 //! The whole path: pymodbus and asyncua servers → collectors → store → pyarrow.flight, exactly equal, nothing missing or doubled; over a
 //! restart as well.
 
-use std::{fmt::Write as _, io::Write as _, process::Command, time::Duration};
+use std::{fmt::Write as _, io::Write as _, time::Duration};
 
 use arrow::record_batch::RecordBatch;
 use serde_json::{Value as Json, json};
 
 use crate::support::{
     historian::{Historian, get},
-    peer::{Peer, python, root},
+    peer::Peer,
+    pytest::{Run, suite},
 };
 
 const ORDERS: [&str; 4] = ["ABCD", "CDAB", "BADC", "DCBA"];
@@ -42,8 +43,14 @@ fn changes() -> Vec<(&'static str, &'static str, Vec<Change>)> {
     ]
 }
 
-#[test]
-fn what_the_devices_held_is_what_pyarrow_reads() {
+suite!(
+    PATH,
+    "path",
+    from_devices_over_a_restart,
+    [each_change_of_a_value_is_there_once_bit_for_bit, a_value_that_holds_is_there_at_every_poll_bit_for_bit,]
+);
+
+fn from_devices_over_a_restart(run: &mut Run) {
     let (_modbus, modbus_port) = Peer::python("modbus_server.py", &["tcp"]);
     let (mut opcua, opcua_port) = Peer::python("opcua_server.py", &[]);
 
@@ -99,12 +106,16 @@ fn what_the_devices_held_is_what_pyarrow_reads() {
     command(&mut opcua, &json!({ "write": sent.iter().flat_map(|writes| &writes[1..]).collect::<Vec<_>>() }));
     await_rows(&historian, "scada/*", sent.iter().map(Vec::len).sum());
     await_rows(&historian, "plc/scaled", 20);
-    println!("{}", check(&historian, &expected, &[]));
+    let mut check = |historian: &Historian, phase| {
+        let (address, expected) = (historian.flight.to_string(), expected.display().to_string());
+        run.cases(&[("HISTORIAN_ADDRESS", &address), ("HISTORIAN_EXPECTED", &expected), ("HISTORIAN_PHASE", phase)]);
+    };
+    check(&historian, "running");
 
     // Killed and started without its devices: all of it is there, and nothing else but the sample that ends the last value.
     historian.kill();
     let historian = Historian::serve(&data_dir, &[]);
-    println!("{}", check(&historian, &expected, &["ended"]));
+    check(&historian, "ended");
 }
 
 fn command(peer: &mut Peer, command: &Json) {
@@ -127,16 +138,4 @@ fn await_rows(historian: &Historian, tags: &str, rows: usize) {
         assert!(std::time::Instant::now() < until, "{tags}: {found} samples of {rows} within a minute");
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-fn check(historian: &Historian, expected: &std::path::Path, more: &[&str]) -> String {
-    let output = Command::new(python())
-        .arg(root().join("tests/peers/path_check.py"))
-        .arg(historian.flight.to_string())
-        .arg(expected)
-        .args(more)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -3,19 +3,21 @@
 
 use std::{
     fs,
-    io::Write,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use historian_proto::json;
 use tempfile::TempDir;
 
-use crate::{api::python, support::peer};
+use crate::support::{
+    peer::{self, python},
+    pytest::{Run, suite},
+};
 
 /// Runs `buf` of the peers in a folder.
 fn buf(folder: &Path, arguments: &[&str]) -> Output {
-    let program = peer::python().with_file_name("buf");
+    let program = peer::interpreter().with_file_name("buf");
     assert!(program.exists(), "{} is missing: run `make setup` first", program.display());
     Command::new(program).current_dir(folder).args(arguments).output().expect("buf starts")
 }
@@ -59,35 +61,25 @@ fn a_field_that_is_renamed_or_taken_away_is_found() {
     }
 }
 
+suite!(JSON, "proto3_json", texts_of_every_message, [json_is_read_as_googles_own_library_reads_it,]);
+
 /// Thousands of texts, valid and not, of every message; what is refused must be, and what is taken must be the same message.
-#[test]
-fn json_is_read_as_googles_own_library_reads_it() {
-    let protos = peer::root().join("proto").display().to_string();
+fn texts_of_every_message(run: &mut Run) {
+    let folder = TempDir::new().expect("a temporary directory");
     for seed in ["1", "20261128"] {
-        let cases = python("proto3_json.py", &[&protos, "cases", seed]);
-        let answers: Vec<String> = cases
-            .lines()
-            .map(|case| {
-                let mut columns = case.split('\t');
-                let (name, text) = (columns.next().unwrap(), columns.next().unwrap());
-                match json::parse(text.as_bytes()).and_then(|value| json::encoded(name, &value)) {
-                    Ok(bytes) => bytes
-                        .iter()
-                        .flat_map(|byte| [byte >> 4, byte & 15])
-                        .filter_map(|digit| char::from_digit(digit.into(), 16))
-                        .collect(),
-                    Err(mistake) => format!("refused: {mistake}").replace('\n', " "),
+        let cases = python("test_proto3_json.py", &[seed], &[]);
+        let answer = |case: &str| {
+            let mut columns = case.split('\t');
+            let (name, text) = (columns.next().unwrap(), columns.next().unwrap());
+            match json::parse(text.as_bytes()).and_then(|value| json::encoded(name, &value)) {
+                Ok(bytes) => {
+                    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
                 }
-            })
-            .collect();
-        assert!(answers.len() > 5_000, "{}", answers.len());
-        let script = peer::root().join("tests/peers/proto3_json.py");
-        let mut judge = Command::new(peer::python());
-        judge.arg(script).args([&protos, "judge", seed]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut judge = judge.spawn().expect("Python starts");
-        judge.stdin.take().unwrap().write_all((answers.join("\n") + "\n").as_bytes()).expect("it reads");
-        let output = judge.wait_with_output().expect("it ends");
-        assert!(output.status.success(), "{}", told(&output));
-        println!("{}", told(&output));
+                Err(mistake) => format!("refused: {mistake}").replace('\n', " "),
+            }
+        };
+        let answers: Vec<String> = cases.lines().map(answer).collect();
+        fs::write(folder.path().join(seed), answers.join("\n") + "\n").unwrap();
     }
+    run.cases(&[("HISTORIAN_ANSWERS", &folder.path().display().to_string())]);
 }

@@ -247,7 +247,7 @@ fn samples_that_retention_removes_are_told() {
 #[test]
 fn files_of_pandas_and_pyarrow_are_taken_as_they_are_meant() {
     let import = Import::of(&[]);
-    let made = Command::new(peer::python())
+    let made = Command::new(peer::interpreter())
         .arg(peer::root().join("tests/peers/foreign_files.py"))
         .arg(import.directory.path())
         .output()

@@ -4,7 +4,7 @@ use std::{io::Write, process::Stdio};
 
 use historian::modbus::scaling::Scaling;
 
-use crate::support::peer::python;
+use crate::support::peer::interpreter;
 
 /// Scale and offset as they are written in a configuration.
 const CASES: [(&str, &str); 14] = [
@@ -37,7 +37,7 @@ for line in sys.stdin:
 
 #[test]
 fn scaled_values_are_the_doubles_nearest_to_the_decimal_results() {
-    let mut judge = std::process::Command::new(python());
+    let mut judge = std::process::Command::new(interpreter());
     let mut judge = judge.args(["-c", JUDGE]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = judge.stdin.take().unwrap();
     for (scale, offset) in CASES {

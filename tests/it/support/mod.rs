@@ -5,6 +5,7 @@ pub mod historian;
 pub mod java;
 pub mod peer;
 pub mod proxy;
+pub mod pytest;
 pub mod recorder;
 pub mod sample;
 pub mod skip;

@@ -17,12 +17,26 @@ pub struct Peer {
 }
 
 /// The Python interpreter with the test peers, made by `make setup` (`HISTORIAN_VENV`, by default `~/.cache/historian/venv`).
-pub fn python() -> PathBuf {
+pub fn interpreter() -> PathBuf {
     let venv = std::env::var_os("HISTORIAN_VENV")
         .map_or_else(|| PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/historian/venv"), PathBuf::from);
     let python = venv.join("bin/python");
     assert!(python.exists(), "{} is missing: run `make setup` first", python.display());
     python
+}
+
+/// Runs a program of `tests/peers` to its end; its standard output.
+pub fn python(script: &str, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let output = Command::new(interpreter())
+        .arg(root().join("tests/peers").join(script))
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{script}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{script} failed:\n{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
 }
 
 /// Root of the checkout.
@@ -33,7 +47,7 @@ pub fn root() -> &'static Path {
 impl Peer {
     /// Starts `tests/peers/<script>` and waits for its line `ready …`; returns the peer and the rest of that line.
     pub fn python(script: &str, arguments: &[&str]) -> (Peer, String) {
-        let mut command = Command::new(python());
+        let mut command = Command::new(interpreter());
         command.arg("-u").arg(root().join("tests/peers").join(script)).args(arguments);
         let mut peer = Peer::start(&mut command);
         let ready = peer.line_starting("ready", Duration::from_mins(1));

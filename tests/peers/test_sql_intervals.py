@@ -1,25 +1,25 @@
 """Tables of intervals judged by numpy and DuckDB over the raw samples: hours and days of Berlin around a change of the clock, and wide views.
 
-Arguments: host:port, and a phase: `write` writes the samples, `check` compares. The samples come from a seed.
+In the phase `heads` the samples are written, which come from a seed; the tags are there. Another phase finds them in chunks.
 """
 
-import json
-import sys
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import duckdb
+import lib
 import numpy as np
 import pyarrow as pa
-import pyarrow.flight as flight
+import pytest
 from adbc_driver_flightsql import dbapi as adbc
 
-address, phase = sys.argv[1:]
+from lib import BAD_NO_COMMUNICATION as BAD
+from lib import PHASE, SECOND, URI
+
 BERLIN = ZoneInfo("Europe/Berlin")
-SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
 START = 1_774_224_000 * SECOND + 17 * 60 * SECOND  # 2026-03-23T00:17:00Z; the clock of Berlin changes on the 29th
-BAD = 0x80310000
+STEPS = ["hourly", "daily"]
 random = np.random.default_rng(20260329)
 
 
@@ -46,22 +46,11 @@ TAGS.append(tag("plant/daily_lab", 14, 86_400, walk(14)))
 TAGS.sort()
 
 
-def write():
-    client = flight.connect(f"grpc://{address}")
-    for name, at, values, bad, _ in TAGS:
-        batch = pa.record_batch(
-            {
-                "tag": pa.array([name] * len(at)),
-                "timestamp": pa.array(at, pa.timestamp("ns", "UTC")),
-                "value": pa.array(values),
-                "quality": pa.array(np.where(bad, BAD, 0), pa.uint32()),
-            }
-        )
-        writer, reader = client.do_put(flight.FlightDescriptor.for_command(json.dumps({"write": {}})), batch.schema)
-        writer.write_batch(batch)
-        writer.done_writing()
-        assert int(json.loads(reader.read().to_pybytes())["samples"]) == len(at)
-        writer.close()
+@pytest.fixture(scope="module", autouse=True)
+def written():
+    if PHASE == "heads":
+        for name, at, values, bad, _ in TAGS:
+            lib.put(name, at, values, pa.array(np.where(bad, BAD, 0), pa.uint32()), mode="UPSERT")
 
 
 # Integrals by hand: F(t) is the area under the values from the first one to t, W(t) the Good time in it.
@@ -140,7 +129,7 @@ def ns(value):
 
 
 def table(statement):
-    connection = adbc.connect(f"grpc://{address}", autocommit=True)
+    connection = adbc.connect(URI, autocommit=True)
     cursor = connection.cursor()
     cursor.execute(statement)
     answer = cursor.fetch_arrow_table()
@@ -160,7 +149,8 @@ def rows(statement):
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
-def raw():
+@pytest.fixture(scope="module")
+def judged():
     """What DuckDB says of the samples: per tag and interval the smallest and largest Good value, and their number."""
     database = duckdb.connect()
     columns = {
@@ -171,7 +161,7 @@ def raw():
     }
     database.register("samples", pa.table(columns))
     found = {}
-    for step in ["hourly", "daily"]:
+    for step in STEPS:
         at = edges(step)
         database.register("edges", pa.table({"start": at[:-1], "finish": at[1:]}))
         answer = database.execute(
@@ -183,13 +173,18 @@ def raw():
     return found
 
 
-def check_long(step, judged):
+@pytest.fixture(scope="module")
+def tables():
+    """The rows of both tables by tag and start."""
+    return {step: {(row["tag"], row["start"]): row for row in rows(f"SELECT * FROM {step}")} for step in STEPS}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_interval_of_every_tag_is_what_the_samples_make_of_it(step, judged, tables):
     at = edges(step)
     ends = dict(zip(at[:-1], at[1:]))
-    found = {}
-    for row in rows(f"SELECT * FROM {step}"):
-        assert (row["tag"], row["start"]) not in found, row
-        found[row["tag"], row["start"]] = row
+    found = tables[step]
+    assert table(f"SELECT count(*) AS n FROM {step}")["n"] == [len(found)], "an interval is there once"
     for name, times, values, bad, stepped in TAGS:
         judge = (Stepped if stepped else Sloped)(times, values, bad)
         mine = [start for start in at[:-1] if start + (ends[start] - start) > times[0] and start <= times[-1]]
@@ -227,56 +222,65 @@ def check_long(step, judged):
                 else:
                     # The line goes across what is Bad.
                     close(row["time_average"], judge.average(start, end), what)
-    return found
 
 
-def check_filters(step, found):
-    """What is pushed down and what is not select the same rows."""
-    whole = [tuple(row.values()) for row in found.values()]
-    columns = list(next(iter(found.values())))
-    index = {name: place for place, name in enumerate(columns)}
-    moment = lambda text: int(datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()) * SECOND
-    day = lambda ns: ns // (86_400 * SECOND)
-    of = lambda name: lambda row: row[index[name]]
-    start, local_start, end, tag = of("start"), of("local_start"), of("end"), of("tag")
-    for where, wanted in [
-        ("start >= '2026-03-28T23:00:00Z' AND start < '2026-03-31T22:00:00Z'", lambda row: moment("2026-03-28T23:00:00") <= start(row) < moment("2026-03-31T22:00:00")),
-        ("start BETWEEN '2026-03-28T12:30:00Z' AND '2026-03-29T12:00:00Z'", lambda row: moment("2026-03-28T12:30:00") <= start(row) <= moment("2026-03-29T12:00:00")),
-        ("local_start >= '2026-03-29' AND local_start < '2026-03-30'", lambda row: moment("2026-03-29") <= local_start(row) < moment("2026-03-30")),
-        ("local_start >= TIMESTAMP '2026-03-29 00:00:00' AND tag = 'plant/mode'", lambda row: moment("2026-03-29") <= local_start(row) and tag(row) == "plant/mode"),
-        ("CAST(local_start AS DATE) = DATE '2026-03-29'", lambda row: day(local_start(row)) == day(moment("2026-03-29"))),
-        ("CAST(start AS DATE) BETWEEN DATE '2026-03-29' AND DATE '2026-03-30'", lambda row: day(moment("2026-03-29")) <= day(start(row)) <= day(moment("2026-03-30"))),
-        ("\"end\" > '2026-03-29T00:00:00Z' AND \"end\" <= '2026-03-30T00:00:00Z'", lambda row: moment("2026-03-29") < end(row) <= moment("2026-03-30")),
-        ("tag IN ('plant/flow', 'plant/none', 'plant/line1/t01') AND start < '2026-03-25T00:00:00Z'", lambda row: tag(row) in ("plant/flow", "plant/line1/t01") and start(row) < moment("2026-03-25")),
-        ("tag LIKE 'plant/line2/%' AND time_average > 50", lambda row: tag(row).startswith("plant/line2/") and (of("time_average")(row) or 0) > 50),
-        ("start > '1700-01-01T00:00:00Z' AND tag = 'plant/mode'", lambda row: tag(row) == "plant/mode"),
-        ("date_part('day', local_start) = 29 OR tag = 'plant/mode'", lambda row: datetime.fromtimestamp(local_start(row) // SECOND, timezone.utc).day == 29 or tag(row) == "plant/mode"),
-        ("start >= now()", lambda row: False),
-        ("start < '2020-01-01T00:00:00Z'", lambda row: False),
-    ]:
-        expected = sorted((row for row in whole if wanted(row)), key=lambda row: (row[0], row[2]))
-        answer = table(f"SELECT * FROM {step} WHERE {where} ORDER BY tag, start")
-        answer = list(zip(*answer.values()))
-        assert answer == expected, (step, where, len(answer), len(expected))
-    narrow = table(f"SELECT start, percent_good, tag FROM {step} WHERE tag = 'plant/flow' AND time_average IS NULL ORDER BY start LIMIT 3")
-    expected = sorted((row for row in whole if tag(row) == "plant/flow" and of("time_average")(row) is None), key=start)[:3]
-    assert list(zip(*narrow.values())) == [(start(row), of("percent_good")(row), tag(row)) for row in expected]
-    assert table(f"SELECT count(*) AS n FROM {step}")["n"] == [len(whole)]
+def moment(text):
+    return int(datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()) * SECOND
 
 
-def check_functions():
-    """Straight from the table function, which asks the engine the same."""
-    for name in ["plant/line0/t00", "plant/flow"]:
-        found = table(
-            f"SELECT h.start AS start, h.time_average AS mine, a.value AS theirs, h.percent_good AS good FROM hourly h JOIN aggregate('{name}', "
-            f"'2026-03-24T00:00:00Z', '2026-04-02T00:00:00Z', '1h', 'time_average') a ON a.timestamp = h.start AND a.tag = h.tag ORDER BY 1"
-        )
-        assert len(found["start"]) == 9 * 24
-        for mine, theirs, good in zip(found["mine"], found["theirs"], found["good"]):
-            assert mine == (theirs if good else None)
+def day(ns):
+    return ns // (86_400 * SECOND)
 
 
-def check_wide(view, step, found):
+# Conditions, and which rows they select.
+CONDITIONS = [
+    ("start >= '2026-03-28T23:00:00Z' AND start < '2026-03-31T22:00:00Z'", lambda row: moment("2026-03-28T23:00:00") <= row["start"] < moment("2026-03-31T22:00:00")),
+    ("start BETWEEN '2026-03-28T12:30:00Z' AND '2026-03-29T12:00:00Z'", lambda row: moment("2026-03-28T12:30:00") <= row["start"] <= moment("2026-03-29T12:00:00")),
+    ("local_start >= '2026-03-29' AND local_start < '2026-03-30'", lambda row: moment("2026-03-29") <= row["local_start"] < moment("2026-03-30")),
+    ("local_start >= TIMESTAMP '2026-03-29 00:00:00' AND tag = 'plant/mode'", lambda row: moment("2026-03-29") <= row["local_start"] and row["tag"] == "plant/mode"),
+    ("CAST(local_start AS DATE) = DATE '2026-03-29'", lambda row: day(row["local_start"]) == day(moment("2026-03-29"))),
+    ("CAST(start AS DATE) BETWEEN DATE '2026-03-29' AND DATE '2026-03-30'", lambda row: day(moment("2026-03-29")) <= day(row["start"]) <= day(moment("2026-03-30"))),
+    ("\"end\" > '2026-03-29T00:00:00Z' AND \"end\" <= '2026-03-30T00:00:00Z'", lambda row: moment("2026-03-29") < row["end"] <= moment("2026-03-30")),
+    ("tag IN ('plant/flow', 'plant/none', 'plant/line1/t01') AND start < '2026-03-25T00:00:00Z'", lambda row: row["tag"] in ("plant/flow", "plant/line1/t01") and row["start"] < moment("2026-03-25")),
+    ("tag LIKE 'plant/line2/%' AND time_average > 50", lambda row: row["tag"].startswith("plant/line2/") and (row["time_average"] or 0) > 50),
+    ("start > '1700-01-01T00:00:00Z' AND tag = 'plant/mode'", lambda row: row["tag"] == "plant/mode"),
+    ("date_part('day', local_start) = 29 OR tag = 'plant/mode'", lambda row: datetime.fromtimestamp(row["local_start"] // SECOND, timezone.utc).day == 29 or row["tag"] == "plant/mode"),
+    ("start >= now()", lambda row: False),
+    ("start < '2020-01-01T00:00:00Z'", lambda row: False),
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(("where", "wanted"), CONDITIONS, ids=[where for where, _ in CONDITIONS])
+def test_what_is_pushed_down_and_what_is_not_select_the_same_rows(where, wanted, step, tables):
+    expected = sorted((row for row in tables[step].values() if wanted(row)), key=lambda row: (row["tag"], row["start"]))
+    answer = rows(f"SELECT * FROM {step} WHERE {where} ORDER BY tag, start")
+    assert answer == expected, (len(answer), len(expected))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_some_columns_of_some_rows_are_those_of_the_whole(step, tables):
+    narrow = rows(f"SELECT start, percent_good, tag FROM {step} WHERE tag = 'plant/flow' AND time_average IS NULL ORDER BY start LIMIT 3")
+    of_flow = (row for row in tables[step].values() if row["tag"] == "plant/flow" and row["time_average"] is None)
+    expected = sorted(of_flow, key=lambda row: row["start"])[:3]
+    assert narrow == [{name: row[name] for name in ("start", "percent_good", "tag")} for row in expected] and narrow
+
+
+@pytest.mark.parametrize("name", ["plant/line0/t00", "plant/flow"])
+def test_hours_are_those_of_the_table_function(name):
+    """It asks the engine the same."""
+    found = table(
+        f"SELECT h.start AS start, h.time_average AS mine, a.value AS theirs, h.percent_good AS good FROM hourly h JOIN aggregate('{name}', "
+        f"'2026-03-24T00:00:00Z', '2026-04-02T00:00:00Z', '1h', 'time_average') a ON a.timestamp = h.start AND a.tag = h.tag ORDER BY 1"
+    )
+    assert len(found["start"]) == 9 * 24
+    for mine, theirs, good in zip(found["mine"], found["theirs"], found["good"]):
+        assert mine == (theirs if good else None)
+
+
+@pytest.mark.parametrize(("view", "step"), [("plant_hourly", "hourly"), ("plant_daily", "daily")])
+def test_a_wide_view_has_a_column_for_each_tag_and_every_interval(view, step, tables):
+    found = tables[step]
     answer = table(f"SELECT * FROM {view} ORDER BY start")
     names = [name for name in answer if name not in ("local_start", "start", "end")]
     tags = [name for name, *_ in TAGS]
@@ -296,7 +300,7 @@ def check_wide(view, step, found):
             assert value == (row["time_average"] if row else None), (view, tag, str(local(start)), value, row)
 
 
-def check_acceptance(hourly):
+def test_hours_of_local_time_are_selected_and_grouped_as_by_a_tool_that_knows_tables_and_columns_only(tables):
     """Hourly averages of 20 tags, one month, wide, local time: as a tool writes it that knows nothing but tables and columns."""
     view = table(
         "SELECT * FROM plant_hourly WHERE local_start >= TIMESTAMP '2026-03-28 00:00:00' AND local_start < TIMESTAMP '2026-04-01 00:00:00' "
@@ -305,7 +309,7 @@ def check_acceptance(hourly):
     assert len(view["start"]) == 4 * 24 - 1
     hours = [datetime.fromtimestamp(ns // SECOND, timezone.utc).strftime("%d %H") for ns in view["local_start"]]
     assert "29 01" in hours and "29 02" not in hours and "29 03" in hours and hours[0] == "28 00" and hours[-1] == "31 23"
-    assert view["plant_line0_t00"][5] == hourly["plant/line0/t00", view["start"][5]]["time_average"]
+    assert view["plant_line0_t00"][5] == tables["hourly"]["plant/line0/t00", view["start"][5]]["time_average"]
     some = table("SELECT local_start, plant_mode FROM plant_hourly WHERE start >= '2026-03-28T00:00:00Z' AND start < '2026-03-28T03:00:00Z'")
     assert len(some["plant_mode"]) == 3
     # The same by grouping in the tool: days of hours.
@@ -322,7 +326,7 @@ def check_acceptance(hourly):
     assert (spans["2026-03-28"], spans["2026-03-29"], spans["2026-03-30"]) == (24, 23, 24)
 
 
-def check_current():
+def test_the_table_of_current_values_has_the_last_sample_of_each_tag():
     answer = rows("SELECT * FROM current ORDER BY tag")
     assert [row["tag"] for row in answer] == [name for name, *_ in TAGS]
     for row, (_, at, values, bad, _) in zip(answer, TAGS):
@@ -331,17 +335,3 @@ def check_current():
         "plant/line0/t15",
         "plant/line0/t12",
     ]
-
-
-if phase == "write":
-    write()
-else:
-    judged = raw()
-    hourly, daily = check_long("hourly", judged), check_long("daily", judged)
-    check_filters("hourly", hourly)
-    check_filters("daily", daily)
-    check_functions()
-    check_wide("plant_hourly", "hourly", hourly)
-    check_wide("plant_daily", "daily", daily)
-    check_acceptance(hourly)
-    check_current()

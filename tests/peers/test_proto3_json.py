@@ -1,25 +1,28 @@
 """The JSON form of every message, as Google's own library reads it.
 
-`cases SEED` prints lines of three columns: full name, JSON text, and `valid` or `refused`. `judge SEED` reads for each of them the bytes that
-the historian made of the text, in hexadecimal, or `refused`, and compares. First argument: folder of the .proto files.
+As a program, `test_proto3_json.py SEED`, it prints lines of three columns: full name, JSON text, and `valid` or `refused`. The case reads for
+each of them the bytes that the historian made of the text, in hexadecimal, or `refused`, from the files that HISTORIAN_ANSWERS names by their
+seed, and compares.
 """
 
 import importlib
 import json
 import math
+import os
 import pathlib
 import random
 import sys
 
-import stubs
+import pytest
+import stubs  # noqa: F401, makes the modules that are imported below
 
-protos, task, seed = sys.argv[1:]
-stubs.generate(protos)
-from google.protobuf import json_format  # noqa: E402
-from google.protobuf.descriptor import FieldDescriptor as Field  # noqa: E402
-from google.protobuf.message_factory import GetMessageClass  # noqa: E402
+from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor as Field
+from google.protobuf.message_factory import GetMessageClass
+from lib import PROTOS
 
-chance = random.Random(int(seed))
+SEEDS = [1, 20261128]
+chance = random.Random()
 BITS = {
     Field.TYPE_INT32: (-(2**31), 2**31 - 1), Field.TYPE_SINT32: (-(2**31), 2**31 - 1), Field.TYPE_SFIXED32: (-(2**31), 2**31 - 1),
     Field.TYPE_INT64: (-(2**63), 2**63 - 1), Field.TYPE_SINT64: (-(2**63), 2**63 - 1), Field.TYPE_SFIXED64: (-(2**63), 2**63 - 1),
@@ -162,20 +165,26 @@ def oracle(descriptor, text):
         return None
 
 
-descriptors = []
-for path in sorted(pathlib.Path(protos).glob("historian/v1/*.proto")):
-    module = importlib.import_module(f"historian.v1.{path.stem}_pb2")
-    waiting = list(module.DESCRIPTOR.message_types_by_name.values())
-    while waiting:
-        descriptor = waiting.pop()
-        descriptors.append(descriptor)
-        waiting += descriptor.nested_types
+def all_descriptors():
+    descriptors = []
+    for path in sorted(PROTOS.glob("historian/v1/*.proto")):
+        module = importlib.import_module(f"historian.v1.{path.stem}_pb2")
+        waiting = list(module.DESCRIPTOR.message_types_by_name.values())
+        while waiting:
+            descriptor = waiting.pop()
+            descriptors.append(descriptor)
+            waiting += descriptor.nested_types
+    return descriptors
 
-cases = []
-for descriptor in descriptors:
-    for number in range(60):
-        text = written(message(descriptor) if number < 40 else spoiled(descriptor))
-        cases.append((descriptor, text, oracle(descriptor, text)))
+
+def made_cases(seed):
+    chance.seed(seed)
+    cases = []
+    for descriptor in all_descriptors():
+        for number in range(60):
+            text = written(message(descriptor) if number < 40 else spoiled(descriptor))
+            cases.append((descriptor, text, oracle(descriptor, text)))
+    return cases
 
 
 def same(left, right):
@@ -183,19 +192,22 @@ def same(left, right):
     return json_format.MessageToJson(left, sort_keys=True) == json_format.MessageToJson(right, sort_keys=True)
 
 
-if task == "cases":
-    for descriptor, text, parsed in cases:
-        assert "\t" not in text and "\n" not in text, text
-        print(descriptor.full_name, text, "refused" if parsed is None else "valid", sep="\t")
-else:
+@pytest.mark.parametrize("seed", SEEDS)
+def test_json_is_read_as_googles_own_library_reads_it(seed):
+    cases = made_cases(seed)
+    answers = (pathlib.Path(os.environ["HISTORIAN_ANSWERS"]) / str(seed)).read_text().splitlines()
+    assert len(answers) == len(cases) > 5_000
     wrong = []
-    answers = sys.stdin.read().splitlines()
-    assert len(answers) == len(cases), (len(answers), len(cases))
     for (descriptor, text, parsed), answer in zip(cases, answers):
         made = None if answer.startswith("refused") else GetMessageClass(descriptor).FromString(bytes.fromhex(answer))
         if (made is None) != (parsed is None) or (made is not None and not same(made, parsed)):
             wrong.append(f"{descriptor.full_name} {text}: {answer if made is None else json_format.MessageToDict(made)}; expected {parsed}")
-    refused = sum(parsed is None for _, _, parsed in cases)
     assert not wrong, f"{len(wrong)} of {len(cases)} differ:\n" + "\n".join(wrong[:40])
+    refused = sum(parsed is None for _, _, parsed in cases)
     assert math.isclose(refused / len(cases), 0.3, abs_tol=0.12), (refused, len(cases))
-    print(f"{len(cases)} texts of {len(descriptors)} messages agree, {refused} of them refused")
+
+
+if __name__ == "__main__":
+    for descriptor, text, parsed in made_cases(int(sys.argv[1])):
+        assert "\t" not in text and "\n" not in text, text
+        print(descriptor.full_name, text, "refused" if parsed is None else "valid", sep="\t")

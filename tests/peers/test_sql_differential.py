@@ -1,27 +1,30 @@
 """SQL judged by DuckDB: the same samples in both, the same statements at both, the same answers.
 
-Arguments: host:port, and a phase. `write` writes 200,000 samples of every type; `correct` repeats, supersedes and adds some, and prints the ranges
-that are to be deleted as `delete TAG START END` (ns); `check` and `check-corrected` compare. The samples come from a seed, so that each phase
-knows what the ones before it wrote.
+In its first phase, `heads`, 200,000 samples of every type are written; in the third, `corrected`, some are repeated, superseded, added and
+deleted. The other phases compare after compactions and restarts. The samples come from a seed, so that each phase knows what the ones before it
+wrote.
 """
 
-import json
 import math
-import sys
 from datetime import date, datetime, timezone
 from decimal import Decimal
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.flight as flight
+import pytest
 from adbc_driver_flightsql import dbapi as adbc
 
-address, phase = sys.argv[1:]
-SECOND = 1_000_000_000
+import lib
+import stubs  # noqa: F401, makes the modules of the next line
+
+from historian.v1 import write_pb2, write_pb2_grpc
+from lib import BAD_NO_COMMUNICATION as BAD
+from lib import PHASE, SECOND, URI
+
 HOUR = 3600 * SECOND
 START = 1_774_137_600 * SECOND  # 2026-03-22T00:00:00Z, a Sunday: the clock of Berlin changes a week later
-BAD, UNCERTAIN = 0x80310000, 0x40940000
+UNCERTAIN = 0x40940000
 NEGATIVE_NAN = np.frombuffer(np.uint64(0xFFF8000000000001).tobytes(), np.float64)[0]
 random = np.random.default_rng(20260322)
 
@@ -93,34 +96,18 @@ def column(values, missing):
 
 def put(part):
     name, at, values, missing, quality = part
-    batch = pa.record_batch(
-        {
-            "tag": pa.array([name] * len(at)),
-            "timestamp": pa.array(at, pa.timestamp("ns", "UTC")),
-            "value": column(values, missing),
-            "quality": pa.array(quality),
-        }
-    )
-    client = flight.connect(f"grpc://{address}")
-    for offset in range(0, batch.num_rows, 5_000):
-        slice_ = batch.slice(offset, 5_000)
-        writer, reader = client.do_put(flight.FlightDescriptor.for_command(json.dumps({"write": {"create_tags": True}})), batch.schema)
-        writer.write_batch(slice_)
-        writer.done_writing()
-        assert int(json.loads(reader.read().to_pybytes())["samples"]) == slice_.num_rows
-        writer.close()
+    values = column(values, missing)
+    for first in range(0, len(at), 5_000):
+        some = slice(first, first + 5_000)
+        lib.put(name, at[some], values[some], pa.array(quality[some]))
 
 
-if phase == "write":
-    for part in TAGS:
-        put(part)
-    sys.exit()
-if phase == "correct":
+def correct():
     for part in CORRECTIONS:
         put(part)
     for name, start, end in DELETED:
-        print("delete", name, start, end)
-    sys.exit()
+        request = write_pb2.DeleteRangeRequest(tags=[name], start=str(start), end=str(end), reason="a trial")
+        write_pb2_grpc.WriteServiceStub(lib.channel).DeleteRange(request)
 
 
 def as_double(values):
@@ -161,28 +148,45 @@ def table(parts):
     return pa.table({name: pa.chunked_array(chunks) for name, chunks in columns.items()})
 
 
-judge = duckdb.connect()
-judge.execute("SET TimeZone = 'UTC'")
-judge.register("written", table(TAGS))
-judge.execute("CREATE TABLE samples AS SELECT * FROM written")
-if phase == "check-corrected":
-    for part in CORRECTIONS:
-        judge.register("correction", table([part]))
-        judge.execute("DELETE FROM samples s USING correction c WHERE s.tag = c.tag AND s.timestamp = c.timestamp")
-        judge.execute("INSERT INTO samples SELECT * FROM correction")
-        judge.unregister("correction")
-    for name, start, end in DELETED:
-        judge.execute(f"DELETE FROM samples WHERE tag = '{name}' AND timestamp >= make_timestamp({start // 1000}) AND timestamp < make_timestamp({end // 1000})")
-# Exact integers, in a table of their own.
-for name in ("t/i64", "t/u64"):
-    _, at, values, missing, quality = next(part for part in TAGS if part[0] == name)
-    judge.register("exact", pa.table({"timestamp": pa.array(at // 1000, pa.timestamp("us")), "value": column(values, missing), "quality": pa.array(quality)}))
-    judge.execute(f"CREATE TABLE {name[2:]} AS SELECT * FROM exact")
-    judge.unregister("exact")
-judge.execute("CREATE MACRO is_bad(q) AS q >= 2147483648")
-judge.execute("CREATE MACRO is_good(q) AS q < 1073741824")
-judge.execute("CREATE MACRO is_uncertain(q) AS q >= 1073741824 AND q < 2147483648")
-judge.execute("CREATE TABLE tags AS SELECT DISTINCT tag AS name FROM samples")
+@pytest.fixture(scope="module")
+def judge():
+    """DuckDB with the samples that the historian has in this phase."""
+    judge = duckdb.connect()
+    judge.execute("SET TimeZone = 'UTC'")
+    judge.register("written", table(TAGS))
+    judge.execute("CREATE TABLE samples AS SELECT * FROM written")
+    if PHASE in ("corrected", "restarted"):
+        for part in CORRECTIONS:
+            judge.register("correction", table([part]))
+            judge.execute("DELETE FROM samples s USING correction c WHERE s.tag = c.tag AND s.timestamp = c.timestamp")
+            judge.execute("INSERT INTO samples SELECT * FROM correction")
+            judge.unregister("correction")
+        for name, start, end in DELETED:
+            judge.execute(f"DELETE FROM samples WHERE tag = '{name}' AND timestamp >= make_timestamp({start // 1000}) AND timestamp < make_timestamp({end // 1000})")
+    # Exact integers, in a table of their own.
+    for name in ("t/i64", "t/u64"):
+        _, at, values, missing, quality = next(part for part in TAGS if part[0] == name)
+        judge.register("exact", pa.table({"timestamp": pa.array(at // 1000, pa.timestamp("us")), "value": column(values, missing), "quality": pa.array(quality)}))
+        judge.execute(f"CREATE TABLE {name[2:]} AS SELECT * FROM exact")
+        judge.unregister("exact")
+    judge.execute("CREATE MACRO is_bad(q) AS q >= 2147483648")
+    judge.execute("CREATE MACRO is_good(q) AS q < 1073741824")
+    judge.execute("CREATE MACRO is_uncertain(q) AS q >= 1073741824 AND q < 2147483648")
+    judge.execute("CREATE TABLE tags AS SELECT DISTINCT tag AS name FROM samples")
+    return judge
+
+
+@pytest.fixture(scope="module")
+def cursor():
+    """The historian with the samples of this phase."""
+    if PHASE == "heads":
+        for part in TAGS:
+            put(part)
+    if PHASE == "corrected":
+        correct()
+    with adbc.connect(URI, autocommit=True) as connection, connection.cursor() as cursor:
+        yield cursor
+
 
 # Statements: one text for both, or ours and the judge's. Columns named near… are sums of floats, in which the order of adding tells.
 STATEMENTS = []
@@ -401,25 +405,11 @@ def equal(ours, theirs, near):
     return False
 
 
-connection = adbc.connect(f"grpc://{address}", autocommit=True)
-cursor = connection.cursor()
-
-
-def asked(statement):
-    cursor.execute(statement)
-    return cursor.fetch_arrow_table()
-
-
-def compare(ours, judges):
+def difference(ours, judges, cursor, judge):
     """None, or what is different."""
-    try:
-        found = asked(ours)
-    except Exception as error:
-        return f"refused: {error}"
-    try:
-        expected = judge.sql(judges).to_arrow_table()
-    except duckdb.Error as error:
-        return f"the judge refuses: {error}"
+    cursor.execute(ours)
+    found = cursor.fetch_arrow_table()
+    expected = judge.sql(judges).to_arrow_table()
     near = [name.startswith("near") for name in found.column_names]
     found, expected = cells(found), cells(expected)
     if "ORDER BY" not in judges.split("FROM")[-1]:
@@ -434,18 +424,18 @@ def compare(ours, judges):
     return None
 
 
-wrong = []
-for ours, judges in STATEMENTS:
-    difference = compare(ours, judges)
-    if difference:
-        wrong.append(f"{ours}\n    {difference}")
-for ours, judges in MAY_FAIL:
-    difference = compare(ours, judges)
-    if difference and "does not fit" not in difference:
-        wrong.append(f"{ours}\n    {difference}")
-assert len(STATEMENTS) >= 135, len(STATEMENTS)
-if wrong:
-    sys.exit(f"{len(wrong)} of {len(STATEMENTS)} statements are answered otherwise than by DuckDB:\n" + "\n".join(wrong))
-cursor.close()
-connection.close()
-print(f"{len(STATEMENTS)} statements")
+@pytest.mark.parametrize(("ours", "judges"), STATEMENTS, ids=[f"{number} {ours[:60]}" for number, (ours, _) in enumerate(STATEMENTS)])
+def test_a_statement_is_answered_as_duckdb_answers_it(ours, judges, cursor, judge):
+    assert difference(ours, judges, cursor, judge) is None, ours
+
+
+@pytest.mark.parametrize(("ours", "judges"), MAY_FAIL, ids=["i64", "u64"])
+def test_a_sum_of_integers_is_exact_or_refused(ours, judges, cursor, judge):
+    try:
+        assert difference(ours, judges, cursor, judge) is None, ours
+    except adbc.Error as error:
+        assert "does not fit" in str(error), error
+
+
+def test_all_statements_for_the_judge_are_there():
+    assert len(STATEMENTS) >= 135
