@@ -136,10 +136,15 @@ pub fn gaps(historian: &impl Serving) -> Vec<Json> {
 
 /// Waits until a tag has `count` more Good samples than `before`.
 pub fn await_good(historian: &impl Serving, tag: &str, before: usize, count: usize) -> Vec<Row> {
+    await_rows(historian, tag, |found| found.iter().filter(|row| is_good(row)).count() >= before + count)
+}
+
+/// Waits until a tag has samples like this.
+pub fn await_rows(historian: &impl Serving, tag: &str, are_there: impl Fn(&[Row]) -> bool) -> Vec<Row> {
     let until = Instant::now() + Duration::from_mins(1);
     loop {
         let found = rows(historian, tag);
-        if found.iter().filter(|row| is_good(row)).count() >= before + count {
+        if are_there(&found) {
             return found;
         }
         assert!(Instant::now() < until, "{tag}: {found:?}");

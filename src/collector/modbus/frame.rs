@@ -203,6 +203,19 @@ mod tests {
         frame
     }
 
+    /// Function code and data of a reply to a request for holding registers.
+    fn pdu(reply: &Reply) -> Vec<u8> {
+        match reply {
+            Reply::Exception(code) => vec![0x83, *code],
+            Reply::Registers(words) => {
+                let mut pdu = vec![3, (words.len() * 2) as u8];
+                pdu.extend(words.iter().flat_map(|word| word.to_be_bytes()));
+                pdu
+            }
+            Reply::Bits(_) => panic!("registers were asked for"),
+        }
+    }
+
     /// The examples of "MODBUS over Serial Line" and of "MODBUS Application Protocol", and a frame whose checksum everyone prints.
     #[test]
     fn requests_are_the_bytes_of_the_specification() {
@@ -291,11 +304,29 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_of_any_kind_are_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), count in 1..126_u16) {
-            let asked = request(Area::Holding, 0, count);
-            let _ = listen(asked, STRICT, &bytes);
-            if let Ok(Some(frame)) = tcp_frame(&bytes) {
-                let _ = tcp_reply(asked, &bytes[..frame.bytes]);
+        fn whatever_comes_a_reply_is_what_stands_in_its_bytes(
+            noise in proptest::collection::vec(any::<u8>(), 0..300), words in proptest::collection::vec(any::<u16>(), 1..20),
+            change in any::<(bool, prop::sample::Index, u8)>(), is_refused in any::<bool>(),
+        ) {
+            let asked = request(Area::Holding, 0, words.len() as u16);
+            let right = pdu(&if is_refused { Reply::Exception(words[0] as u8) } else { Reply::Registers(words) });
+            let mut header = vec![0, 7, 0, 0, 0, right.len() as u8 + 1, 17];
+            header.extend(&right);
+            for (is_tcp, mut bytes) in [(true, noise.clone()), (false, noise.clone()), (true, header), (false, [noise, rtu(17, &right)].concat())] {
+                if change.0 && !bytes.is_empty() {
+                    let at = change.1.index(bytes.len());
+                    bytes[at] ^= change.2;
+                }
+                if is_tcp {
+                    if let Ok(Some(frame)) = tcp_frame(&bytes) {
+                        prop_assert!((HEADER + 2..=bytes.len()).contains(&frame.bytes));
+                        if let Ok(reply) = tcp_reply(asked, &bytes[..frame.bytes]) {
+                            prop_assert_eq!(&bytes[HEADER..frame.bytes], pdu(&reply));
+                        }
+                    }
+                } else if let Heard::Answer(reply, end) = listen(asked, STRICT, &bytes) {
+                    prop_assert!(bytes[..end].ends_with(&rtu(17, &pdu(&reply))));
+                }
             }
         }
     }

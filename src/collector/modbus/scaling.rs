@@ -148,9 +148,15 @@ mod tests {
         }
 
         #[test]
-        fn no_scale_is_a_panic(raw in any::<i64>(), scale in any::<f64>(), offset in any::<f64>()) {
+        fn any_scale_and_offset_give_what_doubles_give_up_to_their_rounding(raw in any::<i64>(), scale in any::<f64>(), offset in any::<f64>()) {
             prop_assume!(scale.is_finite() && offset.is_finite());
-            let _ = (Scaling::new(scale, offset).of_integer(raw.into()), Scaling::new(scale, offset).of_f64(raw as f64), Scaling::new(scale, offset).of_f32(raw as f32));
+            let scaling = Scaling::new(scale, offset);
+            for (found, raw) in [(scaling.of_integer(raw.into()), raw as f64), (scaling.of_f64(raw as f64), raw as f64), (scaling.of_f32(raw as f32), f64::from(raw as f32))] {
+                let (product, sum) = (raw * scale, raw.mul_add(scale, offset));
+                // Half of the last place of each number, and the digits of an f32, which has seven.
+                let tolerance = (product.abs() + offset.abs()) * 1e-7 + f64::MIN_POSITIVE;
+                prop_assert!(found.to_bits() == sum.to_bits() || (found - sum).abs() <= tolerance, "{} × {} + {}: {} against {}", raw, scale, offset, found, sum);
+            }
         }
     }
 }

@@ -237,7 +237,8 @@ async fn one_refused_address_costs_one_tag() {
         for address in ADDRESSES.into_iter().filter(|address| *address != 1001) {
             let samples = running.samples(&format!("holed/r{address}"));
             assert!(samples.iter().all(|sample| sample.2.is_good()), "the neighbours never noticed");
-            assert!(samples.len() as u64 >= running.polls());
+            // As of a device that is well: one for each poll, of which the last may have been cut off, and one for the first reading.
+            assert!((running.polls()..=running.polls() + 1).contains(&(samples.len() as u64)), "{} of {}", samples.len(), running.polls());
         }
     }
 }

@@ -36,7 +36,7 @@ async fn dead_units_do_not_starve_their_neighbours() {
         // Three of five units are dead, each attempt on them costs two polls, and yet the living get most of theirs.
         let expected = begin.elapsed().as_millis() / 100;
         let polls = (running.count("u3") - before) as u128;
-        assert!(polls * 2 > expected, "{polls} of {expected} polls");
+        assert!((expected / 2..=expected + 2).contains(&polls), "{polls} of {expected} polls");
         assert_eq!(running.status.view().state, DeviceState::Degraded);
         assert_eq!(running.status.items_delivering.load(Ordering::Relaxed), 2);
         for unit in [2, 4, 5] {

@@ -188,8 +188,9 @@ pub async fn check_parts(channel: &Channel, lane: &Lane, batches: Range<u64>, cu
         read_grpc(channel, lane, times.start..cut).await?,
         read_grpc(channel, lane, cut..times.end).await?,
     );
-    for (tag, all) in whole.samples {
-        let parts: Vec<&Cell> = [&first, &second].into_iter().filter_map(|part| part.samples.get(&tag)).flatten().collect();
+    for tag in lane.tags.iter().map(|tag| &tag.name) {
+        let all = whole.samples.get(tag).map_or(&[][..], Vec::as_slice);
+        let parts: Vec<&Cell> = [&first, &second].into_iter().filter_map(|part| part.samples.get(tag)).flatten().collect();
         if !all.iter().eq(parts.iter().copied()) {
             tally.lost += (all.len().abs_diff(parts.len()) as u64).max(1);
             tally.example(|| format!("{tag}: {} samples, but {} when cut at {cut}", all.len(), parts.len()));

@@ -40,6 +40,8 @@ pub const TEST: Test = Test {
 
 /// One trial, from the start of the server to the end of the check.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(90);
+/// Of so many trials some must have been served.
+const TRIALS_TELLING: u64 = 20;
 
 fn run(context: &Context) -> BoxFuture<'_, anyhow::Result<Report>> {
     rot(context).boxed()
@@ -82,6 +84,10 @@ async fn rot(context: &Context) -> anyhow::Result<Report> {
             return Ok(report);
         }
         std::fs::remove_dir_all(&data)?;
+    }
+    // A server that refuses every start would pass each trial: damage in tables costs no more than their tags.
+    if !report.figures.contains_key("served") && context.mutant.is_none() && context.cycles >= TRIALS_TELLING {
+        report.fail("every start on damaged data was refused");
     }
     Ok(report)
 }
@@ -139,6 +145,7 @@ async fn attempt(context: &Context, lanes: &[Arc<Lane>], data: &Path, report: &m
             Ok(Tally::default())
         }
         Started::Serving(server) => {
+            report.count("served", 1);
             let tally = read_all(&server, lanes, report).await?;
             report.rss(server.rss_peak_kb());
             Ok(tally)
