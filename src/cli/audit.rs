@@ -25,10 +25,10 @@ pub struct AuditArgs {
     /// Only entries with this number and greater ones.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     from: u64,
-    /// Go on with what is added, until interrupted.
+    /// Continue with new entries until interrupted.
     #[arg(long)]
     follow: bool,
-    /// Format of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
 }

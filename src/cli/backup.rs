@@ -29,7 +29,7 @@ pub struct BackupArgs {
 
 #[derive(Debug, Subcommand)]
 enum BackupCommand {
-    /// Makes a backup into the directory of the server's configuration (the default).
+    /// Makes a backup in the directory of the server's configuration (the default).
     Create(CreateArgs),
     /// Lists the backups.
     List(ListArgs),
@@ -41,13 +41,13 @@ enum BackupCommand {
 struct CreateArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// Backups kept, this one included; older ones are removed [default: all].
+    /// Number of backups to keep, this one included; older ones are removed [default: all].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
     /// Compare only the files that this backup writes, not those it shares with earlier ones.
     #[arg(long)]
     verify_new_only: bool,
-    /// Format of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
 }
@@ -57,7 +57,7 @@ struct CreateArgs {
 struct Place {
     #[command(flatten)]
     server: ServerArgs,
-    /// Look into this directory of backups instead of asking a historian.
+    /// Read this directory of backups instead of asking a historian.
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
 }
@@ -66,7 +66,7 @@ struct Place {
 struct ListArgs {
     #[command(flatten)]
     place: Place,
-    /// Format of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
 }
@@ -81,7 +81,7 @@ struct VerifyArgs {
     /// All backups.
     #[arg(long, conflicts_with = "numbers")]
     all: bool,
-    /// Format of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
 }

@@ -27,16 +27,16 @@ pub struct CheckArgs {
     /// Configuration file.
     #[arg(long, value_name = "FILE", env = "HISTORIAN_CONFIG")]
     config: PathBuf,
-    /// Directory of the data, as `serve` is told: its tags are asked whether their value types fit [default: historian-data].
+    /// Data directory, as for `serve`: value types are compared with the tags in it [default: historian-data].
     #[arg(long, value_name = "DIR", env = "HISTORIAN_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// Address of the historian that may be running on it [default: 127.0.0.1:8815].
+    /// Address of a historian that may be running on that directory [default: 127.0.0.1:8815].
     #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_LISTEN")]
     listen: Option<SocketAddr>,
     /// Only validates; connects to no device.
     #[arg(long)]
     offline: bool,
-    /// Seconds that one device may take.
+    /// Time limit for each device, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
     /// Shows only the tags that are not good.
@@ -110,7 +110,7 @@ async fn contradictions(server: &ServerSettings, collectors: &[Arc<dyn Collector
     let held = match catalog::held_types(server).await {
         Ok(held) => held,
         Err(error) => {
-            eprintln!("the catalog cannot be asked whether the value types fit: {error:#}");
+            eprintln!("cannot compare the value types with the catalog: {error:#}");
             return Vec::new();
         }
     };

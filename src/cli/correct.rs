@@ -26,13 +26,13 @@ use historian_model::Timestamp;
 /// Range, reason and consent, as flags.
 #[derive(Debug, Args)]
 struct RangeArgs {
-    /// First time of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
+    /// Start of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
     #[arg(long, allow_hyphen_values = true)]
     start: String,
-    /// Time at which the range ends, itself not in it.
+    /// End of the range, not included.
     #[arg(long, allow_hyphen_values = true)]
     end: String,
-    /// Time zone in which relative and bare times are meant, for example Europe/Berlin.
+    /// Time zone of relative times and of times without an offset, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
     /// Why; the audit log keeps it.
@@ -41,7 +41,7 @@ struct RangeArgs {
     /// Do not ask.
     #[arg(long, short)]
     yes: bool,
-    /// Format of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
     #[command(flatten)]
@@ -61,7 +61,7 @@ pub struct DeleteArgs {
 
 #[derive(Debug, Args)]
 pub struct ReplaceArgs {
-    /// CSV file with a header: timestamp, value, and, where wanted, tag and quality; as `historian export` writes it.
+    /// CSV file with a header: timestamp, value, and optionally tag and quality; as `historian export` writes it.
     file: PathBuf,
     #[command(flatten)]
     rows: FileArgs,
@@ -189,7 +189,7 @@ fn counted(count: impl std::fmt::Display, what: &str) -> String {
 fn asked(question: &str) -> anyhow::Result<bool> {
     let input = std::io::stdin();
     if !input.is_terminal() {
-        bail!("there is no terminal to ask on; add --yes if this is meant: {question}");
+        bail!("there is no terminal to ask on; add --yes to do this without asking: {question}");
     }
     write!(std::io::stderr(), "{question} [y/N] ")?;
     let mut answer = String::new();

@@ -44,10 +44,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 /// The flags of `serve`, and those of the plant.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Configuration file whose settings, devices and tags count beside those of the plant; its `data_dir` does not.
+    /// Configuration file with settings, devices and tags in addition to those of the plant; its `data_dir` is ignored.
     #[arg(long, value_name = "FILE", env = "HISTORIAN_CONFIG")]
     config: Option<PathBuf>,
-    /// Directory of the demo's data, configuration and log; its history is continued [default: ~/.local/share/historian-demo].
+    /// Directory for the demo's data, configuration and log; an existing history is continued [default: ~/.local/share/historian-demo].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Address of gRPC and Arrow Flight; port 0 takes a free one [default: 127.0.0.1:8815].
@@ -56,7 +56,7 @@ pub struct DemoArgs {
     /// Address of /metrics, /livez, /readyz and /healthz; port 0 takes a free one [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_HTTP")]
     http: Option<SocketAddr>,
-    /// Directory for the backups that `historian backup` asks for; without it none can be made.
+    /// Directory for the backups of `historian backup`; without it there are no backups.
     #[arg(long, value_name = "DIR", env = "HISTORIAN_BACKUP_DIR")]
     backup_dir: Option<PathBuf>,
     /// If the store is damaged: set the damaged files aside, keep all that can be read, record what is lost as gaps, and start. For one
@@ -69,10 +69,10 @@ pub struct DemoArgs {
     /// Address of the simulated OPC UA device; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     opcua: SocketAddr,
-    /// Stops after so many seconds; otherwise on Ctrl-C.
+    /// Stops after this time; otherwise on Ctrl-C.
     #[arg(long, value_name = "SECONDS")]
     duration_s: Option<u64>,
-    /// Another number gives another course of the plant.
+    /// Seed of the simulation: another number gives another course of the plant.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -90,7 +90,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut configuration = config::load(args.config.as_deref(), &overrides).map_err(Refused)?;
     configuration.accept_loss = args.accept_loss;
     if let Some(open) = [args.modbus, args.opcua].iter().find(|address| !address.ip().is_loopback()) {
-        return Err(Misuse(format!("the simulated devices let anyone in and so listen on loopback only, not on {open}")).into());
+        return Err(Misuse(format!("the simulated devices accept any client, so they listen on loopback only, not on {open}")).into());
     }
     // Log and configuration of a demo that runs there are its own.
     let claim = Claim::alone(&directory).context("the demo needs a directory of its own; choose another with --data-dir")?;

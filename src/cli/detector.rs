@@ -16,7 +16,7 @@ use super::{
 pub struct DetectorsArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// Format of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
 }

@@ -20,7 +20,7 @@ pub struct GapArgs {
     /// Only gaps with this number and greater ones.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     from: u64,
-    /// Format of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
 }

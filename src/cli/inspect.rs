@@ -27,13 +27,13 @@ pub struct InspectArgs {
     tags: Vec<String>,
     #[command(flatten)]
     server: ServerArgs,
-    /// Look into this data directory, whose historian is not running, instead of asking a historian.
+    /// Read this data directory, whose historian is not running, instead of asking a historian.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// List every single chunk.
     #[arg(long)]
     chunks: bool,
-    /// Format of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -46,7 +46,7 @@ struct Cli {
 enum Command {
     /// Runs the historian: collects, stores, and serves gRPC, Arrow Flight and metrics.
     Serve(serve::ServeArgs),
-    /// Runs the historian with a simulated plant, to look around.
+    /// Runs the historian with a simulated plant, to try it out.
     Demo(demo::DemoArgs),
     /// Checks a configuration: validates it, connects to each device and reads each tag once.
     Check(check::CheckArgs),
@@ -56,21 +56,21 @@ enum Command {
     /// Reads samples from a running historian.
     #[command(subcommand)]
     Query(query::QueryCommand),
-    /// Lists the detectors of anomalies and their parameters.
+    /// Lists the anomaly detectors and their parameters.
     Detectors(detector::DetectorsArgs),
     /// Exports samples into Parquet, Arrow or CSV files.
     Export(export::ExportArgs),
     /// Imports samples from CSV, Parquet or Arrow files.
     Import(import::ImportArgs),
-    /// Deletes the samples of a time range. They are kept as superseded versions, and the audit log tells of it.
+    /// Deletes the samples of a time range. They are kept as superseded versions, and the audit log records it.
     Delete(correct::DeleteArgs),
     /// Replaces the samples of a time range by those of a file, as one change.
     Replace(correct::ReplaceArgs),
-    /// Shows versions of samples that others replaced, or that were deleted.
+    /// Shows versions of samples that were replaced or deleted.
     Superseded(superseded::SupersededArgs),
     /// Shows what a running historian and its collectors are doing.
     Status(status::StatusArgs),
-    /// Seals the heads of a running historian into chunks and lets its store compact.
+    /// Seals the heads of a running historian into chunks and compacts its store.
     Compact(compact::CompactArgs),
     /// Makes, lists and verifies backups of a running historian.
     #[command(args_conflicts_with_subcommands = true)]
@@ -81,9 +81,9 @@ enum Command {
     Scrub(scrub::ScrubArgs),
     /// Shows how tags are stored: chunks, codecs, bytes per sample.
     Inspect(inspect::InspectArgs),
-    /// Shows who changed or removed what is stored.
+    /// Shows who changed or removed stored data.
     Audit(audit::AuditArgs),
-    /// Shows where samples that were expected are absent, and why.
+    /// Shows where expected samples are missing, and why.
     Gaps(gap::GapArgs),
 }
 

@@ -101,7 +101,7 @@ pub enum TextFormat {
 /// How and where, as flags.
 #[derive(Clone, Debug, Args)]
 pub struct OutputArgs {
-    /// Format of the answer [default: by the ending of the output file; else table on a terminal, csv elsewhere].
+    /// Output format [default: by the extension of the output file; otherwise table on a terminal, csv elsewhere].
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// File to write; it appears under its name when it is complete.

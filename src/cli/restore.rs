@@ -20,10 +20,10 @@ pub struct RestoreArgs {
     /// Which backup [default: the newest].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     number: Option<u64>,
-    /// Data directory to make; must not be there yet, or be empty.
+    /// Data directory to create; must not exist, or be empty.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// Format of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
 }

@@ -25,10 +25,10 @@ pub struct ScrubArgs {
     /// Check this data directory, whose historian is not running, instead of asking a historian.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Read at most so many bytes per second [default: as fast as it goes].
+    /// Highest read rate [default: as fast as possible].
     #[arg(long, value_name = "BYTES")]
     bytes_per_s: Option<u64>,
-    /// Format of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
 }

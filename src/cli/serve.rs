@@ -24,7 +24,7 @@ pub struct ServeArgs {
     /// Configuration file with devices, tags and settings; without it the historian has no collectors.
     #[arg(long, value_name = "FILE", env = "HISTORIAN_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Directory of the data; made when it is not there [default: historian-data].
+    /// Data directory; created if it does not exist [default: historian-data].
     #[arg(long, value_name = "DIR", env = "HISTORIAN_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// Address of gRPC and Arrow Flight [default: 127.0.0.1:8815].
@@ -33,7 +33,7 @@ pub struct ServeArgs {
     /// Address of /metrics and /healthz [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_HTTP")]
     pub http: Option<SocketAddr>,
-    /// Directory for the backups that `historian backup` asks for; without it none can be made.
+    /// Directory for the backups of `historian backup`; without it there are no backups.
     #[arg(long, value_name = "DIR", env = "HISTORIAN_BACKUP_DIR")]
     pub backup_dir: Option<PathBuf>,
     /// If the store is damaged: set the damaged files aside, keep all that can be read, record what is lost as gaps, and start. For one

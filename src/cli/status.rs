@@ -43,7 +43,7 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         writeln!(output, "WRITES ARE REFUSED after a failure of the disk: look at the log and the disk, then restart")?;
     }
     if !server.no_room.is_empty() {
-        writeln!(output, "NO ROOM for writes, they are taken again when there is some: {}", output::printable(&server.no_room))?;
+        writeln!(output, "NO ROOM for writes; they resume when there is room: {}", output::printable(&server.no_room))?;
     }
     if let Some(scrub) = &server.scrub {
         writeln!(output, "{}", scrub_line(scrub))?;
@@ -108,7 +108,7 @@ fn scrub_line(scrub: &ScrubStatus) -> String {
     let last = scrub.last.as_ref().map_or_else(
         || "never scrubbed".to_owned(),
         |last| match last.damaged {
-            0 => format!("last scrub {}: all was sound", Timestamp(last.end_time)),
+            0 => format!("last scrub {}: no damage", Timestamp(last.end_time)),
             damaged => format!("last scrub {}: {damaged} findings of DAMAGE, see the log or `historian scrub`", Timestamp(last.end_time)),
         },
     );

@@ -16,16 +16,16 @@ pub struct SupersededArgs {
     /// Tag names or globs: `*` within a level, `**` across levels.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
-    /// First time of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
+    /// Start of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
     #[arg(long, default_value = "*-1h", allow_hyphen_values = true)]
     start: String,
-    /// Time at which the range ends, itself not in it.
+    /// End of the range, not included.
     #[arg(long, default_value = "*", allow_hyphen_values = true)]
     end: String,
-    /// At most so many versions per tag; 0 means all.
+    /// Most versions per tag; 0 means all.
     #[arg(long, default_value_t = 0)]
     limit: u32,
-    /// Time zone in which relative and bare times are meant, for example Europe/Berlin.
+    /// Time zone of relative times and of times without an offset, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
     #[command(flatten)]

@@ -24,7 +24,7 @@ pub enum TagCommand {
     List(ListArgs),
     /// Creates and updates tags from a CSV file, all or none; empty cells leave a tag as it is.
     Import(ImportArgs),
-    /// Changes the value type of a tag: a new, empty tag takes its name, and what it held is kept under the name with a suffix.
+    /// Changes the value type of a tag: a new, empty tag takes its name, and the old tag keeps its samples under the name with a suffix.
     Retype(RetypeArgs),
 }
 
@@ -57,10 +57,10 @@ pub struct RetypeArgs {
     /// Exact name of the tag.
     #[arg(value_name = "TAG")]
     tag: String,
-    /// Value type from now on: f64, f32, i64, u64, bool, string, state.
+    /// New value type: f64, f32, i64, u64, bool, string, state.
     #[arg(value_name = "TYPE")]
     value_type: ValueType,
-    /// Behind the name of the tag that keeps the history [default: `_` and its type, as in `level_f64`].
+    /// Suffix for the name of the old tag, which keeps the history [default: `_` and its type, as in `level_f64`].
     #[arg(long, default_value = "", hide_default_value = true)]
     suffix: String,
     #[command(flatten)]

@@ -41,10 +41,10 @@ pub struct ExportArgs {
     /// Tag names or globs: `*` within a level, `**` across levels.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
-    /// First time of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
+    /// Start of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
     #[arg(long, allow_hyphen_values = true)]
     start: String,
-    /// Time at which the range ends, itself not in it.
+    /// End of the range, not included.
     #[arg(long, default_value = "*", allow_hyphen_values = true)]
     end: String,
     /// File (.parquet, .arrow, .feather, .ipc, .csv), or else a directory for files of parts that are fetched at once.
@@ -62,10 +62,10 @@ pub struct ExportArgs {
     /// Replace another export in the directory.
     #[arg(long)]
     overwrite: bool,
-    /// Whether the neighbours of the edges, or values at the edges, are wanted as well.
+    /// Adds the samples next to the edges (outside) or values at the edges (interpolated).
     #[arg(long, value_enum, default_value_t = Boundary::Inside)]
     boundary: Boundary,
-    /// Time zone in which relative and bare times are meant, for example Europe/Berlin.
+    /// Time zone of relative times and of times without an offset, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
     #[command(flatten)]

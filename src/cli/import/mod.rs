@@ -47,22 +47,22 @@ pub struct ImportArgs {
     files: Vec<PathBuf>,
     #[command(flatten)]
     file: FileArgs,
-    /// Make tags that do not exist: of the type that a column type says, or of the values; from CSV f64 or bool.
+    /// Create tags that do not exist, with the type of the column `type` or of the values; from CSV f64 or bool.
     #[arg(long)]
     create_tags: bool,
     /// Values are texts: new tags whose values are not all numbers become string; with =TAG, names or globs with commas, those tags.
     #[arg(long, value_name = "TAG,…", num_args = 0..=1, require_equals = true, default_missing_value = WORDS)]
     text: Option<String>,
-    /// What becomes of samples that are there already.
+    /// What happens to existing samples.
     #[arg(long, value_enum, ignore_case = true, default_value_t = Mode::Upsert)]
     mode: Mode,
-    /// When a sample counts as written.
+    /// When a write is acknowledged.
     #[arg(long, value_enum, ignore_case = true, default_value_t = Durability::Sync)]
     durability: Durability,
     /// Time zone of times without an offset, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
-    /// Format of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
     #[command(flatten)]
@@ -71,7 +71,7 @@ pub struct ImportArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Mode {
-    /// A sample takes the place of one with the same tag and timestamp.
+    /// A sample replaces one with the same tag and timestamp.
     Upsert,
     /// An existing sample stays.
     Insert,
@@ -81,7 +81,7 @@ enum Mode {
 enum Durability {
     /// After the fsync.
     Sync,
-    /// Soon before the fsync.
+    /// Before the fsync, which follows within the server's `storage.interval_sync_ms`.
     Interval,
 }
 
@@ -179,11 +179,7 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         if let Err(error) = send::send(file, &settings, args.options(), tags.clone(), channel.clone(), &mut tally).await {
             tell_what_failed(&tally);
             return Err(error).with_context(|| {
-                format!(
-                    "{}: stopped after {} samples, which are written; import it again when this is mended",
-                    path.display(),
-                    tally.samples
-                )
+                format!("{}: stopped after {} samples, which are written; import it again after fixing this", path.display(), tally.samples)
             });
         }
     }
@@ -209,7 +205,9 @@ fn tell(args: &ImportArgs, files: usize, expiring: u64, tally: Tally) -> anyhow:
             if duplicates > 0 {
                 let which = if matches!(args.mode, Mode::Upsert) { "last" } else { "first" };
                 let least = if is_all { "" } else { "at least " };
-                line.push_str(&format!(" from {rows} rows, {least}{duplicates} of which have tag and time of another: the {which} holds"));
+                line.push_str(&format!(
+                    " from {rows} rows, {least}{duplicates} of which repeat the tag and time of another: the {which} counts"
+                ));
             }
             if expiring > 0 {
                 line.push_str(&format!(", {expiring} so old that retention removes them in its next run"));

@@ -93,7 +93,7 @@ impl Pass {
         let mut source = Source::open(&path, kind, settings)?;
         let passed_over = source.passed_over();
         if !passed_over.is_empty() {
-            eprintln!("{}: columns that are not taken: {}", path.display(), passed_over.join(", "));
+            eprintln!("{}: ignored columns: {}", path.display(), passed_over.join(", "));
         }
         let total = source.total();
         let reached = Arc::new(Reached::default());

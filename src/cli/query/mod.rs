@@ -44,22 +44,22 @@ pub struct RangeArgs {
     /// Tag names or globs: `*` within a level, `**` across levels.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
-    /// First time of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
+    /// Start of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
     #[arg(long, default_value = "*-1h", allow_hyphen_values = true)]
     start: String,
-    /// Time at which the range ends, itself not in it; before the start for reverse order.
+    /// End of the range, not included; before the start for reverse order.
     #[arg(long, default_value = "*", allow_hyphen_values = true)]
     end: String,
-    /// Whether the neighbours of the edges, or values at the edges, are wanted as well.
+    /// Adds the samples next to the edges (outside) or values at the edges (interpolated).
     #[arg(long, value_enum, default_value_t = Boundary::Inside)]
     boundary: Boundary,
-    /// At most so many samples per tag; 0 means all.
+    /// Most samples per tag; 0 means all.
     #[arg(long, default_value_t = 0)]
     limit: u32,
     /// One row per sample, or one column per tag.
     #[arg(long, value_enum, default_value_t = Layout::Long)]
     layout: Layout,
-    /// Time zone in which relative and bare times are meant, for example Europe/Berlin.
+    /// Time zone of relative times and of times without an offset, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
     #[command(flatten)]

@@ -18,13 +18,13 @@ struct CommonArgs {
     /// Tag names or globs: `*` within a level, `**` across levels.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
-    /// First time of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
+    /// Start of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
     #[arg(long, default_value = "*-1h", allow_hyphen_values = true)]
     start: String,
-    /// Time at which the range ends, itself not in it.
+    /// End of the range, not included.
     #[arg(long, default_value = "*", allow_hyphen_values = true)]
     end: String,
-    /// Time zone in which relative and bare times are meant, for example Europe/Berlin.
+    /// Time zone of relative times and of times without an offset, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
     #[command(flatten)]
@@ -72,10 +72,10 @@ pub struct AggregateArgs {
     /// Uncertain samples count as Bad [default: true].
     #[arg(long, value_name = "BOOL")]
     treat_uncertain_as_bad: Option<bool>,
-    /// From this part of Bad samples or time on the answer is Bad [default: 100].
+    /// Share of Bad samples or time from which on the answer is Bad [default: 100].
     #[arg(long, value_name = "PERCENT")]
     percent_data_bad: Option<u8>,
-    /// From this part of Good samples or time on the answer is Good [default: 100].
+    /// Share of Good samples or time from which on the answer is Good [default: 100].
     #[arg(long, value_name = "PERCENT")]
     percent_data_good: Option<u8>,
     /// After the last sample its slope goes on; without it, its value is held.

@@ -103,7 +103,7 @@ impl Columns {
             .collect();
         others.sort_by_key(|other| other.index);
         match (tag, &settings.tag) {
-            (Some(_), Some(_)) => bail!("the file has a column tag; leave --tag away"),
+            (Some(_), Some(_)) => bail!("the file has a column tag; leave out --tag"),
             (None, None) => {
                 let other = others
                     .iter()

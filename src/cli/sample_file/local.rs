@@ -145,7 +145,7 @@ impl LocalTimes {
             Some(split) if !self.splits.contains_key(&key) => _ = self.splits.insert(key, split),
             _ => {
                 let reason = format!(
-                    "{} occurs twice in this zone, and the order of the rows does not tell which is meant; write it with its offset",
+                    "{} occurs twice in this zone, and the order of the rows does not decide which is meant; write it with its offset",
                     open.shown
                 );
                 self.refused.push((open.first, reason));

@@ -43,7 +43,7 @@ pub struct FileArgs {
     /// Tag of all rows, for a file without a column tag.
     #[arg(long)]
     pub tag: Option<String>,
-    /// The column that tells the tag of each row, where it has another name than tag.
+    /// The column with the tag of each row, if its name is not tag.
     #[arg(long, value_name = "COLUMN", conflicts_with = "tag")]
     tag_column: Option<String>,
     /// A column that may hold different texts although all rows are of --tag.
@@ -51,10 +51,10 @@ pub struct FileArgs {
     ignore: Vec<String>,
     #[command(flatten)]
     pub unit: UnitArgs,
-    /// What the numbers or words of the quality column are.
+    /// How to read the numbers or words of the quality column.
     #[arg(long, value_enum, ignore_case = true, default_value_t)]
     quality: Scale,
-    /// Words in place of values, and the quality that each stands for: 'I/O Timeout=BadNoCommunication,Bad Input=BadSensorFailure'.
+    /// Words in place of values, and the quality that each one means: 'I/O Timeout=BadNoCommunication,Bad Input=BadSensorFailure'.
     #[arg(long, value_name = "WORD=CODE,…", value_delimiter = ',')]
     states: Vec<String>,
 }

@@ -9,7 +9,7 @@ use historian_model::Quality;
 /// What the numbers or words of a quality column are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Scale {
-    /// OPC UA status codes, or their names; numbers that can be none are refused.
+    /// OPC UA status codes, or their names; numbers that cannot be status codes are refused.
     #[default]
     Auto,
     /// OPC DA and HDA: 192 is Good, 0 Bad.

@@ -113,7 +113,7 @@ async fn make(channel: Channel, file: &str, changes: Vec<(usize, Change)>) -> an
             Ok(Kind::Unchanged) => unchanged += 1,
             Err(RowError::Server(error)) => {
                 return Err(error).with_context(|| {
-                    format!("stopped at {file}:{line}; import the file again when this is mended, rows that are in already do not matter")
+                    format!("stopped at {file}:{line}; import the file again after fixing this; rows that are imported already do no harm")
                 });
             }
             Err(RowError::Row(error)) => {

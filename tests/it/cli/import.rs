@@ -219,7 +219,7 @@ fn what_is_stored_is_what_is_told() {
     let (_, _, err) = import.run("three.csv", &[]);
     assert!(err.contains("line 2: there is no tag \"a\"") && err.contains("--create-tags"), "{err}");
     let said = import.taken("three.csv", &["--create-tags"]);
-    assert!(said.starts_with("1 sample written from 3 rows, 2 of which have tag and time of another: the last holds"), "{said}");
+    assert!(said.starts_with("1 sample written from 3 rows, 2 of which repeat the tag and time of another: the last counts"), "{said}");
     assert_eq!(import.samples("a"), ["2026-01-01T00:00:00Z,3.0,0"]);
     let said = import.taken("three.csv", &["--format=json", "--mode=INSERT"]);
     assert!(said.contains("\"samples\":0") && said.contains("\"rows\":3") && said.contains("\"duplicates\":2"), "{said}");
