@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`model`] | tags, samples, qualities, times, ranges, selections; the one clock |
 //! | [`collector`] | takes samples from devices over Modbus and OPC UA; reads only |
-//! | [`ingest`] | journal, heads, sealing, compaction, and the merged view on read |
+//! | [`ingest`] | journal (the write-ahead log), heads, sealing, maintenance; snapshots and merging for reads |
 //! | [`store`] | chunks, catalog and logs in RocksDB or in memory; backup, scrub, salvage |
 //! | [`query`] | decodes ranges into Arrow; aggregates, plots, anomalies, key figures, SQL |
 //! | [`api`] | gRPC, Arrow Flight, Flight SQL and HTTP over the rooms below |
@@ -20,7 +20,8 @@
 //! | [`simulator`] | a plant with real Modbus and OPC UA devices, for the demo |
 //!
 //! Two crates stand beside them: `historian_format`, the bytes on disk, and `historian_proto`, the messages on the wire. `ARCHITECTURE.md`
-//! has the map, the invariants and the bounds, `docs/threads.md` the threads and queues, `docs/decisions/` the reasons.
+//! has the map, the glossary, the invariants and the bounds, `docs/threads.md` the threads and queues, `docs/decisions/` the reasons. This
+//! page has an example for each room.
 //!
 //! # `model`: names, times and qualities
 //!
@@ -59,8 +60,8 @@
 //!
 //! # `store`, `ingest`, `query`: a historian in memory
 //!
-//! [`RocksStore`](store::RocksStore) in the place of [`MemoryStore`](store::MemoryStore) makes it durable; nothing else changes. Reading
-//! blocks, so servers call it from blocking threads.
+//! [`RocksStore`](store::RocksStore) in the place of [`MemoryStore`](store::MemoryStore) makes it durable; nothing else changes. Each query
+//! reads one consistent snapshot. Reading blocks, so servers call it from blocking threads.
 //!
 //! ```
 //! use std::{sync::Arc, time::{Duration, Instant}};
@@ -153,6 +154,13 @@
 //! plant.stop().await;
 //! # Ok(())
 //! # }
+//! ```
+//!
+//! # `cli`: the program
+//!
+//! ```no_run
+//! // All that `main` of the binary does: read the arguments, run the command, return its exit code.
+//! let code: std::process::ExitCode = historian::cli::main();
 //! ```
 
 pub use historian_api as api;
