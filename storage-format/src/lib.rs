@@ -28,6 +28,7 @@ mod bitmap;
 mod chunk;
 mod codec;
 pub mod current;
+mod effort;
 mod error;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
@@ -41,11 +42,12 @@ mod values;
 
 pub use bitmap::Bitmap;
 pub use chunk::{
-    CHUNK_HEADER_BYTES, CHUNK_MAGIC, CHUNK_SAMPLES_MAX, CHUNK_TEXT_BYTES_MAX, CHUNK_VERSION, Chunk, ChunkHeader, Effort, Extreme, Scalar,
+    CHUNK_HEADER_BYTES, CHUNK_MAGIC, CHUNK_SAMPLES_MAX, CHUNK_TEXT_BYTES_MAX, CHUNK_VERSION, Chunk, ChunkHeader, Extreme, Scalar,
     Statistics, encode_chunk, encode_chunk_with,
 };
 pub use codec::verify::inexact_columns;
 pub use codec::{PresenceCodec, QualityCodec, TimestampCodec, ValueCodec};
+pub use effort::Effort;
 pub use error::{CorruptChunk, CorruptRecord, EncodeError, PushError};
 pub use samples::{Samples, is_good};
 pub use string_column::StringColumn;

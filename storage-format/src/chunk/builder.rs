@@ -4,17 +4,8 @@ use super::header::{CHUNK_HEADER_BYTES, CHUNK_VERSION, ChunkHeader};
 use super::statistics::Statistics;
 use super::{CHUNK_SAMPLES_MAX, CHUNK_TEXT_BYTES_MAX};
 use crate::codec::{presence, quality, timestamps, values};
+use crate::effort::Effort;
 use crate::{EncodeError, Samples, Values};
-
-/// How much time the encoder may take to make a chunk small.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Effort {
-    /// At the sealing of a head, on the way of the samples: the codecs that are cheap to try.
-    #[default]
-    Hot,
-    /// In background compaction, for chunks of 8,192 samples or more: every codec, the smallest one wins.
-    Cold,
-}
 
 /// [`encode_chunk_with`] at [`Effort::Hot`].
 ///
@@ -44,7 +35,7 @@ pub fn encode_chunk_with(tag_id: u32, sequence: u64, samples: &Samples, effort: 
     let presence_codec = presence::encode(samples.validity.as_ref(), out);
     let after_presence = out.len();
     let value_codec = match &samples.validity {
-        Some(validity) if statistics.null_count > 0 => values::encode(&values::present(&samples.values, validity), effort, out),
+        Some(validity) if statistics.null_count > 0 => values::encode(&presence::present(&samples.values, validity), effort, out),
         _ => values::encode(&samples.values, effort, out),
     };
     let after_values = out.len();

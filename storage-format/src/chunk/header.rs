@@ -3,7 +3,7 @@
 
 use super::CHUNK_SAMPLES_MAX;
 use super::statistics::{Extreme, Scalar, Statistics};
-use crate::codec::{PresenceCodec, QualityCodec, TimestampCodec, ValueCodec, values};
+use crate::codec::{PresenceCodec, QualityCodec, TimestampCodec, ValueCodec};
 use crate::error::Fault;
 use crate::{CorruptChunk, ValueType};
 
@@ -95,7 +95,7 @@ impl ChunkHeader {
             TimestampCodec::from_id(bytes[6]).filter(|codec| codec.since() <= version).ok_or_else(|| unknown("timestamp codec", 6))?;
         let presence_codec = PresenceCodec::from_id(bytes[7]).ok_or_else(|| unknown("presence codec", 7))?;
         let value_codec = ValueCodec::from_id(bytes[8])
-            .filter(|codec| codec.since() <= version && values::fits(*codec, value_type))
+            .filter(|codec| codec.since() <= version && codec.fits(value_type))
             .ok_or_else(|| unknown("value codec", 8))?;
         let quality_codec =
             QualityCodec::from_id(bytes[9]).filter(|codec| codec.since() <= version).ok_or_else(|| unknown("quality codec", 9))?;

@@ -10,7 +10,7 @@ mod reader;
 mod statistics;
 
 pub(crate) use builder::check_columns;
-pub use builder::{Effort, encode_chunk, encode_chunk_with};
+pub use builder::{encode_chunk, encode_chunk_with};
 pub use header::{CHUNK_HEADER_BYTES, CHUNK_MAGIC, CHUNK_VERSION, ChunkHeader};
 pub use reader::Chunk;
 pub use statistics::{Extreme, Scalar, Statistics};
@@ -19,4 +19,4 @@ pub use statistics::{Extreme, Scalar, Statistics};
 pub const CHUNK_SAMPLES_MAX: usize = 65_536;
 
 /// Most bytes of text the values of one chunk may hold.
-pub const CHUNK_TEXT_BYTES_MAX: usize = crate::codec::text::TEXT_BYTES_MAX;
+pub const CHUNK_TEXT_BYTES_MAX: usize = crate::codec::text::BYTES_MAX;

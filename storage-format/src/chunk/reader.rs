@@ -1,7 +1,8 @@
 //! Reads a chunk's columns, each straight onto the end of the caller's buffer.
 
 use super::header::ChunkHeader;
-use crate::codec::{PresenceCodec, presence, quality, timestamps, values};
+use crate::codec::PresenceCodec;
+use crate::codec::{presence, quality, timestamps};
 use crate::error::Fault;
 use crate::samples::is_strictly_increasing;
 use crate::{Bitmap, CorruptChunk, Samples, Values};
@@ -127,12 +128,12 @@ impl<'a> Chunk<'a> {
             return Err(Fault::new("value type of the decode target", 0, value_type, out.value_type()));
         }
         let Some(presence) = presence else {
-            return values::decode(self.header.value_codec, self.values, self.len(), out);
+            return self.header.value_codec.decode(self.values, self.len(), out);
         };
         let count = presence.count_ones();
         let mut present = Values::with_capacity(value_type, count);
-        values::decode(self.header.value_codec, self.values, count, &mut present)?;
-        values::scatter(&present, presence, out)
+        self.header.value_codec.decode(self.values, count, &mut present)?;
+        presence::scatter(&present, presence, out)
     }
 
     /// Appends the qualities.

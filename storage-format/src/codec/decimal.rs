@@ -3,12 +3,46 @@
 //! Lossless floating-Point Compression*, SIGMOD 2024, but with one exponent and a division, which
 //! gives every decimal of up to 15 digits exactly as parsing it would).
 
+use super::choice::{Choice, Codec, lanes, misfit};
 use super::exceptions::{self, Exceptions};
 use super::integers;
 use super::lane::Real;
 use super::whole::{self, Whole};
-use crate::chunk::Effort;
+use crate::effort::Effort;
 use crate::error::Fault;
+use crate::{ValueType, Values};
+
+/// The codec of values.
+pub(crate) struct Decimal;
+
+impl Codec for Decimal {
+    fn fits(value_type: ValueType) -> bool {
+        matches!(value_type, ValueType::F64 | ValueType::F32)
+    }
+
+    fn offer(choice: &mut Choice<'_>) {
+        let Some(exponent) = lanes!(choice.values, F64 | F32, values => exponent(values), _ => None) else {
+            return;
+        };
+        let effort = choice.effort;
+        let is_smallest =
+            choice.offer(|values, out| lanes!(values, F64 | F32, values => encode(values, exponent, effort, out), _ => false));
+        choice.has_formula = true;
+        choice.is_explained = is_smallest;
+        if is_smallest && effort == Effort::Hot {
+            choice.settle();
+        }
+    }
+
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+        lanes!(out, F64 | F32, out => decode(bytes, count, out), other => Err(misfit("decimal", other)))
+    }
+
+    #[cfg(test)]
+    fn example(count: u32, noise: &mut dyn FnMut() -> f64) -> (Effort, Values) {
+        (Effort::Cold, Values::F64((0..count).map(|_| (noise() * 977.0).round() / 100.0).collect()))
+    }
+}
 
 /// Largest exponent: 10^18. All powers up to it are exact in binary64.
 const EXPONENT_MAX: u8 = 18;
@@ -24,7 +58,7 @@ fn power(exponent: u8) -> f64 {
 }
 
 /// The exponent with which nearly all values are decimals; `None` when there is none.
-pub(crate) fn exponent<T: Real>(values: &[T]) -> Option<u8> {
+fn exponent<T: Real>(values: &[T]) -> Option<u8> {
     let step = values.len() / PROBES + 1;
     let mut least = 0;
     let (mut misses, mut probes) = (0, 0);
@@ -49,7 +83,7 @@ fn whole<T: Real>(value: T, scale: f64) -> Option<i64> {
 }
 
 /// Appends the column; false, with `out` as it was, when more than an eighth of the values are exceptions.
-pub(crate) fn encode<T: Real>(values: &[T], exponent: u8, effort: Effort, out: &mut Vec<u8>) -> bool {
+fn encode<T: Real>(values: &[T], exponent: u8, effort: Effort, out: &mut Vec<u8>) -> bool {
     let scale = power(exponent);
     let Some((numbers, positions)) = whole::numbers(values, |value| Whole::round(value * scale), |whole| whole / scale) else {
         return false;
@@ -61,7 +95,7 @@ pub(crate) fn encode<T: Real>(values: &[T], exponent: u8, effort: Effort, out: &
 }
 
 /// Appends `count` values.
-pub(crate) fn decode<T: Real>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+fn decode<T: Real>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
     let Some(&exponent) = bytes.first() else {
         return Err(Fault::new("exponent of decimals", 0, "a byte", "the end"));
     };

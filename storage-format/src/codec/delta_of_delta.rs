@@ -5,7 +5,7 @@
 //! All arithmetic wraps, so any series of i64 survives: irregular, decreasing, extreme.
 
 use super::bits::{mask, unzigzag, zigzag};
-use super::packed::{BLOCK, get_block, put_block};
+use super::blocks::{BLOCK, get_block, put_block};
 use crate::error::Fault;
 
 /// Bytes before the first block: first difference and exponent.

@@ -1,11 +1,11 @@
 //! Frames: signed numbers in blocks of 128, each packed as the distance from its block's own base.
 //!
-//! What `packed` does for differences, for numbers of any level: a block costs the bits of its own
+//! What `blocks` does for differences, for numbers of any level: a block costs the bits of its own
 //! range. A full block of at most 32 bits lies in four columns, so that four numbers are packed and
 //! unpacked by one vector instruction; the few numbers outside the range are kept beside the block.
 
 use super::bits::{BitWriter, get_varint_64, mask, put_varint, unzigzag, varint_bytes, zigzag};
-use super::packed;
+use super::blocks;
 use crate::error::Fault;
 
 /// Numbers per block; only the last one may hold fewer.
@@ -321,7 +321,7 @@ fn get_frame(bytes: &[u8], at: &mut usize, before: &mut i64, numbers: &mut [i64]
     } else {
         let mut offsets = [0; BLOCK];
         let offsets = &mut offsets[..numbers.len()];
-        packed::unpack(body, width, offsets);
+        blocks::unpack(body, width, offsets);
         for (number, offset) in numbers.iter_mut().zip(offsets) {
             *number = base.wrapping_add(offset.cast_signed());
         }

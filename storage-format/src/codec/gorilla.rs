@@ -4,8 +4,48 @@
 //! bits also when the new one is narrower by enough to pay for its description.
 
 use super::bits::{BitWriter, load, load_padded, mask};
+use super::choice::{Choice, Codec, lanes, misfit};
 use super::lane::{self, Lane};
+use crate::effort::Effort;
 use crate::error::Fault;
+use crate::{ValueType, Values};
+
+/// The codec of values.
+pub(crate) struct Gorilla;
+
+impl Codec for Gorilla {
+    fn fits(value_type: ValueType) -> bool {
+        !matches!(value_type, ValueType::Bool | ValueType::String)
+    }
+
+    /// For floats that nothing else explains: hot it is the last resort, cold worth a look where others save little.
+    fn offer(choice: &mut Choice<'_>) {
+        let lane_bytes = match choice.values {
+            Values::F64(_) => 8,
+            Values::F32(_) => 4,
+            _ => return,
+        };
+        let worth = match choice.effort {
+            Effort::Hot => !choice.has_any(),
+            Effort::Cold => !choice.is_well_explained() && choice.bytes() > choice.values.len() * lane_bytes * 3 / 4,
+        };
+        if worth {
+            choice.offer(|values, out| {
+                lanes!(values, F64 | F32, values => encode(values, out), _ => return false);
+                true
+            });
+        }
+    }
+
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+        lanes!(out, F64 | F32 | I64 | U64 | State, out => decode(bytes, count, out), other => Err(misfit("gorilla", other)))
+    }
+
+    #[cfg(test)]
+    fn example(count: u32, noise: &mut dyn FnMut() -> f64) -> (Effort, Values) {
+        (Effort::Hot, Values::F64((0..count).map(|_| noise().sqrt() + 100.0).collect()))
+    }
+}
 
 /// Bits that describe a window: its leading zeros and its length less one.
 const fn field_bits<T: Lane>() -> u32 {

@@ -5,7 +5,7 @@
 use super::delta_of_delta::{EXPONENT_MAX, EXPONENTS, Quotient};
 use super::whole::{self, Whole};
 use super::{bits, integers};
-use crate::chunk::Effort;
+use crate::effort::Effort;
 use crate::error::Fault;
 
 /// Bytes before the integers: exponent, fraction bits, step.

@@ -4,16 +4,36 @@
 use super::bits::unzigzag;
 #[cfg(test)]
 use super::bits::zigzag;
-use super::lane::Lane;
 #[cfg(test)]
-use super::packed::put_block;
-use super::packed::{BLOCK, get_block};
+use super::blocks::put_block;
+use super::blocks::{BLOCK, get_block};
+use super::choice::{Codec, lanes, misfit};
+use super::lane::Lane;
 use crate::error::Fault;
+use crate::{ValueType, Values};
+
+/// The codec of values.
+pub(crate) struct IntegerDelta;
+
+impl Codec for IntegerDelta {
+    fn fits(value_type: ValueType) -> bool {
+        matches!(value_type, ValueType::I64 | ValueType::U64)
+    }
+
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+        lanes!(out, I64 | U64, out => decode(bytes, count, out), other => Err(misfit("integer_delta", other)))
+    }
+
+    #[cfg(test)]
+    fn example(count: u32, noise: &mut dyn FnMut() -> f64) -> (crate::Effort, Values) {
+        (crate::Effort::Hot, Values::I64((0..count).map(|_| (noise() * 1e6) as i64).collect()))
+    }
+}
 
 /// Appends the column: the first lane in 8 bytes, then blocks of zigzag differences modulo 2^64. No longer
 /// written (`packed` is smaller); the tests of the reader need it.
 #[cfg(test)]
-pub(crate) fn encode<T: Lane>(values: &[T], out: &mut Vec<u8>) {
+fn encode<T: Lane>(values: &[T], out: &mut Vec<u8>) {
     let Some(first) = values.first() else {
         return;
     };
@@ -29,7 +49,7 @@ pub(crate) fn encode<T: Lane>(values: &[T], out: &mut Vec<u8>) {
 }
 
 /// Appends `count >= 1` lanes.
-pub(crate) fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
     let (Some(first), 1..) = (bytes.first_chunk(), count) else {
         return Err(Fault::new("values", 0, "a sample and 8 bytes or more", format!("{count} and {}", bytes.len())));
     };

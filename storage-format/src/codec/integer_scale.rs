@@ -2,17 +2,50 @@
 //! an analog input become engineering units. The decimal digits of such values never end, so `decimal`
 //! does not help; the formula that made them does, evaluated in the very order it was evaluated in.
 
+use super::choice::{Choice, Codec, lanes, misfit};
 use super::exceptions::{self, Exceptions};
 use super::integers;
 use super::lane::Real;
 use super::whole::{self, Whole};
-use crate::chunk::Effort;
+use crate::effort::Effort;
 use crate::error::Fault;
+use crate::{ValueType, Values};
+
+/// The codec of values.
+pub(crate) struct IntegerScale;
+
+impl Codec for IntegerScale {
+    fn fits(value_type: ValueType) -> bool {
+        matches!(value_type, ValueType::F64 | ValueType::F32)
+    }
+
+    fn offer(choice: &mut Choice<'_>) {
+        let effort = choice.effort;
+        if effort == Effort::Hot || choice.has_formula {
+            return;
+        }
+        let Some(formula) = lanes!(choice.values, F64 | F32, values => Formula::find(values), _ => None) else {
+            return;
+        };
+        choice.has_formula = true;
+        choice.is_explained =
+            choice.offer(|values, out| lanes!(values, F64 | F32, values => encode(values, formula, effort, out), _ => false));
+    }
+
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+        lanes!(out, F64 | F32, out => decode(bytes, count, out), other => Err(misfit("integer_scale", other)))
+    }
+
+    #[cfg(test)]
+    fn example(count: u32, noise: &mut dyn FnMut() -> f64) -> (Effort, Values) {
+        (Effort::Cold, Values::F64((0..count).map(|_| -50.0 + (noise() * 900.0).round() * (160.0 / 4_095.0)).collect()))
+    }
+}
 
 /// `offset + whole × numerator ÷ denominator`, from left to right but for the offset, each step rounded
 /// to binary64. With the denominator 1 this is `offset + whole × step`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Formula {
+struct Formula {
     offset: f64,
     numerator: f64,
     denominator: f64,
@@ -41,7 +74,7 @@ impl Formula {
     }
 
     /// The formula that gives nearly all values bit for bit; `None` when none is found.
-    pub fn find<T: Real>(values: &[T]) -> Option<Self> {
+    fn find<T: Real>(values: &[T]) -> Option<Self> {
         let mut probes: Vec<f64> = values.iter().step_by(values.len() / PROBES + 1).map(|value| value.to_f64()).collect();
         if probes.iter().any(|value| !value.is_finite()) {
             return None;
@@ -128,7 +161,7 @@ fn offsets(least: f64, most: f64, span: f64, step: f64, error: f64) -> impl Iter
 }
 
 /// Appends the column; false, with `out` as it was, when more than an eighth of the values are exceptions.
-pub(crate) fn encode<T: Real>(values: &[T], formula: Formula, effort: Effort, out: &mut Vec<u8>) -> bool {
+fn encode<T: Real>(values: &[T], formula: Formula, effort: Effort, out: &mut Vec<u8>) -> bool {
     let Some((numbers, positions)) = whole::numbers(values, |value| formula.guess(value), |whole| formula.value(whole)) else {
         return false;
     };
@@ -141,7 +174,7 @@ pub(crate) fn encode<T: Real>(values: &[T], formula: Formula, effort: Effort, ou
 }
 
 /// Appends `count` values.
-pub(crate) fn decode<T: Real>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+fn decode<T: Real>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
     let Some(head) = bytes.first_chunk::<24>() else {
         return Err(Fault::new("formula of converter steps", 0, "24 bytes", bytes.len()));
     };

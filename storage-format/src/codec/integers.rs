@@ -3,7 +3,7 @@
 //! steps, dictionary indexes, counters and states.
 
 use super::{entropy, frames, linear};
-use crate::chunk::Effort;
+use crate::effort::Effort;
 use crate::error::Fault;
 
 /// How residuals follow from the numbers. The first byte of a column holds it in its low half.

@@ -1,10 +1,13 @@
 //! Column codecs: how one column of a run becomes bytes and back.
 //!
-//! A codec works on a whole column; which one is used is decided once per column. Each list below
-//! names the codecs that exist for a kind of column; a new codec is one file, one line here and one
-//! row in `codecs.md`, and it needs a golden chunk. `tests/it/registry.rs` checks all of that.
+//! A codec works on a whole column; which one is used is decided once per column. The lists below name those that exist. A new codec of
+//! values is one file with a [`Codec`] (`choice.rs` says what that is), one line in the list, one row and one part in `codecs.md`, and one
+//! golden chunk. Tests walk the list: ids and names, rows, golden chunks, examples that come back, faulty and damaged columns. A codec of
+//! timestamps or qualities has two lines more, in `timestamps.rs` or `quality.rs`, where it is chosen and called.
 
 pub(crate) mod bits;
+pub(crate) mod blocks;
+pub(crate) mod choice;
 pub(crate) mod constant;
 pub(crate) mod decimal;
 pub(crate) mod delta_of_delta;
@@ -24,12 +27,18 @@ pub(crate) mod packed;
 pub(crate) mod pcodec;
 pub(crate) mod presence;
 pub(crate) mod quality;
+pub(crate) mod raw;
 pub(crate) mod run_length;
 pub(crate) mod text;
 pub(crate) mod timestamps;
 pub(crate) mod values;
 pub(crate) mod verify;
 pub(crate) mod whole;
+pub(crate) mod zstandard;
+
+use self::choice::{Choice, Codec};
+use crate::error::Fault;
+use crate::{ValueType, Values};
 
 macro_rules! codec_list {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $id:literal, $text:literal, since $since:literal;)+ }) => {
@@ -63,6 +72,39 @@ macro_rules! codec_list {
     };
 }
 
+/// As `codec_list`, for codecs of values, each of which is the [`Codec`] that its line names.
+macro_rules! value_codec_list {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $id:literal, $text:literal, since $since:literal, $file:ident::$codec:ident;)+ }) => {
+        codec_list! { $(#[$doc])* $name { $($(#[$variant_doc])* $variant = $id, $text, since $since;)+ } }
+
+        impl $name {
+            /// Whether columns of this type may have the codec.
+            pub(crate) fn fits(self, value_type: ValueType) -> bool {
+                match self { $(Self::$variant => $file::$codec::fits(value_type),)+ }
+            }
+
+            /// Appends `count` values to a column of a type that fits.
+            pub(crate) fn decode(self, bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+                match self { $(Self::$variant => $file::$codec::decode(bytes, count, out),)+ }
+            }
+
+            /// Asks all codecs for their columns, in the order of the list.
+            pub(crate) fn ask_all(choice: &mut Choice<'_>) {
+                $(choice.ask($id, $file::$codec::offer_early);)+
+                $(choice.ask($id, $file::$codec::offer);)+
+                choice.reopen();
+                $(choice.ask($id, $file::$codec::offer_late);)+
+            }
+
+            /// Values that the codec is chosen for at this effort.
+            #[cfg(test)]
+            pub(crate) fn example(self, count: u32, noise: &mut dyn FnMut() -> f64) -> (crate::Effort, Values) {
+                match self { $(Self::$variant => $file::$codec::example(count, noise),)+ }
+            }
+        }
+    };
+}
+
 codec_list! {
     /// Codecs of the timestamp column.
     TimestampCodec {
@@ -85,33 +127,33 @@ codec_list! {
     }
 }
 
-codec_list! {
-    /// Codecs of the value column.
+value_codec_list! {
+    /// Codecs of the value column, in the order in which they are tried: of columns of one size the first one is taken.
     ValueCodec {
-        /// Values as they are.
-        Raw = 1, "raw", since 1;
         /// One value for all samples.
-        Constant = 2, "constant", since 1;
-        /// Gorilla: XOR with the value before.
-        Gorilla = 3, "gorilla", since 1;
+        Constant = 2, "constant", since 1, constant::Constant;
         /// Pairs of run length and value.
-        RunLength = 4, "run_length", since 1;
-        /// Differences of integers, bit-packed.
-        IntegerDelta = 5, "integer_delta", since 1;
-        /// Places of the values in the order of their type, as integers.
-        Packed = 6, "packed", since 2;
-        /// Distinct values, and for each value its place among them.
-        Dictionary = 7, "dictionary", since 2;
+        RunLength = 4, "run_length", since 1, run_length::RunLength;
         /// Floats as whole numbers divided by a power of ten.
-        Decimal = 8, "decimal", since 2;
+        Decimal = 8, "decimal", since 2, decimal::Decimal;
         /// Floats as whole numbers times a scale plus an offset.
-        IntegerScale = 9, "integer_scale", since 2;
+        IntegerScale = 9, "integer_scale", since 2, integer_scale::IntegerScale;
+        /// Distinct values, and for each value its place among them.
+        Dictionary = 7, "dictionary", since 2, dictionary::Dictionary;
         /// f64 that are f32, with a codec of that type.
-        Narrow = 10, "narrow", since 2;
+        Narrow = 10, "narrow", since 2, narrow::Narrow;
+        /// Places of the values in the order of their type, as integers.
+        Packed = 6, "packed", since 2, packed::Packed;
         /// The wrapped format of pco.
-        Pco = 11, "pco", since 2;
+        Pco = 11, "pco", since 2, pcodec::Pco;
+        /// Gorilla: XOR with the value before.
+        Gorilla = 3, "gorilla", since 1, gorilla::Gorilla;
         /// Texts as they are, compressed by Zstandard.
-        Zstd = 12, "zstd", since 2;
+        Zstd = 12, "zstd", since 2, zstandard::Zstd;
+        /// Differences of integers, bit-packed.
+        IntegerDelta = 5, "integer_delta", since 1, integer_delta::IntegerDelta;
+        /// Values as they are.
+        Raw = 1, "raw", since 1, raw::Raw;
     }
 }
 

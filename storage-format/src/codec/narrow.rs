@@ -1,9 +1,41 @@
 //! f64 values that are all f32 numbers, as devices with a Float register deliver them: stored as f32
 //! with whichever codec is smallest for that type.
+//!
+//! A column in a column: this file asks `values` for the codec of what is inside, and `values` asks all codecs, this one too. It is the
+//! one circle of imports in the crate, and it ends after one turn, as f32 are not narrow.
 
-use super::{ValueCodec, values};
-use crate::chunk::Effort;
+use super::ValueCodec;
+use super::choice::{Choice, Codec, lanes, misfit};
+use super::values;
+use crate::effort::Effort;
 use crate::error::Fault;
+use crate::{ValueType, Values};
+
+/// The codec of values.
+pub(crate) struct Narrow;
+
+impl Codec for Narrow {
+    fn fits(value_type: ValueType) -> bool {
+        matches!(value_type, ValueType::F64)
+    }
+
+    fn offer(choice: &mut Choice<'_>) {
+        let effort = choice.effort;
+        let worth = if effort == Effort::Hot { !choice.has_any() } else { !choice.is_well_explained() };
+        if worth && choice.offer(|values, out| lanes!(values, F64, values => encode(values, effort, out), _ => false)) {
+            choice.settle();
+        }
+    }
+
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+        lanes!(out, F64, out => decode(bytes, count, out), other => Err(misfit("narrow", other)))
+    }
+
+    #[cfg(test)]
+    fn example(count: u32, noise: &mut dyn FnMut() -> f64) -> (Effort, Values) {
+        (Effort::Cold, Values::F64((0..count).map(|_| f64::from(noise().sqrt() as f32)).collect()))
+    }
+}
 
 /// The values as f32, when each is one. NaNs are not: what becomes of their payload is up to the processor.
 fn narrowed(values: &[f64]) -> Option<Vec<f32>> {
@@ -18,26 +50,29 @@ fn narrowed(values: &[f64]) -> Option<Vec<f32>> {
 }
 
 /// Appends the codec and the column of the narrow values; false, with `out` as it was, when not all are narrow.
-pub(crate) fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> bool {
+fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> bool {
     let Some(narrowed) = narrowed(values) else {
         return false;
     };
     let at = out.len();
     out.push(0);
-    out[at] = values::encode_narrow(&narrowed, effort, out) as u8;
+    out[at] = values::encode(&Values::F32(narrowed), effort, out) as u8;
     true
 }
 
 /// Appends `count` values.
-pub(crate) fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Fault> {
+fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Fault> {
     let Some((&id, column)) = bytes.split_first() else {
         return Err(Fault::new("codec of narrow values", 0, "a byte", "the end"));
     };
     let codec = ValueCodec::from_id(id)
-        .filter(|codec| *codec != ValueCodec::Narrow && values::fits(*codec, crate::ValueType::F32))
+        .filter(|codec| codec.fits(ValueType::F32))
         .ok_or_else(|| Fault::new("codec of narrow values", 0, "one for f32", id))?;
-    let mut narrow: Vec<f32> = Vec::new();
-    values::decode_lanes(codec, column, count, &mut narrow).map_err(|fault| fault.shifted(1))?;
+    let mut narrow = Values::new(ValueType::F32);
+    codec.decode(column, count, &mut narrow).map_err(|fault| fault.shifted(1))?;
+    let Values::F32(narrow) = narrow else {
+        return Err(misfit("narrow", &narrow));
+    };
     if narrow.iter().any(|value| value.is_nan()) {
         return Err(Fault::new("narrow values", 1, "no NaN", "one"));
     }

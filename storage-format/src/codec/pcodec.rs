@@ -4,7 +4,35 @@
 use pco::wrapped::{FileCompressor, FileDecompressor};
 use pco::{ChunkConfig, data_types::Number};
 
+use super::choice::{Choice, Codec, lanes, misfit};
+use crate::effort::Effort;
 use crate::error::Fault;
+use crate::{ValueType, Values};
+
+/// The codec of values.
+pub(crate) struct Pco;
+
+impl Codec for Pco {
+    fn fits(value_type: ValueType) -> bool {
+        !matches!(value_type, ValueType::Bool | ValueType::String)
+    }
+
+    fn offer(choice: &mut Choice<'_>) {
+        // Below a byte a value there is nothing left that would repay its time.
+        if choice.effort == Effort::Cold && !choice.is_well_explained() && choice.bytes() > choice.values.len() {
+            choice.offer(|values, out| lanes!(values, F64 | F32 | I64 | U64 | State, values => encode(values, out), _ => false));
+        }
+    }
+
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+        lanes!(out, F64 | F32 | I64 | U64 | State, out => decode(bytes, count, out), other => Err(misfit("pco", other)))
+    }
+
+    #[cfg(test)]
+    fn example(count: u32, noise: &mut dyn FnMut() -> f64) -> (Effort, Values) {
+        (Effort::Cold, Values::F64((0..count).map(|_| (noise() * 1e6).floor() * 0.001_414_213).collect()))
+    }
+}
 
 /// Level of effort: the next ones gain some per cent for twice the time.
 const LEVEL: usize = 4;
@@ -18,7 +46,7 @@ const MODES: std::ops::RangeInclusive<u8> = 0..=3;
 const DELTAS: [u8; 3] = [0, 1, 3];
 
 /// Appends the column; false, with `out` as it was, when pco does not take the numbers.
-pub(crate) fn encode<T: Number>(numbers: &[T], out: &mut Vec<u8>) -> bool {
+fn encode<T: Number>(numbers: &[T], out: &mut Vec<u8>) -> bool {
     let start = out.len();
     let done = compress(numbers, out).is_some() && check::<T>(&out[start..]).is_ok();
     if !done {
@@ -61,7 +89,7 @@ fn check<T>(bytes: &[u8]) -> Result<(), Fault> {
 }
 
 /// Appends `count >= 1` numbers.
-pub(crate) fn decode<T: Number + Default>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+fn decode<T: Number + Default>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
     check::<T>(bytes)?;
     let start = out.len();
     out.resize(start + count, T::default());

@@ -1,8 +1,8 @@
 //! The presence column: which samples have a value.
 
 use super::PresenceCodec;
-use crate::Bitmap;
 use crate::error::Fault;
+use crate::{Bitmap, Values};
 
 /// Appends the column and tells which codec it took.
 pub(crate) fn encode(validity: Option<&Bitmap>, out: &mut Vec<u8>) -> PresenceCodec {
@@ -47,4 +47,38 @@ pub(crate) const fn column_bytes(codec: PresenceCodec, count: usize) -> usize {
         PresenceCodec::AllPresent => 0,
         PresenceCodec::Bitmap => count.div_ceil(8),
     }
+}
+
+/// The values whose bit is true.
+pub(crate) fn present(values: &Values, validity: &Bitmap) -> Values {
+    let indices: Vec<u32> = (0_u32..).take(values.len()).filter(|index| validity.get(*index as usize)).collect();
+    values.take(&indices)
+}
+
+/// Appends one value per bit: the next of `present` where it is true, the default where it is false.
+pub(crate) fn scatter(present: &Values, validity: &Bitmap, out: &mut Values) -> Result<(), Fault> {
+    fn fixed<T: Copy + Default>(present: &[T], validity: &Bitmap, out: &mut Vec<T>) {
+        let mut next = present.iter().copied();
+        out.extend((0..validity.len()).map(|index| if validity.get(index) { next.next().unwrap_or_default() } else { T::default() }));
+    }
+    match (present, out) {
+        (Values::F64(present), Values::F64(out)) => fixed(present, validity, out),
+        (Values::F32(present), Values::F32(out)) => fixed(present, validity, out),
+        (Values::I64(present), Values::I64(out)) => fixed(present, validity, out),
+        (Values::U64(present), Values::U64(out)) => fixed(present, validity, out),
+        (Values::Bool(present), Values::Bool(out)) => fixed(present, validity, out),
+        (Values::State(present), Values::State(out)) => fixed(present, validity, out),
+        (Values::String(present), Values::String(out)) => {
+            let mut next = 0;
+            for index in 0..validity.len() {
+                let text = if validity.get(index) { present.get(next) } else { "" };
+                next += usize::from(validity.get(index));
+                out.push(text).map_err(|_| Fault::new("room in the decode target", 0, "less than 2 GiB of text", "more"))?;
+            }
+        }
+        (present, out) => {
+            return Err(Fault::new("value type of the decode target", 0, present.value_type(), out.value_type()));
+        }
+    }
+    Ok(())
 }

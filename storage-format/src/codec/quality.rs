@@ -1,7 +1,8 @@
 //! Chooses and applies the codec of a quality column.
 
-use super::{QualityCodec, constant, dictionary, run_length};
-use crate::chunk::Effort;
+use super::QualityCodec;
+use super::{constant, dictionary, run_length};
+use crate::effort::Effort;
 use crate::error::Fault;
 
 /// Distinct status codes beyond which a dictionary is not tried.

@@ -1,8 +1,74 @@
 //! Pairs of run length and lane, for columns that rarely change: setpoints, states, booleans, qualities.
 
 use super::bits::{get_varint, put_varint, varint_bytes};
+use super::choice::{Choice, Codec, lanes, misfit};
 use super::lane::{self, Lane};
+use crate::effort::Effort;
 use crate::error::Fault;
+use crate::{ValueType, Values};
+
+/// The codec of values.
+pub(crate) struct RunLength;
+
+impl Codec for RunLength {
+    fn fits(value_type: ValueType) -> bool {
+        !matches!(value_type, ValueType::String)
+    }
+
+    /// Runs that take less than a bit a value need no comparison with others.
+    fn offer_early(choice: &mut Choice<'_>) {
+        let effort = choice.effort;
+        let (run_count, few) = lanes!(choice.values, F64 | F32 | I64 | U64 | State | Bool, values => few_runs(values, effort), _ => return);
+        if few {
+            choice.offer(append);
+            if effort == Effort::Hot {
+                choice.settle();
+            }
+        } else {
+            choice.run_count = Some(run_count);
+        }
+    }
+
+    fn offer_late(choice: &mut Choice<'_>) {
+        let Some(run_count) = choice.run_count else { return };
+        let limit = choice.bytes().saturating_sub(1);
+        if lanes!(choice.values, F64 | F32 | I64 | U64 | State | Bool, values => are_within(values, run_count, limit), _ => false) {
+            choice.offer(append);
+        }
+    }
+
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+        lanes!(out, F64 | F32 | I64 | U64 | State | Bool, out => decode(bytes, count, out), other => Err(misfit("run_length", other)))
+    }
+
+    #[cfg(test)]
+    fn example(count: u32, noise: &mut dyn FnMut() -> f64) -> (Effort, Values) {
+        let mut value = 0.0;
+        let next = |index: u32| {
+            value = if index.is_multiple_of(70) { noise().sqrt() } else { value };
+            value
+        };
+        (Effort::Hot, Values::F64((0..count).map(next).collect()))
+    }
+}
+
+fn append(values: &Values, out: &mut Vec<u8>) -> bool {
+    lanes!(values, F64 | F32 | I64 | U64 | State | Bool, values => encode(values, out), _ => return false);
+    true
+}
+
+/// The number of runs, and whether they are few. A hot column that mostly changes in its first values is not looked at further.
+fn few_runs<T: Lane>(values: &[T], effort: Effort) -> (usize, bool) {
+    let first = &values[..values.len().min(64)];
+    let changing = effort == Effort::Hot && runs(first) * 2 > first.len() && values.len() > first.len();
+    let run_count = if changing { values.len() } else { runs(values) };
+    (run_count, are_within(values, run_count, T::BYTES + values.len() / 8))
+}
+
+/// Whether the runs take at most `limit` bytes. A run takes its lane and at least one byte: most columns have too many for a closer look.
+fn are_within<T: Lane>(values: &[T], run_count: usize, limit: usize) -> bool {
+    run_count * (T::BYTES + 1) <= limit && size_within(values, limit).is_some()
+}
 
 /// Bytes that `encode` would append, or `None` as soon as they pass `limit`.
 pub(crate) fn size_within<T: Lane>(values: &[T], limit: usize) -> Option<usize> {

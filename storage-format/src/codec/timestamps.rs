@@ -2,7 +2,7 @@
 
 use super::TimestampCodec;
 use super::{delta_of_delta, grid, verify};
-use crate::chunk::Effort;
+use crate::effort::Effort;
 use crate::error::Fault;
 
 /// Appends the column of at least one timestamp and tells which codec it took.

@@ -1,7 +1,11 @@
 //! One tag's run inside a journal record.
 
 use crate::codec::bits::{get_varint, put_varint};
-use crate::codec::{PresenceCodec, QualityCodec, TimestampCodec, ValueCodec, constant, presence, quality, timestamps, values};
+use crate::codec::choice::Codec;
+use crate::codec::constant::{self, Constant};
+use crate::codec::raw::{self, Raw};
+use crate::codec::{PresenceCodec, QualityCodec, TimestampCodec};
+use crate::codec::{presence, quality, timestamps};
 use crate::error::Fault;
 use crate::{CorruptRecord, Samples, ValueType, Values};
 
@@ -41,16 +45,16 @@ pub(super) fn encode(tag_id: u32, samples: &Samples, out: &mut Vec<u8>) {
     if presence::encode(samples.validity.as_ref(), out) == PresenceCodec::Bitmap {
         layout |= PRESENCE_BITMAP;
         if let Some(validity) = &samples.validity {
-            present = values::present(&samples.values, validity);
+            present = presence::present(&samples.values, validity);
             stored = &present;
         }
     }
     if encode_constant(stored, out) {
         layout |= VALUES_CONSTANT;
     } else if let Values::String(_) = stored {
-        with_length(out, |out| values::encode_raw(stored, out));
+        with_length(out, |out| raw::encode(stored, out));
     } else {
-        values::encode_raw(stored, out);
+        raw::encode(stored, out);
     }
     if constant::applies(&samples.qualities) {
         constant::encode(&samples.qualities, out);
@@ -91,6 +95,18 @@ fn encode_constant(stored: &Values, out: &mut Vec<u8>) -> bool {
         Values::State(values) => append(values, out),
         Values::String(_) => false,
     }
+}
+
+/// Length in bytes of a raw or constant column of a fixed-width type; `None` for text.
+const fn fixed_bytes(value_type: ValueType, constant: bool, count: usize) -> Option<usize> {
+    let lane_bytes = match value_type {
+        ValueType::F64 | ValueType::I64 | ValueType::U64 => 8,
+        ValueType::F32 | ValueType::State => 4,
+        ValueType::Bool if constant => 1,
+        ValueType::Bool => return Some(count.div_ceil(8)),
+        ValueType::String => return None,
+    };
+    Some(if constant { lane_bytes } else { count * lane_bytes })
 }
 
 /// Reads the run at `at`, of at most `samples_max` samples, and moves `at` past it.
@@ -146,15 +162,16 @@ impl<'a> Cursor<'a> {
 
         let stored = count - samples.null_count();
         let constant = layout & VALUES_CONSTANT != 0;
-        let codec = if constant { ValueCodec::Constant } else { ValueCodec::Raw };
-        let length = match values::fixed_bytes(value_type, constant, stored) {
+        let length = match fixed_bytes(value_type, constant, stored) {
             Some(length) => length,
             None => self.length()?,
         };
         let mut present = Values::new(value_type);
-        self.column(length, "values", |bytes| values::decode(codec, bytes, stored, &mut present))?;
+        self.column(length, "values", |bytes| {
+            if constant { Constant::decode(bytes, stored, &mut present) } else { Raw::decode(bytes, stored, &mut present) }
+        })?;
         match &samples.validity {
-            Some(validity) => values::scatter(&present, validity, &mut samples.values).map_err(|fault| fault.shifted(self.at))?,
+            Some(validity) => presence::scatter(&present, validity, &mut samples.values).map_err(|fault| fault.shifted(self.at))?,
             None => samples.values = present,
         }
 

@@ -1,4 +1,0 @@
-//! `cargo +nightly fuzz run packed`: the function of that name in `historian_format::fuzz`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| historian_format::fuzz::run("packed", bytes));
