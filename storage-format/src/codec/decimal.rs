@@ -53,8 +53,12 @@ const EXPONENT_TRIED: u8 = 12;
 /// Values that are looked at to find the exponent.
 const PROBES: usize = 48;
 
+/// The powers of ten from 10^0 on; a call of `powi` for each probe would take longer than the probe.
+const POWERS: [f64; EXPONENT_MAX as usize + 1] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
+
 fn power(exponent: u8) -> f64 {
-    10_f64.powi(i32::from(exponent))
+    POWERS[usize::from(exponent.min(EXPONENT_MAX))]
 }
 
 /// The exponent with which nearly all values are decimals; `None` when there is none.

@@ -70,6 +70,7 @@ impl Real for f32 {
 
 impl Lane for f64 {
     const BYTES: usize = 8;
+    #[inline(always)]
     fn to_lane(self) -> u64 {
         self.to_bits()
     }
@@ -88,6 +89,7 @@ impl Lane for f64 {
 
 impl Lane for i64 {
     const BYTES: usize = 8;
+    #[inline(always)]
     fn to_lane(self) -> u64 {
         self.cast_unsigned()
     }
@@ -106,6 +108,7 @@ impl Lane for i64 {
 
 impl Lane for u64 {
     const BYTES: usize = 8;
+    #[inline(always)]
     fn to_lane(self) -> u64 {
         self
     }
@@ -124,6 +127,7 @@ impl Lane for u64 {
 
 impl Lane for f32 {
     const BYTES: usize = 4;
+    #[inline(always)]
     fn to_lane(self) -> u64 {
         u64::from(self.to_bits())
     }
@@ -142,6 +146,7 @@ impl Lane for f32 {
 
 impl Lane for u32 {
     const BYTES: usize = 4;
+    #[inline(always)]
     fn to_lane(self) -> u64 {
         u64::from(self)
     }
@@ -161,6 +166,7 @@ impl Lane for u32 {
 impl Lane for bool {
     const BYTES: usize = 1;
     const IS_BIT: bool = true;
+    #[inline(always)]
     fn to_lane(self) -> u64 {
         u64::from(self)
     }
