@@ -118,9 +118,8 @@ def running(binary, folder):
 
 def record(binary, out, alter, only):
     import grpc
-    import stubs
+    import stubs  # noqa: F401, makes the modules of the requests
 
-    stubs.generate(str(HERE.parent.parent / "proto"))
     import historian.v1.admin_pb2, historian.v1.collector_pb2, historian.v1.query_pb2, historian.v1.tag_pb2, historian.v1.write_pb2  # noqa: E401, F401
 
     import asked
