@@ -214,7 +214,8 @@ impl Spool {
         [waiting, queue.overflow.since, told(&self.shared.held_since), told(&self.shared.gone_since)].into_iter().flatten().min()
     }
 
-    /// The oldest segment; empty when nothing waits.
+    /// Takes the oldest segment out, so that it is written by nobody; empty when nothing waits. For tests of collectors: what runs hands the
+    /// spool to its drain task.
     pub fn take(&self) -> SampleBatch {
         self.take_part().batch
     }

@@ -135,20 +135,12 @@ impl TagReader {
         self.feed.clone()
     }
 
-    /// Recorded gaps from a number on, ascending, at most `limit`.
+    /// Recorded gaps with their numbers, from the number `from` on, ascending, at most `limit`.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn gaps_from(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
+    pub fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
         self.store.gaps(from, limit)
-    }
-
-    /// Recorded gaps, at most so many.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn gaps(&self, limit: usize) -> Result<Vec<Gap>, ReadError> {
-        Ok(self.store.gaps(0, limit)?.into_iter().map(|(_, gap)| gap).collect())
     }
 
     /// Number of samples with `from <= timestamp <= to`.

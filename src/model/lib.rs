@@ -1,4 +1,5 @@
-//! Plain values at the ground of the house: tags, samples, qualities, times. No I/O, no async; every other module may import this one.
+//! The ground of the house: tags, samples, qualities, times as plain values, and the trait of the sample sink, through which samples enter.
+//! No I/O and no runtime; every other room may build on this one.
 
 pub mod quality;
 pub mod range;

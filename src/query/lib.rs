@@ -286,12 +286,12 @@ impl QueryEngine {
         limits.moment.view(&self.reader, tags, limits)
     }
 
-    /// Recorded gaps from a number on, ascending, at most `limit`.
+    /// Recorded gaps with their numbers, from the number `from` on, ascending, at most `limit`.
     ///
     /// # Errors
     /// When they cannot be read.
     pub fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
-        self.reader.gaps_from(from, limit)
+        self.reader.gaps(from, limit)
     }
 
     /// The writes of this historian, for those who follow them.

@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
+use historian_test_support::skip;
 use tempfile::TempDir;
 
 use crate::support::{
     historian::Historian,
     pytest::{Run, suite},
-    skip,
 };
 
 /// The built program with an empty store.

@@ -9,7 +9,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{historian::Historian, peer, skip};
+use historian_test_support::skip;
+
+use crate::support::{historian::Historian, peer};
 
 /// The folder with the built programs; `None` where this machine has no Go, cannot get it, and tests may be passed over for that.
 fn programs() -> Option<&'static Path> {

@@ -65,7 +65,7 @@ pub fn run(
     let request = Request::new(query.range.start.0, query.range.end.0, query.points, query.method)
         .map_err(|error| QueryError::Invalid(error.to_string()))?;
     let plan = Plan::new(request);
-    let gaps = reader.gaps(GAPS_MAX).map_err(|error| QueryError::Store(error.to_string()))?;
+    let gaps = reader.gaps(0, GAPS_MAX).map_err(|error| QueryError::Store(error.to_string()))?;
     let mut batch = LongBatch::new(downsample_schema(query), &query.tags, columns(query));
     let units: Vec<usize> = (0..query.tags.len()).collect();
     let (mut rows, mut reading) = (0, true);
@@ -78,8 +78,8 @@ pub fn run(
             let tag = &query.tags[*index];
             let mut breaks: Vec<LineBreak> = gaps
                 .iter()
-                .filter(|gap| gap.tag.as_deref().is_none_or(|name| name == tag.name().as_str()))
-                .filter_map(|gap| Some(LineBreak { timestamp: gap.start?, quality: Quality::BAD_NO_DATA.0 }))
+                .filter(|(_, gap)| gap.tag.as_deref().is_none_or(|name| name == tag.name().as_str()))
+                .filter_map(|(_, gap)| Some(LineBreak { timestamp: gap.start?, quality: Quality::BAD_NO_DATA.0 }))
                 .filter(|gap| query.range.start.0 <= gap.timestamp && gap.timestamp < query.range.end.0)
                 .collect();
             breaks.sort_unstable_by_key(|gap| gap.timestamp);

@@ -52,7 +52,23 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
     (&["tokio-modbus"], &["src/simulator"], "types of a protocol never leave the crate of its collector; Modbus frames are our own there"),
     (&["async-opcua"], &["src/collector/opcua", "src/simulator"], "types of a protocol never leave the crate of its collector"),
     (
-        &["tokio", "tokio-util", "tokio-stream", "futures", "async-trait"],
+        &["tokio", "tokio-util", "tokio-stream", "futures"],
+        &[
+            "src/ingest",
+            "src/query",
+            "src/sql",
+            "src/collector",
+            "src/collector/modbus",
+            "src/collector/opcua",
+            "src/api",
+            "src/server",
+            "src/simulator",
+            "src/cli",
+        ],
+        "the model has no runtime, operators and store block; a third party can decode our chunks with the format alone",
+    ),
+    (
+        &["async-trait"],
         &[
             "src/model",
             "src/ingest",
@@ -66,7 +82,7 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
             "src/simulator",
             "src/cli",
         ],
-        "format, operators and store block; a third party can decode our chunks with the format alone",
+        "operators and store block; the sample sink of the model is the lowest trait that waits",
     ),
 ];
 

@@ -8,12 +8,10 @@ use std::{
 };
 
 use historian::model::{Quality, Value};
+use historian_test_support::skip;
 
 use super::{eventually, start};
-use crate::support::{
-    peer::{Peer, root},
-    skip,
-};
+use crate::support::peer::{Peer, root};
 
 const ORDERS: [&str; 4] = ["ABCD", "CDAB", "BADC", "DCBA"];
 

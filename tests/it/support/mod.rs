@@ -8,4 +8,3 @@ pub mod proxy;
 pub mod pytest;
 pub mod recorder;
 pub mod sample;
-pub mod skip;

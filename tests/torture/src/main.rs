@@ -12,12 +12,11 @@ mod load;
 mod mutant;
 mod oracle;
 mod report;
-#[path = "../../it/support/skip.rs"]
-#[allow(dead_code, reason = "the tests from outside and this program have one mechanism, of which each takes its part")]
-mod skip;
 mod test;
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use historian_test_support::skip;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::skip;
+use historian_test_support::skip;
 
 /// Counts of the oracle. All zero but `acked` is what is wanted.
 #[derive(Clone, Debug, Default)]

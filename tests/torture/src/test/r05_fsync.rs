@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
+use historian_test_support::skip;
 use tokio_util::sync::CancellationToken;
 
 use super::{Mutant, Test};
@@ -24,7 +25,6 @@ use crate::{
     historian::Started,
     load::Load,
     report::Report,
-    skip,
 };
 
 pub const TEST: Test = Test {
