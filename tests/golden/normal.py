@@ -7,6 +7,8 @@ import datetime
 import re
 import time
 
+from lib import varint
+
 # Name of each rule and why it has to be. `Normal` below holds to them; `record.py` writes them into each recording.
 RULES = {
     "time of the run": "the historian's clock: moments of creation, `*`, `now()`, `started`. A number of nanoseconds (as text, varint or eight bytes) "
@@ -35,14 +37,6 @@ VARINT = re.compile(rb"(?=([\x80-\xff]{8}[\x01-\x7f]))", re.DOTALL)
 
 # In a ticket of SQL: `now()` as a sfixed64, and behind it the number.
 NUMBER_OF_STATEMENT = re.compile(rb"(\x11" + re.escape(MOMENT.to_bytes(8, "little")) + rb"\x19).{8}", re.DOTALL)
-
-
-def varint(number):
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes(out) + bytes([number])
 
 
 class Normal:

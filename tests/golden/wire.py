@@ -1,7 +1,7 @@
 """Messages of protobuf without their descriptors: read, written again to the byte, and shown. What the public tools would hide stays visible: the
 order of fields, unknown fields, defaults that were sent."""
 
-from normal import varint
+from lib import any_message, field, varint
 
 
 def number_at(data, at):
@@ -51,11 +51,6 @@ def written(found):
     return out
 
 
-def field(number, content):
-    content = content.encode() if isinstance(content, str) else content
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
 def flag(number, value):
     return varint(number << 3) + varint(int(value))
 
@@ -67,10 +62,6 @@ def one(data, number, default=b""):
 
 def every(data, number):
     return [value for found, _, value in fields(data) if found == number]
-
-
-def any_message(name, content):
-    return field(1, f"type.googleapis.com/{name}") + field(2, content)
 
 
 def text_of(value):
