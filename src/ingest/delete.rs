@@ -16,7 +16,7 @@ use std::{
 use historian_format::{
     Chunk, Effort, encode_chunk_with,
     journal::Deletion,
-    keys::{ChunkKey, SupersededKey, days_of_week, week_of},
+    keys::{ChunkKey, SupersededKey, days_of_week, week_of, week_run},
 };
 use parking_lot::{Mutex, MutexGuard};
 
@@ -25,7 +25,7 @@ use super::{
     versions::{Origin, part, put_superseded},
 };
 use historian_model::{Samples, TagId};
-use historian_store::{AuditEntry, Change, ChunkFamily, Direction, Store, StoredChunk, corrupt, upgrade::week_run};
+use historian_store::{AuditEntry, Change, ChunkFamily, Direction, Store, StoredChunk, corrupt};
 
 /// Chunk bytes worked off in one change.
 const PAGE_BYTES: usize = 8 << 20;

@@ -5,14 +5,19 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use historian_format::{EncodeError, current::CurrentEntry, encode_chunk, keys::ChunkKey};
+use historian_format::{
+    EncodeError,
+    current::CurrentEntry,
+    encode_chunk,
+    keys::{ChunkKey, week_run},
+};
 
 use super::{
     head::Sealing,
     versions::{Origin, put_superseded},
 };
 use historian_model::{Samples, TagId};
-use historian_store::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt, upgrade::week_run};
+use historian_store::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt};
 
 /// Samples of one chunk at most. The format allows more; readers pay for whole chunks.
 pub const CHUNK_SAMPLES_MAX: usize = 8_192;

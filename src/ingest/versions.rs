@@ -4,10 +4,14 @@
 
 use std::ops::Range;
 
-use historian_format::{PushError, journal::encode_record, keys::SupersededKey};
+use historian_format::{
+    PushError,
+    journal::encode_record,
+    keys::{SupersededKey, week_run},
+};
 
 use historian_model::{Samples, TagId};
-use historian_store::{Change, StoreError, upgrade::week_run};
+use historian_store::{Change, StoreError};
 
 /// Sorts by timestamp, keeping of equal timestamps the last one; answers the others that differ from what replaced them, in time order and
 /// of one timestamp the oldest first.

@@ -54,7 +54,7 @@ impl StoppedStore {
             Err(error) => return Err(error),
         };
         let store = RocksStore::assemble(db, path, watermark, manifest, &options);
-        store.require_format_version()?;
+        store.require_format_version(store.format_version()?.as_deref())?;
         Ok(StoppedStore { store: Arc::new(store), acknowledged, refused, _claim: claim, _lock: lock })
     }
 }
@@ -99,22 +99,6 @@ impl RocksStore {
         let last = iterator.key().and_then(keys::decode_journal_key);
         iterator.status().map_err(|error| classified(&error, keys::FAMILY_JOURNAL))?;
         Ok(last.unwrap_or(0))
-    }
-
-    /// Refuses any format version but this one, without changing anything.
-    fn require_format_version(&self) -> Result<(), StoreError> {
-        let found = self.db.get_cf(self.family(keys::FAMILY_STATE)?, keys::format_version_key()).map_err(io)?;
-        if found.as_deref() == Some(&keys::FORMAT_VERSION.to_le_bytes()) {
-            return Ok(());
-        }
-        Err(StoreError::Open {
-            path: self.path.display().to_string(),
-            message: format!(
-                "it is written in format version {found:?}, this historian reads version {}; a start of `historian serve` brings an older one \
-                 up to it",
-                keys::FORMAT_VERSION
-            ),
-        })
     }
 }
 

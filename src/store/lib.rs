@@ -17,7 +17,6 @@ pub mod rocks;
 mod run_mark;
 pub mod salvage;
 pub mod scrub;
-pub mod upgrade;
 pub mod watermark;
 
 pub use audit::AuditEntry;

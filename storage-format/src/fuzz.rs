@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::codec::{QualityCodec, TimestampCodec, ValueCodec};
 use crate::codec::{entropy, frames, integers, quality, timestamps};
 use crate::effort::Effort;
-use crate::{Bitmap, Chunk, ChunkHeader, Samples, StringColumn, ValueType, Values, encode_chunk_with, journal};
+use crate::{Bitmap, CHUNK_HEADER_BYTES, Chunk, ChunkHeader, Samples, StringColumn, ValueType, Values, encode_chunk_with, journal};
 
 /// A function that a target runs.
 pub type Target = fn(&[u8]);
@@ -104,12 +104,11 @@ fn read_chunk(bytes: &[u8]) {
 
 /// Makes both checksums of a chunk right.
 fn seal(bytes: &mut [u8]) {
-    let header_bytes = if bytes.get(4) == Some(&1) { 144 } else { 152 };
-    if let Some((header, body)) = bytes.split_at_mut_checked(header_bytes) {
+    if let Some((header, body)) = bytes.split_at_mut_checked(CHUNK_HEADER_BYTES) {
         let checksum = crc32c::crc32c(body);
-        header[header_bytes - 8..header_bytes - 4].copy_from_slice(&checksum.to_le_bytes());
-        let checksum = crc32c::crc32c(&header[..header_bytes - 4]);
-        header[header_bytes - 4..].copy_from_slice(&checksum.to_le_bytes());
+        header[144..148].copy_from_slice(&checksum.to_le_bytes());
+        let checksum = crc32c::crc32c(&header[..148]);
+        header[148..].copy_from_slice(&checksum.to_le_bytes());
     }
 }
 
@@ -118,7 +117,7 @@ fn record(bytes: &[u8]) {
     let _ = journal::decode_record(bytes);
     let _ = journal::decode_watermark(bytes);
     let mut sealed = bytes.to_vec();
-    if let (Ok(length), true) = (u32::try_from(sealed.len()), sealed.len() >= 20) {
+    if let (Ok(length), true) = (u32::try_from(sealed.len()), sealed.len() >= 24) {
         sealed[8..12].copy_from_slice(&length.to_le_bytes());
         let at = sealed.len() - 4;
         let checksum = crc32c::crc32c(&sealed[..at]);
@@ -280,7 +279,7 @@ mod tests {
             return bytes;
         }
         let header = *Chunk::parse(&bytes).unwrap().header();
-        let timestamps = header.header_bytes();
+        let timestamps = CHUNK_HEADER_BYTES;
         let (column, count) = match name {
             "timestamps" => (timestamps..timestamps + header.timestamps_bytes, samples.len()),
             "qualities" => (bytes.len() - header.qualities_bytes..bytes.len(), samples.len()),

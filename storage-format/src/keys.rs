@@ -37,7 +37,27 @@ pub const FAMILIES: [&str; 9] = [
 ];
 
 /// Version of the whole store layout that this crate describes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What the value of [`format_version_key`] begins with.
+const FORMAT_MAGIC: [u8; 4] = *b"HSTR";
+
+/// Value of [`format_version_key`]: a magic, and the version as u32 little-endian.
+#[must_use]
+pub const fn format_version_value(version: u32) -> [u8; 8] {
+    let [m0, m1, m2, m3] = FORMAT_MAGIC;
+    let [v0, v1, v2, v3] = version.to_le_bytes();
+    [m0, m1, m2, m3, v0, v1, v2, v3]
+}
+
+/// The version in the value of [`format_version_key`], if it is one.
+#[must_use]
+pub fn decode_format_version(bytes: &[u8]) -> Option<u32> {
+    match *bytes {
+        [m0, m1, m2, m3, v0, v1, v2, v3] if [m0, m1, m2, m3] == FORMAT_MAGIC => Some(u32::from_le_bytes([v0, v1, v2, v3])),
+        _ => None,
+    }
+}
 
 /// Nanoseconds of a week, by which keys are partitioned: weeks begin on Thursdays at 00:00 UTC, as 1970 did.
 pub const WEEK_NS: i64 = 7 * 86_400 * 1_000_000_000;
@@ -49,6 +69,12 @@ pub const fn week_of(timestamp: i64) -> i32 {
     #[expect(clippy::cast_possible_truncation, reason = "see above")]
     let week = timestamp.div_euclid(WEEK_NS) as i32;
     week
+}
+
+/// How many of the first timestamps, sorted, lie in the week of the first one.
+#[must_use]
+pub fn week_run(timestamps: &[i64]) -> usize {
+    timestamps.first().map_or(0, |first| timestamps.partition_point(|timestamp| week_of(*timestamp) <= week_of(*first)))
 }
 
 /// First and last timestamp of a week, both inclusive; the first and the last week are cut by the range of i64.
@@ -76,7 +102,7 @@ pub fn decode_week(bytes: &[u8]) -> Option<i32> {
 
 const WEEK_OFFSET: i32 = 32_768;
 
-/// Key in `state` whose value is the store's format version, u32 little-endian.
+/// Key in `state` whose value is the store's format version, a [`format_version_value`].
 #[must_use]
 pub const fn format_version_key() -> &'static [u8] {
     b"format_version"
@@ -133,18 +159,6 @@ impl ChunkKey {
             generation: u16::from_be_bytes([g0, g1]),
         };
         (decode_week(&bytes) == Some(week_of(key.start))).then_some(key)
-    }
-
-    /// The key of layout 1 in `bytes`: the same without the week, if they are 14.
-    #[must_use]
-    pub fn decode_v1(bytes: &[u8]) -> Option<Self> {
-        let bytes: [u8; 14] = bytes.try_into().ok()?;
-        let [a, b, c, d, s0, s1, s2, s3, s4, s5, s6, s7, g0, g1] = bytes;
-        Some(Self {
-            tag_id: u32::from_be_bytes([a, b, c, d]),
-            start: decode_time([s0, s1, s2, s3, s4, s5, s6, s7]),
-            generation: u16::from_be_bytes([g0, g1]),
-        })
     }
 
     /// The six bytes that every key of a tag's chunks in a week starts with.
@@ -415,7 +429,12 @@ mod tests {
     fn bytes_are_as_documented() {
         let key = ChunkKey { tag_id: 0x0102_0304, start: -1, generation: 0x0506 };
         assert_eq!(key.encode(), [0x7F, 255, 1, 2, 3, 4, 0x7F, 255, 255, 255, 255, 255, 255, 255, 5, 6]);
-        assert_eq!(ChunkKey::decode_v1(&key.encode()[2..]), Some(key));
+        assert_eq!(ChunkKey::decode(&key.encode()[2..]), None, "no week");
+        assert_eq!(decode_format_version(&format_version_value(0x0102_0304)), Some(0x0102_0304));
+        assert_eq!(format_version_value(1), *b"HSTR\x01\0\0\0");
+        for former in [&[1, 0, 0, 0][..], &[2, 0, 0, 0], &[], b"HSTR\x01\0\0", b"HSTR\x01\0\0\0\0", b"HSTS\x01\0\0\0"] {
+            assert_eq!(decode_format_version(former), None, "{former:?}");
+        }
         assert_eq!(journal_key(258), [0, 0, 0, 0, 0, 0, 1, 2]);
         assert_eq!(audit_key(258), journal_key(258));
         assert_eq!(decode_audit_key(&audit_key(9)), Some(9));
@@ -448,6 +467,9 @@ mod tests {
             assert_eq!((week_of(first), week_of(last)), (week_of(timestamp), week_of(timestamp)));
             assert_eq!(decode_week(&week_bytes(week_of(timestamp))), Some(week_of(timestamp)));
         }
+        assert_eq!(week_run(&[]), 0);
+        assert_eq!(week_run(&[-1, 0, 1]), 1);
+        assert_eq!(week_run(&[0, 1, WEEK_NS - 1, WEEK_NS, 3 * WEEK_NS]), 3);
     }
 
     proptest! {

@@ -194,7 +194,7 @@ fn count_sigma(
             let chunk = match &portion {
                 Portion::Chunk(chunk, statistics) => {
                     // The statistics count Good samples alone.
-                    let tells = statistics.m2.filter(|m2| {
+                    let tells = Some(statistics.m2).filter(|m2| {
                         let finite = m2.is_finite() && statistics.sum.is_finite();
                         finite && (!uncertain || statistics.good_count == statistics.count)
                     });

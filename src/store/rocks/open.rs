@@ -6,9 +6,9 @@ use std::{
     time::Instant,
 };
 
-use historian_format::keys::{self, ChunkKey};
+use historian_format::keys;
 use parking_lot::Mutex;
-use rocksdb::{DB, ErrorKind, WriteBatch};
+use rocksdb::{DB, ErrorKind};
 
 use super::{
     RocksStore, classified, database_options, durable, families, io,
@@ -17,9 +17,9 @@ use super::{
     options::{self, StoreOptions},
 };
 use crate::{
-    ChunkFamily, StoreError,
+    StoreError,
     backup::remove_checkpoint,
-    files, salvage, upgrade,
+    files, salvage,
     watermark::{self, WatermarkFile},
 };
 
@@ -129,40 +129,74 @@ impl RocksStore {
         }
     }
 
-    pub(crate) fn check_format_version(&self) -> Result<(), StoreError> {
-        let state = self.family(keys::FAMILY_STATE)?;
-        let expected = keys::FORMAT_VERSION.to_le_bytes();
-        match self.db.get_cf(state, keys::format_version_key()).map_err(|error| classified(&error, keys::FAMILY_STATE))? {
-            None => self.db.put_cf_opt(state, keys::format_version_key(), expected, &durable(true)).map_err(io),
-            Some(found) if found == expected => Ok(()),
-            Some(found) if found == 1_u32.to_le_bytes() => {
-                for family in [ChunkFamily::Chunks, ChunkFamily::Late] {
-                    self.upgrade_keys(family)?;
-                }
-                self.db.put_cf_opt(state, keys::format_version_key(), expected, &durable(true)).map_err(io)
+    /// Stamps a new store with the format version, and refuses any other.
+    fn check_format_version(&self) -> Result<(), StoreError> {
+        match self.format_version()? {
+            None => {
+                let value = keys::format_version_value(keys::FORMAT_VERSION);
+                self.db.put_cf_opt(self.family(keys::FAMILY_STATE)?, keys::format_version_key(), value, &durable(true)).map_err(io)
             }
-            Some(found) => Err(StoreError::Open {
-                path: self.path.display().to_string(),
-                message: format!("it is written in format version {found:?}, this historian reads version {}", keys::FORMAT_VERSION),
-            }),
+            found => self.require_format_version(found.as_deref()),
         }
     }
 
-    /// Gives the chunks of layout 1 the keys of layout 2. Whatever was done before an interruption stays done.
-    fn upgrade_keys(&self, family: ChunkFamily) -> Result<(), StoreError> {
-        let handle = self.chunk_family(family)?;
-        let mut batch = WriteBatch::default();
-        for entry in self.db.iterator_cf(handle, rocksdb::IteratorMode::Start) {
-            let (key, value) = entry.map_err(|error| classified(&error, family.name()))?;
-            let Some(old) = ChunkKey::decode_v1(&key) else { continue };
-            for piece in upgrade::pieces(old, &value, family.name())? {
-                batch.put_cf(handle, piece.key.encode(), piece.bytes);
-            }
-            batch.delete_cf(handle, key);
-            if batch.size_in_bytes() > 8 << 20 {
-                self.db.write_opt(std::mem::take(&mut batch), &durable(false)).map_err(io)?;
+    /// What the store says of its format version, if anything.
+    pub(crate) fn format_version(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let state = self.family(keys::FAMILY_STATE)?;
+        self.db.get_cf(state, keys::format_version_key()).map_err(|error| classified(&error, keys::FAMILY_STATE))
+    }
+
+    /// Refuses every format version but this one.
+    pub(crate) fn require_format_version(&self, found: Option<&[u8]>) -> Result<(), StoreError> {
+        let this = keys::FORMAT_VERSION;
+        let found = match found.map(|value| (value, keys::decode_format_version(value))) {
+            Some((_, Some(version))) if version == this => return Ok(()),
+            Some((_, Some(version))) => format!("it is written in format version {version}, this historian reads version {this}"),
+            Some((value, None)) => format!(
+                "its format version {value:?} is none of a released historian: a build from before the first release wrote it, which this one \
+                 does not read, or it is damaged. Give an empty data directory"
+            ),
+            None => format!("it has no format version, this historian reads version {this}: no historian has finished making it"),
+        };
+        Err(StoreError::Open { path: self.path.display().to_string(), message: found })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::StoppedStore;
+
+    /// What a store of which the format version is `value` says when it is opened to be written, and to be read.
+    fn refusals(value: &[u8]) -> [String; 2] {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || RocksStore::open(directory.path(), &StoreOptions::default());
+        let store = open().unwrap();
+        let state = store.family(keys::FAMILY_STATE).unwrap();
+        assert_eq!(store.format_version().unwrap().as_deref(), Some(&b"HSTR\x01\0\0\0"[..]));
+        store.db.put_cf_opt(state, keys::format_version_key(), value, &durable(true)).unwrap();
+        drop(store);
+        let told = [open().map(drop).unwrap_err().to_string(), StoppedStore::open(directory.path()).map(drop).unwrap_err().to_string()];
+        let path = directory.path().join("rocksdb");
+        let db = files::read_only(&path, &StoreOptions::default(), true).unwrap();
+        let kept = db.get_cf(db.cf_handle(keys::FAMILY_STATE).unwrap(), keys::format_version_key()).unwrap();
+        assert_eq!(kept.as_deref(), Some(value), "left as it was");
+        told
+    }
+
+    #[test]
+    fn a_store_from_before_the_first_release_is_refused_and_left_as_it_was() {
+        for layout in [1_u32, 2] {
+            for told in refusals(&layout.to_le_bytes()) {
+                assert!(told.contains("a build from before the first release wrote it"), "{told}");
             }
         }
-        self.db.write_opt(batch, &durable(true)).map_err(io)
+    }
+
+    #[test]
+    fn a_store_of_a_newer_historian_is_refused_by_its_version() {
+        for told in refusals(&keys::format_version_value(2)) {
+            assert!(told.contains("it is written in format version 2, this historian reads version 1"), "{told}");
+        }
     }
 }

@@ -244,15 +244,15 @@ fn family_names(database: &Path) -> Vec<String> {
 }
 
 impl RocksStore {
-    /// Keeps RocksDB from compacting what is only to be read, and brings an older layout to the present one.
+    /// Keeps RocksDB from compacting what is only to be read, and refuses another format version.
     fn rest(&self) -> Result<(), StoreError> {
         for name in keys::FAMILIES {
             let family = self.family(name)?;
             self.db.set_options_cf(family, &[("disable_auto_compactions", "true")]).map_err(io)?;
         }
-        // Where it cannot be read, it is this one, which every start has brought the store to.
-        match self.db.get_cf(self.family(keys::FAMILY_STATE)?, keys::format_version_key()) {
-            Ok(Some(version)) if version != keys::FORMAT_VERSION.to_le_bytes() => self.check_format_version(),
+        // Where it cannot be read, it is this one, as no start takes another.
+        match self.format_version() {
+            Ok(Some(version)) => self.require_format_version(Some(&version)),
             _ => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! Encodes a run of samples as a chunk.
 
-use super::header::{CHUNK_HEADER_BYTES, CHUNK_VERSION, ChunkHeader};
+use super::header::{CHUNK_HEADER_BYTES, ChunkHeader};
 use super::statistics::Statistics;
 use super::{CHUNK_SAMPLES_MAX, CHUNK_TEXT_BYTES_MAX};
 use crate::codec::{presence, quality, timestamps, values};
@@ -41,7 +41,6 @@ pub fn encode_chunk_with(tag_id: u32, sequence: u64, samples: &Samples, effort: 
     let after_values = out.len();
     let quality_codec = quality::encode(&samples.qualities, effort, out);
     let header = ChunkHeader {
-        version: CHUNK_VERSION,
         tag_id,
         sequence,
         value_type: samples.value_type(),

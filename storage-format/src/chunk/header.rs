@@ -1,5 +1,4 @@
-//! The chunk's fixed header: identity, codecs, statistics, lengths, checksums. 152 bytes; in version 1,
-//! which is read and not written any more, 144.
+//! The chunk's fixed header: identity, codecs, statistics, lengths, checksums. 152 bytes.
 
 use super::CHUNK_SAMPLES_MAX;
 use super::statistics::{Extreme, Scalar, Statistics};
@@ -8,18 +7,13 @@ use crate::error::Fault;
 use crate::{CorruptChunk, ValueType};
 
 /// The first four bytes of every chunk.
-pub const CHUNK_MAGIC: [u8; 4] = *b"HCHK";
+pub const CHUNK_MAGIC: [u8; 4] = *b"HSCK";
 
-/// The chunk version this crate writes. It reads all versions up to it.
-pub const CHUNK_VERSION: u8 = 2;
+/// The chunk version this crate writes and reads.
+pub const CHUNK_VERSION: u8 = 1;
 
-/// Length of the header of the version this crate writes, in bytes; the longest of all versions.
-pub const CHUNK_HEADER_BYTES: usize = header_bytes(CHUNK_VERSION);
-
-/// Length of the header by version: the sum of squared deviations came with version 2.
-const fn header_bytes(version: u8) -> usize {
-    if version == 1 { 144 } else { 152 }
-}
+/// Length of the header in bytes; the columns begin there.
+pub const CHUNK_HEADER_BYTES: usize = 152;
 
 const FLAG_HAS_NAN: u16 = 1;
 const FLAG_FIRST_VALUE: u16 = 2;
@@ -31,8 +25,6 @@ const FLAGS_KNOWN: u16 = FLAG_HAS_NAN | FLAG_FIRST_VALUE | FLAG_LAST_VALUE | FLA
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ChunkHeader {
-    /// Version of the chunk's format.
-    pub version: u8,
     /// Tag the samples belong to.
     pub tag_id: u32,
     /// Age: where chunks overlap, the sample of the higher sequence wins.
@@ -75,30 +67,20 @@ impl ChunkHeader {
         Self::read(whole).map_err(|fault| fault.in_chunk(Some(tag_id)))
     }
 
-    /// Length of the header itself in bytes; the columns begin there.
-    #[must_use]
-    pub const fn header_bytes(&self) -> usize {
-        header_bytes(self.version)
-    }
-
     /// Length of the whole chunk in bytes.
     #[must_use]
     pub const fn chunk_bytes(&self) -> usize {
-        self.header_bytes() + self.timestamps_bytes + self.presence_bytes + self.values_bytes + self.qualities_bytes
+        CHUNK_HEADER_BYTES + self.timestamps_bytes + self.presence_bytes + self.values_bytes + self.qualities_bytes
     }
 
     fn read(bytes: &[u8]) -> Result<Self, Fault> {
-        let version = bytes[4];
         let value_type = ValueType::try_from(bytes[5]).map_err(|_| Fault::new("value type", 5, "1 to 7", bytes[5]))?;
-        let unknown = |what, offset: usize| Fault::new(what, offset, format!("a codec of version {version}"), bytes[offset]);
-        let timestamp_codec =
-            TimestampCodec::from_id(bytes[6]).filter(|codec| codec.since() <= version).ok_or_else(|| unknown("timestamp codec", 6))?;
+        let unknown =
+            |what, offset: usize| Fault::new(what, offset, "one that this historian knows and that fits the values", bytes[offset]);
+        let timestamp_codec = TimestampCodec::from_id(bytes[6]).ok_or_else(|| unknown("timestamp codec", 6))?;
         let presence_codec = PresenceCodec::from_id(bytes[7]).ok_or_else(|| unknown("presence codec", 7))?;
-        let value_codec = ValueCodec::from_id(bytes[8])
-            .filter(|codec| codec.since() <= version && codec.fits(value_type))
-            .ok_or_else(|| unknown("value codec", 8))?;
-        let quality_codec =
-            QualityCodec::from_id(bytes[9]).filter(|codec| codec.since() <= version).ok_or_else(|| unknown("quality codec", 9))?;
+        let value_codec = ValueCodec::from_id(bytes[8]).filter(|codec| codec.fits(value_type)).ok_or_else(|| unknown("value codec", 8))?;
+        let quality_codec = QualityCodec::from_id(bytes[9]).ok_or_else(|| unknown("quality codec", 9))?;
         let mut fields = Fields { bytes, at: 10 };
         let flags = fields.u16();
         if flags & !FLAGS_KNOWN != 0 {
@@ -136,7 +118,7 @@ impl ChunkHeader {
         };
         let (minimum, maximum) = (extreme(), extreme());
         let sum = f64::from_bits(fields.u64());
-        let m2 = (version > 1).then(|| f64::from_bits(fields.u64()));
+        let m2 = f64::from_bits(fields.u64());
         let statistics = Statistics {
             count,
             good_count,
@@ -156,7 +138,6 @@ impl ChunkHeader {
         };
         let mut length = || fields.u32() as usize;
         Ok(Self {
-            version,
             tag_id,
             sequence,
             value_type,
@@ -208,7 +189,7 @@ impl ChunkHeader {
             bytes.extend_from_slice(&extreme.map_or(0, |extreme| extreme.timestamp).to_le_bytes());
         }
         bytes.extend_from_slice(&statistics.sum.to_bits().to_le_bytes());
-        bytes.extend_from_slice(&statistics.m2.unwrap_or(0.0).to_bits().to_le_bytes());
+        bytes.extend_from_slice(&statistics.m2.to_bits().to_le_bytes());
         for length in [self.timestamps_bytes, self.presence_bytes, self.values_bytes, self.qualities_bytes] {
             // 65,536 samples of at most 14 bytes, or 64 MiB of text and its lengths: far below 4 GiB.
             bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
@@ -228,12 +209,12 @@ fn checked(bytes: &[u8]) -> Result<&[u8], Fault> {
         return Err(short(CHUNK_HEADER_BYTES));
     };
     if *magic != CHUNK_MAGIC {
-        return Err(Fault::new("magic", 0, "HCHK", magic.escape_ascii()));
+        return Err(Fault::new("magic", 0, "HSCK", magic.escape_ascii()));
     }
-    if !(1..=CHUNK_VERSION).contains(version) {
-        return Err(Fault::new("version", 4, format!("1 to {CHUNK_VERSION}"), version));
+    if *version != CHUNK_VERSION {
+        return Err(Fault::new("version", 4, CHUNK_VERSION, version));
     }
-    let header = bytes.get(..header_bytes(*version)).ok_or_else(|| short(header_bytes(*version)))?;
+    let header = bytes.get(..CHUNK_HEADER_BYTES).ok_or_else(|| short(CHUNK_HEADER_BYTES))?;
     let checksum_at = header.len() - 4;
     let expected = Fields { bytes: header, at: checksum_at }.u32();
     let found = crc32c::crc32c(&header[..checksum_at]);

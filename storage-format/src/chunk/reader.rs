@@ -1,6 +1,6 @@
 //! Reads a chunk's columns, each straight onto the end of the caller's buffer.
 
-use super::header::ChunkHeader;
+use super::header::{CHUNK_HEADER_BYTES, ChunkHeader};
 use crate::codec::PresenceCodec;
 use crate::codec::{presence, quality, timestamps};
 use crate::error::Fault;
@@ -28,11 +28,11 @@ impl<'a> Chunk<'a> {
         if bytes.len() != header.chunk_bytes() {
             return fail(Fault::new("length of the chunk", 0, header.chunk_bytes(), bytes.len()));
         }
-        let body = &bytes[header.header_bytes()..];
+        let body = &bytes[CHUNK_HEADER_BYTES..];
         let found = crc32c::crc32c(body);
         if found != header.body_checksum {
             let expected = format!("{:08x}", header.body_checksum);
-            return fail(Fault::new("body checksum", header.header_bytes(), expected, format!("{found:08x}")));
+            return fail(Fault::new("body checksum", CHUNK_HEADER_BYTES, expected, format!("{found:08x}")));
         }
         let (timestamps, body) = body.split_at(header.timestamps_bytes);
         let (presence, body) = body.split_at(header.presence_bytes);
@@ -66,7 +66,7 @@ impl<'a> Chunk<'a> {
         let before = out.len();
         self.append_timestamps(out).map_err(|fault| {
             out.truncate(before);
-            self.locate(fault, self.header.header_bytes())
+            self.locate(fault, CHUNK_HEADER_BYTES)
         })
     }
 
@@ -99,7 +99,7 @@ impl<'a> Chunk<'a> {
         let presence = self.presence()?;
         self.append_values(presence.as_ref(), out).map_err(|fault| {
             out.truncate(before);
-            self.locate(fault, self.header.header_bytes() + self.timestamps.len() + self.presence.len())
+            self.locate(fault, CHUNK_HEADER_BYTES + self.timestamps.len() + self.presence.len())
         })?;
         match (validity.as_mut(), presence) {
             (Some(validity), Some(presence)) => validity.extend_from(&presence, 0..presence.len()),
@@ -119,7 +119,7 @@ impl<'a> Chunk<'a> {
     fn presence(&self) -> Result<Option<Bitmap>, CorruptChunk> {
         let nulls = self.header.statistics.null_count as usize;
         presence::decode(self.header.presence_codec, self.presence, self.len(), Some(nulls))
-            .map_err(|fault| self.locate(fault, self.header.header_bytes() + self.timestamps.len()))
+            .map_err(|fault| self.locate(fault, CHUNK_HEADER_BYTES + self.timestamps.len()))
     }
 
     fn append_values(&self, presence: Option<&Bitmap>, out: &mut Values) -> Result<(), Fault> {

@@ -91,12 +91,11 @@ pub struct Statistics {
     pub minimum: Option<Extreme>,
     /// Largest counted value; `None` when nothing is counted or the values are text.
     pub maximum: Option<Extreme>,
-    /// Sum of the counted values: floats added as f64 in the order of `chunk.md`, which differs
-    /// between the versions; the others added exactly and rounded once; 0 when nothing is counted.
+    /// Sum of the counted values: floats added as f64 in the order of `chunk.md`; the others added exactly and rounded once; 0 when nothing is counted.
     pub sum: f64,
     /// Sum of the squared deviations of the counted values from their mean (`sum / good_count`), as
-    /// `chunk.md` defines it; 0 when nothing is counted. `None` in a chunk of version 1, which does not tell.
-    pub m2: Option<f64>,
+    /// `chunk.md` defines it; 0 when nothing is counted.
+    pub m2: f64,
     /// Numerically largest quality, which is one of the worst severity (top two bits).
     pub worst_quality: u32,
     /// A present value, of any quality, is NaN.
@@ -140,7 +139,7 @@ impl Statistics {
             minimum: extreme(summary.minimum),
             maximum: extreme(summary.maximum),
             sum: summary.sum,
-            m2: Some(summary.m2),
+            m2: summary.m2,
             worst_quality,
             has_nan: summary.has_nan,
         }

@@ -1,7 +1,7 @@
 //! Blocks of up to 128 unsigned numbers, bit-packed at one width per block, with the few that are
 //! wider kept beside them, so that a rare gap costs nine bytes instead of a wide block.
 //!
-//! Used by the codecs that turn a column into small numbers (`delta_of_delta`, `integer_delta`).
+//! Used by the codecs that turn a column into small numbers (`delta_of_delta`).
 
 use super::bits::{BitWriter, load, load_padded, mask};
 use crate::error::Fault;

@@ -17,7 +17,6 @@ pub(crate) mod exceptions;
 pub(crate) mod frames;
 pub(crate) mod gorilla;
 pub(crate) mod grid;
-pub(crate) mod integer_delta;
 pub(crate) mod integer_scale;
 pub(crate) mod integers;
 pub(crate) mod lane;
@@ -41,7 +40,7 @@ use crate::error::Fault;
 use crate::{ValueType, Values};
 
 macro_rules! codec_list {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $id:literal, $text:literal, since $since:literal;)+ }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $id:literal, $text:literal;)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
@@ -57,12 +56,6 @@ macro_rules! codec_list {
                 match self { $(Self::$variant => $text,)+ }
             }
 
-            /// The chunk version that brought the codec; chunks of earlier versions do not have it.
-            #[must_use]
-            pub const fn since(self) -> u8 {
-                match self { $(Self::$variant => $since,)+ }
-            }
-
             /// The codec with this id.
             #[must_use]
             pub const fn from_id(id: u8) -> Option<Self> {
@@ -74,8 +67,8 @@ macro_rules! codec_list {
 
 /// As `codec_list`, for codecs of values, each of which is the [`Codec`] that its line names.
 macro_rules! value_codec_list {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $id:literal, $text:literal, since $since:literal, $file:ident::$codec:ident;)+ }) => {
-        codec_list! { $(#[$doc])* $name { $($(#[$variant_doc])* $variant = $id, $text, since $since;)+ } }
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $id:literal, $text:literal, $file:ident::$codec:ident;)+ }) => {
+        codec_list! { $(#[$doc])* $name { $($(#[$variant_doc])* $variant = $id, $text;)+ } }
 
         impl $name {
             /// Whether columns of this type may have the codec.
@@ -109,11 +102,11 @@ codec_list! {
     /// Codecs of the timestamp column.
     TimestampCodec {
         /// Every timestamp follows its predecessor by the same step.
-        ConstantStep = 1, "constant_step", since 1;
+        ConstantStep = 1, "constant_step";
         /// Differences of differences, scaled by a power of ten and bit-packed.
-        DeltaOfDelta = 2, "delta_of_delta", since 1;
+        DeltaOfDelta = 2, "delta_of_delta";
         /// Distances from a grid of equal steps, as integers.
-        Grid = 3, "grid", since 2;
+        Grid = 3, "grid";
     }
 }
 
@@ -121,9 +114,9 @@ codec_list! {
     /// Codecs of the presence column, which tells nulls from values.
     PresenceCodec {
         /// Every value is present; the column is empty.
-        AllPresent = 0, "all_present", since 1;
+        AllPresent = 0, "all_present";
         /// One bit per sample, true for a value.
-        Bitmap = 1, "bitmap", since 1;
+        Bitmap = 1, "bitmap";
     }
 }
 
@@ -131,29 +124,27 @@ value_codec_list! {
     /// Codecs of the value column, in the order in which they are tried: of columns of one size the first one is taken.
     ValueCodec {
         /// One value for all samples.
-        Constant = 2, "constant", since 1, constant::Constant;
+        Constant = 2, "constant", constant::Constant;
         /// Pairs of run length and value.
-        RunLength = 4, "run_length", since 1, run_length::RunLength;
+        RunLength = 4, "run_length", run_length::RunLength;
         /// Floats as whole numbers divided by a power of ten.
-        Decimal = 8, "decimal", since 2, decimal::Decimal;
+        Decimal = 7, "decimal", decimal::Decimal;
         /// Floats as whole numbers times a scale plus an offset.
-        IntegerScale = 9, "integer_scale", since 2, integer_scale::IntegerScale;
+        IntegerScale = 8, "integer_scale", integer_scale::IntegerScale;
         /// Distinct values, and for each value its place among them.
-        Dictionary = 7, "dictionary", since 2, dictionary::Dictionary;
+        Dictionary = 6, "dictionary", dictionary::Dictionary;
         /// f64 that are f32, with a codec of that type.
-        Narrow = 10, "narrow", since 2, narrow::Narrow;
+        Narrow = 9, "narrow", narrow::Narrow;
         /// Places of the values in the order of their type, as integers.
-        Packed = 6, "packed", since 2, packed::Packed;
+        Packed = 5, "packed", packed::Packed;
         /// The wrapped format of pco.
-        Pco = 11, "pco", since 2, pcodec::Pco;
+        Pco = 10, "pco", pcodec::Pco;
         /// Gorilla: XOR with the value before.
-        Gorilla = 3, "gorilla", since 1, gorilla::Gorilla;
+        Gorilla = 3, "gorilla", gorilla::Gorilla;
         /// Texts as they are, compressed by Zstandard.
-        Zstd = 12, "zstd", since 2, zstandard::Zstd;
-        /// Differences of integers, bit-packed.
-        IntegerDelta = 5, "integer_delta", since 1, integer_delta::IntegerDelta;
+        Zstd = 11, "zstd", zstandard::Zstd;
         /// Values as they are.
-        Raw = 1, "raw", since 1, raw::Raw;
+        Raw = 1, "raw", raw::Raw;
     }
 }
 
@@ -161,10 +152,10 @@ codec_list! {
     /// Codecs of the quality column.
     QualityCodec {
         /// One status code for all samples.
-        Constant = 1, "constant", since 1;
+        Constant = 1, "constant";
         /// Pairs of run length and status code.
-        RunLength = 2, "run_length", since 1;
+        RunLength = 2, "run_length";
         /// Distinct status codes, and for each sample its place among them.
-        Dictionary = 3, "dictionary", since 2;
+        Dictionary = 3, "dictionary";
     }
 }

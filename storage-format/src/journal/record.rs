@@ -6,10 +6,10 @@ use crate::error::Fault;
 use crate::{CorruptRecord, EncodeError, Samples};
 
 /// The first four bytes of every journal record.
-pub const JOURNAL_MAGIC: [u8; 4] = *b"HJNL";
+pub const JOURNAL_MAGIC: [u8; 4] = *b"HSJN";
 
-/// The highest record version this crate writes and reads. Version 1 has no deletions; a record without any is written as version 1.
-pub const JOURNAL_VERSION: u8 = 2;
+/// The record version this crate writes and reads.
+pub const JOURNAL_VERSION: u8 = 1;
 
 /// Most deletions in one record.
 pub const JOURNAL_RECORD_DELETIONS_MAX: usize = 1 << 20;
@@ -43,8 +43,8 @@ pub const JOURNAL_RECORD_SAMPLES_MAX: usize = 1 << 22;
 /// Most bytes of one record.
 pub const JOURNAL_RECORD_BYTES_MAX: usize = 1 << 30;
 
-/// Bytes before the first run: magic, version, three zero bytes, record length, run count.
-const HEADER_BYTES: usize = 16;
+/// Bytes before the first deletion: magic, version, three zero bytes, record length, number of deletions, number of runs.
+const HEADER_BYTES: usize = 20;
 
 /// Bytes of the checksum that ends the record.
 const CHECKSUM_BYTES: usize = 4;
@@ -79,17 +79,14 @@ fn append<'a>(
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     out.resize(start + HEADER_BYTES, 0);
-    if let Some(first) = deletions.first() {
-        if deletions.len() > JOURNAL_RECORD_DELETIONS_MAX {
-            let (count, limit) = (deletions.len(), JOURNAL_RECORD_DELETIONS_MAX);
-            return Err(EncodeError::TooManySamples { tag_id: first.tag_id, count, limit });
-        }
-        out.extend_from_slice(&u32::try_from(deletions.len()).unwrap_or(u32::MAX).to_le_bytes());
-        for deletion in deletions {
-            out.extend_from_slice(&deletion.tag_id.to_le_bytes());
-            out.extend_from_slice(&deletion.from.to_le_bytes());
-            out.extend_from_slice(&deletion.to.to_le_bytes());
-        }
+    if let Some(first) = deletions.get(..=JOURNAL_RECORD_DELETIONS_MAX).and_then(<[Deletion]>::first) {
+        let (count, limit) = (deletions.len(), JOURNAL_RECORD_DELETIONS_MAX);
+        return Err(EncodeError::TooManySamples { tag_id: first.tag_id, count, limit });
+    }
+    for deletion in deletions {
+        out.extend_from_slice(&deletion.tag_id.to_le_bytes());
+        out.extend_from_slice(&deletion.from.to_le_bytes());
+        out.extend_from_slice(&deletion.to.to_le_bytes());
     }
     let mut run_count: u32 = 0;
     let mut sample_count = 0;
@@ -109,9 +106,10 @@ fn append<'a>(
     check_length(length)?;
     let header = &mut out[start..start + HEADER_BYTES];
     header[..4].copy_from_slice(&JOURNAL_MAGIC);
-    header[4] = if deletions.is_empty() { 1 } else { JOURNAL_VERSION };
+    header[4] = JOURNAL_VERSION;
     header[8..12].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-    header[12..].copy_from_slice(&run_count.to_le_bytes());
+    header[12..16].copy_from_slice(&u32::try_from(deletions.len()).unwrap_or(u32::MAX).to_le_bytes());
+    header[16..].copy_from_slice(&run_count.to_le_bytes());
     let checksum = crc32c::crc32c(&out[start..]);
     out.extend_from_slice(&checksum.to_le_bytes());
     Ok(())
@@ -129,9 +127,9 @@ fn check_length(bytes: usize) -> Result<(), EncodeError> {
 /// # Errors
 /// [`CorruptRecord`] naming the field at fault.
 pub fn decode_record(bytes: &[u8]) -> Result<Record, CorruptRecord> {
-    let (body, run_count) = checked(bytes).map_err(|fault| fault.in_record(None))?;
+    let Frame { body, deletion_count, run_count } = checked(bytes).map_err(|fault| fault.in_record(None))?;
     let mut at = HEADER_BYTES;
-    let deletions = if body[4] == 1 { Vec::new() } else { deletions(body, &mut at).map_err(|fault| fault.in_record(None))? };
+    let deletions = deletions(body, deletion_count, &mut at).map_err(|fault| fault.in_record(None))?;
     // The smallest run takes 7 bytes: no more are reserved than can be there.
     let mut runs = Vec::with_capacity(run_count.min(body.len() / run::BYTES_MIN));
     let mut samples_left = JOURNAL_RECORD_SAMPLES_MAX;
@@ -147,18 +145,14 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, CorruptRecord> {
 }
 
 /// Reads the deletions at `at` and moves it past them.
-fn deletions(body: &[u8], at: &mut usize) -> Result<Vec<Deletion>, Fault> {
-    let start = *at;
-    let count = body.get(start..).and_then(<[u8]>::first_chunk::<4>).map(|bytes| u32::from_le_bytes(*bytes) as usize);
-    let count = count.ok_or_else(|| Fault::new("number of deletions", start, "4 bytes", body.len() - start))?;
-    if count == 0 || count > JOURNAL_RECORD_DELETIONS_MAX {
-        return Err(Fault::new("number of deletions", start, format!("1 to {JOURNAL_RECORD_DELETIONS_MAX}"), count));
+fn deletions(body: &[u8], count: usize, at: &mut usize) -> Result<Vec<Deletion>, Fault> {
+    if count > JOURNAL_RECORD_DELETIONS_MAX {
+        return Err(Fault::new("number of deletions", 12, format!("at most {JOURNAL_RECORD_DELETIONS_MAX}"), count));
     }
-    let first = start + 4;
-    let Some(bytes) = body.get(first..first + count * DELETION_BYTES) else {
-        return Err(Fault::new("deletions", first, format!("{} bytes", count * DELETION_BYTES), body.len() - first));
+    let Some(bytes) = body.get(*at..*at + count * DELETION_BYTES) else {
+        return Err(Fault::new("deletions", *at, format!("{} bytes", count * DELETION_BYTES), body.len() - *at));
     };
-    *at = first + bytes.len();
+    *at += bytes.len();
     let (deletions, _) = bytes.as_chunks::<DELETION_BYTES>();
     Ok(deletions
         .iter()
@@ -170,8 +164,15 @@ fn deletions(body: &[u8], at: &mut usize) -> Result<Vec<Deletion>, Fault> {
         .collect())
 }
 
-/// The record without its checksum, and the number of runs, once the frame holds.
-fn checked(bytes: &[u8]) -> Result<(&[u8], usize), Fault> {
+/// The record without its checksum, and what it says to hold.
+struct Frame<'a> {
+    body: &'a [u8],
+    deletion_count: usize,
+    run_count: usize,
+}
+
+/// The record once its frame holds.
+fn checked(bytes: &[u8]) -> Result<Frame<'_>, Fault> {
     let least = HEADER_BYTES + CHECKSUM_BYTES;
     let (Some(header), Some((body, checksum))) = (bytes.first_chunk::<HEADER_BYTES>(), bytes.split_last_chunk::<CHECKSUM_BYTES>()) else {
         return Err(Fault::new("length of the record", 0, format!("{least} bytes or more"), bytes.len()));
@@ -179,12 +180,12 @@ fn checked(bytes: &[u8]) -> Result<(&[u8], usize), Fault> {
     if body.len() < HEADER_BYTES {
         return Err(Fault::new("length of the record", 0, format!("{least} bytes or more"), bytes.len()));
     }
-    let [m0, m1, m2, m3, version, z0, z1, z2, l0, l1, l2, l3, c0, c1, c2, c3] = *header;
+    let [m0, m1, m2, m3, version, z0, z1, z2, l0, l1, l2, l3, d0, d1, d2, d3, r0, r1, r2, r3] = *header;
     if [m0, m1, m2, m3] != JOURNAL_MAGIC {
-        return Err(Fault::new("magic", 0, "HJNL", header[..4].escape_ascii()));
+        return Err(Fault::new("magic", 0, "HSJN", header[..4].escape_ascii()));
     }
-    if !(1..=JOURNAL_VERSION).contains(&version) {
-        return Err(Fault::new("version", 4, format!("1 to {JOURNAL_VERSION}"), version));
+    if version != JOURNAL_VERSION {
+        return Err(Fault::new("version", 4, JOURNAL_VERSION, version));
     }
     if [z0, z1, z2] != [0; 3] {
         return Err(Fault::new("reserved bytes", 5, "zeros", "others"));
@@ -198,5 +199,6 @@ fn checked(bytes: &[u8]) -> Result<(&[u8], usize), Fault> {
     if expected != found {
         return Err(Fault::new("checksum", body.len(), format!("{expected:08x}"), format!("{found:08x}")));
     }
-    Ok((body, u32::from_le_bytes([c0, c1, c2, c3]) as usize))
+    let number = |bytes| u32::from_le_bytes(bytes) as usize;
+    Ok(Frame { body, deletion_count: number([d0, d1, d2, d3]), run_count: number([r0, r1, r2, r3]) })
 }

@@ -130,7 +130,7 @@ impl<'a> Cursor<'a> {
         let value_type = ValueType::try_from(type_id).map_err(|_| Fault::new("value type", type_at, "1 to 7", type_id))?;
         let text = value_type == ValueType::String;
         if layout & !LAYOUT_KNOWN != 0 || text && layout & VALUES_CONSTANT != 0 {
-            return Err(Fault::new("layout", type_at + 1, "the bits of version 1", layout));
+            return Err(Fault::new("layout", type_at + 1, "the four lowest bits, and never constant texts", layout));
         }
         let count_at = self.at;
         let count = get_varint(self.bytes, &mut self.at, "count")?;

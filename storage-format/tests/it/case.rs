@@ -47,15 +47,15 @@ const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_767_225_600 * SECOND; // 2026-01-01T00:00:00Z
 
 /// Small runs that together use every codec, every value type and every oddity. Their bytes are
-/// frozen in `golden/v2/`: add to the lists, never change an entry.
+/// frozen in `golden/v1/`: add to the lists, never change an entry.
 pub fn cases() -> Vec<Case> {
-    let mut cases = first_cases();
-    cases.extend(second_cases());
+    let mut cases = small_cases();
+    cases.extend(shaped_cases());
     cases
 }
 
-/// Those that are frozen in `golden/v1/`, too. No more are added to them.
-pub fn first_cases() -> Vec<Case> {
+/// Those of a few samples, of every value type.
+pub fn small_cases() -> Vec<Case> {
     let steady = |i: i64| START + i * SECOND;
     // Deterministic, irregular, in milliseconds.
     let jitter = |i: i64| START + i * SECOND + (i * i * 7 % 11 - 5) * 1_000_000;
@@ -193,8 +193,8 @@ fn bell(i: i64) -> f64 {
     (0..12).map(|part| noise(i * 12 + part)).sum::<f64>() - 6.0
 }
 
-/// What came with chunk version 2.
-fn second_cases() -> Vec<Case> {
+/// Those that are long enough for every codec of values, timestamps and qualities.
+fn shaped_cases() -> Vec<Case> {
     use Effort::{Cold, Hot};
     let steady = |i: i64| START + i * SECOND;
     let jitter = |i: i64| START + i * SECOND + (bell(i) * 8.0).round() as i64 * 1_000_000;

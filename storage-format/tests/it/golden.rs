@@ -7,12 +7,12 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use historian_format::{Chunk, Extreme, Samples, Value, journal};
+use historian_format::{CHUNK_HEADER_BYTES, Chunk, Extreme, Samples, TimestampCodec, Value, journal};
 
-use crate::case::{cases, first_cases};
+use crate::case::{cases, small_cases};
 
-pub fn folder(version: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(version)
+pub fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/v1")
 }
 
 /// Rows of a longer run that are written out; a checksum stands for the others.
@@ -67,12 +67,10 @@ fn describe(bytes: &[u8]) -> (String, Samples) {
     writeln!(text, "minimum {}", extreme(found.minimum)).unwrap();
     writeln!(text, "maximum {}", extreme(found.maximum)).unwrap();
     writeln!(text, "sum bits:{:016x}", found.sum.to_bits()).unwrap();
-    if let Some(m2) = found.m2 {
-        writeln!(text, "squares bits:{:016x}", m2.to_bits()).unwrap();
-    }
+    writeln!(text, "squares bits:{:016x}", found.m2.to_bits()).unwrap();
     writeln!(text, "worst quality {:08x}", found.worst_quality).unwrap();
     writeln!(text, "samples: timestamp value quality").unwrap();
-    rows(&samples, if header.version == 1 { usize::MAX } else { ROWS_MAX }, &mut text);
+    rows(&samples, ROWS_MAX, &mut text);
     (text, samples)
 }
 
@@ -85,35 +83,23 @@ fn describe_record(bytes: &[u8]) -> String {
     text
 }
 
-pub fn frozen(version: &str, name: &str, made: &[u8]) -> Vec<u8> {
-    let path = folder(version).join(name);
+pub fn frozen(name: &str, made: &[u8]) -> Vec<u8> {
+    let path = folder().join(name);
     if !path.exists() && std::env::var_os("HISTORIAN_FORMAT_WRITE_GOLDEN").is_some() {
         std::fs::write(&path, made).unwrap();
     }
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-#[test]
-fn golden_chunks_of_version_1_are_read_as_ever() {
-    for case in first_cases() {
-        let bytes = frozen("v1", &format!("{}.chunk", case.name), &[]);
-        let (text, decoded) = describe(&bytes);
-        assert_eq!(text.as_bytes(), frozen("v1", &format!("{}.txt", case.name), &[]), "{}: decoded samples", case.name);
-        assert_eq!(decoded, case.samples, "{}: samples of the list", case.name);
-        let header = *Chunk::parse(&bytes).unwrap().header();
-        assert_eq!((header.version, header.header_bytes(), header.statistics.m2), (1, 144, None));
-    }
-}
-
 /// The files of a case, `name.chunk`, `name.2.chunk` and so on: each but the last was written by an encoder that chose otherwise, among
 /// what readers of this version take. `made` becomes the next one where files are to be written.
 fn chunk_files(name: &str, made: &[u8]) -> Vec<Vec<u8>> {
     let file = |number: usize| if number == 1 { format!("{name}.chunk") } else { format!("{name}.{number}.chunk") };
-    let mut files = vec![frozen("v2", &file(1), made)];
-    while folder("v2").join(file(files.len() + 1)).exists()
+    let mut files = vec![frozen(&file(1), made)];
+    while folder().join(file(files.len() + 1)).exists()
         || (files.last().is_none_or(|last| last != made) && std::env::var_os("HISTORIAN_FORMAT_WRITE_GOLDEN").is_some())
     {
-        files.push(frozen("v2", &file(files.len() + 1), made));
+        files.push(frozen(&file(files.len() + 1), made));
     }
     files
 }
@@ -126,10 +112,10 @@ fn golden_chunks_are_read_as_ever_and_written_as_the_last_ones() {
         let files = chunk_files(name, &made);
         for bytes in &files {
             let (text, decoded) = describe(bytes);
-            let expected = frozen("v2", &format!("{name}.txt"), text.as_bytes());
+            let expected = frozen(&format!("{name}.txt"), text.as_bytes());
             assert_eq!(text.as_bytes(), expected, "{name}: decoded samples");
             assert_eq!(decoded, case.samples, "{name}: samples of the list");
-            assert_eq!(Chunk::parse(bytes).unwrap().header().version, 2);
+            assert_eq!(bytes[..5], *b"HSCK\x01", "{name}");
         }
         assert_eq!(files.last(), Some(&made), "{name}: encoded again");
     }
@@ -137,7 +123,7 @@ fn golden_chunks_are_read_as_ever_and_written_as_the_last_ones() {
 
 #[test]
 fn the_golden_record_is_read_and_written_as_ever() {
-    let mut runs: Vec<(u32, Samples)> = first_cases().into_iter().map(|case| (case.tag_id, case.samples)).collect();
+    let mut runs: Vec<(u32, Samples)> = small_cases().into_iter().map(|case| (case.tag_id, case.samples)).collect();
     // What only a journal may hold: a repeated tag, falling and equal timestamps, an empty run.
     let mut falling = Samples::new(historian_format::ValueType::I64);
     for (timestamp, value) in [(50, 1), (40, 2), (40, 3), (i64::MIN, 4)] {
@@ -147,9 +133,9 @@ fn the_golden_record_is_read_and_written_as_ever() {
     runs.push((99, Samples::new(historian_format::ValueType::String)));
     let mut made = Vec::new();
     journal::encode_record(runs.iter().map(|(tag_id, samples)| (*tag_id, samples)), &mut made).unwrap();
-    let bytes = frozen("v1", "batch.record", &made);
+    let bytes = frozen("batch.record", &made);
     let text = describe_record(&bytes);
-    assert_eq!(text.as_bytes(), frozen("v1", "batch.record.txt", text.as_bytes()));
+    assert_eq!(text.as_bytes(), frozen("batch.record.txt", text.as_bytes()));
     let decoded = journal::decode_record(&bytes).unwrap().runs;
     assert_eq!(decoded, runs);
     assert_eq!(made, bytes, "encoded again");
@@ -157,12 +143,53 @@ fn the_golden_record_is_read_and_written_as_ever() {
 
 #[test]
 fn no_golden_file_lies_unused() {
-    for (version, cases) in [("v1", first_cases()), ("v2", cases())] {
-        let names: Vec<&str> = cases.iter().map(|case| case.name).collect();
-        for entry in std::fs::read_dir(folder(version)).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            let stem = name.split('.').next().unwrap();
-            assert!(stem == "batch" || names.contains(&stem), "{name}");
-        }
+    let names: Vec<&str> = cases().iter().map(|case| case.name).collect();
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let stem = name.split('.').next().unwrap();
+        assert!(["batch", "plain_timestamps"].contains(&stem) || names.contains(&stem), "{name}");
+    }
+}
+
+/// Timestamps as the encoder keeps them when it does not trust its grid, which no run of samples brings it to: the column is that of a
+/// journal record of the same samples.
+#[test]
+fn the_golden_chunk_of_plain_timestamps_is_read_as_ever() {
+    let case = cases().into_iter().find(|case| case.name == "f64_gorilla_jitter").unwrap();
+    let mut record = Vec::new();
+    journal::encode_record([(case.tag_id, &case.samples)].into_iter(), &mut record).unwrap();
+    // Header of the record, tag, type, layout, count, first timestamp; then the length of the column, and the column.
+    let at = 20 + 4 + 1 + 1 + 1 + 8;
+    let length = u32::from_le_bytes(record[at..at + 4].try_into().unwrap());
+    let column = &record[at + 4..at + 4 + length as usize];
+    let whole = case.encode();
+    let mut made = whole[..CHUNK_HEADER_BYTES].to_vec();
+    made.extend_from_slice(column);
+    made.extend_from_slice(&whole[CHUNK_HEADER_BYTES + Chunk::parse(&whole).unwrap().header().timestamps_bytes..]);
+    made[6] = TimestampCodec::DeltaOfDelta as u8;
+    made[128..132].copy_from_slice(&length.to_le_bytes());
+    let body = crc32c::crc32c(&made[CHUNK_HEADER_BYTES..]);
+    made[144..148].copy_from_slice(&body.to_le_bytes());
+    let header = crc32c::crc32c(&made[..148]);
+    made[148..152].copy_from_slice(&header.to_le_bytes());
+    let bytes = frozen("plain_timestamps.chunk", &made);
+    assert_eq!(bytes, made);
+    let (text, decoded) = describe(&bytes);
+    assert_eq!(text.as_bytes(), frozen("plain_timestamps.txt", text.as_bytes()));
+    assert_eq!(decoded, case.samples);
+}
+
+/// Chunks, records and stores that were made before the first release: none may pass for what this version reads.
+#[test]
+fn what_was_made_before_the_first_release_is_refused_by_its_magic() {
+    let mut chunk = cases()[0].encode();
+    let mut record = Vec::new();
+    journal::encode_record([(1, &cases()[0].samples)].into_iter(), &mut record).unwrap();
+    for version in [1, 2] {
+        chunk[..5].copy_from_slice(&[b'H', b'C', b'H', b'K', version]);
+        assert_eq!(Chunk::parse(&chunk).unwrap_err().to_string(), "corrupt chunk: magic at byte 0: expected HSCK, found HCHK");
+        record[..5].copy_from_slice(&[b'H', b'J', b'N', b'L', version]);
+        let told = journal::decode_record(&record).unwrap_err().to_string();
+        assert_eq!(told, "corrupt journal record: magic at byte 0: expected HSJN, found HJNL");
     }
 }

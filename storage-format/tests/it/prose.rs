@@ -48,15 +48,6 @@ fn the_chunk_in_chunk_md_is_one() {
 }
 
 #[test]
-fn the_chunk_of_version_1_in_chunk_md_is_one() {
-    let document = include_str!("../../chunk.md");
-    let bytes = hex_after(document, "## Version 1");
-    let chunk = Chunk::parse(&bytes).unwrap();
-    assert_eq!((chunk.header().version, bytes.len()), (1, 184));
-    assert_eq!(chunk.decode().unwrap(), table_after(document, "## Worked example"));
-}
-
-#[test]
 fn the_record_in_journal_md_is_one() {
     let document = include_str!("../../journal.md");
     let heading = "## Worked example";
@@ -114,7 +105,7 @@ fn the_keys_in_keys_md_are_keys() {
     assert_eq!((keys::week_of(i64::MIN), keys::week_of(i64::MAX)), (-15_251, 15_250));
     assert!(
         document.contains("has the weeks −15,251 to 15,250")
-            && document.contains(&format!("u32 little-endian: {} |", keys::FORMAT_VERSION))
+            && document.contains(&format!("\"HSTR\", version u32 little-endian: {} |", keys::FORMAT_VERSION))
     );
     let letters = [keys::catalog_key(1)[0], keys::sealed_key(1)[0], keys::kept_key(1)[0], keys::dirty_key(1, 1)[0]];
     for letter in letters {
