@@ -7,7 +7,8 @@
 //!
 //! So the file [`MANIFEST_MARK_FILE`] beside the database holds the manifest's name and the length that is known to be synced: a lower
 //! bound of what must be found, as the watermark is for the journal. A manifest is a log of records, each with checksum (4 bytes), length (2)
-//! and type (1), in blocks of 32 KiB whose last six bytes or fewer stay empty. Checksums are left to RocksDB.
+//! and type (1), in blocks of 32 KiB whose last six bytes or fewer stay empty. Checksums are left to RocksDB. All of that is so in the version
+//! that `build.rs` names, and the build of any other one fails.
 
 use std::{
     fs::File,

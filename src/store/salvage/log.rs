@@ -3,7 +3,7 @@
 //! RocksDB has modes that go on behind a damaged record or stop at it, but it also turns for ever on some damage, and where it stopped it
 //! does not say. A log is a series of blocks of 32 KiB with fragments of records: checksum (4 bytes, CRC32C of what follows the length,
 //! masked), length (2), type (1), bytes. A record is one fragment of type 1, or 2, any number of 3, and 4. Its bytes begin with the sequence
-//! number of its first entry (8) and the number of entries (4).
+//! number of its first entry (8) and the number of entries (4). `build.rs` names the version of RocksDB for which that was written.
 
 use std::{
     fs::{self, File},
