@@ -99,6 +99,10 @@ fn read_chunk(bytes: &[u8]) {
         assert_eq!(samples.len(), chunk.len());
         assert!(samples.is_sorted_strictly());
         assert_eq!(samples.null_count(), chunk.header().statistics.null_count as usize);
+        let mut again = Vec::new();
+        if encode_chunk_with(1, 1, &samples, Effort::Hot, &mut again).is_ok() {
+            assert_eq!(Chunk::parse(&again).and_then(|chunk| chunk.decode()), Ok(samples));
+        }
     }
 }
 
@@ -122,7 +126,13 @@ fn record(bytes: &[u8]) {
         let at = sealed.len() - 4;
         let checksum = crc32c::crc32c(&sealed[..at]);
         sealed[at..].copy_from_slice(&checksum.to_le_bytes());
-        let _ = journal::decode_record(&sealed);
+        if let Ok(record) = journal::decode_record(&sealed) {
+            let mut again = Vec::new();
+            let runs = record.runs.iter().map(|(tag_id, run)| (*tag_id, run));
+            if journal::encode_record_with(&record.deletions, runs, &mut again).is_ok() {
+                assert_eq!(journal::decode_record(&again), Ok(record));
+            }
+        }
     }
 }
 

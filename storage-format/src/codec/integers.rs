@@ -285,10 +285,14 @@ mod tests {
         }
 
         #[test]
-        fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), layout in 0_u8..40, count in 0_usize..3_000) {
+        fn garbage_is_an_error_or_numbers_that_read_back(bytes in proptest::collection::vec(any::<u8>(), 0..300), layout in 0_u8..40, count in 0_usize..3_000) {
             let mut bytes = bytes;
             bytes.insert(0, layout);
-            let _ = decode(&bytes, 0, &mut vec![0; count]);
+            let mut numbers = vec![0; count];
+            if decode(&bytes, 0, &mut numbers).is_ok() {
+                round_trip(&numbers, Effort::Hot);
+                round_trip(&numbers, Effort::Cold);
+            }
         }
     }
 }

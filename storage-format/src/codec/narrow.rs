@@ -79,3 +79,37 @@ fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Fault> {
     out.extend(narrow.iter().map(|value| f64::from(*value)));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is hot is not compared afterwards: each value must be looked at.
+    #[test]
+    fn one_value_that_is_not_narrow_is_enough_wherever_it_stands() {
+        for place in [0, 3, 15, 16, 17, 99] {
+            for other in [0.1, f64::NAN, f64::MIN_POSITIVE, 1e300] {
+                let mut values: Vec<f64> = (0..100).map(|index| f64::from((index as f32).sqrt())).collect();
+                let mut bytes = vec![7];
+                assert!(encode(&values, Effort::Hot, &mut bytes));
+                let mut read = vec![1.0];
+                decode(&bytes[1..], 100, &mut read).unwrap();
+                assert_eq!(read[1..], values);
+                values[place] = other;
+                bytes.truncate(1);
+                assert!(!encode(&values, Effort::Hot, &mut bytes), "{other} at {place}");
+                assert_eq!(bytes, [7]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_column_of_nan_or_of_a_codec_for_other_types_is_refused() {
+        let mut bytes = vec![ValueCodec::Constant as u8];
+        bytes.extend_from_slice(&f32::NAN.to_bits().to_le_bytes());
+        assert_eq!(decode(&bytes, 3, &mut Vec::new()).unwrap_err().what, "narrow values");
+        for codec in [ValueCodec::Narrow, ValueCodec::Zstd] {
+            assert_eq!(decode(&[codec as u8, 0, 0, 0, 0], 1, &mut Vec::new()).unwrap_err().what, "codec of narrow values");
+        }
+    }
+}

@@ -71,3 +71,38 @@ fn decode(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), Faul
     // The place of a fault in what was decompressed is no place in the chunk.
     text::decode(&raw, count, out).map_err(|fault| Fault { offset: at, ..fault })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_unpacked_than_a_column_may_hold() {
+        let refused = |length: usize, count| {
+            let mut bytes = Vec::new();
+            put_varint(length as u64, &mut bytes);
+            bytes.extend_from_slice(b"no frame");
+            decode(&bytes, count, &mut StringColumn::new()).unwrap_err().what
+        };
+        assert_eq!(refused(text::BYTES_MAX + 7 * 5, 7), "compressed text");
+        assert_eq!(refused(text::BYTES_MAX + 7 * 5 + 1, 7), "length of compressed text");
+    }
+
+    #[test]
+    fn another_length_than_that_of_the_text_is_refused() {
+        let mut texts = StringColumn::new();
+        (0..90).try_for_each(|index| texts.push(&format!("batch {index}"))).unwrap();
+        let (mut raw, mut bytes) = (Vec::new(), Vec::new());
+        text::encode(&texts, &mut raw);
+        assert!(encode(&texts, &mut bytes));
+        let frame = &bytes[crate::codec::bits::varint_bytes(raw.len() as u64)..];
+        for length in [raw.len() - 1, raw.len(), raw.len() + 1] {
+            let mut bytes = Vec::new();
+            put_varint(length as u64, &mut bytes);
+            bytes.extend_from_slice(frame);
+            let mut read = StringColumn::new();
+            assert_eq!(decode(&bytes, 90, &mut read).is_ok(), length == raw.len(), "{length}");
+            assert_eq!(read == texts, length == raw.len());
+        }
+    }
+}

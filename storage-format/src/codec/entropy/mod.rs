@@ -62,8 +62,11 @@ mod tests {
         }
 
         #[test]
-        fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), count in 1_usize..400) {
-            let _ = decode(&bytes, &mut 0, &mut vec![0; count]);
+        fn garbage_is_an_error_or_numbers_that_read_back(bytes in proptest::collection::vec(any::<u8>(), 0..300), count in 1_usize..400) {
+            let mut numbers = vec![0; count];
+            if decode(&bytes, &mut 0, &mut numbers).is_ok() {
+                round_trip(&numbers, 0);
+            }
         }
     }
 }
