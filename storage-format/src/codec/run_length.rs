@@ -133,6 +133,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn runs_are_counted_across_blocks() {
+        assert_eq!(runs::<u32>(&[]), 0);
+        assert_eq!(runs(&[7_u32; 600]), 1);
+        assert_eq!(runs(&(0..600_u32).map(|index| index / 256).collect::<Vec<_>>()), 3);
+        assert_eq!(runs(&(0..600_u32).collect::<Vec<_>>()), 600);
+        assert_eq!(runs(&[0.0, -0.0, f64::NAN, f64::NAN]), 3);
+    }
+
+    #[test]
     fn size_is_what_encode_appends() {
         let mut values = vec![3_u32; 200];
         values.extend([4, 4, 5]);

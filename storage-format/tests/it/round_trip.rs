@@ -16,6 +16,7 @@ fn check(samples: &Samples) {
         assert_eq!(format!("{:?}", chunk.header()), format!("{:?}", ChunkHeader::parse(&bytes).unwrap()));
         assert_eq!((chunk.header().tag_id, chunk.header().sequence, chunk.len()), (7, 9, samples.len()));
         assert_eq!(chunk.header().chunk_bytes(), bytes.len());
+        assert_eq!(chunk.all_present(), samples.null_count() == 0);
         let decoded = chunk.decode().unwrap();
         assert_eq!(&decoded, samples);
         assert_eq!(encode_with(7, 9, &decoded, effort), bytes, "the same samples give the same bytes");

@@ -116,3 +116,45 @@ pub(super) fn get_frequencies(bytes: &[u8], at: &mut usize) -> Result<([u16; TOK
     *at = bit.div_ceil(8);
     Ok((frequencies, table_bits))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of two tokens, each with half of 32 states, with the runs that name them.
+    fn table(runs: &[u8]) -> Result<[u16; TOKENS], Fault> {
+        let mut bytes = vec![5];
+        bytes.extend_from_slice(runs);
+        // Class 4 after class 0: zigzag 8 in unary, four bits of the frequency; then twice the same class, and four bits.
+        let bits = 1_u64 << 8 | 1 << 13 | 1 << 18;
+        bytes.extend_from_slice(&bits.to_le_bytes()[..3]);
+        let mut at = 0;
+        let (frequencies, table_bits) = get_frequencies(&bytes, &mut at)?;
+        assert_eq!((table_bits, at), (5, bytes.len()));
+        Ok(frequencies)
+    }
+
+    #[test]
+    fn runs_name_the_tokens_and_do_not_touch() {
+        let of = |first: usize, second: usize| {
+            let mut frequencies = [0; TOKENS];
+            (frequencies[first], frequencies[second]) = (16, 16);
+            frequencies
+        };
+        assert_eq!(table(&[1, 0, 2]).unwrap(), of(0, 1));
+        assert_eq!(table(&[2, 0, 1, 3, 1]).unwrap(), of(0, 4));
+        assert_eq!(table(&[2, 7, 1, 1, 1]).unwrap(), of(7, 9));
+        assert_eq!(table(&[2, 0xC6, 4, 1, 1, 1]).unwrap_err().what, "run of tokens", "token 584");
+        for touching in [&[2, 0, 1, 0, 1][..], &[2, 3, 1, 0, 1], &[1, 0, 0]] {
+            assert_eq!(table(touching).unwrap_err().what, "run of tokens", "{touching:?}");
+        }
+    }
+
+    #[test]
+    fn frequencies_that_do_not_fill_the_table_are_refused() {
+        for (runs, told) in [(&[1, 0, 1][..], "less"), (&[1, 0, 3], "more")] {
+            let fault = table(runs).unwrap_err();
+            assert_eq!((fault.what, fault.found.as_str()), ("frequencies of the tokens", told));
+        }
+    }
+}
