@@ -74,6 +74,7 @@ impl Lane for f64 {
     fn to_lane(self) -> u64 {
         self.to_bits()
     }
+    #[inline(always)]
     fn from_lane(lane: u64) -> Self {
         Self::from_bits(lane)
     }
@@ -93,6 +94,7 @@ impl Lane for i64 {
     fn to_lane(self) -> u64 {
         self.cast_unsigned()
     }
+    #[inline(always)]
     fn from_lane(lane: u64) -> Self {
         lane.cast_signed()
     }
@@ -112,6 +114,7 @@ impl Lane for u64 {
     fn to_lane(self) -> u64 {
         self
     }
+    #[inline(always)]
     fn from_lane(lane: u64) -> Self {
         lane
     }
@@ -131,6 +134,7 @@ impl Lane for f32 {
     fn to_lane(self) -> u64 {
         u64::from(self.to_bits())
     }
+    #[inline(always)]
     fn from_lane(lane: u64) -> Self {
         Self::from_bits(low_32(lane))
     }
@@ -150,6 +154,7 @@ impl Lane for u32 {
     fn to_lane(self) -> u64 {
         u64::from(self)
     }
+    #[inline(always)]
     fn from_lane(lane: u64) -> Self {
         low_32(lane)
     }
@@ -170,6 +175,7 @@ impl Lane for bool {
     fn to_lane(self) -> u64 {
         u64::from(self)
     }
+    #[inline(always)]
     fn from_lane(lane: u64) -> Self {
         lane & 1 == 1
     }

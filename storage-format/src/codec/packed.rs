@@ -58,10 +58,10 @@ fn encode<T: Lane>(values: &[T], effort: Effort, out: &mut Vec<u8>) {
 fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
     let mut numbers = vec![0; count];
     integers::decode(bytes, 0, &mut numbers)?;
-    let start = out.len();
-    out.extend(numbers.iter().map_while(|number| T::from_order(*number)));
-    if out.len() - start != count {
-        return Err(Fault::new("packed value", 0, "a place in the order of its type", numbers[out.len() - start]));
+    // Looked for apart: for types that have a value at every place there is nothing to look for, and the values are copied at once.
+    if let Some(other) = numbers.iter().find(|number| T::from_order(**number).is_none()) {
+        return Err(Fault::new("packed value", 0, "a place in the order of its type", other));
     }
+    out.extend(numbers.iter().map(|number| T::from_order(*number).unwrap_or_default()));
     Ok(())
 }
