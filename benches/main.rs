@@ -1,10 +1,6 @@
 //! Benches of the layers, from the codec to the wire. Ids are `layer/operation/shape/size`; `README.md` beside this file says what they
 //! mean and holds measured figures.
 
-/// As in the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 mod codec;
 mod flight;
 mod ingest;
