@@ -37,9 +37,8 @@ pub use http::{Starting, serve_http, serve_http_from_the_start};
 pub use metrics::Metrics;
 
 use historian_collector::DeviceStatus;
-use historian_ingest::{KeptCounts, keep::RetentionGroup};
 use historian_model::{
-    Clock, Tag, Timestamp,
+    Clock, RetentionGroup, Tag, Timestamp,
     sink::{CorrectionSink, SampleSink, WriteError},
 };
 use historian_query::QueryEngine;
@@ -104,8 +103,13 @@ pub struct AdminStatus {
     pub head_samples: u64,
     /// Chunks made of heads.
     pub chunks_sealed: u64,
-    /// Background work.
-    pub kept: KeptCounts,
+    /// Chunks that background work merged into larger ones, and those that it made of others.
+    pub chunks_merged: u64,
+    pub chunks_written: u64,
+    /// Samples that lost against another one at the same timestamp, found by background work.
+    pub samples_superseded: u64,
+    /// Rounds of background work that ended with an error.
+    pub upkeep_failures: u64,
     /// False after a failure of the disk: writes are refused until restart.
     pub accepting_writes: bool,
     /// Why writes are refused; empty while they are accepted.

@@ -154,14 +154,14 @@ impl State {
                     status.samples_rejected,
                 ),
                 ("historian_chunks_sealed", "Chunks made of heads since the start of the process", status.chunks_sealed),
-                ("historian_chunks_merged", "Chunks that background work merged into larger ones", status.kept.chunks_read),
-                ("historian_chunks_written", "Chunks that background work made of others", status.kept.chunks_written),
+                ("historian_chunks_merged", "Chunks that background work merged into larger ones", status.chunks_merged),
+                ("historian_chunks_written", "Chunks that background work made of others", status.chunks_written),
                 (
                     "historian_samples_superseded",
                     "Samples that lost against another one at the same timestamp, found by background work",
-                    status.kept.samples_superseded,
+                    status.samples_superseded,
                 ),
-                ("historian_upkeep_failures", "Rounds of background work that ended with an error", status.kept.failures),
+                ("historian_upkeep_failures", "Rounds of background work that ended with an error", status.upkeep_failures),
                 (
                     "historian_inexact_columns",
                     "Columns that did not come back from their codec as they went in and were stored plainly: report it",

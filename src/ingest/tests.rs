@@ -12,13 +12,10 @@ use historian_format::{
     rollup::{Parts, RollupLevel},
 };
 
-use super::{
-    Ingest, IngestOptions,
-    head::CurrentValue,
-    keep::{KeeperOptions, RetentionGroup},
-};
+use super::{Ingest, IngestOptions, head::CurrentValue, keep::KeeperOptions};
 use historian_model::{
-    ManualClock, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeRange, Timestamp, Value, ValueType, sink::*,
+    ManualClock, RetentionGroup, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeRange, Timestamp, Value, ValueType,
+    sink::*,
 };
 use historian_store::{Catalog, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions};
 

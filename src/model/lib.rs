@@ -3,6 +3,7 @@
 
 pub mod quality;
 pub mod range;
+pub mod retention;
 pub mod sample;
 pub mod selection;
 pub mod sink;
@@ -11,6 +12,7 @@ pub mod time;
 
 pub use quality::Quality;
 pub use range::TimeRange;
+pub use retention::RetentionGroup;
 pub use sample::{Bitmap, SampleBatch, Samples, StringColumn, Value, ValueType, Values};
 pub use selection::TagSelection;
 pub use tag::{Tag, TagDefinition, TagId, TagName};

@@ -29,12 +29,9 @@ use self::{config::Configuration, silence::Silence};
 use historian_api as api;
 use historian_api::{Admin, AdminStatus, ApiLimits, Metrics, Services, Starting};
 use historian_collector::{CollectorContext, DeviceStatus, LastSample, Spool};
-use historian_ingest::{
-    Ingest, IngestOptions,
-    keep::{KeeperOptions, RetentionGroup},
-};
+use historian_ingest::{Ingest, IngestOptions, keep::KeeperOptions};
 use historian_model::{
-    Clock, Quality, SampleBatch, SystemClock, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType,
+    Clock, Quality, RetentionGroup, SampleBatch, SystemClock, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType,
     sink::{SampleSink, WriteError},
 };
 use historian_query::QueryEngine;
@@ -406,7 +403,10 @@ impl Admin for Administration {
             samples_written: ingest.samples_written,
             head_samples: ingest.head_samples,
             chunks_sealed: ingest.chunks_sealed,
-            kept: ingest.kept,
+            chunks_merged: ingest.kept.chunks_read,
+            chunks_written: ingest.kept.chunks_written,
+            samples_superseded: ingest.kept.samples_superseded,
+            upkeep_failures: ingest.kept.failures,
             accepting_writes: ingest.accepting_writes,
             stopped_reason: ingest.stopped,
             full_reason: ingest.full,

@@ -9,7 +9,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{audit, backup, gap, inspect, scrub};
 use crate::{Admin, Api, blocking, metrics, status};
-use historian_ingest::keep::RetentionGroup;
+use historian_model::RetentionGroup;
 
 pub struct Administration(pub Arc<Api>);
 

@@ -7,8 +7,6 @@ mod compact;
 mod retain;
 mod roll;
 
-pub use retain::RetentionGroup;
-
 use std::{
     collections::HashMap,
     sync::{
@@ -22,7 +20,7 @@ use parking_lot::{Condvar, Mutex};
 use retain::RetentionClock;
 
 use super::{delete::TagLocks, seal::SealError};
-use historian_model::{Clock, Tag, TagId};
+use historian_model::{Clock, RetentionGroup, Tag, TagId};
 use historian_store::{Catalog, ChunkFamily, Store, StoreError, StoredChunk};
 
 /// Settings of the background work.

@@ -14,19 +14,8 @@ use historian_format::keys::week_of;
 
 use super::Keeper;
 use crate::seal::SealError;
-use historian_model::{Tag, TagSelection, Timestamp};
+use historian_model::{Tag, Timestamp};
 use historian_store::{AuditEntry, Change, ChunkFamily, StoreError};
-
-/// Tags whose samples are kept alike.
-#[derive(Clone, Debug)]
-pub struct RetentionGroup {
-    /// Which tags: those of the first group that matches.
-    pub selection: TagSelection,
-    /// How long samples are kept at least; whole weeks go, so up to a week longer.
-    pub age: Option<Duration>,
-    /// Bytes the group's chunks, late chunks, rollups and superseded versions may have, about; the oldest weeks go, never the newest.
-    pub bytes_max: Option<u64>,
-}
 
 /// A clock that jumps nowhere.
 #[derive(Debug)]

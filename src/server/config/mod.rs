@@ -27,8 +27,7 @@ use settings::{Bound, ServerSection};
 use tag_file::TagRow;
 
 use historian_collector::{Collector, ConfigProblem, Position, TagConfig};
-use historian_ingest::keep::RetentionGroup;
-use historian_model::{TagDefinition, TagSelection, ValueType};
+use historian_model::{RetentionGroup, TagDefinition, TagSelection, ValueType};
 use historian_sql::TableOptions;
 
 /// Largest configuration file read.
