@@ -22,7 +22,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     seal::SealError,
-    versions::{Origin, part, put_superseded},
+    superseded::{part, put_superseded},
+    versions::Origin,
 };
 use historian_model::{Samples, TagId};
 use historian_store::{AuditEntry, Change, ChunkFamily, Direction, Store, StoredChunk, corrupt};

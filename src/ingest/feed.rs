@@ -52,7 +52,7 @@ struct Recent {
     bytes: usize,
 }
 
-/// The writes of a running ingest.
+/// The writes of a running ingest, for those who follow them.
 pub struct Feed {
     store: Arc<dyn Store>,
     /// Every write up to this number is durable.
@@ -63,28 +63,39 @@ pub struct Feed {
     recent: Mutex<Recent>,
 }
 
-impl Feed {
-    pub(super) fn new(store: Arc<dyn Store>) -> Feed {
-        Feed { store, durable: watch::Sender::new(0), retired: AtomicU64::new(0), followers: AtomicUsize::new(0), recent: Mutex::default() }
+/// The end of the feed that the write path holds: it tells what is written, to whoever follows.
+#[derive(Clone)]
+pub struct FeedWriter(Arc<Feed>);
+
+impl FeedWriter {
+    /// A feed over the journal of a store; nothing is durable before [`FeedWriter::begin`].
+    pub fn new(store: Arc<dyn Store>) -> FeedWriter {
+        let (durable, retired) = (watch::Sender::new(0), AtomicU64::new(0));
+        FeedWriter(Arc::new(Feed { store, durable, retired, followers: AtomicUsize::new(0), recent: Mutex::default() }))
+    }
+
+    /// The end that readers hold.
+    pub fn feed(&self) -> Arc<Feed> {
+        self.0.clone()
     }
 
     /// After recovery, which found the journal from `first` to `last`.
-    pub(super) fn begin(&self, first: u64, last: u64) {
+    pub fn begin(&self, first: u64, last: u64) {
         // The first record may be one that stands for all before it.
-        self.retired.store(if first == 1 { 0 } else { first }, Ordering::SeqCst);
-        self.durable.send_replace(last);
+        self.0.retired.store(if first == 1 { 0 } else { first }, Ordering::SeqCst);
+        self.0.durable.send_replace(last);
     }
 
     /// Records were appended.
-    pub(super) fn appended(&self, records: Vec<(u64, Vec<u8>)>) {
-        if self.followers.load(Ordering::SeqCst) == 0 {
-            let mut recent = self.recent.lock();
+    pub fn appended(&self, records: Vec<(u64, Vec<u8>)>) {
+        if self.0.followers.load(Ordering::SeqCst) == 0 {
+            let mut recent = self.0.recent.lock();
             if !recent.records.is_empty() {
                 *recent = Recent::default();
             }
             return;
         }
-        let mut recent = self.recent.lock();
+        let mut recent = self.0.recent.lock();
         for (sequence, record) in records {
             recent.bytes += record.len();
             recent.records.push_back((sequence, record.into()));
@@ -97,15 +108,17 @@ impl Feed {
     }
 
     /// Everything up to this number is durable.
-    pub(super) fn is_durable(&self, sequence: u64) {
-        self.durable.send_if_modified(|durable| std::mem::replace(durable, sequence) != sequence);
+    pub fn is_durable(&self, sequence: u64) {
+        self.0.durable.send_if_modified(|durable| std::mem::replace(durable, sequence) != sequence);
     }
 
     /// Called before the records up to this number go.
-    pub(super) fn retires(&self, sequence: u64) {
-        self.retired.store(sequence, Ordering::SeqCst);
+    pub fn retires(&self, sequence: u64) {
+        self.0.retired.store(sequence, Ordering::SeqCst);
     }
+}
 
+impl Feed {
     /// Follows the writes behind a position; 0 stands for now.
     ///
     /// # Errors

@@ -1,8 +1,7 @@
 //! Heads: the open, not yet sealed samples of each tag, and its current value.
 //!
-//! Only the applier thread of [`super::journal`] changes heads, in the order of sequence numbers; queries read them at any time. A head that
-//! is being sealed stays visible until its chunk can be read from the store, so a reader that asks the head first and the store second
-//! misses nothing (it may see a sample twice, which merging by timestamp makes one).
+//! Only the applier thread of [`super::journal`] changes heads, in the order of sequence numbers; queries read them at any time, through
+//! [`ReadHeads`].
 
 use std::{
     collections::HashMap,
@@ -16,28 +15,14 @@ use std::{
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use historian_format::current::CurrentEntry;
-
-use super::versions::sort_versions;
-use historian_model::{Samples, TagId, Value, ValueType};
+use super::{
+    merge::ReadError,
+    unstored::{CurrentValue, ReadHeads, StoredCurrent, Unstored},
+    versions::sort_versions,
+};
+use historian_model::{Samples, TagId};
 
 const SHARDS: usize = 64;
-
-/// Latest sample of a tag by source timestamp.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CurrentValue {
-    pub timestamp: i64,
-    pub value: Option<Value>,
-    pub quality: u32,
-}
-
-impl CurrentValue {
-    /// What the store's entry tells of a tag of this type; `None` where it tells nothing.
-    pub fn of_entry(bytes: &[u8], value_type: ValueType) -> Option<CurrentValue> {
-        let CurrentEntry { timestamp, quality, value_type: found, value } = CurrentEntry::decode(bytes)?;
-        (found == value_type).then_some(CurrentValue { timestamp, value, quality })
-    }
-}
 
 /// What is known of the samples that were in the store when the process started.
 #[derive(Clone, Debug, Default)]
@@ -45,18 +30,6 @@ enum Stored {
     #[default]
     Unknown,
     Known(Option<CurrentValue>),
-}
-
-/// What of a tag is not yet in the store. Shared with the views that hold it: who writes then writes to a copy.
-#[derive(Clone, Debug, Default)]
-struct Unstored {
-    head: Option<Arc<Samples>>,
-    /// Sequence number of the newest sample in the head.
-    sequence: u64,
-    /// Taken from the head, sorted, and not yet in the store.
-    sealing: Option<Arc<Samples>>,
-    /// Versions that others of `sealing` replaced, while they are in no other place.
-    sealing_superseded: Option<Arc<Samples>>,
 }
 
 #[derive(Default)]
@@ -85,50 +58,6 @@ pub struct Heads {
     applying: RwLock<()>,
 }
 
-/// The heads of some tags as they were at one moment.
-#[derive(Debug, Default)]
-pub struct FrozenHeads(HashMap<TagId, Unstored>);
-
-impl Unstored {
-    /// Samples with `from <= timestamp <= to`, in the order of writing.
-    fn copy(&self, from: i64, to: i64) -> Option<Samples> {
-        let runs = [self.sealing.as_deref(), self.head.as_deref()];
-        let mut samples = Samples::new(runs.iter().flatten().next()?.value_type());
-        for run in runs.into_iter().flatten() {
-            copy_range(run, from, to, &mut samples);
-        }
-        Some(samples)
-    }
-
-    /// Everything, oldest layer first, with the sequence number of its newest sample; unsorted.
-    fn layers(&self) -> Vec<(u64, Samples)> {
-        let sealing = self.sealing.as_deref().map(|samples| {
-            let mut layer = self.sealing_superseded.as_deref().cloned().unwrap_or_else(|| Samples::new(samples.value_type()));
-            let whole = layer.append(samples);
-            debug_assert!(whole.is_ok(), "samples of one tag are of one type");
-            layer
-        });
-        sealing.into_iter().chain(self.head.as_deref().cloned()).map(|samples| (self.sequence, samples)).collect()
-    }
-}
-
-impl FrozenHeads {
-    /// Whether a tag is among those that were asked for.
-    pub fn has(&self, tag: TagId) -> bool {
-        self.0.contains_key(&tag)
-    }
-
-    /// See [`Heads::read`]. `None` for a tag that is not among those that were asked for.
-    pub fn read(&self, tag: TagId, from: i64, to: i64) -> Option<Option<Samples>> {
-        self.0.get(&tag).map(|unstored| unstored.copy(from, to).and_then(sorted))
-    }
-
-    /// See [`Heads::layers`]. `None` for a tag that is not among those that were asked for.
-    pub fn layers(&self, tag: TagId) -> Option<Vec<(u64, Samples)>> {
-        self.0.get(&tag).map(Unstored::layers)
-    }
-}
-
 impl Default for Heads {
     fn default() -> Heads {
         Heads { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), samples: AtomicUsize::new(0), applying: RwLock::new(()) }
@@ -143,17 +72,6 @@ impl Heads {
     /// To be held while a write is applied that readers must see whole or not at all.
     pub(super) fn applying(&self) -> RwLockWriteGuard<'_, ()> {
         self.applying.write()
-    }
-
-    /// While this is held no write is applied. `None` when the one under way takes longer than until the deadline.
-    pub fn between_writes(&self, deadline: Instant) -> Option<RwLockReadGuard<'_, ()>> {
-        self.applying.try_read_until(deadline)
-    }
-
-    /// The heads of these tags as they are now.
-    pub fn freeze(&self, tags: impl Iterator<Item = TagId>) -> FrozenHeads {
-        let unstored = |tag: TagId| self.shard(tag).read().get(&tag).map(|state| state.unstored.clone()).unwrap_or_default();
-        FrozenHeads(tags.map(|tag| (tag, unstored(tag))).collect())
     }
 
     /// Samples in all heads.
@@ -252,21 +170,18 @@ impl Heads {
     pub(super) fn copy(&self, tag: TagId) -> Option<Samples> {
         self.shard(tag).read().get(&tag).and_then(|state| state.unstored.head.as_deref().cloned())
     }
+}
 
-    /// Samples of a tag with `from <= timestamp <= to` that are not yet in the store: sorted, each timestamp once, the newest write winning.
-    pub fn read(&self, tag: TagId, from: i64, to: i64) -> Option<Samples> {
-        let samples = self.shard(tag).read().get(&tag)?.unstored.copy(from, to);
-        samples.and_then(sorted)
+impl ReadHeads for Heads {
+    fn between_writes(&self, deadline: Instant) -> Option<RwLockReadGuard<'_, ()>> {
+        self.applying.try_read_until(deadline)
     }
 
-    /// Everything of a tag that is not yet in the store, oldest layer first, with the sequence number of its newest sample; unsorted.
-    pub fn layers(&self, tag: TagId) -> Vec<(u64, Samples)> {
-        let unstored = self.shard(tag).read().get(&tag).map(|state| state.unstored.clone());
-        unstored.map_or(Vec::new(), |unstored| unstored.layers())
+    fn unstored(&self, tag: TagId) -> Unstored {
+        self.shard(tag).read().get(&tag).map(|state| state.unstored.clone()).unwrap_or_default()
     }
 
-    /// The current value; `stored` is asked once per tag for what lay in the store before this process started.
-    pub fn current<E>(&self, tag: TagId, stored: impl FnOnce() -> Result<Option<CurrentValue>, E>) -> Result<Option<CurrentValue>, E> {
+    fn current(&self, tag: TagId, stored: StoredCurrent<'_>) -> Result<Option<CurrentValue>, ReadError> {
         let corrections = {
             let shard = self.shard(tag).read();
             match shard.get(&tag) {
@@ -284,12 +199,13 @@ impl Heads {
         }
         Ok(answer)
     }
-}
 
-/// In time order, each timestamp once, the newest write winning; `None` for none.
-fn sorted(mut samples: Samples) -> Option<Samples> {
-    samples.sort_and_dedup();
-    (!samples.is_empty()).then_some(samples)
+    fn known_current(&self, tag: TagId) -> Option<Option<CurrentValue>> {
+        match self.shard(tag).read().get(&tag) {
+            Some(TagState { latest, stored: Stored::Known(known), .. }) => Some(later(latest.as_ref(), known.as_ref())),
+            _ => None,
+        }
+    }
 }
 
 /// The later of two; of equal timestamps the one applied since start.
@@ -310,24 +226,10 @@ fn latest_index(run: &Samples) -> Option<usize> {
     (0..run.len()).max_by_key(|&index| (run.timestamps[index], index))
 }
 
-/// Appends the samples of `from` in the time range, in their order.
-fn copy_range(run: &Samples, from: i64, to: i64, out: &mut Samples) {
-    let copied = if run.is_sorted_strictly() {
-        let start = run.timestamps.partition_point(|&timestamp| timestamp < from);
-        let end = run.timestamps.partition_point(|&timestamp| timestamp <= to);
-        out.extend_range(run, start..end.max(start))
-    } else {
-        let inside = |index: &u32| (from..=to).contains(&run.timestamps[*index as usize]);
-        let indexes: Vec<u32> = (0..run.len() as u32).filter(inside).collect();
-        out.append(&run.take(&indexes))
-    };
-    debug_assert!(copied.is_ok(), "head and sealing samples of one tag are of one type");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use historian_model::ValueType;
+    use historian_model::{Value, ValueType};
 
     fn run(samples: &[(i64, f64)]) -> Samples {
         let mut run = Samples::new(ValueType::F64);
@@ -345,10 +247,10 @@ mod tests {
         let sealing = heads.start_sealing(tag).unwrap();
         assert_eq!(sealing.samples.timestamps, [1, 2]);
         heads.apply(tag, &run(&[(2, 20.0), (3, 3.0)]), 2);
-        assert_eq!(heads.read(tag, i64::MIN, i64::MAX).unwrap(), run(&[(1, 1.0), (2, 20.0), (3, 3.0)]));
-        assert_eq!(heads.read(tag, 2, 2).unwrap(), run(&[(2, 20.0)]));
+        assert_eq!(heads.unstored(tag).read(i64::MIN, i64::MAX).unwrap(), run(&[(1, 1.0), (2, 20.0), (3, 3.0)]));
+        assert_eq!(heads.unstored(tag).read(2, 2).unwrap(), run(&[(2, 20.0)]));
         heads.sealed(tag);
-        assert_eq!(heads.read(tag, i64::MIN, i64::MAX).unwrap(), run(&[(2, 20.0), (3, 3.0)]));
+        assert_eq!(heads.unstored(tag).read(i64::MIN, i64::MAX).unwrap(), run(&[(2, 20.0), (3, 3.0)]));
         assert_eq!(heads.samples(), 2);
     }
 
@@ -358,10 +260,10 @@ mod tests {
         let tag = TagId(1);
         heads.apply(tag, &run(&[(5, 5.0), (4, 4.0)]), 1);
         let stored = CurrentValue { timestamp: 9, value: Some(Value::F64(9.0)), quality: 0 };
-        let asked = heads.current::<()>(tag, || Ok(Some(stored.clone()))).unwrap();
+        let asked = heads.current(tag, &mut || Ok(Some(stored.clone()))).unwrap();
         assert_eq!(asked, Some(stored));
         heads.apply(tag, &run(&[(9, 90.0)]), 2);
-        let again = heads.current::<()>(tag, || panic!("asked twice")).unwrap().unwrap();
+        let again = heads.current(tag, &mut || panic!("asked twice")).unwrap().unwrap();
         assert_eq!((again.timestamp, again.value), (9, Some(Value::F64(90.0))));
     }
 }

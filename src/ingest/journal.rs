@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::{
     counters::Counters,
     delete::Deleter,
-    feed::Feed,
+    feed::FeedWriter,
     head::{Heads, Sealing},
     keep::Pending,
     merge::{ReadError, TagReader},
@@ -112,7 +112,7 @@ pub(super) struct Committer {
     /// How often writes of [`Durability::Interval`] are fsynced.
     pub interval: Duration,
     pub heads: Arc<Heads>,
-    pub feed: Arc<Feed>,
+    pub feed: FeedWriter,
     /// Samples in all heads above which nothing is taken: sealing does not keep up, or cannot write.
     pub head_samples_limit: usize,
 }
@@ -241,7 +241,7 @@ pub(super) struct Applier {
     pub sealer: Sealer,
     pub deleter: Deleter,
     pub pending: Arc<Pending>,
-    pub feed: Arc<Feed>,
+    pub feed: FeedWriter,
     pub clock: Arc<dyn Clock>,
     /// Samples of a head at which it is sealed.
     pub head_samples_max: usize,
@@ -406,7 +406,7 @@ impl Applier {
             let time = self.clock.now();
             // After a crash the deletion is done again, which changes nothing.
             let visible = || {
-                let reader = TagReader::new(self.store.clone(), self.heads.clone(), self.feed.clone());
+                let reader = TagReader::new(self.store.clone(), self.heads.clone(), self.feed.feed());
                 let counted = reader.count(&known, deletion.from, deletion.to);
                 counted.map_err(|error| match error {
                     ReadError::Store(error) => SealError::Store(error),

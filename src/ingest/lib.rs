@@ -4,15 +4,17 @@ mod counters;
 mod delete;
 pub mod estimate;
 pub mod feed;
-pub mod head;
+mod head;
 mod journal;
 pub mod keep;
 pub mod memory;
 pub mod merge;
 pub mod rollup;
 pub mod seal;
+mod superseded;
 #[cfg(test)]
 mod tests;
+pub mod unstored;
 mod versions;
 
 use std::{
@@ -31,7 +33,7 @@ use tokio::sync::{Semaphore, oneshot};
 use self::{
     counters::Counters,
     delete::{Deleter, TagLocks},
-    feed::Feed,
+    feed::FeedWriter,
     head::Heads,
     journal::{Applier, Channels, Committer, DELETE_RANGE, Deletions, REPLACE_RANGE, Request, SAMPLE_JOURNAL_BYTES, Submission},
     keep::{Keeper, KeeperOptions, Pending},
@@ -168,7 +170,7 @@ impl Ingest {
         let counters = Arc::new(Counters::default());
         let pending = Arc::new(Pending::default());
         let locks = Arc::new(TagLocks::default());
-        let feed = Arc::new(Feed::new(store.clone()));
+        let feed = FeedWriter::new(store.clone());
         let heads_samples_max = (options.heads_bytes_max / SAMPLE_HEAD_BYTES).max(1);
         let mut applier = Applier {
             store: store.clone(),
@@ -208,7 +210,7 @@ impl Ingest {
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(body).map_err(|error| StoreError::Io(format!("thread {name}: {error}")))
         };
-        let reader = TagReader::new(store.clone(), heads.clone(), feed);
+        let reader = TagReader::new(store.clone(), heads.clone(), feed.feed());
         let warmer = warm(&reader, &catalog, &counters)?;
         let keeper = Arc::new(Keeper::new(store.clone(), catalog.clone(), locks, pending, clock.clone(), options.keeper.clone())?);
         let threads = Threads {

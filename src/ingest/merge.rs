@@ -2,7 +2,7 @@
 //!
 //! Precedence where a timestamp occurs more than once: the head over late chunks, a late chunk with a higher sequence number over one with
 //! a lower, late chunks over the ordered ones (a late chunk is always written after the ordered chunk it overlaps). The head is read before
-//! the store, see [`super::head`]. No iterator is held between calls. A query reads through a [`TagReader::view`], which sees every write whole
+//! the store, see [`super::unstored`]. No iterator is held between calls. A query reads through a [`TagReader::view`], which sees every write whole
 //! or not at all, and the same ones in all tags.
 
 use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
@@ -11,8 +11,8 @@ use historian_format::{Chunk, PushError, Statistics, keys::week_of};
 
 use super::{
     feed::Feed,
-    head::{CurrentValue, FrozenHeads, Heads},
     memory::{MemoryBudget, OutOfMemory, Taken},
+    unstored::{CurrentValue, FrozenHeads, ReadHeads},
     versions::{Origin, merge, sort_versions},
 };
 use historian_model::{Samples, Tag, TagId, TimeRange, ValueType};
@@ -47,7 +47,7 @@ pub struct TagReader {
     /// What is read: the store of now, or of a moment.
     pub(crate) store: Arc<dyn ReadStore>,
     live: Arc<dyn Store>,
-    heads: Arc<Heads>,
+    heads: Arc<dyn ReadHeads>,
     frozen: Option<Arc<FrozenHeads>>,
     memory: MemoryBudget,
     feed: Arc<Feed>,
@@ -55,7 +55,7 @@ pub struct TagReader {
 
 impl TagReader {
     /// A reader of what there is now, which may be more with every call.
-    pub(super) fn new(live: Arc<dyn Store>, heads: Arc<Heads>, feed: Arc<Feed>) -> TagReader {
+    pub(super) fn new(live: Arc<dyn Store>, heads: Arc<dyn ReadHeads>, feed: Arc<Feed>) -> TagReader {
         TagReader { store: live.clone(), live, heads, frozen: None, memory: MemoryBudget::default(), feed }
     }
 
@@ -67,7 +67,7 @@ impl TagReader {
     pub fn view(&self, tags: impl Iterator<Item = TagId>, deadline: Instant, memory: &MemoryBudget) -> Result<TagReader, ReadError> {
         let _still = self.heads.between_writes(deadline).ok_or(ReadError::Waited)?;
         // First the heads, then the store: sealing goes the other way.
-        let frozen = Some(Arc::new(self.heads.freeze(tags)));
+        let frozen = Some(Arc::new(FrozenHeads::freeze(&*self.heads, tags)));
         let store = self.live.clone().view()?;
         Ok(TagReader { store, frozen, memory: memory.clone(), ..self.clone() })
     }
@@ -78,8 +78,8 @@ impl TagReader {
     /// When the view was taken for other tags.
     pub(crate) fn unstored(&self, tag: TagId, from: i64, to: i64) -> Result<Option<Samples>, ReadError> {
         match &self.frozen {
-            None => Ok(self.heads.read(tag, from, to)),
-            Some(frozen) => frozen.read(tag, from, to).ok_or(ReadError::NotInView(tag.0)),
+            None => Ok(self.heads.unstored(tag).read(from, to)),
+            Some(frozen) => Ok(frozen.of(tag).ok_or(ReadError::NotInView(tag.0))?.read(from, to)),
         }
     }
 
@@ -90,8 +90,8 @@ impl TagReader {
 
     fn layers(&self, tag: TagId) -> Result<Vec<(u64, Samples)>, ReadError> {
         match &self.frozen {
-            None => Ok(self.heads.layers(tag)),
-            Some(frozen) => frozen.layers(tag).ok_or(ReadError::NotInView(tag.0)),
+            None => Ok(self.heads.unstored(tag).layers()),
+            Some(frozen) => Ok(frozen.of(tag).ok_or(ReadError::NotInView(tag.0))?.layers()),
         }
     }
 
@@ -168,12 +168,12 @@ impl TagReader {
     /// # Errors
     /// When the chunk that holds it cannot be read.
     pub fn current(&self, tag: &Tag) -> Result<Option<CurrentValue>, ReadError> {
-        self.heads.current(tag.id, || TagReader { store: self.live.clone(), ..self.clone() }.stored_current(tag))
+        self.heads.current(tag.id, &mut || TagReader { store: self.live.clone(), ..self.clone() }.stored_current(tag))
     }
 
     /// As [`TagReader::current`] where that takes no look into the store; `None` where it would.
     pub fn known_current(&self, tag: &Tag) -> Option<Option<CurrentValue>> {
-        self.heads.current(tag.id, || Err(())).ok()
+        self.heads.known_current(tag.id)
     }
 
     fn stored_current(&self, tag: &Tag) -> Result<Option<CurrentValue>, ReadError> {

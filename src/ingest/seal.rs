@@ -12,10 +12,7 @@ use historian_format::{
     keys::{ChunkKey, week_run},
 };
 
-use super::{
-    head::Sealing,
-    versions::{Origin, put_superseded},
-};
+use super::{head::Sealing, superseded::put_superseded, versions::Origin};
 use historian_model::{Samples, TagId};
 use historian_store::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt};
 

@@ -12,7 +12,7 @@ use historian_format::{
     rollup::{Parts, RollupLevel},
 };
 
-use super::{Ingest, IngestOptions, head::CurrentValue, keep::KeeperOptions};
+use super::{Ingest, IngestOptions, keep::KeeperOptions, unstored::CurrentValue};
 use historian_model::{
     ManualClock, RetentionGroup, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeRange, Timestamp, Value, ValueType,
     sink::*,

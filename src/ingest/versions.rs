@@ -4,18 +4,12 @@
 
 use std::ops::Range;
 
-use historian_format::{
-    PushError,
-    journal::encode_record,
-    keys::{SupersededKey, week_run},
-};
-
-use historian_model::{Samples, TagId};
-use historian_store::{Change, StoreError};
+use historian_format::PushError;
+use historian_model::Samples;
 
 /// Sorts by timestamp, keeping of equal timestamps the last one; answers the others that differ from what replaced them, in time order and
 /// of one timestamp the oldest first.
-pub(super) fn sort_versions(samples: &mut Samples) -> Option<Samples> {
+pub fn sort_versions(samples: &mut Samples) -> Option<Samples> {
     if samples.is_sorted_strictly() {
         return None;
     }
@@ -82,7 +76,7 @@ pub fn merge(
 
 /// What replaced a version, as far as one sequence number stands for several writes: the former happened before the latter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub enum Origin {
     /// A deletion.
     Deleted = 0,
     /// A late chunk over an ordered one.
@@ -91,40 +85,4 @@ pub(super) enum Origin {
     Late = 2,
     /// A sample of the same head.
     Head = 3,
-}
-
-/// Tells apart values under the same tag, start and sequence number: the origin, and bits of the value's checksum. One and the same number
-/// counted by everybody for himself would make a deletion overwrite what a seal under the same sequence number has put there.
-pub(super) fn part(origin: Origin, value: &[u8]) -> u32 {
-    // A journal record ends with its own checksum, which makes the checksum of the whole the same for all records.
-    let end = value.last_chunk::<4>().map_or(0, |end| u32::from_le_bytes(*end));
-    (origin as u32) << 30 | (crc32c::crc32c(value) ^ end) >> 2
-}
-
-/// Adds replaced versions, in time order, to a change. `sequence` is that of the write that replaced them.
-///
-/// # Errors
-/// When they cannot be encoded, which only a fault of this program could bring about.
-pub(super) fn put_superseded(
-    change: &mut Change,
-    tag: TagId,
-    sequence: u64,
-    origin: Origin,
-    superseded: &Samples,
-) -> Result<(), StoreError> {
-    let mut start = 0;
-    while start < superseded.len() {
-        let end = start + week_run(&superseded.timestamps[start..]);
-        let mut piece = Samples::with_capacity(superseded.value_type(), end - start);
-        let mut record = Vec::new();
-        let encoded = piece
-            .extend_range(superseded, start..end)
-            .map_err(|error| error.to_string())
-            .and_then(|()| encode_record([(tag.0, &piece)].into_iter(), &mut record).map_err(|error| error.to_string()));
-        encoded.map_err(|message| StoreError::Io(format!("replaced samples of tag id {} cannot be encoded: {message}", tag.0)))?;
-        let key = SupersededKey { tag_id: tag.0, start: superseded.timestamps[start], sequence, part: part(origin, &record) };
-        change.superseded.push((key, record));
-        start = end;
-    }
-    Ok(())
 }

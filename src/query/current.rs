@@ -9,7 +9,7 @@ use super::{
     range::LongBatch,
     schema::{self, LongColumns},
 };
-use historian_ingest::{head::CurrentValue, merge::TagReader};
+use historian_ingest::{merge::TagReader, unstored::CurrentValue};
 use historian_model::{Samples, Tag};
 
 /// Current values of one moment, in the order of the tags.

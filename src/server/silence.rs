@@ -23,7 +23,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use historian_collector::supervise::Backoff;
-use historian_ingest::{Ingest, head::CurrentValue};
+use historian_ingest::{Ingest, unstored::CurrentValue};
 use historian_model::{
     Clock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, Timestamp,
     sink::{Durability, SampleSink, WriteMode},

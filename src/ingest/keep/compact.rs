@@ -8,7 +8,8 @@ use super::Keeper;
 use crate::{
     delete::{COLD_SAMPLES_MIN, cut, encode, mark_dirty, piece},
     seal::SealError,
-    versions::{Origin, merge, put_superseded},
+    superseded::put_superseded,
+    versions::{Origin, merge},
 };
 use historian_model::{Samples, Tag};
 use historian_store::{Change, ChunkFamily, Direction, StoredChunk};
