@@ -172,6 +172,7 @@ pub use historian_model as model;
 pub use historian_opcua as opcua;
 pub use historian_operators as operators;
 pub use historian_query as query;
+pub use historian_read as read;
 pub use historian_server as server;
 pub use historian_simulator as simulator;
 pub use historian_sql as sql;

@@ -18,9 +18,9 @@ use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{Api, Services, blocking, resolve, sample, status};
-use historian_ingest::feed::{FeedError, Follower};
 use historian_model::{Samples, Tag, TagId, TagSelection, Value, Values};
 use historian_query::{INTEGER_DIGITS, QueryLimits};
+use historian_read::feed::{FeedError, Follower};
 
 /// What a subscriber gets at once, in the order of writing; or current values, with the position 0.
 pub struct Delivery {

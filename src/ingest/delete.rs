@@ -23,9 +23,9 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{
     seal::SealError,
     superseded::{part, put_superseded},
-    versions::Origin,
 };
 use historian_model::{Samples, TagId};
+use historian_read::versions::Origin;
 use historian_store::{AuditEntry, Change, ChunkFamily, Direction, Store, StoredChunk, corrupt};
 
 /// Chunk bytes worked off in one change.

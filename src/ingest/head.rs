@@ -15,12 +15,12 @@ use std::{
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{
-    merge::ReadError,
+use historian_model::{Samples, TagId};
+use historian_read::{
+    ReadError,
     unstored::{CurrentValue, ReadHeads, StoredCurrent, Unstored},
     versions::sort_versions,
 };
-use historian_model::{Samples, TagId};
 
 const SHARDS: usize = 64;
 

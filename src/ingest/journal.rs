@@ -21,14 +21,13 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::{
     counters::Counters,
     delete::Deleter,
-    feed::FeedWriter,
     head::{Heads, Sealing},
     keep::Pending,
-    merge::{ReadError, TagReader},
     seal::{SealError, Sealer},
 };
 use historian_model::sink::{Acknowledgement, Durability, RefusedWrite, Rejected, WriteError};
 use historian_model::{Clock, SampleBatch, Samples, TagId};
+use historian_read::{ReadError, feed::FeedWriter, merge::TagReader};
 use historian_store::{AuditEntry, Catalog, Change, Retire, Store, StoreError};
 
 /// Journal bytes of one group at most.

@@ -2,20 +2,13 @@
 
 mod counters;
 mod delete;
-pub mod estimate;
-pub mod feed;
 mod head;
 mod journal;
 pub mod keep;
-pub mod memory;
-pub mod merge;
-pub mod rollup;
 pub mod seal;
 mod superseded;
 #[cfg(test)]
 mod tests;
-pub mod unstored;
-mod versions;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -33,11 +26,9 @@ use tokio::sync::{Semaphore, oneshot};
 use self::{
     counters::Counters,
     delete::{Deleter, TagLocks},
-    feed::FeedWriter,
     head::Heads,
     journal::{Applier, Channels, Committer, DELETE_RANGE, Deletions, REPLACE_RANGE, Request, SAMPLE_JOURNAL_BYTES, Submission},
     keep::{Keeper, KeeperOptions, Pending},
-    merge::{ReadError, TagReader},
     seal::Sealer,
 };
 use historian_model::sink::{
@@ -45,6 +36,7 @@ use historian_model::sink::{
     WriteError, WriteMode,
 };
 use historian_model::{Clock, SampleBatch, Samples, TagId, TagName, TimeRange, Timestamp};
+use historian_read::{ReadError, feed::FeedWriter, merge::TagReader};
 use historian_store::{Catalog, Gap, GapReason, Store, StoreError};
 pub use journal::Recovered;
 pub use keep::KeptCounts;

@@ -12,12 +12,10 @@ use historian_format::{
     keys::{ChunkKey, week_run},
 };
 
-use super::{head::Sealing, superseded::put_superseded, versions::Origin};
+use super::{head::Sealing, superseded::put_superseded};
 use historian_model::{Samples, TagId};
+use historian_read::{CHUNK_SAMPLES_MAX, versions::Origin};
 use historian_store::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt};
-
-/// Samples of one chunk at most. The format allows more; readers pay for whole chunks.
-pub const CHUNK_SAMPLES_MAX: usize = 8_192;
 
 /// Why samples could not be sealed.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,8 @@ use historian_format::{
     keys::{SupersededKey, week_run},
 };
 
-use super::versions::Origin;
 use historian_model::{Samples, TagId};
+use historian_read::versions::Origin;
 use historian_store::{Change, StoreError};
 
 /// Tells apart values under the same tag, start and sequence number: the origin, and bits of the value's checksum. One and the same number

@@ -12,11 +12,12 @@ use historian_format::{
     rollup::{Parts, RollupLevel},
 };
 
-use super::{Ingest, IngestOptions, keep::KeeperOptions, unstored::CurrentValue};
+use super::{Ingest, IngestOptions, keep::KeeperOptions};
 use historian_model::{
     ManualClock, RetentionGroup, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeRange, Timestamp, Value, ValueType,
     sink::*,
 };
+use historian_read::unstored::CurrentValue;
 use historian_store::{Catalog, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions};
 
 /// What the store should hold: per tag, per timestamp, value and quality.

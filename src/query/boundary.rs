@@ -4,8 +4,8 @@ use super::{
     Boundary, QualityFilter, QueryError, RangeQuery,
     plan::{self, before, from},
 };
-use historian_ingest::merge::{Cursor, TagReader};
 use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp, Value, ValueType};
+use historian_read::merge::{Cursor, TagReader};
 
 /// One sample by itself.
 #[derive(Clone, Debug)]

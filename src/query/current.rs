@@ -9,8 +9,8 @@ use super::{
     range::LongBatch,
     schema::{self, LongColumns},
 };
-use historian_ingest::{merge::TagReader, unstored::CurrentValue};
 use historian_model::{Samples, Tag};
+use historian_read::{merge::TagReader, unstored::CurrentValue};
 
 /// Current values of one moment, in the order of the tags.
 fn at_once(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<Vec<Option<CurrentValue>>, QueryError> {

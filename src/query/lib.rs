@@ -15,8 +15,8 @@ mod wide;
 mod wide_filled;
 
 pub use common_type::{INTEGER_DIGITS, widened};
-pub use historian_ingest::estimate::Extent;
-pub use historian_ingest::memory::MemoryBudget;
+pub use historian_read::estimate::Extent;
+pub use historian_read::memory::MemoryBudget;
 pub use moment::Moment;
 pub use plan::{
     AS_OF_TAGS_MAX, AggregateQuery, AnomalyQuery, AsOfQuery, DownsampleQuery, Held, IntervalAnswers, IntervalPart, IntervalQuery, Measure,
@@ -35,13 +35,8 @@ use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use tokio_util::sync::CancellationToken;
 
 use self::{common_type::ValueColumns, schema::LongColumns};
-use historian_ingest::{
-    estimate,
-    feed::Feed,
-    memory::OutOfMemory,
-    merge::{ReadError, TagReader},
-};
 use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp, ValueType};
+use historian_read::{ReadError, estimate, feed::Feed, memory::OutOfMemory, merge::TagReader};
 use historian_store::{Gap, StoreError};
 
 /// Rows of one batch at most.

@@ -6,8 +6,8 @@ use std::{collections::HashSet, fmt, sync::Arc};
 use parking_lot::Mutex;
 
 use super::{QueryError, QueryLimits};
-use historian_ingest::merge::TagReader;
 use historian_model::{Tag, TagId};
+use historian_read::merge::TagReader;
 
 /// Taken when the first tag of the query is read. Clones are the same moment.
 #[derive(Clone, Default)]

@@ -15,8 +15,8 @@ use super::{
     plan::{Workers, in_order},
     schema::{self, LongColumns},
 };
-use historian_ingest::merge::TagReader;
 use historian_model::{Samples, Tag, TimeRange, Timestamp, Value, ValueType};
+use historian_read::merge::TagReader;
 
 /// Rows of an answer from which on several threads work on it.
 const ALONE_ROWS: u64 = 4 * BATCH_ROWS_MAX as u64;
@@ -252,7 +252,7 @@ impl LongBatch {
     /// Emits what is complete; false when the receiver wants no more.
     fn emit_full(&mut self, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<bool, QueryError> {
         let batch = self.take()?;
-        let next_rows = BATCH_ROWS_MAX + historian_ingest::seal::CHUNK_SAMPLES_MAX;
+        let next_rows = BATCH_ROWS_MAX + historian_read::CHUNK_SAMPLES_MAX;
         self.keys.reserve(next_rows);
         self.samples.timestamps.reserve(next_rows);
         self.samples.values.reserve(next_rows);

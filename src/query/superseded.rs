@@ -15,8 +15,8 @@ use super::{
     range::LongBatch,
     schema::{self, LongColumns},
 };
-use historian_ingest::merge::{SupersededSample, TagReader};
 use historian_model::{Samples, Tag, TimeRange, Timestamp};
+use historian_read::merge::{SupersededSample, TagReader};
 
 /// A query whose tags and times are resolved; the range is in ascending order.
 #[derive(Clone, Debug)]

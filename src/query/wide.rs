@@ -10,8 +10,8 @@ use arrow::{
 };
 
 use super::{BATCH_ROWS_MAX, QueryError, QueryLimits, RangeQuery, WIDE_TAGS_MAX, arrow_column, boundary, schema};
-use historian_ingest::merge::TagReader;
 use historian_model::{Samples, Values};
+use historian_read::merge::TagReader;
 
 /// Cells of one batch at most, so that wide batches have fewer rows.
 pub const BATCH_CELLS_MAX: usize = 1 << 20;

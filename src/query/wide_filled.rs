@@ -8,8 +8,8 @@ use super::{
     plan::{before, from, look, nearest},
     wide,
 };
-use historian_ingest::merge::{Cursor, TagReader};
 use historian_model::{Quality, Samples, Tag, Timestamp, Value, ValueType, Values};
+use historian_read::merge::{Cursor, TagReader};
 
 /// Samples of a lane that are read ahead of its row, until one is looked up by itself.
 const AHEAD_MAX: usize = 1 << 16;

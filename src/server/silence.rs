@@ -23,11 +23,12 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use historian_collector::supervise::Backoff;
-use historian_ingest::{Ingest, unstored::CurrentValue};
+use historian_ingest::Ingest;
 use historian_model::{
     Clock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, Timestamp,
     sink::{Durability, SampleSink, WriteMode},
 };
+use historian_read::unstored::CurrentValue;
 use historian_store::{Catalog, Gap, GapReason, RunMark, Store, StoreError};
 
 /// Bad samples of one write.

@@ -9,9 +9,9 @@ use crate::{
     delete::{COLD_SAMPLES_MIN, cut, encode, mark_dirty, piece},
     seal::SealError,
     superseded::put_superseded,
-    versions::{Origin, merge},
 };
 use historian_model::{Samples, Tag};
+use historian_read::versions::{Origin, merge};
 use historian_store::{Change, ChunkFamily, Direction, StoredChunk};
 
 /// Late samples merged in one change.

@@ -1,7 +1,7 @@
 //! Keeping rollups current: states of whole hours that lie before a tag's last ordered sample, and of days that were changed since.
 //!
 //! A block tells of the samples in the family of ordered chunks and of nothing else. Readers make up for late chunks and heads themselves
-//! ([`crate::rollup`]); whoever changes ordered chunks marks the days as dirty in the same atomic change, and a dirty day counts as
+//! ([`historian_read::rollup`]); whoever changes ordered chunks marks the days as dirty in the same atomic change, and a dirty day counts as
 //! not rolled up. So a state that a reader may use is never out of date.
 
 use historian_format::{
@@ -10,11 +10,9 @@ use historian_format::{
 };
 
 use super::Keeper;
-use crate::{
-    rollup::{Folder, interval_start},
-    seal::SealError,
-};
+use crate::seal::SealError;
 use historian_model::{Samples, Tag, TagId};
+use historian_read::rollup::{Folder, interval_start};
 use historian_store::{Change, ChunkFamily, Direction, StoreError};
 
 const PAGE_BYTES: usize = 4 << 20;

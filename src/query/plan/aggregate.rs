@@ -15,11 +15,11 @@ use super::{
     piece::{self, ASIDE_MAX, Piece, Source},
 };
 use crate::{BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column, schema};
-use historian_ingest::merge::TagReader;
 use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp};
 use historian_operators::aggregate::{
     After, AggregateError, Answer, Before, Configuration, Evaluator, Function, Intervals, Lookups, Needs, Neighbour, parts,
 };
+use historian_read::merge::TagReader;
 
 /// An aggregate query whose tags, times and functions are resolved.
 #[derive(Clone, Debug)]

@@ -11,9 +11,9 @@ use arrow::{
 
 use super::parallel::{Put, Workers, in_order};
 use crate::{BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column, range::slices, schema};
-use historian_ingest::merge::{Portion, TagReader};
 use historian_model::{Quality, Samples, Tag, TimeRange, Values};
 use historian_operators::anomaly::{Finding, Output, Plan, Scores, Sigma, Subject};
+use historian_read::merge::{Portion, TagReader};
 
 /// A query for anomalies whose tags, times and parameters are resolved. The range goes forward.
 #[derive(Clone, Debug)]

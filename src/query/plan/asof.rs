@@ -15,9 +15,9 @@ use super::{
     parallel::{Workers, in_order},
 };
 use crate::{QueryError, QueryLimits, arrow_column, schema};
-use historian_ingest::merge::TagReader;
 use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp};
 use historian_operators::kpi::{AsOf, Eligible};
+use historian_read::merge::TagReader;
 
 /// Tags of one join at most.
 pub const AS_OF_TAGS_MAX: usize = 1_000;

@@ -15,11 +15,11 @@ use crate::{
     range::{LongBatch, slices},
     schema::{self, LongColumns},
 };
-use historian_ingest::merge::TagReader;
 use historian_model::{Quality, Samples, Tag, TimeRange};
 use historian_operators::downsample::{
     BoundarySample, DownsampleError, Downsampler, LineBreak, Method, Plan, Request, Step, Summary, Surroundings,
 };
+use historian_read::merge::TagReader;
 
 /// A downsample query whose tags and times are resolved. The range goes forward.
 #[derive(Clone, Debug)]

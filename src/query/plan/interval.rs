@@ -7,9 +7,9 @@ use super::{
     parallel::{Workers, in_order},
 };
 use crate::{QueryError, QueryLimits};
-use historian_ingest::merge::TagReader;
 use historian_model::Tag;
 use historian_operators::aggregate::{Bounds, Configuration, Function, Intervals};
+use historian_read::merge::TagReader;
 
 /// Which aggregates of which tags in which intervals.
 #[derive(Clone, Debug)]

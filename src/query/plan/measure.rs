@@ -14,11 +14,11 @@ use super::{
     parallel::{Workers, in_order},
 };
 use crate::{BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column, range::slices, schema};
-use historian_ingest::merge::TagReader;
 use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp, Value, ValueType};
 use historian_operators::kpi::{
     CalendarInterval, Counted, CountedBefore, CounterRules, Neighbour, Scope, Settled, SettledBefore, TimeUnit,
 };
+use historian_read::merge::TagReader;
 
 /// What is measured. States are texts here, for each tag has states of its own: see [`Measure::state`].
 #[derive(Clone, Debug, PartialEq)]

@@ -1,8 +1,8 @@
 //! Single samples around a range.
 
 use crate::QueryError;
-use historian_ingest::merge::TagReader;
 use historian_model::{Samples, Tag, TimeRange, Timestamp};
+use historian_read::merge::TagReader;
 
 /// What lies before `at`, from there backwards.
 pub fn before(at: Timestamp) -> TimeRange {

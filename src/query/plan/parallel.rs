@@ -9,7 +9,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::QueryError;
-use historian_ingest::memory::{MemoryBudget, Taken};
+use historian_read::memory::{MemoryBudget, Taken};
 
 /// Stretches of units that may be under way or finished beyond the one whose turn it is, per thread.
 const AHEAD_PER_THREAD: usize = 4;

@@ -4,8 +4,8 @@
 use historian_format::rollup::{Parts, RollupLevel, RollupState};
 
 use crate::{QueryError, QueryLimits};
-use historian_ingest::{merge::TagReader, rollup::Folder};
 use historian_model::{Samples, Tag, TimeRange, Timestamp};
+use historian_read::{merge::TagReader, rollup::Folder};
 
 /// A part of an interval, in the order of time.
 pub enum Piece<'a> {

@@ -5,9 +5,9 @@ use std::{ops::Range, sync::Arc};
 use historian_format::rollup::{Parts, RollupLevel, RollupState};
 
 use super::grid::{Grid, Grids, SAFE};
-use historian_ingest::merge::TagReader;
 use historian_model::{Samples, Tag, TimeRange, Timestamp};
 use historian_query::{QueryEngine, QueryError, QueryLimits};
+use historian_read::merge::TagReader;
 
 /// Aligned intervals whose states are read at once.
 const STATES_AT_ONCE: i64 = 16_384;

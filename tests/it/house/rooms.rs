@@ -22,15 +22,16 @@ const ROOMS: &[Room] = &[
     room("src/model", &["format"]),
     room("src/operators", &["format", "model"]),
     room("src/store", &["format", "model"]),
-    room("src/ingest", &["format", "model", "store"]),
-    room("src/query", &["format", "ingest", "model", "operators", "store"]),
-    room("src/sql", &["format", "ingest", "model", "operators", "query", "store"]),
+    room("src/engine/read", &["format", "model", "store"]),
+    room("src/ingest", &["format", "model", "read", "store"]),
+    room("src/query", &["format", "model", "operators", "read", "store"]),
+    room("src/sql", &["format", "model", "operators", "query", "read", "store"]),
     room("src/collector", &["format", "model"]),
     room("src/collector/modbus", &["collector", "model"]),
     room("src/collector/opcua", &["collector", "model"]),
     // Of the collectors the API shows the delivery truth, and nothing else.
-    room("src/api", &["collector", "format", "ingest", "model", "operators", "proto", "query", "sql", "store"]),
-    room("src/server", &["api", "collector", "ingest", "modbus", "model", "opcua", "operators", "query", "sql", "store"]),
+    room("src/api", &["collector", "format", "model", "operators", "proto", "query", "read", "sql", "store"]),
+    room("src/server", &["api", "collector", "ingest", "modbus", "model", "opcua", "operators", "query", "read", "sql", "store"]),
     room("src/simulator", &["model"]),
     room("src/cli", &["api", "collector", "format", "model", "proto", "query", "server", "simulator", "sql", "store"]),
 ];
@@ -54,6 +55,7 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
     (
         &["tokio", "tokio-util", "tokio-stream", "futures"],
         &[
+            "src/engine/read",
             "src/ingest",
             "src/query",
             "src/sql",
@@ -139,7 +141,8 @@ fn a_manifest_that_leaves_the_plan_is_told_by_room_library_and_reason() {
     assert!(of("src/model", &format!("{model}historian-store.workspace = true\n")).contains("src/model and historian-store"));
     assert!(of("src/model", "").contains("src/model and historian-format"));
     assert!(of("src/model", &format!("{model}rocksdb = \"1\"\n")).contains("RocksDB has one home"));
-    let ingest = "[dependencies]\nhistorian-format = { path = \"x\" }\nhistorian-model = \"1\"\nhistorian-store = \"1\"\n";
+    let ingest =
+        "[dependencies]\nhistorian-format = { path = \"x\" }\nhistorian-model = \"1\"\nhistorian-read = \"1\"\nhistorian-store = \"1\"\n";
     assert_eq!(of("src/ingest", ingest), "");
     assert!(of("src/ingest", &format!("{ingest}arrow = \"1\"\n")).contains("Arrow begins in query"));
     assert!(of("src/ingest", &format!("{ingest}tonic = \"1\"\n")).contains("proto types begin in api"));

@@ -23,10 +23,10 @@ use crate::{
     error::invalid,
     function::calendar::{Calendar, Step},
 };
-use historian_ingest::memory::Taken;
 use historian_model::{Tag, Timestamp};
 use historian_operators::aggregate::Intervals;
 use historian_query::{QueryEngine, QueryError, QueryLimits, arrow_column};
+use historian_read::memory::Taken;
 
 /// Intervals of one scan at most.
 const INTERVALS_MAX: usize = 10_000_000;

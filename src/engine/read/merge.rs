@@ -7,11 +7,12 @@
 
 use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
 
-use historian_format::{Chunk, PushError, Statistics, keys::week_of};
+use historian_format::{Chunk, Statistics, keys::week_of};
 
 use super::{
+    ReadError,
     feed::Feed,
-    memory::{MemoryBudget, OutOfMemory, Taken},
+    memory::{MemoryBudget, Taken},
     unstored::{CurrentValue, FrozenHeads, ReadHeads},
     versions::{Origin, merge, sort_versions},
 };
@@ -23,23 +24,6 @@ const PAGE_BYTES: usize = 512 << 10;
 
 /// What a decoded sample takes in memory, about.
 const SAMPLE_BYTES: usize = 20;
-
-/// Why a tag could not be read.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ReadError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("chunks of another value type than the tag's: {0}")]
-    Type(#[from] PushError),
-    #[error(transparent)]
-    Memory(#[from] OutOfMemory),
-    /// A write is being applied that takes longer than there was time.
-    #[error("a large write is being applied")]
-    Waited,
-    /// A mistake of ours: the view was taken for other tags.
-    #[error("tag id {0} is not in this view")]
-    NotInView(u32),
-}
 
 /// Reads tags from heads and store.
 #[derive(Clone)]
@@ -55,7 +39,7 @@ pub struct TagReader {
 
 impl TagReader {
     /// A reader of what there is now, which may be more with every call.
-    pub(super) fn new(live: Arc<dyn Store>, heads: Arc<dyn ReadHeads>, feed: Arc<Feed>) -> TagReader {
+    pub fn new(live: Arc<dyn Store>, heads: Arc<dyn ReadHeads>, feed: Arc<Feed>) -> TagReader {
         TagReader { store: live.clone(), live, heads, frozen: None, memory: MemoryBudget::default(), feed }
     }
 
@@ -144,7 +128,10 @@ impl TagReader {
     }
 
     /// Number of samples with `from <= timestamp <= to`.
-    pub(super) fn count(&self, tag: &Tag, from: i64, to: i64) -> Result<u64, ReadError> {
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn count(&self, tag: &Tag, from: i64, to: i64) -> Result<u64, ReadError> {
         let mut counted = 0;
         let mut cursor = self.cursor_between(tag, from, to, Direction::Forward)?;
         let mut samples = Samples::new(tag.value_type());

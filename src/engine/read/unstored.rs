@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use historian_format::current::CurrentEntry;
 use parking_lot::RwLockReadGuard;
 
-use super::merge::ReadError;
+use super::ReadError;
 use historian_model::{Samples, TagId, Value, ValueType};
 
 /// Latest sample of a tag by source timestamp.

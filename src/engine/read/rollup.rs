@@ -10,7 +10,7 @@ use historian_format::{
     rollup::{Parts, RollupBlock, RollupLevel, RollupState},
 };
 
-use super::merge::{ReadError, TagReader};
+use super::{ReadError, merge::TagReader};
 use historian_model::{Samples, Tag, TimeRange, Timestamp, ValueType};
 use historian_store::{ChunkFamily, Direction, StoreError};
 

@@ -1,6 +1,9 @@
 //! How much a range holds, from the headers of chunks: for the sizes of endpoints, and where to cut them. And how much a tag holds.
 
-use super::merge::{Portion, ReadError, TagReader};
+use super::{
+    ReadError,
+    merge::{Portion, TagReader},
+};
 use historian_model::{Tag, TimeRange};
 use historian_store::{ChunkFamily, Direction};
 
