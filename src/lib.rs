@@ -167,6 +167,7 @@ pub use historian_api as api;
 pub use historian_cli as cli;
 pub use historian_collector as collector;
 pub use historian_ingest as ingest;
+pub use historian_maintenance as maintenance;
 pub use historian_modbus as modbus;
 pub use historian_model as model;
 pub use historian_opcua as opcua;

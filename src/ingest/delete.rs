@@ -4,102 +4,25 @@
 //! one atomic change; the sealed mark comes with the last one, so that a deletion cut short by a crash is done again from the journal,
 //! with the same end.
 
-use std::{
-    collections::HashMap,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::HashMap, sync::Arc};
 
 use historian_format::{
-    Chunk, Effort, encode_chunk_with,
+    Chunk,
     journal::Deletion,
-    keys::{ChunkKey, SupersededKey, days_of_week, week_of, week_run},
+    keys::{ChunkKey, SupersededKey},
 };
-use parking_lot::{Mutex, MutexGuard};
 
-use super::{
-    seal::SealError,
+use historian_maintenance::{
+    TagLocks,
+    rewrite::{SealError, encode, mark_dirty, piece},
     superseded::{part, put_superseded},
 };
-use historian_model::{Samples, TagId};
+use historian_model::TagId;
 use historian_read::versions::Origin;
 use historian_store::{AuditEntry, Change, ChunkFamily, Direction, Store, StoredChunk, corrupt};
 
 /// Chunk bytes worked off in one change.
 const PAGE_BYTES: usize = 8 << 20;
-/// A chunk of so many samples is worth a long search for the smallest encoding.
-pub(super) const COLD_SAMPLES_MIN: usize = 256;
-
-const STRIPES: usize = 256;
-
-/// Keeps the rewriting of a tag's stored chunks to one at a time. Sealing, which only adds chunks, needs no lock.
-pub struct TagLocks {
-    stripes: Vec<Stripe>,
-}
-
-#[derive(Default)]
-struct Stripe {
-    lock: Mutex<()>,
-    epoch: AtomicU64,
-}
-
-impl Default for TagLocks {
-    fn default() -> TagLocks {
-        TagLocks { stripes: (0..STRIPES).map(|_| Stripe::default()).collect() }
-    }
-}
-
-impl TagLocks {
-    fn stripe(&self, tag: TagId) -> &Stripe {
-        &self.stripes[tag.0 as usize % STRIPES]
-    }
-
-    /// Locks a tag for a rewrite that nobody may overtake.
-    fn lock(&self, tag: TagId) -> Rewriting<'_> {
-        let stripe = self.stripe(tag);
-        Rewriting { stripe, _guard: stripe.lock.lock() }
-    }
-
-    /// To be compared by [`TagLocks::unless_changed`] when a rewrite prepared without lock is ready.
-    pub(super) fn epoch(&self, tag: TagId) -> u64 {
-        self.stripe(tag).epoch.load(Ordering::SeqCst)
-    }
-
-    /// A lock for the commit of a prepared rewrite; `None` when another one has been there since.
-    pub(super) fn unless_changed(&self, tag: TagId, epoch: u64) -> Option<MutexGuard<'_, ()>> {
-        let stripe = self.stripe(tag);
-        let guard = stripe.lock.lock();
-        (stripe.epoch.load(Ordering::SeqCst) == epoch).then_some(guard)
-    }
-}
-
-/// A rewrite under way. Whoever began to prepare another one before its end, be it before it or during it, learns of it.
-struct Rewriting<'a> {
-    stripe: &'a Stripe,
-    _guard: MutexGuard<'a, ()>,
-}
-
-impl Drop for Rewriting<'_> {
-    fn drop(&mut self) {
-        // Still under the lock: fields drop after this.
-        self.stripe.epoch.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-/// Notes days as dirty in a change, beside what is noted already.
-pub(super) fn mark_dirty(store: &dyn Store, change: &mut Change, tag: TagId, first: i64, last: i64) -> Result<(), SealError> {
-    let week = week_of(first);
-    let bits = days_of_week(first, last);
-    if let Some((_, _, days)) = change.dirty.iter_mut().find(|(id, at, _)| *id == tag && *at == week) {
-        *days |= bits;
-    } else {
-        change.dirty.push((tag, week, store.dirty_days(tag, week)? | bits));
-    }
-    Ok(())
-}
 
 /// Removes ranges from stored chunks.
 pub struct Deleter {
@@ -152,7 +75,6 @@ impl Deleter {
     }
 }
 
-/// First and last timestamp and count.
 /// What is being gathered for the next atomic change.
 struct Page<'a> {
     deleter: &'a Deleter,
@@ -213,35 +135,4 @@ impl Page<'_> {
         }
         Ok(key)
     }
-}
-
-/// A copy of some rows.
-pub(super) fn piece(samples: &Samples, range: Range<usize>) -> Result<Samples, SealError> {
-    let mut piece = Samples::with_capacity(samples.value_type(), range.len());
-    piece.extend_range(samples, range).map_err(|error| SealError::Copy(error.to_string()))?;
-    Ok(piece)
-}
-
-/// A chunk of these samples, encoded as hard as is worth it.
-pub(super) fn encode(tag: TagId, sequence: u64, samples: &Samples) -> Result<Vec<u8>, SealError> {
-    let effort = if samples.len() >= COLD_SAMPLES_MIN { Effort::Cold } else { Effort::Hot };
-    let mut bytes = Vec::new();
-    encode_chunk_with(tag.0, sequence, samples, effort, &mut bytes).map_err(|error| SealError::Encode { tag: tag.0, error })?;
-    Ok(bytes)
-}
-
-/// Cuts sorted samples into chunks of about `samples_max`, none across a week's edge.
-pub(super) fn cut(samples: &Samples, samples_max: usize) -> Vec<Range<usize>> {
-    let mut pieces = Vec::new();
-    let mut start = 0;
-    while start < samples.len() {
-        let week = week_run(&samples.timestamps[start..]);
-        // Equal parts: a last one of three samples would cost a header for nothing.
-        let parts = week.div_ceil(samples_max);
-        for part in 0..parts {
-            pieces.push(start + week * part / parts..start + week * (part + 1) / parts);
-        }
-        start += week;
-    }
-    pieces
 }

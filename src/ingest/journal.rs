@@ -22,9 +22,9 @@ use super::{
     counters::Counters,
     delete::Deleter,
     head::{Heads, Sealing},
-    keep::Pending,
-    seal::{SealError, Sealer},
+    seal::Sealer,
 };
+use historian_maintenance::{Pending, rewrite::SealError};
 use historian_model::sink::{Acknowledgement, Durability, RefusedWrite, Rejected, WriteError};
 use historian_model::{Clock, SampleBatch, Samples, TagId};
 use historian_read::{ReadError, feed::FeedWriter, merge::TagReader};

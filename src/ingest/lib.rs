@@ -1,12 +1,11 @@
-//! From the sample sink to sealed chunks: journal (durable acknowledgement), heads, current values, sealing, and the merged view on read.
+//! The write path of the engine, from the sample sink to sealed chunks: journal (durable acknowledgement), heads, current values, sealing,
+//! deletions. It starts and ends maintenance, and hands out the reader of what it writes.
 
 mod counters;
 mod delete;
 mod head;
 mod journal;
-pub mod keep;
-pub mod seal;
-mod superseded;
+mod seal;
 #[cfg(test)]
 mod tests;
 
@@ -25,12 +24,12 @@ use tokio::sync::{Semaphore, oneshot};
 
 use self::{
     counters::Counters,
-    delete::{Deleter, TagLocks},
+    delete::Deleter,
     head::Heads,
     journal::{Applier, Channels, Committer, DELETE_RANGE, Deletions, REPLACE_RANGE, Request, SAMPLE_JOURNAL_BYTES, Submission},
-    keep::{Keeper, KeeperOptions, Pending},
     seal::Sealer,
 };
+use historian_maintenance::{Keeper, KeeperOptions, KeptCounts, Pending, TagLocks, rewrite::SealError};
 use historian_model::sink::{
     Acknowledgement, Correction, CorrectionSink, Durability, Loss, LossReason, RefusedWrite, Rejected, RejectedTag, Rejection, SampleSink,
     WriteError, WriteMode,
@@ -39,7 +38,6 @@ use historian_model::{Clock, SampleBatch, Samples, TagId, TagName, TimeRange, Ti
 use historian_read::{ReadError, feed::FeedWriter, merge::TagReader};
 use historian_store::{Catalog, Gap, GapReason, Store, StoreError};
 pub use journal::Recovered;
-pub use keep::KeptCounts;
 
 /// Settings of ingest.
 #[derive(Clone, Debug)]
@@ -181,7 +179,7 @@ impl Ingest {
             applied: 0,
         };
         let recovered = applier.replay().map_err(|error| match error {
-            seal::SealError::Store(error) => error,
+            SealError::Store(error) => error,
             error => StoreError::Io(error.to_string()),
         })?;
         counters.durable.store(recovered.watermark, Ordering::SeqCst);

@@ -6,29 +6,16 @@
 use std::{collections::HashMap, sync::Arc};
 
 use historian_format::{
-    EncodeError,
     current::CurrentEntry,
     encode_chunk,
     keys::{ChunkKey, week_run},
 };
 
-use super::{head::Sealing, superseded::put_superseded};
+use super::head::Sealing;
+use historian_maintenance::{rewrite::SealError, superseded::put_superseded};
 use historian_model::{Samples, TagId};
 use historian_read::{CHUNK_SAMPLES_MAX, versions::Origin};
 use historian_store::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt};
-
-/// Why samples could not be sealed.
-#[derive(Debug, thiserror::Error)]
-pub enum SealError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("samples of tag id {tag} cannot be encoded: {error}")]
-    Encode { tag: u32, error: EncodeError },
-    #[error("samples could not be copied: {0}")]
-    Copy(String),
-    #[error("tag id {tag} has {} late chunks that start at {start}", u16::MAX)]
-    Generations { tag: u32, start: i64 },
-}
 
 /// A sample as the entry of a current value.
 fn entry(samples: &Samples, row: usize) -> CurrentEntry {

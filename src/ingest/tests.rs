@@ -12,7 +12,8 @@ use historian_format::{
     rollup::{Parts, RollupLevel},
 };
 
-use super::{Ingest, IngestOptions, keep::KeeperOptions};
+use super::{Ingest, IngestOptions};
+use historian_maintenance::KeeperOptions;
 use historian_model::{
     ManualClock, RetentionGroup, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeRange, Timestamp, Value, ValueType,
     sink::*,

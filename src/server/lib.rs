@@ -29,7 +29,8 @@ use self::{config::Configuration, silence::Silence};
 use historian_api as api;
 use historian_api::{Admin, AdminStatus, ApiLimits, Metrics, Services, Starting};
 use historian_collector::{CollectorContext, DeviceStatus, LastSample, Spool};
-use historian_ingest::{Ingest, IngestOptions, keep::KeeperOptions};
+use historian_ingest::{Ingest, IngestOptions};
+use historian_maintenance::KeeperOptions;
 use historian_model::{
     Clock, Quality, RetentionGroup, SampleBatch, SystemClock, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType,
     sink::{SampleSink, WriteError},

@@ -17,7 +17,8 @@ use arrow::{
 
 use super::limits;
 use crate::{AggregateQuery, MemoryBudget, QueryEngine, QueryError, QueryLimits, RangeQuery};
-use historian_ingest::{Ingest, IngestOptions, keep::KeeperOptions};
+use historian_ingest::{Ingest, IngestOptions};
+use historian_maintenance::KeeperOptions;
 use historian_model::{
     ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType,
     sink::{Correction, CorrectionSink, Durability, SampleSink, WriteMode},

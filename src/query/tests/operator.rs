@@ -12,7 +12,8 @@ use proptest::{prelude::*, test_runner::Config};
 
 use super::{BAD, limits};
 use crate::{AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Fill, Layout, QualityFilter, QueryEngine, RangeQuery};
-use historian_ingest::{Ingest, IngestOptions, keep::KeeperOptions};
+use historian_ingest::{Ingest, IngestOptions};
+use historian_maintenance::KeeperOptions;
 use historian_model::{
     ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType,
     sink::{Durability, SampleSink, WriteMode},

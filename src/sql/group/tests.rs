@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::grid::{Grids, holds_between_edges};
 use crate::{Reply, SqlEngine, SqlError, SqlOptions, Statement, function::time_bucket, table::samples};
-use historian_ingest::{Ingest, IngestOptions, keep::KeeperOptions};
+use historian_ingest::{Ingest, IngestOptions};
+use historian_maintenance::KeeperOptions;
 use historian_model::{
     ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, Timestamp, Value, ValueType,
     sink::{Durability, SampleSink, WriteMode},

@@ -23,7 +23,8 @@ const ROOMS: &[Room] = &[
     room("src/operators", &["format", "model"]),
     room("src/store", &["format", "model"]),
     room("src/engine/read", &["format", "model", "store"]),
-    room("src/ingest", &["format", "model", "read", "store"]),
+    room("src/engine/maintenance", &["format", "model", "read", "store"]),
+    room("src/ingest", &["format", "maintenance", "model", "read", "store"]),
     room("src/query", &["format", "model", "operators", "read", "store"]),
     room("src/sql", &["format", "model", "operators", "query", "read", "store"]),
     room("src/collector", &["format", "model"]),
@@ -31,7 +32,10 @@ const ROOMS: &[Room] = &[
     room("src/collector/opcua", &["collector", "model"]),
     // Of the collectors the API shows the delivery truth, and nothing else.
     room("src/api", &["collector", "format", "model", "operators", "proto", "query", "read", "sql", "store"]),
-    room("src/server", &["api", "collector", "ingest", "modbus", "model", "opcua", "operators", "query", "read", "sql", "store"]),
+    room(
+        "src/server",
+        &["api", "collector", "ingest", "maintenance", "modbus", "model", "opcua", "operators", "query", "read", "sql", "store"],
+    ),
     room("src/simulator", &["model"]),
     room("src/cli", &["api", "collector", "format", "model", "proto", "query", "server", "simulator", "sql", "store"]),
 ];
@@ -141,8 +145,7 @@ fn a_manifest_that_leaves_the_plan_is_told_by_room_library_and_reason() {
     assert!(of("src/model", &format!("{model}historian-store.workspace = true\n")).contains("src/model and historian-store"));
     assert!(of("src/model", "").contains("src/model and historian-format"));
     assert!(of("src/model", &format!("{model}rocksdb = \"1\"\n")).contains("RocksDB has one home"));
-    let ingest =
-        "[dependencies]\nhistorian-format = { path = \"x\" }\nhistorian-model = \"1\"\nhistorian-read = \"1\"\nhistorian-store = \"1\"\n";
+    let ingest = "[dependencies]\nhistorian-format = { path = \"x\" }\nhistorian-maintenance = \"1\"\nhistorian-model = \"1\"\nhistorian-read = \"1\"\nhistorian-store = \"1\"\n";
     assert_eq!(of("src/ingest", ingest), "");
     assert!(of("src/ingest", &format!("{ingest}arrow = \"1\"\n")).contains("Arrow begins in query"));
     assert!(of("src/ingest", &format!("{ingest}tonic = \"1\"\n")).contains("proto types begin in api"));

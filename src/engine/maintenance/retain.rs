@@ -4,53 +4,25 @@
 //! clock, which is not the clock on the wall: it follows that one at twice the pace of real time at most. So a clock that jumps ahead
 //! deletes nothing, be it the historian's or a device's.
 
-use std::{
-    collections::BTreeMap,
-    ops::RangeInclusive,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use historian_format::keys::week_of;
 
-use super::Keeper;
-use crate::seal::SealError;
+use super::{keeper::Keeper, rewrite::SealError};
 use historian_model::{Tag, Timestamp};
 use historian_store::{AuditEntry, Change, ChunkFamily, StoreError};
 
-/// A clock that jumps nowhere.
-#[derive(Debug)]
-pub(super) struct RetentionClock {
-    time: i64,
-    read: Instant,
-}
-
-impl RetentionClock {
-    /// Goes on from where it was kept; without that from now.
-    pub(super) fn new(kept: Option<i64>, now: Timestamp) -> RetentionClock {
-        RetentionClock { time: kept.unwrap_or(now.0), read: Instant::now() }
-    }
-
-    /// Moves towards the clock on the wall, ahead at twice the pace of real time at most.
-    pub(super) fn advance(&mut self, now: Timestamp) -> i64 {
-        let passed = i64::try_from(self.read.elapsed().as_nanos()).unwrap_or(i64::MAX);
-        self.advance_by(now, passed);
-        self.read = Instant::now();
-        self.time
-    }
-
-    fn advance_by(&mut self, now: Timestamp, passed: i64) {
-        let reach = self.time.saturating_add(passed.saturating_mul(2));
-        // A clock that was set back takes this one along: then less is deleted, not more.
-        self.time = now.0.min(reach);
-    }
-}
-
 impl Keeper {
-    /// Applies retention once and answers how many bytes went, about.
+    /// Applies retention now and answers how many bytes went, about.
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub(super) fn retain(&self) -> Result<u64, SealError> {
+    pub fn retain_now(&self) -> Result<u64, StoreError> {
+        let _working = self.working.lock();
+        self.retain().map_err(store_error)
+    }
+
+    fn retain(&self) -> Result<u64, SealError> {
         if self.options.retention.is_empty() {
             return Ok(0);
         }
@@ -155,7 +127,7 @@ fn runs(ids: impl Iterator<Item = u32>) -> Vec<RangeInclusive<u32>> {
 }
 
 /// Why retention could not be applied.
-pub(super) fn store_error(error: SealError) -> StoreError {
+fn store_error(error: SealError) -> StoreError {
     match error {
         SealError::Store(error) => error,
         error => StoreError::Io(error.to_string()),
@@ -165,18 +137,6 @@ pub(super) fn store_error(error: SealError) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_retention_clock_does_not_jump() {
-        const DAY: i64 = 86_400_000_000_000;
-        let mut clock = RetentionClock::new(Some(100 * DAY), Timestamp(100 * DAY));
-        clock.advance_by(Timestamp(101 * DAY), 1_000);
-        assert_eq!(clock.time, 100 * DAY + 2_000, "a day ahead at once: it follows slowly");
-        clock.advance_by(Timestamp(99 * DAY), 1_000);
-        assert_eq!(clock.time, 99 * DAY, "set back: less is deleted");
-        clock.advance_by(Timestamp(99 * DAY + 500), DAY);
-        assert_eq!(clock.time, 99 * DAY + 500, "never ahead of the wall");
-    }
 
     #[test]
     fn neighbours_are_one_run() {

@@ -11,7 +11,7 @@ use historian_store::{Change, StoreError};
 
 /// Tells apart values under the same tag, start and sequence number: the origin, and bits of the value's checksum. One and the same number
 /// counted by everybody for himself would make a deletion overwrite what a seal under the same sequence number has put there.
-pub(super) fn part(origin: Origin, value: &[u8]) -> u32 {
+pub fn part(origin: Origin, value: &[u8]) -> u32 {
     // A journal record ends with its own checksum, which makes the checksum of the whole the same for all records.
     let end = value.last_chunk::<4>().map_or(0, |end| u32::from_le_bytes(*end));
     (origin as u32) << 30 | (crc32c::crc32c(value) ^ end) >> 2
@@ -21,13 +21,7 @@ pub(super) fn part(origin: Origin, value: &[u8]) -> u32 {
 ///
 /// # Errors
 /// When they cannot be encoded, which only a fault of this program could bring about.
-pub(super) fn put_superseded(
-    change: &mut Change,
-    tag: TagId,
-    sequence: u64,
-    origin: Origin,
-    superseded: &Samples,
-) -> Result<(), StoreError> {
+pub fn put_superseded(change: &mut Change, tag: TagId, sequence: u64, origin: Origin, superseded: &Samples) -> Result<(), StoreError> {
     let mut start = 0;
     while start < superseded.len() {
         let end = start + week_run(&superseded.timestamps[start..]);

@@ -4,10 +4,9 @@ use std::sync::atomic::Ordering;
 
 use historian_format::keys::{ChunkKey, week_bounds, week_of};
 
-use super::Keeper;
-use crate::{
-    delete::{COLD_SAMPLES_MIN, cut, encode, mark_dirty, piece},
-    seal::SealError,
+use super::{
+    keeper::Keeper,
+    rewrite::{COLD_SAMPLES_MIN, SealError, cut, encode, mark_dirty, piece},
     superseded::put_superseded,
 };
 use historian_model::{Samples, Tag};
@@ -32,7 +31,7 @@ struct Overlay {
 
 impl Keeper {
     /// Merges all late chunks of a tag, oldest first, a week at a time.
-    pub(super) fn merge_late(&self, tag: &Tag) -> Result<(), SealError> {
+    pub(crate) fn merge_late(&self, tag: &Tag) -> Result<(), SealError> {
         let mut samples_max = LATE_SAMPLES_MAX;
         while !self.stopped() && self.catalog.by_id(tag.id).is_some() {
             let epoch = self.locks.epoch(tag.id);
@@ -50,7 +49,7 @@ impl Keeper {
     }
 
     /// Commits a prepared change, unless a deletion was faster; then it is prepared anew by whoever calls again.
-    pub(super) fn commit(&self, tag: &Tag, epoch: u64, change: &Change) -> Result<bool, SealError> {
+    pub(crate) fn commit(&self, tag: &Tag, epoch: u64, change: &Change) -> Result<bool, SealError> {
         let Some(_guard) = self.locks.unless_changed(tag.id, epoch) else { return Ok(false) };
         if self.catalog.by_id(tag.id).is_none() {
             return Ok(false);
@@ -161,7 +160,7 @@ impl Keeper {
     }
 
     /// Makes large chunks of small ones, in the order of time.
-    pub(super) fn enlarge(&self, tag: &Tag, all: bool) -> Result<(), SealError> {
+    pub(crate) fn enlarge(&self, tag: &Tag, all: bool) -> Result<(), SealError> {
         let family = ChunkFamily::Chunks;
         let mut epoch = self.locks.epoch(tag.id);
         let mut mark = self.store.kept(tag.id)?;

@@ -9,8 +9,7 @@ use historian_format::{
     rollup::{RollupBlock, RollupLevel, RollupState},
 };
 
-use super::Keeper;
-use crate::seal::SealError;
+use super::{keeper::Keeper, rewrite::SealError};
 use historian_model::{Samples, Tag, TagId};
 use historian_read::rollup::{Folder, interval_start};
 use historian_store::{Change, ChunkFamily, Direction, StoreError};
@@ -20,7 +19,7 @@ const DAY_NS: i64 = RollupLevel::Day.interval_ns();
 
 impl Keeper {
     /// Brings the rollups of a tag up to its last ordered chunk.
-    pub(super) fn roll(&self, tag: &Tag) -> Result<(), SealError> {
+    pub(crate) fn roll(&self, tag: &Tag) -> Result<(), SealError> {
         for (_, week, days) in self.store.dirty(Some(tag.id))? {
             if self.stopped() {
                 return Ok(());
