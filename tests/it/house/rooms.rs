@@ -24,7 +24,7 @@ const ROOMS: &[Room] = &[
     room("src/store", &["format", "model"]),
     room("src/engine/read", &["format", "model", "store"]),
     room("src/engine/maintenance", &["format", "model", "read", "store"]),
-    room("src/ingest", &["format", "maintenance", "model", "read", "store"]),
+    room("src/engine/ingest", &["format", "maintenance", "model", "read", "store"]),
     room("src/query", &["format", "model", "operators", "read", "store"]),
     room("src/sql", &["format", "model", "operators", "query", "read", "store"]),
     room("src/collector", &["format", "model"]),
@@ -60,7 +60,7 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
         &["tokio", "tokio-util", "tokio-stream", "futures"],
         &[
             "src/engine/read",
-            "src/ingest",
+            "src/engine/ingest",
             "src/query",
             "src/sql",
             "src/collector",
@@ -77,7 +77,7 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
         &["async-trait"],
         &[
             "src/model",
-            "src/ingest",
+            "src/engine/ingest",
             "src/query",
             "src/sql",
             "src/collector",
@@ -146,9 +146,9 @@ fn a_manifest_that_leaves_the_plan_is_told_by_room_library_and_reason() {
     assert!(of("src/model", "").contains("src/model and historian-format"));
     assert!(of("src/model", &format!("{model}rocksdb = \"1\"\n")).contains("RocksDB has one home"));
     let ingest = "[dependencies]\nhistorian-format = { path = \"x\" }\nhistorian-maintenance = \"1\"\nhistorian-model = \"1\"\nhistorian-read = \"1\"\nhistorian-store = \"1\"\n";
-    assert_eq!(of("src/ingest", ingest), "");
-    assert!(of("src/ingest", &format!("{ingest}arrow = \"1\"\n")).contains("Arrow begins in query"));
-    assert!(of("src/ingest", &format!("{ingest}tonic = \"1\"\n")).contains("proto types begin in api"));
+    assert_eq!(of("src/engine/ingest", ingest), "");
+    assert!(of("src/engine/ingest", &format!("{ingest}arrow = \"1\"\n")).contains("Arrow begins in query"));
+    assert!(of("src/engine/ingest", &format!("{ingest}tonic = \"1\"\n")).contains("proto types begin in api"));
     let modbus = "[dependencies]\nhistorian-collector = \"1\"\nhistorian-model = \"1\"\n";
     assert!(of("src/collector/modbus", &format!("{modbus}async-opcua = \"1\"\n")).contains("types of a protocol"));
     assert!(of("storage-format", "[dependencies]\ntokio = \"1\"\n").contains("the format alone"));
