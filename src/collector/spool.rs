@@ -19,7 +19,6 @@ use std::{
     time::Duration,
 };
 
-use historian_format::PushError;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::lost::{Ledger, Overflow};
 use super::{DeviceStatus, supervise::Backoff};
 use historian_model::{
-    Quality, SampleBatch, Samples, TagId, Timestamp, Value, ValueType,
+    PushError, Quality, SampleBatch, Samples, TagId, Timestamp, Value, ValueType,
     sink::{Acknowledgement, Durability, RefusedWrite, Rejected, RejectedTag, SampleSink, WriteError, WriteMode},
 };
 
