@@ -4,14 +4,16 @@
 //! bottom, and a room imports only those below it:
 //!
 //! ```text
-//! device → collector → ingest → chunk (historian-format) → store → query → api → wire
+//! device → collector → ingest → chunk (historian-format) → store → read → query → api → wire
 //! ```
 //!
 //! | Room | Does |
 //! |---|---|
 //! | [`model`] | tags, samples, qualities, times, ranges, selections; the one clock |
 //! | [`collector`] | takes samples from devices over Modbus and OPC UA; reads only |
-//! | [`ingest`] | journal (the write-ahead log), heads, sealing, maintenance; snapshots and merging for reads |
+//! | [`ingest`] | the write path: journal (the write-ahead log), heads, sealing, deletions |
+//! | [`maintenance`] | compaction, rollups, retention |
+//! | [`read`] | snapshots of heads and store, merging, states of intervals, the change feed |
 //! | [`store`] | chunks, catalog and logs in RocksDB or in memory; backup, scrub, salvage |
 //! | [`query`] | decodes ranges into Arrow; aggregates, plots, anomalies, key figures, SQL |
 //! | [`api`] | gRPC, Arrow Flight, Flight SQL and HTTP over the rooms below |
