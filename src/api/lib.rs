@@ -13,13 +13,14 @@ pub mod grpc;
 pub mod http;
 mod measure;
 pub mod metrics;
-mod new_tag;
 mod page;
+mod principal;
 pub mod resolve;
 pub mod sample;
 pub mod status;
 pub mod stream;
 mod subscribe;
+pub mod write;
 
 use std::{sync::Arc, time::Duration};
 

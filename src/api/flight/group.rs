@@ -14,7 +14,7 @@ use arrow::{
 use tonic::Status;
 
 use super::decode::nanoseconds_per;
-use crate::{convert, status};
+use crate::{status, write::exact};
 use historian_model::{Bitmap, Quality, SampleBatch, Samples, StringColumn, Tag, TagId, ValueType, Values};
 
 /// Finds or makes the tags of a batch: names in, tags in the same order out. The value type is that of the batch.
@@ -67,10 +67,10 @@ pub fn group(batch: &RecordBatch, resolve: &mut Resolve) -> Result<SampleBatch, 
                 ),
             ));
         }
-        let values = convert::convert(values, validity.as_ref(), tag.value_type()).map_err(|error| {
+        let values = exact::convert(values, validity.as_ref(), tag.value_type()).map_err(|error| {
             let place = match &error {
-                convert::NotExact::Value { row, .. } => format!("row {} (tag {:?})", rows.row(slot, *row), tag.name()),
-                convert::NotExact::Type { .. } => format!("tag {:?}", tag.name()),
+                exact::NotExact::Value { row, .. } => format!("row {} (tag {:?})", rows.row(slot, *row), tag.name()),
+                exact::NotExact::Type { .. } => format!("tag {:?}", tag.name()),
             };
             status::invalid("value", format!("{place}: {error}"))
         })?;

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow_flight::{FlightData, PutResult, flight_descriptor::DescriptorType};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
-use historian_proto::v1;
-use prost::Message;
 use tonic::{Status, Streaming};
 
 use super::{decode::Decoder, group};
 use crate::{
     Api, Services, blocking,
     command::{Command, Form},
-    grpc::write::{Options, options, started},
-    new_tag::NewTags,
     status,
-    stream::{Answers, answers},
+    write::{
+        acknowledge,
+        answers::{Answers, answers},
+        new_tag::NewTags,
+        options::{Options, options},
+        started,
+    },
 };
 use historian_model::{
     SampleBatch, Tag, ValueType,
@@ -159,39 +161,7 @@ async fn write(services: Services, batch: SampleBatch, rejected: Rejected, optio
         services.sink.write(batch, options.mode, options.durability).await.map_err(|refused| status::from_write(&refused.error))?
     };
     written.rejected.extend(rejected);
-    Ok(PutResult { app_metadata: acknowledgement(written, form).into() })
-}
-
-fn acknowledgement(written: Acknowledgement, form: Form) -> Vec<u8> {
-    let message = convert_acknowledgement(written);
-    match form {
-        Form::Protobuf => message.encode_to_vec(),
-        Form::Json => {
-            // Integers of 64 bits are text in the JSON of proto3; both of these are told also when they are 0.
-            let mut text = format!("{{\"watermark\":\"{}\",\"samples\":\"{}\"", message.watermark, message.samples);
-            if message.rejected > 0 {
-                let shown: Vec<_> = message
-                    .rejections
-                    .iter()
-                    .map(|one| serde_json::json!({"tag": one.tag, "timestamp": one.timestamp.to_string(), "reason": one.reason}))
-                    .collect();
-                text.push_str(&format!(",\"rejected\":\"{}\",\"rejections\":{}", message.rejected, serde_json::Value::Array(shown)));
-            }
-            text.push('}');
-            text.into_bytes()
-        }
-    }
-}
-
-/// The answer to a write as a message.
-pub fn convert_acknowledgement(written: Acknowledgement) -> v1::WriteAcknowledgement {
-    let rejections = written.rejected.shown.into_iter();
-    v1::WriteAcknowledgement {
-        watermark: written.watermark,
-        samples: written.samples,
-        rejected: written.rejected.count,
-        rejections: rejections.map(|one| v1::Rejection { tag: one.tag, timestamp: one.timestamp.0, reason: one.reason }).collect(),
-    }
+    Ok(PutResult { app_metadata: acknowledge::encoded(written, form).into() })
 }
 
 /// Tags by name; the missing ones are to be made, or named in the error.
@@ -203,21 +173,4 @@ fn resolve(catalog: &Catalog, new: Option<&mut NewTags>, names: &[&str], value_t
     };
     let tags = names.iter().zip(found).map(|(name, tag)| tag.map_or_else(|| new.tag(name, value_type), Ok));
     tags.collect::<Result<_, _>>().map_err(|error| status::from_name("tag", &error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use historian_model::{Timestamp, sink::Rejection};
-
-    #[test]
-    fn acknowledgements_have_the_form_of_the_command() {
-        let mut written = Acknowledgement { watermark: u64::MAX, samples: 3, ..Acknowledgement::default() };
-        assert_eq!(acknowledgement(written.clone(), Form::Json), br#"{"watermark":"18446744073709551615","samples":"3"}"#);
-        written.rejected.add(|| Rejection { tag: "a \"b\"".into(), timestamp: Timestamp(7), reason: "late".into() });
-        let expected = br#"{"watermark":"18446744073709551615","samples":"3","rejected":"1","rejections":[{"reason":"late","tag":"a \"b\"","timestamp":"7"}]}"#;
-        assert_eq!(acknowledgement(written.clone(), Form::Json), expected);
-        let decoded = v1::WriteAcknowledgement::decode(acknowledgement(written, Form::Protobuf).as_slice()).unwrap();
-        assert_eq!((decoded.watermark, decoded.samples, decoded.rejected, decoded.rejections.len()), (u64::MAX, 3, 1, 1));
-    }
 }

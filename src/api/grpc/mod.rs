@@ -5,7 +5,6 @@ mod apart;
 mod audit;
 mod backup;
 pub mod collector;
-pub mod correct;
 mod current;
 mod gap;
 pub mod inspect;

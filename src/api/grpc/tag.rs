@@ -5,8 +5,7 @@ use std::sync::Arc;
 use historian_proto::v1::{self, tag_service_server::TagService};
 use tonic::{Request, Response, Status};
 
-use super::correct::principal;
-use crate::{Api, Services, answer, blocking, convert, filter, resolve, status};
+use crate::{Api, Services, answer, blocking, convert, filter, principal::principal, resolve, status};
 use historian_model::{Tag, TagDefinition, TagName, TagSelection, ValueType};
 use historian_query::Extent;
 use historian_store::AuditEntry;

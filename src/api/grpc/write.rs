@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc};
 
 use futures::{FutureExt, StreamExt, stream::FuturesOrdered};
 use historian_proto::v1::{
-    self, TagFailure, WriteSamplesRequest, WriteSamplesResponse, WriteSamplesStreamRequest, WriteSamplesStreamResponse, write_request,
+    self, TagFailure, WriteSamplesRequest, WriteSamplesResponse, WriteSamplesStreamRequest, WriteSamplesStreamResponse,
     write_service_server::WriteService,
 };
 use prost::Message;
@@ -14,44 +14,23 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::apart::unknown;
 use crate::{
-    Api, Services, answer, blocking, convert,
-    flight::put::convert_acknowledgement,
-    new_tag::NewTags,
-    sample, status,
-    stream::{Answers, answers},
+    Api, Services, answer, blocking, status,
+    write::{
+        acknowledge,
+        answers::{Answers, answers},
+        correct,
+        new_tag::NewTags,
+        options::{Options, options},
+        sample::{self, fit},
+        started,
+    },
 };
 use historian_model::{
-    SampleBatch, Samples, Tag, Values,
-    sink::{Acknowledgement, Durability, Rejected, WriteMode},
+    SampleBatch,
+    sink::{Acknowledgement, Rejected},
 };
 
 pub struct Writes(pub Arc<Api>);
-
-/// Options of a write, checked.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    pub mode: WriteMode,
-    pub durability: Durability,
-    pub create_tags: bool,
-}
-
-/// Reads the options of a write; absent options are the defaults.
-///
-/// # Errors
-/// `INVALID_ARGUMENT` for a number that is no mode or durability.
-pub fn options(request: &v1::WriteRequest) -> Result<Options, Status> {
-    let mode = match write_request::Mode::try_from(request.mode) {
-        Ok(write_request::Mode::Unspecified | write_request::Mode::Upsert) => WriteMode::Upsert,
-        Ok(write_request::Mode::Insert) => WriteMode::Insert,
-        Err(_) => return Err(status::invalid("mode", format!("{} is none of UPSERT, INSERT", request.mode))),
-    };
-    let durability = match write_request::Durability::try_from(request.durability) {
-        Ok(write_request::Durability::Unspecified | write_request::Durability::Sync) => Durability::Sync,
-        Ok(write_request::Durability::Interval) => Durability::Interval,
-        Err(_) => return Err(status::invalid("durability", format!("{} is none of SYNC, INTERVAL", request.durability))),
-    };
-    Ok(Options { mode, durability, create_tags: request.create_tags })
-}
 
 #[tonic::async_trait]
 impl WriteService for Writes {
@@ -72,11 +51,11 @@ impl WriteService for Writes {
     }
 
     async fn delete_range(&self, request: Request<v1::DeleteRangeRequest>) -> Result<Response<v1::DeleteRangeResponse>, Status> {
-        super::correct::delete_range(self.0.services.clone(), request.into_inner()).await.map(Response::new)
+        correct::delete_range(self.0.services.clone(), request.into_inner()).await.map(Response::new)
     }
 
     async fn replace_range(&self, request: Request<v1::ReplaceRangeRequest>) -> Result<Response<v1::ReplaceRangeResponse>, Status> {
-        super::correct::replace_range(self.0.services.clone(), request.into_inner()).await.map(Response::new)
+        correct::replace_range(self.0.services.clone(), request.into_inner()).await.map(Response::new)
     }
 }
 
@@ -122,16 +101,6 @@ async fn prepare(services: Services, request: WriteSamplesRequest) -> Result<Pre
     .await
 }
 
-/// Converts the values to the tag's type where that is exact.
-pub fn fit(tag: &Tag, samples: &mut Samples) -> Result<(), String> {
-    let values = std::mem::replace(&mut samples.values, Values::Bool(Vec::new()));
-    samples.values = convert::convert(values, samples.validity.as_ref(), tag.value_type()).map_err(|error| match &error {
-        convert::NotExact::Value { row, .. } => format!("sample {row}: {error}"),
-        convert::NotExact::Type { .. } => error.to_string(),
-    })?;
-    Ok(())
-}
-
 fn refused(tag: String, message: String) -> TagFailure {
     TagFailure { tag, code: Code::InvalidArgument.into(), message }
 }
@@ -144,7 +113,7 @@ async fn write(services: Services, prepared: Prepared) -> Result<WriteSamplesRes
         services.sink.write(batch, options.mode, options.durability).await.map_err(|refused| status::from_write(&refused.error))?
     };
     written.rejected.extend(not_made);
-    let v1::WriteAcknowledgement { watermark, samples, rejected, rejections } = convert_acknowledgement(written);
+    let v1::WriteAcknowledgement { watermark, samples, rejected, rejections } = acknowledge::message(written);
     let failures = answer::failures(failures);
     Ok(WriteSamplesResponse { watermark, samples, failures, rejected, rejections })
 }
@@ -196,12 +165,4 @@ async fn run_stream(api: Arc<Api>, mut requests: Streaming<WriteSamplesStreamReq
 fn streamed(answer: Result<WriteSamplesResponse, Status>) -> Result<WriteSamplesStreamResponse, Status> {
     let WriteSamplesResponse { watermark, samples, failures, rejected, rejections } = answer?;
     Ok(WriteSamplesStreamResponse { watermark, samples, failures, rejected, rejections })
-}
-
-/// Polls a write once, so that its batch stands in the sink's queue before the next one of the stream is handed over.
-pub async fn started<T: Send + 'static>(mut write: futures::future::BoxFuture<'static, T>) -> futures::future::BoxFuture<'static, T> {
-    match futures::poll!(&mut write) {
-        std::task::Poll::Ready(done) => async move { done }.boxed(),
-        std::task::Poll::Pending => write,
-    }
 }

@@ -6,7 +6,7 @@ use historian_proto::v1::{
 };
 
 use super::{Mistakes, Row, Settings, TagRows};
-use historian_api::convert::narrowed;
+use historian_api::write::exact::narrowed;
 use historian_model as model;
 use historian_query::widened;
 

@@ -3,8 +3,8 @@
 use historian_proto::v1::{self, DeleteRangeRequest, DeleteRangeResponse, ReplaceRangeRequest, ReplaceRangeResponse};
 use tonic::Status;
 
-use super::write::fit;
-use crate::{Services, blocking, resolve, sample, status};
+use super::sample::{self, fit};
+use crate::{Services, blocking, principal::principal, resolve, status};
 use historian_model::{SampleBatch, TimeRange, Timestamp, sink::Correction};
 
 /// Longest reason, in bytes.
@@ -71,11 +71,6 @@ pub async fn replace_range(services: Services, request: ReplaceRangeRequest) -> 
         start_time: range.start.0,
         end_time: range.end.0,
     })
-}
-
-/// Who is asking. There are no identities yet.
-pub(super) fn principal() -> String {
-    "anonymous".to_owned()
 }
 
 fn reason(text: &str) -> Result<String, Status> {

@@ -8,7 +8,7 @@ use std::{
 
 use tonic::Status;
 
-use super::{Services, status};
+use crate::{Services, status};
 use historian_model::{SampleBatch, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType, sink::Rejected, tag::InvalidTagName};
 
 /// Tags that are to be made for one write. Until then each has an id that no tag of the catalog has.
