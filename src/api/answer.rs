@@ -3,7 +3,7 @@
 
 use historian_proto::v1::TagFailure;
 use prost::Message;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::status;
 
@@ -39,6 +39,14 @@ pub fn whole<M: Message>(answer: M, instead: &str) -> Result<M, Status> {
     }
     let message = format!("the answer has {bytes} bytes, and a message of gRPC has at most {MESSAGE_BYTES_MAX} by default; {instead}");
     Err(status::too_much("message_bytes_max", message))
+}
+
+/// Of an exact name that no tag has.
+pub const NO_TAG: &str = "there is no tag of this name";
+
+/// A row for an exact name that no tag has.
+pub fn unknown(tag: String) -> TagFailure {
+    TagFailure { tag, code: Code::NotFound.into(), message: NO_TAG.into() }
 }
 
 /// Failures as far as they fit into an answer; a last one tells how many there are besides. None is longer than it needs to be.

@@ -14,7 +14,7 @@ use arrow::{
 use tonic::Status;
 
 use super::decode::nanoseconds_per;
-use crate::{status, write::exact};
+use crate::{status, write::incoming::IncomingSamples};
 use historian_model::{Bitmap, Quality, SampleBatch, Samples, StringColumn, Tag, TagId, ValueType, Values};
 
 /// Finds or makes the tags of a batch: names in, tags in the same order out. The value type is that of the batch.
@@ -54,27 +54,15 @@ pub fn group(batch: &RecordBatch, resolve: &mut Resolve) -> Result<SampleBatch, 
     let mut grouped = SampleBatch { runs: Vec::with_capacity(tags.len()) };
     let runs = timestamps.into_iter().zip(columns).zip(qualities.into_iter().zip(validities));
     for (slot, (tag, ((timestamps, values), (qualities, validity)))) in tags.iter().zip(runs).enumerate() {
-        if let Some(validity) = &validity
-            && let Some(index) = (0..qualities.len()).find(|index| !validity.get(*index) && Quality(qualities[*index]).is_good())
-        {
-            return Err(status::invalid(
-                "value",
-                format!(
-                    "row {} (tag {:?}) has no value and the quality {}; a sample without a value needs a quality that is not Good",
-                    rows.row(slot, index),
-                    tag.name(),
-                    Quality(qualities[index])
-                ),
-            ));
-        }
-        let values = exact::convert(values, validity.as_ref(), tag.value_type()).map_err(|error| {
-            let place = match &error {
-                exact::NotExact::Value { row, .. } => format!("row {} (tag {:?})", rows.row(slot, *row), tag.name()),
-                exact::NotExact::Type { .. } => format!("tag {:?}", tag.name()),
+        let samples = IncomingSamples::new(Samples { timestamps, values, validity, qualities }).and_then(|samples| samples.fit(tag));
+        let samples = samples.map_err(|misfit| {
+            let place = match misfit.row() {
+                Some(row) => format!("row {} (tag {:?})", rows.row(slot, row), tag.name()),
+                None => format!("tag {:?}", tag.name()),
             };
-            status::invalid("value", format!("{place}: {error}"))
+            status::invalid("value", misfit.at(&place))
         })?;
-        grouped.runs.push((tag.id, Samples { timestamps, values, validity, qualities }));
+        grouped.runs.push((tag.id, samples));
     }
     Ok(grouped)
 }

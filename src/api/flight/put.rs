@@ -13,18 +13,12 @@ use crate::{
     command::{Command, Form},
     status,
     write::{
-        acknowledge,
+        Options, acknowledge,
         answers::{Answers, answers},
-        new_tag::NewTags,
-        options::{Options, options},
+        draft::{PreparedWrite, WriteDraft, WriteOutcome},
         started,
     },
 };
-use historian_model::{
-    SampleBatch, Tag, ValueType,
-    sink::{Acknowledgement, Rejected},
-};
-use historian_store::Catalog;
 
 /// Starts a write stream; the stream that comes back is that of its acknowledgements.
 ///
@@ -54,7 +48,7 @@ fn command(first: &FlightData, api: &Api) -> Result<(Options, Form), Status> {
         return Err(status::invalid("descriptor", format!("is a path; {EXPECTED}")));
     }
     match Command::parse(&descriptor.cmd, api.limits())? {
-        (Command::Write(request), form) => Ok((options(&request)?, form)),
+        (Command::Write(request), form) => Ok((Options::from_proto(&request)?, form)),
         _ => Err(status::invalid("descriptor", format!("is a query; {EXPECTED}"))),
     }
 }
@@ -126,7 +120,7 @@ impl Writer {
         let decoded = blocking(move || {
             let grouped = match self.decoder.message(&message) {
                 Ok(None) => None,
-                Ok(Some(batch)) => Some(samples(&services, &batch, options.create_tags)),
+                Ok(Some(batch)) => Some(prepare(&services, &batch, options)),
                 Err(error) => Some(Err(error)),
             };
             Ok((self, grouped))
@@ -135,42 +129,24 @@ impl Writer {
             Err(error) => (spare, Some(Err(error))),
             Ok((writer, None)) => (writer, None),
             Ok((writer, Some(Err(error)))) => (writer, Some(Err(error))),
-            Ok((writer, Some(Ok((batch, rejected))))) => {
-                let writing = write(writer.api.services.clone(), batch, rejected, options, writer.form).boxed();
-                let writing = started(writing).await;
+            Ok((writer, Some(Ok(prepared)))) => {
+                let form = writer.form;
+                let writing = prepared.write(writer.api.services.clone()).map(move |written| written.map(|written| answer(written, form)));
+                let writing = started(writing.boxed()).await;
                 (writer, Some(Ok(writing)))
             }
         }
     }
 }
 
-/// The samples of a batch; tags that are missing are made when all of it is known to be sound. And the samples that are not to be written, of
-/// tags that were not made for them. Blocks on the catalog.
-fn samples(services: &Services, batch: &RecordBatch, create_tags: bool) -> Result<(SampleBatch, Rejected), Status> {
-    let mut new = NewTags::default();
-    let mut resolve = |names: &[&str], value_type| resolve(&services.catalog, create_tags.then_some(&mut new), names, value_type);
-    let mut grouped = group::group(batch, &mut resolve)?;
-    let rejected = new.make(services, &mut grouped)?;
-    Ok((grouped, rejected))
+fn answer(written: WriteOutcome, form: Form) -> PutResult {
+    PutResult { app_metadata: acknowledge::encoded(written.acknowledgement, form).into() }
 }
 
-async fn write(services: Services, batch: SampleBatch, rejected: Rejected, options: Options, form: Form) -> Result<PutResult, Status> {
-    let mut written = if batch.is_empty() {
-        Acknowledgement { watermark: services.admin.status().watermark, ..Acknowledgement::default() }
-    } else {
-        services.sink.write(batch, options.mode, options.durability).await.map_err(|refused| status::from_write(&refused.error))?
-    };
-    written.rejected.extend(rejected);
-    Ok(PutResult { app_metadata: acknowledge::encoded(written, form).into() })
-}
-
-/// Tags by name; the missing ones are to be made, or named in the error.
-fn resolve(catalog: &Catalog, new: Option<&mut NewTags>, names: &[&str], value_type: ValueType) -> Result<Vec<Arc<Tag>>, Status> {
-    let found: Vec<Option<Arc<Tag>>> = names.iter().map(|name| catalog.get(name)).collect();
-    let Some(new) = new else {
-        let missing: Vec<String> = names.iter().zip(&found).filter(|(_, tag)| tag.is_none()).map(|(name, _)| (*name).to_owned()).collect();
-        return if missing.is_empty() { Ok(found.into_iter().flatten().collect()) } else { Err(status::tags_not_found(&missing)) };
-    };
-    let tags = names.iter().zip(found).map(|(name, tag)| tag.map_or_else(|| new.tag(name, value_type), Ok));
-    tags.collect::<Result<_, _>>().map_err(|error| status::from_name("tag", &error))
+/// The samples of a batch, which is taken whole or not at all. Blocks on the catalog.
+fn prepare(services: &Services, batch: &RecordBatch, options: Options) -> Result<PreparedWrite, Status> {
+    let mut draft = WriteDraft::new(services, options);
+    let grouped = group::group(batch, &mut |names, value_type| draft.tags(names, value_type))?;
+    draft.add_fitted(grouped);
+    draft.prepare()
 }

@@ -7,6 +7,7 @@ use historian_proto::v1::TagFailure;
 use prost::Message;
 use tonic::{Code, Status};
 
+pub use crate::answer::unknown;
 use crate::{answer::MESSAGE_BYTES_MAX, status, stream::Emitter};
 use historian_model::Tag;
 use historian_query::{QueryEngine, QueryError, QueryLimits, TakePart};
@@ -96,11 +97,6 @@ fn short<T: Message>(
     let mut halves = short(tag, &batch.slice(0, rows / 2), message)?;
     halves.extend(short(tag, &batch.slice(rows / 2, rows - rows / 2), message)?);
     Ok(halves)
-}
-
-/// A row for an exact name that no tag has.
-pub fn unknown(tag: String) -> TagFailure {
-    TagFailure { tag, code: Code::NotFound.into(), message: "there is no tag of this name".into() }
 }
 
 /// A row for a tag that cannot be read.

@@ -5,29 +5,22 @@ use std::{pin::Pin, sync::Arc};
 
 use futures::{FutureExt, StreamExt, stream::FuturesOrdered};
 use historian_proto::v1::{
-    self, TagFailure, WriteSamplesRequest, WriteSamplesResponse, WriteSamplesStreamRequest, WriteSamplesStreamResponse,
+    self, WriteSamplesRequest, WriteSamplesResponse, WriteSamplesStreamRequest, WriteSamplesStreamResponse,
     write_service_server::WriteService,
 };
 use prost::Message;
 use tokio_stream::Stream;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::apart::unknown;
 use crate::{
     Api, Services, answer, blocking, status,
     write::{
-        acknowledge,
+        Options, acknowledge,
         answers::{Answers, answers},
         correct,
-        new_tag::NewTags,
-        options::{Options, options},
-        sample::{self, fit},
-        started,
+        draft::{PreparedWrite, WriteDraft, WriteOutcome},
+        sample, started,
     },
-};
-use historian_model::{
-    SampleBatch,
-    sink::{Acknowledgement, Rejected},
 };
 
 pub struct Writes(pub Arc<Api>);
@@ -35,8 +28,9 @@ pub struct Writes(pub Arc<Api>);
 #[tonic::async_trait]
 impl WriteService for Writes {
     async fn write_samples(&self, request: Request<WriteSamplesRequest>) -> Result<Response<WriteSamplesResponse>, Status> {
-        let prepared = prepare(self.0.services.clone(), request.into_inner()).await?;
-        write(self.0.services.clone(), prepared).await.map(Response::new)
+        let services = self.0.services.clone();
+        let prepared = blocking(move || prepare(&services, request.into_inner())).await?;
+        prepared.write(self.0.services.clone()).await.map(response).map(Response::new)
     }
 
     type WriteSamplesStreamStream = Pin<Box<dyn Stream<Item = Result<WriteSamplesStreamResponse, Status>> + Send>>;
@@ -59,63 +53,23 @@ impl WriteService for Writes {
     }
 }
 
-/// A request whose tags are known and whose columns fit them.
-struct Prepared {
-    batch: SampleBatch,
-    options: Options,
-    failures: Vec<TagFailure>,
-    /// Samples of tags that were not made for them.
-    rejected: Rejected,
-}
-
-async fn prepare(services: Services, request: WriteSamplesRequest) -> Result<Prepared, Status> {
-    blocking(move || {
-        let options = options(&request.options.unwrap_or_default())?;
-        let mut prepared = Prepared { batch: SampleBatch::default(), options, failures: Vec::new(), rejected: Rejected::default() };
-        let mut new = NewTags::default();
-        for message in request.samples {
-            let name = message.tag.clone();
-            let mut samples = match sample::from_proto(message) {
-                Ok(samples) => samples,
-                Err(reason) => {
-                    prepared.failures.push(refused(name, reason));
-                    continue;
-                }
-            };
-            let tag = match services.catalog.get(&name) {
-                Some(tag) => Ok(tag),
-                None if options.create_tags => {
-                    new.tag(&name, samples.value_type()).map_err(|error| refused(name.clone(), error.to_string()))
-                }
-                None => Err(unknown(name.clone())),
-            };
-            let fitted = tag.and_then(|tag| fit(&tag, &mut samples).map(|()| tag).map_err(|reason| refused(name, reason)));
-            match fitted {
-                Ok(tag) => prepared.batch.runs.push((tag.id, samples)),
-                Err(failure) => prepared.failures.push(failure),
-            }
+/// The samples that fit their tags; the others are rows of the answer. Blocks on the catalog.
+fn prepare(services: &Services, request: WriteSamplesRequest) -> Result<PreparedWrite, Status> {
+    let mut draft = WriteDraft::new(services, Options::from_proto(&request.options.unwrap_or_default())?);
+    for mut message in request.samples {
+        let tag = std::mem::take(&mut message.tag);
+        let added = sample::from_proto(message).and_then(|samples| draft.add(&tag, samples));
+        if let Err(refusal) = added {
+            draft.leave_out(tag, refusal);
         }
-        prepared.rejected = new.make(&services, &mut prepared.batch)?;
-        Ok(prepared)
-    })
-    .await
+    }
+    draft.prepare()
 }
 
-fn refused(tag: String, message: String) -> TagFailure {
-    TagFailure { tag, code: Code::InvalidArgument.into(), message }
-}
-
-async fn write(services: Services, prepared: Prepared) -> Result<WriteSamplesResponse, Status> {
-    let Prepared { batch, options, failures, rejected: not_made } = prepared;
-    let mut written = if batch.is_empty() {
-        Acknowledgement { watermark: services.admin.status().watermark, ..Acknowledgement::default() }
-    } else {
-        services.sink.write(batch, options.mode, options.durability).await.map_err(|refused| status::from_write(&refused.error))?
-    };
-    written.rejected.extend(not_made);
-    let v1::WriteAcknowledgement { watermark, samples, rejected, rejections } = acknowledge::message(written);
-    let failures = answer::failures(failures);
-    Ok(WriteSamplesResponse { watermark, samples, failures, rejected, rejections })
+fn response(written: WriteOutcome) -> WriteSamplesResponse {
+    let v1::WriteAcknowledgement { watermark, samples, rejected, rejections } = acknowledge::message(written.acknowledgement);
+    let failures = written.refused.into_iter().map(|refused| refused.refusal.failure(refused.tag)).collect();
+    WriteSamplesResponse { watermark, samples, failures: answer::failures(failures), rejected, rejections }
 }
 
 /// Answers a stream in order, with several requests waiting for the journal at the same time so that one fsync serves them all.
@@ -147,10 +101,11 @@ async fn run_stream(api: Arc<Api>, mut requests: Streaming<WriteSamplesStreamReq
                 Some(Ok(request)) => {
                     let bytes = request.encoded_len();
                     bytes_waiting += bytes;
-                    // Prepared one after the other and handed to the sink in order; only the wait for the journal overlaps.
+                    // PreparedWrite one after the other and handed to the sink in order; only the wait for the journal overlaps.
                     let WriteSamplesStreamRequest { options, samples } = request;
-                    let writing = match prepare(api.services.clone(), WriteSamplesRequest { options, samples }).await {
-                        Ok(prepared) => started(write(api.services.clone(), prepared).map(streamed).boxed()).await,
+                    let services = api.services.clone();
+                    let writing = match blocking(move || prepare(&services, WriteSamplesRequest { options, samples })).await {
+                        Ok(prepared) => started(prepared.write(api.services.clone()).map(|written| written.map(streamed)).boxed()).await,
                         Err(error) => { reading = false; async { Err(error) }.boxed() }
                     };
                     waiting.push_back(writing.map(move |answer| (bytes, answer)).boxed());
@@ -162,7 +117,7 @@ async fn run_stream(api: Arc<Api>, mut requests: Streaming<WriteSamplesStreamReq
 }
 
 /// An answer as the stream has it.
-fn streamed(answer: Result<WriteSamplesResponse, Status>) -> Result<WriteSamplesStreamResponse, Status> {
-    let WriteSamplesResponse { watermark, samples, failures, rejected, rejections } = answer?;
-    Ok(WriteSamplesStreamResponse { watermark, samples, failures, rejected, rejections })
+fn streamed(written: WriteOutcome) -> WriteSamplesStreamResponse {
+    let WriteSamplesResponse { watermark, samples, failures, rejected, rejections } = response(written);
+    WriteSamplesStreamResponse { watermark, samples, failures, rejected, rejections }
 }

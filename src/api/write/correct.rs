@@ -1,11 +1,11 @@
 //! Corrections: deleting and replacing ranges of stored samples.
 
-use historian_proto::v1::{self, DeleteRangeRequest, DeleteRangeResponse, ReplaceRangeRequest, ReplaceRangeResponse};
+use historian_proto::v1::{self, DeleteRangeRequest, DeleteRangeResponse, ReplaceRangeRequest, ReplaceRangeResponse, TagSamples};
 use tonic::Status;
 
-use super::sample::{self, fit};
+use super::{incoming::IncomingSamples, refusal::TagRefusal, sample};
 use crate::{Services, blocking, principal::principal, resolve, status};
-use historian_model::{SampleBatch, TimeRange, Timestamp, sink::Correction};
+use historian_model::{SampleBatch, Samples, Tag, TimeRange, Timestamp, sink::Correction};
 
 /// Longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 4_096;
@@ -40,19 +40,14 @@ pub async fn replace_range(services: Services, request: ReplaceRangeRequest) -> 
         }
         let mut correction = Correction { principal: principal(), reason, ..Correction::default() };
         let mut missing = Vec::new();
-        for message in request.samples {
-            let name = message.tag.clone();
+        for mut message in request.samples {
+            let name = std::mem::take(&mut message.tag);
             let Some(tag) = services.catalog.get(&name) else {
                 missing.push(name);
                 continue;
             };
             // A replacement is one whole: unlike a write it is not taken in part.
-            let mut samples = if message.timestamps.is_empty() && message.values.is_none() {
-                historian_model::Samples::new(tag.value_type())
-            } else {
-                sample::from_proto(message).map_err(|reason| status::invalid("samples", format!("{name}: {reason}")))?
-            };
-            fit(&tag, &mut samples).map_err(|reason| status::invalid("samples", format!("{name}: {reason}")))?;
+            let samples = replacement(message, &tag).map_err(|refusal| status::invalid("samples", format!("{name}: {refusal}")))?;
             if let Some(outside) = samples.timestamps.iter().find(|at| !range.contains(Timestamp(**at))) {
                 let message = format!("{name}: the sample at {} lies outside the range that is replaced", Timestamp(*outside));
                 return Err(status::invalid("samples", message));
@@ -71,6 +66,16 @@ pub async fn replace_range(services: Services, request: ReplaceRangeRequest) -> 
         start_time: range.start.0,
         end_time: range.end.0,
     })
+}
+
+/// Samples of one tag in its type. None at all empties the range, and needs no column of values.
+fn replacement(message: TagSamples, tag: &Tag) -> Result<Samples, TagRefusal> {
+    let samples = if message.timestamps.is_empty() && message.values.is_none() {
+        IncomingSamples::new(Samples::new(tag.value_type()))?
+    } else {
+        sample::from_proto(message)?
+    };
+    Ok(samples.fit(tag)?)
 }
 
 fn reason(text: &str) -> Result<String, Status> {

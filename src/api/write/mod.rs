@@ -1,12 +1,21 @@
-//! Writing, once for every door: options, samples and the conversion of their values, tags that a write makes, acknowledgements, corrections.
+//! Writing, decided once for every door: what of a write is taken and why not, which tags it makes, how it is acknowledged, how a stream of
+//! writes is held to bounds, and how what is stored is corrected.
+//!
+//! A door (`DoPut`, `WriteService`) only translates. It reads its messages into [`Options`] and into [`incoming::IncomingSamples`] columns of named
+//! tags, puts these into a [`draft::WriteDraft`], and makes its answer of what was [written](draft::WriteOutcome).
 
 pub mod acknowledge;
 pub mod answers;
 pub mod correct;
+pub mod draft;
 pub mod exact;
-pub mod new_tag;
-pub mod options;
+pub mod incoming;
+mod new_tag;
+mod options;
+pub mod refusal;
 pub mod sample;
+
+pub use options::Options;
 
 use futures::FutureExt;
 

@@ -2,14 +2,19 @@
 
 use historian_proto::v1::{TagSamples, values::Column};
 
-use super::exact;
-use historian_model::{Bitmap, Quality, Samples, StringColumn, Tag, Values};
+use super::{incoming::IncomingSamples, refusal::TagRefusal};
+use historian_model::{Bitmap, Quality, Samples, StringColumn, Values};
 
 /// Wire form into columns. The values keep the type in which they came.
 ///
 /// # Errors
 /// Says which rule of the message is broken.
-pub fn from_proto(message: TagSamples) -> Result<Samples, String> {
+pub fn from_proto(message: TagSamples) -> Result<IncomingSamples, TagRefusal> {
+    let samples = columns(message).map_err(TagRefusal::Columns)?;
+    Ok(IncomingSamples::new(samples)?)
+}
+
+fn columns(message: TagSamples) -> Result<Samples, String> {
     let count = message.timestamps.len();
     let mut values = match message.values.and_then(|values| values.column) {
         Some(Column::F64(column)) => Values::F64(column.values),
@@ -29,35 +34,30 @@ pub fn from_proto(message: TagSamples) -> Result<Samples, String> {
         given if given == count => message.qualities,
         given => return Err(format!("{count} timestamps, but {given} qualities; send one per timestamp, or none when all are Good")),
     };
-    let validity = validity(&message.nulls, &qualities)?;
+    let validity = validity(&message.nulls, count)?;
     if validity.is_some() {
         clear_nulls(&mut values, &message.nulls)?;
     }
     Ok(Samples { timestamps: message.timestamps, values, validity, qualities })
 }
 
-fn validity(nulls: &[u32], qualities: &[u32]) -> Result<Option<Bitmap>, String> {
+fn validity(nulls: &[u32], count: usize) -> Result<Option<Bitmap>, String> {
     if nulls.is_empty() {
         return Ok(None);
     }
     if !nulls.is_sorted_by(|a, b| a < b) {
         return Err("nulls must ascend, each index once".into());
     }
-    let mut validity = Bitmap::with_capacity(qualities.len());
+    let mut validity = Bitmap::with_capacity(count);
     for null in nulls {
         let index = *null as usize;
-        let Some(quality) = qualities.get(index) else {
-            return Err(format!("nulls names sample {index}, there are {}", qualities.len()));
-        };
-        if Quality(*quality).is_good() {
-            return Err(format!(
-                "sample {index} has no value and the quality Good; a sample without a value needs a quality that is not Good"
-            ));
+        if index >= count {
+            return Err(format!("nulls names sample {index}, there are {count}"));
         }
         validity.extend_true(index - validity.len());
         validity.push(false);
     }
-    validity.extend_true(qualities.len() - validity.len());
+    validity.extend_true(count - validity.len());
     Ok(Some(validity))
 }
 
@@ -82,16 +82,6 @@ fn clear_nulls(values: &mut Values, nulls: &[u32]) -> Result<(), String> {
             *column = strings(cleared)?;
         }
     }
-    Ok(())
-}
-
-/// Converts the values to the tag's type where that is exact.
-pub fn fit(tag: &Tag, samples: &mut Samples) -> Result<(), String> {
-    let values = std::mem::replace(&mut samples.values, Values::Bool(Vec::new()));
-    samples.values = exact::convert(values, samples.validity.as_ref(), tag.value_type()).map_err(|error| match &error {
-        exact::NotExact::Value { row, .. } => format!("sample {row}: {error}"),
-        exact::NotExact::Type { .. } => error.to_string(),
-    })?;
     Ok(())
 }
 
@@ -122,11 +112,11 @@ mod tests {
 
     #[test]
     fn columns_with_nulls_are_read() {
-        let samples = from_proto(message()).unwrap();
+        let samples = columns(message()).unwrap();
         assert_eq!((samples.value(0), samples.value(1), samples.value(2)), (Some(Value::F64(1.0)), None, Some(Value::F64(3.0))));
         assert_eq!(samples.values, Values::F64(vec![1.0, 0.0, 3.0]));
         let text = v1::Values { column: Some(Column::String(v1::StringColumn { values: ["x", "y", "z"].map(String::from).to_vec() })) };
-        let samples = from_proto(TagSamples { values: Some(text), ..message() }).unwrap();
+        let samples = columns(TagSamples { values: Some(text), ..message() }).unwrap();
         assert_eq!((samples.value(0), samples.value(1)), (Some(Value::String("x".into())), None));
     }
 
@@ -142,7 +132,7 @@ mod tests {
         ] {
             let mut message = message();
             change(&mut message);
-            let error = from_proto(message).unwrap_err();
+            let error = from_proto(message).unwrap_err().to_string();
             assert!(error.contains(fragment), "{error}");
         }
     }

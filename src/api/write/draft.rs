@@ -1,0 +1,128 @@
+//! A write on its way from a door to the sink: the tags and samples that a door has read are drafted, then prepared, then written.
+
+use std::sync::Arc;
+
+use tonic::Status;
+
+use super::{Options, incoming::IncomingSamples, new_tag::NewTags, refusal::TagRefusal};
+use crate::{Services, status};
+use historian_model::{
+    SampleBatch, Tag, ValueType,
+    sink::{Acknowledgement, Rejected},
+};
+
+/// A write that a door puts together. Blocks on the catalog.
+pub struct WriteDraft<'a> {
+    services: &'a Services,
+    options: Options,
+    batch: SampleBatch,
+    new: NewTags,
+    refused: Vec<RefusedTag>,
+}
+
+/// Samples of one tag that are left out of a write of which the rest is taken.
+#[derive(Debug)]
+pub struct RefusedTag {
+    /// As the client named it.
+    pub tag: String,
+    pub refusal: TagRefusal,
+}
+
+impl<'a> WriteDraft<'a> {
+    pub fn new(services: &'a Services, options: Options) -> WriteDraft<'a> {
+        WriteDraft { services, options, batch: SampleBatch::default(), new: NewTags::default(), refused: Vec::new() }
+    }
+
+    /// The tag of this name. Where there is none and the write makes tags, one that is to be made; the first who asks says its type.
+    ///
+    /// # Errors
+    /// When there is no such tag, or can be none.
+    pub fn tag(&mut self, name: &str, value_type: ValueType) -> Result<Arc<Tag>, TagRefusal> {
+        match self.services.catalog.get(name) {
+            Some(tag) => Ok(tag),
+            None if self.options.create_tags => Ok(self.new.tag(name, value_type)?),
+            None => Err(TagRefusal::UnknownTag),
+        }
+    }
+
+    /// All of these tags in their order, for a write that is taken whole.
+    ///
+    /// # Errors
+    /// Names the tags that are missing, or the rule that a name breaks.
+    pub fn tags(&mut self, names: &[&str], value_type: ValueType) -> Result<Vec<Arc<Tag>>, Status> {
+        let mut tags = Vec::with_capacity(names.len());
+        let mut missing = Vec::new();
+        for name in names {
+            match self.tag(name, value_type) {
+                Ok(tag) => tags.push(tag),
+                Err(TagRefusal::UnknownTag) => missing.push((*name).to_owned()),
+                Err(refusal) => return Err(status::invalid("tag", refusal.to_string())),
+            }
+        }
+        if missing.is_empty() { Ok(tags) } else { Err(status::tags_not_found(&missing)) }
+    }
+
+    /// Adds samples of a tag, with their values in its type.
+    ///
+    /// # Errors
+    /// Why the samples cannot be taken; none of them is added then.
+    pub fn add(&mut self, name: &str, samples: IncomingSamples) -> Result<(), TagRefusal> {
+        let tag = self.tag(name, samples.value_type())?;
+        self.batch.runs.push((tag.id, samples.fit(&tag)?));
+        Ok(())
+    }
+
+    /// Adds what a door has fitted itself to the tags of this draft ([`WriteDraft::tag`], [`IncomingSamples::fit`]), because its errors name rows.
+    pub fn add_fitted(&mut self, batch: SampleBatch) {
+        self.batch.runs.extend(batch.runs);
+    }
+
+    /// Leaves out samples of one tag; the answer to the write says so.
+    pub fn leave_out(&mut self, tag: String, refusal: TagRefusal) {
+        self.refused.push(RefusedTag { tag, refusal });
+    }
+
+    /// Makes the tags that are missing: nothing else can refuse the write now but the sink.
+    ///
+    /// # Errors
+    /// Why the write cannot be taken, or the tags not made; no tag is made then.
+    pub fn prepare(mut self) -> Result<PreparedWrite, Status> {
+        let rejected = self.new.make(self.services, &mut self.batch)?;
+        Ok(PreparedWrite { batch: self.batch, options: self.options, refused: self.refused, rejected })
+    }
+}
+
+/// A write whose tags are known and whose values fit them.
+pub struct PreparedWrite {
+    batch: SampleBatch,
+    options: Options,
+    refused: Vec<RefusedTag>,
+    /// Samples of tags that were not made for them.
+    rejected: Rejected,
+}
+
+/// What became of a write.
+#[derive(Debug)]
+pub struct WriteOutcome {
+    pub acknowledgement: Acknowledgement,
+    pub refused: Vec<RefusedTag>,
+}
+
+impl PreparedWrite {
+    /// Hands the write to the sink, and answers when it is as durable as was asked. A write of nothing is acknowledged with the watermark of
+    /// now.
+    ///
+    /// # Errors
+    /// What the sink says.
+    pub async fn write(self, services: Services) -> Result<WriteOutcome, Status> {
+        let PreparedWrite { batch, options, refused, rejected } = self;
+        let mut acknowledgement = if batch.is_empty() {
+            Acknowledgement { watermark: services.admin.status().watermark, ..Acknowledgement::default() }
+        } else {
+            let written = services.sink.write(batch, options.mode, options.durability).await;
+            written.map_err(|refused| status::from_write(&refused.error))?
+        };
+        acknowledgement.rejected.extend(rejected);
+        Ok(WriteOutcome { acknowledgement, refused })
+    }
+}
