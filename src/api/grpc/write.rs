@@ -3,7 +3,6 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use futures::{FutureExt, StreamExt, stream::FuturesOrdered};
 use historian_proto::v1::{
     self, WriteSamplesRequest, WriteSamplesResponse, WriteSamplesStreamRequest, WriteSamplesStreamResponse,
     write_service_server::WriteService,
@@ -13,13 +12,12 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    Api, Services, answer, blocking, status,
+    Api, Services, answer, blocking,
     write::{
-        Options, acknowledge,
-        answers::{Answers, answers},
-        correct,
+        Options, acknowledge, correct,
         draft::{PreparedWrite, WriteDraft, WriteOutcome},
-        sample, started,
+        sample,
+        stream::{self, WriteReader},
     },
 };
 
@@ -39,9 +37,7 @@ impl WriteService for Writes {
         &self,
         request: Request<Streaming<WriteSamplesStreamRequest>>,
     ) -> Result<Response<Self::WriteSamplesStreamStream>, Status> {
-        let (answers, stream) = answers(self.0.limits().acknowledgements_unread_max, self.0.limits().stalled_reader_timeout);
-        tokio::spawn(run_stream(self.0.clone(), request.into_inner(), answers));
-        Ok(Response::new(Box::pin(stream)))
+        Ok(Response::new(Box::pin(stream::start(self.0.clone(), StreamReader, request.into_inner(), streamed))))
     }
 
     async fn delete_range(&self, request: Request<v1::DeleteRangeRequest>) -> Result<Response<v1::DeleteRangeResponse>, Status> {
@@ -72,47 +68,19 @@ fn response(written: WriteOutcome) -> WriteSamplesResponse {
     WriteSamplesResponse { watermark, samples, failures: answer::failures(failures), rejected, rejections }
 }
 
-/// Answers a stream in order, with several requests waiting for the journal at the same time so that one fsync serves them all.
-async fn run_stream(api: Arc<Api>, mut requests: Streaming<WriteSamplesStreamRequest>, answers: Answers<WriteSamplesStreamResponse>) {
-    let limits = api.limits().clone();
-    let mut waiting = FuturesOrdered::new();
-    let mut bytes_waiting = 0;
-    let mut reading = true;
-    loop {
-        let room = reading && waiting.len() < limits.write_batches_in_flight && bytes_waiting < limits.write_bytes_in_flight;
-        tokio::select! {
-            biased;
-            Some((bytes, answer)) = waiting.next(), if !waiting.is_empty() => {
-                bytes_waiting -= bytes;
-                                if !answers.send(answer).await {
-                    return;
-                }
-            }
-            () = api.draining.cancelled(), if reading => {
-                reading = false;
-                waiting.push_back(async { (0, Err(status::stopping())) }.boxed());
-            }
-            request = requests.next(), if room => match request {
-                None => reading = false,
-                Some(Err(error)) => {
-                    reading = false;
-                    waiting.push_back(async { (0, Err(error)) }.boxed());
-                }
-                Some(Ok(request)) => {
-                    let bytes = request.encoded_len();
-                    bytes_waiting += bytes;
-                    // PreparedWrite one after the other and handed to the sink in order; only the wait for the journal overlaps.
-                    let WriteSamplesStreamRequest { options, samples } = request;
-                    let services = api.services.clone();
-                    let writing = match blocking(move || prepare(&services, WriteSamplesRequest { options, samples })).await {
-                        Ok(prepared) => started(prepared.write(api.services.clone()).map(|written| written.map(streamed)).boxed()).await,
-                        Err(error) => { reading = false; async { Err(error) }.boxed() }
-                    };
-                    waiting.push_back(writing.map(move |answer| (bytes, answer)).boxed());
-                }
-            },
-            else => return,
-        }
+/// Reads the messages of a stream.
+struct StreamReader;
+
+impl WriteReader for StreamReader {
+    type Message = WriteSamplesStreamRequest;
+
+    fn bytes(message: &WriteSamplesStreamRequest) -> usize {
+        message.encoded_len()
+    }
+
+    fn read(&mut self, services: &Services, message: WriteSamplesStreamRequest) -> Result<Option<PreparedWrite>, Status> {
+        let WriteSamplesStreamRequest { options, samples } = message;
+        prepare(services, WriteSamplesRequest { options, samples }).map(Some)
     }
 }
 

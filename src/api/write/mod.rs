@@ -2,10 +2,11 @@
 //! writes is held to bounds, and how what is stored is corrected.
 //!
 //! A door (`DoPut`, `WriteService`) only translates. It reads its messages into [`Options`] and into [`incoming::IncomingSamples`] columns of named
-//! tags, puts these into a [`draft::WriteDraft`], and makes its answer of what was [written](draft::WriteOutcome).
+//! tags, puts these into a [`draft::WriteDraft`], and makes its answer of the [`draft::WriteOutcome`]. For a stream it tells how each message is
+//! read ([`stream::WriteReader`]).
 
 pub mod acknowledge;
-pub mod answers;
+mod answers;
 pub mod correct;
 pub mod draft;
 pub mod exact;
@@ -14,15 +15,6 @@ mod new_tag;
 mod options;
 pub mod refusal;
 pub mod sample;
+pub mod stream;
 
 pub use options::Options;
-
-use futures::FutureExt;
-
-/// Polls a write once, so that its batch stands in the sink's queue before the next one of the stream is handed over.
-pub async fn started<T: Send + 'static>(mut write: futures::future::BoxFuture<'static, T>) -> futures::future::BoxFuture<'static, T> {
-    match futures::poll!(&mut write) {
-        std::task::Poll::Ready(done) => async move { done }.boxed(),
-        std::task::Poll::Pending => write,
-    }
-}
