@@ -31,3 +31,4 @@ mod sql;
 mod support;
 mod told;
 mod types;
+mod write_doors;

@@ -103,3 +103,6 @@ async fn started<T: Send + 'static>(mut write: BoxFuture<'static, T>) -> BoxFutu
         Poll::Pending => write,
     }
 }
+
+#[cfg(test)]
+mod tests;
