@@ -1,6 +1,6 @@
 //! Fails the build where RocksDB is another version than the one that our readers of its files were written for.
 //!
-//! `rocks/manifest.rs`, `rocks/log_mark.rs` and `salvage/` read and cut RocksDB's log and manifest themselves. What these look like is not
+//! `disk/` reads and cuts RocksDB's log and manifest itself. What these look like is not
 //! part of RocksDB's interface: no signature changes when the bytes do. So the version stands here, and an update of the crate is refused
 //! until someone has looked. What to compare between the two versions of RocksDB: `db/log_format.h`, `db/log_writer.cc`, `db/log_reader.cc`,
 //! `db/version_edit.h`, and whether the torture tests pass (`make torture`).

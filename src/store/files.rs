@@ -8,11 +8,12 @@ use rustix::fs::FlockOperation;
 
 use super::{
     Claim, RocksStore, StoreError,
-    rocks::{
-        StoreOptions, classified, database_options, families, io,
+    disk::{
+        lock::locked,
         manifest::{Manifest, refuse_recycled},
+        watermark::WatermarkFile,
     },
-    watermark::WatermarkFile,
+    rocks::{StoreOptions, classified, database_options, families, io},
 };
 
 /// A store that is not running, opened to be read. While this lives no historian can start on it.
@@ -57,24 +58,6 @@ impl StoppedStore {
         store.require_format_version(store.format_version()?.as_deref())?;
         Ok(StoppedStore { store: Arc::new(store), acknowledged, refused, _claim: claim, _lock: lock })
     }
-}
-
-/// Takes RocksDB's own lock on the database in `path`; it holds as long as the file lives, and no other handle on it was closed.
-pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
-    let lock = File::options().write(true).open(path.join("LOCK"));
-    let lock = lock.map_err(|error| StoreError::Open { path: path.display().to_string(), message: format!("LOCK: {error}") })?;
-    locked(path, lock, FlockOperation::NonBlockingLockExclusive)
-}
-
-fn locked(path: &Path, lock: File, operation: FlockOperation) -> Result<File, StoreError> {
-    let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
-    rustix::fs::fcntl_lock(&lock, operation).map_err(|error| match error {
-        rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS => {
-            fail("a historian is running on it; stop it, or ask it with --server".to_owned())
-        }
-        error => fail(format!("LOCK: {error}")),
-    })?;
-    Ok(lock)
 }
 
 impl RocksStore {

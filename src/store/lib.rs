@@ -5,6 +5,8 @@ pub mod audit;
 pub mod backup;
 pub mod catalog;
 mod claim;
+mod disk;
+mod error;
 mod files;
 pub mod gap;
 pub mod inspect;
@@ -17,11 +19,11 @@ pub mod rocks;
 mod run_mark;
 pub mod salvage;
 pub mod scrub;
-pub mod watermark;
 
 pub use audit::AuditEntry;
 pub use catalog::{Catalog, CatalogError};
 pub use claim::Claim;
+pub use error::{StoreError, corrupt};
 pub use files::StoppedStore;
 pub use gap::{Gap, GapReason};
 use historian_format::{
@@ -40,29 +42,6 @@ use std::{ops::RangeInclusive, sync::Arc};
 use historian_format::rollup::RollupLevel;
 
 use historian_model::TagId;
-
-/// Why the store failed. None of these is mended by a repeat of the same call.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("{path}: {message}")]
-    Open { path: String, message: String },
-    #[error("the disk refused: {0}")]
-    Io(String),
-    /// Nothing was written. Ends when there is room again.
-    #[error("{0}")]
-    Full(String),
-    /// A view of the store is no more. Another one can be had.
-    #[error("the database was opened anew after a full disk; repeat the query")]
-    Reopened,
-    #[error(
-        "stored bytes are damaged in family {family} at {key}: {message}; restore this part from a backup, or start once with --accept-loss to go on without it"
-    )]
-    Corrupt { family: &'static str, key: String, message: String },
-    #[error(
-        "{file}: the journal ends at write {found}, but write {acknowledged} was acknowledged: the tail of the log is lost; restore the missing files or a backup, or start once with --accept-loss, which keeps all that can be read and records what is lost as a gap"
-    )]
-    LostTail { file: String, acknowledged: u64, found: u64 },
-}
 
 /// The two families of chunks. Chunks of one tag in `Chunks` are disjoint in time and ordered; those in `Late` may overlap any other. None
 /// reaches across a week's edge ([`historian_format::keys::WEEK_NS`]).
@@ -312,12 +291,4 @@ pub trait Store: ReadStore {
 fn overlaps(chunk: &StoredChunk, from: i64, to: i64, family: &'static str) -> Result<bool, StoreError> {
     let header = chunk.header().map_err(|error| corrupt(family, chunk.key, &error))?;
     Ok(header.statistics.first_timestamp <= to && header.statistics.last_timestamp >= from)
-}
-
-pub fn corrupt(family: &'static str, key: ChunkKey, error: &CorruptChunk) -> StoreError {
-    StoreError::Corrupt {
-        family,
-        key: format!("tag {} start {} generation {}", key.tag_id, key.start, key.generation),
-        message: error.to_string(),
-    }
 }

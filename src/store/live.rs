@@ -13,7 +13,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{AuditEntry, Change, Gap, ReadStore, RocksStore, RocksView, Store, StoreError, StoreLayer, rocks::StoreOptions, salvage};
+use super::{AuditEntry, Change, Gap, ReadStore, RocksStore, RocksView, Store, StoreError, StoreLayer, disk::log, rocks::StoreOptions};
 use historian_model::TagId;
 
 pub struct LiveStore {
@@ -135,7 +135,7 @@ impl LiveStore {
     /// Whether RocksDB is what refuses, and there is room for what an opening writes: all that the logs hold.
     fn could_open(&self) -> bool {
         let store = self.current();
-        let logs = salvage::logs(&store.path).unwrap_or_default();
+        let logs = log::logs(&store.path).unwrap_or_default();
         let bytes: u64 = logs.iter().filter_map(|log| fs::metadata(log).ok()).map(|metadata| metadata.len()).sum();
         let room = || store.free_and_reserve().is_ok_and(|(free, reserve)| free >= reserve.saturating_add(bytes));
         store.refusing.load(Ordering::SeqCst) && room()

@@ -9,7 +9,7 @@ use super::{
     BackupError, Manifest, Meter, Phase, Repository, Watch,
     copy::{self, difference, sync_directory},
 };
-use crate::{AuditEntry, RocksStore, Store, StoreError, rocks::StoreOptions, watermark::WatermarkFile};
+use crate::{AuditEntry, RocksStore, Store, StoreError, disk::watermark::WatermarkFile, rocks::StoreOptions};
 use historian_model::Timestamp;
 
 /// A store that was restored.

@@ -12,15 +12,19 @@ use rocksdb::{DB, ErrorKind};
 
 use super::{
     RocksStore, classified, database_options, durable, families, io,
-    log_mark::{self, LogMark},
-    manifest::{self, Manifest},
     options::{self, StoreOptions},
 };
 use crate::{
     StoreError,
     backup::remove_checkpoint,
+    disk::{
+        log,
+        log_mark::{self, LogMark},
+        manifest::{self, Manifest},
+        watermark::{self, WatermarkFile},
+    },
+    error::REMEDY,
     files, salvage,
-    watermark::{self, WatermarkFile},
 };
 
 impl RocksStore {
@@ -61,8 +65,8 @@ impl RocksStore {
         let db = DB::open_cf_descriptors(&database_options(options), &path, families(options)).map_err(|error| {
             fail(match error.kind() {
                 ErrorKind::Corruption => {
-                    let file = salvage::first_damage(&path).map(|damage| format!("{damage}; ")).unwrap_or_default();
-                    format!("the database is damaged and was not opened, nothing was changed: {file}{error}; {}", salvage::REMEDY)
+                    let file = log::first_damage(&path).map(|damage| format!("{damage}; ")).unwrap_or_default();
+                    format!("the database is damaged and was not opened, nothing was changed: {file}{error}; {}", REMEDY)
                 }
                 ErrorKind::IOError if error.to_string().contains("lock") => format!("another historian uses this directory: {error}"),
                 _ => error.to_string(),
@@ -80,7 +84,7 @@ impl RocksStore {
         if !had_watermark && found > 0 {
             let message = format!(
                 "the file is missing or empty, and the journal has {found} writes: how many were acknowledged cannot be told; {}",
-                salvage::REMEDY
+                REMEDY
             );
             return Err(StoreError::Open { path: store.watermark.path().display().to_string(), message });
         }

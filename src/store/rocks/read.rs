@@ -10,8 +10,8 @@ use parking_lot::RwLock;
 use rocksdb::{DB, DBRawIterator, IteratorMode, ReadOptions, SnapshotWithThreadMode};
 use self_cell::self_cell;
 
-use super::{ChunkFamily, Direction, Gap, RocksStore, StoreError, StoredChunk, classified, scan};
-use crate::{ReadStore, layer::reads};
+use super::{RocksStore, error::classified, scan};
+use crate::{ChunkFamily, Direction, Gap, ReadStore, StoreError, StoredChunk, layer::reads};
 use historian_model::TagId;
 
 type Snapshot<'a> = SnapshotWithThreadMode<'a, DB>;

@@ -9,7 +9,9 @@ use std::ops::RangeInclusive;
 use historian_format::keys::{ChunkKey, decode_week, week_of};
 use rocksdb::DBRawIterator;
 
-use super::{StoreError, StoredChunk, TagId, classified, overlaps};
+use super::error::classified;
+use crate::{StoreError, StoredChunk, overlaps};
+use historian_model::TagId;
 
 /// Receives key and value; false ends the walk.
 pub(super) type VisitEntry<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError>;

@@ -11,7 +11,6 @@
 //!
 //! Sequence numbers go on behind every one that was seen or acknowledged, so that no mark of what is sealed can hide a later write.
 
-mod log;
 mod open;
 mod read;
 mod swap;
@@ -32,19 +31,15 @@ use self::{
 };
 use super::{
     AuditEntry, Claim, Gap, GapReason, RocksStore, Store, StoreError,
-    files::lock,
+    disk::{
+        lock::lock,
+        watermark::{Found, WatermarkFile},
+    },
     rocks::StoreOptions,
-    watermark::{Found, WatermarkFile},
 };
 use historian_model::Timestamp;
 
-pub(super) use self::{
-    log::{first_damage, first_unsound, logs},
-    swap::unfinished,
-};
-
-/// What an operator who reads of damage can do.
-pub(super) const REMEDY: &str = "restore it from a backup, or start once with --accept-loss, which sets the damaged files aside, keeps all that can be read, and records what is lost as gaps";
+pub(super) use self::swap::unfinished;
 
 /// Tags named in the entry of the audit log.
 const TAGS_NAMED: usize = 1_000;
@@ -223,11 +218,4 @@ fn lost_tail(acknowledged: &Found, found: u64) -> Option<String> {
 fn gap(loss: Loss, findings: &Findings, now: Timestamp) -> Gap {
     let tag = loss.tag.map(|tag| findings.names.get(&tag).cloned().unwrap_or_else(|| format!("tag id {tag}")));
     Gap { time: now, tag, start: loss.start, end: loss.end, reason: GapReason::DataLoss, detail: loss.detail }
-}
-
-/// Bytes of the files in a directory that pass.
-fn bytes_of(directory: &Path, counts: impl Fn(&Path) -> bool) -> u64 {
-    let entries = fs::read_dir(directory).map(|entries| entries.flatten().map(|entry| entry.path()).collect::<Vec<_>>());
-    let files = entries.unwrap_or_default();
-    files.iter().filter(|path| counts(path)).filter_map(|path| fs::metadata(path).ok()).map(|metadata| metadata.len()).sum()
 }

@@ -8,17 +8,15 @@ use std::{
 use historian_format::keys::{self, MANIFEST_MARK_FILE};
 use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch};
 
-use super::{
-    log,
-    swap::{Work, failed},
-};
+use super::swap::{Work, failed};
 use crate::{
     RocksStore, StoreError,
-    rocks::{
-        StoreOptions, database_options, families, io,
+    disk::{
+        log,
         manifest::{Manifest, refuse_recycled},
+        watermark::WatermarkFile,
     },
-    watermark::WatermarkFile,
+    rocks::{StoreOptions, database_options, families, io},
 };
 
 /// What it took to open the database, from the least.

@@ -20,7 +20,6 @@ use historian_format::{
 };
 use rustix::fs::FlockOperation;
 
-use super::bytes_of;
 use crate::StoreError;
 use historian_model::Timestamp;
 
@@ -238,4 +237,11 @@ impl Work {
             tracing::warn!("{error}; remove it by hand");
         }
     }
+}
+
+/// Bytes of the files in a directory that pass.
+fn bytes_of(directory: &Path, counts: impl Fn(&Path) -> bool) -> u64 {
+    let entries = fs::read_dir(directory).map(|entries| entries.flatten().map(|entry| entry.path()).collect::<Vec<_>>());
+    let files = entries.unwrap_or_default();
+    files.iter().filter(|path| counts(path)).filter_map(|path| fs::metadata(path).ok()).map(|metadata| metadata.len()).sum()
 }

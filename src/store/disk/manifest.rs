@@ -21,7 +21,7 @@ use std::{
 use historian_format::keys::MANIFEST_MARK_FILE;
 use parking_lot::Mutex;
 
-use crate::{StoreError, salvage::REMEDY};
+use crate::error::{REMEDY, StoreError};
 
 const BLOCK_BYTES: u64 = 32 << 10;
 const HEADER_BYTES: u64 = 7;
@@ -107,7 +107,7 @@ impl Manifest {
     ///
     /// # Errors
     /// [`StoreError::Io`] when an fsync failed: what became of the bytes is unknown then, and nothing may be acknowledged any more.
-    pub(super) fn follow(&self) -> Result<(), StoreError> {
+    pub(crate) fn follow(&self) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         let length = std::fs::metadata(self.database.join(&state.mark.name)).map(|metadata| metadata.len());
         let unchanged = length.is_ok_and(|length| length == state.mark.bytes && !state.mark.name.is_empty());
@@ -178,7 +178,7 @@ fn number(name: &str) -> Option<u64> {
 ///
 /// # Errors
 /// [`StoreError::Open`] with the name of the file.
-pub(super) fn refuse_pointer(database: &Path) -> Result<(), StoreError> {
+pub(crate) fn refuse_pointer(database: &Path) -> Result<(), StoreError> {
     let entries = std::fs::read_dir(database).into_iter().flatten().flatten();
     if !entries.map(|entry| entry.file_name()).any(|name| number(&name.to_string_lossy()).is_some()) {
         return Ok(());

@@ -13,17 +13,18 @@ use std::{
 use historian_format::journal::{LOG_MARK_BYTES, LOG_MARK_FILE, decode_log_mark, encode_log_mark};
 use parking_lot::Mutex;
 
-use crate::{StoreError, files, salvage};
+use super::{lock, log};
+use crate::StoreError;
 
 /// A log file by its number, and a length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Position {
+pub(crate) struct Position {
     pub number: u64,
     pub bytes: u64,
 }
 
 /// Keeps the mark of an open database.
-pub(super) struct LogMark {
+pub(crate) struct LogMark {
     /// `None`: of a database that is only read, no mark is kept.
     kept: Option<Kept>,
 }
@@ -45,7 +46,7 @@ struct State {
 
 impl LogMark {
     /// Keeps no mark.
-    pub(super) fn none() -> LogMark {
+    pub(crate) fn none() -> LogMark {
         LogMark { kept: None }
     }
 
@@ -53,7 +54,7 @@ impl LogMark {
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub(super) fn open(directory: &Path, database: &Path) -> Result<(LogMark, Option<Position>), StoreError> {
+    pub(crate) fn open(directory: &Path, database: &Path) -> Result<(LogMark, Option<Position>), StoreError> {
         let path = directory.join(LOG_MARK_FILE);
         let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -79,7 +80,7 @@ impl LogMark {
     }
 
     /// Where the log ends now: what a durable write that begins after this call will have synced, at the least.
-    pub(super) fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         let Some(kept) = &self.kept else { return Position::default() };
         let mut state = kept.state.lock();
         let held = state.newest.as_ref().and_then(|(number, file)| Some(Position { number: *number, bytes: file.metadata().ok()?.len() }));
@@ -96,7 +97,7 @@ impl LogMark {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(super) fn synced(&self, position: Position) -> Result<(), StoreError> {
+    pub(crate) fn synced(&self, position: Position) -> Result<(), StoreError> {
         let Some(kept) = &self.kept else { return Ok(()) };
         let mut state = kept.state.lock();
         if position > state.marked {
@@ -111,7 +112,7 @@ impl LogMark {
     ///
     /// # Errors
     /// When log or mark cannot be written.
-    pub(super) fn sync_log(&self) -> Result<(), StoreError> {
+    pub(crate) fn sync_log(&self) -> Result<(), StoreError> {
         let Some(kept) = &self.kept else { return Ok(()) };
         let position = {
             let mut state = kept.state.lock();
@@ -129,7 +130,7 @@ impl LogMark {
     ///
     /// # Errors
     /// When the file cannot be synced.
-    pub(super) fn sync(&self) -> Result<(), StoreError> {
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.kept.as_ref().map_or(Ok(()), |kept| kept.file.sync_data().map_err(|error| kept.failed(&error)))
     }
 }
@@ -137,7 +138,7 @@ impl LogMark {
 impl Kept {
     /// Finds the newest log.
     fn look(&self, state: &mut State) -> Position {
-        let newest = salvage::logs(&self.database).ok().and_then(|mut logs| logs.pop());
+        let newest = log::logs(&self.database).ok().and_then(|mut logs| logs.pop());
         let Some((path, number)) = newest.and_then(|path| number(&path).map(|number| (path, number))) else { return state.last };
         if state.newest.as_ref().is_none_or(|(known, _)| *known != number) {
             // Gone again since: the next call finds its successor.
@@ -162,15 +163,15 @@ fn number(log: &Path) -> Option<u64> {
 ///
 /// # Errors
 /// [`StoreError::Open`] when another historian runs on the database, or the log cannot be cut.
-pub(super) fn cut_unsynced(database: &Path, known: Position) -> Result<(), StoreError> {
+pub(crate) fn cut_unsynced(database: &Path, known: Position) -> Result<(), StoreError> {
     let fail = |error: &dyn std::fmt::Display| StoreError::Open { path: database.display().to_string(), message: error.to_string() };
-    let Some(unsound) = salvage::first_unsound(database).map_err(|error| fail(&error))? else { return Ok(()) };
+    let Some(unsound) = log::first_unsound(database).map_err(|error| fail(&error))? else { return Ok(()) };
     let Some(number) = number(&unsound.log) else { return Ok(()) };
     if (Position { number, bytes: unsound.sound_bytes }) < known {
         return Ok(());
     }
     // A log that is being written may look unsound.
-    let _alone = files::lock(database)?;
+    let _alone = lock::lock(database)?;
     let left = fs::metadata(&unsound.log).map_err(|error| fail(&error))?.len().saturating_sub(unsound.sound_bytes);
     let log = File::options().write(true).open(&unsound.log).map_err(|error| fail(&error))?;
     log.set_len(unsound.sound_bytes).and_then(|()| log.sync_all()).map_err(|error| fail(&error))?;

@@ -16,7 +16,7 @@ const HEADER_BYTES: usize = 7;
 
 /// What one log holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Log {
+pub(crate) struct Log {
     /// Where its last sound record ends.
     pub end: u64,
     /// First sequence number, and the one that must follow the last.
@@ -85,7 +85,7 @@ fn name(path: &Path) -> String {
 }
 
 /// Cuts the logs of a database to the longest sound beginning of all of them together. What was left out, in words; `None` when nothing was.
-pub(super) fn cut(database: &Path) -> io::Result<Option<String>> {
+pub(crate) fn cut(database: &Path) -> io::Result<Option<String>> {
     let Some(unsound) = first_unsound(database)? else { return Ok(None) };
     let left = fs::metadata(&unsound.log)?.len() - unsound.sound_bytes;
     File::options().write(true).open(&unsound.log)?.set_len(unsound.sound_bytes)?;
@@ -98,7 +98,7 @@ pub(super) fn cut(database: &Path) -> io::Result<Option<String>> {
 }
 
 /// Reads one log as far as it is sound.
-pub(super) fn read(path: &Path) -> io::Result<Log> {
+pub(crate) fn read(path: &Path) -> io::Result<Log> {
     let mut file = File::open(path)?;
     let mut log = Log::default();
     let mut block = Vec::with_capacity(BLOCK_BYTES);

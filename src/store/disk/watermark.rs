@@ -12,7 +12,7 @@ use std::{
 
 use historian_format::journal::{WATERMARK_BYTES, WATERMARK_FILE, decode_watermark, encode_watermark};
 
-use super::StoreError;
+use crate::error::{REMEDY, StoreError};
 
 pub struct WatermarkFile {
     path: PathBuf,
@@ -21,7 +21,7 @@ pub struct WatermarkFile {
 
 /// What the file in a directory says, without making it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     Held(u64),
     /// Not there, or empty.
     Missing,
@@ -30,7 +30,7 @@ pub(super) enum Found {
 
 impl Found {
     /// The watermark, as far as it is known.
-    pub(super) fn held(&self) -> u64 {
+    pub(crate) fn held(&self) -> u64 {
         match self {
             Found::Held(watermark) => *watermark,
             Found::Missing | Found::Damaged(_) => 0,
@@ -40,7 +40,7 @@ impl Found {
 
 impl WatermarkFile {
     /// Looks at the file in `directory`.
-    pub(super) fn look(directory: &Path) -> Found {
+    pub(crate) fn look(directory: &Path) -> Found {
         let path = directory.join(WATERMARK_FILE);
         match File::open(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Found::Missing,
@@ -86,7 +86,7 @@ impl WatermarkFile {
     }
 
     /// Makes a new file durable, its name with it.
-    pub(super) fn sync_with_directory(&self) -> Result<(), StoreError> {
+    pub(crate) fn sync_with_directory(&self) -> Result<(), StoreError> {
         self.sync()?;
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let synced = File::open(directory).and_then(|directory| directory.sync_all());
@@ -104,8 +104,8 @@ fn held(file: &File) -> Result<u64, String> {
         return Ok(0);
     }
     let mut bytes = [0; WATERMARK_BYTES];
-    file.read_exact_at(&mut bytes, 0).map_err(|error| format!("the file is damaged: {error}; {}", super::salvage::REMEDY))?;
-    decode_watermark(&bytes).map_err(|error| format!("the file is damaged: {error}; {}", super::salvage::REMEDY))
+    file.read_exact_at(&mut bytes, 0).map_err(|error| format!("the file is damaged: {error}; {}", REMEDY))?;
+    decode_watermark(&bytes).map_err(|error| format!("the file is damaged: {error}; {}", REMEDY))
 }
 
 #[cfg(test)]
