@@ -7,7 +7,6 @@ use std::{
     sync::atomic::{AtomicI64, Ordering},
 };
 
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since 1970-01-01T00:00:00Z, UTC without leap seconds. Every i64 is a valid timestamp.
@@ -18,55 +17,6 @@ pub struct Timestamp(pub i64);
 impl Timestamp {
     pub const MIN: Timestamp = Timestamp(i64::MIN);
     pub const MAX: Timestamp = Timestamp(i64::MAX);
-
-    /// Reads a time that is stored or written, in the zone in which calendar units and bare dates are meant.
-    ///
-    /// Forms: RFC 3339 (`2026-01-01T06:00:00Z`, any offset, up to 9 decimals); a civil date or date-time in the zone (`2026-01-01`,
-    /// `2026-01-01T06:00`); a number since 1970 with its unit (`1767225600s`, `1767225600000ms`, also with a fraction); integer nanoseconds
-    /// since 1970, see [`Timestamp::from_nanoseconds`]; or a base and any number of steps: `*` now, `t` today 00:00, `y` yesterday
-    /// 00:00, then `+` or `-`, a whole number and one of `y mo w d h m s ms us ns` (`*-8h`, `t+6h`, `y+1d-30m`). Days and longer follow
-    /// the calendar of the zone: a day across a daylight-saving change has 23 or 25 hours.
-    ///
-    /// # Errors
-    /// Says what could not be read. Times outside the i64 range of nanoseconds (years 1678 to 2262) are errors, never wrapped.
-    pub fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, InvalidTime> {
-        parse::parse(text.trim(), now, zone).map_err(|reason| InvalidTime::of(text, reason))
-    }
-
-    /// As [`Timestamp::parse`], for whoever must know whether a civil time is meant: some occur twice in a zone, and some never.
-    ///
-    /// # Errors
-    /// Says what could not be read.
-    pub fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Read, InvalidTime> {
-        parse::read(text.trim(), now, zone).map_err(|reason| InvalidTime::of(text, reason))
-    }
-
-    /// Reads a bound of a range, as [`Timestamp::parse`]; a date outside the i64 range leaves that side open: `9999-12-31` is the end of all
-    /// that can be stored, `0001-01-01` its beginning.
-    ///
-    /// # Errors
-    /// Says what could not be read.
-    pub fn parse_bound(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, InvalidTime> {
-        Timestamp::parse(text, now, zone).or_else(|error| parse::open_bound(text.trim()).ok_or(error))
-    }
-
-    /// Integer nanoseconds whose unit nobody said. Those within three years of 1970 are refused: they are seconds, milliseconds or the
-    /// digits of a date far more often than they are meant. 0, the beginning, is taken.
-    ///
-    /// # Errors
-    /// Says what the number probably means, and how that is written.
-    pub fn from_nanoseconds(number: i64) -> Result<Timestamp, InvalidTime> {
-        parse::nanoseconds(number).map_err(|reason| InvalidTime::of(&number.to_string(), reason))
-    }
-
-    /// A number since 1970 in a unit, with or without a fraction. `None`: it is no such number.
-    ///
-    /// # Errors
-    /// When it lies outside the range of i64 nanoseconds.
-    pub fn parse_number(text: &str, unit: Unit) -> Option<Result<Timestamp, InvalidTime>> {
-        let read = parse::number(text.trim(), unit)?;
-        Some(read.map_err(|reason| InvalidTime::of(text, reason)))
-    }
 }
 
 /// A time as it was read: an instant, or a civil time that only a zone makes one.

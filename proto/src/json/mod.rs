@@ -6,6 +6,7 @@
 //!
 //! Beyond the letter, the values of an enum may be written without the enum's name in front: `INSIDE` for `BOUNDARY_INSIDE`.
 
+mod mistake;
 mod number;
 mod read;
 mod schema;
@@ -13,46 +14,12 @@ mod schema;
 mod tests;
 mod text;
 
-use std::fmt::{self, Display};
-
+pub use mistake::Mistake;
 pub use number::whole_exactly;
-use prost::{Message, Name};
+pub use read::AsText;
 pub use serde_json::Value;
 
-/// What of a JSON text is no message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// Path of the field, such as `configuration.percent_data_bad` or `tags[2]`; empty for the whole.
-    pub field: String,
-    pub message: String,
-}
-
-impl Mistake {
-    fn here(message: impl Into<String>) -> Mistake {
-        Mistake { field: String::new(), message: message.into() }
-    }
-
-    /// The same, seen from the message around it.
-    fn within(self, outer: &str) -> Mistake {
-        let separator = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
-        Mistake { field: format!("{outer}{separator}{}", self.field), message: self.message }
-    }
-}
-
-impl Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.field.as_str() {
-            "" => f.write_str(&self.message),
-            field => write!(f, "{field}: {}", self.message),
-        }
-    }
-}
-
-impl std::error::Error for Mistake {}
-
-/// What of a text field's value that is no text is its text, for fields of the outermost message: the name of the field as in the `.proto` file,
-/// and the value. `None` leaves the refusal to the reader.
-pub type AsText<'a> = &'a dyn Fn(&str, &Value) -> Option<Result<String, String>>;
+use prost::{Message, Name};
 
 /// Parses JSON; an object that has a name twice is refused, where most parsers take one of the two.
 ///

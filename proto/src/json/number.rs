@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value};
 
-use super::Mistake;
+use super::mistake::Mistake;
 
 /// Of a float all whole numbers up to here are exact; beyond, other numbers of the text may have become this one.
 const FLOAT_EXACT: f64 = 9_007_199_254_740_992.0;

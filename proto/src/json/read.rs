@@ -8,10 +8,14 @@ use prost_types::field_descriptor_proto::Type;
 use serde_json::{Map, Value};
 
 use super::{
-    AsText, Mistake,
+    mistake::Mistake,
     number::{float, integer, shown, single},
     schema::{Field, Kind, MessageType, Schema},
 };
+
+/// What of a text field's value that is no text is its text, for fields of the outermost message: the name of the field as in the `.proto` file,
+/// and the value. `None` leaves the refusal to the reader.
+pub type AsText<'a> = &'a dyn Fn(&str, &Value) -> Option<Result<String, String>>;
 
 /// The bytes of a message. `as_text` is for its own fields, not for those of messages in it.
 pub fn message(schema: &Schema, name: &str, value: &Value, as_text: Option<AsText<'_>>) -> Result<Vec<u8>, Mistake> {

@@ -6,7 +6,7 @@ use jiff::{
     tz::TimeZone,
 };
 
-use super::{Read, Timestamp, Unit};
+use super::{InvalidTime, Read, Timestamp, Unit};
 
 /// The smallest integer that is taken for nanoseconds where no unit is said: 1973-03-03. As milliseconds it is the year 5138, so whatever is
 /// counted in seconds, milliseconds or microseconds, or written as the digits of a date, lies below.
@@ -16,7 +16,58 @@ const PLAUSIBLE_S: std::ops::Range<i64> = 631_152_000..4_102_444_800;
 /// Days of a spreadsheet from 1954 to 2119.
 const PLAUSIBLE_DAYS: std::ops::Range<i64> = 20_000..80_000;
 
-pub(super) fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, String> {
+impl Timestamp {
+    /// Reads a time that is stored or written, in the zone in which calendar units and bare dates are meant.
+    ///
+    /// Forms: RFC 3339 (`2026-01-01T06:00:00Z`, any offset, up to 9 decimals); a civil date or date-time in the zone (`2026-01-01`,
+    /// `2026-01-01T06:00`); a number since 1970 with its unit (`1767225600s`, `1767225600000ms`, also with a fraction); integer nanoseconds
+    /// since 1970, see [`Timestamp::from_nanoseconds`]; or a base and any number of steps: `*` now, `t` today 00:00, `y` yesterday
+    /// 00:00, then `+` or `-`, a whole number and one of `y mo w d h m s ms us ns` (`*-8h`, `t+6h`, `y+1d-30m`). Days and longer follow
+    /// the calendar of the zone: a day across a daylight-saving change has 23 or 25 hours.
+    ///
+    /// # Errors
+    /// Says what could not be read. Times outside the i64 range of nanoseconds (years 1678 to 2262) are errors, never wrapped.
+    pub fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, InvalidTime> {
+        parse(text.trim(), now, zone).map_err(|reason| InvalidTime::of(text, reason))
+    }
+
+    /// As [`Timestamp::parse`], for whoever must know whether a civil time is meant: some occur twice in a zone, and some never.
+    ///
+    /// # Errors
+    /// Says what could not be read.
+    pub fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Read, InvalidTime> {
+        read(text.trim(), now, zone).map_err(|reason| InvalidTime::of(text, reason))
+    }
+
+    /// Reads a bound of a range, as [`Timestamp::parse`]; a date outside the i64 range leaves that side open: `9999-12-31` is the end of all
+    /// that can be stored, `0001-01-01` its beginning.
+    ///
+    /// # Errors
+    /// Says what could not be read.
+    pub fn parse_bound(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, InvalidTime> {
+        Timestamp::parse(text, now, zone).or_else(|error| open_bound(text.trim()).ok_or(error))
+    }
+
+    /// Integer nanoseconds whose unit nobody said. Those within three years of 1970 are refused: they are seconds, milliseconds or the
+    /// digits of a date far more often than they are meant. 0, the beginning, is taken.
+    ///
+    /// # Errors
+    /// Says what the number probably means, and how that is written.
+    pub fn from_nanoseconds(number: i64) -> Result<Timestamp, InvalidTime> {
+        nanoseconds(number).map_err(|reason| InvalidTime::of(&number.to_string(), reason))
+    }
+
+    /// A number since 1970 in a unit, with or without a fraction. `None`: it is no such number.
+    ///
+    /// # Errors
+    /// When it lies outside the range of i64 nanoseconds.
+    pub fn parse_number(text: &str, unit: Unit) -> Option<Result<Timestamp, InvalidTime>> {
+        let read = number(text.trim(), unit)?;
+        Some(read.map_err(|reason| InvalidTime::of(text, reason)))
+    }
+}
+
+fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, String> {
     match read(text, now, zone)? {
         Read::Instant(at) => Ok(at),
         Read::Civil(civil) => timestamp(civil.to_zoned(zone.clone()).map_err(reason)?.timestamp()),
@@ -24,7 +75,7 @@ pub(super) fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Times
 }
 
 /// As [`parse`], but leaves a civil time as it is.
-pub(super) fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Read, String> {
+fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Read, String> {
     if text.is_empty() {
         return Err("it is empty".into());
     }
@@ -54,7 +105,7 @@ pub(super) fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Read, 
 }
 
 /// Integer nanoseconds, where they are not likely to be something else.
-pub(super) fn nanoseconds(number: i64) -> Result<Timestamp, String> {
+fn nanoseconds(number: i64) -> Result<Timestamp, String> {
     if number == 0 || number.unsigned_abs() >= NANOSECONDS_LEAST {
         return Ok(Timestamp(number));
     }
@@ -63,7 +114,7 @@ pub(super) fn nanoseconds(number: i64) -> Result<Timestamp, String> {
 }
 
 /// A number of `unit`, exactly. `None`: it is none.
-pub(super) fn number(text: &str, unit: Unit) -> Option<Result<Timestamp, String>> {
+fn number(text: &str, unit: Unit) -> Option<Result<Timestamp, String>> {
     const OUTSIDE: &str = "it is outside the years 1678 to 2262, the range of i64 nanoseconds";
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -86,7 +137,7 @@ pub(super) fn number(text: &str, unit: Unit) -> Option<Result<Timestamp, String>
 }
 
 /// A bound that a date outside the i64 range leaves open.
-pub(super) fn open_bound(text: &str) -> Option<Timestamp> {
+fn open_bound(text: &str) -> Option<Timestamp> {
     // An offset moves a bound by a day at most, which matters to nothing that lies outside the range. Its syntax is checked with a time inside.
     let with_offset = || {
         let at = text.get(10..)?.find(['Z', 'z', '+', '-'])? + 10;
@@ -211,7 +262,7 @@ fn zoned(now: Timestamp, zone: &TimeZone) -> Result<jiff::Zoned, String> {
     Ok(jiff::Timestamp::from_nanosecond(i128::from(now.0)).map_err(reason)?.to_zoned(zone.clone()))
 }
 
-pub(super) fn timestamp(time: jiff::Timestamp) -> Result<Timestamp, String> {
+fn timestamp(time: jiff::Timestamp) -> Result<Timestamp, String> {
     i64::try_from(time.as_nanosecond())
         .map(Timestamp)
         .map_err(|_| "it is outside the years 1678 to 2262, the range of i64 nanoseconds".into())

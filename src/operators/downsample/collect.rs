@@ -5,11 +5,11 @@ use std::ops::Range;
 use historian_format::{Samples, ValueType};
 
 use super::{
-    BoundarySample, DownsampleError, LineBreak, Method, Plan, Request, SecondPass, Summary, Surroundings,
+    DownsampleError, LineBreak, Method, Plan, Request, SecondPass, Summary, Surroundings,
     column::{self, Sums, numbers},
     fit::{self, Shape},
-    lttb,
-    output::{self, Row},
+    output::{self, Row, edges},
+    plan::check_run,
     text::Changes,
 };
 
@@ -224,7 +224,7 @@ impl Downsampler {
         let request = Request { method: Method::Lttb, ..self.plan.request() };
         // The rows tell of the gaps already.
         let around = Surroundings { gaps: Vec::new(), ..self.around };
-        lttb::run(Plan::new(request), around, &chosen).map(Step::Done)
+        lttb(Plan::new(request), around, &chosen).map(Step::Done)
     }
 
     /// Every sample as a row, those that break a line without a value.
@@ -330,42 +330,17 @@ impl Downsampler {
     }
 }
 
-/// Rows that the boundary samples take.
-pub(super) fn edges(around: &Surroundings) -> usize {
-    usize::from(around.before.is_some()) + usize::from(around.after.is_some())
-}
-
-/// The rows that lie in the range, of a run that may follow `last`.
-pub(super) fn check_run(
-    samples: &Samples,
-    rows: Range<usize>,
-    value_type: ValueType,
-    plan: &Plan,
-    last: Option<i64>,
-) -> Result<Range<usize>, DownsampleError> {
-    if samples.value_type() != value_type {
-        return Err(DownsampleError::ValueType { expected: value_type, found: samples.value_type() });
-    }
-    if rows.start > rows.end || rows.end > samples.len() {
-        return Err(DownsampleError::Rows { start: rows.start, end: rows.end, len: samples.len() });
-    }
-    let timestamps = &samples.timestamps[rows.clone()];
-    // Counted rather than searched: the compiler makes vectors of a loop without an exit.
-    if timestamps.windows(2).filter(|pair| pair[0] >= pair[1]).count() > 0 {
-        let pair = timestamps.windows(2).find(|pair| pair[0] >= pair[1]).unwrap_or(&[0, 0]);
-        return Err(DownsampleError::Order { timestamp: pair[1], last: pair[0] });
-    }
-    let from = rows.start + timestamps.partition_point(|timestamp| *timestamp < plan.start());
-    let to = rows.start + timestamps.partition_point(|timestamp| *timestamp < plan.end());
-    match (last, samples.timestamps.get(from)) {
-        (Some(last), Some(next)) if from < to && *next <= last => Err(DownsampleError::Order { timestamp: *next, last }),
-        _ => Ok(from..to),
-    }
-}
-
-impl BoundarySample {
-    /// A boundary sample.
-    pub fn new(timestamp: i64, value: Option<historian_format::Value>, quality: u32) -> BoundarySample {
-        BoundarySample { timestamp, value, quality }
+/// Both passes over samples in memory.
+fn lttb(plan: Plan, around: Surroundings, samples: &Samples) -> Result<Samples, DownsampleError> {
+    let mut first = Downsampler::new(plan, samples.value_type(), around)?.with_edges();
+    first.push(samples, 0..samples.len())?;
+    match first.finish()? {
+        Step::Done(answer) => Ok(answer),
+        Step::SecondPass(mut second) => {
+            second.push(samples, 0..samples.len())?;
+            second.finish()
+        }
+        // Only summaries lead here, and there were none.
+        Step::SamplesOnly => Ok(super::answer(samples.value_type(), 0)),
     }
 }

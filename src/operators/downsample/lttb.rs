@@ -10,11 +10,11 @@ use std::ops::Range;
 use historian_format::{Samples, Scalar, ValueType};
 
 use super::{
-    BoundarySample, DownsampleError, Downsampler, Drawn, Plan, Step, Summary, Surroundings,
-    collect::{check_run, edges},
+    BoundarySample, DownsampleError, Drawn, Plan, Summary, Surroundings,
     column::{self, Number, Sums, numbers, offset},
     fit::{self, Shape},
-    output::{self, Row},
+    output::{self, Row, edges},
+    plan::check_run,
 };
 
 /// Time since the start of the range in ns, and value.
@@ -190,20 +190,5 @@ impl SecondPass {
             let drawn = Drawn { timestamp: samples.timestamps[row], bits: column[row].bits(), quality: samples.qualities[row] };
             self.best = Some((best, drawn));
         }
-    }
-}
-
-/// Both passes over samples in memory.
-pub(super) fn run(plan: Plan, around: Surroundings, samples: &Samples) -> Result<Samples, DownsampleError> {
-    let mut first = Downsampler::new(plan, samples.value_type(), around)?.with_edges();
-    first.push(samples, 0..samples.len())?;
-    match first.finish()? {
-        Step::Done(answer) => Ok(answer),
-        Step::SecondPass(mut second) => {
-            second.push(samples, 0..samples.len())?;
-            second.finish()
-        }
-        // Only summaries lead here, and there were none.
-        Step::SamplesOnly => Ok(super::answer(samples.value_type(), 0)),
     }
 }

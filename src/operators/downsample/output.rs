@@ -29,6 +29,11 @@ impl From<LineBreak> for Row {
 }
 
 impl BoundarySample {
+    /// A boundary sample.
+    pub fn new(timestamp: i64, value: Option<historian_format::Value>, quality: u32) -> BoundarySample {
+        BoundarySample { timestamp, value, quality }
+    }
+
     /// True when a line can be drawn from or to it.
     pub(super) fn is_drawn(&self) -> bool {
         !breaks(self.quality) && self.value.as_ref().is_some_and(|value| !value.as_f64().is_some_and(f64::is_nan))
@@ -77,4 +82,9 @@ fn put(sample: &BoundarySample, out: &mut Samples) -> Result<(), DownsampleError
     let value = sample.value.as_ref().filter(|_| sample.is_drawn());
     // Types were compared when the boundary samples came, so only room for text may be missing.
     out.push(sample.timestamp, value, sample.quality).map_err(|_| DownsampleError::TextBytes)
+}
+
+/// Rows that the boundary samples take.
+pub(super) fn edges(around: &Surroundings) -> usize {
+    usize::from(around.before.is_some()) + usize::from(around.after.is_some())
 }

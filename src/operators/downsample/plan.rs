@@ -1,8 +1,10 @@
 //! Where the intervals of a downsample lie.
 
-use historian_format::rollup::RollupLevel;
+use std::ops::Range;
 
-use super::{Method, Request};
+use historian_format::{Samples, ValueType, rollup::RollupLevel};
+
+use super::{DownsampleError, Method, Request};
 
 /// Samples that MINMAXLTTB preselects for each one asked. The usual choice; more costs time and changes little.
 const PRESELECTION: usize = 4;
@@ -122,4 +124,32 @@ fn aligned_edges(start: i64, end: i64, intervals: u64, level: i64) -> Vec<i64> {
 fn common_level(edges: &[i64]) -> Option<RollupLevel> {
     let inner = edges.get(1..edges.len().saturating_sub(1)).unwrap_or_default();
     RollupLevel::ALL.into_iter().rev().find(|level| inner.iter().all(|edge| edge.rem_euclid(level.interval_ns()) == 0))
+}
+
+/// The rows that lie in the range, of a run that may follow `last`.
+pub(super) fn check_run(
+    samples: &Samples,
+    rows: Range<usize>,
+    value_type: ValueType,
+    plan: &Plan,
+    last: Option<i64>,
+) -> Result<Range<usize>, DownsampleError> {
+    if samples.value_type() != value_type {
+        return Err(DownsampleError::ValueType { expected: value_type, found: samples.value_type() });
+    }
+    if rows.start > rows.end || rows.end > samples.len() {
+        return Err(DownsampleError::Rows { start: rows.start, end: rows.end, len: samples.len() });
+    }
+    let timestamps = &samples.timestamps[rows.clone()];
+    // Counted rather than searched: the compiler makes vectors of a loop without an exit.
+    if timestamps.windows(2).filter(|pair| pair[0] >= pair[1]).count() > 0 {
+        let pair = timestamps.windows(2).find(|pair| pair[0] >= pair[1]).unwrap_or(&[0, 0]);
+        return Err(DownsampleError::Order { timestamp: pair[1], last: pair[0] });
+    }
+    let from = rows.start + timestamps.partition_point(|timestamp| *timestamp < plan.start());
+    let to = rows.start + timestamps.partition_point(|timestamp| *timestamp < plan.end());
+    match (last, samples.timestamps.get(from)) {
+        (Some(last), Some(next)) if from < to && *next <= last => Err(DownsampleError::Order { timestamp: *next, last }),
+        _ => Ok(from..to),
+    }
 }

@@ -4,10 +4,7 @@ use std::ops::Range;
 
 use historian_format::{Samples, Value, ValueType, Values};
 
-use super::{KpiError, Neighbour};
-
-/// Times of one join at most.
-pub const ASOF_TIMES_MAX: usize = 1 << 20;
+use super::{ASOF_TIMES_MAX, KpiError, Neighbour};
 
 /// Which samples a join takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -7,12 +7,7 @@ use jiff::{
     tz::TimeZone,
 };
 
-use super::{KpiError, Window};
-
-/// Intervals of one calendar at most: a decade of hours and more.
-pub const CALENDAR_INTERVALS_MAX: usize = 100_000;
-/// Shifts of a day at most.
-pub const SHIFTS_MAX: usize = 48;
+use super::{CALENDAR_INTERVALS_MAX, KpiError, SHIFTS_MAX, Window};
 
 /// A shift: it lasts until the next one starts, the last of a day until the first of the next day.
 #[derive(Clone, Debug, PartialEq, Eq)]

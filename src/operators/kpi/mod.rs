@@ -24,6 +24,7 @@ mod asof;
 mod calendar;
 mod counter;
 mod counter_delta;
+mod error;
 mod feed;
 mod integrate;
 mod percent_good;
@@ -33,14 +34,15 @@ mod tests;
 mod time_in_state;
 mod transition;
 
-pub use asof::{ASOF_TIMES_MAX, AsOf, Eligible, Joined};
-pub use calendar::{CALENDAR_INTERVALS_MAX, CalendarInterval, CalendarUnit, SHIFTS_MAX, Shift, calendar, steps};
+pub use asof::{AsOf, Eligible, Joined};
+pub use calendar::{CalendarInterval, CalendarUnit, Shift, calendar, steps};
 pub use counter::{Counted, CountedBefore, CounterRules, ResetPolicy};
 pub use counter_delta::{CounterDelta, CounterSum};
+pub use error::{ASOF_TIMES_MAX, CALENDAR_INTERVALS_MAX, KpiError, SHIFTS_MAX, STATES_MAX};
 pub use integrate::{Integral, Integrate, TimeUnit};
 pub use percent_good::PercentGood;
 pub use settled::{Settled, SettledBefore};
-pub use time_in_state::{STATES_MAX, StateTime, StateTimes, TimeInState};
+pub use time_in_state::{StateTime, StateTimes, TimeInState};
 pub use transition::{Period, Transition, TransitionCount, Transitions};
 
 use historian_format::{Value, ValueType};
@@ -144,43 +146,4 @@ impl Coverage {
     pub fn percent_bad(&self) -> f64 {
         self.bad_ns as f64 / self.window_ns as f64 * 100.0
     }
-}
-
-/// Why a primitive has no result.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum KpiError {
-    #[error("start ({start} ns) is not before end ({end} ns); a window holds at least one nanosecond")]
-    Window { start: i64, end: i64 },
-    #[error("{parameter} of type {found} does not fit a tag of type {expected}")]
-    ValueType { parameter: &'static str, expected: ValueType, found: ValueType },
-    #[error("{primitive} needs a tag of type {allowed}; this one is of type {found}")]
-    NotNumeric { primitive: &'static str, allowed: &'static str, found: ValueType },
-    #[error("the sample {neighbour} lies at {timestamp} ns, inside the window or on its wrong side")]
-    Neighbour { neighbour: &'static str, timestamp: i64 },
-    #[error("samples came out of order: {timestamp} ns after {last} ns")]
-    Order { timestamp: i64, last: i64 },
-    #[error("rows {start} to {end} were asked of a run of {len} samples")]
-    Rows { start: usize, end: usize, len: usize },
-    #[error("the tag has more than {0} different values in the window; states are for tags with few of them")]
-    States(usize),
-    #[error("states names {0} values; allowed are 1 to {STATES_MAX}, each once")]
-    StateList(usize),
-    #[error("rollover is {0}; allowed are finite numbers above 0")]
-    Rollover(f64),
-    #[error("{parameter} is {found}; allowed are {allowed}")]
-    CounterRule { parameter: &'static str, found: f64, allowed: &'static str },
-    #[error("time unit is {0:?}; allowed are second, minute, hour and day")]
-    TimeUnit(String),
-    #[error("reset policy is {0:?}; allowed are from_zero, skip and always")]
-    ResetPolicy(String),
-    #[error("calendar unit is {0:?}; allowed are hour, day, week, month, year, and shift with a list of shifts")]
-    CalendarUnit(String),
-    #[error("times holds {0}; allowed are 1 to {ASOF_TIMES_MAX}")]
-    Times(usize),
-    #[error("shifts holds {0}; allowed are 1 to {SHIFTS_MAX}, each with a name and a start of its own")]
-    Shifts(usize),
-    #[error("the calendar has more than {CALENDAR_INTERVALS_MAX} intervals in the window; ask for a shorter window or a longer unit")]
-    Intervals,
-    #[error("the calendar cannot be told: {0}")]
-    Calendar(String),
 }

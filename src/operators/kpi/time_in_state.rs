@@ -5,12 +5,9 @@ use std::{collections::HashMap, ops::Range};
 use historian_format::{Samples, Value};
 
 use super::{
-    Coverage, KpiError, Scope,
+    Coverage, KpiError, STATES_MAX, Scope,
     feed::{Feed, Hold, Kind, Reading},
 };
-
-/// Different values of a tag at most, where each is a state.
-pub const STATES_MAX: usize = 1_000;
 
 /// Time of one state.
 #[derive(Clone, Debug, PartialEq)]
