@@ -211,7 +211,7 @@ async fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
             Reader::Directory(directory) => verify_in(directory.clone(), number).await,
         };
         bar.clear();
-        let damaged = outcome.unwrap_or_else(|error| vec![BackupDamage { file: String::new(), message: super::one_line(&error) }]);
+        let damaged = outcome.unwrap_or_else(|error| vec![BackupDamage { file: String::new(), message: super::error::one_line(&error) }]);
         whole &= damaged.is_empty();
         match args.format {
             TextFormat::Json => {

@@ -11,6 +11,7 @@ mod compact;
 mod correct;
 pub mod demo;
 mod detector;
+mod error;
 mod export;
 mod gap;
 mod import;
@@ -32,7 +33,9 @@ use std::{io::Write, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use historian_collector::ConfigProblem;
+use error::one_line;
+
+pub use error::{Misuse, Refused};
 
 /// Memory of Rust and of RocksDB alike: the system's allocator keeps what its arenas once needed, hundreds of megabytes after an ingest.
 #[global_allocator]
@@ -90,16 +93,6 @@ enum Command {
     /// Shows where expected samples are missing, and why.
     Gaps(gap::GapArgs),
 }
-
-/// A configuration that was refused; its problems are printed one per line.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct Refused(pub Vec<ConfigProblem>);
-
-/// A command that can never do what it says: flags that contradict each other, a value that is none. As those that the parser refuses itself.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Misuse(pub String);
 
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
@@ -159,21 +152,6 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     outcome
 }
 
-/// The error and its causes in one line, each cause once.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for cause in error.chain() {
-        let text = cause.to_string().replace('\n', "; ");
-        if !line.contains(&text) {
-            if !line.is_empty() {
-                line.push_str(": ");
-            }
-            line.push_str(&text);
-        }
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -183,11 +161,5 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn causes_are_told_in_one_line_and_once() {
-        let error = anyhow::anyhow!("refused").context("cannot connect: refused").context("first\nsecond");
-        assert_eq!(one_line(&error), "first; second: cannot connect: refused");
     }
 }

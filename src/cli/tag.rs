@@ -1,8 +1,9 @@
 //! `historian tag`: the catalog of a running historian, listed and filled from CSV.
 
 mod import;
+mod value_type;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
@@ -17,6 +18,9 @@ use super::{
 };
 use historian_model::ValueType;
 use historian_server::config::tag_file;
+
+pub use self::value_type::{proto_type, type_name, value_type};
+use import::ImportArgs;
 
 #[derive(Debug, Subcommand)]
 pub enum TagCommand {
@@ -39,15 +43,6 @@ pub struct ListArgs {
     /// Format of the list: table, csv (as `tag import` reads it) or json [default: table on a terminal, csv elsewhere].
     #[arg(long, value_enum)]
     format: Option<Format>,
-    #[command(flatten)]
-    server: ServerArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct ImportArgs {
-    /// CSV with a header: `name,type,unit,description,stepped,range_low,range_high,state_set`, in any order; of a tag file of the
-    /// configuration the other columns are not imported.
-    file: PathBuf,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -185,27 +180,4 @@ async fn retype(args: RetypeArgs) -> anyhow::Result<ExitCode> {
 
 fn optional(number: Option<f64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
-}
-
-/// The name of a tag's value type; empty where this version does not know it.
-pub fn type_name(tag: &v1::Tag) -> &'static str {
-    value_type(tag).map_or("", ValueType::as_str)
-}
-
-/// Value type of a tag, where this version knows it.
-pub fn value_type(tag: &v1::Tag) -> Option<ValueType> {
-    ValueType::ALL.into_iter().find(|value_type| proto_type(*value_type) as i32 == tag.value_type)
-}
-
-/// A type as the wire has it.
-pub fn proto_type(value_type: ValueType) -> v1::ValueType {
-    match value_type {
-        ValueType::F64 => v1::ValueType::F64,
-        ValueType::F32 => v1::ValueType::F32,
-        ValueType::I64 => v1::ValueType::I64,
-        ValueType::U64 => v1::ValueType::U64,
-        ValueType::Bool => v1::ValueType::Bool,
-        ValueType::String => v1::ValueType::String,
-        ValueType::State => v1::ValueType::State,
-    }
 }

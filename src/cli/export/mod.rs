@@ -5,11 +5,12 @@
 
 mod manifest;
 mod part;
+mod shape;
 
 use std::{
     collections::VecDeque,
     io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc,
@@ -20,18 +21,19 @@ use std::{
 
 use anyhow::{Context, bail};
 use arrow_flight::{FlightDescriptor, FlightInfo};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
 use super::{
     Misuse,
     client::{self, ServerArgs, UnitArgs},
-    output::{Compression, Format, Output},
+    output::{Compression, Output},
     progress::Bar,
     query::Boundary,
 };
 use manifest::Manifest;
+use shape::{FileFormat, Shape};
 
 /// How often the bar is drawn while parts are fetched.
 const DRAWN_EVERY: Duration = Duration::from_millis(200);
@@ -72,50 +74,6 @@ pub struct ExportArgs {
     unit: UnitArgs,
     #[command(flatten)]
     server: ServerArgs,
-}
-
-/// Formats of files that programs read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FileFormat {
-    Parquet,
-    Arrow,
-    Csv,
-}
-
-impl FileFormat {
-    fn by_ending(path: &Path) -> Option<FileFormat> {
-        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "parquet" | "pq" => Some(FileFormat::Parquet),
-            "arrow" | "feather" | "ipc" => Some(FileFormat::Arrow),
-            "csv" => Some(FileFormat::Csv),
-            _ => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            FileFormat::Parquet => "parquet",
-            FileFormat::Arrow => "arrow",
-            FileFormat::Csv => "csv",
-        }
-    }
-}
-
-impl From<FileFormat> for Format {
-    fn from(format: FileFormat) -> Format {
-        match format {
-            FileFormat::Parquet => Format::Parquet,
-            FileFormat::Arrow => Format::Arrow,
-            FileFormat::Csv => Format::Csv,
-        }
-    }
-}
-
-/// What every file of an export is like.
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    format: FileFormat,
-    compression: Compression,
 }
 
 pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {

@@ -16,7 +16,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tonic::Code;
 
-use super::Shape;
+use super::shape::Shape;
 use crate::{
     client::{self, ServerArgs},
     output::BatchWriter,

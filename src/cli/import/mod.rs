@@ -6,19 +6,14 @@
 mod fit;
 mod old;
 mod send;
+mod tally;
 mod understand;
 
-use std::{
-    io::Write,
-    path::PathBuf,
-    process::ExitCode,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use historian_proto::v1::{TagFailure, WriteRequest, write_request};
+use historian_proto::v1::{WriteRequest, write_request};
 use serde_json::json;
 
 use super::{
@@ -27,16 +22,9 @@ use super::{
     sample_file::{FileArgs, Kind},
 };
 use historian_model::{TagSelection, Timestamp};
-use send::Seen;
+use tally::{Rejection, Tally};
 use understand::NewTags;
 
-/// Failures and rejected samples that are told one by one.
-const TOLD_MAX: usize = 100;
-/// Rows of one request.
-const PORTION_ROWS: usize = 65_536;
-/// Portions between the file and the wire.
-const PORTIONS_WAITING: usize = 2;
-const DRAWN_EVERY: Duration = Duration::from_millis(200);
 /// What `--text` without a value stands for: words are texts, tag by tag.
 const WORDS: &str = "";
 
@@ -110,60 +98,6 @@ impl ImportArgs {
         };
         let texts = patterns.map(|patterns| TagSelection::parse(&patterns)).transpose().context("--text")?;
         Ok(NewTags { create: self.create_tags, texts, words })
-    }
-}
-
-/// What the historian acknowledged so far.
-#[derive(Debug, Default)]
-struct Tally {
-    watermark: u64,
-    samples: u64,
-    rejected: u64,
-    rejections: Vec<Rejection>,
-    failures: Vec<TagFailure>,
-    failed_tags: u64,
-    seen: Seen,
-}
-
-/// A sample that was not taken.
-#[derive(Debug)]
-struct Rejection {
-    tag: String,
-    timestamp: i64,
-    reason: String,
-}
-
-impl Tally {
-    fn add(&mut self, watermark: u64, samples: u64, rejected: u64, rejections: impl IntoIterator<Item = Rejection>) {
-        self.watermark = self.watermark.max(watermark);
-        self.samples += samples;
-        self.rejected += rejected;
-        let room = TOLD_MAX.saturating_sub(self.rejections.len());
-        self.rejections.extend(rejections.into_iter().take(room));
-    }
-
-    fn add_failures(&mut self, failures: Vec<TagFailure>) {
-        self.failed_tags += failures.len() as u64;
-        let room = TOLD_MAX.saturating_sub(self.failures.len());
-        self.failures.extend(failures.into_iter().take(room));
-    }
-
-    fn is_clean(&self) -> bool {
-        self.rejected == 0 && self.failed_tags == 0
-    }
-}
-
-/// How far the reading of a file is; shown by whoever waits for acknowledgements.
-#[derive(Debug, Default)]
-struct Reached(AtomicU64);
-
-impl Reached {
-    fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

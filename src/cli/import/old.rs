@@ -9,7 +9,7 @@ use historian_proto::v1::{
 };
 use tonic::transport::Channel;
 
-use super::send::Seen;
+use super::tally::Seen;
 use crate::client;
 use historian_model::{Clock, SystemClock, TagSelection};
 

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tonic::{Code, transport::Channel};
 
 use super::{
-    DRAWN_EVERY, PORTION_ROWS, PORTIONS_WAITING, Reached,
     fit::{Fit, Texts},
+    tally::{DRAWN_EVERY, PORTION_ROWS, PORTIONS_WAITING, Reached, TOLD_MAX},
 };
 use crate::{
     client,
@@ -74,7 +74,7 @@ pub async fn understand(
         let mut mistaken = Vec::new();
         for ((path, kind), mistakes) in files.iter().zip(&mut pass.mistakes).filter(|(_, mistakes)| mistakes.count() > 0) {
             mistaken.push(path.display().to_string());
-            if told < super::TOLD_MAX {
+            if told < TOLD_MAX {
                 let lines = mistakes.lines(path, *kind);
                 told += lines.len();
                 for line in &lines {

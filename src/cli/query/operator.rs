@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value as Json, json};
 
-use super::fetch;
+use super::fetch::fetch;
 use crate::{
     Misuse,
     client::{ServerArgs, UnitArgs},

@@ -17,7 +17,16 @@ use arrow::{
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{Cell, Kind, Mistakes, Portion, Row, Scale, Settings, csv, header::Columns, local::LocalTimes, value};
+use super::{
+    csv,
+    header::Columns,
+    local::LocalTimes,
+    mistake::{Kind, Mistakes},
+    portion::{Cell, Portion, Row},
+    quality::Scale,
+    settings::Settings,
+    value,
+};
 use historian_model::{Quality, Timestamp, ValueType};
 
 /// Rows of one batch.

@@ -2,7 +2,15 @@
 
 use std::io::BufRead;
 
-use super::{Cell, Mistakes, Portion, Row, Scale, Settings, header::Columns, local::LocalTimes, value};
+use super::{
+    header::Columns,
+    local::LocalTimes,
+    mistake::Mistakes,
+    portion::{Cell, Portion, Row},
+    quality::Scale,
+    settings::Settings,
+    value,
+};
 use historian_model::{Quality, Timestamp, ValueType, time::Read};
 use historian_server::config::record::{Broken, Record, Records};
 

@@ -2,7 +2,7 @@
 
 use anyhow::{anyhow, bail};
 
-use super::{Mistakes, Settings};
+use super::{mistake::Mistakes, settings::Settings};
 use historian_model::{Timestamp, time::Unit};
 
 /// Names of a quality in files of other programs, in the order in which they are taken.

@@ -9,7 +9,7 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone},
 };
 
-use super::Mistakes;
+use super::mistake::Mistakes;
 
 /// Makes instants of civil times, row by row.
 pub struct LocalTimes {
@@ -161,7 +161,7 @@ fn nanoseconds(time: Result<jiff::Timestamp, jiff::Error>) -> Result<i64, String
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Mistake, *};
+    use super::{super::mistake::Mistake, *};
     use historian_model::Timestamp;
 
     /// Instants of rows (line = index) in Berlin, after both passes; or the mistakes.

@@ -5,26 +5,14 @@ use historian_proto::v1::{
     values::Column,
 };
 
-use super::{Mistakes, Row, Settings, TagRows};
+use super::{
+    mistake::Mistakes,
+    portion::{Cell, Row, TagRows},
+    settings::Settings,
+};
 use historian_api::write::exact::narrowed;
 use historian_model as model;
 use historian_query::widened;
-
-/// A value as a file has it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cell {
-    /// Nothing, which under a Good quality is the empty text of a string.
-    Empty,
-    /// Text whose type nobody said: all of CSV.
-    Text(String),
-    /// A text that is meant as one.
-    String(String),
-    F64(f64),
-    F32(f32),
-    /// i64 and u64.
-    Integer(i128),
-    Bool(bool),
-}
 
 impl TagRows {
     /// The rows as columns of the tag's type. What does not fit becomes a mistake with its place, and a value that must not be used.
@@ -273,7 +261,7 @@ fn text(cell: &Cell) -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Mistake, *};
+    use super::{super::mistake::Mistake, *};
     use historian_model::Quality;
 
     fn columns(cells: Vec<(Cell, u32)>, value_type: ValueType) -> Result<(Column, Vec<u32>), Vec<Mistake>> {

@@ -1,17 +1,30 @@
 //! `historian tag import`: first every row is compared with the catalog, then, when none of them has a mistake, what differs is changed.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, anyhow};
+use clap::Args;
 use futures::{StreamExt, stream};
 use historian_proto::v1::{self, CreateTagRequest, GetTagRequest, UpdateTagRequest, tag_service_client::TagServiceClient};
 use tonic::{Code, transport::Channel};
 
-use super::{ImportArgs, proto_type, type_name};
-use crate::{Refused, client};
+use super::value_type::{proto_type, type_name};
+use crate::{
+    Refused,
+    client::{self, ServerArgs},
+};
 use historian_collector::Position;
 use historian_model::{TagDefinition, TagName, ValueType};
 use historian_server::config::tag_file::{self, TagRow};
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// CSV with a header: `name,type,unit,description,stepped,range_low,range_high,state_set`, in any order; of a tag file of the
+    /// configuration the other columns are not imported.
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+}
 
 /// Rows of a file on their way to the server at once.
 const ROWS_AT_ONCE: usize = 16;

@@ -1,0 +1,51 @@
+//! What every file of an export is like.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use crate::output::{Compression, Format};
+
+/// Formats of files that programs read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileFormat {
+    Parquet,
+    Arrow,
+    Csv,
+}
+
+impl FileFormat {
+    pub fn by_ending(path: &Path) -> Option<FileFormat> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "parquet" | "pq" => Some(FileFormat::Parquet),
+            "arrow" | "feather" | "ipc" => Some(FileFormat::Arrow),
+            "csv" => Some(FileFormat::Csv),
+            _ => None,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            FileFormat::Parquet => "parquet",
+            FileFormat::Arrow => "arrow",
+            FileFormat::Csv => "csv",
+        }
+    }
+}
+
+impl From<FileFormat> for Format {
+    fn from(format: FileFormat) -> Format {
+        match format {
+            FileFormat::Parquet => Format::Parquet,
+            FileFormat::Arrow => Format::Arrow,
+            FileFormat::Csv => Format::Csv,
+        }
+    }
+}
+
+/// What every file of an export is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub format: FileFormat,
+    pub compression: Compression,
+}
