@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::{
-    common::{
-        DFSchema,
-        config::ConfigOptions,
-        tree_node::{Transformed, TreeNode},
-    },
+    common::{DFSchema, config::ConfigOptions, tree_node::Transformed},
     error::Result,
     functions::datetime::to_local_time,
-    logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator, cast, expr_rewriter::NamePreserver, lit, utils::merge_schema},
+    logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, cast, lit},
     optimizer::{Analyzer, AnalyzerRule},
 };
 
-use super::{arithmetic::ArithmeticAsSaid, civil::CivilTimes, open_end::OpenEnds};
+use super::{
+    arithmetic::ArithmeticAsSaid,
+    civil::CivilTimes,
+    expression::{each_expression, is_utc},
+    open_end::OpenEnds,
+};
 
 /// The rules of a session: that of its zone, this one, then those of `DataFusion`, which settle the types, then those for times beyond all
 /// samples and for arithmetic.
@@ -41,22 +42,6 @@ impl AnalyzerRule for TimesAsMeant {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         Ok(plan.transform_up_with_subqueries(|node| each_expression(node, of_expression))?.data)
     }
-}
-
-/// A node of a plan with each of its expressions, from the inside out, as `change` has it. Columns keep their names. `change` is told the columns
-/// that there are.
-pub fn each_expression(plan: LogicalPlan, change: impl Fn(Expr, &DFSchema) -> Transformed<Expr>) -> Result<Transformed<LogicalPlan>> {
-    let mut schema = merge_schema(&plan.inputs());
-    if let LogicalPlan::TableScan(scan) = &plan {
-        schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
-    }
-    let names = NamePreserver::new(&plan);
-    let changed = plan.map_expressions(|expression| {
-        let name = names.save(&expression);
-        let changed = expression.transform_up(|node| Ok(change(node, &schema)))?;
-        Ok(changed.update_data(|expression| name.restore(expression)))
-    })?;
-    if changed.transformed { changed.map_data(LogicalPlan::recompute_schema) } else { Ok(changed) }
 }
 
 fn of_expression(node: Expr, schema: &DFSchema) -> Transformed<Expr> {
@@ -94,24 +79,4 @@ fn units_per_second(unit: TimeUnit) -> i64 {
         TimeUnit::Microsecond => 1_000_000,
         TimeUnit::Nanosecond => 1_000_000_000,
     }
-}
-
-/// Operators that compare two values.
-pub fn is_comparison(operator: Operator) -> bool {
-    matches!(
-        operator,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
-    )
-}
-
-/// Whether a zone of Arrow is UTC, in which the local time is the time itself.
-pub fn is_utc(zone: &str) -> bool {
-    matches!(zone, "UTC" | "+00:00" | "Z")
 }

@@ -20,7 +20,7 @@ use datafusion::{
     optimizer::AnalyzerRule,
 };
 
-use super::{analyze::each_expression, function::bounded, scan::plain_floats};
+use super::{expression::each_expression, function::bounded, scan::plain_floats};
 
 const PLAIN: &str = "plain";
 

@@ -14,7 +14,7 @@ use datafusion::{
     optimizer::AnalyzerRule,
 };
 
-use super::analyze::{each_expression, is_comparison, is_utc};
+use super::expression::{each_expression, is_comparison, is_utc};
 
 /// Functions that tell of the calendar or the clock.
 const CIVIL: [&str; 8] = ["date_part", "date_trunc", "date_bin", "time_bucket", "to_char", "to_date", "to_time", "to_local_time"];

@@ -10,14 +10,19 @@ mod bind;
 mod civil;
 mod dialect;
 mod error;
+mod expression;
 mod function;
 mod group;
 mod lane;
 mod memory;
+mod name;
 mod open_end;
+mod options;
 mod parameter;
+mod placeholder;
 mod scan;
 mod session;
+mod statement;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -29,6 +34,9 @@ mod watch;
 pub use datafusion::common::ScalarValue;
 pub use error::SqlError;
 pub use function::FunctionDescription;
+pub use name::{CATALOG, INFORMATION_SCHEMA, SCHEMA};
+pub use options::SqlOptions;
+pub use statement::{Description, Statement, TableDescription};
 pub use view::{ColumnNames, Interval as ViewInterval, TableOptions, View, refused_name};
 
 use std::{
@@ -39,95 +47,13 @@ use std::{
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     execution::{SessionState, memory_pool::GreedyMemoryPool},
-    logical_expr::LogicalPlan,
     physical_plan::execute_stream,
 };
 use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use historian_model::Timestamp;
 use historian_query::{QueryEngine, QueryError, QueryLimits};
 use historian_store::Catalog;
-
-/// Name of the one catalog.
-pub const CATALOG: &str = "historian";
-/// Name of its one schema.
-pub const SCHEMA: &str = "public";
-
-/// Name of the schema that tells of it.
-pub const INFORMATION_SCHEMA: &str = "information_schema";
-
-/// Bounds of all statements.
-#[derive(Clone, Debug)]
-pub struct SqlOptions {
-    /// Threads that work on one statement; also the partitions of its plan.
-    pub threads: usize,
-    /// Memory of one statement for sorting, grouping and joining.
-    pub memory_bytes_max: usize,
-    /// Memory of all statements together.
-    pub memory_total_bytes_max: usize,
-    /// Statements at the same time.
-    pub statements_max: usize,
-    /// Longest text of a statement.
-    pub text_bytes_max: usize,
-    /// Most tags that one scan may read.
-    pub tags_max: usize,
-    /// The views, and the zone of days.
-    pub tables: TableOptions,
-    /// False: groups are made of samples. The answer is the same, but for the order in which floats are added.
-    pub use_states: bool,
-}
-
-impl Default for SqlOptions {
-    fn default() -> SqlOptions {
-        SqlOptions {
-            threads: std::thread::available_parallelism().map_or(2, usize::from),
-            memory_bytes_max: 512 << 20,
-            memory_total_bytes_max: 1 << 30,
-            statements_max: 32,
-            text_bytes_max: 1 << 20,
-            tags_max: 1_000_000,
-            tables: TableOptions::default(),
-            use_states: true,
-        }
-    }
-}
-
-/// A statement and the moment that counts as its present time.
-#[derive(Clone, Debug)]
-pub struct Statement {
-    pub text: String,
-    /// What `now()` and relative times such as `*-8h` mean.
-    pub now: Timestamp,
-    /// Values of `$1`, `$2`, …; empty when the statement has none.
-    pub parameters: Vec<ScalarValue>,
-    /// The zone of civil times, by its IANA name: what hours and days are, and what a time without a zone means. Empty: UTC.
-    pub zone: Arc<str>,
-}
-
-/// What is known of a statement before it runs.
-#[derive(Clone, Debug)]
-pub struct Description {
-    /// Columns of the answer: of that with the values of the statement, or with values of the types below.
-    pub schema: SchemaRef,
-    /// Fields named `$1`, `$2`, …; the type is Null where the statement does not tell it, and is taken for text then.
-    pub parameters: SchemaRef,
-}
-
-/// One table as a catalog tells it.
-#[derive(Clone, Debug)]
-pub struct TableDescription {
-    /// [`SCHEMA`] or [`INFORMATION_SCHEMA`].
-    pub schema_name: &'static str,
-    pub name: String,
-    /// It tells of tables.
-    pub is_system: bool,
-    pub schema: SchemaRef,
-    /// What it is.
-    pub remark: String,
-    /// What its columns are, in the order of the schema.
-    pub column_remarks: Vec<String>,
-}
 
 /// Answers SQL. Cheap to clone; all methods block, call them from a blocking thread.
 #[derive(Clone)]
@@ -317,10 +243,4 @@ async fn execute(
         }
     }
     Ok(())
-}
-
-/// Refuses plans that do more than read.
-fn check_reads_only(plan: &LogicalPlan) -> Result<(), SqlError> {
-    let options = datafusion::prelude::SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    Ok(options.verify_plan(plan)?)
 }

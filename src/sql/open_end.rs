@@ -9,7 +9,7 @@ use datafusion::{
     optimizer::AnalyzerRule,
 };
 
-use super::analyze::{each_expression, is_comparison};
+use super::expression::{each_expression, is_comparison};
 
 /// The rule, for when types are settled.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::{
 use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef, TimeUnit};
 use datafusion::{
     common::{
-        DFSchema, ParamValues,
+        DFSchema, ParamValues, ScalarValue,
         metadata::ScalarAndMetadata,
         tree_node::{TreeNode, TreeNodeRecursion},
     },
@@ -26,10 +26,12 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 
-use super::{Description, ScalarValue, SqlError, bind, check_reads_only, dialect, function::CallParameters};
-
-/// Most parameters of one statement.
-pub const PARAMETERS_MAX: usize = 10_000;
+use super::{
+    SqlError, bind, dialect,
+    function::CallParameters,
+    placeholder::{no_such, number},
+    statement::Description,
+};
 
 /// A parameter of a statement.
 struct Parameter {
@@ -180,16 +182,6 @@ fn beside_time(side: &Expr) -> Option<(usize, DataType)> {
     Some((number(&placeholder.id)?, data_type))
 }
 
-/// The number in a name such as `$1`.
-pub fn number(id: &str) -> Option<usize> {
-    let number = id.strip_prefix('$').and_then(|number| number.parse().ok());
-    number.filter(|number| (1..=PARAMETERS_MAX).contains(number))
-}
-
-pub fn no_such(name: &str) -> SqlError {
-    SqlError::Invalid(format!("the parameter {name} is none of ?, or $1 to ${PARAMETERS_MAX}"))
-}
-
 /// What two places that name the same parameter say of its type.
 fn agreed(one: Option<DataType>, other: Option<DataType>) -> Option<DataType> {
     match (one, other) {
@@ -227,4 +219,10 @@ fn usual(data_type: DataType) -> Option<DataType> {
         DataType::Utf8View | DataType::LargeUtf8 => Some(DataType::Utf8),
         other => Some(other),
     }
+}
+
+/// Refuses plans that do more than read.
+fn check_reads_only(plan: &LogicalPlan) -> Result<(), SqlError> {
+    let options = datafusion::prelude::SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    Ok(options.verify_plan(plan)?)
 }

@@ -26,7 +26,7 @@ use datafusion::{
 };
 use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
 
-use super::{analyze::is_utc, function::time_bucket::length_max, open_end};
+use super::{expression::is_utc, function::time_bucket::length_max, open_end};
 
 const SECOND: i128 = 1_000_000_000;
 const DAY: i128 = 86_400 * SECOND;

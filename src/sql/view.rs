@@ -85,8 +85,8 @@ pub fn refused_name(name: &str) -> Option<String> {
             "{name:?} is no name of a table; write up to 63 of a-z, 0-9 and _, a letter first, so that SQL needs no quotes"
         ));
     }
-    let is_table = super::table::NAMES.contains(&name);
-    is_table.then(|| format!("{name:?} is a table already; the tables that every historian has are {}", super::table::NAMES.join(", ")))
+    let is_table = super::name::TABLES.contains(&name);
+    is_table.then(|| format!("{name:?} is a table already; the tables that every historian has are {}", super::name::TABLES.join(", ")))
 }
 
 /// Names for the columns of tags: letters and digits in lower case, `_` for whatever stands between them. Of tags with the same name the one

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::error::Result;
 use serde_json::Value;
 
-use super::{Arguments, Function, Source};
+use super::argument::{Arguments, Function, Source};
 use crate::scan::{Emit, EngineTable};
 use historian_model::time::{LENGTH_FORMS, length_of_time};
 use historian_operators::aggregate::{self, Configuration, Intervals};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::error::Result;
 use serde_json::Value;
 
-use super::{Arguments, Function, Source};
+use super::argument::{Arguments, Function, Source};
 use crate::scan::{Emit, EngineTable};
 use historian_operators::anomaly::{Output, Parameter, Parameters, Plan};
 use historian_query::AnomalyQuery;

@@ -12,12 +12,34 @@ use datafusion::{
 };
 use jiff::tz::TimeZone;
 
-use super::{Function, Source, guess::CallParameters};
-use crate::error::{external, invalid};
+use super::guess::CallParameters;
+use crate::{
+    error::{external, invalid},
+    scan::EngineTable,
+};
 use historian_model::{Tag, TagSelection, TimeRange, Timestamp};
+use historian_query::QueryEngine;
+use historian_store::Catalog;
 
 /// Most names and globs in one argument.
 const PATTERNS_MAX: usize = 10_000;
+
+/// A table function: its name, how it is called, and how its arguments become a query.
+pub struct Function {
+    pub name: &'static str,
+    /// Shown when it is called in another way.
+    pub usage: &'static str,
+    /// What it answers, for people.
+    pub remark: &'static str,
+    pub build: fn(&Source, &mut Arguments<'_>) -> Result<EngineTable>,
+}
+
+/// What table functions read from.
+pub struct Source {
+    pub engine: QueryEngine,
+    pub catalog: Arc<Catalog>,
+    pub tags_max: usize,
+}
 
 /// The arguments of one call.
 pub struct Arguments<'a> {

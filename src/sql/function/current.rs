@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::error::Result;
 
-use super::{Arguments, Function, Source};
+use super::argument::{Arguments, Function, Source};
 use crate::scan::{Emit, EngineTable};
 
 pub const FUNCTION: Function =

@@ -16,7 +16,7 @@ use datafusion::{
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::{date_add::as_time, time_bucket::named};
-use crate::{analyze::is_utc, error::invalid};
+use crate::{error::invalid, expression::is_utc};
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;

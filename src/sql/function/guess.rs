@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow::datatypes::DataType;
 use parking_lot::Mutex;
 
-use crate::{ScalarValue, SqlError, bind, parameter};
+use crate::{ScalarValue, SqlError, bind, placeholder};
 use historian_model::Timestamp;
 
 /// The values of a statement for the arguments of its calls, and which of them are asked for. Kept in the configuration of its session.
@@ -25,7 +25,7 @@ impl CallParameters {
     /// # Errors
     /// When there are values, and none for this one.
     pub fn value(&self, id: &str, name: &str, now: Timestamp) -> Result<ScalarValue, SqlError> {
-        let number = parameter::number(id).ok_or_else(|| parameter::no_such(id))?;
+        let number = placeholder::number(id).ok_or_else(|| placeholder::no_such(id))?;
         let guessed = guess(name, now);
         self.taken.lock().insert(number, guessed.data_type());
         if self.values.is_empty() {

@@ -26,20 +26,10 @@ use datafusion::{
 
 pub use self::guess::CallParameters;
 
-use self::argument::Arguments;
-use super::{SqlOptions, scan::EngineTable};
+use self::argument::{Arguments, Function, Source};
+use super::SqlOptions;
 use historian_query::QueryEngine;
 use historian_store::Catalog;
-
-/// A table function: its name, how it is called, and how its arguments become a query.
-struct Function {
-    name: &'static str,
-    /// Shown when it is called in another way.
-    usage: &'static str,
-    /// What it answers, for people.
-    remark: &'static str,
-    build: fn(&Source, &mut Arguments<'_>) -> Result<EngineTable>,
-}
 
 /// Every table function.
 static FUNCTIONS: [Function; 5] = [aggregate::FUNCTION, anomalies::FUNCTION, current::FUNCTION, downsample::FUNCTION, range::FUNCTION];
@@ -57,13 +47,6 @@ pub struct FunctionDescription {
 /// The table functions, in the order of their names.
 pub fn descriptions() -> Vec<FunctionDescription> {
     FUNCTIONS.iter().map(|Function { name, usage, remark, .. }| FunctionDescription { name, usage, remark }).collect()
-}
-
-/// What table functions read from.
-struct Source {
-    engine: QueryEngine,
-    catalog: Arc<Catalog>,
-    tags_max: usize,
 }
 
 struct Registered {

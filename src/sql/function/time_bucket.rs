@@ -24,7 +24,7 @@ use datafusion::{
 use jiff::{civil::DateTime, tz::TimeZone};
 
 use super::{
-    super::analyze::is_utc,
+    super::expression::is_utc,
     calendar::{Calendar, Step},
 };
 

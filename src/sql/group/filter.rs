@@ -21,7 +21,7 @@ use datafusion::{
 };
 use historian_format::rollup::RollupState;
 
-use super::fold::Wanted;
+use super::fold::{Told, Wanted};
 use crate::table::samples;
 use historian_model::{Samples, ValueType};
 use historian_query::QualityFilter;
@@ -43,15 +43,6 @@ struct QualityTest {
     severity: Option<QualityFilter>,
     /// Its answer for quality 0, which is that of most samples.
     zero: bool,
-}
-
-/// What a state tells of the samples that count in its interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// How many they are; where nobody asks, something above 0 if there are any.
-    pub rows: u64,
-    /// How many have a value.
-    pub values: u64,
 }
 
 impl RowFilter {

@@ -9,7 +9,6 @@ use historian_format::{
     rollup::{RollupState, two_sum},
 };
 
-use super::filter::Told;
 use historian_model::{Samples, ValueType, Values};
 
 /// What the aggregates of a statement need.
@@ -31,6 +30,15 @@ impl Wanted {
     pub fn numbers(self) -> bool {
         self.extremes || self.sum
     }
+}
+
+/// What a state tells of the samples that count in its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// How many they are; where nobody asks, something above 0 if there are any.
+    pub rows: u64,
+    /// How many have a value.
+    pub values: u64,
 }
 
 /// What a group has so far.

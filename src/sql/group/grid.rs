@@ -18,7 +18,7 @@ use historian_format::rollup::RollupLevel;
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
-    analyze::is_utc,
+    expression::is_utc,
     function::time_bucket::{named, part_of_day},
     table::samples,
 };

@@ -9,6 +9,7 @@ mod predicate;
 mod remark;
 pub mod samples;
 pub mod samples_exec;
+mod samples_table;
 mod tags;
 
 use std::sync::Arc;
@@ -24,12 +25,15 @@ use futures::FutureExt;
 
 pub use self::information::InformationSchema;
 use self::interval::{LongTable, WideView};
-use super::{CATALOG, INFORMATION_SCHEMA, SCHEMA, SqlOptions, TableDescription, function::calendar::Step, view::TableOptions};
+use super::{
+    function::calendar::Step,
+    name::{CATALOG, INFORMATION_SCHEMA, SCHEMA, TABLES},
+    options::SqlOptions,
+    statement::TableDescription,
+    view::TableOptions,
+};
 use historian_query::QueryEngine;
 use historian_store::Catalog;
-
-/// The tables that every historian has, in the order of their names.
-pub const NAMES: [&str; 6] = ["current", "daily", "gaps", "hourly", "samples", "tags"];
 
 /// The tables that tell of tables.
 pub fn system(base: &SessionState) -> Vec<TableDescription> {
@@ -51,7 +55,7 @@ pub fn system(base: &SessionState) -> Vec<TableDescription> {
 pub struct Tables {
     engine: QueryEngine,
     catalog: Arc<Catalog>,
-    fixed: [(&'static str, Arc<dyn TableProvider>); NAMES.len()],
+    fixed: [(&'static str, Arc<dyn TableProvider>); TABLES.len()],
     options: TableOptions,
 }
 
@@ -63,15 +67,15 @@ impl std::fmt::Debug for Tables {
 
 impl Tables {
     pub fn new(engine: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -> Tables {
-        let fixed: [Arc<dyn TableProvider>; NAMES.len()] = [
+        let fixed: [Arc<dyn TableProvider>; TABLES.len()] = [
             Arc::new(current::Current::new(engine, catalog, options)),
             Arc::new(LongTable::new("daily", Step::DAY, engine, catalog, options)),
             Arc::new(gaps::Gaps::new(engine)),
             Arc::new(LongTable::new("hourly", Step::HOUR, engine, catalog, options)),
-            Arc::new(samples::SamplesTable::new(engine, catalog, options)),
+            Arc::new(samples_table::SamplesTable::new(engine, catalog, options)),
             Arc::new(tags::Tags::new(catalog)),
         ];
-        let mut names = NAMES.into_iter();
+        let mut names = TABLES.into_iter();
         let fixed = fixed.map(|table| (names.next().unwrap_or_default(), table));
         Tables { engine: engine.clone(), catalog: catalog.clone(), fixed, options: options.tables.clone() }
     }
@@ -114,7 +118,7 @@ impl Tables {
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
         let views = self.options.views.iter().map(|view| view.name.clone());
-        NAMES.into_iter().map(str::to_owned).chain(views).collect()
+        TABLES.into_iter().map(str::to_owned).chain(views).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -126,6 +130,6 @@ impl SchemaProvider for Tables {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        NAMES.contains(&name) || self.options.views.iter().any(|view| view.name == name)
+        TABLES.contains(&name) || self.options.views.iter().any(|view| view.name == name)
     }
 }

@@ -19,8 +19,8 @@ use jiff::tz::TimeZone;
 
 use self::bounds::Bounds;
 use crate::{
-    analyze::is_utc,
     error::invalid,
+    expression::is_utc,
     function::calendar::{Calendar, Step},
 };
 use historian_model::{Tag, Timestamp};
