@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    ModbusCollector,
+    device::ModbusCollector,
     group::Group,
     link::Attempts,
     outcome::{Exception, Failure, exception_text},
@@ -15,7 +15,7 @@ use historian_model::{Clock, Quality, SystemClock, Timestamp};
 
 /// Reads every tag once; tags that `limit` did not leave time for say so.
 pub async fn check(collector: &ModbusCollector, limit: Duration) -> Vec<CheckRow> {
-    let unread = |tag: &super::ModbusTag| CheckRow {
+    let unread = |tag: &super::tag::ModbusTag| CheckRow {
         tag: tag.definition.name.to_string(),
         address: tag.definition.source.as_ref().map(|source| source.address.clone()).unwrap_or_default(),
         value: None,

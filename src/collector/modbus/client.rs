@@ -12,8 +12,7 @@ use tokio::{
 };
 
 use super::{
-    config::Framing,
-    frame::{self, Heard, Stranger},
+    frame::{self, Framing, Heard, Stranger},
     transport::{Leniency, ReadRequest, Reply, TransportError},
 };
 

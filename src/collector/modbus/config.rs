@@ -6,8 +6,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    ModbusCollector,
+    device::ModbusCollector,
     format::{STRING_REGISTERS_MAX, WordOrder},
+    frame::Framing,
     link::{Endpoint, Pace},
     overlap,
     plan::Limits,
@@ -15,25 +16,6 @@ use super::{
     transport::Leniency,
 };
 use historian_collector::{ConfigProblem, Position, TagConfig, not_available::NotAvailable};
-
-/// How Modbus frames travel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Framing {
-    /// Modbus TCP (MBAP header with transaction id).
-    #[default]
-    Tcp,
-    /// Serial frames with checksum inside a TCP stream, as transparent serial servers forward them.
-    RtuOverTcp,
-}
-
-impl Framing {
-    /// Why a unit number cannot be used with the framing, if so.
-    pub fn refused_unit(self, unit: u8) -> Option<String> {
-        (self == Framing::RtuOverTcp && !(1..=247).contains(&unit))
-            .then(|| format!("unit {unit} cannot be read over RTU: devices have 1 to 247, 0 is broadcast"))
-    }
-}
 
 /// One `[[modbus]]` table: a device, or a gateway with several units.
 ///

@@ -4,11 +4,31 @@
 //! request they answer. RTU has neither: only a checksum tells a frame from noise, and nothing says to which of two like requests an answer
 //! belongs. An RTU answer is therefore looked for at every byte, by the one form it can have; what stands around it is noise.
 
+use serde::Deserialize;
+
 use super::{
     address::Area,
-    config::Framing,
     transport::{Leniency, ReadRequest, Reply},
 };
+
+/// How Modbus frames travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Framing {
+    /// Modbus TCP (MBAP header with transaction id).
+    #[default]
+    Tcp,
+    /// Serial frames with checksum inside a TCP stream, as transparent serial servers forward them.
+    RtuOverTcp,
+}
+
+impl Framing {
+    /// Why a unit number cannot be used with the framing, if so.
+    pub fn refused_unit(self, unit: u8) -> Option<String> {
+        (self == Framing::RtuOverTcp && !(1..=247).contains(&unit))
+            .then(|| format!("unit {unit} cannot be read over RTU: devices have 1 to 247, 0 is broadcast"))
+    }
+}
 
 /// Bytes of a Modbus TCP header, unit included.
 const HEADER: usize = 7;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::{
     client::{self, Connection},
-    config::Framing,
+    frame::Framing,
     lateness::Lateness,
     outcome::Failure,
     transport::{Leniency, ReadRequest, Reply, TransportError},

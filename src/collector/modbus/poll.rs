@@ -13,8 +13,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    ModbusCollector,
     delivery::Delivery,
+    device::ModbusCollector,
     group::Group,
     link::{Attempts, Link, wait_until},
     outcome::{Exception, Failure, Trouble, exception_text},

@@ -2,9 +2,9 @@
 
 use super::{
     address::{Address, Area},
-    config::Framing,
     decode::Decoder,
     format::{FORMATS, Format, WordOrder},
+    frame::Framing,
     scaling::Scaling,
 };
 use historian_collector::{ConfigProblem, TagConfig, not_available::Sentinel};

@@ -13,9 +13,10 @@ use opcua::types::{DataValue, StatusCode};
 use parking_lot::Mutex;
 
 use super::{
-    Device, Item,
-    connection::{Connection, Fault},
+    connection::Connection,
     convert::{self, Reading},
+    device::{Device, Item},
+    fault::Fault,
     left_out::LeftOut,
     publish::{Publisher, Take},
     read,

@@ -21,7 +21,12 @@ use std::{collections::HashMap, path::PathBuf, time::Duration};
 use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
 use serde::Deserialize;
 
-use super::{Device, HostCheck, Item, OpcUaCollector, address::NodeAddress, times::TimeFrom};
+use super::{
+    OpcUaCollector,
+    address::NodeAddress,
+    device::{Device, HostCheck, Item},
+    times::TimeFrom,
+};
 use historian_collector::{ConfigProblem, Position, TagConfig, not_available::NotAvailable};
 use historian_model::{TagDefinition, TagName, ValueType, tag::TagSource};
 

@@ -5,7 +5,7 @@ use opcua::{
     types::{ByteString, EndpointDescription, MessageSecurityMode, UserTokenPolicy, UserTokenType},
 };
 
-use super::{Device, wire::certificate};
+use super::{device::Device, wire::certificate};
 
 /// The offered endpoint with the configured security and a way for the configured user to log on.
 ///

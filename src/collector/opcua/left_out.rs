@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use opcua::{client::Session, types::NodeId};
 use parking_lot::Mutex;
 
-use super::{Device, connection::Fault, convert::Reading, read, wire};
+use super::{convert::Reading, device::Device, fault::Fault, read, wire};
 
 /// Items by index, and why. Outlives the sessions of a device.
 #[derive(Debug, Default)]

@@ -17,7 +17,9 @@ pub mod config;
 mod connection;
 mod convert;
 mod deliver;
+mod device;
 mod endpoint;
+mod fault;
 mod left_out;
 mod pki;
 mod publish;
@@ -28,65 +30,15 @@ mod supervise;
 mod times;
 mod wire;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
 
-use self::{address::NodeAddress, times::TimeFrom};
-use historian_collector::{CheckRow, Collector, CollectorContext, not_available::Sentinel};
+use device::Device;
+use historian_collector::{CheckRow, Collector, CollectorContext};
 use historian_model::{TagDefinition, TagId};
 
 pub use config::OpcUaConfig;
-
-/// A validated [`OpcUaConfig`].
-#[derive(Clone, Debug)]
-struct Device {
-    name: String,
-    endpoint: String,
-    policy: SecurityPolicy,
-    mode: MessageSecurityMode,
-    user: Option<String>,
-    password_file: Option<PathBuf>,
-    pki_dir: Option<PathBuf>,
-    application_uri: String,
-    trust_server_certificate: bool,
-    host_check: HostCheck,
-    accept_expired_certificate: bool,
-    verify_application_uri: bool,
-    text_bytes_max: usize,
-    message_bytes_max: usize,
-    publishing: Duration,
-    queue_size: u32,
-    timeout: Duration,
-    watchdog: Duration,
-    retry: Duration,
-    reconnect_max: Duration,
-    items: Vec<Item>,
-}
-
-/// Which host the server's certificate must name.
-#[derive(Clone, Debug)]
-enum HostCheck {
-    Off,
-    /// That of the endpoint.
-    Endpoint,
-    Name(String),
-}
-
-/// One tag and the node it comes from.
-#[derive(Clone, Debug)]
-struct Item {
-    definition: TagDefinition,
-    address: NodeAddress,
-    address_text: String,
-    sampling: Duration,
-    /// Absolute, greater than 0.
-    deadband: Option<f64>,
-    /// Raw values that mean "no value".
-    not_available: Vec<Sentinel>,
-    time: TimeFrom,
-}
 
 /// Collector of one OPC UA server. Made by [`OpcUaConfig::build`].
 #[derive(Debug)]

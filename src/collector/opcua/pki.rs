@@ -16,8 +16,8 @@ use opcua::{
 };
 
 use super::{
-    Device, HostCheck,
     convert::protocol_time,
+    device::{Device, HostCheck},
     wire::certificate::{self, Names},
 };
 use historian_model::Timestamp;

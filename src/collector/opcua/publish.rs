@@ -21,8 +21,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    connection::{End, Fault},
     convert::nanoseconds,
+    fault::{End, Fault},
     session::gone,
 };
 

@@ -8,8 +8,8 @@ use opcua::{
 };
 
 use super::{
-    connection::{Fault, within},
     convert::nanoseconds,
+    fault::{Fault, within},
 };
 
 /// Operations asked for in one request, where the server allows more or says nothing.

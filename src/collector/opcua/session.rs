@@ -18,7 +18,7 @@ use opcua::{
 use parking_lot::Mutex;
 
 use super::{
-    connection::{End, Fault, within},
+    fault::{End, Fault, within},
     pki::SharedStore,
     wire::{Findings, Wire},
 };

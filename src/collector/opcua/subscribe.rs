@@ -28,9 +28,9 @@ use opcua::{
 };
 
 use super::{
-    Device,
-    connection::{End, Fault, within},
     deliver::Deliveries,
+    device::Device,
+    fault::{End, Fault, within},
     left_out::LeftOut,
     publish::{Feed, Publisher, Take, after},
     read::{self, Facts},

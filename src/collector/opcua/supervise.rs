@@ -9,9 +9,10 @@ use std::{
 use opcua::{crypto::SecurityPolicy, types::StatusCode};
 
 use super::{
-    Device,
-    connection::{Connection, End, Fault},
+    connection::Connection,
     deliver::{Delivered, Deliveries},
+    device::Device,
+    fault::{End, Fault},
     left_out::LeftOut,
     publish::{self, Publisher},
     session::{Logon, Refusal},

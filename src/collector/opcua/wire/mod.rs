@@ -8,6 +8,7 @@
 
 pub mod certificate;
 mod channel;
+mod findings;
 mod frame;
 mod sieve;
 mod transport;
@@ -23,61 +24,14 @@ use opcua::{
     core::comms::url::hostname_port_from_url,
     types::{EndpointDescription, Error, StatusCode},
 };
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use self::transport::WireTransport;
-use super::pki::SharedStore;
-use historian_model::Clock;
 
+pub use findings::Findings;
 pub use sieve::{BROKEN, Finding, Limits, reason};
-pub use transport::CHANNEL_LIFETIME_MS;
+pub use transport::{CHANNEL_LIFETIME_MS, Wire};
 
-/// Findings kept until somebody looks.
-const FINDINGS_MAX: usize = 10_000;
 const PORT: u16 = 4840;
-
-/// What was replaced in the notifications of one connection.
-#[derive(Default)]
-pub struct Findings {
-    found: Mutex<Vec<Finding>>,
-    /// Told when a notification could not be decoded to its end.
-    broken: Notify,
-}
-
-impl Findings {
-    fn add(&self, found: Vec<Finding>) {
-        let broken = found.iter().any(|finding| finding.broken);
-        let mut all = self.found.lock();
-        let room = FINDINGS_MAX.saturating_sub(all.len());
-        // What broke a notification is never left out: its item must be.
-        all.extend(found.into_iter().enumerate().filter(|(at, finding)| *at < room || finding.broken).map(|(_, finding)| finding));
-        drop(all);
-        if broken {
-            self.broken.notify_one();
-        }
-    }
-
-    /// Ends when a notification could not be decoded to its end.
-    pub async fn broken(&self) {
-        self.broken.notified().await;
-    }
-
-    pub fn take(&self) -> Vec<Finding> {
-        std::mem::take(&mut *self.found.lock())
-    }
-}
-
-/// Makes the transport to one server.
-#[derive(Clone)]
-pub struct Wire {
-    pub url: String,
-    pub limits: Limits,
-    /// Holds our own key; chains of certificates are read with it.
-    pub store: SharedStore,
-    pub clock: Arc<dyn Clock>,
-    pub findings: Arc<Findings>,
-}
 
 impl ConnectionSource for Wire {
     type Builder = Wire;

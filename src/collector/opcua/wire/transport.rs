@@ -40,11 +40,14 @@ use tokio::{
 use tokio_util::codec::FramedRead;
 
 use super::{
-    Wire, channel,
+    channel,
+    findings::Findings,
     frame::{self, Frames},
-    sieve,
+    sieve::{self, Limits},
 };
+use crate::pki::SharedStore;
 use historian_collector::guard;
+use historian_model::Clock;
 
 /// Lifetime of a channel that we ask for; the server may grant less.
 pub const CHANNEL_LIFETIME_MS: u32 = 600_000;
@@ -75,6 +78,17 @@ impl Pending {
 struct Opened {
     pending: Pending,
     answer: Box<OpenSecureChannelResponse>,
+}
+
+/// Makes the transport to one server.
+#[derive(Clone)]
+pub struct Wire {
+    pub url: String,
+    pub limits: Limits,
+    /// Holds our own key; chains of certificates are read with it.
+    pub store: SharedStore,
+    pub clock: Arc<dyn Clock>,
+    pub findings: Arc<Findings>,
 }
 
 pub struct WireTransport {

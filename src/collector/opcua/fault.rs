@@ -1,0 +1,88 @@
+//! Why a connection was not made or ended, in words for an operator, and what is left of it.
+
+use std::{future::Future, time::Duration};
+
+use opcua::types::StatusCode;
+
+use historian_collector::guard::Panicked;
+
+/// Why a connection was not made or ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    pub message: String,
+    /// The server did not answer in time.
+    pub timeout: bool,
+    pub end: End,
+}
+
+/// What is left after a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum End {
+    /// Nothing that could be gone on with.
+    #[default]
+    Unknown,
+    /// The channel ended with this status; the session may still be in the server.
+    Lost(StatusCode),
+    /// Nothing comes any more; the session may still be in the server.
+    Silence,
+    /// The session is sound, its subscriptions are not.
+    Subscriptions,
+    /// The server has forgotten the session.
+    Session,
+}
+
+impl Fault {
+    pub fn new(message: impl Into<String>) -> Fault {
+        Fault { message: message.into(), timeout: false, end: End::Unknown }
+    }
+
+    pub fn timeout(what: &str, after: Duration) -> Fault {
+        Fault { message: format!("{what}: no answer within {} ms", after.as_millis()), timeout: true, end: End::Unknown }
+    }
+
+    /// A status that a service or the channel ended with.
+    pub fn status(what: &str, status: StatusCode, detail: &str) -> Fault {
+        let hint = hint(status);
+        let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+        Fault { message: format!("{what}: {status}{detail}{hint}"), timeout: status == StatusCode::BadTimeout, end: End::Unknown }
+    }
+
+    pub fn library(what: &str, error: &opcua::types::Error) -> Fault {
+        Fault::status(what, error.status(), &error.to_string())
+    }
+}
+
+impl From<Panicked> for Fault {
+    fn from(panicked: Panicked) -> Fault {
+        Fault::new(panicked.to_string())
+    }
+}
+
+/// What an operator does about a status.
+fn hint(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BadUserAccessDenied | StatusCode::BadIdentityTokenRejected | StatusCode::BadIdentityTokenInvalid => {
+            "; the server refuses the user: check user and password_file, and the user's rights in the server"
+        }
+        StatusCode::BadCertificateUntrusted
+        | StatusCode::BadSecurityChecksFailed
+        | StatusCode::BadCertificateInvalid
+        | StatusCode::BadCertificateUriInvalid => {
+            "; the server may not trust our certificate: let it trust own/cert.der of pki_dir, and look at the server's log"
+        }
+        StatusCode::BadTooManySessions => "; the server has no session left: close other clients, or wait until theirs expire",
+        StatusCode::BadCommunicationError | StatusCode::BadConnectionClosed => {
+            "; is the server running, and does it listen at this endpoint?"
+        }
+        _ => "",
+    }
+}
+
+/// Bounds a step.
+///
+/// # Errors
+/// A [`Fault`] when it has not ended in time.
+pub async fn within<T>(limit: Duration, what: &str, step: impl Future<Output = T>) -> Result<T, Fault> {
+    tokio::time::timeout(limit, step).await.map_err(|_| Fault::timeout(what, limit))
+}
