@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, sync::Arc};
 
 use historian_format::{
-    keys::{KeptMark, RollupKey, SupersededKey},
+    keys::{RollupKey, SupersededKey, TagRecord},
     rollup::RollupLevel,
 };
 
@@ -16,7 +16,7 @@ macro_rules! reads {
         $then! {
             fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError>;
             fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
-            fn current(&self, tag: TagId) -> Result<Option<Vec<u8>>, StoreError>;
+            fn record(&self, record: TagRecord, tag: TagId) -> Result<Option<Vec<u8>>, StoreError>;
             fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
             fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError>;
             fn rollups(&self, tag: TagId, level: RollupLevel, weeks: RangeInclusive<i32>, bytes_max: usize) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError>;
@@ -86,10 +86,9 @@ macro_rules! layer_of {
                 fn sync(&self) -> Result<(), StoreError>;
                 fn replay_journal(&self, visit: Visit<'_, u64>) -> Result<(), StoreError>;
                 fn journal_from(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
-                fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError>;
+                fn load_records(&self, record: TagRecord, visit: Visit<'_, TagId>) -> Result<(), StoreError>;
                 fn apply(&self, change: &Change) -> Result<(), StoreError>;
                 fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError>;
-                fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError>;
                 fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError>;
                 fn weeks_present(&self) -> Result<Vec<i32>, StoreError>;
                 fn week_holds(&self, week: i32, tags: &[RangeInclusive<u32>]) -> Result<bool, StoreError>;

@@ -19,6 +19,8 @@ pub mod rocks;
 mod run_mark;
 pub mod salvage;
 pub mod scrub;
+#[cfg(test)]
+mod tests;
 
 pub use audit::AuditEntry;
 pub use catalog::{Catalog, CatalogError};
@@ -28,7 +30,7 @@ pub use files::StoppedStore;
 pub use gap::{Gap, GapReason};
 use historian_format::{
     Chunk, ChunkHeader, CorruptChunk, Samples,
-    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey},
+    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey, TagRecord},
 };
 pub use layer::StoreLayer;
 pub use live::LiveStore;
@@ -37,7 +39,7 @@ pub use memory::MemoryStore;
 pub use rocks::{RocksStore, RocksView};
 pub use run_mark::RunMark;
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{borrow::Cow, ops::RangeInclusive, sync::Arc};
 
 use historian_format::rollup::RollupLevel;
 
@@ -137,6 +139,14 @@ impl Change {
             && retention_clock.is_none()
             && audit.is_empty()
     }
+
+    /// The records of tags that change, as they are stored; those without a value go.
+    fn records(&self) -> impl Iterator<Item = (TagRecord, TagId, Option<Cow<'_, [u8]>>)> {
+        let sealed = self.sealed.iter().map(|(tag, sequence)| (TagRecord::Sealed, *tag, Some(Cow::Owned(sequence.to_le_bytes().to_vec()))));
+        let kept = self.kept.iter().map(|(tag, mark)| (TagRecord::Kept, *tag, Some(Cow::Owned(mark.encode().to_vec()))));
+        let current = self.current.iter().map(|(tag, entry)| (TagRecord::Current, *tag, entry.as_deref().map(Cow::Borrowed)));
+        sealed.chain(kept).chain(current)
+    }
 }
 
 /// Replaces all journal records up to and including `sequence` by one record with that sequence number.
@@ -173,9 +183,14 @@ pub trait ReadStore: Send + Sync + 'static {
     /// The tag's chunk with the greatest start.
     fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
 
+    /// What is kept of a tag beside its samples, as [`Change`] put it.
+    fn record(&self, record: TagRecord, tag: TagId) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// The entry of a tag's latest sample in chunks, as it was put by [`Change::current`]. A tag may have samples and no entry; an entry is
     /// never behind.
-    fn current(&self, tag: TagId) -> Result<Option<Vec<u8>>, StoreError>;
+    fn current(&self, tag: TagId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.record(TagRecord::Current, tag)
+    }
 
     /// Replaced versions of a tag's samples whose first timestamp lies in the weeks of `from..=to`, as they were put by
     /// [`Change::superseded`], in the order of their keys.
@@ -242,7 +257,17 @@ pub trait Store: ReadStore {
     fn journal_from(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
 
     /// Sequence number up to which each tag's samples are in chunks; tags without chunks are absent.
-    fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError>;
+    fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError> {
+        self.load_records(TagRecord::Sealed, &mut |tag, value| {
+            let key = || format!("{:02x?}", TagRecord::Sealed.key(tag.0));
+            let sequence = <[u8; 8]>::try_from(value).map_err(|_| unsound_record(key(), "no sealed mark"))?;
+            visit(tag, u64::from_le_bytes(sequence));
+            Ok(())
+        })
+    }
+
+    /// Visits the records of a kind in the order of their tags; tags without one are absent.
+    fn load_records(&self, record: TagRecord, visit: Visit<'_, TagId>) -> Result<(), StoreError>;
 
     /// Applies one atomic change. It becomes durable with the next durable append or sync, in order.
     fn apply(&self, change: &Change) -> Result<(), StoreError>;
@@ -251,7 +276,10 @@ pub trait Store: ReadStore {
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError>;
 
     /// How far background work has come with a tag.
-    fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError>;
+    fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError> {
+        let Some(value) = self.record(TagRecord::Kept, tag)? else { return Ok(KeptMark::default()) };
+        KeptMark::decode(&value).ok_or_else(|| unsound_record(format!("kept mark of tag {}", tag.0), "not 16 bytes"))
+    }
 
     /// Days of a tag's week whose rollups are to be made anew, as bits.
     fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError>;
@@ -291,4 +319,9 @@ pub trait Store: ReadStore {
 fn overlaps(chunk: &StoredChunk, from: i64, to: i64, family: &'static str) -> Result<bool, StoreError> {
     let header = chunk.header().map_err(|error| corrupt(family, chunk.key, &error))?;
     Ok(header.statistics.first_timestamp <= to && header.statistics.last_timestamp >= from)
+}
+
+/// A record of a tag whose bytes are none.
+fn unsound_record(key: String, message: &str) -> StoreError {
+    StoreError::Corrupt { family: keys::FAMILY_STATE, key, message: message.into() }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use historian_format::{
     current::CurrentEntry,
-    keys::{ChunkKey, KeptMark, RollupKey, SupersededKey, week_of},
+    keys::{ChunkKey, RollupKey, SupersededKey, TagRecord, week_of},
     rollup::RollupLevel,
 };
 use parking_lot::Mutex;
@@ -23,14 +23,12 @@ pub struct MemoryStore {
 struct State {
     catalog: BTreeMap<u32, Vec<u8>>,
     journal: BTreeMap<u64, Vec<u8>>,
-    sealed: BTreeMap<u32, u64>,
     chunks: ChunkMap,
     late: ChunkMap,
     superseded: BTreeMap<(u32, i64, u64, u32), Vec<u8>>,
     rollups: BTreeMap<(u32, u8, i32, u8), Vec<u8>>,
     dirty: BTreeMap<(u32, i32), u8>,
-    kept: BTreeMap<u32, KeptMark>,
-    current: BTreeMap<u32, Vec<u8>>,
+    records: BTreeMap<(TagRecord, u32), Vec<u8>>,
     retention_clock: Option<i64>,
     audit: Vec<AuditEntry>,
     gaps: Vec<Gap>,
@@ -96,8 +94,8 @@ impl ReadStore for MemoryStore {
             .map(|(&(tag_id, start, generation), bytes)| StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() }))
     }
 
-    fn current(&self, tag: TagId) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.state.lock().current.get(&tag.0).cloned())
+    fn record(&self, record: TagRecord, tag: TagId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state.lock().records.get(&(record, tag.0)).cloned())
     }
 
     fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
@@ -208,9 +206,9 @@ impl Store for MemoryStore {
         Ok(page.map(|(sequence, record)| (*sequence, record.clone())).collect())
     }
 
-    fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError> {
-        self.state.lock().sealed.iter().for_each(|(&tag, &sequence)| visit(TagId(tag), sequence));
-        Ok(())
+    fn load_records(&self, record: TagRecord, visit: Visit<'_, TagId>) -> Result<(), StoreError> {
+        let state = self.state.lock();
+        state.records.range((record, 0)..=(record, u32::MAX)).try_for_each(|(&(_, tag), value)| visit(TagId(tag), value))
     }
 
     fn apply(&self, change: &Change) -> Result<(), StoreError> {
@@ -238,12 +236,10 @@ impl Store for MemoryStore {
                 days => state.dirty.insert((tag.0, week), days),
             };
         }
-        state.kept.extend(change.kept.iter().map(|(tag, mark)| (tag.0, *mark)));
-        state.sealed.extend(change.sealed.iter().map(|(tag, sequence)| (tag.0, *sequence)));
-        for (tag, entry) in &change.current {
-            match entry {
-                Some(entry) => state.current.insert(tag.0, entry.clone()),
-                None => state.current.remove(&tag.0),
+        for (record, tag, value) in change.records() {
+            match value {
+                Some(value) => state.records.insert((record, tag.0), value.into_owned()),
+                None => state.records.remove(&(record, tag.0)),
             };
         }
         if let Some(retire) = &change.retire {
@@ -257,10 +253,6 @@ impl Store for MemoryStore {
 
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError> {
         Ok(self.state.lock().late.range((tag.0, start, 0)..=(tag.0, start, u16::MAX)).next_back().map(|(key, _)| key.2))
-    }
-
-    fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError> {
-        Ok(self.state.lock().kept.get(&tag.0).copied().unwrap_or_default())
     }
 
     fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError> {
@@ -299,7 +291,9 @@ impl Store for MemoryStore {
         state.late.retain(|key, _| stays(key.0, week_of(key.1)));
         state.superseded.retain(|key, _| stays(key.0, week_of(key.1)));
         state.rollups.retain(|key, _| stays(key.0, key.2));
-        state.current.retain(|tag, entry| CurrentEntry::decode(entry).is_some_and(|entry| stays(*tag, week_of(entry.timestamp))));
+        state.records.retain(|(record, tag), entry| {
+            *record != TagRecord::Current || CurrentEntry::decode(entry).is_some_and(|entry| stays(*tag, week_of(entry.timestamp)))
+        });
         Ok(())
     }
 
@@ -314,9 +308,7 @@ impl Store for MemoryStore {
         state.superseded.retain(|key, _| key.0 != tag.0);
         state.rollups.retain(|key, _| key.0 != tag.0);
         state.dirty.retain(|key, _| key.0 != tag.0);
-        state.kept.remove(&tag.0);
-        state.current.remove(&tag.0);
-        state.sealed.remove(&tag.0);
+        state.records.retain(|key, _| key.1 != tag.0);
         Ok(())
     }
 

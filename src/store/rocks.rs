@@ -29,7 +29,6 @@ use super::{
     AuditEntry, ChunkFamily, StoreError, Visit,
     disk::{log_mark::LogMark, manifest::Manifest, watermark::WatermarkFile},
 };
-use historian_model::TagId;
 
 pub struct RocksStore {
     pub(super) db: DB,
@@ -181,17 +180,6 @@ impl RocksStore {
                 Ok((number, decode(number, &value)?))
             })
             .collect()
-    }
-
-    fn visit_current(&self, visit: Visit<'_, TagId>) -> Result<(), StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_range(rocksdb::PrefixRange(&b"c"[..]));
-        for entry in self.db.iterator_cf_opt(self.family(keys::FAMILY_STATE)?, options, IteratorMode::Start) {
-            let (key, value) = entry.map_err(|error| classified(&error, keys::FAMILY_STATE))?;
-            let tag = keys::decode_current_key(&key).ok_or_else(|| scan::no_such_key(keys::FAMILY_STATE, &key))?;
-            visit(TagId(tag), &value)?;
-        }
-        Ok(())
     }
 
     /// Visits entries whose keys have a type, refusing keys that do not.

@@ -297,42 +297,39 @@ pub fn decode_catalog_key(bytes: &[u8]) -> Option<u32> {
     decode_lettered(b't', bytes)
 }
 
-/// Key in `state` of the journal sequence up to and including which a tag's samples are in chunks:
-/// `s` and the tag id, u32 big-endian. The value is that sequence, u64 little-endian.
-#[must_use]
-pub const fn sealed_key(tag_id: u32) -> [u8; 5] {
-    lettered(b's', tag_id)
+/// A record that the store keeps of a tag, of each kind at most one: in `state`, under its letter and the tag id, u32 big-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum TagRecord {
+    /// The journal sequence up to and including which the tag's samples are in chunks, u64 little-endian.
+    Sealed = b's',
+    /// What background work has done to the tag: a [`KeptMark`].
+    Kept = b'k',
+    /// The tag's latest sample in chunks: a [`CurrentEntry`](crate::current::CurrentEntry).
+    Current = b'c',
 }
 
-/// The tag id in a sealed key, if it is one.
-#[must_use]
-pub fn decode_sealed_key(bytes: &[u8]) -> Option<u32> {
-    decode_lettered(b's', bytes)
-}
+impl TagRecord {
+    /// Every kind.
+    pub const ALL: [TagRecord; 3] = [TagRecord::Sealed, TagRecord::Kept, TagRecord::Current];
 
-/// Key in `state` of a tag's latest sample in chunks: `c` and the tag id, u32 big-endian. The value is a
-/// [`CurrentEntry`](crate::current::CurrentEntry).
-#[must_use]
-pub const fn current_key(tag_id: u32) -> [u8; 5] {
-    lettered(b'c', tag_id)
-}
+    /// What all keys of the kind begin with, and no other keys of `state` do.
+    #[must_use]
+    pub const fn letter(self) -> u8 {
+        self as u8
+    }
 
-/// The tag id in a current key, if it is one.
-#[must_use]
-pub fn decode_current_key(bytes: &[u8]) -> Option<u32> {
-    decode_lettered(b'c', bytes)
-}
+    /// Key of a tag's record.
+    #[must_use]
+    pub const fn key(self, tag_id: u32) -> [u8; 5] {
+        lettered(self.letter(), tag_id)
+    }
 
-/// Key in `state` of what background work has done to a tag: `k` and the tag id, u32 big-endian. The value is a [`KeptMark`].
-#[must_use]
-pub const fn kept_key(tag_id: u32) -> [u8; 5] {
-    lettered(b'k', tag_id)
-}
-
-/// The tag id in a kept key, if it is one.
-#[must_use]
-pub fn decode_kept_key(bytes: &[u8]) -> Option<u32> {
-    decode_lettered(b'k', bytes)
+    /// Kind and tag id in a key, if it is that of a record.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<(TagRecord, u32)> {
+        TagRecord::ALL.into_iter().find_map(|record| Some((record, decode_lettered(record.letter(), bytes)?)))
+    }
 }
 
 /// How far background work has come with a tag.
@@ -439,9 +436,13 @@ mod tests {
         assert_eq!(audit_key(258), journal_key(258));
         assert_eq!(decode_audit_key(&audit_key(9)), Some(9));
         assert_eq!(catalog_key(7), [b't', 0, 0, 0, 7]);
-        assert_eq!(sealed_key(7), [b's', 0, 0, 0, 7]);
-        assert_eq!(decode_catalog_key(&sealed_key(7)), None);
-        assert_eq!(decode_sealed_key(&sealed_key(7)), Some(7));
+        assert_eq!(TagRecord::ALL.map(|record| record.key(7)), [b's', b'k', b'c'].map(|letter| [letter, 0, 0, 0, 7]));
+        for record in TagRecord::ALL {
+            assert_eq!(decode_catalog_key(&record.key(7)), None);
+            assert_eq!(TagRecord::decode(&record.key(7)), Some((record, 7)));
+            let others = [format_version_key(), retention_clock_key(), &dirty_key(0, 7)];
+            assert!(others.iter().all(|key| key[0] != record.letter() && TagRecord::decode(key).is_none()), "{record:?}");
+        }
         assert_eq!(decode_catalog_key(&catalog_key(9)), Some(9));
         assert_eq!(decode_journal_key(&journal_key(u64::MAX)), Some(u64::MAX));
         assert_eq!(decode_journal_key(b"short"), None);
@@ -453,8 +454,6 @@ mod tests {
         let superseded = SupersededKey { tag_id: 7, start: 5, sequence: 9, part: 1 };
         assert_eq!(SupersededKey::decode(&superseded.encode()), Some(superseded));
         assert_eq!(decode_dirty_key(&dirty_key(-3, 7)), Some((-3, 7)));
-        assert_eq!(decode_kept_key(&kept_key(7)), Some(7));
-        assert_eq!(decode_current_key(&current_key(7)), Some(7));
         let mark = KeptMark { compacted_until: -1, rolled_until: 3 };
         assert_eq!(KeptMark::decode(&mark.encode()), Some(mark));
     }

@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, sync::Arc};
 
 use historian_format::{
-    keys::{self, RollupKey, SupersededKey},
+    keys::{self, RollupKey, SupersededKey, TagRecord},
     rollup::RollupLevel,
 };
 use parking_lot::RwLock;
@@ -56,9 +56,9 @@ impl Reads<'_> {
         scan::Scan::new(self.iterator(family.name())?, tag, family.name()).last()
     }
 
-    fn current(&self, tag: TagId) -> Result<Option<Vec<u8>>, StoreError> {
+    fn record(&self, record: TagRecord, tag: TagId) -> Result<Option<Vec<u8>>, StoreError> {
         let family = keys::FAMILY_STATE;
-        let found = self.store.db.get_cf_opt(self.store.family(family)?, keys::current_key(tag.0), &self.options());
+        let found = self.store.db.get_cf_opt(self.store.family(family)?, record.key(tag.0), &self.options());
         found.map_err(|error| classified(&error, family))
     }
 

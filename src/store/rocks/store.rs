@@ -8,7 +8,7 @@ use std::{
 
 use historian_format::{
     current::CurrentEntry,
-    keys::{self, ChunkKey, KeptMark, SupersededKey},
+    keys::{self, ChunkKey, SupersededKey, TagRecord},
 };
 use rocksdb::{IteratorMode, ReadOptions, WriteBatch};
 
@@ -131,19 +131,14 @@ impl Store for RocksStore {
         Ok(found)
     }
 
-    fn load_sealed(&self, visit: &mut dyn FnMut(TagId, u64)) -> Result<(), StoreError> {
-        let state = self.family(keys::FAMILY_STATE)?;
+    fn load_records(&self, record: TagRecord, visit: Visit<'_, TagId>) -> Result<(), StoreError> {
+        let family = keys::FAMILY_STATE;
         let mut options = ReadOptions::default();
-        options.set_iterate_range(rocksdb::PrefixRange(&b"s"[..]));
-        for entry in self.db.iterator_cf_opt(state, options, IteratorMode::Start) {
-            let (key, value) = entry.map_err(|error| classified(&error, keys::FAMILY_STATE))?;
-            let entry = keys::decode_sealed_key(&key).zip(<[u8; 8]>::try_from(&*value).ok());
-            let (tag, sequence) = entry.ok_or_else(|| StoreError::Corrupt {
-                family: keys::FAMILY_STATE,
-                key: format!("{key:02x?}"),
-                message: "no sealed mark".into(),
-            })?;
-            visit(TagId(tag), u64::from_le_bytes(sequence));
+        options.set_iterate_range(rocksdb::PrefixRange([record.letter()]));
+        for entry in self.db.iterator_cf_opt(self.family(family)?, options, IteratorMode::Start) {
+            let (key, value) = entry.map_err(|error| classified(&error, family))?;
+            let (_, tag) = TagRecord::decode(&key).ok_or_else(|| scan::no_such_key(family, &key))?;
+            visit(TagId(tag), &value)?;
         }
         Ok(())
     }
@@ -174,17 +169,11 @@ impl Store for RocksStore {
                 days => batch.put_cf(state, keys::dirty_key(week, tag.0), [days]),
             }
         }
-        for (tag, mark) in &change.kept {
-            batch.put_cf(state, keys::kept_key(tag.0), mark.encode());
-        }
-        for (tag, entry) in &change.current {
-            match entry {
-                Some(entry) => batch.put_cf(state, keys::current_key(tag.0), entry),
-                None => batch.delete_cf(state, keys::current_key(tag.0)),
+        for (record, tag, value) in change.records() {
+            match value {
+                Some(value) => batch.put_cf(state, record.key(tag.0), value),
+                None => batch.delete_cf(state, record.key(tag.0)),
             }
-        }
-        for (tag, sequence) in &change.sealed {
-            batch.put_cf(state, keys::sealed_key(tag.0), sequence.to_le_bytes());
         }
         if let Some(retire) = &change.retire {
             let journal = self.family(keys::FAMILY_JOURNAL)?;
@@ -201,20 +190,6 @@ impl Store for RocksStore {
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError> {
         let family = ChunkFamily::Late;
         scan::Scan::new(self.db.raw_iterator_cf(self.chunk_family(family)?), tag, family.name()).last_generation(start)
-    }
-
-    fn kept(&self, tag: TagId) -> Result<KeptMark, StoreError> {
-        let found = self
-            .db
-            .get_cf(self.family(keys::FAMILY_STATE)?, keys::kept_key(tag.0))
-            .map_err(|error| classified(&error, keys::FAMILY_STATE))?;
-        found.map_or(Ok(KeptMark::default()), |bytes| {
-            KeptMark::decode(&bytes).ok_or_else(|| StoreError::Corrupt {
-                family: keys::FAMILY_STATE,
-                key: format!("kept mark of tag {}", tag.0),
-                message: "not 16 bytes".into(),
-            })
-        })
     }
 
     fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError> {
@@ -276,10 +251,10 @@ impl Store for RocksStore {
         }
         // Latest samples that go with the week.
         let state = self.family(keys::FAMILY_STATE)?;
-        self.visit_current(&mut |tag, entry| {
+        self.load_records(TagRecord::Current, &mut |tag, entry| {
             let goes = CurrentEntry::decode(entry).is_none_or(|entry| keys::week_of(entry.timestamp) == week);
             if goes && tags.unwrap_or(&all).iter().any(|run| run.contains(&tag.0)) {
-                batch.delete_cf(state, keys::current_key(tag.0));
+                batch.delete_cf(state, TagRecord::Current.key(tag.0));
             }
             Ok(())
         })?;
@@ -311,9 +286,9 @@ impl Store for RocksStore {
             }
         }
         let state = self.family(keys::FAMILY_STATE)?;
-        batch.delete_cf(state, keys::sealed_key(tag.0));
-        batch.delete_cf(state, keys::kept_key(tag.0));
-        batch.delete_cf(state, keys::current_key(tag.0));
+        for record in TagRecord::ALL {
+            batch.delete_cf(state, record.key(tag.0));
+        }
         for (_, week, _) in self.dirty(Some(tag))? {
             batch.delete_cf(state, keys::dirty_key(week, tag.0));
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use historian_format::{
     CHUNK_MAGIC, ChunkHeader, ValueType,
     journal::decode_record,
-    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey, days_of_week, week_bounds, week_of},
+    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey, TagRecord, days_of_week, week_bounds, week_of},
 };
 use rocksdb::{WriteBatch, WriteOptions};
 
@@ -271,28 +271,31 @@ impl<'a> Read<'a> {
 
     /// An entry of the store's own state. A mark that is missing only costs work.
     fn state(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        if let Some(tag) = keys::decode_sealed_key(key) {
-            let Ok(sealed) = <[u8; 8]>::try_from(value).map(u64::from_le_bytes) else {
-                self.findings.damaged = true;
-                return Ok(());
-            };
-            self.seen(sealed);
-            // Chunks of a log that was cut may be gone while the mark, in a family written out before, still says that they are there: the
-            // journal is applied again as far as it goes.
-            if !self.has_tag(tag) || self.mending == Mending::Files {
-                return Ok(());
-            }
-        } else if let Some(tag) = keys::decode_kept_key(key) {
-            if KeptMark::decode(value).is_none() {
-                self.findings.damaged = true;
-                return Ok(());
+        if let Some((record, tag)) = TagRecord::decode(key) {
+            match record {
+                TagRecord::Sealed => {
+                    let Ok(sealed) = <[u8; 8]>::try_from(value).map(u64::from_le_bytes) else {
+                        self.findings.damaged = true;
+                        return Ok(());
+                    };
+                    self.seen(sealed);
+                    // Chunks of a log that was cut may be gone while the mark, in a family written out before, still says that they are
+                    // there: the journal is applied again as far as it goes.
+                    if self.mending == Mending::Files {
+                        return Ok(());
+                    }
+                }
+                TagRecord::Kept if KeptMark::decode(value).is_none() => {
+                    self.findings.damaged = true;
+                    return Ok(());
+                }
+                TagRecord::Kept => {}
+                // What it tells of may be lost. It is told again with the tag's next chunk.
+                TagRecord::Current => return Ok(()),
             }
             if !self.has_tag(tag) {
                 return Ok(());
             }
-        } else if keys::decode_current_key(key).is_some() {
-            // What it tells of may be lost. It is told again with the tag's next chunk.
-            return Ok(());
         } else if let Some((week, tag)) = keys::decode_dirty_key(key) {
             let Some(&days) = value.first() else {
                 self.dirty_week(tag, week, EVERY_DAY);
@@ -487,7 +490,7 @@ fn renewed<'t>(target: &RocksStore, tags: impl Iterator<Item = &'t u32>) -> Resu
     let rollups = target.family(keys::FAMILY_ROLLUPS)?;
     let mut batch = WriteBatch::default();
     batch.delete_range_cf(rollups, &[0][..], &[0xFF; RollupKey::BYTES + 1][..]);
-    batch.delete_range_cf(target.family(keys::FAMILY_STATE)?, &keys::current_key(0)[..], &[b'c' + 1][..]);
+    batch.delete_range_cf(target.family(keys::FAMILY_STATE)?, &TagRecord::Current.key(0)[..], &[TagRecord::Current.letter() + 1][..]);
     target.db.write(batch).map_err(io)?;
     let mut change = Change::default();
     for &tag in tags {

@@ -433,7 +433,7 @@ fn entries_that_are_damaged_under_a_sound_block_go_alone() {
     db(keys::FAMILY_ROLLUPS, &rollup.encode(), b"no block");
     db(keys::FAMILY_CATALOG, &keys::catalog_key(1), b"{}");
     db(keys::FAMILY_CATALOG, &keys::catalog_key(4), b"{\"id\": 4}");
-    db(keys::FAMILY_STATE, &keys::kept_key(2), b"short");
+    db(keys::FAMILY_STATE, &keys::TagRecord::Kept.key(2), b"short");
     // Ordered chunks that overlap: of an older time, and of a younger one.
     let (older, younger) = (chunk(2, 10 * SAMPLES + 1, 0), chunk(3, 10 * SAMPLES + 1, 99));
     for chunk in [&older, &younger] {
@@ -447,7 +447,7 @@ fn entries_that_are_damaged_under_a_sound_block_go_alone() {
     assert_eq!(at(keys::FAMILY_JOURNAL, &keys::journal_key(7)), None);
     assert_eq!(at(keys::FAMILY_ROLLUPS, &rollup.encode()), None);
     assert_eq!(at(keys::FAMILY_STATE, &keys::dirty_key(0, 3)), Some(&vec![1]));
-    assert_eq!(at(keys::FAMILY_STATE, &keys::kept_key(2)), None);
+    assert_eq!(at(keys::FAMILY_STATE, &keys::TagRecord::Kept.key(2)), None);
     let tag = |id: u32| crate::catalog::stored_tag(TagId(id), at(keys::FAMILY_CATALOG, &keys::catalog_key(id)).unwrap()).unwrap();
     let recovered = tag(1).unwrap();
     assert_eq!((recovered.name().as_str(), recovered.value_type()), ("recovered/tag_1", ValueType::F64));
@@ -462,7 +462,7 @@ fn entries_that_are_damaged_under_a_sound_block_go_alone() {
         (keys::FAMILY_JOURNAL, keys::journal_key(7).to_vec()),
         (keys::FAMILY_ROLLUPS, rollup.encode().to_vec()),
         (keys::FAMILY_CATALOG, keys::catalog_key(1).to_vec()),
-        (keys::FAMILY_STATE, keys::kept_key(2).to_vec()),
+        (keys::FAMILY_STATE, keys::TagRecord::Kept.key(2).to_vec()),
     ];
     for (key, value) in model(&template, |_, _| true) {
         assert!(changed.contains(&key) || kept.get(&key) == Some(&value), "{key:?}");

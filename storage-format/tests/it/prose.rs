@@ -107,8 +107,8 @@ fn the_keys_in_keys_md_are_keys() {
         document.contains("has the weeks −15,251 to 15,250")
             && document.contains(&format!("\"HSTR\", version u32 little-endian: {} |", keys::FORMAT_VERSION))
     );
-    let letters = [keys::catalog_key(1)[0], keys::sealed_key(1)[0], keys::kept_key(1)[0], keys::dirty_key(1, 1)[0]];
-    for letter in letters {
+    let records = keys::TagRecord::ALL.map(keys::TagRecord::letter);
+    for letter in records.into_iter().chain([keys::catalog_key(1)[0], keys::dirty_key(1, 1)[0]]) {
         assert!(document.contains(&format!("| `{letter:02x}` (\"{}\"), ", char::from(letter))), "{letter:02x}");
     }
     for family in keys::FAMILIES {

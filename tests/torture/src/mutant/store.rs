@@ -14,7 +14,7 @@ use historian::{
     store::{Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoreLayer, StoredChunk},
 };
 use historian_format::{
-    keys::{RollupKey, SupersededKey, week_bounds},
+    keys::{RollupKey, SupersededKey, TagRecord, week_bounds},
     rollup::RollupLevel,
 };
 
@@ -115,8 +115,8 @@ impl ReadStore for Short {
         Ok(self.0.last_chunk(family, tag).unwrap_or_default())
     }
 
-    fn current(&self, tag: TagId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.current(tag)
+    fn record(&self, record: TagRecord, tag: TagId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.record(record, tag)
     }
 
     fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
