@@ -189,7 +189,7 @@ impl DownsampleArgs {
 pub struct AnomaliesArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// Name of a detector: limits, `rate_of_change`, flatline, gap, spike, sigma, seasonal.
+    /// Name of a detector; `historian detectors` lists them.
     #[arg(long, short)]
     detector: String,
     /// Parameter of the detector; may be given several times.

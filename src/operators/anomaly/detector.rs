@@ -11,7 +11,7 @@ use super::{
     column::{Column, Scratch},
     finding::{Draft, Finding, Output, Report, Scores, Severity},
     parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, ParameterSpec, Parameters},
-    sigma::{self, Sigma},
+    statistics::CountByStatistics,
 };
 
 /// Types with a distance between values.
@@ -59,6 +59,11 @@ pub trait Detector: Sync {
 
     /// Begins with one tag.
     fn begin(&self, arguments: &Arguments, subject: &Subject) -> Result<Box<dyn Scan>, DetectorError>;
+
+    /// Begins to count in one tag by the statistics of chunks, where it can tell by them.
+    fn count_by_statistics(&self, _arguments: &Arguments) -> Option<Box<dyn CountByStatistics>> {
+        None
+    }
 }
 
 /// A detector at work on one tag. It holds bounded memory, however many samples come.
@@ -76,11 +81,6 @@ pub trait Scan: Send {
     /// Findings that may be open at a time.
     fn tracks(&self) -> usize {
         1
-    }
-
-    /// Takes what `learn` would find out from statistics instead; false when this is not `sigma`.
-    fn know_sigma(&mut self, _sigma: Option<Sigma>) -> bool {
-        false
     }
 
     fn judge(&mut self, column: &Column<'_>, report: &mut Report);
@@ -138,11 +138,14 @@ impl Plan {
         self.detector.value_types().contains(&value_type)
     }
 
-    /// Threshold in standard deviations, and whether Uncertain samples are scored, when this is the detector `sigma`, which [`super::Sigma`]
-    /// can count from chunk statistics.
-    pub fn sigma_threshold(&self) -> Option<(f64, bool)> {
-        let threshold = (self.detector.name() == sigma::NAME).then(|| self.arguments.number(sigma::THRESHOLD)).flatten();
-        threshold.map(|threshold| (threshold, self.arguments.flag(INCLUDE_UNCERTAIN.name)))
+    /// True when samples of Uncertain quality are counted.
+    pub fn includes_uncertain(&self) -> bool {
+        self.arguments.flag(INCLUDE_UNCERTAIN.name)
+    }
+
+    /// Counts anomalous samples of one tag by the statistics of its chunks, where the detector can. The counts are those of a [`Detection`].
+    pub fn count_by_statistics(&self) -> Option<Box<dyn CountByStatistics>> {
+        self.detector.count_by_statistics(&self.arguments)
     }
 
     /// Begins with one tag.
@@ -164,7 +167,7 @@ impl Plan {
             done: false,
             scan,
             scratch: Scratch::default(),
-            include_uncertain: self.arguments.flag(INCLUDE_UNCERTAIN.name),
+            include_uncertain: self.includes_uncertain(),
             end: subject.range.end,
         })
     }
@@ -188,20 +191,6 @@ impl Detection {
     /// How often the samples are still to be pushed, with the pass that is under way: 1 or 2.
     pub fn passes(&self) -> usize {
         1 + usize::from(self.learning)
-    }
-
-    /// Tells the detector `sigma` before the first push what statistics of the same samples say, so that one pass is enough. `None` says
-    /// that nothing can be anomalous. False, and without effect, for other detectors.
-    pub fn know_sigma(&mut self, sigma: Option<Sigma>) -> bool {
-        let known = self.scan.know_sigma(sigma);
-        self.learning &= !known;
-        known
-    }
-
-    /// Tells of a chunk that is not pushed because statistics say that all its counted samples are normal ([`Sigma::can_skip`]). `first` is
-    /// its first counted sample. Not when scores are asked for: each sample has one.
-    pub fn skip_normal(&mut self, first: Timestamp) {
-        self.report.close(0, first.0);
     }
 
     /// Takes the next run of samples. Timestamps rise strictly, also from run to run.

@@ -17,6 +17,7 @@ mod seasonal;
 mod sigma;
 mod smoothing;
 mod spike;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -24,7 +25,7 @@ mod text;
 pub use detector::{Detection, Detector, Plan, Subject};
 pub use finding::{Finding, Output, Scores, Severity};
 pub use parameter::{DetectorError, Kind, Parameter, ParameterSpec, Parameters};
-pub use sigma::Sigma;
+pub use statistics::{CountByStatistics, KnownSamples};
 pub use text::DURATION_UNITS;
 
 /// Every detector.

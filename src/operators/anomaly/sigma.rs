@@ -8,11 +8,11 @@ use super::{
     detector::{Detector, Scan, Subject},
     finding::{Draft, Report, Verdict, score},
     parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, Kind, ParameterSpec},
+    statistics::{CountByStatistics, KnownSamples},
     text::{number, with_unit},
 };
 
-pub const NAME: &str = "sigma";
-pub const THRESHOLD: &str = "threshold";
+const THRESHOLD: &str = "threshold";
 
 /// The test itself: `|value - mean| > threshold × deviation`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -139,7 +139,7 @@ pub struct SigmaDetector;
 
 impl Detector for SigmaDetector {
     fn name(&self) -> &'static str {
-        NAME
+        "sigma"
     }
 
     fn description(&self) -> &'static str {
@@ -168,6 +168,76 @@ impl Detector for SigmaDetector {
             unit: subject.unit.clone(),
         }))
     }
+
+    fn count_by_statistics(&self, arguments: &Arguments) -> Option<Box<dyn CountByStatistics>> {
+        let threshold = arguments.number(THRESHOLD).unwrap_or_default();
+        Some(Box::new(SigmaCount { threshold, totals: Totals::default(), sigma: None }))
+    }
+}
+
+/// Count, sum and sum of squared deviations, of parts put together.
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    count: f64,
+    sum: f64,
+    m2: f64,
+}
+
+impl Totals {
+    fn of(values: &[f64]) -> Totals {
+        let count = values.len() as f64;
+        if values.is_empty() {
+            return Totals::default();
+        }
+        let sum: f64 = values.iter().sum();
+        let mean = sum / count;
+        Totals { count, sum, m2: values.iter().map(|value| (value - mean) * (value - mean)).sum() }
+    }
+
+    fn merge(&mut self, other: Totals) {
+        if other.count > 0.0 && self.count > 0.0 {
+            let apart = other.sum / other.count - self.sum / self.count;
+            self.m2 += apart * apart * (self.count * other.count / (self.count + other.count));
+        }
+        self.m2 += other.m2;
+        self.sum += other.sum;
+        self.count += other.count;
+    }
+}
+
+/// Mean and deviation from totals; afterwards, chunks whose extremes do not reach beyond count nothing.
+struct SigmaCount {
+    threshold: f64,
+    totals: Totals,
+    sigma: Option<Sigma>,
+}
+
+impl CountByStatistics for SigmaCount {
+    fn learn(&mut self, chunk: &KnownSamples) {
+        self.totals.merge(Totals { count: chunk.count as f64, sum: chunk.sum, m2: chunk.m2 });
+    }
+
+    fn learn_values(&mut self, values: &[f64]) {
+        self.totals.merge(Totals::of(values));
+    }
+
+    fn learned(&mut self) -> bool {
+        let Totals { count, sum, m2 } = self.totals;
+        self.sigma = Sigma::from_statistics(count as u64, sum, m2, self.threshold);
+        self.sigma.is_some()
+    }
+
+    fn count(&self, chunk: &KnownSamples) -> Option<u64> {
+        let (Some(sigma), Some((low, high))) = (self.sigma, chunk.extremes) else { return Some(0) };
+        if sigma.can_skip(low, high) {
+            return Some(0);
+        }
+        sigma.whole_chunk_beyond(low, high).then_some(chunk.count)
+    }
+
+    fn count_values(&self, values: &[f64]) -> u64 {
+        self.sigma.map_or(0, |sigma| sigma.count(values))
+    }
 }
 
 struct SigmaScan {
@@ -189,11 +259,6 @@ impl Scan for SigmaScan {
 
     fn learned(&mut self) {
         self.sigma = self.moments.finish(self.threshold);
-    }
-
-    fn know_sigma(&mut self, sigma: Option<Sigma>) -> bool {
-        self.sigma = sigma;
-        true
     }
 
     fn judge(&mut self, column: &Column<'_>, report: &mut Report) {

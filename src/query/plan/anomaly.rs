@@ -1,5 +1,5 @@
-//! Anomalies: each tag's samples go through a detector, as often as it asks for. Counts of `sigma` pass over chunks that their statistics
-//! rule out.
+//! Anomalies: each tag's samples go through a detector, as often as it asks for. Counts pass over chunks of which the detector can tell by
+//! their statistics.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,8 +11,9 @@ use arrow::{
 
 use super::parallel::{Put, Workers, in_order};
 use crate::{BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column, range::slices, schema};
+use historian_format::Statistics;
 use historian_model::{Quality, Samples, Tag, TimeRange, Values};
-use historian_operators::anomaly::{Finding, Output, Plan, Scores, Sigma, Subject};
+use historian_operators::anomaly::{CountByStatistics, Finding, KnownSamples, Output, Plan, Scores, Subject};
 use historian_read::merge::{Portion, TagReader};
 
 /// A query for anomalies whose tags, times and parameters are resolved. The range goes forward.
@@ -97,10 +98,10 @@ pub fn run(
 /// Puts what is found in portions; counts in one.
 fn detect(reader: &TagReader, tag: &Tag, query: &AnomalyQuery, limits: &QueryLimits, put: Put<'_, Found>) -> Result<(), QueryError> {
     let failed = |error| QueryError::reading(tag, &error);
-    if let (Output::Counts, Some((threshold, uncertain))) = (query.output, query.plan.sigma_threshold())
+    if let (Output::Counts, Some(counting)) = (query.output, query.plan.count_by_statistics())
         && query.plan.takes(tag.value_type())
     {
-        put(Found { count: count_sigma(reader, tag, query.range, threshold, uncertain, limits)?, ..Found::default() });
+        put(Found { count: count(reader, tag, query, counting, limits)?, ..Found::default() });
         return Ok(());
     }
     let definition = &tag.definition;
@@ -141,106 +142,65 @@ impl Found {
     }
 }
 
-/// Count, sum and sum of squared deviations, of parts put together.
-#[derive(Clone, Copy, Default)]
-struct Moments {
-    count: f64,
-    sum: f64,
-    m2: f64,
-}
-
-impl Moments {
-    fn of(values: &[f64]) -> Moments {
-        let count = values.len() as f64;
-        if values.is_empty() {
-            return Moments::default();
-        }
-        let sum: f64 = values.iter().sum();
-        let mean = sum / count;
-        Moments { count, sum, m2: values.iter().map(|value| (value - mean) * (value - mean)).sum() }
-    }
-
-    fn merge(&mut self, other: Moments) {
-        if other.count > 0.0 && self.count > 0.0 {
-            let apart = other.sum / other.count - self.sum / self.count;
-            self.m2 += apart * apart * (self.count * other.count / (self.count + other.count));
-        }
-        self.m2 += other.m2;
-        self.sum += other.sum;
-        self.count += other.count;
-    }
-}
-
-/// Counts samples further than `threshold` standard deviations from the mean of the range. Chunks whose statistics tell of all counted
-/// samples are not decoded to learn mean and deviation, and decoded afterwards only where their extremes reach beyond.
-fn count_sigma(
+/// Counts anomalous samples. Chunks whose statistics tell of all counted samples are not decoded to learn, and afterwards only where their
+/// statistics do not say how many of their samples are anomalous.
+fn count(
     reader: &TagReader,
     tag: &Tag,
-    range: TimeRange,
-    threshold: f64,
-    uncertain: bool,
+    query: &AnomalyQuery,
+    mut counting: Box<dyn CountByStatistics>,
     limits: &QueryLimits,
 ) -> Result<u64, QueryError> {
     let failed = |error| QueryError::reading(tag, &error);
+    let uncertain = query.plan.includes_uncertain();
     let mut values = Vec::new();
     let mut samples = Samples::new(tag.value_type());
-    let mut moments = Moments::default();
-    let mut sigma: Option<Sigma> = None;
     let mut count = 0;
-    for pass in 0..2 {
-        let mut cursor = reader.cursor(tag, range).map_err(failed)?;
+    for learning in [true, false] {
+        let mut cursor = reader.cursor(tag, query.range).map_err(failed)?;
         while let Some(portion) = cursor.next_portion().map_err(failed)? {
             limits.check(0)?;
-            let chunk = match &portion {
+            let samples = match &portion {
+                Portion::Samples(samples) => samples,
                 Portion::Chunk(chunk, statistics) => {
-                    // The statistics count Good samples alone.
-                    let tells = Some(statistics.m2).filter(|m2| {
-                        let finite = m2.is_finite() && statistics.sum.is_finite();
-                        finite && (!uncertain || statistics.good_count == statistics.count)
-                    });
-                    let extremes = statistics.minimum.zip(statistics.maximum).map(|(low, high)| (low.value.as_f64(), high.value.as_f64()));
-                    match (tells, sigma) {
-                        (Some(m2), None) => {
-                            moments.merge(Moments { count: f64::from(statistics.good_count), sum: statistics.sum, m2 });
+                    if let Some(known) = known(statistics, uncertain) {
+                        if learning {
+                            counting.learn(&known);
                             continue;
                         }
-                        (Some(_), Some(sigma)) => match extremes {
-                            None => continue,
-                            Some((low, high)) if sigma.can_skip(low, high) => continue,
-                            Some((low, high)) if sigma.whole_chunk_beyond(low, high) => {
-                                count += u64::from(statistics.good_count);
-                                continue;
-                            }
-                            Some(_) => Some(chunk),
-                        },
-                        (None, _) => Some(chunk),
+                        if let Some(anomalous) = counting.count(&known) {
+                            count += anomalous;
+                            continue;
+                        }
                     }
-                }
-                Portion::Samples(_) => None,
-            };
-            let samples = match (chunk, &portion) {
-                (Some(chunk), _) => {
                     samples.clear();
                     chunk.decode_into(historian_store::ChunkFamily::Chunks, &mut samples).map_err(|error| failed(error.into()))?;
                     &samples
                 }
-                (None, Portion::Samples(samples)) => samples,
-                (None, Portion::Chunk(..)) => continue,
             };
             counted(samples, uncertain, &mut values);
-            match sigma {
-                None => moments.merge(Moments::of(&values)),
-                Some(sigma) => count += sigma.count(&values),
+            if learning {
+                counting.learn_values(&values);
+            } else {
+                count += counting.count_values(&values);
             }
         }
-        if pass == 0 {
-            sigma = Sigma::from_statistics(moments.count as u64, moments.sum, moments.m2, threshold);
-            if sigma.is_none() {
-                break;
-            }
+        if learning && !counting.learned() {
+            break;
         }
     }
     Ok(count)
+}
+
+/// What the statistics of a chunk tell of its counted samples. They count Good samples alone.
+fn known(statistics: &Statistics, uncertain: bool) -> Option<KnownSamples> {
+    let finite = statistics.m2.is_finite() && statistics.sum.is_finite();
+    (finite && (!uncertain || statistics.good_count == statistics.count)).then(|| KnownSamples {
+        count: u64::from(statistics.good_count),
+        sum: statistics.sum,
+        m2: statistics.m2,
+        extremes: statistics.minimum.zip(statistics.maximum).map(|(low, high)| (low.value.as_f64(), high.value.as_f64())),
+    })
 }
 
 /// The values that count, as f64.

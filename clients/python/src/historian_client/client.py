@@ -195,8 +195,7 @@ class Client:
     ) -> pa.Table:
         """What a detector finds.
 
-        `detector`: "limits", "rate_of_change", "flatline", "gap", "spike", "sigma", "seasonal"; `detectors()` lists them with their
-        `parameters`.
+        `detector`: its name; `detectors()` lists all with their `parameters`.
         `output`: "FINDINGS" (tag, start, end, peak, detector, score, expected, observed, explanation, and more), "SCORES" (tag, timestamp, value,
         score), or "COUNTS" (tag, count).
         """

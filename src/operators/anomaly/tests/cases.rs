@@ -1,7 +1,26 @@
-//! Hand-made cases: one situation each, with the finding that a person would write down.
+//! A line of parameters for each detector, with which all rules are tried, and hand-made cases: one situation each, with the finding that a
+//! person would write down.
 
 use super::*;
-use crate::anomaly::{Severity, Sigma};
+use crate::anomaly::Severity;
+
+/// Every detector, with parameters that make it find something in [`rows`].
+pub const CASES: &[Case] = &[
+    ("limits", &[("high", "3"), ("low", "-3"), ("deadband", "1"), ("on_delay", "2s"), ("off_delay", "3s")]),
+    ("limits", &[("low_low", "-6"), ("low", "-2"), ("high", "2"), ("high_high", "6")]),
+    ("limits", &[]),
+    ("rate_of_change", &[("limit", "120"), ("window", "3s")]),
+    ("rate_of_change", &[("threshold", "2"), ("direction", "falling"), ("per", "second")]),
+    ("flatline", &[("duration", "2s"), ("resolution", "2.5")]),
+    ("flatline", &[("duration", "1s")]),
+    ("gap", &[("period", "1s"), ("factor", "2")]),
+    ("stale", &[("usable_only", "true")]),
+    ("spike", &[("window", "7"), ("threshold", "3")]),
+    ("spike", &[("window", "6"), ("threshold", "3"), ("centred", "false"), ("floor", "0")]),
+    ("sigma", &[("threshold", "1.5")]),
+    ("sigma", &[("threshold", "1"), ("include_uncertain", "true")]),
+    ("seasonal", &[("season", "20s"), ("bins", "3"), ("threshold", "2"), ("samples_min", "5"), ("smoothing", "0.7")]),
+];
 
 fn spans(answer: &Answer) -> Vec<(i64, i64, &'static str)> {
     answer.findings.iter().map(|finding| (finding.start.0 / SECOND, finding.end.0 / SECOND, finding.condition)).collect()
@@ -224,38 +243,18 @@ fn sigma_explains_itself() {
 }
 
 #[test]
-fn sigma_by_statistics_passes_over_chunks_and_finds_the_same() {
+fn sigma_counts_by_statistics_and_looks_only_at_chunks_that_reach_beyond() {
     let mut values: Vec<f64> = (0..100).map(|at| f64::from(at % 3)).collect();
     for (at, value) in [(19, 40.0), (20, 40.0), (39, 50.0), (70, -45.0)] {
         values[at] = value;
     }
-    let rows = steady(&values);
-    let whole = detect("sigma", &[], &rows, Output::Findings);
-    assert_eq!(spans(&whole), [(19, 21, "above"), (39, 40, "above"), (70, 71, "below")]);
-
+    assert_eq!(detect("sigma", &[], &steady(&values), Output::Counts).count, 4);
     let plan = Plan::new("sigma", &Parameters::new()).unwrap();
-    let sum: f64 = values.iter().sum();
-    let m2 = values.iter().map(|value| (value - sum / 100.0).powi(2)).sum();
-    let sigma = Sigma::from_statistics(100, sum, m2, plan.sigma_threshold().unwrap().0);
-    let mut detection = plan.begin(&subject(&rows), Output::Findings).unwrap();
-    assert_eq!(detection.passes(), 2);
-    assert!(detection.know_sigma(sigma) && detection.passes() == 1);
-    let mut pushed = 0;
-    for chunk in rows.chunks(20) {
-        let values = || chunk.iter().filter_map(|row| row.1);
-        if sigma.unwrap().can_skip(values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max)) {
-            detection.skip_normal(Timestamp(chunk[0].0 * SECOND));
-        } else {
-            detection.push(&run(chunk));
-            pushed += 1;
-        }
-    }
-    assert!(!detection.end_pass());
-    assert_eq!(format!("{:?}", detection.take_findings()), format!("{:?}", whole.findings));
-    assert_eq!((pushed, detection.count()), (3, whole.count));
-    assert!(!Plan::new("spike", &Parameters::new()).unwrap().begin(&subject(&rows), Output::Counts).unwrap().know_sigma(sigma));
-    for uncertain in [true, false] {
-        let plan = Plan::new("sigma", &parameters(&[("include_uncertain", if uncertain { "true" } else { "false" })])).unwrap();
-        assert_eq!(plan.sigma_threshold(), Some((3.0, uncertain)));
-    }
+    assert_eq!(count_by_statistics(&plan, &values, 20), Some((4, 3)), "three of five chunks are looked at");
+    // A chunk that lies beyond as a whole is counted without a look.
+    let mut values: Vec<f64> = (0..2_000).map(|at| f64::from(at % 3)).collect();
+    values[1_000..1_020].fill(40.0);
+    assert_eq!(count_by_statistics(&plan, &values, 20), Some((20, 0)));
+    assert_eq!(count_by_statistics(&plan, &[5.0; 50], 10), Some((0, 0)), "equal values have no outlier");
+    assert_eq!(count_by_statistics(&Plan::new("spike", &Parameters::new()).unwrap(), &values, 20), None);
 }

@@ -4,9 +4,10 @@ mod cases;
 mod reference;
 mod rules;
 
+use cases::CASES;
 use proptest::prelude::*;
 
-use super::{Finding, Output, Parameter, Parameters, Plan, Scores, Subject};
+use super::{Finding, KnownSamples, Output, Parameter, Parameters, Plan, Scores, Subject};
 use historian_model::{Samples, TimeRange, Timestamp, Value, ValueType};
 
 pub const SECOND: i64 = 1_000_000_000;
@@ -87,6 +88,34 @@ pub fn detect(detector: &str, given: &[(&str, &str)], rows: &[Row], output: Outp
     detect_cut(&Plan::new(detector, &parameters(given)).unwrap(), rows, &[], output)
 }
 
+/// Anomalous values by the statistics of chunks of `len`, and how many chunks had to be looked at. Every other chunk is learned by its values.
+pub fn count_by_statistics(plan: &Plan, values: &[f64], len: usize) -> Option<(u64, usize)> {
+    let mut counting = plan.count_by_statistics()?;
+    let known = |values: &[f64]| {
+        let (count, sum) = (values.len() as f64, values.iter().sum::<f64>());
+        KnownSamples {
+            count: values.len() as u64,
+            sum,
+            m2: values.iter().map(|value| (value - sum / count).powi(2)).sum(),
+            extremes: values.iter().copied().reduce(f64::min).zip(values.iter().copied().reduce(f64::max)),
+        }
+    };
+    for (number, chunk) in values.chunks(len).enumerate() {
+        if number % 2 == 0 { counting.learn(&known(chunk)) } else { counting.learn_values(chunk) }
+    }
+    if !counting.learned() {
+        return Some((0, 0));
+    }
+    let (mut count, mut looks) = (0, 0);
+    for chunk in values.chunks(len) {
+        count += counting.count(&known(chunk)).unwrap_or_else(|| {
+            looks += 1;
+            counting.count_values(chunk)
+        });
+    }
+    Some((count, looks))
+}
+
 /// Random samples: ties, steps of time, outliers, nulls, numbers that are none, every severity.
 pub fn rows() -> impl Strategy<Value = Vec<Row>> {
     let value = prop_oneof![
@@ -110,24 +139,6 @@ pub fn rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 pub type Case = (&'static str, &'static [(&'static str, &'static str)]);
-
-/// Every detector, with parameters that make it find something in [`rows`].
-pub const CASES: &[Case] = &[
-    ("limits", &[("high", "3"), ("low", "-3"), ("deadband", "1"), ("on_delay", "2s"), ("off_delay", "3s")]),
-    ("limits", &[("low_low", "-6"), ("low", "-2"), ("high", "2"), ("high_high", "6")]),
-    ("limits", &[]),
-    ("rate_of_change", &[("limit", "120"), ("window", "3s")]),
-    ("rate_of_change", &[("threshold", "2"), ("direction", "falling"), ("per", "second")]),
-    ("flatline", &[("duration", "2s"), ("resolution", "2.5")]),
-    ("flatline", &[("duration", "1s")]),
-    ("gap", &[("period", "1s"), ("factor", "2")]),
-    ("stale", &[("usable_only", "true")]),
-    ("spike", &[("window", "7"), ("threshold", "3")]),
-    ("spike", &[("window", "6"), ("threshold", "3"), ("centred", "false"), ("floor", "0")]),
-    ("sigma", &[("threshold", "1.5")]),
-    ("sigma", &[("threshold", "1"), ("include_uncertain", "true")]),
-    ("seasonal", &[("season", "20s"), ("bins", "3"), ("threshold", "2"), ("samples_min", "5"), ("smoothing", "0.7")]),
-];
 
 pub fn case() -> impl Strategy<Value = Case> {
     (0..CASES.len()).prop_map(|at| CASES[at])

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::anomaly::{
-    Sigma,
     reservoir::{Spread, median},
+    sigma::Sigma,
 };
 
 /// Counted samples: timestamp in seconds and value.

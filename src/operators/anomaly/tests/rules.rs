@@ -48,16 +48,19 @@ fn every_parameter_has_its_row_in_the_documentation() {
             rows.remove(found.unwrap_or_else(|| panic!("{}: no row begins with {row:?}", detector.name())));
         }
         assert!(rows.is_empty(), "{}: {rows:?} is no parameter", detector.name());
+        for alias in detector.aliases() {
+            assert!(section.contains(&format!("`{alias}`")), "{}: the section does not name `{alias}`", detector.name());
+        }
+        let takes_numbers = detector.value_types() == [ValueType::F64, ValueType::F32, ValueType::I64, ValueType::U64];
+        assert_eq!(takes_numbers, !section.contains("Takes tags of"), "{}: which types does it take?", detector.name());
     }
 }
 
 #[test]
 fn what_cannot_be_done_is_refused_by_name() {
     let error = |detector: &str, given: &[(&str, &str)]| Plan::new(detector, &parameters(given)).unwrap_err().to_string();
-    assert_eq!(
-        error("sigmas", &[]),
-        "unknown detector \"sigmas\"; known are limits, rate_of_change, flatline, gap, spike, sigma, seasonal"
-    );
+    let known: Vec<&str> = DETECTORS.iter().map(|detector| detector.name()).collect();
+    assert_eq!(error("sigmas", &[]), format!("unknown detector \"sigmas\"; known are {}", known.join(", ")));
     assert_eq!(error("sigma", &[("treshold", "3")]), "detector sigma has no parameter \"treshold\"; it takes threshold, include_uncertain");
     assert_eq!(
         error("sigma", &[("threshold", "0")]),
@@ -143,6 +146,20 @@ proptest! {
             prop_assert!(end <= finding.end, "not in the order of their ends");
             prop_assert!(finding.explanation.ends_with('.') && !finding.explanation.contains("NaN"), "{}", finding.explanation);
             end = finding.end;
+        }
+    }
+
+    #[test]
+    fn counts_by_statistics_of_chunks_are_those_of_the_samples(rows in rows(), case in case(), len in 1_usize..12) {
+        let plan = Plan::new(case.0, &parameters(case.1)).unwrap();
+        let counts = |quality: u32| quality == 0 || (plan.includes_uncertain() && quality != BAD);
+        let values: Vec<f64> = rows.iter().filter(|row| counts(row.2)).filter_map(|row| row.1).filter(|value| value.is_finite()).collect();
+        if let Some((count, _)) = count_by_statistics(&plan, &values, len) {
+            let scored = detect_cut(&plan, &rows, &[], Output::Scores);
+            prop_assert_eq!(scored.scores.values.len(), values.len());
+            // The sums are made in another order, so a value may lie on the limit for one and not for the other.
+            prop_assume!(scored.scores.scores.iter().all(|score| (score - 1.0).abs() > 1e-9));
+            prop_assert_eq!(count, scored.count);
         }
     }
 
