@@ -109,7 +109,7 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let mut output = Output::stdout();
     let mut csv = csv::Writer::from_writer(Vec::new());
     if format == Format::Csv {
-        csv.write_record(tag_file::COLUMNS[..10].iter())?;
+        csv.write_record(tag_file::definition_columns())?;
     }
     while let Some(tags) = pages.next().await? {
         match format {

@@ -1,10 +1,13 @@
-//! Configuration shared by the collectors: how one collected tag is written in TOML or CSV, and how a problem is reported.
+//! Configuration shared by the collectors: what a protocol adds to the file, what a collected tag is, and how a problem is reported.
 
-use std::fmt;
+use std::{fmt, path::Path, sync::Arc};
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use super::not_available::NotAvailable;
+use super::{
+    Collector,
+    tag_key::{OwnKeys, Setting, TagKey},
+};
 use historian_model::ValueType;
 
 /// Place of a setting in a configuration file.
@@ -38,60 +41,41 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-/// One collected tag, with the same keys in TOML (`[[modbus.tag]]`, `[[opcua.tag]]`) and as columns of a tag CSV.
-///
-/// Keys that only one protocol knows are refused by the others with a [`ConfigProblem`].
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One collected tag, with the same keys in TOML (`[[modbus.tag]]`, `[[opcua.tag]]`) and as columns of a tag CSV: the common ones, which every
+/// protocol understands alike, and those of its protocol.
+#[derive(Clone, Debug, Default)]
 pub struct TagConfig {
     pub name: String,
     /// Value type of the tag; by default what the wire format or scaling yields.
-    #[serde(rename = "type", default)]
     pub value_type: Option<String>,
-    #[serde(default)]
     pub unit: String,
-    #[serde(default)]
     pub description: String,
-    #[serde(default)]
     pub stepped: Option<bool>,
-    #[serde(default)]
     pub range_low: Option<f64>,
-    #[serde(default)]
     pub range_high: Option<f64>,
     /// Address in the protocol's notation: Modbus `holding:100`, OPC UA `nsu=urn:plant;s=Boiler.Pressure`.
     pub address: String,
-    /// Modbus: format of the registers (`u16`, `i32`, `f32`, …); by default that of the value type.
-    #[serde(default)]
-    pub format: Option<String>,
-    /// Modbus: `ABCD` (default), `CDAB`, `BADC` or `DCBA`.
-    #[serde(default)]
-    pub word_order: Option<String>,
-    /// Modbus: value = raw × scale + offset, as decimal numbers, rounded once to f64.
-    #[serde(default)]
-    pub scale: Option<f64>,
-    #[serde(default)]
-    pub offset: Option<f64>,
-    /// Modbus: scan period of this tag in milliseconds, instead of the device's.
-    #[serde(default)]
-    pub scan_ms: Option<u64>,
-    /// OPC UA: sampling interval of this tag in milliseconds, instead of the device's.
-    #[serde(default)]
-    pub sampling_ms: Option<u64>,
-    /// OPC UA: absolute deadband in engineering units, applied by the server.
-    #[serde(default)]
-    pub deadband: Option<f64>,
-    /// Raw values of the device that mean "no value", instead of the device's.
-    #[serde(default)]
-    pub not_available: Option<NotAvailable>,
-    /// OPC UA: where timestamps come from, `source`, `server` or `reception`, instead of the device's.
-    #[serde(default)]
-    pub timestamps: Option<String>,
-    /// Filled after reading; not a key.
-    #[serde(skip)]
+    /// Keys of the protocol. Before a device is built, they are compared with [`DeviceConfig::TAG_KEYS`].
+    pub own: OwnKeys,
     pub position: Position,
 }
 
 impl TagConfig {
+    /// Puts a setting of the kind of its key in its place.
+    pub fn set(&mut self, key: TagKey, setting: Setting) {
+        match (key.name, setting) {
+            ("name", Setting::Text(text)) => self.name = text,
+            ("type", Setting::Text(text)) => self.value_type = Some(text),
+            ("unit", Setting::Text(text)) => self.unit = text,
+            ("description", Setting::Text(text)) => self.description = text,
+            ("stepped", Setting::Flag(flag)) => self.stepped = Some(flag),
+            ("range_low", Setting::Number(number)) => self.range_low = Some(number),
+            ("range_high", Setting::Number(number)) => self.range_high = Some(number),
+            ("address", Setting::Text(text)) => self.address = text,
+            (name, setting) => self.own.set(name, setting),
+        }
+    }
+
     /// Value type by name.
     ///
     /// # Errors
@@ -115,4 +99,37 @@ impl TagConfig {
     pub fn problem(&self, key_prefix: &str, key: &str, message: impl Into<String>) -> ConfigProblem {
         ConfigProblem { position: self.position.clone(), key: format!("{key_prefix}.tag.{}.{key}", self.name), message: message.into() }
     }
+}
+
+/// What a protocol adds to the configuration: an array of tables with one table per device. The keys of the table are the fields; its tags,
+/// those in tables of their own and those in tag files, come together when it is built.
+pub trait DeviceConfig: DeserializeOwned + 'static {
+    /// Name of the array of tables: `modbus` of `[[modbus]]`. [`Collector::protocol`] says the same.
+    const PROTOCOL: &'static str;
+
+    /// As people write it: `Modbus`.
+    const TITLE: &'static str;
+
+    /// Keys of its tags beside the common ones.
+    const TAG_KEYS: &'static [TagKey];
+
+    /// Why its tags have none of the keys of other protocols, to follow a list of those that they have; may be empty.
+    const TAG_KEYS_REMARK: &'static str = "";
+
+    /// A device that is all defaults, in TOML.
+    const PLAIN: &'static str;
+
+    fn name(&self) -> &str;
+
+    /// Makes relative paths absolute, and names files that are not there with the key that names them.
+    fn resolve(&mut self, _directory: &Path) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Checks everything and makes the collector. `position` is that of the table; the tags bring theirs, and have no key beside those of
+    /// [`DeviceConfig::TAG_KEYS`].
+    ///
+    /// # Errors
+    /// Every problem found, not only the first.
+    fn build(self, position: Position, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>>;
 }

@@ -11,15 +11,17 @@ pub mod schedule;
 pub mod spool;
 pub mod status;
 pub mod supervise;
+pub mod tag_key;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-pub use config::{ConfigProblem, Position, TagConfig};
+pub use config::{ConfigProblem, DeviceConfig, Position, TagConfig};
 pub use spool::Spool;
 pub use status::DeviceStatus;
+pub use tag_key::TagKey;
 
 use historian_model::{Clock, Quality, TagDefinition, TagId, Timestamp, Value};
 

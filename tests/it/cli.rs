@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use historian::server::config::{self, Overrides, tag_file};
+use historian::server::config::{self, Overrides, PROTOCOLS, tag_file};
 use tempfile::TempDir;
 
 use crate::support::peer;
@@ -152,8 +152,6 @@ fn documented_keys(document: &str, heading: &str) -> Vec<String> {
 fn every_key_has_a_row_in_the_document_and_every_row_a_key() {
     let document = fs::read_to_string(peer::root().join("docs/configuration.md")).expect("the document");
     let strange = "qqqqqqqqqqqq = 1\n";
-    let modbus = "[[modbus]]\nname = \"d\"\nendpoint = \"h:1\"\n";
-    let opcua = "[[opcua]]\nname = \"d\"\nendpoint = \"opc.tcp://h:1\"\n";
     for (heading, text, key) in [
         ("Root", strange.to_owned(), "qqqqqqqqqqqq"),
         ("`[server]`", format!("[server]\n{strange}"), "server.qqqqqqqqqqqq"),
@@ -162,21 +160,53 @@ fn every_key_has_a_row_in_the_document_and_every_row_a_key() {
         ("`[backup]`", format!("[backup]\n{strange}"), "backup.qqqqqqqqqqqq"),
         ("`[scrub]`", format!("[scrub]\n{strange}"), "scrub.qqqqqqqqqqqq"),
         ("`[[retention]]`", format!("[[retention]]\ntags = [\"**\"]\nage = \"1d\"\n{strange}"), "retention[1].qqqqqqqqqqqq"),
-        ("`[[modbus]]`", format!("{modbus}{strange}"), "modbus.d.qqqqqqqqqqqq"),
-        ("`[[opcua]]`", format!("{opcua}{strange}"), "opcua.d.qqqqqqqqqqqq"),
-        ("Tags of a device", format!("{modbus}[[modbus.tag]]\nname = \"t\"\n{strange}"), "modbus.d.tag.t.qqqqqqqqqqqq"),
-        ("Tags of a device", format!("{opcua}[[opcua.tag]]\nname = \"t\"\n{strange}"), "opcua.d.tag.t.qqqqqqqqqqqq"),
     ] {
         let (mut known, mut documented) = (known_keys(&text, key), documented_keys(&document, heading));
         known.sort();
         documented.sort();
         assert_eq!(known, documented, "{heading}");
     }
-    let mut documented = documented_keys(&document, "Tag files");
-    documented.sort();
-    let mut columns = tag_file::COLUMNS.map(str::to_owned).to_vec();
-    columns.sort();
-    assert_eq!(documented, columns);
+    let tags = documented_keys(&document, "Tags of a device");
+    let mut keys: Vec<String> = Vec::new();
+    for protocol in PROTOCOLS {
+        let (name, device) = (protocol.name, format!("[[{}]]\n{}\n", protocol.name, protocol.plain));
+        let mut known = known_keys(&format!("{device}{strange}"), &format!("{name}.device.qqqqqqqqqqqq"));
+        let mut documented = documented_keys(&document, &format!("`[[{name}]]`"));
+        known.sort();
+        documented.sort();
+        assert_eq!(known, documented, "{name}");
+        let known = known_keys(&format!("{device}[[{name}.tag]]\nname = \"t\"\n{strange}"), &format!("{name}.device.tag.t.qqqqqqqqqqqq"));
+        assert!(protocol.tag_keys.iter().all(|key| known.iter().any(|known| known == key.name)), "{name}: {known:?}");
+        keys.extend(known);
+    }
+    keys.sort();
+    keys.dedup();
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    assert_eq!(keys, sorted(tags));
+    let columns = sorted(tag_file::columns().into_iter().map(str::to_owned).collect());
+    assert_eq!(sorted(documented_keys(&document, "Tag files")), columns);
+}
+
+/// A key of one protocol has its name before what it means; one that several have has not.
+#[test]
+fn the_keys_of_tags_are_told_with_the_protocol_that_has_them() {
+    let document = fs::read_to_string(peer::root().join("docs/configuration.md")).expect("the document");
+    for key in PROTOCOLS.iter().flat_map(|protocol| protocol.tag_keys) {
+        let having: Vec<_> = PROTOCOLS.iter().filter(|protocol| protocol.tag_keys.iter().any(|own| own.name == key.name)).collect();
+        assert!(having.iter().flat_map(|protocol| protocol.tag_keys).all(|own| own.name != key.name || own.kind == key.kind), "{key:?}");
+        for (heading, column, told) in [("Tags of a device", 3, ": "), ("Tag files", 1, ", ")] {
+            let (_, section) = document.split_once(&format!("\n## {heading}\n")).expect("the heading");
+            let row = section.lines().find(|line| line.starts_with(&format!("| `{}` |", key.name))).expect("its row");
+            let meaning = row.trim_matches('|').split(" | ").nth(column).unwrap_or_default();
+            for protocol in PROTOCOLS {
+                let named = meaning.starts_with(&format!("{}{told}", protocol.title));
+                assert_eq!(named, having.len() == 1 && having[0].name == protocol.name, "{heading}: {row}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 
 use arrow_flight::{Empty, flight_service_client::FlightServiceClient};
 use futures::TryStreamExt;
-use historian::server::config::{self, Configuration, LimitSettings, Overrides, ScrubSettings, ServerSettings, StorageSettings};
+use historian::server::config::{self, Configuration, LimitSettings, Overrides, PROTOCOLS, ScrubSettings, ServerSettings, StorageSettings};
 use tonic::transport::Channel;
 
 use crate::support::peer::root;
@@ -230,23 +230,16 @@ fn bounds(kind: &str) -> Option<(u64, u64)> {
 #[test]
 fn the_bounds_of_the_document_are_those_of_the_program() {
     let document = document("docs/configuration.md");
-    let modbus = "[[modbus]]\nname = \"d\"\nendpoint = \"h:1\"\n";
-    let opcua = "[[opcua]]\nname = \"d\"\nendpoint = \"opc.tcp://h:1\"\nsecurity_policy = \"None\"\n";
-    let modbus_tag = "[[modbus.tag]]\nname = \"t\"\naddress = \"holding:1\"\n";
-    let opcua_tag = "[[opcua.tag]]\nname = \"t\"\naddress = \"nsu=urn:plant;s=t\"\n";
     let mut compared = 0;
-    for (heading, before, after) in [
-        ("`[storage]`", "[storage]\n", ""),
-        ("`[limits]`", "[limits]\n", ""),
-        ("`[scrub]`", "[scrub]\n", ""),
-        ("`[[modbus]]`", modbus, modbus_tag),
-        ("`[[opcua]]`", opcua, opcua_tag),
-    ] {
-        for row in rows(section(&document, heading)).iter().skip(1) {
+    let devices =
+        PROTOCOLS.iter().map(|protocol| (format!("`[[{}]]`", protocol.name), format!("[[{}]]\n{}\n", protocol.name, protocol.plain)));
+    let tables = ["storage", "limits", "scrub"].map(|name| (format!("`[{name}]`"), format!("[{name}]\n")));
+    for (heading, before) in tables.into_iter().chain(devices) {
+        for row in rows(section(&document, &heading)).iter().skip(1) {
             let (key, Some((low, high))) = (row[0].trim_matches('`'), bounds(&row[1])) else { continue };
             // What another key asks for as well is another key's problem: only what is said of this one counts.
             let refused = |value: u64| {
-                let text = format!("{before}{key} = {value}\n{after}");
+                let text = format!("{before}{key} = {value}\n");
                 parsed(&text)
                     .err()
                     .into_iter()

@@ -9,9 +9,9 @@ use std::{
 };
 
 use historian::{
-    collector::{Collector, CollectorContext, ConfigProblem, DeviceStatus, Position, Spool, TagConfig, status::DeviceState},
+    collector::{Collector, CollectorContext, ConfigProblem, DeviceStatus, Spool, status::DeviceState},
     model::{Clock, Quality, SystemClock, TagId, Value},
-    opcua::{OpcUaCollector, OpcUaConfig},
+    server::config::{self, Overrides},
 };
 use opcua::{
     nodes::VariableBuilder,
@@ -35,18 +35,14 @@ pub const GONE: u32 = Quality::BAD_NO_COMMUNICATION.0;
 
 pub type Sample = (i64, Option<Value>, u32);
 
-#[derive(Debug, serde::Deserialize)]
-struct File {
-    opcua: Vec<OpcUaConfig>,
+/// Builds the collector of the one device of a configuration, as the server does.
+fn try_build(text: &str) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
+    let read = config::parse("historian.toml", text, Path::new("."), &Overrides::default())?;
+    let [collector] = &read.collectors[..] else { panic!("one device: {text}") };
+    Ok(collector.clone())
 }
 
-fn try_build(text: &str) -> Result<OpcUaCollector, Vec<ConfigProblem>> {
-    let file: File = toml::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let device = file.opcua.into_iter().next().expect("one device");
-    device.build(&Position { file: "historian.toml".into(), line: 1 }, text, Vec::new())
-}
-
-pub fn build(text: &str) -> OpcUaCollector {
+pub fn build(text: &str) -> Arc<dyn Collector> {
     try_build(text).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
@@ -72,7 +68,7 @@ pub fn plain_tags(count: usize) -> String {
 
 /// A collector at work with a recorder behind it.
 pub struct Running {
-    pub collector: Arc<OpcUaCollector>,
+    pub collector: Arc<dyn Collector>,
     pub recorder: Arc<Recorder>,
     pub status: Arc<DeviceStatus>,
     pub stop: CancellationToken,
@@ -81,7 +77,7 @@ pub struct Running {
 
 impl Running {
     pub fn start(text: &str) -> Running {
-        let collector = Arc::new(build(text));
+        let collector = build(text);
         let recorder = Arc::new(Recorder::default());
         let status = Arc::new(DeviceStatus::new("peer", "opcua", collector.endpoint()));
         let spool = Spool::new(1_000_000, status.clone());
@@ -297,16 +293,23 @@ async fn encrypted_with_user_and_trust() {
     let wrong_password = password_file(&pki, "wrong");
     let readable = folder.path().join("readable");
     std::fs::write(&readable, "s3cret").unwrap();
+    // It is there when the configuration is read, and gone when the collector connects.
+    let vanished = folder.path().join("vanished");
+    std::fs::write(&vanished, "s3cret").unwrap();
     for (from, to, expected) in [
         (password.as_str(), wrong_password.as_str(), "check user and password_file"),
         (password.as_str(), text_of(&readable), "chmod 600"),
-        (password.as_str(), "/nonexistent/password", "/nonexistent/password"),
+        (password.as_str(), text_of(&vanished), text_of(&vanished)),
         ("certificate_hostname = \"localhost\"", "", "does not name the host \"127.0.0.1\""),
         ("timeout_ms", "security_policy = \"Aes128Sha256RsaOaep\"\ntimeout_ms", "it offers: Basic256Sha256 SignAndEncrypt"),
         ("user = \"historian\"\npassword_file", "#", "takes no anonymous user"),
         ("pki_dir", "application_uri = \"urn:other\"\npki_dir", "application URI \"urn:other\""),
     ] {
-        let rows = build(&(text.replace(from, to) + &one)).check(Duration::from_secs(30)).await;
+        let collector = build(&(text.replace(from, to) + &one));
+        if to == text_of(&vanished) {
+            std::fs::remove_file(&vanished).unwrap();
+        }
+        let rows = collector.check(Duration::from_secs(30)).await;
         assert!(rows[0].error.contains(expected), "{to}: {}", rows[0].error);
         assert!(!rows[0].error.contains("s3cret") && !rows[0].error.contains("wrong\""), "{}", rows[0].error);
     }
@@ -502,7 +505,7 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
         ("\"None\"", "\"None\"\nsecurity_mode = \"Sign\"", 1, "security_mode", "policy None"),
         ("\"None\"", "\"None\"\nsecurity_mode = \"Half\"", 1, "security_mode", "known are"),
         ("\"None\"", "\"None\"\nuser = \"u\"", 1, "password_file", "missing"),
-        ("\"None\"", "\"None\"\npassword_file = \"/p\"", 1, "user", "missing"),
+        ("\"None\"", concat!("\"None\"\npassword_file = \"", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml\""), 1, "user", "missing"),
         ("\"None\"", "\"None\"\npublishing_ms = 1", 1, "publishing_ms", "allowed are 10"),
         ("\"None\"", "\"None\"\nqueue_size = 0", 1, "queue_size", "allowed are 1"),
         ("\"None\"", "\"None\"\ntimeout_ms = 99999999999", 1, "timeout_ms", "allowed are"),
@@ -531,19 +534,34 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
         assert_eq!(problems.len(), 1, "{to}: {problems:?}");
         assert!(problems[0].key.ends_with(&format!(".{key}")), "{to}: {}", problems[0]);
         assert!(problems[0].message.contains(message), "{to}: {}", problems[0]);
+        // The line of the key itself, or of its table where the key is not written.
+        let mut table = text.lines().skip(line - 1).enumerate().take_while(|(at, text)| *at == 0 || !text.starts_with('['));
+        let line = line + table.find(|(_, text)| text.starts_with(&format!("{key} ="))).map_or(0, |(at, _)| at);
         assert_eq!((problems[0].position.file.as_str(), problems[0].position.line), ("historian.toml", line), "{to}: {}", problems[0]);
     }
-    let all = try_build("[[opcua]]\nname = \"d\"\nendpoint = \"x\"\n").unwrap_err();
+    let all = try_build("[[opcua]]\nname = \"d\"\nendpoint = \"x\"\n").err().unwrap();
     assert_eq!(all.len(), 3, "{all:?}"); // endpoint, pki_dir, no tags
-    let from_csv = TagConfig {
-        name: "csv".into(),
-        address: "bad".into(),
-        position: Position { file: "t.csv".into(), line: 9 },
-        ..TagConfig::default()
-    };
-    let file: File = toml::from_str(good).unwrap();
-    let device = file.opcua.into_iter().next().unwrap();
-    let problems = device.build(&Position::default(), good, vec![from_csv]).unwrap_err();
-    assert_eq!(problems[0].to_string().split(':').take(2).collect::<Vec<_>>(), ["t.csv", "9"]);
-    assert!(toml::from_str::<File>(&good.replace("endpoint", "endpont")).unwrap_err().to_string().contains("endpont"));
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("t.csv"), "name,device,address,scan_ms\n,,,\ncsv,d,bad,100\n").unwrap();
+    let text = format!("tag_files = [\"t.csv\"]\n{good}");
+    let problems = config::parse("historian.toml", &text, directory.path(), &Overrides::default()).err().unwrap();
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let prefix = format!("{}/t.csv:3: opcua.d.tag.csv", directory.path().display());
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(
+        told[0],
+        format!(
+            "{prefix}.scan_ms: is a key of Modbus tags; OPC UA tags have sampling_ms, deadband, timestamps, not_available; the server sends typed, scaled values"
+        )
+    );
+    assert!(told[1].starts_with(&format!("{prefix}.address: ")), "{told:?}");
+    let told = try_build(&good.replace("endpoint", "endpont")).err().unwrap();
+    let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "historian.toml:1: opcua.d.endpoint: this key is needed and is not there",
+            "historian.toml:3: opcua.d.endpont: unknown key; did you mean \"endpoint\"?"
+        ]
+    );
 }

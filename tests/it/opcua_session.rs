@@ -7,10 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use historian::{
-    collector::Collector,
-    model::{Clock, SystemClock, Value},
-};
+use historian::model::{Clock, SystemClock, Value};
 use serde_json::json;
 
 use super::{

@@ -3,10 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use historian::{
-    collector::Collector,
-    model::{Clock, Quality, SystemClock, Value},
-};
+use historian::model::{Clock, Quality, SystemClock, Value};
 use serde_json::json;
 
 use super::opcua::{FIRST, Running, build, command, open_device, server, tag, write};

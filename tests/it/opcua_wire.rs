@@ -7,10 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use historian::{
-    collector::Collector,
-    model::{Quality, Value},
-};
+use historian::model::{Quality, Value};
 use serde_json::json;
 
 use super::opcua::{FIRST, GONE, PATIENCE, Running, build, device, open_device, password_file, plain_tags, server, tag, text_of, write};

@@ -1,9 +1,8 @@
 //! Configuration of a Modbus device, `[[modbus]]`, and the checks that turn it into a collector.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::{
     device::ModbusCollector,
@@ -12,10 +11,10 @@ use super::{
     link::{Endpoint, Pace},
     overlap,
     plan::Limits,
-    tag::{DeviceDefaults, ModbusTag, SCAN_MS},
+    tag::{DeviceDefaults, ModbusTag, SCAN_MS, TAG_KEYS},
     transport::Leniency,
 };
-use historian_collector::{ConfigProblem, Position, TagConfig, not_available::NotAvailable};
+use historian_collector::{Collector, ConfigProblem, DeviceConfig, Position, TagConfig, TagKey, not_available::NotAvailable};
 
 /// One `[[modbus]]` table: a device, or a gateway with several units.
 ///
@@ -69,8 +68,6 @@ pub struct ModbusConfig {
     /// Raw values that mean "no value", each with its kind: `"i16 0x8000"`.
     #[serde(default)]
     pub not_available: NotAvailable,
-    #[serde(default)]
-    pub tag: Vec<Spanned<TagConfig>>,
     /// Filled after reading; not a key.
     #[serde(skip)]
     pub position: Position,
@@ -98,23 +95,26 @@ fn default_reprobe() -> u64 {
     30_000
 }
 
-impl ModbusConfig {
-    /// Fills in the positions of tags that were read from a text.
-    pub fn locate(&mut self, file: &str, text: &str) {
-        for tag in &mut self.tag {
-            let before = text.get(..tag.span().start).unwrap_or(text);
-            let line = 1 + before.matches('\n').count();
-            tag.as_mut().position = Position { file: file.to_owned(), line };
-        }
+impl DeviceConfig for ModbusConfig {
+    const PROTOCOL: &'static str = "modbus";
+    const TITLE: &'static str = "Modbus";
+    const TAG_KEYS: &'static [TagKey] = TAG_KEYS;
+    const PLAIN: &'static str = "name = \"device\"\nendpoint = \"127.0.0.1:502\"";
+
+    fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Checks everything and makes the collector of the device, with its own tags and then `extra` (from a tag file).
-    ///
-    /// # Errors
-    /// Every problem found, in the order of the tags, those of the device itself first.
-    pub fn build(&self, extra: Vec<TagConfig>) -> Result<ModbusCollector, Vec<ConfigProblem>> {
+    fn build(mut self, position: Position, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
+        self.position = position;
+        Ok(Arc::new(self.collector(&tags)?))
+    }
+}
+
+impl ModbusConfig {
+    /// Every problem found, in the order of the tags, those of the device itself first; otherwise the collector of the device.
+    fn collector(&self, configs: &[TagConfig]) -> Result<ModbusCollector, Vec<ConfigProblem>> {
         let (mut problems, word_order) = self.device_problems();
-        let configs: Vec<TagConfig> = self.tag.iter().map(|tag| tag.get_ref().clone()).chain(extra).collect();
         let device = DeviceDefaults {
             name: &self.name,
             framing: self.transport,
@@ -132,7 +132,7 @@ impl ModbusConfig {
         let prefix = format!("modbus.{}", self.name);
         let mut names: HashMap<&str, &TagConfig> = HashMap::new();
         let (mut tags, mut sources) = (Vec::with_capacity(configs.len()), Vec::with_capacity(configs.len()));
-        for config in &configs {
+        for config in configs {
             if let Some(first) = names.insert(&config.name, config) {
                 let Position { file, line } = &first.position;
                 problems.push(config.problem(&prefix, "name", format!("the name is used twice, first at {file}:{line}")));

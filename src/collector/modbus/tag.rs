@@ -7,8 +7,22 @@ use super::{
     frame::Framing,
     scaling::Scaling,
 };
-use historian_collector::{ConfigProblem, TagConfig, not_available::Sentinel};
+use historian_collector::{ConfigProblem, TagConfig, TagKey, not_available::Sentinel, tag_key::NOT_AVAILABLE};
 use historian_model::{TagDefinition, TagName, ValueType, tag::TagSource};
+
+/// Keys of `[[modbus.tag]]` beside the common ones.
+pub const TAG_KEYS: &[TagKey] = &[
+    // Of the registers (`u16`, `i32`, `f32`, …); by default that of the value type.
+    TagKey::text("format"),
+    // `ABCD` (default), `CDAB`, `BADC` or `DCBA`.
+    TagKey::text("word_order"),
+    // value = raw × scale + offset, as decimal numbers, rounded once to f64.
+    TagKey::number("scale"),
+    TagKey::number("offset"),
+    // These instead of the device's.
+    TagKey::whole("scan_ms"),
+    NOT_AVAILABLE,
+];
 
 /// A tag that can be read.
 #[derive(Clone, Debug)]
@@ -52,27 +66,19 @@ impl ModbusTag {
         let mut refuse = |key: &str, message: String| problems.push(config.problem(&prefix, key, message));
 
         let name = TagName::new(&config.name).map_err(|error| refuse("name", error.to_string())).ok();
-        for (key, present) in [
-            ("sampling_ms", config.sampling_ms.is_some()),
-            ("deadband", config.deadband.is_some()),
-            ("timestamps", config.timestamps.is_some()),
-        ] {
-            if present {
-                refuse(key, format!("{key} is a key of OPC UA tags; Modbus tags have scan_ms"));
-            }
-        }
-        let scan_ms = config.scan_ms.unwrap_or(device.scan_ms);
-        if config.scan_ms.is_some() && !SCAN_MS.contains(&scan_ms) {
+        let own = &config.own;
+        let (scale, offset) = (own.number("scale"), own.number("offset"));
+        let scaled = scale.is_some() || offset.is_some();
+        let scan_ms = own.whole("scan_ms").unwrap_or(device.scan_ms);
+        if own.has("scan_ms") && !SCAN_MS.contains(&scan_ms) {
             refuse("scan_ms", format!("scan_ms is {scan_ms}, it can be {} to {} (10 ms to a day)", SCAN_MS.start(), SCAN_MS.end()));
         }
-        for (key, value) in
-            [("scale", config.scale), ("offset", config.offset), ("range_low", config.range_low), ("range_high", config.range_high)]
-        {
+        for (key, value) in [("scale", scale), ("offset", offset), ("range_low", config.range_low), ("range_high", config.range_high)] {
             if value.is_some_and(|value| !value.is_finite()) {
                 refuse(key, format!("{key} is not a finite number"));
             }
         }
-        if config.scale == Some(0.0) {
+        if scale == Some(0.0) {
             refuse("scale", "scale 0 would make every value the offset; leave scale out for raw values".into());
         }
         if let (Some(low), Some(high)) = (config.range_low, config.range_high)
@@ -84,11 +90,11 @@ impl ModbusTag {
             refuse("type", problem.message);
             None
         });
-        let format = config.format.as_deref().map(str::parse::<Format>).transpose().unwrap_or_else(|message| {
+        let format = own.text("format").map(str::parse::<Format>).transpose().unwrap_or_else(|message| {
             refuse("format", message);
             None
         });
-        let explicit_order = config.word_order.as_deref().map(str::parse::<WordOrder>).transpose().unwrap_or_else(|message| {
+        let explicit_order = own.text("word_order").map(str::parse::<WordOrder>).transpose().unwrap_or_else(|message| {
             refuse("word_order", message);
             None
         });
@@ -101,10 +107,10 @@ impl ModbusTag {
         }
 
         let decoder = address.and_then(|address| {
-            let format = if config.format.is_some() && format.is_none() {
+            let format = if own.has("format") && format.is_none() {
                 return None; // refused above
             } else {
-                match format_at(address, format, asked_type, config.scale.is_some() || config.offset.is_some()) {
+                match format_at(address, format, asked_type, scaled) {
                     Ok(format) => format,
                     Err((key, message)) => {
                         refuse(key, message);
@@ -143,7 +149,6 @@ impl ModbusTag {
                     refuse("address", format!("{format} at {} reaches to register {}, the last is 65535", config.address, end - 1));
                 }
             }
-            let scaled = config.scale.is_some() || config.offset.is_some();
             if scaled && !format.is_number() {
                 refuse("scale", format!("scale and offset need a number, {format} is none"));
             }
@@ -154,8 +159,8 @@ impl ModbusTag {
             } else if !scaled && !format.fits(value_type) {
                 refuse("type", format!("{format} does not fit into {value_type} without loss; it is {natural} by default, f64 on demand"));
             }
-            let scaling = scaled.then(|| Scaling::new(config.scale.unwrap_or(1.0), config.offset.unwrap_or(0.0)));
-            let listed = match (&config.not_available, format.raw_kind()) {
+            let scaling = scaled.then(|| Scaling::new(scale.unwrap_or(1.0), offset.unwrap_or(0.0)));
+            let listed = match (own.not_available(), format.raw_kind()) {
                 (None, None) => Vec::new(),
                 (None, Some(kind)) => device.not_available.iter().filter(|sentinel| sentinel.fits(kind)).cloned().collect(),
                 (Some(_), None) => {

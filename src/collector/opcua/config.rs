@@ -16,7 +16,12 @@
 //!
 //! A tag without `type` is `f64`: the node's own type is known only after connecting, and the catalog needs one before.
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
 use serde::Deserialize;
@@ -27,8 +32,20 @@ use super::{
     device::{Device, HostCheck, Item},
     times::TimeFrom,
 };
-use historian_collector::{ConfigProblem, Position, TagConfig, not_available::NotAvailable};
+use historian_collector::{
+    Collector, ConfigProblem, DeviceConfig, Position, TagConfig, TagKey, not_available::NotAvailable, tag_key::NOT_AVAILABLE,
+};
 use historian_model::{TagDefinition, TagName, ValueType, tag::TagSource};
+
+/// Keys of `[[opcua.tag]]` beside the common ones; all but `deadband` instead of the device's.
+const TAG_KEYS: &[TagKey] = &[
+    TagKey::whole("sampling_ms"),
+    // Absolute, in engineering units, applied by the server.
+    TagKey::number("deadband"),
+    // Where they come from: `source`, `server` or `reception`.
+    TagKey::text("timestamps"),
+    NOT_AVAILABLE,
+];
 
 /// Most tags of one device.
 pub const TAGS_MAX: usize = 200_000;
@@ -37,7 +54,7 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Largest message taken from a server, unless said otherwise. A notification of 100,000 numbers is about 4 MB.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
-/// One OPC UA server as the configuration file describes it. [`OpcUaConfig::build`] checks it.
+/// One OPC UA server as the configuration file describes it. [`DeviceConfig::build`] checks it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpcUaConfig {
@@ -108,29 +125,42 @@ pub struct OpcUaConfig {
     /// Raw values that mean "no value", each with its kind: `"i16 0x8000"`.
     #[serde(default)]
     pub not_available: NotAvailable,
-    #[serde(default)]
-    pub tag: Vec<toml::Spanned<TagConfig>>,
+}
+
+impl DeviceConfig for OpcUaConfig {
+    const PROTOCOL: &'static str = "opcua";
+    const TITLE: &'static str = "OPC UA";
+    const TAG_KEYS: &'static [TagKey] = TAG_KEYS;
+    const TAG_KEYS_REMARK: &'static str = "the server sends typed, scaled values";
+    const PLAIN: &'static str = "name = \"device\"\nendpoint = \"opc.tcp://127.0.0.1:4840\"\nsecurity_policy = \"None\"";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn resolve(&mut self, directory: &Path) -> Vec<(&'static str, String)> {
+        let mut missing = Vec::new();
+        if let Some(pki_dir) = &mut self.pki_dir {
+            *pki_dir = directory.join(&*pki_dir);
+        }
+        if let Some(file) = &mut self.password_file {
+            *file = directory.join(&*file);
+            if !file.is_file() {
+                missing.push(("password_file", format!("there is no file {}", file.display())));
+            }
+        }
+        missing
+    }
+
+    fn build(self, position: Position, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
+        Ok(Arc::new(self.collector(position, tags)?))
+    }
 }
 
 impl OpcUaConfig {
-    /// Checks everything and makes the collector.
-    ///
-    /// `position` is that of the table; `text` is the configuration file, from which the lines of the tags are counted; `more_tags` come
-    /// from tag CSV files and bring their positions.
-    ///
-    /// # Errors
-    /// Every problem found, not only the first.
-    pub fn build(self, position: &Position, text: &str, more_tags: Vec<TagConfig>) -> Result<OpcUaCollector, Vec<ConfigProblem>> {
-        let mut checks = Checks { prefix: format!("opcua.{}", self.name), position: position.clone(), problems: Vec::new() };
-        let tags = self.tag.iter().map(|spanned| {
-            let start = spanned.span().start.min(text.len());
-            let line = text.as_bytes()[..start].split(|byte| *byte == b'\n').count();
-            let mut tag = spanned.get_ref().clone();
-            tag.position = Position { file: position.file.clone(), line };
-            tag
-        });
-        let tags: Vec<TagConfig> = tags.chain(more_tags).collect();
-
+    /// Every problem found, otherwise the collector.
+    pub(super) fn collector(self, position: Position, tags: Vec<TagConfig>) -> Result<OpcUaCollector, Vec<ConfigProblem>> {
+        let mut checks = Checks { prefix: format!("opcua.{}", self.name), position, problems: Vec::new() };
         if self.name.is_empty() || self.name.chars().any(|c| c.is_control() || c == '.') {
             checks.problem("name", "is empty or has a dot or control character");
         }
@@ -153,10 +183,8 @@ impl OpcUaConfig {
         if let Some(problem) = self.not_available.device_problem() {
             checks.problem("not_available", problem);
         }
-        let of_device = |tag: TagConfig| TagConfig { not_available: tag.not_available.or_else(|| Some(self.not_available.clone())), ..tag };
-        let tags = tags.into_iter().map(of_device).collect();
         let time = checks.time_from(self.timestamps.as_deref());
-        let items = checks.tags(&self.name, tags, sampling, time);
+        let items = checks.tags(tags, &DeviceDefaults { name: &self.name, sampling, time, not_available: &self.not_available });
         let text_bytes_max = checks.bytes("text_bytes_max", self.text_bytes_max, TEXT_BYTES_MAX, 1, 16 << 20);
         let message_bytes_max = checks.bytes("message_bytes_max", self.message_bytes_max, MESSAGE_BYTES_MAX, 1 << 20, 1 << 30);
         if text_bytes_max > message_bytes_max {
@@ -198,6 +226,14 @@ impl OpcUaConfig {
 /// Half a minute of samples: a cut of the link shorter than that loses nothing.
 fn queue_default(sampling: Duration) -> u32 {
     u32::try_from(30_000 / sampling.as_millis().max(1)).unwrap_or(u32::MAX).clamp(16, 256)
+}
+
+/// What a tag takes from its device.
+struct DeviceDefaults<'device> {
+    name: &'device str,
+    sampling: Duration,
+    time: TimeFrom,
+    not_available: &'device NotAvailable,
 }
 
 struct Checks {
@@ -304,7 +340,7 @@ impl Checks {
         })
     }
 
-    fn tags(&mut self, device: &str, tags: Vec<TagConfig>, sampling: Duration, time: TimeFrom) -> Vec<Item> {
+    fn tags(&mut self, tags: Vec<TagConfig>, device: &DeviceDefaults<'_>) -> Vec<Item> {
         if tags.is_empty() {
             self.problem("tag", "there is none; a device without tags collects nothing");
         }
@@ -329,29 +365,19 @@ impl Checks {
             {
                 problem("address", format!("the node is collected already by the tag in line {line}"));
             }
-            for (key, given) in [
-                ("format", tag.format.is_some()),
-                ("word_order", tag.word_order.is_some()),
-                ("scale", tag.scale.is_some()),
-                ("offset", tag.offset.is_some()),
-                ("scan_ms", tag.scan_ms.is_some()),
-            ] {
-                if given {
-                    let advice = if key == "scan_ms" { "; write sampling_ms" } else { "; an OPC UA server sends typed, scaled values" };
-                    problem(key, format!("is a key of Modbus tags{advice}"));
-                }
-            }
-            if let Some(sampling_ms) = tag.sampling_ms
+            let own = &tag.own;
+            let sampling_ms = own.whole("sampling_ms");
+            if let Some(sampling_ms) = sampling_ms
                 && sampling_ms > 3_600_000
             {
                 problem("sampling_ms", format!("is {sampling_ms}, allowed are 0 to 3600000"));
             }
-            let time = match tag.timestamps.as_deref().map(str::parse) {
-                None => time,
+            let time = match own.text("timestamps").map(str::parse) {
+                None => device.time,
                 Some(Ok(time)) => time,
                 Some(Err(message)) => {
                     problem("timestamps", message);
-                    time
+                    device.time
                 }
             };
             if tag.range_low.zip(tag.range_high).is_some_and(|(low, high)| low.is_nan() || high.is_nan() || low >= high) {
@@ -365,7 +391,8 @@ impl Checks {
                 }
             };
             let mut problem = |key: &str, message: String| problems.push(tag.problem(&prefix, key, message));
-            if let Some(deadband) = tag.deadband {
+            let deadband = own.number("deadband");
+            if let Some(deadband) = deadband {
                 if !deadband.is_finite() || deadband < 0.0 {
                     problem("deadband", format!("is {deadband}, must be 0 or a positive number"));
                 } else if matches!(value_type, ValueType::Bool | ValueType::String | ValueType::State) {
@@ -379,14 +406,14 @@ impl Checks {
                 definition.stepped = tag.stepped.unwrap_or(definition.stepped);
                 definition.range_low = tag.range_low;
                 definition.range_high = tag.range_high;
-                definition.source = Some(TagSource { device: device.to_owned(), address: tag.address.clone() });
+                definition.source = Some(TagSource { device: device.name.to_owned(), address: tag.address.clone() });
                 items.push(Item {
                     definition,
                     address,
                     address_text: tag.address,
-                    sampling: tag.sampling_ms.map_or(sampling, Duration::from_millis),
-                    deadband: tag.deadband.filter(|deadband| *deadband > 0.0),
-                    not_available: tag.not_available.unwrap_or_default().0,
+                    sampling: sampling_ms.map_or(device.sampling, Duration::from_millis),
+                    deadband: deadband.filter(|deadband| *deadband > 0.0),
+                    not_available: own.not_available().unwrap_or(device.not_available).0.clone(),
                     time,
                 });
             }

@@ -122,17 +122,16 @@ fn with_path_of(configured: &str, advertised: &str) -> String {
 mod tests {
     use super::*;
     use crate::OpcUaConfig;
-    use historian_collector::Position;
+    use historian_collector::{Position, TagConfig};
 
     const NONE: &str = "http://opcfoundation.org/UA/SecurityPolicy#None";
     const BASIC: &str = "http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256";
     const NEW: &str = "http://opcfoundation.org/UA/SecurityPolicy#ECC_nistP256";
 
     fn device(keys: &str) -> Device {
-        let tag = "[[tag]]\nname = \"a\"\naddress = \"i=2258\"\n";
-        let text = format!("name = \"d\"\nendpoint = \"opc.tcp://h:4840\"\n{keys}\n{tag}");
-        let config: OpcUaConfig = toml::from_str(&text).unwrap();
-        let built = config.build(&Position::default(), &text, Vec::new()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let config: OpcUaConfig = toml::from_str(&format!("name = \"d\"\nendpoint = \"opc.tcp://h:4840\"\n{keys}\n")).unwrap();
+        let tag = TagConfig { name: "a".into(), address: "i=2258".into(), ..TagConfig::default() };
+        let built = config.collector(Position::default(), vec![tag]).unwrap_or_else(|problems| panic!("{problems:?}"));
         (*built.device).clone()
     }
 

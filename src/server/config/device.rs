@@ -1,27 +1,49 @@
-//! The protocols a configuration can name: one implementation of [`DeviceConfig`] and one line in [`PROTOCOLS`] each.
+//! The protocols a configuration can name, one line in [`PROTOCOLS`] each; what they add to it, they say by their [`DeviceConfig`].
 
 use std::{path::Path, sync::Arc};
 
-use serde::de::DeserializeOwned;
-
-use super::document::{DeviceTable, Document};
-use historian_collector::{Collector, ConfigProblem, Position, TagConfig};
+use super::{
+    document::{DeviceTable, Document},
+    wording,
+};
+use historian_collector::{Collector, ConfigProblem, DeviceConfig, TagConfig, TagKey, tag_key::COMMON};
 use historian_modbus::config::ModbusConfig;
 use historian_model::TagDefinition;
 use historian_opcua::config::OpcUaConfig;
 
 /// A protocol's array of tables, `[[name]]`, and how one of them is read.
-pub(super) struct Protocol {
-    pub(super) name: &'static str,
-    read: for<'text> fn(&mut Document<'text>, DeviceTable<'text>, &Path) -> Option<Device>,
+pub struct Protocol {
+    /// `modbus`
+    pub name: &'static str,
+    /// `Modbus`
+    pub title: &'static str,
+    /// Keys of its tags beside the common ones.
+    pub tag_keys: &'static [TagKey],
+    tag_keys_remark: &'static str,
+    /// A device that is all defaults, in TOML.
+    pub plain: &'static str,
+    read: for<'text> fn(&'static Protocol, &mut Document<'text>, DeviceTable<'text>, &Path) -> Option<Device>,
     definition: fn(&TagConfig) -> Result<TagDefinition, Vec<ConfigProblem>>,
 }
 
 /// Every protocol, in the order in which collectors are made.
-pub(super) static PROTOCOLS: [Protocol; 2] = [protocol::<ModbusConfig>("modbus"), protocol::<OpcUaConfig>("opcua")];
+pub static PROTOCOLS: &[Protocol] = &[protocol::<ModbusConfig>(), protocol::<OpcUaConfig>()];
 
-const fn protocol<Config: DeviceConfig>(name: &'static str) -> Protocol {
-    Protocol { name, read: read::<Config>, definition: definition::<Config> }
+const fn protocol<Config: DeviceConfig>() -> Protocol {
+    Protocol {
+        name: Config::PROTOCOL,
+        title: Config::TITLE,
+        tag_keys: Config::TAG_KEYS,
+        tag_keys_remark: Config::TAG_KEYS_REMARK,
+        plain: Config::PLAIN,
+        read: read::<Config>,
+        definition: definition::<Config>,
+    }
+}
+
+/// A common key of tags, or one that some protocol has; a name means the same to all that have it.
+pub(super) fn tag_key(name: &str) -> Option<TagKey> {
+    COMMON.iter().chain(PROTOCOLS.iter().flat_map(|protocol| protocol.tag_keys)).find(|key| key.name == name).copied()
 }
 
 /// Definition of a collected tag whose device is not at hand: as a device of the protocol that knows its address would have it, with that
@@ -31,8 +53,8 @@ const fn protocol<Config: DeviceConfig>(name: &'static str) -> Protocol {
 /// The problems at the keys of the tag.
 pub(super) fn definition_of(tag: &TagConfig) -> Result<TagDefinition, Vec<ConfigProblem>> {
     let mut refused = Vec::new();
-    for protocol in &PROTOCOLS {
-        match (protocol.definition)(tag) {
+    for protocol in PROTOCOLS {
+        match protocol.definition(tag) {
             Ok(definition) => return Ok(definition),
             // The protocol that knows the address has the better word on the rest.
             Err(problems) if refused.is_empty() || !problems.iter().any(|problem| problem.key.ends_with(".address")) => refused = problems,
@@ -44,24 +66,48 @@ pub(super) fn definition_of(tag: &TagConfig) -> Result<TagDefinition, Vec<Config
 
 impl Protocol {
     /// Reads one device; `None` when it cannot be read, with problems in the document. Relative paths start at `directory`.
-    pub(super) fn read<'text>(&self, document: &mut Document<'text>, table: DeviceTable<'text>, directory: &Path) -> Option<Device> {
-        (self.read)(document, table, directory)
-    }
-}
-
-/// A device as configured, its tags aside: those in its own tables and those in tag files are built together.
-trait DeviceConfig: DeserializeOwned + 'static {
-    /// A device that is all defaults.
-    const PLAIN: &str;
-
-    fn name(&self) -> &str;
-
-    /// Makes relative paths absolute, and names files that are not there with the key that names them.
-    fn resolve(&mut self, _directory: &Path) -> Vec<(&'static str, String)> {
-        Vec::new()
+    pub(super) fn read<'text>(
+        &'static self,
+        document: &mut Document<'text>,
+        table: DeviceTable<'text>,
+        directory: &Path,
+    ) -> Option<Device> {
+        (self.read)(self, document, table, directory)
     }
 
-    fn build(self, position: Position, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>>;
+    /// What is wrong with a key of a tag that no protocol knows.
+    fn unknown_tag_key(&self, key: &str) -> String {
+        let known: Vec<&str> = COMMON.iter().chain(self.tag_keys).map(|key| key.name).collect();
+        wording::unknown_key(key, &known)
+    }
+
+    /// What is wrong with a key of a tag that only other protocols know.
+    fn foreign_tag_key(&self, key: &str) -> String {
+        let others: Vec<&str> = PROTOCOLS.iter().filter(|other| other.has(key)).map(|other| other.title).collect();
+        let own = self.tag_keys.iter().map(|own| own.name).collect::<Vec<_>>().join(", ");
+        let remark = if self.tag_keys_remark.is_empty() { String::new() } else { format!("; {}", self.tag_keys_remark) };
+        format!("is a key of {} tags; {} tags have {own}{remark}", others.join(" and "), self.title)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.tag_keys.iter().any(|own| own.name == key)
+    }
+
+    fn definition(&self, tag: &TagConfig) -> Result<TagDefinition, Vec<ConfigProblem>> {
+        let mut problems: Vec<ConfigProblem> = self.refused(tag, "device").collect();
+        match (self.definition)(tag) {
+            Ok(definition) if problems.is_empty() => return Ok(definition),
+            Ok(_) => {}
+            Err(refused) => problems.extend(refused),
+        }
+        Err(problems)
+    }
+
+    /// Problems of the keys that a tag has and the tags of the protocol have not.
+    fn refused<'tag>(&'tag self, tag: &'tag TagConfig, device: &'tag str) -> impl Iterator<Item = ConfigProblem> + 'tag {
+        let foreign = tag.own.names().filter(|name| !self.has(name));
+        foreign.map(move |key| tag.problem(device, key, self.foreign_tag_key(key)))
+    }
 }
 
 type Build = Box<dyn FnOnce(Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>>>;
@@ -72,24 +118,37 @@ pub(super) struct Device {
     pub(super) key: String,
     pub(super) name: String,
     pub(super) tags: Vec<TagConfig>,
+    protocol: &'static Protocol,
     build: Build,
 }
 
 impl Device {
     /// Checks the device with all its tags and makes its collector.
     pub(super) fn build(self) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
-        (self.build)(self.tags)
+        let mut problems: Vec<ConfigProblem> = self.tags.iter().flat_map(|tag| self.protocol.refused(tag, &self.key)).collect();
+        match (self.build)(self.tags) {
+            Ok(collector) if problems.is_empty() => return Ok(collector),
+            Ok(_) => {}
+            Err(refused) => problems.extend(refused),
+        }
+        Err(problems)
     }
 }
 
-fn read<'text, Config: DeviceConfig>(document: &mut Document<'text>, table: DeviceTable<'text>, directory: &Path) -> Option<Device> {
+fn read<'text, Config: DeviceConfig>(
+    protocol: &'static Protocol,
+    document: &mut Document<'text>,
+    mut table: DeviceTable<'text>,
+    directory: &Path,
+) -> Option<Device> {
     let (key, position) = (table.key.clone(), table.position.clone());
-    let (mut config, tags) = document.device::<Config, TagConfig>(table)?;
+    let tags = document.tags(&mut table, |name| tag_key(name).ok_or_else(|| protocol.unknown_tag_key(name)));
+    let mut config: Config = document.device(table)?;
     for (name, message) in config.resolve(directory) {
         document.problems.push(ConfigProblem { position: position.clone(), key: format!("{key}.{name}"), message });
     }
-    let tags = tags.into_iter().map(|(tag, position)| TagConfig { position, ..tag }).collect();
-    Some(Device { key, name: config.name().to_owned(), tags, build: Box::new(move |tags| config.build(position, tags)) })
+    let name = config.name().to_owned();
+    Some(Device { key, name, tags, protocol, build: Box::new(move |tags| config.build(position, tags)) })
 }
 
 fn definition<Config: DeviceConfig>(tag: &TagConfig) -> Result<TagDefinition, Vec<ConfigProblem>> {
@@ -98,44 +157,4 @@ fn definition<Config: DeviceConfig>(tag: &TagConfig) -> Result<TagDefinition, Ve
     let device: Config = toml::from_str(Config::PLAIN).map_err(|error| broken(error.to_string()))?;
     let tags = device.build(position(), vec![tag.clone()])?.tags();
     tags.into_iter().next().ok_or_else(|| broken("the device has no such tag".to_owned()))
-}
-
-impl DeviceConfig for ModbusConfig {
-    const PLAIN: &str = "name = \"device\"\nendpoint = \"127.0.0.1:502\"";
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn build(mut self, position: Position, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
-        self.position = position;
-        Ok(Arc::new(ModbusConfig::build(&self, tags)?))
-    }
-}
-
-impl DeviceConfig for OpcUaConfig {
-    const PLAIN: &str = "name = \"device\"\nendpoint = \"opc.tcp://127.0.0.1:4840\"\nsecurity_policy = \"None\"";
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn resolve(&mut self, directory: &Path) -> Vec<(&'static str, String)> {
-        let mut missing = Vec::new();
-        if let Some(pki_dir) = &mut self.pki_dir {
-            *pki_dir = directory.join(&*pki_dir);
-        }
-        if let Some(file) = &mut self.password_file {
-            *file = directory.join(&*file);
-            if !file.is_file() {
-                missing.push(("password_file", format!("there is no file {}", file.display())));
-            }
-        }
-        missing
-    }
-
-    fn build(self, position: Position, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
-        // Positions are in the tags already, so the text from which it would count lines is not needed.
-        Ok(Arc::new(OpcUaConfig::build(self, &position, "", tags)?))
-    }
 }

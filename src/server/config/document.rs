@@ -9,7 +9,10 @@ use toml::{
 };
 
 use super::wording::{self, Complaint};
-use historian_collector::{ConfigProblem, Position};
+use historian_collector::{ConfigProblem, Position, TagConfig, TagKey, tag_key::ADDRESS};
+
+/// Keys that a tag of a device has to have.
+const NEEDED: [&str; 2] = ["name", ADDRESS.name];
 
 /// Name and line starts of a text file: turns byte offsets into positions.
 pub(super) struct Source {
@@ -126,20 +129,49 @@ impl<'text> Document<'text> {
         devices
     }
 
-    /// Settings of a device and of its tags with their positions; tags that cannot be read are left out.
-    pub(super) fn device<T: DeserializeOwned, Tag: DeserializeOwned>(
-        &mut self,
-        device: DeviceTable<'text>,
-    ) -> Option<(T, Vec<(Tag, Position)>)> {
+    /// Settings of a device whose tags have been taken out by [`Document::tags`].
+    pub(super) fn device<T: DeserializeOwned>(&mut self, device: DeviceTable<'text>) -> Option<T> {
+        self.read_beside(device.table, &device.key, &["tag"])
+    }
+
+    /// Settings of an array of tables that has no tags, and whether it was given some.
+    pub(super) fn tagless<T: DeserializeOwned>(&mut self, device: DeviceTable<'text>) -> Option<(T, bool)> {
+        let has_tags = !device.tags.is_empty();
+        Some((self.read(device.table, &device.key)?, has_tags))
+    }
+
+    /// Tags of a device with their positions. Tags that cannot be read are left out. `key` knows the keys, and says what is wrong with one
+    /// that it does not know.
+    pub(super) fn tags(&mut self, device: &mut DeviceTable<'text>, key: impl Fn(&str) -> Result<TagKey, String>) -> Vec<TagConfig> {
         let mut tags = Vec::with_capacity(device.tags.len());
-        for (index, tag) in device.tags.into_iter().enumerate() {
+        for (index, tag) in std::mem::take(&mut device.tags).into_iter().enumerate() {
             let unnamed = format!("{}.tag[{}]", device.key, index + 1);
             let Some(table) = self.table_of(tag, &unnamed) else { continue };
-            let key = name_of(table.get_ref()).map_or(unnamed, |name| format!("{}.tag.{name}", device.key));
-            let position = self.source.position(table.span().start);
-            tags.extend(self.read(table, &key).map(|tag| (tag, position)));
+            let path = name_of(table.get_ref()).map_or(unnamed, |name| format!("{}.tag.{name}", device.key));
+            let start = table.span().start;
+            let table = table.into_inner();
+            for needed in NEEDED.iter().filter(|needed| table.get(**needed).is_none()) {
+                self.problems.push(self.source.problem(start, format!("{path}.{needed}"), "this key is needed and is not there"));
+            }
+            let (mut tag, before) = (TagConfig { position: self.source.position(start), ..TagConfig::default() }, self.problems.len());
+            let is_whole = NEEDED.iter().all(|needed| table.get(*needed).is_some());
+            for (name, value) in table {
+                let offset = value.span().start;
+                let read = key(name.get_ref()).map_err(|message| (name.span().start, message)).and_then(|key| {
+                    let setting = key.kind.read(value.into_deserializer());
+                    let refused =
+                        |error: toml::de::Error| (error.span().map_or(offset, |span| span.start), wording::reword(error.message()).text);
+                    setting.map(|setting| tag.set(key, setting)).map_err(refused)
+                });
+                if let Err((offset, message)) = read {
+                    self.problems.push(self.source.problem(offset, format!("{path}.{}", name.get_ref()), message));
+                }
+            }
+            if is_whole && self.problems.len() == before {
+                tags.push(tag);
+            }
         }
-        Some((self.read(device.table, &device.key)?, tags))
+        tags
     }
 
     /// Refuses the keys at the root that nobody took, and hands over the problems with the lines of their keys.
@@ -169,6 +201,11 @@ impl<'text> Document<'text> {
 
     /// Types one table. Each key that is refused is reported and taken out, and the rest is tried again, so that all are found.
     fn read<T: DeserializeOwned>(&mut self, table: Spanned<DeTable<'text>>, path: &str) -> Option<T> {
+        self.read_beside(table, path, &[])
+    }
+
+    /// As [`Document::read`], where `beside` are keys that were read by others.
+    fn read_beside<T: DeserializeOwned>(&mut self, table: Spanned<DeTable<'text>>, path: &str, beside: &[&str]) -> Option<T> {
         let span = table.span();
         let mut left = table.into_inner();
         let mut refused: Vec<String> = Vec::new();
@@ -179,7 +216,7 @@ impl<'text> Document<'text> {
                 Ok(_) => return None,
                 Err(error) => error,
             };
-            let Complaint { key, text } = wording::reword(error.message());
+            let Complaint { key, text } = wording::reword_beside(error.message(), beside);
             let at = error.span().unwrap_or_else(|| span.clone());
             let culprit = left
                 .iter()

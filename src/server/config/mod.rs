@@ -19,7 +19,8 @@ use std::{
     sync::Arc,
 };
 
-use device::{Device, PROTOCOLS};
+use device::Device;
+pub use device::{PROTOCOLS, Protocol};
 use document::Document;
 use settings::RetentionSettings;
 pub use settings::{BackupSettings, Bytes, LimitSettings, Period, ScrubSettings, ServerSettings, StorageSettings};
@@ -113,8 +114,8 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     }
     for table in document.devices("retention") {
         let (key, position) = (table.key.clone(), table.position.clone());
-        let Some((group, unknown)) = document.device::<RetentionSettings, toml::Value>(table) else { continue };
-        let refused = if !unknown.is_empty() {
+        let Some((group, has_tags)) = document.tagless::<RetentionSettings>(table) else { continue };
+        let refused = if has_tags {
             Err("a retention group names its tags in `tags`; it has no [[retention.tag]]".to_owned())
         } else if group.age.is_none() && group.bytes_max.is_none() {
             Err("keeps everything; give it an `age`, `bytes_max`, or leave it out".to_owned())
@@ -140,7 +141,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     let tag_files: Vec<PathBuf> = document.value("tag_files").unwrap_or_default();
     let mut devices: Vec<Device> = Vec::new();
     let mut names: Vec<NamedDevice> = Vec::new();
-    for protocol in &PROTOCOLS {
+    for protocol in PROTOCOLS {
         for table in document.devices(protocol.name) {
             if let Some(name) = table.name() {
                 names.push(NamedDevice { name: name.to_owned(), key: table.key.clone(), position: table.position.clone() });

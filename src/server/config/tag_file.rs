@@ -5,39 +5,43 @@
 use std::collections::HashMap;
 
 use super::{
+    device::{PROTOCOLS, tag_key},
     document::Source,
     record::{Broken, Record, Records},
     wording,
 };
-use historian_collector::{ConfigProblem, Position, TagConfig};
+use historian_collector::{
+    ConfigProblem, Position, TagConfig,
+    tag_key::{ADDRESS, COMMON},
+};
 use historian_model::{TagDefinition, TagName, ValueType};
 
-/// Columns that a file may have, in any order; only `name` must be there.
-pub const COLUMNS: [&str; 19] = [
-    "name",
-    "type",
-    "unit",
-    "description",
-    "stepped",
-    "range_low",
-    "range_high",
-    "state_set",
-    "device",
-    "address",
-    "format",
-    "word_order",
-    "scale",
-    "offset",
-    "scan_ms",
-    "sampling_ms",
-    "deadband",
-    "not_available",
-    "timestamps",
-];
+/// Columns that are no keys of collected tags.
+const STATE_SET: &str = "state_set";
+const DEVICE: &str = "device";
 
-/// Columns that mean something only for a tag that a device delivers.
-const COLLECTED_ONLY: [&str; 10] =
-    ["address", "format", "word_order", "scale", "offset", "scan_ms", "sampling_ms", "deadband", "not_available", "timestamps"];
+/// Columns that tell what a tag is and where it comes from, in the order in which tags are exported.
+pub fn definition_columns() -> Vec<&'static str> {
+    let mut columns: Vec<&str> = COMMON.iter().map(|key| key.name).filter(|name| *name != ADDRESS.name).collect();
+    columns.extend([STATE_SET, DEVICE, ADDRESS.name]);
+    columns
+}
+
+/// Columns that a file may have, in any order; only `name` must be there.
+pub fn columns() -> Vec<&'static str> {
+    let mut columns = definition_columns();
+    for key in PROTOCOLS.iter().flat_map(|protocol| protocol.tag_keys) {
+        if !columns.contains(&key.name) {
+            columns.push(key.name);
+        }
+    }
+    columns
+}
+
+/// Whether a column means something only for a tag that a device delivers.
+fn is_collected_only(column: &str) -> bool {
+    column == ADDRESS.name || PROTOCOLS.iter().any(|protocol| protocol.has(column))
+}
 
 /// Largest file read.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -186,7 +190,7 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
         }
     }
     if header.is_none() && problems.is_empty() {
-        let message = format!("is empty; the first line names the columns: {}", COLUMNS[..7].join(","));
+        let message = format!("is empty; the first line names the columns: {}", definition_columns()[..7].join(","));
         problems.push(ConfigProblem { position: Position { file: file.to_owned(), line: 1 }, key: "header".into(), message });
     }
     (rows, problems)
@@ -194,24 +198,25 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
 
 /// Columns of the file; each refused one with the reason.
 fn read_header(cells: &[&str]) -> Result<Vec<&'static str>, Vec<(String, String)>> {
-    let mut columns = Vec::with_capacity(cells.len());
+    let mut found = Vec::with_capacity(cells.len());
     let mut refused = Vec::new();
     if let [only] = cells
         && let Some(separator) = [';', '\t'].into_iter().find(|separator| only.contains(*separator))
     {
         return Err(vec![("header".into(), format!("columns are separated by {separator:?}; save the file with commas"))]);
     }
+    let known = columns();
     for cell in cells {
-        match COLUMNS.iter().find(|column| column == &cell) {
-            Some(column) if columns.contains(column) => refused.push(((*cell).to_owned(), "this column is there twice".to_owned())),
-            Some(column) => columns.push(*column),
-            None => refused.push(((*cell).to_owned(), wording::unknown("column", cell, &COLUMNS))),
+        match known.iter().find(|column| column == &cell) {
+            Some(column) if found.contains(column) => refused.push(((*cell).to_owned(), "this column is there twice".to_owned())),
+            Some(column) => found.push(*column),
+            None => refused.push(((*cell).to_owned(), wording::unknown("column", cell, &known))),
         }
     }
-    if refused.is_empty() && !columns.contains(&"name") {
+    if refused.is_empty() && !found.contains(&"name") {
         refused.push(("name".into(), "this column is needed and is not there".into()));
     }
-    if refused.is_empty() { Ok(columns) } else { Err(refused) }
+    if refused.is_empty() { Ok(found) } else { Err(refused) }
 }
 
 type Refused = Vec<(&'static str, String)>;
@@ -220,28 +225,18 @@ fn read_row(columns: &[&'static str], cells: &[&str], position: Position) -> Res
     let mut row = TagRow { device: None, tag: TagConfig { position, ..TagConfig::default() }, state_set: Vec::new() };
     let mut refused = Refused::new();
     for (&column, &cell) in columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty()) {
-        let text = || Some(cell.to_owned());
-        let outcome = match column {
-            "name" => TagName::new(cell).map(|name| row.tag.name = name.into()).map_err(|error| error.to_string()),
-            "type" => set(&mut row.tag.value_type, text()),
-            "unit" => set(&mut row.tag.unit, cell.to_owned()),
-            "description" => set(&mut row.tag.description, cell.to_owned()),
-            "stepped" => boolean(cell).map(|stepped| row.tag.stepped = Some(stepped)),
-            "range_low" => number(cell).map(|number| row.tag.range_low = Some(number)),
-            "range_high" => number(cell).map(|number| row.tag.range_high = Some(number)),
-            "state_set" => set(&mut row.state_set, cell.split('|').map(|state| state.trim().to_owned()).collect()),
-            "device" => set(&mut row.device, text()),
-            "address" => set(&mut row.tag.address, cell.to_owned()),
-            "format" => set(&mut row.tag.format, text()),
-            "word_order" => set(&mut row.tag.word_order, text()),
-            "scale" => number(cell).map(|number| row.tag.scale = Some(number)),
-            "offset" => number(cell).map(|number| row.tag.offset = Some(number)),
-            "scan_ms" => whole(cell).map(|period| row.tag.scan_ms = Some(period)),
-            "sampling_ms" => whole(cell).map(|period| row.tag.sampling_ms = Some(period)),
-            "timestamps" => set(&mut row.tag.timestamps, text()),
-            "deadband" => number(cell).map(|number| row.tag.deadband = Some(number)),
-            "not_available" => cell.parse().map(|listed| row.tag.not_available = Some(listed)),
-            _ => Err("is a column without a meaning".into()),
+        let outcome = match (column, tag_key(column)) {
+            ("name", _) => TagName::new(cell).map(|name| row.tag.name = name.into()).map_err(|error| error.to_string()),
+            (STATE_SET, _) => {
+                row.state_set = cell.split('|').map(|state| state.trim().to_owned()).collect();
+                Ok(())
+            }
+            (DEVICE, _) => {
+                row.device = Some(cell.to_owned());
+                Ok(())
+            }
+            (_, Some(key)) => key.kind.cell(cell).map(|setting| row.tag.set(key, setting)),
+            (_, None) => Err("is a column without a meaning".into()),
         };
         if let Err(message) = outcome {
             refused.push((column, message));
@@ -257,7 +252,7 @@ fn read_row(columns: &[&'static str], cells: &[&str], position: Position) -> Res
         refused.push(("address", "a tag with a device needs its address there".into()));
     }
     if row.device.is_none()
-        && let Some((column, _)) = columns.iter().zip(cells).find(|(column, cell)| COLLECTED_ONLY.contains(column) && !cell.is_empty())
+        && let Some((column, _)) = columns.iter().zip(cells).find(|(column, cell)| is_collected_only(column) && !cell.is_empty())
     {
         refused.push((column, "is only for collected tags; fill the column device as well, or leave this cell empty".into()));
     }
@@ -267,32 +262,6 @@ fn read_row(columns: &[&'static str], cells: &[&str], position: Position) -> Res
         refused.push(("range_high", format!("{high} is not above range_low, {low}")));
     }
     if refused.is_empty() { Ok(row) } else { Err(refused) }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the shape of the cells that can be refused")]
-fn set<T>(place: &mut T, value: T) -> Result<(), String> {
-    *place = value;
-    Ok(())
-}
-
-fn boolean(cell: &str) -> Result<bool, String> {
-    match cell.to_ascii_lowercase().as_str() {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err(format!("{cell:?} is neither true nor false")),
-    }
-}
-
-fn number(cell: &str) -> Result<f64, String> {
-    match cell.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(number),
-        _ if cell.contains(',') => Err(format!("{cell:?} is not a number; the decimal mark is a point")),
-        _ => Err(format!("{cell:?} is not a number")),
-    }
-}
-
-fn whole(cell: &str) -> Result<u64, String> {
-    cell.parse().map_err(|_| format!("{cell:?} is not a whole number from 0"))
 }
 
 #[cfg(test)]

@@ -94,10 +94,10 @@ pub(super) fn read(document: &mut Document<'_>) -> TableOptions {
     let mut first: HashMap<String, Position> = HashMap::new();
     for table in document.devices("view") {
         let (key, position) = (table.key.clone(), table.position.clone());
-        let Some((view, unknown)) = document.device::<ViewSection, toml::Value>(table) else { continue };
+        let Some((view, has_tags)) = document.tagless::<ViewSection>(table) else { continue };
         let taken = first.get(&view.name).map(|taken| format!("is the name of the view at {}:{} already", taken.file, taken.line));
         let refused = [
-            (!unknown.is_empty()).then(|| ("tag", "a view names its tags in `tags`; it has no [[view.tag]]".to_owned())),
+            has_tags.then(|| ("tag", "a view names its tags in `tags`; it has no [[view.tag]]".to_owned())),
             refused_name(&view.name).or(taken).map(|text| ("name", text)),
             view.tags.is_empty().then(|| ("tags", "names no tags".to_owned())),
         ];

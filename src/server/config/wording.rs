@@ -35,11 +35,16 @@ pub(super) fn unknown(what: &str, word: &str, known: &[&str]) -> String {
 
 /// Rewords a message of serde or toml.
 pub(super) fn reword(message: &str) -> Complaint {
+    reword_beside(message, &[])
+}
+
+/// As [`reword`], where a table has the keys `beside` as well, which were read by others.
+pub(super) fn reword_beside(message: &str, beside: &[&str]) -> Complaint {
     let message = message.trim();
     if let Some(rest) = message.strip_prefix("unknown field ") {
         let words = quoted(rest);
         if let Some((key, known)) = words.split_first() {
-            return Complaint { key: Some((*key).to_owned()), text: unknown_key(key, known) };
+            return Complaint { key: Some((*key).to_owned()), text: unknown_key(key, &[known, beside].concat()) };
         }
     }
     if let Some(rest) = message.strip_prefix("unknown variant ") {

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use historian::{
-    collector::{CheckRow, Collector},
+    collector::CheckRow,
     model::{Quality, Value},
 };
 
 use super::{
+    build,
     device::{Answer, Device, Framing},
-    parse,
 };
 
 async fn check(port: u16, timeout_ms: u64, limit: Duration) -> Vec<CheckRow> {
@@ -18,7 +18,7 @@ async fn check(port: u16, timeout_ms: u64, limit: Duration) -> Vec<CheckRow> {
          [[tag]]\nname = \"a\"\naddress = \"holding:10\"\n[[tag]]\nname = \"b\"\naddress = \"holding:11\"\n\
          [[tag]]\nname = \"c\"\naddress = \"2!holding:10\"\nscale = 0.5\n[[tag]]\nname = \"d\"\naddress = \"coil:3\"\n"
     );
-    parse(&text).build(Vec::new()).unwrap().check(limit).await
+    build(&text).check(limit).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,19 +1,19 @@
 //! Configurations that cannot be meant: each is refused with file, line, key and a message that says what would be right.
 
+use std::fs;
+
 use historian::{
-    collector::{Collector, ConfigProblem, TagConfig},
+    collector::ConfigProblem,
     model::ValueType,
+    server::config::{Overrides, parse},
 };
 
-use super::parse;
+use super::{configuration, try_build};
 
 const DEVICE: &str = "name = \"d\"\nendpoint = \"127.0.0.1:502\"\n";
 
 fn problems(text: &str) -> Vec<ConfigProblem> {
-    match parse(text).build(Vec::new()) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems,
-    }
+    try_build(text).err().unwrap_or_default()
 }
 
 #[test]
@@ -62,7 +62,9 @@ fn every_problem_of_a_tag_names_its_line_its_key_and_the_remedy() {
         let problems = problems(&text);
         assert_eq!(problems.len(), 1, "{tag}: {problems:#?}");
         let shown = problems[0].to_string();
-        assert!(shown.starts_with(&format!("historian.toml:4: modbus.d.tag.area/t.{key}: ")), "{tag}: {shown}");
+        // The line of the key itself, or of the tag where the key is not written.
+        let line = 5 + configuration(&text).lines().skip(4).position(|line| line.starts_with(&format!("{key} ="))).unwrap_or(0);
+        assert!(shown.starts_with(&format!("historian.toml:{line}: modbus.d.tag.area/t.{key}: ")), "{tag}: {shown}");
         assert!(shown.contains(parts), "{tag}: {shown}");
     }
 }
@@ -98,9 +100,39 @@ fn problems_of_the_device_name_their_key() {
 
 #[test]
 fn keys_that_nobody_knows_are_refused() {
-    for text in [format!("{DEVICE}scan = 5\n"), format!("{DEVICE}[[tag]]\nname = \"t\"\naddress = \"coil:1\"\norder = \"ABCD\"\n")] {
-        let error = toml::from_str::<historian::modbus::ModbusConfig>(&text).unwrap_err().to_string();
-        assert!(error.contains("unknown field"), "{error}");
+    let tag = "[[tag]]\nname = \"t\"\naddress = \"coil:1\"\n";
+    for (text, expected) in [
+        (format!("{DEVICE}scan_m = 5\n{tag}"), "historian.toml:4: modbus.d.scan_m: unknown key; did you mean \"scan_ms\"?"),
+        (format!("{DEVICE}tags = 5\n{tag}"), "historian.toml:4: modbus.d.tags: unknown key; did you mean \"tag\"?"),
+        (
+            format!("{DEVICE}{tag}wordorder = \"ABCD\"\n"),
+            "historian.toml:7: modbus.d.tag.t.wordorder: unknown key; did you mean \"word_order\"?",
+        ),
+        (
+            format!("{DEVICE}{tag}endianness = \"ABCD\"\n"),
+            "historian.toml:7: modbus.d.tag.t.endianness: unknown key; known are name, type, unit, description, stepped, range_low, \
+             range_high, address, format, word_order, scale, offset, scan_ms, not_available",
+        ),
+        (format!("{DEVICE}{tag}rang_low = 1\n"), "historian.toml:7: modbus.d.tag.t.rang_low: unknown key; did you mean \"range_low\"?"),
+        (
+            format!("{DEVICE}{tag}timestamps = \"source\"\n"),
+            "historian.toml:7: modbus.d.tag.t.timestamps: is a key of OPC UA tags; Modbus tags have format, word_order, scale, offset, \
+             scan_ms, not_available",
+        ),
+        (format!("{DEVICE}[[tag]]\nname = \"t\"\n"), "historian.toml:4: modbus.d.tag.t.address: this key is needed and is not there"),
+        (format!("{DEVICE}[[tag]]\naddress = \"coil:1\"\n"), "historian.toml:4: modbus.d.tag[1].name: this key is needed and is not there"),
+        (
+            format!("{DEVICE}{tag}scan_ms = -1\n"),
+            "historian.toml:7: modbus.d.tag.t.scan_ms: expected a whole number from 0, found integer -1",
+        ),
+        (format!("{DEVICE}{tag}scale = \"x\"\n"), "historian.toml:7: modbus.d.tag.t.scale: expected a number, found the text \"x\""),
+        (format!("{DEVICE}{tag}stepped = 1\n"), "historian.toml:7: modbus.d.tag.t.stepped: expected true or false, found integer 1"),
+        (format!("{DEVICE}{tag}unit = 1\n"), "historian.toml:7: modbus.d.tag.t.unit: expected a text in quotes, found integer 1"),
+    ] {
+        let told: Vec<String> = problems(&text).iter().map(ToString::to_string).collect();
+        // A device whose only tag cannot be read has none.
+        let told: Vec<&String> = told.iter().filter(|problem| !problem.contains("the device has no tag")).collect();
+        assert_eq!(told, [expected], "{text}");
     }
 }
 
@@ -131,7 +163,7 @@ fn values_that_share_registers_are_refused_unless_one_is_a_part_of_the_other() {
         if let [problem] = &problems[..] {
             let shown = problem.to_string();
             assert!(
-                shown.contains("modbus.d.tag.two.address") && shown.contains("\"one\"") && shown.contains("historian.toml:3"),
+                shown.contains("modbus.d.tag.two.address") && shown.contains("\"one\"") && shown.contains("at historian.toml:4;"),
                 "{shown}"
             );
         }
@@ -147,7 +179,7 @@ fn all_problems_are_told_at_once_and_names_are_used_once() {
     let keys: Vec<_> = problems(&text).into_iter().map(|problem| problem.key).collect();
     assert_eq!(
         keys,
-        ["modbus.d.timeout_ms", "modbus.d.tag.a.name", "modbus.d.tag.b*.name", "modbus.d.tag.b*.format", "modbus.d.tag.b*.address"]
+        ["modbus.d.timeout_ms", "modbus.d.tag.a.name", "modbus.d.tag.b*.name", "modbus.d.tag.b*.address", "modbus.d.tag.b*.format"]
     );
 }
 
@@ -158,8 +190,11 @@ fn value_types_follow_from_format_and_scale_and_tags_of_a_file_come_after() {
          [[tag]]\nname = \"b\"\naddress = \"holding:2\"\nformat = \"i32\"\n[[tag]]\nname = \"c\"\naddress = \"holding:4\"\nscale = 0.1\nformat = \"u16\"\n\
          [[tag]]\nname = \"d\"\naddress = \"holding:5\"\ntype = \"f64\"\n[[tag]]\nname = \"e\"\naddress = \"coil:1\"\n"
     );
-    let extra = TagConfig { name: "f".into(), address: "input:1".into(), format: Some("f32".into()), ..TagConfig::default() };
-    let collector = parse(&text).build(vec![extra]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("t.csv"), "name,device,address,format\nf,d,input:1,f32\n").unwrap();
+    let text = format!("tag_files = [\"t.csv\"]\n{}", configuration(&text));
+    let read = parse("historian.toml", &text, directory.path(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let collector = &read.collectors[0];
     let types: Vec<_> = collector.tags().iter().map(|tag| (tag.name.to_string(), tag.value_type, tag.stepped)).collect();
     let expected = [
         ("a", ValueType::U64, true),

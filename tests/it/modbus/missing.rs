@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use historian::{
-    collector::Collector,
-    model::{Quality, Value},
-};
+use historian::model::{Quality, Value};
 
 use super::{
+    build,
     device::{Device, Framing},
-    eventually, parse, start,
+    eventually, start,
 };
 
 /// Registers of the device hold their own address, so the addresses are the raw values.
@@ -49,7 +47,7 @@ async fn what_a_device_sends_for_no_value_is_bad_and_null() {
     eventually("polls", || running.count("u16_other") >= 4).await;
     let told = running.status.view().last_error;
     assert!(told.contains("not_available") || told.contains("NaN"), "{told}");
-    let rows = parse(&text(device.port)).build(Vec::new()).unwrap().check(Duration::from_secs(20)).await;
+    let rows = build(&text(device.port)).check(Duration::from_secs(20)).await;
     running.stop().await;
     for ((name, table, expected), row) in TAGS.into_iter().zip(rows) {
         assert_eq!((row.value.as_ref(), row.quality.is_bad()), (expected.as_ref(), expected.is_none()), "{table}: {row:?}");

@@ -17,14 +17,15 @@ mod values;
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use historian::{
-    collector::{Collector, CollectorContext, DeviceStatus, Spool, spool::SPOOL_SAMPLES_MAX},
-    modbus::ModbusConfig,
+    collector::{Collector, CollectorContext, ConfigProblem, DeviceStatus, Spool, spool::SPOOL_SAMPLES_MAX},
     model::{Quality, SystemClock, TagId, TagName, Value},
+    server::config::{Overrides, parse},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -45,16 +46,25 @@ struct Running {
     stop_draining: CancellationToken,
 }
 
-/// Builds the collector of one `[[modbus]]` table.
-fn parse(text: &str) -> ModbusConfig {
-    let mut config: ModbusConfig = toml::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    config.locate("historian.toml", text);
-    config
+/// The configuration with one `[[modbus]]` table, written without its header and with `[[tag]]` for its tags.
+fn configuration(text: &str) -> String {
+    format!("[[modbus]]\n{}", text.replace("[[tag]]", "[[modbus.tag]]"))
+}
+
+/// Builds the collector of one `[[modbus]]` table, as the server does.
+fn try_build(text: &str) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
+    let read = parse("historian.toml", &configuration(text), Path::new("."), &Overrides::default())?;
+    let [collector] = &read.collectors[..] else { panic!("one device: {text}") };
+    Ok(collector.clone())
+}
+
+fn build(text: &str) -> Arc<dyn Collector> {
+    try_build(text).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"))
 }
 
 /// Starts the collector of one `[[modbus]]` table, written without its header.
 fn start(text: &str) -> Running {
-    let collector = Arc::new(parse(text).build(Vec::new()).unwrap_or_else(|problems| panic!("{problems:#?}")));
+    let collector = build(text);
     let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
     let spool = Spool::new(SPOOL_SAMPLES_MAX, status.clone());
     let recorder = Arc::new(Recorder::default());

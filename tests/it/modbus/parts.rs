@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use historian::{
-    collector::{Collector, status::DeviceState},
+    collector::status::DeviceState,
     model::{Quality, Value},
 };
 
 use super::{
-    Running,
+    Running, build,
     device::{Answer, Device, Framing, Request},
-    eventually, parse, start,
+    eventually, start,
 };
 
 fn tags(framing: Framing, port: u16, timeout_ms: u64, addresses: impl IntoIterator<Item = u16>) -> String {
@@ -137,7 +137,7 @@ async fn the_check_reads_every_tag_that_the_collector_would_deliver() {
         let device = Device::start(Framing::Tcp).await;
         device.behave(move |request| if request.touches(3) || request.touches(4) { way } else { Answer::Good });
         let text = tags(Framing::Tcp, device.port, 100, [0, 1, 2, 5, 6, 7]);
-        let rows = parse(&text).build(Vec::new()).unwrap().check(Duration::from_secs(20)).await;
+        let rows = build(&text).check(Duration::from_secs(20)).await;
         for row in rows {
             assert_eq!((row.quality, row.error.as_str()), (Quality::GOOD, ""), "{name}: {}", row.tag);
         }
