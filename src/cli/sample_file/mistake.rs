@@ -28,7 +28,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     pub place: u64,
-    told: String,
+    pub(super) told: String,
 }
 
 /// The mistakes of one file: the first hundred, and how many there are.

@@ -104,8 +104,8 @@ fn held(file: &File) -> Result<u64, String> {
         return Ok(0);
     }
     let mut bytes = [0; WATERMARK_BYTES];
-    file.read_exact_at(&mut bytes, 0).map_err(|error| format!("the file is damaged: {error}; {}", REMEDY))?;
-    decode_watermark(&bytes).map_err(|error| format!("the file is damaged: {error}; {}", REMEDY))
+    file.read_exact_at(&mut bytes, 0).map_err(|error| format!("the file is damaged: {error}; {REMEDY}"))?;
+    decode_watermark(&bytes).map_err(|error| format!("the file is damaged: {error}; {REMEDY}"))
 }
 
 #[cfg(test)]

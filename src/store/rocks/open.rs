@@ -66,7 +66,7 @@ impl RocksStore {
             fail(match error.kind() {
                 ErrorKind::Corruption => {
                     let file = log::first_damage(&path).map(|damage| format!("{damage}; ")).unwrap_or_default();
-                    format!("the database is damaged and was not opened, nothing was changed: {file}{error}; {}", REMEDY)
+                    format!("the database is damaged and was not opened, nothing was changed: {file}{error}; {REMEDY}")
                 }
                 ErrorKind::IOError if error.to_string().contains("lock") => format!("another historian uses this directory: {error}"),
                 _ => error.to_string(),
@@ -83,8 +83,7 @@ impl RocksStore {
         }
         if !had_watermark && found > 0 {
             let message = format!(
-                "the file is missing or empty, and the journal has {found} writes: how many were acknowledged cannot be told; {}",
-                REMEDY
+                "the file is missing or empty, and the journal has {found} writes: how many were acknowledged cannot be told; {REMEDY}"
             );
             return Err(StoreError::Open { path: store.watermark.path().display().to_string(), message });
         }
