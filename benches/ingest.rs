@@ -15,23 +15,24 @@ use historian::{
         sink::{Durability, SampleSink, WriteMode},
     },
 };
+use historian_test_support::engine::{Setup, TestHistorian};
 use tokio::runtime::Runtime;
 
-use crate::plant::{Batches, Kept, Plant};
+use crate::plant::{Batches, Plant};
 
 const TAGS: usize = 1_000;
 const SAMPLES: usize = 100;
 
 pub fn benches(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("threads start");
-    for (store, kept) in [("memory", Kept::Memory), ("rocksdb", Kept::RocksDb)] {
+    for (store, setup) in [("memory", TestHistorian::in_memory as fn() -> Setup), ("rocksdb", TestHistorian::on_disk)] {
         let mut group = criterion.benchmark_group(format!("ingest/write_{store}"));
         group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements((TAGS * SAMPLES) as u64));
         for (name, at_once) in [("one", 1), ("eight", 8)] {
             let made = OnceCell::new();
             let mut batches = None;
             group.bench_function(BenchmarkId::new(name, format!("{TAGS}x{SAMPLES}")), |bencher| {
-                let plant = made.get_or_init(|| Plant::new(kept, TAGS));
+                let plant = made.get_or_init(|| Plant::new(setup(), TAGS));
                 let batches = batches.get_or_insert_with(|| Batches::new(&plant.tags, SAMPLES));
                 bencher.iter_custom(|count| {
                     let mut left = count as usize;
@@ -40,7 +41,7 @@ pub fn benches(criterion: &mut Criterion) {
                         let together: Vec<SampleBatch> = (0..left.min(at_once)).map(|_| batches.next_batch()).collect();
                         left -= together.len();
                         let start = Instant::now();
-                        runtime.block_on(write(&plant.ingest, together));
+                        runtime.block_on(write(&plant.historian.ingest, together));
                         spent += start.elapsed();
                     }
                     spent

@@ -1,69 +1,41 @@
-//! A catalog of tags and an ingest over a store, as the server puts them together: what the benches of the upper layers write to and read.
+//! A historian with many tags: what the benches of the upper layers write to and read.
 
 use std::sync::Arc;
 
-use historian::{
-    ingest::{Ingest, IngestOptions},
-    model::{
-        SampleBatch, SystemClock, Tag, TagDefinition, TagName, ValueType,
-        sink::{Durability, SampleSink, WriteMode},
-    },
-    store::{Catalog, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions},
+use historian::model::{
+    SampleBatch, SystemClock, Tag, ValueType,
+    sink::{Durability, SampleSink, WriteMode},
 };
-use tempfile::TempDir;
+use historian_test_support::engine::{Setup, TestHistorian, tag};
 use tokio::runtime::Runtime;
 
 use crate::shape::{SECOND, Shape, Source};
 
 pub struct Plant {
-    pub catalog: Arc<Catalog>,
-    pub ingest: Arc<Ingest>,
+    pub historian: TestHistorian,
     /// All of type f64, in the order of their names.
     pub tags: Vec<Arc<Tag>>,
-    _directory: Option<TempDir>,
-}
-
-/// Where a plant keeps its samples.
-#[derive(Clone, Copy, Debug)]
-pub enum Kept {
-    Memory,
-    /// In a temporary directory, with the durability of the product.
-    RocksDb,
 }
 
 impl Plant {
     /// A plant of f64 tags without samples.
-    pub fn new(kept: Kept, tags: usize) -> Plant {
-        let (store, directory): (Arc<dyn Store>, _) = match kept {
-            Kept::Memory => (Arc::new(MemoryStore::default()), None),
-            Kept::RocksDb => {
-                let directory = tempfile::tempdir().expect("a temporary directory can be made");
-                let store = RocksStore::open(directory.path(), &StoreOptions::default()).expect("a new store opens");
-                (Arc::new(store), Some(directory))
-            }
-        };
-        let catalog = Arc::new(Catalog::open(store.clone(), Arc::new(SystemClock), TAGS_MAX).expect("a new catalog opens"));
-        let definitions = (0..tags)
-            .map(|tag| {
-                let name = TagName::new(format!("area{}/unit{:02}/t{tag:05}", tag / 1000, tag / 100 % 10)).expect("the name is valid");
-                TagDefinition::new(name, ValueType::F64)
-            })
-            .collect();
-        let tags = catalog.get_or_create(definitions).expect("tags can be made");
-        let ingest = Arc::new(Ingest::open(store, catalog.clone(), Arc::new(SystemClock), IngestOptions::default()).expect("ingest opens"));
-        Plant { catalog, ingest, tags, _directory: directory }
+    pub fn new(setup: Setup, tags: usize) -> Plant {
+        let historian = setup.clock(Arc::new(SystemClock)).open();
+        let definition = |index| tag(&format!("area{}/unit{:02}/t{index:05}", index / 1000, index / 100 % 10), ValueType::F64);
+        let tags = historian.tags((0..tags).map(definition));
+        Plant { historian, tags }
     }
 
     /// A plant of 1,000 tags: the first `filled` have `samples` samples in chunks, the others one each.
     pub fn with_history(runtime: &Runtime, filled: usize, samples: usize) -> Plant {
-        let plant = Plant::new(Kept::RocksDb, 1_000);
+        let plant = Plant::new(TestHistorian::on_disk(), 1_000);
         for (index, tag) in plant.tags.iter().enumerate() {
             let run = source(index).take(if index < filled { samples } else { 1 });
             let batch = SampleBatch { runs: vec![(tag.id, run)] };
-            let written = runtime.block_on(plant.ingest.write(batch, WriteMode::Upsert, Durability::Interval));
+            let written = runtime.block_on(plant.historian.ingest.write(batch, WriteMode::Upsert, Durability::Interval));
             written.expect("the batch is taken");
         }
-        plant.ingest.compact().expect("the store compacts");
+        plant.historian.ingest.compact().expect("the store compacts");
         plant
     }
 }

@@ -33,7 +33,7 @@ pub fn benches(criterion: &mut Criterion) {
         for &(name, tags) in cases {
             group.throughput(Throughput::Elements((tags * SAMPLES) as u64));
             group.bench_function(BenchmarkId::new(name, tags * SAMPLES), |bencher| {
-                let engine = QueryEngine::new(plant().ingest.reader());
+                let engine = QueryEngine::new(plant().historian.ingest.reader());
                 let query = range(plant().tags[..tags].to_vec(), layout);
                 bencher.iter(|| black_box(run(&engine, &query)));
                 let expected = if layout == Layout::Long { tags * SAMPLES } else { SAMPLES };
@@ -45,7 +45,7 @@ pub fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("query/current");
     group.throughput(Throughput::Elements(1_000));
     group.bench_function(BenchmarkId::new("1000_tags", 1_000), |bencher| {
-        let engine = QueryEngine::new(plant().ingest.reader());
+        let engine = QueryEngine::new(plant().historian.ingest.reader());
         let tags = plant().tags.clone();
         bencher.iter(|| assert_eq!(engine.current(&tags, false, &limits()).expect("the store is readable").num_rows(), 1_000));
     });

@@ -13,13 +13,14 @@ use std::{
 
 use arrow_flight::{FlightData, Ticket};
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use historian_test_support::engine::TestHistorian;
 use tokio::runtime::Runtime;
 
 use self::{
     bare::Bare,
     served::{Order, Puts, Served},
 };
-use crate::plant::{Kept, Plant};
+use crate::plant::Plant;
 
 const FILLED: usize = 100;
 const SAMPLES: usize = 10_000;
@@ -76,7 +77,7 @@ fn put(criterion: &mut Criterion, runtime: &Runtime) {
         group.throughput(Throughput::Elements(total as u64));
         group.bench_function(BenchmarkId::new(name, total), |bencher| {
             let (server, puts) = made.get_or_init(|| {
-                let plant = Plant::new(Kept::RocksDb, tags);
+                let plant = Plant::new(TestHistorian::on_disk(), tags);
                 let puts = RefCell::new(Puts::new(&plant.tags, samples, order));
                 (Served::historian(runtime, plant), puts)
             });

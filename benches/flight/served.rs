@@ -16,12 +16,10 @@ use arrow_flight::{
 };
 use futures::{TryStreamExt, stream};
 use historian::{
-    api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services},
-    ingest::Ingest,
-    model::{SampleBatch, SystemClock, Tag, Values, sink::WriteError},
-    query::QueryEngine,
-    sql::TableOptions,
+    api::{self, ApiLimits},
+    model::{SampleBatch, Tag, Values},
 };
+use historian_test_support::served::services;
 use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::{Channel, Endpoint, Server, server::TcpIncoming};
@@ -36,34 +34,10 @@ pub struct Served {
     _plant: Option<Plant>,
 }
 
-struct Administration(Arc<Ingest>);
-
-impl Admin for Administration {
-    fn status(&self) -> AdminStatus {
-        let ingest = self.0.status();
-        AdminStatus { watermark: ingest.watermark, accepting_writes: ingest.accepting_writes, ..AdminStatus::default() }
-    }
-
-    fn compact(&self) -> Result<u64, WriteError> {
-        self.0.compact()
-    }
-}
-
 impl Served {
     /// The historian's own interface over a plant.
     pub fn historian(runtime: &Runtime, plant: Plant) -> Served {
-        let services = Services {
-            catalog: plant.catalog.clone(),
-            sink: plant.ingest.clone(),
-            corrections: plant.ingest.clone(),
-            query: QueryEngine::new(plant.ingest.reader()),
-            tables: TableOptions::default(),
-            clock: Arc::new(SystemClock),
-            devices: Arc::new(Vec::new),
-            admin: Arc::new(Administration(plant.ingest.clone())),
-            limits: ApiLimits::default(),
-            metrics: Arc::new(Metrics::default()),
-        };
+        let services = services(&plant.historian, ApiLimits::default(), Vec::new());
         Served::start(runtime, Some(plant), |listener, stop| async move {
             api::serve(listener, services, stop).await.expect("the historian serves");
         })

@@ -19,19 +19,15 @@ use arrow::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Boundary, Layout, QueryEngine, QueryError, QueryLimits, RangeQuery};
-use historian_ingest::{Ingest, IngestOptions};
-use historian_model::{
-    ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType,
-    sink::{Durability, SampleSink, WriteMode},
-};
-use historian_store::{Catalog, MemoryStore, catalog::TAGS_MAX};
+use historian_model::{Quality, Samples, Tag, TagDefinition, TimeRange, Timestamp, Value, ValueType};
+use historian_test_support::engine::{TestHistorian, tag};
 
 type Row = (i64, Option<f64>, u32);
 
 struct Plant {
     engine: QueryEngine,
     tags: Vec<Arc<Tag>>,
-    _ingest: Ingest,
+    _historian: TestHistorian,
 }
 
 const BAD: u32 = Quality::BAD_SENSOR_FAILURE.0;
@@ -40,15 +36,9 @@ const UNCERTAIN: u32 = Quality::UNCERTAIN_DATA_SUB_NORMAL.0 | INTERPOLATED;
 
 /// Tags of these samples, each sealed half-way; `stepped` by index.
 fn plant(tags: &[(&[Row], bool)]) -> Plant {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let store = Arc::new(MemoryStore::default());
-    let catalog = Arc::new(Catalog::open(store.clone(), Arc::new(ManualClock::at(Timestamp(0))), TAGS_MAX).unwrap());
-    let definitions = tags.iter().enumerate().map(|(index, (_, stepped))| TagDefinition {
-        stepped: *stepped,
-        ..TagDefinition::new(TagName::new(format!("t{index}")).unwrap(), ValueType::F64)
-    });
-    let made = catalog.get_or_create(definitions.collect()).unwrap();
-    let ingest = Ingest::open(store, catalog, Arc::new(ManualClock::at(Timestamp(0))), IngestOptions::default()).unwrap();
+    let historian = TestHistorian::in_memory().open();
+    let definition = |(index, stepped)| TagDefinition { stepped, ..tag(&format!("t{index}"), ValueType::F64) };
+    let made = historian.tags(tags.iter().map(|(_, stepped)| *stepped).enumerate().map(definition));
     for half in 0..2 {
         for (tag, (rows, _)) in made.iter().zip(tags) {
             let mut run = Samples::new(ValueType::F64);
@@ -57,13 +47,13 @@ fn plant(tags: &[(&[Row], bool)]) -> Plant {
             {
                 run.push(*timestamp, value.map(Value::F64).as_ref(), *quality).unwrap();
             }
-            runtime.block_on(ingest.write(SampleBatch { runs: vec![(tag.id, run)] }, WriteMode::Upsert, Durability::Sync)).unwrap();
+            historian.write(vec![(tag.id, run)]);
         }
         if half == 0 {
-            ingest.compact().unwrap();
+            historian.ingest.compact().unwrap();
         }
     }
-    Plant { engine: QueryEngine::new(ingest.reader()), tags: made, _ingest: ingest }
+    Plant { engine: QueryEngine::new(historian.ingest.reader()), tags: made, _historian: historian }
 }
 
 fn limits(rows_max: u64) -> QueryLimits {

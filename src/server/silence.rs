@@ -283,14 +283,11 @@ pub async fn keep_mark(mark: RunMark, clock: Arc<dyn Clock>, unsettled: impl Fn(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use historian_ingest::IngestOptions;
-    use historian_model::{ManualClock, TimeRange, Value, ValueType, tag::TagSource};
-    use historian_store::{MemoryStore, catalog::TAGS_MAX};
+    use historian_model::{TimeRange, Value, ValueType, tag::TagSource};
+    use historian_test_support::engine::TestHistorian;
 
     struct Machine {
-        store: Arc<dyn Store>,
-        catalog: Arc<Catalog>,
-        ingest: Ingest,
+        historian: TestHistorian,
         runtime: tokio::runtime::Runtime,
     }
 
@@ -299,28 +296,23 @@ mod tests {
 
     impl Machine {
         fn start() -> Machine {
-            let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-            let clock = Arc::new(ManualClock::at(Timestamp(0)));
-            let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
-            let ingest = Ingest::open(store.clone(), catalog.clone(), clock, IngestOptions::default()).unwrap();
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-            Machine { store, catalog, ingest, runtime }
+            Machine { historian: TestHistorian::in_memory().open(), runtime }
         }
 
         fn write(&self, tag: &str, samples: &[(i64, Quality)]) {
-            let tag = self.catalog.get(tag).unwrap();
+            let tag = self.historian.catalog.get(tag).unwrap();
             let mut run = Samples::new(tag.value_type());
             for &(at, quality) in samples {
                 let value = (!quality.is_bad()).then_some(Value::F64(1.0));
                 run.push(at, value.as_ref(), quality.0).unwrap();
             }
-            let batch = SampleBatch { runs: vec![(tag.id, run)] };
-            self.runtime.block_on(self.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
+            self.historian.write(vec![(tag.id, run)]);
         }
 
         fn read(&self, tag: &str) -> Vec<(i64, Quality)> {
-            let tag = self.catalog.get(tag).unwrap();
-            let (reader, mut samples) = (self.ingest.reader(), Samples::new(tag.value_type()));
+            let tag = self.historian.catalog.get(tag).unwrap();
+            let (reader, mut samples) = (self.historian.ingest.reader(), Samples::new(tag.value_type()));
             let mut cursor = reader.cursor(&tag, TimeRange::ALL).unwrap();
             while cursor.next_into(&mut samples).unwrap() {}
             samples.timestamps.iter().copied().zip(samples.qualities.iter().map(|&quality| Quality(quality))).collect()
@@ -330,14 +322,15 @@ mod tests {
         fn begin(&self, collected: &[TagDefinition], ended: Option<i64>, now: i64) {
             let by_name = collected.iter().map(|definition| (&definition.name, definition)).collect();
             let wanted = Wanted { collected: by_name, ended: ended.map(Timestamp), now: Timestamp(now) };
-            let mut silence = look_back(&self.catalog, &self.ingest, self.store.as_ref(), &wanted).unwrap();
-            record_gaps(&mut silence.gaps, self.store.as_ref()).unwrap();
-            assert!(self.runtime.block_on(end_values(&mut silence, &self.ingest)).is_empty());
-            self.catalog.configure(collected.to_vec(), &silence.unconfigured).unwrap();
+            let TestHistorian { catalog, ingest, store, .. } = &self.historian;
+            let mut silence = look_back(catalog, ingest, store.as_ref(), &wanted).unwrap();
+            record_gaps(&mut silence.gaps, store.as_ref()).unwrap();
+            assert!(self.runtime.block_on(end_values(&mut silence, ingest)).is_empty());
+            catalog.configure(collected.to_vec(), &silence.unconfigured).unwrap();
         }
 
         fn gaps(&self) -> Vec<Told> {
-            let gaps = self.store.gaps(0, 100).unwrap().into_iter().map(|(_, gap)| gap);
+            let gaps = self.historian.store.gaps(0, 100).unwrap().into_iter().map(|(_, gap)| gap);
             gaps.map(|gap| (gap.tag, gap.start, gap.end, gap.reason.as_str())).collect()
         }
     }
@@ -356,7 +349,7 @@ mod tests {
         let tags = ["a", "ahead", "bad", "gone", "empty"].map(collected);
         machine.begin(&tags, None, 10);
         assert!(machine.gaps().is_empty(), "there was no run before");
-        machine.catalog.create(TagDefinition { source: None, ..collected("written") }).unwrap();
+        machine.historian.catalog.create(TagDefinition { source: None, ..collected("written") }).unwrap();
         for (tag, at, quality) in
             [("a", 50, GOOD), ("ahead", 900, GOOD), ("bad", 60, Quality::BAD_NO_COMMUNICATION), ("gone", 70, GOOD), ("written", 80, GOOD)]
         {

@@ -15,13 +15,13 @@ use arrow::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Reply, ScalarValue, SqlEngine, SqlError, SqlOptions, Statement};
-use historian_ingest::{Ingest, IngestOptions};
 use historian_model::{
-    ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, Timestamp, Value, ValueType,
+    Quality, SampleBatch, Samples, Tag, Timestamp, Value, ValueType,
     sink::{Durability, SampleSink, WriteMode},
 };
 use historian_query::{QueryEngine, QueryError, QueryLimits};
-use historian_store::{Catalog, Gap, GapReason, MemoryStore, Store, catalog::TAGS_MAX};
+use historian_store::{Gap, GapReason};
+use historian_test_support::engine::{TestHistorian, tag};
 
 mod dialect;
 mod interval;
@@ -35,29 +35,25 @@ const BAD: u32 = Quality::BAD_SENSOR_FAILURE.0;
 
 struct Plant {
     sql: SqlEngine,
-    ingest: Ingest,
-    catalog: Arc<Catalog>,
+    historian: TestHistorian,
     tags: Vec<Arc<Tag>>,
 }
 
 /// Three numbers, one state and one string: `a/x` and `a/y` of 200 samples a second apart up to `NOW`, every tenth of `a/y` Bad.
 fn plant(options: SqlOptions) -> Plant {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let store = Arc::new(MemoryStore::default());
-    let clock = Arc::new(ManualClock::at(NOW));
-    let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
-    let definition = |name: &str, value_type| TagDefinition::new(TagName::new(name).unwrap(), value_type);
+    let historian = TestHistorian::in_memory().at(NOW).open();
     let mut definitions = vec![
-        definition("a/x", ValueType::F64),
-        definition("a/y", ValueType::I64),
-        definition("b/mode", ValueType::State),
-        definition("b/note", ValueType::String),
-        definition("c/flag", ValueType::Bool),
+        tag("a/x", ValueType::F64),
+        tag("a/y", ValueType::I64),
+        tag("b/mode", ValueType::State),
+        tag("b/note", ValueType::String),
+        tag("c/flag", ValueType::Bool),
     ];
     definitions[0].unit = "bar".into();
     definitions[2].state_set = vec!["off".into(), "on".into()];
-    let tags = catalog.get_or_create(definitions).unwrap();
-    store
+    let tags = historian.tags(definitions);
+    historian
+        .store
         .append_gaps(&[Gap {
             time: NOW,
             tag: Some("a/x".into()),
@@ -67,7 +63,6 @@ fn plant(options: SqlOptions) -> Plant {
             ..Gap::default()
         }])
         .unwrap();
-    let ingest = Ingest::open(store, catalog.clone(), clock, IngestOptions::default()).unwrap();
     for (half, from) in [(0, 0), (1, 100)] {
         let mut runs = Vec::new();
         for tag in &tags {
@@ -86,12 +81,13 @@ fn plant(options: SqlOptions) -> Plant {
             }
             runs.push((tag.id, run));
         }
-        runtime.block_on(ingest.write(SampleBatch { runs }, WriteMode::Upsert, Durability::Sync)).unwrap();
+        historian.write(runs);
         if half == 0 {
-            ingest.compact().unwrap();
+            historian.ingest.compact().unwrap();
         }
     }
-    Plant { sql: SqlEngine::new(QueryEngine::new(ingest.reader()), catalog.clone(), options), ingest, catalog, tags }
+    let engine = QueryEngine::new(historian.ingest.reader());
+    Plant { sql: SqlEngine::new(engine, historian.catalog.clone(), options), historian, tags }
 }
 
 fn options() -> SqlOptions {
@@ -538,7 +534,7 @@ fn all_parts_of_a_statement_see_one_moment() {
                 x.push(at, Some(&Value::F64(1.0)), 0).unwrap();
                 y.push(at, Some(&Value::I64(1)), 0).unwrap();
                 let runs = vec![(plant.tags[0].id, x), (plant.tags[1].id, y)];
-                let write = plant.ingest.write(SampleBatch { runs }, WriteMode::Upsert, Durability::Interval);
+                let write = plant.historian.ingest.write(SampleBatch { runs }, WriteMode::Upsert, Durability::Interval);
                 futures::executor::block_on(write).unwrap();
             }
             done.store(true, std::sync::atomic::Ordering::SeqCst);

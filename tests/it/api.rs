@@ -1,128 +1,26 @@
 //! The public interface from outside: pyarrow and grpcio against a historian that serves from memory.
 
-use std::{net::SocketAddr, sync::Arc, thread::JoinHandle};
+use std::sync::Arc;
 
-use historian::{
-    api::{self, Admin, AdminStatus, ApiLimits, Metrics, Services},
-    collector::DeviceStatus,
-    ingest::{Ingest, IngestOptions},
-    model::{Clock, SystemClock, Timestamp, sink::WriteError},
-    query::QueryEngine,
-    sql::TableOptions,
-    store::{Catalog, MemoryStore, Store, catalog::TAGS_MAX},
-};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use historian::{api::ApiLimits, collector::DeviceStatus, ingest::IngestOptions, model::SystemClock};
+use historian_test_support::{engine::TestHistorian, served::Served};
 
 use crate::support::pytest::{Run, suite};
 
-/// A historian in this process with everything but disk and collectors; stops when dropped.
-pub struct Historian {
-    pub grpc: SocketAddr,
-    pub http: SocketAddr,
-    shutdown: CancellationToken,
-    thread: Option<JoinHandle<()>>,
+/// A historian of these limits with everything but disk and collectors, and one device that is told of.
+pub fn served_with(limits: ApiLimits, options: IngestOptions) -> Served {
+    let historian = TestHistorian::in_memory().clock(Arc::new(SystemClock)).options(options).open();
+    Served::start(historian, limits, vec![Arc::new(DeviceStatus::new("boiler-plc", "modbus", "127.0.0.1:502"))])
 }
 
-struct IngestAdmin {
-    ingest: Arc<Ingest>,
-    start_time: Timestamp,
-}
-
-impl Admin for IngestAdmin {
-    fn status(&self) -> AdminStatus {
-        let status = self.ingest.status();
-        AdminStatus {
-            start_time: self.start_time,
-            watermark: status.watermark,
-            samples_written: status.samples_written,
-            head_samples: status.head_samples,
-            chunks_sealed: status.chunks_sealed,
-            chunks_merged: status.kept.chunks_read,
-            chunks_written: status.kept.chunks_written,
-            samples_superseded: status.kept.samples_superseded,
-            upkeep_failures: status.kept.failures,
-            accepting_writes: status.accepting_writes,
-            stopped_reason: status.stopped,
-            full_reason: status.full,
-            samples_rejected: status.samples_rejected,
-        }
-    }
-
-    fn compact(&self) -> Result<u64, WriteError> {
-        self.ingest.compact()
-    }
-}
-
-impl Historian {
-    pub fn start(limits: ApiLimits) -> Historian {
-        Historian::start_with(limits, IngestOptions::default())
-    }
-
-    pub fn start_with(limits: ApiLimits, options: IngestOptions) -> Historian {
-        let shutdown = CancellationToken::new();
-        let (ready, addresses) = std::sync::mpsc::channel();
-        let stop = shutdown.clone();
-        let thread = std::thread::spawn(move || {
-            let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-            let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
-            let ingest = Arc::new(Ingest::open(store, catalog.clone(), clock.clone(), options).unwrap());
-            let device = Arc::new(DeviceStatus::new("boiler-plc", "modbus", "127.0.0.1:502"));
-            let services = Services {
-                catalog,
-                sink: ingest.clone(),
-                corrections: ingest.clone(),
-                query: QueryEngine::new(ingest.reader()),
-                tables: TableOptions::default(),
-                admin: Arc::new(IngestAdmin { ingest: ingest.clone(), start_time: clock.now() }),
-                clock,
-                devices: Arc::new(move || vec![device.clone()]),
-                limits,
-                metrics: Arc::new(Metrics::new()),
-            };
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                ready.send((grpc.local_addr().unwrap(), http.local_addr().unwrap())).unwrap();
-                let (grpc, http) = tokio::join!(api::serve(grpc, services.clone(), stop.clone()), api::serve_http(http, services, stop));
-                grpc.unwrap();
-                http.unwrap();
-            });
-            ingest.close();
-        });
-        let (grpc, http) = addresses.recv().unwrap();
-        Historian { grpc, http, shutdown, thread: Some(thread) }
-    }
-
-    /// Body of a GET of the HTTP port, after its status line.
-    pub fn get(&self, path: &str) -> (u16, String) {
-        use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(self.http).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let code = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (code, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
-    }
-}
-
-impl Drop for Historian {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            if !std::thread::panicking() {
-                ended.unwrap();
-            }
-        }
-    }
+/// The same with everything else by default.
+pub fn served(limits: ApiLimits) -> Served {
+    served_with(limits, IngestOptions::default())
 }
 
 /// The cases against a historian of their own with everything by default.
 pub fn in_memory(run: &mut Run) {
-    let historian = Historian::start(ApiLimits::default());
+    let historian = served(ApiLimits::default());
     run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string())]);
 }
 
@@ -175,7 +73,7 @@ suite!(
 );
 
 fn services(run: &mut Run) {
-    let historian = Historian::start(ApiLimits::default());
+    let historian = served(ApiLimits::default());
     run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string())]);
     run.also("the_http_port_tells_health_and_metrics_of_what_was_called", || {
         let (code, text) = historian.get("/healthz");
@@ -209,6 +107,6 @@ suite!(STALLED_READER, "flight_stall", short_of_patience, [a_stalled_reader_is_c
 
 fn short_of_patience(run: &mut Run) {
     let limits = ApiLimits { stalled_reader_timeout: std::time::Duration::from_millis(300), queries_max: 2, ..ApiLimits::default() };
-    let historian = Historian::start(limits);
+    let historian = served(limits);
     run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string())]);
 }

@@ -16,11 +16,12 @@ use arrow_flight::{
 use futures::{StreamExt, TryStreamExt};
 use historian::api::ApiLimits;
 use historian_proto::v1;
+use historian_test_support::served::Served;
 use tonic::{Code, Status, transport::Channel};
 
-use crate::api::Historian;
+use crate::api::served;
 
-async fn connect(historian: &Historian) -> Channel {
+async fn connect(historian: &Served) -> Channel {
     Channel::from_shared(format!("http://{}", historian.grpc)).unwrap().connect().await.unwrap()
 }
 
@@ -90,7 +91,7 @@ async fn get(channel: &Channel, ticket: impl Into<bytes::Bytes>) -> Result<usize
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tickets_and_descriptors() {
-    let historian = Historian::start(ApiLimits::default());
+    let historian = served(ApiLimits::default());
     let channel = connect(&historian).await;
     put(&channel, WRITE, vec![good()]).await.unwrap();
     let many = format!(r#"{{"range": {{"tags": [{}"a"], "start": 0}}}}"#, "\"a\",".repeat(15_000));
@@ -170,7 +171,7 @@ async fn tickets_and_descriptors() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn write_streams() {
-    let historian = Historian::start(ApiLimits::default());
+    let historian = served(ApiLimits::default());
     let channel = connect(&historian).await;
     put(&channel, WRITE, vec![good()]).await.unwrap();
 
@@ -272,7 +273,7 @@ async fn write_streams() {
 /// Every byte of the header of a batch and of a schema broken in several ways, and bodies cut short.
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_messages_never_stop_the_historian() {
-    let historian = Historian::start(ApiLimits::default());
+    let historian = served(ApiLimits::default());
     let channel = connect(&historian).await;
     let sound = messages(WRITE, vec![good()]).await;
     let mut broken = 0;
@@ -306,7 +307,7 @@ fn check_broken(answer: Result<Vec<PutResult>, Status>, message: usize, at: usiz
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grpc_requests() {
-    let historian = Historian::start(ApiLimits::default());
+    let historian = served(ApiLimits::default());
     let channel = connect(&historian).await;
     put(&channel, WRITE, vec![good()]).await.unwrap();
     let mut tag_service = v1::tag_service_client::TagServiceClient::new(channel.clone());
@@ -360,7 +361,7 @@ async fn grpc_requests() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits() {
     let limits = ApiLimits { message_bytes_max: 100_000, query_tags_max: 2, query_rows_max: 5, ..ApiLimits::default() };
-    let historian = Historian::start(limits);
+    let historian = served(limits);
     let channel = connect(&historian).await;
     let rows = |count: i64, name: &'static str| {
         batch(vec![
@@ -389,7 +390,7 @@ async fn limits() {
 /// An answer that is longer than it may be ends with an error that says so, at every door.
 #[tokio::test(flavor = "multi_thread")]
 async fn long_answers() {
-    let historian = Historian::start(ApiLimits { query_bytes_max: 1 << 20, ..ApiLimits::default() });
+    let historian = served(ApiLimits { query_bytes_max: 1 << 20, ..ApiLimits::default() });
     let channel = connect(&historian).await;
     let rows = |from: i64, count: i64| {
         batch(vec![

@@ -7,14 +7,14 @@ use historian_proto::v1::{GetServerStatusRequest, admin_service_client::AdminSer
 use tonic::codec::CompressionEncoding;
 
 use crate::{
-    api::Historian,
+    api::{served, served_with},
     support::pytest::{Run, suite},
 };
 
 /// As the program is configured by default. Each case has a historian of its own: they count what is there.
 fn by_default(run: &mut Run) {
     let options = IngestOptions { future_max: Some(Duration::from_hours(24)), ..IngestOptions::default() };
-    let historian = Historian::start_with(ApiLimits::default(), options);
+    let historian = served_with(ApiLimits::default(), options);
     run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string())]);
 }
 
@@ -29,7 +29,7 @@ suite!(DASHBOARD, "default_clients", by_default, [a_dashboard_that_is_left_keeps
 
 #[test]
 fn answers_are_compressed_for_those_who_compress_their_requests_only() {
-    let historian = Historian::start(ApiLimits::default());
+    let historian = served(ApiLimits::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let address = format!("http://{}", historian.grpc);

@@ -33,7 +33,7 @@ suite!(
 
 fn of_little_memory(run: &mut Run) {
     let limits = ApiLimits { sql_memory_bytes_max: 16 << 20, ..ApiLimits::default() };
-    let historian = api::Historian::start(limits);
+    let historian = api::served(limits);
     run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string())]);
 }
 

@@ -20,7 +20,7 @@ use historian_proto::v1::{
 use prost::Message;
 use tonic::{Code, Status, transport::Channel};
 
-use crate::api::Historian;
+use crate::api::{served, served_with};
 
 const GOOD: u32 = 0;
 const BAD: u32 = 0x8000_0000;
@@ -120,7 +120,7 @@ struct Doors {
 }
 
 impl Doors {
-    async fn to(historian: &Historian) -> Doors {
+    async fn to(historian: &Served) -> Doors {
         let doors = Doors { channel: Channel::from_shared(format!("http://{}", historian.grpc)).unwrap().connect().await.unwrap() };
         let mut tags = v1::tag_service_client::TagServiceClient::new(doors.channel.clone());
         for (name, value_type) in [
@@ -245,7 +245,7 @@ const CREATE: WriteRequest = WriteRequest { mode: 0, durability: 0, create_tags:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_door_refuses_the_same_samples_for_the_same_reason() {
-    let historian = Historian::start(ApiLimits::default());
+    let historian = served(ApiLimits::default());
     let doors = Doors::to(&historian).await;
     let cases: Vec<(Run, Option<usize>, String)> = vec![
         (Run::of("signed", f64s(&[1.0, 1.5])), Some(1), ": the value 1.5 cannot be held exactly by a tag of type i64".into()),
@@ -296,7 +296,7 @@ async fn each_door_refuses_the_same_samples_for_the_same_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_door_refuses_the_same_names_and_options() {
-    let historian = Historian::start(ApiLimits::default());
+    let historian = served(ApiLimits::default());
     let doors = Doors::to(&historian).await;
     let run = |tag| Run::of(tag, f64s(&[1.0]));
 
@@ -333,7 +333,7 @@ async fn each_door_refuses_the_same_names_and_options() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_door_rejects_the_same_samples_of_a_write_that_it_takes() {
     let options = IngestOptions { future_max: Some(Duration::from_hours(24)), ..IngestOptions::default() };
-    let historian = Historian::start_with(ApiLimits::default(), options);
+    let historian = served_with(ApiLimits::default(), options);
     let doors = Doors::to(&historian).await;
     let far = |tag| Run::of(tag, f64s(&[1.0, 2.0, 3.0])).at(vec![FAR, 5, FAR + 1]);
     let reason = "lies more than 86400 s ahead of the historian's clock (now); correct the clock of the source, or raise future_max_s";

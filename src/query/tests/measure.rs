@@ -158,7 +158,7 @@ proptest! {
     fn measures_are_what_a_plain_reading_gives(seed in any::<u64>(), start in -200_i64..60, step in 0_usize..5, compacted in any::<bool>()) {
         let plant = filled(seed, 400);
         if compacted {
-            plant.ingest.compact().unwrap();
+            plant.historian.ingest.compact().unwrap();
         }
         let window = Window::new(start * MINUTE + 7, start * MINUTE + 5 * HOUR + 30 * SECOND).unwrap();
         let step = [0, 10 * SECOND, MINUTE, 17 * MINUTE, HOUR][step].unsigned_abs();
@@ -270,7 +270,7 @@ proptest! {
         }).collect();
         for tag in 0..2 {
             plant.write(tag, &rows[..rows.len() / 2]);
-            plant.ingest.compact().unwrap();
+            plant.historian.ingest.compact().unwrap();
             plant.write(tag, &rows[rows.len() / 2..]);
         }
         let window = Window::new(start * SECOND, (start + 900) * SECOND).unwrap();
@@ -294,7 +294,7 @@ proptest! {
         eligible in 0_usize..3,
     ) {
         let plant = filled(seed, 400);
-        plant.ingest.compact().unwrap();
+        plant.historian.ingest.compact().unwrap();
         let times: Vec<i64> = minutes.iter().map(|minute| minute * if dense { 3 * SECOND } else { MINUTE } + 5).collect();
         let eligible = [Eligible::Any, Eligible::NotBad, Eligible::Good][eligible];
         let tolerance_ns = tolerance.map(|tolerance| (tolerance * MINUTE).unsigned_abs());

@@ -20,11 +20,12 @@ use crate::{AggregateQuery, MemoryBudget, QueryEngine, QueryError, QueryLimits, 
 use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
 use historian_model::{
-    ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType,
+    Quality, SampleBatch, Samples, Tag, TimeRange, Timestamp, Value, ValueType,
     sink::{Correction, CorrectionSink, Durability, SampleSink, WriteMode},
 };
 use historian_operators::aggregate::{Configuration, Function, Intervals};
-use historian_store::{Catalog, LiveStore, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions};
+use historian_store::{LiveStore, MemoryStore, RocksStore, Store, rocks::StoreOptions};
+use historian_test_support::engine::{TestHistorian, tag};
 
 struct Plant {
     ingest: Arc<Ingest>,
@@ -33,13 +34,11 @@ struct Plant {
 }
 
 fn plant(store: Arc<dyn Store>, tags: usize, background: bool) -> Plant {
-    let clock = Arc::new(ManualClock::at(Timestamp(0)));
-    let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
-    let definition = |index| TagDefinition::new(TagName::new(format!("t{index:03}")).unwrap(), ValueType::F64);
-    let tags = catalog.get_or_create((0..tags).map(definition).collect()).unwrap();
     let keeper = KeeperOptions { chunk_samples: 64, rollup_samples_min: 1, background, ..KeeperOptions::default() };
     let options = IngestOptions { head_samples_max: 30, keeper, ..IngestOptions::default() };
-    let ingest = Arc::new(Ingest::open(store, catalog, clock, options).unwrap());
+    let historian = TestHistorian::over(store).options(options).open();
+    let tags = historian.tags((0..tags).map(|index| tag(&format!("t{index:03}"), ValueType::F64)));
+    let ingest = historian.ingest;
     let engine = QueryEngine::new(ingest.reader()).with_threads(2);
     Plant { ingest, engine, tags }
 }

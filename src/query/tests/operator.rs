@@ -12,18 +12,15 @@ use proptest::{prelude::*, test_runner::Config};
 
 use super::{BAD, limits};
 use crate::{AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Fill, Layout, QualityFilter, QueryEngine, RangeQuery};
-use historian_ingest::{Ingest, IngestOptions};
+use historian_ingest::IngestOptions;
 use historian_maintenance::KeeperOptions;
-use historian_model::{
-    ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, TimeRange, Timestamp, Value, ValueType,
-    sink::{Durability, SampleSink, WriteMode},
-};
+use historian_model::{Quality, Samples, Tag, TagDefinition, TimeRange, Timestamp, Value, ValueType};
 use historian_operators::{
     aggregate::{Configuration, Function, Intervals},
     anomaly::{Output, Parameter, Parameters, Plan},
     downsample::Method,
 };
-use historian_store::{Catalog, MemoryStore, catalog::TAGS_MAX};
+use historian_test_support::engine::{TestHistorian, tag};
 
 /// Value and quality of a cell.
 type Cell = (Option<f64>, u32);
@@ -37,29 +34,21 @@ pub(super) type Model = BTreeMap<i64, (Option<f64>, u32)>;
 
 pub(super) struct Plant {
     pub engine: QueryEngine,
-    pub ingest: Ingest,
     pub tags: Vec<Arc<Tag>>,
     pub model: Vec<Model>,
-    runtime: tokio::runtime::Runtime,
+    pub historian: TestHistorian,
 }
 
 impl Plant {
     /// Two tags, the second one stepped.
     pub fn new() -> Plant {
-        let store = Arc::new(MemoryStore::default());
-        let clock = Arc::new(ManualClock::at(Timestamp(0)));
-        let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
-        let definitions = [false, true].map(|stepped| TagDefinition {
-            stepped,
-            ..TagDefinition::new(TagName::new(format!("stepped_{stepped}")).unwrap(), ValueType::F64)
-        });
-        let tags = catalog.get_or_create(definitions.to_vec()).unwrap();
         let keeper = KeeperOptions { chunk_samples: 64, rollup_samples_min: 1, background: false, ..KeeperOptions::default() };
         let options = IngestOptions { head_samples_max: 50, keeper, ..IngestOptions::default() };
-        let ingest = Ingest::open(store, catalog, clock, options).unwrap();
-        let engine = QueryEngine::new(ingest.reader()).with_threads(2);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Plant { engine, ingest, tags, model: vec![Model::new(), Model::new()], runtime }
+        let historian = TestHistorian::in_memory().options(options).open();
+        let definition = |stepped| TagDefinition { stepped, ..tag(&format!("stepped_{stepped}"), ValueType::F64) };
+        let tags = historian.tags([false, true].map(definition));
+        let engine = QueryEngine::new(historian.ingest.reader()).with_threads(2);
+        Plant { engine, tags, model: vec![Model::new(), Model::new()], historian }
     }
 
     pub fn write(&mut self, tag: usize, rows: &[(i64, Option<f64>, u32)]) {
@@ -68,8 +57,7 @@ impl Plant {
             run.push(*timestamp, value.map(Value::F64).as_ref(), *quality).unwrap();
             self.model[tag].insert(*timestamp, (*value, *quality));
         }
-        let batch = SampleBatch { runs: vec![(self.tags[tag].id, run)] };
-        self.runtime.block_on(self.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
+        self.historian.write(vec![(self.tags[tag].id, run)]);
     }
 
     fn aggregate(&self, query: &AggregateQuery) -> Vec<(String, i64, String, Option<u64>, u32)> {
@@ -177,7 +165,7 @@ pub(super) fn filled(seed: u64, count: i64) -> Plant {
             rows.iter().enumerate().filter(|(index, _)| !late.contains(index) || index % 2 == 0).map(|(_, row)| *row).collect();
         let (early, rest) = first.split_at(first.len() * 3 / 4);
         plant.write(tag, early);
-        plant.ingest.compact().unwrap();
+        plant.historian.ingest.compact().unwrap();
         plant.write(tag, rest);
         let again: Vec<_> = late.iter().map(|index| (rows[*index].0, rows[*index].1.map(|value| value + 1.0), rows[*index].2)).collect();
         plant.write(tag, &again);
@@ -206,7 +194,7 @@ proptest! {
         prop_assert_eq!(with.len(), 2 * query.intervals.len() * Function::COUNT);
         let same = with == plant.aggregate(&AggregateQuery { use_rollups: false, ..query.clone() });
         prop_assert!(same, "with rollups and without");
-        plant.ingest.compact().unwrap();
+        plant.historian.ingest.compact().unwrap();
         let compacted = plant.aggregate(&query);
         let differs = with.iter().zip(&compacted).find(|(before, after)| before != after);
         prop_assert!(differs.is_none(), "after compaction: {:?}", differs);
@@ -244,7 +232,7 @@ proptest! {
         let with = plant.downsample(&query);
         let same = with == plant.downsample(&DownsampleQuery { use_rollups: false, ..query.clone() });
         prop_assert!(same, "with rollups and without");
-        plant.ingest.compact().unwrap();
+        plant.historian.ingest.compact().unwrap();
         prop_assert!(with == plant.downsample(&query), "after compaction");
         for (tag, model) in plant.model.iter().enumerate() {
             let rows: Vec<_> = with.iter().filter(|row| row.0 == tag).collect();
@@ -280,7 +268,7 @@ proptest! {
             values.iter().filter(|value| (**value - mean).abs() > (f64::from(threshold) + 0.001) * deviation).count() as i64
         }).collect();
         prop_assert_eq!(plant.counts(&parameters, range), expected.clone());
-        plant.ingest.compact().unwrap();
+        plant.historian.ingest.compact().unwrap();
         prop_assert_eq!(plant.counts(&parameters, range), expected);
     }
 

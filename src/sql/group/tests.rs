@@ -14,14 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::grid::{Grids, holds_between_edges};
 use crate::{Reply, SqlEngine, SqlError, SqlOptions, Statement, function::time_bucket, table::samples};
-use historian_ingest::{Ingest, IngestOptions};
+use historian_ingest::IngestOptions;
 use historian_maintenance::KeeperOptions;
-use historian_model::{
-    ManualClock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagName, Timestamp, Value, ValueType,
-    sink::{Durability, SampleSink, WriteMode},
-};
+use historian_model::{Quality, Samples, Tag, Timestamp, Value, ValueType};
 use historian_query::{QueryEngine, QueryError, QueryLimits};
-use historian_store::{Catalog, MemoryStore, catalog::TAGS_MAX};
+use historian_test_support::engine::{TestHistorian, tag};
 
 /// 2026-03-29T00:00:00Z, a Sunday.
 const START: i64 = 1_774_742_400_000_000_000;
@@ -35,9 +32,8 @@ const UNCERTAIN: u32 = Quality::UNCERTAIN.0;
 struct Plant {
     by_states: SqlEngine,
     by_samples: SqlEngine,
-    ingest: Ingest,
     tags: Vec<Arc<Tag>>,
-    runtime: tokio::runtime::Runtime,
+    historian: TestHistorian,
 }
 
 /// xorshift, so that a seed tells a run.
@@ -67,19 +63,16 @@ const TAGS: [(&str, ValueType); 9] = [
 
 impl Plant {
     fn new(threads: usize) -> Plant {
-        let store = Arc::new(MemoryStore::default());
-        let clock = Arc::new(ManualClock::at(Timestamp(END)));
-        let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
-        let definitions = TAGS.map(|(name, value_type)| TagDefinition::new(TagName::new(name).unwrap(), value_type));
-        let tags = catalog.get_or_create(definitions.to_vec()).unwrap();
         let keeper = KeeperOptions { chunk_samples: 64, rollup_samples_min: 1, background: false, ..KeeperOptions::default() };
         let options = IngestOptions { head_samples_max: 50, keeper, ..IngestOptions::default() };
-        let ingest = Ingest::open(store, catalog.clone(), clock, options).unwrap();
+        let historian = TestHistorian::in_memory().at(Timestamp(END)).options(options).open();
+        let tags = historian.tags(TAGS.map(|(name, value_type)| tag(name, value_type)));
         let engine = |use_states| {
-            SqlEngine::new(QueryEngine::new(ingest.reader()), catalog.clone(), SqlOptions { threads, use_states, ..SqlOptions::default() })
+            let options = SqlOptions { threads, use_states, ..SqlOptions::default() };
+            SqlEngine::new(QueryEngine::new(historian.ingest.reader()), historian.catalog.clone(), options)
         };
         let (by_states, by_samples) = (engine(true), engine(false));
-        Plant { by_states, by_samples, ingest, tags, runtime: tokio::runtime::Builder::new_current_thread().build().unwrap() }
+        Plant { by_states, by_samples, tags, historian }
     }
 
     /// Some samples of every tag at random times between two.
@@ -100,7 +93,7 @@ impl Plant {
             }
             runs.push((tag.id, run));
         }
-        self.runtime.block_on(self.ingest.write(SampleBatch { runs }, WriteMode::Upsert, Durability::Sync)).unwrap();
+        self.historian.write(runs);
     }
 
     fn both(&self, text: &str) -> (RecordBatch, RecordBatch) {
@@ -321,7 +314,7 @@ fn statements_that_group_answer_the_same_by_states_and_by_samples() {
             }
             match round {
                 0 | 2 => {
-                    plant.ingest.compact().unwrap();
+                    plant.historian.ingest.compact().unwrap();
                 }
                 _ => plant.write(&mut dice, START + 20 * HOUR, START + 100 * HOUR, 60),
             }
@@ -332,7 +325,7 @@ fn statements_that_group_answer_the_same_by_states_and_by_samples() {
 #[test]
 fn what_stands_above_and_around_a_grouping_stays_as_it_is() {
     let plant = filled(7, 3);
-    plant.ingest.compact().unwrap();
+    plant.historian.ingest.compact().unwrap();
     let hours = "SELECT tag, time_bucket('1 hour', timestamp) AS hour, avg(value) AS near, count(*) AS n FROM samples";
     let by = "GROUP BY tag, hour";
     let good = "WHERE tag = 'a/good'";
@@ -411,7 +404,7 @@ fn local_times_are_grouped_by_states() {
         plant.check("SELECT time_bucket('1 month', timestamp) AS month, count(*) FROM samples GROUP BY month");
         plant.check("SELECT date_bin(INTERVAL '2 months', timestamp, TIMESTAMP '2026-01-31 07:30:00') AS months, count(*) FROM samples GROUP BY months");
         if round == 0 {
-            plant.ingest.compact().unwrap();
+            plant.historian.ingest.compact().unwrap();
         }
     }
 }
@@ -455,7 +448,7 @@ fn rollups_change_no_answer() {
     let plant = filled(23, 1);
     let text = format!("SELECT tag, time_bucket('1 day', timestamp) AS day, {ALL} FROM samples GROUP BY tag, day ORDER BY tag, day");
     let before = rows(&answer(&plant.by_states, &text, &limits()).unwrap());
-    plant.ingest.compact().unwrap();
+    plant.historian.ingest.compact().unwrap();
     let after = rows(&answer(&plant.by_states, &text, &limits()).unwrap());
     assert_eq!((before.len(), after.len()), (TAGS.len() * DAYS as usize, TAGS.len() * DAYS as usize));
     for (before, after) in before.iter().zip(&after) {

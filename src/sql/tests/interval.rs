@@ -29,9 +29,7 @@ fn write(plant: &Plant, tag: &Tag, samples: &[(i64, f64)]) {
     for (at, value) in samples {
         run.push(*at, Some(&Value::F64(*value)), 0).unwrap();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let batch = SampleBatch { runs: vec![(tag.id, run)] };
-    runtime.block_on(plant.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
+    plant.historian.write(vec![(tag.id, run)]);
 }
 
 fn times(batch: &RecordBatch, column: &str) -> Vec<i64> {
@@ -48,7 +46,7 @@ fn a_view_has_the_columns_of_the_tags_that_there_are() {
     };
     // The string has no average.
     assert_eq!(columns(&plant), ["local_start", "start", "end", "a_x", "a_y", "b_mode"]);
-    let made = plant.catalog.get_or_create(vec![TagDefinition::new(TagName::new("a/X").unwrap(), ValueType::F64)]).unwrap();
+    let made = plant.historian.tags([tag("a/X", ValueType::F64)]);
     assert_eq!(columns(&plant), ["local_start", "start", "end", "a_x_2", "a_x", "a_y", "b_mode"]);
 
     // One row per interval from the first sample on, without a gap, the last one cut by the present; a new tag has no value yet.
@@ -74,8 +72,7 @@ fn a_view_has_the_columns_of_the_tags_that_there_are() {
 #[test]
 fn a_view_of_too_many_tags_is_listed_and_says_so_when_it_is_read() {
     let plant = with_views(vec![view("all_hourly", &["**"], "1h")]);
-    let many = (0..1_000).map(|number| TagDefinition::new(TagName::new(format!("many/{number}")).unwrap(), ValueType::F64));
-    plant.catalog.get_or_create(many.collect()).unwrap();
+    plant.historian.tags((0..1_000).map(|number| tag(&format!("many/{number}"), ValueType::F64)));
     let error = run(&plant, "SELECT * FROM all_hourly").unwrap_err().to_string();
     assert!(error.contains("selects 1004 tags, at most 1000"), "{error}");
     let told = plant.sql.tables().into_iter().find(|table| table.name == "all_hourly").unwrap();

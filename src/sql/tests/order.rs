@@ -9,10 +9,9 @@ fn with(values: &[f64], compacted: bool) -> Plant {
     for (index, value) in (0_i64..).zip(values) {
         run.push(NOW.0 + (1 + index) * SECOND, Some(&Value::F64(*value)), 0).unwrap();
     }
-    let write = plant.ingest.write(SampleBatch { runs: vec![(plant.tags[0].id, run)] }, WriteMode::Upsert, Durability::Sync);
-    futures::executor::block_on(write).unwrap();
+    plant.historian.write(vec![(plant.tags[0].id, run)]);
     if compacted {
-        plant.ingest.compact().unwrap();
+        plant.historian.ingest.compact().unwrap();
     }
     plant
 }

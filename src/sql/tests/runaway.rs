@@ -15,8 +15,7 @@ fn long_plant(options: SqlOptions) -> Plant {
     for index in 0..ROWS {
         run.push(NOW.0 - (ROWS - index) * SECOND, Some(&Value::F64(index as f64)), 0).unwrap();
     }
-    let write = plant.ingest.write(SampleBatch { runs: vec![(plant.tags[0].id, run)] }, WriteMode::Upsert, Durability::Sync);
-    futures::executor::block_on(write).unwrap();
+    plant.historian.write(vec![(plant.tags[0].id, run)]);
     plant
 }
 
