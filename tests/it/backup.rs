@@ -8,7 +8,7 @@ use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,7 +26,7 @@ use historian_proto::v1::{
 use serde_json::Value;
 
 use crate::support::{
-    historian::{Historian, get},
+    historian::{Historian, client, command, get, serve},
     peer::Peer,
 };
 
@@ -45,7 +45,7 @@ fn timestamp(n: u64) -> i64 {
 }
 
 fn historian(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_historian")).args(arguments).output().unwrap()
+    command(arguments).output().unwrap()
 }
 
 /// Standard output of a command that must succeed.
@@ -86,12 +86,12 @@ impl Plant {
     }
 
     fn serve(&self, data_dir: &str) -> Historian {
-        Historian::serve(&self.path(data_dir), &["--config", self.configuration.to_str().unwrap()])
+        serve(&self.path(data_dir), &["--config", self.configuration.to_str().unwrap()])
     }
 }
 
 fn server(historian: &Historian) -> String {
-    format!("grpc://{}", historian.flight)
+    historian.url()
 }
 
 /// One batch over gRPC; the watermark it was acknowledged with.
@@ -116,7 +116,7 @@ async fn write(client: &mut WriteServiceClient<tonic::transport::Channel>, tag: 
 
 /// Samples of each tag: timestamp, value bits, quality.
 async fn read(historian: &Historian) -> BTreeMap<String, Vec<(i64, u64, u32)>> {
-    let mut client = historian.client().await;
+    let mut client = self::client(historian).await;
     let batches = get(&mut client, r#"{"range": {"tags": ["**"], "start": "0", "end": "9000000000000000000"}}"#).await.unwrap();
     let mut found: BTreeMap<String, Vec<(i64, u64, u32)>> = BTreeMap::new();
     for batch in &batches {
@@ -153,10 +153,10 @@ fn a_backup_under_load_restores_bit_exact_at_the_sequence_it_states() {
     let live = plant.serve("data");
     let server = server(&live);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (mut python, _) = Peer::python("backup_writer.py", &[&live.flight.to_string(), "load/pyarrow"]);
+    let (mut python, _) = Peer::python("backup_writer.py", &[&live.grpc.to_string(), "load/pyarrow"]);
     let stop = Arc::new(AtomicBool::new(false));
     let writing = {
-        let (stop, address) = (stop.clone(), format!("http://{}", live.flight));
+        let (stop, address) = (stop.clone(), format!("http://{}", live.grpc));
         runtime.spawn(async move {
             let mut client = WriteServiceClient::connect(address).await.unwrap();
             let mut acknowledged = Vec::new();
@@ -195,7 +195,7 @@ fn a_backup_under_load_restores_bit_exact_at_the_sequence_it_states() {
         let found = runtime.block_on(read(&again));
         check("load/grpc", &found["load/grpc"], &grpc, sequences[index]);
         check("load/pyarrow", &found["load/pyarrow"], &pyarrow, sequences[index]);
-        let audit = json(&["audit", "--server", &format!("grpc://{}", again.flight), "--format", "json"]);
+        let audit = json(&["audit", "--server", &again.url(), "--format", "json"]);
         assert_eq!(audit["action"], "restore");
     }
     // The long-lived store itself is still there, and a second restore over a restored one is refused.
@@ -223,7 +223,7 @@ fn backed_up(plant: &Plant, runtime: &tokio::runtime::Runtime) -> (Historian, Ve
     let live = plant.serve("data");
     let server = server(&live);
     runtime.block_on(async {
-        let mut client = WriteServiceClient::connect(format!("http://{}", live.flight)).await.unwrap();
+        let mut client = WriteServiceClient::connect(format!("http://{}", live.grpc)).await.unwrap();
         for batch in 0..200 {
             write(&mut client, "one", batch).await;
             write(&mut client, "two", batch).await;
@@ -256,8 +256,8 @@ fn a_second_backup_copies_only_what_changed_and_old_ones_go_on_request() {
     assert_eq!(told(&["backup", "list", "--server", &server, "--format", "json"]).lines().count(), 1);
     assert!(told(&["backup", "verify", "--server", &server]).contains("backup 3 is whole"));
     drop(live);
-    let unconfigured = Historian::serve(&plant.path("data"), &[]);
-    let refused = historian(&["backup", "--server", &format!("grpc://{}", unconfigured.flight)]);
+    let unconfigured = serve(&plant.path("data"), &[]);
+    let refused = historian(&["backup", "--server", &unconfigured.url()]);
     let text = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && text.contains("--backup-dir") && text.contains("failed precondition"), "{text}");
 }
@@ -341,7 +341,7 @@ fn copy(from: &Path, to: &Path) {
 fn at_rest(plant: &Plant, runtime: &tokio::runtime::Runtime) {
     let live = plant.serve("data");
     runtime.block_on(async {
-        let mut client = WriteServiceClient::connect(format!("http://{}", live.flight)).await.unwrap();
+        let mut client = WriteServiceClient::connect(format!("http://{}", live.grpc)).await.unwrap();
         for batch in 0..200 {
             for tag in ["area/one", "area/three", "area/two"] {
                 write(&mut client, tag, batch).await;
@@ -397,24 +397,14 @@ fn scrub_names_the_tag_of_a_flipped_byte_and_reads_everything_else() {
     check(&historian(&["scrub", "--data-dir", &plant.text("copy"), "--format", "json"]));
 
     // The same by a running historian, which then tells it in its metrics and goes on.
-    let http = crate::support::historian::free_address().to_string();
-    let live = Historian::serve(&plant.path("copy"), &["--http", &http]);
+    let live = serve(&plant.path("copy"), &[]);
     check(&historian(&["scrub", "--server", &server(&live), "--format", "json"]));
-    let metrics = runtime.block_on(scrape(&http));
+    let metrics = live.get("/metrics").unwrap().1;
     assert!(metrics.contains("historian_scrub_damage_total 1\n") && metrics.contains("historian_scrub_last_damage 1\n"), "{metrics}");
     let inspected = historian(&["inspect", "--server", &server(&live), "--format", "json"]);
     assert_eq!(inspected.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&inspected.stderr).contains("area/three"));
     assert!((2..=3).contains(&rows(&inspected).len()), "the sound tags and the total");
-}
-
-async fn scrape(http: &str) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(http).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    text
 }
 
 #[test]

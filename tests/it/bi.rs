@@ -6,7 +6,7 @@ use historian_proto::v1::Tag;
 
 use crate::support::{
     door::Door,
-    historian::Historian,
+    historian::{Historian, serve},
     pytest::{Run, suite},
 };
 
@@ -30,7 +30,7 @@ interval = "1d"
 fn historian(directory: &tempfile::TempDir) -> Historian {
     let file = directory.path().join("historian.toml");
     fs::write(&file, CONFIGURATION).unwrap();
-    Historian::serve(&directory.path().join("data"), &["--config", &file.display().to_string()])
+    serve(&directory.path().join("data"), &["--config", &file.display().to_string()])
 }
 
 fn tag(name: &str) -> Tag {
@@ -68,7 +68,7 @@ suite!(
 fn from_heads_and_from_chunks(run: &mut Run) {
     let directory = tempfile::tempdir().unwrap();
     let (historian, door) = plant(&directory);
-    let address = historian.flight.to_string();
+    let address = historian.grpc.to_string();
     run.cases(&[("HISTORIAN_ADDRESS", &address), ("HISTORIAN_PHASE", "heads")]);
     door.compact();
     run.cases(&[("HISTORIAN_ADDRESS", &address), ("HISTORIAN_PHASE", "chunks")]);
@@ -77,7 +77,7 @@ fn from_heads_and_from_chunks(run: &mut Run) {
 fn with_views(run: &mut Run) {
     let directory = tempfile::tempdir().unwrap();
     let (historian, _door) = plant(&directory);
-    run.cases(&[("HISTORIAN_ADDRESS", &historian.flight.to_string())]);
+    run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string())]);
 }
 
 suite!(

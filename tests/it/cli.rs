@@ -3,13 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Output,
 };
 
 use historian::server::config::{self, Overrides, PROTOCOLS, tag_file};
 use tempfile::TempDir;
 
-use crate::support::peer;
+use crate::support::{historian::command, peer};
 
 mod broken_configurations;
 mod devices;
@@ -21,15 +21,6 @@ mod transfer;
 /// Runs the program and waits for its end.
 fn historian(arguments: &[&str]) -> Output {
     command(arguments).output().expect("the program starts")
-}
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_historian"));
-    for variable in ["CONFIG", "DATA_DIR", "LISTEN", "HTTP", "SERVER", "LOG"] {
-        command.env_remove(format!("HISTORIAN_{variable}"));
-    }
-    command.args(arguments).stdin(Stdio::null());
-    command
 }
 
 fn stdout(output: &Output) -> String {

@@ -6,15 +6,15 @@ use historian_test_support::skip;
 use tempfile::TempDir;
 
 use crate::support::{
-    historian::Historian,
+    historian::{self, Historian},
     pytest::{Run, suite},
 };
 
 /// The built program with an empty store.
 fn serve() -> (Historian, TempDir, String) {
     let data = TempDir::new().expect("a temporary directory");
-    let historian = Historian::serve(&data.path().join("data"), &[]);
-    let address = historian.flight.to_string();
+    let historian = historian::serve(&data.path().join("data"), &[]);
+    let address = historian.grpc.to_string();
     (historian, data, address)
 }
 

@@ -1,10 +1,7 @@
 //! Late, repeated, out-of-order and corrected data from outside: writes that repeat or supersede, ranges deleted and replaced, samples from the
 //! future, and requests that must change nothing.
 
-use std::{
-    process::{Command, Output, Stdio},
-    sync::Arc,
-};
+use std::{process::Output, sync::Arc};
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray};
 use historian::model::{Clock, SystemClock};
@@ -18,7 +15,7 @@ use tonic::Code;
 
 use crate::support::{
     door::{Door, Row, columns, of_batch, row},
-    historian::Historian,
+    historian::{Historian, command, serve},
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -40,7 +37,7 @@ struct Plant {
 impl Plant {
     fn new() -> Plant {
         let directory = tempfile::tempdir().unwrap();
-        let historian = Historian::serve(&directory.path().join("data"), &[]);
+        let historian = serve(&directory.path().join("data"), &[]);
         let door = Door::to(&historian);
         Plant { directory, historian, door }
     }
@@ -48,7 +45,7 @@ impl Plant {
     /// SIGKILL, and started again.
     fn killed(mut self) -> Plant {
         self.historian.kill();
-        let historian = Historian::serve(&self.directory.path().join("data"), &[]);
+        let historian = serve(&self.directory.path().join("data"), &[]);
         let door = Door::to(&historian);
         Plant { historian, door, directory: self.directory }
     }
@@ -65,9 +62,7 @@ impl Plant {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_historian"));
-        command.args(arguments).args(["--server", &format!("grpc://{}", self.historian.flight)]);
-        command.stdin(Stdio::null()).output().unwrap()
+        command(arguments).args(["--server", &self.historian.url()]).output().unwrap()
     }
 
     fn told(&self, arguments: &[&str]) -> String {

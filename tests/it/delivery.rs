@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     silence::{Serving, await_good, await_rows, gaps, is_good, nanoseconds, percent_good, rows},
     support::{
-        historian::{Historian, free_address},
+        historian::{free_addresses, serve},
         peer::Peer,
     },
 };
@@ -86,7 +86,7 @@ impl Narrow {
     }
 
     fn run(&self) -> Run<'_> {
-        let (listen, http) = (free_address(), free_address());
+        let [listen, http] = free_addresses();
         let data_dir = Some(self.directory.path().join("data"));
         let overrides = Overrides { listen: Some(listen), http: Some(http), data_dir, ..Overrides::default() };
         let configuration = config::load(Some(&self.file), &overrides).unwrap();
@@ -226,7 +226,7 @@ fn samples_too_far_in_the_future_are_counted_and_told_with_tag_and_reason() {
     };
     write(&mut opcua, "Boolean", json!(false), now);
     write(&mut opcua, "Double", json!(6.5), now);
-    let mut historian = Historian::serve(&directory.path().join("data"), &["--config", file.to_str().unwrap()]);
+    let historian = serve(&directory.path().join("data"), &["--config", file.to_str().unwrap()]);
     let until = Instant::now() + Duration::from_mins(1);
     let await_status = |what: &str, is: &dyn Fn(&DeviceStatus) -> bool| {
         loop {
@@ -259,9 +259,9 @@ fn samples_too_far_in_the_future_are_counted_and_told_with_tag_and_reason() {
     await_status("both deliver again", &|status| status.items_delivering == 2 && status.undelivered_tags == 0);
     let found = rows(&historian, "scada/Double");
     assert_eq!((found[found.len() - 1].1.as_str(), found[found.len() - 1].0), ("8.5", later), "{found:?}");
-    historian.stop();
+    historian.stop().unwrap();
     // The gap ends with the run at the latest.
-    let historian = Historian::serve(&directory.path().join("data"), &["--config", file.to_str().unwrap()]);
+    let historian = serve(&directory.path().join("data"), &["--config", file.to_str().unwrap()]);
     let told = await_gaps(&historian, "rejected", 2);
     assert_eq!(told[1], (Some("scada/Double".to_owned()), bad.0, later));
 }

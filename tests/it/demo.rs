@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     net::TcpListener,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,10 @@ use historian::{
     simulator::{SIGNALS, Signal, Wire},
 };
 
+use historian_test_support::process::{self, Process};
+
 use crate::support::{
+    historian::command,
     peer::{interpreter, root},
     pytest::{Run, suite},
 };
@@ -24,22 +27,17 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A running demo whose output goes to a file.
 struct Demo {
-    child: Child,
+    process: Process,
     output: std::path::PathBuf,
 }
 
 impl Demo {
     fn start(directory: &Path, run: u32) -> Demo {
         let output = directory.join(format!("output-{run}"));
-        let child = Command::new(env!("CARGO_BIN_EXE_historian"))
-            .args(["demo", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir"])
-            .arg(directory.join("data"))
-            .stdin(Stdio::null())
-            .stdout(File::create(&output).expect("output file"))
-            .stderr(File::create(directory.join(format!("errors-{run}"))).expect("error file"))
-            .spawn()
-            .expect("the program starts");
-        Demo { child, output }
+        let mut command = command(&["demo", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir"]);
+        command.arg(directory.join("data")).stdout(File::create(&output).expect("output file"));
+        command.stderr(File::create(directory.join(format!("errors-{run}"))).expect("error file"));
+        Demo { process: Process::start(&mut command).expect("the program starts"), output }
     }
 
     fn printed(&self) -> String {
@@ -48,15 +46,11 @@ impl Demo {
 
     /// Waits until the output has the text, and returns the output.
     fn wait_for(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let printed = self.printed();
-            if printed.contains(text) {
-                return printed;
-            }
-            let ended = self.child.try_wait().expect("a child can be asked");
-            assert!(ended.is_none() && Instant::now() < deadline, "no {text:?}; ended {ended:?}; printed:\n{printed}\n{}", self.told());
-            std::thread::sleep(Duration::from_millis(100));
+        let output = self.output.clone();
+        let printed = || fs::read_to_string(&output).ok().filter(|printed| printed.contains(text));
+        match self.process.until(PATIENCE, printed) {
+            Ok(Some(printed)) => printed,
+            other => panic!("no {text:?}: {other:?}; printed:\n{}\n{}", self.printed(), self.told()),
         }
     }
 
@@ -69,24 +63,12 @@ impl Demo {
     }
 
     /// Sends a signal and returns the exit code.
-    fn stop(&mut self, signal: &str) -> Option<i32> {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill runs");
-        assert!(sent.success());
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child can be asked") {
-                return status.code();
-            }
-            assert!(Instant::now() < deadline, "still running 30 s after {signal}:\n{}\n{}", self.printed(), self.told());
-            std::thread::sleep(Duration::from_millis(50));
+    fn stop(&mut self, signal: process::Signal) -> Option<i32> {
+        self.process.signal(signal).unwrap();
+        match self.process.end(Duration::from_secs(30)) {
+            Ok(status) => status.code(),
+            Err(error) => panic!("{signal:?}: {error}:\n{}\n{}", self.printed(), self.told()),
         }
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -197,7 +179,7 @@ fn a_newcomer(run: &mut Run) {
         std::thread::sleep(Duration::from_secs(1));
     }
 
-    assert_eq!(demo.stop("-INT"), Some(0), "{}\n{}", demo.printed(), demo.told());
+    assert_eq!(demo.stop(process::Signal::INT), Some(0), "{}\n{}", demo.printed(), demo.told());
     assert!(demo.printed().contains("Stopped."), "{}", demo.printed());
 
     let mut demo = Demo::start(directory.path(), 2);
@@ -212,7 +194,7 @@ fn a_newcomer(run: &mut Run) {
     }
     let total = |extents: &BTreeMap<String, Extent>| extents.values().map(|extent| extent.samples).sum::<u64>();
     assert!(total(&second) > total(&first));
-    assert_eq!(demo.stop("-TERM"), Some(0), "{}\n{}", demo.printed(), demo.told());
+    assert_eq!(demo.stop(process::Signal::TERM), Some(0), "{}\n{}", demo.printed(), demo.told());
     // A panic on the way here is told by every test of this story.
     run.also("a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on", || ());
 }
@@ -222,10 +204,8 @@ fn a_taken_port_is_named_and_nothing_is_left_running() {
     let directory = tempfile::tempdir().expect("a directory");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    let output = Command::new(env!("CARGO_BIN_EXE_historian"))
-        .args(["demo", "--listen", &address, "--http", "127.0.0.1:0", "--data-dir"])
+    let output = command(&["demo", "--listen", &address, "--http", "127.0.0.1:0", "--data-dir"])
         .arg(directory.path())
-        .stdin(Stdio::null())
         .output()
         .expect("the program runs");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -237,9 +217,7 @@ fn a_taken_port_is_named_and_nothing_is_left_running() {
 fn it_ends_by_itself_after_its_duration() {
     let directory = tempfile::tempdir().expect("a directory");
     let printed = succeeded(
-        Command::new(env!("CARGO_BIN_EXE_historian"))
-            .args(["demo", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--duration-s", "1", "--data-dir"])
-            .arg(directory.path()),
+        command(&["demo", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--duration-s", "1", "--data-dir"]).arg(directory.path()),
     );
     assert!(printed.contains("Stopped."), "{printed}");
 }

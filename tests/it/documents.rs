@@ -5,15 +5,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 use arrow_flight::{Empty, flight_service_client::FlightServiceClient};
 use futures::TryStreamExt;
 use historian::server::config::{self, Configuration, LimitSettings, Overrides, PROTOCOLS, ScrubSettings, ServerSettings, StorageSettings};
-use tonic::transport::Channel;
 
-use crate::support::peer::root;
+use crate::support::{
+    historian::{command as historian, serve},
+    peer::root,
+};
 
 mod habits;
 mod links;
@@ -65,7 +66,7 @@ struct Help {
 }
 
 fn help(command: &[String]) -> Help {
-    let output = Command::new(env!("CARGO_BIN_EXE_historian")).args(command).arg("--help").stdin(Stdio::null()).output().unwrap();
+    let output = historian(&[]).args(command).arg("--help").output().unwrap();
     assert!(output.status.success(), "{command:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let commands = text.split_once("\nCommands:\n").map_or("", |(_, below)| below.split("\n\n").next().unwrap_or_default());
@@ -339,31 +340,18 @@ fn every_reason_of_an_error_is_in_the_document() {
     assert_eq!(told, given);
 }
 
-/// A GET: code and body.
-fn get(address: &str, path: &str) -> (u16, String) {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer.split_once("\r\n\r\n").unwrap().1.to_owned())
-}
-
 #[test]
 fn paths_metrics_and_actions_of_the_document_are_those_of_a_running_historian() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("historian.toml");
     let device = "[[modbus]]\nname = \"d\"\nendpoint = \"127.0.0.1:1\"\n[[modbus.tag]]\nname = \"t\"\naddress = \"holding:1\"\n";
     fs::write(&config, device).unwrap();
-    let http = crate::support::historian::free_address().to_string();
-    let flags = ["--config", &config.display().to_string(), "--http", &http];
-    let historian = crate::support::historian::Historian::serve(&directory.path().join("data"), &flags);
+    let historian = serve(&directory.path().join("data"), &["--config", &config.display().to_string()]);
 
     let api = document("docs/api.md");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let actions: BTreeSet<String> = runtime.block_on(async {
-        let channel = Channel::from_shared(format!("http://{}", historian.flight)).unwrap().connect().await.unwrap();
-        let answer = FlightServiceClient::new(channel).list_actions(Empty {}).await.unwrap().into_inner();
+        let answer = FlightServiceClient::new(historian.channel().await.unwrap()).list_actions(Empty {}).await.unwrap().into_inner();
         answer.map_ok(|action| action.r#type).try_collect().await.unwrap()
     });
     let row = rows(section(&api, "Flight")).into_iter().find(|row| row[0].contains("`ListActions`")).expect("a row of actions");
@@ -372,12 +360,12 @@ fn paths_metrics_and_actions_of_the_document_are_those_of_a_running_historian() 
     let section = section(&api, "HTTP");
     for row in rows(section).iter().skip(1) {
         let path = row[0].trim_matches('`');
-        assert_eq!(get(&http, path).0, 200, "{path}");
+        assert_eq!(historian.get(path).unwrap().0, 200, "{path}");
     }
-    assert_eq!(get(&http, "/").0, 404);
+    assert_eq!(historian.get("/").unwrap().0, 404);
 
     // A histogram has several lines for its name, and a counter a line with an ending.
-    let text = get(&http, "/metrics").1;
+    let text = historian.get("/metrics").unwrap().1;
     let served: BTreeSet<String> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE "))

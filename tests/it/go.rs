@@ -11,7 +11,10 @@ use tempfile::TempDir;
 
 use historian_test_support::skip;
 
-use crate::support::{historian::Historian, peer};
+use crate::support::{
+    historian::{self, Historian},
+    peer,
+};
 
 /// The folder with the built programs; `None` where this machine has no Go, cannot get it, and tests may be passed over for that.
 fn programs() -> Option<&'static Path> {
@@ -39,8 +42,8 @@ fn serve() -> (Historian, TempDir, String) {
     let folder = TempDir::new().expect("a temporary directory");
     let configuration = folder.path().join("historian.toml");
     std::fs::write(&configuration, "[backup]\ndirectory = \"backups\"\n").expect("the configuration is written");
-    let historian = Historian::serve(&folder.path().join("data"), &["--config", &configuration.display().to_string()]);
-    let address = historian.flight.to_string();
+    let historian = historian::serve(&folder.path().join("data"), &["--config", &configuration.display().to_string()]);
+    let address = historian.grpc.to_string();
     (historian, folder, address)
 }
 

@@ -3,7 +3,6 @@
 use std::{
     io::Write,
     path::Path,
-    process::Command,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -24,6 +23,8 @@ use opcua::{
 };
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
+
+use historian_test_support::process::{Signal, send};
 
 use super::support::{peer::Peer, recorder::Recorder};
 
@@ -381,14 +382,13 @@ async fn a_frozen_server_is_noticed_by_its_silence() {
     let (mut peer, port) = server(&["--nodes", "3"]);
     let running = Running::start(&(open_device(&port).replace("timeout_ms = 20000", "timeout_ms = 1000") + &plain_tags(3)));
     running.until("all values", |r| r.delivering() == 3).await;
-    let signal = |name: &str| assert!(Command::new("kill").args([name, &peer.pid().to_string()]).status().unwrap().success());
-    signal("-STOP");
+    send(peer.pid(), Signal::STOP).unwrap();
     running.until("the watchdog", |r| r.status.view().last_error.contains("neither data nor keep-alive")).await;
     running.until("the outage", |r| r.of("n0").last().unwrap().2 == GONE).await;
     // It still accepts connections, and never answers.
     running.until("a timeout", |r| r.status.view().last_error.contains("no answer within 1000 ms")).await;
     assert!(running.status.timeouts.load(Ordering::Relaxed) >= 2);
-    signal("-CONT");
+    send(peer.pid(), Signal::CONT).unwrap();
     running.until("the recovery", |r| r.delivering() == 3).await;
     write(&mut peer, "n0", "Double", &json!(9.0), 0, SystemClock.now().0 / 1000 * 1000);
     running.until("a change", |r| r.of("n0").last().unwrap().1 == Some(Value::F64(9.0))).await;

@@ -1,4 +1,4 @@
-//! The whole path: pymodbus and asyncua servers → collectors → store → pyarrow.flight, exactly equal, nothing missing or doubled; over a
+//! The whole path: pymodbus and asyncua servers → collectors → store → pyarrow.grpc, exactly equal, nothing missing or doubled; over a
 //! restart as well.
 
 use std::{fmt::Write as _, io::Write as _, time::Duration};
@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 use serde_json::{Value as Json, json};
 
 use crate::support::{
-    historian::{Historian, get},
+    historian::{Historian, client, get, serve},
     peer::Peer,
     pytest::{Run, suite},
 };
@@ -101,20 +101,20 @@ fn from_devices_over_a_restart(run: &mut Run) {
     std::fs::write(&configuration, text).unwrap();
     std::fs::write(&expected, json!({ "exact": exact, "steady": steady, "samples_min": 20 }).to_string()).unwrap();
     let data_dir = directory.path().join("data");
-    let mut historian = Historian::serve(&data_dir, &["--config", configuration.to_str().unwrap()]);
+    let mut historian = serve(&data_dir, &["--config", configuration.to_str().unwrap()]);
     await_rows(&historian, "scada/*", sent.len());
     command(&mut opcua, &json!({ "write": sent.iter().flat_map(|writes| &writes[1..]).collect::<Vec<_>>() }));
     await_rows(&historian, "scada/*", sent.iter().map(Vec::len).sum());
     await_rows(&historian, "plc/scaled", 20);
     let mut check = |historian: &Historian, phase| {
-        let (address, expected) = (historian.flight.to_string(), expected.display().to_string());
+        let (address, expected) = (historian.grpc.to_string(), expected.display().to_string());
         run.cases(&[("HISTORIAN_ADDRESS", &address), ("HISTORIAN_EXPECTED", &expected), ("HISTORIAN_PHASE", phase)]);
     };
     check(&historian, "running");
 
     // Killed and started without its devices: all of it is there, and nothing else but the sample that ends the last value.
     historian.kill();
-    let historian = Historian::serve(&data_dir, &[]);
+    let historian = serve(&data_dir, &[]);
     check(&historian, "ended");
 }
 
@@ -130,7 +130,7 @@ fn await_rows(historian: &Historian, tags: &str, rows: usize) {
     let ticket = json!({ "range": { "tags": [tags], "start": 0, "end": "*+1d" } }).to_string();
     loop {
         let found = runtime
-            .block_on(async { get(&mut historian.client().await, &ticket).await })
+            .block_on(async { get(&mut client(&historian).await, &ticket).await })
             .map_or(0, |batches| batches.iter().map(RecordBatch::num_rows).sum());
         if found >= rows {
             return;

@@ -5,14 +5,14 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Command,
 };
 
 use serde_json::Value as Json;
 
 use crate::support::{
     door::{Door, Row, row},
-    historian::{Historian, free_address},
+    historian::{Historian, Launcher, Started, launcher, serve},
 };
 
 const START: i64 = 1_790_000_000_000_000_000;
@@ -31,7 +31,7 @@ type Model = Vec<(usize, Vec<Row>)>;
 
 /// A data directory with chunks and, behind them in the log, writes; killed.
 fn filled(directory: &Path) -> Model {
-    let mut historian = Historian::serve(directory, &[]);
+    let mut historian = serve(directory, &[]);
     let door = Door::to(&historian);
     let mut model = Model::new();
     for write in 0..120 {
@@ -51,22 +51,18 @@ fn refused(directory: &Path) -> String {
 }
 
 fn refused_with(directory: &Path, arguments: &[&str]) -> String {
-    let output: Output = Command::new(env!("CARGO_BIN_EXE_historian"))
-        .arg("serve")
-        .args(arguments)
-        .env("HISTORIAN_DATA_DIR", directory)
-        .env("HISTORIAN_LISTEN", free_address().to_string())
-        .env("HISTORIAN_HTTP", free_address().to_string())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    String::from_utf8(output.stderr).unwrap()
+    let launcher = Launcher { level: "info", ..launcher(directory, arguments) };
+    match launcher.try_start().unwrap() {
+        Started::Refused { status, said } => {
+            assert_eq!(status.code(), Some(1));
+            said
+        }
+        Started::Serving(_) => panic!("it serves"),
+    }
 }
 
 fn told(historian: &Historian, command: &str) -> Vec<Json> {
-    let server = format!("grpc://{}", historian.flight);
-    let output = Command::new(env!("CARGO_BIN_EXE_historian")).args([command, "--format", "json", "--server", &server]).output().unwrap();
+    let output = crate::support::historian::command(&[command, "--format", "json", "--server", &historian.url()]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -101,7 +97,7 @@ fn flip(path: &Path, part: f64) {
 fn salvaged(directory: &Path, name: &str) -> (BTreeMap<usize, Vec<Row>>, Vec<Json>) {
     let error = refused(directory);
     assert!(error.contains(name) && error.contains("--accept-loss"), "{name}: {error}");
-    let mut historian = Historian::serve(directory, &["--accept-loss"]);
+    let mut historian = serve(directory, &["--accept-loss"]);
     let door = Door::to(&historian);
     let found = served(&door);
     let gaps = told(&historian, "gaps");
@@ -112,7 +108,7 @@ fn salvaged(directory: &Path, name: &str) -> (BTreeMap<usize, Vec<Row>>, Vec<Jso
     door.compact();
     door.put(TAGS[0], &rows(0, 1_001));
     historian.kill();
-    let historian = Historian::serve(directory, &[]);
+    let historian = serve(directory, &[]);
     let door = Door::to(&historian);
     let mut again = found.clone();
     again.get_mut(&0).unwrap().extend([rows(0, 1_000), rows(0, 1_001)].concat());
@@ -198,7 +194,7 @@ fn a_damaged_table_costs_what_its_gaps_say() {
 fn the_option_changes_nothing_where_nothing_is_damaged() {
     let directory = tempfile::tempdir().unwrap();
     let model = filled(directory.path());
-    let historian = Historian::serve(directory.path(), &["--accept-loss"]);
+    let historian = serve(directory.path(), &["--accept-loss"]);
     assert_eq!(served(&Door::to(&historian)), expected(&model, 120));
     assert!(told(&historian, "gaps").is_empty() && told(&historian, "audit").is_empty());
     let second = refused_with(directory.path(), &["--accept-loss"]);

@@ -5,7 +5,6 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -13,7 +12,10 @@ use historian::model::{Quality, Timestamp};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use crate::support::{historian::Historian, peer::Peer};
+use crate::support::{
+    historian::{Historian, Started, command, launcher, serve, text},
+    peer::Peer,
+};
 
 /// A plant of one Modbus device, and a data directory that lasts over several runs.
 struct Plant {
@@ -46,7 +48,7 @@ impl Plant {
 
     fn serve(&self, tags: &str) -> Historian {
         let file = self.configuration(tags);
-        Historian::serve(&self.data_dir(), &["--config", file.to_str().unwrap()])
+        serve(&self.data_dir(), &["--config", file.to_str().unwrap()])
     }
 }
 
@@ -61,7 +63,7 @@ pub trait Serving {
 
 impl Serving for Historian {
     fn address(&self) -> SocketAddr {
-        self.flight
+        self.grpc
     }
 }
 
@@ -73,13 +75,11 @@ impl Serving for SocketAddr {
 
 /// Runs a client command; its exit code, standard output and error.
 fn ask(server: Option<SocketAddr>, arguments: &[&str]) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_historian"));
-    command.args(arguments);
+    let mut command = command(arguments);
     if let Some(server) = server {
         command.env("HISTORIAN_SERVER", format!("grpc://{server}"));
     }
     let output = command.output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
@@ -202,18 +202,18 @@ fn the_time_after_a_kill_is_bad_and_a_gap() {
 
 #[test]
 fn the_time_after_a_clean_stop_is_bad_and_a_gap() {
-    a_restart_is_no_good_time(|mut historian| historian.stop());
+    a_restart_is_no_good_time(|historian| historian.stop().unwrap());
 }
 
 #[test]
 fn a_tag_taken_out_of_the_configuration_is_bad_until_it_is_back() {
     let plant = Plant::new();
     let (kept, gone) = (tag("plc/a", "input:10", ""), tag("plc/b", "input:11", ""));
-    let mut historian = plant.serve(&format!("{kept}{gone}"));
+    let historian = plant.serve(&format!("{kept}{gone}"));
     let before = await_good(&historian, "plc/b", 0, 5).len();
-    historian.stop();
+    historian.stop().unwrap();
     for run in 0..2 {
-        let mut historian = plant.serve(&kept);
+        let historian = plant.serve(&kept);
         let good = rows(&historian, "plc/a").iter().filter(|row| is_good(row)).count();
         await_good(&historian, "plc/a", good, 10);
         let (at, value, quality) = current(&historian, "plc/b");
@@ -222,7 +222,7 @@ fn a_tag_taken_out_of_the_configuration_is_bad_until_it_is_back() {
         let told: Vec<Json> = gaps(&historian).into_iter().filter(|gap| gap["tag"] == "plc/b").collect();
         assert_eq!(told.len(), 1, "one gap, however often it is started without the tag: {told:?}");
         assert_eq!((&told[0]["reason"], &told[0]["end"]), (&Json::from("not_configured"), &Json::Null));
-        historian.stop();
+        historian.stop().unwrap();
     }
     let historian = plant.serve(&format!("{kept}{gone}"));
     let rows = await_good(&historian, "plc/b", before, 3);
@@ -238,9 +238,9 @@ fn a_tag_taken_out_of_the_configuration_is_bad_until_it_is_back() {
 fn a_value_type_that_changed_stops_one_tag_and_no_other() {
     let plant = Plant::new();
     let steady = tag("plc/a", "input:10", "");
-    let mut historian = plant.serve(&format!("{steady}{}", tag("plc/b", "input:11", "")));
+    let historian = plant.serve(&format!("{steady}{}", tag("plc/b", "input:11", "")));
     let before = await_good(&historian, "plc/b", 0, 3).len();
-    historian.stop();
+    historian.stop().unwrap();
 
     let changed = format!("{steady}{}{}", tag("plc/b", "input:11", "scale = 0.1"), tag("plc/new", "input:12", ""));
     let data_dir = plant.data_dir();
@@ -253,8 +253,8 @@ fn a_value_type_that_changed_stops_one_tag_and_no_other() {
     assert_eq!(code, 1, "{stdout}");
     assert!(stdout.contains("plc/b: the catalog has it with u64 values, the configuration asks for f64"), "{stdout}");
 
-    let mut historian = plant.serve(&changed);
-    let (code, running, _) = check(&historian.flight.to_string());
+    let historian = plant.serve(&changed);
+    let (code, running, _) = check(&historian.grpc.to_string());
     assert!(code == 1 && running.contains("plc/b: the catalog has it"), "{running}");
     let good = rows(&historian, "plc/a").len();
     await_good(&historian, "plc/a", good, 3);
@@ -276,41 +276,38 @@ fn a_value_type_that_changed_stops_one_tag_and_no_other() {
     assert!(gaps[0]["end"].is_null() && gaps[0]["start"] == gaps[1]["start"], "{gaps:?}");
     let ended = nanoseconds(gaps[1]["end"].as_str().unwrap());
     assert!(collected[0].0 <= ended + 1_000_000_000 && ended <= collected[2].0 + 1_000_000_000, "{gaps:?} {collected:?}");
-    let (code, ..) = check(&historian.flight.to_string());
+    let (code, ..) = check(&historian.grpc.to_string());
     assert_eq!(code, 0);
     // Into another type than the configuration says: told, and collected on as before.
     let answer = told(&historian, &["tag", "retype", "plc/a", "string"]);
     assert!(answer.contains("device plc is not configured for string values"), "{answer}");
     let stored = rows(&historian, "plc/a_u64").len();
     await_good(&historian, "plc/a_u64", stored, 3);
-    historian.stop();
+    historian.stop().unwrap();
     let historian = plant.serve(&changed.replace("plc/a", "plc/a_u64"));
     await_good(&historian, "plc/b", collected.len(), 3);
     assert_eq!(rows(&historian, "plc/b_u64").iter().filter(|row| is_good(row)).count(), before, "what it held is kept");
-    let (code, ..) = check(&historian.flight.to_string());
+    let (code, ..) = check(&historian.grpc.to_string());
     assert_eq!(code, 0);
 }
 
 #[test]
 fn a_start_that_is_refused_changes_nothing_in_the_catalog() {
     let plant = Plant::new();
-    let mut historian = plant.serve(&tag("plc/a", "input:10", ""));
+    let historian = plant.serve(&tag("plc/a", "input:10", ""));
     await_good(&historian, "plc/a", 0, 1);
-    historian.stop();
+    historian.stop().unwrap();
     // One tag more than the catalog may hold, and it is one of the second device: refused, whole.
     let file = plant.configuration(&tag("plc/x", "input:11", ""));
     let text = fs::read_to_string(&file).unwrap();
     let (files, device) = text.split_once("\n\n").unwrap();
     let second = device.replace("plc", "second");
     fs::write(&file, format!("{files}\n\n[storage]\ntags_max = 3\n\n{device}\n{second}")).unwrap();
-    let refused = Command::new(env!("CARGO_BIN_EXE_historian"))
-        .args(["serve", "--config", file.to_str().unwrap(), "--data-dir", plant.data_dir().to_str().unwrap()])
-        .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-        .output()
-        .unwrap();
-    assert!(!refused.status.success());
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("limit of 3 tags"), "{refused:?}");
-    let historian = Historian::serve(&plant.data_dir(), &[]);
+    match launcher(&plant.data_dir(), &["--config", file.to_str().unwrap()]).try_start().unwrap() {
+        Started::Refused { status, said } => assert!(!status.success() && said.contains("limit of 3 tags"), "{status}: {said}"),
+        Started::Serving(_) => panic!("it serves"),
+    }
+    let historian = serve(&plant.data_dir(), &[]);
     let tags = told(&historian, &["tag", "list", "--format", "csv"]);
     assert!(tags.contains("plc/a") && !tags.contains("plc/x") && !tags.contains("second/x"), "{tags}");
 }

@@ -7,7 +7,7 @@ use crate::{
     api,
     support::{
         door::Door,
-        historian::Historian,
+        historian::{Historian, serve},
         pytest::{Run, suite},
     },
 };
@@ -58,8 +58,8 @@ suite!(RUNAWAY, "sql_runaway", as_a_process, [a_statement_that_would_run_for_hou
 
 fn as_a_process(run: &mut Run) {
     let directory = tempfile::tempdir().unwrap();
-    let historian = Historian::serve(&directory.path().join("data"), &[]);
-    run.cases(&[("HISTORIAN_ADDRESS", &historian.flight.to_string()), ("HISTORIAN_PID", &historian.pid().to_string())]);
+    let historian = serve(&directory.path().join("data"), &[]);
+    run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string()), ("HISTORIAN_PID", &historian.pid().to_string())]);
 }
 
 suite!(
@@ -73,19 +73,19 @@ suite!(
 fn from_heads_to_a_restart(run: &mut Run) {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let mut historian = Historian::serve(&data, &[]);
+    let mut historian = serve(&data, &[]);
     let door = Door::to(&historian);
     let states = ["off", "on", "fault"].map(str::to_owned).to_vec();
     door.create(Tag { name: "t/state".into(), value_type: ValueType::State.into(), state_set: states, ..Tag::default() });
     let mut phase = |historian: &Historian, phase| {
-        run.cases(&[("HISTORIAN_ADDRESS", &historian.flight.to_string()), ("HISTORIAN_PHASE", phase)]);
+        run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string()), ("HISTORIAN_PHASE", phase)]);
     };
     phase(&historian, "heads");
     door.compact();
     phase(&historian, "chunks");
     phase(&historian, "corrected");
     historian.kill();
-    let historian = Historian::serve(&data, &[]);
+    let historian = serve(&data, &[]);
     Door::to(&historian).compact();
     phase(&historian, "restarted");
 }

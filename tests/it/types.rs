@@ -18,7 +18,7 @@ use historian_proto::v1::{
 
 use crate::support::{
     door::{Bits, Door, Row, of_batch},
-    historian::Historian,
+    historian::serve,
 };
 
 const START: i64 = 1_790_000_000_000_000_000;
@@ -275,7 +275,7 @@ fn every_value_type_survives_every_door_and_every_place_bit_for_bit() {
     std::fs::write(&configuration, "[storage]\nhead_samples_max = 65536\nfuture_max_s = 0\n").unwrap();
     let data = directory.path().join("data");
     let arguments = ["--config", configuration.to_str().unwrap()];
-    let mut historian = Historian::serve(&data, &arguments);
+    let mut historian = serve(&data, &arguments);
     let door = Door::to(&historian);
     let mut expected = BTreeMap::new();
     for value_type in TYPES {
@@ -303,13 +303,13 @@ fn every_value_type_survives_every_door_and_every_place_bit_for_bit() {
     check(&door, "from heads", &expected);
     check_mixed(&door, "from heads", &expected);
     historian.kill();
-    let mut historian = Historian::serve(&data, &arguments);
+    let mut historian = serve(&data, &arguments);
     let door = Door::to(&historian);
     check(&door, "from the journal after a kill", &expected);
     door.compact();
     check(&door, "compacted", &expected);
     check_mixed(&door, "compacted", &expected);
     historian.kill();
-    let historian = Historian::serve(&data, &arguments);
+    let historian = serve(&data, &arguments);
     check(&Door::to(&historian), "compacted, after a kill", &expected);
 }

@@ -17,6 +17,7 @@ use historian_proto::v1::{
     self, TagFailure, TagSamples, WriteAcknowledgement, WriteRequest, WriteSamplesResponse, values::Column,
     write_service_client::WriteServiceClient,
 };
+use historian_test_support::served::Served;
 use prost::Message;
 use tonic::{Code, Status, transport::Channel};
 

@@ -3,11 +3,16 @@
 //!
 //! - `engine`: in this process, in memory or on disk, without an interface ([`engine::TestHistorian`]);
 //! - `served`: the same with its interface on loopback ([`served::Served`]);
+//! - `process`: the built program, and `historian serve` of it as a process ([`program::Historian`]);
 //! - always: a GET of a health page ([`http`]), and what becomes of a test that cannot run ([`skip`]).
 
 #[cfg(feature = "engine")]
 pub mod engine;
 pub mod http;
+#[cfg(feature = "process")]
+pub mod process;
+#[cfg(feature = "process")]
+pub mod program;
 #[cfg(feature = "served")]
 pub mod served;
 pub mod skip;

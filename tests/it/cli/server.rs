@@ -2,10 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
-    net::TcpListener,
-    process::{Child, Output, Stdio},
-    time::{Duration, Instant},
+    io::{BufRead, BufReader},
+    process::{Output, Stdio},
 };
 
 use arrow::{
@@ -24,17 +22,19 @@ use tempfile::TempDir;
 use historian::server::config::{self, Overrides};
 
 use super::{command, directory, path, stderr, stdout};
-use crate::support::peer;
+use crate::support::{
+    historian::{Historian, serve},
+    peer,
+};
 
 /// More than one batch of an answer.
 const SAMPLES: usize = 150_000;
 const START: i64 = 1_767_225_600_000_000_000; // 2026-01-01T00:00:00Z
 const BAD_SENSOR_FAILURE: u32 = 0x808C_0000;
 
-/// `historian serve` on ports of its own, ended with the test.
+/// `historian serve` on a data directory of its own, ended with the test.
 pub struct Server {
-    child: Child,
-    address: String,
+    historian: Historian,
     _data: TempDir,
 }
 
@@ -48,30 +48,13 @@ impl Server {
         let data = TempDir::new().expect("a temporary directory");
         let file = data.path().join("historian.toml").display().to_string();
         fs::write(&file, configuration).expect("the file is written");
-        // The two are held at once, so that they differ.
-        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-        let [listen, http] = listeners.map(|listener| listener.local_addr().expect("an address").to_string());
-        let data_dir = data.path().join("data").display().to_string();
-        let mut serve = vec!["serve", "--data-dir", &data_dir, "--listen", &listen, "--http", &http];
-        if !configuration.is_empty() {
-            serve.extend(["--config", &file]);
-        }
-        let child = command(&serve).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let mut server = Server { child, address: format!("grpc://{listen}"), _data: data };
-        let deadline = Instant::now() + Duration::from_mins(1);
-        while !server.run(&["status"]).status.success() {
-            if let Some(status) = server.child.try_wait().expect("the child is ours") {
-                panic!("the server ended with {status}: {}", server.log());
-            }
-            assert!(Instant::now() < deadline, "the server does not answer");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        server
+        let arguments: &[&str] = if configuration.is_empty() { &[] } else { &["--config", &file] };
+        Server { historian: serve(&data.path().join("data"), arguments), _data: data }
     }
 
     /// Runs a client command.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        command(arguments).env("HISTORIAN_SERVER", &self.address).output().expect("the program starts")
+        command(arguments).env("HISTORIAN_SERVER", self.historian.url()).output().expect("the program starts")
     }
 
     /// Runs a client command that succeeds and says nothing on standard error.
@@ -81,17 +64,11 @@ impl Server {
         stdout(&output)
     }
 
-    fn log(&mut self) -> String {
-        let mut log = String::new();
-        let _ = self.child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut log));
-        log
-    }
-
     /// Makes tag `plant/pressure` and writes samples whose values and qualities are those of [`value`] and [`quality`].
     fn write_samples(&self) {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
-            let endpoint = self.address.replace("grpc", "http");
+            let endpoint = self.historian.url().replace("grpc", "http");
             let tag = Tag { name: "plant/pressure".into(), value_type: ValueType::F64.into(), unit: "bar".into(), ..Tag::default() };
             let mut tags = TagServiceClient::connect(endpoint.clone()).await.expect("the server answers");
             tags.create_tag(CreateTagRequest { tag: Some(tag) }).await.expect("the tag is made");
@@ -116,13 +93,6 @@ impl Server {
                 assert_eq!((answer.samples, answer.failures.len()), (portion.len() as u64, 0), "{answer:?}");
             }
         });
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -250,7 +220,7 @@ fn a_reader_that_has_seen_enough_ends_the_program_quietly() {
     server.write_samples();
     for format in ["csv", "json", "table", "arrow"] {
         let mut child = command(&[&RANGE[..], &[format]].concat())
-            .env("HISTORIAN_SERVER", &server.address)
+            .env("HISTORIAN_SERVER", server.historian.url())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -414,7 +384,7 @@ fn tag_files_of_a_configuration_are_imported_as_they_are() {
 
 #[test]
 fn status_and_compact_tell_what_the_server_does_and_a_signal_stops_it() {
-    let mut server = Server::start();
+    let server = Server::start();
     server.write_samples();
     let status = server.succeed(&["status"]);
     assert!(status.contains(&format!("historian {}, running since 2", env!("CARGO_PKG_VERSION"))), "{status}");
@@ -422,15 +392,5 @@ fn status_and_compact_tell_what_the_server_does_and_a_signal_stops_it() {
     let compacted = server.succeed(&["compact"]);
     assert!(compacted.ends_with("chunks sealed, store compacted\n"), "{compacted}");
 
-    let pid = server.child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
-    let deadline = Instant::now() + Duration::from_mins(1);
-    let status = loop {
-        if let Some(status) = server.child.try_wait().expect("the child is ours") {
-            break status;
-        }
-        assert!(Instant::now() < deadline, "the server does not stop");
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    assert!(status.success(), "{status}: {}", server.log());
+    server.historian.stop().unwrap();
 }

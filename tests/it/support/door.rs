@@ -39,8 +39,7 @@ pub struct Door {
 impl Door {
     pub fn to(historian: &Historian) -> Door {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let endpoint = Channel::from_shared(format!("http://{}", historian.flight)).unwrap();
-        let channel = runtime.block_on(endpoint.connect()).unwrap();
+        let channel = runtime.block_on(historian.channel()).unwrap();
         Door { runtime, channel }
     }
 

@@ -1,88 +1,48 @@
-//! The historian as a child process, and a Flight client for it.
+//! The built program, `historian serve` of it as a process, and a Flight client.
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    process::{Command, Output},
 };
 
 use arrow::record_batch::RecordBatch;
 use arrow_flight::{Ticket, error::FlightError, flight_service_client::FlightServiceClient};
 use bytes::Bytes;
 use futures::TryStreamExt;
+use historian_test_support::program;
+pub use historian_test_support::program::{Historian, Launcher, Log, Started, free_addresses};
 use tonic::{Status, transport::Channel};
 
-/// A running `historian serve`, killed when dropped.
-pub struct Historian {
-    child: Child,
-    pub flight: SocketAddr,
-    pub http: SocketAddr,
+/// A command of the program.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = program::command(env!("CARGO_BIN_EXE_historian"));
+    command.args(arguments);
+    command
 }
 
-/// An address on loopback that nobody listens on now.
-pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("loopback has free ports")
+/// Runs a command to its end: exit code, standard output, standard error.
+pub fn run(arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command(arguments).output().expect("the program starts");
+    (status.code().unwrap_or(-1), text(&stdout), text(&stderr))
 }
 
-impl Historian {
-    /// `historian serve` on a data directory, with further arguments.
-    pub fn serve(data_dir: &Path, arguments: &[&str]) -> Historian {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_historian"));
-        command.arg("serve").args(arguments);
-        Historian::start(command, data_dir)
-    }
-
-    /// Any program that takes the environment of `historian serve`.
-    pub fn start(mut command: Command, data_dir: &Path) -> Historian {
-        let (flight, http) = (free_address(), free_address());
-        command.env("HISTORIAN_DATA_DIR", data_dir).env("HISTORIAN_LISTEN", flight.to_string()).env("HISTORIAN_HTTP", http.to_string());
-        // Standard error is the test's own: a failing run shows what the server said.
-        command.env("HISTORIAN_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null());
-        let begun = Instant::now();
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        while TcpStream::connect(flight).is_err() {
-            if let Some(status) = child.try_wait().expect("the child can be asked") {
-                panic!("the historian ended at start: {status}");
-            }
-            assert!(begun.elapsed() < Duration::from_mins(1), "the historian does not listen on {flight} within a minute");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Historian { child, flight, http }
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// SIGKILL, and waits for the end.
-    pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    /// SIGTERM, and waits for the clean end.
-    pub fn stop(&mut self) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a running child has a pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the child can be signalled");
-        let ended = self.child.wait().expect("the child ends");
-        assert!(ended.success(), "a clean stop: {ended}");
-    }
-
-    pub async fn client(&self) -> FlightServiceClient<Channel> {
-        let channel = Channel::from_shared(format!("http://{}", self.flight))
-            .expect("an address makes a URI")
-            .connect()
-            .await
-            .expect("the server listens");
-        FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX)
-    }
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
-impl Drop for Historian {
-    fn drop(&mut self) {
-        self.kill();
-    }
+/// How to start `historian serve` on a data directory, with further arguments.
+pub fn launcher(data_dir: &Path, arguments: &[&str]) -> Launcher {
+    let arguments = arguments.iter().map(Into::into).collect();
+    Launcher { arguments, ..Launcher::new(env!("CARGO_BIN_EXE_historian"), data_dir) }
+}
+
+/// A `historian serve` that answers.
+pub fn serve(data_dir: &Path, arguments: &[&str]) -> Historian {
+    launcher(data_dir, arguments).start().unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub async fn client(historian: &Historian) -> FlightServiceClient<Channel> {
+    FlightServiceClient::new(historian.channel().await.expect("the server listens")).max_decoding_message_size(usize::MAX)
 }
 
 /// Batches of a DoGet by JSON ticket.

@@ -3,15 +3,17 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{ChildStdin, Command, Stdio},
     sync::mpsc,
     time::Duration,
 };
 
+use historian_test_support::process::Process;
+
 /// A running peer. Its standard output is read line by line; its standard input takes commands. It is killed when dropped, and ends by
 /// itself when its standard input closes.
 pub struct Peer {
-    child: Child,
+    process: Process,
     lines: mpsc::Receiver<String>,
     pub stdin: ChildStdin,
 }
@@ -56,9 +58,9 @@ impl Peer {
 
     /// Starts any command with piped input and output.
     pub fn start(command: &mut Command) -> Peer {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let stdout = child.stdout.take().expect("stdout is piped");
-        let stdin = child.stdin.take().expect("stdin is piped");
+        let mut process = Process::start(command.stdin(Stdio::piped()).stdout(Stdio::piped())).unwrap_or_else(|error| panic!("{error}"));
+        let stdout = process.child().stdout.take().expect("stdout is piped");
+        let stdin = process.child().stdin.take().expect("stdin is piped");
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -67,7 +69,7 @@ impl Peer {
                 }
             }
         });
-        Peer { child, lines, stdin }
+        Peer { process, lines, stdin }
     }
 
     /// Next output line that starts with `prefix`; others are passed over.
@@ -78,24 +80,17 @@ impl Peer {
             match self.lines.recv_timeout(left) {
                 Ok(line) if line.starts_with(prefix) => return line,
                 Ok(_) => {}
-                Err(error) => panic!("no line {prefix:?} from the peer within {within:?}: {error}; exit {:?}", self.child.try_wait()),
+                Err(error) => panic!("no line {prefix:?} from the peer within {within:?}: {error}; exit {:?}", self.process.ended()),
             }
         }
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.pid()
     }
 
     /// SIGKILL, and waits for the end.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.kill();
+        self.process.kill();
     }
 }

@@ -6,7 +6,10 @@ use historian_proto::v1::{
 };
 use tempfile::TempDir;
 
-use super::{door::Door, historian::Historian};
+use super::{
+    door::Door,
+    historian::{Historian, serve},
+};
 
 /// 2025-10-26T00:00:00Z in nanoseconds: two in the morning in Berlin, an hour before the clocks are put back.
 const START: i64 = 1_761_436_800_000_000_000;
@@ -27,7 +30,7 @@ const NULL: u32 = 3;
 /// (off, on, fault).
 pub fn every_type() -> (Historian, TempDir) {
     let directory = TempDir::new().expect("a temporary directory");
-    let historian = Historian::serve(&directory.path().join("data"), &[]);
+    let historian = serve(&directory.path().join("data"), &[]);
     write_every_type(&Door::to(&historian));
     (historian, directory)
 }

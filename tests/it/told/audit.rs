@@ -8,13 +8,14 @@ use historian_proto::v1::{
 };
 use tonic::transport::Channel;
 
-use super::{Serve, run};
+use super::{audit_log, run, start};
+use crate::support::historian::Historian;
 
 const START: i64 = 1_767_225_600_000_000_000; // 2026-01-01T00:00:00Z
 const SECOND: i64 = 1_000_000_000;
 
-fn channel(runtime: &tokio::runtime::Runtime, serve: &Serve) -> Channel {
-    runtime.block_on(Channel::from_shared(format!("http://{}", serve.listen)).unwrap().connect()).unwrap()
+fn channel(runtime: &tokio::runtime::Runtime, serve: &Historian) -> Channel {
+    runtime.block_on(serve.channel()).unwrap()
 }
 
 /// Writes seconds `from..to` of a tag.
@@ -33,19 +34,19 @@ fn write(runtime: &tokio::runtime::Runtime, channel: &Channel, tag: &str, from: 
 #[test]
 fn a_deleted_tag_leaves_its_name_and_how_much_it_held() {
     let directory = tempfile::tempdir().unwrap();
-    let mut serve = Serve::start(directory.path(), &[]);
+    let mut serve = start(directory.path(), &[]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let door = channel(&runtime, &serve);
     // In chunks, in late chunks over them, in the head; some of it twice.
     write(&runtime, &door, "a/gone", 0, 20_000);
-    assert_eq!(run(&["compact", "--server", &serve.server()]).0, 0);
+    assert_eq!(run(&["compact", "--server", &serve.url()]).0, 0);
     write(&runtime, &door, "a/gone", 5_000, 9_000);
     write(&runtime, &door, "a/gone", 30_000, 30_500);
     write(&runtime, &door, "a/kept", 0, 10);
     runtime.block_on(TagServiceClient::new(door.clone()).delete_tag(DeleteTagRequest { name: "a/gone".into() })).unwrap();
 
-    let told = |serve: &Serve| {
-        let entries = serve.audit();
+    let told = |serve: &Historian| {
+        let entries = audit_log(serve);
         assert_eq!(entries.len(), 1, "{entries:?}");
         let entry = &entries[0];
         assert_eq!((&entry["action"], &entry["principal"]), (&"delete_tag".into(), &"anonymous".into()));
@@ -57,9 +58,8 @@ fn a_deleted_tag_leaves_its_name_and_how_much_it_held() {
     };
     told(&serve);
     // As durable as the deletion itself.
-    serve.child.kill().unwrap();
-    serve.child.wait().unwrap();
-    told(&Serve::start(directory.path(), &[]));
+    serve.kill();
+    told(&start(directory.path(), &[]));
 }
 
 #[test]
@@ -73,12 +73,12 @@ fn a_change_by_which_samples_read_otherwise_is_told_from_every_door() {
     let config = file("historian.toml", "tag_files = [\"tags.csv\"]\n");
     file("tags.csv", "name,type,unit\na/level,f64,m\n");
     let data = directory.path().join("data");
-    let mut serve = Serve::start(&data, &["--config", &config]);
-    assert_eq!(serve.audit(), Vec::<serde_json::Value>::new(), "making a tag loses nothing");
+    let serve = start(&data, &["--config", &config]);
+    assert_eq!(audit_log(&serve), Vec::<serde_json::Value>::new(), "making a tag loses nothing");
 
     // From the command line.
-    let import = |serve: &Serve, text: &str| {
-        let (code, out, err) = run(&["tag", "import", &file("import.csv", text), "--server", &serve.server()]);
+    let import = |serve: &Historian, text: &str| {
+        let (code, out, err) = run(&["tag", "import", &file("import.csv", text), "--server", &serve.url()]);
         assert_eq!(code, 0, "{out}{err}");
     };
     import(&serve, "name,type,state_set\na/mode,state,off|idle|running\n");
@@ -96,10 +96,9 @@ fn a_change_by_which_samples_read_otherwise_is_told_from_every_door() {
 
     // From the configuration, at the next start.
     file("tags.csv", "name,type,unit\na/level,f64,mm\n");
-    serve.signal("-TERM");
-    assert!(serve.end().success());
-    let serve = Serve::start(&data, &["--config", &config]);
-    let entries = serve.audit();
+    serve.stop().unwrap();
+    let serve = start(&data, &["--config", &config]);
+    let entries = audit_log(&serve);
     let told: Vec<_> = entries
         .iter()
         .map(|entry| [&entry["action"], &entry["principal"], &entry["tags"][0], &entry["detail"]].map(|field| field.as_str().unwrap()))

@@ -1,22 +1,10 @@
 //! The demo takes the flags of `serve`, and one demo at a time has its directory.
 
-use std::{
-    fs,
-    process::{Child, Stdio},
-    time::Instant,
-};
+use std::{fs, process::Stdio};
+
+use historian_test_support::process::Process;
 
 use super::{PATIENCE, historian, run};
-
-/// A running demo; killed when dropped.
-struct Demo(Child);
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[test]
 fn the_demo_takes_a_configuration_and_a_directory_of_backups_beside_its_plant() {
@@ -25,23 +13,13 @@ fn the_demo_takes_a_configuration_and_a_directory_of_backups_beside_its_plant() 
     fs::write(path("extra.toml"), "tag_files = [\"extra.csv\"]\n\n[storage]\nfuture_max_s = 0\n").unwrap();
     fs::write(path("extra.csv"), "name,type,unit\nlab/ph,f64,1\n").unwrap();
     let printed = fs::File::create(path("printed")).unwrap();
-    let child = historian(&["demo", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--accept-loss", "--data-dir", &path("data")])
-        .args(["--backup-dir", &path("backups")])
-        .env("HISTORIAN_CONFIG", path("extra.toml"))
-        .stdout(printed)
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
-    let mut demo = Demo(child);
-    let deadline = Instant::now() + PATIENCE;
-    let server = loop {
-        let printed = fs::read_to_string(path("printed")).unwrap();
-        if let Some(server) = printed.split_whitespace().find(|word| word.starts_with("grpc://")) {
-            break server.to_owned();
-        }
-        assert!(demo.0.try_wait().unwrap().is_none() && Instant::now() < deadline, "{printed}");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    };
+    let mut command =
+        historian(&["demo", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--accept-loss", "--data-dir", &path("data")]);
+    command.args(["--backup-dir", &path("backups")]).env("HISTORIAN_CONFIG", path("extra.toml"));
+    let mut demo = Process::start(command.stdout(printed).stderr(Stdio::null())).unwrap();
+    let printed = || fs::read_to_string(path("printed")).unwrap();
+    let server = || printed().split_whitespace().find(|word| word.starts_with("grpc://")).map(str::to_owned);
+    let server = demo.until(PATIENCE, server).unwrap().unwrap_or_else(|| panic!("it ended: {}", printed()));
     let (code, tags, told) = run(&["tag", "list", "--format", "csv", "--server", &server]);
     assert_eq!(code, 0, "{told}");
     assert!(tags.contains("lab/ph,f64,1,") && tags.contains("demo/heating/tank201/temperature,"), "{tags}");

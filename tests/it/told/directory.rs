@@ -7,10 +7,10 @@ use std::{
     process::{Command, Output},
 };
 
-use super::{Serve, historian, run, snapshot, text};
+use super::{healthy, historian, run, snapshot, start, text};
 use crate::support::{
     door::{Door, row},
-    historian::Historian,
+    historian::serve,
 };
 
 /// Names of the files in a directory and in its database, without what a running historian may make or remove at any time.
@@ -32,7 +32,7 @@ fn names(directory: &Path) -> Vec<String> {
 fn who_starts_beside_a_running_historian_changes_nothing_in_its_directory() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let running = Serve::start(&data, &[]);
+    let running = start(&data, &[]);
     // As a demo that runs there would have them.
     for name in ["demo.log", "demo.toml"] {
         fs::write(data.join(name), "of the one that runs\n").unwrap();
@@ -56,7 +56,7 @@ fn who_starts_beside_a_running_historian_changes_nothing_in_its_directory() {
     let (code, _, told) = run(&["restore", "--from", &data_dir, "--data-dir", &data_dir]);
     assert_eq!(code, 1, "{told}");
     assert_eq!(names(&data), before);
-    assert_eq!(running.get("/healthz"), Some((200, "ok\n".to_owned())));
+    assert_eq!(healthy(&running), (200, "ok\n".to_owned()));
 }
 
 /// The program without the rights of root to write where nobody may: from a directory that it can read and not change.
@@ -93,7 +93,7 @@ fn set_writable(directory: &Path, writable: bool) {
 fn a_directory_that_cannot_be_written_is_scrubbed_and_inspected_and_nothing_is_made_in_it() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let mut historian = Historian::serve(&data, &[]);
+    let mut historian = serve(&data, &[]);
     let door = Door::to(&historian);
     let rows: Vec<_> = (0..3_000).map(|n| row(1_790_000_000_000_000_000 + n * 1_000_000, n as f64, 0)).collect();
     door.put("a/b", &rows[..2_000]);

@@ -2,69 +2,69 @@
 
 use std::{io::Write, net::TcpStream, time::Duration};
 
-use super::{Serve, run};
+use historian_test_support::process::Signal;
+
+use super::{begin_piped, healthy, run, start, wait_ready};
 
 #[test]
 fn signals_that_do_not_mean_stop_are_told_and_change_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let mut serve = Serve::start(directory.path(), &[]);
-    for (signal, name) in [("-HUP", "SIGHUP"), ("-USR1", "SIGUSR1"), ("-USR2", "SIGUSR2")] {
-        serve.signal(signal);
-        serve.wait(name, |serve| serve.log.lock().unwrap().contains(name));
+    let mut serve = start(directory.path(), &[]);
+    for (signal, name) in [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
+        serve.signal(signal).unwrap();
+        serve.wait(name, |serve| serve.log().contains(name));
     }
     // Also one that comes twice, and the one of a client that goes away in the middle.
-    serve.signal("-HUP");
-    serve.signal("-PIPE");
-    let _ = TcpStream::connect(serve.listen).unwrap().write_all(b"half a");
+    serve.signal(Signal::HUP).unwrap();
+    serve.signal(Signal::PIPE).unwrap();
+    let _ = TcpStream::connect(serve.grpc).unwrap().write_all(b"half a");
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(serve.get("/healthz"), Some((200, "ok\n".to_owned())));
-    assert_eq!(run(&["status", "--server", &serve.server()]).0, 0);
-    serve.signal("-TERM");
-    assert!(serve.end().success());
+    assert_eq!(healthy(&serve), (200, "ok\n".to_owned()));
+    assert_eq!(run(&["status", "--server", &serve.url()]).0, 0);
+    serve.stop().unwrap();
 }
 
 #[test]
 fn a_historian_whose_log_nobody_reads_any_more_runs_on_and_stops_in_order() {
     let directory = tempfile::tempdir().unwrap();
-    let mut serve = Serve::begin(directory.path(), &[]);
+    let mut serve = begin_piped(directory.path());
     // As of `historian serve 2>&1 | head`, and of a terminal that is closed.
     drop(serve.stderr.take());
-    serve.wait_ready();
+    wait_ready(&mut serve);
     for _ in 0..20 {
-        serve.signal("-HUP");
+        serve.signal(Signal::HUP).unwrap();
         std::thread::sleep(Duration::from_millis(10));
     }
     // What logs is every thread: the one that seals and the one that answers among them.
-    assert_eq!(run(&["compact", "--server", &serve.server()]).0, 0);
+    assert_eq!(run(&["compact", "--server", &serve.url()]).0, 0);
     let csv = directory.path().join("lab.csv");
     std::fs::write(&csv, "tag,timestamp,value\nlab/ph,2026-01-01T00:00:00Z,7.01\n").unwrap();
-    let (code, out, err) = run(&["import", &csv.display().to_string(), "--create-tags", "--server", &serve.server()]);
+    let (code, out, err) = run(&["import", &csv.display().to_string(), "--create-tags", "--server", &serve.url()]);
     assert_eq!(code, 0, "{out}{err}");
-    assert_eq!(serve.get("/healthz"), Some((200, "ok\n".to_owned())));
-    serve.signal("-TERM");
-    assert_eq!(serve.end().code(), Some(0));
+    assert_eq!(healthy(&serve), (200, "ok\n".to_owned()));
+    serve.stop().unwrap();
 }
 
 #[test]
 fn a_historian_whose_log_reader_stalls_runs_on_tells_what_it_dropped_and_stops_in_order() {
     let directory = tempfile::tempdir().unwrap();
-    let mut serve = Serve::begin(directory.path(), &[]);
-    serve.wait_ready();
+    let mut serve = begin_piped(directory.path());
+    wait_ready(&mut serve);
     // More than a pipe holds, and all of it in a log that nobody empties: a terminal on hold, a supervisor that hangs.
     for _ in 0..700 {
-        serve.signal("-HUP");
+        serve.signal(Signal::HUP).unwrap();
         std::thread::sleep(Duration::from_millis(2));
     }
     let csv = directory.path().join("lab.csv");
     std::fs::write(&csv, "tag,timestamp,value\nlab/ph,2026-01-01T00:00:00Z,7.01\n").unwrap();
-    let (code, out, err) = run(&["import", &csv.display().to_string(), "--create-tags", "--server", &serve.server()]);
+    let (code, out, err) = run(&["import", &csv.display().to_string(), "--create-tags", "--server", &serve.url()]);
     assert_eq!(code, 0, "{out}{err}");
-    assert_eq!(run(&["compact", "--server", &serve.server()]).0, 0);
-    assert_eq!(serve.get("/healthz"), Some((200, "ok\n".to_owned())));
-    serve.signal("-TERM");
-    assert_eq!(serve.end().code(), Some(0));
+    assert_eq!(run(&["compact", "--server", &serve.url()]).0, 0);
+    assert_eq!(healthy(&serve), (200, "ok\n".to_owned()));
+    let mut pipe = serve.stderr.take().unwrap();
+    serve.stop().unwrap();
     // It was more than the pipe holds: the rest went with the process.
     let mut log = String::new();
-    std::io::Read::read_to_string(&mut serve.stderr.take().unwrap(), &mut log).unwrap();
+    std::io::Read::read_to_string(&mut pipe, &mut log).unwrap();
     assert!(log.len() > 60_000 && log.contains("SIGHUP") && !log.contains("signal=\"SIGTERM\""), "{} bytes", log.len());
 }

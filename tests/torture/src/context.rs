@@ -6,8 +6,10 @@ use std::{
     sync::Arc,
 };
 
+use anyhow::bail;
+use historian_test_support::program::{Launcher, Log};
+
 use crate::{
-    historian::Launcher,
     lane::{Door, Lane},
     oracle::Dice,
     report::Report,
@@ -81,7 +83,8 @@ impl Context {
     pub fn launcher_of(&self, program: Vec<OsString>, data_dir: &Path, configuration: &str) -> anyhow::Result<Launcher> {
         let config = self.work.join("historian.toml");
         std::fs::write(&config, configuration)?;
-        Ok(Launcher { program, prefix: Vec::new(), data_dir: data_dir.to_owned(), config, log: self.work.join("historian.log") })
+        let arguments = vec!["--config".into(), config.into()];
+        Ok(Launcher { program, arguments, log: Log::Append(self.work.join("historian.log")), ..Launcher::new("historian", data_dir) })
     }
 
     /// A lane over gRPC with all value types and one over Flight.
@@ -103,4 +106,19 @@ impl Context {
             eprintln!("torture: {id} {cycle}/{}: {} acknowledged, {} lost", self.cycles, report.tally.acked, report.tally.lost);
         }
     }
+}
+
+/// The real server beside this program, unless told otherwise.
+///
+/// # Errors
+/// There is none.
+pub fn real_program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => std::env::current_exe()?.with_file_name("historian"),
+    };
+    if !path.is_file() {
+        bail!("there is no historian at {}: build it (cargo build --release --bin historian) or name it with --historian", path.display());
+    }
+    Ok(path)
 }

@@ -10,10 +10,11 @@ use historian_proto::v1::{CompactRequest, admin_service_client::AdminServiceClie
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+use historian_test_support::program::Historian;
+
 use crate::{
     checker,
     driver::{self, Events, Pace},
-    historian::Historian,
     lane::Lane,
     oracle::Dice,
     report::Tally,

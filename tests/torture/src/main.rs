@@ -6,7 +6,6 @@ mod checker;
 mod context;
 mod driver;
 mod fault;
-mod historian;
 mod lane;
 mod load;
 mod mutant;
@@ -241,7 +240,7 @@ async fn in_directory(
 ) -> Result<(Report, Kept), (anyhow::Error, Kept)> {
     let prefix = format!("torture-{}-", test.id.to_lowercase());
     let directory = tempfile::Builder::new().prefix(&prefix).tempdir().map_err(|error| (error.into(), None))?;
-    let program = historian::real_program(args.historian.as_deref()).map_err(|error| (error, None))?;
+    let program = context::real_program(args.historian.as_deref()).map_err(|error| (error, None))?;
     let context = Context { seed, cycles, form, mutant, work: directory.path().to_owned(), program };
     let ended = (test.run)(&context).await;
     let keep = args.keep || (mutant.is_none() && ended.as_ref().map_or(true, |report| !report.pass()));

@@ -37,7 +37,7 @@ async fn kill(context: &Context) -> anyhow::Result<Report> {
     report.opt("kill_after_ms", "5..800");
     report.opt("tags", 20);
 
-    let mut server = launcher.start().await?;
+    let mut server = launcher.start()?;
     for cycle in 0..context.cycles {
         let from: Vec<u64> = lanes.iter().map(|lane| lane.end().saturating_sub(16)).collect();
         // A thousand cycles at full speed would be the best part of a billion samples to read back.
@@ -63,10 +63,10 @@ async fn kill(context: &Context) -> anyhow::Result<Report> {
             starting.kill();
             report.count("killed_starting", 1);
         }
-        server = launcher.start().await?;
+        server = launcher.start()?;
         let channel = server.channel().await?;
         let found = checker::check(&channel, &lanes, &from).await?;
-        report.recovery(server.begun.elapsed());
+        report.recovery(server.begun().elapsed());
         report.tally.add(found);
         report.tally.acked = lanes.iter().map(|lane| lane.acked_samples()).sum();
         report.cycles = cycle + 1;
@@ -77,8 +77,8 @@ async fn kill(context: &Context) -> anyhow::Result<Report> {
     }
 
     // Everything once more, from a clean stop, and in parts.
-    server.stop().await?;
-    let server = launcher.start().await?;
+    server.stop()?;
+    let server = launcher.start()?;
     let channel = server.channel().await?;
     report.tally.add(checker::check(&channel, &lanes, &[0, 0]).await?);
     for _ in 0..5 {

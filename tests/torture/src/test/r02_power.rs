@@ -41,7 +41,7 @@ async fn cut(context: &Context) -> anyhow::Result<Report> {
     report.opt("cut_after_ms", "5..1000");
     report.opt("file_system", "ext4 on a loop device");
 
-    let mut server = launcher.start().await?;
+    let mut server = launcher.start()?;
     for cycle in 0..context.cycles {
         let from: Vec<u64> = lanes.iter().map(|lane| lane.end().saturating_sub(16)).collect();
         let pause = Duration::from_millis(if context.form == Form::Long { 2 } else { 0 });
@@ -62,7 +62,7 @@ async fn cut(context: &Context) -> anyhow::Result<Report> {
 
         disk.unmount()?;
         disk.mount()?;
-        server = match launcher.start().await {
+        server = match launcher.start() {
             Ok(server) => server,
             // Only a mutant may have lost so much that it notices itself.
             Err(error) => {
@@ -72,7 +72,7 @@ async fn cut(context: &Context) -> anyhow::Result<Report> {
         };
         let channel = server.channel().await?;
         report.tally.add(checker::check(&channel, &lanes, &from).await?);
-        report.recovery(server.begun.elapsed());
+        report.recovery(server.begun().elapsed());
         report.tally.acked = lanes.iter().map(|lane| lane.acked_samples()).sum();
         report.cycles = cycle + 1;
         context.progress("R2", cycle + 1, &report);
@@ -80,8 +80,8 @@ async fn cut(context: &Context) -> anyhow::Result<Report> {
             return Ok(report);
         }
     }
-    server.stop().await?;
-    let server = launcher.start().await?;
+    server.stop()?;
+    let server = launcher.start()?;
     report.tally.add(checker::check(&server.channel().await?, &lanes, &[0, 0]).await?);
     if report.tally.acked == 0 {
         report.fail("no cycle came to an acknowledgement");

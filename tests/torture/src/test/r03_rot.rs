@@ -12,12 +12,13 @@ use historian_format::{CHUNK_HEADER_BYTES, Chunk, Effort, Samples, encode_chunk_
 use tonic::{Code, transport::Channel};
 
 use super::{Mutant, Test};
+use historian_test_support::program::{Historian, Started};
+
 use crate::{
     checker,
     context::{Context, SMALL},
     driver::Pace,
     fault::rot::{self, Damage},
-    historian::{Historian, Started},
     lane::Lane,
     load::Load,
     oracle::{Bits, Cell, TagPlan},
@@ -97,7 +98,7 @@ async fn fill(context: &Context, lanes: &[Arc<Lane>], golden: &Path) -> anyhow::
     // Mutants read what the real server wrote.
     let launcher = context.real_launcher(golden, SMALL)?;
     for (round, batches) in [60, 60, 40].into_iter().enumerate() {
-        let mut server = launcher.start().await?;
+        let mut server = launcher.start()?;
         let pace = Pace { pause: Duration::from_millis(2), ..Pace::default() };
         let load = Load::start(&server, lanes, pace, context.dice(1_000 + round as u64)).await?;
         let from = load.events.acked();
@@ -137,7 +138,7 @@ fn damage(data: &Path, dice: &mut crate::oracle::Dice) -> anyhow::Result<Damage>
 
 /// Starts a server on damaged data and reads everything. What is neither exact nor a named error is in the tally or an error.
 async fn attempt(context: &Context, lanes: &[Arc<Lane>], data: &Path, report: &mut Report) -> anyhow::Result<Tally> {
-    match context.launcher(data, SMALL)?.try_start().await? {
+    match context.launcher(data, SMALL)?.try_start()? {
         Started::Refused { said, .. } => {
             report.count("refused", 1);
             // What an operator needs: which directory or file it is about.

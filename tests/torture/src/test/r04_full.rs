@@ -60,7 +60,7 @@ async fn fill(context: &Context) -> anyhow::Result<Report> {
     report.opt("reserve_mb", RESERVE_MB);
 
     let mut resume_max = Duration::ZERO;
-    let mut server = launcher.start().await?;
+    let mut server = launcher.start()?;
     for cycle in 0..context.cycles {
         let (to_the_last_byte, restart) = (cycle % 3 == 1, cycle % 3 == 2);
         let from: Vec<u64> = lanes.iter().map(|lane| lane.end().saturating_sub(16)).collect();
@@ -92,9 +92,9 @@ async fn fill(context: &Context) -> anyhow::Result<Report> {
             report.rss(server.rss_peak_kb());
             server.kill();
             refusals(&load.end().await?.events.all(), cycle, &mut report);
-            server = launcher.start().await?;
+            server = launcher.start()?;
             report.tally.add(checker::check(&server.channel().await?, &lanes, &from).await?);
-            report.recovery(server.begun.elapsed());
+            report.recovery(server.begun().elapsed());
             load = Load::start(&server, &lanes, pace, context.dice(2_000 + cycle)).await?;
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
@@ -123,8 +123,8 @@ async fn fill(context: &Context) -> anyhow::Result<Report> {
         }
     }
     report.figure("resume_max_ms", resume_max.as_millis() as u64);
-    server.stop().await?;
-    let server = launcher.start().await?;
+    server.stop()?;
+    let server = launcher.start()?;
     report.tally.add(checker::check(&server.channel().await?, &lanes, &[]).await?);
     Ok(report)
 }

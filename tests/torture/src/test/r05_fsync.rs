@@ -14,6 +14,8 @@ use historian_test_support::skip;
 use tokio_util::sync::CancellationToken;
 
 use super::{Mutant, Test};
+use historian_test_support::program::Started;
+
 use crate::{
     alarm, checker,
     context::{Context, SMALL},
@@ -22,7 +24,6 @@ use crate::{
         disk::Disk,
         syscall::{self, Failure, Tracer},
     },
-    historian::Started,
     load::Load,
     report::Report,
 };
@@ -66,13 +67,13 @@ async fn fail(context: &Context) -> anyhow::Result<Report> {
     let trace = context.work.join("trace");
     report.opt("power_cut_afterwards", disk.is_some());
     // Tags first: an fsync of the catalog that fails refuses the making of a tag, and this is about samples.
-    let server = launcher.start().await?;
+    let server = launcher.start()?;
     let load = Load::start(&server, &lanes, Pace::default(), context.dice(0)).await?;
-    while lanes.iter().any(|lane| lane.acked().is_empty()) && server.begun.elapsed() < FAILURE_WITHIN {
+    while lanes.iter().any(|lane| lane.acked().is_empty()) && server.begun().elapsed() < FAILURE_WITHIN {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     load.end().await?;
-    server.stop().await?;
+    server.stop()?;
 
     let mut alarm_max = Duration::ZERO;
     for cycle in 0..context.cycles {
@@ -84,7 +85,7 @@ async fn fail(context: &Context) -> anyhow::Result<Report> {
         if from_start {
             faulty.prefix = syscall::prefix(&trace, n);
         }
-        match faulty.try_start().await? {
+        match faulty.try_start()? {
             Started::Refused { said, .. } => {
                 report.count("refused_at_start", 1);
                 if !said.contains("Input/output error") {
@@ -164,7 +165,7 @@ async fn fail(context: &Context) -> anyhow::Result<Report> {
             disk.unmount()?;
             disk.mount()?;
         }
-        let server = match launcher.start().await {
+        let server = match launcher.start() {
             Ok(server) => server,
             Err(error) => {
                 report.fail(format!("fsync {n}: no start after the failure: {error:#}"));
@@ -173,14 +174,14 @@ async fn fail(context: &Context) -> anyhow::Result<Report> {
         };
         let channel = server.channel().await?;
         report.tally.add(checker::check(&channel, &lanes, &from).await?);
-        report.recovery(server.begun.elapsed());
+        report.recovery(server.begun().elapsed());
         report.tally.acked = lanes.iter().map(|lane| lane.acked_samples()).sum();
         report.cycles = cycle + 1;
         context.progress("R5", cycle + 1, &report);
         if !report.pass() {
             return Ok(report);
         }
-        server.stop().await?;
+        server.stop()?;
     }
     report.figure("alarm_max_ms", alarm_max.as_millis() as u64);
     if !report.figures.contains_key("failed") {

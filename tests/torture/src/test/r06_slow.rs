@@ -56,7 +56,7 @@ async fn slow(context: &Context) -> anyhow::Result<Report> {
     report.opt("slow", if no_device.is_none() { "blkio throttle" } else { "store" });
     report.opt("bytes_per_s", RATE);
 
-    let server = launcher.start().await?;
+    let server = launcher.start()?;
     if let Some(throttle) = &throttle {
         // The usual time of an answer first, in the same run.
         let load = Load::start(&server, &lanes, Pace { pause: Duration::from_millis(20), ..Pace::default() }, context.dice(0)).await?;
@@ -106,7 +106,7 @@ async fn slow(context: &Context) -> anyhow::Result<Report> {
     // A mutant still has its queue to write.
     if context.mutant.is_none() {
         report.tally.add(checker::check(&server.channel().await?, &lanes, &[]).await?);
-        server.stop().await?;
+        server.stop()?;
     }
     if acked == 0 {
         report.fail("nothing was acknowledged");

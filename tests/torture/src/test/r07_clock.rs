@@ -13,11 +13,12 @@ use historian_proto::v1::{RangeRequest, query_service_client::QueryServiceClient
 use tonic::Code;
 
 use super::{Mutant, Test};
+use historian_test_support::program::{Historian, Launcher};
+
 use crate::{
     checker,
     context::{Context, SMALL},
     driver::Pace,
-    historian::{Historian, Launcher},
     lane::Lane,
     load::Load,
     mutant::CLOCK_FILE,
@@ -75,7 +76,7 @@ async fn jump(context: &Context) -> anyhow::Result<Report> {
     let launcher = context.launcher_of(program, &context.work.join("data"), &format!("{SMALL}{CONFIGURATION}"))?;
     report.opt("retention_days", 30);
 
-    let mut server = launcher.start().await?;
+    let mut server = launcher.start()?;
     for script in 0..context.cycles {
         for (what, off, wait) in [
             ("as it is", 0, Duration::ZERO),
@@ -109,7 +110,7 @@ async fn jump(context: &Context) -> anyhow::Result<Report> {
             server = restart(server, &launcher, &wall, today + off, script).await?;
             tokio::time::sleep(RETENTION).await;
             report.tally.add(checker::check(&server.channel().await?, &lanes, &[]).await?);
-            report.recovery(server.begun.elapsed().saturating_sub(RETENTION));
+            report.recovery(server.begun().elapsed().saturating_sub(RETENTION));
         }
         wall.set(today).await?;
         step(&server, &lanes, context.dice(100 * script + 2), &mut report).await?;
@@ -126,12 +127,12 @@ async fn jump(context: &Context) -> anyhow::Result<Report> {
 
 async fn restart(server: Historian, launcher: &Launcher, wall: &Wall, time: i64, script: u64) -> anyhow::Result<Historian> {
     if script.is_multiple_of(2) {
-        server.stop().await?;
+        server.stop()?;
     } else {
         drop(server);
     }
     wall.set(time).await?;
-    launcher.start().await
+    Ok(launcher.start()?)
 }
 
 /// Some writing with late samples, compactions and queries, and everything of the last time again.

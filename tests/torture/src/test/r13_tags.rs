@@ -43,7 +43,7 @@ async fn many(context: &Context) -> anyhow::Result<Report> {
     let configuration = if context.mutant == Some(NO_QUOTA) { String::new() } else { format!("[storage]\ntags_max = {tags}\n") };
     // The quota is an option of the real server; its mutant is the server without.
     let launcher = context.real_launcher(&context.work.join("data"), &configuration)?;
-    let server = launcher.start().await?;
+    let server = launcher.start()?;
     let empty_kb = server.rss_kb();
     let channel = server.channel().await?;
 
@@ -75,10 +75,10 @@ async fn many(context: &Context) -> anyhow::Result<Report> {
     report.rss(server.rss_peak_kb());
     report.figure("bytes_per_tag_writing", per_tag(server.rss_kb(), empty_kb, tags));
     drop(channel);
-    server.stop().await?;
+    server.stop()?;
 
-    let server = launcher.start().await?;
-    let start = server.begun.elapsed();
+    let server = launcher.start()?;
+    let start = server.begun().elapsed();
     report.recovery(start);
     let bytes_per_tag = per_tag(server.rss_kb(), empty_kb, tags);
     report.figure("start_ms", start.as_millis() as u64);

@@ -14,12 +14,13 @@ use futures::{FutureExt, future::BoxFuture};
 use historian_proto::v1::{Backup, CreateBackupRequest, admin_service_client::AdminServiceClient, create_backup_response::Event};
 
 use super::{Mutant, Test};
+use historian_test_support::program::Historian;
+
 use crate::{
     checker,
     context::{Context, SMALL},
     driver::Pace,
     fault::rot,
-    historian::Historian,
     lane::Lane,
     load::Load,
     oracle::Dice,
@@ -55,7 +56,7 @@ async fn back_up(context: &Context) -> anyhow::Result<Report> {
     let mut dice = context.dice(14);
     report.opt("flips_per_backup", FLIPS);
 
-    let server = launcher.start().await?;
+    let server = launcher.start()?;
     let pace = Pace { pause: Duration::from_millis(3), ..Pace::default() };
     for cycle in 0..context.cycles {
         let load = Load::start(&server, &lanes, pace, context.dice(1_000 + cycle)).await?;
@@ -114,8 +115,8 @@ async fn restored(context: &Context, repository: &Path, made: &Backup, lanes: &[
         report.fail(format!("backup {number} was not restored: {said}"));
         return Ok(());
     }
-    let server = context.real_launcher(&data, SMALL)?.start().await?;
-    report.recovery(server.begun.elapsed());
+    let server = context.real_launcher(&data, SMALL)?.start()?;
+    report.recovery(server.begun().elapsed());
     let channel = server.channel().await?;
     for lane in lanes {
         let batches = 0..lane.end();
@@ -129,7 +130,7 @@ async fn restored(context: &Context, repository: &Path, made: &Backup, lanes: &[
         report.count("batches_beyond", beyond.len() as u64);
     }
     report.rss(server.rss_peak_kb());
-    server.stop().await?;
+    server.stop()?;
     std::fs::remove_dir_all(&data)?;
     Ok(())
 }
