@@ -186,14 +186,62 @@ mod tests {
         assert_eq!(decoder(Format::Bit(0), WordOrder::Badc).registers(&word), Ok(Value::Bool(true)), "bytes are swapped before bits count");
     }
 
+    /// Against the definition of IEEE 754: (-1)^s × 2^(e-15) × (1 + f/1024), and × 2^-14 × f/1024 where e is 0.
     #[test]
     fn halves_are_exact() {
-        for (bits, expected) in
-            [(0x3C00, 1.0), (0xC000, -2.0), (0x7BFF, 65504.0), (0x0001, 2.0_f32.powi(-24)), (0x8000, -0.0), (0x7C00, f32::INFINITY)]
-        {
-            assert_eq!(half(bits).to_bits(), f32::to_bits(expected), "{bits:#x}");
+        for bits in 0..=u16::MAX {
+            let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
+            let magnitude = match exponent {
+                0 => fraction * 2.0_f64.powi(-14),
+                31 if bits & 1023 == 0 => f64::INFINITY,
+                31 => f64::NAN,
+                _ => (1.0 + fraction) * 2.0_f64.powi(exponent - 15),
+            };
+            let (found, expected) = (half(bits), if bits >> 15 == 1 { -magnitude } else { magnitude });
+            assert_eq!((found.is_nan(), found.is_sign_negative()), (expected.is_nan(), bits >> 15 == 1), "{bits:#x}");
+            assert!(expected.is_nan() || f64::from(found).to_bits() == expected.to_bits(), "{bits:#x}: {found} is not {expected}");
         }
-        assert!(half(0x7E00).is_nan());
+    }
+
+    #[test]
+    fn every_kind_of_raw_value_is_scaled() {
+        let scaled = |format, scale, offset, words: &[u16]| {
+            let scaling = Some(Scaling::new(scale, offset));
+            Decoder { scaling, value_type: ValueType::F64, ..decoder(format, WordOrder::Abcd) }.registers(words)
+        };
+        assert_eq!(scaled(Format::U16, 0.1, -40.0, &[12_345]), Ok(Value::F64(1194.5)));
+        assert_eq!(scaled(Format::I16, 0.01, 0.0, &[0xCFC7]), Ok(Value::F64(-123.45)), "-12345 in two's complement");
+        assert_eq!(scaled(Format::F32, 2.0, 0.25, &[0x3FC0, 0]), Ok(Value::F64(3.25)), "1.5");
+        assert_eq!(scaled(Format::F64, 2.0, 0.25, &[0xBFF8, 0, 0, 0]), Ok(Value::F64(-2.75)), "-1.5");
+    }
+
+    #[test]
+    fn a_value_becomes_what_its_tag_is() {
+        let is = |format, value_type, words: &[u16]| Decoder { value_type, ..decoder(format, WordOrder::Abcd) }.registers(words);
+        for (format, words, value) in [
+            (Format::U16, &[65_535][..], Value::I64(65_535)),
+            (Format::U16, &[65_535], Value::F64(65_535.0)),
+            (Format::U16, &[65_535], Value::F32(65_535.0)),
+            (Format::U16, &[3], Value::State(3)),
+            (Format::I16, &[0xFFFF], Value::F64(-1.0)),
+            (Format::I16, &[0xFFFF], Value::F32(-1.0)),
+            (Format::U32, &[0x8000, 0], Value::F64(2_147_483_648.0)),
+            (Format::I32, &[0x8000, 0], Value::F64(-2_147_483_648.0)),
+            (Format::F32, &[0x4049, 0x0FDB], Value::F64(f64::from(std::f32::consts::PI))),
+            (Format::F64, &[0x4009, 0x21FB, 0x5444, 0x2D18], Value::F64(std::f64::consts::PI)),
+        ] {
+            assert_eq!(is(format, value.value_type(), words), Ok(value), "{format} {words:x?}");
+        }
+        for (bit, value) in [
+            (true, Value::Bool(true)),
+            (false, Value::Bool(false)),
+            (true, Value::U64(1)),
+            (true, Value::State(1)),
+            (false, Value::F64(0.0)),
+        ] {
+            let coil = Decoder { value_type: value.value_type(), ..decoder(Format::Bool, WordOrder::Abcd) };
+            assert_eq!(coil.bit(bit), value);
+        }
     }
 
     #[test]

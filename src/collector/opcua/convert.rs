@@ -347,23 +347,23 @@ mod tests {
     #[test]
     fn a_whole_number_that_a_float_rounds_is_uncertain_and_the_right_type_is_proposed() {
         const P53: i64 = 1 << 53;
-        for (variant, value_type, rounded, proposed) in [
-            (Variant::UInt64(P53 as u64), ValueType::F64, None, "u64"),
-            (Variant::UInt64(P53 as u64 + 1), ValueType::F64, Some(Value::F64(9_007_199_254_740_992.0)), "u64"),
-            (Variant::UInt64(u64::MAX), ValueType::F64, Some(Value::F64(18_446_744_073_709_551_616.0)), "u64"),
-            (Variant::Int64(-P53 - 1), ValueType::F64, Some(Value::F64(-9_007_199_254_740_992.0)), "i64"),
-            (Variant::Variant(Box::new(Variant::Int64(P53 + 1))), ValueType::F64, Some(Value::F64(9_007_199_254_740_992.0)), "i64"),
-            (Variant::UInt32(16_777_217), ValueType::F32, Some(Value::F32(16_777_216.0)), "u64"),
-            (Variant::UInt32(16_777_217), ValueType::F64, None, "u64"),
-            (Variant::UInt64(u64::MAX), ValueType::U64, None, "u64"),
+        // The proposed type where it is rounded.
+        for (variant, value, proposed) in [
+            (Variant::UInt64(P53 as u64), Value::F64(9_007_199_254_740_992.0), None),
+            (Variant::UInt64(P53 as u64 + 1), Value::F64(9_007_199_254_740_992.0), Some("u64")),
+            (Variant::UInt64(u64::MAX), Value::F64(18_446_744_073_709_551_616.0), Some("u64")),
+            (Variant::Int64(-P53 - 1), Value::F64(-9_007_199_254_740_992.0), Some("i64")),
+            (Variant::Variant(Box::new(Variant::Int64(P53 + 1))), Value::F64(9_007_199_254_740_992.0), Some("i64")),
+            (Variant::UInt32(16_777_217), Value::F32(16_777_216.0), Some("u64")),
+            (Variant::UInt32(16_777_217), Value::F64(16_777_217.0), None),
+            (Variant::UInt64(u64::MAX), Value::U64(18_446_744_073_709_551_615), None),
         ] {
-            let reading = Reading::of(data(variant.clone(), 0), value_type);
-            assert!(reading.value.is_some(), "{variant:?}");
-            assert_eq!(reading.quality, if rounded.is_some() { Quality::UNCERTAIN } else { Quality::GOOD }, "{variant:?} as {value_type}");
-            assert_eq!(reading.problem.is_empty(), rounded.is_none(), "{}", reading.problem);
-            if let Some(rounded) = rounded {
-                assert_eq!(reading.value, Some(rounded));
-                assert!(reading.problem.contains(&format!("type = \"{proposed}\"")), "{}", reading.problem);
+            let reading = Reading::of(data(variant.clone(), 0), value.value_type());
+            assert_eq!(reading.value, Some(value), "{variant:?}");
+            assert_eq!(reading.quality, if proposed.is_some() { Quality::UNCERTAIN } else { Quality::GOOD }, "{variant:?}");
+            match proposed {
+                Some(proposed) => assert!(reading.problem.contains(&format!("type = \"{proposed}\"")), "{}", reading.problem),
+                None => assert_eq!(reading.problem, "", "{variant:?}"),
             }
         }
         let small = data(Variant::UInt64(1), 0);

@@ -229,6 +229,24 @@ fn header_and_columns_must_agree() {
     }
 }
 
+/// The bound is one that a chunk may have, and no sum or flag of the header tells a count beyond it.
+#[test]
+fn a_chunk_has_one_sample_at_least_and_as_many_as_the_bound_at_most() {
+    let mut samples = Samples::new(ValueType::State);
+    samples.timestamps = (0..CHUNK_SAMPLES_MAX as i64).collect();
+    samples.values = Values::State(vec![7; CHUNK_SAMPLES_MAX]);
+    samples.qualities = vec![0; CHUNK_SAMPLES_MAX];
+    let whole = encode(1, 1, &samples);
+    assert_eq!(read(&whole).unwrap(), samples);
+    for wrong in [0, CHUNK_SAMPLES_MAX as u32 + 1] {
+        let mut bytes = whole.clone();
+        bytes[24..28].copy_from_slice(&wrong.to_le_bytes());
+        reseal(&mut bytes);
+        let error = ChunkHeader::parse(&bytes).unwrap_err();
+        assert_eq!((error.what, error.offset, error.found), ("count", 24, wrong.to_string()));
+    }
+}
+
 #[test]
 fn errors_name_tag_place_and_difference() {
     let case = cases().remove(2);

@@ -218,9 +218,15 @@ fn extreme_windows_are_no_trouble() {
     let whole = window(i64::MIN, i64::MAX);
     let all = samples([(i64::MIN, Some(1.0), 0), (0, Some(2.0), BAD), (i64::MAX - 1, Some(3.0), 0)]);
     let scope = Scope::new(whole, ValueType::F64);
+    // 1 holds from the first nanosecond to 0, Bad to the last but one, and 3 for one.
+    const FIRST: u64 = 1 << 63;
     let coverage = percent_good(&scope, &all);
-    assert_eq!(coverage.good_ns + coverage.bad_ns, u64::MAX);
-    assert_eq!(time_in_state(&scope, &all, None).states.len(), 2);
+    assert_eq!((coverage.good_ns, coverage.bad_ns), (FIRST + 1, FIRST - 2));
+    let states = time_in_state(&scope, &all, None).states;
+    let held: Vec<_> = states.iter().map(|state| (&state.state, state.duration_ns, state.periods, state.longest_ns)).collect();
+    assert_eq!(held, [(&Value::F64(1.0), FIRST, 1, FIRST), (&Value::F64(3.0), 1, 1, 1)]);
     assert_eq!(transitions(&scope, &all, None, None, u64::MAX).count, 0);
-    assert!(integrate(&scope, &all, TimeUnit::Day, false).amount.unwrap().is_finite());
+    // 2^63 ns and three of one more, in days: by Python's fractions.
+    let amount = integrate(&scope, &all, TimeUnit::Day, false).amount.unwrap();
+    assert!((amount - 106_751.991_167_300_64).abs() < 1e-10, "{amount}");
 }
