@@ -6,7 +6,7 @@ use tonic::Status;
 
 use super::{
     Services, resolve,
-    resolve::{Selected, duration},
+    resolve::{Bounds, Selected, duration},
     status,
 };
 use historian_model::{Tag, TimeRange};
@@ -82,7 +82,7 @@ pub fn calendar_intervals(range: TimeRange, unit: &CalendarUnit, zone: &TimeZone
 /// A measure request against the catalog and the clock. Blocks on the catalog.
 pub fn measure(services: &Services, request: &v1::MeasureRequest) -> Result<(MeasureQuery, Vec<String>), Status> {
     let now = services.clock.now();
-    let range = resolve::forward(&request.start, &request.end, &request.zone, now)?;
+    let range = Bounds::new(&request.start, &request.end, &request.zone).forward(now)?;
     let zone = resolve::zone(&request.zone)?;
     let window = Window::new(range.start.0, range.end.0).map_err(|error| refused(&error))?;
     let intervals = match calendar_unit(request.calendar, &request.interval, &request.shift_starts)? {

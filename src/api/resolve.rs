@@ -52,7 +52,7 @@ pub fn tags(services: &Services, patterns: &[String]) -> Result<Selected, Status
 
 /// A range request against the catalog and the clock. Blocks on the catalog.
 pub fn range(services: &Services, request: &v1::RangeRequest) -> Result<(RangeQuery, Vec<String>), Status> {
-    let range = times(request, services.clock.now())?;
+    let range = Bounds::new(&request.start, &request.end, &request.zone).resolve(services.clock.now())?;
     let boundary = match request.boundary.try_into() {
         Ok(range_request::Boundary::Unspecified | range_request::Boundary::Inside) => Boundary::Inside,
         Ok(range_request::Boundary::Outside) => Boundary::Outside,
@@ -116,25 +116,13 @@ pub fn quality(asked: i32) -> Result<QualityFilter, Status> {
 /// A request for superseded versions against the catalog and the clock. Blocks on the catalog.
 pub fn superseded(services: &Services, request: &v1::SupersededRequest) -> Result<(SupersededQuery, Vec<String>), Status> {
     let v1::SupersededRequest { tags: patterns, start, end, zone, limit } = request;
-    let times_asked = v1::RangeRequest { start: start.clone(), end: end.clone(), zone: zone.clone(), ..v1::RangeRequest::default() };
-    let range = times(&times_asked, services.clock.now())?;
+    let range = Bounds::new(start, end, zone).resolve(services.clock.now())?;
     if range.reverse {
         return Err(status::invalid("end", format!("{} lies before the start; versions are told in the order of time", range.start)));
     }
     let limit = u64::try_from(*limit).map_err(|_| status::invalid("limit", format!("{limit} is negative; 0 means no limit")))?;
     let Selected { tags, missing } = tags(services, patterns)?;
     Ok((SupersededQuery { tags, range, limit: (limit > 0).then_some(limit) }, missing))
-}
-
-/// Bounds of a query that goes forward only.
-pub fn forward(start: &str, end: &str, zone: &str, now: Timestamp) -> Result<TimeRange, Status> {
-    let asked = v1::RangeRequest { start: start.into(), end: end.into(), zone: zone.into(), ..v1::RangeRequest::default() };
-    let range = times(&asked, now)?;
-    if range.reverse || range.is_empty() {
-        let message = format!("{} is not after the start, {}", bounds_as_asked(range).1, bounds_as_asked(range).0);
-        return Err(status::invalid("end", message));
-    }
-    Ok(range)
 }
 
 /// A length of time in ns, see [`length_of_time`].
@@ -147,13 +135,7 @@ pub fn duration(field: &str, text: &str) -> Result<i64, Status> {
 
 /// An aggregate request against the catalog and the clock. Blocks on the catalog.
 pub fn aggregate(services: &Services, request: &v1::AggregateRequest) -> Result<(AggregateQuery, Vec<String>), Status> {
-    let asked = v1::RangeRequest {
-        start: request.start.clone(),
-        end: request.end.clone(),
-        zone: request.zone.clone(),
-        ..v1::RangeRequest::default()
-    };
-    let range = times(&asked, services.clock.now())?;
+    let range = Bounds::new(&request.start, &request.end, &request.zone).resolve(services.clock.now())?;
     let mut functions = Vec::with_capacity(request.functions.len());
     for name in &request.functions {
         let function: Function = name.parse().map_err(|error: UnknownFunction| status::invalid("functions", error.to_string()))?;
@@ -198,7 +180,7 @@ fn intervals(range: TimeRange, interval: &str) -> Result<Intervals, Status> {
 
 /// A downsample request against the catalog and the clock. Blocks on the catalog.
 pub fn downsample(services: &Services, request: &v1::DownsampleRequest) -> Result<(DownsampleQuery, Vec<String>), Status> {
-    let range = forward(&request.start, &request.end, &request.zone, services.clock.now())?;
+    let range = Bounds::new(&request.start, &request.end, &request.zone).forward(services.clock.now())?;
     let method = match request.method.try_into() {
         Ok(downsample_request::Method::Unspecified | downsample_request::Method::Plot) => Method::Plot,
         Ok(downsample_request::Method::M4) => Method::M4,
@@ -218,7 +200,7 @@ pub fn downsample(services: &Services, request: &v1::DownsampleRequest) -> Resul
 /// A request for anomalies against the catalog and the clock. Blocks on the catalog.
 pub fn anomalies(services: &Services, request: &v1::AnomaliesRequest) -> Result<(AnomalyQuery, Vec<String>), Status> {
     let now = services.clock.now();
-    let mut range = forward(&request.start, &request.end, &request.zone, now)?;
+    let mut range = Bounds::new(&request.start, &request.end, &request.zone).forward(now)?;
     // Nothing is expected of the future.
     range.end = range.end.min(now.max(range.start));
     let output = match request.output.try_into() {
@@ -271,19 +253,51 @@ pub fn zone(name: &str) -> Result<TimeZone, Status> {
     })
 }
 
-/// Both bounds, resolved at one moment.
-pub fn times(request: &v1::RangeRequest, now: Timestamp) -> Result<TimeRange, Status> {
-    let zone = zone(&request.zone)?;
-    if request.start.is_empty() {
-        return Err(status::invalid(
-            "start",
-            "the start of the range is missing; write RFC 3339, a number with its unit (1767225600s) or a relative time such as *-8h",
-        ));
+/// The bounds of a request, as it has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds<'a> {
+    pub start: &'a str,
+    /// Empty is now.
+    pub end: &'a str,
+    /// Of times without an offset and of calendar steps; empty is UTC.
+    pub zone: &'a str,
+}
+
+impl<'a> Bounds<'a> {
+    pub fn new(start: &'a str, end: &'a str, zone: &'a str) -> Bounds<'a> {
+        Bounds { start, end, zone }
     }
-    let start = Timestamp::parse_bound(&request.start, now, &zone).map_err(|error| status::from_time("start", &error))?;
-    let end = if request.end.is_empty() { "*" } else { request.end.as_str() };
-    let end = Timestamp::parse_bound(end, now, &zone).map_err(|error| status::from_time("end", &error))?;
-    Ok(TimeRange::new(start, end))
+
+    /// Both bounds, resolved at one moment.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` with the field that cannot be read.
+    pub fn resolve(self, now: Timestamp) -> Result<TimeRange, Status> {
+        let zone = zone(self.zone)?;
+        if self.start.is_empty() {
+            return Err(status::invalid(
+                "start",
+                "the start of the range is missing; write RFC 3339, a number with its unit (1767225600s) or a relative time such as *-8h",
+            ));
+        }
+        let start = Timestamp::parse_bound(self.start, now, &zone).map_err(|error| status::from_time("start", &error))?;
+        let end = if self.end.is_empty() { "*" } else { self.end };
+        let end = Timestamp::parse_bound(end, now, &zone).map_err(|error| status::from_time("end", &error))?;
+        Ok(TimeRange::new(start, end))
+    }
+
+    /// As [`Bounds::resolve`], of a query that goes forward only.
+    ///
+    /// # Errors
+    /// Also when the end is not after the start.
+    pub fn forward(self, now: Timestamp) -> Result<TimeRange, Status> {
+        let range = self.resolve(now)?;
+        if range.reverse || range.is_empty() {
+            let message = format!("{} is not after the start, {}", bounds_as_asked(range).1, bounds_as_asked(range).0);
+            return Err(status::invalid("end", message));
+        }
+        Ok(range)
+    }
 }
 
 /// The resolved query as a request of its own, of absolute times, for names and globs.
@@ -335,15 +349,15 @@ mod tests {
 
     use super::*;
 
-    fn request(start: &str, end: &str, zone: &str) -> v1::RangeRequest {
-        v1::RangeRequest { start: start.into(), end: end.into(), zone: zone.into(), ..v1::RangeRequest::default() }
+    fn times(start: &str, end: &str, zone: &str, now: Timestamp) -> Result<TimeRange, Status> {
+        Bounds::new(start, end, zone).resolve(now)
     }
 
     #[test]
     fn the_end_defaults_to_now_and_the_start_is_asked_for() {
         let now = Timestamp(1_000_000_000_000);
-        assert_eq!(times(&request("5ns", "", ""), now).unwrap(), TimeRange { start: Timestamp(5), end: now, reverse: false });
-        assert!(times(&request("*", "5ns", ""), now).unwrap().reverse);
+        assert_eq!(times("5ns", "", "", now).unwrap(), TimeRange { start: Timestamp(5), end: now, reverse: false });
+        assert!(times("*", "5ns", "", now).unwrap().reverse);
         for (start, end, zone, field) in [
             ("", "*", "", "start"),
             ("soon", "", "", "start"),
@@ -352,7 +366,7 @@ mod tests {
             ("0", "1767225600000", "", "end"),
             ("0", "", "Mars/Olympus", "zone"),
         ] {
-            let error = times(&request(start, end, zone), now).unwrap_err();
+            let error = times(start, end, zone, now).unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument);
             assert!(error.message().starts_with(field), "{}", error.message());
         }
@@ -360,12 +374,13 @@ mod tests {
 
     #[test]
     fn dates_outside_the_range_leave_a_bound_open_and_resolved_bounds_say_what_they_are() {
-        let range = times(&request("0001-01-01", "9999-12-31", ""), Timestamp(0)).unwrap();
+        let range = times("0001-01-01", "9999-12-31", "", Timestamp(0)).unwrap();
         assert_eq!(range, TimeRange { start: Timestamp::MIN, end: Timestamp::MAX, reverse: false });
         // A resolved range is asked again, in a ticket: whatever its bounds are, they mean the same then.
         for (start, end) in [(i64::MIN, i64::MAX), (0, 1), (-7, 1_000_000_000), (5, 3)] {
             let query = RangeQuery::new(Vec::new(), TimeRange::new(Timestamp(start), Timestamp(end)));
-            let again = times(&to_request(Vec::new(), &query), Timestamp(0)).unwrap();
+            let again = to_request(Vec::new(), &query);
+            let again = times(&again.start, &again.end, &again.zone, Timestamp(0)).unwrap();
             assert_eq!(again, query.range);
         }
     }

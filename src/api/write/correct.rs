@@ -1,6 +1,6 @@
 //! Corrections: deleting and replacing ranges of stored samples.
 
-use historian_proto::v1::{self, DeleteRangeRequest, DeleteRangeResponse, ReplaceRangeRequest, ReplaceRangeResponse, TagSamples};
+use historian_proto::v1::{DeleteRangeRequest, DeleteRangeResponse, ReplaceRangeRequest, ReplaceRangeResponse, TagSamples};
 use tonic::Status;
 
 use super::{incoming::IncomingSamples, refusal::TagRefusal, sample};
@@ -92,8 +92,7 @@ fn range(services: &Services, start: &str, end: &str, zone: &str) -> Result<Time
     if end.is_empty() {
         return Err(status::invalid("end", "the end of the range is missing; a correction has no default"));
     }
-    let request = v1::RangeRequest { start: start.to_owned(), end: end.to_owned(), zone: zone.to_owned(), ..v1::RangeRequest::default() };
-    let range = resolve::times(&request, services.clock.now())?;
+    let range = resolve::Bounds::new(start, end, zone).resolve(services.clock.now())?;
     if range.reverse || range.is_empty() {
         return Err(status::invalid("end", format!("{} is not after the start {}", range.start, range.end)));
     }
