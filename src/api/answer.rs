@@ -6,6 +6,8 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use super::status;
+use historian_model::Tag;
+use historian_query::QueryError;
 
 /// Longest message that a client takes which sets no limit of its own.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
@@ -62,6 +64,11 @@ pub fn failures(mut failures: Vec<TagFailure>) -> Vec<TagFailure> {
         failures.push(more);
     }
     failures
+}
+
+/// A row for a tag that cannot be read.
+pub fn damaged(tag: &Tag, error: &QueryError) -> TagFailure {
+    TagFailure { tag: tag.name().to_string(), code: Code::DataLoss.into(), message: error.to_string() }
 }
 
 #[cfg(test)]

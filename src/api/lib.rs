@@ -11,15 +11,15 @@ pub mod filter;
 pub mod flight;
 pub mod grpc;
 pub mod http;
-mod measure;
+pub mod kind;
 pub mod metrics;
-mod page;
 mod principal;
+mod request;
 pub mod resolve;
 pub mod sample;
 pub mod status;
 pub mod stream;
-mod subscribe;
+mod ticket;
 pub mod write;
 
 use std::{sync::Arc, time::Duration};

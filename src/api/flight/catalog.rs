@@ -6,8 +6,13 @@ use arrow_flight::{Criteria, FlightDescriptor, FlightEndpoint, FlightInfo, Ticke
 use serde::Deserialize;
 use tonic::Status;
 
-use super::info::{self, Query};
-use crate::{Services, command::Command, resolve, status, stream::Emitter};
+use super::info;
+use crate::{
+    Services,
+    kind::{RangeKind, Resolved},
+    resolve, status,
+    stream::Emitter,
+};
 use historian_model::TagSelection;
 use historian_query::{QueryError, QueryLimits};
 
@@ -53,11 +58,9 @@ pub fn list(services: &Services, selection: &TagSelection, limits: &QueryLimits,
         after = Some(last.name().as_str().to_owned());
         for tag in &page {
             let path = tag.name().as_str().split('/').map(str::to_owned).collect();
-            let query = info::everything(vec![tag.clone()]);
-            let command = Command::Range(resolve::to_request(vec![tag.name().to_string()], &query));
-            let ticket = Ticket::new(command.to_ticket());
-            let schema = info::schema(services, &Query::Range(query, Vec::new()))?;
-            let mut flight = info::described(&schema, FlightDescriptor::new_path(path))?;
+            let query = RangeKind::everything(vec![tag.clone()], Vec::new());
+            let ticket = Ticket::new(query.ticket());
+            let mut flight = info::described(query.schema(&services.query)?.as_ref(), FlightDescriptor::new_path(path))?;
             flight.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
             if limits.cancel.is_cancelled() || !emitter.emit(flight) {
                 return Ok(());

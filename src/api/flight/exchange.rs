@@ -19,7 +19,13 @@ use super::{
     decode::{Decoder, nanoseconds_per, shown, type_name},
     encode::Encoder,
 };
-use crate::{Api, Services, blocking, command::Command, measure, status, stream::Emitter};
+use crate::{
+    Api, Services, blocking,
+    command::Command,
+    kind::{AsOfKind, Asker, QueryKind},
+    status,
+    stream::Emitter,
+};
 use historian_query::{AsOfQuery, QueryError, QueryLimits, as_of_fields, check_names, tells_states};
 
 /// Rows joined at once; fewer where there are many tags.
@@ -43,8 +49,8 @@ pub async fn start(
     };
     let request = command(&first, api)?;
     let services = api.services.clone();
-    let query = blocking(move || match measure::as_of(&services, &request)? {
-        (query, missing) if missing.is_empty() => Ok(query),
+    let query = blocking(move || match AsOfKind::resolve(&Asker::new(&services), request)? {
+        (AsOfKind { query }, missing) if missing.is_empty() => Ok(query),
         (_, missing) => Err(status::tags_not_found(&missing)),
     })
     .await?;
@@ -74,10 +80,10 @@ fn command(first: &FlightData, api: &Api) -> Result<v1::AsOfRequest, Status> {
     if descriptor.r#type() != DescriptorType::Cmd {
         return Err(status::invalid("descriptor", format!("is a path; {EXPECTED}")));
     }
-    match Command::parse(&descriptor.cmd, api.limits())?.0 {
-        Command::AsOf(request) if request.timestamps.is_empty() => Ok(request),
-        Command::AsOf(_) => Err(status::invalid("timestamps", "come in the column timestamp of the rows, not in the command")),
-        _ => Err(status::invalid("descriptor", format!("is another command; {EXPECTED}"))),
+    match Command::parse(&descriptor.cmd, api.limits())?.0.request::<v1::AsOfRequest>() {
+        Some(request) if request.timestamps.is_empty() => Ok(request.clone()),
+        Some(_) => Err(status::invalid("timestamps", "come in the column timestamp of the rows, not in the command")),
+        None => Err(status::invalid("descriptor", format!("is another command; {EXPECTED}"))),
     }
 }
 

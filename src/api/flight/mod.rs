@@ -12,7 +12,6 @@ pub mod info;
 pub mod put;
 mod session;
 pub mod sql;
-mod ticket;
 
 use std::{pin::Pin, sync::Arc};
 
@@ -24,7 +23,12 @@ use historian_proto::v1;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Api, Services, blocking, command::Command, status, subscribe};
+use super::{
+    Api, Services, blocking,
+    command::Command,
+    kind::{self, Resolved, SubscribeKind},
+    status,
+};
 
 /// The Flight service of the historian.
 pub struct Flight(pub Arc<Api>);
@@ -34,10 +38,10 @@ type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl Flight {
     /// Answers a subscription: the schema, then messages of deliveries.
     fn subscribe(&self, request: v1::SubscribeRequest) -> Result<Response<Answer<FlightData>>, Status> {
-        let (mut encoder, first) = encode::Encoder::new(&subscribe::schema());
-        let messages = subscribe::start(&self.0, request, move |delivery| {
+        let (mut encoder, first) = encode::Encoder::new(&SubscribeKind::schema());
+        let messages = kind::follow(&self.0, request, move |delivery| {
             let mut messages = Vec::new();
-            for batch in subscribe::batches(&delivery)? {
+            for batch in SubscribeKind::batches(&delivery)? {
                 let encoded = encoder.batch(&batch, &mut |message| {
                     messages.push(message);
                     true
@@ -53,7 +57,7 @@ impl Flight {
     async fn of_descriptor<T: Send + 'static>(
         &self,
         descriptor: FlightDescriptor,
-        work: impl FnOnce(&Services, &info::Query, FlightDescriptor) -> Result<T, Status> + Send + 'static,
+        work: impl FnOnce(&Services, &dyn Resolved, FlightDescriptor) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
         let services = self.0.services.clone();
         blocking(move || {
@@ -64,7 +68,7 @@ impl Flight {
                     return Err(status::invalid("descriptor", "has no type; send a command or a path"));
                 }
             };
-            work(&services, &query, descriptor)
+            work(&services, query.as_ref(), descriptor)
         })
         .await
     }
@@ -85,15 +89,16 @@ impl FlightService for Flight {
         if let Some(command) = sql::command(&ticket.ticket, self.0.limits())? {
             return sql::get(&self.0, &headers, &ticket.ticket, command).map(Response::new);
         }
-        let (command, part) = ticket::parse(&ticket.ticket, self.0.limits())?;
+        let (command, part) = Command::parse_ticket(&ticket.ticket, self.0.limits())?;
         let compression = encode::compression(&headers)?;
-        if let Command::Subscribe(request) = command {
-            return self.subscribe(request);
+        if let Some(request) = command.request::<v1::SubscribeRequest>() {
+            return self.subscribe(request.clone());
         }
         let services = self.0.services.clone();
         // Resolved before the answer starts, so that a bad request is the answer and not the end of a stream.
-        let (services, query) = blocking(move || info::resolve(&services, command, part.as_ref()).map(|query| (services, query))).await?;
-        let stream = self.0.stream(&headers, move |limits, emitter| get::run(&services, &query, compression, limits, emitter))?;
+        let query = blocking(move || info::resolve(&services, command, part.as_ref())).await?;
+        let engine = self.0.services.query.clone();
+        let stream = self.0.stream(&headers, move |limits, emitter| get::run(&engine, query.as_ref(), compression, limits, emitter))?;
         Ok(Response::new(Box::pin(stream)))
     }
 
@@ -109,7 +114,7 @@ impl FlightService for Flight {
         if let Some(command) = sql::command(&request.get_ref().cmd, self.0.limits())? {
             return sql::schema(self.0.clone(), request.metadata(), command).await.map(Response::new);
         }
-        let schema = |services: &Services, query: &info::Query, _| info::schema_result(info::schema(services, query)?.as_ref());
+        let schema = |services: &Services, query: &dyn Resolved, _| info::schema_result(query.schema(&services.query)?.as_ref());
         self.of_descriptor(request.into_inner(), schema).await.map(Response::new)
     }
 

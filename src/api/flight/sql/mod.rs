@@ -30,7 +30,7 @@ use tonic::{Status, metadata::MetadataMap};
 
 use self::statement::{Executions, StatementTicket};
 use super::{Answer, encode, info as flight};
-use crate::{Api, ApiLimits, Services, blocking, command::AnyMessage, status};
+use crate::{Api, ApiLimits, Services, blocking, request::AnyMessage, status};
 use historian_query::QueryLimits;
 use historian_sql::{SqlEngine, SqlOptions};
 

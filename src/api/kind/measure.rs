@@ -1,97 +1,130 @@
-//! Requests of key figures into queries: measures, as-of joins, and the calendar intervals that aggregates have as well.
+//! `measure`: the exact primitives of key figures in intervals.
 
-use historian_proto::v1::{self, measure_request};
-use jiff::{civil::Time, tz::TimeZone};
+use std::sync::Arc;
+
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::{Float64Type, SchemaRef},
+};
+use historian_proto::v1::{self, TagFailure, measure_request};
 use tonic::Status;
 
 use super::{
-    Services, resolve,
-    resolve::{Bounds, Selected, duration},
+    asker::Asker,
+    calendar::{self, refused},
+    column::{WRONG, numbers, texts, times},
+    contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
+    tag_by_tag::TagByTag,
+};
+use crate::{
+    Services, request,
+    resolve::{self, Bounds, Selected, duration, zone},
     status,
 };
-use historian_model::{Tag, TimeRange};
-use historian_operators::{
-    aggregate::Intervals,
-    kpi::{CalendarUnit, CounterRules, Eligible, KpiError, ResetPolicy, STATES_MAX, Shift, TimeUnit, Window, calendar, steps},
-};
-use historian_query::{AS_OF_TAGS_MAX, AsOfQuery, Measure, MeasureQuery, QueryError};
+use historian_model::Tag;
+use historian_operators::kpi::{self, CounterRules, KpiError, ResetPolicy, STATES_MAX, TimeUnit, Window, steps};
+use historian_query::{Measure, MeasureQuery, QueryEngine, QueryError, QueryLimits};
 
-/// The calendar a request asks for, which excludes an interval; `None` when it asks for none.
-pub fn calendar_unit(asked: i32, interval: &str, shift_starts: &[String]) -> Result<Option<CalendarUnit>, Status> {
-    let unit = match asked.try_into() {
-        Ok(v1::Calendar::Unspecified) => None,
-        Ok(v1::Calendar::Hour) => Some(CalendarUnit::Hour),
-        Ok(v1::Calendar::Day) => Some(CalendarUnit::Day),
-        Ok(v1::Calendar::Week) => Some(CalendarUnit::Week),
-        Ok(v1::Calendar::Month) => Some(CalendarUnit::Month),
-        Ok(v1::Calendar::Year) => Some(CalendarUnit::Year),
-        Ok(v1::Calendar::Shift) => Some(CalendarUnit::Shift(shifts(shift_starts)?)),
-        Err(_) => {
-            let message = format!("{asked} is none of CALENDAR_HOUR, _DAY, _WEEK, _MONTH, _YEAR, _SHIFT");
-            return Err(status::invalid("calendar", message));
-        }
-    };
-    if unit.is_some() && duration("interval", interval)? > 0 {
-        return Err(status::invalid("interval", "and calendar exclude each other; give one of them"));
+/// A resolved query of measures.
+pub struct MeasureKind {
+    query: MeasureQuery,
+    /// The request it came of, but exact: the ticket of its answer.
+    request: v1::MeasureRequest,
+}
+
+impl QueryKind for MeasureKind {
+    const NAME: &'static str = "measure";
+    const METHOD: &'static str = "Measure";
+    const DOOR: Door = Door::Get;
+    const SQL: Option<&'static str> = None;
+    type Request = v1::MeasureRequest;
+
+    fn resolve(asker: &Asker<'_>, request: v1::MeasureRequest) -> Result<(MeasureKind, Missing), Status> {
+        let (query, missing) = query(asker, &request)?;
+        let (start, end) = resolve::texts(query.range());
+        Ok((MeasureKind { query, request: v1::MeasureRequest { start, end, ..request } }, missing))
     }
-    if !shift_starts.is_empty() && !matches!(unit, Some(CalendarUnit::Shift(_))) {
-        return Err(status::invalid("shift_starts", "belongs to the calendar CALENDAR_SHIFT"));
+
+    fn plan(asker: &Asker<'_>, request: v1::MeasureRequest) -> Result<(Box<dyn Resolved>, Missing), Status> {
+        MeasureKind::resolve(asker, request).map(boxed)
     }
-    Ok(unit)
 }
 
-/// Shifts that are named by their start.
-fn shifts(starts: &[String]) -> Result<Vec<Shift>, Status> {
-    if starts.is_empty() {
-        return Err(status::invalid(
-            "shift_starts",
-            "the calendar CALENDAR_SHIFT needs the times at which shifts begin, such as \"06:00\"",
-        ));
+impl Resolved for MeasureKind {
+    fn schema(&self, engine: &QueryEngine) -> Result<SchemaRef, Status> {
+        Ok(engine.measure_schema(&self.query))
     }
-    let shift = |text: &String| {
-        let start: Time = text.trim().parse().map_err(|_| {
-            let shown: String = text.chars().take(40).collect();
-            status::invalid("shift_starts", format!("{shown:?} is no time of day; write \"06:00\""))
-        })?;
-        Ok(Shift { name: text.trim().to_owned(), start })
-    };
-    starts.iter().map(shift).collect()
+
+    fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
+        let rows = self.query.rows().map(|rows| rows as u64).filter(|rows| i64::try_from(*rows).is_ok());
+        Ok(Endpoints { rows, ..Endpoints::whole(Some(self.query.range()), request::any(&self.request)) })
+    }
+
+    fn batches(&self, engine: &QueryEngine, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
+        engine.measure(&self.query, limits, emit)
+    }
 }
 
-fn refused(error: &KpiError) -> Status {
-    let field = match error {
-        KpiError::Window { .. } => "end",
-        KpiError::Shifts(_) => "shift_starts",
-        KpiError::Intervals => "interval",
-        _ => "calendar",
-    };
-    status::invalid(field, error.to_string())
+impl TagByTag for MeasureKind {
+    type Message = v1::MeasureResponse;
+
+    fn tags(&self) -> &[Arc<Tag>] {
+        &self.query.tags
+    }
+
+    fn first(&self) -> v1::MeasureResponse {
+        let range = self.query.range();
+        let (start, end) = (range.start, range.end);
+        v1::MeasureResponse { start: start.0, end: end.0, ..v1::MeasureResponse::default() }
+    }
+
+    fn failed(failure: TagFailure) -> v1::MeasureResponse {
+        v1::MeasureResponse { failure: Some(failure), ..v1::MeasureResponse::default() }
+    }
+
+    fn run(&self, engine: &QueryEngine, tag: &Arc<Tag>, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
+        engine.measure(&MeasureQuery { tags: vec![tag.clone()], ..self.query.clone() }, limits, emit)
+    }
+
+    fn messages(&self, tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::MeasureResponse>, String> {
+        let values = batch.column_by_name("value").and_then(|column| column.as_primitive_opt::<Float64Type>()).ok_or(WRONG)?;
+        let times = times(batch, "start")?.into_iter().zip(times(batch, "end")?);
+        let texts = texts(batch, "label")?.into_iter().zip(texts(batch, "item")?);
+        let figures = numbers(batch, "numerator")?.into_iter().zip(numbers(batch, "denominator")?);
+        let qualities = numbers(batch, "percent_good")?.into_iter().zip(numbers(batch, "bad_seconds")?);
+        let rows = times.zip(texts).zip(values.iter()).zip(figures).zip(qualities);
+        let rows =
+            rows.map(|(((((start, end), (label, item)), value), (numerator, denominator)), (percent_good, bad_seconds))| v1::MeasureRow {
+                tag: tag.name().to_string(),
+                start,
+                end,
+                label,
+                item,
+                value,
+                numerator,
+                denominator,
+                percent_good,
+                bad_seconds,
+            });
+        // Some 150 bytes each: a message stays below what clients take.
+        let rows: Vec<v1::MeasureRow> = rows.collect();
+        Ok(rows.chunks(8_192).map(|rows| v1::MeasureResponse { rows: rows.to_vec(), ..v1::MeasureResponse::default() }).collect())
+    }
 }
 
-/// The intervals of a calendar as an aggregate has them, backwards for a range that is.
-pub fn calendar_intervals(range: TimeRange, unit: &CalendarUnit, zone: &TimeZone) -> Result<Intervals, Status> {
-    let window = Window::new(range.start.0, range.end.0).map_err(|error| refused(&error))?;
-    let parts = calendar(window, unit, zone).map_err(|error| refused(&error))?;
-    let cut = |part: Option<&historian_operators::kpi::CalendarInterval>| part.is_some_and(|part| !part.whole);
-    let (earliest, latest) = (cut(parts.first()), cut(parts.last()));
-    let edges = parts.iter().map(|part| part.window.start()).chain(parts.last().map(|part| part.window.end())).collect();
-    let intervals = Intervals::between(edges, range.reverse).map_err(|error| status::invalid("calendar", error.to_string()))?;
-    Ok(intervals.cut_at(earliest, latest))
-}
-
-/// A measure request against the catalog and the clock. Blocks on the catalog.
-pub fn measure(services: &Services, request: &v1::MeasureRequest) -> Result<(MeasureQuery, Vec<String>), Status> {
-    let now = services.clock.now();
+/// The query of a request.
+fn query(asker: &Asker<'_>, request: &v1::MeasureRequest) -> Result<(MeasureQuery, Missing), Status> {
+    let now = asker.now;
     let range = Bounds::new(&request.start, &request.end, &request.zone).forward(now)?;
-    let zone = resolve::zone(&request.zone)?;
+    let zone = zone(&request.zone)?;
     let window = Window::new(range.start.0, range.end.0).map_err(|error| refused(&error))?;
-    let intervals = match calendar_unit(request.calendar, &request.interval, &request.shift_starts)? {
-        Some(unit) => calendar(window, &unit, &zone),
+    let intervals = match calendar::calendar_unit(request.calendar, &request.interval, &request.shift_starts)? {
+        Some(unit) => kpi::calendar(window, &unit, &zone),
         None => steps(window, duration("interval", &request.interval)?.unsigned_abs(), &zone),
     };
     let intervals = intervals.map_err(|error| refused(&error))?;
     let measure = what(request)?;
-    let Selected { mut tags, missing } = resolve::tags(services, &request.tags)?;
+    let Selected { mut tags, missing } = asker.tags(&request.tags)?;
     // A glob takes the tags that can be measured so; a tag that is named and cannot be is a mistake.
     let named = |tag: &Tag| request.tags.iter().any(|pattern| pattern == tag.name().as_str());
     let unfit =
@@ -197,22 +230,4 @@ fn time_unit(per: &str) -> Result<TimeUnit, Status> {
             return Err(status::invalid("per", message));
         }
     })
-}
-
-/// A join against the catalog, its times those of the request. Blocks on the catalog.
-pub fn as_of(services: &Services, request: &v1::AsOfRequest) -> Result<(AsOfQuery, Vec<String>), Status> {
-    let eligible = match v1::QualityFilter::try_from(request.quality) {
-        Ok(v1::QualityFilter::Unspecified | v1::QualityFilter::NotBad) => Eligible::NotBad,
-        Ok(v1::QualityFilter::Any) => Eligible::Any,
-        Ok(v1::QualityFilter::Good) => Eligible::Good,
-        Err(_) => return Err(status::invalid("quality", "is none of ANY, NOT_BAD, GOOD")),
-    };
-    let tolerance = duration("tolerance", &request.tolerance)?.unsigned_abs();
-    let tolerance_ns = (!request.tolerance.trim().is_empty()).then_some(tolerance);
-    let Selected { tags, missing } = resolve::tags(services, &request.tags)?;
-    if tags.len() > AS_OF_TAGS_MAX {
-        let message = format!("{} tags are joined, at most {AS_OF_TAGS_MAX} are at once; use a narrower glob", tags.len());
-        return Err(status::too_much("as_of_tags_max", message));
-    }
-    Ok((AsOfQuery { tags, times: request.timestamps.clone(), tolerance_ns, eligible }, missing))
 }

@@ -11,7 +11,7 @@ use historian_proto::v1::RangeRequest;
 use prost::Message;
 use tonic::Status;
 
-use super::status;
+use crate::status;
 use historian_model::{Tag, TimeRange, Timestamp};
 use historian_query::{Boundary, Layout, QueryEngine, QueryError, QueryLimits, RangeQuery, Resume};
 

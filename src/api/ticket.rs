@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use prost::Message;
+use prost::{Message, Name};
 use tonic::Status;
 
 use crate::{
     ApiLimits,
-    command::{AnyMessage, Command, TYPE_PREFIX},
+    request::{self, AnyMessage, TYPE_PREFIX},
     status,
 };
 use historian_model::{Tag, TagId};
@@ -51,13 +51,14 @@ impl Part {
     }
 }
 
+/// A command, and which of the tags that it selects are meant.
 #[derive(Clone, PartialEq, Message)]
-struct PinnedCommand {
+pub struct PinnedCommand {
     /// The command, as an `Any`.
     #[prost(bytes = "vec", tag = "1")]
-    command: Vec<u8>,
+    pub command: Vec<u8>,
     #[prost(message, optional, tag = "2")]
-    part: Option<Part>,
+    pub part: Option<Part>,
 }
 
 /// Makes the tickets of one query.
@@ -73,41 +74,47 @@ impl<'a> Tickets<'a> {
         Tickets { patterns, id_max: tags.iter().map(|tag| tag.id).max().unwrap_or(TagId(0)) }
     }
 
-    /// The ticket for some of the tags, neighbours in the order of names. `command` makes the command for names and globs.
-    pub fn ticket(&self, tags: &[Arc<Tag>], command: impl FnOnce(Vec<String>) -> Command) -> Vec<u8> {
+    /// The ticket for some of the tags, neighbours in the order of names. `command` makes the request for names and globs.
+    pub fn ticket<M: Message + Name>(&self, tags: &[Arc<Tag>], command: impl FnOnce(Vec<String>) -> M) -> Vec<u8> {
         let bytes: usize = tags.iter().map(|tag| tag.name().as_str().len() + 4).sum();
         if !tags.is_empty() && bytes <= NAMES_BYTES_MAX {
-            return command(tags.iter().map(|tag| tag.name().to_string()).collect()).to_ticket();
+            return request::any(&command(tags.iter().map(|tag| tag.name().to_string()).collect()));
         }
-        let pinned = PinnedCommand { command: command(self.patterns.to_vec()).to_ticket(), part: Some(Part::of(tags, self.id_max)) };
+        let pinned = PinnedCommand { command: request::any(&command(self.patterns.to_vec())), part: Some(Part::of(tags, self.id_max)) };
         AnyMessage { type_url: format!("{TYPE_PREFIX}{NAME}"), value: pinned.encode_to_vec() }.encode_to_vec()
     }
 }
 
-/// Reads a ticket: one of ours, or any command.
+/// Limits for what is in a ticket.
 ///
 /// # Errors
-/// As [`Command::parse`].
-pub fn parse(bytes: &[u8], limits: &ApiLimits) -> Result<(Command, Option<Part>), Status> {
+/// `INVALID_ARGUMENT` when it is longer than any of ours.
+pub fn limits(bytes: &[u8], limits: &ApiLimits) -> Result<ApiLimits, Status> {
     // What is longer than a command can only be ours: it was made of a command with what the server knows.
     let bytes_max = limits.ticket_bytes_max + BEYOND_COMMAND_BYTES;
     if bytes.len() > bytes_max {
         return Err(status::invalid("ticket", format!("has {} bytes, at most {bytes_max} are taken", bytes.len())));
     }
-    let limits = ApiLimits { ticket_bytes_max: bytes_max, ..limits.clone() };
+    Ok(ApiLimits { ticket_bytes_max: bytes_max, ..limits.clone() })
+}
+
+/// The command in a ticket that names it by its globs, and which of their tags are meant; `None` for any other ticket.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` when it is damaged.
+pub fn pinned(bytes: &[u8]) -> Result<Option<PinnedCommand>, Status> {
     let any = AnyMessage::decode(bytes).ok().filter(|any| any.type_url.rsplit('/').next() == Some(NAME));
-    let Some(any) = any else { return Command::parse(bytes, &limits).map(|(command, _)| (command, None)) };
-    let pinned = PinnedCommand::decode(any.value.as_slice())
-        .map_err(|error| status::invalid("ticket", format!("is none of this historian's: {error}")))?;
-    let (command, _) = Command::parse(&pinned.command, &limits)?;
-    Ok((command, pinned.part))
+    let Some(any) = any else { return Ok(None) };
+    let pinned = PinnedCommand::decode(any.value.as_slice());
+    pinned.map(Some).map_err(|error| status::invalid("ticket", format!("is none of this historian's: {error}")))
 }
 
 #[cfg(test)]
 mod tests {
-    use historian_proto::v1;
+    use historian_proto::v1::CurrentValuesRequest;
 
     use super::*;
+    use crate::command::Command;
     use historian_model::{TagDefinition, TagName, Timestamp, ValueType};
 
     fn tags(count: u32) -> Vec<Arc<Tag>> {
@@ -123,8 +130,13 @@ mod tests {
         (1..=count).map(|id| Arc::new(tag(id))).collect()
     }
 
-    fn current(tags: Vec<String>) -> Command {
-        Command::Current(v1::CurrentValuesRequest { tags, ..v1::CurrentValuesRequest::default() })
+    fn current(tags: Vec<String>) -> CurrentValuesRequest {
+        CurrentValuesRequest { tags, ..CurrentValuesRequest::default() }
+    }
+
+    fn parse(bytes: &[u8], limits: &ApiLimits) -> Result<(CurrentValuesRequest, Option<Part>), Status> {
+        let (command, part) = Command::parse_ticket(bytes, limits)?;
+        Ok((command.request::<CurrentValuesRequest>().expect("a request for current values").clone(), part))
     }
 
     #[test]
@@ -166,9 +178,9 @@ mod tests {
         }
         text.push_str("**\"]}}");
         let (command, _) = Command::parse(text.as_bytes(), &limits).unwrap();
-        let Command::Current(request) = &command else { panic!("{command:?}") };
+        let request = command.request::<CurrentValuesRequest>().unwrap();
         let ticket = Tickets::new(&request.tags, &tags(10_000)).ticket(&tags(10_000), current);
-        assert_eq!(parse(&ticket, &limits).unwrap().0, command);
+        assert_eq!(parse(&ticket, &limits).unwrap().0, *request);
         let endless = vec![b' '; limits.ticket_bytes_max + BEYOND_COMMAND_BYTES + 1];
         assert_eq!(parse(&endless, &limits).unwrap_err().code(), tonic::Code::InvalidArgument);
         let broken = AnyMessage { type_url: format!("{TYPE_PREFIX}{NAME}"), value: vec![0xff; 3] }.encode_to_vec();

@@ -1,4 +1,4 @@
-//! Subscriptions: every sample of some tags as it becomes durable, with the position behind which a client resumes.
+//! `subscribe`: every sample of some tags as it becomes durable, with the position behind which a client resumes.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,11 @@ use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Status, metadata::MetadataMap};
 
-use super::{Api, Services, blocking, resolve, sample, status};
+use super::{
+    asker::Asker,
+    contract::{Door, Missing, QueryKind, Resolved, refused as not_planned},
+};
+use crate::{Api, Services, blocking, resolve, sample, status};
 use historian_model::{Samples, Tag, TagId, TagSelection, Value, Values};
 use historian_query::{INTEGER_DIGITS, QueryLimits};
 use historian_read::feed::{FeedError, Follower};
@@ -111,11 +115,37 @@ fn refused(error: &FeedError) -> Status {
     }
 }
 
+/// A resolved subscription. Its tags are no list: those made later count as well.
+pub struct SubscribeKind {
+    selection: TagSelection,
+    request: v1::SubscribeRequest,
+}
+
+impl QueryKind for SubscribeKind {
+    const NAME: &'static str = "subscribe";
+    const METHOD: &'static str = "Subscribe";
+    const DOOR: Door = Door::Follow;
+    const SQL: Option<&'static str> = None;
+    type Request = v1::SubscribeRequest;
+
+    fn resolve(asker: &Asker<'_>, request: v1::SubscribeRequest) -> Result<(SubscribeKind, Missing), Status> {
+        if request.tags.is_empty() {
+            return Err(status::invalid("tags", "name at least one tag or glob; \"**\" selects all"));
+        }
+        let selection = resolve::selection(&request.tags, &asker.services.limits)?;
+        Ok((SubscribeKind { selection, request }, Vec::new()))
+    }
+
+    fn plan(_asker: &Asker<'_>, _request: v1::SubscribeRequest) -> Result<(Box<dyn Resolved>, Missing), Status> {
+        Err(not_planned::<SubscribeKind>())
+    }
+}
+
 /// Begins a subscription. `convert` makes messages of what is delivered.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` for the tags, `OUT_OF_RANGE` for the position, `RESOURCE_EXHAUSTED` when there are too many subscriptions.
-pub fn start<T: Send + 'static>(
+pub fn follow<T: Send + 'static>(
     api: &Arc<Api>,
     request: v1::SubscribeRequest,
     mut convert: impl FnMut(Delivery) -> Result<Vec<T>, Status> + Send + 'static,
@@ -124,10 +154,7 @@ pub fn start<T: Send + 'static>(
     let permit = api.subscriptions.clone().try_acquire_owned().map_err(|_| {
         status::busy(format!("{} subscriptions are open, which is the limit; end one, or try again later", limits.subscriptions_max))
     })?;
-    if request.tags.is_empty() {
-        return Err(status::invalid("tags", "name at least one tag or glob; \"**\" selects all"));
-    }
-    let selection = resolve::selection(&request.tags, limits)?;
+    let (SubscribeKind { selection, request }, _) = SubscribeKind::resolve(&Asker::new(&api.services), request)?;
     let mut follower = api.services.query.feed().follow(request.position).map_err(|error| refused(&error))?;
     let (sender, receiver) = mpsc::channel(limits.query_messages_in_flight);
     let stalled_after = limits.stalled_reader_timeout;
@@ -238,12 +265,31 @@ fn next(services: &Services, follower: &mut Follower, tags: &mut Tags) -> Result
 }
 
 fn current(services: &Services, patterns: &[String], limits: &QueryLimits) -> Result<Vec<(Arc<Tag>, Samples)>, Status> {
-    let tags = resolve::tags(services, patterns)?.tags;
+    let tags = Asker::new(services).tags(patterns)?.tags;
     services.query.current_samples(&tags, limits).map_err(|error| status::from_query(&error))
 }
 
-/// A delivery as messages of gRPC; none when it has no samples of the tags selected.
-pub fn messages(delivery: &Delivery) -> Vec<v1::SubscribeResponse> {
+impl SubscribeKind {
+    /// A delivery as messages of gRPC; none when it has no samples of the tags selected.
+    pub fn messages(delivery: &Delivery) -> Vec<v1::SubscribeResponse> {
+        messages(delivery)
+    }
+
+    /// Schema of the answer as Arrow.
+    pub fn schema() -> SchemaRef {
+        schema()
+    }
+
+    /// A delivery as record batches; none when it has no samples of the tags selected.
+    ///
+    /// # Errors
+    /// When a batch cannot be formed.
+    pub fn batches(delivery: &Delivery) -> Result<Vec<RecordBatch>, Status> {
+        parts(delivery).iter().map(batch).collect()
+    }
+}
+
+fn messages(delivery: &Delivery) -> Vec<v1::SubscribeResponse> {
     let message = |part: Part<'_>| {
         let position = part.stretches.last().map_or(0, |stretch| stretch.position);
         let samples = part.stretches.into_iter().map(|Stretch { tag, run, rows, .. }| {
@@ -261,7 +307,7 @@ pub fn messages(delivery: &Delivery) -> Vec<v1::SubscribeResponse> {
 
 /// Columns tag, timestamp, value (numbers), text (strings), quality, position, integer (i64 and u64, which an f64 may not hold). All of them
 /// always: tags of any type may be made later.
-pub fn schema() -> SchemaRef {
+fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("tag", DataType::Utf8, false),
         Field::new("timestamp", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false),
@@ -271,14 +317,6 @@ pub fn schema() -> SchemaRef {
         Field::new("position", DataType::UInt64, false),
         Field::new("integer", DataType::Decimal128(INTEGER_DIGITS, 0), true),
     ]))
-}
-
-/// A delivery as record batches; none when it has no samples of the tags selected.
-///
-/// # Errors
-/// When a batch cannot be formed.
-pub fn batches(delivery: &Delivery) -> Result<Vec<RecordBatch>, Status> {
-    parts(delivery).iter().map(batch).collect()
 }
 
 fn batch(part: &Part<'_>) -> Result<RecordBatch, Status> {
@@ -358,7 +396,7 @@ mod tests {
         for (position, runs) in &sizes {
             sequences.extend(std::iter::repeat_n(*position, runs.iter().sum()));
         }
-        let batches = batches(&delivery).unwrap();
+        let batches = SubscribeKind::batches(&delivery).unwrap();
         let messages = messages(&delivery);
         assert!(batches.len() > 4 && batches.len() == messages.len(), "{}", batches.len());
         let (mut next, mut greatest) = (0, 2);

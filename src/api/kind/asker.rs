@@ -1,0 +1,42 @@
+//! Who asks, and when: what requests of all kinds are resolved against. Rights of the caller will stand here, and end in [`Asker::tags`].
+
+use tonic::Status;
+
+use crate::{
+    Services,
+    resolve::{self, Selected},
+    ticket::Part,
+};
+use historian_model::Timestamp;
+
+/// What one request is resolved against.
+pub struct Asker<'a> {
+    pub services: &'a Services,
+    /// The one clock reading that all times of the request are relative to.
+    pub now: Timestamp,
+    /// Which of the selected tags are meant; `None` all.
+    part: Option<&'a Part>,
+}
+
+impl<'a> Asker<'a> {
+    pub fn new(services: &'a Services) -> Asker<'a> {
+        Asker::of_part(services, None)
+    }
+
+    /// Of a ticket that means a part of the tags.
+    pub fn of_part(services: &'a Services, part: Option<&'a Part>) -> Asker<'a> {
+        Asker { services, now: services.clock.now(), part }
+    }
+
+    /// Tags of a query. Blocks on the catalog.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for patterns, `RESOURCE_EXHAUSTED` where they select too many.
+    pub fn tags(&self, patterns: &[String]) -> Result<Selected, Status> {
+        let mut selected = resolve::tags(self.services, patterns)?;
+        if let Some(part) = self.part {
+            selected.tags.retain(|tag| part.has(tag));
+        }
+        Ok(selected)
+    }
+}

@@ -1,0 +1,104 @@
+//! `downsample`: ranges reduced for a plot.
+
+use std::sync::Arc;
+
+use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use historian_proto::v1::{self, TagFailure, downsample_request};
+use tonic::Status;
+
+use super::{
+    asker::Asker,
+    contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
+    tag_by_tag::TagByTag,
+};
+use crate::{
+    Services, request,
+    resolve::{Bounds, Selected, texts},
+    sample, status,
+};
+use historian_model::Tag;
+use historian_operators::downsample::{self, Method};
+use historian_query::{DownsampleQuery, QueryEngine, QueryError, QueryLimits};
+
+/// A resolved query of ranges reduced for a plot.
+pub struct DownsampleKind {
+    query: DownsampleQuery,
+    /// The request it came of, but exact: the ticket of its answer.
+    request: v1::DownsampleRequest,
+}
+
+impl QueryKind for DownsampleKind {
+    const NAME: &'static str = "downsample";
+    const METHOD: &'static str = "Downsample";
+    const DOOR: Door = Door::Get;
+    const SQL: Option<&'static str> = Some("downsample");
+    type Request = v1::DownsampleRequest;
+
+    fn resolve(asker: &Asker<'_>, request: v1::DownsampleRequest) -> Result<(DownsampleKind, Missing), Status> {
+        let (query, missing) = query(asker, &request)?;
+        let (start, end) = texts(query.range);
+        Ok((DownsampleKind { query, request: v1::DownsampleRequest { start, end, ..request } }, missing))
+    }
+
+    fn plan(asker: &Asker<'_>, request: v1::DownsampleRequest) -> Result<(Box<dyn Resolved>, Missing), Status> {
+        DownsampleKind::resolve(asker, request).map(boxed)
+    }
+}
+
+impl Resolved for DownsampleKind {
+    fn schema(&self, engine: &QueryEngine) -> Result<SchemaRef, Status> {
+        Ok(engine.downsample_schema(&self.query))
+    }
+
+    fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
+        Ok(Endpoints::whole(Some(self.query.range), request::any(&self.request)))
+    }
+
+    fn batches(&self, engine: &QueryEngine, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
+        engine.downsample(&self.query, limits, emit)
+    }
+}
+
+impl TagByTag for DownsampleKind {
+    type Message = v1::DownsampleResponse;
+
+    fn tags(&self) -> &[Arc<Tag>] {
+        &self.query.tags
+    }
+
+    fn first(&self) -> v1::DownsampleResponse {
+        let (start, end) = (self.query.range.start, self.query.range.end);
+        v1::DownsampleResponse { start: start.0, end: end.0, ..v1::DownsampleResponse::default() }
+    }
+
+    fn failed(failure: TagFailure) -> v1::DownsampleResponse {
+        v1::DownsampleResponse { failure: Some(failure), ..v1::DownsampleResponse::default() }
+    }
+
+    fn run(&self, engine: &QueryEngine, tag: &Arc<Tag>, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
+        engine.downsample(&DownsampleQuery { tags: vec![tag.clone()], types: false, ..self.query.clone() }, limits, emit)
+    }
+
+    fn messages(&self, tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::DownsampleResponse>, String> {
+        let samples = sample::to_proto(tag.name().as_str(), tag.value_type(), batch)?;
+        Ok(vec![v1::DownsampleResponse { samples: Some(samples), ..v1::DownsampleResponse::default() }])
+    }
+}
+
+/// The query of a request.
+fn query(asker: &Asker<'_>, request: &v1::DownsampleRequest) -> Result<(DownsampleQuery, Missing), Status> {
+    let range = Bounds::new(&request.start, &request.end, &request.zone).forward(asker.now)?;
+    let method = match request.method.try_into() {
+        Ok(downsample_request::Method::Unspecified | downsample_request::Method::Plot) => Method::Plot,
+        Ok(downsample_request::Method::M4) => Method::M4,
+        Ok(downsample_request::Method::Minmax) => Method::MinMax,
+        Ok(downsample_request::Method::Lttb) => Method::Lttb,
+        Ok(downsample_request::Method::Minmaxlttb) => Method::MinMaxLttb,
+        Err(_) => return Err(status::invalid("method", format!("{} is none of PLOT, M4, MINMAX, LTTB, MINMAXLTTB", request.method))),
+    };
+    let points = if request.points == 0 { 1_000 } else { request.points };
+    let points = usize::try_from(points).map_err(|_| status::invalid("points", format!("{points} is negative")))?;
+    downsample::Request::new(range.start.0, range.end.0, points, method).map_err(|error| status::invalid("points", error.to_string()))?;
+    let Selected { tags, missing } = asker.tags(&request.tags)?;
+    Ok((DownsampleQuery { tags, range, points, method, types: request.types, use_rollups: true }, missing))
+}

@@ -1,0 +1,57 @@
+//! The kinds of query. Each is a module, where its request becomes a resolved query, and where its schema, estimate, tickets, answer as Arrow
+//! and answer as proto are told; and a line in [`KINDS`], which feeds Flight, messages and a table of `docs/api.md`.
+
+mod aggregate;
+mod anomalies;
+mod as_of;
+mod asker;
+mod calendar;
+mod column;
+mod contract;
+mod current;
+mod downsample;
+mod measure;
+mod page;
+mod range;
+mod subscribe;
+mod superseded;
+mod tag_by_tag;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    aggregate::AggregateKind,
+    anomalies::{AnomaliesKind, detectors},
+    as_of::AsOfKind,
+    asker::Asker,
+    contract::{Asked, Door, Kind, Missing, QueryKind, Resolved},
+    current::{CurrentKind, PageOfCurrent},
+    downsample::DownsampleKind,
+    measure::MeasureKind,
+    range::RangeKind,
+    subscribe::{SubscribeKind, follow},
+    superseded::SupersededKind,
+    tag_by_tag::{TagByTag, answer},
+};
+
+/// Every kind, in the order in which messages name them.
+pub static KINDS: [Kind; 9] = [
+    Kind::of::<RangeKind>(),
+    Kind::of::<CurrentKind>(),
+    Kind::of::<AggregateKind>(),
+    Kind::of::<DownsampleKind>(),
+    Kind::of::<AnomaliesKind>(),
+    Kind::of::<MeasureKind>(),
+    Kind::of::<SubscribeKind>(),
+    Kind::of::<SupersededKind>(),
+    Kind::of::<AsOfKind>(),
+];
+
+/// What this version answers, for who asked for something else.
+pub fn answered() -> String {
+    let names =
+        |exchanged: bool| KINDS.iter().filter(move |kind| (kind.door == Door::Exchange) == exchanged).map(|kind| kind.name).collect();
+    let (mut read, exchanged): (Vec<&str>, Vec<&str>) = (names(false), names(true));
+    let last = read.pop().unwrap_or_default();
+    format!("{} and {last}, and takes write by DoPut and {} by DoExchange", read.join(", "), exchanged.join(" and "))
+}
