@@ -188,6 +188,8 @@ impl Clock for ManualClock {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_774_785_600_000_000_000); // 2026-03-29T12:00:00Z, the day summer time began in Berlin

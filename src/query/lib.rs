@@ -19,8 +19,9 @@ pub use historian_read::estimate::Extent;
 pub use historian_read::memory::MemoryBudget;
 pub use moment::Moment;
 pub use plan::{
-    AS_OF_TAGS_MAX, AggregateQuery, AnomalyQuery, AsOfQuery, DownsampleQuery, Held, IntervalAnswers, IntervalPart, IntervalQuery, Measure,
-    MeasureQuery, TakePart, as_of_fields,
+    AS_OF_TAGS_MAX, AggregateQuery, AggregateRows, AnomalyQuery, AnomalyRows, AsOfQuery, DownsampleQuery, DownsampleRows, Figure, Held,
+    IntervalAnswers, IntervalPart, IntervalQuery, Measure, MeasureQuery, MeasureRows, Operator, Portion, Rows, Slice, TakePart,
+    as_of_fields,
 };
 pub use range::slices;
 pub use schema::{check_names, tells_states};
@@ -302,22 +303,32 @@ impl QueryEngine {
         current::samples(&self.reader, tags, limits)
     }
 
-    /// Schema of aggregates: tag `Dictionary(Int32, Utf8)`, timestamp, function `Dictionary(Int32, Utf8)`, value `Float64`, quality.
-    pub fn aggregate_schema(&self, query: &AggregateQuery) -> SchemaRef {
-        plan::aggregate_schema(query)
-    }
-
-    /// Evaluates aggregates: tag after tag, of each interval after interval in the order asked for, of each the functions in theirs.
+    /// Runs an operator and hands its answer on as batches of its schema: tag after tag, of each in the order of its intervals or samples.
+    /// `emit` returning false stops it.
     ///
     /// # Errors
     /// See [`QueryError`]; batches handed out before stand.
-    pub fn aggregate(
+    pub fn operate<O: Operator>(
         &self,
-        query: &AggregateQuery,
+        query: &O,
         limits: &QueryLimits,
         emit: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<(), QueryError> {
-        plan::run_aggregate(&self.view(&query.tags, limits)?, self.threads, query, limits, emit)
+        plan::batches(&self.view(query.tags(), limits)?, self.threads, query, limits, emit)
+    }
+
+    /// As [`QueryEngine::operate`], the answer in rows as the operator makes them, in slices as long as batches.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rows<O: Operator>(
+        &self,
+        query: &O,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(Slice<O::Rows>) -> bool,
+    ) -> Result<(), QueryError> {
+        let mut take = |rows| Ok(Slice::of(rows).all(&mut *emit));
+        plan::rows(&self.view(query.tags(), limits)?, self.threads, query, limits, &mut take)
     }
 
     /// Evaluates aggregates of parts, in their order, as numbers; `take` answers false to stop.
@@ -361,55 +372,6 @@ impl QueryEngine {
         current::latest(&self.reader, tags, limits)
     }
 
-    /// Schema of a downsampled range, that of the long layout.
-    pub fn downsample_schema(&self, query: &DownsampleQuery) -> SchemaRef {
-        plan::downsample_schema(query)
-    }
-
-    /// Downsamples, tag after tag.
-    ///
-    /// # Errors
-    /// See [`QueryError`]; batches handed out before stand.
-    pub fn downsample(
-        &self,
-        query: &DownsampleQuery,
-        limits: &QueryLimits,
-        emit: &mut dyn FnMut(RecordBatch) -> bool,
-    ) -> Result<(), QueryError> {
-        plan::run_downsample(&self.view(&query.tags, limits)?, self.threads, query, limits, emit)
-    }
-
-    /// Schema of anomalies, by output.
-    pub fn anomaly_schema(&self, query: &AnomalyQuery) -> SchemaRef {
-        plan::anomaly_schema(query)
-    }
-
-    /// Looks for anomalies, tag after tag.
-    ///
-    /// # Errors
-    /// See [`QueryError`]; batches handed out before stand.
-    pub fn anomalies(
-        &self,
-        query: &AnomalyQuery,
-        limits: &QueryLimits,
-        emit: &mut dyn FnMut(RecordBatch) -> bool,
-    ) -> Result<(), QueryError> {
-        plan::run_anomalies(&self.view(&query.tags, limits)?, self.threads, query, limits, emit)
-    }
-
-    /// Schema of measures.
-    pub fn measure_schema(&self, query: &MeasureQuery) -> SchemaRef {
-        plan::measure_schema(query)
-    }
-
-    /// Measures, tag after tag, interval after interval; of an interval one row, or one per state.
-    ///
-    /// # Errors
-    /// See [`QueryError`]; batches handed out before stand.
-    pub fn measure(&self, query: &MeasureQuery, limits: &QueryLimits, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), QueryError> {
-        plan::run_measure(&self.view(&query.tags, limits)?, self.threads, query, limits, emit)
-    }
-
     /// Joins times with the samples that held then, tag by tag; one that is damaged is its own error.
     ///
     /// # Errors
@@ -418,17 +380,17 @@ impl QueryEngine {
         plan::run_as_of(&self.view(&query.tags, limits)?, self.threads, query, limits)
     }
 
-    /// Runs a query of one tag for each tag, several at the same time, and hands their batches on in the order of the tags. All see the same
+    /// Runs a query of one tag for each tag, several at the same time, and hands their portions on in the order of the tags. All see the same
     /// moment. A tag that cannot be read ends its own query only.
     ///
     /// # Errors
-    /// See [`QueryError`]; batches handed out before stand.
-    pub fn tag_by_tag(
+    /// See [`QueryError`]; portions handed out before stand.
+    pub fn tag_by_tag<P: Portion>(
         &self,
         tags: &[Arc<Tag>],
         limits: &QueryLimits,
-        run: impl Fn(&QueryEngine, &Arc<Tag>, &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), QueryError> + Sync,
-        take: TakePart<'_>,
+        run: impl Fn(&QueryEngine, &Arc<Tag>, &mut dyn FnMut(P) -> bool) -> Result<(), QueryError> + Sync,
+        take: TakePart<'_, P>,
     ) -> Result<(), QueryError> {
         limits.moment.want(tags);
         // Where there is one tag only, its own query may use all threads.

@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{Array, AsArray, RecordBatch},
-    datatypes::{Float64Type, Int32Type, SchemaRef, UInt32Type},
-};
+use arrow::datatypes::SchemaRef;
 use historian_proto::v1::{self, TagFailure};
 use tonic::Status;
 
 use super::{
     asker::Asker,
     calendar,
-    column::{WRONG, times},
     contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
     tag_by_tag::TagByTag,
 };
@@ -23,7 +19,7 @@ use crate::{
 };
 use historian_model::{Tag, TimeRange};
 use historian_operators::aggregate::{Configuration, Function, Intervals, InvalidIntervals, UnknownFunction};
-use historian_query::{AggregateQuery, QueryEngine, QueryError, QueryLimits};
+use historian_query::{AggregateQuery, AggregateRows, Operator, QueryEngine, QueryError, QueryLimits, Slice};
 
 /// A resolved query of aggregates.
 pub struct AggregateKind {
@@ -51,8 +47,8 @@ impl QueryKind for AggregateKind {
 }
 
 impl Resolved for AggregateKind {
-    fn schema(&self, engine: &QueryEngine) -> Result<SchemaRef, Status> {
-        Ok(engine.aggregate_schema(&self.query))
+    fn schema(&self, _engine: &QueryEngine) -> Result<SchemaRef, Status> {
+        Ok(self.query.schema())
     }
 
     fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
@@ -62,11 +58,12 @@ impl Resolved for AggregateKind {
     }
 
     fn batches(&self, engine: &QueryEngine, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
-        engine.aggregate(&self.query, limits, emit)
+        engine.operate(&self.query, limits, emit)
     }
 }
 
 impl TagByTag for AggregateKind {
+    type Portion = Slice<AggregateRows>;
     type Message = v1::AggregateResponse;
 
     fn tags(&self) -> &[Arc<Tag>] {
@@ -82,31 +79,32 @@ impl TagByTag for AggregateKind {
         v1::AggregateResponse { failure: Some(failure), ..v1::AggregateResponse::default() }
     }
 
-    fn run(&self, engine: &QueryEngine, tag: &Arc<Tag>, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
-        engine.aggregate(&AggregateQuery { tags: vec![tag.clone()], ..self.query.clone() }, limits, emit)
+    fn run(
+        &self,
+        engine: &QueryEngine,
+        tag: &Arc<Tag>,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(Slice<AggregateRows>) -> bool,
+    ) -> Result<(), QueryError> {
+        engine.rows(&self.query.of_tag(tag), limits, emit)
     }
 
-    fn messages(&self, tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::AggregateResponse>, String> {
-        let functions = batch.column_by_name("function").and_then(|column| column.as_dictionary_opt::<Int32Type>()).ok_or(WRONG)?;
-        let names = functions.values().as_string_opt::<i32>().ok_or(WRONG)?;
-        let mut messages: Vec<v1::AggregateResponse> = (0..names.len())
-            .map(|index| v1::AggregateResponse {
-                tag: tag.name().to_string(),
-                function: names.value(index).to_owned(),
-                ..v1::AggregateResponse::default()
-            })
-            .collect();
-        let timestamps = times(batch, "timestamp")?;
-        let values = batch.column_by_name("value").and_then(|column| column.as_primitive_opt::<Float64Type>()).ok_or(WRONG)?;
-        let qualities = batch.column_by_name("quality").and_then(|column| column.as_primitive_opt::<UInt32Type>()).ok_or(WRONG)?;
-        for (row, timestamp) in timestamps.into_iter().enumerate() {
-            let message = messages.get_mut(functions.keys().value(row) as usize).ok_or(WRONG)?;
-            if values.is_null(row) {
+    fn messages(&self, tag: &Tag, portion: &Slice<AggregateRows>) -> Result<Vec<v1::AggregateResponse>, String> {
+        let message = |function: &Function| v1::AggregateResponse {
+            tag: tag.name().to_string(),
+            function: function.name().to_owned(),
+            ..v1::AggregateResponse::default()
+        };
+        let mut messages: Vec<v1::AggregateResponse> = self.query.functions.iter().map(message).collect();
+        let rows = portion.all();
+        for row in portion.range() {
+            let message = &mut messages[rows.functions[row] as usize];
+            if rows.values[row].is_none() {
                 message.nulls.push(message.timestamps.len() as u32);
             }
-            message.timestamps.push(timestamp);
-            message.values.push(if values.is_null(row) { 0.0 } else { values.value(row) });
-            message.qualities.push(qualities.value(row));
+            message.timestamps.push(rows.timestamps[row]);
+            message.values.push(rows.values[row].unwrap_or(0.0));
+            message.qualities.push(rows.qualities[row]);
         }
         messages.retain(|message| !message.timestamps.is_empty());
         Ok(messages)

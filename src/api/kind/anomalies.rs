@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{AsArray, RecordBatch},
-    datatypes::{Int64Type, SchemaRef},
-};
+use arrow::datatypes::SchemaRef;
 use historian_proto::{
     types::value::Kind,
     v1::{self, TagFailure, anomalies_request},
@@ -14,18 +11,17 @@ use tonic::Status;
 
 use super::{
     asker::Asker,
-    column::{WRONG, numbers, texts, times},
     contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
     tag_by_tag::TagByTag,
 };
 use crate::{
     Services, request,
-    resolve::{self, Bounds, Selected},
+    resolve::{Bounds, Selected, texts},
     status,
 };
 use historian_model::Tag;
-use historian_operators::anomaly::{DETECTORS, Output, Parameter, Parameters, Plan};
-use historian_query::{AnomalyQuery, QueryEngine, QueryError, QueryLimits};
+use historian_operators::anomaly::{DETECTORS, Finding, Output, Parameter, Parameters, Plan};
+use historian_query::{AnomalyQuery, AnomalyRows, Operator, QueryEngine, QueryError, QueryLimits, Slice};
 
 /// A resolved query for anomalies.
 pub struct AnomaliesKind {
@@ -43,7 +39,7 @@ impl QueryKind for AnomaliesKind {
 
     fn resolve(asker: &Asker<'_>, request: v1::AnomaliesRequest) -> Result<(AnomaliesKind, Missing), Status> {
         let (query, missing) = query(asker, &request)?;
-        let (start, end) = resolve::texts(query.range);
+        let (start, end) = texts(query.range);
         Ok((AnomaliesKind { query, request: v1::AnomaliesRequest { start, end, ..request } }, missing))
     }
 
@@ -53,8 +49,8 @@ impl QueryKind for AnomaliesKind {
 }
 
 impl Resolved for AnomaliesKind {
-    fn schema(&self, engine: &QueryEngine) -> Result<SchemaRef, Status> {
-        Ok(engine.anomaly_schema(&self.query))
+    fn schema(&self, _engine: &QueryEngine) -> Result<SchemaRef, Status> {
+        Ok(self.query.schema())
     }
 
     fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
@@ -63,11 +59,12 @@ impl Resolved for AnomaliesKind {
     }
 
     fn batches(&self, engine: &QueryEngine, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
-        engine.anomalies(&self.query, limits, emit)
+        engine.operate(&self.query, limits, emit)
     }
 }
 
 impl TagByTag for AnomaliesKind {
+    type Portion = Slice<AnomalyRows>;
     type Message = v1::AnomaliesResponse;
 
     fn tags(&self) -> &[Arc<Tag>] {
@@ -83,44 +80,48 @@ impl TagByTag for AnomaliesKind {
         v1::AnomaliesResponse { failure: Some(failure), ..v1::AnomaliesResponse::default() }
     }
 
-    fn run(&self, engine: &QueryEngine, tag: &Arc<Tag>, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
-        engine.anomalies(&AnomalyQuery { tags: vec![tag.clone()], ..self.query.clone() }, limits, emit)
+    fn run(
+        &self,
+        engine: &QueryEngine,
+        tag: &Arc<Tag>,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(Slice<AnomalyRows>) -> bool,
+    ) -> Result<(), QueryError> {
+        engine.rows(&self.query.of_tag(tag), limits, emit)
     }
 
-    fn messages(&self, tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::AnomaliesResponse>, String> {
+    fn messages(&self, tag: &Tag, portion: &Slice<AnomalyRows>) -> Result<Vec<v1::AnomaliesResponse>, String> {
         let name = || tag.name().to_string();
+        let (rows, range) = (portion.all(), portion.range());
         let mut answer = v1::AnomaliesResponse::default();
         match self.query.output {
             Output::Findings => {
-                let (starts, ends, peaks) = (times(batch, "start")?, times(batch, "end")?, times(batch, "peak")?);
-                let (detectors, scores) = (texts(batch, "detector")?, numbers(batch, "score")?);
-                let (expected, observed) = (texts(batch, "expected")?, texts(batch, "observed")?);
-                let explanations = texts(batch, "explanation")?;
-                let texts = detectors.into_iter().zip(expected).zip(observed).zip(explanations);
-                let rows = starts.into_iter().zip(ends).zip(peaks).zip(scores).zip(texts);
-                answer.findings = rows
-                    .map(|((((start, end), peak), score), (((detector, expected), observed), explanation))| v1::Finding {
-                        tag: name(),
-                        start,
-                        end,
-                        peak,
-                        detector,
-                        score,
-                        expected,
-                        observed,
-                        explanation,
-                    })
-                    .collect();
+                let finding = |finding: &Finding| v1::Finding {
+                    tag: name(),
+                    start: finding.start.0,
+                    end: finding.end.0,
+                    peak: finding.peak.0,
+                    detector: self.query.plan.detector().to_owned(),
+                    score: finding.score,
+                    expected: finding.expected_text(),
+                    observed: finding.observed_text(),
+                    explanation: finding.explanation.clone(),
+                };
+                answer.findings = rows.findings[range].iter().map(finding).collect();
             }
             Output::Scores => {
-                let rows = times(batch, "timestamp")?.into_iter().zip(numbers(batch, "value")?).zip(numbers(batch, "score")?);
-                answer.scores = rows
-                    .map(|((timestamp, value), score)| v1::anomalies_response::Score { tag: name(), timestamp, value, score })
-                    .collect();
+                let scores = &rows.scores;
+                let score = |row: usize| v1::anomalies_response::Score {
+                    tag: name(),
+                    timestamp: scores.timestamps[row],
+                    value: scores.values[row],
+                    score: scores.scores[row],
+                };
+                answer.scores = range.map(score).collect();
             }
             Output::Counts => {
-                let counts = batch.column_by_name("count").and_then(|column| column.as_primitive_opt::<Int64Type>()).ok_or(WRONG)?;
-                answer.counts = counts.values().iter().map(|count| v1::anomalies_response::Count { tag: name(), count: *count }).collect();
+                let count = |count: &i64| v1::anomalies_response::Count { tag: name(), count: *count };
+                answer.counts = rows.counts[range].iter().map(count).collect();
             }
         }
         Ok(vec![answer])

@@ -2,23 +2,23 @@
 
 use std::sync::Arc;
 
-use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use arrow::datatypes::SchemaRef;
 use historian_proto::v1::{self, TagFailure, downsample_request};
 use tonic::Status;
 
 use super::{
     asker::Asker,
     contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
-    tag_by_tag::TagByTag,
+    tag_by_tag::{TagByTag, samples_of},
 };
 use crate::{
     Services, request,
     resolve::{Bounds, Selected, texts},
-    sample, status,
+    status,
 };
 use historian_model::Tag;
 use historian_operators::downsample::{self, Method};
-use historian_query::{DownsampleQuery, QueryEngine, QueryError, QueryLimits};
+use historian_query::{DownsampleQuery, DownsampleRows, Operator, QueryEngine, QueryError, QueryLimits, Slice};
 
 /// A resolved query of ranges reduced for a plot.
 pub struct DownsampleKind {
@@ -46,8 +46,8 @@ impl QueryKind for DownsampleKind {
 }
 
 impl Resolved for DownsampleKind {
-    fn schema(&self, engine: &QueryEngine) -> Result<SchemaRef, Status> {
-        Ok(engine.downsample_schema(&self.query))
+    fn schema(&self, _engine: &QueryEngine) -> Result<SchemaRef, Status> {
+        Ok(self.query.schema())
     }
 
     fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
@@ -55,11 +55,12 @@ impl Resolved for DownsampleKind {
     }
 
     fn batches(&self, engine: &QueryEngine, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
-        engine.downsample(&self.query, limits, emit)
+        engine.operate(&self.query, limits, emit)
     }
 }
 
 impl TagByTag for DownsampleKind {
+    type Portion = Slice<DownsampleRows>;
     type Message = v1::DownsampleResponse;
 
     fn tags(&self) -> &[Arc<Tag>] {
@@ -75,12 +76,19 @@ impl TagByTag for DownsampleKind {
         v1::DownsampleResponse { failure: Some(failure), ..v1::DownsampleResponse::default() }
     }
 
-    fn run(&self, engine: &QueryEngine, tag: &Arc<Tag>, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
-        engine.downsample(&DownsampleQuery { tags: vec![tag.clone()], types: false, ..self.query.clone() }, limits, emit)
+    fn run(
+        &self,
+        engine: &QueryEngine,
+        tag: &Arc<Tag>,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(Slice<DownsampleRows>) -> bool,
+    ) -> Result<(), QueryError> {
+        engine.rows(&self.query.of_tag(tag), limits, emit)
     }
 
-    fn messages(&self, tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::DownsampleResponse>, String> {
-        let samples = sample::to_proto(tag.name().as_str(), tag.value_type(), batch)?;
+    fn messages(&self, tag: &Tag, portion: &Slice<DownsampleRows>) -> Result<Vec<v1::DownsampleResponse>, String> {
+        let Some((_, samples)) = portion.all().tags.first() else { return Ok(Vec::new()) };
+        let samples = samples_of(tag, samples, portion.range());
         Ok(vec![v1::DownsampleResponse { samples: Some(samples), ..v1::DownsampleResponse::default() }])
     }
 }

@@ -2,28 +2,24 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{AsArray, RecordBatch},
-    datatypes::{Float64Type, SchemaRef},
-};
+use arrow::datatypes::SchemaRef;
 use historian_proto::v1::{self, TagFailure, measure_request};
 use tonic::Status;
 
 use super::{
     asker::Asker,
     calendar::{self, refused},
-    column::{WRONG, numbers, texts, times},
     contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
     tag_by_tag::TagByTag,
 };
 use crate::{
     Services, request,
-    resolve::{self, Bounds, Selected, duration, zone},
+    resolve::{Bounds, Selected, duration, texts, zone},
     status,
 };
 use historian_model::Tag;
 use historian_operators::kpi::{self, CounterRules, KpiError, ResetPolicy, STATES_MAX, TimeUnit, Window, steps};
-use historian_query::{Measure, MeasureQuery, QueryEngine, QueryError, QueryLimits};
+use historian_query::{Measure, MeasureQuery, MeasureRows, Operator, QueryEngine, QueryError, QueryLimits, Slice};
 
 /// A resolved query of measures.
 pub struct MeasureKind {
@@ -41,7 +37,7 @@ impl QueryKind for MeasureKind {
 
     fn resolve(asker: &Asker<'_>, request: v1::MeasureRequest) -> Result<(MeasureKind, Missing), Status> {
         let (query, missing) = query(asker, &request)?;
-        let (start, end) = resolve::texts(query.range());
+        let (start, end) = texts(query.range());
         Ok((MeasureKind { query, request: v1::MeasureRequest { start, end, ..request } }, missing))
     }
 
@@ -51,8 +47,8 @@ impl QueryKind for MeasureKind {
 }
 
 impl Resolved for MeasureKind {
-    fn schema(&self, engine: &QueryEngine) -> Result<SchemaRef, Status> {
-        Ok(engine.measure_schema(&self.query))
+    fn schema(&self, _engine: &QueryEngine) -> Result<SchemaRef, Status> {
+        Ok(self.query.schema())
     }
 
     fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
@@ -61,11 +57,12 @@ impl Resolved for MeasureKind {
     }
 
     fn batches(&self, engine: &QueryEngine, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
-        engine.measure(&self.query, limits, emit)
+        engine.operate(&self.query, limits, emit)
     }
 }
 
 impl TagByTag for MeasureKind {
+    type Portion = Slice<MeasureRows>;
     type Message = v1::MeasureResponse;
 
     fn tags(&self) -> &[Arc<Tag>] {
@@ -82,32 +79,35 @@ impl TagByTag for MeasureKind {
         v1::MeasureResponse { failure: Some(failure), ..v1::MeasureResponse::default() }
     }
 
-    fn run(&self, engine: &QueryEngine, tag: &Arc<Tag>, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
-        engine.measure(&MeasureQuery { tags: vec![tag.clone()], ..self.query.clone() }, limits, emit)
+    fn run(
+        &self,
+        engine: &QueryEngine,
+        tag: &Arc<Tag>,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(Slice<MeasureRows>) -> bool,
+    ) -> Result<(), QueryError> {
+        engine.rows(&self.query.of_tag(tag), limits, emit)
     }
 
-    fn messages(&self, tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::MeasureResponse>, String> {
-        let values = batch.column_by_name("value").and_then(|column| column.as_primitive_opt::<Float64Type>()).ok_or(WRONG)?;
-        let times = times(batch, "start")?.into_iter().zip(times(batch, "end")?);
-        let texts = texts(batch, "label")?.into_iter().zip(texts(batch, "item")?);
-        let figures = numbers(batch, "numerator")?.into_iter().zip(numbers(batch, "denominator")?);
-        let qualities = numbers(batch, "percent_good")?.into_iter().zip(numbers(batch, "bad_seconds")?);
-        let rows = times.zip(texts).zip(values.iter()).zip(figures).zip(qualities);
-        let rows =
-            rows.map(|(((((start, end), (label, item)), value), (numerator, denominator)), (percent_good, bad_seconds))| v1::MeasureRow {
+    fn messages(&self, tag: &Tag, portion: &Slice<MeasureRows>) -> Result<Vec<v1::MeasureResponse>, String> {
+        let rows = portion.all();
+        let row = |row: usize| {
+            let (interval, figure) = (&self.query.intervals[rows.intervals[row]], &rows.figures[row]);
+            v1::MeasureRow {
                 tag: tag.name().to_string(),
-                start,
-                end,
-                label,
-                item,
-                value,
-                numerator,
-                denominator,
-                percent_good,
-                bad_seconds,
-            });
+                start: interval.window.start(),
+                end: interval.window.end(),
+                label: interval.label.clone(),
+                item: figure.item.to_string(),
+                value: figure.value,
+                numerator: figure.numerator,
+                denominator: figure.denominator,
+                percent_good: figure.percent_good,
+                bad_seconds: figure.bad_seconds,
+            }
+        };
         // Some 150 bytes each: a message stays below what clients take.
-        let rows: Vec<v1::MeasureRow> = rows.collect();
+        let rows: Vec<v1::MeasureRow> = portion.range().map(row).collect();
         Ok(rows.chunks(8_192).map(|rows| v1::MeasureResponse { rows: rows.to_vec(), ..v1::MeasureResponse::default() }).collect())
     }
 }

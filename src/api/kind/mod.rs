@@ -6,7 +6,6 @@ mod anomalies;
 mod as_of;
 mod asker;
 mod calendar;
-mod column;
 mod contract;
 mod current;
 mod downsample;

@@ -102,6 +102,7 @@ impl Resolved for RangeKind {
 }
 
 impl TagByTag for RangeKind {
+    type Portion = RecordBatch;
     type Message = v1::RangeResponse;
 
     fn resolve_for_tags(asker: &Asker<'_>, request: v1::RangeRequest) -> Result<(RangeKind, Missing), Status> {
@@ -136,7 +137,12 @@ impl TagByTag for RangeKind {
         Ok(vec![v1::RangeResponse { samples: Some(samples), ..v1::RangeResponse::default() }])
     }
 
-    fn run_all(&self, engine: &QueryEngine, limits: &QueryLimits, take: TakePart<'_>) -> Result<Option<v1::RangeResponse>, QueryError> {
+    fn run_all(
+        &self,
+        engine: &QueryEngine,
+        limits: &QueryLimits,
+        take: TakePart<'_, RecordBatch>,
+    ) -> Result<Option<v1::RangeResponse>, QueryError> {
         let Some((page, _)) = self.page.as_deref() else { return self.run_each(engine, limits, take) };
         let next = page.run_tags(engine, &self.query, limits, take)?;
         Ok(next.map(|next| v1::RangeResponse { next_page_token: next, ..v1::RangeResponse::default() }))

@@ -20,8 +20,9 @@ use tonic::{Status, metadata::MetadataMap};
 use super::{
     asker::Asker,
     contract::{Door, Missing, QueryKind, Resolved, refused as not_planned},
+    tag_by_tag::samples_of,
 };
-use crate::{Api, Services, blocking, resolve, sample, status};
+use crate::{Api, Services, blocking, resolve, status};
 use historian_model::{Samples, Tag, TagId, TagSelection, Value, Values};
 use historian_query::{INTEGER_DIGITS, QueryLimits};
 use historian_read::feed::{FeedError, Follower};
@@ -292,14 +293,7 @@ impl SubscribeKind {
 fn messages(delivery: &Delivery) -> Vec<v1::SubscribeResponse> {
     let message = |part: Part<'_>| {
         let position = part.stretches.last().map_or(0, |stretch| stretch.position);
-        let samples = part.stretches.into_iter().map(|Stretch { tag, run, rows, .. }| {
-            let name = tag.name().as_str();
-            if rows.len() == run.len() {
-                return sample::of_columns(name, run);
-            }
-            let indexes: Vec<u32> = rows.map(|row| row as u32).collect();
-            sample::of_columns(name, &run.take(&indexes))
-        });
+        let samples = part.stretches.into_iter().map(|Stretch { tag, run, rows, .. }| samples_of(tag, run, rows));
         v1::SubscribeResponse { samples: samples.collect(), position }
     };
     parts(delivery).into_iter().map(message).collect()

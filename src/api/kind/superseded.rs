@@ -63,6 +63,7 @@ impl Resolved for SupersededKind {
 }
 
 impl TagByTag for SupersededKind {
+    type Portion = RecordBatch;
     type Message = v1::SupersededResponse;
 
     fn tags(&self) -> &[Arc<Tag>] {

@@ -1,27 +1,28 @@
 //! Answers of gRPC over several tags, tag by tag: every tag keeps its own value type, and one that cannot be served does not take the others
 //! along.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use arrow::record_batch::RecordBatch;
-use historian_proto::v1::TagFailure;
+use historian_proto::v1::{TagFailure, TagSamples};
 use prost::Message;
 use tonic::Status;
 
 use super::{
     asker::Asker,
-    contract::{Emit, Missing, QueryKind},
+    contract::{Missing, QueryKind},
 };
 use crate::{
     answer::{MESSAGE_BYTES_MAX, damaged, unknown},
-    status,
+    sample, status,
     stream::Emitter,
 };
-use historian_model::Tag;
-use historian_query::{QueryEngine, QueryError, QueryLimits, TakePart};
+use historian_model::{Samples, Tag};
+use historian_query::{Portion, QueryEngine, QueryError, QueryLimits, TakePart};
 
 /// A kind whose method of gRPC answers so: its answer as proto.
 pub trait TagByTag: QueryKind {
+    /// Some rows of the answer for one tag, as the engine gives them.
+    type Portion: Portion;
     type Message: Message + 'static;
 
     /// As [`QueryKind::resolve`], for this form of the answer.
@@ -42,28 +43,44 @@ pub trait TagByTag: QueryKind {
     /// Runs the query of one of its tags.
     ///
     /// # Errors
-    /// See [`QueryError`]; batches handed out before stand.
-    fn run(&self, engine: &QueryEngine, tag: &Arc<Tag>, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError>;
+    /// See [`QueryError`]; portions handed out before stand.
+    fn run(
+        &self,
+        engine: &QueryEngine,
+        tag: &Arc<Tag>,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(Self::Portion) -> bool,
+    ) -> Result<(), QueryError>;
 
-    /// One batch of a tag as messages.
+    /// A portion of a tag as messages.
     ///
     /// # Errors
     /// Names what is not as documented, which is a bug of ours.
-    fn messages(&self, tag: &Tag, batch: &RecordBatch) -> Result<Vec<Self::Message>, String>;
+    fn messages(&self, tag: &Tag, portion: &Self::Portion) -> Result<Vec<Self::Message>, String>;
 
     /// Runs the query of each tag, and answers what becomes the last message.
     ///
     /// # Errors
     /// Of any query, but damage of a single tag, which is a part.
-    fn run_all(&self, engine: &QueryEngine, limits: &QueryLimits, take: TakePart<'_>) -> Result<Option<Self::Message>, QueryError> {
+    fn run_all(
+        &self,
+        engine: &QueryEngine,
+        limits: &QueryLimits,
+        take: TakePart<'_, Self::Portion>,
+    ) -> Result<Option<Self::Message>, QueryError> {
         self.run_each(engine, limits, take)
     }
 
-    /// Runs the query of each tag, several at the same time, and hands on their batches in the order of the tags. All see the same moment.
+    /// Runs the query of each tag, several at the same time, and hands on their portions in the order of the tags. All see the same moment.
     ///
     /// # Errors
     /// As [`TagByTag::run_all`].
-    fn run_each(&self, engine: &QueryEngine, limits: &QueryLimits, take: TakePart<'_>) -> Result<Option<Self::Message>, QueryError> {
+    fn run_each(
+        &self,
+        engine: &QueryEngine,
+        limits: &QueryLimits,
+        take: TakePart<'_, Self::Portion>,
+    ) -> Result<Option<Self::Message>, QueryError> {
         engine.tag_by_tag(self.tags(), limits, |engine, tag, emit| self.run(engine, tag, limits, emit), take).map(|()| None)
     }
 }
@@ -85,7 +102,7 @@ pub fn answer<K: TagByTag>(
     let mut broken = None;
     let ended = query.run_all(engine, limits, &mut |tag, part| {
         let messages = match part {
-            Ok(batch) => short(query, tag, &batch),
+            Ok(portion) => short(query, tag, &portion),
             Err(error) => Ok(vec![K::failed(damaged(tag, &error))]),
         };
         match messages {
@@ -105,14 +122,24 @@ pub fn answer<K: TagByTag>(
     Ok(())
 }
 
-/// The messages of a batch, made of halves of it where they would be longer than a client takes.
-fn short<K: TagByTag>(query: &K, tag: &Tag, batch: &RecordBatch) -> Result<Vec<K::Message>, String> {
-    let messages = query.messages(tag, batch)?;
-    let rows = batch.num_rows();
+/// The messages of a portion, made of halves of it where they would be longer than a client takes.
+fn short<K: TagByTag>(query: &K, tag: &Tag, portion: &K::Portion) -> Result<Vec<K::Message>, String> {
+    let messages = query.messages(tag, portion)?;
+    let rows = portion.rows();
     if rows <= 1 || messages.iter().all(|message| message.encoded_len() <= MESSAGE_BYTES_MAX) {
         return Ok(messages);
     }
-    let mut halves = short(query, tag, &batch.slice(0, rows / 2))?;
-    halves.extend(short(query, tag, &batch.slice(rows / 2, rows - rows / 2))?);
+    let mut halves = short(query, tag, &portion.slice(0, rows / 2))?;
+    halves.extend(short(query, tag, &portion.slice(rows / 2, rows - rows / 2))?);
     Ok(halves)
+}
+
+/// Some samples of a tag in wire form.
+pub fn samples_of(tag: &Tag, samples: &Samples, rows: Range<usize>) -> TagSamples {
+    let name = tag.name().as_str();
+    if rows.len() == samples.len() {
+        return sample::of_columns(name, samples);
+    }
+    let indexes: Vec<u32> = rows.map(|row| row as u32).collect();
+    sample::of_columns(name, &samples.take(&indexes))
 }

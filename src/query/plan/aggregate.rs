@@ -3,18 +3,18 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, DictionaryArray, Float64Array, Int32Array, StringArray, TimestampNanosecondArray, UInt32Array},
-    datatypes::{DataType, Field, Int32Type, Schema, SchemaRef},
-    record_batch::RecordBatch,
+    array::{ArrayRef, Float64Array, StringArray, UInt32Array},
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use historian_format::rollup::RollupState;
 
 use super::{
     neighbour::{before, from, look},
-    parallel::{Workers, in_order},
+    operator::{Batcher, Operator, Rows, Unit, batch, named, names, times},
+    parallel::Put,
     piece::{self, ASIDE_MAX, Piece, Source},
 };
-use crate::{BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column, schema};
+use crate::{QueryError, QueryLimits, arrow_column, schema::metadata};
 use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp};
 use historian_operators::aggregate::{
     After, AggregateError, Answer, Before, Configuration, Evaluator, Function, Intervals, Lookups, Needs, Neighbour, parts,
@@ -54,7 +54,7 @@ impl AggregateQuery {
 const PART_ANSWERS: usize = 32_768;
 
 /// Columns tag, timestamp, function, value, quality. The configuration is in the schema's metadata.
-pub fn aggregate_schema(query: &AggregateQuery) -> SchemaRef {
+fn schema(query: &AggregateQuery) -> SchemaRef {
     let fields = vec![
         Field::new_dictionary("tag", DataType::Int32, DataType::Utf8, false),
         Field::new("timestamp", arrow_column::timestamp_type(), false),
@@ -62,7 +62,7 @@ pub fn aggregate_schema(query: &AggregateQuery) -> SchemaRef {
         Field::new("value", DataType::Float64, true),
         Field::new("quality", DataType::UInt32, false),
     ];
-    let mut metadata: HashMap<String, String> = schema::metadata(&query.tags, Some(query.range()));
+    let mut metadata: HashMap<String, String> = metadata(&query.tags, Some(query.range()));
     let Configuration {
         treat_uncertain_as_bad, percent_data_bad, percent_data_good, use_sloped_extrapolation, use_uncertain_values, ..
     } = query.configuration;
@@ -97,50 +97,88 @@ fn note(query: &AggregateQuery) -> Option<String> {
     ))
 }
 
-/// One tag, some of the intervals.
-struct Unit {
-    tag: usize,
-    part: std::ops::Range<usize>,
+/// Answers in columns.
+#[derive(Debug, Default)]
+pub struct AggregateRows {
+    tags: Vec<i32>,
+    pub timestamps: Vec<i64>,
+    /// Places among the functions of the query.
+    pub functions: Vec<i32>,
+    pub values: Vec<Option<f64>>,
+    pub qualities: Vec<u32>,
 }
 
-pub fn run(
-    reader: &TagReader,
-    threads: usize,
-    query: &AggregateQuery,
-    limits: &QueryLimits,
-    emit: &mut dyn FnMut(RecordBatch) -> bool,
-) -> Result<(), QueryError> {
-    let count = query.intervals.len();
-    let per_part = (PART_ANSWERS / query.functions.len().max(1)).clamp(1, count.max(1));
-    let units: Vec<Unit> = (0..query.tags.len())
-        .flat_map(|tag| (0..count).step_by(per_part).map(move |at| Unit { tag, part: at..(at + per_part).min(count) }))
-        .collect();
-    let mut rows = Rows::new(query);
-    let (mut total, mut reading) = (0, true);
-    in_order(
-        Workers { threads, memory: &limits.memory },
-        &units,
-        |(_, answers): &(usize, Vec<Answer>)| size_of_val(&answers[..]),
-        |unit, put| {
-            limits.check(0)?;
-            let tag = &query.tags[unit.tag];
-            put((unit.tag, evaluate(reader, tag, query, query.intervals.part(unit.part.clone()), limits)?));
-            Ok(())
-        },
-        |(tag, answers)| {
-            total += answers.len() as u64;
-            limits.check(total)?;
-            rows.append(tag, &answers, query);
-            if rows.len() >= BATCH_ROWS_MAX {
-                reading = rows.emit(emit)?;
-            }
-            Ok(reading)
-        },
-    )?;
-    if reading && rows.len() > 0 {
-        rows.emit(emit)?;
+impl Rows for AggregateRows {
+    fn len(&self) -> usize {
+        self.timestamps.len()
     }
-    Ok(())
+
+    fn row_bytes(&self) -> usize {
+        36
+    }
+}
+
+impl Operator for AggregateQuery {
+    type Shared = ();
+    type Part = Vec<Answer>;
+    type Rows = AggregateRows;
+
+    fn tags(&self) -> &[Arc<Tag>] {
+        &self.tags
+    }
+
+    fn of_tag(&self, tag: &Arc<Tag>) -> AggregateQuery {
+        AggregateQuery { tags: vec![tag.clone()], ..self.clone() }
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema(self)
+    }
+
+    fn prepare(&self, _reader: &TagReader) -> Result<(), QueryError> {
+        Ok(())
+    }
+
+    fn units(&self) -> Vec<Unit> {
+        let count = self.intervals.len();
+        Unit::intervals(self.tags.len(), count, (PART_ANSWERS / self.functions.len().max(1)).clamp(1, count.max(1)))
+    }
+
+    fn work(&self, (): &(), reader: &TagReader, unit: &Unit, limits: &QueryLimits, put: Put<'_, Vec<Answer>>) -> Result<(), QueryError> {
+        put(evaluate(reader, &self.tags[unit.tag], self, self.intervals.part(unit.part.clone()), limits)?);
+        Ok(())
+    }
+
+    fn weight(answers: &Vec<Answer>) -> usize {
+        size_of_val(&answers[..])
+    }
+
+    fn append(&self, rows: &mut AggregateRows, tag: usize, answers: Vec<Answer>) {
+        let count = self.functions.len();
+        for (index, answer) in answers.iter().enumerate() {
+            rows.tags.push(tag as i32);
+            rows.timestamps.push(answer.timestamp);
+            // The functions of each interval come in the order in which they were asked for.
+            rows.functions.push((index % count) as i32);
+            rows.values.push(answer.value);
+            rows.qualities.push(answer.quality);
+        }
+    }
+
+    fn batcher(&self) -> Batcher<'_, AggregateRows> {
+        let (schema, tags) = (schema(self), names(&self.tags));
+        let functions: ArrayRef = Arc::new(StringArray::from_iter_values(self.functions.iter().map(|function| function.name())));
+        Box::new(move |rows| {
+            let columns = vec![
+                named(rows.tags, &tags)?,
+                times(rows.timestamps),
+                named(rows.functions, &functions)?,
+                Arc::new(Float64Array::from(rows.values)) as ArrayRef,
+                Arc::new(UInt32Array::from(rows.qualities)),
+            ];
+            batch(&schema, columns)
+        })
+    }
 }
 
 /// The answers of one tag in some intervals.
@@ -274,67 +312,6 @@ fn together(states: &[(usize, RollupState)], needs: impl Fn(&RollupState) -> boo
         }
     }
     end
-}
-
-/// Rows of answers on their way to a batch.
-struct Rows {
-    schema: SchemaRef,
-    names: ArrayRef,
-    functions: ArrayRef,
-    tags: Vec<i32>,
-    timestamps: Vec<i64>,
-    function: Vec<i32>,
-    values: Vec<Option<f64>>,
-    qualities: Vec<u32>,
-}
-
-impl Rows {
-    fn new(query: &AggregateQuery) -> Rows {
-        let names: StringArray = query.tags.iter().map(|tag| Some(tag.name().as_str())).collect();
-        let functions: StringArray = query.functions.iter().map(|function| Some(function.name())).collect();
-        Rows {
-            schema: aggregate_schema(query),
-            names: Arc::new(names),
-            functions: Arc::new(functions),
-            tags: Vec::new(),
-            timestamps: Vec::new(),
-            function: Vec::new(),
-            values: Vec::new(),
-            qualities: Vec::new(),
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.tags.len()
-    }
-
-    fn append(&mut self, tag: usize, answers: &[Answer], query: &AggregateQuery) {
-        let count = query.functions.len();
-        for (index, answer) in answers.iter().enumerate() {
-            self.tags.push(tag as i32);
-            self.timestamps.push(answer.timestamp);
-            // The functions of each interval come in the order in which they were asked for.
-            self.function.push((index % count) as i32);
-            self.values.push(answer.value);
-            self.qualities.push(answer.quality);
-        }
-    }
-
-    fn emit(&mut self, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<bool, QueryError> {
-        let failed = |error: arrow::error::ArrowError| QueryError::Store(format!("a batch could not be formed: {error}"));
-        let dictionary = |keys: Vec<i32>, values: &ArrayRef| {
-            DictionaryArray::<Int32Type>::try_new(Int32Array::from(keys), values.clone()).map(|array| Arc::new(array) as ArrayRef)
-        };
-        let columns = vec![
-            dictionary(std::mem::take(&mut self.tags), &self.names).map_err(failed)?,
-            Arc::new(TimestampNanosecondArray::from(std::mem::take(&mut self.timestamps)).with_timezone("UTC")),
-            dictionary(std::mem::take(&mut self.function), &self.functions).map_err(failed)?,
-            Arc::new(Float64Array::from(std::mem::take(&mut self.values))),
-            Arc::new(UInt32Array::from(std::mem::take(&mut self.qualities))),
-        ];
-        let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(failed)?;
-        Ok(crate::range::slices(&batch).all(emit))
-    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,15 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, DictionaryArray, Float64Array, Int32Array, Int64Array, StringArray, TimestampNanosecondArray},
-    datatypes::{DataType, Field, Int32Type, Schema, SchemaRef},
-    record_batch::RecordBatch,
+    array::{ArrayRef, Float64Array, Int64Array, StringArray},
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 
-use super::parallel::{Put, Workers, in_order};
-use crate::{BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column, range::slices, schema};
+use super::{
+    operator::{Batcher, Operator, Rows, Unit, batch, named, names, times},
+    parallel::Put,
+};
+use crate::{QueryError, QueryLimits, arrow_column, schema::metadata};
 use historian_format::Statistics;
 use historian_model::{Quality, Samples, Tag, TimeRange, Values};
 use historian_operators::anomaly::{CountByStatistics, Finding, KnownSamples, Output, Plan, Scores, Subject};
@@ -27,7 +29,7 @@ pub struct AnomalyQuery {
 
 /// Columns by output: FINDINGS tag, start, end, peak, detector, score, expected, observed, explanation; SCORES tag, timestamp, value, score;
 /// COUNTS tag, count.
-pub fn anomaly_schema(query: &AnomalyQuery) -> SchemaRef {
+fn schema(query: &AnomalyQuery) -> SchemaRef {
     let name = Field::new_dictionary("tag", DataType::Int32, DataType::Utf8, false);
     let time = |name: &str| Field::new(name, arrow_column::timestamp_type(), false);
     let fields = match query.output {
@@ -49,50 +51,122 @@ pub fn anomaly_schema(query: &AnomalyQuery) -> SchemaRef {
         }
         Output::Counts => vec![name, Field::new("count", DataType::Int64, false)],
     };
-    let mut metadata: HashMap<String, String> = schema::metadata(&query.tags, Some(query.range));
+    let mut metadata: HashMap<String, String> = metadata(&query.tags, Some(query.range));
     metadata.insert("detector".to_owned(), query.plan.detector().to_owned());
     Arc::new(Schema::new(fields).with_metadata(metadata))
 }
 
-/// What a detector finds in one tag.
+/// What a detector finds in one tag, or a portion of it.
 #[derive(Default)]
-struct Found {
+pub struct Found {
     findings: Vec<Finding>,
     scores: Scores,
     count: u64,
 }
 
-pub fn run(
-    reader: &TagReader,
-    threads: usize,
-    query: &AnomalyQuery,
-    limits: &QueryLimits,
-    emit: &mut dyn FnMut(RecordBatch) -> bool,
-) -> Result<(), QueryError> {
-    let mut rows = Rows::new(query);
-    let units: Vec<usize> = (0..query.tags.len()).collect();
-    let (mut total, mut reading) = (0, true);
-    in_order(
-        Workers { threads, memory: &limits.memory },
-        &units,
-        |(_, found): &(usize, Found)| found.bytes(),
-        |index, put| {
-            limits.check(0)?;
-            detect(reader, &query.tags[*index], query, limits, &mut |found| put((*index, found)))
-        },
-        |(index, found)| {
-            total += rows.append(index as i32, found);
-            limits.check(total)?;
-            if rows.len() >= BATCH_ROWS_MAX {
-                reading = rows.emit(emit)?;
-            }
-            Ok(reading)
-        },
-    )?;
-    if reading && rows.len() > 0 {
-        rows.emit(emit)?;
+/// What was found, in columns: those of the output that was asked for.
+#[derive(Debug, Default)]
+pub struct AnomalyRows {
+    tags: Vec<i32>,
+    pub findings: Vec<Finding>,
+    pub scores: Scores,
+    /// One of each tag.
+    pub counts: Vec<i64>,
+}
+
+impl Rows for AnomalyRows {
+    fn len(&self) -> usize {
+        self.tags.len()
     }
-    Ok(())
+
+    fn row_bytes(&self) -> usize {
+        // An explanation has some 100 letters.
+        if self.findings.is_empty() { 28 } else { size_of::<Finding>() + 100 }
+    }
+}
+
+impl Operator for AnomalyQuery {
+    type Shared = ();
+    type Part = Found;
+    type Rows = AnomalyRows;
+
+    fn tags(&self) -> &[Arc<Tag>] {
+        &self.tags
+    }
+
+    fn of_tag(&self, tag: &Arc<Tag>) -> AnomalyQuery {
+        AnomalyQuery { tags: vec![tag.clone()], ..self.clone() }
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema(self)
+    }
+
+    fn prepare(&self, _reader: &TagReader) -> Result<(), QueryError> {
+        Ok(())
+    }
+
+    fn units(&self) -> Vec<Unit> {
+        Unit::tags(self.tags.len())
+    }
+
+    fn work(&self, (): &(), reader: &TagReader, unit: &Unit, limits: &QueryLimits, put: Put<'_, Found>) -> Result<(), QueryError> {
+        detect(reader, &self.tags[unit.tag], self, limits, put)
+    }
+
+    fn weight(found: &Found) -> usize {
+        found.bytes()
+    }
+
+    fn append(&self, rows: &mut AnomalyRows, tag: usize, mut found: Found) {
+        let more = match self.output {
+            Output::Findings => found.findings.len(),
+            Output::Scores => found.scores.timestamps.len(),
+            Output::Counts => 1,
+        };
+        match self.output {
+            Output::Findings => rows.findings.append(&mut found.findings),
+            Output::Scores => {
+                rows.scores.timestamps.append(&mut found.scores.timestamps);
+                rows.scores.values.append(&mut found.scores.values);
+                rows.scores.scores.append(&mut found.scores.scores);
+            }
+            Output::Counts => rows.counts.push(found.count as i64),
+        }
+        rows.tags.resize(rows.tags.len() + more, tag as i32);
+    }
+
+    fn batcher(&self) -> Batcher<'_, AnomalyRows> {
+        let (schema, tags) = (schema(self), names(&self.tags));
+        Box::new(move |rows| {
+            let mut columns = vec![named(rows.tags, &tags)?];
+            match self.output {
+                Output::Findings => {
+                    let findings = rows.findings;
+                    let text =
+                        |of: &dyn Fn(&Finding) -> String| Arc::new(StringArray::from_iter_values(findings.iter().map(of))) as ArrayRef;
+                    columns.extend([
+                        times(findings.iter().map(|finding| finding.start.0).collect()),
+                        times(findings.iter().map(|finding| finding.end.0).collect()),
+                        times(findings.iter().map(|finding| finding.peak.0).collect()),
+                        text(&|_| self.plan.detector().to_owned()),
+                        Arc::new(Float64Array::from_iter_values(findings.iter().map(|finding| finding.score))),
+                        text(&Finding::expected_text),
+                        text(&Finding::observed_text),
+                        text(&|finding| finding.explanation.clone()),
+                        text(&|finding| finding.severity.as_str().to_owned()),
+                        Arc::new(Int64Array::from_iter_values(findings.iter().map(|finding| finding.samples as i64))),
+                    ]);
+                }
+                Output::Scores => {
+                    let Scores { timestamps, values, scores } = rows.scores;
+                    columns.extend([times(timestamps), Arc::new(Float64Array::from(values)), Arc::new(Float64Array::from(scores))]);
+                }
+                Output::Counts => columns.push(Arc::new(Int64Array::from(rows.counts))),
+            }
+            batch(&schema, columns)
+        })
+    }
 }
 
 /// Puts what is found in portions; counts in one.
@@ -221,90 +295,4 @@ fn counted(samples: &Samples, uncertain: bool, out: &mut Vec<f64>) {
     }
     let number = |index: usize| samples.value(index).and_then(|value| value.as_f64()).filter(|value| value.is_finite());
     out.extend((0..samples.len()).filter(|index| counts(*index)).filter_map(number));
-}
-
-/// Rows on their way to a batch.
-struct Rows {
-    output: Output,
-    schema: SchemaRef,
-    detector: &'static str,
-    names: ArrayRef,
-    tags: Vec<i32>,
-    findings: Vec<Finding>,
-    scores: Scores,
-    counts: Vec<i64>,
-}
-
-impl Rows {
-    fn new(query: &AnomalyQuery) -> Rows {
-        let names: StringArray = query.tags.iter().map(|tag| Some(tag.name().as_str())).collect();
-        Rows {
-            output: query.output,
-            schema: anomaly_schema(query),
-            detector: query.plan.detector(),
-            names: Arc::new(names),
-            tags: Vec::new(),
-            findings: Vec::new(),
-            scores: Scores::default(),
-            counts: Vec::new(),
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.tags.len()
-    }
-
-    /// Answers how many rows came.
-    fn append(&mut self, tag: i32, mut found: Found) -> u64 {
-        let before = self.tags.len();
-        let rows = match self.output {
-            Output::Findings => found.findings.len(),
-            Output::Scores => found.scores.timestamps.len(),
-            Output::Counts => 1,
-        };
-        match self.output {
-            Output::Findings => self.findings.append(&mut found.findings),
-            Output::Scores => {
-                self.scores.timestamps.append(&mut found.scores.timestamps);
-                self.scores.values.append(&mut found.scores.values);
-                self.scores.scores.append(&mut found.scores.scores);
-            }
-            Output::Counts => self.counts.push(found.count as i64),
-        }
-        self.tags.resize(before + rows, tag);
-        rows as u64
-    }
-
-    fn emit(&mut self, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<bool, QueryError> {
-        let failed = |error: arrow::error::ArrowError| QueryError::Store(format!("a batch could not be formed: {error}"));
-        let keys = Int32Array::from(std::mem::take(&mut self.tags));
-        let tags = DictionaryArray::<Int32Type>::try_new(keys, self.names.clone()).map_err(failed)?;
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(tags)];
-        let times = |times: Vec<i64>| Arc::new(TimestampNanosecondArray::from(times).with_timezone("UTC")) as ArrayRef;
-        match self.output {
-            Output::Findings => {
-                let findings = std::mem::take(&mut self.findings);
-                let text = |of: &dyn Fn(&Finding) -> String| Arc::new(StringArray::from_iter_values(findings.iter().map(of))) as ArrayRef;
-                columns.extend([
-                    times(findings.iter().map(|finding| finding.start.0).collect()),
-                    times(findings.iter().map(|finding| finding.end.0).collect()),
-                    times(findings.iter().map(|finding| finding.peak.0).collect()),
-                    text(&|_| self.detector.to_owned()),
-                    Arc::new(Float64Array::from_iter_values(findings.iter().map(|finding| finding.score))),
-                    text(&Finding::expected_text),
-                    text(&Finding::observed_text),
-                    text(&|finding| finding.explanation.clone()),
-                    text(&|finding| finding.severity.as_str().to_owned()),
-                    Arc::new(Int64Array::from_iter_values(findings.iter().map(|finding| finding.samples as i64))),
-                ]);
-            }
-            Output::Scores => {
-                let Scores { timestamps, values, scores } = std::mem::take(&mut self.scores);
-                columns.extend([times(timestamps), Arc::new(Float64Array::from(values)), Arc::new(Float64Array::from(scores))]);
-            }
-            Output::Counts => columns.push(Arc::new(Int64Array::from(std::mem::take(&mut self.counts)))),
-        }
-        let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(failed)?;
-        Ok(slices(&batch).all(emit))
-    }
 }

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use arrow::datatypes::SchemaRef;
 
 use historian_format::rollup::Parts;
 
 use super::{
-    parallel::{Workers, in_order},
+    operator::{Batcher, Operator, Rows, Unit},
+    parallel::Put,
     piece::{self, ASIDE_MAX, Piece, Source},
 };
 use crate::{
-    BATCH_ROWS_MAX, QualityFilter, QueryError, QueryLimits, boundary,
-    range::{LongBatch, slices},
+    QualityFilter, QueryError, QueryLimits, boundary,
+    range::LongBatch,
     schema::{self, LongColumns},
 };
 use historian_model::{Quality, Samples, Tag, TimeRange};
@@ -20,6 +21,7 @@ use historian_operators::downsample::{
     BoundarySample, DownsampleError, Downsampler, LineBreak, Method, Plan, Request, Step, Summary, Surroundings,
 };
 use historian_read::merge::TagReader;
+use historian_store::Gap;
 
 /// A downsample query whose tags and times are resolved. The range goes forward.
 #[derive(Clone, Debug)]
@@ -38,11 +40,6 @@ pub struct DownsampleQuery {
 /// Recorded gaps that are looked at.
 const GAPS_MAX: usize = 10_000;
 
-/// As the long layout of a range.
-pub fn downsample_schema(query: &DownsampleQuery) -> SchemaRef {
-    schema::long(&query.tags, columns(query), Some(query.range))
-}
-
 fn columns(query: &DownsampleQuery) -> LongColumns {
     LongColumns { types: query.types, ..LongColumns::of(&query.tags) }
 }
@@ -55,52 +52,97 @@ fn refused(tag: &Tag, error: &DownsampleError) -> QueryError {
     }
 }
 
-pub fn run(
-    reader: &TagReader,
-    threads: usize,
-    query: &DownsampleQuery,
-    limits: &QueryLimits,
-    emit: &mut dyn FnMut(RecordBatch) -> bool,
-) -> Result<(), QueryError> {
-    let request = Request::new(query.range.start.0, query.range.end.0, query.points, query.method)
-        .map_err(|error| QueryError::Invalid(error.to_string()))?;
-    let plan = Plan::new(request);
-    let gaps = reader.gaps(0, GAPS_MAX).map_err(|error| QueryError::Store(error.to_string()))?;
-    let mut batch = LongBatch::new(downsample_schema(query), &query.tags, columns(query));
-    let units: Vec<usize> = (0..query.tags.len()).collect();
-    let (mut rows, mut reading) = (0, true);
-    in_order(
-        Workers { threads, memory: &limits.memory },
-        &units,
-        |(_, samples): &(usize, Samples)| samples.heap_bytes(),
-        |index, put| {
-            limits.check(0)?;
-            let tag = &query.tags[*index];
-            let mut breaks: Vec<LineBreak> = gaps
-                .iter()
-                .filter(|(_, gap)| gap.tag.as_deref().is_none_or(|name| name == tag.name().as_str()))
-                .filter_map(|(_, gap)| Some(LineBreak { timestamp: gap.start?, quality: Quality::BAD_NO_DATA.0 }))
-                .filter(|gap| query.range.start.0 <= gap.timestamp && gap.timestamp < query.range.end.0)
-                .collect();
-            breaks.sort_unstable_by_key(|gap| gap.timestamp);
-            breaks.dedup_by_key(|gap| gap.timestamp);
-            put((*index, reduce(reader, tag, &plan, query, breaks, limits)?));
-            Ok(())
-        },
-        |(index, samples)| {
-            rows += samples.len() as u64;
-            limits.check(rows)?;
-            batch.append(index, &samples);
-            if batch.rows() >= BATCH_ROWS_MAX {
-                reading = slices(&batch.take()?).all(&mut *emit);
-            }
-            Ok(reading)
-        },
-    )?;
-    if reading && batch.rows() > 0 {
-        let _ = slices(&batch.take()?).all(emit);
+/// Rows of one tag after another, each in its own type.
+#[derive(Debug, Default)]
+pub struct DownsampleRows {
+    /// Of the tag at this place, with all its samples.
+    pub tags: Vec<(usize, Samples)>,
+}
+
+impl Rows for DownsampleRows {
+    fn len(&self) -> usize {
+        self.tags.iter().map(|(_, samples)| samples.len()).sum()
     }
-    Ok(())
+
+    fn row_bytes(&self) -> usize {
+        self.tags.iter().map(|(_, samples)| samples.heap_bytes()).sum::<usize>() / self.len().max(1)
+    }
+}
+
+/// What units share.
+pub struct Shared {
+    plan: Plan,
+    gaps: Vec<(u64, Gap)>,
+}
+
+impl Operator for DownsampleQuery {
+    type Shared = Shared;
+    type Part = Samples;
+    type Rows = DownsampleRows;
+
+    fn tags(&self) -> &[Arc<Tag>] {
+        &self.tags
+    }
+
+    fn of_tag(&self, tag: &Arc<Tag>) -> DownsampleQuery {
+        DownsampleQuery { tags: vec![tag.clone()], types: false, ..self.clone() }
+    }
+
+    /// As the long layout of a range.
+    fn schema(&self) -> SchemaRef {
+        schema::long(&self.tags, columns(self), Some(self.range))
+    }
+
+    fn prepare(&self, reader: &TagReader) -> Result<Shared, QueryError> {
+        let request = Request::new(self.range.start.0, self.range.end.0, self.points, self.method)
+            .map_err(|error| QueryError::Invalid(error.to_string()))?;
+        let gaps = reader.gaps(0, GAPS_MAX).map_err(|error| QueryError::Store(error.to_string()))?;
+        Ok(Shared { plan: Plan::new(request), gaps })
+    }
+
+    fn units(&self) -> Vec<Unit> {
+        Unit::tags(self.tags.len())
+    }
+
+    fn work(
+        &self,
+        shared: &Shared,
+        reader: &TagReader,
+        unit: &Unit,
+        limits: &QueryLimits,
+        put: Put<'_, Samples>,
+    ) -> Result<(), QueryError> {
+        let tag = &self.tags[unit.tag];
+        let mut breaks: Vec<LineBreak> = shared
+            .gaps
+            .iter()
+            .filter(|(_, gap)| gap.tag.as_deref().is_none_or(|name| name == tag.name().as_str()))
+            .filter_map(|(_, gap)| Some(LineBreak { timestamp: gap.start?, quality: Quality::BAD_NO_DATA.0 }))
+            .filter(|gap| self.range.start.0 <= gap.timestamp && gap.timestamp < self.range.end.0)
+            .collect();
+        breaks.sort_unstable_by_key(|gap| gap.timestamp);
+        breaks.dedup_by_key(|gap| gap.timestamp);
+        put(reduce(reader, tag, &shared.plan, self, breaks, limits)?);
+        Ok(())
+    }
+
+    fn weight(samples: &Samples) -> usize {
+        samples.heap_bytes()
+    }
+
+    fn append(&self, rows: &mut DownsampleRows, tag: usize, samples: Samples) {
+        rows.tags.push((tag, samples));
+    }
+
+    fn batcher(&self) -> Batcher<'_, DownsampleRows> {
+        let mut batch = LongBatch::new(self.schema(), &self.tags, columns(self));
+        Box::new(move |rows| {
+            for (tag, samples) in &rows.tags {
+                batch.append(*tag, samples);
+            }
+            batch.take()
+        })
+    }
 }
 
 /// The rows of one tag.

@@ -8,22 +8,48 @@ use super::parallel::{Workers, in_order};
 use crate::{QueryError, QueryLimits};
 use historian_model::Tag;
 
-/// Receives the batches of a tag in their order, or how its query ended for damage; answers false to stop.
-pub type TakePart<'a> = &'a mut dyn FnMut(&Tag, Result<RecordBatch, QueryError>) -> bool;
+/// Some rows of an answer.
+pub trait Portion: Send {
+    fn rows(&self) -> usize;
 
-/// Runs a query for each tag and hands its batches on in the order of the tags. Of all errors damage alone ends no more than the query of its
+    /// Memory, about.
+    fn bytes(&self) -> usize;
+
+    /// Some of its rows.
+    #[must_use]
+    fn slice(&self, from: usize, rows: usize) -> Self;
+}
+
+impl Portion for RecordBatch {
+    fn rows(&self) -> usize {
+        self.num_rows()
+    }
+
+    fn bytes(&self) -> usize {
+        self.get_array_memory_size()
+    }
+
+    fn slice(&self, from: usize, rows: usize) -> RecordBatch {
+        RecordBatch::slice(self, from, rows)
+    }
+}
+
+/// Receives the portions of a tag in their order, or how its query ended for damage; answers false to stop.
+pub type TakePart<'a, P> = &'a mut dyn FnMut(&Tag, Result<P, QueryError>) -> bool;
+
+/// Runs a query for each tag and hands its portions on in the order of the tags. Of all errors damage alone ends no more than the query of its
 /// tag.
 ///
 /// # Errors
 /// The first other one in the order of the tags.
-pub fn tag_by_tag(
+pub fn tag_by_tag<P: Portion>(
     threads: usize,
     tags: &[Arc<Tag>],
     limits: &QueryLimits,
-    run: impl Fn(&Arc<Tag>, &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), QueryError> + Sync,
-    take: TakePart<'_>,
+    run: impl Fn(&Arc<Tag>, &mut dyn FnMut(P) -> bool) -> Result<(), QueryError> + Sync,
+    take: TakePart<'_, P>,
 ) -> Result<(), QueryError> {
-    let bytes = |part: &(usize, Result<RecordBatch, QueryError>)| part.1.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+    let bytes = |part: &(usize, Result<P, QueryError>)| part.1.as_ref().map_or(0, P::bytes);
     let units: Vec<usize> = (0..tags.len()).collect();
     let mut rows = 0;
     in_order(
@@ -32,7 +58,7 @@ pub fn tag_by_tag(
         bytes,
         |index, put| {
             limits.check(0)?;
-            match run(&tags[*index], &mut |batch| put((*index, Ok(batch)))) {
+            match run(&tags[*index], &mut |portion| put((*index, Ok(portion)))) {
                 Err(error @ QueryError::DataLoss { .. }) => {
                     put((*index, Err(error)));
                     Ok(())
@@ -41,7 +67,7 @@ pub fn tag_by_tag(
             }
         },
         |(index, part)| {
-            rows += part.as_ref().map_or(0, RecordBatch::num_rows) as u64;
+            rows += part.as_ref().map_or(0, P::rows) as u64;
             limits.check(rows)?;
             Ok(take(&tags[index], part))
         },

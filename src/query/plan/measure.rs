@@ -3,17 +3,17 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, DictionaryArray, Float64Array, Int32Array, StringArray, TimestampNanosecondArray},
-    datatypes::{DataType, Field, Int32Type, Schema, SchemaRef},
-    record_batch::RecordBatch,
+    array::{ArrayRef, Float64Array, StringArray},
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 
 use super::{
     meter::{Figure, Meter, kpi_error},
     neighbour::{before, from, look, nearest},
-    parallel::{Workers, in_order},
+    operator::{Batcher, Operator, Rows, Unit, batch, named, names, times},
+    parallel::Put,
 };
-use crate::{BATCH_ROWS_MAX, QueryError, QueryLimits, arrow_column, range::slices, schema};
+use crate::{QueryError, QueryLimits, arrow_column, schema::metadata};
 use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp, Value, ValueType};
 use historian_operators::kpi::{
     CalendarInterval, Counted, CountedBefore, CounterRules, Neighbour, Scope, Settled, SettledBefore, TimeUnit,
@@ -165,7 +165,7 @@ impl MeasureQuery {
 }
 
 /// Columns tag, start, end, label, item, value, numerator, denominator, `percent_good`, `bad_seconds`.
-pub fn measure_schema(query: &MeasureQuery) -> SchemaRef {
+fn schema(query: &MeasureQuery) -> SchemaRef {
     let number = |name: &str, nullable| Field::new(name, DataType::Float64, nullable);
     let fields = vec![
         Field::new_dictionary("tag", DataType::Int32, DataType::Utf8, false),
@@ -179,54 +179,102 @@ pub fn measure_schema(query: &MeasureQuery) -> SchemaRef {
         number("percent_good", false),
         number("bad_seconds", false),
     ];
-    Arc::new(Schema::new(fields).with_metadata(schema::metadata(&query.tags, Some(query.range()))))
+    Arc::new(Schema::new(fields).with_metadata(metadata(&query.tags, Some(query.range()))))
 }
 
-/// One tag, some of the intervals.
-struct Unit {
-    tag: usize,
-    part: std::ops::Range<usize>,
+/// Figures, each with the place of its interval among those of the query.
+#[derive(Debug, Default)]
+pub struct MeasureRows {
+    tags: Vec<i32>,
+    pub intervals: Vec<usize>,
+    pub figures: Vec<Figure>,
 }
 
-pub fn run(
-    reader: &TagReader,
-    threads: usize,
-    query: &MeasureQuery,
-    limits: &QueryLimits,
-    emit: &mut dyn FnMut(RecordBatch) -> bool,
-) -> Result<(), QueryError> {
-    query.check()?;
-    let per_part = if query.rows().is_some() { PART_INTERVALS } else { PART_INTERVALS_OF_STATES };
-    let count = query.intervals.len();
-    let units: Vec<Unit> = (0..query.tags.len())
-        .flat_map(|tag| (0..count).step_by(per_part).map(move |at| Unit { tag, part: at..(at + per_part).min(count) }))
-        .collect();
-    let mut rows = Rows::new(query);
-    let (mut total, mut reading) = (0, true);
-    in_order(
-        Workers { threads, memory: &limits.memory },
-        &units,
-        |(_, _, figures): &(usize, usize, Vec<(usize, Figure)>)| size_of_val(&figures[..]),
-        |unit, put| {
-            limits.check(0)?;
-            let figures = measure(reader, &query.tags[unit.tag], query, &query.intervals[unit.part.clone()], limits)?;
-            put((unit.tag, unit.part.start, figures));
-            Ok(())
-        },
-        |(tag, first, figures)| {
-            total += figures.len() as u64;
-            limits.check(total)?;
-            rows.append(tag as i32, first, figures);
-            if rows.len() >= BATCH_ROWS_MAX {
-                reading = rows.emit(emit)?;
-            }
-            Ok(reading)
-        },
-    )?;
-    if reading && rows.len() > 0 {
-        rows.emit(emit)?;
+impl Rows for MeasureRows {
+    fn len(&self) -> usize {
+        self.figures.len()
     }
-    Ok(())
+
+    fn row_bytes(&self) -> usize {
+        size_of::<Figure>() + 12
+    }
+}
+
+impl Operator for MeasureQuery {
+    type Shared = ();
+    type Part = Vec<(usize, Figure)>;
+    type Rows = MeasureRows;
+
+    fn tags(&self) -> &[Arc<Tag>] {
+        &self.tags
+    }
+
+    fn of_tag(&self, tag: &Arc<Tag>) -> MeasureQuery {
+        MeasureQuery { tags: vec![tag.clone()], ..self.clone() }
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema(self)
+    }
+
+    fn prepare(&self, _reader: &TagReader) -> Result<(), QueryError> {
+        self.check()
+    }
+
+    fn units(&self) -> Vec<Unit> {
+        let per_unit = if self.rows().is_some() { PART_INTERVALS } else { PART_INTERVALS_OF_STATES };
+        Unit::intervals(self.tags.len(), self.intervals.len(), per_unit)
+    }
+
+    fn work(
+        &self,
+        (): &(),
+        reader: &TagReader,
+        unit: &Unit,
+        limits: &QueryLimits,
+        put: Put<'_, Vec<(usize, Figure)>>,
+    ) -> Result<(), QueryError> {
+        let mut figures = measure(reader, &self.tags[unit.tag], self, &self.intervals[unit.part.clone()], limits)?;
+        for (interval, _) in &mut figures {
+            *interval += unit.part.start;
+        }
+        put(figures);
+        Ok(())
+    }
+
+    fn weight(figures: &Vec<(usize, Figure)>) -> usize {
+        size_of_val(&figures[..])
+    }
+
+    fn append(&self, rows: &mut MeasureRows, tag: usize, figures: Vec<(usize, Figure)>) {
+        rows.tags.resize(rows.tags.len() + figures.len(), tag as i32);
+        for (interval, figure) in figures {
+            rows.intervals.push(interval);
+            rows.figures.push(figure);
+        }
+    }
+
+    fn batcher(&self) -> Batcher<'_, MeasureRows> {
+        let (schema, tags) = (schema(self), names(&self.tags));
+        Box::new(move |rows| {
+            let figures = &rows.figures;
+            let intervals = || rows.intervals.iter().map(|place| &self.intervals[*place]);
+            let number = |of: fn(&Figure) -> f64| Arc::new(figures.iter().map(of).map(Some).collect::<Float64Array>()) as ArrayRef;
+            let columns = vec![
+                named(rows.tags, &tags)?,
+                times(intervals().map(|interval| interval.window.start()).collect()),
+                times(intervals().map(|interval| interval.window.end()).collect()),
+                Arc::new(StringArray::from_iter_values(intervals().map(|interval| interval.label.as_str()))),
+                Arc::new(StringArray::from_iter_values(figures.iter().map(|figure| figure.item.as_ref()))),
+                Arc::new(figures.iter().map(|figure| figure.value).collect::<Float64Array>()),
+                number(|figure| figure.numerator),
+                number(|figure| figure.denominator),
+                number(|figure| figure.percent_good),
+                number(|figure| figure.bad_seconds),
+            ];
+            batch(&schema, columns)
+        })
+    }
 }
 
 /// What lies before the rows that come next.
@@ -431,57 +479,4 @@ fn measure(
     let after = found.map(|found| neighbour(&found, 0));
     opened.into_iter().try_for_each(|open| finish(open, after.as_ref()))?;
     Ok(figures)
-}
-
-/// Rows on their way to a batch.
-struct Rows<'a> {
-    query: &'a MeasureQuery,
-    schema: SchemaRef,
-    names: ArrayRef,
-    tags: Vec<i32>,
-    intervals: Vec<usize>,
-    figures: Vec<Figure>,
-}
-
-impl<'a> Rows<'a> {
-    fn new(query: &'a MeasureQuery) -> Rows<'a> {
-        let names: StringArray = query.tags.iter().map(|tag| Some(tag.name().as_str())).collect();
-        let (tags, intervals, figures) = (Vec::new(), Vec::new(), Vec::new());
-        Rows { query, schema: measure_schema(query), names: Arc::new(names), tags, intervals, figures }
-    }
-
-    fn len(&self) -> usize {
-        self.tags.len()
-    }
-
-    fn append(&mut self, tag: i32, first: usize, figures: Vec<(usize, Figure)>) {
-        self.tags.resize(self.tags.len() + figures.len(), tag);
-        for (interval, figure) in figures {
-            self.intervals.push(first + interval);
-            self.figures.push(figure);
-        }
-    }
-
-    fn emit(&mut self, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<bool, QueryError> {
-        let failed = |error: arrow::error::ArrowError| QueryError::Store(format!("a batch could not be formed: {error}"));
-        let keys = Int32Array::from(std::mem::take(&mut self.tags));
-        let (places, figures) = (std::mem::take(&mut self.intervals), std::mem::take(&mut self.figures));
-        let intervals = || places.iter().map(|place| &self.query.intervals[*place]);
-        let times = |times: Vec<i64>| Arc::new(TimestampNanosecondArray::from(times).with_timezone("UTC")) as ArrayRef;
-        let number = |of: fn(&Figure) -> f64| Arc::new(figures.iter().map(of).map(Some).collect::<Float64Array>()) as ArrayRef;
-        let columns = vec![
-            Arc::new(DictionaryArray::<Int32Type>::try_new(keys, self.names.clone()).map_err(failed)?) as ArrayRef,
-            times(intervals().map(|interval| interval.window.start()).collect()),
-            times(intervals().map(|interval| interval.window.end()).collect()),
-            Arc::new(StringArray::from_iter_values(intervals().map(|interval| interval.label.as_str()))),
-            Arc::new(StringArray::from_iter_values(figures.iter().map(|figure| figure.item.as_ref()))),
-            Arc::new(figures.iter().map(|figure| figure.value).collect::<Float64Array>()),
-            number(|figure| figure.numerator),
-            number(|figure| figure.denominator),
-            number(|figure| figure.percent_good),
-            number(|figure| figure.bad_seconds),
-        ];
-        let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(failed)?;
-        Ok(slices(&batch).all(emit))
-    }
 }

@@ -12,7 +12,7 @@ use super::{
     BAD, limits,
     operator::{HOUR, MINUTE, Model, Plant, SECOND, filled},
 };
-use crate::{AsOfQuery, Measure, MeasureQuery, QueryError};
+use crate::{AsOfQuery, Measure, MeasureQuery, Operator as _, QueryError};
 use historian_model::{Quality, Timestamp, Value};
 use historian_operators::kpi::{
     CalendarInterval, CalendarUnit, CounterRules, Eligible, ResetPolicy, Shift, TimeUnit, Window, calendar, steps,
@@ -25,7 +25,7 @@ impl Plant {
     /// Rows by tag.
     fn measure(&self, query: &MeasureQuery) -> Vec<Vec<Row>> {
         let mut rows = vec![Vec::new(); self.tags.len()];
-        let schema = self.engine.measure_schema(query);
+        let schema = query.schema();
         let take = &mut |batch: RecordBatch| {
             assert_eq!(batch.schema(), schema);
             let tags = batch.column(0).as_dictionary::<Int32Type>();
@@ -47,7 +47,7 @@ impl Plant {
             }
             true
         };
-        self.engine.measure(query, &limits(u64::MAX), take).unwrap();
+        self.engine.operate(query, &limits(u64::MAX), take).unwrap();
         rows
     }
 
@@ -359,13 +359,13 @@ fn what_cannot_be_measured_is_told_before_anything_is_read() {
         (&thousand, Measure::Transitions { from: None, to: None, dwell_ns: 1_000 }, "dwell_min"),
     ] {
         let query = plant.asked(intervals, measure);
-        let error = plant.engine.measure(&query, &limits(u64::MAX), &mut |_| panic!("nothing is answered")).unwrap_err();
+        let error = plant.engine.operate(&query, &limits(u64::MAX), &mut |_| panic!("nothing is answered")).unwrap_err();
         assert!(matches!(&error, QueryError::Invalid(message) if message.contains(fragment)), "{error}");
     }
     assert!(steps(window, 0, &TimeZone::UTC).is_ok() && steps(Window::new(0, i64::MAX).unwrap(), 1, &TimeZone::UTC).is_err());
     // Limits hold.
     let query = plant.asked(&thousand, Measure::PercentGood);
-    let error = plant.engine.measure(&query, &limits(1_500), &mut |_| true).unwrap_err();
+    let error = plant.engine.operate(&query, &limits(1_500), &mut |_| true).unwrap_err();
     assert!(matches!(error, QueryError::TooManyRows(1_500)), "{error}");
     let ended = limits(u64::MAX);
     ended.cancel.cancel();

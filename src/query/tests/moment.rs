@@ -138,7 +138,7 @@ fn writes_are_seen_whole(store: Arc<dyn Store>) {
                 figures.extend(batch.column(3).as_primitive::<Float64Type>().iter());
                 true
             };
-            plant.engine.aggregate(&query, &together, take).unwrap();
+            plant.engine.operate(&query, &together, take).unwrap();
             let found = by_tag(&read(&plant.engine, &all(&plant), &together), TAGS);
             let largest = found[0].iter().map(|(_, value)| f64::from_bits(*value)).reduce(f64::max);
             for pair in figures.chunks(2) {

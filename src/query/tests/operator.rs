@@ -11,7 +11,7 @@ use arrow::{
 use proptest::{prelude::*, test_runner::Config};
 
 use super::{BAD, limits};
-use crate::{AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Fill, Layout, QualityFilter, QueryEngine, RangeQuery};
+use crate::{AggregateQuery, AnomalyQuery, Boundary, DownsampleQuery, Fill, Layout, Operator as _, QualityFilter, QueryEngine, RangeQuery};
 use historian_ingest::IngestOptions;
 use historian_maintenance::KeeperOptions;
 use historian_model::{Quality, Samples, Tag, TagDefinition, TimeRange, Timestamp, Value, ValueType};
@@ -62,7 +62,7 @@ impl Plant {
 
     fn aggregate(&self, query: &AggregateQuery) -> Vec<(String, i64, String, Option<u64>, u32)> {
         let mut rows = Vec::new();
-        let schema = self.engine.aggregate_schema(query);
+        let schema = query.schema();
         let take = &mut |batch: RecordBatch| {
             assert_eq!(batch.schema(), schema);
             let text = |column: usize, row: usize| {
@@ -81,7 +81,7 @@ impl Plant {
             }
             true
         };
-        self.engine.aggregate(query, &limits(u64::MAX), take).unwrap();
+        self.engine.operate(query, &limits(u64::MAX), take).unwrap();
         rows
     }
 
@@ -119,7 +119,7 @@ impl Plant {
             }
             true
         };
-        self.engine.downsample(query, &limits(u64::MAX), take).unwrap();
+        self.engine.operate(query, &limits(u64::MAX), take).unwrap();
         rows
     }
 
@@ -131,7 +131,7 @@ impl Plant {
             counts.extend(batch.column(1).as_primitive::<Int64Type>().values().iter().copied());
             true
         };
-        self.engine.anomalies(&query, &limits(u64::MAX), take).unwrap();
+        self.engine.operate(&query, &limits(u64::MAX), take).unwrap();
         counts
     }
 }

@@ -1,12 +1,10 @@
 //! `aggregate(tags, start, end, interval, functions [, configuration])`: aggregates of OPC UA Part 13, as the `aggregate` query answers them.
 
-use std::sync::Arc;
-
 use datafusion::error::Result;
 use serde_json::Value;
 
 use super::argument::{Arguments, Function, Source};
-use crate::scan::{Emit, EngineTable};
+use crate::scan::EngineTable;
 use historian_model::time::{LENGTH_FORMS, length_of_time};
 use historian_operators::aggregate::{self, Configuration, Intervals};
 use historian_query::AggregateQuery;
@@ -53,8 +51,5 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
         configuration.check().map_err(|error| arguments.refuse("configuration", &error.to_string()))?;
     }
     let query = AggregateQuery { tags, intervals, functions, configuration, stepped, use_rollups: true };
-    let engine = source.engine.clone();
-    let schema = engine.aggregate_schema(&query);
-    let (tags, work) = (query.tags.clone(), move |limits: &_, emit: Emit<'_>| engine.aggregate(&query, limits, emit));
-    Ok(EngineTable { name: FUNCTION.name, tags, schema, work: Arc::new(work), rows: None })
+    Ok(source.operate(FUNCTION.name, query))
 }

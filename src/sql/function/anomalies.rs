@@ -1,12 +1,10 @@
 //! `anomalies(tags, start, end, detector [, parameters [, output]])`: what a detector finds, as the `anomalies` query answers it.
 
-use std::sync::Arc;
-
 use datafusion::error::Result;
 use serde_json::Value;
 
 use super::argument::{Arguments, Function, Source};
-use crate::scan::{Emit, EngineTable};
+use crate::scan::EngineTable;
 use historian_operators::anomaly::{Output, Parameter, Parameters, Plan};
 use historian_query::AnomalyQuery;
 
@@ -43,8 +41,5 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let plan = Plan::new(&detector, &parameters).map_err(|error| arguments.refuse("detector", &error.to_string()))?;
     tags.retain(|tag| plan.takes(tag.value_type()));
     let query = AnomalyQuery { tags, range, plan, output };
-    let engine = source.engine.clone();
-    let schema = engine.anomaly_schema(&query);
-    let (tags, work) = (query.tags.clone(), move |limits: &_, emit: Emit<'_>| engine.anomalies(&query, limits, emit));
-    Ok(EngineTable { name: FUNCTION.name, tags, schema, work: Arc::new(work), rows: None })
+    Ok(source.operate(FUNCTION.name, query))
 }

@@ -15,10 +15,10 @@ use jiff::tz::TimeZone;
 use super::guess::CallParameters;
 use crate::{
     error::{external, invalid},
-    scan::EngineTable,
+    scan::{Emit, EngineTable},
 };
 use historian_model::{Tag, TagSelection, TimeRange, Timestamp};
-use historian_query::QueryEngine;
+use historian_query::{Operator, QueryEngine};
 use historian_store::Catalog;
 
 /// Most names and globs in one argument.
@@ -39,6 +39,15 @@ pub struct Source {
     pub engine: QueryEngine,
     pub catalog: Arc<Catalog>,
     pub tags_max: usize,
+}
+
+impl Source {
+    /// The table that is the answer of an operator.
+    pub fn operate<O: Operator>(&self, name: &'static str, query: O) -> EngineTable {
+        let (engine, tags, schema) = (self.engine.clone(), query.tags().to_vec(), query.schema());
+        let work = move |limits: &_, emit: Emit<'_>| engine.operate(&query, limits, emit);
+        EngineTable { name, tags, schema, work: Arc::new(work), rows: None }
+    }
 }
 
 /// The arguments of one call.

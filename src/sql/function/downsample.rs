@@ -1,11 +1,9 @@
 //! `downsample(tags, start, end, points [, method])`: a range reduced for a plot, as the `downsample` query answers it.
 
-use std::sync::Arc;
-
 use datafusion::error::Result;
 
 use super::argument::{Arguments, Function, Source};
-use crate::scan::{Emit, EngineTable};
+use crate::scan::EngineTable;
 use historian_operators::downsample::{Method, Request};
 use historian_query::DownsampleQuery;
 
@@ -27,8 +25,5 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let method = if arguments.more() { arguments.word("method", &words)? } else { Method::default() };
     Request::new(range.start.0, range.end.0, points, method).map_err(|error| arguments.refuse("points", &error.to_string()))?;
     let query = DownsampleQuery { tags, range, points, method, types: false, use_rollups: true };
-    let engine = source.engine.clone();
-    let schema = engine.downsample_schema(&query);
-    let (tags, work) = (query.tags.clone(), move |limits: &_, emit: Emit<'_>| engine.downsample(&query, limits, emit));
-    Ok(EngineTable { name: FUNCTION.name, tags, schema, work: Arc::new(work), rows: None })
+    Ok(source.operate(FUNCTION.name, query))
 }
