@@ -1,5 +1,14 @@
 //! `asof`: what each tag was at times of the client, which come as rows by `DoExchange` or as a list by gRPC.
 
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array},
+    datatypes::{
+        DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+        TimestampSecondType,
+    },
+};
 use historian_proto::v1;
 use tonic::Status;
 
@@ -9,11 +18,12 @@ use super::{
 };
 use crate::{
     answer::{self, damaged, unknown},
+    flight::decode::{nanoseconds_per, shown, type_name},
     resolve::{Selected, duration},
     sample, status,
 };
 use historian_operators::kpi::Eligible;
-use historian_query::{AS_OF_TAGS_MAX, AsOfQuery, QueryEngine, QueryLimits};
+use historian_query::{AS_OF_TAGS_MAX, AsOfQuery, Held, QueryEngine, QueryLimits, as_of_fields, check_names, tells_states};
 
 /// Samples of one answer to `AsOf` at most; how many of them fit into it depends on their type.
 const AS_OF_CELLS_MAX: usize = 1 << 20;
@@ -21,7 +31,7 @@ const NOT_AS_OF: &str = "ask in parts, or use DoExchange, which takes any number
 
 /// A resolved join, its times those of the request.
 pub struct AsOfKind {
-    pub query: AsOfQuery,
+    query: AsOfQuery,
 }
 
 impl QueryKind for AsOfKind {
@@ -54,6 +64,56 @@ impl QueryKind for AsOfKind {
 }
 
 impl AsOfKind {
+    /// How many tags are joined.
+    pub fn tags(&self) -> usize {
+        self.query.tags.len()
+    }
+
+    /// The client's columns and three for each tag.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` where two would have one name.
+    pub fn schema(&self, rows: &Schema) -> Result<SchemaRef, Status> {
+        let mut fields: Vec<Field> = rows.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let states = tells_states(&self.query.tags);
+        let added: Vec<Field> = self.query.tags.iter().flat_map(|tag| as_of_fields(tag, states)).collect();
+        if let Some(field) = fields.iter().find(|field| added.iter().any(|added| added.name() == field.name())) {
+            let message = format!("the column {} has the name of one that is to be added for a tag; rename it", shown(field));
+            return Err(status::invalid("schema", message));
+        }
+        check_names(&added).map_err(|error| status::from_query(&error))?;
+        fields.extend(added);
+        Ok(Arc::new(Schema::new(fields).with_metadata(rows.metadata().clone())))
+    }
+
+    /// The rows with the columns of the tags. A row without a time gets nulls.
+    ///
+    /// # Errors
+    /// Of the join.
+    pub fn join(&self, engine: &QueryEngine, rows: &RecordBatch, schema: &SchemaRef, limits: &QueryLimits) -> Result<RecordBatch, Status> {
+        let failed = |error: arrow::error::ArrowError| status::internal(format!("the joined rows could not be formed: {error}"));
+        let times = nanoseconds(rows)?;
+        let known: Vec<i64> = times.iter().copied().flatten().collect();
+        // Which of the joined samples each row gets.
+        let mut next = 0..;
+        let places: Option<UInt32Array> =
+            (known.len() < times.len()).then(|| times.iter().map(|time| time.and_then(|_| next.next())).collect());
+        let query = AsOfQuery { times: known, ..self.query.clone() };
+        let answers = engine.as_of(&query, limits).map_err(|error| status::from_query(&error))?;
+        let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
+        for answer in answers {
+            let arrays = answer.and_then(Held::into_arrays).map_err(|error| status::from_query(&error))?;
+            for array in arrays {
+                columns.push(match &places {
+                    None => array,
+                    Some(_) if array.is_empty() => new_null_array(array.data_type(), rows.num_rows()),
+                    Some(places) => arrow::compute::take(array.as_ref(), places, None).map_err(failed)?,
+                });
+            }
+        }
+        RecordBatch::try_new(schema.clone(), columns).map_err(failed)
+    }
+
     /// The answer in one message. Blocks.
     ///
     /// # Errors
@@ -80,5 +140,112 @@ impl AsOfKind {
         }
         response.failures = answer::failures(response.failures);
         answer::whole(response, NOT_AS_OF)
+    }
+}
+
+/// Takes any columns that can be passed on, and asks for the times.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` with the column that is missing or refused.
+pub fn check_schema(schema: &Schema) -> Result<(), Status> {
+    const WANTED: &str = "rows to join have a column timestamp of type Timestamp and any others";
+    let Ok(field) = schema.field_with_name("timestamp") else {
+        let found: Vec<String> = schema.fields().iter().take(20).map(|field| shown(field)).collect();
+        return Err(status::invalid("schema", format!("the column timestamp is missing, found {}; {WANTED}", found.join(", "))));
+    };
+    if !matches!(field.data_type(), DataType::Timestamp(..)) {
+        return Err(status::invalid("schema", format!("the column timestamp has the type {}; {WANTED}", type_name(field.data_type()))));
+    }
+    for (index, field) in schema.fields().iter().enumerate() {
+        if schema.fields().iter().take(index).any(|before| before.name() == field.name()) {
+            return Err(status::invalid("schema", format!("the column {} occurs twice", shown(field))));
+        }
+        if !passes(field.data_type()) {
+            let message =
+                format!("the column {} has the type {}, which is not passed on; leave it out", shown(field), type_name(field.data_type()));
+            return Err(status::invalid("schema", message));
+        }
+    }
+    Ok(())
+}
+
+fn passes(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(key, value) => key.is_dictionary_key_type() && !value.is_nested() && passes(value),
+        DataType::List(item) | DataType::LargeList(item) => passes(item.data_type()),
+        DataType::Struct(fields) => fields.iter().all(|field| passes(field.data_type())),
+        other => !other.is_nested() && !matches!(other, DataType::RunEndEncoded(..)),
+    }
+}
+
+/// The times of rows; `None` where a row has none. A zone changes only how a time is written.
+fn nanoseconds(rows: &RecordBatch) -> Result<Vec<Option<i64>>, Status> {
+    let column = rows.column_by_name("timestamp").ok_or_else(|| status::internal("the rows have no column timestamp"))?;
+    let DataType::Timestamp(unit, _) = column.data_type() else {
+        return Err(status::internal("the column timestamp has no times"));
+    };
+    let ticks: &[i64] = match unit {
+        TimeUnit::Second => column.as_primitive::<TimestampSecondType>().values(),
+        TimeUnit::Millisecond => column.as_primitive::<TimestampMillisecondType>().values(),
+        TimeUnit::Microsecond => column.as_primitive::<TimestampMicrosecondType>().values(),
+        TimeUnit::Nanosecond => column.as_primitive::<TimestampNanosecondType>().values(),
+    };
+    let scale = nanoseconds_per(*unit);
+    let time = |(row, tick): (usize, &i64)| {
+        if column.is_null(row) {
+            return Ok(None);
+        }
+        tick.checked_mul(scale).map(Some).ok_or_else(|| {
+            let message = format!("row {row}: {tick} is outside the years 1678 to 2262, the range of nanoseconds in 64 bits");
+            status::invalid("timestamp", message)
+        })
+    };
+    ticks.iter().enumerate().map(time).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{TimestampMillisecondArray, TimestampNanosecondArray};
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn any_columns_are_passed_on_but_those_that_cannot_be() {
+        let with = |field: Field| {
+            let time = Field::new("timestamp", DataType::Timestamp(TimeUnit::Millisecond, Some("Europe/Berlin".into())), true);
+            check_schema(&Schema::new(vec![time, field]))
+        };
+        let text = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
+        let list = DataType::List(Arc::new(Field::new("item", DataType::Float32, true)));
+        for data_type in [DataType::Utf8, text, list, DataType::Null, DataType::Decimal128(10, 2), DataType::Date32] {
+            assert!(with(Field::new("x", data_type.clone(), true)).is_ok(), "{data_type}");
+        }
+        let runs = Arc::new(Field::new("run_ends", DataType::Int32, false));
+        let values = Arc::new(Field::new("values", DataType::Utf8, true));
+        for (field, fragment) in [
+            (Field::new("timestamp", DataType::Int64, true), "twice"),
+            (Field::new("x", DataType::RunEndEncoded(runs, values), true), "leave it out"),
+        ] {
+            let error = with(field).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidArgument);
+            assert!(error.message().contains(fragment), "{}", error.message());
+        }
+        let error = check_schema(&Schema::new(vec![Field::new("time", DataType::Int64, true)])).unwrap_err();
+        assert!(error.message().contains("timestamp is missing, found \"time\""), "{}", error.message());
+        let error = check_schema(&Schema::new(vec![Field::new("timestamp", DataType::Int64, true)])).unwrap_err();
+        assert!(error.message().contains("Int64"), "{}", error.message());
+    }
+
+    #[test]
+    fn times_of_any_unit_are_exact_or_refused() {
+        let of = |times: ArrayRef| {
+            let schema = Schema::new(vec![Field::new("timestamp", times.data_type().clone(), true)]);
+            nanoseconds(&RecordBatch::try_new(Arc::new(schema), vec![times]).unwrap())
+        };
+        assert_eq!(of(Arc::new(TimestampMillisecondArray::from(vec![Some(-3), None]))).unwrap(), [Some(-3_000_000), None]);
+        assert_eq!(of(Arc::new(TimestampNanosecondArray::from(vec![i64::MIN]))).unwrap(), [Some(i64::MIN)]);
+        let error = of(Arc::new(TimestampMillisecondArray::from(vec![0, i64::MAX]))).unwrap_err();
+        assert!(error.message().contains("row 1"), "{}", error.message());
     }
 }

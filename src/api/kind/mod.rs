@@ -21,7 +21,7 @@ mod tests;
 pub use self::{
     aggregate::AggregateKind,
     anomalies::{AnomaliesKind, detectors},
-    as_of::AsOfKind,
+    as_of::{AsOfKind, check_schema},
     asker::Asker,
     contract::{Asked, Door, Kind, Missing, QueryKind, Resolved},
     current::{CurrentKind, PageOfCurrent},
