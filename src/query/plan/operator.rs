@@ -15,8 +15,8 @@ use super::{
     parallel::{Put, Workers, in_order},
 };
 use crate::{BATCH_ROWS_MAX, QueryError, QueryLimits, range::slices};
-use historian_read::merge::TagReader;
 use historian_model::Tag;
+use historian_read::merge::TagReader;
 
 /// One tag, some of the intervals of the query; all of them where it has none.
 #[derive(Clone, Debug)]
