@@ -153,17 +153,14 @@ impl Launcher {
             Log::Append(path) => Some(path.clone()),
             Log::Pipe => None,
         };
-        let log = match path {
-            Some(path) => {
-                let file = File::options().create(true).append(true).open(&path)?;
-                let before = file.metadata()?.len();
-                command.stderr(file);
-                Some((path, before))
-            }
-            None => {
-                command.stderr(Stdio::piped());
-                None
-            }
+        let log = if let Some(path) = path {
+            let file = File::options().create(true).append(true).open(&path)?;
+            let before = file.metadata()?.len();
+            command.stderr(file);
+            Some((path, before))
+        } else {
+            command.stderr(Stdio::piped());
+            None
         };
         let mut process = Process::start(&mut command)?;
         let stderr = process.child().stderr.take();

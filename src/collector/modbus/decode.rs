@@ -193,7 +193,7 @@ mod tests {
             let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
             let magnitude = match exponent {
                 0 => fraction * 2.0_f64.powi(-14),
-                31 if bits & 1023 == 0 => f64::INFINITY,
+                31 if fraction == 0.0 => f64::INFINITY,
                 31 => f64::NAN,
                 _ => (1.0 + fraction) * 2.0_f64.powi(exponent - 15),
             };

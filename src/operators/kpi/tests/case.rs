@@ -219,12 +219,12 @@ fn extreme_windows_are_no_trouble() {
     let all = samples([(i64::MIN, Some(1.0), 0), (0, Some(2.0), BAD), (i64::MAX - 1, Some(3.0), 0)]);
     let scope = Scope::new(whole, ValueType::F64);
     // 1 holds from the first nanosecond to 0, Bad to the last but one, and 3 for one.
-    const FIRST: u64 = 1 << 63;
+    let first: u64 = 1 << 63;
     let coverage = percent_good(&scope, &all);
-    assert_eq!((coverage.good_ns, coverage.bad_ns), (FIRST + 1, FIRST - 2));
+    assert_eq!((coverage.good_ns, coverage.bad_ns), (first + 1, first - 2));
     let states = time_in_state(&scope, &all, None).states;
     let held: Vec<_> = states.iter().map(|state| (&state.state, state.duration_ns, state.periods, state.longest_ns)).collect();
-    assert_eq!(held, [(&Value::F64(1.0), FIRST, 1, FIRST), (&Value::F64(3.0), 1, 1, 1)]);
+    assert_eq!(held, [(&Value::F64(1.0), first, 1, first), (&Value::F64(3.0), 1, 1, 1)]);
     assert_eq!(transitions(&scope, &all, None, None, u64::MAX).count, 0);
     // 2^63 ns and three of one more, in days: by Python's fractions.
     let amount = integrate(&scope, &all, TimeUnit::Day, false).amount.unwrap();
