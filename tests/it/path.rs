@@ -130,7 +130,7 @@ fn await_rows(historian: &Historian, tags: &str, rows: usize) {
     let ticket = json!({ "range": { "tags": [tags], "start": 0, "end": "*+1d" } }).to_string();
     loop {
         let found = runtime
-            .block_on(async { get(&mut client(&historian).await, &ticket).await })
+            .block_on(async { get(&mut client(historian).await, &ticket).await })
             .map_or(0, |batches| batches.iter().map(RecordBatch::num_rows).sum());
         if found >= rows {
             return;

@@ -123,7 +123,7 @@ fn whatever_way_a_name_takes_an_import_is_one_of_the_file_that_defines_it() {
         "pub struct A;\nmacro_rules! m { () => { $crate::b::B } }",
     ] {
         let found = circles_of(&[lib, a(text), b]);
-        assert!(found.iter().any(|circle| circle.contains("a") && circle.contains('b')), "{text:?}: {found:?}");
+        assert!(found.iter().any(|circle| circle.contains('a') && circle.contains('b')), "{text:?}: {found:?}");
     }
     for text in [
         "pub struct A;",
