@@ -12,7 +12,7 @@ use super::{
 use historian_collector::{DeviceStatus, schedule::ScanClass};
 use historian_model::Clock;
 
-/// Collector of one `[[modbus]]` device, made by [`crate::ModbusConfig::build`].
+/// Collector of one `[[modbus]]` device, made by [`crate::ModbusConfig`].
 #[derive(Clone, Debug)]
 pub struct ModbusCollector {
     pub(super) name: String,

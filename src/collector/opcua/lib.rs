@@ -40,7 +40,7 @@ use historian_model::{TagDefinition, TagId};
 
 pub use config::OpcUaConfig;
 
-/// Collector of one OPC UA server. Made by [`OpcUaConfig::build`].
+/// Collector of one OPC UA server. Made by [`OpcUaConfig`].
 #[derive(Debug)]
 pub struct OpcUaCollector {
     device: Arc<Device>,

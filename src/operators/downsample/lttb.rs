@@ -118,7 +118,7 @@ impl SecondPass {
         &self.plan
     }
 
-    /// Takes the same samples as [`Downsampler::push`] did, in runs of any length.
+    /// Takes the same samples as `Downsampler::push` did, in runs of any length.
     ///
     /// # Errors
     /// When type, order or rows are not as said there.
