@@ -181,10 +181,13 @@ async fn stream(channel: Channel, lane: &Arc<Lane>, pace: Pace, events: &Arc<Eve
     let producer = {
         let (lane, stop, ahead, waiting) = (lane.clone(), stop.clone(), ahead.clone(), waiting.clone());
         tokio::spawn(async move {
+            // A stream that was opened carries at least one batch: the server refuses an empty one, whenever the stop comes.
+            let mut begun = false;
             while let Ok(permit) = ahead.acquire().await {
-                if stop.is_cancelled() {
+                if stop.is_cancelled() && begun {
                     break;
                 }
+                begun = true;
                 permit.forget();
                 let batch = pick(&lane, pace);
                 let rows = record_batch(&lane, batch);

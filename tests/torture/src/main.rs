@@ -126,7 +126,7 @@ async fn run(args: &RunArgs) -> anyhow::Result<bool> {
                             .with_context(|| format!("{} has no mutant {kind}; see torture list", test.id))?,
                     ),
                 };
-                Ok(one(test, form(args, Form::Short), args, mutant.map(|mutant| (mutant.kind, mutant.cycles))).await)
+                Ok(outcome(test, form(args, Form::Short), args, mutant.map(|mutant| (mutant.kind, mutant.cycles))).await.pass())
             }
         }
     };
@@ -162,17 +162,16 @@ async fn all(args: &RunArgs) -> anyhow::Result<bool> {
     let (mut passed, mut failed) = (0, Vec::new());
     let begun = Instant::now();
     for test in TESTS {
-        if one(test, form, args, None).await {
+        let report = outcome(test, form, args, None).await;
+        if report.pass() {
             passed += 1;
         } else {
-            failed.push(test.id.to_owned());
+            failed.push(format!("{}: {}", test.id, report.why()));
         }
         for mutant in test.mutants {
             // A mutant that passes is a test that cannot fail.
-            if outcome(test, form, args, Some((mutant.kind, mutant.cycles)))
-                .await
-                .is_none_or(|report| report.skipped.is_some() || !report.pass())
-            {
+            let report = outcome(test, form, args, Some((mutant.kind, mutant.cycles))).await;
+            if report.skipped.is_some() || !report.pass() {
                 passed += 1;
             } else {
                 failed.push(format!("{} with mutant {}", test.id, mutant.kind));
@@ -187,13 +186,8 @@ async fn all(args: &RunArgs) -> anyhow::Result<bool> {
     Ok(failed.is_empty())
 }
 
-/// Runs one test; true when it passed.
-async fn one(test: &Test, form: Form, args: &RunArgs, mutant: Option<(&'static str, u64)>) -> bool {
-    outcome(test, form, args, mutant).await.is_some_and(|report| report.pass())
-}
-
-/// Runs one test and prints its line. None: it could not be run to its end.
-async fn outcome(test: &Test, form: Form, args: &RunArgs, mutant: Option<(&'static str, u64)>) -> Option<Report> {
+/// Runs one test and prints its line.
+async fn outcome(test: &Test, form: Form, args: &RunArgs, mutant: Option<(&'static str, u64)>) -> Report {
     let seed = args.seed.unwrap_or(20_261_122);
     let [brief, short, long] = test.cycles;
     let of_form = match form {
@@ -225,7 +219,7 @@ async fn outcome(test: &Test, form: Form, args: &RunArgs, mutant: Option<(&'stat
     }
     println!("{}", report.line(test.id, seed, form.name(), kind, begun.elapsed().as_secs_f64()));
     // A run that broke off is no catch of a mutant: it says nothing about the checker.
-    if failed && kind.is_some() { Some(Report::default()) } else { Some(report) }
+    if failed && kind.is_some() { Report::default() } else { report }
 }
 
 type Kept = Option<PathBuf>;

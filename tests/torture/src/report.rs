@@ -105,6 +105,13 @@ impl Report {
         self.tally.clean() && self.failures.is_empty()
     }
 
+    /// Why the test did not pass, in words.
+    pub fn why(&self) -> String {
+        let Tally { lost, phantom, dup, .. } = self.tally;
+        let counts = (!self.tally.clean()).then(|| format!("{lost} lost, {phantom} phantom, {dup} twice"));
+        counts.iter().chain(&self.failures).chain(&self.tally.examples).take(3).cloned().collect::<Vec<_>>().join("; ")
+    }
+
     /// The line for machines.
     pub fn line(&self, id: &str, seed: u64, form: &str, mutant: Option<&str>, seconds: f64) -> String {
         #[derive(Serialize)]
