@@ -13,6 +13,7 @@ mod parameter;
 mod rate_of_change;
 mod reservoir;
 mod rolling;
+mod run;
 mod seasonal;
 mod sigma;
 mod smoothing;
@@ -22,9 +23,10 @@ mod statistics;
 mod tests;
 mod text;
 
-pub use detector::{Detection, Detector, Plan, Subject};
+pub use detector::{Detector, Subject};
 pub use finding::{Finding, Output, Scores, Severity};
 pub use parameter::{DetectorError, Kind, Parameter, ParameterSpec, Parameters};
+pub use run::{Detection, Plan};
 pub use statistics::{CountByStatistics, KnownSamples};
 pub use text::DURATION_UNITS;
 

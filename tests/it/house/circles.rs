@@ -21,10 +21,6 @@ const ALLOWED: &[Allowed] = &[
     },
     Allowed { files: &["src/api/"], reason: "limits and services still stand in lib.rs, which imports the doors that need them" },
     Allowed { files: &["src/query/"], reason: "requests, limits and errors still stand in lib.rs, which imports what answers them" },
-    Allowed {
-        files: &["src/operators/anomaly/"],
-        reason: "the run of a detector, which looks into the list, still stands beside the contract that detectors fulfil",
-    },
 ];
 
 impl Allowed {
