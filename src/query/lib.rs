@@ -4,9 +4,12 @@ pub mod arrow_column;
 mod boundary;
 mod common_type;
 mod current;
+mod error;
+mod limits;
 mod moment;
 mod plan;
 mod range;
+mod range_query;
 mod schema;
 mod superseded;
 #[cfg(test)]
@@ -15,8 +18,10 @@ mod wide;
 mod wide_filled;
 
 pub use common_type::{INTEGER_DIGITS, widened};
+pub use error::QueryError;
 pub use historian_read::estimate::Extent;
 pub use historian_read::memory::MemoryBudget;
+pub use limits::{BATCH_ROWS_MAX, QueryLimits};
 pub use moment::Moment;
 pub use plan::{
     AS_OF_TAGS_MAX, AggregateQuery, AggregateRows, AnomalyQuery, AnomalyRows, AsOfQuery, DownsampleQuery, DownsampleRows, Figure, Held,
@@ -24,234 +29,19 @@ pub use plan::{
     as_of_fields,
 };
 pub use range::slices;
+pub use range_query::{Boundary, Fill, Layout, QualityFilter, RangeQuery, Resume};
 pub use schema::{check_names, tells_states};
 pub use superseded::SupersededQuery;
+pub use wide::WIDE_TAGS_MAX;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
-use tokio_util::sync::CancellationToken;
 
-use self::{common_type::ValueColumns, schema::LongColumns};
-use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp, ValueType};
-use historian_read::{ReadError, estimate, feed::Feed, memory::OutOfMemory, merge::TagReader};
+use self::schema::LongColumns;
+use historian_model::{Samples, Tag, TimeRange, Timestamp};
+use historian_read::{estimate, feed::Feed, merge::TagReader};
 use historian_store::{Gap, StoreError};
-
-/// Rows of one batch at most.
-pub const BATCH_ROWS_MAX: usize = 65_536;
-/// Tags of one wide answer at most: each is two columns.
-pub const WIDE_TAGS_MAX: usize = 1_000;
-
-/// How a range treats its edges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Boundary {
-    /// Samples with `start <= timestamp < end`.
-    #[default]
-    Inside,
-    /// And the nearest sample before `start` and at or after `end`.
-    Outside,
-    /// And a value at each edge that no sample falls on, interpolated (or held, for stepped tags) and marked in its quality.
-    Interpolated,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Layout {
-    /// Columns tag, timestamp, value, quality, and more for the values of tags of several types; tag after tag.
-    #[default]
-    Long,
-    /// A timestamp column, then per tag a value column of its name and a quality column `<name>#quality`; null where the tag has no sample.
-    Wide,
-}
-
-/// Samples of which qualities count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum QualityFilter {
-    #[default]
-    Any,
-    NotBad,
-    Good,
-}
-
-impl QualityFilter {
-    /// Whether a sample of this quality counts.
-    pub fn passes(self, quality: u32) -> bool {
-        match self {
-            QualityFilter::Any => true,
-            QualityFilter::NotBad => !Quality(quality).is_bad(),
-            QualityFilter::Good => Quality(quality).is_good(),
-        }
-    }
-}
-
-/// How the wide layout fills rows in which a tag has no sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Fill {
-    /// With null.
-    #[default]
-    None,
-    /// With the last sample before that is not Bad; Uncertain where a Bad one has been since.
-    AsOf,
-    /// With the value that the time has at an edge that is interpolated: a straight line between the neighbours that are not Bad, inside the
-    /// range or not; held for stepped tags and values that are no floats.
-    Linear,
-}
-
-/// A range query whose tags and times are resolved.
-#[derive(Clone, Debug)]
-pub struct RangeQuery {
-    pub tags: Vec<Arc<Tag>>,
-    pub range: TimeRange,
-    pub boundary: Boundary,
-    /// Samples per tag at most (rows at most, in the wide layout); `None` no limit.
-    pub limit: Option<u64>,
-    pub layout: Layout,
-    /// Filters samples of the range and its neighbours, before edges and fills are made of them.
-    pub quality: QualityFilter,
-    /// Wide layout, forward only.
-    pub fill: Fill,
-    /// With a fill: rows at the start and every so many ns, instead of where samples are.
-    pub step: Option<i64>,
-    /// LONG layout: where the answer begins, for what comes before it has been answered.
-    pub resume: Option<Resume>,
-    /// LONG layout: a last column `type` with the value type of each row's tag.
-    pub types: bool,
-    /// LONG layout: value types that count as selected when the columns are chosen, for a part of an answer of more tags.
-    pub among: Vec<ValueType>,
-}
-
-/// A place within an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resume {
-    /// Index of the tag.
-    pub tag: usize,
-    /// Timestamp of its last row that has been answered, and how many there were. `None`: none.
-    pub after: Option<(i64, u64)>,
-}
-
-impl RangeQuery {
-    /// All samples of a range, in the long layout.
-    pub fn new(tags: Vec<Arc<Tag>>, range: TimeRange) -> RangeQuery {
-        RangeQuery {
-            tags,
-            range,
-            boundary: Boundary::Inside,
-            limit: None,
-            layout: Layout::Long,
-            quality: QualityFilter::Any,
-            fill: Fill::None,
-            step: None,
-            resume: None,
-            types: false,
-            among: Vec::new(),
-        }
-    }
-
-    /// The value types of the tags, each once, where there are several: what a part of the answer needs to be told in `among`.
-    pub fn types_apart(&self) -> Vec<ValueType> {
-        let selected =
-            |value_type: &ValueType| self.among.contains(value_type) || self.tags.iter().any(|tag| tag.value_type() == *value_type);
-        let types: Vec<ValueType> = ValueType::ALL.into_iter().filter(selected).collect();
-        if types.len() > 1 { types } else { Vec::new() }
-    }
-
-    /// Columns of the long layout.
-    fn columns(&self) -> LongColumns {
-        let types = self.tags.iter().map(|tag| tag.value_type()).chain(self.among.iter().copied());
-        LongColumns { values: ValueColumns::of_types(types), types: self.types }
-    }
-}
-
-/// Bounds of one query.
-#[derive(Clone, Debug)]
-pub struct QueryLimits {
-    pub deadline: Instant,
-    pub rows_max: u64,
-    pub cancel: CancellationToken,
-    /// Memory for what the query gathers: late samples it merges, answers that wait for their turn.
-    pub memory: MemoryBudget,
-    /// The moment that all its parts see.
-    pub moment: Moment,
-}
-
-impl QueryLimits {
-    /// What is left of the time.
-    ///
-    /// # Errors
-    /// When nothing is left.
-    pub fn left(&self) -> Result<Duration, QueryError> {
-        self.deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()).ok_or(QueryError::Deadline)
-    }
-
-    /// Limits without one of memory.
-    pub fn new(deadline: Instant, rows_max: u64, cancel: CancellationToken) -> QueryLimits {
-        QueryLimits { deadline, rows_max, cancel, memory: MemoryBudget::default(), moment: Moment::default() }
-    }
-
-    /// Called between portions.
-    ///
-    /// # Errors
-    /// When the query is cancelled, its time is over, or it gave more rows than it may.
-    pub fn check(&self, rows: u64) -> Result<(), QueryError> {
-        if self.cancel.is_cancelled() {
-            return Err(QueryError::Cancelled);
-        }
-        if Instant::now() >= self.deadline {
-            return Err(QueryError::Deadline);
-        }
-        if rows > self.rows_max {
-            return Err(QueryError::TooManyRows(self.rows_max));
-        }
-        Ok(())
-    }
-}
-
-/// Why a query gave no (further) answer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum QueryError {
-    #[error("{0}")]
-    Invalid(String),
-    #[error("the query took longer than its deadline; ask for less, or with a longer deadline")]
-    Deadline,
-    #[error("the answer has more than {0} rows; narrow the range or set a limit")]
-    TooManyRows(u64),
-    #[error("cancelled")]
-    Cancelled,
-    #[error("stored data of tag {tag} cannot be read: {reason}")]
-    DataLoss { tag: String, reason: String },
-    #[error("the store failed: {0}")]
-    Store(String),
-    #[error(transparent)]
-    Memory(#[from] OutOfMemory),
-    /// Would succeed now.
-    #[error("{0}")]
-    Repeat(String),
-    #[error("a bug stopped this query; please report it with the lines of the log at this time")]
-    Bug,
-}
-
-impl QueryError {
-    fn viewing(error: &ReadError) -> QueryError {
-        match error {
-            ReadError::Waited => QueryError::Deadline,
-            error => QueryError::Store(error.to_string()),
-        }
-    }
-
-    /// What a failure to read a tag is to the query.
-    pub fn reading(tag: &Tag, error: &ReadError) -> QueryError {
-        match error {
-            ReadError::Store(StoreError::Io(message)) => QueryError::Store(message.clone()),
-            ReadError::Store(reopened @ StoreError::Reopened) => QueryError::Repeat(reopened.to_string()),
-            ReadError::Memory(error) => QueryError::Memory(*error),
-            ReadError::Waited => QueryError::Deadline,
-            ReadError::NotInView(_) => QueryError::Bug,
-            damaged => QueryError::DataLoss { tag: tag.name().to_string(), reason: damaged.to_string() },
-        }
-    }
-}
 
 /// Answers queries over store and heads. Cheap to clone; all methods block, call them from a blocking thread.
 #[derive(Clone)]
@@ -279,7 +69,7 @@ impl QueryEngine {
     /// # Errors
     /// When it cannot see them within its time.
     pub fn view(&self, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<TagReader, QueryError> {
-        limits.moment.view(&self.reader, tags, limits)
+        limits.moment.view(&self.reader, tags, limits.deadline, &limits.memory)
     }
 
     /// Recorded gaps with their numbers, from the number `from` on, ascending, at most `limit`.

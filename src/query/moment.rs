@@ -1,13 +1,13 @@
 //! The moment that a query sees. However many parts it has, and whenever they are read: every write is there whole, in all tags, or not at
 //! all.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 
-use super::{QueryError, QueryLimits};
+use super::error::QueryError;
 use historian_model::{Tag, TagId};
-use historian_read::merge::TagReader;
+use historian_read::{memory::MemoryBudget, merge::TagReader};
 
 /// Taken when the first tag of the query is read. Clones are the same moment.
 #[derive(Clone, Default)]
@@ -32,7 +32,13 @@ impl Moment {
     }
 
     /// A reader of the moment. Tags that were not wanted when it was taken are seen at another one.
-    pub(super) fn view(&self, reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<TagReader, QueryError> {
+    pub(super) fn view(
+        &self,
+        reader: &TagReader,
+        tags: &[Arc<Tag>],
+        deadline: Instant,
+        memory: &MemoryBudget,
+    ) -> Result<TagReader, QueryError> {
         let mut inner = self.0.lock();
         if let Some(view) = inner.view.as_ref().filter(|view| view.sees(tags)) {
             return Ok(view.clone());
@@ -40,7 +46,7 @@ impl Moment {
         let first = inner.view.is_none();
         let mut wanted = if first { std::mem::take(&mut inner.wanted) } else { HashSet::new() };
         wanted.extend(tags.iter().map(|tag| tag.id));
-        let view = reader.view(wanted.into_iter(), limits.deadline, &limits.memory).map_err(|error| QueryError::viewing(&error))?;
+        let view = reader.view(wanted.into_iter(), deadline, memory).map_err(|error| QueryError::viewing(&error))?;
         if first {
             inner.view = Some(view.clone());
         }

@@ -9,10 +9,12 @@ use arrow::{
     record_batch::RecordBatch,
 };
 
-use super::{BATCH_ROWS_MAX, QueryError, QueryLimits, RangeQuery, WIDE_TAGS_MAX, arrow_column, boundary, schema};
+use super::{BATCH_ROWS_MAX, QueryError, QueryLimits, RangeQuery, arrow_column, boundary, schema};
 use historian_model::{Samples, Values};
 use historian_read::merge::TagReader;
 
+/// Tags of one wide answer at most: each is two columns.
+pub const WIDE_TAGS_MAX: usize = 1_000;
 /// Cells of one batch at most, so that wide batches have fewer rows.
 pub const BATCH_CELLS_MAX: usize = 1 << 20;
 

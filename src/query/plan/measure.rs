@@ -8,37 +8,15 @@ use arrow::{
 };
 
 use super::{
-    meter::{Figure, Meter, kpi_error},
+    meter::{Figure, Measure, Meter, kpi_error},
     neighbour::{before, from, look, nearest},
     operator::{Batcher, Operator, Rows, Unit, batch, named, names, times},
     parallel::Put,
 };
 use crate::{QueryError, QueryLimits, arrow_column, schema::metadata};
-use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp, Value, ValueType};
-use historian_operators::kpi::{
-    CalendarInterval, Counted, CountedBefore, CounterRules, Neighbour, Scope, Settled, SettledBefore, TimeUnit,
-};
+use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp, ValueType};
+use historian_operators::kpi::{CalendarInterval, Counted, CountedBefore, Neighbour, Scope, Settled, SettledBefore};
 use historian_read::merge::TagReader;
-
-/// What is measured. States are texts here, for each tag has states of its own: see [`Measure::state`].
-#[derive(Clone, Debug, PartialEq)]
-pub enum Measure {
-    /// Time in these states together; without any, in each state that occurs.
-    TimeInState {
-        states: Vec<String>,
-    },
-    Transitions {
-        from: Option<String>,
-        to: Option<String>,
-        dwell_ns: u64,
-    },
-    CounterDelta(CounterRules),
-    Integral {
-        unit: TimeUnit,
-        rescale: bool,
-    },
-    PercentGood,
-}
 
 /// A query of measures whose tags and times are resolved. The intervals ascend without a space between them.
 #[derive(Clone, Debug)]
@@ -57,77 +35,6 @@ const PART_INTERVALS_OF_STATES: usize = 256;
 /// Intervals that may be measured at the same time, because the dwell reaches from one into the others.
 const OVERLAP_MAX: usize = 64;
 
-impl Measure {
-    /// Whether values of this type can be measured so.
-    pub fn takes(&self, value_type: ValueType) -> bool {
-        let any = |texts: &[&String]| match value_type {
-            ValueType::State | ValueType::String => true,
-            value_type => texts.iter().all(|text| plain(value_type, text).is_some()),
-        };
-        match self {
-            Measure::TimeInState { states } => any(&states.iter().collect::<Vec<_>>()),
-            Measure::Transitions { from, to, .. } => any(&from.iter().chain(to).collect::<Vec<_>>()),
-            Measure::CounterDelta(_) => {
-                matches!(value_type, ValueType::F64 | ValueType::F32 | ValueType::I64 | ValueType::U64)
-            }
-            Measure::Integral { .. } => value_type != ValueType::String,
-            Measure::PercentGood => true,
-        }
-    }
-
-    /// A state of a tag as a request writes it: a name of its state set, a number, `true` or `false`, or text.
-    ///
-    /// # Errors
-    /// Says which states the tag has.
-    pub fn state(tag: &Tag, text: &str) -> Result<Value, String> {
-        let names = &tag.definition.state_set;
-        if tag.value_type() == ValueType::State
-            && let Some(number) = names.iter().position(|name| name == text)
-        {
-            return Ok(Value::State(number as u32));
-        }
-        plain(tag.value_type(), text).ok_or_else(|| {
-            let shown: String = text.chars().take(40).collect();
-            let known = match tag.value_type() {
-                ValueType::State if !names.is_empty() => {
-                    format!("it has the states {}", names.iter().take(10).cloned().collect::<Vec<_>>().join(", "))
-                }
-                ValueType::State => "it has no names of states, write a number".to_owned(),
-                ValueType::Bool => "write true or false".to_owned(),
-                other => format!("its values are of type {other}"),
-            };
-            format!("{shown:?} is no state of the tag {}; {known}", tag.name())
-        })
-    }
-
-    /// Whether infinities are as good as Bad.
-    fn needs_finite(&self) -> bool {
-        matches!(self, Measure::CounterDelta(_) | Measure::Integral { .. })
-    }
-
-    /// How far beyond an interval samples are read.
-    fn reach_ns(&self) -> u64 {
-        if let Measure::Transitions { dwell_ns, .. } = self { *dwell_ns } else { 0 }
-    }
-}
-
-/// A value without a state set.
-fn plain(value_type: ValueType, text: &str) -> Option<Value> {
-    match value_type {
-        ValueType::String => Some(Value::String(text.to_owned())),
-        ValueType::Bool => match text {
-            "true" | "1" => Some(Value::Bool(true)),
-            "false" | "0" => Some(Value::Bool(false)),
-            _ => None,
-        },
-        ValueType::State => text.parse().ok().map(Value::State),
-        ValueType::I64 => text.parse().ok().map(Value::I64),
-        ValueType::U64 => text.parse().ok().map(Value::U64),
-        ValueType::F64 => text.parse().ok().filter(|value: &f64| value.is_finite()).map(Value::F64),
-        ValueType::F32 => text.parse().ok().filter(|value: &f32| value.is_finite()).map(Value::F32),
-    }
-}
-
 impl MeasureQuery {
     /// Checks what can be told before anything is read.
     ///
@@ -145,7 +52,7 @@ impl MeasureQuery {
         }
         let Some(first) = self.intervals.first() else { return Ok(()) };
         for tag in &self.tags {
-            Meter::new(self, tag, &Scope::new(first.window, tag.value_type()))?;
+            Meter::new(&self.measure, tag, &Scope::new(first.window, tag.value_type()))?;
         }
         Ok(())
     }
@@ -400,7 +307,7 @@ fn measure(
             uncertain_as_bad: query.uncertain_as_bad,
             ..Scope::new(window, tag.value_type())
         };
-        let mut meter = Meter::new(query, tag, &scope)?;
+        let mut meter = Meter::new(&query.measure, tag, &scope)?;
         if let Some(counted) = &around.counted {
             meter.count_on(counted);
         }
@@ -417,7 +324,7 @@ fn measure(
     };
     let mut figures = Vec::new();
     let mut finish = |done: Open, after: Option<&Neighbour>| {
-        for figure in done.meter.finish(tag, query, after).map_err(|error| kpi_error(tag, &error))? {
+        for figure in done.meter.finish(tag, &query.measure, after).map_err(|error| kpi_error(tag, &error))? {
             figures.push((done.interval, figure));
         }
         limits.check(figures.len() as u64)

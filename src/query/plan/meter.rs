@@ -1,13 +1,104 @@
-//! One primitive of an interval, whichever it is, and the figure that comes of it.
+//! What can be measured, the primitive at work on one interval, whichever it is, and the figure that comes of it.
 
 use std::sync::Arc;
 
-use super::measure::{Measure, MeasureQuery};
 use crate::{QueryError, common_type};
 use historian_model::{Samples, Tag, Value, ValueType};
 use historian_operators::kpi::{
-    Counted, CounterDelta, Coverage, Integrate, KpiError, Neighbour, PercentGood, Scope, Settled, TimeInState, Transitions,
+    Counted, CounterDelta, CounterRules, Coverage, Integrate, KpiError, Neighbour, PercentGood, Scope, Settled, TimeInState, TimeUnit,
+    Transitions,
 };
+
+/// What is measured. States are texts here, for each tag has states of its own: see [`Measure::state`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measure {
+    /// Time in these states together; without any, in each state that occurs.
+    TimeInState {
+        states: Vec<String>,
+    },
+    Transitions {
+        from: Option<String>,
+        to: Option<String>,
+        dwell_ns: u64,
+    },
+    CounterDelta(CounterRules),
+    Integral {
+        unit: TimeUnit,
+        rescale: bool,
+    },
+    PercentGood,
+}
+
+impl Measure {
+    /// Whether values of this type can be measured so.
+    pub fn takes(&self, value_type: ValueType) -> bool {
+        let any = |texts: &[&String]| match value_type {
+            ValueType::State | ValueType::String => true,
+            value_type => texts.iter().all(|text| plain(value_type, text).is_some()),
+        };
+        match self {
+            Measure::TimeInState { states } => any(&states.iter().collect::<Vec<_>>()),
+            Measure::Transitions { from, to, .. } => any(&from.iter().chain(to).collect::<Vec<_>>()),
+            Measure::CounterDelta(_) => {
+                matches!(value_type, ValueType::F64 | ValueType::F32 | ValueType::I64 | ValueType::U64)
+            }
+            Measure::Integral { .. } => value_type != ValueType::String,
+            Measure::PercentGood => true,
+        }
+    }
+
+    /// A state of a tag as a request writes it: a name of its state set, a number, `true` or `false`, or text.
+    ///
+    /// # Errors
+    /// Says which states the tag has.
+    pub fn state(tag: &Tag, text: &str) -> Result<Value, String> {
+        let names = &tag.definition.state_set;
+        if tag.value_type() == ValueType::State
+            && let Some(number) = names.iter().position(|name| name == text)
+        {
+            return Ok(Value::State(number as u32));
+        }
+        plain(tag.value_type(), text).ok_or_else(|| {
+            let shown: String = text.chars().take(40).collect();
+            let known = match tag.value_type() {
+                ValueType::State if !names.is_empty() => {
+                    format!("it has the states {}", names.iter().take(10).cloned().collect::<Vec<_>>().join(", "))
+                }
+                ValueType::State => "it has no names of states, write a number".to_owned(),
+                ValueType::Bool => "write true or false".to_owned(),
+                other => format!("its values are of type {other}"),
+            };
+            format!("{shown:?} is no state of the tag {}; {known}", tag.name())
+        })
+    }
+
+    /// Whether infinities are as good as Bad.
+    pub(super) fn needs_finite(&self) -> bool {
+        matches!(self, Measure::CounterDelta(_) | Measure::Integral { .. })
+    }
+
+    /// How far beyond an interval samples are read.
+    pub(super) fn reach_ns(&self) -> u64 {
+        if let Measure::Transitions { dwell_ns, .. } = self { *dwell_ns } else { 0 }
+    }
+}
+
+/// A value without a state set.
+fn plain(value_type: ValueType, text: &str) -> Option<Value> {
+    match value_type {
+        ValueType::String => Some(Value::String(text.to_owned())),
+        ValueType::Bool => match text {
+            "true" | "1" => Some(Value::Bool(true)),
+            "false" | "0" => Some(Value::Bool(false)),
+            _ => None,
+        },
+        ValueType::State => text.parse().ok().map(Value::State),
+        ValueType::I64 => text.parse().ok().map(Value::I64),
+        ValueType::U64 => text.parse().ok().map(Value::U64),
+        ValueType::F64 => text.parse().ok().filter(|value: &f64| value.is_finite()).map(Value::F64),
+        ValueType::F32 => text.parse().ok().filter(|value: &f32| value.is_finite()).map(Value::F32),
+    }
+}
 
 /// One row of an answer, without tag and interval.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,10 +134,10 @@ pub fn kpi_error(tag: &Tag, error: &KpiError) -> QueryError {
 impl Meter {
     /// # Errors
     /// [`QueryError::Invalid`] for what the tag cannot be asked.
-    pub fn new(query: &MeasureQuery, tag: &Tag, scope: &Scope) -> Result<Meter, QueryError> {
+    pub fn new(measure: &Measure, tag: &Tag, scope: &Scope) -> Result<Meter, QueryError> {
         let failed = |error: KpiError| kpi_error(tag, &error);
         let state = |text: &String| Measure::state(tag, text).map_err(QueryError::Invalid);
-        Ok(match &query.measure {
+        Ok(match measure {
             Measure::TimeInState { states } => {
                 let states = states.iter().map(state).collect::<Result<Vec<Value>, _>>()?;
                 Meter::TimeInState(TimeInState::new(scope, (!states.is_empty()).then_some(states)).map_err(failed)?)
@@ -95,7 +186,7 @@ impl Meter {
 
     /// The figures: one, or one per state. `after` is the first sample behind the interval, the first
     /// usable one where the figure is in doubt.
-    pub fn finish(self, tag: &Tag, query: &MeasureQuery, after: Option<&Neighbour>) -> Result<Vec<Figure>, KpiError> {
+    pub fn finish(self, tag: &Tag, measure: &Measure, after: Option<&Neighbour>) -> Result<Vec<Figure>, KpiError> {
         Ok(match self {
             Meter::TimeInState(meter) => {
                 let times = meter.finish()?;
@@ -103,7 +194,7 @@ impl Meter {
                     let seconds = held.map(seconds);
                     figure(item, seconds, seconds.unwrap_or(0.0), seconds_of(&times.coverage), &times.coverage)
                 };
-                match &query.measure {
+                match measure {
                     Measure::TimeInState { states } if !states.is_empty() => {
                         let held = times.states.iter().map(|time| time.duration_ns).sum();
                         vec![figure(&states.join(" + "), (times.coverage.usable_ns() > 0).then_some(held))]
@@ -116,7 +207,7 @@ impl Meter {
             Meter::Transitions(meter) => {
                 let found = meter.finish();
                 let known = found.coverage.usable_ns() > 0 || found.count > 0;
-                let item = match &query.measure {
+                let item = match measure {
                     Measure::Transitions { from, to, .. } => {
                         let side = |state: &Option<String>| state.as_deref().unwrap_or("*").to_owned();
                         format!("{} → {}", side(from), side(to))
@@ -138,7 +229,7 @@ impl Meter {
                     meter.follow(after)?;
                 }
                 let integral = meter.finish();
-                let rescale = matches!(query.measure, Measure::Integral { rescale: true, .. });
+                let rescale = matches!(measure, Measure::Integral { rescale: true, .. });
                 let value = if rescale { integral.rescaled() } else { integral.amount };
                 vec![figure("integral", value, integral.amount.unwrap_or(0.0), seconds(integral.covered_ns), &integral.coverage)]
             }

@@ -20,8 +20,8 @@ pub use asof::{AS_OF_TAGS_MAX, AsOfQuery, Held, as_of_fields};
 pub use downsample::{DownsampleQuery, DownsampleRows};
 pub use each::{Portion, TakePart};
 pub use interval::{IntervalAnswers, IntervalPart, IntervalQuery};
-pub use measure::{Measure, MeasureQuery, MeasureRows};
-pub use meter::Figure;
+pub use measure::{MeasureQuery, MeasureRows};
+pub use meter::{Figure, Measure};
 pub use operator::{Operator, Rows, Slice};
 
 pub(super) use asof::run as run_as_of;
