@@ -19,11 +19,19 @@ use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, metadata::MetadataMap};
 
-use super::{Api, status};
+use super::{shared::Api, status};
 use historian_query::{MemoryBudget, QueryLimits};
 
 /// Longest upkeep: what takes longer has been forgotten.
 const UPKEEP_MAX: Duration = Duration::from_hours(720);
+
+/// Messages of a call, as they go to the wire.
+pub type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Runs a blocking call of the layers below on a blocking thread.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Status> + Send + 'static) -> Result<T, Status> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| status::from_join(&error))?
+}
 
 /// Messages of a running query, in order, then its error if it failed. Dropping it (the client is gone) cancels the query.
 pub struct QueryStream<T> {

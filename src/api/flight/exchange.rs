@@ -15,7 +15,7 @@ use crate::{
     command::Command,
     kind::{AsOfKind, Asker, QueryKind, check_schema},
     status,
-    stream::Emitter,
+    stream::{Answer, Emitter},
 };
 use historian_query::{QueryError, QueryLimits};
 
@@ -30,11 +30,7 @@ const EXPECTED: &str = "DoExchange takes the command {\"asof\": {\"tags\": [\"ar
 ///
 /// # Errors
 /// When the stream ends before its first message, or the command in it is no join.
-pub async fn start(
-    api: &Arc<Api>,
-    headers: &MetadataMap,
-    mut messages: Streaming<FlightData>,
-) -> Result<super::Answer<FlightData>, Status> {
+pub async fn start(api: &Arc<Api>, headers: &MetadataMap, mut messages: Streaming<FlightData>) -> Result<Answer<FlightData>, Status> {
     let Some(first) = messages.message().await? else {
         return Err(status::invalid("", "the stream is empty; its first message carries the descriptor and the schema"));
     };

@@ -13,14 +13,14 @@ pub mod put;
 mod session;
 pub mod sql;
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, PollInfo,
     PutResult, SchemaResult, Ticket, flight_descriptor::DescriptorType, flight_service_server::FlightService,
 };
 use historian_proto::v1;
-use tokio_stream::{Stream, StreamExt as _};
+use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -28,12 +28,11 @@ use super::{
     command::Command,
     kind::{self, Resolved, SubscribeKind},
     status,
+    stream::Answer,
 };
 
 /// The Flight service of the historian.
 pub struct Flight(pub Arc<Api>);
-
-type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Flight {
     /// Answers a subscription: the schema, then messages of deliveries.

@@ -12,6 +12,7 @@ use crate::{
     Api, Services,
     command::{Command, Form},
     status,
+    stream::Answer,
     write::{
         Options, acknowledge,
         draft::{PreparedWrite, WriteDraft, WriteOutcome},
@@ -23,7 +24,7 @@ use crate::{
 ///
 /// # Errors
 /// When the stream ends before its first message, or the command in it is no write.
-pub async fn start(api: Arc<Api>, mut messages: Streaming<FlightData>) -> Result<super::Answer<PutResult>, Status> {
+pub async fn start(api: Arc<Api>, mut messages: Streaming<FlightData>) -> Result<Answer<PutResult>, Status> {
     let Some(first) = messages.message().await? else {
         return Err(status::invalid("", "the stream is empty; its first message carries the descriptor and the schema"));
     };

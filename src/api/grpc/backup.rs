@@ -3,25 +3,23 @@
 use std::{
     ops::ControlFlow,
     path::PathBuf,
-    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use historian_proto::v1::{self, create_backup_response, verify_backup_response};
 use prost::Message;
-use tokio_stream::Stream;
 use tonic::Status;
 
-use crate::{Api, answer, blocking, status, stream::Emitter};
+use crate::{
+    Api, answer, blocking, status,
+    stream::{Answer, Emitter},
+};
 use historian_query::QueryLimits;
 use historian_store::{
     Maintenance,
     backup::{Listed, Manifest, Progress, Repository},
 };
-
-/// Stream of answers of upkeep.
-pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// How often a client hears of progress.
 const TOLD_EVERY: Duration = Duration::from_millis(200);
@@ -69,7 +67,7 @@ impl<'a, T> Teller<'a, T> {
     }
 }
 
-pub fn create(api: &Arc<Api>, request: v1::CreateBackupRequest) -> Result<Answers<v1::CreateBackupResponse>, Status> {
+pub fn create(api: &Arc<Api>, request: v1::CreateBackupRequest) -> Result<Answer<v1::CreateBackupResponse>, Status> {
     let maintenance = maintenance(api)?;
     let directory = directory(&maintenance)?;
     let (keep, verify_new_only) = (request.keep as usize, request.verify_new_only);
@@ -100,7 +98,7 @@ pub async fn list(api: &Arc<Api>) -> Result<v1::ListBackupsResponse, Status> {
     answer::whole(answer, "remove old backups, which `keep` of CreateBackup does, or list the directory where it is")
 }
 
-pub fn verify(api: &Arc<Api>, request: v1::VerifyBackupRequest) -> Result<Answers<v1::VerifyBackupResponse>, Status> {
+pub fn verify(api: &Arc<Api>, request: v1::VerifyBackupRequest) -> Result<Answer<v1::VerifyBackupResponse>, Status> {
     let directory = directory(&*maintenance(api)?)?;
     let number = request.number;
     Ok(Box::pin(api.upkeep(move |limits, emitter| {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use historian_proto::v1::{self, TagFailure, inspect_tags_response::Part};
 use tonic::{Code, Status, metadata::MetadataMap};
 
-use super::backup::{Answers, maintenance};
-use crate::{Api, resolve, status};
+use super::backup::maintenance;
+use crate::{Api, resolve, status, stream::Answer};
 use historian_model::Tag;
 use historian_query::QueryLimits;
 use historian_store::{
@@ -14,7 +14,7 @@ use historian_store::{
     inspect::{ChunkBytes, ChunkStorage, TagStorage, inspect},
 };
 
-pub fn run(api: &Arc<Api>, headers: &MetadataMap, request: &v1::InspectTagsRequest) -> Result<Answers<v1::InspectTagsResponse>, Status> {
+pub fn run(api: &Arc<Api>, headers: &MetadataMap, request: &v1::InspectTagsRequest) -> Result<Answer<v1::InspectTagsResponse>, Status> {
     let maintenance = maintenance(api)?;
     let patterns = if request.tags.is_empty() { vec!["**".to_owned()] } else { request.tags.clone() };
     let (api_of_tags, single_chunks) = (api.clone(), request.chunks);

@@ -1,9 +1,8 @@
 //! `QueryService`: the kinds of query, their answers as messages.
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use historian_proto::v1::{self, query_service_server::QueryService};
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -13,9 +12,8 @@ use crate::{
         SubscribeKind, SupersededKind, TagByTag,
     },
     status,
+    stream::Answer,
 };
-
-type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 pub struct Queries(pub Arc<Api>);
 

@@ -5,14 +5,14 @@ use std::{ops::ControlFlow, sync::Arc};
 use historian_proto::v1::{self, scrub_response::Event};
 use tonic::Status;
 
-use super::backup::{Answers, Teller, maintenance};
-use crate::{Api, status};
+use super::backup::{Teller, maintenance};
+use crate::{Api, status, stream::Answer};
 use historian_store::{
     Maintenance,
     scrub::{Damaged, ScrubEvent, ScrubReport},
 };
 
-pub fn run(api: &Arc<Api>, request: v1::ScrubRequest) -> Result<Answers<v1::ScrubResponse>, Status> {
+pub fn run(api: &Arc<Api>, request: v1::ScrubRequest) -> Result<Answer<v1::ScrubResponse>, Status> {
     let maintenance = maintenance(api)?;
     let bytes_per_s = (request.bytes_per_s > 0).then_some(request.bytes_per_s);
     Ok(Box::pin(api.upkeep(move |limits, emitter| {

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    pin::Pin,
     sync::{Arc, OnceLock},
 };
 
@@ -14,7 +13,7 @@ use arrow::{
 };
 use historian_proto::v1;
 use tokio::sync::mpsc;
-use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{
@@ -22,7 +21,7 @@ use super::{
     contract::{Door, Missing, QueryKind, Resolved, refused as not_planned},
     tag_by_tag::samples_of,
 };
-use crate::{Api, Services, blocking, resolve, status};
+use crate::{Api, Services, blocking, resolve, status, stream::Answer};
 use historian_model::{Samples, Tag, TagId, TagSelection, Value, Values};
 use historian_query::{INTEGER_DIGITS, QueryLimits};
 use historian_read::feed::{FeedError, Follower};
@@ -106,8 +105,6 @@ fn rows_within(run: &Samples, from: usize, bytes: usize, row_bytes: usize) -> us
     let long = |end: &i32| (end - offsets[0]) as usize > bytes;
     even.min(offsets.iter().skip(1).position(long).unwrap_or(offsets.len() - 1))
 }
-
-type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 fn refused(error: &FeedError) -> Status {
     match error {

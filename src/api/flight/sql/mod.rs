@@ -7,6 +7,7 @@
 mod action;
 mod answer;
 mod info;
+mod kept;
 mod metadata;
 mod prepared;
 mod put;
@@ -16,6 +17,7 @@ mod tables;
 mod wire;
 
 pub use action::{act, actions};
+pub use kept::Sql;
 pub use put::bind;
 
 use std::sync::Arc;
@@ -29,41 +31,9 @@ use prost::Message;
 use tonic::{Status, metadata::MetadataMap};
 
 use self::statement::{Executions, StatementTicket};
-use super::{Answer, encode, info as flight};
-use crate::{Api, ApiLimits, Services, blocking, request::AnyMessage, status};
+use super::{encode, info as flight};
+use crate::{Api, ApiLimits, blocking, request::AnyMessage, status, stream::Answer};
 use historian_query::QueryLimits;
-use historian_sql::{SqlEngine, SqlOptions};
-
-/// What Flight SQL keeps.
-pub struct Sql {
-    engine: SqlEngine,
-    prepared: prepared::Prepared,
-    running: running::Running,
-}
-
-impl Sql {
-    pub fn new(services: &Services) -> Sql {
-        let limits = &services.limits;
-        let cores = || std::thread::available_parallelism().map_or(2, usize::from);
-        let options = SqlOptions {
-            threads: if limits.sql_threads == 0 { cores() } else { limits.sql_threads },
-            memory_bytes_max: limits.sql_memory_bytes_max,
-            memory_total_bytes_max: limits.sql_memory_total_bytes_max,
-            statements_max: limits.sql_statements_max,
-            text_bytes_max: limits.sql_text_bytes_max,
-            tags_max: limits.query_tags_max,
-            tables: services.tables.clone(),
-            ..SqlOptions::default()
-        };
-        let engine = SqlEngine::new(services.query.clone(), services.catalog.clone(), options);
-        services.metrics.watch(engine.clone());
-        Sql {
-            engine,
-            prepared: prepared::Prepared::new(limits.prepared_statements_max, limits.prepared_statement_idle),
-            running: running::Running::default(),
-        }
-    }
-}
 
 const PREFIX: &str = "arrow.flight.protocol.sql.";
 

@@ -12,11 +12,7 @@ use prost::{Message, bytes::Bytes};
 use tonic::{Status, Streaming};
 
 use super::prepared::{BYTES_MAX, ROWS_MAX};
-use crate::{
-    Api, blocking,
-    flight::{Answer, decode::Decoder},
-    status,
-};
+use crate::{Api, blocking, flight::decode::Decoder, status, stream::Answer};
 use historian_sql::ScalarValue;
 
 /// Answers a `DoPut` whose first message has a command of Flight SQL.

@@ -1,0 +1,88 @@
+//! What the interface serves from: the parts of the historian that it asks, as the process put them together.
+
+use std::sync::Arc;
+
+use super::{limits::ApiLimits, metrics::Metrics};
+use historian_collector::DeviceStatus;
+use historian_model::{
+    Clock, RetentionGroup, Tag, Timestamp,
+    sink::{CorrectionSink, SampleSink, WriteError},
+};
+use historian_query::QueryEngine;
+use historian_sql::TableOptions;
+use historian_store::{Catalog, Maintenance};
+
+/// What the interface serves from. Cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    pub catalog: Arc<Catalog>,
+    pub sink: Arc<dyn SampleSink>,
+    pub corrections: Arc<dyn CorrectionSink>,
+    pub query: QueryEngine,
+    /// What SQL shows beside the tags.
+    pub tables: TableOptions,
+    pub clock: Arc<dyn Clock>,
+    /// Status of every configured device, in the order of the configuration.
+    pub devices: Arc<dyn Fn() -> Vec<Arc<DeviceStatus>> + Send + Sync>,
+    pub admin: Arc<dyn Admin>,
+    pub limits: ApiLimits,
+    /// Counts what the gRPC port serves; the HTTP port shows it.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Running the service: what [`AdminService`](historian_proto::v1::admin_service_server::AdminService), `/healthz` and `/metrics` ask.
+pub trait Admin: Send + Sync + 'static {
+    /// State of ingest now. Does not block.
+    fn status(&self) -> AdminStatus;
+
+    /// Seals the heads and lets the store compact; returns the chunks sealed. Blocks until done.
+    ///
+    /// # Errors
+    /// When the store no longer takes writes.
+    fn compact(&self) -> Result<u64, WriteError>;
+
+    /// Upkeep of the store; `None` where the store has no files.
+    fn maintenance(&self) -> Option<Arc<Maintenance>> {
+        None
+    }
+
+    /// A tag of this name was put in the place of another one: a device that is configured for it writes to it from now on. Answers whether
+    /// one is. Blocks.
+    fn collect_into(&self, _tag: &Tag) -> bool {
+        false
+    }
+
+    /// Which samples go when they are old.
+    fn retention(&self) -> Vec<RetentionGroup> {
+        Vec::new()
+    }
+}
+
+/// State of ingest at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct AdminStatus {
+    /// When the process started.
+    pub start_time: Timestamp,
+    /// Every write up to this number is durable.
+    pub watermark: u64,
+    pub samples_written: u64,
+    /// Samples in heads, not yet sealed.
+    pub head_samples: u64,
+    /// Chunks made of heads.
+    pub chunks_sealed: u64,
+    /// Chunks that background work merged into larger ones, and those that it made of others.
+    pub chunks_merged: u64,
+    pub chunks_written: u64,
+    /// Samples that lost against another one at the same timestamp, found by background work.
+    pub samples_superseded: u64,
+    /// Rounds of background work that ended with an error.
+    pub upkeep_failures: u64,
+    /// False after a failure of the disk: writes are refused until restart.
+    pub accepting_writes: bool,
+    /// Why writes are refused; empty while they are accepted.
+    pub stopped_reason: String,
+    /// Why writes are refused for now, until there is room; empty while there is.
+    pub full_reason: String,
+    /// Samples not taken since the start, because they lie too far in the future.
+    pub samples_rejected: u64,
+}
