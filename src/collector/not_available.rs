@@ -271,6 +271,45 @@ mod tests {
         assert!(integer(&listed("0xFFFFFFFFFFFFFFFF"), -1, RawKind::I64).is_some());
     }
 
+    /// The least and the greatest number of each kind, and those beyond them.
+    #[test]
+    fn a_raw_value_exists_in_the_kinds_that_have_it() {
+        let exists = |kind: RawKind, number: i128| format!("{} {number}", kind.as_str()).parse::<Sentinel>().is_ok();
+        for (kind, least, greatest) in [
+            (RawKind::I8, i128::from(i8::MIN), u8::MAX.into()),
+            (RawKind::U8, 0, u8::MAX.into()),
+            (RawKind::I16, i16::MIN.into(), u16::MAX.into()),
+            (RawKind::U16, 0, u16::MAX.into()),
+            (RawKind::I32, i32::MIN.into(), u32::MAX.into()),
+            (RawKind::U32, 0, u32::MAX.into()),
+            (RawKind::I64, i64::MIN.into(), u64::MAX.into()),
+            (RawKind::U64, 0, u64::MAX.into()),
+        ] {
+            let found = [least - 1, least, greatest, greatest + 1].map(|number| exists(kind, number));
+            assert_eq!(found, [false, true, true, false], "{}", kind.as_str());
+            let (minus_one, all_ones) = (integer(&listed("-1"), -1, kind), integer(&listed(&greatest.to_string()), -1, kind));
+            assert_eq!((minus_one.is_some(), all_ones.is_some()), (true, true), "the bits of -1 are all ones");
+            assert_eq!(integer(&listed(&greatest.to_string()), 1, kind), None);
+            assert_eq!(integer(&listed("-1.0"), -1, kind), None, "a text with a point is that of a float");
+            let named = listed(&format!("{} 1", kind.as_str()));
+            assert_eq!((named[0].kind(), named[0].to_string()), (Some(kind), format!("{} 1", kind.as_str())));
+            assert!(NotAvailable(named).device_problem().is_none());
+        }
+        for (text, kind, bits) in
+            [("f16 65504", RawKind::F16, 65504.0), ("f32 0x3fc00000", RawKind::F32, 1.5), ("f64 0X3ff8000000000000", RawKind::F64, 1.5)]
+        {
+            let meant = listed(text);
+            assert_eq!(float(&meant, bits, kind), Some(Missing::Listed(text.into())));
+            let other = if kind == RawKind::F64 { RawKind::F32 } else { RawKind::F64 };
+            assert_eq!((float(&meant, bits, other), float(&meant, bits + 1.0, kind)), (None, None), "{text}");
+            assert_eq!((meant[0].fits(kind), meant[0].fits(other), meant[0].fits(RawKind::U64)), (true, false, false));
+        }
+        for (text, fits_integers) in [("5", true), ("5.0", false), ("nan", false)] {
+            let meant = &listed(text)[0];
+            assert_eq!((meant.fits(RawKind::F16), meant.fits(RawKind::I16)), (true, fits_integers), "{text}");
+        }
+    }
+
     #[test]
     fn nan_is_never_a_value_and_floats_are_compared_as_they_are_sent() {
         assert_eq!(float(&[], f64::NAN, RawKind::F64), Some(Missing::NotANumber));

@@ -241,3 +241,81 @@ impl fmt::Display for WordOrder {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use RawKind as Kind;
+    use ValueType::{Bool, F32, F64, I64, State, String, U64};
+
+    /// Format, registers, kind of number, natural type, and all types that keep each of its values (or f64): what the documentation promises.
+    type Row = (Format, &'static str, u16, Option<Kind>, ValueType, &'static [ValueType]);
+
+    const TABLE: [Row; 18] = [
+        (Format::Bool, "bool", 1, None, Bool, &[F64, F32, I64, U64, State, Bool]),
+        (Format::Bit(15), "bit 15", 1, None, Bool, &[F64, F32, I64, U64, State, Bool]),
+        (Format::U8Low, "u8-low", 1, Some(Kind::U8), U64, &[F64, F32, I64, U64, State]),
+        (Format::U8High, "u8-high", 1, Some(Kind::U8), U64, &[F64, F32, I64, U64, State]),
+        (Format::I8Low, "i8-low", 1, Some(Kind::I8), I64, &[F64, F32, I64]),
+        (Format::I8High, "i8-high", 1, Some(Kind::I8), I64, &[F64, F32, I64]),
+        (Format::U16, "u16", 1, Some(Kind::U16), U64, &[F64, F32, I64, U64, State]),
+        (Format::I16, "i16", 1, Some(Kind::I16), I64, &[F64, F32, I64]),
+        (Format::U32, "u32", 2, Some(Kind::U32), U64, &[F64, I64, U64, State]),
+        (Format::I32, "i32", 2, Some(Kind::I32), I64, &[F64, I64]),
+        (Format::U64, "u64", 4, Some(Kind::U64), U64, &[F64, U64]),
+        (Format::I64, "i64", 4, Some(Kind::I64), I64, &[F64, I64]),
+        (Format::F16, "f16", 1, Some(Kind::F16), F32, &[F64, F32]),
+        (Format::F32, "f32", 2, Some(Kind::F32), F32, &[F64, F32]),
+        (Format::F64, "f64", 4, Some(Kind::F64), F64, &[F64]),
+        (Format::String(1), "string:1", 1, None, String, &[String]),
+        (Format::String(125), "string:125", 125, None, String, &[String]),
+        (Format::Characters(8), "characters:8", 8, None, String, &[String]),
+    ];
+
+    #[test]
+    fn every_format_is_what_the_table_says() {
+        for (format, text, registers, kind, natural, fitting) in TABLE {
+            assert_eq!(format.to_string(), text);
+            if !matches!(format, Format::Bit(_)) {
+                assert_eq!(text.parse(), Ok(format));
+            }
+            assert_eq!((format.registers(), format.raw_kind(), format.natural_type()), (registers, kind, natural), "{text}");
+            assert_eq!(format.is_number(), kind.is_some(), "{text}");
+            for value_type in ValueType::ALL {
+                assert_eq!(format.fits(value_type), fitting.contains(&value_type), "{text} as {value_type}");
+            }
+            let (whole, part) = match text.as_bytes() {
+                [b'u' | b'i', b'1' | b'3' | b'6', ..] => (true, false),
+                [b'u' | b'i', b'8', ..] | b"bit 15" => (false, true),
+                _ => (false, false),
+            };
+            assert_eq!((format.is_whole_integer(), format.is_part()), (whole, part), "{text}");
+            assert_eq!(format.is_text(), natural == String, "{text}");
+        }
+        assert_eq!("bit".parse(), Ok(Format::Bool));
+        for text in ["string:0", "string:126", "characters:0", "string:", "text:8", "string", "U16", ""] {
+            assert!(text.parse::<Format>().is_err(), "{text}");
+        }
+        let of_type = [
+            (F64, Some("f64")),
+            (F32, Some("f32")),
+            (I64, Some("i64")),
+            (U64, Some("u64")),
+            (State, Some("u16")),
+            (Bool, None),
+            (String, None),
+        ];
+        for (value_type, text) in of_type {
+            assert_eq!(Format::of_type(value_type).map(|format| format.to_string()).as_deref(), text, "{value_type}");
+        }
+    }
+
+    #[test]
+    fn orders_are_read_in_either_case() {
+        for (order, text) in WordOrder::ALL.into_iter().zip(["ABCD", "CDAB", "BADC", "DCBA"]) {
+            assert_eq!((order.to_string().as_str(), text.parse(), text.to_lowercase().parse()), (text, Ok(order), Ok(order)));
+        }
+        assert!("ABDC".parse::<WordOrder>().unwrap_err().contains("ABCD, CDAB"));
+    }
+}

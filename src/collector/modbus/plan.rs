@@ -130,6 +130,15 @@ mod tests {
     }
 
     #[test]
+    fn a_request_may_be_as_long_as_the_limit_and_no_longer() {
+        let items = |count: u16| (100..100 + count).map(|start| item(start, 1)).collect::<Vec<_>>();
+        assert_eq!(spans(&blocks(&items(125), LIMITS, &[])), [(100, 125)]);
+        assert_eq!(spans(&blocks(&items(126), LIMITS, &[])), [(100, 125), (225, 1)]);
+        // An item inside another makes the request no shorter.
+        assert_eq!(spans(&blocks(&[item(100, 4), item(101, 1), item(104, 1)], LIMITS, &[])), [(100, 5)]);
+    }
+
+    #[test]
     fn the_last_address_can_be_read() {
         assert_eq!(spans(&blocks(&[item(65_534, 2)], LIMITS, &[])), [(65_534, 2)]);
         assert_eq!(spans(&blocks(&[item(65_530, 1), item(65_535, 1)], LIMITS, &[])), [(65_530, 6)]);
@@ -140,6 +149,7 @@ mod tests {
         let items = [item(0, 1), item(1, 1), item(3, 1)];
         assert_eq!(spans(&blocks(&items, LIMITS, &[span(2, 1)])), [(0, 2), (3, 1)]);
         assert_eq!(spans(&blocks(&items, LIMITS, &[span(4, 1)])), [(0, 4)]);
+        assert_eq!(spans(&blocks(&[item(3, 1), item(4, 1)], LIMITS, &[span(2, 1)])), [(3, 2)], "a hole right before the first");
     }
 
     #[test]
@@ -151,6 +161,20 @@ mod tests {
         assert_eq!(((first.start, first.count), (second.start, second.count)), ((5, 2), (9, 2)));
         assert_eq!(block.first_alone().map(|block| (block.start, block.count)), Some((0, 1)));
         assert_eq!(second.first_alone(), None);
+    }
+
+    #[test]
+    fn of_several_gaps_the_one_nearest_to_the_middle_is_cut() {
+        let halves = |starts: &[u16]| {
+            let items: Vec<Item> = starts.iter().map(|start| item(*start, 1)).collect();
+            let (first, second) = blocks(&items, LIMITS, &[])[0].halves().unwrap();
+            ((first.start, first.count), (second.start, second.count))
+        };
+        // Gaps behind the first, the third and the fourth of six items.
+        assert_eq!(halves(&[10, 12, 13, 15, 17, 18]), ((10, 4), (15, 4)));
+        // Behind the first and before the last of seven.
+        assert_eq!(halves(&[10, 12, 13, 14, 15, 16, 18]), ((10, 1), (12, 7)));
+        assert_eq!(halves(&[10, 11, 12, 13]), ((10, 2), (12, 2)), "in the middle where there is no gap");
     }
 
     #[test]

@@ -67,6 +67,7 @@ mod tests {
             (b"K\xE4lte\xFF", "K\u{e4}lte"),
             (b"RUN\r\n\0\0\0", "RUN"),
             (b"RUN \r\n\xFF", "RUN"),
+            (b"RUN\t\xFF\xFF", "RUN"),
             (b"\xFF\xFF\xFF\xFF", ""),
             (b"  A B ", "  A B"),
             (b"\0\0\0\0", ""),
@@ -91,6 +92,10 @@ mod tests {
         assert_eq!(of_characters(&high, true), "PUMP 7");
         assert_eq!(of_characters(&[0x41], false), "A");
         assert_eq!(of_characters(&[0x20AC, 0xB0], false), "\u{20ac}\u{b0}");
+        // Two are enough, and the highest byte is a character, too.
+        assert_eq!(of_bytes(&[0x4F, 0x4B, 0, 0x58], false), "OK");
+        assert_eq!(of_bytes(&[0xFF, 0x41], false), "\u{ff}A");
+        assert_eq!(of_characters(&[0x4F00, 0x4B00, 0, 0x5800], true), "OK");
         assert_eq!(of_bytes(&[0x0049, 0x4C4C], false), "", "an emptied text, and what is left of the one before");
     }
 }

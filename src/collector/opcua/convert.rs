@@ -273,6 +273,8 @@ mod tests {
             (Variant::Float(f32::NAN), ValueType::F32, Err(Quality::BAD_NO_DATA)),
             (Variant::Double(0.1), ValueType::F32, Ok(Value::F32(0.1))),
             (Variant::Double(1e300), ValueType::F32, Err(Quality::BAD_OUT_OF_RANGE)),
+            (Variant::Double(-1e300), ValueType::F32, Err(Quality::BAD_OUT_OF_RANGE)),
+            (Variant::Double(f64::from(f32::MAX)), ValueType::F32, Ok(Value::F32(f32::MAX))),
             (Variant::Double(f64::INFINITY), ValueType::F32, Ok(Value::F32(f32::INFINITY))),
             (Variant::UInt64(1 << 60), ValueType::F64, Ok(Value::F64(1_152_921_504_606_846_976.0))),
             (Variant::SByte(-128), ValueType::I64, Ok(Value::I64(-128))),
@@ -300,6 +302,133 @@ mod tests {
                 Err(quality) => (None, quality, false),
             };
             assert_eq!((reading.value, reading.quality, reading.problem.is_empty()), wanted, "{variant:?} as {value_type}");
+        }
+    }
+
+    /// Every kind of value, its name in messages, and the type that is proposed for it.
+    fn every_kind() -> [(Variant, &'static str, &'static str); 24] {
+        use opcua::types::{ByteString, DataChangeNotification, ExtensionObject, Guid, LocalizedText, QualifiedName, XmlElement};
+        let array = Array::new(VariantScalarTypeId::Double, vec![Variant::Double(1.0)]).unwrap();
+        let structure = ExtensionObject::from_message(DataChangeNotification::default());
+        [
+            (Variant::Boolean(true), "a Boolean", "set type = \"bool\""),
+            (Variant::SByte(-5), "an SByte", "set type = \"i64\""),
+            (Variant::Byte(5), "a Byte", "set type = \"u64\""),
+            (Variant::Int16(-5), "an Int16", "set type = \"i64\""),
+            (Variant::UInt16(5), "a UInt16", "set type = \"u64\""),
+            (Variant::Int32(-5), "an Int32", "set type = \"i64\""),
+            (Variant::UInt32(5), "a UInt32", "set type = \"u64\""),
+            (Variant::Int64(-5), "an Int64", "set type = \"i64\""),
+            (Variant::UInt64(5), "a UInt64", "set type = \"u64\""),
+            (Variant::Float(2.5), "a Float", "set type = \"f64\""),
+            (Variant::Double(2.5), "a Double", "set type = \"f64\""),
+            (Variant::from("5"), "a String", "set type = \"string\""),
+            (Variant::from(DateTime::from(133_000_000_000_000_000)), "a DateTime", "set type = \"string\""),
+            (Variant::from(Guid::from_bytes([0x1f; 16])), "a Guid", "set type = \"string\""),
+            (Variant::LocalizedText(Box::new(LocalizedText::new("de", "offen"))), "a LocalizedText", "set type = \"string\""),
+            (Variant::ByteString(ByteString::from(&[5])), "a ByteString", "such values cannot be stored"),
+            (Variant::XmlElement(XmlElement::from("<a/>")), "a value of another kind", "such values cannot be stored"),
+            (Variant::QualifiedName(Box::new(QualifiedName::new(1, "5"))), "a value of another kind", "such values cannot be stored"),
+            (Variant::StatusCode(StatusCode::BadTimeout), "a value of another kind", "such values cannot be stored"),
+            (Variant::Variant(Box::new(Variant::Empty)), "nothing", "such values cannot be stored"),
+            (Variant::ExtensionObject(structure), "a structure", "address one of its fields, if the server has nodes for them"),
+            (Variant::Array(Box::new(array)), "an array", "address one of its elements, if the server has nodes for them"),
+            (Variant::Variant(Box::new(Variant::Boolean(true))), "a Boolean", "set type = \"bool\""),
+            (Variant::Variant(Box::new(Variant::UInt16(5))), "a UInt16", "set type = \"u64\""),
+        ]
+    }
+
+    #[test]
+    fn every_kind_of_value_fits_the_types_it_should_and_is_named_for_the_others() {
+        for (variant, name, advice) in every_kind() {
+            let text = match name {
+                "a String" => Some("5"),
+                "a LocalizedText" => Some("offen"),
+                "a Guid" => Some("1f1f1f1f-1f1f-1f1f-1f1f-1f1f1f1f1f1f"),
+                "a DateTime" => Some("2022-06-18T04:26:40+00:00"),
+                _ => None,
+            };
+            let number = match name {
+                "a Float" | "a Double" => Some(2.5),
+                "an SByte" | "an Int16" | "an Int32" | "an Int64" => Some(-5.0),
+                "a Byte" | "a UInt16" | "a UInt32" | "a UInt64" => Some(5.0),
+                _ => None,
+            };
+            let whole = number.filter(|number| *number != 2.5);
+            let (is_bool, fits) = (name == "a Boolean", |value: Option<Value>| value.ok_or(Quality::BAD_TYPE_MISMATCH));
+            for value_type in ValueType::ALL {
+                let expected = match value_type {
+                    ValueType::F64 => fits(number.map(Value::F64)),
+                    ValueType::F32 => fits(number.map(|number| Value::F32(number as f32))),
+                    ValueType::I64 => fits(whole.map(|whole| Value::I64(whole as i64))),
+                    ValueType::U64 if whole == Some(-5.0) => Err(Quality::BAD_OUT_OF_RANGE),
+                    ValueType::State if whole == Some(-5.0) => Err(Quality::BAD_OUT_OF_RANGE),
+                    ValueType::U64 => fits(whole.map(|_| Value::U64(5))),
+                    ValueType::State => fits(whole.map(|_| Value::State(5)).or(is_bool.then_some(Value::State(1)))),
+                    ValueType::Bool => fits(is_bool.then_some(Value::Bool(true))),
+                    ValueType::String => fits(text.map(|text| Value::String(text.into()))),
+                };
+                let problem = match &expected {
+                    Ok(_) => String::new(),
+                    Err(Quality::BAD_OUT_OF_RANGE) => format!("the {name} does not fit the tag's type {value_type}"),
+                    Err(_) => format!("the node holds {name}, the tag is {value_type}; {advice}"),
+                };
+                let reading = Reading::of(data(variant.clone(), 0), value_type);
+                assert_eq!(reading.value, expected.as_ref().ok().cloned(), "{variant:?} as {value_type}");
+                assert_eq!(reading.quality, expected.err().unwrap_or(Quality::GOOD), "{variant:?} as {value_type}");
+                assert_eq!(reading.problem, problem);
+                let rounds_from = match (value_type, name) {
+                    (ValueType::F64, "an Int64" | "a UInt64") => Some(53),
+                    (ValueType::F32, "an Int32" | "a UInt32" | "an Int64" | "a UInt64") => Some(24),
+                    _ => None,
+                };
+                let caution = caution(&data(variant.clone(), 0), value_type);
+                let told = |digits| format!("the node holds {name}, and {value_type} rounds whole numbers beyond 2^{digits}; {advice}");
+                assert_eq!(caution, rounds_from.map(told), "{variant:?} as {value_type}");
+            }
+        }
+        assert_eq!(caution(&data(None, 0), ValueType::F64), None);
+    }
+
+    /// Raw values at the ends of each type, listed for that kind and for the one beside it.
+    #[test]
+    fn a_listed_raw_value_is_that_of_its_own_kind() {
+        for (variant, kind, other) in [
+            (Variant::SByte(-1), "i8", "u8"),
+            (Variant::Byte(0xFF), "u8", "i8"),
+            (Variant::Int16(-1), "i16", "u16"),
+            (Variant::UInt16(0xFFFF), "u16", "i16"),
+            (Variant::Int32(-1), "i32", "u32"),
+            (Variant::UInt32(0xFFFF_FFFF), "u32", "i32"),
+            (Variant::Int64(-1), "i64", "u64"),
+            (Variant::UInt64(u64::MAX), "u64", "i64"),
+        ] {
+            let bits = &"0xFFFFFFFFFFFFFFFF"[..2 + kind[1..].parse::<usize>().unwrap() / 4];
+            for (listed, is_missing) in [(kind, true), (other, false)] {
+                let listed = format!("{listed} {bits}").parse::<not_available::NotAvailable>().unwrap().0;
+                let reading = Reading::unless_listed(data(variant.clone(), 0), ValueType::F64, &listed);
+                assert_eq!(reading.value.is_none(), is_missing, "{variant:?} with {listed:?}");
+                // A Bad status of the server says more than a listed value.
+                let reading = Reading::unless_listed(data(variant.clone(), 0x808C_0000), ValueType::F64, &listed);
+                assert_eq!((reading.value, reading.quality.0, reading.problem), (None, 0x808C_0000, String::new()));
+            }
+        }
+        let listed = |text: &str| text.parse::<not_available::NotAvailable>().unwrap().0;
+        let found = Reading::unless_listed(data(Variant::Float(f32::MAX), 0), ValueType::F32, &listed("f32 0x7F7FFFFF"));
+        assert_eq!((found.value, found.quality), (None, Quality::BAD_NO_DATA));
+        assert!(found.problem.contains("f32 0x7F7FFFFF"), "{}", found.problem);
+    }
+
+    #[test]
+    fn of_a_text_that_is_broken_stays_what_could_be_read_where_the_tag_is_a_text() {
+        use opcua::types::LocalizedText;
+        // As the sieve leaves it: the reason, and in place of the locale what could be read.
+        let left = LocalizedText::new("K\u{fffd}lte", "the text is not UTF-8");
+        let left = Variant::Variant(Box::new(Variant::LocalizedText(Box::new(left))));
+        for (value_type, kept) in [(ValueType::String, Some("K\u{fffd}lte")), (ValueType::F64, None)] {
+            let reading = Reading::of(data(left.clone(), 0x8007_0000), value_type);
+            assert_eq!(reading.value, kept.map(|kept| Value::String(kept.into())));
+            assert_eq!((reading.quality.0, reading.problem.as_str()), (0x8007_0000, "the text is not UTF-8"));
         }
     }
 
@@ -356,6 +485,8 @@ mod tests {
             (Variant::Variant(Box::new(Variant::Int64(P53 + 1))), Value::F64(9_007_199_254_740_992.0), Some("i64")),
             (Variant::UInt32(16_777_217), Value::F32(16_777_216.0), Some("u64")),
             (Variant::UInt32(16_777_217), Value::F64(16_777_217.0), None),
+            (Variant::UInt32(16_777_216), Value::F32(16_777_216.0), None),
+            (Variant::Int32(-16_777_219), Value::F32(-16_777_220.0), Some("i64")),
             (Variant::UInt64(u64::MAX), Value::U64(18_446_744_073_709_551_615), None),
         ] {
             let reading = Reading::of(data(variant.clone(), 0), value.value_type());
@@ -378,6 +509,14 @@ mod tests {
         let mut value = DataValue { source_timestamp: Some(source), ..DataValue::from(1.0) };
         value.source_picoseconds = Some(8_901); // 89.01 ns
         assert_eq!(Reading::of(value.clone(), ValueType::F64).source, Some(1_767_225_600_123_456_789));
+        assert_eq!(Reading::of(value.clone(), ValueType::F64).server, None);
+        // No more of them than a tick has; the server's time has its own.
+        for (picoseconds, nanoseconds) in [(Some(0), 0), (Some(99), 0), (Some(100), 1), (Some(9_999), 99), (Some(10_000), 99), (None, 0)] {
+            (value.server_timestamp, value.server_picoseconds) = (Some(source), picoseconds);
+            let found = Reading::of(value.clone(), ValueType::F64);
+            let expected = (Some(1_767_225_600_123_456_789), Some(1_767_225_600_123_456_700 + nanoseconds));
+            assert_eq!((found.source, found.server), expected, "{picoseconds:?}");
+        }
         for none in [DateTime::null(), DateTime::ymd(3000, 1, 1)] {
             value.source_timestamp = Some(none);
             assert_eq!(Reading::of(value.clone(), ValueType::F64).source, None);

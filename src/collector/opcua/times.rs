@@ -345,4 +345,141 @@ mod tests {
         let at = times.stamp(&reading(Some(NOW), None, 5.0), Timestamp(NOW), NOW).map(|stamp| stamp.at);
         assert_eq!(at, Some(NOW + 4));
     }
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn a_source_time_of_the_year_2000_is_one_and_an_earlier_one_is_not() {
+        const Y2000: i64 = 946_684_800 * SECOND;
+        for (source, is_old) in [(Y2000 - 1, true), (Y2000, false)] {
+            let stamp = Times::new(TimeFrom::Source).stamp(&reading(Some(source), None, 1.0), Timestamp(NOW), NOW).unwrap();
+            let expected = if is_old { (NOW, Quality::UNCERTAIN) } else { (source, Quality::GOOD) };
+            assert_eq!((stamp.at, stamp.quality), expected);
+            let old = is_old.then_some(Oddity::Old { source });
+            assert_eq!(stamp.oddity, old);
+            assert_eq!(oddity(&reading(Some(source), None, 1.0), TimeFrom::Source), old);
+            assert_eq!(oddity(&reading(Some(source), None, 1.0), TimeFrom::Server), None);
+            let bad = Reading { quality: Quality::BAD_NO_DATA, ..reading(Some(source), None, 1.0) };
+            assert_eq!(oddity(&bad, TimeFrom::Source), None, "a Bad value is no sign of a clock");
+            // The server's time counts by the same rule.
+            let stamp = Times::new(TimeFrom::Server).stamp(&reading(None, Some(source), 1.0), Timestamp(NOW), NOW).unwrap();
+            assert_eq!(stamp.at, if is_old { NOW } else { source });
+        }
+        assert_eq!(oddity(&reading(None, Some(5), 1.0), TimeFrom::Source), None);
+    }
+
+    #[test]
+    fn a_source_time_is_late_beyond_a_minute_and_lost_beyond_a_year() {
+        const YEAR: i64 = 365 * 86_400 * SECOND;
+        let after = |back: i64| {
+            let mut times = Times::new(TimeFrom::Source);
+            let mut stamp = None;
+            // Of changes in a row, the third is told.
+            for (step, source) in [NOW, NOW - back, NOW - back + 1, NOW - back + 2].into_iter().enumerate() {
+                stamp = times.stamp(&reading(Some(source), None, step as f64), Timestamp(NOW), NOW);
+            }
+            let stamp = stamp.unwrap();
+            (stamp.at, stamp.quality, stamp.oddity, times.is_plausible())
+        };
+        let kept = |back: i64| NOW - back + 2;
+        let late = |back: i64| Some(Oddity::Late { source: kept(back), newest: NOW });
+        assert_eq!(after(60 * SECOND + 2), (kept(60 * SECOND + 2), Quality::GOOD, None, true), "the third is a minute behind");
+        assert_eq!(after(60 * SECOND + 3), (kept(60 * SECOND + 3), Quality::GOOD, late(60 * SECOND + 3), false));
+        assert_eq!(after(YEAR), (kept(YEAR), Quality::GOOD, late(YEAR), false));
+        // Each of them is the latest in time.
+        let back = Some(Oddity::Back { source: NOW - YEAR - 1, newest: NOW });
+        assert_eq!(after(YEAR + 3), (NOW + 3, Quality::UNCERTAIN, back, false));
+    }
+
+    #[test]
+    fn a_sample_with_the_servers_time_keeps_its_own_status_where_that_is_not_good() {
+        let stamp = |quality: u32| {
+            let told = Reading { quality: Quality(quality), ..reading(Some(5), Some(NOW), 1.0) };
+            let stamp = Times::new(TimeFrom::Source).stamp(&told, Timestamp(NOW + 1), NOW + 1).unwrap();
+            (stamp.at, stamp.quality.0, stamp.oddity.is_some())
+        };
+        // Info bits stay, a sub-status of Good does not.
+        assert_eq!(stamp(0x0096_0480), (NOW, 0x4000_0480, true));
+        assert_eq!(stamp(0x4093_0480), (NOW, 0x4093_0480, true));
+        assert_eq!(stamp(0x808C_0480), (NOW, 0x808C_0480, false));
+    }
+
+    #[test]
+    fn a_sample_of_the_far_future_does_not_draw_those_with_the_servers_time_behind_it() {
+        const DAY: i64 = 86_400 * SECOND;
+        for (ahead, at) in [(DAY, NOW + DAY + 1), (DAY + 1, NOW)] {
+            let mut times = Times::new(TimeFrom::Source);
+            times.wrote(NOW - 5);
+            times.wrote(NOW + ahead);
+            times.wrote(NOW - 5);
+            assert_eq!(times.newest(), Some(NOW + ahead));
+            let stamp = times.stamp(&reading(Some(5), None, 1.0), Timestamp(NOW), NOW).unwrap();
+            assert_eq!((stamp.at, times.newest()), (at, Some(at.max(NOW + ahead))));
+        }
+        // As a source time: until a day ahead it is believed, so that the right one is late behind it.
+        for (ahead, oddity) in [(DAY, true), (DAY + 1, false)] {
+            let mut times = Times::new(TimeFrom::Source);
+            times.stamp(&reading(Some(NOW + ahead), None, 0.0), Timestamp(NOW), NOW);
+            let told = (1..=3).filter_map(|step| times.stamp(&reading(Some(NOW + step), None, step as f64), Timestamp(NOW), NOW)?.oddity);
+            assert_eq!(told.count(), usize::from(oddity), "{ahead}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_run_stored_is_known_by_its_time() {
+        const TAKEN: i64 = NOW - 1_000_000;
+        // The run before ended with a sample of its own: what is older than a minute by then was stored by it.
+        for (source, known) in [(NOW - 60 * SECOND - 1, true), (NOW - 60 * SECOND, false)] {
+            let mut times = Times::new(TimeFrom::Source);
+            times.resume(NOW, None, Quality::BAD_NO_DATA, false);
+            assert_eq!(times.newest(), Some(NOW));
+            let mut stamp = |source: i64, value: f64| {
+                let stamp = times.stamp(&reading(Some(source), None, value), Timestamp(NOW), NOW).unwrap();
+                (stamp.at, stamp.known)
+            };
+            assert_eq!(stamp(source, 1.0), (source, known));
+            // While its time stands still, and no longer.
+            assert_eq!(stamp(source, 2.0), (source + 1, known));
+            assert_eq!(stamp(NOW - 61 * SECOND, 3.0), (NOW - 61 * SECOND, false));
+        }
+        // The run before ended with a sample of the device: the times right before it are taken, a million of them.
+        for (source, at, next, repeats) in
+            [(NOW, NOW + 1, NOW + 2, true), (TAKEN, NOW + 1, NOW + 2, true), (TAKEN - 1, TAKEN - 1, NOW + 1, false)]
+        {
+            let mut times = Times::new(TimeFrom::Source);
+            times.resume(NOW, Some(&Value::F64(4.0)), Quality::GOOD, true);
+            assert!(times.is_plausible());
+            let same = times.stamp(&reading(Some(source), None, 4.0), Timestamp(NOW), NOW);
+            assert_eq!(same.is_none(), repeats, "{source}");
+            let mut times = Times::new(TimeFrom::Source);
+            times.resume(NOW, Some(&Value::F64(4.0)), Quality::GOOD, true);
+            let stamp = times.stamp(&reading(Some(source), None, 5.0), Timestamp(NOW), NOW).unwrap();
+            assert_eq!((stamp.at, stamp.known), (at, false));
+            // A change of quality alone is a change.
+            let worse = Reading { quality: Quality::UNCERTAIN, ..reading(Some(source), None, 5.0) };
+            assert_eq!(times.stamp(&worse, Timestamp(NOW), NOW).map(|stamp| stamp.at), Some(next));
+            assert_eq!(times.stamp(&worse, Timestamp(NOW), NOW), None);
+        }
+        let mut times = Times::new(TimeFrom::Server);
+        times.resume(NOW, Some(&Value::F64(4.0)), Quality::GOOD, true);
+        assert!(!times.is_plausible(), "what the server's clock said is no source time");
+    }
+
+    #[test]
+    fn odd_times_are_told_with_the_times_themselves() {
+        let (source, newest) = (NOW, NOW + SECOND);
+        for (oddity, first, second) in [
+            (Oddity::Old { source }, "is 2026-01-01T00:00:00", "before 2000"),
+            (Oddity::Back { source, newest }, "went back from 2026-01-01T00:00:01", "to 2026-01-01T00:00:00"),
+            (Oddity::Late { source, newest }, "went back from 2026-01-01T00:00:01", "stored under it"),
+            (Oddity::Still { source }, "stands still at 2026-01-01T00:00:00", "a nanosecond apart"),
+        ] {
+            let text = oddity.text();
+            assert!(text.contains(first) && text.contains(second) && text.contains("timestamps = \"server\""), "{text}");
+        }
+        for (text, from) in [("source", TimeFrom::Source), ("server", TimeFrom::Server), ("reception", TimeFrom::Reception)] {
+            assert_eq!(text.parse(), Ok(from));
+        }
+        assert!("device".parse::<TimeFrom>().unwrap_err().contains("source, server, reception"));
+    }
 }

@@ -1,8 +1,11 @@
 //! Messages as the client library encodes them, with faults put in, decoded by the client library again.
 
 use opcua::types::{
-    Array, BinaryDecodable, BinaryEncodable, ByteString, ContextOwned, DataChangeNotification, DataValue, DateTime, ExtensionObject, Guid,
-    MonitoredItemNotification, NodeId, NotificationMessage, PublishResponse, ReadResponse, VariantScalarTypeId,
+    ApplicationDescription, ApplicationType, Array, BinaryDecodable, BinaryEncodable, ByteString, ContextOwned, CreateSessionResponse,
+    DataChangeNotification, DataValue, DateTime, DiagnosticInfo, EndpointDescription, ExpandedNodeId, ExtensionObject,
+    GetEndpointsResponse, Guid, MessageSecurityMode, MonitoredItemNotification, NodeId, NotificationMessage, PublishResponse,
+    QualifiedName, ReadResponse, RepublishResponse, ResponseHeader, SignatureData, StatusChangeNotification, UserTokenPolicy,
+    UserTokenType, VariantScalarTypeId,
 };
 use proptest::prelude::*;
 
@@ -96,6 +99,299 @@ fn of_what_no_tag_can_hold_only_the_type_is_left_but_texts_of_arrays() {
     assert_eq!(results[0], value(texts));
     assert!(matches!(&results[1].value, Some(Variant::Array(array)) if array.values.is_empty()), "{results:?}");
     assert!(matches!(&results[2].value, Some(Variant::ByteString(_))), "{results:?}");
+}
+
+/// Values of the types that are more than some bytes, in each of their forms.
+fn values_in_every_form() -> Vec<Variant> {
+    let all = DiagnosticInfo {
+        symbolic_id: Some(1),
+        namespace_uri: Some(2),
+        locale: Some(3),
+        localized_text: Some(4),
+        additional_info: Some("info".into()),
+        inner_status_code: Some(StatusCode::BadTimeout),
+        inner_diagnostic_info: None,
+    };
+    let diagnostics = [
+        DiagnosticInfo::default(),
+        DiagnosticInfo { symbolic_id: Some(1), ..DiagnosticInfo::default() },
+        DiagnosticInfo { namespace_uri: Some(1), ..DiagnosticInfo::default() },
+        DiagnosticInfo { locale: Some(1), ..DiagnosticInfo::default() },
+        DiagnosticInfo { localized_text: Some(1), ..DiagnosticInfo::default() },
+        DiagnosticInfo { additional_info: Some("alone".into()), ..DiagnosticInfo::default() },
+        DiagnosticInfo { inner_status_code: Some(StatusCode::BadTimeout), ..DiagnosticInfo::default() },
+        DiagnosticInfo { inner_diagnostic_info: Some(Box::new(all.clone())), ..all },
+    ];
+    let nodes = [
+        NodeId::new(0, 200_u32),
+        NodeId::new(2, 60_000_u32),
+        NodeId::new(300, 70_000_u32),
+        NodeId::new(2, "Boiler"),
+        NodeId::new(2, Guid::from_bytes([7; 16])),
+        NodeId::new(2, ByteString::from(&[1, 2, 3])),
+    ];
+    let expanded = |node: &NodeId| {
+        [("", 0), ("urn:plant", 0), ("", 5), ("urn:plant", 5)].map(|(uri, server_index)| {
+            let namespace_uri = if uri.is_empty() { opcua::types::UAString::null() } else { uri.into() };
+            Variant::ExpandedNodeId(Box::new(ExpandedNodeId { node_id: node.clone(), namespace_uri, server_index }))
+        })
+    };
+    let single = |part: DataValue| Variant::DataValue(Box::new(part));
+    let whole = value(Variant::from("inside"));
+    let structure = ExtensionObject::from_message(DataChangeNotification::default());
+    let mut values = vec![
+        Variant::ByteString(ByteString::from(&[1, 2, 3])),
+        Variant::ByteString(ByteString::null()),
+        Variant::XmlElement("<a/>".into()),
+        Variant::QualifiedName(Box::new(QualifiedName::new(3, "name"))),
+        Variant::ExtensionObject(structure),
+        Variant::ExtensionObject(ExtensionObject::null()),
+        single(DataValue::null()),
+        single(DataValue { value: whole.value.clone(), ..DataValue::null() }),
+        single(DataValue { status: whole.status, ..DataValue::null() }),
+        single(DataValue { source_timestamp: whole.source_timestamp, ..DataValue::null() }),
+        single(DataValue { server_timestamp: whole.server_timestamp, ..DataValue::null() }),
+        single(whole),
+    ];
+    values.extend(nodes.iter().flat_map(expanded));
+    values.extend(nodes.map(|node| Variant::NodeId(Box::new(node))));
+    values.extend(diagnostics.map(|info| Variant::DiagnosticInfo(Box::new(info))));
+    values
+}
+
+/// The value behind is only read right where the one before was passed over to its last byte; how long that is, the library decides that
+/// wrote it.
+#[test]
+fn behind_a_value_of_every_type_the_next_one_is_read() {
+    let after = value(Variant::Double(1.5));
+    let numbers = [
+        Variant::Boolean(true),
+        Variant::SByte(-1),
+        Variant::Byte(1),
+        Variant::Int16(-2),
+        Variant::UInt16(2),
+        Variant::Int32(-3),
+        Variant::UInt32(3),
+        Variant::Int64(-4),
+        Variant::UInt64(4),
+        Variant::Float(0.5),
+        Variant::Double(0.25),
+        Variant::from(DateTime::from(5)),
+        Variant::from(Guid::from_bytes([7; 16])),
+        Variant::StatusCode(StatusCode::BadTimeout),
+        Variant::LocalizedText(Box::new(LocalizedText::new("de", "offen"))),
+        Variant::LocalizedText(Box::new(LocalizedText::new("", "offen"))),
+        Variant::LocalizedText(Box::new(LocalizedText::null())),
+    ];
+    let scalars = values_in_every_form();
+    let arrays = numbers.iter().chain(&scalars).flat_map(|element| {
+        let kind = element.scalar_type_id().unwrap();
+        let elements = vec![element.clone(); 6];
+        let plain = Array::new(kind, elements.clone()).unwrap();
+        let matrix = Array::new_multi(kind, elements, vec![2, 3]).unwrap();
+        [plain, matrix].map(|array| Variant::Array(Box::new(array)))
+    });
+    for before in scalars.iter().cloned().chain(arrays) {
+        let (clean, findings) = clean(&read(vec![value(before.clone()), after.clone()]), &limits());
+        let results = decoded::<ReadResponse>(&clean).results.unwrap();
+        assert_eq!(results.len(), 2, "{before:?}: {findings:?}");
+        assert_eq!(results[1], after, "{before:?}");
+        assert_eq!((results[0].status, results[0].server_picoseconds), (after.status, after.server_picoseconds), "{before:?}");
+        let left = results[0].value.as_ref().unwrap();
+        assert_eq!(std::mem::discriminant(left), std::mem::discriminant(&before), "{before:?}");
+        assert_eq!((left.scalar_type_id(), findings.len()), (before.scalar_type_id(), 1), "{before:?}: {findings:?}");
+        assert_eq!((findings[0].handle, findings[0].broken), (0, false), "{before:?}");
+        let what = match before {
+            Variant::Array(_) => "an array",
+            Variant::ByteString(_) => "a ByteString",
+            Variant::ExtensionObject(_) => "a structure",
+            _ => "a value of another kind",
+        };
+        assert_eq!(findings[0].reason, format!("the node holds {what}, which no tag can hold"));
+    }
+}
+
+/// With all that a server may send along, and no client needs.
+fn header() -> ResponseHeader {
+    ResponseHeader {
+        timestamp: DateTime::from(133_000_000_000_000_003),
+        request_handle: 77,
+        service_result: StatusCode::Uncertain,
+        service_diagnostics: DiagnosticInfo { additional_info: Some("why".into()), ..DiagnosticInfo::default() },
+        string_table: Some(vec!["one".into(), "two".into()]),
+        additional_header: ExtensionObject::from_message(DataChangeNotification::default()),
+    }
+}
+
+fn assert_clean(header: &ResponseHeader) {
+    assert_eq!((header.timestamp, header.request_handle), (DateTime::from(133_000_000_000_000_003), 77));
+    assert_eq!(header.service_result, StatusCode::Uncertain);
+    assert_eq!((&header.service_diagnostics, &header.string_table), (&DiagnosticInfo::default(), &None));
+    assert!(header.additional_header.body.is_none());
+}
+
+/// A certificate with that of its issuer behind it.
+const CHAIN: [u8; 9] = [0x30, 3, 1, 2, 3, 0x30, 2, 8, 9];
+const LEAF: [u8; 5] = [0x30, 3, 1, 2, 3];
+
+fn endpoint(certificate: &[u8]) -> EndpointDescription {
+    let policy = |id: &str, token_type, mark: &str| UserTokenPolicy {
+        policy_id: id.into(),
+        token_type,
+        issued_token_type: mark.into(),
+        issuer_endpoint_url: "issuer".into(),
+        security_policy_uri: "policy".into(),
+    };
+    EndpointDescription {
+        endpoint_url: "opc.tcp://host:4840".into(),
+        server: ApplicationDescription {
+            application_uri: "urn:server".into(),
+            product_uri: "urn:product".into(),
+            application_name: LocalizedText::new("de", "Anlage"),
+            application_type: ApplicationType::DiscoveryServer,
+            gateway_server_uri: "gateway".into(),
+            discovery_profile_uri: "profile".into(),
+            discovery_urls: Some(vec!["opc.tcp://a".into(), "opc.tcp://b".into()]),
+        },
+        server_certificate: ByteString::from(certificate),
+        security_mode: MessageSecurityMode::SignAndEncrypt,
+        security_policy_uri: "security".into(),
+        user_identity_tokens: Some(vec![
+            policy("anonymous", UserTokenType::Anonymous, "first"),
+            policy("ticket", UserTokenType::IssuedToken, "second"),
+            policy("user", UserTokenType::UserName, "third"),
+        ]),
+        transport_profile_uri: "transport".into(),
+        security_level: 9,
+    }
+}
+
+/// Puts a number that the library does not know before the text `mark`.
+fn spoil(bytes: &mut [u8], mark: &str) {
+    let at = bytes.windows(mark.len()).position(|window| window == mark.as_bytes()).unwrap() - 4;
+    bytes[at - 4..at].copy_from_slice(&4_u32.to_le_bytes());
+}
+
+#[test]
+fn endpoints_pass_with_the_servers_own_certificate_and_what_is_not_known_becomes_the_default_or_is_left_out() {
+    let told = GetEndpointsResponse { response_header: header(), endpoints: Some(vec![endpoint(&CHAIN), endpoint(&LEAF)]) };
+    let mut bytes = encoded(ObjectId::GetEndpointsResponse_Encoding_DefaultBinary, &told);
+    let found = |bytes: &[u8]| decoded::<GetEndpointsResponse>(&clean(bytes, &limits()).0);
+    assert_clean(&found(&bytes).response_header);
+    assert_eq!(found(&bytes).endpoints, Some(vec![endpoint(&LEAF), endpoint(&LEAF)]));
+    for mark in ["gateway", "security", "second"] {
+        spoil(&mut bytes, mark);
+    }
+    let mut first = endpoint(&LEAF);
+    first.server.application_type = ApplicationType::Server;
+    first.security_mode = MessageSecurityMode::Invalid;
+    first.user_identity_tokens.as_mut().unwrap().remove(1);
+    assert_eq!(found(&bytes).endpoints, Some(vec![first, endpoint(&LEAF)]));
+}
+
+#[test]
+fn an_answer_to_create_session_keeps_what_the_client_needs() {
+    let told = CreateSessionResponse {
+        response_header: header(),
+        session_id: NodeId::new(1, 5_000_u32),
+        authentication_token: NodeId::new(1, ByteString::from(&[4; 20])),
+        revised_session_timeout: 1234.5,
+        server_nonce: ByteString::from(&[5; 32]),
+        server_certificate: ByteString::from(&CHAIN),
+        server_endpoints: Some(vec![endpoint(&CHAIN), endpoint(&CHAIN)]),
+        server_software_certificates: Some(vec![opcua::types::SignedSoftwareCertificate {
+            certificate_data: ByteString::from(&[6; 3]),
+            signature: ByteString::from(&[7; 3]),
+        }]),
+        server_signature: SignatureData { algorithm: "rsa".into(), signature: ByteString::from(&[8; 16]) },
+        max_request_message_size: 65_537,
+    };
+    let bytes = encoded(ObjectId::CreateSessionResponse_Encoding_DefaultBinary, &told);
+    for (known, certificate) in
+        [(None, ByteString::from(&LEAF)), (Some(b"known".to_vec()), ByteString::from(b"known")), (Some(Vec::new()), ByteString::null())]
+    {
+        let limits = Limits { certificate: known, ..limits() };
+        let found = decoded::<CreateSessionResponse>(&clean(&bytes, &limits).0);
+        assert_clean(&found.response_header);
+        let expected = CreateSessionResponse {
+            response_header: found.response_header.clone(),
+            server_certificate: certificate,
+            server_endpoints: None,
+            server_software_certificates: None,
+            ..told.clone()
+        };
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_notification_that_is_sent_again_and_one_of_a_status_pass_and_others_are_left_out() {
+    let told = StatusChangeNotification {
+        status: StatusCode::BadTimeout,
+        diagnostic_info: DiagnosticInfo { additional_info: Some("why".into()), ..DiagnosticInfo::default() },
+    };
+    let item = MonitoredItemNotification { client_handle: 4, value: value(Variant::Double(2.5)) };
+    let change = DataChangeNotification { monitored_items: Some(vec![item]), diagnostic_infos: Some(vec![DiagnosticInfo::default()]) };
+    let message = NotificationMessage {
+        sequence_number: 6,
+        publish_time: DateTime::from(9),
+        notification_data: Some(vec![
+            ExtensionObject::from_message(told),
+            ExtensionObject::from_message(SignatureData { algorithm: "x".into(), signature: ByteString::from(&[1; 4]) }),
+            ExtensionObject::null(),
+            ExtensionObject::from_message(change),
+        ]),
+    };
+    let response = RepublishResponse { response_header: header(), notification_message: message };
+    let (clean, findings) = clean(&encoded(ObjectId::RepublishResponse_Encoding_DefaultBinary, &response), &limits());
+    assert_eq!(findings, []);
+    let found = decoded::<RepublishResponse>(&clean);
+    assert_clean(&found.response_header);
+    let message = found.notification_message;
+    assert_eq!((message.sequence_number, message.publish_time), (6, DateTime::from(9)));
+    let mut parts = message.notification_data.unwrap().into_iter();
+    let status = parts.next().unwrap().into_inner_as::<StatusChangeNotification>().unwrap();
+    assert_eq!((status.status, status.diagnostic_info), (StatusCode::BadTimeout, DiagnosticInfo::default()));
+    assert!(parts.next().unwrap().body.is_none() && parts.next().unwrap().body.is_none());
+    let change = parts.next().unwrap().into_inner_as::<DataChangeNotification>().unwrap();
+    let items = change.monitored_items.unwrap();
+    assert_eq!((items.len(), items[0].client_handle, &items[0].value), (1, 4, &value(Variant::Double(2.5))));
+    assert_eq!((change.diagnostic_infos, parts.len()), (None, 0));
+}
+
+#[test]
+fn limits_hold_to_the_byte() {
+    let statuses = |variants: Vec<Variant>| {
+        let (clean, _) = clean(&read(variants.into_iter().map(value).collect()), &limits());
+        decoded::<ReadResponse>(&clean).results.unwrap().into_iter().map(|result| result.status.unwrap()).collect::<Vec<_>>()
+    };
+    let kept = StatusCode::from(0x4000_0480);
+    let localized = |bytes: usize| Variant::LocalizedText(Box::new(LocalizedText::new("", &"y".repeat(bytes))));
+    assert_eq!(
+        statuses(vec![Variant::from("y".repeat(100)), Variant::from("y".repeat(101)), localized(100), localized(101)]),
+        [kept, StatusCode::BadEncodingLimitsExceeded, kept, StatusCode::BadEncodingLimitsExceeded]
+    );
+    // What is read of a text that is not UTF-8 may be longer than what came: three bytes for one.
+    for (bytes, left) in [(98, true), (99, false)] {
+        let mut message = read(vec![value(Variant::from("x".repeat(bytes)))]);
+        let at = message.windows(2).position(|window| window == b"xx").unwrap();
+        message[at] = 0xe4;
+        let result = decoded::<ReadResponse>(&clean(&message, &limits()).0).results.unwrap().remove(0);
+        assert_eq!(result.status, Some(StatusCode::BadDecodingError));
+        let read = format!("\u{fffd}{}", "x".repeat(bytes - 1));
+        assert_eq!(reason(result.value.as_ref().unwrap()).unwrap().1, left.then_some(&*read), "{bytes} bytes");
+    }
+}
+
+#[test]
+fn a_value_with_a_bad_status_is_left_out_and_the_status_stays() {
+    let bad = |variant| DataValue { status: Some(StatusCode::BadSensorFailure), ..value(variant) };
+    for variant in [Variant::Double(1.0), Variant::from("y".repeat(101)), Variant::ByteString(ByteString::from(&[1]))] {
+        let (clean, findings) = clean(&read(vec![bad(variant), value(Variant::Double(1.5))]), &limits());
+        assert_eq!(findings, []);
+        let results = decoded::<ReadResponse>(&clean).results.unwrap();
+        assert_eq!(results, [DataValue { value: None, ..bad(Variant::Empty) }, value(Variant::Double(1.5))]);
+    }
 }
 
 #[test]
