@@ -308,3 +308,34 @@ impl EngineExec {
         failed.map_or(done, Err)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tokio::sync::Semaphore;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    #[test]
+    fn one_scan_more_than_a_statement_may_have_open_is_refused_until_another_ends() {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let limits = QueryLimits::new(Instant::now() + Duration::from_mins(1), 1, CancellationToken::new());
+        let bounds = Bounds::new(&limits, permit);
+        let refused = || match bounds.enter() {
+            Ok(_) => None,
+            Err(error) => Some(SqlError::from(error).to_string()),
+        };
+        let mut open: Vec<Entered> = (0..64).map(|_| bounds.enter().unwrap()).collect();
+        // Those that are refused take no place.
+        for _ in 0..3 {
+            assert_eq!(refused().unwrap(), "the statement reads tables in more than 64 places at once; join or unite fewer");
+        }
+        open.pop();
+        let again = bounds.enter().unwrap();
+        assert!(refused().is_some());
+        drop((open, again));
+        assert!((0..64).map(|_| bounds.enter()).collect::<Result<Vec<_>>>().is_ok());
+    }
+}

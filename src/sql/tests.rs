@@ -14,7 +14,7 @@ use arrow::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Reply, ScalarValue, SqlEngine, SqlError, SqlOptions, Statement};
+use super::{Reply, ScalarValue, SqlEngine, SqlError, SqlOptions, Statement, scan::SCANS_MAX, text::OPERATORS_MAX};
 use historian_model::{
     Quality, SampleBatch, Samples, Tag, Timestamp, Value, ValueType,
     sink::{Durability, SampleSink, WriteMode},
@@ -498,27 +498,46 @@ fn every_bound_has_its_error() {
     assert_eq!(run(&plant, "SELECT 3").unwrap().column(0).as_primitive::<Int64Type>().values(), &[3]);
 }
 
-/// As deep as is let through: plans of that depth are walked on the stack.
+/// As deep as is let through: plans of that depth are walked on the stack. Each of these has one operator less than the next, which is refused.
 #[test]
-fn the_deepest_statement_that_is_taken_is_answered() {
+fn the_deepest_statement_that_is_taken_is_answered_and_the_next_one_is_refused() {
     let plant = plant(options());
-    for text in [
-        format!("SELECT {}", vec!["random()"; 490].join(" + ")),
-        format!("SELECT count(*) FROM samples WHERE {}", vec!["value + random() > 3"; 240].join(" OR ")),
-        format!("SELECT {}1", "- ".repeat(45)),
-        vec!["SELECT 1 AS one"; 400].join(" UNION ALL "),
-    ] {
-        match run(&plant, &text) {
-            Ok(batch) => assert!(batch.num_rows() > 0),
-            Err(error) => assert!(matches!(error, SqlError::Invalid(_) | SqlError::TooManyScans(_)), "{text:.60}: {error:?}"),
-        }
-    }
-    let too_many = vec!["SELECT value FROM samples"; 100].join(" UNION ALL ");
-    // Scans that run one after another are few at a time.
-    match run(&plant, &too_many) {
-        Ok(batch) => assert!(batch.num_rows() > 0 && batch.num_rows() % 100 == 0),
-        Err(error) => assert!(matches!(error, SqlError::TooManyScans(_)), "{error:?}"),
-    }
+    let sum = |terms: usize| format!("SELECT {} FROM generate_series(7, 7)", vec!["value"; terms].join(" + "));
+    // Only the last one is ever true, and no other can be left out by planning.
+    let any = |terms: usize| format!("SELECT count(*) FROM samples WHERE {}tag = 'a/x'", "random() < 0 OR ".repeat(terms));
+    let united = |selects: usize| format!("SELECT sum(one) FROM ({})", vec!["SELECT 3 AS one"; selects].join(" UNION ALL "));
+    let nested = |signs: usize| format!("SELECT {}5", "- ".repeat(signs));
+    let refused = |text: &str| match run(&plant, text) {
+        Err(SqlError::Invalid(why)) => why,
+        other => panic!("{text:.60}: {other:?}"),
+    };
+    // SELECT and the bracket of the function, then one operator between two terms.
+    assert_eq!(count(&plant, &sum(OPERATORS_MAX - 1)), 7 * 999);
+    assert!(refused(&sum(OPERATORS_MAX)).contains("1001 operators and clauses, at most 1000"));
+    // SELECT, `(`, `*` and `=`, then `(`, `<` and OR.
+    assert_eq!(count(&plant, &any((OPERATORS_MAX - 4) / 3)), 200);
+    assert!(refused(&any((OPERATORS_MAX - 4) / 3 + 1)).contains("1003 operators and clauses, at most 1000"));
+    // SELECT and two brackets, then SELECT and UNION.
+    assert_eq!(count(&plant, &united((OPERATORS_MAX - 2) / 2)), 3 * 499);
+    assert!(refused(&united((OPERATORS_MAX - 2) / 2 + 1)).contains("1002 operators and clauses, at most 1000"));
+    // What the parser itself walks into is bounded far below, at 50 with the statement, the query and the innermost number.
+    assert_eq!((count(&plant, &nested(46)), count(&plant, &nested(47))), (5, -5));
+    assert!(refused(&nested(48)).contains("recursion limit"));
+}
+
+/// As many scans as there may be, all of them wanted at once. One more is refused where it is counted (`scan::tests`): whether a statement
+/// has them open at the same time is up to the threads.
+#[test]
+fn a_statement_may_read_as_many_tables_at_once_as_there_may_be_scans() {
+    let plant = plant(options());
+    let part = |number| format!("SELECT {number} AS part, value FROM samples WHERE tag = 'a/x'");
+    let parts: Vec<String> = (0..SCANS_MAX).map(part).collect();
+    let text = format!("SELECT count(*), count(DISTINCT part), sum(value) FROM ({})", parts.join(" UNION ALL "));
+    let batch = run(&plant, &text).unwrap();
+    let whole = |column: usize| batch.column(column).as_primitive::<Int64Type>().value(0);
+    assert_eq!((whole(0), whole(1)), (64 * 200, 64));
+    // 0, 0.5, … 99.5.
+    assert_eq!(batch.column(2).as_primitive::<Float64Type>().value(0), 64.0 * 9_950.0);
 }
 
 #[test]
