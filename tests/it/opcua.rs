@@ -412,6 +412,7 @@ async fn a_listener_that_never_answers_holds_up_nobody() {
     assert_eq!((hung.of("n0").len(), hung.of("n0")[0].2), (1, GONE));
     let begun = Instant::now();
     let rows = hung.collector.check(Duration::from_secs(2)).await;
+    assert_eq!(rows.len(), 3);
     assert!(begun.elapsed() < Duration::from_secs(10) && rows.iter().all(|row| row.error.contains("no answer")), "{rows:?}");
     assert_eq!(fine.delivering(), 3);
     hung.stop().await;
