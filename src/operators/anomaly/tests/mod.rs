@@ -1,8 +1,9 @@
-//! Tests of the detectors: what holds for all of them, each against a naive reference, and hand-made cases.
+//! Tests of the detectors: what holds for all of them, each against a naive reference, hand-made cases, and what findings say.
 
 mod cases;
 mod reference;
 mod rules;
+mod words;
 
 use cases::CASES;
 use proptest::prelude::*;
