@@ -483,9 +483,7 @@ async fn check_shows_value_or_reason_per_tag() {
         ("gone", None, Quality::BAD_NODE_ID_UNKNOWN, "the server has no namespace urn:gone"),
         ("none", None, Quality::BAD_NODE_ID_UNKNOWN, "the server says BadNodeIdUnknown"),
     ];
-    for (seen, expected) in seen.iter().zip(expected) {
-        assert_eq!(*seen, expected);
-    }
+    assert_eq!(seen, expected);
 }
 
 #[test]

@@ -70,6 +70,7 @@ async fn a_value_that_cannot_be_decoded_is_bad_with_its_reason_and_costs_no_othe
 
     // `check` says the same, tag by tag.
     let rows = build(&text).check(Duration::from_secs(30)).await;
+    assert_eq!(rows.len(), 20 + odd_values().len());
     assert!(rows[..20].iter().all(|row| row.error.is_empty() && row.value.is_some()), "{rows:?}");
     for ((node, .., (_, quality), reason), row) in odd_values().iter().zip(&rows[20..]) {
         assert_eq!((row.tag.as_str(), row.quality.0), (*node, *quality));
