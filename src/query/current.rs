@@ -6,7 +6,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::{
     QueryError, QueryLimits,
-    range::LongBatch,
+    long_batch::LongBatch,
     schema::{self, LongColumns},
 };
 use historian_model::{Samples, Tag};

@@ -6,8 +6,10 @@ mod common_type;
 mod current;
 mod error;
 mod limits;
+mod long_batch;
 mod moment;
 mod plan;
+mod portion;
 mod range;
 mod range_query;
 mod schema;
@@ -25,10 +27,10 @@ pub use limits::{BATCH_ROWS_MAX, QueryLimits};
 pub use moment::Moment;
 pub use plan::{
     AS_OF_TAGS_MAX, AggregateQuery, AggregateRows, AnomalyQuery, AnomalyRows, AsOfQuery, DownsampleQuery, DownsampleRows, Figure, Held,
-    IntervalAnswers, IntervalPart, IntervalQuery, Measure, MeasureQuery, MeasureRows, Operator, Portion, Rows, Slice, TakePart,
+    IntervalAnswers, IntervalPart, IntervalQuery, Measure, MeasureQuery, MeasureRows, Operator, TakePart,
     as_of_fields,
 };
-pub use range::slices;
+pub use portion::{Portion, Rows, Slice, slices};
 pub use range_query::{Boundary, Fill, Layout, QualityFilter, RangeQuery, Resume};
 pub use schema::{check_names, tells_states};
 pub use superseded::SupersededQuery;

@@ -12,7 +12,7 @@ use historian_format::keys::week_bounds;
 
 use super::{
     BATCH_ROWS_MAX, QueryError, QueryLimits,
-    range::LongBatch,
+    long_batch::LongBatch,
     schema::{self, LongColumns},
 };
 use historian_model::{Samples, Tag, TimeRange, Timestamp};

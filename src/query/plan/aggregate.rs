@@ -10,11 +10,11 @@ use historian_format::rollup::RollupState;
 
 use super::{
     neighbour::{before, from, look},
-    operator::{Batcher, Operator, Rows, Unit, batch, named, names, times},
+    operator::{Batcher, Operator, Unit, batch, named, names, times},
     parallel::Put,
     piece::{self, ASIDE_MAX, Piece, Source},
 };
-use crate::{QueryError, QueryLimits, arrow_column, schema::metadata};
+use crate::{QueryError, QueryLimits, arrow_column, portion::Rows, schema::metadata};
 use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp};
 use historian_operators::aggregate::{
     After, AggregateError, Answer, Before, Configuration, Evaluator, Function, Intervals, Lookups, Needs, Neighbour, parts,

@@ -9,10 +9,10 @@ use arrow::{
 };
 
 use super::{
-    operator::{Batcher, Operator, Rows, Unit, batch, named, names, times},
+    operator::{Batcher, Operator, Unit, batch, named, names, times},
     parallel::Put,
 };
-use crate::{QueryError, QueryLimits, arrow_column, schema::metadata};
+use crate::{QueryError, QueryLimits, arrow_column, portion::Rows, schema::metadata};
 use historian_format::Statistics;
 use historian_model::{Quality, Samples, Tag, TimeRange, Values};
 use historian_operators::anomaly::{CountByStatistics, Finding, KnownSamples, Output, Plan, Scores, Subject};

@@ -7,13 +7,14 @@ use arrow::datatypes::SchemaRef;
 use historian_format::rollup::Parts;
 
 use super::{
-    operator::{Batcher, Operator, Rows, Unit},
+    operator::{Batcher, Operator, Unit},
     parallel::Put,
     piece::{self, ASIDE_MAX, Piece, Source},
 };
 use crate::{
     QualityFilter, QueryError, QueryLimits, boundary,
-    range::LongBatch,
+    long_batch::LongBatch,
+    portion::Rows,
     schema::{self, LongColumns},
 };
 use historian_model::{Quality, Samples, Tag, TimeRange};

@@ -2,37 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
-
 use super::parallel::{Workers, in_order};
-use crate::{QueryError, QueryLimits};
+use crate::{QueryError, QueryLimits, portion::Portion};
 use historian_model::Tag;
-
-/// Some rows of an answer.
-pub trait Portion: Send {
-    fn rows(&self) -> usize;
-
-    /// Memory, about.
-    fn bytes(&self) -> usize;
-
-    /// Some of its rows.
-    #[must_use]
-    fn slice(&self, from: usize, rows: usize) -> Self;
-}
-
-impl Portion for RecordBatch {
-    fn rows(&self) -> usize {
-        self.num_rows()
-    }
-
-    fn bytes(&self) -> usize {
-        self.get_array_memory_size()
-    }
-
-    fn slice(&self, from: usize, rows: usize) -> RecordBatch {
-        RecordBatch::slice(self, from, rows)
-    }
-}
 
 /// Receives the portions of a tag in their order, or how its query ended for damage; answers false to stop.
 pub type TakePart<'a, P> = &'a mut dyn FnMut(&Tag, Result<P, QueryError>) -> bool;

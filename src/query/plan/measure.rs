@@ -10,10 +10,10 @@ use arrow::{
 use super::{
     meter::{Figure, Measure, Meter, kpi_error},
     neighbour::{before, from, look, nearest},
-    operator::{Batcher, Operator, Rows, Unit, batch, named, names, times},
+    operator::{Batcher, Operator, Unit, batch, named, names, times},
     parallel::Put,
 };
-use crate::{QueryError, QueryLimits, arrow_column, schema::metadata};
+use crate::{QueryError, QueryLimits, arrow_column, portion::Rows, schema::metadata};
 use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp, ValueType};
 use historian_operators::kpi::{CalendarInterval, Counted, CountedBefore, Neighbour, Scope, Settled, SettledBefore};
 use historian_read::merge::TagReader;

@@ -18,11 +18,11 @@ pub use aggregate::{AggregateQuery, AggregateRows};
 pub use anomaly::{AnomalyQuery, AnomalyRows};
 pub use asof::{AS_OF_TAGS_MAX, AsOfQuery, Held, as_of_fields};
 pub use downsample::{DownsampleQuery, DownsampleRows};
-pub use each::{Portion, TakePart};
+pub use each::TakePart;
 pub use interval::{IntervalAnswers, IntervalPart, IntervalQuery};
 pub use measure::{MeasureQuery, MeasureRows};
 pub use meter::{Figure, Measure};
-pub use operator::{Operator, Rows, Slice};
+pub use operator::Operator;
 
 pub(super) use asof::run as run_as_of;
 pub(super) use each::tag_by_tag;

@@ -10,11 +10,11 @@ use arrow::{
     record_batch::RecordBatch,
 };
 
-use super::{
-    each::Portion,
-    parallel::{Put, Workers, in_order},
+use super::parallel::{Put, Workers, in_order};
+use crate::{
+    BATCH_ROWS_MAX, QueryError, QueryLimits,
+    portion::{Rows, slices},
 };
-use crate::{BATCH_ROWS_MAX, QueryError, QueryLimits, range::slices};
 use historian_model::Tag;
 use historian_read::merge::TagReader;
 
@@ -36,18 +36,6 @@ impl Unit {
         let of_tag = |tag| (0..count).step_by(per_unit).map(move |at| Unit { tag, part: at..(at + per_unit).min(count) });
         (0..tags).flat_map(of_tag).collect()
     }
-}
-
-/// Rows of an answer, in columns or as they are made.
-pub trait Rows: Default + Send + Sync + 'static {
-    fn len(&self) -> usize;
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Memory of one row, about.
-    fn row_bytes(&self) -> usize;
 }
 
 /// Makes batches of rows.
@@ -146,45 +134,6 @@ pub fn batches<O: Operator>(
 ) -> Result<(), QueryError> {
     let mut batch = query.batcher();
     rows(reader, threads, query, limits, &mut |rows| Ok(slices(&batch(rows)?).all(&mut *emit)))
-}
-
-/// Some rows of an answer, not more than a batch has.
-pub struct Slice<R> {
-    all: Arc<R>,
-    range: Range<usize>,
-}
-
-impl<R: Rows> Slice<R> {
-    /// Rows in slices of at most [`BATCH_ROWS_MAX`].
-    pub(crate) fn of(rows: R) -> impl Iterator<Item = Slice<R>> {
-        let (count, all) = (rows.len(), Arc::new(rows));
-        (0..count).step_by(BATCH_ROWS_MAX).map(move |from| Slice { all: all.clone(), range: from..count.min(from + BATCH_ROWS_MAX) })
-    }
-
-    /// The rows that it is some of.
-    pub fn all(&self) -> &R {
-        &self.all
-    }
-
-    /// Which of the rows.
-    pub fn range(&self) -> Range<usize> {
-        self.range.clone()
-    }
-}
-
-impl<R: Rows> Portion for Slice<R> {
-    fn rows(&self) -> usize {
-        self.range.len()
-    }
-
-    fn bytes(&self) -> usize {
-        self.all.row_bytes() * self.range.len()
-    }
-
-    fn slice(&self, from: usize, rows: usize) -> Slice<R> {
-        let start = self.range.start + from;
-        Slice { all: self.all.clone(), range: start..start + rows }
-    }
 }
 
 /// The names of tags, which the column `tag` of all batches points into.
