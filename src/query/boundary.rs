@@ -78,6 +78,15 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// As [`Source::next_into`], at most `limit` samples of the portion; answers how many they are.
+    pub fn next_up_to(&mut self, limit: u64, out: &mut Samples) -> Result<u64, QueryError> {
+        let before = out.len();
+        self.next_into(out)?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        out.truncate(before.saturating_add(limit).min(out.len()));
+        Ok((out.len() - before) as u64)
+    }
+
     /// Appends what the filter leaves of the cursor's next portion, which may be nothing; false when there is none.
     fn read(&mut self, out: &mut Samples) -> Result<bool, QueryError> {
         let failed = |error| QueryError::reading(self.tag, &error);

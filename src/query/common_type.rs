@@ -73,6 +73,11 @@ impl MoreColumns {
         MoreColumns { columns, texts, has_text: Bitmap::new(), integers, has_integer: Bitmap::new() }
     }
 
+    /// As it was made for.
+    pub fn columns(&self) -> ValueColumns {
+        self.columns
+    }
+
     /// Takes from samples what belongs here; they stand behind the first `rows` rows.
     fn append(&mut self, rows: usize, samples: &Samples) -> Result<(), PushError> {
         match &samples.values {

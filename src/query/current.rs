@@ -6,6 +6,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::{
     QueryError, QueryLimits,
+    gather::Gather,
     long_batch::LongBatch,
     schema::{self, LongColumns},
 };

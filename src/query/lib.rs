@@ -5,6 +5,7 @@ mod boundary;
 mod common_type;
 mod current;
 mod error;
+mod gather;
 mod limits;
 mod long_batch;
 mod moment;
@@ -33,7 +34,7 @@ pub use plan::{
 pub use portion::{Portion, Rows, Slice, slices};
 pub use range_query::{Boundary, Fill, Layout, QualityFilter, RangeQuery, Resume};
 pub use schema::{check_names, tells_states};
-pub use superseded::SupersededQuery;
+pub use superseded::{SupersededQuery, SupersededRows};
 pub use wide::WIDE_TAGS_MAX;
 
 use std::sync::Arc;
@@ -216,6 +217,19 @@ impl QueryEngine {
         }
     }
 
+    /// As [`QueryEngine::range`], of a query of one tag in the long layout: its samples in its own type, in slices as long as batches.
+    ///
+    /// # Errors
+    /// As there; [`QueryError::Bug`] for a query of several tags.
+    pub fn samples(
+        &self,
+        query: &RangeQuery,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(Slice<Samples>) -> bool,
+    ) -> Result<(), QueryError> {
+        range::samples(&self.view(&query.tags, limits)?, self.threads, query, limits, emit)
+    }
+
     /// Latest sample by source time of each tag that has one, in the given order; schema as LONG range.
     ///
     /// # Errors
@@ -240,6 +254,20 @@ impl QueryEngine {
         emit: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<(), QueryError> {
         superseded::run(&self.view(&query.tags, limits)?, query, limits, emit)
+    }
+
+    /// As [`QueryEngine::superseded`], each tag's versions in its own type.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn superseded_rows(
+        &self,
+        query: &SupersededQuery,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(Slice<SupersededRows>) -> bool,
+    ) -> Result<(), QueryError> {
+        let mut take = |rows| Ok(Slice::of(rows).all(&mut *emit));
+        superseded::rows(&self.view(&query.tags, limits)?, query, limits, &mut take)
     }
 
     pub fn superseded_schema(&self, query: &SupersededQuery) -> SchemaRef {

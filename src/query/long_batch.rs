@@ -10,8 +10,9 @@ use arrow::{
 };
 
 use super::{
-    BATCH_ROWS_MAX, QueryError, arrow_column, boundary,
-    common_type::{self, MoreColumns},
+    QueryError, arrow_column, boundary,
+    common_type::{self, MoreColumns, ValueColumns},
+    gather::Gather,
     portion::slices,
     schema::LongColumns,
 };
@@ -19,9 +20,9 @@ use historian_model::{Samples, Tag, Value, ValueType};
 
 /// A batch of the long layout while it grows.
 pub struct LongBatch {
-    pub schema: SchemaRef,
+    schema: SchemaRef,
     /// Names of all tags of the answer: the same array in every batch.
-    pub names: ArrayRef,
+    names: ArrayRef,
     keys: Vec<i32>,
     samples: Samples,
     more: MoreColumns,
@@ -32,23 +33,13 @@ pub struct LongBatch {
 impl LongBatch {
     pub fn new(schema: SchemaRef, tags: &[Arc<Tag>], columns: LongColumns) -> LongBatch {
         let names: StringArray = tags.iter().map(|tag| Some(tag.name().as_str())).collect();
-        LongBatch::of_names(schema, Arc::new(names), tags, columns)
+        let types = columns.types.then(|| TypeColumn::new(tags));
+        LongBatch::empty(schema, Arc::new(names), columns.values, types)
     }
 
-    pub fn of_names(schema: SchemaRef, names: ArrayRef, tags: &[Arc<Tag>], columns: LongColumns) -> LongBatch {
-        let LongColumns { values, types } = columns;
+    fn empty(schema: SchemaRef, names: ArrayRef, values: ValueColumns, types: Option<TypeColumn>) -> LongBatch {
         let samples = || Samples::new(values.value);
-        let types = types.then(|| TypeColumn::new(tags));
         LongBatch { schema, names, keys: Vec::new(), samples: samples(), more: MoreColumns::new(values), types, scratch: samples() }
-    }
-
-    /// Timestamp of the sample appended last.
-    pub fn last_timestamp(&self) -> Option<i64> {
-        self.samples.timestamps.last().copied()
-    }
-
-    pub fn rows(&self) -> usize {
-        self.samples.len()
     }
 
     /// Appends one sample of the tag at `index`; false, and nothing is done, when its value is not of the type of `value`.
@@ -64,28 +55,6 @@ impl LongBatch {
     pub fn append(&mut self, index: usize, samples: &Samples) {
         common_type::append(samples, &mut self.samples, &mut self.more);
         self.keys.resize(self.samples.len(), index as i32);
-    }
-
-    /// Appends the source's next portion, at most `limit` samples, and answers how many it took; 0 when nothing is left.
-    pub fn append_from(&mut self, index: usize, source: &mut boundary::Source<'_>, limit: u64) -> Result<u64, QueryError> {
-        let before = self.samples.len();
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if source.value_type() == self.samples.value_type() {
-            source.next_into(&mut self.samples)?;
-            self.samples.truncate(before.saturating_add(limit).min(self.samples.len()));
-            self.keys.resize(self.samples.len(), index as i32);
-        } else {
-            let mut portion = std::mem::replace(&mut self.scratch, Samples::new(source.value_type()));
-            if portion.value_type() != source.value_type() {
-                portion = Samples::new(source.value_type());
-            }
-            portion.clear();
-            source.next_into(&mut portion)?;
-            portion.truncate(limit.min(portion.len()));
-            self.append(index, &portion);
-            self.scratch = portion;
-        }
-        Ok((self.samples.len() - before) as u64)
     }
 
     /// Everything so far as one batch; starts anew.
@@ -111,30 +80,64 @@ impl LongBatch {
             .and_then(|columns| RecordBatch::try_new(self.schema.clone(), columns))
             .map_err(|error| QueryError::Store(format!("a batch could not be formed: {error}")))
     }
+}
 
-    /// Emits what is complete; false when the receiver wants no more.
-    pub fn emit_full(&mut self, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<bool, QueryError> {
+impl Gather for LongBatch {
+    type Portion = RecordBatch;
+
+    fn another(&self) -> LongBatch {
+        LongBatch::empty(self.schema.clone(), self.names.clone(), self.more.columns(), self.types.clone())
+    }
+
+    fn rows(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn last_timestamp(&self) -> Option<i64> {
+        self.samples.timestamps.last().copied()
+    }
+
+    fn reserve(&mut self, rows: usize) {
+        self.keys.reserve(rows);
+        self.samples.timestamps.reserve(rows);
+        self.samples.values.reserve(rows);
+        self.samples.qualities.reserve(rows);
+    }
+
+    fn append_from(&mut self, index: usize, source: &mut boundary::Source<'_>, limit: u64) -> Result<u64, QueryError> {
+        if source.value_type() == self.samples.value_type() {
+            let appended = source.next_up_to(limit, &mut self.samples)?;
+            self.keys.resize(self.samples.len(), index as i32);
+            return Ok(appended);
+        }
+        let mut portion = std::mem::replace(&mut self.scratch, Samples::new(source.value_type()));
+        if portion.value_type() != source.value_type() {
+            portion = Samples::new(source.value_type());
+        }
+        portion.clear();
+        let appended = source.next_up_to(limit, &mut portion)?;
+        self.append(index, &portion);
+        self.scratch = portion;
+        Ok(appended)
+    }
+
+    fn hand_on(&mut self, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<bool, QueryError> {
         let batch = self.take()?;
-        let next_rows = BATCH_ROWS_MAX + historian_read::CHUNK_SAMPLES_MAX;
-        self.keys.reserve(next_rows);
-        self.samples.timestamps.reserve(next_rows);
-        self.samples.values.reserve(next_rows);
-        self.samples.qualities.reserve(next_rows);
         Ok(slices(&batch).all(emit))
     }
 
-    pub fn emit_rest(&mut self, emit: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), QueryError> {
-        let batch = self.take()?;
-        let _ = slices(&batch).all(emit);
-        Ok(())
+    /// Without the names, which all batches share.
+    fn weight(batch: &RecordBatch) -> usize {
+        batch.columns().iter().skip(1).map(|column| column.get_array_memory_size()).sum()
     }
 }
 
 /// The column `type`.
+#[derive(Clone)]
 struct TypeColumn {
     names: ArrayRef,
     /// Of each tag the place of its type among the names.
-    of_tags: Vec<i32>,
+    of_tags: Arc<[i32]>,
 }
 
 impl TypeColumn {

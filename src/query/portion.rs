@@ -5,6 +5,7 @@ use std::{iter, ops::Range, sync::Arc};
 use arrow::record_batch::RecordBatch;
 
 use super::BATCH_ROWS_MAX;
+use historian_model::Samples;
 
 /// Some rows of an answer.
 pub trait Portion: Send {
@@ -39,7 +40,7 @@ pub fn slices(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> + '_ {
 }
 
 /// Rows of an answer, in columns or as they are made.
-pub trait Rows: Default + Send + Sync + 'static {
+pub trait Rows: Send + Sync + 'static {
     fn len(&self) -> usize;
 
     fn is_empty(&self) -> bool {
@@ -48,6 +49,16 @@ pub trait Rows: Default + Send + Sync + 'static {
 
     /// Memory of one row, about.
     fn row_bytes(&self) -> usize;
+}
+
+impl Rows for Samples {
+    fn len(&self) -> usize {
+        Samples::len(self)
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.heap_bytes() / Samples::len(self).max(1)
+    }
 }
 
 /// Some rows of an answer, not more than a batch has.

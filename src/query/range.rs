@@ -1,4 +1,4 @@
-//! Range in the long layout: tag after tag, each in time order, decoded straight into the columns of the batch.
+//! Range in the long layout: tag after tag, each in time order, decoded straight into the columns of the answer.
 
 use std::ops::Range;
 
@@ -6,12 +6,13 @@ use arrow::record_batch::RecordBatch;
 
 use super::{
     BATCH_ROWS_MAX, Boundary, QueryError, QueryLimits, RangeQuery, Resume, boundary,
+    gather::{Gather, OneTag},
     long_batch::LongBatch,
     plan::{Workers, in_order},
-    portion::slices,
+    portion::{Portion, Slice},
     schema,
 };
-use historian_model::{TimeRange, Timestamp};
+use historian_model::{Samples, TimeRange, Timestamp};
 use historian_read::merge::TagReader;
 
 /// Rows of an answer from which on several threads work on it.
@@ -20,6 +21,7 @@ const ALONE_ROWS: u64 = 4 * BATCH_ROWS_MAX as u64;
 const PART_ROWS: u64 = 2 * BATCH_ROWS_MAX as u64;
 const PARTS_MAX: usize = 65_536;
 
+/// The answer in batches.
 pub fn long(
     reader: &TagReader,
     threads: usize,
@@ -28,8 +30,30 @@ pub fn long(
     emit: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> Result<(), QueryError> {
     let columns = query.columns();
-    let schema = schema::long(&query.tags, columns, Some(query.range));
-    let mut batch = LongBatch::new(schema, &query.tags, columns);
+    let batch = LongBatch::new(schema::long(&query.tags, columns, Some(query.range)), &query.tags, columns);
+    run(reader, threads, query, limits, batch, emit)
+}
+
+/// The answer of a query of one tag as samples in its own type.
+pub fn samples(
+    reader: &TagReader,
+    threads: usize,
+    query: &RangeQuery,
+    limits: &QueryLimits,
+    emit: &mut dyn FnMut(Slice<Samples>) -> bool,
+) -> Result<(), QueryError> {
+    let [tag] = query.tags.as_slice() else { return Err(QueryError::Bug) };
+    run(reader, threads, query, limits, OneTag::new(tag.value_type()), emit)
+}
+
+fn run<G: Gather>(
+    reader: &TagReader,
+    threads: usize,
+    query: &RangeQuery,
+    limits: &QueryLimits,
+    mut gathered: G,
+    emit: &mut dyn FnMut(G::Portion) -> bool,
+) -> Result<(), QueryError> {
     let mut rows = 0;
     let resume = query.resume.unwrap_or(Resume { tag: 0, after: None });
     for (index, tag) in query.tags.iter().enumerate().skip(resume.tag) {
@@ -37,31 +61,38 @@ pub fn long(
         let mut source = boundary::Source::resume(reader, tag, query, after.map(|(after, _)| after))?;
         let mut left = query.limit.map_or(u64::MAX, |limit| limit.saturating_sub(after.map_or(0, |(_, given)| given)));
         while left > 0 {
-            let appended = batch.append_from(index, &mut source, left)?;
+            let appended = gathered.append_from(index, &mut source, left)?;
             if appended == 0 {
                 break;
             }
             left -= appended;
             rows += appended;
             limits.check(rows)?;
-            if batch.rows() >= BATCH_ROWS_MAX && !batch.emit_full(emit)? {
+            if gathered.rows() >= BATCH_ROWS_MAX && !hand_on_full(&mut gathered, emit)? {
                 return Ok(());
             }
             if rows >= ALONE_ROWS
                 && threads > 1
-                && let Some(parts) = rest(query, index, rows, batch.last_timestamp())
+                && let Some(parts) = rest(query, index, rows, gathered.last_timestamp())
             {
                 drop(source);
-                let (names, schema) = (batch.names.clone(), batch.schema.clone());
-                if batch.rows() > 0 && !slices(&batch.take()?).all(&mut *emit) {
+                if !gathered.hand_on(emit)? {
                     return Ok(());
                 }
-                let new = || LongBatch::of_names(schema.clone(), names.clone(), &query.tags, columns);
-                return in_parts(reader, threads, query, &parts, rows, limits, &new, emit);
+                return in_parts(reader, threads, query, &parts, rows, limits, &gathered, emit);
             }
         }
     }
-    batch.emit_rest(emit)
+    gathered.hand_on(emit).map(drop)
+}
+
+/// Hands on what is complete, and makes room for as much; false when the receiver wants no more.
+fn hand_on_full<G: Gather>(gathered: &mut G, emit: &mut dyn FnMut(G::Portion) -> bool) -> Result<bool, QueryError> {
+    let reading = gathered.hand_on(emit)?;
+    if reading {
+        gathered.reserve(BATCH_ROWS_MAX + historian_read::CHUNK_SAMPLES_MAX);
+    }
+    Ok(reading)
 }
 
 /// What of a query is still to be answered: neighbouring tags, or a piece of the time of one.
@@ -110,42 +141,42 @@ fn rest(query: &RangeQuery, index: usize, rows: u64, reached: Option<i64>) -> Op
     (parts.len() > 1).then_some(parts)
 }
 
-/// Answers parts of a query on several threads, each of which forms batches of its own.
-#[expect(clippy::too_many_arguments, reason = "it is the second half of `long`")]
-fn in_parts(
+/// Answers parts of a query on several threads, each of which gathers portions of its own.
+#[expect(clippy::too_many_arguments, reason = "it is the second half of `run`")]
+fn in_parts<G: Gather>(
     reader: &TagReader,
     threads: usize,
     query: &RangeQuery,
     parts: &[Part],
     rows_before: u64,
     limits: &QueryLimits,
-    new: &(dyn Fn() -> LongBatch + Sync),
-    emit: &mut dyn FnMut(RecordBatch) -> bool,
+    like: &G,
+    emit: &mut dyn FnMut(G::Portion) -> bool,
 ) -> Result<(), QueryError> {
     let mut rows = rows_before;
     in_order(
         Workers { threads, memory: &limits.memory },
         parts,
-        |batch: &RecordBatch| batch.columns().iter().skip(1).map(|column| column.get_array_memory_size()).sum(),
+        G::weight,
         |part, put| {
             let of_part = RangeQuery { range: part.range, ..RangeQuery::new(Vec::new(), part.range) };
             let of_part = RangeQuery { quality: query.quality, ..of_part };
-            let mut batch = new();
+            let mut gathered = like.another();
             for index in part.tags.clone() {
                 let mut source = boundary::Source::open(reader, &query.tags[index], &of_part)?;
-                while batch.append_from(index, &mut source, u64::MAX)? > 0 {
+                while gathered.append_from(index, &mut source, u64::MAX)? > 0 {
                     limits.check(0)?;
-                    if batch.rows() >= BATCH_ROWS_MAX && !batch.emit_full(&mut *put)? {
+                    if gathered.rows() >= BATCH_ROWS_MAX && !hand_on_full(&mut gathered, &mut *put)? {
                         return Ok(());
                     }
                 }
             }
-            batch.emit_rest(put)
+            gathered.hand_on(put).map(drop)
         },
-        |batch| {
-            rows += batch.num_rows() as u64;
+        |portion: G::Portion| {
+            rows += portion.rows() as u64;
             limits.check(rows)?;
-            Ok(emit(batch))
+            Ok(emit(portion))
         },
     )
 }

@@ -109,6 +109,18 @@ impl RangeQuery {
         }
     }
 
+    /// The same query of one of its tags, in its own type; `after` as in [`Resume`].
+    #[must_use]
+    pub fn of_tag(&self, tag: &Arc<Tag>, after: Option<(i64, u64)>) -> RangeQuery {
+        RangeQuery {
+            boundary: self.boundary,
+            limit: self.limit,
+            quality: self.quality,
+            resume: after.map(|after| Resume { tag: 0, after: Some(after) }),
+            ..RangeQuery::new(vec![tag.clone()], self.range)
+        }
+    }
+
     /// The value types of the tags, each once, where there are several: what a part of the answer needs to be told in `among`.
     pub fn types_apart(&self) -> Vec<ValueType> {
         let selected =

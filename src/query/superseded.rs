@@ -13,6 +13,7 @@ use historian_format::keys::week_bounds;
 use super::{
     BATCH_ROWS_MAX, QueryError, QueryLimits,
     long_batch::LongBatch,
+    portion::Rows,
     schema::{self, LongColumns},
 };
 use historian_model::{Samples, Tag, TimeRange, Timestamp};
@@ -27,6 +28,14 @@ pub struct SupersededQuery {
     pub limit: Option<u64>,
 }
 
+impl SupersededQuery {
+    /// The same query of one of its tags.
+    #[must_use]
+    pub fn of_tag(&self, tag: &Arc<Tag>) -> SupersededQuery {
+        SupersededQuery { tags: vec![tag.clone()], range: self.range, limit: self.limit }
+    }
+}
+
 /// Schema of the answer: the columns of a range, and `replaced_by` `UInt64`.
 pub fn schema(query: &SupersededQuery) -> SchemaRef {
     with_replaced_by(&schema::long(&query.tags, LongColumns::of(&query.tags), Some(query.range)))
@@ -38,19 +47,51 @@ fn with_replaced_by(long: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields).with_metadata(long.metadata().clone()))
 }
 
-/// Runs the query week by week, so that memory holds the versions of one week and one batch.
-pub fn run(
+/// Versions of one tag after another, each tag's in its own type.
+#[derive(Debug, Default)]
+pub struct SupersededRows {
+    /// Of the tag at this place, with all its versions.
+    pub tags: Vec<(usize, Samples)>,
+    /// Of each version the sequence number of the write that replaced or deleted it.
+    pub replaced_by: Vec<u64>,
+}
+
+impl Rows for SupersededRows {
+    fn len(&self) -> usize {
+        self.replaced_by.len()
+    }
+
+    fn row_bytes(&self) -> usize {
+        let samples: usize = self.tags.iter().map(|(_, samples)| samples.heap_bytes()).sum();
+        samples / self.len().max(1) + size_of::<u64>()
+    }
+}
+
+impl SupersededRows {
+    fn append(&mut self, index: usize, tag: &Tag, versions: &[SupersededSample]) -> Result<(), QueryError> {
+        if self.tags.last().is_none_or(|(last, _)| *last != index) {
+            self.tags.push((index, Samples::with_capacity(tag.value_type(), versions.len())));
+        }
+        let Some((_, samples)) = self.tags.last_mut() else { return Ok(()) };
+        for version in versions {
+            samples
+                .push(version.timestamp, version.value.as_ref(), version.quality)
+                .map_err(|error| QueryError::DataLoss { tag: tag.name().to_string(), reason: error.to_string() })?;
+            self.replaced_by.push(version.replaced_by);
+        }
+        Ok(())
+    }
+}
+
+/// Runs the query week by week, so that memory holds the versions of one week and one batch. `take` gets as many rows as a batch has at most,
+/// and answers false to stop.
+pub fn rows(
     reader: &TagReader,
     query: &SupersededQuery,
     limits: &QueryLimits,
-    emit: &mut dyn FnMut(RecordBatch) -> bool,
+    take: &mut dyn FnMut(SupersededRows) -> Result<bool, QueryError>,
 ) -> Result<(), QueryError> {
-    let columns = LongColumns::of(&query.tags);
-    let mut answer = Answer {
-        schema: schema(query),
-        batch: LongBatch::new(schema::long(&query.tags, columns, Some(query.range)), &query.tags, columns),
-        replaced_by: Vec::new(),
-    };
+    let mut gathered = SupersededRows::default();
     let mut rows = 0;
     for (index, tag) in query.tags.iter().enumerate() {
         let mut left = query.limit.unwrap_or(u64::MAX);
@@ -62,17 +103,39 @@ pub fn run(
             rows += versions.len() as u64;
             limits.check(rows)?;
             for portion in versions.chunks(BATCH_ROWS_MAX) {
-                if answer.batch.rows() + portion.len() > BATCH_ROWS_MAX && !emit(answer.take()?) {
+                if gathered.len() + portion.len() > BATCH_ROWS_MAX && !take(std::mem::take(&mut gathered))? {
                     return Ok(());
                 }
-                answer.append(index, tag, portion)?;
+                gathered.append(index, tag, portion)?;
             }
         }
     }
-    if answer.batch.rows() > 0 {
-        emit(answer.take()?);
+    if !gathered.is_empty() {
+        take(gathered)?;
     }
     Ok(())
+}
+
+/// As [`rows`], in batches.
+pub fn run(
+    reader: &TagReader,
+    query: &SupersededQuery,
+    limits: &QueryLimits,
+    emit: &mut dyn FnMut(RecordBatch) -> bool,
+) -> Result<(), QueryError> {
+    let columns = LongColumns::of(&query.tags);
+    let schema = schema(query);
+    let mut batch = LongBatch::new(schema::long(&query.tags, columns, Some(query.range)), &query.tags, columns);
+    rows(reader, query, limits, &mut |rows| {
+        for (index, samples) in &rows.tags {
+            batch.append(*index, samples);
+        }
+        let replaced_by: ArrayRef = Arc::new(UInt64Array::from(rows.replaced_by));
+        let columns = batch.take()?.columns().iter().cloned().chain([replaced_by]).collect();
+        let batch = RecordBatch::try_new(schema.clone(), columns)
+            .map_err(|error| QueryError::Store(format!("a batch could not be formed: {error}")))?;
+        Ok(emit(batch))
+    })
 }
 
 /// The part of a range that lies in a week.
@@ -80,32 +143,4 @@ fn within(range: TimeRange, week: i32) -> Option<TimeRange> {
     let (first, last) = week_bounds(week);
     let range = TimeRange::new(range.start.max(Timestamp(first)), range.end.min(Timestamp(last.saturating_add(1))));
     (!range.reverse && !range.is_empty()).then_some(range)
-}
-
-/// The batch that grows.
-struct Answer {
-    schema: SchemaRef,
-    batch: LongBatch,
-    replaced_by: Vec<u64>,
-}
-
-impl Answer {
-    fn append(&mut self, index: usize, tag: &Tag, versions: &[SupersededSample]) -> Result<(), QueryError> {
-        let mut samples = Samples::with_capacity(tag.value_type(), versions.len());
-        for version in versions {
-            let damaged = |reason: String| QueryError::DataLoss { tag: tag.name().to_string(), reason };
-            samples.push(version.timestamp, version.value.as_ref(), version.quality).map_err(|error| damaged(error.to_string()))?;
-            self.replaced_by.push(version.replaced_by);
-        }
-        self.batch.append(index, &samples);
-        Ok(())
-    }
-
-    fn take(&mut self) -> Result<RecordBatch, QueryError> {
-        let long = self.batch.take()?;
-        let replaced_by: ArrayRef = Arc::new(UInt64Array::from(std::mem::take(&mut self.replaced_by)));
-        let columns = long.columns().iter().cloned().chain([replaced_by]).collect();
-        RecordBatch::try_new(self.schema.clone(), columns)
-            .map_err(|error| QueryError::Store(format!("a batch could not be formed: {error}")))
-    }
 }

@@ -18,7 +18,7 @@ use arrow::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Boundary, Layout, QueryEngine, QueryError, QueryLimits, RangeQuery};
+use super::{BATCH_ROWS_MAX, Boundary, Layout, QualityFilter, QueryEngine, QueryError, QueryLimits, RangeQuery, Slice};
 use historian_model::{Quality, Samples, Tag, TagDefinition, TimeRange, Timestamp, Value, ValueType};
 use historian_test_support::engine::{TestHistorian, tag};
 
@@ -141,6 +141,45 @@ fn the_limit_is_per_tag_and_the_bounds_are_per_query() {
     let cancelled = limits(100);
     cancelled.cancel.cancel();
     assert!(matches!(refused(&cancelled), QueryError::Cancelled));
+}
+
+#[test]
+fn samples_of_one_tag_come_in_the_portions_of_its_batches() {
+    let cell = |at: i64| if at % 997 == 0 { (at, None, BAD) } else { (at, Some(at as f64), u32::from(at % 5 == 0)) };
+    let many: Vec<Row> = (0..400_000).map(cell).collect();
+    let plant = plant(&[(&many, false), (SAMPLES, false)]);
+    for threads in [1, 3] {
+        let engine = plant.engine.clone().with_threads(threads);
+        for (start, end, boundary, limit, quality) in [
+            (1, 399_999, Boundary::Inside, None, QualityFilter::Any),
+            (1, 399_999, Boundary::Inside, None, QualityFilter::NotBad),
+            (399_000, 5, Boundary::Interpolated, Some(70_000), QualityFilter::Any),
+            (15, 35, Boundary::Outside, None, QualityFilter::Good),
+            (500_000, 600_000, Boundary::Inside, None, QualityFilter::Any),
+        ] {
+            let asked = RangeQuery { limit, quality, ..query(&plant, start, end, boundary) };
+            for (tag, after) in plant.tags.iter().flat_map(|tag| [(tag, None), (tag, Some((20, 11)))]) {
+                let one = asked.of_tag(tag, after);
+                let (mut batches, mut samples) = (Vec::new(), Vec::new());
+                let batch = &mut |batch| {
+                    batches.push(rows(&[batch]));
+                    true
+                };
+                engine.range(&one, &limits(u64::MAX), batch).unwrap();
+                let portion = &mut |portion: Slice<Samples>| {
+                    let run = portion.all();
+                    let value = |row| run.value(row).map(|value| if let Value::F64(value) = value { value } else { f64::NAN });
+                    samples.push(portion.range().map(|row| (run.timestamps[row], value(row), run.qualities[row])).collect::<Vec<Row>>());
+                    true
+                };
+                engine.samples(&one, &limits(u64::MAX), portion).unwrap();
+                assert!(samples == batches, "{asked:?} of {} after {after:?}: {} and {}", tag.name(), samples.len(), batches.len());
+                assert!(samples.iter().all(|rows| (1..=BATCH_ROWS_MAX).contains(&rows.len())));
+            }
+        }
+    }
+    let several = plant.engine.samples(&query(&plant, 0, 1, Boundary::Inside), &limits(1), &mut |_| true);
+    assert!(matches!(several, Err(QueryError::Bug)), "{several:?}");
 }
 
 #[test]

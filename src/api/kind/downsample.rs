@@ -9,12 +9,12 @@ use tonic::Status;
 use super::{
     asker::Asker,
     contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
-    tag_by_tag::{TagByTag, samples_of},
+    tag_by_tag::TagByTag,
 };
 use crate::{
     Services, request,
     resolve::{Bounds, Selected, texts},
-    status,
+    sample, status,
 };
 use historian_model::Tag;
 use historian_operators::downsample::{self, Method};
@@ -88,7 +88,7 @@ impl TagByTag for DownsampleKind {
 
     fn messages(&self, tag: &Tag, portion: &Slice<DownsampleRows>) -> Result<Vec<v1::DownsampleResponse>, String> {
         let Some((_, samples)) = portion.all().tags.first() else { return Ok(Vec::new()) };
-        let samples = samples_of(tag, samples, portion.range());
+        let samples = sample::of_rows(tag.name().as_str(), samples, portion.range());
         Ok(vec![v1::DownsampleResponse { samples: Some(samples), ..v1::DownsampleResponse::default() }])
     }
 }

@@ -12,8 +12,8 @@ use prost::Message;
 use tonic::Status;
 
 use crate::status;
-use historian_model::{Tag, TimeRange, Timestamp};
-use historian_query::{Boundary, Layout, QueryEngine, QueryError, QueryLimits, RangeQuery, Resume};
+use historian_model::{Samples, Tag, TimeRange, Timestamp};
+use historian_query::{Boundary, Layout, Portion, QueryEngine, QueryError, QueryLimits, RangeQuery, Resume, Slice};
 
 /// Rows of one page at most.
 const PAGE_ROWS_MAX: i32 = 1_000_000;
@@ -100,12 +100,13 @@ impl Page {
     /// # Errors
     /// See [`QueryError`].
     pub fn run(&self, engine: &QueryEngine, query: &RangeQuery, limits: &QueryLimits) -> Result<Answered, QueryError> {
-        let (batches, more) = Page::take(self.rows, engine, query, limits)?;
+        let bounded = RangeQuery { limit: enough(query, self.rows), ..query.clone() };
+        let (batches, more) = take::<RecordBatch>(self.rows, limits, |emit| engine.range(&bounded, limits, emit))?;
         let next = if more { batches.last().and_then(|last| self.token_behind(query, &batches, last)) } else { None };
         Ok(Answered { batches, next: next.map(|token| encode(&token)) })
     }
 
-    /// Runs the query tag by tag, each in its own type, as far as the page goes; answers the token of the next page. `emit` takes the batches
+    /// Runs the query tag by tag, each in its own type, as far as the page goes; answers the token of the next page. `emit` takes the portions
     /// of a tag, or how it failed for damage, and answers false to stop.
     ///
     /// # Errors
@@ -115,7 +116,7 @@ impl Page {
         engine: &QueryEngine,
         query: &RangeQuery,
         limits: &QueryLimits,
-        emit: &mut dyn FnMut(&Tag, Result<RecordBatch, QueryError>) -> bool,
+        emit: &mut dyn FnMut(&Tag, Result<Slice<Samples>, QueryError>) -> bool,
     ) -> Result<Option<String>, QueryError> {
         limits.moment.want(&query.tags);
         let begin = query.resume.unwrap_or(Resume { tag: 0, after: None });
@@ -124,9 +125,10 @@ impl Page {
             if left == 0 {
                 return Ok(Some(encode(&self.token(tag, None))));
             }
-            let resume = (index == begin.tag).then_some(Resume { tag: 0, ..begin });
-            let one = RangeQuery { tags: vec![tag.clone()], resume, ..query.clone() };
-            let (batches, more) = match Page::take(left, engine, &one, limits) {
+            let after = begin.after.filter(|_| index == begin.tag);
+            let mut one = query.of_tag(tag, after);
+            one.limit = enough(&one, left);
+            let (portions, more) = match take::<Slice<Samples>>(left, limits, |emit| engine.samples(&one, limits, emit)) {
                 Ok(taken) => taken,
                 Err(error @ QueryError::DataLoss { .. }) => {
                     if !emit(tag, Err(error)) {
@@ -136,42 +138,18 @@ impl Page {
                 }
                 Err(error) => return Err(error),
             };
-            let next = if more { batches.last().and_then(|last| self.token_behind(&one, &batches, last)) } else { None };
-            left -= batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-            if !batches.into_iter().all(|batch| emit(tag, Ok(batch))) {
+            let rows: usize = portions.iter().map(Portion::rows).sum();
+            let last = portions.last().and_then(|last| last.all().timestamps.get(last.range().end.checked_sub(1)?)).copied();
+            left -= rows;
+            if !portions.into_iter().all(|portion| emit(tag, Ok(portion))) {
                 return Ok(None);
             }
-            if let Some(token) = next {
-                return Ok(Some(encode(&token)));
+            if let Some(last) = last.filter(|_| more) {
+                let before = after.map_or(0, |(_, given)| given);
+                return Ok(Some(encode(&self.token(tag, Some((last, before + rows as u64))))));
             }
         }
         Ok(None)
-    }
-
-    /// At most so many rows, and whether there are more.
-    fn take(rows: usize, engine: &QueryEngine, query: &RangeQuery, limits: &QueryLimits) -> Result<(Vec<RecordBatch>, bool), QueryError> {
-        let mut batches = Vec::new();
-        let (mut held, mut more, mut taken) = (0, false, Vec::new());
-        let mut full = Ok(());
-        // No tag has to be read further than the page goes. One more tells whether there is more.
-        let given = query.resume.and_then(|resume| resume.after).map_or(0, |(_, given)| given);
-        let enough = given.saturating_add(rows as u64 + 1);
-        let wide = query.layout == Layout::Wide;
-        let limit = if wide { Some(query.limit.map_or(rows as u64 + 1, |limit| limit.min(rows as u64 + 1))) } else { query.limit };
-        let limit = if wide { limit } else { Some(limit.map_or(enough, |limit| limit.min(enough))) };
-        engine.range(&RangeQuery { limit, ..query.clone() }, limits, &mut |batch| {
-            let room = rows - held;
-            more = batch.num_rows() > room;
-            let batch = batch.slice(0, batch.num_rows().min(room));
-            held += batch.num_rows();
-            if batch.num_rows() > 0 {
-                full = limits.memory.take(batch.get_array_memory_size() as u64).map(|part| taken.push(part));
-                batches.push(batch);
-            }
-            !more && full.is_ok()
-        })?;
-        full?;
-        Ok((batches, more))
     }
 
     /// The token behind the last row of a page.
@@ -201,6 +179,38 @@ impl Page {
         let TimeRange { start, end, reverse } = self.range;
         Token { request: self.request, start: start.0, end: end.0, reverse, tag: tag.to_owned(), after: None, given: 0 }
     }
+}
+
+/// Rows of each tag, or of a wide answer, that have to be read for so many of a page: none further than the page goes. One more tells whether
+/// there is more.
+fn enough(query: &RangeQuery, rows: usize) -> Option<u64> {
+    let given = query.resume.and_then(|resume| resume.after).map_or(0, |(_, given)| given);
+    let enough = given.saturating_add(rows as u64 + 1);
+    Some(query.limit.map_or(enough, |limit| limit.min(enough)))
+}
+
+/// At most so many rows of what `run` gives, and whether it gave more.
+fn take<P: Portion>(
+    rows: usize,
+    limits: &QueryLimits,
+    run: impl FnOnce(&mut dyn FnMut(P) -> bool) -> Result<(), QueryError>,
+) -> Result<(Vec<P>, bool), QueryError> {
+    let mut portions = Vec::new();
+    let (mut held, mut more, mut taken) = (0, false, Vec::new());
+    let mut full = Ok(());
+    run(&mut |portion: P| {
+        let room = rows - held;
+        more = portion.rows() > room;
+        let portion = portion.slice(0, portion.rows().min(room));
+        held += portion.rows();
+        if portion.rows() > 0 {
+            full = limits.memory.take(portion.bytes() as u64).map(|part| taken.push(part));
+            portions.push(portion);
+        }
+        !more && full.is_ok()
+    })?;
+    full?;
+    Ok((portions, more))
 }
 
 /// Sets a query to begin where a token says.

@@ -18,8 +18,8 @@ use crate::{
     sample, status,
     ticket::Tickets,
 };
-use historian_model::{Tag, TimeRange, Timestamp, ValueType};
-use historian_query::{Boundary, Fill, Layout, QualityFilter, QueryEngine, QueryError, QueryLimits, RangeQuery, TakePart};
+use historian_model::{Samples, Tag, TimeRange, Timestamp, ValueType};
+use historian_query::{Boundary, Fill, Layout, QualityFilter, QueryEngine, QueryError, QueryLimits, RangeQuery, Slice, TakePart};
 
 /// A resolved range.
 pub struct RangeKind {
@@ -102,7 +102,7 @@ impl Resolved for RangeKind {
 }
 
 impl TagByTag for RangeKind {
-    type Portion = RecordBatch;
+    type Portion = Slice<Samples>;
     type Message = v1::RangeResponse;
 
     fn resolve_for_tags(asker: &Asker<'_>, request: v1::RangeRequest) -> Result<(RangeKind, Missing), Status> {
@@ -128,12 +128,18 @@ impl TagByTag for RangeKind {
         v1::RangeResponse { failure: Some(failure), ..v1::RangeResponse::default() }
     }
 
-    fn run(&self, engine: &QueryEngine, tag: &Arc<Tag>, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
-        engine.range(&RangeQuery { tags: vec![tag.clone()], ..self.query.clone() }, limits, emit)
+    fn run(
+        &self,
+        engine: &QueryEngine,
+        tag: &Arc<Tag>,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(Slice<Samples>) -> bool,
+    ) -> Result<(), QueryError> {
+        engine.samples(&self.query.of_tag(tag, None), limits, emit)
     }
 
-    fn messages(&self, tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::RangeResponse>, String> {
-        let samples = sample::to_proto(tag.name().as_str(), tag.value_type(), batch)?;
+    fn messages(&self, tag: &Tag, portion: &Slice<Samples>) -> Result<Vec<v1::RangeResponse>, String> {
+        let samples = sample::of_rows(tag.name().as_str(), portion.all(), portion.range());
         Ok(vec![v1::RangeResponse { samples: Some(samples), ..v1::RangeResponse::default() }])
     }
 
@@ -141,7 +147,7 @@ impl TagByTag for RangeKind {
         &self,
         engine: &QueryEngine,
         limits: &QueryLimits,
-        take: TakePart<'_, RecordBatch>,
+        take: TakePart<'_, Slice<Samples>>,
     ) -> Result<Option<v1::RangeResponse>, QueryError> {
         let Some((page, _)) = self.page.as_deref() else { return self.run_each(engine, limits, take) };
         let next = page.run_tags(engine, &self.query, limits, take)?;

@@ -19,9 +19,8 @@ use tonic::{Status, metadata::MetadataMap};
 use super::{
     asker::Asker,
     contract::{Door, Missing, QueryKind, Resolved, refused as not_planned},
-    tag_by_tag::samples_of,
 };
-use crate::{Api, Services, blocking, resolve, status, stream::Answer};
+use crate::{Api, Services, blocking, resolve, sample, status, stream::Answer};
 use historian_model::{Samples, Tag, TagId, TagSelection, Value, Values};
 use historian_query::{INTEGER_DIGITS, QueryLimits};
 use historian_read::feed::{FeedError, Follower};
@@ -290,7 +289,7 @@ impl SubscribeKind {
 fn messages(delivery: &Delivery) -> Vec<v1::SubscribeResponse> {
     let message = |part: Part<'_>| {
         let position = part.stretches.last().map_or(0, |stretch| stretch.position);
-        let samples = part.stretches.into_iter().map(|Stretch { tag, run, rows, .. }| samples_of(tag, run, rows));
+        let samples = part.stretches.into_iter().map(|Stretch { tag, run, rows, .. }| sample::of_rows(tag.name().as_str(), run, rows));
         v1::SubscribeResponse { samples: samples.collect(), position }
     };
     parts(delivery).into_iter().map(message).collect()

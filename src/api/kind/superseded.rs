@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{AsArray, RecordBatch},
-    datatypes::{SchemaRef, UInt64Type},
-};
+use arrow::datatypes::SchemaRef;
 use historian_proto::v1::{self, TagFailure};
 use tonic::Status;
 
@@ -21,7 +18,7 @@ use crate::{
     ticket::Tickets,
 };
 use historian_model::Tag;
-use historian_query::{QueryEngine, QueryError, QueryLimits, SupersededQuery};
+use historian_query::{QueryEngine, QueryError, QueryLimits, Slice, SupersededQuery, SupersededRows};
 
 /// A resolved query for superseded versions.
 pub struct SupersededKind {
@@ -63,7 +60,7 @@ impl Resolved for SupersededKind {
 }
 
 impl TagByTag for SupersededKind {
-    type Portion = RecordBatch;
+    type Portion = Slice<SupersededRows>;
     type Message = v1::SupersededResponse;
 
     fn tags(&self) -> &[Arc<Tag>] {
@@ -79,14 +76,20 @@ impl TagByTag for SupersededKind {
         v1::SupersededResponse { failure: Some(failure), ..v1::SupersededResponse::default() }
     }
 
-    fn run(&self, engine: &QueryEngine, tag: &Arc<Tag>, limits: &QueryLimits, emit: Emit<'_>) -> Result<(), QueryError> {
-        engine.superseded(&SupersededQuery { tags: vec![tag.clone()], ..self.query.clone() }, limits, emit)
+    fn run(
+        &self,
+        engine: &QueryEngine,
+        tag: &Arc<Tag>,
+        limits: &QueryLimits,
+        emit: &mut dyn FnMut(Slice<SupersededRows>) -> bool,
+    ) -> Result<(), QueryError> {
+        engine.superseded_rows(&self.query.of_tag(tag), limits, emit)
     }
 
-    fn messages(&self, tag: &Tag, batch: &RecordBatch) -> Result<Vec<v1::SupersededResponse>, String> {
-        let samples = sample::to_proto(tag.name().as_str(), tag.value_type(), batch)?;
-        let replaced_by = batch.column_by_name("replaced_by").and_then(|column| column.as_primitive_opt::<UInt64Type>());
-        let replaced_by = replaced_by.ok_or("the answer has no column replaced_by of the documented type")?.values().to_vec();
+    fn messages(&self, tag: &Tag, portion: &Slice<SupersededRows>) -> Result<Vec<v1::SupersededResponse>, String> {
+        let Some((_, samples)) = portion.all().tags.first() else { return Ok(Vec::new()) };
+        let samples = sample::of_rows(tag.name().as_str(), samples, portion.range());
+        let replaced_by = portion.all().replaced_by[portion.range()].to_vec();
         Ok(vec![v1::SupersededResponse { samples: Some(samples), replaced_by, ..v1::SupersededResponse::default() }])
     }
 }

@@ -1,9 +1,9 @@
 //! Answers of gRPC over several tags, tag by tag: every tag keeps its own value type, and one that cannot be served does not take the others
 //! along.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
-use historian_proto::v1::{TagFailure, TagSamples};
+use historian_proto::v1::TagFailure;
 use prost::Message;
 use tonic::Status;
 
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{
     answer::{MESSAGE_BYTES_MAX, damaged, unknown},
-    sample, status,
+    status,
     stream::Emitter,
 };
-use historian_model::{Samples, Tag};
+use historian_model::Tag;
 use historian_query::{Portion, QueryEngine, QueryError, QueryLimits, TakePart};
 
 /// A kind whose method of gRPC answers so: its answer as proto.
@@ -132,14 +132,4 @@ fn short<K: TagByTag>(query: &K, tag: &Tag, portion: &K::Portion) -> Result<Vec<
     let mut halves = short(query, tag, &portion.slice(0, rows / 2))?;
     halves.extend(short(query, tag, &portion.slice(rows / 2, rows - rows / 2))?);
     Ok(halves)
-}
-
-/// Some samples of a tag in wire form.
-pub fn samples_of(tag: &Tag, samples: &Samples, rows: Range<usize>) -> TagSamples {
-    let name = tag.name().as_str();
-    if rows.len() == samples.len() {
-        return sample::of_columns(name, samples);
-    }
-    let indexes: Vec<u32> = rows.map(|row| row as u32).collect();
-    sample::of_columns(name, &samples.take(&indexes))
 }

@@ -47,7 +47,7 @@ pub trait Operator: Clone + Send + Sync + 'static {
     type Shared: Sync;
     /// What a unit puts, in one portion or several.
     type Part: Send;
-    type Rows: Rows;
+    type Rows: Rows + Default;
 
     fn tags(&self) -> &[Arc<Tag>];
 
