@@ -1,6 +1,4 @@
-//! The `filter` of `ListTags`: conditions on what the catalog knows about a tag, and the page tokens bound to it.
-
-use std::hash::{DefaultHasher, Hash, Hasher};
+//! The `filter` of `ListTags`: conditions on what the catalog knows about a tag.
 
 use tonic::Status;
 
@@ -104,33 +102,6 @@ impl Condition {
     }
 }
 
-/// Token of the page after the tag `last`, bound to the query that gave the page.
-pub fn page_token(tags: &[String], filter: &str, last: &str) -> String {
-    format!("{:016x}{last}", query_hash(tags, filter))
-}
-
-/// Name after which the page starts.
-///
-/// # Errors
-/// `INVALID_ARGUMENT` when the token is of another query.
-pub fn page_start<'a>(tags: &[String], filter: &str, token: &'a str) -> Result<Option<&'a str>, Status> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let (hash, name) = token.split_at_checked(16).unwrap_or_default();
-    if u64::from_str_radix(hash, 16) != Ok(query_hash(tags, filter)) || name.is_empty() {
-        let message = "not a token of this query; repeat tags and filter of the page before, or start again without a token";
-        return Err(status::invalid("page_token", message));
-    }
-    Ok(Some(name))
-}
-
-fn query_hash(tags: &[String], filter: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (tags, filter).hash(&mut hasher);
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,16 +136,5 @@ mod tests {
             assert!(Filter::parse(text).unwrap_err().message().starts_with("filter"), "{text}");
         }
         assert!(Filter::parse(&"unit=a AND ".repeat(1000)).is_err());
-    }
-
-    #[test]
-    fn page_tokens_belong_to_their_query() {
-        let tags = vec!["a/**".to_owned()];
-        let token = page_token(&tags, "unit=bar", "a/Kühlung");
-        assert_eq!(page_start(&tags, "unit=bar", &token).unwrap(), Some("a/Kühlung"));
-        assert!(page_start(&tags, "", &token).is_err());
-        for bad in ["x", "0000000000000000", "ü", "000000000000000ü"] {
-            assert!(page_start(&tags, "unit=bar", bad).is_err(), "{bad}");
-        }
     }
 }

@@ -15,6 +15,7 @@ pub mod http;
 pub mod kind;
 mod limits;
 pub mod metrics;
+mod page_token;
 mod principal;
 mod request;
 pub mod resolve;

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use historian_proto::v1::{self, tag_service_server::TagService};
 use tonic::{Request, Response, Status};
 
-use crate::{Api, Services, answer, blocking, convert, filter, principal::principal, resolve, status};
+use crate::{
+    Api, Services, answer, blocking, convert, filter,
+    page_token::{self, request_sum},
+    principal::principal,
+    resolve, status,
+};
 use historian_model::{Tag, TagDefinition, TagName, TagSelection, ValueType};
 use historian_query::Extent;
 use historian_store::AuditEntry;
@@ -36,8 +41,8 @@ impl TagService for Tags {
     }
 
     async fn list_tags(&self, request: Request<v1::ListTagsRequest>) -> Result<Response<v1::ListTagsResponse>, Status> {
-        let request = request.into_inner();
-        let page_size = match request.page_size {
+        let mut request = request.into_inner();
+        let page_size = match std::mem::take(&mut request.page_size) {
             0 => PAGE_DEFAULT,
             size @ 1..=PAGE_MAX => size,
             size => return Err(status::invalid("page_size", format!("{size} is not between 0 (meaning {PAGE_DEFAULT}) and {PAGE_MAX}"))),
@@ -45,7 +50,9 @@ impl TagService for Tags {
         let selection =
             if request.tags.is_empty() { TagSelection::all() } else { resolve::selection(&request.tags, &self.0.services.limits)? };
         let conditions = filter::Filter::parse(&request.filter)?;
-        let after = filter::page_start(&request.tags, &request.filter, &request.page_token)?.map(str::to_owned);
+        let token = std::mem::take(&mut request.page_token);
+        let sum = request_sum(&request);
+        let after = page_token::start_of_list(sum, &token)?;
         let catalog = self.0.services.catalog.clone();
         // One more than the page, to know whether there is another.
         let (tags, more) = blocking(move || {
@@ -61,7 +68,7 @@ impl TagService for Tags {
         })
         .await?;
         let next_page_token = match tags.last() {
-            Some(last) if more => filter::page_token(&request.tags, &request.filter, &last.name),
+            Some(last) if more => page_token::behind_tag(sum, &last.name),
             _ => String::new(),
         };
         Ok(Response::new(v1::ListTagsResponse { tags, next_page_token }))

@@ -14,7 +14,8 @@ use super::{
 use crate::{
     Services,
     answer::{self, unknown},
-    filter, request,
+    page_token::{self, request_sum},
+    request,
     resolve::Selected,
     sample, status,
 };
@@ -88,12 +89,15 @@ impl PageOfCurrent {
         if size == 0 && !request.page_token.is_empty() {
             return Err(status::invalid("page_token", "comes with a page_size"));
         }
-        let after = filter::page_start(&request.tags, "", &request.page_token)?;
+        let after = match request.page_token.as_str() {
+            "" => None,
+            token => page_token::start_of_list(sum(&request), token)?,
+        };
         let Selected { mut tags, missing } = asker.tags(&request.tags)?;
         // What is missing is told once.
         let failures = if after.is_none() { answer::failures(missing.into_iter().map(unknown).collect()) } else { Vec::new() };
         if let Some(after) = after {
-            tags.drain(..tags.partition_point(|tag| tag.name().as_str() <= after));
+            tags.drain(..tags.partition_point(|tag| tag.name().as_str() <= after.as_str()));
         }
         let more = size > 0 && tags.len() > size as usize;
         if more {
@@ -124,7 +128,12 @@ impl PageOfCurrent {
             last = samples.last().map(|samples| samples.tag.clone());
             more = true;
         }
-        let next_page_token = last.filter(|_| more).map_or_else(String::new, |last| filter::page_token(&request.tags, "", &last));
+        let next_page_token = last.filter(|_| more).map_or_else(String::new, |last| page_token::behind_tag(sum(&request), &last));
         Ok(CurrentValuesResponse { samples, failures, next_page_token })
     }
+}
+
+/// What a token knows the request by: its tags.
+fn sum(request: &CurrentValuesRequest) -> u32 {
+    request_sum(&CurrentValuesRequest { tags: request.tags.clone(), ..CurrentValuesRequest::default() })
 }

@@ -1,6 +1,6 @@
-//! Pages of a range: how far an answer came, as a token that the client brings back for the rest.
+//! Pages of a range: where each begins, and the token of the next one.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
     array::AsArray,
@@ -8,10 +8,12 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use historian_proto::v1::RangeRequest;
-use prost::Message;
 use tonic::Status;
 
-use crate::status;
+use crate::{
+    page_token::{PageToken, WrongToken, request_sum},
+    status,
+};
 use historian_model::{Samples, Tag, TimeRange, Timestamp};
 use historian_query::{Boundary, Layout, Portion, QueryEngine, QueryError, QueryLimits, RangeQuery, Resume, Slice};
 
@@ -19,30 +21,6 @@ use historian_query::{Boundary, Layout, Portion, QueryEngine, QueryError, QueryL
 const PAGE_ROWS_MAX: i32 = 1_000_000;
 /// Key of the token in the metadata of a schema.
 pub const NEXT_PAGE_TOKEN: &str = "next_page_token";
-
-/// How far an answer came. Its own message, as it is nobody's but ours.
-#[derive(Clone, PartialEq, Message)]
-struct Token {
-    /// Of the request without size and token of the page.
-    #[prost(fixed32, tag = "1")]
-    request: u32,
-    /// Bounds as resolved for the first page.
-    #[prost(sfixed64, tag = "2")]
-    start: i64,
-    #[prost(sfixed64, tag = "3")]
-    end: i64,
-    #[prost(bool, tag = "4")]
-    reverse: bool,
-    /// LONG: the tag that is next or under way.
-    #[prost(string, tag = "5")]
-    tag: String,
-    /// Timestamp of the last row.
-    #[prost(sfixed64, optional, tag = "6")]
-    after: Option<i64>,
-    /// Rows of the tag so far.
-    #[prost(uint64, tag = "7")]
-    given: u64,
-}
 
 /// A page that is asked for.
 #[derive(Clone, Debug)]
@@ -80,19 +58,21 @@ impl Page {
             return Err(status::invalid("page_size", "the WIDE layout is answered in pages INSIDE the range only"));
         }
         let bare = RangeRequest { page_size: 0, page_token: String::new(), ..request.clone() };
-        let hash = crc32c::crc32c(&bare.encode_to_vec());
+        let sum = request_sum(&bare);
         if !request.page_token.is_empty() {
-            let token = decode(&request.page_token)
-                .ok_or_else(|| status::invalid("page_token", "is none; take the next_page_token of the page before as it is"))?;
-            if token.request != hash {
-                return Err(status::invalid("page_token", "is of another request; all but page_size and page_token must stay as it was"));
-            }
+            let token = PageToken::read(&request.page_token, sum).map_err(|wrong| {
+                let what = match wrong {
+                    WrongToken::None => "is none; take the next_page_token of the page before as it is",
+                    WrongToken::OfAnotherRequest => "is of another request; all but page_size and page_token must stay as it was",
+                };
+                status::invalid("page_token", what)
+            })?;
             query.range = TimeRange { start: Timestamp(token.start), end: Timestamp(token.end), reverse: token.reverse };
-            let page = Page { rows: size as usize, request: hash, range: query.range, before: token.given };
+            let page = Page { rows: size as usize, request: sum, range: query.range, before: token.given };
             resume(query, &token);
             return Ok(Some(page));
         }
-        Ok(Some(Page { rows: size as usize, request: hash, range: query.range, before: 0 }))
+        Ok(Some(Page { rows: size as usize, request: sum, range: query.range, before: 0 }))
     }
 
     /// Runs the query as far as the page goes.
@@ -103,7 +83,7 @@ impl Page {
         let bounded = RangeQuery { limit: enough(query, self.rows), ..query.clone() };
         let (batches, more) = take::<RecordBatch>(self.rows, limits, |emit| engine.range(&bounded, limits, emit))?;
         let next = if more { batches.last().and_then(|last| self.token_behind(query, &batches, last)) } else { None };
-        Ok(Answered { batches, next: next.map(|token| encode(&token)) })
+        Ok(Answered { batches, next: next.map(|token| token.text()) })
     }
 
     /// Runs the query tag by tag, each in its own type, as far as the page goes; answers the token of the next page. `emit` takes the portions
@@ -123,7 +103,7 @@ impl Page {
         let mut left = self.rows;
         for (index, tag) in query.tags.iter().enumerate().skip(begin.tag) {
             if left == 0 {
-                return Ok(Some(encode(&self.token(tag, None))));
+                return Ok(Some(self.token(tag, None).text()));
             }
             let after = begin.after.filter(|_| index == begin.tag);
             let mut one = query.of_tag(tag, after);
@@ -146,19 +126,19 @@ impl Page {
             }
             if let Some(last) = last.filter(|_| more) {
                 let before = after.map_or(0, |(_, given)| given);
-                return Ok(Some(encode(&self.token(tag, Some((last, before + rows as u64))))));
+                return Ok(Some(self.token(tag, Some((last, before + rows as u64))).text()));
             }
         }
         Ok(None)
     }
 
     /// The token behind the last row of a page.
-    fn token_behind(&self, query: &RangeQuery, batches: &[RecordBatch], last: &RecordBatch) -> Option<Token> {
+    fn token_behind(&self, query: &RangeQuery, batches: &[RecordBatch], last: &RecordBatch) -> Option<PageToken> {
         let row = last.num_rows().checked_sub(1)?;
         if query.layout == Layout::Wide {
             let after = last.column(0).as_primitive::<TimestampNanosecondType>().value(row);
             let given = self.before + batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
-            return Some(Token { after: Some(after), given, ..self.token_of("") });
+            return Some(PageToken { after: Some(after), given, ..self.token_of("") });
         }
         let key = last.column(0).as_dictionary::<Int32Type>().keys().value(row);
         let tag = query.tags.get(usize::try_from(key).ok()?)?;
@@ -170,14 +150,14 @@ impl Page {
         Some(self.token(tag, Some((after, given))))
     }
 
-    fn token(&self, tag: &Arc<Tag>, after: Option<(i64, u64)>) -> Token {
+    fn token(&self, tag: &Arc<Tag>, after: Option<(i64, u64)>) -> PageToken {
         let given = after.map_or(0, |(_, given)| given);
-        Token { after: after.map(|(after, _)| after), given, ..self.token_of(tag.name().as_str()) }
+        PageToken { after: after.map(|(after, _)| after), given, ..self.token_of(tag.name().as_str()) }
     }
 
-    fn token_of(&self, tag: &str) -> Token {
+    fn token_of(&self, tag: &str) -> PageToken {
         let TimeRange { start, end, reverse } = self.range;
-        Token { request: self.request, start: start.0, end: end.0, reverse, tag: tag.to_owned(), after: None, given: 0 }
+        PageToken { request: self.request, start: start.0, end: end.0, reverse, tag: tag.to_owned(), after: None, given: 0 }
     }
 }
 
@@ -214,7 +194,7 @@ fn take<P: Portion>(
 }
 
 /// Sets a query to begin where a token says.
-fn resume(query: &mut RangeQuery, token: &Token) {
+fn resume(query: &mut RangeQuery, token: &PageToken) {
     if query.layout == Layout::Wide {
         if let Some(after) = token.after {
             let next = Timestamp(if token.reverse { after } else { after.saturating_add(query.step.unwrap_or(1)) });
@@ -236,20 +216,4 @@ pub fn with_token(schema: &SchemaRef, next: Option<String>) -> SchemaRef {
     let mut metadata = schema.metadata().clone();
     metadata.extend(next.map(|token| (NEXT_PAGE_TOKEN.to_owned(), token)));
     Arc::new(Schema::new(schema.fields().clone()).with_metadata(metadata))
-}
-
-/// Lower-case hexadecimal digits.
-fn encode(token: &Token) -> String {
-    token.encode_to_vec().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn decode(text: &str) -> Option<Token> {
-    if !text.is_ascii() || text.len() % 2 == 1 {
-        return None;
-    }
-    let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect();
-    Token::decode(&bytes?[..]).ok()
 }
