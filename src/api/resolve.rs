@@ -8,6 +8,7 @@ use tonic::Status;
 use super::{ApiLimits, Services, status};
 use historian_model::{
     Tag, TagSelection, TimeRange, Timestamp,
+    selection::InvalidTagPattern,
     time::{LENGTH_FORMS, length_of_time},
 };
 
@@ -17,21 +18,48 @@ pub struct Selected {
     pub missing: Vec<String>,
 }
 
-/// Patterns of a request; `field` is where they stand in it.
+/// Patterns of a request.
 pub fn selection(patterns: &[String], limits: &ApiLimits) -> Result<TagSelection, Status> {
+    parsed(patterns, limits, TagSelection::parse)
+}
+
+/// Patterns of a request in which none mean all tags.
+pub fn selection_or_all(patterns: &[String], limits: &ApiLimits) -> Result<TagSelection, Status> {
+    parsed(patterns, limits, TagSelection::parse_or_all)
+}
+
+/// Patterns of a request that has to have some: a forgotten field is not taken for a wish for everything.
+pub fn selection_of_some(patterns: &[String], limits: &ApiLimits) -> Result<TagSelection, Status> {
+    if patterns.is_empty() {
+        return Err(status::invalid("tags", "name at least one tag or glob; \"**\" selects all"));
+    }
+    selection(patterns, limits)
+}
+
+fn parsed(
+    patterns: &[String],
+    limits: &ApiLimits,
+    parse: fn(&[String]) -> Result<TagSelection, InvalidTagPattern>,
+) -> Result<TagSelection, Status> {
     if patterns.len() > limits.patterns_max {
         let message = format!("{} names and globs, at most {} are taken; use a glob such as area1/**", patterns.len(), limits.patterns_max);
         return Err(status::invalid("tags", message));
     }
-    TagSelection::parse(patterns).map_err(|error| status::from_pattern(&error))
+    parse(patterns).map_err(|error| status::from_pattern(&error))
 }
 
 /// Tags of a query. Blocks on the catalog.
 pub fn tags(services: &Services, patterns: &[String]) -> Result<Selected, Status> {
-    if patterns.is_empty() {
-        return Err(status::invalid("tags", "name at least one tag or glob; \"**\" selects all"));
-    }
-    let (tags, missing) = services.catalog.select(&selection(patterns, &services.limits)?);
+    selected(services, &selection_of_some(patterns, &services.limits)?)
+}
+
+/// Tags of a request in which no patterns mean all. Blocks on the catalog.
+pub fn tags_or_all(services: &Services, patterns: &[String]) -> Result<Selected, Status> {
+    selected(services, &selection_or_all(patterns, &services.limits)?)
+}
+
+fn selected(services: &Services, selection: &TagSelection) -> Result<Selected, Status> {
+    let (tags, missing) = services.catalog.select(selection);
     let limit = services.limits.query_tags_max;
     if tags.len() > limit {
         let message = format!("the query selects {} tags, at most {limit} are served at once; use a narrower glob", tags.len());

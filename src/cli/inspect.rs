@@ -71,7 +71,7 @@ fn at_rest(data_dir: &std::path::Path, tags: &[String], mut view: View) -> anyho
     if let Some(refused) = &stopped.refused {
         anyhow::bail!("{refused}; see what can be read with `historian scrub --data-dir {}`", data_dir.display());
     }
-    let selection = if tags.is_empty() { TagSelection::all() } else { TagSelection::parse(tags)? };
+    let selection = TagSelection::parse_or_all(tags)?;
     let catalog = Catalog::open(stopped.store.clone(), Arc::new(SystemClock), usize::MAX)?;
     let (selected, missing) = catalog.select(&selection);
     for name in missing {

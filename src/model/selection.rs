@@ -36,6 +36,14 @@ impl TagSelection {
             .map(|patterns| TagSelection { patterns })
     }
 
+    /// As [`TagSelection::parse`], where no patterns mean all tags.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_or_all<S: AsRef<str>>(patterns: &[S]) -> Result<TagSelection, InvalidTagPattern> {
+        if patterns.is_empty() { Ok(TagSelection::all()) } else { TagSelection::parse(patterns) }
+    }
+
     /// True when a pattern matches the name.
     pub fn matches(&self, name: &str) -> bool {
         self.patterns.iter().any(|pattern| pattern.matches(name))
@@ -110,6 +118,15 @@ mod tests {
     fn bad_patterns_are_named() {
         assert!(TagSelection::parse(&[""]).is_err());
         assert!(TagSelection::parse(&["a/[b"]).unwrap_err().to_string().contains("a/[b"));
+    }
+
+    #[test]
+    fn no_patterns_select_nothing_or_where_asked_for_everything() {
+        let none: [&str; 0] = [];
+        assert!(!TagSelection::parse(&none).unwrap().matches("a/b"));
+        assert!(TagSelection::parse_or_all(&none).unwrap().matches("a/b"));
+        assert!(!TagSelection::parse_or_all(&["a"]).unwrap().matches("a/b"));
+        assert!(TagSelection::parse_or_all(&[""]).is_err());
     }
 
     #[test]

@@ -16,11 +16,10 @@ use historian_store::{
 
 pub fn run(api: &Arc<Api>, headers: &MetadataMap, request: &v1::InspectTagsRequest) -> Result<Answer<v1::InspectTagsResponse>, Status> {
     let maintenance = maintenance(api)?;
-    let patterns = if request.tags.is_empty() { vec!["**".to_owned()] } else { request.tags.clone() };
-    let (api_of_tags, single_chunks) = (api.clone(), request.chunks);
+    let (api_of_tags, patterns, single_chunks) = (api.clone(), request.tags.clone(), request.chunks);
     Ok(Box::pin(api.stream(headers, move |limits, emitter| {
         let message = |part| v1::InspectTagsResponse { part: Some(part) };
-        let selected = resolve::tags(&api_of_tags.services, &patterns)?;
+        let selected = resolve::tags_or_all(&api_of_tags.services, &patterns)?;
         for name in &selected.missing {
             let failure = TagFailure { tag: name.clone(), code: Code::NotFound.into(), message: "there is no such tag".to_owned() };
             if !emitter.emit(message(Part::Failure(failure))) {

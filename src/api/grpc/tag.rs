@@ -11,7 +11,7 @@ use crate::{
     principal::principal,
     resolve, status,
 };
-use historian_model::{Tag, TagDefinition, TagName, TagSelection, ValueType};
+use historian_model::{Tag, TagDefinition, TagName, ValueType};
 use historian_query::Extent;
 use historian_store::AuditEntry;
 
@@ -47,8 +47,7 @@ impl TagService for Tags {
             size @ 1..=PAGE_MAX => size,
             size => return Err(status::invalid("page_size", format!("{size} is not between 0 (meaning {PAGE_DEFAULT}) and {PAGE_MAX}"))),
         } as usize;
-        let selection =
-            if request.tags.is_empty() { TagSelection::all() } else { resolve::selection(&request.tags, &self.0.services.limits)? };
+        let selection = resolve::selection_or_all(&request.tags, &self.0.services.limits)?;
         let conditions = filter::Filter::parse(&request.filter)?;
         let token = std::mem::take(&mut request.page_token);
         let sum = request_sum(&request);

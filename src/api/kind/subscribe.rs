@@ -126,10 +126,7 @@ impl QueryKind for SubscribeKind {
     type Request = v1::SubscribeRequest;
 
     fn resolve(asker: &Asker<'_>, request: v1::SubscribeRequest) -> Result<(SubscribeKind, Missing), Status> {
-        if request.tags.is_empty() {
-            return Err(status::invalid("tags", "name at least one tag or glob; \"**\" selects all"));
-        }
-        let selection = resolve::selection(&request.tags, &asker.services.limits)?;
+        let selection = resolve::selection_of_some(&request.tags, &asker.services.limits)?;
         Ok((SubscribeKind { selection, request }, Vec::new()))
     }
 
