@@ -25,6 +25,7 @@ mod shared;
 pub mod status;
 pub mod stream;
 mod ticket;
+mod timestamps;
 pub mod write;
 
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
 use arrow::{
     array::{ArrayRef, RecordBatch},
     buffer::Buffer,
-    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+    datatypes::{DataType, Field, Schema, SchemaRef},
     error::ArrowError,
     ipc::{self, MessageHeader, reader},
 };
@@ -210,14 +210,4 @@ pub fn shown(field: &Field) -> String {
 /// A type's name, cut for a message.
 pub fn type_name(data_type: &DataType) -> String {
     data_type.to_string().chars().take(120).collect()
-}
-
-/// Nanoseconds in one unit of a timestamp column.
-pub fn nanoseconds_per(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1_000_000_000,
-        TimeUnit::Millisecond => 1_000_000,
-        TimeUnit::Microsecond => 1_000,
-        TimeUnit::Nanosecond => 1,
-    }
 }

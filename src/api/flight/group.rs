@@ -7,14 +7,12 @@ use arrow::{
     array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, RecordBatch, StringArrayType},
     buffer::NullBuffer,
     datatypes::{
-        DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
-        TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+        DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
     },
 };
 use tonic::Status;
 
-use super::decode::nanoseconds_per;
-use crate::{status, write::incoming::IncomingSamples};
+use crate::{status, timestamps::nanoseconds, write::incoming::IncomingSamples};
 use historian_model::{Bitmap, Quality, SampleBatch, Samples, StringColumn, Tag, TagId, ValueType, Values};
 
 /// Finds or makes the tags of a batch: names in, tags in the same order out. The value type is that of the batch.
@@ -35,7 +33,9 @@ pub fn group(batch: &RecordBatch, resolve: &mut Resolve) -> Result<SampleBatch, 
     let tags = slots.resolve(value_type(values.data_type()), resolve)?;
     let rows = slots.rows(tags.len());
 
-    let timestamps = nanoseconds(column("timestamp")?, &rows)?;
+    let timestamps: &dyn Array = column("timestamp")?.as_ref();
+    no_nulls("timestamp", timestamps)?;
+    let timestamps = rows.gather(&nanoseconds(timestamps)?);
     let qualities = match batch.column_by_name("quality") {
         Some(qualities) => {
             no_nulls("quality", qualities.as_ref())?;
@@ -279,31 +279,6 @@ impl Rows {
 fn validity(nulls: &NullBuffer, rows: &RowsOf) -> Option<Bitmap> {
     let valid = rows.collect(|row| nulls.is_valid(row));
     valid.contains(&false).then(|| valid.into_iter().collect())
-}
-
-/// The timestamp column in nanoseconds, per slot.
-fn nanoseconds(column: &ArrayRef, rows: &Rows) -> Result<Vec<Vec<i64>>, Status> {
-    no_nulls("timestamp", column.as_ref())?;
-    let DataType::Timestamp(unit, _) = column.data_type() else {
-        return Err(status::invalid("timestamp", "must be a timestamp"));
-    };
-    let ticks: &[i64] = match unit {
-        arrow::datatypes::TimeUnit::Second => column.as_primitive::<TimestampSecondType>().values(),
-        arrow::datatypes::TimeUnit::Millisecond => column.as_primitive::<TimestampMillisecondType>().values(),
-        arrow::datatypes::TimeUnit::Microsecond => column.as_primitive::<TimestampMicrosecondType>().values(),
-        arrow::datatypes::TimeUnit::Nanosecond => column.as_primitive::<TimestampNanosecondType>().values(),
-    };
-    let scale = nanoseconds_per(*unit);
-    let (lowest, highest) = (i64::MIN / scale, i64::MAX / scale);
-    if let Some(row) = ticks.iter().position(|tick| !(lowest..=highest).contains(tick)) {
-        let message = format!("row {row}: {} is outside the years 1678 to 2262, the range of nanoseconds in 64 bits", ticks[row]);
-        return Err(status::invalid("timestamp", message));
-    }
-    let mut gathered = rows.gather(ticks);
-    if scale != 1 {
-        gathered.iter_mut().flatten().for_each(|tick| *tick *= scale);
-    }
-    Ok(gathered)
 }
 
 /// The value column per slot, in the type it came in; slots of nulls hold the default.

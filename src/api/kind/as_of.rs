@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array},
-    datatypes::{
-        DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-        TimestampSecondType,
-    },
+    array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array},
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use historian_proto::v1;
 use tonic::Status;
@@ -18,9 +15,10 @@ use super::{
 };
 use crate::{
     answer::{self, damaged, unknown},
-    flight::decode::{nanoseconds_per, shown, type_name},
+    flight::decode::{shown, type_name},
     resolve::{Selected, duration},
     sample, status,
+    timestamps::nanoseconds,
 };
 use historian_operators::kpi::Eligible;
 use historian_query::{AS_OF_TAGS_MAX, AsOfQuery, Held, QueryEngine, QueryLimits, as_of_fields, check_names, tells_states};
@@ -92,7 +90,7 @@ impl AsOfKind {
     /// Of the join.
     pub fn join(&self, engine: &QueryEngine, rows: &RecordBatch, schema: &SchemaRef, limits: &QueryLimits) -> Result<RecordBatch, Status> {
         let failed = |error: arrow::error::ArrowError| status::internal(format!("the joined rows could not be formed: {error}"));
-        let times = nanoseconds(rows)?;
+        let times = times(rows)?;
         let known: Vec<i64> = times.iter().copied().flatten().collect();
         // Which of the joined samples each row gets.
         let mut next = 0..;
@@ -178,34 +176,16 @@ fn passes(data_type: &DataType) -> bool {
     }
 }
 
-/// The times of rows; `None` where a row has none. A zone changes only how a time is written.
-fn nanoseconds(rows: &RecordBatch) -> Result<Vec<Option<i64>>, Status> {
+/// The times of rows; `None` where a row has none.
+fn times(rows: &RecordBatch) -> Result<Vec<Option<i64>>, Status> {
     let column = rows.column_by_name("timestamp").ok_or_else(|| status::internal("the rows have no column timestamp"))?;
-    let DataType::Timestamp(unit, _) = column.data_type() else {
-        return Err(status::internal("the column timestamp has no times"));
-    };
-    let ticks: &[i64] = match unit {
-        TimeUnit::Second => column.as_primitive::<TimestampSecondType>().values(),
-        TimeUnit::Millisecond => column.as_primitive::<TimestampMillisecondType>().values(),
-        TimeUnit::Microsecond => column.as_primitive::<TimestampMicrosecondType>().values(),
-        TimeUnit::Nanosecond => column.as_primitive::<TimestampNanosecondType>().values(),
-    };
-    let scale = nanoseconds_per(*unit);
-    let time = |(row, tick): (usize, &i64)| {
-        if column.is_null(row) {
-            return Ok(None);
-        }
-        tick.checked_mul(scale).map(Some).ok_or_else(|| {
-            let message = format!("row {row}: {tick} is outside the years 1678 to 2262, the range of nanoseconds in 64 bits");
-            status::invalid("timestamp", message)
-        })
-    };
-    ticks.iter().enumerate().map(time).collect()
+    let times = nanoseconds(column.as_ref())?;
+    Ok(times.iter().enumerate().map(|(row, time)| (!column.is_null(row)).then_some(*time)).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{TimestampMillisecondArray, TimestampNanosecondArray};
+    use arrow::{array::TimestampMillisecondArray, datatypes::TimeUnit};
     use tonic::Code;
 
     use super::*;
@@ -238,14 +218,9 @@ mod tests {
     }
 
     #[test]
-    fn times_of_any_unit_are_exact_or_refused() {
-        let of = |times: ArrayRef| {
-            let schema = Schema::new(vec![Field::new("timestamp", times.data_type().clone(), true)]);
-            nanoseconds(&RecordBatch::try_new(Arc::new(schema), vec![times]).unwrap())
-        };
-        assert_eq!(of(Arc::new(TimestampMillisecondArray::from(vec![Some(-3), None]))).unwrap(), [Some(-3_000_000), None]);
-        assert_eq!(of(Arc::new(TimestampNanosecondArray::from(vec![i64::MIN]))).unwrap(), [Some(i64::MIN)]);
-        let error = of(Arc::new(TimestampMillisecondArray::from(vec![0, i64::MAX]))).unwrap_err();
-        assert!(error.message().contains("row 1"), "{}", error.message());
+    fn a_row_without_a_time_is_joined_with_none() {
+        let column: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![Some(-3), None]));
+        let schema = Schema::new(vec![Field::new("timestamp", column.data_type().clone(), true)]);
+        assert_eq!(times(&RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap()).unwrap(), [Some(-3_000_000), None]);
     }
 }
