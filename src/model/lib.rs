@@ -1,6 +1,7 @@
 //! The ground of the house: tags, samples, qualities, times as plain values, and the trait of the sample sink, through which samples enter.
 //! No I/O and no runtime; every other room may build on this one.
 
+pub mod bounds;
 pub mod quality;
 pub mod range;
 pub mod retention;
@@ -10,6 +11,7 @@ pub mod sink;
 pub mod tag;
 pub mod time;
 
+pub use bounds::TimeBounds;
 pub use quality::Quality;
 pub use range::TimeRange;
 pub use retention::RetentionGroup;

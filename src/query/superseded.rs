@@ -8,7 +8,6 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
     record_batch::RecordBatch,
 };
-use historian_format::keys::week_bounds;
 
 use super::{
     BATCH_ROWS_MAX, QueryError, QueryLimits,
@@ -16,7 +15,7 @@ use super::{
     portion::Rows,
     schema::{self, LongColumns},
 };
-use historian_model::{Samples, Tag, TimeRange, Timestamp};
+use historian_model::{Samples, Tag, TimeBounds, TimeRange};
 use historian_read::merge::{SupersededSample, TagReader};
 
 /// A query whose tags and times are resolved; the range is in ascending order.
@@ -140,7 +139,5 @@ pub fn run(
 
 /// The part of a range that lies in a week.
 fn within(range: TimeRange, week: i32) -> Option<TimeRange> {
-    let (first, last) = week_bounds(week);
-    let range = TimeRange::new(range.start.max(Timestamp(first)), range.end.min(Timestamp(last.saturating_add(1))));
-    (!range.reverse && !range.is_empty()).then_some(range)
+    Some(range.bounds()?.intersect(TimeBounds::of_week(week))).filter(|part| !part.is_empty()).map(TimeBounds::to_range)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use historian_format::{ChunkHeader, keys::week_of, rollup::RollupLevel};
 
 use super::{ChunkFamily, Direction, Store, StoreError, corrupt};
-use historian_model::TagId;
+use historian_model::{TagId, TimeBounds};
 
 /// Bytes of chunks fetched at once.
 const PAGE_BYTES: usize = 1 << 20;
@@ -100,23 +100,19 @@ impl TagStorage {
 pub fn inspect(store: &dyn Store, tag: TagId, each: &mut dyn FnMut(&ChunkStorage)) -> Result<TagStorage, StoreError> {
     let mut storage = TagStorage::default();
     let compacted_until = store.kept(tag)?.compacted_until;
-    let mut from = i64::MIN;
-    loop {
-        let page = store.chunks(ChunkFamily::Chunks, tag, from, i64::MAX, Direction::Forward, PAGE_BYTES)?;
-        let mut last = None;
+    let mut rest = Some(TimeBounds::ALL);
+    while let Some(bounds) = rest {
+        let page = store.chunks(ChunkFamily::Chunks, tag, bounds, Direction::Forward, PAGE_BYTES)?;
+        rest = None;
         for chunk in &page {
             let header = chunk.header().map_err(|error| corrupt(ChunkFamily::Chunks.name(), chunk.key, &error))?;
-            last = Some(header.statistics.last_timestamp);
+            rest = bounds.after(header.statistics.last_timestamp);
             let chunk = ChunkStorage { family: ChunkFamily::Chunks, cold: chunk.key.start < compacted_until, header };
             each(&chunk);
             storage.add(&chunk);
         }
-        match last.and_then(|last| last.checked_add(1)) {
-            Some(next) => from = next,
-            None => break,
-        }
     }
-    for chunk in store.chunks(ChunkFamily::Late, tag, i64::MIN, i64::MAX, Direction::Forward, PAGE_BYTES)? {
+    for chunk in store.chunks(ChunkFamily::Late, tag, TimeBounds::ALL, Direction::Forward, PAGE_BYTES)? {
         let header = chunk.header().map_err(|error| corrupt(ChunkFamily::Late.name(), chunk.key, &error))?;
         let chunk = ChunkStorage { family: ChunkFamily::Late, cold: false, header };
         each(&chunk);
@@ -132,6 +128,6 @@ pub fn inspect(store: &dyn Store, tag: TagId, each: &mut dyn FnMut(&ChunkStorage
             storage.rollup_bytes += store.rollups(tag, level, weeks, usize::MAX)?.iter().map(|(_, block)| block.len() as u64).sum::<u64>();
         }
     }
-    storage.superseded_bytes = store.superseded(tag, i64::MIN, i64::MAX)?.iter().map(|(_, value)| value.len() as u64).sum();
+    storage.superseded_bytes = store.superseded(tag, TimeBounds::ALL)?.iter().map(|(_, value)| value.len() as u64).sum();
     Ok(storage)
 }

@@ -8,16 +8,16 @@ use historian_format::{
 };
 
 use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk, Visit};
-use historian_model::TagId;
+use historian_model::{TagId, TimeBounds};
 
 /// Hands the calls of [`ReadStore`] to a macro.
 macro_rules! reads {
     ($then:ident) => {
         $then! {
-            fn chunks(&self, family: ChunkFamily, tag: TagId, from: i64, to: i64, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError>;
+            fn chunks(&self, family: ChunkFamily, tag: TagId, bounds: TimeBounds, direction: Direction, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError>;
             fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError>;
             fn record(&self, record: TagRecord, tag: TagId) -> Result<Option<Vec<u8>>, StoreError>;
-            fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
+            fn superseded(&self, tag: TagId, bounds: TimeBounds) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
             fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError>;
             fn rollups(&self, tag: TagId, level: RollupLevel, weeks: RangeInclusive<i32>, bytes_max: usize) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError>;
             fn dirty(&self, tag: Option<TagId>) -> Result<Vec<(TagId, i32, u8)>, StoreError>;

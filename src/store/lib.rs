@@ -43,7 +43,7 @@ use std::{borrow::Cow, ops::RangeInclusive, sync::Arc};
 
 use historian_format::rollup::RollupLevel;
 
-use historian_model::TagId;
+use historian_model::{TagId, TimeBounds};
 
 /// The two families of chunks. Chunks of one tag in `Chunks` are disjoint in time and ordered; those in `Late` may overlap any other. None
 /// reaches across a week's edge ([`historian_format::keys::WEEK_NS`]).
@@ -168,14 +168,13 @@ pub type Visit<'a, K> = &'a mut dyn FnMut(K, &[u8]) -> Result<(), StoreError>;
 
 /// What queries read. A [`Store`] tells what it holds now, a view of it ([`Store::view`]) what it held at one moment. All calls block.
 pub trait ReadStore: Send + Sync + 'static {
-    /// Chunks of one tag that hold samples with `from <= timestamp <= to`, in the direction's order of their starts, until about
+    /// Chunks of one tag that hold samples within the bounds, in the direction's order of their starts, until about
     /// `bytes_max` (at least one). For [`ChunkFamily::Late`] all of them, whatever their size, in the order of their starts.
     fn chunks(
         &self,
         family: ChunkFamily,
         tag: TagId,
-        from: i64,
-        to: i64,
+        bounds: TimeBounds,
         direction: Direction,
         bytes_max: usize,
     ) -> Result<Vec<StoredChunk>, StoreError>;
@@ -192,9 +191,9 @@ pub trait ReadStore: Send + Sync + 'static {
         self.record(TagRecord::Current, tag)
     }
 
-    /// Replaced versions of a tag's samples whose first timestamp lies in the weeks of `from..=to`, as they were put by
-    /// [`Change::superseded`], in the order of their keys.
-    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
+    /// Replaced versions of a tag's samples whose first timestamp lies in the weeks that the bounds touch, as they were
+    /// put by [`Change::superseded`], in the order of their keys.
+    fn superseded(&self, tag: TagId, bounds: TimeBounds) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError>;
 
     /// Weeks in which a tag has replaced versions, ascending.
     fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError>;
@@ -315,10 +314,10 @@ pub trait Store: ReadStore {
     fn compact(&self) -> Result<(), StoreError>;
 }
 
-/// Whether a chunk holds samples in `from..=to`, by its header.
-fn overlaps(chunk: &StoredChunk, from: i64, to: i64, family: &'static str) -> Result<bool, StoreError> {
+/// Whether a chunk may hold samples within the bounds, by its header.
+fn overlaps(chunk: &StoredChunk, bounds: TimeBounds, family: &'static str) -> Result<bool, StoreError> {
     let header = chunk.header().map_err(|error| corrupt(family, chunk.key, &error))?;
-    Ok(header.statistics.first_timestamp <= to && header.statistics.last_timestamp >= from)
+    Ok(TimeBounds::of(&header.statistics).overlaps(bounds))
 }
 
 /// A record of a tag whose bytes are none.

@@ -10,7 +10,7 @@ use historian_format::{
 use parking_lot::Mutex;
 
 use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk, Visit, overlaps};
-use historian_model::TagId;
+use historian_model::{TagId, TimeBounds};
 
 type ChunkMap = BTreeMap<(u32, i64, u16), Vec<u8>>;
 
@@ -55,8 +55,7 @@ impl ReadStore for MemoryStore {
         &self,
         family: ChunkFamily,
         tag: TagId,
-        from: i64,
-        to: i64,
+        bounds: TimeBounds,
         direction: Direction,
         bytes_max: usize,
     ) -> Result<Vec<StoredChunk>, StoreError> {
@@ -67,7 +66,7 @@ impl ReadStore for MemoryStore {
             .map(|(&(tag_id, start, generation), bytes)| StoredChunk { key: ChunkKey { tag_id, start, generation }, bytes: bytes.clone() });
         let mut found = Vec::new();
         for chunk in stored {
-            if overlaps(&chunk, from, to, family.name())? {
+            if overlaps(&chunk, bounds, family.name())? {
                 found.push(chunk);
             }
         }
@@ -98,11 +97,11 @@ impl ReadStore for MemoryStore {
         Ok(self.state.lock().records.get(&(record, tag.0)).cloned())
     }
 
-    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
+    fn superseded(&self, tag: TagId, bounds: TimeBounds) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
         let state = self.state.lock();
         let all = state.superseded.range((tag.0, i64::MIN, 0, 0)..=(tag.0, i64::MAX, u64::MAX, u32::MAX));
         let key = |&(tag_id, start, sequence, part): &(u32, i64, u64, u32)| SupersededKey { tag_id, start, sequence, part };
-        let weeks = week_of(from)..=week_of(to);
+        let weeks = week_of(bounds.first)..=week_of(bounds.last);
         Ok(all.map(|(at, value)| (key(at), value.clone())).filter(|(key, _)| weeks.contains(&week_of(key.start))).collect())
     }
 

@@ -433,7 +433,7 @@ fn a_store_is_scrubbed_in_the_background_and_remembers_it() {
 #[test]
 fn inspect_adds_up_to_what_is_stored() {
     use historian::{
-        model::TagId,
+        model::{TagId, TimeBounds},
         store::{ChunkFamily, Direction, ReadStore, RocksStore, rocks::StoreOptions},
     };
 
@@ -466,7 +466,7 @@ fn inspect_adds_up_to_what_is_stored() {
     // What the store itself holds.
     let store = RocksStore::open(&plant.path("data"), &StoreOptions::default()).unwrap();
     let stored = |family| {
-        let of = |tag| store.chunks(family, TagId(tag), i64::MIN, i64::MAX, Direction::Forward, usize::MAX).unwrap();
+        let of = |tag| store.chunks(family, TagId(tag), TimeBounds::ALL, Direction::Forward, usize::MAX).unwrap();
         (1..=3).flat_map(of).map(|chunk| chunk.bytes.len() as u64).sum::<u64>()
     };
     assert_eq!(number(total, "bytes"), stored(ChunkFamily::Chunks) + stored(ChunkFamily::Late));

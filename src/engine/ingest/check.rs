@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::ingest::Ingest;
 use historian_model::{
-    SampleBatch, Samples, TagId, TimeRange, Timestamp,
+    SampleBatch, Samples, TagId, TimeBounds, Timestamp,
     sink::{Rejected, RejectedTag, Rejection, WriteError},
 };
 use historian_read::ReadError;
@@ -40,7 +40,7 @@ impl Ingest {
             let (Some(&first), Some(&last)) = (run.timestamps.iter().min(), run.timestamps.iter().max()) else { continue };
             let seen = seen.entry(*id).or_default();
             let mut existing = Samples::new(run.value_type());
-            let mut cursor = self.reader.cursor(&tag, TimeRange::new(Timestamp(first), Timestamp(last.saturating_add(1))))?;
+            let mut cursor = self.reader.cursor(&tag, TimeBounds { first, last }.to_range())?;
             while cursor.next_into(&mut existing)? {
                 seen.extend(existing.timestamps.drain(..));
                 existing.clear();

@@ -4,11 +4,10 @@
 //! one atomic change; the sealed mark comes with the last one, so that a deletion cut short by a crash is done again from the journal,
 //! with the same end.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use historian_format::{
     Chunk,
-    journal::Deletion,
     keys::{ChunkKey, SupersededKey},
 };
 
@@ -17,7 +16,7 @@ use historian_maintenance::{
     rewrite::{SealError, encode, mark_dirty, piece},
     superseded::{part, put_superseded},
 };
-use historian_model::TagId;
+use historian_model::{TagId, TimeBounds};
 use historian_read::versions::Origin;
 use historian_store::{AuditEntry, Change, ChunkFamily, Direction, Store, StoredChunk, corrupt};
 
@@ -36,32 +35,35 @@ impl Deleter {
     /// reader sees in the range; `audit` is asked for an entry at the end.
     pub(super) fn delete(
         &self,
-        deletion: Deletion,
+        tag: TagId,
+        bounds: TimeBounds,
         sequence: u64,
         visible: impl FnOnce() -> Result<u64, SealError>,
         audit: impl FnOnce(u64) -> Option<AuditEntry>,
     ) -> Result<u64, SealError> {
-        let tag = TagId(deletion.tag_id);
         let _guard = self.locks.lock(tag);
-        let mut page = Page { deleter: self, deletion, sequence, removed: 0, generations: HashMap::new(), change: Change::default() };
+        let mut page = Page { deleter: self, tag, bounds, sequence, removed: 0, generations: HashMap::new(), change: Change::default() };
         page.change.current.push((tag, None));
-        let late = self.store.chunks(ChunkFamily::Late, tag, deletion.from, deletion.to, Direction::Forward, usize::MAX)?;
+        let late = self.store.chunks(ChunkFamily::Late, tag, bounds, Direction::Forward, usize::MAX)?;
         // Late chunks repeat timestamps of others: then the samples that were to be seen are counted one by one.
         let counted = if late.is_empty() { None } else { Some(visible()?) };
         for chunk in late {
             page.take(ChunkFamily::Late, chunk)?;
         }
-        let mut from = Some(deletion.from);
-        while let Some(start) = from.filter(|start| *start <= deletion.to) {
-            let chunks = self.store.chunks(ChunkFamily::Chunks, tag, start, deletion.to, Direction::Forward, PAGE_BYTES)?;
-            from = match chunks.last() {
+        let mut rest = Some(bounds);
+        while let Some(within) = rest.filter(|rest| !rest.is_empty()) {
+            let chunks = self.store.chunks(ChunkFamily::Chunks, tag, within, Direction::Forward, PAGE_BYTES)?;
+            rest = match chunks.last() {
                 None => None,
-                Some(last) => last.header_in(ChunkFamily::Chunks)?.statistics.last_timestamp.checked_add(1),
+                Some(last) => {
+                    let next = last.header_in(ChunkFamily::Chunks)?.statistics.last_timestamp.checked_add(1);
+                    next.map(|first| TimeBounds { first, ..bounds })
+                }
             };
             for chunk in chunks {
                 page.take(ChunkFamily::Chunks, chunk)?;
             }
-            if from.is_some() {
+            if rest.is_some() {
                 self.store.apply(&std::mem::take(&mut page.change))?;
                 page.generations.clear();
             }
@@ -78,7 +80,8 @@ impl Deleter {
 /// What is being gathered for the next atomic change.
 struct Page<'a> {
     deleter: &'a Deleter,
-    deletion: Deletion,
+    tag: TagId,
+    bounds: TimeBounds,
     sequence: u64,
     removed: u64,
     /// Generations given to late chunks in this change, by start.
@@ -88,23 +91,21 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn take(&mut self, family: ChunkFamily, chunk: StoredChunk) -> Result<(), SealError> {
-        let Deletion { from, to, tag_id } = self.deletion;
-        let tag = TagId(tag_id);
+        let tag = self.tag;
         let statistics = chunk.header_in(family)?.statistics;
-        let (first, last, count) = (statistics.first_timestamp, statistics.last_timestamp, statistics.count);
-        mark_dirty(&*self.deleter.store, &mut self.change, tag, first.max(from), last.min(to))?;
+        let held = TimeBounds::of(&statistics);
+        mark_dirty(&*self.deleter.store, &mut self.change, tag, held.intersect(self.bounds))?;
         self.change.removed.push((family, chunk.key));
-        if first >= from && last <= to {
-            self.removed += u64::from(count);
+        if self.bounds.covers(held) {
+            self.removed += u64::from(statistics.count);
             let part = part(Origin::Deleted, &chunk.bytes);
-            let key = SupersededKey { tag_id, start: first, sequence: self.sequence, part };
+            let key = SupersededKey { tag_id: tag.0, start: held.first, sequence: self.sequence, part };
             self.change.superseded.push((key, chunk.bytes));
             return Ok(());
         }
         let parsed = Chunk::parse(&chunk.bytes).map_err(|error| corrupt(family.name(), chunk.key, &error))?;
         let samples = parsed.decode().map_err(|error| corrupt(family.name(), chunk.key, &error))?;
-        let start = samples.timestamps.partition_point(|&at| at < from);
-        let end = samples.timestamps.partition_point(|&at| at <= to);
+        let Range { start, end } = self.bounds.rows(&samples.timestamps);
         self.removed += (end - start) as u64;
         let gone = piece(&samples, start..end)?;
         put_superseded(&mut self.change, tag, self.sequence, Origin::Deleted, &gone)?;

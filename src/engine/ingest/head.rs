@@ -229,7 +229,7 @@ fn latest_index(run: &Samples) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use historian_model::{Value, ValueType};
+    use historian_model::{TimeBounds, Value, ValueType};
 
     fn run(samples: &[(i64, f64)]) -> Samples {
         let mut run = Samples::new(ValueType::F64);
@@ -247,10 +247,10 @@ mod tests {
         let sealing = heads.start_sealing(tag).unwrap();
         assert_eq!(sealing.samples.timestamps, [1, 2]);
         heads.apply(tag, &run(&[(2, 20.0), (3, 3.0)]), 2);
-        assert_eq!(heads.unstored(tag).read(i64::MIN, i64::MAX).unwrap(), run(&[(1, 1.0), (2, 20.0), (3, 3.0)]));
-        assert_eq!(heads.unstored(tag).read(2, 2).unwrap(), run(&[(2, 20.0)]));
+        assert_eq!(heads.unstored(tag).read(TimeBounds::ALL).unwrap(), run(&[(1, 1.0), (2, 20.0), (3, 3.0)]));
+        assert_eq!(heads.unstored(tag).read(TimeBounds { first: 2, last: 2 }).unwrap(), run(&[(2, 20.0)]));
         heads.sealed(tag);
-        assert_eq!(heads.unstored(tag).read(i64::MIN, i64::MAX).unwrap(), run(&[(2, 20.0), (3, 3.0)]));
+        assert_eq!(heads.unstored(tag).read(TimeBounds::ALL).unwrap(), run(&[(2, 20.0), (3, 3.0)]));
         assert_eq!(heads.samples(), 2);
     }
 

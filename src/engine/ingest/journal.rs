@@ -26,7 +26,7 @@ use super::{
 };
 use historian_maintenance::{Pending, rewrite::SealError};
 use historian_model::sink::{Acknowledgement, Durability, RefusedWrite, Rejected, WriteError};
-use historian_model::{Clock, SampleBatch, Samples, TagId};
+use historian_model::{Clock, SampleBatch, Samples, TagId, TimeBounds};
 use historian_read::{ReadError, feed::FeedWriter, merge::TagReader};
 use historian_store::{AuditEntry, Catalog, Change, Retire, Store, StoreError};
 
@@ -399,6 +399,7 @@ impl Applier {
         let mut removed = 0;
         for deletion in &deletions.ranges {
             let tag = TagId(deletion.tag_id);
+            let bounds = TimeBounds { first: deletion.from, last: deletion.to };
             // The deleted range lies in chunks then, and in nothing else.
             self.seal(&[tag], None)?;
             let Some(known) = self.catalog.by_id(tag) else { continue };
@@ -406,20 +407,20 @@ impl Applier {
             // After a crash the deletion is done again, which changes nothing.
             let visible = || {
                 let reader = TagReader::new(self.store.clone(), self.heads.clone(), self.feed.feed());
-                let counted = reader.count(&known, deletion.from, deletion.to);
+                let counted = reader.count(&known, bounds);
                 counted.map_err(|error| match error {
                     ReadError::Store(error) => SealError::Store(error),
                     error => SealError::Copy(error.to_string()),
                 })
             };
-            let count = self.deleter.delete(*deletion, sequence, visible, |samples| {
+            let count = self.deleter.delete(tag, bounds, sequence, visible, |samples| {
                 (samples > 0 || !deletions.again).then(|| AuditEntry {
                     time,
                     action: deletions.action.into(),
                     principal: deletions.principal.clone(),
                     tags: vec![known.name().to_string()],
-                    start: Some(deletion.from),
-                    end: Some(deletion.to.saturating_add(1)),
+                    start: Some(bounds.first),
+                    end: Some(bounds.last.saturating_add(1)),
                     samples,
                     detail: deletions.reason.clone(),
                 })

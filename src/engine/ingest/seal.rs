@@ -13,7 +13,7 @@ use historian_format::{
 
 use super::head::Sealing;
 use historian_maintenance::{rewrite::SealError, superseded::put_superseded};
-use historian_model::{Samples, TagId};
+use historian_model::{Samples, TagId, TimeBounds};
 use historian_read::{CHUNK_SAMPLES_MAX, versions::Origin};
 use historian_store::{Change, ChunkFamily, Direction, Store, StoreError, StoredChunk, corrupt};
 
@@ -103,7 +103,8 @@ impl Sealer {
         let last = self.store.last_chunk(ChunkFamily::Chunks, tag)?;
         let mut until = last.map(|chunk| end(ChunkFamily::Chunks, &chunk)).transpose()?;
         // Late chunks count, too: where a deletion took the ordered ones, new ordered chunks must not come to lie under older late ones.
-        for chunk in self.store.chunks(ChunkFamily::Late, tag, until.unwrap_or(i64::MIN), i64::MAX, Direction::Forward, usize::MAX)? {
+        let rest = TimeBounds::since(until.unwrap_or(i64::MIN));
+        for chunk in self.store.chunks(ChunkFamily::Late, tag, rest, Direction::Forward, usize::MAX)? {
             until = until.max(Some(end(ChunkFamily::Late, &chunk)?));
         }
         // Rollups tell of ordered chunks: what comes to lie before their end (a deletion or retention took the chunks) goes the way of late

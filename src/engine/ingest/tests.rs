@@ -7,16 +7,13 @@ use std::{
 
 use proptest::prelude::*;
 
-use historian_format::{
-    keys::week_bounds,
-    rollup::{Parts, RollupLevel},
-};
+use historian_format::rollup::{Parts, RollupLevel};
 
 use super::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
 use historian_model::{
-    ManualClock, RetentionGroup, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeRange, Timestamp, Value, ValueType,
-    sink::*,
+    ManualClock, RetentionGroup, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeBounds, TimeRange, Timestamp, Value,
+    ValueType, sink::*,
 };
 use historian_read::unstored::CurrentValue;
 use historian_store::{Catalog, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions};
@@ -94,8 +91,7 @@ fn check_versions(machine: &Machine, model: &Model, versions: &Versions) {
         let expected: BTreeSet<_> = expected.iter().copied().filter(gone).collect();
         let mut found = BTreeSet::new();
         for week in reader.superseded_weeks(tag).unwrap() {
-            let (first, last) = week_bounds(week);
-            for version in reader.superseded(tag, TimeRange::new(Timestamp(first), Timestamp(last.saturating_add(1)))).unwrap() {
+            for version in reader.superseded(tag, TimeBounds::of_week(week).to_range()).unwrap() {
                 found.insert((version.timestamp, version.value.map(|value| value.as_f64().unwrap().to_bits()), version.quality));
             }
         }
@@ -183,8 +179,8 @@ fn rollups_change_no_answer(machine: &Machine, tag: &Tag) {
     let reader = machine.ingest.reader();
     for level in RollupLevel::ALL {
         for (start, end) in [(-4 * DAY, 4 * DAY), (0, DAY)] {
-            let with = reader.states(tag, level, start, end, true, Parts::ALL).unwrap();
-            let without = reader.states(tag, level, start, end, false, Parts::ALL).unwrap();
+            let with = reader.states(tag, level, TimeRange::new(Timestamp(start), Timestamp(end)), true, Parts::ALL).unwrap();
+            let without = reader.states(tag, level, TimeRange::new(Timestamp(start), Timestamp(end)), false, Parts::ALL).unwrap();
             let differs = with.states.iter().zip(&without.states).find(|(a, b)| format!("{a:?}") != format!("{b:?}"));
             assert!(differs.is_none(), "{level:?} of {} ({} stored): {differs:?}", tag.name(), with.stored);
             assert_eq!(with.states.len(), without.states.len());

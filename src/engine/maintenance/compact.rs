@@ -2,14 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use historian_format::keys::{ChunkKey, week_bounds, week_of};
+use historian_format::keys::{ChunkKey, week_of};
 
 use super::{
     keeper::Keeper,
     rewrite::{COLD_SAMPLES_MIN, SealError, cut, encode, mark_dirty, piece},
     superseded::put_superseded,
 };
-use historian_model::{Samples, Tag};
+use historian_model::{Samples, Tag, TimeBounds};
 use historian_read::versions::{Origin, merge};
 use historian_store::{Change, ChunkFamily, Direction, StoredChunk};
 
@@ -63,8 +63,8 @@ impl Keeper {
     /// The oldest late chunks of one week, merged. Taken in the order of their age: a chunk that stays wins over those that went before.
     fn overlay(&self, tag: &Tag, samples_max: usize, change: &mut Change) -> Result<Option<Overlay>, SealError> {
         let weeks = self.store.weeks(ChunkFamily::Late, tag.id)?;
-        let Some((from, to)) = weeks.first().map(|week| week_bounds(*week)) else { return Ok(None) };
-        let late = self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)?;
+        let Some(week) = weeks.first().copied().map(TimeBounds::of_week) else { return Ok(None) };
+        let late = self.store.chunks(ChunkFamily::Late, tag.id, week, Direction::Forward, usize::MAX)?;
         let mut aged = late
             .into_iter()
             .map(|chunk| Ok((chunk.header_in(ChunkFamily::Late)?.sequence, chunk)))
@@ -101,27 +101,25 @@ impl Keeper {
     fn fold(&self, tag: &Tag, overlay: Overlay, change: &mut Change) -> Result<bool, SealError> {
         let Overlay { samples: late, sequence, chunks: late_chunks } = overlay;
         let Some((&first, &last)) = late.timestamps.first().zip(late.timestamps.last()) else { return Ok(true) };
-        let (week_start, week_end) = week_bounds(week_of(first));
+        let week = TimeBounds::of_week(week_of(first));
         let family = ChunkFamily::Chunks;
-        let before = self.store.chunks(family, tag.id, week_start, first, Direction::Backward, 1)?;
-        let mut from = before.first().map_or(first, |chunk| chunk.key.start);
+        let before = self.store.chunks(family, tag.id, TimeBounds { last: first, ..week }, Direction::Backward, 1)?;
+        let mut rest = Some(TimeBounds { first: before.first().map_or(first, |chunk| chunk.key.start), ..week });
         let (mut at, mut bytes) = (0, 0);
         let mut page: std::collections::VecDeque<StoredChunk> = std::collections::VecDeque::new();
-        let mut more = true;
         while at < late.len() {
             if bytes >= CHANGE_BYTES_MAX && late_chunks > 1 {
                 return Ok(false);
             }
             // Two chunks at hand, so that the end of the first one's reach is known.
-            if page.len() < 2 && more {
-                let fetched = self.store.chunks(family, tag.id, from, week_end, Direction::Forward, PAGE_BYTES)?;
-                match fetched.last() {
-                    None => more = false,
-                    Some(chunk) => match chunk.header_in(family)?.statistics.last_timestamp.checked_add(1) {
-                        Some(next) if next <= week_end => from = next,
-                        _ => more = false,
-                    },
-                }
+            if page.len() < 2
+                && let Some(bounds) = rest
+            {
+                let fetched = self.store.chunks(family, tag.id, bounds, Direction::Forward, PAGE_BYTES)?;
+                rest = match fetched.last() {
+                    None => None,
+                    Some(chunk) => bounds.after(chunk.header_in(family)?.statistics.last_timestamp),
+                };
                 page.extend(fetched);
                 continue;
             }
@@ -155,7 +153,7 @@ impl Keeper {
             }
             at = end;
         }
-        mark_dirty(&*self.store, change, tag.id, first, last)?;
+        mark_dirty(&*self.store, change, tag.id, TimeBounds { first, last })?;
         Ok(true)
     }
 
@@ -164,15 +162,15 @@ impl Keeper {
         let family = ChunkFamily::Chunks;
         let mut epoch = self.locks.epoch(tag.id);
         let mut mark = self.store.kept(tag.id)?;
-        let mut from = Some(mark.compacted_until);
+        let mut rest = Some(TimeBounds::since(mark.compacted_until));
         let mut change = Change::default();
         let mut group = Group::default();
         let mut bytes = 0;
-        while let Some(start) = from {
-            let page = self.store.chunks(family, tag.id, start, i64::MAX, Direction::Forward, PAGE_BYTES)?;
-            from = match page.last() {
+        while let Some(bounds) = rest {
+            let page = self.store.chunks(family, tag.id, bounds, Direction::Forward, PAGE_BYTES)?;
+            rest = match page.last() {
                 None => None,
-                Some(last) => last.header_in(family)?.statistics.last_timestamp.checked_add(1),
+                Some(last) => bounds.after(last.header_in(family)?.statistics.last_timestamp),
             };
             for chunk in page {
                 let found = chunk.header_in(family)?;

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 use historian_format::keys::week_of;
 
 use super::{keeper::Keeper, rewrite::SealError};
-use historian_model::{Tag, Timestamp};
+use historian_model::{Tag, TimeBounds, TimeRange};
 use historian_store::{AuditEntry, Change, ChunkFamily, StoreError};
 
 impl Keeper {
@@ -92,14 +92,14 @@ impl Keeper {
             }
             let bytes = self.store.week_bytes(week, &doomed)?;
             let whole = count as usize == tags;
-            let (start, end) = historian_format::keys::week_bounds(week);
+            let TimeRange { start, end, .. } = TimeBounds::of_week(week).to_range();
             // Before the week goes: cut short in between it is told and done again, never done and not told.
             self.store.append_audit(&[AuditEntry {
                 time: self.clock.now(),
                 action: "retention".into(),
                 principal: "historian".into(),
-                start: Some(start),
-                end: Some(end.saturating_add(1)),
+                start: Some(start.0),
+                end: Some(end.0),
                 detail: format!(
                     "one week of {count} tags, about {bytes} bytes; {}",
                     if whole { "files dropped" } else { "rewritten without them" }
@@ -107,7 +107,7 @@ impl Keeper {
                 ..AuditEntry::default()
             }])?;
             self.store.drop_week(week, (!whole).then_some(&doomed))?;
-            tracing::info!(week_start = %Timestamp(start), tags = count, bytes, "retention dropped a week");
+            tracing::info!(week_start = %start, tags = count, bytes, "retention dropped a week");
             freed += bytes;
         }
         Ok(freed)

@@ -6,7 +6,7 @@ use historian_format::{
     Effort, EncodeError, encode_chunk_with,
     keys::{days_of_week, week_of, week_run},
 };
-use historian_model::{Samples, TagId};
+use historian_model::{Samples, TagId, TimeBounds};
 use historian_store::{Change, Store, StoreError};
 
 /// A chunk of so many samples is worth a long search for the smallest encoding.
@@ -25,10 +25,10 @@ pub enum SealError {
     Generations { tag: u32, start: i64 },
 }
 
-/// Notes days as dirty in a change, beside what is noted already.
-pub fn mark_dirty(store: &dyn Store, change: &mut Change, tag: TagId, first: i64, last: i64) -> Result<(), SealError> {
-    let week = week_of(first);
-    let bits = days_of_week(first, last);
+/// Notes the days of what changed, which lies in one week, as dirty in a change, beside what is noted already.
+pub fn mark_dirty(store: &dyn Store, change: &mut Change, tag: TagId, changed: TimeBounds) -> Result<(), SealError> {
+    let week = week_of(changed.first);
+    let bits = days_of_week(changed.first, changed.last);
     if let Some((_, _, days)) = change.dirty.iter_mut().find(|(id, at, _)| *id == tag && *at == week) {
         *days |= bits;
     } else {

@@ -10,7 +10,7 @@ use historian_format::{
 };
 
 use super::{keeper::Keeper, rewrite::SealError};
-use historian_model::{Samples, Tag, TagId};
+use historian_model::{Samples, Tag, TagId, TimeBounds, TimeRange, Timestamp};
 use historian_read::rollup::{Folder, interval_start};
 use historian_store::{Change, ChunkFamily, Direction, StoreError};
 
@@ -37,7 +37,7 @@ impl Keeper {
         let mut at = mark.rolled_until;
         while !self.stopped() {
             // From the next sample on, so that empty years cost nothing.
-            let next = self.store.chunks(ChunkFamily::Chunks, tag.id, at, i64::MAX, Direction::Forward, 1)?;
+            let next = self.store.chunks(ChunkFamily::Chunks, tag.id, TimeBounds::since(at), Direction::Forward, 1)?;
             let Some(first) = next.first() else { break };
             let first = first.header_in(ChunkFamily::Chunks)?.statistics.first_timestamp.max(at);
             if first >= until {
@@ -81,20 +81,18 @@ impl Keeper {
     fn roll_day(&self, tag: &Tag, day: i64, end: i64, change: &mut Change) -> Result<(), SealError> {
         let mut states: [Vec<(i64, RollupState)>; 3] = Default::default();
         let mut folder = Folder::new(tag.value_type());
-        let mut from = day;
+        let mut rest = TimeRange { start: Timestamp(day), end: Timestamp(end), reverse: false }.bounds();
         let mut samples = Samples::new(tag.value_type());
-        while from < end {
-            let page = self.store.chunks(ChunkFamily::Chunks, tag.id, from, end - 1, Direction::Forward, PAGE_BYTES)?;
+        while let Some(bounds) = rest {
+            let page = self.store.chunks(ChunkFamily::Chunks, tag.id, bounds, Direction::Forward, PAGE_BYTES)?;
             let Some(last) = page.last() else { break };
-            let next = last.header_in(ChunkFamily::Chunks)?.statistics.last_timestamp.checked_add(1);
+            rest = bounds.after(last.header_in(ChunkFamily::Chunks)?.statistics.last_timestamp);
             for chunk in &page {
                 samples.clear();
                 chunk.decode_into(ChunkFamily::Chunks, &mut samples)?;
                 let inside = samples.slice_time_range(day, end);
                 folder.push(&samples, inside, &mut |level, start, state| states[level as usize - 1].push((start, *state)));
             }
-            let Some(next) = next else { break };
-            from = next;
         }
         folder.finish(&mut |level, start, state| states[level as usize - 1].push((start, *state)));
         if end != day.saturating_add(DAY_NS) {

@@ -43,28 +43,22 @@ pub fn extent(reader: &TagReader, tag: &Tag) -> Result<Extent, ReadError> {
 
 /// Shows the pieces in which a tag lies: samples, bytes, last timestamp.
 fn pieces(reader: &TagReader, tag: &Tag, range: TimeRange, show: &mut dyn FnMut(u64, u64, i64)) -> Result<(), ReadError> {
-    if range.is_empty() {
-        return Ok(());
-    }
-    let to = range.end.0.saturating_sub(1);
+    let Some(bounds) = range.bounds() else { return Ok(()) };
     for family in [ChunkFamily::Chunks, ChunkFamily::Late] {
-        let mut from = range.start.0;
-        loop {
-            let chunks = reader.store.chunks(family, tag.id, from, to, Direction::Forward, PAGE_BYTES)?;
-            let mut last = i64::MAX;
+        let mut rest = Some(bounds);
+        while let Some(within) = rest {
+            let chunks = reader.store.chunks(family, tag.id, within, Direction::Forward, PAGE_BYTES)?;
+            rest = None;
             for chunk in &chunks {
                 let statistics = chunk.header_in(family)?.statistics;
-                last = statistics.last_timestamp;
-                show(u64::from(statistics.count), chunk.bytes.len() as u64, last);
+                show(u64::from(statistics.count), chunk.bytes.len() as u64, statistics.last_timestamp);
+                // Late chunks come all at once.
+                rest = within.after(statistics.last_timestamp).filter(|_| family == ChunkFamily::Chunks);
             }
-            if chunks.is_empty() || family == ChunkFamily::Late || last >= to {
-                break;
-            }
-            from = last + 1;
         }
     }
-    if let Some(head) = reader.unstored(tag.id, range.start.0, to)? {
-        show(head.len() as u64, head.heap_bytes() as u64, head.timestamps.iter().copied().max().unwrap_or(to));
+    if let Some(head) = reader.unstored(tag.id, bounds)? {
+        show(head.len() as u64, head.heap_bytes() as u64, head.timestamps.iter().copied().max().unwrap_or(bounds.last));
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::{
     unstored::{CurrentValue, FrozenHeads, ReadHeads},
     versions::{Origin, merge, sort_versions},
 };
-use historian_model::{Samples, Tag, TagId, TimeRange, ValueType};
+use historian_model::{Samples, Tag, TagId, TimeBounds, TimeRange, ValueType};
 use historian_store::{ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk};
 
 /// Chunk bytes fetched from the store at once.
@@ -56,14 +56,14 @@ impl TagReader {
         Ok(TagReader { store, frozen, memory: memory.clone(), ..self.clone() })
     }
 
-    /// Samples of a tag with `from <= timestamp <= to` that are not yet in the store: sorted, each timestamp once, the newest write winning.
+    /// Samples of a tag within the bounds that are not yet in the store: sorted, each timestamp once, the newest write winning.
     ///
     /// # Errors
     /// When the view was taken for other tags.
-    pub(crate) fn unstored(&self, tag: TagId, from: i64, to: i64) -> Result<Option<Samples>, ReadError> {
+    pub(crate) fn unstored(&self, tag: TagId, bounds: TimeBounds) -> Result<Option<Samples>, ReadError> {
         match &self.frozen {
-            None => Ok(self.heads.unstored(tag).read(from, to)),
-            Some(frozen) => Ok(frozen.of(tag).ok_or(ReadError::NotInView(tag.0))?.read(from, to)),
+            None => Ok(self.heads.unstored(tag).read(bounds)),
+            Some(frozen) => Ok(frozen.of(tag).ok_or(ReadError::NotInView(tag.0))?.read(bounds)),
         }
     }
 
@@ -85,25 +85,31 @@ impl TagReader {
     /// When a late chunk cannot be read.
     pub fn cursor(&self, tag: &Tag, range: TimeRange) -> Result<Cursor<'_>, ReadError> {
         let direction = if range.reverse { Direction::Backward } else { Direction::Forward };
-        if range.is_empty() {
-            return Ok(Cursor::empty(self, tag, direction));
+        match range.bounds() {
+            None => Ok(Cursor::empty(self, tag, direction)),
+            Some(bounds) => self.cursor_within(tag, bounds, direction),
         }
-        self.cursor_between(tag, range.start.0, range.end.0 - 1, direction)
     }
 
-    /// Reads samples with `from <= timestamp <= to`.
-    fn cursor_between(&self, tag: &Tag, from: i64, to: i64, direction: Direction) -> Result<Cursor<'_>, ReadError> {
-        let head = self.unstored(tag.id, from, to)?;
-        let late = self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)?;
+    fn cursor_within(&self, tag: &Tag, bounds: TimeBounds, direction: Direction) -> Result<Cursor<'_>, ReadError> {
+        let head = self.unstored(tag.id, bounds)?;
+        let late = self.store.chunks(ChunkFamily::Late, tag.id, bounds, Direction::Forward, usize::MAX)?;
         // Twice: as chunks or head, and together in order.
         let mut bytes = head.as_ref().map_or(0, Samples::heap_bytes);
         for chunk in &late {
             bytes += chunk.bytes.len() + chunk.header_in(ChunkFamily::Late)?.statistics.count as usize * SAMPLE_BYTES;
         }
         let taken = self.memory.take(2 * bytes as u64)?;
-        let overlay = overlay(tag, late, head, from, to)?;
-        let unfetched = Some((from, to));
-        Ok(Cursor { from, to, unfetched, overlay_rest: 0..overlay.len(), overlay, _taken: taken, ..Cursor::empty(self, tag, direction) })
+        let overlay = overlay(tag, late, head, bounds)?;
+        let unfetched = Some(bounds);
+        Ok(Cursor {
+            rest: bounds,
+            unfetched,
+            overlay_rest: 0..overlay.len(),
+            overlay,
+            _taken: taken,
+            ..Cursor::empty(self, tag, direction)
+        })
     }
 
     /// As [`TagReader::cursor`], for a look at the first samples only: chunks are fetched one by one.
@@ -127,13 +133,13 @@ impl TagReader {
         self.store.gaps(from, limit)
     }
 
-    /// Number of samples with `from <= timestamp <= to`.
+    /// Number of samples within the bounds.
     ///
     /// # Errors
     /// When one of them cannot be read.
-    pub fn count(&self, tag: &Tag, from: i64, to: i64) -> Result<u64, ReadError> {
+    pub fn count(&self, tag: &Tag, bounds: TimeBounds) -> Result<u64, ReadError> {
         let mut counted = 0;
-        let mut cursor = self.cursor_between(tag, from, to, Direction::Forward)?;
+        let mut cursor = self.cursor_within(tag, bounds, Direction::Forward)?;
         let mut samples = Samples::new(tag.value_type());
         while cursor.next_into(&mut samples)? {
             counted += samples.len() as u64;
@@ -169,11 +175,11 @@ impl TagReader {
             return Ok(entry);
         }
         let last = self.store.last_chunk(ChunkFamily::Chunks, tag.id)?;
-        let from = match &last {
-            Some(chunk) => chunk.header_in(ChunkFamily::Chunks)?.statistics.last_timestamp,
-            None => i64::MIN,
+        let bounds = match &last {
+            Some(chunk) => TimeBounds::since(chunk.header_in(ChunkFamily::Chunks)?.statistics.last_timestamp),
+            None => TimeBounds::ALL,
         };
-        let late = self.store.chunks(ChunkFamily::Late, tag.id, from, i64::MAX, Direction::Forward, usize::MAX)?;
+        let late = self.store.chunks(ChunkFamily::Late, tag.id, bounds, Direction::Forward, usize::MAX)?;
         if let (Some(chunk), true) = (&last, late.is_empty()) {
             let statistics = chunk.header_in(ChunkFamily::Chunks)?.statistics;
             let (timestamp, quality) = (statistics.last_timestamp, statistics.last_quality);
@@ -185,7 +191,7 @@ impl TagReader {
                 return Ok(Some(CurrentValue { timestamp, value: None, quality }));
             }
         }
-        let mut newest = overlay(tag, late, None, i64::MIN, i64::MAX)?;
+        let mut newest = overlay(tag, late, None, TimeBounds::ALL)?;
         if newest.is_empty()
             && let Some(chunk) = &last
         {
@@ -238,13 +244,10 @@ impl TagReader {
     /// # Errors
     /// When stored bytes cannot be read.
     pub fn superseded(&self, tag: &Tag, range: TimeRange) -> Result<Vec<SupersededSample>, ReadError> {
-        if range.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (from, to) = (range.start.0, range.end.0.saturating_sub(1));
+        let Some(bounds) = range.bounds() else { return Ok(Vec::new()) };
         let mut found: Vec<(SupersededSample, u32)> = Vec::new();
         let mut collect = |samples: &Samples, replaced_by: u64, origin: u32| {
-            for index in (0..samples.len()).filter(|index| (from..=to).contains(&samples.timestamps[*index])) {
+            for index in (0..samples.len()).filter(|index| bounds.contains(samples.timestamps[*index])) {
                 let timestamp = samples.timestamps[index];
                 let version = SupersededSample { timestamp, value: samples.value(index), quality: samples.qualities[index], replaced_by };
                 found.push((version, origin));
@@ -252,7 +255,7 @@ impl TagReader {
         };
         // From the newest place to the oldest, as in reading; what moves meanwhile is met twice and made one below.
         let mut layers: Vec<(u64, Samples)> = self.layers(tag.id)?;
-        let late = self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)?;
+        let late = self.store.chunks(ChunkFamily::Late, tag.id, bounds, Direction::Forward, usize::MAX)?;
         let mut late = late
             .into_iter()
             .map(|chunk| Ok((chunk.header_in(ChunkFamily::Late)?.sequence, chunk)))
@@ -261,10 +264,10 @@ impl TagReader {
         let mut older: Vec<(u64, Samples)> = Vec::new();
         if !late.is_empty() || !layers.is_empty() {
             let mut ordered = Samples::new(tag.value_type());
-            for chunk in self.store.chunks(ChunkFamily::Chunks, tag.id, from, to, Direction::Forward, usize::MAX)? {
+            for chunk in self.store.chunks(ChunkFamily::Chunks, tag.id, bounds, Direction::Forward, usize::MAX)? {
                 let mut samples = Samples::new(tag.value_type());
                 chunk.decode_into(ChunkFamily::Chunks, &mut samples)?;
-                ordered.extend_range(&samples, inclusive(&samples, from, to))?;
+                ordered.extend_range(&samples, bounds.rows(&samples.timestamps))?;
             }
             older.push((0, ordered));
         }
@@ -285,7 +288,7 @@ impl TagReader {
             collect(&replaced, sequence, Origin::Late as u32);
             replaced.clear();
         }
-        for (key, bytes) in self.store.superseded(tag.id, from, to)? {
+        for (key, bytes) in self.store.superseded(tag.id, bounds)? {
             let damaged = |message: String| StoreError::Corrupt {
                 family: historian_format::keys::FAMILY_SUPERSEDED,
                 key: format!("tag {} start {} sequence {}", key.tag_id, key.start, key.sequence),
@@ -311,11 +314,10 @@ impl TagReader {
 pub struct Cursor<'a> {
     reader: &'a TagReader,
     tag: Tag,
-    /// Bounds of what is not yet handed out of chunks, both inclusive.
-    from: i64,
-    to: i64,
-    /// Bounds of what is not yet fetched from the store; `None` when all is.
-    unfetched: Option<(i64, i64)>,
+    /// What is not yet handed out of chunks.
+    rest: TimeBounds,
+    /// What is not yet fetched from the store; `None` when all is.
+    unfetched: Option<TimeBounds>,
     direction: Direction,
     /// Late and head samples of the range, sorted, and which of them are not yet handed out.
     overlay: Samples,
@@ -340,8 +342,7 @@ impl<'a> Cursor<'a> {
         Cursor {
             reader,
             tag: tag.clone(),
-            from: 0,
-            to: 0,
+            rest: TimeBounds { first: 0, last: 0 },
             unfetched: None,
             direction,
             overlay_rest: 0..0,
@@ -389,10 +390,10 @@ impl Cursor<'_> {
             && self.direction == Direction::Forward
         {
             let statistics = chunk.header_in(ChunkFamily::Chunks)?.statistics;
-            let (first, last) = (statistics.first_timestamp, statistics.last_timestamp);
-            let alone = self.overlay.timestamps[self.overlay_rest.clone()].first().is_none_or(|timestamp| *timestamp > last);
-            if alone && first >= self.from && last <= self.to {
-                self.from = self.from.max(last.saturating_add(1));
+            let held = TimeBounds::of(&statistics);
+            let alone = self.overlay.timestamps[self.overlay_rest.clone()].first().is_none_or(|timestamp| *timestamp > held.last);
+            if alone && self.rest.covers(held) {
+                self.rest.first = self.rest.first.max(held.last.saturating_add(1));
                 return Ok(self.page.pop_front().map(|chunk| Portion::Chunk(chunk, Box::new(statistics))));
             }
         }
@@ -401,15 +402,15 @@ impl Cursor<'_> {
     }
 
     fn fetch(&mut self) -> Result<(), ReadError> {
-        let Some((from, to)) = self.unfetched else { return Ok(()) };
-        let chunks = self.reader.store.chunks(ChunkFamily::Chunks, self.tag.id, from, to, self.direction, self.page_bytes)?;
+        let Some(bounds) = self.unfetched else { return Ok(()) };
+        let chunks = self.reader.store.chunks(ChunkFamily::Chunks, self.tag.id, bounds, self.direction, self.page_bytes)?;
         self.unfetched = match chunks.last() {
             None => None,
             Some(last) => {
-                let statistics = last.header_in(ChunkFamily::Chunks)?.statistics;
+                let held = TimeBounds::of(&last.header_in(ChunkFamily::Chunks)?.statistics);
                 match self.direction {
-                    Direction::Forward => statistics.last_timestamp.checked_add(1).filter(|&next| next <= to).map(|next| (next, to)),
-                    Direction::Backward => statistics.first_timestamp.checked_sub(1).filter(|&next| next >= from).map(|next| (from, next)),
+                    Direction::Forward => bounds.after(held.last),
+                    Direction::Backward => bounds.before(held.first),
                 }
             }
         };
@@ -418,21 +419,20 @@ impl Cursor<'_> {
     }
 
     fn append_chunk(&mut self, chunk: &StoredChunk, out: &mut Samples) -> Result<(), ReadError> {
-        let statistics = chunk.header_in(ChunkFamily::Chunks)?.statistics;
-        let (first, last) = (statistics.first_timestamp, statistics.last_timestamp);
-        let overlapping = self.take_overlay(first, last);
-        let (from, to) = (self.from, self.to);
+        let held = TimeBounds::of(&chunk.header_in(ChunkFamily::Chunks)?.statistics);
+        let overlapping = self.take_overlay(held);
+        let rest = self.rest;
         // A chunk that comes later may hold samples of this one again, when chunks were rewritten between two pages.
         match self.direction {
-            Direction::Forward => self.from = self.from.max(last.saturating_add(1)),
-            Direction::Backward => self.to = self.to.min(first.saturating_sub(1)),
+            Direction::Forward => self.rest.first = rest.first.max(held.last.saturating_add(1)),
+            Direction::Backward => self.rest.last = rest.last.min(held.first.saturating_sub(1)),
         }
-        if overlapping.is_empty() && first >= from && last <= to && self.direction == Direction::Forward {
+        if overlapping.is_empty() && rest.covers(held) && self.direction == Direction::Forward {
             return Ok(chunk.decode_into(ChunkFamily::Chunks, out)?);
         }
         self.scratch.clear();
         chunk.decode_into(ChunkFamily::Chunks, &mut self.scratch)?;
-        let inside = inclusive(&self.scratch, from, to);
+        let inside = rest.rows(&self.scratch.timestamps);
         if overlapping.is_empty() {
             return append_in(self.direction, &self.scratch, inside, out);
         }
@@ -443,17 +443,17 @@ impl Cursor<'_> {
     }
 
     /// The part of the overlay that comes with a chunk: everything not yet handed out up to the chunk's far edge.
-    fn take_overlay(&mut self, first: i64, last: i64) -> Range<usize> {
+    fn take_overlay(&mut self, held: TimeBounds) -> Range<usize> {
         let Range { start, end } = self.overlay_rest.clone();
         let times = &self.overlay.timestamps[start..end];
         match self.direction {
             Direction::Forward => {
-                let cut = start + times.partition_point(|&timestamp| timestamp <= last);
+                let cut = start + times.partition_point(|&timestamp| timestamp <= held.last);
                 self.overlay_rest = cut..end;
                 start..cut
             }
             Direction::Backward => {
-                let cut = start + times.partition_point(|&timestamp| timestamp < first);
+                let cut = start + times.partition_point(|&timestamp| timestamp < held.first);
                 self.overlay_rest = start..cut;
                 cut..end
             }
@@ -461,14 +461,14 @@ impl Cursor<'_> {
     }
 }
 
-/// Late chunks and head of a range as one sorted run, each timestamp once.
-fn overlay(tag: &Tag, mut late: Vec<StoredChunk>, head: Option<Samples>, from: i64, to: i64) -> Result<Samples, ReadError> {
+/// Late chunks within the bounds and head as one sorted run, each timestamp once.
+fn overlay(tag: &Tag, mut late: Vec<StoredChunk>, head: Option<Samples>, bounds: TimeBounds) -> Result<Samples, ReadError> {
     let mut overlay = Samples::new(tag.value_type());
     late.sort_by_cached_key(|chunk| (chunk.header().map_or(0, |header| header.sequence), chunk.key.generation));
     for chunk in &late {
         let mut decoded = Samples::new(tag.value_type());
         chunk.decode_into(ChunkFamily::Late, &mut decoded)?;
-        let inside = inclusive(&decoded, from, to);
+        let inside = bounds.rows(&decoded.timestamps);
         overlay.extend_range(&decoded, inside)?;
     }
     if let Some(head) = head {
@@ -477,12 +477,6 @@ fn overlay(tag: &Tag, mut late: Vec<StoredChunk>, head: Option<Samples>, from: i
     // Of equal timestamps the last pushed wins, and pushes went from the lowest precedence to the highest.
     overlay.sort_and_dedup();
     Ok(overlay)
-}
-
-fn inclusive(samples: &Samples, from: i64, to: i64) -> Range<usize> {
-    let start = samples.timestamps.partition_point(|&timestamp| timestamp < from);
-    let end = samples.timestamps.partition_point(|&timestamp| timestamp <= to);
-    start..end.max(start)
 }
 
 fn append_in(direction: Direction, samples: &Samples, range: Range<usize>, out: &mut Samples) -> Result<(), ReadError> {

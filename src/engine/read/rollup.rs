@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use historian_format::{
-    keys::{week_bounds, week_of},
+    keys::week_of,
     rollup::{Parts, RollupBlock, RollupLevel, RollupState},
 };
 
 use super::{ReadError, merge::TagReader};
-use historian_model::{Samples, Tag, TimeRange, Timestamp, ValueType};
+use historian_model::{Samples, Tag, TimeBounds, TimeRange, Timestamp, ValueType};
 use historian_store::{ChunkFamily, Direction, StoreError};
 
 /// Receives a finished state: level, start of its interval, state.
@@ -131,48 +131,39 @@ impl TagReader {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn has_states(&self, tag: &Tag, level: RollupLevel, start: i64, end: i64) -> Result<bool, ReadError> {
-        Ok(!self.store.rollups(tag.id, level, week_of(start)..=week_of(end.saturating_sub(1)), 1)?.is_empty())
+    pub fn has_states(&self, tag: &Tag, level: RollupLevel, range: TimeRange) -> Result<bool, ReadError> {
+        let Some(bounds) = range.bounds() else { return Ok(false) };
+        Ok(!self.store.rollups(tag.id, level, week_of(bounds.first)..=week_of(bounds.last), 1)?.is_empty())
     }
 
-    /// States of the non-empty aligned intervals of a level that lie in `start..end`; both are multiples of the interval.
+    /// States of the non-empty aligned intervals of a level that lie in a range; its edges are multiples of the interval.
     ///
     /// With `use_rollups` stored states are taken where they hold; the answer is the same without, to the bit. Of states that are made of
     /// samples only `parts` are sure to be told.
     ///
     /// # Errors
     /// When chunks or rollups cannot be read.
-    pub fn states(
-        &self,
-        tag: &Tag,
-        level: RollupLevel,
-        start: i64,
-        end: i64,
-        use_rollups: bool,
-        parts: Parts,
-    ) -> Result<States, ReadError> {
+    pub fn states(&self, tag: &Tag, level: RollupLevel, range: TimeRange, use_rollups: bool, parts: Parts) -> Result<States, ReadError> {
         let mut answer = States::default();
-        if start >= end {
-            return Ok(answer);
-        }
+        let Some(bounds) = range.bounds() else { return Ok(answer) };
         let mut stored = BTreeMap::new();
         if use_rollups {
             // What is late or in the head is not in rollups: its intervals are made from samples. Looked for before the rollups are read,
             // since merging goes the other way: it marks the day in the same step in which the late chunk goes.
-            let unrolled = self.unrolled(tag, start, end - 1)?;
-            stored = self.stored_states(tag, level, start, end)?;
+            let unrolled = self.unrolled(tag, bounds)?;
+            stored = self.stored_states(tag, level, bounds)?;
             for timestamp in unrolled {
                 stored.remove(&interval_start(level, timestamp));
             }
         }
         answer.stored = stored.len();
-        let mut from = start;
+        let mut from = range.start;
         for (at, state) in stored {
-            self.fold_range(tag, level, from..at, parts, &mut answer.states)?;
+            self.fold_range(tag, level, TimeRange { start: from, end: Timestamp(at), reverse: false }, parts, &mut answer.states)?;
             answer.states.push((at, state));
-            from = at.saturating_add(level.interval_ns());
+            from = Timestamp(at.saturating_add(level.interval_ns()));
         }
-        self.fold_range(tag, level, from..end, parts, &mut answer.states)?;
+        self.fold_range(tag, level, TimeRange { start: from, end: range.end, reverse: false }, parts, &mut answer.states)?;
         Ok(answer)
     }
 
@@ -181,15 +172,14 @@ impl TagReader {
         &self,
         tag: &Tag,
         level: RollupLevel,
-        range: std::ops::Range<i64>,
+        range: TimeRange,
         parts: Parts,
         out: &mut Vec<(i64, RollupState)>,
     ) -> Result<(), ReadError> {
-        let (from, to) = (range.start, range.end);
-        if from >= to {
+        if range.is_empty() {
             return Ok(());
         }
-        let mut cursor = self.cursor(tag, TimeRange::new(Timestamp(from), Timestamp(to)))?;
+        let mut cursor = self.cursor(tag, range)?;
         let mut folder = Folder::up_to(level, tag.value_type(), parts);
         let mut samples = Samples::new(tag.value_type());
         let mut emit = |found: RollupLevel, start: i64, state: &RollupState| {
@@ -206,9 +196,9 @@ impl TagReader {
     }
 
     /// Stored states of whole intervals before the tag's mark, but those of days that are to be made anew.
-    fn stored_states(&self, tag: &Tag, level: RollupLevel, start: i64, end: i64) -> Result<BTreeMap<i64, RollupState>, ReadError> {
+    fn stored_states(&self, tag: &Tag, level: RollupLevel, bounds: TimeBounds) -> Result<BTreeMap<i64, RollupState>, ReadError> {
         let mut found = BTreeMap::new();
-        let (first, last) = (week_of(start), week_of(end - 1));
+        let (first, last) = (week_of(bounds.first), week_of(bounds.last));
         // Asked before the blocks are read: a day that was marked and made anew in between is new in its block.
         let marked = self.store.dirty(Some(tag.id))?;
         let dirty = |week: i32| marked.iter().find(|(_, at, _)| *at == week).map_or(0, |(_, _, days)| *days);
@@ -235,12 +225,12 @@ impl TagReader {
                     return Err(damaged("the block is another tag's, type's or level's".into()).into());
                 }
                 let dirty = dirty(key.week);
-                let (week_start, _) = week_bounds(key.week);
+                let week_start = TimeBounds::of_week(key.week).first;
                 for (number, state) in block.states {
                     let at = block.start + i128::from(number) * i128::from(level.interval_ns());
                     let Ok(at) = i64::try_from(at) else { continue };
                     let day = (at - week_start) / RollupLevel::Day.interval_ns();
-                    if at >= start && at < end && dirty & 1 << day == 0 {
+                    if bounds.contains(at) && dirty & 1 << day == 0 {
                         found.insert(at, state);
                     }
                 }
@@ -250,10 +240,10 @@ impl TagReader {
         Ok(found)
     }
 
-    /// Timestamps in `from..=to` of samples that are not in ordered chunks.
-    fn unrolled(&self, tag: &Tag, from: i64, to: i64) -> Result<Vec<i64>, ReadError> {
-        let mut timestamps = self.unstored(tag.id, from, to)?.map_or(Vec::new(), |head| head.timestamps);
-        for chunk in self.store.chunks(ChunkFamily::Late, tag.id, from, to, Direction::Forward, usize::MAX)? {
+    /// Timestamps within the bounds of samples that are not in ordered chunks.
+    fn unrolled(&self, tag: &Tag, bounds: TimeBounds) -> Result<Vec<i64>, ReadError> {
+        let mut timestamps = self.unstored(tag.id, bounds)?.map_or(Vec::new(), |head| head.timestamps);
+        for chunk in self.store.chunks(ChunkFamily::Late, tag.id, bounds, Direction::Forward, usize::MAX)? {
             let before = timestamps.len();
             historian_format::Chunk::parse(&chunk.bytes)
                 .and_then(|parsed| parsed.decode_timestamps_into(&mut timestamps))
@@ -261,7 +251,7 @@ impl TagReader {
             let mut at = before;
             timestamps.retain(|timestamp| {
                 at += 1;
-                at <= before || (from..=to).contains(timestamp)
+                at <= before || bounds.contains(*timestamp)
             });
         }
         Ok(timestamps)

@@ -10,7 +10,7 @@ use historian_format::current::CurrentEntry;
 use parking_lot::RwLockReadGuard;
 
 use super::ReadError;
-use historian_model::{Samples, TagId, Value, ValueType};
+use historian_model::{Samples, TagId, TimeBounds, Value, ValueType};
 
 /// Latest sample of a tag by source timestamp.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,12 +62,12 @@ pub struct Unstored {
 }
 
 impl Unstored {
-    /// Samples with `from <= timestamp <= to`: sorted, each timestamp once, the newest write winning. `None` for none.
-    pub fn read(&self, from: i64, to: i64) -> Option<Samples> {
+    /// Samples within the bounds: sorted, each timestamp once, the newest write winning. `None` for none.
+    pub fn read(&self, bounds: TimeBounds) -> Option<Samples> {
         let runs = [self.sealing.as_deref(), self.head.as_deref()];
         let mut samples = Samples::new(runs.iter().flatten().next()?.value_type());
         for run in runs.into_iter().flatten() {
-            copy_range(run, from, to, &mut samples);
+            copy_within(run, bounds, &mut samples);
         }
         samples.sort_and_dedup();
         (!samples.is_empty()).then_some(samples)
@@ -106,14 +106,12 @@ impl FrozenHeads {
     }
 }
 
-/// Appends the samples of `from` in the time range, in their order.
-fn copy_range(run: &Samples, from: i64, to: i64, out: &mut Samples) {
+/// Appends the samples of a run that lie within the bounds, in their order.
+fn copy_within(run: &Samples, bounds: TimeBounds, out: &mut Samples) {
     let copied = if run.is_sorted_strictly() {
-        let start = run.timestamps.partition_point(|&timestamp| timestamp < from);
-        let end = run.timestamps.partition_point(|&timestamp| timestamp <= to);
-        out.extend_range(run, start..end.max(start))
+        out.extend_range(run, bounds.rows(&run.timestamps))
     } else {
-        let inside = |index: &u32| (from..=to).contains(&run.timestamps[*index as usize]);
+        let inside = |index: &u32| bounds.contains(run.timestamps[*index as usize]);
         let indexes: Vec<u32> = (0..run.len() as u32).filter(inside).collect();
         out.append(&run.take(&indexes))
     };

@@ -93,9 +93,9 @@ pub fn read(reader: &TagReader, tag: &Tag, edges: &[i64], source: Source, limits
     let segments = segments(edges, level);
     let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return Ok(()) };
     let stored = match level {
-        Some(level) if source.rollups => {
-            reader.has_states(tag, level, first.from, last.to).map_err(|error| QueryError::reading(tag, &error))?
-        }
+        Some(level) if source.rollups => reader
+            .has_states(tag, level, TimeRange::new(Timestamp(first.from), Timestamp(last.to)))
+            .map_err(|error| QueryError::reading(tag, &error))?,
         _ => false,
     };
     let Some(level) = level.filter(|_| stored) else {
@@ -127,7 +127,8 @@ fn states(
     while at < end {
         limits.check(0)?;
         let to = at.saturating_add(level.interval_ns().saturating_mul(STATES_MAX)).min(end);
-        let found = reader.states(tag, level, at, to, true, source.parts).map_err(|error| QueryError::reading(tag, &error))?;
+        let range = TimeRange::new(Timestamp(at), Timestamp(to));
+        let found = reader.states(tag, level, range, true, source.parts).map_err(|error| QueryError::reading(tag, &error))?;
         for (start, state) in &found.states {
             while segments[segment].to <= *start {
                 segment += 1;

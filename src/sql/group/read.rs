@@ -88,13 +88,14 @@ impl Source<'_> {
         while at < range.end {
             self.limits.check(0)?;
             let to = at.saturating_add(step * STATES_AT_ONCE).min(range.end);
-            if !self.reader.has_states(self.tag, level, at, to).map_err(failed)? {
+            let within = TimeRange::new(Timestamp(at), Timestamp(to));
+            if !self.reader.has_states(self.tag, level, within).map_err(failed)? {
                 // Making states would only cost.
                 self.samples(at..to, sink)?;
                 at = to;
                 continue;
             }
-            let found = self.reader.states(self.tag, level, at, to, true, self.parts).map_err(failed)?;
+            let found = self.reader.states(self.tag, level, within, true, self.parts).map_err(failed)?;
             // Intervals one after another that are read as samples.
             let mut untold: Option<Range<i64>> = None;
             for (start, state) in &found.states {

@@ -12,7 +12,7 @@ use self_cell::self_cell;
 
 use super::{RocksStore, error::classified, scan};
 use crate::{ChunkFamily, Direction, Gap, ReadStore, StoreError, StoredChunk, layer::reads};
-use historian_model::TagId;
+use historian_model::{TagId, TimeBounds};
 
 type Snapshot<'a> = SnapshotWithThreadMode<'a, DB>;
 
@@ -39,16 +39,15 @@ impl Reads<'_> {
         &self,
         family: ChunkFamily,
         tag: TagId,
-        from: i64,
-        to: i64,
+        bounds: TimeBounds,
         direction: Direction,
         bytes_max: usize,
     ) -> Result<Vec<StoredChunk>, StoreError> {
         let scan = scan::Scan::new(self.iterator(family.name())?, tag, family.name());
         match (family, direction) {
-            (ChunkFamily::Late, _) => scan.overlapping(from, to),
-            (ChunkFamily::Chunks, Direction::Forward) => scan.forward(from, to, bytes_max),
-            (ChunkFamily::Chunks, Direction::Backward) => scan.backward(from, to, bytes_max),
+            (ChunkFamily::Late, _) => scan.overlapping(bounds),
+            (ChunkFamily::Chunks, Direction::Forward) => scan.forward(bounds, bytes_max),
+            (ChunkFamily::Chunks, Direction::Backward) => scan.backward(bounds, bytes_max),
         }
     }
 
@@ -62,11 +61,11 @@ impl Reads<'_> {
         found.map_err(|error| classified(&error, family))
     }
 
-    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
+    fn superseded(&self, tag: TagId, bounds: TimeBounds) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
         let family = keys::FAMILY_SUPERSEDED;
         let mut scan = scan::Scan::new(self.iterator(family)?, tag, family);
         let mut found = Vec::new();
-        scan.entries(keys::week_of(from)..=keys::week_of(to), &mut |key, value| {
+        scan.entries(keys::week_of(bounds.first)..=keys::week_of(bounds.last), &mut |key, value| {
             let key = SupersededKey::decode(key).ok_or_else(|| scan::no_such_key(family, key))?;
             found.push((key, value.to_vec()));
             Ok(true)

@@ -11,7 +11,7 @@ use rocksdb::DBRawIterator;
 
 use super::error::classified;
 use crate::{StoreError, StoredChunk, overlaps};
-use historian_model::TagId;
+use historian_model::{TagId, TimeBounds};
 
 /// Receives key and value; false ends the walk.
 pub(super) type VisitEntry<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError>;
@@ -131,17 +131,17 @@ impl<'a> Scan<'a> {
         Ok(chunk.filter(|chunk| chunk.key.start == start).map(|chunk| chunk.key.generation))
     }
 
-    /// All chunks that hold samples with `from <= timestamp <= to`.
-    pub(super) fn overlapping(mut self, from: i64, to: i64) -> Result<Vec<StoredChunk>, StoreError> {
+    /// All chunks that hold samples within the bounds.
+    pub(super) fn overlapping(mut self, bounds: TimeBounds) -> Result<Vec<StoredChunk>, StoreError> {
         let mut found = Vec::new();
-        // Chunks do not reach across weeks, so the first one that matters begins in the week of `from`.
-        self.iterator.seek(ChunkKey::prefix(week_of(from), self.tag));
+        // Chunks do not reach across weeks, so the first one that matters begins in the week of the first timestamp.
+        self.iterator.seek(ChunkKey::prefix(week_of(bounds.first), self.tag));
         while self.settle_forward()?.is_some() {
             let chunk = self.chunk()?;
-            if chunk.key.start > to {
+            if chunk.key.start > bounds.last {
                 break;
             }
-            if overlaps(&chunk, from, to, self.family)? {
+            if overlaps(&chunk, bounds, self.family)? {
                 found.push(chunk);
             }
             self.iterator.next();
@@ -150,18 +150,18 @@ impl<'a> Scan<'a> {
     }
 
     /// Disjoint chunks in ascending order.
-    pub(super) fn forward(mut self, from: i64, to: i64, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError> {
-        self.iterator.seek_for_prev(ChunkKey { tag_id: self.tag, start: from, generation: u16::MAX }.encode());
-        if self.place()? != Some((week_of(from), self.tag)) {
-            self.iterator.seek(ChunkKey { tag_id: self.tag, start: from, generation: 0 }.encode());
+    pub(super) fn forward(mut self, bounds: TimeBounds, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError> {
+        self.iterator.seek_for_prev(ChunkKey { tag_id: self.tag, start: bounds.first, generation: u16::MAX }.encode());
+        if self.place()? != Some((week_of(bounds.first), self.tag)) {
+            self.iterator.seek(ChunkKey { tag_id: self.tag, start: bounds.first, generation: 0 }.encode());
         }
         let (mut found, mut bytes) = (Vec::new(), 0);
         while bytes < bytes_max.max(1) && self.settle_forward()?.is_some() {
             let chunk = self.chunk()?;
-            if chunk.key.start > to {
+            if chunk.key.start > bounds.last {
                 break;
             }
-            if overlaps(&chunk, from, to, self.family)? {
+            if overlaps(&chunk, bounds, self.family)? {
                 bytes += chunk.bytes.len();
                 found.push(chunk);
             }
@@ -171,12 +171,12 @@ impl<'a> Scan<'a> {
     }
 
     /// Disjoint chunks in descending order.
-    pub(super) fn backward(mut self, from: i64, to: i64, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError> {
-        self.iterator.seek_for_prev(ChunkKey { tag_id: self.tag, start: to, generation: u16::MAX }.encode());
+    pub(super) fn backward(mut self, bounds: TimeBounds, bytes_max: usize) -> Result<Vec<StoredChunk>, StoreError> {
+        self.iterator.seek_for_prev(ChunkKey { tag_id: self.tag, start: bounds.last, generation: u16::MAX }.encode());
         let (mut found, mut bytes) = (Vec::new(), 0);
         while bytes < bytes_max.max(1) && self.settle_backward()?.is_some() {
             let chunk = self.chunk()?;
-            if !overlaps(&chunk, from, to, self.family)? {
+            if !overlaps(&chunk, bounds, self.family)? {
                 break;
             }
             bytes += chunk.bytes.len();

@@ -6,7 +6,7 @@ use historian_format::{encode_chunk, keys::ChunkKey};
 
 use super::*;
 use crate::{AuditEntry, Change, ChunkFamily, ReadStore, StoppedStore, Store, StoredChunk, rocks::StoreOptions};
-use historian_model::{Samples, TagId, Value, ValueType};
+use historian_model::{Samples, TagId, TimeBounds, Value, ValueType};
 
 const CHUNKS: i64 = 40;
 const SAMPLES: i64 = 500;
@@ -164,7 +164,7 @@ fn any_flipped_byte_of_a_table_is_found_and_everything_else_is_read() {
         let missing: Vec<&str> = [(1, "a"), (2, "b"), (3, "c")]
             .into_iter()
             .filter(|(tag, _)| {
-                stopped.store.chunks(ChunkFamily::Chunks, TagId(*tag), i64::MIN, i64::MAX, crate::Direction::Forward, usize::MAX).is_err()
+                stopped.store.chunks(ChunkFamily::Chunks, TagId(*tag), TimeBounds::ALL, crate::Direction::Forward, usize::MAX).is_err()
             })
             .map(|(_, name)| name)
             .collect();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use historian::{
-    model::{Clock, TagId},
+    model::{Clock, TagId, TimeBounds},
     store::{Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoreLayer, StoredChunk},
 };
 use historian_format::{
@@ -103,12 +103,11 @@ impl ReadStore for Short {
         &self,
         family: ChunkFamily,
         tag: TagId,
-        from: i64,
-        to: i64,
+        bounds: TimeBounds,
         direction: Direction,
         bytes_max: usize,
     ) -> Result<Vec<StoredChunk>, StoreError> {
-        Ok(self.0.chunks(family, tag, from, to, direction, bytes_max).unwrap_or_default())
+        Ok(self.0.chunks(family, tag, bounds, direction, bytes_max).unwrap_or_default())
     }
 
     fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
@@ -119,8 +118,8 @@ impl ReadStore for Short {
         self.0.record(record, tag)
     }
 
-    fn superseded(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
-        self.0.superseded(tag, from, to)
+    fn superseded(&self, tag: TagId, bounds: TimeBounds) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
+        self.0.superseded(tag, bounds)
     }
 
     fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError> {
