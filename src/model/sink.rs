@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 
-use crate::{SampleBatch, TagId, TagName, Timestamp, ValueType};
+use crate::{SampleBatch, TagId, TagName, TimeRange, Timestamp, ValueType};
 
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -120,8 +120,8 @@ pub struct Rejection {
 /// Deletes a range of some tags and writes samples, as one write: replace range, or with an empty batch delete range.
 #[derive(Clone, Debug, Default)]
 pub struct Correction {
-    /// Tags and the range of source time, both ends inclusive, that is emptied before `batch` is written.
-    pub deletions: Vec<(TagId, Timestamp, Timestamp)>,
+    /// Tags and the range of source time that is emptied before `batch` is written.
+    pub deletions: Vec<(TagId, TimeRange)>,
     pub batch: SampleBatch,
     /// Who does it, for the audit log.
     pub principal: String,

@@ -21,7 +21,7 @@ pub async fn delete_range(services: Services, request: DeleteRangeRequest) -> Re
         if selected.tags.is_empty() {
             return Err(status::invalid("tags", "no tag matches; nothing was deleted"));
         }
-        let deletions = selected.tags.iter().map(|tag| (tag.id, range.start, Timestamp(range.end.0 - 1))).collect();
+        let deletions = selected.tags.iter().map(|tag| (tag.id, range)).collect();
         let reason = reason(&request.reason)?;
         Ok((range, Correction { deletions, batch: SampleBatch::default(), principal: principal(), reason }))
     })
@@ -52,7 +52,7 @@ pub async fn replace_range(services: Services, request: ReplaceRangeRequest) -> 
                 let message = format!("{name}: the sample at {} lies outside the range that is replaced", Timestamp(*outside));
                 return Err(status::invalid("samples", message));
             }
-            correction.deletions.push((tag.id, range.start, Timestamp(range.end.0 - 1)));
+            correction.deletions.push((tag.id, range));
             correction.batch.runs.push((tag.id, samples));
         }
         if missing.is_empty() { Ok((range, correction)) } else { Err(status::tags_not_found(&missing)) }

@@ -14,7 +14,7 @@ use historian_model::sink::{
     Acknowledgement, Correction, CorrectionSink, Durability, Loss, LossReason, RefusedWrite, Rejected, Rejection, SampleSink, WriteError,
     WriteMode,
 };
-use historian_model::{SampleBatch, TagId, TagName};
+use historian_model::{SampleBatch, TagId, TagName, TimeBounds};
 use historian_store::{Gap, GapReason, StoreError};
 
 impl Ingest {
@@ -117,9 +117,10 @@ impl CorrectionSink for Ingest {
             return Err(WriteError::TooLarge { found: deletions.len(), limit: JOURNAL_RECORD_DELETIONS_MAX });
         }
         let mut ranges = Vec::with_capacity(deletions.len());
-        for (tag, from, to) in deletions {
+        for (tag, range) in deletions {
             self.catalog.by_id(tag).ok_or(WriteError::UnknownTag(tag.0))?;
-            ranges.push(Deletion { tag_id: tag.0, from: from.0, to: to.0 });
+            // A record has the first and the last timestamp; what empties nothing has no place in it.
+            ranges.extend(range.bounds().map(|TimeBounds { first, last }| Deletion { tag_id: tag.0, from: first, to: last }));
         }
         let rejected = self.without_future(&mut batch);
         if let Some(Rejection { tag, timestamp, reason }) = rejected.shown.first().cloned() {

@@ -152,7 +152,7 @@ fn entries_of_current_values(store: &Arc<dyn Store>) {
     assert_eq!(write(15, 3.0), Some((20, Some(2.0))), "late");
     assert_eq!(write(20, 4.0), Some((20, Some(4.0))), "over the latest");
     let correction = Correction {
-        deletions: vec![(machine.tags[0].id, Timestamp(12), Timestamp(30))],
+        deletions: vec![(machine.tags[0].id, TimeRange::new(Timestamp(12), Timestamp(31)))],
         batch: SampleBatch::default(),
         principal: String::new(),
         reason: String::new(),
@@ -238,7 +238,7 @@ fn run(steps: &[Step], open: &dyn Fn() -> Arc<dyn Store>) {
                 }
                 let id = machine.tags[*tag].id;
                 let correction = Correction {
-                    deletions: vec![(id, Timestamp(*from), Timestamp(*to))],
+                    deletions: vec![(id, TimeBounds { first: *from, last: *to }.to_range())],
                     batch: SampleBatch { runs: vec![(id, run)] },
                     principal: "tester".into(),
                     reason: "a property".into(),
@@ -407,7 +407,7 @@ fn replaced_and_deleted_versions_can_be_read() {
     assert_eq!(versions(), [(1, 1.0), (3, 3.0)], "head over chunk");
     machine.ingest.compact().unwrap();
     assert_eq!(versions(), [(1, 1.0), (3, 3.0)], "merged");
-    let correction = Correction { deletions: vec![(tag.id, Timestamp(2), Timestamp(3))], ..Correction::default() };
+    let correction = Correction { deletions: vec![(tag.id, TimeRange::new(Timestamp(2), Timestamp(4)))], ..Correction::default() };
     assert_eq!(runtime.block_on(machine.ingest.correct(correction)).unwrap().deleted, 2);
     assert_eq!(versions(), [(1, 1.0), (2, 2.0), (3, 3.0), (3, 30.0)], "deleted");
     machine.ingest.compact().unwrap();

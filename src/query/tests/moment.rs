@@ -102,7 +102,11 @@ fn writes_are_seen_whole(store: Arc<dyn Store>) {
                 let samples = || run((0..3).map(|step| (at * 10 + step, number as f64)));
                 if number % 11 == 5 {
                     let correction = Correction {
-                        deletions: plant.tags.iter().map(|tag| (tag.id, Timestamp(at * 10 - 40), Timestamp(at * 10 + 9))).collect(),
+                        deletions: plant
+                            .tags
+                            .iter()
+                            .map(|tag| (tag.id, TimeRange::new(Timestamp(at * 10 - 40), Timestamp(at * 10 + 10))))
+                            .collect(),
                         batch: SampleBatch { runs: plant.tags.iter().map(|tag| (tag.id, samples())).collect() },
                         principal: "test".into(),
                         reason: "test".into(),
@@ -190,7 +194,11 @@ fn a_long_answer_is_of_the_moment_of_its_beginning() {
                     write(&plant, late.collect());
                     plant.ingest.compact().unwrap();
                     let correction = Correction {
-                        deletions: plant.tags.iter().map(|tag| (tag.id, Timestamp(SAMPLES), Timestamp(SAMPLES * 5))).collect(),
+                        deletions: plant
+                            .tags
+                            .iter()
+                            .map(|tag| (tag.id, TimeRange::new(Timestamp(SAMPLES), Timestamp(SAMPLES * 5 + 1))))
+                            .collect(),
                         batch: SampleBatch::default(),
                         principal: "test".into(),
                         reason: "test".into(),
@@ -205,7 +213,7 @@ fn a_long_answer_is_of_the_moment_of_its_beginning() {
         assert!(found.iter().all(|samples| *samples == expected), "with {threads} threads");
         // As before, for the next turn.
         let correction = Correction {
-            deletions: plant.tags.iter().map(|tag| (tag.id, Timestamp(0), Timestamp(SAMPLES * 20))).collect(),
+            deletions: plant.tags.iter().map(|tag| (tag.id, TimeRange::new(Timestamp(0), Timestamp(SAMPLES * 20 + 1)))).collect(),
             batch: SampleBatch { runs: plant.tags.iter().map(|tag| (tag.id, run((0..SAMPLES).map(|at| (at * 10, at as f64))))).collect() },
             principal: "test".into(),
             reason: "test".into(),
