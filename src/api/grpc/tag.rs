@@ -11,7 +11,7 @@ use crate::{
     principal::principal,
     resolve, status,
 };
-use historian_model::{Tag, TagDefinition, TagName, ValueType};
+use historian_model::{Tag, TagDefinition, TagName, TimeBounds, ValueType};
 use historian_query::Extent;
 use historian_store::AuditEntry;
 
@@ -137,10 +137,11 @@ fn last_words(services: &Services, name: &str) -> Result<AuditEntry, Status> {
         Extent::default()
     });
     detail += "; its superseded versions went with it";
+    let range = extent.bounds.map(TimeBounds::to_range);
     Ok(AuditEntry {
         principal: principal(),
-        start: extent.first,
-        end: extent.last.map(|last| last.saturating_add(1)),
+        start: range.map(|range| range.start.0),
+        end: range.map(|range| range.end.0),
         samples: extent.samples,
         detail,
         ..AuditEntry::default()

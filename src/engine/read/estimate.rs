@@ -4,7 +4,7 @@ use super::{
     ReadError,
     merge::{Portion, TagReader},
 };
-use historian_model::{Tag, TimeRange};
+use historian_model::{Tag, TimeBounds, TimeRange};
 use historian_store::{ChunkFamily, Direction};
 
 /// Chunk bytes fetched at once.
@@ -14,9 +14,8 @@ const PAGE_BYTES: usize = 4 << 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     pub samples: u64,
-    /// First and last timestamp.
-    pub first: Option<i64>,
-    pub last: Option<i64>,
+    /// `None` without samples.
+    pub bounds: Option<TimeBounds>,
 }
 
 /// How much a tag holds. Counts exactly; only what overlaps is decoded for it.
@@ -27,16 +26,15 @@ pub fn extent(reader: &TagReader, tag: &Tag) -> Result<Extent, ReadError> {
     let mut extent = Extent::default();
     let mut cursor = reader.cursor(tag, TimeRange::ALL)?;
     while let Some(portion) = cursor.next_portion()? {
-        let (samples, first, last) = match &portion {
-            Portion::Chunk(_, statistics) => (u64::from(statistics.count), statistics.first_timestamp, statistics.last_timestamp),
+        let (samples, held) = match &portion {
+            Portion::Chunk(_, statistics) => (u64::from(statistics.count), TimeBounds::of(statistics)),
             Portion::Samples(samples) => {
                 let (Some(&first), Some(&last)) = (samples.timestamps.first(), samples.timestamps.last()) else { continue };
-                (samples.len() as u64, first, last)
+                (samples.len() as u64, TimeBounds { first, last })
             }
         };
         extent.samples += samples;
-        extent.first = extent.first.or(Some(first));
-        extent.last = Some(last);
+        extent.bounds = Some(TimeBounds { first: extent.bounds.unwrap_or(held).first, ..held });
     }
     Ok(extent)
 }

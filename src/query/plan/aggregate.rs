@@ -278,7 +278,8 @@ fn feed_states(
         let run = &states[at..at + together(&states[at..], needs)];
         let (first, last) = (run[0].0, run[run.len() - 1].0);
         let (mut next, mut open, mut wanted) = (0, None, true);
-        piece::samples(reader, tag, &edges[first..=last + 1], first, (edges[first], edges[last + 1]), limits, &mut |interval, piece| {
+        let range = TimeRange { start: Timestamp(edges[first]), end: Timestamp(edges[last + 1]), reverse: false };
+        piece::samples(reader, tag, &edges[first..=last + 1], first, range, limits, &mut |interval, piece| {
             let Piece::Samples(samples, rows) = piece else { return Ok(()) };
             if open != Some(interval) {
                 (open, wanted) = (Some(interval), true);

@@ -17,7 +17,7 @@ use crate::{
     portion::Rows,
     schema::{self, LongColumns},
 };
-use historian_model::{Quality, Samples, Tag, TimeRange};
+use historian_model::{Quality, Samples, Tag, TimeBounds, TimeRange, Timestamp};
 use historian_operators::downsample::{
     BoundarySample, DownsampleError, Downsampler, LineBreak, Method, Plan, Request, Step, Summary, Surroundings,
 };
@@ -165,7 +165,7 @@ fn reduce(
     let source = Source { rollups: query.use_rollups, parts: Parts { extremes: true, ..Parts::NONE }, fold_edges: false };
     loop {
         let mut downsampler = Downsampler::new(plan.clone(), tag.value_type(), around.clone()).map_err(failed)?;
-        let range = (plan.start(), plan.end());
+        let range = TimeRange { start: Timestamp(plan.start()), end: Timestamp(plan.end()), reverse: false };
         if summaries {
             let mut unsummed = Unsummed::default();
             piece::read(reader, tag, plan.edges(), source, limits, &mut |_, piece| {
@@ -178,10 +178,10 @@ fn reduce(
                 };
                 let summary = Summary::of_state(state, tag.value_type());
                 match summary {
-                    Some(summary) if unsummed.range.is_none() => return downsampler.push_summary(&summary).map_err(failed),
+                    Some(summary) if unsummed.bounds.is_none() => return downsampler.push_summary(&summary).map_err(failed),
                     Some(summary) => unsummed.hold(summary, state.count),
                     // Not all of it is plainly Good: the samples tell where lines break.
-                    None => unsummed.extend(state.first.timestamp, state.last.timestamp),
+                    None => unsummed.extend(TimeBounds { first: state.first.timestamp, last: state.last.timestamp }),
                 }
                 if unsummed.aside > ASIDE_MAX { unsummed.give(reader, tag, limits, &mut downsampler) } else { Ok(()) }
             })?;
@@ -204,16 +204,15 @@ fn reduce(
 /// Intervals whose samples are to be read, since their states do not tell enough, with what lies between them: in one go, where that is little.
 #[derive(Default)]
 struct Unsummed {
-    /// First and last timestamp.
-    range: Option<(i64, i64)>,
+    bounds: Option<TimeBounds>,
     /// What came behind them and can do with its states, and how many samples those have.
     behind: Vec<Summary>,
     aside: u64,
 }
 
 impl Unsummed {
-    fn extend(&mut self, first: i64, last: i64) {
-        self.range = Some((self.range.map_or(first, |(first, _)| first), last));
+    fn extend(&mut self, interval: TimeBounds) {
+        self.bounds = Some(TimeBounds { first: self.bounds.unwrap_or(interval).first, ..interval });
         self.behind.clear();
         self.aside = 0;
     }
@@ -227,10 +226,8 @@ impl Unsummed {
     fn give(&mut self, reader: &TagReader, tag: &Tag, limits: &QueryLimits, downsampler: &mut Downsampler) -> Result<(), QueryError> {
         let failed = |error: DownsampleError| refused(tag, &error);
         let held = std::mem::take(self);
-        let Some((first, last)) = held.range else { return Ok(()) };
-        read_samples(reader, tag, (first, last.saturating_add(1)), limits, &mut |samples, rows| {
-            downsampler.push(samples, rows).map_err(failed)
-        })?;
+        let Some(bounds) = held.bounds else { return Ok(()) };
+        read_samples(reader, tag, bounds.to_range(), limits, &mut |samples, rows| downsampler.push(samples, rows).map_err(failed))?;
         held.behind.iter().try_for_each(|summary| downsampler.push_summary(summary).map_err(failed))
     }
 }
@@ -239,8 +236,8 @@ impl Unsummed {
 type Take<'a> = &'a mut dyn FnMut(&Samples, std::ops::Range<usize>) -> Result<(), QueryError>;
 
 /// All samples of a range.
-fn read_samples(reader: &TagReader, tag: &Tag, (from, to): (i64, i64), limits: &QueryLimits, take: Take<'_>) -> Result<(), QueryError> {
-    piece::samples(reader, tag, &[from, to], 0, (from, to), limits, &mut |_, piece| match piece {
+fn read_samples(reader: &TagReader, tag: &Tag, range: TimeRange, limits: &QueryLimits, take: Take<'_>) -> Result<(), QueryError> {
+    piece::samples(reader, tag, &[range.start.0, range.end.0], 0, range, limits, &mut |_, piece| match piece {
         Piece::Samples(samples, rows) => take(samples, rows),
         Piece::State(_) => Ok(()),
     })

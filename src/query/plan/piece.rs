@@ -217,15 +217,15 @@ pub fn samples(
     tag: &Tag,
     edges: &[i64],
     offset: usize,
-    (from, to): (i64, i64),
+    range: TimeRange,
     limits: &QueryLimits,
     sink: Sink<'_>,
 ) -> Result<(), QueryError> {
-    if from >= to {
+    if range.is_empty() {
         return Ok(());
     }
     let failed = |error| QueryError::reading(tag, &error);
-    let mut cursor = reader.cursor(tag, TimeRange::new(Timestamp(from), Timestamp(to))).map_err(failed)?;
+    let mut cursor = reader.cursor(tag, range).map_err(failed)?;
     let mut portion = Samples::new(tag.value_type());
     let mut interval = 0;
     while cursor.next_into(&mut portion).map_err(failed)? {

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use historian_model::{TimeRange, Timestamp};
+use historian_model::{TimeBounds, TimeRange, Timestamp};
 
 /// Time below which a tag is not cut: a second thread would cost more than it gains.
 const CUT_FROM_NS: i128 = 6 * 3600 * 1_000_000_000;
@@ -18,7 +18,7 @@ pub struct Part {
 
 /// Cuts tags × range into one to `parts_max` parts, in the order of tags and time. `ends` answers the first and the last timestamp that a
 /// single tag has in the range.
-pub fn parts(tags: usize, range: TimeRange, parts_max: usize, ends: impl FnOnce() -> Option<(i64, i64)>) -> Vec<Part> {
+pub fn parts(tags: usize, range: TimeRange, parts_max: usize, ends: impl FnOnce() -> Option<TimeBounds>) -> Vec<Part> {
     let wanted = parts_max.max(1);
     if tags == 1 && wanted > 1 {
         return ends().map_or_else(|| vec![Part { tags: 0..1, range }], |ends| in_time(range, ends, wanted));
@@ -28,7 +28,7 @@ pub fn parts(tags: usize, range: TimeRange, parts_max: usize, ends: impl FnOnce(
 }
 
 /// One tag in pieces of equal length between its first and its last sample.
-fn in_time(range: TimeRange, (first, last): (i64, i64), pieces: usize) -> Vec<Part> {
+fn in_time(range: TimeRange, TimeBounds { first, last }: TimeBounds, pieces: usize) -> Vec<Part> {
     let length = i128::from(last) - i128::from(first);
     let pieces = if length < CUT_FROM_NS { 1 } else { pieces };
     let mut parts = Vec::with_capacity(pieces);
@@ -72,7 +72,7 @@ mod tests {
             (range(7, 8), (7, 7), 1),
             (TimeRange::ALL, (i64::MIN, i64::MAX), 4),
         ] {
-            let parts = parts(1, range, 4, || Some(ends));
+            let parts = parts(1, range, 4, || Some(TimeBounds { first: ends.0, last: ends.1 }));
             assert_eq!(parts.len(), expected);
             assert_eq!((parts[0].range.start, parts[parts.len() - 1].range.end), (range.start, range.end));
             assert!(parts.windows(2).all(|pair| pair[0].range.end == pair[1].range.start), "{parts:?}");

@@ -34,7 +34,7 @@ use super::{
     samples,
 };
 use crate::scan::{self, Emit};
-use historian_model::{Tag, TimeRange, ValueType};
+use historian_model::{Tag, TimeBounds, TimeRange, ValueType};
 use historian_query::{INTEGER_DIGITS, QueryEngine, QueryError, QueryLimits, RangeQuery};
 
 /// A guess, so that joins gather the few rows of other tables and pass the samples by.
@@ -70,7 +70,7 @@ impl Scan {
 }
 
 /// First and last timestamp of a tag in the range.
-fn ends(engine: &QueryEngine, tag: &Arc<Tag>, range: TimeRange) -> Option<(i64, i64)> {
+fn ends(engine: &QueryEngine, tag: &Arc<Tag>, range: TimeRange) -> Option<TimeBounds> {
     let one = |reverse: bool| {
         let query = RangeQuery { limit: Some(1), ..RangeQuery::new(vec![tag.clone()], TimeRange { reverse, ..range }) };
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
@@ -83,7 +83,7 @@ fn ends(engine: &QueryEngine, tag: &Arc<Tag>, range: TimeRange) -> Option<(i64, 
         });
         found
     };
-    Some((one(false)?, one(true)?))
+    Some(TimeBounds { first: one(false)?, last: one(true)? })
 }
 
 /// The node.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use historian_format::{
     CHUNK_MAGIC, ChunkHeader, ValueType,
     journal::decode_record,
-    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey, TagRecord, days_of_week, week_bounds, week_of},
+    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey, TagRecord, days_of_week, week_of},
 };
 use rocksdb::{WriteBatch, WriteOptions};
 
@@ -22,7 +22,7 @@ use crate::{
         walk::{Page, Unreadable, Walk},
     },
 };
-use historian_model::{Tag, TagDefinition, TagId, TagName, Timestamp};
+use historian_model::{Tag, TagDefinition, TagId, TagName, TimeBounds, Timestamp};
 
 /// Families in the order in which they are read: what a later one needs to know of an earlier one is known then.
 const ORDER: [&str; 9] = [
@@ -242,7 +242,7 @@ impl<'a> Read<'a> {
             if overlap {
                 self.findings.damaged = true;
                 let (mut moved, kept) = if before.sequence > chunk.sequence { (before, chunk) } else { (chunk, before) };
-                self.mark(moved.key.tag_id, moved.key.start, moved.last);
+                self.mark(moved.key.tag_id, TimeBounds { first: moved.key.start, last: moved.last });
                 self.write()?;
                 if let Some(target) = self.target {
                     let (tag, start) = (moved.key.tag_id, moved.key.start);
@@ -318,9 +318,9 @@ impl<'a> Read<'a> {
     }
 
     /// Marks the days of a range within one week.
-    fn mark(&mut self, tag: u32, first: i64, last: i64) {
+    fn mark(&mut self, tag: u32, TimeBounds { first, last }: TimeBounds) {
         let week = week_of(first);
-        let last = last.min(week_bounds(week).1).max(first);
+        let last = last.min(TimeBounds::of_week(week).last).max(first);
         self.dirty_week(tag, week, days_of_week(first, last));
     }
 
@@ -347,9 +347,9 @@ impl<'a> Read<'a> {
             },
             keys::FAMILY_STATE => {}
             _ => {
-                let last = end.or(start.map(|start| week_bounds(week_of(start)).1));
+                let last = end.or(start.map(|start| TimeBounds::of_week(week_of(start)).last));
                 if let (keys::FAMILY_CHUNKS, Some(tag), Some(start), Some(last)) = (family, tag, start, last) {
-                    self.mark(tag, start, last);
+                    self.mark(tag, TimeBounds { first: start, last });
                 }
                 self.lose(Loss { tag, start, end: last.map(|last| last.saturating_add(1)), detail });
             }
@@ -397,7 +397,8 @@ impl<'a> Read<'a> {
         let is_rollup = family == keys::FAMILY_ROLLUPS;
         let (Some(from), Some(to)) = (from, to) else {
             self.renew = true;
-            let (start, end) = (from.map(|from| week_bounds(from.week).0), to.map(|to| week_bounds(to.week).1.saturating_add(1)));
+            let start = from.map(|from| TimeBounds::of_week(from.week).first);
+            let end = to.map(|to| TimeBounds::of_week(to.week).to_range().end.0);
             if !is_rollup {
                 self.lose(Loss { tag: None, start, end, detail: detail.to_owned() });
             }
@@ -406,22 +407,23 @@ impl<'a> Read<'a> {
         if from.week != to.week {
             self.renew = true;
             if !is_rollup {
-                let (start, end) = (Some(week_bounds(from.week).0), Some(week_bounds(to.week).1.saturating_add(1)));
+                let start = Some(TimeBounds::of_week(from.week).first);
+                let end = Some(TimeBounds::of_week(to.week).to_range().end.0);
                 self.lose(Loss { tag: None, start, end, detail: detail.to_owned() });
             }
             return;
         }
         // Within one week tags follow each other by id, and within one tag its entries by time.
-        let (week_first, week_last) = week_bounds(from.week);
+        let week = TimeBounds::of_week(from.week);
         let mut candidates: Vec<u32> = self.known.range(from.tag..=to.tag).copied().collect();
         candidates.extend(self.orphans.range(from.tag..=to.tag).map(|(tag, _)| *tag));
         let one_by_one = candidates.len() <= CANDIDATES_MAX && !is_rollup;
         for tag in candidates {
-            let first = if tag == from.tag { from.start.unwrap_or(week_first) } else { week_first };
-            let last = if tag == to.tag { to.start.map_or(week_last, |start| start.saturating_sub(1)) } else { week_last };
+            let first = if tag == from.tag { from.start.unwrap_or(week.first) } else { week.first };
+            let last = if tag == to.tag { to.start.map_or(week.last, |start| start.saturating_sub(1)) } else { week.last };
             match family {
                 keys::FAMILY_ROLLUPS => self.dirty_week(tag, from.week, EVERY_DAY),
-                keys::FAMILY_CHUNKS => self.mark(tag, first, last),
+                keys::FAMILY_CHUNKS => self.mark(tag, TimeBounds { first, last }),
                 _ => {}
             }
             if one_by_one {
@@ -430,7 +432,8 @@ impl<'a> Read<'a> {
             }
         }
         if !one_by_one && !is_rollup {
-            self.lose(Loss { tag: None, start: Some(week_first), end: Some(week_last.saturating_add(1)), detail: detail.to_owned() });
+            let week = week.to_range();
+            self.lose(Loss { tag: None, start: Some(week.start.0), end: Some(week.end.0), detail: detail.to_owned() });
         }
     }
 
