@@ -85,7 +85,7 @@ impl CounterDelta {
             return Err(KpiError::NotNumeric { primitive: "counter delta", allowed, found: scope.value_type });
         }
         let mut counted = Counted::new(scope.value_type, rules)?;
-        let mut feed = Feed::new(scope, scope.window.start, scope.window.end, false)?.only_finite();
+        let mut feed = Feed::new(scope, scope.window.range(), false)?.only_finite();
         if let Some(before) = feed.usable_before(scope)? {
             counted.take(before, &mut |_, _, _| {});
         }

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, ops::Range};
 
 use historian_format::{Samples, Scalar, Value, ValueType, Values};
+use historian_model::TimeRange;
 
 use super::{Coverage, KpiError, Neighbour, STATES_MAX, Scope};
 use crate::downsample::column::{self, Number, numbers};
@@ -47,8 +48,8 @@ pub(super) struct Reading {
 pub(super) struct Feed {
     value_type: ValueType,
     uncertain_as_bad: bool,
-    from: i64,
-    to: i64,
+    /// What is handed on.
+    range: TimeRange,
     last: Option<i64>,
     /// Infinities are as good as Bad: nothing can be added to them.
     only_finite: bool,
@@ -57,8 +58,8 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// A feed of the samples in `[from, to)`; `tell_texts` where one text has to be told from another.
-    pub fn new(scope: &Scope, from: i64, to: i64, tell_texts: bool) -> Result<Feed, KpiError> {
+    /// A feed of the samples in a range; `tell_texts` where one text has to be told from another.
+    pub fn new(scope: &Scope, range: TimeRange, tell_texts: bool) -> Result<Feed, KpiError> {
         let named = [("before", &scope.before), ("usable_before", &scope.usable_before), ("after", &scope.after)];
         for (neighbour, sample) in named.into_iter().filter_map(|(name, sample)| Some((name, sample.as_ref()?))) {
             if let Some(found) = sample.value.as_ref().map(Value::value_type).filter(|found| *found != scope.value_type) {
@@ -70,7 +71,7 @@ impl Feed {
             }
         }
         let texts = (tell_texts && scope.value_type == ValueType::String).then(HashMap::new);
-        Ok(Feed { value_type: scope.value_type, uncertain_as_bad: scope.uncertain_as_bad, from, to, last: None, only_finite: false, texts })
+        Ok(Feed { value_type: scope.value_type, uncertain_as_bad: scope.uncertain_as_bad, range, last: None, only_finite: false, texts })
     }
 
     /// As it is, and infinities count as Bad.
@@ -90,8 +91,8 @@ impl Feed {
         if let Some(pair) = timestamps.windows(2).find(|pair| pair[0] >= pair[1]) {
             return Err(KpiError::Order { timestamp: pair[1], last: pair[0] });
         }
-        let from = rows.start + timestamps.partition_point(|timestamp| *timestamp < self.from);
-        let to = rows.start + timestamps.partition_point(|timestamp| *timestamp < self.to);
+        let from = rows.start + timestamps.partition_point(|timestamp| *timestamp < self.range.start.0);
+        let to = rows.start + timestamps.partition_point(|timestamp| *timestamp < self.range.end.0);
         if from >= to {
             return Ok(());
         }

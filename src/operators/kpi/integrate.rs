@@ -106,7 +106,7 @@ impl Integrate {
         if scope.value_type == ValueType::String {
             return Err(KpiError::NotNumeric { primitive: "integrate", allowed: "number, bool or state", found: scope.value_type });
         }
-        let mut feed = Feed::new(scope, scope.window.start, scope.window.end, false)?.only_finite();
+        let mut feed = Feed::new(scope, scope.window.range(), false)?.only_finite();
         let previous = scope.before.as_ref().map(|before| feed.neighbour(before)).transpose()?;
         let after = scope.after.as_ref().map(|after| feed.neighbour(after)).transpose()?;
         let hold = Hold::new(scope, previous.map_or(Kind::Unknown, |before| before.kind));

@@ -46,6 +46,7 @@ pub use time_in_state::{StateTime, StateTimes, TimeInState};
 pub use transition::{Period, Transition, TransitionCount, Transitions};
 
 use historian_format::{Value, ValueType};
+use historian_model::{TimeRange, Timestamp};
 
 /// Half-open window `[start, end)` in ns since 1970, UTC, of at least one nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +72,11 @@ impl Window {
     /// First nanosecond after it.
     pub fn end(self) -> i64 {
         self.end
+    }
+
+    /// The same as a range.
+    pub fn range(self) -> TimeRange {
+        TimeRange { start: Timestamp(self.start), end: Timestamp(self.end), reverse: false }
     }
 
     /// Length in ns.

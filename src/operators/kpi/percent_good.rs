@@ -22,7 +22,7 @@ impl PercentGood {
     /// # Errors
     /// When a neighbour is of another type or inside the window.
     pub fn new(scope: &Scope) -> Result<PercentGood, KpiError> {
-        let mut feed = Feed::new(scope, scope.window.start, scope.window.end, false)?;
+        let mut feed = Feed::new(scope, scope.window.range(), false)?;
         let before = scope.before.as_ref().map(|before| feed.neighbour(before)).transpose()?;
         Ok(PercentGood { hold: Hold::new(scope, before.map_or(Kind::Unknown, |before| before.kind)), feed })
     }

@@ -62,7 +62,7 @@ impl TimeInState {
     /// # Errors
     /// When the list is empty, too long or names a state twice, and when a neighbour or a state is of another type.
     pub fn new(scope: &Scope, states: Option<Vec<Value>>) -> Result<TimeInState, KpiError> {
-        let mut feed = Feed::new(scope, scope.window.start, scope.window.end, true)?;
+        let mut feed = Feed::new(scope, scope.window.range(), true)?;
         let (mut places, mut times) = (HashMap::new(), Vec::new());
         if let Some(states) = &states {
             if states.is_empty() || states.len() > STATES_MAX {

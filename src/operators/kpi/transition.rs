@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use historian_format::{Samples, Value};
+use historian_model::{TimeRange, Timestamp};
 
 use super::{
     Coverage, KpiError, Scope, Settled,
@@ -56,7 +57,7 @@ pub struct Transitions {
     feed: Feed,
     hold: Hold,
     count: Counter,
-    read: (i64, i64),
+    read: TimeRange,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,8 +86,10 @@ impl Transitions {
     /// When a neighbour, `from` or `to` is of another type than the tag.
     pub fn new(scope: &Scope, from: Option<&Value>, to: Option<&Value>, dwell_ns: u64) -> Result<Transitions, KpiError> {
         let window = scope.window;
-        let read = (window.start.saturating_sub_unsigned(dwell_ns), window.end.saturating_add_unsigned(dwell_ns));
-        let mut feed = Feed::new(scope, read.0, read.1, true)?;
+        let start = Timestamp(window.start.saturating_sub_unsigned(dwell_ns));
+        let end = Timestamp(window.end.saturating_add_unsigned(dwell_ns));
+        let read = TimeRange { start, end, reverse: false };
+        let mut feed = Feed::new(scope, read, true)?;
         let mut asked = |parameter, value: Option<&Value>| match value {
             Some(value) if value.value_type() != scope.value_type => {
                 Err(KpiError::ValueType { parameter, expected: scope.value_type, found: value.value_type() })
@@ -129,12 +132,12 @@ impl Transitions {
 
     /// First time of which samples are wanted: `before` and `usable_before` are to lie before it.
     pub fn read_from(&self) -> i64 {
-        self.read.0
+        self.read.start.0
     }
 
     /// Time up to which samples are wanted, exclusive.
     pub fn read_until(&self) -> i64 {
-        self.read.1
+        self.read.end.0
     }
 
     /// Takes rows that follow all before; those that are not wanted are passed over.
