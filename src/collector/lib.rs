@@ -23,7 +23,7 @@ pub use spool::Spool;
 pub use status::DeviceStatus;
 pub use tag_key::TagKey;
 
-use historian_model::{Clock, Quality, TagDefinition, TagId, Timestamp, Value};
+use historian_model::{Clock, Quality, Sample, TagDefinition, TagId, Value};
 
 /// What a running collector gets from the process.
 #[derive(Clone)]
@@ -32,18 +32,11 @@ pub struct CollectorContext {
     pub spool: Spool,
     pub clock: Arc<dyn Clock>,
     pub status: Arc<DeviceStatus>,
-    /// What the store holds of each tag at start, in the order of the ids; a collector continues from there. Empty when nothing is known.
-    pub last: Vec<Option<LastSample>>,
+    /// The latest sample that the store holds of each tag at start, in the order of the ids; a collector continues from there. Empty when
+    /// nothing is known.
+    pub last: Vec<Option<Sample>>,
     /// Cancelled when the collector is to stop.
     pub shutdown: CancellationToken,
-}
-
-/// The latest sample of a tag that an earlier run left in the store.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LastSample {
-    pub timestamp: Timestamp,
-    pub value: Option<Value>,
-    pub quality: Quality,
 }
 
 /// Acquisition for one device: a typed, validated configuration turned into samples until it is told to stop.

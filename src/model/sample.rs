@@ -1,6 +1,6 @@
 //! Samples in columns. The column types are those of the storage format, so that a run of samples is encoded without being copied or renamed.
 
-pub use historian_format::{Bitmap, PushError, Samples, StringColumn, Value, ValueType, Values};
+pub use historian_format::{Bitmap, PushError, Sample, Samples, StringColumn, Value, ValueType, Values};
 
 use super::TagId;
 

@@ -4,16 +4,8 @@ use super::{
     Boundary, QualityFilter, QueryError, RangeQuery,
     plan::{self, before, from},
 };
-use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp, Value, ValueType};
+use historian_model::{Quality, Sample, Samples, Tag, TimeRange, Timestamp, Value, ValueType};
 use historian_read::merge::{Cursor, TagReader};
-
-/// One sample by itself.
-#[derive(Clone, Debug)]
-pub struct Sample {
-    pub timestamp: i64,
-    pub value: Option<Value>,
-    pub quality: u32,
-}
 
 /// Samples of one tag, a portion at a time, in the direction of the query.
 pub struct Source<'a> {
@@ -116,14 +108,7 @@ fn nearest(
     range: TimeRange,
     wanted: impl Fn(&Samples, usize) -> bool,
 ) -> Result<Option<Sample>, QueryError> {
-    Ok(plan::nearest(reader, tag, range, wanted)?.map(|found| Sample::of(&found, 0)))
-}
-
-impl Sample {
-    /// One of a run.
-    pub fn of(samples: &Samples, index: usize) -> Sample {
-        Sample { timestamp: samples.timestamps[index], value: samples.value(index), quality: samples.qualities[index] }
-    }
+    Ok(plan::nearest(reader, tag, range, wanted)?.map(|found| found.sample(0)))
 }
 
 /// Whether a value can be taken from a sample for a time at which there is none.
@@ -183,7 +168,7 @@ fn neighbour(reader: &TagReader, tag: &Tag, range: TimeRange, filter: QualityFil
     plan::look(reader, tag, range, |samples, index| {
         found.any = true;
         if usable(filter, samples, index) {
-            found.sample = Some(Sample::of(samples, index));
+            found.sample = Some(samples.sample(index));
         } else {
             found.interrupted |= interrupts(samples, index);
         }

@@ -10,11 +10,11 @@ use super::{
     long_batch::LongBatch,
     schema::{self, LongColumns},
 };
-use historian_model::{Samples, Tag};
-use historian_read::{merge::TagReader, unstored::CurrentValue};
+use historian_model::{Sample, Samples, Tag};
+use historian_read::merge::TagReader;
 
 /// Current values of one moment, in the order of the tags.
-fn at_once(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<Vec<Option<CurrentValue>>, QueryError> {
+fn at_once(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Result<Vec<Option<Sample>>, QueryError> {
     let mut found = Vec::with_capacity(tags.len());
     loop {
         let unknown = {

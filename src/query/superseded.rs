@@ -74,7 +74,7 @@ impl SupersededRows {
         let Some((_, samples)) = self.tags.last_mut() else { return Ok(()) };
         for version in versions {
             samples
-                .push(version.timestamp, version.value.as_ref(), version.quality)
+                .push(version.sample.timestamp, version.sample.value.as_ref(), version.sample.quality)
                 .map_err(|error| QueryError::DataLoss { tag: tag.name().to_string(), reason: error.to_string() })?;
             self.replaced_by.push(version.replaced_by);
         }

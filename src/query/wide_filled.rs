@@ -8,7 +8,7 @@ use super::{
     plan::{before, from, look, nearest},
     wide,
 };
-use historian_model::{Quality, Samples, Tag, Timestamp, Value, ValueType, Values};
+use historian_model::{Quality, Sample, Samples, Tag, Timestamp, Value, ValueType, Values};
 use historian_read::merge::{Cursor, TagReader};
 
 /// Samples of a lane that are read ahead of its row, until one is looked up by itself.
@@ -29,7 +29,7 @@ struct Lane<'a> {
     at: usize,
     ended: bool,
     /// The last sample passed that a value can be taken from.
-    held: Option<boundary::Sample>,
+    held: Option<Sample>,
     /// A sample that ends what was held has been passed since.
     ended_since: bool,
     /// The first such sample behind the row, where the filter kept it back and it is no longer ahead.
@@ -39,7 +39,7 @@ struct Lane<'a> {
     /// The next one that a value can be taken from, when it lies beyond what is read ahead, with whether one that ends a line lies before
     /// it. It stays the next one until it has been passed.
     #[expect(clippy::option_option, reason = "not looked up yet, looked up in vain, found")]
-    beyond: Option<Option<(boundary::Sample, bool)>>,
+    beyond: Option<Option<(Sample, bool)>>,
     /// Whether there is any sample behind the range, once that was asked.
     goes_on: Option<bool>,
     values: Values,
@@ -52,7 +52,7 @@ impl<'a> Lane<'a> {
         let (mut held, mut ended_since) = (None, false);
         look(reader, tag, before(query.range.start), |samples, index| {
             if boundary::usable(query.quality, samples, index) {
-                held = Some(boundary::Sample::of(samples, index));
+                held = Some(samples.sample(index));
             }
             ended_since |= boundary::interrupts(samples, index);
             held.is_none() && limits.check(0).is_ok()
@@ -118,7 +118,7 @@ impl<'a> Lane<'a> {
     /// Passes the next sample of those read.
     fn pass_one(&mut self) {
         if boundary::usable(self.quality, &self.ahead, self.at) {
-            self.held = Some(boundary::Sample::of(&self.ahead, self.at));
+            self.held = Some(self.ahead.sample(self.at));
             (self.ended_since, self.interrupted_from) = (false, None);
             self.beyond = None;
         } else {
@@ -129,11 +129,11 @@ impl<'a> Lane<'a> {
     }
 
     /// Passes everything up to a timestamp, inclusive; answers the sample that lies on it, where the filter lets it through.
-    fn pass(&mut self, timestamp: i64) -> Result<Option<boundary::Sample>, QueryError> {
+    fn pass(&mut self, timestamp: i64) -> Result<Option<Sample>, QueryError> {
         let mut on_it = None;
         while self.peek()?.is_some_and(|next| next <= timestamp) {
             if self.ahead.timestamps[self.at] == timestamp {
-                on_it = Some(boundary::Sample::of(&self.ahead, self.at));
+                on_it = Some(self.ahead.sample(self.at));
             }
             self.pass_one();
         }
@@ -143,7 +143,7 @@ impl<'a> Lane<'a> {
 
     /// The next sample that a value can be taken from, also behind the range, and whether one that interrupts lies before it: the
     /// range ends the answer, and not what is known.
-    fn next_usable(&mut self, limits: &QueryLimits) -> Result<Option<(boundary::Sample, bool)>, QueryError> {
+    fn next_usable(&mut self, limits: &QueryLimits) -> Result<Option<(Sample, bool)>, QueryError> {
         if let Some(beyond) = &self.beyond {
             return Ok(beyond.clone());
         }
@@ -151,7 +151,7 @@ impl<'a> Lane<'a> {
         loop {
             for index in self.at + seen..self.ahead.len() {
                 if boundary::usable(self.quality, &self.ahead, index) {
-                    return Ok(Some((boundary::Sample::of(&self.ahead, index), interrupted)));
+                    return Ok(Some((self.ahead.sample(index), interrupted)));
                 }
                 interrupted |= boundary::interrupts(&self.ahead, index);
             }
@@ -165,7 +165,7 @@ impl<'a> Lane<'a> {
         let mut found = None;
         look(self.reader, self.tag, from(rest), |samples, index| {
             if boundary::usable(self.quality, samples, index) {
-                found = Some(boundary::Sample::of(samples, index));
+                found = Some(samples.sample(index));
             } else {
                 interrupted |= boundary::interrupts(samples, index);
             }

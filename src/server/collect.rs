@@ -2,8 +2,8 @@
 
 use std::{any::Any, sync::Arc, time::Duration};
 
-use historian_collector::{Collector, CollectorContext, LastSample, status::DeviceState, supervise::Backoff};
-use historian_model::{Quality, TagId, ValueType};
+use historian_collector::{Collector, CollectorContext, status::DeviceState, supervise::Backoff};
+use historian_model::{Quality, Sample, TagId, ValueType};
 
 /// Waits between two starts.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub async fn collect(collector: Arc<dyn Collector>, ids: Vec<TagId>, types: Vec<
                 tracing::error!(tag = id.0, %error, "a Bad sample cannot be made; this is a bug");
             }
         }
-        context.last = vec![Some(LastSample { timestamp: now, value: None, quality: Quality::BAD_INTERNAL_ERROR }); ids.len()];
+        context.last = vec![Some(Sample { timestamp: now.0, value: None, quality: Quality::BAD_INTERNAL_ERROR.0 }); ids.len()];
         tokio::select! {
             () = tokio::time::sleep(backoff.next_delay()) => {}
             () = context.shutdown.cancelled() => return,
@@ -82,7 +82,7 @@ mod tests {
         }
         async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext) {
             assert!(self.0.fetch_add(1, Ordering::SeqCst) > 0, "the library panics");
-            assert_eq!(context.last[0].as_ref().map(|last| last.quality), Some(Quality::BAD_INTERNAL_ERROR));
+            assert_eq!(context.last[0].as_ref().map(|last| last.quality), Some(Quality::BAD_INTERNAL_ERROR.0));
             context.spool.push_sample(ids[0], ValueType::F64, Timestamp(9), Some(&Value::F64(1.0)), Quality::GOOD).unwrap();
             context.shutdown.cancel();
         }

@@ -28,11 +28,11 @@ use tokio_util::sync::CancellationToken;
 use self::{config::Configuration, silence::Silence};
 use historian_api as api;
 use historian_api::{Admin, AdminStatus, ApiLimits, Metrics, Services, Starting};
-use historian_collector::{CollectorContext, DeviceStatus, LastSample, Spool};
+use historian_collector::{CollectorContext, DeviceStatus, Spool};
 use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
 use historian_model::{
-    Clock, Quality, RetentionGroup, SampleBatch, SystemClock, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType,
+    Clock, RetentionGroup, Sample, SampleBatch, SystemClock, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType,
     sink::{SampleSink, WriteError},
 };
 use historian_query::QueryEngine;
@@ -273,16 +273,10 @@ fn configured(
 }
 
 /// What the store holds of these tags.
-fn last_samples(ingest: &Ingest, tags: &[ConfiguredTag]) -> anyhow::Result<Vec<Option<LastSample>>> {
+fn last_samples(ingest: &Ingest, tags: &[ConfiguredTag]) -> anyhow::Result<Vec<Option<Sample>>> {
     let reader = ingest.reader();
-    let last = |ConfiguredTag { tag, .. }: &ConfiguredTag| {
-        let current = reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()))?;
-        Ok(current.map(|current| LastSample {
-            timestamp: Timestamp(current.timestamp),
-            value: current.value,
-            quality: Quality(current.quality),
-        }))
-    };
+    let last =
+        |ConfiguredTag { tag, .. }: &ConfiguredTag| reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()));
     tags.iter().map(last).collect()
 }
 

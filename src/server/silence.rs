@@ -25,10 +25,9 @@ use tokio_util::sync::CancellationToken;
 use historian_collector::supervise::Backoff;
 use historian_ingest::Ingest;
 use historian_model::{
-    Clock, Quality, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, Timestamp,
+    Clock, Quality, Sample, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, Timestamp,
     sink::{Durability, SampleSink, WriteMode},
 };
-use historian_read::unstored::CurrentValue;
 use historian_store::{Catalog, Gap, GapReason, RunMark, Store, StoreError};
 
 /// Bad samples of one write.
@@ -68,7 +67,7 @@ pub struct Silence {
 /// When the last sample of a tag that is collected cannot be read.
 pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: &Wanted<'_>) -> anyhow::Result<Silence> {
     let reader = ingest.reader();
-    let mut lasts: Vec<(Arc<Tag>, Option<CurrentValue>)> = Vec::new();
+    let mut lasts: Vec<(Arc<Tag>, Option<Sample>)> = Vec::new();
     for tag in catalog.ids().into_iter().filter_map(|id| catalog.by_id(id)) {
         let collected = wanted.collected.contains_key(tag.name());
         if tag.definition.source.is_none() && !collected {
@@ -126,7 +125,7 @@ fn open_gaps(store: &dyn Store) -> Result<OpenGaps, StoreError> {
 }
 
 impl Silence {
-    fn look_at(&mut self, tag: &Arc<Tag>, last: Option<&CurrentValue>, ended: i64, wanted: &Wanted<'_>, open: &OpenGaps) {
+    fn look_at(&mut self, tag: &Arc<Tag>, last: Option<&Sample>, ended: i64, wanted: &Wanted<'_>, open: &OpenGaps) {
         let name = tag.name();
         let of = |reason: GapReason, start: i64, end: Option<i64>, detail: String| Gap {
             time: wanted.now,

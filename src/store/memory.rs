@@ -291,7 +291,7 @@ impl Store for MemoryStore {
         state.superseded.retain(|key, _| stays(key.0, week_of(key.1)));
         state.rollups.retain(|key, _| stays(key.0, key.2));
         state.records.retain(|(record, tag), entry| {
-            *record != TagRecord::Current || CurrentEntry::decode(entry).is_some_and(|entry| stays(*tag, week_of(entry.timestamp)))
+            *record != TagRecord::Current || CurrentEntry::decode(entry).is_some_and(|entry| stays(*tag, week_of(entry.sample.timestamp)))
         });
         Ok(())
     }

@@ -8,7 +8,7 @@ use historian_format::{
 };
 
 use super::{Change, MemoryStore, RocksStore, Store, rocks::StoreOptions};
-use historian_model::{TagId, Value, ValueType};
+use historian_model::{Sample, TagId, Value, ValueType};
 
 const ONE: TagId = TagId(1);
 const OTHER: TagId = TagId(2);
@@ -16,7 +16,8 @@ const OTHER: TagId = TagId(2);
 /// A change that has every kind of record, of both tags.
 fn every_record() -> (Change, KeptMark, Vec<u8>) {
     let mark = KeptMark { compacted_until: 7, rolled_until: 9 };
-    let entry = CurrentEntry { timestamp: WEEK_NS + 5, quality: 0, value_type: ValueType::F64, value: Some(Value::F64(21.5)) };
+    let entry =
+        CurrentEntry { value_type: ValueType::F64, sample: Sample { timestamp: WEEK_NS + 5, value: Some(Value::F64(21.5)), quality: 0 } };
     let entry = entry.encode().unwrap();
     let change = Change {
         sealed: vec![(ONE, 11), (OTHER, 12)],

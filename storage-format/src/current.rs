@@ -1,7 +1,7 @@
 //! Entries of current values: the latest sample that a tag has in chunks, so that it is known without looking for the chunk. `keys.md` is
 //! normative.
 
-use crate::{Value, ValueType};
+use crate::{Sample, Value, ValueType};
 
 /// Bytes of a text at most; of a longer one there is no entry.
 pub const CURRENT_TEXT_BYTES_MAX: usize = 1_024;
@@ -12,14 +12,10 @@ const NULL: u8 = 0x80;
 /// The latest sample that a tag has in chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CurrentEntry {
-    /// Nanoseconds since 1970, UTC, source time.
-    pub timestamp: i64,
-    /// OPC UA `StatusCode`.
-    pub quality: u32,
     /// Type of the tag.
     pub value_type: ValueType,
-    /// `None` for a sample without a value; else of the tag's type.
-    pub value: Option<Value>,
+    /// The sample. Its value is of the tag's type.
+    pub sample: Sample,
 }
 
 impl CurrentEntry {
@@ -27,10 +23,11 @@ impl CurrentEntry {
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(25);
-        bytes.extend(self.timestamp.to_le_bytes());
-        bytes.extend(self.quality.to_le_bytes());
-        bytes.push(self.value_type as u8 | if self.value.is_none() { NULL } else { 0 });
-        match &self.value {
+        let Sample { timestamp, value, quality } = &self.sample;
+        bytes.extend(timestamp.to_le_bytes());
+        bytes.extend(quality.to_le_bytes());
+        bytes.push(self.value_type as u8 | if value.is_none() { NULL } else { 0 });
+        match value {
             None => {}
             Some(Value::F64(value)) => bytes.extend(value.to_le_bytes()),
             Some(Value::F32(value)) => bytes.extend(value.to_le_bytes()),
@@ -77,7 +74,8 @@ impl CurrentEntry {
                 ValueType::String => Value::String(std::str::from_utf8(value).ok()?.to_owned()),
             })
         };
-        Some(Self { timestamp: i64::from_le_bytes(*timestamp), quality: u32::from_le_bytes(*quality), value_type, value })
+        let sample = Sample { timestamp: i64::from_le_bytes(*timestamp), value, quality: u32::from_le_bytes(*quality) };
+        Some(Self { value_type, sample })
     }
 }
 
@@ -100,12 +98,10 @@ mod tests {
             Value::String(String::new()),
         ];
         let of = |value: &Value| CurrentEntry {
-            timestamp: -5,
-            quality: 0x4000_0001,
             value_type: value.value_type(),
-            value: Some(value.clone()),
+            sample: Sample { timestamp: -5, value: Some(value.clone()), quality: 0x4000_0001 },
         };
-        let null = |value: &Value| CurrentEntry { value: None, quality: 0x8000_0000, ..of(value) };
+        let null = |value: &Value| CurrentEntry { sample: Sample { value: None, quality: 0x8000_0000, ..of(value).sample }, ..of(value) };
         values.iter().map(of).chain(values.iter().map(null)).collect()
     }
 
@@ -125,8 +121,8 @@ mod tests {
 
     #[test]
     fn the_example_of_the_specification() {
-        let entry =
-            CurrentEntry { timestamp: 1_767_225_600_000_000_000, quality: 0, value_type: ValueType::F64, value: Some(Value::F64(21.5)) };
+        let sample = Sample { timestamp: 1_767_225_600_000_000_000, value: Some(Value::F64(21.5)), quality: 0 };
+        let entry = CurrentEntry { value_type: ValueType::F64, sample };
         let mut hex = String::new();
         entry.encode().unwrap().iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
         assert!(include_str!("../keys.md").contains(&hex), "{hex}");
@@ -135,10 +131,8 @@ mod tests {
     #[test]
     fn a_long_text_has_no_entry() {
         let of = |length| CurrentEntry {
-            timestamp: 0,
-            quality: 0,
             value_type: ValueType::String,
-            value: Some(Value::String("x".repeat(length))),
+            sample: Sample { timestamp: 0, value: Some(Value::String("x".repeat(length))), quality: 0 },
         };
         assert!(of(CURRENT_TEXT_BYTES_MAX).encode().is_some());
         assert!(of(CURRENT_TEXT_BYTES_MAX + 1).encode().is_none());

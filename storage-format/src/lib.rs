@@ -49,7 +49,7 @@ pub use codec::verify::inexact_columns;
 pub use codec::{PresenceCodec, QualityCodec, TimestampCodec, ValueCodec};
 pub use effort::Effort;
 pub use error::{CorruptChunk, CorruptRecord, EncodeError, PushError};
-pub use samples::{Samples, is_good};
+pub use samples::{Sample, Samples, is_good};
 pub use string_column::StringColumn;
 pub use value::{UnknownValueType, Value, ValueType};
 pub use values::Values;

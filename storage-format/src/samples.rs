@@ -10,6 +10,19 @@ pub const fn is_good(quality: u32) -> bool {
     quality >> 30 == 0
 }
 
+/// One sample of a tag by itself. Many samples are [`Samples`].
+///
+/// Equality is bitwise for floats, as that of [`Value`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Source time, ns since 1970, UTC.
+    pub timestamp: i64,
+    /// `None` for a null.
+    pub value: Option<Value>,
+    /// OPC UA `StatusCode`.
+    pub quality: u32,
+}
+
 /// A run of samples of one tag: timestamps (ns since 1970, UTC), values and qualities, row by row.
 ///
 /// `validity` of `None` means that every value is present; otherwise a false bit marks a null,
@@ -128,6 +141,15 @@ impl Samples {
     #[must_use]
     pub fn value(&self, index: usize) -> Option<Value> {
         self.is_valid(index).then(|| self.values.get(index))
+    }
+
+    /// The sample at `index`.
+    ///
+    /// # Panics
+    /// When `index` is not below `len()`, as slices do.
+    #[must_use]
+    pub fn sample(&self, index: usize) -> Sample {
+        Sample { timestamp: self.timestamps[index], value: self.value(index), quality: self.qualities[index] }
     }
 
     /// Number of null values.

@@ -35,8 +35,8 @@ use super::{
     convert::Reading,
     times::{Oddity, TimeFrom, Times},
 };
-use historian_collector::{DeviceStatus, LastSample, Spool, not_available::Sentinel};
-use historian_model::{Clock, Quality, Samples, TagId, Timestamp, Value, ValueType};
+use historian_collector::{DeviceStatus, Spool, not_available::Sentinel};
+use historian_model::{Clock, Quality, Sample, Samples, TagId, Timestamp, Value, ValueType};
 
 /// Difference of clocks below which latency explains it.
 const CLOCK_OFFSET_IGNORED_NS: i64 = 1_000_000_000;
@@ -94,13 +94,6 @@ struct Item {
     told_value: bool,
 }
 
-#[derive(Clone)]
-struct Sample {
-    at: i64,
-    value: Option<Value>,
-    quality: Quality,
-}
-
 struct Meanwhile {
     /// The device's sample that was in force at the collector's Bad one.
     held: Option<Sample>,
@@ -143,14 +136,14 @@ impl Deliveries {
 
     /// Continues from what an earlier run stored: a tag whose last sample is Bad waits for the device as if the outage had begun in this
     /// run. `last` is by index; what is missing is unknown.
-    pub fn resume(&self, last: &[Option<LastSample>]) {
+    pub fn resume(&self, last: &[Option<Sample>]) {
         for (item, last) in self.items.lock().all.iter_mut().zip(last) {
             let Some(last) = last else { continue };
-            let bad = last.quality.is_bad();
-            item.times.resume(last.timestamp.0, last.value.as_ref(), last.quality, !bad);
-            let sample = || Sample { at: last.timestamp.0, value: last.value.clone(), quality: last.quality };
-            item.last = (!bad).then(sample);
-            item.added = bad.then_some(Added::Bad { at: last.timestamp.0, quality: last.quality });
+            let quality = Quality(last.quality);
+            let bad = quality.is_bad();
+            item.times.resume(last.timestamp, last.value.as_ref(), quality, !bad);
+            item.last = (!bad).then(|| last.clone());
+            item.added = bad.then_some(Added::Bad { at: last.timestamp, quality });
         }
     }
 
@@ -239,7 +232,7 @@ impl Deliveries {
             // A second loss before the first had settled: the first ended where values came, and this one begins.
             if item.meanwhile.is_some()
                 && let (Some(Added::Bad { at, .. }), Some(last)) = (item.added, &item.last)
-                && last.at > at
+                && last.timestamp > at
             {
                 item.meanwhile = None;
                 item.added = None;
@@ -285,13 +278,13 @@ impl Deliveries {
             let mut run = Samples::new(item.value_type);
             match (item.added, meanwhile.held) {
                 (Some(Added::Bad { at, .. }), Some(held)) if known => {
-                    item.write(&mut run, at, held.value.as_ref(), held.quality);
+                    item.write(&mut run, at, held.value.as_ref(), Quality(held.quality));
                     item.added = None;
                 }
                 _ => item.restore(&mut run, None, now),
             }
             let was_delivering = item.delivering;
-            item.delivering = item.last.as_ref().is_some_and(|last| !last.quality.is_bad());
+            item.delivering = item.last.as_ref().is_some_and(|last| !Quality(last.quality).is_bad());
             let (id, delivering) = (item.id, item.delivering);
             items.count(was_delivering, delivering);
             self.spool.push(id, run);
@@ -338,11 +331,11 @@ impl Item {
         if !stamp.known {
             self.write(run, stamp.at, reading.value.as_ref(), stamp.quality);
         }
-        let sample = Sample { at: stamp.at, value: reading.value.clone(), quality: stamp.quality };
+        let sample = Sample { timestamp: stamp.at, value: reading.value.clone(), quality: stamp.quality.0 };
         if let (Some(meanwhile), Some(Added::Bad { at, .. })) = (&mut self.meanwhile, self.added) {
             meanwhile.arrived += 1;
             meanwhile.overflowed |= reading.quality.0 & OVERFLOW_BITS == OVERFLOW_BITS;
-            if sample.at <= at {
+            if sample.timestamp <= at {
                 meanwhile.held = Some(sample.clone());
             }
         }
@@ -357,12 +350,12 @@ impl Item {
         }
         let (Some(added), Some(last)) = (self.added, self.last.clone()) else { return };
         let again = match added {
-            Added::Bad { at, .. } | Added::Restored { at } if last.at > at => {
+            Added::Bad { at, .. } | Added::Restored { at } if last.timestamp > at => {
                 self.added = None;
                 return;
             }
             // The Bad sample that an earlier run left was the device's own.
-            Added::Bad { at, quality } if last.at == at && last.quality == quality => {
+            Added::Bad { at, quality } if last.timestamp == at && last.quality == quality.0 => {
                 self.added = None;
                 return;
             }
@@ -372,7 +365,7 @@ impl Item {
             },
             Added::Restored { at } => at.saturating_add(1),
         };
-        self.write(run, again, last.value.as_ref(), last.quality);
+        self.write(run, again, last.value.as_ref(), Quality(last.quality));
         self.added = Some(Added::Restored { at: again });
     }
 

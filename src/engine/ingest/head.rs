@@ -15,10 +15,10 @@ use std::{
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use historian_model::{Samples, TagId};
+use historian_model::{Sample, Samples, TagId};
 use historian_read::{
     ReadError,
-    unstored::{CurrentValue, ReadHeads, StoredCurrent, Unstored},
+    unstored::{ReadHeads, StoredCurrent, Unstored},
     versions::sort_versions,
 };
 
@@ -29,14 +29,14 @@ const SHARDS: usize = 64;
 enum Stored {
     #[default]
     Unknown,
-    Known(Option<CurrentValue>),
+    Known(Option<Sample>),
 }
 
 #[derive(Default)]
 struct TagState {
     unstored: Unstored,
     /// Latest sample applied since start.
-    latest: Option<CurrentValue>,
+    latest: Option<Sample>,
     stored: Stored,
     /// How often stored samples were corrected: what was looked up before does not count.
     corrections: u32,
@@ -94,7 +94,7 @@ impl Heads {
         if let Some(index) = latest_index(run)
             && state.latest.as_ref().is_none_or(|latest| latest.timestamp <= run.timestamps[index])
         {
-            state.latest = Some(CurrentValue { timestamp: run.timestamps[index], value: run.value(index), quality: run.qualities[index] });
+            state.latest = Some(run.sample(index));
         }
         self.samples.fetch_add(run.len(), Ordering::Relaxed);
         length
@@ -181,7 +181,7 @@ impl ReadHeads for Heads {
         self.shard(tag).read().get(&tag).map(|state| state.unstored.clone()).unwrap_or_default()
     }
 
-    fn current(&self, tag: TagId, stored: StoredCurrent<'_>) -> Result<Option<CurrentValue>, ReadError> {
+    fn current(&self, tag: TagId, stored: StoredCurrent<'_>) -> Result<Option<Sample>, ReadError> {
         let corrections = {
             let shard = self.shard(tag).read();
             match shard.get(&tag) {
@@ -200,7 +200,7 @@ impl ReadHeads for Heads {
         Ok(answer)
     }
 
-    fn known_current(&self, tag: TagId) -> Option<Option<CurrentValue>> {
+    fn known_current(&self, tag: TagId) -> Option<Option<Sample>> {
         match self.shard(tag).read().get(&tag) {
             Some(TagState { latest, stored: Stored::Known(known), .. }) => Some(later(latest.as_ref(), known.as_ref())),
             _ => None,
@@ -209,7 +209,7 @@ impl ReadHeads for Heads {
 }
 
 /// The later of two; of equal timestamps the one applied since start.
-fn later(latest: Option<&CurrentValue>, stored: Option<&CurrentValue>) -> Option<CurrentValue> {
+fn later(latest: Option<&Sample>, stored: Option<&Sample>) -> Option<Sample> {
     match (latest, stored) {
         (Some(latest), Some(stored)) if latest.timestamp < stored.timestamp => Some(stored.clone()),
         (Some(latest), _) => Some(latest.clone()),
@@ -259,7 +259,7 @@ mod tests {
         let heads = Heads::default();
         let tag = TagId(1);
         heads.apply(tag, &run(&[(5, 5.0), (4, 4.0)]), 1);
-        let stored = CurrentValue { timestamp: 9, value: Some(Value::F64(9.0)), quality: 0 };
+        let stored = Sample { timestamp: 9, value: Some(Value::F64(9.0)), quality: 0 };
         let asked = heads.current(tag, &mut || Ok(Some(stored.clone()))).unwrap();
         assert_eq!(asked, Some(stored));
         heads.apply(tag, &run(&[(9, 90.0)]), 2);

@@ -19,12 +19,7 @@ use historian_store::{Change, ChunkFamily, Direction, Store, StoreError, StoredC
 
 /// A sample as the entry of a current value.
 fn entry(samples: &Samples, row: usize) -> CurrentEntry {
-    CurrentEntry {
-        timestamp: samples.timestamps[row],
-        quality: samples.qualities[row],
-        value_type: samples.value_type(),
-        value: samples.value(row),
-    }
+    CurrentEntry { value_type: samples.value_type(), sample: samples.sample(row) }
 }
 
 /// Turns sorted samples into chunks. Remembers where each tag's chunks end, so that the store is asked once per tag.
@@ -82,7 +77,7 @@ impl Sealer {
         if let Some(known) = self.current.get(&tag) {
             return Ok(*known);
         }
-        let stored = self.store.current(tag)?.and_then(|entry| CurrentEntry::decode(&entry)).map(|entry| entry.timestamp);
+        let stored = self.store.current(tag)?.and_then(|entry| CurrentEntry::decode(&entry)).map(|entry| entry.sample.timestamp);
         self.current.insert(tag, stored);
         Ok(stored)
     }

@@ -12,10 +12,10 @@ use historian_format::rollup::{Parts, RollupLevel};
 use super::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
 use historian_model::{
-    ManualClock, RetentionGroup, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeBounds, TimeRange, Timestamp, Value,
-    ValueType, sink::*,
+    ManualClock, RetentionGroup, Sample, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeBounds, TimeRange, Timestamp,
+    Value, ValueType, sink::*,
 };
-use historian_read::unstored::CurrentValue;
+use historian_read::unstored::sample_of_entry;
 use historian_store::{Catalog, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions};
 
 /// What the store should hold: per tag, per timestamp, value and quality.
@@ -92,7 +92,8 @@ fn check_versions(machine: &Machine, model: &Model, versions: &Versions) {
         let mut found = BTreeSet::new();
         for week in reader.superseded_weeks(tag).unwrap() {
             for version in reader.superseded(tag, TimeBounds::of_week(week).to_range()).unwrap() {
-                found.insert((version.timestamp, version.value.map(|value| value.as_f64().unwrap().to_bits()), version.quality));
+                let Sample { timestamp, value, quality } = version.sample;
+                found.insert((timestamp, value.map(|value| value.as_f64().unwrap().to_bits()), quality));
             }
         }
         found.retain(gone);
@@ -127,7 +128,7 @@ fn check(machine: &Machine, model: &Model) {
 fn check_entries(store: &dyn Store, machine: &Machine, model: &Model) {
     for (tag, expected) in machine.tags.iter().zip(model) {
         let Some(entry) = store.current(tag.id).unwrap() else { continue };
-        let CurrentValue { timestamp, value, quality } = CurrentValue::of_entry(&entry, tag.value_type()).unwrap();
+        let Sample { timestamp, value, quality } = sample_of_entry(&entry, tag.value_type()).unwrap();
         let entry = (timestamp, value.map(|value| value.as_f64().unwrap().to_bits()), quality);
         let latest = expected.iter().next_back().map(|(&timestamp, &(value, quality))| (timestamp, value, quality));
         assert_eq!(Some(entry), latest, "entry of {}", tag.name());
@@ -144,7 +145,7 @@ fn entries_of_current_values(store: &Arc<dyn Store>) {
         let batch = SampleBatch { runs: vec![(machine.tags[0].id, run)] };
         runtime.block_on(machine.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
         machine.ingest.compact().unwrap();
-        let entry = store.current(machine.tags[0].id).unwrap().map(|entry| CurrentValue::of_entry(&entry, ValueType::F64).unwrap());
+        let entry = store.current(machine.tags[0].id).unwrap().map(|entry| sample_of_entry(&entry, ValueType::F64).unwrap());
         entry.map(|entry| (entry.timestamp, entry.value.and_then(|value| value.as_f64())))
     };
     assert_eq!(write(10, 1.0), Some((10, Some(1.0))));
@@ -396,7 +397,7 @@ fn replaced_and_deleted_versions_can_be_read() {
     };
     let versions = || {
         let found = machine.ingest.reader().superseded(tag, TimeRange::ALL).unwrap();
-        found.into_iter().map(|version| (version.timestamp, version.value.unwrap().as_f64().unwrap())).collect::<Vec<_>>()
+        found.into_iter().map(|version| (version.sample.timestamp, version.sample.value.unwrap().as_f64().unwrap())).collect::<Vec<_>>()
     };
     write(&[(1, 1.0), (2, 2.0), (3, 3.0)]);
     write(&[(2, 2.0), (3, 30.0)]);

@@ -13,10 +13,10 @@ use super::{
     ReadError,
     feed::Feed,
     memory::{MemoryBudget, Taken},
-    unstored::{CurrentValue, FrozenHeads, ReadHeads},
+    unstored::{FrozenHeads, ReadHeads, sample_of_entry},
     versions::{Origin, merge, sort_versions},
 };
-use historian_model::{Samples, Tag, TagId, TimeBounds, TimeRange, ValueType};
+use historian_model::{Sample, Samples, Tag, TagId, TimeBounds, TimeRange, ValueType};
 use historian_store::{ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk};
 
 /// Chunk bytes fetched from the store at once.
@@ -160,17 +160,17 @@ impl TagReader {
     ///
     /// # Errors
     /// When the chunk that holds it cannot be read.
-    pub fn current(&self, tag: &Tag) -> Result<Option<CurrentValue>, ReadError> {
+    pub fn current(&self, tag: &Tag) -> Result<Option<Sample>, ReadError> {
         self.heads.current(tag.id, &mut || TagReader { store: self.live.clone(), ..self.clone() }.stored_current(tag))
     }
 
     /// As [`TagReader::current`] where that takes no look into the store; `None` where it would.
-    pub fn known_current(&self, tag: &Tag) -> Option<Option<CurrentValue>> {
+    pub fn known_current(&self, tag: &Tag) -> Option<Option<Sample>> {
         self.heads.known_current(tag.id)
     }
 
-    fn stored_current(&self, tag: &Tag) -> Result<Option<CurrentValue>, ReadError> {
-        let entry = self.store.current(tag.id)?.and_then(|entry| CurrentValue::of_entry(&entry, tag.value_type()));
+    fn stored_current(&self, tag: &Tag) -> Result<Option<Sample>, ReadError> {
+        let entry = self.store.current(tag.id)?.and_then(|entry| sample_of_entry(&entry, tag.value_type()));
         if entry.is_some() {
             return Ok(entry);
         }
@@ -184,11 +184,11 @@ impl TagReader {
             let statistics = chunk.header_in(ChunkFamily::Chunks)?.statistics;
             let (timestamp, quality) = (statistics.last_timestamp, statistics.last_quality);
             if let Some(last) = statistics.last_value {
-                return Ok(Some(CurrentValue { timestamp, value: Some(last.value()), quality }));
+                return Ok(Some(Sample { timestamp, value: Some(last.value()), quality }));
             }
             // Without a value in the header the last sample is a string, or a null.
             if tag.value_type() != ValueType::String {
-                return Ok(Some(CurrentValue { timestamp, value: None, quality }));
+                return Ok(Some(Sample { timestamp, value: None, quality }));
             }
         }
         let mut newest = overlay(tag, late, None, TimeBounds::ALL)?;
@@ -197,20 +197,14 @@ impl TagReader {
         {
             chunk.decode_into(ChunkFamily::Chunks, &mut newest)?;
         }
-        Ok(newest.len().checked_sub(1).map(|index| CurrentValue {
-            timestamp: newest.timestamps[index],
-            value: newest.value(index),
-            quality: newest.qualities[index],
-        }))
+        Ok(newest.len().checked_sub(1).map(|index| newest.sample(index)))
     }
 }
 
 /// One version of a sample that another one replaced, or that was deleted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SupersededSample {
-    pub timestamp: i64,
-    pub value: Option<historian_format::Value>,
-    pub quality: u32,
+    pub sample: Sample,
     /// Sequence number of the write that replaced or deleted it, as far as that is known: of several writes that were sealed together,
     /// the last one's.
     pub replaced_by: u64,
@@ -248,8 +242,7 @@ impl TagReader {
         let mut found: Vec<(SupersededSample, u32)> = Vec::new();
         let mut collect = |samples: &Samples, replaced_by: u64, origin: u32| {
             for index in (0..samples.len()).filter(|index| bounds.contains(samples.timestamps[*index])) {
-                let timestamp = samples.timestamps[index];
-                let version = SupersededSample { timestamp, value: samples.value(index), quality: samples.qualities[index], replaced_by };
+                let version = SupersededSample { sample: samples.sample(index), replaced_by };
                 found.push((version, origin));
             }
         };
@@ -303,7 +296,7 @@ impl TagReader {
                 record.runs.iter().for_each(|(_, run)| collect(run, key.sequence, origin));
             }
         }
-        found.sort_by_key(|(version, origin)| (version.timestamp, version.replaced_by, *origin));
+        found.sort_by_key(|(version, origin)| (version.sample.timestamp, version.replaced_by, *origin));
         let mut found: Vec<SupersededSample> = found.into_iter().map(|(version, _)| version).collect();
         found.dedup();
         Ok(found)

@@ -10,26 +10,16 @@ use historian_format::current::CurrentEntry;
 use parking_lot::RwLockReadGuard;
 
 use super::ReadError;
-use historian_model::{Samples, TagId, TimeBounds, Value, ValueType};
+use historian_model::{Sample, Samples, TagId, TimeBounds, ValueType};
 
-/// Latest sample of a tag by source timestamp.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CurrentValue {
-    pub timestamp: i64,
-    pub value: Option<Value>,
-    pub quality: u32,
-}
-
-impl CurrentValue {
-    /// What the store's entry tells of a tag of this type; `None` where it tells nothing.
-    pub fn of_entry(bytes: &[u8], value_type: ValueType) -> Option<CurrentValue> {
-        let CurrentEntry { timestamp, quality, value_type: found, value } = CurrentEntry::decode(bytes)?;
-        (found == value_type).then_some(CurrentValue { timestamp, value, quality })
-    }
+/// The latest sample that the store's entry tells of a tag of this type; `None` where it tells nothing.
+pub fn sample_of_entry(bytes: &[u8], value_type: ValueType) -> Option<Sample> {
+    let entry = CurrentEntry::decode(bytes)?;
+    (entry.value_type == value_type).then_some(entry.sample)
 }
 
 /// Looks up what the store holds as the latest sample of a tag.
-pub type StoredCurrent<'a> = &'a mut dyn FnMut() -> Result<Option<CurrentValue>, ReadError>;
+pub type StoredCurrent<'a> = &'a mut dyn FnMut() -> Result<Option<Sample>, ReadError>;
 
 /// What readers ask of the heads. Each call is for a whole tag, never for a sample.
 pub trait ReadHeads: Send + Sync {
@@ -43,10 +33,10 @@ pub trait ReadHeads: Send + Sync {
     ///
     /// # Errors
     /// Those of `stored`.
-    fn current(&self, tag: TagId, stored: StoredCurrent<'_>) -> Result<Option<CurrentValue>, ReadError>;
+    fn current(&self, tag: TagId, stored: StoredCurrent<'_>) -> Result<Option<Sample>, ReadError>;
 
     /// The same where that takes no look into the store; `None` where it would.
-    fn known_current(&self, tag: TagId) -> Option<Option<CurrentValue>>;
+    fn known_current(&self, tag: TagId) -> Option<Option<Sample>>;
 }
 
 /// What of a tag is not yet in the store. Shared with the snapshots that hold it: who writes then writes to a copy.

@@ -84,7 +84,7 @@ impl Downsampler {
             summarised: false,
             at: 0,
             keeps_edges: false,
-            open: around.before.as_ref().is_some_and(|before| !before.is_drawn()),
+            open: around.before.as_ref().is_some_and(|before| !output::is_drawn(before)),
             gap: around.gaps.partition_point(|gap| gap.timestamp < plan.start()),
             last: None,
             plan,

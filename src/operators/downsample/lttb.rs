@@ -10,7 +10,7 @@ use std::ops::Range;
 use historian_format::{Samples, Scalar, ValueType};
 
 use super::{
-    BoundarySample, DownsampleError, Drawn, Plan, Summary, Surroundings,
+    DownsampleError, Drawn, Plan, Sample, Summary, Surroundings,
     column::{self, Number, Sums, numbers, offset},
     fit::{self, Shape},
     output::{self, Row, edges},
@@ -49,8 +49,8 @@ impl SecondPass {
         let origin = plan.start();
         let number = |drawn: Drawn| Scalar { value_type, bits: drawn.bits }.as_f64();
         let corner_of = |drawn: Drawn| Corner { time: offset(drawn.timestamp, origin), value: number(drawn) };
-        let boundary = |sample: &Option<BoundarySample>| {
-            let sample = sample.as_ref().filter(|sample| sample.is_drawn())?;
+        let boundary = |sample: &Option<Sample>| {
+            let sample = sample.as_ref().filter(|sample| output::is_drawn(sample))?;
             let distance = offset(sample.timestamp, origin);
             let time = if sample.timestamp < origin { -distance } else { distance };
             Some(Corner { time, value: sample.value.as_ref()?.as_f64()? })

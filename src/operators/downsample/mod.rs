@@ -46,7 +46,7 @@ pub use summary::{Drawn, LineBreak, Summary};
 
 use std::{fmt, str::FromStr};
 
-use historian_format::{Samples, Value, ValueType};
+use historian_format::{Sample, Samples, ValueType};
 
 /// Fewest samples that can be asked: two edges, two extremes and one break.
 pub const POINTS_MIN: usize = 5;
@@ -128,24 +128,14 @@ impl Request {
     }
 }
 
-/// The boundary sample at an edge of the range: the value held, or interpolated, or none with a Bad quality.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BoundarySample {
-    /// At `start` or before it, or at `end` or after it.
-    pub timestamp: i64,
-    /// `None` where nothing is known.
-    pub value: Option<Value>,
-    /// OPC UA status code, with the info bits that mark it as interpolated.
-    pub quality: u32,
-}
-
 /// What lies around the samples of the range.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// At the start of the range. Left out of the answer when the tag has a sample at its timestamp.
-    pub before: Option<BoundarySample>,
-    /// At the end of the range.
-    pub after: Option<BoundarySample>,
+    /// The boundary sample at the start of the range or before it: the value held, or interpolated (with the info bits that mark it so), or none
+    /// with a Bad quality. Left out of the answer when the tag has a sample at its timestamp.
+    pub before: Option<Sample>,
+    /// The same at the end of the range or after it.
+    pub after: Option<Sample>,
     /// Known gaps as the timestamp of their start, each with the quality of its row. Those outside the range are passed over.
     pub gaps: Vec<LineBreak>,
 }

@@ -3,7 +3,7 @@
 use historian_format::{Samples, Scalar, ValueType};
 
 use super::{
-    BoundarySample, DownsampleError, Surroundings, answer, breaks,
+    DownsampleError, Sample, Surroundings, answer, breaks,
     summary::{Drawn, LineBreak},
 };
 
@@ -28,16 +28,9 @@ impl From<LineBreak> for Row {
     }
 }
 
-impl BoundarySample {
-    /// A boundary sample.
-    pub fn new(timestamp: i64, value: Option<historian_format::Value>, quality: u32) -> BoundarySample {
-        BoundarySample { timestamp, value, quality }
-    }
-
-    /// True when a line can be drawn from or to it.
-    pub(super) fn is_drawn(&self) -> bool {
-        !breaks(self.quality) && self.value.as_ref().is_some_and(|value| !value.as_f64().is_some_and(f64::is_nan))
-    }
+/// True when a line can be drawn from or to a boundary sample.
+pub(super) fn is_drawn(sample: &Sample) -> bool {
+    !breaks(sample.quality) && sample.value.as_ref().is_some_and(|value| !value.as_f64().is_some_and(f64::is_nan))
 }
 
 /// Sorts rows and makes their timestamps differ. Only a gap may have the timestamp of a sample, namely that of the last one before it: it
@@ -65,7 +58,7 @@ pub(super) fn finish(rows: &[Row], around: &Surroundings, value_type: ValueType)
 }
 
 /// Rows between the boundary samples. A row at the timestamp of the first boundary sample stands in its place.
-pub(super) fn between(before: Option<&BoundarySample>, after: Option<&BoundarySample>, rows: &Samples) -> Result<Samples, DownsampleError> {
+pub(super) fn between(before: Option<&Sample>, after: Option<&Sample>, rows: &Samples) -> Result<Samples, DownsampleError> {
     let mut out = answer(rows.value_type(), rows.len() + 2);
     let first = rows.timestamps.first();
     if let Some(before) = before.filter(|before| first != Some(&before.timestamp)) {
@@ -78,8 +71,8 @@ pub(super) fn between(before: Option<&BoundarySample>, after: Option<&BoundarySa
     Ok(out)
 }
 
-fn put(sample: &BoundarySample, out: &mut Samples) -> Result<(), DownsampleError> {
-    let value = sample.value.as_ref().filter(|_| sample.is_drawn());
+fn put(sample: &Sample, out: &mut Samples) -> Result<(), DownsampleError> {
+    let value = sample.value.as_ref().filter(|_| is_drawn(sample));
     // Types were compared when the boundary samples came, so only room for text may be missing.
     out.push(sample.timestamp, value, sample.quality).map_err(|_| DownsampleError::TextBytes)
 }

@@ -2,7 +2,7 @@
 
 use historian_format::{Samples, ValueType, Values};
 
-use super::{BoundarySample, DownsampleError, answer, breaks};
+use super::{DownsampleError, Sample, answer, breaks, output::is_drawn};
 
 /// The changes of a text tag, and where its Bad runs start.
 #[derive(Debug)]
@@ -16,12 +16,12 @@ pub(super) struct Changes {
 
 impl Changes {
     /// None yet; `before` is what holds at the start.
-    pub fn new(before: Option<&BoundarySample>, rows_max: usize) -> Changes {
-        let text = before.filter(|before| before.is_drawn()).and_then(|before| match &before.value {
+    pub fn new(before: Option<&Sample>, rows_max: usize) -> Changes {
+        let text = before.filter(|before| is_drawn(before)).and_then(|before| match &before.value {
             Some(historian_format::Value::String(text)) => Some(text.clone()),
             _ => None,
         });
-        let open = before.is_some_and(|before| !before.is_drawn());
+        let open = before.is_some_and(|before| !is_drawn(before));
         Changes { kept: answer(ValueType::String, 0), rows_max, text, open }
     }
 

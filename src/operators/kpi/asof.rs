@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use historian_format::{Samples, Value, ValueType, Values};
+use historian_format::{Samples, ValueType, Values};
 
-use super::{ASOF_TIMES_MAX, KpiError, Neighbour};
+use super::{ASOF_TIMES_MAX, KpiError, Sample};
 
 /// Which samples a join takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,12 +39,8 @@ impl Eligible {
 /// A sample joined to a time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Joined {
-    /// Timestamp of the sample, at or before the time asked.
-    pub timestamp: i64,
-    /// Its value.
-    pub value: Option<Value>,
-    /// Its quality.
-    pub quality: u32,
+    /// The sample, at or before the time asked.
+    pub sample: Sample,
     /// How much older it is than the time asked.
     pub age_ns: u64,
 }
@@ -58,7 +54,7 @@ pub struct AsOf {
     /// Times, ascending, with their places in the request.
     times: Vec<(i64, u32)>,
     next: usize,
-    last: Option<Neighbour>,
+    last: Option<Sample>,
     seen: Option<i64>,
     joined: Vec<Option<Joined>>,
 }
@@ -126,12 +122,12 @@ impl AsOf {
         // Times before the last sample are settled now; for the others a later one may come.
         while let Some((time, place)) = self.times.get(self.next).copied().filter(|(time, _)| time < last) {
             let upto = rows.partition_point(|row| samples.timestamps[*row] <= time);
-            let found = upto.checked_sub(1).map(|index| neighbour(samples, rows[index]));
+            let found = upto.checked_sub(1).map(|index| samples.sample(rows[index]));
             self.joined[place as usize] = found.as_ref().or(self.last.as_ref()).and_then(|sample| self.join(sample, time));
             self.next += 1;
         }
         if let Some(row) = rows.last() {
-            self.last = Some(neighbour(samples, *row));
+            self.last = Some(samples.sample(*row));
         }
         Ok(())
     }
@@ -145,13 +141,9 @@ impl AsOf {
         self.joined
     }
 
-    fn join(&self, sample: &Neighbour, time: i64) -> Option<Joined> {
+    fn join(&self, sample: &Sample, time: i64) -> Option<Joined> {
         let age_ns = time.abs_diff(sample.timestamp);
-        let joined = || Joined { timestamp: sample.timestamp, value: sample.value.clone(), quality: sample.quality, age_ns };
+        let joined = || Joined { sample: sample.clone(), age_ns };
         (sample.timestamp <= time && age_ns <= self.tolerance_ns).then(joined)
     }
-}
-
-fn neighbour(samples: &Samples, row: usize) -> Neighbour {
-    Neighbour { timestamp: samples.timestamps[row], value: samples.value(row), quality: samples.qualities[row] }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use historian_format::{Samples, ValueType};
 
 use super::{
-    Coverage, KpiError, Neighbour, Scope, Window,
+    Coverage, KpiError, Sample, Scope, Window,
     counter::{Amount, Counted, CounterRules, Step},
     feed::{Feed, Hold, Kind},
 };
@@ -135,7 +135,7 @@ impl CounterDelta {
     ///
     /// # Errors
     /// When the sample is of another type.
-    pub fn follow(&mut self, after: &Neighbour) -> Result<(), KpiError> {
+    pub fn follow(&mut self, after: &Sample) -> Result<(), KpiError> {
         let after = self.feed.neighbour(after)?;
         if after.kind.is_usable() && after.timestamp < self.known_until && self.is_in_doubt() {
             let total = &mut self.total;

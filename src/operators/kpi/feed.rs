@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::Range};
 use historian_format::{Samples, Scalar, Value, ValueType, Values};
 use historian_model::TimeRange;
 
-use super::{Coverage, KpiError, Neighbour, STATES_MAX, Scope};
+use super::{Coverage, KpiError, STATES_MAX, Sample, Scope};
 use crate::downsample::column::{self, Number, numbers};
 
 /// What holds.
@@ -129,7 +129,7 @@ impl Feed {
     }
 
     /// A neighbour as a reading.
-    pub fn neighbour(&mut self, sample: &Neighbour) -> Result<Reading, KpiError> {
+    pub fn neighbour(&mut self, sample: &Sample) -> Result<Reading, KpiError> {
         let mut reading = Reading { timestamp: sample.timestamp, kind: Kind::Bad, bits: 0, number: 0.0 };
         let counts = |number: f64| number.is_finite() || (number.is_infinite() && !self.only_finite);
         if let Some(value) = sample.value.as_ref().filter(|value| value.as_f64().is_none_or(counts)) {

@@ -5,7 +5,7 @@ use std::{ops::Range, str::FromStr};
 use historian_format::{Samples, ValueType};
 
 use super::{
-    Coverage, KpiError, Neighbour, Scope,
+    Coverage, KpiError, Sample, Scope,
     feed::{Feed, Hold, Kind, Reading},
 };
 
@@ -130,7 +130,7 @@ impl Integrate {
     ///
     /// # Errors
     /// When the sample is of another type or not after the window.
-    pub fn follow(&mut self, after: &Neighbour) -> Result<(), KpiError> {
+    pub fn follow(&mut self, after: &Sample) -> Result<(), KpiError> {
         if after.timestamp < self.area.end {
             return Err(KpiError::Neighbour { neighbour: "after", timestamp: after.timestamp });
         }

@@ -45,7 +45,7 @@ pub use settled::{Settled, SettledBefore};
 pub use time_in_state::{StateTime, StateTimes, TimeInState};
 pub use transition::{Period, Transition, TransitionCount, Transitions};
 
-use historian_format::{Value, ValueType};
+use historian_format::{Sample, ValueType};
 use historian_model::{TimeRange, Timestamp};
 
 /// Half-open window `[start, end)` in ns since 1970, UTC, of at least one nanosecond.
@@ -85,17 +85,6 @@ impl Window {
     }
 }
 
-/// A sample outside the window that matters inside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Neighbour {
-    /// ns since 1970, UTC.
-    pub timestamp: i64,
-    /// `None` for a null.
-    pub value: Option<Value>,
-    /// OPC UA status code.
-    pub quality: u32,
-}
-
 /// Where a primitive looks, and what lies around it.
 #[derive(Clone, Debug)]
 pub struct Scope {
@@ -104,11 +93,11 @@ pub struct Scope {
     /// Type of the tag's values.
     pub value_type: ValueType,
     /// The last sample before the window, of any quality.
-    pub before: Option<Neighbour>,
+    pub before: Option<Sample>,
     /// The last usable sample before the window; needed only where `before` is not usable.
-    pub usable_before: Option<Neighbour>,
+    pub usable_before: Option<Sample>,
     /// The first sample at or after the end of the window, of any quality. Only [`Integrate`] looks at it, for a line to its value.
-    pub after: Option<Neighbour>,
+    pub after: Option<Sample>,
     /// Time up to which samples can be known: now, for a window that reaches into the future.
     pub known_until: i64,
     /// Take Uncertain samples for Bad ones.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{QueryError, QueryLimits, arrow_column, schema};
 use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp};
-use historian_operators::kpi::{AsOf, Eligible};
+use historian_operators::kpi::{AsOf, Eligible, Joined};
 use historian_read::merge::TagReader;
 
 /// Tags of one join at most.
@@ -151,7 +151,7 @@ fn join(reader: &TagReader, tag: &Tag, query: &AsOfQuery, limits: &QueryLimits) 
     for (time, joined) in query.times.iter().zip(join.finish()) {
         held.found.push(joined.is_some());
         let pushed = match joined {
-            Some(sample) => held.samples.push(sample.timestamp, sample.value.as_ref(), sample.quality),
+            Some(Joined { sample, .. }) => held.samples.push(sample.timestamp, sample.value.as_ref(), sample.quality),
             None => held.samples.push(*time, None, Quality::BAD_NO_DATA.0),
         };
         pushed.map_err(|error| QueryError::Store(error.to_string()))?;

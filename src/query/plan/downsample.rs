@@ -18,9 +18,7 @@ use crate::{
     schema::{self, LongColumns},
 };
 use historian_model::{Quality, Samples, Tag, TimeBounds, TimeRange, Timestamp};
-use historian_operators::downsample::{
-    BoundarySample, DownsampleError, Downsampler, LineBreak, Method, Plan, Request, Step, Summary, Surroundings,
-};
+use historian_operators::downsample::{DownsampleError, Downsampler, LineBreak, Method, Plan, Request, Step, Summary, Surroundings};
 use historian_read::merge::TagReader;
 use historian_store::Gap;
 
@@ -156,10 +154,7 @@ fn reduce(
     limits: &QueryLimits,
 ) -> Result<Samples, QueryError> {
     let failed = |error: DownsampleError| refused(tag, &error);
-    let bound = |at| {
-        let found = boundary::edge(reader, tag, at, QualityFilter::Any)?;
-        Ok::<_, QueryError>(found.map(|edge| BoundarySample::new(edge.timestamp, edge.value, edge.quality)))
-    };
+    let bound = |at| boundary::edge(reader, tag, at, QualityFilter::Any);
     let around = Surroundings { before: bound(query.range.start)?, after: bound(query.range.end)?, gaps };
     let mut summaries = plan.takes_summaries();
     let source = Source { rollups: query.use_rollups, parts: Parts { extremes: true, ..Parts::NONE }, fold_edges: false };

@@ -14,8 +14,8 @@ use super::{
     parallel::Put,
 };
 use crate::{QueryError, QueryLimits, arrow_column, portion::Rows, schema::metadata};
-use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp, ValueType};
-use historian_operators::kpi::{CalendarInterval, Counted, CountedBefore, Neighbour, Scope, Settled, SettledBefore};
+use historian_model::{Quality, Sample, Samples, Tag, TimeRange, Timestamp, ValueType};
+use historian_operators::kpi::{CalendarInterval, Counted, CountedBefore, Scope, Settled, SettledBefore};
 use historian_read::merge::TagReader;
 
 /// A query of measures whose tags and times are resolved. The intervals ascend without a space between them.
@@ -187,8 +187,8 @@ impl Operator for MeasureQuery {
 /// What lies before the rows that come next.
 #[derive(Default)]
 struct Around {
-    last: Option<Neighbour>,
-    usable: Option<Neighbour>,
+    last: Option<Sample>,
+    usable: Option<Sample>,
     /// What chatter is passed over for, where there is a dwell.
     settled: Option<Settled>,
     /// Where a counter stands.
@@ -198,7 +198,7 @@ struct Around {
 impl Around {
     fn advance(&mut self, samples: &Samples, rows: std::ops::Range<usize>, usable: Usable) {
         if let Some(row) = rows.clone().next_back() {
-            self.last = Some(neighbour(samples, row));
+            self.last = Some(samples.sample(row));
         }
         if let Some(settled) = &mut self.settled {
             let usable = rows.clone().filter(|row| usable.is(samples, *row));
@@ -209,13 +209,9 @@ impl Around {
             counted.advance(back.filter_map(|row| Some((samples.timestamps[row], samples.value(row)?))));
         }
         if let Some(row) = rows.rev().find(|row| usable.is(samples, *row)) {
-            self.usable = Some(neighbour(samples, row));
+            self.usable = Some(samples.sample(row));
         }
     }
-}
-
-fn neighbour(samples: &Samples, row: usize) -> Neighbour {
-    Neighbour { timestamp: samples.timestamps[row], value: samples.value(row), quality: samples.qualities[row] }
 }
 
 /// Which samples are usable.
@@ -282,10 +278,10 @@ fn measure(
         _ => None,
     };
     look(reader, tag, before(Timestamp(read_from)), |samples, row| {
-        around.last.get_or_insert_with(|| neighbour(samples, row));
+        around.last.get_or_insert_with(|| samples.sample(row));
         let mut goes_on = needs_usable;
         if usable.is(samples, row) {
-            around.usable.get_or_insert_with(|| neighbour(samples, row));
+            around.usable.get_or_insert_with(|| samples.sample(row));
             goes_on = match (&mut settled, &mut counted, samples.value(row)) {
                 (Some(settled), _, Some(value)) => settled.take(samples.timestamps[row], value),
                 (_, Some(counted), Some(value)) => counted.take(samples.timestamps[row], &value) && !counted.is_far(),
@@ -323,7 +319,7 @@ fn measure(
         })
     };
     let mut figures = Vec::new();
-    let mut finish = |done: Open, after: Option<&Neighbour>| {
+    let mut finish = |done: Open, after: Option<&Sample>| {
         for figure in done.meter.finish(tag, &query.measure, after).map_err(|error| kpi_error(tag, &error))? {
             figures.push((done.interval, figure));
         }
@@ -342,7 +338,7 @@ fn measure(
         let after = |interval: i64, in_doubt: bool| {
             let first = timestamps.partition_point(|timestamp| *timestamp < interval);
             let row = (first..timestamps.len()).find(|row| !in_doubt || usable.is(&portion, *row));
-            row.map(|row| neighbour(&portion, row))
+            row.map(|row| portion.sample(row))
         };
         for open in &mut opened {
             open.push(tag, &portion)?;
@@ -383,7 +379,7 @@ fn measure(
     let in_doubt = opened.iter().any(|open| open.meter.is_in_doubt());
     let wanted = |samples: &Samples, row: usize| integral || usable.is(samples, row);
     let found = if integral || in_doubt { nearest(reader, tag, from(Timestamp(read_until)), wanted)? } else { None };
-    let after = found.map(|found| neighbour(&found, 0));
+    let after = found.map(|found| found.sample(0));
     opened.into_iter().try_for_each(|open| finish(open, after.as_ref()))?;
     Ok(figures)
 }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use crate::{QueryError, common_type};
-use historian_model::{Samples, Tag, Value, ValueType};
+use historian_model::{Sample, Samples, Tag, Value, ValueType};
 use historian_operators::kpi::{
-    Counted, CounterDelta, CounterRules, Coverage, Integrate, KpiError, Neighbour, PercentGood, Scope, Settled, TimeInState, TimeUnit,
-    Transitions,
+    Counted, CounterDelta, CounterRules, Coverage, Integrate, KpiError, PercentGood, Scope, Settled, TimeInState, TimeUnit, Transitions,
 };
 
 /// What is measured. States are texts here, for each tag has states of its own: see [`Measure::state`].
@@ -186,7 +185,7 @@ impl Meter {
 
     /// The figures: one, or one per state. `after` is the first sample behind the interval, the first
     /// usable one where the figure is in doubt.
-    pub fn finish(self, tag: &Tag, measure: &Measure, after: Option<&Neighbour>) -> Result<Vec<Figure>, KpiError> {
+    pub fn finish(self, tag: &Tag, measure: &Measure, after: Option<&Sample>) -> Result<Vec<Figure>, KpiError> {
         Ok(match self {
             Meter::TimeInState(meter) => {
                 let times = meter.finish()?;

@@ -252,7 +252,7 @@ impl Store for RocksStore {
         // Latest samples that go with the week.
         let state = self.family(keys::FAMILY_STATE)?;
         self.load_records(TagRecord::Current, &mut |tag, entry| {
-            let goes = CurrentEntry::decode(entry).is_none_or(|entry| keys::week_of(entry.timestamp) == week);
+            let goes = CurrentEntry::decode(entry).is_none_or(|entry| keys::week_of(entry.sample.timestamp) == week);
             if goes && tags.unwrap_or(&all).iter().any(|run| run.contains(&tag.0)) {
                 batch.delete_cf(state, TagRecord::Current.key(tag.0));
             }

@@ -109,11 +109,7 @@ async fn a_present_value_older_than_the_outage_is_written_again_once() {
 #[tokio::test]
 async fn an_outage_that_began_in_an_earlier_run_ends_in_this_one() {
     let bench = Bench::new();
-    bench.deliveries.resume(&[Some(LastSample {
-        timestamp: Timestamp(BASE + 800_000),
-        value: None,
-        quality: Quality::BAD_NO_COMMUNICATION,
-    })]);
+    bench.deliveries.resume(&[Some(Sample { timestamp: BASE + 800_000, value: None, quality: Quality::BAD_NO_COMMUNICATION.0 })]);
     bench.deliveries.lose();
     bench.clock.set(Timestamp(BASE + 2_000_000));
     bench.notify(1_900_000, &[(500_000, 1.0)]);
@@ -125,11 +121,7 @@ async fn a_value_that_an_earlier_run_stored_does_not_take_the_place_of_another_u
     let bench = Bench::new();
     let minute = 60_000_000_000;
     bench.clock.set(Timestamp(BASE + 10 * minute));
-    bench.deliveries.resume(&[Some(LastSample {
-        timestamp: Timestamp(BASE + 5 * minute),
-        value: None,
-        quality: Quality::BAD_NO_COMMUNICATION,
-    })]);
+    bench.deliveries.resume(&[Some(Sample { timestamp: BASE + 5 * minute, value: None, quality: Quality::BAD_NO_COMMUNICATION.0 })]);
     bench.notify(9 * minute, &[(500_000, 1.0)]);
     bench.notify(10 * minute, &[(500_000, 2.0)]);
     assert_eq!(bench.written().await, [(9 * minute, Some(1.0), 0), (9 * minute + 1, Some(2.0), 0)]);
@@ -138,11 +130,7 @@ async fn a_value_that_an_earlier_run_stored_does_not_take_the_place_of_another_u
 #[tokio::test]
 async fn a_good_last_sample_of_an_earlier_run_adds_nothing() {
     let bench = Bench::new();
-    bench.deliveries.resume(&[Some(LastSample {
-        timestamp: Timestamp(BASE + 500_000),
-        value: Some(Value::F64(1.0)),
-        quality: Quality::GOOD,
-    })]);
+    bench.deliveries.resume(&[Some(Sample { timestamp: BASE + 500_000, value: Some(Value::F64(1.0)), quality: Quality::GOOD.0 })]);
     bench.notify(900_000, &[(500_000, 1.0)]);
     bench.notify(900_000, &[(600_000, 2.0)]);
     assert_eq!(bench.written().await, [(600_000, Some(2.0), 0)]);

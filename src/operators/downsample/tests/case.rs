@@ -78,7 +78,8 @@ fn a_line_ends_where_a_long_bad_run_starts() {
 #[test]
 fn a_run_that_is_bad_from_before_is_not_told_again() {
     let all = samples((0..500).map(|t| (t, Some(1.0), if t < 100 { BAD } else { 0 })));
-    let around = Surroundings { before: Some(BoundarySample::new(-5, Some(Value::F64(3.0)), BAD)), ..Surroundings::default() };
+    let around =
+        Surroundings { before: Some(Sample { timestamp: -5, value: Some(Value::F64(3.0)), quality: BAD }), ..Surroundings::default() };
     let out = rows(&run(Request::new(0, 500, 20, Method::Plot).unwrap(), &around, &all, 64).unwrap());
     assert_eq!(out[0], (-5, None, BAD));
     assert_eq!(out[1], (100, Some(1.0), 0));
@@ -165,7 +166,7 @@ fn text_is_reduced_to_its_changes() {
     let text = |t: i64| Value::String(format!("batch {}", t / 100));
     let mut all = Samples::new(ValueType::String);
     (0..1_000_i64).for_each(|t| if t == 555 { all.push(t, None, BAD) } else { all.push(t, Some(&text(t)), 0) }.unwrap());
-    let around = Surroundings { before: Some(BoundarySample::new(0, Some(text(0)), 0)), ..Surroundings::default() };
+    let around = Surroundings { before: Some(Sample { timestamp: 0, value: Some(text(0)), quality: 0 }), ..Surroundings::default() };
     let answer = run(Request::new(0, 1_000, 20, Method::Plot).unwrap(), &around, &all, 64).unwrap();
     let expected: Vec<i64> = vec![0, 100, 200, 300, 400, 500, 555, 556, 600, 700, 800, 900];
     assert_eq!(answer.timestamps, expected);

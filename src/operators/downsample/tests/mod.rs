@@ -29,8 +29,8 @@ fn rows(samples: &Samples) -> Vec<(i64, Option<f64>, u32)> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as `Surroundings` have it")]
-fn bound(timestamp: i64, value: f64) -> Option<BoundarySample> {
-    Some(BoundarySample::new(timestamp, Some(Value::F64(value)), Quality::INTERPOLATED))
+fn bound(timestamp: i64, value: f64) -> Option<Sample> {
+    Some(Sample { timestamp, value: Some(Value::F64(value)), quality: Quality::INTERPOLATED })
 }
 
 /// Info bits as the engine sets them.

@@ -37,7 +37,7 @@ fn any_around() -> impl Strategy<Value = Surroundings> {
         prop_oneof![
             Just(None),
             (-50_i32..50).prop_map(move |value| bound(timestamp, f64::from(value))),
-            Just(Some(BoundarySample::new(timestamp, None, BAD))),
+            Just(Some(Sample { timestamp, value: None, quality: BAD })),
         ]
     };
     let gaps = proptest::collection::btree_set(-100_i64..10_100, 0..4);

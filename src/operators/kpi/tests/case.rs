@@ -46,7 +46,7 @@ fn counters_roll_over_and_are_reset() {
     let sum = counter_delta(&scope, &all, None, ResetPolicy::FromZero);
     assert_eq!((sum.exact, sum.resets), (Some(500 + 20 + 19_980 + 100 + 50), 2));
     // The reading before the window, over Bad samples, is where counting begins.
-    let neighbour = |timestamp, reading, quality| Some(Neighbour { timestamp, value: Some(Value::U64(reading)), quality });
+    let neighbour = |timestamp, reading, quality| Some(Sample { timestamp, value: Some(Value::U64(reading)), quality });
     let scope = Scope { before: neighbour(-1, 7, BAD), usable_before: neighbour(-5, 64_000, 0), ..scope };
     let sum = counter_delta(&scope, &all, Some(65_536.0), ResetPolicy::FromZero);
     assert_eq!((sum.exact, sum.baseline), (Some(21_686), Some(64_000.0)));
@@ -147,7 +147,7 @@ fn text_and_digital_states_have_times() {
     let told: Vec<_> = result.states.iter().map(|time| (time.state.clone(), time.duration_ns, time.periods, time.longest_ns)).collect();
     assert_eq!(told, [(Value::String("A".into()), 40, 1, 40), (Value::String("B".into()), 50, 2, 40)]);
     assert_eq!(result.coverage.unknown_ns, 10);
-    scope.before = Some(Neighbour { timestamp: -1, value: Some(Value::String("A".into())), quality: 0 });
+    scope.before = Some(Sample { timestamp: -1, value: Some(Value::String("A".into())), quality: 0 });
     assert_eq!(time_in_state(&scope, &recipe, Some(vec![Value::String("A".into())])).states[0].duration_ns, 50);
     let mut count = Transitions::new(&scope, None, Some(&Value::String("B".into())), 0).unwrap();
     count.push(&recipe, 0..4).unwrap();
@@ -202,7 +202,7 @@ fn what_makes_no_sense_says_so() {
     assert_eq!(TimeInState::new(&scope, Some(vec![])).unwrap_err(), KpiError::StateList(0));
     assert_eq!(TimeInState::new(&scope, Some(vec![Value::F64(0.0), Value::F64(-0.0)])).unwrap_err(), KpiError::StateList(2));
     assert!(TimeInState::new(&scope, Some(vec![Value::Bool(true)])).unwrap_err().to_string().starts_with("states of type bool"));
-    let inside = Scope { before: Some(Neighbour { timestamp: 0, value: None, quality: 0 }), ..scope.clone() };
+    let inside = Scope { before: Some(Sample { timestamp: 0, value: None, quality: 0 }), ..scope.clone() };
     assert!(PercentGood::new(&inside).unwrap_err().to_string().contains("before lies at 0 ns"));
     let many = samples((0..2_000).map(|at| (at, Some(at as f64), 0)));
     let mut states = TimeInState::new(&Scope::new(window(0, 5_000), ValueType::F64), None).unwrap();

@@ -34,7 +34,7 @@ fn usable(row: &Row) -> bool {
 
 /// The scope of a window among samples, as the engine makes it.
 fn scope(all: &[Row], window: Window) -> Scope {
-    let neighbour = |row: &Row| Neighbour { timestamp: row.0, value: row.1.map(Value::F64), quality: row.2 };
+    let neighbour = |row: &Row| Sample { timestamp: row.0, value: row.1.map(Value::F64), quality: row.2 };
     let before = || all.iter().rev().filter(|row| row.0 < window.start());
     Scope {
         before: before().next().map(neighbour),
@@ -75,7 +75,7 @@ fn counted(scope: &Scope, all: &Samples, rules: CounterRules) -> CounterSum {
     primitive.resume(&before.finish());
     portions(all, |samples, rows| primitive.push(samples, rows));
     if let Some(row) = rows(scope.window.end()..i64::MAX).next() {
-        primitive.follow(&Neighbour { timestamp: all.timestamps[row], value: all.value(row), quality: all.qualities[row] }).unwrap();
+        primitive.follow(&Sample { timestamp: all.timestamps[row], value: all.value(row), quality: all.qualities[row] }).unwrap();
     }
     primitive.finish()
 }

@@ -220,9 +220,9 @@ proptest! {
         for (time, joined) in times.iter().zip(join.finish()) {
             let expected = all.iter().rev().find(|row| row.0 <= *time && (any || usable(row)));
             let expected = expected.filter(|row| tolerance.is_none_or(|tolerance| time.abs_diff(row.0) <= tolerance));
-            prop_assert_eq!(joined.as_ref().map(|joined| joined.timestamp), expected.map(|row| row.0));
+            prop_assert_eq!(joined.as_ref().map(|joined| joined.sample.timestamp), expected.map(|row| row.0));
             prop_assert_eq!(joined.as_ref().map(|joined| joined.age_ns), expected.map(|row| time.abs_diff(row.0)));
-            prop_assert_eq!(joined.and_then(|joined| joined.value), expected.and_then(|row| row.1.map(Value::F64)));
+            prop_assert_eq!(joined.and_then(|joined| joined.sample.value), expected.and_then(|row| row.1.map(Value::F64)));
         }
     }
 }
