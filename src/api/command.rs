@@ -10,7 +10,7 @@ use super::{
     kind::{self, Asked, KINDS},
     request::{self, AnyMessage, shown},
     status,
-    ticket::{self, Part},
+    ticket::{self, TicketTags},
 };
 
 /// What a command or ticket asks for.
@@ -57,7 +57,7 @@ impl Command {
     ///
     /// # Errors
     /// As [`Command::parse`].
-    pub fn parse_ticket(bytes: &[u8], limits: &ApiLimits) -> Result<(Command, Option<Part>), Status> {
+    pub fn parse_ticket(bytes: &[u8], limits: &ApiLimits) -> Result<(Command, Option<TicketTags>), Status> {
         let limits = ticket::limits(bytes, limits)?;
         match ticket::pinned(bytes)? {
             Some(pinned) => Command::parse(&pinned.command, &limits).map(|(command, _)| (command, pinned.part)),

@@ -23,19 +23,19 @@ const RESETS_AT_ONCE: f64 = 10_000.0;
 const RESETS_PER_SECOND: f64 = 1_000.0;
 
 /// A connection that ends when its client takes back requests without end.
-pub struct Watched<IO> {
+pub struct WatchedConnection<IO> {
     inner: IO,
-    frames: Frames,
+    frames: FrameFollower,
     allowance: Allowance,
 }
 
-impl<IO> Watched<IO> {
-    pub fn new(inner: IO) -> Watched<IO> {
-        Watched { inner, frames: Frames::default(), allowance: Allowance { left: RESETS_AT_ONCE, at: Instant::now() } }
+impl<IO> WatchedConnection<IO> {
+    pub fn new(inner: IO) -> WatchedConnection<IO> {
+        WatchedConnection { inner, frames: FrameFollower::default(), allowance: Allowance { left: RESETS_AT_ONCE, at: Instant::now() } }
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for WatchedConnection<IO> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
@@ -49,7 +49,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for WatchedConnection<IO> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().inner).poll_write(context, bytes)
     }
@@ -71,7 +71,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     }
 }
 
-impl<IO: Connected> Connected for Watched<IO> {
+impl<IO: Connected> Connected for WatchedConnection<IO> {
     type ConnectInfo = IO::ConnectInfo;
 
     fn connect_info(&self) -> IO::ConnectInfo {
@@ -102,20 +102,20 @@ const HEADER_BYTES: usize = 9;
 const RST_STREAM: u8 = 3;
 
 /// Follows the frames of a connection as its bytes come, whole or in pieces.
-struct Frames {
+struct FrameFollower {
     /// Bytes of preface or payload to pass over.
     skip: usize,
     header: [u8; HEADER_BYTES],
     header_held: usize,
 }
 
-impl Default for Frames {
-    fn default() -> Frames {
-        Frames { skip: PREFACE_BYTES, header: [0; HEADER_BYTES], header_held: 0 }
+impl Default for FrameFollower {
+    fn default() -> FrameFollower {
+        FrameFollower { skip: PREFACE_BYTES, header: [0; HEADER_BYTES], header_held: 0 }
     }
 }
 
-impl Frames {
+impl FrameFollower {
     /// How many frames that take back a request begin in these bytes.
     fn resets(&mut self, mut bytes: &[u8]) -> usize {
         let mut resets = 0;
@@ -160,7 +160,7 @@ mod tests {
             bytes.extend(frame(kind, payload));
         }
         for piece in [1, 2, 3, 7, 9, 10, 100, bytes.len()] {
-            let mut frames = Frames::default();
+            let mut frames = FrameFollower::default();
             assert_eq!(bytes.chunks(piece).map(|piece| frames.resets(piece)).sum::<usize>(), 3, "in pieces of {piece}");
         }
     }

@@ -33,12 +33,12 @@ impl Starting {
 const STARTING: &str = "starting: the store is being opened and its journal replayed";
 
 #[derive(Clone)]
-struct Told {
+struct HealthState {
     starting: Arc<Starting>,
     shutdown: CancellationToken,
 }
 
-impl Told {
+impl HealthState {
     /// `None` while the store is opened.
     fn services(&self) -> Option<&Services> {
         self.starting.0.get()
@@ -69,7 +69,7 @@ pub async fn serve_http_from_the_start(
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
-        .with_state(Told { starting, shutdown: shutdown.clone() });
+        .with_state(HealthState { starting, shutdown: shutdown.clone() });
     let stop = shutdown.clone();
     let serving = axum::serve(listener, routes).with_graceful_shutdown(async move { stop.cancelled().await });
     tokio::select! {
@@ -78,7 +78,7 @@ pub async fn serve_http_from_the_start(
     }
 }
 
-async fn metrics(State(told): State<Told>) -> Response {
+async fn metrics(State(told): State<HealthState>) -> Response {
     let Some(services) = told.services() else { return unavailable(STARTING) };
     match services.metrics.render(services) {
         Ok(text) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
@@ -87,7 +87,7 @@ async fn metrics(State(told): State<Told>) -> Response {
 }
 
 /// Whether requests are answered.
-async fn ready(State(told): State<Told>) -> Response {
+async fn ready(State(told): State<HealthState>) -> Response {
     match told.services() {
         Some(_) if told.shutdown.is_cancelled() => unavailable("stopping"),
         Some(_) => "ok\n".into_response(),
@@ -96,7 +96,7 @@ async fn ready(State(told): State<Told>) -> Response {
 }
 
 /// Whether writes are taken.
-async fn health(State(told): State<Told>) -> Response {
+async fn health(State(told): State<HealthState>) -> Response {
     let Some(services) = told.services() else { return unavailable(&format!("not accepting writes: {STARTING}")) };
     let status = services.admin.status();
     if status.accepting_writes {

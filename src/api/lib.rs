@@ -77,7 +77,7 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
     // Each service takes messages of any length that is documented, also compressed: the bound is of what they hold then.
     macro_rules! service {
         ($server:expr) => {
-            metrics::Counted::new(
+            metrics::CountedService::new(
                 metrics.clone(),
                 $server
                     .max_decoding_message_size(message_max)
@@ -99,16 +99,17 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
         .add_service(reflected().build_v1()?.accept_compressed(CompressionEncoding::Gzip))
         // What tools of past years ask by: grpcui, Postman, Kreya.
         .add_service(reflected().build_v1alpha()?.accept_compressed(CompressionEncoding::Gzip))
-        .add_service(service!(v1::tag_service_server::TagServiceServer::new(grpc::tag::Tags(api.clone()))))
+        .add_service(service!(v1::tag_service_server::TagServiceServer::new(grpc::tag::TagRpc(api.clone()))))
         .add_service(service!(v1::write_service_server::WriteServiceServer::new(grpc::write::Writes(api.clone()))))
         .add_service(service!(v1::query_service_server::QueryServiceServer::new(grpc::query::Queries(api.clone()))))
-        .add_service(service!(v1::collector_service_server::CollectorServiceServer::new(grpc::collector::Collectors(api.clone()))))
-        .add_service(service!(v1::admin_service_server::AdminServiceServer::new(grpc::admin::Administration(api.clone()))))
+        .add_service(service!(v1::collector_service_server::CollectorServiceServer::new(grpc::collector::CollectorRpc(api.clone()))))
+        .add_service(service!(v1::admin_service_server::AdminServiceServer::new(grpc::admin::AdminRpc(api.clone()))))
         .add_service(service!(arrow_flight::flight_service_server::FlightServiceServer::new(flight::Flight(api.clone()))));
 
     // Set on the sockets themselves: the builder's setting is for listeners it binds itself, and without it every small answer waits for
     // the client's delayed acknowledgement.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map(|connection| connection.map(connection::Watched::new));
+    let incoming =
+        TcpIncoming::from(listener).with_nodelay(Some(true)).map(|connection| connection.map(connection::WatchedConnection::new));
     let watching = tokio::spawn(grpc::admin::watch_health(admin, health, shutdown.clone()));
     let serving = router.serve_with_incoming_shutdown(incoming, {
         let shutdown = shutdown.clone();

@@ -1,6 +1,6 @@
 //! What the operator watches: requests by method and code with their latency, and on each scrape the state of ingest and collectors.
 //!
-//! [`Counted`] wraps a service of the gRPC port and reads the status that goes over the wire, so no method has to remember to count itself.
+//! [`CountedService`] wraps a service of the gRPC port and reads the status that goes over the wire, so no method has to remember to count itself.
 
 mod scrape;
 
@@ -114,22 +114,22 @@ fn known_methods() -> BTreeSet<String> {
 
 /// A gRPC service whose requests are counted.
 #[derive(Clone)]
-pub struct Counted<S> {
+pub struct CountedService<S> {
     metrics: Arc<Metrics>,
     inner: S,
 }
 
-impl<S> Counted<S> {
-    pub fn new(metrics: Arc<Metrics>, inner: S) -> Counted<S> {
-        Counted { metrics, inner }
+impl<S> CountedService<S> {
+    pub fn new(metrics: Arc<Metrics>, inner: S) -> CountedService<S> {
+        CountedService { metrics, inner }
     }
 }
 
-impl<S: NamedService> NamedService for Counted<S> {
+impl<S: NamedService> NamedService for CountedService<S> {
     const NAME: &'static str = S::NAME;
 }
 
-impl<S> Service<http::Request<Body>> for Counted<S>
+impl<S> Service<http::Request<Body>> for CountedService<S>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tonic::Status;
 
 use super::status;
-use historian_model::{Timestamp, time::Unit};
+use historian_model::{Timestamp, time::NumericTimeUnit};
 
 /// `google.protobuf.Any` as it is on the wire. Own two fields instead of a crate's type: only these bytes matter here.
 #[derive(Clone, PartialEq, Message)]
@@ -41,7 +41,7 @@ pub fn from_protobuf<M: Message + Name + Default>(value: &[u8]) -> Result<M, Sta
 pub fn from_json<M: Message + Name + Default>(command: &str, mut body: Value) -> Result<M, Status> {
     let unit = match body.as_object_mut().and_then(|body| body.remove("time_unit").or_else(|| body.remove("timeUnit"))) {
         None | Some(Value::Null) => None,
-        Some(unit) => Some(unit.as_str().and_then(Unit::named).ok_or_else(|| {
+        Some(unit) => Some(unit.as_str().and_then(NumericTimeUnit::named).ok_or_else(|| {
             status::invalid(
                 &format!("{command}.time_unit"),
                 format!("{} is none of \"s\", \"ms\", \"us\", \"ns\"", shown(&unit.to_string())),
@@ -55,7 +55,7 @@ pub fn from_json<M: Message + Name + Default>(command: &str, mut body: Value) ->
 }
 
 /// The text of a number or truth value where a field has texts that mean such: times, lengths of time, states.
-fn text_of(field: &str, value: &Value, unit: Option<Unit>) -> Option<Result<String, String>> {
+fn text_of(field: &str, value: &Value, unit: Option<NumericTimeUnit>) -> Option<Result<String, String>> {
     match (field, value) {
         ("start" | "end", Value::Number(number)) => Some(whole(number, TIME_FORMS).map(|text| with_unit(text, unit))),
         ("start" | "end", Value::String(text)) => Some(Ok(with_unit(text.clone(), unit))),
@@ -75,7 +75,7 @@ fn whole(number: &serde_json::Number, forms: &str) -> Result<String, String> {
 }
 
 /// The unit is of numbers; any other form says itself what it means.
-fn with_unit(text: String, unit: Option<Unit>) -> String {
+fn with_unit(text: String, unit: Option<NumericTimeUnit>) -> String {
     match unit {
         Some(unit) if Timestamp::parse_number(&text, unit).is_some() => format!("{}{}", text.trim(), unit.name()),
         _ => text,

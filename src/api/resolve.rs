@@ -13,7 +13,7 @@ use historian_model::{
 };
 
 /// Tags that a request selects, and the exact names in it that no tag has.
-pub struct Selected {
+pub struct SelectedTags {
     pub tags: Vec<Arc<Tag>>,
     pub missing: Vec<String>,
 }
@@ -49,23 +49,23 @@ fn parsed(
 }
 
 /// Tags of a query. Blocks on the catalog.
-pub fn tags(services: &Services, patterns: &[String]) -> Result<Selected, Status> {
+pub fn tags(services: &Services, patterns: &[String]) -> Result<SelectedTags, Status> {
     selected(services, &selection_of_some(patterns, &services.limits)?)
 }
 
 /// Tags of a request in which no patterns mean all. Blocks on the catalog.
-pub fn tags_or_all(services: &Services, patterns: &[String]) -> Result<Selected, Status> {
+pub fn tags_or_all(services: &Services, patterns: &[String]) -> Result<SelectedTags, Status> {
     selected(services, &selection_or_all(patterns, &services.limits)?)
 }
 
-fn selected(services: &Services, selection: &TagSelection) -> Result<Selected, Status> {
+fn selected(services: &Services, selection: &TagSelection) -> Result<SelectedTags, Status> {
     let (tags, missing) = services.catalog.select(selection);
     let limit = services.limits.query_tags_max;
     if tags.len() > limit {
         let message = format!("the query selects {} tags, at most {limit} are served at once; use a narrower glob", tags.len());
         return Err(status::too_much("query_tags_max", message));
     }
-    Ok(Selected { tags, missing })
+    Ok(SelectedTags { tags, missing })
 }
 
 /// A length of time in ns, see [`length_of_time`].

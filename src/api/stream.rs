@@ -26,7 +26,7 @@ use historian_query::{MemoryBudget, QueryLimits};
 const UPKEEP_MAX: Duration = Duration::from_hours(720);
 
 /// Messages of a call, as they go to the wire.
-pub type Answer<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Runs a blocking call of the layers below on a blocking thread.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Status> + Send + 'static) -> Result<T, Status> {

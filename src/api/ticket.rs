@@ -25,7 +25,7 @@ const NAME: &str = "historian.v1.PinnedCommand";
 
 /// Which of the selected tags a ticket means. Its own message, as it is nobody's but ours.
 #[derive(Clone, PartialEq, Message)]
-pub struct Part {
+pub struct TicketTags {
     /// Tags with this id and lesser ones.
     #[prost(uint32, tag = "1")]
     pub id_max: u32,
@@ -36,13 +36,13 @@ pub struct Part {
     pub last: String,
 }
 
-impl Part {
+impl TicketTags {
     /// The part that these tags are, in the order of their names, of all that were selected; `id_max` is the greatest id of all.
-    fn of(tags: &[Arc<Tag>], id_max: TagId) -> Part {
+    fn of(tags: &[Arc<Tag>], id_max: TagId) -> TicketTags {
         let name = |tag: Option<&Arc<Tag>>| tag.map_or_else(String::new, |tag| tag.name().to_string());
         // None selected: no id is 0.
         let id_max = if tags.is_empty() { 0 } else { id_max.0 };
-        Part { id_max, first: name(tags.first()), last: name(tags.last()) }
+        TicketTags { id_max, first: name(tags.first()), last: name(tags.last()) }
     }
 
     pub fn has(&self, tag: &Tag) -> bool {
@@ -58,20 +58,20 @@ pub struct PinnedCommand {
     #[prost(bytes = "vec", tag = "1")]
     pub command: Vec<u8>,
     #[prost(message, optional, tag = "2")]
-    pub part: Option<Part>,
+    pub part: Option<TicketTags>,
 }
 
 /// Makes the tickets of one query.
-pub struct Tickets<'a> {
+pub struct TicketMaker<'a> {
     /// Names and globs as the client has them.
     pub patterns: &'a [String],
     id_max: TagId,
 }
 
-impl<'a> Tickets<'a> {
+impl<'a> TicketMaker<'a> {
     /// `tags` are all that the patterns selected.
-    pub fn new(patterns: &'a [String], tags: &[Arc<Tag>]) -> Tickets<'a> {
-        Tickets { patterns, id_max: tags.iter().map(|tag| tag.id).max().unwrap_or(TagId(0)) }
+    pub fn new(patterns: &'a [String], tags: &[Arc<Tag>]) -> TicketMaker<'a> {
+        TicketMaker { patterns, id_max: tags.iter().map(|tag| tag.id).max().unwrap_or(TagId(0)) }
     }
 
     /// The ticket for some of the tags, neighbours in the order of names. `command` makes the request for names and globs.
@@ -80,7 +80,8 @@ impl<'a> Tickets<'a> {
         if !tags.is_empty() && bytes <= NAMES_BYTES_MAX {
             return request::any(&command(tags.iter().map(|tag| tag.name().to_string()).collect()));
         }
-        let pinned = PinnedCommand { command: request::any(&command(self.patterns.to_vec())), part: Some(Part::of(tags, self.id_max)) };
+        let pinned =
+            PinnedCommand { command: request::any(&command(self.patterns.to_vec())), part: Some(TicketTags::of(tags, self.id_max)) };
         AnyMessage { type_url: format!("{TYPE_PREFIX}{NAME}"), value: pinned.encode_to_vec() }.encode_to_vec()
     }
 }
@@ -134,7 +135,7 @@ mod tests {
         CurrentValuesRequest { tags, ..CurrentValuesRequest::default() }
     }
 
-    fn parse(bytes: &[u8], limits: &ApiLimits) -> Result<(CurrentValuesRequest, Option<Part>), Status> {
+    fn parse(bytes: &[u8], limits: &ApiLimits) -> Result<(CurrentValuesRequest, Option<TicketTags>), Status> {
         let (command, part) = Command::parse_ticket(bytes, limits)?;
         Ok((command.request::<CurrentValuesRequest>().expect("a request for current values").clone(), part))
     }
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn few_tags_are_named_and_many_are_the_clients_globs_cut_to_a_part() {
         let (limits, tags, patterns) = (ApiLimits::default(), tags(10_000), ["area/**".to_owned()]);
-        let tickets = Tickets::new(&patterns, &tags[..9_000]);
+        let tickets = TicketMaker::new(&patterns, &tags[..9_000]);
         let (command, part) = parse(&tickets.ticket(&tags[..2], current), &limits).unwrap();
         assert_eq!((command, part), (current(tags[..2].iter().map(|tag| tag.name().to_string()).collect()), None));
 
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn what_selected_nothing_means_nothing_later_either() {
         let (patterns, tags) = (["none/**".to_owned()], tags(3));
-        let (command, part) = parse(&Tickets::new(&patterns, &[]).ticket(&[], current), &ApiLimits::default()).unwrap();
+        let (command, part) = parse(&TicketMaker::new(&patterns, &[]).ticket(&[], current), &ApiLimits::default()).unwrap();
         assert_eq!(command, current(patterns.to_vec()));
         assert!(tags.iter().all(|tag| !part.as_ref().unwrap().has(tag)));
     }
@@ -179,7 +180,7 @@ mod tests {
         text.push_str("**\"]}}");
         let (command, _) = Command::parse(text.as_bytes(), &limits).unwrap();
         let request = command.request::<CurrentValuesRequest>().unwrap();
-        let ticket = Tickets::new(&request.tags, &tags(10_000)).ticket(&tags(10_000), current);
+        let ticket = TicketMaker::new(&request.tags, &tags(10_000)).ticket(&tags(10_000), current);
         assert_eq!(parse(&ticket, &limits).unwrap().0, *request);
         let endless = vec![b' '; limits.ticket_bytes_max + BEYOND_COMMAND_BYTES + 1];
         assert_eq!(parse(&endless, &limits).unwrap_err().code(), tonic::Code::InvalidArgument);

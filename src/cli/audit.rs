@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, Output, TextFormat},
+    output::{self, OutputFile, TextFormat},
 };
 use historian_model::Timestamp;
 
@@ -53,7 +53,7 @@ pub async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn show(entries: &[AuditEntry], format: TextFormat) -> anyhow::Result<()> {
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     match format {
         TextFormat::Json => {
             for entry in entries {

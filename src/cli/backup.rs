@@ -13,11 +13,11 @@ use tonic::transport::Channel;
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, Output, TextFormat},
+    output::{self, OutputFile, TextFormat},
     progress::{Bar, bytes},
 };
 use historian_model::Timestamp;
-use historian_store::backup::{Listed, Manifest, Progress, Repository};
+use historian_store::backup::{ListedBackup, Manifest, PhaseProgress, Repository};
 
 #[derive(Debug, Args)]
 pub struct BackupArgs {
@@ -32,7 +32,7 @@ enum BackupCommand {
     /// Makes a backup in the directory of the server's configuration (the default).
     Create(CreateArgs),
     /// Lists the backups.
-    List(ListArgs),
+    List(BackupListArgs),
     /// Reads every file of a backup and compares it with what was written.
     Verify(VerifyArgs),
 }
@@ -54,7 +54,7 @@ struct CreateArgs {
 
 /// Where the backups are.
 #[derive(Clone, Debug, Args)]
-struct Place {
+struct BackupLocation {
     #[command(flatten)]
     server: ServerArgs,
     /// Read this directory of backups instead of asking a historian.
@@ -63,9 +63,9 @@ struct Place {
 }
 
 #[derive(Clone, Debug, Args)]
-struct ListArgs {
+struct BackupListArgs {
     #[command(flatten)]
-    place: Place,
+    place: BackupLocation,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
@@ -74,7 +74,7 @@ struct ListArgs {
 #[derive(Clone, Debug, Args)]
 struct VerifyArgs {
     #[command(flatten)]
-    place: Place,
+    place: BackupLocation,
     /// Which backups [default: the newest].
     #[arg(value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     numbers: Vec<u64>,
@@ -112,7 +112,7 @@ async fn create(args: CreateArgs) -> anyhow::Result<ExitCode> {
     let Some((created, backup)) = made.and_then(|created| created.backup.clone().map(|backup| (created, backup))) else {
         anyhow::bail!("the historian ended the call without a backup; look at its log and try again");
     };
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     if args.format == TextFormat::Json {
         let mut row = as_json(&backup);
         row["files_repaired"] = json!(created.files_repaired);
@@ -141,25 +141,25 @@ async fn create(args: CreateArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Who reads the backups.
-enum Reader {
+enum BackupReader {
     Server(AdminServiceClient<Channel>),
     Directory(PathBuf),
 }
 
 /// The backups, oldest first.
-async fn listed(place: Place) -> anyhow::Result<(Vec<Backup>, Reader)> {
+async fn listed(place: BackupLocation) -> anyhow::Result<(Vec<Backup>, BackupReader)> {
     if let Some(directory) = place.from {
         anyhow::ensure!(directory.is_dir(), "{}: there is no such directory", directory.display());
-        return Ok((Repository::list(&directory)?.iter().map(row).collect(), Reader::Directory(directory)));
+        return Ok((Repository::list(&directory)?.iter().map(row).collect(), BackupReader::Directory(directory)));
     }
     let mut admin = AdminServiceClient::new(place.server.connect().await?);
     let answer = admin.list_backups(ListBackupsRequest {}).await.map_err(|status| client::refusal(&status))?;
-    Ok((answer.into_inner().backups, Reader::Server(admin)))
+    Ok((answer.into_inner().backups, BackupReader::Server(admin)))
 }
 
-async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
+async fn list(args: BackupListArgs) -> anyhow::Result<ExitCode> {
     let (backups, _) = listed(args.place).await?;
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     if args.format == TextFormat::Json {
         for backup in &backups {
             writeln!(output, "{}", as_json(backup))?;
@@ -201,14 +201,14 @@ async fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
         (false, false, _) => args.numbers.clone(),
         (_, _, None) => anyhow::bail!("there are no backups"),
     };
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     let mut bar = Bar::new();
     let mut whole = true;
     for number in numbers {
         // A backup that cannot be read must not hide the state of the others.
         let outcome = match &reader {
-            Reader::Server(admin) => verify_through(admin.clone(), number, &mut bar).await,
-            Reader::Directory(directory) => verify_in(directory.clone(), number).await,
+            BackupReader::Server(admin) => verify_through(admin.clone(), number, &mut bar).await,
+            BackupReader::Directory(directory) => verify_in(directory.clone(), number).await,
         };
         bar.clear();
         let damaged = outcome.unwrap_or_else(|error| vec![BackupDamage { file: String::new(), message: super::error::one_line(&error) }]);
@@ -251,7 +251,7 @@ async fn verify_in(directory: PathBuf, number: u64) -> anyhow::Result<Vec<Backup
         let mut bar = Bar::new();
         let repository = Repository::open_to_read(&directory)?;
         let manifest = repository.manifest(number)?;
-        let damaged = repository.verify(&manifest, &mut |Progress { phase, bytes_done, bytes_total }| {
+        let damaged = repository.verify(&manifest, &mut |PhaseProgress { phase, bytes_done, bytes_total }| {
             bar.show(phase.as_str(), bytes_done, bytes_total);
             ControlFlow::Continue(())
         })?;
@@ -260,7 +260,7 @@ async fn verify_in(directory: PathBuf, number: u64) -> anyhow::Result<Vec<Backup
     .await?
 }
 
-fn row(listed: &Listed) -> Backup {
+fn row(listed: &ListedBackup) -> Backup {
     match &listed.manifest {
         Ok(Manifest { number, sequence, time, historian, format_version, tags, bytes, files_new, bytes_new, files, .. }) => Backup {
             number: *number,

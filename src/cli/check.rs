@@ -8,8 +8,8 @@ use comfy_table::Cell;
 use futures::{StreamExt, stream};
 
 use super::{
-    Refused, catalog,
-    output::{self, Output},
+    RefusedConfiguration, catalog,
+    output::{self, OutputFile},
 };
 use historian_collector::{CheckRow, Collector};
 use historian_model::{Quality, TagDefinition, Value, ValueType};
@@ -48,10 +48,10 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     use std::io::Write;
 
     let overrides = Overrides { data_dir: args.data_dir.clone(), listen: args.listen, ..Overrides::default() };
-    let configuration = config::load(Some(&args.config), &overrides).map_err(Refused)?;
+    let configuration = config::load(Some(&args.config), &overrides).map_err(RefusedConfiguration)?;
     let (server, collectors) = (configuration.server, configuration.collectors);
     let tags: usize = collectors.iter().map(|collector| collector.tags().len()).sum();
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     let (file, devices) = (args.config.display(), collectors.len());
     let (written, views) = (configuration.written_tags.len(), configuration.tables.views.len());
     writeln!(output, "{file} is valid: {devices} devices, {tags} collected tags, {written} written tags, {views} views")?;

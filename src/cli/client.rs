@@ -10,7 +10,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use historian_model::{Timestamp, time::Unit};
+use historian_model::{Timestamp, time::NumericTimeUnit};
 
 /// Largest message taken from the server: a batch of the widest answer.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
@@ -20,11 +20,11 @@ const MESSAGE_BYTES_MAX: usize = 256 << 20;
 pub struct UnitArgs {
     /// Unit of times that are numbers since 1970.
     #[arg(long, value_enum)]
-    time_unit: Option<TimeUnit>,
+    time_unit: Option<TimeUnitArg>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum TimeUnit {
+enum TimeUnitArg {
     S,
     Ms,
     Us,
@@ -32,12 +32,12 @@ enum TimeUnit {
 }
 
 impl UnitArgs {
-    pub fn unit(self) -> Option<Unit> {
+    pub fn unit(self) -> Option<NumericTimeUnit> {
         self.time_unit.map(|unit| match unit {
-            TimeUnit::S => Unit::Seconds,
-            TimeUnit::Ms => Unit::Milliseconds,
-            TimeUnit::Us => Unit::Microseconds,
-            TimeUnit::Ns => Unit::Nanoseconds,
+            TimeUnitArg::S => NumericTimeUnit::Seconds,
+            TimeUnitArg::Ms => NumericTimeUnit::Milliseconds,
+            TimeUnitArg::Us => NumericTimeUnit::Microseconds,
+            TimeUnitArg::Ns => NumericTimeUnit::Nanoseconds,
         })
     }
 

@@ -17,15 +17,15 @@ use serde_json::{Value as Json, json};
 
 use super::{
     client::{self, ServerArgs, UnitArgs},
-    output::{Output, TextFormat},
-    sample_file::{FileArgs, Kind, Mistakes, read_whole, refuse},
+    output::{OutputFile, TextFormat},
+    sample_file::{FileArgs, Mistakes, SampleFileFormat, read_whole, refuse},
     tag::Pages,
 };
 use historian_model::Timestamp;
 
 /// Range, reason and consent, as flags.
 #[derive(Debug, Args)]
-struct RangeArgs {
+struct CorrectionArgs {
     /// Start of the range: RFC 3339, a number with its unit (`1767225600s`), or relative (`*-8h`, `t`, `y+6h`).
     #[arg(long, allow_hyphen_values = true)]
     start: String,
@@ -56,7 +56,7 @@ pub struct DeleteArgs {
     #[command(flatten)]
     unit: UnitArgs,
     #[command(flatten)]
-    range: RangeArgs,
+    range: CorrectionArgs,
 }
 
 #[derive(Debug, Args)]
@@ -66,12 +66,12 @@ pub struct ReplaceArgs {
     #[command(flatten)]
     rows: FileArgs,
     #[command(flatten)]
-    range: RangeArgs,
+    range: CorrectionArgs,
 }
 
 pub async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
     let DeleteArgs { tags, unit, range } = args;
-    let stored = Stored::of(&range, unit, &tags).await?;
+    let stored = StoredRange::of(&range, unit, &tags).await?;
     let mut selected = 0;
     let mut pages = Pages::new(range.server.connect().await?, tags.clone(), String::new());
     while let Some(page) = pages.next().await? {
@@ -121,9 +121,9 @@ pub async fn replace(args: ReplaceArgs) -> anyhow::Result<ExitCode> {
         let tag = answer.into_inner().tag.unwrap_or_default();
         samples.push(rows.columns(&tag, &mut mistakes));
     }
-    refuse(&mut mistakes, &file, Kind::Csv, "changed")?;
+    refuse(&mut mistakes, &file, SampleFileFormat::Csv, "changed")?;
     let names: Vec<String> = samples.iter().map(|samples| samples.tag.clone()).collect();
-    let stored = Stored::of(&range, unit, &names).await?;
+    let stored = StoredRange::of(&range, unit, &names).await?;
     let new: usize = samples.iter().map(|samples| samples.timestamps.len()).sum();
     let question = format!(
         "Replace at most {} of {} from {} to {} by {new}?",
@@ -156,16 +156,16 @@ pub async fn replace(args: ReplaceArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// What the range holds before the correction.
-struct Stored {
+struct StoredRange {
     /// An upper bound: chunks that the range cuts count whole.
     samples: i64,
     start: i64,
     end: i64,
 }
 
-impl Stored {
+impl StoredRange {
     /// Asks the historian, which also resolves the times.
-    async fn of(range: &RangeArgs, unit: UnitArgs, tags: &[String]) -> anyhow::Result<Stored> {
+    async fn of(range: &CorrectionArgs, unit: UnitArgs, tags: &[String]) -> anyhow::Result<StoredRange> {
         let (start, end) = (unit.applied(&range.start), unit.applied(&range.end));
         let command = json!({"range": {"tags": tags, "start": start, "end": end, "zone": range.zone}}).to_string();
         let mut flight = range.server.flight().await?;
@@ -175,7 +175,7 @@ impl Stored {
             let text = bounds[name].as_str().and_then(|text| text.parse().ok());
             text.ok_or_else(|| anyhow!("the answer has no {name}; is the historian of another version?"))
         };
-        Ok(Stored { samples: info.total_records, start: bound("start_ns")?, end: bound("end_ns")? })
+        Ok(StoredRange { samples: info.total_records, start: bound("start_ns")?, end: bound("end_ns")? })
     }
 }
 
@@ -202,7 +202,7 @@ fn asked(question: &str) -> anyhow::Result<bool> {
 }
 
 fn tell(line: &str) -> anyhow::Result<()> {
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     writeln!(output, "{line}")?;
     Ok(output.finish()?)
 }

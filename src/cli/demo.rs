@@ -24,9 +24,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use self::view::View;
-use super::{Misuse, Refused, serve};
-use historian_collector::{ConfigProblem, Position};
+use self::view::DemoView;
+use super::{Misuse, RefusedConfiguration, serve};
+use historian_collector::{ConfigProblem, SettingPosition};
 use historian_model::{Clock, SystemClock, Timestamp};
 use historian_server as server;
 use historian_server::{
@@ -87,7 +87,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     // Refuses addresses beyond this machine before anything is made or bound.
     let overrides =
         config::Overrides { listen: args.listen, http: args.http, data_dir: Some(directory.clone()), backup_dir: args.backup_dir.clone() };
-    let mut configuration = config::load(args.config.as_deref(), &overrides).map_err(Refused)?;
+    let mut configuration = config::load(args.config.as_deref(), &overrides).map_err(RefusedConfiguration)?;
     configuration.accept_loss = args.accept_loss;
     if let Some(open) = [args.modbus, args.opcua].iter().find(|address| !address.ip().is_loopback()) {
         return Err(Misuse(format!("the simulated devices accept any client, so they listen on loopback only, not on {open}")).into());
@@ -109,7 +109,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     match outcome {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // Tells its problems itself, line by line.
-        Err(error) if error.is::<Refused>() => Err(error),
+        Err(error) if error.is::<RefusedConfiguration>() => Err(error),
         Err(error) => Err(error.context(format!("the demo ended; its log is {}", log.display()))),
     }
 }
@@ -160,10 +160,10 @@ async fn collect(
 
 /// Puts the devices of the plant beside those of the configuration.
 fn add_plant(configuration: &mut Configuration, file: &Path) -> anyhow::Result<()> {
-    let plant = config::load(Some(file), &config::Overrides::default()).map_err(Refused)?;
+    let plant = config::load(Some(file), &config::Overrides::default()).map_err(RefusedConfiguration)?;
     let mut taken = Vec::new();
     let mut refuse = |what: String| {
-        let position = Position { file: "--config".to_owned(), line: 0 };
+        let position = SettingPosition { file: "--config".to_owned(), line: 0 };
         let message = "belongs to the simulated plant; give yours another name".to_owned();
         taken.push(ConfigProblem { position, key: what, message });
     };
@@ -180,7 +180,7 @@ fn add_plant(configuration: &mut Configuration, file: &Path) -> anyhow::Result<(
         refuse(format!("tag {:?}", tag.name.as_str()));
     }
     if !taken.is_empty() {
-        return Err(Refused(taken).into());
+        return Err(RefusedConfiguration(taken).into());
     }
     configuration.collectors.extend(plant.collectors);
     Ok(())
@@ -205,7 +205,7 @@ async fn show(
     tokio::pin!(ends);
     let started = async {
         let channel = ready(listen).await?;
-        let view = View::open(channel, begun).await?;
+        let view = DemoView::open(channel, begun).await?;
         anyhow::Ok((view.history().await?, view))
     };
     let (history, mut view) = tokio::select! { started = started => started?, () = &mut ends => return Ok(0) };

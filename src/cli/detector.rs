@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, Output, TextFormat},
+    output::{self, OutputFile, TextFormat},
 };
 
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub struct DetectorsArgs {
 pub async fn run(args: DetectorsArgs) -> anyhow::Result<ExitCode> {
     let mut queries = QueryServiceClient::new(args.server.connect().await?);
     let answer = queries.list_detectors(ListDetectorsRequest {}).await.map_err(|status| client::refusal(&status))?.into_inner();
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     match args.format {
         TextFormat::Json => {
             for detector in &answer.detectors {

@@ -5,7 +5,7 @@ use historian_collector::ConfigProblem;
 /// A configuration that was refused; its problems are printed one per line.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct Refused(pub Vec<ConfigProblem>);
+pub struct RefusedConfiguration(pub Vec<ConfigProblem>);
 
 /// A command that can never do what it says: flags that contradict each other, a value that is none. As those that the parser refuses itself.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, Output, TextFormat},
+    output::{self, OutputFile, TextFormat},
 };
 use historian_model::Timestamp;
 
@@ -41,7 +41,7 @@ pub async fn run(args: GapArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn show(gaps: &[Gap], format: TextFormat) -> anyhow::Result<()> {
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     match format {
         TextFormat::Json => {
             for gap in gaps {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, Output},
+    output::{self, OutputFile},
 };
 use historian_api::grpc::inspect::{summed, told};
 use historian_model::{SystemClock, TagSelection, Timestamp};
@@ -35,11 +35,11 @@ pub struct InspectArgs {
     chunks: bool,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: InspectFormat,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum InspectFormat {
     /// Columns for people.
     #[default]
     Table,
@@ -50,7 +50,7 @@ enum Format {
 }
 
 pub async fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
-    let mut view = View::new(args.format, args.chunks)?;
+    let mut view = InspectView::new(args.format, args.chunks)?;
     if let Some(data_dir) = args.data_dir {
         view = tokio::task::spawn_blocking(move || at_rest(&data_dir, &args.tags, view)).await??;
     } else {
@@ -66,7 +66,7 @@ pub async fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
     view.finish()
 }
 
-fn at_rest(data_dir: &std::path::Path, tags: &[String], mut view: View) -> anyhow::Result<View> {
+fn at_rest(data_dir: &std::path::Path, tags: &[String], mut view: InspectView) -> anyhow::Result<InspectView> {
     let stopped = StoppedStore::open(data_dir)?;
     if let Some(refused) = &stopped.refused {
         anyhow::bail!("{refused}; see what can be read with `historian scrub --data-dir {}`", data_dir.display());
@@ -97,10 +97,10 @@ fn at_rest(data_dir: &std::path::Path, tags: &[String], mut view: View) -> anyho
 }
 
 /// Writes what comes, tag after tag, and adds it up.
-struct View {
-    format: Format,
+struct InspectView {
+    format: InspectFormat,
     chunks: bool,
-    output: Output,
+    output: OutputFile,
     table: Table,
     total: TagStorage,
     tags: u64,
@@ -142,16 +142,16 @@ const CHUNK_HEADINGS: [&str; 14] = [
     "TIMESTAMP BYTES",
 ];
 
-impl View {
-    fn new(format: Format, chunks: bool) -> anyhow::Result<View> {
-        let mut output = Output::stdout();
-        if format == Format::Csv {
+impl InspectView {
+    fn new(format: InspectFormat, chunks: bool) -> anyhow::Result<InspectView> {
+        let mut output = OutputFile::stdout();
+        if format == InspectFormat::Csv {
             let names = if chunks { &CHUNK_HEADINGS[..] } else { &TAG_HEADINGS[..] };
             let names = names.iter().map(|name| name.to_lowercase().replace("b/sample", "bytes_per_sample").replace(' ', "_"));
             write_csv(&mut output, names)?;
         }
         let mut view =
-            View { format, chunks, output, table: output::table::<&str>(&[]), total: TagStorage::default(), tags: 0, failed: false };
+            InspectView { format, chunks, output, table: output::table::<&str>(&[]), total: TagStorage::default(), tags: 0, failed: false };
         view.table = view.empty_table();
         Ok(view)
     }
@@ -178,9 +178,9 @@ impl View {
 
     fn row(&mut self, cells: &[(String, bool)], as_json: impl Fn() -> Value) -> anyhow::Result<()> {
         match self.format {
-            Format::Json => writeln!(self.output, "{}", as_json())?,
-            Format::Csv => write_csv(&mut self.output, cells.iter().map(|(text, _)| text.clone()))?,
-            Format::Table => {
+            InspectFormat::Json => writeln!(self.output, "{}", as_json())?,
+            InspectFormat::Csv => write_csv(&mut self.output, cells.iter().map(|(text, _)| text.clone()))?,
+            InspectFormat::Table => {
                 self.table.add_row(cells.iter().map(|(text, number)| {
                     let text = output::printable(text);
                     if *number { output::number(text) } else { Cell::new(text) }
@@ -198,21 +198,21 @@ impl View {
     fn finish(mut self) -> anyhow::Result<ExitCode> {
         let mut total = std::mem::take(&mut self.total);
         if self.chunks {
-            if self.format == Format::Table {
+            if self.format == InspectFormat::Table {
                 output::write_table(&mut self.output, &self.table)?;
             }
         } else {
             total.tag = format!("total of {} tags", self.tags);
             match self.format {
                 // A tag cannot have this name, so a program can tell the last line from the others.
-                Format::Json => {
+                InspectFormat::Json => {
                     let mut row = tag_json(&total);
                     row["tag"] = Value::Null;
                     row["tags"] = json!(self.tags);
                     writeln!(self.output, "{row}")?;
                 }
-                Format::Csv => {}
-                Format::Table => {
+                InspectFormat::Csv => {}
+                InspectFormat::Table => {
                     let cells = tag_cells(&total);
                     self.row(&cells, || Value::Null)?;
                     output::write_table(&mut self.output, &self.table)?;
@@ -224,7 +224,7 @@ impl View {
     }
 }
 
-fn write_csv(output: &mut Output, fields: impl Iterator<Item = String>) -> anyhow::Result<()> {
+fn write_csv(output: &mut OutputFile, fields: impl Iterator<Item = String>) -> anyhow::Result<()> {
     let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
     writer.write_record(fields)?;
     output.write_all(&writer.into_inner()?)?;

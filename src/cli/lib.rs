@@ -35,7 +35,7 @@ use clap::{Parser, Subcommand};
 
 use error::one_line;
 
-pub use error::{Misuse, Refused};
+pub use error::{Misuse, RefusedConfiguration};
 
 /// Memory of Rust and of RocksDB alike: the system's allocator keeps what its arenas once needed, hundreds of megabytes after an ingest.
 #[global_allocator]
@@ -46,11 +46,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "historian", version, propagate_version = true, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: RootCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum RootCommand {
     /// Runs the historian: collects, stores, and serves gRPC, Arrow Flight and metrics.
     Serve(serve::ServeArgs),
     /// Runs the historian with a simulated plant, to try it out.
@@ -105,7 +105,7 @@ pub fn main() -> ExitCode {
         Err(_) if output::reader_is_gone() => ExitCode::SUCCESS,
         Err(error) => {
             // A command may have put its own words around it; the problems are what helps.
-            if let Some(refused) = error.downcast_ref::<Refused>() {
+            if let Some(refused) = error.downcast_ref::<RefusedConfiguration>() {
                 let count = refused.0.len();
                 complain(&format!("{refused}\nhistorian: the configuration has {count} problem{}", if count == 1 { "" } else { "s" }));
                 ExitCode::from(2)
@@ -122,29 +122,29 @@ fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
+fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the threads could not be started")?;
     let outcome = runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::run(args).await,
-            Command::Demo(args) => demo::run(args).await,
-            Command::Check(args) => check::run(args).await,
-            Command::Tag(command) => tag::run(command).await,
-            Command::Query(command) => query::run(command).await,
-            Command::Detectors(args) => detector::run(args).await,
-            Command::Export(args) => export::run(args).await,
-            Command::Import(args) => import::run(args).await,
-            Command::Delete(args) => correct::delete(args).await,
-            Command::Replace(args) => correct::replace(args).await,
-            Command::Superseded(args) => superseded::run(args).await,
-            Command::Status(args) => status::run(args).await,
-            Command::Compact(args) => compact::run(args).await,
-            Command::Backup(args) => backup::run(args).await,
-            Command::Restore(args) => restore::run(args).await,
-            Command::Scrub(args) => scrub::run(args).await,
-            Command::Inspect(args) => inspect::run(args).await,
-            Command::Audit(args) => audit::run(args).await,
-            Command::Gaps(args) => gap::run(args).await,
+            RootCommand::Serve(args) => serve::run(args).await,
+            RootCommand::Demo(args) => demo::run(args).await,
+            RootCommand::Check(args) => check::run(args).await,
+            RootCommand::Tag(command) => tag::run(command).await,
+            RootCommand::Query(command) => query::run(command).await,
+            RootCommand::Detectors(args) => detector::run(args).await,
+            RootCommand::Export(args) => export::run(args).await,
+            RootCommand::Import(args) => import::run(args).await,
+            RootCommand::Delete(args) => correct::delete(args).await,
+            RootCommand::Replace(args) => correct::replace(args).await,
+            RootCommand::Superseded(args) => superseded::run(args).await,
+            RootCommand::Status(args) => status::run(args).await,
+            RootCommand::Compact(args) => compact::run(args).await,
+            RootCommand::Backup(args) => backup::run(args).await,
+            RootCommand::Restore(args) => restore::run(args).await,
+            RootCommand::Scrub(args) => scrub::run(args).await,
+            RootCommand::Inspect(args) => inspect::run(args).await,
+            RootCommand::Audit(args) => audit::run(args).await,
+            RootCommand::Gaps(args) => gap::run(args).await,
         }
     });
     // A blocking call that never returns must not hold the end of the process.

@@ -17,24 +17,24 @@ const LINES_MAX: usize = 8_192;
 /// Longest wait for what is left of the log when the program ends.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 
-static STANDARD_ERROR: OnceLock<Queue> = OnceLock::new();
+static STANDARD_ERROR: OnceLock<LogQueue> = OnceLock::new();
 
 /// Takes one line per write.
 #[derive(Clone)]
-pub struct Queue {
-    entries: Sender<Entry>,
+pub struct LogQueue {
+    entries: Sender<LogEntry>,
     dropped: Arc<AtomicU64>,
 }
 
-enum Entry {
+enum LogEntry {
     Line(Vec<u8>),
     /// Answered when everything before was written.
     Flush(Sender<()>),
 }
 
 /// The queue to standard error.
-pub fn standard_error() -> Queue {
-    STANDARD_ERROR.get_or_init(|| Queue::to(io::stderr(), LINES_MAX)).clone()
+pub fn standard_error() -> LogQueue {
+    STANDARD_ERROR.get_or_init(|| LogQueue::to(io::stderr(), LINES_MAX)).clone()
 }
 
 /// Waits a moment for what was logged to be written.
@@ -44,37 +44,37 @@ pub fn flush() {
     }
 }
 
-impl Queue {
-    fn to(mut target: impl Write + Send + 'static, lines_max: usize) -> Queue {
+impl LogQueue {
+    fn to(mut target: impl Write + Send + 'static, lines_max: usize) -> LogQueue {
         let (entries, received) = bounded(lines_max);
         let dropped = Arc::new(AtomicU64::default());
         let counted = dropped.clone();
         let writer = move || write_all(&received, &counted, &mut target);
         // Without the thread lines are dropped: the historian runs on without its log rather than not at all.
         let _ = std::thread::Builder::new().name("log".into()).spawn(writer);
-        Queue { entries, dropped }
+        LogQueue { entries, dropped }
     }
 
     fn flush_within(&self, wait: Duration) {
         let (done, written) = bounded(1);
-        if self.entries.send_timeout(Entry::Flush(done), wait).is_ok() {
+        if self.entries.send_timeout(LogEntry::Flush(done), wait).is_ok() {
             let _ = written.recv_timeout(wait);
         }
     }
 }
 
 /// Writes lines as they come. The target may be gone: a terminal that was closed, a pipe whose reader has ended.
-fn write_all(entries: &Receiver<Entry>, dropped: &AtomicU64, target: &mut impl Write) {
+fn write_all(entries: &Receiver<LogEntry>, dropped: &AtomicU64, target: &mut impl Write) {
     for entry in entries {
         match entry {
-            Entry::Line(line) => {
+            LogEntry::Line(line) => {
                 let _ = target.write_all(&line);
                 let lost = dropped.swap(0, Ordering::Relaxed);
                 if lost > 0 {
                     let _ = writeln!(target, "{lost} lines of the log were dropped about here: its reader did not keep up");
                 }
             }
-            Entry::Flush(done) => {
+            LogEntry::Flush(done) => {
                 let _ = target.flush();
                 let _ = done.try_send(());
             }
@@ -82,9 +82,9 @@ fn write_all(entries: &Receiver<Entry>, dropped: &AtomicU64, target: &mut impl W
     }
 }
 
-impl Write for Queue {
+impl Write for LogQueue {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.entries.try_send(Entry::Line(bytes.to_vec())).is_err() {
+        if self.entries.try_send(LogEntry::Line(bytes.to_vec())).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         Ok(bytes.len())
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_reader_that_stalls_holds_up_nobody_and_what_is_dropped_is_told() {
         let ((go, held), written) = (bounded(0), Arc::new(Mutex::default()));
-        let mut queue = Queue::to(Stalled { go: held, written: written.clone() }, 100);
+        let mut queue = LogQueue::to(Stalled { go: held, written: written.clone() }, 100);
         let since = Instant::now();
         for line in 0..1_000 {
             queue.write_all(format!("line {line}\n").as_bytes()).unwrap();

@@ -47,7 +47,7 @@ pub fn reader_is_gone() -> bool {
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     /// Columns for people.
     Table,
     /// Comma-separated values with a header.
@@ -103,7 +103,7 @@ pub enum TextFormat {
 pub struct OutputArgs {
     /// Output format [default: by the extension of the output file; otherwise table on a terminal, csv elsewhere].
     #[arg(long, value_enum)]
-    format: Option<Format>,
+    format: Option<OutputFormat>,
     /// File to write; it appears under its name when it is complete.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -114,17 +114,17 @@ impl OutputArgs {
     ///
     /// # Errors
     /// A binary format would go to a terminal.
-    pub fn format(&self) -> anyhow::Result<Format> {
+    pub fn format(&self) -> anyhow::Result<OutputFormat> {
         let to_terminal = self.output.is_none() && io::stdout().is_terminal();
         let by_ending = || match self.output.as_ref()?.extension()?.to_str()? {
-            "csv" => Some(Format::Csv),
-            "json" | "jsonl" | "ndjson" => Some(Format::Json),
-            "arrow" | "feather" | "ipc" => Some(Format::Arrow),
-            "parquet" => Some(Format::Parquet),
+            "csv" => Some(OutputFormat::Csv),
+            "json" | "jsonl" | "ndjson" => Some(OutputFormat::Json),
+            "arrow" | "feather" | "ipc" => Some(OutputFormat::Arrow),
+            "parquet" => Some(OutputFormat::Parquet),
             _ => None,
         };
-        let format = self.format.or_else(by_ending).unwrap_or(if to_terminal { Format::Table } else { Format::Csv });
-        if to_terminal && matches!(format, Format::Arrow | Format::Parquet) {
+        let format = self.format.or_else(by_ending).unwrap_or(if to_terminal { OutputFormat::Table } else { OutputFormat::Csv });
+        if to_terminal && matches!(format, OutputFormat::Arrow | OutputFormat::Parquet) {
             let message = "this format is not for a terminal; add --output FILE, or send the output to another program";
             return Err(Misuse(message.to_owned()).into());
         }
@@ -141,37 +141,37 @@ impl OutputArgs {
         self.output.is_some() && io::stderr().is_terminal()
     }
 
-    fn open(&self) -> anyhow::Result<Output> {
+    fn open(&self) -> anyhow::Result<OutputFile> {
         match &self.output {
-            Some(path) => Output::file(path).with_context(|| format!("{} cannot be written", path.display())),
-            None => Ok(Output::stdout()),
+            Some(path) => OutputFile::file(path).with_context(|| format!("{} cannot be written", path.display())),
+            None => Ok(OutputFile::stdout()),
         }
     }
 }
 
 /// A destination that remembers whether its reader went away, and that shows a file only when it is complete.
-pub struct Output {
+pub struct OutputFile {
     /// `None` only while it is being closed.
     inner: Option<Box<dyn Write + Send>>,
     /// Name under which the file is written, and the one it gets in the end.
     partial: Option<(PathBuf, PathBuf)>,
 }
 
-impl Output {
-    pub fn stdout() -> Output {
-        Output { inner: Some(Box::new(BufWriter::with_capacity(64 << 10, io::stdout()))), partial: None }
+impl OutputFile {
+    pub fn stdout() -> OutputFile {
+        OutputFile { inner: Some(Box::new(BufWriter::with_capacity(64 << 10, io::stdout()))), partial: None }
     }
 
-    fn file(path: &Path) -> io::Result<Output> {
+    fn file(path: &Path) -> io::Result<OutputFile> {
         // Devices and pipes (/dev/stdout) cannot be renamed to.
         if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
             let file = File::options().write(true).open(path)?;
-            return Ok(Output { inner: Some(Box::new(BufWriter::new(file))), partial: None });
+            return Ok(OutputFile { inner: Some(Box::new(BufWriter::new(file))), partial: None });
         }
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let file = File::create(&partial)?;
-        Ok(Output { inner: Some(Box::new(BufWriter::with_capacity(1 << 20, file))), partial: Some((partial.into(), path.to_owned())) })
+        Ok(OutputFile { inner: Some(Box::new(BufWriter::with_capacity(1 << 20, file))), partial: Some((partial.into(), path.to_owned())) })
     }
 
     /// Writes what is buffered and gives a file its name.
@@ -197,7 +197,7 @@ impl Output {
     }
 }
 
-impl Write for Output {
+impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.watched(|inner| inner.write(bytes))
     }
@@ -207,7 +207,7 @@ impl Write for Output {
     }
 }
 
-impl Drop for Output {
+impl Drop for OutputFile {
     fn drop(&mut self) {
         // Unfinished text on standard output is still shown; an unfinished file is not left behind.
         let _ = self.inner.as_mut().map(Write::flush);
@@ -240,12 +240,12 @@ impl TagNotes {
 
 /// Writes record batches as they come; holds no more than one row group.
 pub enum BatchWriter {
-    Table { output: Output, notes: HashMap<String, TagNotes>, schema: SchemaRef, table: Table },
-    Csv(arrow::csv::Writer<Output>),
-    Json(LineDelimitedWriter<Output>),
-    ArrowFile(FileWriter<Output>),
-    ArrowStream(StreamWriter<Output>),
-    Parquet(Box<ArrowWriter<Output>>),
+    Table { output: OutputFile, notes: HashMap<String, TagNotes>, schema: SchemaRef, table: Table },
+    Csv(arrow::csv::Writer<OutputFile>),
+    Json(LineDelimitedWriter<OutputFile>),
+    ArrowFile(FileWriter<OutputFile>),
+    ArrowStream(StreamWriter<OutputFile>),
+    Parquet(Box<ArrowWriter<OutputFile>>),
 }
 
 impl BatchWriter {
@@ -257,9 +257,9 @@ impl BatchWriter {
         let format = args.format()?;
         let output = args.open()?;
         // Arrow files are left as they are in memory, so that they can be mapped.
-        let compression = if format == Format::Parquet { Compression::Zstd } else { Compression::None };
+        let compression = if format == OutputFormat::Parquet { Compression::Zstd } else { Compression::None };
         match format {
-            Format::Arrow if args.output.is_none() => Ok(BatchWriter::ArrowStream(StreamWriter::try_new(output, schema)?)),
+            OutputFormat::Arrow if args.output.is_none() => Ok(BatchWriter::ArrowStream(StreamWriter::try_new(output, schema)?)),
             _ => BatchWriter::of(output, format, compression, schema, notes),
         }
     }
@@ -268,28 +268,28 @@ impl BatchWriter {
     ///
     /// # Errors
     /// The file cannot be made.
-    pub fn file(path: &Path, format: Format, compression: Compression, schema: &SchemaRef) -> anyhow::Result<BatchWriter> {
-        let output = Output::file(path).with_context(|| format!("{} cannot be written", path.display()))?;
+    pub fn file(path: &Path, format: OutputFormat, compression: Compression, schema: &SchemaRef) -> anyhow::Result<BatchWriter> {
+        let output = OutputFile::file(path).with_context(|| format!("{} cannot be written", path.display()))?;
         BatchWriter::of(output, format, compression, schema, HashMap::new())
     }
 
     fn of(
-        output: Output,
-        format: Format,
+        output: OutputFile,
+        format: OutputFormat,
         compression: Compression,
         schema: &SchemaRef,
         notes: HashMap<String, TagNotes>,
     ) -> anyhow::Result<BatchWriter> {
         Ok(match format {
-            Format::Table => BatchWriter::Table { output, notes, schema: schema.clone(), table: table(&headings(schema)) },
-            Format::Csv => {
+            OutputFormat::Table => BatchWriter::Table { output, notes, schema: schema.clone(), table: table(&headings(schema)) },
+            OutputFormat::Csv => {
                 let mut writer = CsvBuilder::new().with_header(true).build(output);
                 writer.write(&as_text(&RecordBatch::new_empty(schema.clone()))?)?;
                 BatchWriter::Csv(writer)
             }
-            Format::Json => BatchWriter::Json(JsonBuilder::new().with_explicit_nulls(true).build(output)),
-            Format::Arrow => BatchWriter::ArrowFile(FileWriter::try_new_with_options(output, schema, compression.of_arrow()?)?),
-            Format::Parquet => {
+            OutputFormat::Json => BatchWriter::Json(JsonBuilder::new().with_explicit_nulls(true).build(output)),
+            OutputFormat::Arrow => BatchWriter::ArrowFile(FileWriter::try_new_with_options(output, schema, compression.of_arrow()?)?),
+            OutputFormat::Parquet => {
                 let properties = WriterProperties::builder().set_compression(compression.of_parquet()?).build();
                 BatchWriter::Parquet(Box::new(ArrowWriter::try_new(output, schema.clone(), Some(properties))?))
             }
@@ -369,7 +369,7 @@ pub fn number(text: impl ToString) -> Cell {
 ///
 /// # Errors
 /// The destination refuses.
-pub fn write_table(output: &mut Output, table: &Table) -> io::Result<()> {
+pub fn write_table(output: &mut OutputFile, table: &Table) -> io::Result<()> {
     for line in table.lines() {
         let line = line.strip_prefix(' ').unwrap_or(&line);
         writeln!(output, "{}", line.trim_end())?;

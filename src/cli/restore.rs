@@ -6,11 +6,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    output::{Output, TextFormat},
+    output::{OutputFile, TextFormat},
     progress::{Bar, bytes},
 };
 use historian_model::{Clock, SystemClock};
-use historian_store::backup::{self, Progress, Repository};
+use historian_store::backup::{self, PhaseProgress, Repository};
 
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
@@ -33,7 +33,7 @@ pub async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
     let restored = tokio::task::spawn_blocking(move || {
         let mut bar = Bar::new();
         let repository = Repository::open_to_read(&args.from)?;
-        let mut watch = |Progress { phase, bytes_done, bytes_total }| {
+        let mut watch = |PhaseProgress { phase, bytes_done, bytes_total }| {
             bar.show(phase.as_str(), bytes_done, bytes_total);
             ControlFlow::Continue(())
         };
@@ -41,7 +41,7 @@ pub async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
     })
     .await??;
     let (manifest, data_dir) = (&restored.manifest, restored.data_dir.display().to_string());
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     match format {
         TextFormat::Json => {
             let row = json!({

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, Output, TextFormat},
+    output::{self, OutputFile, TextFormat},
     progress::{Bar, bytes},
 };
 use historian_model::Timestamp;
@@ -42,7 +42,7 @@ pub async fn run(args: ScrubArgs) -> anyhow::Result<ExitCode> {
         }
         None => through(&args.server, args.bytes_per_s, args.format).await?,
     };
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     match args.format {
         TextFormat::Json => {
             let row = json!({
@@ -137,7 +137,7 @@ fn message(damaged: &Damaged) -> Damage {
 
 /// Shows a finding at once: a scrub may take hours.
 fn show(damage: &Damage, format: TextFormat) -> anyhow::Result<()> {
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     let time = |at: Option<i64>| at.map(|at| Timestamp(at).to_string());
     match format {
         TextFormat::Json => {

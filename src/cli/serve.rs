@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::{Misuse, Refused, log};
+use super::{Misuse, RefusedConfiguration, log};
 use historian_server as server;
 use historian_server::config::{self, Configuration, Overrides};
 
@@ -46,11 +46,11 @@ impl ServeArgs {
     /// Configuration as these flags ask for it.
     ///
     /// # Errors
-    /// [`Refused`] with all problems.
+    /// [`RefusedConfiguration`] with all problems.
     pub fn load(&self) -> anyhow::Result<Configuration> {
         let overrides =
             Overrides { listen: self.listen, http: self.http, data_dir: self.data_dir.clone(), backup_dir: self.backup_dir.clone() };
-        let mut configuration = config::load(self.config.as_deref(), &overrides).map_err(Refused)?;
+        let mut configuration = config::load(self.config.as_deref(), &overrides).map_err(RefusedConfiguration)?;
         configuration.accept_loss = self.accept_loss;
         Ok(configuration)
     }

@@ -11,7 +11,7 @@ use historian_proto::v1::{
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, Output},
+    output::{self, OutputFile},
     progress::bytes,
 };
 use historian_model::Timestamp;
@@ -32,7 +32,7 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let devices = CollectorServiceClient::new(channel).get_status(GetStatusRequest {}).await;
     let devices = devices.map_err(|status| client::refusal(&status))?.into_inner().devices;
 
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     writeln!(output, "historian {}, running since {}", output::printable(&server.version), Timestamp(server.start_time))?;
     writeln!(
         output,
@@ -81,7 +81,7 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The tags that do not deliver, and why.
-fn undelivered(output: &mut Output, devices: &[DeviceStatus]) -> anyhow::Result<()> {
+fn undelivered(output: &mut OutputFile, devices: &[DeviceStatus]) -> anyhow::Result<()> {
     if devices.iter().all(|device| device.undelivered.is_empty()) {
         return Ok(());
     }

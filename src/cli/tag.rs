@@ -14,26 +14,26 @@ use tonic::transport::Channel;
 use super::{
     Misuse,
     client::{self, ServerArgs},
-    output::{self, Format, Output},
+    output::{self, OutputFile, OutputFormat},
 };
 use historian_model::ValueType;
 use historian_server::config::tag_file;
 
 pub use self::value_type::{proto_type, type_name, value_type};
-use import::ImportArgs;
+use import::TagImportArgs;
 
 #[derive(Debug, Subcommand)]
 pub enum TagCommand {
     /// Lists tags.
-    List(ListArgs),
+    List(TagListArgs),
     /// Creates and updates tags from a CSV file, all or none; empty cells leave a tag as it is.
-    Import(ImportArgs),
+    Import(TagImportArgs),
     /// Changes the value type of a tag: a new, empty tag takes its name, and the old tag keeps its samples under the name with a suffix.
     Retype(RetypeArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub struct TagListArgs {
     /// Tag names or globs: `*` within a level, `**` across levels; none means all.
     #[arg(value_name = "GLOB")]
     tags: Vec<String>,
@@ -42,7 +42,7 @@ pub struct ListArgs {
     filter: String,
     /// Format of the list: table, csv (as `tag import` reads it) or json [default: table on a terminal, csv elsewhere].
     #[arg(long, value_enum)]
-    format: Option<Format>,
+    format: Option<OutputFormat>,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -98,22 +98,22 @@ impl Pages {
     }
 }
 
-async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
+async fn list(args: TagListArgs) -> anyhow::Result<ExitCode> {
     use std::io::{IsTerminal, Write};
 
-    let format = args.format.unwrap_or(if std::io::stdout().is_terminal() { Format::Table } else { Format::Csv });
-    if matches!(format, Format::Arrow | Format::Parquet) {
+    let format = args.format.unwrap_or(if std::io::stdout().is_terminal() { OutputFormat::Table } else { OutputFormat::Csv });
+    if matches!(format, OutputFormat::Arrow | OutputFormat::Parquet) {
         return Err(Misuse("--format: tags are listed as table, csv or json".to_owned()).into());
     }
     let mut pages = Pages::new(args.server.connect().await?, args.tags, args.filter);
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     let mut csv = csv::Writer::from_writer(Vec::new());
-    if format == Format::Csv {
+    if format == OutputFormat::Csv {
         csv.write_record(tag_file::definition_columns())?;
     }
     while let Some(tags) = pages.next().await? {
         match format {
-            Format::Table => {
+            OutputFormat::Table => {
                 let mut table = output::table(&["NAME", "TYPE", "UNIT", "DESCRIPTION", "STEPPED", "LOW", "HIGH", "DEVICE", "ADDRESS"]);
                 for tag in &tags {
                     let text = |text: &str| Cell::new(output::printable(text));
@@ -131,7 +131,7 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
                 }
                 output::write_table(&mut output, &table)?;
             }
-            Format::Json => {
+            OutputFormat::Json => {
                 for tag in &tags {
                     let object = json!({
                         "name": tag.name, "type": type_name(tag), "unit": tag.unit, "description": tag.description, "stepped": tag.stepped,

@@ -12,7 +12,7 @@ use historian_model::ValueType;
 
 /// Place of a setting in a configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position {
+pub struct SettingPosition {
     pub file: String,
     /// First line is 1; 0 when unknown.
     pub line: usize,
@@ -21,7 +21,7 @@ pub struct Position {
 /// One thing wrong with a configuration: where, which key, what, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigProblem {
-    pub position: Position,
+    pub position: SettingPosition,
     /// Key path, for example `modbus.boiler.tag.area1/boiler/level.address`.
     pub key: String,
     pub message: String,
@@ -29,7 +29,7 @@ pub struct ConfigProblem {
 
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Position { file, line } = &self.position;
+        let SettingPosition { file, line } = &self.position;
         if !file.is_empty() {
             f.write_str(file)?;
             if *line > 0 {
@@ -57,7 +57,7 @@ pub struct TagConfig {
     pub address: String,
     /// Keys of the protocol. Before a device is built, they are compared with [`DeviceConfig::TAG_KEYS`].
     pub own: OwnKeys,
-    pub position: Position,
+    pub position: SettingPosition,
 }
 
 impl TagConfig {
@@ -131,5 +131,5 @@ pub trait DeviceConfig: DeserializeOwned + 'static {
     ///
     /// # Errors
     /// Every problem found, not only the first.
-    fn build(self, position: Position, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>>;
+    fn build(self, position: SettingPosition, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>>;
 }

@@ -8,12 +8,12 @@ const CLOCKS: usize = 4;
 
 /// The last timestamp given under a time, and the one that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Clock {
+struct LastGiven {
     asked: i64,
     given: i64,
 }
 
-impl Clock {
+impl LastGiven {
     /// Whether a time counts as taken.
     fn has(self, at: i64, back: i64) -> bool {
         (self.asked.saturating_sub(back)..=self.given).contains(&at)
@@ -23,9 +23,9 @@ impl Clock {
 /// The timestamps given to a tag.
 #[derive(Clone, Copy, Debug)]
 pub struct Distinct {
-    now: Clock,
+    now: LastGiven,
     /// Those before, the latest first.
-    before: [Option<Clock>; CLOCKS - 1],
+    before: [Option<LastGiven>; CLOCKS - 1],
 }
 
 impl Distinct {
@@ -36,7 +36,7 @@ impl Distinct {
 
     /// Continues after `given`; times from `asked` up to it count as taken.
     pub fn after(asked: i64, given: i64) -> Distinct {
-        Distinct { now: Clock { asked, given }, before: [None; CLOCKS - 1] }
+        Distinct { now: LastGiven { asked, given }, before: [None; CLOCKS - 1] }
     }
 
     /// Timestamp of a sample at `at`. A time from `back` before the last one asked for up to the last one given is followed by the next
@@ -51,7 +51,7 @@ impl Distinct {
             } else {
                 self.before.rotate_right(1);
                 self.before[0] = Some(self.now);
-                self.now = Clock { asked: at, given: at };
+                self.now = LastGiven { asked: at, given: at };
                 return at;
             }
         }

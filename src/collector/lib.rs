@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-pub use config::{ConfigProblem, DeviceConfig, Position, TagConfig};
+pub use config::{ConfigProblem, DeviceConfig, SettingPosition, TagConfig};
 pub use spool::Spool;
 pub use status::DeviceStatus;
 pub use tag_key::TagKey;

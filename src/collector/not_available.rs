@@ -76,12 +76,12 @@ impl RawKind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sentinel {
     kind: Option<RawKind>,
-    number: Number,
+    number: SentinelNumber,
     text: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Number {
+enum SentinelNumber {
     /// A number, or the bits of a signed one: 0x8000 and -32768 are the same i16.
     Integer(i128),
     Float(f64),
@@ -99,9 +99,9 @@ impl Sentinel {
             return false;
         }
         match self.number {
-            Number::Float(_) => kind.is_float(),
-            Number::Integer(_) if kind.is_float() => true,
-            Number::Integer(number) => {
+            SentinelNumber::Float(_) => kind.is_float(),
+            SentinelNumber::Integer(_) if kind.is_float() => true,
+            SentinelNumber::Integer(number) => {
                 let least = if kind.is_signed() { -(1_i128 << (kind.bits() - 1)) } else { 0 };
                 (least..1_i128 << kind.bits()).contains(&number)
             }
@@ -111,16 +111,16 @@ impl Sentinel {
     fn is_integer(&self, raw: i128, kind: RawKind) -> bool {
         self.kind.is_none_or(|meant| meant == kind)
             && match self.number {
-                Number::Integer(number) => number == raw || raw < 0 && number == raw + (1_i128 << kind.bits()),
-                Number::Float(_) => false,
+                SentinelNumber::Integer(number) => number == raw || raw < 0 && number == raw + (1_i128 << kind.bits()),
+                SentinelNumber::Float(_) => false,
             }
     }
 
     fn is_float(&self, raw: f64, kind: RawKind) -> bool {
         let narrowed = |number: f64| if kind == RawKind::F64 { number } else { f64::from(number as f32) };
         let listed = match self.number {
-            Number::Integer(number) => narrowed(number as f64),
-            Number::Float(number) => narrowed(number),
+            SentinelNumber::Integer(number) => narrowed(number as f64),
+            SentinelNumber::Float(number) => narrowed(number),
         };
         self.kind.is_none_or(|meant| meant == kind) && raw.partial_cmp(&listed) == Some(Ordering::Equal)
     }
@@ -147,11 +147,13 @@ impl FromStr for Sentinel {
         let digits = number.strip_prefix("0x").or_else(|| number.strip_prefix("0X"));
         let number = match digits {
             Some(digits) => u64::from_str_radix(digits, 16).ok().map(|bits| match kind {
-                Some(RawKind::F32) => Number::Float(f64::from(f32::from_bits(bits as u32))),
-                Some(RawKind::F64) => Number::Float(f64::from_bits(bits)),
-                _ => Number::Integer(i128::from(bits)),
+                Some(RawKind::F32) => SentinelNumber::Float(f64::from(f32::from_bits(bits as u32))),
+                Some(RawKind::F64) => SentinelNumber::Float(f64::from_bits(bits)),
+                _ => SentinelNumber::Integer(i128::from(bits)),
             }),
-            None => number.parse::<i128>().ok().map(Number::Integer).or_else(|| number.parse::<f64>().ok().map(Number::Float)),
+            None => {
+                number.parse::<i128>().ok().map(SentinelNumber::Integer).or_else(|| number.parse::<f64>().ok().map(SentinelNumber::Float))
+            }
         };
         let number = number.ok_or_else(|| format!("{text:?} is no raw value; write a number, 0x8000, nan, or \"i16 0x8000\""))?;
         let sentinel = Sentinel { kind, number, text: text.to_owned() };
@@ -168,36 +170,36 @@ fn kinds() -> String {
 
 /// Why a device that was read well has no value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Missing {
+pub enum MissingValue {
     NotANumber,
     /// The raw value is listed as `not_available`; as it is written there.
     Listed(String),
 }
 
-impl Missing {
+impl MissingValue {
     pub const QUALITY: Quality = Quality::BAD_NO_DATA;
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Missing::NotANumber => f.write_str("the device holds NaN, which is no value"),
-            Missing::Listed(text) => write!(f, "the device holds {text}, which not_available names as no value"),
+            MissingValue::NotANumber => f.write_str("the device holds NaN, which is no value"),
+            MissingValue::Listed(text) => write!(f, "the device holds {text}, which not_available names as no value"),
         }
     }
 }
 
 /// Whether an integer from a device means "no value".
-pub fn integer(listed: &[Sentinel], raw: i128, kind: RawKind) -> Option<Missing> {
-    listed.iter().find(|sentinel| sentinel.is_integer(raw, kind)).map(|sentinel| Missing::Listed(sentinel.text.clone()))
+pub fn integer(listed: &[Sentinel], raw: i128, kind: RawKind) -> Option<MissingValue> {
+    listed.iter().find(|sentinel| sentinel.is_integer(raw, kind)).map(|sentinel| MissingValue::Listed(sentinel.text.clone()))
 }
 
 /// Whether a floating-point number from a device means "no value".
-pub fn float(listed: &[Sentinel], raw: f64, kind: RawKind) -> Option<Missing> {
+pub fn float(listed: &[Sentinel], raw: f64, kind: RawKind) -> Option<MissingValue> {
     if raw.is_nan() {
-        return Some(Missing::NotANumber);
+        return Some(MissingValue::NotANumber);
     }
-    listed.iter().find(|sentinel| sentinel.is_float(raw, kind)).map(|sentinel| Missing::Listed(sentinel.text.clone()))
+    listed.iter().find(|sentinel| sentinel.is_float(raw, kind)).map(|sentinel| MissingValue::Listed(sentinel.text.clone()))
 }
 
 /// The key `not_available`: one value or a list, each a number or a text.
@@ -233,8 +235,8 @@ impl<'de> Deserialize<'de> for NotAvailable {
             Written::Many(many) => many,
         };
         let sentinels = written.into_iter().map(|one| match one {
-            One::Integer(number) => Ok(Sentinel { kind: None, number: Number::Integer(number.into()), text: number.to_string() }),
-            One::Float(number) => Ok(Sentinel { kind: None, number: Number::Float(number), text: number.to_string() }),
+            One::Integer(number) => Ok(Sentinel { kind: None, number: SentinelNumber::Integer(number.into()), text: number.to_string() }),
+            One::Float(number) => Ok(Sentinel { kind: None, number: SentinelNumber::Float(number), text: number.to_string() }),
             One::Text(text) => text.parse(),
         });
         sentinels.collect::<Result<_, _>>().map(NotAvailable).map_err(de::Error::custom)
@@ -299,7 +301,7 @@ mod tests {
             [("f16 65504", RawKind::F16, 65504.0), ("f32 0x3fc00000", RawKind::F32, 1.5), ("f64 0X3ff8000000000000", RawKind::F64, 1.5)]
         {
             let meant = listed(text);
-            assert_eq!(float(&meant, bits, kind), Some(Missing::Listed(text.into())));
+            assert_eq!(float(&meant, bits, kind), Some(MissingValue::Listed(text.into())));
             let other = if kind == RawKind::F64 { RawKind::F32 } else { RawKind::F64 };
             assert_eq!((float(&meant, bits, other), float(&meant, bits + 1.0, kind)), (None, None), "{text}");
             assert_eq!((meant[0].fits(kind), meant[0].fits(other), meant[0].fits(RawKind::U64)), (true, false, false));
@@ -312,7 +314,7 @@ mod tests {
 
     #[test]
     fn nan_is_never_a_value_and_floats_are_compared_as_they_are_sent() {
-        assert_eq!(float(&[], f64::NAN, RawKind::F64), Some(Missing::NotANumber));
+        assert_eq!(float(&[], f64::NAN, RawKind::F64), Some(MissingValue::NotANumber));
         assert_eq!(float(&[], f64::INFINITY, RawKind::F64), None);
         assert!(float(&listed("-9999.9"), f64::from(-9999.9_f32), RawKind::F32).is_some());
         assert!(float(&listed("-9999.9"), f64::from(-9999.9_f32), RawKind::F64).is_none());

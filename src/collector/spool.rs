@@ -45,11 +45,11 @@ const NONE_HELD: i64 = i64::MAX;
 
 #[derive(Clone)]
 pub struct Spool {
-    shared: Arc<Shared>,
+    shared: Arc<SpoolState>,
 }
 
-struct Shared {
-    queue: Mutex<Queue>,
+struct SpoolState {
+    queue: Mutex<SpoolQueue>,
     filled: Notify,
     samples_max: usize,
     /// Samples that were taken out of the queue and are not written yet.
@@ -67,8 +67,8 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Queue {
-    segments: VecDeque<Segment>,
+struct SpoolQueue {
+    segments: VecDeque<SpoolSegment>,
     samples: usize,
     /// What went before the oldest segment.
     overflow: Overflow,
@@ -76,7 +76,7 @@ struct Queue {
 
 /// Samples that go to the sink in one batch: a run per tag (more where a run could not be joined).
 #[derive(Default)]
-struct Segment {
+struct SpoolSegment {
     runs: Vec<(TagId, Samples)>,
     /// Place in `runs` of the last run of each tag.
     places: HashMap<TagId, usize>,
@@ -95,7 +95,7 @@ struct Ends {
 }
 
 /// What is written at once.
-struct Part {
+struct SpooledBatch {
     batch: SampleBatch,
     /// When its first sample came.
     since: Timestamp,
@@ -103,9 +103,9 @@ struct Part {
     mark: bool,
 }
 
-impl Segment {
-    fn beginning(since: Timestamp) -> Segment {
-        Segment { since, ..Segment::default() }
+impl SpoolSegment {
+    fn beginning(since: Timestamp) -> SpoolSegment {
+        SpoolSegment { since, ..SpoolSegment::default() }
     }
 
     fn push(&mut self, tag: TagId, run: Samples) {
@@ -138,7 +138,7 @@ impl Spool {
         let (queue, held, refused) = (Mutex::default(), AtomicUsize::default(), Mutex::default());
         let (filled, ledger, routes) = (Notify::new(), Mutex::default(), Mutex::default());
         let (held_since, gone_since) = (AtomicI64::new(NONE_HELD), AtomicI64::new(NONE_HELD));
-        Spool { shared: Arc::new(Shared { queue, filled, samples_max, held, held_since, gone_since, ledger, refused, routes, status }) }
+        Spool { shared: Arc::new(SpoolState { queue, filled, samples_max, held, held_since, gone_since, ledger, refused, routes, status }) }
     }
 
     /// Queues a run of one tag. Drops the oldest queued segments when the bound would be passed.
@@ -174,13 +174,13 @@ impl Spool {
     }
 
     /// Adds `samples` to the last segment, or to a new one when that is full, and keeps the bound.
-    fn queue(&self, samples: usize, add: impl FnOnce(&mut Segment)) {
+    fn queue(&self, samples: usize, add: impl FnOnce(&mut SpoolSegment)) {
         let segment_samples = SEGMENT_SAMPLES_MAX.min(self.shared.samples_max / 16);
         let mut dropped = 0;
         {
             let mut queue = self.shared.queue.lock();
             if queue.segments.back().is_none_or(|segment| segment.samples + samples > segment_samples) {
-                queue.segments.push_back(Segment::beginning(self.shared.status.now()));
+                queue.segments.push_back(SpoolSegment::beginning(self.shared.status.now()));
             }
             if let Some(segment) = queue.segments.back_mut() {
                 let before = segment.samples;
@@ -220,7 +220,7 @@ impl Spool {
     }
 
     /// What is to be written next: in the place of what went, else the oldest segment; empty when nothing waits.
-    fn take_part(&self) -> Part {
+    fn take_part(&self) -> SpooledBatch {
         let mut queue = self.shared.queue.lock();
         let (batch, since) = if let Some(since) = queue.overflow.since {
             let (batch, losses) = queue.overflow.take();
@@ -233,7 +233,7 @@ impl Spool {
         };
         // Still under the lock, so that whoever asks since when samples wait sees them in one place or the other.
         self.shared.held_since.store(if batch.is_empty() { NONE_HELD } else { since.0 }, Ordering::Relaxed);
-        Part { batch, since, mark: false }
+        SpooledBatch { batch, since, mark: false }
     }
 
     /// Samples of this tag will not be taken, with the reason: they are counted as rejected, and nothing of them is written.
@@ -311,11 +311,11 @@ impl Spool {
 
     async fn write_queued(&self, sink: &dyn SampleSink, shutdown: &CancellationToken) {
         loop {
-            let Part { batch, since, mark } = self.take_part();
+            let SpooledBatch { batch, since, mark } = self.take_part();
             if batch.is_empty() {
                 return;
             }
-            let mut parts = vec![Part { batch: self.without_refused(batch), since, mark }];
+            let mut parts = vec![SpooledBatch { batch: self.without_refused(batch), since, mark }];
             while let Some(part) = parts.pop() {
                 let waiting: usize = parts.iter().map(|part| part.batch.len()).sum();
                 self.shared.held.store(part.batch.len() + waiting, Ordering::Relaxed);
@@ -348,9 +348,9 @@ impl Spool {
     }
 
     /// Writes one batch; what is refused for what is in it goes back to `parts` as two halves, the later one first, until it is one sample.
-    async fn write_part(&self, part: Part, sink: &dyn SampleSink, shutdown: &CancellationToken, parts: &mut Vec<Part>) {
+    async fn write_part(&self, part: SpooledBatch, sink: &dyn SampleSink, shutdown: &CancellationToken, parts: &mut Vec<SpooledBatch>) {
         let status = &self.shared.status;
-        let Part { mut batch, since, mark } = part;
+        let SpooledBatch { mut batch, since, mark } = part;
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         let mut waiting = false;
         while !batch.is_empty() {
@@ -388,7 +388,7 @@ impl Spool {
                     tokio::time::sleep(backoff.next_delay()).await;
                 }
                 error => {
-                    self.split(Part { batch, since, mark }, &error, parts);
+                    self.split(SpooledBatch { batch, since, mark }, &error, parts);
                     return;
                 }
             }
@@ -399,8 +399,8 @@ impl Spool {
     }
 
     /// Halves a batch that was refused for what is in it; a single sample is rejected.
-    fn split(&self, part: Part, error: &WriteError, parts: &mut Vec<Part>) {
-        let Part { mut batch, since, mark } = part;
+    fn split(&self, part: SpooledBatch, error: &WriteError, parts: &mut Vec<SpooledBatch>) {
+        let SpooledBatch { mut batch, since, mark } = part;
         batch.runs.retain(|(_, run)| !run.is_empty());
         // An end of the whole tag: no later sample of it will be taken either.
         let of_tag = matches!(error, WriteError::UnknownTag(_) | WriteError::WrongType { .. });
@@ -437,14 +437,14 @@ impl Spool {
                 let rows: Vec<u32> = (0..run.len() as u32).collect();
                 let (first, second) = rows.split_at(rows.len() / 2);
                 for half in [second, first] {
-                    parts.push(Part { batch: SampleBatch { runs: vec![(*tag, run.take(half))] }, since, mark });
+                    parts.push(SpooledBatch { batch: SampleBatch { runs: vec![(*tag, run.take(half))] }, since, mark });
                 }
             }
             runs => {
                 let later = runs.len() / 2;
                 let second = batch.runs.split_off(later);
-                parts.push(Part { batch: SampleBatch { runs: second }, since, mark });
-                parts.push(Part { batch, since, mark });
+                parts.push(SpooledBatch { batch: SampleBatch { runs: second }, since, mark });
+                parts.push(SpooledBatch { batch, since, mark });
             }
         }
     }
@@ -497,7 +497,7 @@ impl Spool {
     }
 
     /// After a write: ends the last values of tags whose samples were not taken, and notes which are taken again.
-    fn mark_rejected(&self, ends: &[Ends], rejected: &Rejected, since: Timestamp) -> Option<Part> {
+    fn mark_rejected(&self, ends: &[Ends], rejected: &Rejected, since: Timestamp) -> Option<SpooledBatch> {
         let mut ledger = self.shared.ledger.lock();
         if rejected.tags.is_empty() && !ledger.is_rejecting() {
             return None;
@@ -513,7 +513,7 @@ impl Spool {
         for end in ends.iter().filter(|end| !refused.contains(&end.tag)) {
             ledger.taken(end.tag, end.first, now);
         }
-        (!runs.is_empty()).then_some(Part { batch: SampleBatch { runs }, since, mark: true })
+        (!runs.is_empty()).then_some(SpooledBatch { batch: SampleBatch { runs }, since, mark: true })
     }
 
     /// The time to write what is left is over.

@@ -69,14 +69,14 @@ pub struct DeviceStatus {
     pub items_delivering: AtomicU64,
     changing: Mutex<Changing>,
     scene: OnceLock<Scene>,
-    troubles: Mutex<BTreeMap<TagId, Trouble>>,
+    troubles: Mutex<BTreeMap<TagId, TagTrouble>>,
     /// Of tags that the device gave a Bad value: what its collector knows beyond the quality. At most one each.
-    words: Mutex<BTreeMap<TagId, Words>>,
+    words: Mutex<BTreeMap<TagId, BadReason>>,
 }
 
 /// Why a tag is Bad with this quality, and where the device has it.
 #[derive(Debug)]
-struct Words {
+struct BadReason {
     quality: Quality,
     reason: String,
     address: String,
@@ -97,7 +97,7 @@ impl fmt::Debug for Scene {
 
 /// Why a tag does not deliver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum TagTrouble {
     /// The device gave no value: the tag's last sample is Bad.
     Bad { quality: Quality, since: Timestamp },
     /// The historian did not take the tag's last sample, with the reason.
@@ -176,7 +176,7 @@ impl DeviceStatus {
         if reason.is_empty() {
             words.remove(&tag);
         } else if words.get(&tag).is_none_or(|known| known.quality != quality || known.reason != reason) {
-            words.insert(tag, Words { quality, reason: reason.to_owned(), address: address.to_owned() });
+            words.insert(tag, BadReason { quality, reason: reason.to_owned(), address: address.to_owned() });
         }
     }
 
@@ -188,13 +188,13 @@ impl DeviceStatus {
             return;
         }
         match troubles.get_mut(&tag) {
-            Some(Trouble::Bad { quality: before, .. }) => {
+            Some(TagTrouble::Bad { quality: before, .. }) => {
                 if *before == quality {
                     return;
                 }
                 *before = quality;
             }
-            _ => drop(troubles.insert(tag, Trouble::Bad { quality, since: at })),
+            _ => drop(troubles.insert(tag, TagTrouble::Bad { quality, since: at })),
         }
         drop(troubles);
         // That the device does not answer its collector tells, and better.
@@ -214,8 +214,8 @@ impl DeviceStatus {
         if let Some(tag) = self.tag_id(name) {
             let mut troubles = self.troubles.lock();
             match troubles.get_mut(&tag) {
-                Some(Trouble::Refused { reason: before, .. }) => reason.clone_into(before),
-                _ => drop(troubles.insert(tag, Trouble::Refused { reason: reason.to_owned(), since: now })),
+                Some(TagTrouble::Refused { reason: before, .. }) => reason.clone_into(before),
+                _ => drop(troubles.insert(tag, TagTrouble::Refused { reason: reason.to_owned(), since: now })),
             }
         }
         self.record_error(now, format!("tag {name}: {reason}"));
@@ -230,8 +230,8 @@ impl DeviceStatus {
         };
         let told = troubles.iter().take(limit).map(|(&tag, trouble)| {
             let (reason, since) = match trouble {
-                Trouble::Bad { quality, since } => (why(tag, *quality), *since),
-                Trouble::Refused { reason, since } => (reason.clone(), *since),
+                TagTrouble::Bad { quality, since } => (why(tag, *quality), *since),
+                TagTrouble::Refused { reason, since } => (reason.clone(), *since),
             };
             UndeliveredTag { tag: self.tag_name(tag), reason, since }
         });
@@ -247,7 +247,7 @@ impl DeviceStatus {
 
     /// Tags that deliver: of those that the collector counts, the ones whose samples are taken.
     pub fn delivering(&self) -> u64 {
-        let refused = self.troubles.lock().values().filter(|trouble| matches!(trouble, Trouble::Refused { .. })).count();
+        let refused = self.troubles.lock().values().filter(|trouble| matches!(trouble, TagTrouble::Refused { .. })).count();
         self.items_delivering.load(Ordering::Relaxed).saturating_sub(refused as u64)
     }
 

@@ -21,44 +21,45 @@ impl Timestamp {
 
 /// A time as it was read: an instant, or a civil time that only a zone makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Read {
+pub enum ParsedTime {
     Instant(Timestamp),
     Civil(jiff::civil::DateTime),
 }
 
 /// Unit of a number that is a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub enum NumericTimeUnit {
     Seconds,
     Milliseconds,
     Microseconds,
     Nanoseconds,
 }
 
-impl Unit {
-    pub const ALL: [Unit; 4] = [Unit::Seconds, Unit::Milliseconds, Unit::Microseconds, Unit::Nanoseconds];
+impl NumericTimeUnit {
+    pub const ALL: [NumericTimeUnit; 4] =
+        [NumericTimeUnit::Seconds, NumericTimeUnit::Milliseconds, NumericTimeUnit::Microseconds, NumericTimeUnit::Nanoseconds];
 
     /// As it stands behind a number.
     pub fn name(self) -> &'static str {
         match self {
-            Unit::Seconds => "s",
-            Unit::Milliseconds => "ms",
-            Unit::Microseconds => "us",
-            Unit::Nanoseconds => "ns",
+            NumericTimeUnit::Seconds => "s",
+            NumericTimeUnit::Milliseconds => "ms",
+            NumericTimeUnit::Microseconds => "us",
+            NumericTimeUnit::Nanoseconds => "ns",
         }
     }
 
     /// The unit of that name.
-    pub fn named(name: &str) -> Option<Unit> {
-        Unit::ALL.into_iter().find(|unit| unit.name() == name)
+    pub fn named(name: &str) -> Option<NumericTimeUnit> {
+        NumericTimeUnit::ALL.into_iter().find(|unit| unit.name() == name)
     }
 
     pub fn nanoseconds(self) -> i64 {
         match self {
-            Unit::Seconds => 1_000_000_000,
-            Unit::Milliseconds => 1_000_000,
-            Unit::Microseconds => 1_000,
-            Unit::Nanoseconds => 1,
+            NumericTimeUnit::Seconds => 1_000_000_000,
+            NumericTimeUnit::Milliseconds => 1_000_000,
+            NumericTimeUnit::Microseconds => 1_000,
+            NumericTimeUnit::Nanoseconds => 1,
         }
     }
 }

@@ -8,7 +8,7 @@ use historian_model::{Quality, Sample, Samples, Tag, TimeRange, Timestamp, Value
 use historian_read::merge::{Cursor, TagReader};
 
 /// Samples of one tag, a portion at a time, in the direction of the query.
-pub struct Source<'a> {
+pub struct BoundedCursor<'a> {
     tag: &'a Tag,
     cursor: Cursor<'a>,
     quality: QualityFilter,
@@ -19,13 +19,13 @@ pub struct Source<'a> {
     trail: Option<Sample>,
 }
 
-impl<'a> Source<'a> {
-    pub fn open(reader: &'a TagReader, tag: &'a Tag, query: &RangeQuery) -> Result<Source<'a>, QueryError> {
-        Source::resume(reader, tag, query, None)
+impl<'a> BoundedCursor<'a> {
+    pub fn open(reader: &'a TagReader, tag: &'a Tag, query: &RangeQuery) -> Result<BoundedCursor<'a>, QueryError> {
+        BoundedCursor::resume(reader, tag, query, None)
     }
 
-    /// As [`Source::open`], from behind the row with the timestamp `after` on.
-    pub fn resume(reader: &'a TagReader, tag: &'a Tag, query: &RangeQuery, after: Option<i64>) -> Result<Source<'a>, QueryError> {
+    /// As [`BoundedCursor::open`], from behind the row with the timestamp `after` on.
+    pub fn resume(reader: &'a TagReader, tag: &'a Tag, query: &RangeQuery, after: Option<i64>) -> Result<BoundedCursor<'a>, QueryError> {
         let failed = |error| QueryError::reading(tag, &error);
         let range = query.range;
         let (at_start, at_end) = match query.boundary {
@@ -46,7 +46,7 @@ impl<'a> Source<'a> {
             rest = if range.reverse { TimeRange { end: next, ..range } } else { TimeRange { start: next, ..range } };
         }
         let cursor = reader.cursor(tag, rest).map_err(failed)?;
-        Ok(Source { tag, cursor, quality: query.quality, unfiltered: Samples::new(tag.value_type()), lead, trail })
+        Ok(BoundedCursor { tag, cursor, quality: query.quality, unfiltered: Samples::new(tag.value_type()), lead, trail })
     }
 
     pub fn value_type(&self) -> ValueType {
@@ -70,7 +70,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// As [`Source::next_into`], at most `limit` samples of the portion; answers how many they are.
+    /// As [`BoundedCursor::next_into`], at most `limit` samples of the portion; answers how many they are.
     pub fn next_up_to(&mut self, limit: u64, out: &mut Samples) -> Result<u64, QueryError> {
         let before = out.len();
         self.next_into(out)?;
@@ -131,10 +131,10 @@ pub fn edge(reader: &TagReader, tag: &Tag, at: Timestamp, filter: QualityFilter)
     if nearest(reader, tag, exact, |samples, index| filter.passes(samples.qualities[index]))?.is_some() {
         return Ok(None);
     }
-    let Neighbour { sample: Some(earlier), interrupted: before_it, .. } = neighbour(reader, tag, before(at), filter)? else {
+    let NearestSample { sample: Some(earlier), interrupted: before_it, .. } = neighbour(reader, tag, before(at), filter)? else {
         return Ok(None);
     };
-    let Neighbour { sample: later, interrupted: after_it, any } = neighbour(reader, tag, from(at), filter)?;
+    let NearestSample { sample: later, interrupted: after_it, any } = neighbour(reader, tag, from(at), filter)?;
     let sloped = !tag.definition.stepped && matches!(tag.value_type(), ValueType::F64 | ValueType::F32);
     let mut good = Quality(earlier.quality).is_good() && !before_it;
     let mut value = earlier.value.clone();
@@ -155,7 +155,7 @@ pub fn edge(reader: &TagReader, tag: &Tag, at: Timestamp, filter: QualityFilter)
 
 /// The nearest sample that a value can be taken from.
 #[derive(Default)]
-struct Neighbour {
+struct NearestSample {
     sample: Option<Sample>,
     /// One that interrupts is nearer.
     interrupted: bool,
@@ -163,8 +163,8 @@ struct Neighbour {
     any: bool,
 }
 
-fn neighbour(reader: &TagReader, tag: &Tag, range: TimeRange, filter: QualityFilter) -> Result<Neighbour, QueryError> {
-    let mut found = Neighbour::default();
+fn neighbour(reader: &TagReader, tag: &Tag, range: TimeRange, filter: QualityFilter) -> Result<NearestSample, QueryError> {
+    let mut found = NearestSample::default();
     plan::look(reader, tag, range, |samples, index| {
         found.any = true;
         if usable(filter, samples, index) {

@@ -29,7 +29,7 @@ pub trait Gather: Send + Sync {
     ///
     /// # Errors
     /// When they cannot be read.
-    fn append_from(&mut self, index: usize, source: &mut boundary::Source<'_>, limit: u64) -> Result<u64, QueryError>;
+    fn append_from(&mut self, index: usize, source: &mut boundary::BoundedCursor<'_>, limit: u64) -> Result<u64, QueryError>;
 
     /// Hands everything so far to `emit`, in portions as long as batches, and starts anew; false when the receiver wants no more.
     ///
@@ -71,7 +71,7 @@ impl Gather for OneTag {
         self.0.qualities.reserve(rows);
     }
 
-    fn append_from(&mut self, _index: usize, source: &mut boundary::Source<'_>, limit: u64) -> Result<u64, QueryError> {
+    fn append_from(&mut self, _index: usize, source: &mut boundary::BoundedCursor<'_>, limit: u64) -> Result<u64, QueryError> {
         source.next_up_to(limit, &mut self.0)
     }
 

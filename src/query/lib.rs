@@ -27,9 +27,8 @@ pub use historian_read::memory::MemoryBudget;
 pub use limits::{BATCH_ROWS_MAX, QueryLimits};
 pub use moment::Moment;
 pub use plan::{
-    AS_OF_TAGS_MAX, AggregateQuery, AggregateRows, AnomalyQuery, AnomalyRows, AsOfQuery, DownsampleQuery, DownsampleRows, Figure, Held,
-    IntervalAnswers, IntervalPart, IntervalQuery, Measure, MeasureQuery, MeasureRows, Operator, TakePart,
-    as_of_fields,
+    AS_OF_TAGS_MAX, AggregateQuery, AggregateRows, AnomalyQuery, AnomalyRows, AsOfQuery, AsOfSamples, DownsampleQuery, DownsampleRows,
+    Figure, IntervalAnswers, IntervalPart, IntervalQuery, Measure, MeasureQuery, MeasureRows, Operator, TakePart, as_of_fields,
 };
 pub use portion::{Portion, Rows, Slice, slices};
 pub use range_query::{Boundary, Fill, Layout, QualityFilter, RangeQuery, Resume};
@@ -43,7 +42,7 @@ use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 
 use self::schema::LongColumns;
 use historian_model::{Samples, Tag, TimeRange, Timestamp};
-use historian_read::{estimate, feed::Feed, merge::TagReader};
+use historian_read::{estimate, feed::ChangeFeed, merge::TagReader};
 use historian_store::{Gap, StoreError};
 
 /// Answers queries over store and heads. Cheap to clone; all methods block, call them from a blocking thread.
@@ -84,7 +83,7 @@ impl QueryEngine {
     }
 
     /// The writes of this historian, for those who follow them.
-    pub fn feed(&self) -> Arc<Feed> {
+    pub fn feed(&self) -> Arc<ChangeFeed> {
         self.reader.feed()
     }
 
@@ -169,7 +168,7 @@ impl QueryEngine {
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub fn as_of(&self, query: &AsOfQuery, limits: &QueryLimits) -> Result<Vec<Result<Held, QueryError>>, QueryError> {
+    pub fn as_of(&self, query: &AsOfQuery, limits: &QueryLimits) -> Result<Vec<Result<AsOfSamples, QueryError>>, QueryError> {
         plan::run_as_of(&self.view(&query.tags, limits)?, self.threads, query, limits)
     }
 

@@ -104,7 +104,7 @@ impl Gather for LongBatch {
         self.samples.qualities.reserve(rows);
     }
 
-    fn append_from(&mut self, index: usize, source: &mut boundary::Source<'_>, limit: u64) -> Result<u64, QueryError> {
+    fn append_from(&mut self, index: usize, source: &mut boundary::BoundedCursor<'_>, limit: u64) -> Result<u64, QueryError> {
         if source.value_type() == self.samples.value_type() {
             let appended = source.next_up_to(limit, &mut self.samples)?;
             self.keys.resize(self.samples.len(), index as i32);

@@ -58,7 +58,7 @@ fn run<G: Gather>(
     let resume = query.resume.unwrap_or(Resume { tag: 0, after: None });
     for (index, tag) in query.tags.iter().enumerate().skip(resume.tag) {
         let after = resume.after.filter(|_| index == resume.tag);
-        let mut source = boundary::Source::resume(reader, tag, query, after.map(|(after, _)| after))?;
+        let mut source = boundary::BoundedCursor::resume(reader, tag, query, after.map(|(after, _)| after))?;
         let mut left = query.limit.map_or(u64::MAX, |limit| limit.saturating_sub(after.map_or(0, |(_, given)| given)));
         while left > 0 {
             let appended = gathered.append_from(index, &mut source, left)?;
@@ -96,14 +96,14 @@ fn hand_on_full<G: Gather>(gathered: &mut G, emit: &mut dyn FnMut(G::Portion) ->
 }
 
 /// What of a query is still to be answered: neighbouring tags, or a piece of the time of one.
-struct Part {
+struct RemainingRange {
     tags: Range<usize>,
     range: TimeRange,
 }
 
 /// The rest of a query behind so many rows, up to `reached` in the tag at `index`, in parts of about [`PART_ROWS`]. `None` where it is better
 /// read in one go.
-fn rest(query: &RangeQuery, index: usize, rows: u64, reached: Option<i64>) -> Option<Vec<Part>> {
+fn rest(query: &RangeQuery, index: usize, rows: u64, reached: Option<i64>) -> Option<Vec<RemainingRange>> {
     let reached = reached?;
     let in_time = query.boundary == Boundary::Inside && !query.range.reverse;
     let (start, end) = (i128::from(query.range.start.0), i128::from(query.range.end.0));
@@ -119,7 +119,7 @@ fn rest(query: &RangeQuery, index: usize, rows: u64, reached: Option<i64>) -> Op
             // The rest in one part, should there be too many.
             let to = if parts.len() + 1 >= PARTS_MAX { end } else { to };
             let range = TimeRange { start: Timestamp(from as i64), end: Timestamp(to as i64), reverse: false };
-            parts.push(Part { tags: tag..tag + 1, range });
+            parts.push(RemainingRange { tags: tag..tag + 1, range });
             from = to;
         }
     };
@@ -134,7 +134,7 @@ fn rest(query: &RangeQuery, index: usize, rows: u64, reached: Option<i64>) -> Op
         let mut tag = index + 1;
         while tag < query.tags.len() {
             let next = (tag + per_part).min(query.tags.len());
-            parts.push(Part { tags: tag..next, range: query.range });
+            parts.push(RemainingRange { tags: tag..next, range: query.range });
             tag = next;
         }
     }
@@ -147,7 +147,7 @@ fn in_parts<G: Gather>(
     reader: &TagReader,
     threads: usize,
     query: &RangeQuery,
-    parts: &[Part],
+    parts: &[RemainingRange],
     rows_before: u64,
     limits: &QueryLimits,
     like: &G,
@@ -163,7 +163,7 @@ fn in_parts<G: Gather>(
             let of_part = RangeQuery { quality: query.quality, ..of_part };
             let mut gathered = like.another();
             for index in part.tags.clone() {
-                let mut source = boundary::Source::open(reader, &query.tags[index], &of_part)?;
+                let mut source = boundary::BoundedCursor::open(reader, &query.tags[index], &of_part)?;
                 while gathered.append_from(index, &mut source, u64::MAX)? > 0 {
                     limits.check(0)?;
                     if gathered.rows() >= BATCH_ROWS_MAX && !hand_on_full(&mut gathered, &mut *put)? {

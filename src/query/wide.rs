@@ -39,8 +39,8 @@ pub fn schema(query: &RangeQuery) -> Result<SchemaRef, QueryError> {
 }
 
 /// One tag's samples waiting for their rows.
-struct Lane<'a> {
-    source: boundary::Source<'a>,
+struct WideColumn<'a> {
+    source: boundary::BoundedCursor<'a>,
     portion: Samples,
     at: usize,
     values: Values,
@@ -49,7 +49,7 @@ struct Lane<'a> {
     valid: Vec<bool>,
 }
 
-impl Lane<'_> {
+impl WideColumn<'_> {
     /// Timestamp of the next sample; fetches a portion when the one before is used up.
     fn peek(&mut self) -> Result<Option<i64>, QueryError> {
         while self.at == self.portion.len() {
@@ -95,8 +95,8 @@ pub fn run(
     // Next timestamp of each lane, in the query's direction; i128 so that negating the least timestamp does not overflow.
     let mut next = BinaryHeap::new();
     for (index, tag) in query.tags.iter().enumerate() {
-        let source = boundary::Source::open(reader, tag, query)?;
-        let mut lane = Lane {
+        let source = boundary::BoundedCursor::open(reader, tag, query)?;
+        let mut lane = WideColumn {
             source,
             portion: Samples::new(tag.value_type()),
             at: 0,
@@ -144,7 +144,7 @@ pub fn run(
     Ok(())
 }
 
-fn batch(schema: &SchemaRef, timestamps: &mut Vec<i64>, lanes: &mut [Lane<'_>]) -> Result<RecordBatch, QueryError> {
+fn batch(schema: &SchemaRef, timestamps: &mut Vec<i64>, lanes: &mut [WideColumn<'_>]) -> Result<RecordBatch, QueryError> {
     let rows = timestamps.len();
     let failed = |error| QueryError::Store(format!("a batch could not be formed: {error}"));
     let mut columns: Vec<ArrayRef> = vec![arrow_column::timestamps(std::mem::take(timestamps))];

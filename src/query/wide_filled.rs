@@ -15,7 +15,7 @@ use historian_read::merge::{Cursor, TagReader};
 const AHEAD_MAX: usize = 1 << 16;
 
 #[expect(clippy::struct_excessive_bools, reason = "four facts about a lane that hold in any combination")]
-struct Lane<'a> {
+struct FilledColumn<'a> {
     reader: &'a TagReader,
     tag: &'a Tag,
     cursor: Cursor<'a>,
@@ -47,8 +47,8 @@ struct Lane<'a> {
     present: Vec<bool>,
 }
 
-impl<'a> Lane<'a> {
-    fn open(reader: &'a TagReader, tag: &'a Tag, query: &RangeQuery, limits: &QueryLimits) -> Result<Lane<'a>, QueryError> {
+impl<'a> FilledColumn<'a> {
+    fn open(reader: &'a TagReader, tag: &'a Tag, query: &RangeQuery, limits: &QueryLimits) -> Result<FilledColumn<'a>, QueryError> {
         let (mut held, mut ended_since) = (None, false);
         look(reader, tag, before(query.range.start), |samples, index| {
             if boundary::usable(query.quality, samples, index) {
@@ -59,7 +59,7 @@ impl<'a> Lane<'a> {
         })?;
         limits.check(0)?;
         let is_float = matches!(tag.value_type(), ValueType::F64 | ValueType::F32);
-        Ok(Lane {
+        Ok(FilledColumn {
             reader,
             tag,
             cursor: reader.cursor(tag, query.range).map_err(|error| QueryError::reading(tag, &error))?,
@@ -234,7 +234,7 @@ pub fn run(
 ) -> Result<(), QueryError> {
     let schema = wide::schema(query)?;
     let rows_max = (wide::BATCH_CELLS_MAX / query.tags.len().max(1)).clamp(1, BATCH_ROWS_MAX);
-    let mut lanes = query.tags.iter().map(|tag| Lane::open(reader, tag, query, limits)).collect::<Result<Vec<_>, _>>()?;
+    let mut lanes = query.tags.iter().map(|tag| FilledColumn::open(reader, tag, query, limits)).collect::<Result<Vec<_>, _>>()?;
     let (mut timestamps, mut rows) = (Vec::new(), 0);
     let mut left = query.limit.unwrap_or(u64::MAX);
     let mut stepped = query.step.map(|_| query.range.start.0);
@@ -276,7 +276,11 @@ pub fn run(
     Ok(())
 }
 
-fn batch(schema: &arrow::datatypes::SchemaRef, timestamps: &mut Vec<i64>, lanes: &mut [Lane<'_>]) -> Result<RecordBatch, QueryError> {
+fn batch(
+    schema: &arrow::datatypes::SchemaRef,
+    timestamps: &mut Vec<i64>,
+    lanes: &mut [FilledColumn<'_>],
+) -> Result<RecordBatch, QueryError> {
     let failed = |error| QueryError::Store(format!("a batch could not be formed: {error}"));
     let mut columns: Vec<ArrayRef> = vec![arrow_column::timestamps(std::mem::take(timestamps))];
     for lane in lanes {

@@ -40,15 +40,15 @@ use historian_store as store;
 use historian_store::{Catalog, Claim, LiveStore, Maintenance, RunMark, Store, rocks::StoreOptions};
 
 /// Puts something around a part of the server.
-pub type Around<T> = Box<dyn FnOnce(Arc<T>) -> Arc<T> + Send>;
+pub type Wrapper<T> = Box<dyn FnOnce(Arc<T>) -> Arc<T> + Send>;
 
 /// What a historian stands on. Tests put another clock, a failing disk or a faulty door in its place.
 pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Put around the store on disk.
-    pub store: Around<dyn Store>,
+    pub store: Wrapper<dyn Store>,
     /// Put around the door of ingest that the API writes through.
-    pub sink: Around<dyn SampleSink>,
+    pub sink: Wrapper<dyn SampleSink>,
     /// The data directory, where the caller has claimed it already.
     pub claim: Option<Claim>,
 }
@@ -92,7 +92,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     telling.spawn(api::serve_http_from_the_start(http, starting.clone(), grace, stop.clone()));
     tracing::info!(http = %http_address, data_dir = %settings.data_dir.display(), "opening the store");
 
-    let Opened { claim, catalog, store, ingest, maintenance, mark, devices, mut silence } = {
+    let OpenedServer { claim, catalog, store, ingest, maintenance, mark, devices, mut silence } = {
         let (configuration, clock) = (configuration.clone(), clock.clone());
         tokio::task::spawn_blocking(move || open(claim, &configuration, &clock, around_store)).await??
     };
@@ -112,7 +112,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     );
 
     let collectors_stop = shutdown.child_token();
-    let mut collectors = Collectors::start(&configuration, tags, &ingest, &clock, &collectors_stop)?;
+    let mut collectors = RunningCollectors::start(&configuration, tags, &ingest, &clock, &collectors_stop)?;
     let unsettled = collectors.settle(silence, unwritten, &ingest, store.clone(), &collectors_stop);
     let collected = CancellationToken::new();
     let devices = collectors.devices.clone();
@@ -124,7 +124,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         tables: configuration.tables.clone(),
         clock: clock.clone(),
         devices: Arc::new(move || devices.clone()),
-        admin: Arc::new(Administration {
+        admin: Arc::new(ServerAdministration {
             ingest: ingest.clone(),
             store,
             clock: clock.clone(),
@@ -182,7 +182,7 @@ async fn stopping<T>(stop: &CancellationToken, future: impl Future<Output = T>) 
 }
 
 /// What a start stands on.
-struct Opened {
+struct OpenedServer {
     claim: Claim,
     catalog: Arc<Catalog>,
     store: Arc<dyn Store>,
@@ -207,8 +207,8 @@ fn open(
     claim: Option<Claim>,
     configuration: &Configuration,
     clock: &Arc<dyn Clock>,
-    around_store: Around<dyn Store>,
-) -> anyhow::Result<Opened> {
+    around_store: Wrapper<dyn Store>,
+) -> anyhow::Result<OpenedServer> {
     let claim = claim.map_or_else(|| Claim::alone(&configuration.server.data_dir), Ok)?;
     let storage = &configuration.storage;
     let options = StoreOptions {
@@ -245,10 +245,10 @@ fn open(
     )?;
     let devices: Vec<Vec<TagDefinition>> = configuration.collectors.iter().map(|collector| collector.tags()).collect();
     let collected: HashMap<_, _> = devices.iter().flatten().map(|definition| (&definition.name, definition)).collect();
-    let wanted = silence::Wanted { collected, ended, now: clock.now() };
+    let wanted = silence::WantedTags { collected, ended, now: clock.now() };
     let mut silence = silence::look_back(&catalog, &ingest, store.as_ref(), &wanted)?;
     silence::record_gaps(&mut silence.gaps, store.as_ref()).context("recording gaps")?;
-    Ok(Opened { claim, catalog, store, ingest: Arc::new(ingest), maintenance: Arc::new(maintenance), mark, devices, silence })
+    Ok(OpenedServer { claim, catalog, store, ingest: Arc::new(ingest), maintenance: Arc::new(maintenance), mark, devices, silence })
 }
 
 /// Makes the catalog say what the configuration says, but for tags whose value type would change; answers the tags of each device.
@@ -281,7 +281,7 @@ fn last_samples(ingest: &Ingest, tags: &[ConfiguredTag]) -> anyhow::Result<Vec<O
 }
 
 /// The running collectors, one per device.
-struct Collectors {
+struct RunningCollectors {
     devices: Vec<Arc<DeviceStatus>>,
     spools: Vec<Spool>,
     collected: HashMap<TagName, Collected>,
@@ -296,15 +296,16 @@ struct Collected {
     spool: Spool,
 }
 
-impl Collectors {
+impl RunningCollectors {
     fn start(
         configuration: &Configuration,
         tags: Vec<Vec<ConfiguredTag>>,
         ingest: &Arc<Ingest>,
         clock: &Arc<dyn Clock>,
         shutdown: &CancellationToken,
-    ) -> anyhow::Result<Collectors> {
-        let mut collectors = Collectors { devices: Vec::new(), spools: Vec::new(), collected: HashMap::new(), tasks: JoinSet::new() };
+    ) -> anyhow::Result<RunningCollectors> {
+        let mut collectors =
+            RunningCollectors { devices: Vec::new(), spools: Vec::new(), collected: HashMap::new(), tasks: JoinSet::new() };
         for (collector, tags) in configuration.collectors.iter().zip(tags) {
             let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
             status.set_scene(clock.clone(), tags.iter().map(|one| (one.tag.id, one.tag.name().clone())).collect());
@@ -379,7 +380,7 @@ impl Collectors {
 }
 
 /// Status, compaction and upkeep for the API.
-struct Administration {
+struct ServerAdministration {
     ingest: Arc<Ingest>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -389,7 +390,7 @@ struct Administration {
     start_time: Timestamp,
 }
 
-impl Admin for Administration {
+impl Admin for ServerAdministration {
     fn status(&self) -> AdminStatus {
         let ingest = self.ingest.status();
         AdminStatus {

@@ -41,7 +41,7 @@ const MARKS_PER_SYNC: u32 = 5;
 const RECORD_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What the configuration wants of the tags that the catalog may hold.
-pub struct Wanted<'a> {
+pub struct WantedTags<'a> {
     /// Collected tags by name.
     pub collected: HashMap<&'a TagName, &'a TagDefinition>,
     /// When the run before ended, where that is known.
@@ -65,7 +65,7 @@ pub struct Silence {
 ///
 /// # Errors
 /// When the last sample of a tag that is collected cannot be read.
-pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: &Wanted<'_>) -> anyhow::Result<Silence> {
+pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: &WantedTags<'_>) -> anyhow::Result<Silence> {
     let reader = ingest.reader();
     let mut lasts: Vec<(Arc<Tag>, Option<Sample>)> = Vec::new();
     for tag in catalog.ids().into_iter().filter_map(|id| catalog.by_id(id)) {
@@ -125,7 +125,7 @@ fn open_gaps(store: &dyn Store) -> Result<OpenGaps, StoreError> {
 }
 
 impl Silence {
-    fn look_at(&mut self, tag: &Arc<Tag>, last: Option<&Sample>, ended: i64, wanted: &Wanted<'_>, open: &OpenGaps) {
+    fn look_at(&mut self, tag: &Arc<Tag>, last: Option<&Sample>, ended: i64, wanted: &WantedTags<'_>, open: &OpenGaps) {
         let name = tag.name();
         let of = |reason: GapReason, start: i64, end: Option<i64>, detail: String| Gap {
             time: wanted.now,
@@ -320,7 +320,7 @@ mod tests {
         /// One start with these collected tags.
         fn begin(&self, collected: &[TagDefinition], ended: Option<i64>, now: i64) {
             let by_name = collected.iter().map(|definition| (&definition.name, definition)).collect();
-            let wanted = Wanted { collected: by_name, ended: ended.map(Timestamp), now: Timestamp(now) };
+            let wanted = WantedTags { collected: by_name, ended: ended.map(Timestamp), now: Timestamp(now) };
             let TestHistorian { catalog, ingest, store, .. } = &self.historian;
             let mut silence = look_back(catalog, ingest, store.as_ref(), &wanted).unwrap();
             record_gaps(&mut silence.gaps, store.as_ref()).unwrap();

@@ -4,7 +4,7 @@ use rand::{Rng, rngs::StdRng};
 
 use super::{
     process::{Process, normal},
-    signal::{Fault, SIGNALS, Sensor, Truth},
+    signal::{SIGNALS, Sensor, SensorFault, Truth},
 };
 
 /// How far off an instrument is that has lost its calibration, in standard deviations of its noise.
@@ -12,10 +12,10 @@ const BIAS: f64 = 30.0;
 
 /// What an instrument shows at one scan.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Reading {
+pub(super) struct InstrumentReading {
     pub value: Truth,
     /// Set while the instrument is broken.
-    pub fault: Option<Fault>,
+    pub fault: Option<SensorFault>,
 }
 
 /// All instruments of the plant, in the order of [`SIGNALS`].
@@ -43,24 +43,24 @@ impl Instruments {
     }
 
     /// One scan of all signals.
-    pub fn read(&mut self, process: &Process, dt: f64, random: &mut StdRng) -> Vec<Reading> {
+    pub fn read(&mut self, process: &Process, dt: f64, random: &mut StdRng) -> Vec<InstrumentReading> {
         SIGNALS.iter().zip(&mut self.0).map(|(signal, instrument)| instrument.read((signal.truth)(process), dt, random)).collect()
     }
 }
 
 impl Instrument {
-    fn read(&mut self, truth: Truth, dt: f64, random: &mut StdRng) -> Reading {
+    fn read(&mut self, truth: Truth, dt: f64, random: &mut StdRng) -> InstrumentReading {
         self.age(dt, random);
         let fault = self.sensor.fault.filter(|_| self.broken);
-        let Truth::Number(number) = truth else { return Reading { value: truth, fault } };
+        let Truth::Number(number) = truth else { return InstrumentReading { value: truth, fault } };
         let Sensor { noise, lag_s, resolution, .. } = self.sensor;
         let before = self.filtered.unwrap_or(number);
         let filtered = if lag_s > 0.0 { before + (number - before) * (1.0 - (-dt / lag_s).exp()) } else { number };
         self.filtered = Some(filtered);
         let noisy = if noise > 0.0 { filtered + noise * normal(random) } else { filtered };
-        let biased = if fault == Some(Fault::NotAccurate) { noisy + BIAS * noise } else { noisy };
+        let biased = if fault == Some(SensorFault::NotAccurate) { noisy + BIAS * noise } else { noisy };
         let shown = if resolution > 0.0 { rounded(biased, resolution) } else { biased };
-        Reading { value: Truth::Number(shown), fault }
+        InstrumentReading { value: Truth::Number(shown), fault }
     }
 
     fn age(&mut self, dt: f64, random: &mut StdRng) {
@@ -91,7 +91,7 @@ mod tests {
     fn every_instrument_that_can_fail_does_and_recovers() {
         let mut random = StdRng::seed_from_u64(3);
         let (process, mut instruments) = (Process::new(), Instruments::new(&mut random));
-        let scans: Vec<Vec<Reading>> = (0..5000).map(|_| instruments.read(&process, 0.2, &mut random)).collect();
+        let scans: Vec<Vec<InstrumentReading>> = (0..5000).map(|_| instruments.read(&process, 0.2, &mut random)).collect();
         for (index, signal) in SIGNALS.iter().enumerate() {
             let broken = scans.iter().filter(|scan| scan[index].fault.is_some()).count();
             match signal.sensor.fault {

@@ -21,14 +21,14 @@ use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    instrument::{Instruments, Reading},
+    instrument::{InstrumentReading, Instruments},
     modbus::{ModbusDevice, Registers},
     opcua::OpcUaDevice,
     process::Process,
 };
 pub use self::{
     opcua::NAMESPACE,
-    signal::{SIGNALS, Signal, Wire},
+    signal::{SIGNALS, Signal, SignalAddress},
 };
 use historian_model::{Clock, SystemClock};
 
@@ -161,7 +161,7 @@ impl Course {
     }
 
     /// One step of the process, and a reading of each signal in the order of [`SIGNALS`].
-    fn scan(&mut self) -> Vec<Reading> {
+    fn scan(&mut self) -> Vec<InstrumentReading> {
         self.process.step(self.step_s, &mut self.random);
         self.instruments.read(&self.process, self.step_s, &mut self.random)
     }

@@ -14,8 +14,8 @@ use tokio_modbus::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    instrument::Reading,
-    signal::{Fault, Format, SIGNALS, Table, Truth, Wire, WordOrder},
+    instrument::InstrumentReading,
+    signal::{SIGNALS, SensorFault, SignalAddress, SignalFormat, SignalWordOrder, Table, Truth},
 };
 
 /// The unit that answers; others are refused as a gateway refuses a unit it cannot reach.
@@ -51,13 +51,13 @@ impl Registers {
     }
 
     /// Puts the readings of one scan into the tables, all at once: a value is never torn between two scans.
-    pub fn publish(&self, readings: &[Reading]) {
+    pub fn publish(&self, readings: &[InstrumentReading]) {
         let mut image = self.0.read().clone();
         image.failed.clear();
         for (signal, reading) in SIGNALS.iter().zip(readings) {
-            let Wire::Modbus { table, address, format, order, scale } = signal.wire else { continue };
+            let SignalAddress::Modbus { table, address, format, order, scale } = signal.wire else { continue };
             let at = usize::from(address);
-            if reading.fault == Some(Fault::DeviceFailure) {
+            if reading.fault == Some(SensorFault::DeviceFailure) {
                 image.failed.extend((address..address + format.registers()).map(|register| (table, register)));
                 continue;
             }
@@ -107,9 +107,9 @@ impl Image {
 }
 
 /// A reading as registers. Integers saturate at their ends, as a converter does; counters wrap, as a counter does.
-fn encode(reading: &Reading, format: Format, order: WordOrder, scale: f64) -> Vec<u16> {
+fn encode(reading: &InstrumentReading, format: SignalFormat, order: SignalWordOrder, scale: f64) -> Vec<u16> {
     let number = match (reading.fault, &reading.value) {
-        (Some(Fault::NotANumber), _) | (_, Truth::Text(_)) => f64::NAN,
+        (Some(SensorFault::NotANumber), _) | (_, Truth::Text(_)) => f64::NAN,
         (_, Truth::Number(number)) => *number,
         (_, Truth::Count(count)) => {
             return to_registers(&count.to_be_bytes()[8 - 2 * usize::from(format.registers())..], order);
@@ -119,23 +119,23 @@ fn encode(reading: &Reading, format: Format, order: WordOrder, scale: f64) -> Ve
     };
     let raw = (number / scale).round();
     match format {
-        Format::Bit | Format::U16 => to_registers(&(raw as u16).to_be_bytes(), order),
-        Format::I16 => to_registers(&(raw as i16).to_be_bytes(), order),
-        Format::U32 => to_registers(&(raw as u32).to_be_bytes(), order),
-        Format::I32 => to_registers(&(raw as i32).to_be_bytes(), order),
-        Format::U64 => to_registers(&(raw as u64).to_be_bytes(), order),
-        Format::F32 => to_registers(&((number / scale) as f32).to_be_bytes(), order),
-        Format::F64 => to_registers(&(number / scale).to_be_bytes(), order),
+        SignalFormat::Bit | SignalFormat::U16 => to_registers(&(raw as u16).to_be_bytes(), order),
+        SignalFormat::I16 => to_registers(&(raw as i16).to_be_bytes(), order),
+        SignalFormat::U32 => to_registers(&(raw as u32).to_be_bytes(), order),
+        SignalFormat::I32 => to_registers(&(raw as i32).to_be_bytes(), order),
+        SignalFormat::U64 => to_registers(&(raw as u64).to_be_bytes(), order),
+        SignalFormat::F32 => to_registers(&((number / scale) as f32).to_be_bytes(), order),
+        SignalFormat::F64 => to_registers(&(number / scale).to_be_bytes(), order),
     }
 }
 
-fn to_registers(big_endian: &[u8], order: WordOrder) -> Vec<u16> {
-    let swap_bytes = matches!(order, WordOrder::BADC | WordOrder::DCBA);
+fn to_registers(big_endian: &[u8], order: SignalWordOrder) -> Vec<u16> {
+    let swap_bytes = matches!(order, SignalWordOrder::BADC | SignalWordOrder::DCBA);
     let mut registers: Vec<u16> = big_endian
         .chunks_exact(2)
         .map(|pair| if swap_bytes { u16::from_le_bytes([pair[0], pair[1]]) } else { u16::from_be_bytes([pair[0], pair[1]]) })
         .collect();
-    if matches!(order, WordOrder::CDAB | WordOrder::DCBA) {
+    if matches!(order, SignalWordOrder::CDAB | SignalWordOrder::DCBA) {
         registers.reverse();
     }
     registers
@@ -177,32 +177,32 @@ impl Service for ModbusDevice {
 mod tests {
     use super::*;
 
-    fn number(value: f64) -> Reading {
-        Reading { value: Truth::Number(value), fault: None }
+    fn number(value: f64) -> InstrumentReading {
+        InstrumentReading { value: Truth::Number(value), fault: None }
     }
 
     #[test]
     fn numbers_lie_in_registers_as_their_format_and_order_say() {
-        let float = |order| encode(&number(f64::from(f32::from_bits(0x1122_3344))), Format::F32, order, 1.0);
-        assert_eq!(float(WordOrder::ABCD), [0x1122, 0x3344]);
-        assert_eq!(float(WordOrder::CDAB), [0x3344, 0x1122]);
-        assert_eq!(float(WordOrder::BADC), [0x2211, 0x4433]);
-        assert_eq!(float(WordOrder::DCBA), [0x4433, 0x2211]);
-        assert_eq!(encode(&number(-0.5), Format::I16, WordOrder::ABCD, 0.1), [(-5_i16) as u16]);
-        assert_eq!(encode(&number(101.0), Format::U16, WordOrder::ABCD, 100.0 / 65535.0), [65535], "a converter saturates");
-        assert_eq!(encode(&number(-3.0), Format::U16, WordOrder::ABCD, 1.0), [0], "a converter saturates");
-        let count = Reading { value: Truth::Count(0x1_0002_0003), fault: None };
-        assert_eq!(encode(&count, Format::U32, WordOrder::ABCD, 1.0), [2, 3], "a counter wraps");
-        assert_eq!(encode(&count, Format::U64, WordOrder::ABCD, 1.0), [0, 1, 2, 3]);
+        let float = |order| encode(&number(f64::from(f32::from_bits(0x1122_3344))), SignalFormat::F32, order, 1.0);
+        assert_eq!(float(SignalWordOrder::ABCD), [0x1122, 0x3344]);
+        assert_eq!(float(SignalWordOrder::CDAB), [0x3344, 0x1122]);
+        assert_eq!(float(SignalWordOrder::BADC), [0x2211, 0x4433]);
+        assert_eq!(float(SignalWordOrder::DCBA), [0x4433, 0x2211]);
+        assert_eq!(encode(&number(-0.5), SignalFormat::I16, SignalWordOrder::ABCD, 0.1), [(-5_i16) as u16]);
+        assert_eq!(encode(&number(101.0), SignalFormat::U16, SignalWordOrder::ABCD, 100.0 / 65535.0), [65535], "a converter saturates");
+        assert_eq!(encode(&number(-3.0), SignalFormat::U16, SignalWordOrder::ABCD, 1.0), [0], "a converter saturates");
+        let count = InstrumentReading { value: Truth::Count(0x1_0002_0003), fault: None };
+        assert_eq!(encode(&count, SignalFormat::U32, SignalWordOrder::ABCD, 1.0), [2, 3], "a counter wraps");
+        assert_eq!(encode(&count, SignalFormat::U64, SignalWordOrder::ABCD, 1.0), [0, 1, 2, 3]);
     }
 
     #[test]
     fn a_failed_card_refuses_only_reads_that_touch_it() {
         let registers = Registers::new();
         let mut readings = vec![number(1.0); SIGNALS.len()];
-        let index = SIGNALS.iter().position(|signal| signal.sensor.fault == Some(Fault::DeviceFailure)).unwrap();
-        let Wire::Modbus { address, .. } = SIGNALS[index].wire else { panic!() };
-        readings[index].fault = Some(Fault::DeviceFailure);
+        let index = SIGNALS.iter().position(|signal| signal.sensor.fault == Some(SensorFault::DeviceFailure)).unwrap();
+        let SignalAddress::Modbus { address, .. } = SIGNALS[index].wire else { panic!() };
+        readings[index].fault = Some(SensorFault::DeviceFailure);
         registers.publish(&readings);
         let read = |address, count| registers.answer(&Request::ReadHoldingRegisters(address, count));
         assert_eq!(read(address, 1), Err(ExceptionCode::ServerDeviceFailure));

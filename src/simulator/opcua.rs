@@ -16,8 +16,8 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    instrument::Reading,
-    signal::{Fault, NodeType, SIGNALS, Truth, Wire},
+    instrument::InstrumentReading,
+    signal::{NodeType, SIGNALS, SensorFault, SignalAddress, Truth},
 };
 use historian_model::Timestamp;
 
@@ -71,7 +71,7 @@ impl OpcUaDevice {
         let mut folders = BTreeSet::new();
         let mut nodes = Vec::new();
         for (position, signal) in SIGNALS.iter().enumerate() {
-            let Wire::OpcUa { node, node_type } = signal.wire else { continue };
+            let SignalAddress::OpcUa { node, node_type } = signal.wire else { continue };
             let (folder, name) = node.split_once('.').unwrap_or(("Plant", node));
             let parent = if folder == "Plant" { plant.clone() } else { NodeId::new(index, folder) };
             if folder != "Plant" && folders.insert(folder) {
@@ -91,7 +91,7 @@ impl OpcUaDevice {
     }
 
     /// Gives the readings of one scan to the nodes and to whoever subscribes to them, with the time of the scan as source timestamp.
-    pub fn publish(&self, readings: &[Reading], at: Timestamp) {
+    pub fn publish(&self, readings: &[InstrumentReading], at: Timestamp) {
         let time = DateTime::from(at.0 / 100 + TICKS_BEFORE_1970);
         let values = self.nodes.iter().filter_map(|(position, id, node_type)| {
             let value = data_value(readings.get(*position)?, *node_type, time);
@@ -103,11 +103,11 @@ impl OpcUaDevice {
     }
 }
 
-fn data_value(reading: &Reading, node_type: NodeType, time: DateTime) -> DataValue {
+fn data_value(reading: &InstrumentReading, node_type: NodeType, time: DateTime) -> DataValue {
     let (status, value) = match reading.fault {
         // The null value, since the library keeps no status beside an absent one.
-        Some(Fault::SensorFailure) => (StatusCode::BadSensorFailure, Some(Variant::Empty)),
-        Some(Fault::NotAccurate) => (StatusCode::UncertainSensorNotAccurate, Some(node_type.variant(&reading.value))),
+        Some(SensorFault::SensorFailure) => (StatusCode::BadSensorFailure, Some(Variant::Empty)),
+        Some(SensorFault::NotAccurate) => (StatusCode::UncertainSensorNotAccurate, Some(node_type.variant(&reading.value))),
         _ => (StatusCode::Good, Some(node_type.variant(&reading.value))),
     };
     DataValue { value, status: Some(status), source_timestamp: Some(time), server_timestamp: Some(time), ..DataValue::default() }
@@ -152,7 +152,7 @@ mod tests {
         let mut random = StdRng::seed_from_u64(1);
         let readings = Instruments::new(&mut random).read(&Process::new(), 0.2, &mut random);
         for (signal, reading) in SIGNALS.iter().zip(&readings) {
-            if let Wire::OpcUa { node_type, .. } = signal.wire {
+            if let SignalAddress::OpcUa { node_type, .. } = signal.wire {
                 assert_ne!(node_type.variant(&reading.value), Variant::Empty, "{}", signal.tag);
             }
         }
@@ -160,10 +160,10 @@ mod tests {
 
     #[test]
     fn a_failed_sensor_has_a_bad_status_and_no_value() {
-        let mut reading = Reading { value: Truth::Number(7.0), fault: Some(Fault::SensorFailure) };
+        let mut reading = InstrumentReading { value: Truth::Number(7.0), fault: Some(SensorFault::SensorFailure) };
         let value = data_value(&reading, NodeType::Double, DateTime::now());
         assert_eq!((value.status(), value.value), (StatusCode::BadSensorFailure, Some(Variant::Empty)));
-        reading.fault = Some(Fault::NotAccurate);
+        reading.fault = Some(SensorFault::NotAccurate);
         let value = data_value(&reading, NodeType::Double, DateTime::now());
         assert_eq!((value.status(), value.value), (StatusCode::UncertainSensorNotAccurate, Some(Variant::Double(7.0))));
     }

@@ -35,7 +35,7 @@ pub struct ArithmeticAsSaid {
 impl ArithmeticAsSaid {
     pub fn new() -> ArithmeticAsSaid {
         let checked = [Operator::Plus, Operator::Minus, Operator::Multiply].map(|operator| {
-            let (name, work): (_, Work) = match operator {
+            let (name, work): (_, ArithmeticKernel) = match operator {
                 Operator::Plus => ("plus", numeric::add),
                 Operator::Minus => ("minus", numeric::sub),
                 _ => ("times", numeric::mul),
@@ -162,13 +162,13 @@ impl ScalarUDFImpl for Plain {
     }
 }
 
-type Work = fn(&dyn Datum, &dyn Datum) -> std::result::Result<ArrayRef, arrow::error::ArrowError>;
+type ArithmeticKernel = fn(&dyn Datum, &dyn Datum) -> std::result::Result<ArrayRef, arrow::error::ArrowError>;
 
 /// An operator over integers of one type that fails where the result does not fit.
 #[derive(Debug)]
 struct Checked {
     name: &'static str,
-    work: Work,
+    work: ArithmeticKernel,
     signature: Signature,
 }
 

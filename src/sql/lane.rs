@@ -44,10 +44,10 @@ impl Lanes {
     }
 
     /// A lane for one statement.
-    pub fn enter(&self) -> Result<Lane, SqlError> {
+    pub fn enter(&self) -> Result<StatementThreads, SqlError> {
         let idle = self.idle.0.lock().pop();
         let runtime = idle.map_or_else(|| self.begin(), Ok)?;
-        Ok(Lane { runtime: Some(runtime), idle: self.idle.clone() })
+        Ok(StatementThreads { runtime: Some(runtime), idle: self.idle.clone() })
     }
 
     fn begin(&self) -> Result<Runtime, SqlError> {
@@ -80,12 +80,12 @@ impl Drop for Idle {
 }
 
 /// The threads of one statement.
-pub struct Lane {
+pub struct StatementThreads {
     runtime: Option<Runtime>,
     idle: Arc<Idle>,
 }
 
-impl Lane {
+impl StatementThreads {
     /// Starts a task.
     pub fn spawn<T: Send + 'static>(
         &self,
@@ -96,7 +96,7 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for StatementThreads {
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
         // What a task still does is not for the next statement to wait for: such threads end with it.

@@ -37,7 +37,7 @@ pub use function::FunctionDescription;
 pub use name::{CATALOG, INFORMATION_SCHEMA, SCHEMA};
 pub use options::SqlOptions;
 pub use statement::{Description, Statement, TableDescription};
-pub use view::{ColumnNames, Interval as ViewInterval, TableOptions, View, refused_name};
+pub use view::{ColumnNames, TableOptions, View, ViewIntervalLength as ViewInterval, refused_name};
 
 use std::{
     sync::Arc,
@@ -66,10 +66,10 @@ trait Statements: Send + Sync {
     fn tables(&self) -> Vec<TableDescription>;
     fn running(&self) -> usize;
     fn describe(&self, statement: &Statement, limits: &QueryLimits) -> Result<Description, SqlError>;
-    fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(Reply) -> bool) -> Result<(), SqlError>;
+    fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(StatementReply) -> bool) -> Result<(), SqlError>;
 }
 
-struct Shared {
+struct SqlState {
     base: SessionState,
     tables: Arc<table::Tables>,
     /// Those that tell of tables.
@@ -91,7 +91,7 @@ impl SqlEngine {
     pub fn new(query: QueryEngine, catalog: Arc<Catalog>, options: SqlOptions) -> SqlEngine {
         let tables = Arc::new(table::Tables::new(&query, &catalog, &options));
         let base = session::base(&query, &catalog, &tables, &options);
-        let shared = Shared {
+        let shared = SqlState {
             system: table::system(&base),
             base,
             tables,
@@ -132,12 +132,12 @@ impl SqlEngine {
     ///
     /// # Errors
     /// See [`SqlError`]; batches handed out before stand.
-    pub fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(Reply) -> bool) -> Result<(), SqlError> {
+    pub fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(StatementReply) -> bool) -> Result<(), SqlError> {
         self.statements.run(statement, limits, emit)
     }
 }
 
-impl Statements for Arc<Shared> {
+impl Statements for Arc<SqlState> {
     fn tables(&self) -> Vec<TableDescription> {
         self.system.iter().cloned().chain(self.tables.descriptions()).collect()
     }
@@ -152,7 +152,7 @@ impl Statements for Arc<Shared> {
         let (shared, statement, lane) = (self.clone(), statement.clone(), self.lanes.enter()?);
         let planning = lane.spawn(async move {
             let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
-            let bounds = Arc::new(scan::Bounds::new(&bounds, permit));
+            let bounds = Arc::new(scan::StatementLimits::new(&bounds, permit));
             let mut state = session::of_statement(&shared.base, &shared.options, &shared.memory, &statement, &bounds)?;
             parameter::describe(&mut state, &text, &statement.parameters).await
         })?;
@@ -160,7 +160,7 @@ impl Statements for Arc<Shared> {
         lane::wait(limits, planning)?.unwrap_or_else(|_| Err(stopped_by_a_bug()))
     }
 
-    fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(Reply) -> bool) -> Result<(), SqlError> {
+    fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(StatementReply) -> bool) -> Result<(), SqlError> {
         let permit = self.permit(&self.statements, limits)?;
         let (bounds, _ended) = ended_with_the_caller(limits);
         let (sender, mut replies) = mpsc::channel(2);
@@ -170,7 +170,7 @@ impl Statements for Arc<Shared> {
 
         let mut rows = 0;
         while let Some(reply) = lane::wait(limits, replies.recv())? {
-            if let Reply::Batch(batch) = &reply {
+            if let StatementReply::Batch(batch) = &reply {
                 rows += batch.num_rows() as u64;
                 limits.check(rows)?;
             }
@@ -183,7 +183,7 @@ impl Statements for Arc<Shared> {
     }
 }
 
-impl Shared {
+impl SqlState {
     /// Waits for others to end, and not for long.
     fn permit(&self, of: &Arc<Semaphore>, limits: &QueryLimits) -> Result<OwnedSemaphorePermit, SqlError> {
         let patience = QueryLimits { deadline: limits.deadline.min(Instant::now() + PATIENCE), ..limits.clone() };
@@ -211,7 +211,7 @@ fn stopped_by_a_bug() -> SqlError {
 
 /// Parts of an answer.
 #[derive(Clone, Debug)]
-pub enum Reply {
+pub enum StatementReply {
     /// Once, before all batches.
     Schema(SchemaRef),
     Batch(RecordBatch),
@@ -219,25 +219,25 @@ pub enum Reply {
 
 /// Plans and runs a statement on the threads of SQL.
 async fn execute(
-    shared: &Shared,
+    shared: &SqlState,
     statement: &Statement,
     limits: &QueryLimits,
     permit: OwnedSemaphorePermit,
-    out: &mpsc::Sender<Reply>,
+    out: &mpsc::Sender<StatementReply>,
 ) -> Result<(), SqlError> {
     let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
-    let bounds = Arc::new(scan::Bounds::new(limits, permit));
+    let bounds = Arc::new(scan::StatementLimits::new(limits, permit));
     let mut state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement, &bounds)?;
     let plan = parameter::physical_plan(&mut state, &text, &statement.parameters).await?;
     let schema = plan.schema();
-    if out.send(Reply::Schema(schema.clone())).await.is_err() {
+    if out.send(StatementReply::Schema(schema.clone())).await.is_err() {
         return Ok(());
     }
     let mut stream = execute_stream(watch::watched(plan, &bounds)?, state.task_ctx())?;
     while let Some(batch) = stream.next().await {
         let batch = session::with_schema(batch?, &schema)?;
         for part in historian_query::slices(&batch) {
-            if out.send(Reply::Batch(part)).await.is_err() {
+            if out.send(StatementReply::Batch(part)).await.is_err() {
                 return Ok(());
             }
         }

@@ -34,7 +34,7 @@ use super::{
 };
 
 /// A parameter of a statement.
-struct Parameter {
+struct StatementParameter {
     name: String,
     /// Its type, where the statement tells it.
     wanted: Option<DataType>,
@@ -43,7 +43,7 @@ struct Parameter {
 }
 
 /// The plan of a statement, not yet optimised, and the parameters in it. It only reads.
-async fn plan(state: &mut SessionState, text: &str, values: &[ScalarValue]) -> Result<(LogicalPlan, Vec<Parameter>), SqlError> {
+async fn plan(state: &mut SessionState, text: &str, values: &[ScalarValue]) -> Result<(LogicalPlan, Vec<StatementParameter>), SqlError> {
     let in_calls = CallParameters::new(values);
     state.config_mut().set_extension(in_calls.clone());
     let plan = dialect::plan(state, text).await?;
@@ -60,7 +60,7 @@ pub async fn describe(state: &mut SessionState, text: &str, values: &[ScalarValu
     } else {
         physical(state, plan, &parameters, values).await?.schema()
     };
-    let field = |parameter: &Parameter| Field::new(&parameter.name, parameter.wanted.clone().unwrap_or(DataType::Null), true);
+    let field = |parameter: &StatementParameter| Field::new(&parameter.name, parameter.wanted.clone().unwrap_or(DataType::Null), true);
     Ok(Description { schema, parameters: Arc::new(Schema::new(parameters.iter().map(field).collect::<Vec<_>>())) })
 }
 
@@ -73,7 +73,7 @@ pub async fn physical_plan(state: &mut SessionState, text: &str, values: &[Scala
 async fn physical(
     state: &SessionState,
     plan: LogicalPlan,
-    parameters: &[Parameter],
+    parameters: &[StatementParameter],
     values: &[ScalarValue],
 ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
     if parameters.len() != values.len() {
@@ -82,12 +82,12 @@ async fn physical(
     if parameters.is_empty() {
         return Ok(state.create_physical_plan(&plan).await?);
     }
-    let converted = |(parameter, value): (&Parameter, &ScalarValue)| {
+    let converted = |(parameter, value): (&StatementParameter, &ScalarValue)| {
         if parameter.read { Ok(value.clone()) } else { bind::converted(&parameter.name, value, parameter.wanted.as_ref()) }
     };
     let values: Vec<ScalarValue> = parameters.iter().zip(values).map(converted).collect::<Result<_, _>>()?;
     // What the statement does not tell is declared as text; a client that keeps to that sends a number as text too.
-    let as_number = |(parameter, value): (&Parameter, &ScalarValue)| match parameter.wanted {
+    let as_number = |(parameter, value): (&StatementParameter, &ScalarValue)| match parameter.wanted {
         None => bind::as_number(value).unwrap_or_else(|| value.clone()),
         Some(_) => value.clone(),
     };
@@ -108,8 +108,8 @@ async fn with_values(state: &SessionState, plan: LogicalPlan, values: Vec<Scalar
 }
 
 /// Columns of a statement whose parameters have no values yet, as they are when the values are of the types that are declared.
-async fn of_declared(state: &SessionState, plan: &LogicalPlan, parameters: &[Parameter]) -> Result<SchemaRef, SqlError> {
-    let null = |parameter: &Parameter| ScalarValue::try_from(parameter.wanted.as_ref().unwrap_or(&DataType::Utf8));
+async fn of_declared(state: &SessionState, plan: &LogicalPlan, parameters: &[StatementParameter]) -> Result<SchemaRef, SqlError> {
+    let null = |parameter: &StatementParameter| ScalarValue::try_from(parameter.wanted.as_ref().unwrap_or(&DataType::Utf8));
     let nulls: PlanResult<Vec<_>> = parameters.iter().map(null).collect();
     match with_values(state, plan.clone(), nulls?).await {
         Ok(plan) => Ok(plan.schema()),
@@ -120,7 +120,7 @@ async fn of_declared(state: &SessionState, plan: &LogicalPlan, parameters: &[Par
 }
 
 /// Parameters `$1`, `$2`, … of a plan, in their order.
-fn parameters(plan: &LogicalPlan, in_calls: &CallParameters) -> Result<Vec<Parameter>, SqlError> {
+fn parameters(plan: &LogicalPlan, in_calls: &CallParameters) -> Result<Vec<StatementParameter>, SqlError> {
     let mut told: BTreeMap<usize, Option<DataType>> = BTreeMap::new();
     let mut beside_times: BTreeMap<usize, DataType> = BTreeMap::new();
     let mut wrong = None;
@@ -162,7 +162,7 @@ fn parameters(plan: &LogicalPlan, in_calls: &CallParameters) -> Result<Vec<Param
     if let Some((_, missing)) = told.keys().zip(1..).find(|(number, expected)| *number != expected) {
         return Err(SqlError::Invalid(format!("the statement has no parameter ${missing} but higher ones; number them from $1 on")));
     }
-    let parameter = |(number, wanted)| Parameter {
+    let parameter = |(number, wanted)| StatementParameter {
         name: format!("${number}"),
         wanted: beside_times.remove(&number).or(wanted),
         read: only_read.contains(&number),

@@ -47,7 +47,7 @@ const BATCHES_IN_FLIGHT: usize = 2;
 
 /// What the parts of one statement share. It travels in the configuration of the statement's session.
 #[derive(Debug)]
-pub struct Bounds {
+pub struct StatementLimits {
     limits: QueryLimits,
     scans: Arc<AtomicUsize>,
     held: OnceLock<MemoryReservation>,
@@ -55,9 +55,9 @@ pub struct Bounds {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Bounds {
-    pub fn new(limits: &QueryLimits, permit: OwnedSemaphorePermit) -> Bounds {
-        Bounds { limits: limits.clone(), scans: Arc::new(AtomicUsize::new(0)), held: OnceLock::new(), _permit: permit }
+impl StatementLimits {
+    pub fn new(limits: &QueryLimits, permit: OwnedSemaphorePermit) -> StatementLimits {
+        StatementLimits { limits: limits.clone(), scans: Arc::new(AtomicUsize::new(0)), held: OnceLock::new(), _permit: permit }
     }
 
     pub fn limits(&self) -> &QueryLimits {
@@ -74,7 +74,7 @@ impl Bounds {
         self.held.get().map_or(Ok(()), |held| held.try_grow(bytes))
     }
 
-    /// Gives back what was counted by [`Bounds::hold`] and is held no more.
+    /// Gives back what was counted by [`StatementLimits::hold`] and is held no more.
     pub fn release(&self, bytes: usize) {
         if let Some(held) = self.held.get() {
             held.shrink(bytes.min(held.size()));
@@ -82,8 +82,8 @@ impl Bounds {
     }
 
     /// Limits of the statement this context belongs to.
-    pub fn of(context: &TaskContext) -> Result<Arc<Bounds>> {
-        let bounds = context.session_config().get_extension::<Bounds>();
+    pub fn of(context: &TaskContext) -> Result<Arc<StatementLimits>> {
+        let bounds = context.session_config().get_extension::<StatementLimits>();
         bounds.ok_or_else(|| external(SqlError::Internal("a scan outside a statement".into())))
     }
 
@@ -99,7 +99,7 @@ impl Bounds {
 
 /// Names tags that a statement will read: its scans see the same moment.
 pub fn want(state: &dyn Session, tags: &[Arc<Tag>]) {
-    if let Some(bounds) = state.config().get_extension::<Bounds>() {
+    if let Some(bounds) = state.config().get_extension::<StatementLimits>() {
         bounds.limits.moment.want(tags);
     }
 }
@@ -135,15 +135,15 @@ pub fn plain_floats<T: ArrowPrimitiveType<Native: Float>>(column: &ArrayRef) -> 
 }
 
 /// Work of a scan: hands batches on until told to stop.
-pub type Emit<'a> = &'a mut dyn FnMut(RecordBatch) -> bool;
+pub type BatchSink<'a> = &'a mut dyn FnMut(RecordBatch) -> bool;
 
 /// Runs `work` on a blocking thread as a stream of batches. Dropping the stream stops it at its next batch.
 pub fn stream(
     context: &TaskContext,
     schema: SchemaRef,
-    work: impl FnOnce(&QueryLimits, Emit) -> std::result::Result<(), QueryError> + Send + 'static,
+    work: impl FnOnce(&QueryLimits, BatchSink) -> std::result::Result<(), QueryError> + Send + 'static,
 ) -> Result<SendableRecordBatchStream> {
-    let bounds = Bounds::of(context)?;
+    let bounds = StatementLimits::of(context)?;
     let entered = bounds.enter()?;
     // The statement's rows are counted where it answers: a scan may read more than that.
     let limits = QueryLimits { rows_max: u64::MAX, cancel: bounds.limits.cancel.child_token(), ..bounds.limits.clone() };
@@ -158,7 +158,7 @@ pub fn stream(
 }
 
 /// What a table of the query engine reads, again for each scan.
-pub type Work = Arc<dyn Fn(&QueryLimits, Emit) -> std::result::Result<(), QueryError> + Send + Sync>;
+pub type ScanWork = Arc<dyn Fn(&QueryLimits, BatchSink) -> std::result::Result<(), QueryError> + Send + Sync>;
 
 /// One query of the engine as a table: the answer of a table function.
 pub struct EngineTable {
@@ -166,7 +166,7 @@ pub struct EngineTable {
     /// Which tags it reads samples of.
     pub tags: Vec<Arc<Tag>>,
     pub schema: SchemaRef,
-    pub work: Work,
+    pub work: ScanWork,
     /// About how many rows it has, where that is known: joins gather the smaller side.
     pub rows: Option<usize>,
 }
@@ -218,7 +218,7 @@ impl TableProvider for EngineTable {
 #[derive(Clone)]
 struct EngineExec {
     name: &'static str,
-    work: Work,
+    work: ScanWork,
     rows: Option<usize>,
     projection: Option<Arc<[usize]>>,
     schema: SchemaRef,
@@ -290,7 +290,7 @@ impl ExecutionPlan for EngineExec {
 
 impl EngineExec {
     /// The work with its batches cut to the columns and rows that are wanted.
-    fn run(&self, limits: &QueryLimits, emit: Emit) -> std::result::Result<(), QueryError> {
+    fn run(&self, limits: &QueryLimits, emit: BatchSink) -> std::result::Result<(), QueryError> {
         let mut left = self.fetch.unwrap_or(usize::MAX);
         let mut failed = None;
         let done = (self.work)(limits, &mut |batch| {
@@ -322,7 +322,7 @@ mod tests {
     fn one_scan_more_than_a_statement_may_have_open_is_refused_until_another_ends() {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let limits = QueryLimits::new(Instant::now() + Duration::from_mins(1), 1, CancellationToken::new());
-        let bounds = Bounds::new(&limits, permit);
+        let bounds = StatementLimits::new(&limits, permit);
         let refused = || match bounds.enter() {
             Ok(_) => None,
             Err(error) => Some(SqlError::from(error).to_string()),

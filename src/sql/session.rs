@@ -22,7 +22,7 @@ use datafusion::{
 use super::{
     CATALOG, INFORMATION_SCHEMA, SCHEMA, SqlError, SqlOptions, Statement, aggregate, analyze, dialect, function, group,
     memory::StatementMemory,
-    scan::Bounds,
+    scan::StatementLimits,
     table::{InformationSchema, Tables},
     time_range,
 };
@@ -70,7 +70,7 @@ pub fn of_statement(
     options: &SqlOptions,
     all: &Arc<GreedyMemoryPool>,
     statement: &Statement,
-    bounds: &Arc<Bounds>,
+    bounds: &Arc<StatementLimits>,
 ) -> Result<SessionState, SqlError> {
     let memory: Arc<dyn MemoryPool> = Arc::new(StatementMemory::new(options.memory_bytes_max, all.clone(), bounds.limits()));
     bounds.held_in(&memory);

@@ -14,7 +14,7 @@ use arrow::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Reply, ScalarValue, SqlEngine, SqlError, SqlOptions, Statement, scan::SCANS_MAX, text::OPERATORS_MAX};
+use super::{ScalarValue, SqlEngine, SqlError, SqlOptions, Statement, StatementReply, scan::SCANS_MAX, text::OPERATORS_MAX};
 use historian_model::{
     Quality, SampleBatch, Samples, Tag, Timestamp, Value, ValueType,
     sink::{Durability, SampleSink, WriteMode},
@@ -106,8 +106,8 @@ fn run_within(plant: &Plant, statement: &Statement, limits: &QueryLimits) -> Res
     let (mut schema, mut batches) = (None, Vec::new());
     plant.sql.run(statement, limits, &mut |reply| {
         match reply {
-            Reply::Schema(found) => assert!(schema.replace(found).is_none()),
-            Reply::Batch(batch) => batches.push(batch),
+            StatementReply::Schema(found) => assert!(schema.replace(found).is_none()),
+            StatementReply::Batch(batch) => batches.push(batch),
         }
         true
     })?;

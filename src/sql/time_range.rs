@@ -140,13 +140,13 @@ fn constant_time(constant: &ScalarValue) -> Option<i128> {
 struct Stepped {
     column: Expr,
     zone: Option<Arc<str>>,
-    step: Step,
+    step: StepBound,
     /// The steps are those of a zone, which are told from those of UTC up to a margin.
     is_local: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
+enum StepBound {
     None,
     Fixed {
         length: i128,
@@ -159,7 +159,7 @@ enum Step {
     Unit(i128),
 }
 
-const DAYS: Step = Step::Fixed { length: DAY, origin: 0 };
+const DAYS: StepBound = StepBound::Fixed { length: DAY, origin: 0 };
 
 /// A comparison of the column itself is a range already.
 fn of_function_of_time(expr: &Expr, schema: &DFSchema) -> Option<Stepped> {
@@ -171,7 +171,7 @@ fn stepped(expr: &Expr, schema: &DFSchema) -> Option<Stepped> {
     match expr {
         Expr::Column(_) => match expr.get_type(schema).ok()? {
             DataType::Timestamp(TimeUnit::Nanosecond, zone) if zone.as_deref().is_none_or(is_utc) => {
-                Some(Stepped { column: expr.clone(), zone, step: Step::None, is_local: false })
+                Some(Stepped { column: expr.clone(), zone, step: StepBound::None, is_local: false })
             }
             _ => None,
         },
@@ -181,21 +181,22 @@ fn stepped(expr: &Expr, schema: &DFSchema) -> Option<Stepped> {
                 DataType::Timestamp(unit, zone) => {
                     let is_local = inner.is_local || zone.as_deref().is_some_and(|zone| !is_utc(zone));
                     let step = match (unit, inner.step) {
-                        (TimeUnit::Microsecond, Step::None) => Step::Unit(1_000),
-                        (TimeUnit::Millisecond, Step::None) => Step::Unit(1_000_000),
-                        (TimeUnit::Second, Step::None) => Step::Unit(SECOND),
+                        (TimeUnit::Microsecond, StepBound::None) => StepBound::Unit(1_000),
+                        (TimeUnit::Millisecond, StepBound::None) => StepBound::Unit(1_000_000),
+                        (TimeUnit::Second, StepBound::None) => StepBound::Unit(SECOND),
                         // Steps of a second and more do not feel it.
-                        (TimeUnit::Nanosecond, step) | (_, step @ (Step::Fixed { .. } | Step::Months(_) | Step::About(_))) => step,
+                        (TimeUnit::Nanosecond, step)
+                        | (_, step @ (StepBound::Fixed { .. } | StepBound::Months(_) | StepBound::About(_))) => step,
                         _ => return None,
                     };
                     Some(Stepped { step, is_local, ..inner })
                 }
                 DataType::Date32 => {
                     let step = match inner.step {
-                        Step::None => DAYS,
-                        Step::Fixed { length, origin } if length % DAY == 0 && origin % DAY == 0 => inner.step,
-                        Step::Months(_) => inner.step,
-                        Step::About(length) => Step::About(length + DAY),
+                        StepBound::None => DAYS,
+                        StepBound::Fixed { length, origin } if length % DAY == 0 && origin % DAY == 0 => inner.step,
+                        StepBound::Months(_) => inner.step,
+                        StepBound::About(length) => StepBound::About(length + DAY),
                         _ => return None,
                     };
                     Some(Stepped { step, ..inner })
@@ -215,17 +216,17 @@ fn of_function(name: &str, arguments: &[Expr], schema: &DFSchema) -> Option<Step
         return Some(Stepped { is_local: true, ..inner });
     }
     let [Expr::Literal(interval, _), time, rest @ ..] = arguments else { return None };
-    let inner = stepped(time, schema).filter(|inner| inner.step == Step::None)?;
+    let inner = stepped(time, schema).filter(|inner| inner.step == StepBound::None)?;
     let step = match (name, rest) {
         ("date_trunc", []) => match interval.try_as_str().flatten()?.to_lowercase().as_str() {
-            "second" => Step::Fixed { length: SECOND, origin: 0 },
-            "minute" => Step::Fixed { length: 60 * SECOND, origin: 0 },
-            "hour" => Step::Fixed { length: 3_600 * SECOND, origin: 0 },
+            "second" => StepBound::Fixed { length: SECOND, origin: 0 },
+            "minute" => StepBound::Fixed { length: 60 * SECOND, origin: 0 },
+            "hour" => StepBound::Fixed { length: 3_600 * SECOND, origin: 0 },
             "day" => DAYS,
-            "week" => Step::Fixed { length: 7 * DAY, origin: MONDAY },
-            "month" => Step::Months(1),
-            "quarter" => Step::Months(3),
-            "year" => Step::Months(12),
+            "week" => StepBound::Fixed { length: 7 * DAY, origin: MONDAY },
+            "month" => StepBound::Months(1),
+            "quarter" => StepBound::Months(3),
+            "year" => StepBound::Months(12),
             _ => return None,
         },
         ("date_bin", rest) if !inner.is_local => {
@@ -237,9 +238,9 @@ fn of_function(name: &str, arguments: &[Expr], schema: &DFSchema) -> Option<Step
                 [Expr::Literal(ScalarValue::TimestampNanosecond(Some(origin), _), _)] => i128::from(*origin),
                 _ => return None,
             };
-            if months == 0 && length > 0 { Step::Fixed { length, origin } } else { Step::About(length_max(interval)?) }
+            if months == 0 && length > 0 { StepBound::Fixed { length, origin } } else { StepBound::About(length_max(interval)?) }
         }
-        ("time_bucket" | "date_bin", _) => Step::About(length_max(interval)?),
+        ("time_bucket" | "date_bin", _) => StepBound::About(length_max(interval)?),
         _ => return None,
     };
     Some(Stepped { step, ..inner })
@@ -273,26 +274,26 @@ impl Stepped {
     }
 
     fn is_exact(&self) -> bool {
-        !self.is_local && !matches!(self.step, Step::About(_))
+        !self.is_local && !matches!(self.step, StepBound::About(_))
     }
 
     /// Where the step begins that a time lies in, and where the next does.
     fn around(&self, at: i128) -> Option<(i128, i128)> {
         let step = match (self.is_local, self.step) {
             // Where it begins is a matter of the zone.
-            (true, Step::Fixed { length, .. } | Step::About(length)) => Step::About(length),
-            (true, Step::Months(months)) => Step::About(i128::from(months) * 31 * DAY),
+            (true, StepBound::Fixed { length, .. } | StepBound::About(length)) => StepBound::About(length),
+            (true, StepBound::Months(months)) => StepBound::About(i128::from(months) * 31 * DAY),
             (_, step) => step,
         };
         match step {
-            Step::None => Some((at, at + 1)),
-            Step::Fixed { length, origin } => {
+            StepBound::None => Some((at, at + 1)),
+            StepBound::Fixed { length, origin } => {
                 let floor = at - (at - origin).rem_euclid(length);
                 Some((floor, floor + length))
             }
-            Step::Unit(length) => (at > 0).then(|| (at - at % length, at - at % length + length)),
-            Step::About(length) => Some((at, at + length)),
-            Step::Months(months) => {
+            StepBound::Unit(length) => (at > 0).then(|| (at - at % length, at - at % length + length)),
+            StepBound::About(length) => Some((at, at + length)),
+            StepBound::Months(months) => {
                 let time = TimeZone::UTC.to_datetime(Timestamp::from_nanosecond(at).ok()?);
                 let month = (i64::from(time.year()) * 12 + i64::from(time.month()) - 1).div_euclid(months) * months;
                 let first = Date::new(i16::try_from(month.div_euclid(12)).ok()?, i8::try_from(month.rem_euclid(12) + 1).ok()?, 1).ok()?;

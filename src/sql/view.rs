@@ -4,9 +4,9 @@ use std::{collections::HashSet, sync::Arc};
 
 use jiff::tz::TimeZone;
 
-use super::function::calendar::{STEP_FORMS, Step};
+use super::function::calendar::{CalendarStep, STEP_FORMS};
 use historian_model::{Tag, TagSelection};
-use historian_operators::aggregate::Function;
+use historian_operators::aggregate::AggregateFunction;
 
 /// Tags of a view at most: each is a column.
 pub const VIEW_TAGS_MAX: usize = 1_000;
@@ -31,28 +31,28 @@ pub struct View {
     pub description: String,
     pub tags: TagSelection,
     /// Length of the intervals.
-    pub interval: Interval,
+    pub interval: ViewIntervalLength,
     /// `None`: that of the connection.
     pub zone: Option<TimeZone>,
-    pub aggregate: Function,
+    pub aggregate: AggregateFunction,
     pub columns: ColumnNames,
 }
 
 /// Length of the intervals of a view.
 #[derive(Clone, Debug)]
-pub struct Interval {
-    pub(super) step: Step,
+pub struct ViewIntervalLength {
+    pub(super) step: CalendarStep,
     text: String,
 }
 
-impl Interval {
+impl ViewIntervalLength {
     /// Reads `15m`, `1h`, `1d`, `1w`, `1mo`, `1y`.
     ///
     /// # Errors
     /// What may be written instead.
-    pub fn parse(text: &str) -> Result<Interval, String> {
-        let step = Step::parse(text).ok_or_else(|| format!("{text:?} is no interval; write {STEP_FORMS}"))?;
-        Ok(Interval { step, text: text.to_owned() })
+    pub fn parse(text: &str) -> Result<ViewIntervalLength, String> {
+        let step = CalendarStep::parse(text).ok_or_else(|| format!("{text:?} is no interval; write {STEP_FORMS}"))?;
+        Ok(ViewIntervalLength { step, text: text.to_owned() })
     }
 
     /// As it was written.

@@ -36,7 +36,7 @@ use datafusion::{
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 
-use super::{aggregate, error::external, scan::Bounds};
+use super::{aggregate, error::external, scan::StatementLimits};
 
 /// Rows of the first slice. Each of them may meet as many rows as the memory of a statement holds.
 const ROWS_FIRST: usize = 8;
@@ -49,13 +49,13 @@ const SLICE_MAX: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When a node does not take its children again.
-pub fn watched(plan: Arc<dyn ExecutionPlan>, bounds: &Arc<Bounds>) -> Result<Arc<dyn ExecutionPlan>> {
+pub fn watched(plan: Arc<dyn ExecutionPlan>, bounds: &Arc<StatementLimits>) -> Result<Arc<dyn ExecutionPlan>> {
     let one = |node: Arc<dyn ExecutionPlan>| {
         let children: Vec<_> = node.children().into_iter().cloned().collect();
-        let node = match (Kind::of(&node), children.as_slice()) {
-            (Kind::Join, [first, second]) => adopt(&node, vec![first.clone(), handed_on(second, bounds, Manner::Sliced)])?,
-            (Kind::Window, [rows]) => adopt(&node, vec![handed_on(rows, bounds, Manner::Held)])?,
-            (Kind::SlidingWindow, [rows]) => {
+        let node = match (OperatorKind::of(&node), children.as_slice()) {
+            (OperatorKind::Join, [first, second]) => adopt(&node, vec![first.clone(), handed_on(second, bounds, Manner::Sliced)])?,
+            (OperatorKind::Window, [rows]) => adopt(&node, vec![handed_on(rows, bounds, Manner::Held)])?,
+            (OperatorKind::SlidingWindow, [rows]) => {
                 let gauge = Arc::new(Gauge::new(bounds, &node));
                 let node = adopt(&node, vec![handed_on(rows, bounds, Manner::Into(gauge.clone()))])?;
                 return Ok(Transformed::yes(handed_on(&node, bounds, Manner::OutOf(gauge))));
@@ -67,7 +67,7 @@ pub fn watched(plan: Arc<dyn ExecutionPlan>, bounds: &Arc<Bounds>) -> Result<Arc
     plan.transform_up(one).data()
 }
 
-enum Kind {
+enum OperatorKind {
     /// Works off its second side batch by batch.
     Join,
     /// Gathers all rows, and counts them nowhere.
@@ -77,21 +77,21 @@ enum Kind {
     Other,
 }
 
-impl Kind {
-    fn of(node: &Arc<dyn ExecutionPlan>) -> Kind {
+impl OperatorKind {
+    fn of(node: &Arc<dyn ExecutionPlan>) -> OperatorKind {
         let joins = node.is::<HashJoinExec>()
             || node.is::<NestedLoopJoinExec>()
             || node.is::<CrossJoinExec>()
             || node.is::<SortMergeJoinExec>()
             || node.is::<SymmetricHashJoinExec>();
         if joins {
-            Kind::Join
+            OperatorKind::Join
         } else if node.is::<WindowAggExec>() {
-            Kind::Window
+            OperatorKind::Window
         } else if node.is::<BoundedWindowAggExec>() {
-            Kind::SlidingWindow
+            OperatorKind::SlidingWindow
         } else {
-            Kind::Other
+            OperatorKind::Other
         }
     }
 }
@@ -100,7 +100,7 @@ fn adopt(node: &Arc<dyn ExecutionPlan>, children: Vec<Arc<dyn ExecutionPlan>>) -
     node.clone().replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))
 }
 
-fn handed_on(node: &Arc<dyn ExecutionPlan>, bounds: &Arc<Bounds>, manner: Manner) -> Arc<dyn ExecutionPlan> {
+fn handed_on(node: &Arc<dyn ExecutionPlan>, bounds: &Arc<StatementLimits>, manner: Manner) -> Arc<dyn ExecutionPlan> {
     Arc::new(WatchedExec { node: node.clone(), bounds: bounds.clone(), manner })
 }
 
@@ -119,14 +119,14 @@ enum Manner {
 
 /// The rows that a window keeps: those that went in and did not come out yet, and those before that its frames still reach.
 struct Gauge {
-    bounds: Arc<Bounds>,
+    bounds: Arc<StatementLimits>,
     /// Rows before the current one that a frame reaches.
     reach: u64,
-    kept: Mutex<Kept>,
+    kept: Mutex<OperatorCounts>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct OperatorCounts {
     rows_in: u64,
     bytes_in: u64,
     rows_out: u64,
@@ -135,7 +135,7 @@ struct Kept {
 }
 
 impl Gauge {
-    fn new(bounds: &Arc<Bounds>, node: &Arc<dyn ExecutionPlan>) -> Gauge {
+    fn new(bounds: &Arc<StatementLimits>, node: &Arc<dyn ExecutionPlan>) -> Gauge {
         let windows = node.downcast_ref::<BoundedWindowAggExec>().map(BoundedWindowAggExec::window_expr).unwrap_or_default();
         let reach = windows.iter().map(|window| match &window.get_window_frame().start_bound {
             WindowFrameBound::Preceding(rows) if rows.is_null() => 0,
@@ -161,7 +161,7 @@ impl Gauge {
         self.count(&mut kept)
     }
 
-    fn count(&self, kept: &mut Kept) -> Result<()> {
+    fn count(&self, kept: &mut OperatorCounts) -> Result<()> {
         let rows = kept.rows_in.saturating_sub(kept.rows_out.saturating_sub(self.reach));
         // It has them twice: in their order, and by their partition.
         let bytes = 2 * u128::from(rows) * u128::from(kept.bytes_in) / u128::from(kept.rows_in.max(1));
@@ -179,7 +179,7 @@ impl Gauge {
 /// A node that is watched. It shows itself as that node.
 struct WatchedExec {
     node: Arc<dyn ExecutionPlan>,
-    bounds: Arc<Bounds>,
+    bounds: Arc<StatementLimits>,
     manner: Manner,
 }
 
@@ -265,7 +265,7 @@ impl ExecutionPlan for WatchedExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         aggregate::work_for(&self.bounds);
-        Ok(Box::pin(Watched {
+        Ok(Box::pin(WatchedRows {
             rows: self.node.execute(partition, context)?,
             bounds: self.bounds.clone(),
             slices: matches!(self.manner, Manner::Sliced).then(Slices::new),
@@ -274,14 +274,14 @@ impl ExecutionPlan for WatchedExec {
     }
 }
 
-struct Watched {
+struct WatchedRows {
     rows: SendableRecordBatchStream,
-    bounds: Arc<Bounds>,
+    bounds: Arc<StatementLimits>,
     slices: Option<Slices>,
     manner: Manner,
 }
 
-impl Stream for Watched {
+impl Stream for WatchedRows {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -311,7 +311,7 @@ impl Stream for Watched {
     }
 }
 
-impl RecordBatchStream for Watched {
+impl RecordBatchStream for WatchedRows {
     fn schema(&self) -> SchemaRef {
         self.rows.schema()
     }

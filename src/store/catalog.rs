@@ -31,7 +31,7 @@ pub const TAGS_MAX: usize = 5_000_000;
 /// What is kept for an id.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Entry {
+enum CatalogEntry {
     Deleted { id: TagId, deleted: bool },
     Tag(Tag),
 }
@@ -42,15 +42,15 @@ enum Entry {
 /// Why it is no entry of this id.
 pub(super) fn stored_tag(id: TagId, bytes: &[u8]) -> Result<Option<Tag>, String> {
     match serde_json::from_slice(bytes).map_err(|error| error.to_string())? {
-        Entry::Tag(tag) if tag.id == id => Ok(Some(tag)),
-        Entry::Deleted { id: of, .. } if of == id => Ok(None),
+        CatalogEntry::Tag(tag) if tag.id == id => Ok(Some(tag)),
+        CatalogEntry::Deleted { id: of, .. } if of == id => Ok(None),
         _ => Err("the entry is of another id".into()),
     }
 }
 
 /// The entry that keeps the id of a tag that is gone.
 pub(super) fn deleted_entry(id: TagId) -> Result<Vec<u8>, String> {
-    serde_json::to_vec(&Entry::Deleted { id, deleted: true }).map_err(|error| error.to_string())
+    serde_json::to_vec(&CatalogEntry::Deleted { id, deleted: true }).map_err(|error| error.to_string())
 }
 
 /// The entry of a tag.
@@ -59,13 +59,13 @@ pub(super) fn tag_entry(tag: &Tag) -> Result<Vec<u8>, String> {
 }
 
 #[derive(Default)]
-struct Tags {
+struct CatalogTags {
     by_name: BTreeMap<TagName, TagId>,
     /// Index is the id; ids are dense.
     by_id: Vec<Option<Arc<Tag>>>,
 }
 
-impl Tags {
+impl CatalogTags {
     fn insert(&mut self, tag: Tag) -> Arc<Tag> {
         let tag = Arc::new(tag);
         let index = tag.id.0 as usize;
@@ -90,7 +90,7 @@ pub struct Catalog {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     tags_max: usize,
-    tags: RwLock<Tags>,
+    tags: RwLock<CatalogTags>,
     /// Held over check, write to the store and change in memory, so that changes come one after another while reads go on.
     changing: Mutex<()>,
 }
@@ -101,7 +101,7 @@ impl Catalog {
     /// # Errors
     /// When the store cannot be read or an entry is no tag.
     pub fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, tags_max: usize) -> Result<Catalog, StoreError> {
-        let mut tags = Tags::default();
+        let mut tags = CatalogTags::default();
         store.load_catalog(&mut |id, bytes| {
             let corrupt = |message: String| StoreError::Corrupt { family: "catalog", key: format!("tag id {}", id.0), message };
             match stored_tag(id, bytes).map_err(corrupt)? {
@@ -250,7 +250,8 @@ impl Catalog {
             .filter_map(|tag| self.by_id(tag.id).and_then(|old| change_told("historian", &old.definition, &tag.definition, now)))
             .collect();
         let tags: Vec<Tag> = changed.into_values().chain(made).collect();
-        let entries: Vec<_> = tags.iter().map(|tag| Ok((tag.id, entry(&Entry::Tag(tag.clone()))?))).collect::<Result<_, CatalogError>>()?;
+        let entries: Vec<_> =
+            tags.iter().map(|tag| Ok((tag.id, entry(&CatalogEntry::Tag(tag.clone()))?))).collect::<Result<_, CatalogError>>()?;
         if !entries.is_empty() {
             self.store.change_catalog(&entries, &told)?;
         }
@@ -296,7 +297,7 @@ impl Catalog {
             detail: format!("{name} holds {value_type} values from now on; what it held is kept as {}", kept.name()),
             ..AuditEntry::default()
         };
-        let entries = [(kept.id, entry(&Entry::Tag(kept.clone()))?), (new.id, entry(&Entry::Tag(new.clone()))?)];
+        let entries = [(kept.id, entry(&CatalogEntry::Tag(kept.clone()))?), (new.id, entry(&CatalogEntry::Tag(new.clone()))?)];
         self.store.change_catalog(&entries, &[told])?;
         let mut visible = self.tags.write();
         let kept = visible.insert(kept);
@@ -321,7 +322,7 @@ impl Catalog {
         let now = self.clock.now();
         let told = change_told(principal, &old.definition, &definition, now);
         let tag = Tag { id: old.id, definition, created: old.created, updated: now };
-        self.store.change_catalog(&[(tag.id, entry(&Entry::Tag(tag.clone()))?)], told.as_slice())?;
+        self.store.change_catalog(&[(tag.id, entry(&CatalogEntry::Tag(tag.clone()))?)], told.as_slice())?;
         Ok(self.tags.write().insert(tag))
     }
 
@@ -334,7 +335,7 @@ impl Catalog {
         let _changing = self.changing.lock();
         let tag = self.get(name).ok_or_else(|| CatalogError::NotFound(name.to_owned()))?;
         let told = AuditEntry { time: self.clock.now(), action: "delete_tag".into(), tags: vec![name.to_owned()], ..told };
-        self.store.change_catalog(&[(tag.id, entry(&Entry::Deleted { id: tag.id, deleted: true })?)], &[told])?;
+        self.store.change_catalog(&[(tag.id, entry(&CatalogEntry::Deleted { id: tag.id, deleted: true })?)], &[told])?;
         {
             let mut tags = self.tags.write();
             tags.by_name.remove(name);
@@ -354,14 +355,15 @@ impl Catalog {
         let now = self.clock.now();
         let tags: Vec<Tag> =
             (first..).zip(definitions).map(|(id, definition)| Tag { id: TagId(id), definition, created: now, updated: now }).collect();
-        let entries: Vec<_> = tags.iter().map(|tag| Ok((tag.id, entry(&Entry::Tag(tag.clone()))?))).collect::<Result<_, CatalogError>>()?;
+        let entries: Vec<_> =
+            tags.iter().map(|tag| Ok((tag.id, entry(&CatalogEntry::Tag(tag.clone()))?))).collect::<Result<_, CatalogError>>()?;
         self.store.put_catalog(&entries)?;
         let mut visible = self.tags.write();
         Ok(tags.into_iter().map(|tag| visible.insert(tag)).collect())
     }
 }
 
-fn matching<'a>(tags: &'a Tags, pattern: &'a TagPattern) -> impl Iterator<Item = (&'a TagName, TagId)> {
+fn matching<'a>(tags: &'a CatalogTags, pattern: &'a TagPattern) -> impl Iterator<Item = (&'a TagName, TagId)> {
     let prefix = pattern.literal_prefix();
     tags.by_name
         .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
@@ -370,7 +372,7 @@ fn matching<'a>(tags: &'a Tags, pattern: &'a TagPattern) -> impl Iterator<Item =
         .map(|(name, id)| (name, *id))
 }
 
-fn entry(entry: &Entry) -> Result<Vec<u8>, CatalogError> {
+fn entry(entry: &CatalogEntry) -> Result<Vec<u8>, CatalogError> {
     serde_json::to_vec(entry).map_err(|error| CatalogError::Invalid { tag: String::new(), reason: error.to_string() })
 }
 

@@ -10,7 +10,7 @@ use super::{
     Claim, RocksStore, StoreError,
     disk::{
         lock::locked,
-        manifest::{Manifest, refuse_recycled},
+        manifest::{ManifestMark, refuse_recycled},
         watermark::WatermarkFile,
     },
     rocks::{StoreOptions, classified, database_options, families, io},
@@ -44,9 +44,9 @@ impl StoppedStore {
             Err(error) => return Err(StoreError::Open { path: path.display().to_string(), message: format!("LOCK: {error}") }),
         };
         let options = StoreOptions { cache_bytes: 8 << 20, ..StoreOptions::default() };
-        let (manifest, lost) = match Manifest::check(directory, &path) {
+        let (manifest, lost) = match ManifestMark::check(directory, &path) {
             Ok(manifest) => (manifest, None),
-            Err(error) => (Manifest::unchecked(directory, &path), Some(error.to_string())),
+            Err(error) => (ManifestMark::unchecked(directory, &path), Some(error.to_string())),
         };
         let (db, refused) = match read_only(&path, &options, true) {
             Ok(db) => (db, lost),

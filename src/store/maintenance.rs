@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::{
     AuditEntry, Catalog, Gap, LiveStore, ReadStore, Store, StoreError,
-    backup::{self, BackupError, Created, Repository, Source, Watch},
+    backup::{self, BackupError, BackupSource, Created, Repository, Watch},
     scrub::{self, Listen, ScrubError, ScrubEvent, ScrubReport},
 };
 use historian_model::Clock;
@@ -96,7 +96,7 @@ impl Maintenance {
         let repository = Repository::open_to_write(directory)?;
         // Counted before the checkpoint: it can only have these tags and later ones.
         let store = self.store.current();
-        let source = Source { store: &store, tags: self.catalog.len() as u64, time: self.clock.now(), keep, verify_new_only };
+        let source = BackupSource { store: &store, tags: self.catalog.len() as u64, time: self.clock.now(), keep, verify_new_only };
         let created = backup::create(&repository, &source, watch)?;
         tracing::info!(
             number = created.manifest.number,
@@ -149,7 +149,7 @@ impl Maintenance {
         if self.asked.swap(true, Ordering::SeqCst) {
             return Err(ScrubError::Busy);
         }
-        let _done = Done(&self.asked);
+        let _done = RunningFlag(&self.asked);
         let _running = self.scrubbing.lock();
         self.run_scrub(bytes_per_s, listen)
     }
@@ -209,9 +209,9 @@ impl Maintenance {
 }
 
 /// Takes a flag back when dropped, also by a panic: a scrub must not be refused for ever.
-struct Done<'a>(&'a AtomicBool);
+struct RunningFlag<'a>(&'a AtomicBool);
 
-impl Drop for Done<'_> {
+impl Drop for RunningFlag<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::SeqCst);
     }

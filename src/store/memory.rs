@@ -16,11 +16,11 @@ type ChunkMap = BTreeMap<(u32, i64, u16), Vec<u8>>;
 
 #[derive(Default)]
 pub struct MemoryStore {
-    state: Mutex<State>,
+    state: Mutex<MemoryState>,
 }
 
 #[derive(Clone, Default)]
-struct State {
+struct MemoryState {
     catalog: BTreeMap<u32, Vec<u8>>,
     journal: BTreeMap<u64, Vec<u8>>,
     chunks: ChunkMap,
@@ -34,7 +34,7 @@ struct State {
     gaps: Vec<Gap>,
 }
 
-impl State {
+impl MemoryState {
     fn family(&self, family: ChunkFamily) -> &ChunkMap {
         match family {
             ChunkFamily::Chunks => &self.chunks,

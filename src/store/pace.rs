@@ -9,16 +9,16 @@ const NAP_MAX: Duration = Duration::from_millis(100);
 const CREDIT_MAX: Duration = Duration::from_secs(1);
 
 /// A rate in bytes per second.
-pub struct Pace {
+pub struct RateLimit {
     bytes_per_s: Option<u64>,
     /// When the bytes spent so far are paid for.
     due: Instant,
 }
 
-impl Pace {
+impl RateLimit {
     /// `None`: as fast as it goes.
-    pub fn new(bytes_per_s: Option<u64>) -> Pace {
-        Pace { bytes_per_s: bytes_per_s.filter(|rate| *rate > 0), due: Instant::now() }
+    pub fn new(bytes_per_s: Option<u64>) -> RateLimit {
+        RateLimit { bytes_per_s: bytes_per_s.filter(|rate| *rate > 0), due: Instant::now() }
     }
 
     /// Waits until these bytes are within the rate, or `stop` says true. Blocks.
@@ -42,13 +42,13 @@ mod tests {
 
     #[test]
     fn a_pace_waits_unless_told_to_stop() {
-        let mut pace = Pace::new(Some(1000));
+        let mut pace = RateLimit::new(Some(1000));
         let begun = Instant::now();
         pace.spend(1200, || false);
         assert!(begun.elapsed() >= Duration::from_millis(150), "{:?}", begun.elapsed());
         let begun = Instant::now();
         pace.spend(1_000_000, || true);
-        Pace::new(None).spend(u64::MAX, || false);
+        RateLimit::new(None).spend(u64::MAX, || false);
         assert!(begun.elapsed() < Duration::from_mins(1));
     }
 }

@@ -27,14 +27,14 @@ pub(super) use self::{
 pub use self::{options::StoreOptions, read::RocksView};
 use super::{
     AuditEntry, ChunkFamily, StoreError, Visit,
-    disk::{log_mark::LogMark, manifest::Manifest, watermark::WatermarkFile},
+    disk::{log_mark::LogMark, manifest::ManifestMark, watermark::WatermarkFile},
 };
 
 pub struct RocksStore {
     pub(super) db: DB,
     pub(super) path: PathBuf,
     pub(super) watermark: WatermarkFile,
-    pub(super) manifest: Manifest,
+    pub(super) manifest: ManifestMark,
     log_mark: LogMark,
     /// Sequence number of the last journal record appended, durable or not.
     pub(super) appended: AtomicU64,

@@ -122,14 +122,14 @@ fn of_tag(tag_id: Option<u32>) -> String {
 
 /// A fault inside one column or header, before it is known whose it is.
 #[derive(Clone, Debug)]
-pub(crate) struct Fault {
+pub(crate) struct FieldFault {
     pub what: &'static str,
     pub offset: usize,
     pub expected: String,
     pub found: String,
 }
 
-impl Fault {
+impl FieldFault {
     #[cold]
     #[expect(clippy::needless_pass_by_value, reason = "callers hand over numbers and fresh strings")]
     pub fn new(what: &'static str, offset: usize, expected: impl ToString, found: impl ToString) -> Self {

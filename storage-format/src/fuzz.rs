@@ -11,10 +11,10 @@ use crate::effort::Effort;
 use crate::{Bitmap, CHUNK_HEADER_BYTES, Chunk, ChunkHeader, Samples, StringColumn, ValueType, Values, encode_chunk_with, journal};
 
 /// A function that a target runs.
-pub type Target = fn(&[u8]);
+pub type FuzzTarget = fn(&[u8]);
 
 /// Every target with its name, which is that of its file in `fuzz/fuzz_targets`.
-pub const TARGETS: &[(&str, Target)] = &[
+pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("chunk", chunk),
     ("record", record),
     ("round_trip", round_trip),
@@ -141,7 +141,7 @@ fn round_trip(bytes: &[u8]) {
     let mut samples = samples(bytes);
     let mut record = Vec::new();
     if journal::encode_record([(1, &samples)].into_iter(), &mut record).is_ok() {
-        assert_eq!(journal::decode_record(&record), Ok(journal::Record { deletions: Vec::new(), runs: vec![(1, samples.clone())] }));
+        assert_eq!(journal::decode_record(&record), Ok(journal::JournalRecord { deletions: Vec::new(), runs: vec![(1, samples.clone())] }));
     }
     samples.sort_and_dedup();
     for effort in [Effort::Hot, Effort::Cold] {
@@ -157,9 +157,9 @@ fn round_trip(bytes: &[u8]) {
 }
 
 /// Reads numbers from the bytes, then zeros.
-struct Source<'a>(&'a [u8]);
+struct FuzzBytes<'a>(&'a [u8]);
 
-impl Source<'_> {
+impl FuzzBytes<'_> {
     fn byte(&mut self) -> u8 {
         let (first, rest) = self.0.split_first().map_or((0, &[][..]), |(first, rest)| (*first, rest));
         self.0 = rest;
@@ -180,7 +180,7 @@ impl Source<'_> {
 
 /// Samples of which the first bytes choose type, number and shape, the others the entries.
 fn samples(bytes: &[u8]) -> Samples {
-    let mut source = Source(bytes);
+    let mut source = FuzzBytes(bytes);
     let value_type = ValueType::ALL[usize::from(source.byte()) % ValueType::ALL.len()];
     let shape = source.byte();
     let count = usize::from(source.byte()) * usize::from(source.byte() % 16);

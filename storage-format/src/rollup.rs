@@ -8,7 +8,7 @@ mod make;
 
 use std::ops::Range;
 
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{CorruptChunk, Samples, ValueType, is_good};
 
 pub use make::Parts;
@@ -132,7 +132,7 @@ pub struct RollupState {
 }
 
 /// An extreme with the timestamp of its first occurrence, and whether it occurs again.
-type Extreme = (Option<(u64, i64)>, Option<bool>);
+type StateExtreme = (Option<(u64, i64)>, Option<bool>);
 
 impl RollupState {
     /// Bits of the first counted value.
@@ -179,7 +179,7 @@ impl RollupState {
         let (sum, low) = two_sum(self.sum, next.sum);
         self.sum = sum;
         self.sum_low += low + next.sum_low;
-        let better = |mine: Extreme, other: Extreme, wins: fn(f64, f64) -> bool| match (mine.0, other.0) {
+        let better = |mine: StateExtreme, other: StateExtreme, wins: fn(f64, f64) -> bool| match (mine.0, other.0) {
             (Some(a), Some(b)) if exceeds(value_type, b.0, a.0, wins) => other,
             (Some(a), Some(b)) if exceeds(value_type, a.0, b.0, wins) => mine,
             (Some(_), Some(_)) => (mine.0, Some(true)),
@@ -354,38 +354,38 @@ impl RollupBlock {
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<RollupBlock, Fault> {
+fn decode(bytes: &[u8]) -> Result<RollupBlock, FieldFault> {
     let least = HEADER_BYTES + CHECKSUM_BYTES;
-    let short = || Fault::new("length of the rollup block", 0, format!("{least} bytes or more"), bytes.len());
+    let short = || FieldFault::new("length of the rollup block", 0, format!("{least} bytes or more"), bytes.len());
     let (body, checksum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().filter(|(body, _)| body.len() >= HEADER_BYTES).ok_or_else(short)?;
     if body[..4] != ROLLUP_MAGIC {
-        return Err(Fault::new("magic", 0, "HROL", body[..4].escape_ascii()));
+        return Err(FieldFault::new("magic", 0, "HROL", body[..4].escape_ascii()));
     }
     if body[4] != ROLLUP_VERSION {
-        return Err(Fault::new("version", 4, ROLLUP_VERSION, body[4]));
+        return Err(FieldFault::new("version", 4, ROLLUP_VERSION, body[4]));
     }
     let (expected, found) = (u32::from_le_bytes(*checksum), crc32c::crc32c(body));
     if expected != found {
-        return Err(Fault::new("checksum", body.len(), format!("{expected:08x}"), format!("{found:08x}")));
+        return Err(FieldFault::new("checksum", body.len(), format!("{expected:08x}"), format!("{found:08x}")));
     }
-    let level = RollupLevel::from_id(body[5]).ok_or_else(|| Fault::new("level", 5, "1 to 3", body[5]))?;
-    let value_type = ValueType::try_from(body[6]).map_err(|_| Fault::new("value type", 6, "1 to 7", body[6]))?;
+    let level = RollupLevel::from_id(body[5]).ok_or_else(|| FieldFault::new("level", 5, "1 to 3", body[5]))?;
+    let value_type = ValueType::try_from(body[6]).map_err(|_| FieldFault::new("value type", 6, "1 to 7", body[6]))?;
     if body[7] != 0 {
-        return Err(Fault::new("reserved byte", 7, 0, body[7]));
+        return Err(FieldFault::new("reserved byte", 7, 0, body[7]));
     }
-    let mut fields = Fields { bytes: body, at: 8 };
+    let mut fields = RollupFields { bytes: body, at: 8 };
     let tag_id = fields.u32();
     let start = i128::from(fields.u64().cast_signed()) * i128::from(RollupLevel::Minute.interval_ns());
     let count = fields.u32();
     if count > level.block_intervals() || body.len() != HEADER_BYTES + count as usize * RECORD_BYTES {
-        return Err(Fault::new("number of states", 20, (body.len() - HEADER_BYTES) / RECORD_BYTES, count));
+        return Err(FieldFault::new("number of states", 20, (body.len() - HEADER_BYTES) / RECORD_BYTES, count));
     }
     let mut states: Vec<(u32, RollupState)> = Vec::with_capacity(count as usize);
     for _ in 0..count {
         let at = fields.at;
         let number = fields.u32();
         if number >= level.block_intervals() || states.last().is_some_and(|(before, _)| *before >= number) {
-            return Err(Fault::new("number of an interval", at, "ascending ones of the block", number));
+            return Err(FieldFault::new("number of an interval", at, "ascending ones of the block", number));
         }
         let flags = fields.u32();
         // Text has no scalars.
@@ -395,7 +395,7 @@ fn decode(bytes: &[u8]) -> Result<RollupBlock, Fault> {
             (_, false) => 0b1111,
         };
         if flags & !known != 0 {
-            return Err(Fault::new("flags of a state", at + 4, format!("none but {known:07b}"), format!("{flags:b}")));
+            return Err(FieldFault::new("flags of a state", at + 4, format!("none but {known:07b}"), format!("{flags:b}")));
         }
         states.push((number, fields.state(flags)));
     }
@@ -403,12 +403,12 @@ fn decode(bytes: &[u8]) -> Result<RollupBlock, Fault> {
 }
 
 /// Reads little-endian fields one after another; the caller has checked the length.
-struct Fields<'a> {
+struct RollupFields<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Fields<'_> {
+impl RollupFields<'_> {
     fn take<const N: usize>(&mut self) -> [u8; N] {
         let mut field = [0; N];
         field.copy_from_slice(&self.bytes[self.at..self.at + N]);

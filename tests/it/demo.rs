@@ -12,7 +12,7 @@ use std::{
 
 use historian::{
     model::Quality,
-    simulator::{SIGNALS, Signal, Wire},
+    simulator::{SIGNALS, Signal, SignalAddress},
 };
 
 use historian_test_support::process::{self, Process};
@@ -134,7 +134,8 @@ fn a_newcomer(run: &mut Run) {
     let first = loop {
         let extents = history(&server);
         let good = |signal: &&Signal| extents.get(signal.tag).is_some_and(|extent| extent.good > 0);
-        let (modbus, opcua): (Vec<&Signal>, _) = SIGNALS.iter().filter(good).partition(|signal| matches!(signal.wire, Wire::Modbus { .. }));
+        let (modbus, opcua): (Vec<&Signal>, _) =
+            SIGNALS.iter().filter(good).partition(|signal| matches!(signal.wire, SignalAddress::Modbus { .. }));
         // An instrument of each may be broken just now.
         if modbus.len() >= 28 && opcua.len() >= 26 {
             break extents;

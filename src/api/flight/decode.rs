@@ -16,7 +16,7 @@ use tonic::Status;
 use crate::status;
 
 /// Decoder of one stream.
-pub struct Decoder {
+pub struct FlightDecoder {
     schema: Option<SchemaRef>,
     dictionaries: HashMap<i64, ArrayRef>,
     /// Bytes of all dictionaries of the stream. Deltas make them grow without end otherwise.
@@ -30,21 +30,21 @@ pub struct Decoder {
 const EXPECTED: &str = "expected columns tag (Utf8 or Dictionary(integer, Utf8)), timestamp (Timestamp, UTC), value (Float64, Float32, an \
                         integer type, Boolean or Utf8) and optionally quality (UInt32)";
 
-impl Decoder {
+impl FlightDecoder {
     /// A decoder of samples. `bytes_max` bounds the decoded bytes of one message, and of all dictionaries together.
-    pub fn new(bytes_max: usize) -> Decoder {
-        Decoder::checked(bytes_max, check_schema)
+    pub fn new(bytes_max: usize) -> FlightDecoder {
+        FlightDecoder::checked(bytes_max, check_schema)
     }
 
-    /// As [`Decoder::new`], with columns of its own that are taken.
-    pub fn checked(bytes_max: usize, check: fn(&Schema) -> Result<(), Status>) -> Decoder {
-        Decoder { schema: None, dictionaries: HashMap::new(), dictionary_bytes: 0, bytes_max, null_rows_max: 0, check }
+    /// As [`FlightDecoder::new`], with columns of its own that are taken.
+    pub fn checked(bytes_max: usize, check: fn(&Schema) -> Result<(), Status>) -> FlightDecoder {
+        FlightDecoder { schema: None, dictionaries: HashMap::new(), dictionary_bytes: 0, bytes_max, null_rows_max: 0, check }
     }
 
     /// Takes batches of nothing but nulls, which have no body.
     #[must_use]
-    pub fn with_nulls(self, null_rows_max: usize) -> Decoder {
-        Decoder { null_rows_max, ..self }
+    pub fn with_nulls(self, null_rows_max: usize) -> FlightDecoder {
+        FlightDecoder { null_rows_max, ..self }
     }
 
     /// The schema, once it has come.

@@ -9,13 +9,13 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming, metadata::MetadataMap};
 
-use super::{decode::Decoder, encode::Encoder};
+use super::{decode::FlightDecoder, encode::Encoder};
 use crate::{
     Api, Services, blocking,
     command::Command,
     kind::{AsOfKind, Asker, QueryKind, check_schema},
     status,
-    stream::{Answer, Emitter},
+    stream::{Emitter, ResponseStream},
 };
 use historian_query::{QueryError, QueryLimits};
 
@@ -30,7 +30,11 @@ const EXPECTED: &str = "DoExchange takes the command {\"asof\": {\"tags\": [\"ar
 ///
 /// # Errors
 /// When the stream ends before its first message, or the command in it is no join.
-pub async fn start(api: &Arc<Api>, headers: &MetadataMap, mut messages: Streaming<FlightData>) -> Result<Answer<FlightData>, Status> {
+pub async fn start(
+    api: &Arc<Api>,
+    headers: &MetadataMap,
+    mut messages: Streaming<FlightData>,
+) -> Result<ResponseStream<FlightData>, Status> {
     let Some(first) = messages.message().await? else {
         return Err(status::invalid("", "the stream is empty; its first message carries the descriptor and the schema"));
     };
@@ -43,9 +47,9 @@ pub async fn start(api: &Arc<Api>, headers: &MetadataMap, mut messages: Streamin
     .await?;
     let (services, draining, runtime) = (api.services.clone(), api.draining.clone(), Handle::current());
     let stream = api.stream(headers, move |limits, emitter| {
-        let decoder = Decoder::checked(services.limits.message_bytes_max, check_schema);
+        let decoder = FlightDecoder::checked(services.limits.message_bytes_max, check_schema);
         let mut join = Join { services: &services, query, decoder, encoder: None, rows: 0 };
-        let mut source = Source { messages, runtime, draining };
+        let mut source = MessageSource { messages, runtime, draining };
         let mut next = Some(first);
         while let Some(message) = next {
             if !join.take(&message, limits, emitter)? {
@@ -75,13 +79,13 @@ fn command(first: &FlightData, api: &Api) -> Result<v1::AsOfRequest, Status> {
 }
 
 /// The client's messages, awaited on a blocking thread.
-struct Source {
+struct MessageSource {
     messages: Streaming<FlightData>,
     runtime: Handle,
     draining: CancellationToken,
 }
 
-impl Source {
+impl MessageSource {
     /// The next message; `None` when the client has sent all.
     fn next(&mut self, services: &Services, limits: &QueryLimits) -> Result<Option<FlightData>, Status> {
         let idle = services.limits.stalled_reader_timeout;
@@ -105,7 +109,7 @@ impl Source {
 struct Join<'a> {
     services: &'a Services,
     query: AsOfKind,
-    decoder: Decoder,
+    decoder: FlightDecoder,
     /// And the schema of the answer, once the client's has come.
     encoder: Option<(Encoder, SchemaRef)>,
     rows: u64,

@@ -155,7 +155,7 @@ impl Slots {
     }
 
     /// The rows of each slot, in the order of the batch.
-    fn rows(self, slots: usize) -> Rows {
+    fn rows(self, slots: usize) -> SlotRows {
         let changes = self.of_row.windows(2).filter(|pair| pair[0] != pair[1]).count();
         let mut ends: Vec<u32> = Vec::with_capacity(slots);
         if changes + 1 == slots {
@@ -168,7 +168,7 @@ impl Slots {
                     before = Some(slot);
                 }
             }
-            return Rows::Together(
+            return SlotRows::Together(
                 starts.iter().zip(&self.rows_per_slot).map(|(start, rows)| *start as usize..(start + rows) as usize).collect(),
             );
         }
@@ -185,7 +185,7 @@ impl Slots {
             order[*place as usize] = row as u32;
             *place += 1;
         }
-        Rows::Mixed { order, ends }
+        SlotRows::Mixed { order, ends }
     }
 }
 
@@ -213,7 +213,7 @@ fn distinct<'a>(names: &impl StringArrayType<'a>) -> (Vec<u32>, Vec<u32>, Vec<u3
 }
 
 /// Rows of the batch by slot.
-enum Rows {
+enum SlotRows {
     Together(Vec<Range<usize>>),
     /// Row numbers ordered by slot; the rows of slot `s` end at `ends[s]`.
     Mixed {
@@ -244,12 +244,12 @@ impl RowsOf<'_> {
     }
 }
 
-impl Rows {
+impl SlotRows {
     /// One result per slot.
     fn each<T>(&self, mut of: impl FnMut(RowsOf) -> T) -> Vec<T> {
         match self {
-            Rows::Together(runs) => runs.iter().map(|run| of(RowsOf::Run(run.clone()))).collect(),
-            Rows::Mixed { order, ends } => {
+            SlotRows::Together(runs) => runs.iter().map(|run| of(RowsOf::Run(run.clone()))).collect(),
+            SlotRows::Mixed { order, ends } => {
                 let starts = std::iter::once(&0).chain(ends);
                 starts.zip(ends).map(|(start, end)| of(RowsOf::List(&order[*start as usize..*end as usize]))).collect()
             }
@@ -267,8 +267,8 @@ impl Rows {
     /// Row number in the batch of a sample of a slot.
     fn row(&self, slot: usize, index: usize) -> usize {
         match self {
-            Rows::Together(runs) => runs[slot].start + index,
-            Rows::Mixed { order, ends } => {
+            SlotRows::Together(runs) => runs[slot].start + index,
+            SlotRows::Mixed { order, ends } => {
                 let start = if slot == 0 { 0 } else { ends[slot - 1] as usize };
                 order[start + index] as usize
             }
@@ -282,11 +282,11 @@ fn validity(nulls: &NullBuffer, rows: &RowsOf) -> Option<Bitmap> {
 }
 
 /// The value column per slot, in the type it came in; slots of nulls hold the default.
-fn gather_values(values: &ArrayRef, nulls: Option<&NullBuffer>, rows: &Rows) -> Result<Vec<Values>, Status> {
+fn gather_values(values: &ArrayRef, nulls: Option<&NullBuffer>, rows: &SlotRows) -> Result<Vec<Values>, Status> {
     fn numbers<T: ArrowPrimitiveType, U: Copy + Default>(
         values: &ArrayRef,
         nulls: Option<&NullBuffer>,
-        rows: &Rows,
+        rows: &SlotRows,
         convert: impl Fn(T::Native) -> U,
         wrap: fn(Vec<U>) -> Values,
     ) -> Vec<Values> {
@@ -298,7 +298,7 @@ fn gather_values(values: &ArrayRef, nulls: Option<&NullBuffer>, rows: &Rows) -> 
             }
         }
     }
-    fn texts<'a>(column: &impl StringArrayType<'a>, nulls: Option<&NullBuffer>, rows: &Rows) -> Result<Vec<Values>, Status> {
+    fn texts<'a>(column: &impl StringArrayType<'a>, nulls: Option<&NullBuffer>, rows: &SlotRows) -> Result<Vec<Values>, Status> {
         let gathered = rows.each(|rows| {
             let mut text = StringColumn::with_capacity(rows.len());
             for row in rows.collect(|row| row) {

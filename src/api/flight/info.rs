@@ -9,7 +9,7 @@ use crate::{
     command::Command,
     kind::{Asker, RangeKind, Resolved},
     resolve, status,
-    ticket::Part,
+    ticket::TicketTags,
 };
 use historian_model::TimeRange;
 
@@ -17,7 +17,7 @@ use historian_model::TimeRange;
 ///
 /// # Errors
 /// `NOT_FOUND` for exact names that no tag has: unlike a glob, they are a mistake of the asker.
-pub fn resolve(services: &Services, command: Command, part: Option<&Part>) -> Result<Box<dyn Resolved>, Status> {
+pub fn resolve(services: &Services, command: Command, part: Option<&TicketTags>) -> Result<Box<dyn Resolved>, Status> {
     match command {
         Command::Query(asked) => match asked.plan(&Asker::of_part(services, part))? {
             (query, missing) if missing.is_empty() => Ok(query),

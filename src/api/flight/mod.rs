@@ -28,7 +28,7 @@ use super::{
     command::Command,
     kind::{self, Resolved, SubscribeKind},
     status,
-    stream::Answer,
+    stream::ResponseStream,
 };
 
 /// The Flight service of the historian.
@@ -36,7 +36,7 @@ pub struct Flight(pub Arc<Api>);
 
 impl Flight {
     /// Answers a subscription: the schema, then messages of deliveries.
-    fn subscribe(&self, request: v1::SubscribeRequest) -> Result<Response<Answer<FlightData>>, Status> {
+    fn subscribe(&self, request: v1::SubscribeRequest) -> Result<Response<ResponseStream<FlightData>>, Status> {
         let (mut encoder, first) = encode::Encoder::new(&SubscribeKind::schema());
         let messages = kind::follow(&self.0, request, move |delivery| {
             let mut messages = Vec::new();
@@ -75,13 +75,13 @@ impl Flight {
 
 #[tonic::async_trait]
 impl FlightService for Flight {
-    type HandshakeStream = Answer<HandshakeResponse>;
-    type ListFlightsStream = Answer<FlightInfo>;
-    type DoGetStream = Answer<FlightData>;
-    type DoPutStream = Answer<PutResult>;
-    type DoExchangeStream = Answer<FlightData>;
-    type DoActionStream = Answer<arrow_flight::Result>;
-    type ListActionsStream = Answer<ActionType>;
+    type HandshakeStream = ResponseStream<HandshakeResponse>;
+    type ListFlightsStream = ResponseStream<FlightInfo>;
+    type DoGetStream = ResponseStream<FlightData>;
+    type DoPutStream = ResponseStream<PutResult>;
+    type DoExchangeStream = ResponseStream<FlightData>;
+    type DoActionStream = ResponseStream<arrow_flight::Result>;
+    type ListActionsStream = ResponseStream<ActionType>;
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
         let (headers, _, ticket) = request.into_parts();

@@ -7,12 +7,12 @@ use arrow_flight::{FlightData, PutResult, flight_descriptor::DescriptorType};
 use futures::StreamExt;
 use tonic::{Status, Streaming};
 
-use super::{decode::Decoder, group};
+use super::{decode::FlightDecoder, group};
 use crate::{
     Api, Services,
     command::{Command, Form},
     status,
-    stream::Answer,
+    stream::ResponseStream,
     write::{
         Options, acknowledge,
         draft::{PreparedWrite, WriteDraft, WriteOutcome},
@@ -24,7 +24,7 @@ use crate::{
 ///
 /// # Errors
 /// When the stream ends before its first message, or the command in it is no write.
-pub async fn start(api: Arc<Api>, mut messages: Streaming<FlightData>) -> Result<Answer<PutResult>, Status> {
+pub async fn start(api: Arc<Api>, mut messages: Streaming<FlightData>) -> Result<ResponseStream<PutResult>, Status> {
     let Some(first) = messages.message().await? else {
         return Err(status::invalid("", "the stream is empty; its first message carries the descriptor and the schema"));
     };
@@ -34,7 +34,7 @@ pub async fn start(api: Arc<Api>, mut messages: Streaming<FlightData>) -> Result
         return super::sql::bind(api, command, first, messages).await;
     }
     let (options, form) = command(&first, &api)?;
-    let reader = BatchReader { decoder: Decoder::new(api.limits().message_bytes_max), options };
+    let reader = BatchReader { decoder: FlightDecoder::new(api.limits().message_bytes_max), options };
     let messages = futures::stream::iter([Ok(first)]).chain(messages);
     Ok(Box::pin(stream::start(api, reader, messages, move |written| answer(written, form))))
 }
@@ -54,7 +54,7 @@ fn command(first: &FlightData, api: &Api) -> Result<(Options, Form), Status> {
 
 /// Reads the messages of a stream.
 struct BatchReader {
-    decoder: Decoder,
+    decoder: FlightDecoder,
     options: Options,
 }
 

@@ -60,7 +60,7 @@ impl SessionOptions {
             let sent = [own.as_str(), name].into_iter().find_map(|header| headers.get(header).map(|value| (header, value)));
             let Some((header, value)) = sent else { continue };
             let text = value.to_str().unwrap_or("\u{fffd}");
-            options.set(name, Some(&Value::Text(text.to_owned()))).map_err(|_| status::invalid(header, expected(name)))?;
+            options.set(name, Some(&OptionSetting::Text(text.to_owned()))).map_err(|_| status::invalid(header, expected(name)))?;
         }
         Ok(options)
     }
@@ -83,7 +83,7 @@ impl SessionOptions {
         let mut options = SessionOptions::default();
         for part in parts {
             let (name, value) = part.split_once(':')?;
-            options.set(name, Some(&Value::Text(value.to_owned()))).ok()?;
+            options.set(name, Some(&OptionSetting::Text(value.to_owned()))).ok()?;
         }
         Some(options)
     }
@@ -104,34 +104,34 @@ impl SessionOptions {
     }
 
     /// Sets one option; without a value it becomes what it is without a session.
-    fn set(&mut self, name: &str, value: Option<&Value>) -> Result<(), Refused> {
+    fn set(&mut self, name: &str, value: Option<&OptionSetting>) -> Result<(), OptionRefusal> {
         match name {
             "catalog" => the_one(value, CATALOG),
             "schema" => the_one(value, SCHEMA),
             "zone" => {
                 self.zone = match value {
                     None => None,
-                    Some(Value::Text(name)) if name.is_empty() => None,
-                    Some(Value::Text(name)) => Some(zone(name).ok_or(Refused::Value)?),
-                    Some(_) => return Err(Refused::Value),
+                    Some(OptionSetting::Text(name)) if name.is_empty() => None,
+                    Some(OptionSetting::Text(name)) => Some(zone(name).ok_or(OptionRefusal::Value)?),
+                    Some(_) => return Err(OptionRefusal::Value),
                 };
                 Ok(())
             }
             "zoneless" => flag(value).map(|value| self.zoneless = value),
             "dictionaries" => flag(value).map(|value| self.dictionaries = value),
-            _ => Err(Refused::Name),
+            _ => Err(OptionRefusal::Name),
         }
     }
 
     /// All options with the values that hold.
     fn all(&self) -> HashMap<String, OptionValue> {
-        let text = |text: &str| Value::Text(text.to_owned());
+        let text = |text: &str| OptionSetting::Text(text.to_owned());
         let all = [
             ("catalog", text(CATALOG)),
             ("schema", text(SCHEMA)),
             ("zone", text(self.zone.as_deref().unwrap_or("UTC"))),
-            ("zoneless", Value::Flag(self.zoneless)),
-            ("dictionaries", Value::Flag(self.dictionaries)),
+            ("zoneless", OptionSetting::Flag(self.zoneless)),
+            ("dictionaries", OptionSetting::Flag(self.dictionaries)),
         ];
         all.into_iter().map(|(name, value)| (name.to_owned(), OptionValue { value: Some(value) })).collect()
     }
@@ -139,7 +139,7 @@ impl SessionOptions {
 
 /// Why an option was not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refused {
+enum OptionRefusal {
     Name,
     Value,
 }
@@ -159,22 +159,22 @@ fn zone(name: &str) -> Option<String> {
 }
 
 /// There is one catalog with one schema: naming it is right, naming another is a mistake.
-fn the_one(value: Option<&Value>, only: &str) -> Result<(), Refused> {
+fn the_one(value: Option<&OptionSetting>, only: &str) -> Result<(), OptionRefusal> {
     match value {
         None => Ok(()),
-        Some(Value::Text(name)) if name.is_empty() || name == only => Ok(()),
-        Some(_) => Err(Refused::Value),
+        Some(OptionSetting::Text(name)) if name.is_empty() || name == only => Ok(()),
+        Some(_) => Err(OptionRefusal::Value),
     }
 }
 
-fn flag(value: Option<&Value>) -> Result<bool, Refused> {
+fn flag(value: Option<&OptionSetting>) -> Result<bool, OptionRefusal> {
     match value {
         None => Ok(false),
-        Some(Value::Flag(flag)) => Ok(*flag),
+        Some(OptionSetting::Flag(flag)) => Ok(*flag),
         // Clients that know texts only.
-        Some(Value::Text(text)) if text.eq_ignore_ascii_case("true") || text == "1" => Ok(true),
-        Some(Value::Text(text)) if text.is_empty() || text.eq_ignore_ascii_case("false") || text == "0" => Ok(false),
-        Some(_) => Err(Refused::Value),
+        Some(OptionSetting::Text(text)) if text.eq_ignore_ascii_case("true") || text == "1" => Ok(true),
+        Some(OptionSetting::Text(text)) if text.is_empty() || text.eq_ignore_ascii_case("false") || text == "0" => Ok(false),
+        Some(_) => Err(OptionRefusal::Value),
     }
 }
 
@@ -194,8 +194,8 @@ pub fn act(headers: &MetadataMap, action: &Action) -> Result<Option<Response<arr
                 if let Err(refused) = options.set(&name, value.value.as_ref()) {
                     let shown: String = name.chars().take(120).collect();
                     let value = match refused {
-                        Refused::Name => ErrorValue::InvalidName,
-                        Refused::Value => ErrorValue::InvalidValue,
+                        OptionRefusal::Name => ErrorValue::InvalidName,
+                        OptionRefusal::Value => ErrorValue::InvalidValue,
                     };
                     errors.insert(shown, OptionError { value: value.into() });
                 }
@@ -261,12 +261,12 @@ struct CloseSessionResult {
 /// `SessionOptionValue`.
 #[derive(Clone, PartialEq, Message)]
 struct OptionValue {
-    #[prost(oneof = "Value", tags = "1, 2, 3, 4, 5")]
-    value: Option<Value>,
+    #[prost(oneof = "OptionSetting", tags = "1, 2, 3, 4, 5")]
+    value: Option<OptionSetting>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-enum Value {
+enum OptionSetting {
     #[prost(string, tag = "1")]
     Text(String),
     #[prost(bool, tag = "2")]
@@ -276,11 +276,11 @@ enum Value {
     #[prost(double, tag = "4")]
     Number(f64),
     #[prost(message, tag = "5")]
-    Texts(Texts),
+    Texts(TextList),
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Texts {
+struct TextList {
     #[prost(string, repeated, tag = "1")]
     values: Vec<String>,
 }
@@ -299,7 +299,7 @@ mod tests {
         headers
     }
 
-    fn set(cookie: Option<&str>, options: &[(&str, Value)]) -> (HashMap<String, i32>, Option<String>) {
+    fn set(cookie: Option<&str>, options: &[(&str, OptionSetting)]) -> (HashMap<String, i32>, Option<String>) {
         let session_options =
             options.iter().map(|(name, value)| ((*name).to_owned(), OptionValue { value: Some(value.clone()) })).collect();
         let body = SetSessionOptionsRequest { session_options }.encode_to_vec().into();
@@ -311,8 +311,8 @@ mod tests {
         (errors.into_iter().map(|(name, error)| (name, error.value)).collect(), cookie)
     }
 
-    fn text(text: &str) -> Value {
-        Value::Text(text.into())
+    fn text(text: &str) -> OptionSetting {
+        OptionSetting::Text(text.into())
     }
 
     #[test]
@@ -320,7 +320,7 @@ mod tests {
         let (errors, cookie) = set(None, &[("zone", text("europe/berlin")), ("catalog", text("historian"))]);
         assert!(errors.is_empty());
         let cookie = cookie.unwrap();
-        let (errors, cookie) = set(Some(&cookie), &[("zoneless", Value::Flag(true))]);
+        let (errors, cookie) = set(Some(&cookie), &[("zoneless", OptionSetting::Flag(true))]);
         assert!(errors.is_empty());
         let cookie = cookie.unwrap();
         let expected = SessionOptions { zone: Some("Europe/Berlin".into()), zoneless: true, dictionaries: false };
@@ -342,7 +342,7 @@ mod tests {
                 ("nonsense", text("1")),
                 ("zone", text("Europe/Nowhere")),
                 ("catalog", text("other")),
-                ("schema", Value::Integer(1)),
+                ("schema", OptionSetting::Integer(1)),
                 ("zoneless", text("perhaps")),
                 ("dictionaries", text("true")),
             ],

@@ -8,13 +8,13 @@ use tonic::{Request, Response, Status};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{audit, backup, gap, inspect, scrub};
-use crate::{Admin, Api, blocking, metrics, status, stream::Answer};
+use crate::{Admin, Api, blocking, metrics, status, stream::ResponseStream};
 use historian_model::RetentionGroup;
 
-pub struct Administration(pub Arc<Api>);
+pub struct AdminRpc(pub Arc<Api>);
 
 #[tonic::async_trait]
-impl AdminService for Administration {
+impl AdminService for AdminRpc {
     async fn get_server_status(
         &self,
         _request: Request<v1::GetServerStatusRequest>,
@@ -41,7 +41,7 @@ impl AdminService for Administration {
         Ok(Response::new(v1::CompactResponse { chunks_sealed }))
     }
 
-    type CreateBackupStream = Answer<v1::CreateBackupResponse>;
+    type CreateBackupStream = ResponseStream<v1::CreateBackupResponse>;
 
     async fn create_backup(&self, request: Request<v1::CreateBackupRequest>) -> Result<Response<Self::CreateBackupStream>, Status> {
         backup::create(&self.0, request.into_inner()).map(Response::new)
@@ -51,19 +51,19 @@ impl AdminService for Administration {
         backup::list(&self.0).await.map(Response::new)
     }
 
-    type VerifyBackupStream = Answer<v1::VerifyBackupResponse>;
+    type VerifyBackupStream = ResponseStream<v1::VerifyBackupResponse>;
 
     async fn verify_backup(&self, request: Request<v1::VerifyBackupRequest>) -> Result<Response<Self::VerifyBackupStream>, Status> {
         backup::verify(&self.0, request.into_inner()).map(Response::new)
     }
 
-    type ScrubStream = Answer<v1::ScrubResponse>;
+    type ScrubStream = ResponseStream<v1::ScrubResponse>;
 
     async fn scrub(&self, request: Request<v1::ScrubRequest>) -> Result<Response<Self::ScrubStream>, Status> {
         scrub::run(&self.0, request.into_inner()).map(Response::new)
     }
 
-    type InspectTagsStream = Answer<v1::InspectTagsResponse>;
+    type InspectTagsStream = ResponseStream<v1::InspectTagsResponse>;
 
     async fn inspect_tags(&self, request: Request<v1::InspectTagsRequest>) -> Result<Response<Self::InspectTagsStream>, Status> {
         inspect::run(&self.0, request.metadata(), request.get_ref()).map(Response::new)

@@ -13,12 +13,12 @@ use tonic::Status;
 
 use crate::{
     Api, answer, blocking, status,
-    stream::{Answer, Emitter},
+    stream::{Emitter, ResponseStream},
 };
 use historian_query::QueryLimits;
 use historian_store::{
     Maintenance,
-    backup::{Listed, Manifest, Progress, Repository},
+    backup::{ListedBackup, Manifest, PhaseProgress, Repository},
 };
 
 /// How often a client hears of progress.
@@ -67,14 +67,14 @@ impl<'a, T> Teller<'a, T> {
     }
 }
 
-pub fn create(api: &Arc<Api>, request: v1::CreateBackupRequest) -> Result<Answer<v1::CreateBackupResponse>, Status> {
+pub fn create(api: &Arc<Api>, request: v1::CreateBackupRequest) -> Result<ResponseStream<v1::CreateBackupResponse>, Status> {
     let maintenance = maintenance(api)?;
     let directory = directory(&maintenance)?;
     let (keep, verify_new_only) = (request.keep as usize, request.verify_new_only);
     Ok(Box::pin(api.upkeep(move |limits, emitter| {
         let message = |event| v1::CreateBackupResponse { event: Some(event) };
         let mut teller = Teller::new(limits, emitter);
-        let mut watch = |Progress { phase, bytes_done, bytes_total }| {
+        let mut watch = |PhaseProgress { phase, bytes_done, bytes_total }| {
             let progress = |progress| message(create_backup_response::Event::Progress(progress));
             teller.tell(phase.as_str(), bytes_done, bytes_total, progress)
         };
@@ -98,13 +98,13 @@ pub async fn list(api: &Arc<Api>) -> Result<v1::ListBackupsResponse, Status> {
     answer::whole(answer, "remove old backups, which `keep` of CreateBackup does, or list the directory where it is")
 }
 
-pub fn verify(api: &Arc<Api>, request: v1::VerifyBackupRequest) -> Result<Answer<v1::VerifyBackupResponse>, Status> {
+pub fn verify(api: &Arc<Api>, request: v1::VerifyBackupRequest) -> Result<ResponseStream<v1::VerifyBackupResponse>, Status> {
     let directory = directory(&*maintenance(api)?)?;
     let number = request.number;
     Ok(Box::pin(api.upkeep(move |limits, emitter| {
         let message = |event| v1::VerifyBackupResponse { event: Some(event) };
         let mut teller = Teller::new(limits, emitter);
-        let mut watch = |Progress { phase, bytes_done, bytes_total }| {
+        let mut watch = |PhaseProgress { phase, bytes_done, bytes_total }| {
             let progress = |progress| message(verify_backup_response::Event::Progress(progress));
             teller.tell(phase.as_str(), bytes_done, bytes_total, progress)
         };
@@ -132,7 +132,7 @@ fn told<T>(mut files: Vec<T>, bytes: impl Fn(&T) -> usize, last: impl Fn(String)
     files
 }
 
-fn row(listed: &Listed) -> v1::Backup {
+fn row(listed: &ListedBackup) -> v1::Backup {
     match &listed.manifest {
         Ok(manifest) => backup(manifest),
         Err(error) => v1::Backup { number: listed.number, problem: error.to_string(), ..v1::Backup::default() },

@@ -13,10 +13,10 @@ const UNDELIVERED_MAX: usize = 1_000;
 /// Bytes of what is told of every device.
 const COUNTERS_BYTES: usize = 256;
 
-pub struct Collectors(pub Arc<Api>);
+pub struct CollectorRpc(pub Arc<Api>);
 
 #[tonic::async_trait]
-impl CollectorService for Collectors {
+impl CollectorService for CollectorRpc {
     async fn get_status(&self, _request: Request<v1::GetStatusRequest>) -> Result<Response<v1::GetStatusResponse>, Status> {
         let devices = (self.0.services.devices)();
         // Each device has its share of what a client takes.

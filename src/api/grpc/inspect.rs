@@ -6,7 +6,7 @@ use historian_proto::v1::{self, TagFailure, inspect_tags_response::Part};
 use tonic::{Code, Status, metadata::MetadataMap};
 
 use super::backup::maintenance;
-use crate::{Api, resolve, status, stream::Answer};
+use crate::{Api, resolve, status, stream::ResponseStream};
 use historian_model::Tag;
 use historian_query::QueryLimits;
 use historian_store::{
@@ -14,7 +14,11 @@ use historian_store::{
     inspect::{ChunkBytes, ChunkStorage, TagStorage, inspect},
 };
 
-pub fn run(api: &Arc<Api>, headers: &MetadataMap, request: &v1::InspectTagsRequest) -> Result<Answer<v1::InspectTagsResponse>, Status> {
+pub fn run(
+    api: &Arc<Api>,
+    headers: &MetadataMap,
+    request: &v1::InspectTagsRequest,
+) -> Result<ResponseStream<v1::InspectTagsResponse>, Status> {
     let maintenance = maintenance(api)?;
     let (api_of_tags, patterns, single_chunks) = (api.clone(), request.tags.clone(), request.chunks);
     Ok(Box::pin(api.stream(headers, move |limits, emitter| {

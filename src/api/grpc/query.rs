@@ -12,14 +12,14 @@ use crate::{
         SubscribeKind, SupersededKind, TagByTag,
     },
     status,
-    stream::Answer,
+    stream::ResponseStream,
 };
 
 pub struct Queries(pub Arc<Api>);
 
 impl Queries {
     /// Answers a request of a kind tag by tag.
-    async fn tag_by_tag<K: TagByTag>(&self, request: Request<K::Request>) -> Result<Response<Answer<K::Message>>, Status> {
+    async fn tag_by_tag<K: TagByTag>(&self, request: Request<K::Request>) -> Result<Response<ResponseStream<K::Message>>, Status> {
         let (headers, _, request) = request.into_parts();
         let services = self.0.services.clone();
         let (query, missing) = blocking(move || K::resolve_for_tags(&Asker::new(&services), request)).await?;
@@ -39,37 +39,37 @@ impl QueryService for Queries {
         blocking(answer).await.map(Response::new)
     }
 
-    type RangeStream = Answer<v1::RangeResponse>;
+    type RangeStream = ResponseStream<v1::RangeResponse>;
 
     async fn range(&self, request: Request<v1::RangeRequest>) -> Result<Response<Self::RangeStream>, Status> {
         self.tag_by_tag::<RangeKind>(request).await
     }
 
-    type SupersededStream = Answer<v1::SupersededResponse>;
+    type SupersededStream = ResponseStream<v1::SupersededResponse>;
 
     async fn superseded(&self, request: Request<v1::SupersededRequest>) -> Result<Response<Self::SupersededStream>, Status> {
         self.tag_by_tag::<SupersededKind>(request).await
     }
 
-    type AggregateStream = Answer<v1::AggregateResponse>;
+    type AggregateStream = ResponseStream<v1::AggregateResponse>;
 
     async fn aggregate(&self, request: Request<v1::AggregateRequest>) -> Result<Response<Self::AggregateStream>, Status> {
         self.tag_by_tag::<AggregateKind>(request).await
     }
 
-    type DownsampleStream = Answer<v1::DownsampleResponse>;
+    type DownsampleStream = ResponseStream<v1::DownsampleResponse>;
 
     async fn downsample(&self, request: Request<v1::DownsampleRequest>) -> Result<Response<Self::DownsampleStream>, Status> {
         self.tag_by_tag::<DownsampleKind>(request).await
     }
 
-    type AnomaliesStream = Answer<v1::AnomaliesResponse>;
+    type AnomaliesStream = ResponseStream<v1::AnomaliesResponse>;
 
     async fn anomalies(&self, request: Request<v1::AnomaliesRequest>) -> Result<Response<Self::AnomaliesStream>, Status> {
         self.tag_by_tag::<AnomaliesKind>(request).await
     }
 
-    type MeasureStream = Answer<v1::MeasureResponse>;
+    type MeasureStream = ResponseStream<v1::MeasureResponse>;
 
     async fn measure(&self, request: Request<v1::MeasureRequest>) -> Result<Response<Self::MeasureStream>, Status> {
         self.tag_by_tag::<MeasureKind>(request).await
@@ -88,7 +88,7 @@ impl QueryService for Queries {
         answer.unwrap_or_else(|| Err(status::internal("the join ended without an answer"))).map(Response::new)
     }
 
-    type SubscribeStream = Answer<v1::SubscribeResponse>;
+    type SubscribeStream = ResponseStream<v1::SubscribeResponse>;
 
     async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
         kind::follow(&self.0, request.into_inner(), |delivery| Ok(SubscribeKind::messages(&delivery))).map(Response::new)

@@ -6,13 +6,13 @@ use historian_proto::v1::{self, scrub_response::Event};
 use tonic::Status;
 
 use super::backup::{Teller, maintenance};
-use crate::{Api, status, stream::Answer};
+use crate::{Api, status, stream::ResponseStream};
 use historian_store::{
     Maintenance,
     scrub::{Damaged, ScrubEvent, ScrubReport},
 };
 
-pub fn run(api: &Arc<Api>, request: v1::ScrubRequest) -> Result<Answer<v1::ScrubResponse>, Status> {
+pub fn run(api: &Arc<Api>, request: v1::ScrubRequest) -> Result<ResponseStream<v1::ScrubResponse>, Status> {
     let maintenance = maintenance(api)?;
     let bytes_per_s = (request.bytes_per_s > 0).then_some(request.bytes_per_s);
     Ok(Box::pin(api.upkeep(move |limits, emitter| {

@@ -15,7 +15,7 @@ use historian_model::{Tag, TagDefinition, TagName, TimeBounds, ValueType};
 use historian_query::Extent;
 use historian_store::AuditEntry;
 
-pub struct Tags(pub Arc<Api>);
+pub struct TagRpc(pub Arc<Api>);
 
 const PAGE_DEFAULT: i32 = 1_000;
 const PAGE_MAX: i32 = 10_000;
@@ -23,7 +23,7 @@ const PAGE_MAX: i32 = 10_000;
 const CHANGEABLE: [&str; 6] = ["unit", "description", "stepped", "range_low", "range_high", "state_set"];
 
 #[tonic::async_trait]
-impl TagService for Tags {
+impl TagService for TagRpc {
     async fn create_tag(&self, request: Request<v1::CreateTagRequest>) -> Result<Response<v1::CreateTagResponse>, Status> {
         let tag = request.into_inner().tag.ok_or_else(|| status::invalid("tag", "the tag is missing"))?;
         let definition = definition(tag)?;

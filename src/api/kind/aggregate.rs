@@ -9,16 +9,16 @@ use tonic::Status;
 use super::{
     asker::Asker,
     calendar,
-    contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
+    contract::{Door, Emit, Endpoints, QueryKind, Resolved, UnknownNames, boxed},
     tag_by_tag::TagByTag,
 };
 use crate::{
     Services, request,
-    resolve::{Bounds, Selected, bounds_as_asked, duration, texts, zone},
+    resolve::{Bounds, SelectedTags, bounds_as_asked, duration, texts, zone},
     status,
 };
 use historian_model::{Tag, TimeRange};
-use historian_operators::aggregate::{Configuration, Function, Intervals, InvalidIntervals, UnknownFunction};
+use historian_operators::aggregate::{AggregateConfiguration, AggregateFunction, Intervals, InvalidIntervals, UnknownFunction};
 use historian_query::{AggregateQuery, AggregateRows, Operator, QueryEngine, QueryError, QueryLimits, Slice};
 
 /// A resolved query of aggregates.
@@ -35,13 +35,13 @@ impl QueryKind for AggregateKind {
     const SQL: Option<&'static str> = Some("aggregate");
     type Request = v1::AggregateRequest;
 
-    fn resolve(asker: &Asker<'_>, request: v1::AggregateRequest) -> Result<(AggregateKind, Missing), Status> {
+    fn resolve(asker: &Asker<'_>, request: v1::AggregateRequest) -> Result<(AggregateKind, UnknownNames), Status> {
         let (query, missing) = query(asker, &request)?;
         let (start, end) = texts(query.range());
         Ok((AggregateKind { query, request: v1::AggregateRequest { start, end, ..request } }, missing))
     }
 
-    fn plan(asker: &Asker<'_>, request: v1::AggregateRequest) -> Result<(Box<dyn Resolved>, Missing), Status> {
+    fn plan(asker: &Asker<'_>, request: v1::AggregateRequest) -> Result<(Box<dyn Resolved>, UnknownNames), Status> {
         AggregateKind::resolve(asker, request).map(boxed)
     }
 }
@@ -90,7 +90,7 @@ impl TagByTag for AggregateKind {
     }
 
     fn messages(&self, tag: &Tag, portion: &Slice<AggregateRows>) -> Result<Vec<v1::AggregateResponse>, String> {
-        let message = |function: &Function| v1::AggregateResponse {
+        let message = |function: &AggregateFunction| v1::AggregateResponse {
             tag: tag.name().to_string(),
             function: function.name().to_owned(),
             ..v1::AggregateResponse::default()
@@ -112,11 +112,11 @@ impl TagByTag for AggregateKind {
 }
 
 /// The query of a request.
-fn query(asker: &Asker<'_>, request: &v1::AggregateRequest) -> Result<(AggregateQuery, Missing), Status> {
+fn query(asker: &Asker<'_>, request: &v1::AggregateRequest) -> Result<(AggregateQuery, UnknownNames), Status> {
     let range = Bounds::new(&request.start, &request.end, &request.zone).resolve(asker.now)?;
     let mut functions = Vec::with_capacity(request.functions.len());
     for name in &request.functions {
-        let function: Function = name.parse().map_err(|error: UnknownFunction| status::invalid("functions", error.to_string()))?;
+        let function: AggregateFunction = name.parse().map_err(|error: UnknownFunction| status::invalid("functions", error.to_string()))?;
         if functions.contains(&function) {
             return Err(status::invalid("functions", format!("{name:?} is asked for twice")));
         }
@@ -126,12 +126,12 @@ fn query(asker: &Asker<'_>, request: &v1::AggregateRequest) -> Result<(Aggregate
         return Err(status::invalid("functions", "names no aggregate function; for example \"average\""));
     }
     let asked = request.configuration.unwrap_or_default();
-    let default = Configuration::default();
+    let default = AggregateConfiguration::default();
     let percent = |field: &str, asked: Option<i32>, default: u8| match asked {
         None => Ok(default),
         Some(percent) => u8::try_from(percent).map_err(|_| status::invalid(field, format!("{percent} is not 0 to 100"))),
     };
-    let configuration = Configuration {
+    let configuration = AggregateConfiguration {
         treat_uncertain_as_bad: asked.treat_uncertain_as_bad.unwrap_or(default.treat_uncertain_as_bad),
         percent_data_bad: percent("configuration.percent_data_bad", asked.percent_data_bad, default.percent_data_bad)?,
         percent_data_good: percent("configuration.percent_data_good", asked.percent_data_good, default.percent_data_good)?,
@@ -144,7 +144,7 @@ fn query(asker: &Asker<'_>, request: &v1::AggregateRequest) -> Result<(Aggregate
         Some(unit) => calendar::calendar_intervals(range, &unit, &zone(&request.zone)?)?,
         None => intervals(range, &request.interval)?,
     };
-    let Selected { tags, missing } = asker.tags(&request.tags)?;
+    let SelectedTags { tags, missing } = asker.tags(&request.tags)?;
     Ok((AggregateQuery { tags, intervals, functions, configuration, stepped: asked.stepped, use_rollups: true }, missing))
 }
 

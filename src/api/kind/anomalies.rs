@@ -11,16 +11,16 @@ use tonic::Status;
 
 use super::{
     asker::Asker,
-    contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
+    contract::{Door, Emit, Endpoints, QueryKind, Resolved, UnknownNames, boxed},
     tag_by_tag::TagByTag,
 };
 use crate::{
     Services, request,
-    resolve::{Bounds, Selected, texts},
+    resolve::{Bounds, SelectedTags, texts},
     status,
 };
 use historian_model::Tag;
-use historian_operators::anomaly::{DETECTORS, Finding, Output, Parameter, Parameters, Plan};
+use historian_operators::anomaly::{AnomalyOutput, DETECTORS, DetectorPlan, Finding, ParameterValue, Parameters};
 use historian_query::{AnomalyQuery, AnomalyRows, Operator, QueryEngine, QueryError, QueryLimits, Slice};
 
 /// A resolved query for anomalies.
@@ -37,13 +37,13 @@ impl QueryKind for AnomaliesKind {
     const SQL: Option<&'static str> = Some("anomalies");
     type Request = v1::AnomaliesRequest;
 
-    fn resolve(asker: &Asker<'_>, request: v1::AnomaliesRequest) -> Result<(AnomaliesKind, Missing), Status> {
+    fn resolve(asker: &Asker<'_>, request: v1::AnomaliesRequest) -> Result<(AnomaliesKind, UnknownNames), Status> {
         let (query, missing) = query(asker, &request)?;
         let (start, end) = texts(query.range);
         Ok((AnomaliesKind { query, request: v1::AnomaliesRequest { start, end, ..request } }, missing))
     }
 
-    fn plan(asker: &Asker<'_>, request: v1::AnomaliesRequest) -> Result<(Box<dyn Resolved>, Missing), Status> {
+    fn plan(asker: &Asker<'_>, request: v1::AnomaliesRequest) -> Result<(Box<dyn Resolved>, UnknownNames), Status> {
         AnomaliesKind::resolve(asker, request).map(boxed)
     }
 }
@@ -54,7 +54,7 @@ impl Resolved for AnomaliesKind {
     }
 
     fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
-        let rows = (self.query.output == Output::Counts).then_some(self.query.tags.len() as u64);
+        let rows = (self.query.output == AnomalyOutput::Counts).then_some(self.query.tags.len() as u64);
         Ok(Endpoints { rows, ..Endpoints::whole(Some(self.query.range), request::any(&self.request)) })
     }
 
@@ -95,7 +95,7 @@ impl TagByTag for AnomaliesKind {
         let (rows, range) = (portion.all(), portion.range());
         let mut answer = v1::AnomaliesResponse::default();
         match self.query.output {
-            Output::Findings => {
+            AnomalyOutput::Findings => {
                 let finding = |finding: &Finding| v1::Finding {
                     tag: name(),
                     start: finding.start.0,
@@ -109,7 +109,7 @@ impl TagByTag for AnomaliesKind {
                 };
                 answer.findings = rows.findings[range].iter().map(finding).collect();
             }
-            Output::Scores => {
+            AnomalyOutput::Scores => {
                 let scores = &rows.scores;
                 let score = |row: usize| v1::anomalies_response::Score {
                     tag: name(),
@@ -119,7 +119,7 @@ impl TagByTag for AnomaliesKind {
                 };
                 answer.scores = range.map(score).collect();
             }
-            Output::Counts => {
+            AnomalyOutput::Counts => {
                 let count = |count: &i64| v1::anomalies_response::Count { tag: name(), count: *count };
                 answer.counts = rows.counts[range].iter().map(count).collect();
             }
@@ -129,29 +129,29 @@ impl TagByTag for AnomaliesKind {
 }
 
 /// The query of a request.
-fn query(asker: &Asker<'_>, request: &v1::AnomaliesRequest) -> Result<(AnomalyQuery, Missing), Status> {
+fn query(asker: &Asker<'_>, request: &v1::AnomaliesRequest) -> Result<(AnomalyQuery, UnknownNames), Status> {
     let now = asker.now;
     let mut range = Bounds::new(&request.start, &request.end, &request.zone).forward(now)?;
     // Nothing is expected of the future.
     range.end = range.end.min(now.max(range.start));
     let output = match request.output.try_into() {
-        Ok(anomalies_request::Output::Unspecified | anomalies_request::Output::Findings) => Output::Findings,
-        Ok(anomalies_request::Output::Scores) => Output::Scores,
-        Ok(anomalies_request::Output::Counts) => Output::Counts,
+        Ok(anomalies_request::Output::Unspecified | anomalies_request::Output::Findings) => AnomalyOutput::Findings,
+        Ok(anomalies_request::Output::Scores) => AnomalyOutput::Scores,
+        Ok(anomalies_request::Output::Counts) => AnomalyOutput::Counts,
         Err(_) => return Err(status::invalid("output", format!("{} is none of FINDINGS, SCORES, COUNTS", request.output))),
     };
     let mut parameters = Parameters::new();
     for (name, value) in request.parameters.iter().flat_map(|parameters| &parameters.fields) {
         let parameter = match &value.kind {
-            Some(Kind::NumberValue(number)) => Parameter::Number(*number),
-            Some(Kind::StringValue(text)) => Parameter::Text(text.clone()),
-            Some(Kind::BoolValue(flag)) => Parameter::Bool(*flag),
+            Some(Kind::NumberValue(number)) => ParameterValue::Number(*number),
+            Some(Kind::StringValue(text)) => ParameterValue::Text(text.clone()),
+            Some(Kind::BoolValue(flag)) => ParameterValue::Bool(*flag),
             _ => return Err(status::invalid(&format!("parameters.{name}"), "must be a number, a text, true or false")),
         };
         parameters.insert(name.clone(), parameter);
     }
-    let plan = Plan::new(&request.detector, &parameters).map_err(|error| status::invalid("detector", error.to_string()))?;
-    let Selected { mut tags, missing } = asker.tags(&request.tags)?;
+    let plan = DetectorPlan::new(&request.detector, &parameters).map_err(|error| status::invalid("detector", error.to_string()))?;
+    let SelectedTags { mut tags, missing } = asker.tags(&request.tags)?;
     // A glob takes the tags that can be scored; a tag that is named and cannot be is a mistake.
     let named = |tag: &Tag| request.tags.iter().any(|pattern| pattern == tag.name().as_str());
     if let Some(tag) = tags.iter().find(|tag| !plan.takes(tag.value_type()) && named(tag)) {

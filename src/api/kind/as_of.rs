@@ -11,17 +11,17 @@ use tonic::Status;
 
 use super::{
     asker::Asker,
-    contract::{Door, Missing, QueryKind, Resolved, refused},
+    contract::{Door, QueryKind, Resolved, UnknownNames, refused},
 };
 use crate::{
     answer::{self, damaged, unknown},
     flight::decode::{shown, type_name},
-    resolve::{Selected, duration},
+    resolve::{SelectedTags, duration},
     sample, status,
     timestamps::nanoseconds,
 };
 use historian_operators::kpi::Eligible;
-use historian_query::{AS_OF_TAGS_MAX, AsOfQuery, Held, QueryEngine, QueryLimits, as_of_fields, check_names, tells_states};
+use historian_query::{AS_OF_TAGS_MAX, AsOfQuery, AsOfSamples, QueryEngine, QueryLimits, as_of_fields, check_names, tells_states};
 
 /// Samples of one answer to `AsOf` at most; how many of them fit into it depends on their type.
 const AS_OF_CELLS_MAX: usize = 1 << 20;
@@ -39,7 +39,7 @@ impl QueryKind for AsOfKind {
     const SQL: Option<&'static str> = None;
     type Request = v1::AsOfRequest;
 
-    fn resolve(asker: &Asker<'_>, request: v1::AsOfRequest) -> Result<(AsOfKind, Missing), Status> {
+    fn resolve(asker: &Asker<'_>, request: v1::AsOfRequest) -> Result<(AsOfKind, UnknownNames), Status> {
         let eligible = match v1::QualityFilter::try_from(request.quality) {
             Ok(v1::QualityFilter::Unspecified | v1::QualityFilter::NotBad) => Eligible::NotBad,
             Ok(v1::QualityFilter::Any) => Eligible::Any,
@@ -48,7 +48,7 @@ impl QueryKind for AsOfKind {
         };
         let tolerance = duration("tolerance", &request.tolerance)?.unsigned_abs();
         let tolerance_ns = (!request.tolerance.trim().is_empty()).then_some(tolerance);
-        let Selected { tags, missing } = asker.tags(&request.tags)?;
+        let SelectedTags { tags, missing } = asker.tags(&request.tags)?;
         if tags.len() > AS_OF_TAGS_MAX {
             let message = format!("{} tags are joined, at most {AS_OF_TAGS_MAX} are at once; use a narrower glob", tags.len());
             return Err(status::too_much("as_of_tags_max", message));
@@ -56,7 +56,7 @@ impl QueryKind for AsOfKind {
         Ok((AsOfKind { query: AsOfQuery { tags, times: request.timestamps, tolerance_ns, eligible } }, missing))
     }
 
-    fn plan(_asker: &Asker<'_>, _request: v1::AsOfRequest) -> Result<(Box<dyn Resolved>, Missing), Status> {
+    fn plan(_asker: &Asker<'_>, _request: v1::AsOfRequest) -> Result<(Box<dyn Resolved>, UnknownNames), Status> {
         Err(refused::<AsOfKind>())
     }
 }
@@ -100,7 +100,7 @@ impl AsOfKind {
         let answers = engine.as_of(&query, limits).map_err(|error| status::from_query(&error))?;
         let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
         for answer in answers {
-            let arrays = answer.and_then(Held::into_arrays).map_err(|error| status::from_query(&error))?;
+            let arrays = answer.and_then(AsOfSamples::into_arrays).map_err(|error| status::from_query(&error))?;
             for array in arrays {
                 columns.push(match &places {
                     None => array,
@@ -116,7 +116,7 @@ impl AsOfKind {
     ///
     /// # Errors
     /// `RESOURCE_EXHAUSTED` where it is more than a client takes, and of the join.
-    pub fn answer(&self, missing: Missing, engine: &QueryEngine, limits: &QueryLimits) -> Result<v1::AsOfResponse, Status> {
+    pub fn answer(&self, missing: UnknownNames, engine: &QueryEngine, limits: &QueryLimits) -> Result<v1::AsOfResponse, Status> {
         let query = &self.query;
         let cells = query.times.len().saturating_mul(query.tags.len());
         if cells > AS_OF_CELLS_MAX {

@@ -4,8 +4,8 @@ use tonic::Status;
 
 use crate::{
     Services,
-    resolve::{self, Selected},
-    ticket::Part,
+    resolve::{self, SelectedTags},
+    ticket::TicketTags,
 };
 use historian_model::Timestamp;
 
@@ -15,7 +15,7 @@ pub struct Asker<'a> {
     /// The one clock reading that all times of the request are relative to.
     pub now: Timestamp,
     /// Which of the selected tags are meant; `None` all.
-    part: Option<&'a Part>,
+    part: Option<&'a TicketTags>,
 }
 
 impl<'a> Asker<'a> {
@@ -24,7 +24,7 @@ impl<'a> Asker<'a> {
     }
 
     /// Of a ticket that means a part of the tags.
-    pub fn of_part(services: &'a Services, part: Option<&'a Part>) -> Asker<'a> {
+    pub fn of_part(services: &'a Services, part: Option<&'a TicketTags>) -> Asker<'a> {
         Asker { services, now: services.clock.now(), part }
     }
 
@@ -32,7 +32,7 @@ impl<'a> Asker<'a> {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for patterns, `RESOURCE_EXHAUSTED` where they select too many.
-    pub fn tags(&self, patterns: &[String]) -> Result<Selected, Status> {
+    pub fn tags(&self, patterns: &[String]) -> Result<SelectedTags, Status> {
         let mut selected = resolve::tags(self.services, patterns)?;
         if let Some(part) = self.part {
             selected.tags.retain(|tag| part.has(tag));

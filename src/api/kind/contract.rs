@@ -15,7 +15,7 @@ use historian_model::TimeRange;
 use historian_query::{QueryEngine, QueryError, QueryLimits};
 
 /// Exact names of a request that no tag has. Unlike a glob they are a mistake of the asker.
-pub type Missing = Vec<String>;
+pub type UnknownNames = Vec<String>;
 
 /// Receives batches; answers false to stop.
 pub type Emit<'a> = &'a mut dyn FnMut(RecordBatch) -> bool;
@@ -47,13 +47,13 @@ pub trait QueryKind: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// Names the field that cannot be answered.
-    fn resolve(asker: &Asker<'_>, request: Self::Request) -> Result<(Self, Missing), Status>;
+    fn resolve(asker: &Asker<'_>, request: Self::Request) -> Result<(Self, UnknownNames), Status>;
 
     /// Resolves a request for `DoGet`, `GetFlightInfo` and `GetSchema`; kinds of another door refuse it. Blocks on the catalog.
     ///
     /// # Errors
     /// As [`QueryKind::resolve`].
-    fn plan(asker: &Asker<'_>, request: Self::Request) -> Result<(Box<dyn Resolved>, Missing), Status>;
+    fn plan(asker: &Asker<'_>, request: Self::Request) -> Result<(Box<dyn Resolved>, UnknownNames), Status>;
 }
 
 /// A resolved query of the door [`Door::Get`]: its answer as Arrow.
@@ -111,7 +111,7 @@ pub trait Asked: Debug + Send + Sync {
     ///
     /// # Errors
     /// As there.
-    fn plan(self: Box<Self>, asker: &Asker<'_>) -> Result<(Box<dyn Resolved>, Missing), Status>;
+    fn plan(self: Box<Self>, asker: &Asker<'_>) -> Result<(Box<dyn Resolved>, UnknownNames), Status>;
 
     /// The request itself, for who looks for one of a certain kind.
     fn request(&self) -> &dyn Any;
@@ -131,7 +131,7 @@ impl<K: QueryKind> Asked for RequestOf<K> {
         request::any(&self.0)
     }
 
-    fn plan(self: Box<Self>, asker: &Asker<'_>) -> Result<(Box<dyn Resolved>, Missing), Status> {
+    fn plan(self: Box<Self>, asker: &Asker<'_>) -> Result<(Box<dyn Resolved>, UnknownNames), Status> {
         K::plan(asker, self.0)
     }
 
@@ -175,7 +175,7 @@ impl Kind {
 }
 
 /// A resolved query as one of any kind.
-pub fn boxed<Q: Resolved + 'static>((query, missing): (Q, Missing)) -> (Box<dyn Resolved>, Missing) {
+pub fn boxed<Q: Resolved + 'static>((query, missing): (Q, UnknownNames)) -> (Box<dyn Resolved>, UnknownNames) {
     (Box::new(query), missing)
 }
 

@@ -9,14 +9,14 @@ use tonic::Status;
 
 use super::{
     asker::Asker,
-    contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
+    contract::{Door, Emit, Endpoints, QueryKind, Resolved, UnknownNames, boxed},
 };
 use crate::{
     Services,
     answer::{self, unknown},
     page_token::{self, request_sum},
     request,
-    resolve::Selected,
+    resolve::SelectedTags,
     sample, status,
 };
 use historian_model::Tag;
@@ -40,15 +40,15 @@ impl QueryKind for CurrentKind {
     const SQL: Option<&'static str> = Some("current");
     type Request = CurrentValuesRequest;
 
-    fn resolve(asker: &Asker<'_>, request: CurrentValuesRequest) -> Result<(CurrentKind, Missing), Status> {
+    fn resolve(asker: &Asker<'_>, request: CurrentValuesRequest) -> Result<(CurrentKind, UnknownNames), Status> {
         if request.page_size != 0 || !request.page_token.is_empty() {
             return Err(status::invalid("page_size", "is of gRPC; Flight streams all current values"));
         }
-        let Selected { tags, missing } = asker.tags(&request.tags)?;
+        let SelectedTags { tags, missing } = asker.tags(&request.tags)?;
         Ok((CurrentKind { tags, request }, missing))
     }
 
-    fn plan(asker: &Asker<'_>, request: CurrentValuesRequest) -> Result<(Box<dyn Resolved>, Missing), Status> {
+    fn plan(asker: &Asker<'_>, request: CurrentValuesRequest) -> Result<(Box<dyn Resolved>, UnknownNames), Status> {
         CurrentKind::resolve(asker, request).map(boxed)
     }
 }
@@ -93,7 +93,7 @@ impl PageOfCurrent {
             "" => None,
             token => page_token::start_of_list(sum(&request), token)?,
         };
-        let Selected { mut tags, missing } = asker.tags(&request.tags)?;
+        let SelectedTags { mut tags, missing } = asker.tags(&request.tags)?;
         // What is missing is told once.
         let failures = if after.is_none() { answer::failures(missing.into_iter().map(unknown).collect()) } else { Vec::new() };
         if let Some(after) = after {

@@ -8,12 +8,12 @@ use tonic::Status;
 
 use super::{
     asker::Asker,
-    contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
+    contract::{Door, Emit, Endpoints, QueryKind, Resolved, UnknownNames, boxed},
     tag_by_tag::TagByTag,
 };
 use crate::{
     Services, request,
-    resolve::{Bounds, Selected, texts},
+    resolve::{Bounds, SelectedTags, texts},
     sample, status,
 };
 use historian_model::Tag;
@@ -34,13 +34,13 @@ impl QueryKind for DownsampleKind {
     const SQL: Option<&'static str> = Some("downsample");
     type Request = v1::DownsampleRequest;
 
-    fn resolve(asker: &Asker<'_>, request: v1::DownsampleRequest) -> Result<(DownsampleKind, Missing), Status> {
+    fn resolve(asker: &Asker<'_>, request: v1::DownsampleRequest) -> Result<(DownsampleKind, UnknownNames), Status> {
         let (query, missing) = query(asker, &request)?;
         let (start, end) = texts(query.range);
         Ok((DownsampleKind { query, request: v1::DownsampleRequest { start, end, ..request } }, missing))
     }
 
-    fn plan(asker: &Asker<'_>, request: v1::DownsampleRequest) -> Result<(Box<dyn Resolved>, Missing), Status> {
+    fn plan(asker: &Asker<'_>, request: v1::DownsampleRequest) -> Result<(Box<dyn Resolved>, UnknownNames), Status> {
         DownsampleKind::resolve(asker, request).map(boxed)
     }
 }
@@ -94,7 +94,7 @@ impl TagByTag for DownsampleKind {
 }
 
 /// The query of a request.
-fn query(asker: &Asker<'_>, request: &v1::DownsampleRequest) -> Result<(DownsampleQuery, Missing), Status> {
+fn query(asker: &Asker<'_>, request: &v1::DownsampleRequest) -> Result<(DownsampleQuery, UnknownNames), Status> {
     let range = Bounds::new(&request.start, &request.end, &request.zone).forward(asker.now)?;
     let method = match request.method.try_into() {
         Ok(downsample_request::Method::Unspecified | downsample_request::Method::Plot) => Method::Plot,
@@ -106,7 +106,8 @@ fn query(asker: &Asker<'_>, request: &v1::DownsampleRequest) -> Result<(Downsamp
     };
     let points = if request.points == 0 { 1_000 } else { request.points };
     let points = usize::try_from(points).map_err(|_| status::invalid("points", format!("{points} is negative")))?;
-    downsample::Request::new(range.start.0, range.end.0, points, method).map_err(|error| status::invalid("points", error.to_string()))?;
-    let Selected { tags, missing } = asker.tags(&request.tags)?;
+    downsample::DownsampleRange::new(range.start.0, range.end.0, points, method)
+        .map_err(|error| status::invalid("points", error.to_string()))?;
+    let SelectedTags { tags, missing } = asker.tags(&request.tags)?;
     Ok((DownsampleQuery { tags, range, points, method, types: request.types, use_rollups: true }, missing))
 }

@@ -9,12 +9,12 @@ use tonic::Status;
 use super::{
     asker::Asker,
     calendar::{self, refused},
-    contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
+    contract::{Door, Emit, Endpoints, QueryKind, Resolved, UnknownNames, boxed},
     tag_by_tag::TagByTag,
 };
 use crate::{
     Services, request,
-    resolve::{Bounds, Selected, duration, texts, zone},
+    resolve::{Bounds, SelectedTags, duration, texts, zone},
     status,
 };
 use historian_model::Tag;
@@ -35,13 +35,13 @@ impl QueryKind for MeasureKind {
     const SQL: Option<&'static str> = None;
     type Request = v1::MeasureRequest;
 
-    fn resolve(asker: &Asker<'_>, request: v1::MeasureRequest) -> Result<(MeasureKind, Missing), Status> {
+    fn resolve(asker: &Asker<'_>, request: v1::MeasureRequest) -> Result<(MeasureKind, UnknownNames), Status> {
         let (query, missing) = query(asker, &request)?;
         let (start, end) = texts(query.range());
         Ok((MeasureKind { query, request: v1::MeasureRequest { start, end, ..request } }, missing))
     }
 
-    fn plan(asker: &Asker<'_>, request: v1::MeasureRequest) -> Result<(Box<dyn Resolved>, Missing), Status> {
+    fn plan(asker: &Asker<'_>, request: v1::MeasureRequest) -> Result<(Box<dyn Resolved>, UnknownNames), Status> {
         MeasureKind::resolve(asker, request).map(boxed)
     }
 }
@@ -113,7 +113,7 @@ impl TagByTag for MeasureKind {
 }
 
 /// The query of a request.
-fn query(asker: &Asker<'_>, request: &v1::MeasureRequest) -> Result<(MeasureQuery, Missing), Status> {
+fn query(asker: &Asker<'_>, request: &v1::MeasureRequest) -> Result<(MeasureQuery, UnknownNames), Status> {
     let now = asker.now;
     let range = Bounds::new(&request.start, &request.end, &request.zone).forward(now)?;
     let zone = zone(&request.zone)?;
@@ -124,7 +124,7 @@ fn query(asker: &Asker<'_>, request: &v1::MeasureRequest) -> Result<(MeasureQuer
     };
     let intervals = intervals.map_err(|error| refused(&error))?;
     let measure = what(request)?;
-    let Selected { mut tags, missing } = asker.tags(&request.tags)?;
+    let SelectedTags { mut tags, missing } = asker.tags(&request.tags)?;
     // A glob takes the tags that can be measured so; a tag that is named and cannot be is a mistake.
     let named = |tag: &Tag| request.tags.iter().any(|pattern| pattern == tag.name().as_str());
     let unfit =

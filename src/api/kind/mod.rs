@@ -23,7 +23,7 @@ pub use self::{
     anomalies::{AnomaliesKind, detectors},
     as_of::{AsOfKind, check_schema},
     asker::Asker,
-    contract::{Asked, Door, Kind, Missing, QueryKind, Resolved},
+    contract::{Asked, Door, Kind, QueryKind, Resolved, UnknownNames},
     current::{CurrentKind, PageOfCurrent},
     downsample::DownsampleKind,
     measure::MeasureKind,

@@ -8,15 +8,15 @@ use tonic::Status;
 
 use super::{
     asker::Asker,
-    contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
+    contract::{Door, Emit, Endpoints, QueryKind, Resolved, UnknownNames, boxed},
     page::{self, Page},
     tag_by_tag::TagByTag,
 };
 use crate::{
     Services, convert, request,
-    resolve::{Bounds, Selected, bounds_as_asked, duration},
+    resolve::{Bounds, SelectedTags, bounds_as_asked, duration},
     sample, status,
-    ticket::Tickets,
+    ticket::TicketMaker,
 };
 use historian_model::{Samples, Tag, TimeRange, Timestamp, ValueType};
 use historian_query::{Boundary, Fill, Layout, QualityFilter, QueryEngine, QueryError, QueryLimits, RangeQuery, Slice, TakePart};
@@ -37,12 +37,12 @@ impl QueryKind for RangeKind {
     const SQL: Option<&'static str> = Some("range");
     type Request = v1::RangeRequest;
 
-    fn resolve(asker: &Asker<'_>, request: v1::RangeRequest) -> Result<(RangeKind, Missing), Status> {
+    fn resolve(asker: &Asker<'_>, request: v1::RangeRequest) -> Result<(RangeKind, UnknownNames), Status> {
         let (query, missing) = query(asker, &request)?;
         Ok((RangeKind::of(query, request)?, missing))
     }
 
-    fn plan(asker: &Asker<'_>, request: v1::RangeRequest) -> Result<(Box<dyn Resolved>, Missing), Status> {
+    fn plan(asker: &Asker<'_>, request: v1::RangeRequest) -> Result<(Box<dyn Resolved>, UnknownNames), Status> {
         RangeKind::resolve(asker, request).map(boxed)
     }
 }
@@ -105,7 +105,7 @@ impl TagByTag for RangeKind {
     type Portion = Slice<Samples>;
     type Message = v1::RangeResponse;
 
-    fn resolve_for_tags(asker: &Asker<'_>, request: v1::RangeRequest) -> Result<(RangeKind, Missing), Status> {
+    fn resolve_for_tags(asker: &Asker<'_>, request: v1::RangeRequest) -> Result<(RangeKind, UnknownNames), Status> {
         let (query, missing) = query(asker, &request)?;
         if query.layout == Layout::Wide {
             return Err(status::invalid("layout", "WIDE is a form of Arrow Flight; gRPC answers LONG, tag after tag"));
@@ -156,7 +156,7 @@ impl TagByTag for RangeKind {
 }
 
 /// The query of a request, whole.
-fn query(asker: &Asker<'_>, request: &v1::RangeRequest) -> Result<(RangeQuery, Missing), Status> {
+fn query(asker: &Asker<'_>, request: &v1::RangeRequest) -> Result<(RangeQuery, UnknownNames), Status> {
     let range = Bounds::new(&request.start, &request.end, &request.zone).resolve(asker.now)?;
     let boundary = match request.boundary.try_into() {
         Ok(range_request::Boundary::Unspecified | range_request::Boundary::Inside) => Boundary::Inside,
@@ -191,7 +191,7 @@ fn query(asker: &Asker<'_>, request: &v1::RangeRequest) -> Result<(RangeQuery, M
             "is for the LONG layout; in WIDE each tag has its own type",
         ));
     }
-    let Selected { tags, missing } = asker.tags(&request.tags)?;
+    let SelectedTags { tags, missing } = asker.tags(&request.tags)?;
     let limit = (limit > 0).then_some(limit);
     let step = (step > 0).then_some(step);
     let (types, among) = (request.types, among(&request.among)?);
@@ -263,7 +263,7 @@ const ESTIMATED_TAGS_MAX: usize = 4096;
 
 /// One ticket per group of neighbouring tags of about equal size. In the order of the tickets the answers join to the answer of the whole.
 fn tickets(services: &Services, query: &RangeQuery, patterns: &[String], rows: u64) -> Result<Vec<Vec<u8>>, Status> {
-    let tickets = Tickets::new(patterns, &query.tags);
+    let tickets = TicketMaker::new(patterns, &query.tags);
     let ticket = |tags: &[Arc<Tag>], query: &RangeQuery| tickets.ticket(tags, |names| to_request(names, query));
     let by_size = usize::try_from(rows / ENDPOINT_ROWS_MIN).unwrap_or(usize::MAX).clamp(1, services.limits.endpoints_max.max(1));
     // The wide form has one column per tag, so its parts do not join.

@@ -18,20 +18,20 @@ use tonic::{Status, metadata::MetadataMap};
 
 use super::{
     asker::Asker,
-    contract::{Door, Missing, QueryKind, Resolved, refused as not_planned},
+    contract::{Door, QueryKind, Resolved, UnknownNames, refused as not_planned},
 };
-use crate::{Api, Services, blocking, resolve, sample, status, stream::Answer};
+use crate::{Api, Services, blocking, resolve, sample, status, stream::ResponseStream};
 use historian_model::{Samples, Tag, TagId, TagSelection, Value, Values};
 use historian_query::{INTEGER_DIGITS, QueryLimits};
 use historian_read::feed::{FeedError, Follower};
 
 /// What a subscriber gets at once, in the order of writing; or current values, with the position 0.
 pub struct Delivery {
-    pub writes: Vec<Written>,
+    pub writes: Vec<SelectedWrite>,
 }
 
 /// The runs of one write that were selected.
-pub struct Written {
+pub struct SelectedWrite {
     pub runs: Vec<(Arc<Tag>, Samples)>,
     /// Where to resume when not all of them have come: the position of what came before.
     pub before: u64,
@@ -45,12 +45,12 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// A part of a delivery that is one message.
 #[derive(Default)]
-struct Part<'a> {
-    stretches: Vec<Stretch<'a>>,
+struct DeliveryPart<'a> {
+    stretches: Vec<RunStretch<'a>>,
 }
 
 /// Rows of a run, and the position behind which to resume when they have come.
-struct Stretch<'a> {
+struct RunStretch<'a> {
     tag: &'a Arc<Tag>,
     run: &'a Samples,
     rows: Range<usize>,
@@ -59,9 +59,9 @@ struct Stretch<'a> {
 
 /// Cuts a delivery into messages. Who resumes behind the greatest position that came misses nothing: a write that does not fit one message
 /// has messages of its own, and all rows but those of its last one have the position of what came before it.
-fn parts(delivery: &Delivery) -> Vec<Part<'_>> {
+fn parts(delivery: &Delivery) -> Vec<DeliveryPart<'_>> {
     let mut parts = Vec::new();
-    let mut part = Part::default();
+    let mut part = DeliveryPart::default();
     let (mut held, mut bytes) = (0, 0);
     let row_bytes = |tag: &Tag, run: &Samples| (run.heap_bytes() / run.len().max(1)).max(1) + tag.name().as_str().len();
     for write in &delivery.writes {
@@ -84,7 +84,7 @@ fn parts(delivery: &Delivery) -> Vec<Part<'_>> {
                     continue;
                 }
                 let to = run.len().min(from + room.max(1));
-                part.stretches.push(Stretch { tag, run, rows: from..to, position: write.position });
+                part.stretches.push(RunStretch { tag, run, rows: from..to, position: write.position });
                 (held, bytes) = (held + to - from, bytes + (to - from) * row_bytes);
                 from = to;
             }
@@ -125,12 +125,12 @@ impl QueryKind for SubscribeKind {
     const SQL: Option<&'static str> = None;
     type Request = v1::SubscribeRequest;
 
-    fn resolve(asker: &Asker<'_>, request: v1::SubscribeRequest) -> Result<(SubscribeKind, Missing), Status> {
+    fn resolve(asker: &Asker<'_>, request: v1::SubscribeRequest) -> Result<(SubscribeKind, UnknownNames), Status> {
         let selection = resolve::selection_of_some(&request.tags, &asker.services.limits)?;
         Ok((SubscribeKind { selection, request }, Vec::new()))
     }
 
-    fn plan(_asker: &Asker<'_>, _request: v1::SubscribeRequest) -> Result<(Box<dyn Resolved>, Missing), Status> {
+    fn plan(_asker: &Asker<'_>, _request: v1::SubscribeRequest) -> Result<(Box<dyn Resolved>, UnknownNames), Status> {
         Err(not_planned::<SubscribeKind>())
     }
 }
@@ -143,7 +143,7 @@ pub fn follow<T: Send + 'static>(
     api: &Arc<Api>,
     request: v1::SubscribeRequest,
     mut convert: impl FnMut(Delivery) -> Result<Vec<T>, Status> + Send + 'static,
-) -> Result<Answer<T>, Status> {
+) -> Result<ResponseStream<T>, Status> {
     let limits = api.limits();
     let permit = api.subscriptions.clone().try_acquire_owned().map_err(|_| {
         status::busy(format!("{} subscriptions are open, which is the limit; end one, or try again later", limits.subscriptions_max))
@@ -162,7 +162,7 @@ pub fn follow<T: Send + 'static>(
     });
     tokio::spawn(async move {
         let _permit = permit;
-        let mut tags = Tags { selection, known: HashMap::new(), delivered: follower.position() };
+        let mut tags = SubscribedTags { selection, known: HashMap::new(), delivered: follower.position() };
         let mut first = if request.current {
             match blocking({
                 let (services, patterns, limits) = (services.clone(), request.tags.clone(), current_limits);
@@ -170,7 +170,7 @@ pub fn follow<T: Send + 'static>(
             })
             .await
             {
-                Ok(runs) => Some(Delivery { writes: vec![Written { runs, before: 0, position: 0 }] }),
+                Ok(runs) => Some(Delivery { writes: vec![SelectedWrite { runs, before: 0, position: 0 }] }),
                 Err(error) => return drop(failure.set(error)),
             }
         } else {
@@ -225,28 +225,28 @@ pub fn follow<T: Send + 'static>(
 }
 
 /// Tags by id, and whether they are selected.
-struct Tags {
+struct SubscribedTags {
     selection: TagSelection,
     known: HashMap<TagId, Option<Arc<Tag>>>,
     /// Position of what was delivered last; at first where the subscription begins.
     delivered: u64,
 }
 
-impl Tags {
+impl SubscribedTags {
     fn selected(&mut self, services: &Services, id: TagId) -> Option<Arc<Tag>> {
-        let Tags { selection, known, .. } = self;
+        let SubscribedTags { selection, known, .. } = self;
         let found = known.entry(id).or_insert_with(|| services.catalog.by_id(id).filter(|tag| selection.matches(tag.name().as_str())));
         found.clone()
     }
 }
 
-fn next(services: &Services, follower: &mut Follower, tags: &mut Tags) -> Result<Delivery, FeedError> {
+fn next(services: &Services, follower: &mut Follower, tags: &mut SubscribedTags) -> Result<Delivery, FeedError> {
     let mut writes = Vec::new();
     for write in follower.read()? {
         let selected = |(id, run)| tags.selected(services, id).map(|tag| (tag, run));
         let runs: Vec<_> = write.runs.into_iter().filter_map(selected).collect();
         if !runs.is_empty() {
-            writes.push(Written { runs, before: tags.delivered, position: write.sequence });
+            writes.push(SelectedWrite { runs, before: tags.delivered, position: write.sequence });
             tags.delivered = write.sequence;
         }
     }
@@ -284,9 +284,9 @@ impl SubscribeKind {
 }
 
 fn messages(delivery: &Delivery) -> Vec<v1::SubscribeResponse> {
-    let message = |part: Part<'_>| {
+    let message = |part: DeliveryPart<'_>| {
         let position = part.stretches.last().map_or(0, |stretch| stretch.position);
-        let samples = part.stretches.into_iter().map(|Stretch { tag, run, rows, .. }| sample::of_rows(tag.name().as_str(), run, rows));
+        let samples = part.stretches.into_iter().map(|RunStretch { tag, run, rows, .. }| sample::of_rows(tag.name().as_str(), run, rows));
         v1::SubscribeResponse { samples: samples.collect(), position }
     };
     parts(delivery).into_iter().map(message).collect()
@@ -306,12 +306,12 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn batch(part: &Part<'_>) -> Result<RecordBatch, Status> {
+fn batch(part: &DeliveryPart<'_>) -> Result<RecordBatch, Status> {
     let (mut tags, mut texts) = (StringBuilder::new(), StringBuilder::new());
     let mut timestamps = TimestampNanosecondBuilder::new().with_timezone("UTC");
     let (mut values, mut qualities, mut positions) = (Float64Builder::new(), UInt32Builder::new(), UInt64Builder::new());
     let mut integers = Decimal128Builder::new().with_data_type(DataType::Decimal128(INTEGER_DIGITS, 0));
-    for Stretch { tag, run, rows, position } in &part.stretches {
+    for RunStretch { tag, run, rows, position } in &part.stretches {
         for row in rows.clone() {
             tags.append_value(tag.name().as_str());
             timestamps.append_value(run.timestamps[row]);
@@ -366,7 +366,7 @@ mod tests {
         let tag = Arc::new(Tag { id: TagId(1), definition, created: zero, updated: zero });
         let sizes = [(3, vec![5, 7]), (4, vec![30_000]), (6, vec![100_000, 2]), (7, vec![1]), (9, vec![40_000, 1])];
         let (mut at, mut before) = (0, 2);
-        let writes = sizes.iter().map(|(position, runs)| Written {
+        let writes = sizes.iter().map(|(position, runs)| SelectedWrite {
             runs: runs
                 .iter()
                 .map(|&rows| {

@@ -8,14 +8,14 @@ use tonic::Status;
 
 use super::{
     asker::Asker,
-    contract::{Door, Emit, Endpoints, Missing, QueryKind, Resolved, boxed},
+    contract::{Door, Emit, Endpoints, QueryKind, Resolved, UnknownNames, boxed},
     tag_by_tag::TagByTag,
 };
 use crate::{
     Services,
-    resolve::{Bounds, Selected},
+    resolve::{Bounds, SelectedTags},
     sample, status,
-    ticket::Tickets,
+    ticket::TicketMaker,
 };
 use historian_model::Tag;
 use historian_query::{QueryEngine, QueryError, QueryLimits, Slice, SupersededQuery, SupersededRows};
@@ -34,12 +34,12 @@ impl QueryKind for SupersededKind {
     const SQL: Option<&'static str> = None;
     type Request = v1::SupersededRequest;
 
-    fn resolve(asker: &Asker<'_>, request: v1::SupersededRequest) -> Result<(SupersededKind, Missing), Status> {
+    fn resolve(asker: &Asker<'_>, request: v1::SupersededRequest) -> Result<(SupersededKind, UnknownNames), Status> {
         let (query, missing) = query(asker, &request)?;
         Ok((SupersededKind { query, patterns: request.tags }, missing))
     }
 
-    fn plan(asker: &Asker<'_>, request: v1::SupersededRequest) -> Result<(Box<dyn Resolved>, Missing), Status> {
+    fn plan(asker: &Asker<'_>, request: v1::SupersededRequest) -> Result<(Box<dyn Resolved>, UnknownNames), Status> {
         SupersededKind::resolve(asker, request).map(boxed)
     }
 }
@@ -50,7 +50,7 @@ impl Resolved for SupersededKind {
     }
 
     fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
-        let ticket = Tickets::new(&self.patterns, &self.query.tags).ticket(&self.query.tags, |tags| to_request(tags, &self.query));
+        let ticket = TicketMaker::new(&self.patterns, &self.query.tags).ticket(&self.query.tags, |tags| to_request(tags, &self.query));
         Ok(Endpoints::whole(Some(self.query.range), ticket))
     }
 
@@ -95,14 +95,14 @@ impl TagByTag for SupersededKind {
 }
 
 /// The query of a request.
-fn query(asker: &Asker<'_>, request: &v1::SupersededRequest) -> Result<(SupersededQuery, Missing), Status> {
+fn query(asker: &Asker<'_>, request: &v1::SupersededRequest) -> Result<(SupersededQuery, UnknownNames), Status> {
     let v1::SupersededRequest { tags: patterns, start, end, zone, limit } = request;
     let range = Bounds::new(start, end, zone).resolve(asker.now)?;
     if range.reverse {
         return Err(status::invalid("end", format!("{} lies before the start; versions are told in the order of time", range.start)));
     }
     let limit = u64::try_from(*limit).map_err(|_| status::invalid("limit", format!("{limit} is negative; 0 means no limit")))?;
-    let Selected { tags, missing } = asker.tags(patterns)?;
+    let SelectedTags { tags, missing } = asker.tags(patterns)?;
     Ok((SupersededQuery { tags, range, limit: (limit > 0).then_some(limit) }, missing))
 }
 

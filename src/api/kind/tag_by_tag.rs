@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::{
     asker::Asker,
-    contract::{Missing, QueryKind},
+    contract::{QueryKind, UnknownNames},
 };
 use crate::{
     answer::{MESSAGE_BYTES_MAX, damaged, unknown},
@@ -29,7 +29,7 @@ pub trait TagByTag: QueryKind {
     ///
     /// # Errors
     /// As there.
-    fn resolve_for_tags(asker: &Asker<'_>, request: Self::Request) -> Result<(Self, Missing), Status> {
+    fn resolve_for_tags(asker: &Asker<'_>, request: Self::Request) -> Result<(Self, UnknownNames), Status> {
         Self::resolve(asker, request)
     }
 
@@ -91,7 +91,7 @@ pub trait TagByTag: QueryKind {
 /// Of any query, but damage of a single tag, which is a message.
 pub fn answer<K: TagByTag>(
     query: &K,
-    missing: Missing,
+    missing: UnknownNames,
     engine: &QueryEngine,
     limits: &QueryLimits,
     emitter: &Emitter<K::Message>,

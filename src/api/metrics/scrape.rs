@@ -27,7 +27,7 @@ impl Metrics {
         // The end mark of the first part would hide the second.
         text.truncate(text.trim_end().trim_end_matches("# EOF").len());
         let mut state = Registry::default();
-        state.register_collector(Box::new(State::of(services)));
+        state.register_collector(Box::new(ScrapeState::of(services)));
         encode(&mut text, &state)?;
         Ok(text)
     }
@@ -35,19 +35,19 @@ impl Metrics {
 
 /// State at the moment of a scrape.
 #[derive(Debug)]
-struct State {
+struct ScrapeState {
     start_seconds: f64,
     counters: [(&'static str, &'static str, u64); 10],
     gauges: [(&'static str, &'static str, u64); 8],
     devices: Vec<Arc<DeviceStatus>>,
 }
 
-impl State {
-    fn of(services: &Services) -> State {
+impl ScrapeState {
+    fn of(services: &Services) -> ScrapeState {
         let status = services.admin.status();
         let scrub = services.admin.maintenance().map(|maintenance| maintenance.scrub_status()).unwrap_or_default();
         let last_scrub = scrub.last.as_ref();
-        State {
+        ScrapeState {
             start_seconds: status.start_time.0 as f64 / 1e9,
             counters: [
                 ("historian_samples_written", "Samples acknowledged since the start of the process", status.samples_written),
@@ -134,7 +134,7 @@ const DEVICE_GAUGES: [DeviceValue; 3] = [
     ("historian_device_tags_delivering", "Tags that deliver good samples now", DeviceStatus::delivering),
 ];
 
-impl Collector for State {
+impl Collector for ScrapeState {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let start = ConstGauge::new(self.start_seconds);
         start.encode(encoder.encode_descriptor(

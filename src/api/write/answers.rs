@@ -13,22 +13,25 @@ use tonic::Status;
 use crate::status;
 
 /// Way of the answers of a write stream to the wire.
-pub struct Answers<T> {
+pub struct AcknowledgementSender<T> {
     sender: mpsc::Sender<Result<T, Status>>,
     unread_for: Duration,
     failure: Arc<OnceLock<Status>>,
 }
 
 /// A bounded way for answers: at most `unread_max` wait for a client that does not read them, each for `unread_for`.
-pub fn answers<T: Send + 'static>(unread_max: usize, unread_for: Duration) -> (Answers<T>, impl Stream<Item = Result<T, Status>> + Send) {
+pub fn answers<T: Send + 'static>(
+    unread_max: usize,
+    unread_for: Duration,
+) -> (AcknowledgementSender<T>, impl Stream<Item = Result<T, Status>> + Send) {
     let (answers, receiver) = mpsc::channel(unread_max);
     let failure = Arc::new(OnceLock::new());
     let mut last = Some(failure.clone());
     let ending = futures::stream::poll_fn(move |_| Poll::Ready(last.take().and_then(|failure| failure.get().cloned()).map(Err)));
-    (Answers { sender: answers, unread_for, failure }, ReceiverStream::new(receiver).chain(ending))
+    (AcknowledgementSender { sender: answers, unread_for, failure }, ReceiverStream::new(receiver).chain(ending))
 }
 
-impl<T> Answers<T> {
+impl<T> AcknowledgementSender<T> {
     /// Hands one answer on, waiting for room. False: the stream is to end, because nobody reads or an error was handed on.
     pub async fn send(&self, answer: Result<T, Status>) -> bool {
         let failed = answer.is_err();

@@ -25,7 +25,7 @@ impl Display for NotExact {
 
 /// A number on its way from one type to another, exact in both variants.
 #[derive(Clone, Copy)]
-enum Number {
+enum ConvertedNumber {
     Float(f64),
     Int(i128),
 }
@@ -40,11 +40,11 @@ pub fn convert(values: Values, validity: Option<&Bitmap>, to: ValueType) -> Resu
         return Ok(values);
     }
     match &values {
-        Values::F64(column) => numbers(column, validity, from, to, Number::Float),
-        Values::F32(column) => numbers(column, validity, from, to, |value| Number::Float(widened(value))),
-        Values::I64(column) => numbers(column, validity, from, to, |value| Number::Int(value.into())),
-        Values::U64(column) => numbers(column, validity, from, to, |value| Number::Int(value.into())),
-        Values::State(column) => numbers(column, validity, from, to, |value| Number::Int(value.into())),
+        Values::F64(column) => numbers(column, validity, from, to, ConvertedNumber::Float),
+        Values::F32(column) => numbers(column, validity, from, to, |value| ConvertedNumber::Float(widened(value))),
+        Values::I64(column) => numbers(column, validity, from, to, |value| ConvertedNumber::Int(value.into())),
+        Values::U64(column) => numbers(column, validity, from, to, |value| ConvertedNumber::Int(value.into())),
+        Values::State(column) => numbers(column, validity, from, to, |value| ConvertedNumber::Int(value.into())),
         _ => Err(NotExact::Type { from, to }),
     }
 }
@@ -54,7 +54,7 @@ fn numbers<T: Copy + Display>(
     validity: Option<&Bitmap>,
     from: ValueType,
     to: ValueType,
-    number: impl Fn(T) -> Number,
+    number: impl Fn(T) -> ConvertedNumber,
 ) -> Result<Values, NotExact> {
     match to {
         ValueType::F64 => each(column, validity, to, |value| to_f64(number(value))).map(Values::F64),
@@ -83,25 +83,25 @@ fn each<T: Copy + Display, U: Default>(
     Ok(converted)
 }
 
-fn to_f64(number: Number) -> Option<f64> {
+fn to_f64(number: ConvertedNumber) -> Option<f64> {
     match number {
-        Number::Float(value) => Some(value),
-        Number::Int(value) => Some(value as f64).filter(|float| *float as i128 == value),
+        ConvertedNumber::Float(value) => Some(value),
+        ConvertedNumber::Int(value) => Some(value as f64).filter(|float| *float as i128 == value),
     }
 }
 
-fn to_f32(number: Number) -> Option<f32> {
+fn to_f32(number: ConvertedNumber) -> Option<f32> {
     match number {
-        Number::Float(value) => narrowed(value),
-        Number::Int(value) => Some(value as f32).filter(|float| *float as i128 == value),
+        ConvertedNumber::Float(value) => narrowed(value),
+        ConvertedNumber::Int(value) => Some(value as f32).filter(|float| *float as i128 == value),
     }
 }
 
-fn whole(number: Number) -> Option<i128> {
+fn whole(number: ConvertedNumber) -> Option<i128> {
     match number {
-        Number::Int(value) => Some(value),
+        ConvertedNumber::Int(value) => Some(value),
         // Beyond 2^64 no integer type of ours holds it, so the cast never saturates unseen.
-        Number::Float(value) => (value.fract() == 0.0 && value.abs() < 2.0_f64.powi(65)).then_some(value as i128),
+        ConvertedNumber::Float(value) => (value.fract() == 0.0 && value.abs() < 2.0_f64.powi(65)).then_some(value as i128),
     }
 }
 

@@ -7,7 +7,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::{
-    answers::{Answers, answers},
+    answers::{AcknowledgementSender, answers},
     draft::{PreparedWrite, WriteOutcome},
 };
 use crate::{Api, Services, blocking, status};
@@ -46,7 +46,7 @@ async fn run<R: WriteReader, A: Send + 'static>(
     reader: R,
     mut messages: impl Stream<Item = Result<R::Message, Status>> + Send + Unpin,
     answer: impl Fn(WriteOutcome) -> A + Copy + Send + 'static,
-    answers: Answers<A>,
+    answers: AcknowledgementSender<A>,
 ) {
     let (batches_max, bytes_max) = (api.limits().write_batches_in_flight, api.limits().write_bytes_in_flight);
     let failed = |error: Status| async { (0, Err(error)) }.boxed();

@@ -4,8 +4,8 @@
 use std::{fmt::Write, net::SocketAddr};
 
 use historian_simulator::{
-    NAMESPACE, Plant, SIGNALS, Signal, Wire,
-    signal::{Format, WordOrder},
+    NAMESPACE, Plant, SIGNALS, Signal, SignalAddress,
+    signal::{SignalFormat, SignalWordOrder},
 };
 
 /// Text of `demo.toml`.
@@ -16,7 +16,7 @@ pub fn text(plant: &Plant, listen: SocketAddr, http: SocketAddr) -> String {
          [server]\nlisten = \"{listen}\"\nhttp = \"{http}\"\ndata_dir = \".\"\n\n\
          [[modbus]]\nname = \"skid-plc\"\nendpoint = \"{modbus}\"\nunit = 1\nscan_ms = 1000\n"
     );
-    for signal in SIGNALS.iter().filter(|signal| matches!(signal.wire, Wire::Modbus { .. })) {
+    for signal in SIGNALS.iter().filter(|signal| matches!(signal.wire, SignalAddress::Modbus { .. })) {
         tag(&mut text, "modbus", signal);
     }
     text += &format!(
@@ -24,7 +24,7 @@ pub fn text(plant: &Plant, listen: SocketAddr, http: SocketAddr) -> String {
          # The simulated server offers nothing better, and only on loopback.\nsecurity_policy = \"None\"\n\
          publishing_ms = 500\nsampling_ms = 500\n"
     );
-    for signal in SIGNALS.iter().filter(|signal| matches!(signal.wire, Wire::OpcUa { .. })) {
+    for signal in SIGNALS.iter().filter(|signal| matches!(signal.wire, SignalAddress::OpcUa { .. })) {
         tag(&mut text, "opcua", signal);
     }
     text
@@ -43,13 +43,13 @@ fn tag(text: &mut String, protocol: &str, signal: &Signal) {
         line("range_high", format!("{high:?}"));
     }
     match signal.wire {
-        Wire::OpcUa { node, .. } => line("address", quoted(&format!("nsu={NAMESPACE};s={node}"))),
-        Wire::Modbus { table, address, format, order, scale } => {
+        SignalAddress::OpcUa { node, .. } => line("address", quoted(&format!("nsu={NAMESPACE};s={node}"))),
+        SignalAddress::Modbus { table, address, format, order, scale } => {
             line("address", quoted(&format!("{}:{address}", table.as_str())));
-            if format != Format::Bit {
+            if format != SignalFormat::Bit {
                 line("format", quoted(format.as_str()));
             }
-            if order != WordOrder::ABCD {
+            if order != SignalWordOrder::ABCD {
                 line("word_order", quoted(order.as_str()));
             }
             if (scale - 1.0).abs() > 0.0 {

@@ -30,7 +30,7 @@ const FIRST_REPORT_WITHIN: Duration = Duration::from_secs(5);
 const PAGE_S: u64 = 5;
 
 /// Clients of the API, and the catalog of the demo's tags.
-pub struct View {
+pub struct DemoView {
     tags: TagServiceClient<Channel>,
     query: QueryServiceClient<Channel>,
     collectors: CollectorServiceClient<Channel>,
@@ -41,7 +41,7 @@ pub struct View {
 }
 
 /// One line of the table.
-struct Row {
+struct DemoRow {
     tag: String,
     value: String,
     unit: String,
@@ -49,12 +49,12 @@ struct Row {
     at: Timestamp,
 }
 
-impl View {
-    pub async fn open(channel: Channel, begun: Timestamp) -> anyhow::Result<View> {
+impl DemoView {
+    pub async fn open(channel: Channel, begun: Timestamp) -> anyhow::Result<DemoView> {
         let mut tags = TagServiceClient::new(channel.clone());
         let request = ListTagsRequest { tags: vec![TAGS.into()], page_size: 1000, ..ListTagsRequest::default() };
         let listed = tags.list_tags(request).await.map_err(|status| client::refusal(&status))?.into_inner().tags;
-        Ok(View {
+        Ok(DemoView {
             tags,
             query: QueryServiceClient::new(channel.clone()),
             collectors: CollectorServiceClient::new(channel.clone()),
@@ -163,16 +163,16 @@ impl View {
         self.samples().await
     }
 
-    async fn rows(&self) -> anyhow::Result<Vec<Row>> {
+    async fn rows(&self) -> anyhow::Result<Vec<DemoRow>> {
         let request = CurrentValuesRequest { tags: vec![TAGS.into()], ..CurrentValuesRequest::default() };
         let answer = self.query.clone().current_values(request).await.map_err(|status| client::refusal(&status))?.into_inner();
         Ok(answer.samples.iter().map(|samples| self.row(samples)).collect())
     }
 
-    fn row(&self, samples: &TagSamples) -> Row {
+    fn row(&self, samples: &TagSamples) -> DemoRow {
         let tag = self.catalog.get(&samples.tag);
         let value = if samples.nulls.is_empty() { text_of(samples, tag) } else { None };
-        Row {
+        DemoRow {
             tag: samples.tag.clone(),
             value: value.unwrap_or_else(|| "-".into()),
             unit: tag.map(|tag| tag.unit.clone()).unwrap_or_default(),
@@ -201,8 +201,8 @@ fn print(lines: &[String]) -> io::Result<()> {
 }
 
 /// The table with at most `height` lines; where that is too few for all rows, one page of them.
-fn table(rows: &[Row], devices: &[DeviceStatus], now: Timestamp, height: usize, turn: u64) -> Vec<String> {
-    let widest = |of: fn(&Row) -> usize, least: usize| rows.iter().map(of).max().unwrap_or(0).max(least);
+fn table(rows: &[DemoRow], devices: &[DeviceStatus], now: Timestamp, height: usize, turn: u64) -> Vec<String> {
+    let widest = |of: fn(&DemoRow) -> usize, least: usize| rows.iter().map(of).max().unwrap_or(0).max(least);
     let (tag, value) = (widest(|row| row.tag.chars().count(), 3), widest(|row| row.value.chars().count(), 12));
     let unit = widest(|row| row.unit.chars().count(), 4);
     let per_page = height.saturating_sub(2 + devices.len()).max(5).min(rows.len().max(1));
@@ -270,13 +270,13 @@ pub fn thousands(number: u64) -> String {
 mod tests {
     use super::*;
 
-    fn row(index: usize) -> Row {
-        Row { tag: format!("demo/t{index}"), value: decimal(1.5), unit: "bar".into(), quality: Quality::GOOD, at: Timestamp(0) }
+    fn row(index: usize) -> DemoRow {
+        DemoRow { tag: format!("demo/t{index}"), value: decimal(1.5), unit: "bar".into(), quality: Quality::GOOD, at: Timestamp(0) }
     }
 
     #[test]
     fn a_low_terminal_gets_pages_that_cover_every_tag() {
-        let rows: Vec<Row> = (0..60).map(row).collect();
+        let rows: Vec<DemoRow> = (0..60).map(row).collect();
         let all = table(&rows, &[], Timestamp(2_500_000_000), usize::MAX, 0);
         assert_eq!(all.len(), 62);
         assert!(all[1].contains("1.5  bar") && all[1].ends_with("2.5s"), "{}", all[1]);

@@ -11,18 +11,18 @@ use serde_json::Value as Json;
 pub const NAME: &str = "export.json";
 
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Manifest {
+pub struct ExportManifest {
     /// Command, format and compression: another request is another export.
     pub request: Json,
     pub bounds: Json,
     /// An upper bound; 0 where it is not known.
     pub rows_expected: u64,
     pub complete: bool,
-    pub parts: Vec<Part>,
+    pub parts: Vec<ExportPart>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Part {
+pub struct ExportPart {
     pub file: String,
     /// `None` until the file is there.
     pub rows: Option<u64>,
@@ -30,7 +30,7 @@ pub struct Part {
     ticket: String,
 }
 
-impl Part {
+impl ExportPart {
     /// The ticket as it is sent.
     ///
     /// # Errors
@@ -42,15 +42,15 @@ impl Part {
     }
 }
 
-impl Manifest {
-    pub fn new(request: Json, info: &FlightInfo, ending: &str) -> Manifest {
+impl ExportManifest {
+    pub fn new(request: Json, info: &FlightInfo, ending: &str) -> ExportManifest {
         let tickets = info.endpoint.iter().map(|endpoint| endpoint.ticket.as_ref().map(|ticket| ticket.ticket.clone()).unwrap_or_default());
-        let part = |(index, ticket): (usize, bytes::Bytes)| Part {
+        let part = |(index, ticket): (usize, bytes::Bytes)| ExportPart {
             file: format!("part-{index:05}.{ending}"),
             rows: None,
             ticket: ticket.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat(),
         };
-        Manifest {
+        ExportManifest {
             request,
             bounds: serde_json::from_slice(&info.app_metadata).unwrap_or_default(),
             rows_expected: u64::try_from(info.total_records).unwrap_or(0),
@@ -63,14 +63,14 @@ impl Manifest {
     ///
     /// # Errors
     /// It cannot be read, or names files outside the directory.
-    pub fn read(directory: &Path) -> anyhow::Result<Option<Manifest>> {
+    pub fn read(directory: &Path) -> anyhow::Result<Option<ExportManifest>> {
         let path = directory.join(NAME);
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
         };
-        let manifest: Manifest = serde_json::from_slice(&text)
+        let manifest: ExportManifest = serde_json::from_slice(&text)
             .with_context(|| format!("{} cannot be read; remove it, or export into another directory", path.display()))?;
         for part in &manifest.parts {
             if Path::new(&part.file).file_name().is_none_or(|name| name != part.file.as_str()) {
@@ -115,13 +115,13 @@ mod tests {
     #[test]
     fn a_manifest_is_read_as_it_was_written() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(Manifest::read(directory.path()).unwrap().is_none());
+        assert!(ExportManifest::read(directory.path()).unwrap().is_none());
         let mut info = FlightInfo::new().with_app_metadata(r#"{"start_ns": 1}"#).with_total_records(-1);
         info = info.with_endpoint(FlightEndpoint { ticket: Some(Ticket::new(vec![0, 0x7F, 0xFF])), ..FlightEndpoint::default() });
-        let mut manifest = Manifest::new(json!({"command": {"range": {"start": "1", "end": "*"}}}), &info, "csv");
+        let mut manifest = ExportManifest::new(json!({"command": {"range": {"start": "1", "end": "*"}}}), &info, "csv");
         manifest.parts[0].rows = Some(7);
         manifest.save(directory.path()).unwrap();
-        let mut read = Manifest::read(directory.path()).unwrap().unwrap();
+        let mut read = ExportManifest::read(directory.path()).unwrap().unwrap();
         assert_eq!((read.parts[0].file.as_str(), read.parts[0].rows), ("part-00000.csv", Some(7)));
         assert_eq!((read.parts[0].ticket().unwrap(), read.rows_expected), (vec![0, 0x7F, 0xFF], 0));
         assert!(!read.is_stale());
@@ -131,6 +131,6 @@ mod tests {
         assert!(!read.is_stale());
         read.parts[0].file = "../x".into();
         read.save(directory.path()).unwrap();
-        assert!(Manifest::read(directory.path()).unwrap_err().to_string().contains("../x"));
+        assert!(ExportManifest::read(directory.path()).unwrap_err().to_string().contains("../x"));
     }
 }

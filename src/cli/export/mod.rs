@@ -28,12 +28,12 @@ use tokio::task::JoinSet;
 use super::{
     Misuse,
     client::{self, ServerArgs, UnitArgs},
-    output::{Compression, Output},
+    output::{Compression, OutputFile},
     progress::Bar,
-    query::Boundary,
+    query::BoundaryArg,
 };
-use manifest::Manifest;
-use shape::{FileFormat, Shape};
+use manifest::ExportManifest;
+use shape::{ExportFormat, FileFormat};
 
 /// How often the bar is drawn while parts are fetched.
 const DRAWN_EVERY: Duration = Duration::from_millis(200);
@@ -65,8 +65,8 @@ pub struct ExportArgs {
     #[arg(long)]
     overwrite: bool,
     /// Adds the samples next to the edges (outside) or values at the edges (interpolated).
-    #[arg(long, value_enum, default_value_t = Boundary::Inside)]
-    boundary: Boundary,
+    #[arg(long, value_enum, default_value_t = BoundaryArg::Inside)]
+    boundary: BoundaryArg,
     /// Time zone of relative times and of times without an offset, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
@@ -78,7 +78,7 @@ pub struct ExportArgs {
 
 pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let by_ending = FileFormat::by_ending(&args.output);
-    let shape = Shape {
+    let shape = ExportFormat {
         format: args.format.or(by_ending).unwrap_or(FileFormat::Parquet),
         compression: args.compression.unwrap_or(Compression::Zstd),
     };
@@ -103,7 +103,7 @@ async fn info(server: &ServerArgs, command: &Json) -> anyhow::Result<FlightInfo>
 }
 
 /// One answer into one file. Not endpoint after endpoint: each has its own dictionary of tag names, and an Arrow file holds one.
-async fn to_file(args: &ExportArgs, shape: Shape, mut command: Json) -> anyhow::Result<ExitCode> {
+async fn to_file(args: &ExportArgs, shape: ExportFormat, mut command: Json) -> anyhow::Result<ExitCode> {
     let info = info(&args.server, &command).await?;
     let expected = u64::try_from(info.total_records).unwrap_or(0);
     // The times as they were resolved, so that the estimate is of the same samples.
@@ -129,11 +129,11 @@ async fn to_file(args: &ExportArgs, shape: Shape, mut command: Json) -> anyhow::
 }
 
 /// Parts at once, a file each; those that are there already are not fetched again.
-async fn to_directory(args: &ExportArgs, shape: Shape, command: &Json) -> anyhow::Result<ExitCode> {
+async fn to_directory(args: &ExportArgs, shape: ExportFormat, command: &Json) -> anyhow::Result<ExitCode> {
     let directory = &args.output;
     std::fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
     let request = json!({"command": command, "format": shape.format.name(), "compression": format!("{:?}", shape.compression)});
-    let found = Manifest::read(directory)?;
+    let found = ExportManifest::read(directory)?;
     let mut manifest = match found {
         Some(found) if !args.overwrite && found.request != request => bail!(
             "{} holds another export ({}); choose another directory, or add --overwrite to replace it",
@@ -145,7 +145,7 @@ async fn to_directory(args: &ExportArgs, shape: Shape, command: &Json) -> anyhow
             if let Some(found) = found {
                 found.remove_parts(directory);
             }
-            let manifest = Manifest::new(request, &info(&args.server, command).await?, shape.format.name());
+            let manifest = ExportManifest::new(request, &info(&args.server, command).await?, shape.format.name());
             manifest.save(directory)?;
             manifest
         }
@@ -194,7 +194,7 @@ async fn to_directory(args: &ExportArgs, shape: Shape, command: &Json) -> anyhow
 }
 
 fn tell(rows: u64, place: &str) -> anyhow::Result<ExitCode> {
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     writeln!(output, "{rows} samples {place}")?;
     output.finish()?;
     Ok(ExitCode::SUCCESS)

@@ -16,7 +16,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tonic::Code;
 
-use super::shape::Shape;
+use super::shape::ExportFormat;
 use crate::{
     client::{self, ServerArgs},
     output::BatchWriter,
@@ -27,17 +27,17 @@ const WAITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Du
 /// Batches between the wire and the file.
 const BATCHES_WAITING: usize = 4;
 
-enum Failed {
+enum PartFailure {
     /// The historian cannot be reached now.
     Away(anyhow::Error),
     Other(anyhow::Error),
 }
 
-impl From<FlightError> for Failed {
-    fn from(error: FlightError) -> Failed {
+impl From<FlightError> for PartFailure {
+    fn from(error: FlightError) -> PartFailure {
         let away = matches!(&error, FlightError::Tonic(status) if status.code() == Code::Unavailable);
         let error = client::flight_refusal(error);
-        if away { Failed::Away(error) } else { Failed::Other(error) }
+        if away { PartFailure::Away(error) } else { PartFailure::Other(error) }
     }
 }
 
@@ -51,7 +51,7 @@ enum Message {
 ///
 /// # Errors
 /// As the historian or the file system say it.
-pub async fn fetch(server: ServerArgs, ticket: Vec<u8>, path: PathBuf, shape: Shape, rows: Arc<AtomicU64>) -> anyhow::Result<u64> {
+pub async fn fetch(server: ServerArgs, ticket: Vec<u8>, path: PathBuf, shape: ExportFormat, rows: Arc<AtomicU64>) -> anyhow::Result<u64> {
     let mut waits = WAITS.iter();
     loop {
         let mut fetched = 0;
@@ -61,14 +61,21 @@ pub async fn fetch(server: ServerArgs, ticket: Vec<u8>, path: PathBuf, shape: Sh
         };
         rows.fetch_sub(fetched, Ordering::Relaxed);
         match (error, waits.next()) {
-            (Failed::Away(_), Some(wait)) => tokio::time::sleep(*wait).await,
-            (Failed::Away(error) | Failed::Other(error), _) => return Err(error),
+            (PartFailure::Away(_), Some(wait)) => tokio::time::sleep(*wait).await,
+            (PartFailure::Away(error) | PartFailure::Other(error), _) => return Err(error),
         }
     }
 }
 
-async fn attempt(server: &ServerArgs, ticket: &[u8], path: &Path, shape: Shape, rows: &AtomicU64, fetched: &mut u64) -> Result<(), Failed> {
-    let mut flight = server.flight().await.map_err(Failed::Away)?;
+async fn attempt(
+    server: &ServerArgs,
+    ticket: &[u8],
+    path: &Path,
+    shape: ExportFormat,
+    rows: &AtomicU64,
+    fetched: &mut u64,
+) -> Result<(), PartFailure> {
+    let mut flight = server.flight().await.map_err(PartFailure::Away)?;
     let mut batches = flight.do_get(Ticket::new(ticket.to_vec())).await?;
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
     let path = path.to_owned();
@@ -85,24 +92,25 @@ async fn attempt(server: &ServerArgs, ticket: &[u8], path: &Path, shape: Shape, 
                 rows.fetch_add(count, Ordering::Relaxed);
             }
             Err(error) => {
-                arrived = Err(Failed::from(error));
+                arrived = Err(PartFailure::from(error));
                 break;
             }
         }
     }
     if arrived.is_ok() {
         let schema = batches.schema().cloned();
-        let schema = schema.ok_or_else(|| Failed::Other(anyhow!("the historian closed the answer before it began; look at its log")))?;
+        let schema =
+            schema.ok_or_else(|| PartFailure::Other(anyhow!("the historian closed the answer before it began; look at its log")))?;
         let _ = sender.send(Message::End(schema)).await;
     }
     drop(sender);
     let written = writing.await.context("the thread that writes ended early").and_then(|written| written);
     arrived?;
-    written.map_err(Failed::Other)
+    written.map_err(PartFailure::Other)
 }
 
 /// Writes batches until the end is told; a file whose end is not told does not get its name.
-fn write(path: &Path, shape: Shape, mut messages: mpsc::Receiver<Message>) -> anyhow::Result<()> {
+fn write(path: &Path, shape: ExportFormat, mut messages: mpsc::Receiver<Message>) -> anyhow::Result<()> {
     let open = |schema: &SchemaRef| BatchWriter::file(path, shape.format.into(), shape.compression, schema);
     let mut writer: Option<BatchWriter> = None;
     while let Some(message) = messages.blocking_recv() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use crate::output::{Compression, Format};
+use crate::output::{Compression, OutputFormat};
 
 /// Formats of files that programs read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,19 +33,19 @@ impl FileFormat {
     }
 }
 
-impl From<FileFormat> for Format {
-    fn from(format: FileFormat) -> Format {
+impl From<FileFormat> for OutputFormat {
+    fn from(format: FileFormat) -> OutputFormat {
         match format {
-            FileFormat::Parquet => Format::Parquet,
-            FileFormat::Arrow => Format::Arrow,
-            FileFormat::Csv => Format::Csv,
+            FileFormat::Parquet => OutputFormat::Parquet,
+            FileFormat::Arrow => OutputFormat::Arrow,
+            FileFormat::Csv => OutputFormat::Csv,
         }
     }
 }
 
 /// What every file of an export is like.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub struct ExportFormat {
     pub format: FileFormat,
     pub compression: Compression,
 }

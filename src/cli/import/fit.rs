@@ -4,7 +4,7 @@
 use historian_proto::v1;
 
 use crate::{
-    sample_file::{Cell, Mistakes, Row, TagRows, number},
+    sample_file::{FileRow, FileValue, Mistakes, TagRows, number},
     tag::proto_type,
 };
 use historian_model::ValueType;
@@ -26,12 +26,12 @@ pub struct Fit {
     /// Smallest and largest of integers of an integer column.
     integers: Option<(i128, i128)>,
     /// By file, rows that some types cannot take, and how many more there are.
-    doubtful: Vec<(usize, Vec<Row>, u64)>,
+    doubtful: Vec<(usize, Vec<FileRow>, u64)>,
 }
 
 /// What the command says of texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Texts {
+pub enum TextColumns {
     /// Nothing: a word is a mistake.
     No,
     /// Words are texts.
@@ -60,10 +60,10 @@ impl Fit {
     }
 
     /// Counts a row; true when it is not what most tags take.
-    fn is_doubtful(&mut self, row: &Row) -> bool {
+    fn is_doubtful(&mut self, row: &FileRow) -> bool {
         match &row.value {
-            Cell::Empty => return row.quality.is_good(),
-            Cell::Text(text) => {
+            FileValue::Empty => return row.quality.is_good(),
+            FileValue::Text(text) => {
                 let text = text.trim();
                 if text.is_empty() {
                     return row.quality.is_good();
@@ -81,17 +81,17 @@ impl Fit {
                 self.numbers += 1;
                 return number(text).is_err();
             }
-            Cell::String(_) => {
+            FileValue::String(_) => {
                 self.words += 1;
                 return true;
             }
-            Cell::Bool(_) => {
+            FileValue::Bool(_) => {
                 self.truths += 1;
                 return true;
             }
-            Cell::F64(_) => self.has_float = true,
-            Cell::F32(_) => self.has_float32 = true,
-            Cell::Integer(value) => {
+            FileValue::F64(_) => self.has_float = true,
+            FileValue::F32(_) => self.has_float32 = true,
+            FileValue::Integer(value) => {
                 let (least, most) = self.integers.unwrap_or((*value, *value));
                 self.integers = Some((least.min(*value), most.max(*value)));
             }
@@ -100,7 +100,7 @@ impl Fit {
         false
     }
 
-    fn keep(&mut self, file: usize, row: &Row) {
+    fn keep(&mut self, file: usize, row: &FileRow) {
         if self.doubtful.last().is_none_or(|(last, ..)| *last != file) {
             self.doubtful.push((file, Vec::new(), 0));
         }
@@ -110,12 +110,12 @@ impl Fit {
     }
 
     /// The type of the tag.
-    fn value_type(&self, texts: Texts) -> ValueType {
+    fn value_type(&self, texts: TextColumns) -> ValueType {
         let is_only = |count: u64, others: u64| count > 0 && others == 0;
         match (self.declared, texts, self.integers) {
             (Some(declared), ..) => declared,
-            (None, Texts::All, _) => ValueType::String,
-            (None, Texts::Words, _) if self.words > 0 || self.is_written_as_text => ValueType::String,
+            (None, TextColumns::All, _) => ValueType::String,
+            (None, TextColumns::Words, _) if self.words > 0 || self.is_written_as_text => ValueType::String,
             _ if is_only(self.truths, self.numbers + self.words) => ValueType::Bool,
             (_, _, Some((least, most))) if !self.has_float && !self.has_float32 => {
                 if least >= 0 && most > i128::from(i64::MAX) {
@@ -131,7 +131,7 @@ impl Fit {
     }
 
     /// The tag, and by file the rows that its type cannot take.
-    pub fn decide(self, name: &str, texts: Texts, mut mistakes_of: impl FnMut(usize, Mistakes)) -> v1::Tag {
+    pub fn decide(self, name: &str, texts: TextColumns, mut mistakes_of: impl FnMut(usize, Mistakes)) -> v1::Tag {
         let value_type = self.value_type(texts);
         let tag = v1::Tag { name: name.to_owned(), value_type: proto_type(value_type).into(), ..v1::Tag::default() };
         if self.declared.is_some() {
@@ -160,8 +160,13 @@ mod tests {
     use crate::tag::type_name;
     use historian_model::Quality;
 
-    fn decide(texts: &[&str], mode: Texts) -> (String, u64) {
-        let row = |(text, place): (&&str, u64)| Row { place, timestamp: 1, value: Cell::Text((*text).to_owned()), quality: Quality::GOOD };
+    fn decide(texts: &[&str], mode: TextColumns) -> (String, u64) {
+        let row = |(text, place): (&&str, u64)| FileRow {
+            place,
+            timestamp: 1,
+            value: FileValue::Text((*text).to_owned()),
+            quality: Quality::GOOD,
+        };
         let rows = TagRows { name: "a".into(), declared: None, rows: texts.iter().zip(2..).map(row).collect() };
         let (mut fit, mut count) = (Fit::default(), 0);
         fit.add(0, &rows, &mut Mistakes::default());
@@ -172,21 +177,21 @@ mod tests {
     #[test]
     fn a_new_tag_is_what_all_its_values_are_and_a_word_among_numbers_is_a_mistake() {
         for (texts, mode, value_type, mistakes) in [
-            (&["1", "2.5"][..], Texts::No, "F64", 0),
-            (&["true", "FALSE"], Texts::No, "BOOL", 0),
-            (&["1", "x", "2", "y"], Texts::No, "F64", 2),
-            (&["on", "off"], Texts::No, "F64", 2),
-            (&["1", "true"], Texts::No, "F64", 1),
-            (&["1", "", "9007199254740993"], Texts::No, "F64", 2),
-            (&[], Texts::No, "F64", 0),
-            (&["1", "x", ""], Texts::Words, "STRING", 0),
-            (&["007"], Texts::Words, "STRING", 0),
-            (&["1", "0.5"], Texts::Words, "F64", 0),
-            (&["1", "0.5", "true"], Texts::All, "STRING", 0),
+            (&["1", "2.5"][..], TextColumns::No, "F64", 0),
+            (&["true", "FALSE"], TextColumns::No, "BOOL", 0),
+            (&["1", "x", "2", "y"], TextColumns::No, "F64", 2),
+            (&["on", "off"], TextColumns::No, "F64", 2),
+            (&["1", "true"], TextColumns::No, "F64", 1),
+            (&["1", "", "9007199254740993"], TextColumns::No, "F64", 2),
+            (&[], TextColumns::No, "F64", 0),
+            (&["1", "x", ""], TextColumns::Words, "STRING", 0),
+            (&["007"], TextColumns::Words, "STRING", 0),
+            (&["1", "0.5"], TextColumns::Words, "F64", 0),
+            (&["1", "0.5", "true"], TextColumns::All, "STRING", 0),
         ] {
             assert_eq!(decide(texts, mode), (value_type.to_owned(), mistakes), "{texts:?}");
         }
         let many: Vec<&str> = std::iter::repeat_n("x", 250).chain(["1"]).collect();
-        assert_eq!(decide(&many, Texts::No), ("F64".to_owned(), 250));
+        assert_eq!(decide(&many, TextColumns::No), ("F64".to_owned(), 250));
     }
 }

@@ -18,12 +18,12 @@ use serde_json::json;
 
 use super::{
     client::ServerArgs,
-    output::{self, Output, TextFormat},
-    sample_file::{FileArgs, Kind},
+    output::{self, OutputFile, TextFormat},
+    sample_file::{FileArgs, SampleFileFormat},
 };
 use historian_model::{TagSelection, Timestamp};
-use tally::{Rejection, Tally};
-use understand::NewTags;
+use tally::{RejectedSample, Tally};
+use understand::TagCreation;
 
 /// What `--text` without a value stands for: words are texts, tag by tag.
 const WORDS: &str = "";
@@ -45,8 +45,8 @@ pub struct ImportArgs {
     #[arg(long, value_enum, ignore_case = true, default_value_t = Mode::Upsert)]
     mode: Mode,
     /// When a write is acknowledged.
-    #[arg(long, value_enum, ignore_case = true, default_value_t = Durability::Sync)]
-    durability: Durability,
+    #[arg(long, value_enum, ignore_case = true, default_value_t = DurabilityArg::Sync)]
+    durability: DurabilityArg,
     /// Time zone of times without an offset, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
@@ -66,7 +66,7 @@ enum Mode {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Durability {
+enum DurabilityArg {
     /// After the fsync.
     Sync,
     /// Before the fsync, which follows within the server's `storage.interval_sync_ms`.
@@ -81,14 +81,14 @@ impl ImportArgs {
             Mode::Insert => write_request::Mode::Insert,
         };
         let durability = match self.durability {
-            Durability::Sync => write_request::Durability::Sync,
-            Durability::Interval => write_request::Durability::Interval,
+            DurabilityArg::Sync => write_request::Durability::Sync,
+            DurabilityArg::Interval => write_request::Durability::Interval,
         };
         WriteRequest { mode: mode.into(), durability: durability.into(), create_tags: self.create_tags }
     }
 
     /// Which new tags hold texts.
-    fn new_tags(&self) -> anyhow::Result<NewTags> {
+    fn new_tags(&self) -> anyhow::Result<TagCreation> {
         let (words, patterns) = match (self.text.as_deref(), &self.file.tag) {
             (None, _) => (false, None),
             (Some(WORDS), None) => (true, None),
@@ -97,7 +97,7 @@ impl ImportArgs {
             (Some(tags), _) => (false, Some(tags.split(',').map(str::trim).collect())),
         };
         let texts = patterns.map(|patterns| TagSelection::parse(&patterns)).transpose().context("--text")?;
-        Ok(NewTags { create: self.create_tags, texts, words })
+        Ok(TagCreation { create: self.create_tags, texts, words })
     }
 }
 
@@ -125,7 +125,7 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
 
 /// Says what is stored now: of rows with the same tag and time one.
 fn tell(args: &ImportArgs, files: usize, expiring: u64, tally: Tally) -> anyhow::Result<ExitCode> {
-    let mut output = Output::stdout();
+    let mut output = OutputFile::stdout();
     let is_clean = tally.is_clean();
     let Tally { watermark, samples, rejected, failed_tags, seen, .. } = tally;
     let rows = seen.rows();
@@ -167,7 +167,7 @@ fn tell(args: &ImportArgs, files: usize, expiring: u64, tally: Tally) -> anyhow:
 }
 
 fn tell_what_failed(tally: &Tally) {
-    for Rejection { tag, timestamp, reason } in &tally.rejections {
+    for RejectedSample { tag, timestamp, reason } in &tally.rejections {
         eprintln!("{} at {}: rejected: {}", output::printable(tag), Timestamp(*timestamp), output::printable(reason));
     }
     for failure in &tally.failures {
@@ -181,7 +181,7 @@ fn tell_what_failed(tally: &Tally) {
 }
 
 /// The files named, and those in the directories named, in the order of their names.
-fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<(PathBuf, Kind)>> {
+fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<(PathBuf, SampleFileFormat)>> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -189,7 +189,7 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<(PathBuf, Kind)>> {
             let mut inside = Vec::new();
             for entry in entries {
                 let file = entry.with_context(|| format!("{} cannot be read", path.display()))?.path();
-                inside.extend(Kind::of(&file).map(|kind| (file, kind)));
+                inside.extend(SampleFileFormat::of(&file).map(|kind| (file, kind)));
             }
             if inside.is_empty() {
                 bail!("{}: holds no file that ends in .csv, .parquet, .arrow, .feather or .ipc", path.display());
@@ -197,7 +197,7 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<(PathBuf, Kind)>> {
             inside.sort_by(|(left, _), (right, _)| left.cmp(right));
             files.extend(inside);
         } else {
-            let kind = Kind::of(path);
+            let kind = SampleFileFormat::of(path);
             let kind = kind.with_context(|| format!("{}: the ending is none of .csv, .parquet, .arrow, .feather, .ipc", path.display()))?;
             files.push((path.clone(), kind));
         }

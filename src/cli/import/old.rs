@@ -9,7 +9,7 @@ use historian_proto::v1::{
 };
 use tonic::transport::Channel;
 
-use super::tally::Seen;
+use super::tally::SentTimestamps;
 use crate::client;
 use historian_model::{Clock, SystemClock, TagSelection};
 
@@ -20,7 +20,7 @@ const ASKED_AT_ONCE: usize = 1_000;
 ///
 /// # Errors
 /// When the historian does not answer.
-pub async fn expiring(seen: &Seen, channel: Channel) -> anyhow::Result<u64> {
+pub async fn expiring(seen: &SentTimestamps, channel: Channel) -> anyhow::Result<u64> {
     let status = AdminServiceClient::new(channel.clone()).get_server_status(GetServerStatusRequest {}).await;
     let groups = status.map_err(|status| client::refusal(&status))?.into_inner().retention;
     let groups: Vec<(TagSelection, i64)> = groups

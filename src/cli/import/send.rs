@@ -9,13 +9,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use super::{
-    tally::{DRAWN_EVERY, PORTION_ROWS, PORTIONS_WAITING, Reached, Rejection, Seen, Tally},
-    understand::{Tags, Understood, samples},
+    tally::{DRAWN_EVERY, PORTION_ROWS, PORTIONS_WAITING, Reached, RejectedSample, SentTimestamps, Tally},
+    understand::{TagsByName, Understood, samples},
 };
 use crate::{
     client,
     progress::Bar,
-    sample_file::{Kind, Mistakes, Portion, Settings, Source},
+    sample_file::{Mistakes, RowsByTag, SampleFile, SampleFileFormat, Settings},
 };
 
 /// Sends one file.
@@ -26,21 +26,21 @@ pub async fn send(
     file: Understood,
     settings: &Settings,
     options: WriteRequest,
-    tags: Arc<Tags>,
+    tags: Arc<TagsByName>,
     channel: Channel,
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
     let Understood { path, kind, times } = file;
-    let mut source = Source::again(&path, kind, settings, times)?;
+    let mut source = SampleFile::again(&path, kind, settings, times)?;
     let total = source.total();
     let reached = Arc::new(Reached::default());
     let (requests, sent) = mpsc::channel(PORTIONS_WAITING);
     let mut seen = std::mem::take(&mut tally.seen);
     let reading = {
         let reached = reached.clone();
-        tokio::task::spawn_blocking(move || -> anyhow::Result<Seen> {
+        tokio::task::spawn_blocking(move || -> anyhow::Result<SentTimestamps> {
             loop {
-                let (mut portion, mut mistakes) = (Portion::default(), Mistakes::default());
+                let (mut portion, mut mistakes) = (RowsByTag::default(), Mistakes::default());
                 let more = source.read(&mut portion, &mut mistakes, PORTION_ROWS);
                 let samples: Vec<_> = portion.tags.into_iter().filter_map(|rows| samples(rows, &tags, &mut mistakes)).collect();
                 if mistakes.count() > 0 {
@@ -60,7 +60,7 @@ pub async fn send(
     };
     let mut writes = WriteServiceClient::new(channel);
     let mut answers = writes.write_samples_stream(ReceiverStream::new(sent)).await.map_err(|status| client::refusal(&status))?.into_inner();
-    let mut bar = if kind == Kind::Csv { Bar::new() } else { Bar::of_samples() };
+    let mut bar = if kind == SampleFileFormat::Csv { Bar::new() } else { Bar::of_samples() };
     let mut tick = tokio::time::interval(DRAWN_EVERY);
     loop {
         tokio::select! {
@@ -79,7 +79,8 @@ pub async fn send(
 
 fn count(answer: WriteSamplesStreamResponse, tally: &mut Tally) {
     let WriteSamplesStreamResponse { watermark, samples, failures, rejected, rejections } = answer;
-    let rejections = rejections.into_iter().map(|sample| Rejection { tag: sample.tag, timestamp: sample.timestamp, reason: sample.reason });
+    let rejections =
+        rejections.into_iter().map(|sample| RejectedSample { tag: sample.tag, timestamp: sample.timestamp, reason: sample.reason });
     tally.add(watermark, samples, rejected, rejections);
     tally.add_failures(failures);
 }

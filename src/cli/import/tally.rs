@@ -24,22 +24,22 @@ pub struct Tally {
     pub watermark: u64,
     pub samples: u64,
     pub rejected: u64,
-    pub rejections: Vec<Rejection>,
+    pub rejections: Vec<RejectedSample>,
     pub failures: Vec<TagFailure>,
     pub failed_tags: u64,
-    pub seen: Seen,
+    pub seen: SentTimestamps,
 }
 
 /// A sample that was not taken.
 #[derive(Debug)]
-pub struct Rejection {
+pub struct RejectedSample {
     pub tag: String,
     pub timestamp: i64,
     pub reason: String,
 }
 
 impl Tally {
-    pub fn add(&mut self, watermark: u64, samples: u64, rejected: u64, rejections: impl IntoIterator<Item = Rejection>) {
+    pub fn add(&mut self, watermark: u64, samples: u64, rejected: u64, rejections: impl IntoIterator<Item = RejectedSample>) {
         self.watermark = self.watermark.max(watermark);
         self.samples += samples;
         self.rejected += rejected;
@@ -74,13 +74,13 @@ impl Reached {
 
 /// The timestamps of all rows that were sent.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct SentTimestamps {
     stamps: HashMap<String, Vec<i64>>,
     rows: u64,
     remembered: usize,
 }
 
-impl Seen {
+impl SentTimestamps {
     pub fn add(&mut self, tag: &str, stamps: &[i64]) {
         self.rows += stamps.len() as u64;
         let room = stamps.len().min(REMEMBERED_MAX - self.remembered);
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn rows_of_one_tag_and_time_are_counted_once() {
-        let mut seen = Seen::default();
+        let mut seen = SentTimestamps::default();
         seen.add("a", &[1, 2, 3, 2]);
         seen.add("b", &[1, 2]);
         seen.add("a", &[3, 4]);

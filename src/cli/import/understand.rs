@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 use tonic::{Code, transport::Channel};
 
 use super::{
-    fit::{Fit, Texts},
+    fit::{Fit, TextColumns},
     tally::{DRAWN_EVERY, PORTION_ROWS, PORTIONS_WAITING, Reached, TOLD_MAX},
 };
 use crate::{
     client,
     progress::Bar,
-    sample_file::{Kind, LocalTimes, Mistakes, Portion, Settings, Source, TagRows},
+    sample_file::{LocalTimes, Mistakes, RowsByTag, SampleFile, SampleFileFormat, Settings, TagRows},
     tag::proto_type,
 };
 use historian_model::{TagName, TagSelection};
@@ -26,13 +26,13 @@ const LOOKUPS: usize = 32;
 /// A file that was understood.
 pub struct Understood {
     pub path: PathBuf,
-    pub kind: Kind,
+    pub kind: SampleFileFormat,
     /// What the order of its rows tells of repeated hours.
     pub times: LocalTimes,
 }
 
 /// What an import may do to the catalog.
-pub struct NewTags {
+pub struct TagCreation {
     pub create: bool,
     /// Tags whose values are texts, whatever they look like.
     pub texts: Option<TagSelection>,
@@ -41,12 +41,12 @@ pub struct NewTags {
 }
 
 /// The tags of all files.
-pub type Tags = HashMap<String, Tag>;
+pub type TagsByName = HashMap<String, Tag>;
 
 struct Pass {
     channel: Channel,
-    new_tags: NewTags,
-    tags: Tags,
+    new_tags: TagCreation,
+    tags: TagsByName,
     fits: HashMap<String, Fit>,
     mistakes: Vec<Mistakes>,
 }
@@ -56,12 +56,12 @@ struct Pass {
 /// # Errors
 /// When a file cannot be read or is not understood; every mistake is on standard error by then.
 pub async fn understand(
-    files: &[(PathBuf, Kind)],
+    files: &[(PathBuf, SampleFileFormat)],
     settings: &Settings,
     channel: Channel,
-    new_tags: NewTags,
-) -> anyhow::Result<(Vec<Understood>, Arc<Tags>)> {
-    let mut pass = Pass { channel, new_tags, tags: Tags::new(), fits: HashMap::new(), mistakes: Vec::new() };
+    new_tags: TagCreation,
+) -> anyhow::Result<(Vec<Understood>, Arc<TagsByName>)> {
+    let mut pass = Pass { channel, new_tags, tags: TagsByName::new(), fits: HashMap::new(), mistakes: Vec::new() };
     let mut understood = Vec::with_capacity(files.len());
     for (path, kind) in files {
         let times = pass.file(path.clone(), *kind, settings).await.with_context(|| path.display().to_string())?;
@@ -89,21 +89,21 @@ pub async fn understand(
 }
 
 impl Pass {
-    async fn file(&mut self, path: PathBuf, kind: Kind, settings: &Settings) -> anyhow::Result<LocalTimes> {
-        let mut source = Source::open(&path, kind, settings)?;
+    async fn file(&mut self, path: PathBuf, kind: SampleFileFormat, settings: &Settings) -> anyhow::Result<LocalTimes> {
+        let mut source = SampleFile::open(&path, kind, settings)?;
         let passed_over = source.passed_over();
         if !passed_over.is_empty() {
             eprintln!("{}: ignored columns: {}", path.display(), passed_over.join(", "));
         }
         let total = source.total();
         let reached = Arc::new(Reached::default());
-        let (portions, mut read) = mpsc::channel::<Portion>(PORTIONS_WAITING);
+        let (portions, mut read) = mpsc::channel::<RowsByTag>(PORTIONS_WAITING);
         let reading = {
             let reached = reached.clone();
             tokio::task::spawn_blocking(move || {
                 let mut mistakes = Mistakes::default();
                 loop {
-                    let mut portion = Portion::default();
+                    let mut portion = RowsByTag::default();
                     let more = source.read(&mut portion, &mut mistakes, PORTION_ROWS);
                     reached.set(source.done());
                     if portions.blocking_send(portion).is_err() || !more {
@@ -115,7 +115,7 @@ impl Pass {
         };
         let file = self.mistakes.len();
         self.mistakes.push(Mistakes::default());
-        let mut bar = if kind == Kind::Csv { Bar::new() } else { Bar::of_samples() };
+        let mut bar = if kind == SampleFileFormat::Csv { Bar::new() } else { Bar::of_samples() };
         let mut tick = tokio::time::interval(DRAWN_EVERY);
         loop {
             tokio::select! {
@@ -133,7 +133,7 @@ impl Pass {
     }
 
     /// Checks rows against their tags, of which new ones are looked up.
-    async fn portion(&mut self, file: usize, portion: Portion) -> anyhow::Result<()> {
+    async fn portion(&mut self, file: usize, portion: RowsByTag) -> anyhow::Result<()> {
         let is_known = |name: &str| self.tags.contains_key(name) || self.fits.contains_key(name);
         let unknown: Vec<String> = portion.tags.iter().map(|rows| rows.name.clone()).filter(|name| !is_known(name)).collect();
         let channel = &self.channel;
@@ -174,9 +174,9 @@ impl Pass {
         for (name, fit) in fits {
             let is_text = self.new_tags.texts.as_ref().is_some_and(|texts| texts.matches(&name));
             let texts = match is_text {
-                true => Texts::All,
-                false if self.new_tags.words => Texts::Words,
-                false => Texts::No,
+                true => TextColumns::All,
+                false if self.new_tags.words => TextColumns::Words,
+                false => TextColumns::No,
             };
             let mistakes = &mut self.mistakes;
             // A tag that must not be made has one mistake already, which is the one that counts.
@@ -200,7 +200,7 @@ async fn look_up(channel: Channel, name: String) -> anyhow::Result<(String, Opti
 }
 
 /// Rows of a portion as the wire has them.
-pub fn samples(rows: TagRows, tags: &Tags, mistakes: &mut Mistakes) -> Option<v1::TagSamples> {
+pub fn samples(rows: TagRows, tags: &TagsByName, mistakes: &mut Mistakes) -> Option<v1::TagSamples> {
     let tag = tags.get(&rows.name)?;
     Some(rows.columns(tag, mistakes))
 }

@@ -14,7 +14,7 @@ use futures::StreamExt;
 
 use crate::{
     client::{self, ServerArgs},
-    output::{BatchWriter, Format, OutputArgs, TagNotes, printable},
+    output::{BatchWriter, OutputArgs, OutputFormat, TagNotes, printable},
     tag,
 };
 
@@ -33,7 +33,7 @@ pub(crate) async fn fetch(
     let mut batches = flight.do_get(Ticket::new(request.to_string())).await.map_err(client::flight_refusal)?;
     let mut writer: Option<BatchWriter> = None;
     let mut note = None;
-    let mut progress = Progress::new(output.wants_progress());
+    let mut progress = RowProgress::new(output.wants_progress());
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(client::flight_refusal)?;
         let writer = if let Some(writer) = &mut writer {
@@ -59,8 +59,8 @@ pub(crate) async fn fetch(
 }
 
 /// Units and state names for a table: from the metadata of the answer, or from the catalog when the answer has too many tags to carry them.
-async fn notes(server: &ServerArgs, tags: &[String], format: Format, schema: &Schema) -> anyhow::Result<HashMap<String, TagNotes>> {
-    if format != Format::Table {
+async fn notes(server: &ServerArgs, tags: &[String], format: OutputFormat, schema: &Schema) -> anyhow::Result<HashMap<String, TagNotes>> {
+    if format != OutputFormat::Table {
         return Ok(HashMap::new());
     }
     if let Some(described) = schema.metadata().get("tags") {
@@ -80,14 +80,14 @@ async fn notes(server: &ServerArgs, tags: &[String], format: Format, schema: &Sc
 }
 
 /// Rows so far, on standard error, a few times a second.
-struct Progress {
+struct RowProgress {
     rows: usize,
     shown: Option<Instant>,
 }
 
-impl Progress {
-    fn new(wanted: bool) -> Progress {
-        Progress { rows: 0, shown: wanted.then(Instant::now) }
+impl RowProgress {
+    fn new(wanted: bool) -> RowProgress {
+        RowProgress { rows: 0, shown: wanted.then(Instant::now) }
     }
 
     fn add(&mut self, rows: usize) {

@@ -41,14 +41,14 @@ pub struct RangeArgs {
     #[arg(long, default_value = "*", allow_hyphen_values = true)]
     end: String,
     /// Adds the samples next to the edges (outside) or values at the edges (interpolated).
-    #[arg(long, value_enum, default_value_t = Boundary::Inside)]
-    boundary: Boundary,
+    #[arg(long, value_enum, default_value_t = BoundaryArg::Inside)]
+    boundary: BoundaryArg,
     /// Most samples per tag; 0 means all.
     #[arg(long, default_value_t = 0)]
     limit: u32,
     /// One row per sample, or one column per tag.
-    #[arg(long, value_enum, default_value_t = Layout::Long)]
-    layout: Layout,
+    #[arg(long, value_enum, default_value_t = LayoutArg::Long)]
+    layout: LayoutArg,
     /// Time zone of relative times and of times without an offset, for example Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     zone: String,
@@ -72,25 +72,25 @@ pub struct CurrentArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Boundary {
+pub(crate) enum BoundaryArg {
     Inside,
     Outside,
     Interpolated,
 }
 
-impl Boundary {
+impl BoundaryArg {
     /// As requests have it.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Boundary::Inside => "INSIDE",
-            Boundary::Outside => "OUTSIDE",
-            Boundary::Interpolated => "INTERPOLATED",
+            BoundaryArg::Inside => "INSIDE",
+            BoundaryArg::Outside => "OUTSIDE",
+            BoundaryArg::Interpolated => "INTERPOLATED",
         }
     }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Layout {
+enum LayoutArg {
     Long,
     Wide,
 }
@@ -100,8 +100,8 @@ pub async fn run(command: QueryCommand) -> anyhow::Result<ExitCode> {
         QueryCommand::Range(RangeArgs { tags, start, end, boundary, limit, layout, zone, unit, output, server }) => {
             let (start, end) = (unit.applied(&start), unit.applied(&end));
             let layout = match layout {
-                Layout::Long => "LONG",
-                Layout::Wide => "WIDE",
+                LayoutArg::Long => "LONG",
+                LayoutArg::Wide => "WIDE",
             };
             let mut request = json!({"range": {
                 "tags": tags, "start": start, "end": end, "boundary": boundary.name(), "limit": limit, "layout": layout, "zone": zone,

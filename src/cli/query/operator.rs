@@ -65,7 +65,7 @@ pub struct AggregateArgs {
     interval: Option<String>,
     /// Instead of --interval: intervals of the calendar of the zone, days of 23 and 25 hours included.
     #[arg(long, value_enum, conflicts_with = "interval")]
-    calendar: Option<Calendar>,
+    calendar: Option<CalendarArg>,
     /// When shifts begin, for --calendar shift: 06:00,14:00,22:00.
     #[arg(long, value_delimiter = ',', value_name = "HH:MM,…", requires = "calendar")]
     shift_starts: Vec<String>,
@@ -87,7 +87,7 @@ pub struct AggregateArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Calendar {
+enum CalendarArg {
     Hour,
     Day,
     Week,
@@ -96,15 +96,15 @@ enum Calendar {
     Shift,
 }
 
-impl Calendar {
+impl CalendarArg {
     fn name(self) -> &'static str {
         match self {
-            Calendar::Hour => "CALENDAR_HOUR",
-            Calendar::Day => "CALENDAR_DAY",
-            Calendar::Week => "CALENDAR_WEEK",
-            Calendar::Month => "CALENDAR_MONTH",
-            Calendar::Year => "CALENDAR_YEAR",
-            Calendar::Shift => "CALENDAR_SHIFT",
+            CalendarArg::Hour => "CALENDAR_HOUR",
+            CalendarArg::Day => "CALENDAR_DAY",
+            CalendarArg::Week => "CALENDAR_WEEK",
+            CalendarArg::Month => "CALENDAR_MONTH",
+            CalendarArg::Year => "CALENDAR_YEAR",
+            CalendarArg::Shift => "CALENDAR_SHIFT",
         }
     }
 }
@@ -150,12 +150,12 @@ pub struct DownsampleArgs {
     #[arg(long, default_value_t = 1000)]
     points: u32,
     /// How samples are chosen.
-    #[arg(long, value_enum, ignore_case = true, default_value_t = Method::Plot)]
-    method: Method,
+    #[arg(long, value_enum, ignore_case = true, default_value_t = MethodArg::Plot)]
+    method: MethodArg,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Method {
+enum MethodArg {
     /// First, last, minimum, maximum and one Bad sample of each interval.
     Plot,
     /// First, last, minimum and maximum of each interval.
@@ -171,11 +171,11 @@ enum Method {
 impl DownsampleArgs {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let method = match self.method {
-            Method::Plot => "PLOT",
-            Method::M4 => "M4",
-            Method::Minmax => "MINMAX",
-            Method::Lttb => "LTTB",
-            Method::Minmaxlttb => "MINMAXLTTB",
+            MethodArg::Plot => "PLOT",
+            MethodArg::M4 => "M4",
+            MethodArg::Minmax => "MINMAX",
+            MethodArg::Lttb => "LTTB",
+            MethodArg::Minmaxlttb => "MINMAXLTTB",
         };
         let mut fields = self.common.fields();
         fields.insert("points".into(), self.points.into());
@@ -196,13 +196,13 @@ pub struct AnomaliesArgs {
     #[arg(long = "parameter", short, value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, Json)>,
     /// Findings, one row per sample, or one row per tag.
-    #[arg(long = "show", value_enum, ignore_case = true, default_value_t = Rows::Findings)]
-    rows: Rows,
+    #[arg(long = "show", value_enum, ignore_case = true, default_value_t = AnomalyOutputArg::Findings)]
+    rows: AnomalyOutputArg,
 }
 
 /// What the rows of the answer are. The request calls it output, which is the name of the file here.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Rows {
+enum AnomalyOutputArg {
     Findings,
     Scores,
     Counts,
@@ -211,9 +211,9 @@ enum Rows {
 impl AnomaliesArgs {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let rows = match self.rows {
-            Rows::Findings => "FINDINGS",
-            Rows::Scores => "SCORES",
-            Rows::Counts => "COUNTS",
+            AnomalyOutputArg::Findings => "FINDINGS",
+            AnomalyOutputArg::Scores => "SCORES",
+            AnomalyOutputArg::Counts => "COUNTS",
         };
         let mut parameters = Map::new();
         for (name, value) in self.parameters {

@@ -19,10 +19,10 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{
     csv,
-    header::Columns,
+    header::HeaderColumns,
     local::LocalTimes,
-    mistake::{Kind, Mistakes},
-    portion::{Cell, Portion, Row},
+    mistake::{Mistakes, SampleFileFormat},
+    portion::{FileRow, FileValue, RowsByTag},
     quality::Scale,
     settings::Settings,
     value,
@@ -35,7 +35,7 @@ const BATCH_ROWS: usize = 65_536;
 pub struct Columnar {
     batches: Box<dyn Iterator<Item = anyhow::Result<RecordBatch>> + Send>,
     rows_total: u64,
-    columns: Columns,
+    columns: HeaderColumns,
     settings: Settings,
     scale: Scale,
     times: LocalTimes,
@@ -49,8 +49,8 @@ pub struct Columnar {
 struct Typed {
     rows: usize,
     tag: Option<StringArray>,
-    timestamp: Times,
-    value: Values,
+    timestamp: TimeColumn,
+    value: ValueColumn,
     quality: Option<Codes>,
     kind: Option<StringArray>,
     text: Option<StringArray>,
@@ -58,7 +58,7 @@ struct Typed {
     others: Vec<Option<StringArray>>,
 }
 
-enum Times {
+enum TimeColumn {
     /// Instants, in parts of a second.
     Instant(Int64Array, i64),
     /// Civil times, in parts of a second.
@@ -68,7 +68,7 @@ enum Times {
     Text(StringArray),
 }
 
-enum Values {
+enum ValueColumn {
     None,
     F64(Float64Array),
     F32(Float32Array),
@@ -89,10 +89,10 @@ impl Columnar {
     ///
     /// # Errors
     /// Names the column that is missing, one too many, or of a type that cannot be read.
-    pub fn new(file: File, kind: Kind, settings: &Settings, times: LocalTimes) -> anyhow::Result<Columnar> {
+    pub fn new(file: File, kind: SampleFileFormat, settings: &Settings, times: LocalTimes) -> anyhow::Result<Columnar> {
         let (schema, rows_total, batches) = opened(file, kind)?;
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let columns = Columns::of(&names, settings)?;
+        let columns = HeaderColumns::of(&names, settings)?;
         let scale = csv::own(settings.scale, &columns);
         // What no batch can be read by is told before any is.
         Typed::of(&RecordBatch::new_empty(schema), &columns, settings)?;
@@ -100,7 +100,7 @@ impl Columnar {
         Ok(Columnar { batches, rows_total, columns, settings, scale, times, batch: None, next: 0, before: 0 })
     }
 
-    pub fn read(&mut self, portion: &mut Portion, mistakes: &mut Mistakes, rows_max: usize) -> bool {
+    pub fn read(&mut self, portion: &mut RowsByTag, mistakes: &mut Mistakes, rows_max: usize) -> bool {
         while !portion.is_full(rows_max) {
             let Some(batch) = self.batch.take() else {
                 let next = match self.batches.next() {
@@ -130,7 +130,7 @@ impl Columnar {
         true
     }
 
-    fn row(&mut self, batch: &Typed, row: usize, portion: &mut Portion, mistakes: &mut Mistakes) {
+    fn row(&mut self, batch: &Typed, row: usize, portion: &mut RowsByTag, mistakes: &mut Mistakes) {
         let place = self.before + row as u64 + 1;
         let Columnar { columns, settings, times, scale, .. } = self;
         for (other, texts) in columns.others.iter_mut().zip(&batch.others) {
@@ -159,10 +159,10 @@ impl Columnar {
             Some(text) => text.parse::<ValueType>().map_err(|error| mistakes.at(place, "type", &error.to_string())).ok(),
         };
         let integer = || match &batch.integer {
-            Some(integers) if integers.is_valid(row) => Cell::Integer(integers.value(row)),
-            _ => Cell::Empty,
+            Some(integers) if integers.is_valid(row) => FileValue::Integer(integers.value(row)),
+            _ => FileValue::Empty,
         };
-        let text = || text_of(&batch.text).map_or(Cell::Empty, Cell::String);
+        let text = || text_of(&batch.text).map_or(FileValue::Empty, FileValue::String);
         let chosen = value::chosen(declared, || batch.value.cell(row), integer, text);
         let (value, quality) = value::meant(chosen, declared, quality, settings);
         let value = value.map_err(|reason| mistakes.at(place, "value", &reason));
@@ -171,7 +171,7 @@ impl Columnar {
         if let Ok(value) = value
             && !tag.is_empty()
         {
-            portion.push(tag, declared.or(batch.value.declared(&value)), Row { place, timestamp, value, quality }, mistakes);
+            portion.push(tag, declared.or(batch.value.declared(&value)), FileRow { place, timestamp, value, quality }, mistakes);
         }
     }
 
@@ -195,8 +195,8 @@ impl Columnar {
 
 type Batches = Box<dyn Iterator<Item = anyhow::Result<RecordBatch>> + Send>;
 
-fn opened(mut file: File, kind: Kind) -> anyhow::Result<(arrow::datatypes::SchemaRef, u64, Batches)> {
-    if kind == Kind::Parquet {
+fn opened(mut file: File, kind: SampleFileFormat) -> anyhow::Result<(arrow::datatypes::SchemaRef, u64, Batches)> {
+    if kind == SampleFileFormat::Parquet {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).context("is no Parquet file")?;
         let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let schema = builder.schema().clone();
@@ -218,7 +218,7 @@ fn opened(mut file: File, kind: Kind) -> anyhow::Result<(arrow::datatypes::Schem
 }
 
 impl Typed {
-    fn of(batch: &RecordBatch, columns: &Columns, settings: &Settings) -> anyhow::Result<Typed> {
+    fn of(batch: &RecordBatch, columns: &HeaderColumns, settings: &Settings) -> anyhow::Result<Typed> {
         let schema = batch.schema();
         let plain = |index: usize| -> anyhow::Result<ArrayRef> { undone(batch.column(index)).with_context(|| column_name(&schema, index)) };
         let texts = |index: Option<usize>| -> anyhow::Result<Option<StringArray>> {
@@ -243,9 +243,9 @@ impl Typed {
         Ok(Typed {
             rows: batch.num_rows(),
             tag: texts(columns.tag)?,
-            timestamp: Times::of(&plain(columns.timestamp)?, settings).with_context(|| column_name(&schema, columns.timestamp))?,
-            value: columns.value.map_or(Ok(Values::None), |index| {
-                plain(index).and_then(|array| Values::of(&array)).with_context(|| column_name(&schema, index))
+            timestamp: TimeColumn::of(&plain(columns.timestamp)?, settings).with_context(|| column_name(&schema, columns.timestamp))?,
+            value: columns.value.map_or(Ok(ValueColumn::None), |index| {
+                plain(index).and_then(|array| ValueColumn::of(&array)).with_context(|| column_name(&schema, index))
             })?,
             quality: columns
                 .quality
@@ -280,8 +280,8 @@ fn cast(array: &ArrayRef, kind: &DataType) -> anyhow::Result<ArrayRef> {
     Ok(cast_with_options(array, kind, &CastOptions { safe: false, ..CastOptions::default() })?)
 }
 
-impl Times {
-    fn of(array: &ArrayRef, settings: &Settings) -> anyhow::Result<Times> {
+impl TimeColumn {
+    fn of(array: &ArrayRef, settings: &Settings) -> anyhow::Result<TimeColumn> {
         let integers =
             |array: &ArrayRef| -> anyhow::Result<Int64Array> { Ok(cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone()) };
         Ok(match array.data_type() {
@@ -293,22 +293,22 @@ impl Times {
                     TimeUnit::Nanosecond => (array.as_primitive::<TimestampNanosecondType>().reinterpret_cast(), 1_000_000_000),
                 };
                 let is_instant = zone.is_some() || settings.zone == jiff::tz::TimeZone::UTC;
-                if is_instant { Times::Instant(parts, per_second) } else { Times::Civil(parts, per_second) }
+                if is_instant { TimeColumn::Instant(parts, per_second) } else { TimeColumn::Civil(parts, per_second) }
             }
             DataType::Date32 => {
                 let days: Int64Array = array.as_primitive::<Date32Type>().unary(|day| i64::from(day) * 86_400);
-                Times::Civil(days, 1)
+                TimeColumn::Civil(days, 1)
             }
-            kind if kind.is_integer() => Times::Number(integers(array)?),
-            kind if is_text(kind) => Times::Text(cast(array, &DataType::Utf8)?.as_string::<i32>().clone()),
+            kind if kind.is_integer() => TimeColumn::Number(integers(array)?),
+            kind if is_text(kind) => TimeColumn::Text(cast(array, &DataType::Utf8)?.as_string::<i32>().clone()),
             other => bail!("is {other}; it must be a timestamp, or an integer whose unit --time-unit says"),
         })
     }
 
     fn instant(&self, row: usize, tag: &str, place: u64, settings: &Settings, times: &mut LocalTimes) -> Result<i64, String> {
         const OUTSIDE: &str = "is outside the years 1678 to 2262";
-        let (Times::Instant(numbers, _) | Times::Civil(numbers, _) | Times::Number(numbers)) = self else {
-            let Times::Text(texts) = self else { return Err("is missing".into()) };
+        let (TimeColumn::Instant(numbers, _) | TimeColumn::Civil(numbers, _) | TimeColumn::Number(numbers)) = self else {
+            let TimeColumn::Text(texts) = self else { return Err("is missing".into()) };
             return if texts.is_null(row) { Err("is missing".into()) } else { csv::instant(texts.value(row), tag, place, settings, times) };
         };
         if numbers.is_null(row) {
@@ -316,68 +316,68 @@ impl Times {
         }
         let number = numbers.value(row);
         match self {
-            Times::Number(_) => match settings.unit {
+            TimeColumn::Number(_) => match settings.unit {
                 Some(unit) => number.checked_mul(unit.nanoseconds()).ok_or_else(|| format!("{number} {OUTSIDE}")),
                 None => Timestamp::from_nanoseconds(number)
                     .map(|time| time.0)
                     .map_err(|error| format!("{error}; --time-unit says what the numbers of the file are")),
             },
-            Times::Civil(_, per_second) => {
+            TimeColumn::Civil(_, per_second) => {
                 let below = number.rem_euclid(*per_second) * (1_000_000_000 / per_second);
                 let time = jiff::Timestamp::new(number.div_euclid(*per_second), i32::try_from(below).unwrap_or(0));
                 let civil = time.map_err(|_| OUTSIDE.to_owned())?.to_zoned(jiff::tz::TimeZone::UTC).datetime();
                 times.instant(tag, place, civil)
             }
-            Times::Instant(_, per_second) => number.checked_mul(1_000_000_000 / per_second).ok_or_else(|| OUTSIDE.to_owned()),
-            Times::Text(_) => Err("is missing".into()),
+            TimeColumn::Instant(_, per_second) => number.checked_mul(1_000_000_000 / per_second).ok_or_else(|| OUTSIDE.to_owned()),
+            TimeColumn::Text(_) => Err("is missing".into()),
         }
     }
 }
 
-impl Values {
-    fn of(array: &ArrayRef) -> anyhow::Result<Values> {
+impl ValueColumn {
+    fn of(array: &ArrayRef) -> anyhow::Result<ValueColumn> {
         Ok(match array.data_type() {
-            DataType::Float64 => Values::F64(array.as_primitive::<Float64Type>().clone()),
-            DataType::Float32 => Values::F32(array.as_primitive::<Float32Type>().clone()),
-            DataType::Float16 => Values::F64(cast(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone()),
-            DataType::Boolean => Values::Bool(array.as_boolean().clone()),
-            DataType::Null => Values::None,
+            DataType::Float64 => ValueColumn::F64(array.as_primitive::<Float64Type>().clone()),
+            DataType::Float32 => ValueColumn::F32(array.as_primitive::<Float32Type>().clone()),
+            DataType::Float16 => ValueColumn::F64(cast(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone()),
+            DataType::Boolean => ValueColumn::Bool(array.as_boolean().clone()),
+            DataType::Null => ValueColumn::None,
             // Integers of 64 bits and more, where they are whole; other decimals have no binary form that is exact.
             DataType::Decimal32(_, 0) | DataType::Decimal64(_, 0) | DataType::Decimal128(_, 0) => {
-                Values::Decimal(cast(array, &DataType::Decimal128(38, 0))?.as_primitive::<Decimal128Type>().clone())
+                ValueColumn::Decimal(cast(array, &DataType::Decimal128(38, 0))?.as_primitive::<Decimal128Type>().clone())
             }
             DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) => {
                 // By way of its digits: the nearest number, as from a text.
-                Values::F64(cast(&cast(array, &DataType::Utf8)?, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
+                ValueColumn::F64(cast(&cast(array, &DataType::Utf8)?, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
             }
-            kind if kind.is_unsigned_integer() => Values::U64(cast(array, &DataType::UInt64)?.as_primitive::<UInt64Type>().clone()),
-            kind if kind.is_integer() => Values::I64(cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
-            kind if is_text(kind) => Values::Text(cast(array, &DataType::Utf8)?.as_string::<i32>().clone()),
+            kind if kind.is_unsigned_integer() => ValueColumn::U64(cast(array, &DataType::UInt64)?.as_primitive::<UInt64Type>().clone()),
+            kind if kind.is_integer() => ValueColumn::I64(cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
+            kind if is_text(kind) => ValueColumn::Text(cast(array, &DataType::Utf8)?.as_string::<i32>().clone()),
             other => bail!("is {other}; it must be a number, a boolean or text"),
         })
     }
 
-    fn cell(&self, row: usize) -> Cell {
+    fn cell(&self, row: usize) -> FileValue {
         match self {
-            Values::F64(values) if values.is_valid(row) => Cell::F64(values.value(row)),
-            Values::F32(values) if values.is_valid(row) => Cell::F32(values.value(row)),
-            Values::I64(values) if values.is_valid(row) => Cell::Integer(values.value(row).into()),
-            Values::U64(values) if values.is_valid(row) => Cell::Integer(values.value(row).into()),
-            Values::Decimal(values) if values.is_valid(row) => Cell::Integer(values.value(row)),
-            Values::Bool(values) if values.is_valid(row) => Cell::Bool(values.value(row)),
-            Values::Text(values) if values.is_valid(row) => Cell::Text(values.value(row).to_owned()),
-            _ => Cell::Empty,
+            ValueColumn::F64(values) if values.is_valid(row) => FileValue::F64(values.value(row)),
+            ValueColumn::F32(values) if values.is_valid(row) => FileValue::F32(values.value(row)),
+            ValueColumn::I64(values) if values.is_valid(row) => FileValue::Integer(values.value(row).into()),
+            ValueColumn::U64(values) if values.is_valid(row) => FileValue::Integer(values.value(row).into()),
+            ValueColumn::Decimal(values) if values.is_valid(row) => FileValue::Integer(values.value(row)),
+            ValueColumn::Bool(values) if values.is_valid(row) => FileValue::Bool(values.value(row)),
+            ValueColumn::Text(values) if values.is_valid(row) => FileValue::Text(values.value(row).to_owned()),
+            _ => FileValue::Empty,
         }
     }
 
     /// The type that a column says by its own, for tags that are made.
-    fn declared(&self, value: &Cell) -> Option<ValueType> {
+    fn declared(&self, value: &FileValue) -> Option<ValueType> {
         match (self, value) {
-            (Values::F64(_), Cell::F64(_) | Cell::Empty) => Some(ValueType::F64),
-            (Values::F32(_), Cell::F32(_) | Cell::Empty) => Some(ValueType::F32),
-            (Values::I64(_), Cell::Integer(_) | Cell::Empty) => Some(ValueType::I64),
-            (Values::U64(_), Cell::Integer(_) | Cell::Empty) => Some(ValueType::U64),
-            (Values::Bool(_), Cell::Bool(_) | Cell::Empty) => Some(ValueType::Bool),
+            (ValueColumn::F64(_), FileValue::F64(_) | FileValue::Empty) => Some(ValueType::F64),
+            (ValueColumn::F32(_), FileValue::F32(_) | FileValue::Empty) => Some(ValueType::F32),
+            (ValueColumn::I64(_), FileValue::Integer(_) | FileValue::Empty) => Some(ValueType::I64),
+            (ValueColumn::U64(_), FileValue::Integer(_) | FileValue::Empty) => Some(ValueType::U64),
+            (ValueColumn::Bool(_), FileValue::Bool(_) | FileValue::Empty) => Some(ValueType::Bool),
             _ => None,
         }
     }

@@ -3,22 +3,22 @@
 use std::io::BufRead;
 
 use super::{
-    header::Columns,
+    header::HeaderColumns,
     local::LocalTimes,
     mistake::Mistakes,
-    portion::{Cell, Portion, Row},
+    portion::{FileRow, FileValue, RowsByTag},
     quality::Scale,
     settings::Settings,
     value,
 };
-use historian_model::{Quality, Timestamp, ValueType, time::Read};
-use historian_server::config::record::{Broken, Record, Records};
+use historian_model::{Quality, Timestamp, ValueType, time::ParsedTime};
+use historian_server::config::record::{CsvRecord, MalformedRecord, Records};
 
 pub struct Csv<R> {
     records: Records<R>,
-    record: Record,
+    record: CsvRecord,
     header_len: usize,
-    columns: Columns,
+    columns: HeaderColumns,
     settings: Settings,
     scale: Scale,
     times: LocalTimes,
@@ -31,24 +31,24 @@ impl<R: BufRead> Csv<R> {
     /// Names the column that is missing, or one too many.
     pub fn new(input: R, settings: &Settings, times: LocalTimes) -> anyhow::Result<Csv<R>> {
         let mut records = Records::new(input);
-        let mut record = Record::default();
+        let mut record = CsvRecord::default();
         match records.read(&mut record) {
             Ok(true) => {}
             Ok(false) => anyhow::bail!("the file is empty; it needs a header with timestamp and value"),
-            Err(Broken { line, reason, .. }) => anyhow::bail!("line {line}: {reason}"),
+            Err(MalformedRecord { line, reason, .. }) => anyhow::bail!("line {line}: {reason}"),
         }
         let names: Vec<String> = (0..record.fields()).map(|index| record.field(index).to_owned()).collect();
-        let columns = Columns::of(&names, settings)?;
+        let columns = HeaderColumns::of(&names, settings)?;
         let scale = own(settings.scale, &columns);
         Ok(Csv { records, record, header_len: names.len(), columns, settings: settings.clone(), scale, times })
     }
 
-    pub fn read(&mut self, portion: &mut Portion, mistakes: &mut Mistakes, rows_max: usize) -> bool {
+    pub fn read(&mut self, portion: &mut RowsByTag, mistakes: &mut Mistakes, rows_max: usize) -> bool {
         while !portion.is_full(rows_max) {
             match self.records.read(&mut self.record) {
                 Ok(true) => self.row(portion, mistakes),
                 Ok(false) => return false,
-                Err(Broken { line, reason, .. }) => {
+                Err(MalformedRecord { line, reason, .. }) => {
                     mistakes.add(line, &reason);
                     return false;
                 }
@@ -57,7 +57,7 @@ impl<R: BufRead> Csv<R> {
         true
     }
 
-    fn row(&mut self, portion: &mut Portion, mistakes: &mut Mistakes) {
+    fn row(&mut self, portion: &mut RowsByTag, mistakes: &mut Mistakes) {
         let Csv { record, columns, settings, times, .. } = self;
         let place = record.line;
         let extra = (self.header_len..record.fields()).any(|index| !record.field(index).trim().is_empty());
@@ -86,8 +86,8 @@ impl<R: BufRead> Csv<R> {
             Some(text) => text.parse::<ValueType>().map_err(|error| mistakes.at(place, "type", &error.to_string())).ok(),
         };
         let cell = |index: Option<usize>| match index.map(|index| (record.field(index), record.is_quoted(index))) {
-            None | Some(("", false)) => Cell::Empty,
-            Some((text, _)) => Cell::Text(text.to_owned()),
+            None | Some(("", false)) => FileValue::Empty,
+            Some((text, _)) => FileValue::Text(text.to_owned()),
         };
         let chosen = value::chosen(declared, || cell(columns.value), || cell(columns.integer), || cell(columns.text));
         let (value, quality) = value::meant(chosen, declared, quality, settings);
@@ -97,7 +97,7 @@ impl<R: BufRead> Csv<R> {
         if let Ok(value) = value
             && !tag.is_empty()
         {
-            portion.push(tag, declared, Row { place, timestamp, value, quality }, mistakes);
+            portion.push(tag, declared, FileRow { place, timestamp, value, quality }, mistakes);
         }
     }
 
@@ -115,7 +115,7 @@ impl<R: BufRead> Csv<R> {
 }
 
 /// Files with a column type are our own, and hold the codes that devices sent.
-pub fn own(scale: Scale, columns: &Columns) -> Scale {
+pub fn own(scale: Scale, columns: &HeaderColumns) -> Scale {
     if scale == Scale::Auto && columns.kind.is_some() { Scale::Own } else { scale }
 }
 
@@ -130,8 +130,8 @@ pub fn instant(text: &str, tag: &str, place: u64, settings: &Settings, times: &m
         return time.map(|time| time.0).map_err(|error| error.to_string());
     }
     match Timestamp::read(text, settings.now, &settings.zone) {
-        Ok(Read::Instant(at)) => Ok(at.0),
-        Ok(Read::Civil(civil)) => times.instant(tag, place, civil),
+        Ok(ParsedTime::Instant(at)) => Ok(at.0),
+        Ok(ParsedTime::Civil(civil)) => times.instant(tag, place, civil),
         Err(error) => {
             let unit = if error.reason.contains("without a unit") { "; --time-unit says what the numbers of the file are" } else { "" };
             Err(format!("{error}{unit}"))

@@ -3,7 +3,7 @@
 use anyhow::{anyhow, bail};
 
 use super::{mistake::Mistakes, settings::Settings};
-use historian_model::{Timestamp, time::Unit};
+use historian_model::{Timestamp, time::NumericTimeUnit};
 
 /// Names of a quality in files of other programs, in the order in which they are taken.
 const QUALITIES: [&str; 7] = ["quality", "qualitycode", "opcquality", "statuscode", "status", "dataintegrity", "dataquality"];
@@ -32,7 +32,7 @@ const NAMES: [&str; 20] = [
 ];
 
 /// Where what is in a row.
-pub struct Columns {
+pub struct HeaderColumns {
     pub timestamp: usize,
     pub value: Option<usize>,
     pub quality: Option<usize>,
@@ -56,10 +56,10 @@ pub struct Other {
     is_watched: bool,
 }
 
-impl Columns {
+impl HeaderColumns {
     /// # Errors
     /// Names the column that is missing, doubled, or one too many.
-    pub fn of(names: &[String], settings: &Settings) -> anyhow::Result<Columns> {
+    pub fn of(names: &[String], settings: &Settings) -> anyhow::Result<HeaderColumns> {
         let plain: Vec<String> = names.iter().map(|name| plain(name)).collect();
         if let [only] = names
             && let Some(separator) = [';', '\t', '|'].into_iter().find(|separator| only.contains(*separator))
@@ -113,7 +113,7 @@ impl Columns {
             }
             _ => {}
         }
-        Ok(Columns { timestamp, value, quality, tag, kind, text, integer, others })
+        Ok(HeaderColumns { timestamp, value, quality, tag, kind, text, integer, others })
     }
 
     pub fn passed_over(&self) -> Vec<&str> {
@@ -136,7 +136,7 @@ impl Other {
             Some((line, first)) => {
                 // Numbers and times differ from row to row, unless the column is called after what it tells.
                 let varies = text.parse::<f64>().is_ok()
-                    || Timestamp::parse_number(text, Unit::Seconds).is_some()
+                    || Timestamp::parse_number(text, NumericTimeUnit::Seconds).is_some()
                     || Timestamp::read(text, Timestamp(0), &jiff::tz::TimeZone::UTC).is_ok();
                 if varies && !self.is_name {
                     return;

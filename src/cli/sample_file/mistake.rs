@@ -6,19 +6,19 @@ use std::path::Path;
 const MISTAKES_TOLD_MAX: usize = 100;
 /// Format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SampleFileFormat {
     Csv,
     Parquet,
     Arrow,
 }
 
-impl Kind {
+impl SampleFileFormat {
     /// By the ending of its name.
-    pub fn of(path: &Path) -> Option<Kind> {
+    pub fn of(path: &Path) -> Option<SampleFileFormat> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "csv" => Some(Kind::Csv),
-            "parquet" | "pq" => Some(Kind::Parquet),
-            "arrow" | "feather" | "ipc" => Some(Kind::Arrow),
+            "csv" => Some(SampleFileFormat::Csv),
+            "parquet" | "pq" => Some(SampleFileFormat::Parquet),
+            "arrow" | "feather" | "ipc" => Some(SampleFileFormat::Arrow),
             _ => None,
         }
     }
@@ -79,9 +79,9 @@ impl Mistakes {
     }
 
     /// One line per mistake, from the top of the file down.
-    pub fn lines(&mut self, file: &Path, kind: Kind) -> Vec<String> {
+    pub fn lines(&mut self, file: &Path, kind: SampleFileFormat) -> Vec<String> {
         self.list.sort_by_key(|mistake| mistake.place);
-        let word = if kind == Kind::Csv { "line" } else { "row" };
+        let word = if kind == SampleFileFormat::Csv { "line" } else { "row" };
         let mut lines: Vec<String> =
             self.list.iter().map(|Mistake { place, told }| format!("{}: {word} {place}{told}", file.display())).collect();
         let more = self.count - self.list.len() as u64;

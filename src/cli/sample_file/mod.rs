@@ -17,9 +17,9 @@ mod value;
 
 pub use self::{
     local::LocalTimes,
-    mistake::{Kind, Mistakes},
-    portion::{Cell, Portion, Row, TagRows},
+    mistake::{Mistakes, SampleFileFormat},
+    portion::{FileRow, FileValue, RowsByTag, TagRows},
     settings::{FileArgs, Settings},
-    source::{Source, read_whole, refuse},
+    source::{SampleFile, read_whole, refuse},
     value::number,
 };

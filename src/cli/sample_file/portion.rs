@@ -10,7 +10,7 @@ const PORTION_BYTES: usize = 8 << 20;
 
 /// A value as a file has it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Cell {
+pub enum FileValue {
     /// Nothing, which under a Good quality is the empty text of a string.
     Empty,
     /// Text whose type nobody said: all of CSV.
@@ -26,11 +26,11 @@ pub enum Cell {
 
 /// One row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct FileRow {
     /// Line of a text, number of the row in other files, from 1.
     pub place: u64,
     pub timestamp: i64,
-    pub value: Cell,
+    pub value: FileValue,
     pub quality: Quality,
 }
 
@@ -40,12 +40,12 @@ pub struct TagRows {
     pub name: String,
     /// Type that the file says the values are of.
     pub declared: Option<ValueType>,
-    pub rows: Vec<Row>,
+    pub rows: Vec<FileRow>,
 }
 
 /// Rows by tag, in the order in which tags came.
 #[derive(Debug, Default)]
-pub struct Portion {
+pub struct RowsByTag {
     pub tags: Vec<TagRows>,
     index: HashMap<String, usize>,
     last: usize,
@@ -53,7 +53,7 @@ pub struct Portion {
     text_bytes: usize,
 }
 
-impl Portion {
+impl RowsByTag {
     /// The rows of a tag.
     pub fn of(&mut self, tag: &str) -> &mut TagRows {
         // Rows of one tag mostly follow one another.
@@ -67,9 +67,9 @@ impl Portion {
         &mut self.tags[self.last]
     }
 
-    pub(super) fn push(&mut self, tag: &str, declared: Option<ValueType>, row: Row, mistakes: &mut Mistakes) {
+    pub(super) fn push(&mut self, tag: &str, declared: Option<ValueType>, row: FileRow, mistakes: &mut Mistakes) {
         self.rows += 1;
-        if let Cell::Text(text) | Cell::String(text) = &row.value {
+        if let FileValue::Text(text) | FileValue::String(text) = &row.value {
             self.text_bytes += text.len();
         }
         let rows = self.of(tag);

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::quality::{self, Scale, StateWord};
 use crate::client::UnitArgs;
-use historian_model::{Clock, Quality, SystemClock, Timestamp, time::Unit};
+use historian_model::{Clock, Quality, SystemClock, Timestamp, time::NumericTimeUnit};
 
 /// What a file does not say of itself.
 #[derive(Clone, Debug, Args)]
@@ -36,7 +36,7 @@ pub struct Settings {
     pub tag: Option<String>,
     pub(super) tag_column: Option<String>,
     pub(super) ignore: Vec<String>,
-    pub(super) unit: Option<Unit>,
+    pub(super) unit: Option<NumericTimeUnit>,
     pub(super) scale: Scale,
     pub(super) states: Vec<StateWord>,
     pub(super) zone: TimeZone,

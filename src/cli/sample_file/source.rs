@@ -11,83 +11,85 @@ use super::{
     columnar::Columnar,
     csv::Csv,
     local::LocalTimes,
-    mistake::{Kind, Mistakes},
-    portion::{Portion, TagRows},
+    mistake::{Mistakes, SampleFileFormat},
+    portion::{RowsByTag, TagRows},
     settings::Settings,
 };
 
 /// A file being read.
-pub struct Source {
+pub struct SampleFile {
     path: PathBuf,
-    reader: Reader,
+    reader: SampleFileReader,
 }
 
-enum Reader {
+enum SampleFileReader {
     Csv(Box<Csv<BufReader<std::fs::File>>>),
     Columnar(Box<Columnar>),
 }
 
-impl Source {
+impl SampleFile {
     /// Opens a file and reads what its columns are.
     ///
     /// # Errors
     /// Names the column that is missing, or one too many.
-    pub fn open(path: &Path, kind: Kind, settings: &Settings) -> anyhow::Result<Source> {
-        Source::again(path, kind, settings, LocalTimes::new(settings.zone.clone()))
+    pub fn open(path: &Path, kind: SampleFileFormat, settings: &Settings) -> anyhow::Result<SampleFile> {
+        SampleFile::again(path, kind, settings, LocalTimes::new(settings.zone.clone()))
     }
 
     /// Opens a file for the second time.
     ///
     /// # Errors
-    /// As [`Source::open`].
-    pub fn again(path: &Path, kind: Kind, settings: &Settings, times: LocalTimes) -> anyhow::Result<Source> {
+    /// As [`SampleFile::open`].
+    pub fn again(path: &Path, kind: SampleFileFormat, settings: &Settings, times: LocalTimes) -> anyhow::Result<SampleFile> {
         let file = std::fs::File::open(path).context("cannot be read")?;
         let reader = match kind {
-            Kind::Csv => Reader::Csv(Box::new(Csv::new(BufReader::with_capacity(1 << 18, file), settings, times)?)),
-            Kind::Parquet | Kind::Arrow => Reader::Columnar(Box::new(Columnar::new(file, kind, settings, times)?)),
+            SampleFileFormat::Csv => SampleFileReader::Csv(Box::new(Csv::new(BufReader::with_capacity(1 << 18, file), settings, times)?)),
+            SampleFileFormat::Parquet | SampleFileFormat::Arrow => {
+                SampleFileReader::Columnar(Box::new(Columnar::new(file, kind, settings, times)?))
+            }
         };
-        Ok(Source { path: path.to_owned(), reader })
+        Ok(SampleFile { path: path.to_owned(), reader })
     }
 
     /// What reading it to its end has told of the order of its rows, for the second time.
     pub fn into_times(self, mistakes: &mut Mistakes) -> LocalTimes {
         let mut times = match self.reader {
-            Reader::Csv(reader) => reader.into_times(),
-            Reader::Columnar(reader) => reader.into_times(),
+            SampleFileReader::Csv(reader) => reader.into_times(),
+            SampleFileReader::Columnar(reader) => reader.into_times(),
         };
         times.know(mistakes);
         times
     }
 
     /// Adds rows to a portion until it has `rows_max`, or many bytes of texts; false at the end of the file, or where it cannot be read on.
-    pub fn read(&mut self, portion: &mut Portion, mistakes: &mut Mistakes, rows_max: usize) -> bool {
+    pub fn read(&mut self, portion: &mut RowsByTag, mistakes: &mut Mistakes, rows_max: usize) -> bool {
         match &mut self.reader {
-            Reader::Csv(reader) => reader.read(portion, mistakes, rows_max),
-            Reader::Columnar(reader) => reader.read(portion, mistakes, rows_max),
+            SampleFileReader::Csv(reader) => reader.read(portion, mistakes, rows_max),
+            SampleFileReader::Columnar(reader) => reader.read(portion, mistakes, rows_max),
         }
     }
 
     /// Columns that are not taken.
     pub fn passed_over(&self) -> Vec<&str> {
         match &self.reader {
-            Reader::Csv(reader) => reader.passed_over(),
-            Reader::Columnar(reader) => reader.passed_over(),
+            SampleFileReader::Csv(reader) => reader.passed_over(),
+            SampleFileReader::Columnar(reader) => reader.passed_over(),
         }
     }
 
-    /// How far it has read, in [`Source::total`].
+    /// How far it has read, in [`SampleFile::total`].
     pub fn done(&self) -> u64 {
         match &self.reader {
-            Reader::Csv(reader) => reader.byte(),
-            Reader::Columnar(reader) => reader.done(),
+            SampleFileReader::Csv(reader) => reader.byte(),
+            SampleFileReader::Columnar(reader) => reader.done(),
         }
     }
 
     /// Bytes of a text, rows of another file; 0 where it does not say.
     pub fn total(&self) -> u64 {
         match &self.reader {
-            Reader::Csv(_) => std::fs::metadata(&self.path).map_or(0, |about| about.len()),
-            Reader::Columnar(reader) => reader.rows(),
+            SampleFileReader::Csv(_) => std::fs::metadata(&self.path).map_or(0, |about| about.len()),
+            SampleFileReader::Columnar(reader) => reader.rows(),
         }
     }
 }
@@ -99,19 +101,19 @@ impl Source {
 pub fn read_whole(path: &Path, settings: &Settings) -> anyhow::Result<Vec<TagRows>> {
     let mut mistakes = Mistakes::default();
     let named = || path.display().to_string();
-    let mut first = Source::open(path, Kind::Csv, settings).with_context(named)?;
-    while first.read(&mut Portion::default(), &mut mistakes, 1 << 16) {}
+    let mut first = SampleFile::open(path, SampleFileFormat::Csv, settings).with_context(named)?;
+    while first.read(&mut RowsByTag::default(), &mut mistakes, 1 << 16) {}
     // The second pass finds the same mistakes again, but for those of the order of rows.
     let mut order = Mistakes::default();
     let times = first.into_times(&mut order);
-    let mut second = Source::again(path, Kind::Csv, settings, times).with_context(named)?;
-    let mut portion = Portion::default();
+    let mut second = SampleFile::again(path, SampleFileFormat::Csv, settings, times).with_context(named)?;
+    let mut portion = RowsByTag::default();
     if let Some(tag) = &settings.tag {
         // Also without any row: then the range is emptied.
         portion.of(tag);
     }
     while second.read(&mut portion, &mut order, usize::MAX) {}
-    refuse(&mut order, path, Kind::Csv, "changed")?;
+    refuse(&mut order, path, SampleFileFormat::Csv, "changed")?;
     if portion.tags.is_empty() {
         bail!("{}: the file has no rows, and --tag names no tag whose range is to be emptied", path.display());
     }
@@ -122,7 +124,7 @@ pub fn read_whole(path: &Path, settings: &Settings) -> anyhow::Result<Vec<TagRow
 ///
 /// # Errors
 /// When there is a mistake.
-pub fn refuse(mistakes: &mut Mistakes, path: &Path, kind: Kind, what_did_not_happen: &str) -> anyhow::Result<()> {
+pub fn refuse(mistakes: &mut Mistakes, path: &Path, kind: SampleFileFormat, what_did_not_happen: &str) -> anyhow::Result<()> {
     if mistakes.count() == 0 {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use historian_proto::v1::{
 
 use super::{
     mistake::Mistakes,
-    portion::{Cell, Row, TagRows},
+    portion::{FileRow, FileValue, TagRows},
     settings::Settings,
 };
 use historian_api::write::exact::narrowed;
@@ -17,7 +17,7 @@ use historian_query::widened;
 impl TagRows {
     /// The rows as columns of the tag's type. What does not fit becomes a mistake with its place, and a value that must not be used.
     pub fn columns(self, tag: &v1::Tag, mistakes: &mut Mistakes) -> TagSamples {
-        let mut reading = Reading { rows: &self.rows, mistakes, is_string: tag.value_type() == ValueType::String };
+        let mut reading = ColumnReading { rows: &self.rows, mistakes, is_string: tag.value_type() == ValueType::String };
         let column = match tag.value_type() {
             ValueType::F64 => Column::F64(DoubleColumn { values: reading.values(f64) }),
             ValueType::F32 => Column::F32(FloatColumn { values: reading.values(f32) }),
@@ -34,7 +34,7 @@ impl TagRows {
             }),
             ValueType::String | ValueType::Unspecified => Column::String(StringColumn { values: reading.values(text) }),
         };
-        let is_null = |row: &Row| row.is_null(tag.value_type() == ValueType::String);
+        let is_null = |row: &FileRow| row.is_null(tag.value_type() == ValueType::String);
         TagSamples {
             timestamps: self.rows.iter().map(|row| row.timestamp).collect(),
             values: Some(Values { column: Some(column) }),
@@ -45,29 +45,29 @@ impl TagRows {
     }
 }
 
-impl Row {
+impl FileRow {
     /// An empty cell under a quality that is not Good is no value. Of a string with a Good quality it is the empty text.
     fn is_null(&self, is_string: bool) -> bool {
         let is_empty = match &self.value {
-            Cell::Empty => true,
-            Cell::Text(text) => text.trim().is_empty() && !is_string,
+            FileValue::Empty => true,
+            FileValue::Text(text) => text.trim().is_empty() && !is_string,
             _ => false,
         };
         is_empty && !self.quality.is_good()
     }
 }
 
-struct Reading<'a> {
-    rows: &'a [Row],
+struct ColumnReading<'a> {
+    rows: &'a [FileRow],
     mistakes: &'a mut Mistakes,
     is_string: bool,
 }
 
-impl Reading<'_> {
-    fn values<T: Default>(&mut self, read: impl Fn(&Cell) -> Result<T, &'static str>) -> Vec<T> {
+impl ColumnReading<'_> {
+    fn values<T: Default>(&mut self, read: impl Fn(&FileValue) -> Result<T, &'static str>) -> Vec<T> {
         let mut values = Vec::with_capacity(self.rows.len());
         for row in self.rows {
-            let is_empty = matches!(&row.value, Cell::Empty) || matches!(&row.value, Cell::Text(text) if text.trim().is_empty());
+            let is_empty = matches!(&row.value, FileValue::Empty) || matches!(&row.value, FileValue::Text(text) if text.trim().is_empty());
             let value = match &row.value {
                 _ if row.is_null(self.is_string) => Ok(T::default()),
                 _ if is_empty && !self.is_string => {
@@ -84,21 +84,21 @@ impl Reading<'_> {
     }
 }
 
-impl Cell {
+impl FileValue {
     fn shown(&self) -> String {
         match self {
-            Cell::Empty => "\"\"".into(),
-            Cell::Text(text) | Cell::String(text) => format!("{:?}", text.trim().chars().take(60).collect::<String>()),
-            Cell::F64(value) => value.to_string(),
-            Cell::F32(value) => value.to_string(),
-            Cell::Integer(value) => value.to_string(),
-            Cell::Bool(value) => value.to_string(),
+            FileValue::Empty => "\"\"".into(),
+            FileValue::Text(text) | FileValue::String(text) => format!("{:?}", text.trim().chars().take(60).collect::<String>()),
+            FileValue::F64(value) => value.to_string(),
+            FileValue::F32(value) => value.to_string(),
+            FileValue::Integer(value) => value.to_string(),
+            FileValue::Bool(value) => value.to_string(),
         }
     }
 
     /// What would help, for texts that people write for numbers.
     fn hint(&self) -> &'static str {
-        let (Cell::Text(text) | Cell::String(text)) = self else { return "" };
+        let (FileValue::Text(text) | FileValue::String(text)) = self else { return "" };
         let text = text.trim();
         if text.parse::<f64>().is_ok() {
             return "";
@@ -111,9 +111,14 @@ impl Cell {
 }
 
 /// Which of the columns of a row holds its value, by the type that the row says it is of.
-pub fn chosen(declared: Option<model::ValueType>, value: impl Fn() -> Cell, integer: impl Fn() -> Cell, text: impl Fn() -> Cell) -> Cell {
-    let or = |first: Cell, second: &dyn Fn() -> Cell| if first == Cell::Empty { second() } else { first };
-    let as_string = |cell: Cell| if let Cell::Text(text) = cell { Cell::String(text) } else { cell };
+pub fn chosen(
+    declared: Option<model::ValueType>,
+    value: impl Fn() -> FileValue,
+    integer: impl Fn() -> FileValue,
+    text: impl Fn() -> FileValue,
+) -> FileValue {
+    let or = |first: FileValue, second: &dyn Fn() -> FileValue| if first == FileValue::Empty { second() } else { first };
+    let as_string = |cell: FileValue| if let FileValue::Text(text) = cell { FileValue::String(text) } else { cell };
     match declared {
         Some(model::ValueType::String) => as_string(or(text(), &value)),
         Some(model::ValueType::I64 | model::ValueType::U64) => or(integer(), &value),
@@ -128,14 +133,14 @@ pub fn chosen(declared: Option<model::ValueType>, value: impl Fn() -> Cell, inte
 /// # Errors
 /// The value's are those of [`typed`]; what was wrong with the quality stays so.
 pub fn meant<E>(
-    cell: Cell,
+    cell: FileValue,
     declared: Option<model::ValueType>,
     quality: Result<model::Quality, E>,
     settings: &Settings,
-) -> (Result<Cell, String>, Result<model::Quality, E>) {
-    let state = if let Cell::Text(text) | Cell::String(text) = &cell { settings.state(text) } else { None };
+) -> (Result<FileValue, String>, Result<model::Quality, E>) {
+    let state = if let FileValue::Text(text) | FileValue::String(text) = &cell { settings.state(text) } else { None };
     match state {
-        Some(state) => (Ok(Cell::Empty), quality.map(|_| state)),
+        Some(state) => (Ok(FileValue::Empty), quality.map(|_| state)),
         None => (typed(cell, declared), quality),
     }
 }
@@ -144,18 +149,18 @@ pub fn meant<E>(
 ///
 /// # Errors
 /// Says what it is not.
-pub fn typed(cell: Cell, declared: Option<model::ValueType>) -> Result<Cell, String> {
+pub fn typed(cell: FileValue, declared: Option<model::ValueType>) -> Result<FileValue, String> {
     let Some(declared) = declared else { return Ok(cell) };
-    if matches!(&cell, Cell::Text(text) if text.trim().is_empty()) && declared != model::ValueType::String {
-        return Ok(Cell::Empty);
+    if matches!(&cell, FileValue::Text(text) if text.trim().is_empty()) && declared != model::ValueType::String {
+        return Ok(FileValue::Empty);
     }
     let read = match (&cell, declared) {
-        (Cell::Text(_), model::ValueType::F64) => f64(&cell).map(Cell::F64),
-        (Cell::Text(_) | Cell::F64(_), model::ValueType::F32) => f32(&cell).map(Cell::F32),
-        (Cell::Text(_) | Cell::F64(_), model::ValueType::I64 | model::ValueType::U64) => {
-            integer(&cell).map(Cell::Integer).ok_or("an integer")
+        (FileValue::Text(_), model::ValueType::F64) => f64(&cell).map(FileValue::F64),
+        (FileValue::Text(_) | FileValue::F64(_), model::ValueType::F32) => f32(&cell).map(FileValue::F32),
+        (FileValue::Text(_) | FileValue::F64(_), model::ValueType::I64 | model::ValueType::U64) => {
+            integer(&cell).map(FileValue::Integer).ok_or("an integer")
         }
-        (Cell::Text(_) | Cell::F64(_), model::ValueType::Bool) => truth(&cell).map(Cell::Bool).ok_or("true or false"),
+        (FileValue::Text(_) | FileValue::F64(_), model::ValueType::Bool) => truth(&cell).map(FileValue::Bool).ok_or("true or false"),
         _ => return Ok(cell),
     };
     read.map_err(|wanted| format!("{} is not {wanted}, and the type is {declared}", cell.shown()))
@@ -180,29 +185,29 @@ pub fn number(text: &str) -> Result<f64, &'static str> {
     Ok(value)
 }
 
-fn f64(cell: &Cell) -> Result<f64, &'static str> {
+fn f64(cell: &FileValue) -> Result<f64, &'static str> {
     match cell {
-        Cell::Text(text) => number(text.trim()),
-        Cell::F64(value) => Ok(*value),
-        Cell::F32(value) => Ok(widened(*value)),
-        Cell::Integer(value) => Some(*value as f64).filter(|float| *float as i128 == *value).ok_or(INEXACT),
+        FileValue::Text(text) => number(text.trim()),
+        FileValue::F64(value) => Ok(*value),
+        FileValue::F32(value) => Ok(widened(*value)),
+        FileValue::Integer(value) => Some(*value as f64).filter(|float| *float as i128 == *value).ok_or(INEXACT),
         _ => Err(NUMBER),
     }
 }
 
-fn f32(cell: &Cell) -> Result<f32, &'static str> {
+fn f32(cell: &FileValue) -> Result<f32, &'static str> {
     const EXACT: &str = "a number that f32 holds exactly";
     match cell {
-        Cell::Text(text) => {
+        FileValue::Text(text) => {
             // Its own digits: rounding to f64 first could round twice.
             number(text.trim()).or_else(|reason| if reason == INEXACT { Ok(0.0) } else { Err(reason) })?;
             let value: f32 = text.trim().parse().map_err(|_| NUMBER)?;
             let is_infinity = text.trim_start_matches([' ', '+', '-']).starts_with(['i', 'I']);
             if value.is_infinite() && !is_infinity { Err("a number within the range of f32") } else { Ok(value) }
         }
-        Cell::F64(value) => narrowed(*value).ok_or(EXACT),
-        Cell::F32(value) => Ok(*value),
-        Cell::Integer(value) => Some(*value as f32).filter(|float| *float as i128 == *value).ok_or(EXACT),
+        FileValue::F64(value) => narrowed(*value).ok_or(EXACT),
+        FileValue::F32(value) => Ok(*value),
+        FileValue::Integer(value) => Some(*value as f32).filter(|float| *float as i128 == *value).ok_or(EXACT),
         _ => Err(NUMBER),
     }
 }
@@ -211,24 +216,24 @@ fn whole(value: f64) -> Option<i128> {
     (value.fract() == 0.0 && value.abs() < 2.0_f64.powi(65)).then_some(value as i128)
 }
 
-fn integer(cell: &Cell) -> Option<i128> {
+fn integer(cell: &FileValue) -> Option<i128> {
     match cell {
         // A whole number that went through a float is one as long as floats count in ones.
-        Cell::Text(text) => text.trim().parse().ok().or_else(|| {
+        FileValue::Text(text) => text.trim().parse().ok().or_else(|| {
             let value = number(text.trim()).ok()?;
             whole(value).filter(|_| value.abs() <= 2.0_f64.powi(53))
         }),
-        Cell::Integer(value) => Some(*value),
-        Cell::F64(value) => whole(*value),
-        Cell::F32(value) => whole(f64::from(*value)),
+        FileValue::Integer(value) => Some(*value),
+        FileValue::F64(value) => whole(*value),
+        FileValue::F32(value) => whole(f64::from(*value)),
         _ => None,
     }
 }
 
-fn truth(cell: &Cell) -> Option<bool> {
+fn truth(cell: &FileValue) -> Option<bool> {
     match cell {
-        Cell::Bool(value) => Some(*value),
-        Cell::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
+        FileValue::Bool(value) => Some(*value),
+        FileValue::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
             "true" | "1" | "1.0" => Some(true),
             "false" | "0" | "0.0" => Some(false),
             _ => None,
@@ -241,20 +246,20 @@ fn truth(cell: &Cell) -> Option<bool> {
     }
 }
 
-fn state(cell: &Cell, names: &[String]) -> Option<u32> {
+fn state(cell: &FileValue, names: &[String]) -> Option<u32> {
     let named = |text: &str| names.iter().position(|name| name == text).and_then(|index| u32::try_from(index).ok());
     match cell {
-        Cell::Text(text) | Cell::String(text) => {
-            integer(&Cell::Text(text.clone())).and_then(|value| value.try_into().ok()).or_else(|| named(text.trim()))
+        FileValue::Text(text) | FileValue::String(text) => {
+            integer(&FileValue::Text(text.clone())).and_then(|value| value.try_into().ok()).or_else(|| named(text.trim()))
         }
         cell => integer(cell)?.try_into().ok(),
     }
 }
 
-fn text(cell: &Cell) -> Result<String, &'static str> {
+fn text(cell: &FileValue) -> Result<String, &'static str> {
     match cell {
-        Cell::Empty => Ok(String::new()),
-        Cell::Text(text) | Cell::String(text) => Ok(text.clone()),
+        FileValue::Empty => Ok(String::new()),
+        FileValue::Text(text) | FileValue::String(text) => Ok(text.clone()),
         _ => Err("a text"),
     }
 }
@@ -264,9 +269,9 @@ mod tests {
     use super::{super::mistake::Mistake, *};
     use historian_model::Quality;
 
-    fn columns(cells: Vec<(Cell, u32)>, value_type: ValueType) -> Result<(Column, Vec<u32>), Vec<Mistake>> {
+    fn columns(cells: Vec<(FileValue, u32)>, value_type: ValueType) -> Result<(Column, Vec<u32>), Vec<Mistake>> {
         let rows =
-            cells.into_iter().zip(2..).map(|((value, quality), place)| Row { place, timestamp: 1, value, quality: Quality(quality) });
+            cells.into_iter().zip(2..).map(|((value, quality), place)| FileRow { place, timestamp: 1, value, quality: Quality(quality) });
         let rows = TagRows { name: "a".into(), declared: None, rows: rows.collect() };
         let tag = v1::Tag { value_type: value_type.into(), state_set: vec!["stopped".into(), "running".into()], ..v1::Tag::default() };
         let mut mistakes = Mistakes::default();
@@ -275,7 +280,7 @@ mod tests {
     }
 
     fn texts(texts: &[&str], value_type: ValueType) -> Result<(Column, Vec<u32>), Vec<Mistake>> {
-        columns(texts.iter().map(|text| (Cell::Text((*text).into()), 0)).collect(), value_type)
+        columns(texts.iter().map(|text| (FileValue::Text((*text).into()), 0)).collect(), value_type)
     }
 
     #[test]
@@ -297,19 +302,19 @@ mod tests {
 
     #[test]
     fn typed_values_convert_where_nothing_is_lost() {
-        let one = |cell: Cell, value_type| columns(vec![(cell, 0)], value_type).map(|(column, _)| column);
-        assert_eq!(one(Cell::F64(f64::from(0.1_f32)), ValueType::F32), Ok(Column::F32(FloatColumn { values: vec![0.1] })));
-        assert_eq!(one(Cell::Integer(u64::MAX.into()), ValueType::U64), Ok(Column::U64(UnsignedColumn { values: vec![u64::MAX] })));
-        assert_eq!(one(Cell::F64(1.0), ValueType::Bool), Ok(Column::Bool(BoolColumn { values: vec![true] })));
+        let one = |cell: FileValue, value_type| columns(vec![(cell, 0)], value_type).map(|(column, _)| column);
+        assert_eq!(one(FileValue::F64(f64::from(0.1_f32)), ValueType::F32), Ok(Column::F32(FloatColumn { values: vec![0.1] })));
+        assert_eq!(one(FileValue::Integer(u64::MAX.into()), ValueType::U64), Ok(Column::U64(UnsignedColumn { values: vec![u64::MAX] })));
+        assert_eq!(one(FileValue::F64(1.0), ValueType::Bool), Ok(Column::Bool(BoolColumn { values: vec![true] })));
         for (cell, value_type) in [
-            (Cell::F64(0.1), ValueType::F32),
-            (Cell::F64(1.5), ValueType::I64),
-            (Cell::Integer(-1), ValueType::U64),
-            (Cell::Integer((1 << 53) + 1), ValueType::F64),
-            (Cell::F64(2.0), ValueType::Bool),
-            (Cell::String("1".into()), ValueType::F64),
-            (Cell::F64(1.0), ValueType::String),
-            (Cell::Bool(true), ValueType::F64),
+            (FileValue::F64(0.1), ValueType::F32),
+            (FileValue::F64(1.5), ValueType::I64),
+            (FileValue::Integer(-1), ValueType::U64),
+            (FileValue::Integer((1 << 53) + 1), ValueType::F64),
+            (FileValue::F64(2.0), ValueType::Bool),
+            (FileValue::String("1".into()), ValueType::F64),
+            (FileValue::F64(1.0), ValueType::String),
+            (FileValue::Bool(true), ValueType::F64),
         ] {
             assert!(one(cell.clone(), value_type).is_err(), "{cell:?}");
         }
@@ -338,11 +343,11 @@ mod tests {
     fn a_sample_without_a_value_has_a_quality_that_is_not_good() {
         let bad = 0x8000_0000;
         for value_type in [ValueType::F64, ValueType::I64, ValueType::State] {
-            let cells = vec![(Cell::Empty, bad), (Cell::Text(" ".into()), bad), (Cell::Text("1".into()), bad)];
+            let cells = vec![(FileValue::Empty, bad), (FileValue::Text(" ".into()), bad), (FileValue::Text("1".into()), bad)];
             assert_eq!(columns(cells, value_type).unwrap().1, [0, 1], "{value_type:?}");
         }
         // Of a string `""` is a value, and nothing is none.
-        let cells = vec![(Cell::Empty, bad), (Cell::Text(String::new()), bad), (Cell::Empty, 0)];
+        let cells = vec![(FileValue::Empty, bad), (FileValue::Text(String::new()), bad), (FileValue::Empty, 0)];
         assert_eq!(columns(cells, ValueType::String).unwrap().1, [0]);
     }
 }

@@ -10,15 +10,15 @@ use tonic::{Code, transport::Channel};
 
 use super::value_type::{proto_type, type_name};
 use crate::{
-    Refused,
+    RefusedConfiguration,
     client::{self, ServerArgs},
 };
-use historian_collector::Position;
+use historian_collector::SettingPosition;
 use historian_model::{TagDefinition, TagName, ValueType};
 use historian_server::config::tag_file::{self, TagRow};
 
 #[derive(Debug, Args)]
-pub struct ImportArgs {
+pub struct TagImportArgs {
     /// CSV with a header: `name,type,unit,description,stepped,range_low,range_high,state_set`, in any order; of a tag file of the
     /// configuration the other columns are not imported.
     pub(super) file: PathBuf,
@@ -30,7 +30,7 @@ pub struct ImportArgs {
 const ROWS_AT_ONCE: usize = 16;
 
 /// What a row asks for.
-enum Change {
+enum CatalogAction {
     Create(v1::Tag),
     Update(v1::Tag, Vec<&'static str>),
     Nothing,
@@ -54,12 +54,12 @@ impl From<tonic::Status> for RowError {
     }
 }
 
-pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: TagImportArgs) -> anyhow::Result<ExitCode> {
     let file = args.file.display().to_string();
     let (rows, problems) = tag_file::read(&args.file, &file);
     // A file with mistakes changes nothing, so that it can be corrected and imported whole.
     if !problems.is_empty() {
-        return Err(Refused(problems).into());
+        return Err(RefusedConfiguration(problems).into());
     }
     let channel = args.server.connect().await?;
     let count = rows.len();
@@ -81,14 +81,14 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Compares a row with the catalog.
-async fn look(mut client: TagServiceClient<Channel>, row: TagRow) -> (usize, Result<Change, RowError>) {
-    let Position { line, .. } = row.tag.position;
+async fn look(mut client: TagServiceClient<Channel>, row: TagRow) -> (usize, Result<CatalogAction, RowError>) {
+    let SettingPosition { line, .. } = row.tag.position;
     let change = match client.get_tag(GetTagRequest { name: row.tag.name.clone() }).await {
         Ok(answer) => {
             let tag = answer.into_inner().tag.unwrap_or_default();
-            changed_tag(&row, tag).map(|changed| changed.map_or(Change::Nothing, |(tag, fields)| Change::Update(tag, fields)))
+            changed_tag(&row, tag).map(|changed| changed.map_or(CatalogAction::Nothing, |(tag, fields)| CatalogAction::Update(tag, fields)))
         }
-        Err(status) if status.code() == Code::NotFound => new_tag(&row).map(Change::Create),
+        Err(status) if status.code() == Code::NotFound => new_tag(&row).map(CatalogAction::Create),
         Err(status) => return (line, Err(status.into())),
     };
     (line, change.map_err(|error| RowError::Row(anyhow!("{}: {error}", row.tag.name))))
@@ -96,23 +96,23 @@ async fn look(mut client: TagServiceClient<Channel>, row: TagRow) -> (usize, Res
 
 /// Makes the changes of a file without mistakes. What the server refuses all the same, because the catalog is full or somebody else changes
 /// it, is told with its line.
-async fn make(channel: Channel, file: &str, changes: Vec<(usize, Change)>) -> anyhow::Result<ExitCode> {
+async fn make(channel: Channel, file: &str, changes: Vec<(usize, CatalogAction)>) -> anyhow::Result<ExitCode> {
     let (mut created, mut updated, mut unchanged, mut failed) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut outcomes = stream::iter(changes)
         .map(|(line, change)| {
             let mut client = TagServiceClient::new(channel.clone());
             async move {
                 let (kind, name, outcome) = match change {
-                    Change::Nothing => (Kind::Unchanged, String::new(), Ok(())),
-                    Change::Create(tag) => {
+                    CatalogAction::Nothing => (ImportResult::Unchanged, String::new(), Ok(())),
+                    CatalogAction::Create(tag) => {
                         let name = tag.name.clone();
-                        (Kind::Created, name, client.create_tag(CreateTagRequest { tag: Some(tag) }).await.map(drop))
+                        (ImportResult::Created, name, client.create_tag(CreateTagRequest { tag: Some(tag) }).await.map(drop))
                     }
-                    Change::Update(tag, fields) => {
+                    CatalogAction::Update(tag, fields) => {
                         let name = tag.name.clone();
                         let mut request = UpdateTagRequest { tag: Some(tag), update_mask: None };
                         request.update_mask.get_or_insert_default().paths = fields.into_iter().map(str::to_owned).collect();
-                        (Kind::Updated, name, client.update_tag(request).await.map(drop))
+                        (ImportResult::Updated, name, client.update_tag(request).await.map(drop))
                     }
                 };
                 (line, name, outcome.map(|()| kind).map_err(RowError::from))
@@ -121,9 +121,9 @@ async fn make(channel: Channel, file: &str, changes: Vec<(usize, Change)>) -> an
         .buffered(ROWS_AT_ONCE);
     while let Some((line, name, outcome)) = outcomes.next().await {
         match outcome {
-            Ok(Kind::Created) => created += 1,
-            Ok(Kind::Updated) => updated += 1,
-            Ok(Kind::Unchanged) => unchanged += 1,
+            Ok(ImportResult::Created) => created += 1,
+            Ok(ImportResult::Updated) => updated += 1,
+            Ok(ImportResult::Unchanged) => unchanged += 1,
             Err(RowError::Server(error)) => {
                 return Err(error).with_context(|| {
                     format!("stopped at {file}:{line}; import the file again after fixing this; rows that are imported already do no harm")
@@ -139,7 +139,7 @@ async fn make(channel: Channel, file: &str, changes: Vec<(usize, Change)>) -> an
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-enum Kind {
+enum ImportResult {
     Created,
     Updated,
     Unchanged,

@@ -8,32 +8,32 @@ use std::fmt;
 
 /// One of the four address spaces of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Area {
+pub enum RegisterArea {
     Coil,
     Discrete,
     Input,
     Holding,
 }
 
-impl Area {
-    const ALL: [Area; 4] = [Area::Coil, Area::Discrete, Area::Input, Area::Holding];
+impl RegisterArea {
+    const ALL: [RegisterArea; 4] = [RegisterArea::Coil, RegisterArea::Discrete, RegisterArea::Input, RegisterArea::Holding];
 
     pub const fn as_str(self) -> &'static str {
         match self {
-            Area::Coil => "coil",
-            Area::Discrete => "discrete",
-            Area::Input => "input",
-            Area::Holding => "holding",
+            RegisterArea::Coil => "coil",
+            RegisterArea::Discrete => "discrete",
+            RegisterArea::Input => "input",
+            RegisterArea::Holding => "holding",
         }
     }
 
     /// True for coils and discrete inputs, whose elements are single bits.
     pub const fn is_bits(self) -> bool {
-        matches!(self, Area::Coil | Area::Discrete)
+        matches!(self, RegisterArea::Coil | RegisterArea::Discrete)
     }
 }
 
-impl fmt::Display for Area {
+impl fmt::Display for RegisterArea {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -44,7 +44,7 @@ impl fmt::Display for Area {
 pub struct Address {
     /// Unit named by the address; by default the device's.
     pub unit: Option<u8>,
-    pub area: Area,
+    pub area: RegisterArea,
     /// Protocol address of the first register or bit, from 0.
     pub start: u16,
     /// Bit within the register, 0 the least significant.
@@ -76,7 +76,7 @@ impl Address {
         };
         let (area, start) = match place.split_once(':') {
             Some((area, start)) => {
-                let area = Area::ALL
+                let area = RegisterArea::ALL
                     .into_iter()
                     .find(|known| known.as_str() == area)
                     .ok_or_else(|| format!("unknown area {area:?}; known are coil, discrete, input, holding"))?;
@@ -96,7 +96,7 @@ impl Address {
 }
 
 /// Reads `40101`-style references: five digits, or six for all 65,536 addresses.
-fn reference(text: &str) -> Result<(Area, u32), String> {
+fn reference(text: &str) -> Result<(RegisterArea, u32), String> {
     let unknown = || {
         format!(
             "address {text:?} is neither area:number (holding:100, input:5, coil:7, discrete:7) nor a reference such as 40001 or 400001"
@@ -106,10 +106,10 @@ fn reference(text: &str) -> Result<(Area, u32), String> {
         return Err(unknown());
     }
     let area = match text.as_bytes()[0] {
-        b'0' => Area::Coil,
-        b'1' => Area::Discrete,
-        b'3' => Area::Input,
-        b'4' => Area::Holding,
+        b'0' => RegisterArea::Coil,
+        b'1' => RegisterArea::Discrete,
+        b'3' => RegisterArea::Input,
+        b'4' => RegisterArea::Holding,
         _ => return Err(unknown()),
     };
     Ok((area, counted_from_one(number(&text[1..], "address")?)?))
@@ -130,26 +130,26 @@ fn number(text: &str, what: &str) -> Result<u32, String> {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str, zero_based: bool) -> (Option<u8>, Area, u16, Option<u8>) {
+    fn parsed(text: &str, zero_based: bool) -> (Option<u8>, RegisterArea, u16, Option<u8>) {
         let Address { unit, area, start, bit } = Address::parse(text, zero_based).unwrap_or_else(|error| panic!("{text}: {error}"));
         (unit, area, start, bit)
     }
 
     #[test]
     fn all_documented_forms_are_read() {
-        assert_eq!(parsed("holding:100", true), (None, Area::Holding, 100, None));
-        assert_eq!(parsed("holding:100", false), (None, Area::Holding, 99, None));
-        assert_eq!(parsed("holding:65536", false), (None, Area::Holding, 65_535, None));
-        assert_eq!(parsed("2!input:5", true), (Some(2), Area::Input, 5, None));
-        assert_eq!(parsed("coil:7", true), (None, Area::Coil, 7, None));
-        assert_eq!(parsed("discrete:0", true), (None, Area::Discrete, 0, None));
-        assert_eq!(parsed("holding:100.15", true), (None, Area::Holding, 100, Some(15)));
+        assert_eq!(parsed("holding:100", true), (None, RegisterArea::Holding, 100, None));
+        assert_eq!(parsed("holding:100", false), (None, RegisterArea::Holding, 99, None));
+        assert_eq!(parsed("holding:65536", false), (None, RegisterArea::Holding, 65_535, None));
+        assert_eq!(parsed("2!input:5", true), (Some(2), RegisterArea::Input, 5, None));
+        assert_eq!(parsed("coil:7", true), (None, RegisterArea::Coil, 7, None));
+        assert_eq!(parsed("discrete:0", true), (None, RegisterArea::Discrete, 0, None));
+        assert_eq!(parsed("holding:100.15", true), (None, RegisterArea::Holding, 100, Some(15)));
         for zero_based in [true, false] {
-            assert_eq!(parsed("40001", zero_based), (None, Area::Holding, 0, None));
-            assert_eq!(parsed("465536", zero_based), (None, Area::Holding, 65_535, None));
-            assert_eq!(parsed("9!30010.2", zero_based), (Some(9), Area::Input, 9, Some(2)));
-            assert_eq!(parsed("00008", zero_based), (None, Area::Coil, 7, None));
-            assert_eq!(parsed("100001", zero_based), (None, Area::Discrete, 0, None));
+            assert_eq!(parsed("40001", zero_based), (None, RegisterArea::Holding, 0, None));
+            assert_eq!(parsed("465536", zero_based), (None, RegisterArea::Holding, 65_535, None));
+            assert_eq!(parsed("9!30010.2", zero_based), (Some(9), RegisterArea::Input, 9, Some(2)));
+            assert_eq!(parsed("00008", zero_based), (None, RegisterArea::Coil, 7, None));
+            assert_eq!(parsed("100001", zero_based), (None, RegisterArea::Discrete, 0, None));
         }
     }
 

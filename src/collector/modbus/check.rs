@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     device::ModbusCollector,
-    group::Group,
+    group::ScanGroup,
     link::Attempts,
     outcome::{Exception, Failure, exception_text},
-    plan::{Block, Item},
-    read::{Interrupted, Learning, Outcome, Outcomes, Reading},
+    plan::{Block, RegisterSpan},
+    read::{Interrupted, Learning, Outcome, Outcomes, UnitPoll},
 };
-use historian_collector::{CheckRow, DeviceStatus, not_available::Missing};
+use historian_collector::{CheckRow, DeviceStatus, not_available::MissingValue};
 use historian_model::{Clock, Quality, SystemClock, Timestamp};
 
 /// Reads every tag once; tags that `limit` did not leave time for say so.
@@ -24,16 +24,16 @@ pub async fn check(collector: &ModbusCollector, limit: Duration) -> Vec<CheckRow
         error: format!("not read within the {limit:?} that the check may take"),
         note: String::new(),
     };
-    let mut rows = Rows(collector.tags.iter().map(unread).collect());
+    let mut rows = CheckedRows(collector.tags.iter().map(unread).collect());
     // What is left unread keeps the row made above.
     let _ = tokio::time::timeout(limit, read_all(collector, &mut rows)).await;
     rows.0
 }
 
-struct Rows(Vec<CheckRow>);
+struct CheckedRows(Vec<CheckRow>);
 
-impl Outcomes for Rows {
-    fn item(&mut self, item: &Item, outcome: Outcome, _at: Timestamp, latency: Duration) {
+impl Outcomes for CheckedRows {
+    fn item(&mut self, item: &RegisterSpan, outcome: Outcome, _at: Timestamp, latency: Duration) {
         let row = &mut self.0[item.tag];
         row.latency = Some(latency);
         match outcome {
@@ -43,7 +43,7 @@ impl Outcomes for Rows {
                 row.error.clear();
             }
             Outcome::Missing(missing) => {
-                row.quality = Missing::QUALITY;
+                row.quality = MissingValue::QUALITY;
                 row.error = missing.to_string();
             }
             Outcome::Trouble(trouble) => {
@@ -62,18 +62,18 @@ impl Outcomes for Rows {
     }
 }
 
-async fn read_all(collector: &ModbusCollector, rows: &mut Rows) {
+async fn read_all(collector: &ModbusCollector, rows: &mut CheckedRows) {
     let status = Arc::new(DeviceStatus::new(&collector.name, "modbus", &collector.endpoint.address));
     let mut link = collector.link(status, Arc::new(SystemClock));
     let learning = Learning { halvings_max: usize::MAX, reprobe: collector.reprobe, attempts: Attempts::Two };
-    let notation = |group: &Group, block: &Block| collector.notation(group.unit, group.area, block.start, block.count);
+    let notation = |group: &ScanGroup, block: &Block| collector.notation(group.unit, group.area, block.start, block.count);
     let (_, units) = collector.plan();
     let mut unreachable = None;
     for (number, mut groups) in units {
         let failed = if unreachable.is_some() {
             unreachable.clone()
         } else {
-            let reading = Reading::new(&mut link, &collector.tags, learning, rows, &notation);
+            let reading = UnitPoll::new(&mut link, &collector.tags, learning, rows, &notation);
             match reading.read(&mut groups.iter_mut().collect::<Vec<_>>()).await {
                 Ok(()) => None,
                 Err(Interrupted::Unreachable(code)) => {
@@ -90,7 +90,7 @@ async fn read_all(collector: &ModbusCollector, rows: &mut Rows) {
             }
         };
         if let Some((quality, error)) = failed {
-            for item in groups.iter().flat_map(Group::items) {
+            for item in groups.iter().flat_map(ScanGroup::items) {
                 let row = &mut rows.0[item.tag];
                 if row.latency.is_none() {
                     row.quality = quality;

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     frame::{self, Framing, Heard, Stranger},
-    transport::{Leniency, ReadRequest, Reply, TransportError},
+    transport::{Leniency, ModbusReply, ReadRequest, TransportError},
 };
 
 /// Requests whose transaction ids are remembered, to know late and doubled answers again.
@@ -25,7 +25,7 @@ const RECEIVED_MAX: usize = 2048;
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-pub struct Connection {
+pub struct ModbusConnection {
     stream: Box<dyn Stream>,
     framing: Framing,
     leniency: Leniency,
@@ -55,15 +55,15 @@ struct Sent {
 ///
 /// # Errors
 /// The reason in words.
-pub async fn connect(endpoint: &str, framing: Framing, leniency: Leniency) -> Result<Connection, String> {
+pub async fn connect(endpoint: &str, framing: Framing, leniency: Leniency) -> Result<ModbusConnection, String> {
     let stream = TcpStream::connect(endpoint).await.map_err(|error| error.to_string())?;
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    Ok(Connection::new(Box::new(stream), framing, leniency))
+    Ok(ModbusConnection::new(Box::new(stream), framing, leniency))
 }
 
-impl Connection {
-    pub fn new(stream: Box<dyn Stream>, framing: Framing, leniency: Leniency) -> Connection {
-        Connection {
+impl ModbusConnection {
+    pub fn new(stream: Box<dyn Stream>, framing: Framing, leniency: Leniency) -> ModbusConnection {
+        ModbusConnection {
             stream,
             framing,
             leniency,
@@ -103,7 +103,7 @@ impl Connection {
     }
 
     /// Waits, without limit, for the answer to the request sent last. May be dropped and called again.
-    pub async fn receive(&mut self, request: ReadRequest) -> Result<Reply, TransportError> {
+    pub async fn receive(&mut self, request: ReadRequest) -> Result<ModbusReply, TransportError> {
         loop {
             let answer = match self.framing {
                 Framing::Tcp => self.next_answer(request, true)?,
@@ -117,7 +117,7 @@ impl Connection {
     }
 
     /// The answer among the Modbus TCP frames received.
-    fn next_answer(&mut self, request: ReadRequest, learn: bool) -> Result<Option<Reply>, TransportError> {
+    fn next_answer(&mut self, request: ReadRequest, learn: bool) -> Result<Option<ModbusReply>, TransportError> {
         while let Some(found) = frame::tcp_frame(&self.received).map_err(TransportError::Protocol)? {
             let frame: Vec<u8> = self.received.drain(..found.bytes).collect();
             if !self.leniency.any_transaction {
@@ -147,7 +147,7 @@ impl Connection {
     }
 
     /// The answer on an RTU line.
-    fn heard(&mut self, request: ReadRequest) -> Result<Option<Reply>, TransportError> {
+    fn heard(&mut self, request: ReadRequest) -> Result<Option<ModbusReply>, TransportError> {
         match frame::listen(request, self.leniency, &self.received) {
             Heard::Answer(reply, end) => {
                 self.untidy = frame::may_be_answer(&self.received[end..]);

@@ -8,13 +8,13 @@ use super::{
     device::ModbusCollector,
     format::{STRING_REGISTERS_MAX, WordOrder},
     frame::Framing,
-    link::{Endpoint, Pace},
+    link::{Endpoint, LinkTiming},
     overlap,
-    plan::Limits,
-    tag::{DeviceDefaults, ModbusTag, SCAN_MS, TAG_KEYS},
+    plan::RequestLimits,
+    tag::{ModbusDefaults, ModbusTag, SCAN_MS, TAG_KEYS},
     transport::Leniency,
 };
-use historian_collector::{Collector, ConfigProblem, DeviceConfig, Position, TagConfig, TagKey, not_available::NotAvailable};
+use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, not_available::NotAvailable};
 
 /// One `[[modbus]]` table: a device, or a gateway with several units.
 ///
@@ -70,7 +70,7 @@ pub struct ModbusConfig {
     pub not_available: NotAvailable,
     /// Filled after reading; not a key.
     #[serde(skip)]
-    pub position: Position,
+    pub position: SettingPosition,
 }
 
 fn default_unit() -> u8 {
@@ -105,7 +105,7 @@ impl DeviceConfig for ModbusConfig {
         &self.name
     }
 
-    fn build(mut self, position: Position, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
+    fn build(mut self, position: SettingPosition, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
         self.position = position;
         Ok(Arc::new(self.collector(&tags)?))
     }
@@ -115,7 +115,7 @@ impl ModbusConfig {
     /// Every problem found, in the order of the tags, those of the device itself first; otherwise the collector of the device.
     fn collector(&self, configs: &[TagConfig]) -> Result<ModbusCollector, Vec<ConfigProblem>> {
         let (mut problems, word_order) = self.device_problems();
-        let device = DeviceDefaults {
+        let device = ModbusDefaults {
             name: &self.name,
             framing: self.transport,
             unit: self.unit,
@@ -134,7 +134,7 @@ impl ModbusConfig {
         let (mut tags, mut sources) = (Vec::with_capacity(configs.len()), Vec::with_capacity(configs.len()));
         for config in configs {
             if let Some(first) = names.insert(&config.name, config) {
-                let Position { file, line } = &first.position;
+                let SettingPosition { file, line } = &first.position;
                 problems.push(config.problem(&prefix, "name", format!("the name is used twice, first at {file}:{line}")));
                 names.insert(&config.name, first);
             }
@@ -171,13 +171,13 @@ impl ModbusConfig {
                 leniency: Leniency { any_unit: self.accept_any_unit, any_transaction: self.accept_any_transaction },
             },
             default_unit: self.unit,
-            pace: Pace {
+            pace: LinkTiming {
                 timeout: Duration::from_millis(self.timeout_ms),
                 pause_after_connect: Duration::from_millis(self.pause_after_connect_ms),
                 pause_between_requests: Duration::from_millis(self.pause_between_requests_ms),
             },
-            register_limits: Limits { max_gap: self.max_gap, max_count: self.max_registers },
-            bit_limits: Limits { max_gap: self.max_gap, max_count: self.max_bits },
+            register_limits: RequestLimits { max_gap: self.max_gap, max_count: self.max_registers },
+            bit_limits: RequestLimits { max_gap: self.max_gap, max_count: self.max_bits },
             first_address: u32::from(!self.zero_based),
             reprobe: Duration::from_millis(self.reprobe_ms),
             tags,

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use historian_collector::{DeviceStatus, Spool, distinct::Distinct, not_available::Missing};
+use historian_collector::{DeviceStatus, Spool, distinct::Distinct, not_available::MissingValue};
 use historian_model::{Quality, TagId, Timestamp, Value, ValueType};
 
 /// Polls answered with "busy" before a tag's last value is no longer usable.
@@ -12,15 +12,15 @@ const BUSY_POLLS_MAX: u32 = 3;
 const CLOCK_STEP_NS: i64 = 1_000_000_000;
 
 /// What the tags of one device deliver.
-pub struct Delivery {
-    tags: Vec<TagState>,
+pub struct DeviceDelivery {
+    tags: Vec<TagDelivery>,
     spool: Spool,
     status: Arc<DeviceStatus>,
     /// Some tag changed between delivering and not delivering since the status was last brought up to date.
     changed: bool,
 }
 
-struct TagState {
+struct TagDelivery {
     id: TagId,
     value_type: ValueType,
     /// Quality of the last sample.
@@ -34,9 +34,9 @@ struct TagState {
     accepted: bool,
 }
 
-impl Delivery {
-    pub fn new(tags: impl IntoIterator<Item = (TagId, ValueType)>, spool: Spool, status: Arc<DeviceStatus>) -> Delivery {
-        let tags = tags.into_iter().map(|(id, value_type)| TagState {
+impl DeviceDelivery {
+    pub fn new(tags: impl IntoIterator<Item = (TagId, ValueType)>, spool: Spool, status: Arc<DeviceStatus>) -> DeviceDelivery {
+        let tags = tags.into_iter().map(|(id, value_type)| TagDelivery {
             id,
             value_type,
             quality: Quality::BAD_WAITING_FOR_INITIAL_DATA,
@@ -45,9 +45,9 @@ impl Delivery {
             busy: 0,
             accepted: false,
         });
-        let tags: Vec<TagState> = tags.collect();
+        let tags: Vec<TagDelivery> = tags.collect();
         status.items_wanted.store(tags.len() as u64, Ordering::Relaxed);
-        Delivery { tags, spool, status, changed: true }
+        DeviceDelivery { tags, spool, status, changed: true }
     }
 
     /// A value was read.
@@ -82,7 +82,7 @@ impl Delivery {
         let state = &mut self.tags[tag];
         self.changed |= !state.accepted;
         state.accepted = true;
-        self.bad(tag, Missing::QUALITY, at);
+        self.bad(tag, MissingValue::QUALITY, at);
     }
 
     /// The device was busy: the last value is kept as Uncertain, once, and is Bad when that goes on.
@@ -104,7 +104,7 @@ impl Delivery {
 
     /// Brings the item counters up to date. Returns whether every tag delivers.
     pub fn publish(&mut self) -> bool {
-        let delivering = |state: &&TagState| !state.quality.is_bad();
+        let delivering = |state: &&TagDelivery| !state.quality.is_bad();
         if std::mem::take(&mut self.changed) {
             let accepted = self.tags.iter().filter(|state| state.accepted).count();
             self.status.items_created.store(accepted as u64, Ordering::Relaxed);
@@ -114,7 +114,7 @@ impl Delivery {
     }
 }
 
-fn push(spool: &Spool, state: &mut TagState, value: Option<&Value>, at: Timestamp) {
+fn push(spool: &Spool, state: &mut TagDelivery, value: Option<&Value>, at: Timestamp) {
     let at = state.timestamps.next(at.0, CLOCK_STEP_NS - 1);
     if let Err(error) = spool.push_sample(state.id, state.value_type, Timestamp(at), value, state.quality) {
         tracing::error!(tag = state.id.0, %error, "decoded value does not fit its tag; this is a bug");
@@ -125,10 +125,10 @@ fn push(spool: &Spool, state: &mut TagState, value: Option<&Value>, at: Timestam
 mod tests {
     use super::*;
 
-    fn delivery() -> (Delivery, Spool, Arc<DeviceStatus>) {
+    fn delivery() -> (DeviceDelivery, Spool, Arc<DeviceStatus>) {
         let status = Arc::new(DeviceStatus::new("d", "modbus", "e"));
         let spool = Spool::new(1000, status.clone());
-        (Delivery::new([(TagId(1), ValueType::U64), (TagId(2), ValueType::U64)], spool.clone(), status.clone()), spool, status)
+        (DeviceDelivery::new([(TagId(1), ValueType::U64), (TagId(2), ValueType::U64)], spool.clone(), status.clone()), spool, status)
     }
 
     fn written(spool: &Spool) -> Vec<(i64, Option<Value>, Quality)> {

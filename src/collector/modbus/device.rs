@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     address,
-    group::Group,
-    link::{Endpoint, Link, Pace},
-    plan::{Item, Limits},
+    group::ScanGroup,
+    link::{Endpoint, Link, LinkTiming},
+    plan::{RegisterSpan, RequestLimits},
     tag::ModbusTag,
 };
 use historian_collector::{DeviceStatus, schedule::ScanClass};
@@ -19,9 +19,9 @@ pub struct ModbusCollector {
     pub(super) endpoint: Endpoint,
     /// Unit that addresses need not name.
     pub(super) default_unit: u8,
-    pub(super) pace: Pace,
-    pub(super) register_limits: Limits,
-    pub(super) bit_limits: Limits,
+    pub(super) pace: LinkTiming,
+    pub(super) register_limits: RequestLimits,
+    pub(super) bit_limits: RequestLimits,
     /// Number that the configuration gives to the first address, 0 or 1.
     pub(super) first_address: u32,
     pub(super) reprobe: Duration,
@@ -30,19 +30,19 @@ pub struct ModbusCollector {
 
 impl ModbusCollector {
     /// Scan classes by ascending period, and the groups of each unit with their first plans.
-    pub(super) fn plan(&self) -> (Vec<ScanClass>, BTreeMap<u8, Vec<Group>>) {
+    pub(super) fn plan(&self) -> (Vec<ScanClass>, BTreeMap<u8, Vec<ScanGroup>>) {
         let mut periods: Vec<u64> = self.tags.iter().map(|tag| tag.scan_ms).collect();
         periods.sort_unstable();
         periods.dedup();
-        let mut items: BTreeMap<_, Vec<Item>> = BTreeMap::new();
+        let mut items: BTreeMap<_, Vec<RegisterSpan>> = BTreeMap::new();
         for (number, tag) in self.tags.iter().enumerate() {
             let class = periods.partition_point(|period| *period < tag.scan_ms);
-            items.entry((tag.unit, class, tag.area)).or_default().push(Item { start: tag.start, count: tag.count(), tag: number });
+            items.entry((tag.unit, class, tag.area)).or_default().push(RegisterSpan { start: tag.start, count: tag.count(), tag: number });
         }
-        let mut units: BTreeMap<u8, Vec<Group>> = BTreeMap::new();
+        let mut units: BTreeMap<u8, Vec<ScanGroup>> = BTreeMap::new();
         for ((unit, class, area), items) in items {
             let limits = if area.is_bits() { self.bit_limits } else { self.register_limits };
-            units.entry(unit).or_default().push(Group::new(unit, area, class, limits, items));
+            units.entry(unit).or_default().push(ScanGroup::new(unit, area, class, limits, items));
         }
         (periods.into_iter().map(|period| ScanClass::of(&self.name, Duration::from_millis(period))).collect(), units)
     }
@@ -52,7 +52,7 @@ impl ModbusCollector {
     }
 
     /// Addresses in the notation of the configuration.
-    pub(super) fn notation(&self, unit: u8, area: address::Area, start: u16, count: u16) -> String {
+    pub(super) fn notation(&self, unit: u8, area: address::RegisterArea, start: u16, count: u16) -> String {
         let unit = if unit == self.default_unit { String::new() } else { format!("{unit}!") };
         let first = u32::from(start) + self.first_address;
         if count == 1 { format!("{unit}{area}:{first}") } else { format!("{unit}{area}:{first}-{}", first + u32::from(count) - 1) }

@@ -14,7 +14,7 @@ pub const FORMATS: &str = "u16, i16, u32, i32, u64, i64, f16, f32, f64, u8-low, 
 
 /// Format of one value in its registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum RegisterFormat {
     /// A coil or discrete input.
     Bool,
     /// One bit of a register, 0 the least significant.
@@ -38,13 +38,13 @@ pub enum Format {
     Characters(u16),
 }
 
-impl Format {
-    /// Registers (or bits, for [`Format::Bool`]) that a value takes.
+impl RegisterFormat {
+    /// Registers (or bits, for [`RegisterFormat::Bool`]) that a value takes.
     pub const fn registers(self) -> u16 {
         match self {
-            Format::U32 | Format::I32 | Format::F32 => 2,
-            Format::U64 | Format::I64 | Format::F64 => 4,
-            Format::String(registers) | Format::Characters(registers) => registers,
+            RegisterFormat::U32 | RegisterFormat::I32 | RegisterFormat::F32 => 2,
+            RegisterFormat::U64 | RegisterFormat::I64 | RegisterFormat::F64 => 4,
+            RegisterFormat::String(registers) | RegisterFormat::Characters(registers) => registers,
             _ => 1,
         }
     }
@@ -52,12 +52,16 @@ impl Format {
     /// Value type of a tag that does not ask for another one.
     pub const fn natural_type(self) -> ValueType {
         match self {
-            Format::Bool | Format::Bit(_) => ValueType::Bool,
-            Format::U8Low | Format::U8High | Format::U16 | Format::U32 | Format::U64 => ValueType::U64,
-            Format::I8Low | Format::I8High | Format::I16 | Format::I32 | Format::I64 => ValueType::I64,
-            Format::F16 | Format::F32 => ValueType::F32,
-            Format::F64 => ValueType::F64,
-            Format::String(_) | Format::Characters(_) => ValueType::String,
+            RegisterFormat::Bool | RegisterFormat::Bit(_) => ValueType::Bool,
+            RegisterFormat::U8Low | RegisterFormat::U8High | RegisterFormat::U16 | RegisterFormat::U32 | RegisterFormat::U64 => {
+                ValueType::U64
+            }
+            RegisterFormat::I8Low | RegisterFormat::I8High | RegisterFormat::I16 | RegisterFormat::I32 | RegisterFormat::I64 => {
+                ValueType::I64
+            }
+            RegisterFormat::F16 | RegisterFormat::F32 => ValueType::F32,
+            RegisterFormat::F64 => ValueType::F64,
+            RegisterFormat::String(_) | RegisterFormat::Characters(_) => ValueType::String,
         }
     }
 
@@ -77,9 +81,9 @@ impl Format {
 
     const fn significant_bits(self) -> u32 {
         match self {
-            Format::Bool | Format::Bit(_) => 1,
-            Format::U8Low | Format::U8High | Format::I8Low | Format::I8High => 8,
-            Format::String(_) | Format::Characters(_) => 0,
+            RegisterFormat::Bool | RegisterFormat::Bit(_) => 1,
+            RegisterFormat::U8Low | RegisterFormat::U8High | RegisterFormat::I8Low | RegisterFormat::I8High => 8,
+            RegisterFormat::String(_) | RegisterFormat::Characters(_) => 0,
             _ => self.registers() as u32 * 16,
         }
     }
@@ -92,72 +96,83 @@ impl Format {
     /// Kind of number that the registers hold; `None` for bits and texts.
     pub const fn raw_kind(self) -> Option<RawKind> {
         Some(match self {
-            Format::Bool | Format::Bit(_) | Format::String(_) | Format::Characters(_) => return None,
-            Format::U8Low | Format::U8High => RawKind::U8,
-            Format::I8Low | Format::I8High => RawKind::I8,
-            Format::U16 => RawKind::U16,
-            Format::I16 => RawKind::I16,
-            Format::U32 => RawKind::U32,
-            Format::I32 => RawKind::I32,
-            Format::U64 => RawKind::U64,
-            Format::I64 => RawKind::I64,
-            Format::F16 => RawKind::F16,
-            Format::F32 => RawKind::F32,
-            Format::F64 => RawKind::F64,
+            RegisterFormat::Bool | RegisterFormat::Bit(_) | RegisterFormat::String(_) | RegisterFormat::Characters(_) => return None,
+            RegisterFormat::U8Low | RegisterFormat::U8High => RawKind::U8,
+            RegisterFormat::I8Low | RegisterFormat::I8High => RawKind::I8,
+            RegisterFormat::U16 => RawKind::U16,
+            RegisterFormat::I16 => RawKind::I16,
+            RegisterFormat::U32 => RawKind::U32,
+            RegisterFormat::I32 => RawKind::I32,
+            RegisterFormat::U64 => RawKind::U64,
+            RegisterFormat::I64 => RawKind::I64,
+            RegisterFormat::F16 => RawKind::F16,
+            RegisterFormat::F32 => RawKind::F32,
+            RegisterFormat::F64 => RawKind::F64,
         })
     }
 
     /// True for texts, whose registers are always in order.
     pub const fn is_text(self) -> bool {
-        matches!(self, Format::String(_) | Format::Characters(_))
+        matches!(self, RegisterFormat::String(_) | RegisterFormat::Characters(_))
     }
 
     /// True for a part of one register, which may share it with other parts and with the whole.
     pub const fn is_part(self) -> bool {
-        matches!(self, Format::Bit(_) | Format::U8Low | Format::U8High | Format::I8Low | Format::I8High)
+        matches!(
+            self,
+            RegisterFormat::Bit(_) | RegisterFormat::U8Low | RegisterFormat::U8High | RegisterFormat::I8Low | RegisterFormat::I8High
+        )
     }
 
     /// True for whole integers, in whose registers single bits and bytes have a meaning of their own.
     pub const fn is_whole_integer(self) -> bool {
-        matches!(self, Format::U16 | Format::I16 | Format::U32 | Format::I32 | Format::U64 | Format::I64)
+        matches!(
+            self,
+            RegisterFormat::U16
+                | RegisterFormat::I16
+                | RegisterFormat::U32
+                | RegisterFormat::I32
+                | RegisterFormat::U64
+                | RegisterFormat::I64
+        )
     }
 
     /// Format in registers that a value type alone stands for.
-    pub const fn of_type(value_type: ValueType) -> Option<Format> {
+    pub const fn of_type(value_type: ValueType) -> Option<RegisterFormat> {
         match value_type {
-            ValueType::F64 => Some(Format::F64),
-            ValueType::F32 => Some(Format::F32),
-            ValueType::I64 => Some(Format::I64),
-            ValueType::U64 => Some(Format::U64),
-            ValueType::State => Some(Format::U16),
+            ValueType::F64 => Some(RegisterFormat::F64),
+            ValueType::F32 => Some(RegisterFormat::F32),
+            ValueType::I64 => Some(RegisterFormat::I64),
+            ValueType::U64 => Some(RegisterFormat::U64),
+            ValueType::State => Some(RegisterFormat::U16),
             ValueType::Bool | ValueType::String => None,
         }
     }
 }
 
-impl FromStr for Format {
+impl FromStr for RegisterFormat {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Format, String> {
+    fn from_str(text: &str) -> Result<RegisterFormat, String> {
         Ok(match text {
-            "bool" | "bit" => Format::Bool,
-            "u8-low" => Format::U8Low,
-            "u8-high" => Format::U8High,
-            "i8-low" => Format::I8Low,
-            "i8-high" => Format::I8High,
-            "u16" => Format::U16,
-            "i16" => Format::I16,
-            "u32" => Format::U32,
-            "i32" => Format::I32,
-            "u64" => Format::U64,
-            "i64" => Format::I64,
-            "f16" => Format::F16,
-            "f32" => Format::F32,
-            "f64" => Format::F64,
+            "bool" | "bit" => RegisterFormat::Bool,
+            "u8-low" => RegisterFormat::U8Low,
+            "u8-high" => RegisterFormat::U8High,
+            "i8-low" => RegisterFormat::I8Low,
+            "i8-high" => RegisterFormat::I8High,
+            "u16" => RegisterFormat::U16,
+            "i16" => RegisterFormat::I16,
+            "u32" => RegisterFormat::U32,
+            "i32" => RegisterFormat::I32,
+            "u64" => RegisterFormat::U64,
+            "i64" => RegisterFormat::I64,
+            "f16" => RegisterFormat::F16,
+            "f32" => RegisterFormat::F32,
+            "f64" => RegisterFormat::F64,
             _ => {
-                let (make, registers): (fn(u16) -> Format, _) = match text.split_once(':') {
-                    Some(("string", registers)) => (Format::String, registers),
-                    Some(("characters", registers)) => (Format::Characters, registers),
+                let (make, registers): (fn(u16) -> RegisterFormat, _) = match text.split_once(':') {
+                    Some(("string", registers)) => (RegisterFormat::String, registers),
+                    Some(("characters", registers)) => (RegisterFormat::Characters, registers),
                     _ => return Err(format!("unknown format {text:?}; known are {FORMATS}")),
                 };
                 match registers.parse() {
@@ -169,26 +184,26 @@ impl FromStr for Format {
     }
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for RegisterFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Format::Bool => "bool",
-            Format::Bit(bit) => return write!(f, "bit {bit}"),
-            Format::U8Low => "u8-low",
-            Format::U8High => "u8-high",
-            Format::I8Low => "i8-low",
-            Format::I8High => "i8-high",
-            Format::U16 => "u16",
-            Format::I16 => "i16",
-            Format::U32 => "u32",
-            Format::I32 => "i32",
-            Format::U64 => "u64",
-            Format::I64 => "i64",
-            Format::F16 => "f16",
-            Format::F32 => "f32",
-            Format::F64 => "f64",
-            Format::String(registers) => return write!(f, "string:{registers}"),
-            Format::Characters(registers) => return write!(f, "characters:{registers}"),
+            RegisterFormat::Bool => "bool",
+            RegisterFormat::Bit(bit) => return write!(f, "bit {bit}"),
+            RegisterFormat::U8Low => "u8-low",
+            RegisterFormat::U8High => "u8-high",
+            RegisterFormat::I8Low => "i8-low",
+            RegisterFormat::I8High => "i8-high",
+            RegisterFormat::U16 => "u16",
+            RegisterFormat::I16 => "i16",
+            RegisterFormat::U32 => "u32",
+            RegisterFormat::I32 => "i32",
+            RegisterFormat::U64 => "u64",
+            RegisterFormat::I64 => "i64",
+            RegisterFormat::F16 => "f16",
+            RegisterFormat::F32 => "f32",
+            RegisterFormat::F64 => "f64",
+            RegisterFormat::String(registers) => return write!(f, "string:{registers}"),
+            RegisterFormat::Characters(registers) => return write!(f, "characters:{registers}"),
         })
     }
 }
@@ -250,34 +265,34 @@ mod tests {
     use ValueType::{Bool, F32, F64, I64, State, String, U64};
 
     /// Format, registers, kind of number, natural type, and all types that keep each of its values (or f64): what the documentation promises.
-    type Row = (Format, &'static str, u16, Option<Kind>, ValueType, &'static [ValueType]);
+    type Row = (RegisterFormat, &'static str, u16, Option<Kind>, ValueType, &'static [ValueType]);
 
     const TABLE: [Row; 18] = [
-        (Format::Bool, "bool", 1, None, Bool, &[F64, F32, I64, U64, State, Bool]),
-        (Format::Bit(15), "bit 15", 1, None, Bool, &[F64, F32, I64, U64, State, Bool]),
-        (Format::U8Low, "u8-low", 1, Some(Kind::U8), U64, &[F64, F32, I64, U64, State]),
-        (Format::U8High, "u8-high", 1, Some(Kind::U8), U64, &[F64, F32, I64, U64, State]),
-        (Format::I8Low, "i8-low", 1, Some(Kind::I8), I64, &[F64, F32, I64]),
-        (Format::I8High, "i8-high", 1, Some(Kind::I8), I64, &[F64, F32, I64]),
-        (Format::U16, "u16", 1, Some(Kind::U16), U64, &[F64, F32, I64, U64, State]),
-        (Format::I16, "i16", 1, Some(Kind::I16), I64, &[F64, F32, I64]),
-        (Format::U32, "u32", 2, Some(Kind::U32), U64, &[F64, I64, U64, State]),
-        (Format::I32, "i32", 2, Some(Kind::I32), I64, &[F64, I64]),
-        (Format::U64, "u64", 4, Some(Kind::U64), U64, &[F64, U64]),
-        (Format::I64, "i64", 4, Some(Kind::I64), I64, &[F64, I64]),
-        (Format::F16, "f16", 1, Some(Kind::F16), F32, &[F64, F32]),
-        (Format::F32, "f32", 2, Some(Kind::F32), F32, &[F64, F32]),
-        (Format::F64, "f64", 4, Some(Kind::F64), F64, &[F64]),
-        (Format::String(1), "string:1", 1, None, String, &[String]),
-        (Format::String(125), "string:125", 125, None, String, &[String]),
-        (Format::Characters(8), "characters:8", 8, None, String, &[String]),
+        (RegisterFormat::Bool, "bool", 1, None, Bool, &[F64, F32, I64, U64, State, Bool]),
+        (RegisterFormat::Bit(15), "bit 15", 1, None, Bool, &[F64, F32, I64, U64, State, Bool]),
+        (RegisterFormat::U8Low, "u8-low", 1, Some(Kind::U8), U64, &[F64, F32, I64, U64, State]),
+        (RegisterFormat::U8High, "u8-high", 1, Some(Kind::U8), U64, &[F64, F32, I64, U64, State]),
+        (RegisterFormat::I8Low, "i8-low", 1, Some(Kind::I8), I64, &[F64, F32, I64]),
+        (RegisterFormat::I8High, "i8-high", 1, Some(Kind::I8), I64, &[F64, F32, I64]),
+        (RegisterFormat::U16, "u16", 1, Some(Kind::U16), U64, &[F64, F32, I64, U64, State]),
+        (RegisterFormat::I16, "i16", 1, Some(Kind::I16), I64, &[F64, F32, I64]),
+        (RegisterFormat::U32, "u32", 2, Some(Kind::U32), U64, &[F64, I64, U64, State]),
+        (RegisterFormat::I32, "i32", 2, Some(Kind::I32), I64, &[F64, I64]),
+        (RegisterFormat::U64, "u64", 4, Some(Kind::U64), U64, &[F64, U64]),
+        (RegisterFormat::I64, "i64", 4, Some(Kind::I64), I64, &[F64, I64]),
+        (RegisterFormat::F16, "f16", 1, Some(Kind::F16), F32, &[F64, F32]),
+        (RegisterFormat::F32, "f32", 2, Some(Kind::F32), F32, &[F64, F32]),
+        (RegisterFormat::F64, "f64", 4, Some(Kind::F64), F64, &[F64]),
+        (RegisterFormat::String(1), "string:1", 1, None, String, &[String]),
+        (RegisterFormat::String(125), "string:125", 125, None, String, &[String]),
+        (RegisterFormat::Characters(8), "characters:8", 8, None, String, &[String]),
     ];
 
     #[test]
     fn every_format_is_what_the_table_says() {
         for (format, text, registers, kind, natural, fitting) in TABLE {
             assert_eq!(format.to_string(), text);
-            if !matches!(format, Format::Bit(_)) {
+            if !matches!(format, RegisterFormat::Bit(_)) {
                 assert_eq!(text.parse(), Ok(format));
             }
             assert_eq!((format.registers(), format.raw_kind(), format.natural_type()), (registers, kind, natural), "{text}");
@@ -293,9 +308,9 @@ mod tests {
             assert_eq!((format.is_whole_integer(), format.is_part()), (whole, part), "{text}");
             assert_eq!(format.is_text(), natural == String, "{text}");
         }
-        assert_eq!("bit".parse(), Ok(Format::Bool));
+        assert_eq!("bit".parse(), Ok(RegisterFormat::Bool));
         for text in ["string:0", "string:126", "characters:0", "string:", "text:8", "string", "U16", ""] {
-            assert!(text.parse::<Format>().is_err(), "{text}");
+            assert!(text.parse::<RegisterFormat>().is_err(), "{text}");
         }
         let of_type = [
             (F64, Some("f64")),
@@ -307,7 +322,7 @@ mod tests {
             (String, None),
         ];
         for (value_type, text) in of_type {
-            assert_eq!(Format::of_type(value_type).map(|format| format.to_string()).as_deref(), text, "{value_type}");
+            assert_eq!(RegisterFormat::of_type(value_type).map(|format| format.to_string()).as_deref(), text, "{value_type}");
         }
     }
 

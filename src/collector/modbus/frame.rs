@@ -7,8 +7,8 @@
 use serde::Deserialize;
 
 use super::{
-    address::Area,
-    transport::{Leniency, ReadRequest, Reply},
+    address::RegisterArea,
+    transport::{Leniency, ModbusReply, ReadRequest},
 };
 
 /// How Modbus frames travel.
@@ -39,12 +39,12 @@ pub const RTU_ANSWER_MIN: usize = 5;
 /// Added to the function code of a refusal.
 const EXCEPTION: u8 = 0x80;
 
-const fn function(area: Area) -> u8 {
+const fn function(area: RegisterArea) -> u8 {
     match area {
-        Area::Coil => 1,
-        Area::Discrete => 2,
-        Area::Holding => 3,
-        Area::Input => 4,
+        RegisterArea::Coil => 1,
+        RegisterArea::Discrete => 2,
+        RegisterArea::Holding => 3,
+        RegisterArea::Input => 4,
     }
 }
 
@@ -70,10 +70,10 @@ fn data_bytes(request: ReadRequest) -> usize {
 }
 
 /// The reply in function code and data of a frame; otherwise what is wrong with it.
-fn reply(request: ReadRequest, frame: &[u8]) -> Result<Reply, String> {
+fn reply(request: ReadRequest, frame: &[u8]) -> Result<ModbusReply, String> {
     let asked = function(request.area);
     match frame {
-        [function, code] if *function == asked | EXCEPTION => Ok(Reply::Exception(*code)),
+        [function, code] if *function == asked | EXCEPTION => Ok(ModbusReply::Exception(*code)),
         [function, count, data @ ..] if *function == asked && data.len() == usize::from(*count) => {
             if data.len() != data_bytes(request) {
                 let (what, answered) = if request.area.is_bits() {
@@ -84,9 +84,9 @@ fn reply(request: ReadRequest, frame: &[u8]) -> Result<Reply, String> {
                 return Err(format!("{} {what} asked for, {answered} answered", request.count));
             }
             Ok(if request.area.is_bits() {
-                Reply::Bits((0..usize::from(request.count)).map(|bit| data[bit / 8] >> (bit % 8) & 1 == 1).collect())
+                ModbusReply::Bits((0..usize::from(request.count)).map(|bit| data[bit / 8] >> (bit % 8) & 1 == 1).collect())
             } else {
-                Reply::Registers(data.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect())
+                ModbusReply::Registers(data.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect())
             })
         }
         [function, ..] if function & !EXCEPTION != asked => {
@@ -127,7 +127,7 @@ pub fn tcp_frame(received: &[u8]) -> Result<Option<TcpFrame>, String> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn tcp_reply(request: ReadRequest, frame: &[u8]) -> Result<Reply, String> {
+pub fn tcp_reply(request: ReadRequest, frame: &[u8]) -> Result<ModbusReply, String> {
     reply(request, &frame[HEADER..])
 }
 
@@ -135,7 +135,7 @@ pub fn tcp_reply(request: ReadRequest, frame: &[u8]) -> Result<Reply, String> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
     /// The answer, which ends at this byte.
-    Answer(Reply, usize),
+    Answer(ModbusReply, usize),
     /// No answer yet. Frames of others, if any, with what is wrong with the first one.
     Nothing(Option<Stranger>),
 }
@@ -212,7 +212,7 @@ mod tests {
 
     const STRICT: Leniency = Leniency { any_unit: false, any_transaction: false };
 
-    fn request(area: Area, start: u16, count: u16) -> ReadRequest {
+    fn request(area: RegisterArea, start: u16, count: u16) -> ReadRequest {
         ReadRequest { unit: 17, area, start, count }
     }
 
@@ -224,24 +224,24 @@ mod tests {
     }
 
     /// Function code and data of a reply to a request for holding registers.
-    fn pdu(reply: &Reply) -> Vec<u8> {
+    fn pdu(reply: &ModbusReply) -> Vec<u8> {
         match reply {
-            Reply::Exception(code) => vec![0x83, *code],
-            Reply::Registers(words) => {
+            ModbusReply::Exception(code) => vec![0x83, *code],
+            ModbusReply::Registers(words) => {
                 let mut pdu = vec![3, (words.len() * 2) as u8];
                 pdu.extend(words.iter().flat_map(|word| word.to_be_bytes()));
                 pdu
             }
-            Reply::Bits(_) => panic!("registers were asked for"),
+            ModbusReply::Bits(_) => panic!("registers were asked for"),
         }
     }
 
     /// The examples of "MODBUS over Serial Line" and of "MODBUS Application Protocol", and a frame whose checksum everyone prints.
     #[test]
     fn requests_are_the_bytes_of_the_specification() {
-        let asked = ReadRequest { unit: 1, area: Area::Holding, start: 0, count: 10 };
+        let asked = ReadRequest { unit: 1, area: RegisterArea::Holding, start: 0, count: 10 };
         assert_eq!(encode(Framing::RtuOverTcp, 9, asked), [0x01, 0x03, 0x00, 0x00, 0x00, 0x0A, 0xC5, 0xCD]);
-        let asked = request(Area::Coil, 19, 37);
+        let asked = request(RegisterArea::Coil, 19, 37);
         assert_eq!(encode(Framing::Tcp, 0x1501, asked), [0x15, 0x01, 0, 0, 0, 6, 17, 1, 0, 19, 0, 37]);
         assert_eq!(checksum(b"123456789"), 0x4B37, "the published check value of CRC-16/MODBUS");
     }
@@ -249,8 +249,8 @@ mod tests {
     #[test]
     fn bits_are_counted_from_the_lowest_of_the_first_byte() {
         // Coils 20 to 56 in the specification's example.
-        let found = reply(request(Area::Coil, 19, 37), &[1, 5, 0xCD, 0x6B, 0xB2, 0x0E, 0x1B]).unwrap();
-        let Reply::Bits(bits) = found else { panic!("{found:?}") };
+        let found = reply(request(RegisterArea::Coil, 19, 37), &[1, 5, 0xCD, 0x6B, 0xB2, 0x0E, 0x1B]).unwrap();
+        let ModbusReply::Bits(bits) = found else { panic!("{found:?}") };
         assert_eq!(bits.len(), 37);
         assert_eq!(bits[..8], [true, false, true, true, false, false, true, true]);
         assert_eq!(bits[32..], [true, true, false, true, true]);
@@ -265,7 +265,7 @@ mod tests {
             (&[3, 4, 0, 1], "another length"),
             (&[3], "another length"),
         ] {
-            let error = reply(request(Area::Holding, 0, 2), frame).unwrap_err();
+            let error = reply(request(RegisterArea::Holding, 0, 2), frame).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
     }
@@ -281,18 +281,18 @@ mod tests {
 
     #[test]
     fn a_stranger_on_the_line_is_told_apart_from_the_answer() {
-        let asked = request(Area::Holding, 0, 2);
+        let asked = request(RegisterArea::Holding, 0, 2);
         let answer = rtu(17, &[3, 4, 0, 1, 0, 2]);
         let heard = |frames: &[Vec<u8>]| listen(asked, STRICT, &frames.concat());
-        assert_eq!(heard(&[rtu(1, &[3, 4, 0, 9, 0, 9]), answer.clone()]), Heard::Answer(Reply::Registers(vec![1, 2]), 18));
+        assert_eq!(heard(&[rtu(1, &[3, 4, 0, 9, 0, 9]), answer.clone()]), Heard::Answer(ModbusReply::Registers(vec![1, 2]), 18));
         assert!(
             matches!(heard(&[rtu(1, &[3, 4, 0, 9, 0, 9])]), Heard::Nothing(Some(Stranger::Other(text))) if text.contains("accept_any_unit"))
         );
         assert!(matches!(heard(&[rtu(17, &[3, 2, 0, 9])]), Heard::Nothing(Some(Stranger::Unusable(_)))));
         assert!(matches!(heard(&[rtu(17, &[4, 4, 0, 9, 0, 9])]), Heard::Nothing(Some(Stranger::Other(_)))));
         let lenient = Leniency { any_unit: true, ..STRICT };
-        assert_eq!(listen(asked, lenient, &rtu(1, &[3, 4, 0, 9, 0, 9])), Heard::Answer(Reply::Registers(vec![9, 9]), 9));
-        assert_eq!(heard(&[rtu(17, &[0x83, 2])]), Heard::Answer(Reply::Exception(2), 5));
+        assert_eq!(listen(asked, lenient, &rtu(1, &[3, 4, 0, 9, 0, 9])), Heard::Answer(ModbusReply::Registers(vec![9, 9]), 9));
+        assert_eq!(heard(&[rtu(17, &[0x83, 2])]), Heard::Answer(ModbusReply::Exception(2), 5));
     }
 
     proptest! {
@@ -302,19 +302,19 @@ mod tests {
             before in proptest::collection::vec(5..0x80_u8, 0..40), after in proptest::collection::vec(5..0x80_u8, 0..40),
             words in proptest::collection::vec(any::<u16>(), 1..20),
         ) {
-            let asked = request(Area::Input, 5, words.len() as u16);
+            let asked = request(RegisterArea::Input, 5, words.len() as u16);
             let mut pdu = vec![4, (words.len() * 2) as u8];
             pdu.extend(words.iter().flat_map(|word| word.to_be_bytes()));
             let answer = rtu(17, &pdu);
             let end = before.len() + answer.len();
             let line = [&before[..], &answer, &after].concat();
-            prop_assert_eq!(listen(asked, STRICT, &line), Heard::Answer(Reply::Registers(words), end));
+            prop_assert_eq!(listen(asked, STRICT, &line), Heard::Answer(ModbusReply::Registers(words), end));
             prop_assert_eq!(listen(asked, STRICT, &line[..end - 1]), Heard::Nothing(None));
         }
 
         #[test]
         fn a_damaged_bit_is_no_answer(words in proptest::collection::vec(any::<u16>(), 1..20), at in any::<prop::sample::Index>(), bit in 0..8_u8) {
-            let asked = request(Area::Input, 5, words.len() as u16);
+            let asked = request(RegisterArea::Input, 5, words.len() as u16);
             let mut pdu = vec![4, (words.len() * 2) as u8];
             pdu.extend(words.iter().flat_map(|word| word.to_be_bytes()));
             let mut answer = rtu(17, &pdu);
@@ -328,8 +328,8 @@ mod tests {
             noise in proptest::collection::vec(any::<u8>(), 0..300), words in proptest::collection::vec(any::<u16>(), 1..20),
             change in any::<(bool, prop::sample::Index, u8)>(), is_refused in any::<bool>(),
         ) {
-            let asked = request(Area::Holding, 0, words.len() as u16);
-            let right = pdu(&if is_refused { Reply::Exception(words[0] as u8) } else { Reply::Registers(words) });
+            let asked = request(RegisterArea::Holding, 0, words.len() as u16);
+            let right = pdu(&if is_refused { ModbusReply::Exception(words[0] as u8) } else { ModbusReply::Registers(words) });
             let mut header = vec![0, 7, 0, 0, 0, right.len() as u8 + 1, 17];
             header.extend(&right);
             for (is_tcp, mut bytes) in [(true, noise.clone()), (false, noise.clone()), (true, header), (false, [noise, rtu(17, &right)].concat())] {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::{Duration, Instant};
 
 use super::{
-    address::Area,
-    plan::{self, Block, Item, Limits},
+    address::RegisterArea,
+    plan::{self, Block, RegisterSpan, RequestLimits},
 };
 
 /// Holes asked again at one time.
@@ -24,12 +24,12 @@ pub struct Hole {
 
 /// Items of one unit, area and scan class with their current plan.
 #[derive(Clone, Debug)]
-pub struct Group {
+pub struct ScanGroup {
     pub unit: u8,
-    pub area: Area,
+    pub area: RegisterArea,
     pub class: usize,
-    limits: Limits,
-    items: Vec<Item>,
+    limits: RequestLimits,
+    items: Vec<RegisterSpan>,
     blocks: Vec<Block>,
     holes: Vec<Hole>,
     /// No request reaches across these addresses.
@@ -47,18 +47,18 @@ pub struct Group {
 
 /// What to do with a block that the device refused.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum RefusedBlock {
     /// Read both halves instead.
     Halves(Block, Block),
     /// The addresses stand alone and are a hole now.
     Hole,
 }
 
-impl Group {
-    pub fn new(unit: u8, area: Area, class: usize, limits: Limits, mut items: Vec<Item>) -> Group {
+impl ScanGroup {
+    pub fn new(unit: u8, area: RegisterArea, class: usize, limits: RequestLimits, mut items: Vec<RegisterSpan>) -> ScanGroup {
         items.sort_unstable();
         let blocks = plan::blocks(&items, limits, &[]);
-        Group {
+        ScanGroup {
             unit,
             area,
             class,
@@ -75,7 +75,7 @@ impl Group {
         }
     }
 
-    pub fn items(&self) -> &[Item] {
+    pub fn items(&self) -> &[RegisterSpan] {
         &self.items
     }
 
@@ -88,18 +88,18 @@ impl Group {
         self.blocks.is_empty() && !self.holes.is_empty()
     }
 
-    /// Takes the blocks out for reading; [`Group::finish`] puts them back.
+    /// Takes the blocks out for reading; [`ScanGroup::finish`] puts them back.
     pub fn start(&mut self) -> Vec<Block> {
         std::mem::take(&mut self.blocks)
     }
 
     /// A block was refused with an exception that concerns its addresses (01, 02 or 03).
-    pub fn refused(&mut self, block: &Block, reason: impl FnOnce() -> String) -> Refused {
+    pub fn refused(&mut self, block: &Block, reason: impl FnOnce() -> String) -> RefusedBlock {
         if let Some((first, second)) = block.halves() {
-            return Refused::Halves(first, second);
+            return RefusedBlock::Halves(first, second);
         }
         self.holes.push(Hole { block: block.clone(), reason: reason() });
-        Refused::Hole
+        RefusedBlock::Hole
     }
 
     /// A block was answered.
@@ -148,7 +148,7 @@ impl Group {
         self.probe_at.get_or_insert(now + probe_after);
     }
 
-    /// Ends a reading that [`Group::start`] began: `blocks` were read or are left for the next time. Where holes were learned, the halves
+    /// Ends a reading that [`ScanGroup::start`] began: `blocks` were read or are left for the next time. Where holes were learned, the halves
     /// that the search left behind are merged again around them.
     pub fn finish(&mut self, blocks: Vec<Block>, holes_learned: bool, now: Instant, probe_after: Duration) {
         self.blocks = blocks;
@@ -192,8 +192,8 @@ impl Group {
     fn replan(&mut self) {
         let holes = self.holes.iter().map(|hole| plan::span(hole.block.start, hole.block.count));
         let barriers: Vec<_> = holes.chain(self.cuts.iter().map(|cut| *cut..*cut)).collect();
-        let in_hole = |item: &Item| self.holes.iter().any(|hole| hole.block.items.contains(item));
-        let items: Vec<Item> = self.items.iter().filter(|item| !in_hole(item)).copied().collect();
+        let in_hole = |item: &RegisterSpan| self.holes.iter().any(|hole| hole.block.items.contains(item));
+        let items: Vec<RegisterSpan> = self.items.iter().filter(|item| !in_hole(item)).copied().collect();
         self.blocks = plan::blocks(&items, self.limits, &barriers);
         self.proven.clear();
     }
@@ -209,13 +209,13 @@ mod tests {
 
     /// Reads the group as the collector does, from a device that refuses every request touching one of `illegal`. Returns the tags that
     /// were read and the number of requests.
-    fn read(group: &mut Group, illegal: &BTreeSet<u32>) -> (BTreeSet<usize>, usize) {
+    fn read(group: &mut ScanGroup, illegal: &BTreeSet<u32>) -> (BTreeSet<usize>, usize) {
         let (mut read, mut kept, mut requests, holes) = (BTreeSet::new(), Vec::new(), 0, group.holes.len());
         let mut queue: VecDeque<Block> = group.start().into();
         while let Some(block) = queue.pop_front() {
             requests += 1;
             if plan::span(block.start, block.count).any(|address| illegal.contains(&address)) {
-                if let Refused::Halves(first, second) = group.refused(&block, String::new) {
+                if let RefusedBlock::Halves(first, second) = group.refused(&block, String::new) {
                     queue.push_front(second);
                     queue.push_front(first);
                 }
@@ -229,9 +229,9 @@ mod tests {
         (read, requests)
     }
 
-    fn group(items: &[(u16, u16)]) -> Group {
-        let items = items.iter().enumerate().map(|(tag, &(start, count))| Item { start, count, tag }).collect();
-        Group::new(1, Area::Holding, 0, Limits { max_gap: 8, max_count: 125 }, items)
+    fn group(items: &[(u16, u16)]) -> ScanGroup {
+        let items = items.iter().enumerate().map(|(tag, &(start, count))| RegisterSpan { start, count, tag }).collect();
+        ScanGroup::new(1, RegisterArea::Holding, 0, RequestLimits { max_gap: 8, max_count: 125 }, items)
     }
 
     #[test]

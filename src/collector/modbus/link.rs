@@ -11,11 +11,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::{
-    client::{self, Connection},
+    client::{self, ModbusConnection},
     frame::Framing,
     lateness::Lateness,
     outcome::Failure,
-    transport::{Leniency, ReadRequest, Reply, TransportError},
+    transport::{Leniency, ModbusReply, ReadRequest, TransportError},
 };
 use historian_collector::DeviceStatus;
 use historian_model::{Clock, Timestamp};
@@ -29,7 +29,7 @@ const UNSETTLED_MAX: u32 = 10;
 
 /// Timing of one device.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct LinkTiming {
     /// Limit for connecting, and for each answer.
     pub timeout: Duration,
     pub pause_after_connect: Duration,
@@ -55,7 +55,7 @@ impl Endpoint {
 /// A reply with the time at which it was received.
 #[derive(Debug)]
 pub struct Received {
-    pub reply: Reply,
+    pub reply: ModbusReply,
     pub at: Timestamp,
     /// From request to reply.
     pub latency: Duration,
@@ -77,10 +77,10 @@ pub async fn wait_until(at: Instant) {
 
 pub struct Link {
     endpoint: Endpoint,
-    pace: Pace,
+    pace: LinkTiming,
     status: Arc<DeviceStatus>,
     clock: Arc<dyn Clock>,
-    open: Option<Open>,
+    open: Option<OpenLink>,
     lateness: Lateness,
     /// Bytes may arrive until then that belong to an earlier request. Outlives connections.
     unsettled_until: Option<Instant>,
@@ -90,8 +90,8 @@ pub struct Link {
     impatient: bool,
 }
 
-struct Open {
-    connection: Connection,
+struct OpenLink {
+    connection: ModbusConnection,
     /// Replies received on it.
     replies: u64,
     used_at: Instant,
@@ -100,7 +100,7 @@ struct Open {
 }
 
 impl Link {
-    pub fn new(endpoint: Endpoint, pace: Pace, status: Arc<DeviceStatus>, clock: Arc<dyn Clock>) -> Link {
+    pub fn new(endpoint: Endpoint, pace: LinkTiming, status: Arc<DeviceStatus>, clock: Arc<dyn Clock>) -> Link {
         let lateness = Lateness::new(pace.timeout);
         Link { endpoint, pace, status, clock, open: None, lateness, unsettled_until: None, told: Duration::ZERO, impatient: false }
     }
@@ -149,7 +149,7 @@ impl Link {
         }
     }
 
-    async fn attempt(&mut self, open: &mut Open, request: ReadRequest, second: bool) -> Result<Received, Failure> {
+    async fn attempt(&mut self, open: &mut OpenLink, request: ReadRequest, second: bool) -> Result<Received, Failure> {
         wait_until(open.ready_at).await;
         if self.endpoint.is_ambiguous() {
             self.settle(open).await?;
@@ -171,7 +171,7 @@ impl Link {
             Ok(reply) => {
                 let latency = sent.elapsed();
                 self.came(late, latency, request.unit);
-                if matches!(reply, Reply::Exception(_)) {
+                if matches!(reply, ModbusReply::Exception(_)) {
                     DeviceStatus::count(&self.status.exceptions, 1);
                 }
                 open.replies += 1;
@@ -197,7 +197,7 @@ impl Link {
     }
 
     /// Waits for an answer beyond the time-out, as long as it makes sense.
-    async fn listen_on(&mut self, open: &mut Open, request: ReadRequest, second: bool, sent: Instant) -> Result<Reply, Failure> {
+    async fn listen_on(&mut self, open: &mut OpenLink, request: ReadRequest, second: bool, sent: Instant) -> Result<ModbusReply, Failure> {
         let timeout = self.pace.timeout;
         let ambiguous = self.endpoint.is_ambiguous();
         let wait = if ambiguous { self.lateness.horizon() } else { self.lateness.patience() };
@@ -227,7 +227,7 @@ impl Link {
     }
 
     /// Reads and throws away what arrives until nothing that belongs to an earlier request can come any more.
-    async fn settle(&mut self, open: &mut Open) -> Result<(), Failure> {
+    async fn settle(&mut self, open: &mut OpenLink) -> Result<(), Failure> {
         let begin = Instant::now();
         if open.connection.tidy().await? {
             self.unsettled_until = self.unsettled_until.max(Some(Instant::now() + self.pace.timeout));
@@ -264,14 +264,14 @@ impl Link {
         self.status.record_error(self.clock.now(), text);
     }
 
-    async fn connect(&mut self) -> Result<Open, Failure> {
+    async fn connect(&mut self) -> Result<OpenLink, Failure> {
         let Endpoint { address, framing, leniency } = &self.endpoint;
         let refused = |reason| Failure::Connect { endpoint: address.clone(), reason };
         match timeout(self.pace.timeout, client::connect(address, *framing, *leniency)).await {
             Ok(Ok(connection)) => {
                 DeviceStatus::count(&self.status.connects, 1);
                 let now = Instant::now();
-                Ok(Open { connection, replies: 0, used_at: now, ready_at: now + self.pace.pause_after_connect })
+                Ok(OpenLink { connection, replies: 0, used_at: now, ready_at: now + self.pace.pause_after_connect })
             }
             Ok(Err(reason)) => Err(refused(reason)),
             Err(_) => {
@@ -282,7 +282,7 @@ impl Link {
     }
 }
 
-async fn exchange(open: &mut Open, request: ReadRequest, second: bool) -> Result<Reply, Failure> {
+async fn exchange(open: &mut OpenLink, request: ReadRequest, second: bool) -> Result<ModbusReply, Failure> {
     open.connection.send(request, second).await?;
     Ok(open.connection.receive(request).await?)
 }

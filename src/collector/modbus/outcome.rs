@@ -112,34 +112,34 @@ impl Failure {
 
 /// Why a request for some addresses brought no values.
 #[derive(Clone, Debug)]
-pub enum Trouble {
+pub enum RequestTrouble {
     /// Exception code.
     Exception(u8),
     Failure(Failure),
 }
 
-impl Trouble {
+impl RequestTrouble {
     pub fn quality(&self) -> Quality {
         match self {
-            Trouble::Exception(code) => Exception::of(*code).quality(),
-            Trouble::Failure(failure) => failure.quality(),
+            RequestTrouble::Exception(code) => Exception::of(*code).quality(),
+            RequestTrouble::Failure(failure) => failure.quality(),
         }
     }
 
     /// True when it may just as well be that the unit is not there.
     pub fn is_silence(&self) -> bool {
         match self {
-            Trouble::Exception(code) => Exception::of(*code) == Exception::Unreachable,
-            Trouble::Failure(failure) => !matches!(failure, Failure::Unusable(_)),
+            RequestTrouble::Exception(code) => Exception::of(*code) == Exception::Unreachable,
+            RequestTrouble::Failure(failure) => !matches!(failure, Failure::Unusable(_)),
         }
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for RequestTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Exception(code) => f.write_str(&exception_text(*code)),
-            Trouble::Failure(failure) => failure.fmt(f),
+            RequestTrouble::Exception(code) => f.write_str(&exception_text(*code)),
+            RequestTrouble::Failure(failure) => failure.fmt(f),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// One tag's place in its area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Item {
+pub struct RegisterSpan {
     /// First address.
     pub start: u16,
     /// Registers or bits.
@@ -16,7 +16,7 @@ pub struct Item {
     pub tag: usize,
 }
 
-impl Item {
+impl RegisterSpan {
     /// Addresses of the item, half-open; in u32 because the end may be 65,536.
     pub fn span(&self) -> Range<u32> {
         span(self.start, self.count)
@@ -34,12 +34,12 @@ pub struct Block {
     pub start: u16,
     pub count: u16,
     /// In ascending order; at least one.
-    pub items: Vec<Item>,
+    pub items: Vec<RegisterSpan>,
 }
 
 /// Bounds of one request to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct RequestLimits {
     /// Unused addresses read along between two values.
     pub max_gap: u16,
     /// Addresses in one request. No item may be longer.
@@ -47,7 +47,7 @@ pub struct Limits {
 }
 
 /// Blocks that read all of `items`, which are in ascending order, without touching one of the `barriers`.
-pub fn blocks(items: &[Item], limits: Limits, barriers: &[Range<u32>]) -> Vec<Block> {
+pub fn blocks(items: &[RegisterSpan], limits: RequestLimits, barriers: &[Range<u32>]) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for item in items {
         match blocks.last_mut() {
@@ -62,7 +62,7 @@ pub fn blocks(items: &[Item], limits: Limits, barriers: &[Range<u32>]) -> Vec<Bl
     blocks
 }
 
-fn joins(block: &Block, item: &Item, limits: Limits, barriers: &[Range<u32>]) -> bool {
+fn joins(block: &Block, item: &RegisterSpan, limits: RequestLimits, barriers: &[Range<u32>]) -> bool {
     let (block, item) = (span(block.start, block.count), item.span());
     let end = item.end.max(block.end);
     item.start.saturating_sub(block.end) <= u32::from(limits.max_gap)
@@ -74,7 +74,7 @@ impl Block {
     /// The first item as a block of its own, if there are others at other addresses.
     pub fn first_alone(&self) -> Option<Block> {
         let first = self.items.first()?;
-        let items: Vec<Item> = self.items.iter().filter(|item| item.span() == first.span()).copied().collect();
+        let items: Vec<RegisterSpan> = self.items.iter().filter(|item| item.span() == first.span()).copied().collect();
         (items.len() < self.items.len()).then_some(Block { start: first.start, count: first.count, items })
     }
 
@@ -92,7 +92,7 @@ impl Block {
             end = end.max(span.end);
         }
         let (_, _, at) = cuts.into_iter().min()?;
-        let half = |items: &[Item]| {
+        let half = |items: &[RegisterSpan]| {
             let start = items[0].start;
             let end = items.iter().map(|item| item.span().end).max().unwrap_or(u32::from(start));
             Block { start, count: (end - u32::from(start)) as u16, items: items.to_vec() }
@@ -107,15 +107,15 @@ mod tests {
 
     use super::*;
 
-    fn item(start: u16, count: u16) -> Item {
-        Item { start, count, tag: 0 }
+    fn item(start: u16, count: u16) -> RegisterSpan {
+        RegisterSpan { start, count, tag: 0 }
     }
 
     fn spans(blocks: &[Block]) -> Vec<(u16, u16)> {
         blocks.iter().map(|block| (block.start, block.count)).collect()
     }
 
-    const LIMITS: Limits = Limits { max_gap: 8, max_count: 125 };
+    const LIMITS: RequestLimits = RequestLimits { max_gap: 8, max_count: 125 };
 
     #[test]
     fn gaps_up_to_the_limit_are_read_along() {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_value_is_never_split_and_the_limit_never_passed() {
-        let items: Vec<Item> = (0..63).map(|index| item(index * 2, 2)).collect();
+        let items: Vec<RegisterSpan> = (0..63).map(|index| item(index * 2, 2)).collect();
         assert_eq!(spans(&blocks(&items, LIMITS, &[])), [(0, 124), (124, 2)]);
     }
 
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn of_several_gaps_the_one_nearest_to_the_middle_is_cut() {
         let halves = |starts: &[u16]| {
-            let items: Vec<Item> = starts.iter().map(|start| item(*start, 1)).collect();
+            let items: Vec<RegisterSpan> = starts.iter().map(|start| item(*start, 1)).collect();
             let (first, second) = blocks(&items, LIMITS, &[])[0].halves().unwrap();
             ((first.start, first.count), (second.start, second.count))
         };
@@ -192,10 +192,10 @@ mod tests {
             max_gap in 0..20_u16, max_count in 4..126_u16, hole in 0..400_u16,
         ) {
             items.sort_unstable();
-            let items: Vec<Item> = items.iter().enumerate().map(|(tag, &(start, count))| Item { start, count, tag }).collect();
+            let items: Vec<RegisterSpan> = items.iter().enumerate().map(|(tag, &(start, count))| RegisterSpan { start, count, tag }).collect();
             let hole = span(hole, 1);
-            let outside: Vec<Item> = items.iter().filter(|item| item.span().end <= hole.start || item.span().start >= hole.end).copied().collect();
-            let planned = blocks(&outside, Limits { max_gap, max_count }, std::slice::from_ref(&hole));
+            let outside: Vec<RegisterSpan> = items.iter().filter(|item| item.span().end <= hole.start || item.span().start >= hole.end).copied().collect();
+            let planned = blocks(&outside, RequestLimits { max_gap, max_count }, std::slice::from_ref(&hole));
             let mut read: Vec<usize> = planned.iter().flat_map(|block| block.items.iter().map(|item| item.tag)).collect();
             read.sort_unstable();
             let mut wanted: Vec<usize> = outside.iter().map(|item| item.tag).collect();

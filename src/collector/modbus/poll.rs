@@ -13,13 +13,13 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    delivery::Delivery,
+    delivery::DeviceDelivery,
     device::ModbusCollector,
-    group::Group,
+    group::ScanGroup,
     link::{Attempts, Link, wait_until},
-    outcome::{Exception, Failure, Trouble, exception_text},
-    plan::{Block, Item},
-    read::{Interrupted, Learning, Outcome, Outcomes, Reading},
+    outcome::{Exception, Failure, RequestTrouble, exception_text},
+    plan::{Block, RegisterSpan},
+    read::{Interrupted, Learning, Outcome, Outcomes, UnitPoll},
     tag::ModbusTag,
 };
 use historian_collector::{CollectorContext, DeviceStatus, schedule::Schedule, status::DeviceState, supervise::Backoff};
@@ -50,17 +50,17 @@ struct Poller<'a> {
     collector: &'a ModbusCollector,
     link: Link,
     schedule: Schedule,
-    units: Vec<Unit>,
-    sink: Sink<'a>,
+    units: Vec<PolledUnit>,
+    sink: OutcomeSink<'a>,
     /// Delays while no connection can be made.
     connect_backoff: Backoff,
     /// No suspended unit that failed by itself is tried before.
     probe_after: Instant,
 }
 
-struct Unit {
+struct PolledUnit {
     number: u8,
-    groups: Vec<Group>,
+    groups: Vec<ScanGroup>,
     /// Set while suspended, and before the first reading.
     retry_at: Option<Instant>,
     backoff: Backoff,
@@ -71,9 +71,9 @@ struct Unit {
 }
 
 /// Where outcomes become samples and counts.
-struct Sink<'a> {
+struct OutcomeSink<'a> {
     tags: &'a [ModbusTag],
-    delivery: Delivery,
+    delivery: DeviceDelivery,
     status: Arc<DeviceStatus>,
     clock: Arc<dyn Clock>,
     /// The first thing that went wrong in the present reading.
@@ -93,7 +93,7 @@ impl<'a> Poller<'a> {
             schedule: Schedule::new(&classes, now),
             units: units
                 .into_iter()
-                .map(|(number, groups)| Unit {
+                .map(|(number, groups)| PolledUnit {
                     number,
                     groups,
                     retry_at: Some(now),
@@ -102,9 +102,9 @@ impl<'a> Poller<'a> {
                     failed_alone: false,
                 })
                 .collect(),
-            sink: Sink {
+            sink: OutcomeSink {
                 tags: &collector.tags,
-                delivery: Delivery::new(tags, context.spool, context.status.clone()),
+                delivery: DeviceDelivery::new(tags, context.spool, context.status.clone()),
                 status: context.status,
                 clock: context.clock,
                 trouble: None,
@@ -149,7 +149,7 @@ impl<'a> Poller<'a> {
     /// Reads one scan class of every unit that is not suspended.
     async fn poll(&mut self, class: usize) {
         let mut missed = self.schedule.take(class, Instant::now());
-        let in_class = |unit: &Unit| unit.groups.iter().any(|group| group.class == class);
+        let in_class = |unit: &PolledUnit| unit.groups.iter().any(|group| group.class == class);
         let ready: Vec<usize> = (0..self.units.len()).filter(|unit| self.units[*unit].retry_at.is_none()).collect();
         let ready: Vec<usize> = ready.into_iter().filter(|unit| in_class(&self.units[*unit])).collect();
         if ready.is_empty() {
@@ -180,16 +180,16 @@ impl<'a> Poller<'a> {
     /// Reads the groups of a unit, of one class or of all, and draws the consequences of a failure.
     async fn read_unit(&mut self, unit: usize, class: Option<usize>) {
         let Poller { collector, link, units, sink, .. } = self;
-        let Unit { groups, failed, .. } = &mut units[unit];
+        let PolledUnit { groups, failed, .. } = &mut units[unit];
         // A unit in trouble is not waited for longer than it takes to see that it still is.
         let attempts = if *failed { Attempts::One } else { Attempts::Two };
         let learning = Learning { halvings_max: HALVINGS_MAX, reprobe: collector.reprobe, attempts };
-        let notation = |group: &Group, block: &Block| collector.notation(group.unit, group.area, block.start, block.count);
-        let holes = |groups: &[Group]| groups.iter().map(|group| group.holes().len()).sum::<usize>();
+        let notation = |group: &ScanGroup, block: &Block| collector.notation(group.unit, group.area, block.start, block.count);
+        let holes = |groups: &[ScanGroup]| groups.iter().map(|group| group.holes().len()).sum::<usize>();
         let before = holes(groups);
         sink.trouble = None;
-        let mut due: Vec<&mut Group> = groups.iter_mut().filter(|group| class.is_none_or(|class| group.class == class)).collect();
-        let interrupted = Reading::new(link, &collector.tags, learning, sink, &notation).read(&mut due).await.err();
+        let mut due: Vec<&mut ScanGroup> = groups.iter_mut().filter(|group| class.is_none_or(|class| group.class == class)).collect();
+        let interrupted = UnitPoll::new(link, &collector.tags, learning, sink, &notation).read(&mut due).await.err();
         let after = holes(groups);
         if after != before {
             tracing::info!(device = collector.name, unit = units[unit].number, holes = after, "read plan changed");
@@ -270,9 +270,9 @@ impl<'a> Poller<'a> {
     }
 }
 
-impl Sink<'_> {
+impl OutcomeSink<'_> {
     /// Keeps the first thing that went wrong with a tag.
-    fn tell(&mut self, item: &Item, what: &dyn fmt::Display) {
+    fn tell(&mut self, item: &RegisterSpan, what: &dyn fmt::Display) {
         if self.trouble.is_none() {
             let tag = &self.tags[item.tag].definition;
             let address = tag.source.as_ref().map_or("", |source| &source.address);
@@ -281,7 +281,7 @@ impl Sink<'_> {
     }
 
     /// Every tag of some groups has no value from now on.
-    fn fail(&mut self, groups: &mut [Group], quality: Quality, now: Instant) {
+    fn fail(&mut self, groups: &mut [ScanGroup], quality: Quality, now: Instant) {
         let at = self.clock.now();
         for group in groups {
             group.probe_soon(now);
@@ -292,8 +292,8 @@ impl Sink<'_> {
     }
 }
 
-impl Outcomes for Sink<'_> {
-    fn item(&mut self, item: &Item, outcome: Outcome, at: Timestamp, _latency: Duration) {
+impl Outcomes for OutcomeSink<'_> {
+    fn item(&mut self, item: &RegisterSpan, outcome: Outcome, at: Timestamp, _latency: Duration) {
         match outcome {
             Outcome::Good(value) => {
                 self.good_at = Some(at);
@@ -306,7 +306,7 @@ impl Outcomes for Sink<'_> {
             }
             Outcome::Trouble(trouble) => {
                 self.tell(item, &trouble);
-                if let Trouble::Exception(code) = trouble
+                if let RequestTrouble::Exception(code) = trouble
                     && Exception::of(code) == Exception::Busy
                 {
                     self.delivery.busy(item.tag, Exception::Busy.quality(), at);

@@ -13,13 +13,13 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    decode::Missing,
-    group::{Group, Refused},
+    decode::MissingValue,
+    group::{RefusedBlock, ScanGroup},
     link::{Attempts, Link, Received},
-    outcome::{Exception, Failure, Trouble, exception_text},
-    plan::{Block, Item},
+    outcome::{Exception, Failure, RequestTrouble, exception_text},
+    plan::{Block, RegisterSpan},
     tag::ModbusTag,
-    transport::{ReadRequest, Reply},
+    transport::{ModbusReply, ReadRequest},
 };
 use historian_model::{Timestamp, Value};
 
@@ -35,13 +35,13 @@ const FAILURES_MAX: u32 = 3;
 pub enum Outcome {
     Good(Value),
     /// The device was read, and has no value.
-    Missing(Missing),
-    Trouble(Trouble),
+    Missing(MissingValue),
+    Trouble(RequestTrouble),
 }
 
 /// Where the outcomes of a reading go.
 pub trait Outcomes {
-    fn item(&mut self, item: &Item, outcome: Outcome, at: Timestamp, latency: Duration);
+    fn item(&mut self, item: &RegisterSpan, outcome: Outcome, at: Timestamp, latency: Duration);
 
     /// Something that the engineer should know and that is no item's outcome.
     fn note(&mut self, text: String);
@@ -58,11 +58,11 @@ pub enum Interrupted {
     Unreachable(u8),
 }
 
-impl From<Trouble> for Interrupted {
-    fn from(trouble: Trouble) -> Interrupted {
+impl From<RequestTrouble> for Interrupted {
+    fn from(trouble: RequestTrouble) -> Interrupted {
         match trouble {
-            Trouble::Exception(code) => Interrupted::Unreachable(code),
-            Trouble::Failure(failure) => Interrupted::Failed(failure),
+            RequestTrouble::Exception(code) => Interrupted::Unreachable(code),
+            RequestTrouble::Failure(failure) => Interrupted::Failed(failure),
         }
     }
 }
@@ -78,13 +78,13 @@ pub struct Learning {
 }
 
 /// One reading of one unit.
-pub struct Reading<'a, O> {
+pub struct UnitPoll<'a, O> {
     pub link: &'a mut Link,
     pub tags: &'a [ModbusTag],
     pub learning: Learning,
     pub outcomes: &'a mut O,
     /// Notation of a run of addresses, for messages.
-    pub notation: &'a (dyn Fn(&Group, &Block) -> String + Sync),
+    pub notation: &'a (dyn Fn(&ScanGroup, &Block) -> String + Sync),
     /// The unit has answered something.
     alive: bool,
 }
@@ -93,27 +93,27 @@ pub struct Reading<'a, O> {
 struct Doubt {
     group: usize,
     block: Block,
-    trouble: Trouble,
+    trouble: RequestTrouble,
 }
 
-enum Asked {
+enum BlockResult {
     Values,
-    Trouble(Trouble),
+    Trouble(RequestTrouble),
 }
 
-impl<'a, O: Outcomes> Reading<'a, O> {
+impl<'a, O: Outcomes> UnitPoll<'a, O> {
     pub fn new(
         link: &'a mut Link,
         tags: &'a [ModbusTag],
         learning: Learning,
         outcomes: &'a mut O,
-        notation: &'a (dyn Fn(&Group, &Block) -> String + Sync),
-    ) -> Reading<'a, O> {
-        Reading { link, tags, learning, outcomes, notation, alive: false }
+        notation: &'a (dyn Fn(&ScanGroup, &Block) -> String + Sync),
+    ) -> UnitPoll<'a, O> {
+        UnitPoll { link, tags, learning, outcomes, notation, alive: false }
     }
 
     /// Reads every block of `groups` once, then the holes whose time has come.
-    pub async fn read(mut self, groups: &mut [&mut Group]) -> Result<(), Interrupted> {
+    pub async fn read(mut self, groups: &mut [&mut ScanGroup]) -> Result<(), Interrupted> {
         let mut doubts = Vec::new();
         for (number, group) in groups.iter_mut().enumerate() {
             self.read_group(number, group, &mut doubts).await?;
@@ -128,7 +128,7 @@ impl<'a, O: Outcomes> Reading<'a, O> {
                 return Err(trouble.clone().into());
             };
             group.searched_in_vain(now, self.learning.reprobe);
-            if let Asked::Trouble(other) = self.ask(group, &first, Attempts::One).await?
+            if let BlockResult::Trouble(other) = self.ask(group, &first, Attempts::One).await?
                 && other.is_silence()
             {
                 return Err(trouble.clone().into());
@@ -141,7 +141,7 @@ impl<'a, O: Outcomes> Reading<'a, O> {
         Ok(())
     }
 
-    async fn read_group(&mut self, number: usize, group: &mut Group, doubts: &mut Vec<Doubt>) -> Result<(), Interrupted> {
+    async fn read_group(&mut self, number: usize, group: &mut ScanGroup, doubts: &mut Vec<Doubt>) -> Result<(), Interrupted> {
         let mut queue: VecDeque<Block> = group.start().into();
         let mut kept: Vec<Block> = Vec::with_capacity(queue.len());
         let mut halvings_left = self.learning.halvings_max;
@@ -151,11 +151,11 @@ impl<'a, O: Outcomes> Reading<'a, O> {
             // One unanswered request is asked twice; after that the unit is known to be in trouble, and its others are not waited for so long.
             let attempts = if doubts.is_empty() { self.learning.attempts } else { Attempts::One };
             let trouble = match self.ask(group, &block, attempts).await {
-                Ok(Asked::Values) => {
+                Ok(BlockResult::Values) => {
                     kept.push(block);
                     continue;
                 }
-                Ok(Asked::Trouble(trouble)) => trouble,
+                Ok(BlockResult::Trouble(trouble)) => trouble,
                 Err(interrupted) => {
                     kept.push(block);
                     result = Err(interrupted);
@@ -163,7 +163,7 @@ impl<'a, O: Outcomes> Reading<'a, O> {
                 }
             };
             let refused = match trouble {
-                Trouble::Exception(code) if Exception::of(code) == Exception::Refused => Some(code),
+                RequestTrouble::Exception(code) if Exception::of(code) == Exception::Refused => Some(code),
                 _ => None,
             };
             let Some(code) = refused else {
@@ -176,16 +176,16 @@ impl<'a, O: Outcomes> Reading<'a, O> {
                 continue;
             };
             match group.refused(&block, || exception_text(code)) {
-                Refused::Halves(first, second) if halvings_left > 0 => {
+                RefusedBlock::Halves(first, second) if halvings_left > 0 => {
                     halvings_left -= 1;
                     queue.push_front(second);
                     queue.push_front(first);
                 }
-                Refused::Halves(first, second) => {
+                RefusedBlock::Halves(first, second) => {
                     self.fail(&block, &trouble);
                     kept.extend([first, second]);
                 }
-                Refused::Hole => {
+                RefusedBlock::Hole => {
                     self.fail(&block, &trouble);
                     holes_learned = true;
                 }
@@ -201,14 +201,14 @@ impl<'a, O: Outcomes> Reading<'a, O> {
     }
 
     /// Asks for some of the refused addresses again. One answer is enough to plan everything anew, from the next reading on.
-    async fn probe(&mut self, group: &mut Group) -> Result<(), Interrupted> {
+    async fn probe(&mut self, group: &mut ScanGroup) -> Result<(), Interrupted> {
         for block in group.holes_to_probe(Instant::now(), self.learning.reprobe) {
             match self.ask(group, &block, Attempts::One).await? {
-                Asked::Values => {
+                BlockResult::Values => {
                     group.forget_holes();
                     return Ok(());
                 }
-                Asked::Trouble(trouble) => {
+                BlockResult::Trouble(trouble) => {
                     self.fail(&block, &trouble);
                     if trouble.is_silence() {
                         return Ok(()); // it took its time; the next hole is asked the next time
@@ -221,37 +221,37 @@ impl<'a, O: Outcomes> Reading<'a, O> {
 
     /// Asks for one block and hands out what it brings. An exception of a device that is busy counts as values: it says nothing against
     /// the block.
-    async fn ask(&mut self, group: &mut Group, block: &Block, attempts: Attempts) -> Result<Asked, Interrupted> {
+    async fn ask(&mut self, group: &mut ScanGroup, block: &Block, attempts: Attempts) -> Result<BlockResult, Interrupted> {
         let request = ReadRequest { unit: group.unit, area: group.area, start: block.start, count: block.count };
         let Received { reply, at, latency } = match self.link.read(request, attempts).await {
             Ok(received) => received,
             Err(failure @ Failure::Connect { .. }) => return Err(Interrupted::Failed(failure)),
             Err(failure) => {
-                let trouble = Trouble::Failure(failure);
+                let trouble = RequestTrouble::Failure(failure);
                 self.alive |= !trouble.is_silence();
-                return Ok(Asked::Trouble(trouble));
+                return Ok(BlockResult::Trouble(trouble));
             }
         };
-        if let Reply::Exception(code) = reply {
+        if let ModbusReply::Exception(code) = reply {
             let exception = Exception::of(code);
             self.alive |= exception != Exception::Unreachable;
-            let trouble = Trouble::Exception(code);
+            let trouble = RequestTrouble::Exception(code);
             if exception == Exception::Busy {
                 for item in &block.items {
                     self.outcomes.item(item, Outcome::Trouble(trouble.clone()), at, latency);
                 }
-                return Ok(Asked::Values);
+                return Ok(BlockResult::Values);
             }
-            return Ok(Asked::Trouble(trouble));
+            return Ok(BlockResult::Trouble(trouble));
         }
         self.alive = true;
         group.answered(block);
         deliver(block, &reply, self.tags, at, latency, self.outcomes);
-        Ok(Asked::Values)
+        Ok(BlockResult::Values)
     }
 
     /// The unit answers, but not this block: its parts are asked for.
-    async fn resolve(&mut self, group: &mut Group, block: &Block, trouble: &Trouble) -> Result<(), Interrupted> {
+    async fn resolve(&mut self, group: &mut ScanGroup, block: &Block, trouble: &RequestTrouble) -> Result<(), Interrupted> {
         let now = Instant::now();
         let failures = group.failed(block);
         let Some((first, second)) = block.halves() else {
@@ -277,8 +277,8 @@ impl<'a, O: Outcomes> Reading<'a, O> {
             }
             requests += 1;
             match self.ask(group, &part, Attempts::One).await? {
-                Asked::Values => answered = true,
-                Asked::Trouble(trouble) => {
+                BlockResult::Values => answered = true,
+                BlockResult::Trouble(trouble) => {
                     silent += usize::from(trouble.is_silence());
                     if let Some((first, second)) = part.halves() {
                         cuts.insert(u32::from(second.start));
@@ -295,7 +295,7 @@ impl<'a, O: Outcomes> Reading<'a, O> {
             return Ok(());
         }
         // The whole once more, for it may have been bad luck.
-        if let Asked::Trouble(trouble) = self.ask(group, block, Attempts::One).await? {
+        if let BlockResult::Trouble(trouble) = self.ask(group, block, Attempts::One).await? {
             group.cut(cuts);
             self.outcomes.note(format!(
                 "{} is not answered in one request ({trouble}), but in parts, as it is read from now on; set max_gap or max_registers \
@@ -307,7 +307,7 @@ impl<'a, O: Outcomes> Reading<'a, O> {
     }
 
     /// No item of a block has a value.
-    fn fail(&mut self, block: &Block, trouble: &Trouble) {
+    fn fail(&mut self, block: &Block, trouble: &RequestTrouble) {
         let at = self.outcomes.now();
         for item in &block.items {
             self.outcomes.item(item, Outcome::Trouble(trouble.clone()), at, Duration::ZERO);
@@ -315,15 +315,15 @@ impl<'a, O: Outcomes> Reading<'a, O> {
     }
 }
 
-fn deliver(block: &Block, reply: &Reply, tags: &[ModbusTag], at: Timestamp, latency: Duration, outcomes: &mut impl Outcomes) {
+fn deliver(block: &Block, reply: &ModbusReply, tags: &[ModbusTag], at: Timestamp, latency: Duration, outcomes: &mut impl Outcomes) {
     for item in &block.items {
         let decoder = &tags[item.tag].decoder;
         let first = usize::from(item.start - block.start);
         // The transport hands out exactly what was asked for, and the plan put every item inside its block.
         let value = match reply {
-            Reply::Registers(words) => decoder.registers(&words[first..first + usize::from(item.count)]),
-            Reply::Bits(bits) => Ok(decoder.bit(bits[first])),
-            Reply::Exception(_) => continue,
+            ModbusReply::Registers(words) => decoder.registers(&words[first..first + usize::from(item.count)]),
+            ModbusReply::Bits(bits) => Ok(decoder.bit(bits[first])),
+            ModbusReply::Exception(_) => continue,
         };
         outcomes.item(item, value.map_or_else(Outcome::Missing, Outcome::Good), at, latency);
     }

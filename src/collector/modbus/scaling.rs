@@ -19,11 +19,11 @@ pub struct Scaling {
     scale: f64,
     offset: f64,
     /// Scale and offset in units of `10^exponent`; `None` when these are more digits than fit.
-    decimal: Option<Decimal>,
+    decimal: Option<DecimalScaling>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Decimal {
+struct DecimalScaling {
     scale: i128,
     offset: i128,
     exponent: i32,
@@ -32,7 +32,7 @@ struct Decimal {
 impl Scaling {
     /// Of finite numbers, each meaning the shortest decimal that reads as it.
     pub fn new(scale: f64, offset: f64) -> Scaling {
-        Scaling { scale, offset, decimal: Decimal::new(scale, offset) }
+        Scaling { scale, offset, decimal: DecimalScaling::new(scale, offset) }
     }
 
     /// The double nearest to the decimal result. Where that has more than 38 digits, nearly so.
@@ -68,14 +68,14 @@ impl Scaling {
     }
 }
 
-impl Decimal {
-    fn new(scale: f64, offset: f64) -> Option<Decimal> {
+impl DecimalScaling {
+    fn new(scale: f64, offset: f64) -> Option<DecimalScaling> {
         let (scale, offset) = (digits(scale)?, digits(offset)?);
         let exponent = if offset.0 == 0 { scale.1 } else { scale.1.min(offset.1) };
         let in_units = |(digits, own): (i128, i32)| {
             if digits == 0 { Some(0) } else { 10_i128.checked_pow((own - exponent).unsigned_abs())?.checked_mul(digits) }
         };
-        Some(Decimal { scale: in_units(scale)?, offset: in_units(offset)?, exponent })
+        Some(DecimalScaling { scale: in_units(scale)?, offset: in_units(offset)?, exponent })
     }
 }
 

@@ -1,9 +1,9 @@
 //! One configured tag: its definition for the catalog, its place in the device and its decoder, checked on the way in.
 
 use super::{
-    address::{Address, Area},
-    decode::Decoder,
-    format::{FORMATS, Format, WordOrder},
+    address::{Address, RegisterArea},
+    decode::RegisterDecoder,
+    format::{FORMATS, RegisterFormat, WordOrder},
     frame::Framing,
     scaling::Scaling,
 };
@@ -29,14 +29,14 @@ pub const TAG_KEYS: &[TagKey] = &[
 pub struct ModbusTag {
     pub definition: TagDefinition,
     pub unit: u8,
-    pub area: Area,
+    pub area: RegisterArea,
     pub start: u16,
-    pub decoder: Decoder,
+    pub decoder: RegisterDecoder,
     pub scan_ms: u64,
 }
 
 /// What a tag takes from its device.
-pub struct DeviceDefaults<'device> {
+pub struct ModbusDefaults<'device> {
     pub name: &'device str,
     pub framing: Framing,
     pub unit: u8,
@@ -60,7 +60,7 @@ impl ModbusTag {
     ///
     /// # Errors
     /// Every problem found, each with the key it concerns.
-    pub fn build(config: &TagConfig, device: &DeviceDefaults<'_>) -> Result<ModbusTag, Vec<ConfigProblem>> {
+    pub fn build(config: &TagConfig, device: &ModbusDefaults<'_>) -> Result<ModbusTag, Vec<ConfigProblem>> {
         let mut problems = Vec::new();
         let prefix = format!("modbus.{}", device.name);
         let mut refuse = |key: &str, message: String| problems.push(config.problem(&prefix, key, message));
@@ -90,7 +90,7 @@ impl ModbusTag {
             refuse("type", problem.message);
             None
         });
-        let format = own.text("format").map(str::parse::<Format>).transpose().unwrap_or_else(|message| {
+        let format = own.text("format").map(str::parse::<RegisterFormat>).transpose().unwrap_or_else(|message| {
             refuse("format", message);
             None
         });
@@ -119,7 +119,7 @@ impl ModbusTag {
                 }
             };
             let order = match (explicit_order, format) {
-                (Some(_), Format::Bool) => {
+                (Some(_), RegisterFormat::Bool) => {
                     refuse("word_order", "a single bit has no word order".into());
                     WordOrder::Abcd
                 }
@@ -174,7 +174,7 @@ impl ModbusTag {
                     own.0.clone()
                 }
             };
-            Some(Decoder { format, order, scaling, value_type, not_available: listed })
+            Some(RegisterDecoder { format, order, scaling, value_type, not_available: listed })
         });
 
         match (name, address, decoder) {
@@ -194,26 +194,31 @@ impl ModbusTag {
 }
 
 /// Format of a tag from its address, its `format` and its `type`; otherwise the key at fault and why.
-fn format_at(address: Address, format: Option<Format>, asked: Option<ValueType>, scaled: bool) -> Result<Format, (&'static str, String)> {
+fn format_at(
+    address: Address,
+    format: Option<RegisterFormat>,
+    asked: Option<ValueType>,
+    scaled: bool,
+) -> Result<RegisterFormat, (&'static str, String)> {
     if let Some(bit) = address.bit {
         return match format {
-            None | Some(Format::Bool) => Ok(Format::Bit(bit)),
+            None | Some(RegisterFormat::Bool) => Ok(RegisterFormat::Bit(bit)),
             Some(other) => Err(("format", format!("the address names bit {bit} of a register, which is a bool, not {other}"))),
         };
     }
     if address.area.is_bits() {
         return match format {
-            None | Some(Format::Bool) => Ok(Format::Bool),
+            None | Some(RegisterFormat::Bool) => Ok(RegisterFormat::Bool),
             Some(other) => Err(("format", format!("a {} is a bool, not {other}", address.area))),
         };
     }
     match (format, asked) {
-        (Some(Format::Bool), _) => Err(("format", "a bool in a register needs its bit in the address, as in holding:100.3".into())),
+        (Some(RegisterFormat::Bool), _) => Err(("format", "a bool in a register needs its bit in the address, as in holding:100.3".into())),
         (Some(format), _) => Ok(format),
-        (None, None) => Ok(Format::U16),
+        (None, None) => Ok(RegisterFormat::U16),
         (None, Some(_)) if scaled => Err(("format", format!("say how the raw value lies in its registers; known are {FORMATS}"))),
         (None, Some(ValueType::Bool)) => Err(("address", "a bool in a register needs its bit in the address, as in holding:100.3".into())),
-        (None, Some(value_type)) => Format::of_type(value_type)
+        (None, Some(value_type)) => RegisterFormat::of_type(value_type)
             .ok_or_else(|| ("format", "a string needs its length in registers, as in format = \"string:8\"".into())),
     }
 }

@@ -1,13 +1,13 @@
 //! What can be asked of a Modbus device and what can come back: one read at a time. Only the four read functions can be expressed, so that
 //! nothing in this collector can change anything in a device.
 
-use super::address::Area;
+use super::address::RegisterArea;
 
 /// One read request: function 01 to 04 by its area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadRequest {
     pub unit: u8,
-    pub area: Area,
+    pub area: RegisterArea,
     pub start: u16,
     /// At most 125 registers or 2,000 bits: the protocol's limits, kept by configuration.
     pub count: u16,
@@ -15,7 +15,7 @@ pub struct ReadRequest {
 
 /// An answer that belongs to its request, with exactly the count asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum ModbusReply {
     Registers(Vec<u16>),
     Bits(Vec<bool>),
     /// Exception code.

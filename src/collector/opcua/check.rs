@@ -13,15 +13,15 @@ use opcua::types::{DataValue, StatusCode};
 use parking_lot::Mutex;
 
 use super::{
-    connection::Connection,
-    convert::{self, Reading},
-    device::{Device, Item},
-    fault::Fault,
+    connection::OpcUaConnection,
+    convert::{self, DataValueSample},
+    device::{OpcUaSettings, OpcUaTag},
+    fault::ConnectionFault,
     left_out::LeftOut,
-    publish::{Publisher, Take},
+    publish::{NotificationSink, Publisher},
     read,
-    subscribe::{self, Held, On},
-    times::{self, Oddity, Times},
+    subscribe::{self, LinkSession, On},
+    times::{self, Oddity, TagTimes},
     wire,
 };
 use historian_collector::CheckRow;
@@ -34,7 +34,7 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 const CLOSE_MAX: Duration = Duration::from_millis(500);
 
 /// A row per tag in the order of the tags. Ends within about `timeout`.
-pub(super) async fn run(device: &Device, timeout: Duration) -> Vec<CheckRow> {
+pub(super) async fn run(device: &OpcUaSettings, timeout: Duration) -> Vec<CheckRow> {
     let mut rows: Vec<CheckRow> = device
         .items
         .iter()
@@ -65,9 +65,9 @@ pub(super) async fn run(device: &Device, timeout: Duration) -> Vec<CheckRow> {
     rows
 }
 
-async fn fill(device: &Device, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), Fault> {
+async fn fill(device: &OpcUaSettings, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), ConnectionFault> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut connection = Connection::open(device, &clock).await?;
+    let mut connection = OpcUaConnection::open(device, &clock).await?;
     let session = connection.session();
     let publisher = Publisher::default();
     let left_out = LeftOut::default();
@@ -81,7 +81,7 @@ async fn fill(device: &Device, rows: &mut [CheckRow], asked: &mut [bool]) -> Res
     ended
 }
 
-async fn read_all(on: &On<'_>, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), Fault> {
+async fn read_all(on: &On<'_>, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), ConnectionFault> {
     let device = on.device;
     let facts = read::facts(on.session, device.timeout).await?;
     let mut nodes = Vec::new();
@@ -114,10 +114,10 @@ async fn read_all(on: &On<'_>, rows: &mut [CheckRow], asked: &mut [bool]) -> Res
 }
 
 /// Value, quality and what is wrong with them.
-fn show(item: &Item, data: DataValue, row: &mut CheckRow) {
+fn show(item: &OpcUaTag, data: DataValue, row: &mut CheckRow) {
     let value_type = item.definition.value_type;
     let caution = convert::caution(&data, value_type);
-    let reading = Reading::unless_listed(data, value_type, &item.not_available);
+    let reading = DataValueSample::unless_listed(data, value_type, &item.not_available);
     if let Some(oddity) = times::oddity(&reading, item.time) {
         remark(&mut row.error, &oddity.text());
     }
@@ -143,18 +143,19 @@ fn remark(text: &mut String, more: &str) {
 
 /// What the subscriptions brought for one tag.
 #[derive(Default)]
-struct Seen {
-    times: Times,
+struct ObservedTag {
+    times: TagTimes,
     values: usize,
     oddity: Option<Oddity>,
 }
 
-async fn subscribe_to_all(on: &On<'_>, rows: &mut [CheckRow]) -> Result<(), Fault> {
+async fn subscribe_to_all(on: &On<'_>, rows: &mut [CheckRow]) -> Result<(), ConnectionFault> {
     let device = on.device;
-    let seen: Arc<Mutex<Vec<Seen>>> =
-        Arc::new(Mutex::new(device.items.iter().map(|item| Seen { times: Times::new(item.time), ..Seen::default() }).collect()));
+    let seen: Arc<Mutex<Vec<ObservedTag>>> = Arc::new(Mutex::new(
+        device.items.iter().map(|item| ObservedTag { times: TagTimes::new(item.time), ..ObservedTag::default() }).collect(),
+    ));
     let types: Vec<_> = device.items.iter().map(|item| item.definition.value_type).collect();
-    let take: Take = {
+    let take: NotificationSink = {
         let seen = seen.clone();
         Arc::new(move |values: Vec<(usize, DataValue)>, _| {
             let received = SystemClock.now();
@@ -162,7 +163,7 @@ async fn subscribe_to_all(on: &On<'_>, rows: &mut [CheckRow]) -> Result<(), Faul
             for (index, value) in values {
                 if let (Some(seen), Some(value_type)) = (seen.get_mut(index), types.get(index)) {
                     seen.values += 1;
-                    let stamp = seen.times.stamp(&Reading::of(value, *value_type), received, received.0);
+                    let stamp = seen.times.stamp(&DataValueSample::of(value, *value_type), received, received.0);
                     seen.oddity = seen.oddity.or(stamp.and_then(|stamp| stamp.oddity));
                 }
             }
@@ -188,7 +189,7 @@ async fn subscribe_to_all(on: &On<'_>, rows: &mut [CheckRow]) -> Result<(), Faul
 }
 
 /// What the server refused, and where it granted something else.
-fn tell(held: &Held, device: &Device, rows: &mut [CheckRow]) {
+fn tell(held: &LinkSession, device: &OpcUaSettings, rows: &mut [CheckRow]) {
     for (index, status) in &held.refused {
         let row = &mut rows[*index];
         // What cannot be read cannot be subscribed to either.
@@ -216,7 +217,7 @@ fn tell(held: &Held, device: &Device, rows: &mut [CheckRow]) {
     }
 }
 
-fn reason(status: StatusCode, item: &Item) -> &'static str {
+fn reason(status: StatusCode, item: &OpcUaTag) -> &'static str {
     match status {
         StatusCode::BadTooManyMonitoredItems => "; it has no room for more, and those of a running historian count as well",
         StatusCode::BadFilterNotAllowed

@@ -29,11 +29,11 @@ use serde::Deserialize;
 use super::{
     OpcUaCollector,
     address::NodeAddress,
-    device::{Device, HostCheck, Item},
+    device::{HostCheck, OpcUaSettings, OpcUaTag},
     times::TimeFrom,
 };
 use historian_collector::{
-    Collector, ConfigProblem, DeviceConfig, Position, TagConfig, TagKey, not_available::NotAvailable, tag_key::NOT_AVAILABLE,
+    Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, not_available::NotAvailable, tag_key::NOT_AVAILABLE,
 };
 use historian_model::{TagDefinition, TagName, ValueType, tag::TagSource};
 
@@ -152,14 +152,14 @@ impl DeviceConfig for OpcUaConfig {
         missing
     }
 
-    fn build(self, position: Position, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
+    fn build(self, position: SettingPosition, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
         Ok(Arc::new(self.collector(position, tags)?))
     }
 }
 
 impl OpcUaConfig {
     /// Every problem found, otherwise the collector.
-    pub(super) fn collector(self, position: Position, tags: Vec<TagConfig>) -> Result<OpcUaCollector, Vec<ConfigProblem>> {
+    pub(super) fn collector(self, position: SettingPosition, tags: Vec<TagConfig>) -> Result<OpcUaCollector, Vec<ConfigProblem>> {
         let mut checks = Checks { prefix: format!("opcua.{}", self.name), position, problems: Vec::new() };
         if self.name.is_empty() || self.name.chars().any(|c| c.is_control() || c == '.') {
             checks.problem("name", "is empty or has a dot or control character");
@@ -184,7 +184,7 @@ impl OpcUaConfig {
             checks.problem("not_available", problem);
         }
         let time = checks.time_from(self.timestamps.as_deref());
-        let items = checks.tags(tags, &DeviceDefaults { name: &self.name, sampling, time, not_available: &self.not_available });
+        let items = checks.tags(tags, &OpcUaDefaults { name: &self.name, sampling, time, not_available: &self.not_available });
         let text_bytes_max = checks.bytes("text_bytes_max", self.text_bytes_max, TEXT_BYTES_MAX, 1, 16 << 20);
         let message_bytes_max = checks.bytes("message_bytes_max", self.message_bytes_max, MESSAGE_BYTES_MAX, 1 << 20, 1 << 30);
         if text_bytes_max > message_bytes_max {
@@ -193,7 +193,7 @@ impl OpcUaConfig {
         if !checks.problems.is_empty() {
             return Err(checks.problems);
         }
-        Ok(OpcUaCollector::new(Device {
+        Ok(OpcUaCollector::new(OpcUaSettings {
             name: self.name,
             endpoint: self.endpoint,
             policy,
@@ -229,7 +229,7 @@ fn queue_default(sampling: Duration) -> u32 {
 }
 
 /// What a tag takes from its device.
-struct DeviceDefaults<'device> {
+struct OpcUaDefaults<'device> {
     name: &'device str,
     sampling: Duration,
     time: TimeFrom,
@@ -238,7 +238,7 @@ struct DeviceDefaults<'device> {
 
 struct Checks {
     prefix: String,
-    position: Position,
+    position: SettingPosition,
     problems: Vec<ConfigProblem>,
 }
 
@@ -340,7 +340,7 @@ impl Checks {
         })
     }
 
-    fn tags(&mut self, tags: Vec<TagConfig>, device: &DeviceDefaults<'_>) -> Vec<Item> {
+    fn tags(&mut self, tags: Vec<TagConfig>, device: &OpcUaDefaults<'_>) -> Vec<OpcUaTag> {
         if tags.is_empty() {
             self.problem("tag", "there is none; a device without tags collects nothing");
         }
@@ -407,7 +407,7 @@ impl Checks {
                 definition.range_low = tag.range_low;
                 definition.range_high = tag.range_high;
                 definition.source = Some(TagSource { device: device.name.to_owned(), address: tag.address.clone() });
-                items.push(Item {
+                items.push(OpcUaTag {
                     definition,
                     address,
                     address_text: tag.address,

@@ -3,9 +3,9 @@
 //! The client library can reconnect and re-create subscriptions by itself; that is not used ([`super::session`] says why). What a session
 //! shall hold is decided in [`super::subscribe`] alone.
 //!
-//! The channel moves only while it is polled; [`Connection::drive`] polls it beside the work, the Publish requests and the keep-alive, in
+//! The channel moves only while it is polled; [`OpcUaConnection::drive`] polls it beside the work, the Publish requests and the keep-alive, in
 //! one task, so that nothing outlives the connection. Bytes go through [`super::wire`], and every call into the library is guarded: what it
-//! panics with is a [`Fault`] like any other.
+//! panics with is a [`ConnectionFault`] like any other.
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
@@ -18,13 +18,13 @@ use opcua::{
 
 use super::{
     convert::protocol_time,
-    device::Device,
+    device::OpcUaSettings,
     endpoint,
-    fault::{Fault, within},
+    fault::{ConnectionFault, within},
     pki,
     publish::Publisher,
     session::{self, Logon, Transport},
-    wire::{CHANNEL_LIFETIME_MS, Findings, Limits, Wire},
+    wire::{CHANNEL_LIFETIME_MS, ReplacedValues, SieveLimits, WireConnector},
 };
 use historian_collector::guard;
 use historian_model::{Clock, Timestamp};
@@ -32,38 +32,40 @@ use historian_model::{Clock, Timestamp};
 const CHUNK_BYTES: usize = 65_535;
 
 /// A session that was activated, and the channel under it.
-pub struct Connection {
+pub struct OpcUaConnection {
     logon: Logon,
     transport: Transport,
 }
 
-impl Connection {
+impl OpcUaConnection {
     /// Connects. Ends within about three timeouts of the device, whatever the server does.
     ///
     /// # Errors
     /// Why not, in words that tell an operator where to look.
-    pub async fn open(device: &Device, clock: &Arc<dyn Clock>) -> Result<Connection, Fault> {
-        guard::run(Connection::open_unguarded(device, clock)).await?
+    pub async fn open(device: &OpcUaSettings, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
+        guard::run(OpcUaConnection::open_unguarded(device, clock)).await?
     }
 
-    async fn open_unguarded(device: &Device, clock: &Arc<dyn Clock>) -> Result<Connection, Fault> {
+    async fn open_unguarded(device: &OpcUaSettings, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
         let identity = match (&device.user, &device.password_file) {
-            (Some(user), Some(file)) => IdentityToken::new_user_name(user.as_str(), pki::read_password(file).map_err(Fault::new)?),
+            (Some(user), Some(file)) => {
+                IdentityToken::new_user_name(user.as_str(), pki::read_password(file).map_err(ConnectionFault::new)?)
+            }
             _ => IdentityToken::new_anonymous(),
         };
-        let store = pki::open(device).await.map_err(Fault::new)?;
+        let store = pki::open(device).await.map_err(ConnectionFault::new)?;
         let config = client_config(device);
-        let limits = Limits {
+        let limits = SieveLimits {
             text_bytes_max: device.text_bytes_max,
             handle_max: u32::try_from(device.items.len()).unwrap_or(u32::MAX),
             certificate: None,
         };
         let nobody = Arc::new(opcua::sync::RwLock::new(CertificateStore::new(std::path::Path::new("/dev/null"))));
-        let findings = Arc::new(Findings::default());
-        let mut wire = Wire { url: device.endpoint.clone(), limits, store: nobody, clock: clock.clone(), findings };
+        let findings = Arc::new(ReplacedValues::default());
+        let mut wire = WireConnector { url: device.endpoint.clone(), limits, store: nobody, clock: clock.clone(), findings };
         let offered = within(device.timeout, "discovery", discover(device, &config, &wire, clock.now())).await??;
-        let endpoint = endpoint::choose(device, &offered).map_err(Fault::new)?;
-        pki::judge(device, &store, &endpoint, clock.now()).map_err(Fault::new)?;
+        let endpoint = endpoint::choose(device, &offered).map_err(ConnectionFault::new)?;
+        pki::judge(device, &store, &endpoint, clock.now()).map_err(ConnectionFault::new)?;
         wire.url = endpoint.endpoint_url.as_ref().to_owned();
         wire.store = store.clone();
         if device.policy == SecurityPolicy::None {
@@ -71,17 +73,17 @@ impl Connection {
         }
         let name = format!("historian {}", device.name);
         let (logon, transport) = Logon::open(&config, &name, wire, endpoint, identity, store, device.timeout).await?;
-        Ok(Connection { logon, transport })
+        Ok(OpcUaConnection { logon, transport })
     }
 
     /// Values in notifications that were not as the server sent them.
-    pub fn findings(&self) -> Arc<Findings> {
+    pub fn findings(&self) -> Arc<ReplacedValues> {
         self.logon.findings()
     }
 
     /// A session that was taken up again on another channel.
-    pub fn again(logon: Logon, transport: Transport) -> Connection {
-        Connection { logon, transport }
+    pub fn again(logon: Logon, transport: Transport) -> OpcUaConnection {
+        OpcUaConnection { logon, transport }
     }
 
     /// The session without its channel, which is closed.
@@ -103,7 +105,7 @@ impl Connection {
         publisher: &'a Publisher,
         told: impl FnMut(Result<(), StatusCode>) + 'a,
         work: impl Future<Output = T> + 'a,
-    ) -> impl Future<Output = Result<T, Fault>> + 'a {
+    ) -> impl Future<Output = Result<T, ConnectionFault>> + 'a {
         let driven = guard::run(self.drive_unguarded(publisher, told, work));
         async move { driven.await? }
     }
@@ -113,8 +115,8 @@ impl Connection {
         publisher: &Publisher,
         told: impl FnMut(Result<(), StatusCode>),
         work: impl Future<Output = T>,
-    ) -> Result<T, Fault> {
-        let Connection { logon, transport } = self;
+    ) -> Result<T, ConnectionFault> {
+        let OpcUaConnection { logon, transport } = self;
         let all = async {
             tokio::select! {
                 done = work => Ok(done),
@@ -128,7 +130,7 @@ impl Connection {
     /// Closes the session so that the server forgets its subscriptions at once; gives up after `limit`. What the server still sends
     /// meanwhile is taken.
     pub async fn close(self, publisher: &Publisher, limit: Duration) {
-        let Connection { logon, mut transport } = self;
+        let OpcUaConnection { logon, mut transport } = self;
         let goodbye = async {
             tokio::select! {
                 () = logon.close() => {}
@@ -141,7 +143,7 @@ impl Connection {
     }
 }
 
-fn client_config(device: &Device) -> ClientConfig {
+fn client_config(device: &OpcUaSettings) -> ClientConfig {
     ClientBuilder::new()
         .application_name("historian")
         .application_uri(device.application_uri.as_str())
@@ -161,9 +163,14 @@ fn client_config(device: &Device) -> ClientConfig {
 }
 
 /// Asks the server for its endpoints over an unsecured channel, as the standard has it.
-async fn discover(device: &Device, config: &ClientConfig, wire: &Wire, now: Timestamp) -> Result<Vec<EndpointDescription>, Fault> {
+async fn discover(
+    device: &OpcUaSettings,
+    config: &ClientConfig,
+    wire: &WireConnector,
+    now: Timestamp,
+) -> Result<Vec<EndpointDescription>, ConnectionFault> {
     let what = "discovery";
-    let fail = |error: opcua::types::Error| Fault::library(what, &error);
+    let fail = |error: opcua::types::Error| ConnectionFault::library(what, &error);
     let channel = SessionBuilder::new(config)
         .connect_to_endpoint_directly(device.endpoint.as_str())
         .and_then(|builder| builder.build_channel(wire.store.clone()))
@@ -180,7 +187,7 @@ async fn discover(device: &Device, config: &ClientConfig, wire: &Wire, now: Time
         tokio::select! {
             answer = &mut answer => break answer.map_err(fail)?,
             event = transport.poll() => if let TransportPollResult::Closed(status) = event {
-                return Err(Fault::status(what, status, "the server closed the connection"));
+                return Err(ConnectionFault::status(what, status, "the server closed the connection"));
             }
         }
     };
@@ -188,8 +195,8 @@ async fn discover(device: &Device, config: &ClientConfig, wire: &Wire, now: Time
         ResponseMessage::GetEndpoints(answer) if answer.response_header.service_result.is_good() => {
             Ok(answer.endpoints.unwrap_or_default())
         }
-        ResponseMessage::GetEndpoints(answer) => Err(Fault::status(what, answer.response_header.service_result, "")),
-        ResponseMessage::ServiceFault(fault) => Err(Fault::status(what, fault.response_header.service_result, "")),
-        _ => Err(Fault::new("discovery: the server answered something else")),
+        ResponseMessage::GetEndpoints(answer) => Err(ConnectionFault::status(what, answer.response_header.service_result, "")),
+        ResponseMessage::ServiceFault(fault) => Err(ConnectionFault::status(what, fault.response_header.service_result, "")),
+        _ => Err(ConnectionFault::new("discovery: the server answered something else")),
     }
 }

@@ -16,7 +16,7 @@
 use opcua::types::{DataValue, DateTime, Variant};
 
 use super::wire;
-use historian_collector::not_available::{self, Missing, RawKind, Sentinel};
+use historian_collector::not_available::{self, MissingValue, RawKind, Sentinel};
 use historian_model::{Quality, Timestamp, Value, ValueType};
 
 /// 1601-01-01 to 1970-01-01 in ticks of 100 ns.
@@ -24,7 +24,7 @@ const TICKS_TO_1970: i64 = 116_444_736_000_000_000;
 
 /// One `DataValue` as a sample, but for a time that it does not bring.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
+pub struct DataValueSample {
     /// Source timestamp in ns, where there is one.
     pub source: Option<i64>,
     /// Server timestamp in ns, where there is one.
@@ -35,25 +35,25 @@ pub struct Reading {
     pub problem: String,
 }
 
-impl Reading {
+impl DataValueSample {
     /// Converts for a tag of this type, of which the raw values in `not_available` mean "no value".
-    pub fn unless_listed(data: DataValue, value_type: ValueType, not_available: &[Sentinel]) -> Reading {
+    pub fn unless_listed(data: DataValue, value_type: ValueType, not_available: &[Sentinel]) -> DataValueSample {
         let missing = data.value.as_ref().and_then(|variant| missing(variant, not_available));
-        let reading = Reading::of(data, value_type);
+        let reading = DataValueSample::of(data, value_type);
         match missing {
             Some(missing) if !reading.quality.is_bad() => {
-                Reading { value: None, quality: Missing::QUALITY, problem: missing.to_string(), ..reading }
+                DataValueSample { value: None, quality: MissingValue::QUALITY, problem: missing.to_string(), ..reading }
             }
             _ => reading,
         }
     }
 
     /// Converts for a tag of this type.
-    pub fn of(data: DataValue, value_type: ValueType) -> Reading {
+    pub fn of(data: DataValue, value_type: ValueType) -> DataValueSample {
         let source = data.source_timestamp.and_then(|time| nanoseconds(&time, data.source_picoseconds));
         let server = data.server_timestamp.and_then(|time| nanoseconds(&time, data.server_picoseconds));
         let quality = Quality(data.status.map_or(0, |status| status.bits()));
-        let taken = |value, quality, problem| Reading { source, server, value, quality, problem };
+        let taken = |value, quality, problem| DataValueSample { source, server, value, quality, problem };
         if quality.is_bad() {
             let Some((reason, kept)) = data.value.as_ref().and_then(wire::reason) else { return taken(None, quality, String::new()) };
             let kept = kept.filter(|_| value_type == ValueType::String).map(|text| Value::String(text.to_owned()));
@@ -64,7 +64,7 @@ impl Reading {
             return taken(None, quality, "the node has no value".into());
         };
         if let Some(missing) = missing(&variant, &[]) {
-            return taken(None, Missing::QUALITY, missing.to_string());
+            return taken(None, MissingValue::QUALITY, missing.to_string());
         }
         match convert(&variant, value_type) {
             Ok(value) if rounds(&variant, value_type) => {
@@ -161,7 +161,7 @@ fn convert(variant: &Variant, value_type: ValueType) -> Result<Value, Misfit> {
 }
 
 /// Why a number means "no value", if it does.
-fn missing(variant: &Variant, listed: &[Sentinel]) -> Option<Missing> {
+fn missing(variant: &Variant, listed: &[Sentinel]) -> Option<MissingValue> {
     let kind = match variant {
         Variant::Variant(inner) => return missing(inner, listed),
         Variant::Float(value) => return not_available::float(listed, f64::from(*value), RawKind::F32),
@@ -296,7 +296,7 @@ mod tests {
             (Variant::Variant(Box::new(Variant::Int32(4))), ValueType::I64, Ok(Value::I64(4))),
             (Variant::Array(Box::new(array)), ValueType::F64, Err(Quality::BAD_TYPE_MISMATCH)),
         ] {
-            let reading = Reading::of(data(variant.clone(), 0x0000_0480), value_type);
+            let reading = DataValueSample::of(data(variant.clone(), 0x0000_0480), value_type);
             let wanted = match expected {
                 Ok(value) => (Some(value), Quality(0x0480), true),
                 Err(quality) => (None, quality, false),
@@ -373,7 +373,7 @@ mod tests {
                     Err(Quality::BAD_OUT_OF_RANGE) => format!("the {name} does not fit the tag's type {value_type}"),
                     Err(_) => format!("the node holds {name}, the tag is {value_type}; {advice}"),
                 };
-                let reading = Reading::of(data(variant.clone(), 0), value_type);
+                let reading = DataValueSample::of(data(variant.clone(), 0), value_type);
                 assert_eq!(reading.value, expected.as_ref().ok().cloned(), "{variant:?} as {value_type}");
                 assert_eq!(reading.quality, expected.err().unwrap_or(Quality::GOOD), "{variant:?} as {value_type}");
                 assert_eq!(reading.problem, problem);
@@ -406,15 +406,15 @@ mod tests {
             let bits = &"0xFFFFFFFFFFFFFFFF"[..2 + kind[1..].parse::<usize>().unwrap() / 4];
             for (listed, is_missing) in [(kind, true), (other, false)] {
                 let listed = format!("{listed} {bits}").parse::<not_available::NotAvailable>().unwrap().0;
-                let reading = Reading::unless_listed(data(variant.clone(), 0), ValueType::F64, &listed);
+                let reading = DataValueSample::unless_listed(data(variant.clone(), 0), ValueType::F64, &listed);
                 assert_eq!(reading.value.is_none(), is_missing, "{variant:?} with {listed:?}");
                 // A Bad status of the server says more than a listed value.
-                let reading = Reading::unless_listed(data(variant.clone(), 0x808C_0000), ValueType::F64, &listed);
+                let reading = DataValueSample::unless_listed(data(variant.clone(), 0x808C_0000), ValueType::F64, &listed);
                 assert_eq!((reading.value, reading.quality.0, reading.problem), (None, 0x808C_0000, String::new()));
             }
         }
         let listed = |text: &str| text.parse::<not_available::NotAvailable>().unwrap().0;
-        let found = Reading::unless_listed(data(Variant::Float(f32::MAX), 0), ValueType::F32, &listed("f32 0x7F7FFFFF"));
+        let found = DataValueSample::unless_listed(data(Variant::Float(f32::MAX), 0), ValueType::F32, &listed("f32 0x7F7FFFFF"));
         assert_eq!((found.value, found.quality), (None, Quality::BAD_NO_DATA));
         assert!(found.problem.contains("f32 0x7F7FFFFF"), "{}", found.problem);
     }
@@ -426,7 +426,7 @@ mod tests {
         let left = LocalizedText::new("K\u{fffd}lte", "the text is not UTF-8");
         let left = Variant::Variant(Box::new(Variant::LocalizedText(Box::new(left))));
         for (value_type, kept) in [(ValueType::String, Some("K\u{fffd}lte")), (ValueType::F64, None)] {
-            let reading = Reading::of(data(left.clone(), 0x8007_0000), value_type);
+            let reading = DataValueSample::of(data(left.clone(), 0x8007_0000), value_type);
             assert_eq!(reading.value, kept.map(|kept| Value::String(kept.into())));
             assert_eq!((reading.quality.0, reading.problem.as_str()), (0x8007_0000, "the text is not UTF-8"));
         }
@@ -450,7 +450,7 @@ mod tests {
         ] {
             // Uncertain too is not a way for NaN to become a value.
             for status in [0, 0x4000_0000] {
-                let reading = Reading::unless_listed(data(variant.clone(), status), value_type, &listed(list));
+                let reading = DataValueSample::unless_listed(data(variant.clone(), status), value_type, &listed(list));
                 assert_eq!((reading.value.is_none(), reading.quality.is_bad()), (is_missing, is_missing), "{variant:?} with {list}");
             }
         }
@@ -468,7 +468,7 @@ mod tests {
             (Some(Variant::Empty), 0x4000_0000, (None, 0x4000_0000)),
             (None, Quality::UNCERTAIN_INITIAL_VALUE.0, (None, Quality::UNCERTAIN_INITIAL_VALUE.0)),
         ] {
-            let reading = Reading::of(data(value.clone(), status), ValueType::F64);
+            let reading = DataValueSample::of(data(value.clone(), status), ValueType::F64);
             assert_eq!((reading.value, reading.quality.0), expected, "{value:?} {status:08X}");
         }
     }
@@ -489,7 +489,7 @@ mod tests {
             (Variant::Int32(-16_777_219), Value::F32(-16_777_220.0), Some("i64")),
             (Variant::UInt64(u64::MAX), Value::U64(18_446_744_073_709_551_615), None),
         ] {
-            let reading = Reading::of(data(variant.clone(), 0), value.value_type());
+            let reading = DataValueSample::of(data(variant.clone(), 0), value.value_type());
             assert_eq!(reading.value, Some(value), "{variant:?}");
             assert_eq!(reading.quality, if proposed.is_some() { Quality::UNCERTAIN } else { Quality::GOOD }, "{variant:?}");
             match proposed {
@@ -508,18 +508,18 @@ mod tests {
         let source = protocol_time(Timestamp(1_767_225_600_123_456_700));
         let mut value = DataValue { source_timestamp: Some(source), ..DataValue::from(1.0) };
         value.source_picoseconds = Some(8_901); // 89.01 ns
-        assert_eq!(Reading::of(value.clone(), ValueType::F64).source, Some(1_767_225_600_123_456_789));
-        assert_eq!(Reading::of(value.clone(), ValueType::F64).server, None);
+        assert_eq!(DataValueSample::of(value.clone(), ValueType::F64).source, Some(1_767_225_600_123_456_789));
+        assert_eq!(DataValueSample::of(value.clone(), ValueType::F64).server, None);
         // No more of them than a tick has; the server's time has its own.
         for (picoseconds, nanoseconds) in [(Some(0), 0), (Some(99), 0), (Some(100), 1), (Some(9_999), 99), (Some(10_000), 99), (None, 0)] {
             (value.server_timestamp, value.server_picoseconds) = (Some(source), picoseconds);
-            let found = Reading::of(value.clone(), ValueType::F64);
+            let found = DataValueSample::of(value.clone(), ValueType::F64);
             let expected = (Some(1_767_225_600_123_456_789), Some(1_767_225_600_123_456_700 + nanoseconds));
             assert_eq!((found.source, found.server), expected, "{picoseconds:?}");
         }
         for none in [DateTime::null(), DateTime::ymd(3000, 1, 1)] {
             value.source_timestamp = Some(none);
-            assert_eq!(Reading::of(value.clone(), ValueType::F64).source, None);
+            assert_eq!(DataValueSample::of(value.clone(), ValueType::F64).source, None);
         }
         assert_eq!(nanoseconds(&protocol_time(Timestamp(-100)), None), Some(-100));
         assert_eq!(nanoseconds(&DateTime::ymd(1650, 1, 1), None), None);

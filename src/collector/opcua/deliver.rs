@@ -16,7 +16,7 @@
 //! where the server's queue may have overflowed, or a notification is lost.
 //!
 //! # Clocks
-//! Samples carry the device's clock, as [`Times`] decides. Where the server's clock (its `PublishTime`) differs from ours by more than a
+//! Samples carry the device's clock, as [`TagTimes`] decides. Where the server's clock (its `PublishTime`) differs from ours by more than a
 //! second, the samples of the collector follow the server's clock too, so that a tag's samples stay in one time base; the difference is
 //! logged.
 //!
@@ -32,8 +32,8 @@ use opcua::types::DataValue;
 use parking_lot::Mutex;
 
 use super::{
-    convert::Reading,
-    times::{Oddity, TimeFrom, Times},
+    convert::DataValueSample,
+    times::{Oddity, TagTimes, TimeFrom},
 };
 use historian_collector::{DeviceStatus, Spool, not_available::Sentinel};
 use historian_model::{Clock, Quality, Sample, Samples, TagId, Timestamp, Value, ValueType};
@@ -60,7 +60,7 @@ pub struct Deliveries {
 }
 
 struct Items {
-    all: Vec<Item>,
+    all: Vec<MonitoredTag>,
     delivering: u64,
 }
 
@@ -75,13 +75,13 @@ pub struct Delivered {
     pub not_available: Vec<Sentinel>,
 }
 
-struct Item {
+struct MonitoredTag {
     id: TagId,
     name: String,
     address: String,
     value_type: ValueType,
     not_available: Vec<Sentinel>,
-    times: Times,
+    times: TagTimes,
     /// Last sample of the device.
     last: Option<Sample>,
     /// Sample of the collector that no later sample of the device has followed.
@@ -110,13 +110,13 @@ enum Added {
 impl Deliveries {
     /// Tags by index, as the caller numbers them.
     pub fn new(tags: impl IntoIterator<Item = Delivered>, spool: Spool, clock: Arc<dyn Clock>, status: Arc<DeviceStatus>) -> Self {
-        let all = tags.into_iter().map(|Delivered { id, name, address, value_type, time, not_available }| Item {
+        let all = tags.into_iter().map(|Delivered { id, name, address, value_type, time, not_available }| MonitoredTag {
             id,
             name,
             address,
             value_type,
             not_available,
-            times: Times::new(time),
+            times: TagTimes::new(time),
             last: None,
             added: None,
             meanwhile: None,
@@ -162,10 +162,10 @@ impl Deliveries {
             let Some(item) = items.all.get_mut(index) else { continue };
             let was_delivering = item.delivering;
             let mut run = Samples::new(item.value_type);
-            let mut reading = Reading::unless_listed(first, item.value_type, &item.not_available);
+            let mut reading = DataValueSample::unless_listed(first, item.value_type, &item.not_available);
             self.take(item, &mut run, &reading, received, now);
             while let Some((_, next)) = values.next_if(|(next, _)| *next == index) {
-                reading = Reading::unless_listed(next, item.value_type, &item.not_available);
+                reading = DataValueSample::unless_listed(next, item.value_type, &item.not_available);
                 self.take(item, &mut run, &reading, received, now);
             }
             item.restore(&mut run, reading.server, now);
@@ -181,7 +181,7 @@ impl Deliveries {
         self.status.record_good(received);
     }
 
-    fn take(&self, item: &mut Item, run: &mut Samples, reading: &Reading, received: Timestamp, now: i64) {
+    fn take(&self, item: &mut MonitoredTag, run: &mut Samples, reading: &DataValueSample, received: Timestamp, now: i64) {
         let oddity = item.take(run, reading, received, now);
         match oddity {
             Some(oddity) if !item.told_time => {
@@ -325,8 +325,8 @@ impl Items {
     }
 }
 
-impl Item {
-    fn take(&mut self, run: &mut Samples, reading: &Reading, received: Timestamp, now: i64) -> Option<Oddity> {
+impl MonitoredTag {
+    fn take(&mut self, run: &mut Samples, reading: &DataValueSample, received: Timestamp, now: i64) -> Option<Oddity> {
         let stamp = self.times.stamp(reading, received, now)?;
         if !stamp.known {
             self.write(run, stamp.at, reading.value.as_ref(), stamp.quality);

@@ -10,7 +10,7 @@ use historian_model::TagDefinition;
 
 /// A validated [`crate::OpcUaConfig`].
 #[derive(Clone, Debug)]
-pub(super) struct Device {
+pub(super) struct OpcUaSettings {
     pub(super) name: String,
     pub(super) endpoint: String,
     pub(super) policy: SecurityPolicy,
@@ -31,7 +31,7 @@ pub(super) struct Device {
     pub(super) watchdog: Duration,
     pub(super) retry: Duration,
     pub(super) reconnect_max: Duration,
-    pub(super) items: Vec<Item>,
+    pub(super) items: Vec<OpcUaTag>,
 }
 
 /// Which host the server's certificate must name.
@@ -45,7 +45,7 @@ pub(super) enum HostCheck {
 
 /// One tag and the node it comes from.
 #[derive(Clone, Debug)]
-pub(super) struct Item {
+pub(super) struct OpcUaTag {
     pub(super) definition: TagDefinition,
     pub(super) address: NodeAddress,
     pub(super) address_text: String,

@@ -5,13 +5,13 @@ use opcua::{
     types::{ByteString, EndpointDescription, MessageSecurityMode, UserTokenPolicy, UserTokenType},
 };
 
-use super::{device::Device, wire::certificate};
+use super::{device::OpcUaSettings, wire::certificate};
 
 /// The offered endpoint with the configured security and a way for the configured user to log on.
 ///
 /// # Errors
 /// What the server offers instead, or why no way to log on can be taken.
-pub fn choose(device: &Device, offered: &[EndpointDescription]) -> Result<EndpointDescription, String> {
+pub fn choose(device: &OpcUaSettings, offered: &[EndpointDescription]) -> Result<EndpointDescription, String> {
     let policy_of = |endpoint: &EndpointDescription| SecurityPolicy::from_uri(endpoint.security_policy_uri.as_ref());
     let secured: Vec<_> = offered
         .iter()
@@ -66,7 +66,7 @@ enum Secrecy {
 }
 
 /// How the password would go by this policy.
-fn secrecy(device: &Device, endpoint: &EndpointDescription, token: &UserTokenPolicy) -> Result<Secrecy, String> {
+fn secrecy(device: &OpcUaSettings, endpoint: &EndpointDescription, token: &UserTokenPolicy) -> Result<Secrecy, String> {
     let uri = token.security_policy_uri.as_ref();
     let policy = if uri.is_empty() { device.policy } else { SecurityPolicy::from_uri(uri) };
     match policy {
@@ -95,7 +95,7 @@ fn secrecy(device: &Device, endpoint: &EndpointDescription, token: &UserTokenPol
     }
 }
 
-fn prepared(device: &Device, endpoint: &EndpointDescription, token: &UserTokenPolicy, secrecy: Secrecy) -> EndpointDescription {
+fn prepared(device: &OpcUaSettings, endpoint: &EndpointDescription, token: &UserTokenPolicy, secrecy: Secrecy) -> EndpointDescription {
     let mut endpoint = endpoint.clone();
     // Only what was chosen: the library takes the first policy of the type and does not expect an unknown one.
     endpoint.user_identity_tokens = Some(vec![token.clone()]);
@@ -122,16 +122,16 @@ fn with_path_of(configured: &str, advertised: &str) -> String {
 mod tests {
     use super::*;
     use crate::OpcUaConfig;
-    use historian_collector::{Position, TagConfig};
+    use historian_collector::{SettingPosition, TagConfig};
 
     const NONE: &str = "http://opcfoundation.org/UA/SecurityPolicy#None";
     const BASIC: &str = "http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256";
     const NEW: &str = "http://opcfoundation.org/UA/SecurityPolicy#ECC_nistP256";
 
-    fn device(keys: &str) -> Device {
+    fn device(keys: &str) -> OpcUaSettings {
         let config: OpcUaConfig = toml::from_str(&format!("name = \"d\"\nendpoint = \"opc.tcp://h:4840\"\n{keys}\n")).unwrap();
         let tag = TagConfig { name: "a".into(), address: "i=2258".into(), ..TagConfig::default() };
-        let built = config.collector(Position::default(), vec![tag]).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let built = config.collector(SettingPosition::default(), vec![tag]).unwrap_or_else(|problems| panic!("{problems:?}"));
         (*built.device).clone()
     }
 

@@ -9,7 +9,7 @@ use historian_collector::guard::Panicked;
 /// Why a connection was not made or ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Fault {
+pub struct ConnectionFault {
     pub message: String,
     /// The server did not answer in time.
     pub timeout: bool,
@@ -32,30 +32,30 @@ pub enum End {
     Session,
 }
 
-impl Fault {
-    pub fn new(message: impl Into<String>) -> Fault {
-        Fault { message: message.into(), timeout: false, end: End::Unknown }
+impl ConnectionFault {
+    pub fn new(message: impl Into<String>) -> ConnectionFault {
+        ConnectionFault { message: message.into(), timeout: false, end: End::Unknown }
     }
 
-    pub fn timeout(what: &str, after: Duration) -> Fault {
-        Fault { message: format!("{what}: no answer within {} ms", after.as_millis()), timeout: true, end: End::Unknown }
+    pub fn timeout(what: &str, after: Duration) -> ConnectionFault {
+        ConnectionFault { message: format!("{what}: no answer within {} ms", after.as_millis()), timeout: true, end: End::Unknown }
     }
 
     /// A status that a service or the channel ended with.
-    pub fn status(what: &str, status: StatusCode, detail: &str) -> Fault {
+    pub fn status(what: &str, status: StatusCode, detail: &str) -> ConnectionFault {
         let hint = hint(status);
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
-        Fault { message: format!("{what}: {status}{detail}{hint}"), timeout: status == StatusCode::BadTimeout, end: End::Unknown }
+        ConnectionFault { message: format!("{what}: {status}{detail}{hint}"), timeout: status == StatusCode::BadTimeout, end: End::Unknown }
     }
 
-    pub fn library(what: &str, error: &opcua::types::Error) -> Fault {
-        Fault::status(what, error.status(), &error.to_string())
+    pub fn library(what: &str, error: &opcua::types::Error) -> ConnectionFault {
+        ConnectionFault::status(what, error.status(), &error.to_string())
     }
 }
 
-impl From<Panicked> for Fault {
-    fn from(panicked: Panicked) -> Fault {
-        Fault::new(panicked.to_string())
+impl From<Panicked> for ConnectionFault {
+    fn from(panicked: Panicked) -> ConnectionFault {
+        ConnectionFault::new(panicked.to_string())
     }
 }
 
@@ -82,7 +82,7 @@ fn hint(status: StatusCode) -> &'static str {
 /// Bounds a step.
 ///
 /// # Errors
-/// A [`Fault`] when it has not ended in time.
-pub async fn within<T>(limit: Duration, what: &str, step: impl Future<Output = T>) -> Result<T, Fault> {
-    tokio::time::timeout(limit, step).await.map_err(|_| Fault::timeout(what, limit))
+/// A [`ConnectionFault`] when it has not ended in time.
+pub async fn within<T>(limit: Duration, what: &str, step: impl Future<Output = T>) -> Result<T, ConnectionFault> {
+    tokio::time::timeout(limit, step).await.map_err(|_| ConnectionFault::timeout(what, limit))
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use opcua::{client::Session, types::NodeId};
 use parking_lot::Mutex;
 
-use super::{convert::Reading, device::Device, fault::Fault, read, wire};
+use super::{convert::DataValueSample, device::OpcUaSettings, fault::ConnectionFault, read, wire};
 
 /// Items by index, and why. Outlives the sessions of a device.
 #[derive(Debug, Default)]
@@ -22,7 +22,13 @@ impl LeftOut {
 
     /// Reads every node of the device once, so that all whose value cannot be decoded are known and one session is rebuilt for them all.
     /// Without any there is nothing to do.
-    pub async fn sweep(&self, device: &Device, session: &Session, namespaces: &[String], per_read: usize) -> Result<(), Fault> {
+    pub async fn sweep(
+        &self,
+        device: &OpcUaSettings,
+        session: &Session,
+        namespaces: &[String],
+        per_read: usize,
+    ) -> Result<(), ConnectionFault> {
         if self.0.lock().is_empty() {
             return Ok(());
         }
@@ -31,19 +37,19 @@ impl LeftOut {
     }
 
     /// Reads the nodes that are left out, one by one; those whose value can be decoded by now are taken up again.
-    pub async fn recheck(&self, device: &Device, session: &Session, namespaces: &[String]) -> Result<(), Fault> {
+    pub async fn recheck(&self, device: &OpcUaSettings, session: &Session, namespaces: &[String]) -> Result<(), ConnectionFault> {
         let out: Vec<usize> = self.0.lock().keys().copied().collect();
         self.read(device, session, namespaces, 1, out).await
     }
 
     async fn read(
         &self,
-        device: &Device,
+        device: &OpcUaSettings,
         session: &Session,
         namespaces: &[String],
         per_read: usize,
         indexes: Vec<usize>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ConnectionFault> {
         let known: Vec<(usize, NodeId)> =
             indexes.into_iter().filter_map(|index| Some((index, device.items[index].address.resolve(namespaces)?))).collect();
         let nodes: Vec<NodeId> = known.iter().map(|(_, node)| node.clone()).collect();
@@ -51,7 +57,7 @@ impl LeftOut {
         let values = read::values(session, &nodes, per_read, timeout).await?;
         let mut out = self.0.lock();
         for ((index, _), value) in known.into_iter().zip(values) {
-            let reading = Reading::of(value, device.items[index].definition.value_type);
+            let reading = DataValueSample::of(value, device.items[index].definition.value_type);
             if reading.problem.starts_with(wire::BROKEN) {
                 out.entry(index).or_insert(reading.problem);
             } else {

@@ -34,7 +34,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use device::Device;
+use device::OpcUaSettings;
 use historian_collector::{CheckRow, Collector, CollectorContext};
 use historian_model::{TagDefinition, TagId};
 
@@ -43,11 +43,11 @@ pub use config::OpcUaConfig;
 /// Collector of one OPC UA server. Made by [`OpcUaConfig`].
 #[derive(Debug)]
 pub struct OpcUaCollector {
-    device: Arc<Device>,
+    device: Arc<OpcUaSettings>,
 }
 
 impl OpcUaCollector {
-    fn new(device: Device) -> OpcUaCollector {
+    fn new(device: OpcUaSettings) -> OpcUaCollector {
         OpcUaCollector { device: Arc::new(device) }
     }
 }

@@ -17,7 +17,7 @@ use opcua::{
 
 use super::{
     convert::protocol_time,
-    device::{Device, HostCheck},
+    device::{HostCheck, OpcUaSettings},
     wire::certificate::{self, Names},
 };
 use historian_model::Timestamp;
@@ -36,7 +36,7 @@ pub type SharedStore = Arc<RwLock<CertificateStore>>;
 ///
 /// # Errors
 /// What is missing or unreadable, by file name.
-pub async fn open(device: &Device) -> Result<SharedStore, String> {
+pub async fn open(device: &OpcUaSettings) -> Result<SharedStore, String> {
     let Some(dir) = device.pki_dir.clone().filter(|_| device.policy != SecurityPolicy::None) else {
         return Ok(Arc::new(RwLock::new(CertificateStore::new(Path::new("/dev/null")))));
     };
@@ -126,7 +126,7 @@ fn owner_only(_: &Path) -> std::io::Result<()> {
 ///
 /// # Errors
 /// What is wrong with it, and which file to move where when it is only unknown.
-pub fn judge(device: &Device, store: &SharedStore, endpoint: &EndpointDescription, now: Timestamp) -> Result<(), String> {
+pub fn judge(device: &OpcUaSettings, store: &SharedStore, endpoint: &EndpointDescription, now: Timestamp) -> Result<(), String> {
     if device.policy == SecurityPolicy::None {
         return Ok(());
     }

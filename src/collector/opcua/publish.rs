@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use super::{
     convert::nanoseconds,
-    fault::{End, Fault},
+    fault::{ConnectionFault, End},
     session::gone,
 };
 
@@ -38,7 +38,7 @@ const MISSING_MAX: usize = 100;
 /// The subscriptions of a session by their ids, and the requests for them.
 #[derive(Default)]
 pub struct Publisher {
-    feeds: Mutex<BTreeMap<u32, Arc<Feed>>>,
+    feeds: Mutex<BTreeMap<u32, Arc<SubscriptionFeed>>>,
     acknowledgements: Mutex<Vec<SubscriptionAcknowledgement>>,
     /// Subscriptions that send to us and are none of ours.
     strays: Mutex<BTreeSet<u32>>,
@@ -46,7 +46,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    pub fn add(&self, id: u32, feed: Arc<Feed>) {
+    pub fn add(&self, id: u32, feed: Arc<SubscriptionFeed>) {
         self.feeds.lock().insert(id, feed);
         self.changed.notify_one();
     }
@@ -64,7 +64,7 @@ impl Publisher {
     }
 
     /// Keeps requests with the server; `told` is called for each answer. Ends when there is nothing to publish any more.
-    pub async fn run(&self, session: &Session, mut told: impl FnMut(Result<(), StatusCode>)) -> Fault {
+    pub async fn run(&self, session: &Session, mut told: impl FnMut(Result<(), StatusCode>)) -> ConnectionFault {
         let mut flying = FuturesUnordered::new();
         let mut most = usize::MAX;
         loop {
@@ -85,10 +85,13 @@ impl Publisher {
                 Err(StatusCode::BadTooManyPublishRequests) => most = flying.len().max(1),
                 Err(StatusCode::BadNoSubscription) => {
                     let status = StatusCode::BadNoSubscription;
-                    return Fault { end: End::Subscriptions, ..Fault::status("the server has dropped the subscriptions", status, "") };
+                    return ConnectionFault {
+                        end: End::Subscriptions,
+                        ..ConnectionFault::status("the server has dropped the subscriptions", status, "")
+                    };
                 }
                 Err(status) if gone(status) => {
-                    return Fault { end: End::Session, ..Fault::status("the session is lost", status, "") };
+                    return ConnectionFault { end: End::Session, ..ConnectionFault::status("the session is lost", status, "") };
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
@@ -127,11 +130,11 @@ pub fn index(handle: u32) -> Option<usize> {
 }
 
 /// Where the values of a notification go, by index of their tags, with the time of the notification.
-pub type Take = Arc<dyn Fn(Vec<(usize, DataValue)>, Option<i64>) + Send + Sync>;
+pub type NotificationSink = Arc<dyn Fn(Vec<(usize, DataValue)>, Option<i64>) + Send + Sync>;
 
 /// What one subscription receives.
-pub struct Feed {
-    take: Take,
+pub struct SubscriptionFeed {
+    take: NotificationSink,
     /// Last notification or keep-alive.
     last: Mutex<Instant>,
     values_seen: AtomicBool,
@@ -144,9 +147,9 @@ pub struct Feed {
     incomplete: AtomicBool,
 }
 
-impl Feed {
-    pub fn new(take: Take) -> Feed {
-        Feed {
+impl SubscriptionFeed {
+    pub fn new(take: NotificationSink) -> SubscriptionFeed {
+        SubscriptionFeed {
             take,
             last: Mutex::new(Instant::now()),
             values_seen: AtomicBool::new(false),

@@ -9,7 +9,7 @@ use opcua::{
 
 use super::{
     convert::nanoseconds,
-    fault::{Fault, within},
+    fault::{ConnectionFault, within},
 };
 
 /// Operations asked for in one request, where the server allows more or says nothing.
@@ -34,7 +34,7 @@ pub struct Facts {
 ///
 /// # Errors
 /// When the server does not answer, or has no namespaces.
-pub async fn facts(session: &Session, timeout: Duration) -> Result<Facts, Fault> {
+pub async fn facts(session: &Session, timeout: Duration) -> Result<Facts, ConnectionFault> {
     let namespaces = namespaces(session, timeout).await?;
     let limits = [
         VariableId::Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
@@ -68,7 +68,7 @@ pub async fn facts(session: &Session, timeout: Duration) -> Result<Facts, Fault>
 ///
 /// # Errors
 /// When the server does not answer, or has none.
-pub async fn namespaces(session: &Session, timeout: Duration) -> Result<Vec<String>, Fault> {
+pub async fn namespaces(session: &Session, timeout: Duration) -> Result<Vec<String>, ConnectionFault> {
     let node = NodeId::from(VariableId::Server_NamespaceArray);
     let values = values(session, &[node], 1, timeout).await?;
     match values.into_iter().next().and_then(|value| value.value) {
@@ -80,7 +80,7 @@ pub async fn namespaces(session: &Session, timeout: Duration) -> Result<Vec<Stri
                 _ => String::new(),
             })
             .collect()),
-        _ => Err(Fault::new("the server has no NamespaceArray (i=2255); without it no address can be resolved")),
+        _ => Err(ConnectionFault::new("the server has no NamespaceArray (i=2255); without it no address can be resolved")),
     }
 }
 
@@ -89,7 +89,7 @@ pub async fn namespaces(session: &Session, timeout: Duration) -> Result<Vec<Stri
 ///
 /// # Errors
 /// When the server does not answer a request, or refuses it as a whole.
-pub async fn values(session: &Session, nodes: &[NodeId], per_read: usize, timeout: Duration) -> Result<Vec<DataValue>, Fault> {
+pub async fn values(session: &Session, nodes: &[NodeId], per_read: usize, timeout: Duration) -> Result<Vec<DataValue>, ConnectionFault> {
     let what = "Read";
     let mut read = Vec::with_capacity(nodes.len());
     let mut per_read = per_read.clamp(1, OPERATIONS_MAX);
@@ -105,12 +105,12 @@ pub async fn values(session: &Session, nodes: &[NodeId], per_read: usize, timeou
             Ok(values) if values.len() < asked.len() && values.last().is_some_and(|last| last.status == Some(BROKEN)) => {
                 read.extend(values);
             }
-            Ok(values) => return Err(Fault::new(format!("Read: {} values came for {} nodes", values.len(), asked.len()))),
+            Ok(values) => return Err(ConnectionFault::new(format!("Read: {} values came for {} nodes", values.len(), asked.len()))),
             Err(error) if divides(error.status()) && asked.len() > 1 => per_read = asked.len().div_ceil(2),
             Err(error) if divides(error.status()) => {
                 read.push(DataValue { value: None, status: Some(error.status()), ..DataValue::null() });
             }
-            Err(error) => return Err(Fault::status(what, error.status(), "")),
+            Err(error) => return Err(ConnectionFault::status(what, error.status(), "")),
         }
     }
     Ok(read)

@@ -18,13 +18,13 @@ use opcua::{
 use parking_lot::Mutex;
 
 use super::{
-    fault::{End, Fault, within},
+    fault::{ConnectionFault, End, within},
     pki::SharedStore,
-    wire::{Findings, Wire},
+    wire::{ReplacedValues, WireConnector},
 };
 
 /// Connects the transport under a channel.
-pub type Carrier = Wire;
+pub type Carrier = WireConnector;
 /// Moves a channel while it is polled.
 pub type Transport = SecureChannelEventLoop<<Carrier as Connector>::Transport>;
 
@@ -54,9 +54,9 @@ pub struct Logon {
 /// Why a session was not taken up again.
 pub enum Refusal {
     /// The server did not answer; the session may still be there.
-    Unreachable(Fault),
+    Unreachable(ConnectionFault),
     /// The server does not have it any more, or does not let us in.
-    Refused(Fault),
+    Refused(ConnectionFault),
 }
 
 impl Logon {
@@ -72,13 +72,13 @@ impl Logon {
         identity: IdentityToken,
         store: SharedStore,
         limit: Duration,
-    ) -> Result<(Logon, Transport), Fault> {
+    ) -> Result<(Logon, Transport), ConnectionFault> {
         let what = "opening a session";
-        let fail = |error: Error| Fault::library(what, &error);
+        let fail = |error: Error| ConnectionFault::library(what, &error);
         let (session, _) = SessionBuilder::new(config)
             .connect_to_endpoint_directly(endpoint.clone())
             .and_then(|builder| builder.user_identity_token(identity.clone()).build(store.clone()))
-            .map_err(|error| Fault::library("endpoint", &error))?;
+            .map_err(|error| ConnectionFault::library("endpoint", &error))?;
         let connector = Remembering { inner: carrier, state: Mutex::default() };
         let mut logon = Logon {
             session,
@@ -102,7 +102,7 @@ impl Logon {
         Ok((logon, transport))
     }
 
-    pub fn findings(&self) -> Arc<Findings> {
+    pub fn findings(&self) -> Arc<ReplacedValues> {
         self.connector.inner.findings.clone()
     }
 
@@ -115,14 +115,14 @@ impl Logon {
         let channel = self.session.channel();
         let connecting = within(self.limit, what, channel.connect_no_retry(&self.connector)).await.map_err(Refusal::Unreachable)?;
         let mut transport = connecting.map_err(|error| {
-            let fault = Fault::library(what, &error);
+            let fault = ConnectionFault::library(what, &error);
             if unreachable(error.status()) { Refusal::Unreachable(fault) } else { Refusal::Refused(fault) }
         })?;
         // The new channel has put its own nonce in the place of the session's.
         self.connector.set_nonce(&self.nonce);
         let limit = self.limit;
         let activated = within(limit, what, self.activate(&mut transport)).await.and_then(|driven| driven).map_err(Refusal::Unreachable)?;
-        activated.map_err(|error| Refusal::Refused(Fault::library(what, &error)))?;
+        activated.map_err(|error| Refusal::Refused(ConnectionFault::library(what, &error)))?;
         Ok(transport)
     }
 
@@ -141,7 +141,7 @@ impl Logon {
             .send(channel)
     }
 
-    async fn activate(&mut self, transport: &mut Transport) -> Result<Result<(), Error>, Fault> {
+    async fn activate(&mut self, transport: &mut Transport) -> Result<Result<(), Error>, ConnectionFault> {
         let key = self.store.read().read_own_pkey().ok();
         let channel = self.session.channel();
         let mut request =
@@ -154,7 +154,7 @@ impl Logon {
     }
 
     /// Reads so often that the server does not take the session for abandoned. Ends when the server does not know it any more.
-    pub async fn keep_alive(&self) -> Fault {
+    pub async fn keep_alive(&self) -> ConnectionFault {
         let period = (self.timeout / 4).clamp(KEEP_ALIVE_MIN, KEEP_ALIVE_MAX);
         let state = ReadValueId {
             node_id: VariableId::Server_ServerStatus_State.into(),
@@ -167,7 +167,7 @@ impl Logon {
             if let Err(error) = self.session.read(std::slice::from_ref(&state), TimestampsToReturn::Neither, 0.0).await
                 && gone(error.status())
             {
-                return Fault { end: End::Session, ..Fault::status("the session is lost", error.status(), "") };
+                return ConnectionFault { end: End::Session, ..ConnectionFault::status("the session is lost", error.status(), "") };
             }
         }
     }
@@ -218,13 +218,13 @@ fn granted(milliseconds: f64) -> Duration {
 ///
 /// # Errors
 /// The loss of the connection.
-pub async fn drive<T>(transport: &mut Transport, work: impl Future<Output = T>) -> Result<T, Fault> {
+pub async fn drive<T>(transport: &mut Transport, work: impl Future<Output = T>) -> Result<T, ConnectionFault> {
     let mut work = pin!(work);
     loop {
         tokio::select! {
             done = &mut work => return Ok(done),
             event = transport.poll() => if let TransportPollResult::Closed(status) = event {
-                return Err(Fault { end: End::Lost(status), ..Fault::status("the connection is lost", status, "") });
+                return Err(ConnectionFault { end: End::Lost(status), ..ConnectionFault::status("the connection is lost", status, "") });
             },
         }
     }

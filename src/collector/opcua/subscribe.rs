@@ -29,10 +29,10 @@ use opcua::{
 
 use super::{
     deliver::Deliveries,
-    device::Device,
-    fault::{End, Fault, within},
+    device::OpcUaSettings,
+    fault::{ConnectionFault, End, within},
     left_out::LeftOut,
-    publish::{Feed, Publisher, Take, after},
+    publish::{NotificationSink, Publisher, SubscriptionFeed, after},
     read::{self, Facts},
 };
 use historian_collector::{CollectorContext, DeviceStatus, status::DeviceState};
@@ -51,14 +51,14 @@ const STALLED_MAX: u32 = 5;
 
 /// A session and what is asked of it.
 pub(super) struct On<'a> {
-    pub device: &'a Device,
+    pub device: &'a OpcUaSettings,
     pub session: &'a Session,
     pub publisher: &'a Publisher,
     pub left_out: &'a LeftOut,
 }
 
 /// What a session holds. It outlives the connection.
-pub(super) struct Held {
+pub(super) struct LinkSession {
     facts: Facts,
     pub subscriptions: Vec<Subscription>,
     /// Items without a monitored item, by index, and why.
@@ -72,7 +72,7 @@ pub(super) struct Held {
 pub(super) struct Subscription {
     id: u32,
     pub items: Vec<Made>,
-    pub feed: Arc<Feed>,
+    pub feed: Arc<SubscriptionFeed>,
     /// As the server granted it.
     pub publishing: Duration,
     /// Silence after which the session is given up.
@@ -94,11 +94,11 @@ pub(super) struct Made {
 /// dropping it is the other way. `fresh` when the session is another one than that in which `held` was made.
 pub(super) async fn run(
     on: &On<'_>,
-    held: &mut Option<Held>,
+    held: &mut Option<LinkSession>,
     fresh: bool,
     deliveries: &Arc<Deliveries>,
     context: &CollectorContext,
-) -> Fault {
+) -> ConnectionFault {
     match hold(on, held, fresh, deliveries, context).await {
         Ok(never) => match never {},
         Err(fault) => fault,
@@ -107,11 +107,11 @@ pub(super) async fn run(
 
 async fn hold(
     on: &On<'_>,
-    held: &mut Option<Held>,
+    held: &mut Option<LinkSession>,
     fresh: bool,
     deliveries: &Arc<Deliveries>,
     context: &CollectorContext,
-) -> Result<Infallible, Fault> {
+) -> Result<Infallible, ConnectionFault> {
     let status = &context.status;
     // What a lost answer may have left half made is made anew.
     if let Some(half) = held.take_if(|held| !held.complete)
@@ -129,13 +129,13 @@ async fn hold(
             }
             _ => {
                 deliveries.forget(0..on.device.items.len());
-                *held = Some(Held { facts, subscriptions: Vec::new(), refused: BTreeMap::new(), complete: false, stalled: 0 });
+                *held = Some(LinkSession { facts, subscriptions: Vec::new(), refused: BTreeMap::new(), complete: false, stalled: 0 });
             }
         }
     }
-    let Some(held) = held else { return Err(Fault::new("nothing is held")) };
+    let Some(held) = held else { return Err(ConnectionFault::new("nothing is held")) };
     held.take_up(on, fresh, deliveries, context).await?;
-    let take: Take = {
+    let take: NotificationSink = {
         let deliveries = deliveries.clone();
         Arc::new(move |values, at| deliveries.deliver(values, at))
     };
@@ -163,9 +163,9 @@ async fn hold(
 }
 
 /// Subscribes to everything once, as [`run`] does, for a look at what the server grants.
-pub(super) async fn attempt(on: &On<'_>, take: &Take) -> Result<Held, Fault> {
+pub(super) async fn attempt(on: &On<'_>, take: &NotificationSink) -> Result<LinkSession, ConnectionFault> {
     let facts = read::facts(on.session, on.device.timeout).await?;
-    let mut held = Held { facts, subscriptions: Vec::new(), refused: BTreeMap::new(), complete: false, stalled: 0 };
+    let mut held = LinkSession { facts, subscriptions: Vec::new(), refused: BTreeMap::new(), complete: false, stalled: 0 };
     held.create(on, take, (0..on.device.items.len()).collect()).await?;
     Ok(held)
 }
@@ -188,14 +188,20 @@ enum Memory {
     Gone,
 }
 
-impl Held {
+impl LinkSession {
     /// Deletes every subscription, as far as the server lets us.
     pub async fn give_up(self, on: &On<'_>) {
         delete(on, self.subscriptions.iter().map(|subscription| subscription.id).collect()).await;
     }
 
     /// Goes on with the subscriptions of before a loss. Those that the server does not have any more are forgotten.
-    async fn take_up(&mut self, on: &On<'_>, fresh: bool, deliveries: &Deliveries, context: &CollectorContext) -> Result<(), Fault> {
+    async fn take_up(
+        &mut self,
+        on: &On<'_>,
+        fresh: bool,
+        deliveries: &Deliveries,
+        context: &CollectorContext,
+    ) -> Result<(), ConnectionFault> {
         if self.subscriptions.is_empty() {
             return Ok(());
         }
@@ -232,7 +238,7 @@ impl Held {
     }
 
     /// Moves the subscriptions of the session before to this one. Those that do not come are deleted, in case they are still there.
-    async fn transfer(&mut self, on: &On<'_>, deliveries: &Deliveries) -> Result<(), Fault> {
+    async fn transfer(&mut self, on: &On<'_>, deliveries: &Deliveries) -> Result<(), ConnectionFault> {
         let ids: Vec<u32> = self.subscriptions.iter().map(|subscription| subscription.id).collect();
         let request = TransferSubscriptions::new(on.session).subscription_ids(ids).send_initial_values(false);
         let results = match within(on.device.timeout, "TransferSubscriptions", request.send(on.session.channel())).await? {
@@ -255,7 +261,7 @@ impl Held {
     }
 
     /// Indexes of the items that have no monitored item and were not refused.
-    fn missing(&self, device: &Device) -> Vec<usize> {
+    fn missing(&self, device: &OpcUaSettings) -> Vec<usize> {
         let mut missing: BTreeSet<usize> = (0..device.items.len()).collect();
         for item in self.subscriptions.iter().flat_map(|subscription| &subscription.items) {
             missing.remove(&item.index);
@@ -271,7 +277,7 @@ impl Held {
     }
 
     /// Makes monitored items for these indexes. What the server refuses is in `refused` afterwards.
-    async fn create(&mut self, on: &On<'_>, take: &Take, indexes: Vec<usize>) -> Result<(), Fault> {
+    async fn create(&mut self, on: &On<'_>, take: &NotificationSink, indexes: Vec<usize>) -> Result<(), ConnectionFault> {
         let mut pending = Vec::with_capacity(indexes.len());
         for index in indexes {
             match on.device.items[index].address.resolve(&self.facts.namespaces) {
@@ -318,7 +324,7 @@ impl Held {
     }
 
     /// One more subscription; false when the server allows no more than there are.
-    async fn subscribe(&mut self, on: &On<'_>, take: &Take) -> Result<bool, Fault> {
+    async fn subscribe(&mut self, on: &On<'_>, take: &NotificationSink) -> Result<bool, ConnectionFault> {
         let device = on.device;
         let keep_alive = count(device.watchdog / 3, device.publishing);
         let lifetime = count(device.watchdog * 4, device.publishing).max(keep_alive.saturating_mul(3));
@@ -332,11 +338,11 @@ impl Held {
         let answer = match within(device.timeout, what, request.send(on.session.channel())).await? {
             Ok(answer) => answer,
             Err(error) if error.status() == StatusCode::BadTooManySubscriptions && !self.subscriptions.is_empty() => return Ok(false),
-            Err(error) => return Err(Fault::status(what, error.status(), "")),
+            Err(error) => return Err(ConnectionFault::status(what, error.status(), "")),
         };
         let publishing = Duration::try_from_secs_f64(answer.revised_publishing_interval / 1000.0).unwrap_or(device.publishing);
         let granted = publishing.saturating_mul(answer.revised_max_keep_alive_count);
-        let feed = Arc::new(Feed::new(take.clone()));
+        let feed = Arc::new(SubscriptionFeed::new(take.clone()));
         on.publisher.add(answer.subscription_id, feed.clone());
         self.subscriptions.push(Subscription {
             id: answer.subscription_id,
@@ -351,7 +357,7 @@ impl Held {
     }
 
     /// Makes items in the last subscription; returns those for which it has no room.
-    async fn fill(&mut self, on: &On<'_>, mut pending: Vec<(usize, NodeId)>) -> Result<Vec<(usize, NodeId)>, Fault> {
+    async fn fill(&mut self, on: &On<'_>, mut pending: Vec<(usize, NodeId)>) -> Result<Vec<(usize, NodeId)>, ConnectionFault> {
         let what = "CreateMonitoredItems";
         let mut over = Vec::new();
         let Some(subscription) = self.subscriptions.last_mut() else { return Ok(pending) };
@@ -376,7 +382,7 @@ impl Held {
                     over.append(&mut pending);
                     break;
                 }
-                Err(error) => return Err(Fault::status(what, error.status(), "")),
+                Err(error) => return Err(ConnectionFault::status(what, error.status(), "")),
             };
             for ((index, node), created) in pending.drain(..asked).zip(results) {
                 let status = created.result.status_code;
@@ -395,7 +401,13 @@ impl Held {
     }
 
     /// Tries the refused items again; namespaces may have come since.
-    async fn retry(&mut self, on: &On<'_>, take: &Take, deliveries: &Deliveries, context: &CollectorContext) -> Result<(), Fault> {
+    async fn retry(
+        &mut self,
+        on: &On<'_>,
+        take: &NotificationSink,
+        deliveries: &Deliveries,
+        context: &CollectorContext,
+    ) -> Result<(), ConnectionFault> {
         self.facts.namespaces = read::namespaces(on.session, on.device.timeout).await?;
         on.left_out.recheck(on.device, on.session, &self.facts.namespaces).await?;
         let before = self.refused.len();
@@ -442,15 +454,18 @@ impl Held {
     }
 
     /// The data watchdog.
-    fn watch(&self) -> Result<(), Fault> {
+    fn watch(&self) -> Result<(), ConnectionFault> {
         for subscription in &self.subscriptions {
             let feed = &subscription.feed;
             if let Some(ended) = feed.ended() {
-                return Err(Fault { end: End::Subscriptions, ..Fault::status("the server ended a subscription", ended, "") });
+                return Err(ConnectionFault {
+                    end: End::Subscriptions,
+                    ..ConnectionFault::status("the server ended a subscription", ended, "")
+                });
             }
             let silence = feed.silence();
             if silence > subscription.silence_max {
-                return Err(Fault {
+                return Err(ConnectionFault {
                     message: format!("neither data nor keep-alive for {} ms; the session is rebuilt", silence.as_millis()),
                     timeout: true,
                     end: End::Silence,
@@ -459,14 +474,14 @@ impl Held {
             let mute = !subscription.items.is_empty() && !feed.values_seen();
             if mute && subscription.made.elapsed() > subscription.silence_max * 2 {
                 let message = "keep-alives come, but no value of any node; the subscriptions are rebuilt";
-                return Err(Fault { end: End::Subscriptions, ..Fault::new(message) });
+                return Err(ConnectionFault { end: End::Subscriptions, ..ConnectionFault::new(message) });
             }
         }
         Ok(())
     }
 
     /// Asks again for notifications that did not arrive although later ones did.
-    async fn ask_again(&self, on: &On<'_>, context: &CollectorContext) -> Result<(), Fault> {
+    async fn ask_again(&self, on: &On<'_>, context: &CollectorContext) -> Result<(), ConnectionFault> {
         for subscription in &self.subscriptions {
             for number in subscription.feed.overdue() {
                 let lost = match republish(on, subscription, number).await? {
@@ -498,7 +513,7 @@ impl Held {
 }
 
 /// Whether it makes sense to go on with this after a loss of this kind.
-pub(super) fn may_go_on(held: Option<&Held>, end: End) -> bool {
+pub(super) fn may_go_on(held: Option<&LinkSession>, end: End) -> bool {
     let stalled = held.map_or(0, |held| held.stalled);
     match end {
         End::Lost(status) => stalled <= STALLED_MAX && !undecodable(status),
@@ -521,7 +536,7 @@ fn undecodable(status: StatusCode) -> bool {
 }
 
 /// Asks for what a subscription has sent and we did not get, number after number, until there is no more.
-async fn remembered(on: &On<'_>, subscription: &Subscription) -> Result<Memory, Fault> {
+async fn remembered(on: &On<'_>, subscription: &Subscription) -> Result<Memory, ConnectionFault> {
     let mut number = subscription.feed.next_number();
     for _ in 0..REPUBLISHED_MAX {
         match republish(on, subscription, number).await? {
@@ -535,7 +550,7 @@ async fn remembered(on: &On<'_>, subscription: &Subscription) -> Result<Memory, 
 }
 
 /// Asks for one notification; the inner error says why it did not come.
-async fn republish(on: &On<'_>, subscription: &Subscription, number: u32) -> Result<Result<(), StatusCode>, Fault> {
+async fn republish(on: &On<'_>, subscription: &Subscription, number: u32) -> Result<Result<(), StatusCode>, ConnectionFault> {
     let request = Republish::new(subscription.id, number, on.session);
     Ok(match within(on.device.timeout, "Republish", request.send(on.session.channel())).await? {
         Ok(answer) => {
@@ -551,7 +566,7 @@ fn count(span: Duration, step: Duration) -> u32 {
     u32::try_from(span.as_millis() / step.as_millis().max(1)).unwrap_or(u32::MAX).max(1)
 }
 
-fn request(device: &Device, index: usize, node: &NodeId) -> MonitoredItemCreateRequest {
+fn request(device: &OpcUaSettings, index: usize, node: &NodeId) -> MonitoredItemCreateRequest {
     let item = &device.items[index];
     MonitoredItemCreateRequest {
         item_to_monitor: ReadValueId { node_id: node.clone(), attribute_id: AttributeId::Value as u32, ..ReadValueId::default() },

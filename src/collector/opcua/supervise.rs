@@ -9,15 +9,15 @@ use std::{
 use opcua::{crypto::SecurityPolicy, types::StatusCode};
 
 use super::{
-    connection::Connection,
+    connection::OpcUaConnection,
     deliver::{Delivered, Deliveries},
-    device::Device,
-    fault::{End, Fault},
+    device::OpcUaSettings,
+    fault::{ConnectionFault, End},
     left_out::LeftOut,
     publish::{self, Publisher},
     session::{Logon, Refusal},
-    subscribe::{self, Held, On},
-    wire::Finding,
+    subscribe::{self, LinkSession, On},
+    wire::ReplacedValue,
 };
 use historian_collector::{CollectorContext, DeviceStatus, guard, status::DeviceState, supervise::Backoff};
 use historian_model::TagId;
@@ -32,16 +32,16 @@ const TAKE_UP_DELAY_MAX: Duration = Duration::from_secs(2);
 const BROKEN_GRACE: Duration = Duration::from_millis(200);
 
 /// What outlives a cut link.
-struct Kept {
+struct KeptSession {
     logon: Logon,
-    held: Option<Held>,
+    held: Option<LinkSession>,
     lost: Instant,
     /// The server does not have the session any more.
     gone: bool,
 }
 
 /// Collects until shutdown; `ids` are in the order of the device's items.
-pub(super) async fn run(device: &Device, ids: &[TagId], context: &CollectorContext) {
+pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &CollectorContext) {
     let status = &context.status;
     let tags = device.items.iter().zip(ids).map(|(item, id)| Delivered {
         id: *id,
@@ -102,7 +102,7 @@ pub(super) async fn run(device: &Device, ids: &[TagId], context: &CollectorConte
 }
 
 /// One connection from beginning to end; `None` at shutdown. What can be gone on with after it is in `kept`.
-async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Option<Kept>) -> Option<Fault> {
+async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Option<KeptSession>) -> Option<ConnectionFault> {
     let (device, context) = (unfit.device, unfit.context);
     let status = &context.status;
     let connected = tokio::select! {
@@ -136,9 +136,9 @@ async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Opt
                 unfit.tell(findings.take());
             };
             tokio::select! {
-                () = broken => Some(Fault {
+                () = broken => Some(ConnectionFault {
                     end: End::Subscriptions,
-                    ..Fault::new("a value cannot be decoded; the subscriptions are made anew without its node")
+                    ..ConnectionFault::new("a value cannot be decoded; the subscriptions are made anew without its node")
                 }),
                 fault = subscribe::run(&on, &mut held, fresh, deliveries, context) => Some(fault),
                 () = context.shutdown.cancelled() => None,
@@ -166,7 +166,7 @@ async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Opt
                 continue;
             }
             End::Lost(_) | End::Silence if subscribe::may_go_on(held.as_ref(), fault.end) => {
-                *kept = Some(Kept { logon: connection.into_logon(), held, lost: Instant::now(), gone: false });
+                *kept = Some(KeptSession { logon: connection.into_logon(), held, lost: Instant::now(), gone: false });
             }
             End::Lost(_) | End::Session => {}
             // The transport still stands.
@@ -177,11 +177,15 @@ async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Opt
 }
 
 /// Takes up the session of before a cut, or opens a new one. The last of the three is true for a new one.
-async fn connect(device: &Device, context: &CollectorContext, kept: &mut Option<Kept>) -> Result<(Connection, Option<Held>, bool), Fault> {
+async fn connect(
+    device: &OpcUaSettings,
+    context: &CollectorContext,
+    kept: &mut Option<KeptSession>,
+) -> Result<(OpcUaConnection, Option<LinkSession>, bool), ConnectionFault> {
     if let Some(mut before) = kept.take() {
         if !before.gone {
             match before.logon.take_up().await {
-                Ok(transport) => return Ok((Connection::again(before.logon, transport), before.held, false)),
+                Ok(transport) => return Ok((OpcUaConnection::again(before.logon, transport), before.held, false)),
                 Err(Refusal::Unreachable(fault)) if before.lost.elapsed() < before.logon.timeout => {
                     *kept = Some(before);
                     return Err(fault);
@@ -197,7 +201,7 @@ async fn connect(device: &Device, context: &CollectorContext, kept: &mut Option<
             }
         }
         // Its subscriptions may outlive it, and be transferred.
-        return match Connection::open(device, &context.clock).await {
+        return match OpcUaConnection::open(device, &context.clock).await {
             Ok(connection) => Ok((connection, before.held, true)),
             Err(fault) => {
                 *kept = Some(before);
@@ -205,12 +209,12 @@ async fn connect(device: &Device, context: &CollectorContext, kept: &mut Option<
             }
         };
     }
-    Ok((Connection::open(device, &context.clock).await?, None, true))
+    Ok((OpcUaConnection::open(device, &context.clock).await?, None, true))
 }
 
 /// Values that could not be taken as they came: told once each, and left out where they break more than themselves.
 struct Unfit<'a> {
-    device: &'a Device,
+    device: &'a OpcUaSettings,
     context: &'a CollectorContext,
     left_out: LeftOut,
     /// What was told of an item last.
@@ -218,8 +222,8 @@ struct Unfit<'a> {
 }
 
 impl Unfit<'_> {
-    fn tell(&self, findings: Vec<Finding>) {
-        for Finding { handle, mut reason, broken, lost } in findings {
+    fn tell(&self, findings: Vec<ReplacedValue>) {
+        for ReplacedValue { handle, mut reason, broken, lost } in findings {
             if lost > 0 {
                 // Which tags they are of nobody knows: all of them are Bad until they are read anew.
                 DeviceStatus::count(&self.context.status.samples_dropped, lost as u64);

@@ -10,7 +10,7 @@
 //!
 //! Changes under one and the same time are kept a nanosecond apart, in their order ([`Distinct`]).
 
-use super::convert::Reading;
+use super::convert::DataValueSample;
 use historian_collector::distinct::Distinct;
 use historian_model::{Quality, Timestamp, Value};
 
@@ -92,14 +92,14 @@ impl Oddity {
 }
 
 /// What is odd about a reading by itself, for a tag whose time comes from there.
-pub fn oddity(reading: &Reading, from: TimeFrom) -> Option<Oddity> {
+pub fn oddity(reading: &DataValueSample, from: TimeFrom) -> Option<Oddity> {
     let source = reading.source?;
     (from == TimeFrom::Source && source < PLAUSIBLE_FROM_NS && !reading.quality.is_bad()).then_some(Oddity::Old { source })
 }
 
 /// The times of one tag.
 #[derive(Debug, Default)]
-pub struct Times {
+pub struct TagTimes {
     from: TimeFrom,
     distinct: Distinct,
     /// Latest timestamp written for the tag, whoever made it.
@@ -114,14 +114,14 @@ pub struct Times {
     late: u32,
     /// Changes in a row under the last source time.
     still: u32,
-    ended: Option<Ended>,
+    ended: Option<EarlierEnd>,
     /// The last reading is one of an earlier run, with the timestamp under which it was stored.
     earlier: bool,
 }
 
 /// How an earlier run ended.
 #[derive(Clone, Copy, Debug)]
-struct Ended {
+struct EarlierEnd {
     /// Time of its last sample, which was Bad.
     at: i64,
     /// Source time of what it had stored, while that stands still.
@@ -138,9 +138,9 @@ pub struct Stamp {
     pub known: bool,
 }
 
-impl Times {
-    pub fn new(from: TimeFrom) -> Times {
-        Times { from, ..Times::default() }
+impl TagTimes {
+    pub fn new(from: TimeFrom) -> TagTimes {
+        TagTimes { from, ..TagTimes::default() }
     }
 
     /// Latest timestamp written.
@@ -168,12 +168,12 @@ impl Times {
             self.newest_source = self.source;
             self.earlier = true;
         } else {
-            self.ended = Some(Ended { at, source: None });
+            self.ended = Some(EarlierEnd { at, source: None });
         }
     }
 
     /// Time and quality of a reading; `None` when it repeats the last one. `present` is now, by the server's clock.
-    pub fn stamp(&mut self, reading: &Reading, received: Timestamp, present: i64) -> Option<Stamp> {
+    pub fn stamp(&mut self, reading: &DataValueSample, received: Timestamp, present: i64) -> Option<Stamp> {
         let told = reading.source.or(reading.server).unwrap_or(received.0);
         if let Some((last, value, quality)) = &self.last {
             let same_time = *last == told || self.earlier && (last.saturating_sub(TAKEN_NS)..=*last).contains(&told);
@@ -184,8 +184,8 @@ impl Times {
         let mut stamp = self.choose(reading, received, present);
         // The present value of a device that was collected until then: where its source time stands still, the place is another value's.
         (self.ended, stamp.known) = match self.ended {
-            Some(Ended { at, source: None }) if stamp.at < at.saturating_sub(STORED_BEFORE_NS) => {
-                (Some(Ended { at, source: Some(told) }), true)
+            Some(EarlierEnd { at, source: None }) if stamp.at < at.saturating_sub(STORED_BEFORE_NS) => {
+                (Some(EarlierEnd { at, source: Some(told) }), true)
             }
             Some(ended) if ended.source == Some(told) => (Some(ended), true),
             _ => (None, false),
@@ -196,7 +196,7 @@ impl Times {
         Some(stamp)
     }
 
-    fn choose(&mut self, reading: &Reading, received: Timestamp, present: i64) -> Stamp {
+    fn choose(&mut self, reading: &DataValueSample, received: Timestamp, present: i64) -> Stamp {
         let server = reading.server.filter(|server| *server >= PLAUSIBLE_FROM_NS);
         let quality = reading.quality;
         let source = match (self.from, reading.source) {
@@ -246,13 +246,13 @@ mod tests {
 
     const NOW: i64 = 1_767_225_600_000_000_000;
 
-    fn reading(source: Option<i64>, server: Option<i64>, value: f64) -> Reading {
-        Reading { source, server, value: Some(Value::F64(value)), quality: Quality::GOOD, problem: String::new() }
+    fn reading(source: Option<i64>, server: Option<i64>, value: f64) -> DataValueSample {
+        DataValueSample { source, server, value: Some(Value::F64(value)), quality: Quality::GOOD, problem: String::new() }
     }
 
-    fn stamps(from: TimeFrom, readings: &[Reading]) -> Vec<Option<(i64, Quality)>> {
-        let mut times = Times::new(from);
-        let stamp = |(step, reading): (usize, &Reading)| {
+    fn stamps(from: TimeFrom, readings: &[DataValueSample]) -> Vec<Option<(i64, Quality)>> {
+        let mut times = TagTimes::new(from);
+        let stamp = |(step, reading): (usize, &DataValueSample)| {
             let received = NOW + 10_000_000_000 + step as i64;
             times.stamp(reading, Timestamp(received), received).map(|stamp| (stamp.at, stamp.quality))
         };
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_source_time_that_stands_still_is_told_once() {
-        let mut times = Times::new(TimeFrom::Source);
+        let mut times = TagTimes::new(TimeFrom::Source);
         let told = (0..10)
             .filter_map(|step| times.stamp(&reading(Some(NOW), None, f64::from(step)), Timestamp(NOW), NOW).and_then(|stamp| stamp.oddity));
         assert_eq!(told.collect::<Vec<_>>(), [Oddity::Still { source: NOW }]);
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn several_changes_behind_the_newest_are_kept_as_they_are_and_told() {
-        let mut times = Times::new(TimeFrom::Source);
+        let mut times = TagTimes::new(TimeFrom::Source);
         let told: Vec<_> = [0, -100, -90, -80, -70, 10]
             .into_iter()
             .enumerate()
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn after_a_restart_the_last_stored_sample_is_not_written_again_and_a_change_follows_it() {
-        let mut times = Times::new(TimeFrom::Source);
+        let mut times = TagTimes::new(TimeFrom::Source);
         times.resume(NOW + 3, Some(&Value::F64(4.0)), Quality::GOOD, true);
         assert_eq!(times.stamp(&reading(Some(NOW), None, 4.0), Timestamp(NOW), NOW), None);
         let at = times.stamp(&reading(Some(NOW), None, 5.0), Timestamp(NOW), NOW).map(|stamp| stamp.at);
@@ -352,17 +352,17 @@ mod tests {
     fn a_source_time_of_the_year_2000_is_one_and_an_earlier_one_is_not() {
         const Y2000: i64 = 946_684_800 * SECOND;
         for (source, is_old) in [(Y2000 - 1, true), (Y2000, false)] {
-            let stamp = Times::new(TimeFrom::Source).stamp(&reading(Some(source), None, 1.0), Timestamp(NOW), NOW).unwrap();
+            let stamp = TagTimes::new(TimeFrom::Source).stamp(&reading(Some(source), None, 1.0), Timestamp(NOW), NOW).unwrap();
             let expected = if is_old { (NOW, Quality::UNCERTAIN) } else { (source, Quality::GOOD) };
             assert_eq!((stamp.at, stamp.quality), expected);
             let old = is_old.then_some(Oddity::Old { source });
             assert_eq!(stamp.oddity, old);
             assert_eq!(oddity(&reading(Some(source), None, 1.0), TimeFrom::Source), old);
             assert_eq!(oddity(&reading(Some(source), None, 1.0), TimeFrom::Server), None);
-            let bad = Reading { quality: Quality::BAD_NO_DATA, ..reading(Some(source), None, 1.0) };
+            let bad = DataValueSample { quality: Quality::BAD_NO_DATA, ..reading(Some(source), None, 1.0) };
             assert_eq!(oddity(&bad, TimeFrom::Source), None, "a Bad value is no sign of a clock");
             // The server's time counts by the same rule.
-            let stamp = Times::new(TimeFrom::Server).stamp(&reading(None, Some(source), 1.0), Timestamp(NOW), NOW).unwrap();
+            let stamp = TagTimes::new(TimeFrom::Server).stamp(&reading(None, Some(source), 1.0), Timestamp(NOW), NOW).unwrap();
             assert_eq!(stamp.at, if is_old { NOW } else { source });
         }
         assert_eq!(oddity(&reading(None, Some(5), 1.0), TimeFrom::Source), None);
@@ -372,7 +372,7 @@ mod tests {
     fn a_source_time_is_late_beyond_a_minute_and_lost_beyond_a_year() {
         const YEAR: i64 = 365 * 86_400 * SECOND;
         let after = |back: i64| {
-            let mut times = Times::new(TimeFrom::Source);
+            let mut times = TagTimes::new(TimeFrom::Source);
             let mut stamp = None;
             // Of changes in a row, the third is told.
             for (step, source) in [NOW, NOW - back, NOW - back + 1, NOW - back + 2].into_iter().enumerate() {
@@ -394,8 +394,8 @@ mod tests {
     #[test]
     fn a_sample_with_the_servers_time_keeps_its_own_status_where_that_is_not_good() {
         let stamp = |quality: u32| {
-            let told = Reading { quality: Quality(quality), ..reading(Some(5), Some(NOW), 1.0) };
-            let stamp = Times::new(TimeFrom::Source).stamp(&told, Timestamp(NOW + 1), NOW + 1).unwrap();
+            let told = DataValueSample { quality: Quality(quality), ..reading(Some(5), Some(NOW), 1.0) };
+            let stamp = TagTimes::new(TimeFrom::Source).stamp(&told, Timestamp(NOW + 1), NOW + 1).unwrap();
             (stamp.at, stamp.quality.0, stamp.oddity.is_some())
         };
         // Info bits stay, a sub-status of Good does not.
@@ -408,7 +408,7 @@ mod tests {
     fn a_sample_of_the_far_future_does_not_draw_those_with_the_servers_time_behind_it() {
         const DAY: i64 = 86_400 * SECOND;
         for (ahead, at) in [(DAY, NOW + DAY + 1), (DAY + 1, NOW)] {
-            let mut times = Times::new(TimeFrom::Source);
+            let mut times = TagTimes::new(TimeFrom::Source);
             times.wrote(NOW - 5);
             times.wrote(NOW + ahead);
             times.wrote(NOW - 5);
@@ -418,7 +418,7 @@ mod tests {
         }
         // As a source time: until a day ahead it is believed, so that the right one is late behind it.
         for (ahead, oddity) in [(DAY, true), (DAY + 1, false)] {
-            let mut times = Times::new(TimeFrom::Source);
+            let mut times = TagTimes::new(TimeFrom::Source);
             times.stamp(&reading(Some(NOW + ahead), None, 0.0), Timestamp(NOW), NOW);
             let told = (1..=3).filter_map(|step| times.stamp(&reading(Some(NOW + step), None, step as f64), Timestamp(NOW), NOW)?.oddity);
             assert_eq!(told.count(), usize::from(oddity), "{ahead}");
@@ -430,7 +430,7 @@ mod tests {
         const TAKEN: i64 = NOW - 1_000_000;
         // The run before ended with a sample of its own: what is older than a minute by then was stored by it.
         for (source, known) in [(NOW - 60 * SECOND - 1, true), (NOW - 60 * SECOND, false)] {
-            let mut times = Times::new(TimeFrom::Source);
+            let mut times = TagTimes::new(TimeFrom::Source);
             times.resume(NOW, None, Quality::BAD_NO_DATA, false);
             assert_eq!(times.newest(), Some(NOW));
             let mut stamp = |source: i64, value: f64| {
@@ -446,21 +446,21 @@ mod tests {
         for (source, at, next, repeats) in
             [(NOW, NOW + 1, NOW + 2, true), (TAKEN, NOW + 1, NOW + 2, true), (TAKEN - 1, TAKEN - 1, NOW + 1, false)]
         {
-            let mut times = Times::new(TimeFrom::Source);
+            let mut times = TagTimes::new(TimeFrom::Source);
             times.resume(NOW, Some(&Value::F64(4.0)), Quality::GOOD, true);
             assert!(times.is_plausible());
             let same = times.stamp(&reading(Some(source), None, 4.0), Timestamp(NOW), NOW);
             assert_eq!(same.is_none(), repeats, "{source}");
-            let mut times = Times::new(TimeFrom::Source);
+            let mut times = TagTimes::new(TimeFrom::Source);
             times.resume(NOW, Some(&Value::F64(4.0)), Quality::GOOD, true);
             let stamp = times.stamp(&reading(Some(source), None, 5.0), Timestamp(NOW), NOW).unwrap();
             assert_eq!((stamp.at, stamp.known), (at, false));
             // A change of quality alone is a change.
-            let worse = Reading { quality: Quality::UNCERTAIN, ..reading(Some(source), None, 5.0) };
+            let worse = DataValueSample { quality: Quality::UNCERTAIN, ..reading(Some(source), None, 5.0) };
             assert_eq!(times.stamp(&worse, Timestamp(NOW), NOW).map(|stamp| stamp.at), Some(next));
             assert_eq!(times.stamp(&worse, Timestamp(NOW), NOW), None);
         }
-        let mut times = Times::new(TimeFrom::Server);
+        let mut times = TagTimes::new(TimeFrom::Server);
         times.resume(NOW, Some(&Value::F64(4.0)), Quality::GOOD, true);
         assert!(!times.is_plausible(), "what the server's clock said is no source time");
     }

@@ -42,7 +42,8 @@ impl Deleter {
         audit: impl FnOnce(u64) -> Option<AuditEntry>,
     ) -> Result<u64, SealError> {
         let _guard = self.locks.lock(tag);
-        let mut page = Page { deleter: self, tag, bounds, sequence, removed: 0, generations: HashMap::new(), change: Change::default() };
+        let mut page =
+            DeletionPage { deleter: self, tag, bounds, sequence, removed: 0, generations: HashMap::new(), change: Change::default() };
         page.change.current.push((tag, None));
         let late = self.store.chunks(ChunkFamily::Late, tag, bounds, Direction::Forward, usize::MAX)?;
         // Late chunks repeat timestamps of others: then the samples that were to be seen are counted one by one.
@@ -78,7 +79,7 @@ impl Deleter {
 }
 
 /// What is being gathered for the next atomic change.
-struct Page<'a> {
+struct DeletionPage<'a> {
     deleter: &'a Deleter,
     tag: TagId,
     bounds: TimeBounds,
@@ -89,7 +90,7 @@ struct Page<'a> {
     change: Change,
 }
 
-impl Page<'_> {
+impl DeletionPage<'_> {
     fn take(&mut self, family: ChunkFamily, chunk: StoredChunk) -> Result<(), SealError> {
         let tag = self.tag;
         let statistics = chunk.header_in(family)?.statistics;

@@ -26,18 +26,18 @@ const SHARDS: usize = 64;
 
 /// What is known of the samples that were in the store when the process started.
 #[derive(Clone, Debug, Default)]
-enum Stored {
+enum StoredState {
     #[default]
     Unknown,
     Known(Option<Sample>),
 }
 
 #[derive(Default)]
-struct TagState {
+struct HeadTagState {
     unstored: Unstored,
     /// Latest sample applied since start.
     latest: Option<Sample>,
-    stored: Stored,
+    stored: StoredState,
     /// How often stored samples were corrected: what was looked up before does not count.
     corrections: u32,
 }
@@ -52,7 +52,7 @@ pub struct Sealing {
 }
 
 pub struct Heads {
-    shards: Vec<RwLock<HashMap<TagId, TagState>>>,
+    shards: Vec<RwLock<HashMap<TagId, HeadTagState>>>,
     samples: AtomicUsize,
     /// Held by the applier for the time in which a write is there in part.
     applying: RwLock<()>,
@@ -65,7 +65,7 @@ impl Default for Heads {
 }
 
 impl Heads {
-    fn shard(&self, tag: TagId) -> &RwLock<HashMap<TagId, TagState>> {
+    fn shard(&self, tag: TagId) -> &RwLock<HashMap<TagId, HeadTagState>> {
         &self.shards[tag.0 as usize % SHARDS]
     }
 
@@ -117,7 +117,7 @@ impl Heads {
     /// The samples taken from this head could not be sealed and go back.
     pub(super) fn unseal(&self, sealing: &Sealing) {
         let mut shard = self.shard(sealing.tag).write();
-        let Some(TagState { unstored, .. }) = shard.get_mut(&sealing.tag) else { return };
+        let Some(HeadTagState { unstored, .. }) = shard.get_mut(&sealing.tag) else { return };
         unstored.sealing = None;
         unstored.sealing_superseded = None;
         let newer = mem::take(&mut unstored.head);
@@ -137,7 +137,7 @@ impl Heads {
         let mut shard = self.shard(tag).write();
         let state = shard.entry(tag).or_default();
         state.latest = None;
-        state.stored = Stored::Unknown;
+        state.stored = StoredState::Unknown;
         state.corrections = state.corrections.wrapping_add(1);
     }
 
@@ -185,7 +185,7 @@ impl ReadHeads for Heads {
         let corrections = {
             let shard = self.shard(tag).read();
             match shard.get(&tag) {
-                Some(TagState { latest, stored: Stored::Known(known), .. }) => return Ok(later(latest.as_ref(), known.as_ref())),
+                Some(HeadTagState { latest, stored: StoredState::Known(known), .. }) => return Ok(later(latest.as_ref(), known.as_ref())),
                 Some(state) => state.corrections,
                 None => 0,
             }
@@ -195,14 +195,14 @@ impl ReadHeads for Heads {
         let state = shard.entry(tag).or_default();
         let answer = later(state.latest.as_ref(), loaded.as_ref());
         if state.corrections == corrections {
-            state.stored = Stored::Known(loaded);
+            state.stored = StoredState::Known(loaded);
         }
         Ok(answer)
     }
 
     fn known_current(&self, tag: TagId) -> Option<Option<Sample>> {
         match self.shard(tag).read().get(&tag) {
-            Some(TagState { latest, stored: Stored::Known(known), .. }) => Some(later(latest.as_ref(), known.as_ref())),
+            Some(HeadTagState { latest, stored: StoredState::Known(known), .. }) => Some(later(latest.as_ref(), known.as_ref())),
             _ => None,
         }
     }

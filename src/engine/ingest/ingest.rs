@@ -13,11 +13,11 @@ use super::{
     counters::Counters,
     delete::Deleter,
     head::Heads,
-    journal::{Applier, Channels, Committer, Recovered, Request},
+    journal::{Applier, Channels, CommitRequest, Committer, Recovered},
     options::{IngestOptions, IngestStatus, SAMPLE_HEAD_BYTES},
     seal::Sealer,
 };
-use historian_maintenance::{Keeper, Pending, TagLocks, rewrite::SealError};
+use historian_maintenance::{Keeper, PendingMaintenance, TagLocks, rewrite::SealError};
 use historian_model::{Clock, sink::WriteError};
 use historian_read::{feed::FeedWriter, merge::TagReader};
 use historian_store::{Catalog, Store, StoreError};
@@ -35,7 +35,7 @@ pub struct Ingest {
     /// `Insert` writes go one after another, so that two of them cannot both find a timestamp free.
     pub(crate) inserting: tokio::sync::Mutex<()>,
     threads: Mutex<Option<Threads>>,
-    requests: Mutex<Option<Sender<Request>>>,
+    requests: Mutex<Option<Sender<CommitRequest>>>,
     recovered: Recovered,
 }
 
@@ -75,7 +75,7 @@ impl Ingest {
     pub fn open(store: Arc<dyn Store>, catalog: Arc<Catalog>, clock: Arc<dyn Clock>, options: IngestOptions) -> Result<Ingest, StoreError> {
         let heads = Arc::new(Heads::default());
         let counters = Arc::new(Counters::default());
-        let pending = Arc::new(Pending::default());
+        let pending = Arc::new(PendingMaintenance::default());
         let locks = Arc::new(TagLocks::default());
         let feed = FeedWriter::new(store.clone());
         let heads_samples_max = (options.heads_bytes_max / SAMPLE_HEAD_BYTES).max(1);
@@ -179,7 +179,7 @@ impl Ingest {
     /// [`WriteError::Stopped`] when the store failed.
     pub fn compact(&self) -> Result<u64, WriteError> {
         let (answer, sealed) = oneshot::channel();
-        self.send(Request::SealAll(answer)).map_err(|_| stopped(STOPPING))?;
+        self.send(CommitRequest::SealAll(answer)).map_err(|_| stopped(STOPPING))?;
         let sealed = sealed.blocking_recv().map_err(|_| stopped(STOPPING))??;
         let failed = |error: StoreError| match error {
             StoreError::Full(reason) => WriteError::Full(reason),
@@ -215,7 +215,7 @@ impl Ingest {
     }
 
     /// Hands a request to the committer, or back where there is none any more.
-    pub(crate) fn send(&self, request: Request) -> Result<(), Box<Request>> {
+    pub(crate) fn send(&self, request: CommitRequest) -> Result<(), Box<CommitRequest>> {
         match &*self.requests.lock() {
             Some(requests) => requests.send(request).map_err(|refused| Box::new(refused.0)),
             None => Err(Box::new(request)),

@@ -14,7 +14,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use historian_format::journal::{Deletion, JOURNAL_RECORD_SAMPLES_MAX, Record, decode_record, encode_record};
+use historian_format::journal::{Deletion, JOURNAL_RECORD_SAMPLES_MAX, JournalRecord, decode_record, encode_record};
 use parking_lot::RwLockWriteGuard;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -24,7 +24,7 @@ use super::{
     head::{Heads, Sealing},
     seal::Sealer,
 };
-use historian_maintenance::{Pending, rewrite::SealError};
+use historian_maintenance::{PendingMaintenance, rewrite::SealError};
 use historian_model::sink::{Acknowledgement, Durability, RefusedWrite, Rejected, WriteError};
 use historian_model::{Clock, SampleBatch, Samples, TagId, TimeBounds};
 use historian_read::{ReadError, feed::FeedWriter, merge::TagReader};
@@ -79,13 +79,13 @@ impl Submission {
 
 /// What the committer is asked to do.
 #[expect(clippy::large_enum_variant, reason = "nearly all are writes")]
-pub(super) enum Request {
+pub(super) enum CommitRequest {
     Write(Submission),
     /// Seal all heads and retire the journal; the number of chunks sealed is answered.
     SealAll(oneshot::Sender<Result<u64, WriteError>>),
 }
 
-pub(super) enum Step {
+pub(super) enum CommitStep {
     Group { written: Vec<(u64, Submission)>, durable: u64 },
     SealAll(oneshot::Sender<Result<u64, WriteError>>),
 }
@@ -118,7 +118,7 @@ pub(super) struct Committer {
 
 impl Committer {
     /// Runs until all senders are gone, then makes durable what is not.
-    pub(super) fn run(mut self, requests: &Receiver<Request>, applier: &Sender<Step>) {
+    pub(super) fn run(mut self, requests: &Receiver<CommitRequest>, applier: &Sender<CommitStep>) {
         let mut unsynced_since: Option<Instant> = None;
         loop {
             let request = match unsynced_since {
@@ -126,17 +126,17 @@ impl Committer {
                 Some(since) => requests.recv_timeout(self.interval.saturating_sub(since.elapsed())),
             };
             match request {
-                Ok(Request::SealAll(answer)) => {
-                    let _ = applier.send(Step::SealAll(answer));
+                Ok(CommitRequest::SealAll(answer)) => {
+                    let _ = applier.send(CommitStep::SealAll(answer));
                 }
-                Ok(Request::Write(first)) => {
+                Ok(CommitRequest::Write(first)) => {
                     let mut group = vec![first];
                     let sealing = self.gather(&mut group, requests);
                     let sync = group.iter().any(|write| write.durability == Durability::Sync);
                     self.commit(group, sync, applier);
                     unsynced_since = if sync { None } else { unsynced_since.or_else(|| Some(Instant::now())) };
                     if let Some(answer) = sealing {
-                        let _ = applier.send(Step::SealAll(answer));
+                        let _ = applier.send(CommitStep::SealAll(answer));
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -156,24 +156,24 @@ impl Committer {
     }
 
     /// Adds what has arrived, and what arrives within the gathering time, up to a group's size.
-    fn gather(&self, group: &mut Vec<Submission>, requests: &Receiver<Request>) -> Option<oneshot::Sender<Result<u64, WriteError>>> {
+    fn gather(&self, group: &mut Vec<Submission>, requests: &Receiver<CommitRequest>) -> Option<oneshot::Sender<Result<u64, WriteError>>> {
         let until = Instant::now() + self.gather;
         let mut bytes = group.iter().map(|write| write.record.len()).sum::<usize>();
         while bytes < GROUP_BYTES_MAX {
             let request = if self.gather.is_zero() { requests.try_recv().ok() } else { requests.recv_deadline(until).ok() };
             match request {
-                Some(Request::Write(write)) => {
+                Some(CommitRequest::Write(write)) => {
                     bytes += write.record.len();
                     group.push(write);
                 }
-                Some(Request::SealAll(answer)) => return Some(answer),
+                Some(CommitRequest::SealAll(answer)) => return Some(answer),
                 None => break,
             }
         }
         None
     }
 
-    fn commit(&mut self, mut group: Vec<Submission>, sync: bool, applier: &Sender<Step>) {
+    fn commit(&mut self, mut group: Vec<Submission>, sync: bool, applier: &Sender<CommitStep>) {
         let first = self.sequence + 1;
         let records: Vec<(u64, Vec<u8>)> = (first..).zip(group.iter_mut().map(|write| std::mem::take(&mut write.record))).collect();
         let appended = self.counters.check().and_then(|()| self.room()).and_then(|()| {
@@ -201,7 +201,7 @@ impl Committer {
             self.durable();
         }
         self.counters.groups.fetch_add(1, Ordering::Relaxed);
-        let step = Step::Group { written: (first..).zip(group).collect(), durable: self.counters.durable.load(Ordering::SeqCst) };
+        let step = CommitStep::Group { written: (first..).zip(group).collect(), durable: self.counters.durable.load(Ordering::SeqCst) };
         let _ = applier.send(step);
     }
 
@@ -239,7 +239,7 @@ pub(super) struct Applier {
     pub counters: Arc<Counters>,
     pub sealer: Sealer,
     pub deleter: Deleter,
-    pub pending: Arc<Pending>,
+    pub pending: Arc<PendingMaintenance>,
     pub feed: FeedWriter,
     pub clock: Arc<dyn Clock>,
     /// Samples of a head at which it is sealed.
@@ -265,7 +265,7 @@ impl Applier {
         let mut failed = None;
         store
             .replay_journal(&mut |sequence, bytes| {
-                let Record { deletions, runs } = decode_record(bytes).map_err(|error| StoreError::Corrupt {
+                let JournalRecord { deletions, runs } = decode_record(bytes).map_err(|error| StoreError::Corrupt {
                     family: "journal",
                     key: format!("write {sequence}"),
                     message: error.to_string(),
@@ -303,11 +303,11 @@ impl Applier {
     }
 
     /// Runs until the committer is gone.
-    pub(super) fn run(mut self, steps: &Receiver<Step>) {
+    pub(super) fn run(mut self, steps: &Receiver<CommitStep>) {
         for step in steps {
             match step {
-                Step::Group { written, durable } => self.apply(written, durable),
-                Step::SealAll(answer) => {
+                CommitStep::Group { written, durable } => self.apply(written, durable),
+                CommitStep::SealAll(answer) => {
                     let sealed = self.seal_all();
                     let _ = answer.send(sealed);
                 }
@@ -534,10 +534,10 @@ impl Applier {
 
 /// Ends of the two channels. Requests are bounded by the bytes in flight, see [`Submission::permit`].
 pub(super) struct Channels {
-    pub requests: Sender<Request>,
-    pub committer: Receiver<Request>,
-    pub steps: Sender<Step>,
-    pub applier: Receiver<Step>,
+    pub requests: Sender<CommitRequest>,
+    pub committer: Receiver<CommitRequest>,
+    pub steps: Sender<CommitStep>,
+    pub applier: Receiver<CommitStep>,
 }
 
 impl Channels {

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{
     ingest::{Ingest, PERMIT_BYTES, STOPPING, stopped},
-    journal::{DELETE_RANGE, Deletions, REPLACE_RANGE, Request, SAMPLE_JOURNAL_BYTES, Submission},
+    journal::{CommitRequest, DELETE_RANGE, Deletions, REPLACE_RANGE, SAMPLE_JOURNAL_BYTES, Submission},
 };
 use historian_model::sink::{
     Acknowledgement, Correction, CorrectionSink, Durability, Loss, LossReason, RefusedWrite, Rejected, Rejection, SampleSink, WriteError,
@@ -41,8 +41,8 @@ impl Ingest {
         };
         let (answer, acknowledged) = oneshot::channel();
         let submission = Submission { deletions, runs: batch.runs, rejected, record, durability, answer, permit };
-        if let Err(refused) = self.send(Request::Write(submission))
-            && let Request::Write(write) = *refused
+        if let Err(refused) = self.send(CommitRequest::Write(submission))
+            && let CommitRequest::Write(write) = *refused
         {
             write.refuse(stopped(STOPPING));
         }

@@ -164,7 +164,7 @@ impl Keeper {
         let mut mark = self.store.kept(tag.id)?;
         let mut rest = Some(TimeBounds::since(mark.compacted_until));
         let mut change = Change::default();
-        let mut group = Group::default();
+        let mut group = CompactionGroup::default();
         let mut bytes = 0;
         while let Some(bounds) = rest {
             let page = self.store.chunks(family, tag.id, bounds, Direction::Forward, PAGE_BYTES)?;
@@ -207,7 +207,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn write_group(&self, tag: &Tag, group: &mut Group, change: &mut Change) -> Result<usize, SealError> {
+    fn write_group(&self, tag: &Tag, group: &mut CompactionGroup, change: &mut Change) -> Result<usize, SealError> {
         let group = std::mem::take(group);
         if let [_] = group.chunks.as_slice()
             && group.samples < COLD_SAMPLES_MIN
@@ -235,14 +235,14 @@ impl Keeper {
 
 /// Neighbouring chunks of one week that become one.
 #[derive(Default)]
-struct Group {
+struct CompactionGroup {
     chunks: Vec<StoredChunk>,
     samples: usize,
     week: Option<i32>,
     start: i64,
 }
 
-impl Group {
+impl CompactionGroup {
     fn add(&mut self, chunk: StoredChunk, samples: usize) {
         if self.chunks.is_empty() {
             self.start = chunk.key.start;

@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{lock::TagLocks, options::KeeperOptions, pending::Pending, retention_clock::RetentionClock, rewrite::SealError};
+use super::{lock::TagLocks, options::KeeperOptions, pending::PendingMaintenance, retention_clock::RetentionClock, rewrite::SealError};
 use historian_model::{Clock, Tag};
 use historian_store::{Catalog, Store, StoreError};
 
@@ -47,7 +47,7 @@ pub struct Keeper {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) locks: Arc<TagLocks>,
-    pending: Arc<Pending>,
+    pending: Arc<PendingMaintenance>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: KeeperOptions,
     pub(crate) retention_clock: Mutex<RetentionClock>,
@@ -66,7 +66,7 @@ impl Keeper {
         store: Arc<dyn Store>,
         catalog: Arc<Catalog>,
         locks: Arc<TagLocks>,
-        pending: Arc<Pending>,
+        pending: Arc<PendingMaintenance>,
         clock: Arc<dyn Clock>,
         options: KeeperOptions,
     ) -> Result<Keeper, StoreError> {

@@ -16,13 +16,13 @@ const UNTOUCHED_MAX: Duration = Duration::from_mins(15);
 
 /// What sealing has left to do, per tag.
 #[derive(Default)]
-pub struct Pending {
-    tags: Mutex<HashMap<TagId, Work>>,
+pub struct PendingMaintenance {
+    tags: Mutex<HashMap<TagId, TagBacklog>>,
     arrived: Condvar,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Work {
+struct TagBacklog {
     chunks: usize,
     samples: usize,
     late: usize,
@@ -30,7 +30,7 @@ struct Work {
     since: Instant,
 }
 
-impl Pending {
+impl PendingMaintenance {
     /// Chunks were sealed.
     pub fn sealed(&self, chunks: &[(ChunkFamily, StoredChunk)]) {
         if chunks.is_empty() {
@@ -39,7 +39,7 @@ impl Pending {
         let mut tags = self.tags.lock();
         for (family, chunk) in chunks {
             let work =
-                tags.entry(TagId(chunk.key.tag_id)).or_insert_with(|| Work { chunks: 0, samples: 0, late: 0, since: Instant::now() });
+                tags.entry(TagId(chunk.key.tag_id)).or_insert_with(|| TagBacklog { chunks: 0, samples: 0, late: 0, since: Instant::now() });
             match family {
                 ChunkFamily::Late => work.late += 1,
                 ChunkFamily::Chunks => {
@@ -55,7 +55,7 @@ impl Pending {
     /// Takes some tags with enough work. Empty when there are none.
     pub(crate) fn due(&self, options: &KeeperOptions, at_most: usize) -> Vec<TagId> {
         let mut tags = self.tags.lock();
-        let due = |work: &Work| {
+        let due = |work: &TagBacklog| {
             work.samples >= options.chunk_samples
                 || work.chunks >= options.chunks_max
                 || work.late >= options.late_max

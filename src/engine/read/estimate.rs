@@ -2,7 +2,7 @@
 
 use super::{
     ReadError,
-    merge::{Portion, TagReader},
+    merge::{CursorPortion, TagReader},
 };
 use historian_model::{Tag, TimeBounds, TimeRange};
 use historian_store::{ChunkFamily, Direction};
@@ -27,8 +27,8 @@ pub fn extent(reader: &TagReader, tag: &Tag) -> Result<Extent, ReadError> {
     let mut cursor = reader.cursor(tag, TimeRange::ALL)?;
     while let Some(portion) = cursor.next_portion()? {
         let (samples, held) = match &portion {
-            Portion::Chunk(_, statistics) => (u64::from(statistics.count), TimeBounds::of(statistics)),
-            Portion::Samples(samples) => {
+            CursorPortion::Chunk(_, statistics) => (u64::from(statistics.count), TimeBounds::of(statistics)),
+            CursorPortion::Samples(samples) => {
                 let (Some(&first), Some(&last)) = (samples.timestamps.first(), samples.timestamps.last()) else { continue };
                 (samples.len() as u64, TimeBounds { first, last })
             }

@@ -53,7 +53,7 @@ struct Recent {
 }
 
 /// The writes of a running ingest, for those who follow them.
-pub struct Feed {
+pub struct ChangeFeed {
     store: Arc<dyn Store>,
     /// Every write up to this number is durable.
     durable: watch::Sender<u64>,
@@ -65,17 +65,17 @@ pub struct Feed {
 
 /// The end of the feed that the write path holds: it tells what is written, to whoever follows.
 #[derive(Clone)]
-pub struct FeedWriter(Arc<Feed>);
+pub struct FeedWriter(Arc<ChangeFeed>);
 
 impl FeedWriter {
     /// A feed over the journal of a store; nothing is durable before [`FeedWriter::begin`].
     pub fn new(store: Arc<dyn Store>) -> FeedWriter {
         let (durable, retired) = (watch::Sender::new(0), AtomicU64::new(0));
-        FeedWriter(Arc::new(Feed { store, durable, retired, followers: AtomicUsize::new(0), recent: Mutex::default() }))
+        FeedWriter(Arc::new(ChangeFeed { store, durable, retired, followers: AtomicUsize::new(0), recent: Mutex::default() }))
     }
 
     /// The end that readers hold.
-    pub fn feed(&self) -> Arc<Feed> {
+    pub fn feed(&self) -> Arc<ChangeFeed> {
         self.0.clone()
     }
 
@@ -118,12 +118,12 @@ impl FeedWriter {
     }
 }
 
-impl Feed {
+impl ChangeFeed {
     /// Follows the writes behind a position; 0 stands for now.
     ///
     /// # Errors
     /// [`FeedError::Gone`] and [`FeedError::Ahead`].
-    pub fn follow(self: &Arc<Feed>, position: u64) -> Result<Follower, FeedError> {
+    pub fn follow(self: &Arc<ChangeFeed>, position: u64) -> Result<Follower, FeedError> {
         self.followers.fetch_add(1, Ordering::SeqCst);
         let mut follower = Follower { feed: self.clone(), durable: self.durable.subscribe(), position };
         let last = *follower.durable.borrow_and_update();
@@ -142,7 +142,7 @@ impl Feed {
 
 /// One who follows.
 pub struct Follower {
-    feed: Arc<Feed>,
+    feed: Arc<ChangeFeed>,
     durable: watch::Receiver<u64>,
     position: u64,
 }

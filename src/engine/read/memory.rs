@@ -22,7 +22,7 @@ pub struct MemoryBudget {
 
 /// A part of a budget, given back when dropped.
 #[derive(Debug, Default)]
-pub struct Taken(Option<(Arc<AtomicU64>, u64)>);
+pub struct Reservation(Option<(Arc<AtomicU64>, u64)>);
 
 impl Default for MemoryBudget {
     /// Without a limit.
@@ -41,19 +41,19 @@ impl MemoryBudget {
     ///
     /// # Errors
     /// When there is not that much left; nothing is taken then.
-    pub fn take(&self, bytes: u64) -> Result<Taken, OutOfMemory> {
+    pub fn take(&self, bytes: u64) -> Result<Reservation, OutOfMemory> {
         if bytes == 0 {
-            return Ok(Taken::default());
+            return Ok(Reservation::default());
         }
         let fits = |taken: u64| taken.checked_add(bytes).filter(|sum| *sum <= self.limit);
         match self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
-            Ok(_) => Ok(Taken(Some((self.taken.clone(), bytes)))),
+            Ok(_) => Ok(Reservation(Some((self.taken.clone(), bytes)))),
             Err(_) => Err(OutOfMemory { limit: self.limit }),
         }
     }
 }
 
-impl Drop for Taken {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some((taken, bytes)) = self.0.take() {
             taken.fetch_sub(bytes, Ordering::Relaxed);

@@ -11,8 +11,8 @@ use historian_format::{Chunk, Statistics, keys::week_of};
 
 use super::{
     ReadError,
-    feed::Feed,
-    memory::{MemoryBudget, Taken},
+    feed::ChangeFeed,
+    memory::{MemoryBudget, Reservation},
     unstored::{FrozenHeads, ReadHeads, sample_of_entry},
     versions::{Origin, merge, sort_versions},
 };
@@ -34,12 +34,12 @@ pub struct TagReader {
     heads: Arc<dyn ReadHeads>,
     frozen: Option<Arc<FrozenHeads>>,
     memory: MemoryBudget,
-    feed: Arc<Feed>,
+    feed: Arc<ChangeFeed>,
 }
 
 impl TagReader {
     /// A reader of what there is now, which may be more with every call.
-    pub fn new(live: Arc<dyn Store>, heads: Arc<dyn ReadHeads>, feed: Arc<Feed>) -> TagReader {
+    pub fn new(live: Arc<dyn Store>, heads: Arc<dyn ReadHeads>, feed: Arc<ChangeFeed>) -> TagReader {
         TagReader { store: live.clone(), live, heads, frozen: None, memory: MemoryBudget::default(), feed }
     }
 
@@ -121,7 +121,7 @@ impl TagReader {
     }
 
     /// The writes of this ingest, for those who follow them.
-    pub fn feed(&self) -> Arc<Feed> {
+    pub fn feed(&self) -> Arc<ChangeFeed> {
         self.feed.clone()
     }
 
@@ -319,11 +319,11 @@ pub struct Cursor<'a> {
     page_bytes: usize,
     scratch: Samples,
     /// Memory of the overlay.
-    _taken: Taken,
+    _taken: Reservation,
 }
 
 /// What a cursor hands out next.
-pub enum Portion {
+pub enum CursorPortion {
     /// A chunk that counts whole and alone: nothing else lies among its samples, and all of them are in the range.
     Chunk(StoredChunk, Box<Statistics>),
     /// Samples.
@@ -343,7 +343,7 @@ impl<'a> Cursor<'a> {
             page: VecDeque::new(),
             page_bytes: PAGE_BYTES,
             scratch: Samples::new(tag.value_type()),
-            _taken: Taken::default(),
+            _taken: Reservation::default(),
         }
     }
 }
@@ -375,7 +375,7 @@ impl Cursor<'_> {
     ///
     /// # Errors
     /// When a chunk cannot be read.
-    pub fn next_portion(&mut self) -> Result<Option<Portion>, ReadError> {
+    pub fn next_portion(&mut self) -> Result<Option<CursorPortion>, ReadError> {
         if self.page.is_empty() {
             self.fetch()?;
         }
@@ -387,11 +387,11 @@ impl Cursor<'_> {
             let alone = self.overlay.timestamps[self.overlay_rest.clone()].first().is_none_or(|timestamp| *timestamp > held.last);
             if alone && self.rest.covers(held) {
                 self.rest.first = self.rest.first.max(held.last.saturating_add(1));
-                return Ok(self.page.pop_front().map(|chunk| Portion::Chunk(chunk, Box::new(statistics))));
+                return Ok(self.page.pop_front().map(|chunk| CursorPortion::Chunk(chunk, Box::new(statistics))));
             }
         }
         let mut samples = Samples::new(self.tag.value_type());
-        Ok(if self.next_into(&mut samples)? { Some(Portion::Samples(samples)) } else { None })
+        Ok(if self.next_into(&mut samples)? { Some(CursorPortion::Samples(samples)) } else { None })
     }
 
     fn fetch(&mut self) -> Result<(), ReadError> {

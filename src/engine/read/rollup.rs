@@ -15,7 +15,7 @@ use historian_model::{Samples, Tag, TimeBounds, TimeRange, Timestamp, ValueType}
 use historian_store::{ChunkFamily, Direction, StoreError};
 
 /// Receives a finished state: level, start of its interval, state.
-pub type Emit<'a> = &'a mut dyn FnMut(RollupLevel, i64, &RollupState);
+pub type RollupSink<'a> = &'a mut dyn FnMut(RollupLevel, i64, &RollupState);
 
 /// Start of the aligned interval that holds a timestamp; where that lies before the first timestamp of all, that one.
 pub fn interval_start(level: RollupLevel, at: i64) -> i64 {
@@ -45,7 +45,7 @@ impl Folder {
     }
 
     /// Takes the samples in `range` (row numbers).
-    pub fn push(&mut self, samples: &Samples, range: std::ops::Range<usize>, emit: Emit<'_>) {
+    pub fn push(&mut self, samples: &Samples, range: std::ops::Range<usize>, emit: RollupSink<'_>) {
         let mut at = range.start;
         while at < range.end {
             let start = interval_start(RollupLevel::Minute, samples.timestamps[at]);
@@ -66,13 +66,13 @@ impl Folder {
     }
 
     /// Closes what is open.
-    pub fn finish(mut self, emit: Emit<'_>) {
+    pub fn finish(mut self, emit: RollupSink<'_>) {
         self.close_minute(emit);
         self.close_hour(emit);
         self.close_day(emit);
     }
 
-    fn close_minute(&mut self, emit: Emit<'_>) {
+    fn close_minute(&mut self, emit: RollupSink<'_>) {
         let Some(first) = self.minute.timestamps.first() else { return };
         let start = interval_start(RollupLevel::Minute, *first);
         if let Some(state) = RollupState::of_parts(&self.minute, 0..self.minute.len(), self.parts) {
@@ -81,7 +81,7 @@ impl Folder {
         self.minute.clear();
     }
 
-    fn minute_closed(&mut self, start: i64, state: &RollupState, emit: Emit<'_>) {
+    fn minute_closed(&mut self, start: i64, state: &RollupState, emit: RollupSink<'_>) {
         if self.coarsest > RollupLevel::Minute {
             let hour = interval_start(RollupLevel::Hour, start);
             if self.hour.as_ref().is_some_and(|(open, _)| *open != hour) {
@@ -95,7 +95,7 @@ impl Folder {
         emit(RollupLevel::Minute, start, state);
     }
 
-    fn close_hour(&mut self, emit: Emit<'_>) {
+    fn close_hour(&mut self, emit: RollupSink<'_>) {
         let Some((start, state)) = self.hour.take() else { return };
         if self.coarsest > RollupLevel::Hour {
             let day = interval_start(RollupLevel::Day, start);
@@ -110,7 +110,7 @@ impl Folder {
         emit(RollupLevel::Hour, start, &state);
     }
 
-    fn close_day(&mut self, emit: Emit<'_>) {
+    fn close_day(&mut self, emit: RollupSink<'_>) {
         if let Some((start, state)) = self.day.take() {
             emit(RollupLevel::Day, start, &state);
         }

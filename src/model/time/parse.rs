@@ -6,7 +6,7 @@ use jiff::{
     tz::TimeZone,
 };
 
-use super::{InvalidTime, Read, Timestamp, Unit};
+use super::{InvalidTime, NumericTimeUnit, ParsedTime, Timestamp};
 
 /// The smallest integer that is taken for nanoseconds where no unit is said: 1973-03-03. As milliseconds it is the year 5138, so whatever is
 /// counted in seconds, milliseconds or microseconds, or written as the digits of a date, lies below.
@@ -35,7 +35,7 @@ impl Timestamp {
     ///
     /// # Errors
     /// Says what could not be read.
-    pub fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Read, InvalidTime> {
+    pub fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<ParsedTime, InvalidTime> {
         read(text.trim(), now, zone).map_err(|reason| InvalidTime::of(text, reason))
     }
 
@@ -61,7 +61,7 @@ impl Timestamp {
     ///
     /// # Errors
     /// When it lies outside the range of i64 nanoseconds.
-    pub fn parse_number(text: &str, unit: Unit) -> Option<Result<Timestamp, InvalidTime>> {
+    pub fn parse_number(text: &str, unit: NumericTimeUnit) -> Option<Result<Timestamp, InvalidTime>> {
         let read = number(text.trim(), unit)?;
         Some(read.map_err(|reason| InvalidTime::of(text, reason)))
     }
@@ -69,28 +69,28 @@ impl Timestamp {
 
 fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, String> {
     match read(text, now, zone)? {
-        Read::Instant(at) => Ok(at),
-        Read::Civil(civil) => timestamp(civil.to_zoned(zone.clone()).map_err(reason)?.timestamp()),
+        ParsedTime::Instant(at) => Ok(at),
+        ParsedTime::Civil(civil) => timestamp(civil.to_zoned(zone.clone()).map_err(reason)?.timestamp()),
     }
 }
 
 /// As [`parse`], but leaves a civil time as it is.
-fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Read, String> {
+fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<ParsedTime, String> {
     if text.is_empty() {
         return Err("it is empty".into());
     }
     if let Ok(number) = text.parse::<i64>() {
-        return nanoseconds(number).map(Read::Instant);
+        return nanoseconds(number).map(ParsedTime::Instant);
     }
     if text.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("the number of nanoseconds is outside the range of i64".into());
     }
     let digits = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit() || matches!(letter, '-' | '.')).len();
     if digits > 0
-        && let Some(unit) = Unit::named(&text[digits..])
+        && let Some(unit) = NumericTimeUnit::named(&text[digits..])
         && let Some(time) = number(&text[..digits], unit)
     {
-        return time.map(Read::Instant);
+        return time.map(ParsedTime::Instant);
     }
     let relative = match text.as_bytes()[0] {
         b'*' => steps(zoned(now, zone)?, &text[1..]),
@@ -101,7 +101,7 @@ fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Read, String> {
         }
         _ => return absolute(text),
     };
-    relative.map(Read::Instant)
+    relative.map(ParsedTime::Instant)
 }
 
 /// Integer nanoseconds, where they are not likely to be something else.
@@ -114,7 +114,7 @@ fn nanoseconds(number: i64) -> Result<Timestamp, String> {
 }
 
 /// A number of `unit`, exactly. `None`: it is none.
-fn number(text: &str, unit: Unit) -> Option<Result<Timestamp, String>> {
+fn number(text: &str, unit: NumericTimeUnit) -> Option<Result<Timestamp, String>> {
     const OUTSIDE: &str = "it is outside the years 1678 to 2262, the range of i64 nanoseconds";
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -184,7 +184,11 @@ fn meant(number: i64, fraction: Option<&str>) -> Option<String> {
             _ => {}
         }
     }
-    for (unit, name) in [(Unit::Seconds, "seconds"), (Unit::Milliseconds, "milliseconds"), (Unit::Microseconds, "microseconds")] {
+    for (unit, name) in [
+        (NumericTimeUnit::Seconds, "seconds"),
+        (NumericTimeUnit::Milliseconds, "milliseconds"),
+        (NumericTimeUnit::Microseconds, "microseconds"),
+    ] {
         if PLAUSIBLE_S.contains(&(number / (1_000_000_000 / unit.nanoseconds()))) {
             let time = self::number(&shown, unit)?.ok()?;
             return Some(format!("as {name} it is {time}, written {shown}{}", unit.name()));
@@ -200,13 +204,13 @@ fn meant(number: i64, fraction: Option<&str>) -> Option<String> {
     None
 }
 
-fn absolute(text: &str) -> Result<Read, String> {
+fn absolute(text: &str) -> Result<ParsedTime, String> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return timestamp(time).map(Read::Instant);
+        return timestamp(time).map(ParsedTime::Instant);
     }
     // A civil time with its own zone; as a civil time alone it would be meant in another.
     if text.contains('[') {
-        return timestamp(text.parse::<jiff::Zoned>().map_err(reason)?.timestamp()).map(Read::Instant);
+        return timestamp(text.parse::<jiff::Zoned>().map_err(reason)?.timestamp()).map(ParsedTime::Instant);
     }
     let Some(civil) = civil(text) else {
         let number = text.split_once('.').and_then(|(whole, fraction)| Some((whole.parse::<i64>().ok()?, fraction)));
@@ -217,7 +221,7 @@ fn absolute(text: &str) -> Result<Read, String> {
             None => "it is in none of the known forms".into(),
         });
     };
-    Ok(Read::Civil(civil))
+    Ok(ParsedTime::Civil(civil))
 }
 
 /// Applies `±<n><unit>` steps from left to right.

@@ -6,20 +6,20 @@ mod edge;
 mod time;
 mod value;
 
-use super::configuration::Configuration;
-use super::function::Function;
+use super::configuration::AggregateConfiguration;
+use super::function::AggregateFunction;
 use super::interval::Interval;
 use super::members::Members;
-use super::sample::{Class, Neighbour};
+use super::sample::{AggregateSample, Class};
 use super::status::{
     BAD_AGGREGATE_INVALID_INPUTS, BAD_AGGREGATE_NOT_SUPPORTED, BAD_NO_DATA, CALCULATED, GOOD, INTERPOLATED, PARTIAL, with_bits,
 };
 
 /// The answer of one function for one interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Answer {
+pub struct AggregateValue {
     /// The function.
-    pub function: Function,
+    pub function: AggregateFunction,
     /// The interval's start, or the sample's own timestamp; ns since 1970, UTC.
     pub timestamp: i64,
     /// `None` when there is none; its unit is that of the function.
@@ -32,69 +32,74 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Before {
     /// The last sample of any quality.
-    pub last: Option<Neighbour>,
-    /// The last usable one and the usable one before that ([`Configuration::is_usable`]).
-    pub usable: [Option<Neighbour>; 2],
+    pub last: Option<AggregateSample>,
+    /// The last usable one and the usable one before that ([`AggregateConfiguration::is_usable`]).
+    pub usable: [Option<AggregateSample>; 2],
 }
 
 /// The samples after an interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct After {
     /// The first sample of any quality.
-    pub first: Option<Neighbour>,
+    pub first: Option<AggregateSample>,
     /// The first usable one.
-    pub usable: Option<Neighbour>,
+    pub usable: Option<AggregateSample>,
 }
 
 /// An interval with its surroundings.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Frame<'a> {
+pub(super) struct IntervalContext<'a> {
     pub interval: Interval,
     pub before: &'a Before,
     pub members: Option<&'a Members>,
     pub after: &'a After,
-    pub configuration: Configuration,
+    pub configuration: AggregateConfiguration,
 }
 
 /// An answer without the Partial bit; one that is Bad still has its value.
 #[derive(Clone, Copy)]
-struct Draft {
+struct AggregateDraft {
     timestamp: i64,
     value: Option<f64>,
     quality: u32,
 }
 
-impl Frame<'_> {
-    pub(super) fn answer(&self, function: Function, is_text: bool) -> Answer {
+impl IntervalContext<'_> {
+    pub(super) fn answer(&self, function: AggregateFunction, is_text: bool) -> AggregateValue {
         let start = self.interval.start();
         if is_text && !function.takes_text() {
-            return Answer { function, timestamp: start, value: None, quality: BAD_AGGREGATE_NOT_SUPPORTED };
+            return AggregateValue { function, timestamp: start, value: None, quality: BAD_AGGREGATE_NOT_SUPPORTED };
         }
-        if function == Function::Interpolative {
+        if function == AggregateFunction::Interpolative {
             let point = self.interpolated_bound(start, self.configuration.stepped);
             let bits = if point.raw || point.class == Class::Bad { 0 } else { INTERPOLATED };
             return Self::finish(
                 function,
-                Draft { timestamp: start, value: Some(point.number), quality: with_bits(point.quality, bits) },
+                AggregateDraft { timestamp: start, value: Some(point.number), quality: with_bits(point.quality, bits) },
                 0,
             );
         }
         if self.members.is_none() && (self.before.last.is_none() || self.after.first.is_none()) {
             // Before the first sample, or after the last.
-            return Answer { function, timestamp: start, value: None, quality: BAD_NO_DATA };
+            return AggregateValue { function, timestamp: start, value: None, quality: BAD_NO_DATA };
         }
-        let partial = if function == Function::Average || !self.is_partial() { 0 } else { PARTIAL };
-        let draft = self.draft(function).unwrap_or(Draft { timestamp: start, value: None, quality: BAD_NO_DATA });
+        let partial = if function == AggregateFunction::Average || !self.is_partial() { 0 } else { PARTIAL };
+        let draft = self.draft(function).unwrap_or(AggregateDraft { timestamp: start, value: None, quality: BAD_NO_DATA });
         Self::finish(function, draft, partial)
     }
 
-    fn finish(function: Function, draft: Draft, bits: u32) -> Answer {
+    fn finish(function: AggregateFunction, draft: AggregateDraft, bits: u32) -> AggregateValue {
         // A Bad answer has no value (3.1.7).
         let value = draft.value.filter(|_| Class::of_quality(draft.quality) != Class::Bad);
         if value.is_some_and(f64::is_nan) {
-            return Answer { function, timestamp: draft.timestamp, value: None, quality: with_bits(BAD_AGGREGATE_INVALID_INPUTS, bits) };
+            return AggregateValue {
+                function,
+                timestamp: draft.timestamp,
+                value: None,
+                quality: with_bits(BAD_AGGREGATE_INVALID_INPUTS, bits),
+            };
         }
-        Answer { function, timestamp: draft.timestamp, value, quality: with_bits(draft.quality, bits) }
+        AggregateValue { function, timestamp: draft.timestamp, value, quality: with_bits(draft.quality, bits) }
     }
 
     /// Cut by the end of the request, or reaching beyond the data (5.3.3.2).
@@ -104,49 +109,49 @@ impl Frame<'_> {
         self.interval.cut || begins || ends
     }
 
-    fn at_start(&self, value: f64, quality: u32, bits: u32) -> Draft {
-        Draft { timestamp: self.interval.start(), value: Some(value), quality: with_bits(quality, bits) }
+    fn at_start(&self, value: f64, quality: u32, bits: u32) -> AggregateDraft {
+        AggregateDraft { timestamp: self.interval.start(), value: Some(value), quality: with_bits(quality, bits) }
     }
 
     /// `None` is `BadNoData`.
-    fn draft(&self, function: Function) -> Option<Draft> {
+    fn draft(&self, function: AggregateFunction) -> Option<AggregateDraft> {
         match function {
-            Function::Interpolative | Function::StartBound => self.start_bound(),
-            Function::EndBound => self.end_bound(),
-            Function::DeltaBounds => self.delta_bounds(),
-            Function::Average => self.average(),
-            Function::TimeAverage => self.joined(false, true),
-            Function::Total => self.joined(self.configuration.stepped, false),
-            Function::TimeAverage2 => self.time_weighted(true),
-            Function::Total2 => self.time_weighted(false),
-            Function::Minimum => self.extreme(|extremes| extremes.minimum, false),
-            Function::Maximum => self.extreme(|extremes| extremes.maximum, false),
-            Function::MinimumActualTime => self.extreme(|extremes| extremes.minimum, true),
-            Function::MaximumActualTime => self.extreme(|extremes| extremes.maximum, true),
-            Function::Range => self.range(),
-            Function::Minimum2 => self.extreme2(|extremes| extremes.minimum, f64::lt, false),
-            Function::Maximum2 => self.extreme2(|extremes| extremes.maximum, f64::gt, false),
-            Function::MinimumActualTime2 => self.extreme2(|extremes| extremes.minimum, f64::lt, true),
-            Function::MaximumActualTime2 => self.extreme2(|extremes| extremes.maximum, f64::gt, true),
-            Function::Range2 => self.range2(),
-            Function::AnnotationCount => Some(self.at_start(self.members.map_or(0, Members::count) as f64, GOOD, CALCULATED)),
-            Function::Count => Some(self.counted(self.members.map_or(0, |members| members.taken.count))),
-            Function::NumberOfTransitions => Some(self.counted(self.transitions())),
-            Function::DurationInStateZero => Some(self.duration_in_state(|regions| regions.zero)),
-            Function::DurationInStateNonZero => Some(self.duration_in_state(|regions| regions.non_zero)),
-            Function::Start => self.members.map(|members| Self::sample(&members.first)),
-            Function::End => self.members.map(|members| Self::sample(&members.last)),
-            Function::Delta => self.delta(),
-            Function::DurationGood => Some(self.duration(|regions| regions.good, false)),
-            Function::DurationBad => Some(self.duration(|regions| regions.bad, false)),
-            Function::PercentGood => Some(self.duration(|regions| regions.good, true)),
-            Function::PercentBad => Some(self.duration(|regions| regions.bad, true)),
-            Function::WorstQuality => self.members.map(|members| self.worst(members.worst)),
-            Function::WorstQuality2 => Some(self.worst2()),
-            Function::StandardDeviationSample => self.variance(1, f64::sqrt),
-            Function::VarianceSample => self.variance(1, |variance| variance),
-            Function::StandardDeviationPopulation => self.variance(0, f64::sqrt),
-            Function::VariancePopulation => self.variance(0, |variance| variance),
+            AggregateFunction::Interpolative | AggregateFunction::StartBound => self.start_bound(),
+            AggregateFunction::EndBound => self.end_bound(),
+            AggregateFunction::DeltaBounds => self.delta_bounds(),
+            AggregateFunction::Average => self.average(),
+            AggregateFunction::TimeAverage => self.joined(false, true),
+            AggregateFunction::Total => self.joined(self.configuration.stepped, false),
+            AggregateFunction::TimeAverage2 => self.time_weighted(true),
+            AggregateFunction::Total2 => self.time_weighted(false),
+            AggregateFunction::Minimum => self.extreme(|extremes| extremes.minimum, false),
+            AggregateFunction::Maximum => self.extreme(|extremes| extremes.maximum, false),
+            AggregateFunction::MinimumActualTime => self.extreme(|extremes| extremes.minimum, true),
+            AggregateFunction::MaximumActualTime => self.extreme(|extremes| extremes.maximum, true),
+            AggregateFunction::Range => self.range(),
+            AggregateFunction::Minimum2 => self.extreme2(|extremes| extremes.minimum, f64::lt, false),
+            AggregateFunction::Maximum2 => self.extreme2(|extremes| extremes.maximum, f64::gt, false),
+            AggregateFunction::MinimumActualTime2 => self.extreme2(|extremes| extremes.minimum, f64::lt, true),
+            AggregateFunction::MaximumActualTime2 => self.extreme2(|extremes| extremes.maximum, f64::gt, true),
+            AggregateFunction::Range2 => self.range2(),
+            AggregateFunction::AnnotationCount => Some(self.at_start(self.members.map_or(0, Members::count) as f64, GOOD, CALCULATED)),
+            AggregateFunction::Count => Some(self.counted(self.members.map_or(0, |members| members.taken.count))),
+            AggregateFunction::NumberOfTransitions => Some(self.counted(self.transitions())),
+            AggregateFunction::DurationInStateZero => Some(self.duration_in_state(|regions| regions.zero)),
+            AggregateFunction::DurationInStateNonZero => Some(self.duration_in_state(|regions| regions.non_zero)),
+            AggregateFunction::Start => self.members.map(|members| Self::sample(&members.first)),
+            AggregateFunction::End => self.members.map(|members| Self::sample(&members.last)),
+            AggregateFunction::Delta => self.delta(),
+            AggregateFunction::DurationGood => Some(self.duration(|regions| regions.good, false)),
+            AggregateFunction::DurationBad => Some(self.duration(|regions| regions.bad, false)),
+            AggregateFunction::PercentGood => Some(self.duration(|regions| regions.good, true)),
+            AggregateFunction::PercentBad => Some(self.duration(|regions| regions.bad, true)),
+            AggregateFunction::WorstQuality => self.members.map(|members| self.worst(members.worst)),
+            AggregateFunction::WorstQuality2 => Some(self.worst2()),
+            AggregateFunction::StandardDeviationSample => self.variance(1, f64::sqrt),
+            AggregateFunction::VarianceSample => self.variance(1, |variance| variance),
+            AggregateFunction::StandardDeviationPopulation => self.variance(0, f64::sqrt),
+            AggregateFunction::VariancePopulation => self.variance(0, |variance| variance),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Bounding values: what stands at the edge of an interval where no sample lies on it (OPC 10000-13, 3.1.7 to 3.1.9).
 
-use super::configuration::Configuration;
-use super::sample::{Class, Neighbour, Point};
+use super::configuration::AggregateConfiguration;
+use super::sample::{AggregateSample, Class, Point};
 use super::status::{BAD_NO_DATA, GOOD, SUB_NORMAL};
 
 /// Nothing is known at this time.
@@ -15,7 +15,7 @@ fn made(timestamp: i64, number: f64, certain: bool) -> Point {
 }
 
 /// The line through `a` and `b` at `timestamp`, also beyond them.
-fn line(timestamp: i64, a: &Neighbour, b: &Neighbour) -> f64 {
+fn line(timestamp: i64, a: &AggregateSample, b: &AggregateSample) -> f64 {
     let span = (i128::from(b.timestamp) - i128::from(a.timestamp)) as f64;
     let offset = (i128::from(timestamp) - i128::from(a.timestamp)) as f64;
     a.number + (b.number - a.number) * (offset / span)
@@ -26,10 +26,10 @@ fn line(timestamp: i64, a: &Neighbour, b: &Neighbour) -> f64 {
 /// `at` lies on `timestamp`, `before` is the last one earlier, `after` the first one later, each of any quality.
 pub(super) fn simple(
     timestamp: i64,
-    at: Option<&Neighbour>,
-    before: Option<&Neighbour>,
-    after: Option<&Neighbour>,
-    configuration: Configuration,
+    at: Option<&AggregateSample>,
+    before: Option<&AggregateSample>,
+    after: Option<&AggregateSample>,
+    configuration: AggregateConfiguration,
 ) -> Point {
     if let Some(at) = at {
         return at.point();
@@ -54,11 +54,11 @@ pub(super) fn simple(
 
 /// The usable samples around a time, and whether others lie between.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Around<'a> {
-    pub at: Option<&'a Neighbour>,
-    pub before: Option<&'a Neighbour>,
-    pub before_that: Option<&'a Neighbour>,
-    pub after: Option<&'a Neighbour>,
+pub(super) struct Bracket<'a> {
+    pub at: Option<&'a AggregateSample>,
+    pub before: Option<&'a AggregateSample>,
+    pub before_that: Option<&'a AggregateSample>,
+    pub after: Option<&'a AggregateSample>,
     /// Samples that are not usable lie after `before` and not after the time.
     pub skipped_before: bool,
     /// Samples that are not usable lie at or after the time and before `after`.
@@ -68,14 +68,14 @@ pub(super) struct Around<'a> {
 }
 
 /// Interpolated bounding value at `timestamp`: from the nearest usable samples.
-pub(super) fn interpolated(timestamp: i64, around: &Around<'_>, stepped: bool, configuration: Configuration) -> Point {
+pub(super) fn interpolated(timestamp: i64, around: &Bracket<'_>, stepped: bool, configuration: AggregateConfiguration) -> Point {
     if let Some(at) = around.at {
         return at.point();
     }
     let Some(before) = around.before else {
         return no_data(timestamp);
     };
-    let good = |neighbour: &Neighbour| neighbour.class() == Class::Good;
+    let good = |neighbour: &AggregateSample| neighbour.class() == Class::Good;
     if stepped {
         return made(timestamp, before.number, good(before) && !around.skipped_before && !around.beyond_data);
     }

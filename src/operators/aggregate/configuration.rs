@@ -6,7 +6,7 @@ use historian_model::Quality;
 /// Configuration of an aggregate query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "the standard's own switches")]
-pub struct Configuration {
+pub struct AggregateConfiguration {
     /// Uncertain samples are not usable, as if Bad.
     pub treat_uncertain_as_bad: bool,
     /// Percent of Bad from which on an answer is Bad.
@@ -22,7 +22,7 @@ pub struct Configuration {
     pub use_uncertain_values: bool,
 }
 
-impl Default for Configuration {
+impl Default for AggregateConfiguration {
     fn default() -> Self {
         Self {
             treat_uncertain_as_bad: true,
@@ -45,7 +45,7 @@ pub enum InvalidConfiguration {
     Overlap { good: u8, bad: u8 },
 }
 
-impl Configuration {
+impl AggregateConfiguration {
     /// # Errors
     /// When a percentage is above 100, or Good and Bad could both hold.
     pub fn check(self) -> Result<(), InvalidConfiguration> {
@@ -94,14 +94,19 @@ mod tests {
 
     #[test]
     fn percentages_may_neither_leave_their_range_nor_overlap() {
-        assert_eq!(Configuration::default().check(), Ok(()));
-        assert_eq!(Configuration { percent_data_bad: 50, percent_data_good: 50, ..Configuration::default() }.check(), Ok(()));
-        let overlap = Configuration { percent_data_bad: 40, percent_data_good: 50, ..Configuration::default() }.check().unwrap_err();
+        assert_eq!(AggregateConfiguration::default().check(), Ok(()));
+        assert_eq!(
+            AggregateConfiguration { percent_data_bad: 50, percent_data_good: 50, ..AggregateConfiguration::default() }.check(),
+            Ok(())
+        );
+        let overlap = AggregateConfiguration { percent_data_bad: 40, percent_data_good: 50, ..AggregateConfiguration::default() }
+            .check()
+            .unwrap_err();
         assert_eq!(
             overlap.to_string(),
             "percent_data_good is 50; with percent_data_bad = 40 it must be at least 60 (100 - percent_data_bad)"
         );
-        let above = Configuration { percent_data_bad: 101, ..Configuration::default() }.check().unwrap_err();
+        let above = AggregateConfiguration { percent_data_bad: 101, ..AggregateConfiguration::default() }.check().unwrap_err();
         assert_eq!(above.to_string(), "percent_data_bad is 101; allowed is 0 to 100");
     }
 }

@@ -9,12 +9,12 @@ use std::ops::Range;
 use historian_format::rollup::RollupState;
 use historian_format::{Samples, ValueType};
 
-use super::answer::{After, Answer, Before, Frame};
-use super::configuration::{Configuration, InvalidConfiguration};
-use super::function::{Bounds, Function};
+use super::answer::{After, AggregateValue, Before, IntervalContext};
+use super::configuration::{AggregateConfiguration, InvalidConfiguration};
+use super::function::{AggregateFunction, BoundingValues};
 use super::interval::{Interval, Intervals};
 use super::members::Members;
-use super::sample::Neighbour;
+use super::sample::AggregateSample;
 use super::state;
 
 /// Why an evaluation cannot begin, or was fed wrongly.
@@ -47,7 +47,7 @@ pub enum Needs {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finished {
     /// Interval by interval in the order asked for, in each the functions in the order asked for.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<AggregateValue>,
     /// The samples before the next part, for intervals that run forwards.
     pub before: Before,
 }
@@ -65,11 +65,11 @@ pub struct Lookups {
 
 impl Lookups {
     /// What these functions look at.
-    pub fn of(functions: &[Function], configuration: Configuration) -> Self {
-        let interpolated = functions.iter().any(|function| function.bounds() == Bounds::Interpolated);
-        let one_before = interpolated || functions.contains(&Function::NumberOfTransitions);
+    pub fn of(functions: &[AggregateFunction], configuration: AggregateConfiguration) -> Self {
+        let interpolated = functions.iter().any(|function| function.bounds() == BoundingValues::Interpolated);
+        let one_before = interpolated || functions.contains(&AggregateFunction::NumberOfTransitions);
         Self {
-            neighbours: functions.iter().any(|function| *function != Function::Average),
+            neighbours: functions.iter().any(|function| *function != AggregateFunction::Average),
             usable_before: if interpolated && configuration.use_sloped_extrapolation { 2 } else { usize::from(one_before) },
             usable_after: interpolated,
         }
@@ -86,8 +86,8 @@ impl Lookups {
 /// asked, nor on whether the state was stored. `finish` ends it.
 #[derive(Clone, Debug)]
 pub struct Evaluator {
-    functions: Vec<Function>,
-    configuration: Configuration,
+    functions: Vec<AggregateFunction>,
+    configuration: AggregateConfiguration,
     intervals: Intervals,
     value_type: ValueType,
     /// A function takes interpolated bounding values: an interval waits for the next usable sample.
@@ -102,7 +102,7 @@ pub struct Evaluator {
     /// Up to the last sample pushed.
     latest: Before,
     waiting: VecDeque<Waiting>,
-    answers: Vec<Answer>,
+    answers: Vec<AggregateValue>,
 }
 
 /// An interval that has ended and whose next usable sample is not known yet.
@@ -112,7 +112,7 @@ struct Waiting {
     before: Before,
     state: Option<RollupState>,
     members: Option<Members>,
-    next: Neighbour,
+    next: AggregateSample,
 }
 
 impl Evaluator {
@@ -124,8 +124,8 @@ impl Evaluator {
     /// # Panics
     /// When there are no intervals.
     pub fn new(
-        functions: &[Function],
-        configuration: Configuration,
+        functions: &[AggregateFunction],
+        configuration: AggregateConfiguration,
         intervals: Intervals,
         value_type: ValueType,
         before: Before,
@@ -139,7 +139,7 @@ impl Evaluator {
             functions: functions.to_vec(),
             configuration,
             value_type,
-            waits: functions.iter().any(|function| function.bounds() == Bounds::Interpolated),
+            waits: functions.iter().any(|function| function.bounds() == BoundingValues::Interpolated),
             open: 0,
             open_range: intervals.in_time_order(0).sample_range(),
             intervals,
@@ -154,7 +154,7 @@ impl Evaluator {
 
     /// Whether the samples are needed of an interval with this state, which holds all of them.
     pub fn needs(&self, state: &RollupState) -> Needs {
-        let enough = |function: &Function| state::is_enough(*function, state, self.value_type, self.configuration);
+        let enough = |function: &AggregateFunction| state::is_enough(*function, state, self.value_type, self.configuration);
         if self.functions.iter().all(enough) { Needs::Nothing } else { Needs::Samples }
     }
 
@@ -163,7 +163,7 @@ impl Evaluator {
     /// # Errors
     /// [`AggregateError::Order`] when something of this or a later interval came before.
     pub fn push_state(&mut self, state: &RollupState) -> Result<Needs, AggregateError> {
-        let first = Neighbour::of_edge(&state.first, self.value_type);
+        let first = AggregateSample::of_edge(&state.first, self.value_type);
         self.arrive(&first)?;
         if self.state.is_some() || self.members.is_some() || !self.open_range.contains(&state.last.timestamp) {
             return Err(AggregateError::Order { timestamp: state.first.timestamp });
@@ -171,7 +171,7 @@ impl Evaluator {
         let needs = self.needs(state);
         if needs == Needs::Nothing {
             // Where usable neighbours matter all samples were counted, or the state would not have been enough.
-            let last = Neighbour::of_edge(&state.last, self.value_type);
+            let last = AggregateSample::of_edge(&state.last, self.value_type);
             if self.configuration.usable(first.class()) {
                 self.settle(&first)?;
             }
@@ -197,7 +197,7 @@ impl Evaluator {
         }
         let mut at = range.start;
         while at < range.end {
-            self.arrive(&Neighbour::at(samples, at))?;
+            self.arrive(&AggregateSample::at(samples, at))?;
             let end = self.open_range.end;
             let to = at + samples.timestamps[at..range.end].partition_point(|timestamp| *timestamp < end);
             self.take(samples, at..to)?;
@@ -230,7 +230,7 @@ impl Evaluator {
     }
 
     /// A sample arrives: intervals that end before it are answered, or wait for a usable one.
-    fn arrive(&mut self, sample: &Neighbour) -> Result<(), AggregateError> {
+    fn arrive(&mut self, sample: &AggregateSample) -> Result<(), AggregateError> {
         let out_of_order = AggregateError::Order { timestamp: sample.timestamp };
         let inside = (self.open_range.start..self.intervals.sample_range().end).contains(&sample.timestamp);
         if !inside || self.latest.last.is_some_and(|latest| sample.timestamp <= latest.timestamp) {
@@ -253,7 +253,7 @@ impl Evaluator {
     }
 
     /// A usable sample has come: all that waits is answered.
-    fn settle(&mut self, usable: &Neighbour) -> Result<(), AggregateError> {
+    fn settle(&mut self, usable: &AggregateSample) -> Result<(), AggregateError> {
         let mut settled = std::mem::take(&mut self.waiting);
         for waiting in settled.drain(..) {
             let after = After { first: Some(waiting.next), usable: Some(*usable) };
@@ -265,15 +265,15 @@ impl Evaluator {
     /// Takes samples of the open interval.
     fn take(&mut self, samples: &Samples, rows: Range<usize>) -> Result<(), AggregateError> {
         let configuration = self.configuration;
-        let usable = |index: &usize| configuration.usable(Neighbour::at(samples, *index).class());
+        let usable = |index: &usize| configuration.usable(AggregateSample::at(samples, *index).class());
         if !self.waiting.is_empty()
             && let Some(first) = rows.clone().find(usable)
         {
-            self.settle(&Neighbour::at(samples, first))?;
+            self.settle(&AggregateSample::at(samples, first))?;
         }
         Members::gather(&mut self.members, samples, rows.clone(), configuration);
-        self.latest.last = Some(Neighbour::at(samples, rows.end - 1));
-        let mut found = rows.rev().filter(usable).map(|index| Neighbour::at(samples, index));
+        self.latest.last = Some(AggregateSample::at(samples, rows.end - 1));
+        let mut found = rows.rev().filter(usable).map(|index| AggregateSample::at(samples, index));
         if let Some(last) = found.next() {
             self.latest.usable = [Some(last), found.next().or(self.latest.usable[0])];
         }
@@ -313,7 +313,7 @@ impl Evaluator {
             if state.is_some() && members.is_none() {
                 return Err(AggregateError::SamplesMissing { early: interval.early });
             }
-            let frame = Frame { interval, before, members, after, configuration };
+            let frame = IntervalContext { interval, before, members, after, configuration };
             self.answers.push(frame.answer(*function, self.value_type == ValueType::String));
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// An aggregate function of OPC 10000-13.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names are the standard's; what each does is in `FUNCTIONS`")]
-pub enum Function {
+pub enum AggregateFunction {
     Interpolative,
     Average,
     TimeAverage,
@@ -50,7 +50,7 @@ pub enum Function {
 
 /// What the value of an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Unit {
+pub enum ValueUnit {
     /// The tag's engineering unit.
     Value,
     /// The tag's unit × seconds.
@@ -69,7 +69,7 @@ pub enum Unit {
 
 /// Which bounding values a function takes at the edges of an interval (OPC 10000-13, 3.1.8 and 3.1.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Bounds {
+pub enum BoundingValues {
     /// None: samples in the interval only.
     None,
     /// From the nearest usable samples, however far.
@@ -78,7 +78,7 @@ pub enum Bounds {
     Simple,
 }
 
-impl Bounds {
+impl BoundingValues {
     /// The name in an answer's metadata.
     pub const fn name(self) -> &'static str {
         match self {
@@ -90,19 +90,19 @@ impl Bounds {
 }
 
 /// One row of the registry.
-struct Row {
-    function: Function,
+struct FunctionEntry {
+    function: AggregateFunction,
     name: &'static str,
-    unit: Unit,
-    bounds: Bounds,
+    unit: ValueUnit,
+    bounds: BoundingValues,
     description: &'static str,
 }
 
 macro_rules! functions {
     ($($function:ident $name:literal $unit:ident $bounds:ident $description:literal;)*) => {
         /// Every function, in the order of the standard's clauses 5.4.3.4 to 5.4.3.40.
-        static FUNCTIONS: &[Row] = &[$(Row {
-            function: Function::$function, name: $name, unit: Unit::$unit, bounds: Bounds::$bounds, description: $description,
+        static FUNCTIONS: &[FunctionEntry] = &[$(FunctionEntry {
+            function: AggregateFunction::$function, name: $name, unit: ValueUnit::$unit, bounds: BoundingValues::$bounds, description: $description,
         },)*];
     };
 }
@@ -149,13 +149,13 @@ functions! {
 
 /// A text that names no aggregate function.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown aggregate function `{name}`; expected one of {}", Function::ALL.map(Function::name).join(", "))]
+#[error("unknown aggregate function `{name}`; expected one of {}", AggregateFunction::ALL.map(AggregateFunction::name).join(", "))]
 pub struct UnknownFunction {
     /// What was asked for.
     pub name: String,
 }
 
-impl Function {
+impl AggregateFunction {
     /// Number of functions.
     pub const COUNT: usize = 37;
 
@@ -170,7 +170,7 @@ impl Function {
         all
     };
 
-    const fn row(self) -> &'static Row {
+    const fn row(self) -> &'static FunctionEntry {
         // `FUNCTIONS` has the order of the variants; a test holds that.
         &FUNCTIONS[self as usize]
     }
@@ -186,12 +186,12 @@ impl Function {
     }
 
     /// What the answer's value is.
-    pub const fn unit(self) -> Unit {
+    pub const fn unit(self) -> ValueUnit {
         self.row().unit
     }
 
     /// Which bounding values it takes.
-    pub const fn bounds(self) -> Bounds {
+    pub const fn bounds(self) -> BoundingValues {
         self.row().bounds
     }
 
@@ -224,19 +224,19 @@ impl Function {
     }
 }
 
-impl fmt::Display for Function {
+impl fmt::Display for AggregateFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl FromStr for Function {
+impl FromStr for AggregateFunction {
     type Err = UnknownFunction;
 
     /// Takes the name with its 2 attached or after an underscore (`minimum2`, `minimum_2`).
     fn from_str(text: &str) -> Result<Self, UnknownFunction> {
         let detached = text.strip_suffix("_2");
-        let same = |row: &&Row| row.name == text || detached.is_some_and(|stem| row.name.strip_suffix('2') == Some(stem));
+        let same = |row: &&FunctionEntry| row.name == text || detached.is_some_and(|stem| row.name.strip_suffix('2') == Some(stem));
         FUNCTIONS.iter().find(same).map(|row| row.function).ok_or_else(|| UnknownFunction { name: text.to_owned() })
     }
 }
@@ -247,8 +247,8 @@ mod tests {
 
     #[test]
     fn the_registry_has_the_order_of_the_variants_and_names_that_read_back() {
-        assert_eq!(FUNCTIONS.len(), Function::COUNT);
-        for (index, function) in Function::ALL.into_iter().enumerate() {
+        assert_eq!(FUNCTIONS.len(), AggregateFunction::COUNT);
+        for (index, function) in AggregateFunction::ALL.into_iter().enumerate() {
             assert_eq!(function as usize, index);
             assert_eq!(function.name().parse(), Ok(function));
             assert!(!function.description().is_empty());
@@ -260,10 +260,10 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_told_with_what_is_known() {
-        let error = "mean".parse::<Function>().unwrap_err().to_string();
+        let error = "mean".parse::<AggregateFunction>().unwrap_err().to_string();
         assert!(error.contains("`mean`") && error.contains("time_average2") && error.contains("variance_population"), "{error}");
-        assert!("average_2".parse::<Function>().is_err());
-        assert!("2".parse::<Function>().is_err());
-        assert!("_2".parse::<Function>().is_err());
+        assert!("average_2".parse::<AggregateFunction>().is_err());
+        assert!("2".parse::<AggregateFunction>().is_err());
+        assert!("_2".parse::<AggregateFunction>().is_err());
     }
 }

@@ -34,12 +34,12 @@ impl Interval {
 /// The intervals of a query or of a part of one, in the order in which they were asked for.
 #[derive(Clone, Debug)]
 pub struct Intervals {
-    kind: Kind,
+    kind: IntervalsKind,
     range: Range<usize>,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum IntervalsKind {
     /// From `start` towards `end` in steps of `step` ns; the last one is cut by `end`.
     Steps { start: i64, end: i64, step: u64 },
     /// Between neighbouring edges, ascending.
@@ -75,7 +75,7 @@ impl Intervals {
         let step = if step == 0 { span } else { step.min(span) };
         let count = span.div_ceil(step);
         match usize::try_from(count) {
-            Ok(count) if count <= INTERVALS_MAX => Ok(Self { kind: Kind::Steps { start, end, step }, range: 0..count }),
+            Ok(count) if count <= INTERVALS_MAX => Ok(Self { kind: IntervalsKind::Steps { start, end, step }, range: 0..count }),
             _ => Err(InvalidIntervals::TooMany { count: u128::from(count) }),
         }
     }
@@ -92,13 +92,13 @@ impl Intervals {
         if count > INTERVALS_MAX {
             return Err(InvalidIntervals::TooMany { count: count as u128 });
         }
-        Ok(Self { kind: Kind::Edges { edges: edges.into(), reverse, cut: (false, false) }, range: 0..count })
+        Ok(Self { kind: IntervalsKind::Edges { edges: edges.into(), reverse, cut: (false, false) }, range: 0..count })
     }
 
     /// Tells that the bounds of the request cut the earliest interval between edges, or the latest one: a day that is not over yet.
     #[must_use]
     pub fn cut_at(mut self, earliest: bool, latest: bool) -> Self {
-        if let Kind::Edges { cut, .. } = &mut self.kind {
+        if let IntervalsKind::Edges { cut, .. } = &mut self.kind {
             *cut = (earliest, latest);
         }
         self
@@ -117,8 +117,8 @@ impl Intervals {
     /// Whether they run backwards in time.
     pub fn is_reverse(&self) -> bool {
         match &self.kind {
-            Kind::Steps { start, end, .. } => end < start,
-            Kind::Edges { reverse, .. } => *reverse,
+            IntervalsKind::Steps { start, end, .. } => end < start,
+            IntervalsKind::Edges { reverse, .. } => *reverse,
         }
     }
 
@@ -130,7 +130,7 @@ impl Intervals {
         assert!(index < self.len(), "interval {index} of {}", self.len());
         let index = self.range.start + index;
         match &self.kind {
-            Kind::Steps { start, end, step } => {
+            IntervalsKind::Steps { start, end, step } => {
                 // Both edges lie between start and end, so they fit.
                 let (begin, reach) = (u128::from(*step) * index as u128, u128::from(*step) * (index as u128 + 1));
                 let span = u128::from(start.abs_diff(*end));
@@ -139,7 +139,7 @@ impl Intervals {
                 let reverse = end < start;
                 Interval { early: near.min(far), late: near.max(far), cut, reverse }
             }
-            Kind::Edges { edges, reverse, cut } => {
+            IntervalsKind::Edges { edges, reverse, cut } => {
                 let index = if *reverse { edges.len() - 2 - index } else { index };
                 let cut = (index == 0 && cut.0) || (index + 2 == edges.len() && cut.1);
                 Interval { early: edges[index], late: edges[index + 1], cut, reverse: *reverse }

@@ -5,8 +5,8 @@
 use historian_format::rollup::RollupState;
 use historian_format::{Samples, ValueType, Values};
 
-use super::configuration::Configuration;
-use super::sample::{Class, Neighbour, Point};
+use super::configuration::AggregateConfiguration;
+use super::sample::{AggregateSample, Class, Point};
 use super::status::code;
 
 /// The samples of one interval, one or more.
@@ -15,25 +15,25 @@ pub(super) struct Members {
     pub good: u64,
     pub uncertain: u64,
     pub bad: u64,
-    pub first: Neighbour,
-    pub last: Neighbour,
+    pub first: AggregateSample,
+    pub last: AggregateSample,
     /// Of the samples that take part in Average, Minimum and the like.
-    pub taken: Taken,
+    pub taken: MemberTotals,
     /// Of the usable samples.
-    pub first_usable: Option<Neighbour>,
-    pub last_usable: Option<Neighbour>,
-    pub before_last_usable: Option<Neighbour>,
+    pub first_usable: Option<AggregateSample>,
+    pub last_usable: Option<AggregateSample>,
+    pub before_last_usable: Option<AggregateSample>,
     pub usable_extremes: Option<Extremes>,
     pub transitions: u64,
     pub worst: Worst,
     /// Between neighbouring samples, whatever their quality.
     pub regions: Regions,
     /// Between neighbouring usable samples, those between them left out.
-    pub joined: Area,
+    pub joined: Integrals,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct MemberTotals {
     pub count: u64,
     pub sum: f64,
     pub sum_low: f64,
@@ -46,13 +46,13 @@ pub(super) struct Taken {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extremes {
-    pub minimum: Extreme,
-    pub maximum: Extreme,
+    pub minimum: IntervalExtreme,
+    pub maximum: IntervalExtreme,
 }
 
 /// An extreme, at its first occurrence.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Extreme {
+pub(super) struct IntervalExtreme {
     pub number: f64,
     pub bits: u64,
     pub timestamp: i64,
@@ -84,12 +84,12 @@ impl Worst {
 
 /// Integrals over time, in units × seconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Area {
+pub(super) struct Integrals {
     pub sloped: f64,
     pub stepped: f64,
 }
 
-impl Area {
+impl Integrals {
     pub(super) fn add(&mut self, from: f64, to: f64, seconds: f64) {
         self.sloped += (from + to) * 0.5 * seconds;
         self.stepped += from * seconds;
@@ -111,7 +111,7 @@ pub(super) struct Regions {
     /// Begins and ends with a usable point.
     pub firm: i64,
     /// Over usable time.
-    pub area: Area,
+    pub area: Integrals,
     /// Begins with a taken point that is zero, or is not; a double, since a state knows them as seconds.
     pub zero: f64,
     pub non_zero: f64,
@@ -119,7 +119,7 @@ pub(super) struct Regions {
 
 impl Regions {
     /// Adds the time from `from` on; `to` is the point at its end, if there is one.
-    pub(super) fn add(&mut self, from: &Point, to: Option<&Point>, duration: i64, configuration: Configuration) {
+    pub(super) fn add(&mut self, from: &Point, to: Option<&Point>, duration: i64, configuration: AggregateConfiguration) {
         self.total = self.total.saturating_add(duration);
         match from.class {
             Class::Good => self.good += duration,
@@ -143,14 +143,14 @@ impl Regions {
 }
 
 impl Members {
-    fn begin(first: Neighbour) -> Self {
+    fn begin(first: AggregateSample) -> Self {
         Self {
             good: 0,
             uncertain: 0,
             bad: 0,
             first,
             last: first,
-            taken: Taken::default(),
+            taken: MemberTotals::default(),
             first_usable: None,
             last_usable: None,
             before_last_usable: None,
@@ -158,7 +158,7 @@ impl Members {
             transitions: 0,
             worst: Worst::of(first.quality),
             regions: Regions::default(),
-            joined: Area::default(),
+            joined: Integrals::default(),
         }
     }
 
@@ -167,7 +167,12 @@ impl Members {
     }
 
     /// Adds the samples in `range` of a run in time order to what came before them.
-    pub(super) fn gather(members: &mut Option<Self>, samples: &Samples, range: std::ops::Range<usize>, configuration: Configuration) {
+    pub(super) fn gather(
+        members: &mut Option<Self>,
+        samples: &Samples,
+        range: std::ops::Range<usize>,
+        configuration: AggregateConfiguration,
+    ) {
         // Once per column, so that nothing is dispatched per sample.
         macro_rules! column {
             ($value:expr) => {
@@ -185,7 +190,7 @@ impl Members {
         }
     }
 
-    fn add(&mut self, next: &Neighbour, first: bool, value_type: ValueType, configuration: Configuration) {
+    fn add(&mut self, next: &AggregateSample, first: bool, value_type: ValueType, configuration: AggregateConfiguration) {
         let class = next.class();
         match class {
             Class::Good => self.good += 1,
@@ -214,13 +219,13 @@ impl Members {
     }
 
     /// What a state tells. All of it only when every sample was counted; `state` knows what else may be asked of it.
-    pub(super) fn of_state(state: &RollupState, value_type: ValueType, configuration: Configuration) -> Self {
+    pub(super) fn of_state(state: &RollupState, value_type: ValueType, configuration: AggregateConfiguration) -> Self {
         let number = |bits: u64| historian_format::Scalar { value_type, bits }.as_f64();
-        let (first, last) = (Neighbour::of_edge(&state.first, value_type), Neighbour::of_edge(&state.last, value_type));
+        let (first, last) = (AggregateSample::of_edge(&state.first, value_type), AggregateSample::of_edge(&state.last, value_type));
         let other = state.count - state.good_count;
         let total = last.timestamp.wrapping_sub(first.timestamp);
         let extreme = |extreme: Option<(u64, i64)>, repeated: Option<bool>| {
-            extreme.map(|(bits, timestamp)| Extreme { number: number(bits), bits, timestamp, repeated: repeated.unwrap_or(false) })
+            extreme.map(|(bits, timestamp)| IntervalExtreme { number: number(bits), bits, timestamp, repeated: repeated.unwrap_or(false) })
         };
         let extremes = extreme(state.minimum, state.minimum_repeated)
             .zip(extreme(state.maximum, state.maximum_repeated))
@@ -229,7 +234,7 @@ impl Members {
         members.last = last;
         members.good = state.good_count;
         (members.bad, members.uncertain) = if configuration.uncertain_is_bad() { (other, 0) } else { (0, other) };
-        members.taken = Taken {
+        members.taken = MemberTotals {
             count: state.good_count,
             sum: state.sum,
             sum_low: state.sum_low,
@@ -244,7 +249,7 @@ impl Members {
         members.usable_extremes = extremes;
         members.first_usable = Some(first);
         members.last_usable = Some(last);
-        members.joined = Area { sloped: state.integral_sloped, stepped: state.integral_stepped };
+        members.joined = Integrals { sloped: state.integral_sloped, stepped: state.integral_stepped };
         let non_zero = match extremes {
             Some(extremes) if extremes.minimum.number > 0.0 || extremes.maximum.number < 0.0 => total as f64,
             // The integral of a bool is the time for which it was true.
@@ -263,23 +268,23 @@ fn gather(
     members: &mut Option<Members>,
     samples: &Samples,
     range: std::ops::Range<usize>,
-    configuration: Configuration,
+    configuration: AggregateConfiguration,
     value: impl Fn(usize) -> (f64, u64),
 ) {
     let value_type = samples.value_type();
     for index in range {
         let (number, bits) = value(index);
-        let mut next = Neighbour::of(samples.timestamps[index], number, bits, samples.qualities[index]);
+        let mut next = AggregateSample::of(samples.timestamps[index], number, bits, samples.qualities[index]);
         if !samples.is_valid(index) {
-            next = Neighbour { number: 0.0, bits: 0, present: false, ..next };
+            next = AggregateSample { number: 0.0, bits: 0, present: false, ..next };
         }
         let first = members.is_none();
         members.get_or_insert_with(|| Members::begin(next)).add(&next, first, value_type, configuration);
     }
 }
 
-impl Taken {
-    fn add(&mut self, next: &Neighbour, value_type: ValueType) {
+impl MemberTotals {
+    fn add(&mut self, next: &AggregateSample, value_type: ValueType) {
         if self.count == 0 {
             self.first = next.number;
         }
@@ -300,8 +305,8 @@ impl Taken {
 }
 
 impl Extremes {
-    fn add(extremes: &mut Option<Self>, next: &Neighbour, value_type: ValueType) {
-        let new = Extreme { number: next.number, bits: next.bits, timestamp: next.timestamp, repeated: false };
+    fn add(extremes: &mut Option<Self>, next: &AggregateSample, value_type: ValueType) {
+        let new = IntervalExtreme { number: next.number, bits: next.bits, timestamp: next.timestamp, repeated: false };
         let Some(extremes) = extremes else {
             *extremes = Some(Self { minimum: new, maximum: new });
             return;
@@ -320,7 +325,7 @@ impl Extremes {
 }
 
 /// Integers as such: two of them may have the same nearest f64.
-fn compare(value_type: ValueType, a: &Extreme, b: &Extreme) -> Option<std::cmp::Ordering> {
+fn compare(value_type: ValueType, a: &IntervalExtreme, b: &IntervalExtreme) -> Option<std::cmp::Ordering> {
     match value_type {
         ValueType::I64 => Some(a.bits.cast_signed().cmp(&b.bits.cast_signed())),
         ValueType::U64 => Some(a.bits.cmp(&b.bits)),

@@ -23,11 +23,11 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{After, Answer, Before};
-pub use configuration::{Configuration, InvalidConfiguration};
+pub use answer::{After, AggregateValue, Before};
+pub use configuration::{AggregateConfiguration, InvalidConfiguration};
 pub use evaluator::{AggregateError, Evaluator, Finished, Lookups, Needs};
-pub use function::{Bounds, Function, Unit, UnknownFunction};
+pub use function::{AggregateFunction, BoundingValues, UnknownFunction, ValueUnit};
 pub use interval::{INTERVALS_MAX, Interval, Intervals, InvalidIntervals};
-pub use sample::Neighbour;
+pub use sample::AggregateSample;
 pub use state::{is_enough, parts};
 pub use status::{BAD_AGGREGATE_INVALID_INPUTS, BAD_AGGREGATE_NOT_SUPPORTED, CALCULATED, INTERPOLATED, MULTIPLE_VALUES, PARTIAL};

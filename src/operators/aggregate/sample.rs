@@ -31,7 +31,7 @@ impl Class {
 
 /// One sample beside or in an interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Neighbour {
+pub struct AggregateSample {
     /// ns since 1970, UTC.
     pub timestamp: i64,
     /// The value as the nearest f64 (false 0, true 1, a state its number, text 0); 0 when there is none.
@@ -44,7 +44,7 @@ pub struct Neighbour {
     pub quality: u32,
 }
 
-impl Neighbour {
+impl AggregateSample {
     /// The sample at `index`.
     ///
     /// # Panics

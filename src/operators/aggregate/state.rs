@@ -4,12 +4,12 @@
 use historian_format::ValueType;
 use historian_format::rollup::{Parts, RollupState};
 
-use super::configuration::Configuration;
-use super::function::{Bounds, Function};
+use super::configuration::AggregateConfiguration;
+use super::function::{AggregateFunction, BoundingValues};
 use historian_model::Quality;
 
 /// Whether `function` of an interval can be answered from the state of its samples, to the bit as every other state of them would.
-pub fn is_enough(function: Function, state: &RollupState, value_type: ValueType, configuration: Configuration) -> bool {
+pub fn is_enough(function: AggregateFunction, state: &RollupState, value_type: ValueType, configuration: AggregateConfiguration) -> bool {
     if value_type == ValueType::String && !function.takes_text() {
         // The answer is the same whatever the samples are.
         return true;
@@ -21,62 +21,73 @@ pub fn is_enough(function: Function, state: &RollupState, value_type: ValueType,
     let others_are_bad = configuration.uncertain_is_bad();
     match function {
         // Of these the bounds look at the samples next to the edges only.
-        Function::Start | Function::End | Function::AnnotationCount | Function::StartBound | Function::EndBound | Function::DeltaBounds => {
-            true
-        }
-        Function::Average | Function::Count => {
+        AggregateFunction::Start
+        | AggregateFunction::End
+        | AggregateFunction::AnnotationCount
+        | AggregateFunction::StartBound
+        | AggregateFunction::EndBound
+        | AggregateFunction::DeltaBounds => true,
+        AggregateFunction::Average | AggregateFunction::Count => {
             all || (others_are_bad || undecided_is_uncertain(state, configuration)) && !configuration.use_uncertain_values
         }
-        Function::Delta
-        | Function::StandardDeviationSample
-        | Function::StandardDeviationPopulation
-        | Function::VarianceSample
-        | Function::VariancePopulation => all || !configuration.use_uncertain_values,
-        Function::Range => all || others_are_bad,
-        Function::Minimum | Function::Maximum | Function::MinimumActualTime | Function::MaximumActualTime => {
-            (all || others_are_bad) && repeats_known
+        AggregateFunction::Delta
+        | AggregateFunction::StandardDeviationSample
+        | AggregateFunction::StandardDeviationPopulation
+        | AggregateFunction::VarianceSample
+        | AggregateFunction::VariancePopulation => all || !configuration.use_uncertain_values,
+        AggregateFunction::Range => all || others_are_bad,
+        AggregateFunction::Minimum
+        | AggregateFunction::Maximum
+        | AggregateFunction::MinimumActualTime
+        | AggregateFunction::MaximumActualTime => (all || others_are_bad) && repeats_known,
+        AggregateFunction::WorstQuality | AggregateFunction::WorstQuality2 => {
+            Quality(state.worst_quality).is_good() && (all || function.bounds() == BoundingValues::None)
         }
-        Function::WorstQuality | Function::WorstQuality2 => {
-            Quality(state.worst_quality).is_good() && (all || function.bounds() == Bounds::None)
+        AggregateFunction::Minimum2
+        | AggregateFunction::Maximum2
+        | AggregateFunction::MinimumActualTime2
+        | AggregateFunction::MaximumActualTime2 => all && repeats_known,
+        AggregateFunction::DurationInStateZero | AggregateFunction::DurationInStateNonZero => all && splits_by_zero(state, value_type),
+        AggregateFunction::Interpolative | AggregateFunction::TimeAverage | AggregateFunction::Total => {
+            all && !configuration.use_sloped_extrapolation
         }
-        Function::Minimum2 | Function::Maximum2 | Function::MinimumActualTime2 | Function::MaximumActualTime2 => all && repeats_known,
-        Function::DurationInStateZero | Function::DurationInStateNonZero => all && splits_by_zero(state, value_type),
-        Function::Interpolative | Function::TimeAverage | Function::Total => all && !configuration.use_sloped_extrapolation,
-        Function::TimeAverage2
-        | Function::Total2
-        | Function::Range2
-        | Function::NumberOfTransitions
-        | Function::DurationGood
-        | Function::DurationBad
-        | Function::PercentGood
-        | Function::PercentBad => all,
+        AggregateFunction::TimeAverage2
+        | AggregateFunction::Total2
+        | AggregateFunction::Range2
+        | AggregateFunction::NumberOfTransitions
+        | AggregateFunction::DurationGood
+        | AggregateFunction::DurationBad
+        | AggregateFunction::PercentGood
+        | AggregateFunction::PercentBad => all,
     }
 }
 
 /// The numbers of a state that these functions look at: what [`RollupState::of_parts`] must make for them, and no more.
-pub fn parts(functions: &[Function], value_type: ValueType) -> Parts {
+pub fn parts(functions: &[AggregateFunction], value_type: ValueType) -> Parts {
     functions.iter().fold(Parts::NONE, |parts, function| {
         parts.and(match function {
-            Function::Average => Parts { sum: true, ..Parts::NONE },
-            Function::StandardDeviationSample
-            | Function::StandardDeviationPopulation
-            | Function::VarianceSample
-            | Function::VariancePopulation => Parts { m2: true, ..Parts::NONE },
-            Function::Minimum
-            | Function::Maximum
-            | Function::MinimumActualTime
-            | Function::MaximumActualTime
-            | Function::Range
-            | Function::Minimum2
-            | Function::Maximum2
-            | Function::MinimumActualTime2
-            | Function::MaximumActualTime2
-            | Function::Range2 => Parts { extremes: true, ..Parts::NONE },
-            Function::TimeAverage | Function::TimeAverage2 | Function::Total | Function::Total2 => Parts { integrals: true, ..Parts::NONE },
-            Function::DurationInStateZero | Function::DurationInStateNonZero => {
+            AggregateFunction::Average => Parts { sum: true, ..Parts::NONE },
+            AggregateFunction::StandardDeviationSample
+            | AggregateFunction::StandardDeviationPopulation
+            | AggregateFunction::VarianceSample
+            | AggregateFunction::VariancePopulation => Parts { m2: true, ..Parts::NONE },
+            AggregateFunction::Minimum
+            | AggregateFunction::Maximum
+            | AggregateFunction::MinimumActualTime
+            | AggregateFunction::MaximumActualTime
+            | AggregateFunction::Range
+            | AggregateFunction::Minimum2
+            | AggregateFunction::Maximum2
+            | AggregateFunction::MinimumActualTime2
+            | AggregateFunction::MaximumActualTime2
+            | AggregateFunction::Range2 => Parts { extremes: true, ..Parts::NONE },
+            AggregateFunction::TimeAverage | AggregateFunction::TimeAverage2 | AggregateFunction::Total | AggregateFunction::Total2 => {
+                Parts { integrals: true, ..Parts::NONE }
+            }
+            AggregateFunction::DurationInStateZero | AggregateFunction::DurationInStateNonZero => {
                 Parts { extremes: true, integrals: value_type == ValueType::Bool, ..Parts::NONE }
             }
-            Function::NumberOfTransitions => Parts { transitions: true, ..Parts::NONE },
+            AggregateFunction::NumberOfTransitions => Parts { transitions: true, ..Parts::NONE },
             _ => Parts::NONE,
         })
     })
@@ -84,7 +95,7 @@ pub fn parts(functions: &[Function], value_type: ValueType) -> Parts {
 
 /// Among samples that were not counted a state does not tell Uncertain from Bad. It need not where even all of them Bad would not make the
 /// answer Bad.
-fn undecided_is_uncertain(state: &RollupState, configuration: Configuration) -> bool {
+fn undecided_is_uncertain(state: &RollupState, configuration: AggregateConfiguration) -> bool {
     let percent = |part: u64| part as f64 / state.count as f64 * 100.0;
     percent(state.good_count) >= f64::from(configuration.percent_data_good)
         || percent(state.count - state.good_count) < f64::from(configuration.percent_data_bad)

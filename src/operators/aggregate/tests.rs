@@ -7,19 +7,21 @@ mod reference;
 
 use historian_format::{Samples, Value, ValueType};
 
-use super::{After, Answer, Before, Configuration, Evaluator, Function, Interval, Intervals, Lookups, Neighbour};
+use super::{
+    After, AggregateConfiguration, AggregateFunction, AggregateSample, AggregateValue, Before, Evaluator, Interval, Intervals, Lookups,
+};
 
 /// What lies around the intervals, looked up in the whole history as the plan does in the store.
 fn surroundings(
     history: &Samples,
     intervals: &Intervals,
-    functions: &[Function],
-    configuration: Configuration,
+    functions: &[AggregateFunction],
+    configuration: AggregateConfiguration,
 ) -> (Before, After, std::ops::Range<usize>) {
     let range = intervals.sample_range();
     let rows = history.slice_time_range(range.start, range.end);
-    let at = |index: usize| Neighbour::at(history, index);
-    let is_usable = |sample: &Neighbour| configuration.is_usable(historian_model::Quality(sample.quality), sample.present);
+    let at = |index: usize| AggregateSample::at(history, index);
+    let is_usable = |sample: &AggregateSample| configuration.is_usable(historian_model::Quality(sample.quality), sample.present);
     let asked = Lookups::of(functions, configuration);
     let mut before = (0..rows.start).rev().map(at).filter(is_usable);
     let usable = [before.next(), before.next()].map(|found| found.filter(|_| asked.usable_before > 0));
@@ -36,11 +38,11 @@ fn surroundings(
 /// The answers from samples alone, handed over in portions of `portion`.
 fn from_samples(
     history: &Samples,
-    functions: &[Function],
-    configuration: Configuration,
+    functions: &[AggregateFunction],
+    configuration: AggregateConfiguration,
     intervals: &Intervals,
     portion: usize,
-) -> Vec<Answer> {
+) -> Vec<AggregateValue> {
     let (before, after, rows) = surroundings(history, intervals, functions, configuration);
     let mut evaluator = Evaluator::new(functions, configuration, intervals.clone(), history.value_type(), before).unwrap();
     let mut at = rows.start;

@@ -4,8 +4,8 @@ use historian_model::{TimeRange, ValueType};
 
 use super::{
     column::Column,
-    finding::{Draft, Report, Severity},
-    parameter::{Arguments, DetectorError, ParameterSpec},
+    finding::{FindingDraft, FindingSeverity, Report},
+    parameter::{DetectorError, DetectorParameters, ParameterSpec},
     statistics::CountByStatistics,
 };
 
@@ -48,21 +48,21 @@ pub trait Detector: Sync {
     }
 
     /// Checks that need more than one parameter and nothing of a tag.
-    fn check(&self, _arguments: &Arguments) -> Result<(), DetectorError> {
+    fn check(&self, _arguments: &DetectorParameters) -> Result<(), DetectorError> {
         Ok(())
     }
 
     /// Begins with one tag.
-    fn begin(&self, arguments: &Arguments, subject: &Subject) -> Result<Box<dyn Scan>, DetectorError>;
+    fn begin(&self, arguments: &DetectorParameters, subject: &Subject) -> Result<Box<dyn DetectorScan>, DetectorError>;
 
     /// Begins to count in one tag by the statistics of chunks, where it can tell by them.
-    fn count_by_statistics(&self, _arguments: &Arguments) -> Option<Box<dyn CountByStatistics>> {
+    fn count_by_statistics(&self, _arguments: &DetectorParameters) -> Option<Box<dyn CountByStatistics>> {
         None
     }
 }
 
 /// A detector at work on one tag. It holds bounded memory, however many samples come.
-pub trait Scan: Send {
+pub trait DetectorScan: Send {
     /// True when all samples are to be shown once to `learn` before they are judged.
     fn learns(&self) -> bool {
         false
@@ -84,12 +84,12 @@ pub trait Scan: Send {
     fn finish(&mut self, _report: &mut Report) {}
 
     /// One sentence about a finding.
-    fn explain(&self, draft: &Draft) -> String;
+    fn explain(&self, draft: &FindingDraft) -> String;
 
     /// Unit of `observed` and `expected`.
     fn unit(&self) -> String;
 
-    fn severity(&self, draft: &Draft) -> Severity {
-        if draft.score >= 2.0 { Severity::Critical } else { Severity::Warning }
+    fn severity(&self, draft: &FindingDraft) -> FindingSeverity {
+        if draft.score >= 2.0 { FindingSeverity::Critical } else { FindingSeverity::Warning }
     }
 }

@@ -4,7 +4,7 @@ use historian_model::Timestamp;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Output {
+pub enum AnomalyOutput {
     /// Adjacent anomalous samples as one finding each, explained.
     #[default]
     Findings,
@@ -16,17 +16,17 @@ pub enum Output {
 
 /// How far out a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
+pub enum FindingSeverity {
     Warning,
     /// Beyond a `low_low` or `high_high` limit; in other detectors a score of 2 or more: twice what is allowed.
     Critical,
 }
 
-impl Severity {
+impl FindingSeverity {
     pub fn as_str(self) -> &'static str {
         match self {
-            Severity::Warning => "warning",
-            Severity::Critical => "critical",
+            FindingSeverity::Warning => "warning",
+            FindingSeverity::Critical => "critical",
         }
     }
 }
@@ -48,7 +48,7 @@ pub struct Finding {
     pub samples: u64,
     /// Highest score of its samples; 1 is the limit of what is allowed.
     pub score: f64,
-    pub severity: Severity,
+    pub severity: FindingSeverity,
     /// What it is in one word of the detector: `high_high`, `above`, `rising`, `flat`, `gap`.
     pub condition: &'static str,
     /// Smallest and largest allowed `observed` at the peak; infinite where there is no such bound.
@@ -109,7 +109,7 @@ impl Verdict {
 
 /// A finding before it is explained.
 #[derive(Clone, Copy, Debug)]
-pub struct Draft {
+pub struct FindingDraft {
     pub start: i64,
     pub end: i64,
     pub open_ended: bool,
@@ -139,23 +139,23 @@ const BELOW_ONE: f64 = 1.0 - f64::EPSILON;
 /// The report that a scan writes while it goes over the samples of a tag.
 #[derive(Debug)]
 pub struct Report {
-    output: Output,
+    output: AnomalyOutput,
     pub(super) count: u64,
     pub(super) scores: Scores,
     /// Finished, in the order of their ends.
-    pub(super) closed: Vec<Draft>,
+    pub(super) closed: Vec<FindingDraft>,
     /// At most one open finding per track. Most detectors have one track; `limits` has one for each limit.
-    open: Vec<Option<Draft>>,
+    open: Vec<Option<FindingDraft>>,
 }
 
 impl Report {
-    pub fn new(output: Output, tracks: usize) -> Report {
+    pub fn new(output: AnomalyOutput, tracks: usize) -> Report {
         Report { output, count: 0, scores: Scores::default(), closed: Vec::new(), open: vec![None; tracks] }
     }
 
     /// True when only the number of anomalous samples is asked for.
     pub fn counts_only(&self) -> bool {
-        self.output == Output::Counts
+        self.output == AnomalyOutput::Counts
     }
 
     /// Adds anomalous samples of which nothing else is asked.
@@ -184,7 +184,7 @@ impl Report {
     #[inline]
     pub fn score(&mut self, at: i64, value: f64, score: f64, anomalous: bool) {
         self.count += u64::from(anomalous);
-        if self.output == Output::Scores {
+        if self.output == AnomalyOutput::Scores {
             self.scores.timestamps.push(at);
             self.scores.values.push(value);
             // Delays, hysteresis and rounding may put the two at odds: the verdict wins.
@@ -198,12 +198,21 @@ impl Report {
     }
 
     fn extend_weighted(&mut self, track: usize, start: i64, at: i64, verdict: Verdict, weight: f64) {
-        if self.output != Output::Findings {
+        if self.output != AnomalyOutput::Findings {
             return;
         }
         let Some(draft) = &mut self.open[track] else {
-            self.open[track] =
-                Some(Draft { start, end: at, open_ended: false, last: at, peak: at, samples: 1, score: verdict.score, verdict, weight });
+            self.open[track] = Some(FindingDraft {
+                start,
+                end: at,
+                open_ended: false,
+                last: at,
+                peak: at,
+                samples: 1,
+                score: verdict.score,
+                verdict,
+                weight,
+            });
             return;
         };
         draft.last = at;

@@ -6,9 +6,9 @@
 
 use super::{
     column::Column,
-    detector::{Detector, Scan, Subject},
-    finding::{Draft, Report, Verdict, score},
-    parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, Kind, ParameterSpec},
+    detector::{Detector, DetectorScan, Subject},
+    finding::{FindingDraft, Report, Verdict, score},
+    parameter::{DetectorError, DetectorParameters, INCLUDE_UNCERTAIN, ParameterKind, ParameterSpec},
     text::{duration, with_unit},
 };
 
@@ -31,13 +31,13 @@ impl Detector for Flatline {
             &[
                 ParameterSpec {
                     name: RESOLUTION,
-                    kind: Kind::Number { minimum: 0.0, maximum: f64::MAX, default: Some(0.0) },
+                    kind: ParameterKind::Number { minimum: 0.0, maximum: f64::MAX, default: Some(0.0) },
                     unit: "unit of the tag",
                     description: "values no further apart than this are the same",
                 },
                 ParameterSpec {
                     name: DURATION,
-                    kind: Kind::Duration {
+                    kind: ParameterKind::Duration {
                         minimum: 1_000_000,
                         maximum: 366 * 86_400 * 1_000_000_000,
                         default: Some(3_600 * 1_000_000_000),
@@ -50,7 +50,7 @@ impl Detector for Flatline {
         }
     }
 
-    fn begin(&self, arguments: &Arguments, subject: &Subject) -> Result<Box<dyn Scan>, DetectorError> {
+    fn begin(&self, arguments: &DetectorParameters, subject: &Subject) -> Result<Box<dyn DetectorScan>, DetectorError> {
         Ok(Box::new(FlatlineScan {
             resolution: arguments.number(RESOLUTION).unwrap_or_default(),
             allowed: arguments.duration(DURATION).unwrap_or(i64::MAX),
@@ -61,7 +61,7 @@ impl Detector for Flatline {
 }
 
 #[derive(Clone, Copy)]
-struct Stretch {
+struct FlatStretch {
     start: i64,
     last: i64,
     low: f64,
@@ -72,11 +72,11 @@ struct FlatlineScan {
     resolution: f64,
     /// ns.
     allowed: i64,
-    stretch: Option<Stretch>,
+    stretch: Option<FlatStretch>,
     unit: String,
 }
 
-impl Scan for FlatlineScan {
+impl DetectorScan for FlatlineScan {
     fn judge(&mut self, column: &Column<'_>, report: &mut Report) {
         for (rows, interrupted) in column.stretches() {
             for row in rows {
@@ -89,7 +89,7 @@ impl Scan for FlatlineScan {
         }
     }
 
-    fn explain(&self, draft: &Draft) -> String {
+    fn explain(&self, draft: &FindingDraft) -> String {
         let value = with_unit(draft.verdict.detail, &self.unit);
         let value = if self.resolution > 0.0 {
             format!("within {} of {value}", with_unit(self.resolution, &self.unit))
@@ -110,12 +110,12 @@ impl FlatlineScan {
     #[inline]
     fn step(&mut self, at: i64, value: f64, report: &mut Report) {
         let stretch = match self.stretch {
-            Some(Stretch { start, low, high, .. }) if high.max(value) - low.min(value) <= self.resolution => {
-                Stretch { start, last: at, low: low.min(value), high: high.max(value) }
+            Some(FlatStretch { start, low, high, .. }) if high.max(value) - low.min(value) <= self.resolution => {
+                FlatStretch { start, last: at, low: low.min(value), high: high.max(value) }
             }
             _ => {
                 report.close(0, at);
-                Stretch { start: at, last: at, low: value, high: value }
+                FlatStretch { start: at, last: at, low: value, high: value }
             }
         };
         self.stretch = Some(stretch);

@@ -7,9 +7,9 @@
 
 use super::{
     column::Column,
-    detector::{ANY, Detector, Scan, Subject},
-    finding::{Draft, Report, Verdict, score},
-    parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, Kind, ParameterSpec},
+    detector::{ANY, Detector, DetectorScan, Subject},
+    finding::{FindingDraft, Report, Verdict, score},
+    parameter::{DetectorError, DetectorParameters, INCLUDE_UNCERTAIN, ParameterKind, ParameterSpec},
     reservoir::Reservoir,
     text::duration,
 };
@@ -20,9 +20,9 @@ const FACTOR: &str = "factor";
 const USABLE_ONLY: &str = "usable_only";
 const INTERVALS_KEPT_MAX: usize = 16_384;
 
-pub struct Gap;
+pub struct GapDetector;
 
-impl Detector for Gap {
+impl Detector for GapDetector {
     fn name(&self) -> &'static str {
         "gap"
     }
@@ -40,19 +40,19 @@ impl Detector for Gap {
             &[
                 ParameterSpec {
                     name: PERIOD,
-                    kind: Kind::Duration { minimum: 1_000, maximum: 366 * 86_400 * 1_000_000_000, default: None },
+                    kind: ParameterKind::Duration { minimum: 1_000, maximum: 366 * 86_400 * 1_000_000_000, default: None },
                     unit: "",
                     description: "expected time from sample to sample; without it the median of the range",
                 },
                 ParameterSpec {
                     name: FACTOR,
-                    kind: Kind::Number { minimum: 1.0, maximum: 1e6, default: Some(3.0) },
+                    kind: ParameterKind::Number { minimum: 1.0, maximum: 1e6, default: Some(3.0) },
                     unit: "periods",
                     description: "longest allowed time without a sample",
                 },
                 ParameterSpec {
                     name: USABLE_ONLY,
-                    kind: Kind::Flag { default: false },
+                    kind: ParameterKind::Flag { default: false },
                     unit: "",
                     description: "Bad samples do not count as delivered, nor Uncertain ones unless they are included",
                 },
@@ -65,7 +65,7 @@ impl Detector for Gap {
         ANY
     }
 
-    fn begin(&self, arguments: &Arguments, subject: &Subject) -> Result<Box<dyn Scan>, DetectorError> {
+    fn begin(&self, arguments: &DetectorParameters, subject: &Subject) -> Result<Box<dyn DetectorScan>, DetectorError> {
         let period = arguments.duration(PERIOD);
         Ok(Box::new(GapScan {
             given: period.is_some(),
@@ -119,7 +119,7 @@ impl GapScan {
     }
 }
 
-impl Scan for GapScan {
+impl DetectorScan for GapScan {
     fn learns(&self) -> bool {
         !self.given
     }
@@ -178,7 +178,7 @@ impl Scan for GapScan {
         }
     }
 
-    fn explain(&self, draft: &Draft) -> String {
+    fn explain(&self, draft: &FindingDraft) -> String {
         let silent = duration(draft.end.saturating_sub(draft.start));
         let Some(period) = self.period else {
             return format!("There is no sample in the whole range of {silent}.");

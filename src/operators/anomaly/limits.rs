@@ -8,9 +8,9 @@
 
 use super::{
     column::Column,
-    detector::{Detector, Scan, Subject},
-    finding::{Draft, Report, Severity, Verdict},
-    parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, Kind, ParameterSpec},
+    detector::{Detector, DetectorScan, Subject},
+    finding::{FindingDraft, FindingSeverity, Report, Verdict},
+    parameter::{DetectorError, DetectorParameters, INCLUDE_UNCERTAIN, ParameterKind, ParameterSpec},
     text::{duration, with_unit},
 };
 
@@ -23,16 +23,21 @@ const OFF_DELAY: &str = "off_delay";
 const DELAY_MAX: i64 = 30 * 86_400 * 1_000_000_000;
 
 const fn limit(name: &'static str, description: &'static str) -> ParameterSpec {
-    ParameterSpec { name, kind: Kind::Number { minimum: f64::MIN, maximum: f64::MAX, default: None }, unit: "unit of the tag", description }
+    ParameterSpec {
+        name,
+        kind: ParameterKind::Number { minimum: f64::MIN, maximum: f64::MAX, default: None },
+        unit: "unit of the tag",
+        description,
+    }
 }
 
 const fn delay(name: &'static str, description: &'static str) -> ParameterSpec {
-    ParameterSpec { name, kind: Kind::Duration { minimum: 0, maximum: DELAY_MAX, default: Some(0) }, unit: "", description }
+    ParameterSpec { name, kind: ParameterKind::Duration { minimum: 0, maximum: DELAY_MAX, default: Some(0) }, unit: "", description }
 }
 
-pub struct Limits;
+pub struct LimitsDetector;
 
-impl Detector for Limits {
+impl Detector for LimitsDetector {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -50,7 +55,7 @@ impl Detector for Limits {
                 limit(LIMITS[3], "alarm above this value"),
                 ParameterSpec {
                     name: DEADBAND,
-                    kind: Kind::Number { minimum: 0.0, maximum: f64::MAX, default: Some(0.0) },
+                    kind: ParameterKind::Number { minimum: 0.0, maximum: f64::MAX, default: Some(0.0) },
                     unit: "unit of the tag",
                     description: "how far inside the limit the value must be for the alarm to go off",
                 },
@@ -61,7 +66,7 @@ impl Detector for Limits {
         }
     }
 
-    fn check(&self, arguments: &Arguments) -> Result<(), DetectorError> {
+    fn check(&self, arguments: &DetectorParameters) -> Result<(), DetectorError> {
         let given: Vec<_> = LIMITS.iter().filter_map(|name| Some((name, arguments.number(name)?))).collect();
         for pair in given.windows(2) {
             if pair[0].1 >= pair[1].1 {
@@ -78,7 +83,7 @@ impl Detector for Limits {
         Ok(())
     }
 
-    fn begin(&self, arguments: &Arguments, subject: &Subject) -> Result<Box<dyn Scan>, DetectorError> {
+    fn begin(&self, arguments: &DetectorParameters, subject: &Subject) -> Result<Box<dyn DetectorScan>, DetectorError> {
         let mut limits = LIMITS.map(|name| arguments.number(name));
         if limits.iter().all(Option::is_none) {
             limits = [None, subject.range_low, subject.range_high, None];
@@ -128,7 +133,7 @@ struct LimitsScan {
     unit: String,
 }
 
-impl Scan for LimitsScan {
+impl DetectorScan for LimitsScan {
     fn tracks(&self) -> usize {
         self.alarms.len()
     }
@@ -144,7 +149,7 @@ impl Scan for LimitsScan {
         }
     }
 
-    fn explain(&self, draft: &Draft) -> String {
+    fn explain(&self, draft: &FindingDraft) -> String {
         let (low, high) = draft.verdict.expected;
         let (word, limit) = if low.is_finite() { ("below", low) } else { ("above", high) };
         format!(
@@ -160,12 +165,12 @@ impl Scan for LimitsScan {
         self.unit.clone()
     }
 
-    fn severity(&self, draft: &Draft) -> Severity {
-        if [LIMITS[0], LIMITS[3]].contains(&draft.verdict.condition) { Severity::Critical } else { Severity::Warning }
+    fn severity(&self, draft: &FindingDraft) -> FindingSeverity {
+        if [LIMITS[0], LIMITS[3]].contains(&draft.verdict.condition) { FindingSeverity::Critical } else { FindingSeverity::Warning }
     }
 }
 
-fn lasting(draft: &Draft) -> String {
+fn lasting(draft: &FindingDraft) -> String {
     duration(draft.end.saturating_sub(draft.start))
 }
 

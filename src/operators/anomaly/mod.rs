@@ -24,18 +24,18 @@ mod tests;
 mod text;
 
 pub use detector::{Detector, Subject};
-pub use finding::{Finding, Output, Scores, Severity};
-pub use parameter::{DetectorError, Kind, Parameter, ParameterSpec, Parameters};
-pub use run::{Detection, Plan};
+pub use finding::{AnomalyOutput, Finding, FindingSeverity, Scores};
+pub use parameter::{DetectorError, ParameterKind, ParameterSpec, ParameterValue, Parameters};
+pub use run::{Detection, DetectorPlan};
 pub use statistics::{CountByStatistics, KnownSamples};
 pub use text::DURATION_UNITS;
 
 /// Every detector.
 pub static DETECTORS: &[&dyn Detector] = &[
-    &limits::Limits,
+    &limits::LimitsDetector,
     &rate_of_change::RateOfChange,
     &flatline::Flatline,
-    &gap::Gap,
+    &gap::GapDetector,
     &spike::Spike,
     &sigma::SigmaDetector,
     &seasonal::Seasonal,

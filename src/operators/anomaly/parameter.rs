@@ -8,39 +8,39 @@ use super::text;
 
 /// A parameter as a request gives it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Parameter {
+pub enum ParameterValue {
     Number(f64),
     Text(String),
     Bool(bool),
 }
 
 /// Parameters of a request by name.
-pub type Parameters = BTreeMap<String, Parameter>;
+pub type Parameters = BTreeMap<String, ParameterValue>;
 
-impl Parameter {
+impl ParameterValue {
     /// Reads what a person types after `name=`: a number, `true` or `false`, else text.
-    pub fn from_text(text: &str) -> Parameter {
+    pub fn from_text(text: &str) -> ParameterValue {
         match (text.parse::<f64>(), text.parse::<bool>()) {
-            (Ok(number), _) => Parameter::Number(number),
-            (_, Ok(flag)) => Parameter::Bool(flag),
-            _ => Parameter::Text(text.to_owned()),
+            (Ok(number), _) => ParameterValue::Number(number),
+            (_, Ok(flag)) => ParameterValue::Bool(flag),
+            _ => ParameterValue::Text(text.to_owned()),
         }
     }
 }
 
-impl fmt::Display for Parameter {
+impl fmt::Display for ParameterValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Parameter::Number(number) => write!(f, "{number}"),
-            Parameter::Text(text) => write!(f, "{:?}", text.chars().take(60).collect::<String>()),
-            Parameter::Bool(flag) => write!(f, "{flag}"),
+            ParameterValue::Number(number) => write!(f, "{number}"),
+            ParameterValue::Text(text) => write!(f, "{:?}", text.chars().take(60).collect::<String>()),
+            ParameterValue::Bool(flag) => write!(f, "{flag}"),
         }
     }
 }
 
 /// What a parameter may be, and what it is when not given. Bounds are inclusive.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
+pub enum ParameterKind {
     /// A finite number.
     Number {
         minimum: f64,
@@ -73,7 +73,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ParameterSpec {
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: ParameterKind,
     /// Unit of a number as text; empty where there is none. "unit of the tag" stands for its engineering unit.
     pub unit: &'static str,
     pub description: &'static str,
@@ -82,7 +82,7 @@ pub struct ParameterSpec {
 /// The row that every detector has: see `column.rs` for what it decides.
 pub const INCLUDE_UNCERTAIN: ParameterSpec = ParameterSpec {
     name: "include_uncertain",
-    kind: Kind::Flag { default: false },
+    kind: ParameterKind::Flag { default: false },
     unit: "",
     description: "score samples of Uncertain quality as well; Bad ones are never scored",
 };
@@ -91,85 +91,85 @@ impl ParameterSpec {
     /// Type of the parameter in one word.
     pub fn type_name(&self) -> &'static str {
         match self.kind {
-            Kind::Number { .. } => "number",
-            Kind::Whole { .. } => "whole number",
-            Kind::Duration { .. } => "duration",
-            Kind::Choice { .. } => "text",
-            Kind::Flag { .. } => "bool",
+            ParameterKind::Number { .. } => "number",
+            ParameterKind::Whole { .. } => "whole number",
+            ParameterKind::Duration { .. } => "duration",
+            ParameterKind::Choice { .. } => "text",
+            ParameterKind::Flag { .. } => "bool",
         }
     }
 
     /// Default as text; empty when there is none.
     pub fn default_text(&self) -> String {
         match self.kind {
-            Kind::Number { default, .. } => default.map(text::number).unwrap_or_default(),
-            Kind::Whole { default, .. } => default.to_string(),
-            Kind::Duration { default, .. } => default.map(text::duration).unwrap_or_default(),
-            Kind::Choice { default, .. } => default.to_owned(),
-            Kind::Flag { default } => default.to_string(),
+            ParameterKind::Number { default, .. } => default.map(text::number).unwrap_or_default(),
+            ParameterKind::Whole { default, .. } => default.to_string(),
+            ParameterKind::Duration { default, .. } => default.map(text::duration).unwrap_or_default(),
+            ParameterKind::Choice { default, .. } => default.to_owned(),
+            ParameterKind::Flag { default } => default.to_string(),
         }
     }
 
     /// What is allowed, as text.
     pub fn allowed(&self) -> String {
         match self.kind {
-            Kind::Number { minimum, maximum, .. } => match (minimum > f64::MIN, maximum < f64::MAX) {
+            ParameterKind::Number { minimum, maximum, .. } => match (minimum > f64::MIN, maximum < f64::MAX) {
                 _ if minimum > 0.0 && minimum <= f64::MIN_POSITIVE => "a number above 0".into(),
                 (true, true) => format!("a number from {} to {}", text::number(minimum), text::number(maximum)),
                 (true, false) => format!("a number not below {}", text::number(minimum)),
                 (false, true) => format!("a number not above {}", text::number(maximum)),
                 (false, false) => "a finite number".into(),
             },
-            Kind::Whole { minimum, maximum, .. } => format!("a whole number from {minimum} to {maximum}"),
-            Kind::Duration { minimum, maximum, .. } => format!(
+            ParameterKind::Whole { minimum, maximum, .. } => format!("a whole number from {minimum} to {maximum}"),
+            ParameterKind::Duration { minimum, maximum, .. } => format!(
                 "a duration from {} to {}, as seconds or as text with one of the units {}",
                 text::duration(minimum),
                 text::duration(maximum),
                 text::DURATION_UNITS
             ),
-            Kind::Choice { allowed, .. } => format!("one of {}", allowed.join(", ")),
-            Kind::Flag { .. } => "true or false".into(),
+            ParameterKind::Choice { allowed, .. } => format!("one of {}", allowed.join(", ")),
+            ParameterKind::Flag { .. } => "true or false".into(),
         }
     }
 
-    fn resolve(&self, given: &Parameter) -> Result<Argument, String> {
+    fn resolve(&self, given: &ParameterValue) -> Result<Argument, String> {
         match (self.kind, given) {
-            (Kind::Number { minimum, maximum, .. }, Parameter::Number(number)) => {
+            (ParameterKind::Number { minimum, maximum, .. }, ParameterValue::Number(number)) => {
                 (minimum..=maximum).contains(number).then_some(Argument::Number(*number)).ok_or_else(|| "it is out of range".into())
             }
-            (Kind::Whole { minimum, maximum, .. }, Parameter::Number(number)) => {
+            (ParameterKind::Whole { minimum, maximum, .. }, ParameterValue::Number(number)) => {
                 if number.fract() != 0.0 {
                     return Err("it is not whole".into());
                 }
                 let inside = (f64::from(minimum)..=f64::from(maximum)).contains(number);
                 inside.then_some(Argument::Whole(*number as u32)).ok_or_else(|| "it is out of range".into())
             }
-            (Kind::Duration { minimum, maximum, .. }, given) => {
+            (ParameterKind::Duration { minimum, maximum, .. }, given) => {
                 let nanoseconds = match given {
-                    Parameter::Number(seconds) => text::nanoseconds(*seconds, 1e9),
-                    Parameter::Text(text) => text::parse_duration(text),
-                    Parameter::Bool(_) => None,
+                    ParameterValue::Number(seconds) => text::nanoseconds(*seconds, 1e9),
+                    ParameterValue::Text(text) => text::parse_duration(text),
+                    ParameterValue::Bool(_) => None,
                 };
                 let nanoseconds = nanoseconds.ok_or("it is not a duration")?;
                 let inside = (minimum..=maximum).contains(&nanoseconds);
                 inside.then_some(Argument::Duration(nanoseconds)).ok_or_else(|| "it is out of range".into())
             }
-            (Kind::Choice { allowed, .. }, Parameter::Text(text)) => {
+            (ParameterKind::Choice { allowed, .. }, ParameterValue::Text(text)) => {
                 let word = allowed.iter().find(|word| **word == text);
                 word.map(|word| Argument::Choice(word)).ok_or_else(|| "it is not known".into())
             }
-            (Kind::Flag { .. }, Parameter::Bool(flag)) => Ok(Argument::Flag(*flag)),
+            (ParameterKind::Flag { .. }, ParameterValue::Bool(flag)) => Ok(Argument::Flag(*flag)),
             _ => Err(format!("it is not a {}", self.type_name())),
         }
     }
 
     fn default(&self) -> Option<Argument> {
         match self.kind {
-            Kind::Number { default, .. } => default.map(Argument::Number),
-            Kind::Whole { default, .. } => Some(Argument::Whole(default)),
-            Kind::Duration { default, .. } => default.map(Argument::Duration),
-            Kind::Choice { default, .. } => Some(Argument::Choice(default)),
-            Kind::Flag { default } => Some(Argument::Flag(default)),
+            ParameterKind::Number { default, .. } => default.map(Argument::Number),
+            ParameterKind::Whole { default, .. } => Some(Argument::Whole(default)),
+            ParameterKind::Duration { default, .. } => default.map(Argument::Duration),
+            ParameterKind::Choice { default, .. } => Some(Argument::Choice(default)),
+            ParameterKind::Flag { default } => Some(Argument::Flag(default)),
         }
     }
 }
@@ -205,14 +205,14 @@ pub enum DetectorError {
 /// The getters answer a neutral value for a name that is not in the table or has another kind: a slip in a detector, which the registry
 /// test finds by building each one.
 #[derive(Clone, Debug)]
-pub struct Arguments(BTreeMap<&'static str, Argument>);
+pub struct DetectorParameters(BTreeMap<&'static str, Argument>);
 
-impl Arguments {
+impl DetectorParameters {
     /// Checks `parameters` against the table of `detector`.
     ///
     /// # Errors
     /// Names the first parameter that is unknown or not allowed.
-    pub fn check(detector: &'static str, specs: &[ParameterSpec], parameters: &Parameters) -> Result<Arguments, DetectorError> {
+    pub fn check(detector: &'static str, specs: &[ParameterSpec], parameters: &Parameters) -> Result<DetectorParameters, DetectorError> {
         let mut arguments: BTreeMap<_, _> = specs.iter().filter_map(|spec| Some((spec.name, spec.default()?))).collect();
         for (name, given) in parameters {
             let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
@@ -228,7 +228,7 @@ impl Arguments {
             })?;
             arguments.insert(spec.name, argument);
         }
-        Ok(Arguments(arguments))
+        Ok(DetectorParameters(arguments))
     }
 
     pub fn number(&self, name: &str) -> Option<f64> {
@@ -272,66 +272,71 @@ mod tests {
     const SPECS: &[ParameterSpec] = &[
         ParameterSpec {
             name: "threshold",
-            kind: Kind::Number { minimum: 0.1, maximum: 100.0, default: Some(3.0) },
+            kind: ParameterKind::Number { minimum: 0.1, maximum: 100.0, default: Some(3.0) },
             unit: "standard deviations",
             description: "",
         },
         ParameterSpec {
             name: "high",
-            kind: Kind::Number { minimum: f64::MIN, maximum: f64::MAX, default: None },
+            kind: ParameterKind::Number { minimum: f64::MIN, maximum: f64::MAX, default: None },
             unit: "",
             description: "",
         },
-        ParameterSpec { name: "window", kind: Kind::Whole { minimum: 3, maximum: 101, default: 31 }, unit: "samples", description: "" },
+        ParameterSpec {
+            name: "window",
+            kind: ParameterKind::Whole { minimum: 3, maximum: 101, default: 31 },
+            unit: "samples",
+            description: "",
+        },
         ParameterSpec {
             name: "season",
-            kind: Kind::Duration { minimum: 1_000_000_000, maximum: 86_400_000_000_000, default: None },
+            kind: ParameterKind::Duration { minimum: 1_000_000_000, maximum: 86_400_000_000_000, default: None },
             unit: "",
             description: "",
         },
         ParameterSpec {
             name: "direction",
-            kind: Kind::Choice { allowed: &["both", "rising"], default: "both" },
+            kind: ParameterKind::Choice { allowed: &["both", "rising"], default: "both" },
             unit: "",
             description: "",
         },
         INCLUDE_UNCERTAIN,
     ];
 
-    fn check(name: &str, value: Parameter) -> Result<Arguments, String> {
-        Arguments::check("test", SPECS, &Parameters::from([(name.to_owned(), value)])).map_err(|error| error.to_string())
+    fn check(name: &str, value: ParameterValue) -> Result<DetectorParameters, String> {
+        DetectorParameters::check("test", SPECS, &Parameters::from([(name.to_owned(), value)])).map_err(|error| error.to_string())
     }
 
     #[test]
     fn defaults_are_filled_in_and_given_values_win() {
-        let arguments = Arguments::check("test", SPECS, &Parameters::new()).unwrap();
+        let arguments = DetectorParameters::check("test", SPECS, &Parameters::new()).unwrap();
         assert_eq!(arguments.number("threshold"), Some(3.0));
         assert_eq!(arguments.number("high"), None);
         assert_eq!(arguments.whole("window"), 31);
         assert_eq!(arguments.duration("season"), None);
         assert_eq!(arguments.choice("direction"), "both");
         assert!(!arguments.flag("include_uncertain"));
-        assert_eq!(check("season", Parameter::Text("1h".into())).unwrap().duration("season"), Some(3_600_000_000_000));
-        assert_eq!(check("season", Parameter::Number(1.5)).unwrap().duration("season"), Some(1_500_000_000));
-        assert_eq!(check("direction", Parameter::Text("rising".into())).unwrap().choice("direction"), "rising");
-        assert!(check("include_uncertain", Parameter::Bool(true)).unwrap().flag("include_uncertain"));
+        assert_eq!(check("season", ParameterValue::Text("1h".into())).unwrap().duration("season"), Some(3_600_000_000_000));
+        assert_eq!(check("season", ParameterValue::Number(1.5)).unwrap().duration("season"), Some(1_500_000_000));
+        assert_eq!(check("direction", ParameterValue::Text("rising".into())).unwrap().choice("direction"), "rising");
+        assert!(check("include_uncertain", ParameterValue::Bool(true)).unwrap().flag("include_uncertain"));
     }
 
     #[test]
     fn what_is_not_allowed_is_refused_with_name_and_range() {
         for (name, value, parts) in [
-            ("treshold", Parameter::Number(3.0), vec!["treshold", "threshold, high, window, season, direction, include_uncertain"]),
-            ("threshold", Parameter::Number(0.0), vec!["threshold", "is 0", "from 0.1 to 100"]),
-            ("threshold", Parameter::Number(f64::NAN), vec!["NaN", "out of range"]),
-            ("high", Parameter::Number(f64::INFINITY), vec!["inf", "finite"]),
-            ("threshold", Parameter::Text("3".into()), vec!["not a number"]),
-            ("window", Parameter::Number(4.5), vec!["4.5", "not whole", "from 3 to 101"]),
-            ("window", Parameter::Number(1e12), vec!["out of range"]),
-            ("season", Parameter::Number(0.5), vec!["season", "from 1 s to 1 d"]),
-            ("season", Parameter::Text("1 fortnight".into()), vec!["not a duration", "ms"]),
-            ("season", Parameter::Bool(true), vec!["not a duration"]),
-            ("direction", Parameter::Text("down".into()), vec!["down", "both, rising"]),
-            ("include_uncertain", Parameter::Number(1.0), vec!["true or false"]),
+            ("treshold", ParameterValue::Number(3.0), vec!["treshold", "threshold, high, window, season, direction, include_uncertain"]),
+            ("threshold", ParameterValue::Number(0.0), vec!["threshold", "is 0", "from 0.1 to 100"]),
+            ("threshold", ParameterValue::Number(f64::NAN), vec!["NaN", "out of range"]),
+            ("high", ParameterValue::Number(f64::INFINITY), vec!["inf", "finite"]),
+            ("threshold", ParameterValue::Text("3".into()), vec!["not a number"]),
+            ("window", ParameterValue::Number(4.5), vec!["4.5", "not whole", "from 3 to 101"]),
+            ("window", ParameterValue::Number(1e12), vec!["out of range"]),
+            ("season", ParameterValue::Number(0.5), vec!["season", "from 1 s to 1 d"]),
+            ("season", ParameterValue::Text("1 fortnight".into()), vec!["not a duration", "ms"]),
+            ("season", ParameterValue::Bool(true), vec!["not a duration"]),
+            ("direction", ParameterValue::Text("down".into()), vec!["down", "both, rising"]),
+            ("include_uncertain", ParameterValue::Number(1.0), vec!["true or false"]),
         ] {
             let message = check(name, value.clone()).unwrap_err();
             for part in parts {
@@ -342,8 +347,8 @@ mod tests {
 
     #[test]
     fn typed_text_becomes_the_parameter_it_looks_like() {
-        assert_eq!(Parameter::from_text("2.5"), Parameter::Number(2.5));
-        assert_eq!(Parameter::from_text("true"), Parameter::Bool(true));
-        assert_eq!(Parameter::from_text("2.5s"), Parameter::Text("2.5s".into()));
+        assert_eq!(ParameterValue::from_text("2.5"), ParameterValue::Number(2.5));
+        assert_eq!(ParameterValue::from_text("true"), ParameterValue::Bool(true));
+        assert_eq!(ParameterValue::from_text("2.5s"), ParameterValue::Text("2.5s".into()));
     }
 }

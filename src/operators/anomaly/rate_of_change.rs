@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 
 use super::{
     column::Column,
-    detector::{Detector, Scan, Subject},
-    finding::{Draft, Report, Verdict, score},
-    parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, Kind, ParameterSpec},
+    detector::{Detector, DetectorScan, Subject},
+    finding::{FindingDraft, Report, Verdict, score},
+    parameter::{DetectorError, DetectorParameters, INCLUDE_UNCERTAIN, ParameterKind, ParameterSpec},
     reservoir::Reservoir,
     text::{duration, number, with_unit},
 };
@@ -52,31 +52,31 @@ impl Detector for RateOfChange {
             &[
                 ParameterSpec {
                     name: LIMIT,
-                    kind: Kind::Number { minimum: f64::MIN_POSITIVE, maximum: f64::MAX, default: None },
+                    kind: ParameterKind::Number { minimum: f64::MIN_POSITIVE, maximum: f64::MAX, default: None },
                     unit: "unit of the tag per unit of time",
                     description: "fastest allowed change; without it the usual rates of the range decide",
                 },
                 ParameterSpec {
                     name: PER,
-                    kind: Kind::Choice { allowed: PERS, default: "minute" },
+                    kind: ParameterKind::Choice { allowed: PERS, default: "minute" },
                     unit: "",
                     description: "unit of time of the limit",
                 },
                 ParameterSpec {
                     name: WINDOW,
-                    kind: Kind::Duration { minimum: 0, maximum: 30 * 86_400 * 1_000_000_000, default: Some(0) },
+                    kind: ParameterKind::Duration { minimum: 0, maximum: 30 * 86_400 * 1_000_000_000, default: Some(0) },
                     unit: "",
                     description: "time over which the change is measured; 0 from each sample to the next",
                 },
                 ParameterSpec {
                     name: DIRECTION,
-                    kind: Kind::Choice { allowed: &["both", "rising", "falling"], default: "both" },
+                    kind: ParameterKind::Choice { allowed: &["both", "rising", "falling"], default: "both" },
                     unit: "",
                     description: "which changes are looked at",
                 },
                 ParameterSpec {
                     name: THRESHOLD,
-                    kind: Kind::Number { minimum: 0.1, maximum: 1e6, default: Some(6.0) },
+                    kind: ParameterKind::Number { minimum: 0.1, maximum: 1e6, default: Some(6.0) },
                     unit: "robust standard deviations",
                     description: "without a limit: allowed distance of a rate from the median rate",
                 },
@@ -85,7 +85,7 @@ impl Detector for RateOfChange {
         }
     }
 
-    fn begin(&self, arguments: &Arguments, subject: &Subject) -> Result<Box<dyn Scan>, DetectorError> {
+    fn begin(&self, arguments: &DetectorParameters, subject: &Subject) -> Result<Box<dyn DetectorScan>, DetectorError> {
         let window = arguments.duration(WINDOW).unwrap_or_default();
         let (seconds, sign) = unit_of_time(arguments.choice(PER));
         let limit = arguments.number(LIMIT);
@@ -142,7 +142,7 @@ impl RateScan {
     }
 }
 
-impl Scan for RateScan {
+impl DetectorScan for RateScan {
     fn learns(&self) -> bool {
         !self.given
     }
@@ -186,7 +186,7 @@ impl Scan for RateScan {
         }
     }
 
-    fn explain(&self, draft: &Draft) -> String {
+    fn explain(&self, draft: &FindingDraft) -> String {
         let Verdict { observed, expected, .. } = draft.verdict;
         let span = if self.window > 0 { format!("over {}", duration(self.window)) } else { "from one sample to the next".into() };
         let word = if observed >= 0.0 { "rose" } else { "fell" };

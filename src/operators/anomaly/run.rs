@@ -1,6 +1,6 @@
 //! The run of one detector over the samples of one tag.
 //!
-//! A [`Plan`] is a detector with checked parameters, made once for a request. For each tag it begins a [`Detection`], which is pushed the
+//! A [`DetectorPlan`] is a detector with checked parameters, made once for a request. For each tag it begins a [`Detection`], which is pushed the
 //! tag's samples in time order, run by run, as often as it asks for. Nothing depends on how the samples are cut into runs, on the wall
 //! clock or on chance.
 
@@ -9,39 +9,39 @@ use historian_model::{Samples, Timestamp, ValueType};
 use super::{
     DETECTORS,
     column::Scratch,
-    detector::{Detector, Scan, Subject},
-    finding::{Draft, Finding, Output, Report, Scores},
-    parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, Parameters},
+    detector::{Detector, DetectorScan, Subject},
+    finding::{AnomalyOutput, Finding, FindingDraft, Report, Scores},
+    parameter::{DetectorError, DetectorParameters, INCLUDE_UNCERTAIN, Parameters},
     statistics::CountByStatistics,
 };
 
 /// A detector with checked parameters.
 #[derive(Clone)]
-pub struct Plan {
+pub struct DetectorPlan {
     detector: &'static dyn Detector,
-    arguments: Arguments,
+    arguments: DetectorParameters,
 }
 
-impl std::fmt::Debug for Plan {
+impl std::fmt::Debug for DetectorPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Plan").field("detector", &self.detector.name()).field("arguments", &self.arguments).finish()
     }
 }
 
-impl Plan {
+impl DetectorPlan {
     /// Looks the detector up by name or alias and checks `parameters`.
     ///
     /// # Errors
     /// Names the detector or parameter that is unknown, or the parameter that is not allowed, and what is.
-    pub fn new(detector: &str, parameters: &Parameters) -> Result<Plan, DetectorError> {
+    pub fn new(detector: &str, parameters: &Parameters) -> Result<DetectorPlan, DetectorError> {
         let found = DETECTORS.iter().find(|known| known.name() == detector || known.aliases().contains(&detector));
         let Some(detector) = found else {
             let known = DETECTORS.iter().map(|known| known.name()).collect::<Vec<_>>().join(", ");
             return Err(DetectorError::UnknownDetector { name: detector.chars().take(60).collect(), known });
         };
-        let arguments = Arguments::check(detector.name(), detector.parameters(), parameters)?;
+        let arguments = DetectorParameters::check(detector.name(), detector.parameters(), parameters)?;
         detector.check(&arguments)?;
-        Ok(Plan { detector: *detector, arguments })
+        Ok(DetectorPlan { detector: *detector, arguments })
     }
 
     /// Name in the registry, also where an alias was asked for.
@@ -49,7 +49,7 @@ impl Plan {
         self.detector.name()
     }
 
-    /// True when tags of this type can be scored. Others are refused by [`Plan::begin`]; a request by glob may leave them out.
+    /// True when tags of this type can be scored. Others are refused by [`DetectorPlan::begin`]; a request by glob may leave them out.
     pub fn takes(&self, value_type: ValueType) -> bool {
         self.detector.value_types().contains(&value_type)
     }
@@ -68,7 +68,7 @@ impl Plan {
     ///
     /// # Errors
     /// The type of the tag is not taken, or a parameter is needed that the tag's definition does not supply.
-    pub fn begin(&self, subject: &Subject, output: Output) -> Result<Detection, DetectorError> {
+    pub fn begin(&self, subject: &Subject, output: AnomalyOutput) -> Result<Detection, DetectorError> {
         if !self.takes(subject.value_type) {
             return Err(DetectorError::ValueType {
                 detector: self.detector.name(),
@@ -94,7 +94,7 @@ impl Plan {
 /// Push all samples of the range in time order, then call [`Detection::end_pass`]; when it answers true, push them all once more and call
 /// it again. Findings and scores may be taken out after each push, so that they need not be held for a whole range.
 pub struct Detection {
-    scan: Box<dyn Scan>,
+    scan: Box<dyn DetectorScan>,
     report: Report,
     scratch: Scratch,
     include_uncertain: bool,
@@ -137,7 +137,7 @@ impl Detection {
     /// Findings that are complete, in the order of their ends, since the last call.
     pub fn take_findings(&mut self) -> Vec<Finding> {
         let scan = &self.scan;
-        let finish = |draft: Draft| Finding {
+        let finish = |draft: FindingDraft| Finding {
             start: Timestamp(draft.start),
             end: Timestamp(draft.end),
             open_ended: draft.open_ended,

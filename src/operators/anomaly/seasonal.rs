@@ -10,9 +10,9 @@
 
 use super::{
     column::Column,
-    detector::{Detector, Scan, Subject},
-    finding::{Draft, Report, Verdict, score},
-    parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, Kind, ParameterSpec},
+    detector::{Detector, DetectorScan, Subject},
+    finding::{FindingDraft, Report, Verdict, score},
+    parameter::{DetectorError, DetectorParameters, INCLUDE_UNCERTAIN, ParameterKind, ParameterSpec},
     reservoir::{Reservoir, Spread},
     smoothing::Smoothing,
     text::{duration, number, with_unit},
@@ -46,43 +46,43 @@ impl Detector for Seasonal {
             &[
                 ParameterSpec {
                     name: SEASON,
-                    kind: Kind::Duration { minimum: 1_000_000_000, maximum: 366 * DAY, default: Some(DAY) },
+                    kind: ParameterKind::Duration { minimum: 1_000_000_000, maximum: 366 * DAY, default: Some(DAY) },
                     unit: "",
                     description: "length of the season",
                 },
                 ParameterSpec {
                     name: PHASE,
-                    kind: Kind::Duration { minimum: 0, maximum: 366 * DAY, default: Some(0) },
+                    kind: ParameterKind::Duration { minimum: 0, maximum: 366 * DAY, default: Some(0) },
                     unit: "",
                     description: "where the season begins, after 1970-01-01T00:00Z (a Thursday; 4d for weeks from Monday)",
                 },
                 ParameterSpec {
                     name: BINS,
-                    kind: Kind::Whole { minimum: 1, maximum: BINS_MAX, default: 24 },
+                    kind: ParameterKind::Whole { minimum: 1, maximum: BINS_MAX, default: 24 },
                     unit: "",
                     description: "parts of the season that are compared with themselves",
                 },
                 ParameterSpec {
                     name: THRESHOLD,
-                    kind: Kind::Number { minimum: 0.1, maximum: 1e6, default: Some(6.0) },
+                    kind: ParameterKind::Number { minimum: 0.1, maximum: 1e6, default: Some(6.0) },
                     unit: "robust standard deviations",
                     description: "allowed distance from the median of the bin",
                 },
                 ParameterSpec {
                     name: SAMPLES_MIN,
-                    kind: Kind::Whole { minimum: 1, maximum: 1_000_000, default: 12 },
+                    kind: ParameterKind::Whole { minimum: 1, maximum: 1_000_000, default: 12 },
                     unit: "samples",
                     description: "a bin with fewer is judged by the whole range",
                 },
                 ParameterSpec {
                     name: FLOOR,
-                    kind: Kind::Number { minimum: 0.0, maximum: 10.0, default: Some(1.0) },
+                    kind: ParameterKind::Number { minimum: 0.0, maximum: 10.0, default: Some(1.0) },
                     unit: "",
                     description: "smallest standard deviation of a bin that is believed, as part of that of the range without its season",
                 },
                 ParameterSpec {
                     name: SMOOTHING,
-                    kind: Kind::Number { minimum: 0.0, maximum: 100.0, default: Some(0.5) },
+                    kind: ParameterKind::Number { minimum: 0.0, maximum: 100.0, default: Some(0.5) },
                     unit: "bins",
                     description: "time around a sample over which distances are averaged; 0 judges each sample alone",
                 },
@@ -91,7 +91,7 @@ impl Detector for Seasonal {
         }
     }
 
-    fn check(&self, arguments: &Arguments) -> Result<(), DetectorError> {
+    fn check(&self, arguments: &DetectorParameters) -> Result<(), DetectorError> {
         let (season, bins) = (arguments.duration(SEASON).unwrap_or(DAY), arguments.whole(BINS) as i64);
         if season / bins < 1_000_000 {
             let reason = format!("a season of {} in {bins} bins gives bins under 1 ms", duration(season));
@@ -100,7 +100,7 @@ impl Detector for Seasonal {
         Ok(())
     }
 
-    fn begin(&self, arguments: &Arguments, subject: &Subject) -> Result<Box<dyn Scan>, DetectorError> {
+    fn begin(&self, arguments: &DetectorParameters, subject: &Subject) -> Result<Box<dyn DetectorScan>, DetectorError> {
         let bins = arguments.whole(BINS).max(1);
         let length = arguments.duration(SEASON).unwrap_or(DAY);
         let season =
@@ -189,7 +189,7 @@ impl Judged {
     }
 }
 
-impl Scan for SeasonalScan {
+impl DetectorScan for SeasonalScan {
     fn learns(&self) -> bool {
         true
     }
@@ -234,7 +234,7 @@ impl Scan for SeasonalScan {
         self.smoothing.finish(|at, mean, judged| judged.report(at, mean, self.threshold, report));
     }
 
-    fn explain(&self, draft: &Draft) -> String {
+    fn explain(&self, draft: &FindingDraft) -> String {
         let Verdict { observed, expected, condition, detail, .. } = draft.verdict;
         let bin = self.season.bin(draft.peak);
         let place = if self.usual.get(bin).is_some_and(|usual| usual.own) {

@@ -5,9 +5,9 @@
 
 use super::{
     column::Column,
-    detector::{Detector, Scan, Subject},
-    finding::{Draft, Report, Verdict, score},
-    parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, Kind, ParameterSpec},
+    detector::{Detector, DetectorScan, Subject},
+    finding::{FindingDraft, Report, Verdict, score},
+    parameter::{DetectorError, DetectorParameters, INCLUDE_UNCERTAIN, ParameterKind, ParameterSpec},
     statistics::{CountByStatistics, KnownSamples},
     text::{number, with_unit},
 };
@@ -151,7 +151,7 @@ impl Detector for SigmaDetector {
             &[
                 ParameterSpec {
                     name: THRESHOLD,
-                    kind: Kind::Number { minimum: 0.1, maximum: 1e6, default: Some(3.0) },
+                    kind: ParameterKind::Number { minimum: 0.1, maximum: 1e6, default: Some(3.0) },
                     unit: "standard deviations",
                     description: "allowed distance from the mean",
                 },
@@ -160,7 +160,7 @@ impl Detector for SigmaDetector {
         }
     }
 
-    fn begin(&self, arguments: &Arguments, subject: &Subject) -> Result<Box<dyn Scan>, DetectorError> {
+    fn begin(&self, arguments: &DetectorParameters, subject: &Subject) -> Result<Box<dyn DetectorScan>, DetectorError> {
         Ok(Box::new(SigmaScan {
             threshold: arguments.number(THRESHOLD).unwrap_or_default(),
             moments: Moments::default(),
@@ -169,7 +169,7 @@ impl Detector for SigmaDetector {
         }))
     }
 
-    fn count_by_statistics(&self, arguments: &Arguments) -> Option<Box<dyn CountByStatistics>> {
+    fn count_by_statistics(&self, arguments: &DetectorParameters) -> Option<Box<dyn CountByStatistics>> {
         let threshold = arguments.number(THRESHOLD).unwrap_or_default();
         Some(Box::new(SigmaCount { threshold, totals: Totals::default(), sigma: None }))
     }
@@ -248,7 +248,7 @@ struct SigmaScan {
     unit: String,
 }
 
-impl Scan for SigmaScan {
+impl DetectorScan for SigmaScan {
     fn learns(&self) -> bool {
         true
     }
@@ -279,7 +279,7 @@ impl Scan for SigmaScan {
         }
     }
 
-    fn explain(&self, draft: &Draft) -> String {
+    fn explain(&self, draft: &FindingDraft) -> String {
         let observed = draft.verdict.observed;
         let (mean, deviation) = self.sigma.map_or((0.0, 1.0), |sigma| (sigma.mean, sigma.deviation));
         format!(

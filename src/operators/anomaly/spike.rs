@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 
 use super::{
     column::Column,
-    detector::{Detector, Scan, Subject},
-    finding::{Draft, Report, Verdict, score},
-    parameter::{Arguments, DetectorError, INCLUDE_UNCERTAIN, Kind, ParameterSpec},
+    detector::{Detector, DetectorScan, Subject},
+    finding::{FindingDraft, Report, Verdict, score},
+    parameter::{DetectorError, DetectorParameters, INCLUDE_UNCERTAIN, ParameterKind, ParameterSpec},
     rolling::Rolling,
     text::{number, with_unit},
 };
@@ -44,25 +44,25 @@ impl Detector for Spike {
             &[
                 ParameterSpec {
                     name: WINDOW,
-                    kind: Kind::Whole { minimum: 3, maximum: 10_001, default: 31 },
+                    kind: ParameterKind::Whole { minimum: 3, maximum: 10_001, default: 31 },
                     unit: "samples",
                     description: "neighbours that are compared with; centred, an even number counts as the next odd one",
                 },
                 ParameterSpec {
                     name: THRESHOLD,
-                    kind: Kind::Number { minimum: 0.1, maximum: 1e6, default: Some(6.0) },
+                    kind: ParameterKind::Number { minimum: 0.1, maximum: 1e6, default: Some(6.0) },
                     unit: "robust standard deviations",
                     description: "allowed distance from the median",
                 },
                 ParameterSpec {
                     name: FLOOR,
-                    kind: Kind::Number { minimum: 0.0, maximum: f64::MAX, default: None },
+                    kind: ParameterKind::Number { minimum: 0.0, maximum: f64::MAX, default: None },
                     unit: "unit of the tag",
                     description: "smallest standard deviation that is believed; without it 0.01 % of the tag's range, if it has one",
                 },
                 ParameterSpec {
                     name: CENTRED,
-                    kind: Kind::Flag { default: true },
+                    kind: ParameterKind::Flag { default: true },
                     unit: "",
                     description: "the window lies around the sample; false: before it",
                 },
@@ -71,7 +71,7 @@ impl Detector for Spike {
         }
     }
 
-    fn begin(&self, arguments: &Arguments, subject: &Subject) -> Result<Box<dyn Scan>, DetectorError> {
+    fn begin(&self, arguments: &DetectorParameters, subject: &Subject) -> Result<Box<dyn DetectorScan>, DetectorError> {
         let of_range = subject.range_high.zip(subject.range_low).map(|(high, low)| (high - low) * FLOOR_OF_RANGE);
         Ok(Box::new(SpikeScan {
             window: arguments.whole(WINDOW),
@@ -128,7 +128,7 @@ impl SpikeScan {
     }
 }
 
-impl Scan for SpikeScan {
+impl DetectorScan for SpikeScan {
     fn judge(&mut self, column: &Column<'_>, report: &mut Report) {
         let width = if self.centred { 2 * self.half() + 1 } else { self.window };
         for (at, value) in column.timestamps.iter().zip(column.values) {
@@ -159,7 +159,7 @@ impl Scan for SpikeScan {
         }
     }
 
-    fn explain(&self, draft: &Draft) -> String {
+    fn explain(&self, draft: &FindingDraft) -> String {
         let Verdict { observed, expected, detail, .. } = draft.verdict;
         let distance = if detail.is_finite() {
             format!("{} robust standard deviations from", number(detail))

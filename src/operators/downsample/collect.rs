@@ -5,10 +5,10 @@ use std::ops::Range;
 use historian_format::{Samples, ValueType};
 
 use super::{
-    DownsampleError, LineBreak, Method, Plan, Request, SecondPass, Summary, Surroundings,
+    DownsampleError, DownsamplePlan, DownsampleRange, IntervalSummary, LineBreak, Method, SecondPass, Surroundings,
     column::{self, Sums, numbers},
-    fit::{self, Shape},
-    output::{self, Row, edges},
+    fit::{self, IntervalShape},
+    output::{self, DownsampleRow, edges},
     plan::check_run,
     text::Changes,
 };
@@ -16,11 +16,11 @@ use super::{
 /// Downsamples one tag.
 #[derive(Debug)]
 pub struct Downsampler {
-    plan: Plan,
+    plan: DownsamplePlan,
     value_type: ValueType,
     around: Surroundings,
     /// One for each interval of the plan.
-    summaries: Vec<Summary>,
+    summaries: Vec<IntervalSummary>,
     /// One for each interval, for LTTB; else empty.
     sums: Vec<Sums>,
     /// Takes the place of summaries for text.
@@ -42,7 +42,7 @@ pub struct Downsampler {
 
 /// What became of the samples.
 #[derive(Debug)]
-pub enum Step {
+pub enum CollectStep {
     /// The answer.
     Done(Samples),
     /// LTTB: read the same samples a second time, into this.
@@ -56,7 +56,7 @@ impl Downsampler {
     ///
     /// # Errors
     /// [`DownsampleError::ValueType`] or [`DownsampleError::Order`] when a boundary sample is of another type or inside the range.
-    pub fn new(plan: Plan, value_type: ValueType, mut around: Surroundings) -> Result<Downsampler, DownsampleError> {
+    pub fn new(plan: DownsamplePlan, value_type: ValueType, mut around: Surroundings) -> Result<Downsampler, DownsampleError> {
         for sample in [&around.before, &around.after].into_iter().flatten() {
             if let Some(found) = sample.value.as_ref().map(historian_format::Value::value_type)
                 && found != value_type
@@ -76,7 +76,7 @@ impl Downsampler {
         let intervals = if is_text { 0 } else { plan.intervals().len() };
         let lttb = plan.method() == Method::Lttb;
         Ok(Downsampler {
-            summaries: vec![Summary::default(); intervals],
+            summaries: vec![IntervalSummary::default(); intervals],
             sums: vec![Sums::default(); if lttb { intervals } else { 0 }],
             text: is_text.then(|| Changes::new(around.before.as_ref(), rows_max)),
             few: Some(Samples::new(value_type)),
@@ -99,7 +99,7 @@ impl Downsampler {
     }
 
     /// The plan.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &DownsamplePlan {
         &self.plan
     }
 
@@ -127,7 +127,7 @@ impl Downsampler {
     ///
     /// # Errors
     /// [`DownsampleError::NoSummaries`] with LTTB, and when the summary lies elsewhere or is of no samples.
-    pub fn push_summary(&mut self, summary: &Summary) -> Result<(), DownsampleError> {
+    pub fn push_summary(&mut self, summary: &IntervalSummary) -> Result<(), DownsampleError> {
         if !self.plan.takes_summaries() || self.text.is_some() {
             return Err(DownsampleError::NoSummaries(self.plan.method()));
         }
@@ -165,7 +165,7 @@ impl Downsampler {
     ///
     /// # Errors
     /// For text that changes too often.
-    pub fn finish(mut self) -> Result<Step, DownsampleError> {
+    pub fn finish(mut self) -> Result<CollectStep, DownsampleError> {
         if let Some(few) = &self.few {
             let all = self.all(few)?;
             // All samples come before values at the edges, which nobody measured.
@@ -175,56 +175,56 @@ impl Downsampler {
             for (before, after) in edges.into_iter().take(choices) {
                 let answer = output::between(before, after, &all)?;
                 if answer.len() <= self.plan.points() {
-                    return Ok(Step::Done(answer));
+                    return Ok(CollectStep::Done(answer));
                 }
             }
             self.fold_few()?;
         }
         if self.summarised && self.count <= self.plan.points() as u64 {
-            return Ok(Step::SamplesOnly);
+            return Ok(CollectStep::SamplesOnly);
         }
         self.put_gaps_before(self.plan.end())?;
         if let Some(text) = self.text {
             let Surroundings { before, after, .. } = &self.around;
-            return output::between(before.as_ref(), after.as_ref(), &text.into_samples()).map(Step::Done);
+            return output::between(before.as_ref(), after.as_ref(), &text.into_samples()).map(CollectStep::Done);
         }
         let rows_max = self.plan.points() - edges(&self.around);
         match self.plan.method() {
-            Method::Plot | Method::M4 => self.extremes(rows_max, Shape::FirstLast),
-            Method::MinMax => self.extremes(rows_max, Shape::Extremes),
+            Method::Plot | Method::M4 => self.extremes(rows_max, IntervalShape::FirstLast),
+            Method::MinMax => self.extremes(rows_max, IntervalShape::Extremes),
             Method::Lttb => {
                 let pass = SecondPass::new(&self.plan, self.value_type, self.around, &self.summaries, &self.sums);
-                Ok(Step::SecondPass(Box::new(pass)))
+                Ok(CollectStep::SecondPass(Box::new(pass)))
             }
             Method::MinMaxLttb => self.lttb_of_extremes(),
         }
     }
 
     /// The answer of the intervals themselves.
-    fn extremes(self, rows_max: usize, shape: Shape) -> Result<Step, DownsampleError> {
+    fn extremes(self, rows_max: usize, shape: IntervalShape) -> Result<CollectStep, DownsampleError> {
         let (cells, shape) = fit::fit(&self.summaries, rows_max, shape, self.value_type);
         let mut rows = Vec::with_capacity(rows_max.min(cells.len() * 5));
         for cell in &cells {
             fit::put_rows(&cell.summary, shape, &mut rows);
         }
         output::order(&mut rows);
-        output::finish(&rows, &self.around, self.value_type).map(Step::Done)
+        output::finish(&rows, &self.around, self.value_type).map(CollectStep::Done)
     }
 
     /// LTTB with the extremes of the intervals as its samples, and the outermost ones, which LTTB keeps.
-    fn lttb_of_extremes(self) -> Result<Step, DownsampleError> {
-        let mut rows: Vec<Row> = Vec::with_capacity(self.summaries.len() * 2 + 2);
+    fn lttb_of_extremes(self) -> Result<CollectStep, DownsampleError> {
+        let mut rows: Vec<DownsampleRow> = Vec::with_capacity(self.summaries.len() * 2 + 2);
         for summary in &self.summaries {
-            fit::put_rows(summary, Shape::Extremes, &mut rows);
+            fit::put_rows(summary, IntervalShape::Extremes, &mut rows);
         }
-        rows.extend(self.summaries.iter().find_map(|summary| summary.first).map(Row::from));
-        rows.extend(self.summaries.iter().rev().find_map(|summary| summary.last).map(Row::from));
+        rows.extend(self.summaries.iter().find_map(|summary| summary.first).map(DownsampleRow::from));
+        rows.extend(self.summaries.iter().rev().find_map(|summary| summary.last).map(DownsampleRow::from));
         output::order(&mut rows);
         let chosen = output::finish(&rows, &Surroundings::default(), self.value_type)?;
-        let request = Request { method: Method::Lttb, ..self.plan.request() };
+        let request = DownsampleRange { method: Method::Lttb, ..self.plan.request() };
         // The rows tell of the gaps already.
         let around = Surroundings { gaps: Vec::new(), ..self.around };
-        lttb(Plan::new(request), around, &chosen).map(Step::Done)
+        lttb(DownsamplePlan::new(request), around, &chosen).map(CollectStep::Done)
     }
 
     /// Every sample as a row, those that break a line without a value.
@@ -331,16 +331,16 @@ impl Downsampler {
 }
 
 /// Both passes over samples in memory.
-fn lttb(plan: Plan, around: Surroundings, samples: &Samples) -> Result<Samples, DownsampleError> {
+fn lttb(plan: DownsamplePlan, around: Surroundings, samples: &Samples) -> Result<Samples, DownsampleError> {
     let mut first = Downsampler::new(plan, samples.value_type(), around)?.with_edges();
     first.push(samples, 0..samples.len())?;
     match first.finish()? {
-        Step::Done(answer) => Ok(answer),
-        Step::SecondPass(mut second) => {
+        CollectStep::Done(answer) => Ok(answer),
+        CollectStep::SecondPass(mut second) => {
             second.push(samples, 0..samples.len())?;
             second.finish()
         }
         // Only summaries lead here, and there were none.
-        Step::SamplesOnly => Ok(super::answer(samples.value_type(), 0)),
+        CollectStep::SamplesOnly => Ok(super::answer(samples.value_type(), 0)),
     }
 }

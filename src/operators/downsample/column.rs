@@ -6,14 +6,14 @@ use historian_format::Samples;
 
 use super::{
     breaks,
-    summary::{Drawn, LineBreak, Summary},
+    summary::{Drawn, IntervalSummary, LineBreak},
 };
 
 /// Values compared at once, so that the compiler makes vectors of them.
 const LANES: usize = 8;
 
 /// A number of a column.
-pub(crate) trait Number: Copy + PartialOrd {
+pub(crate) trait ColumnNumber: Copy + PartialOrd {
     /// As [`historian_format::Scalar`] has it.
     fn bits(self) -> u64;
     /// The nearest f64.
@@ -26,7 +26,7 @@ pub(crate) trait Number: Copy + PartialOrd {
 
 macro_rules! number {
     ($type:ty, $value:ident => $bits:expr, $number:expr $(, $nan:expr)?) => {
-        impl Number for $type {
+        impl ColumnNumber for $type {
             fn bits(self) -> u64 {
                 let $value = self;
                 $bits
@@ -67,24 +67,24 @@ macro_rules! numbers {
 pub(crate) use numbers;
 
 /// True when every row is drawn.
-pub(super) fn all_drawn<T: Number>(column: &[T], samples: &Samples, rows: &Range<usize>) -> bool {
+pub(super) fn all_drawn<T: ColumnNumber>(column: &[T], samples: &Samples, rows: &Range<usize>) -> bool {
     samples.validity.is_none()
         && !breaks(samples.qualities[rows.clone()].iter().fold(0, |all, quality| all | quality))
         && !column[rows.clone()].iter().fold(false, |any, value| any | value.is_nan())
 }
 
 /// True when the row is drawn.
-pub(crate) fn is_drawn<T: Number>(column: &[T], samples: &Samples, row: usize) -> bool {
+pub(crate) fn is_drawn<T: ColumnNumber>(column: &[T], samples: &Samples, row: usize) -> bool {
     !breaks(samples.qualities[row]) && samples.is_valid(row) && !column[row].is_nan()
 }
 
 /// Adds rows, at least one and all of one interval, to its summary. `open` tells whether a run of breaking samples goes on, in and out.
-pub(super) fn add<T: Number>(column: &[T], samples: &Samples, rows: Range<usize>, summary: &mut Summary, open: &mut bool) {
+pub(super) fn add<T: ColumnNumber>(column: &[T], samples: &Samples, rows: Range<usize>, summary: &mut IntervalSummary, open: &mut bool) {
     let value_type = samples.value_type();
     let sample = |row: usize| Drawn { timestamp: samples.timestamps[row], bits: column[row].bits(), quality: samples.qualities[row] };
     if all_drawn(column, samples, &rows) {
         let (low, high) = extremes(&column[rows.clone()]);
-        let next = Summary {
+        let next = IntervalSummary {
             count: rows.len() as u64,
             first: Some(sample(rows.start)),
             last: Some(sample(rows.end - 1)),
@@ -100,7 +100,8 @@ pub(super) fn add<T: Number>(column: &[T], samples: &Samples, rows: Range<usize>
     for row in rows {
         if is_drawn(column, samples, row) {
             let drawn = Some(sample(row));
-            let next = Summary { count: 1, first: drawn, last: drawn, minimum: drawn, maximum: drawn, ..Summary::default() };
+            let next =
+                IntervalSummary { count: 1, first: drawn, last: drawn, minimum: drawn, maximum: drawn, ..IntervalSummary::default() };
             summary.merge(&next, value_type);
             *open = false;
         } else {
@@ -114,7 +115,7 @@ pub(super) fn add<T: Number>(column: &[T], samples: &Samples, rows: Range<usize>
 }
 
 /// Index of the first smallest and of the first largest of at least one value, none of them NaN.
-fn extremes<T: Number>(column: &[T]) -> (usize, usize) {
+fn extremes<T: ColumnNumber>(column: &[T]) -> (usize, usize) {
     let (mut low, mut high) = ([column[0]; LANES], [column[0]; LANES]);
     let (groups, rest) = column.as_chunks::<LANES>();
     for group in groups {
@@ -141,7 +142,7 @@ pub(super) struct Sums {
 
 impl Sums {
     /// Adds the drawn ones of the rows, with times since `origin`.
-    pub fn add<T: Number>(&mut self, column: &[T], samples: &Samples, rows: Range<usize>, origin: i64) {
+    pub fn add<T: ColumnNumber>(&mut self, column: &[T], samples: &Samples, rows: Range<usize>, origin: i64) {
         if all_drawn(column, samples, &rows) {
             self.count += rows.len() as u64;
             for (value, timestamp) in column[rows.clone()].iter().zip(&samples.timestamps[rows]) {

@@ -3,13 +3,13 @@
 use historian_format::ValueType;
 
 use super::{
-    output::Row,
-    summary::{Drawn, Summary},
+    output::DownsampleRow,
+    summary::{Drawn, IntervalSummary},
 };
 
 /// Which samples of an interval become rows. Its break is always one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum IntervalShape {
     /// First, last, smallest, largest.
     FirstLast,
     /// Smallest and largest.
@@ -20,20 +20,20 @@ pub(super) enum Shape {
     BreakOnly,
 }
 
-impl Shape {
+impl IntervalShape {
     /// What is left when a single interval has too many rows.
-    const fn less(self) -> Shape {
+    const fn less(self) -> IntervalShape {
         match self {
-            Shape::FirstLast => Shape::Extremes,
-            Shape::Extremes | Shape::One | Shape::BreakOnly => Shape::BreakOnly,
+            IntervalShape::FirstLast => IntervalShape::Extremes,
+            IntervalShape::Extremes | IntervalShape::One | IntervalShape::BreakOnly => IntervalShape::BreakOnly,
         }
     }
 }
 
 /// Some neighbouring intervals that became one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cell {
-    pub summary: Summary,
+pub(super) struct MergedInterval {
+    pub summary: IntervalSummary,
     /// Intervals of the plan.
     pub intervals: usize,
 }
@@ -42,18 +42,24 @@ pub(super) struct Cell {
 ///
 /// Pairs of neighbours whose samples spread least go first: there a line loses least. Merging never drops the largest or the smallest sample of
 /// a pair. With a `limit` of 3, every shape but the last keeps the extremes.
-pub(super) fn fit(summaries: &[Summary], limit: usize, mut shape: Shape, value_type: ValueType) -> (Vec<Cell>, Shape) {
-    let mut cells: Vec<Cell> = summaries.iter().map(|summary| Cell { summary: *summary, intervals: 1 }).collect();
+pub(super) fn fit(
+    summaries: &[IntervalSummary],
+    limit: usize,
+    mut shape: IntervalShape,
+    value_type: ValueType,
+) -> (Vec<MergedInterval>, IntervalShape) {
+    let mut cells: Vec<MergedInterval> = summaries.iter().map(|summary| MergedInterval { summary: *summary, intervals: 1 }).collect();
     let mut rows: usize = cells.iter().map(|cell| count(&cell.summary, shape)).sum();
     while rows > limit && cells.len() > 1 {
-        let merged = |pair: &[Cell]| {
+        let merged = |pair: &[MergedInterval]| {
             let mut cell = pair[0];
             cell.summary.merge(&pair[1].summary, value_type);
             cell.intervals += pair[1].intervals;
             cell
         };
-        let gain =
-            |pair: &[Cell], cell: &Cell| count(&pair[0].summary, shape) + count(&pair[1].summary, shape) - count(&cell.summary, shape);
+        let gain = |pair: &[MergedInterval], cell: &MergedInterval| {
+            count(&pair[0].summary, shape) + count(&pair[1].summary, shape) - count(&cell.summary, shape)
+        };
         let mut candidates: Vec<(f64, usize)> = Vec::with_capacity(cells.len() / 2);
         for (number, pair) in cells.chunks_exact(2).enumerate() {
             let cell = merged(pair);
@@ -81,7 +87,7 @@ pub(super) fn fit(summaries: &[Summary], limit: usize, mut shape: Shape, value_t
         }
         cells = next;
     }
-    while rows > limit && shape != Shape::BreakOnly {
+    while rows > limit && shape != IntervalShape::BreakOnly {
         shape = shape.less();
         rows = cells.iter().map(|cell| count(&cell.summary, shape)).sum();
     }
@@ -89,11 +95,11 @@ pub(super) fn fit(summaries: &[Summary], limit: usize, mut shape: Shape, value_t
 }
 
 /// The drawn samples that the shape takes, in time order and each once.
-fn drawn(summary: &Summary, shape: Shape) -> impl Iterator<Item = Drawn> {
+fn drawn(summary: &IntervalSummary, shape: IntervalShape) -> impl Iterator<Item = Drawn> {
     let mut taken = match shape {
-        Shape::FirstLast => [summary.first, summary.minimum, summary.maximum, summary.last],
-        Shape::Extremes => [summary.minimum, summary.maximum, None, None],
-        Shape::One | Shape::BreakOnly => [None; 4],
+        IntervalShape::FirstLast => [summary.first, summary.minimum, summary.maximum, summary.last],
+        IntervalShape::Extremes => [summary.minimum, summary.maximum, None, None],
+        IntervalShape::One | IntervalShape::BreakOnly => [None; 4],
     };
     taken.sort_unstable_by_key(|drawn| drawn.map(|drawn| drawn.timestamp));
     let mut before = None;
@@ -101,13 +107,13 @@ fn drawn(summary: &Summary, shape: Shape) -> impl Iterator<Item = Drawn> {
 }
 
 /// Rows of a summary at most.
-fn count(summary: &Summary, shape: Shape) -> usize {
-    let one = usize::from(shape == Shape::One && summary.first.is_some());
+fn count(summary: &IntervalSummary, shape: IntervalShape) -> usize {
+    let one = usize::from(shape == IntervalShape::One && summary.first.is_some());
     drawn(summary, shape).count() + one + usize::from(summary.shown_break().is_some())
 }
 
 /// Appends the rows of a summary, not in order.
-pub(super) fn put_rows(summary: &Summary, shape: Shape, out: &mut Vec<Row>) {
-    out.extend(drawn(summary, shape).map(Row::from));
-    out.extend(summary.shown_break().map(Row::from));
+pub(super) fn put_rows(summary: &IntervalSummary, shape: IntervalShape, out: &mut Vec<DownsampleRow>) {
+    out.extend(drawn(summary, shape).map(DownsampleRow::from));
+    out.extend(summary.shown_break().map(DownsampleRow::from));
 }

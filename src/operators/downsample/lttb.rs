@@ -10,10 +10,10 @@ use std::ops::Range;
 use historian_format::{Samples, Scalar, ValueType};
 
 use super::{
-    DownsampleError, Drawn, Plan, Sample, Summary, Surroundings,
-    column::{self, Number, Sums, numbers, offset},
-    fit::{self, Shape},
-    output::{self, Row, edges},
+    DownsampleError, DownsamplePlan, Drawn, IntervalSummary, Sample, Surroundings,
+    column::{self, ColumnNumber, Sums, numbers, offset},
+    fit::{self, IntervalShape},
+    output::{self, DownsampleRow, edges},
     plan::check_run,
 };
 
@@ -27,14 +27,14 @@ struct Corner {
 /// The second pass of LTTB: push the same samples again.
 #[derive(Debug)]
 pub struct SecondPass {
-    plan: Plan,
+    plan: DownsamplePlan,
     value_type: ValueType,
     around: Surroundings,
     /// Edges of the buckets, some of the plan's.
     edges: Vec<i64>,
     /// For each bucket the third corner of its triangles; `None` when no sample of it is chosen.
     corners: Vec<Option<Corner>>,
-    rows: Vec<Row>,
+    rows: Vec<DownsampleRow>,
     /// Samples to choose from lie between these, exclusive: those at the ends are chosen already.
     after: Option<i64>,
     before: Option<i64>,
@@ -45,7 +45,13 @@ pub struct SecondPass {
 }
 
 impl SecondPass {
-    pub(super) fn new(plan: &Plan, value_type: ValueType, around: Surroundings, summaries: &[Summary], sums: &[Sums]) -> SecondPass {
+    pub(super) fn new(
+        plan: &DownsamplePlan,
+        value_type: ValueType,
+        around: Surroundings,
+        summaries: &[IntervalSummary],
+        sums: &[Sums],
+    ) -> SecondPass {
         let origin = plan.start();
         let number = |drawn: Drawn| Scalar { value_type, bits: drawn.bits }.as_f64();
         let corner_of = |drawn: Drawn| Corner { time: offset(drawn.timestamp, origin), value: number(drawn) };
@@ -61,10 +67,10 @@ impl SecondPass {
         let first = first.filter(|_| start.is_none());
         // A single sample is one row and not two.
         let last = last.filter(|last| end.is_none() && first.is_none_or(|first| first.timestamp < last.timestamp));
-        let mut rows: Vec<Row> = first.into_iter().chain(last).map(Row::from).collect();
+        let mut rows: Vec<DownsampleRow> = first.into_iter().chain(last).map(DownsampleRow::from).collect();
 
         let rows_max = plan.points() - edges(&around) - rows.len();
-        let (cells, shape) = fit::fit(summaries, rows_max, Shape::One, value_type);
+        let (cells, shape) = fit::fit(summaries, rows_max, IntervalShape::One, value_type);
         let mut edges = vec![plan.start()];
         let mut averages: Vec<Option<Corner>> = Vec::with_capacity(cells.len());
         let mut number_of = 0;
@@ -93,7 +99,7 @@ impl SecondPass {
         for (corner, average) in corners.iter_mut().zip(&averages).rev() {
             if let Some(average) = average {
                 // Without an end there is no sample either; the bucket's own average keeps the triangle defined.
-                *corner = Some(next.unwrap_or(*average)).filter(|_| shape == Shape::One);
+                *corner = Some(next.unwrap_or(*average)).filter(|_| shape == IntervalShape::One);
                 next = Some(*average);
             }
         }
@@ -114,7 +120,7 @@ impl SecondPass {
     }
 
     /// The plan.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &DownsamplePlan {
         &self.plan
     }
 
@@ -162,14 +168,14 @@ impl SecondPass {
     /// Ends a bucket.
     fn choose(&mut self) {
         if let Some((_, drawn)) = self.best.take() {
-            self.rows.push(Row::from(drawn));
+            self.rows.push(DownsampleRow::from(drawn));
             let value = Scalar { value_type: self.value_type, bits: drawn.bits }.as_f64();
             self.chosen = Corner { time: offset(drawn.timestamp, self.plan.start()), value };
         }
     }
 
     /// Compares the triangles of the rows of one bucket. Of equal ones the earlier wins.
-    fn compare<T: Number>(&mut self, column: &[T], samples: &Samples, rows: Range<usize>, corner: Corner) {
+    fn compare<T: ColumnNumber>(&mut self, column: &[T], samples: &Samples, rows: Range<usize>, corner: Corner) {
         let Corner { time, value } = self.chosen;
         let (base, rise) = (time - corner.time, corner.value - value);
         let origin = self.plan.start();

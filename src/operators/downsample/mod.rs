@@ -1,7 +1,7 @@
 //! Downsampling for plots: many samples of one tag in, at most the asked number out, and the drawing still right.
 //!
 //! It stands between the plan of a query, which hands over decoded chunks (or the states of rollups, or the statistics in chunk headers), and
-//! the doors, which send the resulting [`Samples`]. It is pure: no store, no clock, no Arrow. A [`Plan`] divides the range into intervals of
+//! the doors, which send the resulting [`Samples`]. It is pure: no store, no clock, no Arrow. A [`DownsamplePlan`] divides the range into intervals of
 //! *time*, never of rows, so that irregular tags are drawn where their samples are. A [`Downsampler`] takes what the tag has in time order:
 //!
 //! ```text
@@ -39,10 +39,10 @@ mod summary;
 mod tests;
 mod text;
 
-pub use collect::{Downsampler, Step};
+pub use collect::{CollectStep, Downsampler};
 pub use lttb::SecondPass;
-pub use plan::Plan;
-pub use summary::{Drawn, LineBreak, Summary};
+pub use plan::DownsamplePlan;
+pub use summary::{Drawn, IntervalSummary, LineBreak};
 
 use std::{fmt, str::FromStr};
 
@@ -105,26 +105,26 @@ impl FromStr for Method {
 
 /// What is asked of one tag: a range `[start, end)` in ns since 1970, the number of samples at most, the method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct DownsampleRange {
     start: i64,
     end: i64,
     points: usize,
     method: Method,
 }
 
-impl Request {
+impl DownsampleRange {
     /// Checks what was asked.
     ///
     /// # Errors
     /// [`DownsampleError::Points`], or [`DownsampleError::Range`] when `start` is not before `end`.
-    pub fn new(start: i64, end: i64, points: usize, method: Method) -> Result<Request, DownsampleError> {
+    pub fn new(start: i64, end: i64, points: usize, method: Method) -> Result<DownsampleRange, DownsampleError> {
         if !(POINTS_MIN..=POINTS_MAX).contains(&points) {
             return Err(DownsampleError::Points(points));
         }
         if start >= end {
             return Err(DownsampleError::Range { start, end });
         }
-        Ok(Request { start, end, points, method })
+        Ok(DownsampleRange { start, end, points, method })
     }
 }
 

@@ -9,22 +9,22 @@ use super::{
 
 /// A row on its way to the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct DownsampleRow {
     pub timestamp: i64,
     /// `None` ends the line.
     pub bits: Option<u64>,
     pub quality: u32,
 }
 
-impl From<Drawn> for Row {
-    fn from(drawn: Drawn) -> Row {
-        Row { timestamp: drawn.timestamp, bits: Some(drawn.bits), quality: drawn.quality }
+impl From<Drawn> for DownsampleRow {
+    fn from(drawn: Drawn) -> DownsampleRow {
+        DownsampleRow { timestamp: drawn.timestamp, bits: Some(drawn.bits), quality: drawn.quality }
     }
 }
 
-impl From<LineBreak> for Row {
-    fn from(at: LineBreak) -> Row {
-        Row { timestamp: at.timestamp, bits: None, quality: at.quality }
+impl From<LineBreak> for DownsampleRow {
+    fn from(at: LineBreak) -> DownsampleRow {
+        DownsampleRow { timestamp: at.timestamp, bits: None, quality: at.quality }
     }
 }
 
@@ -35,7 +35,7 @@ pub(super) fn is_drawn(sample: &Sample) -> bool {
 
 /// Sorts rows and makes their timestamps differ. Only a gap may have the timestamp of a sample, namely that of the last one before it: it
 /// moves a nanosecond, or goes when the next row is as near.
-pub(super) fn order(rows: &mut Vec<Row>) {
+pub(super) fn order(rows: &mut Vec<DownsampleRow>) {
     rows.sort_by_key(|row| (row.timestamp, row.bits.is_none()));
     for index in 1..rows.len() {
         if rows[index].timestamp == rows[index - 1].timestamp && rows[index].bits.is_none() {
@@ -48,7 +48,7 @@ pub(super) fn order(rows: &mut Vec<Row>) {
 }
 
 /// The answer of ordered rows between the boundary samples.
-pub(super) fn finish(rows: &[Row], around: &Surroundings, value_type: ValueType) -> Result<Samples, DownsampleError> {
+pub(super) fn finish(rows: &[DownsampleRow], around: &Surroundings, value_type: ValueType) -> Result<Samples, DownsampleError> {
     let mut columns = answer(value_type, rows.len());
     for row in rows {
         let value = row.bits.map(|bits| Scalar { value_type, bits }.value());

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use historian_format::{Samples, ValueType, rollup::RollupLevel};
 
-use super::{DownsampleError, Method, Request};
+use super::{DownsampleError, DownsampleRange, Method};
 
 /// Samples that MINMAXLTTB preselects for each one asked. The usual choice; more costs time and changes little.
 const PRESELECTION: usize = 4;
@@ -16,16 +16,16 @@ const PRESELECTION: usize = 4;
 /// whole multiples of that level and the inner edges are put on them, so that states answer for all of each interval. That makes the number
 /// of intervals smaller by an eighth at most. A range whose equal parts lie on such edges anyway keeps them.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    request: Request,
+pub struct DownsamplePlan {
+    request: DownsampleRange,
     edges: Vec<i64>,
     level: Option<RollupLevel>,
 }
 
-impl Plan {
+impl DownsamplePlan {
     /// Divides the range of a request.
-    pub fn new(request: Request) -> Plan {
-        let Request { start, end, points, method } = request;
+    pub fn new(request: DownsampleRange) -> DownsamplePlan {
+        let DownsampleRange { start, end, points, method } = request;
         let (intervals, least) = match method {
             Method::Plot => (points / 4, Some(8)),
             Method::M4 => (points / 4, None),
@@ -46,11 +46,11 @@ impl Plan {
             None => equal_edges(start, length, intervals),
         };
         let level = aligned.or_else(|| common_level(&edges));
-        Plan { request, edges, level }
+        DownsamplePlan { request, edges, level }
     }
 
     /// The request.
-    pub fn request(&self) -> Request {
+    pub fn request(&self) -> DownsampleRange {
         self.request
     }
 
@@ -131,7 +131,7 @@ pub(super) fn check_run(
     samples: &Samples,
     rows: Range<usize>,
     value_type: ValueType,
-    plan: &Plan,
+    plan: &DownsamplePlan,
     last: Option<i64>,
 ) -> Result<Range<usize>, DownsampleError> {
     if samples.value_type() != value_type {

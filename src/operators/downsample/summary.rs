@@ -26,7 +26,7 @@ pub struct LineBreak {
 ///
 /// Equal extremes are represented by the earliest. A run of breaking samples belongs to the interval in which it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Summary {
+pub struct IntervalSummary {
     /// Samples, drawn or not.
     pub(super) count: u64,
     /// First drawn sample; `None` when there is none, and then the next three are `None` as well.
@@ -43,15 +43,15 @@ pub struct Summary {
     pub(super) last_break: Option<LineBreak>,
 }
 
-impl Summary {
+impl IntervalSummary {
     /// What a rollup's state tells. `None` when it does not tell enough and the samples are needed: some sample is not plainly Good (its
     /// quality other than 0, its value null or NaN), or the values are text.
-    pub fn of_state(state: &RollupState, value_type: ValueType) -> Option<Summary> {
+    pub fn of_state(state: &RollupState, value_type: ValueType) -> Option<IntervalSummary> {
         if state.good_count != state.count || state.worst_quality != 0 || value_type == ValueType::String {
             return None;
         }
         let good = |(bits, timestamp)| Drawn { timestamp, bits, quality: 0 };
-        Some(Summary {
+        Some(IntervalSummary {
             count: state.count,
             first: Some(good((state.first.bits?, state.first.timestamp))),
             last: Some(good((state.last.bits?, state.last.timestamp))),
@@ -68,13 +68,13 @@ impl Summary {
     }
 
     /// What the statistics in a chunk's header tell of all its samples; `None` as for a state.
-    pub fn of_statistics(statistics: &Statistics) -> Option<Summary> {
+    pub fn of_statistics(statistics: &Statistics) -> Option<IntervalSummary> {
         if statistics.good_count != statistics.count || statistics.worst_quality != 0 {
             return None;
         }
         let good = |scalar: Scalar, timestamp| Drawn { timestamp, bits: scalar.bits, quality: 0 };
         let (minimum, maximum) = (statistics.minimum?, statistics.maximum?);
-        Some(Summary {
+        Some(IntervalSummary {
             count: u64::from(statistics.count),
             first: Some(good(statistics.first_value?, statistics.first_timestamp)),
             last: Some(good(statistics.last_value?, statistics.last_timestamp)),
@@ -86,7 +86,7 @@ impl Summary {
     }
 
     /// Takes in what follows in time.
-    pub(super) fn merge(&mut self, next: &Summary, value_type: ValueType) {
+    pub(super) fn merge(&mut self, next: &IntervalSummary, value_type: ValueType) {
         self.count += next.count;
         self.first = self.first.or(next.first);
         self.last = next.last.or(self.last);

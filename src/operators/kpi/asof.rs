@@ -38,7 +38,7 @@ impl Eligible {
 
 /// A sample joined to a time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Joined {
+pub struct AsOfSample {
     /// The sample, at or before the time asked.
     pub sample: Sample,
     /// How much older it is than the time asked.
@@ -56,7 +56,7 @@ pub struct AsOf {
     next: usize,
     last: Option<Sample>,
     seen: Option<i64>,
-    joined: Vec<Option<Joined>>,
+    joined: Vec<Option<AsOfSample>>,
 }
 
 impl AsOf {
@@ -133,7 +133,7 @@ impl AsOf {
     }
 
     /// For each time, in the order of the request, the sample joined to it, if there is one.
-    pub fn finish(mut self) -> Vec<Option<Joined>> {
+    pub fn finish(mut self) -> Vec<Option<AsOfSample>> {
         while let Some((time, place)) = self.times.get(self.next).copied() {
             self.joined[place as usize] = self.last.as_ref().and_then(|sample| self.join(sample, time));
             self.next += 1;
@@ -141,9 +141,9 @@ impl AsOf {
         self.joined
     }
 
-    fn join(&self, sample: &Sample, time: i64) -> Option<Joined> {
+    fn join(&self, sample: &Sample, time: i64) -> Option<AsOfSample> {
         let age_ns = time.abs_diff(sample.timestamp);
-        let joined = || Joined { sample: sample.clone(), age_ns };
+        let joined = || AsOfSample { sample: sample.clone(), age_ns };
         (sample.timestamp <= time && age_ns <= self.tolerance_ns).then(joined)
     }
 }

@@ -10,7 +10,7 @@ use historian_format::{Scalar, Value, ValueType};
 
 use super::{
     KpiError,
-    feed::{Kind, Reading},
+    feed::{CheckedSample, Validity},
 };
 
 /// Of a reading: a fall by less is rounding or play, and never a counter that began again and came that far within one step.
@@ -89,7 +89,7 @@ const NOTHING: Amount = Amount { number: 0.0, whole: 0 };
 
 /// How a step came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum CounterStep {
     Plain,
     Rollover,
     Reset,
@@ -113,7 +113,7 @@ impl Judge {
         Judge { value_type, rules, exact }
     }
 
-    fn whole(&self, reading: Reading) -> i128 {
+    fn whole(&self, reading: CheckedSample) -> i128 {
         match self.value_type {
             ValueType::I64 => i128::from(reading.bits.cast_signed()),
             _ => i128::from(reading.bits),
@@ -129,18 +129,18 @@ impl Judge {
         }
     }
 
-    fn apart(&self, before: Reading, after: Reading) -> Amount {
+    fn apart(&self, before: CheckedSample, after: CheckedSample) -> Amount {
         self.amount(after.number - before.number, || self.whole(after) - self.whole(before))
     }
 
     /// Whether a counter can have come so far in the time between.
-    fn is_within(&self, step: f64, before: Reading, after: Reading) -> bool {
+    fn is_within(&self, step: f64, before: CheckedSample, after: CheckedSample) -> bool {
         let seconds = || after.timestamp.abs_diff(before.timestamp) as f64 / 1e9;
         self.rules.max_step.is_none_or(|most| step <= most) && self.rules.max_rate_per_s.is_none_or(|most| step <= most * seconds())
     }
 
     /// What a step counts that needs no second look. Noise downwards counts as it is, so that what goes up and down adds up to nothing.
-    fn plain(&self, before: Reading, after: Reading) -> Option<Amount> {
+    fn plain(&self, before: CheckedSample, after: CheckedSample) -> Option<Amount> {
         let step = self.apart(before, after);
         let noise = self.rules.dead_band.max(before.number.abs() * NOISE);
         let plain = if step.number < 0.0 { -step.number <= noise } else { self.is_within(step.number, before, after) };
@@ -148,15 +148,15 @@ impl Judge {
     }
 
     /// What any other step counts where it stands.
-    fn standing(&self, before: Reading, after: Reading) -> (Amount, Step) {
+    fn standing(&self, before: CheckedSample, after: CheckedSample) -> (Amount, CounterStep) {
         if after.number >= before.number {
-            return (NOTHING, Step::Leap);
+            return (NOTHING, CounterStep::Leap);
         }
         if let Some(rollover) = self.rules.rollover {
             let rolled = self.amount(rollover - before.number + after.number, || rollover as i128 - self.whole(before) + self.whole(after));
             let fits = before.number <= rollover && after.number >= 0.0 && rolled.number * 2.0 <= rollover;
             if fits && self.is_within(rolled.number, before, after) {
-                return (rolled, Step::Rollover);
+                return (rolled, CounterStep::Rollover);
             }
         }
         let counted = match self.rules.reset {
@@ -164,26 +164,26 @@ impl Judge {
             ResetPolicy::Skip => NOTHING,
         };
         let counted = if self.is_within(counted.number, before, after) { counted } else { NOTHING };
-        (counted, Step::Reset)
+        (counted, CounterStep::Reset)
     }
 }
 
 /// Where a counter stands: the last reading that counts, and one behind it that is in doubt.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Counted {
+pub struct CounterState {
     judge: Judge,
-    reading: Option<Reading>,
-    doubtful: Option<Reading>,
+    reading: Option<CheckedSample>,
+    doubtful: Option<CheckedSample>,
 }
 
-impl Counted {
+impl CounterState {
     /// Nothing read yet.
     ///
     /// # Errors
     /// For rules that make no sense.
-    pub fn new(value_type: ValueType, rules: CounterRules) -> Result<Counted, KpiError> {
+    pub fn new(value_type: ValueType, rules: CounterRules) -> Result<CounterState, KpiError> {
         rules.check()?;
-        Ok(Counted { judge: Judge::new(value_type, rules), reading: None, doubtful: None })
+        Ok(CounterState { judge: Judge::new(value_type, rules), reading: None, doubtful: None })
     }
 
     pub(super) fn is_exact(&self) -> bool {
@@ -191,7 +191,7 @@ impl Counted {
     }
 
     /// The last usable reading.
-    pub(super) fn last(&self) -> Option<Reading> {
+    pub(super) fn last(&self) -> Option<CheckedSample> {
         self.doubtful.or(self.reading)
     }
 
@@ -201,13 +201,13 @@ impl Counted {
     }
 
     /// Takes the next usable reading. `count` gets what is settled by it, each with the time of its later reading.
-    pub(super) fn take(&mut self, next: Reading, count: &mut impl FnMut(i64, Amount, Step)) {
+    pub(super) fn take(&mut self, next: CheckedSample, count: &mut impl FnMut(i64, Amount, CounterStep)) {
         let Some(before) = self.reading else {
             self.reading = Some(next);
             return;
         };
         if let Some(step) = self.judge.plain(before, next) {
-            count(next.timestamp, step, Step::Plain);
+            count(next.timestamp, step, CounterStep::Plain);
             (self.reading, self.doubtful) = (Some(next), None);
             return;
         }
@@ -223,7 +223,7 @@ impl Counted {
     }
 
     /// The reading in doubt stands: nothing that follows speaks against it.
-    pub(super) fn settle(&mut self, count: &mut impl FnMut(i64, Amount, Step)) {
+    pub(super) fn settle(&mut self, count: &mut impl FnMut(i64, Amount, CounterStep)) {
         if let (Some(before), Some(doubtful)) = (self.reading, self.doubtful.take()) {
             let (amount, step) = self.judge.standing(before, doubtful);
             count(doubtful.timestamp, amount, step);
@@ -241,7 +241,7 @@ impl Counted {
                 break;
             }
         }
-        let from = if told { Counted { reading: None, doubtful: None, ..*self } } else { self.clone() };
+        let from = if told { CounterState { reading: None, doubtful: None, ..*self } } else { self.clone() };
         *self = found.finish_from(from);
     }
 }
@@ -250,21 +250,21 @@ impl Counted {
 /// the other tell, whatever was before.
 #[derive(Debug)]
 pub struct CountedBefore {
-    empty: Counted,
+    empty: CounterState,
     /// The latest first.
-    readings: Vec<Reading>,
+    readings: Vec<CheckedSample>,
 }
 
 impl CountedBefore {
     /// Nothing seen yet.
-    pub fn new(like: &Counted) -> CountedBefore {
-        CountedBefore { empty: Counted { reading: None, doubtful: None, ..*like }, readings: Vec::new() }
+    pub fn new(like: &CounterState) -> CountedBefore {
+        CountedBefore { empty: CounterState { reading: None, doubtful: None, ..*like }, readings: Vec::new() }
     }
 
     /// Takes the usable sample before those taken; false when no more are wanted.
     pub fn take(&mut self, timestamp: i64, value: &Value) -> bool {
         let Some(scalar) = Scalar::of(value) else { return true };
-        let reading = Reading { timestamp, kind: Kind::Good, bits: scalar.bits, number: scalar.as_f64() };
+        let reading = CheckedSample { timestamp, kind: Validity::Good, bits: scalar.bits, number: scalar.as_f64() };
         let follows = self.readings.last().is_some_and(|next| self.empty.judge.plain(reading, *next).is_some());
         self.readings.push(reading);
         !follows
@@ -276,12 +276,12 @@ impl CountedBefore {
     }
 
     /// Where the counter stands.
-    pub fn finish(self) -> Counted {
+    pub fn finish(self) -> CounterState {
         let from = self.empty.clone();
         self.finish_from(from)
     }
 
-    fn finish_from(self, mut counted: Counted) -> Counted {
+    fn finish_from(self, mut counted: CounterState) -> CounterState {
         self.readings.into_iter().rev().for_each(|reading| counted.take(reading, &mut |_, _, _| {}));
         counted
     }

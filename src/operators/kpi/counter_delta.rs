@@ -6,8 +6,8 @@ use historian_format::{Samples, ValueType};
 
 use super::{
     Coverage, KpiError, Sample, Scope, Window,
-    counter::{Amount, Counted, CounterRules, Step},
-    feed::{Feed, Hold, Kind},
+    counter::{Amount, CounterRules, CounterState, CounterStep},
+    feed::{CheckedSamples, Hold, Validity},
 };
 
 /// What a counter counted.
@@ -37,12 +37,12 @@ pub struct CounterSum {
 ///
 /// A step belongs to the window in which its later sample lies, so the sums of the parts of a window add up. A fall is a rollover when the
 /// rollover is known and the step `rollover - previous + next` is not more than half of it, and otherwise a reset. Samples that are not usable,
-/// and infinite ones, are ignored; so is one from which the next sample is back where the counter was (see [`Counted`]).
+/// and infinite ones, are ignored; so is one from which the next sample is back where the counter was (see [`CounterState`]).
 #[derive(Debug)]
 pub struct CounterDelta {
-    feed: Feed,
+    feed: CheckedSamples,
     hold: Hold,
-    counted: Counted,
+    counted: CounterState,
     baseline: Option<f64>,
     total: Total,
     reading: Option<f64>,
@@ -63,14 +63,14 @@ struct Total {
 }
 
 impl Total {
-    fn add(&mut self, at: i64, amount: Amount, step: Step) {
+    fn add(&mut self, at: i64, amount: Amount, step: CounterStep) {
         if at < self.window.start || at >= self.window.end {
             return;
         }
         (self.sum, self.low) = super::integrate::add(self.sum, self.low, amount.number);
         self.whole += amount.whole;
-        self.rollovers += u64::from(step == Step::Rollover);
-        self.resets += u64::from(step == Step::Reset);
+        self.rollovers += u64::from(step == CounterStep::Rollover);
+        self.resets += u64::from(step == CounterStep::Reset);
     }
 }
 
@@ -84,15 +84,15 @@ impl CounterDelta {
             let allowed = "f64, f32, i64 or u64";
             return Err(KpiError::NotNumeric { primitive: "counter delta", allowed, found: scope.value_type });
         }
-        let mut counted = Counted::new(scope.value_type, rules)?;
-        let mut feed = Feed::new(scope, scope.window.range(), false)?.only_finite();
+        let mut counted = CounterState::new(scope.value_type, rules)?;
+        let mut feed = CheckedSamples::new(scope, scope.window.range(), false)?.only_finite();
         if let Some(before) = feed.usable_before(scope)? {
             counted.take(before, &mut |_, _, _| {});
         }
         let before = scope.before.as_ref().map(|before| feed.neighbour(before)).transpose()?;
         Ok(CounterDelta {
             feed,
-            hold: Hold::new(scope, before.map_or(Kind::Unknown, |before| before.kind)),
+            hold: Hold::new(scope, before.map_or(Validity::Unknown, |before| before.kind)),
             baseline: counted.last().map(|last| last.number),
             counted,
             total: Total { window: scope.window, sum: 0.0, low: 0.0, whole: 0, rollovers: 0, resets: 0 },
@@ -103,7 +103,7 @@ impl CounterDelta {
     }
 
     /// Tells where the counter stands at the start of the window, where more is known than the last sample. To be told before anything is fed.
-    pub fn resume(&mut self, counted: &Counted) {
+    pub fn resume(&mut self, counted: &CounterState) {
         if counted.last().is_some() {
             self.counted = counted.clone();
         }

@@ -6,37 +6,37 @@ use historian_format::{Samples, Scalar, Value, ValueType, Values};
 use historian_model::TimeRange;
 
 use super::{Coverage, KpiError, STATES_MAX, Sample, Scope};
-use crate::downsample::column::{self, Number, numbers};
+use crate::downsample::column::{self, ColumnNumber, numbers};
 
 /// What holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Validity {
     Unknown,
     Bad,
     Uncertain,
     Good,
 }
 
-impl Kind {
+impl Validity {
     pub const fn is_usable(self) -> bool {
-        matches!(self, Kind::Good | Kind::Uncertain)
+        matches!(self, Validity::Good | Validity::Uncertain)
     }
 
     /// Of a sample with a value that is not NaN.
-    const fn of(quality: u32, uncertain_as_bad: bool) -> Kind {
+    const fn of(quality: u32, uncertain_as_bad: bool) -> Validity {
         match quality >> 30 {
-            0 => Kind::Good,
-            1 if !uncertain_as_bad => Kind::Uncertain,
-            _ => Kind::Bad,
+            0 => Validity::Good,
+            1 if !uncertain_as_bad => Validity::Uncertain,
+            _ => Validity::Bad,
         }
     }
 }
 
 /// One sample as primitives see it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Reading {
+pub(super) struct CheckedSample {
     pub timestamp: i64,
-    pub kind: Kind,
+    pub kind: Validity,
     /// Equal for equal values: -0 is 0, a text is its number in the feed. 0 when not usable.
     pub bits: u64,
     /// The nearest f64; 0 for text and when not usable.
@@ -45,7 +45,7 @@ pub(super) struct Reading {
 
 /// Checks the samples of one tag and hands them out.
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(super) struct CheckedSamples {
     value_type: ValueType,
     uncertain_as_bad: bool,
     /// What is handed on.
@@ -57,9 +57,9 @@ pub(super) struct Feed {
     texts: Option<HashMap<String, u64>>,
 }
 
-impl Feed {
+impl CheckedSamples {
     /// A feed of the samples in a range; `tell_texts` where one text has to be told from another.
-    pub fn new(scope: &Scope, range: TimeRange, tell_texts: bool) -> Result<Feed, KpiError> {
+    pub fn new(scope: &Scope, range: TimeRange, tell_texts: bool) -> Result<CheckedSamples, KpiError> {
         let named = [("before", &scope.before), ("usable_before", &scope.usable_before), ("after", &scope.after)];
         for (neighbour, sample) in named.into_iter().filter_map(|(name, sample)| Some((name, sample.as_ref()?))) {
             if let Some(found) = sample.value.as_ref().map(Value::value_type).filter(|found| *found != scope.value_type) {
@@ -71,16 +71,23 @@ impl Feed {
             }
         }
         let texts = (tell_texts && scope.value_type == ValueType::String).then(HashMap::new);
-        Ok(Feed { value_type: scope.value_type, uncertain_as_bad: scope.uncertain_as_bad, range, last: None, only_finite: false, texts })
+        Ok(CheckedSamples {
+            value_type: scope.value_type,
+            uncertain_as_bad: scope.uncertain_as_bad,
+            range,
+            last: None,
+            only_finite: false,
+            texts,
+        })
     }
 
     /// As it is, and infinities count as Bad.
-    pub fn only_finite(self) -> Feed {
-        Feed { only_finite: true, ..self }
+    pub fn only_finite(self) -> CheckedSamples {
+        CheckedSamples { only_finite: true, ..self }
     }
 
     /// Hands the rows that lie in the feed's range to `take`. What is not in order, or not of the tag's type, is an error.
-    pub fn each(&mut self, samples: &Samples, rows: Range<usize>, mut take: impl FnMut(Reading)) -> Result<(), KpiError> {
+    pub fn each(&mut self, samples: &Samples, rows: Range<usize>, mut take: impl FnMut(CheckedSample)) -> Result<(), KpiError> {
         if samples.value_type() != self.value_type {
             return Err(KpiError::ValueType { parameter: "a run of samples", expected: self.value_type, found: samples.value_type() });
         }
@@ -102,9 +109,9 @@ impl Feed {
         self.last = Some(samples.timestamps[to - 1]);
         if let Values::String(column) = &samples.values {
             for row in from..to {
-                let mut reading = Reading { timestamp: samples.timestamps[row], kind: Kind::Bad, bits: 0, number: 0.0 };
+                let mut reading = CheckedSample { timestamp: samples.timestamps[row], kind: Validity::Bad, bits: 0, number: 0.0 };
                 if samples.is_valid(row) {
-                    reading.kind = Kind::of(samples.qualities[row], self.uncertain_as_bad);
+                    reading.kind = Validity::of(samples.qualities[row], self.uncertain_as_bad);
                     reading.bits = if reading.kind.is_usable() { self.text(column.get(row))? } else { 0 };
                 }
                 take(reading);
@@ -114,26 +121,26 @@ impl Feed {
         Ok(())
     }
 
-    fn each_number<T: Number>(&self, column: &[T], samples: &Samples, rows: Range<usize>, mut take: impl FnMut(Reading)) {
+    fn each_number<T: ColumnNumber>(&self, column: &[T], samples: &Samples, rows: Range<usize>, mut take: impl FnMut(CheckedSample)) {
         for row in rows {
             let timestamp = samples.timestamps[row];
-            let kind = Kind::of(samples.qualities[row], self.uncertain_as_bad);
+            let kind = Validity::of(samples.qualities[row], self.uncertain_as_bad);
             let number = column[row].number();
             if kind.is_usable() && column::is_drawn(column, samples, row) && (number.is_finite() || !self.only_finite) {
                 let bits = if number == 0.0 { 0 } else { column[row].bits() };
-                take(Reading { timestamp, kind, bits, number });
+                take(CheckedSample { timestamp, kind, bits, number });
             } else {
-                take(Reading { timestamp, kind: Kind::Bad, bits: 0, number: 0.0 });
+                take(CheckedSample { timestamp, kind: Validity::Bad, bits: 0, number: 0.0 });
             }
         }
     }
 
     /// A neighbour as a reading.
-    pub fn neighbour(&mut self, sample: &Sample) -> Result<Reading, KpiError> {
-        let mut reading = Reading { timestamp: sample.timestamp, kind: Kind::Bad, bits: 0, number: 0.0 };
+    pub fn neighbour(&mut self, sample: &Sample) -> Result<CheckedSample, KpiError> {
+        let mut reading = CheckedSample { timestamp: sample.timestamp, kind: Validity::Bad, bits: 0, number: 0.0 };
         let counts = |number: f64| number.is_finite() || (number.is_infinite() && !self.only_finite);
         if let Some(value) = sample.value.as_ref().filter(|value| value.as_f64().is_none_or(counts)) {
-            reading.kind = Kind::of(sample.quality, self.uncertain_as_bad);
+            reading.kind = Validity::of(sample.quality, self.uncertain_as_bad);
             if reading.kind.is_usable() {
                 (reading.bits, reading.number) = (self.bits(value)?, value.as_f64().unwrap_or(0.0));
             }
@@ -142,7 +149,7 @@ impl Feed {
     }
 
     /// The last usable sample before the window.
-    pub fn usable_before(&mut self, scope: &Scope) -> Result<Option<Reading>, KpiError> {
+    pub fn usable_before(&mut self, scope: &Scope) -> Result<Option<CheckedSample>, KpiError> {
         for sample in [&scope.before, &scope.usable_before].into_iter().flatten() {
             let reading = self.neighbour(sample)?;
             if reading.kind.is_usable() {
@@ -190,7 +197,7 @@ impl Feed {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hold {
     /// Present kind, and since when.
-    kind: Kind,
+    kind: Validity,
     since: i64,
     until: i64,
     coverage: Coverage,
@@ -198,7 +205,7 @@ pub(super) struct Hold {
 
 impl Hold {
     /// At the start of the window, with what holds there.
-    pub fn new(scope: &Scope, kind: Kind) -> Hold {
+    pub fn new(scope: &Scope, kind: Validity) -> Hold {
         let window = scope.window;
         let until = scope.known_until.clamp(window.start, window.end);
         let coverage = Coverage {
@@ -213,14 +220,14 @@ impl Hold {
     }
 
     /// From `at` on `kind` holds. Gives the ns for which the kind before did.
-    pub fn change(&mut self, at: i64, kind: Kind) -> u64 {
+    pub fn change(&mut self, at: i64, kind: Validity) -> u64 {
         let at = at.clamp(self.since, self.until);
         let held = at.abs_diff(self.since);
         match self.kind {
-            Kind::Unknown => self.coverage.unknown_ns += held,
-            Kind::Bad => self.coverage.bad_ns += held,
-            Kind::Uncertain => self.coverage.uncertain_ns += held,
-            Kind::Good => self.coverage.good_ns += held,
+            Validity::Unknown => self.coverage.unknown_ns += held,
+            Validity::Bad => self.coverage.bad_ns += held,
+            Validity::Uncertain => self.coverage.uncertain_ns += held,
+            Validity::Good => self.coverage.good_ns += held,
         }
         (self.since, self.kind) = (at, kind);
         held
@@ -233,7 +240,7 @@ impl Hold {
 
     /// Ends the window. Gives the ns for which the last kind held, and all.
     pub fn finish(mut self) -> (u64, Coverage) {
-        let held = self.change(self.until, Kind::Unknown);
+        let held = self.change(self.until, Validity::Unknown);
         (held, self.coverage)
     }
 }

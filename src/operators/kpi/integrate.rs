@@ -6,7 +6,7 @@ use historian_format::{Samples, ValueType};
 
 use super::{
     Coverage, KpiError, Sample, Scope,
-    feed::{Feed, Hold, Kind, Reading},
+    feed::{CheckedSample, CheckedSamples, Hold, Validity},
 };
 
 /// The time in the unit of a rate: a tag in m³/h is integrated per hour.
@@ -78,18 +78,18 @@ impl Integral {
 /// the window lines are cut.
 #[derive(Debug)]
 pub struct Integrate {
-    feed: Feed,
+    feed: CheckedSamples,
     hold: Hold,
     unit: TimeUnit,
     start: i64,
-    area: Area,
-    after: Option<Reading>,
+    area: RunningIntegral,
+    after: Option<CheckedSample>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Area {
+struct RunningIntegral {
     stepped: bool,
-    previous: Option<Reading>,
+    previous: Option<CheckedSample>,
     start: i64,
     end: i64,
     until: i64,
@@ -106,11 +106,19 @@ impl Integrate {
         if scope.value_type == ValueType::String {
             return Err(KpiError::NotNumeric { primitive: "integrate", allowed: "number, bool or state", found: scope.value_type });
         }
-        let mut feed = Feed::new(scope, scope.window.range(), false)?.only_finite();
+        let mut feed = CheckedSamples::new(scope, scope.window.range(), false)?.only_finite();
         let previous = scope.before.as_ref().map(|before| feed.neighbour(before)).transpose()?;
         let after = scope.after.as_ref().map(|after| feed.neighbour(after)).transpose()?;
-        let hold = Hold::new(scope, previous.map_or(Kind::Unknown, |before| before.kind));
-        let area = Area { stepped, previous, start: scope.window.start, end: scope.window.end, until: hold.until(), sum: 0.0, low: 0.0 };
+        let hold = Hold::new(scope, previous.map_or(Validity::Unknown, |before| before.kind));
+        let area = RunningIntegral {
+            stepped,
+            previous,
+            start: scope.window.start,
+            end: scope.window.end,
+            until: hold.until(),
+            sum: 0.0,
+            low: 0.0,
+        };
         Ok(Integrate { feed, hold, unit, start: scope.window.start, area, after })
     }
 
@@ -143,7 +151,9 @@ impl Integrate {
         match self.after {
             Some(after) => self.area.take(after),
             // Nothing follows: what holds at the end does so to the end.
-            None => self.area.take(Reading { timestamp: self.area.until.max(self.start), kind: Kind::Unknown, bits: 0, number: 0.0 }),
+            None => {
+                self.area.take(CheckedSample { timestamp: self.area.until.max(self.start), kind: Validity::Unknown, bits: 0, number: 0.0 })
+            }
         }
         let coverage = self.hold.finish().1;
         let covered_ns = coverage.usable_ns();
@@ -152,9 +162,9 @@ impl Integrate {
     }
 }
 
-impl Area {
+impl RunningIntegral {
     /// Adds what lies between the reading before and this one, in units × ns.
-    fn take(&mut self, next: Reading) {
+    fn take(&mut self, next: CheckedSample) {
         let Some(from) = self.previous.replace(next).filter(|from| from.kind.is_usable()) else { return };
         let (left, right) = (from.timestamp.max(self.start), next.timestamp.min(self.until));
         if left >= right {

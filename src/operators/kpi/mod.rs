@@ -34,16 +34,16 @@ mod tests;
 mod time_in_state;
 mod transition;
 
-pub use asof::{AsOf, Eligible, Joined};
+pub use asof::{AsOf, AsOfSample, Eligible};
 pub use calendar::{CalendarInterval, CalendarUnit, Shift, calendar, steps};
-pub use counter::{Counted, CountedBefore, CounterRules, ResetPolicy};
+pub use counter::{CountedBefore, CounterRules, CounterState, ResetPolicy};
 pub use counter_delta::{CounterDelta, CounterSum};
 pub use error::{ASOF_TIMES_MAX, CALENDAR_INTERVALS_MAX, KpiError, SHIFTS_MAX, STATES_MAX};
 pub use integrate::{Integral, Integrate, TimeUnit};
 pub use percent_good::PercentGood;
 pub use settled::{Settled, SettledBefore};
 pub use time_in_state::{StateTime, StateTimes, TimeInState};
-pub use transition::{Period, Transition, TransitionCount, Transitions};
+pub use transition::{StatePeriod, Transition, TransitionCount, Transitions};
 
 use historian_format::{Sample, ValueType};
 use historian_model::{TimeRange, Timestamp};

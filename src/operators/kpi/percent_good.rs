@@ -6,13 +6,13 @@ use historian_format::Samples;
 
 use super::{
     Coverage, KpiError, Scope,
-    feed::{Feed, Hold, Kind},
+    feed::{CheckedSamples, Hold, Validity},
 };
 
 /// Coverage of a window by itself; tags of every type have one.
 #[derive(Debug)]
 pub struct PercentGood {
-    feed: Feed,
+    feed: CheckedSamples,
     hold: Hold,
 }
 
@@ -22,9 +22,9 @@ impl PercentGood {
     /// # Errors
     /// When a neighbour is of another type or inside the window.
     pub fn new(scope: &Scope) -> Result<PercentGood, KpiError> {
-        let mut feed = Feed::new(scope, scope.window.range(), false)?;
+        let mut feed = CheckedSamples::new(scope, scope.window.range(), false)?;
         let before = scope.before.as_ref().map(|before| feed.neighbour(before)).transpose()?;
-        Ok(PercentGood { hold: Hold::new(scope, before.map_or(Kind::Unknown, |before| before.kind)), feed })
+        Ok(PercentGood { hold: Hold::new(scope, before.map_or(Validity::Unknown, |before| before.kind)), feed })
     }
 
     /// Takes rows that follow all before; those outside the window are passed over.

@@ -6,7 +6,7 @@ use historian_format::{Samples, Value};
 
 use super::{
     Coverage, KpiError, STATES_MAX, Scope,
-    feed::{Feed, Hold, Kind, Reading},
+    feed::{CheckedSample, CheckedSamples, Hold, Validity},
 };
 
 /// Time of one state.
@@ -36,21 +36,21 @@ pub struct StateTimes {
 /// Adds up time in state.
 #[derive(Debug)]
 pub struct TimeInState {
-    feed: Feed,
+    feed: CheckedSamples,
     hold: Hold,
     /// Where a state's time is, by its bits.
     places: HashMap<u64, usize>,
-    times: Vec<(u64, Held)>,
+    times: Vec<(u64, StateTotals)>,
     listed: Option<Vec<Value>>,
     other_ns: u64,
-    present: Reading,
+    present: CheckedSample,
     /// Length so far of the present period.
     period_ns: u64,
     overflow: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Held {
+struct StateTotals {
     duration_ns: u64,
     periods: u64,
     longest_ns: u64,
@@ -62,7 +62,7 @@ impl TimeInState {
     /// # Errors
     /// When the list is empty, too long or names a state twice, and when a neighbour or a state is of another type.
     pub fn new(scope: &Scope, states: Option<Vec<Value>>) -> Result<TimeInState, KpiError> {
-        let mut feed = Feed::new(scope, scope.window.range(), true)?;
+        let mut feed = CheckedSamples::new(scope, scope.window.range(), true)?;
         let (mut places, mut times) = (HashMap::new(), Vec::new());
         if let Some(states) = &states {
             if states.is_empty() || states.len() > STATES_MAX {
@@ -76,10 +76,10 @@ impl TimeInState {
                 if places.insert(bits, times.len()).is_some() {
                     return Err(KpiError::StateList(states.len()));
                 }
-                times.push((bits, Held::default()));
+                times.push((bits, StateTotals::default()));
             }
         }
-        let unknown = Reading { timestamp: scope.window.start, kind: Kind::Unknown, bits: 0, number: 0.0 };
+        let unknown = CheckedSample { timestamp: scope.window.start, kind: Validity::Unknown, bits: 0, number: 0.0 };
         let present = scope.before.as_ref().map(|before| feed.neighbour(before)).transpose()?.unwrap_or(unknown);
         let hold = Hold::new(scope, present.kind);
         Ok(TimeInState { feed, hold, places, times, listed: states, other_ns: 0, present, period_ns: 0, overflow: false })
@@ -121,7 +121,7 @@ impl TimeInState {
         if !add(&mut self.places, &mut self.times, listed, &mut self.other_ns, self.present, held, period) {
             return Err(KpiError::States(STATES_MAX));
         }
-        let time = |(bits, held): &(u64, Held)| StateTime {
+        let time = |(bits, held): &(u64, StateTotals)| StateTime {
             state: self.feed.value(*bits),
             duration_ns: held.duration_ns,
             periods: held.periods,
@@ -141,10 +141,10 @@ impl TimeInState {
 /// Adds the time that a reading held, and with `period` the period that ends; false when there are too many states.
 fn add(
     places: &mut HashMap<u64, usize>,
-    times: &mut Vec<(u64, Held)>,
+    times: &mut Vec<(u64, StateTotals)>,
     listed: bool,
     other_ns: &mut u64,
-    reading: Reading,
+    reading: CheckedSample,
     held: u64,
     period: Option<u64>,
 ) -> bool {
@@ -161,7 +161,7 @@ fn add(
         None if times.len() >= STATES_MAX => return false,
         None => {
             places.insert(reading.bits, times.len());
-            times.push((reading.bits, Held::default()));
+            times.push((reading.bits, StateTotals::default()));
             times.len() - 1
         }
     };

@@ -7,7 +7,7 @@ use historian_model::{TimeRange, Timestamp};
 
 use super::{
     Coverage, KpiError, Scope, Settled,
-    feed::{Feed, Hold, Kind, Reading},
+    feed::{CheckedSample, CheckedSamples, Hold, Validity},
 };
 
 /// A change of value.
@@ -23,7 +23,7 @@ pub struct Transition {
 
 /// A stretch of time, `[start, end)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Period {
+pub struct StatePeriod {
     /// ns since 1970.
     pub start: i64,
     /// ns since 1970; the end of the window (or of what is known of it) for a period that goes on.
@@ -38,7 +38,7 @@ pub struct TransitionCount {
     /// The last of them.
     pub last: Option<Transition>,
     /// The longest time that a value reached by one of them stayed, within the window: the longest stop, when stops are counted.
-    pub longest: Option<Period>,
+    pub longest: Option<StatePeriod>,
     /// The last change has not lasted long enough yet to count, and may still do so.
     pub pending: bool,
     /// Data quality.
@@ -54,7 +54,7 @@ pub struct TransitionCount {
 /// [`Transitions::resume`] tells what the tag stands on.
 #[derive(Debug)]
 pub struct Transitions {
-    feed: Feed,
+    feed: CheckedSamples,
     hold: Hold,
     count: Counter,
     read: TimeRange,
@@ -76,7 +76,7 @@ struct Counter {
     last: Option<(i64, u64, u64)>,
     /// Start of the present period, when an asked transition led to it.
     period: Option<i64>,
-    longest: Option<Period>,
+    longest: Option<StatePeriod>,
 }
 
 impl Transitions {
@@ -89,7 +89,7 @@ impl Transitions {
         let start = Timestamp(window.start.saturating_sub_unsigned(dwell_ns));
         let end = Timestamp(window.end.saturating_add_unsigned(dwell_ns));
         let read = TimeRange { start, end, reverse: false };
-        let mut feed = Feed::new(scope, read, true)?;
+        let mut feed = CheckedSamples::new(scope, read, true)?;
         let mut asked = |parameter, value: Option<&Value>| match value {
             Some(value) if value.value_type() != scope.value_type => {
                 Err(KpiError::ValueType { parameter, expected: scope.value_type, found: value.value_type() })
@@ -114,7 +114,7 @@ impl Transitions {
             period: None,
             longest: None,
         };
-        Ok(Transitions { feed, hold: Hold::new(scope, before.map_or(Kind::Unknown, |before| before.kind)), count, read })
+        Ok(Transitions { feed, hold: Hold::new(scope, before.map_or(Validity::Unknown, |before| before.kind)), count, read })
     }
 
     /// Tells what the tag stands on at [`Transitions::read_from`]: with a dwell, a value that holds there may be chatter. To be told before any
@@ -123,7 +123,7 @@ impl Transitions {
     /// # Errors
     /// When a text is one too many.
     pub fn resume(&mut self, settled: &Settled) -> Result<(), KpiError> {
-        let bits = |feed: &mut Feed, value: &Value| feed.bits(value);
+        let bits = |feed: &mut CheckedSamples, value: &Value| feed.bits(value);
         self.count.reached = settled.reached().map(|value| bits(&mut self.feed, value)).transpose()?;
         let candidate = settled.candidate().map(|(value, since)| Ok((bits(&mut self.feed, value)?, since))).transpose()?;
         self.count.candidate = candidate;
@@ -162,7 +162,7 @@ impl Transitions {
 }
 
 impl Counter {
-    fn take(&mut self, reading: Reading) {
+    fn take(&mut self, reading: CheckedSample) {
         if !reading.kind.is_usable() || reading.timestamp >= self.known_until {
             return;
         }
@@ -199,7 +199,7 @@ impl Counter {
         if let Some(start) = self.period.take()
             && self.longest.is_none_or(|longest| longest.end.abs_diff(longest.start) < end.abs_diff(start))
         {
-            self.longest = Some(Period { start, end });
+            self.longest = Some(StatePeriod { start, end });
         }
     }
 

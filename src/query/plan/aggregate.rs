@@ -10,14 +10,15 @@ use historian_format::rollup::RollupState;
 
 use super::{
     neighbour::{before, from, look},
-    operator::{Batcher, Operator, Unit, batch, named, names, times},
+    operator::{Batcher, Operator, WorkUnit, batch, named, names, times},
     parallel::Put,
-    piece::{self, ASIDE_MAX, Piece, Source},
+    piece::{self, ASIDE_MAX, Piece, PieceOptions},
 };
 use crate::{QueryError, QueryLimits, arrow_column, portion::Rows, schema::metadata};
 use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp};
 use historian_operators::aggregate::{
-    After, AggregateError, Answer, Before, Configuration, Evaluator, Function, Intervals, Lookups, Needs, Neighbour, parts,
+    After, AggregateConfiguration, AggregateError, AggregateFunction, AggregateSample, AggregateValue, Before, Evaluator, Intervals,
+    Lookups, Needs, parts,
 };
 use historian_read::merge::TagReader;
 
@@ -26,8 +27,8 @@ use historian_read::merge::TagReader;
 pub struct AggregateQuery {
     pub tags: Vec<Arc<Tag>>,
     pub intervals: Intervals,
-    pub functions: Vec<Function>,
-    pub configuration: Configuration,
+    pub functions: Vec<AggregateFunction>,
+    pub configuration: AggregateConfiguration,
     /// Whether values hold until the next sample; `None`: as each tag says.
     pub stepped: Option<bool>,
     /// False: everything is made of samples. The answer is the same.
@@ -35,8 +36,8 @@ pub struct AggregateQuery {
 }
 
 impl AggregateQuery {
-    fn configuration_for(&self, tag: &Tag) -> Configuration {
-        Configuration { stepped: self.stepped.unwrap_or(tag.definition.stepped), ..self.configuration }
+    fn configuration_for(&self, tag: &Tag) -> AggregateConfiguration {
+        AggregateConfiguration { stepped: self.stepped.unwrap_or(tag.definition.stepped), ..self.configuration }
     }
 
     /// The bounds, and their order.
@@ -63,8 +64,13 @@ fn schema(query: &AggregateQuery) -> SchemaRef {
         Field::new("quality", DataType::UInt32, false),
     ];
     let mut metadata: HashMap<String, String> = metadata(&query.tags, Some(query.range()));
-    let Configuration {
-        treat_uncertain_as_bad, percent_data_bad, percent_data_good, use_sloped_extrapolation, use_uncertain_values, ..
+    let AggregateConfiguration {
+        treat_uncertain_as_bad,
+        percent_data_bad,
+        percent_data_good,
+        use_sloped_extrapolation,
+        use_uncertain_values,
+        ..
     } = query.configuration;
     let configuration = serde_json::json!({
         "treat_uncertain_as_bad": treat_uncertain_as_bad,
@@ -86,7 +92,7 @@ fn schema(query: &AggregateQuery) -> SchemaRef {
 fn note(query: &AggregateQuery) -> Option<String> {
     let stepped = query.tags.iter().filter(|tag| query.configuration_for(tag).stepped);
     let names: Vec<&str> = stepped.map(|tag| tag.name().as_str()).collect();
-    if names.is_empty() || !query.functions.contains(&Function::TimeAverage) {
+    if names.is_empty() || !query.functions.contains(&AggregateFunction::TimeAverage) {
         return None;
     }
     let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
@@ -120,7 +126,7 @@ impl Rows for AggregateRows {
 
 impl Operator for AggregateQuery {
     type Shared = ();
-    type Part = Vec<Answer>;
+    type Part = Vec<AggregateValue>;
     type Rows = AggregateRows;
 
     fn tags(&self) -> &[Arc<Tag>] {
@@ -139,21 +145,28 @@ impl Operator for AggregateQuery {
         Ok(())
     }
 
-    fn units(&self) -> Vec<Unit> {
+    fn units(&self) -> Vec<WorkUnit> {
         let count = self.intervals.len();
-        Unit::intervals(self.tags.len(), count, (PART_ANSWERS / self.functions.len().max(1)).clamp(1, count.max(1)))
+        WorkUnit::intervals(self.tags.len(), count, (PART_ANSWERS / self.functions.len().max(1)).clamp(1, count.max(1)))
     }
 
-    fn work(&self, (): &(), reader: &TagReader, unit: &Unit, limits: &QueryLimits, put: Put<'_, Vec<Answer>>) -> Result<(), QueryError> {
+    fn work(
+        &self,
+        (): &(),
+        reader: &TagReader,
+        unit: &WorkUnit,
+        limits: &QueryLimits,
+        put: Put<'_, Vec<AggregateValue>>,
+    ) -> Result<(), QueryError> {
         put(evaluate(reader, &self.tags[unit.tag], self, self.intervals.part(unit.part.clone()), limits)?);
         Ok(())
     }
 
-    fn weight(answers: &Vec<Answer>) -> usize {
+    fn weight(answers: &Vec<AggregateValue>) -> usize {
         size_of_val(&answers[..])
     }
 
-    fn append(&self, rows: &mut AggregateRows, tag: usize, answers: Vec<Answer>) {
+    fn append(&self, rows: &mut AggregateRows, tag: usize, answers: Vec<AggregateValue>) {
         let count = self.functions.len();
         for (index, answer) in answers.iter().enumerate() {
             rows.tags.push(tag as i32);
@@ -188,7 +201,7 @@ pub(super) fn evaluate(
     query: &AggregateQuery,
     intervals: Intervals,
     limits: &QueryLimits,
-) -> Result<Vec<Answer>, QueryError> {
+) -> Result<Vec<AggregateValue>, QueryError> {
     let configuration = query.configuration_for(tag);
     let failed = |error: AggregateError| QueryError::Store(format!("tag {}: {error}", tag.name()));
     let range = intervals.sample_range();
@@ -202,7 +215,7 @@ pub(super) fn evaluate(
     let mut known = 0;
     if lookups.neighbours || lookups.usable_before > 0 {
         look(reader, tag, before(Timestamp(range.start)), |samples, index| {
-            let sample = Neighbour::at(samples, index);
+            let sample = AggregateSample::at(samples, index);
             earlier.last = earlier.last.or(Some(sample));
             if known < lookups.usable_before && usable(samples, index) {
                 earlier.usable[known] = Some(sample);
@@ -228,7 +241,7 @@ pub(super) fn evaluate(
     let mut later = After::default();
     if lookups.neighbours || lookups.usable_after {
         look(reader, tag, after, |samples, index| {
-            let sample = Neighbour::at(samples, index);
+            let sample = AggregateSample::at(samples, index);
             later.first = later.first.or(Some(sample));
             if usable(samples, index) {
                 later.usable = Some(sample);
@@ -255,7 +268,7 @@ fn feed_states(
         reader,
         tag,
         edges,
-        Source { rollups: query.use_rollups, parts: needed, fold_edges: true },
+        PieceOptions { rollups: query.use_rollups, parts: needed, fold_edges: true },
         limits,
         &mut |interval, piece| {
             // Edges come as states, too.

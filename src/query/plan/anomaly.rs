@@ -9,22 +9,22 @@ use arrow::{
 };
 
 use super::{
-    operator::{Batcher, Operator, Unit, batch, named, names, times},
+    operator::{Batcher, Operator, WorkUnit, batch, named, names, times},
     parallel::Put,
 };
 use crate::{QueryError, QueryLimits, arrow_column, portion::Rows, schema::metadata};
 use historian_format::Statistics;
 use historian_model::{Quality, Samples, Tag, TimeRange, Values};
-use historian_operators::anomaly::{CountByStatistics, Finding, KnownSamples, Output, Plan, Scores, Subject};
-use historian_read::merge::{Portion, TagReader};
+use historian_operators::anomaly::{AnomalyOutput, CountByStatistics, DetectorPlan, Finding, KnownSamples, Scores, Subject};
+use historian_read::merge::{CursorPortion, TagReader};
 
 /// A query for anomalies whose tags, times and parameters are resolved. The range goes forward.
 #[derive(Clone, Debug)]
 pub struct AnomalyQuery {
     pub tags: Vec<Arc<Tag>>,
     pub range: TimeRange,
-    pub plan: Plan,
-    pub output: Output,
+    pub plan: DetectorPlan,
+    pub output: AnomalyOutput,
 }
 
 /// Columns by output: FINDINGS tag, start, end, peak, detector, score, expected, observed, explanation; SCORES tag, timestamp, value, score;
@@ -33,7 +33,7 @@ fn schema(query: &AnomalyQuery) -> SchemaRef {
     let name = Field::new_dictionary("tag", DataType::Int32, DataType::Utf8, false);
     let time = |name: &str| Field::new(name, arrow_column::timestamp_type(), false);
     let fields = match query.output {
-        Output::Findings => vec![
+        AnomalyOutput::Findings => vec![
             name,
             time("start"),
             time("end"),
@@ -46,10 +46,10 @@ fn schema(query: &AnomalyQuery) -> SchemaRef {
             Field::new("severity", DataType::Utf8, false),
             Field::new("samples", DataType::Int64, false),
         ],
-        Output::Scores => {
+        AnomalyOutput::Scores => {
             vec![name, time("timestamp"), Field::new("value", DataType::Float64, false), Field::new("score", DataType::Float64, false)]
         }
-        Output::Counts => vec![name, Field::new("count", DataType::Int64, false)],
+        AnomalyOutput::Counts => vec![name, Field::new("count", DataType::Int64, false)],
     };
     let mut metadata: HashMap<String, String> = metadata(&query.tags, Some(query.range));
     metadata.insert("detector".to_owned(), query.plan.detector().to_owned());
@@ -58,7 +58,7 @@ fn schema(query: &AnomalyQuery) -> SchemaRef {
 
 /// What a detector finds in one tag, or a portion of it.
 #[derive(Default)]
-pub struct Found {
+pub struct TagFindings {
     findings: Vec<Finding>,
     scores: Scores,
     count: u64,
@@ -87,7 +87,7 @@ impl Rows for AnomalyRows {
 
 impl Operator for AnomalyQuery {
     type Shared = ();
-    type Part = Found;
+    type Part = TagFindings;
     type Rows = AnomalyRows;
 
     fn tags(&self) -> &[Arc<Tag>] {
@@ -106,32 +106,39 @@ impl Operator for AnomalyQuery {
         Ok(())
     }
 
-    fn units(&self) -> Vec<Unit> {
-        Unit::tags(self.tags.len())
+    fn units(&self) -> Vec<WorkUnit> {
+        WorkUnit::tags(self.tags.len())
     }
 
-    fn work(&self, (): &(), reader: &TagReader, unit: &Unit, limits: &QueryLimits, put: Put<'_, Found>) -> Result<(), QueryError> {
+    fn work(
+        &self,
+        (): &(),
+        reader: &TagReader,
+        unit: &WorkUnit,
+        limits: &QueryLimits,
+        put: Put<'_, TagFindings>,
+    ) -> Result<(), QueryError> {
         detect(reader, &self.tags[unit.tag], self, limits, put)
     }
 
-    fn weight(found: &Found) -> usize {
+    fn weight(found: &TagFindings) -> usize {
         found.bytes()
     }
 
-    fn append(&self, rows: &mut AnomalyRows, tag: usize, mut found: Found) {
+    fn append(&self, rows: &mut AnomalyRows, tag: usize, mut found: TagFindings) {
         let more = match self.output {
-            Output::Findings => found.findings.len(),
-            Output::Scores => found.scores.timestamps.len(),
-            Output::Counts => 1,
+            AnomalyOutput::Findings => found.findings.len(),
+            AnomalyOutput::Scores => found.scores.timestamps.len(),
+            AnomalyOutput::Counts => 1,
         };
         match self.output {
-            Output::Findings => rows.findings.append(&mut found.findings),
-            Output::Scores => {
+            AnomalyOutput::Findings => rows.findings.append(&mut found.findings),
+            AnomalyOutput::Scores => {
                 rows.scores.timestamps.append(&mut found.scores.timestamps);
                 rows.scores.values.append(&mut found.scores.values);
                 rows.scores.scores.append(&mut found.scores.scores);
             }
-            Output::Counts => rows.counts.push(found.count as i64),
+            AnomalyOutput::Counts => rows.counts.push(found.count as i64),
         }
         rows.tags.resize(rows.tags.len() + more, tag as i32);
     }
@@ -141,7 +148,7 @@ impl Operator for AnomalyQuery {
         Box::new(move |rows| {
             let mut columns = vec![named(rows.tags, &tags)?];
             match self.output {
-                Output::Findings => {
+                AnomalyOutput::Findings => {
                     let findings = rows.findings;
                     let text =
                         |of: &dyn Fn(&Finding) -> String| Arc::new(StringArray::from_iter_values(findings.iter().map(of))) as ArrayRef;
@@ -158,11 +165,11 @@ impl Operator for AnomalyQuery {
                         Arc::new(Int64Array::from_iter_values(findings.iter().map(|finding| finding.samples as i64))),
                     ]);
                 }
-                Output::Scores => {
+                AnomalyOutput::Scores => {
                     let Scores { timestamps, values, scores } = rows.scores;
                     columns.extend([times(timestamps), Arc::new(Float64Array::from(values)), Arc::new(Float64Array::from(scores))]);
                 }
-                Output::Counts => columns.push(Arc::new(Int64Array::from(rows.counts))),
+                AnomalyOutput::Counts => columns.push(Arc::new(Int64Array::from(rows.counts))),
             }
             batch(&schema, columns)
         })
@@ -170,12 +177,12 @@ impl Operator for AnomalyQuery {
 }
 
 /// Puts what is found in portions; counts in one.
-fn detect(reader: &TagReader, tag: &Tag, query: &AnomalyQuery, limits: &QueryLimits, put: Put<'_, Found>) -> Result<(), QueryError> {
+fn detect(reader: &TagReader, tag: &Tag, query: &AnomalyQuery, limits: &QueryLimits, put: Put<'_, TagFindings>) -> Result<(), QueryError> {
     let failed = |error| QueryError::reading(tag, &error);
-    if let (Output::Counts, Some(counting)) = (query.output, query.plan.count_by_statistics())
+    if let (AnomalyOutput::Counts, Some(counting)) = (query.output, query.plan.count_by_statistics())
         && query.plan.takes(tag.value_type())
     {
-        put(Found { count: count(reader, tag, query, counting, limits)?, ..Found::default() });
+        put(TagFindings { count: count(reader, tag, query, counting, limits)?, ..TagFindings::default() });
         return Ok(());
     }
     let definition = &tag.definition;
@@ -195,7 +202,7 @@ fn detect(reader: &TagReader, tag: &Tag, query: &AnomalyQuery, limits: &QueryLim
             limits.check(0)?;
             detection.push(&portion);
             portion.clear();
-            let found = Found { findings: detection.take_findings(), scores: detection.take_scores(), count: 0 };
+            let found = TagFindings { findings: detection.take_findings(), scores: detection.take_scores(), count: 0 };
             if (!found.findings.is_empty() || !found.scores.timestamps.is_empty()) && !put(found) {
                 return Ok(());
             }
@@ -204,11 +211,11 @@ fn detect(reader: &TagReader, tag: &Tag, query: &AnomalyQuery, limits: &QueryLim
             break;
         }
     }
-    put(Found { findings: detection.take_findings(), scores: detection.take_scores(), count: detection.count() });
+    put(TagFindings { findings: detection.take_findings(), scores: detection.take_scores(), count: detection.count() });
     Ok(())
 }
 
-impl Found {
+impl TagFindings {
     /// Memory, about.
     fn bytes(&self) -> usize {
         self.findings.iter().map(|finding| size_of_val(finding) + finding.explanation.len()).sum::<usize>()
@@ -235,8 +242,8 @@ fn count(
         while let Some(portion) = cursor.next_portion().map_err(failed)? {
             limits.check(0)?;
             let samples = match &portion {
-                Portion::Samples(samples) => samples,
-                Portion::Chunk(chunk, statistics) => {
+                CursorPortion::Samples(samples) => samples,
+                CursorPortion::Chunk(chunk, statistics) => {
                     if let Some(known) = known(statistics, uncertain) {
                         if learning {
                             counting.learn(&known);

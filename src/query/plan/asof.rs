@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{QueryError, QueryLimits, arrow_column, schema};
 use historian_model::{Quality, Samples, Tag, TimeRange, Timestamp};
-use historian_operators::kpi::{AsOf, Eligible, Joined};
+use historian_operators::kpi::{AsOf, AsOfSample, Eligible};
 use historian_read::merge::TagReader;
 
 /// Tags of one join at most.
@@ -35,14 +35,14 @@ pub struct AsOfQuery {
 
 /// The samples of one tag, one for each time.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct AsOfSamples {
     /// With a null of quality `BadNoData` at the time asked where there is none.
     pub samples: Samples,
     /// Which there are.
     pub found: Vec<bool>,
 }
 
-impl Held {
+impl AsOfSamples {
     /// The columns that [`as_of_fields`] names.
     ///
     /// # Errors
@@ -72,13 +72,13 @@ pub fn run(
     threads: usize,
     query: &AsOfQuery,
     limits: &QueryLimits,
-) -> Result<Vec<Result<Held, QueryError>>, QueryError> {
+) -> Result<Vec<Result<AsOfSamples, QueryError>>, QueryError> {
     if query.tags.len() > AS_OF_TAGS_MAX {
         return Err(QueryError::Invalid(format!("{} tags are too many for one join, at most {AS_OF_TAGS_MAX}", query.tags.len())));
     }
     let mut answers = Vec::with_capacity(query.tags.len());
     let mut taken = Vec::with_capacity(query.tags.len());
-    let bytes = |answer: &Result<Held, QueryError>| answer.as_ref().map_or(0, |held| held.samples.heap_bytes() + held.found.len());
+    let bytes = |answer: &Result<AsOfSamples, QueryError>| answer.as_ref().map_or(0, |held| held.samples.heap_bytes() + held.found.len());
     in_order(
         Workers { threads, memory: &limits.memory },
         &query.tags,
@@ -101,10 +101,10 @@ pub fn run(
     Ok(answers)
 }
 
-fn join(reader: &TagReader, tag: &Tag, query: &AsOfQuery, limits: &QueryLimits) -> Result<Held, QueryError> {
+fn join(reader: &TagReader, tag: &Tag, query: &AsOfQuery, limits: &QueryLimits) -> Result<AsOfSamples, QueryError> {
     let failed = |error| QueryError::reading(tag, &error);
     let refused = |error: historian_operators::kpi::KpiError| kpi_error(tag, &error);
-    let mut held = Held { samples: Samples::new(tag.value_type()), found: Vec::with_capacity(query.times.len()) };
+    let mut held = AsOfSamples { samples: Samples::new(tag.value_type()), found: Vec::with_capacity(query.times.len()) };
     if query.times.is_empty() {
         return Ok(held);
     }
@@ -151,7 +151,7 @@ fn join(reader: &TagReader, tag: &Tag, query: &AsOfQuery, limits: &QueryLimits) 
     for (time, joined) in query.times.iter().zip(join.finish()) {
         held.found.push(joined.is_some());
         let pushed = match joined {
-            Some(Joined { sample, .. }) => held.samples.push(sample.timestamp, sample.value.as_ref(), sample.quality),
+            Some(AsOfSample { sample, .. }) => held.samples.push(sample.timestamp, sample.value.as_ref(), sample.quality),
             None => held.samples.push(*time, None, Quality::BAD_NO_DATA.0),
         };
         pushed.map_err(|error| QueryError::Store(error.to_string()))?;

@@ -7,9 +7,9 @@ use arrow::datatypes::SchemaRef;
 use historian_format::rollup::Parts;
 
 use super::{
-    operator::{Batcher, Operator, Unit},
+    operator::{Batcher, Operator, WorkUnit},
     parallel::Put,
-    piece::{self, ASIDE_MAX, Piece, Source},
+    piece::{self, ASIDE_MAX, Piece, PieceOptions},
 };
 use crate::{
     QualityFilter, QueryError, QueryLimits, boundary,
@@ -18,7 +18,9 @@ use crate::{
     schema::{self, LongColumns},
 };
 use historian_model::{Quality, Samples, Tag, TimeBounds, TimeRange, Timestamp};
-use historian_operators::downsample::{DownsampleError, Downsampler, LineBreak, Method, Plan, Request, Step, Summary, Surroundings};
+use historian_operators::downsample::{
+    CollectStep, DownsampleError, DownsamplePlan, DownsampleRange, Downsampler, IntervalSummary, LineBreak, Method, Surroundings,
+};
 use historian_read::merge::TagReader;
 use historian_store::Gap;
 
@@ -70,7 +72,7 @@ impl Rows for DownsampleRows {
 
 /// What units share.
 pub struct Shared {
-    plan: Plan,
+    plan: DownsamplePlan,
     gaps: Vec<(u64, Gap)>,
 }
 
@@ -93,21 +95,21 @@ impl Operator for DownsampleQuery {
     }
 
     fn prepare(&self, reader: &TagReader) -> Result<Shared, QueryError> {
-        let request = Request::new(self.range.start.0, self.range.end.0, self.points, self.method)
+        let request = DownsampleRange::new(self.range.start.0, self.range.end.0, self.points, self.method)
             .map_err(|error| QueryError::Invalid(error.to_string()))?;
         let gaps = reader.gaps(0, GAPS_MAX).map_err(|error| QueryError::Store(error.to_string()))?;
-        Ok(Shared { plan: Plan::new(request), gaps })
+        Ok(Shared { plan: DownsamplePlan::new(request), gaps })
     }
 
-    fn units(&self) -> Vec<Unit> {
-        Unit::tags(self.tags.len())
+    fn units(&self) -> Vec<WorkUnit> {
+        WorkUnit::tags(self.tags.len())
     }
 
     fn work(
         &self,
         shared: &Shared,
         reader: &TagReader,
-        unit: &Unit,
+        unit: &WorkUnit,
         limits: &QueryLimits,
         put: Put<'_, Samples>,
     ) -> Result<(), QueryError> {
@@ -148,7 +150,7 @@ impl Operator for DownsampleQuery {
 fn reduce(
     reader: &TagReader,
     tag: &Tag,
-    plan: &Plan,
+    plan: &DownsamplePlan,
     query: &DownsampleQuery,
     gaps: Vec<LineBreak>,
     limits: &QueryLimits,
@@ -157,7 +159,7 @@ fn reduce(
     let bound = |at| boundary::edge(reader, tag, at, QualityFilter::Any);
     let around = Surroundings { before: bound(query.range.start)?, after: bound(query.range.end)?, gaps };
     let mut summaries = plan.takes_summaries();
-    let source = Source { rollups: query.use_rollups, parts: Parts { extremes: true, ..Parts::NONE }, fold_edges: false };
+    let source = PieceOptions { rollups: query.use_rollups, parts: Parts { extremes: true, ..Parts::NONE }, fold_edges: false };
     loop {
         let mut downsampler = Downsampler::new(plan.clone(), tag.value_type(), around.clone()).map_err(failed)?;
         let range = TimeRange { start: Timestamp(plan.start()), end: Timestamp(plan.end()), reverse: false };
@@ -171,7 +173,7 @@ fn reduce(
                     }
                     Piece::State(state) => state,
                 };
-                let summary = Summary::of_state(state, tag.value_type());
+                let summary = IntervalSummary::of_state(state, tag.value_type());
                 match summary {
                     Some(summary) if unsummed.bounds.is_none() => return downsampler.push_summary(&summary).map_err(failed),
                     Some(summary) => unsummed.hold(summary, state.count),
@@ -185,13 +187,13 @@ fn reduce(
             read_samples(reader, tag, range, limits, &mut |samples, rows| downsampler.push(samples, rows).map_err(failed))?;
         }
         match downsampler.finish().map_err(failed)? {
-            Step::Done(samples) => return Ok(samples),
-            Step::SecondPass(mut pass) => {
+            CollectStep::Done(samples) => return Ok(samples),
+            CollectStep::SecondPass(mut pass) => {
                 read_samples(reader, tag, range, limits, &mut |samples, rows| pass.push(samples, rows).map_err(failed))?;
                 return pass.finish().map_err(failed);
             }
-            Step::SamplesOnly if summaries => summaries = false,
-            Step::SamplesOnly => return Err(QueryError::Bug),
+            CollectStep::SamplesOnly if summaries => summaries = false,
+            CollectStep::SamplesOnly => return Err(QueryError::Bug),
         }
     }
 }
@@ -201,7 +203,7 @@ fn reduce(
 struct Unsummed {
     bounds: Option<TimeBounds>,
     /// What came behind them and can do with its states, and how many samples those have.
-    behind: Vec<Summary>,
+    behind: Vec<IntervalSummary>,
     aside: u64,
 }
 
@@ -212,7 +214,7 @@ impl Unsummed {
         self.aside = 0;
     }
 
-    fn hold(&mut self, summary: Summary, count: u64) {
+    fn hold(&mut self, summary: IntervalSummary, count: u64) {
         self.behind.push(summary);
         self.aside += count;
     }
@@ -228,10 +230,10 @@ impl Unsummed {
 }
 
 /// Receives rows of a run of samples.
-type Take<'a> = &'a mut dyn FnMut(&Samples, std::ops::Range<usize>) -> Result<(), QueryError>;
+type RunReceiver<'a> = &'a mut dyn FnMut(&Samples, std::ops::Range<usize>) -> Result<(), QueryError>;
 
 /// All samples of a range.
-fn read_samples(reader: &TagReader, tag: &Tag, range: TimeRange, limits: &QueryLimits, take: Take<'_>) -> Result<(), QueryError> {
+fn read_samples(reader: &TagReader, tag: &Tag, range: TimeRange, limits: &QueryLimits, take: RunReceiver<'_>) -> Result<(), QueryError> {
     piece::samples(reader, tag, &[range.start.0, range.end.0], 0, range, limits, &mut |_, piece| match piece {
         Piece::Samples(samples, rows) => take(samples, rows),
         Piece::State(_) => Ok(()),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{QueryError, QueryLimits};
 use historian_model::Tag;
-use historian_operators::aggregate::{Bounds, Configuration, Function, Intervals};
+use historian_operators::aggregate::{AggregateConfiguration, AggregateFunction, BoundingValues, Intervals};
 use historian_read::merge::TagReader;
 
 /// Which aggregates of which tags in which intervals.
@@ -17,7 +17,7 @@ pub struct IntervalQuery {
     pub tags: Vec<Arc<Tag>>,
     pub intervals: Intervals,
     /// `TimeAverage` of a stepped tag is `TimeAverage2`: its value holds.
-    pub functions: Vec<Function>,
+    pub functions: Vec<AggregateFunction>,
 }
 
 /// Some of the intervals of one tag, the unit of work.
@@ -67,12 +67,12 @@ pub fn run(
 }
 
 /// The functions as a tag has them, and behind them what tells whether to believe the answers.
-fn functions(query: &IntervalQuery, tag: &Tag) -> Vec<Function> {
-    let held = |function: &Function| match function {
-        Function::TimeAverage if tag.definition.stepped => Function::TimeAverage2,
+fn functions(query: &IntervalQuery, tag: &Tag) -> Vec<AggregateFunction> {
+    let held = |function: &AggregateFunction| match function {
+        AggregateFunction::TimeAverage if tag.definition.stepped => AggregateFunction::TimeAverage2,
         other => *other,
     };
-    query.functions.iter().map(held).chain([Function::PercentGood]).collect()
+    query.functions.iter().map(held).chain([AggregateFunction::PercentGood]).collect()
 }
 
 fn answers(reader: &TagReader, query: &IntervalQuery, part: &IntervalPart, limits: &QueryLimits) -> Result<IntervalAnswers, QueryError> {
@@ -84,7 +84,7 @@ fn answers(reader: &TagReader, query: &IntervalQuery, part: &IntervalPart, limit
         tags: Vec::new(),
         intervals: intervals.clone(),
         functions,
-        configuration: Configuration::default(),
+        configuration: AggregateConfiguration::default(),
         stepped: None,
         use_rollups: true,
     };
@@ -93,7 +93,7 @@ fn answers(reader: &TagReader, query: &IntervalQuery, part: &IntervalPart, limit
     let mut values = Vec::with_capacity(count * wanted);
     for (place, function) in asked.functions[..wanted].iter().enumerate() {
         // Lines are drawn across time that is Bad as well: where nothing is Good, there is nothing to draw.
-        let drawn = function.bounds() == Bounds::Interpolated;
+        let drawn = function.bounds() == BoundingValues::Interpolated;
         values.extend(found.chunks_exact(per_interval).map(|of_interval| {
             let is_good = of_interval[wanted].value.is_some_and(|percent| percent > 0.0);
             of_interval[place].value.filter(|_| !drawn || is_good)

@@ -10,12 +10,12 @@ use arrow::{
 use super::{
     meter::{Figure, Measure, Meter, kpi_error},
     neighbour::{before, from, look, nearest},
-    operator::{Batcher, Operator, Unit, batch, named, names, times},
+    operator::{Batcher, Operator, WorkUnit, batch, named, names, times},
     parallel::Put,
 };
 use crate::{QueryError, QueryLimits, arrow_column, portion::Rows, schema::metadata};
 use historian_model::{Quality, Sample, Samples, Tag, TimeRange, Timestamp, ValueType};
-use historian_operators::kpi::{CalendarInterval, Counted, CountedBefore, Scope, Settled, SettledBefore};
+use historian_operators::kpi::{CalendarInterval, CountedBefore, CounterState, Scope, Settled, SettledBefore};
 use historian_read::merge::TagReader;
 
 /// A query of measures whose tags and times are resolved. The intervals ascend without a space between them.
@@ -128,16 +128,16 @@ impl Operator for MeasureQuery {
         self.check()
     }
 
-    fn units(&self) -> Vec<Unit> {
+    fn units(&self) -> Vec<WorkUnit> {
         let per_unit = if self.rows().is_some() { PART_INTERVALS } else { PART_INTERVALS_OF_STATES };
-        Unit::intervals(self.tags.len(), self.intervals.len(), per_unit)
+        WorkUnit::intervals(self.tags.len(), self.intervals.len(), per_unit)
     }
 
     fn work(
         &self,
         (): &(),
         reader: &TagReader,
-        unit: &Unit,
+        unit: &WorkUnit,
         limits: &QueryLimits,
         put: Put<'_, Vec<(usize, Figure)>>,
     ) -> Result<(), QueryError> {
@@ -186,16 +186,16 @@ impl Operator for MeasureQuery {
 
 /// What lies before the rows that come next.
 #[derive(Default)]
-struct Around {
+struct CarriedState {
     last: Option<Sample>,
     usable: Option<Sample>,
     /// What chatter is passed over for, where there is a dwell.
     settled: Option<Settled>,
     /// Where a counter stands.
-    counted: Option<Counted>,
+    counted: Option<CounterState>,
 }
 
-impl Around {
+impl CarriedState {
     fn advance(&mut self, samples: &Samples, rows: std::ops::Range<usize>, usable: Usable) {
         if let Some(row) = rows.clone().next_back() {
             self.last = Some(samples.sample(row));
@@ -235,7 +235,7 @@ impl Usable {
 }
 
 /// An interval that is being measured.
-struct Open {
+struct OpenInterval {
     interval: usize,
     end: i64,
     /// Samples are shown to it in `[read_from, read_until)`.
@@ -244,7 +244,7 @@ struct Open {
     meter: Meter,
 }
 
-impl Open {
+impl OpenInterval {
     /// Shows it the rows of a portion that it reads.
     fn push(&mut self, tag: &Tag, samples: &Samples) -> Result<(), QueryError> {
         let from = samples.timestamps.partition_point(|timestamp| *timestamp < self.read_from);
@@ -267,13 +267,13 @@ fn measure(
     let read_from = first.window.start().saturating_sub_unsigned(reach);
     let read_until = last.window.end().saturating_add_unsigned(reach);
 
-    let mut around = Around::default();
+    let mut around = CarriedState::default();
     let usable = Usable::of(query);
     let needs_usable = matches!(query.measure, Measure::CounterDelta(_) | Measure::Transitions { .. });
     let mut settled = (reach > 0).then(|| SettledBefore::new(reach, read_from));
     let mut counted = match query.measure {
         Measure::CounterDelta(rules) => {
-            Some(CountedBefore::new(&Counted::new(tag.value_type(), rules).map_err(|error| kpi_error(tag, &error))?))
+            Some(CountedBefore::new(&CounterState::new(tag.value_type(), rules).map_err(|error| kpi_error(tag, &error))?))
         }
         _ => None,
     };
@@ -294,7 +294,7 @@ fn measure(
     around.counted = counted.map(CountedBefore::finish);
     limits.check(0)?;
 
-    let open = |interval: usize, around: &Around| {
+    let open = |interval: usize, around: &CarriedState| {
         let window = intervals[interval].window;
         let scope = Scope {
             before: around.last.clone(),
@@ -310,7 +310,7 @@ fn measure(
         if let Some(settled) = &around.settled {
             meter.resume(settled).map_err(|error| kpi_error(tag, &error))?;
         }
-        Ok::<Open, QueryError>(Open {
+        Ok::<OpenInterval, QueryError>(OpenInterval {
             interval,
             end: window.end(),
             read_from: window.start().saturating_sub_unsigned(reach),
@@ -319,14 +319,14 @@ fn measure(
         })
     };
     let mut figures = Vec::new();
-    let mut finish = |done: Open, after: Option<&Sample>| {
+    let mut finish = |done: OpenInterval, after: Option<&Sample>| {
         for figure in done.meter.finish(tag, &query.measure, after).map_err(|error| kpi_error(tag, &error))? {
             figures.push((done.interval, figure));
         }
         limits.check(figures.len() as u64)
     };
     // Intervals that samples to come belong to, and the next one that has not begun.
-    let mut opened: VecDeque<Open> = VecDeque::new();
+    let mut opened: VecDeque<OpenInterval> = VecDeque::new();
     let mut next = 0;
     let mut cursor = reader.cursor(tag, TimeRange::new(Timestamp(read_from), Timestamp(read_until))).map_err(failed)?;
     let mut portion = Samples::new(tag.value_type());

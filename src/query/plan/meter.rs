@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::{QueryError, common_type};
 use historian_model::{Sample, Samples, Tag, Value, ValueType};
 use historian_operators::kpi::{
-    Counted, CounterDelta, CounterRules, Coverage, Integrate, KpiError, PercentGood, Scope, Settled, TimeInState, TimeUnit, Transitions,
+    CounterDelta, CounterRules, CounterState, Coverage, Integrate, KpiError, PercentGood, Scope, Settled, TimeInState, TimeUnit,
+    Transitions,
 };
 
 /// What is measured. States are texts here, for each tag has states of its own: see [`Measure::state`].
@@ -161,7 +162,7 @@ impl Meter {
     }
 
     /// Tells where a counter stands where reading begins.
-    pub fn count_on(&mut self, counted: &Counted) {
+    pub fn count_on(&mut self, counted: &CounterState) {
         if let Meter::CounterDelta(meter) = self {
             meter.resume(counted);
         }

@@ -16,7 +16,7 @@ mod piece;
 
 pub use aggregate::{AggregateQuery, AggregateRows};
 pub use anomaly::{AnomalyQuery, AnomalyRows};
-pub use asof::{AS_OF_TAGS_MAX, AsOfQuery, Held, as_of_fields};
+pub use asof::{AS_OF_TAGS_MAX, AsOfQuery, AsOfSamples, as_of_fields};
 pub use downsample::{DownsampleQuery, DownsampleRows};
 pub use each::TakePart;
 pub use interval::{IntervalAnswers, IntervalPart, IntervalQuery};

@@ -20,20 +20,20 @@ use historian_read::merge::TagReader;
 
 /// One tag, some of the intervals of the query; all of them where it has none.
 #[derive(Clone, Debug)]
-pub struct Unit {
+pub struct WorkUnit {
     pub tag: usize,
     pub part: Range<usize>,
 }
 
-impl Unit {
+impl WorkUnit {
     /// A unit for each tag.
-    pub fn tags(tags: usize) -> Vec<Unit> {
-        (0..tags).map(|tag| Unit { tag, part: 0..0 }).collect()
+    pub fn tags(tags: usize) -> Vec<WorkUnit> {
+        (0..tags).map(|tag| WorkUnit { tag, part: 0..0 }).collect()
     }
 
     /// Units of so many intervals of a tag at most.
-    pub fn intervals(tags: usize, count: usize, per_unit: usize) -> Vec<Unit> {
-        let of_tag = |tag| (0..count).step_by(per_unit).map(move |at| Unit { tag, part: at..(at + per_unit).min(count) });
+    pub fn intervals(tags: usize, count: usize, per_unit: usize) -> Vec<WorkUnit> {
+        let of_tag = |tag| (0..count).step_by(per_unit).map(move |at| WorkUnit { tag, part: at..(at + per_unit).min(count) });
         (0..tags).flat_map(of_tag).collect()
     }
 }
@@ -63,7 +63,7 @@ pub trait Operator: Clone + Send + Sync + 'static {
     /// [`QueryError::Invalid`], naming the parameter.
     fn prepare(&self, reader: &TagReader) -> Result<Self::Shared, QueryError>;
 
-    fn units(&self) -> Vec<Unit>;
+    fn units(&self) -> Vec<WorkUnit>;
 
     /// Does one unit of work.
     ///
@@ -73,7 +73,7 @@ pub trait Operator: Clone + Send + Sync + 'static {
         &self,
         shared: &Self::Shared,
         reader: &TagReader,
-        unit: &Unit,
+        unit: &WorkUnit,
         limits: &QueryLimits,
         put: Put<'_, Self::Part>,
     ) -> Result<(), QueryError>;

@@ -9,7 +9,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::QueryError;
-use historian_read::memory::{MemoryBudget, Taken};
+use historian_read::memory::{MemoryBudget, Reservation};
 
 /// Stretches of units that may be under way or finished beyond the one whose turn it is, per thread.
 const AHEAD_PER_THREAD: usize = 4;
@@ -37,11 +37,11 @@ pub type Put<'a, R> = &'a mut dyn FnMut(R) -> bool;
 
 /// What one unit has given so far.
 struct Given<R> {
-    waiting: VecDeque<(R, Taken)>,
+    waiting: VecDeque<(R, Reservation)>,
     ended: Option<Result<(), QueryError>>,
 }
 
-struct Shared<R> {
+struct ParallelState<R> {
     given: BTreeMap<usize, Given<R>>,
     /// The unit whose portions are taken.
     turn: usize,
@@ -64,12 +64,12 @@ pub fn in_order<U: Sync, R: Send>(
         return one_by_one(units, work, take);
     }
     let stretch = (units.len() / (threads * STRETCHES_PER_THREAD)).clamp(1, STRETCH_MAX);
-    let shared = Mutex::new(Shared { given: BTreeMap::new(), turn: 0 });
+    let shared = Mutex::new(ParallelState { given: BTreeMap::new(), turn: 0 });
     let (more, room) = (Condvar::new(), Condvar::new());
     let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let is_stopped = || stopped.load(Ordering::SeqCst);
     // Whoever works on the unit whose turn it is wakes the taker.
-    let wake = |shared: &Shared<R>, index: usize| {
+    let wake = |shared: &ParallelState<R>, index: usize| {
         if shared.turn / stretch == index / stretch {
             more.notify_one();
         }
@@ -86,7 +86,7 @@ pub fn in_order<U: Sync, R: Send>(
                 match workers.memory.take(bytes) {
                     Ok(taken) => break taken,
                     // It is taken at once.
-                    Err(_) if shared.turn == index => break Taken::default(),
+                    Err(_) if shared.turn == index => break Reservation::default(),
                     Err(_) => {}
                 }
             }

@@ -17,7 +17,7 @@ pub enum Piece<'a> {
 
 /// How pieces are made.
 #[derive(Clone, Copy, Debug)]
-pub struct Source {
+pub struct PieceOptions {
     /// Stored states are taken where they hold. The answer is the same without.
     pub rollups: bool,
     /// What is needed of states that are made.
@@ -27,7 +27,7 @@ pub struct Source {
 }
 
 /// Receives pieces with the number of their interval.
-pub type Sink<'a> = &'a mut dyn FnMut(usize, Piece<'_>) -> Result<(), QueryError>;
+pub type PieceSink<'a> = &'a mut dyn FnMut(usize, Piece<'_>) -> Result<(), QueryError>;
 
 /// Samples that are read and left aside rather than to begin anew behind them: chunks are decoded whole.
 pub const ASIDE_MAX: u64 = 16_384;
@@ -49,7 +49,7 @@ pub fn level(edges: &[i64]) -> Option<RollupLevel> {
 
 /// A stretch of an interval: whole aligned intervals of the level, or what lies before and after them.
 #[derive(Clone, Copy, Debug)]
-struct Segment {
+struct IntervalSegment {
     interval: usize,
     from: i64,
     to: i64,
@@ -57,7 +57,7 @@ struct Segment {
 }
 
 /// The segments of all intervals, in the order of time, without a gap between them.
-fn segments(edges: &[i64], level: Option<RollupLevel>) -> Vec<Segment> {
+fn segments(edges: &[i64], level: Option<RollupLevel>) -> Vec<IntervalSegment> {
     let mut found = Vec::with_capacity(edges.len());
     for (interval, pair) in edges.windows(2).enumerate() {
         let (from, to) = (pair[0], pair[1]);
@@ -69,7 +69,7 @@ fn segments(edges: &[i64], level: Option<RollupLevel>) -> Vec<Segment> {
         });
         let mut put = |from: i64, to: i64, whole: bool| {
             if from < to {
-                found.push(Segment { interval, from, to, whole });
+                found.push(IntervalSegment { interval, from, to, whole });
             }
         };
         match whole {
@@ -88,7 +88,14 @@ fn segments(edges: &[i64], level: Option<RollupLevel>) -> Vec<Segment> {
 ///
 /// # Errors
 /// When the tag cannot be read, a limit is reached, or the sink fails.
-pub fn read(reader: &TagReader, tag: &Tag, edges: &[i64], source: Source, limits: &QueryLimits, sink: Sink<'_>) -> Result<(), QueryError> {
+pub fn read(
+    reader: &TagReader,
+    tag: &Tag,
+    edges: &[i64],
+    source: PieceOptions,
+    limits: &QueryLimits,
+    sink: PieceSink<'_>,
+) -> Result<(), QueryError> {
     let level = level(edges);
     let segments = segments(edges, level);
     let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return Ok(()) };
@@ -117,10 +124,10 @@ fn states(
     reader: &TagReader,
     tag: &Tag,
     level: RollupLevel,
-    segments: &[Segment],
-    source: Source,
+    segments: &[IntervalSegment],
+    source: PieceOptions,
     limits: &QueryLimits,
-    sink: Sink<'_>,
+    sink: PieceSink<'_>,
 ) -> Result<(), QueryError> {
     let (mut at, end) = (segments[0].from, segments[segments.len() - 1].to);
     let mut segment = 0;
@@ -144,17 +151,17 @@ fn states(
 fn scan(
     reader: &TagReader,
     tag: &Tag,
-    segments: &[Segment],
+    segments: &[IntervalSegment],
     level: RollupLevel,
-    source: Source,
+    source: PieceOptions,
     limits: &QueryLimits,
-    sink: Sink<'_>,
+    sink: PieceSink<'_>,
 ) -> Result<(), QueryError> {
     let failed = |error| QueryError::reading(tag, &error);
     let range = TimeRange::new(Timestamp(segments[0].from), Timestamp(segments[segments.len() - 1].to));
     let mut cursor = reader.cursor(tag, range).map_err(failed)?;
     let mut portion = Samples::new(tag.value_type());
-    let new_folder = |segment: Segment| Folder::up_to(segment.emitted(level), tag.value_type(), source.parts);
+    let new_folder = |segment: IntervalSegment| Folder::up_to(segment.emitted(level), tag.value_type(), source.parts);
     let mut folder = new_folder(segments[0]);
     let mut number = 0;
     while cursor.next_into(&mut portion).map_err(failed)? {
@@ -184,13 +191,13 @@ fn scan(
     close(folder, segments[number], level, sink)
 }
 
-fn close(folder: Folder, segment: Segment, level: RollupLevel, sink: Sink<'_>) -> Result<(), QueryError> {
+fn close(folder: Folder, segment: IntervalSegment, level: RollupLevel, sink: PieceSink<'_>) -> Result<(), QueryError> {
     let mut taken = Ok(());
     folder.finish(&mut segment.give(level, &mut taken, sink));
     taken
 }
 
-impl Segment {
+impl IntervalSegment {
     /// Of which level the states of this segment are.
     fn emitted(self, level: RollupLevel) -> RollupLevel {
         if self.whole { level } else { RollupLevel::Minute }
@@ -201,7 +208,7 @@ impl Segment {
         self,
         level: RollupLevel,
         taken: &'a mut Result<(), QueryError>,
-        sink: Sink<'a>,
+        sink: PieceSink<'a>,
     ) -> impl FnMut(RollupLevel, i64, &RollupState) + 'a {
         move |found, _, state| {
             if found == self.emitted(level) && taken.is_ok() {
@@ -219,7 +226,7 @@ pub fn samples(
     offset: usize,
     range: TimeRange,
     limits: &QueryLimits,
-    sink: Sink<'_>,
+    sink: PieceSink<'_>,
 ) -> Result<(), QueryError> {
     if range.is_empty() {
         return Ok(());

@@ -23,7 +23,7 @@ use historian_model::{
     Quality, SampleBatch, Samples, Tag, TimeRange, Timestamp, Value, ValueType,
     sink::{Correction, CorrectionSink, Durability, SampleSink, WriteMode},
 };
-use historian_operators::aggregate::{Configuration, Function, Intervals};
+use historian_operators::aggregate::{AggregateConfiguration, AggregateFunction, Intervals};
 use historian_store::{LiveStore, MemoryStore, RocksStore, Store, rocks::StoreOptions};
 use historian_test_support::engine::{TestHistorian, tag};
 
@@ -132,8 +132,8 @@ fn writes_are_seen_whole(store: Arc<dyn Store>) {
             let query = AggregateQuery {
                 tags: plant.tags.clone(),
                 intervals: Intervals::new(ALL.0, ALL.1, 0).unwrap(),
-                functions: vec![Function::Count, Function::Maximum],
-                configuration: Configuration::default(),
+                functions: vec![AggregateFunction::Count, AggregateFunction::Maximum],
+                configuration: AggregateConfiguration::default(),
                 stepped: None,
                 use_rollups: true,
             };

@@ -16,8 +16,8 @@ use historian_ingest::IngestOptions;
 use historian_maintenance::KeeperOptions;
 use historian_model::{Quality, Samples, Tag, TagDefinition, TimeRange, Timestamp, Value, ValueType};
 use historian_operators::{
-    aggregate::{Configuration, Function, Intervals},
-    anomaly::{Output, Parameter, Parameters, Plan},
+    aggregate::{AggregateConfiguration, AggregateFunction, Intervals},
+    anomaly::{AnomalyOutput, DetectorPlan, ParameterValue, Parameters},
     downsample::Method,
 };
 use historian_test_support::engine::{TestHistorian, tag};
@@ -124,8 +124,8 @@ impl Plant {
     }
 
     fn counts(&self, parameters: &Parameters, range: TimeRange) -> Vec<i64> {
-        let plan = Plan::new("sigma", parameters).unwrap();
-        let query = AnomalyQuery { tags: self.tags.clone(), range, plan, output: Output::Counts };
+        let plan = DetectorPlan::new("sigma", parameters).unwrap();
+        let query = AnomalyQuery { tags: self.tags.clone(), range, plan, output: AnomalyOutput::Counts };
         let mut counts = Vec::new();
         let take = &mut |batch: RecordBatch| {
             counts.extend(batch.column(1).as_primitive::<Int64Type>().values().iter().copied());
@@ -185,13 +185,13 @@ proptest! {
         let query = AggregateQuery {
             tags: plant.tags.clone(),
             intervals: Intervals::new(start, end, interval).unwrap(),
-            functions: Function::ALL.to_vec(),
-            configuration: Configuration { treat_uncertain_as_bad: uncertain, use_uncertain_values: !uncertain, ..Configuration::default() },
+            functions: AggregateFunction::ALL.to_vec(),
+            configuration: AggregateConfiguration { treat_uncertain_as_bad: uncertain, use_uncertain_values: !uncertain, ..AggregateConfiguration::default() },
             stepped: None,
             use_rollups: true,
         };
         let with = plant.aggregate(&query);
-        prop_assert_eq!(with.len(), 2 * query.intervals.len() * Function::COUNT);
+        prop_assert_eq!(with.len(), 2 * query.intervals.len() * AggregateFunction::COUNT);
         let same = with == plant.aggregate(&AggregateQuery { use_rollups: false, ..query.clone() });
         prop_assert!(same, "with rollups and without");
         plant.historian.ingest.compact().unwrap();
@@ -207,16 +207,16 @@ proptest! {
                     .filter(|(_, (_, quality))| Quality(*quality).is_good() || (!uncertain && !Quality(*quality).is_bad()))
                     .filter_map(|(_, (value, _))| value.filter(|value| !value.is_nan()))
                     .collect();
-                let row = |function: Function| {
-                    let at = (tag * query.intervals.len() + index) * Function::COUNT;
-                    let found = &with[at..at + Function::COUNT];
+                let row = |function: AggregateFunction| {
+                    let at = (tag * query.intervals.len() + index) * AggregateFunction::COUNT;
+                    let found = &with[at..at + AggregateFunction::COUNT];
                     found.iter().find(|row| row.2 == function.name()).and_then(|row| row.3).map(f64::from_bits)
                 };
                 if !good.is_empty() {
-                    prop_assert_eq!(row(Function::Count), Some(good.len() as f64));
+                    prop_assert_eq!(row(AggregateFunction::Count), Some(good.len() as f64));
                     let mean = good.iter().sum::<f64>() / good.len() as f64;
-                    prop_assert!((row(Function::Average).unwrap() - mean).abs() < 1e-9);
-                    prop_assert_eq!(row(Function::Maximum), good.iter().copied().reduce(f64::max));
+                    prop_assert!((row(AggregateFunction::Average).unwrap() - mean).abs() < 1e-9);
+                    prop_assert_eq!(row(AggregateFunction::Maximum), good.iter().copied().reduce(f64::max));
                 }
             }
         }
@@ -254,8 +254,8 @@ proptest! {
         let plant = filled(seed, 600);
         let range = TimeRange::new(Timestamp(-HOUR), Timestamp(4 * HOUR));
         let parameters = Parameters::from([
-            ("threshold".to_owned(), Parameter::Number(f64::from(threshold) + 0.001)),
-            ("include_uncertain".to_owned(), Parameter::Bool(uncertain)),
+            ("threshold".to_owned(), ParameterValue::Number(f64::from(threshold) + 0.001)),
+            ("include_uncertain".to_owned(), ParameterValue::Bool(uncertain)),
         ]);
         let expected: Vec<i64> = plant.model.iter().map(|model| {
             let values: Vec<f64> = model

@@ -22,7 +22,7 @@ pub struct Protocol {
     tag_keys_remark: &'static str,
     /// A device that is all defaults, in TOML.
     pub plain: &'static str,
-    read: for<'text> fn(&'static Protocol, &mut Document<'text>, DeviceTable<'text>, &Path) -> Option<Device>,
+    read: for<'text> fn(&'static Protocol, &mut Document<'text>, DeviceTable<'text>, &Path) -> Option<DeviceEntry>,
     definition: fn(&TagConfig) -> Result<TagDefinition, Vec<ConfigProblem>>,
 }
 
@@ -71,7 +71,7 @@ impl Protocol {
         document: &mut Document<'text>,
         table: DeviceTable<'text>,
         directory: &Path,
-    ) -> Option<Device> {
+    ) -> Option<DeviceEntry> {
         (self.read)(self, document, table, directory)
     }
 
@@ -110,19 +110,19 @@ impl Protocol {
     }
 }
 
-type Build = Box<dyn FnOnce(Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>>>;
+type CollectorBuilder = Box<dyn FnOnce(Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>>>;
 
 /// A device read from the file, before its tags from tag files have joined it.
-pub(super) struct Device {
+pub(super) struct DeviceEntry {
     /// `modbus.boiler`
     pub(super) key: String,
     pub(super) name: String,
     pub(super) tags: Vec<TagConfig>,
     protocol: &'static Protocol,
-    build: Build,
+    build: CollectorBuilder,
 }
 
-impl Device {
+impl DeviceEntry {
     /// Checks the device with all its tags and makes its collector.
     pub(super) fn build(self) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
         let mut problems: Vec<ConfigProblem> = self.tags.iter().flat_map(|tag| self.protocol.refused(tag, &self.key)).collect();
@@ -140,7 +140,7 @@ fn read<'text, Config: DeviceConfig>(
     document: &mut Document<'text>,
     mut table: DeviceTable<'text>,
     directory: &Path,
-) -> Option<Device> {
+) -> Option<DeviceEntry> {
     let (key, position) = (table.key.clone(), table.position.clone());
     let tags = document.tags(&mut table, |name| tag_key(name).ok_or_else(|| protocol.unknown_tag_key(name)));
     let mut config: Config = document.device(table)?;
@@ -148,7 +148,7 @@ fn read<'text, Config: DeviceConfig>(
         document.problems.push(ConfigProblem { position: position.clone(), key: format!("{key}.{name}"), message });
     }
     let name = config.name().to_owned();
-    Some(Device { key, name, tags, protocol, build: Box::new(move |tags| config.build(position, tags)) })
+    Some(DeviceEntry { key, name, tags, protocol, build: Box::new(move |tags| config.build(position, tags)) })
 }
 
 fn definition<Config: DeviceConfig>(tag: &TagConfig) -> Result<TagDefinition, Vec<ConfigProblem>> {

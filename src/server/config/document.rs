@@ -9,27 +9,27 @@ use toml::{
 };
 
 use super::wording::{self, Complaint};
-use historian_collector::{ConfigProblem, Position, TagConfig, TagKey, tag_key::ADDRESS};
+use historian_collector::{ConfigProblem, SettingPosition, TagConfig, TagKey, tag_key::ADDRESS};
 
 /// Keys that a tag of a device has to have.
 const NEEDED: [&str; 2] = ["name", ADDRESS.name];
 
 /// Name and line starts of a text file: turns byte offsets into positions.
-pub(super) struct Source {
+pub(super) struct SourceText {
     file: String,
     line_starts: Vec<usize>,
 }
 
-impl Source {
-    pub(super) fn new(file: impl Into<String>, text: &[u8]) -> Source {
+impl SourceText {
+    pub(super) fn new(file: impl Into<String>, text: &[u8]) -> SourceText {
         let line_starts =
             std::iter::once(0).chain(text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1)).collect();
-        Source { file: file.into(), line_starts }
+        SourceText { file: file.into(), line_starts }
     }
 
     /// Position of a byte; an offset past the end is on the last line.
-    pub(super) fn position(&self, offset: usize) -> Position {
-        Position { file: self.file.clone(), line: self.line_starts.partition_point(|start| *start <= offset) }
+    pub(super) fn position(&self, offset: usize) -> SettingPosition {
+        SettingPosition { file: self.file.clone(), line: self.line_starts.partition_point(|start| *start <= offset) }
     }
 
     fn problem(&self, offset: usize, key: impl Into<String>, message: impl Into<String>) -> ConfigProblem {
@@ -39,7 +39,7 @@ impl Source {
 
 /// A parsed file on its way to typed settings: sections are taken out one by one, what is left at the end is unknown.
 pub(super) struct Document<'text> {
-    source: Source,
+    source: SourceText,
     root: DeTable<'text>,
     /// Lines of each key path, ascending; several when a name is used twice.
     lines: HashMap<String, Vec<usize>>,
@@ -50,7 +50,7 @@ pub(super) struct Document<'text> {
 pub(super) struct DeviceTable<'text> {
     /// `modbus.boiler`, or `modbus[2]` while the name is not known.
     pub(super) key: String,
-    pub(super) position: Position,
+    pub(super) position: SettingPosition,
     table: Spanned<DeTable<'text>>,
     tags: Vec<Spanned<DeValue<'text>>>,
 }
@@ -65,7 +65,7 @@ impl DeviceTable<'_> {
 impl<'text> Document<'text> {
     /// Parses a text. Mistakes of syntax, all of them, become problems.
     pub(super) fn parse(file: &str, text: &'text str) -> Document<'text> {
-        let source = Source::new(file, text.as_bytes());
+        let source = SourceText::new(file, text.as_bytes());
         let (root, errors) = DeTable::parse_recoverable(text);
         let problems = errors
             .iter()
@@ -183,9 +183,9 @@ impl<'text> Document<'text> {
     }
 
     /// Position of a key path such as `server.listen`; line 0 when the file does not have it.
-    pub(super) fn position_of(&self, key: &str) -> Position {
+    pub(super) fn position_of(&self, key: &str) -> SettingPosition {
         let line = self.lines.get(key).and_then(|lines| lines.first()).copied().unwrap_or(0);
-        Position { file: self.source.file.clone(), line }
+        SettingPosition { file: self.source.file.clone(), line }
     }
 
     /// Moves a problem that is known to lie in a table of this file to the line of its very key.
@@ -254,7 +254,7 @@ impl<'text> Document<'text> {
     }
 
     fn number_lines(&mut self) {
-        fn walk(source: &Source, table: &DeTable<'_>, path: &str, lines: &mut HashMap<String, Vec<usize>>) {
+        fn walk(source: &SourceText, table: &DeTable<'_>, path: &str, lines: &mut HashMap<String, Vec<usize>>) {
             for (key, value) in table {
                 let path = if path.is_empty() { key.get_ref().to_string() } else { format!("{path}.{}", key.get_ref()) };
                 lines.entry(path.clone()).or_default().push(source.position(key.span().start).line);
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn offsets_become_lines_that_start_at_one() {
-        let source = Source::new("f", b"ab\n\ncd");
+        let source = SourceText::new("f", b"ab\n\ncd");
         let lines = [0, 1, 2, 3, 4, 5, 99].map(|offset| source.position(offset).line);
         assert_eq!(lines, [1, 1, 1, 2, 3, 3, 3]);
     }

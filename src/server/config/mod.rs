@@ -19,15 +19,15 @@ use std::{
     sync::Arc,
 };
 
-use device::Device;
+use device::DeviceEntry;
 pub use device::{PROTOCOLS, Protocol};
 use document::Document;
 use settings::RetentionSettings;
 pub use settings::{BackupSettings, Bytes, LimitSettings, Period, ScrubSettings, ServerSettings, StorageSettings};
-use settings::{Bound, ServerSection};
+use settings::{NumberLimits, ServerSection};
 use tag_file::TagRow;
 
-use historian_collector::{Collector, ConfigProblem, Position, TagConfig};
+use historian_collector::{Collector, ConfigProblem, SettingPosition, TagConfig};
 use historian_model::{RetentionGroup, TagDefinition, TagSelection, ValueType};
 use historian_sql::TableOptions;
 
@@ -83,11 +83,11 @@ pub fn contradiction(holds: ValueType, configured: &TagDefinition) -> Option<Str
 /// # Errors
 /// Every problem found, in the order of files and lines.
 pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Configuration, Vec<ConfigProblem>> {
-    let Some(path) = path else { return finish(Configuration::default(), Vec::new(), overrides, |_| Position::default()) };
+    let Some(path) = path else { return finish(Configuration::default(), Vec::new(), overrides, |_| SettingPosition::default()) };
     let file = path.display().to_string();
     match read_text(path) {
         Ok(text) => parse(&file, &text, path.parent().unwrap_or(Path::new("")), overrides),
-        Err(message) => Err(vec![ConfigProblem { position: Position { file, line: 0 }, key: "--config".into(), message }]),
+        Err(message) => Err(vec![ConfigProblem { position: SettingPosition { file, line: 0 }, key: "--config".into(), message }]),
     }
 }
 
@@ -139,7 +139,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     configuration.tables = view::read(&mut document);
 
     let tag_files: Vec<PathBuf> = document.value("tag_files").unwrap_or_default();
-    let mut devices: Vec<Device> = Vec::new();
+    let mut devices: Vec<DeviceEntry> = Vec::new();
     let mut names: Vec<NamedDevice> = Vec::new();
     for protocol in PROTOCOLS {
         for table in document.devices(protocol.name) {
@@ -206,7 +206,7 @@ fn finish(
     mut configuration: Configuration,
     mut problems: Vec<ConfigProblem>,
     overrides: &Overrides,
-    position_of: impl Fn(&str) -> Position,
+    position_of: impl Fn(&str) -> SettingPosition,
 ) -> Result<Configuration, Vec<ConfigProblem>> {
     let server = &mut configuration.server;
     if let Some(data_dir) = &overrides.data_dir {
@@ -217,7 +217,7 @@ fn finish(
     }
     if let Some(problem) = inside(configuration.backup.directory.as_deref(), &server.data_dir) {
         let (position, key) = match overrides.backup_dir {
-            Some(_) => (Position::default(), "--backup-dir"),
+            Some(_) => (SettingPosition::default(), "--backup-dir"),
             None => (position_of("backup.directory"), "backup.directory"),
         };
         problems.push(ConfigProblem { position, key: key.into(), message: problem });
@@ -227,7 +227,7 @@ fn finish(
     {
         *setting = given.unwrap_or(*setting);
         if !setting.ip().is_loopback() {
-            let (position, key) = if given.is_some() { (Position::default(), flag) } else { (position_of(key), key) };
+            let (position, key) = if given.is_some() { (SettingPosition::default(), flag) } else { (position_of(key), key) };
             let message = format!(
                 "{setting} can be reached from other machines, and this version has neither TLS nor authentication; use 127.0.0.1 or [::1], \
                  and let others in through an SSH tunnel or a proxy that has both"
@@ -239,7 +239,7 @@ fn finish(
         let message = format!("{} is server.listen as well; the two need an address each", server.http);
         problems.push(ConfigProblem { position: position_of("server.http"), key: "server.http".into(), message });
     }
-    let bounds: Vec<Bound> = [configuration.storage.bounds(), configuration.scrub.bounds(), configuration.limits.bounds()].concat();
+    let bounds: Vec<NumberLimits> = [configuration.storage.bounds(), configuration.scrub.bounds(), configuration.limits.bounds()].concat();
     for (key, value, bounds) in bounds.into_iter().filter(|(_, value, bounds)| !bounds.contains(value)) {
         let message = format!("{value} is not from {} to {}", bounds.start(), bounds.end());
         problems.push(ConfigProblem { position: position_of(key), key: key.into(), message });
@@ -270,11 +270,11 @@ fn inside(backups: Option<&Path>, data_dir: &Path) -> Option<String> {
 struct NamedDevice {
     name: String,
     key: String,
-    position: Position,
+    position: SettingPosition,
 }
 
 fn refuse_repeated_devices(devices: &[NamedDevice], problems: &mut Vec<ConfigProblem>) {
-    let mut first: HashMap<&str, &Position> = HashMap::new();
+    let mut first: HashMap<&str, &SettingPosition> = HashMap::new();
     for NamedDevice { name, key, position } in devices {
         let taken = *first.entry(name).or_insert(position);
         if !std::ptr::eq(taken, position) {
@@ -285,13 +285,13 @@ fn refuse_repeated_devices(devices: &[NamedDevice], problems: &mut Vec<ConfigPro
 }
 
 /// Names that two devices share, or a device and a written tag. Within a device the device itself looks.
-fn refuse_repeated_tags(devices: &[Device], written: &[TagRow], problems: &mut Vec<ConfigProblem>) {
+fn refuse_repeated_tags(devices: &[DeviceEntry], written: &[TagRow], problems: &mut Vec<ConfigProblem>) {
     let mut first: HashMap<&str, (usize, &TagConfig)> = HashMap::new();
     let collected = devices.iter().enumerate().flat_map(|(device, owner)| owner.tags.iter().map(move |tag| (device, tag)));
     for (owner, tag) in collected.chain(written.iter().map(|row| (usize::MAX, &row.tag))) {
         let (taken_by, taken) = *first.entry(tag.name.as_str()).or_insert((owner, tag));
         if !std::ptr::eq(taken, tag) && (taken_by != owner || owner == usize::MAX) {
-            let Position { file, line } = &taken.position;
+            let SettingPosition { file, line } = &taken.position;
             let message = format!("tag {:?} is at {file}:{line} already; a tag has one source", tag.name);
             let key = devices.get(owner).map_or_else(|| "name".to_owned(), |device| format!("{}.tag.{}.name", device.key, tag.name));
             problems.push(ConfigProblem { position: tag.position.clone(), key, message });

@@ -19,7 +19,7 @@ pub struct Records<R> {
 
 /// Where and why a file cannot be read on.
 #[derive(Debug)]
-pub struct Broken {
+pub struct MalformedRecord {
     pub line: u64,
     pub reason: String,
     /// Whether it is a quote without its end.
@@ -28,7 +28,7 @@ pub struct Broken {
 
 /// The fields of one record; kept to be filled again.
 #[derive(Default)]
-pub struct Record {
+pub struct CsvRecord {
     /// Line on which it begins.
     pub line: u64,
     text: String,
@@ -36,7 +36,7 @@ pub struct Record {
     quoted: Vec<bool>,
 }
 
-impl Record {
+impl CsvRecord {
     pub fn fields(&self) -> usize {
         self.ends.len()
     }
@@ -78,7 +78,7 @@ impl<R: BufRead> Records<R> {
     ///
     /// # Errors
     /// What cannot be read on from, with its line: a quote without an end, text that is no UTF-8, the file itself.
-    pub fn read(&mut self, record: &mut Record) -> Result<bool, Broken> {
+    pub fn read(&mut self, record: &mut CsvRecord) -> Result<bool, MalformedRecord> {
         loop {
             if !self.next_line()? {
                 return Ok(false);
@@ -91,11 +91,11 @@ impl<R: BufRead> Records<R> {
     }
 
     /// One physical line into `raw`, its end included.
-    fn next_line(&mut self) -> Result<bool, Broken> {
+    fn next_line(&mut self) -> Result<bool, MalformedRecord> {
         self.raw.clear();
         let mut limited = std::io::Read::take(&mut self.input, RECORD_BYTES_MAX as u64 + 1);
         let read = limited.read_until(b'\n', &mut self.raw);
-        read.map_err(|error| Broken { line: self.lines + 1, reason: format!("cannot be read: {error}"), is_quote: false })?;
+        read.map_err(|error| MalformedRecord { line: self.lines + 1, reason: format!("cannot be read: {error}"), is_quote: false })?;
         if self.raw.is_empty() {
             return Ok(false);
         }
@@ -119,7 +119,7 @@ impl<R: BufRead> Records<R> {
     }
 
     /// The record that begins with the line in `raw`, which goes on over further lines within quotes.
-    fn fill(&mut self, record: &mut Record) -> Result<(), Broken> {
+    fn fill(&mut self, record: &mut CsvRecord) -> Result<(), MalformedRecord> {
         record.line = self.lines;
         record.text.clear();
         record.ends.clear();
@@ -134,25 +134,25 @@ impl<R: BufRead> Records<R> {
                 let behind: String = behind.trim_end().chars().take(40).collect();
                 let ends = if line == record.line { String::new() } else { format!(" ends on line {line} and") };
                 let reason = format!("the quote that is opened here{ends} has {behind:?} behind its end; is one missing?");
-                Broken { line: record.line, reason, is_quote: true }
+                MalformedRecord { line: record.line, reason, is_quote: true }
             })?;
             if !open {
                 return Ok(());
             }
             if record.text.len() > RECORD_BYTES_MAX || !self.next_line()? {
                 let reason = "a quote is opened here and not closed; the rest of the file would be one value".into();
-                return Err(Broken { line: record.line, reason, is_quote: true });
+                return Err(MalformedRecord { line: record.line, reason, is_quote: true });
             }
         }
     }
 }
 
-fn broken<T>(line: u64, reason: String) -> Result<T, Broken> {
-    Err(Broken { line, reason, is_quote: false })
+fn broken<T>(line: u64, reason: String) -> Result<T, MalformedRecord> {
+    Err(MalformedRecord { line, reason, is_quote: false })
 }
 
 /// Adds the fields of one line; true when it ends within quotes. The error is what stands behind a closing quote.
-fn split<'a>(line: &'a str, record: &mut Record, mut open: bool) -> Result<bool, &'a str> {
+fn split<'a>(line: &'a str, record: &mut CsvRecord, mut open: bool) -> Result<bool, &'a str> {
     let content = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
     let mut rest = content;
     loop {
@@ -197,12 +197,12 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<(u64, Vec<String>)>, String> {
         let mut records = Records::new(text.as_bytes());
-        let (mut record, mut all) = (Record::default(), Vec::new());
+        let (mut record, mut all) = (CsvRecord::default(), Vec::new());
         loop {
             match records.read(&mut record) {
                 Ok(true) => all.push((record.line, (0..record.fields()).map(|field| record.field(field).to_owned()).collect())),
                 Ok(false) => return Ok(all),
-                Err(Broken { line, reason, .. }) => return Err(format!("line {line}: {reason}")),
+                Err(MalformedRecord { line, reason, .. }) => return Err(format!("line {line}: {reason}")),
             }
         }
     }
@@ -252,12 +252,12 @@ mod tests {
             (b"a,b\r1,2\r3,4\r", "line 1: lines end with CR alone"),
         ] {
             let mut records = Records::new(bytes);
-            let mut record = Record::default();
+            let mut record = CsvRecord::default();
             let error = loop {
                 match records.read(&mut record) {
                     Ok(true) => {}
                     Ok(false) => panic!("{bytes:?} is read"),
-                    Err(Broken { line, reason, .. }) => break format!("line {line}: {reason}"),
+                    Err(MalformedRecord { line, reason, .. }) => break format!("line {line}: {reason}"),
                 }
             };
             assert!(error.starts_with(told), "{error}");

@@ -143,7 +143,7 @@ impl Default for ScrubSettings {
 }
 
 impl ScrubSettings {
-    pub(super) fn bounds(&self) -> Vec<Bound> {
+    pub(super) fn bounds(&self) -> Vec<NumberLimits> {
         // Faster than once a minute there is nothing to find; slower than this it would not come round.
         let seconds = self.interval.0.map_or(86_400, |interval| interval.as_secs());
         vec![("scrub.interval", seconds, 60..=366 * 86_400), ("scrub.bytes_per_s", self.bytes_per_s.0, 64 << 10..=1 << 40)]
@@ -250,10 +250,10 @@ impl From<&LimitSettings> for ApiLimits {
 }
 
 /// A number and the bounds it must keep, by its key.
-pub(super) type Bound = (&'static str, u64, std::ops::RangeInclusive<u64>);
+pub(super) type NumberLimits = (&'static str, u64, std::ops::RangeInclusive<u64>);
 
 impl StorageSettings {
-    pub(super) fn bounds(&self) -> Vec<Bound> {
+    pub(super) fn bounds(&self) -> Vec<NumberLimits> {
         const MIB: u64 = 1 << 20;
         vec![
             ("storage.group_commit_ms", self.group_commit_ms, 0..=1000),
@@ -272,7 +272,7 @@ impl StorageSettings {
 }
 
 impl LimitSettings {
-    pub(super) fn bounds(&self) -> Vec<Bound> {
+    pub(super) fn bounds(&self) -> Vec<NumberLimits> {
         vec![
             ("limits.query_deadline_s", self.query_deadline_s, 1..=self.query_deadline_max_s.min(7 * 86_400)),
             ("limits.query_deadline_max_s", self.query_deadline_max_s, 1..=7 * 86_400),

@@ -6,12 +6,12 @@ use std::collections::HashMap;
 
 use super::{
     device::{PROTOCOLS, tag_key},
-    document::Source,
-    record::{Broken, Record, Records},
+    document::SourceText,
+    record::{CsvRecord, MalformedRecord, Records},
     wording,
 };
 use historian_collector::{
-    ConfigProblem, Position, TagConfig,
+    ConfigProblem, SettingPosition, TagConfig,
     tag_key::{ADDRESS, COMMON},
 };
 use historian_model::{TagDefinition, TagName, ValueType};
@@ -102,7 +102,7 @@ impl TagRow {
 /// Reads a tag file from disk; `file` is the name that messages use.
 pub fn read(path: &std::path::Path, file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
     let refuse = |message: String| {
-        (Vec::new(), vec![ConfigProblem { position: Position { file: file.to_owned(), line: 0 }, key: "tag file".into(), message }])
+        (Vec::new(), vec![ConfigProblem { position: SettingPosition { file: file.to_owned(), line: 0 }, key: "tag file".into(), message }])
     };
     match std::fs::metadata(path) {
         Ok(about) if about.len() > FILE_BYTES_MAX => return refuse(format!("is larger than {} MiB", FILE_BYTES_MAX >> 20)),
@@ -119,7 +119,7 @@ pub fn read(path: &std::path::Path, file: &str) -> (Vec<TagRow>, Vec<ConfigProbl
 pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(bytes);
-    let source = Source::new(file, bytes);
+    let source = SourceText::new(file, bytes);
     // The reader counts the line feed of a CRLF to the row after it: the line is that of the first byte that is no line end.
     let line_of = |start: u64| {
         let ends = bytes.iter().skip(start as usize).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -128,15 +128,15 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
     let mut rows = Vec::new();
     let mut problems = Vec::new();
     let mut refuse = |line: usize, key: &str, message: String| {
-        problems.push(ConfigProblem { position: Position { file: file.to_owned(), line }, key: key.to_owned(), message });
+        problems.push(ConfigProblem { position: SettingPosition { file: file.to_owned(), line }, key: key.to_owned(), message });
     };
     // A quote without its end would take the rest of the file for one cell, and its tags would be gone without a word.
     let mut records = Records::new(bytes);
-    let mut read = records.read(&mut Record::default());
+    let mut read = records.read(&mut CsvRecord::default());
     while let Ok(true) = read {
-        read = records.read(&mut Record::default());
+        read = records.read(&mut CsvRecord::default());
     }
-    if let Err(Broken { line, reason, is_quote: true }) = read {
+    if let Err(MalformedRecord { line, reason, is_quote: true }) = read {
         refuse(usize::try_from(line).unwrap_or(0), "row", reason);
         return (Vec::new(), problems);
     }
@@ -181,7 +181,7 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
             refuse(line, "row", message);
             continue;
         }
-        match read_row(columns, &cells, Position { file: file.to_owned(), line }) {
+        match read_row(columns, &cells, SettingPosition { file: file.to_owned(), line }) {
             Ok(row) => match seen.insert(row.tag.name.clone(), line) {
                 Some(first) => refuse(line, "name", format!("tag {:?} is in line {first} already", row.tag.name)),
                 None => rows.push(row),
@@ -191,7 +191,7 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
     }
     if header.is_none() && problems.is_empty() {
         let message = format!("is empty; the first line names the columns: {}", definition_columns()[..7].join(","));
-        problems.push(ConfigProblem { position: Position { file: file.to_owned(), line: 1 }, key: "header".into(), message });
+        problems.push(ConfigProblem { position: SettingPosition { file: file.to_owned(), line: 1 }, key: "header".into(), message });
     }
     (rows, problems)
 }
@@ -219,11 +219,11 @@ fn read_header(cells: &[&str]) -> Result<Vec<&'static str>, Vec<(String, String)
     if refused.is_empty() { Ok(found) } else { Err(refused) }
 }
 
-type Refused = Vec<(&'static str, String)>;
+type RefusedFields = Vec<(&'static str, String)>;
 
-fn read_row(columns: &[&'static str], cells: &[&str], position: Position) -> Result<TagRow, Refused> {
+fn read_row(columns: &[&'static str], cells: &[&str], position: SettingPosition) -> Result<TagRow, RefusedFields> {
     let mut row = TagRow { device: None, tag: TagConfig { position, ..TagConfig::default() }, state_set: Vec::new() };
-    let mut refused = Refused::new();
+    let mut refused = RefusedFields::new();
     for (&column, &cell) in columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty()) {
         let outcome = match (column, tag_key(column)) {
             ("name", _) => TagName::new(cell).map(|name| row.tag.name = name.into()).map_err(|error| error.to_string()),

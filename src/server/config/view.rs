@@ -6,9 +6,9 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, de};
 
 use super::document::Document;
-use historian_collector::{ConfigProblem, Position};
+use historian_collector::{ConfigProblem, SettingPosition};
 use historian_model::TagSelection;
-use historian_operators::aggregate::Function;
+use historian_operators::aggregate::AggregateFunction;
 use historian_sql::{ColumnNames, TableOptions, View, ViewInterval, refused_name};
 
 /// `[sql]` as written.
@@ -26,16 +26,16 @@ struct ViewSection {
     #[serde(default)]
     description: String,
     tags: Vec<String>,
-    interval: Written,
+    interval: ConfiguredInterval,
     zone: Option<Zone>,
     #[serde(default = "time_average")]
     aggregate: Aggregate,
     #[serde(default)]
-    columns: Columns,
+    columns: ViewColumns,
 }
 
 fn time_average() -> Aggregate {
-    Aggregate(Function::TimeAverage)
+    Aggregate(AggregateFunction::TimeAverage)
 }
 
 #[derive(Clone, Debug)]
@@ -50,16 +50,16 @@ impl<'de> Deserialize<'de> for Zone {
 }
 
 #[derive(Clone, Debug)]
-struct Written(ViewInterval);
+struct ConfiguredInterval(ViewInterval);
 
-impl<'de> Deserialize<'de> for Written {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Written, D::Error> {
-        ViewInterval::parse(&String::deserialize(deserializer)?).map(Written).map_err(de::Error::custom)
+impl<'de> Deserialize<'de> for ConfiguredInterval {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ConfiguredInterval, D::Error> {
+        ViewInterval::parse(&String::deserialize(deserializer)?).map(ConfiguredInterval).map_err(de::Error::custom)
     }
 }
 
 #[derive(Clone, Debug)]
-struct Aggregate(Function);
+struct Aggregate(AggregateFunction);
 
 impl<'de> Deserialize<'de> for Aggregate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Aggregate, D::Error> {
@@ -69,17 +69,17 @@ impl<'de> Deserialize<'de> for Aggregate {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Columns {
+enum ViewColumns {
     #[default]
     Tag,
     Description,
 }
 
-impl From<Columns> for ColumnNames {
-    fn from(columns: Columns) -> ColumnNames {
+impl From<ViewColumns> for ColumnNames {
+    fn from(columns: ViewColumns) -> ColumnNames {
         match columns {
-            Columns::Tag => ColumnNames::Tag,
-            Columns::Description => ColumnNames::Description,
+            ViewColumns::Tag => ColumnNames::Tag,
+            ViewColumns::Description => ColumnNames::Description,
         }
     }
 }
@@ -91,7 +91,7 @@ pub(super) fn read(document: &mut Document<'_>) -> TableOptions {
     if let Some(Zone(zone)) = section.zone {
         options.zone = zone;
     }
-    let mut first: HashMap<String, Position> = HashMap::new();
+    let mut first: HashMap<String, SettingPosition> = HashMap::new();
     for table in document.devices("view") {
         let (key, position) = (table.key.clone(), table.position.clone());
         let Some((view, has_tags)) = document.tagless::<ViewSection>(table) else { continue };
@@ -143,7 +143,7 @@ mod tests {
         let configuration = parse("f.toml", text, std::path::Path::new("."), &Overrides::default()).unwrap_or_default();
         assert_eq!(configuration.tables.zone.iana_name(), Some("Europe/Berlin"));
         let [view] = &configuration.tables.views[..] else { panic!("one view") };
-        assert_eq!((view.name.as_str(), view.interval.text(), view.aggregate), ("plant_hourly", "1h", Function::TimeAverage));
+        assert_eq!((view.name.as_str(), view.interval.text(), view.aggregate), ("plant_hourly", "1h", AggregateFunction::TimeAverage));
         assert!(view.zone.is_none() && view.columns == ColumnNames::Tag);
         assert!(view.tags.matches("area1/x/y") && view.tags.matches("b") && !view.tags.matches("c"));
     }

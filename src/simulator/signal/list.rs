@@ -1,20 +1,19 @@
 //! The list itself, in the order of the way of the product: intake, heating, product, utilities.
 
 use super::{
-    Fault, Format,
-    Format::{Bit, F32, F64, I16, I32, U16, U32, U64},
     NodeType::{self, Boolean, Double, Float, Int32, Text, UInt32},
-    Signal,
+    SensorFault, Signal, SignalAddress, SignalFormat,
+    SignalFormat::{Bit, F32, F64, I16, I32, U16, U32, U64},
+    SignalWordOrder,
+    SignalWordOrder::{ABCD, BADC, CDAB, DCBA},
     Table::{self, Coil, Discrete, Holding, Input},
     Truth,
     Truth::{Count, Flag, Number, State},
-    Wire, WordOrder,
-    WordOrder::{ABCD, BADC, CDAB, DCBA},
 };
 use crate::process::{MODES, PLANT_STATES, Process};
 use historian_model::ValueType::{self, Bool, String};
 
-type Measure = fn(&Process) -> Truth;
+type SignalFunction = fn(&Process) -> Truth;
 
 /// Every signal of the plant.
 pub static SIGNALS: &[Signal] = &[
@@ -54,7 +53,7 @@ pub static SIGNALS: &[Signal] = &[
     .noise(0.8)
     .lag(3.0)
     .resolution(0.1)
-    .fails(Fault::DeviceFailure),
+    .fails(SensorFault::DeviceFailure),
     scaled("demo/intake/level_start_setpoint", "Level of T201 at which feeding starts", Holding, 1, U16, 0.1, |p| {
         Number(p.feed_start_level)
     })
@@ -79,7 +78,7 @@ pub static SIGNALS: &[Signal] = &[
     .noise(0.03)
     .lag(4.0)
     .resolution(0.01)
-    .fails(Fault::NotANumber),
+    .fails(SensorFault::NotANumber),
     float("demo/heating/steam_flow", "Steam to the jacket of T201", Input, 16, F32, BADC, |p| Number(p.steam_flow.value))
         .unit("kg/h", 0.0, 1000.0)
         .noise(1.5)
@@ -137,7 +136,7 @@ pub static SIGNALS: &[Signal] = &[
         .noise(0.004)
         .lag(6.0)
         .resolution(0.001)
-        .fails(Fault::SensorFailure),
+        .fails(SensorFault::SensorFailure),
     node("demo/product/turbidity", "Turbidity of the product", "Product.QT302.Turbidity", Double, |p| Number(p.turbidity.value))
         .unit("NTU", 0.0, 20.0)
         .noise(0.01)
@@ -196,7 +195,7 @@ pub static SIGNALS: &[Signal] = &[
     .noise(0.03)
     .lag(5.0)
     .resolution(0.01)
-    .fails(Fault::NotAccurate),
+    .fails(SensorFault::NotAccurate),
     node("demo/utility/boiler/burner_on", "Burner is on", "Utility.Boiler.Burner", Boolean, |p| Flag(p.burner.running)),
     node("demo/utility/air/pressure", "Compressed air", "Utility.Air.Pressure", Float, |p| Number(p.air_pressure))
         .unit("bar", 0.0, 10.0)
@@ -221,7 +220,14 @@ impl Signal {
 }
 
 /// A 12-bit converter: the raw value 4095 is full scale.
-const fn analogue(tag: &'static str, description: &'static str, table: Table, address: u16, full_scale: f64, truth: Measure) -> Signal {
+const fn analogue(
+    tag: &'static str,
+    description: &'static str,
+    table: Table,
+    address: u16,
+    full_scale: f64,
+    truth: SignalFunction,
+) -> Signal {
     measured(tag, description, table, address, U16, ABCD, full_scale / 4095.0, truth)
 }
 
@@ -231,9 +237,9 @@ const fn scaled(
     description: &'static str,
     table: Table,
     address: u16,
-    format: Format,
+    format: SignalFormat,
     scale: f64,
-    truth: Measure,
+    truth: SignalFunction,
 ) -> Signal {
     measured(tag, description, table, address, format, ABCD, scale, truth)
 }
@@ -245,13 +251,13 @@ const fn measured(
     description: &'static str,
     table: Table,
     address: u16,
-    format: Format,
-    order: WordOrder,
+    format: SignalFormat,
+    order: SignalWordOrder,
     scale: f64,
-    truth: Measure,
+    truth: SignalFunction,
 ) -> Signal {
     let value_type = if scale == 1.0 { ValueType::U64 } else { ValueType::F64 };
-    Signal::new(tag, value_type, description, Wire::Modbus { table, address, format, order, scale }, truth)
+    Signal::new(tag, value_type, description, SignalAddress::Modbus { table, address, format, order, scale }, truth)
 }
 
 const fn float(
@@ -259,23 +265,30 @@ const fn float(
     description: &'static str,
     table: Table,
     address: u16,
-    format: Format,
-    order: WordOrder,
-    truth: Measure,
+    format: SignalFormat,
+    order: SignalWordOrder,
+    truth: SignalFunction,
 ) -> Signal {
     let value_type = if matches!(format, F64) { ValueType::F64 } else { ValueType::F32 };
-    Signal::new(tag, value_type, description, Wire::Modbus { table, address, format, order, scale: 1.0 }, truth)
+    Signal::new(tag, value_type, description, SignalAddress::Modbus { table, address, format, order, scale: 1.0 }, truth)
 }
 
-const fn counter(tag: &'static str, description: &'static str, address: u16, format: Format, order: WordOrder, truth: Measure) -> Signal {
+const fn counter(
+    tag: &'static str,
+    description: &'static str,
+    address: u16,
+    format: SignalFormat,
+    order: SignalWordOrder,
+    truth: SignalFunction,
+) -> Signal {
     measured(tag, description, Input, address, format, order, 1.0, truth)
 }
 
-const fn flag(tag: &'static str, description: &'static str, table: Table, address: u16, truth: Measure) -> Signal {
-    Signal::new(tag, Bool, description, Wire::Modbus { table, address, format: Bit, order: ABCD, scale: 1.0 }, truth)
+const fn flag(tag: &'static str, description: &'static str, table: Table, address: u16, truth: SignalFunction) -> Signal {
+    Signal::new(tag, Bool, description, SignalAddress::Modbus { table, address, format: Bit, order: ABCD, scale: 1.0 }, truth)
 }
 
-const fn node(tag: &'static str, description: &'static str, node: &'static str, node_type: NodeType, truth: Measure) -> Signal {
+const fn node(tag: &'static str, description: &'static str, node: &'static str, node_type: NodeType, truth: SignalFunction) -> Signal {
     let value_type = match node_type {
         Double => ValueType::F64,
         Float => ValueType::F32,
@@ -284,5 +297,5 @@ const fn node(tag: &'static str, description: &'static str, node: &'static str, 
         Boolean => Bool,
         Text => String,
     };
-    Signal::new(tag, value_type, description, Wire::OpcUa { node, node_type }, truth)
+    Signal::new(tag, value_type, description, SignalAddress::OpcUa { node, node_type }, truth)
 }

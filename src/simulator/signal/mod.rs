@@ -21,19 +21,19 @@ pub struct Signal {
     pub range: Option<(f64, f64)>,
     /// Names of the digital states by number.
     pub state_set: &'static [&'static str],
-    pub wire: Wire,
+    pub wire: SignalAddress,
     pub(super) sensor: Sensor,
     pub(super) truth: fn(&Process) -> Truth,
 }
 
 /// Where a signal is served.
 #[derive(Clone, Copy, Debug)]
-pub enum Wire {
+pub enum SignalAddress {
     Modbus {
         table: Table,
         address: u16,
-        format: Format,
-        order: WordOrder,
+        format: SignalFormat,
+        order: SignalWordOrder,
         scale: f64,
     },
     /// String identifier in [`super::NAMESPACE`], and the type of the node.
@@ -54,7 +54,7 @@ pub enum Table {
 
 /// How a number lies in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum SignalFormat {
     Bit,
     U16,
     I16,
@@ -67,7 +67,7 @@ pub enum Format {
 
 /// Order of the bytes of a value over its registers; `ABCD` is big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WordOrder {
+pub enum SignalWordOrder {
     ABCD,
     CDAB,
     BADC,
@@ -95,12 +95,12 @@ pub(super) struct Sensor {
     /// Smallest difference it shows, in engineering units; 0 where the wire alone decides.
     pub resolution: f64,
     /// What goes wrong with it now and then.
-    pub fault: Option<Fault>,
+    pub fault: Option<SensorFault>,
 }
 
 /// How a broken sensor shows on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum SensorFault {
     /// Modbus float: the register holds NaN.
     NotANumber,
     /// Modbus: the device answers exception 04 to every read that touches the register.
@@ -133,44 +133,50 @@ impl Table {
     }
 }
 
-impl Format {
+impl SignalFormat {
     pub fn as_str(self) -> &'static str {
         match self {
-            Format::Bit => "bit",
-            Format::U16 => "u16",
-            Format::I16 => "i16",
-            Format::U32 => "u32",
-            Format::I32 => "i32",
-            Format::U64 => "u64",
-            Format::F32 => "f32",
-            Format::F64 => "f64",
+            SignalFormat::Bit => "bit",
+            SignalFormat::U16 => "u16",
+            SignalFormat::I16 => "i16",
+            SignalFormat::U32 => "u32",
+            SignalFormat::I32 => "i32",
+            SignalFormat::U64 => "u64",
+            SignalFormat::F32 => "f32",
+            SignalFormat::F64 => "f64",
         }
     }
 
     /// Registers (or bits) that one value takes.
     pub fn registers(self) -> u16 {
         match self {
-            Format::Bit | Format::U16 | Format::I16 => 1,
-            Format::U32 | Format::I32 | Format::F32 => 2,
-            Format::U64 | Format::F64 => 4,
+            SignalFormat::Bit | SignalFormat::U16 | SignalFormat::I16 => 1,
+            SignalFormat::U32 | SignalFormat::I32 | SignalFormat::F32 => 2,
+            SignalFormat::U64 | SignalFormat::F64 => 4,
         }
     }
 }
 
-impl WordOrder {
+impl SignalWordOrder {
     pub fn as_str(self) -> &'static str {
         match self {
-            WordOrder::ABCD => "ABCD",
-            WordOrder::CDAB => "CDAB",
-            WordOrder::BADC => "BADC",
-            WordOrder::DCBA => "DCBA",
+            SignalWordOrder::ABCD => "ABCD",
+            SignalWordOrder::CDAB => "CDAB",
+            SignalWordOrder::BADC => "BADC",
+            SignalWordOrder::DCBA => "DCBA",
         }
     }
 }
 
 /// Words in which `list.rs` is written.
 impl Signal {
-    const fn new(tag: &'static str, value_type: ValueType, description: &'static str, wire: Wire, truth: fn(&Process) -> Truth) -> Signal {
+    const fn new(
+        tag: &'static str,
+        value_type: ValueType,
+        description: &'static str,
+        wire: SignalAddress,
+        truth: fn(&Process) -> Truth,
+    ) -> Signal {
         let sensor = Sensor { noise: 0.0, lag_s: 0.0, resolution: 0.0, fault: None };
         Signal { tag, value_type, unit: "", description, range: None, state_set: &[], wire, sensor, truth }
     }
@@ -196,7 +202,7 @@ impl Signal {
         self
     }
 
-    const fn fails(mut self, fault: Fault) -> Signal {
+    const fn fails(mut self, fault: SensorFault) -> Signal {
         self.sensor.fault = Some(fault);
         self
     }
@@ -221,15 +227,15 @@ mod tests {
             assert!(tags.insert(signal.tag), "{}", signal.tag);
             TagName::new(signal.tag).unwrap();
             match signal.wire {
-                Wire::OpcUa { node, .. } => assert!(nodes.insert(node), "{node}"),
-                Wire::Modbus { table, address, format, .. } => {
+                SignalAddress::OpcUa { node, .. } => assert!(nodes.insert(node), "{node}"),
+                SignalAddress::Modbus { table, address, format, .. } => {
                     for cell in address..address + format.registers() {
                         assert!(cells.insert((table.as_str(), cell)), "{}: {} {cell} is taken", signal.tag, table.as_str());
                     }
                 }
             }
         }
-        let modbus = SIGNALS.iter().filter(|signal| matches!(signal.wire, Wire::Modbus { .. })).count();
+        let modbus = SIGNALS.iter().filter(|signal| matches!(signal.wire, SignalAddress::Modbus { .. })).count();
         assert!(modbus >= 25 && SIGNALS.len() - modbus >= 25, "{modbus} of {} are on Modbus", SIGNALS.len());
     }
 
@@ -238,9 +244,9 @@ mod tests {
         for signal in SIGNALS {
             match (signal.sensor.fault, signal.wire) {
                 (None, _)
-                | (Some(Fault::NotANumber), Wire::Modbus { format: Format::F32 | Format::F64, .. })
-                | (Some(Fault::DeviceFailure), Wire::Modbus { .. })
-                | (Some(Fault::SensorFailure | Fault::NotAccurate), Wire::OpcUa { .. }) => {}
+                | (Some(SensorFault::NotANumber), SignalAddress::Modbus { format: SignalFormat::F32 | SignalFormat::F64, .. })
+                | (Some(SensorFault::DeviceFailure), SignalAddress::Modbus { .. })
+                | (Some(SensorFault::SensorFailure | SensorFault::NotAccurate), SignalAddress::OpcUa { .. }) => {}
                 (Some(fault), wire) => panic!("{}: {fault:?} on {wire:?}", signal.tag),
             }
         }

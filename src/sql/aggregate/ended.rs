@@ -9,18 +9,18 @@ use std::{
 use arrow::array::ArrayRef;
 use datafusion::{common::ScalarValue, error::Result, logical_expr::Accumulator};
 
-use super::{super::error::external, Bounds};
+use super::{super::error::external, StatementLimits};
 
 /// Results between two looks at the end of the statement.
 const RESULTS_UNSEEN: u32 = 16;
 
 thread_local! {
     /// The statement that this thread works for.
-    static STATEMENT: RefCell<Weak<Bounds>> = const { RefCell::new(Weak::new()) };
+    static STATEMENT: RefCell<Weak<StatementLimits>> = const { RefCell::new(Weak::new()) };
 }
 
 /// Says for which statement this thread works from now on.
-pub fn work_for(bounds: &Arc<Bounds>) {
+pub fn work_for(bounds: &Arc<StatementLimits>) {
     STATEMENT.with_borrow_mut(|statement| {
         if !std::ptr::eq(statement.as_ptr(), Arc::as_ptr(bounds)) {
             *statement = Arc::downgrade(bounds);
@@ -42,19 +42,19 @@ pub fn go_on() -> Result<()> {
 /// An accumulator that ends with the statement of this thread.
 pub fn accumulator(inner: Box<dyn Accumulator>) -> Box<dyn Accumulator> {
     match STATEMENT.with_borrow(Weak::upgrade) {
-        Some(bounds) => Box::new(Ended { inner, bounds, results: 0 }),
+        Some(bounds) => Box::new(LimitedAccumulator { inner, bounds, results: 0 }),
         None => inner,
     }
 }
 
 #[derive(Debug)]
-struct Ended {
+struct LimitedAccumulator {
     inner: Box<dyn Accumulator>,
-    bounds: Arc<Bounds>,
+    bounds: Arc<StatementLimits>,
     results: u32,
 }
 
-impl Accumulator for Ended {
+impl Accumulator for LimitedAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.inner.update_batch(values)
     }

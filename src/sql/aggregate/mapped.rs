@@ -132,7 +132,7 @@ mod float32 {
 /// An accumulator of single groups.
 pub fn accumulator(inner: Box<dyn Accumulator>, mapping: Option<Mapping>) -> Box<dyn Accumulator> {
     match mapping {
-        Some(mapping) => Box::new(One { inner, mapping }),
+        Some(mapping) => Box::new(MappedAccumulator { inner, mapping }),
         None => inner,
     }
 }
@@ -146,12 +146,12 @@ pub fn groups(inner: Box<dyn GroupsAccumulator>, mapping: Option<Mapping>) -> Bo
 }
 
 #[derive(Debug)]
-struct One {
+struct MappedAccumulator {
     inner: Box<dyn Accumulator>,
     mapping: Mapping,
 }
 
-impl Accumulator for One {
+impl Accumulator for MappedAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.inner.update_batch(&self.mapping.all_inward(values)?)
     }

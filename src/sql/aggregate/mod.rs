@@ -24,7 +24,7 @@ use datafusion::{
 };
 
 use self::mapped::Mapping;
-use super::scan::Bounds;
+use super::scan::StatementLimits;
 
 pub use ended::{go_on, work_for};
 

@@ -89,7 +89,7 @@ const PLACES: [(&str, &str); 13] = [
     ("USER", USER),
 ];
 
-type Build = fn(Vec<Expr>) -> Result<Expr, Wrong>;
+type ExpressionBuilder = fn(Vec<Expr>) -> Result<Expr, Wrong>;
 
 /// Why a call does not become what it stands for.
 enum Wrong {
@@ -108,7 +108,7 @@ impl From<Vec<Expr>> for Wrong {
 struct Call {
     name: &'static str,
     usage: &'static str,
-    build: Build,
+    build: ExpressionBuilder,
 }
 
 macro_rules! calls {

@@ -5,10 +5,10 @@ use datafusion::sql::sqlparser::ast::{DataType, TimezoneInfo};
 use jiff::civil::Time;
 
 /// A pattern of one kind: what stands for what, the longest first.
-type Words = &'static [(&'static str, &'static str)];
+type FormatWords = &'static [(&'static str, &'static str)];
 
 /// Oracle's and `PostgreSQL`'s, in any case.
-const ORACLE: Words = &[
+const ORACLE: FormatWords = &[
     ("HH24", "%H"),
     ("HH12", "%I"),
     ("MONTH", "%B"),
@@ -38,7 +38,7 @@ const ORACLE: Words = &[
 ];
 
 /// Of .NET, in this case.
-const DOTNET: Words = &[
+const DOTNET: FormatWords = &[
     ("yyyy", "%Y"),
     ("MMMM", "%B"),
     ("dddd", "%A"),
@@ -61,7 +61,7 @@ const DOTNET: Words = &[
 ];
 
 /// `MySQL`'s, where they are others than those of `strftime`.
-const MYSQL: Words = &[
+const MYSQL: FormatWords = &[
     ("%i", "%M"),
     ("%s", "%S"),
     ("%h", "%I"),
@@ -159,7 +159,7 @@ pub fn of_mysql(pattern: &str) -> Result<String, String> {
     Ok(out)
 }
 
-fn translated(pattern: &str, words: Words, quote: char, in_this_case: bool) -> Result<String, String> {
+fn translated(pattern: &str, words: FormatWords, quote: char, in_this_case: bool) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = pattern;
     while let Some(first) = rest.chars().next() {

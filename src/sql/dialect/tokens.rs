@@ -31,7 +31,7 @@ pub fn rewritten(text: &str, dialect: GenericDialect) -> Result<Vec<TokenWithSpa
             tokens[index].token = Token::make_word(own, None);
         }
     }
-    let mut writer = Writer { ends: ends(&tokens), tokens: &tokens, text, out: Vec::with_capacity(tokens.len()) };
+    let mut writer = TokenWriter { ends: ends(&tokens), tokens: &tokens, text, out: Vec::with_capacity(tokens.len()) };
     writer.write(0, tokens.len())?;
     Ok(writer.out)
 }
@@ -103,14 +103,14 @@ fn ends(tokens: &[TokenWithSpan]) -> Vec<Option<usize>> {
     ends
 }
 
-struct Writer<'a> {
+struct TokenWriter<'a> {
     tokens: &'a [TokenWithSpan],
     ends: Vec<Option<usize>>,
     text: &'a str,
     out: Vec<TokenWithSpan>,
 }
 
-impl Writer<'_> {
+impl TokenWriter<'_> {
     fn write(&mut self, from: usize, to: usize) -> Result<(), SqlError> {
         let mut at = from;
         while at < to {

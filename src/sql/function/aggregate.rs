@@ -3,20 +3,20 @@
 use datafusion::error::Result;
 use serde_json::Value;
 
-use super::argument::{Arguments, Function, Source};
+use super::argument::{CallArguments, FunctionSource, TableFunction};
 use crate::scan::EngineTable;
 use historian_model::time::{LENGTH_FORMS, length_of_time};
-use historian_operators::aggregate::{self, Configuration, Intervals};
+use historian_operators::aggregate::{self, AggregateConfiguration, Intervals};
 use historian_query::AggregateQuery;
 
-pub const FUNCTION: Function = Function {
+pub const FUNCTION: TableFunction = TableFunction {
     name: "aggregate",
     usage: "aggregate(tags, start, end, interval, 'function, function, …' [, configuration])",
     remark: "aggregates of OPC UA Part 13 in intervals of one length",
     build,
 };
 
-fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> {
+fn build(source: &FunctionSource, arguments: &mut CallArguments<'_>) -> Result<EngineTable> {
     let tags = arguments.tags(source)?;
     let range = arguments.range()?;
     let interval = arguments.text("interval", LENGTH_FORMS)?;
@@ -26,14 +26,14 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let names = arguments.text("functions", "names of aggregate functions, with commas between them")?;
     let mut functions = Vec::new();
     for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        let function: aggregate::Function =
+        let function: aggregate::AggregateFunction =
             name.parse().map_err(|error: aggregate::UnknownFunction| arguments.refuse("functions", &error.to_string()))?;
         functions.push(function);
     }
     if functions.is_empty() {
         return Err(arguments.refuse("functions", "names none"));
     }
-    let mut configuration = Configuration::default();
+    let mut configuration = AggregateConfiguration::default();
     let mut stepped = None;
     if arguments.more() {
         for (key, value) in arguments.object("configuration")? {

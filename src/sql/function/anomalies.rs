@@ -3,19 +3,19 @@
 use datafusion::error::Result;
 use serde_json::Value;
 
-use super::argument::{Arguments, Function, Source};
+use super::argument::{CallArguments, FunctionSource, TableFunction};
 use crate::scan::EngineTable;
-use historian_operators::anomaly::{Output, Parameter, Parameters, Plan};
+use historian_operators::anomaly::{AnomalyOutput, DetectorPlan, ParameterValue, Parameters};
 use historian_query::AnomalyQuery;
 
-pub const FUNCTION: Function = Function {
+pub const FUNCTION: TableFunction = TableFunction {
     name: "anomalies",
     usage: "anomalies(tags, start, end, detector [, parameters [, 'FINDINGS' | 'SCORES' | 'COUNTS']])",
     remark: "what a detector finds, with reasons",
     build,
 };
 
-fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> {
+fn build(source: &FunctionSource, arguments: &mut CallArguments<'_>) -> Result<EngineTable> {
     let mut tags = arguments.tags(source)?;
     let range = arguments.range()?;
     if range.reverse {
@@ -26,9 +26,9 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     if arguments.more() {
         for (name, value) in arguments.object("parameters")? {
             let parameter = match value {
-                Value::Number(number) => number.as_f64().map(Parameter::Number),
-                Value::String(text) => Some(Parameter::Text(text)),
-                Value::Bool(flag) => Some(Parameter::Bool(flag)),
+                Value::Number(number) => number.as_f64().map(ParameterValue::Number),
+                Value::String(text) => Some(ParameterValue::Text(text)),
+                Value::Bool(flag) => Some(ParameterValue::Bool(flag)),
                 _ => None,
             };
             let refused = || arguments.refuse("parameters", &format!("has {name:?}, which must be a number, a text, true or false"));
@@ -36,9 +36,9 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
             parameters.insert(name, parameter);
         }
     }
-    let words = [("FINDINGS", Output::Findings), ("SCORES", Output::Scores), ("COUNTS", Output::Counts)];
-    let output = if arguments.more() { arguments.word("output", &words)? } else { Output::Findings };
-    let plan = Plan::new(&detector, &parameters).map_err(|error| arguments.refuse("detector", &error.to_string()))?;
+    let words = [("FINDINGS", AnomalyOutput::Findings), ("SCORES", AnomalyOutput::Scores), ("COUNTS", AnomalyOutput::Counts)];
+    let output = if arguments.more() { arguments.word("output", &words)? } else { AnomalyOutput::Findings };
+    let plan = DetectorPlan::new(&detector, &parameters).map_err(|error| arguments.refuse("detector", &error.to_string()))?;
     tags.retain(|tag| plan.takes(tag.value_type()));
     let query = AnomalyQuery { tags, range, plan, output };
     Ok(source.operate(FUNCTION.name, query))

@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use super::guess::CallParameters;
 use crate::{
     error::{external, invalid},
-    scan::{Emit, EngineTable},
+    scan::{BatchSink, EngineTable},
 };
 use historian_model::{Tag, TagSelection, TimeRange, Timestamp};
 use historian_query::{Operator, QueryEngine};
@@ -25,50 +25,50 @@ use historian_store::Catalog;
 const PATTERNS_MAX: usize = 10_000;
 
 /// A table function: its name, how it is called, and how its arguments become a query.
-pub struct Function {
+pub struct TableFunction {
     pub name: &'static str,
     /// Shown when it is called in another way.
     pub usage: &'static str,
     /// What it answers, for people.
     pub remark: &'static str,
-    pub build: fn(&Source, &mut Arguments<'_>) -> Result<EngineTable>,
+    pub build: fn(&FunctionSource, &mut CallArguments<'_>) -> Result<EngineTable>,
 }
 
 /// What table functions read from.
-pub struct Source {
+pub struct FunctionSource {
     pub engine: QueryEngine,
     pub catalog: Arc<Catalog>,
     pub tags_max: usize,
 }
 
-impl Source {
+impl FunctionSource {
     /// The table that is the answer of an operator.
     pub fn operate<O: Operator>(&self, name: &'static str, query: O) -> EngineTable {
         let (engine, tags, schema) = (self.engine.clone(), query.tags().to_vec(), query.schema());
-        let work = move |limits: &_, emit: Emit<'_>| engine.operate(&query, limits, emit);
+        let work = move |limits: &_, emit: BatchSink<'_>| engine.operate(&query, limits, emit);
         EngineTable { name, tags, schema, work: Arc::new(work), rows: None }
     }
 }
 
 /// The arguments of one call.
-pub struct Arguments<'a> {
-    function: &'a Function,
+pub struct CallArguments<'a> {
+    function: &'a TableFunction,
     expressions: &'a [Expr],
     next: usize,
     now: Timestamp,
     parameters: Option<Arc<CallParameters>>,
 }
 
-impl<'a> Arguments<'a> {
-    pub fn new(function: &'a Function, arguments: &TableFunctionArgs<'a, '_>) -> Arguments<'a> {
+impl<'a> CallArguments<'a> {
+    pub fn new(function: &'a TableFunction, arguments: &TableFunctionArgs<'a, '_>) -> CallArguments<'a> {
         let properties = arguments.session().execution_props();
         let now = properties.query_execution_start_time.and_then(|time| time.timestamp_nanos_opt()).map_or(Timestamp(0), Timestamp);
         let parameters = arguments.session().config().get_extension();
-        Arguments { function, expressions: arguments.exprs(), next: 0, now, parameters }
+        CallArguments { function, expressions: arguments.exprs(), next: 0, now, parameters }
     }
 
     /// Tags: a name or glob as text, or a JSON array of them.
-    pub fn tags(&mut self, source: &Source) -> Result<Vec<Arc<Tag>>> {
+    pub fn tags(&mut self, source: &FunctionSource) -> Result<Vec<Arc<Tag>>> {
         let text = self.text("tags", "a tag name, a glob such as 'area1/**', or a JSON array of them")?;
         let patterns: Vec<String> = if text.trim_start().starts_with("[\"") || text.trim() == "[]" {
             serde_json::from_str(&text).map_err(|error| self.refuse("tags", &format!("is no JSON array of texts: {error}")))?

@@ -70,7 +70,7 @@ pub fn register(state: &mut SessionState) {
 
 /// The operator `||`, as a function with a bound.
 pub fn joined() -> ScalarUDF {
-    let inner: Arc<dyn ScalarUDFImpl> = Arc::new(Joined { signature: Signature::any(2, Volatility::Immutable) });
+    let inner: Arc<dyn ScalarUDFImpl> = Arc::new(Concatenation { signature: Signature::any(2, Volatility::Immutable) });
     ScalarUDF::from(Bounded { inner, aliases: Vec::new(), estimate: |row| at(row, 0).saturating_add(at(row, 1)) })
 }
 
@@ -233,11 +233,11 @@ impl Sizes {
 
 /// `||` of two texts: null where one is null.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Joined {
+struct Concatenation {
     signature: Signature,
 }
 
-impl ScalarUDFImpl for Joined {
+impl ScalarUDFImpl for Concatenation {
     fn name(&self) -> &'static str {
         "joined"
     }

@@ -12,7 +12,7 @@ const HOUR_NS: i64 = 3_600_000_000_000;
 
 /// Length of an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum CalendarStep {
     Months(NonZeroI64),
     Days(NonZeroI64),
     Nanoseconds(NonZeroI64),
@@ -28,25 +28,25 @@ const fn nonzero(number: i64) -> NonZeroI64 {
 /// How an interval is written in a configuration.
 pub const STEP_FORMS: &str = "a whole number and one of s, m, h, d (local days), w (weeks from Monday), mo, y: 15m, 1h, 1d, 1mo";
 
-impl Step {
+impl CalendarStep {
     /// A local hour.
-    pub const HOUR: Step = Step::Nanoseconds(nonzero(HOUR_NS));
+    pub const HOUR: CalendarStep = CalendarStep::Nanoseconds(nonzero(HOUR_NS));
     /// A local day.
-    pub const DAY: Step = Step::Days(nonzero(1));
+    pub const DAY: CalendarStep = CalendarStep::Days(nonzero(1));
 
     /// Reads `15m`, `1h`, `1d`, `2w`, `1mo`, `1y`.
-    pub fn parse(text: &str) -> Option<Step> {
+    pub fn parse(text: &str) -> Option<CalendarStep> {
         let digits = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
         let number: i64 = text[..digits].parse().ok()?;
         let length = |of: i64| NonZeroI64::new(number.checked_mul(of)?).filter(|length| length.get() > 0);
         match &text[digits..] {
-            "s" => length(1_000_000_000).map(Step::Nanoseconds),
-            "m" => length(60_000_000_000).map(Step::Nanoseconds),
-            "h" => length(HOUR_NS).map(Step::Nanoseconds),
-            "d" => length(1).map(Step::Days),
-            "w" => length(7).map(Step::Days),
-            "mo" => length(1).map(Step::Months),
-            "y" => length(12).map(Step::Months),
+            "s" => length(1_000_000_000).map(CalendarStep::Nanoseconds),
+            "m" => length(60_000_000_000).map(CalendarStep::Nanoseconds),
+            "h" => length(HOUR_NS).map(CalendarStep::Nanoseconds),
+            "d" => length(1).map(CalendarStep::Days),
+            "w" => length(7).map(CalendarStep::Days),
+            "mo" => length(1).map(CalendarStep::Months),
+            "y" => length(12).map(CalendarStep::Months),
             _ => None,
         }
     }
@@ -55,26 +55,26 @@ impl Step {
     pub fn longest_ns(self) -> i64 {
         let days = |days: i64| days.saturating_mul(24 * HOUR_NS).saturating_add(26 * HOUR_NS);
         match self {
-            Step::Months(months) => days(months.get().saturating_mul(31)),
-            Step::Days(number) => days(number.get()),
-            Step::Nanoseconds(length) => length.get().saturating_add(26 * HOUR_NS),
+            CalendarStep::Months(months) => days(months.get().saturating_mul(31)),
+            CalendarStep::Days(number) => days(number.get()),
+            CalendarStep::Nanoseconds(length) => length.get().saturating_add(26 * HOUR_NS),
         }
     }
 
     /// About how long an interval is, ns.
     pub fn about_ns(self) -> i64 {
         match self {
-            Step::Months(months) => months.get().saturating_mul(30 * 24 * HOUR_NS),
-            Step::Days(days) => days.get().saturating_mul(24 * HOUR_NS),
-            Step::Nanoseconds(length) => length.get(),
+            CalendarStep::Months(months) => months.get().saturating_mul(30 * 24 * HOUR_NS),
+            CalendarStep::Days(days) => days.get().saturating_mul(24 * HOUR_NS),
+            CalendarStep::Nanoseconds(length) => length.get(),
         }
     }
 }
 
 /// Intervals one after another in local time.
-pub struct Calendar {
+pub struct CalendarIntervals {
     zone: TimeZone,
-    step: Step,
+    step: CalendarStep,
     /// The local time at which one of them begins.
     origin: DateTime,
     /// The interval that was asked for last: the next time often lies in it as well.
@@ -83,9 +83,9 @@ pub struct Calendar {
     offset: (Offset, i64, i64),
 }
 
-impl Calendar {
-    pub fn new(zone: TimeZone, step: Step, origin: DateTime) -> Calendar {
-        Calendar { zone, step, origin, last: (0, 0), offset: (Offset::UTC, 0, 0) }
+impl CalendarIntervals {
+    pub fn new(zone: TimeZone, step: CalendarStep, origin: DateTime) -> CalendarIntervals {
+        CalendarIntervals { zone, step, origin, last: (0, 0), offset: (Offset::UTC, 0, 0) }
     }
 
     /// The start of the interval that a time in nanoseconds lies in; `None` beyond the times that there are.
@@ -95,7 +95,7 @@ impl Calendar {
         }
         match self.step {
             // The hour that occurs twice has each of its parts twice.
-            Step::Nanoseconds(length) if length.get() <= HOUR_NS => self.short(at, length.get()),
+            CalendarStep::Nanoseconds(length) if length.get() <= HOUR_NS => self.short(at, length.get()),
             _ => {
                 self.last = self.long(at)?;
                 Some(self.last.0)
@@ -103,17 +103,17 @@ impl Calendar {
         }
     }
 
-    /// As [`Calendar::new`], counted from Monday, 2000-01-03, months from 2000-01-01.
-    pub fn counted(zone: TimeZone, step: Step) -> Calendar {
-        let first = if matches!(step, Step::Months(_)) { date(2000, 1, 1) } else { date(2000, 1, 3) };
-        Calendar::new(zone, step, first.at(0, 0, 0, 0))
+    /// As [`CalendarIntervals::new`], counted from Monday, 2000-01-03, months from 2000-01-01.
+    pub fn counted(zone: TimeZone, step: CalendarStep) -> CalendarIntervals {
+        let first = if matches!(step, CalendarStep::Months(_)) { date(2000, 1, 1) } else { date(2000, 1, 3) };
+        CalendarIntervals::new(zone, step, first.at(0, 0, 0, 0))
     }
 
     /// The start of the interval after the one that starts at `start`. Where clocks change by a part of an hour, an interval is longer or shorter
     /// by it.
     pub fn next_start(&mut self, start: i64) -> Option<i64> {
         let length = match self.step {
-            Step::Nanoseconds(length) if length.get() <= HOUR_NS => length.get(),
+            CalendarStep::Nanoseconds(length) if length.get() <= HOUR_NS => length.get(),
             _ => return self.long(start).map(|(_, end)| end),
         };
         self.short(start, length)?;
@@ -169,15 +169,15 @@ impl Calendar {
     /// About which interval a local time lies in.
     fn number(&self, local: DateTime) -> Option<i64> {
         Some(match self.step {
-            Step::Months(length) => {
+            CalendarStep::Months(length) => {
                 let months = |time: DateTime| i64::from(time.year()) * 12 + i64::from(time.month()) - 1;
                 (months(local) - months(self.origin)).div_euclid(length.get())
             }
-            Step::Days(length) => {
+            CalendarStep::Days(length) => {
                 let days = self.origin.date().until((jiff::Unit::Day, local.date())).ok()?.get_days();
                 i64::from(days).div_euclid(length.get())
             }
-            Step::Nanoseconds(length) => {
+            CalendarStep::Nanoseconds(length) => {
                 let ns = self.origin.duration_until(local).as_nanos();
                 i64::try_from(ns.div_euclid(i128::from(length.get()))).ok()?
             }
@@ -187,9 +187,11 @@ impl Calendar {
     /// When an interval begins: the first moment of its local time, or the first one after a gap in which that lies.
     fn edge(&self, number: i64) -> Option<i64> {
         let local = match self.step {
-            Step::Months(length) => self.origin.checked_add(Span::new().try_months(number.checked_mul(length.get())?).ok()?).ok()?,
-            Step::Days(length) => self.origin.checked_add(Span::new().try_days(number.checked_mul(length.get())?).ok()?).ok()?,
-            Step::Nanoseconds(length) => {
+            CalendarStep::Months(length) => {
+                self.origin.checked_add(Span::new().try_months(number.checked_mul(length.get())?).ok()?).ok()?
+            }
+            CalendarStep::Days(length) => self.origin.checked_add(Span::new().try_days(number.checked_mul(length.get())?).ok()?).ok()?,
+            CalendarStep::Nanoseconds(length) => {
                 self.origin.checked_add(Span::new().try_nanoseconds(number.checked_mul(length.get())?).ok()?).ok()?
             }
         };
@@ -207,9 +209,9 @@ fn instant(at: i64) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    fn starts(zone: &str, step: Step, times: &[&str]) -> Vec<String> {
+    fn starts(zone: &str, step: CalendarStep, times: &[&str]) -> Vec<String> {
         let zone = TimeZone::get(zone).unwrap();
-        let mut calendar = Calendar::new(zone.clone(), step, jiff::civil::date(2000, 1, 3).at(0, 0, 0, 0));
+        let mut calendar = CalendarIntervals::new(zone.clone(), step, jiff::civil::date(2000, 1, 3).at(0, 0, 0, 0));
         let start = |text: &&str| {
             let at: Timestamp = text.parse().unwrap();
             let start = calendar.start(i64::try_from(at.as_nanosecond()).unwrap()).unwrap();
@@ -218,12 +220,12 @@ mod tests {
         times.iter().map(start).collect()
     }
 
-    fn days(number: i64) -> Step {
-        Step::Days(NonZeroI64::new(number).unwrap())
+    fn days(number: i64) -> CalendarStep {
+        CalendarStep::Days(NonZeroI64::new(number).unwrap())
     }
 
-    fn nanoseconds(number: i64) -> Step {
-        Step::Nanoseconds(NonZeroI64::new(number).unwrap())
+    fn nanoseconds(number: i64) -> CalendarStep {
+        CalendarStep::Nanoseconds(NonZeroI64::new(number).unwrap())
     }
 
     #[test]
@@ -255,9 +257,9 @@ mod tests {
             starts("America/Sao_Paulo", days(1), &["2018-11-04T02:59:59Z", "2018-11-04T03:00:00Z"]),
             ["2018-11-03T03:00:00Z", "2018-11-04T03:00:00Z"]
         );
-        let months = Step::Months(NonZeroI64::new(1).unwrap());
+        let months = CalendarStep::Months(NonZeroI64::new(1).unwrap());
         let zone = TimeZone::get("Europe/Berlin").unwrap();
-        let mut calendar = Calendar::new(zone, months, jiff::civil::date(2000, 1, 1).at(0, 0, 0, 0));
+        let mut calendar = CalendarIntervals::new(zone, months, jiff::civil::date(2000, 1, 1).at(0, 0, 0, 0));
         let at = |text: &str| i64::try_from(text.parse::<Timestamp>().unwrap().as_nanosecond()).unwrap();
         assert_eq!(calendar.start(at("2026-03-31T21:59:59Z")), Some(at("2026-02-28T23:00:00Z")));
         assert_eq!(calendar.start(at("2026-03-31T22:00:00Z")), Some(at("2026-03-31T22:00:00Z")));
@@ -282,11 +284,17 @@ mod tests {
     #[test]
     fn intervals_follow_one_another_without_a_space_and_agree_with_the_starts_of_their_times() {
         for zone in ["Europe/Berlin", "America/Sao_Paulo", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"] {
-            for step in [Step::parse("1mo"), Step::parse("1w"), Step::parse("1d"), Step::parse("6h"), Step::parse("1h"), Step::parse("15m")]
-            {
+            for step in [
+                CalendarStep::parse("1mo"),
+                CalendarStep::parse("1w"),
+                CalendarStep::parse("1d"),
+                CalendarStep::parse("6h"),
+                CalendarStep::parse("1h"),
+                CalendarStep::parse("15m"),
+            ] {
                 let step = step.unwrap();
                 let zone = TimeZone::get(zone).unwrap();
-                let mut calendar = Calendar::counted(zone.clone(), step);
+                let mut calendar = CalendarIntervals::counted(zone.clone(), step);
                 let mut start = calendar.start(1_514_764_800_000_000_000).unwrap();
                 let about = step.about_ns();
                 while start < 1_546_300_800_000_000_000 {
@@ -306,7 +314,7 @@ mod tests {
                     // Lord Howe changes its clocks by half an hour: there an hour is longer than its own start says.
                     if zone.iana_name() != Some("Australia/Lord_Howe") {
                         for at in [start, start + (end - start) / 2, end - 1] {
-                            assert_eq!(Calendar::counted(zone.clone(), step).start(at), Some(start), "{zone:?} {step:?} {at}");
+                            assert_eq!(CalendarIntervals::counted(zone.clone(), step).start(at), Some(start), "{zone:?} {step:?} {at}");
                         }
                     }
                     start = end;
@@ -314,7 +322,7 @@ mod tests {
             }
         }
         for wrong in ["", "h", "0h", "-1h", "1 h", "1q", "1.5h", "99999999999999999999d", "9999999999999h"] {
-            assert_eq!(Step::parse(wrong), None, "{wrong}");
+            assert_eq!(CalendarStep::parse(wrong), None, "{wrong}");
         }
     }
 
@@ -323,11 +331,11 @@ mod tests {
         for zone in ["Europe/Berlin", "America/Sao_Paulo", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"] {
             for step in [days(1), days(7), nanoseconds(6 * HOUR_NS), nanoseconds(HOUR_NS), nanoseconds(900_000_000_000)] {
                 let zone = TimeZone::get(zone).unwrap();
-                let mut calendar = Calendar::new(zone.clone(), step, jiff::civil::date(2000, 1, 3).at(0, 0, 0, 0));
+                let mut calendar = CalendarIntervals::new(zone.clone(), step, jiff::civil::date(2000, 1, 3).at(0, 0, 0, 0));
                 let mut before = i64::MIN;
                 let mut at = 1_514_764_800_000_000_000;
                 while at < 1_577_836_800_000_000_000 {
-                    let mut alone = Calendar::new(zone.clone(), step, calendar.origin);
+                    let mut alone = CalendarIntervals::new(zone.clone(), step, calendar.origin);
                     let start = calendar.start(at).unwrap();
                     assert_eq!(alone.start(at), Some(start), "{at}");
                     assert!(start <= at && start >= before, "{at}: {start}");

@@ -25,12 +25,12 @@ const SUNDAY: i64 = -4 * DAY;
 const MONDAY: i64 = -3 * DAY;
 
 pub fn functions() -> [ScalarUDF; 2] {
-    [("datediff", Kind::Boundaries), ("timestampdiff", Kind::Whole)]
+    [("datediff", DifferenceKind::Boundaries), ("timestampdiff", DifferenceKind::Whole)]
         .map(|(name, kind)| ScalarUDF::from(Difference { name, kind, signature: Signature::user_defined(Volatility::Immutable) }))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum DifferenceKind {
     Boundaries,
     Whole,
 }
@@ -38,7 +38,7 @@ enum Kind {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Difference {
     name: &'static str,
-    kind: Kind,
+    kind: DifferenceKind,
     signature: Signature,
 }
 
@@ -68,14 +68,14 @@ impl ScalarUDFImpl for Difference {
         let [ColumnarValue::Scalar(unit), from, to] = arguments.args.as_slice() else {
             return exec_err!("the unit of {} must be a constant", self.name);
         };
-        let unit = unit.try_as_str().flatten().and_then(Unit::of);
+        let unit = unit.try_as_str().flatten().and_then(DifferenceUnit::of);
         let Some(unit) = unit else { return Err(invalid(format!("{}: the unit is none of year to nanosecond", self.name))) };
         let (from, to) = (local(from, arguments.number_rows)?, local(to, arguments.number_rows)?);
         let differences: Int64Array = from
             .iter()
             .zip(to.iter())
             .map(|times| match times {
-                (Some(from), Some(to)) if self.kind == Kind::Boundaries => unit.number(to)?.checked_sub(unit.number(from)?),
+                (Some(from), Some(to)) if self.kind == DifferenceKind::Boundaries => unit.number(to)?.checked_sub(unit.number(from)?),
                 (Some(from), Some(to)) => unit.whole(from, to),
                 _ => None,
             })
@@ -100,27 +100,27 @@ fn local(times: &ColumnarValue, rows: usize) -> Result<arrow::array::TimestampNa
 }
 
 #[derive(Clone, Copy)]
-enum Unit {
+enum DifferenceUnit {
     Months(i64),
     /// Length and where one of them begins.
     Fixed(i64, i64),
 }
 
-impl Unit {
-    fn of(word: &str) -> Option<Unit> {
+impl DifferenceUnit {
+    fn of(word: &str) -> Option<DifferenceUnit> {
         Some(match word {
-            "year" => Unit::Months(12),
-            "quarter" => Unit::Months(3),
-            "month" => Unit::Months(1),
-            "week" => Unit::Fixed(7 * DAY, SUNDAY),
-            "isoweek" => Unit::Fixed(7 * DAY, MONDAY),
-            "day" | "dayofyear" | "weekday" => Unit::Fixed(DAY, 0),
-            "hour" => Unit::Fixed(3_600 * SECOND, 0),
-            "minute" => Unit::Fixed(60 * SECOND, 0),
-            "second" => Unit::Fixed(SECOND, 0),
-            "millisecond" => Unit::Fixed(1_000_000, 0),
-            "microsecond" => Unit::Fixed(1_000, 0),
-            "nanosecond" => Unit::Fixed(1, 0),
+            "year" => DifferenceUnit::Months(12),
+            "quarter" => DifferenceUnit::Months(3),
+            "month" => DifferenceUnit::Months(1),
+            "week" => DifferenceUnit::Fixed(7 * DAY, SUNDAY),
+            "isoweek" => DifferenceUnit::Fixed(7 * DAY, MONDAY),
+            "day" | "dayofyear" | "weekday" => DifferenceUnit::Fixed(DAY, 0),
+            "hour" => DifferenceUnit::Fixed(3_600 * SECOND, 0),
+            "minute" => DifferenceUnit::Fixed(60 * SECOND, 0),
+            "second" => DifferenceUnit::Fixed(SECOND, 0),
+            "millisecond" => DifferenceUnit::Fixed(1_000_000, 0),
+            "microsecond" => DifferenceUnit::Fixed(1_000, 0),
+            "nanosecond" => DifferenceUnit::Fixed(1, 0),
             _ => return None,
         })
     }
@@ -128,15 +128,15 @@ impl Unit {
     /// Which of the units a time lies in.
     fn number(self, at: i64) -> Option<i64> {
         match self {
-            Unit::Months(months) => Some(months_of(civil(at)?).div_euclid(months)),
-            Unit::Fixed(length, origin) => Some((i128::from(at) - i128::from(origin)).div_euclid(i128::from(length)) as i64),
+            DifferenceUnit::Months(months) => Some(months_of(civil(at)?).div_euclid(months)),
+            DifferenceUnit::Fixed(length, origin) => Some((i128::from(at) - i128::from(origin)).div_euclid(i128::from(length)) as i64),
         }
     }
 
     /// How many whole units have passed.
     fn whole(self, from: i64, to: i64) -> Option<i64> {
         match self {
-            Unit::Months(months) => {
+            DifferenceUnit::Months(months) => {
                 let (first, last) = (civil(from)?, civil(to)?);
                 let rest = |time: DateTime| (time.day(), time.time());
                 let mut passed = months_of(last) - months_of(first);
@@ -147,7 +147,7 @@ impl Unit {
                 }
                 Some(passed / months)
             }
-            Unit::Fixed(length, _) => i64::try_from((i128::from(to) - i128::from(from)) / i128::from(length)).ok(),
+            DifferenceUnit::Fixed(length, _) => i64::try_from((i128::from(to) - i128::from(from)) / i128::from(length)).ok(),
         }
     }
 }

@@ -2,19 +2,19 @@
 
 use datafusion::error::Result;
 
-use super::argument::{Arguments, Function, Source};
+use super::argument::{CallArguments, FunctionSource, TableFunction};
 use crate::scan::EngineTable;
-use historian_operators::downsample::{Method, Request};
+use historian_operators::downsample::{DownsampleRange, Method};
 use historian_query::DownsampleQuery;
 
-pub const FUNCTION: Function = Function {
+pub const FUNCTION: TableFunction = TableFunction {
     name: "downsample",
     usage: "downsample(tags, start, end, points [, 'PLOT' | 'M4' | 'MINMAX' | 'LTTB' | 'MINMAXLTTB'])",
     remark: "a range reduced for a plot, with its extremes, gaps and edges",
     build,
 };
 
-fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> {
+fn build(source: &FunctionSource, arguments: &mut CallArguments<'_>) -> Result<EngineTable> {
     let tags = arguments.tags(source)?;
     let range = arguments.range()?;
     if range.reverse {
@@ -23,7 +23,7 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let points = arguments.whole("points")?;
     let words = Method::ALL.map(|method| (method.as_str(), method));
     let method = if arguments.more() { arguments.word("method", &words)? } else { Method::default() };
-    Request::new(range.start.0, range.end.0, points, method).map_err(|error| arguments.refuse("points", &error.to_string()))?;
+    DownsampleRange::new(range.start.0, range.end.0, points, method).map_err(|error| arguments.refuse("points", &error.to_string()))?;
     let query = DownsampleQuery { tags, range, points, method, types: false, use_rollups: true };
     Ok(source.operate(FUNCTION.name, query))
 }

@@ -26,13 +26,13 @@ use datafusion::{
 
 pub use self::guess::CallParameters;
 
-use self::argument::{Arguments, Function, Source};
+use self::argument::{CallArguments, FunctionSource, TableFunction};
 use super::SqlOptions;
 use historian_query::QueryEngine;
 use historian_store::Catalog;
 
 /// Every table function.
-static FUNCTIONS: [Function; 5] = [aggregate::FUNCTION, anomalies::FUNCTION, current::FUNCTION, downsample::FUNCTION, range::FUNCTION];
+static FUNCTIONS: [TableFunction; 5] = [aggregate::FUNCTION, anomalies::FUNCTION, current::FUNCTION, downsample::FUNCTION, range::FUNCTION];
 
 /// One table function as a catalog tells it.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +46,12 @@ pub struct FunctionDescription {
 
 /// The table functions, in the order of their names.
 pub fn descriptions() -> Vec<FunctionDescription> {
-    FUNCTIONS.iter().map(|Function { name, usage, remark, .. }| FunctionDescription { name, usage, remark }).collect()
+    FUNCTIONS.iter().map(|TableFunction { name, usage, remark, .. }| FunctionDescription { name, usage, remark }).collect()
 }
 
 struct Registered {
-    function: &'static Function,
-    source: Arc<Source>,
+    function: &'static TableFunction,
+    source: Arc<FunctionSource>,
 }
 
 impl fmt::Debug for Registered {
@@ -62,7 +62,7 @@ impl fmt::Debug for Registered {
 
 impl TableFunctionImpl for Registered {
     fn call_with_args(&self, arguments: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        let mut arguments = Arguments::new(self.function, &arguments);
+        let mut arguments = CallArguments::new(self.function, &arguments);
         let table = (self.function.build)(&self.source, &mut arguments)?;
         arguments.end()?;
         Ok(Arc::new(table))
@@ -71,7 +71,7 @@ impl TableFunctionImpl for Registered {
 
 /// Adds all functions to a session.
 pub fn register(state: &mut SessionState, engine: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) {
-    let source = Arc::new(Source { engine: engine.clone(), catalog: catalog.clone(), tags_max: options.tags_max });
+    let source = Arc::new(FunctionSource { engine: engine.clone(), catalog: catalog.clone(), tags_max: options.tags_max });
     for function in &FUNCTIONS {
         state.register_udtf(function.name, Arc::new(Registered { function, source: source.clone() }));
     }

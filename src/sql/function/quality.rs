@@ -14,29 +14,29 @@ use datafusion::{
 use historian_model::Quality;
 
 pub fn functions() -> Vec<ScalarUDF> {
-    let kinds = [("is_good", Kind::Good), ("is_uncertain", Kind::Uncertain), ("is_bad", Kind::Bad)];
+    let kinds = [("is_good", SeverityTest::Good), ("is_uncertain", SeverityTest::Uncertain), ("is_bad", SeverityTest::Bad)];
     kinds
         .map(|(name, kind)| {
-            ScalarUDF::from(Severity { name, kind, signature: Signature::exact(vec![DataType::UInt32], Volatility::Immutable) })
+            ScalarUDF::from(SeverityFunction { name, kind, signature: Signature::exact(vec![DataType::UInt32], Volatility::Immutable) })
         })
         .into()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum SeverityTest {
     Good,
     Uncertain,
     Bad,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Severity {
+struct SeverityFunction {
     name: &'static str,
-    kind: Kind,
+    kind: SeverityTest,
     signature: Signature,
 }
 
-impl ScalarUDFImpl for Severity {
+impl ScalarUDFImpl for SeverityFunction {
     fn name(&self) -> &str {
         self.name
     }
@@ -55,9 +55,9 @@ impl ScalarUDFImpl for Severity {
         let is = |quality: u32| {
             let quality = Quality(quality);
             match self.kind {
-                Kind::Good => quality.is_good(),
-                Kind::Uncertain => !quality.is_good() && !quality.is_bad(),
-                Kind::Bad => quality.is_bad(),
+                SeverityTest::Good => quality.is_good(),
+                SeverityTest::Uncertain => !quality.is_good() && !quality.is_bad(),
+                SeverityTest::Bad => quality.is_bad(),
             }
         };
         let answers = BooleanArray::from_unary(qualities, is);

@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use datafusion::error::Result;
 
-use super::argument::{Arguments, Function, Source};
+use super::argument::{CallArguments, FunctionSource, TableFunction};
 use crate::{
     SqlError,
     error::external,
-    scan::{Emit, EngineTable},
+    scan::{BatchSink, EngineTable},
 };
 use historian_query::{Boundary, RangeQuery};
 
-pub const FUNCTION: Function = Function {
+pub const FUNCTION: TableFunction = TableFunction {
     name: "range",
     usage: "range(tags, start, end [, 'INSIDE' | 'OUTSIDE' | 'INTERPOLATED'])",
     remark: "samples of a range, in the type of the tags",
     build,
 };
 
-fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> {
+fn build(source: &FunctionSource, arguments: &mut CallArguments<'_>) -> Result<EngineTable> {
     let tags = arguments.tags(source)?;
     let range = arguments.range()?;
     let boundary = if arguments.more() {
@@ -31,6 +31,6 @@ fn build(source: &Source, arguments: &mut Arguments<'_>) -> Result<EngineTable> 
     let query = RangeQuery { boundary, ..RangeQuery::new(tags, range) };
     let engine = source.engine.clone();
     let schema = engine.range_schema(&query).map_err(|error| external(SqlError::Query(error)))?;
-    let (tags, work) = (query.tags.clone(), move |limits: &_, emit: Emit<'_>| engine.range(&query, limits, emit));
+    let (tags, work) = (query.tags.clone(), move |limits: &_, emit: BatchSink<'_>| engine.range(&query, limits, emit));
     Ok(EngineTable { name: FUNCTION.name, tags, schema, work: Arc::new(work), rows: None })
 }

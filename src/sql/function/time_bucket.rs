@@ -25,7 +25,7 @@ use jiff::{civil::DateTime, tz::TimeZone};
 
 use super::{
     super::expression::is_utc,
-    calendar::{Calendar, Step},
+    calendar::{CalendarIntervals, CalendarStep},
 };
 
 /// Monday, 2000-01-03, in nanoseconds since 1970.
@@ -151,11 +151,11 @@ fn in_utc(arguments: Vec<Expr>, zone: Option<Arc<str>>) -> Result<ExprSimplifyRe
     };
     let mut call = vec![Expr::Literal(interval_of(step), None), time.clone()];
     // Parts of a day begin with it wherever one counts from.
-    let parts_of_a_day = matches!(step, Step::Nanoseconds(length) if DAY_NS % i128::from(length.get()) == 0);
+    let parts_of_a_day = matches!(step, CalendarStep::Nanoseconds(length) if DAY_NS % i128::from(length.get()) == 0);
     match (origin, step) {
         (Some(origin), _) => call.push(lit(ScalarValue::TimestampNanosecond(Some(origin), zone))),
         (None, _) if parts_of_a_day => {}
-        (None, Step::Months(_)) => call.push(lit(ScalarValue::TimestampNanosecond(Some(MILLENNIUM), zone))),
+        (None, CalendarStep::Months(_)) => call.push(lit(ScalarValue::TimestampNanosecond(Some(MILLENNIUM), zone))),
         (None, _) => call.push(lit(ScalarValue::TimestampNanosecond(Some(MONDAY), zone))),
     }
     Ok(ExprSimplifyResult::Simplified(date_bin().call(call)))
@@ -255,7 +255,7 @@ fn zone_and_origin(third: Option<&ScalarValue>, own: Option<&str>) -> Result<(Ti
 }
 
 /// The length of an interval: text or an INTERVAL.
-fn step(interval: &ScalarValue) -> Result<Step> {
+fn step(interval: &ScalarValue) -> Result<CalendarStep> {
     let parsed = match interval.try_as_str() {
         Some(Some(text)) => match of_words(text) {
             Some(step) => return Ok(step),
@@ -267,11 +267,11 @@ fn step(interval: &ScalarValue) -> Result<Step> {
     let (months, days, nanoseconds) = IntervalMonthDayNanoType::to_parts(parts);
     let nonzero = |number: i64| NonZeroI64::new(number).filter(|number| number.get() > 0);
     let found = match (months, days, nanoseconds) {
-        (months, 0, 0) if months != 0 => nonzero(months.into()).map(Step::Months),
-        (0, days, 0) => nonzero(days.into()).map(Step::Days),
+        (months, 0, 0) if months != 0 => nonzero(months.into()).map(CalendarStep::Months),
+        (0, days, 0) => nonzero(days.into()).map(CalendarStep::Days),
         (0, days, nanoseconds) => {
             let length = i128::from(days) * DAY_NS + i128::from(nanoseconds);
-            i64::try_from(length).ok().and_then(nonzero).map(Step::Nanoseconds)
+            i64::try_from(length).ok().and_then(nonzero).map(CalendarStep::Nanoseconds)
         }
         _ => None,
     };
@@ -279,20 +279,20 @@ fn step(interval: &ScalarValue) -> Result<Step> {
 }
 
 /// `week`, `2 quarters`: a unit of the calendar, and how many.
-fn of_words(text: &str) -> Option<Step> {
+fn of_words(text: &str) -> Option<CalendarStep> {
     let (number, unit) = text.trim().split_once(char::is_whitespace).unwrap_or(("1", text.trim()));
     let number: i64 = number.parse().ok()?;
     let length = |of: i64| NonZeroI64::new(number.checked_mul(of)?).filter(|length| length.get() > 0);
     let unit = unit.trim().to_ascii_lowercase();
     match unit.strip_suffix('s').unwrap_or(&unit) {
-        "day" => length(1).map(Step::Days),
-        "week" => length(7).map(Step::Days),
-        "month" => length(1).map(Step::Months),
-        "quarter" => length(3).map(Step::Months),
-        "year" => length(12).map(Step::Months),
-        "hour" => length(3_600_000_000_000).map(Step::Nanoseconds),
-        "minute" => length(60_000_000_000).map(Step::Nanoseconds),
-        "second" => length(1_000_000_000).map(Step::Nanoseconds),
+        "day" => length(1).map(CalendarStep::Days),
+        "week" => length(7).map(CalendarStep::Days),
+        "month" => length(1).map(CalendarStep::Months),
+        "quarter" => length(3).map(CalendarStep::Months),
+        "year" => length(12).map(CalendarStep::Months),
+        "hour" => length(3_600_000_000_000).map(CalendarStep::Nanoseconds),
+        "minute" => length(60_000_000_000).map(CalendarStep::Nanoseconds),
+        "second" => length(1_000_000_000).map(CalendarStep::Nanoseconds),
         _ => None,
     }
 }
@@ -300,25 +300,25 @@ fn of_words(text: &str) -> Option<Step> {
 /// No bucket of an interval is longer, in any zone, ns.
 pub fn length_max(interval: &ScalarValue) -> Option<i128> {
     Some(match step(interval).ok()? {
-        Step::Months(months) => i128::from(months.get()) * 31 * DAY_NS + DAY_NS,
-        Step::Days(days) => i128::from(days.get()) * DAY_NS + DAY_NS,
-        Step::Nanoseconds(length) => i128::from(length.get()) + DAY_NS,
+        CalendarStep::Months(months) => i128::from(months.get()) * 31 * DAY_NS + DAY_NS,
+        CalendarStep::Days(days) => i128::from(days.get()) * DAY_NS + DAY_NS,
+        CalendarStep::Nanoseconds(length) => i128::from(length.get()) + DAY_NS,
     })
 }
 
 /// The length of buckets that may begin at any local time; of those that begin with a day, a day.
 pub fn part_of_day(interval: &ScalarValue) -> Option<i64> {
     match step(interval).ok()? {
-        Step::Months(_) | Step::Days(_) => i64::try_from(DAY_NS).ok(),
-        Step::Nanoseconds(length) => Some(length.get()),
+        CalendarStep::Months(_) | CalendarStep::Days(_) => i64::try_from(DAY_NS).ok(),
+        CalendarStep::Nanoseconds(length) => Some(length.get()),
     }
 }
 
-fn interval_of(step: Step) -> ScalarValue {
+fn interval_of(step: CalendarStep) -> ScalarValue {
     let parts = match step {
-        Step::Months(months) => (i32::try_from(months.get()).unwrap_or(i32::MAX), 0, 0),
-        Step::Days(days) => (0, i32::try_from(days.get()).unwrap_or(i32::MAX), 0),
-        Step::Nanoseconds(nanoseconds) => (0, 0, nanoseconds.get()),
+        CalendarStep::Months(months) => (i32::try_from(months.get()).unwrap_or(i32::MAX), 0, 0),
+        CalendarStep::Days(days) => (0, i32::try_from(days.get()).unwrap_or(i32::MAX), 0),
+        CalendarStep::Nanoseconds(nanoseconds) => (0, 0, nanoseconds.get()),
     };
     ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNanoType::make_value(parts.0, parts.1, parts.2)))
 }
@@ -326,7 +326,7 @@ fn interval_of(step: Step) -> ScalarValue {
 /// The buckets of timestamps in a zone.
 fn bucket(interval: &ScalarValue, time: &ColumnarValue, zone: TimeZone, origin: Option<i64>, rows: usize) -> Result<ColumnarValue> {
     let step = step(interval)?;
-    let first = if matches!(step, Step::Months(_)) { MILLENNIUM } else { MONDAY };
+    let first = if matches!(step, CalendarStep::Months(_)) { MILLENNIUM } else { MONDAY };
     let local = |at: i64, zone: &TimeZone| -> Result<DateTime> {
         match jiff::Timestamp::from_nanosecond(at.into()) {
             Ok(at) => Ok(zone.to_datetime(at)),
@@ -337,7 +337,7 @@ fn bucket(interval: &ScalarValue, time: &ColumnarValue, zone: TimeZone, origin: 
         Some(origin) => local(origin, &zone)?,
         None => local(first, &TimeZone::UTC)?,
     };
-    let mut calendar = Calendar::new(zone, step, origin);
+    let mut calendar = CalendarIntervals::new(zone, step, origin);
     let outer = time.data_type();
     let times: ArrayRef = time.to_array(if matches!(time, ColumnarValue::Scalar(_)) { 1 } else { rows })?;
     let DataType::Timestamp(_, own) = &outer else { return exec_err!("time_bucket takes timestamps, not {outer}") };

@@ -21,7 +21,7 @@ use datafusion::{
 };
 use historian_format::rollup::RollupState;
 
-use super::fold::{Told, Wanted};
+use super::fold::{StateCounts, WantedParts};
 use crate::table::samples;
 use historian_model::{Samples, ValueType};
 use historian_query::QualityFilter;
@@ -114,7 +114,7 @@ impl RowFilter {
     }
 
     /// What a state tells; `None` when only its samples do.
-    pub fn told(&self, state: &RollupState, value_type: ValueType, wanted: Wanted) -> Option<Told> {
+    pub fn told(&self, state: &RollupState, value_type: ValueType, wanted: WantedParts) -> Option<StateCounts> {
         let is_text = value_type == ValueType::String;
         let present = if is_text { 0 } else { state.count - state.null_count };
         // Minimum, maximum and sum of a state are of samples that are Good and no NaN; those of SQL are of all that have a value.
@@ -127,10 +127,10 @@ impl RowFilter {
             Some(_) => None,
         };
         match all_pass {
-            Some(false) => Some(Told { rows: 0, values: 0 }),
+            Some(false) => Some(StateCounts { rows: 0, values: 0 }),
             Some(true) => {
                 let times_told = !wanted.times || !self.present || state.null_count == 0;
-                let told = Told { rows: if self.present { present } else { state.count }, values: present };
+                let told = StateCounts { rows: if self.present { present } else { state.count }, values: present };
                 (times_told && (all_counted || !wanted.numbers())).then_some(told)
             }
             None => {
@@ -141,7 +141,7 @@ impl RowFilter {
                 // How many of those without a value count is not told.
                 let rows_told = self.present || (!wanted.rows && state.good_count > 0 && !is_text);
                 let values = if is_text { 0 } else { state.good_count };
-                (values_told && rows_told && !wanted.times).then_some(Told { rows: values, values })
+                (values_told && rows_told && !wanted.times).then_some(StateCounts { rows: values, values })
             }
         }
     }

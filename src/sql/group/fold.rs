@@ -14,7 +14,7 @@ use historian_model::{Samples, ValueType, Values};
 /// What the aggregates of a statement need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "a set, and spelled out where it is made")]
-pub struct Wanted {
+pub struct WantedParts {
     /// How many samples there are.
     pub rows: bool,
     /// The first and the last time.
@@ -25,7 +25,7 @@ pub struct Wanted {
     pub sum: bool,
 }
 
-impl Wanted {
+impl WantedParts {
     /// True when values are asked for as such.
     pub fn numbers(self) -> bool {
         self.extremes || self.sum
@@ -34,7 +34,7 @@ impl Wanted {
 
 /// What a state tells of the samples that count in its interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct StateCounts {
     /// How many they are; where nobody asks, something above 0 if there are any.
     pub rows: u64,
     /// How many have a value.
@@ -62,7 +62,7 @@ impl Fold {
     }
 
     /// Adds a state of a later interval that tells this.
-    pub fn add_state(&mut self, state: &RollupState, told: Told, value_type: ValueType) {
+    pub fn add_state(&mut self, state: &RollupState, told: StateCounts, value_type: ValueType) {
         if told.rows == 0 {
             return;
         }
@@ -82,7 +82,7 @@ impl Fold {
     }
 
     /// Adds later samples, of those in `rows` the ones that count.
-    pub fn add_samples(&mut self, samples: &Samples, rows: Range<usize>, counting: Option<&BooleanBuffer>, wanted: Wanted) {
+    pub fn add_samples(&mut self, samples: &Samples, rows: Range<usize>, counting: Option<&BooleanBuffer>, wanted: WantedParts) {
         let counts = |index: usize| counting.is_none_or(|counting| counting.value(index));
         if counting.is_none() {
             self.rows += rows.len() as u64;
@@ -102,7 +102,7 @@ impl Fold {
         self.add_values(&samples.values, &Every { rows, which: |index| counts(index) && samples.is_valid(index) }, wanted);
     }
 
-    fn add_values(&mut self, values: &Values, every: &Every<impl Fn(usize) -> bool>, wanted: Wanted) {
+    fn add_values(&mut self, values: &Values, every: &Every<impl Fn(usize) -> bool>, wanted: WantedParts) {
         match values {
             Values::F64(values) => self.add_numbers(values, every, wanted, |value| value),
             Values::F32(values) => self.add_numbers(values, every, wanted, f64::from),
@@ -120,7 +120,7 @@ impl Fold {
         &mut self,
         values: &[T],
         every: &Every<impl Fn(usize) -> bool>,
-        wanted: Wanted,
+        wanted: WantedParts,
         widen: impl Fn(T) -> f64 + Copy,
     ) {
         let numbers = || every.rows.clone().filter(|index| (every.which)(*index)).map(|index| widen(values[index]));

@@ -36,19 +36,19 @@ const WHOLE_MIN: i64 = 32;
 
 /// Edges at `origin` and every `length` ns before and after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grid {
+pub struct EdgeGrid {
     length: i64,
     origin: i64,
     /// Before it there is no grid, and every sample stands for itself.
     since: i64,
 }
 
-impl Grid {
-    pub const DAYS: Grid = Grid { length: DAY, origin: 0, since: i64::MIN };
+impl EdgeGrid {
+    pub const DAYS: EdgeGrid = EdgeGrid { length: DAY, origin: 0, since: i64::MIN };
 
-    fn new(length: i128, origin: i64) -> Option<Grid> {
+    fn new(length: i128, origin: i64) -> Option<EdgeGrid> {
         let length = i64::try_from(length).ok()?;
-        (length > 0 && length <= SAFE.end && SAFE.contains(&origin)).then_some(Grid { length, origin, since: i64::MIN })
+        (length > 0 && length <= SAFE.end && SAFE.contains(&origin)).then_some(EdgeGrid { length, origin, since: i64::MIN })
     }
 
     pub fn length(self) -> i64 {
@@ -69,7 +69,7 @@ impl Grid {
 
 /// All grids of a statement; none means that all times are one group.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Grids(pub Vec<Grid>);
+pub struct Grids(pub Vec<EdgeGrid>);
 
 impl Grids {
     /// The first edge behind a time.
@@ -90,13 +90,13 @@ impl Grids {
     }
 
     /// The grid with the longest intervals.
-    pub fn coarsest(&self) -> Option<Grid> {
+    pub fn coarsest(&self) -> Option<EdgeGrid> {
         self.0.iter().copied().max_by_key(|grid| grid.length)
     }
 }
 
 /// True when an expression over the columns of `samples` says the same for all samples of a tag between two edges; its grids are added.
-pub fn holds_between_edges(expression: &Arc<dyn PhysicalExpr>, grids: &mut Vec<Grid>) -> bool {
+pub fn holds_between_edges(expression: &Arc<dyn PhysicalExpr>, grids: &mut Vec<EdgeGrid>) -> bool {
     if let Some(grid) = grid_of(expression).or_else(|| grid_of_local(expression)) {
         if !grids.contains(&grid) {
             grids.push(grid);
@@ -117,7 +117,7 @@ pub fn holds_between_edges(expression: &Arc<dyn PhysicalExpr>, grids: &mut Vec<G
 
 /// The grid of what steps by the local time of a zone, in steps of a length or of whole days: it has an edge wherever the zone's hours, half or
 /// quarter hours begin, and wherever its clock is changed.
-fn grid_of_zone(zone: &str, length: i64) -> Option<Grid> {
+fn grid_of_zone(zone: &str, length: i64) -> Option<EdgeGrid> {
     let zone = named(zone).ok()?;
     let instant = |at: i64| Timestamp::from_nanosecond(at.into()).ok();
     let (mut step, mut since) = (gcd(HOUR, length), i64::MIN);
@@ -137,7 +137,7 @@ fn grid_of_zone(zone: &str, length: i64) -> Option<Grid> {
         let Some((_, next)) = change.filter(|(at, _)| *at < SAFE.end) else { break };
         offset = i64::from(next.seconds()) * SECOND;
     }
-    Grid::new(step.into(), 0).map(|grid| Grid { since, ..grid })
+    EdgeGrid::new(step.into(), 0).map(|grid| EdgeGrid { since, ..grid })
 }
 
 fn gcd(a: i64, b: i64) -> i64 {
@@ -160,7 +160,7 @@ fn zone_of(expression: &Arc<dyn PhysicalExpr>) -> Option<&str> {
 }
 
 /// The grid of a function of the local time somewhere.
-fn grid_of_local(expression: &Arc<dyn PhysicalExpr>) -> Option<Grid> {
+fn grid_of_local(expression: &Arc<dyn PhysicalExpr>) -> Option<EdgeGrid> {
     if let Some(cast) = expression.downcast_ref::<CastExpr>() {
         return if cast.cast_type() == &DataType::Date32 { grid_of_zone(zone_of(cast.expr())?, DAY) } else { None };
     }
@@ -187,9 +187,9 @@ fn grid_of_local(expression: &Arc<dyn PhysicalExpr>) -> Option<Grid> {
 }
 
 /// The grid of a function of the time. Months, quarters and years begin with a day, so days are theirs.
-fn grid_of(expression: &Arc<dyn PhysicalExpr>) -> Option<Grid> {
+fn grid_of(expression: &Arc<dyn PhysicalExpr>) -> Option<EdgeGrid> {
     if let Some(cast) = expression.downcast_ref::<CastExpr>() {
-        return (cast.cast_type() == &DataType::Date32 && is_time(cast.expr())).then_some(Grid::DAYS);
+        return (cast.cast_type() == &DataType::Date32 && is_time(cast.expr())).then_some(EdgeGrid::DAYS);
     }
     let function = expression.downcast_ref::<ScalarFunctionExpr>()?;
     let [first, time, rest @ ..] = function.args() else { return None };
@@ -199,22 +199,22 @@ fn grid_of(expression: &Arc<dyn PhysicalExpr>) -> Option<Grid> {
     }
     let word = literal.try_as_str().flatten().map(str::to_lowercase);
     match (function.fun().name(), word.as_deref(), rest) {
-        ("date_bin", _, []) if is_months(literal) => Some(Grid::DAYS),
+        ("date_bin", _, []) if is_months(literal) => Some(EdgeGrid::DAYS),
         ("date_bin", _, [origin]) if is_months(literal) => match origin.downcast_ref::<Literal>()?.value() {
             // Bins of months begin at the time of day of their origin.
-            ScalarValue::TimestampNanosecond(Some(origin), _) => Grid::new(DAY.into(), *origin),
+            ScalarValue::TimestampNanosecond(Some(origin), _) => EdgeGrid::new(DAY.into(), *origin),
             _ => None,
         },
-        ("date_bin", _, []) => Grid::new(fixed_length(literal)?, 0),
+        ("date_bin", _, []) => EdgeGrid::new(fixed_length(literal)?, 0),
         ("date_bin", _, [origin]) => match origin.downcast_ref::<Literal>()?.value() {
-            ScalarValue::TimestampNanosecond(Some(origin), _) => Grid::new(fixed_length(literal)?, *origin),
+            ScalarValue::TimestampNanosecond(Some(origin), _) => EdgeGrid::new(fixed_length(literal)?, *origin),
             _ => None,
         },
-        ("date_trunc", Some("second"), []) => Grid::new(SECOND.into(), 0),
-        ("date_trunc" | "date_part", Some("minute"), []) => Grid::new(MINUTE.into(), 0),
-        ("date_trunc" | "date_part", Some("hour"), []) => Grid::new(HOUR.into(), 0),
+        ("date_trunc", Some("second"), []) => EdgeGrid::new(SECOND.into(), 0),
+        ("date_trunc" | "date_part", Some("minute"), []) => EdgeGrid::new(MINUTE.into(), 0),
+        ("date_trunc" | "date_part", Some("hour"), []) => EdgeGrid::new(HOUR.into(), 0),
         ("date_trunc" | "date_part", Some("day" | "week" | "month" | "quarter" | "year"), [])
-        | ("date_part", Some("dow" | "isodow" | "doy" | "isoyear"), []) => Some(Grid::DAYS),
+        | ("date_part", Some("dow" | "isodow" | "doy" | "isoyear"), []) => Some(EdgeGrid::DAYS),
         _ => None,
     }
 }
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     fn grids(of: &[(i64, i64)]) -> Grids {
-        Grids(of.iter().map(|(length, origin)| Grid::new((*length).into(), *origin).unwrap()).collect())
+        Grids(of.iter().map(|(length, origin)| EdgeGrid::new((*length).into(), *origin).unwrap()).collect())
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use historian_format::rollup::{Parts, RollupLevel, RollupState};
 
-use super::grid::{Grid, Grids, SAFE};
+use super::grid::{EdgeGrid, Grids, SAFE};
 use historian_model::{Samples, Tag, TimeRange, Timestamp};
 use historian_query::{QueryEngine, QueryError, QueryLimits};
 use historian_read::merge::TagReader;
@@ -30,7 +30,7 @@ impl From<QueryError> for Stop {
 }
 
 /// Receives a tag's states and samples in the order of time.
-pub trait Sink {
+pub trait StateSink {
     /// Whether a state stands for its samples.
     fn tells(&self, state: &RollupState) -> bool;
     /// Takes such a state.
@@ -39,7 +39,7 @@ pub trait Sink {
 }
 
 /// One tag as it is read for a statement.
-pub struct Source<'a> {
+pub struct GroupSource<'a> {
     pub reader: &'a TagReader,
     pub tag: &'a Tag,
     pub limits: &'a QueryLimits,
@@ -53,9 +53,9 @@ pub fn reader(engine: &QueryEngine, tags: &[Arc<Tag>], limits: &QueryLimits) -> 
     engine.view(tags, limits)
 }
 
-impl Source<'_> {
+impl GroupSource<'_> {
     /// Gives everything in a range to a sink.
-    pub fn read(&self, range: TimeRange, sink: &mut dyn Sink) -> Result<(), Stop> {
+    pub fn read(&self, range: TimeRange, sink: &mut dyn StateSink) -> Result<(), Stop> {
         let level = self.grids.level();
         let (mut start, mut end) = (range.start.0, range.end.0);
         let reads = level.map_or(0, |level| (i128::from(end) - i128::from(start)) / i128::from(level.interval_ns() * STATES_AT_ONCE));
@@ -67,7 +67,7 @@ impl Source<'_> {
     }
 
     /// Whole intervals of a level as states; what lies before and after them in the same way from finer ones.
-    fn read_from(&self, level: Option<RollupLevel>, range: Range<i64>, sink: &mut dyn Sink) -> Result<(), Stop> {
+    fn read_from(&self, level: Option<RollupLevel>, range: Range<i64>, sink: &mut dyn StateSink) -> Result<(), Stop> {
         let Some(level) = level else { return self.samples(range, sink) };
         let step = level.interval_ns();
         let (start, end) = (range.start.max(SAFE.start), range.end.min(SAFE.end));
@@ -81,7 +81,7 @@ impl Source<'_> {
     }
 
     /// Whole intervals of a level; those whose states do not tell enough, or lie across an edge, in another way.
-    fn states(&self, level: RollupLevel, range: Range<i64>, sink: &mut dyn Sink) -> Result<(), Stop> {
+    fn states(&self, level: RollupLevel, range: Range<i64>, sink: &mut dyn StateSink) -> Result<(), Stop> {
         let step = level.interval_ns();
         let failed = |error| QueryError::reading(self.tag, &error);
         let mut at = range.start;
@@ -119,7 +119,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    fn samples(&self, range: Range<i64>, sink: &mut dyn Sink) -> Result<(), Stop> {
+    fn samples(&self, range: Range<i64>, sink: &mut dyn StateSink) -> Result<(), Stop> {
         if range.is_empty() {
             return Ok(());
         }
@@ -144,9 +144,12 @@ impl Source<'_> {
             Ok(portion.timestamps.first().copied())
         };
         let (Some(first), Some(last)) = (one(false)?, one(true)?) else { return Ok(None) };
-        let start = if SAFE.contains(&first) { Grid::DAYS.edge_up_to(first) } else { first };
-        let end =
-            if SAFE.contains(&last) { Grid::DAYS.edge_up_to(last).saturating_add(Grid::DAYS.length()) } else { last.saturating_add(1) };
+        let start = if SAFE.contains(&first) { EdgeGrid::DAYS.edge_up_to(first) } else { first };
+        let end = if SAFE.contains(&last) {
+            EdgeGrid::DAYS.edge_up_to(last).saturating_add(EdgeGrid::DAYS.length())
+        } else {
+            last.saturating_add(1)
+        };
         Ok(Some(start..end))
     }
 }

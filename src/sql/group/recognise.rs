@@ -25,14 +25,14 @@ use datafusion::{
 
 use super::{
     filter::RowFilter,
-    fold::Wanted,
-    grid::{Grid, Grids, holds_between_edges},
+    fold::WantedParts,
+    grid::{EdgeGrid, Grids, holds_between_edges},
     rollup_exec::{Grouping, Partial, RollupExec},
 };
 use crate::table::{
-    partition::Part,
+    partition::Partition,
     samples,
-    samples_exec::{SamplesExec, Scan},
+    samples_exec::{SamplesExec, SamplesScan},
 };
 use historian_model::TimeRange;
 use historian_query::arrow_column;
@@ -70,7 +70,7 @@ pub fn recognised(aggregates: &AggregateExec) -> Option<RollupExec> {
     }
 
     let asked = |some: &[Partial]| partials.iter().any(|partial| some.contains(partial));
-    let wanted = Wanted {
+    let wanted = WantedParts {
         rows: asked(&[Partial::Rows]),
         times: asked(&[Partial::First, Partial::Last]),
         extremes: asked(&[Partial::Minimum, Partial::Maximum]),
@@ -89,7 +89,7 @@ pub fn recognised(aggregates: &AggregateExec) -> Option<RollupExec> {
 
 /// What aggregates read: columns and conditions in the columns of `samples`.
 struct Input<'a> {
-    scan: &'a Scan,
+    scan: &'a SamplesScan,
     columns: Vec<Arc<dyn PhysicalExpr>>,
     conditions: Vec<Arc<dyn PhysicalExpr>>,
 }
@@ -164,15 +164,15 @@ impl Partial {
 }
 
 /// The parts of a scan, where they cut the time of a tag moved to an edge: a cut day would be read as samples.
-fn parts(scan: &Scan, grid: Option<Grid>) -> Vec<Part> {
+fn parts(scan: &SamplesScan, grid: Option<EdgeGrid>) -> Vec<Partition> {
     let [first, .., last] = scan.parts.as_slice() else { return scan.parts.clone() };
     if first.tags != last.tags {
         return scan.parts.clone();
     }
     let length = i128::from(last.range.start.0) - i128::from(first.range.end.0);
-    let is_fine = |grid: &Grid| i128::from(grid.length()) <= length;
-    let grid = grid.filter(is_fine).unwrap_or(Grid::DAYS);
-    let mut parts: Vec<Part> = Vec::with_capacity(scan.parts.len());
+    let is_fine = |grid: &EdgeGrid| i128::from(grid.length()) <= length;
+    let grid = grid.filter(is_fine).unwrap_or(EdgeGrid::DAYS);
+    let mut parts: Vec<Partition> = Vec::with_capacity(scan.parts.len());
     let mut start = scan.range.start;
     for part in &scan.parts {
         let mut end = part.range.end;
@@ -180,7 +180,7 @@ fn parts(scan: &Scan, grid: Option<Grid>) -> Vec<Part> {
             end.0 = grid.edge_up_to(end.0);
         }
         if start < end {
-            parts.push(Part { tags: part.tags.clone(), range: TimeRange { start, end, reverse: false } });
+            parts.push(Partition { tags: part.tags.clone(), range: TimeRange { start, end, reverse: false } });
             start = end;
         }
     }

@@ -26,16 +26,16 @@ use historian_format::rollup::{Parts, RollupLevel, RollupState};
 
 use super::{
     filter::RowFilter,
-    fold::{Fold, Wanted},
+    fold::{Fold, WantedParts},
     grid::Grids,
-    read::{self, Sink, Source, Stop},
+    read::{self, GroupSource, StateSink, Stop},
 };
 use crate::{
-    scan::{self, Emit},
+    scan::{self, BatchSink},
     table::{
-        partition::Part,
+        partition::Partition,
         samples,
-        samples_exec::{ROWS_GUESSED_PER_TAG, Scan, tags_left},
+        samples_exec::{ROWS_GUESSED_PER_TAG, SamplesScan, tags_left},
     },
 };
 use historian_model::{Samples, Tag, ValueType};
@@ -68,14 +68,14 @@ pub enum Partial {
 /// What a statement groups, and how.
 #[derive(Clone)]
 pub struct Grouping {
-    pub scan: Scan,
-    pub parts: Vec<Part>,
+    pub scan: SamplesScan,
+    pub parts: Vec<Partition>,
     pub filter: RowFilter,
     /// Over tag and timestamp, as columns of `samples`.
     pub by: Vec<Arc<dyn PhysicalExpr>>,
     pub grids: Grids,
     pub partials: Vec<Partial>,
-    pub wanted: Wanted,
+    pub wanted: WantedParts,
 }
 
 /// The node.
@@ -206,7 +206,7 @@ impl ExecutionPlan for RollupExec {
 
 impl RollupExec {
     /// Groups one part, tag after tag.
-    fn run(&self, part: &Part, limits: &QueryLimits, emit: Emit<'_>) -> std::result::Result<(), QueryError> {
+    fn run(&self, part: &Partition, limits: &QueryLimits, emit: BatchSink<'_>) -> std::result::Result<(), QueryError> {
         let Grouping { scan, grids, wanted, .. } = &self.grouping;
         let tags = tags_left(&scan.names, part.tags.clone(), &self.late, &self.tag_fields()).map_err(|error| unformed(&error))?;
         let parts = Parts { extremes: wanted.extremes, sum: wanted.sum, ..Parts::NONE };
@@ -217,7 +217,7 @@ impl RollupExec {
                 limits.check(0)?;
                 let tag: &Tag = &scan.tags[index];
                 groups.begin(index, tag);
-                let source = Source { reader: &reader, tag, limits, grids, parts };
+                let source = GroupSource { reader: &reader, tag, limits, grids, parts };
                 source.read(part.range, &mut groups)?;
                 groups.close()?;
             }
@@ -230,14 +230,14 @@ impl RollupExec {
     }
 
     /// Groups as rows of partial results.
-    fn batch(&self, groups: &[Group]) -> Result<RecordBatch> {
+    fn batch(&self, groups: &[PartialRow]) -> Result<RecordBatch> {
         let Grouping { scan, by, partials, .. } = &self.grouping;
         let keys: Int32Array = groups.iter().map(|group| Some(group.tag as i32)).collect();
-        let times = |of: &dyn Fn(&Group) -> i64| -> ArrayRef {
+        let times = |of: &dyn Fn(&PartialRow) -> i64| -> ArrayRef {
             Arc::new(groups.iter().map(|group| Some(of(group))).collect::<TimestampNanosecondArray>().with_timezone("UTC"))
         };
         let numbers = |of: &dyn Fn(&Fold) -> f64| -> ArrayRef {
-            Arc::new(groups.iter().map(|Group { fold, .. }| (fold.values > 0).then(|| of(fold))).collect::<Float64Array>())
+            Arc::new(groups.iter().map(|PartialRow { fold, .. }| (fold.values > 0).then(|| of(fold))).collect::<Float64Array>())
         };
         let counts = |of: &dyn Fn(&Fold) -> u64| -> ArrayRef {
             Arc::new(groups.iter().map(|group| Some(of(&group.fold).cast_signed())).collect::<Int64Array>())
@@ -258,7 +258,7 @@ impl RollupExec {
                 Partial::Maximum => numbers(&Fold::maximum),
                 Partial::Sum => numbers(&Fold::sum),
                 Partial::Average => {
-                    let values = groups.iter().map(|Group { fold, .. }| (fold.values > 0).then_some(fold.values));
+                    let values = groups.iter().map(|PartialRow { fold, .. }| (fold.values > 0).then_some(fold.values));
                     columns.push(Arc::new(values.collect::<UInt64Array>()));
                     numbers(&Fold::sum)
                 }
@@ -276,7 +276,7 @@ fn unformed(error: &dyn fmt::Display) -> QueryError {
 }
 
 /// One row of partial results.
-struct Group {
+struct PartialRow {
     tag: usize,
     /// A time in it.
     at: i64,
@@ -289,9 +289,9 @@ struct Groups<'a, 'e> {
     tag: usize,
     value_type: ValueType,
     /// The group that may go on, and up to when.
-    open: Option<(i64, Group)>,
-    done: Vec<Group>,
-    emit: Emit<'e>,
+    open: Option<(i64, PartialRow)>,
+    done: Vec<PartialRow>,
+    emit: BatchSink<'e>,
 }
 
 impl Groups<'_, '_> {
@@ -300,13 +300,13 @@ impl Groups<'_, '_> {
     }
 
     /// The group that a time belongs to.
-    fn group(&mut self, at: i64) -> Result<&mut (i64, Group), Stop> {
+    fn group(&mut self, at: i64) -> Result<&mut (i64, PartialRow), Stop> {
         if self.open.as_ref().is_some_and(|(until, _)| *until <= at) {
             self.close()?;
         }
         let grouping = &self.node.grouping;
         let tag = self.tag;
-        Ok(self.open.get_or_insert_with(|| (grouping.grids.edge_after(at), Group { tag, at, fold: Fold::new() })))
+        Ok(self.open.get_or_insert_with(|| (grouping.grids.edge_after(at), PartialRow { tag, at, fold: Fold::new() })))
     }
 
     /// Ends the open group. One in which no sample counts is none.
@@ -325,7 +325,7 @@ impl Groups<'_, '_> {
     }
 }
 
-impl Sink for Groups<'_, '_> {
+impl StateSink for Groups<'_, '_> {
     fn tells(&self, state: &RollupState) -> bool {
         self.node.grouping.filter.told(state, self.value_type, self.node.grouping.wanted).is_some()
     }

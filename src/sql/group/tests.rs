@@ -13,7 +13,7 @@ use datafusion::{physical_plan::ColumnarValue, prelude::SessionContext};
 use tokio_util::sync::CancellationToken;
 
 use super::grid::{Grids, holds_between_edges};
-use crate::{Reply, SqlEngine, SqlError, SqlOptions, Statement, function::time_bucket, table::samples};
+use crate::{SqlEngine, SqlError, SqlOptions, Statement, StatementReply, function::time_bucket, table::samples};
 use historian_ingest::IngestOptions;
 use historian_maintenance::KeeperOptions;
 use historian_model::{Quality, Samples, Tag, Timestamp, Value, ValueType};
@@ -177,8 +177,8 @@ fn answer(engine: &SqlEngine, text: &str, limits: &QueryLimits) -> Result<Record
     let statement = Statement { text: text.into(), now: Timestamp(END), parameters: Vec::new(), zone: "".into() };
     engine.run(&statement, limits, &mut |reply| {
         match reply {
-            Reply::Schema(found) => schema = Some(found),
-            Reply::Batch(batch) => batches.push(batch),
+            StatementReply::Schema(found) => schema = Some(found),
+            StatementReply::Batch(batch) => batches.push(batch),
         }
         true
     })?;
@@ -473,7 +473,7 @@ fn every_bound_of_a_scan_holds_for_a_grouping() {
     plant
         .by_states
         .run(&statement, &limits(), &mut |reply| {
-            batches += usize::from(matches!(reply, Reply::Batch(_)));
+            batches += usize::from(matches!(reply, StatementReply::Batch(_)));
             batches == 0
         })
         .unwrap();

@@ -17,7 +17,7 @@ use datafusion::{
 use super::{predicate, samples};
 use crate::{
     SqlOptions,
-    scan::{Emit, EngineTable},
+    scan::{BatchSink, EngineTable},
 };
 use historian_model::{Samples, Tag, Value};
 use historian_query::{BATCH_ROWS_MAX, INTEGER_DIGITS, QueryEngine, QueryError, QueryLimits, arrow_column};
@@ -69,14 +69,14 @@ impl TableProvider for Current {
         let tags = predicate::select(filters, &self.catalog, state)?.tags;
         predicate::at_most(&tags, self.tags_max)?;
         let (engine, read, rows) = (self.engine.clone(), tags.clone(), tags.len());
-        let work = move |limits: &_, emit: Emit<'_>| run(&engine, &read, limits, emit);
+        let work = move |limits: &_, emit: BatchSink<'_>| run(&engine, &read, limits, emit);
         EngineTable { name: "current", tags, schema: samples::schema(), work: Arc::new(work), rows: Some(rows) }
             .scan(state, projection, &[], limit)
             .await
     }
 }
 
-fn run(engine: &QueryEngine, tags: &[Arc<Tag>], limits: &QueryLimits, emit: Emit<'_>) -> std::result::Result<(), QueryError> {
+fn run(engine: &QueryEngine, tags: &[Arc<Tag>], limits: &QueryLimits, emit: BatchSink<'_>) -> std::result::Result<(), QueryError> {
     // All of one moment; they lie in memory already.
     let found = engine.current_samples(tags, limits)?;
     for part in found.chunks(BATCH_ROWS_MAX) {

@@ -14,7 +14,7 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 
-use crate::scan::{Emit, EngineTable};
+use crate::scan::{BatchSink, EngineTable};
 use historian_query::{QueryEngine, QueryError, arrow_column};
 use historian_store::{Gap, StoreError};
 
@@ -71,14 +71,14 @@ impl TableProvider for Gaps {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let engine = self.engine.clone();
-        let work = move |_: &_, emit: Emit<'_>| read(&engine, emit);
+        let work = move |_: &_, emit: BatchSink<'_>| read(&engine, emit);
         EngineTable { name: "gaps", tags: Vec::new(), schema: schema(), work: Arc::new(work), rows: Some(ROWS_GUESSED) }
             .scan(state, projection, &[], limit)
             .await
     }
 }
 
-fn read(engine: &QueryEngine, emit: Emit<'_>) -> std::result::Result<(), QueryError> {
+fn read(engine: &QueryEngine, emit: BatchSink<'_>) -> std::result::Result<(), QueryError> {
     let mut from = 0;
     loop {
         let page = engine.gaps(from, PAGE).map_err(|error| match error {

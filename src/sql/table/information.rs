@@ -28,7 +28,7 @@ use super::Tables;
 use crate::{CATALOG, SCHEMA, function};
 
 /// Schema, table or function, and column or nothing.
-type Key = [String; 3];
+type InformationKey = [String; 3];
 
 pub struct InformationSchema {
     inner: InformationSchemaProvider,
@@ -52,7 +52,7 @@ impl InformationSchema {
         InformationSchema { inner, tables: tables.clone() }
     }
 
-    fn remarks(&self) -> HashMap<Key, String> {
+    fn remarks(&self) -> HashMap<InformationKey, String> {
         let mut remarks = HashMap::new();
         for table in self.tables.descriptions() {
             let key = |column: &str| [table.schema_name.to_owned(), table.name.clone(), column.to_owned()];
@@ -109,7 +109,7 @@ impl SchemaProvider for InformationSchema {
 /// The remark of what its arguments name; null where there is none.
 #[derive(Debug)]
 struct Remark {
-    remarks: Arc<HashMap<Key, String>>,
+    remarks: Arc<HashMap<InformationKey, String>>,
     signature: Signature,
 }
 

@@ -26,7 +26,7 @@ use futures::FutureExt;
 pub use self::information::InformationSchema;
 use self::interval::{LongTable, WideView};
 use super::{
-    function::calendar::Step,
+    function::calendar::CalendarStep,
     name::{CATALOG, INFORMATION_SCHEMA, SCHEMA, TABLES},
     options::SqlOptions,
     statement::TableDescription,
@@ -69,11 +69,11 @@ impl Tables {
     pub fn new(engine: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -> Tables {
         let fixed: [Arc<dyn TableProvider>; TABLES.len()] = [
             Arc::new(current::Current::new(engine, catalog, options)),
-            Arc::new(LongTable::new("daily", Step::DAY, engine, catalog, options)),
+            Arc::new(LongTable::new("daily", CalendarStep::DAY, engine, catalog, options)),
             Arc::new(gaps::Gaps::new(engine)),
-            Arc::new(LongTable::new("hourly", Step::HOUR, engine, catalog, options)),
+            Arc::new(LongTable::new("hourly", CalendarStep::HOUR, engine, catalog, options)),
             Arc::new(samples_table::SamplesTable::new(engine, catalog, options)),
-            Arc::new(tags::Tags::new(catalog)),
+            Arc::new(tags::TagsTable::new(catalog)),
         ];
         let mut names = TABLES.into_iter();
         let fixed = fixed.map(|table| (names.next().unwrap_or_default(), table));

@@ -11,24 +11,24 @@ const CUT_FROM_NS: i128 = 6 * 3600 * 1_000_000_000;
 
 /// One part: some of the tags of the scan, and a time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part {
+pub struct Partition {
     pub tags: Range<usize>,
     pub range: TimeRange,
 }
 
 /// Cuts tags × range into one to `parts_max` parts, in the order of tags and time. `ends` answers the first and the last timestamp that a
 /// single tag has in the range.
-pub fn parts(tags: usize, range: TimeRange, parts_max: usize, ends: impl FnOnce() -> Option<TimeBounds>) -> Vec<Part> {
+pub fn parts(tags: usize, range: TimeRange, parts_max: usize, ends: impl FnOnce() -> Option<TimeBounds>) -> Vec<Partition> {
     let wanted = parts_max.max(1);
     if tags == 1 && wanted > 1 {
-        return ends().map_or_else(|| vec![Part { tags: 0..1, range }], |ends| in_time(range, ends, wanted));
+        return ends().map_or_else(|| vec![Partition { tags: 0..1, range }], |ends| in_time(range, ends, wanted));
     }
     let wanted = wanted.min(tags.max(1));
-    (0..wanted).map(|part| Part { tags: tags * part / wanted..tags * (part + 1) / wanted, range }).collect()
+    (0..wanted).map(|part| Partition { tags: tags * part / wanted..tags * (part + 1) / wanted, range }).collect()
 }
 
 /// One tag in pieces of equal length between its first and its last sample.
-fn in_time(range: TimeRange, TimeBounds { first, last }: TimeBounds, pieces: usize) -> Vec<Part> {
+fn in_time(range: TimeRange, TimeBounds { first, last }: TimeBounds, pieces: usize) -> Vec<Partition> {
     let length = i128::from(last) - i128::from(first);
     let pieces = if length < CUT_FROM_NS { 1 } else { pieces };
     let mut parts = Vec::with_capacity(pieces);
@@ -37,7 +37,7 @@ fn in_time(range: TimeRange, TimeBounds { first, last }: TimeBounds, pieces: usi
         let cut = Timestamp((i128::from(first) + length * piece as i128 / pieces as i128) as i64);
         let end = if piece == pieces { range.end } else { cut };
         if start < end {
-            parts.push(Part { tags: 0..1, range: TimeRange { start, end, reverse: false } });
+            parts.push(Partition { tags: 0..1, range: TimeRange { start, end, reverse: false } });
             start = end;
         }
     }

@@ -22,7 +22,7 @@ use historian_store::Catalog;
 
 /// Tags and times that a list of filters leaves over.
 #[derive(Debug)]
-pub struct Selected {
+pub struct FilteredScan {
     pub tags: Vec<Arc<Tag>>,
     pub range: TimeRange,
 }
@@ -50,7 +50,7 @@ pub fn at_most(tags: &[Arc<Tag>], tags_max: usize) -> Result<()> {
 ///
 /// # Errors
 /// When a filter over tags cannot be evaluated.
-pub fn select(filters: &[Expr], catalog: &Catalog, state: &dyn Session) -> Result<Selected> {
+pub fn select(filters: &[Expr], catalog: &Catalog, state: &dyn Session) -> Result<FilteredScan> {
     // In i128, so that one past the last nanosecond is a number too.
     let (mut start, mut end) = (i128::from(i64::MIN), i128::from(i64::MAX));
     let mut over_tags: Vec<&Expr> = Vec::new();
@@ -86,7 +86,7 @@ pub fn select(filters: &[Expr], catalog: &Catalog, state: &dyn Session) -> Resul
         let mut kept = kept.iter();
         tags.retain(|_| kept.next().flatten().unwrap_or(false));
     }
-    Ok(Selected { tags, range })
+    Ok(FilteredScan { tags, range })
 }
 
 /// The filter over the names of the tags, with the meaning it has for rows.

@@ -29,11 +29,11 @@ use datafusion::{
 use futures::TryStreamExt;
 
 use super::{
-    partition::{self, Part},
-    predicate::Selected,
+    partition::{self, Partition},
+    predicate::FilteredScan,
     samples,
 };
-use crate::scan::{self, Emit};
+use crate::scan::{self, BatchSink};
 use historian_model::{Tag, TimeBounds, TimeRange, ValueType};
 use historian_query::{INTEGER_DIGITS, QueryEngine, QueryError, QueryLimits, RangeQuery};
 
@@ -42,30 +42,30 @@ pub const ROWS_GUESSED_PER_TAG: usize = 100_000;
 
 /// What is read: tags, in the order of their names, in parts.
 #[derive(Clone)]
-pub struct Scan {
+pub struct SamplesScan {
     pub engine: QueryEngine,
     pub tags: Arc<[Arc<Tag>]>,
     /// Names of all tags: the same array in every batch of every part.
     pub names: ArrayRef,
     pub range: TimeRange,
-    pub parts: Vec<Part>,
+    pub parts: Vec<Partition>,
     /// Latest first.
     reverse: bool,
 }
 
-impl Scan {
+impl SamplesScan {
     /// Blocks on the store for the ends of a single tag.
-    pub fn new(engine: &QueryEngine, selected: Selected, parts_max: usize) -> Scan {
-        let Selected { tags, range } = selected;
+    pub fn new(engine: &QueryEngine, selected: FilteredScan, parts_max: usize) -> SamplesScan {
+        let FilteredScan { tags, range } = selected;
         let parts = partition::parts(tags.len(), range, parts_max, || ends(engine, &tags[0], range));
         let names: StringArray = tags.iter().map(|tag| Some(tag.name().as_str())).collect();
-        Scan { engine: engine.clone(), tags: tags.into(), names: Arc::new(names), range, parts, reverse: false }
+        SamplesScan { engine: engine.clone(), tags: tags.into(), names: Arc::new(names), range, parts, reverse: false }
     }
 
     /// One part per tag, so that each is in the order of time.
-    fn by_tag(&self, reverse: bool) -> Scan {
-        let parts = (0..self.tags.len()).map(|tag| Part { tags: tag..tag + 1, range: self.range }).collect();
-        Scan { parts, reverse, ..self.clone() }
+    fn by_tag(&self, reverse: bool) -> SamplesScan {
+        let parts = (0..self.tags.len()).map(|tag| Partition { tags: tag..tag + 1, range: self.range }).collect();
+        SamplesScan { parts, reverse, ..self.clone() }
     }
 }
 
@@ -89,7 +89,7 @@ fn ends(engine: &QueryEngine, tag: &Arc<Tag>, range: TimeRange) -> Option<TimeBo
 /// The node.
 #[derive(Clone)]
 pub struct SamplesExec {
-    scan: Scan,
+    scan: SamplesScan,
     projection: Arc<[usize]>,
     schema: SchemaRef,
     fetch: Option<usize>,
@@ -99,7 +99,7 @@ pub struct SamplesExec {
 }
 
 impl SamplesExec {
-    pub fn new(scan: Scan, projection: Option<&Vec<usize>>, fetch: Option<usize>) -> Result<SamplesExec> {
+    pub fn new(scan: SamplesScan, projection: Option<&Vec<usize>>, fetch: Option<usize>) -> Result<SamplesExec> {
         let whole = samples::schema();
         let projection: Arc<[usize]> = projection.map_or_else(|| (0..whole.fields().len()).collect(), |some| some.as_slice().into());
         let schema = Arc::new(whole.project(&projection)?);
@@ -108,11 +108,11 @@ impl SamplesExec {
     }
 
     /// The scan and the columns it reads, when it reads all rows of its range and in the order of time.
-    pub fn whole(&self) -> Option<(&Scan, &[usize])> {
+    pub fn whole(&self) -> Option<(&SamplesScan, &[usize])> {
         (self.fetch.is_none() && self.late.is_empty() && !self.scan.reverse).then_some((&self.scan, &self.projection))
     }
 
-    fn with_scan(&self, scan: Scan) -> SamplesExec {
+    fn with_scan(&self, scan: SamplesScan) -> SamplesExec {
         let properties = Arc::new(properties(&scan, &self.projection, &self.schema));
         SamplesExec { scan, properties, ..self.clone() }
     }
@@ -128,7 +128,7 @@ impl SamplesExec {
 }
 
 /// Orders that hold within each part.
-fn properties(scan: &Scan, projection: &[usize], schema: &SchemaRef) -> PlanProperties {
+fn properties(scan: &SamplesScan, projection: &[usize], schema: &SchemaRef) -> PlanProperties {
     let column = |index: usize, descending: bool| {
         let position = projection.iter().position(|&projected| projected == index)?;
         let expr: Arc<dyn PhysicalExpr> = Arc::new(Column::new(schema.field(position).name(), position));
@@ -156,7 +156,7 @@ impl fmt::Debug for SamplesExec {
 
 impl DisplayAs for SamplesExec {
     fn fmt_as(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Scan { tags, range, parts, reverse, .. } = &self.scan;
+        let SamplesScan { tags, range, parts, reverse, .. } = &self.scan;
         write!(formatter, "SamplesExec: tags={}, start={}, end={}, parts={}", tags.len(), range.start, range.end, parts.len())?;
         if *reverse {
             formatter.write_str(", latest first")?;
@@ -261,7 +261,7 @@ impl ExecutionPlan for SamplesExec {
 
 impl SamplesExec {
     /// Reads one part: runs of tags whose values are numbers, and runs of strings, in the order of the tags.
-    fn read(&self, part: &Part, limits: &QueryLimits, emit: Emit<'_>) -> std::result::Result<(), QueryError> {
+    fn read(&self, part: &Partition, limits: &QueryLimits, emit: BatchSink<'_>) -> std::result::Result<(), QueryError> {
         let unformed = |error: &dyn fmt::Display| QueryError::Store(format!("a batch could not be formed: {error}"));
         let scan = &self.scan;
         let tag = Arc::new(samples::schema().field(samples::TAG).clone());

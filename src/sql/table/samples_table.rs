@@ -14,7 +14,7 @@ use datafusion::{
 use super::super::scan;
 use super::{
     predicate, samples,
-    samples_exec::{SamplesExec, Scan},
+    samples_exec::{SamplesExec, SamplesScan},
 };
 use crate::SqlOptions;
 use historian_query::QueryEngine;
@@ -65,7 +65,7 @@ impl TableProvider for SamplesTable {
         let selected = predicate::select(filters, &self.catalog, state)?;
         predicate::at_most(&selected.tags, self.tags_max)?;
         scan::want(state, &selected.tags);
-        let scan = Scan::new(&self.engine, selected, state.config().target_partitions());
+        let scan = SamplesScan::new(&self.engine, selected, state.config().target_partitions());
         Ok(Arc::new(SamplesExec::new(scan, projection, limit)?))
     }
 }

@@ -15,7 +15,7 @@ use datafusion::{
 };
 
 use super::predicate;
-use crate::scan::{Emit, EngineTable};
+use crate::scan::{BatchSink, EngineTable};
 use historian_model::{Tag, TagSelection, selection::TagPattern};
 use historian_query::{QueryError, arrow_column};
 use historian_store::Catalog;
@@ -23,19 +23,19 @@ use historian_store::Catalog;
 /// Tags per look into the catalog, and per batch.
 const PAGE: usize = 8_192;
 
-pub struct Tags {
+pub struct TagsTable {
     catalog: Arc<Catalog>,
 }
 
-impl std::fmt::Debug for Tags {
+impl std::fmt::Debug for TagsTable {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("tags")
     }
 }
 
-impl Tags {
-    pub fn new(catalog: &Arc<Catalog>) -> Tags {
-        Tags { catalog: catalog.clone() }
+impl TagsTable {
+    pub fn new(catalog: &Arc<Catalog>) -> TagsTable {
+        TagsTable { catalog: catalog.clone() }
     }
 }
 
@@ -58,7 +58,7 @@ pub fn schema() -> SchemaRef {
 }
 
 #[async_trait]
-impl TableProvider for Tags {
+impl TableProvider for TagsTable {
     fn schema(&self) -> SchemaRef {
         schema()
     }
@@ -86,14 +86,14 @@ impl TableProvider for Tags {
         let names = filters.iter().find_map(|filter| predicate::listed(filter, "name"));
         let rows = names.as_ref().map_or(self.catalog.len(), Vec::len);
         let catalog = self.catalog.clone();
-        let work = move |_: &_, emit: Emit<'_>| read(&catalog, names.as_deref(), emit);
+        let work = move |_: &_, emit: BatchSink<'_>| read(&catalog, names.as_deref(), emit);
         EngineTable { name: "tags", tags: Vec::new(), schema: schema(), work: Arc::new(work), rows: Some(rows) }
             .scan(state, projection, &[], limit)
             .await
     }
 }
 
-fn read(catalog: &Catalog, names: Option<&[String]>, emit: Emit<'_>) -> std::result::Result<(), QueryError> {
+fn read(catalog: &Catalog, names: Option<&[String]>, emit: BatchSink<'_>) -> std::result::Result<(), QueryError> {
     if let Some(names) = names {
         let patterns = names.iter().cloned().map(TagPattern::Exact).collect();
         let (tags, _) = catalog.select(&TagSelection { patterns });

@@ -15,7 +15,7 @@ fn view(name: &str, tags: &[&str], interval: &str) -> View {
         tags: TagSelection::parse(tags).unwrap(),
         interval: ViewInterval::parse(interval).unwrap(),
         zone: None,
-        aggregate: historian_operators::aggregate::Function::TimeAverage,
+        aggregate: historian_operators::aggregate::AggregateFunction::TimeAverage,
         columns: ColumnNames::Tag,
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{BackupError, Meter};
+use super::{BackupError, PhaseMeter};
 
 /// Bytes read at once, and between two looks at whether to go on.
 const PIECE_BYTES: usize = 1 << 20;
@@ -19,7 +19,7 @@ pub(super) struct Sum {
 }
 
 /// Hands the file to `each` in pieces and answers its sum.
-fn pieces(path: &Path, meter: &mut Meter<'_, '_>, mut each: impl FnMut(&[u8]) -> Result<(), BackupError>) -> Result<Sum, BackupError> {
+fn pieces(path: &Path, meter: &mut PhaseMeter<'_, '_>, mut each: impl FnMut(&[u8]) -> Result<(), BackupError>) -> Result<Sum, BackupError> {
     let mut file = File::open(path).map_err(|error| BackupError::io(path, error))?;
     let mut piece = vec![0; PIECE_BYTES];
     let mut sum = Sum { bytes: 0, crc32c: 0 };
@@ -38,12 +38,12 @@ fn pieces(path: &Path, meter: &mut Meter<'_, '_>, mut each: impl FnMut(&[u8]) ->
 }
 
 /// Sum of a file as it is on the disk.
-pub(super) fn sum(path: &Path, meter: &mut Meter<'_, '_>) -> Result<Sum, BackupError> {
+pub(super) fn sum(path: &Path, meter: &mut PhaseMeter<'_, '_>) -> Result<Sum, BackupError> {
     pieces(path, meter, |_| Ok(()))
 }
 
 /// Copies a file to a name that is free, and makes the copy durable. A copy that failed is removed.
-pub(super) fn copy(from: &Path, to: &Path, meter: &mut Meter<'_, '_>) -> Result<Sum, BackupError> {
+pub(super) fn copy(from: &Path, to: &Path, meter: &mut PhaseMeter<'_, '_>) -> Result<Sum, BackupError> {
     let mut target = File::create_new(to).map_err(|error| BackupError::io(to, error))?;
     let copied = pieces(from, meter, |piece| target.write_all(piece).map_err(|error| BackupError::io(to, error)));
     let durable = copied.and_then(|sum| {
@@ -72,7 +72,7 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), BackupError> {
 }
 
 /// A file whose bytes should have `expected`; else how they differ.
-pub(super) fn check(path: &Path, expected: Sum, meter: &mut Meter<'_, '_>) -> Result<(), BackupError> {
+pub(super) fn check(path: &Path, expected: Sum, meter: &mut PhaseMeter<'_, '_>) -> Result<(), BackupError> {
     match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(BackupError::damaged(path, "it is missing")),
         Err(error) => return Err(BackupError::io(path, error)),

@@ -11,7 +11,7 @@ use historian_format::keys;
 use sha2::{Digest, Sha256};
 
 use super::{
-    BackupError, Manifest, ManifestFile, Meter, Phase, Progress, Repository, Watch,
+    BackupError, Manifest, ManifestFile, Phase, PhaseMeter, PhaseProgress, Repository, Watch,
     copy::{self, Sum, sync_directory},
     manifest::REPOSITORY_VERSION,
 };
@@ -26,7 +26,7 @@ const CHECKPOINT: &str = "checkpoint-tmp";
 const IDENTITY_BYTES: u64 = 16 << 10;
 
 /// What to back up and how.
-pub struct Source<'a> {
+pub struct BackupSource<'a> {
     pub store: &'a RocksStore,
     /// Tags in the catalog.
     pub tags: u64,
@@ -51,16 +51,16 @@ pub struct Created {
 ///
 /// # Errors
 /// Nothing of the backup is left behind.
-pub fn create(repository: &Repository, source: &Source<'_>, mut watch: Watch<'_>) -> Result<Created, BackupError> {
+pub fn create(repository: &Repository, source: &BackupSource<'_>, mut watch: Watch<'_>) -> Result<Created, BackupError> {
     let checkpoint = Checkpoint::make(source.store, &mut watch)?;
     let number = repository.next_number()?;
-    let mut work = Work { repository, partial: repository.partial(number), written: Vec::new(), finished: false };
+    let mut work = UnfinishedBackup { repository, partial: repository.partial(number), written: Vec::new(), finished: false };
     fs::create_dir(&work.partial).map_err(|error| BackupError::io(&work.partial, error))?;
 
     let known = repository.known_files()?;
     let planned = plan(&checkpoint.path, &known, repository)?;
     let bytes_new = planned.iter().filter(|file| file.known.is_none()).map(|file| file.bytes).sum();
-    let mut meter = Meter::begin(&mut watch, Phase::Copy, bytes_new)?;
+    let mut meter = PhaseMeter::begin(&mut watch, Phase::Copy, bytes_new)?;
     let mut files = Vec::with_capacity(planned.len());
     for file in &planned {
         let sum = match file.known {
@@ -85,7 +85,7 @@ pub fn create(repository: &Repository, source: &Source<'_>, mut watch: Watch<'_>
     manifest.write(&work.partial)?;
 
     let compared = planned.iter().filter(|file| file.known.is_none() || !source.verify_new_only);
-    let mut meter = Meter::begin(&mut watch, Phase::Verify, compared.map(|file| file.bytes).sum())?;
+    let mut meter = PhaseMeter::begin(&mut watch, Phase::Verify, compared.map(|file| file.bytes).sum())?;
     let mut repaired = Vec::new();
     for (planned, file) in planned.iter().zip(&manifest.files) {
         if planned.known.is_some() && source.verify_new_only {
@@ -113,7 +113,7 @@ pub fn create(repository: &Repository, source: &Source<'_>, mut watch: Watch<'_>
         0
     } else {
         // The backup is there already; a watch that says stop now is too late.
-        let _ = watch(Progress { phase: Phase::Prune, bytes_done: 0, bytes_total: 0 });
+        let _ = watch(PhaseProgress { phase: Phase::Prune, bytes_done: 0, bytes_total: 0 });
         repository.prune(source.keep)?
     };
     Ok(Created { manifest, repaired, pruned })
@@ -173,7 +173,7 @@ fn identity(path: &Path, name: &str, bytes: u64) -> Result<String, BackupError> 
 }
 
 /// Writes a damaged shared file again from the store, which has it unchanged.
-fn repair(path: &Path, source: &Path, expected: Sum, meter: &mut Meter<'_, '_>) -> Result<(), BackupError> {
+fn repair(path: &Path, source: &Path, expected: Sum, meter: &mut PhaseMeter<'_, '_>) -> Result<(), BackupError> {
     tracing::warn!(file = %path.display(), "a file of earlier backups is damaged and is written again from the store");
     let fresh = path.with_extension("sst-again");
     let sum = copy::copy(source, &fresh, meter)?;
@@ -187,7 +187,7 @@ fn repair(path: &Path, source: &Path, expected: Sum, meter: &mut Meter<'_, '_>) 
 }
 
 /// An unfinished backup; what it wrote goes when it does not finish.
-struct Work<'a> {
+struct UnfinishedBackup<'a> {
     repository: &'a Repository,
     partial: PathBuf,
     /// Shared files that were not there before.
@@ -195,8 +195,8 @@ struct Work<'a> {
     finished: bool,
 }
 
-impl Work<'_> {
-    fn copy(&mut self, file: &Planned, meter: &mut Meter<'_, '_>) -> Result<Sum, BackupError> {
+impl UnfinishedBackup<'_> {
+    fn copy(&mut self, file: &Planned, meter: &mut PhaseMeter<'_, '_>) -> Result<Sum, BackupError> {
         let Some(shared) = &file.shared else { return copy::copy(&file.source, &self.partial.join(&file.name), meter) };
         let target = self.repository.shared(shared);
         let fresh = target.with_extension("sst-fresh");
@@ -218,7 +218,7 @@ impl Work<'_> {
     }
 }
 
-impl Drop for Work<'_> {
+impl Drop for UnfinishedBackup<'_> {
     fn drop(&mut self) {
         if !self.finished {
             // What cannot be removed now is removed by the next run.
@@ -239,7 +239,7 @@ struct Checkpoint {
 
 impl Checkpoint {
     fn make(store: &RocksStore, watch: &mut Watch<'_>) -> Result<Checkpoint, BackupError> {
-        Meter::begin(watch, Phase::Checkpoint, 0)?;
+        PhaseMeter::begin(watch, Phase::Checkpoint, 0)?;
         let directory = store.directory();
         remove_checkpoint(directory).map_err(|error| BackupError::io(&directory.join(CHECKPOINT), error))?;
         let mut checkpoint = Checkpoint { path: directory.join(CHECKPOINT), sequence: 0 };

@@ -24,9 +24,9 @@ mod tests;
 
 use std::{ops::ControlFlow, path::Path};
 
-pub use create::{Created, Source, create};
+pub use create::{BackupSource, Created, create};
 pub use manifest::{Manifest, ManifestFile};
-pub use repository::{Damage, Listed, Repository};
+pub use repository::{Damage, ListedBackup, Repository};
 pub use restore::{Restored, restore};
 
 use super::StoreError;
@@ -88,24 +88,24 @@ impl Phase {
 
 /// How far a phase is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct PhaseProgress {
     pub phase: Phase,
     pub bytes_done: u64,
     pub bytes_total: u64,
 }
 
 /// Hears of progress about once per mebibyte; says whether to go on.
-pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+pub type Watch<'a> = &'a mut dyn FnMut(PhaseProgress) -> ControlFlow<()>;
 
 /// Counts the bytes of a phase and tells the watch.
-struct Meter<'a, 'b> {
+struct PhaseMeter<'a, 'b> {
     watch: &'a mut Watch<'b>,
-    progress: Progress,
+    progress: PhaseProgress,
 }
 
-impl<'a, 'b> Meter<'a, 'b> {
-    fn begin(watch: &'a mut Watch<'b>, phase: Phase, bytes_total: u64) -> Result<Meter<'a, 'b>, BackupError> {
-        let mut meter = Meter { watch, progress: Progress { phase, bytes_done: 0, bytes_total } };
+impl<'a, 'b> PhaseMeter<'a, 'b> {
+    fn begin(watch: &'a mut Watch<'b>, phase: Phase, bytes_total: u64) -> Result<PhaseMeter<'a, 'b>, BackupError> {
+        let mut meter = PhaseMeter { watch, progress: PhaseProgress { phase, bytes_done: 0, bytes_total } };
         meter.add(0)?;
         Ok(meter)
     }

@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::FlockOperation;
 
 use super::{
-    BackupError, Manifest, Meter, Phase, Watch,
+    BackupError, Manifest, Phase, PhaseMeter, Watch,
     copy::{self, Sum, sync_directory},
 };
 
@@ -27,7 +27,7 @@ pub struct Repository {
 
 /// A backup in a list: its manifest, or why that cannot be read.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct ListedBackup {
     pub number: u64,
     pub manifest: Result<Manifest, BackupError>,
 }
@@ -89,13 +89,13 @@ impl Repository {
     ///
     /// # Errors
     /// When the directory cannot be read. A manifest that cannot be read is in the list.
-    pub fn list(directory: &Path) -> Result<Vec<Listed>, BackupError> {
+    pub fn list(directory: &Path) -> Result<Vec<ListedBackup>, BackupError> {
         let mut listed = Vec::new();
         for number in numbers(directory)? {
             let backup = directory.join(format!("{number:06}"));
             let manifest = Manifest::read(&backup, number);
             if manifest.is_ok() || backup.exists() {
-                listed.push(Listed { number, manifest });
+                listed.push(ListedBackup { number, manifest });
             }
         }
         Ok(listed)
@@ -124,7 +124,7 @@ impl Repository {
     /// # Errors
     /// When a file cannot be read, or the watch says stop.
     pub fn verify(&self, manifest: &Manifest, mut watch: Watch<'_>) -> Result<Vec<Damage>, BackupError> {
-        let mut meter = Meter::begin(&mut watch, Phase::Verify, manifest.bytes)?;
+        let mut meter = PhaseMeter::begin(&mut watch, Phase::Verify, manifest.bytes)?;
         let mut damaged = Vec::new();
         for file in &manifest.files {
             match copy::check(&file.path(&self.directory, &self.backup(manifest.number)), file.sum(), &mut meter) {

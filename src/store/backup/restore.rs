@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    BackupError, Manifest, Meter, Phase, Repository, Watch,
+    BackupError, Manifest, Phase, PhaseMeter, Repository, Watch,
     copy::{self, difference, sync_directory},
 };
 use crate::{AuditEntry, RocksStore, Store, StoreError, disk::watermark::WatermarkFile, rocks::StoreOptions};
@@ -35,7 +35,7 @@ pub fn restore(
     if existed && fs::read_dir(data_dir).map_err(|error| BackupError::io(data_dir, error))?.next().is_some() {
         return Err(BackupError::NotEmpty(data_dir.display().to_string()));
     }
-    let target = Target { data_dir, existed };
+    let target = RestoreTarget { data_dir, existed };
     match target.fill(repository, &manifest, now, &mut watch) {
         Ok(()) => Ok(Restored { manifest, data_dir: data_dir.to_owned() }),
         Err(error) => {
@@ -45,12 +45,12 @@ pub fn restore(
     }
 }
 
-struct Target<'a> {
+struct RestoreTarget<'a> {
     data_dir: &'a Path,
     existed: bool,
 }
 
-impl Target<'_> {
+impl RestoreTarget<'_> {
     fn fill(&self, repository: &Repository, manifest: &Manifest, now: Timestamp, watch: &mut Watch<'_>) -> Result<(), BackupError> {
         fs::create_dir_all(self.data_dir).map_err(|error| BackupError::io(self.data_dir, error))?;
         // First of all, so that a restore that is cut off leaves a directory that a historian refuses to open: writes were acknowledged, and
@@ -62,7 +62,7 @@ impl Target<'_> {
 
         let partial = self.data_dir.join("rocksdb.partial");
         fs::create_dir(&partial).map_err(|error| BackupError::io(&partial, error))?;
-        let mut meter = Meter::begin(watch, Phase::Copy, manifest.bytes)?;
+        let mut meter = PhaseMeter::begin(watch, Phase::Copy, manifest.bytes)?;
         for file in &manifest.files {
             let from = file.path(repository.directory(), &repository.backup(manifest.number));
             if !from.exists() {
@@ -74,7 +74,7 @@ impl Target<'_> {
             }
         }
         // What was read was right; what lies on the disk now must be as well.
-        let mut meter = Meter::begin(watch, Phase::Verify, manifest.bytes)?;
+        let mut meter = PhaseMeter::begin(watch, Phase::Verify, manifest.bytes)?;
         for file in &manifest.files {
             copy::check(&partial.join(&file.name), file.sum(), &mut meter)?;
         }
@@ -83,7 +83,7 @@ impl Target<'_> {
         fs::rename(&partial, &database).map_err(|error| BackupError::io(&database, error))?;
         sync_directory(self.data_dir)?;
 
-        Meter::begin(watch, Phase::Open, 0)?;
+        PhaseMeter::begin(watch, Phase::Open, 0)?;
         self.prove(repository, manifest, now)
     }
 

@@ -11,7 +11,7 @@ use super::*;
 use crate::{RocksStore, Store, rocks::StoreOptions};
 use historian_model::Timestamp;
 
-fn go_on(_: Progress) -> ControlFlow<()> {
+fn go_on(_: PhaseProgress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
@@ -27,7 +27,7 @@ fn store(directory: &Path, writes: std::ops::RangeInclusive<u64>) -> RocksStore 
 
 fn make(store: &RocksStore, directory: &Path, keep: usize) -> Result<Created, BackupError> {
     let repository = Repository::open_to_write(directory)?;
-    create(&repository, &Source { store, tags: 0, time: Timestamp(5), keep, verify_new_only: false }, &mut go_on)
+    create(&repository, &BackupSource { store, tags: 0, time: Timestamp(5), keep, verify_new_only: false }, &mut go_on)
 }
 
 fn journal(store: &RocksStore) -> BTreeMap<u64, Vec<u8>> {
@@ -199,7 +199,7 @@ fn a_backup_that_is_stopped_anywhere_leaves_nothing() {
     loop {
         let mut left = steps;
         let repository = Repository::open_to_write(&backups).unwrap();
-        let source = Source { store: &live, tags: 0, time: Timestamp(5), keep: 0, verify_new_only: false };
+        let source = BackupSource { store: &live, tags: 0, time: Timestamp(5), keep: 0, verify_new_only: false };
         let outcome = create(&repository, &source, &mut |_| {
             left -= 1;
             if left < 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

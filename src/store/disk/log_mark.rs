@@ -18,7 +18,7 @@ use crate::StoreError;
 
 /// A log file by its number, and a length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Position {
+pub(crate) struct LogPosition {
     pub number: u64,
     pub bytes: u64,
 }
@@ -26,22 +26,22 @@ pub(crate) struct Position {
 /// Keeps the mark of an open database.
 pub(crate) struct LogMark {
     /// `None`: of a database that is only read, no mark is kept.
-    kept: Option<Kept>,
+    kept: Option<LogMarkState>,
 }
 
-struct Kept {
+struct LogMarkState {
     path: PathBuf,
     file: File,
     database: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<MarkedPosition>,
 }
 
 #[derive(Default)]
-struct State {
-    marked: Position,
+struct MarkedPosition {
+    marked: LogPosition,
     /// The log that was the newest when last looked, and what it held at the last call.
     newest: Option<(u64, File)>,
-    last: Position,
+    last: LogPosition,
 }
 
 impl LogMark {
@@ -54,7 +54,7 @@ impl LogMark {
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub(crate) fn open(directory: &Path, database: &Path) -> Result<(LogMark, Option<Position>), StoreError> {
+    pub(crate) fn open(directory: &Path, database: &Path) -> Result<(LogMark, Option<LogPosition>), StoreError> {
         let path = directory.join(LOG_MARK_FILE);
         let fail = |message: String| StoreError::Open { path: path.display().to_string(), message };
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -67,7 +67,7 @@ impl LogMark {
             .map_err(|error| error.to_string())
             .and_then(|()| decode_log_mark(&bytes).map_err(|error| error.to_string()))
         {
-            Ok((number, bytes)) => Some(Position { number, bytes }),
+            Ok((number, bytes)) => Some(LogPosition { number, bytes }),
             Err(error) => {
                 if length > 0 {
                     tracing::warn!("{}: the file is damaged ({error}) and is made anew", path.display());
@@ -75,15 +75,16 @@ impl LogMark {
                 None
             }
         };
-        let state = Mutex::new(State { marked: known.unwrap_or_default(), ..State::default() });
-        Ok((LogMark { kept: Some(Kept { path, file, database: database.to_owned(), state }) }, known))
+        let state = Mutex::new(MarkedPosition { marked: known.unwrap_or_default(), ..MarkedPosition::default() });
+        Ok((LogMark { kept: Some(LogMarkState { path, file, database: database.to_owned(), state }) }, known))
     }
 
     /// Where the log ends now: what a durable write that begins after this call will have synced, at the least.
-    pub(crate) fn position(&self) -> Position {
-        let Some(kept) = &self.kept else { return Position::default() };
+    pub(crate) fn position(&self) -> LogPosition {
+        let Some(kept) = &self.kept else { return LogPosition::default() };
         let mut state = kept.state.lock();
-        let held = state.newest.as_ref().and_then(|(number, file)| Some(Position { number: *number, bytes: file.metadata().ok()?.len() }));
+        let held =
+            state.newest.as_ref().and_then(|(number, file)| Some(LogPosition { number: *number, bytes: file.metadata().ok()?.len() }));
         let position = match held {
             Some(held) if held != state.last => held,
             // It does not grow any more: perhaps there is a newer one.
@@ -97,7 +98,7 @@ impl LogMark {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(crate) fn synced(&self, position: Position) -> Result<(), StoreError> {
+    pub(crate) fn synced(&self, position: LogPosition) -> Result<(), StoreError> {
         let Some(kept) = &self.kept else { return Ok(()) };
         let mut state = kept.state.lock();
         if position > state.marked {
@@ -135,9 +136,9 @@ impl LogMark {
     }
 }
 
-impl Kept {
+impl LogMarkState {
     /// Finds the newest log.
-    fn look(&self, state: &mut State) -> Position {
+    fn look(&self, state: &mut MarkedPosition) -> LogPosition {
         let newest = log::logs(&self.database).ok().and_then(|mut logs| logs.pop());
         let Some((path, number)) = newest.and_then(|path| number(&path).map(|number| (path, number))) else { return state.last };
         if state.newest.as_ref().is_none_or(|(known, _)| *known != number) {
@@ -146,7 +147,7 @@ impl Kept {
             state.newest = Some((number, file));
         }
         let bytes = state.newest.as_ref().and_then(|(_, file)| file.metadata().ok()).map_or(0, |metadata| metadata.len());
-        Position { number, bytes }
+        LogPosition { number, bytes }
     }
 
     fn failed(&self, error: &std::io::Error) -> StoreError {
@@ -163,11 +164,11 @@ fn number(log: &Path) -> Option<u64> {
 ///
 /// # Errors
 /// [`StoreError::Open`] when another historian runs on the database, or the log cannot be cut.
-pub(crate) fn cut_unsynced(database: &Path, known: Position) -> Result<(), StoreError> {
+pub(crate) fn cut_unsynced(database: &Path, known: LogPosition) -> Result<(), StoreError> {
     let fail = |error: &dyn std::fmt::Display| StoreError::Open { path: database.display().to_string(), message: error.to_string() };
     let Some(unsound) = log::first_unsound(database).map_err(|error| fail(&error))? else { return Ok(()) };
     let Some(number) = number(&unsound.log) else { return Ok(()) };
-    if (Position { number, bytes: unsound.sound_bytes }) < known {
+    if (LogPosition { number, bytes: unsound.sound_bytes }) < known {
         return Ok(());
     }
     // A log that is being written may look unsound.
@@ -217,14 +218,14 @@ mod tests {
             let mut bytes = log(5);
             bytes[torn] ^= 0x40;
             fs::write(&path, &bytes).unwrap();
-            cut_unsynced(directory.path(), Position { number: 7, bytes: marked }).unwrap();
+            cut_unsynced(directory.path(), LogPosition { number: 7, bytes: marked }).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().len(), kept, "torn at {torn}, marked {marked}");
         }
     }
 
     #[test]
     fn logs_behind_a_torn_one_go_with_it_and_synced_ones_stay() {
-        for (mark, kept) in [(Position { number: 7, bytes: 300 }, (300, false)), (Position { number: 8, bytes: 0 }, (500, true))] {
+        for (mark, kept) in [(LogPosition { number: 7, bytes: 300 }, (300, false)), (LogPosition { number: 8, bytes: 0 }, (500, true))] {
             let directory = tempfile::tempdir().unwrap();
             fs::write(directory.path().join("LOCK"), "").unwrap();
             let mut bytes = log(5);
@@ -246,14 +247,18 @@ mod tests {
         let (mark, known) = LogMark::open(directory.path(), &database).unwrap();
         assert_eq!(known, None);
         let position = mark.position();
-        assert_eq!(position, Position { number: 4, bytes: 300 });
+        assert_eq!(position, LogPosition { number: 4, bytes: 300 });
         fs::write(database.join("000009.log"), log(1)).unwrap();
-        assert_eq!(mark.position(), Position { number: 9, bytes: 100 }, "the old log does not grow any more");
+        assert_eq!(mark.position(), LogPosition { number: 9, bytes: 100 }, "the old log does not grow any more");
         mark.synced(position).unwrap();
         assert_eq!(LogMark::open(directory.path(), &database).unwrap().1, Some(position));
         mark.sync_log().unwrap();
         mark.synced(position).unwrap();
-        assert_eq!(LogMark::open(directory.path(), &database).unwrap().1, Some(Position { number: 9, bytes: 100 }), "it never goes back");
+        assert_eq!(
+            LogMark::open(directory.path(), &database).unwrap().1,
+            Some(LogPosition { number: 9, bytes: 100 }),
+            "it never goes back"
+        );
         fs::write(directory.path().join(LOG_MARK_FILE), [7; LOG_MARK_BYTES]).unwrap();
         assert_eq!(LogMark::open(directory.path(), &database).unwrap().1, None, "a damaged mark is none");
     }

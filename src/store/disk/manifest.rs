@@ -44,14 +44,14 @@ impl Mark {
 }
 
 /// Keeps the mark of an open database.
-pub(crate) struct Manifest {
+pub(crate) struct ManifestMark {
     directory: PathBuf,
     database: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<ManifestState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ManifestState {
     mark: Mark,
     /// When the mark could not be written.
     failed: Option<Instant>,
@@ -59,18 +59,18 @@ struct State {
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-impl Manifest {
+impl ManifestMark {
     /// Of a database that is only read, and read as far as it can be.
-    pub(crate) fn unchecked(directory: &Path, database: &Path) -> Manifest {
-        Manifest { directory: directory.to_owned(), database: database.to_owned(), state: Mutex::default() }
+    pub(crate) fn unchecked(directory: &Path, database: &Path) -> ManifestMark {
+        ManifestMark { directory: directory.to_owned(), database: database.to_owned(), state: Mutex::default() }
     }
 
     /// Looks at the manifest of a database that is not open. What cannot be read at all is left to RocksDB to report.
     ///
     /// # Errors
     /// [`StoreError::Open`] with the name of the file: the manifest is shorter than it was, an older one, or has records that none can have.
-    pub(crate) fn check(directory: &Path, database: &Path) -> Result<Manifest, StoreError> {
-        let manifest = Manifest::unchecked(directory, database);
+    pub(crate) fn check(directory: &Path, database: &Path) -> Result<ManifestMark, StoreError> {
+        let manifest = ManifestMark::unchecked(directory, database);
         let Some(name) = manifest.current() else { return Ok(manifest) };
         let path = database.join(&name);
         let fail = |path: &Path, what: String| StoreError::Open {
@@ -118,8 +118,8 @@ impl Manifest {
         match self.next(&state.mark) {
             Ok(Some(mark)) => state.mark = mark,
             Ok(None) => {}
-            Err(Failed::Sync(error)) => return Err(StoreError::Io(format!("sync of the manifest: {error}"))),
-            Err(Failed::Write(error)) => {
+            Err(MarkFailure::Sync(error)) => return Err(StoreError::Io(format!("sync of the manifest: {error}"))),
+            Err(MarkFailure::Write(error)) => {
                 tracing::warn!(%error, "the mark of the manifest cannot be written; a lost tail of the manifest would go unnoticed");
                 state.failed = Some(Instant::now());
             }
@@ -128,7 +128,7 @@ impl Manifest {
     }
 
     /// Writes the mark that follows another, where there is one.
-    fn next(&self, mark: &Mark) -> Result<Option<Mark>, Failed> {
+    fn next(&self, mark: &Mark) -> Result<Option<Mark>, MarkFailure> {
         let Some(name) = self.current() else { return Ok(None) };
         let path = self.database.join(&name);
         // Rolled over since: the next call sees the new one.
@@ -140,32 +140,32 @@ impl Manifest {
             return Ok(None);
         }
         // RocksDB syncs it, too, at a time that we do not know.
-        file.sync_data().map_err(Failed::syncing)?;
+        file.sync_data().map_err(MarkFailure::syncing)?;
         let (new, target) = (self.directory.join(format!("{MANIFEST_MARK_FILE}.new")), self.directory.join(MANIFEST_MARK_FILE));
         let mut written = File::create(&new)?;
         written.write_all(format!("{name} {end}\n").as_bytes())?;
-        written.sync_data().map_err(Failed::syncing)?;
+        written.sync_data().map_err(MarkFailure::syncing)?;
         std::fs::rename(&new, &target)?;
         Ok(Some(Mark { name, bytes: end }))
     }
 }
 
 /// Why the mark was not written.
-enum Failed {
+enum MarkFailure {
     Write(std::io::Error),
     /// An fsync failed, and not for want of room.
     Sync(std::io::Error),
 }
 
-impl Failed {
-    fn syncing(error: std::io::Error) -> Failed {
-        if error.kind() == std::io::ErrorKind::StorageFull { Failed::Write(error) } else { Failed::Sync(error) }
+impl MarkFailure {
+    fn syncing(error: std::io::Error) -> MarkFailure {
+        if error.kind() == std::io::ErrorKind::StorageFull { MarkFailure::Write(error) } else { MarkFailure::Sync(error) }
     }
 }
 
-impl From<std::io::Error> for Failed {
-    fn from(error: std::io::Error) -> Failed {
-        Failed::Write(error)
+impl From<std::io::Error> for MarkFailure {
+    fn from(error: std::io::Error) -> MarkFailure {
+        MarkFailure::Write(error)
     }
 }
 
@@ -289,7 +289,7 @@ mod tests {
         std::fs::write(database.join("CURRENT"), "MANIFEST-000005\n").unwrap();
         let path = database.join("MANIFEST-000005");
         std::fs::write(&path, [record(1, 13), record(1, 13)].concat()).unwrap();
-        let manifest = Manifest::check(directory.path(), &database).unwrap();
+        let manifest = ManifestMark::check(directory.path(), &database).unwrap();
         manifest.follow().unwrap();
         std::fs::write(&path, [record(1, 13), record(1, 13), record(1, 13), vec![1, 2, 3]].concat()).unwrap();
         manifest.follow().unwrap();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     fn refused(directory: &Path, database: &Path) -> String {
-        Manifest::check(directory, database).err().map(|error| error.to_string()).unwrap_or_default()
+        ManifestMark::check(directory, database).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]

@@ -21,32 +21,34 @@ pub struct WatermarkFile {
 
 /// What the file in a directory says, without making it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum WatermarkRead {
     Held(u64),
     /// Not there, or empty.
     Missing,
     Damaged(String),
 }
 
-impl Found {
+impl WatermarkRead {
     /// The watermark, as far as it is known.
     pub(crate) fn held(&self) -> u64 {
         match self {
-            Found::Held(watermark) => *watermark,
-            Found::Missing | Found::Damaged(_) => 0,
+            WatermarkRead::Held(watermark) => *watermark,
+            WatermarkRead::Missing | WatermarkRead::Damaged(_) => 0,
         }
     }
 }
 
 impl WatermarkFile {
     /// Looks at the file in `directory`.
-    pub(crate) fn look(directory: &Path) -> Found {
+    pub(crate) fn look(directory: &Path) -> WatermarkRead {
         let path = directory.join(WATERMARK_FILE);
         match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Found::Missing,
-            Err(error) => Found::Damaged(format!("{}: {error}", path.display())),
-            Ok(file) if file.metadata().is_ok_and(|metadata| metadata.len() == 0) => Found::Missing,
-            Ok(file) => held(&file).map_or_else(|message| Found::Damaged(format!("{}: {message}", path.display())), Found::Held),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => WatermarkRead::Missing,
+            Err(error) => WatermarkRead::Damaged(format!("{}: {error}", path.display())),
+            Ok(file) if file.metadata().is_ok_and(|metadata| metadata.len() == 0) => WatermarkRead::Missing,
+            Ok(file) => {
+                held(&file).map_or_else(|message| WatermarkRead::Damaged(format!("{}: {message}", path.display())), WatermarkRead::Held)
+            }
         }
     }
 

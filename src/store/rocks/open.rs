@@ -20,7 +20,7 @@ use crate::{
     disk::{
         log,
         log_mark::{self, LogMark},
-        manifest::{self, Manifest},
+        manifest::{self, ManifestMark},
         watermark::{self, WatermarkFile},
     },
     error::REMEDY,
@@ -41,7 +41,7 @@ impl RocksStore {
         if salvage::unfinished(directory) {
             return Err(fail("an --accept-loss was interrupted: start with --accept-loss again to finish it".to_owned()));
         }
-        let had_watermark = WatermarkFile::look(directory) != watermark::Found::Missing;
+        let had_watermark = WatermarkFile::look(directory) != watermark::WatermarkRead::Missing;
         let (watermark, acknowledged) = WatermarkFile::open(directory)?;
         manifest::refuse_pointer(&path)?;
         if acknowledged > 0 && !path.join("CURRENT").exists() {
@@ -61,7 +61,7 @@ impl RocksStore {
             log_mark::cut_unsynced(&path, known)?;
         }
         manifest::refuse_recycled(&path)?;
-        let manifest = Manifest::check(directory, &path)?;
+        let manifest = ManifestMark::check(directory, &path)?;
         let db = DB::open_cf_descriptors(&database_options(options), &path, families(options)).map_err(|error| {
             fail(match error.kind() {
                 ErrorKind::Corruption => {
@@ -105,7 +105,7 @@ impl RocksStore {
     pub(crate) fn open_to_read(directory: &Path, options: &StoreOptions, appended: u64) -> Result<RocksStore, StoreError> {
         let path = directory.join("rocksdb");
         let (watermark, _) = WatermarkFile::open_read_only(directory)?;
-        let manifest = Manifest::check(directory, &path)?;
+        let manifest = ManifestMark::check(directory, &path)?;
         let db = files::read_only(&path, options, true)?;
         let mut store = RocksStore::assemble(db, path, watermark, manifest, options);
         (store.read_only, store.refusing) = (true, AtomicBool::new(true));
@@ -114,7 +114,7 @@ impl RocksStore {
     }
 
     /// A store of an open database.
-    pub(crate) fn assemble(db: DB, path: PathBuf, watermark: WatermarkFile, manifest: Manifest, options: &StoreOptions) -> RocksStore {
+    pub(crate) fn assemble(db: DB, path: PathBuf, watermark: WatermarkFile, manifest: ManifestMark, options: &StoreOptions) -> RocksStore {
         RocksStore {
             db,
             path,

@@ -43,7 +43,7 @@ impl Reads<'_> {
         direction: Direction,
         bytes_max: usize,
     ) -> Result<Vec<StoredChunk>, StoreError> {
-        let scan = scan::Scan::new(self.iterator(family.name())?, tag, family.name());
+        let scan = scan::FamilyScan::new(self.iterator(family.name())?, tag, family.name());
         match (family, direction) {
             (ChunkFamily::Late, _) => scan.overlapping(bounds),
             (ChunkFamily::Chunks, Direction::Forward) => scan.forward(bounds, bytes_max),
@@ -52,7 +52,7 @@ impl Reads<'_> {
     }
 
     fn last_chunk(&self, family: ChunkFamily, tag: TagId) -> Result<Option<StoredChunk>, StoreError> {
-        scan::Scan::new(self.iterator(family.name())?, tag, family.name()).last()
+        scan::FamilyScan::new(self.iterator(family.name())?, tag, family.name()).last()
     }
 
     fn record(&self, record: TagRecord, tag: TagId) -> Result<Option<Vec<u8>>, StoreError> {
@@ -63,7 +63,7 @@ impl Reads<'_> {
 
     fn superseded(&self, tag: TagId, bounds: TimeBounds) -> Result<Vec<(SupersededKey, Vec<u8>)>, StoreError> {
         let family = keys::FAMILY_SUPERSEDED;
-        let mut scan = scan::Scan::new(self.iterator(family)?, tag, family);
+        let mut scan = scan::FamilyScan::new(self.iterator(family)?, tag, family);
         let mut found = Vec::new();
         scan.entries(keys::week_of(bounds.first)..=keys::week_of(bounds.last), &mut |key, value| {
             let key = SupersededKey::decode(key).ok_or_else(|| scan::no_such_key(family, key))?;
@@ -75,7 +75,7 @@ impl Reads<'_> {
 
     fn superseded_weeks(&self, tag: TagId) -> Result<Vec<i32>, StoreError> {
         let family = keys::FAMILY_SUPERSEDED;
-        scan::Scan::new(self.iterator(family)?, tag, family).weeks()
+        scan::FamilyScan::new(self.iterator(family)?, tag, family).weeks()
     }
 
     fn rollups(
@@ -86,7 +86,7 @@ impl Reads<'_> {
         bytes_max: usize,
     ) -> Result<Vec<(RollupKey, Vec<u8>)>, StoreError> {
         let family = keys::FAMILY_ROLLUPS;
-        let mut scan = scan::Scan::new(self.iterator(family)?, tag, family);
+        let mut scan = scan::FamilyScan::new(self.iterator(family)?, tag, family);
         let (mut found, mut bytes) = (Vec::new(), 0);
         scan.entries(weeks, &mut |key, value| {
             let key = RollupKey::decode(key).ok_or_else(|| scan::no_such_key(family, key))?;
@@ -114,7 +114,7 @@ impl Reads<'_> {
     }
 
     fn weeks(&self, family: ChunkFamily, tag: TagId) -> Result<Vec<i32>, StoreError> {
-        scan::Scan::new(self.iterator(family.name())?, tag, family.name()).weeks()
+        scan::FamilyScan::new(self.iterator(family.name())?, tag, family.name()).weeks()
     }
 
     fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {

@@ -17,7 +17,7 @@ use historian_model::{TagId, TimeBounds};
 pub(super) type VisitEntry<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError>;
 
 /// Walks the entries of one tag in one family.
-pub(super) struct Scan<'a> {
+pub(super) struct FamilyScan<'a> {
     iterator: DBRawIterator<'a>,
     tag: u32,
     family: &'static str,
@@ -41,9 +41,9 @@ pub(super) fn weeks(mut iterator: DBRawIterator<'_>, family: &'static str) -> Re
     Ok(found)
 }
 
-impl<'a> Scan<'a> {
-    pub(super) fn new(iterator: DBRawIterator<'a>, tag: TagId, family: &'static str) -> Scan<'a> {
-        Scan { iterator, tag: tag.0, family }
+impl<'a> FamilyScan<'a> {
+    pub(super) fn new(iterator: DBRawIterator<'a>, tag: TagId, family: &'static str) -> FamilyScan<'a> {
+        FamilyScan { iterator, tag: tag.0, family }
     }
 
     /// Week and tag of the current entry; `None` at an end.

@@ -189,7 +189,7 @@ impl Store for RocksStore {
 
     fn last_generation(&self, tag: TagId, start: i64) -> Result<Option<u16>, StoreError> {
         let family = ChunkFamily::Late;
-        scan::Scan::new(self.db.raw_iterator_cf(self.chunk_family(family)?), tag, family.name()).last_generation(start)
+        scan::FamilyScan::new(self.db.raw_iterator_cf(self.chunk_family(family)?), tag, family.name()).last_generation(start)
     }
 
     fn dirty_days(&self, tag: TagId, week: i32) -> Result<u8, StoreError> {
@@ -278,7 +278,7 @@ impl Store for RocksStore {
         let mut batch = WriteBatch::default();
         for family in [keys::FAMILY_CHUNKS, keys::FAMILY_LATE, keys::FAMILY_SUPERSEDED, keys::FAMILY_ROLLUPS] {
             let handle = self.family(family)?;
-            for week in scan::Scan::new(self.db.raw_iterator_cf(handle), tag, family).weeks()? {
+            for week in scan::FamilyScan::new(self.db.raw_iterator_cf(handle), tag, family).weeks()? {
                 let first = ChunkKey::prefix(week, tag.0);
                 let mut after = first.to_vec();
                 after.extend([0xFF; SupersededKey::BYTES]);

@@ -25,15 +25,15 @@ use std::{
 use historian_format::journal::encode_record;
 
 use self::{
-    open::{Mending, Opened},
-    read::{Findings, Loss, Read},
-    swap::Work,
+    open::{Mending, WorkingCopy},
+    read::{SalvageFindings, SalvageReader, UnreadableEntry},
+    swap::SalvageDirectories,
 };
 use super::{
     AuditEntry, Claim, Gap, GapReason, RocksStore, Store, StoreError,
     disk::{
         lock::lock,
-        watermark::{Found, WatermarkFile},
+        watermark::{WatermarkFile, WatermarkRead},
     },
     rocks::StoreOptions,
 };
@@ -87,10 +87,10 @@ fn accept_loss_alone(directory: &Path, options: &StoreOptions, now: Timestamp) -
         fs::write(&lock_file, "").map_err(|error| swap::failed(&lock_file, error))?;
     }
     let _lock = lock(&database)?;
-    let work = Work::begin(directory)?;
+    let work = SalvageDirectories::begin(directory)?;
     let accepted = salvage(&work, options, now);
     match accepted {
-        Ok(Some(Done { result, gaps, notes })) => {
+        Ok(Some(SalvageResult { result, gaps, notes })) => {
             let set_aside = work.put_in_place(&result, now)?;
             tracing::warn!(set_aside = %set_aside.display(), gaps = gaps.len(), "--accept-loss: done; the damaged files are set aside");
             Ok(Some(Accepted { set_aside, gaps, notes }))
@@ -108,22 +108,22 @@ fn accept_loss_alone(directory: &Path, options: &StoreOptions, now: Timestamp) -
 }
 
 /// A result that is ready to be put in place.
-struct Done {
+struct SalvageResult {
     result: PathBuf,
     gaps: Vec<Gap>,
     notes: Vec<String>,
 }
 
-fn salvage(work: &Work, options: &StoreOptions, now: Timestamp) -> Result<Option<Done>, StoreError> {
+fn salvage(work: &SalvageDirectories, options: &StoreOptions, now: Timestamp) -> Result<Option<SalvageResult>, StoreError> {
     let acknowledged = WatermarkFile::look(work.directory());
-    let Opened { store: source, mending, mut notes, losses } = open::open(work, options)?;
-    let mut findings = Read::new(&source, None, mending, now).run()?;
+    let WorkingCopy { store: source, mending, mut notes, losses } = open::open(work, options)?;
+    let mut findings = SalvageReader::new(&source, None, mending, now).run()?;
     let tail = lost_tail(&acknowledged, findings.last_sequence);
     if mending == Mending::Nothing && notes.is_empty() && !findings.damaged && tail.is_none() {
         return Ok(None);
     }
     notes.extend(match &acknowledged {
-        Found::Damaged(message) => Some(message.clone()),
+        WatermarkRead::Damaged(message) => Some(message.clone()),
         _ => None,
     });
     for note in &notes {
@@ -135,11 +135,11 @@ fn salvage(work: &Work, options: &StoreOptions, now: Timestamp) -> Result<Option
         work.require_room_for_all()?;
         result = work.rebuilt();
         let target = RocksStore::open(&result, options)?;
-        findings = Read::new(&source, Some(&target), mending, now).run()?;
+        findings = SalvageReader::new(&source, Some(&target), mending, now).run()?;
     }
     drop(source);
 
-    let names = |findings: &Findings, loss: Loss| gap(loss, findings, now);
+    let names = |findings: &SalvageFindings, loss: UnreadableEntry| gap(loss, findings, now);
     let mut gaps: Vec<Gap> = losses.into_iter().chain(tail).map(|detail| Gap { time: now, detail, ..Gap::default() }).collect();
     let lost = std::mem::take(&mut findings.losses);
     gaps.extend(lost.into_iter().map(|loss| names(&findings, loss)));
@@ -153,7 +153,7 @@ fn salvage(work: &Work, options: &StoreOptions, now: Timestamp) -> Result<Option
     }
     let last = findings.sequence_max.max(acknowledged.held());
     record(&result, options, (findings.last_sequence, last), &gaps, &notes, now)?;
-    Ok(Some(Done { result, gaps, notes }))
+    Ok(Some(SalvageResult { result, gaps, notes }))
 }
 
 /// Writes into the result what was lost, and brings journal and watermark to the last sequence number ever given.
@@ -202,20 +202,20 @@ fn record(
 }
 
 /// What is missing at the end of the journal.
-fn lost_tail(acknowledged: &Found, found: u64) -> Option<String> {
+fn lost_tail(acknowledged: &WatermarkRead, found: u64) -> Option<String> {
     match acknowledged {
-        Found::Held(acknowledged) if *acknowledged > found => {
+        WatermarkRead::Held(acknowledged) if *acknowledged > found => {
             Some(format!("writes {} to {acknowledged}: they were acknowledged, and the journal ends at write {found}", found + 1))
         }
-        Found::Held(_) => None,
-        Found::Missing if found == 0 => None,
-        Found::Missing | Found::Damaged(_) => Some(format!(
+        WatermarkRead::Held(_) => None,
+        WatermarkRead::Missing if found == 0 => None,
+        WatermarkRead::Missing | WatermarkRead::Damaged(_) => Some(format!(
             "the WATERMARK is missing or damaged: whether writes after {found}, where the journal ends, were acknowledged cannot be told"
         )),
     }
 }
 
-fn gap(loss: Loss, findings: &Findings, now: Timestamp) -> Gap {
+fn gap(loss: UnreadableEntry, findings: &SalvageFindings, now: Timestamp) -> Gap {
     let tag = loss.tag.map(|tag| findings.names.get(&tag).cloned().unwrap_or_else(|| format!("tag id {tag}")));
     Gap { time: now, tag, start: loss.start, end: loss.end, reason: GapReason::DataLoss, detail: loss.detail }
 }

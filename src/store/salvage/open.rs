@@ -8,12 +8,12 @@ use std::{
 use historian_format::keys::{self, MANIFEST_MARK_FILE};
 use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch};
 
-use super::swap::{Work, failed};
+use super::swap::{SalvageDirectories, failed};
 use crate::{
     RocksStore, StoreError,
     disk::{
         log,
-        manifest::{Manifest, refuse_recycled},
+        manifest::{ManifestMark, refuse_recycled},
         watermark::WatermarkFile,
     },
     rocks::{StoreOptions, database_options, families, io},
@@ -34,7 +34,7 @@ pub(super) enum Mending {
 const MENDINGS: [Mending; 4] = [Mending::Nothing, Mending::Log, Mending::Files, Mending::Manifest];
 
 /// The working copy, open.
-pub(super) struct Opened {
+pub(super) struct WorkingCopy {
     pub store: RocksStore,
     pub mending: Mending,
     /// What was damaged, for people.
@@ -47,7 +47,7 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// [`StoreError::Open`] when no mending helps.
-pub(super) fn open(work: &Work, options: &StoreOptions) -> Result<Opened, StoreError> {
+pub(super) fn open(work: &SalvageDirectories, options: &StoreOptions) -> Result<WorkingCopy, StoreError> {
     let mut refusals: Vec<String> = Vec::new();
     for mending in MENDINGS {
         let path = work.copy()?;
@@ -59,10 +59,10 @@ pub(super) fn open(work: &Work, options: &StoreOptions) -> Result<Opened, StoreE
                 }
                 let Attempt { path, notes, losses, .. } = attempt;
                 let (watermark, _) = WatermarkFile::open(&work.source())?;
-                let manifest = Manifest::unchecked(&work.source(), &path);
+                let manifest = ManifestMark::unchecked(&work.source(), &path);
                 let store = RocksStore::assemble(db, path, watermark, manifest, options);
                 store.rest()?;
-                return Ok(Opened { store, mending, notes, losses });
+                return Ok(WorkingCopy { store, mending, notes, losses });
             }
             Err(StoreError::Full(message)) => return Err(StoreError::Full(message)),
             Err(error) => {
@@ -80,7 +80,7 @@ pub(super) fn open(work: &Work, options: &StoreOptions) -> Result<Opened, StoreE
 }
 
 struct Attempt<'a> {
-    work: &'a Work,
+    work: &'a SalvageDirectories,
     options: &'a StoreOptions,
     /// The working copy of the database.
     path: PathBuf,
@@ -105,7 +105,7 @@ impl Attempt<'_> {
             database.set_paranoid_checks(false);
         }
         refuse_recycled(&self.path)?;
-        Manifest::check(&self.work.source(), &self.path)?;
+        ManifestMark::check(&self.work.source(), &self.path)?;
         self.open_with(&database)
     }
 

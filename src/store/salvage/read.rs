@@ -18,8 +18,8 @@ use crate::{
     catalog::{deleted_entry, stored_tag, tag_entry},
     rocks::io,
     scrub::{
-        entry::{Checker, Fault, Place, place},
-        walk::{Page, Unreadable, Walk},
+        entry::{Checker, EntryDamage, KeyPlace, place},
+        walk::{FamilyWalk, ScrubPage, Unreadable},
     },
 };
 use historian_model::{Tag, TagDefinition, TagId, TagName, TimeBounds, Timestamp};
@@ -48,7 +48,7 @@ const EVERY_DAY: u8 = 0x7F;
 
 /// Something that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Loss {
+pub(super) struct UnreadableEntry {
     pub tag: Option<u32>,
     /// The range `[start, end)` of source time, as far as it is known.
     pub start: Option<i64>,
@@ -58,11 +58,11 @@ pub(super) struct Loss {
 
 /// What reading found.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(super) struct SalvageFindings {
     /// Not everything is as it should be: a copy is needed.
     pub damaged: bool,
     /// The first losses, and how many came after them.
-    pub losses: Vec<Loss>,
+    pub losses: Vec<UnreadableEntry>,
     pub more: u64,
     /// Names of the tags of losses.
     pub names: BTreeMap<u32, String>,
@@ -72,13 +72,13 @@ pub(super) struct Findings {
     pub sequence_max: u64,
 }
 
-pub(super) struct Read<'a> {
+pub(super) struct SalvageReader<'a> {
     source: &'a RocksStore,
     target: Option<&'a RocksStore>,
     mending: Mending,
     now: Timestamp,
     batch: WriteBatch,
-    findings: Findings,
+    findings: SalvageFindings,
     /// Ids that have an entry in the catalog, be it of a deleted tag.
     known: BTreeSet<u32>,
     /// Ids whose entry is lost.
@@ -88,29 +88,29 @@ pub(super) struct Read<'a> {
     /// Tags that have data and no entry.
     orphans: BTreeMap<u32, ValueType>,
     /// The last ordered chunk, not yet copied, because the next one may overlap it.
-    pending: Option<Pending>,
+    pending: Option<PendingChunk>,
     /// Days whose rollups are to be made anew.
     dirty: BTreeMap<(u32, i32), u8>,
     /// All rollups are to be made anew.
     renew: bool,
 }
 
-struct Pending {
+struct PendingChunk {
     key: ChunkKey,
     bytes: Vec<u8>,
     last: i64,
     sequence: u64,
 }
 
-impl<'a> Read<'a> {
-    pub(super) fn new(source: &'a RocksStore, target: Option<&'a RocksStore>, mending: Mending, now: Timestamp) -> Read<'a> {
-        Read {
+impl<'a> SalvageReader<'a> {
+    pub(super) fn new(source: &'a RocksStore, target: Option<&'a RocksStore>, mending: Mending, now: Timestamp) -> SalvageReader<'a> {
+        SalvageReader {
             source,
             target,
             mending,
             now,
             batch: WriteBatch::default(),
-            findings: Findings::default(),
+            findings: SalvageFindings::default(),
             known: BTreeSet::new(),
             missing: BTreeSet::new(),
             recovered_names: BTreeSet::new(),
@@ -126,9 +126,9 @@ impl<'a> Read<'a> {
     ///
     /// # Errors
     /// When the target cannot be written; damage of the source is in the findings.
-    pub(super) fn run(mut self) -> Result<Findings, StoreError> {
+    pub(super) fn run(mut self) -> Result<SalvageFindings, StoreError> {
         for family in ORDER {
-            let mut walk = Walk::new(self.source, family)?;
+            let mut walk = FamilyWalk::new(self.source, family)?;
             let mut checker = Checker::new(family);
             loop {
                 let page = walk.page()?;
@@ -194,7 +194,7 @@ impl<'a> Read<'a> {
                 self.note(key.tag_id, header.value_type);
                 if family == keys::FAMILY_CHUNKS {
                     let (last, sequence) = (header.statistics.last_timestamp, header.sequence);
-                    return self.ordered(Pending { key, bytes: value.to_vec(), last, sequence });
+                    return self.ordered(PendingChunk { key, bytes: value.to_vec(), last, sequence });
                 }
             }
             keys::FAMILY_SUPERSEDED => {
@@ -236,7 +236,7 @@ impl<'a> Read<'a> {
     }
 
     /// Takes the next ordered chunk. Of two that overlap the one that was written later goes to the late ones, which win over the others.
-    fn ordered(&mut self, mut chunk: Pending) -> Result<(), StoreError> {
+    fn ordered(&mut self, mut chunk: PendingChunk) -> Result<(), StoreError> {
         if let Some(before) = self.pending.take() {
             let overlap = before.key.tag_id == chunk.key.tag_id && before.last >= chunk.key.start;
             if overlap {
@@ -324,21 +324,21 @@ impl<'a> Read<'a> {
         self.dirty_week(tag, week, days_of_week(first, last));
     }
 
-    fn lose(&mut self, loss: Loss) {
+    fn lose(&mut self, loss: UnreadableEntry) {
         if self.findings.losses.len() < LOSSES_MAX { self.findings.losses.push(loss) } else { self.findings.more += 1 }
     }
 
     /// An entry that was read and is not sound.
-    fn damaged(&mut self, family: &'static str, key: &[u8], fault: Fault) {
+    fn damaged(&mut self, family: &'static str, key: &[u8], fault: EntryDamage) {
         self.findings.damaged = true;
-        let Fault { tag, start, end, message } = fault;
+        let EntryDamage { tag, start, end, message } = fault;
         let detail = format!("a damaged entry of the family {family}: {message}");
         match family {
             keys::FAMILY_CATALOG => {
                 let id = keys::decode_catalog_key(key);
                 self.missing.extend(id);
                 if id.is_none() {
-                    self.lose(Loss { tag: None, start: None, end: None, detail });
+                    self.lose(UnreadableEntry { tag: None, start: None, end: None, detail });
                 }
             }
             keys::FAMILY_ROLLUPS => match RollupKey::decode(key) {
@@ -351,13 +351,13 @@ impl<'a> Read<'a> {
                 if let (keys::FAMILY_CHUNKS, Some(tag), Some(start), Some(last)) = (family, tag, start, last) {
                     self.mark(tag, TimeBounds { first: start, last });
                 }
-                self.lose(Loss { tag, start, end: last.map(|last| last.saturating_add(1)), detail });
+                self.lose(UnreadableEntry { tag, start, end: last.map(|last| last.saturating_add(1)), detail });
             }
         }
     }
 
     /// What lies between two entries that can be read.
-    fn unreadable(&mut self, family: &'static str, page: &Page, unreadable: &Unreadable) {
+    fn unreadable(&mut self, family: &'static str, page: &ScrubPage, unreadable: &Unreadable) {
         self.findings.damaged = true;
         let before = page.entries.last().map(|(key, _)| key.as_slice()).or(unreadable.after.as_deref());
         let next = unreadable.next.as_deref();
@@ -372,7 +372,7 @@ impl<'a> Read<'a> {
                 let first = before.and_then(keys::decode_catalog_key).map_or(1, |id| id + 1);
                 match next.and_then(keys::decode_catalog_key) {
                     Some(next) => self.missing.extend(first..next.min(first.saturating_add(IDS_MAX))),
-                    None => self.lose(Loss {
+                    None => self.lose(UnreadableEntry {
                         tag: None,
                         start: None,
                         end: None,
@@ -388,19 +388,19 @@ impl<'a> Read<'a> {
                 let what = if family == keys::FAMILY_JOURNAL { "writes" } else { "entries" };
                 let range =
                     number(next).map_or_else(|| format!("{what} from {first} on"), |next| format!("{what} {first} to {}", next - 1));
-                self.lose(Loss { tag: None, start: None, end: None, detail: format!("{detail}: {range}") });
+                self.lose(UnreadableEntry { tag: None, start: None, end: None, detail: format!("{detail}: {range}") });
             }
         }
     }
 
-    fn unreadable_places(&mut self, family: &'static str, from: Option<Place>, to: Option<Place>, detail: &str) {
+    fn unreadable_places(&mut self, family: &'static str, from: Option<KeyPlace>, to: Option<KeyPlace>, detail: &str) {
         let is_rollup = family == keys::FAMILY_ROLLUPS;
         let (Some(from), Some(to)) = (from, to) else {
             self.renew = true;
             let start = from.map(|from| TimeBounds::of_week(from.week).first);
             let end = to.map(|to| TimeBounds::of_week(to.week).to_range().end.0);
             if !is_rollup {
-                self.lose(Loss { tag: None, start, end, detail: detail.to_owned() });
+                self.lose(UnreadableEntry { tag: None, start, end, detail: detail.to_owned() });
             }
             return;
         };
@@ -409,7 +409,7 @@ impl<'a> Read<'a> {
             if !is_rollup {
                 let start = Some(TimeBounds::of_week(from.week).first);
                 let end = Some(TimeBounds::of_week(to.week).to_range().end.0);
-                self.lose(Loss { tag: None, start, end, detail: detail.to_owned() });
+                self.lose(UnreadableEntry { tag: None, start, end, detail: detail.to_owned() });
             }
             return;
         }
@@ -428,12 +428,12 @@ impl<'a> Read<'a> {
             }
             if one_by_one {
                 let end = last.saturating_add(1);
-                self.lose(Loss { tag: Some(tag), start: Some(first), end: Some(end), detail: detail.to_owned() });
+                self.lose(UnreadableEntry { tag: Some(tag), start: Some(first), end: Some(end), detail: detail.to_owned() });
             }
         }
         if !one_by_one && !is_rollup {
             let week = week.to_range();
-            self.lose(Loss { tag: None, start: Some(week.start.0), end: Some(week.end.0), detail: detail.to_owned() });
+            self.lose(UnreadableEntry { tag: None, start: Some(week.start.0), end: Some(week.end.0), detail: detail.to_owned() });
         }
     }
 
@@ -473,14 +473,19 @@ impl<'a> Read<'a> {
             let entry = tag_entry(&tag).map_err(|error| failed(id, error))?;
             self.put(keys::FAMILY_CATALOG, &keys::catalog_key(id), &entry)?;
             let detail = format!("the definition of tag id {id}, its name with it: its samples are kept under the name {free}");
-            self.lose(Loss { tag: Some(id), start: None, end: None, detail });
+            self.lose(UnreadableEntry { tag: Some(id), start: None, end: None, detail });
             self.missing.remove(&id);
             self.known.insert(id);
         }
         for id in std::mem::take(&mut self.missing) {
             let entry = deleted_entry(TagId(id)).map_err(|error| failed(id, error))?;
             self.put(keys::FAMILY_CATALOG, &keys::catalog_key(id), &entry)?;
-            self.lose(Loss { tag: None, start: None, end: None, detail: format!("the definition of tag id {id}, which had no samples") });
+            self.lose(UnreadableEntry {
+                tag: None,
+                start: None,
+                end: None,
+                detail: format!("the definition of tag id {id}, which had no samples"),
+            });
         }
         Ok(())
     }

@@ -102,15 +102,15 @@ pub(super) fn sync_all(path: &Path) -> Result<(), StoreError> {
 }
 
 /// The directories of one run.
-pub(super) struct Work {
+pub(super) struct SalvageDirectories {
     directory: PathBuf,
     partial: PathBuf,
 }
 
-impl Work {
+impl SalvageDirectories {
     /// Begins anew: what an interrupted run left is removed.
-    pub(super) fn begin(directory: &Path) -> Result<Work, StoreError> {
-        let work = Work { directory: directory.to_owned(), partial: directory.join(PARTIAL) };
+    pub(super) fn begin(directory: &Path) -> Result<SalvageDirectories, StoreError> {
+        let work = SalvageDirectories { directory: directory.to_owned(), partial: directory.join(PARTIAL) };
         remove(&work.partial)?;
         fs::create_dir(&work.partial).map_err(|error| failed(&work.partial, error))?;
         Ok(work)

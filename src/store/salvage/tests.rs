@@ -191,7 +191,7 @@ fn accept(directory: &Path) -> After {
     let audit = store.audit(1, 1000).unwrap().pop().unwrap().1;
     assert_eq!((audit.action.as_str(), audit.time), ("accept_loss", now));
     let last = store.last_journal_sequence().unwrap();
-    assert!(last >= WRITES || WatermarkFile::look(&accepted.set_aside) != Found::Held(WRITES), "numbers would be given twice");
+    assert!(last >= WRITES || WatermarkFile::look(&accepted.set_aside) != WatermarkRead::Held(WRITES), "numbers would be given twice");
     store.append_journal(&[(last + 1, record(1, i64::MAX / 2))], true).unwrap();
     store.apply(&Change { chunks: vec![(ChunkFamily::Chunks, chunk(1, 1 << 60, last + 1))], ..Change::default() }).unwrap();
     store.compact().unwrap();

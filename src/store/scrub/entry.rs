@@ -10,7 +10,7 @@ use historian_format::{
 use super::super::AuditEntry;
 
 /// Why an entry is damaged.
-pub(crate) struct Fault {
+pub(crate) struct EntryDamage {
     pub tag: Option<u32>,
     pub start: Option<i64>,
     pub end: Option<i64>,
@@ -19,34 +19,34 @@ pub(crate) struct Fault {
 
 /// Where a key lies: its week, its tag, and its time where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct KeyPlace {
     pub week: i32,
     pub tag: u32,
     pub start: Option<i64>,
 }
 
-impl Place {
+impl KeyPlace {
     /// The least place in the same week.
-    pub(crate) fn first_of_week(self) -> Place {
-        Place { tag: 0, start: None, ..self }
+    pub(crate) fn first_of_week(self) -> KeyPlace {
+        KeyPlace { tag: 0, start: None, ..self }
     }
 
     /// The greatest place of the same tag and week.
-    pub(crate) fn last_of_week(self) -> Place {
-        Place { start: Some(keys::week_bounds(self.week).1), ..self }
+    pub(crate) fn last_of_week(self) -> KeyPlace {
+        KeyPlace { start: Some(keys::week_bounds(self.week).1), ..self }
     }
 }
 
 /// Place of a key, for the families whose keys have one.
-pub(crate) fn place(family: &str, key: &[u8]) -> Option<Place> {
+pub(crate) fn place(family: &str, key: &[u8]) -> Option<KeyPlace> {
     match family {
         keys::FAMILY_CHUNKS | keys::FAMILY_LATE => {
-            ChunkKey::decode(key).map(|key| Place { week: keys::week_of(key.start), tag: key.tag_id, start: Some(key.start) })
+            ChunkKey::decode(key).map(|key| KeyPlace { week: keys::week_of(key.start), tag: key.tag_id, start: Some(key.start) })
         }
         keys::FAMILY_SUPERSEDED => {
-            SupersededKey::decode(key).map(|key| Place { week: keys::week_of(key.start), tag: key.tag_id, start: Some(key.start) })
+            SupersededKey::decode(key).map(|key| KeyPlace { week: keys::week_of(key.start), tag: key.tag_id, start: Some(key.start) })
         }
-        keys::FAMILY_ROLLUPS => RollupKey::decode(key).map(|key| Place { week: key.week, tag: key.tag_id, start: None }),
+        keys::FAMILY_ROLLUPS => RollupKey::decode(key).map(|key| KeyPlace { week: key.week, tag: key.tag_id, start: None }),
         _ => None,
     }
 }
@@ -69,11 +69,11 @@ impl Checker {
     }
 
     /// Samples in the entry, where it is sound.
-    pub(crate) fn check(&mut self, key: &[u8], value: &[u8]) -> Result<u64, Fault> {
+    pub(crate) fn check(&mut self, key: &[u8], value: &[u8]) -> Result<u64, EntryDamage> {
         let place = place(self.family, key);
         let fault = |message: String| {
             let week = place.map(|place| keys::week_bounds(place.week));
-            Fault {
+            EntryDamage {
                 tag: place.map(|place| place.tag),
                 start: place.and_then(|place| place.start).or(week.map(|week| week.0)),
                 end: place.and_then(|place| place.start).is_none().then(|| week.map(|week| week.1)).flatten(),
@@ -84,7 +84,7 @@ impl Checker {
         match self.family {
             keys::FAMILY_CHUNKS | keys::FAMILY_LATE => {
                 let key = ChunkKey::decode(key).ok_or_else(no_key)?;
-                self.chunk(key, value).map_err(|(end, message)| Fault { end, ..fault(message) })
+                self.chunk(key, value).map_err(|(end, message)| EntryDamage { end, ..fault(message) })
             }
             keys::FAMILY_SUPERSEDED => {
                 let key = SupersededKey::decode(key).ok_or_else(no_key)?;
@@ -105,7 +105,7 @@ impl Checker {
             }
             keys::FAMILY_CATALOG => {
                 let tag = keys::decode_catalog_key(key).ok_or_else(no_key)?;
-                let of = |message: String| Fault { tag: Some(tag), ..fault(message) };
+                let of = |message: String| EntryDamage { tag: Some(tag), ..fault(message) };
                 let entry: serde_json::Value = serde_json::from_slice(value).map_err(|error| of(error.to_string()))?;
                 match entry.get("id").and_then(serde_json::Value::as_u64) {
                     Some(id) if id == u64::from(tag) => Ok(0),

@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     entry::Checker,
-    walk::{Page, Walk},
+    walk::{FamilyWalk, ScrubPage},
 };
-use super::{RocksStore, StoreError, pace::Pace};
+use super::{RocksStore, StoreError, pace::RateLimit};
 use historian_model::Timestamp;
 
 /// Findings that are kept in a report; all are counted and told.
@@ -87,7 +87,8 @@ pub type Listen<'a> = &'a mut dyn FnMut(ScrubEvent<'_>) -> ControlFlow<()>;
 /// # Errors
 /// Only when told to stop; damage is in the report.
 pub fn scrub(store: &RocksStore, bytes_per_s: Option<u64>, listen: Listen<'_>) -> Result<ScrubReport, ScrubError> {
-    let mut run = Run { store, listen, report: ScrubReport::default(), bytes_total: store.stored_bytes(), pace: Pace::new(bytes_per_s) };
+    let mut run =
+        Run { store, listen, report: ScrubReport::default(), bytes_total: store.stored_bytes(), pace: RateLimit::new(bytes_per_s) };
     for family in keys::FAMILIES {
         run.family(family)?;
     }
@@ -109,12 +110,12 @@ struct Run<'a, 'b> {
     listen: Listen<'b>,
     report: ScrubReport,
     bytes_total: u64,
-    pace: Pace,
+    pace: RateLimit,
 }
 
 impl Run<'_, '_> {
     fn family(&mut self, family: &'static str) -> Result<(), ScrubError> {
-        let mut walk = Walk::new(self.store, family)?;
+        let mut walk = FamilyWalk::new(self.store, family)?;
         let mut checker = Checker::new(family);
         loop {
             let page = walk.page()?;
@@ -166,12 +167,13 @@ impl Run<'_, '_> {
     }
 
     /// What lies between the last entry that could be read and the next one.
-    fn unreadable(&self, family: &'static str, page: &Page, unreadable: &walk::Unreadable) -> Damaged {
+    fn unreadable(&self, family: &'static str, page: &ScrubPage, unreadable: &walk::Unreadable) -> Damaged {
         let before = page.entries.last().map(|(key, _)| key.as_slice()).or(unreadable.after.as_deref());
         let place = |key: Option<&[u8]>| key.and_then(|key| entry::place(family, key));
         let (first, next) = (place(before), place(unreadable.next.as_deref()));
         let mut damaged = Damaged { family: family.to_owned(), message: unreadable.message.clone(), ..Damaged::default() };
-        let (Some(from), Some(to)) = (first.or(next.map(entry::Place::first_of_week)), next.or(first.map(entry::Place::last_of_week)))
+        let (Some(from), Some(to)) =
+            (first.or(next.map(entry::KeyPlace::first_of_week)), next.or(first.map(entry::KeyPlace::last_of_week)))
         else {
             return damaged;
         };

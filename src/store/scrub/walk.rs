@@ -13,7 +13,7 @@ use super::super::{RocksStore, StoreError};
 const PAGE_BYTES: u64 = 1 << 20;
 
 /// Entries read under one iterator.
-pub(crate) struct Page {
+pub(crate) struct ScrubPage {
     pub entries: Vec<(Vec<u8>, Vec<u8>)>,
     pub bytes: u64,
     /// What ended the page early.
@@ -31,7 +31,7 @@ pub(crate) struct Unreadable {
     pub next: Option<Vec<u8>>,
 }
 
-pub(crate) struct Walk<'a> {
+pub(crate) struct FamilyWalk<'a> {
     store: &'a RocksStore,
     family: &'static str,
     /// The next page begins at this key.
@@ -40,10 +40,10 @@ pub(crate) struct Walk<'a> {
     before: Option<Vec<u8>>,
 }
 
-impl<'a> Walk<'a> {
-    pub(crate) fn new(store: &'a RocksStore, family: &'static str) -> Result<Walk<'a>, StoreError> {
+impl<'a> FamilyWalk<'a> {
+    pub(crate) fn new(store: &'a RocksStore, family: &'static str) -> Result<FamilyWalk<'a>, StoreError> {
         store.family(family)?;
-        Ok(Walk { store, family, at: Vec::new(), before: None })
+        Ok(FamilyWalk { store, family, at: Vec::new(), before: None })
     }
 
     fn iterator(&self) -> Result<DBRawIterator<'a>, StoreError> {
@@ -54,8 +54,8 @@ impl<'a> Walk<'a> {
         Ok(self.store.db.raw_iterator_cf_opt(self.store.family(self.family)?, options))
     }
 
-    pub(crate) fn page(&mut self) -> Result<Page, StoreError> {
-        let mut page = Page { entries: Vec::new(), bytes: 0, unreadable: None, last: false };
+    pub(crate) fn page(&mut self) -> Result<ScrubPage, StoreError> {
+        let mut page = ScrubPage { entries: Vec::new(), bytes: 0, unreadable: None, last: false };
         let mut iterator = self.iterator()?;
         iterator.seek(&self.at);
         while page.bytes < PAGE_BYTES

@@ -1,7 +1,7 @@
 //! Decodes a chunk and computes its statistics again: what a scrub asks, and what a query that trusts the header leaves out.
 
 use super::{Chunk, Statistics};
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{CorruptChunk, Samples};
 
 impl Chunk<'_> {
@@ -14,7 +14,7 @@ impl Chunk<'_> {
         let (told, found) = (&self.header().statistics, Statistics::of(&samples));
         match difference(told, &found) {
             None => Ok(samples),
-            Some((what, expected, found)) => Err(Fault::new(what, 0, expected, found).in_chunk(Some(self.header().tag_id))),
+            Some((what, expected, found)) => Err(FieldFault::new(what, 0, expected, found).in_chunk(Some(self.header().tag_id))),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::CHUNK_SAMPLES_MAX;
 use super::statistics::{Extreme, Scalar, Statistics};
 use crate::codec::{PresenceCodec, QualityCodec, TimestampCodec, ValueCodec};
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{CorruptChunk, ValueType};
 
 /// The first four bytes of every chunk.
@@ -63,7 +63,7 @@ impl ChunkHeader {
     /// [`CorruptChunk`] naming the field at fault.
     pub fn parse(bytes: &[u8]) -> Result<Self, CorruptChunk> {
         let whole = checked(bytes).map_err(|fault| fault.in_chunk(None))?;
-        let tag_id = Fields { bytes: whole, at: 12 }.u32();
+        let tag_id = HeaderFields { bytes: whole, at: 12 }.u32();
         Self::read(whole).map_err(|fault| fault.in_chunk(Some(tag_id)))
     }
 
@@ -73,29 +73,29 @@ impl ChunkHeader {
         CHUNK_HEADER_BYTES + self.timestamps_bytes + self.presence_bytes + self.values_bytes + self.qualities_bytes
     }
 
-    fn read(bytes: &[u8]) -> Result<Self, Fault> {
-        let value_type = ValueType::try_from(bytes[5]).map_err(|_| Fault::new("value type", 5, "1 to 7", bytes[5]))?;
+    fn read(bytes: &[u8]) -> Result<Self, FieldFault> {
+        let value_type = ValueType::try_from(bytes[5]).map_err(|_| FieldFault::new("value type", 5, "1 to 7", bytes[5]))?;
         let unknown =
-            |what, offset: usize| Fault::new(what, offset, "one that this historian knows and that fits the values", bytes[offset]);
+            |what, offset: usize| FieldFault::new(what, offset, "one that this historian knows and that fits the values", bytes[offset]);
         let timestamp_codec = TimestampCodec::from_id(bytes[6]).ok_or_else(|| unknown("timestamp codec", 6))?;
         let presence_codec = PresenceCodec::from_id(bytes[7]).ok_or_else(|| unknown("presence codec", 7))?;
         let value_codec = ValueCodec::from_id(bytes[8]).filter(|codec| codec.fits(value_type)).ok_or_else(|| unknown("value codec", 8))?;
         let quality_codec = QualityCodec::from_id(bytes[9]).ok_or_else(|| unknown("quality codec", 9))?;
-        let mut fields = Fields { bytes, at: 10 };
+        let mut fields = HeaderFields { bytes, at: 10 };
         let flags = fields.u16();
         if flags & !FLAGS_KNOWN != 0 {
-            return Err(Fault::new("flags", 10, "the lowest four bits only", flags));
+            return Err(FieldFault::new("flags", 10, "the lowest four bits only", flags));
         }
         let tag_id = fields.u32();
         let sequence = fields.u64();
         let count = fields.u32();
         if count == 0 || count as usize > CHUNK_SAMPLES_MAX {
-            return Err(Fault::new("count", 24, format!("1 to {CHUNK_SAMPLES_MAX}"), count));
+            return Err(FieldFault::new("count", 24, format!("1 to {CHUNK_SAMPLES_MAX}"), count));
         }
         let good_count = fields.u32();
         let null_count = fields.u32();
         if u64::from(good_count) + u64::from(null_count) > u64::from(count) {
-            return Err(Fault::new(
+            return Err(FieldFault::new(
                 "good and null counts",
                 28,
                 format!("{count} together at most"),
@@ -105,7 +105,12 @@ impl ChunkHeader {
         let worst_quality = fields.u32();
         let (first_timestamp, last_timestamp) = (fields.i64(), fields.i64());
         if (count == 1) != (first_timestamp == last_timestamp) || first_timestamp > last_timestamp {
-            return Err(Fault::new("last timestamp", 48, format!("one for {count} samples from {first_timestamp} on"), last_timestamp));
+            return Err(FieldFault::new(
+                "last timestamp",
+                48,
+                format!("one for {count} samples from {first_timestamp} on"),
+                last_timestamp,
+            ));
         }
         let scalar = |flag: u16, bits: u64| (flags & flag != 0 && value_type != ValueType::String).then_some(Scalar { value_type, bits });
         let first_value = scalar(FLAG_FIRST_VALUE, fields.u64());
@@ -203,34 +208,34 @@ impl ChunkHeader {
 }
 
 /// The header's bytes, once magic, version and checksum hold.
-fn checked(bytes: &[u8]) -> Result<&[u8], Fault> {
-    let short = |least: usize| Fault::new("length of the chunk", 0, format!("{least} bytes or more"), bytes.len());
+fn checked(bytes: &[u8]) -> Result<&[u8], FieldFault> {
+    let short = |least: usize| FieldFault::new("length of the chunk", 0, format!("{least} bytes or more"), bytes.len());
     let Some((magic, [version, ..])) = bytes.split_first_chunk::<4>() else {
         return Err(short(CHUNK_HEADER_BYTES));
     };
     if *magic != CHUNK_MAGIC {
-        return Err(Fault::new("magic", 0, "HSCK", magic.escape_ascii()));
+        return Err(FieldFault::new("magic", 0, "HSCK", magic.escape_ascii()));
     }
     if *version != CHUNK_VERSION {
-        return Err(Fault::new("version", 4, CHUNK_VERSION, version));
+        return Err(FieldFault::new("version", 4, CHUNK_VERSION, version));
     }
     let header = bytes.get(..CHUNK_HEADER_BYTES).ok_or_else(|| short(CHUNK_HEADER_BYTES))?;
     let checksum_at = header.len() - 4;
-    let expected = Fields { bytes: header, at: checksum_at }.u32();
+    let expected = HeaderFields { bytes: header, at: checksum_at }.u32();
     let found = crc32c::crc32c(&header[..checksum_at]);
     if expected != found {
-        return Err(Fault::new("header checksum", checksum_at, format!("{expected:08x}"), format!("{found:08x}")));
+        return Err(FieldFault::new("header checksum", checksum_at, format!("{expected:08x}"), format!("{found:08x}")));
     }
     Ok(header)
 }
 
 /// Reads little-endian fields one after another. The header's length covers all of them.
-struct Fields<'a> {
+struct HeaderFields<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Fields<'_> {
+impl HeaderFields<'_> {
     fn take<const N: usize>(&mut self) -> [u8; N] {
         let mut field = [0; N];
         field.copy_from_slice(&self.bytes[self.at..self.at + N]);

@@ -3,7 +3,7 @@
 use super::header::{CHUNK_HEADER_BYTES, ChunkHeader};
 use crate::codec::PresenceCodec;
 use crate::codec::{presence, quality, timestamps};
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::samples::is_strictly_increasing;
 use crate::{Bitmap, CorruptChunk, Samples, Values};
 
@@ -24,15 +24,15 @@ impl<'a> Chunk<'a> {
     /// [`CorruptChunk`] naming the field at fault.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, CorruptChunk> {
         let header = ChunkHeader::parse(bytes)?;
-        let fail = |fault: Fault| Err(fault.in_chunk(Some(header.tag_id)));
+        let fail = |fault: FieldFault| Err(fault.in_chunk(Some(header.tag_id)));
         if bytes.len() != header.chunk_bytes() {
-            return fail(Fault::new("length of the chunk", 0, header.chunk_bytes(), bytes.len()));
+            return fail(FieldFault::new("length of the chunk", 0, header.chunk_bytes(), bytes.len()));
         }
         let body = &bytes[CHUNK_HEADER_BYTES..];
         let found = crc32c::crc32c(body);
         if found != header.body_checksum {
             let expected = format!("{:08x}", header.body_checksum);
-            return fail(Fault::new("body checksum", CHUNK_HEADER_BYTES, expected, format!("{found:08x}")));
+            return fail(FieldFault::new("body checksum", CHUNK_HEADER_BYTES, expected, format!("{found:08x}")));
         }
         let (timestamps, body) = body.split_at(header.timestamps_bytes);
         let (presence, body) = body.split_at(header.presence_bytes);
@@ -70,7 +70,7 @@ impl<'a> Chunk<'a> {
         })
     }
 
-    fn append_timestamps(&self, out: &mut Vec<i64>) -> Result<(), Fault> {
+    fn append_timestamps(&self, out: &mut Vec<i64>) -> Result<(), FieldFault> {
         let statistics = &self.header.statistics;
         let before = out.len();
         let first = statistics.first_timestamp;
@@ -78,10 +78,10 @@ impl<'a> Chunk<'a> {
         let decoded = &out[before..];
         let last = decoded.last().copied().unwrap_or(first);
         if last != statistics.last_timestamp {
-            return Err(Fault::new("last of the timestamps", 0, statistics.last_timestamp, last));
+            return Err(FieldFault::new("last of the timestamps", 0, statistics.last_timestamp, last));
         }
         if !is_strictly_increasing(decoded) {
-            return Err(Fault::new("timestamps", 0, "strictly increasing ones", "others"));
+            return Err(FieldFault::new("timestamps", 0, "strictly increasing ones", "others"));
         }
         Ok(())
     }
@@ -122,10 +122,10 @@ impl<'a> Chunk<'a> {
             .map_err(|fault| self.locate(fault, CHUNK_HEADER_BYTES + self.timestamps.len()))
     }
 
-    fn append_values(&self, presence: Option<&Bitmap>, out: &mut Values) -> Result<(), Fault> {
+    fn append_values(&self, presence: Option<&Bitmap>, out: &mut Values) -> Result<(), FieldFault> {
         let value_type = self.header.value_type;
         if out.value_type() != value_type {
-            return Err(Fault::new("value type of the decode target", 0, value_type, out.value_type()));
+            return Err(FieldFault::new("value type of the decode target", 0, value_type, out.value_type()));
         }
         let Some(presence) = presence else {
             return self.header.value_codec.decode(self.values, self.len(), out);
@@ -176,7 +176,7 @@ impl<'a> Chunk<'a> {
         matches!(self.header.presence_codec, PresenceCodec::AllPresent)
     }
 
-    fn locate(&self, fault: Fault, column_at: usize) -> CorruptChunk {
+    fn locate(&self, fault: FieldFault, column_at: usize) -> CorruptChunk {
         fault.shifted(column_at).in_chunk(Some(self.header.tag_id))
     }
 }

@@ -112,13 +112,13 @@ impl Statistics {
             if constant::applies(&samples.qualities) { samples.qualities[0] } else { samples.qualities.iter().copied().fold(0, u32::max) };
         let all_good = is_good(worst_quality);
         let summary = match &samples.values {
-            Values::F64(values) => Summary::of(values, samples, all_good),
-            Values::F32(values) => Summary::of(values, samples, all_good),
-            Values::I64(values) => Summary::of(values, samples, all_good),
-            Values::U64(values) => Summary::of(values, samples, all_good),
-            Values::Bool(values) => Summary::of(values, samples, all_good),
-            Values::State(values) => Summary::of(values, samples, all_good),
-            Values::String(_) => Summary::of_text(samples),
+            Values::F64(values) => NumberSummary::of(values, samples, all_good),
+            Values::F32(values) => NumberSummary::of(values, samples, all_good),
+            Values::I64(values) => NumberSummary::of(values, samples, all_good),
+            Values::U64(values) => NumberSummary::of(values, samples, all_good),
+            Values::Bool(values) => NumberSummary::of(values, samples, all_good),
+            Values::State(values) => NumberSummary::of(values, samples, all_good),
+            Values::String(_) => NumberSummary::of_text(samples),
         };
         let extreme = |found: Option<(usize, u64)>| {
             found.map(|(index, bits)| Extreme {
@@ -163,7 +163,7 @@ fn fold(lanes: [f64; LANES]) -> f64 {
 }
 
 /// A lane that can be compared and added.
-trait Number: Lane + PartialOrd {
+trait StatisticsNumber: Lane + PartialOrd {
     /// The nearest f64.
     fn widen(self) -> f64;
     /// The sum of all numbers for which `counted` is true.
@@ -197,7 +197,7 @@ fn sum_in_lanes<T: Copy>(values: &[T], counted: impl Fn(usize) -> bool, term: im
 
 macro_rules! float {
     ($($number:ty)+) => {$(
-        impl Number for $number {
+        impl StatisticsNumber for $number {
             #[inline(always)]
             fn widen(self) -> f64 {
                 f64::from(self)
@@ -212,7 +212,7 @@ macro_rules! float {
 
 macro_rules! integer {
     ($($number:ty, $widen:expr, $half:expr, $bias:expr;)+) => {$(
-        impl Number for $number {
+        impl StatisticsNumber for $number {
             #[inline(always)]
             fn widen(self) -> f64 {
                 ($widen)(self)
@@ -242,7 +242,7 @@ integer! {
     u32, f64::from, u64::from, 0;
 }
 
-impl Number for bool {
+impl StatisticsNumber for bool {
     fn widen(self) -> f64 {
         f64::from(u8::from(self))
     }
@@ -253,7 +253,7 @@ impl Number for bool {
 }
 
 #[derive(Default)]
-struct Summary {
+struct NumberSummary {
     good_count: usize,
     minimum: Option<(usize, u64)>,
     maximum: Option<(usize, u64)>,
@@ -262,8 +262,8 @@ struct Summary {
     has_nan: bool,
 }
 
-impl Summary {
-    fn of<T: Number>(values: &[T], samples: &Samples, all_good: bool) -> Self {
+impl NumberSummary {
+    fn of<T: StatisticsNumber>(values: &[T], samples: &Samples, all_good: bool) -> Self {
         let has_nan = |present: &dyn Fn(usize) -> bool| {
             values.iter().any(|value| value.is_nan()) && values.iter().enumerate().any(|(index, value)| value.is_nan() && present(index))
         };
@@ -284,7 +284,7 @@ impl Summary {
 
     /// `counted` never holds for a NaN.
     #[inline(always)]
-    fn counting<T: Number>(values: &[T], counted: impl Fn(usize) -> bool + Copy, good_count: usize, has_nan: bool) -> Self {
+    fn counting<T: StatisticsNumber>(values: &[T], counted: impl Fn(usize) -> bool + Copy, good_count: usize, has_nan: bool) -> Self {
         let Some(first) = (0..values.len()).find(|index| counted(*index)) else {
             return Self { has_nan, ..Self::default() };
         };

@@ -1,6 +1,6 @@
 //! Whole-word reads and writes of bits, least significant bit first, and LEB128 numbers.
 
-use crate::error::Fault;
+use crate::error::FieldFault;
 
 /// Eight bytes at `at`, little-endian; `at + 8` must not pass the end.
 #[inline(always)]
@@ -86,12 +86,12 @@ pub(crate) const fn varint_bytes(number: u64) -> usize {
 }
 
 /// Reads an unsigned LEB128 number of at most 32 bits in its shortest form, and moves `at` past it.
-pub(crate) fn get_varint(bytes: &[u8], at: &mut usize, what: &'static str) -> Result<usize, Fault> {
+pub(crate) fn get_varint(bytes: &[u8], at: &mut usize, what: &'static str) -> Result<usize, FieldFault> {
     let start = *at;
     let mut number: u64 = 0;
     for shift in [0, 7, 14, 21, 28] {
         let Some(byte) = bytes.get(*at) else {
-            return Err(Fault::new(what, *at, "another byte of a LEB128 number", "the end"));
+            return Err(FieldFault::new(what, *at, "another byte of a LEB128 number", "the end"));
         };
         *at += 1;
         number |= u64::from(byte & 0x7F) << shift;
@@ -99,20 +99,20 @@ pub(crate) fn get_varint(bytes: &[u8], at: &mut usize, what: &'static str) -> Re
             let padded = *byte == 0 && shift > 0;
             return match u32::try_from(number) {
                 Ok(number) if !padded => Ok(number as usize),
-                _ => Err(Fault::new(what, start, "a shortest LEB128 number of at most 32 bits", number)),
+                _ => Err(FieldFault::new(what, start, "a shortest LEB128 number of at most 32 bits", number)),
             };
         }
     }
-    Err(Fault::new(what, start, "a LEB128 number of at most 5 bytes", "a longer one"))
+    Err(FieldFault::new(what, start, "a LEB128 number of at most 5 bytes", "a longer one"))
 }
 
 /// Reads an unsigned LEB128 number of at most 64 bits in its shortest form, and moves `at` past it.
-pub(crate) fn get_varint_64(bytes: &[u8], at: &mut usize, what: &'static str) -> Result<u64, Fault> {
+pub(crate) fn get_varint_64(bytes: &[u8], at: &mut usize, what: &'static str) -> Result<u64, FieldFault> {
     let start = *at;
     let mut number: u64 = 0;
     for shift in (0..64).step_by(7) {
         let Some(byte) = bytes.get(*at) else {
-            return Err(Fault::new(what, *at, "another byte of a LEB128 number", "the end"));
+            return Err(FieldFault::new(what, *at, "another byte of a LEB128 number", "the end"));
         };
         *at += 1;
         let bits = u64::from(byte & 0x7F);
@@ -121,12 +121,12 @@ pub(crate) fn get_varint_64(bytes: &[u8], at: &mut usize, what: &'static str) ->
             let padded = *byte == 0 && shift > 0;
             let lost = bits << shift >> shift != bits;
             if padded || lost {
-                return Err(Fault::new(what, start, "a shortest LEB128 number of at most 64 bits", "another"));
+                return Err(FieldFault::new(what, start, "a shortest LEB128 number of at most 64 bits", "another"));
             }
             return Ok(number);
         }
     }
-    Err(Fault::new(what, start, "a LEB128 number of at most 10 bytes", "a longer one"))
+    Err(FieldFault::new(what, start, "a LEB128 number of at most 10 bytes", "a longer one"))
 }
 
 /// A small signed number as a small unsigned one: 0, -1, 1, -2, … become 0, 1, 2, 3, …

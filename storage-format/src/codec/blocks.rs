@@ -4,7 +4,7 @@
 //! Used by the codecs that turn a column into small numbers (`delta_of_delta`).
 
 use super::bits::{BitWriter, load, load_padded, mask};
-use crate::error::Fault;
+use crate::error::FieldFault;
 
 /// Numbers per block; only the last block of a column may hold fewer.
 pub(crate) const BLOCK: usize = 128;
@@ -112,21 +112,21 @@ fn choose_width(numbers: &[u64], widest: u32) -> (u32, u8) {
 }
 
 /// Fills `numbers`, at most 128, from the block at `at`, and moves `at` past it.
-pub(crate) fn get_block(bytes: &[u8], at: &mut usize, numbers: &mut [u64]) -> Result<(), Fault> {
+pub(crate) fn get_block(bytes: &[u8], at: &mut usize, numbers: &mut [u64]) -> Result<(), FieldFault> {
     let start = *at;
     let Some(&first) = bytes.get(start) else {
-        return Err(Fault::new("block of packed numbers", start, "a width byte", "the end"));
+        return Err(FieldFault::new("block of packed numbers", start, "a width byte", "the end"));
     };
     let width = u32::from(first & !HAS_EXCEPTIONS);
     if width > 64 {
-        return Err(Fault::new("width of packed numbers", start, "at most 64", width));
+        return Err(FieldFault::new("width of packed numbers", start, "at most 64", width));
     }
     let mut next = start + 1;
     let mut exceptions = 0;
     if first & HAS_EXCEPTIONS != 0 {
         exceptions = usize::from(bytes.get(next).copied().unwrap_or(0));
         if exceptions == 0 || exceptions > numbers.len() {
-            return Err(Fault::new("exceptions of packed numbers", next, format!("1 to {}", numbers.len()), exceptions));
+            return Err(FieldFault::new("exceptions of packed numbers", next, format!("1 to {}", numbers.len()), exceptions));
         }
         next += 1;
     }
@@ -134,7 +134,7 @@ pub(crate) fn get_block(bytes: &[u8], at: &mut usize, numbers: &mut [u64]) -> Re
     let positions_at = next + packed;
     let end = positions_at + exceptions * 9;
     if end > bytes.len() {
-        return Err(Fault::new("block of packed numbers", start, format!("{} bytes", end - start), bytes.len() - start));
+        return Err(FieldFault::new("block of packed numbers", start, format!("{} bytes", end - start), bytes.len() - start));
     }
     unpack(&bytes[next..], width, numbers);
     if exceptions > 0 {
@@ -144,7 +144,7 @@ pub(crate) fn get_block(bytes: &[u8], at: &mut usize, numbers: &mut [u64]) -> Re
             let position = usize::from(*position);
             if position < least || position >= numbers.len() {
                 let expected = format!("a position from {least} to {}", numbers.len() - 1);
-                return Err(Fault::new("exceptions of packed numbers", positions_at + index, expected, position));
+                return Err(FieldFault::new("exceptions of packed numbers", positions_at + index, expected, position));
             }
             numbers[position] = load(values, index * 8);
             least = position + 1;

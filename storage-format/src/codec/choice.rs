@@ -1,7 +1,7 @@
 //! What a codec of value columns is, and how one is chosen: once per column and never per sample.
 
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{ValueType, Values};
 
 /// One way to turn a column of values into bytes and back.
@@ -22,7 +22,7 @@ pub(crate) trait Codec {
     fn offer_late(_choice: &mut Choice<'_>) {}
 
     /// Appends `count` values to a column of a type that fits.
-    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault>;
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault>;
 
     /// About `count` values that the codec is chosen for at this effort. The tests of the list read them back, with a faulty codec as
     /// well, and damage their column.
@@ -42,8 +42,8 @@ macro_rules! lanes {
 pub(crate) use lanes;
 
 /// What a column says that is of a type which its codec does not fit.
-pub(crate) fn misfit(codec: &'static str, out: &Values) -> Fault {
-    Fault::new("value codec", 0, format!("one for {}", out.value_type()), codec)
+pub(crate) fn misfit(codec: &'static str, out: &Values) -> FieldFault {
+    FieldFault::new("value codec", 0, format!("one for {}", out.value_type()), codec)
 }
 
 /// The smallest column so far, at the end of the output, and what has been found out about the values on the way.

@@ -3,7 +3,7 @@
 use super::choice::{Choice, Codec, lanes};
 use super::lane::{self, Lane};
 use super::text;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{StringColumn, ValueType, Values};
 
 /// The codec of values.
@@ -20,7 +20,7 @@ impl Codec for Constant {
         }
     }
 
-    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault> {
         lanes!(out, F64 | F32 | I64 | U64 | State | Bool, out => decode(bytes, count, out), Values::String(out) => decode_text(bytes, count, out))
     }
 
@@ -50,10 +50,10 @@ fn append(values: &Values, out: &mut Vec<u8>) -> bool {
 }
 
 /// Appends `count >= 1` strings that are all the text in `bytes`.
-fn decode_text(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), Fault> {
+fn decode_text(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), FieldFault> {
     let total = bytes.len().saturating_mul(count);
     if total > text::BYTES_MAX {
-        return Err(Fault::new("text of a constant column", 0, format!("at most {} bytes", text::BYTES_MAX), total));
+        return Err(FieldFault::new("text of a constant column", 0, format!("at most {} bytes", text::BYTES_MAX), total));
     }
     let text = text::utf8(bytes, 0)?;
     (0..count).try_for_each(|_| text::push(out, text, 0))
@@ -74,11 +74,11 @@ pub(crate) fn encode<T: Lane>(values: &[T], out: &mut Vec<u8>) {
 }
 
 /// Appends `count` copies of the lane that is the whole of `bytes`.
-pub(crate) fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+pub(crate) fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), FieldFault> {
     if bytes.len() != T::BYTES {
-        return Err(Fault::new("length of a constant column", 0, T::BYTES, bytes.len()));
+        return Err(FieldFault::new("length of a constant column", 0, T::BYTES, bytes.len()));
     }
-    let value = lane::get(bytes).ok_or_else(|| Fault::new("constant value", 0, "0 or 1", bytes[0]))?;
+    let value = lane::get(bytes).ok_or_else(|| FieldFault::new("constant value", 0, "0 or 1", bytes[0]))?;
     out.resize(out.len() + count, value);
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::integers;
 use super::lane::Real;
 use super::whole::{self, Whole};
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{ValueType, Values};
 
 /// The codec of values.
@@ -34,7 +34,7 @@ impl Codec for Decimal {
         }
     }
 
-    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault> {
         lanes!(out, F64 | F32, out => decode(bytes, count, out), other => Err(misfit("decimal", other)))
     }
 
@@ -99,12 +99,12 @@ fn encode<T: Real>(values: &[T], exponent: u8, effort: Effort, out: &mut Vec<u8>
 }
 
 /// Appends `count` values.
-fn decode<T: Real>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+fn decode<T: Real>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), FieldFault> {
     let Some(&exponent) = bytes.first() else {
-        return Err(Fault::new("exponent of decimals", 0, "a byte", "the end"));
+        return Err(FieldFault::new("exponent of decimals", 0, "a byte", "the end"));
     };
     if exponent > EXPONENT_MAX {
-        return Err(Fault::new("exponent of decimals", 0, format!("at most {EXPONENT_MAX}"), exponent));
+        return Err(FieldFault::new("exponent of decimals", 0, format!("at most {EXPONENT_MAX}"), exponent));
     }
     let mut at = 1;
     let exceptions = Exceptions::get::<T>(bytes, &mut at, count)?;
@@ -115,7 +115,7 @@ fn decode<T: Real>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), F
     let beyond =
         if exponent == 0 { whole::values(&numbers, out, |whole| whole) } else { whole::values(&numbers, out, |whole| whole / scale) };
     if beyond {
-        return Err(Fault::new("whole number of a decimal", at, "from -2^51 to 2^51 - 1", "another"));
+        return Err(FieldFault::new("whole number of a decimal", at, "from -2^51 to 2^51 - 1", "another"));
     }
     exceptions.apply(&mut out[start..])
 }

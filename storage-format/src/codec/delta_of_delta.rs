@@ -6,7 +6,7 @@
 
 use super::bits::{mask, unzigzag, zigzag};
 use super::blocks::{BLOCK, get_block, put_block};
-use crate::error::Fault;
+use crate::error::FieldFault;
 
 /// Bytes before the first block: first difference and exponent.
 const PREFIX: usize = 9;
@@ -58,13 +58,13 @@ fn put_blocks(timestamps: &[i64], quotient: &Quotient, out: &mut Vec<u8>) -> boo
 }
 
 /// Appends `count >= 3` timestamps, the first of which is `first`.
-pub(crate) fn decode(bytes: &[u8], first: i64, count: usize, out: &mut Vec<i64>) -> Result<(), Fault> {
+pub(crate) fn decode(bytes: &[u8], first: i64, count: usize, out: &mut Vec<i64>) -> Result<(), FieldFault> {
     let (Some(prefix), 3..) = (bytes.first_chunk::<PREFIX>(), count) else {
-        return Err(Fault::new("timestamps", 0, "3 samples and 9 bytes or more", format!("{count} and {}", bytes.len())));
+        return Err(FieldFault::new("timestamps", 0, "3 samples and 9 bytes or more", format!("{count} and {}", bytes.len())));
     };
     let [d0, d1, d2, d3, d4, d5, d6, d7, exponent] = *prefix;
     if exponent > EXPONENT_MAX {
-        return Err(Fault::new("exponent of the timestamps", 8, "at most 18", exponent));
+        return Err(FieldFault::new("exponent of the timestamps", 8, "at most 18", exponent));
     }
     let scale = 10_i64.pow(u32::from(exponent));
     let mut step = i64::from_le_bytes([d0, d1, d2, d3, d4, d5, d6, d7]);
@@ -85,7 +85,7 @@ pub(crate) fn decode(bytes: &[u8], first: i64, count: usize, out: &mut Vec<i64>)
         }
     }
     if at != bytes.len() {
-        return Err(Fault::new("end of the timestamps", at, bytes.len(), at));
+        return Err(FieldFault::new("end of the timestamps", at, bytes.len(), at));
     }
     Ok(())
 }

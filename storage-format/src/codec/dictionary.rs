@@ -8,7 +8,7 @@ use super::choice::{Choice, Codec, lanes, misfit};
 use super::lane::{self, Lane};
 use super::{integers, run_length, text};
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{StringColumn, ValueType, Values};
 
 const INDEXES_INTEGERS: u8 = 0;
@@ -51,7 +51,7 @@ impl Codec for Dictionary {
         }
     }
 
-    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault> {
         match out {
             Values::String(out) => decode_texts(bytes, count, out),
             out => lanes!(out, F64 | F32 | I64 | U64 | State, out => decode(bytes, count, out), other => Err(misfit("dictionary", other))),
@@ -152,7 +152,7 @@ fn put_indexes(indexes: &[u32], effort: Effort, out: &mut Vec<u8>) {
 }
 
 /// The indexes that are the rest of `bytes` from `at` on, each below `entries`.
-fn get_indexes(bytes: &[u8], mut at: usize, count: usize, entries: usize) -> Result<Vec<u32>, Fault> {
+fn get_indexes(bytes: &[u8], mut at: usize, count: usize, entries: usize) -> Result<Vec<u32>, FieldFault> {
     let mut indexes = Vec::with_capacity(count);
     let kind_at = at;
     at += 1;
@@ -162,7 +162,7 @@ fn get_indexes(bytes: &[u8], mut at: usize, count: usize, entries: usize) -> Res
             integers::decode(bytes, at, &mut numbers)?;
             let limit = entries as u64;
             if numbers.iter().any(|number| number.cast_unsigned() >= limit) {
-                return Err(Fault::new("index of a dictionary", at, format!("below {entries}"), "another"));
+                return Err(FieldFault::new("index of a dictionary", at, format!("below {entries}"), "another"));
             }
             indexes.extend(numbers.iter().map(|number| number.cast_unsigned() as u32));
         }
@@ -173,33 +173,33 @@ fn get_indexes(bytes: &[u8], mut at: usize, count: usize, entries: usize) -> Res
                 let index = get_varint(bytes, &mut at, "index of a run")?;
                 if length == 0 || length > count - indexes.len() || index >= entries {
                     let expected = format!("1 to {} of an index below {entries}", count - indexes.len());
-                    return Err(Fault::new("run of an index", start, expected, format!("{length} of {index}")));
+                    return Err(FieldFault::new("run of an index", start, expected, format!("{length} of {index}")));
                 }
                 indexes.resize(indexes.len() + length, index as u32);
             }
             if indexes.len() < count {
-                return Err(Fault::new("indexes of a dictionary", at, count, indexes.len()));
+                return Err(FieldFault::new("indexes of a dictionary", at, count, indexes.len()));
             }
         }
-        kind => return Err(Fault::new("kind of indexes", kind_at, "0 or 1", format!("{kind:?}"))),
+        kind => return Err(FieldFault::new("kind of indexes", kind_at, "0 or 1", format!("{kind:?}"))),
     }
     Ok(indexes)
 }
 
 /// Appends `count` values.
-pub(crate) fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+pub(crate) fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), FieldFault> {
     let mut at = 0;
     let number = get_varint(bytes, &mut at, "entries of a dictionary")?;
     if number == 0 || number > count.min(ENTRIES_MAX) {
-        return Err(Fault::new("entries of a dictionary", 0, format!("1 to {}", count.min(ENTRIES_MAX)), number));
+        return Err(FieldFault::new("entries of a dictionary", 0, format!("1 to {}", count.min(ENTRIES_MAX)), number));
     }
     let Some(lanes) = bytes[at..].get(..number * T::BYTES) else {
-        return Err(Fault::new("entries of a dictionary", at, format!("{} bytes", number * T::BYTES), bytes.len() - at));
+        return Err(FieldFault::new("entries of a dictionary", at, format!("{} bytes", number * T::BYTES), bytes.len() - at));
     };
     let mut entries: Vec<T> = Vec::with_capacity(number);
     for (index, lane) in lanes.chunks_exact(T::BYTES).enumerate() {
-        let entry =
-            lane::get(lane).ok_or_else(|| Fault::new("entry of a dictionary", at + index * T::BYTES, "a value of the type", "another"))?;
+        let entry = lane::get(lane)
+            .ok_or_else(|| FieldFault::new("entry of a dictionary", at + index * T::BYTES, "a value of the type", "another"))?;
         entries.push(entry);
     }
     at += lanes.len();
@@ -245,15 +245,15 @@ fn encode_texts(strings: &StringColumn, effort: Effort, out: &mut Vec<u8>) -> bo
     true
 }
 
-fn decode_texts(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), Fault> {
+fn decode_texts(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), FieldFault> {
     let mut at = 0;
     let number = get_varint(bytes, &mut at, "entries of a dictionary")?;
     if number == 0 || number > count {
-        return Err(Fault::new("entries of a dictionary", 0, format!("1 to {count}"), number));
+        return Err(FieldFault::new("entries of a dictionary", 0, format!("1 to {count}"), number));
     }
     let length = get_varint(bytes, &mut at, "length of the entries")?;
     let Some(raw) = bytes[at..].get(..length) else {
-        return Err(Fault::new("entries of a dictionary", at, format!("{length} bytes"), bytes.len() - at));
+        return Err(FieldFault::new("entries of a dictionary", at, format!("{length} bytes"), bytes.len() - at));
     };
     let mut texts = StringColumn::new();
     text::decode(raw, number, &mut texts).map_err(|fault| fault.shifted(at))?;
@@ -261,7 +261,7 @@ fn decode_texts(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<()
     let indexes = get_indexes(bytes, at, count, number)?;
     let total = indexes.iter().map(|index| texts.get(*index as usize).len()).sum::<usize>();
     if total > text::BYTES_MAX {
-        return Err(Fault::new("text of a dictionary column", at, format!("at most {} bytes", text::BYTES_MAX), total));
+        return Err(FieldFault::new("text of a dictionary column", at, format!("at most {} bytes", text::BYTES_MAX), total));
     }
     indexes.iter().try_for_each(|index| text::push(out, texts.get(*index as usize), at))
 }

@@ -6,7 +6,7 @@
 
 use super::bits::{BitWriter, get_varint_64, mask, put_varint, unzigzag, varint_bytes, zigzag};
 use super::blocks;
-use crate::error::Fault;
+use crate::error::FieldFault;
 
 /// Numbers per block; only the last one may hold fewer.
 pub(crate) const BLOCK: usize = 128;
@@ -50,7 +50,7 @@ fn put_frame(numbers: &[i64], before: &mut i64, out: &mut Vec<u8>) {
         None => best_shape(numbers),
     };
     put_head(shape, before, out);
-    let Shape { width, base, exceptions } = shape;
+    let BlockPacking { width, base, exceptions } = shape;
     let limit = mask(width);
     let offset = |number: &i64| number.wrapping_sub(base).cast_unsigned();
     let kept = |number: &i64| if offset(number) > limit { 0 } else { offset(number) };
@@ -79,7 +79,7 @@ fn put_frame(numbers: &[i64], before: &mut i64, out: &mut Vec<u8>) {
 
 /// How a block is packed.
 #[derive(Clone, Copy)]
-struct Shape {
+struct BlockPacking {
     width: u32,
     base: i64,
     exceptions: usize,
@@ -87,7 +87,7 @@ struct Shape {
 
 /// The shape of a block whose numbers are near the base of the one before, and the distances from its own
 /// base; `None` when they are not near.
-fn quick_shape(numbers: &[i64], before: i64) -> Option<(Shape, [u32; BLOCK])> {
+fn quick_shape(numbers: &[i64], before: i64) -> Option<(BlockPacking, [u32; BLOCK])> {
     let last = numbers.last()?.wrapping_sub(before);
     // A block that is not full is filled up with its last number.
     let mut words = [low_32(last.cast_unsigned()).cast_signed(); BLOCK];
@@ -113,7 +113,7 @@ fn quick_shape(numbers: &[i64], before: i64) -> Option<(Shape, [u32; BLOCK])> {
     }
     let top: u32 = offsets[..numbers.len()].iter().map(|offset| offset >> width.saturating_sub(1) & 1).sum();
     let base = before.wrapping_add(i64::from(least));
-    let shape = Shape { width, base, exceptions: 0 };
+    let shape = BlockPacking { width, base, exceptions: 0 };
     // Where a few numbers lie far above or far below the others, leaving them out may pay.
     let shape = match top {
         _ if width <= 2 => shape,
@@ -126,7 +126,7 @@ fn quick_shape(numbers: &[i64], before: i64) -> Option<(Shape, [u32; BLOCK])> {
 
 /// The narrower shape that pays most at three bytes an exception, or the same. `distance` is from the side
 /// of the range at which the numbers gather, `end` the offset of that side when it is the upper one.
-fn narrowed(shape: Shape, offsets: &[u32], end: u32, distance: impl Fn(u32) -> u32) -> Shape {
+fn narrowed(shape: BlockPacking, offsets: &[u32], end: u32, distance: impl Fn(u32) -> u32) -> BlockPacking {
     let (mut best, mut best_gain) = (shape, 0);
     for narrower in 1..shape.width {
         let limit = mask_32(shape.width - narrower);
@@ -135,7 +135,7 @@ fn narrowed(shape: Shape, offsets: &[u32], end: u32, distance: impl Fn(u32) -> u
         if gain > cost + best_gain {
             best_gain = gain - cost;
             let base = shape.base.wrapping_add(i64::from(end.saturating_sub(limit)));
-            best = Shape { width: shape.width - narrower, base, exceptions: exceptions as usize };
+            best = BlockPacking { width: shape.width - narrower, base, exceptions: exceptions as usize };
         }
         if exceptions > 16 {
             break;
@@ -149,17 +149,17 @@ const fn mask_32(width: u32) -> u32 {
 }
 
 /// The shape at which the block is smallest.
-fn best_shape(numbers: &[i64]) -> Shape {
+fn best_shape(numbers: &[i64]) -> BlockPacking {
     let mut sorted = [0_i64; BLOCK];
     let sorted = &mut sorted[..numbers.len()];
     sorted.copy_from_slice(numbers);
     sorted.sort_unstable();
     let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else {
-        return Shape { width: 0, base: 0, exceptions: 0 };
+        return BlockPacking { width: 0, base: 0, exceptions: 0 };
     };
     let bits = |range: i64| 64 - range.cast_unsigned().leading_zeros();
     let widest = bits(most.wrapping_sub(*least));
-    let mut best = Shape { width: widest, base: *least, exceptions: 0 };
+    let mut best = BlockPacking { width: widest, base: *least, exceptions: 0 };
     let mut best_bits = numbers.len() * widest as usize;
     for width in (0..widest).rev() {
         // The window of 2^width numbers that holds the most of them.
@@ -184,13 +184,13 @@ fn best_shape(numbers: &[i64]) -> Shape {
         let bits = own_bits + 8 + (exceptions + outside().map(varint_bytes).sum::<usize>()) * 8;
         if bits < best_bits {
             best_bits = bits;
-            best = Shape { width, base, exceptions };
+            best = BlockPacking { width, base, exceptions };
         }
     }
     best
 }
 
-fn put_head(shape: Shape, before: &mut i64, out: &mut Vec<u8>) {
+fn put_head(shape: BlockPacking, before: &mut i64, out: &mut Vec<u8>) {
     let [width, ..] = shape.width.to_le_bytes();
     out.push(if shape.exceptions > 0 { width | HAS_EXCEPTIONS } else { width });
     put_varint(zigzag(shape.base.wrapping_sub(*before)), out);
@@ -236,15 +236,15 @@ fn put_columns(numbers: &[u32; BLOCK], width: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&bytes.as_flattened()[..BLOCK / 8 * width as usize]);
 }
 
-type Words = [[u32; COLUMNS]; BLOCK / COLUMNS];
+type PackedWords = [[u32; COLUMNS]; BLOCK / COLUMNS];
 
-fn pack<const WIDTH: usize>(numbers: &[u32; BLOCK], words: &mut Words) {
+fn pack<const WIDTH: usize>(numbers: &[u32; BLOCK], words: &mut PackedWords) {
     let (rows, _) = numbers.as_chunks::<COLUMNS>();
     for_rows!(put_row(rows, words));
 }
 
 #[inline(always)]
-fn put_row<const WIDTH: usize>(rows: &[[u32; COLUMNS]], words: &mut Words, row: usize) {
+fn put_row<const WIDTH: usize>(rows: &[[u32; COLUMNS]], words: &mut PackedWords, row: usize) {
     let (word, shift) = (row * WIDTH / 32, row * WIDTH % 32);
     for column in 0..COLUMNS {
         words[word][column] |= rows[row][column] << shift;
@@ -264,13 +264,13 @@ fn get_columns(bytes: &[u8], width: u32, numbers: &mut [u32; BLOCK]) {
     for_width!(width, unpack(&words, numbers));
 }
 
-fn unpack<const WIDTH: usize>(words: &Words, numbers: &mut [u32; BLOCK]) {
+fn unpack<const WIDTH: usize>(words: &PackedWords, numbers: &mut [u32; BLOCK]) {
     let (rows, _) = numbers.as_chunks_mut::<COLUMNS>();
     for_rows!(get_row(words, rows));
 }
 
 #[inline(always)]
-fn get_row<const WIDTH: usize>(words: &Words, rows: &mut [[u32; COLUMNS]], row: usize) {
+fn get_row<const WIDTH: usize>(words: &PackedWords, rows: &mut [[u32; COLUMNS]], row: usize) {
     let (word, shift) = (row * WIDTH / 32, row * WIDTH % 32);
     for column in 0..COLUMNS {
         let mut number = words[word][column] >> shift;
@@ -282,19 +282,19 @@ fn get_row<const WIDTH: usize>(words: &Words, rows: &mut [[u32; COLUMNS]], row: 
 }
 
 /// Fills `numbers` from the blocks at `at`, and moves `at` past them.
-pub(crate) fn decode(bytes: &[u8], at: &mut usize, numbers: &mut [i64]) -> Result<(), Fault> {
+pub(crate) fn decode(bytes: &[u8], at: &mut usize, numbers: &mut [i64]) -> Result<(), FieldFault> {
     let mut base = 0;
     numbers.chunks_mut(BLOCK).try_for_each(|block| get_frame(bytes, at, &mut base, block))
 }
 
-fn get_frame(bytes: &[u8], at: &mut usize, before: &mut i64, numbers: &mut [i64]) -> Result<(), Fault> {
+fn get_frame(bytes: &[u8], at: &mut usize, before: &mut i64, numbers: &mut [i64]) -> Result<(), FieldFault> {
     let start = *at;
     let Some(&first) = bytes.get(start) else {
-        return Err(Fault::new("frame", start, "a width byte", "the end"));
+        return Err(FieldFault::new("frame", start, "a width byte", "the end"));
     };
     let width = u32::from(first & !HAS_EXCEPTIONS);
     if width > 64 {
-        return Err(Fault::new("width of a frame", start, "at most 64", width));
+        return Err(FieldFault::new("width of a frame", start, "at most 64", width));
     }
     *at += 1;
     let base = before.wrapping_add(unzigzag(get_varint_64(bytes, at, "base of a frame")?));
@@ -303,13 +303,13 @@ fn get_frame(bytes: &[u8], at: &mut usize, before: &mut i64, numbers: &mut [i64]
     if first & HAS_EXCEPTIONS != 0 {
         exceptions = usize::from(bytes.get(*at).copied().unwrap_or(0));
         if exceptions == 0 || exceptions > numbers.len() {
-            return Err(Fault::new("exceptions of a frame", *at, format!("1 to {}", numbers.len()), exceptions));
+            return Err(FieldFault::new("exceptions of a frame", *at, format!("1 to {}", numbers.len()), exceptions));
         }
         *at += 1;
     }
     let packed = packed_bytes(numbers.len(), width);
     let Some(body) = bytes[*at..].get(..packed) else {
-        return Err(Fault::new("frame", *at, format!("{packed} bytes"), bytes.len() - *at));
+        return Err(FieldFault::new("frame", *at, format!("{packed} bytes"), bytes.len() - *at));
     };
     *at += packed;
     if numbers.len() == BLOCK && width <= COLUMN_WIDTH_MAX {
@@ -329,7 +329,7 @@ fn get_frame(bytes: &[u8], at: &mut usize, before: &mut i64, numbers: &mut [i64]
     if exceptions > 0 {
         let positions_at = *at;
         let Some(positions) = bytes[*at..].get(..exceptions) else {
-            return Err(Fault::new("exceptions of a frame", *at, format!("{exceptions} positions"), bytes.len() - *at));
+            return Err(FieldFault::new("exceptions of a frame", *at, format!("{exceptions} positions"), bytes.len() - *at));
         };
         *at += exceptions;
         let mut least = 0;
@@ -337,7 +337,7 @@ fn get_frame(bytes: &[u8], at: &mut usize, before: &mut i64, numbers: &mut [i64]
             let position = usize::from(*position);
             if position < least || position >= numbers.len() {
                 let expected = format!("a position from {least} to {}", numbers.len() - 1);
-                return Err(Fault::new("exceptions of a frame", positions_at + index, expected, position));
+                return Err(FieldFault::new("exceptions of a frame", positions_at + index, expected, position));
             }
             numbers[position] = base.wrapping_add(get_varint_64(bytes, at, "exception of a frame")?.cast_signed());
             least = position + 1;

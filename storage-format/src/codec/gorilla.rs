@@ -7,7 +7,7 @@ use super::bits::{BitWriter, load, load_padded, mask};
 use super::choice::{Choice, Codec, lanes, misfit};
 use super::lane::{self, Lane};
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{ValueType, Values};
 
 /// The codec of values.
@@ -37,7 +37,7 @@ impl Codec for Gorilla {
         }
     }
 
-    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault> {
         lanes!(out, F64 | F32 | I64 | U64 | State, out => decode(bytes, count, out), other => Err(misfit("gorilla", other)))
     }
 
@@ -108,36 +108,36 @@ pub(crate) fn encode<T: Lane>(values: &[T], out: &mut Vec<u8>) {
 }
 
 /// Appends `count >= 1` lanes.
-pub(crate) fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+pub(crate) fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), FieldFault> {
     let (Some(first), 1..) = (lane::get::<T>(bytes), count) else {
         let expected = format!("a sample and {} bytes or more", T::BYTES);
-        return Err(Fault::new("Gorilla column", 0, expected, format!("{count} and {}", bytes.len())));
+        return Err(FieldFault::new("Gorilla column", 0, expected, format!("{count} and {}", bytes.len())));
     };
     // Each further value takes a bit or more: refuse before allocating for values that cannot be there.
     let stream = &bytes[T::BYTES..];
     if count - 1 > stream.len() * 8 {
-        return Err(Fault::new("samples in the Gorilla column", 0, count, format!("at most {}", stream.len() * 8 + 1)));
+        return Err(FieldFault::new("samples in the Gorilla column", 0, count, format!("at most {}", stream.len() * 8 + 1)));
     }
     let start = out.len();
     out.resize(start + count, T::default());
     let slots = &mut out[start..];
     slots[0] = first;
-    let mut decoder = Decoder { bit: 0, before: first.to_lane(), length: T::BITS, trailing: 0, misfit: false };
+    let mut decoder = GorillaDecoder { bit: 0, before: first.to_lane(), length: T::BITS, trailing: 0, misfit: false };
     // A step loads at most 8 bytes from at most 10 bytes beyond its start, so all but the last steps
     // need no look at the end; the last ones run on a copy that is padded with zeros.
     let done = 1 + decoder.run_whole(stream, &mut slots[1..]);
     decoder.run_padded(stream, &mut slots[done..]);
     if decoder.misfit {
-        return Err(Fault::new("window of a Gorilla column", T::BYTES, "one within the lane", "one beyond it"));
+        return Err(FieldFault::new("window of a Gorilla column", T::BYTES, "one within the lane", "one beyond it"));
     }
     let read = decoder.bit.div_ceil(8);
     if read != stream.len() {
-        return Err(Fault::new("end of the Gorilla column", T::BYTES, stream.len(), read));
+        return Err(FieldFault::new("end of the Gorilla column", T::BYTES, stream.len(), read));
     }
     Ok(())
 }
 
-struct Decoder {
+struct GorillaDecoder {
     bit: usize,
     before: u64,
     length: u32,
@@ -150,7 +150,7 @@ struct Decoder {
 /// control and window, 64 of payload, and a whole load.
 const REACH: usize = 16;
 
-impl Decoder {
+impl GorillaDecoder {
     /// Fills slots while a whole step lies within `bytes`; returns how many.
     #[inline(always)]
     fn run_whole<T: Lane>(&mut self, bytes: &[u8], slots: &mut [T]) -> usize {

@@ -6,7 +6,7 @@ use super::delta_of_delta::{EXPONENT_MAX, EXPONENTS, Quotient};
 use super::whole::{self, Whole};
 use super::{bits, integers};
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 
 /// Bytes before the integers: exponent, fraction bits, step.
 const PREFIX: usize = 10;
@@ -15,12 +15,12 @@ const PREFIX: usize = 10;
 const FRACTION_BITS_MAX: u32 = 32;
 
 /// The grid: sample *i* lies at `i × step`, in units of a power of ten.
-struct Grid {
+struct TimestampGrid {
     step: i64,
     fraction_bits: u32,
 }
 
-impl Grid {
+impl TimestampGrid {
     /// The grid that the numbers, which begin with sample 1, lie about.
     fn fit(numbers: &[i64]) -> Self {
         let slope = if numbers.len() == 1 { numbers[0] as f64 } else { slope(numbers) };
@@ -88,7 +88,7 @@ fn mean_step(numbers: &[i64]) -> f64 {
 pub(crate) fn encode(timestamps: &[i64], effort: Effort, out: &mut Vec<u8>) {
     let mut numbers = vec![0; timestamps.len() - 1];
     let exponent = EXPONENTS.into_iter().find(|exponent| divide(timestamps, *exponent, &mut numbers)).unwrap_or(0);
-    let grid = Grid::fit(&numbers);
+    let grid = TimestampGrid::fit(&numbers);
     grid.places(1, &mut numbers, i64::wrapping_sub);
     out.push(exponent);
     out.push(grid.fraction_bits as u8);
@@ -146,18 +146,18 @@ fn divide_any(timestamps: &[i64], exponent: u8, numbers: &mut [i64]) -> bool {
 }
 
 /// Appends `count >= 2` timestamps, the first of which is `first`.
-pub(crate) fn decode(bytes: &[u8], first: i64, count: usize, out: &mut Vec<i64>) -> Result<(), Fault> {
+pub(crate) fn decode(bytes: &[u8], first: i64, count: usize, out: &mut Vec<i64>) -> Result<(), FieldFault> {
     let (Some(&[exponent, fraction_bits, ref step @ ..]), 2..) = (bytes.first_chunk::<PREFIX>(), count) else {
-        return Err(Fault::new("timestamps", 0, "2 samples and 10 bytes or more", format!("{count} and {}", bytes.len())));
+        return Err(FieldFault::new("timestamps", 0, "2 samples and 10 bytes or more", format!("{count} and {}", bytes.len())));
     };
     if exponent > EXPONENT_MAX {
-        return Err(Fault::new("exponent of the timestamps", 0, "at most 18", exponent));
+        return Err(FieldFault::new("exponent of the timestamps", 0, "at most 18", exponent));
     }
     let fraction_bits = u32::from(fraction_bits);
     if fraction_bits > FRACTION_BITS_MAX {
-        return Err(Fault::new("fraction bits of the step", 1, "at most 32", fraction_bits));
+        return Err(FieldFault::new("fraction bits of the step", 1, "at most 32", fraction_bits));
     }
-    let grid = Grid { step: i64::from_le_bytes(*step), fraction_bits };
+    let grid = TimestampGrid { step: i64::from_le_bytes(*step), fraction_bits };
     let scale = 10_i64.pow(u32::from(exponent));
     let start = out.len();
     out.resize(start + count, first);

@@ -8,7 +8,7 @@ use super::integers;
 use super::lane::Real;
 use super::whole::{self, Whole};
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{ValueType, Values};
 
 /// The codec of values.
@@ -32,7 +32,7 @@ impl Codec for IntegerScale {
             choice.offer(|values, out| lanes!(values, F64 | F32, values => encode(values, formula, effort, out), _ => false));
     }
 
-    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault> {
         lanes!(out, F64 | F32, out => decode(bytes, count, out), other => Err(misfit("integer_scale", other)))
     }
 
@@ -174,14 +174,14 @@ fn encode<T: Real>(values: &[T], formula: Formula, effort: Effort, out: &mut Vec
 }
 
 /// Appends `count` values.
-fn decode<T: Real>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+fn decode<T: Real>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), FieldFault> {
     let Some(head) = bytes.first_chunk::<24>() else {
-        return Err(Fault::new("formula of converter steps", 0, "24 bytes", bytes.len()));
+        return Err(FieldFault::new("formula of converter steps", 0, "24 bytes", bytes.len()));
     };
     let number = |at: usize| f64::from_bits(super::bits::load(head, at));
     let (offset, numerator, denominator) = (number(0), number(8), number(16));
     if !(offset.is_finite() && numerator.is_finite() && denominator.is_finite()) || denominator == 0.0 {
-        return Err(Fault::new("formula of converter steps", 0, "finite numbers, and no division by zero", "others"));
+        return Err(FieldFault::new("formula of converter steps", 0, "finite numbers, and no division by zero", "others"));
     }
     let mut at = head.len();
     let exceptions = Exceptions::get::<T>(bytes, &mut at, count)?;
@@ -194,7 +194,7 @@ fn decode<T: Real>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), F
         whole::values(&numbers, out, |whole| offset + whole * numerator / denominator)
     };
     if beyond {
-        return Err(Fault::new("converter step", at, "from -2^51 to 2^51 - 1", "another"));
+        return Err(FieldFault::new("converter step", at, "from -2^51 to 2^51 - 1", "another"));
     }
     exceptions.apply(&mut out[start..])
 }

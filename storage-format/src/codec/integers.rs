@@ -4,7 +4,7 @@
 
 use super::{entropy, frames, linear};
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 
 /// How residuals follow from the numbers. The first byte of a column holds it in its low half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,10 +167,10 @@ fn add_up(numbers: &mut [i64]) {
 }
 
 /// Fills `numbers` from the column that begins at `at` and is the rest of `bytes`.
-pub(crate) fn decode(bytes: &[u8], mut at: usize, numbers: &mut [i64]) -> Result<(), Fault> {
+pub(crate) fn decode(bytes: &[u8], mut at: usize, numbers: &mut [i64]) -> Result<(), FieldFault> {
     let layout_at = at;
     let Some(&layout) = bytes.get(at) else {
-        return Err(Fault::new("layout of integers", at, "a byte", "the end"));
+        return Err(FieldFault::new("layout of integers", at, "a byte", "the end"));
     };
     at += 1;
     let predictor = match layout & 0x0F {
@@ -178,16 +178,16 @@ pub(crate) fn decode(bytes: &[u8], mut at: usize, numbers: &mut [i64]) -> Result
         1 => Predictor::Difference,
         2 => Predictor::Second,
         3 => Predictor::Linear,
-        other => return Err(Fault::new("predictor of integers", layout_at, "0 to 3", other)),
+        other => return Err(FieldFault::new("predictor of integers", layout_at, "0 to 3", other)),
     };
     let weights = (predictor == Predictor::Linear).then(|| linear::Weights::get(bytes, &mut at)).transpose()?;
     match layout >> 4 {
         PACKING_FRAMES => frames::decode(bytes, &mut at, numbers)?,
         PACKING_ENTROPY if !numbers.is_empty() => entropy::decode(bytes, &mut at, numbers)?,
-        other => return Err(Fault::new("packing of integers", layout_at, "0, or 1 if there are any", other)),
+        other => return Err(FieldFault::new("packing of integers", layout_at, "0, or 1 if there are any", other)),
     }
     if at != bytes.len() {
-        return Err(Fault::new("end of integers", at, bytes.len(), at));
+        return Err(FieldFault::new("end of integers", at, bytes.len(), at));
     }
     match predictor {
         Predictor::Level => {}

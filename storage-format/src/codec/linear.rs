@@ -5,7 +5,7 @@
 //! at the noise of one or two steps that plants have. The weights are fitted to each column.
 
 use super::bits::load_padded;
-use crate::error::Fault;
+use crate::error::FieldFault;
 
 /// Most weights.
 const ORDER_MAX: usize = 16;
@@ -78,15 +78,15 @@ impl Weights {
     }
 
     /// Reads order and weights at `at`, and moves `at` past them.
-    pub fn get(bytes: &[u8], at: &mut usize) -> Result<Self, Fault> {
+    pub fn get(bytes: &[u8], at: &mut usize) -> Result<Self, FieldFault> {
         let order = usize::from(bytes.get(*at).copied().unwrap_or(0));
         if order == 0 || order > ORDER_MAX {
-            return Err(Fault::new("order of a linear predictor", *at, format!("1 to {ORDER_MAX}"), order));
+            return Err(FieldFault::new("order of a linear predictor", *at, format!("1 to {ORDER_MAX}"), order));
         }
         *at += 1;
         let end = *at + order * 2;
         if end > bytes.len() {
-            return Err(Fault::new("weights of a linear predictor", *at, format!("{} bytes", order * 2), bytes.len() - *at));
+            return Err(FieldFault::new("weights of a linear predictor", *at, format!("{} bytes", order * 2), bytes.len() - *at));
         }
         let mut weights = [0; ORDER_MAX];
         for (index, weight) in weights[..order].iter_mut().enumerate() {

@@ -36,7 +36,7 @@ pub(crate) mod whole;
 pub(crate) mod zstandard;
 
 use self::choice::{Choice, Codec};
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{ValueType, Values};
 
 macro_rules! codec_list {
@@ -77,7 +77,7 @@ macro_rules! value_codec_list {
             }
 
             /// Appends `count` values to a column of a type that fits.
-            pub(crate) fn decode(self, bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+            pub(crate) fn decode(self, bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault> {
                 match self { $(Self::$variant => $file::$codec::decode(bytes, count, out),)+ }
             }
 

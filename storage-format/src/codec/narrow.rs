@@ -8,7 +8,7 @@ use super::ValueCodec;
 use super::choice::{Choice, Codec, lanes, misfit};
 use super::values;
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{ValueType, Values};
 
 /// The codec of values.
@@ -27,7 +27,7 @@ impl Codec for Narrow {
         }
     }
 
-    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault> {
         lanes!(out, F64, out => decode(bytes, count, out), other => Err(misfit("narrow", other)))
     }
 
@@ -61,20 +61,20 @@ fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> bool {
 }
 
 /// Appends `count` values.
-fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Fault> {
+fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), FieldFault> {
     let Some((&id, column)) = bytes.split_first() else {
-        return Err(Fault::new("codec of narrow values", 0, "a byte", "the end"));
+        return Err(FieldFault::new("codec of narrow values", 0, "a byte", "the end"));
     };
     let codec = ValueCodec::from_id(id)
         .filter(|codec| codec.fits(ValueType::F32))
-        .ok_or_else(|| Fault::new("codec of narrow values", 0, "one for f32", id))?;
+        .ok_or_else(|| FieldFault::new("codec of narrow values", 0, "one for f32", id))?;
     let mut narrow = Values::new(ValueType::F32);
     codec.decode(column, count, &mut narrow).map_err(|fault| fault.shifted(1))?;
     let Values::F32(narrow) = narrow else {
         return Err(misfit("narrow", &narrow));
     };
     if narrow.iter().any(|value| value.is_nan()) {
-        return Err(Fault::new("narrow values", 1, "no NaN", "one"));
+        return Err(FieldFault::new("narrow values", 1, "no NaN", "one"));
     }
     out.extend(narrow.iter().map(|value| f64::from(*value)));
     Ok(())

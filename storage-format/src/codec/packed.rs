@@ -4,7 +4,7 @@ use super::choice::{Choice, Codec, lanes, misfit};
 use super::integers;
 use super::lane::Lane;
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{ValueType, Values};
 
 /// The codec of values.
@@ -32,7 +32,7 @@ impl Codec for Packed {
         }
     }
 
-    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault> {
         lanes!(out, F64 | F32 | I64 | U64 | State | Bool, out => decode(bytes, count, out), other => Err(misfit("packed", other)))
     }
 
@@ -55,12 +55,12 @@ fn encode<T: Lane>(values: &[T], effort: Effort, out: &mut Vec<u8>) {
     integers::encode(&numbers, effort, out);
 }
 
-fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), FieldFault> {
     let mut numbers = vec![0; count];
     integers::decode(bytes, 0, &mut numbers)?;
     // Looked for apart: for types that have a value at every place there is nothing to look for, and the values are copied at once.
     if let Some(other) = numbers.iter().find(|number| T::from_order(**number).is_none()) {
-        return Err(Fault::new("packed value", 0, "a place in the order of its type", other));
+        return Err(FieldFault::new("packed value", 0, "a place in the order of its type", other));
     }
     out.extend(numbers.iter().map(|number| T::from_order(*number).unwrap_or_default()));
     Ok(())

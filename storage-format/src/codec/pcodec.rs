@@ -6,7 +6,7 @@ use pco::{ChunkConfig, data_types::Number};
 
 use super::choice::{Choice, Codec, lanes, misfit};
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{ValueType, Values};
 
 /// The codec of values.
@@ -24,7 +24,7 @@ impl Codec for Pco {
         }
     }
 
-    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault> {
         lanes!(out, F64 | F32 | I64 | U64 | State, out => decode(bytes, count, out), other => Err(misfit("pco", other)))
     }
 
@@ -68,12 +68,12 @@ fn compress<T: Number>(numbers: &[T], out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Looks at version, mode and delta encoding before pco does.
-fn check<T>(bytes: &[u8]) -> Result<(), Fault> {
+fn check<T>(bytes: &[u8]) -> Result<(), FieldFault> {
     let Some(&[major, minor, first, second, ..]) = bytes.first_chunk::<4>() else {
-        return Err(Fault::new("pco column", 0, "4 bytes or more", bytes.len()));
+        return Err(FieldFault::new("pco column", 0, "4 bytes or more", bytes.len()));
     };
     if major != FORMAT[0] || minor > FORMAT[1] {
-        return Err(Fault::new("version of a pco column", 0, "4.0 or 4.1", format!("{major}.{minor}")));
+        return Err(FieldFault::new("version of a pco column", 0, "4.0 or 4.1", format!("{major}.{minor}")));
     }
     let mode = first & 0x0F;
     // Behind the mode stand its parameters: nothing, a number of the type, or 8 bits.
@@ -83,19 +83,19 @@ fn check<T>(bytes: &[u8]) -> Result<(), Fault> {
         _ => bytes.get(2 + size_of::<T>()).map_or(u8::MAX, |byte| byte >> 4),
     };
     if !MODES.contains(&mode) || !DELTAS.contains(&delta) {
-        return Err(Fault::new("mode and delta encoding of a pco column", 2, "0 to 3, and 0, 1 or 3", format!("{mode} and {delta}")));
+        return Err(FieldFault::new("mode and delta encoding of a pco column", 2, "0 to 3, and 0, 1 or 3", format!("{mode} and {delta}")));
     }
     Ok(())
 }
 
 /// Appends `count >= 1` numbers.
-fn decode<T: Number + Default>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+fn decode<T: Number + Default>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), FieldFault> {
     check::<T>(bytes)?;
     let start = out.len();
     out.resize(start + count, T::default());
-    let rest = decompress(bytes, &mut out[start..]).map_err(|error| Fault::new("pco column", 0, "one that pco reads", error))?;
+    let rest = decompress(bytes, &mut out[start..]).map_err(|error| FieldFault::new("pco column", 0, "one that pco reads", error))?;
     if rest != 0 {
-        return Err(Fault::new("end of a pco column", bytes.len() - rest, bytes.len(), bytes.len() - rest));
+        return Err(FieldFault::new("end of a pco column", bytes.len() - rest, bytes.len(), bytes.len() - rest));
     }
     Ok(())
 }

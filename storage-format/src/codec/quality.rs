@@ -3,7 +3,7 @@
 use super::QualityCodec;
 use super::{constant, dictionary, run_length};
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 
 /// Distinct status codes beyond which a dictionary is not tried.
 const ENTRIES_MAX: usize = 64;
@@ -36,7 +36,7 @@ pub(crate) fn encode_plain(qualities: &[u32], out: &mut Vec<u8>) -> QualityCodec
 }
 
 /// Appends `count` status codes.
-pub(crate) fn decode(codec: QualityCodec, bytes: &[u8], count: usize, out: &mut Vec<u32>) -> Result<(), Fault> {
+pub(crate) fn decode(codec: QualityCodec, bytes: &[u8], count: usize, out: &mut Vec<u32>) -> Result<(), FieldFault> {
     match codec {
         QualityCodec::Constant => constant::decode(bytes, count, out),
         QualityCodec::RunLength => run_length::decode(bytes, count, out),

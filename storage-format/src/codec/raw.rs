@@ -3,7 +3,7 @@
 use super::choice::{Choice, Codec, lanes};
 use super::lane::{self, Lane};
 use super::text;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{ValueType, Values};
 
 /// The codec of values.
@@ -28,7 +28,7 @@ impl Codec for Raw {
         }
     }
 
-    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault> {
         lanes!(out, F64 | F32 | I64 | U64 | State | Bool, out => decode(bytes, count, out), Values::String(out) => text::decode(bytes, count, out))
     }
 
@@ -65,15 +65,15 @@ fn put<T: Lane>(values: &[T], out: &mut Vec<u8>) {
     }
 }
 
-fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), FieldFault> {
     let expected = bytes_of::<T>(count);
     if bytes.len() != expected {
-        return Err(Fault::new("length of raw values", 0, expected, bytes.len()));
+        return Err(FieldFault::new("length of raw values", 0, expected, bytes.len()));
     }
     if T::IS_BIT {
         let unused = expected * 8 - count;
         if bytes.last().is_some_and(|last| last.leading_zeros() < unused as u32) {
-            return Err(Fault::new("unused bits of raw values", expected - 1, "zero", "set bits"));
+            return Err(FieldFault::new("unused bits of raw values", expected - 1, "zero", "set bits"));
         }
         out.extend((0..count).map(|index| T::from_lane(u64::from(bytes[index / 8] >> (index % 8) & 1))));
     } else {

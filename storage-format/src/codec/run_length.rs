@@ -4,7 +4,7 @@ use super::bits::{get_varint, put_varint, varint_bytes};
 use super::choice::{Choice, Codec, lanes, misfit};
 use super::lane::{self, Lane};
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{ValueType, Values};
 
 /// The codec of values.
@@ -37,7 +37,7 @@ impl Codec for RunLength {
         }
     }
 
-    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault> {
         lanes!(out, F64 | F32 | I64 | U64 | State | Bool, out => decode(bytes, count, out), other => Err(misfit("run_length", other)))
     }
 
@@ -106,7 +106,7 @@ pub(crate) fn encode<T: Lane>(values: &[T], out: &mut Vec<u8>) {
 }
 
 /// Appends `count` lanes from the runs in `bytes`.
-pub(crate) fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), Fault> {
+pub(crate) fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> Result<(), FieldFault> {
     let mut at = 0;
     let mut missing = count;
     out.reserve(count);
@@ -114,16 +114,16 @@ pub(crate) fn decode<T: Lane>(bytes: &[u8], count: usize, out: &mut Vec<T>) -> R
         let start = at;
         let length = get_varint(bytes, &mut at, "run length")?;
         if length == 0 || length > missing {
-            return Err(Fault::new("run length", start, format!("1 to {missing}"), length));
+            return Err(FieldFault::new("run length", start, format!("1 to {missing}"), length));
         }
         let value = bytes.get(at..).and_then(lane::get::<T>);
-        let value = value.ok_or_else(|| Fault::new("value of a run", at, "a whole value of the type", "other bytes"))?;
+        let value = value.ok_or_else(|| FieldFault::new("value of a run", at, "a whole value of the type", "other bytes"))?;
         at += T::BYTES;
         out.resize(out.len() + length, value);
         missing -= length;
     }
     if missing > 0 {
-        return Err(Fault::new("samples in the runs", bytes.len(), count, count - missing));
+        return Err(FieldFault::new("samples in the runs", bytes.len(), count, count - missing));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::bits::{get_varint, put_varint};
 use crate::StringColumn;
-use crate::error::Fault;
+use crate::error::FieldFault;
 
 /// Most bytes of text that one column may decode to. Bounds what a constant column can expand to.
 pub(crate) const BYTES_MAX: usize = 1 << 26;
@@ -16,10 +16,10 @@ pub(crate) fn encode(strings: &StringColumn, out: &mut Vec<u8>) {
 }
 
 /// Appends `count` strings.
-pub(crate) fn decode(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), Fault> {
+pub(crate) fn decode(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), FieldFault> {
     // Each length takes a byte or more: refuse before allocating for strings that cannot be there.
     if count > bytes.len() {
-        return Err(Fault::new("lengths of a text column", 0, format!("{count} bytes or more"), bytes.len()));
+        return Err(FieldFault::new("lengths of a text column", 0, format!("{count} bytes or more"), bytes.len()));
     }
     let mut lengths = Vec::with_capacity(count);
     let mut at = 0;
@@ -30,25 +30,25 @@ pub(crate) fn decode(bytes: &[u8], count: usize, out: &mut StringColumn) -> Resu
     let mut start = 0_usize;
     for length in lengths {
         let Some(one) = text.get(start..start.saturating_add(length)) else {
-            return Err(Fault::new("text", at + start, format!("{length} bytes of whole characters"), "less or a part of one"));
+            return Err(FieldFault::new("text", at + start, format!("{length} bytes of whole characters"), "less or a part of one"));
         };
         push(out, one, at + start)?;
         start += length;
     }
     if start != text.len() {
-        return Err(Fault::new("end of the text", at + start, bytes.len(), at + start));
+        return Err(FieldFault::new("end of the text", at + start, bytes.len(), at + start));
     }
     Ok(())
 }
 
 /// The text in `bytes`, which begin at `at` in their column.
-pub(crate) fn utf8(bytes: &[u8], at: usize) -> Result<&str, Fault> {
-    std::str::from_utf8(bytes).map_err(|error| Fault::new("text", at + error.valid_up_to(), "UTF-8", "other bytes"))
+pub(crate) fn utf8(bytes: &[u8], at: usize) -> Result<&str, FieldFault> {
+    std::str::from_utf8(bytes).map_err(|error| FieldFault::new("text", at + error.valid_up_to(), "UTF-8", "other bytes"))
 }
 
 /// Appends one text, which stands at `at` in its column.
-pub(crate) fn push(out: &mut StringColumn, text: &str, at: usize) -> Result<(), Fault> {
-    out.push(text).map_err(|_| Fault::new("room in the decode target", at, "less than 2 GiB of text", "more"))
+pub(crate) fn push(out: &mut StringColumn, text: &str, at: usize) -> Result<(), FieldFault> {
+    out.push(text).map_err(|_| FieldFault::new("room in the decode target", at, "less than 2 GiB of text", "more"))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::TimestampCodec;
 use super::{delta_of_delta, grid, verify};
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 
 /// Appends the column of at least one timestamp and tells which codec it took.
 ///
@@ -57,14 +57,14 @@ pub(crate) fn constant_step(timestamps: &[i64]) -> Option<i64> {
 }
 
 /// Appends `count >= 1` timestamps, the first of which is `first`.
-pub(crate) fn decode(codec: TimestampCodec, bytes: &[u8], first: i64, count: usize, out: &mut Vec<i64>) -> Result<(), Fault> {
+pub(crate) fn decode(codec: TimestampCodec, bytes: &[u8], first: i64, count: usize, out: &mut Vec<i64>) -> Result<(), FieldFault> {
     match codec {
         TimestampCodec::DeltaOfDelta => delta_of_delta::decode(bytes, first, count, out),
         TimestampCodec::Grid => grid::decode(bytes, first, count, out),
         TimestampCodec::ConstantStep => {
             let expected = constant_step_bytes(count);
             if bytes.len() != expected {
-                return Err(Fault::new("length of the timestamp step", 0, expected, bytes.len()));
+                return Err(FieldFault::new("length of the timestamp step", 0, expected, bytes.len()));
             }
             let step = bytes.first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
             out.reserve(count);

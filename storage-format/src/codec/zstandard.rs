@@ -4,7 +4,7 @@ use super::bits::{get_varint, put_varint};
 use super::choice::{Choice, Codec, lanes, misfit};
 use super::text;
 use crate::effort::Effort;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{StringColumn, ValueType, Values};
 
 /// Zstandard's level: the default one.
@@ -28,7 +28,7 @@ impl Codec for Zstd {
         }
     }
 
-    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), Fault> {
+    fn decode(bytes: &[u8], count: usize, out: &mut Values) -> Result<(), FieldFault> {
         lanes!(out, String, out => decode(bytes, count, out), other => Err(misfit("zstd", other)))
     }
 
@@ -55,21 +55,21 @@ fn encode(texts: &StringColumn, out: &mut Vec<u8>) -> bool {
     true
 }
 
-fn decode(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), Fault> {
+fn decode(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), FieldFault> {
     let mut at = 0;
     let length = get_varint(bytes, &mut at, "length of compressed text")?;
     // A length takes at most five bytes. Nothing is allocated for more than a column may hold.
     let limit = text::BYTES_MAX + count * 5;
     if length > limit {
-        return Err(Fault::new("length of compressed text", 0, format!("at most {limit}"), length));
+        return Err(FieldFault::new("length of compressed text", 0, format!("at most {limit}"), length));
     }
     let raw =
-        zstd::bulk::decompress(&bytes[at..], length).map_err(|error| Fault::new("compressed text", at, "a Zstandard frame", error))?;
+        zstd::bulk::decompress(&bytes[at..], length).map_err(|error| FieldFault::new("compressed text", at, "a Zstandard frame", error))?;
     if raw.len() != length {
-        return Err(Fault::new("length of compressed text", at, length, raw.len()));
+        return Err(FieldFault::new("length of compressed text", at, length, raw.len()));
     }
     // The place of a fault in what was decompressed is no place in the chunk.
-    text::decode(&raw, count, out).map_err(|fault| Fault { offset: at, ..fault })
+    text::decode(&raw, count, out).map_err(|fault| FieldFault { offset: at, ..fault })
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ mod run;
 mod watermark;
 
 pub use record::{
-    Deletion, JOURNAL_MAGIC, JOURNAL_RECORD_BYTES_MAX, JOURNAL_RECORD_DELETIONS_MAX, JOURNAL_RECORD_SAMPLES_MAX, JOURNAL_VERSION, Record,
-    decode_record, encode_record, encode_record_with,
+    Deletion, JOURNAL_MAGIC, JOURNAL_RECORD_BYTES_MAX, JOURNAL_RECORD_DELETIONS_MAX, JOURNAL_RECORD_SAMPLES_MAX, JOURNAL_VERSION,
+    JournalRecord, decode_record, encode_record, encode_record_with,
 };
 pub use watermark::{
     LOG_MARK_BYTES, LOG_MARK_FILE, WATERMARK_BYTES, WATERMARK_FILE, decode_log_mark, decode_watermark, encode_log_mark, encode_watermark,

@@ -2,7 +2,7 @@
 
 use super::run;
 use crate::chunk::check_columns;
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{CorruptRecord, EncodeError, Samples};
 
 /// The first four bytes of every journal record.
@@ -30,7 +30,7 @@ pub struct Deletion {
 
 /// What a journal record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct JournalRecord {
     /// Ranges that are deleted first, in this order.
     pub deletions: Vec<Deletion>,
     /// Runs of samples, in the order they apply.
@@ -126,8 +126,8 @@ fn check_length(bytes: usize) -> Result<(), EncodeError> {
 ///
 /// # Errors
 /// [`CorruptRecord`] naming the field at fault.
-pub fn decode_record(bytes: &[u8]) -> Result<Record, CorruptRecord> {
-    let Frame { body, deletion_count, run_count } = checked(bytes).map_err(|fault| fault.in_record(None))?;
+pub fn decode_record(bytes: &[u8]) -> Result<JournalRecord, CorruptRecord> {
+    let RecordFrame { body, deletion_count, run_count } = checked(bytes).map_err(|fault| fault.in_record(None))?;
     let mut at = HEADER_BYTES;
     let deletions = deletions(body, deletion_count, &mut at).map_err(|fault| fault.in_record(None))?;
     // The smallest run takes 7 bytes: no more are reserved than can be there.
@@ -139,18 +139,18 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, CorruptRecord> {
         runs.push((tag_id, samples));
     }
     if at != body.len() {
-        return Err(Fault::new("end of the runs", at, body.len(), at).in_record(None));
+        return Err(FieldFault::new("end of the runs", at, body.len(), at).in_record(None));
     }
-    Ok(Record { deletions, runs })
+    Ok(JournalRecord { deletions, runs })
 }
 
 /// Reads the deletions at `at` and moves it past them.
-fn deletions(body: &[u8], count: usize, at: &mut usize) -> Result<Vec<Deletion>, Fault> {
+fn deletions(body: &[u8], count: usize, at: &mut usize) -> Result<Vec<Deletion>, FieldFault> {
     if count > JOURNAL_RECORD_DELETIONS_MAX {
-        return Err(Fault::new("number of deletions", 12, format!("at most {JOURNAL_RECORD_DELETIONS_MAX}"), count));
+        return Err(FieldFault::new("number of deletions", 12, format!("at most {JOURNAL_RECORD_DELETIONS_MAX}"), count));
     }
     let Some(bytes) = body.get(*at..*at + count * DELETION_BYTES) else {
-        return Err(Fault::new("deletions", *at, format!("{} bytes", count * DELETION_BYTES), body.len() - *at));
+        return Err(FieldFault::new("deletions", *at, format!("{} bytes", count * DELETION_BYTES), body.len() - *at));
     };
     *at += bytes.len();
     let (deletions, _) = bytes.as_chunks::<DELETION_BYTES>();
@@ -165,40 +165,40 @@ fn deletions(body: &[u8], count: usize, at: &mut usize) -> Result<Vec<Deletion>,
 }
 
 /// The record without its checksum, and what it says to hold.
-struct Frame<'a> {
+struct RecordFrame<'a> {
     body: &'a [u8],
     deletion_count: usize,
     run_count: usize,
 }
 
 /// The record once its frame holds.
-fn checked(bytes: &[u8]) -> Result<Frame<'_>, Fault> {
+fn checked(bytes: &[u8]) -> Result<RecordFrame<'_>, FieldFault> {
     let least = HEADER_BYTES + CHECKSUM_BYTES;
     let (Some(header), Some((body, checksum))) = (bytes.first_chunk::<HEADER_BYTES>(), bytes.split_last_chunk::<CHECKSUM_BYTES>()) else {
-        return Err(Fault::new("length of the record", 0, format!("{least} bytes or more"), bytes.len()));
+        return Err(FieldFault::new("length of the record", 0, format!("{least} bytes or more"), bytes.len()));
     };
     if body.len() < HEADER_BYTES {
-        return Err(Fault::new("length of the record", 0, format!("{least} bytes or more"), bytes.len()));
+        return Err(FieldFault::new("length of the record", 0, format!("{least} bytes or more"), bytes.len()));
     }
     let [m0, m1, m2, m3, version, z0, z1, z2, l0, l1, l2, l3, d0, d1, d2, d3, r0, r1, r2, r3] = *header;
     if [m0, m1, m2, m3] != JOURNAL_MAGIC {
-        return Err(Fault::new("magic", 0, "HSJN", header[..4].escape_ascii()));
+        return Err(FieldFault::new("magic", 0, "HSJN", header[..4].escape_ascii()));
     }
     if version != JOURNAL_VERSION {
-        return Err(Fault::new("version", 4, JOURNAL_VERSION, version));
+        return Err(FieldFault::new("version", 4, JOURNAL_VERSION, version));
     }
     if [z0, z1, z2] != [0; 3] {
-        return Err(Fault::new("reserved bytes", 5, "zeros", "others"));
+        return Err(FieldFault::new("reserved bytes", 5, "zeros", "others"));
     }
     let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
     if length != bytes.len() || length > JOURNAL_RECORD_BYTES_MAX {
-        return Err(Fault::new("length of the record", 8, length, bytes.len()));
+        return Err(FieldFault::new("length of the record", 8, length, bytes.len()));
     }
     let expected = u32::from_le_bytes(*checksum);
     let found = crc32c::crc32c(body);
     if expected != found {
-        return Err(Fault::new("checksum", body.len(), format!("{expected:08x}"), format!("{found:08x}")));
+        return Err(FieldFault::new("checksum", body.len(), format!("{expected:08x}"), format!("{found:08x}")));
     }
     let number = |bytes| u32::from_le_bytes(bytes) as usize;
-    Ok(Frame { body, deletion_count: number([d0, d1, d2, d3]), run_count: number([r0, r1, r2, r3]) })
+    Ok(RecordFrame { body, deletion_count: number([d0, d1, d2, d3]), run_count: number([r0, r1, r2, r3]) })
 }

@@ -6,7 +6,7 @@ use crate::codec::constant::{self, Constant};
 use crate::codec::raw::{self, Raw};
 use crate::codec::{PresenceCodec, QualityCodec, TimestampCodec};
 use crate::codec::{presence, quality, timestamps};
-use crate::error::Fault;
+use crate::error::FieldFault;
 use crate::{CorruptRecord, Samples, ValueType, Values};
 
 /// Bytes of an empty run: tag id, value type, layout, count.
@@ -111,36 +111,36 @@ const fn fixed_bytes(value_type: ValueType, constant: bool, count: usize) -> Opt
 
 /// Reads the run at `at`, of at most `samples_max` samples, and moves `at` past it.
 pub(super) fn decode(bytes: &[u8], at: &mut usize, samples_max: usize) -> Result<(u32, Samples), CorruptRecord> {
-    let mut cursor = Cursor { bytes, at: *at };
+    let mut cursor = RunReader { bytes, at: *at };
     let tag_id = cursor.array("tag id").map(u32::from_le_bytes).map_err(|fault| fault.in_record(None))?;
     let samples = cursor.run(samples_max).map_err(|fault| fault.in_record(Some(tag_id)))?;
     *at = cursor.at;
     Ok((tag_id, samples))
 }
 
-struct Cursor<'a> {
+struct RunReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
-    fn run(&mut self, samples_max: usize) -> Result<Samples, Fault> {
+impl<'a> RunReader<'a> {
+    fn run(&mut self, samples_max: usize) -> Result<Samples, FieldFault> {
         let type_at = self.at;
         let [type_id, layout] = self.array("value type and layout")?;
-        let value_type = ValueType::try_from(type_id).map_err(|_| Fault::new("value type", type_at, "1 to 7", type_id))?;
+        let value_type = ValueType::try_from(type_id).map_err(|_| FieldFault::new("value type", type_at, "1 to 7", type_id))?;
         let text = value_type == ValueType::String;
         if layout & !LAYOUT_KNOWN != 0 || text && layout & VALUES_CONSTANT != 0 {
-            return Err(Fault::new("layout", type_at + 1, "the four lowest bits, and never constant texts", layout));
+            return Err(FieldFault::new("layout", type_at + 1, "the four lowest bits, and never constant texts", layout));
         }
         let count_at = self.at;
         let count = get_varint(self.bytes, &mut self.at, "count")?;
         if count > samples_max {
-            return Err(Fault::new("count", count_at, format!("at most {samples_max}"), count));
+            return Err(FieldFault::new("count", count_at, format!("at most {samples_max}"), count));
         }
         let mut samples = Samples::new(value_type);
         if count == 0 {
             if layout != 0 {
-                return Err(Fault::new("layout of an empty run", type_at + 1, 0, layout));
+                return Err(FieldFault::new("layout of an empty run", type_at + 1, 0, layout));
             }
             return Ok(samples);
         }
@@ -152,7 +152,7 @@ impl<'a> Cursor<'a> {
         };
         // Each block of 128 takes a byte or more: refuse before allocating for timestamps that cannot be there.
         if codec == TimestampCodec::DeltaOfDelta && count / 128 > length {
-            return Err(Fault::new("length of the timestamps", self.at, count / 128, length));
+            return Err(FieldFault::new("length of the timestamps", self.at, count / 128, length));
         }
         self.column(length, "timestamps", |bytes| timestamps::decode(codec, bytes, first, count, &mut samples.timestamps))?;
 
@@ -182,25 +182,30 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads the next `length` bytes as a column.
-    fn column<T>(&mut self, length: usize, what: &'static str, decode: impl FnOnce(&'a [u8]) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn column<T>(
+        &mut self,
+        length: usize,
+        what: &'static str,
+        decode: impl FnOnce(&'a [u8]) -> Result<T, FieldFault>,
+    ) -> Result<T, FieldFault> {
         let at = self.at;
         let bytes = self.bytes.get(at..).and_then(|rest| rest.get(..length)).ok_or_else(|| self.short(what, length))?;
         self.at += length;
         decode(bytes).map_err(|fault| fault.shifted(at))
     }
 
-    fn length(&mut self) -> Result<usize, Fault> {
+    fn length(&mut self) -> Result<usize, FieldFault> {
         Ok(u32::from_le_bytes(self.array("length of a column")?) as usize)
     }
 
-    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Fault> {
+    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FieldFault> {
         let field = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<N>());
         let field = field.ok_or_else(|| self.short(what, N))?;
         self.at += N;
         Ok(*field)
     }
 
-    fn short(&self, what: &'static str, expected: usize) -> Fault {
-        Fault::new(what, self.at, format!("{expected} bytes"), self.bytes.len() - self.at)
+    fn short(&self, what: &'static str, expected: usize) -> FieldFault {
+        FieldFault::new(what, self.at, format!("{expected} bytes"), self.bytes.len() - self.at)
     }
 }

@@ -2,7 +2,7 @@
 //! a lost tail is noticed.
 
 use crate::CorruptRecord;
-use crate::error::Fault;
+use crate::error::FieldFault;
 
 /// Name of the side file that holds the watermark.
 pub const WATERMARK_FILE: &str = "WATERMARK";
@@ -26,10 +26,10 @@ pub fn encode_watermark(sequence: u64) -> [u8; WATERMARK_BYTES] {
 /// [`CorruptRecord`] when length, checksum or padding are wrong.
 pub fn decode_watermark(bytes: &[u8]) -> Result<u64, CorruptRecord> {
     let whole: [u8; WATERMARK_BYTES] =
-        bytes.try_into().map_err(|_| Fault::new("length of the watermark", 0, WATERMARK_BYTES, bytes.len()).in_record(None))?;
+        bytes.try_into().map_err(|_| FieldFault::new("length of the watermark", 0, WATERMARK_BYTES, bytes.len()).in_record(None))?;
     let sequence = whole.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     if encode_watermark(sequence) != whole {
-        let fault = Fault::new("checksum of the watermark", 8, format!("that of sequence {sequence}"), "another");
+        let fault = FieldFault::new("checksum of the watermark", 8, format!("that of sequence {sequence}"), "another");
         return Err(fault.in_record(None));
     }
     Ok(sequence)
@@ -59,11 +59,11 @@ pub fn encode_log_mark(number: u64, synced_bytes: u64) -> [u8; LOG_MARK_BYTES] {
 /// [`CorruptRecord`] when length, checksum or padding are wrong.
 pub fn decode_log_mark(bytes: &[u8]) -> Result<(u64, u64), CorruptRecord> {
     let whole: [u8; LOG_MARK_BYTES] =
-        bytes.try_into().map_err(|_| Fault::new("length of the log's mark", 0, LOG_MARK_BYTES, bytes.len()).in_record(None))?;
+        bytes.try_into().map_err(|_| FieldFault::new("length of the log's mark", 0, LOG_MARK_BYTES, bytes.len()).in_record(None))?;
     let at = |offset: usize| whole[offset..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let (number, synced_bytes) = (at(0), at(8));
     if encode_log_mark(number, synced_bytes) != whole {
-        let fault = Fault::new("checksum of the log's mark", 16, format!("that of log {number}, {synced_bytes} bytes"), "another");
+        let fault = FieldFault::new("checksum of the log's mark", 16, format!("that of log {number}, {synced_bytes} bytes"), "another");
         return Err(fault.in_record(None));
     }
     Ok((number, synced_bytes))

@@ -70,10 +70,10 @@ impl RollupState {
 }
 
 /// How one value type compares and widens.
-trait Number: Lane + PartialOrd {}
-impl<T: Lane + PartialOrd> Number for T {}
+trait RollupNumber: Lane + PartialOrd {}
+impl<T: Lane + PartialOrd> RollupNumber for T {}
 
-fn of<T: Number>(values: &[T], samples: &Samples, range: Range<usize>, parts: Parts, widen: impl Fn(T) -> f64 + Copy) -> RollupState {
+fn of<T: RollupNumber>(values: &[T], samples: &Samples, range: Range<usize>, parts: Parts, widen: impl Fn(T) -> f64 + Copy) -> RollupState {
     let all_present = samples.validity.as_ref().is_none_or(|validity| range.clone().all(|index| validity.get(index)));
     let worst = samples.qualities[range.clone()].iter().fold(0, |worst, quality| worst | *quality);
     // Good is 00 in the top two bits: so is the union of Good ones.
@@ -86,7 +86,7 @@ fn of<T: Number>(values: &[T], samples: &Samples, range: Range<usize>, parts: Pa
 }
 
 /// Every sample is counted.
-fn of_counted<T: Number>(
+fn of_counted<T: RollupNumber>(
     values: &[T],
     samples: &Samples,
     range: Range<usize>,
@@ -136,7 +136,7 @@ fn of_counted<T: Number>(
 }
 
 /// The first occurrence of an extreme, and whether there is another.
-fn extreme<T: Number>(values: &[T], timestamps: &[i64], wins: impl Fn(T, T) -> bool + Copy) -> (Option<(u64, i64)>, Option<bool>) {
+fn extreme<T: RollupNumber>(values: &[T], timestamps: &[i64], wins: impl Fn(T, T) -> bool + Copy) -> (Option<(u64, i64)>, Option<bool>) {
     // Lanes that the processor can keep apart: the extreme does not depend on the order.
     const LANES: usize = 8;
     let better = |a: T, b: T| if wins(b, a) { b } else { a };
@@ -157,7 +157,7 @@ fn extreme<T: Number>(values: &[T], timestamps: &[i64], wins: impl Fn(T, T) -> b
     (at.map(|at| (values[at].to_lane(), timestamps[at])), Some(count > 1))
 }
 
-fn of_any<T: Number>(values: &[T], samples: &Samples, range: Range<usize>, widen: impl Fn(T) -> f64) -> RollupState {
+fn of_any<T: RollupNumber>(values: &[T], samples: &Samples, range: Range<usize>, widen: impl Fn(T) -> f64) -> RollupState {
     let mut state = RollupState::empty(samples, &range);
     let timestamps = &samples.timestamps;
     let mut before: Option<(usize, f64, bool)> = None;

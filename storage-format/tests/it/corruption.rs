@@ -60,7 +60,7 @@ fn records() -> Vec<Vec<u8>> {
 }
 
 /// A record is read from what is written of it, as it is.
-pub fn reads_back(record: &journal::Record) {
+pub fn reads_back(record: &journal::JournalRecord) {
     let mut bytes = Vec::new();
     journal::encode_record_with(&record.deletions, record.runs.iter().map(|(tag_id, run)| (*tag_id, run)), &mut bytes).unwrap();
     assert_eq!(journal::decode_record(&bytes).as_ref(), Ok(record));

@@ -56,7 +56,7 @@ fn deletions_come_before_the_runs() {
         [journal::Deletion { tag_id: 7, from: i64::MIN, to: i64::MAX }, journal::Deletion { tag_id: u32::MAX, from: -5, to: 4 }];
     let mut bytes = Vec::new();
     journal::encode_record_with(&deletions, [(7, &samples)].into_iter(), &mut bytes).unwrap();
-    let expected = journal::Record { deletions: deletions.to_vec(), runs: vec![(7, samples)] };
+    let expected = journal::JournalRecord { deletions: deletions.to_vec(), runs: vec![(7, samples)] };
     assert_eq!(journal::decode_record(&bytes).unwrap(), expected);
     for len in 0..bytes.len() {
         assert!(journal::decode_record(&bytes[..len]).is_err(), "cut to {len}");

@@ -1,13 +1,13 @@
 //! What Flight SQL keeps from one call to the next: the engine, and the statements that are prepared or run.
 
-use super::{prepared::Prepared, running::Running};
+use super::{prepared::PreparedStatements, running::Running};
 use crate::Services;
 use historian_sql::{SqlEngine, SqlOptions};
 
 /// What Flight SQL keeps.
 pub struct Sql {
     pub(super) engine: SqlEngine,
-    pub(super) prepared: Prepared,
+    pub(super) prepared: PreparedStatements,
     pub(super) running: Running,
 }
 
@@ -27,6 +27,10 @@ impl Sql {
         };
         let engine = SqlEngine::new(services.query.clone(), services.catalog.clone(), options);
         services.metrics.watch(engine.clone());
-        Sql { engine, prepared: Prepared::new(limits.prepared_statements_max, limits.prepared_statement_idle), running: Running::default() }
+        Sql {
+            engine,
+            prepared: PreparedStatements::new(limits.prepared_statements_max, limits.prepared_statement_idle),
+            running: Running::default(),
+        }
     }
 }

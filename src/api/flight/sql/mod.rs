@@ -32,7 +32,7 @@ use tonic::{Status, metadata::MetadataMap};
 
 use self::statement::{Executions, StatementTicket};
 use super::{encode, info as flight};
-use crate::{Api, ApiLimits, blocking, request::AnyMessage, status, stream::Answer};
+use crate::{Api, ApiLimits, blocking, request::AnyMessage, status, stream::ResponseStream};
 use historian_query::QueryLimits;
 
 const PREFIX: &str = "arrow.flight.protocol.sql.";
@@ -115,7 +115,7 @@ pub async fn schema(api: Arc<Api>, headers: &MetadataMap, command: Command) -> R
 ///
 /// # Errors
 /// When the ticket is none, or its prepared statement is gone.
-pub fn get(api: &Arc<Api>, headers: &MetadataMap, ticket: &[u8], command: Command) -> Result<Answer<FlightData>, Status> {
+pub fn get(api: &Arc<Api>, headers: &MetadataMap, ticket: &[u8], command: Command) -> Result<ResponseStream<FlightData>, Status> {
     let compression = encode::compression(headers)?;
     let asked = || Ok::<_, Status>((api.services.clock.now(), api.sql.answer_options(headers)?));
     let statement = match command {

@@ -24,12 +24,12 @@ pub const BYTES_MAX: usize = 512 << 10;
 const KEPT_BYTES_MAX: usize = 64 << 20;
 
 const KEY_BYTES: usize = 16;
-type Key = [u8; KEY_BYTES];
+type StatementHandle = [u8; KEY_BYTES];
 
 /// A statement, and the values bound to it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Bound {
-    key: Key,
+pub struct BoundStatement {
+    key: StatementHandle,
     pub text: String,
     /// Record batches of values for `$1`, `$2`, … as they came, a row for each execution; empty when nothing is bound.
     pub parameters: Vec<FlightData>,
@@ -48,39 +48,39 @@ struct BoundHandle {
 }
 
 enum Handle {
-    Kept(Key),
-    Whole(Bound),
+    Kept(StatementHandle),
+    Whole(BoundStatement),
 }
 
-struct Entry {
+struct PreparedEntry {
     text: String,
     parameters: Vec<FlightData>,
     used: Instant,
 }
 
-impl Entry {
+impl PreparedEntry {
     fn bytes(&self) -> usize {
         self.text.len() + self.parameters.iter().map(Message::encoded_len).sum::<usize>()
     }
 }
 
-pub struct Prepared {
-    entries: Mutex<HashMap<Key, Entry>>,
+pub struct PreparedStatements {
+    entries: Mutex<HashMap<StatementHandle, PreparedEntry>>,
     entries_max: usize,
     bytes_max: usize,
     idle_max: Duration,
 }
 
-impl Prepared {
-    pub fn new(entries_max: usize, idle_max: Duration) -> Prepared {
-        Prepared { entries: Mutex::default(), entries_max: entries_max.max(1), bytes_max: KEPT_BYTES_MAX, idle_max }
+impl PreparedStatements {
+    pub fn new(entries_max: usize, idle_max: Duration) -> PreparedStatements {
+        PreparedStatements { entries: Mutex::default(), entries_max: entries_max.max(1), bytes_max: KEPT_BYTES_MAX, idle_max }
     }
 
     /// Keeps a statement; its handle.
     pub fn insert(&self, text: String) -> Bytes {
-        let key: Key = rand::random();
+        let key: StatementHandle = rand::random();
         let mut entries = self.entries.lock();
-        entries.insert(key, Entry { text, parameters: Vec::new(), used: Instant::now() });
+        entries.insert(key, PreparedEntry { text, parameters: Vec::new(), used: Instant::now() });
         self.make_room(&mut entries, &key);
         key.to_vec().into()
     }
@@ -89,7 +89,7 @@ impl Prepared {
     ///
     /// # Errors
     /// `NOT_FOUND` when it was closed or has gone.
-    pub fn get(&self, handle: &Bytes) -> Result<Bound, Status> {
+    pub fn get(&self, handle: &Bytes) -> Result<BoundStatement, Status> {
         let key = match read(handle)? {
             Handle::Whole(bound) => return Ok(bound),
             Handle::Kept(key) => key,
@@ -99,7 +99,7 @@ impl Prepared {
         match entries.get_mut(&key) {
             Some(entry) if now.duration_since(entry.used) < self.idle_max => {
                 entry.used = now;
-                Ok(Bound { key, text: entry.text.clone(), parameters: entry.parameters.clone() })
+                Ok(BoundStatement { key, text: entry.text.clone(), parameters: entry.parameters.clone() })
             }
             _ => {
                 entries.remove(&key);
@@ -109,7 +109,7 @@ impl Prepared {
     }
 
     /// Binds parameters in the place of those bound before; the handle of the statement with these.
-    pub fn bind(&self, mut statement: Bound, parameters: Vec<FlightData>) -> Bytes {
+    pub fn bind(&self, mut statement: BoundStatement, parameters: Vec<FlightData>) -> Bytes {
         statement.parameters = parameters;
         let mut entries = self.entries.lock();
         if let Some(entry) = entries.get_mut(&statement.key) {
@@ -117,25 +117,25 @@ impl Prepared {
             entry.used = Instant::now();
         }
         self.make_room(&mut entries, &statement.key);
-        let Bound { key, text, parameters } = statement;
+        let BoundStatement { key, text, parameters } = statement;
         BoundHandle { key: key.to_vec().into(), text, parameters }.encode_to_vec().into()
     }
 
     /// Lets a statement go; one that is not there has gone already.
     pub fn close(&self, handle: &Bytes) {
-        if let Ok(Handle::Kept(key) | Handle::Whole(Bound { key, .. })) = read(handle) {
+        if let Ok(Handle::Kept(key) | Handle::Whole(BoundStatement { key, .. })) = read(handle) {
             self.entries.lock().remove(&key);
         }
     }
 
     /// Lets the idle go, then the one not used for longest, until the bounds hold; the one in hand stays.
-    fn make_room(&self, entries: &mut HashMap<Key, Entry>, in_hand: &Key) {
-        let mut bytes: usize = entries.values().map(Entry::bytes).sum();
+    fn make_room(&self, entries: &mut HashMap<StatementHandle, PreparedEntry>, in_hand: &StatementHandle) {
+        let mut bytes: usize = entries.values().map(PreparedEntry::bytes).sum();
         let full = |entries: usize, bytes: usize| entries > self.entries_max || bytes > self.bytes_max;
         if full(entries.len(), bytes) {
             let now = Instant::now();
             entries.retain(|key, entry| key == in_hand || now.duration_since(entry.used) < self.idle_max);
-            bytes = entries.values().map(Entry::bytes).sum();
+            bytes = entries.values().map(PreparedEntry::bytes).sum();
         }
         while full(entries.len(), bytes) {
             let others = entries.iter().filter(|(key, _)| *key != in_hand);
@@ -146,12 +146,12 @@ impl Prepared {
 }
 
 fn read(handle: &Bytes) -> Result<Handle, Status> {
-    if let Ok(key) = Key::try_from(handle.as_ref()) {
+    if let Ok(key) = StatementHandle::try_from(handle.as_ref()) {
         return Ok(Handle::Kept(key));
     }
     let whole = BoundHandle::decode(handle.clone()).ok().and_then(|whole| {
-        let key = Key::try_from(whole.key.as_ref()).ok()?;
-        Some(Handle::Whole(Bound { key, text: whole.text, parameters: whole.parameters }))
+        let key = StatementHandle::try_from(whole.key.as_ref()).ok()?;
+        Some(Handle::Whole(BoundStatement { key, text: whole.text, parameters: whole.parameters }))
     });
     whole.ok_or_else(|| status::invalid("prepared_statement_handle", "is none that this historian gave"))
 }
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_one_not_used_for_longest_goes_first() {
-        let prepared = Prepared::new(2, Duration::from_mins(1));
+        let prepared = PreparedStatements::new(2, Duration::from_mins(1));
         let (first, second) = (prepared.insert("1".into()), prepared.insert("2".into()));
         prepared.get(&first).unwrap();
         let third = prepared.insert("3".into());
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_and_the_one_in_hand_stays() {
-        let prepared = Prepared { bytes_max: 100, ..Prepared::new(50, Duration::from_mins(1)) };
+        let prepared = PreparedStatements { bytes_max: 100, ..PreparedStatements::new(50, Duration::from_mins(1)) };
         let (first, second) = (prepared.insert("x".repeat(60)), prepared.insert("y".repeat(30)));
         prepared.get(&first).unwrap();
         prepared.bind(prepared.get(&first).unwrap(), values(b"0123456789abcdef"));
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn what_is_not_used_goes_and_what_is_no_handle_is_refused() {
-        let prepared = Prepared::new(5, Duration::ZERO);
+        let prepared = PreparedStatements::new(5, Duration::ZERO);
         assert_eq!(prepared.get(&prepared.insert("1".into())).unwrap_err().code(), Code::NotFound);
         for bad in [&b""[..], b"short", &[0; 17], &[0; 25]] {
             assert_eq!(prepared.get(&Bytes::from_static(bad)).unwrap_err().code(), Code::InvalidArgument);
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_handle_of_bound_values_keeps_them_whatever_is_bound_or_closed_later() {
-        let prepared = Prepared::new(5, Duration::from_mins(1));
+        let prepared = PreparedStatements::new(5, Duration::from_mins(1));
         let handle = prepared.insert("SELECT ?".into());
         let first = prepared.bind(prepared.get(&handle).unwrap(), values(b"a"));
         let second = prepared.bind(prepared.get(&handle).unwrap(), values(b"b"));

@@ -12,7 +12,7 @@ use prost::{Message, bytes::Bytes};
 use tonic::{Status, Streaming};
 
 use super::prepared::{BYTES_MAX, ROWS_MAX};
-use crate::{Api, blocking, flight::decode::Decoder, status, stream::Answer};
+use crate::{Api, blocking, flight::decode::FlightDecoder, status, stream::ResponseStream};
 use historian_sql::ScalarValue;
 
 /// Answers a `DoPut` whose first message has a command of Flight SQL.
@@ -24,7 +24,7 @@ pub async fn bind(
     command: Command,
     first: FlightData,
     mut messages: Streaming<FlightData>,
-) -> Result<Answer<PutResult>, Status> {
+) -> Result<ResponseStream<PutResult>, Status> {
     let query = match command {
         Command::CommandPreparedStatementQuery(query) => query,
         Command::CommandStatementUpdate(_) | Command::CommandPreparedStatementUpdate(_) | Command::CommandStatementIngest(_) => {
@@ -70,7 +70,7 @@ fn values_of(message: FlightData) -> FlightData {
 /// # Errors
 /// When they cannot be read, are too many or are not plain values.
 pub fn rows(messages: &[FlightData]) -> Result<Vec<Vec<ScalarValue>>, Status> {
-    let mut decoder = Decoder::checked(BYTES_MAX, check).with_nulls(ROWS_MAX);
+    let mut decoder = FlightDecoder::checked(BYTES_MAX, check).with_nulls(ROWS_MAX);
     let mut rows = Vec::new();
     for message in messages {
         let Some(batch) = decoder.message(message)? else { continue };

@@ -12,26 +12,26 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// Ticket and end of each running statement.
-type Tickets = HashMap<u64, (Vec<u8>, CancellationToken)>;
+type RunningTickets = HashMap<u64, (Vec<u8>, CancellationToken)>;
 
 /// Bounded by the number of queries at the same time.
 #[derive(Default)]
 pub struct Running {
-    tickets: Arc<Mutex<Tickets>>,
+    tickets: Arc<Mutex<RunningTickets>>,
     next: AtomicU64,
 }
 
 /// One running statement, until it is dropped.
-pub struct Listed {
-    tickets: Arc<Mutex<Tickets>>,
+pub struct RunningStatement {
+    tickets: Arc<Mutex<RunningTickets>>,
     number: u64,
 }
 
 impl Running {
-    pub fn enter(&self, ticket: Vec<u8>, cancel: CancellationToken) -> Listed {
+    pub fn enter(&self, ticket: Vec<u8>, cancel: CancellationToken) -> RunningStatement {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.tickets.lock().insert(number, (ticket, cancel));
-        Listed { tickets: self.tickets.clone(), number }
+        RunningStatement { tickets: self.tickets.clone(), number }
     }
 
     /// Cancels what runs for a ticket; false when nothing does.
@@ -45,7 +45,7 @@ impl Running {
     }
 }
 
-impl Drop for Listed {
+impl Drop for RunningStatement {
     fn drop(&mut self) {
         self.tickets.lock().remove(&self.number);
     }

@@ -12,11 +12,11 @@ use arrow_flight::FlightData;
 use prost::{Message, bytes::Bytes};
 use tonic::Status;
 
-use super::{Sql, answer::AnswerOptions, prepared::Bound, put, wire};
+use super::{Sql, answer::AnswerOptions, prepared::BoundStatement, put, wire};
 use crate::{flight::encode::Encoder, status, stream::Emitter};
 use historian_model::Timestamp;
 use historian_query::QueryLimits;
-use historian_sql::{Reply, ScalarValue, Statement};
+use historian_sql::{ScalarValue, Statement, StatementReply};
 
 /// What a ticket of a statement holds.
 #[derive(Clone, PartialEq, Message)]
@@ -32,7 +32,7 @@ pub struct StatementTicket {
     /// How the client that asked wants the answer.
     #[prost(message, optional, tag = "4")]
     pub options: Option<AnswerOptions>,
-    /// Values of the parameters, as [`Bound`] has them.
+    /// Values of the parameters, as [`BoundStatement`] has them.
     #[prost(message, repeated, tag = "5")]
     pub parameters: Vec<FlightData>,
 }
@@ -43,7 +43,7 @@ impl StatementTicket {
     }
 
     /// For a prepared statement with the values that are bound to it now.
-    pub fn of_prepared(bound: Bound, now: Timestamp, options: AnswerOptions) -> StatementTicket {
+    pub fn of_prepared(bound: BoundStatement, now: Timestamp, options: AnswerOptions) -> StatementTicket {
         StatementTicket { parameters: bound.parameters, ..StatementTicket::new(bound.text, now, options) }
     }
 
@@ -110,7 +110,7 @@ impl Executions {
         for statement in &self.statements {
             let ended = sql.engine.run(statement, limits, &mut |reply| {
                 match (reply, &mut begun) {
-                    (Reply::Schema(engine), None) => {
+                    (StatementReply::Schema(engine), None) => {
                         let schema = self.wire_schema(&engine);
                         match Encoder::compressed(&schema, compression) {
                             Ok((encoder, message)) => {
@@ -120,13 +120,13 @@ impl Executions {
                             Err(error) => failed = Some(status::internal(error.to_string())),
                         }
                     }
-                    (Reply::Schema(engine), Some((_, first))) => {
+                    (StatementReply::Schema(engine), Some((_, first))) => {
                         if *first != self.wire_schema(&engine) {
                             failed = Some(status::invalid("parameters", "rows of parameters of different types give different columns"));
                         }
                     }
-                    (Reply::Batch(_), None) => return false,
-                    (Reply::Batch(batch), Some((encoder, schema))) => {
+                    (StatementReply::Batch(_), None) => return false,
+                    (StatementReply::Batch(batch), Some((encoder, schema))) => {
                         let sent = send(&batch, schema, &self.options, encoder, emitter);
                         match sent {
                             Ok(read) => reading = read,

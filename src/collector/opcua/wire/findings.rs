@@ -3,20 +3,20 @@
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::sieve::Finding;
+use super::sieve::ReplacedValue;
 
 /// Findings kept until somebody looks.
 const FINDINGS_MAX: usize = 10_000;
 /// What was replaced in the notifications of one connection.
 #[derive(Default)]
-pub struct Findings {
-    found: Mutex<Vec<Finding>>,
+pub struct ReplacedValues {
+    found: Mutex<Vec<ReplacedValue>>,
     /// Told when a notification could not be decoded to its end.
     broken: Notify,
 }
 
-impl Findings {
-    pub(super) fn add(&self, found: Vec<Finding>) {
+impl ReplacedValues {
+    pub(super) fn add(&self, found: Vec<ReplacedValue>) {
         let broken = found.iter().any(|finding| finding.broken);
         let mut all = self.found.lock();
         let room = FINDINGS_MAX.saturating_sub(all.len());
@@ -33,7 +33,7 @@ impl Findings {
         self.broken.notified().await;
     }
 
-    pub fn take(&self) -> Vec<Finding> {
+    pub fn take(&self) -> Vec<ReplacedValue> {
         std::mem::take(&mut *self.found.lock())
     }
 }

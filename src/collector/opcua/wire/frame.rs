@@ -9,11 +9,11 @@ use tokio_util::codec::Decoder;
 pub const HEADER_BYTES: usize = 8;
 
 /// Cuts frames of at most so many bytes.
-pub struct Frames {
+pub struct FrameCodec {
     pub bytes_max: usize,
 }
 
-impl Decoder for Frames {
+impl Decoder for FrameCodec {
     type Item = Bytes;
     type Error = io::Error;
 
@@ -45,7 +45,7 @@ mod tests {
     fn frames_are_cut_wherever_the_stream_is_and_impossible_sizes_are_refused() {
         let stream = [b"MSGF\x0a\0\0\0ab".as_slice(), b"ERRF\x16\0\0\0\0\0\x7f\x80\x06\0\0\0K\xe4lte!"].concat();
         for cut in 0..stream.len() {
-            let mut frames = Frames { bytes_max: 64 };
+            let mut frames = FrameCodec { bytes_max: 64 };
             let mut buffer = BytesMut::from(&stream[..cut]);
             let mut found = Vec::new();
             while let Some(frame) = frames.decode(&mut buffer).unwrap() {
@@ -64,7 +64,7 @@ mod tests {
         for size in [0_u32, 7, 65, u32::MAX] {
             let mut buffer = BytesMut::from(&b"MSGF"[..]);
             buffer.extend_from_slice(&size.to_le_bytes());
-            assert!(Frames { bytes_max: 64 }.decode(&mut buffer).is_err(), "{size}");
+            assert!(FrameCodec { bytes_max: 64 }.decode(&mut buffer).is_err(), "{size}");
         }
         assert_eq!(error_of(b"ERR").status(), StatusCode::BadCommunicationError);
     }

@@ -27,21 +27,21 @@ use opcua::{
 
 use self::transport::WireTransport;
 
-pub use findings::Findings;
-pub use sieve::{BROKEN, Finding, Limits, reason};
-pub use transport::{CHANNEL_LIFETIME_MS, Wire};
+pub use findings::ReplacedValues;
+pub use sieve::{BROKEN, ReplacedValue, SieveLimits, reason};
+pub use transport::{CHANNEL_LIFETIME_MS, WireConnector};
 
 const PORT: u16 = 4840;
 
-impl ConnectionSource for Wire {
-    type Builder = Wire;
+impl ConnectionSource for WireConnector {
+    type Builder = WireConnector;
 
-    fn get_connector(&self, _: &EndpointDescription) -> Result<Wire, Error> {
+    fn get_connector(&self, _: &EndpointDescription) -> Result<WireConnector, Error> {
         Ok(self.clone())
     }
 }
 
-impl Connector for Wire {
+impl Connector for WireConnector {
     type Transport = WireTransport;
 
     async fn connect(

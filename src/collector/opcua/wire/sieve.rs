@@ -17,7 +17,7 @@ use opcua::types::{LocalizedText, ObjectId, StatusCode, Variant};
 
 use super::{
     certificate,
-    walk::{Broken, Step, Text, Walk, size_of},
+    walk::{MalformedMessage, MessageWalk, Text, WalkResult, size_of},
 };
 
 /// Elements of an array of texts that are kept; only the namespaces of a server are read as such.
@@ -31,7 +31,7 @@ pub const BROKEN: &str = "the value cannot be decoded";
 
 /// What a value may be, and what the sieve must know of the connection.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct SieveLimits {
     /// Longest text that becomes a value.
     pub text_bytes_max: usize,
     /// Client handles are 1 to this.
@@ -43,7 +43,7 @@ pub struct Limits {
 
 /// An item whose value is not as the device sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct ReplacedValue {
     /// Client handle of the item; position in the answer to a Read.
     pub handle: u32,
     pub reason: String,
@@ -54,11 +54,11 @@ pub struct Finding {
 }
 
 /// A clean message, and what was replaced in it. A message of another kind, and one that is broken outside its values, comes unchanged.
-pub fn clean(body: &[u8], limits: &Limits) -> (Vec<u8>, Vec<Finding>) {
-    let mut sieve = Sieve { walk: Walk::new(body), limits, findings: Vec::new(), unfit: None };
+pub fn clean(body: &[u8], limits: &SieveLimits) -> (Vec<u8>, Vec<ReplacedValue>) {
+    let mut sieve = Sieve { walk: MessageWalk::new(body), limits, findings: Vec::new(), unfit: None };
     match sieve.message() {
         Ok(()) => (sieve.walk.out, sieve.findings),
-        Err(Broken(_)) => (body.to_vec(), Vec::new()),
+        Err(MalformedMessage(_)) => (body.to_vec(), Vec::new()),
     }
 }
 
@@ -72,9 +72,9 @@ pub fn reason(value: &Variant) -> Option<(&str, Option<&str>)> {
 }
 
 struct Sieve<'a> {
-    walk: Walk<'a>,
-    limits: &'a Limits,
-    findings: Vec<Finding>,
+    walk: MessageWalk<'a>,
+    limits: &'a SieveLimits,
+    findings: Vec<ReplacedValue>,
     /// What the present value is, when no tag can hold such.
     unfit: Option<&'static str>,
 }
@@ -102,7 +102,7 @@ const NO_ARRAY: [u8; 4] = [0xff; 4];
 const NO_STRUCTURE: [u8; 3] = [0; 3];
 
 impl Sieve<'_> {
-    fn message(&mut self) -> Step<()> {
+    fn message(&mut self) -> WalkResult<()> {
         const READ: u32 = ObjectId::ReadResponse_Encoding_DefaultBinary as u32;
         const PUBLISH: u32 = ObjectId::PublishResponse_Encoding_DefaultBinary as u32;
         const REPUBLISH: u32 = ObjectId::RepublishResponse_Encoding_DefaultBinary as u32;
@@ -136,11 +136,11 @@ impl Sieve<'_> {
                 self.header()?;
                 self.session()
             }
-            _ => Err(Broken("a message without values")),
+            _ => Err(MalformedMessage("a message without values")),
         }
     }
 
-    fn header(&mut self) -> Step<()> {
+    fn header(&mut self) -> WalkResult<()> {
         self.walk.copy(16)?;
         self.walk.skip_diagnostic_info()?;
         self.walk.put(&NO_DIAGNOSTICS);
@@ -154,7 +154,7 @@ impl Sieve<'_> {
     }
 
     /// Answer to a Read, up to the value after which nothing can be found.
-    fn values(&mut self) -> Step<()> {
+    fn values(&mut self) -> WalkResult<()> {
         let count = self.walk.length()?;
         let place = self.walk.out.len();
         self.walk.put_length(count);
@@ -172,7 +172,7 @@ impl Sieve<'_> {
         Ok(())
     }
 
-    fn notification(&mut self) -> Step<()> {
+    fn notification(&mut self) -> WalkResult<()> {
         const CHANGES: u32 = ObjectId::DataChangeNotification_Encoding_DefaultBinary as u32;
         const STATUS: u32 = ObjectId::StatusChangeNotification_Encoding_DefaultBinary as u32;
         self.walk.copy(12)?;
@@ -187,7 +187,7 @@ impl Sieve<'_> {
                 (Some(CHANGES), 1) => self.changes()?,
                 (Some(STATUS), 1) => {
                     let length = self.walk.length()?.unwrap_or(0);
-                    let end = self.walk.position().checked_add(length).ok_or(Broken("a length is beyond all bounds"))?;
+                    let end = self.walk.position().checked_add(length).ok_or(MalformedMessage("a length is beyond all bounds"))?;
                     self.walk.put_length(Some(5));
                     self.walk.copy(4)?;
                     self.walk.put(&NO_DIAGNOSTICS);
@@ -201,15 +201,15 @@ impl Sieve<'_> {
                     self.walk.out.truncate(begin);
                     self.walk.put(&NO_STRUCTURE);
                 }
-                _ => return Err(Broken("a structure has an unknown encoding")),
+                _ => return Err(MalformedMessage("a structure has an unknown encoding")),
             }
         }
         Ok(())
     }
 
-    fn changes(&mut self) -> Step<()> {
+    fn changes(&mut self) -> WalkResult<()> {
         let length = self.walk.length()?.unwrap_or(0);
-        let end = self.walk.position().checked_add(length).ok_or(Broken("a length is beyond all bounds"))?;
+        let end = self.walk.position().checked_add(length).ok_or(MalformedMessage("a length is beyond all bounds"))?;
         let begin = self.walk.out.len();
         self.walk.put_length(Some(0));
         let count = self.walk.length()?;
@@ -260,8 +260,8 @@ impl Sieve<'_> {
         found
     }
 
-    fn items_end_at(&self, probe: &mut Walk<'_>, end: usize, left: usize) -> Step<()> {
-        const NO: Broken = Broken("no items begin here");
+    fn items_end_at(&self, probe: &mut MessageWalk<'_>, end: usize, left: usize) -> WalkResult<()> {
+        const NO: MalformedMessage = MalformedMessage("no items begin here");
         for _ in 0..left {
             if !(1..=self.limits.handle_max).contains(&probe.number()?) || !(1..=0x3f).contains(&probe.peek()?) {
                 return Err(NO);
@@ -287,11 +287,11 @@ impl Sieve<'_> {
             Ok(None) => {
                 // It passes as what it is, without what is in it, and does not fit its tag.
                 let reason = self.unfit.map(|what| format!("the node holds {what}, which no tag can hold"));
-                self.findings.extend(reason.map(|reason| Finding { handle, reason, broken: false, lost: 0 }));
+                self.findings.extend(reason.map(|reason| ReplacedValue { handle, reason, broken: false, lost: 0 }));
                 return false;
             }
             Ok(Some(flaw)) => (flaw, false),
-            Err(Broken(why)) => {
+            Err(MalformedMessage(why)) => {
                 self.walk.out.truncate(begin);
                 // No times either: what was read of them may be part of something else.
                 self.walk.put(&[0x03]);
@@ -302,11 +302,11 @@ impl Sieve<'_> {
                 (flaw, true)
             }
         };
-        self.findings.push(Finding { handle, reason: flaw.reason, broken, lost: 0 });
+        self.findings.push(ReplacedValue { handle, reason: flaw.reason, broken, lost: 0 });
         broken
     }
 
-    fn data_value(&mut self) -> Step<Option<Flaw>> {
+    fn data_value(&mut self) -> WalkResult<Option<Flaw>> {
         let begin = self.walk.out.len();
         let mut mask = self.walk.byte()? & 0x3f;
         self.walk.put(&[mask]);
@@ -345,7 +345,7 @@ impl Sieve<'_> {
         self.walk.put_localized(flaw.kept.as_deref(), Some(&flaw.reason));
     }
 
-    fn variant(&mut self) -> Step<Option<Flaw>> {
+    fn variant(&mut self) -> WalkResult<Option<Flaw>> {
         let mask = self.walk.byte()?;
         let kind = mask & 0x3f;
         if mask & ARRAY != 0 {
@@ -392,13 +392,13 @@ impl Sieve<'_> {
     }
 
     /// The Variant within a Variant: its value alone, and no more of them.
-    fn inner(&mut self) -> Step<Option<Flaw>> {
+    fn inner(&mut self) -> WalkResult<Option<Flaw>> {
         let mut wrapped = 0;
         while self.walk.peek()? == 24 {
             self.walk.byte()?;
             wrapped += 1;
             if wrapped > 16 {
-                return Err(Broken("values are nested too deeply"));
+                return Err(MalformedMessage("values are nested too deeply"));
             }
         }
         self.variant()
@@ -420,7 +420,7 @@ impl Sieve<'_> {
     }
 
     /// Texts are kept, as the namespaces of a server are read so. No tag takes any other array: its type is all that is said of it.
-    fn array(&mut self, mask: u8) -> Step<()> {
+    fn array(&mut self, mask: u8) -> WalkResult<()> {
         let kind = mask & 0x3f;
         self.unfit = Some("an array");
         if kind != TEXT {
@@ -461,7 +461,7 @@ impl Sieve<'_> {
         }
     }
 
-    fn endpoints(&mut self) -> Step<()> {
+    fn endpoints(&mut self) -> WalkResult<()> {
         let count = self.walk.length()?;
         self.walk.put_length(count);
         for _ in 0..count.unwrap_or(0) {
@@ -470,7 +470,7 @@ impl Sieve<'_> {
         Ok(())
     }
 
-    fn endpoint(&mut self) -> Step<()> {
+    fn endpoint(&mut self) -> WalkResult<()> {
         self.walk.copy_text()?;
         // The server's description of itself: URIs, a name that may be in any encoding, addresses.
         self.walk.copy_text()?;
@@ -514,14 +514,14 @@ impl Sieve<'_> {
     }
 
     /// A number that the client library knows up to `most`, and takes for nothing but an error beyond.
-    fn enumeration(&mut self, most: u32) -> Step<()> {
+    fn enumeration(&mut self, most: u32) -> WalkResult<()> {
         let value = self.walk.number()?;
         self.walk.put(&if value <= most { value } else { 0 }.to_le_bytes());
         Ok(())
     }
 
     /// Answer to `CreateSession`. The endpoints in it repeat what discovery told, and are left out.
-    fn session(&mut self) -> Step<()> {
+    fn session(&mut self) -> WalkResult<()> {
         self.walk.copy_node_id()?;
         self.walk.copy_node_id()?;
         self.walk.copy(8)?;

@@ -41,9 +41,9 @@ use tokio_util::codec::FramedRead;
 
 use super::{
     channel,
-    findings::Findings,
-    frame::{self, Frames},
-    sieve::{self, Limits},
+    findings::ReplacedValues,
+    frame::{self, FrameCodec},
+    sieve::{self, SieveLimits},
 };
 use crate::pki::SharedStore;
 use historian_collector::guard;
@@ -54,19 +54,19 @@ pub const CHANNEL_LIFETIME_MS: u32 = 600_000;
 /// How long a renewal may take before it is asked for again.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(10);
 
-type Answer = oneshot::Sender<Result<ResponseMessage, Error>>;
+type ResponseSender = oneshot::Sender<Result<ResponseMessage, Error>>;
 
 /// A request without an answer yet.
-struct Pending {
+struct PendingRequest {
     /// None for the transport's own renewals.
-    answer: Option<Answer>,
+    answer: Option<ResponseSender>,
     chunks: Vec<Bytes>,
     bytes: usize,
     sent: Instant,
     deadline: Instant,
 }
 
-impl Pending {
+impl PendingRequest {
     fn end(self, ended: Result<ResponseMessage, Error>) {
         if let Some(answer) = self.answer {
             let _ = answer.send(ended);
@@ -75,30 +75,30 @@ impl Pending {
 }
 
 /// An answer to open or renew the channel, which takes effect between two messages.
-struct Opened {
-    pending: Pending,
+struct ChannelOpened {
+    pending: PendingRequest,
     answer: Box<OpenSecureChannelResponse>,
 }
 
 /// Makes the transport to one server.
 #[derive(Clone)]
-pub struct Wire {
+pub struct WireConnector {
     pub url: String,
-    pub limits: Limits,
+    pub limits: SieveLimits,
     /// Holds our own key; chains of certificates are read with it.
     pub store: SharedStore,
     pub clock: Arc<dyn Clock>,
-    pub findings: Arc<Findings>,
+    pub findings: Arc<ReplacedValues>,
 }
 
 pub struct WireTransport {
-    wire: Wire,
+    wire: WireConnector,
     key: Option<PrivateKey>,
     channel: Arc<SecureChannelState>,
     outgoing: RequestRecv,
-    pending: HashMap<u32, Pending>,
+    pending: HashMap<u32, PendingRequest>,
     sequence: SequenceNumberHandle,
-    read: FramedRead<OwnedReadHalf, Frames>,
+    read: FramedRead<OwnedReadHalf, FrameCodec>,
     write: OwnedWriteHalf,
     buffer: SendBuffer,
     message_bytes_max: usize,
@@ -106,7 +106,7 @@ pub struct WireTransport {
     renew_at: Option<Instant>,
     /// Request id of our own renewal under way.
     renewing: Option<u32>,
-    opened: Option<Opened>,
+    opened: Option<ChannelOpened>,
     closing: bool,
     closed: Option<StatusCode>,
 }
@@ -114,13 +114,13 @@ pub struct WireTransport {
 impl WireTransport {
     pub async fn open(
         stream: TcpStream,
-        wire: Wire,
+        wire: WireConnector,
         channel: Arc<SecureChannelState>,
         outgoing: RequestRecv,
         config: TransportConfiguration,
     ) -> Result<WireTransport, Error> {
         let (read, mut write) = stream.into_split();
-        let mut read = FramedRead::new(read, Frames { bytes_max: config.max_message_size });
+        let mut read = FramedRead::new(read, FrameCodec { bytes_max: config.max_message_size });
         let hello =
             HelloMessage::new(&wire.url, config.send_buffer_size, config.recv_buffer_size, config.max_message_size, config.max_chunk_count);
         let lost = |error: io::Error| Error::new(StatusCode::BadConnectionClosed, error);
@@ -223,8 +223,13 @@ impl WireTransport {
         self.closing |= matches!(message.request, RequestMessage::CloseSecureChannel(_));
         let id = self.buffer.next_request_id();
         let refused = self.put(id, message.request)?;
-        let pending =
-            Pending { answer: message.callback, chunks: Vec::new(), bytes: 0, sent: Instant::now(), deadline: message.deadline.into() };
+        let pending = PendingRequest {
+            answer: message.callback,
+            chunks: Vec::new(),
+            bytes: 0,
+            sent: Instant::now(),
+            deadline: message.deadline.into(),
+        };
         match refused {
             None => {
                 if pending.answer.is_some() {
@@ -262,7 +267,7 @@ impl WireTransport {
             return Err(error);
         }
         self.renewing = Some(id);
-        self.pending.insert(id, Pending { answer: None, chunks: Vec::new(), bytes: 0, sent: now, deadline: now + RENEWAL_PATIENCE });
+        self.pending.insert(id, PendingRequest { answer: None, chunks: Vec::new(), bytes: 0, sent: now, deadline: now + RENEWAL_PATIENCE });
         Ok(())
     }
 
@@ -315,7 +320,7 @@ impl WireTransport {
         self.message(id, pending, &body)
     }
 
-    fn message(&mut self, id: u32, pending: Pending, body: &[u8]) -> Result<(), Error> {
+    fn message(&mut self, id: u32, pending: PendingRequest, body: &[u8]) -> Result<(), Error> {
         let (body, findings) = sieve::clean(body, &self.wire.limits);
         let decoded = {
             let channel = self.channel.secure_channel().read();
@@ -327,7 +332,7 @@ impl WireTransport {
                 if !result.is_good() {
                     return Err(Error::new(result, "the server does not open the secure channel"));
                 }
-                self.opened = Some(Opened { pending, answer });
+                self.opened = Some(ChannelOpened { pending, answer });
                 if self.renewing == Some(id) {
                     self.renewing = None;
                 }
@@ -345,8 +350,8 @@ impl WireTransport {
         Ok(())
     }
 
-    fn adopt(&mut self, opened: Opened) -> Result<(), Error> {
-        let Opened { pending, answer } = opened;
+    fn adopt(&mut self, opened: ChannelOpened) -> Result<(), Error> {
+        let ChannelOpened { pending, answer } = opened;
         let now = self.wire.clock.now();
         let renew = guard::call(|| channel::adopt(&self.channel, &answer, now)).map_err(internal)??;
         self.renew_at = renew.map(|after| pending.sent + after);

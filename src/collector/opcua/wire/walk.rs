@@ -7,12 +7,12 @@ const DEPTH_MAX: usize = 64;
 
 /// The bytes do not follow the encoding; where the next field begins is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken(pub &'static str);
+pub struct MalformedMessage(pub &'static str);
 
-pub type Step<T> = Result<T, Broken>;
+pub type WalkResult<T> = Result<T, MalformedMessage>;
 
 /// Position in the input, and what was written so far.
-pub struct Walk<'a> {
+pub struct MessageWalk<'a> {
     input: &'a [u8],
     at: usize,
     depth: usize,
@@ -26,14 +26,14 @@ pub struct Text<'a> {
     pub text: Cow<'a, str>,
 }
 
-impl<'a> Walk<'a> {
-    pub fn new(input: &'a [u8]) -> Walk<'a> {
-        Walk { input, at: 0, depth: 0, out: Vec::with_capacity(input.len() + 64) }
+impl<'a> MessageWalk<'a> {
+    pub fn new(input: &'a [u8]) -> MessageWalk<'a> {
+        MessageWalk { input, at: 0, depth: 0, out: Vec::with_capacity(input.len() + 64) }
     }
 
     /// Another walk through the same bytes, from another place.
-    pub fn probe(&self, at: usize) -> Walk<'a> {
-        Walk { input: self.input, at, depth: 0, out: Vec::new() }
+    pub fn probe(&self, at: usize) -> MessageWalk<'a> {
+        MessageWalk { input: self.input, at, depth: 0, out: Vec::new() }
     }
 
     /// Where the input ends.
@@ -45,49 +45,49 @@ impl<'a> Walk<'a> {
         self.at
     }
 
-    pub fn skip_to(&mut self, at: usize) -> Step<()> {
+    pub fn skip_to(&mut self, at: usize) -> WalkResult<()> {
         self.at = at;
-        if at <= self.input.len() { Ok(()) } else { Err(Broken("it ends within a structure")) }
+        if at <= self.input.len() { Ok(()) } else { Err(MalformedMessage("it ends within a structure")) }
     }
 
-    pub fn take(&mut self, count: usize) -> Step<&'a [u8]> {
-        let end = self.at.checked_add(count).ok_or(Broken("a length is beyond all bounds"))?;
-        let bytes = self.input.get(self.at..end).ok_or(Broken("it ends within a field"))?;
+    pub fn take(&mut self, count: usize) -> WalkResult<&'a [u8]> {
+        let end = self.at.checked_add(count).ok_or(MalformedMessage("a length is beyond all bounds"))?;
+        let bytes = self.input.get(self.at..end).ok_or(MalformedMessage("it ends within a field"))?;
         self.at = end;
         Ok(bytes)
     }
 
-    pub fn copy(&mut self, count: usize) -> Step<()> {
+    pub fn copy(&mut self, count: usize) -> WalkResult<()> {
         let bytes = self.take(count)?;
         self.out.extend_from_slice(bytes);
         Ok(())
     }
 
-    pub fn peek(&self) -> Step<u8> {
-        self.input.get(self.at).copied().ok_or(Broken("it ends within a field"))
+    pub fn peek(&self) -> WalkResult<u8> {
+        self.input.get(self.at).copied().ok_or(MalformedMessage("it ends within a field"))
     }
 
-    pub fn byte(&mut self) -> Step<u8> {
+    pub fn byte(&mut self) -> WalkResult<u8> {
         Ok(self.take(1)?[0])
     }
 
-    pub fn number(&mut self) -> Step<u32> {
+    pub fn number(&mut self) -> WalkResult<u32> {
         let bytes = self.take(4)?;
         Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
 
     /// Length of a text or an array; every negative one is that of a null.
-    pub fn length(&mut self) -> Step<Option<usize>> {
+    pub fn length(&mut self) -> WalkResult<Option<usize>> {
         Ok(usize::try_from(self.number()?.cast_signed()).ok())
     }
 
-    pub fn bytes(&mut self) -> Step<Option<&'a [u8]>> {
+    pub fn bytes(&mut self) -> WalkResult<Option<&'a [u8]>> {
         let length = self.length()?;
         length.map(|length| self.take(length)).transpose()
     }
 
     /// A text; what is not UTF-8 in it is replaced, and the text is owned then.
-    pub fn text(&mut self) -> Step<Option<Text<'a>>> {
+    pub fn text(&mut self) -> WalkResult<Option<Text<'a>>> {
         Ok(self.bytes()?.map(|bytes| Text { bytes: bytes.len(), text: String::from_utf8_lossy(bytes) }))
     }
 
@@ -105,27 +105,27 @@ impl<'a> Walk<'a> {
         self.put(bytes.unwrap_or_default());
     }
 
-    pub fn copy_text(&mut self) -> Step<()> {
+    pub fn copy_text(&mut self) -> WalkResult<()> {
         let text = self.text()?;
         self.put_bytes(text.as_ref().map(|text| text.text.as_bytes()));
         Ok(())
     }
 
-    pub fn copy_bytes(&mut self) -> Step<()> {
+    pub fn copy_bytes(&mut self) -> WalkResult<()> {
         let bytes = self.bytes()?;
         self.put_bytes(bytes);
         Ok(())
     }
 
     /// Copies an array of elements of one size.
-    pub fn copy_array(&mut self, element: usize) -> Step<()> {
+    pub fn copy_array(&mut self, element: usize) -> WalkResult<()> {
         let length = self.length()?;
         self.put_length(length);
-        self.copy(length.unwrap_or(0).checked_mul(element).ok_or(Broken("a length is beyond all bounds"))?)
+        self.copy(length.unwrap_or(0).checked_mul(element).ok_or(MalformedMessage("a length is beyond all bounds"))?)
     }
 
     /// Reads or copies a `LocalizedText`: locale and text.
-    pub fn localized(&mut self) -> Step<(Option<Text<'a>>, Option<Text<'a>>)> {
+    pub fn localized(&mut self) -> WalkResult<(Option<Text<'a>>, Option<Text<'a>>)> {
         let mask = self.byte()?;
         let locale = if mask & 1 == 0 { None } else { self.text()? };
         let text = if mask & 2 == 0 { None } else { self.text()? };
@@ -139,13 +139,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub fn copy_localized(&mut self) -> Step<()> {
+    pub fn copy_localized(&mut self) -> WalkResult<()> {
         let (locale, text) = self.localized()?;
         self.put_localized(locale.as_ref().map(|text| &*text.text), text.as_ref().map(|text| &*text.text));
         Ok(())
     }
 
-    pub fn skip_node_id(&mut self, expanded: bool) -> Step<()> {
+    pub fn skip_node_id(&mut self, expanded: bool) -> WalkResult<()> {
         let kind = self.byte()?;
         match kind & 0x3f {
             0 => self.take(1).map(drop)?,
@@ -156,7 +156,7 @@ impl<'a> Walk<'a> {
                 self.bytes()?;
             }
             4 => self.take(18).map(drop)?,
-            _ => return Err(Broken("a NodeId has an unknown form")),
+            _ => return Err(MalformedMessage("a NodeId has an unknown form")),
         }
         if expanded && kind & 0x80 != 0 {
             self.bytes()?;
@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Copies a `NodeId`; the number of one in namespace 0 is returned.
-    pub fn copy_node_id(&mut self) -> Step<Option<u32>> {
+    pub fn copy_node_id(&mut self) -> WalkResult<Option<u32>> {
         let begin = self.at;
         self.skip_node_id(false)?;
         let id = &self.input[begin..self.at];
@@ -181,17 +181,17 @@ impl<'a> Walk<'a> {
         })
     }
 
-    pub fn skip_extension_object(&mut self) -> Step<()> {
+    pub fn skip_extension_object(&mut self) -> WalkResult<()> {
         self.skip_node_id(false)?;
         match self.byte()? {
             0 => {}
             1 | 2 => drop(self.bytes()?),
-            _ => return Err(Broken("a structure has an unknown encoding")),
+            _ => return Err(MalformedMessage("a structure has an unknown encoding")),
         }
         Ok(())
     }
 
-    pub fn skip_diagnostic_info(&mut self) -> Step<()> {
+    pub fn skip_diagnostic_info(&mut self) -> WalkResult<()> {
         self.deeper(|walk| {
             let mask = walk.byte()?;
             for bit in [0x01, 0x02, 0x08, 0x04] {
@@ -212,7 +212,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    pub fn skip_data_value(&mut self) -> Step<()> {
+    pub fn skip_data_value(&mut self) -> WalkResult<()> {
         let mask = self.byte()?;
         if mask & 0x01 != 0 {
             self.skip_variant()?;
@@ -225,7 +225,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    pub fn skip_variant(&mut self) -> Step<()> {
+    pub fn skip_variant(&mut self) -> WalkResult<()> {
         self.deeper(|walk| {
             let mask = walk.byte()?;
             if mask & 0x80 == 0 { walk.skip_scalar(mask & 0x3f) } else { walk.skip_elements(mask) }
@@ -233,11 +233,11 @@ impl<'a> Walk<'a> {
     }
 
     /// Passes over the length, the elements and the dimensions of an array whose mask was read.
-    pub fn skip_elements(&mut self, mask: u8) -> Step<()> {
+    pub fn skip_elements(&mut self, mask: u8) -> WalkResult<()> {
         let kind = mask & 0x3f;
         let count = self.length()?.unwrap_or(0);
         if let Some(size) = size_of(kind) {
-            self.take(count.checked_mul(size).ok_or(Broken("a length is beyond all bounds"))?)?;
+            self.take(count.checked_mul(size).ok_or(MalformedMessage("a length is beyond all bounds"))?)?;
         } else {
             for _ in 0..count {
                 self.skip_scalar(kind)?;
@@ -246,15 +246,15 @@ impl<'a> Walk<'a> {
         self.skip_dimensions(mask)
     }
 
-    pub fn skip_dimensions(&mut self, mask: u8) -> Step<()> {
+    pub fn skip_dimensions(&mut self, mask: u8) -> WalkResult<()> {
         if mask & 0x40 != 0 {
             let dimensions = self.length()?.unwrap_or(0);
-            self.take(dimensions.checked_mul(4).ok_or(Broken("a length is beyond all bounds"))?)?;
+            self.take(dimensions.checked_mul(4).ok_or(MalformedMessage("a length is beyond all bounds"))?)?;
         }
         Ok(())
     }
 
-    pub fn skip_scalar(&mut self, kind: u8) -> Step<()> {
+    pub fn skip_scalar(&mut self, kind: u8) -> WalkResult<()> {
         if let Some(size) = size_of(kind) {
             return self.take(size).map(drop);
         }
@@ -269,16 +269,16 @@ impl<'a> Walk<'a> {
             }
             21 => self.localized().map(drop),
             22 => self.skip_extension_object(),
-            23 => self.deeper(Walk::skip_data_value),
+            23 => self.deeper(MessageWalk::skip_data_value),
             24 => self.skip_variant(),
             25 => self.skip_diagnostic_info(),
-            _ => Err(Broken("a value has an unknown type")),
+            _ => Err(MalformedMessage("a value has an unknown type")),
         }
     }
 
-    fn deeper<T>(&mut self, step: impl FnOnce(&mut Self) -> Step<T>) -> Step<T> {
+    fn deeper<T>(&mut self, step: impl FnOnce(&mut Self) -> WalkResult<T>) -> WalkResult<T> {
         if self.depth >= DEPTH_MAX {
-            return Err(Broken("values are nested too deeply"));
+            return Err(MalformedMessage("values are nested too deeply"));
         }
         self.depth += 1;
         let done = step(self);

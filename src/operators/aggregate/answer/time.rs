@@ -1,14 +1,14 @@
 //! Functions that weigh by time.
 
-use super::{Draft, Frame};
-use crate::aggregate::members::{Area, Regions};
+use super::{AggregateDraft, IntervalContext};
+use crate::aggregate::members::{Integrals, Regions};
 use crate::aggregate::sample::Class;
 use crate::aggregate::status::{BAD, CALCULATED, GOOD, SUB_NORMAL};
 
 /// How long the last sample of all stands: nobody knows whether it still holds after that.
 const LAST_SAMPLE_NS: i64 = 1_000_000;
 
-impl Frame<'_> {
+impl IntervalContext<'_> {
     /// The regions of the interval between its simple bounding values. After the last sample of all there is none but a moment of it.
     pub(super) fn regions(&self) -> Regions {
         let configuration = self.configuration;
@@ -54,7 +54,7 @@ impl Frame<'_> {
     }
 
     /// `TimeAverage2` and Total2 (5.4.3.7, 5.4.3.9).
-    pub(super) fn time_weighted(&self, mean: bool) -> Option<Draft> {
+    pub(super) fn time_weighted(&self, mean: bool) -> Option<AggregateDraft> {
         let stepped = self.configuration.stepped;
         let regions = self.regions();
         if regions.dead == regions.total {
@@ -74,12 +74,12 @@ impl Frame<'_> {
     }
 
     /// `TimeAverage` and Total (5.4.3.6, 5.4.3.8). The vectors draw `TimeAverage` in straight lines also where the tag is stepped.
-    pub(super) fn joined(&self, stepped: bool, mean: bool) -> Option<Draft> {
+    pub(super) fn joined(&self, stepped: bool, mean: bool) -> Option<AggregateDraft> {
         let early = self.interpolated_bound(self.interval.early, stepped);
         let late = self.interpolated_bound(self.interval.late, stepped);
         let mut certain = early.class == Class::Good;
         let mut from = (early.class != Class::Bad).then_some((early.timestamp, early.number));
-        let mut area = Area::default();
+        let mut area = Integrals::default();
         let begin;
         if let Some(members) = self.members {
             certain &= members.good == members.count();
@@ -106,13 +106,13 @@ impl Frame<'_> {
     }
 
     /// 5.4.3.22 and 5.4.3.23: held values, in ms.
-    pub(super) fn duration_in_state(&self, which: fn(&Regions) -> f64) -> Draft {
+    pub(super) fn duration_in_state(&self, which: fn(&Regions) -> f64) -> AggregateDraft {
         let regions = self.regions();
         self.at_start(which(&regions) * 1e-6, self.time_status(&regions, true), CALCULATED)
     }
 
     /// 5.4.3.31 to 5.4.3.34.
-    pub(super) fn duration(&self, which: fn(&Regions) -> i64, percent: bool) -> Draft {
+    pub(super) fn duration(&self, which: fn(&Regions) -> i64, percent: bool) -> AggregateDraft {
         let regions = self.regions();
         let time = which(&regions) as f64;
         self.at_start(if percent { time / regions.total as f64 * 100.0 } else { time * 1e-6 }, GOOD, CALCULATED)

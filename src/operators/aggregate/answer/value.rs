@@ -1,15 +1,15 @@
 //! Functions that look at samples one by one: means, counts, extremes.
 
-use super::{Draft, Frame};
+use super::{AggregateDraft, IntervalContext};
 use crate::aggregate::interval::Interval;
-use crate::aggregate::members::{Extreme, Extremes, Members, Worst};
-use crate::aggregate::sample::{Class, Neighbour, Point};
+use crate::aggregate::members::{Extremes, IntervalExtreme, Members, Worst};
+use crate::aggregate::sample::{AggregateSample, Class, Point};
 use crate::aggregate::status::{BAD, CALCULATED, GOOD, INTERPOLATED, MULTIPLE_VALUES, SUB_NORMAL, with_bits};
 
 /// What lies before the end of an interval by this much is still in it, where an edge's value needs a time of its own.
 const EDGE_NS: i64 = 1_000_000;
 
-impl Frame<'_> {
+impl IntervalContext<'_> {
     /// 5.4.3.2, by samples.
     pub(super) fn value_status(&self) -> u32 {
         let Some(members) = self.members else { return GOOD };
@@ -18,18 +18,18 @@ impl Frame<'_> {
     }
 
     /// A number with the status by samples; a Bad one has no bits.
-    pub(super) fn by_value(&self, value: f64) -> Draft {
+    pub(super) fn by_value(&self, value: f64) -> AggregateDraft {
         let status = self.value_status();
         self.at_start(value, status, if status == BAD { 0 } else { CALCULATED })
     }
 
     /// 5.4.3.5
-    pub(super) fn average(&self) -> Option<Draft> {
+    pub(super) fn average(&self) -> Option<AggregateDraft> {
         let taken = &self.members?.taken;
         (taken.count > 0).then(|| self.by_value((taken.sum + taken.sum_low) / taken.count as f64))
     }
 
-    pub(super) fn counted(&self, count: u64) -> Draft {
+    pub(super) fn counted(&self, count: u64) -> AggregateDraft {
         self.by_value(count as f64)
     }
 
@@ -48,29 +48,33 @@ impl Frame<'_> {
     }
 
     /// 5.4.3.10 to 5.4.3.13
-    pub(super) fn extreme(&self, which: fn(&Extremes) -> Extreme, actual_time: bool) -> Option<Draft> {
+    pub(super) fn extreme(&self, which: fn(&Extremes) -> IntervalExtreme, actual_time: bool) -> Option<AggregateDraft> {
         let members = self.members?;
         let extreme = which(members.taken.extremes.as_ref()?);
         let start = self.interval.start();
         let calculated = !actual_time && extreme.timestamp != start;
         let bits = if calculated { CALCULATED } else { 0 } | if extreme.repeated { MULTIPLE_VALUES } else { 0 };
         let timestamp = if actual_time { extreme.timestamp } else { start };
-        Some(Draft { timestamp, value: Some(extreme.number), quality: with_bits(self.extremes_status(members), bits) })
+        Some(AggregateDraft { timestamp, value: Some(extreme.number), quality: with_bits(self.extremes_status(members), bits) })
     }
 
     /// 5.4.3.14
-    pub(super) fn range(&self) -> Option<Draft> {
+    pub(super) fn range(&self) -> Option<AggregateDraft> {
         let members = self.members?;
         let extremes = members.taken.extremes?;
         Some(self.at_start(extremes.maximum.number - extremes.minimum.number, self.extremes_status(members), CALCULATED))
     }
 
     /// The extreme of samples and simple bounding values, and whether it was made from samples on both sides of an edge.
-    pub(super) fn extreme_with_bounds(&self, which: fn(&Extremes) -> Extreme, wins: fn(&f64, &f64) -> bool) -> Option<(Extreme, bool)> {
+    pub(super) fn extreme_with_bounds(
+        &self,
+        which: fn(&Extremes) -> IntervalExtreme,
+        wins: fn(&f64, &f64) -> bool,
+    ) -> Option<(IntervalExtreme, bool)> {
         let (early, late) = (self.simple_bound_early(), self.simple_bound_late());
         let reverse = self.interval.reverse;
         let candidate = |point: &Point| {
-            let extreme = Extreme { number: point.number, bits: 0, timestamp: point.timestamp, repeated: false };
+            let extreme = IntervalExtreme { number: point.number, bits: 0, timestamp: point.timestamp, repeated: false };
             self.configuration.usable(point.class).then_some((extreme, !point.raw))
         };
         // A sample on the edge that belongs to the interval is among its members already.
@@ -84,13 +88,18 @@ impl Frame<'_> {
             } else if wins(&best.0.number, &next.0.number) {
                 best
             } else {
-                (Extreme { repeated: true, ..best.0 }, best.1)
+                (IntervalExtreme { repeated: true, ..best.0 }, best.1)
             }
         })
     }
 
     /// 5.4.3.15 to 5.4.3.18
-    pub(super) fn extreme2(&self, which: fn(&Extremes) -> Extreme, wins: fn(&f64, &f64) -> bool, actual_time: bool) -> Option<Draft> {
+    pub(super) fn extreme2(
+        &self,
+        which: fn(&Extremes) -> IntervalExtreme,
+        wins: fn(&f64, &f64) -> bool,
+        actual_time: bool,
+    ) -> Option<AggregateDraft> {
         let (extreme, interpolated) = self.extreme_with_bounds(which, wins)?;
         let status = self.time_status(&self.regions(), self.configuration.stepped);
         let (start, Interval { early, late, reverse, .. }) = (self.interval.start(), self.interval);
@@ -107,11 +116,11 @@ impl Frame<'_> {
             bits |= CALCULATED;
         }
         let bits = if status == BAD { 0 } else { bits };
-        Some(Draft { timestamp, value: Some(extreme.number), quality: with_bits(status, bits) })
+        Some(AggregateDraft { timestamp, value: Some(extreme.number), quality: with_bits(status, bits) })
     }
 
     /// 5.4.3.19
-    pub(super) fn range2(&self) -> Option<Draft> {
+    pub(super) fn range2(&self) -> Option<AggregateDraft> {
         let (minimum, _) = self.extreme_with_bounds(|extremes| extremes.minimum, f64::lt)?;
         let (maximum, _) = self.extreme_with_bounds(|extremes| extremes.maximum, f64::gt)?;
         let status = self.time_status(&self.regions(), self.configuration.stepped);
@@ -119,12 +128,12 @@ impl Frame<'_> {
     }
 
     /// 5.4.3.25 and 5.4.3.26: the sample as it is, earliest and latest in either direction of the request.
-    pub(super) fn sample(sample: &Neighbour) -> Draft {
-        Draft { timestamp: sample.timestamp, value: sample.present.then_some(sample.number), quality: sample.quality }
+    pub(super) fn sample(sample: &AggregateSample) -> AggregateDraft {
+        AggregateDraft { timestamp: sample.timestamp, value: sample.present.then_some(sample.number), quality: sample.quality }
     }
 
     /// 5.4.3.27
-    pub(super) fn delta(&self) -> Option<Draft> {
+    pub(super) fn delta(&self) -> Option<AggregateDraft> {
         let members = self.members?;
         let ends_good = members.first.class() == Class::Good && members.last.class() == Class::Good;
         let status = if ends_good { GOOD } else { SUB_NORMAL };
@@ -132,12 +141,12 @@ impl Frame<'_> {
     }
 
     /// 5.4.3.35
-    pub(super) fn worst(&self, worst: Worst) -> Draft {
+    pub(super) fn worst(&self, worst: Worst) -> AggregateDraft {
         self.at_start(f64::from(worst.code), GOOD, CALCULATED | if worst.repeated { MULTIPLE_VALUES } else { 0 })
     }
 
     /// 5.4.3.36: and the bounding values.
-    pub(super) fn worst2(&self) -> Draft {
+    pub(super) fn worst2(&self) -> AggregateDraft {
         let (early, late) = (self.simple_bound_early(), self.simple_bound_late());
         let reverse = self.interval.reverse;
         let mut worst: Option<Worst> = None;
@@ -163,7 +172,7 @@ impl Frame<'_> {
     }
 
     /// 5.4.3.37 to 5.4.3.40; `less` is taken from the count. One sample does not vary.
-    pub(super) fn variance(&self, less: u64, last: fn(f64) -> f64) -> Option<Draft> {
+    pub(super) fn variance(&self, less: u64, last: fn(f64) -> f64) -> Option<AggregateDraft> {
         let members = self.members?;
         let taken = &members.taken;
         let variance = match taken.count {

@@ -12,7 +12,7 @@ fn numbers(rows: &[(i64, f64, u32)]) -> Samples {
     history(ValueType::F64, &rows.iter().map(|(t, v, q)| (*t, Some(Value::F64(*v)), *q)).collect::<Vec<_>>())
 }
 
-fn one(samples: &Samples, function: Function, configuration: Configuration) -> (Option<f64>, u32) {
+fn one(samples: &Samples, function: AggregateFunction, configuration: AggregateConfiguration) -> (Option<f64>, u32) {
     let answers = from_samples(samples, &[function], configuration, &Intervals::new(0, 100, 0).unwrap(), 100);
     (answers[0].value, answers[0].quality & 0xFFFF_0000)
 }
@@ -20,39 +20,45 @@ fn one(samples: &Samples, function: Function, configuration: Configuration) -> (
 #[test]
 fn uncertain_samples_take_part_when_asked_and_the_status_tells() {
     let samples = numbers(&[(0, 1.0, 0), (10, 9.0, UNCERTAIN), (20, 2.0, 0), (30, 50.0, BAD), (100, 2.0, 0)]);
-    let plain = Configuration::default();
-    let all = Configuration { use_uncertain_values: true, ..plain };
+    let plain = AggregateConfiguration::default();
+    let all = AggregateConfiguration { use_uncertain_values: true, ..plain };
     for (function, without, with) in [
-        (Function::Average, 1.5, 4.0),
-        (Function::Maximum, 2.0, 9.0),
-        (Function::Count, 2.0, 3.0),
-        (Function::Range, 1.0, 8.0),
-        (Function::NumberOfTransitions, 2.0, 3.0),
-        (Function::VariancePopulation, 0.25, 38.0 / 3.0),
+        (AggregateFunction::Average, 1.5, 4.0),
+        (AggregateFunction::Maximum, 2.0, 9.0),
+        (AggregateFunction::Count, 2.0, 3.0),
+        (AggregateFunction::Range, 1.0, 8.0),
+        (AggregateFunction::NumberOfTransitions, 2.0, 3.0),
+        (AggregateFunction::VariancePopulation, 0.25, 38.0 / 3.0),
     ] {
         let near = |found: (Option<f64>, u32), wanted: f64| found.1 == SUB_NORMAL && (found.0.unwrap() - wanted).abs() < 1e-12;
         assert!(near(one(&samples, function, plain), without), "{function}");
         assert!(near(one(&samples, function, all), with), "{function}");
     }
     // Quality itself is told as it is.
-    assert_eq!(one(&samples, Function::DurationGood, plain), one(&samples, Function::DurationGood, all));
-    assert_eq!(one(&samples, Function::WorstQuality, all), (Some(f64::from(BAD)), 0));
+    assert_eq!(one(&samples, AggregateFunction::DurationGood, plain), one(&samples, AggregateFunction::DurationGood, all));
+    assert_eq!(one(&samples, AggregateFunction::WorstQuality, all), (Some(f64::from(BAD)), 0));
 }
 
 #[test]
 fn infinities_that_make_no_number_make_a_bad_answer() {
     let samples = numbers(&[(0, f64::INFINITY, 0), (10, f64::NEG_INFINITY, 0), (20, 1.0, 0), (100, 0.0, 0)]);
-    for function in [Function::Average, Function::Total, Function::StandardDeviationSample] {
-        assert_eq!(one(&samples, function, Configuration::default()), (None, BAD_AGGREGATE_INVALID_INPUTS), "{function}");
+    for function in [AggregateFunction::Average, AggregateFunction::Total, AggregateFunction::StandardDeviationSample] {
+        assert_eq!(one(&samples, function, AggregateConfiguration::default()), (None, BAD_AGGREGATE_INVALID_INPUTS), "{function}");
     }
-    assert_eq!(one(&samples, Function::Maximum, Configuration::default()), (Some(f64::INFINITY), 0));
+    assert_eq!(one(&samples, AggregateFunction::Maximum, AggregateConfiguration::default()), (Some(f64::INFINITY), 0));
 }
 
 #[test]
 fn a_gap_over_many_intervals_is_answered_whole_and_waits_for_the_next_usable_sample() {
     let samples = numbers(&[(0, 0.0, 0), (5, 1.0, BAD), (40_000, 7.0, BAD), (100_000, 100.0, 0)]);
     let intervals = Intervals::new(0, 100_000, 10).unwrap();
-    let answers = from_samples(&samples, &[Function::Interpolative, Function::Count], Configuration::default(), &intervals, 1);
+    let answers = from_samples(
+        &samples,
+        &[AggregateFunction::Interpolative, AggregateFunction::Count],
+        AggregateConfiguration::default(),
+        &intervals,
+        1,
+    );
     assert_eq!(answers.len(), 20_000);
     assert_eq!((answers[10_000].value, answers[10_000].quality & 0xFFFF_0000), (Some(50.0), SUB_NORMAL));
     // No sample at all is a count of zero; only Bad ones make it Bad.
@@ -65,20 +71,20 @@ fn integers_beyond_2_53_are_told_apart() {
     let big = (1_i64 << 53) + 1;
     let rows: Vec<_> = [big, big - 1, big].into_iter().zip(0..).map(|(v, t)| (t * 10, Some(Value::I64(v)), 0)).collect();
     let samples = history(ValueType::I64, &rows);
-    let functions = [Function::MinimumActualTime, Function::NumberOfTransitions];
-    let answers = from_samples(&samples, &functions, Configuration::default(), &Intervals::new(0, 30, 0).unwrap(), 2);
+    let functions = [AggregateFunction::MinimumActualTime, AggregateFunction::NumberOfTransitions];
+    let answers = from_samples(&samples, &functions, AggregateConfiguration::default(), &Intervals::new(0, 30, 0).unwrap(), 2);
     assert_eq!((answers[0].timestamp, answers[0].quality & 0x10, answers[1].value), (10, 0, Some(3.0)));
 }
 
-fn evaluator(functions: &[Function]) -> Result<Evaluator, AggregateError> {
-    Evaluator::new(functions, Configuration::default(), Intervals::new(0, 100, 10).unwrap(), ValueType::F64, Before::default())
+fn evaluator(functions: &[AggregateFunction]) -> Result<Evaluator, AggregateError> {
+    Evaluator::new(functions, AggregateConfiguration::default(), Intervals::new(0, 100, 10).unwrap(), ValueType::F64, Before::default())
 }
 
 #[test]
 fn wrong_feeding_is_told() {
     assert_eq!(evaluator(&[]).unwrap_err().to_string(), "functions is empty; name at least one aggregate function");
     let samples = numbers(&[(5, 1.0, 0), (15, 2.0, BAD), (25, 3.0, 0), (100, 3.0, 0)]);
-    let mut backwards = evaluator(&[Function::Average]).unwrap();
+    let mut backwards = evaluator(&[AggregateFunction::Average]).unwrap();
     backwards.push(&samples, 1..2).unwrap();
     assert_eq!(backwards.push(&samples, 0..1), Err(AggregateError::Order { timestamp: 5 }));
     assert_eq!(backwards.push(&samples, 1..2), Err(AggregateError::Order { timestamp: 15 }));
@@ -86,11 +92,11 @@ fn wrong_feeding_is_told() {
     let text = history(ValueType::Bool, &[(30, Some(Value::Bool(true)), 0)]);
     assert!(matches!(backwards.push(&text, 0..1), Err(AggregateError::ValueType { .. })));
 
-    let mut stated = evaluator(&[Function::TimeAverage]).unwrap();
+    let mut stated = evaluator(&[AggregateFunction::TimeAverage]).unwrap();
     let state = RollupState::of(&samples, 1..2).unwrap();
     assert_eq!(stated.push_state(&state), Ok(Needs::Samples));
     assert_eq!(stated.finish(After::default()), Err(AggregateError::SamplesMissing { early: 10 }));
-    let mut wide = evaluator(&[Function::Average]).unwrap();
+    let mut wide = evaluator(&[AggregateFunction::Average]).unwrap();
     let state = RollupState::of(&samples, 0..2).unwrap();
     assert_eq!(wide.push_state(&state), Err(AggregateError::Order { timestamp: 5 }), "of two intervals");
 }
@@ -99,8 +105,8 @@ fn wrong_feeding_is_told() {
 fn the_next_part_goes_on_with_what_the_last_one_ended_with() {
     let samples = numbers(&[(3, 1.0, 0), (7, 2.0, 0), (12, 9.0, BAD), (31, 4.0, 0)]);
     let intervals = Intervals::new(0, 40, 10).unwrap();
-    let functions = Function::ALL;
-    let configuration = Configuration { use_sloped_extrapolation: true, ..Configuration::default() };
+    let functions = AggregateFunction::ALL;
+    let configuration = AggregateConfiguration { use_sloped_extrapolation: true, ..AggregateConfiguration::default() };
     let whole = from_samples(&samples, &functions, configuration, &intervals, 9);
     let mut answers = Vec::new();
     let mut before = Before::default();

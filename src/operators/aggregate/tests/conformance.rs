@@ -33,10 +33,10 @@ fn bits(names: &Json) -> u32 {
     names.as_array().unwrap().iter().map(bit).fold(0, |bits, bit| bits | bit)
 }
 
-fn configuration(json: &Json) -> Configuration {
+fn configuration(json: &Json) -> AggregateConfiguration {
     let flag = |name: &str| json[name].as_bool().unwrap();
     let percent = |name: &str| json[name].as_u64().unwrap() as u8;
-    Configuration {
+    AggregateConfiguration {
         treat_uncertain_as_bad: flag("treat_uncertain_as_bad"),
         percent_data_bad: percent("percent_data_bad"),
         percent_data_good: percent("percent_data_good"),
@@ -65,7 +65,7 @@ fn historian(json: &Json) -> Samples {
 }
 
 /// `MinimumActualTime2` as `minimum_actual_time2`.
-fn function(name: &str) -> Function {
+fn function(name: &str) -> AggregateFunction {
     let mut snake = String::new();
     for letter in name.chars() {
         if letter.is_uppercase() && !snake.is_empty() {

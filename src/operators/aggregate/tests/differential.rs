@@ -12,7 +12,7 @@ use crate::aggregate::{Needs, parts};
 #[derive(Clone, Debug)]
 struct Case {
     rows: Vec<(i64, Option<f64>, u32)>,
-    configuration: Configuration,
+    configuration: AggregateConfiguration,
     start: i64,
     end: i64,
     step: i64,
@@ -61,7 +61,7 @@ fn cases(kinds: u8, odd: bool) -> impl Strategy<Value = Case> {
                 // Edges often lie on samples, and sometimes between.
                 let shift = if fraction == 3 { unit / 3 } else { 0 };
                 let (low, high) = (start * unit + shift, (start + span) * unit + shift);
-                let configuration = Configuration {
+                let configuration = AggregateConfiguration {
                     treat_uncertain_as_bad: treat,
                     percent_data_bad: bad,
                     percent_data_good: good,
@@ -87,7 +87,7 @@ impl Case {
 }
 
 /// The answers as the plan makes them: states first, samples where they are needed.
-fn from_states(history: &Samples, functions: &[Function], case: &Case, forget: bool, made: Parts) -> (Vec<Answer>, usize) {
+fn from_states(history: &Samples, functions: &[AggregateFunction], case: &Case, forget: bool, made: Parts) -> (Vec<AggregateValue>, usize) {
     let intervals = case.intervals();
     let (before, after, rows) = surroundings(history, &intervals, functions, case.configuration);
     let mut evaluator = Evaluator::new(functions, case.configuration, intervals.clone(), history.value_type(), before).unwrap();
@@ -124,7 +124,7 @@ fn near(a: Option<f64>, b: Option<f64>) -> bool {
     }
 }
 
-fn same(a: &Answer, b: &Answer) -> bool {
+fn same(a: &AggregateValue, b: &AggregateValue) -> bool {
     near(a.value, b.value) && a.timestamp == b.timestamp && a.quality == b.quality && a.function == b.function
 }
 
@@ -140,13 +140,13 @@ proptest! {
         let samples = case.history(ValueType::F64, Value::F64);
         let points: Vec<_> = case.rows.iter().map(|(t, v, q)| Point { t: *t, v: v.filter(|v| !v.is_nan()), q: *q }).collect();
         let intervals = case.intervals();
-        let answers = from_samples(&samples, &Function::ALL, case.configuration, &intervals, case.portion);
-        prop_assert_eq!(answers.len(), intervals.len() * Function::COUNT);
+        let answers = from_samples(&samples, &AggregateFunction::ALL, case.configuration, &intervals, case.portion);
+        prop_assert_eq!(answers.len(), intervals.len() * AggregateFunction::COUNT);
         for (index, answer) in answers.iter().enumerate() {
-            let interval = intervals.get(index / Function::COUNT);
-            let function = Function::ALL[index % Function::COUNT];
+            let interval = intervals.get(index / AggregateFunction::COUNT);
+            let function = AggregateFunction::ALL[index % AggregateFunction::COUNT];
             let (timestamp, value, quality) = Reference { all: &points, interval, c: case.configuration }.answer(function);
-            let wanted = Answer { function, timestamp, value, quality };
+            let wanted = AggregateValue { function, timestamp, value, quality };
             prop_assert!(same(answer, &wanted), "{:?}\n{:x?}\nnot {:x?}", interval, answer, wanted);
         }
     }
@@ -154,16 +154,16 @@ proptest! {
     #[test]
     fn states_give_what_samples_give(case in prop_oneof![cases(20, true), cases(15, false), cases(18, false)], one in any::<prop::sample::Index>()) {
         let samples = case.history(ValueType::F64, Value::F64);
-        let answers = from_samples(&samples, &Function::ALL, case.configuration, &case.intervals(), case.portion);
+        let answers = from_samples(&samples, &AggregateFunction::ALL, case.configuration, &case.intervals(), case.portion);
         for forget in [false, true] {
-            let (stated, _) = from_states(&samples, &Function::ALL, &case, forget, Parts::ALL);
+            let (stated, _) = from_states(&samples, &AggregateFunction::ALL, &case, forget, Parts::ALL);
             for (answer, stated) in answers.iter().zip(&stated) {
                 prop_assert!(same(answer, stated), "{:x?}\nby the state {:x?}", answer, stated);
             }
             // Alone, and from what it looks at only, a function is answered to the bit as in company.
-            let function = Function::ALL[one.index(Function::COUNT)];
+            let function = AggregateFunction::ALL[one.index(AggregateFunction::COUNT)];
             let (alone, _) = from_states(&samples, &[function], &case, forget, parts(&[function], ValueType::F64));
-            let bits = |answer: &Answer| (answer.timestamp, answer.value.map(f64::to_bits), answer.quality);
+            let bits = |answer: &AggregateValue| (answer.timestamp, answer.value.map(f64::to_bits), answer.quality);
             let company: Vec<_> = stated.iter().filter(|answer| answer.function == function).map(bits).collect();
             prop_assert_eq!(alone.iter().map(bits).collect::<Vec<_>>(), company, "{}", function);
         }
@@ -173,12 +173,12 @@ proptest! {
     fn parts_and_portions_give_what_the_whole_gives_to_the_bit(case in cases(20, true), cut in any::<prop::sample::Index>()) {
         let samples = case.history(ValueType::F64, Value::F64);
         let intervals = case.intervals();
-        let whole = from_samples(&samples, &Function::ALL, case.configuration, &intervals, 1_000);
+        let whole = from_samples(&samples, &AggregateFunction::ALL, case.configuration, &intervals, 1_000);
         let cut = cut.index(intervals.len() + 1);
         let mut parts = Vec::new();
         for range in [0..cut, cut..intervals.len()] {
             if !range.is_empty() {
-                parts.extend(from_samples(&samples, &Function::ALL, case.configuration, &intervals.part(range), case.portion));
+                parts.extend(from_samples(&samples, &AggregateFunction::ALL, case.configuration, &intervals.part(range), case.portion));
             }
         }
         prop_assert_eq!(format!("{whole:?}"), format!("{parts:?}"));
@@ -192,7 +192,7 @@ proptest! {
         }
         let whole = |value_type, value: fn(f64) -> Value| {
             let history = case.history(value_type, value);
-            (from_samples(&history, &Function::ALL, case.configuration, &case.intervals(), case.portion), from_states(&history, &Function::ALL, &case, false, Parts::ALL).0)
+            (from_samples(&history, &AggregateFunction::ALL, case.configuration, &case.intervals(), case.portion), from_states(&history, &AggregateFunction::ALL, &case, false, Parts::ALL).0)
         };
         let wanted = whole(ValueType::F64, Value::F64);
         for (value_type, value) in [
@@ -221,10 +221,10 @@ proptest! {
 #[test]
 fn good_samples_are_answered_from_states_alone() {
     let rows = (0..100).map(|i| (i * 1_000_000_000, Some(((i * 7) % 13) as f64 + 1.0), 0)).collect();
-    let configuration = Configuration::default();
+    let configuration = AggregateConfiguration::default();
     let case = Case { rows, configuration, start: 0, end: 100_000_000_000, step: 10_000_000_000, portion: 9 };
     let history = case.history(ValueType::F64, Value::F64);
-    assert_eq!(from_states(&history, &Function::ALL, &case, false, Parts::ALL).1, 0);
-    assert_eq!(from_states(&history, &Function::ALL, &case, true, Parts::ALL).1, 10, "unknown repeats ask for samples");
-    assert_eq!(from_states(&history, &[Function::Average, Function::Range], &case, true, Parts::ALL).1, 0);
+    assert_eq!(from_states(&history, &AggregateFunction::ALL, &case, false, Parts::ALL).1, 0);
+    assert_eq!(from_states(&history, &AggregateFunction::ALL, &case, true, Parts::ALL).1, 10, "unknown repeats ask for samples");
+    assert_eq!(from_states(&history, &[AggregateFunction::Average, AggregateFunction::Range], &case, true, Parts::ALL).1, 0);
 }

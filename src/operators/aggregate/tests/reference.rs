@@ -1,7 +1,7 @@
 //! A slow reference, written from the definitions: the whole history at hand, the interval cut at every sample, no sums kept.
 #![expect(clippy::float_cmp, reason = "equal extremes are equal")]
 
-use crate::aggregate::{Configuration, Function, Interval};
+use crate::aggregate::{AggregateConfiguration, AggregateFunction, Interval};
 
 /// Severity by quality and presence: 0 Good, 1 Uncertain, 2 Bad.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,7 +41,7 @@ struct Stretch {
 pub struct Reference<'a> {
     pub all: &'a [Point],
     pub interval: Interval,
-    pub c: Configuration,
+    pub c: AggregateConfiguration,
 }
 
 fn bits(quality: u32, bits: u32) -> u32 {
@@ -166,11 +166,11 @@ impl Reference<'_> {
     }
 
     /// Timestamp, value, quality.
-    pub fn answer(&self, function: Function) -> (i64, Option<f64>, u32) {
+    pub fn answer(&self, function: AggregateFunction) -> (i64, Option<f64>, u32) {
         let start = self.interval.start();
         let Interval { early, late, reverse, cut } = self.interval;
         let (first, last) = (self.all.first().map(|p| p.t), self.all.last().map(|p| p.t));
-        if function == Function::Interpolative {
+        if function == AggregateFunction::Interpolative {
             let (v, severity, q, raw) = self.interpolated(start, self.c.stepped);
             return (start, (severity < 2).then_some(v), bits(q, if raw || severity == 2 { 0 } else { I }));
         }
@@ -183,12 +183,12 @@ impl Reference<'_> {
             return (start, None, NO_DATA);
         }
         let (t, v, q) = self.inside(function).unwrap_or((start, None, NO_DATA));
-        let partial = function != Function::Average && (cut || first.unwrap() > early || last.unwrap() < late);
+        let partial = function != AggregateFunction::Average && (cut || first.unwrap() > early || last.unwrap() < late);
         (t, v.filter(|_| q >> 30 < 2), bits(q, if partial { P } else { 0 }))
     }
 
-    fn inside(&self, function: Function) -> Option<(i64, Option<f64>, u32)> {
-        use Function as F;
+    fn inside(&self, function: AggregateFunction) -> Option<(i64, Option<f64>, u32)> {
+        use AggregateFunction as F;
         let start = self.interval.start();
         let Interval { early, late, reverse, .. } = self.interval;
         let members = self.members();

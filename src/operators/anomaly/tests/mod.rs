@@ -8,7 +8,7 @@ mod words;
 use cases::CASES;
 use proptest::prelude::*;
 
-use super::{Finding, KnownSamples, Output, Parameter, Parameters, Plan, Scores, Subject};
+use super::{AnomalyOutput, DetectorPlan, Finding, KnownSamples, ParameterValue, Parameters, Scores, Subject};
 use historian_model::{Samples, TimeRange, Timestamp, Value, ValueType};
 
 pub const SECOND: i64 = 1_000_000_000;
@@ -32,7 +32,7 @@ pub fn steady(values: &[f64]) -> Vec<Row> {
 }
 
 pub fn parameters(given: &[(&str, &str)]) -> Parameters {
-    given.iter().map(|(name, text)| ((*name).to_owned(), Parameter::from_text(text))).collect()
+    given.iter().map(|(name, text)| ((*name).to_owned(), ParameterValue::from_text(text))).collect()
 }
 
 pub fn subject(rows: &[Row]) -> Subject {
@@ -54,7 +54,7 @@ pub struct Answer {
 }
 
 /// Runs a detector over `rows`, cut into runs before each of the row numbers `cuts`.
-pub fn detect_cut(plan: &Plan, rows: &[Row], cuts: &[usize], output: Output) -> Answer {
+pub fn detect_cut(plan: &DetectorPlan, rows: &[Row], cuts: &[usize], output: AnomalyOutput) -> Answer {
     let mut borders: Vec<usize> = cuts.iter().map(|cut| cut % (rows.len() + 1)).chain([0, rows.len()]).collect();
     borders.sort_unstable();
     let mut detection = plan.begin(&subject(rows), output).unwrap();
@@ -85,12 +85,12 @@ pub fn detect_cut(plan: &Plan, rows: &[Row], cuts: &[usize], output: Output) -> 
     answer
 }
 
-pub fn detect(detector: &str, given: &[(&str, &str)], rows: &[Row], output: Output) -> Answer {
-    detect_cut(&Plan::new(detector, &parameters(given)).unwrap(), rows, &[], output)
+pub fn detect(detector: &str, given: &[(&str, &str)], rows: &[Row], output: AnomalyOutput) -> Answer {
+    detect_cut(&DetectorPlan::new(detector, &parameters(given)).unwrap(), rows, &[], output)
 }
 
 /// Anomalous values by the statistics of chunks of `len`, and how many chunks had to be looked at. Every other chunk is learned by its values.
-pub fn count_by_statistics(plan: &Plan, values: &[f64], len: usize) -> Option<(u64, usize)> {
+pub fn count_by_statistics(plan: &DetectorPlan, values: &[f64], len: usize) -> Option<(u64, usize)> {
     let mut counting = plan.count_by_statistics()?;
     let known = |values: &[f64]| {
         let (count, sum) = (values.len() as f64, values.iter().sum::<f64>());

@@ -44,7 +44,7 @@ proptest! {
         prop_assume!(samples.iter().all(|(_, value)| ((value - mean).abs() - limit).abs() > 1e-9));
         let expected: Vec<_> =
             samples.iter().map(|(_, value)| (ratio((value - mean).abs(), limit), deviation > 0.0 && (value - mean).abs() > limit)).collect();
-        compare(&detect("sigma", &[("threshold", "1.5")], &rows, Output::Scores), &expected)?;
+        compare(&detect("sigma", &[("threshold", "1.5")], &rows, AnomalyOutput::Scores), &expected)?;
     }
 
     #[test]
@@ -77,14 +77,14 @@ proptest! {
             let window = &samples[at.saturating_sub(3)..(at + 4).min(samples.len())];
             hampel(window, samples[at].1, 3)
         }).collect();
-        compare(&detect("spike", &[("window", "7"), ("threshold", "3")], &rows, Output::Scores), &expected)?;
+        compare(&detect("spike", &[("window", "7"), ("threshold", "3")], &rows, AnomalyOutput::Scores), &expected)?;
     }
 
     #[test]
     fn spike_against_the_samples_before(rows in rows()) {
         let samples = counted(&rows);
         let expected: Vec<_> = (0..samples.len()).map(|at| hampel(&samples[at.saturating_sub(6)..at], samples[at].1, 3)).collect();
-        let answer = detect("spike", &[("window", "6"), ("threshold", "3"), ("centred", "false")], &rows, Output::Scores);
+        let answer = detect("spike", &[("window", "6"), ("threshold", "3"), ("centred", "false")], &rows, AnomalyOutput::Scores);
         compare(&answer, &expected)?;
     }
 
@@ -94,7 +94,7 @@ proptest! {
         let expected: Vec<_> = rates(&samples, 3, 60.0).iter().map(|rate| {
             rate.map_or((0.0, false), |rate| (ratio(rate.abs(), 120.0), rate.abs() > 120.0))
         }).collect();
-        compare(&detect("rate_of_change", &[("limit", "120"), ("window", "3s")], &rows, Output::Scores), &expected)?;
+        compare(&detect("rate_of_change", &[("limit", "120"), ("window", "3s")], &rows, AnomalyOutput::Scores), &expected)?;
     }
 
     #[test]
@@ -109,7 +109,7 @@ proptest! {
             }
             _ => (0.0, false),
         }).collect();
-        let answer = detect("rate_of_change", &[("threshold", "2"), ("direction", "falling"), ("per", "second")], &rows, Output::Scores);
+        let answer = detect("rate_of_change", &[("threshold", "2"), ("direction", "falling"), ("per", "second")], &rows, AnomalyOutput::Scores);
         compare(&answer, &expected)?;
     }
 
@@ -132,7 +132,7 @@ proptest! {
                 _ => stretch.clear(),
             }
         }
-        compare(&detect("flatline", &[("duration", "2s"), ("resolution", "2.5")], &rows, Output::Scores), &expected)?;
+        compare(&detect("flatline", &[("duration", "2s"), ("resolution", "2.5")], &rows, AnomalyOutput::Scores), &expected)?;
     }
 
     #[test]
@@ -155,10 +155,10 @@ proptest! {
         if times.is_empty() {
             findings.push((0, SECOND, true));
         }
-        let found = detect("stale", &[], &rows, Output::Findings);
+        let found = detect("stale", &[], &rows, AnomalyOutput::Findings);
         prop_assert_eq!(found.findings.iter().map(|f| (f.start.0, f.end.0, f.open_ended)).collect::<Vec<_>>(), findings);
         if !times.is_empty() {
-            compare(&detect("gap", &[], &rows, Output::Scores), &expected)?;
+            compare(&detect("gap", &[], &rows, AnomalyOutput::Scores), &expected)?;
         }
     }
 
@@ -185,7 +185,7 @@ proptest! {
         let expected: Vec<_> = means.iter().map(|mean| (ratio(*mean, 2.0), *mean > 2.0)).collect();
         let given =
             [("season", "20s"), ("bins", "3"), ("threshold", "2"), ("samples_min", "5"), ("floor", "0.5"), ("smoothing", smoothing)];
-        compare(&detect("seasonal", &given, &rows, Output::Scores), &expected)?;
+        compare(&detect("seasonal", &given, &rows, AnomalyOutput::Scores), &expected)?;
     }
 
     #[test]
@@ -216,7 +216,7 @@ proptest! {
             expected.push((value.abs() / 3.0, on[0] || on[1]));
         }
         let given = [("high", "3"), ("low", "-3"), ("deadband", "1"), ("on_delay", "2s"), ("off_delay", "3s")];
-        compare(&detect("limits", &given, &rows, Output::Scores), &expected)?;
+        compare(&detect("limits", &given, &rows, AnomalyOutput::Scores), &expected)?;
     }
 }
 

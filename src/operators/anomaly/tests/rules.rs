@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::anomaly::{DETECTORS, Kind};
+use crate::anomaly::{DETECTORS, ParameterKind};
 
 #[test]
 fn the_registry_is_sound() {
@@ -13,7 +13,7 @@ fn the_registry_is_sound() {
     for detector in DETECTORS {
         for name in [&[detector.name()], detector.aliases()].concat() {
             assert!(names.insert(name), "{name} twice");
-            assert_eq!(Plan::new(name, &Parameters::new()).unwrap().detector(), detector.name());
+            assert_eq!(DetectorPlan::new(name, &Parameters::new()).unwrap().detector(), detector.name());
         }
         assert!(CASES.iter().any(|(name, _)| *name == detector.name()), "{} has no case", detector.name());
         assert!(!detector.description().is_empty() && !detector.value_types().is_empty());
@@ -24,12 +24,12 @@ fn the_registry_is_sound() {
             assert!(!spec.description.is_empty() && !spec.allowed().is_empty());
             // A default is itself allowed, and reads back as what the table shows.
             let shown = match spec.kind {
-                Kind::Duration { default, .. } => default.map(|default| Parameter::Text(format!("{default}ns"))),
-                Kind::Number { default, .. } => default.map(Parameter::Number),
-                _ => Some(Parameter::from_text(&spec.default_text())),
+                ParameterKind::Duration { default, .. } => default.map(|default| ParameterValue::Text(format!("{default}ns"))),
+                ParameterKind::Number { default, .. } => default.map(ParameterValue::Number),
+                _ => Some(ParameterValue::from_text(&spec.default_text())),
             };
             if let Some(shown) = shown {
-                Plan::new(detector.name(), &Parameters::from([(spec.name.to_owned(), shown)])).unwrap();
+                DetectorPlan::new(detector.name(), &Parameters::from([(spec.name.to_owned(), shown)])).unwrap();
             }
         }
     }
@@ -58,7 +58,7 @@ fn every_parameter_has_its_row_in_the_documentation() {
 
 #[test]
 fn what_cannot_be_done_is_refused_by_name() {
-    let error = |detector: &str, given: &[(&str, &str)]| Plan::new(detector, &parameters(given)).unwrap_err().to_string();
+    let error = |detector: &str, given: &[(&str, &str)]| DetectorPlan::new(detector, &parameters(given)).unwrap_err().to_string();
     let known: Vec<&str> = DETECTORS.iter().map(|detector| detector.name()).collect();
     assert_eq!(error("sigmas", &[]), format!("unknown detector \"sigmas\"; known are {}", known.join(", ")));
     assert_eq!(error("sigma", &[("treshold", "3")]), "detector sigma has no parameter \"treshold\"; it takes threshold, include_uncertain");
@@ -72,20 +72,20 @@ fn what_cannot_be_done_is_refused_by_name() {
 
     let mut subject = subject(&[]);
     (subject.range_low, subject.range_high) = (None, None);
-    let plan = Plan::new("limits", &Parameters::new()).unwrap();
-    let message = plan.begin(&subject, Output::Findings).err().unwrap().to_string();
+    let plan = DetectorPlan::new("limits", &Parameters::new()).unwrap();
+    let message = plan.begin(&subject, AnomalyOutput::Findings).err().unwrap().to_string();
     assert!(message.contains("low_low, low, high, high_high"), "{message}");
     subject.value_type = ValueType::String;
-    let message = plan.begin(&subject, Output::Findings).err().unwrap().to_string();
+    let message = plan.begin(&subject, AnomalyOutput::Findings).err().unwrap().to_string();
     assert_eq!(message, "detector limits takes tags of the types f64, f32, i64, u64; this one is string");
-    assert!(!plan.takes(ValueType::String) && Plan::new("gap", &Parameters::new()).unwrap().takes(ValueType::String));
+    assert!(!plan.takes(ValueType::String) && DetectorPlan::new("gap", &Parameters::new()).unwrap().takes(ValueType::String));
 }
 
 #[test]
 fn nothing_overflows_at_the_ends_of_time() {
     for (detector, given) in CASES {
-        let plan = Plan::new(detector, &parameters(given)).unwrap();
-        for output in [Output::Findings, Output::Scores, Output::Counts] {
+        let plan = DetectorPlan::new(detector, &parameters(given)).unwrap();
+        for output in [AnomalyOutput::Findings, AnomalyOutput::Scores, AnomalyOutput::Counts] {
             let mut samples = Samples::new(ValueType::F64);
             for (at, value) in [(i64::MIN, 1e308), (i64::MIN + 1, -1e308), (-1, 0.0), (0, 1e308), (i64::MAX - 1, -1e308), (i64::MAX, 5.0)] {
                 samples.push(at, Some(&Value::F64(value)), 0).unwrap();
@@ -114,8 +114,8 @@ proptest! {
         case in case(),
         cuts in proptest::collection::vec(any::<usize>(), 0..8),
     ) {
-        let plan = Plan::new(case.0, &parameters(case.1)).unwrap();
-        for output in [Output::Findings, Output::Scores, Output::Counts] {
+        let plan = DetectorPlan::new(case.0, &parameters(case.1)).unwrap();
+        for output in [AnomalyOutput::Findings, AnomalyOutput::Scores, AnomalyOutput::Counts] {
             let whole = detect_cut(&plan, &rows, &[], output);
             let cut = detect_cut(&plan, &rows, &cuts, output);
             // As text, because the values of scores may be NaN.
@@ -125,10 +125,10 @@ proptest! {
 
     #[test]
     fn findings_scores_and_counts_tell_the_same(rows in rows(), case in case()) {
-        let plan = Plan::new(case.0, &parameters(case.1)).unwrap();
-        let found = detect_cut(&plan, &rows, &[], Output::Findings);
-        let scored = detect_cut(&plan, &rows, &[], Output::Scores);
-        let counted = detect_cut(&plan, &rows, &[], Output::Counts);
+        let plan = DetectorPlan::new(case.0, &parameters(case.1)).unwrap();
+        let found = detect_cut(&plan, &rows, &[], AnomalyOutput::Findings);
+        let scored = detect_cut(&plan, &rows, &[], AnomalyOutput::Scores);
+        let counted = detect_cut(&plan, &rows, &[], AnomalyOutput::Counts);
         prop_assert_eq!(found.count, counted.count);
         prop_assert_eq!(scored.count, counted.count);
         prop_assert!(scored.findings.is_empty() && counted.findings.is_empty() && found.scores.scores.is_empty());
@@ -151,11 +151,11 @@ proptest! {
 
     #[test]
     fn counts_by_statistics_of_chunks_are_those_of_the_samples(rows in rows(), case in case(), len in 1_usize..12) {
-        let plan = Plan::new(case.0, &parameters(case.1)).unwrap();
+        let plan = DetectorPlan::new(case.0, &parameters(case.1)).unwrap();
         let counts = |quality: u32| quality == 0 || (plan.includes_uncertain() && quality != BAD);
         let values: Vec<f64> = rows.iter().filter(|row| counts(row.2)).filter_map(|row| row.1).filter(|value| value.is_finite()).collect();
         if let Some((count, _)) = count_by_statistics(&plan, &values, len) {
-            let scored = detect_cut(&plan, &rows, &[], Output::Scores);
+            let scored = detect_cut(&plan, &rows, &[], AnomalyOutput::Scores);
             prop_assert_eq!(scored.scores.values.len(), values.len());
             // The sums are made in another order, so a value may lie on the limit for one and not for the other.
             prop_assume!(scored.scores.scores.iter().all(|score| (score - 1.0).abs() > 1e-9));
@@ -165,17 +165,17 @@ proptest! {
 
     #[test]
     fn what_a_bad_sample_carries_does_not_matter(rows in rows(), case in case(), other in -1e3..1e3_f64) {
-        let plan = Plan::new(case.0, &parameters(case.1)).unwrap();
+        let plan = DetectorPlan::new(case.0, &parameters(case.1)).unwrap();
         let mut changed = rows.clone();
         for row in changed.iter_mut().filter(|row| row.2 == BAD) {
             row.1 = Some(other);
         }
-        let first = detect_cut(&plan, &rows, &[], Output::Findings);
-        let second = detect_cut(&plan, &changed, &[], Output::Findings);
+        let first = detect_cut(&plan, &rows, &[], AnomalyOutput::Findings);
+        let second = detect_cut(&plan, &changed, &[], AnomalyOutput::Findings);
         prop_assert_eq!(format!("{first:?}"), format!("{second:?}"));
         if plan.detector() != "gap" {
             let counted = |at: i64| rows.iter().any(|row| row.0 * SECOND == at && row.2 != BAD && row.1.is_some_and(f64::is_finite));
-            let scored = detect_cut(&plan, &changed, &[], Output::Scores);
+            let scored = detect_cut(&plan, &changed, &[], AnomalyOutput::Scores);
             prop_assert!(scored.scores.timestamps.iter().all(|at| counted(*at)));
         }
     }

@@ -1,10 +1,10 @@
 //! What a finding says: numbers worked out by hand, in the sentences that a person reads.
 
 use super::*;
-use crate::anomaly::Severity;
+use crate::anomaly::FindingSeverity;
 
 fn finding(detector: &str, given: &[(&str, &str)], rows: &[Row]) -> Finding {
-    let mut findings = detect(detector, given, rows, Output::Findings).findings;
+    let mut findings = detect(detector, given, rows, AnomalyOutput::Findings).findings;
     assert_eq!(findings.len(), 1, "{findings:#?}");
     findings.remove(0)
 }
@@ -13,7 +13,7 @@ fn finding(detector: &str, given: &[(&str, &str)], rows: &[Row]) -> Finding {
 fn scores(given: &[(&str, &str)], values: &[f64], range: Option<(f64, f64)>) -> Vec<f64> {
     let rows = steady(values);
     let subject = Subject { range_low: range.map(|range| range.0), range_high: range.map(|range| range.1), ..subject(&rows) };
-    let mut detection = Plan::new("limits", &parameters(given)).unwrap().begin(&subject, Output::Scores).unwrap();
+    let mut detection = DetectorPlan::new("limits", &parameters(given)).unwrap().begin(&subject, AnomalyOutput::Scores).unwrap();
     detection.push(&run(&rows));
     assert!(!detection.end_pass());
     detection.take_scores().scores
@@ -86,9 +86,9 @@ fn a_flat_stretch_is_told_with_its_resolution_and_is_critical_at_twice_what_is_a
         found.explanation,
         "The value stayed within 0.5 °C of 7 °C for 8 s and had not changed when the range ended, longer than the 4 s allowed."
     );
-    assert_eq!((found.score, found.severity, found.expected_text().as_str()), (2.0, Severity::Critical, "at most 4 s"));
+    assert_eq!((found.score, found.severity, found.expected_text().as_str()), (2.0, FindingSeverity::Critical, "at most 4 s"));
     let found = finding("flatline", &given, &steady(&values[..8]));
-    assert_eq!((found.score, found.severity), (1.75, Severity::Warning));
+    assert_eq!((found.score, found.severity), (1.75, FindingSeverity::Warning));
 }
 
 #[test]

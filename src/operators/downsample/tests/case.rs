@@ -6,17 +6,17 @@ use super::*;
 
 const HOUR: i64 = 3_600 * 1_000_000_000;
 
-fn plan(start: i64, end: i64, points: usize, method: Method) -> Plan {
-    Plan::new(Request::new(start, end, points, method).unwrap())
+fn plan(start: i64, end: i64, points: usize, method: Method) -> DownsamplePlan {
+    DownsamplePlan::new(DownsampleRange::new(start, end, points, method).unwrap())
 }
 
 #[test]
 fn requests_that_make_no_sense_say_so() {
     for points in [0, 4, POINTS_MAX + 1] {
-        let message = Request::new(0, 1, points, Method::Plot).unwrap_err().to_string();
+        let message = DownsampleRange::new(0, 1, points, Method::Plot).unwrap_err().to_string();
         assert_eq!(message, format!("points is {points}; allowed are 5 to 100000"));
     }
-    assert!(Request::new(5, 5, 10, Method::Plot).unwrap_err().to_string().contains("start (5 ns) is not before end (5 ns)"));
+    assert!(DownsampleRange::new(5, 5, 10, Method::Plot).unwrap_err().to_string().contains("start (5 ns) is not before end (5 ns)"));
     assert_eq!("m4".parse(), Ok(Method::M4));
     assert!("LTBB".parse::<Method>().unwrap_err().to_string().contains("PLOT, M4, MINMAX, LTTB and MINMAXLTTB"));
     for method in Method::ALL {
@@ -66,11 +66,11 @@ fn a_line_ends_where_a_long_bad_run_starts() {
         20 | 90..=420 => (t, Some(7.0), BAD + t as u32),
         _ => (t, Some(f64::from(t as i32 % 50)), 0),
     }));
-    let answer = run(Request::new(0, 1_000, 40, Method::Plot).unwrap(), &Surroundings::default(), &all, 64).unwrap();
+    let answer = run(DownsampleRange::new(0, 1_000, 40, Method::Plot).unwrap(), &Surroundings::default(), &all, 64).unwrap();
     let breaks: Vec<_> = rows(&answer).into_iter().filter(|row| row.1.is_none()).collect();
     assert_eq!(breaks, [(90, None, BAD + 90)]);
     // In an interval of its own the short one is shown as well.
-    let answer = run(Request::new(0, 1_000, 160, Method::Plot).unwrap(), &Surroundings::default(), &all, 64).unwrap();
+    let answer = run(DownsampleRange::new(0, 1_000, 160, Method::Plot).unwrap(), &Surroundings::default(), &all, 64).unwrap();
     let breaks: Vec<_> = rows(&answer).into_iter().filter(|row| row.1.is_none()).collect();
     assert_eq!(breaks, [(20, None, BAD + 20), (90, None, BAD + 90)]);
 }
@@ -80,7 +80,7 @@ fn a_run_that_is_bad_from_before_is_not_told_again() {
     let all = samples((0..500).map(|t| (t, Some(1.0), if t < 100 { BAD } else { 0 })));
     let around =
         Surroundings { before: Some(Sample { timestamp: -5, value: Some(Value::F64(3.0)), quality: BAD }), ..Surroundings::default() };
-    let out = rows(&run(Request::new(0, 500, 20, Method::Plot).unwrap(), &around, &all, 64).unwrap());
+    let out = rows(&run(DownsampleRange::new(0, 500, 20, Method::Plot).unwrap(), &around, &all, 64).unwrap());
     assert_eq!(out[0], (-5, None, BAD));
     assert_eq!(out[1], (100, Some(1.0), 0));
     assert!(out[1..].iter().all(|row| row.1.is_some()));
@@ -93,7 +93,7 @@ fn few_rows_for_much_trouble() {
     let around = Surroundings { before: bound(0, 0.0), after: bound(10_000, 0.0), gaps: vec![] };
     for method in Method::ALL {
         for points in [5, 6, 7, 8, 100, 1_000] {
-            let answer = run(Request::new(0, 10_000, points, method).unwrap(), &around, &all, 1_000).unwrap();
+            let answer = run(DownsampleRange::new(0, 10_000, points, method).unwrap(), &around, &all, 1_000).unwrap();
             assert!(answer.len() <= points && answer.len() * 10 >= points * 6, "{method} {points}: {}", answer.len());
             assert!(answer.null_count() > 0);
         }
@@ -107,7 +107,7 @@ fn merging_takes_the_quiet_part() {
         let noisy = t >= 4_000;
         (t, Some(if noisy { f64::from((t as i32 * 7_919) % 1_009) } else { f64::from(t as i32 % 3) }), if t % 80 == 9 { BAD } else { 0 })
     }));
-    let request = Request::new(0, 8_000, 400, Method::M4).unwrap();
+    let request = DownsampleRange::new(0, 8_000, 400, Method::M4).unwrap();
     let answer = run(request, &Surroundings::default(), &all, 1_000).unwrap();
     let noisy = rows(&answer).into_iter().filter(|row| row.0 >= 4_000 && row.1.is_some()).count();
     assert_eq!(noisy, 200);
@@ -121,7 +121,7 @@ fn gaps_end_lines_in_every_method() {
     let around = Surroundings { gaps, ..Surroundings::default() };
     for method in Method::ALL {
         for points in [60, 3_000] {
-            let answer = run(Request::new(0, 2_000, points, method).unwrap(), &around, &all, 300).unwrap();
+            let answer = run(DownsampleRange::new(0, 2_000, points, method).unwrap(), &around, &all, 300).unwrap();
             let breaks: Vec<i64> = rows(&answer).iter().filter(|row| row.1.is_none()).map(|row| row.0).collect();
             // After the last sample before it.
             assert!(breaks == [500] || breaks == [499], "{method} {points}: {breaks:?}");
@@ -134,7 +134,7 @@ fn a_gap_that_goes_on_as_a_bad_run_starts_with_the_gap() {
     let mut all: Vec<_> = (0..100).map(|t| (t, Some(f64::from(t as i32 % 7)), if t == 50 { BAD } else { 0 })).collect();
     all.extend((110..120).map(|t| (t, None, BAD)));
     let around = Surroundings { gaps: vec![LineBreak { timestamp: 99, quality: BAD + 0x0001_0000 }], ..Surroundings::default() };
-    let out = rows(&run(Request::new(0, 120, 7, Method::Plot).unwrap(), &around, &samples(all), 64).unwrap());
+    let out = rows(&run(DownsampleRange::new(0, 120, 7, Method::Plot).unwrap(), &around, &samples(all), 64).unwrap());
     assert_eq!(out.last(), Some(&(100, None, BAD + 0x0001_0000)));
 }
 
@@ -145,19 +145,19 @@ fn other_types_keep_their_values_exactly() {
     for t in 0..100_i64 {
         all.push(t, Some(&Value::I64(near[(t % 3) as usize])), 0).unwrap();
     }
-    let answer = run(Request::new(0, 100, 8, Method::MinMax).unwrap(), &Surroundings::default(), &all, 7).unwrap();
+    let answer = run(DownsampleRange::new(0, 100, 8, Method::MinMax).unwrap(), &Surroundings::default(), &all, 7).unwrap();
     assert_eq!(answer.value(0), Some(Value::I64(i64::MAX)));
     assert_eq!(answer.value(1), Some(Value::I64(i64::MAX - 2)));
 
     let mut switch = Samples::new(ValueType::Bool);
     (0..100_i64).for_each(|t| switch.push(t, Some(&Value::Bool(t == 40)), 0).unwrap());
     for method in Method::ALL {
-        let answer = run(Request::new(0, 100, 20, method).unwrap(), &Surroundings::default(), &switch, 7).unwrap();
+        let answer = run(DownsampleRange::new(0, 100, 20, method).unwrap(), &Surroundings::default(), &switch, 7).unwrap();
         assert!((0..answer.len()).any(|row| answer.value(row) == Some(Value::Bool(true)) && answer.timestamps[row] == 40), "{method}");
     }
     let mut state = Samples::new(ValueType::State);
     (0..100_i64).for_each(|t| state.push(t, Some(&Value::State(u32::MAX - t as u32 % 2)), 0).unwrap());
-    let answer = run(Request::new(0, 100, 8, Method::Plot).unwrap(), &Surroundings::default(), &state, 7).unwrap();
+    let answer = run(DownsampleRange::new(0, 100, 8, Method::Plot).unwrap(), &Surroundings::default(), &state, 7).unwrap();
     assert_eq!(answer.value(0), Some(Value::State(u32::MAX)));
 }
 
@@ -167,14 +167,14 @@ fn text_is_reduced_to_its_changes() {
     let mut all = Samples::new(ValueType::String);
     (0..1_000_i64).for_each(|t| if t == 555 { all.push(t, None, BAD) } else { all.push(t, Some(&text(t)), 0) }.unwrap());
     let around = Surroundings { before: Some(Sample { timestamp: 0, value: Some(text(0)), quality: 0 }), ..Surroundings::default() };
-    let answer = run(Request::new(0, 1_000, 20, Method::Plot).unwrap(), &around, &all, 64).unwrap();
+    let answer = run(DownsampleRange::new(0, 1_000, 20, Method::Plot).unwrap(), &around, &all, 64).unwrap();
     let expected: Vec<i64> = vec![0, 100, 200, 300, 400, 500, 555, 556, 600, 700, 800, 900];
     assert_eq!(answer.timestamps, expected);
     assert_eq!((answer.value(6), answer.value(7)), (None, Some(text(556))));
-    let refused = run(Request::new(0, 1_000, 9, Method::Plot).unwrap(), &around, &all, 64).unwrap_err();
+    let refused = run(DownsampleRange::new(0, 1_000, 9, Method::Plot).unwrap(), &around, &all, 64).unwrap_err();
     assert!(refused.to_string().contains("ask for more points or a shorter range"));
     // Few samples come as they are.
-    let answer = run(Request::new(0, 1_000, 1_000, Method::Plot).unwrap(), &around, &all, 64).unwrap();
+    let answer = run(DownsampleRange::new(0, 1_000, 1_000, Method::Plot).unwrap(), &around, &all, 64).unwrap();
     assert_eq!(answer.len(), 1_000);
 }
 
@@ -182,7 +182,7 @@ fn text_is_reduced_to_its_changes() {
 fn states_that_do_not_tell_enough_ask_for_the_samples() {
     let of = |rows: &[(i64, Option<f64>, u32)]| {
         let samples = samples(rows.iter().copied());
-        Summary::of_state(&RollupState::of(&samples, 0..samples.len()).unwrap(), ValueType::F64)
+        IntervalSummary::of_state(&RollupState::of(&samples, 0..samples.len()).unwrap(), ValueType::F64)
     };
     assert_eq!(of(&[(1, Some(2.0), 0), (2, Some(1.0), 0)]).unwrap().count(), 2);
     assert_eq!(of(&[(1, Some(2.0), 0), (2, Some(1.0), BAD)]), None);
@@ -195,11 +195,11 @@ fn states_that_do_not_tell_enough_ask_for_the_samples() {
 #[test]
 fn summaries_of_few_samples_send_the_caller_back() {
     let all = samples((0..10).map(|t| (t, Some(t as f64), 0)));
-    let summary = Summary::of_state(&RollupState::of(&all, 0..10).unwrap(), ValueType::F64).unwrap();
+    let summary = IntervalSummary::of_state(&RollupState::of(&all, 0..10).unwrap(), ValueType::F64).unwrap();
     let new = |method| Downsampler::new(plan(0, 100, 5, method), ValueType::F64, Surroundings::default()).unwrap();
     let mut one = Downsampler::new(plan(0, 1_000, 12, Method::MinMax), ValueType::F64, Surroundings::default()).unwrap();
     one.push_summary(&summary).unwrap();
-    assert!(matches!(one.finish().unwrap(), Step::SamplesOnly));
+    assert!(matches!(one.finish().unwrap(), CollectStep::SamplesOnly));
     assert_eq!(new(Method::Lttb).push_summary(&summary), Err(DownsampleError::NoSummaries(Method::Lttb)));
     let mut other = Downsampler::new(plan(0, 100, 80, Method::MinMax), ValueType::F64, Surroundings::default()).unwrap();
     assert_eq!(other.push_summary(&summary), Err(DownsampleError::Summary { first: 0, last: 9 }));
@@ -222,7 +222,7 @@ fn an_empty_range_has_its_edges() {
     let around = Surroundings { before: bound(0, 1.0), after: bound(50, 2.0), gaps: vec![] };
     for method in Method::ALL {
         let none = samples([]);
-        let answer = run(Request::new(0, 50, 10, method).unwrap(), &around, &none, 1).unwrap();
+        let answer = run(DownsampleRange::new(0, 50, 10, method).unwrap(), &around, &none, 1).unwrap();
         assert_eq!(rows(&answer), [(0, Some(1.0), 0x0402), (50, Some(2.0), 0x0402)]);
     }
 }
@@ -235,7 +235,7 @@ fn infinite_values_and_extreme_times_are_no_trouble() {
         (i64::MIN.wrapping_add(n.wrapping_mul(step)), Some(value), 0)
     }));
     for method in Method::ALL {
-        let answer = run(Request::new(i64::MIN, i64::MAX, 60, method).unwrap(), &Surroundings::default(), &all, 77).unwrap();
+        let answer = run(DownsampleRange::new(i64::MIN, i64::MAX, 60, method).unwrap(), &Surroundings::default(), &all, 77).unwrap();
         assert!(answer.is_sorted_strictly() && answer.len() <= 60 && answer.len() > 30, "{method}: {}", answer.len());
     }
 }

@@ -31,7 +31,7 @@ fn picks_agree_with_other_implementations() {
             } else {
                 Surroundings::default()
             };
-            let answer = run(Request::new(start, end, points, method).unwrap(), &around, &whole, 700).unwrap();
+            let answer = run(DownsampleRange::new(start, end, points, method).unwrap(), &around, &whole, 700).unwrap();
             let ours: BTreeSet<i64> = answer.timestamps.iter().copied().collect();
             let theirs: BTreeSet<i64> = case[name].as_array().unwrap().iter().map(|index| index.as_i64().unwrap()).collect();
             let differing = theirs.difference(&ours).count();

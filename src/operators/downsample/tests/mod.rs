@@ -40,20 +40,20 @@ impl Quality {
 }
 
 /// Downsamples in portions of `portion` rows, with the second pass where there is one.
-fn run(request: Request, around: &Surroundings, samples: &Samples, portion: usize) -> Result<Samples, DownsampleError> {
+fn run(request: DownsampleRange, around: &Surroundings, samples: &Samples, portion: usize) -> Result<Samples, DownsampleError> {
     let portions = || (0..samples.len()).step_by(portion.max(1)).map(|from| from..(from + portion.max(1)).min(samples.len()));
-    let mut first = Downsampler::new(Plan::new(request), samples.value_type(), around.clone())?;
+    let mut first = Downsampler::new(DownsamplePlan::new(request), samples.value_type(), around.clone())?;
     for rows in portions() {
         first.push(samples, rows)?;
     }
     match first.finish()? {
-        Step::Done(answer) => Ok(answer),
-        Step::SecondPass(mut second) => {
+        CollectStep::Done(answer) => Ok(answer),
+        CollectStep::SecondPass(mut second) => {
             for rows in portions() {
                 second.push(samples, rows)?;
             }
             second.finish()
         }
-        Step::SamplesOnly => panic!("no summary was pushed"),
+        CollectStep::SamplesOnly => panic!("no summary was pushed"),
     }
 }

@@ -60,7 +60,7 @@ fn number(row: &(i64, Option<f64>, u32)) -> Option<f64> {
 }
 
 /// The rows of PLOT, M4 or MINMAX by definition, without a ceiling and without the boundary samples.
-fn reference(plan: &Plan, around: &Surroundings, all: &[(i64, Option<f64>, u32)]) -> Vec<(i64, Option<f64>, u32)> {
+fn reference(plan: &DownsamplePlan, around: &Surroundings, all: &[(i64, Option<f64>, u32)]) -> Vec<(i64, Option<f64>, u32)> {
     // Where the line breaks: starts of runs, a gap after the last sample that is not later.
     let mut stream: Vec<(i64, Option<f64>, u32)> = all.iter().map(|row| (row.0, number(row), row.2)).collect();
     stream.extend(around.gaps.iter().filter(|gap| (0..10_000).contains(&gap.timestamp)).map(|gap| (gap.timestamp, None, gap.quality)));
@@ -114,7 +114,7 @@ proptest! {
         points in prop_oneof![POINTS_MIN..12, 12_usize..300],
         portion in 1_usize..90,
     ) {
-        let request = Request::new(0, 10_000, points, method).unwrap();
+        let request = DownsampleRange::new(0, 10_000, points, method).unwrap();
         let answer = run(request, &around, &samples, portion).unwrap();
         let out = rows(&answer);
         let all = in_range(&samples);
@@ -167,7 +167,7 @@ proptest! {
     #[test]
     fn few_samples_all_come(samples in any_samples(40), mut around in any_around(), method in any_method(), portion in 1_usize..50) {
         around.gaps.clear();
-        let answer = run(Request::new(0, 10_000, 60, method).unwrap(), &around, &samples, portion).unwrap();
+        let answer = run(DownsampleRange::new(0, 10_000, 60, method).unwrap(), &around, &samples, portion).unwrap();
         let all = in_range(&samples);
         let mut expected: Vec<_> = all.iter().map(|row| (row.0, number(row), row.2)).collect();
         if let Some(before) = around.before.filter(|_| all.first().is_none_or(|row| row.0 > 0)) {
@@ -184,7 +184,7 @@ proptest! {
         if all.len() + more < POINTS_MIN {
             return Ok(());
         }
-        let answer = run(Request::new(0, 10_000, all.len() + more, method).unwrap(), &around, &samples, 7).unwrap();
+        let answer = run(DownsampleRange::new(0, 10_000, all.len() + more, method).unwrap(), &around, &samples, 7).unwrap();
         prop_assert!(answer.len() <= all.len() + more);
         let found = rows(&answer);
         for row in &all {
@@ -199,9 +199,9 @@ proptest! {
         method in proptest::sample::select(vec![Method::Plot, Method::M4, Method::MinMax]),
         points in 20_usize..160,
     ) {
-        let request = Request::new(0, 10_000, points, method).unwrap();
+        let request = DownsampleRange::new(0, 10_000, points, method).unwrap();
         let all = in_range(&samples);
-        let mut expected = reference(&Plan::new(request), &around, &all);
+        let mut expected = reference(&DownsamplePlan::new(request), &around, &all);
         let fixed = usize::from(around.before.is_some()) + usize::from(around.after.is_some());
         // What has few samples or needs merging is tested above.
         if all.len() <= points || expected.len() + fixed > points {
@@ -219,8 +219,8 @@ proptest! {
 const SECOND: i64 = 1_000_000_000;
 
 /// The engine's part: states for whole minutes or hours that tell enough, samples for the rest.
-fn with_states(request: Request, around: &Surroundings, samples: &Samples, level: RollupLevel) -> Step {
-    let mut downsampler = Downsampler::new(Plan::new(request), samples.value_type(), around.clone()).unwrap();
+fn with_states(request: DownsampleRange, around: &Surroundings, samples: &Samples, level: RollupLevel) -> CollectStep {
+    let mut downsampler = Downsampler::new(DownsamplePlan::new(request), samples.value_type(), around.clone()).unwrap();
     let mut used = 0;
     for (from, to) in downsampler.plan().clone().intervals() {
         let mut at = from;
@@ -229,7 +229,7 @@ fn with_states(request: Request, around: &Surroundings, samples: &Samples, level
             let rows = samples.slice_time_range(at, end.min(to));
             let whole = at.rem_euclid(level.interval_ns()) == 0 && end <= to;
             let state = RollupState::of(samples, rows.clone()).filter(|_| whole);
-            match state.and_then(|state| Summary::of_state(&state, samples.value_type())) {
+            match state.and_then(|state| IntervalSummary::of_state(&state, samples.value_type())) {
                 Some(summary) => {
                     used += 1;
                     downsampler.push_summary(&summary).unwrap();
@@ -263,10 +263,10 @@ proptest! {
             gaps: gaps.into_iter().map(|timestamp| LineBreak { timestamp, quality: BAD }).collect(),
             ..Surroundings::default()
         };
-        let request = Request::new(start * SECOND, 29_000 * SECOND, points, method).unwrap();
+        let request = DownsampleRange::new(start * SECOND, 29_000 * SECOND, points, method).unwrap();
         let expected = run(request, &around, &samples, 500).unwrap();
         match with_states(request, &around, &samples, RollupLevel::Minute) {
-            Step::Done(answer) => prop_assert_eq!(rows(&answer), rows(&expected)),
+            CollectStep::Done(answer) => prop_assert_eq!(rows(&answer), rows(&expected)),
             other => prop_assert!(false, "{other:?}"),
         }
     }
@@ -278,11 +278,14 @@ fn a_chunk_tells_what_its_samples_tell() {
     let mut bytes = Vec::new();
     encode_chunk(1, 1, &samples, &mut bytes).unwrap();
     let statistics = Chunk::parse(&bytes).unwrap().header().statistics;
-    let by_statistics = Summary::of_statistics(&statistics).unwrap();
-    let by_state = Summary::of_state(&RollupState::of(&samples, 0..1_000).unwrap(), ValueType::F64).unwrap();
+    let by_statistics = IntervalSummary::of_statistics(&statistics).unwrap();
+    let by_state = IntervalSummary::of_state(&RollupState::of(&samples, 0..1_000).unwrap(), ValueType::F64).unwrap();
     assert_eq!(by_statistics, by_state);
-    let mut downsampler =
-        Downsampler::new(Plan::new(Request::new(0, 5_000, 20, Method::Plot).unwrap()), ValueType::F64, Surroundings::default());
+    let mut downsampler = Downsampler::new(
+        DownsamplePlan::new(DownsampleRange::new(0, 5_000, 20, Method::Plot).unwrap()),
+        ValueType::F64,
+        Surroundings::default(),
+    );
     let downsampler = downsampler.as_mut().unwrap();
     downsampler.push_summary(&by_statistics).unwrap();
     assert_eq!(downsampler.push_summary(&by_statistics), Err(DownsampleError::Order { timestamp: 0, last: 999 }));

@@ -43,7 +43,7 @@ proptest! {
             (at < COLUMNS * WIDTH).then_some((at, Some(f64::from(value)), 0))
         }));
         let method = if method == 0 { Method::M4 } else { Method::Plot };
-        let request = Request::new(0, COLUMNS * WIDTH, 4 * COLUMNS as usize + 2, method).unwrap();
+        let request = DownsampleRange::new(0, COLUMNS * WIDTH, 4 * COLUMNS as usize + 2, method).unwrap();
         let around = Surroundings { before: bound(0, 5.0), after: bound(COLUMNS * WIDTH, -5.0), gaps: vec![] };
         // Where all samples fit and the edges do not, these are left out.
         prop_assume!(all.len() + 2 <= request.points || all.len() > request.points);

@@ -152,7 +152,7 @@ fn text_and_digital_states_have_times() {
     let mut count = Transitions::new(&scope, None, Some(&Value::String("B".into())), 0).unwrap();
     count.push(&recipe, 0..4).unwrap();
     let count = count.finish();
-    assert_eq!((count.count, count.longest), (2, Some(Period { start: 60, end: 100 })));
+    assert_eq!((count.count, count.longest), (2, Some(StatePeriod { start: 60, end: 100 })));
     assert_eq!(count.last.unwrap().from, Value::String("A".into()));
 
     let mut running = Samples::new(ValueType::Bool);
@@ -171,7 +171,7 @@ fn visits_shorter_than_the_dwell_do_not_count() {
     // The visit from 10 to 12 is short, and so is the one from 97, which only samples after the window tell.
     assert_eq!((count(100, 5).count, count(100, 5).pending), (2, false));
     assert_eq!(count(100, 10).count, 1);
-    assert_eq!(count(100, 10).longest, Some(Period { start: 40, end: 100 }));
+    assert_eq!(count(100, 10).longest, Some(StatePeriod { start: 40, end: 100 }));
     let mut scope = Scope::new(window(0, 100), ValueType::F64);
     scope.known_until = 99;
     let undecided = transitions(&scope, &samples(all), None, None, 10);

@@ -69,7 +69,7 @@ fn counted(scope: &Scope, all: &Samples, rules: CounterRules) -> CounterSum {
         |row: &usize| all.qualities[*row] >> 31 == 0 && all.value(*row).and_then(|value| value.as_f64()).is_some_and(f64::is_finite);
     let rows = |range: std::ops::Range<i64>| (0..all.len()).filter(move |row| range.contains(&all.timestamps[*row])).filter(usable);
     let mut primitive = CounterDelta::new(scope, rules).unwrap();
-    let mut before = CountedBefore::new(&Counted::new(scope.value_type, rules).unwrap());
+    let mut before = CountedBefore::new(&CounterState::new(scope.value_type, rules).unwrap());
     let earlier: Vec<usize> = rows(i64::MIN..scope.window.start()).collect();
     let _ = earlier.into_iter().rev().all(|row| before.take(all.timestamps[row], &all.value(row).unwrap()));
     primitive.resume(&before.finish());

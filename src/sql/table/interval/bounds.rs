@@ -4,7 +4,7 @@ use arrow::datatypes::DataType;
 use datafusion::{common::ScalarValue, logical_expr::Expr};
 
 use super::super::predicate;
-use crate::function::calendar::Step;
+use crate::function::calendar::CalendarStep;
 
 const DAY_NS: i128 = 86_400_000_000_000;
 /// Local time and UTC are nowhere further apart.
@@ -12,20 +12,20 @@ const OFFSET_MAX_NS: i128 = 26 * 3_600_000_000_000;
 
 /// When intervals start that are asked for: half-open, ns, in i128, so that one past the last nanosecond is a number too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub struct IntervalStarts {
     pub from: i128,
     pub to: i128,
 }
 
-impl Bounds {
-    pub const ALL: Bounds = Bounds { from: i64::MIN as i128, to: i64::MAX as i128 + 1 };
+impl IntervalStarts {
+    pub const ALL: IntervalStarts = IntervalStarts { from: i64::MIN as i128, to: i64::MAX as i128 + 1 };
 
     /// Bounds of all these filters. Every interval that fulfils them starts within; only those of [`is_exact`] are fulfilled by that.
-    pub fn of(filters: &[Expr], step: Step) -> Bounds {
+    pub fn of(filters: &[Expr], step: CalendarStep) -> IntervalStarts {
         filters
             .iter()
             .filter_map(|filter| one(filter, step))
-            .fold(Bounds::ALL, |all, (from, to)| Bounds { from: all.from.max(from), to: all.to.min(to) })
+            .fold(IntervalStarts::ALL, |all, (from, to)| IntervalStarts { from: all.from.max(from), to: all.to.min(to) })
     }
 }
 
@@ -36,10 +36,10 @@ pub fn is_exact(filter: &Expr) -> bool {
 
 /// True for a filter that narrows the bounds.
 pub fn narrows(filter: &Expr) -> bool {
-    one(filter, Step::HOUR).is_some()
+    one(filter, CalendarStep::HOUR).is_some()
 }
 
-fn one(filter: &Expr, step: Step) -> Option<(i128, i128)> {
+fn one(filter: &Expr, step: CalendarStep) -> Option<(i128, i128)> {
     let column = |name: &'static str| move |expr: &Expr| predicate::is_column(expr, name);
     let date_of = |name: &'static str| move |expr: &Expr| matches!(expr, Expr::Cast(cast) if *cast.field.data_type() == DataType::Date32 && predicate::is_column(&cast.expr, name));
     let local = |(from, to): (i128, i128)| (from - OFFSET_MAX_NS, to + OFFSET_MAX_NS);
@@ -79,13 +79,16 @@ mod tests {
     #[test]
     fn every_interval_that_fulfils_a_filter_starts_within_its_bounds() {
         let hour = 3_600_000_000_000;
-        let of = |filter: Expr| Bounds::of(&[filter], Step::HOUR);
-        assert_eq!(of(col("start").gt_eq(utc(5)).and(col("value").eq(lit(1)))), Bounds::ALL);
-        assert_eq!(of(col("start").gt_eq(utc(5))), Bounds { from: 5, ..Bounds::ALL });
-        assert_eq!(of(utc(5).gt(col("start"))), Bounds { to: 5, ..Bounds::ALL });
-        assert_eq!(Bounds::of(&[col("start").gt(utc(5)), col("start").lt_eq(utc(9))], Step::HOUR), Bounds { from: 6, to: 10 });
+        let of = |filter: Expr| IntervalStarts::of(&[filter], CalendarStep::HOUR);
+        assert_eq!(of(col("start").gt_eq(utc(5)).and(col("value").eq(lit(1)))), IntervalStarts::ALL);
+        assert_eq!(of(col("start").gt_eq(utc(5))), IntervalStarts { from: 5, ..IntervalStarts::ALL });
+        assert_eq!(of(utc(5).gt(col("start"))), IntervalStarts { to: 5, ..IntervalStarts::ALL });
+        assert_eq!(
+            IntervalStarts::of(&[col("start").gt(utc(5)), col("start").lt_eq(utc(9))], CalendarStep::HOUR),
+            IntervalStarts { from: 6, to: 10 }
+        );
         let end = of(col("end").gt_eq(utc(5 * hour)));
-        assert!(end.from <= i128::from(4 * hour) && end.to == Bounds::ALL.to);
+        assert!(end.from <= i128::from(4 * hour) && end.to == IntervalStarts::ALL.to);
         let at = |at: i64| lit(ScalarValue::TimestampNanosecond(Some(at), None));
         let local = of(col("local_start").between(at(100 * hour), at(200 * hour)));
         assert!(local.from <= i128::from(86 * hour) && local.to >= i128::from(212 * hour));

@@ -15,28 +15,28 @@ use datafusion::{
 };
 use jiff::tz::TimeZone;
 
-use super::{Asked, Bounds, Grid, bounds, now_of, time_fields, time_remarks, zone_of};
+use super::{IntervalStarts, RequestedIntervals, ScanIntervals, bounds, now_of, time_fields, time_remarks, zone_of};
 use crate::{
     SqlOptions,
-    function::calendar::Step,
-    scan::{Emit, EngineTable},
+    function::calendar::CalendarStep,
+    scan::{BatchSink, EngineTable},
     table::predicate,
 };
 use historian_model::Tag;
-use historian_operators::aggregate::Function;
+use historian_operators::aggregate::AggregateFunction;
 use historian_query::{BATCH_ROWS_MAX, IntervalAnswers, IntervalPart, IntervalQuery, QueryEngine, QueryError, QueryLimits};
 use historian_store::Catalog;
 
 /// The aggregates of each row, as columns of their names.
-const FUNCTIONS: [Function; 8] = [
-    Function::TimeAverage,
-    Function::Minimum,
-    Function::Maximum,
-    Function::StartBound,
-    Function::EndBound,
-    Function::DeltaBounds,
-    Function::Count,
-    Function::PercentGood,
+const FUNCTIONS: [AggregateFunction; 8] = [
+    AggregateFunction::TimeAverage,
+    AggregateFunction::Minimum,
+    AggregateFunction::Maximum,
+    AggregateFunction::StartBound,
+    AggregateFunction::EndBound,
+    AggregateFunction::DeltaBounds,
+    AggregateFunction::Count,
+    AggregateFunction::PercentGood,
 ];
 /// Columns before them: the tag and those of [`time_fields`].
 const BEFORE: usize = 4;
@@ -46,7 +46,7 @@ const PART_ANSWERS: usize = 32_768;
 /// One of the tables.
 pub struct LongTable {
     name: &'static str,
-    step: Step,
+    step: CalendarStep,
     engine: QueryEngine,
     catalog: Arc<Catalog>,
     zone: TimeZone,
@@ -60,15 +60,15 @@ impl std::fmt::Debug for LongTable {
 }
 
 impl LongTable {
-    pub fn new(name: &'static str, step: Step, engine: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -> LongTable {
+    pub fn new(name: &'static str, step: CalendarStep, engine: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -> LongTable {
         let (engine, catalog, zone) = (engine.clone(), catalog.clone(), options.tables.zone.clone());
         LongTable { name, step, engine, catalog, zone, tags_max: options.tags_max }
     }
 }
 
 fn schema() -> SchemaRef {
-    let aggregate = |function: Function| {
-        let is_count = function == Function::Count;
+    let aggregate = |function: AggregateFunction| {
+        let is_count = function == AggregateFunction::Count;
         Field::new(function.name(), if is_count { DataType::Int64 } else { DataType::Float64 }, !is_count)
     };
     let tag = Field::new_dictionary("tag", DataType::Int32, DataType::Utf8, false);
@@ -79,13 +79,17 @@ fn schema() -> SchemaRef {
 /// What the columns are.
 pub fn remarks() -> Vec<String> {
     let of_tag = "in the unit of the tag (tags.unit)";
-    let aggregate = |function: Function| match function {
-        Function::TimeAverage => format!(
+    let aggregate = |function: AggregateFunction| match function {
+        AggregateFunction::TimeAverage => format!(
             "average weighted by time, {of_tag}: aggregate time_average of OPC UA Part 13, of a stepped tag time_average2; null where nothing is Good"
         ),
-        Function::Minimum | Function::Maximum => format!("{}, {of_tag}; null where there is none", function.description()),
-        Function::StartBound | Function::EndBound | Function::DeltaBounds => format!("{}, {of_tag}", function.description()),
-        Function::Count => "number of Good samples in the interval".to_owned(),
+        AggregateFunction::Minimum | AggregateFunction::Maximum => {
+            format!("{}, {of_tag}; null where there is none", function.description())
+        }
+        AggregateFunction::StartBound | AggregateFunction::EndBound | AggregateFunction::DeltaBounds => {
+            format!("{}, {of_tag}", function.description())
+        }
+        AggregateFunction::Count => "number of Good samples in the interval".to_owned(),
         other => format!("{}, in %", other.description()),
     };
     let tag = "name of the tag; filter by it to say what is read".to_owned();
@@ -123,37 +127,41 @@ impl TableProvider for LongTable {
         predicate::at_most(&tags, self.tags_max)?;
         let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..BEFORE + FUNCTIONS.len()).collect());
         let schema = Arc::new(schema().project(&columns)?);
-        let asked =
-            Asked { zone: zone_of(state, &self.zone)?, step: self.step, bounds: Bounds::of(filters, self.step), now: now_of(state) };
-        let read = Read { engine: self.engine.clone(), tags: tags.clone(), asked, columns, schema: schema.clone() };
-        let work = move |limits: &_, emit: Emit<'_>| read.run(limits, emit);
+        let asked = RequestedIntervals {
+            zone: zone_of(state, &self.zone)?,
+            step: self.step,
+            bounds: IntervalStarts::of(filters, self.step),
+            now: now_of(state),
+        };
+        let read = LongScan { engine: self.engine.clone(), tags: tags.clone(), asked, columns, schema: schema.clone() };
+        let work = move |limits: &_, emit: BatchSink<'_>| read.run(limits, emit);
         EngineTable { name: self.name, tags, schema, work: Arc::new(work), rows: None }.scan(state, None, &[], limit).await
     }
 }
 
 /// What one scan reads.
-struct Read {
+struct LongScan {
     engine: QueryEngine,
     tags: Vec<Arc<Tag>>,
-    asked: Asked,
+    asked: RequestedIntervals,
     columns: Vec<usize>,
     schema: SchemaRef,
 }
 
-impl Read {
-    fn run(&self, limits: &QueryLimits, emit: Emit<'_>) -> std::result::Result<(), QueryError> {
+impl LongScan {
+    fn run(&self, limits: &QueryLimits, emit: BatchSink<'_>) -> std::result::Result<(), QueryError> {
         if self.tags.is_empty() {
             return Ok(());
         }
-        let Some(grid) = Grid::new(&self.engine, &self.tags, &self.asked, limits)? else { return Ok(()) };
-        let functions: Vec<Function> =
+        let Some(grid) = ScanIntervals::new(&self.engine, &self.tags, &self.asked, limits)? else { return Ok(()) };
+        let functions: Vec<AggregateFunction> =
             self.columns.iter().filter_map(|column| FUNCTIONS.get(column.checked_sub(BEFORE)?)).copied().collect();
         let ranges = grid.parts(PART_ANSWERS / (functions.len() + 1));
         let parts: Vec<IntervalPart> = (0..self.tags.len())
             .flat_map(|tag| ranges.iter().map(move |intervals| IntervalPart { tag, intervals: intervals.clone() }))
             .collect();
         let names: StringArray = self.tags.iter().map(|tag| Some(tag.name().as_str())).collect();
-        let mut rows = Rows {
+        let mut rows = LongRows {
             read: self,
             grid: &grid,
             names: Arc::new(names),
@@ -178,9 +186,9 @@ impl Read {
 }
 
 /// Rows on their way to a batch.
-struct Rows<'a> {
-    read: &'a Read,
-    grid: &'a Grid,
+struct LongRows<'a> {
+    read: &'a LongScan,
+    grid: &'a ScanIntervals,
     names: ArrayRef,
     tags: Vec<i32>,
     /// Which intervals.
@@ -189,7 +197,7 @@ struct Rows<'a> {
     values: Vec<Vec<Option<f64>>>,
 }
 
-impl Rows<'_> {
+impl LongRows<'_> {
     fn append(&mut self, answers: &IntervalAnswers) {
         let part = &answers.part;
         for (offset, known) in answers.known.iter().enumerate() {
@@ -204,7 +212,7 @@ impl Rows<'_> {
     }
 
     /// Answers false when no more is wanted.
-    fn hand_on(&mut self, emit: Emit<'_>) -> std::result::Result<bool, QueryError> {
+    fn hand_on(&mut self, emit: BatchSink<'_>) -> std::result::Result<bool, QueryError> {
         let failed = |error: arrow::error::ArrowError| QueryError::Store(format!("a batch could not be formed: {error}"));
         let (tags, at) = (std::mem::take(&mut self.tags), std::mem::take(&mut self.at));
         let rows = at.len();
@@ -219,7 +227,7 @@ impl Rows<'_> {
                 1..BEFORE => self.grid.times(column - 1, at.iter().copied()),
                 other => {
                     let values = values.next().unwrap_or_default();
-                    if FUNCTIONS[other - BEFORE] == Function::Count {
+                    if FUNCTIONS[other - BEFORE] == AggregateFunction::Count {
                         // A count of nothing but Bad samples is Bad, and has no value: it is 0.
                         Arc::new(values.into_iter().map(|value| Some(value.unwrap_or(0.0) as i64)).collect::<Int64Array>())
                     } else {

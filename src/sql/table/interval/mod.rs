@@ -17,16 +17,16 @@ use arrow::{
 use datafusion::catalog::Session;
 use jiff::tz::TimeZone;
 
-use self::bounds::Bounds;
+use self::bounds::IntervalStarts;
 use crate::{
     error::invalid,
     expression::is_utc,
-    function::calendar::{Calendar, Step},
+    function::calendar::{CalendarIntervals, CalendarStep},
 };
 use historian_model::{Tag, Timestamp};
 use historian_operators::aggregate::Intervals;
 use historian_query::{QueryEngine, QueryError, QueryLimits, arrow_column};
-use historian_read::memory::Taken;
+use historian_read::memory::Reservation;
 
 /// Intervals of one scan at most.
 const INTERVALS_MAX: usize = 10_000_000;
@@ -68,28 +68,33 @@ fn now_of(state: &dyn Session) -> Timestamp {
 
 /// Which intervals are asked for.
 #[derive(Clone)]
-struct Asked {
+struct RequestedIntervals {
     zone: TimeZone,
-    step: Step,
-    bounds: Bounds,
+    step: CalendarStep,
+    bounds: IntervalStarts,
     now: Timestamp,
 }
 
 /// The intervals of one scan.
-struct Grid {
+struct ScanIntervals {
     /// Ascending, one more than there are intervals.
     edges: Vec<i64>,
     /// Local time of each start.
     local: Vec<i64>,
     /// Whether the present cuts the last interval.
     running: bool,
-    _memory: Taken,
+    _memory: Reservation,
 }
 
-impl Grid {
+impl ScanIntervals {
     /// The intervals that start within the bounds, from the one with the first sample of the tags to the one that is running, or to their
     /// latest sample where that is later. `None` where there are none.
-    fn new(engine: &QueryEngine, tags: &[Arc<Tag>], asked: &Asked, limits: &QueryLimits) -> Result<Option<Grid>, QueryError> {
+    fn new(
+        engine: &QueryEngine,
+        tags: &[Arc<Tag>],
+        asked: &RequestedIntervals,
+        limits: &QueryLimits,
+    ) -> Result<Option<ScanIntervals>, QueryError> {
         let present = i128::from(asked.now.0.max(engine.latest(tags, limits)?.map_or(i64::MIN, |latest| latest.saturating_add(1))));
         let to = asked.bounds.to.min(present);
         let back = INTERVALS_BACK_MAX * i128::from(asked.step.about_ns());
@@ -99,7 +104,7 @@ impl Grid {
         } else {
             asked.bounds.from
         };
-        let mut calendar = Calendar::counted(asked.zone.clone(), asked.step);
+        let mut calendar = CalendarIntervals::counted(asked.zone.clone(), asked.step);
         let Ok(from_ns) = i64::try_from(from) else { return Ok(None) };
         let Some(mut start) = calendar.start(from_ns) else { return Ok(None) };
         // What a bound of the statement says holds for starts; the first sample lies within its interval.
@@ -126,7 +131,7 @@ impl Grid {
         }
         let running = i128::from(start) > present;
         edges.push(if running { present as i64 } else { start });
-        Ok(Some(Grid { edges, local, running, _memory: memory }))
+        Ok(Some(ScanIntervals { edges, local, running, _memory: memory }))
     }
 
     fn len(&self) -> usize {

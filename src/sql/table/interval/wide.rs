@@ -15,14 +15,14 @@ use datafusion::{
 };
 use jiff::tz::TimeZone;
 
-use super::{Asked, Bounds, Grid, bounds, now_of, time_fields, time_remarks, zone_of};
+use super::{IntervalStarts, RequestedIntervals, ScanIntervals, bounds, now_of, time_fields, time_remarks, zone_of};
 use crate::{
     error::invalid,
-    scan::{Emit, EngineTable},
+    scan::{BatchSink, EngineTable},
     view::{VIEW_TAGS_MAX, View, column_names},
 };
 use historian_model::{Tag, ValueType};
-use historian_operators::aggregate::{Function, Unit};
+use historian_operators::aggregate::{AggregateFunction, ValueUnit};
 use historian_query::{BATCH_ROWS_MAX, IntervalPart, IntervalQuery, QueryEngine, QueryError, QueryLimits};
 use historian_store::Catalog;
 
@@ -111,15 +111,15 @@ impl WideView {
         let aggregate = self.view.aggregate;
         let of_tag = |tag: &Arc<Tag>| {
             let definition = &tag.definition;
-            let held = aggregate == Function::TimeAverage && definition.stepped;
-            let aggregate = if held { Function::TimeAverage2 } else { aggregate };
+            let held = aggregate == AggregateFunction::TimeAverage && definition.stepped;
+            let aggregate = if held { AggregateFunction::TimeAverage2 } else { aggregate };
             let unit = match aggregate.unit() {
-                Unit::Value => definition.unit.clone(),
-                Unit::ValueSeconds => format!("({})·s", definition.unit),
-                Unit::ValueSquared => format!("({})²", definition.unit),
-                Unit::Count | Unit::StatusCode => String::new(),
-                Unit::Milliseconds => "ms".to_owned(),
-                Unit::Percent => "%".to_owned(),
+                ValueUnit::Value => definition.unit.clone(),
+                ValueUnit::ValueSeconds => format!("({})·s", definition.unit),
+                ValueUnit::ValueSquared => format!("({})²", definition.unit),
+                ValueUnit::Count | ValueUnit::StatusCode => String::new(),
+                ValueUnit::Milliseconds => "ms".to_owned(),
+                ValueUnit::Percent => "%".to_owned(),
             };
             let mut remark = if definition.description.is_empty() { String::new() } else { format!("{}; ", definition.description) };
             if !unit.is_empty() {
@@ -165,8 +165,8 @@ impl TableProvider for WideView {
         let schema = Arc::new(self.schema.project(&columns)?);
         let zone = self.view.zone.clone().map_or_else(|| zone_of(state, &self.default_zone), Ok)?;
         let step = self.view.interval.step;
-        let asked = Asked { zone, step, bounds: Bounds::of(filters, step), now: now_of(state) };
-        let read = Read {
+        let asked = RequestedIntervals { zone, step, bounds: IntervalStarts::of(filters, step), now: now_of(state) };
+        let read = WideScan {
             engine: self.engine.clone(),
             all: self.tags.clone(),
             tags: columns.iter().filter_map(|column| self.tags.get(column.checked_sub(BEFORE)?)).cloned().collect(),
@@ -175,30 +175,30 @@ impl TableProvider for WideView {
             columns,
             schema: schema.clone(),
         };
-        let work = move |limits: &_, emit: Emit<'_>| read.run(limits, emit);
+        let work = move |limits: &_, emit: BatchSink<'_>| read.run(limits, emit);
         EngineTable { name: "view", tags: self.tags.clone(), schema, work: Arc::new(work), rows: None }.scan(state, None, &[], limit).await
     }
 }
 
 /// What one scan reads.
-struct Read {
+struct WideScan {
     engine: QueryEngine,
     /// The tags that decide from when to when there are rows: they are the same whatever columns are asked for.
     all: Vec<Arc<Tag>>,
     /// The tags whose columns are asked for, in the order of these.
     tags: Vec<Arc<Tag>>,
-    aggregate: Function,
-    asked: Asked,
+    aggregate: AggregateFunction,
+    asked: RequestedIntervals,
     columns: Vec<usize>,
     schema: SchemaRef,
 }
 
-impl Read {
-    fn run(&self, limits: &QueryLimits, emit: Emit<'_>) -> std::result::Result<(), QueryError> {
+impl WideScan {
+    fn run(&self, limits: &QueryLimits, emit: BatchSink<'_>) -> std::result::Result<(), QueryError> {
         if self.all.is_empty() {
             return Ok(());
         }
-        let Some(grid) = Grid::new(&self.engine, &self.all, &self.asked, limits)? else { return Ok(()) };
+        let Some(grid) = ScanIntervals::new(&self.engine, &self.all, &self.asked, limits)? else { return Ok(()) };
         let count = self.tags.len();
         let blocks = grid.parts((CELLS_MAX / count.max(1)).clamp(1, BATCH_ROWS_MAX / 2));
         if count == 0 {
@@ -223,7 +223,7 @@ impl Read {
         })
     }
 
-    fn batch(&self, grid: &Grid, block: &Range<usize>, values: Vec<ArrayRef>) -> std::result::Result<RecordBatch, QueryError> {
+    fn batch(&self, grid: &ScanIntervals, block: &Range<usize>, values: Vec<ArrayRef>) -> std::result::Result<RecordBatch, QueryError> {
         let mut values = values.into_iter();
         let column = |column: &usize| if *column < BEFORE { Some(grid.times(*column, block.clone())) } else { values.next() };
         let columns: Vec<ArrayRef> = self.columns.iter().filter_map(column).collect();

@@ -2,7 +2,7 @@
 
 use super::token::TOKENS;
 use crate::codec::bits::{BitWriter, get_varint, load_padded, mask, put_varint, unzigzag, zigzag};
-use crate::error::Fault;
+use crate::error::FieldFault;
 
 /// Logarithm of the number of table states.
 pub(super) const TABLE_BITS_MIN: u32 = 5;
@@ -71,11 +71,11 @@ pub(super) fn put_frequencies(frequencies: &[u16; TOKENS], table_bits: u32, out:
     out.truncate(start + len);
 }
 
-pub(super) fn get_frequencies(bytes: &[u8], at: &mut usize) -> Result<([u16; TOKENS], u32), Fault> {
+pub(super) fn get_frequencies(bytes: &[u8], at: &mut usize) -> Result<([u16; TOKENS], u32), FieldFault> {
     let start = *at;
     let table_bits = u32::from(bytes.get(start).copied().unwrap_or(0));
     if !(TABLE_BITS_MIN..=TABLE_BITS_MAX).contains(&table_bits) {
-        return Err(Fault::new("size of the token table", start, "5 to 11 bits", table_bits));
+        return Err(FieldFault::new("size of the token table", start, "5 to 11 bits", table_bits));
     }
     *at += 1;
     let mut frequencies = [0_u16; TOKENS];
@@ -86,7 +86,7 @@ pub(super) fn get_frequencies(bytes: &[u8], at: &mut usize) -> Result<([u16; TOK
         let length = get_varint(bytes, at, "run of tokens")?;
         let (from, to) = (token + gap, token + gap + length);
         if length == 0 || to > TOKENS || (gap == 0 && token > 0) {
-            return Err(Fault::new("run of tokens", *at, format!("one within {TOKENS}"), format!("{from} to {to}")));
+            return Err(FieldFault::new("run of tokens", *at, format!("one within {TOKENS}"), format!("{from} to {to}")));
         }
         frequencies[from..to].fill(1);
         token = to;
@@ -100,18 +100,18 @@ pub(super) fn get_frequencies(bytes: &[u8], at: &mut usize) -> Result<([u16; TOK
         let change = word.trailing_zeros();
         class += if change < 24 { unzigzag(u64::from(change)) } else { 64 };
         if !(0..=i64::from(table_bits)).contains(&class) {
-            return Err(Fault::new("frequency of a token", bit / 8, "one within the table", "another"));
+            return Err(FieldFault::new("frequency of a token", bit / 8, "one within the table", "another"));
         }
         let value = 1 << class | (word >> (change + 1) & mask(class as u32)) as u32;
         bit += change as usize + 1 + class as usize;
         if value > left {
-            return Err(Fault::new("frequencies of the tokens", bit / 8, format!("a sum of {}", 1 << table_bits), "more"));
+            return Err(FieldFault::new("frequencies of the tokens", bit / 8, format!("a sum of {}", 1 << table_bits), "more"));
         }
         left -= value;
         *frequency = value as u16;
     }
     if left > 0 || bit > bytes.len() * 8 {
-        return Err(Fault::new("frequencies of the tokens", *at, format!("a sum of {}", 1 << table_bits), "less"));
+        return Err(FieldFault::new("frequencies of the tokens", *at, format!("a sum of {}", 1 << table_bits), "less"));
     }
     *at = bit.div_ceil(8);
     Ok((frequencies, table_bits))
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     /// The table of two tokens, each with half of 32 states, with the runs that name them.
-    fn table(runs: &[u8]) -> Result<[u16; TOKENS], Fault> {
+    fn table(runs: &[u8]) -> Result<[u16; TOKENS], FieldFault> {
         let mut bytes = vec![5];
         bytes.extend_from_slice(runs);
         // Class 4 after class 0: zigzag 8 in unary, four bits of the frequency; then twice the same class, and four bits.

@@ -11,8 +11,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn limits() -> Limits {
-    Limits { text_bytes_max: 100, handle_max: 20, certificate: None }
+fn limits() -> SieveLimits {
+    SieveLimits { text_bytes_max: 100, handle_max: 20, certificate: None }
 }
 
 fn encoded(kind: ObjectId, message: &impl BinaryEncodable) -> Vec<u8> {
@@ -310,7 +310,7 @@ fn an_answer_to_create_session_keeps_what_the_client_needs() {
     for (known, certificate) in
         [(None, ByteString::from(&LEAF)), (Some(b"known".to_vec()), ByteString::from(b"known")), (Some(Vec::new()), ByteString::null())]
     {
-        let limits = Limits { certificate: known, ..limits() };
+        let limits = SieveLimits { certificate: known, ..limits() };
         let found = decoded::<CreateSessionResponse>(&clean(&bytes, &limits).0);
         assert_clean(&found.response_header);
         let expected = CreateSessionResponse {
@@ -427,7 +427,7 @@ fn notification(items: &[(u32, Variant)]) -> Vec<u8> {
 }
 
 /// A notification of some items, of which that of handle 8 holds what no encoding is.
-fn broken(items: &[(u32, Variant)], spoil: impl Fn(&mut Vec<u8>, usize)) -> (Vec<(u32, DataValue)>, Vec<Finding>) {
+fn broken(items: &[(u32, Variant)], spoil: impl Fn(&mut Vec<u8>, usize)) -> (Vec<(u32, DataValue)>, Vec<ReplacedValue>) {
     let mut bytes = notification(items);
     let at = bytes.windows(4).position(|window| window == [0x0d, 0x0c, 0x0b, 0x0a]).unwrap();
     spoil(&mut bytes, at - 1);
@@ -496,7 +496,7 @@ proptest! {
             let at = begin + at % (bytes.len() - begin);
             bytes[at] = byte;
         }
-        let mut sieve = Sieve { walk: Walk::new(&bytes), limits: &limits(), findings: Vec::new(), unfit: None };
+        let mut sieve = Sieve { walk: MessageWalk::new(&bytes), limits: &limits(), findings: Vec::new(), unfit: None };
         if sieve.message().is_ok() {
             decoded::<PublishResponse>(&sieve.walk.out);
         }
