@@ -3,6 +3,7 @@
 
 mod circles;
 mod imports;
+mod nouns;
 mod rooms;
 mod rule;
 mod source;
