@@ -47,14 +47,15 @@ const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_767_225_600 * SECOND; // 2026-01-01T00:00:00Z
 
 /// Small runs that together use every codec, every value type and every oddity. Their bytes are
-/// frozen in `golden/v1/`: add to the lists, never change an entry.
+/// frozen in `golden/v1/`: add to `shaped_cases`, never change an entry.
 pub fn cases() -> Vec<Case> {
     let mut cases = small_cases();
     cases.extend(shaped_cases());
     cases
 }
 
-/// Those of a few samples, of every value type.
+/// Those of a few samples, of every value type. Their runs are also those of the frozen `batch.record`, so a new case goes into
+/// `shaped_cases`.
 pub fn small_cases() -> Vec<Case> {
     let steady = |i: i64| START + i * SECOND;
     // Deterministic, irregular, in milliseconds.
