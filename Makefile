@@ -14,7 +14,7 @@ BENCH_ARGUMENTS ?=
 TORTURE_ARGUMENTS ?= all --long
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build setup test torture check fmt clippy deny bench doc
+.PHONY: help demo build dist setup test torture check fmt clippy deny bench doc
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,11 @@ demo: build ## Build, start a simulated plant and collect from it until Ctrl-C
 build: ## Install what building needs, and build the binary
 	@.ci/setup build
 	@$(CARGO) build --release --bin historian
+
+dist: ## The binary to package: smaller, and compiled for longer (the profile `dist` of Cargo.toml)
+	@.ci/setup build
+	@$(CARGO) build --profile dist --bin historian
+	@ls -l "$$CARGO_TARGET_DIR/dist/historian"
 
 setup: ## Install everything that building and testing need
 	@.ci/setup test
