@@ -80,7 +80,7 @@ impl Page {
     /// # Errors
     /// See [`QueryError`].
     pub fn run(&self, engine: &QueryEngine, query: &RangeQuery, limits: &QueryLimits) -> Result<Answered, QueryError> {
-        let bounded = RangeQuery { limit: enough(query, self.rows), ..query.clone() };
+        let bounded = RangeQuery { limit: Some(enough(query, self.rows)), ..query.clone() };
         let (batches, more) = take::<RecordBatch>(self.rows, limits, |emit| engine.range(&bounded, limits, emit))?;
         let next = if more { batches.last().and_then(|last| self.token_behind(query, &batches, last)) } else { None };
         Ok(Answered { batches, next: next.map(|token| token.text()) })
@@ -96,7 +96,7 @@ impl Page {
         engine: &QueryEngine,
         query: &RangeQuery,
         limits: &QueryLimits,
-        emit: &mut dyn FnMut(&Tag, Result<Slice<Samples>, QueryError>) -> bool,
+        emit: &mut TagPortionSink<'_>,
     ) -> Result<Option<String>, QueryError> {
         limits.moment.want(&query.tags);
         let begin = query.resume.unwrap_or(Resume { tag: 0, after: None });
@@ -107,7 +107,7 @@ impl Page {
             }
             let after = begin.after.filter(|_| index == begin.tag);
             let mut one = query.of_tag(tag, after);
-            one.limit = enough(&one, left);
+            one.limit = Some(enough(&one, left));
             let (portions, more) = match take::<Slice<Samples>>(left, limits, |emit| engine.samples(&one, limits, emit)) {
                 Ok(taken) => taken,
                 Err(error @ QueryError::DataLoss { .. }) => {
@@ -161,12 +161,15 @@ impl Page {
     }
 }
 
+/// Takes a portion of a tag, or how the tag failed; answers false to stop.
+type TagPortionSink<'a> = dyn FnMut(&Tag, Result<Slice<Samples>, QueryError>) -> bool + 'a;
+
 /// Rows of each tag, or of a wide answer, that have to be read for so many of a page: none further than the page goes. One more tells whether
 /// there is more.
-fn enough(query: &RangeQuery, rows: usize) -> Option<u64> {
+fn enough(query: &RangeQuery, rows: usize) -> u64 {
     let given = query.resume.and_then(|resume| resume.after).map_or(0, |(_, given)| given);
     let enough = given.saturating_add(rows as u64 + 1);
-    Some(query.limit.map_or(enough, |limit| limit.min(enough)))
+    query.limit.map_or(enough, |limit| limit.min(enough))
 }
 
 /// At most so many rows of what `run` gives, and whether it gave more.

@@ -152,7 +152,7 @@ impl Integrate {
             Some(after) => self.area.take(after),
             // Nothing follows: what holds at the end does so to the end.
             None => {
-                self.area.take(CheckedSample { timestamp: self.area.until.max(self.start), kind: Validity::Unknown, bits: 0, number: 0.0 })
+                self.area.take(CheckedSample { timestamp: self.area.until.max(self.start), kind: Validity::Unknown, bits: 0, number: 0.0 });
             }
         }
         let coverage = self.hold.finish().1;
