@@ -254,6 +254,17 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_read_in_registers_of_two_characters_and_of_one() {
+        let text = |text: &str| Ok(Value::String(text.into()));
+        assert_eq!(decoder(RegisterFormat::String(2), WordOrder::Abcd).registers(&[0x5055, 0x4D50]), text("PUMP"));
+        assert_eq!(decoder(RegisterFormat::String(2), WordOrder::Badc).registers(&[0x5550, 0x504D]), text("PUMP"));
+        assert_eq!(decoder(RegisterFormat::Characters(2), WordOrder::Abcd).registers(&[0x4F, 0x4B]), text("OK"));
+        assert_eq!(decoder(RegisterFormat::Characters(2), WordOrder::Dcba).registers(&[0x4F00, 0x4B00]), text("OK"));
+        // Registers of texts are always in order.
+        assert_eq!(decoder(RegisterFormat::String(2), WordOrder::Cdab).registers(&[0x5055, 0x4D50]), text("PUMP"));
+    }
+
+    #[test]
     fn a_raw_value_that_means_no_value_is_none() {
         let listed = |format, text: &str| RegisterDecoder {
             not_available: text.parse::<not_available::NotAvailable>().unwrap().0,
