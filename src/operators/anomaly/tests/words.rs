@@ -100,6 +100,8 @@ fn a_season_begins_at_its_phase() {
     for (phase, place) in [("0s", "3 s and 4 s"), ("3s", "0 s and 1 s"), ("4s", "9 s and 10 s"), ("13s", "0 s and 1 s")] {
         let found = finding("seasonal", &[("season", "10s"), ("bins", "10"), ("phase", phase)], &rows);
         assert!(found.explanation.contains(&format!("usual between {place} of each 10 s")), "{phase}: {}", found.explanation);
+        // Half a bin.
+        assert!(found.explanation.ends_with("; 6 are allowed on average over 500 ms."), "{}", found.explanation);
         assert_eq!((found.start.0 / SECOND, found.condition), (203, "above"));
     }
     // Too few samples in each bin: the whole range stands in.

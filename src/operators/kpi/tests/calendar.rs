@@ -139,3 +139,44 @@ proptest! {
         prop_assert_eq!(labels.len(), intervals.len());
     }
 }
+
+#[test]
+fn steps_follow_each_other_from_the_start_of_the_window() {
+    let steps_of = |step: u64| {
+        let found = steps(window(ns("2026-03-29T00:00:00Z"), ns("2026-03-29T03:00:00.5Z")), step, &zone("Europe/Berlin")).unwrap();
+        found.into_iter().map(|step| (step.label, step.window.start(), step.window.end(), step.whole)).collect::<Vec<_>>()
+    };
+    let step = |label: &str, start, end, whole| (label.to_owned(), ns(start), ns(end), whole);
+    // Half past two is not there on this day.
+    let expected = [
+        step("2026-03-29T01:00:00+01:00", "2026-03-29T00:00:00Z", "2026-03-29T01:30:00Z", true),
+        step("2026-03-29T03:30:00+02:00", "2026-03-29T01:30:00Z", "2026-03-29T03:00:00Z", true),
+        step("2026-03-29T05:00:00+02:00", "2026-03-29T03:00:00Z", "2026-03-29T03:00:00.5Z", false),
+    ];
+    assert_eq!(steps_of(HOUR_NS * 3 / 2), expected);
+    let whole = [step("2026-03-29T01:00:00+01:00", "2026-03-29T00:00:00Z", "2026-03-29T03:00:00.5Z", true)];
+    assert_eq!(steps_of(0), whole);
+    let many = |count| steps(window(0, count), 1, &TimeZone::UTC);
+    assert_eq!((many(100_000).unwrap().len(), many(100_001)), (100_000, Err(KpiError::Intervals)));
+}
+
+#[test]
+fn every_name_is_that_of_its_unit() {
+    for (name, unit) in [
+        ("hour", CalendarUnit::Hour),
+        ("day", CalendarUnit::Day),
+        ("week", CalendarUnit::Week),
+        ("month", CalendarUnit::Month),
+        ("year", CalendarUnit::Year),
+        ("shift", CalendarUnit::Shift(Vec::new())),
+    ] {
+        assert_eq!(CalendarUnit::parse(name, Vec::new()), Ok(unit));
+    }
+    assert_eq!(CalendarUnit::parse("shift", vec![shift("early", 6)]), Ok(CalendarUnit::Shift(vec![shift("early", 6)])));
+    assert_eq!(CalendarUnit::parse("day", vec![shift("early", 6)]), Err(KpiError::CalendarUnit("day with shifts".into())));
+    assert_eq!(CalendarUnit::parse("Day", Vec::new()), Err(KpiError::CalendarUnit("Day".into())));
+    for (name, policy) in [("from_zero", ResetPolicy::FromZero), ("skip", ResetPolicy::Skip), ("always", ResetPolicy::Always)] {
+        assert_eq!(name.parse(), Ok(policy));
+    }
+    assert_eq!("zero".parse::<ResetPolicy>(), Err(KpiError::ResetPolicy("zero".into())));
+}
