@@ -75,7 +75,7 @@
 //!         sink::{Durability, SampleSink, WriteMode},
 //!     },
 //!     query::{QueryEngine, QueryLimits, RangeQuery},
-//!     sql::{Reply, SqlEngine, SqlOptions, Statement},
+//!     sql::{SqlEngine, SqlOptions, Statement, StatementReply},
 //!     store::{Catalog, MemoryStore, catalog::TAGS_MAX},
 //! };
 //! use tokio_util::sync::CancellationToken;
@@ -112,7 +112,7 @@
 //! let text = "SELECT tag, value FROM samples WHERE is_good(quality)".to_owned();
 //! let mut rows = 0;
 //! sql.run(&Statement { text, now: Timestamp(3_000), parameters: Vec::new(), zone: "".into() }, &limits(), &mut |reply| {
-//!     if let Reply::Batch(batch) = reply {
+//!     if let StatementReply::Batch(batch) = reply {
 //!         rows += batch.num_rows();
 //!     }
 //!     true

@@ -5,9 +5,10 @@
 //! *time*, never of rows, so that irregular tags are drawn where their samples are. A [`Downsampler`] takes what the tag has in time order:
 //!
 //! ```text
-//! Request::new → Plan::new → Downsampler::new → push / push_summary … → finish ─→ Step::Done(samples)
-//!                                                                       ├─→ Step::SecondPass(pass) → push … → finish
-//!                                                                       └─→ Step::SamplesOnly: begin again without summaries
+//! DownsampleRange::new → DownsamplePlan::new → Downsampler::new → push / push_summary … → finish
+//! finish ─→ CollectStep::Done(samples)
+//!        ├─→ CollectStep::SecondPass(pass) → push … → finish
+//!        └─→ CollectStep::SamplesOnly: begin again without summaries
 //! ```
 //!
 //! # What every answer holds
