@@ -28,7 +28,8 @@ build: ## Install what building needs, and build the binary
 
 dist: ## The binary to package: smaller, and compiled for longer (the profile `dist` of Cargo.toml)
 	@.ci/setup build
-	@$(CARGO) build --profile dist --bin historian
+	@# Cargo does not hand `strip` of a profile to a package that has settings of its own, as the root has.
+	@$(CARGO) rustc --profile dist --bin historian -- -C strip=symbols
 	@ls -l "$$CARGO_TARGET_DIR/dist/historian"
 
 setup: ## Install everything that building and testing need
