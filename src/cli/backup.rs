@@ -41,9 +41,6 @@ enum BackupCommand {
 struct CreateArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// Number of backups to keep, this one included; older ones are removed [default: all].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    keep: Option<u32>,
     /// Compare only the files that this backup writes, not those it shares with earlier ones.
     #[arg(long)]
     verify_new_only: bool,
@@ -97,7 +94,7 @@ pub async fn run(args: BackupArgs) -> anyhow::Result<ExitCode> {
 
 async fn create(args: CreateArgs) -> anyhow::Result<ExitCode> {
     let mut admin = AdminServiceClient::new(args.server.connect().await?);
-    let request = CreateBackupRequest { keep: args.keep.unwrap_or(0), verify_new_only: args.verify_new_only };
+    let request = CreateBackupRequest { verify_new_only: args.verify_new_only };
     let mut answer = admin.create_backup(request).await.map_err(|status| client::refusal(&status))?.into_inner();
     let mut bar = Bar::new();
     let mut made = None;

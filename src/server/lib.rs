@@ -223,7 +223,7 @@ fn open(
     let (mark, ended) = RunMark::open(&configuration.server.data_dir)?;
     let store = around_store(files.clone());
     let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), storage.tags_max)?);
-    let maintenance = Maintenance::new(files, catalog.clone(), clock.clone(), configuration.backup.directory.clone());
+    let maintenance = Maintenance::new(files, catalog.clone(), clock.clone(), configuration.backup.policy());
     let ingest = Ingest::open(
         store.clone(),
         catalog.clone(),

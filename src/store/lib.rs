@@ -34,7 +34,7 @@ use historian_format::{
 };
 pub use layer::StoreLayer;
 pub use live::LiveStore;
-pub use maintenance::Maintenance;
+pub use maintenance::{BackupPolicy, Maintenance};
 pub use memory::MemoryStore;
 pub use rocks::{RocksStore, RocksView};
 pub use run_mark::RunMark;

@@ -24,8 +24,7 @@ pub struct Maintenance {
     store: Arc<LiveStore>,
     catalog: Arc<Catalog>,
     clock: Arc<dyn Clock>,
-    /// Where backups go; `None` when none is configured.
-    backup_directory: Option<PathBuf>,
+    backups: BackupPolicy,
     /// Held while a scrub runs.
     scrubbing: Mutex<()>,
     /// Somebody waits for a scrub: one in the background makes way.
@@ -38,6 +37,15 @@ pub struct Maintenance {
 
 /// File in the data directory with the report of the last scrub that reached its end.
 const REPORT: &str = "SCRUB.json";
+
+/// Where backups go and how many stay. A client can change neither: what it could remove, somebody may need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupPolicy {
+    /// `None` where none is configured: there are no backups then.
+    pub directory: Option<PathBuf>,
+    /// Backups kept, a new one included; 0 keeps all.
+    pub keep: usize,
+}
 
 /// How far a running scrub is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +69,7 @@ pub struct ScrubStatus {
 }
 
 impl Maintenance {
-    pub fn new(store: Arc<LiveStore>, catalog: Arc<Catalog>, clock: Arc<dyn Clock>, backup_directory: Option<PathBuf>) -> Maintenance {
+    pub fn new(store: Arc<LiveStore>, catalog: Arc<Catalog>, clock: Arc<dyn Clock>, backups: BackupPolicy) -> Maintenance {
         let last = fs::read(store.directory().join(REPORT)).ok().and_then(|bytes| match serde_json::from_slice(&bytes) {
             Ok(report) => Some(report),
             Err(error) => {
@@ -73,7 +81,7 @@ impl Maintenance {
             store,
             catalog,
             clock,
-            backup_directory,
+            backups,
             scrubbing: Mutex::default(),
             asked: AtomicBool::default(),
             progress: Mutex::default(),
@@ -85,18 +93,19 @@ impl Maintenance {
 
     /// The directory of backups, where one is configured.
     pub fn backup_directory(&self) -> Option<&Path> {
-        self.backup_directory.as_deref()
+        self.backups.directory.as_deref()
     }
 
-    /// Makes a backup, and removes all but the newest `keep` (0: none). Blocks; ingest and queries go on.
+    /// Makes a backup, and removes older ones as the policy says. Blocks; ingest and queries go on.
     ///
     /// # Errors
     /// See [`backup::create`].
-    pub fn create_backup(&self, directory: &Path, keep: usize, verify_new_only: bool, watch: Watch<'_>) -> Result<Created, BackupError> {
+    pub fn create_backup(&self, directory: &Path, verify_new_only: bool, watch: Watch<'_>) -> Result<Created, BackupError> {
         let repository = Repository::open_to_write(directory)?;
         // Counted before the checkpoint: it can only have these tags and later ones.
         let store = self.store.current();
-        let source = BackupSource { store: &store, tags: self.catalog.len() as u64, time: self.clock.now(), keep, verify_new_only };
+        let (tags, time, keep) = (self.catalog.len() as u64, self.clock.now(), self.backups.keep);
+        let source = BackupSource { store: &store, tags, time, keep, verify_new_only };
         let created = backup::create(&repository, &source, watch)?;
         tracing::info!(
             number = created.manifest.number,

@@ -81,6 +81,11 @@ impl Plant {
         self.directory.path().join(name)
     }
 
+    /// From the next start on, so many backups are kept.
+    fn keep(&self, backups: usize) {
+        fs::write(&self.configuration, format!("{CONFIGURATION}keep = {backups}\n")).unwrap();
+    }
+
     fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
@@ -236,7 +241,7 @@ fn backed_up(plant: &Plant, runtime: &tokio::runtime::Runtime) -> (Historian, Ve
 }
 
 #[test]
-fn a_second_backup_copies_only_what_changed_and_old_ones_go_on_request() {
+fn a_second_backup_copies_only_what_changed_and_old_ones_go_as_configured() {
     let plant = Plant::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (live, rows) = backed_up(&plant, &runtime);
@@ -251,7 +256,14 @@ fn a_second_backup_copies_only_what_changed_and_old_ones_go_on_request() {
     let listed = told(&["backup", "list", "--server", &server]);
     assert_eq!(listed.lines().count(), 3, "{listed}");
     assert_eq!(listed, told(&["backup", "list", "--from", &plant.text("backups")]));
-    let third = json(&["backup", "--keep", "1", "--server", &server, "--format", "json"]);
+    // No client removes any; the configuration does.
+    let refused = historian(&["backup", "--keep", "1", "--server", &server]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    plant.keep(1);
+    drop(live);
+    let live = plant.serve("data");
+    let server = self::server(&live);
+    let third = json(&["backup", "--server", &server, "--format", "json"]);
     assert_eq!((number(&third, "number"), number(&third, "pruned")), (3, 2));
     assert_eq!(told(&["backup", "list", "--server", &server, "--format", "json"]).lines().count(), 1);
     assert!(told(&["backup", "verify", "--server", &server]).contains("backup 3 is whole"));
@@ -277,9 +289,12 @@ fn a_changed_byte_anywhere_in_a_backup_is_found_and_never_restored() {
     let plant = Plant::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (live, _) = backed_up(&plant, &runtime);
-    let server = server(&live);
     // Only the newest one: what it shares with the first is one file.
-    json(&["backup", "--keep", "1", "--server", &server, "--format", "json"]);
+    plant.keep(1);
+    drop(live);
+    let live = plant.serve("data");
+    let server = server(&live);
+    json(&["backup", "--server", &server, "--format", "json"]);
     let backups = plant.text("backups");
     let files: Vec<PathBuf> = files(&plant.path("backups"))
         .into_iter()

@@ -70,7 +70,7 @@ impl<'a, T> Teller<'a, T> {
 pub fn create(api: &Arc<Api>, request: v1::CreateBackupRequest) -> Result<ResponseStream<v1::CreateBackupResponse>, Status> {
     let maintenance = maintenance(api)?;
     let directory = directory(&maintenance)?;
-    let (keep, verify_new_only) = (request.keep as usize, request.verify_new_only);
+    let verify_new_only = request.verify_new_only;
     Ok(Box::pin(api.upkeep(move |limits, emitter| {
         let message = |event| v1::CreateBackupResponse { event: Some(event) };
         let mut teller = Teller::new(limits, emitter);
@@ -79,7 +79,7 @@ pub fn create(api: &Arc<Api>, request: v1::CreateBackupRequest) -> Result<Respon
             teller.tell(phase.as_str(), bytes_done, bytes_total, progress)
         };
         let created = maintenance
-            .create_backup(&directory, keep, verify_new_only, &mut watch)
+            .create_backup(&directory, verify_new_only, &mut watch)
             .inspect_err(|error| tracing::warn!(directory = %directory.display(), "no backup was made: {error}"))
             .map_err(|error| status::from_backup(&error))?;
         emitter.emit(message(create_backup_response::Event::Created(v1::BackupCreated {
@@ -95,7 +95,7 @@ pub async fn list(api: &Arc<Api>) -> Result<v1::ListBackupsResponse, Status> {
     let directory = directory(&*maintenance(api)?)?;
     let listed = blocking(move || Repository::list(&directory).map_err(|error| status::from_backup(&error))).await?;
     let answer = v1::ListBackupsResponse { backups: listed.iter().map(row).collect() };
-    answer::whole(answer, "remove old backups, which `keep` of CreateBackup does, or list the directory where it is")
+    answer::whole(answer, "let the historian remove old backups (`keep` in [backup]), or list the directory where it is")
 }
 
 pub fn verify(api: &Arc<Api>, request: v1::VerifyBackupRequest) -> Result<ResponseStream<v1::VerifyBackupResponse>, Status> {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use historian_api::ApiLimits;
 use historian_collector::spool::SPOOL_SAMPLES_MAX;
-use historian_store::{catalog::TAGS_MAX, rocks::StoreOptions};
+use historian_store::{BackupPolicy, catalog::TAGS_MAX, rocks::StoreOptions};
 
 /// Where the service listens and keeps its data: `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,12 +88,24 @@ impl Default for StorageSettings {
     }
 }
 
-/// Where backups go: `[backup]`.
+/// Where backups go and how many stay: `[backup]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BackupSettings {
     /// Made with the first backup. Without it the service refuses to make one.
     pub directory: Option<PathBuf>,
+    /// Backups kept, a new one included; 0 keeps all.
+    pub keep: usize,
+}
+
+impl BackupSettings {
+    pub fn policy(&self) -> BackupPolicy {
+        BackupPolicy { directory: self.directory.clone(), keep: self.keep }
+    }
+
+    pub(super) fn bounds(&self) -> Vec<NumberLimits> {
+        vec![("backup.keep", self.keep as u64, 0..=1_000_000)]
+    }
 }
 
 /// One `[[retention]]`: tags whose samples are kept alike.
@@ -422,7 +434,12 @@ mod tests {
 
     #[test]
     fn defaults_lie_within_their_bounds() {
-        let bounds = [StorageSettings::default().bounds(), LimitSettings::default().bounds(), ScrubSettings::default().bounds()];
+        let bounds = [
+            StorageSettings::default().bounds(),
+            BackupSettings::default().bounds(),
+            LimitSettings::default().bounds(),
+            ScrubSettings::default().bounds(),
+        ];
         for (key, value, bounds) in bounds.concat() {
             assert!(bounds.contains(&value), "{key}");
         }

@@ -112,7 +112,7 @@ def others():
     yield call("ListBackups", "AdminService/ListBackups", {})
     for name, method, content in (
         ("Scrub", "Scrub", {}),
-        ("CreateBackup", "CreateBackup", {"keep": 2}),
+        ("CreateBackup", "CreateBackup", {}),
         ("VerifyBackup", "VerifyBackup", {"number": 1}),
         ("ListBackups after one", "ListBackups", {}),
     ):

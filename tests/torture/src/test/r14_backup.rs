@@ -51,7 +51,7 @@ async fn back_up(context: &Context) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let lanes = context.lanes(10, 40)?;
     let repository = context.work.join("backups");
-    let configuration = format!("{SMALL}\n[backup]\ndirectory = \"{}\"\n", repository.display());
+    let configuration = format!("{SMALL}\n[backup]\ndirectory = \"{}\"\nkeep = 3\n", repository.display());
     let launcher = context.real_launcher(&context.work.join("data"), &configuration)?;
     let mut dice = context.dice(14);
     report.opt("flips_per_backup", FLIPS);
@@ -90,7 +90,7 @@ async fn back_up(context: &Context) -> anyhow::Result<Report> {
 
 async fn create(server: &Historian, verify_new_only: bool) -> anyhow::Result<Backup> {
     let mut client = AdminServiceClient::new(server.channel().await?);
-    let mut answer = client.create_backup(CreateBackupRequest { keep: 3, verify_new_only }).await?.into_inner();
+    let mut answer = client.create_backup(CreateBackupRequest { verify_new_only }).await?.into_inner();
     while let Some(message) = answer.message().await? {
         if let Some(Event::Created(created)) = message.event {
             return created.backup.context("a backup without a description");
