@@ -153,3 +153,19 @@ fn a_manifest_that_leaves_the_plan_is_told_by_room_library_and_reason() {
     assert!(of("src/collector/modbus", &format!("{modbus}async-opcua = \"1\"\n")).contains("types of a protocol"));
     assert!(of("storage-format", "[dependencies]\ntokio = \"1\"\n").contains("the format alone"));
 }
+
+/// Where a package has settings of its own for the builds of every day (fewer lines after an edit, no time for the best code), what is packaged
+/// says its own. Without this, all of what was packaged was once compiled with the `opt-level = 0` of the root package.
+#[test]
+fn what_is_packaged_takes_no_setting_of_a_package_from_other_builds() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let packages = |profile: &str| manifest["profile"][profile]["package"].as_table().unwrap().clone();
+    let packaged = packages("dist");
+    for (package, settings) in packages("release") {
+        for key in settings.as_table().unwrap().keys() {
+            let own = packaged.get(&package).and_then(|settings| settings.get(key));
+            assert!(own.is_some(), "[profile.dist.package.{package}] says no {key} of its own");
+        }
+    }
+    assert_eq!(packaged["historian"]["opt-level"].as_integer(), Some(3));
+}
