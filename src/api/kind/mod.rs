@@ -34,7 +34,7 @@ pub use self::{
 };
 
 /// Every kind, in the order in which messages name them.
-pub static KINDS: [Kind; 9] = [
+pub static KINDS: &[Kind] = &[
     Kind::of::<RangeKind>(),
     Kind::of::<CurrentKind>(),
     Kind::of::<AggregateKind>(),
@@ -50,7 +50,11 @@ pub static KINDS: [Kind; 9] = [
 pub fn answered() -> String {
     let names =
         |exchanged: bool| KINDS.iter().filter(move |kind| (kind.door == Door::Exchange) == exchanged).map(|kind| kind.name).collect();
-    let (mut read, exchanged): (Vec<&str>, Vec<&str>) = (names(false), names(true));
+    listed(names(false), &names(true))
+}
+
+/// The commands that are read, and those that take rows.
+fn listed(mut read: Vec<&str>, exchanged: &[&str]) -> String {
     let last = read.pop().unwrap_or_default();
     format!("{} and {last}, and takes write by DoPut and {} by DoExchange", read.join(", "), exchanged.join(" and "))
 }

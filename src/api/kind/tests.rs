@@ -27,7 +27,7 @@ fn every_kind_has_a_name_a_message_and_a_method_of_its_own() {
 #[test]
 fn every_kind_is_read_in_both_forms_and_refused_where_its_field_is_unknown() {
     let limits = ApiLimits::default();
-    for kind in &KINDS {
+    for kind in KINDS {
         let read = |bytes: &[u8]| match Command::parse(bytes, &limits) {
             Ok((Command::Query(asked), _)) => asked.to_ticket(),
             other => panic!("{}: {other:?}", kind.name),
@@ -88,8 +88,13 @@ fn the_manual_has_a_row_for_every_kind() {
 
 #[test]
 fn who_asks_for_something_else_is_told_what_there_is() {
-    assert_eq!(
-        answered(),
-        "range, current, aggregate, downsample, anomalies, measure, subscribe and superseded, and takes write by DoPut and asof by DoExchange"
-    );
+    let two = listed(vec!["range", "current", "subscribe"], &["asof", "nearest"]);
+    assert_eq!(two, "range, current and subscribe, and takes write by DoPut and asof and nearest by DoExchange");
+
+    let told = answered();
+    let (read, taken) = told.split_once(", and takes write by DoPut and ").unwrap();
+    let words = |text: &str| text.replace(" and ", ", ").split(", ").map(str::to_owned).collect::<Vec<_>>();
+    let of_doors = |doors: &[Door]| KINDS.iter().filter(|kind| doors.contains(&kind.door)).map(|kind| kind.name).collect::<Vec<_>>();
+    assert_eq!(words(read), of_doors(&[Door::Get, Door::Follow]));
+    assert_eq!(words(taken.strip_suffix(" by DoExchange").unwrap()), of_doors(&[Door::Exchange]));
 }
