@@ -1,4 +1,4 @@
-//! The list of kinds against what it feeds: the messages, the methods of gRPC, the functions of SQL, the manual.
+//! The list of kinds against what it feeds: the messages, the commands, the methods of gRPC, the functions of SQL, the manual.
 
 use std::collections::BTreeSet;
 
@@ -53,6 +53,19 @@ fn every_method_of_the_query_service_takes_the_request_of_a_kind() {
         .collect();
     let kinds: BTreeSet<(String, String)> = KINDS.iter().map(|kind| (kind.method.to_owned(), (kind.message)())).collect();
     assert_eq!(kinds, methods);
+}
+
+/// `Command` says in the words of protobuf what the JSON form is; the program itself reads that form by the list.
+#[test]
+fn every_command_of_the_protos_is_that_of_a_kind_but_write() {
+    let set = FileDescriptorSet::decode(historian_proto::DESCRIPTORS).unwrap();
+    let mut messages = set.file.iter().filter(|file| file.package() == "historian.v1").flat_map(|file| &file.message_type);
+    let command = messages.find(|message| message.name() == "Command").unwrap();
+    let mut fields: BTreeSet<(String, String)> =
+        command.field.iter().map(|field| (field.name().to_owned(), field.type_name().trim_start_matches('.').to_owned())).collect();
+    assert!(fields.remove(&("write".to_owned(), "historian.v1.WriteRequest".to_owned())));
+    let kinds: BTreeSet<(String, String)> = KINDS.iter().map(|kind| (kind.name.to_owned(), (kind.message)())).collect();
+    assert_eq!(kinds, fields);
 }
 
 #[test]
