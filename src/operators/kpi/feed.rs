@@ -86,7 +86,8 @@ impl CheckedSamples {
         CheckedSamples { only_finite: true, ..self }
     }
 
-    /// Hands the rows that lie in the feed's range to `take`. What is not in order, or not of the tag's type, is an error.
+    /// Hands the rows that lie in the feed's range to `take`. Timestamps that do not rise, none of them twice, are an error, and so are
+    /// samples that are not of the tag's type.
     pub fn each(&mut self, samples: &Samples, rows: Range<usize>, mut take: impl FnMut(CheckedSample)) -> Result<(), KpiError> {
         if samples.value_type() != self.value_type {
             return Err(KpiError::ValueType { parameter: "a run of samples", expected: self.value_type, found: samples.value_type() });

@@ -1,5 +1,7 @@
 //! Single cases.
 
+use std::ops::Range;
+
 use super::*;
 
 const HOUR: i64 = 3_600 * 1_000_000_000;
@@ -211,6 +213,59 @@ fn what_makes_no_sense_says_so() {
     good.push(&many, 0..5).unwrap();
     assert_eq!(good.push(&many, 4..6), Err(KpiError::Order { timestamp: 4, last: 4 }));
     assert!(good.push(&Samples::new(ValueType::Bool), 0..0).is_err());
+}
+
+type Push = Box<dyn FnMut(&Samples, Range<usize>) -> Result<(), KpiError>>;
+
+/// Each primitive, with how it takes samples.
+const PRIMITIVES: [(&str, fn(&Scope) -> Push); 6] = [
+    ("percent good", |scope| {
+        let mut primitive = PercentGood::new(scope).unwrap();
+        Box::new(move |samples, rows| primitive.push(samples, rows))
+    }),
+    ("time in state", |scope| {
+        let mut primitive = TimeInState::new(scope, None).unwrap();
+        Box::new(move |samples, rows| primitive.push(samples, rows))
+    }),
+    ("transitions", |scope| {
+        let mut primitive = Transitions::new(scope, None, None, 0).unwrap();
+        Box::new(move |samples, rows| primitive.push(samples, rows))
+    }),
+    ("counter delta", |scope| {
+        let mut primitive = CounterDelta::new(scope, CounterRules::default()).unwrap();
+        Box::new(move |samples, rows| primitive.push(samples, rows))
+    }),
+    ("integral", |scope| {
+        let mut primitive = Integrate::new(scope, TimeUnit::Second, true).unwrap();
+        Box::new(move |samples, rows| primitive.push(samples, rows))
+    }),
+    ("as of", |scope| {
+        let mut primitive = AsOf::new(scope.value_type, &[50], None, Eligible::NotBad).unwrap();
+        Box::new(move |samples, rows| primitive.push(samples, rows))
+    }),
+];
+
+#[test]
+fn samples_of_a_time_that_has_been_are_refused_by_every_primitive() {
+    let scope = Scope::new(window(0, 100), ValueType::F64);
+    let at = |times: [i64; 4]| samples(times.map(|at| (at, Some(at as f64), 0)));
+    let (twice, back, rising) = (at([3, 7, 7, 9]), at([3, 7, 5, 9]), at([3, 7, 8, 9]));
+    for (name, primitive) in PRIMITIVES {
+        // Within a run.
+        assert_eq!(primitive(&scope)(&twice, 0..4), Err(KpiError::Order { timestamp: 7, last: 7 }), "{name}");
+        assert_eq!(primitive(&scope)(&back, 0..4), Err(KpiError::Order { timestamp: 5, last: 7 }), "{name}");
+        // From one run to the next.
+        let mut push = primitive(&scope);
+        push(&twice, 0..2).unwrap();
+        assert_eq!(push(&twice, 2..4), Err(KpiError::Order { timestamp: 7, last: 7 }), "{name}");
+        assert_eq!(push(&back, 2..4), Err(KpiError::Order { timestamp: 5, last: 7 }), "{name}");
+        assert_eq!(push(&rising, 2..4), Ok(()), "{name}");
+        // Rows that a run does not have.
+        for (start, end) in [(3, 5), (5, 5), (3, 2)] {
+            assert_eq!(primitive(&scope)(&rising, Range { start, end }), Err(KpiError::Rows { start, end, len: 4 }), "{name}");
+        }
+        assert_eq!(primitive(&scope)(&rising, 4..4), Ok(()), "{name}");
+    }
 }
 
 #[test]
