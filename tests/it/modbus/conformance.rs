@@ -107,6 +107,7 @@ async fn registers_are_read_as_other_projects_read_them() {
             Asked::Keys(keys) => tag(0, address.to_string(), &keys, &case["expected"]),
             Asked::Bits(bits, keys) => {
                 let expected = case["expected"].as_array().cloned().unwrap_or_else(|| vec![case["expected"].clone()]);
+                assert_eq!(bits.len(), expected.len(), "{case}");
                 for (place, (bit, expected)) in bits.iter().zip(&expected).enumerate() {
                     tag(place, format!("{address}.{bit}"), &keys, expected);
                 }
