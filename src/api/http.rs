@@ -3,6 +3,8 @@
 //! process that hangs.
 
 use std::{
+    convert::Infallible,
+    pin::pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -14,10 +16,22 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::net::TcpListener;
+use futures::StreamExt as _;
+use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{ServeError, Services};
+use super::{
+    ApiLimits, Metrics, Services,
+    connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, WatchedConnection},
+};
 
 /// What the port tells until it is [done](Starting::done): that the historian starts.
 #[derive(Default)]
@@ -31,6 +45,9 @@ impl Starting {
 }
 
 const STARTING: &str = "starting: the store is being opened and its journal replayed";
+
+/// Connections that are taken at the same time, at the least and at the most.
+const CONNECTIONS_MAX: (usize, usize) = (4, 64);
 
 #[derive(Clone)]
 struct HealthState {
@@ -46,39 +63,66 @@ impl HealthState {
 }
 
 /// Serves HTTP on a bound listener until `shutdown`; open requests may end within the grace of the limits.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve_http(listener: TcpListener, services: Services, shutdown: CancellationToken) -> Result<(), ServeError> {
-    let grace = services.limits.shutdown_grace;
-    serve_http_from_the_start(listener, Arc::new(Starting(OnceLock::from(services))), grace, shutdown).await
+pub async fn serve_http(listener: TcpListener, services: Services, shutdown: CancellationToken) {
+    let (limits, metrics) = (services.limits.clone(), services.metrics.clone());
+    serve_http_from_the_start(listener, Arc::new(Starting(OnceLock::from(services))), &limits, &metrics, shutdown).await;
 }
 
 /// As [`serve_http`], before there is anything to tell of.
-///
-/// # Errors
-/// As [`serve_http`].
 pub async fn serve_http_from_the_start(
     listener: TcpListener,
     starting: Arc<Starting>,
-    grace: Duration,
+    limits: &ApiLimits,
+    metrics: &Metrics,
     shutdown: CancellationToken,
-) -> Result<(), ServeError> {
+) {
     let routes = Router::new()
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics_text))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
         .with_state(HealthState { starting, shutdown: shutdown.clone() });
-    let stop = shutdown.clone();
-    let serving = axum::serve(listener, routes).with_graceful_shutdown(async move { stop.cancelled().await });
-    tokio::select! {
-        served = async { serving.await } => Ok(served?),
-        () = async { shutdown.cancelled().await; tokio::time::sleep(grace).await } => Ok(()),
+    let routes = TowerToHyperService::new(routes);
+    let connections_max = (limits.connections_max / 8).clamp(CONNECTIONS_MAX.0, CONNECTIONS_MAX.1);
+    let gate = ConnectionGate::new(Port::Http, connections_max, connections_max, metrics);
+    let mut incoming = Box::pin(ConnectionAcceptor::new(listener, gate, ConnectionTimes::from(limits)).into_stream());
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(Ok(connection)) = incoming.next() => {
+                connections.spawn(serve_connection(connection, routes.clone(), limits.first_request_timeout, shutdown.clone()));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop(incoming);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    // What does not end is cut with the set.
+    let _ = tokio::time::timeout(limits.shutdown_grace, ended).await;
+}
+
+/// Serves one connection. A request must come within the time, the first one and each further one.
+async fn serve_connection<S>(connection: WatchedConnection<TcpStream>, routes: S, within: Duration, shutdown: CancellationToken)
+where
+    S: Service<axum::http::Request<Incoming>, Response = Response, Error = Infallible>,
+{
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(within);
+    let mut serving = pin!(http.serve_connection(TokioIo::new(connection), routes));
+    let served = tokio::select! {
+        served = serving.as_mut() => served,
+        () = shutdown.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!("a connection of HTTP ended: {error}");
     }
 }
 
-async fn metrics(State(told): State<HealthState>) -> Response {
+async fn metrics_text(State(told): State<HealthState>) -> Response {
     let Some(services) = told.services() else { return unavailable(STARTING) };
     match services.metrics.render(services) {
         Ok(text) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),

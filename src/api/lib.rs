@@ -32,13 +32,10 @@ use std::time::Duration;
 
 use historian_proto::v1;
 use tokio::net::TcpListener;
-use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    codec::CompressionEncoding,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{codec::CompressionEncoding, transport::Server};
 
+use connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, timed_requests};
 pub use error::ServeError;
 pub use http::{Starting, serve_http, serve_http_from_the_start};
 pub use limits::ApiLimits;
@@ -87,6 +84,7 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
         };
     }
     let router = Server::builder()
+        .layer(timed_requests(limits.first_request_timeout, limits.write_stream_idle_timeout))
         // A dead peer is noticed within a minute, so that its streams and their buffers go.
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
@@ -106,10 +104,8 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
         .add_service(service!(v1::admin_service_server::AdminServiceServer::new(grpc::admin::AdminRpc(api.clone()))))
         .add_service(service!(arrow_flight::flight_service_server::FlightServiceServer::new(flight::Flight(api.clone()))));
 
-    // Set on the sockets themselves: the builder's setting is for listeners it binds itself, and without it every small answer waits for
-    // the client's delayed acknowledgement.
-    let incoming =
-        TcpIncoming::from(listener).with_nodelay(Some(true)).map(|connection| connection.map(connection::WatchedConnection::new));
+    let gate = ConnectionGate::new(Port::Grpc, limits.connections_max, limits.connections_per_address_max, &metrics);
+    let incoming = ConnectionAcceptor::new(listener, gate, ConnectionTimes::from(&limits)).into_stream();
     let watching = tokio::spawn(grpc::admin::watch_health(admin, health, shutdown.clone()));
     let serving = router.serve_with_incoming_shutdown(incoming, {
         let shutdown = shutdown.clone();

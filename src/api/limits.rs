@@ -43,6 +43,18 @@ pub struct ApiLimits {
     pub endpoints_max: usize,
     /// Streams at the same time on one connection.
     pub connection_streams_max: u32,
+    /// Connections of the gRPC port at the same time. The HTTP port takes an eighth of it, 4 to 64, in addition.
+    pub connections_max: usize,
+    /// Of these, connections of one address (IPv6: of one network).
+    pub connections_per_address_max: usize,
+    /// How long a connection may be open before its first request, and a request before what it says is whole.
+    pub first_request_timeout: Duration,
+    /// How long a connection may be open without a request.
+    pub connection_idle_timeout: Duration,
+    /// How long an answer may wait for a client that takes next to nothing of it.
+    pub unread_answer_timeout: Duration,
+    /// How long a write stream may be open without a message.
+    pub write_stream_idle_timeout: Duration,
     /// Threads that work on SQL statements; 0 for one per core.
     pub sql_threads: usize,
     /// Memory of one SQL statement for sorting, grouping and joining.
@@ -83,6 +95,12 @@ impl Default for ApiLimits {
             subscriptions_max: 256,
             endpoints_max: 16,
             connection_streams_max: 256,
+            connections_max: 5_000,
+            connections_per_address_max: 5_000,
+            first_request_timeout: Duration::from_secs(10),
+            connection_idle_timeout: Duration::from_mins(30),
+            unread_answer_timeout: Duration::from_mins(5),
+            write_stream_idle_timeout: Duration::from_hours(1),
             sql_threads: 0,
             sql_memory_bytes_max: 512 << 20,
             sql_memory_total_bytes_max: 1 << 30,

@@ -2,6 +2,7 @@
 //!
 //! [`CountedService`] wraps a service of the gRPC port and reads the status that goes over the wire, so no method has to remember to count itself.
 
+mod connections;
 mod scrape;
 
 use std::{
@@ -24,6 +25,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use prost::Message as _;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use tonic::{
     Status,
     body::Body,
@@ -32,6 +34,9 @@ use tonic::{
 };
 
 use historian_sql::SqlEngine;
+
+use connections::ConnectionFamilies;
+pub use connections::ConnectionMetrics;
 
 /// Full names of the services of the gRPC port, for health and as label values.
 pub const SERVICES: [&str; 7] = [
@@ -47,14 +52,18 @@ const FLIGHT: &str = "arrow.flight.protocol.FlightService";
 const FLIGHT_METHODS: [&str; 10] =
     ["Handshake", "ListFlights", "GetFlightInfo", "PollFlightInfo", "GetSchema", "DoGet", "DoPut", "DoExchange", "DoAction", "ListActions"];
 
-type Labels = [(&'static str, String); 2];
-type MethodLabel = [(&'static str, String); 1];
+/// Those to which clients send a stream.
+const FLIGHT_STREAMS: [&str; 3] = ["Handshake", "DoPut", "DoExchange"];
 
-/// Counters of the gRPC port.
+type Labels = [(&'static str, String); 2];
+type Label = [(&'static str, String); 1];
+
+/// Counters of the interface.
 pub struct Metrics {
     registry: Registry,
     requests: Family<Labels, Counter>,
-    seconds: Family<MethodLabel, Histogram, fn() -> Histogram>,
+    seconds: Family<Label, Histogram, fn() -> Histogram>,
+    connections: ConnectionFamilies,
     /// Methods that exist. Any other path is counted as `other`: a client must not be able to make label values.
     methods: BTreeSet<String>,
     /// Asked for the statements that run; set when the gRPC port begins to serve.
@@ -79,19 +88,25 @@ impl Metrics {
         let requests = Family::<Labels, Counter>::default();
         registry.register("requests", "Requests of the gRPC and Flight port that ended, by method and gRPC code", requests.clone());
         let buckets: fn() -> Histogram = || Histogram::new(exponential_buckets(0.000_25, 4.0, 12));
-        let seconds = Family::<MethodLabel, Histogram, fn() -> Histogram>::new_with_constructor(buckets);
+        let seconds = Family::<Label, Histogram, fn() -> Histogram>::new_with_constructor(buckets);
         registry.register(
             "request_duration_seconds",
             "Seconds from the start of a request to the end of its answer; for streams their whole life",
             seconds.clone(),
         );
-        Metrics { registry, requests, seconds, methods: known_methods(), sql: OnceLock::new() }
+        let connections = ConnectionFamilies::register(&mut registry);
+        Metrics { registry, requests, seconds, connections, methods: known_methods(), sql: OnceLock::new() }
     }
 
     /// From now on the statements of this engine are told.
     pub fn watch(&self, engine: SqlEngine) {
         // The first one stays: a process has one.
         let _ = self.sql.set(engine);
+    }
+
+    /// What counts the connections of a port.
+    pub fn connections(&self, port: &'static str) -> ConnectionMetrics {
+        self.connections.of(port)
     }
 
     fn count(&self, path: &str, code: &str, started: Instant) {
@@ -103,13 +118,26 @@ impl Metrics {
 }
 
 fn known_methods() -> BTreeSet<String> {
-    let descriptors = prost_types::FileDescriptorSet::decode(historian_proto::DESCRIPTORS).unwrap_or_default();
-    let ours = descriptors.file.iter().flat_map(|file| {
-        file.service.iter().flat_map(move |service| {
-            service.method.iter().map(move |method| format!("{}.{}/{}", file.package(), service.name(), method.name()))
-        })
-    });
-    ours.chain(FLIGHT_METHODS.map(|method| format!("{FLIGHT}/{method}"))).collect()
+    methods_of_ours(|_| true).chain(FLIGHT_METHODS.map(|method| format!("{FLIGHT}/{method}"))).collect()
+}
+
+/// Methods whose clients send one message.
+pub fn single_message_methods() -> BTreeSet<String> {
+    let flight = FLIGHT_METHODS.into_iter().filter(|method| !FLIGHT_STREAMS.contains(method)).map(|method| format!("{FLIGHT}/{method}"));
+    let health = ["Check", "Watch"].map(|method| format!("grpc.health.v1.Health/{method}"));
+    methods_of_ours(|method| !method.client_streaming()).chain(flight).chain(health).collect()
+}
+
+fn methods_of_ours(wanted: impl Fn(&MethodDescriptorProto) -> bool) -> impl Iterator<Item = String> {
+    let descriptors = FileDescriptorSet::decode(historian_proto::DESCRIPTORS).unwrap_or_default();
+    let mut methods = Vec::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            let wanted = service.method.iter().filter(|method| wanted(method));
+            methods.extend(wanted.map(|method| format!("{}.{}/{}", file.package(), service.name(), method.name())));
+        }
+    }
+    methods.into_iter()
 }
 
 /// A gRPC service whose requests are counted.
@@ -250,5 +278,15 @@ mod tests {
         assert!(text.contains(r#"historian_requests_total{method="historian.v1.QueryService/Range",code="OK"} 1"#), "{text}");
         assert!(text.contains(r#"method="arrow.flight.protocol.FlightService/DoGet""#), "{text}");
         assert!(text.contains(r#"method="other",code="UNIMPLEMENTED""#), "{text}");
+    }
+
+    #[test]
+    fn methods_to_which_clients_send_streams_are_not_among_those_of_one_message() {
+        let (known, single) = (known_methods(), single_message_methods());
+        let streams: Vec<&str> = known.difference(&single).map(String::as_str).collect();
+        let of_flight = FLIGHT_STREAMS.map(|method| format!("{FLIGHT}/{method}"));
+        assert!(of_flight.iter().all(|method| streams.contains(&method.as_str())));
+        assert!(streams.contains(&"historian.v1.WriteService/WriteSamplesStream"), "{streams:?}");
+        assert!(single.contains("historian.v1.WriteService/WriteSamples") && single.contains("arrow.flight.protocol.FlightService/DoGet"));
     }
 }

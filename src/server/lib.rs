@@ -76,6 +76,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let World { clock, store: around_store, sink: around_sink, claim } = world;
     let start_time = clock.now();
     let settings = &configuration.server;
+    let limits = ApiLimits::from(&configuration.limits);
     let no_grpc = || format!("gRPC cannot listen on {}; choose another address with --listen", settings.listen);
     // Taken, so that nobody else has it, and not listened on before there is something to say: a client is refused until then, which every
     // client understands, rather than left waiting for a journal to be replayed.
@@ -88,8 +89,11 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let stop = shutdown.child_token();
     let starting = Arc::new(Starting::default());
     let mut telling = JoinSet::new();
-    let grace = Duration::from_secs(configuration.limits.shutdown_grace_s);
-    telling.spawn(api::serve_http_from_the_start(http, starting.clone(), grace, stop.clone()));
+    let metrics = Arc::new(Metrics::default());
+    {
+        let (starting, limits, metrics, stop) = (starting.clone(), limits.clone(), metrics.clone(), stop.clone());
+        telling.spawn(async move { api::serve_http_from_the_start(http, starting, &limits, &metrics, stop).await });
+    }
     tracing::info!(http = %http_address, data_dir = %settings.data_dir.display(), "opening the store");
 
     let OpenedServer { claim, catalog, store, ingest, maintenance, mark, devices, mut silence } = {
@@ -133,8 +137,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
             retention: configuration.retention.clone(),
             start_time,
         }),
-        limits: ApiLimits::from(&configuration.limits),
-        metrics: Arc::new(Metrics::default()),
+        limits,
+        metrics,
     };
     let listener = reserved.listen(CONNECTIONS_WAITING_MAX).with_context(no_grpc)?;
     starting.done(services.clone());
@@ -158,7 +162,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     tracing::info!("stopped");
     served.0?;
     if let Some(served) = served.1 {
-        served??;
+        served?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod bad_input;
 mod bi;
 mod cli;
 mod clients;
+mod connections;
 mod corrections;
 mod default_clients;
 mod delivery;

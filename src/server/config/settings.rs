@@ -190,6 +190,18 @@ pub struct LimitSettings {
     pub write_bytes_in_flight: Bytes,
     /// Requests at the same time on one connection.
     pub connection_streams_max: u32,
+    /// Connections of the gRPC port at the same time.
+    pub connections_max: usize,
+    /// Connections of one address at the same time.
+    pub connections_per_address_max: usize,
+    /// How long a connection may be open before its first request, and a request before it is whole.
+    pub first_request_s: u64,
+    /// How long a connection may be open without a request.
+    pub connection_idle_s: u64,
+    /// How long an answer may wait for a client that takes next to nothing of it.
+    pub unread_answer_s: u64,
+    /// How long a write stream may be open without a message.
+    pub write_stream_idle_s: u64,
     /// Threads that work on SQL statements; 0 for one per core.
     pub sql_threads: usize,
     /// Memory of one SQL statement for sorting, grouping and joining.
@@ -225,6 +237,12 @@ impl From<&ApiLimits> for LimitSettings {
             message_bytes_max: Bytes(limits.message_bytes_max as u64),
             write_bytes_in_flight: Bytes(limits.write_bytes_in_flight as u64),
             connection_streams_max: limits.connection_streams_max,
+            connections_max: limits.connections_max,
+            connections_per_address_max: limits.connections_per_address_max,
+            first_request_s: limits.first_request_timeout.as_secs(),
+            connection_idle_s: limits.connection_idle_timeout.as_secs(),
+            unread_answer_s: limits.unread_answer_timeout.as_secs(),
+            write_stream_idle_s: limits.write_stream_idle_timeout.as_secs(),
             sql_threads: limits.sql_threads,
             sql_memory_bytes_max: Bytes(limits.sql_memory_bytes_max as u64),
             sql_memory_total_bytes_max: Bytes(limits.sql_memory_total_bytes_max as u64),
@@ -250,6 +268,12 @@ impl From<&LimitSettings> for ApiLimits {
             message_bytes_max: settings.message_bytes_max.0 as usize,
             write_bytes_in_flight: settings.write_bytes_in_flight.0 as usize,
             connection_streams_max: settings.connection_streams_max,
+            connections_max: settings.connections_max,
+            connections_per_address_max: settings.connections_per_address_max,
+            first_request_timeout: Duration::from_secs(settings.first_request_s),
+            connection_idle_timeout: Duration::from_secs(settings.connection_idle_s),
+            unread_answer_timeout: Duration::from_secs(settings.unread_answer_s),
+            write_stream_idle_timeout: Duration::from_secs(settings.write_stream_idle_s),
             sql_threads: settings.sql_threads,
             sql_memory_bytes_max: settings.sql_memory_bytes_max.0 as usize,
             sql_memory_total_bytes_max: settings.sql_memory_total_bytes_max.0 as usize,
@@ -298,6 +322,12 @@ impl LimitSettings {
             ("limits.message_bytes_max", self.message_bytes_max.0, 64 << 10..=1 << 30),
             ("limits.write_bytes_in_flight", self.write_bytes_in_flight.0, 1 << 20..=4 << 30),
             ("limits.connection_streams_max", self.connection_streams_max.into(), 1..=65_536),
+            ("limits.connections_max", self.connections_max as u64, 1..=1_000_000),
+            ("limits.connections_per_address_max", self.connections_per_address_max as u64, 1..=1_000_000),
+            ("limits.first_request_s", self.first_request_s, 1..=3600),
+            ("limits.connection_idle_s", self.connection_idle_s, 1..=7 * 86_400),
+            ("limits.unread_answer_s", self.unread_answer_s, 1..=86_400),
+            ("limits.write_stream_idle_s", self.write_stream_idle_s, 1..=7 * 86_400),
             ("limits.sql_threads", self.sql_threads as u64, 0..=1024),
             ("limits.sql_memory_bytes_max", self.sql_memory_bytes_max.0, 1 << 20..=self.sql_memory_total_bytes_max.0.min(1 << 40)),
             ("limits.sql_memory_total_bytes_max", self.sql_memory_total_bytes_max.0, 1 << 20..=1 << 40),
