@@ -5,6 +5,7 @@
 
 mod collect;
 pub mod config;
+mod descriptors;
 mod silence;
 mod upkeep;
 
@@ -25,7 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{config::Configuration, silence::Silence};
+use self::{config::Configuration, descriptors::Descriptors, silence::Silence};
 use historian_api as api;
 use historian_api::{Admin, AdminStatus, ApiLimits, Metrics, Services, Starting};
 use historian_collector::{CollectorContext, DeviceStatus, Spool};
@@ -76,7 +77,9 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let World { clock, store: around_store, sink: around_sink, claim } = world;
     let start_time = clock.now();
     let settings = &configuration.server;
-    let limits = ApiLimits::from(&configuration.limits);
+    let descriptors = Descriptors::raised();
+    let mut limits = ApiLimits::from(&configuration.limits);
+    limits.connections_max = descriptors.connections(limits.connections_max);
     let no_grpc = || format!("gRPC cannot listen on {}; choose another address with --listen", settings.listen);
     // Taken, so that nobody else has it, and not listened on before there is something to say: a client is refused until then, which every
     // client understands, rather than left waiting for a journal to be replayed.
@@ -98,7 +101,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
 
     let OpenedServer { claim, catalog, store, ingest, maintenance, mark, devices, mut silence } = {
         let (configuration, clock) = (configuration.clone(), clock.clone());
-        tokio::task::spawn_blocking(move || open(claim, &configuration, &clock, around_store)).await??
+        tokio::task::spawn_blocking(move || open(claim, &configuration, &descriptors, &clock, around_store)).await??
     };
     let unwritten = silence::end_values(&mut silence, &ingest).await;
     let tags = {
@@ -210,6 +213,7 @@ struct ConfiguredTag {
 fn open(
     claim: Option<Claim>,
     configuration: &Configuration,
+    descriptors: &Descriptors,
     clock: &Arc<dyn Clock>,
     around_store: Wrapper<dyn Store>,
 ) -> anyhow::Result<OpenedServer> {
@@ -218,6 +222,7 @@ fn open(
     let options = StoreOptions {
         cache_bytes: storage.cache_bytes.0 as usize,
         reserve_bytes: storage.disk_reserve_bytes.map(|bytes| bytes.0),
+        open_tables_max: descriptors.tables(),
         ..StoreOptions::default()
     };
     if configuration.accept_loss {

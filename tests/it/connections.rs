@@ -1,4 +1,5 @@
-//! What a client can do with connections alone: begin them and say nothing, keep them, flood them, read nothing. Each is ended or refused in time, and others notice nothing.
+//! What a client can do with connections alone: begin them and say nothing, keep them, flood them, read nothing, open as many as there are
+//! file descriptors. Each is ended or refused in time, and others notice nothing.
 
 use std::{
     io::{Read, Write},
@@ -9,14 +10,14 @@ use std::{
 use futures::{SinkExt, StreamExt};
 use historian::api::ApiLimits;
 use historian_proto::v1::{
-    DoubleColumn, GetServerStatusRequest, SubscribeRequest, TagSamples, Values, WriteRequest, WriteSamplesRequest,
+    CompactRequest, DoubleColumn, GetServerStatusRequest, SubscribeRequest, TagSamples, Values, WriteRequest, WriteSamplesRequest,
     WriteSamplesStreamRequest, admin_service_client::AdminServiceClient, query_service_client::QueryServiceClient, values::Column,
     write_service_client::WriteServiceClient,
 };
-use historian_test_support::{http, served::Served};
+use historian_test_support::{http, program::Launcher, served::Served};
 use tonic::{Code, Status, transport::Channel};
 
-use crate::api::served;
+use crate::{api::served, support::historian::launcher};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -412,4 +413,36 @@ fn whoever_only_holds_connections_locks_nobody_out() {
     drop(held);
     assert!(metric(historian.http, r#"historian_connections_cut_total{port="http",reason="gave_way"}"#) >= 100.0);
     assert!(metric(historian.http, r#"historian_connections_cut_total{port="grpc",reason="gave_way"}"#) >= 160.0);
+}
+
+/// A server with so many descriptors at the most.
+fn with_descriptors(directory: &std::path::Path, soft: u64, hard: u64) -> Launcher {
+    let mut launcher = launcher(directory, &[]);
+    launcher.prefix = vec!["prlimit".into(), format!("--nofile={soft}:{hard}").into()];
+    launcher
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_never_take_the_descriptors_of_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let historian = with_descriptors(directory.path(), 100, 256).start().unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", historian.pid())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["256", "256"], "the soft limit is raised");
+
+    let channel = historian.channel().await.unwrap();
+    asks(&channel).await.unwrap();
+    let mut held: Vec<TcpStream> = (0..300).filter_map(|_| TcpStream::connect(historian.grpc).ok()).collect();
+    held.extend((0..100).filter_map(|_| TcpStream::connect(historian.http).ok()));
+    assert!(held.len() > 300);
+    assert_eq!(historian.get("/livez").unwrap().0, 200);
+    for round in 0..10 {
+        write(&channel, &format!("t{round}"), (0..2_000).collect()).await.unwrap();
+        AdminServiceClient::new(channel.clone()).compact(CompactRequest {}).await.unwrap();
+    }
+    let status = AdminServiceClient::new(channel.clone()).get_server_status(GetServerStatusRequest {}).await.unwrap().into_inner();
+    assert!(status.accepting_writes && status.no_room.is_empty() && status.samples_written == 20_000, "{status:?}");
+    drop(held);
+    asks(&historian.channel().await.unwrap()).await.unwrap();
+    historian.stop().unwrap();
 }

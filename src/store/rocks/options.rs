@@ -14,11 +14,19 @@ pub struct StoreOptions {
     pub wal_bytes_max: u64,
     /// Free bytes of the file system below which nothing new is taken. `None`: a twentieth of the file system, at most 512 MiB.
     pub reserve_bytes: Option<u64>,
+    /// Tables that are kept open at most, each with a file descriptor. `None`: all of them.
+    pub open_tables_max: Option<u32>,
 }
 
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
-        StoreOptions { cache_bytes: 64 << 20, write_buffer_bytes: 32 << 20, wal_bytes_max: 512 << 20, reserve_bytes: None }
+        StoreOptions {
+            cache_bytes: 64 << 20,
+            write_buffer_bytes: 32 << 20,
+            wal_bytes_max: 512 << 20,
+            reserve_bytes: None,
+            open_tables_max: None,
+        }
     }
 }
 
@@ -32,6 +40,9 @@ pub(crate) fn database_options(options: &StoreOptions) -> Options {
     database.set_max_background_jobs(2);
     database.set_max_total_wal_size(options.wal_bytes_max);
     database.set_keep_log_file_num(4);
+    if let Some(tables) = options.open_tables_max {
+        database.set_max_open_files(i32::try_from(tables).unwrap_or(i32::MAX));
+    }
     // Queries of many tags read a file from its beginning to its end: the system may read ahead.
     database.set_advise_random_on_open(false);
     database
