@@ -150,6 +150,9 @@ pub fn from_query(error: &QueryError) -> Status {
         QueryError::Repeat(_) => {
             status(Code::Unavailable, "STORE_REOPENED", &message, ErrorDetails::with_retry_info(Some(Duration::from_millis(100))))
         }
+        QueryError::NoRoom(_) => {
+            status(Code::ResourceExhausted, "NO_ROOM", &message, ErrorDetails::with_retry_info(Some(Duration::from_secs(1))))
+        }
         QueryError::Store(_) | QueryError::Bug => internal(message),
     }
 }

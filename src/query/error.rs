@@ -24,6 +24,9 @@ pub enum QueryError {
     /// Would succeed now.
     #[error("{0}")]
     Repeat(String),
+    /// The store cannot read for now. Ends by itself.
+    #[error("{0}")]
+    NoRoom(String),
     #[error("a bug stopped this query; please report it with the lines of the log at this time")]
     Bug,
 }
@@ -32,6 +35,7 @@ impl QueryError {
     pub(super) fn viewing(error: &ReadError) -> QueryError {
         match error {
             ReadError::Waited => QueryError::Deadline,
+            ReadError::Store(StoreError::Full(message)) => QueryError::NoRoom(message.clone()),
             error => QueryError::Store(error.to_string()),
         }
     }
@@ -40,6 +44,7 @@ impl QueryError {
     pub fn reading(tag: &Tag, error: &ReadError) -> QueryError {
         match error {
             ReadError::Store(StoreError::Io(message)) => QueryError::Store(message.clone()),
+            ReadError::Store(StoreError::Full(message)) => QueryError::NoRoom(message.clone()),
             ReadError::Store(reopened @ StoreError::Reopened) => QueryError::Repeat(reopened.to_string()),
             ReadError::Memory(error) => QueryError::Memory(*error),
             ReadError::Waited => QueryError::Deadline,

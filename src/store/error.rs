@@ -12,11 +12,11 @@ pub enum StoreError {
     Open { path: String, message: String },
     #[error("the disk refused: {0}")]
     Io(String),
-    /// Nothing was written. Ends when there is room again.
+    /// Nothing was written, or read. Ends when there is room again on the disk, or the system has descriptors and memory again.
     #[error("{0}")]
     Full(String),
     /// A view of the store is no more. Another one can be had.
-    #[error("the database was opened anew after a full disk; repeat the query")]
+    #[error("the database was opened anew after it had no room or no file descriptors; repeat the query")]
     Reopened,
     #[error(
         "stored bytes are damaged in family {family} at {key}: {message}; restore this part from a backup, or start once with --accept-loss to go on without it"

@@ -1,11 +1,12 @@
-//! The store of a running service, which gets over a full disk by itself.
+//! The store of a running service, which gets over a full disk by itself, and over a time without file descriptors.
 //!
 //! Writes are refused while the disk has less room than the reserve ([`Store::room`]). Where other programs take the reserve as well, RocksDB
 //! itself meets the full disk while it writes its log or a table, and refuses everything from then on; its own recovery may take minutes. So
-//! when RocksDB refuses although there is room again, the database is closed and opened anew, and the write is done once more.
+//! when RocksDB refuses although there is room again, the database is closed and opened anew, and the write is done once more. The same holds
+//! where it could not open a file because the process or the system had no descriptor left.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
@@ -30,6 +31,8 @@ pub struct LiveStore {
 const TRY_AFTER: Duration = Duration::from_secs(1);
 /// How long calls that are under way may hold up a closing.
 const CALLS_END_WITHIN: Duration = Duration::from_millis(500);
+/// Descriptors that must be there before the database is closed to be opened anew, beside those that the closing gives back.
+const DESCRIPTORS_MIN: usize = 32;
 /// How long a database that was closed may take to open, before the service gives up.
 const OPEN_WITHIN: Duration = Duration::from_mins(1);
 
@@ -119,7 +122,7 @@ impl LiveStore {
                 }
                 Err(_) => {
                     // A start by hand or by the service manager tells more.
-                    tracing::error!("the database does not open after a full disk, the service ends: {error}");
+                    tracing::error!("the database does not open again, the service ends: {error}");
                     std::process::exit(1);
                 }
             }
@@ -138,7 +141,12 @@ impl LiveStore {
         let logs = log::logs(&store.path).unwrap_or_default();
         let bytes: u64 = logs.iter().filter_map(|log| fs::metadata(log).ok()).map(|metadata| metadata.len()).sum();
         let room = || store.free_and_reserve().is_ok_and(|(free, reserve)| free >= reserve.saturating_add(bytes));
-        store.refusing.load(Ordering::SeqCst) && room()
+        store.refusing.load(Ordering::SeqCst) && room() && self.has_descriptors()
+    }
+
+    fn has_descriptors(&self) -> bool {
+        let held: Result<Vec<File>, _> = (0..DESCRIPTORS_MIN).map(|_| File::open(&self.directory)).collect();
+        held.is_ok()
     }
 }
 

@@ -15,9 +15,13 @@ use historian_proto::v1::{
     write_service_client::WriteServiceClient,
 };
 use historian_test_support::{http, program::Launcher, served::Served};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tonic::{Code, Status, transport::Channel};
 
-use crate::{api::served, support::historian::launcher};
+use crate::{
+    api::served,
+    support::historian::{Historian, client, get, launcher},
+};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -445,4 +449,72 @@ async fn connections_never_take_the_descriptors_of_the_store() {
     drop(held);
     asks(&historian.channel().await.unwrap()).await.unwrap();
     historian.stop().unwrap();
+}
+
+/// Seconds of processor time that a process has used.
+fn processor_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_without_descriptors_passes_and_nothing_acknowledged_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let historian = launcher(directory.path(), &[]).start().unwrap();
+    let channel = historian.channel().await.unwrap();
+    let mut admin = AdminServiceClient::new(channel.clone());
+    write(&channel, "a", (0..2_000).collect()).await.unwrap();
+    admin.compact(CompactRequest {}).await.unwrap();
+
+    // No more than are open now.
+    let pid = Pid::from_raw(historian.pid() as i32).unwrap();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", historian.pid())).unwrap().count() as u64;
+    let few = Rlimit { current: Some(open), ..getrlimit(Resource::Nofile) };
+    let before = prlimit(Some(pid), Resource::Nofile, few).unwrap();
+    let mut acknowledged = 2_000;
+    let mut refused = None;
+    for _ in 0..20 {
+        match write(&channel, "a", (acknowledged..acknowledged + 2_000).collect()).await {
+            Ok(()) => acknowledged += 2_000,
+            Err(status) => refused = Some(status),
+        }
+        // Needs files.
+        let _ = admin.compact(CompactRequest {}).await;
+        if refused.is_some() {
+            break;
+        }
+    }
+    let refused = refused.expect("a store without descriptors cannot take everything");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert!(refused.message().contains("no more files can be opened"), "{refused}");
+    let status = admin.get_server_status(GetServerStatusRequest {}).await.unwrap().into_inner();
+    assert!(status.accepting_writes && status.no_room.contains("no more files can be opened"), "{status:?}");
+
+    // Those who knock meanwhile wait, and cost nothing.
+    let waiting = Raw::greeted(historian.grpc);
+    let used = processor_seconds(historian.pid());
+    tokio::time::sleep(seconds(2)).await;
+    let used = processor_seconds(historian.pid()) - used;
+    assert!(used < 1.0, "{used} s of 2 s");
+
+    prlimit(Some(pid), Resource::Nofile, before).unwrap();
+    let begun = Instant::now();
+    while let Err(status) = write(&channel, "a", (acknowledged..acknowledged + 2_000).collect()).await {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        assert!(begun.elapsed() < seconds(30), "{status}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    acknowledged += 2_000;
+    drop(waiting);
+    assert_eq!(rows(&historian).await, acknowledged);
+    historian.stop().unwrap();
+    let historian = launcher(directory.path(), &[]).start().unwrap();
+    assert_eq!(rows(&historian).await, acknowledged, "after a restart");
+}
+
+/// Samples of the tag `a`.
+async fn rows(historian: &Historian) -> i64 {
+    let batches = get(&mut client(historian).await, r#"{"range": {"tags": ["a"], "start": "0s", "end": "1s"}}"#).await.unwrap();
+    batches.iter().map(|batch| batch.num_rows() as i64).sum()
 }
