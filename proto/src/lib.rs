@@ -1,4 +1,5 @@
-//! `historian.v1`: generated messages, gRPC clients and services, and the proto3-JSON forms of the messages.
+//! `historian.v1`: generated messages, gRPC clients and services, the proto3-JSON forms of the messages, and what they take when they are
+//! decoded.
 //!
 //! Users of the API depend on this crate alone:
 //!
@@ -14,6 +15,7 @@
 //! ```
 
 pub mod json;
+pub mod shape;
 
 /// Messages, clients and services of package `historian.v1`.
 #[expect(clippy::all, clippy::pedantic, missing_docs, reason = "generated code; the comments are in the .proto files")]
