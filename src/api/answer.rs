@@ -51,17 +51,19 @@ pub fn unknown(tag: String) -> TagFailure {
     TagFailure { tag, code: Code::NotFound.into(), message: NO_TAG.into() }
 }
 
-/// Failures as far as they fit into an answer; a last one tells how many there are besides. None is longer than it needs to be.
-pub fn failures(mut failures: Vec<TagFailure>) -> Vec<TagFailure> {
+/// Failures as far as they fit into an answer; a last one tells how many there are beside them, `more` of which are not in the list. None is
+/// longer than it needs to be.
+pub fn failures(mut failures: Vec<TagFailure>, more: usize) -> Vec<TagFailure> {
     for failure in &mut failures {
         failure.tag = status::shortened(&failure.tag);
         failure.message = status::shortened(&failure.message);
     }
     let kept = fitting(failures.iter().map(bytes_within));
-    if let Some(next) = failures.get(kept) {
-        let more = TagFailure { tag: String::new(), code: next.code, message: format!("and {} tags more", failures.len() - kept) };
+    let more = failures.len() - kept + more;
+    if more > 0 {
+        let code = failures.get(kept).or(failures.last()).map_or(Code::InvalidArgument.into(), |failure| failure.code);
         failures.truncate(kept);
-        failures.push(more);
+        failures.push(TagFailure { tag: String::new(), code, message: format!("and {more} tags more") });
     }
     failures
 }
@@ -87,12 +89,13 @@ mod tests {
     fn failures_beyond_the_room_are_counted() {
         let failure = |tag: String| TagFailure { tag, code: 5, message: "there is no tag of this name".into() };
         let few: Vec<_> = (0..3).map(|n| failure(n.to_string())).collect();
-        assert_eq!(failures(few.clone()), few);
-        let many = failures((0..100_000).map(|n| failure(format!("a tag of the plant, number {n:08}"))).collect());
+        assert_eq!(failures(few.clone(), 0), few);
+        assert_eq!(failures(few, 12_000_000)[3].message, "and 12000000 tags more");
+        let many = failures((0..100_000).map(|n| failure(format!("a tag of the plant, number {n:08}"))).collect(), 0);
         let bytes: usize = many.iter().map(bytes_within).sum();
         assert!((PAGE_BYTES - 200..MESSAGE_BYTES_MAX).contains(&bytes), "{bytes}");
         assert_eq!(many.last().unwrap().message, format!("and {} tags more", 100_001 - many.len()));
-        let long = failures(vec![failure("x".repeat(10 << 20))]);
+        let long = failures(vec![failure("x".repeat(10 << 20))], 0);
         assert!(bytes_within(&long[0]) < 2_000);
     }
 }

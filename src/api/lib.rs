@@ -3,6 +3,7 @@
 //! Proto types begin here and nothing is computed here: requests become queries and batches of the layers below, answers become messages.
 //! Blocking calls (catalog, query engine) run on blocking threads; every stream between them and the wire is bounded ([`stream`]).
 
+mod allowance;
 mod answer;
 pub mod command;
 mod connection;
@@ -14,6 +15,7 @@ pub mod grpc;
 pub mod http;
 pub mod kind;
 mod limits;
+mod message;
 pub mod metrics;
 mod page_token;
 mod principal;
@@ -35,10 +37,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, transport::Server};
 
+pub use allowance::DecodeAllowance;
 use connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, timed_requests};
 pub use error::ServeError;
 pub use http::{Starting, serve_http, serve_http_from_the_start};
 pub use limits::ApiLimits;
+use message::CheckedService;
 pub use metrics::Metrics;
 pub use services::{Admin, AdminStatus, Services};
 pub use shared::Api;
@@ -71,15 +75,23 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
     };
 
     let message_max = limits.message_bytes_max;
-    // Each service takes messages of any length that is documented, also compressed: the bound is of what they hold then.
+    // Each service takes messages of any length that is documented, also compressed: the bound is of what they hold then, and of what they take
+    // when they are decoded.
+    macro_rules! checked {
+        ($server:expr) => {
+            CheckedService::new($server, limits.decode_allowance())
+        };
+    }
     macro_rules! service {
         ($server:expr) => {
             metrics::CountedService::new(
                 metrics.clone(),
-                $server
-                    .max_decoding_message_size(message_max)
-                    .accept_compressed(CompressionEncoding::Gzip)
-                    .send_compressed(CompressionEncoding::Gzip),
+                checked!(
+                    $server
+                        .max_decoding_message_size(message_max)
+                        .accept_compressed(CompressionEncoding::Gzip)
+                        .send_compressed(CompressionEncoding::Gzip)
+                ),
             )
         };
     }
@@ -93,10 +105,10 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
         // Windows of the size of some batches: the 64 KiB of the standard would make every DoPut wait for the round trip.
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
-        .add_service(health_service)
-        .add_service(reflected().build_v1()?.accept_compressed(CompressionEncoding::Gzip))
+        .add_service(checked!(health_service))
+        .add_service(checked!(reflected().build_v1()?.accept_compressed(CompressionEncoding::Gzip)))
         // What tools of past years ask by: grpcui, Postman, Kreya.
-        .add_service(reflected().build_v1alpha()?.accept_compressed(CompressionEncoding::Gzip))
+        .add_service(checked!(reflected().build_v1alpha()?.accept_compressed(CompressionEncoding::Gzip)))
         .add_service(service!(v1::tag_service_server::TagServiceServer::new(grpc::tag::TagRpc(api.clone()))))
         .add_service(service!(v1::write_service_server::WriteServiceServer::new(grpc::write::Writes(api.clone()))))
         .add_service(service!(v1::query_service_server::QueryServiceServer::new(grpc::query::Queries(api.clone()))))

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::DecodeAllowance;
+
 /// Bounds of the interface. Every one has a clear status when it is reached.
 #[derive(Clone, Debug)]
 pub struct ApiLimits {
@@ -71,6 +73,13 @@ pub struct ApiLimits {
     pub prepared_statement_idle: Duration,
     /// How long open requests may run after shutdown was asked.
     pub shutdown_grace: Duration,
+}
+
+impl ApiLimits {
+    /// What decoding one message of a client may take.
+    pub fn decode_allowance(&self) -> DecodeAllowance {
+        DecodeAllowance::new("message_bytes_max", self.message_bytes_max)
+    }
 }
 
 impl Default for ApiLimits {

@@ -8,20 +8,22 @@ use arrow::{
     buffer::Buffer,
     datatypes::{DataType, Field, Schema, SchemaRef},
     error::ArrowError,
-    ipc::{self, MessageHeader, reader},
+    ipc::{self, DictionaryBatch, MessageHeader, MetadataVersion, reader},
 };
 use arrow_flight::FlightData;
 use tonic::Status;
 
-use crate::status;
+use super::verify::{self, malformed};
+use crate::{DecodeAllowance, status};
 
 /// Decoder of one stream.
 pub struct FlightDecoder {
     schema: Option<SchemaRef>,
     dictionaries: HashMap<i64, ArrayRef>,
-    /// Bytes of all dictionaries of the stream. Deltas make them grow without end otherwise.
-    dictionary_bytes: usize,
-    bytes_max: usize,
+    /// Of what one message may take when it is decoded.
+    allowance: DecodeAllowance,
+    /// Of all dictionaries of the stream. Deltas make them grow without end otherwise.
+    dictionary_allowance: DecodeAllowance,
     /// Rows that a batch may have without a body.
     null_rows_max: usize,
     check: fn(&Schema) -> Result<(), Status>,
@@ -31,14 +33,15 @@ const EXPECTED: &str = "expected columns tag (Utf8 or Dictionary(integer, Utf8))
                         integer type, Boolean or Utf8) and optionally quality (UInt32)";
 
 impl FlightDecoder {
-    /// A decoder of samples. `bytes_max` bounds the decoded bytes of one message, and of all dictionaries together.
-    pub fn new(bytes_max: usize) -> FlightDecoder {
-        FlightDecoder::checked(bytes_max, check_schema)
+    /// A decoder of samples. `allowance` bounds what one message takes, and all dictionaries together.
+    pub fn new(allowance: DecodeAllowance) -> FlightDecoder {
+        FlightDecoder::checked(allowance, check_schema)
     }
 
     /// As [`FlightDecoder::new`], with columns of its own that are taken.
-    pub fn checked(bytes_max: usize, check: fn(&Schema) -> Result<(), Status>) -> FlightDecoder {
-        FlightDecoder { schema: None, dictionaries: HashMap::new(), dictionary_bytes: 0, bytes_max, null_rows_max: 0, check }
+    pub fn checked(allowance: DecodeAllowance, check: fn(&Schema) -> Result<(), Status>) -> FlightDecoder {
+        let dictionary_allowance = allowance.anew();
+        FlightDecoder { schema: None, dictionaries: HashMap::new(), allowance, dictionary_allowance, null_rows_max: 0, check }
     }
 
     /// Takes batches of nothing but nulls, which have no body.
@@ -55,26 +58,28 @@ impl FlightDecoder {
     /// Takes one message; a batch when it was one.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for anything that is not what a sound client sends.
+    /// `INVALID_ARGUMENT` for anything that is not what a sound client sends; `RESOURCE_EXHAUSTED` for what would take more than is allowed.
     pub fn message(&mut self, data: &FlightData) -> Result<Option<RecordBatch>, Status> {
         if data.data_header.is_empty() {
             return Ok(None); // only a descriptor or metadata
         }
-        // arrow-ipc panics on some malformed messages (slices beyond the body, unknown enum values). The decoder holds no state that a
-        // panic can leave half changed: maps are changed by single inserts.
+        // arrow-ipc panics on much that is malformed. What is known of that is refused before it reads (`verify`); this is for what is not.
+        // The decoder holds no state that a panic can leave half changed: maps are changed by single inserts.
         std::panic::catch_unwind(AssertUnwindSafe(|| self.checked_message(data)))
             .unwrap_or_else(|_| Err(malformed("it does not follow the Arrow IPC format")))
     }
 
     fn checked_message(&mut self, data: &FlightData) -> Result<Option<RecordBatch>, Status> {
-        let message = ipc::root_as_message(&data.data_header).map_err(|error| malformed(&format!("its header cannot be read: {error}")))?;
+        let message = verify::header(&data.data_header)?;
         match message.header_type() {
             MessageHeader::NONE => Ok(None),
             MessageHeader::Schema => {
                 if self.schema.is_some() {
                     return Err(malformed("a second schema in one stream"));
                 }
-                let schema = Schema::try_from(data).map_err(|error| malformed(&format!("the schema cannot be read: {error}")))?;
+                let schema = message.header_as_schema().ok_or_else(|| malformed("a schema without content"))?;
+                verify::schema(&schema)?;
+                let schema = ipc::convert::fb_to_schema(schema);
                 (self.check)(&schema)?;
                 self.schema = Some(Arc::new(schema));
                 Ok(None)
@@ -82,21 +87,14 @@ impl FlightDecoder {
             MessageHeader::DictionaryBatch => {
                 let schema = self.schema.clone().ok_or_else(|| malformed("a dictionary before the schema"))?;
                 let dictionary = message.header_as_dictionary_batch().ok_or_else(|| malformed("a dictionary without content"))?;
-                let batch = dictionary.data().ok_or_else(|| malformed("a dictionary without data"))?;
-                self.dictionary_bytes += self.check_lengths(&batch, &data.data_body)?;
-                if self.dictionary_bytes > self.bytes_max {
-                    let message = format!("the dictionaries of this stream pass {} bytes; start a new stream", self.bytes_max);
-                    return Err(status::too_much("message_bytes_max", message));
-                }
-                let body = aligned(data);
-                reader::read_dictionary(&body, dictionary, &schema, &mut self.dictionaries, &message.version())
-                    .map_err(|error| arrow(&error))?;
+                self.dictionary(&dictionary, &data.data_body, &schema, message.version())?;
                 Ok(None)
             }
             MessageHeader::RecordBatch => {
                 let schema = self.schema.clone().ok_or_else(|| malformed("a record batch before the schema"))?;
                 let batch = message.header_as_record_batch().ok_or_else(|| malformed("a record batch without content"))?;
-                self.check_lengths(&batch, &data.data_body)?;
+                let types = schema.fields().iter().map(|field| field.data_type());
+                verify::batch(&batch, types, &data.data_body, self.null_rows_max, &mut self.allowance.anew())?;
                 reader::read_record_batch(&aligned(data), batch, schema, &self.dictionaries, None, &message.version())
                     .map(Some)
                     .map_err(|error| arrow(&error))
@@ -105,47 +103,25 @@ impl FlightDecoder {
         }
     }
 
-    /// Checks every length of a batch against its body, and returns the bytes after decompression. An allocation by a hostile length aborts
-    /// the process, which no handler catches.
-    fn check_lengths(&self, batch: &ipc::RecordBatch, body: &[u8]) -> Result<usize, Status> {
-        let mut decoded = 0_usize;
-        for buffer in batch.buffers().into_iter().flatten() {
-            let bytes = usize::try_from(buffer.offset())
-                .ok()
-                .zip(usize::try_from(buffer.length()).ok())
-                .and_then(|(start, length)| body.get(start..start.checked_add(length)?))
-                .ok_or_else(|| malformed("a buffer reaches beyond the body"))?;
-            let plain = match (batch.compression(), bytes.first_chunk::<8>()) {
-                (Some(_), Some(prefix)) => match i64::from_le_bytes(*prefix) {
-                    -1 => bytes.len(),
-                    length => usize::try_from(length).map_err(|_| malformed("a compressed buffer with a negative length"))?,
-                },
-                (Some(_), None) if !bytes.is_empty() => return Err(malformed("a compressed buffer without its length")),
-                _ => bytes.len(),
-            };
-            decoded = decoded.saturating_add(plain);
-            if decoded > self.bytes_max {
-                let message = format!("the message holds more than {} bytes when decompressed; send smaller batches", self.bytes_max);
-                return Err(status::invalid("batch", message));
-            }
-        }
-        // Each row has at least one bit in some buffer, but for columns of the type Null.
-        let rows_max = decoded.saturating_mul(8).max(self.null_rows_max) as i64;
-        let nodes = batch.nodes().into_iter().flatten().map(ipc::FieldNode::length);
-        if nodes.chain([batch.length()]).any(|length| !(0..=rows_max).contains(&length)) {
-            return Err(malformed("it names more rows than its body holds"));
-        }
-        Ok(decoded)
+    fn dictionary(&mut self, dictionary: &DictionaryBatch, body: &[u8], schema: &Schema, version: MetadataVersion) -> Result<(), Status> {
+        let batch = dictionary.data().ok_or_else(|| malformed("a dictionary without data"))?;
+        #[expect(deprecated, reason = "the only way to a dictionary's column; arrow-ipc goes it, too")]
+        let field = schema.fields_with_dict_id(dictionary.id()).into_iter().next();
+        let Some(DataType::Dictionary(_, values)) = field.map(Field::data_type) else {
+            return Err(malformed("a dictionary that no column of the schema names"));
+        };
+        let mut allowance = self.allowance.anew();
+        verify::batch(&batch, [values.as_ref()], body, 0, &mut allowance)?;
+        // It is kept for the rest of the stream: in a copy of its own, so that it does not keep the whole message with it.
+        let what = "the dictionaries of this stream together; start a new stream, or they";
+        self.dictionary_allowance.take(allowance.taken().max(body.len()), what)?;
+        reader::read_dictionary(&Buffer::from(body), *dictionary, schema, &mut self.dictionaries, &version).map_err(|error| arrow(&error))
     }
 }
 
 /// The body where arrays can stand in it: the wire leaves it at any address.
 fn aligned(data: &FlightData) -> Buffer {
     if data.data_body.as_ptr().align_offset(64) == 0 { Buffer::from(data.data_body.clone()) } else { Buffer::from(data.data_body.as_ref()) }
-}
-
-fn malformed(reason: &str) -> Status {
-    status::invalid("batch", format!("a message of the stream is malformed: {reason}"))
 }
 
 fn arrow(error: &ArrowError) -> Status {
@@ -211,3 +187,6 @@ pub fn shown(field: &Field) -> String {
 pub fn type_name(data_type: &DataType) -> String {
     data_type.to_string().chars().take(120).collect()
 }
+
+#[cfg(test)]
+mod tests;

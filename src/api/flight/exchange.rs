@@ -47,7 +47,7 @@ pub async fn start(
     .await?;
     let (services, draining, runtime) = (api.services.clone(), api.draining.clone(), Handle::current());
     let stream = api.stream(headers, move |limits, emitter| {
-        let decoder = FlightDecoder::checked(services.limits.message_bytes_max, check_schema);
+        let decoder = FlightDecoder::checked(services.limits.decode_allowance(), check_schema);
         let mut join = Join { services: &services, query, decoder, encoder: None, rows: 0 };
         let mut source = MessageSource { messages, runtime, draining };
         let mut next = Some(first);

@@ -9,9 +9,11 @@ pub mod get;
 pub mod group;
 mod handshake;
 pub mod info;
+mod lz4;
 pub mod put;
 mod session;
 pub mod sql;
+mod verify;
 
 use std::sync::Arc;
 

@@ -19,6 +19,8 @@ use crate::{
         stream::{self, WriteReader},
     },
 };
+use historian_format::journal::JOURNAL_RECORD_SAMPLES_MAX;
+use historian_model::sink::WriteError;
 
 /// Starts a write stream; the stream that comes back is that of its acknowledgements.
 ///
@@ -34,7 +36,7 @@ pub async fn start(api: Arc<Api>, mut messages: Streaming<FlightData>) -> Result
         return super::sql::bind(api, command, first, messages).await;
     }
     let (options, form) = command(&first, &api)?;
-    let reader = BatchReader { decoder: FlightDecoder::new(api.limits().message_bytes_max), options };
+    let reader = BatchReader { decoder: FlightDecoder::new(api.limits().decode_allowance()), options };
     let messages = futures::stream::iter([Ok(first)]).chain(messages);
     Ok(Box::pin(stream::start(api, reader, messages, move |written| answer(written, form))))
 }
@@ -76,6 +78,11 @@ fn answer(written: WriteOutcome, form: Form) -> PutResult {
 
 /// The samples of a batch, which is taken whole or not at all. Blocks on the catalog.
 fn prepare(services: &Services, batch: &RecordBatch, options: Options) -> Result<PreparedWrite, Status> {
+    // What the sink would refuse, before it is copied.
+    let (found, limit) = (batch.num_rows(), JOURNAL_RECORD_SAMPLES_MAX);
+    if found > limit {
+        return Err(status::from_write(&WriteError::TooLarge { found, limit }));
+    }
     let mut draft = WriteDraft::new(services, options);
     let grouped = group::group(batch, &mut |names, value_type| draft.tags(names, value_type))?;
     draft.add_fitted(grouped);

@@ -14,13 +14,15 @@ use tonic::{
     metadata::{MetadataMap, MetadataValue},
 };
 
-use crate::{resolve, status};
+use crate::{DecodeAllowance, message, resolve, status};
 use historian_sql::{CATALOG, SCHEMA};
 
 /// The cookie that the session middleware of Arrow knows.
 const COOKIE: &str = "arrow_flight_session_id";
 /// First part of the cookie's value.
 const VERSION: &str = "v1";
+/// What the options of a request may take when they are read; there are five.
+const OPTIONS_BYTES_MAX: usize = 64 << 10;
 /// Prefix of headers; without it they are taken as well.
 const HEADER_PREFIX: &str = "historian-";
 
@@ -186,6 +188,7 @@ pub fn act(headers: &MetadataMap, action: &Action) -> Result<Option<Response<arr
     let unreadable = |error: prost::DecodeError| status::invalid("action", error.to_string());
     let (body, cookie) = match action.r#type.as_str() {
         "SetSessionOptions" => {
+            message::check("SetSessionOptionsRequest", &action.body, &DecodeAllowance::new("session_options", OPTIONS_BYTES_MAX))?;
             let request = SetSessionOptionsRequest::decode(action.body.clone()).map_err(unreadable)?;
             let mut options = SessionOptions::of_cookies(headers)?.unwrap_or_default();
             let mut errors = HashMap::new();

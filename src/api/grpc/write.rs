@@ -15,7 +15,7 @@ use crate::{
     Api, Services, answer, blocking,
     write::{
         Options, acknowledge, correct,
-        draft::{PreparedWrite, WriteDraft, WriteOutcome},
+        draft::{PreparedWrite, RefusedTags, WriteDraft, WriteOutcome},
         sample,
         stream::{self, WriteReader},
     },
@@ -64,8 +64,9 @@ fn prepare(services: &Services, request: WriteSamplesRequest) -> Result<Prepared
 
 fn response(written: WriteOutcome) -> WriteSamplesResponse {
     let v1::WriteAcknowledgement { watermark, samples, rejected, rejections } = acknowledge::message(written.acknowledgement);
-    let failures = written.refused.into_iter().map(|refused| refused.refusal.failure(refused.tag)).collect();
-    WriteSamplesResponse { watermark, samples, failures: answer::failures(failures), rejected, rejections }
+    let RefusedTags { shown, more } = written.refused;
+    let failures = shown.into_iter().map(|refused| refused.refusal.failure(refused.tag)).collect();
+    WriteSamplesResponse { watermark, samples, failures: answer::failures(failures, more), rejected, rejections }
 }
 
 /// Reads the messages of a stream.

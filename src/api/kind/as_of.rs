@@ -136,7 +136,7 @@ impl AsOfKind {
                 Err(error) => response.failures.push(damaged(tag, &error)),
             }
         }
-        response.failures = answer::failures(response.failures);
+        response.failures = answer::failures(response.failures, 0);
         answer::whole(response, NOT_AS_OF)
     }
 }

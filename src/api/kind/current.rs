@@ -95,7 +95,7 @@ impl PageOfCurrent {
         };
         let SelectedTags { mut tags, missing } = asker.tags(&request.tags)?;
         // What is missing is told once.
-        let failures = if after.is_none() { answer::failures(missing.into_iter().map(unknown).collect()) } else { Vec::new() };
+        let failures = if after.is_none() { answer::failures(missing.into_iter().map(unknown).collect(), 0) } else { Vec::new() };
         if let Some(after) = after {
             tags.drain(..tags.partition_point(|tag| tag.name().as_str() <= after.as_str()));
         }

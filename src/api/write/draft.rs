@@ -7,7 +7,7 @@ use tonic::Status;
 use super::{Options, incoming::IncomingSamples, new_tag::NewTags, refusal::TagRefusal};
 use crate::{Services, status};
 use historian_model::{
-    SampleBatch, Tag, ValueType,
+    SampleBatch, Tag, ValueType, Values,
     sink::{Acknowledgement, Rejected},
 };
 
@@ -17,7 +17,18 @@ pub struct WriteDraft<'a> {
     options: Options,
     batch: SampleBatch,
     new: NewTags,
-    refused: Vec<RefusedTag>,
+    refused: RefusedTags,
+}
+
+/// Tags that are told by name among those that a write leaves out; the others are counted.
+const REFUSED_SHOWN_MAX: usize = 100;
+
+/// The tags that a write leaves out.
+#[derive(Debug, Default)]
+pub struct RefusedTags {
+    pub shown: Vec<RefusedTag>,
+    /// How many there are beside those.
+    pub more: usize,
 }
 
 /// Samples of one tag that are left out of a write of which the rest is taken.
@@ -30,7 +41,7 @@ pub struct RefusedTag {
 
 impl<'a> WriteDraft<'a> {
     pub fn new(services: &'a Services, options: Options) -> WriteDraft<'a> {
-        WriteDraft { services, options, batch: SampleBatch::default(), new: NewTags::default(), refused: Vec::new() }
+        WriteDraft { services, options, batch: SampleBatch::default(), new: NewTags::default(), refused: RefusedTags::default() }
     }
 
     /// The tag of this name. Where there is none and the write makes tags, one that is to be made; the first who asks says its type.
@@ -79,7 +90,11 @@ impl<'a> WriteDraft<'a> {
 
     /// Leaves out samples of one tag; the answer to the write says so.
     pub fn leave_out(&mut self, tag: String, refusal: TagRefusal) {
-        self.refused.push(RefusedTag { tag, refusal });
+        if self.refused.shown.len() < REFUSED_SHOWN_MAX {
+            self.refused.shown.push(RefusedTag { tag: status::shortened(&tag), refusal });
+        } else {
+            self.refused.more += 1;
+        }
     }
 
     /// Makes the tags that are missing: nothing else can refuse the write now but the sink.
@@ -96,7 +111,7 @@ impl<'a> WriteDraft<'a> {
 pub struct PreparedWrite {
     batch: SampleBatch,
     options: Options,
-    refused: Vec<RefusedTag>,
+    refused: RefusedTags,
     /// Samples of tags that were not made for them.
     rejected: Rejected,
 }
@@ -105,10 +120,19 @@ pub struct PreparedWrite {
 #[derive(Debug)]
 pub struct WriteOutcome {
     pub acknowledgement: Acknowledgement,
-    pub refused: Vec<RefusedTag>,
+    pub refused: RefusedTags,
 }
 
+/// Of a sample with a value of at most 8 bytes.
+const SAMPLE_BYTES: usize = 20;
+
 impl PreparedWrite {
+    /// Memory that its samples take, about.
+    pub fn bytes(&self) -> usize {
+        let texts = |values: &Values| if let Values::String(texts) = values { texts.heap_bytes() } else { 0 };
+        self.batch.runs.iter().map(|(_, run)| run.len() * SAMPLE_BYTES + texts(&run.values)).sum()
+    }
+
     /// Hands the write to the sink, and answers when it is as durable as was asked. A write of nothing is acknowledged with the watermark of
     /// now.
     ///

@@ -85,6 +85,8 @@ async fn run<R: WriteReader, A: Send + 'static>(
                     Ok((None, _, taken)) => reader = Some(taken),
                     Ok((Some(prepared), bytes, taken)) => {
                         reader = Some(taken);
+                        // What was compressed waits as what it has become.
+                        let bytes = bytes.max(prepared.bytes());
                         bytes_waiting += bytes;
                         let written = started(prepared.write(api.services.clone()).boxed()).await;
                         waiting.push_back(written.map(move |written| (bytes, written.map(answer))).boxed());

@@ -13,7 +13,7 @@ use prost::{Message, bytes::Bytes};
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{Sql, answer::AnswerOptions, refuse_transaction, statement::schema_bytes, wire};
-use crate::{Api, blocking, status};
+use crate::{Api, blocking, message, status};
 use historian_query::QueryLimits;
 use historian_sql::Statement;
 
@@ -53,12 +53,14 @@ pub async fn act(api: Arc<Api>, headers: &MetadataMap, action: Action) -> Result
             Ok(Vec::new())
         }
         "CancelFlightInfo" => {
+            message::check("CancelFlightInfoRequest", &action.body, &api.limits().decode_allowance())?;
             let request = CancelFlightInfoRequest::decode(action.body).map_err(|error| status::invalid("action", error.to_string()))?;
             let status = cancel(&api.sql, request.info.as_ref()).into();
             Ok(one(CancelFlightInfoResult { status }.encode_to_vec()))
         }
         "CancelQuery" => {
             let request: ActionCancelQueryRequest = unpack(&action.body)?;
+            message::check("FlightInfo", &request.info, &api.limits().decode_allowance())?;
             let info = FlightInfo::decode(request.info).map_err(|error| status::invalid("info", error.to_string()))?;
             // The two results have the same numbers.
             let result = cancel(&api.sql, Some(&info)).into();

@@ -14,12 +14,14 @@ use parking_lot::Mutex;
 use prost::{Message, bytes::Bytes};
 use tonic::Status;
 
-use crate::status;
+use crate::{DecodeAllowance, message, status};
 
 /// Most rows of parameters bound to a statement at once.
 pub const ROWS_MAX: usize = 1_000;
 /// Most bytes of parameters bound to a statement.
 pub const BYTES_MAX: usize = 512 << 10;
+/// Most bytes that the values of all rows take when they are read, each in each row.
+pub const VALUES_BYTES_MAX: usize = 16 << 20;
 /// Most bytes of all texts and parameters that are kept.
 const KEPT_BYTES_MAX: usize = 64 << 20;
 
@@ -60,7 +62,8 @@ struct PreparedEntry {
 
 impl PreparedEntry {
     fn bytes(&self) -> usize {
-        self.text.len() + self.parameters.iter().map(Message::encoded_len).sum::<usize>()
+        let values = |message: &FlightData| size_of::<FlightData>() + message.encoded_len();
+        size_of::<PreparedEntry>() + self.text.len() + self.parameters.iter().map(values).sum::<usize>()
     }
 }
 
@@ -145,11 +148,17 @@ impl PreparedStatements {
     }
 }
 
+/// What the values in a handle or a ticket may take when they are read: a message of two bytes takes a hundred times as many then.
+pub fn values_allowance() -> DecodeAllowance {
+    DecodeAllowance::new("parameters", VALUES_BYTES_MAX)
+}
+
 fn read(handle: &Bytes) -> Result<Handle, Status> {
     if let Ok(key) = StatementHandle::try_from(handle.as_ref()) {
         return Ok(Handle::Kept(key));
     }
-    let whole = BoundHandle::decode(handle.clone()).ok().and_then(|whole| {
+    let sound = message::check("BoundHandle", handle, &values_allowance()).is_ok();
+    let whole = sound.then(|| BoundHandle::decode(handle.clone()).ok()).flatten().and_then(|whole| {
         let key = StatementHandle::try_from(whole.key.as_ref()).ok()?;
         Some(Handle::Whole(BoundStatement { key, text: whole.text, parameters: whole.parameters }))
     });
@@ -180,7 +189,9 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_and_the_one_in_hand_stays() {
-        let prepared = PreparedStatements { bytes_max: 100, ..PreparedStatements::new(50, Duration::from_mins(1)) };
+        // Each entry and each message counts itself, too.
+        let bytes_max = 100 + 2 * size_of::<PreparedEntry>() + size_of::<FlightData>();
+        let prepared = PreparedStatements { bytes_max, ..PreparedStatements::new(50, Duration::from_mins(1)) };
         let (first, second) = (prepared.insert("x".repeat(60)), prepared.insert("y".repeat(30)));
         prepared.get(&first).unwrap();
         prepared.bind(prepared.get(&first).unwrap(), values(b"0123456789abcdef"));

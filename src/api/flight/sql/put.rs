@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::{
+    array::ArrayRef,
+    datatypes::{DataType, Schema},
+};
 use arrow_flight::{
     FlightData, PutResult,
     sql::{Command, DoPutPreparedStatementResult},
@@ -11,8 +14,8 @@ use futures::StreamExt;
 use prost::{Message, bytes::Bytes};
 use tonic::{Status, Streaming};
 
-use super::prepared::{BYTES_MAX, ROWS_MAX};
-use crate::{Api, blocking, flight::decode::FlightDecoder, status, stream::ResponseStream};
+use super::prepared::{BYTES_MAX, ROWS_MAX, values_allowance};
+use crate::{Api, DecodeAllowance, blocking, flight::decode::FlightDecoder, status, stream::ResponseStream};
 use historian_sql::ScalarValue;
 
 /// Answers a `DoPut` whose first message has a command of Flight SQL.
@@ -41,28 +44,42 @@ pub async fn bind(
     // Known before its values are read.
     let statement = api.sql.prepared.get(&query.prepared_statement_handle)?;
 
-    let mut received = vec![values_of(first)];
-    let mut bytes = received[0].data_body.len();
+    let mut kept = vec![values_of(&first)?];
+    drop(first);
+    let mut bytes = kept_bytes(&kept[0]);
     while let Some(message) = messages.next().await {
-        let message = message?;
-        bytes += message.data_body.len();
-        if bytes > BYTES_MAX || received.len() > ROWS_MAX {
-            return Err(status::too_much("parameters", format!("the parameters have more than {BYTES_MAX} bytes or {ROWS_MAX} messages")));
+        let values = values_of(&message?)?;
+        bytes += kept_bytes(&values);
+        if bytes > BYTES_MAX || kept.len() > ROWS_MAX {
+            return Err(too_long());
         }
-        received.push(values_of(message));
+        kept.push(values);
     }
     let handle = blocking(move || {
-        rows(&received)?; // what cannot be read is refused now, and not when the statement runs
-        Ok(api.sql.prepared.bind(statement, received))
+        rows(&kept)?; // what cannot be read is refused now, and not when the statement runs
+        Ok(api.sql.prepared.bind(statement, kept))
     })
     .await?;
     let result = DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) };
     Ok(Box::pin(futures::stream::iter([Ok(PutResult { app_metadata: result.encode_to_vec().into() })])))
 }
 
-/// A message without what is not of its batch.
-fn values_of(message: FlightData) -> FlightData {
-    FlightData { flight_descriptor: None, app_metadata: Bytes::new(), ..message }
+fn too_long() -> Status {
+    status::too_much("parameters", format!("the parameters have more than {BYTES_MAX} bytes or {ROWS_MAX} messages"))
+}
+
+/// Bytes that a message of parameters counts among those that are bound.
+fn kept_bytes(values: &FlightData) -> usize {
+    values.data_header.len() + values.data_body.len()
+}
+
+/// A message without what is not of its batch. Its bytes are a copy: slices of what came would keep all of it, metadata too.
+fn values_of(message: &FlightData) -> Result<FlightData, Status> {
+    if kept_bytes(message) > BYTES_MAX {
+        return Err(too_long());
+    }
+    let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+    Ok(FlightData { data_header: copy(&message.data_header), data_body: copy(&message.data_body), ..FlightData::default() })
 }
 
 /// One list of values for each row of all batches.
@@ -70,7 +87,9 @@ fn values_of(message: FlightData) -> FlightData {
 /// # Errors
 /// When they cannot be read, are too many or are not plain values.
 pub fn rows(messages: &[FlightData]) -> Result<Vec<Vec<ScalarValue>>, Status> {
-    let mut decoder = FlightDecoder::checked(BYTES_MAX, check).with_nulls(ROWS_MAX);
+    let mut decoder = FlightDecoder::checked(DecodeAllowance::new("parameters", BYTES_MAX), check).with_nulls(ROWS_MAX);
+    // A value takes its place in each row, whether it is null or a text that stands once in a dictionary.
+    let mut values = values_allowance();
     let mut rows = Vec::new();
     for message in messages {
         let Some(batch) = decoder.message(message)? else { continue };
@@ -81,11 +100,21 @@ pub fn rows(messages: &[FlightData]) -> Result<Vec<Vec<ScalarValue>>, Status> {
             ));
         }
         for row in 0..batch.num_rows() {
-            let values = batch.columns().iter().map(|column| ScalarValue::try_from_array(column, row));
-            rows.push(values.collect::<Result<Vec<_>, _>>().map_err(|error| status::invalid("parameters", error.strip_backtrace()))?);
+            values.take(batch.num_columns() * size_of::<ScalarValue>(), VALUES)?;
+            let row = batch.columns().iter().map(|column| value(column, row, &mut values));
+            rows.push(row.collect::<Result<Vec<_>, _>>()?);
         }
     }
     Ok(rows)
+}
+
+const VALUES: &str = "the values of all rows of parameters";
+
+/// One value. What it takes beside its place is counted as soon as it is there; a value is no longer than all bytes that may be bound.
+fn value(column: &ArrayRef, row: usize, allowance: &mut DecodeAllowance) -> Result<ScalarValue, Status> {
+    let value = ScalarValue::try_from_array(column, row).map_err(|error| status::invalid("parameters", error.strip_backtrace()))?;
+    allowance.take(value.size() - size_of::<ScalarValue>(), VALUES)?;
+    Ok(value)
 }
 
 /// Parameters are plain values: one column each, nothing nested.
@@ -101,4 +130,61 @@ fn check(schema: &Schema) -> Result<(), Status> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::{
+        array::{DictionaryArray, Float64Array, Int32Array, NullArray, RecordBatch, StringArray},
+        datatypes::Field,
+    };
+    use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
+    use futures::{TryStreamExt, executor::block_on};
+    use tonic::Code;
+
+    use super::*;
+
+    fn bound(columns: Vec<ArrayRef>) -> Vec<FlightData> {
+        let field = |(number, column): (usize, &ArrayRef)| Field::new(format!("${number}"), column.data_type().clone(), true);
+        let schema = Arc::new(Schema::new(columns.iter().enumerate().map(field).collect::<Vec<_>>()));
+        let batch = RecordBatch::try_new(schema, columns).unwrap();
+        let encoder = FlightDataEncoderBuilder::new()
+            .with_dictionary_handling(DictionaryHandling::Resend)
+            .with_max_flight_data_size(usize::MAX)
+            .build(futures::stream::iter([Ok(batch)]));
+        block_on(encoder.try_collect()).unwrap()
+    }
+
+    fn texts(bytes: usize, rows: usize) -> ArrayRef {
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(bytes)]));
+        Arc::new(DictionaryArray::new(Int32Array::from(vec![0; rows]), text))
+    }
+
+    #[test]
+    fn a_value_is_counted_in_each_row_however_short_it_came() {
+        let nulls = |columns: usize| vec![Arc::new(NullArray::new(ROWS_MAX)) as ArrayRef; columns];
+        assert_eq!(rows(&bound(nulls(10))).unwrap(), vec![vec![ScalarValue::Null; 10]; ROWS_MAX]);
+        assert_eq!(rows(&bound(vec![texts(1_000, ROWS_MAX)])).unwrap().len(), ROWS_MAX);
+        for many in [nulls(1_000), vec![texts(100_000, ROWS_MAX)]] {
+            let refused = rows(&bound(many)).unwrap_err();
+            assert_eq!(refused.code(), Code::ResourceExhausted);
+            assert!(refused.message().contains("more than 16777216 bytes"), "{}", refused.message());
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_not_a_part_of_what_came() {
+        let sent = bound(vec![Arc::new(Float64Array::from(vec![1.5]))]);
+        for message in sent {
+            let message = FlightData { app_metadata: vec![0; 1 << 20].into(), ..message };
+            let kept = values_of(&message).unwrap();
+            assert_eq!((&kept.data_header, &kept.data_body), (&message.data_header, &message.data_body));
+            assert!(kept.app_metadata.is_empty());
+            assert!(!message.data_header.as_ptr_range().contains(&kept.data_header.as_ptr()));
+        }
+        let long = FlightData { data_header: vec![0; BYTES_MAX + 1].into(), ..FlightData::default() };
+        assert_eq!(values_of(&long).unwrap_err().code(), Code::ResourceExhausted);
+    }
 }

@@ -12,8 +12,13 @@ use arrow_flight::FlightData;
 use prost::{Message, bytes::Bytes};
 use tonic::Status;
 
-use super::{Sql, answer::AnswerOptions, prepared::BoundStatement, put, wire};
-use crate::{flight::encode::Encoder, status, stream::Emitter};
+use super::{
+    Sql,
+    answer::AnswerOptions,
+    prepared::{BoundStatement, values_allowance},
+    put, wire,
+};
+use crate::{flight::encode::Encoder, message, status, stream::Emitter};
 use historian_model::Timestamp;
 use historian_query::QueryLimits;
 use historian_sql::{ScalarValue, Statement, StatementReply};
@@ -48,13 +53,17 @@ impl StatementTicket {
     }
 
     pub fn read(bytes: &[u8]) -> Result<StatementTicket, Status> {
+        message::check("StatementTicket", bytes, &values_allowance())?;
         StatementTicket::decode(bytes).map_err(|_| status::invalid("statement_handle", "is none that this historian gave"))
     }
 }
 
 /// One statement to be executed, once or for each row of its parameters.
 pub struct Executions {
-    statements: Vec<Statement>,
+    text: String,
+    now: Timestamp,
+    /// Values of the parameters, for each execution; there is at least one.
+    rows: Vec<Vec<ScalarValue>>,
     options: AnswerOptions,
 }
 
@@ -62,20 +71,25 @@ impl Executions {
     /// # Errors
     /// When the parameters in the ticket cannot be read.
     pub fn of(ticket: StatementTicket) -> Result<Executions, Status> {
-        let now = Timestamp(ticket.now);
         let options = ticket.options.unwrap_or_default();
         let taken = |row: Vec<ScalarValue>| row.into_iter().map(|value| wire::parameter(value, &options)).collect();
-        let rows: Vec<Vec<ScalarValue>> = put::rows(&ticket.parameters)?.into_iter().map(taken).collect::<Result<_, Status>>()?;
-        let zone: Arc<str> = options.zone.as_str().into();
-        let statement = |parameters: Vec<ScalarValue>| Statement { text: ticket.text.clone(), now, parameters, zone: zone.clone() };
-        let statements = if rows.is_empty() { vec![statement(Vec::new())] } else { rows.into_iter().map(statement).collect() };
-        Ok(Executions { statements, options })
+        let mut rows: Vec<Vec<ScalarValue>> = put::rows(&ticket.parameters)?.into_iter().map(taken).collect::<Result<_, Status>>()?;
+        if rows.is_empty() {
+            rows.push(Vec::new());
+        }
+        Ok(Executions { text: ticket.text, now: Timestamp(ticket.now), rows, options })
+    }
+
+    /// The statement with the values of a row; one at a time, as each has the text.
+    fn statement(&self, row: &[ScalarValue]) -> Statement {
+        Statement { text: self.text.clone(), now: self.now, parameters: row.to_vec(), zone: self.options.zone.as_str().into() }
     }
 
     /// Schema of the answer. Blocks on planning.
     pub fn schema(&self, sql: &Sql, limits: &QueryLimits) -> Result<SchemaRef, Status> {
-        let description = sql.engine.describe(&self.statements[0], limits).map_err(|error| status::from_sql(&error))?;
-        if !description.parameters.fields().is_empty() && self.statements[0].parameters.is_empty() {
+        let first = self.statement(&self.rows[0]);
+        let description = sql.engine.describe(&first, limits).map_err(|error| status::from_sql(&error))?;
+        if !description.parameters.fields().is_empty() && first.parameters.is_empty() {
             let names: Vec<_> = description.parameters.fields().iter().map(|field| field.name().as_str()).collect();
             return Err(status::invalid(
                 "parameters",
@@ -89,7 +103,7 @@ impl Executions {
     /// may be so in the next.
     fn wire_schema(&self, engine: &Schema) -> SchemaRef {
         let schema = wire::schema(engine, &self.options);
-        if self.statements.len() == 1 {
+        if self.rows.len() == 1 {
             return schema;
         }
         let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
@@ -107,8 +121,8 @@ impl Executions {
         let mut begun: Option<(Encoder, SchemaRef)> = None;
         let mut failed = None;
         let mut reading = true;
-        for statement in &self.statements {
-            let ended = sql.engine.run(statement, limits, &mut |reply| {
+        for row in &self.rows {
+            let ended = sql.engine.run(&self.statement(row), limits, &mut |reply| {
                 match (reply, &mut begun) {
                     (StatementReply::Schema(engine), None) => {
                         let schema = self.wire_schema(&engine);

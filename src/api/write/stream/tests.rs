@@ -70,6 +70,8 @@ impl Admin for NoAdmin {
 }
 
 enum Message {
+    /// A write of so many samples, which counts as no bytes of the wire.
+    Samples(usize),
     /// A write of one sample, which counts as so many bytes.
     Write(usize),
     /// A write without samples.
@@ -98,6 +100,11 @@ impl WriteReader for Counting {
             Message::Write(_) => {
                 let mut samples = Samples::new(ValueType::F64);
                 samples.push(1, Some(&Value::F64(1.0)), 0).unwrap();
+                draft.add("a", IncomingSamples::new(samples).unwrap()).unwrap();
+            }
+            Message::Samples(count) => {
+                let mut samples = Samples::new(ValueType::F64);
+                (0..count as i64).for_each(|at| samples.push(at, Some(&Value::F64(1.0)), 0).unwrap());
                 draft.add("a", IncomingSamples::new(samples).unwrap()).unwrap();
             }
             Message::Empty => {}
@@ -188,6 +195,16 @@ async fn no_more_writes_wait_than_may_and_they_are_answered_in_their_order() {
 async fn no_more_bytes_wait_than_may() {
     let mut stream = Stream::start(ApiLimits { write_bytes_in_flight: 100, ..ApiLimits::default() });
     stream.send((0..4).map(|_| Message::Write(60)));
+    stream.reads_no_more_than(2).await;
+    stream.sink.answer(0, 1).await;
+    assert_eq!(stream.next().await, Some(Ok(1)));
+    stream.reads_no_more_than(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn samples_count_as_what_they_have_become() {
+    let mut stream = Stream::start(ApiLimits { write_bytes_in_flight: 100, ..ApiLimits::default() });
+    stream.send((0..4).map(|_| Message::Samples(3)));
     stream.reads_no_more_than(2).await;
     stream.sink.answer(0, 1).await;
     assert_eq!(stream.next().await, Some(Ok(1)));
