@@ -6,5 +6,6 @@ pub mod java;
 pub mod peer;
 pub mod proxy;
 pub mod pytest;
+pub mod raw;
 pub mod recorder;
 pub mod sample;
