@@ -1,6 +1,7 @@
 //! Benches of the layers, from the codec to the wire. Ids are `layer/operation/shape/size`; `README.md` beside this file says what they
 //! mean and holds measured figures.
 
+mod catalog;
 mod codec;
 mod flight;
 mod ingest;
@@ -20,6 +21,6 @@ fn settings() -> Criterion {
 criterion_group! {
     name = layers;
     config = settings();
-    targets = codec::benches, ingest::benches, query::benches, flight::benches
+    targets = codec::benches, catalog::benches, ingest::benches, query::benches, flight::benches
 }
 criterion_main!(layers);

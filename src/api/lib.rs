@@ -28,6 +28,7 @@ pub mod status;
 pub mod stream;
 mod ticket;
 mod timestamps;
+mod unary;
 pub mod write;
 
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! Parts of requests: patterns into tags of the catalog, texts into times, with every limit checked on the way.
+//!
+//! Globs are read and tags selected on blocking threads only: either may take long, and asks the limits of the call whether to go on.
 
 use std::sync::Arc;
 
@@ -8,9 +10,10 @@ use tonic::Status;
 use super::{ApiLimits, Services, status};
 use historian_model::{
     Tag, TagSelection, TimeRange, Timestamp,
-    selection::InvalidTagPattern,
+    selection::InvalidSelection,
     time::{LENGTH_FORMS, length_of_time},
 };
+use historian_query::QueryLimits;
 
 /// Tags that a request selects, and the exact names in it that no tag has.
 pub struct SelectedTags {
@@ -18,17 +21,17 @@ pub struct SelectedTags {
     pub missing: Vec<String>,
 }
 
-/// Patterns of a request.
+/// Patterns of a request. Blocks while they are read.
 pub fn selection(patterns: &[String], limits: &ApiLimits) -> Result<TagSelection, Status> {
     parsed(patterns, limits, TagSelection::parse)
 }
 
-/// Patterns of a request in which none mean all tags.
+/// Patterns of a request in which none mean all tags. Blocks while they are read.
 pub fn selection_or_all(patterns: &[String], limits: &ApiLimits) -> Result<TagSelection, Status> {
     parsed(patterns, limits, TagSelection::parse_or_all)
 }
 
-/// Patterns of a request that has to have some: a forgotten field is not taken for a wish for everything.
+/// Patterns of a request that has to have some: a forgotten field is not taken for a wish for everything. Blocks while they are read.
 pub fn selection_of_some(patterns: &[String], limits: &ApiLimits) -> Result<TagSelection, Status> {
     if patterns.is_empty() {
         return Err(status::invalid("tags", "name at least one tag or glob; \"**\" selects all"));
@@ -39,33 +42,41 @@ pub fn selection_of_some(patterns: &[String], limits: &ApiLimits) -> Result<TagS
 fn parsed(
     patterns: &[String],
     limits: &ApiLimits,
-    parse: fn(&[String]) -> Result<TagSelection, InvalidTagPattern>,
+    parse: fn(&[String]) -> Result<TagSelection, InvalidSelection>,
 ) -> Result<TagSelection, Status> {
     if patterns.len() > limits.patterns_max {
         let message = format!("{} names and globs, at most {} are taken; use a glob such as area1/**", patterns.len(), limits.patterns_max);
         return Err(status::invalid("tags", message));
     }
-    parse(patterns).map_err(|error| status::from_pattern(&error))
+    parse(patterns).map_err(|error| status::from_selection(&error))
 }
 
 /// Tags of a query. Blocks on the catalog.
-pub fn tags(services: &Services, patterns: &[String]) -> Result<SelectedTags, Status> {
-    selected(services, &selection_of_some(patterns, &services.limits)?)
+pub fn tags(services: &Services, patterns: &[String], limits: &QueryLimits) -> Result<SelectedTags, Status> {
+    selected(services, &selection_of_some(patterns, &services.limits)?, limits)
 }
 
 /// Tags of a request in which no patterns mean all. Blocks on the catalog.
-pub fn tags_or_all(services: &Services, patterns: &[String]) -> Result<SelectedTags, Status> {
-    selected(services, &selection_or_all(patterns, &services.limits)?)
+pub fn tags_or_all(services: &Services, patterns: &[String], limits: &QueryLimits) -> Result<SelectedTags, Status> {
+    selected(services, &selection_or_all(patterns, &services.limits)?, limits)
 }
 
-fn selected(services: &Services, selection: &TagSelection) -> Result<SelectedTags, Status> {
-    let (tags, missing) = services.catalog.select(selection);
+fn selected(services: &Services, selection: &TagSelection, limits: &QueryLimits) -> Result<SelectedTags, Status> {
+    let (tags, missing) = services.catalog.select_while(selection, &|| go_on(limits))?;
     let limit = services.limits.query_tags_max;
     if tags.len() > limit {
         let message = format!("the query selects {} tags, at most {limit} are served at once; use a narrower glob", tags.len());
         return Err(status::too_much("query_tags_max", message));
     }
     Ok(SelectedTags { tags, missing })
+}
+
+/// Whether a call still has time, and somebody who waits for its answer.
+///
+/// # Errors
+/// `DEADLINE_EXCEEDED` or `CANCELLED`.
+pub fn go_on(limits: &QueryLimits) -> Result<(), Status> {
+    limits.check(0).map_err(|error| status::from_query(&error))
 }
 
 /// A length of time in ns, see [`length_of_time`].

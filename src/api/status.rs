@@ -9,7 +9,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use historian_model::{selection::InvalidTagPattern, sink::WriteError, tag::InvalidTagName, time::InvalidTime};
+use historian_model::{selection::InvalidSelection, sink::WriteError, tag::InvalidTagName, time::InvalidTime};
 use historian_query::QueryError;
 use historian_sql::SqlError;
 use historian_store::{CatalogError, StoreError, backup::BackupError, scrub::ScrubError};
@@ -189,6 +189,7 @@ pub fn from_catalog(error: &CatalogError) -> Status {
         CatalogError::NotFound(name) => tags_not_found(std::slice::from_ref(name)),
         CatalogError::Invalid { .. } => invalid("tag", message),
         CatalogError::Full { .. } => too_much("tags_max", message),
+        CatalogError::StatesFull { .. } => too_much("states_bytes_max", message),
         CatalogError::Store(StoreError::Full(_)) => {
             status(Code::ResourceExhausted, "NO_ROOM", &message, ErrorDetails::with_retry_info(Some(Duration::from_secs(1))))
         }
@@ -237,7 +238,7 @@ pub fn from_time(field: &str, error: &InvalidTime) -> Status {
     invalid(field, error.to_string())
 }
 
-pub fn from_pattern(error: &InvalidTagPattern) -> Status {
+pub fn from_selection(error: &InvalidSelection) -> Status {
     invalid("tags", error.to_string())
 }
 

@@ -20,7 +20,13 @@ fn at_once(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Resul
         let unknown = {
             let _still = reader.between_writes(limits.deadline).map_err(|error| QueryError::viewing(&error))?;
             found.clear();
-            found.extend(tags.iter().map_while(|tag| reader.known_current(tag)));
+            for known in tags.iter().map_while(|tag| reader.known_current(tag)) {
+                // Writes wait meanwhile.
+                if found.len() % 4_096 == 0 {
+                    limits.check(0)?;
+                }
+                found.push(known);
+            }
             found.len()
         };
         if unknown == tags.len() {

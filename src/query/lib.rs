@@ -277,8 +277,9 @@ impl QueryEngine {
     ///
     /// # Errors
     /// When a chunk header cannot be read.
-    pub fn estimate(&self, tags: &[Arc<Tag>], range: TimeRange) -> Result<(u64, u64), QueryError> {
+    pub fn estimate(&self, tags: &[Arc<Tag>], range: TimeRange, limits: &QueryLimits) -> Result<(u64, u64), QueryError> {
         tags.iter().try_fold((0, 0), |(samples, bytes), tag| {
+            limits.check(0)?;
             let (more, size) = estimate::sizes(&self.reader, tag, range).map_err(|error| QueryError::reading(tag, &error))?;
             Ok((samples + more, bytes + size))
         })

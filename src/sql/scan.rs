@@ -104,6 +104,14 @@ pub fn want(state: &dyn Session, tags: &[Arc<Tag>]) {
     }
 }
 
+/// Whether the statement that is planned, if it is one, still has time, and somebody who waits for it.
+///
+/// # Errors
+/// When it has not.
+pub fn go_on(bounds: Option<&StatementLimits>) -> Result<()> {
+    bounds.map_or(Ok(()), |bounds| bounds.limits.check(0).map_err(|error| external(SqlError::Query(error))))
+}
+
 struct Entered(Arc<AtomicUsize>);
 
 impl Drop for Entered {

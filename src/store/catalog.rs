@@ -1,14 +1,22 @@
 //! Catalog of tags: names, ids and definitions, in memory, with every change written through to the store before it is visible.
 //!
 //! Ids count up from 1 and are never used again: a deleted tag leaves a tombstone that keeps its id.
+//!
+//! Readers take the version of the moment, which never changes, and wait for nobody; a change makes the next version.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+mod ids;
+mod names;
+mod version;
 
-use parking_lot::{Mutex, RwLock};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use self::version::{CatalogVersion, states_bytes};
 use super::{AuditEntry, Store, StoreError, audit};
-use historian_model::{Clock, Tag, TagDefinition, TagId, TagName, TagSelection, Timestamp, ValueType, selection::TagPattern};
+use historian_model::{Clock, Tag, TagDefinition, TagId, TagName, TagSelection, Timestamp, ValueType};
 
 /// Why the catalog refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -21,12 +29,20 @@ pub enum CatalogError {
     Invalid { tag: String, reason: String },
     #[error("the catalog holds its limit of {limit} tags")]
     Full { limit: usize },
+    #[error("the state sets of all tags have together more than {} MiB; delete some, or use fewer states", .limit >> 20)]
+    StatesFull {
+        /// Bytes.
+        limit: usize,
+    },
     #[error("the catalog could not be written: {0}")]
     Store(#[from] StoreError),
 }
 
 /// Most tags a catalog holds by default.
 pub const TAGS_MAX: usize = 5_000_000;
+
+/// Memory of the state sets of all tags: one of them may have 2 MiB, which as many tags as are taken may not.
+const STATES_BYTES_MAX: usize = 512 << 20;
 
 /// What is kept for an id.
 #[derive(Serialize, Deserialize)]
@@ -58,39 +74,12 @@ pub(super) fn tag_entry(tag: &Tag) -> Result<Vec<u8>, String> {
     serde_json::to_vec(tag).map_err(|error| error.to_string())
 }
 
-#[derive(Default)]
-struct CatalogTags {
-    by_name: BTreeMap<TagName, TagId>,
-    /// Index is the id; ids are dense.
-    by_id: Vec<Option<Arc<Tag>>>,
-}
-
-impl CatalogTags {
-    fn insert(&mut self, tag: Tag) -> Arc<Tag> {
-        let tag = Arc::new(tag);
-        let index = tag.id.0 as usize;
-        if self.by_id.len() <= index {
-            self.by_id.resize(index + 1, None);
-        }
-        self.by_name.insert(tag.name().clone(), tag.id);
-        self.by_id[index] = Some(tag.clone());
-        tag
-    }
-
-    fn get(&self, name: &str) -> Option<&Arc<Tag>> {
-        self.by_name.get(name).and_then(|id| self.by_id.get(id.0 as usize)).and_then(Option::as_ref)
-    }
-
-    fn next_id(&self) -> TagId {
-        TagId(u32::try_from(self.by_id.len().max(1)).unwrap_or(u32::MAX))
-    }
-}
-
 pub struct Catalog {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     tags_max: usize,
-    tags: RwLock<CatalogTags>,
+    states_bytes_max: usize,
+    tags: ArcSwap<CatalogVersion>,
     /// Held over check, write to the store and change in memory, so that changes come one after another while reads go on.
     changing: Mutex<()>,
 }
@@ -101,68 +90,84 @@ impl Catalog {
     /// # Errors
     /// When the store cannot be read or an entry is no tag.
     pub fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, tags_max: usize) -> Result<Catalog, StoreError> {
-        let mut tags = CatalogTags::default();
+        let mut tags = CatalogVersion::default();
         store.load_catalog(&mut |id, bytes| {
             let corrupt = |message: String| StoreError::Corrupt { family: "catalog", key: format!("tag id {}", id.0), message };
             match stored_tag(id, bytes).map_err(corrupt)? {
                 Some(tag) => drop(tags.insert(tag)),
-                None => tags.by_id.resize(tags.by_id.len().max(id.0 as usize + 1), None),
+                None => tags.retire(id),
             }
             Ok(())
         })?;
-        Ok(Catalog { store, clock, tags_max, tags: RwLock::new(tags), changing: Mutex::new(()) })
+        Ok(Catalog {
+            store,
+            clock,
+            tags_max,
+            states_bytes_max: STATES_BYTES_MAX,
+            tags: ArcSwap::from_pointee(tags),
+            changing: Mutex::new(()),
+        })
     }
 
     pub fn get(&self, name: &str) -> Option<Arc<Tag>> {
-        self.tags.read().get(name).cloned()
+        self.tags.load().get(name).cloned()
     }
 
     pub fn by_id(&self, id: TagId) -> Option<Arc<Tag>> {
-        self.tags.read().by_id.get(id.0 as usize).cloned().flatten()
+        self.tags.load().by_id(id).cloned()
     }
 
     /// Tags selected, in the order of their names, each once; and the exact names that no tag has.
     pub fn select(&self, selection: &TagSelection) -> (Vec<Arc<Tag>>, Vec<String>) {
-        let tags = self.tags.read();
-        // A single glob selects in the order of names already.
-        if let [pattern @ TagPattern::Glob { .. }] = selection.patterns.as_slice() {
-            return (matching(&tags, pattern).filter_map(|(_, id)| tags.by_id[id.0 as usize].clone()).collect(), Vec::new());
-        }
-        let mut selected = BTreeMap::new();
-        let mut unknown = Vec::new();
-        for pattern in &selection.patterns {
-            match pattern {
-                TagPattern::Exact(name) => match tags.get(name) {
-                    Some(tag) => drop(selected.insert(tag.name().clone(), tag.clone())),
-                    None => unknown.push(name.clone()),
-                },
-                TagPattern::Glob { .. } => selected
-                    .extend(matching(&tags, pattern).filter_map(|(name, id)| Some((name.clone(), tags.by_id[id.0 as usize].clone()?)))),
-            }
-        }
-        (selected.into_values().collect(), unknown)
+        let Ok(selected) = self.select_while(selection, &|| Ok::<(), Infallible>(()));
+        selected
+    }
+
+    /// As [`Catalog::select`], where every few hundred names it is asked whether to go on.
+    ///
+    /// # Errors
+    /// That of `go_on`.
+    pub fn select_while<E>(&self, selection: &TagSelection, go_on: &dyn Fn() -> Result<(), E>) -> Result<(Vec<Arc<Tag>>, Vec<String>), E> {
+        let tags = self.tags.load_full();
+        let mut selected = Vec::new();
+        tags.walk(selection, None, go_on, &mut |tag| {
+            selected.push(tag.clone());
+            true
+        })?;
+        let unknown = selection.named().filter(|name| tags.get(name).is_none()).map(str::to_owned).collect();
+        Ok((selected, unknown))
     }
 
     /// Up to `limit` tags in the order of their names that are selected and pass `keep`, starting after the name `after`.
-    pub fn page(&self, selection: &TagSelection, after: Option<&str>, limit: usize, keep: &dyn Fn(&Tag) -> bool) -> Vec<Arc<Tag>> {
-        let tags = self.tags.read();
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        tags.by_name
-            .range::<str, _>((from, Bound::Unbounded))
-            .filter(|(name, _)| selection.patterns.iter().any(|pattern| pattern.matches(name.as_str())))
-            .filter_map(|(_, id)| tags.by_id[id.0 as usize].clone())
-            .filter(|tag| keep(tag))
-            .take(limit)
-            .collect()
+    ///
+    /// # Errors
+    /// That of `go_on`, which is asked every few hundred names.
+    pub fn page<E>(
+        &self,
+        selection: &TagSelection,
+        after: Option<&str>,
+        limit: usize,
+        keep: &dyn Fn(&Tag) -> bool,
+        go_on: &dyn Fn() -> Result<(), E>,
+    ) -> Result<Vec<Arc<Tag>>, E> {
+        let tags = self.tags.load_full();
+        let mut page = Vec::new();
+        tags.walk(selection, after, go_on, &mut |tag| {
+            if page.len() < limit && keep(tag) {
+                page.push(tag.clone());
+            }
+            page.len() < limit
+        })?;
+        Ok(page)
     }
 
     /// Ids of all tags, ascending.
     pub fn ids(&self) -> Vec<TagId> {
-        self.tags.read().by_id.iter().flatten().map(|tag| tag.id).collect()
+        self.tags.load_full().tags().map(|tag| tag.id).collect()
     }
 
     pub fn len(&self) -> usize {
-        self.tags.read().by_name.len()
+        self.tags.load().len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -190,18 +195,16 @@ impl Catalog {
         let _changing = self.changing.lock();
         let names: Vec<TagName> = definitions.iter().map(|definition| definition.name.clone()).collect();
         let mut missing = BTreeMap::new();
-        {
-            let tags = self.tags.read();
-            for definition in definitions {
-                if tags.get(definition.name.as_str()).is_none() {
-                    missing.entry(definition.name.clone()).or_insert(definition);
-                }
+        let tags = self.tags.load_full();
+        for definition in definitions {
+            if tags.get(definition.name.as_str()).is_none() {
+                missing.entry(definition.name.clone()).or_insert(definition);
             }
         }
         if !missing.is_empty() {
             self.make(missing.into_values().collect())?;
         }
-        let tags = self.tags.read();
+        let tags = self.tags.load_full();
         names.iter().map(|name| tags.get(name.as_str()).cloned().ok_or_else(|| CatalogError::NotFound(name.to_string()))).collect()
     }
 
@@ -242,7 +245,7 @@ impl Catalog {
         if self.len() + missing.len() > self.tags_max {
             return Err(CatalogError::Full { limit: self.tags_max });
         }
-        let first = self.tags.read().next_id().0;
+        let first = self.tags.load().next_id().0;
         let made =
             (first..).zip(missing.into_values()).map(|(id, definition)| Tag { id: TagId(id), definition, created: now, updated: now });
         let told: Vec<AuditEntry> = changed
@@ -250,15 +253,16 @@ impl Catalog {
             .filter_map(|tag| self.by_id(tag.id).and_then(|old| change_told("historian", &old.definition, &tag.definition, now)))
             .collect();
         let tags: Vec<Tag> = changed.into_values().chain(made).collect();
+        self.fits(&tags)?;
         let entries: Vec<_> =
             tags.iter().map(|tag| Ok((tag.id, entry(&CatalogEntry::Tag(tag.clone()))?))).collect::<Result<_, CatalogError>>()?;
         if !entries.is_empty() {
             self.store.change_catalog(&entries, &told)?;
         }
-        let mut visible = self.tags.write();
-        for tag in tags {
-            visible.insert(tag);
-        }
+        let visible = self.change(|visible| {
+            tags.into_iter().for_each(|tag| _ = visible.insert(tag));
+            visible.clone()
+        });
         names.iter().map(|name| visible.get(name.as_str()).cloned().ok_or_else(|| CatalogError::NotFound(name.to_string()))).collect()
     }
 
@@ -288,7 +292,7 @@ impl Catalog {
         }
         validate(&definition)?;
         let kept = Tag { definition: TagDefinition { name: kept_name, ..old.definition.clone() }, updated: now, ..*old };
-        let new = Tag { id: self.tags.read().next_id(), definition, created: now, updated: now };
+        let new = Tag { id: self.tags.load().next_id(), definition, created: now, updated: now };
         let told = AuditEntry {
             time: now,
             action: "retype".into(),
@@ -299,9 +303,10 @@ impl Catalog {
         };
         let entries = [(kept.id, entry(&CatalogEntry::Tag(kept.clone()))?), (new.id, entry(&CatalogEntry::Tag(new.clone()))?)];
         self.store.change_catalog(&entries, &[told])?;
-        let mut visible = self.tags.write();
-        let kept = visible.insert(kept);
-        Ok((visible.insert(new), kept))
+        Ok(self.change(|visible| {
+            let kept = visible.insert(kept);
+            (visible.insert(new), kept)
+        }))
     }
 
     /// Replaces the definition of the tag with `definition.name`; the value type cannot change. What is different then reads the samples that
@@ -322,8 +327,9 @@ impl Catalog {
         let now = self.clock.now();
         let told = change_told(principal, &old.definition, &definition, now);
         let tag = Tag { id: old.id, definition, created: old.created, updated: now };
+        self.fits(std::slice::from_ref(&tag))?;
         self.store.change_catalog(&[(tag.id, entry(&CatalogEntry::Tag(tag.clone()))?)], told.as_slice())?;
-        Ok(self.tags.write().insert(tag))
+        Ok(self.change(|visible| visible.insert(tag)))
     }
 
     /// Removes a tag and its samples. What of them is still in a head goes with the next sealing. The audit log tells of it in the same
@@ -336,11 +342,7 @@ impl Catalog {
         let tag = self.get(name).ok_or_else(|| CatalogError::NotFound(name.to_owned()))?;
         let told = AuditEntry { time: self.clock.now(), action: "delete_tag".into(), tags: vec![name.to_owned()], ..told };
         self.store.change_catalog(&[(tag.id, entry(&CatalogEntry::Deleted { id: tag.id, deleted: true })?)], &[told])?;
-        {
-            let mut tags = self.tags.write();
-            tags.by_name.remove(name);
-            tags.by_id[tag.id.0 as usize] = None;
-        }
+        self.change(|visible| visible.remove(&tag));
         self.store.delete_tag(tag.id)?;
         Ok(())
     }
@@ -351,25 +353,36 @@ impl Catalog {
         if self.len() + definitions.len() > self.tags_max {
             return Err(CatalogError::Full { limit: self.tags_max });
         }
-        let first = self.tags.read().next_id().0;
+        let first = self.tags.load().next_id().0;
         let now = self.clock.now();
         let tags: Vec<Tag> =
             (first..).zip(definitions).map(|(id, definition)| Tag { id: TagId(id), definition, created: now, updated: now }).collect();
+        self.fits(&tags)?;
         let entries: Vec<_> =
             tags.iter().map(|tag| Ok((tag.id, entry(&CatalogEntry::Tag(tag.clone()))?))).collect::<Result<_, CatalogError>>()?;
         self.store.put_catalog(&entries)?;
-        let mut visible = self.tags.write();
-        Ok(tags.into_iter().map(|tag| visible.insert(tag)).collect())
+        Ok(self.change(|visible| tags.into_iter().map(|tag| visible.insert(tag)).collect()))
     }
-}
 
-fn matching<'a>(tags: &'a CatalogTags, pattern: &'a TagPattern) -> impl Iterator<Item = (&'a TagName, TagId)> {
-    let prefix = pattern.literal_prefix();
-    tags.by_name
-        .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
-        .take_while(move |(name, _)| name.as_str().starts_with(prefix))
-        .filter(|(name, _)| pattern.matches(name.as_str()))
-        .map(|(name, id)| (name, *id))
+    /// Refuses tags, new ones or in the place of those with their ids, whose state sets are too much with those of all others. What is less than
+    /// before fits always.
+    fn fits(&self, tags: &[Tag]) -> Result<(), CatalogError> {
+        let now = self.tags.load();
+        let before: usize = tags.iter().filter_map(|tag| now.by_id(tag.id)).map(|tag| states_bytes(tag)).sum();
+        let then: usize = tags.iter().map(states_bytes).sum();
+        if then > before && now.states_bytes() - before + then > self.states_bytes_max {
+            return Err(CatalogError::StatesFull { limit: self.states_bytes_max });
+        }
+        Ok(())
+    }
+
+    /// Makes the next version. The caller holds `changing`.
+    fn change<T>(&self, change: impl FnOnce(&mut CatalogVersion) -> T) -> T {
+        let mut next = CatalogVersion::clone(&self.tags.load());
+        let changed = change(&mut next);
+        self.tags.store(Arc::new(next));
+        changed
+    }
 }
 
 fn entry(entry: &CatalogEntry) -> Result<Vec<u8>, CatalogError> {
@@ -432,8 +445,27 @@ mod tests {
         let (tags, unknown) = catalog.select(&TagSelection::parse(&["a/*", "a/x", "nope", "b/x"]).unwrap());
         assert_eq!(tags.iter().map(|tag| tag.name().as_str()).collect::<Vec<_>>(), ["a/x", "a/y", "b/x"]);
         assert_eq!(unknown, ["nope"]);
-        let page = catalog.page(&TagSelection::all(), Some("a/x"), 1, &|_| true);
+        let Ok(page) = catalog.page(&TagSelection::all(), Some("a/x"), 1, &|_| true, &|| Ok::<(), Infallible>(()));
         assert_eq!(page[0].name().as_str(), "a/y");
+    }
+
+    #[test]
+    fn a_selection_is_of_one_moment_and_in_nobodys_way() {
+        let catalog = Catalog::open(Arc::new(MemoryStore::default()), Arc::new(ManualClock::at(Timestamp(5))), 10_000).unwrap();
+        catalog.get_or_create((0..1_000).map(|n| definition(&format!("n{n:04}"))).collect()).unwrap();
+        let asked = std::cell::Cell::new(0);
+        // While it selects, tags are made, deleted and looked up, on the same thread: with a lock held this would not end.
+        let go_on = || {
+            asked.set(asked.get() + 1);
+            catalog.create(definition(&format!("n0999/{}", asked.get()))).unwrap();
+            catalog.delete(&format!("n{:04}", 900 + asked.get()), AuditEntry::default()).unwrap();
+            assert!(catalog.get("n0000").is_some());
+            Ok::<(), Infallible>(())
+        };
+        let Ok((tags, _)) = catalog.select_while(&TagSelection::all(), &go_on);
+        assert_eq!((tags.len(), asked.get()), (1_000, 3));
+        assert!(tags.iter().map(|tag| tag.name().to_string()).eq((0..1_000).map(|n| format!("n{n:04}"))));
+        assert_eq!(catalog.len(), 1_000);
     }
 
     #[test]
@@ -455,6 +487,34 @@ mod tests {
         let refused = catalog.configure((0..2).map(|n| definition(&format!("n{n}"))).chain(wanted).collect(), &[]);
         assert!(matches!(refused, Err(CatalogError::Full { .. })));
         assert_eq!((catalog.len(), open(&store).len()), (3, 3), "a refused configuration changes nothing");
+    }
+
+    #[test]
+    fn state_sets_have_a_bound_over_all_tags_and_what_goes_makes_room() {
+        let store = Arc::new(MemoryStore::default());
+        let mut catalog = open(&store);
+        catalog.states_bytes_max = 250;
+        let states = |name: &str, count: usize| TagDefinition {
+            state_set: (0..count).map(|n| format!("state{n:05}")).collect(),
+            ..TagDefinition::new(TagName::new(name).unwrap(), ValueType::State)
+        };
+        // A name of 10 bytes counts as 50.
+        catalog.create(states("a", 3)).unwrap();
+        catalog.create(states("b", 1)).unwrap();
+        assert!(matches!(catalog.create(states("c", 2)), Err(CatalogError::StatesFull { limit: 250 })));
+        assert!(matches!(catalog.update_by("tester", states("b", 3)), Err(CatalogError::StatesFull { .. })));
+        assert!(matches!(catalog.configure(vec![states("b", 2), states("c", 1)], &[]), Err(CatalogError::StatesFull { .. })));
+        assert!(matches!(catalog.get_or_create(vec![states("c", 1), states("d", 1)]), Err(CatalogError::StatesFull { .. })));
+        catalog.update_by("tester", states("b", 2)).unwrap();
+        catalog.create(definition("f")).unwrap();
+        catalog.delete("a", AuditEntry::default()).unwrap();
+        catalog.create(states("c", 3)).unwrap();
+        // What a store has is taken whatever its size, and may become less.
+        let mut catalog = open(&store);
+        catalog.states_bytes_max = 100;
+        assert_eq!(catalog.tags.load().states_bytes(), 250);
+        catalog.update_by("tester", states("c", 2)).unwrap();
+        assert!(matches!(catalog.update_by("tester", states("c", 3)), Err(CatalogError::StatesFull { .. })));
     }
 
     #[test]

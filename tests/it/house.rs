@@ -90,6 +90,18 @@ const INJECTED: &[(&str, &str, &str, &str)] = &[
     ("read only", "src/collector/opcua/x.rs", "session.write(&[value]).await", "session.read(&[value]).await"),
     ("read only", "src/collector/opcua/x.rs", "session\n    .call(method).await", "callback(x)"),
     ("read only", "src/collector/opcua/x.rs", "session.history_update(&[]).await", "session.history_read(a).await"),
+    (
+        "tags are selected on blocking threads",
+        "src/api/x.rs",
+        "async fn f(a: A) -> B {\n    if x { y }\n    blocking(move || catalog.select(&s)).await\n}",
+        "fn f(a: A) -> B {\n    catalog.select(&s)\n}\nasync fn g() {\n    tokio::select! {}\n}\nfn h() {\n    resolve::tags(a)\n}",
+    ),
+    (
+        "tags are selected on blocking threads",
+        "src/api/x.rs",
+        "let x = async move { resolve::tags(a) };",
+        "let x = async {}; resolve::tags(a);",
+    ),
     ("unsafe", "src/store/x.rs", "let x = unsafe { *p };", "#![forbid(unsafe_code)]"),
     ("unsafe", "storage-format/src/x.rs", "unsafe impl Send for X {}", "// unsafe"),
 ];

@@ -29,6 +29,7 @@ mod peers;
 mod protos;
 mod query;
 mod salvage;
+mod selection;
 mod silence;
 mod sql;
 mod support;

@@ -1,7 +1,5 @@
 //! `ListFlights`: the catalog as flights, one per tag, read page by page while the client reads.
 
-use std::time::Instant;
-
 use arrow_flight::{Criteria, FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
 use serde::Deserialize;
 use tonic::Status;
@@ -14,7 +12,7 @@ use crate::{
     stream::Emitter,
 };
 use historian_model::TagSelection;
-use historian_query::{QueryError, QueryLimits};
+use historian_query::QueryLimits;
 
 /// Tags per look into the catalog.
 const PAGE: usize = 1_000;
@@ -25,7 +23,7 @@ struct JsonCriteria {
     tags: Vec<String>,
 }
 
-/// Tags that the criteria select: nothing for all, a glob or name as plain text, or JSON `{"tags": [...]}`.
+/// Tags that the criteria select: nothing for all, a glob or name as plain text, or JSON `{"tags": [...]}`. Blocks while globs are read.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` when it is none of these.
@@ -50,10 +48,8 @@ pub fn selection(criteria: &Criteria, services: &Services) -> Result<TagSelectio
 pub fn list(services: &Services, selection: &TagSelection, limits: &QueryLimits, emitter: &Emitter<FlightInfo>) -> Result<(), Status> {
     let mut after: Option<String> = None;
     loop {
-        if limits.deadline <= Instant::now() {
-            return Err(status::from_query(&QueryError::Deadline));
-        }
-        let page = services.catalog.page(selection, after.as_deref(), PAGE, &|_| true);
+        resolve::go_on(limits)?;
+        let page = services.catalog.page(selection, after.as_deref(), PAGE, &|_| true, &|| resolve::go_on(limits))?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.name().as_str().to_owned());
         for tag in &page {

@@ -11,7 +11,7 @@ use tonic::{Status, Streaming, metadata::MetadataMap};
 
 use super::{decode::FlightDecoder, encode::Encoder};
 use crate::{
-    Api, Services, blocking,
+    Api, Services,
     command::Command,
     kind::{AsOfKind, Asker, QueryKind, check_schema},
     status,
@@ -40,11 +40,11 @@ pub async fn start(
     };
     let request = command(&first, api)?;
     let services = api.services.clone();
-    let query = blocking(move || match AsOfKind::resolve(&Asker::new(&services), request)? {
+    let query = api.bounded(headers, move |limits| match AsOfKind::resolve(&Asker::new(&services, limits), request)? {
         (query, missing) if missing.is_empty() => Ok(query),
         (_, missing) => Err(status::tags_not_found(&missing)),
-    })
-    .await?;
+    });
+    let query = query.await?;
     let (services, draining, runtime) = (api.services.clone(), api.draining.clone(), Handle::current());
     let stream = api.stream(headers, move |limits, emitter| {
         let decoder = FlightDecoder::checked(services.limits.decode_allowance(), check_schema);

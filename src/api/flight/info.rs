@@ -12,14 +12,20 @@ use crate::{
     ticket::TicketTags,
 };
 use historian_model::TimeRange;
+use historian_query::QueryLimits;
 
 /// Resolves a command, or the part of it that a ticket is about. Blocks on the catalog.
 ///
 /// # Errors
 /// `NOT_FOUND` for exact names that no tag has: unlike a glob, they are a mistake of the asker.
-pub fn resolve(services: &Services, command: Command, part: Option<&TicketTags>) -> Result<Box<dyn Resolved>, Status> {
+pub fn resolve(
+    services: &Services,
+    command: Command,
+    part: Option<&TicketTags>,
+    limits: &QueryLimits,
+) -> Result<Box<dyn Resolved>, Status> {
     match command {
-        Command::Query(asked) => match asked.plan(&Asker::of_part(services, part))? {
+        Command::Query(asked) => match asked.plan(&Asker::of_part(services, limits, part))? {
             (query, missing) if missing.is_empty() => Ok(query),
             (_, missing) => Err(status::tags_not_found(&missing)),
         },
@@ -31,13 +37,13 @@ pub fn resolve(services: &Services, command: Command, part: Option<&TicketTags>)
 ///
 /// # Errors
 /// `NOT_FOUND` when there is no such tag.
-pub fn resolve_path(services: &Services, path: &[String]) -> Result<Box<dyn Resolved>, Status> {
+pub fn resolve_path(services: &Services, path: &[String], limits: &QueryLimits) -> Result<Box<dyn Resolved>, Status> {
     let whole = path.join("/");
     let below = path.split_first().filter(|(first, _)| first.as_str() == "tags").map(|(_, rest)| rest.join("/"));
     let all = ["**".to_owned()];
     let tags = match (services.catalog.get(&whole), &below) {
         (Some(tag), _) => vec![tag],
-        (None, Some(below)) if below.is_empty() => Asker::new(services).tags(&all)?.tags,
+        (None, Some(below)) if below.is_empty() => Asker::new(services, limits).tags(&all)?.tags,
         (None, Some(below)) => vec![services.catalog.get(below).ok_or_else(|| status::tags_not_found(std::slice::from_ref(below)))?],
         (None, None) if whole.is_empty() => return Err(status::invalid("descriptor", "the path is empty; name a tag, or use a command")),
         (None, None) => return Err(status::tags_not_found(&[whole])),
@@ -47,9 +53,14 @@ pub fn resolve_path(services: &Services, path: &[String]) -> Result<Box<dyn Reso
 }
 
 /// The answer to `GetFlightInfo`. Blocks on the store for the estimates.
-pub fn flight_info(services: &Services, query: &dyn Resolved, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
+pub fn flight_info(
+    services: &Services,
+    query: &dyn Resolved,
+    descriptor: FlightDescriptor,
+    limits: &QueryLimits,
+) -> Result<FlightInfo, Status> {
     let mut info = described(query.schema(&services.query)?.as_ref(), descriptor)?;
-    let endpoints = query.endpoints(services)?;
+    let endpoints = query.endpoints(services, limits)?;
     let size = |known: Option<u64>| known.map_or(-1, |size| i64::try_from(size).unwrap_or(i64::MAX));
     (info.total_records, info.total_bytes) = (size(endpoints.rows), size(endpoints.bytes));
     info.app_metadata = endpoints.range.map(bounds).unwrap_or_default().into();

@@ -26,19 +26,20 @@ use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Api, Services, blocking,
+    Api, Services,
     command::Command,
     kind::{self, Resolved, SubscribeKind},
     status,
     stream::ResponseStream,
 };
+use historian_query::QueryLimits;
 
 /// The Flight service of the historian.
 pub struct Flight(pub Arc<Api>);
 
 impl Flight {
     /// Answers a subscription: the schema, then messages of deliveries.
-    fn subscribe(&self, request: v1::SubscribeRequest) -> Result<Response<ResponseStream<FlightData>>, Status> {
+    async fn subscribe(&self, request: v1::SubscribeRequest) -> Result<Response<ResponseStream<FlightData>>, Status> {
         let (mut encoder, first) = encode::Encoder::new(&SubscribeKind::schema());
         let messages = kind::follow(&self.0, request, move |delivery| {
             let mut messages = Vec::new();
@@ -50,28 +51,30 @@ impl Flight {
                 encoded.map_err(|error| status::internal(error.to_string()))?;
             }
             Ok(messages)
-        })?;
+        });
+        let messages = messages.await?;
         Ok(Response::new(Box::pin(tokio_stream::once(Ok(first)).chain(messages))))
     }
 
     /// Resolves a descriptor and computes something from it, on a blocking thread.
     async fn of_descriptor<T: Send + 'static>(
         &self,
-        descriptor: FlightDescriptor,
-        work: impl FnOnce(&Services, &dyn Resolved, FlightDescriptor) -> Result<T, Status> + Send + 'static,
+        request: Request<FlightDescriptor>,
+        work: impl FnOnce(&Services, &dyn Resolved, FlightDescriptor, &QueryLimits) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
+        let (headers, _, descriptor) = request.into_parts();
         let services = self.0.services.clone();
-        blocking(move || {
+        let resolved = move |limits: &QueryLimits| {
             let query = match descriptor.r#type() {
-                DescriptorType::Cmd => info::resolve(&services, Command::parse(&descriptor.cmd, &services.limits)?.0, None)?,
-                DescriptorType::Path => info::resolve_path(&services, &descriptor.path)?,
+                DescriptorType::Cmd => info::resolve(&services, Command::parse(&descriptor.cmd, &services.limits)?.0, None, limits)?,
+                DescriptorType::Path => info::resolve_path(&services, &descriptor.path, limits)?,
                 DescriptorType::Unknown => {
                     return Err(status::invalid("descriptor", "has no type; send a command or a path"));
                 }
             };
-            work(&services, query.as_ref(), descriptor)
-        })
-        .await
+            work(&services, query.as_ref(), descriptor, limits)
+        };
+        self.0.bounded(&headers, resolved).await
     }
 }
 
@@ -93,11 +96,11 @@ impl FlightService for Flight {
         let (command, part) = Command::parse_ticket(&ticket.ticket, self.0.limits())?;
         let compression = encode::compression(&headers)?;
         if let Some(request) = command.request::<v1::SubscribeRequest>() {
-            return self.subscribe(request.clone());
+            return self.subscribe(request.clone()).await;
         }
         let services = self.0.services.clone();
         // Resolved before the answer starts, so that a bad request is the answer and not the end of a stream.
-        let query = blocking(move || info::resolve(&services, command, part.as_ref())).await?;
+        let query = self.0.bounded(&headers, move |limits| info::resolve(&services, command, part.as_ref(), limits)).await?;
         let engine = self.0.services.query.clone();
         let stream = self.0.stream(&headers, move |limits, emitter| get::run(&engine, query.as_ref(), compression, limits, emitter))?;
         Ok(Response::new(Box::pin(stream)))
@@ -108,21 +111,26 @@ impl FlightService for Flight {
             let (headers, _, descriptor) = request.into_parts();
             return sql::flight_info(self.0.clone(), &headers, command, descriptor).await.map(Response::new);
         }
-        self.of_descriptor(request.into_inner(), info::flight_info).await.map(Response::new)
+        self.of_descriptor(request, info::flight_info).await.map(Response::new)
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
         if let Some(command) = sql::command(&request.get_ref().cmd, self.0.limits())? {
             return sql::schema(self.0.clone(), request.metadata(), command).await.map(Response::new);
         }
-        let schema = |services: &Services, query: &dyn Resolved, _| info::schema_result(query.schema(&services.query)?.as_ref());
-        self.of_descriptor(request.into_inner(), schema).await.map(Response::new)
+        let schema =
+            |services: &Services, query: &dyn Resolved, _, _: &QueryLimits| info::schema_result(query.schema(&services.query)?.as_ref());
+        self.of_descriptor(request, schema).await.map(Response::new)
     }
 
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
         let (headers, _, criteria) = request.into_parts();
         let services = self.0.services.clone();
-        let selection = catalog::selection(&criteria, &services)?;
+        let selection = self.0.bounded(&headers, {
+            let services = services.clone();
+            move |_| catalog::selection(&criteria, &services)
+        });
+        let selection = selection.await?;
         let stream = self.0.stream(&headers, move |limits, emitter| catalog::list(&services, &selection, limits, emitter))?;
         Ok(Response::new(Box::pin(stream)))
     }

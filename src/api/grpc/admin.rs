@@ -106,8 +106,5 @@ pub async fn watch_health(admin: Arc<dyn Admin>, health: HealthReporter, shutdow
 }
 
 fn retention(group: &RetentionGroup) -> v1::RetentionGroup {
-    v1::RetentionGroup {
-        tags: group.selection.patterns.iter().map(|pattern| pattern.text().to_owned()).collect(),
-        age_s: group.age.map_or(0, |age| age.as_secs()),
-    }
+    v1::RetentionGroup { tags: group.selection.patterns().map(str::to_owned).collect(), age_s: group.age.map_or(0, |age| age.as_secs()) }
 }

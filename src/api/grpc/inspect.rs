@@ -23,7 +23,7 @@ pub fn run(
     let (api_of_tags, patterns, single_chunks) = (api.clone(), request.tags.clone(), request.chunks);
     Ok(Box::pin(api.stream(headers, move |limits, emitter| {
         let message = |part| v1::InspectTagsResponse { part: Some(part) };
-        let selected = resolve::tags_or_all(&api_of_tags.services, &patterns)?;
+        let selected = resolve::tags_or_all(&api_of_tags.services, &patterns, limits)?;
         for name in &selected.missing {
             let failure = TagFailure { tag: name.clone(), code: Code::NotFound.into(), message: "there is no such tag".to_owned() };
             if !emitter.emit(message(Part::Failure(failure))) {

@@ -6,7 +6,7 @@ use historian_proto::v1::{self, query_service_server::QueryService};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Api, blocking,
+    Api,
     kind::{
         self, AggregateKind, AnomaliesKind, AsOfKind, Asker, DownsampleKind, MeasureKind, PageOfCurrent, QueryKind, RangeKind,
         SubscribeKind, SupersededKind, TagByTag,
@@ -14,6 +14,7 @@ use crate::{
     status,
     stream::ResponseStream,
 };
+use historian_query::QueryLimits;
 
 pub struct Queries(pub Arc<Api>);
 
@@ -22,7 +23,7 @@ impl Queries {
     async fn tag_by_tag<K: TagByTag>(&self, request: Request<K::Request>) -> Result<Response<ResponseStream<K::Message>>, Status> {
         let (headers, _, request) = request.into_parts();
         let services = self.0.services.clone();
-        let (query, missing) = blocking(move || K::resolve_for_tags(&Asker::new(&services), request)).await?;
+        let (query, missing) = self.0.bounded(&headers, move |limits| K::resolve_for_tags(&Asker::new(&services, limits), request)).await?;
         let engine = self.0.services.query.clone();
         let stream = self.0.stream(&headers, move |limits, emitter| kind::answer(&query, missing, &engine, limits, emitter))?;
         Ok(Response::new(Box::pin(stream)))
@@ -32,11 +33,11 @@ impl Queries {
 #[tonic::async_trait]
 impl QueryService for Queries {
     async fn current_values(&self, request: Request<v1::CurrentValuesRequest>) -> Result<Response<v1::CurrentValuesResponse>, Status> {
+        let (headers, _, request) = request.into_parts();
         let services = self.0.services.clone();
-        let limits = self.0.query_limits(request.metadata());
-        let request = request.into_inner();
-        let answer = move || PageOfCurrent::resolve(&Asker::new(&services), request)?.answer(&services.query, &limits);
-        blocking(answer).await.map(Response::new)
+        let answer =
+            move |limits: &QueryLimits| PageOfCurrent::resolve(&Asker::new(&services, limits), request)?.answer(&services.query, limits);
+        self.0.bounded(&headers, answer).await.map(Response::new)
     }
 
     type RangeStream = ResponseStream<v1::RangeResponse>;
@@ -80,7 +81,7 @@ impl QueryService for Queries {
         let services = self.0.services.clone();
         // One message of a stream, so that it is counted, bounded and cancelled as every query is.
         let mut stream = self.0.stream(&headers, move |limits, emitter| {
-            let (query, missing) = AsOfKind::resolve(&Asker::new(&services), request)?;
+            let (query, missing) = AsOfKind::resolve(&Asker::new(&services, limits), request)?;
             emitter.emit(query.answer(missing, &services.query, limits)?);
             Ok(())
         })?;
@@ -91,7 +92,7 @@ impl QueryService for Queries {
     type SubscribeStream = ResponseStream<v1::SubscribeResponse>;
 
     async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
-        kind::follow(&self.0, request.into_inner(), |delivery| Ok(SubscribeKind::messages(&delivery))).map(Response::new)
+        kind::follow(&self.0, request.into_inner(), |delivery| Ok(SubscribeKind::messages(&delivery))).await.map(Response::new)
     }
 
     async fn list_detectors(&self, _request: Request<v1::ListDetectorsRequest>) -> Result<Response<v1::ListDetectorsResponse>, Status> {

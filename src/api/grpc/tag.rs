@@ -12,7 +12,7 @@ use crate::{
     resolve, status,
 };
 use historian_model::{Tag, TagDefinition, TagName, TimeBounds, ValueType};
-use historian_query::Extent;
+use historian_query::{Extent, QueryLimits};
 use historian_store::AuditEntry;
 
 pub struct TagRpc(pub Arc<Api>);
@@ -41,36 +41,9 @@ impl TagService for TagRpc {
     }
 
     async fn list_tags(&self, request: Request<v1::ListTagsRequest>) -> Result<Response<v1::ListTagsResponse>, Status> {
-        let mut request = request.into_inner();
-        let page_size = match std::mem::take(&mut request.page_size) {
-            0 => PAGE_DEFAULT,
-            size @ 1..=PAGE_MAX => size,
-            size => return Err(status::invalid("page_size", format!("{size} is not between 0 (meaning {PAGE_DEFAULT}) and {PAGE_MAX}"))),
-        } as usize;
-        let selection = resolve::selection_or_all(&request.tags, &self.0.services.limits)?;
-        let conditions = filter::Filter::parse(&request.filter)?;
-        let token = std::mem::take(&mut request.page_token);
-        let sum = request_sum(&request);
-        let after = page_token::start_of_list(sum, &token)?;
-        let catalog = self.0.services.catalog.clone();
-        // One more than the page, to know whether there is another.
-        let (tags, more) = blocking(move || {
-            let found = catalog.page(&selection, after.as_deref(), page_size + 1, &|tag| conditions.matches(tag));
-            let mut tags = Vec::new();
-            // A page ends before it grows past what a client takes.
-            let kept = answer::fitting(found.iter().take(page_size).map(|tag| {
-                tags.push(message(tag));
-                tags.last().map_or(0, answer::bytes_within)
-            }));
-            tags.truncate(kept);
-            Ok((tags, kept < found.len()))
-        })
-        .await?;
-        let next_page_token = match tags.last() {
-            Some(last) if more => page_token::behind_tag(sum, &last.name),
-            _ => String::new(),
-        };
-        Ok(Response::new(v1::ListTagsResponse { tags, next_page_token }))
+        let (headers, _, request) = request.into_parts();
+        let services = self.0.services.clone();
+        self.0.bounded(&headers, move |limits| page(&services, request, limits)).await.map(Response::new)
     }
 
     async fn update_tag(&self, request: Request<v1::UpdateTagRequest>) -> Result<Response<v1::UpdateTagResponse>, Status> {
@@ -118,6 +91,35 @@ impl TagService for TagRpc {
         .await?;
         Ok(Response::new(v1::DeleteTagResponse {}))
     }
+}
+
+/// A page of the tags selected. Blocks on the catalog.
+fn page(services: &Services, mut request: v1::ListTagsRequest, limits: &QueryLimits) -> Result<v1::ListTagsResponse, Status> {
+    let page_size = match std::mem::take(&mut request.page_size) {
+        0 => PAGE_DEFAULT,
+        size @ 1..=PAGE_MAX => size,
+        size => return Err(status::invalid("page_size", format!("{size} is not between 0 (meaning {PAGE_DEFAULT}) and {PAGE_MAX}"))),
+    } as usize;
+    let selection = resolve::selection_or_all(&request.tags, &services.limits)?;
+    let conditions = filter::Filter::parse(&request.filter)?;
+    let token = std::mem::take(&mut request.page_token);
+    let sum = request_sum(&request);
+    let after = page_token::start_of_list(sum, &token)?;
+    let (keep, go_on) = (|tag: &Tag| conditions.matches(tag), || resolve::go_on(limits));
+    // One more than the page, to know whether there is another.
+    let found = services.catalog.page(&selection, after.as_deref(), page_size + 1, &keep, &go_on)?;
+    let mut tags = Vec::new();
+    // A page ends before it grows past what a client takes.
+    let kept = answer::fitting(found.iter().take(page_size).map(|tag| {
+        tags.push(message(tag));
+        tags.last().map_or(0, answer::bytes_within)
+    }));
+    tags.truncate(kept);
+    let next_page_token = match tags.last() {
+        Some(last) if kept < found.len() => page_token::behind_tag(sum, &last.name),
+        _ => String::new(),
+    };
+    Ok(v1::ListTagsResponse { tags, next_page_token })
 }
 
 /// What a tag that goes held, for the audit log.

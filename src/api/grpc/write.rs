@@ -41,7 +41,8 @@ impl WriteService for Writes {
     }
 
     async fn delete_range(&self, request: Request<v1::DeleteRangeRequest>) -> Result<Response<v1::DeleteRangeResponse>, Status> {
-        correct::delete_range(self.0.services.clone(), request.into_inner()).await.map(Response::new)
+        let (headers, _, request) = request.into_parts();
+        correct::delete_range(&self.0, &headers, request).await.map(Response::new)
     }
 
     async fn replace_range(&self, request: Request<v1::ReplaceRangeRequest>) -> Result<Response<v1::ReplaceRangeResponse>, Status> {

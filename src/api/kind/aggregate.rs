@@ -51,7 +51,7 @@ impl Resolved for AggregateKind {
         Ok(self.query.schema())
     }
 
-    fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
+    fn endpoints(&self, _services: &Services, _limits: &QueryLimits) -> Result<Endpoints, Status> {
         let query = &self.query;
         let rows = query.intervals.len().saturating_mul(query.functions.len()).saturating_mul(query.tags.len());
         Ok(Endpoints { rows: Some(rows as u64), ..Endpoints::whole(Some(query.range()), request::any(&self.request)) })

@@ -53,7 +53,7 @@ impl Resolved for AnomaliesKind {
         Ok(self.query.schema())
     }
 
-    fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
+    fn endpoints(&self, _services: &Services, _limits: &QueryLimits) -> Result<Endpoints, Status> {
         let rows = (self.query.output == AnomalyOutput::Counts).then_some(self.query.tags.len() as u64);
         Ok(Endpoints { rows, ..Endpoints::whole(Some(self.query.range), request::any(&self.request)) })
     }

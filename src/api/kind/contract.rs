@@ -67,8 +67,8 @@ pub trait Resolved: Send + Sync {
     /// What `GetFlightInfo` tells besides the schema. Blocks on the store for estimates.
     ///
     /// # Errors
-    /// When an estimate cannot be read.
-    fn endpoints(&self, services: &Services) -> Result<Endpoints, Status>;
+    /// When an estimate cannot be read, or the limits say that nobody waits for it.
+    fn endpoints(&self, services: &Services, limits: &QueryLimits) -> Result<Endpoints, Status>;
 
     /// What comes first: the schema, and batches that are there before it. Blocks.
     ///

@@ -58,7 +58,7 @@ impl Resolved for CurrentKind {
         Ok(engine.current_schema(&self.tags, self.request.types))
     }
 
-    fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
+    fn endpoints(&self, _services: &Services, _limits: &QueryLimits) -> Result<Endpoints, Status> {
         Ok(Endpoints { rows: Some(self.tags.len() as u64), ..Endpoints::whole(None, request::any(&self.request)) })
     }
 

@@ -50,7 +50,7 @@ impl Resolved for DownsampleKind {
         Ok(self.query.schema())
     }
 
-    fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
+    fn endpoints(&self, _services: &Services, _limits: &QueryLimits) -> Result<Endpoints, Status> {
         Ok(Endpoints::whole(Some(self.query.range), request::any(&self.request)))
     }
 

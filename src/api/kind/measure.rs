@@ -51,7 +51,7 @@ impl Resolved for MeasureKind {
         Ok(self.query.schema())
     }
 
-    fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
+    fn endpoints(&self, _services: &Services, _limits: &QueryLimits) -> Result<Endpoints, Status> {
         let rows = self.query.rows().map(|rows| rows as u64).filter(|rows| i64::try_from(*rows).is_ok());
         Ok(Endpoints { rows, ..Endpoints::whole(Some(self.query.range()), request::any(&self.request)) })
     }

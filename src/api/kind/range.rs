@@ -72,19 +72,19 @@ impl Resolved for RangeKind {
         engine.range_schema(&self.query).map_err(|error| status::from_query(&error))
     }
 
-    fn endpoints(&self, services: &Services) -> Result<Endpoints, Status> {
+    fn endpoints(&self, services: &Services, limits: &QueryLimits) -> Result<Endpoints, Status> {
         let query = &self.query;
         if let Some((_, request)) = self.page.as_deref() {
             return Ok(Endpoints::whole(Some(query.range), request::any(request)));
         }
-        let (rows, bytes) = services.query.estimate(&query.tags, query.range).map_err(|error| status::from_query(&error))?;
+        let (rows, bytes) = services.query.estimate(&query.tags, query.range, limits).map_err(|error| status::from_query(&error))?;
         // An upper bound of what is stored; boundary samples come on top, limits cut it.
         let exact_upper = query.boundary == Boundary::Inside && query.layout == Layout::Long;
         Ok(Endpoints {
             range: Some(query.range),
             rows: exact_upper.then_some(rows),
             bytes: Some(bytes),
-            tickets: tickets(services, query, &self.patterns, rows)?,
+            tickets: tickets(services, query, &self.patterns, rows, limits)?,
         })
     }
 
@@ -262,7 +262,7 @@ const ENDPOINT_ROWS_MIN: u64 = 262_144;
 const ESTIMATED_TAGS_MAX: usize = 4096;
 
 /// One ticket per group of neighbouring tags of about equal size. In the order of the tickets the answers join to the answer of the whole.
-fn tickets(services: &Services, query: &RangeQuery, patterns: &[String], rows: u64) -> Result<Vec<Vec<u8>>, Status> {
+fn tickets(services: &Services, query: &RangeQuery, patterns: &[String], rows: u64, limits: &QueryLimits) -> Result<Vec<Vec<u8>>, Status> {
     let tickets = TicketMaker::new(patterns, &query.tags);
     let ticket = |tags: &[Arc<Tag>], query: &RangeQuery| tickets.ticket(tags, |names| to_request(names, query));
     let by_size = usize::try_from(rows / ENDPOINT_ROWS_MIN).unwrap_or(usize::MAX).clamp(1, services.limits.endpoints_max.max(1));
@@ -273,7 +273,8 @@ fn tickets(services: &Services, query: &RangeQuery, patterns: &[String], rows: u
     let mut sizes = vec![1_u64; query.tags.len()];
     if sizes.len() <= ESTIMATED_TAGS_MAX {
         for (size, tag) in sizes.iter_mut().zip(&query.tags) {
-            *size = 1 + services.query.estimate(std::slice::from_ref(tag), query.range).map_err(|error| status::from_query(&error))?.0;
+            let estimated = services.query.estimate(std::slice::from_ref(tag), query.range, limits);
+            *size = 1 + estimated.map_err(|error| status::from_query(&error))?.0;
         }
     }
     let mut made = Vec::with_capacity(by_size);

@@ -20,7 +20,7 @@ use super::{
     asker::Asker,
     contract::{Door, QueryKind, Resolved, UnknownNames, refused as not_planned},
 };
-use crate::{Api, Services, blocking, resolve, sample, status, stream::ResponseStream};
+use crate::{Api, Services, resolve, sample, status, stream::ResponseStream};
 use historian_model::{Samples, Tag, TagId, TagSelection, Value, Values};
 use historian_query::{INTEGER_DIGITS, QueryLimits};
 use historian_read::feed::{FeedError, Follower};
@@ -139,7 +139,7 @@ impl QueryKind for SubscribeKind {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` for the tags, `OUT_OF_RANGE` for the position, `RESOURCE_EXHAUSTED` when there are too many subscriptions.
-pub fn follow<T: Send + 'static>(
+pub async fn follow<T: Send + 'static>(
     api: &Arc<Api>,
     request: v1::SubscribeRequest,
     mut convert: impl FnMut(Delivery) -> Result<Vec<T>, Status> + Send + 'static,
@@ -148,12 +148,19 @@ pub fn follow<T: Send + 'static>(
     let permit = api.subscriptions.clone().try_acquire_owned().map_err(|_| {
         status::busy(format!("{} subscriptions are open, which is the limit; end one, or try again later", limits.subscriptions_max))
     })?;
-    let (SubscribeKind { selection, request }, _) = SubscribeKind::resolve(&Asker::new(&api.services), request)?;
-    let mut follower = api.services.query.feed().follow(request.position).map_err(|error| refused(&error))?;
+    let headers = MetadataMap::new();
+    let begun = api.bounded(&headers, {
+        let services = api.services.clone();
+        move |limits| {
+            let (SubscribeKind { selection, request }, _) = SubscribeKind::resolve(&Asker::new(&services, limits), request)?;
+            let follower = services.query.feed().follow(request.position).map_err(|error| refused(&error))?;
+            Ok((selection, request, follower))
+        }
+    });
+    let (selection, request, mut follower) = begun.await?;
     let (sender, receiver) = mpsc::channel(limits.query_messages_in_flight);
     let stalled_after = limits.stalled_reader_timeout;
-    let (services, draining) = (api.services.clone(), api.draining.clone());
-    let current_limits = api.query_limits(&MetadataMap::new());
+    let (api, services, draining) = (api.clone(), api.services.clone(), api.draining.clone());
     let failure = Arc::new(OnceLock::new());
     let mut last = Some(failure.clone());
     let ending = futures::stream::poll_fn(move |_| {
@@ -164,12 +171,15 @@ pub fn follow<T: Send + 'static>(
         let _permit = permit;
         let mut tags = SubscribedTags { selection, known: HashMap::new(), delivered: follower.position() };
         let mut first = if request.current {
-            match blocking({
-                let (services, patterns, limits) = (services.clone(), request.tags.clone(), current_limits);
-                move || current(&services, &patterns, &limits)
-            })
-            .await
-            {
+            let current = api.bounded(&headers, {
+                let (services, patterns) = (services.clone(), request.tags.clone());
+                move |limits| current(&services, &patterns, limits)
+            });
+            let current = tokio::select! {
+                () = sender.closed() => return,
+                current = current => current,
+            };
+            match current {
                 Ok(runs) => Some(Delivery { writes: vec![SelectedWrite { runs, before: 0, position: 0 }] }),
                 Err(error) => return drop(failure.set(error)),
             }
@@ -259,7 +269,7 @@ fn next(services: &Services, follower: &mut Follower, tags: &mut SubscribedTags)
 }
 
 fn current(services: &Services, patterns: &[String], limits: &QueryLimits) -> Result<Vec<(Arc<Tag>, Samples)>, Status> {
-    let tags = Asker::new(services).tags(patterns)?.tags;
+    let tags = Asker::new(services, limits).tags(patterns)?.tags;
     services.query.current_samples(&tags, limits).map_err(|error| status::from_query(&error))
 }
 

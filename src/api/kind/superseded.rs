@@ -49,7 +49,7 @@ impl Resolved for SupersededKind {
         Ok(engine.superseded_schema(&self.query))
     }
 
-    fn endpoints(&self, _services: &Services) -> Result<Endpoints, Status> {
+    fn endpoints(&self, _services: &Services, _limits: &QueryLimits) -> Result<Endpoints, Status> {
         let ticket = TicketMaker::new(&self.patterns, &self.query.tags).ticket(&self.query.tags, |tags| to_request(tags, &self.query));
         Ok(Endpoints::whole(Some(self.query.range), ticket))
     }

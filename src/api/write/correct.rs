@@ -1,33 +1,36 @@
 //! Corrections: deleting and replacing ranges of stored samples.
 
 use historian_proto::v1::{DeleteRangeRequest, DeleteRangeResponse, ReplaceRangeRequest, ReplaceRangeResponse, TagSamples};
-use tonic::Status;
+use tonic::{Status, metadata::MetadataMap};
 
 use super::{incoming::IncomingSamples, refusal::TagRefusal, sample};
-use crate::{Services, blocking, principal::principal, resolve, status};
+use crate::{Api, Services, blocking, principal::principal, resolve, status};
 use historian_model::{SampleBatch, Samples, Tag, TimeRange, Timestamp, sink::Correction};
+use historian_query::QueryLimits;
 
 /// Longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 4_096;
 
-pub async fn delete_range(services: Services, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, Status> {
-    let corrections = services.corrections.clone();
-    let (range, correction) = blocking(move || {
-        let range = range(&services, &request.start, &request.end, &request.zone)?;
-        let selected = resolve::tags(&services, &request.tags)?;
-        if !selected.missing.is_empty() {
-            return Err(status::tags_not_found(&selected.missing));
-        }
-        if selected.tags.is_empty() {
-            return Err(status::invalid("tags", "no tag matches; nothing was deleted"));
-        }
-        let deletions = selected.tags.iter().map(|tag| (tag.id, range)).collect();
-        let reason = reason(&request.reason)?;
-        Ok((range, Correction { deletions, batch: SampleBatch::default(), principal: principal(), reason }))
-    })
-    .await?;
-    let done = corrections.correct(correction).await.map_err(|error| status::from_write(&error))?;
+pub async fn delete_range(api: &Api, headers: &MetadataMap, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, Status> {
+    let services = api.services.clone();
+    let (range, correction) = api.bounded(headers, move |limits| deletion(&services, &request, limits)).await?;
+    let done = api.services.corrections.correct(correction).await.map_err(|error| status::from_write(&error))?;
     Ok(DeleteRangeResponse { watermark: done.watermark, deleted: done.deleted, start_time: range.start.0, end_time: range.end.0 })
+}
+
+/// What a request deletes. Blocks on the catalog.
+fn deletion(services: &Services, request: &DeleteRangeRequest, limits: &QueryLimits) -> Result<(TimeRange, Correction), Status> {
+    let range = range(services, &request.start, &request.end, &request.zone)?;
+    let selected = resolve::tags(services, &request.tags, limits)?;
+    if !selected.missing.is_empty() {
+        return Err(status::tags_not_found(&selected.missing));
+    }
+    if selected.tags.is_empty() {
+        return Err(status::invalid("tags", "no tag matches; nothing was deleted"));
+    }
+    let deletions = selected.tags.iter().map(|tag| (tag.id, range)).collect();
+    let reason = reason(&request.reason)?;
+    Ok((range, Correction { deletions, batch: SampleBatch::default(), principal: principal(), reason }))
 }
 
 pub async fn replace_range(services: Services, request: ReplaceRangeRequest) -> Result<ReplaceRangeResponse, Status> {

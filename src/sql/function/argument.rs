@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use super::guess::CallParameters;
 use crate::{
     error::{external, invalid},
-    scan::{BatchSink, EngineTable},
+    scan::{self, BatchSink, EngineTable, StatementLimits},
 };
 use historian_model::{Tag, TagSelection, TimeRange, Timestamp};
 use historian_query::{Operator, QueryEngine};
@@ -54,6 +54,8 @@ impl FunctionSource {
 pub struct CallArguments<'a> {
     function: &'a TableFunction,
     expressions: &'a [Expr],
+    /// How long the statement may be planned.
+    bounds: Option<Arc<StatementLimits>>,
     next: usize,
     now: Timestamp,
     parameters: Option<Arc<CallParameters>>,
@@ -63,8 +65,9 @@ impl<'a> CallArguments<'a> {
     pub fn new(function: &'a TableFunction, arguments: &TableFunctionArgs<'a, '_>) -> CallArguments<'a> {
         let properties = arguments.session().execution_props();
         let now = properties.query_execution_start_time.and_then(|time| time.timestamp_nanos_opt()).map_or(Timestamp(0), Timestamp);
-        let parameters = arguments.session().config().get_extension();
-        CallArguments { function, expressions: arguments.exprs(), next: 0, now, parameters }
+        let config = arguments.session().config();
+        let (bounds, parameters) = (config.get_extension(), config.get_extension());
+        CallArguments { function, expressions: arguments.exprs(), bounds, next: 0, now, parameters }
     }
 
     /// Tags: a name or glob as text, or a JSON array of them.
@@ -79,7 +82,7 @@ impl<'a> CallArguments<'a> {
             return Err(self.refuse("tags", &format!("names {} tags or globs, 1 to {PATTERNS_MAX} are taken", patterns.len())));
         }
         let selection = TagSelection::parse(&patterns).map_err(|error| self.refuse("tags", &error.to_string()))?;
-        let (tags, missing) = source.catalog.select(&selection);
+        let (tags, missing) = source.catalog.select_while(&selection, &|| scan::go_on(self.bounds.as_deref()))?;
         if let Some(name) = missing.first() {
             return Err(self.refuse("tags", &format!("there is no tag {name:?}")));
         }

@@ -16,8 +16,11 @@ use datafusion::{
 };
 
 use super::samples;
-use crate::error::invalid;
-use historian_model::{Tag, TagSelection, TimeRange, Timestamp, selection::TagPattern};
+use crate::{
+    error::invalid,
+    scan::{self, StatementLimits},
+};
+use historian_model::{Tag, TagSelection, TimeRange, Timestamp};
 use historian_store::Catalog;
 
 /// Tags and times that a list of filters leaves over.
@@ -75,10 +78,11 @@ pub fn select(filters: &[Expr], catalog: &Catalog, state: &dyn Session) -> Resul
         names = Some(names.map_or(listed.clone(), |before| before.intersection(&listed).cloned().collect()));
     }
     let selection = match names {
-        Some(names) => TagSelection { patterns: names.into_iter().map(TagPattern::Exact).collect() },
+        Some(names) => TagSelection::of_names(names.into_iter().collect()),
         None => TagSelection::all(),
     };
-    let (mut tags, _) = catalog.select(&selection);
+    let bounds = state.config().get_extension::<StatementLimits>();
+    let (mut tags, _) = catalog.select_while(&selection, &|| scan::go_on(bounds.as_deref()))?;
     if let Some(filter) = conjunction(other)
         && !tags.is_empty()
     {

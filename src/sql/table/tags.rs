@@ -16,8 +16,8 @@ use datafusion::{
 
 use super::predicate;
 use crate::scan::{BatchSink, EngineTable};
-use historian_model::{Tag, TagSelection, selection::TagPattern};
-use historian_query::{QueryError, arrow_column};
+use historian_model::{Tag, TagSelection};
+use historian_query::{QueryError, QueryLimits, arrow_column};
 use historian_store::Catalog;
 
 /// Tags per look into the catalog, and per batch.
@@ -86,17 +86,17 @@ impl TableProvider for TagsTable {
         let names = filters.iter().find_map(|filter| predicate::listed(filter, "name"));
         let rows = names.as_ref().map_or(self.catalog.len(), Vec::len);
         let catalog = self.catalog.clone();
-        let work = move |_: &_, emit: BatchSink<'_>| read(&catalog, names.as_deref(), emit);
+        let work = move |limits: &QueryLimits, emit: BatchSink<'_>| read(&catalog, names.as_deref(), limits, emit);
         EngineTable { name: "tags", tags: Vec::new(), schema: schema(), work: Arc::new(work), rows: Some(rows) }
             .scan(state, projection, &[], limit)
             .await
     }
 }
 
-fn read(catalog: &Catalog, names: Option<&[String]>, emit: BatchSink<'_>) -> std::result::Result<(), QueryError> {
+fn read(catalog: &Catalog, names: Option<&[String]>, limits: &QueryLimits, emit: BatchSink<'_>) -> std::result::Result<(), QueryError> {
+    let go_on = || limits.check(0);
     if let Some(names) = names {
-        let patterns = names.iter().cloned().map(TagPattern::Exact).collect();
-        let (tags, _) = catalog.select(&TagSelection { patterns });
+        let (tags, _) = catalog.select_while(&TagSelection::of_names(names.to_vec()), &go_on)?;
         for page in tags.chunks(PAGE) {
             if !emit(batch(page)?) {
                 break;
@@ -106,7 +106,7 @@ fn read(catalog: &Catalog, names: Option<&[String]>, emit: BatchSink<'_>) -> std
     }
     let mut after: Option<String> = None;
     loop {
-        let page = catalog.page(&TagSelection::all(), after.as_deref(), PAGE, &|_| true);
+        let page = catalog.page(&TagSelection::all(), after.as_deref(), PAGE, &|_| true, &go_on)?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.name().as_str().to_owned());
         if !emit(batch(&page)?) || page.len() < PAGE {

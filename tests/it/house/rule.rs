@@ -1,7 +1,7 @@
 //! The rules that no compiler checks, one static list. STYLE.md and ARCHITECTURE.md tell why each one is there; `reason` is what a builder who broke it
 //! needs to know.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use super::source::{Source, words};
 
@@ -23,6 +23,8 @@ pub struct Rule {
 pub enum Forbids {
     /// Identifiers, or paths of identifiers (`SystemTime::now`); one that starts with a dot is a method call.
     Words(&'static [&'static str]),
+    /// The same, in the bodies of `async fn` and in `async` blocks.
+    WordsInAsync(&'static [&'static str]),
     /// Parts of `std` by their first name (`fs`).
     Std(&'static [&'static str]),
     /// A file that does not begin with `//!`.
@@ -84,20 +86,44 @@ impl Rule {
 
     fn found(&self, source: &Source) -> Vec<(usize, String)> {
         match self.forbids {
-            Forbids::Words(forbidden) => forbidden
-                .iter()
-                .flat_map(|word| {
-                    let (name, is_call) = word.strip_prefix('.').map_or((*word, false), |name| (name, true));
-                    words(&source.code, name)
-                        .filter(move |at| !is_call || source.code[..*at].trim_end().ends_with('.'))
-                        .map(|at| (at, (*word).to_owned()))
-                })
-                .collect(),
+            Forbids::Words(forbidden) => named(source, forbidden).collect(),
+            Forbids::WordsInAsync(forbidden) => {
+                let bodies = async_bodies(&source.code);
+                named(source, forbidden).filter(|(at, _)| bodies.iter().any(|body| body.contains(at))).collect()
+            }
             Forbids::Std(forbidden) => std_parts(&source.code).into_iter().filter(|(_, part)| forbidden.contains(&part.as_str())).collect(),
             Forbids::HeadWithoutComment if source.text.starts_with("//!") => Vec::new(),
             Forbids::HeadWithoutComment => vec![(0, "the first line".to_owned())],
         }
     }
+}
+
+/// Where these words are.
+fn named<'a>(source: &'a Source, forbidden: &'a [&'a str]) -> impl Iterator<Item = (usize, String)> + 'a {
+    forbidden.iter().flat_map(move |word| {
+        let (name, is_call) = word.strip_prefix('.').map_or((*word, false), |name| (name, true));
+        words(&source.code, name)
+            .filter(move |at| !is_call || source.code[..*at].trim_end().ends_with('.'))
+            .map(|at| (at, (*word).to_owned()))
+    })
+}
+
+/// Bodies of functions and blocks that are `async`.
+fn async_bodies(code: &str) -> Vec<Range<usize>> {
+    let body = |at: usize| {
+        let start = at + code[at..].find(['{', ';']).filter(|open| code[at + open..].starts_with('{'))?;
+        let mut depth = 0;
+        for (index, c) in code[start..].char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 1 => return Some(start..start + index),
+                '}' => depth -= 1,
+                _ => {}
+            }
+        }
+        None
+    };
+    words(code, "async").filter_map(body).collect()
 }
 
 /// First names below `std` that the code uses: `std::fs::File` and `std::{fs, io}` give `fs` (and `io`).
@@ -226,6 +252,26 @@ pub static RULES: &[Rule] = &[
             },
         ],
         ..Rule::foreign("read only", "a session is never asked to write or to call", &[".write", ".call"], &[])
+    },
+    Rule {
+        name: "tags are selected on blocking threads",
+        reason: "reading globs and selecting tags takes long: a function that is not async does it, and Api::bounded runs that",
+        within: &["src/api/"],
+        but_not: &[],
+        tests_are_free: true,
+        forbids: Forbids::WordsInAsync(&[
+            "resolve::selection",
+            "resolve::selection_or_all",
+            "resolve::selection_of_some",
+            "resolve::tags",
+            "resolve::tags_or_all",
+            "TagSelection::parse",
+            "TagSelection::parse_or_all",
+            ".select",
+            ".select_while",
+            ".page",
+        ]),
+        exceptions: &[],
     },
     Rule {
         within: EVERYWHERE,
