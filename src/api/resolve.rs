@@ -13,7 +13,7 @@ use historian_model::{
     selection::InvalidSelection,
     time::{LENGTH_FORMS, length_of_time},
 };
-use historian_query::QueryLimits;
+use historian_query::{QueryError, QueryLimits};
 
 /// Tags that a request selects, and the exact names in it that no tag has.
 pub struct SelectedTags {
@@ -22,43 +22,38 @@ pub struct SelectedTags {
 }
 
 /// Patterns of a request. Blocks while they are read.
-pub fn selection(patterns: &[String], limits: &ApiLimits) -> Result<TagSelection, Status> {
-    parsed(patterns, limits, TagSelection::parse)
+pub fn selection(patterns: &[String], bounds: &ApiLimits, limits: &QueryLimits) -> Result<TagSelection, Status> {
+    if patterns.len() > bounds.patterns_max {
+        let message = format!("{} names and globs, at most {} are taken; use a glob such as area1/**", patterns.len(), bounds.patterns_max);
+        return Err(status::invalid("tags", message));
+    }
+    TagSelection::parse_while(patterns, &|| limits.check(0).is_ok()).map_err(|error| match error {
+        InvalidSelection::Stopped => go_on(limits).err().unwrap_or_else(|| status::from_query(&QueryError::Cancelled)),
+        error => status::from_selection(&error),
+    })
 }
 
 /// Patterns of a request in which none mean all tags. Blocks while they are read.
-pub fn selection_or_all(patterns: &[String], limits: &ApiLimits) -> Result<TagSelection, Status> {
-    parsed(patterns, limits, TagSelection::parse_or_all)
+pub fn selection_or_all(patterns: &[String], bounds: &ApiLimits, limits: &QueryLimits) -> Result<TagSelection, Status> {
+    if patterns.is_empty() { Ok(TagSelection::all()) } else { selection(patterns, bounds, limits) }
 }
 
 /// Patterns of a request that has to have some: a forgotten field is not taken for a wish for everything. Blocks while they are read.
-pub fn selection_of_some(patterns: &[String], limits: &ApiLimits) -> Result<TagSelection, Status> {
+pub fn selection_of_some(patterns: &[String], bounds: &ApiLimits, limits: &QueryLimits) -> Result<TagSelection, Status> {
     if patterns.is_empty() {
         return Err(status::invalid("tags", "name at least one tag or glob; \"**\" selects all"));
     }
-    selection(patterns, limits)
-}
-
-fn parsed(
-    patterns: &[String],
-    limits: &ApiLimits,
-    parse: fn(&[String]) -> Result<TagSelection, InvalidSelection>,
-) -> Result<TagSelection, Status> {
-    if patterns.len() > limits.patterns_max {
-        let message = format!("{} names and globs, at most {} are taken; use a glob such as area1/**", patterns.len(), limits.patterns_max);
-        return Err(status::invalid("tags", message));
-    }
-    parse(patterns).map_err(|error| status::from_selection(&error))
+    selection(patterns, bounds, limits)
 }
 
 /// Tags of a query. Blocks on the catalog.
 pub fn tags(services: &Services, patterns: &[String], limits: &QueryLimits) -> Result<SelectedTags, Status> {
-    selected(services, &selection_of_some(patterns, &services.limits)?, limits)
+    selected(services, &selection_of_some(patterns, &services.limits, limits)?, limits)
 }
 
 /// Tags of a request in which no patterns mean all. Blocks on the catalog.
 pub fn tags_or_all(services: &Services, patterns: &[String], limits: &QueryLimits) -> Result<SelectedTags, Status> {
-    selected(services, &selection_or_all(patterns, &services.limits)?, limits)
+    selected(services, &selection_or_all(patterns, &services.limits, limits)?, limits)
 }
 
 fn selected(services: &Services, selection: &TagSelection, limits: &QueryLimits) -> Result<SelectedTags, Status> {
@@ -194,7 +189,11 @@ mod tests {
     #[test]
     fn absurd_selections_are_refused() {
         let limits = ApiLimits::default();
-        assert_eq!(selection(&vec!["a".to_owned(); 1_000_000], &limits).unwrap_err().code(), Code::InvalidArgument);
-        assert_eq!(selection(&["a/[".to_owned()], &limits).unwrap_err().code(), Code::InvalidArgument);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        let query = QueryLimits::new(deadline, u64::MAX, tokio_util::sync::CancellationToken::new());
+        assert_eq!(selection(&vec!["a".to_owned(); 1_000_000], &limits, &query).unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(selection(&["a/[".to_owned()], &limits, &query).unwrap_err().code(), Code::InvalidArgument);
+        query.cancel.cancel();
+        assert_eq!(selection(&["a/*".to_owned()], &limits, &query).unwrap_err().code(), Code::Cancelled);
     }
 }

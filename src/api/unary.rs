@@ -3,7 +3,7 @@
 
 use tonic::{Status, metadata::MetadataMap};
 
-use super::{Api, blocking};
+use super::{Api, blocking, resolve};
 use historian_query::QueryLimits;
 
 impl Api {
@@ -19,6 +19,11 @@ impl Api {
     ) -> Result<T, Status> {
         let limits = self.query_limits(headers);
         let _cancel_on_drop = limits.cancel.clone().drop_guard();
-        blocking(move || work(&limits)).await
+        blocking(move || {
+            // Nothing is begun for who left while it waited for a thread.
+            resolve::go_on(&limits)?;
+            work(&limits)
+        })
+        .await
     }
 }

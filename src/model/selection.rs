@@ -54,6 +54,8 @@ pub enum InvalidSelection {
          ask in parts"
     )]
     TooLarge,
+    #[error("nobody waits for the selection")]
+    Stopped,
 }
 
 /// Longest pattern in bytes.
@@ -70,11 +72,22 @@ impl TagSelection {
     /// # Errors
     /// Names the first pattern that is empty or no valid glob; or all globs together are too long.
     pub fn parse<S: AsRef<str>>(patterns: &[S]) -> Result<TagSelection, InvalidSelection> {
+        TagSelection::parse_while(patterns, &|| true)
+    }
+
+    /// As [`TagSelection::parse`], where before each pattern it is asked whether to go on.
+    ///
+    /// # Errors
+    /// Also [`InvalidSelection::Stopped`].
+    pub fn parse_while<S: AsRef<str>>(patterns: &[S], go_on: &dyn Fn() -> bool) -> Result<TagSelection, InvalidSelection> {
         let mut written = Vec::new();
         let mut room = GLOB_STEPS_MAX;
         let mut globs: Vec<Vec<Step>> = Vec::new();
         for pattern in patterns.iter().map(AsRef::as_ref) {
             let refuse = |reason: String| InvalidSelection::Pattern { pattern: pattern.chars().take(80).collect(), reason };
+            if !go_on() {
+                return Err(InvalidSelection::Stopped);
+            }
             if pattern.is_empty() {
                 return Err(refuse("it is empty".into()));
             }

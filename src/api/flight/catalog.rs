@@ -27,7 +27,7 @@ struct JsonCriteria {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` when it is none of these.
-pub fn selection(criteria: &Criteria, services: &Services) -> Result<TagSelection, Status> {
+pub fn selection(criteria: &Criteria, services: &Services, query: &QueryLimits) -> Result<TagSelection, Status> {
     let limits = &services.limits;
     if criteria.expression.len() > limits.ticket_bytes_max {
         let message = format!("has {} bytes, at most {} are taken", criteria.expression.len(), limits.ticket_bytes_max);
@@ -39,9 +39,9 @@ pub fn selection(criteria: &Criteria, services: &Services) -> Result<TagSelectio
     }
     if text.starts_with('{') && text.contains('"') {
         let JsonCriteria { tags } = serde_json::from_str(text).map_err(|error| status::invalid("criteria", error.to_string()))?;
-        return resolve::selection(&tags, limits);
+        return resolve::selection(&tags, limits, query);
     }
-    resolve::selection(&[text.to_owned()], limits)
+    resolve::selection(&[text.to_owned()], limits, query)
 }
 
 /// Streams the flights of the selected tags in the order of their names. Blocks on the catalog.

@@ -128,7 +128,7 @@ impl FlightService for Flight {
         let services = self.0.services.clone();
         let selection = self.0.bounded(&headers, {
             let services = services.clone();
-            move |_| catalog::selection(&criteria, &services)
+            move |limits| catalog::selection(&criteria, &services, limits)
         });
         let selection = selection.await?;
         let stream = self.0.stream(&headers, move |limits, emitter| catalog::list(&services, &selection, limits, emitter))?;

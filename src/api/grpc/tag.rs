@@ -100,7 +100,7 @@ fn page(services: &Services, mut request: v1::ListTagsRequest, limits: &QueryLim
         size @ 1..=PAGE_MAX => size,
         size => return Err(status::invalid("page_size", format!("{size} is not between 0 (meaning {PAGE_DEFAULT}) and {PAGE_MAX}"))),
     } as usize;
-    let selection = resolve::selection_or_all(&request.tags, &services.limits)?;
+    let selection = resolve::selection_or_all(&request.tags, &services.limits, limits)?;
     let conditions = filter::Filter::parse(&request.filter)?;
     let token = std::mem::take(&mut request.page_token);
     let sum = request_sum(&request);

@@ -14,7 +14,7 @@ use historian_query::QueryLimits;
 pub struct Asker<'a> {
     pub services: &'a Services,
     /// How long may be looked for what the request means.
-    limits: &'a QueryLimits,
+    pub limits: &'a QueryLimits,
     /// The one clock reading that all times of the request are relative to.
     pub now: Timestamp,
     /// Which of the selected tags are meant; `None` all.

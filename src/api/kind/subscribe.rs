@@ -126,7 +126,7 @@ impl QueryKind for SubscribeKind {
     type Request = v1::SubscribeRequest;
 
     fn resolve(asker: &Asker<'_>, request: v1::SubscribeRequest) -> Result<(SubscribeKind, UnknownNames), Status> {
-        let selection = resolve::selection_of_some(&request.tags, &asker.services.limits)?;
+        let selection = resolve::selection_of_some(&request.tags, &asker.services.limits, asker.limits)?;
         Ok((SubscribeKind { selection, request }, Vec::new()))
     }
 

@@ -81,8 +81,12 @@ impl<'a> CallArguments<'a> {
         if patterns.is_empty() || patterns.len() > PATTERNS_MAX {
             return Err(self.refuse("tags", &format!("names {} tags or globs, 1 to {PATTERNS_MAX} are taken", patterns.len())));
         }
-        let selection = TagSelection::parse(&patterns).map_err(|error| self.refuse("tags", &error.to_string()))?;
-        let (tags, missing) = source.catalog.select_while(&selection, &|| scan::go_on(self.bounds.as_deref()))?;
+        let go_on = || scan::go_on(self.bounds.as_deref());
+        let selection = TagSelection::parse_while(&patterns, &|| go_on().is_ok()).map_err(|error| match go_on() {
+            Ok(()) => self.refuse("tags", &error.to_string()),
+            Err(ended) => ended,
+        })?;
+        let (tags, missing) = source.catalog.select_while(&selection, &go_on)?;
         if let Some(name) = missing.first() {
             return Err(self.refuse("tags", &format!("there is no tag {name:?}")));
         }

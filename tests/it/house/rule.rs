@@ -266,6 +266,7 @@ pub static RULES: &[Rule] = &[
             "resolve::tags",
             "resolve::tags_or_all",
             "TagSelection::parse",
+            "TagSelection::parse_while",
             "TagSelection::parse_or_all",
             ".select",
             ".select_while",
