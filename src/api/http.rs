@@ -85,7 +85,7 @@ pub async fn serve_http_from_the_start(
     let routes = TowerToHyperService::new(routes);
     let connections_max = (limits.connections_max / 8).clamp(CONNECTIONS_MAX.0, CONNECTIONS_MAX.1);
     let gate = ConnectionGate::new(Port::Http, connections_max, connections_max, metrics);
-    let mut incoming = Box::pin(ConnectionAcceptor::new(listener, gate, ConnectionTimes::from(limits)).into_stream());
+    let mut incoming = ConnectionAcceptor::new(listener, gate, ConnectionTimes::from(limits)).into_stream();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

@@ -101,7 +101,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
 
     let OpenedServer { claim, catalog, store, ingest, maintenance, mark, devices, mut silence } = {
         let (configuration, clock) = (configuration.clone(), clock.clone());
-        tokio::task::spawn_blocking(move || open(claim, &configuration, &descriptors, &clock, around_store)).await??
+        tokio::task::spawn_blocking(move || open(claim, &configuration, descriptors, &clock, around_store)).await??
     };
     let unwritten = silence::end_values(&mut silence, &ingest).await;
     let tags = {
@@ -149,7 +149,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
 
     // A door that fails takes the process down in order rather than leaving it half open.
     let served = tokio::join!(
-        stopping(&stop, api::serve(listener, services, stop.clone())),
+        stopping(&stop, Box::pin(api::serve(listener, services, stop.clone()))),
         stopping(&stop, async { telling.join_next().await }),
         async {
             stop.cancelled().await;
@@ -213,7 +213,7 @@ struct ConfiguredTag {
 fn open(
     claim: Option<Claim>,
     configuration: &Configuration,
-    descriptors: &Descriptors,
+    descriptors: Descriptors,
     clock: &Arc<dyn Clock>,
     around_store: Wrapper<dyn Store>,
 ) -> anyhow::Result<OpenedServer> {

@@ -92,7 +92,7 @@ impl Raw {
     }
 
     /// Everything up to the end, and how long after the beginning that came.
-    fn to_end(&mut self) -> (Vec<u8>, Duration) {
+    fn until_end(&mut self) -> (Vec<u8>, Duration) {
         let mut bytes = std::mem::take(&mut self.unread);
         let mut part = [0; 4096];
         loop {
@@ -178,13 +178,13 @@ async fn write(channel: &Channel, tag: &str, timestamps: Vec<i64>) -> Result<(),
 }
 
 /// A counter or gauge of the metrics; 0 where it is not there.
-fn metric(address: SocketAddr, name: &str) -> f64 {
+fn metric(address: SocketAddr, name: &str) -> u64 {
     let (_, text) = http::get(address, "/metrics").unwrap();
-    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0.0)
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Waits for a metric: a connection is counted until its task has ended, a moment after the client sees its end.
-fn becomes(address: SocketAddr, name: &str, value: f64) {
+fn becomes(address: SocketAddr, name: &str, value: u64) {
     let begun = Instant::now();
     while metric(address, name) != value {
         assert!(begun.elapsed() < seconds(10), "{name} is {}, not {value}", metric(address, name));
@@ -216,8 +216,8 @@ async fn a_connection_without_a_request_is_closed_in_time_and_one_with_a_request
     ];
     let mut open: Vec<Raw> = silent.iter().map(|(_, address, first)| Raw::open(*address, first)).collect();
     for ((name, ..), raw) in silent.iter().zip(&mut open) {
-        let (_, after) = raw.to_end();
-        assert!((seconds(1) - Duration::from_millis(100)..seconds(4)).contains(&after), "{name}: {after:?}");
+        let (_, after) = raw.until_end();
+        assert!((Duration::from_millis(900)..seconds(4)).contains(&after), "{name}: {after:?}");
     }
     // A trickle is no request either.
     let mut drop_by_drop = Raw::open(historian.http, b"GET /livez HTTP/1.1\r\n");
@@ -226,8 +226,8 @@ async fn a_connection_without_a_request_is_closed_in_time_and_one_with_a_request
     }
     assert!(drop_by_drop.begun.elapsed() < seconds(4), "{:?}", drop_by_drop.begun.elapsed());
     asks(&channel).await.unwrap();
-    becomes(historian.http, r#"historian_connections_cut_total{port="grpc",reason="no_request"}"#, 6.0);
-    becomes(historian.http, r#"historian_connections{port="grpc"}"#, 1.0);
+    becomes(historian.http, r#"historian_connections_cut_total{port="grpc",reason="no_request"}"#, 6);
+    becomes(historian.http, r#"historian_connections{port="grpc"}"#, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,7 +248,7 @@ async fn an_idle_connection_is_said_goodbye_and_one_with_an_open_request_stays()
     // The trailers of the answer.
     while raw.wait(HEADERS, 1).0 & END_STREAM == 0 {}
     let answered = Instant::now();
-    let (bytes, _) = raw.to_end();
+    let (bytes, _) = raw.until_end();
     let after = answered.elapsed();
     assert!((Duration::from_millis(900)..seconds(4)).contains(&after), "{after:?}");
     assert_eq!(goodbye(bytes), Some((0, "it was idle for long".to_owned())));
@@ -259,7 +259,7 @@ async fn an_idle_connection_is_said_goodbye_and_one_with_an_open_request_stays()
     write(&idle, "a", vec![2]).await.unwrap();
     let message = tokio::time::timeout(seconds(10), subscription.next()).await.expect("it comes").expect("it goes on").unwrap();
     assert_eq!(message.samples[0].tag, "a");
-    assert!(metric(historian.http, r#"historian_connections_cut_total{port="grpc",reason="idle"}"#) >= 2.0);
+    assert!(metric(historian.http, r#"historian_connections_cut_total{port="grpc",reason="idle"}"#) >= 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -280,7 +280,7 @@ async fn floods_of_frames_that_serve_nothing_are_cut_within_a_second() {
         // A call whose message does not come, so that data may come.
         raw.send(&frame(HEADERS, END_HEADERS, 1, &fields(STATUS)));
         let mut reader = raw.stream.try_clone().unwrap();
-        let reading = std::thread::spawn(move || while reader.read(&mut [0; 65_536]).is_ok_and(|count| count > 0) {});
+        let reading = std::thread::spawn(move || while reader.read(&mut [0; 4_096]).is_ok_and(|count| count > 0) {});
         let begun = Instant::now();
         let flood = flood.repeat(100);
         while begun.elapsed() < seconds(10) && raw.stream.write_all(&flood).is_ok() {}
@@ -290,7 +290,7 @@ async fn floods_of_frames_that_serve_nothing_are_cut_within_a_second() {
         asks(&channel).await.unwrap();
     }
     // One kind is ended by the HTTP/2 library before us.
-    assert!(metric(historian.http, r#"historian_connections_cut_total{port="grpc",reason="frames"}"#) >= 5.0);
+    assert!(metric(historian.http, r#"historian_connections_cut_total{port="grpc",reason="frames"}"#) >= 5);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn requests_whose_answers_nobody_takes_are_ended_and_the_connection_goes_on() {
         while raw.frame().0 != RST_STREAM {}
     }
     assert!(begun.elapsed() < seconds(10), "{:?}", begun.elapsed());
-    becomes(historian.http, r#"historian_connections{port="grpc"}"#, 1.0);
+    becomes(historian.http, r#"historian_connections{port="grpc"}"#, 1);
     raw.send(&[call(513), frame(WINDOW_UPDATE, 0, 513, &1_000_u32.to_be_bytes())].concat());
     while raw.wait(HEADERS, 513).0 & END_STREAM == 0 {}
 }
@@ -366,17 +366,17 @@ fn a_connection_too_many_is_told_so_and_one_fewer_makes_room() {
         raw.send(&call(1));
         while raw.wait(HEADERS, 1).0 & END_STREAM == 0 {}
     }
-    let (bytes, after) = Raw::greeted(historian.grpc).to_end();
+    let (bytes, after) = Raw::greeted(historian.grpc).until_end();
     let (code, text) = goodbye(bytes).expect("a refusal says so");
     assert_eq!(code, 11);
     assert!(text.contains("limits.connections_per_address_max") && after < seconds(2), "{text} {after:?}");
     held.pop();
-    becomes(historian.http, r#"historian_connections{port="grpc"}"#, 2.0);
+    becomes(historian.http, r#"historian_connections{port="grpc"}"#, 2);
     let mut next = Raw::greeted(historian.grpc);
     next.send(&call(1));
     while next.wait(HEADERS, 1).0 & END_STREAM == 0 {}
 
-    becomes(historian.http, r#"historian_connections_refused_total{port="grpc",reason="address"}"#, 1.0);
+    becomes(historian.http, r#"historian_connections_refused_total{port="grpc",reason="address"}"#, 1);
 }
 
 #[test]
@@ -395,7 +395,7 @@ fn whoever_only_holds_connections_locks_nobody_out() {
     first.send(&call(3));
     while first.wait(HEADERS, 3).0 & END_STREAM == 0 {}
     // All places are held by those who asked.
-    let (code, text) = goodbye(Raw::greeted(historian.grpc).to_end().0).expect("a refusal says so");
+    let (code, text) = goodbye(Raw::greeted(historian.grpc).until_end().0).expect("a refusal says so");
     assert!(code == 11 && text.contains("limits.connections_max"), "{text}");
     for raw in &mut others {
         raw.send(&call(3));
@@ -415,8 +415,8 @@ fn whoever_only_holds_connections_locks_nobody_out() {
     }
     assert_eq!(historian.get("/livez").0, 200);
     drop(held);
-    assert!(metric(historian.http, r#"historian_connections_cut_total{port="http",reason="gave_way"}"#) >= 100.0);
-    assert!(metric(historian.http, r#"historian_connections_cut_total{port="grpc",reason="gave_way"}"#) >= 160.0);
+    assert!(metric(historian.http, r#"historian_connections_cut_total{port="http",reason="gave_way"}"#) >= 100);
+    assert!(metric(historian.http, r#"historian_connections_cut_total{port="grpc",reason="gave_way"}"#) >= 160);
 }
 
 /// A server with so many descriptors at the most.

@@ -99,11 +99,11 @@ impl ConnectionAcceptor {
     }
 
     /// All connections that may be served, without end.
-    pub fn into_stream(self) -> impl Stream<Item = io::Result<WatchedConnection<TcpStream>>> {
-        futures::stream::unfold(self, |mut acceptor| async {
+    pub fn into_stream(self) -> impl Stream<Item = io::Result<WatchedConnection<TcpStream>>> + Unpin {
+        Box::pin(futures::stream::unfold(self, |mut acceptor| async {
             let connection = acceptor.accept().await;
             Some((Ok(connection), acceptor))
-        })
+        }))
     }
 }
 

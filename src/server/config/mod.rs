@@ -239,7 +239,9 @@ fn finish(
         let message = format!("{} is server.listen as well; the two need an address each", server.http);
         problems.push(ConfigProblem { position: position_of("server.http"), key: "server.http".into(), message });
     }
-    let bounds: Vec<NumberLimits> = [configuration.storage.bounds(), configuration.backup.bounds(), configuration.scrub.bounds(), configuration.limits.bounds()].concat();
+    let bounds: Vec<NumberLimits> =
+        [configuration.storage.bounds(), configuration.backup.bounds(), configuration.scrub.bounds(), configuration.limits.bounds()]
+            .concat();
     for (key, value, bounds) in bounds.into_iter().filter(|(_, value, bounds)| !bounds.contains(value)) {
         let message = format!("{value} is not from {} to {}", bounds.start(), bounds.end());
         problems.push(ConfigProblem { position: position_of(key), key: key.into(), message });
