@@ -144,7 +144,7 @@ impl Shapes {
         let entries: Vec<String> = message
             .nested_type
             .iter()
-            .filter(|nested| nested.options.as_ref().is_some_and(|options| options.map_entry()))
+            .filter(|nested| nested.options.as_ref().is_some_and(prost_types::MessageOptions::map_entry))
             .map(|nested| format!(".{name}.{}", nested.name()))
             .collect();
         let Shape(index) = self.named(&name);
