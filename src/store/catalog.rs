@@ -260,7 +260,9 @@ impl Catalog {
             self.store.change_catalog(&entries, &told)?;
         }
         let visible = self.change(|visible| {
-            tags.into_iter().for_each(|tag| _ = visible.insert(tag));
+            for tag in tags {
+                visible.insert(tag);
+            }
             visible.clone()
         });
         names.iter().map(|name| visible.get(name.as_str()).cloned().ok_or_else(|| CatalogError::NotFound(name.to_string()))).collect()

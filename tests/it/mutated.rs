@@ -234,7 +234,7 @@ async fn damaged_messages_are_the_clients_mistake_at_every_door() {
     }
     let log = historian.log();
     assert!(!log.contains("panicked") && !log.contains("a bug"), "{log}");
-    assert!(counts["InvalidArgument"] > 1_000 && counts["Ok"] > 500, "{counts:?}");
+    assert!(counts["InvalidArgument"] > 1_000 && counts["Ok"] > 200, "{counts:?}");
     // And it serves.
     let write = grpc_doors().swap_remove(0);
     raw::call(&channel, write.path, write.sound, false).await.unwrap();

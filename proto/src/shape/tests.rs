@@ -1,3 +1,7 @@
+//! The scan against the decoder, whose memory it tells, of sound messages and of changed ones.
+
+use std::sync::OnceLock;
+
 use prost::Message;
 use prost_types::{ListValue, Struct, Value, value::Kind};
 
@@ -9,11 +13,12 @@ const PLENTY: usize = 1 << 40;
 
 /// Scans in pieces, as a network would bring them.
 fn scan(name: &str, bytes: &[u8], piece: usize, bytes_max: usize) -> Result<usize, ScanError> {
-    let shapes = Shapes::of_package();
+    static SHAPES: OnceLock<Shapes> = OnceLock::new();
+    let shapes = SHAPES.get_or_init(Shapes::of_package);
     let shape = shapes.find(name).unwrap_or_else(|| panic!("{name} is not known"));
     let mut taken = Vec::new();
     for length in [Some(bytes.len()), None] {
-        let mut scan = Scan::new(&shapes, shape, length, bytes_max);
+        let mut scan = Scan::new(shapes, shape, length, bytes_max);
         let pushed = bytes.chunks(piece).try_for_each(|piece| scan.push(piece));
         taken.push(pushed.and_then(|()| scan.finish()));
     }
@@ -112,6 +117,9 @@ fn what_a_decoder_takes_passes_and_lengths_that_lie_do_not() {
     for _ in 0..20_000 {
         let mut bytes = sound.clone();
         for _ in 0..=random(3) {
+            if bytes.is_empty() {
+                break;
+            }
             let at = random(bytes.len());
             match random(4) {
                 0 => bytes[at] ^= 1 << random(8),

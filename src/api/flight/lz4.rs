@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn what_is_no_frame_is_an_error_and_no_promise() {
-        let whole = frame(FrameInfo::new(), &[&[7; 100_000]]);
+        let whole = frame(FrameInfo::new(), &[&vec![7; 100_000]]);
         for cut in 0..whole.len() - 8 {
             // Refused, or no longer than was said.
             if let Ok(exceeded) = exceeds(&whole[..cut], 100_000) {

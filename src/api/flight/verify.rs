@@ -56,10 +56,15 @@ fn field(field: &ipc::Field) -> Result<(), &'static str> {
     }
     let children = field.children().map_or(0, |children| children.len());
     let sound = match field.type_type() {
-        Type::Null | Type::Bool | Type::Binary | Type::BinaryView | Type::LargeBinary | Type::Utf8 | Type::Utf8View | Type::LargeUtf8 => {
-            true
-        }
-        Type::Struct_ => true,
+        Type::Null
+        | Type::Bool
+        | Type::Binary
+        | Type::BinaryView
+        | Type::LargeBinary
+        | Type::Utf8
+        | Type::Utf8View
+        | Type::LargeUtf8
+        | Type::Struct_ => true,
         Type::Int => return int(field.type_as_int()),
         Type::FixedSizeBinary => field.type_as_fixed_size_binary().is_some_and(|binary| binary.byteWidth() > 0),
         Type::FloatingPoint => field.type_as_floating_point().is_some_and(|float| float.precision().variant_name().is_some()),

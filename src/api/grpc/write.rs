@@ -57,7 +57,7 @@ fn prepare(services: &Services, request: WriteSamplesRequest) -> Result<Prepared
         let tag = std::mem::take(&mut message.tag);
         let added = sample::from_proto(message).and_then(|samples| draft.add(&tag, samples));
         if let Err(refusal) = added {
-            draft.leave_out(tag, refusal);
+            draft.leave_out(&tag, refusal);
         }
     }
     draft.prepare()

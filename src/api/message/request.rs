@@ -36,11 +36,11 @@ pub struct RequestBody {
     /// What is to be handed on. Never more than came at once, or one message that was decompressed.
     ready: VecDeque<Bytes>,
     /// How what follows is seen.
-    mode: Mode,
+    sight: Sight,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+enum Sight {
     Checked,
     /// The next message is longer than any that is taken; the library says so when it sees the length, and reads no further.
     TooLong,
@@ -71,12 +71,12 @@ struct Unpacked {
 impl RequestBody {
     pub fn new(inner: Body, shape: Option<Shape>, gzip: bool, allowance: DecodeAllowance) -> RequestBody {
         let (head, ready) = (Vec::with_capacity(HEAD_BYTES), VecDeque::new());
-        RequestBody { inner, shape, gzip, allowance, head, message: None, ready, mode: Mode::Checked }
+        RequestBody { inner, shape, gzip, allowance, head, message: None, ready, sight: Sight::Checked }
     }
 
     fn take(&mut self, bytes: Bytes) -> Result<(), Status> {
         let mut rest = bytes.clone();
-        while self.mode == Mode::Checked && !rest.is_empty() {
+        while self.sight == Sight::Checked && !rest.is_empty() {
             match &mut self.message {
                 None => {
                     let head = rest.split_to(rest.len().min(HEAD_BYTES - self.head.len()));
@@ -115,7 +115,7 @@ impl RequestBody {
         let bytes_max = self.allowance.bytes_max();
         let content = match flag {
             _ if length > bytes_max => {
-                self.mode = Mode::TooLong;
+                self.sight = Sight::TooLong;
                 Content::Plain(None)
             }
             0 => Content::Plain(self.shape.map(|shape| scan(shape, Some(length), bytes_max))),
@@ -211,7 +211,7 @@ impl http_body::Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         loop {
-            if self.mode == Mode::Refused {
+            if self.sight == Sight::Refused {
                 return Poll::Ready(None);
             }
             if let Some(bytes) = self.ready.pop_front() {
@@ -222,7 +222,7 @@ impl http_body::Body for RequestBody {
                     Ok(bytes) => {
                         if let Err(status) = self.take(bytes) {
                             // What came before in the same piece is handed on no more: the stream ends here.
-                            self.mode = Mode::Refused;
+                            self.sight = Sight::Refused;
                             self.ready.clear();
                             self.message = None;
                             return Poll::Ready(Some(Err(status)));
@@ -236,7 +236,7 @@ impl http_body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.mode == Mode::Refused || self.ready.is_empty() && self.inner.is_end_stream()
+        self.sight == Sight::Refused || self.ready.is_empty() && self.inner.is_end_stream()
     }
 }
 

@@ -89,9 +89,9 @@ impl<'a> WriteDraft<'a> {
     }
 
     /// Leaves out samples of one tag; the answer to the write says so.
-    pub fn leave_out(&mut self, tag: String, refusal: TagRefusal) {
+    pub fn leave_out(&mut self, tag: &str, refusal: TagRefusal) {
         if self.refused.shown.len() < REFUSED_SHOWN_MAX {
-            self.refused.shown.push(RefusedTag { tag: status::shortened(&tag), refusal });
+            self.refused.shown.push(RefusedTag { tag: status::shortened(tag), refusal });
         } else {
             self.refused.more += 1;
         }

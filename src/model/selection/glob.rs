@@ -123,7 +123,9 @@ fn extend(sequences: &mut [Vec<Step>], more: &[Step], room: usize) -> Result<(),
     if steps(sequences) + sequences.len() * more.len() > room {
         return Err(GlobRefusal::TooLarge);
     }
-    sequences.iter_mut().for_each(|steps| steps.extend_from_slice(more));
+    for steps in sequences.iter_mut() {
+        steps.extend_from_slice(more);
+    }
     Ok(())
 }
 

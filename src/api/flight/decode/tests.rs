@@ -1,3 +1,5 @@
+//! Sound messages, and what becomes of them when they are changed or grow.
+
 use arrow::{
     array::{
         BooleanArray, Decimal128Array, DictionaryArray, Float64Array, Int8Array, Int32Array, ListArray, NullArray, StringArray,

@@ -217,8 +217,11 @@ fn what_makes_no_sense_says_so() {
 
 type Push = Box<dyn FnMut(&Samples, Range<usize>) -> Result<(), KpiError>>;
 
+/// A primitive over a scope.
+type MakePrimitive = fn(&Scope) -> Push;
+
 /// Each primitive, with how it takes samples.
-const PRIMITIVES: [(&str, fn(&Scope) -> Push); 6] = [
+const PRIMITIVES: [(&str, MakePrimitive); 6] = [
     ("percent good", |scope| {
         let mut primitive = PercentGood::new(scope).unwrap();
         Box::new(move |samples, rows| primitive.push(samples, rows))
