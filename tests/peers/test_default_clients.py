@@ -328,9 +328,12 @@ def test_gzip_is_taken_from_those_who_send_it_and_no_bomb_goes_off():
 
     # What is small on the wire and large when it is unpacked is refused for what it is then.
     big = grpc.insecure_channel(ADDRESS, compression=grpc.Compression.Gzip, options=[("grpc.max_send_message_length", -1)])
-    bomb = b"\x12" + b"\x80\x80\x80\x28" + bytes(80 * MIB)  # a field of 80 MiB of zeros
+    bomb = b"\x80\x80\x80\x28" + bytes(80 * MIB)  # a field of 80 MiB of zeros
     for method in ("WriteService/WriteSamples", "TagService/GetTag"):
-        refused(grpc.StatusCode.RESOURCE_EXHAUSTED, lambda: big.unary_unary(f"/historian.v1.{method}")(bomb), "size limit")
+        call = big.unary_unary(f"/historian.v1.{method}")
+        refused(grpc.StatusCode.RESOURCE_EXHAUSTED, lambda: call(b"\x7a" + bomb), "when it is decompressed", f"{64 * MIB} bytes of memory")
+    # Zeros where a message should be are none, and refused with the first of them.
+    refused(grpc.StatusCode.INVALID_ARGUMENT, lambda: big.unary_unary("/historian.v1.WriteService/WriteSamples")(b"\x12" + bomb), "cannot be read")
     assert tags.GetTag(tag_pb2.GetTagRequest(name="z/a")).tag == made
 
 

@@ -20,6 +20,8 @@ use crate::{DecodeAllowance, message, status};
 pub const ROWS_MAX: usize = 1_000;
 /// Most bytes of parameters bound to a statement.
 pub const BYTES_MAX: usize = 512 << 10;
+/// Most bytes of the headers of their messages, the schema among them: it takes some 150 bytes a column.
+pub const HEADERS_BYTES_MAX: usize = 1 << 20;
 /// Most bytes that the values of all rows take when they are read, each in each row.
 pub const VALUES_BYTES_MAX: usize = 16 << 20;
 /// Most bytes of all texts and parameters that are kept.

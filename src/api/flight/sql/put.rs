@@ -14,7 +14,7 @@ use futures::StreamExt;
 use prost::{Message, bytes::Bytes};
 use tonic::{Status, Streaming};
 
-use super::prepared::{BYTES_MAX, ROWS_MAX, values_allowance};
+use super::prepared::{BYTES_MAX, HEADERS_BYTES_MAX, ROWS_MAX, values_allowance};
 use crate::{Api, DecodeAllowance, blocking, flight::decode::FlightDecoder, status, stream::ResponseStream};
 use historian_sql::ScalarValue;
 
@@ -44,16 +44,11 @@ pub async fn bind(
     // Known before its values are read.
     let statement = api.sql.prepared.get(&query.prepared_statement_handle)?;
 
-    let mut kept = vec![values_of(&first)?];
+    let mut room = Room::default();
+    let mut kept = vec![room.values_of(&first)?];
     drop(first);
-    let mut bytes = kept_bytes(&kept[0]);
     while let Some(message) = messages.next().await {
-        let values = values_of(&message?)?;
-        bytes += kept_bytes(&values);
-        if bytes > BYTES_MAX || kept.len() > ROWS_MAX {
-            return Err(too_long());
-        }
-        kept.push(values);
+        kept.push(room.values_of(&message?)?);
     }
     let handle = blocking(move || {
         rows(&kept)?; // what cannot be read is refused now, and not when the statement runs
@@ -64,22 +59,30 @@ pub async fn bind(
     Ok(Box::pin(futures::stream::iter([Ok(PutResult { app_metadata: result.encode_to_vec().into() })])))
 }
 
-fn too_long() -> Status {
-    status::too_much("parameters", format!("the parameters have more than {BYTES_MAX} bytes or {ROWS_MAX} messages"))
+/// How much is bound already.
+#[derive(Clone, Copy, Default)]
+struct Room {
+    messages: usize,
+    header_bytes: usize,
+    body_bytes: usize,
 }
 
-/// Bytes that a message of parameters counts among those that are bound.
-fn kept_bytes(values: &FlightData) -> usize {
-    values.data_header.len() + values.data_body.len()
-}
-
-/// A message without what is not of its batch. Its bytes are a copy: slices of what came would keep all of it, metadata too.
-fn values_of(message: &FlightData) -> Result<FlightData, Status> {
-    if kept_bytes(message) > BYTES_MAX {
-        return Err(too_long());
+impl Room {
+    /// A message without what is not of its batch. Its bytes are a copy: slices of what came would keep all of it, metadata too.
+    fn values_of(&mut self, message: &FlightData) -> Result<FlightData, Status> {
+        self.messages += 1;
+        self.header_bytes += message.data_header.len();
+        self.body_bytes += message.data_body.len();
+        // The first message is the schema.
+        if self.body_bytes > BYTES_MAX || self.header_bytes > HEADERS_BYTES_MAX || self.messages > ROWS_MAX + 1 {
+            return Err(status::too_much(
+                "parameters",
+                format!("the parameters have more than {BYTES_MAX} bytes, {HEADERS_BYTES_MAX} bytes of headers, or {ROWS_MAX} messages"),
+            ));
+        }
+        let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+        Ok(FlightData { data_header: copy(&message.data_header), data_body: copy(&message.data_body), ..FlightData::default() })
     }
-    let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
-    Ok(FlightData { data_header: copy(&message.data_header), data_body: copy(&message.data_body), ..FlightData::default() })
 }
 
 /// One list of values for each row of all batches.
@@ -179,12 +182,24 @@ mod tests {
         let sent = bound(vec![Arc::new(Float64Array::from(vec![1.5]))]);
         for message in sent {
             let message = FlightData { app_metadata: vec![0; 1 << 20].into(), ..message };
-            let kept = values_of(&message).unwrap();
+            let kept = Room::default().values_of(&message).unwrap();
             assert_eq!((&kept.data_header, &kept.data_body), (&message.data_header, &message.data_body));
             assert!(kept.app_metadata.is_empty());
             assert!(!message.data_header.as_ptr_range().contains(&kept.data_header.as_ptr()));
         }
-        let long = FlightData { data_header: vec![0; BYTES_MAX + 1].into(), ..FlightData::default() };
-        assert_eq!(values_of(&long).unwrap_err().code(), Code::ResourceExhausted);
+        let of = |header: usize, body: usize| FlightData {
+            data_header: vec![0; header].into(),
+            data_body: vec![0; body].into(),
+            ..FlightData::default()
+        };
+        let mut room = Room::default();
+        room.values_of(&of(HEADERS_BYTES_MAX - 1, 0)).unwrap();
+        room.values_of(&of(1, BYTES_MAX)).unwrap();
+        for more in [of(1, 0), of(0, 1)] {
+            let mut room = room;
+            assert_eq!(room.values_of(&more).unwrap_err().code(), Code::ResourceExhausted);
+        }
+        let mut room = Room::default();
+        assert!((0..=ROWS_MAX).all(|_| room.values_of(&of(0, 0)).is_ok()) && room.values_of(&of(0, 0)).is_err());
     }
 }
