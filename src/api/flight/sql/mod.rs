@@ -37,9 +37,12 @@ use historian_query::QueryLimits;
 
 const PREFIX: &str = "arrow.flight.protocol.sql.";
 
-/// Longest command or ticket: a statement and the values of its parameters, each with the little that is around it.
+/// What is around a statement and each message of its parameters in a command or ticket, in bytes.
+const AROUND_BYTES_MAX: usize = 512 << 10;
+
+/// Longest command or ticket: a statement and the values of its parameters, as many as can be bound, each with the little that is around it.
 fn command_bytes_max(limits: &ApiLimits) -> usize {
-    limits.sql_text_bytes_max + 2 * prepared::BYTES_MAX
+    limits.sql_text_bytes_max + prepared::BYTES_MAX + prepared::HEADERS_BYTES_MAX + AROUND_BYTES_MAX
 }
 
 /// The command of Flight SQL in the bytes of a descriptor or ticket; `None` when they are something else.

@@ -226,4 +226,24 @@ mod tests {
         let again = prepared.bind(prepared.get(&first).unwrap(), values(b"c"));
         assert_eq!((prepared.get(&again).unwrap().text, prepared.get(&again).unwrap().parameters), ("SELECT ?".into(), values(b"c")));
     }
+
+    #[test]
+    fn what_can_be_bound_can_be_executed() {
+        let limits = crate::ApiLimits::default();
+        let prepared = PreparedStatements::new(4, Duration::from_mins(1));
+        let statement = prepared.get(&prepared.insert("x".repeat(limits.sql_text_bytes_max))).unwrap();
+        let message = |header: usize, body: usize| FlightData {
+            data_header: vec![1; header].into(),
+            data_body: vec![1; body].into(),
+            ..FlightData::default()
+        };
+        // A schema, and as many messages as there may be.
+        let mut parameters = vec![message(HEADERS_BYTES_MAX - ROWS_MAX, 0)];
+        parameters.extend((0..ROWS_MAX).map(|_| message(1, BYTES_MAX / ROWS_MAX)));
+        let handle = prepared.bind(statement, parameters);
+        let command = arrow_flight::sql::CommandPreparedStatementQuery { prepared_statement_handle: handle };
+        let bytes = arrow_flight::sql::ProstMessageExt::as_any(&command).encode_to_vec();
+        assert!(super::super::command(&bytes, &limits).unwrap().is_some(), "{} bytes", bytes.len());
+        assert!(prepared.get(&command.prepared_statement_handle).is_ok());
+    }
 }
