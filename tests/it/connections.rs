@@ -331,7 +331,6 @@ fn requests_whose_answers_nobody_takes_are_ended_and_the_connection_goes_on() {
 async fn what_a_client_leaves_unfinished_ends_in_time() {
     let times = ApiLimits { first_request_timeout: seconds(1), write_stream_idle_timeout: seconds(2), ..ApiLimits::default() };
     let historian = served(times);
-    let channel = channel(&historian).await;
 
     // A call of one message without its message.
     let mut raw = Raw::greeted(historian.grpc);
@@ -340,7 +339,8 @@ async fn what_a_client_leaves_unfinished_ends_in_time() {
     while raw.wait(HEADERS, 1).0 & END_STREAM == 0 {}
     assert!((Duration::from_millis(900)..seconds(4)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 
-    // A write stream that has paused, and goes on in time, and then does not.
+    // A write stream that has paused, and goes on in time, and then does not. (Its connection is new: one without a request is closed too.)
+    let channel = channel(&historian).await;
     let (mut sender, messages) = futures::channel::mpsc::channel(1);
     let mut client = WriteServiceClient::new(channel.clone());
     let mut answers = client.write_samples_stream(messages).await.unwrap().into_inner();
