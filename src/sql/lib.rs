@@ -11,7 +11,9 @@ mod civil;
 mod dialect;
 mod error;
 mod expression;
+mod extent;
 mod function;
+mod gathered;
 mod group;
 mod lane;
 mod memory;
@@ -20,6 +22,7 @@ mod open_end;
 mod options;
 mod parameter;
 mod placeholder;
+mod planning;
 mod scan;
 mod session;
 mod statement;
@@ -229,11 +232,16 @@ async fn execute(
     let bounds = Arc::new(scan::StatementLimits::new(limits, permit));
     let mut state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement, &bounds)?;
     let plan = parameter::physical_plan(&mut state, &text, &statement.parameters).await?;
+    let rows_max = watch::rows_of_a_batch(&plan)?;
+    if rows_max < state.config().batch_size() {
+        let config = state.config_mut();
+        *config = config.clone().with_batch_size(rows_max);
+    }
     let schema = plan.schema();
     if out.send(StatementReply::Schema(schema.clone())).await.is_err() {
         return Ok(());
     }
-    let mut stream = execute_stream(watch::watched(plan, &bounds)?, state.task_ctx())?;
+    let mut stream = execute_stream(watch::watched(plan, &bounds, rows_max)?, state.task_ctx())?;
     while let Some(batch) = stream.next().await {
         let batch = session::with_schema(batch?, &schema)?;
         for part in historian_query::slices(&batch) {

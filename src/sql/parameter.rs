@@ -27,7 +27,7 @@ use datafusion::{
 };
 
 use super::{
-    SqlError, bind, dialect,
+    SqlError, bind, dialect, extent,
     function::CallParameters,
     placeholder::{no_such, number},
     statement::Description,
@@ -48,6 +48,7 @@ async fn plan(state: &mut SessionState, text: &str, values: &[ScalarValue]) -> R
     state.config_mut().set_extension(in_calls.clone());
     let plan = dialect::plan(state, text).await?;
     check_reads_only(&plan)?;
+    extent::check(&plan)?;
     let parameters = parameters(&plan, &in_calls)?;
     Ok((plan, parameters))
 }
@@ -78,6 +79,9 @@ async fn physical(
 ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
     if parameters.len() != values.len() {
         return Err(SqlError::Invalid(format!("the statement has {} parameters and {} values are bound", parameters.len(), values.len())));
+    }
+    for value in values {
+        extent::check_type(&value.data_type())?;
     }
     if parameters.is_empty() {
         return Ok(state.create_physical_plan(&plan).await?);

@@ -22,6 +22,7 @@ use datafusion::{
 use super::{
     CATALOG, INFORMATION_SCHEMA, SCHEMA, SqlError, SqlOptions, Statement, aggregate, analyze, dialect, function, group,
     memory::StatementMemory,
+    planning,
     scan::StatementLimits,
     table::{InformationSchema, Tables},
     time_range,
@@ -82,7 +83,7 @@ pub fn of_statement(
     if !statement.zone.is_empty() {
         config.options_mut().execution.time_zone = Some(statement.zone.to_string());
     }
-    let mut state = SessionStateBuilder::new_from_existing(base.clone()).with_config(config).with_runtime_env(runtime).build();
+    let mut state = planning::ending_with(base, bounds).with_config(config).with_runtime_env(runtime).build();
     let options = state.config_options().clone();
     let properties = state.execution_props_mut();
     properties.query_execution_start_time = timestamp_ns_to_datetime(statement.now.0).map(|time| time.and_utc());

@@ -2,7 +2,8 @@
 //! that a statement that has ended frees its threads whatever it does.
 //!
 //! One call of a join works off a whole batch of its second side before it asks again, against as many rows of its first side as there are. So a
-//! join gets that side in slices, small ones first, and such as take a moment only.
+//! join gets that side in slices, small ones first, and such as take a moment only. And batches have no more rows than their constants permit: a
+//! column that is a constant has it once for each row. What nodes keep and do not count is counted here ([`super::gathered`]).
 
 use std::{
     fmt,
@@ -12,10 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow::{
-    array::RecordBatch,
-    datatypes::{DataType, SchemaRef},
-};
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     common::{
         Statistics,
@@ -23,20 +21,29 @@ use datafusion::{
     },
     error::Result,
     execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext},
-    logical_expr::{WindowFrameBound, WindowFrameUnits},
-    physical_expr::PhysicalExpr,
+    physical_expr::{
+        PhysicalExpr,
+        expressions::{Column, InListExpr, Literal},
+    },
     physical_plan::{
         ChildStats, ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+        aggregates::AggregateExec,
         joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec, SymmetricHashJoinExec},
         metrics::MetricsSet,
+        scalar_subquery::ScalarSubqueryExec,
         statistics::StatisticsArgs,
         windows::{BoundedWindowAggExec, WindowAggExec},
     },
 };
 use futures::{Stream, StreamExt};
-use parking_lot::Mutex;
 
-use super::{aggregate, error::external, scan::StatementLimits};
+use super::{
+    aggregate,
+    error::external,
+    gathered::{Gathered, Gauge, Spread},
+    scan::StatementLimits,
+};
+use historian_query::BATCH_ROWS_MAX;
 
 /// Rows of the first slice. Each of them may meet as many rows as the memory of a statement holds.
 const ROWS_FIRST: usize = 8;
@@ -44,25 +51,74 @@ const ROWS_FIRST: usize = 8;
 const ROWS_MAX: usize = 8_192;
 /// A slice that takes longer is followed by shorter ones, one that takes less than a fifth of it by a longer one.
 const SLICE_MAX: Duration = Duration::from_millis(100);
+/// What the constants of a statement may become in one batch.
+const CONSTANTS_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a value that is computed, other than a text.
+const COMPUTED_BYTES: usize = 8;
+/// Most groups that are kept in order for a `LIMIT`. Room for all of them, and ten times that, is taken before the first one is there.
+const ORDERED_GROUPS_MAX: usize = 10_000;
 
-/// A plan whose nodes end soon after the statement has.
+/// Most rows of a batch of a plan, so that the constants and numbers that its expressions make of each row are not too much.
+///
+/// # Errors
+/// When a node does not tell its expressions.
+pub fn rows_of_a_batch(plan: &Arc<dyn ExecutionPlan>) -> Result<usize> {
+    let mut bytes = 0;
+    plan.apply(|node| {
+        node.apply_expressions(&mut |expression| {
+            bytes += made_of_a_row(expression);
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok((CONSTANTS_BYTES_MAX / bytes.max(1)).clamp(1, BATCH_ROWS_MAX))
+}
+
+fn made_of_a_row(expression: &Arc<dyn PhysicalExpr>) -> usize {
+    if let Some(literal) = expression.downcast_ref::<Literal>() {
+        return literal.value().size();
+    }
+    let (children, own) = (expression.children(), if expression.is::<Column>() { 0 } else { COMPUTED_BYTES });
+    // The list is looked up, and never becomes a column.
+    let looked_at = if expression.is::<InListExpr>() { 1 } else { children.len() };
+    own + children.into_iter().take(looked_at).map(made_of_a_row).sum::<usize>()
+}
+
+/// What all watched nodes of a plan share.
+struct Watch {
+    bounds: Arc<StatementLimits>,
+    /// Most rows of a batch.
+    rows_max: usize,
+}
+
+/// A plan whose nodes end soon after the statement has, and hand on batches of at most `rows_max` rows.
 ///
 /// # Errors
 /// When a node does not take its children again.
-pub fn watched(plan: Arc<dyn ExecutionPlan>, bounds: &Arc<StatementLimits>) -> Result<Arc<dyn ExecutionPlan>> {
+pub fn watched(plan: Arc<dyn ExecutionPlan>, bounds: &Arc<StatementLimits>, rows_max: usize) -> Result<Arc<dyn ExecutionPlan>> {
+    let watch = Arc::new(Watch { bounds: bounds.clone(), rows_max });
     let one = |node: Arc<dyn ExecutionPlan>| {
         let children: Vec<_> = node.children().into_iter().cloned().collect();
         let node = match (OperatorKind::of(&node), children.as_slice()) {
-            (OperatorKind::Join, [first, second]) => adopt(&node, vec![first.clone(), handed_on(second, bounds, Manner::Sliced)])?,
-            (OperatorKind::Window, [rows]) => adopt(&node, vec![handed_on(rows, bounds, Manner::Held)])?,
-            (OperatorKind::SlidingWindow, [rows]) => {
-                let gauge = Arc::new(Gauge::new(bounds, &node));
-                let node = adopt(&node, vec![handed_on(rows, bounds, Manner::Into(gauge.clone()))])?;
-                return Ok(Transformed::yes(handed_on(&node, bounds, Manner::OutOf(gauge))));
+            (OperatorKind::Join, [first, second]) => {
+                adopt(&node, vec![handed_on(first, &watch, Manner::Spread), handed_on(second, &watch, Manner::Sliced)])?
             }
-            _ => node,
+            (OperatorKind::Scalars, [input, queries @ ..]) => {
+                let queries = queries.iter().map(|query| handed_on(query, &watch, Manner::Spread));
+                adopt(&node, std::iter::once(input.clone()).chain(queries).collect())?
+            }
+            (OperatorKind::Window, [rows]) => {
+                let gathered = node.downcast_ref::<WindowAggExec>().map(|node| Gathered::of(node.window_expr())).unwrap_or_default();
+                adopt(&node, vec![handed_on(rows, &watch, Manner::Held(Arc::new(gathered)))])?
+            }
+            (OperatorKind::SlidingWindow, [rows]) => {
+                let windows = node.downcast_ref::<BoundedWindowAggExec>().map(BoundedWindowAggExec::window_expr).unwrap_or_default();
+                let gauge = Arc::new(Gauge::new(bounds, windows));
+                let node = adopt(&node, vec![handed_on(rows, &watch, Manner::Into(gauge.clone()))])?;
+                return Ok(Transformed::yes(handed_on(&node, &watch, Manner::OutOf(gauge))));
+            }
+            _ => without_large_heaps(node),
         };
-        Ok(Transformed::yes(handed_on(&node, bounds, Manner::Whole)))
+        Ok(Transformed::yes(handed_on(&node, &watch, Manner::Whole)))
     };
     plan.transform_up(one).data()
 }
@@ -70,6 +126,8 @@ pub fn watched(plan: Arc<dyn ExecutionPlan>, bounds: &Arc<StatementLimits>) -> R
 enum OperatorKind {
     /// Works off its second side batch by batch.
     Join,
+    /// Puts the one row of each of its queries beside every row.
+    Scalars,
     /// Gathers all rows, and counts them nowhere.
     Window,
     /// Keeps the rows of which it does not know everything yet, and counts them nowhere.
@@ -86,6 +144,8 @@ impl OperatorKind {
             || node.is::<SymmetricHashJoinExec>();
         if joins {
             OperatorKind::Join
+        } else if node.is::<ScalarSubqueryExec>() {
+            OperatorKind::Scalars
         } else if node.is::<WindowAggExec>() {
             OperatorKind::Window
         } else if node.is::<BoundedWindowAggExec>() {
@@ -96,96 +156,49 @@ impl OperatorKind {
     }
 }
 
+/// Groups of which a `LIMIT` wants the first few are kept in a heap; many are sorted as others are, in counted memory.
+fn without_large_heaps(node: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    let is_large = |aggregates: &&AggregateExec| {
+        aggregates.limit_options().is_some_and(|limit| limit.descending().is_some() && limit.limit() > ORDERED_GROUPS_MAX)
+    };
+    let sorted = node.downcast_ref::<AggregateExec>().filter(is_large).map(|aggregates| aggregates.with_new_limit_options(None));
+    sorted.map_or(node, |sorted| Arc::new(sorted))
+}
+
 fn adopt(node: &Arc<dyn ExecutionPlan>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
     node.clone().replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))
 }
 
-fn handed_on(node: &Arc<dyn ExecutionPlan>, bounds: &Arc<StatementLimits>, manner: Manner) -> Arc<dyn ExecutionPlan> {
-    Arc::new(WatchedExec { node: node.clone(), bounds: bounds.clone(), manner })
+fn handed_on(node: &Arc<dyn ExecutionPlan>, watch: &Arc<Watch>, manner: Manner) -> Arc<dyn ExecutionPlan> {
+    Arc::new(WatchedExec { node: node.clone(), watch: watch.clone(), manner })
 }
 
 /// How batches are handed on.
 #[derive(Clone)]
 enum Manner {
     Whole,
+    /// In slices, and each row to many others.
     Sliced,
+    /// Each row to many others.
+    Spread,
     /// Their memory counts to the end of the statement.
-    Held,
+    Held(Arc<Gathered>),
     /// They go into a window that keeps some of them.
     Into(Arc<Gauge>),
     /// They come out of it, with what it found.
     OutOf(Arc<Gauge>),
 }
 
-/// The rows that a window keeps: those that went in and did not come out yet, and those before that its frames still reach.
-struct Gauge {
-    bounds: Arc<StatementLimits>,
-    /// Rows before the current one that a frame reaches.
-    reach: u64,
-    kept: Mutex<OperatorCounts>,
-}
-
-#[derive(Default)]
-struct OperatorCounts {
-    rows_in: u64,
-    bytes_in: u64,
-    rows_out: u64,
-    /// What is counted of the memory of the statement.
-    counted: usize,
-}
-
-impl Gauge {
-    fn new(bounds: &Arc<StatementLimits>, node: &Arc<dyn ExecutionPlan>) -> Gauge {
-        let windows = node.downcast_ref::<BoundedWindowAggExec>().map(BoundedWindowAggExec::window_expr).unwrap_or_default();
-        let reach = windows.iter().map(|window| match &window.get_window_frame().start_bound {
-            WindowFrameBound::Preceding(rows) if rows.is_null() => 0,
-            // Of a frame by value or by groups nobody knows how many rows it reaches.
-            WindowFrameBound::Preceding(rows) if window.get_window_frame().units == WindowFrameUnits::Rows => {
-                rows.cast_to(&DataType::UInt64).ok().and_then(|rows| u64::try_from(rows).ok()).unwrap_or(0)
-            }
-            _ => 0,
-        });
-        Gauge { bounds: bounds.clone(), reach: reach.max().unwrap_or(0), kept: Mutex::default() }
-    }
-
-    fn take(&self, batch: &RecordBatch) -> Result<()> {
-        let mut kept = self.kept.lock();
-        kept.rows_in += batch.num_rows() as u64;
-        kept.bytes_in += batch.get_array_memory_size() as u64;
-        self.count(&mut kept)
-    }
-
-    fn give(&self, batch: &RecordBatch) -> Result<()> {
-        let mut kept = self.kept.lock();
-        kept.rows_out += batch.num_rows() as u64;
-        self.count(&mut kept)
-    }
-
-    fn count(&self, kept: &mut OperatorCounts) -> Result<()> {
-        let rows = kept.rows_in.saturating_sub(kept.rows_out.saturating_sub(self.reach));
-        // It has them twice: in their order, and by their partition.
-        let bytes = 2 * u128::from(rows) * u128::from(kept.bytes_in) / u128::from(kept.rows_in.max(1));
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        if bytes > kept.counted {
-            self.bounds.hold(bytes - kept.counted)?;
-        } else {
-            self.bounds.release(kept.counted - bytes);
-        }
-        kept.counted = bytes;
-        Ok(())
-    }
-}
-
 /// A node that is watched. It shows itself as that node.
 struct WatchedExec {
     node: Arc<dyn ExecutionPlan>,
-    bounds: Arc<StatementLimits>,
+    watch: Arc<Watch>,
     manner: Manner,
 }
 
 impl WatchedExec {
     fn around(&self, node: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        handed_on(node, &self.bounds, self.manner.clone())
+        handed_on(node, &self.watch, self.manner.clone())
     }
 }
 
@@ -264,11 +277,12 @@ impl ExecutionPlan for WatchedExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        aggregate::work_for(&self.bounds);
+        aggregate::work_for(&self.watch.bounds);
         Ok(Box::pin(WatchedRows {
             rows: self.node.execute(partition, context)?,
-            bounds: self.bounds.clone(),
-            slices: matches!(self.manner, Manner::Sliced).then(Slices::new),
+            watch: self.watch.clone(),
+            slices: Slices::new(self.watch.rows_max, matches!(self.manner, Manner::Sliced)),
+            spread: matches!(self.manner, Manner::Sliced | Manner::Spread).then(Spread::default),
             manner: self.manner.clone(),
         }))
     }
@@ -276,8 +290,9 @@ impl ExecutionPlan for WatchedExec {
 
 struct WatchedRows {
     rows: SendableRecordBatchStream,
-    bounds: Arc<StatementLimits>,
-    slices: Option<Slices>,
+    watch: Arc<Watch>,
+    slices: Slices,
+    spread: Option<Spread>,
     manner: Manner,
 }
 
@@ -285,25 +300,28 @@ impl Stream for WatchedRows {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        aggregate::work_for(&self.bounds);
-        if let Err(error) = self.bounds.limits().check(0) {
+        let watch = self.watch.clone();
+        aggregate::work_for(&watch.bounds);
+        if let Err(error) = watch.bounds.limits().check(0) {
             return Poll::Ready(Some(Err(external(error.into()))));
         }
-        if let Some(slice) = self.slices.as_mut().and_then(Slices::next) {
+        if let Some(slice) = self.slices.next() {
+            aggregate::worked_off();
             return Poll::Ready(Some(Ok(slice)));
         }
         let polled = self.rows.poll_next_unpin(context);
+        aggregate::worked_off();
         let Poll::Ready(Some(Ok(batch))) = polled else { return polled };
+        if let Some(spread) = &mut self.spread {
+            spread.count(&batch, watch.rows_max.min(ROWS_MAX), &watch.bounds)?;
+        }
         match &self.manner {
-            Manner::Held => self.bounds.hold(batch.get_array_memory_size())?,
+            Manner::Held(gathered) => watch.bounds.hold(gathered.bytes(&batch)?)?,
             Manner::Into(gauge) => gauge.take(&batch)?,
             Manner::OutOf(gauge) => gauge.give(&batch)?,
-            Manner::Whole | Manner::Sliced => {}
+            Manner::Whole | Manner::Sliced | Manner::Spread => {}
         }
-        Poll::Ready(Some(Ok(match &mut self.slices {
-            Some(slices) => slices.begin(batch),
-            None => batch,
-        })))
+        Poll::Ready(Some(Ok(self.slices.begin(batch))))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -321,12 +339,16 @@ impl RecordBatchStream for WatchedRows {
 struct Slices {
     left: Option<RecordBatch>,
     rows: usize,
+    rows_max: usize,
+    /// They are as long as they may take, and not as long as may be.
+    is_timed: bool,
     since: Option<Instant>,
 }
 
 impl Slices {
-    fn new() -> Slices {
-        Slices { left: None, rows: ROWS_FIRST, since: None }
+    fn new(rows_max: usize, is_timed: bool) -> Slices {
+        let (rows, rows_max) = if is_timed { (ROWS_FIRST.min(rows_max), ROWS_MAX.min(rows_max)) } else { (rows_max, rows_max) };
+        Slices { left: None, rows, rows_max, is_timed, since: None }
     }
 
     /// The next slice of the batch at hand.
@@ -344,7 +366,7 @@ impl Slices {
     }
 
     fn cut(&mut self, batch: RecordBatch) -> RecordBatch {
-        self.since = Some(Instant::now());
+        self.since = self.is_timed.then(Instant::now);
         let (all, rows) = (batch.num_rows(), self.rows);
         if all <= rows {
             return batch;
@@ -357,7 +379,7 @@ impl Slices {
         if took > SLICE_MAX {
             self.rows = (self.rows / 4).max(1);
         } else if took < SLICE_MAX / 5 {
-            self.rows = (self.rows * 2).min(ROWS_MAX);
+            self.rows = (self.rows * 2).min(self.rows_max);
         }
     }
 }
@@ -375,7 +397,7 @@ mod tests {
     fn slices_are_the_batch_in_order_and_as_long_as_they_may_take() {
         let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
         let batch = |from: i64, to: i64| RecordBatch::try_new(schema.clone(), vec![Arc::new((from..to).collect::<Int64Array>())]).unwrap();
-        let (mut slices, mut seen, mut longest) = (Slices::new(), Vec::new(), 0);
+        let (mut slices, mut seen, mut longest) = (Slices::new(BATCH_ROWS_MAX, true), Vec::new(), 0);
         for part in [batch(0, 3), batch(3, 20_000), batch(20_000, 20_001)] {
             let mut next = Some(slices.begin(part));
             while let Some(slice) = next {

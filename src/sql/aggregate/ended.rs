@@ -3,6 +3,7 @@
 
 use std::{
     cell::RefCell,
+    mem,
     sync::{Arc, Weak},
 };
 
@@ -14,18 +15,79 @@ use super::{super::error::external, StatementLimits};
 /// Results between two looks at the end of the statement.
 const RESULTS_UNSEEN: u32 = 16;
 
+/// Texts that are shorter are not counted: there are as many of them as a batch has columns.
+const COUNTED_BYTES_MIN: usize = 64 << 10;
+/// A constant is in the plan, in the copies of it that rules make, and in the batches that it becomes.
+const CONSTANT_COPIES: usize = 4;
+
+/// What a thread works for.
+struct Work {
+    statement: Weak<StatementLimits>,
+    /// It plans the statement, and does not run it yet.
+    is_planning: bool,
+    /// Bytes that functions have made of the batch at hand.
+    made: usize,
+}
+
+impl Work {
+    fn let_go(&mut self) {
+        let made = mem::take(&mut self.made);
+        if made > 0
+            && let Some(bounds) = self.statement.upgrade()
+        {
+            bounds.release(made);
+        }
+    }
+
+    fn begin(&mut self, bounds: &Arc<StatementLimits>, is_planning: bool) {
+        if !std::ptr::eq(self.statement.as_ptr(), Arc::as_ptr(bounds)) {
+            self.let_go();
+            self.statement = Arc::downgrade(bounds);
+        }
+        self.is_planning = is_planning;
+    }
+}
+
 thread_local! {
-    /// The statement that this thread works for.
-    static STATEMENT: RefCell<Weak<StatementLimits>> = const { RefCell::new(Weak::new()) };
+    static WORK: RefCell<Work> = const { RefCell::new(Work { statement: Weak::new(), is_planning: false, made: 0 }) };
 }
 
 /// Says for which statement this thread works from now on.
 pub fn work_for(bounds: &Arc<StatementLimits>) {
-    STATEMENT.with_borrow_mut(|statement| {
-        if !std::ptr::eq(statement.as_ptr(), Arc::as_ptr(bounds)) {
-            *statement = Arc::downgrade(bounds);
+    WORK.with_borrow_mut(|work| work.begin(bounds, false));
+}
+
+/// The same for a statement that is being planned: what functions make of constants is held to its end.
+pub fn plan_for(bounds: &Arc<StatementLimits>) {
+    WORK.with_borrow_mut(|work| work.begin(bounds, true));
+}
+
+/// Counts what a function has made, until the batch at hand is worked off.
+///
+/// # Errors
+/// When the statement has no more memory.
+pub fn made(bytes: usize) -> Result<()> {
+    if bytes < COUNTED_BYTES_MIN {
+        return Ok(());
+    }
+    WORK.with_borrow_mut(|work| {
+        let Some(bounds) = work.statement.upgrade() else { return Ok(()) };
+        if work.is_planning {
+            return bounds.hold(bytes.saturating_mul(CONSTANT_COPIES));
         }
-    });
+        bounds.hold(bytes)?;
+        work.made += bytes;
+        Ok(())
+    })
+}
+
+/// Another batch is at hand: what was made of the one before is counted no more, or by those who keep it.
+pub fn worked_off() {
+    WORK.with_borrow_mut(Work::let_go);
+}
+
+fn statement() -> Option<Arc<StatementLimits>> {
+    WORK.with_borrow(|work| work.statement.upgrade())
 }
 
 /// Whether the statement of this thread goes on.
@@ -33,7 +95,7 @@ pub fn work_for(bounds: &Arc<StatementLimits>) {
 /// # Errors
 /// Its end.
 pub fn go_on() -> Result<()> {
-    match STATEMENT.with_borrow(Weak::upgrade) {
+    match statement() {
         Some(bounds) => bounds.limits().check(0).map_err(|error| external(error.into())),
         None => Ok(()),
     }
@@ -41,7 +103,7 @@ pub fn go_on() -> Result<()> {
 
 /// An accumulator that ends with the statement of this thread.
 pub fn accumulator(inner: Box<dyn Accumulator>) -> Box<dyn Accumulator> {
-    match STATEMENT.with_borrow(Weak::upgrade) {
+    match statement() {
         Some(bounds) => Box::new(LimitedAccumulator { inner, bounds, results: 0 }),
         None => inner,
     }

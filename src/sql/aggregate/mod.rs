@@ -21,12 +21,20 @@ use datafusion::{
         function::{AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs},
         utils::AggregateOrderSensitivity,
     },
+    physical_expr::expressions::Literal,
 };
 
 use self::mapped::Mapping;
-use super::scan::StatementLimits;
+use super::{error::invalid, scan::StatementLimits};
 
-pub use ended::{go_on, work_for};
+pub use ended::{go_on, made, plan_for, work_for, worked_off};
+
+/// Most centroids of one digest. It is a good one with 100.
+const CENTROIDS_MAX: u64 = 10_000;
+
+fn is_at_most(number: &ScalarValue, max: u64) -> bool {
+    matches!(number.cast_to(&DataType::UInt64), Ok(ScalarValue::UInt64(Some(number))) if number <= max)
+}
 
 /// Puts our functions in the place of those of a session.
 pub fn register(state: &mut SessionState) {
@@ -68,6 +76,20 @@ impl OurAggregate {
         Mapping::of(self.inner.name(), result)
     }
 
+    /// The size of a digest is an argument, and memory for all of it is taken at once.
+    fn check_digest(&self, args: &AccumulatorArgs<'_>) -> Result<()> {
+        if !self.inner.name().starts_with("approx_percentile_cont") {
+            return Ok(());
+        }
+        let sizes = args.exprs.iter().skip(2).filter_map(|argument| argument.downcast_ref::<Literal>());
+        let is_large =
+            |size: &Literal| size.value().data_type().is_integer() && !size.value().is_null() && !is_at_most(size.value(), CENTROIDS_MAX);
+        if sizes.into_iter().any(is_large) {
+            return Err(invalid(format!("{} takes at most {CENTROIDS_MAX} centroids", self.inner.name())));
+        }
+        Ok(())
+    }
+
     /// Does something with the arguments as the inner function takes them.
     fn with<T>(&self, args: AccumulatorArgs<'_>, work: impl FnOnce(AccumulatorArgs<'_>) -> Result<T>) -> Result<(T, Option<Mapping>)> {
         let mapping = self.mapping(args.return_field.data_type());
@@ -105,11 +127,13 @@ impl AggregateUDFImpl for OurAggregate {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        self.check_digest(&args)?;
         let (inner, mapping) = self.with(args, |args| self.inner.accumulator(args))?;
         Ok(ended::accumulator(mapped::accumulator(inner, mapping)))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        self.check_digest(&args)?;
         let (inner, mapping) = self.with(args, |args| self.inner.create_sliding_accumulator(args))?;
         Ok(ended::accumulator(mapped::accumulator(inner, mapping)))
     }
@@ -119,6 +143,7 @@ impl AggregateUDFImpl for OurAggregate {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
+        self.check_digest(&args)?;
         let (inner, mapping) = self.with(args, |args| self.inner.create_groups_accumulator(args))?;
         Ok(mapped::groups(inner, mapping))
     }

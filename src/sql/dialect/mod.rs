@@ -8,6 +8,7 @@ mod format;
 mod names;
 mod operators;
 mod refusal;
+mod relations;
 mod rewrite;
 mod tokens;
 mod types;
@@ -68,10 +69,11 @@ fn parsed(state: &SessionState, tokens: Vec<TokenWithSpan>) -> Result<Statement,
     while let Statement::Explain(explain) = inner {
         inner = &mut explain.statement;
     }
-    if let Statement::Statement(statement) = inner
-        && let ControlFlow::Break(reason) = statement.visit(&mut rewrite::Rewrite::default())
-    {
-        return Err(*reason);
+    if let Statement::Statement(statement) = inner {
+        if let ControlFlow::Break(reason) = VisitMut::visit(statement, &mut rewrite::Rewrite::default()) {
+            return Err(*reason);
+        }
+        relations::check(statement)?;
     }
     Ok(statement)
 }

@@ -28,7 +28,7 @@ pub const RESULT_BYTES_MAX: u64 = 64 << 20;
 type Estimate = fn(&[u64]) -> u64;
 
 /// Every function of the session that makes more than its arguments hold.
-const GROWING: [(&str, Estimate); 8] = [
+const GROWING: [(&str, Estimate); 11] = [
     ("repeat", |row| at(row, 0).saturating_mul(at(row, 1))),
     // A character has up to four bytes.
     ("lpad", |row| at(row, 1).saturating_mul(4)),
@@ -39,13 +39,20 @@ const GROWING: [(&str, Estimate); 8] = [
         let (text, with) = (at(row, 0), at(row, 2));
         text.saturating_add(text.saturating_add(1).saturating_mul(with))
     }),
-    ("concat", |row| row.iter().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes))),
-    ("concat_ws", |row| {
-        let texts = row.iter().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
-        texts.saturating_add(at(row, 0).saturating_mul(row.len() as u64))
-    }),
+    ("concat", all_of),
+    ("concat_ws", |row| all_of(row).saturating_add(at(row, 0).saturating_mul(row.len() as u64))),
     ("overlay", |row| at(row, 0).saturating_add(at(row, 1))),
+    // Each group of the pattern may be all of the text.
+    ("regexp_match", |row| at(row, 0).saturating_mul(at(row, 1).saturating_add(1))),
+    // Two letters of a pattern may be a date with its time and its zone.
+    ("to_char", |row| at(row, 1).saturating_mul(20)),
+    // Not what it makes, but the steps that it takes.
+    ("levenshtein", |row| at(row, 0).saturating_mul(at(row, 1))),
 ];
+
+fn all_of(row: &[u64]) -> u64 {
+    row.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes))
+}
 
 fn at(row: &[u64], place: usize) -> u64 {
     row.get(place).copied().unwrap_or(0)
@@ -68,10 +75,16 @@ pub fn register(state: &mut SessionState) {
     }
 }
 
+/// Whether a function has a bound.
+#[cfg(test)]
+pub fn is_bounded(function: &ScalarUDF) -> bool {
+    (function.inner().as_ref() as &dyn Any).is::<Bounded>()
+}
+
 /// The operator `||`, as a function with a bound.
 pub fn joined() -> ScalarUDF {
-    let inner: Arc<dyn ScalarUDFImpl> = Arc::new(Concatenation { signature: Signature::any(2, Volatility::Immutable) });
-    ScalarUDF::from(Bounded { inner, aliases: Vec::new(), estimate: |row| at(row, 0).saturating_add(at(row, 1)) })
+    let inner: Arc<dyn ScalarUDFImpl> = Arc::new(Concatenation { signature: Signature::variadic_any(Volatility::Immutable) });
+    ScalarUDF::from(Bounded { inner, aliases: Vec::new(), estimate: all_of })
 }
 
 /// A function and what its results may grow to. How the inner one simplifies itself is left out: `concat_ws` makes texts of literals there, while
@@ -159,7 +172,12 @@ impl ScalarUDFImpl for Bounded {
             }
         }
         if parts.is_empty() {
-            return self.inner.invoke_with_args(args);
+            let made = self.inner.invoke_with_args(args)?;
+            aggregate::made(match &made {
+                ColumnarValue::Array(array) => array.get_array_memory_size(),
+                ColumnarValue::Scalar(scalar) => scalar.size(),
+            })?;
+            return Ok(made);
         }
         parts.push(start..rows);
         let (mut made, mut bytes) = (Vec::with_capacity(parts.len()), 0_u64);
@@ -177,6 +195,7 @@ impl ScalarUDFImpl for Bounded {
             }
             made.push(some);
         }
+        aggregate::made(usize::try_from(bytes).unwrap_or(usize::MAX))?;
         let made: Vec<&dyn Array> = made.iter().map(AsRef::as_ref).collect();
         Ok(ColumnarValue::Array(concat(&made)?))
     }
@@ -185,7 +204,7 @@ impl ScalarUDFImpl for Bounded {
 impl Bounded {
     fn too_long(&self, bytes: u64) -> datafusion::error::DataFusionError {
         invalid(format!(
-            "{} would make {} MiB of text at once, at most {} MiB are made; make less of it, or of fewer rows",
+            "{} would make {} MiB at once, at most {} MiB are made; make less of it, or of fewer rows",
             self.inner.name(),
             bytes >> 20,
             RESULT_BYTES_MAX >> 20
@@ -231,7 +250,7 @@ impl Sizes {
     }
 }
 
-/// `||` of two texts: null where one is null.
+/// `||` of texts: null where one is null.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Concatenation {
     signature: Signature,
@@ -247,16 +266,18 @@ impl ScalarUDFImpl for Concatenation {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        types.first().cloned().map_or_else(|| exec_err!("|| takes two texts"), Ok)
+        types.first().cloned().map_or_else(|| exec_err!("|| takes texts"), Ok)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let [left, right] = args.args.as_slice() else { return exec_err!("|| takes two texts") };
-        if let (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) = (left, right) {
-            let one = concat_elements_dyn(&left.to_array()?, &right.to_array()?)?;
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&one, 0)?));
-        }
-        let array = |side: &ColumnarValue| side.to_array(args.number_rows);
-        Ok(ColumnarValue::Array(concat_elements_dyn(&array(left)?, &array(right)?)?))
+        let (rows, mut texts) = (args.number_rows, args.args.into_iter());
+        let Some(first) = texts.next() else { return exec_err!("|| takes texts") };
+        texts.try_fold(first, |left, right| {
+            if let (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) = (&left, &right) {
+                let one = concat_elements_dyn(&left.to_array()?, &right.to_array()?)?;
+                return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&one, 0)?));
+            }
+            Ok(ColumnarValue::Array(concat_elements_dyn(&left.to_array(rows)?, &right.to_array(rows)?)?))
+        })
     }
 }

@@ -11,6 +11,7 @@ mod date_diff;
 mod downsample;
 mod guess;
 pub mod like;
+mod list;
 mod quality;
 mod range;
 pub mod time_bucket;
@@ -81,6 +82,7 @@ pub fn register(state: &mut SessionState, engine: &QueryEngine, catalog: &Arc<Ca
         let _ = state.register_udf(Arc::new(function));
     }
     bounded::register(state);
+    list::keep(state);
 }
 
 #[cfg(test)]

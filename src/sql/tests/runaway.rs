@@ -9,7 +9,7 @@ const ROWS: i64 = 60_000;
 const OTHERS_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A tag of 60,000 samples beside those of every plant.
-fn long_plant(options: SqlOptions) -> Plant {
+pub fn long_plant(options: SqlOptions) -> Plant {
     let plant = plant(options);
     let mut run = Samples::new(ValueType::F64);
     for index in 0..ROWS {
@@ -62,7 +62,7 @@ fn endless(text: &str) -> Statement {
 }
 
 /// True when every statement that may run can: none of those before is at work any more.
-fn is_free(plant: &Plant) -> bool {
+pub fn is_free(plant: &Plant) -> bool {
     let mut inner = None;
     let outer = plant.sql.run(&endless_rows(), &limits(), &mut |_| {
         inner.get_or_insert_with(|| run_within(plant, &statement("SELECT 2"), &limits()).is_ok());
@@ -161,7 +161,7 @@ fn a_window_that_keeps_its_rows_is_refused_for_their_memory_and_one_that_lets_go
 
 #[test]
 fn functions_that_make_long_texts_are_bounded_by_what_they_make() {
-    let plant = long_plant(SqlOptions { memory_bytes_max: 64 << 20, ..options() });
+    let plant = long_plant(options());
     for (text, function) in [
         ("SELECT length(repeat('x', 1000000000))", "repeat"),
         ("SELECT length(repeat(tag, 1000000000)) FROM s", "repeat"),
