@@ -1,4 +1,4 @@
-//! Planning ends with its statement: each rule of `DataFusion` looks at the deadline and the cancellation before it works, at each node of the
+//! Planning ends with its statement: each rule of `DataFusion` looks at the deadline, the cancellation and the constants before it works, at each node of the
 //! plan where it goes through them one by one. What one rule does with one node is bounded by how large statements may be ([`super::extent`]).
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 
-use super::{aggregate, error::external, scan::StatementLimits};
+use super::{aggregate, scan::StatementLimits};
 
 /// The rules of a session, for one statement.
 pub fn ending_with(base: &SessionState, bounds: &Arc<StatementLimits>) -> SessionStateBuilder {
@@ -47,7 +47,7 @@ impl<R: ?Sized> Ended<R> {
     fn go_on(&self) -> Result<()> {
         // Functions of constants run in rules.
         aggregate::plan_for(&self.bounds);
-        self.bounds.limits().check(0).map_err(|error| external(error.into()))
+        self.bounds.check_planning()
     }
 }
 

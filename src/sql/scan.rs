@@ -36,7 +36,10 @@ use datafusion::{
 use num_traits::{Float, Zero};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{SqlError, error::external};
+use super::{
+    SqlError,
+    error::{external, invalid},
+};
 use historian_model::Tag;
 use historian_query::{QueryError, QueryLimits};
 
@@ -45,19 +48,26 @@ pub const SCANS_MAX: usize = 64;
 /// Batches between a scan and the plan above it.
 const BATCHES_IN_FLIGHT: usize = 2;
 
+/// Most bytes that functions may make of constants in one statement. They are planned with: rules compare and copy them, and names of columns hold
+/// them. It is as much as the text of a statement may have.
+const CONSTANT_BYTES_MAX: usize = 1 << 20;
+
 /// What the parts of one statement share. It travels in the configuration of the statement's session.
 #[derive(Debug)]
 pub struct StatementLimits {
     limits: QueryLimits,
     scans: Arc<AtomicUsize>,
     held: OnceLock<MemoryReservation>,
+    /// Bytes that functions made of constants while it was planned.
+    constants: AtomicUsize,
     /// The statement is one of those that run until the last part of it is gone, whoever waits for it.
     _permit: OwnedSemaphorePermit,
 }
 
 impl StatementLimits {
     pub fn new(limits: &QueryLimits, permit: OwnedSemaphorePermit) -> StatementLimits {
-        StatementLimits { limits: limits.clone(), scans: Arc::new(AtomicUsize::new(0)), held: OnceLock::new(), _permit: permit }
+        let (held, constants) = (OnceLock::new(), AtomicUsize::new(0));
+        StatementLimits { limits: limits.clone(), scans: Arc::new(AtomicUsize::new(0)), held, constants, _permit: permit }
     }
 
     pub fn limits(&self) -> &QueryLimits {
@@ -67,6 +77,19 @@ impl StatementLimits {
     /// Where memory is counted that the statement holds to its end.
     pub fn held_in(&self, memory: &Arc<dyn MemoryPool>) {
         self.held.get_or_init(|| MemoryConsumer::new("rows of a window").register(memory));
+    }
+
+    /// Counts what a function made of constants, which becomes a part of the plan.
+    pub fn made_constant(&self, bytes: usize) {
+        self.constants.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the statement, which is being planned, still has time, somebody who waits for it, and constants that can be planned with.
+    pub fn check_planning(&self) -> Result<()> {
+        if self.constants.load(Ordering::Relaxed) > CONSTANT_BYTES_MAX {
+            return Err(invalid("what functions make of constants is longer than 1 MiB in all; make less of it"));
+        }
+        self.limits.check(0).map_err(|error| external(SqlError::Query(error)))
     }
 
     /// Counts memory to the end of the statement.

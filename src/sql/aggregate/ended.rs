@@ -17,8 +17,6 @@ const RESULTS_UNSEEN: u32 = 16;
 
 /// Texts that are shorter are not counted: there are as many of them as a batch has columns.
 const COUNTED_BYTES_MIN: usize = 64 << 10;
-/// A constant is in the plan, in the copies of it that rules make, and in the batches that it becomes.
-const CONSTANT_COPIES: usize = 4;
 
 /// What a thread works for.
 struct Work {
@@ -57,7 +55,7 @@ pub fn work_for(bounds: &Arc<StatementLimits>) {
     WORK.with_borrow_mut(|work| work.begin(bounds, false));
 }
 
-/// The same for a statement that is being planned: what functions make of constants is held to its end.
+/// The same for a statement that is being planned: what functions make of constants is counted to its end.
 pub fn plan_for(bounds: &Arc<StatementLimits>) {
     WORK.with_borrow_mut(|work| work.begin(bounds, true));
 }
@@ -67,13 +65,14 @@ pub fn plan_for(bounds: &Arc<StatementLimits>) {
 /// # Errors
 /// When the statement has no more memory.
 pub fn made(bytes: usize) -> Result<()> {
-    if bytes < COUNTED_BYTES_MIN {
-        return Ok(());
-    }
     WORK.with_borrow_mut(|work| {
         let Some(bounds) = work.statement.upgrade() else { return Ok(()) };
         if work.is_planning {
-            return bounds.hold(bytes.saturating_mul(CONSTANT_COPIES));
+            bounds.made_constant(bytes);
+            return bounds.check_planning();
+        }
+        if bytes < COUNTED_BYTES_MIN {
+            return Ok(());
         }
         bounds.hold(bytes)?;
         work.made += bytes;
@@ -95,7 +94,9 @@ fn statement() -> Option<Arc<StatementLimits>> {
 /// # Errors
 /// Its end.
 pub fn go_on() -> Result<()> {
-    match statement() {
+    let (statement, is_planning) = WORK.with_borrow(|work| (work.statement.upgrade(), work.is_planning));
+    match statement {
+        Some(bounds) if is_planning => bounds.check_planning(),
         Some(bounds) => bounds.limits().check(0).map_err(|error| external(error.into())),
         None => Ok(()),
     }
