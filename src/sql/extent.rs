@@ -26,7 +26,7 @@ const COLUMNS_MAX: u64 = 1_000_000;
 /// # Errors
 /// [`super::SqlError::Invalid`].
 pub fn check(plan: &LogicalPlan) -> Result<()> {
-    Measure::default().plan(plan).map(drop)
+    PlanExtent::default().plan(plan).map(drop)
 }
 
 /// Functions that take a type by its name.
@@ -80,11 +80,11 @@ impl Size {
 }
 
 #[derive(Default)]
-struct Measure {
+struct PlanExtent {
     columns: u64,
 }
 
-impl Measure {
+impl PlanExtent {
     /// What the columns of a plan stand for, in their order.
     fn plan(&mut self, plan: &LogicalPlan) -> Result<Vec<Size>> {
         let width = plan.schema().fields().len();

@@ -127,11 +127,11 @@ impl Gauge {
 
 /// Rows that are put beside others: each value of theirs may come in every row of a batch.
 #[derive(Default)]
-pub struct Spread {
+pub struct SpreadRow {
     longest: usize,
 }
 
-impl Spread {
+impl SpreadRow {
     /// Counts the longest row that was seen as often as a batch has rows.
     pub fn count(&mut self, batch: &RecordBatch, rows_max: usize, bounds: &StatementLimits) -> Result<()> {
         let longest = longest_row(batch)?;

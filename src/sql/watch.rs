@@ -40,7 +40,7 @@ use futures::{Stream, StreamExt};
 use super::{
     aggregate,
     error::external,
-    gathered::{Gathered, Gauge, Spread},
+    gathered::{Gathered, Gauge, SpreadRow},
     scan::StatementLimits,
 };
 use historian_query::BATCH_ROWS_MAX;
@@ -84,7 +84,7 @@ fn made_of_a_row(expression: &Arc<dyn PhysicalExpr>) -> usize {
 }
 
 /// What all watched nodes of a plan share.
-struct Watch {
+struct PlanWatch {
     bounds: Arc<StatementLimits>,
     /// Most rows of a batch.
     rows_max: usize,
@@ -95,15 +95,15 @@ struct Watch {
 /// # Errors
 /// When a node does not take its children again.
 pub fn watched(plan: Arc<dyn ExecutionPlan>, bounds: &Arc<StatementLimits>, rows_max: usize) -> Result<Arc<dyn ExecutionPlan>> {
-    let watch = Arc::new(Watch { bounds: bounds.clone(), rows_max });
+    let watch = Arc::new(PlanWatch { bounds: bounds.clone(), rows_max });
     let one = |node: Arc<dyn ExecutionPlan>| {
         let children: Vec<_> = node.children().into_iter().cloned().collect();
         let node = match (OperatorKind::of(&node), children.as_slice()) {
             (OperatorKind::Join, [first, second]) => {
-                adopt(&node, vec![handed_on(first, &watch, Manner::Spread), handed_on(second, &watch, Manner::Sliced)])?
+                adopt(&node, vec![handed_on(first, &watch, Manner::SpreadRow), handed_on(second, &watch, Manner::Sliced)])?
             }
             (OperatorKind::Scalars, [input, queries @ ..]) => {
-                let queries = queries.iter().map(|query| handed_on(query, &watch, Manner::Spread));
+                let queries = queries.iter().map(|query| handed_on(query, &watch, Manner::SpreadRow));
                 adopt(&node, std::iter::once(input.clone()).chain(queries).collect())?
             }
             (OperatorKind::Window, [rows]) => {
@@ -169,7 +169,7 @@ fn adopt(node: &Arc<dyn ExecutionPlan>, children: Vec<Arc<dyn ExecutionPlan>>) -
     node.clone().replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))
 }
 
-fn handed_on(node: &Arc<dyn ExecutionPlan>, watch: &Arc<Watch>, manner: Manner) -> Arc<dyn ExecutionPlan> {
+fn handed_on(node: &Arc<dyn ExecutionPlan>, watch: &Arc<PlanWatch>, manner: Manner) -> Arc<dyn ExecutionPlan> {
     Arc::new(WatchedExec { node: node.clone(), watch: watch.clone(), manner })
 }
 
@@ -180,7 +180,7 @@ enum Manner {
     /// In slices, and each row to many others.
     Sliced,
     /// Each row to many others.
-    Spread,
+    SpreadRow,
     /// Their memory counts to the end of the statement.
     Held(Arc<Gathered>),
     /// They go into a window that keeps some of them.
@@ -192,7 +192,7 @@ enum Manner {
 /// A node that is watched. It shows itself as that node.
 struct WatchedExec {
     node: Arc<dyn ExecutionPlan>,
-    watch: Arc<Watch>,
+    watch: Arc<PlanWatch>,
     manner: Manner,
 }
 
@@ -282,7 +282,7 @@ impl ExecutionPlan for WatchedExec {
             rows: self.node.execute(partition, context)?,
             watch: self.watch.clone(),
             slices: Slices::new(self.watch.rows_max, matches!(self.manner, Manner::Sliced)),
-            spread: matches!(self.manner, Manner::Sliced | Manner::Spread).then(Spread::default),
+            spread: matches!(self.manner, Manner::Sliced | Manner::SpreadRow).then(SpreadRow::default),
             manner: self.manner.clone(),
         }))
     }
@@ -290,9 +290,9 @@ impl ExecutionPlan for WatchedExec {
 
 struct WatchedRows {
     rows: SendableRecordBatchStream,
-    watch: Arc<Watch>,
+    watch: Arc<PlanWatch>,
     slices: Slices,
-    spread: Option<Spread>,
+    spread: Option<SpreadRow>,
     manner: Manner,
 }
 
@@ -319,7 +319,7 @@ impl Stream for WatchedRows {
             Manner::Held(gathered) => watch.bounds.hold(gathered.bytes(&batch)?)?,
             Manner::Into(gauge) => gauge.take(&batch)?,
             Manner::OutOf(gauge) => gauge.give(&batch)?,
-            Manner::Whole | Manner::Sliced | Manner::Spread => {}
+            Manner::Whole | Manner::Sliced | Manner::SpreadRow => {}
         }
         Poll::Ready(Some(Ok(self.slices.begin(batch))))
     }

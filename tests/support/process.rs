@@ -97,6 +97,30 @@ impl Drop for Process {
     }
 }
 
+/// Memory a process has now, in KiB; 0 where there is none of this number.
+pub fn rss_kb(pid: u32) -> u64 {
+    memory_kb(pid, "VmRSS:")
+}
+
+/// Highest memory a process has had, in KiB; 0 where there is none of this number.
+pub fn rss_peak_kb(pid: u32) -> u64 {
+    memory_kb(pid, "VmHWM:")
+}
+
+/// From now on the highest memory of this process is that since now.
+///
+/// # Errors
+/// The system does not offer it.
+pub fn forget_rss_peak() -> Result<()> {
+    std::fs::write("/proc/self/clear_refs", "5")
+}
+
+fn memory_kb(pid: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
 /// Sends a signal to the process of a number.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use tonic::{
 
 use crate::{
     http,
-    process::{Process, Signal, send},
+    process::{Process, Signal, rss_kb, rss_peak_kb, send},
 };
 
 /// Much longer than a start should take, and whatever else is waited for.
@@ -256,18 +256,12 @@ impl Historian {
 
     /// Highest memory the process has had, in KiB.
     pub fn rss_peak_kb(&self) -> u64 {
-        self.memory("VmHWM:")
+        rss_peak_kb(self.pid())
     }
 
     /// Memory the process has now, in KiB.
     pub fn rss_kb(&self) -> u64 {
-        self.memory("VmRSS:")
-    }
-
-    fn memory(&self, field: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
+        rss_kb(self.pid())
     }
 
     /// Sends a signal to the server.

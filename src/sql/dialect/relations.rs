@@ -17,9 +17,9 @@ pub const SELECTS_MAX: u64 = 1_000;
 /// # Errors
 /// [`SqlError::Invalid`].
 pub fn check(statement: &Statement) -> Result<(), SqlError> {
-    let mut found = Counter::default();
+    let mut found = RelationCounter::default();
     let _ = statement.visit(&mut found);
-    let Extent { relations, selects } = found.extent;
+    let RelationCounts { relations, selects } = found.extent;
     let refused = |count: u64, what: &str, max: u64| {
         let count = if count == u64::MAX { "far too many".to_owned() } else { count.to_string() };
         SqlError::Invalid(format!(
@@ -36,13 +36,13 @@ pub fn check(statement: &Statement) -> Result<(), SqlError> {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Extent {
+struct RelationCounts {
     relations: u64,
     selects: u64,
 }
 
-impl Extent {
-    fn add(&mut self, other: Extent) {
+impl RelationCounts {
+    fn add(&mut self, other: RelationCounts) {
         self.relations = self.relations.saturating_add(other.relations);
         self.selects = self.selects.saturating_add(other.selects);
     }
@@ -51,15 +51,15 @@ impl Extent {
 /// A query that is being walked.
 struct Open {
     /// What there was before it.
-    before: Extent,
+    before: RelationCounts,
     /// Its named queries by where they stand, not walked yet; and by their names, walked.
     unnamed: HashMap<usize, String>,
-    named: HashMap<String, Extent>,
+    named: HashMap<String, RelationCounts>,
 }
 
 #[derive(Default)]
-struct Counter {
-    extent: Extent,
+struct RelationCounter {
+    extent: RelationCounts,
     open: Vec<Open>,
 }
 
@@ -67,23 +67,23 @@ fn place(query: &Query) -> usize {
     std::ptr::from_ref(query).addr()
 }
 
-impl Counter {
+impl RelationCounter {
     /// What a name stands for. Names that differ in their case only are taken for the larger one.
-    fn named(&self, name: &ObjectName) -> Option<Extent> {
+    fn named(&self, name: &ObjectName) -> Option<RelationCounts> {
         let [part] = name.0.as_slice() else { return None };
         let name = part.as_ident()?.value.to_lowercase();
         self.open.iter().rev().find_map(|query| query.named.get(&name)).copied()
     }
 }
 
-impl Visitor for Counter {
+impl Visitor for RelationCounter {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
         let unnamed = ctes.map(|cte| (place(&cte.query), cte.alias.name.value.to_lowercase())).collect();
         self.open.push(Open { before: self.extent, unnamed, named: HashMap::new() });
-        self.extent = Extent::default();
+        self.extent = RelationCounts::default();
         ControlFlow::Continue(())
     }
 
@@ -103,12 +103,12 @@ impl Visitor for Counter {
     }
 
     fn pre_visit_select(&mut self, _: &Select) -> ControlFlow<()> {
-        self.extent.add(Extent { relations: 0, selects: 1 });
+        self.extent.add(RelationCounts { relations: 0, selects: 1 });
         ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        self.extent.add(Extent { relations: 1, selects: 0 });
+        self.extent.add(RelationCounts { relations: 1, selects: 0 });
         if let TableFactor::Table { name, .. } = factor
             && let Some(named) = self.named(name)
         {
@@ -126,7 +126,7 @@ mod tests {
 
     fn of(text: &str) -> (u64, u64) {
         let statement = Parser::parse_sql(&GenericDialect {}, text).unwrap().pop().unwrap();
-        let mut found = Counter::default();
+        let mut found = RelationCounter::default();
         let _ = statement.visit(&mut found);
         (found.extent.relations, found.extent.selects)
     }

@@ -5,7 +5,7 @@ use datafusion::execution::{FunctionRegistry, SessionState};
 
 /// What a function makes of its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub enum FunctionGrowth {
     /// A value of a fixed size, one of its arguments, or not more than a few times their bytes.
     Small,
     /// More than its arguments hold, or of more work than they have bytes: [`super::bounded`] looks at their sizes before.
@@ -14,11 +14,11 @@ pub enum Class {
     Refused,
 }
 
-use Class::{Bounded, Refused, Small};
+use FunctionGrowth::{Bounded, Refused, Small};
 
 /// Scalar functions.
 #[rustfmt::skip]
-const SCALAR: &[(Class, &[&str])] = &[
+const SCALAR: &[(FunctionGrowth, &[&str])] = &[
     // The longest text of a constant that they choose or cut is bounded with the rows of a batch (`watch`); types of a fixed size that somebody
     // names are bounded with the statement (`extent`).
     (Small, &[
@@ -51,7 +51,7 @@ const SCALAR: &[(Class, &[&str])] = &[
 
 /// Aggregates. What they keep is counted in the memory of the statement, as they tell it.
 #[rustfmt::skip]
-const AGGREGATES: &[(Class, &[&str])] = &[
+const AGGREGATES: &[(FunctionGrowth, &[&str])] = &[
     (Small, &[
         "any_value", "approx_distinct", "avg", "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "corr", "count", "covar_pop", "covar_samp",
         "first_value", "grouping", "last_value", "max", "min", "regr_avgx", "regr_avgy", "regr_count", "regr_intercept", "regr_r2",
@@ -65,20 +65,20 @@ const AGGREGATES: &[(Class, &[&str])] = &[
 
 /// Functions of windows. What a window gathers is counted in `watch`.
 #[rustfmt::skip]
-const WINDOWS: &[(Class, &[&str])] = &[(Small, &[
+const WINDOWS: &[(FunctionGrowth, &[&str])] = &[(Small, &[
     "cume_dist", "dense_rank", "first_value", "lag", "last_value", "lead", "nth_value", "ntile", "percent_rank", "rank", "row_number",
 ])];
 
 /// Functions that are tables: their rows come batch by batch.
-const TABLES: &[(Class, &[&str])] = &[(Small, &["aggregate", "anomalies", "current", "downsample", "generate_series", "range"])];
+const TABLES: &[(FunctionGrowth, &[&str])] = &[(Small, &["aggregate", "anomalies", "current", "downsample", "generate_series", "range"])];
 
-fn class(list: &[(Class, &[&str])], name: &str) -> Option<Class> {
+fn class(list: &[(FunctionGrowth, &[&str])], name: &str) -> Option<FunctionGrowth> {
     list.iter().find(|(_, names)| names.contains(&name)).map(|(class, _)| *class)
 }
 
 /// Takes from a session what is not in the list.
 pub fn keep(state: &mut SessionState) {
-    let is_kept = |list: &[(Class, &[&str])], name: &str| class(list, name).is_some_and(|class| class != Refused);
+    let is_kept = |list: &[(FunctionGrowth, &[&str])], name: &str| class(list, name).is_some_and(|class| class != Refused);
     let scalar: Vec<_> = state.scalar_functions().values().filter(|function| !is_kept(SCALAR, function.name())).cloned().collect();
     let aggregates: Vec<_> =
         state.aggregate_functions().values().filter(|function| !is_kept(AGGREGATES, function.name())).cloned().collect();
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     /// Names that are in the one and not in the other.
-    fn compared(kind: &str, list: &[(Class, &[&str])], found: impl Iterator<Item = String>) {
+    fn compared(kind: &str, list: &[(FunctionGrowth, &[&str])], found: impl Iterator<Item = String>) {
         let found: BTreeSet<String> = found.collect();
         let listed: Vec<String> = list.iter().flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned())).collect();
         let known: BTreeSet<String> = listed.iter().cloned().collect();
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn every_function_has_its_class_and_no_other_is_in_a_session() {
         let state = crate::tests::session();
-        let here = |class: Class| class != Refused;
+        let here = |class: FunctionGrowth| class != Refused;
         let scalar = SessionStateDefaults::default_scalar_functions();
         let ours = state.scalar_functions().values().cloned();
         compared("scalar", SCALAR, scalar.into_iter().chain(ours).map(|function| function.name().to_owned()));

@@ -1,7 +1,9 @@
 //! What a statement takes at most, as the operating system counts it: each runs in a process of its own, and is refused, or answered within its
 //! memory.
 
-use std::{env, fs, process::Command};
+use std::{env, process::Command};
+
+use historian_test_support::process::{forget_rss_peak, rss_kb, rss_peak_kb};
 
 use super::*;
 
@@ -71,18 +73,13 @@ fn spelled(text: &str) -> String {
     })
 }
 
-fn kilobytes(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 /// Runs one statement, and says what became of it and how much memory the process had at most meanwhile.
 fn child(index: usize) -> String {
     let plant = runaway::long_plant(SqlOptions { memory_bytes_max: BYTES_MAX, memory_total_bytes_max: 2 * BYTES_MAX, ..options() });
     run(&plant, "SELECT count(*) FROM samples").unwrap();
-    fs::write("/proc/self/clear_refs", "5").unwrap();
-    let before = kilobytes("VmRSS");
+    let own = std::process::id();
+    forget_rss_peak().unwrap();
+    let before = rss_kb(own);
     let soon = QueryLimits { deadline: Instant::now() + Duration::from_secs(100), ..limits() };
     let since = Instant::now();
     let mut rows = 0;
@@ -99,7 +96,7 @@ fn child(index: usize) -> String {
         Err(other) => format!("{other:?}"),
     };
     let told: String = told.chars().take(200).collect();
-    format!("{} {:?} {told}", kilobytes("VmHWM").saturating_sub(before), since.elapsed())
+    format!("{} {:?} {told}", rss_peak_kb(own).saturating_sub(before), since.elapsed())
 }
 
 #[test]
