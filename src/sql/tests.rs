@@ -378,19 +378,22 @@ fn parameters_are_arguments_of_table_functions_too() {
         assert_eq!(run_within(&plant, &bound, &limits()).unwrap().column(1).as_primitive::<Int64Type>().values(), &[18]);
         assert_eq!(plant.sql.describe(&bound, &limits()).unwrap().schema, run_within(&plant, &bound, &limits()).unwrap().schema());
     }
-    // Every function can be described before it has values, and has those that are bound.
-    for (call, values) in [
-        ("range(?, ?, ?, ?)", ["a/x", "*-5s", "*", "OUTSIDE", "", ""]),
-        ("aggregate(?, ?, ?, ?, ?, ?)", ["a/x", "*-5s", "*", "1s", "count", "{}"]),
-        ("downsample(?, ?, ?, 10, ?)", ["a/x", "*-5s", "*", "M4", "", ""]),
-        ("anomalies(?, ?, ?, ?, ?, ?)", ["a/x", "*-5s", "*", "spike", "{}", "COUNTS"]),
-        ("current(?)", ["a/x", "", "", "", "", ""]),
+    // Every function can be described before it has values, and answers with those that are bound as if they were written in the statement.
+    for (call, values, rows_expected) in [
+        ("range(?, ?, ?, ?)", ["a/x", "*-5s", "*", "OUTSIDE", "", ""], 6),
+        ("aggregate(?, ?, ?, ?, ?, ?)", ["a/x", "*-5s", "*", "1s", "count", "{}"], 5),
+        ("downsample(?, ?, ?, 10, ?)", ["a/x", "*-5s", "*", "M4", "", ""], 6),
+        ("anomalies(?, ?, ?, ?, ?, ?)", ["a/x", "*-5s", "*", "spike", "{}", "COUNTS"], 1),
+        ("current(?)", ["a/x", "", "", "", "", ""], 1),
     ] {
         let text = format!("SELECT * FROM {call}");
         let count = call.matches('?').count();
         assert_eq!(plant.sql.describe(&statement(&text), &limits()).unwrap().parameters.fields().len(), count, "{call}");
         let parameters: Vec<_> = values[..count].iter().map(|value| text_of(value)).collect();
-        assert!(run_within(&plant, &Statement { parameters: parameters.clone(), ..statement(&text) }, &limits()).unwrap().num_rows() > 0);
+        let bound = run_within(&plant, &Statement { parameters: parameters.clone(), ..statement(&text) }, &limits()).unwrap();
+        let written = values[..count].iter().fold(text.clone(), |text, value| text.replacen('?', &format!("'{value}'"), 1));
+        assert_eq!(shown(&bound), shown(&rows(&plant, &written)), "{written}");
+        assert_eq!(bound.num_rows(), rows_expected, "{call}:\n{}", shown(&bound));
         let few = run_within(&plant, &Statement { parameters: parameters[1..].to_vec(), ..statement(&text) }, &limits()).unwrap_err();
         assert!(matches!(few, SqlError::Invalid(_)), "{call}: {few}");
         let none = run_within(&plant, &statement(&text), &limits()).unwrap_err();

@@ -335,6 +335,8 @@ pub fn after(number: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use opcua::types::{DateTime, ExtensionObject, MonitoredItemNotification};
+
     use super::*;
 
     #[test]
@@ -382,5 +384,85 @@ mod tests {
         resumed.saw(5);
         assert!(resumed.republished(6) && resumed.republished(7) && !resumed.republished(7) && resumed.saw(8));
         assert!(resumed.is_whole());
+    }
+
+    /// A notification with values by client handle.
+    fn message(number: u32, values: &[(u32, f64)]) -> NotificationMessage {
+        let item = |(client_handle, value): &(u32, f64)| MonitoredItemNotification {
+            client_handle: *client_handle,
+            value: DataValue::value_only(*value),
+        };
+        let change = DataChangeNotification { monitored_items: Some(values.iter().map(item).collect()), diagnostic_infos: None };
+        NotificationMessage {
+            sequence_number: number,
+            publish_time: DateTime::ymd(2026, 1, 1),
+            notification_data: Some(vec![ExtensionObject::from_message(change)]),
+        }
+    }
+
+    type Taken = Arc<Mutex<Vec<(Vec<(usize, DataValue)>, Option<i64>)>>>;
+
+    fn feed() -> (SubscriptionFeed, Taken) {
+        let taken = Taken::default();
+        let all = taken.clone();
+        (SubscriptionFeed::new(Arc::new(move |values, time| all.lock().push((values, time)))), taken)
+    }
+
+    #[test]
+    fn a_feed_hands_on_what_came_and_knows_what_is_missing() {
+        let (feed, taken) = feed();
+        let told = || (feed.next_number(), feed.values_seen(), feed.has_caught_up(), feed.is_incomplete());
+        assert_eq!((told(), feed.ended()), ((1, false, false, false), None));
+        // A keep-alive tells that the server has sent all, has the number of the next notification, and is not acknowledged.
+        let keep_alive = NotificationMessage { sequence_number: 5, ..NotificationMessage::default() };
+        assert!(!feed.published(keep_alive.clone(), false));
+        assert_eq!((told(), taken.lock().len()), ((1, false, true, false), 0));
+        // Client handles count from 1.
+        assert!(feed.published(message(5, &[(1, 2.5), (0, 9.0), (3, 4.5)]), true));
+        assert_eq!(
+            std::mem::take(&mut *taken.lock()),
+            [(vec![(0, DataValue::value_only(2.5)), (2, DataValue::value_only(4.5))], Some(1_767_225_600_000_000_000))]
+        );
+        assert_eq!(told(), (6, true, true, false));
+        // Two do not come: one can be had when it is asked for, once, and the other is lost.
+        assert!(feed.published(message(8, &[(2, 1.0)]), false));
+        assert_eq!((told(), taken.lock().len()), ((9, true, false, false), 1));
+        assert_eq!((feed.overdue(), feed.overdue()), (vec![], vec![6, 7]));
+        assert_eq!([feed.republished(6, keep_alive), feed.republished(6, message(6, &[(1, 7.0)]))], [false, true]);
+        assert_eq!(taken.lock().len(), 2);
+        assert!(feed.published(message(6, &[(1, 7.0)]), false));
+        assert_eq!((told(), taken.lock().len()), ((9, true, false, false), 2));
+        feed.lose(7);
+        assert_eq!(told(), (9, true, true, true));
+        // After a loss of the connection all is open again.
+        feed.take_up();
+        assert_eq!((told(), feed.ended()), ((9, true, false, false), None));
+        let ended = StatusChangeNotification { status: StatusCode::BadTimeout, ..StatusChangeNotification::default() };
+        let ended = NotificationMessage { notification_data: Some(vec![ExtensionObject::from_message(ended)]), ..message(9, &[]) };
+        assert!(feed.published(ended, true));
+        assert_eq!((told(), feed.ended(), taken.lock().len()), ((10, true, false, false), Some(StatusCode::BadTimeout), 2));
+    }
+
+    #[test]
+    fn a_bounded_number_of_notifications_is_missed_and_remembered() {
+        let missing = |number: u32| {
+            let mut sequence = Sequence::default();
+            sequence.saw(1);
+            sequence.saw(number);
+            sequence.overdue();
+            (sequence.overdue(), sequence)
+        };
+        assert_eq!(missing(2).0, [0_u32; 0]);
+        assert_eq!(missing(102).0, (2..=101).collect::<Vec<_>>());
+        // Further ahead it is another count.
+        assert_eq!(missing(103).0, [0_u32; 0]);
+        let (asked, mut sequence) = missing(102);
+        assert!(!sequence.is_whole());
+        assert!(asked.iter().all(|number| sequence.republished(*number)));
+        assert!(sequence.is_whole());
+        // One more: the oldest is forgotten, the others still come late.
+        sequence.saw(104);
+        assert_eq!((sequence.overdue(), sequence.overdue(), sequence.republished(103)), (vec![], vec![103], true));
+        assert_eq!([2, 3, 101, 103].map(|number| sequence.saw(number)), [true, false, false, false]);
     }
 }

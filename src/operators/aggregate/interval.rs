@@ -196,6 +196,7 @@ mod tests {
         assert_eq!(intervals.sample_range(), 1..11);
         assert_eq!(edges(&intervals.part(1..3)), [(2, 6, false), (0, 2, true)]);
         assert_eq!(intervals.part(1..2).in_time_order(0).early, 2);
+        assert_eq!([intervals.is_empty(), intervals.part(2..3).is_empty(), intervals.part(1..1).is_empty()], [false, false, true]);
     }
 
     #[test]
@@ -204,6 +205,7 @@ mod tests {
         assert_eq!(edges(&intervals), [(23, 48, false), (0, 23, false)]);
         assert_eq!(edges(&intervals.clone().cut_at(false, true)), [(23, 48, true), (0, 23, false)]);
         assert_eq!(edges(&intervals.cut_at(true, false).part(1..2)), [(0, 23, true)]);
+        assert_eq!(edges(&Intervals::between(vec![0, 23], false).unwrap()), [(0, 23, false)]);
         assert_eq!(Intervals::between(vec![1], false).unwrap_err(), InvalidIntervals::Edges);
         assert_eq!(Intervals::between(vec![1, 1], false).unwrap_err(), InvalidIntervals::Edges);
     }
@@ -213,6 +215,8 @@ mod tests {
         assert_eq!(Intervals::new(5, 5, 1).unwrap_err(), InvalidIntervals::Empty);
         assert_eq!(Intervals::new(0, 5, -1).unwrap_err(), InvalidIntervals::Negative { interval: -1 });
         assert!(matches!(Intervals::new(i64::MIN, i64::MAX, 1).unwrap_err(), InvalidIntervals::TooMany { .. }));
+        assert_eq!(Intervals::new(0, 700_000_000, 7).unwrap().len(), INTERVALS_MAX);
+        assert_eq!(Intervals::new(0, 700_000_001, 7).unwrap_err(), InvalidIntervals::TooMany { count: 100_000_001 });
         assert_eq!(edges(&Intervals::new(i64::MIN, i64::MAX, 0).unwrap()), [(i64::MIN, i64::MAX, false)]);
         assert_eq!(
             Intervals::new(i64::MAX, i64::MIN, i64::MAX).unwrap().get(2),

@@ -1,10 +1,50 @@
 //! What does not ask a historian to stop does not stop it: signals that mean something else, a terminal or a log reader that goes away.
 
-use std::{io::Write, net::TcpStream, time::Duration};
+use std::{
+    io::Write,
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 
+use arrow_flight::{
+    FlightDescriptor,
+    sql::{CommandStatementQuery, ProstMessageExt},
+};
 use historian_test_support::process::Signal;
+use prost::Message;
 
 use super::{begin_piped, healthy, run, start, wait_ready};
+use crate::support::historian::client;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_takes_its_grace_and_no_longer_whatever_clients_have_computed() {
+    let directory = tempfile::tempdir().unwrap();
+    let configuration = directory.path().join("historian.toml");
+    std::fs::write(&configuration, "[limits]\nshutdown_grace_s = 1\n").unwrap();
+    let mut serve = start(&directory.path().join("data"), &["--config", &configuration.display().to_string()]);
+    let asking = client(&serve).await;
+    // One that is planned for seconds, and one that runs for hours.
+    let sum = vec!["value"; 600].join(" + ");
+    let pairs = "SELECT count(*) FROM generate_series(1, 9000000) a, generate_series(1, 9000000) b WHERE a.value * b.value = 7";
+    for query in [format!("SELECT {sum} FROM samples"), pairs.to_owned()].into_iter().cycle().take(8) {
+        let mut asking = asking.clone();
+        tokio::spawn(async move {
+            let command = CommandStatementQuery { query, transaction_id: None }.as_any().encode_to_vec();
+            let info = asking.get_flight_info(FlightDescriptor::new_cmd(command)).await?.into_inner();
+            let mut rows = asking.do_get(info.endpoint[0].ticket.clone().unwrap_or_default()).await?.into_inner();
+            while rows.message().await?.is_some() {}
+            Ok::<(), tonic::Status>(())
+        });
+    }
+    let running = |serve: &super::Historian| {
+        let metrics = serve.get("/metrics").unwrap().1;
+        metrics.lines().find_map(|line| line.strip_prefix("historian_sql_statements_running ")).map_or(0, |count| count.parse().unwrap())
+    };
+    serve.wait("four statements run", |serve| running(serve) >= 4);
+    let begun = Instant::now();
+    serve.stop().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
 
 #[test]
 fn signals_that_do_not_mean_stop_are_told_and_change_nothing() {

@@ -69,11 +69,43 @@ fn a_gap_over_many_intervals_is_answered_whole_and_waits_for_the_next_usable_sam
 #[test]
 fn integers_beyond_2_53_are_told_apart() {
     let big = (1_i64 << 53) + 1;
-    let rows: Vec<_> = [big, big - 1, big].into_iter().zip(0..).map(|(v, t)| (t * 10, Some(Value::I64(v)), 0)).collect();
-    let samples = history(ValueType::I64, &rows);
-    let functions = [AggregateFunction::MinimumActualTime, AggregateFunction::NumberOfTransitions];
-    let answers = from_samples(&samples, &functions, AggregateConfiguration::default(), &Intervals::new(0, 30, 0).unwrap(), 2);
-    assert_eq!((answers[0].timestamp, answers[0].quality & 0x10, answers[1].value), (10, 0, Some(3.0)));
+    let signed = |values: [i64; 4]| (ValueType::I64, values.map(Value::I64));
+    let unsigned = |values: [u64; 4]| (ValueType::U64, values.map(Value::U64));
+    // Where each lowest and highest value is one, though its neighbours have the same nearest f64; a negative number lies below.
+    for ((value_type, values), minimum_at, maximum_at) in [
+        (signed([big, big - 1, big, big + 1]), 10, 30),
+        (signed([-big, -big - 1, -big, 0]), 10, 30),
+        (unsigned([big as u64, big as u64 - 1, big as u64, big as u64 + 1]), 10, 30),
+        (unsigned([u64::MAX - 1, u64::MAX - 2, u64::MAX, u64::MAX - 1]), 10, 20),
+    ] {
+        let rows: Vec<_> = values.into_iter().zip(0..).map(|(value, at)| (at * 10, Some(value), 0)).collect();
+        let samples = history(value_type, &rows);
+        let functions =
+            [AggregateFunction::MinimumActualTime, AggregateFunction::MaximumActualTime, AggregateFunction::NumberOfTransitions];
+        let answers = from_samples(&samples, &functions, AggregateConfiguration::default(), &Intervals::new(0, 40, 0).unwrap(), 2);
+        let found = [0, 1].map(|place| (answers[place].timestamp, answers[place].quality & 0x10));
+        assert_eq!(found, [(minimum_at, 0), (maximum_at, 0)], "{rows:?}");
+        assert_eq!(answers[2].value, Some(4.0), "{rows:?}");
+    }
+}
+
+#[test]
+fn a_small_value_between_large_ones_is_not_lost_from_a_sum() {
+    let samples = numbers(&[(0, 1e16, 0), (10, 1.0, 0), (20, 1e16, 0), (30, 1.0, 0), (40, -2e16, 0), (100, 0.0, 0)]);
+    // 2 over 5 samples; each 1 is less than what an f64 tells of 1e16.
+    assert_eq!(one(&samples, AggregateFunction::Average, AggregateConfiguration::default()), (Some(0.4), 0));
+}
+
+/// Bad before the first sample, then Uncertain twice: the worst quality is there once.
+#[test]
+fn a_quality_that_occurs_again_and_is_not_the_worst_makes_no_multiple_values() {
+    let samples = numbers(&[(10, 1.0, UNCERTAIN), (20, 2.0, UNCERTAIN), (30, 3.0, 0), (100, 4.0, 0)]);
+    let worst = |function| {
+        let answers = from_samples(&samples, &[function], AggregateConfiguration::default(), &Intervals::new(0, 100, 0).unwrap(), 9);
+        (answers[0].value, answers[0].quality & 0x10)
+    };
+    assert_eq!(worst(AggregateFunction::WorstQuality), (Some(f64::from(UNCERTAIN)), 0x10));
+    assert_eq!(worst(AggregateFunction::WorstQuality2), (Some(f64::from(0x809B_0000_u32)), 0));
 }
 
 fn evaluator(functions: &[AggregateFunction]) -> Result<Evaluator, AggregateError> {

@@ -38,6 +38,12 @@ fn long_intervals_lie_on_levels_of_rollups() {
     let m4 = plan(0, 1_000 * HOUR, 1_000, Method::M4);
     assert_eq!((m4.level(), m4.intervals().len()), (Some(RollupLevel::Hour), 250));
     assert_eq!(plan(HOUR / 7, 1_000 * HOUR, 1_000, Method::M4).level(), None);
+    // Eight minutes each are long enough to lie on minutes, and as many as were asked for; a little less is not.
+    let eight = 8 * 60 * 1_000_000_000;
+    let plot = plan(0, 25 * eight, 100, Method::Plot);
+    assert_eq!((plot.level(), plot.intervals().len()), (Some(RollupLevel::Minute), 25));
+    assert_eq!(plan(7, 7 + 25 * eight, 100, Method::Plot).level(), Some(RollupLevel::Minute));
+    assert_eq!(plan(7, 7 + 25 * (eight - 1), 100, Method::Plot).level(), None);
 
     // Short ones are equal, and never shorter than a nanosecond.
     assert_eq!(plan(0, 10, 1_000, Method::Plot).edges().len(), 11);
@@ -117,7 +123,7 @@ fn merging_takes_the_quiet_part() {
 #[test]
 fn gaps_end_lines_in_every_method() {
     let all = samples((0..2_000).filter(|t| !(500..900).contains(t)).map(|t| (t, Some(f64::from(t as i32 % 7)), 0)));
-    let gaps = vec![LineBreak { timestamp: 499, quality: BAD }, LineBreak { timestamp: 5_000, quality: BAD }];
+    let gaps = [499, 2_000, 5_000].map(|timestamp| LineBreak { timestamp, quality: BAD }).to_vec();
     let around = Surroundings { gaps, ..Surroundings::default() };
     for method in Method::ALL {
         for points in [60, 3_000] {
@@ -165,17 +171,40 @@ fn other_types_keep_their_values_exactly() {
 fn text_is_reduced_to_its_changes() {
     let text = |t: i64| Value::String(format!("batch {}", t / 100));
     let mut all = Samples::new(ValueType::String);
-    (0..1_000_i64).for_each(|t| if t == 555 { all.push(t, None, BAD) } else { all.push(t, Some(&text(t)), 0) }.unwrap());
+    // One without a text, and one that has a text and is Bad.
+    let row = |t: i64| ((t != 555).then(|| text(t)), if t == 555 || t == 777 { BAD } else { 0 });
+    (0..1_000_i64).for_each(|t| all.push(t, row(t).0.as_ref(), row(t).1).unwrap());
     let around = Surroundings { before: Some(Sample { timestamp: 0, value: Some(text(0)), quality: 0 }), ..Surroundings::default() };
     let answer = run(DownsampleRange::new(0, 1_000, 20, Method::Plot).unwrap(), &around, &all, 64).unwrap();
-    let expected: Vec<i64> = vec![0, 100, 200, 300, 400, 500, 555, 556, 600, 700, 800, 900];
+    let expected: Vec<i64> = vec![0, 100, 200, 300, 400, 500, 555, 556, 600, 700, 777, 778, 800, 900];
     assert_eq!(answer.timestamps, expected);
     assert_eq!((answer.value(6), answer.value(7)), (None, Some(text(556))));
+    assert_eq!((answer.value(10), answer.value(11)), (None, Some(text(778))));
     let refused = run(DownsampleRange::new(0, 1_000, 9, Method::Plot).unwrap(), &around, &all, 64).unwrap_err();
     assert!(refused.to_string().contains("ask for more points or a shorter range"));
     // Few samples come as they are.
     let answer = run(DownsampleRange::new(0, 1_000, 1_000, Method::Plot).unwrap(), &around, &all, 64).unwrap();
     assert_eq!(answer.len(), 1_000);
+    for t in 0..1_000 {
+        assert_eq!(answer.value(t as usize), row(t).0.filter(|_| row(t).1 == 0), "{t}");
+    }
+}
+
+#[test]
+fn a_nan_breaks_a_line_as_a_null_does() {
+    // Without a null a run has no mask of those that are valid.
+    let all = |missing: Option<f64>| samples((0..1_000).map(|t| (t, if t % 50 < 3 { missing } else { Some(f64::from(t as i32 % 7)) }, 0)));
+    let (nan, null) = (all(Some(f64::NAN)), all(None));
+    assert!(nan.validity.is_none() && null.validity.is_some());
+    for method in Method::ALL {
+        for points in [100, 2_000] {
+            let answer =
+                |all| rows(&run(DownsampleRange::new(0, 1_000, points, method).unwrap(), &Surroundings::default(), all, 64).unwrap());
+            let found = answer(&nan);
+            assert!(found.iter().any(|row| row.1.is_none()) && found.iter().all(|row| row.1.is_none_or(|value| !value.is_nan())));
+            assert_eq!(found, answer(&null), "{method} {points}");
+        }
+    }
 }
 
 #[test]
@@ -200,6 +229,12 @@ fn summaries_of_few_samples_send_the_caller_back() {
     let mut one = Downsampler::new(plan(0, 1_000, 12, Method::MinMax), ValueType::F64, Surroundings::default()).unwrap();
     one.push_summary(&summary).unwrap();
     assert!(matches!(one.finish().unwrap(), CollectStep::SamplesOnly));
+    // As many as the answer may have are few, one more is not.
+    for (points, few) in [(10, true), (9, false)] {
+        let mut one = Downsampler::new(plan(0, 1_000, points, Method::MinMax), ValueType::F64, Surroundings::default()).unwrap();
+        one.push_summary(&summary).unwrap();
+        assert_eq!(matches!(one.finish().unwrap(), CollectStep::SamplesOnly), few);
+    }
     assert_eq!(new(Method::Lttb).push_summary(&summary), Err(DownsampleError::NoSummaries(Method::Lttb)));
     let mut other = Downsampler::new(plan(0, 100, 80, Method::MinMax), ValueType::F64, Surroundings::default()).unwrap();
     assert_eq!(other.push_summary(&summary), Err(DownsampleError::Summary { first: 0, last: 9 }));

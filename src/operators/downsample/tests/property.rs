@@ -59,26 +59,62 @@ fn number(row: &(i64, Option<f64>, u32)) -> Option<f64> {
     row.1.filter(|value| !value.is_nan() && row.2 >> 31 == 0)
 }
 
-/// The rows of PLOT, M4 or MINMAX by definition, without a ceiling and without the boundary samples.
-fn reference(plan: &DownsamplePlan, around: &Surroundings, all: &[(i64, Option<f64>, u32)]) -> Vec<(i64, Option<f64>, u32)> {
+type Row = (i64, Option<f64>, u32);
+
+/// What LTTB takes of drawn samples: the outermost where no value stands at the edge, and of the others in each interval the one that makes the
+/// largest triangle with what was taken before it and with the average of the next interval that has any, or what stands at the end.
+fn largest_triangles(plan: &DownsamplePlan, around: &Surroundings, drawn: &[Row]) -> Vec<Row> {
+    let corner = |row: &Row| (row.0 as f64, row.1.unwrap());
+    let edge =
+        |sample: &Option<Sample>| sample.as_ref().and_then(|sample| Some((sample.timestamp as f64, sample.value.as_ref()?.as_f64()?)));
+    let mut left = drawn.to_vec();
+    let first = if edge(&around.before).is_none() && !left.is_empty() { Some(left.remove(0)) } else { None };
+    let last = if edge(&around.after).is_none() { left.pop() } else { None };
+    let mut taken: Vec<Row> = first.into_iter().chain(last).collect();
+    let inside = |(from, to)| left.iter().filter(|row| (from..to).contains(&row.0)).copied().collect();
+    let parts: Vec<Vec<Row>> = plan.intervals().map(inside).filter(|part: &Vec<Row>| !part.is_empty()).collect();
+    let average = |part: &Vec<Row>| {
+        let sum = part.iter().map(corner).fold((0.0, 0.0), |sum, corner| (sum.0 + corner.0, sum.1 + corner.1));
+        (sum.0 / part.len() as f64, sum.1 / part.len() as f64)
+    };
+    let mut before = edge(&around.before).or(first.as_ref().map(corner));
+    for (index, part) in parts.iter().enumerate() {
+        let (a, c) = (before.unwrap(), parts.get(index + 1).map(average).or(edge(&around.after)).or(last.as_ref().map(corner)).unwrap());
+        let area = |row: &Row| ((a.0 - c.0) * (row.1.unwrap() - a.1) - (a.0 - row.0 as f64) * (c.1 - a.1)).abs();
+        // The earlier of equal ones.
+        let best = part.iter().rev().max_by(|one, other| area(one).total_cmp(&area(other))).unwrap();
+        before = Some(corner(best));
+        taken.push(*best);
+    }
+    taken
+}
+
+/// The rows of PLOT, M4, MINMAX or LTTB by definition, without a ceiling and without the boundary samples.
+fn reference(plan: &DownsamplePlan, around: &Surroundings, all: &[Row]) -> Vec<Row> {
     // Where the line breaks: starts of runs, a gap after the last sample that is not later.
     let mut stream: Vec<(i64, Option<f64>, u32)> = all.iter().map(|row| (row.0, number(row), row.2)).collect();
     stream.extend(around.gaps.iter().filter(|gap| (0..10_000).contains(&gap.timestamp)).map(|gap| (gap.timestamp, None, gap.quality)));
     stream.sort_by_key(|row| row.0);
-    let mut out: Vec<(i64, Option<f64>, u32)> = vec![];
+    let mut out: Vec<Row> = vec![];
+    if plan.method() == Method::Lttb {
+        let drawn: Vec<Row> = stream.iter().filter(|row| row.1.is_some()).copied().collect();
+        out = largest_triangles(plan, around, &drawn);
+    }
     for (from, to) in plan.intervals() {
-        let inside = |row: &&(i64, Option<f64>, u32)| (from..to).contains(&row.0);
+        let inside = |row: &&Row| (from..to).contains(&row.0);
         let drawn: Vec<_> = stream.iter().filter(inside).filter(|row| row.1.is_some()).copied().collect();
-        let mut picks: Vec<(i64, Option<f64>, u32)> = vec![];
-        let by_value = |a: &&(i64, Option<f64>, u32), b: &&(i64, Option<f64>, u32)| a.1.partial_cmp(&b.1).unwrap();
-        if plan.method() != Method::MinMax {
+        let mut picks: Vec<Row> = vec![];
+        let by_value = |a: &&Row, b: &&Row| a.1.partial_cmp(&b.1).unwrap();
+        if matches!(plan.method(), Method::Plot | Method::M4) {
             picks.extend(drawn.first());
             picks.extend(drawn.last());
         }
-        picks.extend(drawn.iter().min_by(by_value));
-        // `max_by` gives the last of equals, and the first is wanted.
-        picks.extend(drawn.iter().rev().max_by(by_value));
-        let mut starts: Vec<(i64, Option<f64>, u32)> = vec![];
+        if plan.method() != Method::Lttb {
+            picks.extend(drawn.iter().min_by(by_value));
+            // `max_by` gives the last of equals, and the first is wanted.
+            picks.extend(drawn.iter().rev().max_by(by_value));
+        }
+        let mut starts: Vec<Row> = vec![];
         let mut open = around.before.as_ref().is_some_and(|before| before.value.is_none());
         for row in &stream {
             if row.1.is_none() && !open && (from..to).contains(&row.0) {
@@ -212,6 +248,30 @@ proptest! {
             expected.insert(0, (0, before.value.as_ref().and_then(Value::as_f64), before.quality));
         }
         expected.extend(around.after.as_ref().map(|after| (10_000, after.value.as_ref().and_then(Value::as_f64), after.quality)));
+        prop_assert_eq!(rows(&run(request, &around, &samples, 37).unwrap()), expected);
+    }
+
+    #[test]
+    fn lttb_takes_the_largest_triangle_of_each_interval(
+        samples in any_samples(600),
+        mut around in any_around(),
+        (early, late) in (prop_oneof![Just(0_i64), 1_i64..500], prop_oneof![Just(0_i64), 1_i64..500]),
+        points in 20_usize..160,
+    ) {
+        let at = |sample: Option<Sample>, by: i64| sample.map(|sample| Sample { timestamp: sample.timestamp + by, ..sample });
+        (around.before, around.after) = (at(around.before, -early), at(around.after, late));
+        let request = DownsampleRange::new(0, 10_000, points, Method::Lttb).unwrap();
+        let all = in_range(&samples);
+        let mut expected = reference(&DownsamplePlan::new(request), &around, &all);
+        // What has few samples or needs merging is tested above. An interval counts as a row also where its only sample is an outermost one.
+        if all.len() <= points || expected.len() + 4 > points {
+            return Ok(());
+        }
+        let told = |sample: &Sample| (sample.timestamp, sample.value.as_ref().and_then(Value::as_f64), sample.quality);
+        if let Some(before) = around.before.as_ref().filter(|before| expected.first().is_none_or(|row| row.0 > before.timestamp)) {
+            expected.insert(0, told(before));
+        }
+        expected.extend(around.after.as_ref().map(told));
         prop_assert_eq!(rows(&run(request, &around, &samples, 37).unwrap()), expected);
     }
 }

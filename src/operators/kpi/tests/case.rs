@@ -207,8 +207,19 @@ fn what_makes_no_sense_says_so() {
     let inside = Scope { before: Some(Sample { timestamp: 0, value: None, quality: 0 }), ..scope.clone() };
     assert!(PercentGood::new(&inside).unwrap_err().to_string().contains("before lies at 0 ns"));
     let many = samples((0..2_000).map(|at| (at, Some(at as f64), 0)));
-    let mut states = TimeInState::new(&Scope::new(window(0, 5_000), ValueType::F64), None).unwrap();
-    assert_eq!(states.push(&many, 0..2_000), Err(KpiError::States(STATES_MAX)));
+    let mut texts = Samples::new(ValueType::String);
+    (0..2_000).for_each(|at| texts.push(at, Some(&Value::String(format!("batch {at}"))), 0).unwrap());
+    for states in [&many, &texts] {
+        // Whoever tells of it first: texts are known when they come, numbers when they have held.
+        let counted = |rows| {
+            let window = Scope::new(window(0, 5_000), states.value_type());
+            let mut times = TimeInState::new(&window, None).unwrap();
+            times.push(states, rows).and_then(|()| times.finish()).map(|times| times.states.len())
+        };
+        assert_eq!(counted(0..STATES_MAX), Ok(STATES_MAX));
+        assert_eq!(counted(0..STATES_MAX + 1), Err(KpiError::States(STATES_MAX)));
+        assert_eq!(counted(0..STATES_MAX + 2), Err(KpiError::States(STATES_MAX)));
+    }
     let mut good = PercentGood::new(&scope).unwrap();
     good.push(&many, 0..5).unwrap();
     assert_eq!(good.push(&many, 4..6), Err(KpiError::Order { timestamp: 4, last: 4 }));
@@ -269,6 +280,17 @@ fn samples_of_a_time_that_has_been_are_refused_by_every_primitive() {
         }
         assert_eq!(primitive(&scope)(&rising, 4..4), Ok(()), "{name}");
     }
+}
+
+#[test]
+fn an_infinite_value_before_the_window_is_a_state_and_no_amount() {
+    let all = [(-5, Some(f64::INFINITY), 0), (40, Some(2.0), 0)];
+    let scope = scope(&all, window(0, 100));
+    let states = time_in_state(&scope, &samples(all), None).states;
+    let held: Vec<_> = states.iter().map(|state| (&state.state, state.duration_ns)).collect();
+    assert_eq!(held, [(&Value::F64(2.0), 60), (&Value::F64(f64::INFINITY), 40)]);
+    let amount = integrate(&scope, &samples(all), TimeUnit::Second, true);
+    assert_eq!((amount.covered_ns, amount.coverage.bad_ns, amount.coverage.good_ns), (60, 40, 60));
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Primitives against naive references over random data, their sums over divided windows, calendars across changes of the clock, and single
-//! cases by hand.
+//! Primitives and the as-of join against naive references over random data, sums over divided windows, calendars across changes of the
+//! clock, and single cases by hand.
 
+mod asof;
 mod calendar;
 mod case;
 mod property;

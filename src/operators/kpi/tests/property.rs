@@ -7,7 +7,7 @@ use super::*;
 /// The end of time in these tests.
 const END: i64 = 400;
 
-fn any_rows() -> impl Strategy<Value = Vec<Row>> {
+pub fn any_rows() -> impl Strategy<Value = Vec<Row>> {
     proptest::collection::vec((1_i64..30, 0_u8..12, 0_i32..5), 0..40).prop_map(|steps| {
         let mut at = -40;
         let row = move |(step, kind, value): (i64, u8, i32)| {
@@ -203,26 +203,6 @@ proptest! {
         let result = counter_delta(&scope, &all, rollover.map(|rollover| rollover as f64), policy);
         if result.samples > 0 {
             prop_assert_eq!((result.exact, result.resets, result.rollovers), (Some(counted), resets, rollovers));
-        }
-    }
-
-    #[test]
-    fn joins_are_what_a_search_finds(
-        all in any_rows(),
-        times in proptest::collection::vec(-60..END, 1..30),
-        tolerance in prop_oneof![Just(None), (0_u64..50).prop_map(Some)],
-        any: bool,
-    ) {
-        let columns = samples(all.iter().copied());
-        let eligible = if any { Eligible::Any } else { Eligible::NotBad };
-        let mut join = AsOf::new(ValueType::F64, &times, tolerance, eligible).unwrap();
-        portions(&columns, |samples, rows| join.push(samples, rows));
-        for (time, joined) in times.iter().zip(join.finish()) {
-            let expected = all.iter().rev().find(|row| row.0 <= *time && (any || usable(row)));
-            let expected = expected.filter(|row| tolerance.is_none_or(|tolerance| time.abs_diff(row.0) <= tolerance));
-            prop_assert_eq!(joined.as_ref().map(|joined| joined.sample.timestamp), expected.map(|row| row.0));
-            prop_assert_eq!(joined.as_ref().map(|joined| joined.age_ns), expected.map(|row| time.abs_diff(row.0)));
-            prop_assert_eq!(joined.and_then(|joined| joined.sample.value), expected.and_then(|row| row.1.map(Value::F64)));
         }
     }
 }
