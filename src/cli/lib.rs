@@ -148,8 +148,8 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
         }
     });
     // What still computes for requests that were cut is told so now, and ends within milliseconds; one call that does not must not hold the end
-    // of the process. Nothing waits for it: what was acknowledged is in the journal, and the server has closed it before it came back.
-    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    // of the process. It is waited for a while: a thread that still reads the store when the process ends can crash it.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     outcome
 }
 

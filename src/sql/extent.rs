@@ -46,9 +46,9 @@ pub fn check_type(of: &DataType) -> Result<()> {
         | DataType::LargeList(inner)
         | DataType::ListView(inner)
         | DataType::LargeListView(inner)
-        | DataType::Map(inner, _) => check_type(inner.data_type()),
+        | DataType::Map(inner, _)
+        | DataType::RunEndEncoded(_, inner) => check_type(inner.data_type()),
         DataType::Dictionary(_, inner) => check_type(inner),
-        DataType::RunEndEncoded(_, inner) => check_type(inner.data_type()),
         DataType::Struct(fields) => fields.iter().try_for_each(|field| check_type(field.data_type())),
         _ => Ok(()),
     }

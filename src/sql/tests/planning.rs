@@ -48,8 +48,8 @@ fn expressions_that_grow_when_subqueries_are_put_together_are_refused() {
 #[test]
 fn planning_ends_at_its_deadline_and_frees_its_threads() {
     let plant = plant(SqlOptions { statements_max: 2, ..options() });
-    let joins: String =
-        (1..120).map(|n| format!(" JOIN samples t{n} ON t{n}.tag = t{0}.tag AND t{n}.value + t{0}.value > {n}", n - 1)).collect();
+    let join = |n: usize| format!(" JOIN samples t{n} ON t{n}.tag = t{0}.tag AND t{n}.value + t{0}.value > {n}", n - 1);
+    let joins = (1..120).map(join).collect::<Vec<_>>().concat();
     let text = format!("SELECT count(*) FROM samples t0{joins} WHERE t119.value + t0.value > 1");
     for wait in [0, 20, 100, 300] {
         let soon = QueryLimits { deadline: Instant::now() + Duration::from_millis(wait), ..limits() };
