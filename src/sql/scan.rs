@@ -87,8 +87,14 @@ impl StatementLimits {
     /// Whether the statement, which is being planned, still has time, somebody who waits for it, and constants that can be planned with.
     pub fn check_planning(&self) -> Result<()> {
         if self.constants.load(Ordering::Relaxed) > CONSTANT_BYTES_MAX {
-            return Err(invalid("what functions make of constants is longer than 1 MiB in all; make less of it"));
+            let max = CONSTANT_BYTES_MAX >> 20;
+            return Err(invalid(format!("what functions make of constants is longer than {max} MiB in all; make less of it")));
         }
+        self.go_on()
+    }
+
+    /// Whether the statement still has time, and somebody who waits for it.
+    pub fn go_on(&self) -> Result<()> {
         self.limits.check(0).map_err(|error| external(SqlError::Query(error)))
     }
 
@@ -132,7 +138,7 @@ pub fn want(state: &dyn Session, tags: &[Arc<Tag>]) {
 /// # Errors
 /// When it has not.
 pub fn go_on(bounds: Option<&StatementLimits>) -> Result<()> {
-    bounds.map_or(Ok(()), |bounds| bounds.limits.check(0).map_err(|error| external(SqlError::Query(error))))
+    bounds.map_or(Ok(()), StatementLimits::go_on)
 }
 
 struct Entered(Arc<AtomicUsize>);

@@ -39,7 +39,6 @@ use futures::{Stream, StreamExt};
 
 use super::{
     aggregate,
-    error::external,
     gathered::{Gathered, Gauge, SpreadRow},
     scan::StatementLimits,
 };
@@ -100,10 +99,10 @@ pub fn watched(plan: Arc<dyn ExecutionPlan>, bounds: &Arc<StatementLimits>, rows
         let children: Vec<_> = node.children().into_iter().cloned().collect();
         let node = match (OperatorKind::of(&node), children.as_slice()) {
             (OperatorKind::Join, [first, second]) => {
-                adopt(&node, vec![handed_on(first, &watch, Manner::SpreadRow), handed_on(second, &watch, Manner::Sliced)])?
+                adopt(&node, vec![handed_on(first, &watch, Manner::Spread), handed_on(second, &watch, Manner::Sliced)])?
             }
             (OperatorKind::Scalars, [input, queries @ ..]) => {
-                let queries = queries.iter().map(|query| handed_on(query, &watch, Manner::SpreadRow));
+                let queries = queries.iter().map(|query| handed_on(query, &watch, Manner::Spread));
                 adopt(&node, std::iter::once(input.clone()).chain(queries).collect())?
             }
             (OperatorKind::Window, [rows]) => {
@@ -180,7 +179,7 @@ enum Manner {
     /// In slices, and each row to many others.
     Sliced,
     /// Each row to many others.
-    SpreadRow,
+    Spread,
     /// Their memory counts to the end of the statement.
     Held(Arc<Gathered>),
     /// They go into a window that keeps some of them.
@@ -282,7 +281,7 @@ impl ExecutionPlan for WatchedExec {
             rows: self.node.execute(partition, context)?,
             watch: self.watch.clone(),
             slices: Slices::new(self.watch.rows_max, matches!(self.manner, Manner::Sliced)),
-            spread: matches!(self.manner, Manner::Sliced | Manner::SpreadRow).then(SpreadRow::default),
+            spread: matches!(self.manner, Manner::Sliced | Manner::Spread).then(SpreadRow::default),
             manner: self.manner.clone(),
         }))
     }
@@ -302,8 +301,8 @@ impl Stream for WatchedRows {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let watch = self.watch.clone();
         aggregate::work_for(&watch.bounds);
-        if let Err(error) = watch.bounds.limits().check(0) {
-            return Poll::Ready(Some(Err(external(error.into()))));
+        if let Err(error) = watch.bounds.go_on() {
+            return Poll::Ready(Some(Err(error)));
         }
         if let Some(slice) = self.slices.next() {
             aggregate::worked_off();
@@ -319,7 +318,7 @@ impl Stream for WatchedRows {
             Manner::Held(gathered) => watch.bounds.hold(gathered.bytes(&batch)?)?,
             Manner::Into(gauge) => gauge.take(&batch)?,
             Manner::OutOf(gauge) => gauge.give(&batch)?,
-            Manner::Whole | Manner::Sliced | Manner::SpreadRow => {}
+            Manner::Whole | Manner::Sliced | Manner::Spread => {}
         }
         Poll::Ready(Some(Ok(self.slices.begin(batch))))
     }

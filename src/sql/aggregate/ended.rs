@@ -10,7 +10,7 @@ use std::{
 use arrow::array::ArrayRef;
 use datafusion::{common::ScalarValue, error::Result, logical_expr::Accumulator};
 
-use super::{super::error::external, StatementLimits};
+use super::StatementLimits;
 
 /// Results between two looks at the end of the statement.
 const RESULTS_UNSEEN: u32 = 16;
@@ -97,7 +97,7 @@ pub fn go_on() -> Result<()> {
     let (statement, is_planning) = WORK.with_borrow(|work| (work.statement.upgrade(), work.is_planning));
     match statement {
         Some(bounds) if is_planning => bounds.check_planning(),
-        Some(bounds) => bounds.limits().check(0).map_err(|error| external(error.into())),
+        Some(bounds) => bounds.go_on(),
         None => Ok(()),
     }
 }
@@ -124,7 +124,7 @@ impl Accumulator for LimitedAccumulator {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         if self.results.is_multiple_of(RESULTS_UNSEEN) {
-            self.bounds.limits().check(0).map_err(|error| external(error.into()))?;
+            self.bounds.go_on()?;
         }
         let result = self.inner.evaluate()?;
         // The first may be the only one; more are results of a window, which holds them all.
