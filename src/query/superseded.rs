@@ -16,7 +16,7 @@ use super::{
     schema::{self, LongColumns},
 };
 use historian_model::{Samples, Tag, TimeBounds, TimeRange};
-use historian_read::merge::{SupersededSample, TagReader};
+use historian_read::{merge::TagReader, superseded::SupersededSample};
 
 /// A query whose tags and times are resolved; the range is in ascending order.
 #[derive(Clone, Debug)]
@@ -67,6 +67,23 @@ impl Rows for SupersededRows {
 }
 
 impl SupersededRows {
+    /// Appends versions; what is as long as a batch is taken. False when nobody takes it.
+    fn extend(
+        &mut self,
+        index: usize,
+        tag: &Tag,
+        versions: &[SupersededSample],
+        take: &mut dyn FnMut(SupersededRows) -> Result<bool, QueryError>,
+    ) -> Result<bool, QueryError> {
+        for portion in versions.chunks(BATCH_ROWS_MAX) {
+            if self.len() + portion.len() > BATCH_ROWS_MAX && !take(std::mem::take(self))? {
+                return Ok(false);
+            }
+            self.append(index, tag, portion)?;
+        }
+        Ok(true)
+    }
+
     fn append(&mut self, index: usize, tag: &Tag, versions: &[SupersededSample]) -> Result<(), QueryError> {
         if self.tags.last().is_none_or(|(last, _)| *last != index) {
             self.tags.push((index, Samples::with_capacity(tag.value_type(), versions.len())));
@@ -82,7 +99,7 @@ impl SupersededRows {
     }
 }
 
-/// Runs the query week by week, so that memory holds the versions of one week and one batch. `take` gets as many rows as a batch has at most,
+/// Runs the query week by week, so that memory holds one week as it is stored, and of its versions one part and one batch. `take` gets as many rows as a batch has at most,
 /// and answers false to stop.
 pub fn rows(
     reader: &TagReader,
@@ -95,17 +112,18 @@ pub fn rows(
     for (index, tag) in query.tags.iter().enumerate() {
         let mut left = query.limit.unwrap_or(u64::MAX);
         for week in reader.superseded_weeks(tag).map_err(|error| QueryError::reading(tag, &error))? {
-            let Some(range) = within(query.range, week).filter(|_| left > 0) else { continue };
-            let mut versions = reader.superseded(tag, range).map_err(|error| QueryError::reading(tag, &error))?;
-            versions.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= versions.len() as u64;
-            rows += versions.len() as u64;
-            limits.check(rows)?;
-            for portion in versions.chunks(BATCH_ROWS_MAX) {
-                if gathered.len() + portion.len() > BATCH_ROWS_MAX && !take(std::mem::take(&mut gathered))? {
-                    return Ok(());
-                }
-                gathered.append(index, tag, portion)?;
+            let Some(bounds) = within(query.range, week).filter(|_| left > 0) else { continue };
+            let mut reading = Ok(true);
+            let read = reader.superseded(tag, bounds, &mut |mut versions| {
+                versions.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                left -= versions.len() as u64;
+                rows += versions.len() as u64;
+                reading = limits.check(rows).and_then(|()| gathered.extend(index, tag, &versions, take));
+                matches!(reading, Ok(true)) && left > 0
+            });
+            read.map_err(|error| QueryError::reading(tag, &error))?;
+            if !reading? {
+                return Ok(());
             }
         }
     }
@@ -138,6 +156,6 @@ pub fn run(
 }
 
 /// The part of a range that lies in a week.
-fn within(range: TimeRange, week: i32) -> Option<TimeRange> {
-    Some(range.bounds()?.intersect(TimeBounds::of_week(week))).filter(|part| !part.is_empty()).map(TimeBounds::to_range)
+fn within(range: TimeRange, week: i32) -> Option<TimeBounds> {
+    Some(range.bounds()?.intersect(TimeBounds::of_week(week))).filter(|part| !part.is_empty())
 }

@@ -17,7 +17,7 @@ use historian_model::{
     ManualClock, RetentionGroup, Sample, SampleBatch, Samples, Tag, TagDefinition, TagName, TagSelection, TimeBounds, TimeRange, Timestamp,
     Value, ValueType, sink::*,
 };
-use historian_read::unstored::sample_of_entry;
+use historian_read::{merge::TagReader, superseded::SupersededSample, unstored::sample_of_entry};
 use historian_store::{Catalog, MemoryStore, RocksStore, Store, catalog::TAGS_MAX, rocks::StoreOptions};
 
 /// What the store should hold: per tag, per timestamp, value and quality.
@@ -84,6 +84,17 @@ fn read(machine: &Machine, tag: &Tag, range: TimeRange) -> Vec<(i64, Option<u64>
     (0..samples.len()).map(|index| (samples.timestamps[index], bits(index), samples.qualities[index])).collect()
 }
 
+/// All versions of a tag that no longer count, in the order in which they are handed on.
+fn versions_of(reader: &TagReader, tag: &Tag, bounds: TimeBounds) -> Vec<SupersededSample> {
+    let mut found = Vec::new();
+    let take = &mut |versions| {
+        found.extend::<Vec<_>>(versions);
+        true
+    };
+    reader.superseded(tag, bounds, take).unwrap();
+    found
+}
+
 /// Every version that was replaced or deleted is there, wherever it lies now, and nothing else is. What counts again is left out: of A, B, A
 /// written within one head over a stored A only B is kept, since A never went.
 fn check_versions(machine: &Machine, model: &Model, versions: &Versions) {
@@ -93,7 +104,7 @@ fn check_versions(machine: &Machine, model: &Model, versions: &Versions) {
         let expected: BTreeSet<_> = expected.iter().copied().filter(gone).collect();
         let mut found = BTreeSet::new();
         for week in reader.superseded_weeks(tag).unwrap() {
-            for version in reader.superseded(tag, TimeBounds::of_week(week).to_range()).unwrap() {
+            for version in versions_of(&reader, tag, TimeBounds::of_week(week)) {
                 let Sample { timestamp, value, quality } = version.sample;
                 found.insert((timestamp, value.map(|value| value.as_f64().unwrap().to_bits()), quality));
             }
@@ -434,7 +445,7 @@ fn replaced_and_deleted_versions_can_be_read() {
         runtime.block_on(machine.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
     };
     let versions = || {
-        let found = machine.ingest.reader().superseded(tag, TimeRange::ALL).unwrap();
+        let found = versions_of(&machine.ingest.reader(), tag, TimeBounds::ALL);
         found.into_iter().map(|version| (version.sample.timestamp, version.sample.value.unwrap().as_f64().unwrap())).collect::<Vec<_>>()
     };
     write(&[(1, 1.0), (2, 2.0), (3, 3.0)]);
@@ -451,6 +462,46 @@ fn replaced_and_deleted_versions_can_be_read() {
     assert_eq!(versions(), [(1, 1.0), (2, 2.0), (3, 3.0), (3, 30.0)], "deleted");
     machine.ingest.compact().unwrap();
     assert_eq!(versions(), [(1, 1.0), (2, 2.0), (3, 3.0), (3, 30.0)]);
+}
+
+#[test]
+fn many_versions_come_in_parts_and_in_order_and_no_more_are_read_than_are_taken() {
+    const ROWS: i64 = 100_000;
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let machine = start(&store);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let tag = &machine.tags[0];
+    for value in [1.0, 2.0, 3.0] {
+        let mut run = Samples::new(ValueType::F64);
+        for at in 0..ROWS {
+            run.push(at * 1_000_000, Some(&Value::F64(value)), 0).unwrap();
+        }
+        let batch = SampleBatch { runs: vec![(tag.id, run)] };
+        runtime.block_on(machine.ingest.write(batch, WriteMode::Upsert, Durability::Sync)).unwrap();
+    }
+    let expected: Vec<(i64, f64)> = (0..ROWS).flat_map(|at| [1.0, 2.0].map(|value| (at * 1_000_000, value))).collect();
+    for when in ["as written", "merged"] {
+        let (mut parts, mut found) = (0, Vec::new());
+        let take = &mut |versions: Vec<SupersededSample>| {
+            parts += 1;
+            found.extend(versions.into_iter().map(|version| (version.sample.timestamp, version.sample.value.unwrap().as_f64().unwrap())));
+            true
+        };
+        machine.ingest.reader().superseded(tag, TimeBounds::ALL, take).unwrap();
+        assert!(found == expected, "{when}: {} versions in {parts} parts", found.len());
+        assert!(parts > 1, "{when}");
+        let mut taken = 0;
+        machine
+            .ingest
+            .reader()
+            .superseded(tag, TimeBounds::ALL, &mut |_| {
+                taken += 1;
+                false
+            })
+            .unwrap();
+        assert_eq!(taken, 1, "{when}");
+        machine.ingest.compact().unwrap();
+    }
 }
 
 proptest! {

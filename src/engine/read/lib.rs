@@ -10,6 +10,7 @@ pub mod feed;
 pub mod memory;
 pub mod merge;
 pub mod rollup;
+pub mod superseded;
 pub mod unstored;
 pub mod versions;
 

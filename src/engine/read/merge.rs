@@ -7,14 +7,14 @@
 
 use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
 
-use historian_format::{Chunk, Statistics, keys::week_of};
+use historian_format::Statistics;
 
 use super::{
     ReadError,
     feed::ChangeFeed,
     memory::{MemoryBudget, Reservation},
     unstored::{FrozenHeads, ReadHeads, sample_of_entry},
-    versions::{Origin, merge, sort_versions},
+    versions::merge,
 };
 use historian_model::{Sample, Samples, Tag, TagId, TimeBounds, TimeRange, ValueType};
 use historian_store::{ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk};
@@ -33,7 +33,7 @@ pub struct TagReader {
     live: Arc<dyn Store>,
     heads: Arc<dyn ReadHeads>,
     frozen: Option<Arc<FrozenHeads>>,
-    memory: MemoryBudget,
+    pub(crate) memory: MemoryBudget,
     feed: Arc<ChangeFeed>,
 }
 
@@ -72,7 +72,7 @@ impl TagReader {
         self.frozen.as_ref().is_some_and(|frozen| tags.iter().all(|tag| frozen.has(tag.id)))
     }
 
-    fn layers(&self, tag: TagId) -> Result<Vec<(u64, Samples)>, ReadError> {
+    pub(crate) fn layers(&self, tag: TagId) -> Result<Vec<(u64, Samples)>, ReadError> {
         match &self.frozen {
             None => Ok(self.heads.unstored(tag).layers()),
             Some(frozen) => Ok(frozen.of(tag).ok_or(ReadError::NotInView(tag.0))?.layers()),
@@ -198,108 +198,6 @@ impl TagReader {
             chunk.decode_into(ChunkFamily::Chunks, &mut newest)?;
         }
         Ok(newest.len().checked_sub(1).map(|index| newest.sample(index)))
-    }
-}
-
-/// One version of a sample that another one replaced, or that was deleted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SupersededSample {
-    pub sample: Sample,
-    /// Sequence number of the write that replaced or deleted it, as far as that is known: of several writes that were sealed together,
-    /// the last one's.
-    pub replaced_by: u64,
-}
-
-impl TagReader {
-    /// Weeks in which a tag may have versions that no longer count, ascending.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn superseded_weeks(&self, tag: &Tag) -> Result<Vec<i32>, ReadError> {
-        // In the direction in which versions move, so that none is missed.
-        let mut weeks: Vec<i32> = Vec::new();
-        for (_, samples) in self.layers(tag.id)? {
-            weeks.extend(samples.timestamps.into_iter().map(week_of));
-            weeks.sort_unstable();
-            weeks.dedup();
-        }
-        weeks.extend(self.store.weeks(ChunkFamily::Late, tag.id)?);
-        weeks.extend(self.store.superseded_weeks(tag.id)?);
-        weeks.sort_unstable();
-        weeks.dedup();
-        Ok(weeks)
-    }
-
-    /// Versions of a tag's samples in a range that no longer count, by timestamp and then from the oldest on. Takes the memory of all of them:
-    /// ask week by week, see [`TagReader::superseded_weeks`].
-    ///
-    /// What was written within the last moments may still lie beside what it replaces and is found there, too.
-    ///
-    /// # Errors
-    /// When stored bytes cannot be read.
-    pub fn superseded(&self, tag: &Tag, range: TimeRange) -> Result<Vec<SupersededSample>, ReadError> {
-        let Some(bounds) = range.bounds() else { return Ok(Vec::new()) };
-        let mut found: Vec<(SupersededSample, u32)> = Vec::new();
-        let mut collect = |samples: &Samples, replaced_by: u64, origin: u32| {
-            for index in (0..samples.len()).filter(|index| bounds.contains(samples.timestamps[*index])) {
-                let version = SupersededSample { sample: samples.sample(index), replaced_by };
-                found.push((version, origin));
-            }
-        };
-        // From the newest place to the oldest, as in reading; what moves meanwhile is met twice and made one below.
-        let mut layers: Vec<(u64, Samples)> = self.layers(tag.id)?;
-        let late = self.store.chunks(ChunkFamily::Late, tag.id, bounds, Direction::Forward, usize::MAX)?;
-        let mut late = late
-            .into_iter()
-            .map(|chunk| Ok((chunk.header_in(ChunkFamily::Late)?.sequence, chunk)))
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        late.sort_by_key(|(sequence, chunk)| (*sequence, chunk.key.generation));
-        let mut older: Vec<(u64, Samples)> = Vec::new();
-        if !late.is_empty() || !layers.is_empty() {
-            let mut ordered = Samples::new(tag.value_type());
-            for chunk in self.store.chunks(ChunkFamily::Chunks, tag.id, bounds, Direction::Forward, usize::MAX)? {
-                let mut samples = Samples::new(tag.value_type());
-                chunk.decode_into(ChunkFamily::Chunks, &mut samples)?;
-                ordered.extend_range(&samples, bounds.rows(&samples.timestamps))?;
-            }
-            older.push((0, ordered));
-        }
-        for (sequence, chunk) in &late {
-            let mut samples = Samples::new(tag.value_type());
-            chunk.decode_into(ChunkFamily::Late, &mut samples)?;
-            older.push((*sequence, samples));
-        }
-        older.append(&mut layers);
-        let (mut current, mut replaced) = (Samples::new(tag.value_type()), Samples::new(tag.value_type()));
-        for (sequence, mut layer) in older {
-            if let Some(within) = sort_versions(&mut layer) {
-                collect(&within, sequence, Origin::Head as u32);
-            }
-            let under = std::mem::replace(&mut current, Samples::new(tag.value_type()));
-            let (all, new) = (0..under.len(), 0..layer.len());
-            merge(&under, all, &layer, new, &mut current, Some(&mut replaced))?;
-            collect(&replaced, sequence, Origin::Late as u32);
-            replaced.clear();
-        }
-        for (key, bytes) in self.store.superseded(tag.id, bounds)? {
-            let damaged = |message: String| StoreError::Corrupt {
-                family: historian_format::keys::FAMILY_SUPERSEDED,
-                key: format!("tag {} start {} sequence {}", key.tag_id, key.start, key.sequence),
-                message,
-            };
-            let origin = key.part >> 30;
-            if bytes.starts_with(&historian_format::CHUNK_MAGIC) {
-                let chunk = Chunk::parse(&bytes).and_then(|chunk| chunk.decode()).map_err(|error| damaged(error.to_string()))?;
-                collect(&chunk, key.sequence, origin);
-            } else {
-                let record = historian_format::journal::decode_record(&bytes).map_err(|error| damaged(error.to_string()))?;
-                record.runs.iter().for_each(|(_, run)| collect(run, key.sequence, origin));
-            }
-        }
-        found.sort_by_key(|(version, origin)| (version.sample.timestamp, version.replaced_by, *origin));
-        let mut found: Vec<SupersededSample> = found.into_iter().map(|(version, _)| version).collect();
-        found.dedup();
-        Ok(found)
     }
 }
 
