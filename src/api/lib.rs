@@ -1,10 +1,12 @@
 //! The public interface: gRPC, Arrow Flight, health and reflection on one port; metrics and health over HTTP on another.
 //!
 //! Proto types begin here and nothing is computed here: requests become queries and batches of the layers below, answers become messages.
-//! Blocking calls (catalog, query engine) run on blocking threads; every stream between them and the wire is bounded ([`stream`]).
+//! What a client asks to be read or computed goes through one entry ([`stream`], [`Api::bounded`]): it has a place among the others, a deadline, a
+//! share of memory and of the processors, and a thread that ingest and collectors do not use. Every stream between it and the wire is bounded.
 
 mod allowance;
 mod answer;
+mod caller;
 pub mod command;
 mod connection;
 pub mod convert;
@@ -15,9 +17,11 @@ pub mod grpc;
 pub mod http;
 pub mod kind;
 mod limits;
+mod memory;
 mod message;
 pub mod metrics;
 mod page_token;
+mod places;
 mod principal;
 mod request;
 pub mod resolve;
@@ -29,6 +33,7 @@ pub mod stream;
 mod ticket;
 mod timestamps;
 mod unary;
+mod work;
 pub mod write;
 
 use std::time::Duration;
@@ -39,15 +44,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, transport::Server};
 
 pub use allowance::DecodeAllowance;
+pub use caller::Caller;
 use connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, timed_requests};
 pub use error::ServeError;
 pub use http::{Starting, serve_http, serve_http_from_the_start};
 pub use limits::ApiLimits;
+pub use memory::{ClientMemory, MEMORY_BYTES_MIN};
 use message::CheckedService;
 pub use metrics::Metrics;
 pub use services::{Admin, AdminStatus, Services};
 pub use shared::Api;
 use stream::blocking;
+pub use work::WorkThreads;
 
 /// Serves gRPC, Arrow Flight, health and reflection on a bound listener until `shutdown`.
 ///
@@ -60,7 +68,9 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
     let limits = services.limits.clone();
     let metrics = services.metrics.clone();
     let admin = services.admin.clone();
+    let memory = services.memory.clone();
     let api = Api::new(services, shutdown.clone());
+    let cut = api.cut.clone();
 
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in metrics::SERVICES {
@@ -80,7 +90,7 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
     // when they are decoded.
     macro_rules! checked {
         ($server:expr) => {
-            CheckedService::new($server, limits.decode_allowance())
+            CheckedService::new($server, limits.decode_allowance(), memory.clone())
         };
     }
     macro_rules! service {
@@ -136,5 +146,7 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
         }
     };
     watching.abort();
+    // Connections are cut by who drops the runtime; what works for them is not to wait for that.
+    cut.cancel();
     served
 }

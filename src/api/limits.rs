@@ -25,12 +25,20 @@ pub struct ApiLimits {
     pub query_memory_bytes_max: usize,
     /// Queries at the same time.
     pub queries_max: usize,
+    /// Of these, queries of one client; 0 for three quarters of them.
+    pub queries_per_client_max: usize,
+    /// Memory of all queries, statements and messages of clients together.
+    pub memory_bytes_max: u64,
     /// Deadline of a query whose client sets none (`grpc-timeout`).
     pub query_deadline_default: Duration,
     /// Longest deadline a client may set.
     pub query_deadline_max: Duration,
     /// How long a query waits for a client that does not read.
     pub stalled_reader_timeout: Duration,
+    /// Bytes per second that a client reads at least of an answer; 0 for any.
+    pub reader_bytes_per_s_min: u64,
+    /// How long a query waits for its client in all before the client must have read that.
+    pub reader_patience: Duration,
     /// Messages between a query and the wire.
     pub query_messages_in_flight: usize,
     /// Batches of one write stream that wait for the journal at the same time, so that one fsync serves many.
@@ -94,9 +102,13 @@ impl Default for ApiLimits {
             query_threads: 0,
             query_memory_bytes_max: 512 << 20,
             queries_max: 128,
+            queries_per_client_max: 0,
+            memory_bytes_max: 4 << 30,
             query_deadline_default: Duration::from_mins(10),
             query_deadline_max: Duration::from_hours(24),
             stalled_reader_timeout: Duration::from_secs(30),
+            reader_bytes_per_s_min: 256 << 10,
+            reader_patience: Duration::from_mins(1),
             query_messages_in_flight: 4,
             write_batches_in_flight: 64,
             write_bytes_in_flight: 24 << 20,

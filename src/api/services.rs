@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{limits::ApiLimits, metrics::Metrics};
+use super::{limits::ApiLimits, memory::ClientMemory, metrics::Metrics, work::WorkThreads};
 use historian_collector::DeviceStatus;
 use historian_model::{
     Clock, RetentionGroup, Tag, Timestamp,
@@ -26,6 +26,10 @@ pub struct Services {
     pub devices: Arc<dyn Fn() -> Vec<Arc<DeviceStatus>> + Send + Sync>,
     pub admin: Arc<dyn Admin>,
     pub limits: ApiLimits,
+    /// What the calls of clients may take of memory.
+    pub memory: ClientMemory,
+    /// Threads of what clients ask for.
+    pub work: WorkThreads,
     /// Counts what the gRPC port serves; the HTTP port shows it.
     pub metrics: Arc<Metrics>,
 }

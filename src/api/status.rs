@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use historian_model::{selection::InvalidSelection, sink::WriteError, tag::InvalidTagName, time::InvalidTime};
-use historian_query::QueryError;
+use historian_query::{OutOfMemory, QueryError};
 use historian_sql::SqlError;
 use historian_store::{CatalogError, StoreError, backup::BackupError, scrub::ScrubError};
 
@@ -146,7 +146,8 @@ pub fn from_query(error: &QueryError) -> Status {
         QueryError::TooManyRows(_) => too_much("rows_max", message),
         QueryError::Cancelled => Status::cancelled(message),
         QueryError::DataLoss { .. } => status(Code::DataLoss, "DATA_LOSS", &message, ErrorDetails::new()),
-        QueryError::Memory(_) => too_much("query_memory_bytes_max", message),
+        QueryError::Memory(OutOfMemory::Budget { .. }) => too_much("query_memory_bytes_max", message),
+        QueryError::Memory(OutOfMemory::Pool { .. }) => busy(message),
         QueryError::Repeat(_) => {
             status(Code::Unavailable, "STORE_REOPENED", &message, ErrorDetails::with_retry_info(Some(Duration::from_millis(100))))
         }

@@ -1,4 +1,5 @@
-//! From a blocking query to the wire: one blocking thread per query, a short bounded channel, and an end for every way a query can end.
+//! From a blocking query to the wire: one thread of work per query, a short channel bounded in messages and bytes, and an end for every way a query
+//! can end.
 
 use std::{
     pin::Pin,
@@ -13,29 +14,34 @@ use std::{
 use prost::Message;
 use tokio::{
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 use tokio_stream::Stream;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 use tonic::{Status, metadata::MetadataMap};
 
-use super::{shared::Api, status};
-use historian_query::{MemoryBudget, QueryLimits};
+use super::{Caller, places::Place, shared::Api, status};
+use historian_query::{MemoryBudget, PoolPart, QueryLimits};
 
 /// Longest upkeep: what takes longer has been forgotten.
 const UPKEEP_MAX: Duration = Duration::from_hours(720);
+/// Bytes of messages between a query and the wire. One that is longer is there alone.
+const WAITING_BYTES_MAX: usize = 512 << 10;
+/// What bytes of messages are counted in.
+const UNIT_BYTES: usize = 1 << 10;
 
 /// Messages of a call, as they go to the wire.
 pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Runs a blocking call of the layers below on a blocking thread.
+/// Runs a short blocking call of the layers below on a blocking thread, for writers and upkeep: what a client asks to be read or computed goes
+/// through [`Api::stream`] or [`Api::bounded`].
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Status> + Send + 'static) -> Result<T, Status> {
     tokio::task::spawn_blocking(work).await.map_err(|error| status::from_join(&error))?
 }
 
 /// Messages of a running query, in order, then its error if it failed. Dropping it (the client is gone) cancels the query.
 pub struct QueryStream<T> {
-    messages: mpsc::Receiver<T>,
+    messages: mpsc::Receiver<(T, OwnedSemaphorePermit)>,
     /// Set before the channel closes, when the query did not end well. Not sent through the channel: a stalled reader leaves no room there.
     failure: Arc<OnceLock<Status>>,
     ended: bool,
@@ -51,7 +57,7 @@ impl<T> Stream for QueryStream<T> {
         }
         match self.messages.poll_recv(context) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(message)) => Poll::Ready(Some(Ok(message))),
+            Poll::Ready(Some((message, _room))) => Poll::Ready(Some(Ok(message))),
             Poll::Ready(None) => {
                 self.ended = true;
                 Poll::Ready(self.failure.get().cloned().map(Err))
@@ -62,10 +68,18 @@ impl<T> Stream for QueryStream<T> {
 
 /// What the work of a query gets to hand on its messages.
 pub struct Emitter<T> {
-    messages: mpsc::Sender<T>,
+    messages: mpsc::Sender<(T, OwnedSemaphorePermit)>,
+    /// Of the messages that wait, in units.
+    room: Arc<Semaphore>,
     runtime: Handle,
+    limits: QueryLimits,
     stalled_after: Duration,
-    deadline: Instant,
+    /// Bytes per second that a reader takes at least; 0 for any.
+    pace: u64,
+    /// How long is waited for it in all before it must have taken that.
+    patience: Duration,
+    /// Nanoseconds that were waited for the reader.
+    waited: AtomicU64,
     failure: Arc<OnceLock<Status>>,
     /// Bytes of a message, and of all so far.
     weight: fn(&T) -> usize,
@@ -82,42 +96,88 @@ impl<T> Emitter<T> {
             let _ = self.failure.set(status::too_much("query_bytes_max", message));
             return false;
         }
-        let message = match self.messages.try_send(message) {
-            Ok(()) => return true,
-            Err(mpsc::error::TrySendError::Closed(_)) => return false,
-            Err(mpsc::error::TrySendError::Full(message)) => message,
+        let units = units(bytes);
+        let message = match self.room.clone().try_acquire_many_owned(units) {
+            Ok(room) => match self.messages.try_send((message, room)) {
+                Ok(()) => return true,
+                Err(mpsc::error::TrySendError::Closed(_)) => return false,
+                Err(mpsc::error::TrySendError::Full((message, _room))) => message,
+            },
+            Err(_) => message,
         };
-        let wait = self.stalled_after.min(self.deadline.saturating_duration_since(Instant::now()));
+        let began = Instant::now();
+        let wait = self.stalled_after.min(self.limits.deadline.saturating_duration_since(began));
+        let handing_on = async {
+            let room = self.room.clone().acquire_many_owned(units).await.map_err(|_| ())?;
+            self.messages.send((message, room)).await.map_err(|_| ())
+        };
+        let handing_on = async {
+            tokio::select! {
+                // A reader that is gone frees no room.
+                () = self.messages.closed() => Err(()),
+                handed_on = handing_on => handed_on,
+            }
+        };
         #[expect(clippy::disallowed_methods, reason = "runs on a blocking thread, never inside a task")]
-        let sent = self.runtime.block_on(async { tokio::time::timeout(wait, self.messages.send(message)).await });
-        if let Ok(sent) = sent {
-            return sent.is_ok();
+        let sent = self.limits.away(|| self.runtime.block_on(async { tokio::time::timeout(wait, handing_on).await }));
+        match sent {
+            Ok(sent) => sent.is_ok() && self.is_in_time(began.elapsed()),
+            Err(_) => {
+                let message =
+                    format!("the client did not read for {} s; the query was cut, ask again from the last timestamp", wait.as_secs());
+                let _ = self.failure.set(status::deadline(message));
+                false
+            }
         }
-        let message = format!("the client did not read for {} s; the query was cut, ask again from the last timestamp", wait.as_secs());
+    }
+
+    /// Whether the reader takes as much as it must, after it was waited for again. A query that it holds open keeps its snapshot, and what was
+    /// replaced since cannot go.
+    fn is_in_time(&self, waited: Duration) -> bool {
+        let nanoseconds = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
+        let waited = Duration::from_nanos(self.waited.fetch_add(nanoseconds, Ordering::Relaxed).saturating_add(nanoseconds));
+        let taken = self.bytes.load(Ordering::Relaxed);
+        let Some(seconds) = taken.checked_div(self.pace) else { return true };
+        if waited <= self.patience + Duration::from_secs(seconds) {
+            return true;
+        }
+        let message = format!(
+            "the client read less than {} bytes/s for more than {} s; the query was cut, ask again from the last timestamp, or for less",
+            self.pace,
+            self.patience.as_secs()
+        );
         let _ = self.failure.set(status::deadline(message));
         false
     }
 
     /// Hands one message on if there is room; else it is not missed. False: nobody reads any more.
     pub fn offer(&self, message: T) -> bool {
-        !matches!(self.messages.try_send(message), Err(mpsc::error::TrySendError::Closed(_)))
+        match self.room.clone().try_acquire_many_owned(units((self.weight)(&message) as u64)) {
+            Ok(room) => !matches!(self.messages.try_send((message, room)), Err(mpsc::error::TrySendError::Closed(_))),
+            Err(_) => !self.messages.is_closed(),
+        }
     }
 }
 
+/// Units of room that a message takes.
+fn units(bytes: u64) -> u32 {
+    u32::try_from((bytes as usize).min(WAITING_BYTES_MAX).div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+}
+
 impl Api {
-    /// Runs `work` on a blocking thread and streams what it emits.
+    /// Runs `work` on a thread of work and streams what it emits.
     ///
     /// # Errors
-    /// `RESOURCE_EXHAUSTED` when too many queries run already.
-    pub fn stream<T, W>(&self, headers: &MetadataMap, work: W) -> Result<QueryStream<T>, Status>
+    /// `RESOURCE_EXHAUSTED` when too many queries run already, of all or of the client.
+    pub async fn stream<T, W>(&self, caller: &Caller, work: W) -> Result<QueryStream<T>, Status>
     where
         T: Message + 'static,
         W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
     {
-        let permit = self.queries.clone().try_acquire_owned().map_err(|_| {
-            status::busy(format!("{} queries are running, which is the limit; try again shortly", self.limits().queries_max))
-        })?;
-        Ok(self.run(Some(permit), self.query_limits(headers), T::encoded_len, work))
+        let limits = self.query_limits(caller);
+        let place = self.queries.enter(caller.client, limits.deadline).await?;
+        let held = (place, self.services.memory.for_answer());
+        Ok(self.run(Some(held), limits, T::encoded_len, work))
     }
 
     /// As [`Api::stream`] for upkeep, which is bounded otherwise and may take hours: not one of the queries, and without a deadline.
@@ -130,7 +190,7 @@ impl Api {
         self.run(None, QueryLimits::new(deadline, u64::MAX, self.draining.child_token()), |_| 0, work)
     }
 
-    fn run<T, W>(&self, permit: Option<OwnedSemaphorePermit>, limits: QueryLimits, weight: fn(&T) -> usize, work: W) -> QueryStream<T>
+    fn run<T, W>(&self, held: Option<(Place, PoolPart)>, limits: QueryLimits, weight: fn(&T) -> usize, work: W) -> QueryStream<T>
     where
         T: Send + 'static,
         W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
@@ -139,18 +199,25 @@ impl Api {
         let failure = Arc::new(OnceLock::new());
         let emitter = Emitter {
             messages: sender,
+            room: Arc::new(Semaphore::new(WAITING_BYTES_MAX / UNIT_BYTES)),
             runtime: Handle::current(),
+            limits: limits.clone(),
             stalled_after: self.limits().stalled_reader_timeout,
-            deadline: limits.deadline,
+            pace: self.limits().reader_bytes_per_s_min,
+            patience: self.limits().reader_patience,
+            waited: AtomicU64::new(0),
             failure: failure.clone(),
             weight,
             bytes: AtomicU64::new(0),
             bytes_max: self.limits().query_bytes_max,
         };
         let cancel_on_drop = limits.cancel.clone().drop_guard();
-        tokio::task::spawn_blocking(move || {
+        self.services.work.spawn(move || {
             // A panic must reach the client as an error, not as a short answer that looks whole: the failure is set before the channel closes.
-            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&limits, &emitter)));
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let _turn = limits.begin().map_err(|error| status::from_query(&error))?;
+                work(&limits, &emitter)
+            }));
             let failed = match ended {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error),
@@ -160,18 +227,19 @@ impl Api {
                 let _ = emitter.failure.set(error);
             }
             drop(emitter);
-            drop(permit);
+            drop(held);
         });
         QueryStream { messages, failure, ended: false, _cancel_on_drop: cancel_on_drop }
     }
 
-    /// Bounds of one query: the client's deadline or the default.
-    pub fn query_limits(&self, headers: &MetadataMap) -> QueryLimits {
+    /// Bounds of one query: the client's deadline or the default, its share of memory and of the processors.
+    pub fn query_limits(&self, caller: &Caller) -> QueryLimits {
         let limits = self.limits();
-        let wait = grpc_timeout(headers).map_or(limits.query_deadline_default, |asked| asked.min(limits.query_deadline_max));
+        let wait = grpc_timeout(&caller.headers).map_or(limits.query_deadline_default, |asked| asked.min(limits.query_deadline_max));
         QueryLimits {
-            memory: MemoryBudget::new(limits.query_memory_bytes_max as u64),
-            ..QueryLimits::new(Instant::now() + wait, limits.query_rows_max, CancellationToken::new())
+            memory: MemoryBudget::of(limits.query_memory_bytes_max as u64, &self.services.memory.for_queries(caller.client)),
+            turns: Some(self.turns.of(caller.client)),
+            ..QueryLimits::new(Instant::now() + wait, limits.query_rows_max, self.cut.child_token())
         }
     }
 }

@@ -39,6 +39,13 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         "{} tags, {} samples written, {} of them in heads, durable up to write {}",
         server.tags, server.samples_written, server.head_samples, server.watermark
     )?;
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    writeln!(
+        output,
+        "{} MiB of memory for queries and messages of clients, {} MiB of it taken",
+        mebibytes(server.memory_bytes_max),
+        mebibytes(server.memory_bytes_taken)
+    )?;
     if !server.accepting_writes {
         writeln!(output, "WRITES ARE REFUSED after a failure of the disk: look at the log and the disk, then restart")?;
     }

@@ -23,7 +23,10 @@ mod wide_filled;
 pub use common_type::{INTEGER_DIGITS, widened};
 pub use error::QueryError;
 pub use historian_read::estimate::Extent;
-pub use historian_read::memory::MemoryBudget;
+pub use historian_read::{
+    memory::{MemoryBudget, MemoryPool, OutOfMemory, PoolPart},
+    turn::{TurnGuard, Turns},
+};
 pub use limits::{BATCH_ROWS_MAX, QueryLimits};
 pub use moment::Moment;
 pub use plan::{

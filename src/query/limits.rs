@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::{error::QueryError, moment::Moment};
-use historian_read::memory::MemoryBudget;
+use historian_read::{
+    memory::MemoryBudget,
+    turn::{self, ClientTurns, FurtherThreads, TurnGuard},
+};
 
-/// Rows of one batch at most.
-pub const BATCH_ROWS_MAX: usize = 65_536;
+/// Rows of one batch at most. A query that waits for its reader holds one, and what it was made of.
+pub const BATCH_ROWS_MAX: usize = 16_384;
 
 /// Bounds of one query.
 #[derive(Clone, Debug)]
@@ -20,6 +24,8 @@ pub struct QueryLimits {
     pub memory: MemoryBudget,
     /// The moment that all its parts see.
     pub moment: Moment,
+    /// Where its threads take turns with those of others; `None` where they need not.
+    pub turns: Option<ClientTurns>,
 }
 
 impl QueryLimits {
@@ -33,14 +39,46 @@ impl QueryLimits {
 
     /// Limits without one of memory.
     pub fn new(deadline: Instant, rows_max: u64, cancel: CancellationToken) -> QueryLimits {
-        QueryLimits { deadline, rows_max, cancel, memory: MemoryBudget::default(), moment: Moment::default() }
+        QueryLimits { deadline, rows_max, cancel, memory: MemoryBudget::default(), moment: Moment::default(), turns: None }
     }
 
-    /// Called between portions.
+    /// Waits until a thread of the query may work; it does so in turns while the guard is held.
+    ///
+    /// # Errors
+    /// When the query is cancelled, or its time is over.
+    pub fn begin(&self) -> Result<Option<TurnGuard>, QueryError> {
+        let turn = self.turns.as_ref().map(|turns| turns.begin(&|| self.is_wanted()));
+        self.check(0)?;
+        Ok(turn.flatten())
+    }
+
+    /// How many threads of those that are wanted the query may use beside the one it has, and what they are given back with.
+    pub(crate) fn further_threads(&self, wanted: usize) -> (usize, Option<FurtherThreads>) {
+        let Some(turns) = &self.turns else { return (wanted, None) };
+        let further = turns.further_threads(wanted);
+        (further.count(), Some(further))
+    }
+
+    /// Does something that waits; others work meanwhile.
+    pub fn away<T>(&self, waiting: impl FnOnce() -> T) -> T {
+        turn::away_and_back(waiting, &|| self.is_wanted())
+    }
+
+    /// Waits for a condition; others work meanwhile. As with every condition, it may be another one when this returns.
+    pub(crate) fn wait_for<T>(&self, condition: &Condvar, lock: &mut MutexGuard<'_, T>) {
+        turn::wait_for(condition, lock, &|| self.is_wanted());
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.cancel.is_cancelled() && Instant::now() < self.deadline
+    }
+
+    /// Called between portions: others work here whose turn it is.
     ///
     /// # Errors
     /// When the query is cancelled, its time is over, or it gave more rows than it may.
     pub fn check(&self, rows: u64) -> Result<(), QueryError> {
+        turn::pass(&|| self.is_wanted());
         if self.cancel.is_cancelled() {
             return Err(QueryError::Cancelled);
         }

@@ -16,9 +16,9 @@ use historian_model::{Samples, TimeRange, Timestamp};
 use historian_read::merge::TagReader;
 
 /// Rows of an answer from which on several threads work on it.
-const ALONE_ROWS: u64 = 4 * BATCH_ROWS_MAX as u64;
+const ALONE_ROWS: u64 = 16 * BATCH_ROWS_MAX as u64;
 /// Rows of one part of an answer, about.
-const PART_ROWS: u64 = 2 * BATCH_ROWS_MAX as u64;
+const PART_ROWS: u64 = 8 * BATCH_ROWS_MAX as u64;
 const PARTS_MAX: usize = 65_536;
 
 /// The answer in batches.
@@ -155,7 +155,7 @@ fn in_parts<G: Gather>(
 ) -> Result<(), QueryError> {
     let mut rows = rows_before;
     in_order(
-        Workers { threads, memory: &limits.memory },
+        Workers { threads, limits },
         parts,
         G::weight,
         |part, put| {

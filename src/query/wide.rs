@@ -16,7 +16,7 @@ use historian_read::merge::TagReader;
 /// Tags of one wide answer at most: each is two columns.
 pub const WIDE_TAGS_MAX: usize = 1_000;
 /// Cells of one batch at most, so that wide batches have fewer rows.
-pub const BATCH_CELLS_MAX: usize = 1 << 20;
+pub const BATCH_CELLS_MAX: usize = 1 << 18;
 
 pub fn schema(query: &RangeQuery) -> Result<SchemaRef, QueryError> {
     if query.tags.len() > WIDE_TAGS_MAX {

@@ -6,6 +6,7 @@
 mod collect;
 pub mod config;
 mod descriptors;
+mod memory;
 mod silence;
 mod upkeep;
 
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{config::Configuration, descriptors::Descriptors, silence::Silence};
 use historian_api as api;
-use historian_api::{Admin, AdminStatus, ApiLimits, Metrics, Services, Starting};
+use historian_api::{Admin, AdminStatus, ApiLimits, ClientMemory, Metrics, Services, Starting, WorkThreads};
 use historian_collector::{CollectorContext, DeviceStatus, Spool};
 use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
@@ -75,6 +76,7 @@ pub async fn run(configuration: Configuration, shutdown: CancellationToken) -> a
 /// As [`run`].
 pub async fn run_in(world: World, configuration: Configuration, shutdown: CancellationToken) -> anyhow::Result<()> {
     let World { clock, store: around_store, sink: around_sink, claim } = world;
+    memory::without_huge_pages();
     let start_time = clock.now();
     let settings = &configuration.server;
     let descriptors = Descriptors::raised();
@@ -123,6 +125,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let unsettled = collectors.settle(silence, unwritten, &ingest, store.clone(), &collectors_stop);
     let collected = CancellationToken::new();
     let devices = collectors.devices.clone();
+    let work = WorkThreads::new().context("no threads for queries")?;
     let services = Services {
         catalog: catalog.clone(),
         sink: around_sink(ingest.clone()),
@@ -140,6 +143,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
             retention: configuration.retention.clone(),
             start_time,
         }),
+        memory: ClientMemory::new(limits.memory_bytes_max),
+        work: work.clone(),
         limits,
         metrics,
     };
@@ -160,7 +165,11 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         silence::keep_mark(mark, clock.clone(), unsettled, collected.clone()),
         upkeep::scrub_regularly(maintenance, &configuration.scrub, clock, stop.clone()),
     );
-    tokio::task::spawn_blocking(move || ingest.close()).await?;
+    tokio::task::spawn_blocking(move || {
+        work.end(WORK_ENDS_WITHIN);
+        ingest.close();
+    })
+    .await?;
     drop(claim);
     tracing::info!("stopped");
     served.0?;
@@ -169,6 +178,9 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     }
     Ok(())
 }
+
+/// How long is waited for what still computes for requests that were cut. It has been told so, and ends within milliseconds.
+const WORK_ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Connections that the system takes before we do.
 const CONNECTIONS_WAITING_MAX: u32 = 1024;

@@ -3,6 +3,7 @@
 //! the first statements and are used again.
 
 use std::{
+    cell::RefCell,
     future::Future,
     pin::pin,
     sync::{
@@ -11,6 +12,7 @@ use std::{
     },
     task::{Context, Poll, Wake, Waker},
     thread::Thread,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -20,16 +22,16 @@ use tokio::{
 };
 
 use super::{SqlError, SqlOptions, scan};
-use historian_query::{QueryError, QueryLimits};
+use historian_query::{QueryError, QueryLimits, TurnGuard};
 
 /// Stack of a thread: plans and expressions are walked recursively, at most `text::OPERATORS_MAX` deep. Only what is used becomes memory.
 const STACK_BYTES: usize = 64 << 20;
 /// Lanes that are kept for later statements.
 const IDLE_MAX: usize = 8;
-/// Behind the threads of the wire and of ingest, which are few and have little to do each time; before those of upkeep.
-const NICE: i32 = 5;
-/// How often a lane is looked at whose last task is just ending.
-const LOOKS_MAX: usize = 1_000;
+/// Behind the threads of the wire and of ingest, as those of other queries.
+const NICE: i32 = 10;
+/// How long a lane is looked at whose last task is just ending.
+const LOOKED_AT: Duration = Duration::from_millis(2);
 
 /// All lanes.
 pub struct Lanes {
@@ -43,15 +45,18 @@ impl Lanes {
         Lanes { threads: options.threads.max(1), idle: Arc::default(), number: Arc::default() }
     }
 
-    /// A lane for one statement.
-    pub fn enter(&self) -> Result<StatementThreads, SqlError> {
+    /// A lane for one statement, whose threads take their turns as its limits say.
+    pub fn enter(&self, limits: &QueryLimits) -> Result<StatementThreads, SqlError> {
         let idle = self.idle.0.lock().pop();
-        let runtime = idle.map_or_else(|| self.begin(), Ok)?;
-        Ok(StatementThreads { runtime: Some(runtime), idle: self.idle.clone() })
+        let lane = idle.map_or_else(|| self.begin(), Ok)?;
+        *lane.limits.lock() = Some(limits.clone());
+        Ok(StatementThreads { lane: Some(lane), idle: self.idle.clone() })
     }
 
-    fn begin(&self) -> Result<Runtime, SqlError> {
+    fn begin(&self) -> Result<StatementLane, SqlError> {
         let number = self.number.clone();
+        let limits: Arc<Mutex<Option<QueryLimits>>> = Arc::default();
+        let of_statement = limits.clone();
         let built = Builder::new_multi_thread()
             .worker_threads(self.threads)
             // As many as all scans of a statement: a scan that waited for a thread could be one that others wait for.
@@ -62,26 +67,45 @@ impl Lanes {
                 // Refused nowhere; where it is, statements are as good as others.
                 let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
             })
+            // A thread that finds no task to do holds no turn.
+            .on_thread_unpark(move || {
+                drop(TURN.take());
+                let limits = of_statement.lock().clone();
+                TURN.set(limits.and_then(|limits| limits.begin().ok().flatten()));
+            })
+            .on_thread_park(|| drop(TURN.take()))
+            .on_thread_stop(|| drop(TURN.take()))
             .enable_time()
             .build();
-        built.map_err(|error| SqlError::Internal(format!("no threads for SQL: {error}")))
+        built.map(|runtime| StatementLane { runtime, limits }).map_err(|error| SqlError::Internal(format!("no threads for SQL: {error}")))
     }
+}
+
+thread_local! {
+    /// Of a thread that has tasks to do.
+    static TURN: RefCell<Option<TurnGuard>> = const { RefCell::new(None) };
+}
+
+/// Threads, and the limits of the statement that has them.
+struct StatementLane {
+    runtime: Runtime,
+    limits: Arc<Mutex<Option<QueryLimits>>>,
 }
 
 /// Lanes without a statement.
 #[derive(Default)]
-struct Idle(Mutex<Vec<Runtime>>);
+struct Idle(Mutex<Vec<StatementLane>>);
 
 impl Drop for Idle {
     fn drop(&mut self) {
         // The last owner may be dropped inside a task, where waiting for threads is not allowed.
-        self.0.get_mut().drain(..).for_each(Runtime::shutdown_background);
+        self.0.get_mut().drain(..).for_each(|lane| lane.runtime.shutdown_background());
     }
 }
 
 /// The threads of one statement.
 pub struct StatementThreads {
-    runtime: Option<Runtime>,
+    lane: Option<StatementLane>,
     idle: Arc<Idle>,
 }
 
@@ -91,29 +115,28 @@ impl StatementThreads {
         &self,
         work: impl Future<Output = Result<T, SqlError>> + Send + 'static,
     ) -> Result<JoinHandle<Result<T, SqlError>>, SqlError> {
-        let runtime = self.runtime.as_ref().ok_or_else(|| SqlError::Internal("a statement without threads".into()))?;
-        Ok(runtime.spawn(work))
+        let lane = self.lane.as_ref().ok_or_else(|| SqlError::Internal("a statement without threads".into()))?;
+        Ok(lane.runtime.spawn(work))
     }
 }
 
 impl Drop for StatementThreads {
     fn drop(&mut self) {
-        let Some(runtime) = self.runtime.take() else { return };
+        let Some(lane) = self.lane.take() else { return };
+        *lane.limits.lock() = None;
         // What a task still does is not for the next statement to wait for: such threads end with it.
-        let is_free = || runtime.metrics().num_alive_tasks() == 0;
-        let freed = (0..LOOKS_MAX).any(|_| {
-            let free = is_free();
-            if !free {
-                std::thread::yield_now();
-            }
-            free
-        });
+        let is_free = || lane.runtime.metrics().num_alive_tasks() == 0;
+        let begun = Instant::now();
+        while !is_free() && begun.elapsed() < LOOKED_AT {
+            std::thread::yield_now();
+        }
+        let freed = is_free();
         let mut idle = self.idle.0.lock();
         if freed && idle.len() < IDLE_MAX {
-            idle.push(runtime);
+            idle.push(lane);
         } else {
             drop(idle);
-            runtime.shutdown_background();
+            lane.runtime.shutdown_background();
         }
     }
 }
@@ -132,7 +155,7 @@ pub fn wait<T>(limits: &QueryLimits, what: impl Future<Output = T>) -> Result<T,
         if let Poll::Ready(found) = what.as_mut().poll(&mut context) {
             return Ok(found);
         }
-        std::thread::park_timeout(left);
+        limits.away(|| std::thread::park_timeout(left));
     }
 }
 
@@ -155,8 +178,6 @@ impl Drop for AbortOnDrop {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use tokio_util::sync::CancellationToken;
 
     use super::*;
@@ -184,7 +205,8 @@ mod tests {
     fn a_lane_whose_threads_work_on_is_not_given_to_others() {
         let lanes = Lanes::new(&SqlOptions { threads: 1, ..SqlOptions::default() });
         let (release, held) = std::sync::mpsc::channel::<()>();
-        let lane = lanes.enter().unwrap();
+        let soon = limits(Duration::from_mins(1));
+        let lane = lanes.enter(&soon).unwrap();
         let (began, begun) = std::sync::mpsc::channel();
         let _stuck = lane.spawn(async move {
             began.send(()).unwrap();
@@ -193,7 +215,7 @@ mod tests {
         });
         begun.recv().unwrap();
         drop(lane);
-        let other = lanes.enter().unwrap();
+        let other = lanes.enter(&soon).unwrap();
         let answer = other.spawn(async { Ok(1) }).unwrap();
         assert_eq!(wait(&limits(Duration::from_mins(1)), answer).unwrap().unwrap().unwrap(), 1);
         drop(other);

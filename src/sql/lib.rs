@@ -152,7 +152,7 @@ impl Statements for Arc<SqlState> {
     fn describe(&self, statement: &Statement, limits: &QueryLimits) -> Result<Description, SqlError> {
         let permit = self.permit(&self.planned, limits)?;
         let (bounds, _ended) = ended_with_the_caller(limits);
-        let (shared, statement, lane) = (self.clone(), statement.clone(), self.lanes.enter()?);
+        let (shared, statement, lane) = (self.clone(), statement.clone(), self.lanes.enter(&bounds)?);
         let planning = lane.spawn(async move {
             let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
             let bounds = Arc::new(scan::StatementLimits::new(&bounds, permit));
@@ -167,7 +167,7 @@ impl Statements for Arc<SqlState> {
         let permit = self.permit(&self.statements, limits)?;
         let (bounds, _ended) = ended_with_the_caller(limits);
         let (sender, mut replies) = mpsc::channel(2);
-        let (shared, statement, lane) = (self.clone(), statement.clone(), self.lanes.enter()?);
+        let (shared, statement, lane) = (self.clone(), statement.clone(), self.lanes.enter(&bounds)?);
         let running = lane.spawn(async move { execute(&shared, &statement, &bounds, permit, &sender).await })?;
         let _stop = lane::AbortOnDrop(running.abort_handle());
 

@@ -1,4 +1,5 @@
-//! Memory of statements: a bound for each and one for all together. There is no spilling: a historian's disk is for samples.
+//! Memory of statements: a bound for each, one for all together, and the share of the client. There is no spilling: a historian's disk is for
+//! samples.
 
 use std::{fmt, sync::Arc};
 
@@ -7,8 +8,17 @@ use datafusion::{
     execution::memory_pool::{GreedyMemoryPool, MemoryLimit, MemoryPool, MemoryReservation},
 };
 
+use parking_lot::Mutex;
+
 use super::error::external;
-use historian_query::QueryLimits;
+use historian_query::{PoolPart, QueryError, QueryLimits};
+
+/// What an operator counts is about half of what it takes: it builds its result beside what it has gathered.
+const TAKEN_PER_COUNTED: u64 = 2;
+
+fn taken_for(counted: usize) -> u64 {
+    counted as u64 * TAKEN_PER_COUNTED
+}
 
 /// What one statement may use, taken from what all may use together.
 #[derive(Debug)]
@@ -16,13 +26,16 @@ pub struct StatementMemory {
     own: GreedyMemoryPool,
     bytes_max: usize,
     all: Arc<GreedyMemoryPool>,
+    /// What the statement takes of the share of its client.
+    share: Mutex<PoolPart>,
     /// A statement that has ended gets nothing more.
     limits: QueryLimits,
 }
 
 impl StatementMemory {
     pub fn new(bytes_max: usize, all: Arc<GreedyMemoryPool>, limits: &QueryLimits) -> StatementMemory {
-        StatementMemory { own: GreedyMemoryPool::new(bytes_max), bytes_max, all, limits: limits.clone() }
+        let share = Mutex::new(limits.memory.pool().take(0).unwrap_or_default());
+        StatementMemory { own: GreedyMemoryPool::new(bytes_max), bytes_max, all, share, limits: limits.clone() }
     }
 }
 
@@ -40,17 +53,24 @@ impl MemoryPool for StatementMemory {
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         self.own.grow(reservation, additional);
         self.all.grow(reservation, additional);
+        self.share.lock().grow_beyond(taken_for(additional));
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
         self.own.shrink(reservation, shrink);
         self.all.shrink(reservation, shrink);
+        self.share.lock().shrink(taken_for(shrink));
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         self.limits.check(0).map_err(|error| external(error.into()))?;
         self.own.try_grow(reservation, additional)?;
-        self.all.try_grow(reservation, additional).inspect_err(|_| self.own.shrink(reservation, additional))
+        self.all.try_grow(reservation, additional).inspect_err(|_| self.own.shrink(reservation, additional))?;
+        self.share.lock().grow(taken_for(additional)).map_err(|error| {
+            self.own.shrink(reservation, additional);
+            self.all.shrink(reservation, additional);
+            external(QueryError::Memory(error).into())
+        })
     }
 
     fn reserved(&self) -> usize {

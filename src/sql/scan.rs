@@ -34,7 +34,7 @@ use datafusion::{
 };
 
 use num_traits::{Float, Zero};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc::error::TrySendError};
 
 use super::{
     SqlError,
@@ -188,8 +188,15 @@ pub fn stream(
     let sender = builder.tx();
     builder.spawn_blocking(move || {
         let _entered = entered;
-        // A full channel makes the scan wait; it closes when the statement ends, at its deadline at the latest.
-        work(&limits, &mut |batch| sender.blocking_send(Ok(batch)).is_ok()).map_err(|error| external(error.into()))
+        let scanned = limits.begin().and_then(|_turn| {
+            // A full channel makes the scan wait; it closes when the statement ends, at its deadline at the latest.
+            work(&limits, &mut |batch| match sender.try_send(Ok(batch)) {
+                Ok(()) => true,
+                Err(TrySendError::Closed(_)) => false,
+                Err(TrySendError::Full(batch)) => limits.away(|| sender.blocking_send(batch).is_ok()),
+            })
+        });
+        scanned.map_err(|error| external(error.into()))
     });
     Ok(builder.build())
 }

@@ -51,7 +51,7 @@ const ROWS_MAX: usize = 8_192;
 /// A slice that takes longer is followed by shorter ones, one that takes less than a fifth of it by a longer one.
 const SLICE_MAX: Duration = Duration::from_millis(100);
 /// What the constants of a statement may become in one batch.
-const CONSTANTS_BYTES_MAX: usize = 64 << 20;
+const CONSTANTS_BYTES_MAX: usize = 16 << 20;
 /// Bytes of a value that is computed, other than a text.
 const COMPUTED_BYTES: usize = 8;
 /// Most groups that are kept in order for a `LIMIT`. Room for all of them, and ten times that, is taken before the first one is there.

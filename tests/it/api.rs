@@ -106,7 +106,7 @@ fn the_http_port_tells_health_and_metrics_of_what_was_called() {
 suite!(STALLED_READER, "flight_stall", short_of_patience, [a_stalled_reader_is_cut_and_its_permit_goes_to_others,]);
 
 fn short_of_patience(run: &mut Run) {
-    let limits = ApiLimits { stalled_reader_timeout: std::time::Duration::from_millis(300), queries_max: 2, ..ApiLimits::default() };
+    let limits = ApiLimits { stalled_reader_timeout: std::time::Duration::from_millis(2_500), queries_max: 2, ..ApiLimits::default() };
     let historian = served(limits);
     run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string())]);
 }

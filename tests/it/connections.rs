@@ -23,27 +23,27 @@ use crate::{
     support::historian::{Historian, client, get, launcher},
 };
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
+pub const WINDOW_UPDATE: u8 = 8;
 
 const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub const END_HEADERS: u8 = 4;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// The fields of a call, as literals without an index.
-fn fields(method: &str) -> Vec<u8> {
+pub fn fields(method: &str) -> Vec<u8> {
     let fields = [
         (":method", "POST"),
         (":scheme", "http"),
@@ -67,7 +67,7 @@ fn call(stream: u32) -> Vec<u8> {
 type Frames = Vec<(u8, u8, u32, Vec<u8>)>;
 
 /// A connection made by hand.
-struct Raw {
+pub struct Raw {
     stream: TcpStream,
     begun: Instant,
     unread: Vec<u8>,
@@ -83,11 +83,11 @@ impl Raw {
     }
 
     /// One that has said what every client says first.
-    fn greeted(address: SocketAddr) -> Raw {
+    pub fn greeted(address: SocketAddr) -> Raw {
         Raw::open(address, &[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat())
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }
 
@@ -107,7 +107,7 @@ impl Raw {
     }
 
     /// The next frame.
-    fn frame(&mut self) -> (u8, u8, u32, Vec<u8>) {
+    pub fn frame(&mut self) -> (u8, u8, u32, Vec<u8>) {
         loop {
             if let Some(frame) = frames(&mut self.unread, 1).pop() {
                 return frame;

@@ -102,6 +102,7 @@ const INJECTED: &[(&str, &str, &str, &str)] = &[
         "let x = async move { resolve::tags(a) };",
         "let x = async {}; resolve::tags(a);",
     ),
+    ("one entry for work", "src/api/kind/x.rs", "tokio::task::spawn_blocking(move || f()).await", "api.bounded(caller, work).await"),
     ("unsafe", "src/store/x.rs", "let x = unsafe { *p };", "#![forbid(unsafe_code)]"),
     ("unsafe", "storage-format/src/x.rs", "unsafe impl Send for X {}", "// unsafe"),
 ];

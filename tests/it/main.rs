@@ -30,6 +30,7 @@ mod protos;
 mod query;
 mod salvage;
 mod selection;
+mod shares;
 mod silence;
 mod sql;
 mod support;

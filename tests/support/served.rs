@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle};
 
-use historian_api::{self as api, Admin, AdminStatus, ApiLimits, Metrics, Services};
+use historian_api::{self as api, Admin, AdminStatus, ApiLimits, ClientMemory, Metrics, Services, WorkThreads};
 use historian_collector::DeviceStatus;
 use historian_ingest::Ingest;
 use historian_model::{Timestamp, sink::WriteError};
@@ -64,6 +64,8 @@ pub fn services(historian: &TestHistorian, limits: ApiLimits, devices: Vec<Arc<D
         clock: historian.clock.clone(),
         devices: Arc::new(move || devices.clone()),
         admin: Arc::new(Administration { ingest, start_time: historian.clock.now() }),
+        memory: ClientMemory::new(limits.memory_bytes_max),
+        work: WorkThreads::new().expect("threads start"),
         limits,
         metrics: Arc::new(Metrics::new()),
     }

@@ -170,7 +170,7 @@ impl ConnectionGate {
 }
 
 /// What counts as one address: of IPv6 the network, of which one machine has all.
-fn network(peer: IpAddr) -> IpAddr {
+pub fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
         address => address,

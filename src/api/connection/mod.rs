@@ -16,7 +16,7 @@ mod watch;
 
 pub use self::{
     accept::ConnectionAcceptor,
-    gate::{ConnectionGate, Port},
+    gate::{ConnectionGate, Port, network},
     http2::PENDING_RESETS_MAX,
     request::timed_requests,
     watch::{ConnectionTimes, WatchedConnection},

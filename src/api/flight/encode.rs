@@ -21,6 +21,9 @@ use crate::{answer::PAGE_BYTES, status};
 
 /// Most rows of one message.
 const ROWS_MAX: usize = 65_536;
+/// Bytes that a message of a batch aims at. Several are between a query and its reader, also one that does not read; and each may be encoded while
+/// the one before it is sent.
+const MESSAGE_BYTES: usize = 256 << 10;
 
 /// Header of a call that asks for compressed buffers.
 pub const COMPRESSION_HEADER: &str = "historian-compression";
@@ -47,6 +50,8 @@ pub struct Encoder {
     dictionaries: DictionaryTracker,
     options: IpcWriteOptions,
     context: IpcWriteContext,
+    /// What a message of a batch aims at.
+    message_bytes: usize,
 }
 
 impl Encoder {
@@ -69,9 +74,16 @@ impl Encoder {
             dictionaries: DictionaryTracker::new(false),
             options,
             context: IpcWriteContext::default(),
+            message_bytes: MESSAGE_BYTES,
         };
         let message = encoder.generator.schema_to_bytes_with_dictionary_tracker(schema, &mut encoder.dictionaries, &encoder.options);
         (encoder, message.into())
+    }
+
+    /// Batches up to the length that every client takes stay whole: for those whose last row says something of all.
+    #[must_use]
+    pub fn uncut(self) -> Encoder {
+        Encoder { message_bytes: PAGE_BYTES, ..self }
     }
 
     /// Encodes one batch, handing each message to `emit` until it returns false.
@@ -80,12 +92,12 @@ impl Encoder {
     /// When the batch does not have the schema of the stream.
     pub fn batch(&mut self, batch: &RecordBatch, emit: &mut dyn FnMut(FlightData) -> bool) -> Result<bool, ArrowError> {
         let rows = batch.num_rows();
-        let rows_per_message = rows_per_message(batch);
+        let rows_per_message = rows_per_message(batch, self.message_bytes);
         let mut from = 0;
         while from < rows {
             let mut part = batch.slice(from, rows_per_message.min(rows - from));
             // Texts are of uneven length: what is long on the whole is cut where it is.
-            while part.num_rows() > 1 && bytes_of(&part) > PAGE_BYTES {
+            while part.num_rows() > 1 && bytes_of(&part) > PAGE_BYTES.min(2 * self.message_bytes) {
                 part = part.slice(0, part.num_rows() / 2);
             }
             let mut sent = with_short_dictionaries(&part)?;
@@ -145,10 +157,10 @@ fn cut_dictionary(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 }
 
 /// Rows so that a message stays near the aim. Text counts with its bytes, numbers with their width, everything else with its memory.
-fn rows_per_message(batch: &RecordBatch) -> usize {
+fn rows_per_message(batch: &RecordBatch, message_bytes: usize) -> usize {
     let rows = batch.num_rows().max(1);
     let bytes = bytes_of(batch);
-    (PAGE_BYTES.saturating_mul(rows) / bytes.max(1)).clamp(1, ROWS_MAX)
+    (message_bytes.saturating_mul(rows) / bytes.max(1)).clamp(1, ROWS_MAX)
 }
 
 fn bytes_of(batch: &RecordBatch) -> usize {
@@ -228,7 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_dictionary_goes_over_the_wire_once() {
-        let batches = batches(50_000, 60_000, 1);
+        let batches = batches(50_000, 28_000, 1);
         let messages = encode(&batches);
         assert_eq!(messages.len(), 1 + 1 + 3, "schema, one dictionary, three batches");
         let stream = futures::stream::iter(messages.into_iter().map(Ok));
@@ -268,8 +280,10 @@ mod tests {
         let value: ArrayRef = Arc::new(StringArray::from_iter_values((0..5_000).map(|row| "x".repeat(if row < 200 { 60_000 } else { 1 }))));
         let schema = Schema::new(vec![Field::new("value", DataType::Utf8, true)]);
         let messages = encode(&[RecordBatch::try_new(Arc::new(schema), vec![value]).unwrap()]);
-        assert!(messages.iter().all(|message| message.encoded_len() < 4 << 20), "{:?}", messages.iter().map(Message::encoded_len).max());
-        assert!(messages.len() < 15, "{}", messages.len());
+        let longest = messages.iter().map(Message::encoded_len).max().unwrap();
+        assert!(longest < 2 * MESSAGE_BYTES + 4_096, "{longest}");
+        // Of 12 MB.
+        assert!(messages.len() < 80, "{}", messages.len());
     }
 
     #[test]

@@ -7,11 +7,11 @@ use arrow_flight::{FlightData, flight_descriptor::DescriptorType};
 use historian_proto::v1;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming, metadata::MetadataMap};
+use tonic::{Status, Streaming};
 
 use super::{decode::FlightDecoder, encode::Encoder};
 use crate::{
-    Api, Services,
+    Api, Caller, Services,
     command::Command,
     kind::{AsOfKind, Asker, QueryKind, check_schema},
     status,
@@ -30,23 +30,19 @@ const EXPECTED: &str = "DoExchange takes the command {\"asof\": {\"tags\": [\"ar
 ///
 /// # Errors
 /// When the stream ends before its first message, or the command in it is no join.
-pub async fn start(
-    api: &Arc<Api>,
-    headers: &MetadataMap,
-    mut messages: Streaming<FlightData>,
-) -> Result<ResponseStream<FlightData>, Status> {
+pub async fn start(api: &Arc<Api>, caller: &Caller, mut messages: Streaming<FlightData>) -> Result<ResponseStream<FlightData>, Status> {
     let Some(first) = messages.message().await? else {
         return Err(status::invalid("", "the stream is empty; its first message carries the descriptor and the schema"));
     };
     let request = command(&first, api)?;
     let services = api.services.clone();
-    let query = api.bounded(headers, move |limits| match AsOfKind::resolve(&Asker::new(&services, limits), request)? {
+    let query = api.bounded(caller, move |limits| match AsOfKind::resolve(&Asker::new(&services, limits), request)? {
         (query, missing) if missing.is_empty() => Ok(query),
         (_, missing) => Err(status::tags_not_found(&missing)),
     });
     let query = query.await?;
     let (services, draining, runtime) = (api.services.clone(), api.draining.clone(), Handle::current());
-    let stream = api.stream(headers, move |limits, emitter| {
+    let stream = api.stream(caller, move |limits, emitter| {
         let decoder = FlightDecoder::checked(services.limits.decode_allowance(), check_schema);
         let mut join = Join { services: &services, query, decoder, encoder: None, rows: 0 };
         let mut source = MessageSource { messages, runtime, draining };
@@ -61,7 +57,8 @@ pub async fn start(
             Some(_) => Ok(()),
             None => Err(status::invalid("schema", "the stream ended without a schema")),
         }
-    })?;
+    });
+    let stream = stream.await?;
     Ok(Box::pin(stream))
 }
 
@@ -92,15 +89,18 @@ impl MessageSource {
         let wait = idle.min(limits.deadline.saturating_duration_since(Instant::now()));
         let (messages, draining) = (&mut self.messages, &self.draining);
         #[expect(clippy::disallowed_methods, reason = "runs on a blocking thread, never inside a task")]
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = draining.cancelled() => Err(status::stopping()),
-                () = limits.cancel.cancelled() => Err(status::from_query(&QueryError::Cancelled)),
-                message = tokio::time::timeout(wait, messages.message()) => message.unwrap_or_else(|_| {
-                    Err(status::deadline(format!("the client sent nothing for {} s; open an exchange when there are rows to join", wait.as_secs())))
-                }),
-            }
+        limits.away(|| {
+            self.runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = draining.cancelled() => Err(status::stopping()),
+                    () = limits.cancel.cancelled() => Err(status::from_query(&QueryError::Cancelled)),
+                    message = tokio::time::timeout(wait, messages.message()) => message.unwrap_or_else(|_| {
+                        let seconds = wait.as_secs();
+                        Err(status::deadline(format!("the client sent nothing for {seconds} s; open an exchange when there are rows to join")))
+                    }),
+                }
+            })
         })
     }
 }

@@ -26,7 +26,7 @@ use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Api, Services,
+    Api, Caller, Services,
     command::Command,
     kind::{self, Resolved, SubscribeKind},
     status,
@@ -39,9 +39,11 @@ pub struct Flight(pub Arc<Api>);
 
 impl Flight {
     /// Answers a subscription: the schema, then messages of deliveries.
-    async fn subscribe(&self, request: v1::SubscribeRequest) -> Result<Response<ResponseStream<FlightData>>, Status> {
-        let (mut encoder, first) = encode::Encoder::new(&SubscribeKind::schema());
-        let messages = kind::follow(&self.0, request, move |delivery| {
+    async fn subscribe(&self, caller: &Caller, request: v1::SubscribeRequest) -> Result<Response<ResponseStream<FlightData>>, Status> {
+        let (encoder, first) = encode::Encoder::new(&SubscribeKind::schema());
+        // The position in its last row says that a client has all rows before it.
+        let mut encoder = encoder.uncut();
+        let messages = kind::follow(&self.0, caller, request, move |delivery| {
             let mut messages = Vec::new();
             for batch in SubscribeKind::batches(&delivery)? {
                 let encoded = encoder.batch(&batch, &mut |message| {
@@ -62,7 +64,7 @@ impl Flight {
         request: Request<FlightDescriptor>,
         work: impl FnOnce(&Services, &dyn Resolved, FlightDescriptor, &QueryLimits) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
-        let (headers, _, descriptor) = request.into_parts();
+        let (caller, descriptor) = Caller::take(request);
         let services = self.0.services.clone();
         let resolved = move |limits: &QueryLimits| {
             let query = match descriptor.r#type() {
@@ -74,7 +76,7 @@ impl Flight {
             };
             work(&services, query.as_ref(), descriptor, limits)
         };
-        self.0.bounded(&headers, resolved).await
+        self.0.bounded(&caller, resolved).await
     }
 }
 
@@ -89,34 +91,35 @@ impl FlightService for Flight {
     type ListActionsStream = ResponseStream<ActionType>;
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        let (headers, _, ticket) = request.into_parts();
+        let (caller, ticket) = Caller::take(request);
         if let Some(command) = sql::command(&ticket.ticket, self.0.limits())? {
-            return sql::get(&self.0, &headers, &ticket.ticket, command).map(Response::new);
+            return sql::get(&self.0, &caller, &ticket.ticket, command).await.map(Response::new);
         }
         let (command, part) = Command::parse_ticket(&ticket.ticket, self.0.limits())?;
-        let compression = encode::compression(&headers)?;
+        let compression = encode::compression(&caller.headers)?;
         if let Some(request) = command.request::<v1::SubscribeRequest>() {
-            return self.subscribe(request.clone()).await;
+            return self.subscribe(&caller, request.clone()).await;
         }
         let services = self.0.services.clone();
         // Resolved before the answer starts, so that a bad request is the answer and not the end of a stream.
-        let query = self.0.bounded(&headers, move |limits| info::resolve(&services, command, part.as_ref(), limits)).await?;
+        let query = self.0.bounded(&caller, move |limits| info::resolve(&services, command, part.as_ref(), limits)).await?;
         let engine = self.0.services.query.clone();
-        let stream = self.0.stream(&headers, move |limits, emitter| get::run(&engine, query.as_ref(), compression, limits, emitter))?;
+        let stream = self.0.stream(&caller, move |limits, emitter| get::run(&engine, query.as_ref(), compression, limits, emitter));
+        let stream = stream.await?;
         Ok(Response::new(Box::pin(stream)))
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
         if let Some(command) = sql::command(&request.get_ref().cmd, self.0.limits())? {
-            let (headers, _, descriptor) = request.into_parts();
-            return sql::flight_info(self.0.clone(), &headers, command, descriptor).await.map(Response::new);
+            let (caller, descriptor) = Caller::take(request);
+            return sql::flight_info(self.0.clone(), &caller, command, descriptor).await.map(Response::new);
         }
         self.of_descriptor(request, info::flight_info).await.map(Response::new)
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
         if let Some(command) = sql::command(&request.get_ref().cmd, self.0.limits())? {
-            return sql::schema(self.0.clone(), request.metadata(), command).await.map(Response::new);
+            return sql::schema(self.0.clone(), &Caller::of(&request), command).await.map(Response::new);
         }
         let schema =
             |services: &Services, query: &dyn Resolved, _, _: &QueryLimits| info::schema_result(query.schema(&services.query)?.as_ref());
@@ -124,19 +127,20 @@ impl FlightService for Flight {
     }
 
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
-        let (headers, _, criteria) = request.into_parts();
+        let (caller, criteria) = Caller::take(request);
         let services = self.0.services.clone();
-        let selection = self.0.bounded(&headers, {
+        let selection = self.0.bounded(&caller, {
             let services = services.clone();
             move |limits| catalog::selection(&criteria, &services, limits)
         });
         let selection = selection.await?;
-        let stream = self.0.stream(&headers, move |limits, emitter| catalog::list(&services, &selection, limits, emitter))?;
+        let stream = self.0.stream(&caller, move |limits, emitter| catalog::list(&services, &selection, limits, emitter)).await?;
         Ok(Response::new(Box::pin(stream)))
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        put::start(self.0.clone(), request.into_inner()).await.map(Response::new)
+        let (caller, messages) = Caller::take(request);
+        put::start(self.0.clone(), caller.client, messages).await.map(Response::new)
     }
 
     async fn list_actions(&self, _request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
@@ -161,16 +165,16 @@ impl FlightService for Flight {
     }
 
     async fn do_exchange(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
-        let (headers, _, messages) = request.into_parts();
-        exchange::start(&self.0, &headers, messages).await.map(Response::new)
+        let (caller, messages) = Caller::take(request);
+        exchange::start(&self.0, &caller, messages).await.map(Response::new)
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        let (headers, _, action) = request.into_parts();
-        if let Some(response) = session::act(&headers, &action)? {
+        let (caller, action) = Caller::take(request);
+        if let Some(response) = session::act(&caller.headers, &action)? {
             return Ok(response.map(|result| -> Self::DoActionStream { Box::pin(tokio_stream::once(Ok(result))) }));
         }
-        let results = sql::act(self.0.clone(), &headers, action).await?;
+        let results = sql::act(self.0.clone(), &caller, action).await?;
         Ok(Response::new(Box::pin(tokio_stream::iter(results.into_iter().map(Ok)))))
     }
 }

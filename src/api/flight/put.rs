@@ -1,6 +1,6 @@
 //! `DoPut`: record batches into the sample sink, one durable acknowledgement per batch, in order.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use arrow::array::RecordBatch;
 use arrow_flight::{FlightData, PutResult, flight_descriptor::DescriptorType};
@@ -26,7 +26,7 @@ use historian_model::sink::WriteError;
 ///
 /// # Errors
 /// When the stream ends before its first message, or the command in it is no write.
-pub async fn start(api: Arc<Api>, mut messages: Streaming<FlightData>) -> Result<ResponseStream<PutResult>, Status> {
+pub async fn start(api: Arc<Api>, client: IpAddr, mut messages: Streaming<FlightData>) -> Result<ResponseStream<PutResult>, Status> {
     let Some(first) = messages.message().await? else {
         return Err(status::invalid("", "the stream is empty; its first message carries the descriptor and the schema"));
     };
@@ -38,7 +38,7 @@ pub async fn start(api: Arc<Api>, mut messages: Streaming<FlightData>) -> Result
     let (options, form) = command(&first, &api)?;
     let reader = BatchReader { decoder: FlightDecoder::new(api.limits().decode_allowance()), options };
     let messages = futures::stream::iter([Ok(first)]).chain(messages);
-    Ok(Box::pin(stream::start(api, reader, messages, move |written| answer(written, form))))
+    Ok(Box::pin(stream::start(api, client, reader, messages, move |written| answer(written, form))))
 }
 
 fn command(first: &FlightData, api: &Api) -> Result<(Options, Form), Status> {

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{audit, backup, gap, inspect, scrub};
-use crate::{Admin, Api, blocking, metrics, status, stream::ResponseStream};
+use crate::{Admin, Api, Caller, blocking, metrics, status, stream::ResponseStream};
 use historian_model::RetentionGroup;
 
 pub struct AdminRpc(pub Arc<Api>);
@@ -30,6 +30,8 @@ impl AdminService for AdminRpc {
             head_samples: state.head_samples,
             accepting_writes: state.accepting_writes,
             no_room: state.full_reason,
+            memory_bytes_max: services.memory.bytes_max(),
+            memory_bytes_taken: services.memory.taken(),
             scrub: services.admin.maintenance().map(|maintenance| scrub::status(&maintenance)),
             retention: services.admin.retention().iter().map(retention).collect(),
         }))
@@ -66,7 +68,8 @@ impl AdminService for AdminRpc {
     type InspectTagsStream = ResponseStream<v1::InspectTagsResponse>;
 
     async fn inspect_tags(&self, request: Request<v1::InspectTagsRequest>) -> Result<Response<Self::InspectTagsStream>, Status> {
-        inspect::run(&self.0, request.metadata(), request.get_ref()).map(Response::new)
+        let (caller, request) = Caller::take(request);
+        inspect::run(&self.0, &caller, &request).await.map(Response::new)
     }
 
     async fn list_audit_entries(

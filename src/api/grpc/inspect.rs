@@ -3,54 +3,66 @@
 use std::sync::Arc;
 
 use historian_proto::v1::{self, TagFailure, inspect_tags_response::Part};
-use tonic::{Code, Status, metadata::MetadataMap};
+use tonic::{Code, Status};
 
 use super::backup::maintenance;
-use crate::{Api, resolve, status, stream::ResponseStream};
+use crate::{
+    Api, Caller, Services, resolve, status,
+    stream::{Emitter, ResponseStream},
+};
 use historian_model::Tag;
 use historian_query::QueryLimits;
 use historian_store::{
-    StoreError,
+    Maintenance, StoreError,
     inspect::{ChunkBytes, ChunkStorage, TagStorage, inspect},
 };
 
-pub fn run(
+pub async fn run(
     api: &Arc<Api>,
-    headers: &MetadataMap,
+    caller: &Caller,
     request: &v1::InspectTagsRequest,
 ) -> Result<ResponseStream<v1::InspectTagsResponse>, Status> {
-    let maintenance = maintenance(api)?;
-    let (api_of_tags, patterns, single_chunks) = (api.clone(), request.tags.clone(), request.chunks);
-    Ok(Box::pin(api.stream(headers, move |limits, emitter| {
-        let message = |part| v1::InspectTagsResponse { part: Some(part) };
-        let selected = resolve::tags_or_all(&api_of_tags.services, &patterns, limits)?;
-        for name in &selected.missing {
-            let failure = TagFailure { tag: name.clone(), code: Code::NotFound.into(), message: "there is no such tag".to_owned() };
-            if !emitter.emit(message(Part::Failure(failure))) {
-                return Ok(());
-            }
+    let (services, maintenance, request) = (api.services.clone(), maintenance(api)?, request.clone());
+    let stream = api.stream(caller, move |limits, emitter| tell(&services, &maintenance, &request, limits, emitter));
+    Ok(Box::pin(stream.await?))
+}
+
+/// Tells of each tag how it is stored. Blocks.
+fn tell(
+    services: &Services,
+    maintenance: &Maintenance,
+    request: &v1::InspectTagsRequest,
+    limits: &QueryLimits,
+    emitter: &Emitter<v1::InspectTagsResponse>,
+) -> Result<(), Status> {
+    let message = |part| v1::InspectTagsResponse { part: Some(part) };
+    let selected = resolve::tags_or_all(services, &request.tags, limits)?;
+    for name in &selected.missing {
+        let failure = TagFailure { tag: name.clone(), code: Code::NotFound.into(), message: "there is no such tag".to_owned() };
+        if !emitter.emit(message(Part::Failure(failure))) {
+            return Ok(());
         }
-        for tag in &selected.tags {
-            within(limits)?;
-            let mut reading = true;
-            let storage = inspect(&*maintenance.store(), tag.id, &mut |chunk| {
-                if single_chunks && reading && !limits.cancel.is_cancelled() {
-                    reading = emitter.emit(message(Part::Chunk(told(tag, chunk))));
-                }
-            });
-            let part = match storage {
-                Ok(storage) => Part::Tag(summed(tag, &storage)),
-                Err(error @ StoreError::Corrupt { .. }) => {
-                    Part::Failure(TagFailure { tag: tag.name().to_string(), code: Code::DataLoss.into(), message: error.to_string() })
-                }
-                Err(error) => return Err(status::from_store(&error)),
-            };
-            if !reading || !emitter.emit(message(part)) {
-                return Ok(());
+    }
+    for tag in &selected.tags {
+        within(limits)?;
+        let mut reading = true;
+        let storage = inspect(&*maintenance.store(), tag.id, &mut |chunk| {
+            if request.chunks && reading && !limits.cancel.is_cancelled() {
+                reading = emitter.emit(message(Part::Chunk(told(tag, chunk))));
             }
+        });
+        let part = match storage {
+            Ok(storage) => Part::Tag(summed(tag, &storage)),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                Part::Failure(TagFailure { tag: tag.name().to_string(), code: Code::DataLoss.into(), message: error.to_string() })
+            }
+            Err(error) => return Err(status::from_store(&error)),
+        };
+        if !reading || !emitter.emit(message(part)) {
+            return Ok(());
         }
-        Ok(())
-    })?))
+    }
+    Ok(())
 }
 
 fn within(limits: &QueryLimits) -> Result<(), Status> {

@@ -6,7 +6,7 @@ use historian_proto::v1::{self, query_service_server::QueryService};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Api,
+    Api, Caller,
     kind::{
         self, AggregateKind, AnomaliesKind, AsOfKind, Asker, DownsampleKind, MeasureKind, PageOfCurrent, QueryKind, RangeKind,
         SubscribeKind, SupersededKind, TagByTag,
@@ -21,11 +21,11 @@ pub struct Queries(pub Arc<Api>);
 impl Queries {
     /// Answers a request of a kind tag by tag.
     async fn tag_by_tag<K: TagByTag>(&self, request: Request<K::Request>) -> Result<Response<ResponseStream<K::Message>>, Status> {
-        let (headers, _, request) = request.into_parts();
+        let (caller, request) = Caller::take(request);
         let services = self.0.services.clone();
-        let (query, missing) = self.0.bounded(&headers, move |limits| K::resolve_for_tags(&Asker::new(&services, limits), request)).await?;
+        let (query, missing) = self.0.bounded(&caller, move |limits| K::resolve_for_tags(&Asker::new(&services, limits), request)).await?;
         let engine = self.0.services.query.clone();
-        let stream = self.0.stream(&headers, move |limits, emitter| kind::answer(&query, missing, &engine, limits, emitter))?;
+        let stream = self.0.stream(&caller, move |limits, emitter| kind::answer(&query, missing, &engine, limits, emitter)).await?;
         Ok(Response::new(Box::pin(stream)))
     }
 }
@@ -33,11 +33,11 @@ impl Queries {
 #[tonic::async_trait]
 impl QueryService for Queries {
     async fn current_values(&self, request: Request<v1::CurrentValuesRequest>) -> Result<Response<v1::CurrentValuesResponse>, Status> {
-        let (headers, _, request) = request.into_parts();
+        let (caller, request) = Caller::take(request);
         let services = self.0.services.clone();
         let answer =
             move |limits: &QueryLimits| PageOfCurrent::resolve(&Asker::new(&services, limits), request)?.answer(&services.query, limits);
-        self.0.bounded(&headers, answer).await.map(Response::new)
+        self.0.bounded(&caller, answer).await.map(Response::new)
     }
 
     type RangeStream = ResponseStream<v1::RangeResponse>;
@@ -77,14 +77,15 @@ impl QueryService for Queries {
     }
 
     async fn as_of(&self, request: Request<v1::AsOfRequest>) -> Result<Response<v1::AsOfResponse>, Status> {
-        let (headers, _, request) = request.into_parts();
+        let (caller, request) = Caller::take(request);
         let services = self.0.services.clone();
         // One message of a stream, so that it is counted, bounded and cancelled as every query is.
-        let mut stream = self.0.stream(&headers, move |limits, emitter| {
+        let stream = self.0.stream(&caller, move |limits, emitter| {
             let (query, missing) = AsOfKind::resolve(&Asker::new(&services, limits), request)?;
             emitter.emit(query.answer(missing, &services.query, limits)?);
             Ok(())
-        })?;
+        });
+        let mut stream = stream.await?;
         let answer = tokio_stream::StreamExt::next(&mut stream).await;
         answer.unwrap_or_else(|| Err(status::internal("the join ended without an answer"))).map(Response::new)
     }
@@ -92,7 +93,8 @@ impl QueryService for Queries {
     type SubscribeStream = ResponseStream<v1::SubscribeResponse>;
 
     async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
-        kind::follow(&self.0, request.into_inner(), |delivery| Ok(SubscribeKind::messages(&delivery))).await.map(Response::new)
+        let (caller, request) = Caller::take(request);
+        kind::follow(&self.0, &caller, request, |delivery| Ok(SubscribeKind::messages(&delivery))).await.map(Response::new)
     }
 
     async fn list_detectors(&self, _request: Request<v1::ListDetectorsRequest>) -> Result<Response<v1::ListDetectorsResponse>, Status> {

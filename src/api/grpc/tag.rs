@@ -6,7 +6,7 @@ use historian_proto::v1::{self, tag_service_server::TagService};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Api, Services, answer, blocking, convert, filter,
+    Api, Caller, Services, answer, blocking, convert, filter,
     page_token::{self, request_sum},
     principal::principal,
     resolve, status,
@@ -41,9 +41,9 @@ impl TagService for TagRpc {
     }
 
     async fn list_tags(&self, request: Request<v1::ListTagsRequest>) -> Result<Response<v1::ListTagsResponse>, Status> {
-        let (headers, _, request) = request.into_parts();
+        let (caller, request) = Caller::take(request);
         let services = self.0.services.clone();
-        self.0.bounded(&headers, move |limits| page(&services, request, limits)).await.map(Response::new)
+        self.0.bounded(&caller, move |limits| page(&services, request, limits)).await.map(Response::new)
     }
 
     async fn update_tag(&self, request: Request<v1::UpdateTagRequest>) -> Result<Response<v1::UpdateTagResponse>, Status> {

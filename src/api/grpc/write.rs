@@ -12,7 +12,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    Api, Services, answer, blocking,
+    Api, Caller, Services, answer, blocking,
     write::{
         Options, acknowledge, correct,
         draft::{PreparedWrite, RefusedTags, WriteDraft, WriteOutcome},
@@ -37,12 +37,13 @@ impl WriteService for Writes {
         &self,
         request: Request<Streaming<WriteSamplesStreamRequest>>,
     ) -> Result<Response<Self::WriteSamplesStreamStream>, Status> {
-        Ok(Response::new(Box::pin(stream::start(self.0.clone(), StreamReader, request.into_inner(), streamed))))
+        let (caller, messages) = Caller::take(request);
+        Ok(Response::new(Box::pin(stream::start(self.0.clone(), caller.client, StreamReader, messages, streamed))))
     }
 
     async fn delete_range(&self, request: Request<v1::DeleteRangeRequest>) -> Result<Response<v1::DeleteRangeResponse>, Status> {
-        let (headers, _, request) = request.into_parts();
-        correct::delete_range(&self.0, &headers, request).await.map(Response::new)
+        let (caller, request) = Caller::take(request);
+        correct::delete_range(&self.0, &caller, request).await.map(Response::new)
     }
 
     async fn replace_range(&self, request: Request<v1::ReplaceRangeRequest>) -> Result<Response<v1::ReplaceRangeResponse>, Status> {

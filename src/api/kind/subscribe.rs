@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     ops::Range,
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use arrow::{
@@ -14,13 +15,13 @@ use arrow::{
 use historian_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
-use tonic::{Status, metadata::MetadataMap};
+use tonic::Status;
 
 use super::{
     asker::Asker,
     contract::{Door, QueryKind, Resolved, UnknownNames, refused as not_planned},
 };
-use crate::{Api, Services, resolve, sample, status, stream::ResponseStream};
+use crate::{Api, Caller, Services, resolve, sample, status, stream::ResponseStream};
 use historian_model::{Samples, Tag, TagId, TagSelection, Value, Values};
 use historian_query::{INTEGER_DIGITS, QueryLimits};
 use historian_read::feed::{FeedError, Follower};
@@ -141,15 +142,14 @@ impl QueryKind for SubscribeKind {
 /// `INVALID_ARGUMENT` for the tags, `OUT_OF_RANGE` for the position, `RESOURCE_EXHAUSTED` when there are too many subscriptions.
 pub async fn follow<T: Send + 'static>(
     api: &Arc<Api>,
+    caller: &Caller,
     request: v1::SubscribeRequest,
     mut convert: impl FnMut(Delivery) -> Result<Vec<T>, Status> + Send + 'static,
 ) -> Result<ResponseStream<T>, Status> {
     let limits = api.limits();
-    let permit = api.subscriptions.clone().try_acquire_owned().map_err(|_| {
-        status::busy(format!("{} subscriptions are open, which is the limit; end one, or try again later", limits.subscriptions_max))
-    })?;
-    let headers = MetadataMap::new();
-    let begun = api.bounded(&headers, {
+    let place = api.subscriptions.enter(caller.client, Instant::now()).await?;
+    let caller = caller.without_headers();
+    let begun = api.bounded(&caller, {
         let services = api.services.clone();
         move |limits| {
             let (SubscribeKind { selection, request }, _) = SubscribeKind::resolve(&Asker::new(&services, limits), request)?;
@@ -168,10 +168,10 @@ pub async fn follow<T: Send + 'static>(
         std::task::Poll::Ready(status.map(Err))
     });
     tokio::spawn(async move {
-        let _permit = permit;
+        let _place = place;
         let mut tags = SubscribedTags { selection, known: HashMap::new(), delivered: follower.position() };
         let mut first = if request.current {
-            let current = api.bounded(&headers, {
+            let current = api.bounded(&caller, {
                 let (services, patterns) = (services.clone(), request.tags.clone());
                 move |limits| current(&services, &patterns, limits)
             });
@@ -199,8 +199,11 @@ pub async fn follow<T: Send + 'static>(
                     let message = format!("the historian is stopping; resume behind position {}", follower.position());
                     return drop(failure.set(status::unavailable(message)));
                 }
-                let services = services.clone();
-                let read = tokio::task::spawn_blocking(move || {
+                let (services, limits) = (services.clone(), api.query_limits(&caller));
+                let threads = services.work.clone();
+                let read = threads.spawn(move || {
+                    // Without one where its time is over; what has come is handed on all the same.
+                    let _turn = limits.begin();
                     let read = next(&services, &mut follower, &mut tags);
                     (follower, tags, read)
                 });

@@ -5,6 +5,7 @@
 //! `INVALID_ARGUMENT`.
 
 mod answer;
+mod incoming;
 mod request;
 mod shapes;
 
@@ -23,20 +24,21 @@ use tonic::{
     server::NamedService,
 };
 
-use self::{answer::Answer, request::RequestBody};
-use super::DecodeAllowance;
+use self::{answer::Answer, incoming::IncomingMemory, request::RequestBody};
+use super::{ClientMemory, DecodeAllowance, caller::client_of};
 
 /// A gRPC service of whose requests no message takes more than is allowed.
 #[derive(Clone)]
 pub struct CheckedService<S> {
     inner: S,
     allowance: DecodeAllowance,
+    memory: ClientMemory,
 }
 
 impl<S> CheckedService<S> {
-    /// `allowance` is for each message.
-    pub fn new(inner: S, allowance: DecodeAllowance) -> CheckedService<S> {
-        CheckedService { inner, allowance }
+    /// `allowance` is for each message; what of them has come counts in `memory`.
+    pub fn new(inner: S, allowance: DecodeAllowance, memory: ClientMemory) -> CheckedService<S> {
+        CheckedService { inner, allowance, memory }
     }
 }
 
@@ -61,9 +63,13 @@ where
         let shape = shapes::input(request.uri().path());
         let gzip = request.headers().get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
         let allowance = self.allowance.clone();
-        let answer = self.inner.call(request.map(|body| Body::new(RequestBody::new(body, shape, gzip, allowance))));
+        let memory = IncomingMemory::of(&self.memory.for_messages(client_of(request.extensions())));
+        let body_memory = memory.clone();
+        let answer = self.inner.call(request.map(|body| Body::new(RequestBody::new(body, shape, gzip, allowance, body_memory))));
         Box::pin(async move {
             let mut response = answer.await?;
+            // The one message of a call is worked on until its answer begins.
+            drop(memory);
             answer::reword(response.headers_mut());
             Ok(response.map(|body| Body::new(Answer(body))))
         })

@@ -15,6 +15,7 @@ use tonic::{Status, body::Body};
 
 use super::{
     answer::unreadable,
+    incoming::IncomingMemory,
     shapes::{refused, scan},
 };
 use crate::DecodeAllowance;
@@ -30,6 +31,7 @@ pub struct RequestBody {
     /// The client compresses messages, if not each.
     gzip: bool,
     allowance: DecodeAllowance,
+    memory: IncomingMemory,
     /// Of a message whose length is not known yet.
     head: Vec<u8>,
     message: Option<Incoming>,
@@ -69,9 +71,9 @@ struct Unpacked {
 }
 
 impl RequestBody {
-    pub fn new(inner: Body, shape: Option<Shape>, gzip: bool, allowance: DecodeAllowance) -> RequestBody {
+    pub fn new(inner: Body, shape: Option<Shape>, gzip: bool, allowance: DecodeAllowance, memory: IncomingMemory) -> RequestBody {
         let (head, ready) = (Vec::with_capacity(HEAD_BYTES), VecDeque::new());
-        RequestBody { inner, shape, gzip, allowance, head, message: None, ready, sight: Sight::Checked }
+        RequestBody { inner, shape, gzip, allowance, memory, head, message: None, ready, sight: Sight::Checked }
     }
 
     fn take(&mut self, bytes: Bytes) -> Result<(), Status> {
@@ -89,7 +91,8 @@ impl RequestBody {
                 Some(message) => {
                     let part = rest.split_to(rest.len().min(message.left));
                     message.left -= part.len();
-                    message.content.push(&part, &self.allowance)?;
+                    self.memory.take(part.len())?;
+                    message.content.push(&part, &self.allowance, &self.memory)?;
                     if self.gzip && matches!(message.content, Content::Plain(_)) {
                         self.ready.push_back(part);
                     }
@@ -110,6 +113,8 @@ impl RequestBody {
 
     /// A message begins.
     fn begin(&mut self, head: [u8; HEAD_BYTES]) -> Result<(), Status> {
+        // Who reads on has decoded the messages before, but for short ones that came in the same piece.
+        self.memory.give_back();
         let [flag, length @ ..] = head;
         let length = u32::from_be_bytes(length) as usize;
         let bytes_max = self.allowance.bytes_max();
@@ -136,11 +141,15 @@ impl RequestBody {
 }
 
 impl Content {
-    fn push(&mut self, bytes: &[u8], allowance: &DecodeAllowance) -> Result<(), Status> {
+    fn push(&mut self, bytes: &[u8], allowance: &DecodeAllowance, memory: &IncomingMemory) -> Result<(), Status> {
         match self {
             Content::Plain(None) => Ok(()),
             Content::Plain(Some(scan)) => scan.push(bytes).map_err(|error| refused(error, allowance)),
-            Content::Compressed(decoder) => decoder.write_all(bytes).map_err(|error| not_unpacked(decoder.get_mut(), &error)),
+            Content::Compressed(decoder) => {
+                let before = decoder.get_ref().bytes;
+                decoder.write_all(bytes).map_err(|error| not_unpacked(decoder.get_mut(), &error))?;
+                memory.take(decoder.get_ref().bytes - before)
+            }
         }
     }
 
@@ -217,7 +226,12 @@ impl http_body::Body for RequestBody {
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+            let polled = Pin::new(&mut self.inner).poll_frame(context);
+            if polled.is_pending() && self.message.is_none() {
+                // Who waits for the next message has read those before.
+                self.memory.give_back();
+            }
+            match ready!(polled) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(bytes) => {
                         if let Err(status) = self.take(bytes) {
@@ -251,6 +265,7 @@ mod tests {
 
     use super::*;
     use crate::message::shapes::input;
+    use historian_query::MemoryPool;
 
     const BYTES_MAX: usize = 10_000;
 
@@ -281,7 +296,8 @@ mod tests {
         let pieces = Pieces(sent.chunks(piece).map(Bytes::copy_from_slice).collect());
         let shape = input("/historian.v1.WriteService/WriteSamples");
         assert!(shape.is_some());
-        let mut body = RequestBody::new(Body::new(pieces), shape, gzip, DecodeAllowance::new("message_bytes_max", BYTES_MAX));
+        let memory = IncomingMemory::of(&MemoryPool::default());
+        let mut body = RequestBody::new(Body::new(pieces), shape, gzip, DecodeAllowance::new("message_bytes_max", BYTES_MAX), memory);
         let mut bytes = Vec::new();
         block_on(async {
             while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {

@@ -38,7 +38,7 @@ impl Metrics {
 struct ScrapeState {
     start_seconds: f64,
     counters: [(&'static str, &'static str, u64); 10],
-    gauges: [(&'static str, &'static str, u64); 8],
+    gauges: [(&'static str, &'static str, u64); 10],
     devices: Vec<Arc<DeviceStatus>>,
 }
 
@@ -82,6 +82,12 @@ impl ScrapeState {
                     "SQL statements that run now, until their last thread has ended",
                     services.metrics.sql.get().map_or(0, |engine| engine.running() as u64),
                 ),
+                (
+                    "historian_memory_pool_max_bytes",
+                    "Memory that queries, statements and messages of clients may take together",
+                    services.memory.bytes_max(),
+                ),
+                ("historian_memory_pool_taken_bytes", "Of that memory, what is taken now", services.memory.taken()),
                 (
                     "historian_accepting_writes",
                     "1 while writes are accepted, 0 after a failure of the disk",

@@ -1,19 +1,19 @@
 //! Corrections: deleting and replacing ranges of stored samples.
 
 use historian_proto::v1::{DeleteRangeRequest, DeleteRangeResponse, ReplaceRangeRequest, ReplaceRangeResponse, TagSamples};
-use tonic::{Status, metadata::MetadataMap};
+use tonic::Status;
 
 use super::{incoming::IncomingSamples, refusal::TagRefusal, sample};
-use crate::{Api, Services, blocking, principal::principal, resolve, status};
+use crate::{Api, Caller, Services, blocking, principal::principal, resolve, status};
 use historian_model::{SampleBatch, Samples, Tag, TimeRange, Timestamp, sink::Correction};
 use historian_query::QueryLimits;
 
 /// Longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 4_096;
 
-pub async fn delete_range(api: &Api, headers: &MetadataMap, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, Status> {
+pub async fn delete_range(api: &Api, caller: &Caller, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, Status> {
     let services = api.services.clone();
-    let (range, correction) = api.bounded(headers, move |limits| deletion(&services, &request, limits)).await?;
+    let (range, correction) = api.bounded(caller, move |limits| deletion(&services, &request, limits)).await?;
     let done = api.services.corrections.correct(correction).await.map_err(|error| status::from_write(&error))?;
     Ok(DeleteRangeResponse { watermark: done.watermark, deleted: done.deleted, start_time: range.start.0, end_time: range.end.0 })
 }

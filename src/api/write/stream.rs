@@ -1,6 +1,6 @@
 //! A stream of writes: several wait for the journal at the same time, so that one fsync serves them all, and they are acknowledged in order.
 
-use std::{sync::Arc, task::Poll};
+use std::{net::IpAddr, sync::Arc, task::Poll};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use tokio_stream::Stream;
@@ -11,6 +11,7 @@ use super::{
     draft::{PreparedWrite, WriteOutcome},
 };
 use crate::{Api, Services, blocking, status};
+use historian_query::PoolPart;
 
 /// What a door knows of the messages of its stream.
 pub trait WriteReader: Send + 'static {
@@ -32,17 +33,20 @@ pub trait WriteReader: Send + 'static {
 /// `write_bytes_in_flight` allow; then the client waits. The first error ends the stream, after the answers to what came before it.
 pub fn start<R: WriteReader, A: Send + 'static>(
     api: Arc<Api>,
+    client: IpAddr,
     reader: R,
     messages: impl Stream<Item = Result<R::Message, Status>> + Send + Unpin + 'static,
     answer: impl Fn(WriteOutcome) -> A + Copy + Send + 'static,
 ) -> impl Stream<Item = Result<A, Status>> + Send {
     let (answers, stream) = answers(api.limits().acknowledgements_unread_max, api.limits().stalled_reader_timeout);
-    tokio::spawn(run(api, reader, messages, answer, answers));
+    let memory = api.services.memory.for_messages(client).take(0).unwrap_or_default();
+    tokio::spawn(run(api, memory, reader, messages, answer, answers));
     stream
 }
 
 async fn run<R: WriteReader, A: Send + 'static>(
     api: Arc<Api>,
+    mut memory: PoolPart,
     reader: R,
     mut messages: impl Stream<Item = Result<R::Message, Status>> + Send + Unpin,
     answer: impl Fn(WriteOutcome) -> A + Copy + Send + 'static,
@@ -52,14 +56,19 @@ async fn run<R: WriteReader, A: Send + 'static>(
     let failed = |error: Status| async { (0, Err(error)) }.boxed();
     let mut waiting: FuturesOrdered<BoxFuture<'static, (usize, Result<A, Status>)>> = FuturesOrdered::new();
     let mut bytes_waiting = 0;
+    // What waits takes more memory than the client's share has.
+    let mut is_short = false;
     // None when nothing more is read.
     let mut reader = Some(reader);
     loop {
-        let room = waiting.len() < batches_max && bytes_waiting < bytes_max;
+        // Where memory is short, one batch waits at a time.
+        let room = waiting.is_empty() || waiting.len() < batches_max && bytes_waiting < bytes_max && !is_short;
         tokio::select! {
             biased;
             Some((bytes, written)) = waiting.next(), if !waiting.is_empty() => {
                 bytes_waiting -= bytes;
+                memory.shrink(bytes as u64);
+                is_short = false;
                 if !answers.send(written).await {
                     return;
                 }
@@ -88,6 +97,10 @@ async fn run<R: WriteReader, A: Send + 'static>(
                         // What was compressed waits as what it has become.
                         let bytes = bytes.max(prepared.bytes());
                         bytes_waiting += bytes;
+                        if memory.grow(bytes as u64).is_err() {
+                            memory.grow_beyond(bytes as u64);
+                            is_short = true;
+                        }
                         let written = started(prepared.write(api.services.clone()).boxed()).await;
                         waiting.push_back(written.map(move |written| (bytes, written.map(answer))).boxed());
                     }

@@ -1,5 +1,5 @@
 //! The read path of the engine: one consistent snapshot of heads and store, the samples of each tag merged in time order, states of intervals,
-//! the memory of a query, and the change feed.
+//! the memory and the turns of queries, and the change feed.
 //!
 //! Nothing here changes what is stored. The write path stands above this room and fills its seams: it implements
 //! [`ReadHeads`](unstored::ReadHeads) and holds the other end of the feed, a [`FeedWriter`](feed::FeedWriter).
@@ -11,6 +11,7 @@ pub mod memory;
 pub mod merge;
 pub mod rollup;
 pub mod superseded;
+pub mod turn;
 pub mod unstored;
 pub mod versions;
 

@@ -80,7 +80,7 @@ pub fn run(
     let mut taken = Vec::with_capacity(query.tags.len());
     let bytes = |answer: &Result<AsOfSamples, QueryError>| answer.as_ref().map_or(0, |held| held.samples.heap_bytes() + held.found.len());
     in_order(
-        Workers { threads, memory: &limits.memory },
+        Workers { threads, limits },
         &query.tags,
         bytes,
         |tag, put| {

@@ -25,7 +25,7 @@ pub fn tag_by_tag<P: Portion>(
     let units: Vec<usize> = (0..tags.len()).collect();
     let mut rows = 0;
     in_order(
-        Workers { threads, memory: &limits.memory },
+        Workers { threads, limits },
         &units,
         bytes,
         |index, put| {

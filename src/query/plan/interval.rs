@@ -54,7 +54,7 @@ pub fn run(
     take: &mut dyn FnMut(IntervalAnswers) -> Result<bool, QueryError>,
 ) -> Result<(), QueryError> {
     in_order(
-        Workers { threads, memory: &limits.memory },
+        Workers { threads, limits },
         parts,
         |answers: &IntervalAnswers| size_of_val(&answers.values[..]) + answers.known.len(),
         |part, put| {

@@ -100,7 +100,7 @@ pub fn rows<O: Operator>(
     let mut rows = O::Rows::default();
     let (mut total, mut reading) = (0, true);
     in_order(
-        Workers { threads, memory: &limits.memory },
+        Workers { threads, limits },
         &query.units(),
         |(_, part): &(usize, O::Part)| O::weight(part),
         |unit, put| {

@@ -8,8 +8,8 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::QueryError;
-use historian_read::memory::{MemoryBudget, Reservation};
+use crate::{QueryError, QueryLimits};
+use historian_read::memory::Reservation;
 
 /// Stretches of units that may be under way or finished beyond the one whose turn it is, per thread.
 const AHEAD_PER_THREAD: usize = 4;
@@ -28,8 +28,8 @@ const PORTIONS_AHEAD: usize = 4;
 pub struct Workers<'a> {
     /// At most so many threads.
     pub threads: usize,
-    /// What waits for its turn counts here. A unit that finds no room waits until its turn comes.
-    pub memory: &'a MemoryBudget,
+    /// Of the query. What waits for its turn counts in its memory: a unit that finds no room waits until its turn comes.
+    pub limits: &'a QueryLimits,
 }
 
 /// Receives a portion of a unit's result; false tells the unit to end.
@@ -59,7 +59,9 @@ pub fn in_order<U: Sync, R: Send>(
     work: impl Fn(&U, Put<'_, R>) -> Result<(), QueryError> + Sync,
     mut take: impl FnMut(R) -> Result<bool, QueryError>,
 ) -> Result<(), QueryError> {
-    let threads = workers.threads.min(units.len());
+    let Workers { threads, limits } = workers;
+    let threads = threads.min(units.len());
+    let (threads, _further) = if threads > 1 { limits.further_threads(threads) } else { (threads, None) };
     if threads <= 1 {
         return one_by_one(units, work, take);
     }
@@ -83,7 +85,7 @@ pub fn in_order<U: Sync, R: Send>(
             }
             let waiting = shared.given.get(&index).map_or(0, |given| given.waiting.len());
             if waiting < PORTIONS_AHEAD {
-                match workers.memory.take(bytes) {
+                match limits.memory.take(bytes) {
                     Ok(taken) => break taken,
                     // It is taken at once.
                     Err(_) if shared.turn == index => break Reservation::default(),
@@ -91,7 +93,7 @@ pub fn in_order<U: Sync, R: Send>(
                 }
             }
             wake(&shared, index);
-            room.wait(&mut shared);
+            limits.wait_for(&room, &mut shared);
         };
         shared.given.entry(index).or_default().waiting.push_back((portion, taken));
         if stretch == 1 || bytes >= LARGE_BYTES {
@@ -102,6 +104,7 @@ pub fn in_order<U: Sync, R: Send>(
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                let turn = limits.begin();
                 loop {
                     let first = next.fetch_add(stretch, Ordering::SeqCst);
                     if first >= units.len() {
@@ -111,7 +114,7 @@ pub fn in_order<U: Sync, R: Send>(
                     {
                         let mut shared = shared.lock();
                         while first >= shared.turn + threads * AHEAD_PER_THREAD * stretch && !is_stopped() {
-                            room.wait(&mut shared);
+                            limits.wait_for(&room, &mut shared);
                         }
                     }
                     for (index, unit) in (first..=last).zip(&units[first..=last]) {
@@ -119,7 +122,10 @@ pub fn in_order<U: Sync, R: Send>(
                             return;
                         }
                         // A panic must not leave the taker waiting; it becomes an error of this query.
-                        let ended = catch_unwind(AssertUnwindSafe(|| work(unit, &mut |portion| put(index, portion))));
+                        let ended = match &turn {
+                            Ok(_) => catch_unwind(AssertUnwindSafe(|| work(unit, &mut |portion| put(index, portion)))),
+                            Err(error) => Ok(Err(error.clone())),
+                        };
                         let mut shared = shared.lock();
                         let failed = !matches!(ended, Ok(Ok(())));
                         shared.given.entry(index).or_default().ended = Some(ended.unwrap_or(Err(QueryError::Bug)));
@@ -142,7 +148,7 @@ pub fn in_order<U: Sync, R: Send>(
                             if !given.waiting.is_empty() || given.ended.is_some() {
                                 break given;
                             }
-                            more.wait(&mut shared);
+                            limits.wait_for(&more, &mut shared);
                         };
                         let portion = given.waiting.pop_front();
                         let ended = if portion.is_none() { given.ended.take() } else { None };
@@ -204,6 +210,7 @@ impl<R> Default for Given<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use historian_read::memory::MemoryBudget;
 
     fn run(
         threads: usize,
@@ -212,7 +219,10 @@ mod tests {
         work: impl Fn(&u64, Put<'_, u64>) -> Result<(), QueryError> + Sync,
         take: impl FnMut(u64) -> Result<bool, QueryError>,
     ) -> Result<(), QueryError> {
-        in_order(Workers { threads, memory }, units, |_| 8, work, take)
+        let deadline = std::time::Instant::now() + std::time::Duration::from_mins(5);
+        let unbounded = QueryLimits::new(deadline, u64::MAX, tokio_util::sync::CancellationToken::new());
+        let limits = QueryLimits { memory: memory.clone(), ..unbounded };
+        in_order(Workers { threads, limits: &limits }, units, |_| 8, work, take)
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de};
 
-use historian_api::ApiLimits;
+use historian_api::{ApiLimits, MEMORY_BYTES_MIN};
+
+use crate::memory::quarter_of_memory;
 use historian_collector::spool::SPOOL_SAMPLES_MAX;
 use historian_store::{BackupPolicy, catalog::TAGS_MAX, rocks::StoreOptions};
 
@@ -182,8 +184,14 @@ pub struct LimitSettings {
     pub query_memory_bytes_max: Bytes,
     /// Queries at the same time.
     pub queries_max: usize,
+    /// Of these, queries of one client, which is an address; 0 for three quarters.
+    pub queries_per_client_max: usize,
+    /// Memory of all queries, statements and messages of clients together. Left out: a quarter of the machine's.
+    pub memory_bytes_max: Option<Bytes>,
     /// How long a query waits for a client that does not read.
     pub stalled_reader_s: u64,
+    /// Bytes per second that a client reads at least of an answer; 0 for any.
+    pub reader_bytes_per_s_min: u64,
     /// Largest message taken from a client.
     pub message_bytes_max: Bytes,
     /// Samples of one write stream that wait for the journal.
@@ -233,6 +241,9 @@ impl From<&ApiLimits> for LimitSettings {
             query_threads: limits.query_threads,
             query_memory_bytes_max: Bytes(limits.query_memory_bytes_max as u64),
             queries_max: limits.queries_max,
+            queries_per_client_max: limits.queries_per_client_max,
+            memory_bytes_max: None,
+            reader_bytes_per_s_min: limits.reader_bytes_per_s_min,
             stalled_reader_s: limits.stalled_reader_timeout.as_secs(),
             message_bytes_max: Bytes(limits.message_bytes_max as u64),
             write_bytes_in_flight: Bytes(limits.write_bytes_in_flight as u64),
@@ -264,6 +275,9 @@ impl From<&LimitSettings> for ApiLimits {
             query_threads: settings.query_threads,
             query_memory_bytes_max: settings.query_memory_bytes_max.0 as usize,
             queries_max: settings.queries_max,
+            queries_per_client_max: settings.queries_per_client_max,
+            memory_bytes_max: settings.memory_bytes_max.map_or_else(quarter_of_memory, |bytes| bytes.0),
+            reader_bytes_per_s_min: settings.reader_bytes_per_s_min,
             stalled_reader_timeout: Duration::from_secs(settings.stalled_reader_s),
             message_bytes_max: settings.message_bytes_max.0 as usize,
             write_bytes_in_flight: settings.write_bytes_in_flight.0 as usize,
@@ -318,6 +332,9 @@ impl LimitSettings {
             ("limits.query_threads", self.query_threads as u64, 0..=1024),
             ("limits.query_memory_bytes_max", self.query_memory_bytes_max.0, 1 << 20..=1 << 40),
             ("limits.queries_max", self.queries_max as u64, 1..=10_000),
+            ("limits.queries_per_client_max", self.queries_per_client_max as u64, 0..=10_000),
+            ("limits.memory_bytes_max", self.memory_bytes_max.map_or(MEMORY_BYTES_MIN, |bytes| bytes.0), MEMORY_BYTES_MIN..=1 << 50),
+            ("limits.reader_bytes_per_s_min", self.reader_bytes_per_s_min, 0..=1 << 40),
             ("limits.stalled_reader_s", self.stalled_reader_s, 1..=3600),
             ("limits.message_bytes_max", self.message_bytes_max.0, 64 << 10..=1 << 30),
             ("limits.write_bytes_in_flight", self.write_bytes_in_flight.0, 1 << 20..=4 << 30),

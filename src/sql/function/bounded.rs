@@ -22,7 +22,7 @@ use datafusion::{
 use crate::{aggregate, error::invalid};
 
 /// Bytes that one call may make of the rows of one batch.
-pub const RESULT_BYTES_MAX: u64 = 64 << 20;
+pub const RESULT_BYTES_MAX: u64 = 16 << 20;
 
 /// What a row becomes at most, in bytes, of the bytes of its texts and of its numbers.
 type Estimate = fn(&[u64]) -> u64;

@@ -275,6 +275,16 @@ pub static RULES: &[Rule] = &[
         exceptions: &[],
     },
     Rule {
+        within: &["src/api/"],
+        tests_are_free: true,
+        ..Rule::foreign(
+            "one entry for work",
+            "what a client asks to be read or computed goes through Api::stream or Api::bounded, which give it a place, a deadline, a turn and a share",
+            &["spawn_blocking", "block_in_place", "thread::spawn"],
+            &["src/api/work.rs", "src/api/stream.rs"],
+        )
+    },
+    Rule {
         within: EVERYWHERE,
         ..Rule::foreign("unsafe", "unsafe code is forbidden; a kernel that needs it becomes its own crate", &["unsafe"], &[])
     },

@@ -10,10 +10,10 @@ use arrow_flight::{
     },
 };
 use prost::{Message, bytes::Bytes};
-use tonic::{Status, metadata::MetadataMap};
+use tonic::Status;
 
 use super::{Sql, answer::AnswerOptions, refuse_transaction, statement::schema_bytes, wire};
-use crate::{Api, blocking, message, status};
+use crate::{Api, Caller, message, status};
 use historian_query::QueryLimits;
 use historian_sql::Statement;
 
@@ -33,7 +33,7 @@ pub fn actions() -> Vec<ActionType> {
 ///
 /// # Errors
 /// UNIMPLEMENTED for one that is not known.
-pub async fn act(api: Arc<Api>, headers: &MetadataMap, action: Action) -> Result<Vec<arrow_flight::Result>, Status> {
+pub async fn act(api: Arc<Api>, caller: &Caller, action: Action) -> Result<Vec<arrow_flight::Result>, Status> {
     if action.body.len() > api.limits().message_bytes_max {
         return Err(status::invalid("action", "its body is too long"));
     }
@@ -42,9 +42,9 @@ pub async fn act(api: Arc<Api>, headers: &MetadataMap, action: Action) -> Result
         "CreatePreparedStatement" => {
             let request: ActionCreatePreparedStatementRequest = unpack(&action.body)?;
             refuse_transaction(request.transaction_id.as_ref())?;
-            let limits = api.query_limits(headers);
-            let options = api.sql.answer_options(headers)?;
-            let made = blocking(move || create(&api, request.query, &limits, &options)).await?;
+            let options = api.sql.answer_options(&caller.headers)?;
+            let owner = api.clone();
+            let made = api.bounded(caller, move |limits| create(&owner, request.query, limits, &options)).await?;
             Ok(one(made.as_any().encode_to_vec()))
         }
         "ClosePreparedStatement" => {

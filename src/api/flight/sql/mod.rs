@@ -28,11 +28,11 @@ use arrow_flight::{
     sql::{Any, Command, ProstMessageExt, TicketStatementQuery},
 };
 use prost::Message;
-use tonic::{Status, metadata::MetadataMap};
+use tonic::Status;
 
 use self::statement::{Executions, StatementTicket};
 use super::{encode, info as flight};
-use crate::{Api, ApiLimits, blocking, request::AnyMessage, status, stream::ResponseStream};
+use crate::{Api, ApiLimits, Caller, request::AnyMessage, status, stream::ResponseStream};
 use historian_query::QueryLimits;
 
 const PREFIX: &str = "arrow.flight.protocol.sql.";
@@ -69,24 +69,20 @@ pub fn command(bytes: &[u8], limits: &ApiLimits) -> Result<Option<Command>, Stat
 ///
 /// # Errors
 /// What is wrong with the statement, or that the command is not one that answers with data.
-pub async fn flight_info(
-    api: Arc<Api>,
-    headers: &MetadataMap,
-    command: Command,
-    descriptor: FlightDescriptor,
-) -> Result<FlightInfo, Status> {
-    let limits = api.query_limits(headers);
-    let options = api.sql.answer_options(headers)?;
-    blocking(move || {
+pub async fn flight_info(api: Arc<Api>, caller: &Caller, command: Command, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
+    let options = api.sql.answer_options(&caller.headers)?;
+    let owner = api.clone();
+    let planned = move |limits: &QueryLimits| {
+        let api = owner;
         let now = api.services.clock.now();
         let (schema, ticket) = match command {
             Command::CommandStatementQuery(query) => {
                 refuse_transaction(query.transaction_id.as_ref())?;
-                statement(&api.sql, StatementTicket::new(query.query, now, options), &limits)?
+                statement(&api.sql, StatementTicket::new(query.query, now, options), limits)?
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let bound = api.sql.prepared.get(&query.prepared_statement_handle)?;
-                statement(&api.sql, StatementTicket::of_prepared(bound, now, options), &limits)?
+                statement(&api.sql, StatementTicket::of_prepared(bound, now, options), limits)?
             }
             command => (metadata::schema(&command, &api.sql.engine, api.limits())?, command.into_any()),
         };
@@ -94,8 +90,8 @@ pub async fn flight_info(
         let mut info = flight::described(&schema, descriptor)?;
         info.endpoint.push(FlightEndpoint { ticket: Some(ticket), ..FlightEndpoint::default() });
         Ok(info)
-    })
-    .await
+    };
+    api.bounded(caller, planned).await
 }
 
 /// Schema and ticket of the answer to a statement. Blocks on planning.
@@ -109,8 +105,8 @@ fn statement(sql: &Sql, ticket: StatementTicket, limits: &QueryLimits) -> Result
 ///
 /// # Errors
 /// As [`flight_info`].
-pub async fn schema(api: Arc<Api>, headers: &MetadataMap, command: Command) -> Result<arrow_flight::SchemaResult, Status> {
-    let info = flight_info(api, headers, command, FlightDescriptor::default()).await?;
+pub async fn schema(api: Arc<Api>, caller: &Caller, command: Command) -> Result<arrow_flight::SchemaResult, Status> {
+    let info = flight_info(api, caller, command, FlightDescriptor::default()).await?;
     Ok(arrow_flight::SchemaResult { schema: info.schema })
 }
 
@@ -118,9 +114,9 @@ pub async fn schema(api: Arc<Api>, headers: &MetadataMap, command: Command) -> R
 ///
 /// # Errors
 /// When the ticket is none, or its prepared statement is gone.
-pub fn get(api: &Arc<Api>, headers: &MetadataMap, ticket: &[u8], command: Command) -> Result<ResponseStream<FlightData>, Status> {
-    let compression = encode::compression(headers)?;
-    let asked = || Ok::<_, Status>((api.services.clock.now(), api.sql.answer_options(headers)?));
+pub async fn get(api: &Arc<Api>, caller: &Caller, ticket: &[u8], command: Command) -> Result<ResponseStream<FlightData>, Status> {
+    let compression = encode::compression(&caller.headers)?;
+    let asked = || Ok::<_, Status>((api.services.clock.now(), api.sql.answer_options(&caller.headers)?));
     let statement = match command {
         Command::TicketStatementQuery(query) => StatementTicket::read(&query.statement_handle)?,
         // The command itself as ticket, in one call.
@@ -135,16 +131,19 @@ pub fn get(api: &Arc<Api>, headers: &MetadataMap, ticket: &[u8], command: Comman
         }
         command => {
             let batch = metadata::batch(command, &api.sql.engine, api.limits())?;
-            let stream = api.stream(headers, move |_, emitter| statement::emit_whole(&batch, compression, emitter))?;
+            let stream = api.stream(caller, move |_, emitter| statement::emit_whole(&batch, compression, emitter)).await?;
             return Ok(Box::pin(stream));
         }
     };
     let executions = Executions::of(statement)?;
+    let place = api.statements.enter(caller.client, api.query_limits(caller).deadline).await?;
     let (owner, ticket) = (api.clone(), ticket.to_vec());
-    let stream = api.stream(headers, move |limits, emitter| {
+    let stream = api.stream(caller, move |limits, emitter| {
+        let _place = place;
         let _listed = owner.sql.running.enter(ticket, limits.cancel.clone());
         executions.run(&owner.sql, compression, limits, emitter)
-    })?;
+    });
+    let stream = stream.await?;
     Ok(Box::pin(stream))
 }
 

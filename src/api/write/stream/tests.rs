@@ -13,7 +13,7 @@ use tonic::Code;
 
 use super::{super::draft::WriteDraft, *};
 use crate::{
-    Admin, AdminStatus, ApiLimits, Metrics,
+    Admin, AdminStatus, ApiLimits, ClientMemory, Metrics, WorkThreads,
     write::{Options, incoming::IncomingSamples},
 };
 use historian_ingest::{Ingest, IngestOptions};
@@ -124,6 +124,9 @@ struct Stream {
     answers: futures::stream::BoxStream<'static, Result<u64, Status>>,
 }
 
+/// Of the writes.
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 impl Stream {
     fn start(limits: ApiLimits) -> Stream {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
@@ -140,6 +143,8 @@ impl Stream {
             clock,
             devices: Arc::new(Vec::new),
             admin: Arc::new(NoAdmin),
+            memory: ClientMemory::new(limits.memory_bytes_max),
+            work: WorkThreads::new().unwrap(),
             limits,
             metrics: Arc::new(Metrics::new()),
         };
@@ -147,7 +152,7 @@ impl Stream {
         let api = Api::new(services, stop.clone());
         let (sender, messages) = mpsc::unbounded_channel();
         let answers =
-            start(api, Counting(read.clone()), UnboundedReceiverStream::new(messages), |written| written.acknowledgement.watermark);
+            start(api, CLIENT, Counting(read.clone()), UnboundedReceiverStream::new(messages), |written| written.acknowledgement.watermark);
         Stream { sink, read, stop, messages: sender, answers: answers.boxed() }
     }
 
