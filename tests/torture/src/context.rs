@@ -46,6 +46,8 @@ pub struct Context {
     pub work: PathBuf,
     /// The real server.
     pub program: PathBuf,
+    /// Keys that are left out of configurations.
+    pub without: Vec<String>,
 }
 
 /// Small heads and a small journal, so that faults also fall into sealing and retirement.
@@ -82,7 +84,8 @@ impl Context {
     /// The configuration cannot be written.
     pub fn launcher_of(&self, program: Vec<OsString>, data_dir: &Path, configuration: &str) -> anyhow::Result<Launcher> {
         let config = self.work.join("historian.toml");
-        std::fs::write(&config, configuration)?;
+        let is_known = |line: &&str| !self.without.iter().any(|key| line.split('=').next().is_some_and(|name| name.trim() == key));
+        std::fs::write(&config, configuration.lines().filter(is_known).collect::<Vec<_>>().join("\n"))?;
         let arguments = vec!["--config".into(), config.into()];
         Ok(Launcher { program, arguments, log: Log::Append(self.work.join("historian.log")), ..Launcher::new("historian", data_dir) })
     }

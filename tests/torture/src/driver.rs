@@ -25,7 +25,8 @@ use crate::lane::{Door, Lane};
 /// Calls of a gRPC lane at the same time, and batches of a Flight stream that wait for their answer.
 const CALLS_AT_ONCE: usize = 4;
 const BATCHES_AHEAD: usize = 16;
-const COMMAND: &str = r#"{"write": {"mode": "UPSERT", "durability": "SYNC", "create_tags": true}}"#;
+/// What a `DoPut` stream says it is.
+pub const COMMAND: &str = r#"{"write": {"mode": "UPSERT", "durability": "SYNC", "create_tags": true}}"#;
 
 /// What a driver does besides writing at full speed.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,16 +2,23 @@
 //! it acknowledged. `docs/torture.md` describes the tests; each ends in one JSON line, and each has mutants that must fail.
 
 mod alarm;
+mod attack;
 mod checker;
 mod context;
+mod crowd;
+mod doors;
 mod driver;
 mod fault;
+mod honest;
 mod lane;
 mod load;
 mod mutant;
 mod oracle;
 mod report;
+mod stock;
 mod test;
+mod watch;
+mod wire;
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
@@ -65,6 +72,9 @@ struct RunArgs {
     /// Keep the working directory also when the test passed.
     #[arg(long)]
     keep: bool,
+    /// Leave these keys out of the configuration of servers, for a program that does not know them.
+    #[arg(long, hide = true, value_name = "KEY", value_delimiter = ',')]
+    without: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -235,7 +245,7 @@ async fn in_directory(
     let prefix = format!("torture-{}-", test.id.to_lowercase());
     let directory = tempfile::Builder::new().prefix(&prefix).tempdir().map_err(|error| (error.into(), None))?;
     let program = context::real_program(args.historian.as_deref()).map_err(|error| (error, None))?;
-    let context = Context { seed, cycles, form, mutant, work: directory.path().to_owned(), program };
+    let context = Context { seed, cycles, form, mutant, work: directory.path().to_owned(), program, without: args.without.clone() };
     let ended = (test.run)(&context).await;
     let keep = args.keep || (mutant.is_none() && ended.as_ref().map_or(true, |report| !report.pass()));
     let kept = keep.then(|| directory.keep());

@@ -1,6 +1,7 @@
 //! Servers with a fault built in: the real server in another world. Each differs from `historian serve` in that one fault, and lives here, so
 //! that no mutant code is in the product.
 
+mod library;
 mod scripted;
 mod sink;
 mod store;
@@ -16,7 +17,7 @@ use historian::{
     server::{self, World},
 };
 
-pub use self::scripted::CLOCK_FILE;
+pub use self::{library::LibraryAlone, scripted::CLOCK_FILE};
 use self::{sink::SinkFault, store::StoreFault};
 
 /// Runs a mutant until it is told to stop.
@@ -37,6 +38,7 @@ fn world(kinds: &str, clock: Option<&Path>) -> anyhow::Result<World> {
         match kind {
             "ack-early" => sink(&mut world, SinkFault::Early),
             "ack-all" => sink(&mut world, SinkFault::All),
+            "panics" => sink(&mut world, SinkFault::Panics),
             "no-sync" => store(&mut world, StoreFault::NoSync),
             "retry-sync" => store(&mut world, StoreFault::RetrySync),
             "short-answers" => store(&mut world, StoreFault::ShortAnswers),

@@ -7,8 +7,14 @@ mod r04_full;
 mod r05_fsync;
 mod r06_slow;
 mod r07_clock;
+mod r10_attack;
+mod r11_unread;
+mod r12_connections;
 mod r13_tags;
 mod r14_backup;
+mod s02_malformed;
+mod s03_http2;
+mod s11_fairness;
 
 use futures::future::BoxFuture;
 
@@ -42,6 +48,12 @@ pub const TESTS: &[&Test] = &[
     &r05_fsync::TEST,
     &r06_slow::TEST,
     &r07_clock::TEST,
+    &r10_attack::TEST,
+    &r11_unread::TEST,
+    &r12_connections::TEST,
     &r13_tags::TEST,
     &r14_backup::TEST,
+    &s02_malformed::TEST,
+    &s03_http2::TEST,
+    &s11_fairness::TEST,
 ];

@@ -1,0 +1,39 @@
+//! What one client, or some, can send so that nothing is left for the others: calls that are permitted, by the hundred, and messages that are
+//! larger than they look. How they end is held against what was promised: refused by name, and in time.
+
+pub mod call;
+mod kind;
+mod message;
+mod outcome;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use tokio_util::sync::CancellationToken;
+
+use self::{call::Caller, outcome::Call};
+pub use self::{
+    kind::{KINDS, Kind, Material},
+    message::Messages,
+    outcome::Outcomes,
+};
+
+/// An attacker has several addresses: what is bounded for one client must be bounded for all of them together.
+const SOURCES: [IpAddr; 4] = [source(11), source(12), source(13), source(14)];
+
+const fn source(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
+}
+
+/// Makes all calls at once, a connection from each address, until all have ended or `stop`. It has a thread of its own, so that honest
+/// clients of this process are slow only where the server is.
+///
+/// # Errors
+/// There is no thread for it.
+pub async fn strike(server: SocketAddr, calls: Vec<Call>, stop: CancellationToken) -> anyhow::Result<Outcomes> {
+    let striking = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let callers = SOURCES.map(|source| Caller::new(server, source));
+        anyhow::Ok(runtime.block_on(Outcomes::of(calls, &callers, &stop)))
+    };
+    tokio::task::spawn_blocking(striking).await?
+}
