@@ -120,15 +120,12 @@ impl<T> Emitter<T> {
         };
         #[expect(clippy::disallowed_methods, reason = "runs on a blocking thread, never inside a task")]
         let sent = self.limits.away(|| self.runtime.block_on(async { tokio::time::timeout(wait, handing_on).await }));
-        match sent {
-            Ok(sent) => sent.is_ok() && self.is_in_time(began.elapsed()),
-            Err(_) => {
-                let message =
-                    format!("the client did not read for {} s; the query was cut, ask again from the last timestamp", wait.as_secs());
-                let _ = self.failure.set(status::deadline(message));
-                false
-            }
+        if let Ok(sent) = sent {
+            return sent.is_ok() && self.is_in_time(began.elapsed());
         }
+        let message = format!("the client did not read for {} s; the query was cut, ask again from the last timestamp", wait.as_secs());
+        let _ = self.failure.set(status::deadline(message));
+        false
     }
 
     /// Whether the reader takes as much as it must, after it was waited for again. A query that it holds open keeps its snapshot, and what was

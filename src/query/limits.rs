@@ -61,7 +61,7 @@ impl QueryLimits {
 
     /// Does something that waits; others work meanwhile.
     pub fn away<T>(&self, waiting: impl FnOnce() -> T) -> T {
-        turn::away_and_back(waiting, &|| self.is_wanted())
+        turn::away(waiting, &|| self.is_wanted())
     }
 
     /// Waits for a condition; others work meanwhile. As with every condition, it may be another one when this returns.

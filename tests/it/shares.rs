@@ -106,7 +106,10 @@ async fn a_reader_that_is_too_slow_is_cut_and_one_that_takes_its_least_is_not() 
     assert!(cut.message().contains("read less than 8388608 bytes/s"), "{}", cut.message());
 }
 
-/// A request of whose one message, of 60 MiB, so many bytes have come.
+/// Length of a message that is begun.
+const MESSAGE: u32 = 60 << 20;
+
+/// A request of whose one message so many bytes have come.
 fn begin(address: std::net::SocketAddr, bytes: usize) -> Raw {
     let mut raw = Raw::greeted(address);
     // The windows of the server hold from the acknowledgement of its settings on.
@@ -114,7 +117,6 @@ fn begin(address: std::net::SocketAddr, bytes: usize) -> Raw {
     raw.send(&frame(SETTINGS, 1, 0, &[]));
     raw.send(&frame(HEADERS, END_HEADERS, 1, &fields("/historian.v1.WriteService/WriteSamples")));
     // A tag with a long name: its head, the field of the message, and the field of the samples.
-    const MESSAGE: u32 = 60 << 20;
     let mut sent = vec![0];
     sent.extend(MESSAGE.to_be_bytes());
     for (field, around) in [(0x12, 5), (0x0A, 10)] {

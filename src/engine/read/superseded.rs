@@ -85,17 +85,14 @@ impl TagReader {
         let mut parts = vec![bounds];
         while let Some(part) = parts.pop() {
             let rows_max = if part.first < part.last { PART_ROWS } else { usize::MAX };
-            match self.versions(tag, &places, part, RowCount { rows: 0, rows_max })? {
-                Some(versions) => {
-                    if !versions.is_empty() && !take(versions) {
-                        return Ok(());
-                    }
-                }
-                None => {
-                    let middle = part.first.midpoint(part.last);
-                    parts.push(TimeBounds { first: middle + 1, ..part });
-                    parts.push(TimeBounds { last: middle, ..part });
-                }
+            let Some(versions) = self.versions(tag, &places, part, RowCount { rows: 0, rows_max })? else {
+                let middle = part.first.midpoint(part.last);
+                parts.push(TimeBounds { first: middle + 1, ..part });
+                parts.push(TimeBounds { last: middle, ..part });
+                continue;
+            };
+            if !versions.is_empty() && !take(versions) {
+                return Ok(());
             }
         }
         Ok(())

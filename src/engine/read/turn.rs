@@ -1,7 +1,7 @@
 //! Turns of the processors among queries. A query works in turns of some milliseconds: only so many work at the same time, and when others
 //! wait, those of each client come one after the other, however many a client has. The threads of ingest and of collectors need no turn.
 //!
-//! A thread takes its turn with [`begin`](Turns::begin); what it works through calls [`pass`] between portions, and [`away`] around whatever it
+//! A thread takes its turn with [`ClientTurns::begin`]; what it works through calls [`pass`] between portions, and [`away`] around whatever it
 //! waits for, so that no turn is held by one who does not work.
 
 use std::{
@@ -228,12 +228,7 @@ pub fn pass(still_wanted: StillWanted<'_>) {
 }
 
 /// Does something that waits, without a turn while it does.
-pub fn away<T>(waiting: impl FnOnce() -> T) -> T {
-    away_and_back(waiting, &|| true)
-}
-
-/// As [`away`], for a thread that may be wanted no more when it comes back.
-pub fn away_and_back<T>(waiting: impl FnOnce() -> T, still_wanted: StillWanted<'_>) -> T {
+pub fn away<T>(waiting: impl FnOnce() -> T, still_wanted: StillWanted<'_>) -> T {
     let Some(turn) = CURRENT.take() else { return waiting() };
     let of = turn.of;
     of.turns.give_back();
@@ -257,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    const FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 1));
+    const FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const SECOND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
 
     fn wanted() -> bool {
@@ -321,7 +316,8 @@ mod tests {
     fn who_waits_for_something_else_holds_no_turn() {
         let turns = Turns::new(1, 0);
         let _turn = turns.of(FIRST).begin(&wanted).unwrap();
-        let came = away(|| std::thread::scope(|scope| scope.spawn(|| turns.of(FIRST).begin(&wanted).is_some()).join().unwrap()));
+        let another = || std::thread::scope(|scope| scope.spawn(|| turns.of(FIRST).begin(&wanted).is_some()).join().unwrap());
+        let came = away(another, &wanted);
         assert!(came);
         assert_eq!(turns.0.lock().free, 0, "it is back");
     }

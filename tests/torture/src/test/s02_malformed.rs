@@ -154,7 +154,7 @@ impl Told {
     }
 
     fn add(&mut self, what: &str, answer: Result<Code, Status>) {
-        let code = answer.as_ref().map_or_else(|status| status.code(), |code| *code);
+        let code = answer.as_ref().map_or_else(Status::code, |code| *code);
         *self.by_code.entry(format!("{code:?}")).or_default() += 1;
         if let Err(status) = answer
             && !DEFINED.contains(&code)
