@@ -1,4 +1,4 @@
-//! Calls of one answer, and the first part of streamed ones: what a request means is found on a blocking thread, within the client's deadline, and
+//! Calls of one answer, and the first part of streamed ones: what a request means is found on a thread of work, within the client's deadline, and
 //! not after the client has gone.
 
 use tonic::Status;
@@ -7,8 +7,8 @@ use super::{Api, Caller, resolve, status};
 use historian_query::QueryLimits;
 
 impl Api {
-    /// Runs `work` on a thread of work, when there is a place for the caller. The call being dropped, because the client is gone or its deadline is over, cancels the limits that the
-    /// work gets: it is to ask them wherever it takes long.
+    /// Runs `work` on a thread of work, when there is a place for the caller. The call being dropped, because the client is gone or its deadline is
+    /// over, cancels the limits that the work gets: it is to ask them wherever it takes long.
     ///
     /// # Errors
     /// Those of the work, and `RESOURCE_EXHAUSTED` when too many such calls run already, of all or of the client.

@@ -99,8 +99,8 @@ impl SupersededRows {
     }
 }
 
-/// Runs the query week by week, so that memory holds one week as it is stored, and of its versions one part and one batch. `take` gets as many rows as a batch has at most,
-/// and answers false to stop.
+/// Runs the query week by week, so that memory holds one week as it is stored, and of its versions one part and one batch. `take` gets as many
+/// rows as a batch has at most, and answers false to stop.
 pub fn rows(
     reader: &TagReader,
     query: &SupersededQuery,
