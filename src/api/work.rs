@@ -19,15 +19,18 @@ const KEPT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct WorkThreads {
     handle: Handle,
+    after: fn(),
     owned: Arc<OwnedRuntime>,
 }
 
 struct OwnedRuntime(Mutex<Option<Runtime>>);
 
 impl WorkThreads {
+    /// Threads that do this after each piece of work; it is to be short.
+    ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn new() -> std::io::Result<WorkThreads> {
+    pub fn new(after: fn()) -> std::io::Result<WorkThreads> {
         let runtime = Builder::new_multi_thread()
             // It runs no tasks but those that block.
             .worker_threads(1)
@@ -39,12 +42,17 @@ impl WorkThreads {
                 let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
             })
             .build()?;
-        Ok(WorkThreads { handle: runtime.handle().clone(), owned: Arc::new(OwnedRuntime(Mutex::new(Some(runtime)))) })
+        Ok(WorkThreads { handle: runtime.handle().clone(), after, owned: Arc::new(OwnedRuntime(Mutex::new(Some(runtime)))) })
     }
 
     /// Does work that blocks or computes. After the end of the threads it is not begun, and waiting for it fails.
     pub fn spawn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        self.handle.spawn_blocking(work)
+        let after = self.after;
+        self.handle.spawn_blocking(move || {
+            let done = work();
+            after();
+            done
+        })
     }
 
     /// Ends the threads: waits for what still works, after it has been told to end. A process must not end while threads read the store.
@@ -71,7 +79,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_is_under_way_is_waited_for_and_nothing_is_begun_after_the_end() {
-        let threads = WorkThreads::new().unwrap();
+        let threads = WorkThreads::new(|| ()).unwrap();
         let (begin, begun) = std::sync::mpsc::channel();
         let work = threads.spawn(move || {
             begin.send(()).unwrap();
