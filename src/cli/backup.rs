@@ -9,10 +9,9 @@ use historian_proto::v1::{
     create_backup_response, verify_backup_response,
 };
 use serde_json::json;
-use tonic::transport::Channel;
 
 use super::{
-    client::{self, ServerArgs},
+    client::{self, ServerArgs, ServerChannel},
     output::{self, OutputFile, TextFormat},
     progress::{Bar, bytes},
 };
@@ -139,7 +138,7 @@ async fn create(args: CreateArgs) -> anyhow::Result<ExitCode> {
 
 /// Who reads the backups.
 enum BackupReader {
-    Server(AdminServiceClient<Channel>),
+    Server(AdminServiceClient<ServerChannel>),
     Directory(PathBuf),
 }
 
@@ -229,7 +228,7 @@ async fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn verify_through(mut admin: AdminServiceClient<Channel>, number: u64, bar: &mut Bar) -> anyhow::Result<Vec<BackupDamage>> {
+async fn verify_through(mut admin: AdminServiceClient<ServerChannel>, number: u64, bar: &mut Bar) -> anyhow::Result<Vec<BackupDamage>> {
     let answer = admin.verify_backup(VerifyBackupRequest { number }).await.map_err(|status| client::refusal(&status))?;
     let mut answer = answer.into_inner();
     let mut verified = None;

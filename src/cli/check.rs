@@ -9,6 +9,7 @@ use futures::{StreamExt, stream};
 
 use super::{
     RefusedConfiguration, catalog,
+    client::TokenArgs,
     output::{self, OutputFile},
 };
 use historian_collector::{CheckRow, Collector};
@@ -42,6 +43,8 @@ pub struct CheckArgs {
     /// Shows only the tags that are not good.
     #[arg(long)]
     bad: bool,
+    #[command(flatten)]
+    token: TokenArgs,
 }
 
 pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
@@ -58,7 +61,7 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     for note in unselective(&configuration.tables.views, &collectors, &configuration.written_tags) {
         writeln!(output, "{}", output::printable(&note))?;
     }
-    let contradictions = contradictions(&server, &collectors, &configuration.written_tags).await;
+    let contradictions = contradictions(&server, &args.token, &collectors, &configuration.written_tags).await;
     for contradiction in &contradictions {
         writeln!(output, "{}", output::printable(contradiction))?;
     }
@@ -105,9 +108,14 @@ fn unselective(views: &[View], collectors: &[Arc<dyn Collector>], written: &[Tag
 
 /// Tags that the catalog holds with another value type than the configuration asks for: `serve` would not collect them. Asks the data
 /// directory of the configuration, or the historian that runs on it.
-async fn contradictions(server: &ServerSettings, collectors: &[Arc<dyn Collector>], written: &[TagDefinition]) -> Vec<String> {
+async fn contradictions(
+    server: &ServerSettings,
+    token: &TokenArgs,
+    collectors: &[Arc<dyn Collector>],
+    written: &[TagDefinition],
+) -> Vec<String> {
     let configured: Vec<TagDefinition> = collectors.iter().flat_map(|collector| collector.tags()).chain(written.iter().cloned()).collect();
-    let held = match catalog::held_types(server).await {
+    let held = match catalog::held_types(server, token).await {
         Ok(held) => held,
         Err(error) => {
             eprintln!("cannot compare the value types with the catalog: {error:#}");

@@ -1,5 +1,7 @@
 //! How the client commands reach a running historian, and how its refusals are told.
 
+mod token;
+
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use anyhow::{Context, anyhow};
@@ -7,9 +9,11 @@ use arrow_flight::{FlightClient, error::FlightError, flight_service_client::Flig
 use clap::{Args, ValueEnum};
 use tonic::{
     Code, Status,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
 
+pub use self::token::{Bearer, TokenArgs};
 use historian_model::{Timestamp, time::NumericTimeUnit};
 
 /// Largest message taken from the server: a batch of the widest answer.
@@ -56,7 +60,12 @@ pub struct ServerArgs {
     /// Address of the historian.
     #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_SERVER", default_value = "grpc://127.0.0.1:8815")]
     server: ServerAddress,
+    #[command(flatten)]
+    token: TokenArgs,
 }
+
+/// A connection to a historian, whose requests all have the token of the command.
+pub type ServerChannel = InterceptedService<Channel, Bearer>;
 
 /// `grpc://host:port`, also `grpc+tcp://` and `http://`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,29 +91,31 @@ impl FromStr for ServerAddress {
 
 impl ServerArgs {
     /// The historian that listens there.
-    pub fn at(listen: SocketAddr) -> ServerArgs {
-        ServerArgs { server: ServerAddress(listen.to_string()) }
+    pub fn at(listen: SocketAddr, token: TokenArgs) -> ServerArgs {
+        ServerArgs { server: ServerAddress(listen.to_string()), token }
     }
 
     /// Connects.
     ///
     /// # Errors
-    /// Names the address and says what the network said.
-    pub async fn connect(&self) -> anyhow::Result<Channel> {
+    /// Names the address and says what the network said, or what is wrong with the token.
+    pub async fn connect(&self) -> anyhow::Result<ServerChannel> {
         let ServerAddress(authority) = &self.server;
-        Endpoint::from_shared(format!("http://{authority}"))
+        let bearer = self.token.bearer()?;
+        let channel = Endpoint::from_shared(format!("http://{authority}"))
             .with_context(|| format!("{authority} is no address"))?
             .connect_timeout(Duration::from_secs(5))
             .connect()
             .await
-            .with_context(|| format!("cannot connect to grpc://{authority}; is the historian running there?"))
+            .with_context(|| format!("cannot connect to grpc://{authority}; is the historian running there?"))?;
+        Ok(InterceptedService::new(channel, bearer))
     }
 
     /// Connects for Arrow Flight.
     ///
     /// # Errors
     /// As [`ServerArgs::connect`].
-    pub async fn flight(&self) -> anyhow::Result<FlightClient> {
+    pub async fn flight(&self) -> anyhow::Result<FlightClient<ServerChannel>> {
         let inner = FlightServiceClient::new(self.connect().await?).max_decoding_message_size(MESSAGE_BYTES_MAX);
         Ok(FlightClient::new_from_inner(inner))
     }

@@ -14,7 +14,7 @@ use super::{
     output::{self, OutputFile},
 };
 use historian_api::grpc::inspect::{summed, told};
-use historian_model::{SystemClock, TagSelection, Timestamp};
+use historian_model::{SystemClock, TagScope, TagSelection, Timestamp};
 use historian_store::{Catalog, StoppedStore, StoreError, inspect::inspect};
 
 /// Rows of a table that are held to find the widths of its columns.
@@ -73,7 +73,7 @@ fn at_rest(data_dir: &std::path::Path, tags: &[String], mut view: InspectView) -
     }
     let selection = TagSelection::parse_or_all(tags)?;
     let catalog = Catalog::open(stopped.store.clone(), Arc::new(SystemClock), usize::MAX)?;
-    let (selected, missing) = catalog.select(&selection);
+    let (selected, missing) = catalog.within(&TagScope::Everything).select(&selection);
     for name in missing {
         view.show(Part::Failure(TagFailure { tag: name, code: tonic::Code::NotFound.into(), message: "there is no such tag".to_owned() }))?;
     }

@@ -13,6 +13,8 @@ pub mod demo;
 mod detector;
 mod error;
 mod export;
+#[doc(hidden)]
+pub mod fuzz;
 mod gap;
 mod import;
 mod inspect;
@@ -27,6 +29,7 @@ pub mod serve;
 mod status;
 mod superseded;
 mod tag;
+mod token;
 
 use std::{io::Write, process::ExitCode};
 
@@ -36,10 +39,6 @@ use clap::{Parser, Subcommand};
 use error::one_line;
 
 pub use error::{Misuse, RefusedConfiguration};
-
-/// Memory of Rust and of RocksDB alike: the system's allocator keeps what its arenas once needed, hundreds of megabytes after an ingest.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Plant historian: collects from Modbus and OPC UA devices, keeps every sample, answers over gRPC and Arrow Flight.
 #[derive(Debug, Parser)]
@@ -92,6 +91,9 @@ enum RootCommand {
     Audit(audit::AuditArgs),
     /// Shows where expected samples are missing, and why.
     Gaps(gap::GapArgs),
+    /// Makes, lists and revokes API tokens, on the machine of the historian.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 /// Runs the command of this process.
@@ -145,6 +147,7 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Inspect(args) => inspect::run(args).await,
             RootCommand::Audit(args) => audit::run(args).await,
             RootCommand::Gaps(args) => gap::run(args).await,
+            RootCommand::Token(command) => token::run(command).await,
         }
     });
     // What still computes for requests that were cut is told so now, and ends within milliseconds; one call that does not must not hold the end

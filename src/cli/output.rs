@@ -421,7 +421,7 @@ fn headings(schema: &SchemaRef) -> Vec<String> {
 }
 
 /// What the values of a column are to a reader.
-enum Role {
+enum ColumnRole {
     Timestamp,
     Quality,
     /// Value column of the long layout; its notes depend on the row's tag.
@@ -441,15 +441,15 @@ fn in_unit_of_tag(schema: &Schema) -> bool {
     schema.column_with_name("function").is_none()
 }
 
-fn role(field: &Field, long: bool, in_unit: bool) -> Role {
+fn role(field: &Field, long: bool, in_unit: bool) -> ColumnRole {
     match field.data_type() {
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => Role::Timestamp,
-        DataType::UInt32 if field.name() == "quality" || field.name().ends_with("#quality") => Role::Quality,
-        _ if !long => Role::ValueOf(TagNotes::of_field(field)),
-        _ if in_unit && MORE_OF_VALUE.contains(&field.name().as_str()) => Role::MoreOfValue,
-        _ if field.name() == "value" && in_unit => Role::Value,
-        _ if field.data_type().is_numeric() => Role::ValueOf(TagNotes::default()),
-        _ => Role::Other,
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => ColumnRole::Timestamp,
+        DataType::UInt32 if field.name() == "quality" || field.name().ends_with("#quality") => ColumnRole::Quality,
+        _ if !long => ColumnRole::ValueOf(TagNotes::of_field(field)),
+        _ if in_unit && MORE_OF_VALUE.contains(&field.name().as_str()) => ColumnRole::MoreOfValue,
+        _ if field.name() == "value" && in_unit => ColumnRole::Value,
+        _ if field.data_type().is_numeric() => ColumnRole::ValueOf(TagNotes::default()),
+        _ => ColumnRole::Other,
     }
 }
 
@@ -463,7 +463,7 @@ fn add_rows(
     let schema = batch.schema();
     let long = schema.column_with_name("tag").is_some();
     let in_unit = in_unit_of_tag(&schema);
-    let columns: Vec<(Role, &dyn Array, ArrayFormatter<'_>)> = schema
+    let columns: Vec<(ColumnRole, &dyn Array, ArrayFormatter<'_>)> = schema
         .fields()
         .iter()
         .zip(batch.columns())
@@ -472,7 +472,7 @@ fn add_rows(
     let tags = batch.column_by_name("tag").map(|tags| ArrayFormatter::try_new(tags, &options)).transpose()?;
     let nothing = TagNotes::default();
     let exact = |row: usize| {
-        let more = columns.iter().filter(|(role, column, _)| matches!(role, Role::MoreOfValue) && column.is_valid(row));
+        let more = columns.iter().filter(|(role, column, _)| matches!(role, ColumnRole::MoreOfValue) && column.is_valid(row));
         more.map(|(_, column, formatter)| value_cell(*column, &formatter.value(row).to_string(), &nothing)).next()
     };
     for row in 0..batch.num_rows() {
@@ -480,20 +480,20 @@ fn add_rows(
         let mut cells = Vec::with_capacity(columns.len() + 1);
         for (role, column, formatter) in &columns {
             let null = column.is_null(row);
-            if matches!(role, Role::MoreOfValue) {
+            if matches!(role, ColumnRole::MoreOfValue) {
                 continue;
             }
-            let exact = if matches!(role, Role::Value) { exact(row) } else { None };
+            let exact = if matches!(role, ColumnRole::Value) { exact(row) } else { None };
             cells.push(match role {
-                Role::Value if exact.is_some() => exact.unwrap_or_else(|| Cell::new("-")),
+                ColumnRole::Value if exact.is_some() => exact.unwrap_or_else(|| Cell::new("-")),
                 _ if null => Cell::new("-"),
-                Role::Timestamp => Cell::new(Timestamp(column.as_primitive::<TimestampNanosecondType>().value(row))),
-                Role::Quality => Cell::new(Quality(column.as_primitive::<UInt32Type>().value(row))),
-                Role::Value => value_cell(*column, &of_type(*column, row, &notes.value_type, formatter), notes),
-                Role::ValueOf(notes) => value_cell(*column, &formatter.value(row).to_string(), notes),
-                Role::MoreOfValue | Role::Other => Cell::new(printable(&formatter.value(row).to_string())),
+                ColumnRole::Timestamp => Cell::new(Timestamp(column.as_primitive::<TimestampNanosecondType>().value(row))),
+                ColumnRole::Quality => Cell::new(Quality(column.as_primitive::<UInt32Type>().value(row))),
+                ColumnRole::Value => value_cell(*column, &of_type(*column, row, &notes.value_type, formatter), notes),
+                ColumnRole::ValueOf(notes) => value_cell(*column, &formatter.value(row).to_string(), notes),
+                ColumnRole::MoreOfValue | ColumnRole::Other => Cell::new(printable(&formatter.value(row).to_string())),
             });
-            if matches!(role, Role::Value) {
+            if matches!(role, ColumnRole::Value) {
                 cells.push(Cell::new(printable(&notes.unit)));
             }
         }

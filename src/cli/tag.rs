@@ -9,11 +9,10 @@ use clap::{Args, Subcommand};
 use comfy_table::Cell;
 use historian_proto::v1::{self, ListTagsRequest, RetypeTagRequest, tag_service_client::TagServiceClient};
 use serde_json::json;
-use tonic::transport::Channel;
 
 use super::{
     Misuse,
-    client::{self, ServerArgs},
+    client::{self, ServerArgs, ServerChannel},
     output::{self, OutputFile, OutputFormat},
 };
 use historian_model::ValueType;
@@ -72,13 +71,13 @@ pub async fn run(command: TagCommand) -> anyhow::Result<ExitCode> {
 
 /// Pages of a list of tags.
 pub struct Pages {
-    client: TagServiceClient<Channel>,
+    client: TagServiceClient<ServerChannel>,
     request: ListTagsRequest,
     ended: bool,
 }
 
 impl Pages {
-    pub fn new(channel: Channel, tags: Vec<String>, filter: String) -> Pages {
+    pub fn new(channel: ServerChannel, tags: Vec<String>, filter: String) -> Pages {
         let request = ListTagsRequest { tags, filter, page_size: 1000, page_token: String::new() };
         Pages { client: TagServiceClient::new(channel), request, ended: false }
     }

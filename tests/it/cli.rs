@@ -16,6 +16,7 @@ mod devices;
 mod exit_codes;
 mod import;
 mod server;
+mod token;
 mod transfer;
 
 /// Runs the program and waits for its end.

@@ -46,6 +46,7 @@ suite!(
         a_join_that_cannot_be_made_in_time_says_so,
         sql_is_asked_by_the_statement_alone,
         refusals_are_exceptions_that_a_program_can_tell_apart,
+        a_token_goes_with_every_call_and_is_shown_nowhere,
         the_bar_is_a_line,
     ]
 );

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import socket
+from concurrent import futures
 
+import grpc
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -332,6 +334,53 @@ def test_refusals_are_exceptions_that_a_program_can_tell_apart():
     refused(TypeError, lambda: plant.range_batches("calc", 0, boundry="inside"), "boundry")
     for url in ("ftp://h:1", "grpc://h", "h", "grpc://:1"):
         refused(ValueError, lambda: hc.connect(url), "grpc://host:port")
+
+
+class Doorkeeper(grpc.GenericRpcHandler):
+    """Keeps the header `authorization` of each call, and serves none."""
+
+    def __init__(self):
+        self.shown = []
+
+    def service(self, details):
+        self.shown.append((details.method.rpartition("/")[2], dict(details.invocation_metadata).get("authorization")))
+
+
+def test_a_token_goes_with_every_call_and_is_shown_nowhere(tmp_path, monkeypatch):
+    keeper, server = Doorkeeper(), grpc.server(futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((keeper,))
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    with hc.connect(address, token="hst_canary") as guarded:
+        calls = [
+            lambda: guarded.tags(),
+            lambda: guarded.current(),
+            lambda: guarded.sql("SELECT 1"),
+            lambda: guarded.write(hour),
+            lambda: guarded.as_of(batches.select(["begun"]), "a", on="begun"),
+            lambda: guarded.export("a", "*-1h", "*", tmp_path / "parts"),
+            lambda: guarded.export("a", "*-1h", "*", tmp_path / "one.parquet"),
+            lambda: guarded.subscribe("a"),
+            lambda: guarded.subscribe("a", position=5).next(10),
+            lambda: guarded.detectors(),
+        ]
+        for call in calls:
+            assert "canary" not in str(refused(hc.HistorianError, call))
+        assert "canary" not in repr(guarded)
+    methods = {method for method, _ in keeper.shown}
+    assert {"ListFlights", "DoGet", "GetFlightInfo", "DoPut", "DoExchange", "ListDetectors"} <= methods, methods
+    assert {shown for _, shown in keeper.shown} == {"Bearer hst_canary"}, keeper.shown
+    keeper.shown.clear()
+    monkeypatch.setenv("HISTORIAN_TOKEN", "hst_of_variable")
+    with hc.connect(address) as guarded:
+        refused(hc.HistorianError, guarded.current)
+    monkeypatch.delenv("HISTORIAN_TOKEN")
+    with hc.connect(address) as open_to_all:
+        refused(hc.HistorianError, open_to_all.current)
+    assert keeper.shown == [("DoGet", "Bearer hst_of_variable"), ("DoGet", None)], keeper.shown
+    server.stop(None)
+    for text in ("two words", "a\nb", "ä"):
+        assert text not in str(refused(ValueError, lambda: hc.connect(address, token=text), "no token"))
 
 
 def test_the_bar_is_a_line():

@@ -7,10 +7,9 @@ use historian_proto::v1::{
     CurrentValuesRequest, GetServerStatusRequest, RetentionGroup, admin_service_client::AdminServiceClient,
     query_service_client::QueryServiceClient,
 };
-use tonic::transport::Channel;
 
 use super::tally::SentTimestamps;
-use crate::client;
+use crate::client::{self, ServerChannel};
 use historian_model::{Clock, SystemClock, TagSelection};
 
 /// Tags that are asked for at once.
@@ -20,7 +19,7 @@ const ASKED_AT_ONCE: usize = 1_000;
 ///
 /// # Errors
 /// When the historian does not answer.
-pub async fn expiring(seen: &SentTimestamps, channel: Channel) -> anyhow::Result<u64> {
+pub async fn expiring(seen: &SentTimestamps, channel: ServerChannel) -> anyhow::Result<u64> {
     let status = AdminServiceClient::new(channel.clone()).get_server_status(GetServerStatusRequest {}).await;
     let groups = status.map_err(|status| client::refusal(&status))?.into_inner().retention;
     let groups: Vec<(TagSelection, i64)> = groups

@@ -6,14 +6,13 @@ use anyhow::{Context, bail};
 use historian_proto::v1::{WriteRequest, WriteSamplesStreamRequest, WriteSamplesStreamResponse, write_service_client::WriteServiceClient};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 
 use super::{
     tally::{DRAWN_EVERY, PORTION_ROWS, PORTIONS_WAITING, Reached, RejectedSample, SentTimestamps, Tally},
     understand::{TagsByName, Understood, samples},
 };
 use crate::{
-    client,
+    client::{self, ServerChannel},
     progress::Bar,
     sample_file::{Mistakes, RowsByTag, SampleFile, SampleFileFormat, Settings},
 };
@@ -27,7 +26,7 @@ pub async fn send(
     settings: &Settings,
     options: WriteRequest,
     tags: Arc<TagsByName>,
-    channel: Channel,
+    channel: ServerChannel,
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
     let Understood { path, kind, times } = file;

@@ -6,14 +6,14 @@ use anyhow::{Context, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use historian_proto::v1::{self, GetTagRequest, Tag, tag_service_client::TagServiceClient};
 use tokio::sync::mpsc;
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 
 use super::{
     fit::{Fit, TextColumns},
     tally::{DRAWN_EVERY, PORTION_ROWS, PORTIONS_WAITING, Reached, TOLD_MAX},
 };
 use crate::{
-    client,
+    client::{self, ServerChannel},
     progress::Bar,
     sample_file::{LocalTimes, Mistakes, RowsByTag, SampleFile, SampleFileFormat, Settings, TagRows},
     tag::proto_type,
@@ -44,7 +44,7 @@ pub struct TagCreation {
 pub type TagsByName = HashMap<String, Tag>;
 
 struct Pass {
-    channel: Channel,
+    channel: ServerChannel,
     new_tags: TagCreation,
     tags: TagsByName,
     fits: HashMap<String, Fit>,
@@ -58,7 +58,7 @@ struct Pass {
 pub async fn understand(
     files: &[(PathBuf, SampleFileFormat)],
     settings: &Settings,
-    channel: Channel,
+    channel: ServerChannel,
     new_tags: TagCreation,
 ) -> anyhow::Result<(Vec<Understood>, Arc<TagsByName>)> {
     let mut pass = Pass { channel, new_tags, tags: TagsByName::new(), fits: HashMap::new(), mistakes: Vec::new() };
@@ -191,7 +191,7 @@ impl Pass {
     }
 }
 
-async fn look_up(channel: Channel, name: String) -> anyhow::Result<(String, Option<Tag>)> {
+async fn look_up(channel: ServerChannel, name: String) -> anyhow::Result<(String, Option<Tag>)> {
     match TagServiceClient::new(channel).get_tag(GetTagRequest { name: name.clone() }).await {
         Ok(answer) => Ok((name, answer.into_inner().tag)),
         Err(status) if matches!(status.code(), Code::NotFound | Code::InvalidArgument) => Ok((name, None)),

@@ -6,12 +6,12 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use futures::{StreamExt, stream};
 use historian_proto::v1::{self, CreateTagRequest, GetTagRequest, UpdateTagRequest, tag_service_client::TagServiceClient};
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 
 use super::value_type::{proto_type, type_name};
 use crate::{
     RefusedConfiguration,
-    client::{self, ServerArgs},
+    client::{self, ServerArgs, ServerChannel},
 };
 use historian_collector::SettingPosition;
 use historian_model::{TagDefinition, TagName, ValueType};
@@ -81,7 +81,7 @@ pub async fn run(args: TagImportArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Compares a row with the catalog.
-async fn look(mut client: TagServiceClient<Channel>, row: TagRow) -> (usize, Result<CatalogAction, RowError>) {
+async fn look(mut client: TagServiceClient<ServerChannel>, row: TagRow) -> (usize, Result<CatalogAction, RowError>) {
     let SettingPosition { line, .. } = row.tag.position;
     let change = match client.get_tag(GetTagRequest { name: row.tag.name.clone() }).await {
         Ok(answer) => {
@@ -96,7 +96,7 @@ async fn look(mut client: TagServiceClient<Channel>, row: TagRow) -> (usize, Res
 
 /// Makes the changes of a file without mistakes. What the server refuses all the same, because the catalog is full or somebody else changes
 /// it, is told with its line.
-async fn make(channel: Channel, file: &str, changes: Vec<(usize, CatalogAction)>) -> anyhow::Result<ExitCode> {
+async fn make(channel: ServerChannel, file: &str, changes: Vec<(usize, CatalogAction)>) -> anyhow::Result<ExitCode> {
     let (mut created, mut updated, mut unchanged, mut failed) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut outcomes = stream::iter(changes)
         .map(|(line, change)| {

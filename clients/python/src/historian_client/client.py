@@ -23,14 +23,16 @@ from .time import Duration, Time
 DEFAULT_ADDRESS = "grpc://127.0.0.1:8815"
 
 
-def connect(url: str | None = None, *, timeout_s: float | None = None, **options: Any) -> Client:
+def connect(url: str | None = None, *, token: str | None = None, timeout_s: float | None = None, **options: Any) -> Client:
     """Connects to a historian.
 
     `url` is `grpc://host:port` (also `http://`, or `host:port`); without it the variable `HISTORIAN_SERVER`, else this machine.
+    `token` is an API token (`historian token create`); without it the variable `HISTORIAN_TOKEN`, else none is sent.
     `timeout_s` is the longest time a request may take; without it the historian's own limit holds. Further options are those of
     `pyarrow.flight.FlightClient`. The network is first used by the first request.
     """
-    return Client(url or os.environ.get("HISTORIAN_SERVER") or DEFAULT_ADDRESS, timeout_s=timeout_s, **options)
+    token = token or os.environ.get("HISTORIAN_TOKEN")
+    return Client(url or os.environ.get("HISTORIAN_SERVER") or DEFAULT_ADDRESS, token=token, timeout_s=timeout_s, **options)
 
 
 def _location(url: str) -> str:
@@ -42,6 +44,16 @@ def _location(url: str) -> str:
     if scheme not in ("grpc", "grpc+tcp", "http", "grpc+tls", "https") or not host or not port.isdecimal():
         raise ValueError(f"url: {url!r} is no address; write grpc://host:port")
     return f"{'grpc+tls' if scheme in ('grpc+tls', 'https') else 'grpc'}://{authority}"
+
+
+def _headers(token: str | None) -> list[tuple[bytes, bytes]]:
+    token = (token or "").strip()
+    if not token:
+        return []
+    # A header with a line end in it would be two; the text is not shown, for it may be a secret all the same.
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("token: is no token; it is one word, as `historian token create` printed it")
+    return [(b"authorization", f"Bearer {token}".encode())]
 
 
 class Client:
@@ -56,8 +68,9 @@ class Client:
     - Failures are subclasses of `HistorianError` with the historian's words.
     """
 
-    def __init__(self, url: str, *, timeout_s: float | None = None, **options: Any) -> None:
+    def __init__(self, url: str, *, token: str | None = None, timeout_s: float | None = None, **options: Any) -> None:
         self.url = _location(url)
+        self._headers = _headers(token)
         self._timeout_s = timeout_s
         self._options = options
         self.flight = self._connect()
@@ -205,7 +218,7 @@ class Client:
         """The detectors that `anomalies` knows, a row per parameter: columns detector, description, parameter, unit, default (null where there
         is none), allowed, meaning. Needs the package grpcio (`pip install 'historian-client[grpc]'`), else it is `NotSupported`.
         """
-        return detector_list.detectors(self.url, self._options, self._timeout_s)
+        return detector_list.detectors(self.url, self._options, self._headers, self._timeout_s)
 
     # Key figures.
 
@@ -415,8 +428,8 @@ class Client:
         with translating():
             return flight.FlightClient(self.url, **options)
 
-    def _call(self) -> flight.FlightCallOptions:
-        return flight.FlightCallOptions(timeout=self._timeout_s)
+    def _call(self, *, bounded: bool = True) -> flight.FlightCallOptions:
+        return flight.FlightCallOptions(timeout=self._timeout_s if bounded else None, headers=self._headers)
 
 
 _TAGS = pa.schema(

@@ -18,7 +18,7 @@ _SCHEMA = pa.schema([(name, pa.utf8()) for name in ("detector", "description", "
 _PARAMETER = {1: "parameter", 2: "meaning", 3: "unit", 4: "default", 5: "allowed"}
 
 
-def detectors(url: str, options: dict[str, Any], timeout_s: float | None) -> pa.Table:
+def detectors(url: str, options: dict[str, Any], headers: list[tuple[bytes, bytes]], timeout_s: float | None) -> pa.Table:
     try:
         import grpc
     except ImportError as error:
@@ -32,7 +32,8 @@ def detectors(url: str, options: dict[str, Any], timeout_s: float | None) -> pa.
         channel = grpc.insecure_channel(address)
     with channel:
         try:
-            answer = channel.unary_unary(_METHOD)(b"", timeout=timeout_s)
+            metadata = [(name.decode(), value.decode()) for name, value in headers]
+            answer = channel.unary_unary(_METHOD)(b"", timeout=timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             word = error.code().name.lower().replace("_", " ")
             raise of_code({"deadline exceeded": "timeout"}.get(word, word), error.details()) from error

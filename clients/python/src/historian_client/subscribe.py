@@ -101,7 +101,7 @@ class Subscription:
         self.close()
 
 
-def subscribe(connect: Connect, tags: list[str], position: int | None, current: bool, reconnect_s: float | None, call: Callable[[], Any]) -> Subscription:
+def subscribe(connect: Connect, tags: list[str], position: int | None, current: bool, reconnect_s: float | None, call: Callable[..., Any]) -> Subscription:
     position = _position(position)
     if reconnect_s is not None and not reconnect_s >= 0:
         raise ValueError(f"reconnect_s: {reconnect_s!r} is below 0; give seconds, 0 for no attempt, None for attempts without end")
@@ -180,13 +180,13 @@ class _Follower:
     """The thread that reads, and what it has read."""
 
     def __init__(
-        self, connect: Connect, tags: list[str], position: int, current: bool, reconnect_s: float | None, call: Callable[[], Any]
+        self, connect: Connect, tags: list[str], position: int, current: bool, reconnect_s: float | None, call: Callable[..., Any]
     ) -> None:
         self._connect = connect
         self._tags = tags
         self._progress = _Progress(position, current)
         self._reconnect_s = reconnect_s
-        self._call = call  # options of short calls; a subscription has no deadline
+        self._call = call  # options of a call; a subscription has no deadline
         self._changed = threading.Condition()
         self._waiting: collections.deque[tuple[pa.Table, int]] = collections.deque()
         self._failure: BaseException | None = None
@@ -335,7 +335,7 @@ class _Follower:
             if self._client is None:
                 self._client = self._connect(generic_options=CHANNEL_OPTIONS)
             try:
-                reader = self._client.do_get(flight.Ticket(asked.encoded()))
+                reader = self._client.do_get(flight.Ticket(asked.encoded()), self._call(bounded=False))
             except (pa.ArrowException, OSError) as error:
                 raise _gone(error, position) from error
         with self._changed:

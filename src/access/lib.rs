@@ -1,0 +1,30 @@
+//! Who may do what: rights, the roles that bundle them, principals with the tags that their rights hold for, and the API tokens of a data
+//! directory.
+//!
+//! A token is a secret of 256 random bits that is shown once; the file `access.json` of the data directory holds its SHA-256, its name and
+//! its grants. The command line changes the file ([`AccessFile`]), a running historian reads it again when it changed ([`AccessBook`]) and
+//! turns the secret of a request into a [`Principal`]. What a principal may do is asked here and enforced above, where tags are selected
+//! and samples are written.
+
+mod book;
+mod disk;
+mod error;
+mod file;
+mod format;
+mod grant;
+mod principal;
+mod right;
+mod secret;
+mod time_text;
+mod token;
+
+pub use book::AccessBook;
+pub use error::AccessError;
+pub use file::{ACCESS_FILE, AccessFile};
+pub use grant::Grant;
+pub use principal::Principal;
+pub use right::{Right, Role, UnknownRole};
+pub use token::{CreatedToken, NewToken, TokenEntry, TokenState};
+
+#[cfg(test)]
+mod tests;
