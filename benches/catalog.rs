@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use historian::model::{TagSelection, ValueType};
+use historian::model::{TagScope, TagSelection, ValueType};
 use historian_test_support::engine::{TestHistorian, tag};
 
 const TAGS: usize = 100_000;
@@ -22,7 +22,7 @@ pub fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("catalog");
     group.throughput(Throughput::Elements(NAMED as u64));
     group.bench_function(BenchmarkId::new("get", TAGS), |bencher| {
-        bencher.iter(|| names.iter().filter(|name| catalog.get(black_box(name)).is_some()).count());
+        bencher.iter(|| names.iter().filter(|name| catalog.within(&TagScope::Everything).get(black_box(name)).is_some()).count());
     });
     let globs: Vec<String> = (0..9_999).map(|number| format!("**/*{:02}*{number:04}*g*z", number % 100)).collect();
     let shapes: [(&str, &[String]); 4] =
@@ -31,7 +31,7 @@ pub fn benches(criterion: &mut Criterion) {
         let selection = TagSelection::parse(patterns).expect("the patterns are valid");
         group.throughput(Throughput::Elements(if shape == "named" { NAMED } else { TAGS } as u64));
         group.bench_function(BenchmarkId::new(format!("select/{shape}"), TAGS), |bencher| {
-            bencher.iter(|| catalog.select(black_box(&selection)).0.len());
+            bencher.iter(|| catalog.within(&TagScope::Everything).select(black_box(&selection)).0.len());
         });
     }
     group.finish();

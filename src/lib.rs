@@ -14,6 +14,7 @@
 //! | [`ingest`] | the write path: journal (the write-ahead log), heads, sealing, deletions |
 //! | [`maintenance`] | compaction, rollups, retention |
 //! | [`read`] | snapshots of heads and store, merging, states of intervals, the change feed |
+//! | [`access`] | who may do what: rights, roles, principals, API tokens |
 //! | [`store`] | chunks, catalog and logs in RocksDB or in memory; backup, scrub, salvage |
 //! | [`query`] | decodes ranges into Arrow; aggregates, plots, anomalies, key figures, SQL |
 //! | [`api`] | gRPC, Arrow Flight, Flight SQL and HTTP over the rooms below |
@@ -123,6 +124,24 @@
 //! # }
 //! ```
 //!
+//! # `access`: who may do what
+//!
+//! ```
+//! use historian::{access::{AccessBook, AccessFile, Grant, NewToken, Right, Role}, model::Timestamp};
+//!
+//! let directory = tempfile::tempdir()?;
+//! let file = AccessFile::in_directory(directory.path());
+//! let grants = vec![Grant { role: Role::Reader, tags: vec!["area1/**".into()] }];
+//! let now = Timestamp(0);
+//! let made = AccessFile::create_token(&file, NewToken { name: "ana".into(), grants, expires: None }, now)?;
+//!
+//! let book = AccessBook::open(&file)?;
+//! let ana = book.authenticate(&made.secret, now).expect("the token is valid");
+//! assert_eq!(ana.name(), "token:ana");
+//! assert!(ana.may_on(Right::Read, "area1/boiler/pressure") && !ana.may(Right::Write));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # `api`: what a client sees
 //!
 //! ```no_run
@@ -165,6 +184,13 @@
 //! let code: std::process::ExitCode = historian::cli::main();
 //! ```
 
+/// Memory of Rust and of RocksDB alike: the system's allocator keeps what its arenas once needed, hundreds of megabytes after an ingest. Set here and in
+/// no room, so that what is built of the rooms alone may count its memory.
+#[global_allocator]
+static ALLOCATOR: historian_allocator::Allocator = historian_allocator::Allocator;
+
+pub use historian_access as access;
+pub use historian_allocator as allocator;
 pub use historian_api as api;
 pub use historian_cli as cli;
 pub use historian_collector as collector;

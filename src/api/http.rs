@@ -12,7 +12,10 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_TYPE, WWW_AUTHENTICATE},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -27,11 +30,14 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 
 use super::{
     ApiLimits, Metrics, Services,
+    access::require,
     connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, WatchedConnection},
 };
+use historian_access::Right;
 
 /// What the port tells until it is [done](Starting::done): that the historian starts.
 #[derive(Default)]
@@ -122,8 +128,14 @@ where
     }
 }
 
-async fn metrics_text(State(told): State<HealthState>) -> Response {
+/// Metrics name devices and tell of everything that is stored: they are for who runs the historian.
+async fn metrics_text(State(told): State<HealthState>, headers: HeaderMap) -> Response {
     let Some(services) = told.services() else { return unavailable(STARTING) };
+    let admitted = services.access.principal(&headers, &*services.clock).and_then(|principal| require(&principal, Right::Administer));
+    if let Err(refused) = admitted {
+        let code = if refused.code() == Code::Unauthenticated { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+        return (code, [(WWW_AUTHENTICATE, "Bearer realm=\"historian\"")], format!("{}\n", refused.message())).into_response();
+    }
     match services.metrics.render(services) {
         Ok(text) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

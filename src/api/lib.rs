@@ -4,6 +4,7 @@
 //! What a client asks to be read or computed goes through one entry ([`stream`], [`Api::bounded`]): it has a place among the others, a deadline, a
 //! share of memory and of the processors, and a thread that ingest and collectors do not use. Every stream between it and the wire is bounded.
 
+mod access;
 mod allowance;
 mod answer;
 mod caller;
@@ -13,6 +14,8 @@ pub mod convert;
 mod error;
 pub mod filter;
 pub mod flight;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod grpc;
 pub mod http;
 pub mod kind;
@@ -22,7 +25,6 @@ mod message;
 pub mod metrics;
 mod page_token;
 mod places;
-mod principal;
 mod request;
 pub mod resolve;
 pub mod sample;
@@ -43,6 +45,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, transport::Server};
 
+pub use access::Access;
+use access::authenticated;
 pub use allowance::DecodeAllowance;
 pub use caller::Caller;
 use connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, timed_requests};
@@ -69,6 +73,7 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
     let metrics = services.metrics.clone();
     let admin = services.admin.clone();
     let memory = services.memory.clone();
+    let (access, clock) = (services.access.clone(), services.clock.clone());
     let api = Api::new(services, shutdown.clone());
     let cut = api.cut.clone();
 
@@ -108,6 +113,7 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
     }
     let router = Server::builder()
         .layer(timed_requests(limits.first_request_timeout, limits.write_stream_idle_timeout))
+        .layer(authenticated(access, clock, metrics.clone()))
         // A dead peer is noticed within a minute, so that its streams and their buffers go.
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))

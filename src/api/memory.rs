@@ -6,6 +6,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use parking_lot::Mutex;
 
+use super::places::of_one_client;
 use historian_query::{MemoryPool, PoolPart};
 
 /// The least of memory that a pool is made of.
@@ -64,6 +65,11 @@ impl ClientMemory {
         self.0.queries.of(client)
     }
 
+    /// What is kept for clients between their calls counts here, among what queries gather.
+    pub fn for_kept(&self) -> PoolPart {
+        self.0.queries.all.take(0).unwrap_or_default()
+    }
+
     /// What the messages of a client take counts here, while they come and until they are written.
     pub fn for_messages(&self, client: IpAddr) -> MemoryPool {
         self.0.messages.of(client)
@@ -90,7 +96,7 @@ impl ClientShares {
         if by_client.len() > IDLE_MAX {
             by_client.retain(|_, share| !share.is_unused());
         }
-        by_client.entry(client).or_insert_with(|| self.all.share(self.all.bytes_max() / 4 * 3)).clone()
+        by_client.entry(client).or_insert_with(|| self.all.share(of_one_client(self.all.bytes_max()))).clone()
     }
 }
 

@@ -109,12 +109,23 @@ impl Metrics {
         self.connections.of(port)
     }
 
+    /// Counts a request that came no further than the layer in front of the services.
+    pub fn refused(&self, path: &str, code: tonic::Code) {
+        self.count(path, code_name(code), Instant::now());
+    }
+
     fn count(&self, path: &str, code: &str, started: Instant) {
         let path = path.trim_start_matches('/');
         let method = self.methods.get(path).map_or("other", String::as_str);
         self.requests.get_or_create(&[("method", method.to_owned()), ("code", code.to_owned())]).inc();
         self.seconds.get_or_create(&[("method", method.to_owned())]).observe(started.elapsed().as_secs_f64());
     }
+}
+
+/// The methods of our services and of Flight.
+#[cfg(test)]
+pub fn methods() -> BTreeSet<String> {
+    known_methods()
 }
 
 fn known_methods() -> BTreeSet<String> {

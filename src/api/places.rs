@@ -9,6 +9,11 @@ use tonic::Status;
 
 use super::status;
 
+/// How many of so many places, or bytes, one client may have: others find some, unless there are only a few.
+pub const fn of_one_client(all: u64) -> u64 {
+    all - all / 4
+}
+
 /// Places for one class of work.
 #[derive(Debug)]
 pub struct Places {

@@ -57,7 +57,7 @@ pub fn tags_or_all(services: &Services, patterns: &[String], limits: &QueryLimit
 }
 
 fn selected(services: &Services, selection: &TagSelection, limits: &QueryLimits) -> Result<SelectedTags, Status> {
-    let (tags, missing) = services.catalog.select_while(selection, &|| go_on(limits))?;
+    let (tags, missing) = services.catalog.within(&limits.scope).select_while(selection, &|| go_on(limits))?;
     let limit = services.limits.query_tags_max;
     if tags.len() > limit {
         let message = format!("the query selects {} tags, at most {limit} are served at once; use a narrower glob", tags.len());

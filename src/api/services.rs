@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{limits::ApiLimits, memory::ClientMemory, metrics::Metrics, work::WorkThreads};
+use super::{access::Access, limits::ApiLimits, memory::ClientMemory, metrics::Metrics, work::WorkThreads};
 use historian_collector::DeviceStatus;
 use historian_model::{
     Clock, RetentionGroup, Tag, Timestamp,
@@ -22,6 +22,8 @@ pub struct Services {
     /// What SQL shows beside the tags.
     pub tables: TableOptions,
     pub clock: Arc<dyn Clock>,
+    /// How callers are known.
+    pub access: Access,
     /// Status of every configured device, in the order of the configuration.
     pub devices: Arc<dyn Fn() -> Vec<Arc<DeviceStatus>> + Send + Sync>,
     pub admin: Arc<dyn Admin>,

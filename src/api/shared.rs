@@ -1,10 +1,18 @@
 //! What the services of the gRPC port share: all they serve from, the permits of what runs, and what Flight SQL keeps.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{flight::sql::Sql, limits::ApiLimits, places::Places, services::Services};
+use super::{
+    flight::sql::Sql,
+    limits::ApiLimits,
+    places::{Places, of_one_client},
+    services::Services,
+};
 use historian_query::Turns;
 
 /// How long a query waits for others to end.
@@ -16,9 +24,8 @@ const CALL_PATIENCE: Duration = Duration::from_secs(30);
 /// Threads of queries that work at the same time: one reads from the disk while another computes.
 const TURNS_PER_CORE: usize = 2;
 
-/// How many of so many places one client may have: others find some, unless there are only a few.
-fn of_one_client(places: usize) -> usize {
-    places - places / 4
+fn places_of_one_client(places: usize) -> usize {
+    of_one_client(places as u64) as usize
 }
 
 /// State shared by all services of the gRPC port.
@@ -35,6 +42,8 @@ pub struct Api {
     pub(super) subscriptions: Arc<Places>,
     /// The engine of SQL and its prepared statements.
     pub(super) sql: Sql,
+    /// When the compaction began that ended last, and how many chunks it made.
+    pub(super) compacted: tokio::sync::Mutex<Option<(Instant, u64)>>,
     /// Cancelled when shutdown begins: write streams acknowledge what they took and end.
     pub(super) draining: CancellationToken,
     /// Cancelled when the time is over that open requests had: what works for them ends.
@@ -48,18 +57,30 @@ impl Api {
         let calls_max = (answers_max / 3).clamp(1, CALLS_MAX);
         let queries_max = limits.queries_max.min(answers_max.saturating_sub(calls_max)).max(1);
         let per_client_max = match limits.queries_per_client_max {
-            0 => of_one_client(queries_max),
+            0 => places_of_one_client(queries_max),
             configured => configured,
         };
         let queries = Places::new("queries", queries_max, per_client_max, QUERY_PATIENCE);
-        let calls = Places::new("calls", calls_max, of_one_client(calls_max), CALL_PATIENCE);
+        let calls = Places::new("calls", calls_max, places_of_one_client(calls_max), CALL_PATIENCE);
         // How many there are in all is the engine's to say.
-        let statements = Places::new("SQL statements", usize::MAX, of_one_client(limits.sql_statements_max), QUERY_PATIENCE);
-        let subscriptions = Places::new("subscriptions", limits.subscriptions_max, of_one_client(limits.subscriptions_max), Duration::ZERO);
+        let statements = Places::new("SQL statements", usize::MAX, places_of_one_client(limits.sql_statements_max), QUERY_PATIENCE);
+        let subscriptions =
+            Places::new("subscriptions", limits.subscriptions_max, places_of_one_client(limits.subscriptions_max), Duration::ZERO);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let turns = Turns::new(TURNS_PER_CORE * cores, cores);
         let sql = Sql::new(&services);
-        Arc::new(Api { services, queries, calls, statements, subscriptions, turns, sql, draining, cut: CancellationToken::new() })
+        Arc::new(Api {
+            services,
+            queries,
+            calls,
+            statements,
+            subscriptions,
+            turns,
+            sql,
+            compacted: tokio::sync::Mutex::default(),
+            draining,
+            cut: CancellationToken::new(),
+        })
     }
 
     pub(super) fn limits(&self) -> &ApiLimits {

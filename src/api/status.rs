@@ -1,6 +1,6 @@
 //! The one place that turns errors into gRPC status, with `google.rpc` details for programs and a message for people.
 //!
-//! Which code says what: `INVALID_ARGUMENT` – the request can never work as it is; `NOT_FOUND`, `ALREADY_EXISTS` – tags; `RESOURCE_EXHAUSTED` –
+//! Which code says what: `UNAUTHENTICATED`, `PERMISSION_DENIED` – who asks; `INVALID_ARGUMENT` – the request can never work as it is; `NOT_FOUND`, `ALREADY_EXISTS` – tags; `RESOURCE_EXHAUSTED` –
 //! ask for less, or later; `DEADLINE_EXCEEDED`; `DATA_LOSS` – stored bytes are damaged; UNAVAILABLE – the historian cannot serve now, retry;
 //! UNIMPLEMENTED – not in this version. INTERNAL is kept for our own bugs and failures of the store.
 
@@ -9,6 +9,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::metrics::code_name;
 use historian_model::{selection::InvalidSelection, sink::WriteError, tag::InvalidTagName, time::InvalidTime};
 use historian_query::{OutOfMemory, QueryError};
 use historian_sql::SqlError;
@@ -54,6 +55,21 @@ pub fn tags_not_found(names: &[String]) -> Status {
     let first = names.first().map_or("", String::as_str);
     let details = ErrorDetails::with_resource_info("historian.v1.Tag", shortened(first), "", "not in the catalog");
     status(Code::NotFound, "TAG_NOT_FOUND", &message, details)
+}
+
+/// `UNAUTHENTICATED`: it is not known who calls.
+pub fn unauthenticated(message: impl AsRef<str>) -> Status {
+    status(Code::Unauthenticated, "UNAUTHENTICATED", message.as_ref(), ErrorDetails::new())
+}
+
+/// `PERMISSION_DENIED`: who calls may not do this.
+pub fn denied(message: impl AsRef<str>) -> Status {
+    status(Code::PermissionDenied, "PERMISSION_DENIED", message.as_ref(), ErrorDetails::new())
+}
+
+/// A refusal for the log.
+pub fn in_words(refused: &Status) -> String {
+    format!("refused: {} ({})", refused.message(), code_name(refused.code()))
 }
 
 /// UNIMPLEMENTED with what this version can do instead.

@@ -21,6 +21,7 @@ use tokio_util::sync::DropGuard;
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{Caller, places::Place, shared::Api, status};
+use historian_access::Right;
 use historian_query::{MemoryBudget, PoolPart, QueryLimits};
 
 /// Longest upkeep: what takes longer has been forgotten.
@@ -41,6 +42,8 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T,
 
 /// Messages of a running query, in order, then its error if it failed. Dropping it (the client is gone) cancels the query.
 pub struct QueryStream<T> {
+    /// The first message, until it is read.
+    first: Option<(T, OwnedSemaphorePermit)>,
     messages: mpsc::Receiver<(T, OwnedSemaphorePermit)>,
     /// Set before the channel closes, when the query did not end well. Not sent through the channel: a stalled reader leaves no room there.
     failure: Arc<OnceLock<Status>>,
@@ -48,10 +51,30 @@ pub struct QueryStream<T> {
     _cancel_on_drop: DropGuard,
 }
 
+impl<T> QueryStream<T> {
+    /// Waits for the first message: what fails before it is the answer of the call, and not the end of a stream.
+    async fn begun(mut self) -> Result<QueryStream<T>, Status> {
+        self.first = self.messages.recv().await;
+        if self.first.is_none() {
+            self.ended = true;
+            if let Some(failure) = self.failure.get() {
+                return Err(failure.clone());
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Nothing in it is pinned.
+impl<T> Unpin for QueryStream<T> {}
+
 impl<T> Stream for QueryStream<T> {
     type Item = Result<T, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some((message, _room)) = self.first.take() {
+            return Poll::Ready(Some(Ok(message)));
+        }
         if self.ended {
             return Poll::Ready(None);
         }
@@ -166,11 +189,24 @@ fn units(bytes: u64) -> u32 {
 }
 
 impl Api {
-    /// Runs `work` on a thread of work and streams what it emits.
+    /// Runs `work` on a thread of work and streams what it emits. What a request means is found there, too, so that a short query costs one thread
+    /// and one turn.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` when too many queries run already, of all or of the client; and those of the work before its first message.
+    pub async fn stream<T, W>(&self, caller: &Caller, work: W) -> Result<QueryStream<T>, Status>
+    where
+        T: Message + 'static,
+        W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
+    {
+        self.start(caller, work).await?.begun().await
+    }
+
+    /// As [`Api::stream`], and does not wait for the first message: for calls whose client speaks only when the answer has begun.
     ///
     /// # Errors
     /// `RESOURCE_EXHAUSTED` when too many queries run already, of all or of the client.
-    pub async fn stream<T, W>(&self, caller: &Caller, work: W) -> Result<QueryStream<T>, Status>
+    pub async fn start<T, W>(&self, caller: &Caller, work: W) -> Result<QueryStream<T>, Status>
     where
         T: Message + 'static,
         W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
@@ -230,16 +266,17 @@ impl Api {
             drop(emitter);
             drop(held);
         });
-        QueryStream { messages, failure, ended: false, _cancel_on_drop: cancel_on_drop }
+        QueryStream { first: None, messages, failure, ended: false, _cancel_on_drop: cancel_on_drop }
     }
 
-    /// Bounds of one query: the client's deadline or the default, its share of memory and of the processors.
+    /// Bounds of one query: the client's deadline or the default, its share of memory and of the processors, and the tags that it may read.
     pub fn query_limits(&self, caller: &Caller) -> QueryLimits {
         let limits = self.limits();
         let wait = grpc_timeout(&caller.headers).map_or(limits.query_deadline_default, |asked| asked.min(limits.query_deadline_max));
         QueryLimits {
             memory: MemoryBudget::of(limits.query_memory_bytes_max as u64, &self.services.memory.for_queries(caller.client)),
             turns: Some(self.turns.of(caller.client)),
+            scope: caller.principal.scope(Right::Read).clone(),
             ..QueryLimits::new(Instant::now() + wait, limits.query_rows_max, self.cut.child_token())
         }
     }

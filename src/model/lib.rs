@@ -16,6 +16,6 @@ pub use quality::Quality;
 pub use range::TimeRange;
 pub use retention::RetentionGroup;
 pub use sample::{Bitmap, PushError, Sample, SampleBatch, Samples, StringColumn, Value, ValueType, Values};
-pub use selection::TagSelection;
+pub use selection::{TagScope, TagSelection};
 pub use tag::{Tag, TagDefinition, TagId, TagName};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

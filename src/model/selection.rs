@@ -29,6 +29,15 @@ struct Compiled {
     ranges: Vec<GlobRange>,
 }
 
+/// Which tags somebody may see, or do something to. It is said of names, whether or not there are tags of these names.
+#[derive(Clone, Debug, Default)]
+pub enum TagScope {
+    Everything,
+    Of(TagSelection),
+    #[default]
+    Nothing,
+}
+
 /// A pattern as it was written.
 #[derive(Debug)]
 enum TagPattern {
@@ -177,6 +186,22 @@ impl TagSelection {
     /// Ranges of names in which globs select, in their order and apart from each other.
     pub fn ranges(&self) -> &[GlobRange] {
         &self.0.ranges
+    }
+}
+
+impl TagScope {
+    /// True when a tag of this name is in the scope.
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            TagScope::Everything => true,
+            TagScope::Of(selection) => selection.matches(name),
+            TagScope::Nothing => false,
+        }
+    }
+
+    /// True when there is no name outside.
+    pub fn is_everything(&self) -> bool {
+        matches!(self, TagScope::Everything)
     }
 }
 

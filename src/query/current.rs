@@ -21,9 +21,9 @@ fn at_once(reader: &TagReader, tags: &[Arc<Tag>], limits: &QueryLimits) -> Resul
             let _still = reader.between_writes(limits.deadline).map_err(|error| QueryError::viewing(&error))?;
             found.clear();
             for known in tags.iter().map_while(|tag| reader.known_current(tag)) {
-                // Writes wait meanwhile.
+                // Writes wait meanwhile, and queries behind them: who waited here for a turn would have them wait as well.
                 if found.len() % 4_096 == 0 {
-                    limits.check(0)?;
+                    limits.check_in_turn(0)?;
                 }
                 found.push(known);
             }

@@ -6,6 +6,7 @@ use parking_lot::{Condvar, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::{error::QueryError, moment::Moment};
+use historian_model::TagScope;
 use historian_read::{
     memory::MemoryBudget,
     turn::{self, ClientTurns, FurtherThreads, TurnGuard},
@@ -26,6 +27,8 @@ pub struct QueryLimits {
     pub moment: Moment,
     /// Where its threads take turns with those of others; `None` where they need not.
     pub turns: Option<ClientTurns>,
+    /// The tags that who asks may see: others are not there for the query.
+    pub scope: TagScope,
 }
 
 impl QueryLimits {
@@ -37,9 +40,17 @@ impl QueryLimits {
         self.deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()).ok_or(QueryError::Deadline)
     }
 
-    /// Limits without one of memory.
+    /// Limits without one of memory, of who sees all tags.
     pub fn new(deadline: Instant, rows_max: u64, cancel: CancellationToken) -> QueryLimits {
-        QueryLimits { deadline, rows_max, cancel, memory: MemoryBudget::default(), moment: Moment::default(), turns: None }
+        QueryLimits {
+            deadline,
+            rows_max,
+            cancel,
+            memory: MemoryBudget::default(),
+            moment: Moment::default(),
+            turns: None,
+            scope: TagScope::Everything,
+        }
     }
 
     /// Waits until a thread of the query may work; it does so in turns while the guard is held.
@@ -73,12 +84,20 @@ impl QueryLimits {
         !self.cancel.is_cancelled() && Instant::now() < self.deadline
     }
 
-    /// Called between portions: others work here whose turn it is.
+    /// Called between portions: others work here whose turn it is. Not where a lock is held that one of them may wait for.
     ///
     /// # Errors
     /// When the query is cancelled, its time is over, or it gave more rows than it may.
     pub fn check(&self, rows: u64) -> Result<(), QueryError> {
         turn::pass(&|| self.is_wanted());
+        self.check_in_turn(rows)
+    }
+
+    /// As [`QueryLimits::check`], and the turn goes on: for where a lock is held.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_in_turn(&self, rows: u64) -> Result<(), QueryError> {
         if self.cancel.is_cancelled() {
             return Err(QueryError::Cancelled);
         }

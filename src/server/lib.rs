@@ -3,6 +3,7 @@
 //! Down goes what brings samples first: collectors stop and drain their spools, then the API ends its streams, then ingest makes durable
 //! what it took.
 
+mod access;
 mod collect;
 pub mod config;
 mod descriptors;
@@ -28,6 +29,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{config::Configuration, descriptors::Descriptors, silence::Silence};
+use historian_access::{AccessBook, AccessFile};
 use historian_api as api;
 use historian_api::{Admin, AdminStatus, ApiLimits, ClientMemory, Metrics, Services, Starting, WorkThreads};
 use historian_collector::{CollectorContext, DeviceStatus, Spool};
@@ -125,7 +127,9 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let unsettled = collectors.settle(silence, unwritten, &ingest, store.clone(), &collectors_stop);
     let collected = CancellationToken::new();
     let devices = collectors.devices.clone();
-    let work = WorkThreads::new().context("no threads for queries")?;
+    let work = WorkThreads::new(historian_allocator::give_back).context("no threads for queries")?;
+    let book = AccessBook::open(&AccessFile::in_directory(&settings.data_dir)).context("the tokens cannot be read")?;
+    tokio::spawn(access::refreshed(book.clone(), shutdown.clone()));
     let services = Services {
         catalog: catalog.clone(),
         sink: around_sink(ingest.clone()),
@@ -133,6 +137,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         query: QueryEngine::new(ingest.reader()).with_threads(configuration.limits.query_threads),
         tables: configuration.tables.clone(),
         clock: clock.clone(),
+        access: api::Access::by_tokens(book),
         devices: Arc::new(move || devices.clone()),
         admin: Arc::new(ServerAdministration {
             ingest: ingest.clone(),

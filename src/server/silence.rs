@@ -282,7 +282,7 @@ pub async fn keep_mark(mark: RunMark, clock: Arc<dyn Clock>, unsettled: impl Fn(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use historian_model::{TimeRange, Value, ValueType, tag::TagSource};
+    use historian_model::{TagScope, TimeRange, Value, ValueType, tag::TagSource};
     use historian_test_support::engine::TestHistorian;
 
     struct Machine {
@@ -300,7 +300,7 @@ mod tests {
         }
 
         fn write(&self, tag: &str, samples: &[(i64, Quality)]) {
-            let tag = self.historian.catalog.get(tag).unwrap();
+            let tag = self.historian.catalog.within(&TagScope::Everything).get(tag).unwrap();
             let mut run = Samples::new(tag.value_type());
             for &(at, quality) in samples {
                 let value = (!quality.is_bad()).then_some(Value::F64(1.0));
@@ -310,7 +310,7 @@ mod tests {
         }
 
         fn read(&self, tag: &str) -> Vec<(i64, Quality)> {
-            let tag = self.historian.catalog.get(tag).unwrap();
+            let tag = self.historian.catalog.within(&TagScope::Everything).get(tag).unwrap();
             let (reader, mut samples) = (self.historian.ingest.reader(), Samples::new(tag.value_type()));
             let mut cursor = reader.cursor(&tag, TimeRange::ALL).unwrap();
             while cursor.next_into(&mut samples).unwrap() {}

@@ -44,6 +44,8 @@ impl From<DataFusionError> for SqlError {
             DataFusionError::Plan(text) if text.contains("not supported: ") => {
                 SqlError::ReadOnly(format!("{text}; write samples with DoPut or WriteService, tags with TagService"))
             }
+            // Types that do not go together are the statement's, whatever DataFusion calls them.
+            DataFusionError::Internal(text) if text.contains("Failed to coerce types") => SqlError::Invalid(first_line(text)),
             DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::IoError(_) | DataFusionError::Ffi(_) => {
                 SqlError::Internal(text())
             }
@@ -141,6 +143,8 @@ mod tests {
         assert!(matches!(of(DataFusionError::Plan("DDL not supported: CreateView".into())), SqlError::ReadOnly(_)));
         assert!(matches!(of(DataFusionError::Plan("no such thing".into())), SqlError::Invalid(_)));
         assert!(matches!(of(DataFusionError::Execution("Divide by zero".into())), SqlError::Invalid(_)));
+        let types = "Failed to coerce types Float64 and Boolean in BETWEEN expression";
+        assert!(matches!(of(DataFusionError::Internal(types.into())), SqlError::Invalid(_)));
         assert!(matches!(of(DataFusionError::Internal("oops".into())), SqlError::Internal(_)));
     }
 }

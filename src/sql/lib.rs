@@ -55,6 +55,7 @@ use datafusion::{
 use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use historian_model::TagScope;
 use historian_query::{QueryEngine, QueryError, QueryLimits};
 use historian_store::Catalog;
 
@@ -66,7 +67,7 @@ pub struct SqlEngine {
 }
 
 trait Statements: Send + Sync {
-    fn tables(&self) -> Vec<TableDescription>;
+    fn tables(&self, scope: &TagScope) -> Vec<TableDescription>;
     fn running(&self) -> usize;
     fn describe(&self, statement: &Statement, limits: &QueryLimits) -> Result<Description, SqlError>;
     fn run(&self, statement: &Statement, limits: &QueryLimits, emit: &mut dyn FnMut(StatementReply) -> bool) -> Result<(), SqlError>;
@@ -107,9 +108,9 @@ impl SqlEngine {
         SqlEngine { statements: Arc::new(Arc::new(shared)) }
     }
 
-    /// The tables, in the order of schemas and names. The columns of views are those of the tags that there are now.
-    pub fn tables(&self) -> Vec<TableDescription> {
-        self.statements.tables()
+    /// The tables, in the order of schemas and names. The columns of views are those of the tags that there are now, and that are in the scope.
+    pub fn tables(&self, scope: &TagScope) -> Vec<TableDescription> {
+        self.statements.tables(scope)
     }
 
     /// The table functions, in the order of their names.
@@ -141,8 +142,8 @@ impl SqlEngine {
 }
 
 impl Statements for Arc<SqlState> {
-    fn tables(&self) -> Vec<TableDescription> {
-        self.system.iter().cloned().chain(self.tables.descriptions()).collect()
+    fn tables(&self, scope: &TagScope) -> Vec<TableDescription> {
+        self.system.iter().cloned().chain(self.tables.within(scope).descriptions()).collect()
     }
 
     fn running(&self) -> usize {
@@ -156,7 +157,7 @@ impl Statements for Arc<SqlState> {
         let planning = lane.spawn(async move {
             let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
             let bounds = Arc::new(scan::StatementLimits::new(&bounds, permit));
-            let mut state = session::of_statement(&shared.base, &shared.options, &shared.memory, &statement, &bounds)?;
+            let mut state = session::of_statement(&shared.base, &shared.tables, &shared.options, &shared.memory, &statement, &bounds)?;
             parameter::describe(&mut state, &text, &statement.parameters).await
         })?;
         let _stop = lane::AbortOnDrop(planning.abort_handle());
@@ -230,7 +231,7 @@ async fn execute(
 ) -> Result<(), SqlError> {
     let text = text::normalised(&statement.text, shared.options.text_bytes_max)?;
     let bounds = Arc::new(scan::StatementLimits::new(limits, permit));
-    let mut state = session::of_statement(&shared.base, &shared.options, &shared.memory, statement, &bounds)?;
+    let mut state = session::of_statement(&shared.base, &shared.tables, &shared.options, &shared.memory, statement, &bounds)?;
     let plan = parameter::physical_plan(&mut state, &text, &statement.parameters).await?;
     let rows_max = watch::rows_of_a_batch(&plan)?;
     if rows_max < state.config().batch_size() {

@@ -40,7 +40,7 @@ use super::{
     SqlError,
     error::{external, invalid},
 };
-use historian_model::Tag;
+use historian_model::{Tag, TagScope};
 use historian_query::{QueryError, QueryLimits};
 
 /// Scans that one statement may have open at the same time.
@@ -139,6 +139,11 @@ pub fn want(state: &dyn Session, tags: &[Arc<Tag>]) {
 /// When it has not.
 pub fn go_on(bounds: Option<&StatementLimits>) -> Result<()> {
     bounds.map_or(Ok(()), StatementLimits::go_on)
+}
+
+/// The tags that who asks the statement may see: none where that is not known.
+pub fn scope(bounds: Option<&StatementLimits>) -> TagScope {
+    bounds.map_or(TagScope::Nothing, |bounds| bounds.limits.scope.clone())
 }
 
 struct Entered(Arc<AtomicUsize>);

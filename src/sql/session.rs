@@ -9,7 +9,7 @@ use arrow::{
     temporal_conversions::timestamp_ns_to_datetime,
 };
 use datafusion::{
-    catalog::{CatalogProvider, MemoryCatalogProvider},
+    catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList},
     execution::{
         FunctionRegistry, SessionState, SessionStateBuilder,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
@@ -52,22 +52,29 @@ pub fn base(query: &QueryEngine, catalog: &Arc<Catalog>, tables: &Arc<Tables>, o
     }
     let mut state = builder.build();
 
-    let ours = MemoryCatalogProvider::new();
-    // A fresh catalog has no schema of that name.
-    let _ = ours.register_schema(SCHEMA, tables.clone());
-    let ours = Arc::new(ours);
-    state.catalog_list().register_catalog(CATALOG.to_owned(), ours.clone());
     aggregate::register(&mut state);
     // Registering fails for registries that cannot; a session's can.
     let _ = state.register_expr_planner(Arc::new(dialect::Operators));
     function::register(&mut state, query, catalog, options);
-    let _ = ours.register_schema(INFORMATION_SCHEMA, Arc::new(InformationSchema::new(&state, tables)));
+    // After the functions, of which the information schema tells.
+    let ours = schemas(&state, tables);
+    state.catalog_list().register_catalog(CATALOG.to_owned(), ours);
     state
+}
+
+/// The schemas that statements read: the tables, and what tells of them.
+fn schemas(state: &SessionState, tables: &Arc<Tables>) -> Arc<dyn CatalogProvider> {
+    let ours = MemoryCatalogProvider::new();
+    // A fresh catalog has no schema of that name.
+    let _ = ours.register_schema(SCHEMA, tables.clone());
+    let _ = ours.register_schema(INFORMATION_SCHEMA, Arc::new(InformationSchema::new(state, tables)));
+    Arc::new(ours)
 }
 
 /// A state for one statement.
 pub fn of_statement(
     base: &SessionState,
+    tables: &Tables,
     options: &SqlOptions,
     all: &Arc<GreedyMemoryPool>,
     statement: &Statement,
@@ -83,7 +90,15 @@ pub fn of_statement(
     if !statement.zone.is_empty() {
         config.options_mut().execution.time_zone = Some(statement.zone.to_string());
     }
-    let mut state = planning::ending_with(base, bounds).with_config(config).with_runtime_env(runtime).build();
+    let mut builder = planning::ending_with(base, bounds).with_config(config).with_runtime_env(runtime);
+    let scope = &bounds.limits().scope;
+    if !scope.is_everything() {
+        // Views have columns of tags; somebody who sees some tags only has views of these.
+        let all = MemoryCatalogProviderList::new();
+        all.register_catalog(CATALOG.to_owned(), schemas(base, &Arc::new(tables.within(scope))));
+        builder = builder.with_catalog_list(Arc::new(all));
+    }
+    let mut state = builder.build();
     let options = state.config_options().clone();
     let properties = state.execution_props_mut();
     properties.query_execution_start_time = timestamp_ns_to_datetime(statement.now.0).map(|time| time.and_utc());

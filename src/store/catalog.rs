@@ -2,21 +2,24 @@
 //!
 //! Ids count up from 1 and are never used again: a deleted tag leaves a tombstone that keeps its id.
 //!
-//! Readers take the version of the moment, which never changes, and wait for nobody; a change makes the next version.
+//! Readers take the version of the moment, which never changes, and wait for nobody; a change makes the next version. Names are looked up
+//! through a [`CatalogView`], of the tags that somebody may see.
 
 mod ids;
 mod names;
 mod version;
+mod view;
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use self::version::{CatalogVersion, states_bytes};
+pub use self::view::CatalogView;
 use super::{AuditEntry, Store, StoreError, audit};
-use historian_model::{Clock, Tag, TagDefinition, TagId, TagName, TagSelection, Timestamp, ValueType};
+use historian_model::{Clock, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType};
 
 /// Why the catalog refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -109,56 +112,12 @@ impl Catalog {
         })
     }
 
-    pub fn get(&self, name: &str) -> Option<Arc<Tag>> {
+    fn get(&self, name: &str) -> Option<Arc<Tag>> {
         self.tags.load().get(name).cloned()
     }
 
     pub fn by_id(&self, id: TagId) -> Option<Arc<Tag>> {
         self.tags.load().by_id(id).cloned()
-    }
-
-    /// Tags selected, in the order of their names, each once; and the exact names that no tag has.
-    pub fn select(&self, selection: &TagSelection) -> (Vec<Arc<Tag>>, Vec<String>) {
-        let Ok(selected) = self.select_while(selection, &|| Ok::<(), Infallible>(()));
-        selected
-    }
-
-    /// As [`Catalog::select`], where every few hundred names it is asked whether to go on.
-    ///
-    /// # Errors
-    /// That of `go_on`.
-    pub fn select_while<E>(&self, selection: &TagSelection, go_on: &dyn Fn() -> Result<(), E>) -> Result<(Vec<Arc<Tag>>, Vec<String>), E> {
-        let tags = self.tags.load_full();
-        let mut selected = Vec::new();
-        tags.walk(selection, None, go_on, &mut |tag| {
-            selected.push(tag.clone());
-            true
-        })?;
-        let unknown = selection.named().filter(|name| tags.get(name).is_none()).map(str::to_owned).collect();
-        Ok((selected, unknown))
-    }
-
-    /// Up to `limit` tags in the order of their names that are selected and pass `keep`, starting after the name `after`.
-    ///
-    /// # Errors
-    /// That of `go_on`, which is asked every few hundred names.
-    pub fn page<E>(
-        &self,
-        selection: &TagSelection,
-        after: Option<&str>,
-        limit: usize,
-        keep: &dyn Fn(&Tag) -> bool,
-        go_on: &dyn Fn() -> Result<(), E>,
-    ) -> Result<Vec<Arc<Tag>>, E> {
-        let tags = self.tags.load_full();
-        let mut page = Vec::new();
-        tags.walk(selection, after, go_on, &mut |tag| {
-            if page.len() < limit && keep(tag) {
-                page.push(tag.clone());
-            }
-            page.len() < limit
-        })?;
-        Ok(page)
     }
 
     /// Ids of all tags, ascending.
@@ -413,9 +372,11 @@ fn validate(definition: &TagDefinition) -> Result<(), CatalogError> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
     use crate::MemoryStore;
-    use historian_model::{ManualClock, tag::TagSource};
+    use historian_model::{ManualClock, TagScope, TagSelection, tag::TagSource};
 
     fn definition(name: &str) -> TagDefinition {
         TagDefinition::new(TagName::new(name).unwrap(), ValueType::F64)
@@ -444,10 +405,11 @@ mod tests {
     fn selection_is_in_name_order_without_repeats_and_names_what_is_unknown() {
         let catalog = open(&Arc::new(MemoryStore::default()));
         catalog.get_or_create(vec![definition("b/x"), definition("a/y"), definition("a/x")]).unwrap();
-        let (tags, unknown) = catalog.select(&TagSelection::parse(&["a/*", "a/x", "nope", "b/x"]).unwrap());
+        let (tags, unknown) = catalog.within(&TagScope::Everything).select(&TagSelection::parse(&["a/*", "a/x", "nope", "b/x"]).unwrap());
         assert_eq!(tags.iter().map(|tag| tag.name().as_str()).collect::<Vec<_>>(), ["a/x", "a/y", "b/x"]);
         assert_eq!(unknown, ["nope"]);
-        let Ok(page) = catalog.page(&TagSelection::all(), Some("a/x"), 1, &|_| true, &|| Ok::<(), Infallible>(()));
+        let Ok(page) =
+            catalog.within(&TagScope::Everything).page(&TagSelection::all(), Some("a/x"), 1, &|_| true, &|| Ok::<(), Infallible>(()));
         assert_eq!(page[0].name().as_str(), "a/y");
     }
 
@@ -464,7 +426,7 @@ mod tests {
             assert!(catalog.get("n0000").is_some());
             Ok::<(), Infallible>(())
         };
-        let Ok((tags, _)) = catalog.select_while(&TagSelection::all(), &go_on);
+        let Ok((tags, _)) = catalog.within(&TagScope::Everything).select_while(&TagSelection::all(), &go_on);
         assert_eq!((tags.len(), asked.get()), (1_000, 3));
         assert!(tags.iter().map(|tag| tag.name().to_string()).eq((0..1_000).map(|n| format!("n{n:04}"))));
         assert_eq!(catalog.len(), 1_000);

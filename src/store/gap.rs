@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use historian_model::Timestamp;
+use historian_model::{TagScope, Timestamp};
 
 /// Why samples are absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,6 +28,13 @@ pub enum GapReason {
     /// Stored samples were damaged or lost.
     #[default]
     DataLoss,
+}
+
+impl Gap {
+    /// Whether somebody may know of it who sees the tags of a scope. A gap of no tag may be in any.
+    pub fn is_within(&self, scope: &TagScope) -> bool {
+        self.tag.as_deref().map_or(scope.is_everything(), |tag| scope.has(tag))
+    }
 }
 
 impl GapReason {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle};
 
-use historian_api::{self as api, Admin, AdminStatus, ApiLimits, ClientMemory, Metrics, Services, WorkThreads};
+use historian_api::{self as api, Access, Admin, AdminStatus, ApiLimits, ClientMemory, Metrics, Services, WorkThreads};
 use historian_collector::DeviceStatus;
 use historian_ingest::Ingest;
 use historian_model::{Timestamp, sink::WriteError};
@@ -62,10 +62,11 @@ pub fn services(historian: &TestHistorian, limits: ApiLimits, devices: Vec<Arc<D
         query: QueryEngine::new(ingest.reader()),
         tables: TableOptions::default(),
         clock: historian.clock.clone(),
+        access: Access::default(),
         devices: Arc::new(move || devices.clone()),
         admin: Arc::new(Administration { ingest, start_time: historian.clock.now() }),
         memory: ClientMemory::new(limits.memory_bytes_max),
-        work: WorkThreads::new().expect("threads start"),
+        work: WorkThreads::new(|| ()).expect("threads start"),
         limits,
         metrics: Arc::new(Metrics::new()),
     }

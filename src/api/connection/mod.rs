@@ -8,6 +8,7 @@
 mod accept;
 mod allowance;
 mod frame;
+pub mod fuzz;
 mod gate;
 mod http2;
 mod reason;

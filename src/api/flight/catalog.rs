@@ -49,7 +49,7 @@ pub fn list(services: &Services, selection: &TagSelection, limits: &QueryLimits,
     let mut after: Option<String> = None;
     loop {
         resolve::go_on(limits)?;
-        let page = services.catalog.page(selection, after.as_deref(), PAGE, &|_| true, &|| resolve::go_on(limits))?;
+        let page = services.catalog.within(&limits.scope).page(selection, after.as_deref(), PAGE, &|_| true, &|| resolve::go_on(limits))?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.name().as_str().to_owned());
         for tag in &page {

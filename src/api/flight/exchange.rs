@@ -42,7 +42,7 @@ pub async fn start(api: &Arc<Api>, caller: &Caller, mut messages: Streaming<Flig
     });
     let query = query.await?;
     let (services, draining, runtime) = (api.services.clone(), api.draining.clone(), Handle::current());
-    let stream = api.stream(caller, move |limits, emitter| {
+    let stream = api.start(caller, move |limits, emitter| {
         let decoder = FlightDecoder::checked(services.limits.decode_allowance(), check_schema);
         let mut join = Join { services: &services, query, decoder, encoder: None, rows: 0 };
         let mut source = MessageSource { messages, runtime, draining };

@@ -41,10 +41,11 @@ pub fn resolve_path(services: &Services, path: &[String], limits: &QueryLimits) 
     let whole = path.join("/");
     let below = path.split_first().filter(|(first, _)| first.as_str() == "tags").map(|(_, rest)| rest.join("/"));
     let all = ["**".to_owned()];
-    let tags = match (services.catalog.get(&whole), &below) {
+    let catalog = services.catalog.within(&limits.scope);
+    let tags = match (catalog.get(&whole), &below) {
         (Some(tag), _) => vec![tag],
         (None, Some(below)) if below.is_empty() => Asker::new(services, limits).tags(&all)?.tags,
-        (None, Some(below)) => vec![services.catalog.get(below).ok_or_else(|| status::tags_not_found(std::slice::from_ref(below)))?],
+        (None, Some(below)) => vec![catalog.get(below).ok_or_else(|| status::tags_not_found(std::slice::from_ref(below)))?],
         (None, None) if whole.is_empty() => return Err(status::invalid("descriptor", "the path is empty; name a tag, or use a command")),
         (None, None) => return Err(status::tags_not_found(&[whole])),
     };

@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod decode;
 pub mod encode;
 mod exchange;
+pub mod fuzz;
 pub mod get;
 pub mod group;
 mod handshake;
@@ -101,12 +102,11 @@ impl FlightService for Flight {
             return self.subscribe(&caller, request.clone()).await;
         }
         let services = self.0.services.clone();
-        // Resolved before the answer starts, so that a bad request is the answer and not the end of a stream.
-        let query = self.0.bounded(&caller, move |limits| info::resolve(&services, command, part.as_ref(), limits)).await?;
-        let engine = self.0.services.query.clone();
-        let stream = self.0.stream(&caller, move |limits, emitter| get::run(&engine, query.as_ref(), compression, limits, emitter));
-        let stream = stream.await?;
-        Ok(Response::new(Box::pin(stream)))
+        let stream = self.0.stream(&caller, move |limits, emitter| {
+            let query = info::resolve(&services, command, part.as_ref(), limits)?;
+            get::run(&services.query, query.as_ref(), compression, limits, emitter)
+        });
+        Ok(Response::new(Box::pin(stream.await?)))
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
@@ -129,18 +129,16 @@ impl FlightService for Flight {
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
         let (caller, criteria) = Caller::take(request);
         let services = self.0.services.clone();
-        let selection = self.0.bounded(&caller, {
-            let services = services.clone();
-            move |limits| catalog::selection(&criteria, &services, limits)
+        let stream = self.0.stream(&caller, move |limits, emitter| {
+            let selection = catalog::selection(&criteria, &services, limits)?;
+            catalog::list(&services, &selection, limits, emitter)
         });
-        let selection = selection.await?;
-        let stream = self.0.stream(&caller, move |limits, emitter| catalog::list(&services, &selection, limits, emitter)).await?;
-        Ok(Response::new(Box::pin(stream)))
+        Ok(Response::new(Box::pin(stream.await?)))
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
         let (caller, messages) = Caller::take(request);
-        put::start(self.0.clone(), caller.client, messages).await.map(Response::new)
+        put::start(self.0.clone(), caller, messages).await.map(Response::new)
     }
 
     async fn list_actions(&self, _request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
@@ -149,10 +147,10 @@ impl FlightService for Flight {
     }
 
     async fn handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
-        handshake::told();
-        let token = handshake::token(request.metadata());
-        let mut response: Response<Self::HandshakeStream> = Response::new(Box::pin(handshake::answers(request.into_inner())));
-        if let Some((name, value)) = token {
+        let services = self.0.services.clone();
+        let header = handshake::header(&services, request.metadata())?;
+        let mut response: Response<Self::HandshakeStream> = Response::new(Box::pin(handshake::answers(services, request.into_inner())));
+        if let Some((name, value)) = header {
             response.metadata_mut().insert(name, value);
         }
         Ok(response)

@@ -1,6 +1,6 @@
 //! `DoPut`: record batches into the sample sink, one durable acknowledgement per batch, in order.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow_flight::{FlightData, PutResult, flight_descriptor::DescriptorType};
@@ -9,7 +9,7 @@ use tonic::{Status, Streaming};
 
 use super::{decode::FlightDecoder, group};
 use crate::{
-    Api, Services,
+    Api, Caller, Services, access,
     command::{Command, Form},
     status,
     stream::ResponseStream,
@@ -19,26 +19,28 @@ use crate::{
         stream::{self, WriteReader},
     },
 };
+use historian_access::{Principal, Right};
 use historian_format::journal::JOURNAL_RECORD_SAMPLES_MAX;
-use historian_model::sink::WriteError;
+use historian_model::{TagScope, sink::WriteError};
 
 /// Starts a write stream; the stream that comes back is that of its acknowledgements.
 ///
 /// # Errors
 /// When the stream ends before its first message, or the command in it is no write.
-pub async fn start(api: Arc<Api>, client: IpAddr, mut messages: Streaming<FlightData>) -> Result<ResponseStream<PutResult>, Status> {
+pub async fn start(api: Arc<Api>, caller: Caller, mut messages: Streaming<FlightData>) -> Result<ResponseStream<PutResult>, Status> {
     let Some(first) = messages.message().await? else {
         return Err(status::invalid("", "the stream is empty; its first message carries the descriptor and the schema"));
     };
     if let Some(descriptor) = &first.flight_descriptor
         && let Some(command) = super::sql::command(&descriptor.cmd, api.limits())?
     {
-        return super::sql::bind(api, command, first, messages).await;
+        return super::sql::bind(api, &caller.principal, command, first, messages).await;
     }
     let (options, form) = command(&first, &api)?;
-    let reader = BatchReader { decoder: FlightDecoder::new(api.limits().decode_allowance()), options };
+    access::require(&caller.principal, Right::Write)?;
+    let reader = BatchReader { decoder: FlightDecoder::new(api.limits().decode_allowance()), options, principal: caller.principal };
     let messages = futures::stream::iter([Ok(first)]).chain(messages);
-    Ok(Box::pin(stream::start(api, client, reader, messages, move |written| answer(written, form))))
+    Ok(Box::pin(stream::start(api, caller.client, reader, messages, move |written| answer(written, form))))
 }
 
 fn command(first: &FlightData, api: &Api) -> Result<(Options, Form), Status> {
@@ -58,6 +60,7 @@ fn command(first: &FlightData, api: &Api) -> Result<(Options, Form), Status> {
 struct BatchReader {
     decoder: FlightDecoder,
     options: Options,
+    principal: Principal,
 }
 
 impl WriteReader for BatchReader {
@@ -68,7 +71,8 @@ impl WriteReader for BatchReader {
     }
 
     fn read(&mut self, services: &Services, message: FlightData) -> Result<Option<PreparedWrite>, Status> {
-        self.decoder.message(&message)?.map(|batch| prepare(services, &batch, self.options)).transpose()
+        services.access.still(&self.principal, &*services.clock)?;
+        self.decoder.message(&message)?.map(|batch| prepare(services, self.principal.scope(Right::Write), &batch, self.options)).transpose()
     }
 }
 
@@ -77,13 +81,13 @@ fn answer(written: WriteOutcome, form: Form) -> PutResult {
 }
 
 /// The samples of a batch, which is taken whole or not at all. Blocks on the catalog.
-fn prepare(services: &Services, batch: &RecordBatch, options: Options) -> Result<PreparedWrite, Status> {
+fn prepare(services: &Services, writable: &TagScope, batch: &RecordBatch, options: Options) -> Result<PreparedWrite, Status> {
     // What the sink would refuse, before it is copied.
     let (found, limit) = (batch.num_rows(), JOURNAL_RECORD_SAMPLES_MAX);
     if found > limit {
         return Err(status::from_write(&WriteError::TooLarge { found, limit }));
     }
-    let mut draft = WriteDraft::new(services, options);
+    let mut draft = WriteDraft::new(services, writable, options);
     let grouped = group::group(batch, &mut |names, value_type| draft.tags(names, value_type))?;
     draft.add_fitted(grouped);
     draft.prepare()

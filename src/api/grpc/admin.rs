@@ -1,6 +1,9 @@
 //! `AdminService`: state of the service, compaction, upkeep; and the health status that follows from the same state.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use historian_proto::v1::{self, admin_service_server::AdminService};
 use tokio_util::sync::CancellationToken;
@@ -38,8 +41,18 @@ impl AdminService for AdminRpc {
     }
 
     async fn compact(&self, _request: Request<v1::CompactRequest>) -> Result<Response<v1::CompactResponse>, Status> {
-        let admin = self.0.services.admin.clone();
+        let asked = Instant::now();
+        // One at a time; those who asked before one began share it. Each makes chunks of what there is, and writes wait for it.
+        let mut compacted = self.0.compacted.lock().await;
+        if let Some((began, chunks_sealed)) = *compacted
+            && began >= asked
+        {
+            return Ok(Response::new(v1::CompactResponse { chunks_sealed }));
+        }
+        let (admin, began) = (self.0.services.admin.clone(), Instant::now());
         let chunks_sealed = blocking(move || admin.compact().map_err(|error| status::from_write(&error))).await?;
+        *compacted = Some((began, chunks_sealed));
+        drop(compacted);
         Ok(Response::new(v1::CompactResponse { chunks_sealed }))
     }
 
@@ -80,7 +93,8 @@ impl AdminService for AdminRpc {
     }
 
     async fn list_gaps(&self, request: Request<v1::ListGapsRequest>) -> Result<Response<v1::ListGapsResponse>, Status> {
-        gap::list(&self.0, request.get_ref()).await.map(Response::new)
+        let (caller, request) = Caller::take(request);
+        gap::list(&self.0, &caller.principal, &request).await.map(Response::new)
     }
 }
 

@@ -23,10 +23,11 @@ impl Queries {
     async fn tag_by_tag<K: TagByTag>(&self, request: Request<K::Request>) -> Result<Response<ResponseStream<K::Message>>, Status> {
         let (caller, request) = Caller::take(request);
         let services = self.0.services.clone();
-        let (query, missing) = self.0.bounded(&caller, move |limits| K::resolve_for_tags(&Asker::new(&services, limits), request)).await?;
-        let engine = self.0.services.query.clone();
-        let stream = self.0.stream(&caller, move |limits, emitter| kind::answer(&query, missing, &engine, limits, emitter)).await?;
-        Ok(Response::new(Box::pin(stream)))
+        let stream = self.0.stream(&caller, move |limits, emitter| {
+            let (query, missing) = K::resolve_for_tags(&Asker::new(&services, limits), request)?;
+            kind::answer(&query, missing, &services.query, limits, emitter)
+        });
+        Ok(Response::new(Box::pin(stream.await?)))
     }
 }
 

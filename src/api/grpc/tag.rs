@@ -6,11 +6,11 @@ use historian_proto::v1::{self, tag_service_server::TagService};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Api, Caller, Services, answer, blocking, convert, filter,
+    Api, Caller, Services, access, answer, blocking, convert, filter,
     page_token::{self, request_sum},
-    principal::principal,
     resolve, status,
 };
+use historian_access::{Principal, Right};
 use historian_model::{Tag, TagDefinition, TagName, TimeBounds, ValueType};
 use historian_query::{Extent, QueryLimits};
 use historian_store::AuditEntry;
@@ -25,7 +25,9 @@ const CHANGEABLE: [&str; 6] = ["unit", "description", "stepped", "range_low", "r
 #[tonic::async_trait]
 impl TagService for TagRpc {
     async fn create_tag(&self, request: Request<v1::CreateTagRequest>) -> Result<Response<v1::CreateTagResponse>, Status> {
-        let tag = request.into_inner().tag.ok_or_else(|| status::invalid("tag", "the tag is missing"))?;
+        let (caller, request) = Caller::take(request);
+        let tag = request.tag.ok_or_else(|| status::invalid("tag", "the tag is missing"))?;
+        access::require_to_make(&caller.principal, Right::Configure, &tag.name)?;
         let definition = definition(tag)?;
         let catalog = self.0.services.catalog.clone();
         let created = blocking(move || catalog.create(definition).map_err(|error| status::from_catalog(&error))).await?;
@@ -33,8 +35,8 @@ impl TagService for TagRpc {
     }
 
     async fn get_tag(&self, request: Request<v1::GetTagRequest>) -> Result<Response<v1::GetTagResponse>, Status> {
-        let name = request.into_inner().name;
-        match self.0.services.catalog.get(&name) {
+        let (caller, v1::GetTagRequest { name }) = Caller::take(request);
+        match self.0.services.catalog.within(caller.principal.scope(Right::Read)).get(&name) {
             Some(tag) => Ok(Response::new(v1::GetTagResponse { tag: Some(message(&tag)) })),
             None => Err(status::tags_not_found(&[name])),
         }
@@ -47,8 +49,9 @@ impl TagService for TagRpc {
     }
 
     async fn update_tag(&self, request: Request<v1::UpdateTagRequest>) -> Result<Response<v1::UpdateTagResponse>, Status> {
-        let v1::UpdateTagRequest { tag, update_mask } = request.into_inner();
+        let (caller, v1::UpdateTagRequest { tag, update_mask }) = Caller::take(request);
         let wanted = tag.ok_or_else(|| status::invalid("tag", "the tag is missing"))?;
+        access::require_on(&caller.principal, Right::Configure, &wanted.name)?;
         let paths = update_mask.map(|mask| mask.paths).unwrap_or_default();
         if let Some(path) = paths.iter().find(|path| !CHANGEABLE.contains(&path.as_str())) {
             let shown: String = path.chars().take(80).collect();
@@ -56,24 +59,29 @@ impl TagService for TagRpc {
         }
         let catalog = self.0.services.catalog.clone();
         let updated = blocking(move || {
-            let current = catalog.get(&wanted.name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&wanted.name)))?;
+            let seen = catalog.within(caller.principal.scope(Right::Configure));
+            let current = seen.get(&wanted.name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&wanted.name)))?;
             let definition = changed(&current.definition, wanted, &paths)?;
-            catalog.update_by(&principal(), definition).map_err(|error| status::from_catalog(&error))
+            catalog.update_by(caller.principal.name(), definition).map_err(|error| status::from_catalog(&error))
         })
         .await?;
         Ok(Response::new(v1::UpdateTagResponse { tag: Some(message(&updated)) }))
     }
 
     async fn retype_tag(&self, request: Request<v1::RetypeTagRequest>) -> Result<Response<v1::RetypeTagResponse>, Status> {
-        let v1::RetypeTagRequest { name, value_type: number, suffix } = request.into_inner();
+        let (caller, v1::RetypeTagRequest { name, value_type: number, suffix }) = Caller::take(request);
+        access::require_on(&caller.principal, Right::Configure, &name)?;
         let wanted = value_type(number)?
             .ok_or_else(|| status::invalid("value_type", "the value type is missing; one of F64, F32, I64, U64, BOOL, STRING, STATE"))?;
         let services = self.0.services.clone();
         let (tag, kept, collected) = blocking(move || {
             let catalog = &services.catalog;
-            let old = catalog.get(&name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&name)))?;
+            let seen = catalog.within(caller.principal.scope(Right::Configure));
+            let old = seen.get(&name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&name)))?;
             let suffix = if suffix.is_empty() { format!("_{}", old.value_type()) } else { suffix };
-            let (tag, kept) = catalog.retype(&principal(), &name, wanted, &suffix).map_err(|error| status::from_catalog(&error))?;
+            access::require_to_make(&caller.principal, Right::Configure, &format!("{name}{suffix}"))?;
+            let (tag, kept) =
+                catalog.retype(caller.principal.name(), &name, wanted, &suffix).map_err(|error| status::from_catalog(&error))?;
             let collected = services.admin.collect_into(&tag);
             Ok((tag, kept, collected))
         })
@@ -82,10 +90,11 @@ impl TagService for TagRpc {
     }
 
     async fn delete_tag(&self, request: Request<v1::DeleteTagRequest>) -> Result<Response<v1::DeleteTagResponse>, Status> {
-        let name = request.into_inner().name;
+        let (caller, v1::DeleteTagRequest { name }) = Caller::take(request);
+        access::require_on(&caller.principal, Right::Configure, &name)?;
         let services = self.0.services.clone();
         blocking(move || {
-            let told = last_words(&services, &name)?;
+            let told = last_words(&services, &caller.principal, &name)?;
             services.catalog.delete(&name, told).map_err(|error| status::from_catalog(&error))
         })
         .await?;
@@ -107,7 +116,7 @@ fn page(services: &Services, mut request: v1::ListTagsRequest, limits: &QueryLim
     let after = page_token::start_of_list(sum, &token)?;
     let (keep, go_on) = (|tag: &Tag| conditions.matches(tag), || resolve::go_on(limits));
     // One more than the page, to know whether there is another.
-    let found = services.catalog.page(&selection, after.as_deref(), page_size + 1, &keep, &go_on)?;
+    let found = services.catalog.within(&limits.scope).page(&selection, after.as_deref(), page_size + 1, &keep, &go_on)?;
     let mut tags = Vec::new();
     // A page ends before it grows past what a client takes.
     let kept = answer::fitting(found.iter().take(page_size).map(|tag| {
@@ -123,8 +132,9 @@ fn page(services: &Services, mut request: v1::ListTagsRequest, limits: &QueryLim
 }
 
 /// What a tag that goes held, for the audit log.
-fn last_words(services: &Services, name: &str) -> Result<AuditEntry, Status> {
-    let tag = services.catalog.get(name).ok_or_else(|| status::tags_not_found(&[name.to_owned()]))?;
+fn last_words(services: &Services, principal: &Principal, name: &str) -> Result<AuditEntry, Status> {
+    let tag =
+        services.catalog.within(principal.scope(Right::Configure)).get(name).ok_or_else(|| status::tags_not_found(&[name.to_owned()]))?;
     let TagDefinition { value_type, unit, description, .. } = &tag.definition;
     let mut detail = format!("tag id {}, {value_type}", tag.id.0);
     if !unit.is_empty() {
@@ -141,7 +151,7 @@ fn last_words(services: &Services, name: &str) -> Result<AuditEntry, Status> {
     detail += "; its superseded versions went with it";
     let range = extent.bounds.map(TimeBounds::to_range);
     Ok(AuditEntry {
-        principal: principal(),
+        principal: principal.name().to_owned(),
         start: range.map(|range| range.start.0),
         end: range.map(|range| range.end.0),
         samples: extent.samples,

@@ -11,6 +11,9 @@ use prost::Message;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use historian_access::{Principal, Right};
+use historian_model::TagScope;
+
 use crate::{
     Api, Caller, Services, answer, blocking,
     write::{
@@ -26,8 +29,9 @@ pub struct Writes(pub Arc<Api>);
 #[tonic::async_trait]
 impl WriteService for Writes {
     async fn write_samples(&self, request: Request<WriteSamplesRequest>) -> Result<Response<WriteSamplesResponse>, Status> {
+        let (caller, request) = Caller::take(request);
         let services = self.0.services.clone();
-        let prepared = blocking(move || prepare(&services, request.into_inner())).await?;
+        let prepared = blocking(move || prepare(&services, caller.principal.scope(Right::Write), request)).await?;
         prepared.write(self.0.services.clone()).await.map(response).map(Response::new)
     }
 
@@ -38,7 +42,7 @@ impl WriteService for Writes {
         request: Request<Streaming<WriteSamplesStreamRequest>>,
     ) -> Result<Response<Self::WriteSamplesStreamStream>, Status> {
         let (caller, messages) = Caller::take(request);
-        Ok(Response::new(Box::pin(stream::start(self.0.clone(), caller.client, StreamReader, messages, streamed))))
+        Ok(Response::new(Box::pin(stream::start(self.0.clone(), caller.client, StreamReader(caller.principal), messages, streamed))))
     }
 
     async fn delete_range(&self, request: Request<v1::DeleteRangeRequest>) -> Result<Response<v1::DeleteRangeResponse>, Status> {
@@ -47,13 +51,14 @@ impl WriteService for Writes {
     }
 
     async fn replace_range(&self, request: Request<v1::ReplaceRangeRequest>) -> Result<Response<v1::ReplaceRangeResponse>, Status> {
-        correct::replace_range(self.0.services.clone(), request.into_inner()).await.map(Response::new)
+        let (caller, request) = Caller::take(request);
+        correct::replace_range(self.0.services.clone(), caller.principal, request).await.map(Response::new)
     }
 }
 
 /// The samples that fit their tags; the others are rows of the answer. Blocks on the catalog.
-fn prepare(services: &Services, request: WriteSamplesRequest) -> Result<PreparedWrite, Status> {
-    let mut draft = WriteDraft::new(services, Options::from_proto(&request.options.unwrap_or_default())?);
+fn prepare(services: &Services, writable: &TagScope, request: WriteSamplesRequest) -> Result<PreparedWrite, Status> {
+    let mut draft = WriteDraft::new(services, writable, Options::from_proto(&request.options.unwrap_or_default())?);
     for mut message in request.samples {
         let tag = std::mem::take(&mut message.tag);
         let added = sample::from_proto(message).and_then(|samples| draft.add(&tag, samples));
@@ -71,8 +76,8 @@ fn response(written: WriteOutcome) -> WriteSamplesResponse {
     WriteSamplesResponse { watermark, samples, failures: answer::failures(failures, more), rejected, rejections }
 }
 
-/// Reads the messages of a stream.
-struct StreamReader;
+/// Reads the messages of a stream of somebody.
+struct StreamReader(Principal);
 
 impl WriteReader for StreamReader {
     type Message = WriteSamplesStreamRequest;
@@ -82,8 +87,9 @@ impl WriteReader for StreamReader {
     }
 
     fn read(&mut self, services: &Services, message: WriteSamplesStreamRequest) -> Result<Option<PreparedWrite>, Status> {
+        services.access.still(&self.0, &*services.clock)?;
         let WriteSamplesStreamRequest { options, samples } = message;
-        prepare(services, WriteSamplesRequest { options, samples }).map(Some)
+        prepare(services, self.0.scope(Right::Write), WriteSamplesRequest { options, samples }).map(Some)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Who asks, and when: what requests of all kinds are resolved against. Rights of the caller will stand here, and end in [`Asker::tags`].
+//! Who asks, and when: what requests of all kinds are resolved against. The limits of a query carry the tags that the caller may read;
+//! [`Asker::tags`] finds no others.
 
 use tonic::Status;
 

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     ops::Range,
     sync::{Arc, OnceLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arrow::{
@@ -22,9 +22,13 @@ use super::{
     contract::{Door, QueryKind, Resolved, UnknownNames, refused as not_planned},
 };
 use crate::{Api, Caller, Services, resolve, sample, status, stream::ResponseStream};
-use historian_model::{Samples, Tag, TagId, TagSelection, Value, Values};
+use historian_access::Right;
+use historian_model::{Samples, Tag, TagId, TagScope, TagSelection, Value, Values};
 use historian_query::{INTEGER_DIGITS, QueryLimits};
 use historian_read::feed::{FeedError, Follower};
+
+/// How often it is looked whether a subscriber may still follow.
+const TOKENS_ASKED_EVERY: Duration = Duration::from_secs(5);
 
 /// What a subscriber gets at once, in the order of writing; or current values, with the position 0.
 pub struct Delivery {
@@ -169,7 +173,12 @@ pub async fn follow<T: Send + 'static>(
     });
     tokio::spawn(async move {
         let _place = place;
-        let mut tags = SubscribedTags { selection, known: HashMap::new(), delivered: follower.position() };
+        let mut tags = SubscribedTags {
+            selection,
+            scope: caller.principal.scope(Right::Read).clone(),
+            known: HashMap::new(),
+            delivered: follower.position(),
+        };
         let mut first = if request.current {
             let current = api.bounded(&caller, {
                 let (services, patterns) = (services.clone(), request.tags.clone());
@@ -194,10 +203,18 @@ pub async fn follow<T: Send + 'static>(
                     () = draining.cancelled() => false,
                     () = sender.closed() => return,
                     more = follower.wait() => more,
+                    // Where nothing is written, too, nobody follows whose token has gone.
+                    () = tokio::time::sleep(TOKENS_ASKED_EVERY) => match services.access.still(&caller.principal, &*services.clock) {
+                        Ok(()) => continue,
+                        Err(refused) => return drop(failure.set(refused)),
+                    },
                 };
                 if !more {
                     let message = format!("the historian is stopping; resume behind position {}", follower.position());
                     return drop(failure.set(status::unavailable(message)));
+                }
+                if let Err(refused) = services.access.still(&caller.principal, &*services.clock) {
+                    return drop(failure.set(refused));
                 }
                 let (services, limits) = (services.clone(), api.query_limits(&caller));
                 let threads = services.work.clone();
@@ -240,6 +257,8 @@ pub async fn follow<T: Send + 'static>(
 /// Tags by id, and whether they are selected.
 struct SubscribedTags {
     selection: TagSelection,
+    /// What the subscriber may read.
+    scope: TagScope,
     known: HashMap<TagId, Option<Arc<Tag>>>,
     /// Position of what was delivered last; at first where the subscription begins.
     delivered: u64,
@@ -247,8 +266,10 @@ struct SubscribedTags {
 
 impl SubscribedTags {
     fn selected(&mut self, services: &Services, id: TagId) -> Option<Arc<Tag>> {
-        let SubscribedTags { selection, known, .. } = self;
-        let found = known.entry(id).or_insert_with(|| services.catalog.by_id(id).filter(|tag| selection.matches(tag.name().as_str())));
+        let SubscribedTags { selection, scope, known, .. } = self;
+        let found = known
+            .entry(id)
+            .or_insert_with(|| services.catalog.within(scope).by_id(id).filter(|tag| selection.matches(tag.name().as_str())));
         found.clone()
     }
 }

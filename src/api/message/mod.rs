@@ -5,6 +5,7 @@
 //! `INVALID_ARGUMENT`.
 
 mod answer;
+pub mod fuzz;
 mod incoming;
 mod request;
 mod shapes;

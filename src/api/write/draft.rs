@@ -7,13 +7,15 @@ use tonic::Status;
 use super::{Options, incoming::IncomingSamples, new_tag::NewTags, refusal::TagRefusal};
 use crate::{Services, status};
 use historian_model::{
-    SampleBatch, Tag, ValueType, Values,
+    SampleBatch, Tag, TagScope, ValueType, Values,
     sink::{Acknowledgement, Rejected},
 };
 
 /// A write that a door puts together. Blocks on the catalog.
 pub struct WriteDraft<'a> {
     services: &'a Services,
+    /// What the writer may write: tags that are there, and those that are to be made.
+    writable: &'a TagScope,
     options: Options,
     batch: SampleBatch,
     new: NewTags,
@@ -40,8 +42,8 @@ pub struct RefusedTag {
 }
 
 impl<'a> WriteDraft<'a> {
-    pub fn new(services: &'a Services, options: Options) -> WriteDraft<'a> {
-        WriteDraft { services, options, batch: SampleBatch::default(), new: NewTags::default(), refused: RefusedTags::default() }
+    pub fn new(services: &'a Services, writable: &'a TagScope, options: Options) -> WriteDraft<'a> {
+        WriteDraft { services, writable, options, batch: SampleBatch::default(), new: NewTags::default(), refused: RefusedTags::default() }
     }
 
     /// The tag of this name. Where there is none and the write makes tags, one that is to be made; the first who asks says its type.
@@ -49,7 +51,11 @@ impl<'a> WriteDraft<'a> {
     /// # Errors
     /// When there is no such tag, or can be none.
     pub fn tag(&mut self, name: &str, value_type: ValueType) -> Result<Arc<Tag>, TagRefusal> {
-        match self.services.catalog.get(name) {
+        // Said of the name, whether or not there is such a tag.
+        if !self.writable.has(name) {
+            return Err(TagRefusal::NotPermitted);
+        }
+        match self.services.catalog.within(self.writable).get(name) {
             Some(tag) => Ok(tag),
             None if self.options.create_tags => Ok(self.new.tag(name, value_type)?),
             None => Err(TagRefusal::UnknownTag),
@@ -67,6 +73,9 @@ impl<'a> WriteDraft<'a> {
             match self.tag(name, value_type) {
                 Ok(tag) => tags.push(tag),
                 Err(TagRefusal::UnknownTag) => missing.push((*name).to_owned()),
+                Err(TagRefusal::NotPermitted) => {
+                    return Err(status::denied(format!("{:?}: {}", status::shortened(name), TagRefusal::NotPermitted)));
+                }
                 Err(refusal) => return Err(status::invalid("tag", refusal.to_string())),
             }
         }

@@ -14,6 +14,8 @@ use historian_model::{Quality, tag::InvalidTagName};
 pub enum TagRefusal {
     #[error("{}", answer::NO_TAG)]
     UnknownTag,
+    #[error("the token does not permit to write a tag of this name")]
+    NotPermitted,
     /// A tag that is to be made cannot have this name.
     #[error(transparent)]
     Name(#[from] InvalidTagName),
@@ -29,6 +31,7 @@ impl TagRefusal {
     pub fn failure(&self, tag: String) -> TagFailure {
         match self {
             TagRefusal::UnknownTag => answer::unknown(tag),
+            TagRefusal::NotPermitted => TagFailure { tag, code: Code::PermissionDenied.into(), message: self.to_string() },
             refusal => TagFailure { tag, code: Code::InvalidArgument.into(), message: refusal.to_string() },
         }
     }

@@ -90,6 +90,11 @@ impl Turns {
         ClientTurns { turns: self.clone(), client }
     }
 
+    /// Threads that wait for a turn.
+    pub fn waiting(&self) -> usize {
+        self.0.lock().waiting.iter().map(|(_, threads)| threads.len()).sum()
+    }
+
     fn give_back(&self) {
         self.0.lock().hand_on();
     }

@@ -2,6 +2,7 @@
 //! answer what one does.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +17,7 @@ use arrow::{
 };
 
 use super::limits;
-use crate::{AggregateQuery, MemoryBudget, QueryEngine, QueryError, QueryLimits, RangeQuery};
+use crate::{AggregateQuery, MemoryBudget, QueryEngine, QueryError, QueryLimits, RangeQuery, Turns};
 use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
 use historian_model::{
@@ -278,4 +279,42 @@ fn what_a_query_gathers_is_bounded() {
     let enough = QueryLimits { memory: MemoryBudget::new(64 << 20), ..limits(u64::MAX) };
     assert_eq!(read(&plant.engine, &all(&plant), &enough).iter().map(RecordBatch::num_rows).sum::<usize>(), 199_000);
     assert!(enough.memory.take(64 << 20).is_ok(), "all is given back");
+}
+
+/// Writes wait while current values are read at one moment, and queries that begin wait behind these writes. Who has used up its turn there must not
+/// wait for another one: it would be had by one of those who wait for it.
+#[test]
+fn who_reads_current_values_does_not_wait_for_a_turn_while_writes_wait_for_it() {
+    let historian = TestHistorian::in_memory().open();
+    let tags = historian.tags([tag("t", ValueType::F64)]);
+    let write = |at: i64| {
+        let mut run = Samples::new(ValueType::F64);
+        run.push(at, Some(&Value::F64(1.0)), 0).unwrap();
+        historian.write(vec![(tags[0].id, run)]);
+    };
+    write(1);
+    let engine = QueryEngine::new(historian.ingest.reader());
+    let turns = Turns::new(1, 0);
+    let (first, second) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+    let with_turns = |client, seconds| QueryLimits {
+        turns: Some(turns.of(client)),
+        ..QueryLimits::new(Instant::now() + Duration::from_secs(seconds), u64::MAX, tokio_util::sync::CancellationToken::new())
+    };
+    let (reads, waits) = (with_turns(first, 5), with_turns(second, 60));
+    std::thread::scope(|scope| {
+        let turn = reads.begin().unwrap();
+        let writer = scope.spawn(|| {
+            let turn = waits.begin().unwrap();
+            write(2);
+            drop(turn);
+        });
+        // The turn is used up, and another one waits for it.
+        while turns.waiting() == 0 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let read = engine.current(&tags, false, &reads);
+        drop(turn);
+        writer.join().unwrap();
+        assert_eq!(read.unwrap().num_rows(), 1);
+    });
 }

@@ -86,7 +86,8 @@ impl<'a> CallArguments<'a> {
             Ok(()) => self.refuse("tags", &error.to_string()),
             Err(ended) => ended,
         })?;
-        let (tags, missing) = source.catalog.select_while(&selection, &go_on)?;
+        let scope = scan::scope(self.bounds.as_deref());
+        let (tags, missing) = source.catalog.within(&scope).select_while(&selection, &go_on)?;
         if let Some(name) = missing.first() {
             return Err(self.refuse("tags", &format!("there is no tag {name:?}")));
         }

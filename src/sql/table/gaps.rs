@@ -15,7 +15,8 @@ use datafusion::{
 };
 
 use crate::scan::{BatchSink, EngineTable};
-use historian_query::{QueryEngine, QueryError, arrow_column};
+use historian_model::TagScope;
+use historian_query::{QueryEngine, QueryError, QueryLimits, arrow_column};
 use historian_store::{Gap, StoreError};
 
 /// Gaps per look into the store, and per batch.
@@ -71,23 +72,25 @@ impl TableProvider for Gaps {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let engine = self.engine.clone();
-        let work = move |_: &_, emit: BatchSink<'_>| read(&engine, emit);
+        let work = move |limits: &QueryLimits, emit: BatchSink<'_>| read(&engine, &limits.scope, emit);
         EngineTable { name: "gaps", tags: Vec::new(), schema: schema(), work: Arc::new(work), rows: Some(ROWS_GUESSED) }
             .scan(state, projection, &[], limit)
             .await
     }
 }
 
-fn read(engine: &QueryEngine, emit: BatchSink<'_>) -> std::result::Result<(), QueryError> {
+fn read(engine: &QueryEngine, scope: &TagScope, emit: BatchSink<'_>) -> std::result::Result<(), QueryError> {
     let mut from = 0;
     loop {
-        let page = engine.gaps(from, PAGE).map_err(|error| match error {
+        let mut page = engine.gaps(from, PAGE).map_err(|error| match error {
             StoreError::Corrupt { .. } => QueryError::DataLoss { tag: "(gaps)".into(), reason: error.to_string() },
             error => QueryError::Store(error.to_string()),
         })?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         from = last + 1;
-        if !emit(batch(&page)?) || page.len() < PAGE {
+        let is_last = page.len() < PAGE;
+        page.retain(|(_, gap)| gap.is_within(scope));
+        if !emit(batch(&page)?) || is_last {
             return Ok(());
         }
     }

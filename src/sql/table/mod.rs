@@ -32,6 +32,7 @@ use super::{
     statement::TableDescription,
     view::TableOptions,
 };
+use historian_model::TagScope;
 use historian_query::QueryEngine;
 use historian_store::Catalog;
 
@@ -55,8 +56,11 @@ pub fn system(base: &SessionState) -> Vec<TableDescription> {
 pub struct Tables {
     engine: QueryEngine,
     catalog: Arc<Catalog>,
+    /// They ask the statement for the tags that it may read.
     fixed: [(&'static str, Arc<dyn TableProvider>); TABLES.len()],
     options: TableOptions,
+    /// The tags that views have.
+    scope: TagScope,
 }
 
 impl std::fmt::Debug for Tables {
@@ -77,7 +81,13 @@ impl Tables {
         ];
         let mut names = TABLES.into_iter();
         let fixed = fixed.map(|table| (names.next().unwrap_or_default(), table));
-        Tables { engine: engine.clone(), catalog: catalog.clone(), fixed, options: options.tables.clone() }
+        Tables { engine: engine.clone(), catalog: catalog.clone(), fixed, options: options.tables.clone(), scope: TagScope::Everything }
+    }
+
+    /// The tables as somebody sees them.
+    pub fn within(&self, scope: &TagScope) -> Tables {
+        let Tables { engine, catalog, fixed, options, scope: _ } = self;
+        Tables { engine: engine.clone(), catalog: catalog.clone(), fixed: fixed.clone(), options: options.clone(), scope: scope.clone() }
     }
 
     fn fixed(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
@@ -87,7 +97,7 @@ impl Tables {
     /// A view with the tags that there are now.
     fn view(&self, name: &str) -> Option<WideView> {
         let view = self.options.views.iter().find(|view| view.name == name)?;
-        Some(WideView::new(view, &self.engine, &self.catalog, &self.options.zone))
+        Some(WideView::new(view, &self.engine, self.catalog.within(&self.scope), &self.options.zone))
     }
 
     /// What people and programs are told of every table, in the order of the names.

@@ -82,7 +82,8 @@ pub fn select(filters: &[Expr], catalog: &Catalog, state: &dyn Session) -> Resul
         None => TagSelection::all(),
     };
     let bounds = state.config().get_extension::<StatementLimits>();
-    let (mut tags, _) = catalog.select_while(&selection, &|| scan::go_on(bounds.as_deref()))?;
+    let scope = scan::scope(bounds.as_deref());
+    let (mut tags, _) = catalog.within(&scope).select_while(&selection, &|| scan::go_on(bounds.as_deref()))?;
     if let Some(filter) = conjunction(other)
         && !tags.is_empty()
     {

@@ -15,7 +15,7 @@ use datafusion::{
 };
 
 use super::predicate;
-use crate::scan::{BatchSink, EngineTable};
+use crate::scan::{self, BatchSink, EngineTable, StatementLimits};
 use historian_model::{Tag, TagSelection};
 use historian_query::{QueryError, QueryLimits, arrow_column};
 use historian_store::Catalog;
@@ -84,10 +84,14 @@ impl TableProvider for TagsTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let names = filters.iter().find_map(|filter| predicate::listed(filter, "name"));
-        let rows = names.as_ref().map_or(self.catalog.len(), Vec::len);
+        let bounds = state.config().get_extension::<StatementLimits>();
+        let rows = match &names {
+            Some(names) => Some(names.len()),
+            None => self.catalog.within(&scan::scope(bounds.as_deref())).len_known(),
+        };
         let catalog = self.catalog.clone();
         let work = move |limits: &QueryLimits, emit: BatchSink<'_>| read(&catalog, names.as_deref(), limits, emit);
-        EngineTable { name: "tags", tags: Vec::new(), schema: schema(), work: Arc::new(work), rows: Some(rows) }
+        EngineTable { name: "tags", tags: Vec::new(), schema: schema(), work: Arc::new(work), rows }
             .scan(state, projection, &[], limit)
             .await
     }
@@ -96,7 +100,7 @@ impl TableProvider for TagsTable {
 fn read(catalog: &Catalog, names: Option<&[String]>, limits: &QueryLimits, emit: BatchSink<'_>) -> std::result::Result<(), QueryError> {
     let go_on = || limits.check(0);
     if let Some(names) = names {
-        let (tags, _) = catalog.select_while(&TagSelection::of_names(names.to_vec()), &go_on)?;
+        let (tags, _) = catalog.within(&limits.scope).select_while(&TagSelection::of_names(names.to_vec()), &go_on)?;
         for page in tags.chunks(PAGE) {
             if !emit(batch(page)?) {
                 break;
@@ -106,7 +110,7 @@ fn read(catalog: &Catalog, names: Option<&[String]>, limits: &QueryLimits, emit:
     }
     let mut after: Option<String> = None;
     loop {
-        let page = catalog.page(&TagSelection::all(), after.as_deref(), PAGE, &|_| true, &go_on)?;
+        let page = catalog.within(&limits.scope).page(&TagSelection::all(), after.as_deref(), PAGE, &|_| true, &go_on)?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.name().as_str().to_owned());
         if !emit(batch(&page)?) || page.len() < PAGE {

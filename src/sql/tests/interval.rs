@@ -4,7 +4,7 @@ use arrow::array::TimestampNanosecondArray;
 
 use super::*;
 use crate::{ColumnNames, INFORMATION_SCHEMA, SCHEMA, TableOptions, View, ViewInterval};
-use historian_model::TagSelection;
+use historian_model::{TagScope, TagSelection};
 
 const HOUR: i64 = 3600 * SECOND;
 
@@ -75,7 +75,7 @@ fn a_view_of_too_many_tags_is_listed_and_says_so_when_it_is_read() {
     plant.historian.tags((0..1_000).map(|number| tag(&format!("many/{number}"), ValueType::F64)));
     let error = run(&plant, "SELECT * FROM all_hourly").unwrap_err().to_string();
     assert!(error.contains("selects 1004 tags, at most 1000"), "{error}");
-    let told = plant.sql.tables().into_iter().find(|table| table.name == "all_hourly").unwrap();
+    let told = plant.sql.tables(&TagScope::Everything).into_iter().find(|table| table.name == "all_hourly").unwrap();
     assert!(told.remark.contains("at most 1000") && told.schema.fields().len() == 3, "{}", told.remark);
     let listed = run(&plant, "SELECT count(*) FROM information_schema.tables WHERE table_name = 'all_hourly'").unwrap();
     assert_eq!(listed.column(0).as_primitive::<Int64Type>().value(0), 1);
@@ -138,7 +138,7 @@ fn every_table_every_column_and_every_function_has_a_remark() {
     let mut view = view("plant_hourly", &["**"], "1h");
     view.description = "Boiler house".into();
     let plant = with_views(vec![view]);
-    let tables = plant.sql.tables();
+    let tables = plant.sql.tables(&TagScope::Everything);
     let names: Vec<(&str, &str)> = tables.iter().map(|table| (table.schema_name, table.name.as_str())).collect();
     let public: Vec<&str> = names.iter().filter(|(schema, _)| *schema == SCHEMA).map(|(_, name)| *name).collect();
     assert_eq!(public, ["current", "daily", "gaps", "hourly", "plant_hourly", "samples", "tags"]);

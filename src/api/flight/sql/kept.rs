@@ -29,7 +29,7 @@ impl Sql {
         services.metrics.watch(engine.clone());
         Sql {
             engine,
-            prepared: PreparedStatements::new(limits.prepared_statements_max, limits.prepared_statement_idle),
+            prepared: PreparedStatements::new(limits.prepared_statements_max, limits.prepared_statement_idle, &services.memory),
             running: Running::default(),
         }
     }

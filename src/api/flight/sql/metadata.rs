@@ -13,6 +13,7 @@ use tonic::Status;
 
 use super::{info, tables};
 use crate::{ApiLimits, status};
+use historian_model::TagScope;
 use historian_sql::{CATALOG, INFORMATION_SCHEMA, SCHEMA, SqlEngine};
 
 /// Columns that tell the rows of a table apart.
@@ -29,16 +30,16 @@ const PRIMARY_KEYS: [(&str, &[&str]); 6] = [
 ///
 /// # Errors
 /// As [`batch`].
-pub fn schema(command: &Command, engine: &SqlEngine, limits: &ApiLimits) -> Result<SchemaRef, Status> {
+pub fn schema(command: &Command, engine: &SqlEngine, scope: &TagScope, limits: &ApiLimits) -> Result<SchemaRef, Status> {
     // The answers are small: made twice rather than told twice.
-    batch(command.clone(), engine, limits).map(|batch| batch.schema())
+    batch(command.clone(), engine, scope, limits).map(|batch| batch.schema())
 }
 
-/// The answer to a catalog call.
+/// The answer to a catalog call of who sees the tags of a scope.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` for a command that is none, or asks for something that cannot be told.
-pub fn batch(command: Command, engine: &SqlEngine, limits: &ApiLimits) -> Result<RecordBatch, Status> {
+pub fn batch(command: Command, engine: &SqlEngine, scope: &TagScope, limits: &ApiLimits) -> Result<RecordBatch, Status> {
     match command {
         Command::CommandGetCatalogs(query) => {
             let mut builder = query.into_builder();
@@ -51,7 +52,7 @@ pub fn batch(command: Command, engine: &SqlEngine, limits: &ApiLimits) -> Result
             builder.append(CATALOG, SCHEMA);
             builder.build().map_err(|error| failed(&error))
         }
-        Command::CommandGetTables(query) => tables::batch(query, engine).map_err(|error| failed(&error)),
+        Command::CommandGetTables(query) => tables::batch(query, engine, scope).map_err(|error| failed(&error)),
         Command::CommandGetTableTypes(query) => {
             let mut builder = query.into_builder();
             for kind in tables::TYPES {

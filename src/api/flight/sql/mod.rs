@@ -6,6 +6,7 @@
 
 mod action;
 mod answer;
+pub mod fuzz;
 mod info;
 mod kept;
 mod metadata;
@@ -33,6 +34,7 @@ use tonic::Status;
 use self::statement::{Executions, StatementTicket};
 use super::{encode, info as flight};
 use crate::{Api, ApiLimits, Caller, request::AnyMessage, status, stream::ResponseStream};
+use historian_access::Right;
 use historian_query::QueryLimits;
 
 const PREFIX: &str = "arrow.flight.protocol.sql.";
@@ -71,7 +73,7 @@ pub fn command(bytes: &[u8], limits: &ApiLimits) -> Result<Option<Command>, Stat
 /// What is wrong with the statement, or that the command is not one that answers with data.
 pub async fn flight_info(api: Arc<Api>, caller: &Caller, command: Command, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
     let options = api.sql.answer_options(&caller.headers)?;
-    let owner = api.clone();
+    let (owner, principal) = (api.clone(), caller.principal.clone());
     let planned = move |limits: &QueryLimits| {
         let api = owner;
         let now = api.services.clock.now();
@@ -81,10 +83,10 @@ pub async fn flight_info(api: Arc<Api>, caller: &Caller, command: Command, descr
                 statement(&api.sql, StatementTicket::new(query.query, now, options), limits)?
             }
             Command::CommandPreparedStatementQuery(query) => {
-                let bound = api.sql.prepared.get(&query.prepared_statement_handle)?;
+                let bound = api.sql.prepared.get(&query.prepared_statement_handle, &principal)?;
                 statement(&api.sql, StatementTicket::of_prepared(bound, now, options), limits)?
             }
-            command => (metadata::schema(&command, &api.sql.engine, api.limits())?, command.into_any()),
+            command => (metadata::schema(&command, &api.sql.engine, &limits.scope, api.limits())?, command.into_any()),
         };
         let ticket = Ticket::new(ticket.encode_to_vec());
         let mut info = flight::described(&schema, descriptor)?;
@@ -127,20 +129,20 @@ pub async fn get(api: &Arc<Api>, caller: &Caller, ticket: &[u8], command: Comman
         }
         Command::CommandPreparedStatementQuery(query) => {
             let (now, options) = asked()?;
-            StatementTicket::of_prepared(api.sql.prepared.get(&query.prepared_statement_handle)?, now, options)
+            StatementTicket::of_prepared(api.sql.prepared.get(&query.prepared_statement_handle, &caller.principal)?, now, options)
         }
         command => {
-            let batch = metadata::batch(command, &api.sql.engine, api.limits())?;
+            let batch = metadata::batch(command, &api.sql.engine, caller.principal.scope(Right::Read), api.limits())?;
             let stream = api.stream(caller, move |_, emitter| statement::emit_whole(&batch, compression, emitter)).await?;
             return Ok(Box::pin(stream));
         }
     };
     let executions = Executions::of(statement)?;
     let place = api.statements.enter(caller.client, api.query_limits(caller).deadline).await?;
-    let (owner, ticket) = (api.clone(), ticket.to_vec());
+    let (owner, ticket, principal) = (api.clone(), ticket.to_vec(), caller.principal.clone());
     let stream = api.stream(caller, move |limits, emitter| {
         let _place = place;
-        let _listed = owner.sql.running.enter(ticket, limits.cancel.clone());
+        let _listed = owner.sql.running.enter(ticket, &principal, limits.cancel.clone());
         executions.run(&owner.sql, compression, limits, emitter)
     });
     let stream = stream.await?;

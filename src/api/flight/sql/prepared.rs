@@ -14,7 +14,9 @@ use parking_lot::Mutex;
 use prost::{Message, bytes::Bytes};
 use tonic::Status;
 
-use crate::{DecodeAllowance, message, status};
+use crate::{DecodeAllowance, memory::ClientMemory, message, status};
+use historian_access::Principal;
+use historian_query::PoolPart;
 
 /// Most rows of parameters bound to a statement at once.
 pub const ROWS_MAX: usize = 1_000;
@@ -25,7 +27,9 @@ pub const HEADERS_BYTES_MAX: usize = 1 << 20;
 /// Most bytes that the values of all rows take when they are read, each in each row.
 pub const VALUES_BYTES_MAX: usize = 16 << 20;
 /// Most bytes of all texts and parameters that are kept.
-const KEPT_BYTES_MAX: usize = 64 << 20;
+const KEPT_BYTES_MAX: u64 = 64 << 20;
+/// And no more than this part of the memory of clients.
+const KEPT_PART: u64 = 16;
 
 const KEY_BYTES: usize = 16;
 type StatementHandle = [u8; KEY_BYTES];
@@ -51,63 +55,77 @@ struct BoundHandle {
     parameters: Vec<FlightData>,
 }
 
-enum Handle {
+pub enum Handle {
     Kept(StatementHandle),
     Whole(BoundStatement),
 }
 
 struct PreparedEntry {
+    /// Whose it is: it is not there for others.
+    principal: String,
     text: String,
     parameters: Vec<FlightData>,
     used: Instant,
 }
 
 impl PreparedEntry {
-    fn bytes(&self) -> usize {
+    fn bytes(&self) -> u64 {
         let values = |message: &FlightData| size_of::<FlightData>() + message.encoded_len();
-        size_of::<PreparedEntry>() + self.text.len() + self.parameters.iter().map(values).sum::<usize>()
+        (size_of::<PreparedEntry>() + self.principal.len() + self.text.len() + self.parameters.iter().map(values).sum::<usize>()) as u64
     }
 }
 
 pub struct PreparedStatements {
-    entries: Mutex<HashMap<StatementHandle, PreparedEntry>>,
+    kept: Mutex<KeptStatements>,
     entries_max: usize,
-    bytes_max: usize,
+    bytes_max: u64,
     idle_max: Duration,
 }
 
+struct KeptStatements {
+    entries: HashMap<StatementHandle, PreparedEntry>,
+    /// Bytes of the entries, in the pool of clients.
+    memory: PoolPart,
+}
+
 impl PreparedStatements {
-    pub fn new(entries_max: usize, idle_max: Duration) -> PreparedStatements {
-        PreparedStatements { entries: Mutex::default(), entries_max: entries_max.max(1), bytes_max: KEPT_BYTES_MAX, idle_max }
+    /// So many, each until it was idle for so long, in the memory of clients.
+    pub fn new(entries_max: usize, idle_max: Duration, memory: &ClientMemory) -> PreparedStatements {
+        let kept = KeptStatements { entries: HashMap::new(), memory: memory.for_kept() };
+        let bytes_max = KEPT_BYTES_MAX.min(memory.bytes_max() / KEPT_PART);
+        PreparedStatements { kept: Mutex::new(kept), entries_max: entries_max.max(1), bytes_max, idle_max }
     }
 
-    /// Keeps a statement; its handle.
-    pub fn insert(&self, text: String) -> Bytes {
+    /// Keeps a statement of a principal; its handle.
+    pub fn insert(&self, text: String, principal: &Principal) -> Bytes {
         let key: StatementHandle = rand::random();
-        let mut entries = self.entries.lock();
-        entries.insert(key, PreparedEntry { text, parameters: Vec::new(), used: Instant::now() });
-        self.make_room(&mut entries, &key);
+        let mut kept = self.kept.lock();
+        let entry = PreparedEntry { principal: principal.name().to_owned(), text, parameters: Vec::new(), used: Instant::now() };
+        kept.entries.insert(key, entry);
+        self.make_room(&mut kept, &key);
         key.to_vec().into()
     }
 
     /// The statement of a handle with the values bound to it.
     ///
     /// # Errors
-    /// `NOT_FOUND` when it was closed or has gone.
-    pub fn get(&self, handle: &Bytes) -> Result<BoundStatement, Status> {
+    /// `NOT_FOUND` when it was closed or has gone, or is of another principal.
+    pub fn get(&self, handle: &Bytes, principal: &Principal) -> Result<BoundStatement, Status> {
         let key = match read(handle)? {
             Handle::Whole(bound) => return Ok(bound),
             Handle::Kept(key) => key,
         };
         let now = Instant::now();
-        let mut entries = self.entries.lock();
-        match entries.get_mut(&key) {
+        let mut kept = self.kept.lock();
+        match kept.entries.get_mut(&key).filter(|entry| entry.principal == principal.name()) {
             Some(entry) if now.duration_since(entry.used) < self.idle_max => {
                 entry.used = now;
                 Ok(BoundStatement { key, text: entry.text.clone(), parameters: entry.parameters.clone() })
             }
-            _ => {
-                entries.remove(&key);
+            expired => {
+                if expired.is_some() {
+                    kept.remove(&key);
+                }
                 Err(status::gone("PREPARED_STATEMENT_GONE", "the prepared statement was closed, or not used for long; prepare it again"))
             }
         }
@@ -116,27 +134,31 @@ impl PreparedStatements {
     /// Binds parameters in the place of those bound before; the handle of the statement with these.
     pub fn bind(&self, mut statement: BoundStatement, parameters: Vec<FlightData>) -> Bytes {
         statement.parameters = parameters;
-        let mut entries = self.entries.lock();
-        if let Some(entry) = entries.get_mut(&statement.key) {
+        let mut kept = self.kept.lock();
+        if let Some(entry) = kept.entries.get_mut(&statement.key) {
             entry.parameters.clone_from(&statement.parameters);
             entry.used = Instant::now();
         }
-        self.make_room(&mut entries, &statement.key);
+        self.make_room(&mut kept, &statement.key);
         let BoundStatement { key, text, parameters } = statement;
         BoundHandle { key: key.to_vec().into(), text, parameters }.encode_to_vec().into()
     }
 
-    /// Lets a statement go; one that is not there has gone already.
-    pub fn close(&self, handle: &Bytes) {
+    /// Lets a statement of a principal go; one that is not there has gone already.
+    pub fn close(&self, handle: &Bytes, principal: &Principal) {
         if let Ok(Handle::Kept(key) | Handle::Whole(BoundStatement { key, .. })) = read(handle) {
-            self.entries.lock().remove(&key);
+            let mut kept = self.kept.lock();
+            if kept.entries.get(&key).is_some_and(|entry| entry.principal == principal.name()) {
+                kept.remove(&key);
+            }
         }
     }
 
     /// Lets the idle go, then the one not used for longest, until the bounds hold; the one in hand stays.
-    fn make_room(&self, entries: &mut HashMap<StatementHandle, PreparedEntry>, in_hand: &StatementHandle) {
-        let mut bytes: usize = entries.values().map(PreparedEntry::bytes).sum();
-        let full = |entries: usize, bytes: usize| entries > self.entries_max || bytes > self.bytes_max;
+    fn make_room(&self, kept: &mut KeptStatements, in_hand: &StatementHandle) {
+        let entries = &mut kept.entries;
+        let mut bytes: u64 = entries.values().map(PreparedEntry::bytes).sum();
+        let full = |entries: usize, bytes: u64| entries > self.entries_max || bytes > self.bytes_max;
         if full(entries.len(), bytes) {
             let now = Instant::now();
             entries.retain(|key, entry| key == in_hand || now.duration_since(entry.used) < self.idle_max);
@@ -147,6 +169,17 @@ impl PreparedStatements {
             let Some(oldest) = others.min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key) else { break };
             bytes -= entries.remove(&oldest).map_or(0, |entry| entry.bytes());
         }
+        let counted = kept.memory.bytes();
+        kept.memory.grow_beyond(bytes.saturating_sub(counted));
+        kept.memory.shrink(counted.saturating_sub(bytes));
+    }
+}
+
+impl KeptStatements {
+    fn remove(&mut self, key: &StatementHandle) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.memory.shrink(entry.bytes());
+        }
     }
 }
 
@@ -155,7 +188,7 @@ pub fn values_allowance() -> DecodeAllowance {
     DecodeAllowance::new("parameters", VALUES_BYTES_MAX)
 }
 
-fn read(handle: &Bytes) -> Result<Handle, Status> {
+pub fn read(handle: &Bytes) -> Result<Handle, Status> {
     if let Ok(key) = StatementHandle::try_from(handle.as_ref()) {
         return Ok(Handle::Kept(key));
     }
@@ -173,65 +206,103 @@ mod tests {
 
     use super::*;
 
+    fn anybody() -> Principal {
+        Principal::anonymous()
+    }
+
+    fn kept(entries_max: usize, idle_max: Duration) -> PreparedStatements {
+        PreparedStatements::new(entries_max, idle_max, &ClientMemory::new(1 << 30))
+    }
+
     fn values(of: &'static [u8]) -> Vec<FlightData> {
         vec![FlightData { data_body: Bytes::from_static(of), ..FlightData::default() }]
     }
 
     #[test]
     fn the_one_not_used_for_longest_goes_first() {
-        let prepared = PreparedStatements::new(2, Duration::from_mins(1));
-        let (first, second) = (prepared.insert("1".into()), prepared.insert("2".into()));
-        prepared.get(&first).unwrap();
-        let third = prepared.insert("3".into());
-        assert_eq!(prepared.get(&first).unwrap().text, "1");
-        assert_eq!(prepared.get(&second).unwrap_err().code(), Code::NotFound);
-        prepared.close(&third);
-        assert_eq!(prepared.get(&third).unwrap_err().code(), Code::NotFound);
+        let prepared = kept(2, Duration::from_mins(1));
+        let (first, second) = (prepared.insert("1".into(), &anybody()), prepared.insert("2".into(), &anybody()));
+        prepared.get(&first, &anybody()).unwrap();
+        let third = prepared.insert("3".into(), &anybody());
+        assert_eq!(prepared.get(&first, &anybody()).unwrap().text, "1");
+        assert_eq!(prepared.get(&second, &anybody()).unwrap_err().code(), Code::NotFound);
+        prepared.close(&third, &anybody());
+        assert_eq!(prepared.get(&third, &anybody()).unwrap_err().code(), Code::NotFound);
+    }
+
+    #[test]
+    fn a_statement_is_its_principals() {
+        let prepared = kept(5, Duration::from_mins(1));
+        let handle = prepared.insert("1".into(), &anybody());
+        assert_eq!(prepared.get(&handle, &Principal::nobody()).unwrap_err().code(), Code::NotFound);
+        prepared.close(&handle, &Principal::nobody());
+        assert_eq!(prepared.get(&handle, &anybody()).unwrap().text, "1");
     }
 
     #[test]
     fn bytes_are_bounded_and_the_one_in_hand_stays() {
         // Each entry and each message counts itself, too.
-        let bytes_max = 100 + 2 * size_of::<PreparedEntry>() + size_of::<FlightData>();
-        let prepared = PreparedStatements { bytes_max, ..PreparedStatements::new(50, Duration::from_mins(1)) };
-        let (first, second) = (prepared.insert("x".repeat(60)), prepared.insert("y".repeat(30)));
-        prepared.get(&first).unwrap();
-        prepared.bind(prepared.get(&first).unwrap(), values(b"0123456789abcdef"));
-        assert_eq!(prepared.get(&second).unwrap_err().code(), Code::NotFound);
-        assert_eq!(prepared.get(&first).unwrap().parameters, values(b"0123456789abcdef"));
-        let large = prepared.insert("z".repeat(200));
-        assert_eq!(prepared.get(&large).unwrap().text.len(), 200);
-        assert_eq!(prepared.get(&first).unwrap_err().code(), Code::NotFound);
+        let bytes_max = 100 + (2 * size_of::<PreparedEntry>() + size_of::<FlightData>()) as u64;
+        let prepared = PreparedStatements { bytes_max, ..kept(50, Duration::from_mins(1)) };
+        let (first, second) = (prepared.insert("x".repeat(60), &anybody()), prepared.insert("y".repeat(30), &anybody()));
+        prepared.get(&first, &anybody()).unwrap();
+        prepared.bind(prepared.get(&first, &anybody()).unwrap(), values(b"0123456789abcdef"));
+        assert_eq!(prepared.get(&second, &anybody()).unwrap_err().code(), Code::NotFound);
+        assert_eq!(prepared.get(&first, &anybody()).unwrap().parameters, values(b"0123456789abcdef"));
+        let large = prepared.insert("z".repeat(200), &anybody());
+        assert_eq!(prepared.get(&large, &anybody()).unwrap().text.len(), 200);
+        assert_eq!(prepared.get(&first, &anybody()).unwrap_err().code(), Code::NotFound);
+    }
+
+    #[test]
+    fn what_is_kept_counts_in_the_memory_of_clients_until_it_goes() {
+        let memory = ClientMemory::new(1 << 20);
+        let prepared = PreparedStatements::new(1_000, Duration::from_mins(1), &memory);
+        let handle = prepared.insert("x".repeat(20_000), &anybody());
+        prepared.bind(prepared.get(&handle, &anybody()).unwrap(), values(b"0123456789abcdef"));
+        assert!(memory.taken() > 20_016);
+        let before = memory.taken();
+        prepared.bind(prepared.get(&handle, &anybody()).unwrap(), Vec::new());
+        assert!(memory.taken() < before);
+        prepared.close(&handle, &anybody());
+        assert_eq!(memory.taken(), 0);
+        // No more than a sixteenth of it.
+        let handles: Vec<Bytes> = (0..10).map(|_| prepared.insert("x".repeat(20_000), &anybody())).collect();
+        assert!((40_000..=65_536).contains(&memory.taken()), "{}", memory.taken());
+        assert_eq!(handles.iter().filter(|handle| prepared.get(handle, &anybody()).is_ok()).count(), 3);
     }
 
     #[test]
     fn what_is_not_used_goes_and_what_is_no_handle_is_refused() {
-        let prepared = PreparedStatements::new(5, Duration::ZERO);
-        assert_eq!(prepared.get(&prepared.insert("1".into())).unwrap_err().code(), Code::NotFound);
+        let prepared = kept(5, Duration::ZERO);
+        assert_eq!(prepared.get(&prepared.insert("1".into(), &anybody()), &anybody()).unwrap_err().code(), Code::NotFound);
         for bad in [&b""[..], b"short", &[0; 17], &[0; 25]] {
-            assert_eq!(prepared.get(&Bytes::from_static(bad)).unwrap_err().code(), Code::InvalidArgument);
+            assert_eq!(prepared.get(&Bytes::from_static(bad), &anybody()).unwrap_err().code(), Code::InvalidArgument);
         }
     }
 
     #[test]
     fn a_handle_of_bound_values_keeps_them_whatever_is_bound_or_closed_later() {
-        let prepared = PreparedStatements::new(5, Duration::from_mins(1));
-        let handle = prepared.insert("SELECT ?".into());
-        let first = prepared.bind(prepared.get(&handle).unwrap(), values(b"a"));
-        let second = prepared.bind(prepared.get(&handle).unwrap(), values(b"b"));
-        assert_eq!(prepared.get(&handle).unwrap().parameters, values(b"b"));
-        assert_eq!(prepared.get(&first).unwrap().parameters, values(b"a"));
-        prepared.close(&second);
-        assert_eq!(prepared.get(&handle).unwrap_err().code(), Code::NotFound);
-        let again = prepared.bind(prepared.get(&first).unwrap(), values(b"c"));
-        assert_eq!((prepared.get(&again).unwrap().text, prepared.get(&again).unwrap().parameters), ("SELECT ?".into(), values(b"c")));
+        let prepared = kept(5, Duration::from_mins(1));
+        let handle = prepared.insert("SELECT ?".into(), &anybody());
+        let first = prepared.bind(prepared.get(&handle, &anybody()).unwrap(), values(b"a"));
+        let second = prepared.bind(prepared.get(&handle, &anybody()).unwrap(), values(b"b"));
+        assert_eq!(prepared.get(&handle, &anybody()).unwrap().parameters, values(b"b"));
+        assert_eq!(prepared.get(&first, &anybody()).unwrap().parameters, values(b"a"));
+        prepared.close(&second, &anybody());
+        assert_eq!(prepared.get(&handle, &anybody()).unwrap_err().code(), Code::NotFound);
+        let again = prepared.bind(prepared.get(&first, &anybody()).unwrap(), values(b"c"));
+        assert_eq!(
+            (prepared.get(&again, &anybody()).unwrap().text, prepared.get(&again, &anybody()).unwrap().parameters),
+            ("SELECT ?".into(), values(b"c"))
+        );
     }
 
     #[test]
     fn what_can_be_bound_can_be_executed() {
         let limits = crate::ApiLimits::default();
-        let prepared = PreparedStatements::new(4, Duration::from_mins(1));
-        let statement = prepared.get(&prepared.insert("x".repeat(limits.sql_text_bytes_max))).unwrap();
+        let prepared = kept(4, Duration::from_mins(1));
+        let statement = prepared.get(&prepared.insert("x".repeat(limits.sql_text_bytes_max), &anybody()), &anybody()).unwrap();
         let message = |header: usize, body: usize| FlightData {
             data_header: vec![1; header].into(),
             data_body: vec![1; body].into(),
@@ -244,6 +315,6 @@ mod tests {
         let command = arrow_flight::sql::CommandPreparedStatementQuery { prepared_statement_handle: handle };
         let bytes = arrow_flight::sql::ProstMessageExt::as_any(&command).encode_to_vec();
         assert!(super::super::command(&bytes, &limits).unwrap().is_some(), "{} bytes", bytes.len());
-        assert!(prepared.get(&command.prepared_statement_handle).is_ok());
+        assert!(prepared.get(&command.prepared_statement_handle, &anybody()).is_ok());
     }
 }

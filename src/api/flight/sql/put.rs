@@ -15,7 +15,9 @@ use prost::{Message, bytes::Bytes};
 use tonic::{Status, Streaming};
 
 use super::prepared::{BYTES_MAX, HEADERS_BYTES_MAX, ROWS_MAX, values_allowance};
-use crate::{Api, DecodeAllowance, blocking, flight::decode::FlightDecoder, status, stream::ResponseStream};
+use historian_access::{Principal, Right};
+
+use crate::{Api, DecodeAllowance, access, blocking, flight::decode::FlightDecoder, status, stream::ResponseStream};
 use historian_sql::ScalarValue;
 
 /// Answers a `DoPut` whose first message has a command of Flight SQL.
@@ -24,10 +26,12 @@ use historian_sql::ScalarValue;
 /// Why the values cannot be bound, or that nothing can be written by SQL.
 pub async fn bind(
     api: Arc<Api>,
+    principal: &Principal,
     command: Command,
     first: FlightData,
     mut messages: Streaming<FlightData>,
 ) -> Result<ResponseStream<PutResult>, Status> {
+    access::require(principal, Right::Read)?;
     let query = match command {
         Command::CommandPreparedStatementQuery(query) => query,
         Command::CommandStatementUpdate(_) | Command::CommandPreparedStatementUpdate(_) | Command::CommandStatementIngest(_) => {
@@ -42,7 +46,7 @@ pub async fn bind(
         _ => return Err(status::invalid("descriptor", "is a query; use GetFlightInfo and DoGet")),
     };
     // Known before its values are read.
-    let statement = api.sql.prepared.get(&query.prepared_statement_handle)?;
+    let statement = api.sql.prepared.get(&query.prepared_statement_handle, principal)?;
 
     let mut room = Room::default();
     let mut kept = vec![room.values_of(&first)?];

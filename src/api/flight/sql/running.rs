@@ -1,4 +1,5 @@
-//! Statements that run now, by their tickets, so that `CancelFlightInfo` finds them.
+//! Statements that run now, by their tickets, so that `CancelFlightInfo` finds them. Each is its principal's: others cannot cancel it, and do not
+//! learn that it runs.
 
 use std::{
     collections::HashMap,
@@ -11,8 +12,15 @@ use std::{
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// Ticket and end of each running statement.
-type RunningTickets = HashMap<u64, (Vec<u8>, CancellationToken)>;
+use historian_access::Principal;
+
+type RunningTickets = HashMap<u64, RunningTicket>;
+
+struct RunningTicket {
+    ticket: Vec<u8>,
+    principal: String,
+    cancel: CancellationToken,
+}
 
 /// Bounded by the number of queries at the same time.
 #[derive(Default)]
@@ -28,18 +36,18 @@ pub struct RunningStatement {
 }
 
 impl Running {
-    pub fn enter(&self, ticket: Vec<u8>, cancel: CancellationToken) -> RunningStatement {
+    pub fn enter(&self, ticket: Vec<u8>, principal: &Principal, cancel: CancellationToken) -> RunningStatement {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.tickets.lock().insert(number, (ticket, cancel));
+        self.tickets.lock().insert(number, RunningTicket { ticket, principal: principal.name().to_owned(), cancel });
         RunningStatement { tickets: self.tickets.clone(), number }
     }
 
-    /// Cancels what runs for a ticket; false when nothing does.
-    pub fn cancel(&self, ticket: &[u8]) -> bool {
+    /// Cancels what runs of a principal for a ticket; false when nothing does.
+    pub fn cancel(&self, ticket: &[u8], principal: &Principal) -> bool {
         let tickets = self.tickets.lock();
-        let found: Vec<_> = tickets.values().filter(|(running, _)| running == ticket).collect();
-        for (_, cancel) in &found {
-            cancel.cancel();
+        let found: Vec<_> = tickets.values().filter(|running| running.ticket == ticket && running.principal == principal.name()).collect();
+        for running in &found {
+            running.cancel.cancel();
         }
         !found.is_empty()
     }
@@ -57,12 +65,13 @@ mod tests {
 
     #[test]
     fn what_runs_is_cancelled_by_its_ticket_and_forgotten_when_it_ends() {
-        let running = Running::default();
+        let (running, anybody) = (Running::default(), Principal::anonymous());
         let (one, other) = (CancellationToken::new(), CancellationToken::new());
-        let listed = running.enter(b"a".to_vec(), one.clone());
-        let _other = running.enter(b"b".to_vec(), other.clone());
-        assert!(running.cancel(b"a") && one.is_cancelled() && !other.is_cancelled());
+        let listed = running.enter(b"a".to_vec(), &anybody, one.clone());
+        let _other = running.enter(b"b".to_vec(), &anybody, other.clone());
+        assert!(!running.cancel(b"a", &Principal::nobody()) && !one.is_cancelled(), "of somebody else");
+        assert!(running.cancel(b"a", &anybody) && one.is_cancelled() && !other.is_cancelled());
         drop(listed);
-        assert!(!running.cancel(b"a"));
+        assert!(!running.cancel(b"a", &anybody));
     }
 }

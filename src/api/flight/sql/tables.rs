@@ -9,6 +9,7 @@ use arrow::{
 use arrow_flight::{error::FlightError, sql::CommandGetTables};
 
 use super::{answer::AnswerOptions, wire};
+use historian_model::TagScope;
 use historian_sql::{CATALOG, SqlEngine, TableDescription};
 
 /// What JDBC calls a table of data, and what information schemas do: Grafana's plugin asks for `BASE TABLE` and shows nothing else.
@@ -52,15 +53,15 @@ fn facts(data_type: &DataType) -> impl Iterator<Item = (String, String)> {
     facts.into_iter().filter_map(|(name, value)| Some((format!("ARROW:FLIGHT:SQL:{name}"), value?.to_string())))
 }
 
-/// The answer. A type of tables is called as it was asked for.
+/// The answer to who sees the tags of a scope. A type of tables is called as it was asked for.
 ///
 /// # Errors
 /// When a schema cannot be encoded.
-pub fn batch(query: CommandGetTables, engine: &SqlEngine) -> Result<RecordBatch, FlightError> {
+pub fn batch(query: CommandGetTables, engine: &SqlEngine, scope: &TagScope) -> Result<RecordBatch, FlightError> {
     let asked = |kind: &str| query.table_types.iter().any(|asked| asked == kind);
     let of_data = if asked(BASE_TABLE) && !asked(TABLE) { BASE_TABLE } else { TABLE };
     let mut builder = query.into_builder();
-    for table in engine.tables() {
+    for table in engine.tables(scope) {
         let kind = if table.is_system { SYSTEM_TABLE } else { of_data };
         builder.append(CATALOG, table.schema_name, &table.name, kind, &remarked(&table))?;
     }

@@ -18,7 +18,7 @@ use crate::{
 };
 use historian_ingest::{Ingest, IngestOptions};
 use historian_model::{
-    Clock, SampleBatch, Samples, SystemClock, Value, ValueType,
+    Clock, SampleBatch, Samples, SystemClock, TagScope, Value, ValueType,
     sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteError, WriteMode},
 };
 use historian_query::QueryEngine;
@@ -95,7 +95,7 @@ impl WriteReader for Counting {
     fn read(&mut self, services: &Services, message: Message) -> Result<Option<PreparedWrite>, Status> {
         self.0.fetch_add(1, Ordering::SeqCst);
         let options = Options { mode: WriteMode::Upsert, durability: Durability::Sync, create_tags: true };
-        let mut draft = WriteDraft::new(services, options);
+        let mut draft = WriteDraft::new(services, &TagScope::Everything, options);
         match message {
             Message::Write(_) => {
                 let mut samples = Samples::new(ValueType::F64);
@@ -141,10 +141,11 @@ impl Stream {
             query: QueryEngine::new(ingest.reader()),
             tables: TableOptions::default(),
             clock,
+            access: crate::Access::default(),
             devices: Arc::new(Vec::new),
             admin: Arc::new(NoAdmin),
             memory: ClientMemory::new(limits.memory_bytes_max),
-            work: WorkThreads::new().unwrap(),
+            work: WorkThreads::new(|| ()).unwrap(),
             limits,
             metrics: Arc::new(Metrics::new()),
         };

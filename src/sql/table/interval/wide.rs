@@ -24,7 +24,7 @@ use crate::{
 use historian_model::{Tag, ValueType};
 use historian_operators::aggregate::{AggregateFunction, ValueUnit};
 use historian_query::{BATCH_ROWS_MAX, IntervalPart, IntervalQuery, QueryEngine, QueryError, QueryLimits};
-use historian_store::Catalog;
+use historian_store::CatalogView;
 
 /// Columns before those of the tags.
 const BEFORE: usize = 3;
@@ -53,8 +53,10 @@ impl std::fmt::Debug for WideView {
 }
 
 impl WideView {
-    pub fn new(view: &View, engine: &QueryEngine, catalog: &Catalog, default_zone: &TimeZone) -> WideView {
-        let (mut tags, missing) = catalog.select(&view.tags);
+    pub fn new(view: &View, engine: &QueryEngine, catalog: CatalogView<'_>, default_zone: &TimeZone) -> WideView {
+        let (mut tags, mut missing) = catalog.select(&view.tags);
+        // The configuration names tags that who asks may not know of.
+        missing.retain(|name| catalog.covers(name));
         // Text has no average.
         tags.retain(|tag| tag.value_type() != ValueType::String || view.aggregate.takes_text());
         let too_many = (tags.len() > VIEW_TAGS_MAX).then_some(tags.len());

@@ -1,0 +1,119 @@
+//! The layer in front of all services of the gRPC port: each request passes it, and carries its [`Principal`] afterwards.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures::future::Either;
+use historian_access::Principal;
+use historian_model::Clock;
+use parking_lot::Mutex;
+use tonic::{
+    Status,
+    body::Body,
+    codegen::{Service, http},
+};
+use tower_layer::{Layer, layer_fn};
+
+use super::{
+    known::Access,
+    method::{self, MethodNeed},
+    right::require,
+};
+use crate::{Metrics, caller::client_of, status};
+
+/// How often refusals are told in the log at most: who guesses tokens must not fill it.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// Puts [`Authenticated`] around all services of a port.
+pub fn authenticated<S>(access: Access, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> impl Layer<S, Service = Authenticated<S>> + Clone {
+    let refusals = Arc::new(Refusals { metrics, log: Mutex::default() });
+    layer_fn(move |inner| Authenticated { inner, access: access.clone(), clock: clock.clone(), refusals: refusals.clone() })
+}
+
+/// Requests that were refused: all are counted, and some told in the log.
+struct Refusals {
+    metrics: Arc<Metrics>,
+    log: Mutex<RefusalLog>,
+}
+
+#[derive(Default)]
+struct RefusalLog {
+    told: Option<Instant>,
+    /// Since then.
+    untold: u64,
+}
+
+impl Refusals {
+    fn add(&self, request: &http::Request<Body>, refused: &Status) {
+        let path = request.uri().path();
+        self.metrics.refused(path, refused.code());
+        let mut log = self.log.lock();
+        if log.told.is_some_and(|told| told.elapsed() < TOLD_EVERY) {
+            log.untold += 1;
+            return;
+        }
+        let not_told = std::mem::take(&mut log.untold);
+        log.told = Some(Instant::now());
+        drop(log);
+        let client = client_of(request.extensions());
+        tracing::warn!(method = status::shortened(path), %client, not_told, "{}", status::in_words(refused));
+    }
+}
+
+/// Services whose requests come from somebody who may send them.
+#[derive(Clone)]
+pub struct Authenticated<S> {
+    inner: S,
+    access: Access,
+    clock: Arc<dyn Clock>,
+    refusals: Arc<Refusals>,
+}
+
+impl<S> Authenticated<S> {
+    /// Who sends a request, if it may.
+    fn admit(&self, request: &http::Request<Body>) -> Result<Principal, Status> {
+        let Some(need) = method::need(request.uri().path()) else {
+            // Services answer for methods that they have not; somebody who is not known hears no more than of others.
+            return self.access.principal(request.headers(), &*self.clock).map(|_| Principal::nobody());
+        };
+        if need == MethodNeed::Nothing {
+            return Ok(self.access.principal(request.headers(), &*self.clock).unwrap_or_else(|_| Principal::nobody()));
+        }
+        let principal = self.access.principal(request.headers(), &*self.clock)?;
+        if let MethodNeed::Has(right) = need {
+            require(&principal, right)?;
+        }
+        Ok(principal)
+    }
+}
+
+impl<S> Service<http::Request<Body>> for Authenticated<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Either<S::Future, Ready<Result<http::Response<Body>, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        match self.admit(&request) {
+            Ok(principal) => {
+                request.extensions_mut().insert(principal);
+                Either::Left(self.inner.call(request))
+            }
+            Err(refused) => {
+                self.refusals.add(&request, &refused);
+                Either::Right(ready(Ok(refused.into_http())))
+            }
+        }
+    }
+}

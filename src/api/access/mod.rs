@@ -1,0 +1,14 @@
+//! Who may call what. One layer in front of all services finds out who calls and refuses methods for which the caller has no right; every call
+//! carries its [`Principal`](historian_access::Principal) from there. Which tags it may read goes with the limits of its queries, and is asked where
+//! tags are looked up.
+
+mod known;
+mod layer;
+mod method;
+mod right;
+
+pub use self::{
+    known::{Access, token},
+    layer::authenticated,
+    right::{require, require_on, require_to_make},
+};
