@@ -103,6 +103,13 @@ const INJECTED: &[(&str, &str, &str, &str)] = &[
         "let x = async {}; resolve::tags(a);",
     ),
     ("one entry for work", "src/api/kind/x.rs", "tokio::task::spawn_blocking(move || f()).await", "api.bounded(caller, work).await"),
+    ("who asks", "src/api/grpc/x.rs", "let s = catalog.within(&TagScope::Everything);", "let s = catalog.within(&limits.scope);"),
+    (
+        "who asks",
+        "src/sql/x.rs",
+        "let p = Principal::anonymous();",
+        "#[cfg(test)]\nmod tests {\n    fn f() { Principal::anonymous(); }\n}\n",
+    ),
     ("unsafe", "src/store/x.rs", "let x = unsafe { *p };", "#![forbid(unsafe_code)]"),
     ("unsafe", "storage-format/src/x.rs", "unsafe impl Send for X {}", "// unsafe"),
 ];

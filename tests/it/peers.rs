@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    api, bi, clients, default_clients, demo, jdbc, path, protos, query, sql,
+    access, api, bi, clients, default_clients, demo, jdbc, path, protos, query, sql,
     support::{peer, pytest::Suite},
 };
 
@@ -35,6 +35,7 @@ pub static SUITES: &[&Suite] = &[
     &api::SERVICES,
     &api::ROUNDTRIP,
     &jdbc::SESSIONS,
+    &access::CLIENTS,
     &protos::JSON,
     &default_clients::TICKETS,
     &default_clients::NOTHING,

@@ -19,7 +19,9 @@ const fn room(folder: &'static str, builds_on: &'static [&'static str]) -> Room 
 const ROOMS: &[Room] = &[
     room("storage-format", &[]),
     room("proto", &[]),
+    room("src/allocator", &[]),
     room("src/model", &["format"]),
+    room("src/access", &["model"]),
     room("src/operators", &["format", "model"]),
     room("src/store", &["format", "model"]),
     room("src/engine/read", &["format", "model", "store"]),
@@ -31,13 +33,28 @@ const ROOMS: &[Room] = &[
     room("src/collector/modbus", &["collector", "model"]),
     room("src/collector/opcua", &["collector", "model"]),
     // Of the collectors the API shows the delivery truth, and nothing else.
-    room("src/api", &["collector", "format", "model", "operators", "proto", "query", "read", "sql", "store"]),
+    room("src/api", &["access", "collector", "format", "model", "operators", "proto", "query", "read", "sql", "store"]),
     room(
         "src/server",
-        &["api", "collector", "ingest", "maintenance", "modbus", "model", "opcua", "operators", "query", "read", "sql", "store"],
+        &[
+            "access",
+            "allocator",
+            "api",
+            "collector",
+            "ingest",
+            "maintenance",
+            "modbus",
+            "model",
+            "opcua",
+            "operators",
+            "query",
+            "read",
+            "sql",
+            "store",
+        ],
     ),
     room("src/simulator", &["model"]),
-    room("src/cli", &["api", "collector", "format", "model", "proto", "query", "server", "simulator", "sql", "store"]),
+    room("src/cli", &["access", "api", "collector", "format", "model", "proto", "query", "server", "simulator", "sql", "store"]),
 ];
 
 /// Libraries that only some rooms may build on, and why.

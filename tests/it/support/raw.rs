@@ -6,6 +6,8 @@ use tonic::{
     Request, Status,
     client::Grpc,
     codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codegen::http::uri::PathAndQuery,
+    metadata::MetadataMap,
     transport::Channel,
 };
 
@@ -54,6 +56,55 @@ pub async fn call(channel: &Channel, path: &'static str, messages: Vec<Bytes>, g
     }
     client.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
     let request = Request::new(futures::stream::iter(messages));
-    let path = tonic::codegen::http::uri::PathAndQuery::from_static(path);
+    let path = PathAndQuery::from_static(path);
     client.streaming(request, path, RawCodec).await?.into_inner().try_collect().await
+}
+
+/// What a call was answered with.
+#[derive(Debug)]
+pub struct RawAnswer {
+    pub headers: MetadataMap,
+    pub messages: Vec<Bytes>,
+    /// How it ended, where it was not left before.
+    pub ended: Result<(), Status>,
+}
+
+/// Sends messages and headers to the method with this path, and reads the answer to its end, or until a message is enough. What the client sends
+/// ends behind them.
+pub async fn call_as(
+    channel: &Channel,
+    path: String,
+    headers: MetadataMap,
+    messages: Vec<Bytes>,
+    enough: impl Fn(&Bytes) -> bool,
+) -> RawAnswer {
+    let mut answer = RawAnswer { headers: MetadataMap::new(), messages: Vec::new(), ended: Ok(()) };
+    answer.ended = read(channel, path, headers, messages, enough, &mut answer).await;
+    answer
+}
+
+async fn read(
+    channel: &Channel,
+    path: String,
+    headers: MetadataMap,
+    messages: Vec<Bytes>,
+    enough: impl Fn(&Bytes) -> bool,
+    answer: &mut RawAnswer,
+) -> Result<(), Status> {
+    let mut client = Grpc::new(channel.clone()).max_encoding_message_size(usize::MAX).max_decoding_message_size(usize::MAX);
+    client.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
+    let mut request = Request::new(futures::stream::iter(messages));
+    *request.metadata_mut() = headers;
+    let path = PathAndQuery::try_from(path).map_err(|error| Status::unknown(format!("no path: {error}")))?;
+    let response = client.streaming(request, path, RawCodec).await?;
+    answer.headers = response.metadata().clone();
+    let mut stream = response.into_inner();
+    while let Some(message) = stream.try_next().await? {
+        let is_enough = enough(&message);
+        answer.messages.push(message);
+        if is_enough {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
