@@ -1,5 +1,5 @@
 //! A crowd: one client with hundreds of heavy readers at once, each of which asks again as soon as it was answered or refused. It works on a
-//! thread of its own, so that those beside it are slow only where the server is.
+//! thread of its own behind all others, so that those beside it are slow only where the server is.
 
 use std::{
     net::IpAddr,
@@ -18,7 +18,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::honest::endpoint_from;
+use crate::{attack::aside::step_back, honest::endpoint_from};
 
 /// Readers that share a connection.
 const READERS_PER_CONNECTION: usize = 25;
@@ -64,6 +64,7 @@ impl Crowd {
         let thread = {
             let (met, stop) = (met.clone(), stop.clone());
             std::thread::Builder::new().name("crowd".into()).spawn(move || {
+                step_back();
                 // All calls are left where they are.
                 runtime.block_on(stop.run_until_cancelled(all(&endpoint, readers, &questions, &met)));
             })?

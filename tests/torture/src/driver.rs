@@ -37,6 +37,9 @@ pub struct Pace {
     pub resend: bool,
     /// After a refusal wait and send the same batch again, instead of ending.
     pub retry: Option<Duration>,
+    /// A Flight lane has a batch each time so much has passed, and not as soon as there is room. What the server holds up is made up for, and
+    /// the time of a batch counts from when it was due.
+    pub every: Option<Duration>,
 }
 
 /// Something that happened to a batch.
@@ -76,6 +79,11 @@ impl Events {
     /// The first refusal that came before a moment.
     pub fn refused_before(&self, moment: Instant) -> Option<Status> {
         self.all().into_iter().find(|event| event.at < moment && event.refusal.is_some()).and_then(|event| event.refusal)
+    }
+
+    /// What happened since the last look, and is kept here no longer.
+    pub fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     /// When the first refusal came.
@@ -184,7 +192,13 @@ async fn stream(channel: Channel, lane: &Arc<Lane>, pace: Pace, events: &Arc<Eve
         tokio::spawn(async move {
             // A stream that was opened carries at least one batch: the server refuses an empty one, whenever the stop comes.
             let mut begun = false;
-            while let Ok(permit) = ahead.acquire().await {
+            let mut due = Due::new(pace.every, lane.index);
+            loop {
+                let due = tokio::select! {
+                    due = due.next() => due,
+                    () = stop.cancelled(), if begun => break,
+                };
+                let Ok(permit) = ahead.acquire().await else { break };
                 if stop.is_cancelled() && begun {
                     break;
                 }
@@ -192,7 +206,7 @@ async fn stream(channel: Channel, lane: &Arc<Lane>, pace: Pace, events: &Arc<Eve
                 permit.forget();
                 let batch = pick(&lane, pace);
                 let rows = record_batch(&lane, batch);
-                waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back((batch, Instant::now()));
+                waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back((batch, due.unwrap_or_else(Instant::now)));
                 if batches.send(rows).await.is_err() {
                     break;
                 }
@@ -251,6 +265,25 @@ async fn stream(channel: Channel, lane: &Arc<Lane>, pace: Pace, events: &Arc<Eve
         events.add(Event { sent, at: Instant::now(), refusal });
     }
     refused
+}
+
+/// The beat of a stream, where it has one.
+struct Due(Option<tokio::time::Interval>);
+
+impl Due {
+    /// Lanes have their beats one after another, and not all at once.
+    fn new(every: Option<Duration>, lane: usize) -> Due {
+        const LANES: u32 = 10;
+        Due(every.map(|every| tokio::time::interval_at(tokio::time::Instant::now() + every / LANES * (lane as u32 % LANES), every)))
+    }
+
+    /// Waits for the next beat; when that was, if there is a beat.
+    async fn next(&mut self) -> Option<Instant> {
+        match &mut self.0 {
+            Some(beat) => Some(beat.tick().await.into_std()),
+            None => None,
+        }
+    }
 }
 
 /// A batch as Flight takes it.

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::Range,
     sync::Arc,
     time::{Duration, Instant},
@@ -46,7 +46,15 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// # Errors
 /// There is none.
 pub fn endpoint_from(historian: &Historian, source: IpAddr) -> anyhow::Result<Endpoint> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", historian.grpc))?.local_address(Some(source)).tcp_nodelay(true);
+    endpoint_to(historian.grpc, source)
+}
+
+/// How to connect to an address from another one.
+///
+/// # Errors
+/// There is none.
+pub fn endpoint_to(server: SocketAddr, source: IpAddr) -> anyhow::Result<Endpoint> {
+    let endpoint = Endpoint::from_shared(format!("http://{server}"))?.local_address(Some(source)).tcp_nodelay(true);
     let endpoint = endpoint.connect_timeout(Duration::from_secs(5));
     Ok(endpoint.initial_stream_window_size(4 << 20).initial_connection_window_size(16 << 20))
 }
@@ -94,7 +102,8 @@ impl Calls {
     }
 }
 
-fn quantile(took: &[Duration], percent: usize) -> Duration {
+/// Time within which so many of a hundred calls ended.
+pub fn quantile(took: &[Duration], percent: usize) -> Duration {
     let mut took = took.to_vec();
     took.sort_unstable();
     took.get((took.len() * percent / 100).min(took.len().saturating_sub(1))).copied().unwrap_or_default()
@@ -160,11 +169,11 @@ fn lock(calls: &std::sync::Mutex<Calls>) -> std::sync::MutexGuard<'_, Calls> {
     calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// A call, and how long it took.
-async fn timed<T>(call: impl Future<Output = Result<T, Status>>) -> (Result<T, Status>, Duration) {
+/// A call, and how long it took; `UNKNOWN` where nobody waits for it any more.
+pub async fn timed<T>(call: impl Future<Output = Result<T, Status>>) -> (Result<T, Status>, Duration) {
     let begun = Instant::now();
     let answer = tokio::time::timeout(PATIENCE, call).await;
-    (answer.unwrap_or_else(|_| Err(Status::deadline_exceeded(format!("no answer within {PATIENCE:?}")))), begun.elapsed())
+    (answer.unwrap_or_else(|_| Err(Status::unknown(format!("no answer within {PATIENCE:?}")))), begun.elapsed())
 }
 
 async fn write(channel: Channel, lane: Arc<Lane>, calls: Arc<std::sync::Mutex<Calls>>, stop: CancellationToken) {
@@ -218,10 +227,15 @@ async fn read(channel: Channel, lane: Arc<Lane>, calls: Arc<std::sync::Mutex<Cal
 async fn minute(channel: &Channel, lane: &Lane, turn: usize) -> (Result<Tally, Status>, Duration) {
     let end = lane.end();
     let batches: Range<u64> = end.saturating_sub(MINUTE / lane.samples_per_batch)..end;
+    range(channel, lane, batches, vec![lane.tags[turn % lane.tags.len()].name.clone()]).await
+}
+
+/// What some tags have in a range of batches.
+pub async fn range(channel: &Channel, lane: &Lane, batches: Range<u64>, tags: Vec<String>) -> (Result<Tally, Status>, Duration) {
     let acked: BTreeSet<u64> = lane.acked_in(batches.clone()).into_iter().map(|(batch, _)| batch).collect();
-    let (times, tag) = (lane.times(&batches), &lane.tags[turn % lane.tags.len()].name);
+    let times = lane.times(&batches);
     let request = RangeRequest {
-        tags: vec![tag.clone()],
+        tags: tags.clone(),
         start: format!("{}ns", times.start),
         end: format!("{}ns", times.end),
         ..RangeRequest::default()
@@ -241,12 +255,13 @@ async fn minute(channel: &Channel, lane: &Lane, turn: usize) -> (Result<Tally, S
         Ok(answer)
     })
     .await;
-    let others = lane.tags.iter().map(|tag| tag.name.clone()).filter(|name| name != tag).collect();
+    let others = lane.tags.iter().map(|tag| tag.name.clone()).filter(|name| !tags.contains(name)).collect();
     (answer.map(|answer| checker::hold(lane, &batches, &acked, &answer, &others)), took)
 }
 
-async fn current(channel: &Channel, lane: &Lane) -> (Result<Tally, Status>, Duration) {
-    let newest = lane.acked().last().map_or(0, |batch| lane.numbers(*batch).end - 1);
+/// The current values of all tags of a lane.
+pub async fn current(channel: &Channel, lane: &Lane) -> (Result<Tally, Status>, Duration) {
+    let newest = lane.newest_acked().map_or(0, |batch| lane.numbers(batch).end - 1);
     let request = CurrentValuesRequest { tags: vec![format!("{}/*", lane.prefix)], ..CurrentValuesRequest::default() };
     let mut client = QueryServiceClient::new(channel.clone());
     let (answer, took) = timed(client.current_values(request)).await;

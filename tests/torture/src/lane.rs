@@ -52,6 +52,11 @@ struct Ledger {
 /// Order of the batches within eight.
 const SHUFFLED: [u64; 8] = [0, 2, 1, 3, 7, 4, 6, 5];
 
+/// The batch that goes out at a position.
+fn in_order(position: u64) -> u64 {
+    (position & !7) | SHUFFLED[(position & 7) as usize]
+}
+
 const TYPES: [ValueType; 10] = [
     ValueType::F64,
     ValueType::F64,
@@ -92,7 +97,7 @@ impl Lane {
         let mut ledger = self.ledger();
         let position = ledger.handed;
         ledger.handed += 1;
-        let batch = (position & !7) | SHUFFLED[(position & 7) as usize];
+        let batch = in_order(position);
         ledger.sent.insert(batch);
         batch
     }
@@ -126,6 +131,11 @@ impl Lane {
         self.ledger().sent.last().map_or(0, |last| last + 1)
     }
 
+    /// The acknowledged batch of the newest samples.
+    pub fn newest_acked(&self) -> Option<u64> {
+        self.ledger().acked.last_key_value().map(|(&batch, _)| batch)
+    }
+
     pub fn acked(&self) -> BTreeSet<u64> {
         self.ledger().acked.keys().copied().collect()
     }
@@ -147,6 +157,13 @@ impl Lane {
     /// Samples acknowledged so far.
     pub fn acked_samples(&self) -> u64 {
         self.ledger().acked.len() as u64 * self.batch_samples()
+    }
+
+    /// How many samples of a tag go out before the one of a number, where each goes out once.
+    pub fn place_of(&self, number: u64) -> u64 {
+        let batch = number / self.samples_per_batch;
+        let place = (0..8).map(|place| (batch & !7) | place).find(|place| in_order(*place) == batch).unwrap_or(batch);
+        place * self.samples_per_batch + number % self.samples_per_batch
     }
 
     /// Numbers of a batch.
@@ -171,5 +188,23 @@ impl Lane {
             create_tags: true,
         };
         WriteSamplesRequest { options: Some(options), samples: self.samples(batch) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_go_out_at_their_places() {
+        let directory = tempfile::tempdir().unwrap();
+        let lane = Lane::new(7, 0, Door::Flight, 1, 3, directory.path()).unwrap();
+        let mut numbers = Vec::new();
+        for _ in 0..20 {
+            numbers.extend(lane.numbers(lane.next()));
+        }
+        for (place, number) in (0..).zip(numbers) {
+            assert_eq!(lane.place_of(number), place, "{number}");
+        }
     }
 }

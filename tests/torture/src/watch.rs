@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 const LOOK: Duration = Duration::from_millis(10);
 const ASK: Duration = Duration::from_millis(100);
+const SERIES_LOOK: Duration = Duration::from_secs(1);
 
 /// Eyes on a server.
 pub struct Watch {
@@ -66,6 +67,39 @@ async fn ask(http: SocketAddr, stop: CancellationToken) -> Duration {
         tokio::time::sleep(ASK).await;
     }
     slowest
+}
+
+/// Looks at the memory of a server second by second.
+pub struct Series {
+    stop: CancellationToken,
+    looks: JoinHandle<Vec<u64>>,
+}
+
+impl Series {
+    pub fn start(server: &Historian) -> Series {
+        let (pid, stop) = (server.pid(), CancellationToken::new());
+        let looks = {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                let mut looks = Vec::new();
+                while !stop.is_cancelled() {
+                    looks.push(rss_kb(pid));
+                    stop.run_until_cancelled(tokio::time::sleep(SERIES_LOOK)).await;
+                }
+                looks
+            })
+        };
+        Series { stop, looks }
+    }
+
+    /// All looks, in KiB.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub async fn end(self) -> anyhow::Result<Vec<u64>> {
+        self.stop.cancel();
+        Ok(self.looks.await?)
+    }
 }
 
 /// The metrics now; None when they do not come.

@@ -1,16 +1,22 @@
 //! What one client, or some, can send so that nothing is left for the others: calls that are permitted, by the hundred, and messages that are
 //! larger than they look. How they end is held against what was promised: refused by name, and in time.
 
+pub mod aside;
 pub mod call;
+pub mod flood;
+pub mod idle;
 mod kind;
+pub mod malformed;
 mod message;
 mod outcome;
+pub mod silent;
+pub mod turn;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio_util::sync::CancellationToken;
 
-use self::{call::Caller, outcome::Call};
+use self::{aside::aside, call::Caller, outcome::Call};
 pub use self::{
     kind::{KINDS, Kind, Material},
     message::Messages,
@@ -30,10 +36,9 @@ const fn source(last: u8) -> IpAddr {
 /// # Errors
 /// There is no thread for it.
 pub async fn strike(server: SocketAddr, calls: Vec<Call>, stop: CancellationToken) -> anyhow::Result<Outcomes> {
-    let striking = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    aside(move || async move {
         let callers = SOURCES.map(|source| Caller::new(server, source));
-        anyhow::Ok(runtime.block_on(Outcomes::of(calls, &callers, &stop)))
-    };
-    tokio::task::spawn_blocking(striking).await?
+        Outcomes::of(calls, &callers, &stop).await
+    })
+    .await
 }

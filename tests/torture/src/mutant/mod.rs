@@ -38,6 +38,8 @@ fn world(kinds: &str, clock: Option<&Path>) -> anyhow::Result<World> {
         match kind {
             "ack-early" => sink(&mut world, SinkFault::Early),
             "ack-all" => sink(&mut world, SinkFault::All),
+            "loses" => sink(&mut world, SinkFault::Loses),
+            "leaks" => sink(&mut world, SinkFault::Leaks),
             "panics" => sink(&mut world, SinkFault::Panics),
             "no-sync" => store(&mut world, StoreFault::NoSync),
             "retry-sync" => store(&mut world, StoreFault::RetrySync),

@@ -12,9 +12,11 @@ mod r11_unread;
 mod r12_connections;
 mod r13_tags;
 mod r14_backup;
+mod s01_fuzz;
 mod s02_malformed;
 mod s03_http2;
 mod s11_fairness;
+mod soak;
 
 use futures::future::BoxFuture;
 
@@ -53,7 +55,9 @@ pub const TESTS: &[&Test] = &[
     &r12_connections::TEST,
     &r13_tags::TEST,
     &r14_backup::TEST,
+    &s01_fuzz::TEST,
     &s02_malformed::TEST,
     &s03_http2::TEST,
     &s11_fairness::TEST,
+    &soak::TEST,
 ];

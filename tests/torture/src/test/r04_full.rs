@@ -64,7 +64,7 @@ async fn fill(context: &Context) -> anyhow::Result<Report> {
     for cycle in 0..context.cycles {
         let (to_the_last_byte, restart) = (cycle % 3 == 1, cycle % 3 == 2);
         let from: Vec<u64> = lanes.iter().map(|lane| lane.end().saturating_sub(16)).collect();
-        let pace = Pace { resend: true, retry: Some(Duration::from_millis(20)), pause: Duration::from_millis(1) };
+        let pace = Pace { resend: true, retry: Some(Duration::from_millis(20)), pause: Duration::from_millis(1), ..Pace::default() };
         let mut load = Load::start(&server, &lanes, pace, context.dice(1_000 + cycle)).await?;
         tokio::time::sleep(Duration::from_millis(100)).await;
 

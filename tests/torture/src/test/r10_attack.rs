@@ -12,7 +12,7 @@ use historian_test_support::program::Historian;
 
 use super::{Mutant, Test};
 use crate::{
-    attack::{KINDS, Kind, Material, Messages, Outcomes, strike},
+    attack::{KINDS, Kind, Material, Messages, Outcomes, aside::NICE, strike},
     checker,
     context::Context,
     honest::{Calls, HONEST, Honest, endpoint_from, ms},
@@ -34,7 +34,7 @@ pub const TEST: Test = Test {
 
 const POOL_MIB: u64 = 192;
 /// Above the pool: a tenth of it, what one message may be, and what allocators keep.
-const GROWTH_MAX_KB: u64 = (POOL_MIB + POOL_MIB / 10 + 256) << 10;
+const GROWTH_MAX_KB: u64 = (POOL_MIB + POOL_MIB / 10 + 128) << 10;
 /// Target: of that 64 MiB for what is no query.
 const GROWTH_TARGET_KB: u64 = (POOL_MIB + POOL_MIB / 10 + 64) << 10;
 /// What is not given back may be no more than this.
@@ -72,6 +72,7 @@ async fn survive(context: &Context) -> anyhow::Result<Report> {
     server.stop()?;
     let mut server = launcher.start()?;
     report.opt("pool_mb", POOL_MIB);
+    report.opt("attackers_nice", NICE);
     report.opt("samples", stock.samples());
     let material = Material { messages: Messages::new().await?, times: stock.times() };
 

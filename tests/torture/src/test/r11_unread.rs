@@ -1,23 +1,23 @@
 //! R11: readers that read nothing. Each asks for everything over Flight and then takes no byte more than its windows hold. A reader costs
 //! little memory, is cut with a clear status in time, and others beside it get what they ask for.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use arrow_flight::{FlightData, Ticket, flight_service_client::FlightServiceClient};
 use futures::{FutureExt, future::BoxFuture};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic::{Code, transport::Channel};
 
 use super::{Mutant, Test};
 use crate::{
+    attack::silent::{Left, read_nothing, with_small_windows},
     checker,
     context::Context,
     honest::{ATTACKER, HONEST, Honest, endpoint_from, ms},
     lane::Lane,
     report::{Report, Tally},
-    stock::{ALL_GLOB, Stock},
+    stock::Stock,
     watch::Watch,
 };
 
@@ -39,10 +39,6 @@ const PATIENT_S: u64 = 3_600;
 const GROWTH_MAX_PER_READER_KB: u64 = 8 << 10;
 /// Target.
 const GROWTH_TARGET_PER_READER_KB: u64 = 4 << 10;
-/// Whoever was cut finds no more than this on the way; all that is stored is far more.
-const LEFT_MAX: usize = 16 << 20;
-/// Windows of a reader: the smallest that HTTP/2 begins with.
-const WINDOW: u32 = 65_535;
 /// More of the memory pool than a query reserves.
 const POOL_PER_QUERY_MIB: u64 = 32;
 /// Queries beside those of the readers.
@@ -84,12 +80,11 @@ async fn unread(context: &Context) -> anyhow::Result<Report> {
     let watch = Watch::start(&server, u64::MAX);
     let stop = CancellationToken::new();
     let normal = tokio::spawn(read_on(beside, stock.lanes.clone(), stop.clone()));
-    let endpoint = endpoint_from(&server, ATTACKER)?;
-    let endpoint = endpoint.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+    let endpoint = with_small_windows(endpoint_from(&server, ATTACKER)?);
     let mut readers = JoinSet::new();
     for _ in 0..context.cycles {
         let channel = endpoint.connect().await.context("a reader does not get a connection")?;
-        readers.spawn(read_nothing(channel, stock.times()));
+        readers.spawn(read_nothing(channel, stock.times(), Duration::from_secs(STALLED_S) + CUT_WITHIN));
     }
     let mut met = Met::default();
     while let Some(left) = readers.join_next().await {
@@ -125,53 +120,6 @@ async fn unread(context: &Context) -> anyhow::Result<Report> {
     report.tally.add(checker::check(&server.channel().await?, &stock.lanes, &[]).await?);
     server.stop()?;
     Ok(report)
-}
-
-/// What became of a reader.
-enum Left {
-    /// It was refused before it had anything to read.
-    Refused(Status),
-    /// It was cut, and found so many bytes on the way.
-    Cut(Status),
-    /// It got more than a server keeps for a reader, or everything.
-    Served(usize),
-}
-
-/// Asks for everything, takes nothing until it must have been cut, and looks then what there is.
-async fn read_nothing(channel: Channel, times: Range<i64>) -> Left {
-    let ticket = serde_json::json!({ "range": {
-        "tags": [ALL_GLOB],
-        "start": format!("{}ns", times.start),
-        "end": format!("{}ns", times.end),
-    } });
-    let ticket = Ticket { ticket: ticket.to_string().into() };
-    let begun = Instant::now();
-    let mut client = FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX);
-    let stream = match client.do_get(ticket).await {
-        Ok(answer) => answer.into_inner(),
-        Err(status) => return Left::Refused(status),
-    };
-    tokio::time::sleep_until(begun + Duration::from_secs(STALLED_S) + CUT_WITHIN).await;
-    match left(stream).await {
-        (0, Some(status)) if status.code() == Code::ResourceExhausted => Left::Refused(status),
-        (_, Some(status)) => Left::Cut(status),
-        (bytes, None) => Left::Served(bytes),
-    }
-}
-
-/// What is left of an answer: its bytes, and the error with which it ended.
-async fn left(mut stream: Streaming<FlightData>) -> (usize, Option<Status>) {
-    let mut bytes = 0;
-    loop {
-        match stream.message().await {
-            Ok(Some(data)) => bytes += data.data_body.len(),
-            Ok(None) => return (bytes, None),
-            Err(status) => return (bytes, Some(status)),
-        }
-        if bytes > LEFT_MAX {
-            return (bytes, None);
-        }
-    }
 }
 
 #[derive(Default)]

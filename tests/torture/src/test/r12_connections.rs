@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use futures::{FutureExt, future::BoxFuture};
 use historian_test_support::program::Historian;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 
 use super::{Mutant, Test};
 use crate::{
+    attack::idle::{beginnings, files, hold},
     context::Context,
     honest::{ATTACKER, CONNECTIONS, HONEST, Honest, ms},
     report::Report,
-    wire::{HEADERS, PREFACE, Wire, begun, call, fields, frame, greeting},
+    wire::{Wire, call, greeting},
 };
 
 const AN_HOUR: &str = "an-hour";
@@ -96,24 +96,13 @@ async fn connections(context: &Context) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// As many files as this process may open, from now on; a client needs one for each of its connections, too.
-fn files() -> anyhow::Result<u64> {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
-    Ok(maximum.unwrap_or(1 << 20))
-}
-
 /// Connections that have asked something once: those that never have give way to others.
 async fn fill(server: &Historian, count: usize, report: &mut Report) -> anyhow::Result<Vec<Wire>> {
     let begun = Instant::now();
     let mut held = Vec::with_capacity(count);
-    for number in 0..count {
-        let mut wire = Wire::open(server.grpc, ATTACKER, &[greeting(&[]), call(1)].concat()).await?;
-        if !wire.is_answered(1, LATE_MAX).await {
-            report.fail(format!("connection {} of {count} was not served", number + 1));
-            break;
-        }
-        held.push(wire);
+    hold(server.grpc, count, LATE_MAX, &mut held).await?;
+    if held.len() < count {
+        report.fail(format!("connection {} of {count} was not served", held.len() + 1));
     }
     report.figure("connections_per_s", (count as f64 / begun.elapsed().as_secs_f64()).round());
     Ok(held)
@@ -173,20 +162,8 @@ async fn room_again(server: &Historian, count: usize, report: &mut Report) {
 
 /// What a client may begin and not go on with.
 async fn unfinished(server: &Historian, report: &mut Report) {
-    let settled = greeting(&[]);
-    let headers = begun(1);
-    let kinds = [
-        ("says nothing", server.grpc, Vec::new()),
-        ("sends half a preface", server.grpc, PREFACE[..12].to_vec()),
-        ("sends no settings", server.grpc, PREFACE.to_vec()),
-        ("asks nothing", server.grpc, settled.clone()),
-        ("sends a part of a frame", server.grpc, [&settled[..], &headers[..30]].concat()),
-        ("sends headers without an end", server.grpc, [&settled[..], &frame(HEADERS, 0, 1, &fields())].concat()),
-        ("says nothing over HTTP", server.http, Vec::new()),
-        ("sends half a head", server.http, b"GET /livez HTTP/1.1\r\nHos".to_vec()),
-    ];
     let mut waiting = JoinSet::new();
-    for (name, address, first) in kinds {
+    for (name, address, first) in beginnings(server.grpc, server.http) {
         for _ in 0..UNFINISHED {
             let first = first.clone();
             waiting.spawn(async move {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Mutant, Test};
 use crate::{
+    attack::aside::NICE,
     context::{Context, Form},
     crowd::Crowd,
     driver::{self, Events, Pace},
@@ -55,6 +56,7 @@ fn run(context: &Context) -> BoxFuture<'_, anyhow::Result<Report>> {
 async fn fairness(context: &Context) -> anyhow::Result<Report> {
     let mut report = Report::default();
     report.opt("readers", READERS);
+    report.opt("attackers_nice", NICE);
     let configuration = if context.mutant == Some(NO_SHARES) { "[limits]\nqueries_max = 8\nqueries_per_client_max = 8\n" } else { "" };
     // To the server clients are addresses, and its shares are options: mutants are the real one.
     let crowd_address = if context.mutant == Some(ONE_CLIENT) { HONEST } else { ATTACKER };
