@@ -8,6 +8,8 @@ mod claim;
 mod disk;
 mod error;
 mod files;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod gap;
 pub mod inspect;
 pub mod layer;
@@ -23,7 +25,7 @@ pub mod scrub;
 mod tests;
 
 pub use audit::AuditEntry;
-pub use catalog::{Catalog, CatalogError};
+pub use catalog::{Catalog, CatalogError, CatalogView};
 pub use claim::Claim;
 pub use error::{StoreError, corrupt};
 pub use files::StoppedStore;

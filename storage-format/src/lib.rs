@@ -30,7 +30,7 @@ mod codec;
 pub mod current;
 mod effort;
 mod error;
-#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
 pub mod fuzz;
 pub mod journal;
 pub mod keys;

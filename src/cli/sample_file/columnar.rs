@@ -5,7 +5,7 @@ use std::{
     io::{BufReader, Read, Seek},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use arrow::{
     array::{Array, ArrayRef, AsArray, Decimal128Array, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array},
     compute::{CastOptions, cast_with_options},
@@ -27,6 +27,7 @@ use super::{
     settings::Settings,
     value,
 };
+use historian_collector::guard;
 use historian_model::{Quality, Timestamp, ValueType};
 
 /// Rows of one batch.
@@ -90,7 +91,8 @@ impl Columnar {
     /// # Errors
     /// Names the column that is missing, one too many, or of a type that cannot be read.
     pub fn new(file: File, kind: SampleFileFormat, settings: &Settings, times: LocalTimes) -> anyhow::Result<Columnar> {
-        let (schema, rows_total, batches) = opened(file, kind)?;
+        let (schema, rows_total, mut batches) = sound(|| opened(file, kind))??;
+        let batches = Box::new(std::iter::from_fn(move || sound(|| batches.next()).unwrap_or_else(|error| Some(Err(error)))));
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let columns = HeaderColumns::of(&names, settings)?;
         let scale = csv::own(settings.scale, &columns);
@@ -194,6 +196,14 @@ impl Columnar {
 }
 
 type Batches = Box<dyn Iterator<Item = anyhow::Result<RecordBatch>> + Send>;
+
+/// What the libraries of the formats make of a file. On some that are damaged they panic, which is the file's fault and not ours.
+fn sound<T>(read: impl FnOnce() -> T) -> anyhow::Result<T> {
+    guard::call(read).map_err(|panicked| {
+        tracing::debug!(%panicked, "a file of samples");
+        anyhow!("is damaged: what it says of itself is not so")
+    })
+}
 
 fn opened(mut file: File, kind: SampleFileFormat) -> anyhow::Result<(arrow::datatypes::SchemaRef, u64, Batches)> {
     if kind == SampleFileFormat::Parquet {
@@ -398,5 +408,17 @@ impl Codes {
             Codes::Text(codes) if codes.is_valid(row) => scale.read(codes.value(row)),
             _ => Err("is missing".into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_panics_on_a_file_is_told_as_a_damaged_file() {
+        assert_eq!(sound(|| 7).unwrap(), 7);
+        let damaged = sound(|| -> u8 { panic!("an index that is not there") }).unwrap_err();
+        assert!(damaged.to_string().contains("is damaged"), "{damaged}");
     }
 }

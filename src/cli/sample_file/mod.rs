@@ -6,6 +6,7 @@
 
 mod columnar;
 mod csv;
+pub mod fuzz;
 mod header;
 mod local;
 mod mistake;

@@ -15,6 +15,8 @@ mod delivery;
 mod device;
 pub mod format;
 mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 mod lateness;
 mod link;

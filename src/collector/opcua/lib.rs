@@ -20,6 +20,8 @@ mod deliver;
 mod device;
 mod endpoint;
 mod fault;
+#[doc(hidden)]
+pub mod fuzz;
 mod left_out;
 mod pki;
 mod publish;

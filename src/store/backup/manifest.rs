@@ -99,8 +99,13 @@ impl Manifest {
         if found != expected {
             return Err(BackupError::damaged(&path, format!("its checksum is {found:08x}, and manifest.crc32c says {expected:08x}")));
         }
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| BackupError::damaged(&path, error.to_string()))?;
-        manifest.acceptable(number).map_err(|message| BackupError::damaged(&path, message))?;
+        Manifest::parse(&text, number).map_err(|message| BackupError::damaged(&path, message))
+    }
+
+    /// The manifest of this backup in its text; else what is wrong with it.
+    pub(crate) fn parse(text: &[u8], number: u64) -> Result<Manifest, String> {
+        let manifest: Manifest = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        manifest.acceptable(number)?;
         Ok(manifest)
     }
 

@@ -63,8 +63,13 @@ fn decode(bytes: &[u8], count: usize, out: &mut StringColumn) -> Result<(), Fiel
     if length > limit {
         return Err(FieldFault::new("length of compressed text", 0, format!("at most {limit}"), length));
     }
-    let raw =
-        zstd::bulk::decompress(&bytes[at..], length).map_err(|error| FieldFault::new("compressed text", at, "a Zstandard frame", error))?;
+    // Room for a length is made when the frame says the same of itself.
+    let (frame, not_one) = (&bytes[at..], || FieldFault::new("compressed text", at, "a Zstandard frame", "other bytes"));
+    let told = zstd::zstd_safe::get_frame_content_size(frame).map_err(|_| not_one())?;
+    if let Some(told) = told.filter(|told| *told != length as u64) {
+        return Err(FieldFault::new("length of compressed text", at, length, told));
+    }
+    let raw = zstd::bulk::decompress(frame, length).map_err(|error| FieldFault::new("compressed text", at, "a Zstandard frame", error))?;
     if raw.len() != length {
         return Err(FieldFault::new("length of compressed text", at, length, raw.len()));
     }
@@ -103,6 +108,10 @@ mod tests {
             let mut read = StringColumn::new();
             assert_eq!(decode(&bytes, 90, &mut read).is_ok(), length == raw.len(), "{length}");
             assert_eq!(read == texts, length == raw.len());
+            // Found before room is made for it.
+            if length != raw.len() {
+                assert_eq!(decode(&bytes, 90, &mut read).unwrap_err().what, "length of compressed text");
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod certificate;
 mod channel;
 mod findings;
 mod frame;
+pub mod fuzz;
 mod sieve;
 mod transport;
 mod walk;
@@ -28,8 +29,8 @@ use opcua::{
 use self::transport::WireTransport;
 
 pub use findings::ReplacedValues;
-pub use sieve::{BROKEN, ReplacedValue, SieveLimits, reason};
-pub use transport::{CHANNEL_LIFETIME_MS, WireConnector};
+pub use sieve::{BROKEN, ReplacedValue, SieveLimits, clean, reason};
+pub use transport::{CHANNEL_LIFETIME_MS, WireConnector, decode};
 
 const PORT: u16 = 4840;
 

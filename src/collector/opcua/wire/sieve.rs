@@ -53,12 +53,13 @@ pub struct ReplacedValue {
     pub lost: usize,
 }
 
-/// A clean message, and what was replaced in it. A message of another kind, and one that is broken outside its values, comes unchanged.
+/// A clean message, and what was replaced in it. Of one that is broken outside its values there is what came before, which is no message: the library
+/// makes room for what a length says, whatever follows. One of another kind comes without what its header has beside the result.
 pub fn clean(body: &[u8], limits: &SieveLimits) -> (Vec<u8>, Vec<ReplacedValue>) {
     let mut sieve = Sieve { walk: MessageWalk::new(body), limits, findings: Vec::new(), unfit: None };
     match sieve.message() {
         Ok(()) => (sieve.walk.out, sieve.findings),
-        Err(MalformedMessage(_)) => (body.to_vec(), Vec::new()),
+        Err(MalformedMessage(_)) => (sieve.walk.out, Vec::new()),
     }
 }
 
@@ -136,7 +137,11 @@ impl Sieve<'_> {
                 self.header()?;
                 self.session()
             }
-            _ => Err(MalformedMessage("a message without values")),
+            // Every answer has a header.
+            _ => {
+                self.header()?;
+                self.walk.copy(self.walk.end() - self.walk.position())
+            }
         }
     }
 

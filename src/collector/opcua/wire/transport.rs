@@ -24,8 +24,8 @@ use opcua::{
     },
     crypto::PrivateKey,
     types::{
-        BinaryDecodable, DecodingOptions, Error, NodeId, OpenSecureChannelResponse, SimpleBinaryDecodable, SimpleBinaryEncodable,
-        StatusCode,
+        BinaryDecodable, ContextOwned, DecodingOptions, Error, NamespaceMap, NodeId, OpenSecureChannelResponse, SimpleBinaryDecodable,
+        SimpleBinaryEncodable, StatusCode,
     },
 };
 use tokio::{
@@ -324,7 +324,7 @@ impl WireTransport {
         let (body, findings) = sieve::clean(body, &self.wire.limits);
         let decoded = {
             let channel = self.channel.secure_channel().read();
-            guard::call(|| decode(&channel, &body)).unwrap_or_else(|panicked| Err(internal(panicked)))
+            guard::call(|| decode(channel.decoding_options(), &body)).unwrap_or_else(|panicked| Err(internal(panicked)))
         };
         match decoded {
             Ok(ResponseMessage::OpenSecureChannel(answer)) => {
@@ -399,7 +399,7 @@ fn internal(panicked: guard::Panicked) -> Error {
     Error::new(StatusCode::BadInternalError, panicked)
 }
 
-fn acknowledged(frame: &Bytes) -> Result<AcknowledgeMessage, Error> {
+pub fn acknowledged(frame: &Bytes) -> Result<AcknowledgeMessage, Error> {
     if frame.starts_with(b"ERR") {
         return Err(frame::error_of(frame));
     }
@@ -424,8 +424,13 @@ fn open_chunk(channel: &SecureChannel, key: Option<&PrivateKey>, frame: Bytes) -
     Ok((chunk, info))
 }
 
-fn decode(channel: &SecureChannel, body: &[u8]) -> Result<ResponseMessage, Error> {
-    let context = channel.context();
+/// A message decoded by the library. Nothing in it can be longer than the message, so no room is made for more.
+pub fn decode(mut options: DecodingOptions, body: &[u8]) -> Result<ResponseMessage, Error> {
+    for length_max in [&mut options.max_array_length, &mut options.max_string_length, &mut options.max_byte_string_length] {
+        *length_max = body.len().min(*length_max);
+    }
+    // Types of servers are not read, so those of the standard are all that are known.
+    let context = ContextOwned::new_default(NamespaceMap::default(), options);
     let context = context.context();
     let mut stream = Cursor::new(body);
     let kind = NodeId::decode(&mut stream, &context)?;

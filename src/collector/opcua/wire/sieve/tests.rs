@@ -503,3 +503,20 @@ proptest! {
         let _ = clean(&bytes[..cut.min(bytes.len())], &limits());
     }
 }
+
+#[test]
+fn no_room_is_made_for_a_length_that_nothing_stands_behind() {
+    let header = |kind| encoded(kind, &ResponseHeader::default());
+    let kinds = [ObjectId::BrowseResponse_Encoding_DefaultBinary, ObjectId::PublishResponse_Encoding_DefaultBinary];
+    for message in kinds.map(header) {
+        // A header ends with a structure, which has no limit in the library: here XML of two gigabytes.
+        let begun = message.strip_suffix(&[0, 0, 0]).unwrap();
+        let (clean, findings) = clean(&[begun, &[0, 0, 2], &i32::MAX.to_le_bytes()].concat(), &limits());
+        assert!(begun.starts_with(&clean), "{clean:02x?}");
+        assert_eq!(findings, []);
+    }
+    let message = [header(kinds[0]), 10_000_000_i32.to_le_bytes().to_vec()].concat();
+    let options = opcua::types::DecodingOptions { max_array_length: 64 << 20, ..Default::default() };
+    let refused = crate::wire::decode(options, &message).err().unwrap();
+    assert!(refused.to_string().contains(&format!("exceeds decoding limit {}", message.len())), "{refused}");
+}

@@ -1,0 +1,31 @@
+//! What lies on disk beside chunks, for the fuzz targets (`tests/fuzz`): any bytes in, whether they were taken out.
+
+use historian_format::keys;
+use historian_model::TagId;
+
+use super::{Gap, audit::AuditEntry, backup::Manifest, catalog::stored_tag, scrub::entry::Checker};
+
+const FAMILIES: [&str; 8] = [
+    keys::FAMILY_CHUNKS,
+    keys::FAMILY_LATE,
+    keys::FAMILY_SUPERSEDED,
+    keys::FAMILY_ROLLUPS,
+    keys::FAMILY_JOURNAL,
+    keys::FAMILY_CATALOG,
+    keys::FAMILY_AUDIT,
+    keys::FAMILY_GAPS,
+];
+
+/// An entry of the store: the first byte says of which family, the next how long its key is.
+pub fn entry(bytes: &[u8]) -> bool {
+    let [family, key_bytes, rest @ ..] = bytes else { return false };
+    let family = FAMILIES[usize::from(*family) % FAMILIES.len()];
+    let (key, value) = rest.split_at(usize::from(*key_bytes).min(rest.len()));
+    let _ = (stored_tag(TagId(1), value), AuditEntry::decode(1, value), Gap::decode(1, value));
+    Checker::new(family).check(key, value).is_ok()
+}
+
+/// The manifest of a backup.
+pub fn manifest(bytes: &[u8]) -> bool {
+    Manifest::parse(bytes, 1).is_ok()
+}

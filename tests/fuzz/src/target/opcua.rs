@@ -1,0 +1,104 @@
+//! OPC UA: what servers send, and how addresses are written.
+
+use std::str;
+
+use historian_opcua::{address::NodeAddress, fuzz};
+use opcua::types::{
+    Array, BinaryEncodable, ContextOwned, DataChangeNotification, DataValue, DateTime, ExtensionObject, Guid, LocalizedText,
+    MonitoredItemNotification, NodeId, NotificationMessage, ObjectId, PublishResponse, ReadResponse, StatusCode, Variant,
+    VariantScalarTypeId,
+};
+
+use super::Target;
+
+pub const MESSAGE: Target = Target {
+    name: "opcua_message",
+    about: "messages with values: made decodable, decoded, made samples",
+    inputs: 5_000,
+    run: fuzz::message,
+    seeds: || {
+        let read = ReadResponse { results: Some(values()), ..ReadResponse::default() };
+        let items = values().into_iter().zip(1..).map(|(value, client_handle)| MonitoredItemNotification { client_handle, value });
+        let change = DataChangeNotification { monitored_items: Some(items.collect()), diagnostic_infos: None };
+        let notification_message = NotificationMessage {
+            sequence_number: 7,
+            publish_time: DateTime::from(133_000_000_000_000_002),
+            notification_data: Some(vec![ExtensionObject::from_message(change)]),
+        };
+        let publish = PublishResponse { subscription_id: 1, notification_message, ..PublishResponse::default() };
+        vec![
+            encoded(ObjectId::ReadResponse_Encoding_DefaultBinary, &read),
+            encoded(ObjectId::PublishResponse_Encoding_DefaultBinary, &publish),
+        ]
+    },
+};
+
+pub const FRAMES: Target = Target {
+    name: "opcua_frames",
+    about: "a stream cut into frames, and the answer to the greeting",
+    inputs: 30_000,
+    run: fuzz::frames,
+    seeds: || {
+        let numbers = [0, 65_536, 65_536, 1 << 20, 100_u32];
+        let acknowledge = [&b"ACKF"[..], &28_u32.to_le_bytes(), &numbers.map(u32::to_le_bytes).concat()].concat();
+        let error = [&b"ERRF"[..], &20_u32.to_le_bytes(), &0x8000_0000_u32.to_le_bytes(), &4_u32.to_le_bytes(), b"no.."].concat();
+        vec![acknowledge.clone(), [acknowledge, error].concat()]
+    },
+};
+
+pub const ADDRESS: Target = Target {
+    name: "opcua_address",
+    about: "addresses of nodes as people write them",
+    inputs: 40_000,
+    run: |bytes| {
+        let Some(Ok(address)) = str::from_utf8(bytes).ok().map(NodeAddress::parse) else { return false };
+        let namespaces = ["http://opcfoundation.org/UA/", "urn:x", "urn:plant"].map(str::to_owned);
+        let known = namespaces.iter().any(|uri| uri == address.namespace_uri());
+        assert_eq!(address.resolve(&namespaces).is_some(), known, "{address:?}");
+        true
+    },
+    seeds: || {
+        let seeds = [
+            "nsu=urn:plant;s=Boiler.Pressure",
+            "i=2258",
+            "nsu=urn:x%3By;g=72962B91-FA75-4AE6-8D28-B404DC7DAF63",
+            "nsu=urn:x;b=aGVsbG8=",
+            "ns=0;i=85",
+        ];
+        seeds.iter().map(|text| text.as_bytes().to_vec()).collect()
+    },
+};
+
+fn encoded(kind: ObjectId, message: &impl BinaryEncodable) -> Vec<u8> {
+    let context = ContextOwned::default();
+    let context = context.context();
+    [NodeId::from(kind).encode_to_vec(&context), message.encode_to_vec(&context)].concat()
+}
+
+/// A value of each kind.
+fn values() -> Vec<DataValue> {
+    let numbers = Array::new_multi(VariantScalarTypeId::Double, vec![Variant::Double(1.0); 6], vec![2, 3]);
+    let variants = [
+        Variant::Boolean(true),
+        Variant::SByte(-1),
+        Variant::Int32(-3),
+        Variant::UInt64(u64::MAX),
+        Variant::Float(f32::INFINITY),
+        Variant::Double(-0.0),
+        Variant::from("Größe ✓"),
+        Variant::LocalizedText(Box::new(LocalizedText::new("de", "offen"))),
+        Variant::from(DateTime::from(5)),
+        Variant::from(Guid::from_bytes([7; 16])),
+        Variant::StatusCode(StatusCode::BadTimeout),
+    ];
+    let variants = variants.into_iter().chain(numbers.ok().map(|numbers| Variant::Array(Box::new(numbers))));
+    let value = |value| DataValue {
+        value: Some(value),
+        status: Some(StatusCode::from(0x4000_0480)),
+        source_timestamp: Some(DateTime::from(133_000_000_000_000_001)),
+        source_picoseconds: Some(17),
+        server_timestamp: Some(DateTime::from(133_000_000_000_000_002)),
+        server_picoseconds: Some(18),
+    };
+    variants.map(value).chain([DataValue::null()]).collect()
+}
