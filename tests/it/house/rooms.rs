@@ -20,6 +20,7 @@ const ROOMS: &[Room] = &[
     room("storage-format", &[]),
     room("proto", &[]),
     room("src/model", &["format"]),
+    room("src/tls", &["model"]),
     room("src/operators", &["format", "model"]),
     room("src/store", &["format", "model"]),
     room("src/engine/read", &["format", "model", "store"]),
@@ -31,13 +32,13 @@ const ROOMS: &[Room] = &[
     room("src/collector/modbus", &["collector", "model"]),
     room("src/collector/opcua", &["collector", "model"]),
     // Of the collectors the API shows the delivery truth, and nothing else.
-    room("src/api", &["collector", "format", "model", "operators", "proto", "query", "read", "sql", "store"]),
+    room("src/api", &["collector", "format", "model", "operators", "proto", "query", "read", "sql", "store", "tls"]),
     room(
         "src/server",
-        &["api", "collector", "ingest", "maintenance", "modbus", "model", "opcua", "operators", "query", "read", "sql", "store"],
+        &["api", "collector", "ingest", "maintenance", "modbus", "model", "opcua", "operators", "query", "read", "sql", "store", "tls"],
     ),
     room("src/simulator", &["model"]),
-    room("src/cli", &["api", "collector", "format", "model", "proto", "query", "server", "simulator", "sql", "store"]),
+    room("src/cli", &["api", "collector", "format", "model", "proto", "query", "server", "simulator", "sql", "store", "tls"]),
 ];
 
 /// Libraries that only some rooms may build on, and why.
@@ -48,6 +49,12 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
         &["src/query", "src/sql", "src/api", "src/cli"],
         "Arrow begins in query; below it samples are the columns of the storage format",
     ),
+    (
+        &["rustls", "rcgen", "rustls-native-certs"],
+        &["src/tls"],
+        "TLS has one home, where its one provider of cryptography is named; others get configurations that are made",
+    ),
+    (&["tokio-rustls"], &["src/api", "src/cli"], "connections are accepted by the API and made by the command line"),
     (&["datafusion"], &["src/sql"], "SQL has one home"),
     (
         &["tonic", "tonic-health", "tonic-prost", "tonic-reflection", "tonic-types", "prost", "prost-types", "pbjson-types"],
