@@ -27,6 +27,7 @@ pub mod serve;
 mod status;
 mod superseded;
 mod tag;
+mod tls;
 
 use std::{io::Write, process::ExitCode};
 
@@ -92,6 +93,9 @@ enum RootCommand {
     Audit(audit::AuditArgs),
     /// Shows where expected samples are missing, and why.
     Gaps(gap::GapArgs),
+    /// Makes and shows certificates.
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
 }
 
 /// Runs the command of this process.
@@ -145,6 +149,7 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Inspect(args) => inspect::run(args).await,
             RootCommand::Audit(args) => audit::run(args).await,
             RootCommand::Gaps(args) => gap::run(args).await,
+            RootCommand::Tls(command) => tls::run(command),
         }
     });
     // What still computes for requests that were cut is told so now, and ends within milliseconds; one call that does not must not hold the end
