@@ -34,6 +34,7 @@ mod shares;
 mod silence;
 mod sql;
 mod support;
+mod tls;
 mod told;
 mod types;
 mod write_doors;

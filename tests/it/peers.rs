@@ -8,6 +8,7 @@ use std::{
 use crate::{
     api, bi, clients, default_clients, demo, jdbc, path, protos, query, sql,
     support::{peer, pytest::Suite},
+    tls,
 };
 
 /// Every suite; those that take longest first, so that the last one to end is a short one.
@@ -35,6 +36,7 @@ pub static SUITES: &[&Suite] = &[
     &api::SERVICES,
     &api::ROUNDTRIP,
     &jdbc::SESSIONS,
+    &tls::CLIENTS,
     &protos::JSON,
     &default_clients::TICKETS,
     &default_clients::NOTHING,
