@@ -10,6 +10,7 @@
 //! | Room | Does |
 //! |---|---|
 //! | [`model`] | tags, samples, qualities, times, ranges, selections; the one clock |
+//! | [`tls`] | certificates and keys: read, checked, followed, made |
 //! | [`collector`] | takes samples from devices over Modbus and OPC UA; reads only |
 //! | [`ingest`] | the write path: journal (the write-ahead log), heads, sealing, deletions |
 //! | [`maintenance`] | compaction, rollups, retention |
@@ -206,3 +207,4 @@ pub use historian_server as server;
 pub use historian_simulator as simulator;
 pub use historian_sql as sql;
 pub use historian_store as store;
+pub use historian_tls as tls;

@@ -1,10 +1,14 @@
-//! Who calls: the principal, what the headers of a call say, and the client that its share is counted by.
+//! Who calls: the principal, what the headers of a call say, the client that its share is counted by, and whose certificate it has shown.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
-use tonic::{Extensions, Request, metadata::MetadataMap, transport::server::TcpConnectInfo};
+use historian_tls::ClientIdentity;
+use tonic::{Extensions, Request, metadata::MetadataMap};
 
-use super::connection::network;
+use super::connection::{Peer, network};
 use historian_access::Principal;
 
 /// The client of calls that come over no connection.
@@ -18,26 +22,30 @@ pub struct Caller {
     pub headers: MetadataMap,
     /// The peer's address; of IPv6 its network.
     pub client: IpAddr,
+    /// Of the certificate that was shown when the connection was made. What it may do is not decided by it yet.
+    pub identity: Option<Arc<ClientIdentity>>,
 }
 
 impl Caller {
     /// Who sent a request, and what is asked.
     pub fn take<T>(request: Request<T>) -> (Caller, T) {
-        let (principal, client) = (principal_of(request.extensions()), client_of(request.extensions()));
-        let (headers, _, asked) = request.into_parts();
-        (Caller { principal, headers, client }, asked)
+        let (headers, extensions, asked) = request.into_parts();
+        (Caller::with(headers, &extensions), asked)
     }
 
     /// Who sent a request.
     pub fn of<T>(request: &Request<T>) -> Caller {
-        let (principal, client) = (principal_of(request.extensions()), client_of(request.extensions()));
-        Caller { principal, headers: request.metadata().clone(), client }
+        Caller::with(request.metadata().clone(), request.extensions())
+    }
+
+    fn with(headers: MetadataMap, extensions: &Extensions) -> Caller {
+        Caller { principal: principal_of(extensions), headers, client: client_of(extensions), identity: identity_of(extensions) }
     }
 
     /// The same one, in a call without headers.
     #[must_use]
     pub fn without_headers(&self) -> Caller {
-        Caller { principal: self.principal.clone(), headers: MetadataMap::new(), client: self.client }
+        Caller { headers: MetadataMap::new(), ..self.clone() }
     }
 }
 
@@ -47,8 +55,11 @@ fn principal_of(extensions: &Extensions) -> Principal {
 
 /// The client of a request with these extensions.
 pub fn client_of(extensions: &Extensions) -> IpAddr {
-    let peer = extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    peer.map_or(NOBODY, |peer: SocketAddr| network(peer.ip()))
+    extensions.get::<Peer>().map_or(NOBODY, |peer| network(peer.address.ip()))
+}
+
+fn identity_of(extensions: &Extensions) -> Option<Arc<ClientIdentity>> {
+    extensions.get::<Peer>()?.identity.clone()
 }
 
 #[cfg(test)]
@@ -59,8 +70,17 @@ mod tests {
     #[test]
     fn calls_over_no_connection_are_of_nobody() {
         let (caller, asked) = Caller::take(Request::new(7));
-        assert_eq!((caller.client, asked), (NOBODY, 7));
+        assert_eq!((caller.client, caller.identity.clone(), asked), (NOBODY, None, 7));
         assert!(Right::ALL.into_iter().all(|right| !caller.principal.may(right)), "nobody may anything");
         assert_eq!(Caller::of(&Request::new(())).without_headers().client, NOBODY);
+    }
+
+    #[test]
+    fn a_call_is_of_the_address_and_of_the_certificate_of_its_connection() {
+        let identity = ClientIdentity { name: "erp".to_owned(), subject: "CN=erp".to_owned(), fingerprint: String::new() };
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Peer { address: ([192, 0, 2, 1], 5).into(), identity: Some(Arc::new(identity)) });
+        let caller = Caller::of(&request).without_headers();
+        assert_eq!((caller.client, caller.identity.map(|identity| identity.name.clone())), ([192, 0, 2, 1].into(), Some("erp".to_owned())));
     }
 }

@@ -25,17 +25,14 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use super::{
     ApiLimits, Metrics, Services,
     access::require,
-    connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, WatchedConnection},
+    connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, PortListener, PortStream, WatchedConnection},
 };
 use historian_access::Right;
 
@@ -69,14 +66,14 @@ impl HealthState {
 }
 
 /// Serves HTTP on a bound listener until `shutdown`; open requests may end within the grace of the limits.
-pub async fn serve_http(listener: TcpListener, services: Services, shutdown: CancellationToken) {
+pub async fn serve_http(listener: impl Into<PortListener>, services: Services, shutdown: CancellationToken) {
     let (limits, metrics) = (services.limits.clone(), services.metrics.clone());
-    serve_http_from_the_start(listener, Arc::new(Starting(OnceLock::from(services))), &limits, &metrics, shutdown).await;
+    serve_http_from_the_start(listener.into(), Arc::new(Starting(OnceLock::from(services))), &limits, &metrics, shutdown).await;
 }
 
 /// As [`serve_http`], before there is anything to tell of.
 pub async fn serve_http_from_the_start(
-    listener: TcpListener,
+    listener: PortListener,
     starting: Arc<Starting>,
     limits: &ApiLimits,
     metrics: &Metrics,
@@ -91,7 +88,7 @@ pub async fn serve_http_from_the_start(
     let routes = TowerToHyperService::new(routes);
     let connections_max = (limits.connections_max / 8).clamp(CONNECTIONS_MAX.0, CONNECTIONS_MAX.1);
     let gate = ConnectionGate::new(Port::Http, connections_max, connections_max, metrics);
-    let mut incoming = ConnectionAcceptor::new(listener, gate, ConnectionTimes::from(limits)).into_stream();
+    let mut incoming = ConnectionAcceptor::connections(listener, gate, ConnectionTimes::from(limits));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -109,7 +106,7 @@ pub async fn serve_http_from_the_start(
 }
 
 /// Serves one connection. A request must come within the time, the first one and each further one.
-async fn serve_connection<S>(connection: WatchedConnection<TcpStream>, routes: S, within: Duration, shutdown: CancellationToken)
+async fn serve_connection<S>(connection: WatchedConnection<PortStream>, routes: S, within: Duration, shutdown: CancellationToken)
 where
     S: Service<axum::http::Request<Incoming>, Response = Response, Error = Infallible>,
 {

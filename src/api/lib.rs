@@ -1,4 +1,5 @@
-//! The public interface: gRPC, Arrow Flight, health and reflection on one port; metrics and health over HTTP on another.
+//! The public interface: gRPC, Arrow Flight, health and reflection on one port; metrics and health over HTTP on another; both with TLS or
+//! without.
 //!
 //! Proto types begin here and nothing is computed here: requests become queries and batches of the layers below, answers become messages.
 //! What a client asks to be read or computed goes through one entry ([`stream`], [`Api::bounded`]): it has a place among the others, a deadline, a
@@ -41,7 +42,6 @@ pub mod write;
 use std::time::Duration;
 
 use historian_proto::v1;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, transport::Server};
 
@@ -49,6 +49,7 @@ pub use access::Access;
 use access::authenticated;
 pub use allowance::DecodeAllowance;
 pub use caller::Caller;
+pub use connection::PortListener;
 use connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, timed_requests};
 pub use error::ServeError;
 pub use http::{Starting, serve_http, serve_http_from_the_start};
@@ -68,7 +69,7 @@ pub use work::WorkThreads;
 ///
 /// # Errors
 /// When the transport fails.
-pub async fn serve(listener: TcpListener, services: Services, shutdown: CancellationToken) -> Result<(), ServeError> {
+pub async fn serve(listener: impl Into<PortListener>, services: Services, shutdown: CancellationToken) -> Result<(), ServeError> {
     let limits = services.limits.clone();
     let metrics = services.metrics.clone();
     let admin = services.admin.clone();
@@ -134,7 +135,7 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: Cancella
         .add_service(service!(arrow_flight::flight_service_server::FlightServiceServer::new(flight::Flight(api.clone()))));
 
     let gate = ConnectionGate::new(Port::Grpc, limits.connections_max, limits.connections_per_address_max, &metrics);
-    let incoming = ConnectionAcceptor::new(listener, gate, ConnectionTimes::from(&limits)).into_stream();
+    let incoming = ConnectionAcceptor::connections(listener.into(), gate, ConnectionTimes::from(&limits));
     let watching = tokio::spawn(grpc::admin::watch_health(admin, health, shutdown.clone()));
     let serving = router.serve_with_incoming_shutdown(incoming, {
         let shutdown = shutdown.clone();

@@ -11,6 +11,7 @@ use historian_model::{
 use historian_query::QueryEngine;
 use historian_sql::TableOptions;
 use historian_store::{Catalog, Maintenance};
+use historian_tls::TlsState;
 
 /// What the interface serves from. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +57,11 @@ pub trait Admin: Send + Sync + 'static {
     /// one is. Blocks.
     fn collect_into(&self, _tag: &Tag) -> bool {
         false
+    }
+
+    /// TLS of both ports; `None` where they have none.
+    fn tls(&self) -> Option<TlsState> {
+        None
     }
 
     /// Which samples go when they are old.

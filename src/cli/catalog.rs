@@ -9,12 +9,13 @@ use super::{
 use historian_model::{SystemClock, ValueType};
 use historian_server::config::ServerSettings;
 use historian_store::{Catalog, StoppedStore, StoreError};
+use historian_tls::TlsFiles;
 
 /// Value types of all tags by name; none where there is no data directory yet.
 ///
 /// # Errors
 /// When neither the directory nor the historian on it can be read.
-pub async fn held_types(server: &ServerSettings, token: &TokenArgs) -> anyhow::Result<HashMap<String, ValueType>> {
+pub async fn held_types(server: &ServerSettings, tls: Option<&TlsFiles>, token: &TokenArgs) -> anyhow::Result<HashMap<String, ValueType>> {
     let directory = server.data_dir.clone();
     if !directory.join("rocksdb").exists() {
         return Ok(HashMap::new());
@@ -27,7 +28,7 @@ pub async fn held_types(server: &ServerSettings, token: &TokenArgs) -> anyhow::R
     });
     match at_rest.await? {
         Ok(held) => Ok(held),
-        Err(refused) => match ask(server, token).await {
+        Err(refused) => match ask(server, tls, token).await {
             Ok(held) => Ok(held),
             Err(error) => Err(error.context(refused)),
         },
@@ -35,12 +36,12 @@ pub async fn held_types(server: &ServerSettings, token: &TokenArgs) -> anyhow::R
 }
 
 /// As the historian tells them that listens where the configuration says.
-async fn ask(server: &ServerSettings, token: &TokenArgs) -> anyhow::Result<HashMap<String, ValueType>> {
+async fn ask(server: &ServerSettings, tls: Option<&TlsFiles>, token: &TokenArgs) -> anyhow::Result<HashMap<String, ValueType>> {
     let mut listen = server.listen;
     if listen.ip().is_unspecified() {
         listen.set_ip(if listen.is_ipv4() { IpAddr::from([127, 0, 0, 1]) } else { IpAddr::from([0_u16, 0, 0, 0, 0, 0, 0, 1]) });
     }
-    let channel = ServerArgs::at(listen, token.clone()).connect().await?;
+    let channel = ServerArgs::at(listen, tls, token.clone())?.connect().await?;
     let mut pages = tag::Pages::new(channel, Vec::new(), String::new());
     let mut held = HashMap::new();
     while let Some(tags) = pages.next().await? {

@@ -16,6 +16,7 @@ use historian_collector::{CheckRow, Collector};
 use historian_model::{Quality, TagDefinition, Value, ValueType};
 use historian_server::config::{self, Overrides, ServerSettings};
 use historian_sql::View;
+use historian_tls::TlsFiles;
 
 /// Devices that are connected to at once.
 const DEVICES_AT_ONCE: usize = 32;
@@ -52,7 +53,7 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
 
     let overrides = Overrides { data_dir: args.data_dir.clone(), listen: args.listen, ..Overrides::default() };
     let configuration = config::load(Some(&args.config), &overrides).map_err(RefusedConfiguration)?;
-    let (server, collectors) = (configuration.server, configuration.collectors);
+    let (server, tls, collectors) = (configuration.server, configuration.tls, configuration.collectors);
     let tags: usize = collectors.iter().map(|collector| collector.tags().len()).sum();
     let mut output = OutputFile::stdout();
     let (file, devices) = (args.config.display(), collectors.len());
@@ -61,7 +62,7 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     for note in unselective(&configuration.tables.views, &collectors, &configuration.written_tags) {
         writeln!(output, "{}", output::printable(&note))?;
     }
-    let contradictions = contradictions(&server, &args.token, &collectors, &configuration.written_tags).await;
+    let contradictions = contradictions((&server, tls.as_ref()), &args.token, &collectors, &configuration.written_tags).await;
     for contradiction in &contradictions {
         writeln!(output, "{}", output::printable(contradiction))?;
     }
@@ -109,13 +110,13 @@ fn unselective(views: &[View], collectors: &[Arc<dyn Collector>], written: &[Tag
 /// Tags that the catalog holds with another value type than the configuration asks for: `serve` would not collect them. Asks the data
 /// directory of the configuration, or the historian that runs on it.
 async fn contradictions(
-    server: &ServerSettings,
+    (server, tls): (&ServerSettings, Option<&TlsFiles>),
     token: &TokenArgs,
     collectors: &[Arc<dyn Collector>],
     written: &[TagDefinition],
 ) -> Vec<String> {
     let configured: Vec<TagDefinition> = collectors.iter().flat_map(|collector| collector.tags()).chain(written.iter().cloned()).collect();
-    let held = match catalog::held_types(server, token).await {
+    let held = match catalog::held_types(server, tls, token).await {
         Ok(held) => held,
         Err(error) => {
             eprintln!("cannot compare the value types with the catalog: {error:#}");

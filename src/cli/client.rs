@@ -1,8 +1,9 @@
 //! How the client commands reach a running historian, and how its refusals are told.
 
+mod secure;
 mod token;
 
-use std::{net::SocketAddr, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::{Context, anyhow};
 use arrow_flight::{FlightClient, error::FlightError, flight_service_client::FlightServiceClient};
@@ -14,7 +15,9 @@ use tonic::{
 };
 
 pub use self::token::{Bearer, TokenArgs};
+use super::Misuse;
 use historian_model::{Timestamp, time::NumericTimeUnit};
+use historian_tls::{ClientTls, TlsFiles, authority, pinned};
 
 /// Largest message taken from the server: a batch of the widest answer.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
@@ -62,37 +65,73 @@ pub struct ServerArgs {
     server: ServerAddress,
     #[command(flatten)]
     token: TokenArgs,
+    /// Authority to trust beside those of this machine, for grpc+tls://.
+    #[arg(long, value_name = "FILE", env = "HISTORIAN_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+    /// Certificate to show, for a historian that asks for one.
+    #[arg(long, value_name = "FILE", env = "HISTORIAN_TLS_CLIENT_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Key of that certificate.
+    #[arg(long, value_name = "FILE", env = "HISTORIAN_TLS_CLIENT_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The historian's own certificate, where its files are at hand.
+    #[arg(skip)]
+    pinned: Option<Vec<u8>>,
 }
 
 /// A connection to a historian, whose requests all have the token of the command.
 pub type ServerChannel = InterceptedService<Channel, Bearer>;
 
-/// `grpc://host:port`, also `grpc+tcp://` and `http://`.
+/// `grpc://host:port`, also `grpc+tcp://` and `http://`; with TLS `grpc+tls://`, also `grpcs://` and `https://`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct ServerAddress(String);
+struct ServerAddress {
+    authority: String,
+    is_secured: bool,
+}
 
 impl FromStr for ServerAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<ServerAddress, String> {
         let (scheme, authority) = text.split_once("://").unwrap_or(("grpc", text));
-        match scheme {
-            "grpc" | "grpc+tcp" | "http" => {}
-            "https" | "grpcs" | "grpc+tls" => return Err("this version has no TLS; use grpc://host:port".into()),
-            _ => return Err(format!("unknown scheme {scheme:?}; use grpc://host:port")),
-        }
+        let is_secured = match scheme {
+            "grpc" | "grpc+tcp" | "http" => false,
+            "https" | "grpcs" | "grpc+tls" => true,
+            _ => return Err(format!("unknown scheme {scheme:?}; use grpc://host:port, or grpc+tls://host:port with TLS")),
+        };
         let authority = authority.trim_end_matches('/');
         match authority.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(ServerAddress(authority.to_owned())),
-            _ => Err("expected grpc://host:port".into()),
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+                Ok(ServerAddress { authority: authority.to_owned(), is_secured })
+            }
+            _ => Err("expected grpc://host:port or grpc+tls://host:port".into()),
         }
     }
 }
 
+impl ServerAddress {
+    /// Its host, without the brackets of IPv6.
+    fn host(&self) -> &str {
+        let host = self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host);
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+}
+
+impl std::fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}", if self.is_secured { "grpc+tls" } else { "grpc" }, self.authority)
+    }
+}
+
 impl ServerArgs {
-    /// The historian that listens there.
-    pub fn at(listen: SocketAddr, token: TokenArgs) -> ServerArgs {
-        ServerArgs { server: ServerAddress(listen.to_string()), token }
+    /// The historian that listens there with these files of TLS, which are read to know it.
+    ///
+    /// # Errors
+    /// Its certificate cannot be read.
+    pub fn at(listen: SocketAddr, tls: Option<&TlsFiles>, token: TokenArgs) -> anyhow::Result<ServerArgs> {
+        let pinned = tls.map(|files| authority::certificate(&files.certificate)).transpose()?;
+        let server = ServerAddress { authority: listen.to_string(), is_secured: tls.is_some() };
+        Ok(ServerArgs { server, token, tls_ca: None, tls_cert: None, tls_key: None, pinned })
     }
 
     /// Connects.
@@ -100,15 +139,49 @@ impl ServerArgs {
     /// # Errors
     /// Names the address and says what the network said, or what is wrong with the token.
     pub async fn connect(&self) -> anyhow::Result<ServerChannel> {
-        let ServerAddress(authority) = &self.server;
+        self.connect_with(|endpoint| endpoint).await
+    }
+
+    /// As [`ServerArgs::connect`], with what else is to hold.
+    ///
+    /// # Errors
+    /// As [`ServerArgs::connect`].
+    pub async fn connect_with(&self, also: impl FnOnce(Endpoint) -> Endpoint) -> anyhow::Result<ServerChannel> {
+        let ServerAddress { authority, is_secured } = &self.server;
         let bearer = self.token.bearer()?;
-        let channel = Endpoint::from_shared(format!("http://{authority}"))
-            .with_context(|| format!("{authority} is no address"))?
-            .connect_timeout(Duration::from_secs(5))
-            .connect()
-            .await
-            .with_context(|| format!("cannot connect to grpc://{authority}; is the historian running there?"))?;
+        // What goes through TLS is not TLS: the library asks for none where it has a connection that is secured already.
+        let endpoint = Endpoint::from_shared(format!("http://{authority}")).with_context(|| format!("{authority} is no address"))?;
+        let endpoint = also(endpoint.connect_timeout(Duration::from_secs(5)));
+        let connected = if *is_secured {
+            let origin = format!("https://{authority}").parse().with_context(|| format!("{authority} is no address"))?;
+            endpoint.origin(origin).connect_with_connector(self.secured()?).await
+        } else {
+            self.without_tls()?;
+            endpoint.connect().await
+        };
+        let connected = connected.map_err(|error| secure::refused().map_or_else(|| error.into(), |refused| anyhow!(refused)));
+        let hint = if *is_secured { "" } else { "; is the historian running there?" };
+        let channel = connected.with_context(|| format!("cannot connect to {}{hint}", self.server))?;
         Ok(InterceptedService::new(channel, bearer))
+    }
+
+    /// Refuses to speak openly with who has asked for more.
+    fn without_tls(&self) -> Result<(), Misuse> {
+        let given = [("--tls-ca", &self.tls_ca), ("--tls-cert", &self.tls_cert)].into_iter().find(|(_, given)| given.is_some());
+        given.map_or(Ok(()), |(flag, _)| {
+            Err(Misuse(format!("{flag} is for TLS, and {} is without; use grpc+tls://{}", self.server, self.server.authority)))
+        })
+    }
+
+    /// How connections with TLS are made.
+    fn secured(&self) -> anyhow::Result<secure::Connector> {
+        let config = if let Some(certificate) = &self.pinned {
+            pinned(certificate.clone())?
+        } else {
+            let pair = self.tls_cert.clone().zip(self.tls_key.clone());
+            ClientTls { ca: self.tls_ca.clone(), pair }.config().map_err(|problem| Misuse(problem.to_string()))?
+        };
+        secure::Connector::new(self.server.host(), config)
     }
 
     /// Connects for Arrow Flight.
@@ -123,8 +196,22 @@ impl ServerArgs {
 
 /// A refusal of the server as its message and its code in words.
 pub fn refusal(status: &Status) -> anyhow::Error {
+    // What happened on the way is told by what is known of it, not by the code that the library makes of it.
+    if let Some(refused) = secure::refused().filter(|_| is_of_the_way(status)) {
+        return anyhow!(refused);
+    }
+    if is_of_the_way(status) && matches!(status.code(), Code::PermissionDenied | Code::Cancelled) {
+        // A goodbye with `INADEQUATE_SECURITY` (RFC 9113, 7), or one that came before the request.
+        let hint = "the historian closed the connection; if it speaks TLS, use grpc+tls://host:port, and --tls-ca FILE with its authority";
+        return anyhow!("{hint} ({})", status.message());
+    }
     let code = in_words(status.code());
     if status.message().is_empty() { anyhow!("the historian answered: {code}") } else { anyhow!("{} ({code})", status.message()) }
+}
+
+/// Whether the client library made a status of what became of a connection: a historian that answers says nothing of causes, or of HTTP/2.
+fn is_of_the_way(status: &Status) -> bool {
+    std::error::Error::source(status).is_some() || status.message().starts_with("h2 protocol error")
 }
 
 /// As [`refusal`], for an error of Arrow Flight.
@@ -164,17 +251,18 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_in_all_documented_forms() {
+        let address = |authority: &str, is_secured| Ok(ServerAddress { authority: authority.to_owned(), is_secured });
         for text in ["grpc://127.0.0.1:8815", "http://127.0.0.1:8815/", "grpc+tcp://127.0.0.1:8815", "127.0.0.1:8815"] {
-            assert_eq!(text.parse(), Ok(ServerAddress("127.0.0.1:8815".into())), "{text}");
+            assert_eq!(text.parse(), address("127.0.0.1:8815", false), "{text}");
         }
-        assert_eq!("grpc://[::1]:8815".parse(), Ok(ServerAddress("[::1]:8815".into())));
-        for (text, reason) in [
-            ("https://h:1", "no TLS"),
-            ("ftp://h:1", "unknown scheme"),
-            ("grpc://h", "expected grpc://host:port"),
-            ("grpc://h:99999", "expected"),
-            ("", "expected"),
-        ] {
+        for text in ["grpc+tls://plant:8815", "https://plant:8815/", "grpcs://plant:8815"] {
+            assert_eq!(text.parse(), address("plant:8815", true), "{text}");
+        }
+        assert_eq!("grpc://[::1]:8815".parse(), address("[::1]:8815", false));
+        assert_eq!("grpc+tls://[::1]:8815".parse().map(|address: ServerAddress| address.host().to_owned()), Ok("::1".to_owned()));
+        for (text, reason) in
+            [("ftp://h:1", "unknown scheme"), ("grpc://h", "expected grpc://host:port"), ("grpc://h:99999", "expected"), ("", "expected")]
+        {
             let error = text.parse::<ServerAddress>().unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");
         }

@@ -22,10 +22,13 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
 
 use self::view::DemoView;
-use super::{Misuse, RefusedConfiguration, serve};
+use super::{
+    Misuse, RefusedConfiguration,
+    client::{ServerArgs, ServerChannel, TokenArgs},
+    serve,
+};
 use historian_collector::{ConfigProblem, SettingPosition};
 use historian_model::{Clock, SystemClock, Timestamp};
 use historian_server as server;
@@ -35,6 +38,7 @@ use historian_server::{
 };
 use historian_simulator::{Plant, PlantOptions, SIGNALS};
 use historian_store::Claim;
+use historian_tls::{ClientCertificates, TlsFiles};
 
 /// Longest wait for the server to answer; recovery of a large data directory takes its time.
 const READY_WITHIN: Duration = Duration::from_mins(1);
@@ -59,6 +63,8 @@ pub struct DemoArgs {
     /// Directory for the backups of `historian backup`; without it there are no backups.
     #[arg(long, value_name = "DIR", env = "HISTORIAN_BACKUP_DIR")]
     backup_dir: Option<PathBuf>,
+    #[command(flatten)]
+    tls: serve::ServerTlsArgs,
     /// If the store is damaged: set the damaged files aside, keep all that can be read, record what is lost as gaps, and start. For one
     /// start; reads the whole store first.
     #[arg(long)]
@@ -85,8 +91,13 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     serve::ignore_signals()?;
     let directory = args.data_dir.clone().unwrap_or_else(default_data_dir);
     // Refuses addresses beyond this machine before anything is made or bound.
-    let overrides =
-        config::Overrides { listen: args.listen, http: args.http, data_dir: Some(directory.clone()), backup_dir: args.backup_dir.clone() };
+    let overrides = config::Overrides {
+        listen: args.listen,
+        http: args.http,
+        data_dir: Some(directory.clone()),
+        backup_dir: args.backup_dir.clone(),
+        tls: args.tls.settings(),
+    };
     let mut configuration = config::load(args.config.as_deref(), &overrides).map_err(RefusedConfiguration)?;
     configuration.accept_loss = args.accept_loss;
     if let Some(open) = [args.modbus, args.opcua].iter().find(|address| !address.ip().is_loopback()) {
@@ -122,6 +133,9 @@ async fn collect(
     (plant, begun): (&Plant, Timestamp),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
+    if configuration.tls.as_ref().is_some_and(|tls| tls.client_certificates == ClientCertificates::Required) {
+        return Err(Misuse("the demo shows no certificate to its own historian; say \"optional\" in client_certificates".to_owned()).into());
+    }
     let [listen, http] = free_ports([configuration.server.listen, configuration.server.http])?;
     (configuration.server.listen, configuration.server.http) = (listen, http);
     let directory = &configuration.server.data_dir.clone();
@@ -129,14 +143,14 @@ async fn collect(
     fs::write(&file, configuration::text(plant, listen, http)).with_context(|| format!("{} cannot be written", file.display()))?;
     add_plant(&mut configuration, &file)?;
 
-    let stop = CancellationToken::new();
+    let (stop, tls) = (CancellationToken::new(), configuration.tls.clone());
     let world = World { claim: Some(claim), ..World::default() };
     let mut server = tokio::spawn(server::run_in(world, configuration, stop.clone()));
     let shown = tokio::select! {
         ended = &mut server => {
             return Err(ended.map_or_else(|error| anyhow!(error), |ended| ended.err().unwrap_or_else(|| anyhow!("the server stopped by itself"))));
         }
-        shown = show(args, directory, (plant, begun), (listen, http), shutdown) => shown,
+        shown = show(args, directory, (plant, begun), (listen, http, tls), shutdown) => shown,
     };
     stop.cancel();
     let stopped = end_of(server).await;
@@ -191,7 +205,7 @@ async fn show(
     args: &DemoArgs,
     directory: &Path,
     (plant, begun): (&Plant, Timestamp),
-    (listen, http): (SocketAddr, SocketAddr),
+    (listen, http, tls): (SocketAddr, SocketAddr, Option<TlsFiles>),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<u64> {
     let ends = async {
@@ -204,15 +218,16 @@ async fn show(
     };
     tokio::pin!(ends);
     let started = async {
-        let channel = ready(listen).await?;
+        let channel = ready(&ServerArgs::at(listen, tls.as_ref(), TokenArgs::default())?).await?;
         let view = DemoView::open(channel, begun).await?;
         anyhow::Ok((view.history().await?, view))
     };
     let (history, mut view) = tokio::select! { started = started => started?, () = &mut ends => return Ok(0) };
 
+    let (grpc, web) = if tls.is_some() { ("grpc+tls", "https") } else { ("grpc", "http") };
     let mut text = format!(
         "Simulated plant: {} signals, modbus tcp://{} (unit 1) and opc.tcp://{}/\n\
-         Historian: grpc://{listen} (gRPC, Arrow Flight), http://{http}/metrics\n\
+         Historian: {grpc}://{listen} (gRPC, Arrow Flight), {web}://{http}/metrics\n\
          Data directory: {} (configuration demo.toml, log demo.log)\n",
         SIGNALS.len(),
         plant.modbus_address,
@@ -224,7 +239,10 @@ async fn show(
         Some((samples, since)) => format!("History: continued, some {} samples since {since}\n", view::thousands(samples)),
     };
     text += "\n";
-    text += &recipe::text(listen);
+    text += &match tls {
+        None => recipe::text(listen),
+        Some(_) => "First queries: docs/recipes.md, with the lines of TLS from docs/security.md\n".to_owned(),
+    };
     text += if args.duration_s.is_some() { "\n" } else { "\nCtrl-C stops.\n\n" };
     {
         let mut out = io::stdout().lock();
@@ -236,16 +254,12 @@ async fn show(
 }
 
 /// A connection to the server as soon as it answers.
-async fn ready(listen: SocketAddr) -> anyhow::Result<Channel> {
-    let endpoint =
-        Endpoint::from_shared(format!("http://{listen}"))?.connect_timeout(Duration::from_secs(2)).timeout(Duration::from_secs(30));
+async fn ready(server: &ServerArgs) -> anyhow::Result<ServerChannel> {
     let deadline = tokio::time::Instant::now() + READY_WITHIN;
     loop {
-        match endpoint.connect().await {
+        match server.connect_with(|endpoint| endpoint.timeout(Duration::from_secs(30))).await {
             Ok(channel) => return Ok(channel),
-            Err(error) if tokio::time::Instant::now() >= deadline => {
-                return Err(error).context(format!("the server did not answer on {listen}"));
-            }
+            Err(error) if tokio::time::Instant::now() >= deadline => return Err(error.context("the server did not answer")),
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }

@@ -29,6 +29,7 @@ pub mod serve;
 mod status;
 mod superseded;
 mod tag;
+mod tls;
 mod token;
 
 use std::{io::Write, process::ExitCode};
@@ -91,6 +92,9 @@ enum RootCommand {
     Audit(audit::AuditArgs),
     /// Shows where expected samples are missing, and why.
     Gaps(gap::GapArgs),
+    /// Makes and shows certificates.
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
     /// Makes, lists and revokes API tokens, on the machine of the historian.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -147,6 +151,7 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Inspect(args) => inspect::run(args).await,
             RootCommand::Audit(args) => audit::run(args).await,
             RootCommand::Gaps(args) => gap::run(args).await,
+            RootCommand::Tls(command) => tls::run(command),
             RootCommand::Token(command) => token::run(command).await,
         }
     });

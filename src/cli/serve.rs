@@ -16,7 +16,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Misuse, RefusedConfiguration, log};
 use historian_server as server;
-use historian_server::config::{self, Configuration, Overrides};
+use historian_server::config::{self, Configuration, Overrides, TlsSettings};
+use historian_tls::ClientCertificates;
 
 /// Flags of `serve` and `demo`. Each wins over its environment variable, and that over the configuration file.
 #[derive(Clone, Debug, Default, Args)]
@@ -36,10 +37,48 @@ pub struct ServeArgs {
     /// Directory for the backups of `historian backup`; without it there are no backups.
     #[arg(long, value_name = "DIR", env = "HISTORIAN_BACKUP_DIR")]
     pub backup_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub tls: ServerTlsArgs,
     /// If the store is damaged: set the damaged files aside, keep all that can be read, record what is lost as gaps, and start. For one
     /// start; reads the whole store first.
     #[arg(long)]
     pub accept_loss: bool,
+}
+
+/// TLS of both ports, as `[tls]` of the configuration has it.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServerTlsArgs {
+    /// Certificate of both ports, with those of its issuers behind it; without one they speak without TLS.
+    #[arg(long = "tls-certificate", value_name = "FILE", env = "HISTORIAN_TLS_CERTIFICATE")]
+    certificate: Option<PathBuf>,
+    /// Key of the certificate.
+    #[arg(long = "tls-key", value_name = "FILE", env = "HISTORIAN_TLS_KEY")]
+    key: Option<PathBuf>,
+    /// Authorities whose clients are taken.
+    #[arg(long = "tls-client-ca", value_name = "FILE", env = "HISTORIAN_TLS_CLIENT_CA")]
+    client_ca: Option<PathBuf>,
+    /// Whether clients show a certificate: off, optional or required [default: off].
+    #[arg(long = "tls-client-certificates", value_name = "WORD", env = "HISTORIAN_TLS_CLIENT_CERTIFICATES", value_parser = client_certificates)]
+    client_certificates: Option<ClientCertificates>,
+    /// List of revoked certificates of clients; may be given several times.
+    #[arg(long = "tls-client-crl", value_name = "FILE", env = "HISTORIAN_TLS_CLIENT_CRL")]
+    client_crl: Vec<PathBuf>,
+}
+
+fn client_certificates(word: &str) -> Result<ClientCertificates, String> {
+    ClientCertificates::named(word).ok_or_else(|| "say off, optional or required".to_owned())
+}
+
+impl ServerTlsArgs {
+    pub fn settings(&self) -> TlsSettings {
+        TlsSettings {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            client_ca: self.client_ca.clone(),
+            client_certificates: self.client_certificates,
+            client_crls: self.client_crl.clone(),
+        }
+    }
 }
 
 impl ServeArgs {
@@ -48,8 +87,13 @@ impl ServeArgs {
     /// # Errors
     /// [`RefusedConfiguration`] with all problems.
     pub fn load(&self) -> anyhow::Result<Configuration> {
-        let overrides =
-            Overrides { listen: self.listen, http: self.http, data_dir: self.data_dir.clone(), backup_dir: self.backup_dir.clone() };
+        let overrides = Overrides {
+            listen: self.listen,
+            http: self.http,
+            data_dir: self.data_dir.clone(),
+            backup_dir: self.backup_dir.clone(),
+            tls: self.tls.settings(),
+        };
         let mut configuration = config::load(self.config.as_deref(), &overrides).map_err(RefusedConfiguration)?;
         configuration.accept_loss = self.accept_loss;
         Ok(configuration)
@@ -111,7 +155,7 @@ pub fn ignore_signals() -> anyhow::Result<()> {
                 tracing::warn!(
                     signal = name,
                     "ignored, the historian runs on: the configuration is read once, at the start; stop it with SIGTERM and start it again to \
-                     have another one"
+                     have another one. Certificates that change are taken by themselves"
                 );
             }
         });

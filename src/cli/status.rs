@@ -5,8 +5,8 @@ use std::{io::Write, process::ExitCode};
 use clap::Args;
 use comfy_table::Cell;
 use historian_proto::v1::{
-    DeviceStatus, GetServerStatusRequest, GetStatusRequest, ScrubStatus, UndeliveredTag, admin_service_client::AdminServiceClient,
-    collector_service_client::CollectorServiceClient,
+    DeviceStatus, GetServerStatusRequest, GetStatusRequest, ScrubStatus, TlsStatus, UndeliveredTag,
+    admin_service_client::AdminServiceClient, collector_service_client::CollectorServiceClient,
 };
 
 use super::{
@@ -14,7 +14,8 @@ use super::{
     output::{self, OutputFile},
     progress::bytes,
 };
-use historian_model::Timestamp;
+use historian_model::{Clock, SystemClock, Timestamp};
+use historian_tls::EXPIRES_SOON;
 
 /// Tags of a device told of that do not deliver.
 const UNDELIVERED_SHOWN: usize = 20;
@@ -55,6 +56,9 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     if let Some(scrub) = &server.scrub {
         writeln!(output, "{}", scrub_line(scrub))?;
     }
+    if let Some(tls) = &server.tls {
+        tls_lines(&mut output, tls, SystemClock.now())?;
+    }
     if devices.is_empty() {
         writeln!(output, "no devices are configured")?;
     } else {
@@ -85,6 +89,21 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     }
     output.finish()?;
     Ok(std::process::ExitCode::SUCCESS)
+}
+
+/// Whose certificate the ports show and until when, and what is wrong with it.
+fn tls_lines(output: &mut OutputFile, tls: &TlsStatus, now: Timestamp) -> anyhow::Result<()> {
+    let days = tls.expiry_time.saturating_sub(now.0).div_euclid(86_400_000_000_000);
+    let ends = match days {
+        ..0 => format!("EXPIRED on {}", Timestamp(tls.expiry_time)),
+        days if days < EXPIRES_SOON.as_secs() as i64 / 86_400 => format!("EXPIRES in {days} days, on {}", Timestamp(tls.expiry_time)),
+        _ => format!("valid until {}", Timestamp(tls.expiry_time)),
+    };
+    writeln!(output, "TLS with the certificate of {}, {ends}", output::printable(&tls.subject))?;
+    if !tls.refused.is_empty() {
+        writeln!(output, "NEW CERTIFICATE REFUSED, the old one stays: {}", output::printable(&tls.refused))?;
+    }
+    Ok(())
 }
 
 /// The tags that do not deliver, and why.

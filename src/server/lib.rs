@@ -4,6 +4,7 @@
 //! what it took.
 
 mod access;
+mod certificates;
 mod collect;
 pub mod config;
 mod descriptors;
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::{config::Configuration, descriptors::Descriptors, silence::Silence};
 use historian_access::{AccessBook, AccessFile};
 use historian_api as api;
-use historian_api::{Admin, AdminStatus, ApiLimits, ClientMemory, Metrics, Services, Starting, WorkThreads};
+use historian_api::{Admin, AdminStatus, ApiLimits, ClientMemory, Metrics, PortListener, Services, Starting, WorkThreads};
 use historian_collector::{CollectorContext, DeviceStatus, Spool};
 use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
@@ -42,6 +43,7 @@ use historian_model::{
 use historian_query::QueryEngine;
 use historian_store as store;
 use historian_store::{Catalog, Claim, LiveStore, Maintenance, RunMark, Store, rocks::StoreOptions};
+use historian_tls::{ServerTls, TlsState};
 
 /// Puts something around a part of the server.
 pub type Wrapper<T> = Box<dyn FnOnce(Arc<T>) -> Arc<T> + Send>;
@@ -84,6 +86,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let descriptors = Descriptors::raised();
     let mut limits = ApiLimits::from(&configuration.limits);
     limits.connections_max = descriptors.connections(limits.connections_max);
+    let tls = configuration.tls.clone().map(|files| certificates::open(files, clock.now())).transpose()?;
     let no_grpc = || format!("gRPC cannot listen on {}; choose another address with --listen", settings.listen);
     // Taken, so that nobody else has it, and not listened on before there is something to say: a client is refused until then, which every
     // client understands, rather than left waiting for a journal to be replayed.
@@ -94,11 +97,13 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let http_address = http.local_addr()?;
     // A supervisor asks while the store is being opened, too. The task ends with this function, however that ends.
     let stop = shutdown.child_token();
+    let book = AccessBook::open(&AccessFile::in_directory(&settings.data_dir)).context("the tokens cannot be read")?;
     let starting = Arc::new(Starting::default());
     let mut telling = JoinSet::new();
     let metrics = Arc::new(Metrics::default());
     {
         let (starting, limits, metrics, stop) = (starting.clone(), limits.clone(), metrics.clone(), stop.clone());
+        let http = PortListener { listener: http, tls: tls.clone() };
         telling.spawn(async move { api::serve_http_from_the_start(http, starting, &limits, &metrics, stop).await });
     }
     tracing::info!(http = %http_address, data_dir = %settings.data_dir.display(), "opening the store");
@@ -128,7 +133,6 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let collected = CancellationToken::new();
     let devices = collectors.devices.clone();
     let work = WorkThreads::new(historian_allocator::give_back).context("no threads for queries")?;
-    let book = AccessBook::open(&AccessFile::in_directory(&settings.data_dir)).context("the tokens cannot be read")?;
     tokio::spawn(access::refreshed(book.clone(), shutdown.clone()));
     let services = Services {
         catalog: catalog.clone(),
@@ -145,6 +149,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
             clock: clock.clone(),
             collected: std::mem::take(&mut collectors.collected),
             maintenance: maintenance.clone(),
+            tls: tls.clone(),
             retention: configuration.retention.clone(),
             start_time,
         }),
@@ -155,7 +160,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     };
     let listener = reserved.listen(CONNECTIONS_WAITING_MAX).with_context(no_grpc)?;
     starting.done(services.clone());
-    tracing::info!(listen = %listener.local_addr()?, http = %http_address, devices = collectors.devices.len(), "serving");
+    tracing::info!(listen = %listener.local_addr()?, http = %http_address, tls = tls.is_some(), devices = collectors.devices.len(), "serving");
+    let listener = PortListener { listener, tls: tls.clone() };
 
     // A door that fails takes the process down in order rather than leaving it half open.
     let served = tokio::join!(
@@ -168,7 +174,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
             collected.cancel();
         },
         silence::keep_mark(mark, clock.clone(), unsettled, collected.clone()),
-        upkeep::scrub_regularly(maintenance, &configuration.scrub, clock, stop.clone()),
+        upkeep::scrub_regularly(maintenance, &configuration.scrub, clock.clone(), stop.clone()),
+        certificates::follow(tls, clock, stop.clone()),
     );
     tokio::task::spawn_blocking(move || {
         work.end(WORK_ENDS_WITHIN);
@@ -412,6 +419,7 @@ struct ServerAdministration {
     clock: Arc<dyn Clock>,
     collected: HashMap<TagName, Collected>,
     maintenance: Arc<Maintenance>,
+    tls: Option<Arc<ServerTls>>,
     retention: Vec<RetentionGroup>,
     start_time: Timestamp,
 }
@@ -452,6 +460,10 @@ impl Admin for ServerAdministration {
 
     fn maintenance(&self) -> Option<Arc<Maintenance>> {
         Some(self.maintenance.clone())
+    }
+
+    fn tls(&self) -> Option<TlsState> {
+        self.tls.as_ref().map(|tls| tls.state())
     }
 
     fn retention(&self) -> Vec<RetentionGroup> {

@@ -35,6 +35,7 @@ mod shares;
 mod silence;
 mod sql;
 mod support;
+mod tls;
 mod told;
 mod types;
 mod write_doors;

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     access, api, bi, clients, default_clients, demo, jdbc, path, protos, query, sql,
     support::{peer, pytest::Suite},
+    tls,
 };
 
 /// Every suite; those that take longest first, so that the last one to end is a short one.
@@ -36,6 +37,7 @@ pub static SUITES: &[&Suite] = &[
     &api::ROUNDTRIP,
     &jdbc::SESSIONS,
     &access::CLIENTS,
+    &tls::CLIENTS,
     &protos::JSON,
     &default_clients::TICKETS,
     &default_clients::NOTHING,

@@ -29,7 +29,24 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// What the program takes from its environment: a test says what it means, whatever the person who runs it has set.
-const VARIABLES: [&str; 8] = ["BACKUP_DIR", "CONFIG", "DATA_DIR", "HTTP", "LISTEN", "LOG", "SERVER", "TOKEN"];
+const VARIABLES: [&str; 16] = [
+    "BACKUP_DIR",
+    "CONFIG",
+    "DATA_DIR",
+    "HTTP",
+    "LISTEN",
+    "LOG",
+    "SERVER",
+    "TLS_CA",
+    "TLS_CERTIFICATE",
+    "TLS_CLIENT_CA",
+    "TLS_CLIENT_CERT",
+    "TLS_CLIENT_CERTIFICATES",
+    "TLS_CLIENT_CRL",
+    "TLS_CLIENT_KEY",
+    "TLS_KEY",
+    "TOKEN",
+];
 
 /// A command of the program with none of its variables and nothing on standard input.
 pub fn command(program: impl AsRef<OsStr>) -> Command {

@@ -44,13 +44,23 @@ impl Port {
         let text = reason.text();
         match self {
             Port::Grpc => http2::refusal(text),
-            Port::Http => {
-                let length = text.len() + 1;
-                format!("HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n{text}\n")
-                    .into_bytes()
-            }
+            Port::Http => answer("503 Service Unavailable\r\nretry-after: 5", text),
         }
     }
+
+    /// What a client is told that speaks without TLS where there is nothing else.
+    pub(super) fn only_tls(self) -> Vec<u8> {
+        match self {
+            Port::Grpc => http2::only_tls("this port speaks TLS only: connect with grpc+tls:// and trust its authority"),
+            Port::Http => answer("400 Bad Request", "this port speaks TLS only: use https:// and trust its authority"),
+        }
+    }
+}
+
+/// An answer of HTTP/1 that ends its connection.
+fn answer(status: &str, text: &str) -> Vec<u8> {
+    let length = text.len() + 1;
+    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n{text}\n").into_bytes()
 }
 
 /// Connections that gave way and have not ended yet.
@@ -68,6 +78,7 @@ pub struct ConnectionGate {
     metrics: ConnectionMetrics,
     refused: RareLog,
     cut: RareLog,
+    unsecured: RareLog,
 }
 
 #[derive(Default)]
@@ -121,6 +132,7 @@ impl ConnectionGate {
             metrics,
             refused: RareLog::default(),
             cut: RareLog::default(),
+            unsecured: RareLog::default(),
         })
     }
 
@@ -161,11 +173,18 @@ impl ConnectionGate {
     pub(super) fn was_cut(&self, peer: IpAddr, reason: CutReason) {
         self.metrics.cut(reason.name()).inc();
         let (port, text) = (self.port.name(), reason.text());
-        if reason.is_abuse() {
+        if reason.is_told() {
             self.cut.tell(|others| tracing::warn!(port, %peer, others, "a connection was cut: {text}"));
         } else {
             tracing::debug!(port, %peer, "a connection was cut: {text}");
         }
+    }
+
+    /// Counts a handshake that failed, and tells why.
+    pub(super) fn was_not_secured(&self, peer: IpAddr, why: &str) {
+        self.metrics.cut(CutReason::HandshakeFailed.name()).inc();
+        let port = self.port.name();
+        self.unsecured.tell(|others| tracing::warn!(port, %peer, others, "a TLS handshake failed: {why}"));
     }
 }
 

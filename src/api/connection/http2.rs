@@ -38,6 +38,7 @@ const INITIAL_WINDOW_SIZE: u16 = 4;
 /// Codes of errors (RFC 9113, 7).
 const NO_ERROR: u32 = 0;
 const ENHANCE_YOUR_CALM: u32 = 11;
+const INADEQUATE_SECURITY: u32 = 12;
 
 /// One HTTP/2 connection, as far as its frames tell.
 pub(super) struct Http2Session {
@@ -210,7 +211,16 @@ pub(super) fn reset(stream: u32) -> Vec<u8> {
 
 /// What a client is told that there is no room for: settings, as every server begins, and the end.
 pub(super) fn refusal(text: &str) -> Vec<u8> {
-    let goaway = frame(GOAWAY, 0, &[&0_u32.to_be_bytes(), &ENHANCE_YOUR_CALM.to_be_bytes(), text.as_bytes()].concat());
+    only_goodbye(ENHANCE_YOUR_CALM, text)
+}
+
+/// What a client is told that speaks without TLS where there is nothing else.
+pub(super) fn only_tls(text: &str) -> Vec<u8> {
+    only_goodbye(INADEQUATE_SECURITY, text)
+}
+
+fn only_goodbye(code: u32, text: &str) -> Vec<u8> {
+    let goaway = frame(GOAWAY, 0, &[&0_u32.to_be_bytes(), &code.to_be_bytes(), text.as_bytes()].concat());
     [frame(SETTINGS, 0, &[]), goaway].concat()
 }
 

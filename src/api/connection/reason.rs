@@ -36,11 +36,25 @@ pub(super) enum CutReason {
     Stalled,
     Resets,
     Frames,
+    HandshakeLate,
+    HandshakeFailed,
+    Plaintext,
+    Tls,
 }
 
 impl CutReason {
-    pub const ALL: [CutReason; 6] =
-        [CutReason::NoRequest, CutReason::GaveWay, CutReason::Idle, CutReason::Stalled, CutReason::Resets, CutReason::Frames];
+    pub const ALL: [CutReason; 10] = [
+        CutReason::NoRequest,
+        CutReason::GaveWay,
+        CutReason::Idle,
+        CutReason::Stalled,
+        CutReason::Resets,
+        CutReason::Frames,
+        CutReason::HandshakeLate,
+        CutReason::HandshakeFailed,
+        CutReason::Plaintext,
+        CutReason::Tls,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -50,6 +64,10 @@ impl CutReason {
             CutReason::Stalled => "stalled",
             CutReason::Resets => "resets",
             CutReason::Frames => "frames",
+            CutReason::HandshakeLate => "handshake_late",
+            CutReason::HandshakeFailed => "handshake_failed",
+            CutReason::Plaintext => "plaintext",
+            CutReason::Tls => "tls",
         }
     }
 
@@ -61,11 +79,27 @@ impl CutReason {
             CutReason::Stalled => "its client takes nothing of what is written",
             CutReason::Resets => "its client takes back requests without end",
             CutReason::Frames => "its client sends frames of no use without end",
+            CutReason::HandshakeLate => "its TLS handshake did not end in time",
+            CutReason::HandshakeFailed => "its TLS handshake failed",
+            CutReason::Plaintext => {
+                "its client speaks no TLS, and this port nothing else; give it grpc+tls:// or https://, and the authority to trust"
+            }
+            CutReason::Tls => {
+                "its client speaks TLS, and this port does not: there is no [tls] in the configuration; give it grpc:// or http://"
+            }
         }
     }
 
     /// Whether no honest client does it.
     pub fn is_abuse(self) -> bool {
         matches!(self, CutReason::Resets | CutReason::Frames)
+    }
+
+    /// Whether an operator should know: no honest client does it, or one does that is set up wrongly.
+    pub fn is_told(self) -> bool {
+        match self {
+            CutReason::NoRequest | CutReason::GaveWay | CutReason::Idle | CutReason::Stalled | CutReason::HandshakeLate => false,
+            CutReason::Resets | CutReason::Frames | CutReason::HandshakeFailed | CutReason::Plaintext | CutReason::Tls => true,
+        }
     }
 }

@@ -19,6 +19,7 @@ use super::{
     gate::{ConnectionSeat, Port},
     http2::{self, Http2Session},
     reason::CutReason,
+    stream::FIRST_BYTE,
 };
 use crate::limits::ApiLimits;
 
@@ -59,6 +60,10 @@ pub struct WatchedConnection<IO> {
     idle_since: Instant,
     /// Since when the client has taken nothing of what was written.
     blocked_since: Option<Instant>,
+    /// Whether that was seen by a flush: TLS takes a record more than the socket does, and only a flush tells that it has not gone.
+    is_flushing: bool,
+    /// Whether its first bytes are awaited.
+    is_new: bool,
     /// When requests were last looked at whose clients take nothing.
     looked: Instant,
     /// Frames of ours that the server is to see as the client's.
@@ -70,7 +75,8 @@ pub struct WatchedConnection<IO> {
 }
 
 impl<IO> WatchedConnection<IO> {
-    pub(super) fn new(inner: IO, peer: IpAddr, seat: ConnectionSeat, times: ConnectionTimes) -> WatchedConnection<IO> {
+    /// One whose time began at `begun`.
+    pub(super) fn new(inner: IO, peer: IpAddr, seat: ConnectionSeat, times: ConnectionTimes, begun: Instant) -> WatchedConnection<IO> {
         let now = Instant::now();
         WatchedConnection {
             inner,
@@ -78,14 +84,16 @@ impl<IO> WatchedConnection<IO> {
             session: (seat.gate().port() == Port::Grpc).then(|| Http2Session::new(now)),
             seat,
             times,
-            begun: now,
+            begun,
             idle_since: now,
             blocked_since: None,
+            is_flushing: false,
+            is_new: true,
             looked: now,
             inserted: Vec::new(),
             added: Vec::new(),
             is_adding: false,
-            alarm: Box::pin(tokio::time::sleep_until((now + times.first_request).into())),
+            alarm: Box::pin(tokio::time::sleep_until((begun + times.first_request).into())),
         }
     }
 
@@ -176,6 +184,8 @@ impl<IO> WatchedConnection<IO> {
             let written = ready!(Pin::new(&mut self.inner).poll_write(context, &self.added))?;
             self.added.drain(..written);
             self.is_adding = !self.added.is_empty();
+            // It goes with what the server writes next, at the latest.
+            let _ = Pin::new(&mut self.inner).poll_flush(context)?;
         }
         Poll::Ready(Ok(()))
     }
@@ -226,7 +236,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for WatchedConnection<IO> {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
+        let is_new = std::mem::take(&mut this.is_new);
         if Pin::new(&mut this.inner).poll_read(context, buffer)?.is_pending() {
+            this.is_new = is_new;
             loop {
                 let _ = this.poll_added(context)?;
                 if let Some(reason) = ready!(this.poll_time(context)) {
@@ -236,6 +248,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for WatchedConnection<IO> {
                     return Poll::Ready(Ok(()));
                 }
             }
+        }
+        // Of a connection with TLS these are decrypted, and no protocol begins so.
+        if is_new && buffer.filled().get(before) == Some(&FIRST_BYTE) {
+            return Poll::Ready(Err(this.cut(context, CutReason::Tls)));
         }
         let Some(session) = &mut this.session else {
             // The end of a head; requests of this port have no bodies.
@@ -277,7 +293,20 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for WatchedConnection<IO> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(context)
+        let this = self.get_mut();
+        if let Poll::Ready(flushed) = Pin::new(&mut this.inner).poll_flush(context) {
+            if std::mem::take(&mut this.is_flushing) {
+                this.blocked_since = None;
+            }
+            return Poll::Ready(flushed);
+        }
+        this.is_flushing = true;
+        this.blocked_since.get_or_insert_with(Instant::now);
+        if let Some(reason) = ready!(this.poll_time(context)) {
+            return Poll::Ready(Err(this.cut(context, reason)));
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -13,6 +13,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::{audit, backup, gap, inspect, scrub};
 use crate::{Admin, Api, Caller, blocking, metrics, status, stream::ResponseStream};
 use historian_model::RetentionGroup;
+use historian_tls::TlsState;
 
 pub struct AdminRpc(pub Arc<Api>);
 
@@ -37,6 +38,7 @@ impl AdminService for AdminRpc {
             memory_bytes_taken: services.memory.taken(),
             scrub: services.admin.maintenance().map(|maintenance| scrub::status(&maintenance)),
             retention: services.admin.retention().iter().map(retention).collect(),
+            tls: services.admin.tls().map(tls),
         }))
     }
 
@@ -119,6 +121,19 @@ pub async fn watch_health(admin: Arc<dyn Admin>, health: HealthReporter, shutdow
     }
     for service in metrics::SERVICES {
         health.set_service_status(service, ServingStatus::NotServing).await;
+    }
+}
+
+fn tls(state: TlsState) -> v1::TlsStatus {
+    let ends = state.first_to_end.map_or(0, |certificate| certificate.not_after.0);
+    let certificate = state.certificate;
+    v1::TlsStatus {
+        subject: certificate.as_ref().map(|own| own.subject.clone()).unwrap_or_default(),
+        fingerprint: certificate.as_ref().map(|own| own.fingerprint.clone()).unwrap_or_default(),
+        names: certificate.map(|own| own.names).unwrap_or_default(),
+        expiry_time: ends,
+        refused: state.refused.unwrap_or_default(),
+        reload_failures: state.failures,
     }
 }
 

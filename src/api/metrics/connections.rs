@@ -34,7 +34,8 @@ impl ConnectionFamilies {
         );
         registry.register(
             "connections_cut",
-            "Connections that were not served on, by port and reason: no_request, gave_way, idle, stalled, resets, frames",
+            "Connections that were not served on, by port and reason: no_request, gave_way, idle, stalled, resets, frames, handshake_late, \
+             handshake_failed, plaintext, tls",
             families.cut.clone(),
         );
         families

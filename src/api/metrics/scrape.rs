@@ -15,6 +15,7 @@ use prometheus_client::{
 use super::{Labels, Metrics};
 use crate::Services;
 use historian_collector::DeviceStatus;
+use historian_tls::TlsState;
 
 impl Metrics {
     /// The metrics in Prometheus' text form, with the state of `services` at this moment.
@@ -39,6 +40,7 @@ struct ScrapeState {
     start_seconds: f64,
     counters: [(&'static str, &'static str, u64); 10],
     gauges: [(&'static str, &'static str, u64); 10],
+    tls: Option<TlsState>,
     devices: Vec<Arc<DeviceStatus>>,
 }
 
@@ -109,6 +111,7 @@ impl ScrapeState {
                     last_scrub.map_or(0, |report| report.damaged),
                 ),
             ],
+            tls: services.admin.tls(),
             devices: (services.devices)(),
         }
     }
@@ -156,6 +159,20 @@ impl Collector for ScrapeState {
         for (name, help, value) in self.gauges {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        if let Some(tls) = &self.tls {
+            let failures = ConstCounter::new(tls.failures);
+            let help = "How often changed files of certificates could not be used since the start of the process";
+            failures.encode(encoder.encode_descriptor("historian_tls_reload_failures", help, None, failures.metric_type())?)?;
+            // A gauge in an alert says when: `… - time() < 30 * 86400`.
+            let ends = ConstGauge::new(tls.first_to_end.as_ref().map_or(0, |certificate| certificate.not_after.0 / 1_000_000_000));
+            let help = "When the server's certificate, or one of its chain, expires, seconds since 1970";
+            ends.encode(encoder.encode_descriptor(
+                "historian_tls_certificate_expiry_timestamp_seconds",
+                help,
+                None,
+                ends.metric_type(),
+            )?)?;
         }
         if self.devices.is_empty() {
             return Ok(());

@@ -14,9 +14,8 @@ use historian_proto::v1::{
     collector_service_client::CollectorServiceClient, query_service_client::QueryServiceClient, tag_service_client::TagServiceClient,
     values::Column,
 };
-use tonic::transport::Channel;
 
-use super::super::client;
+use super::super::client::{self, ServerChannel};
 use historian_model::{Clock, Quality, SystemClock, Timestamp};
 use historian_simulator::SIGNALS;
 
@@ -31,10 +30,10 @@ const PAGE_S: u64 = 5;
 
 /// Clients of the API, and the catalog of the demo's tags.
 pub struct DemoView {
-    tags: TagServiceClient<Channel>,
-    query: QueryServiceClient<Channel>,
-    collectors: CollectorServiceClient<Channel>,
-    channel: Channel,
+    tags: TagServiceClient<ServerChannel>,
+    query: QueryServiceClient<ServerChannel>,
+    collectors: CollectorServiceClient<ServerChannel>,
+    channel: ServerChannel,
     catalog: BTreeMap<String, Tag>,
     /// Just before the plant of this run started: what is older was collected by an earlier run.
     begun: Timestamp,
@@ -50,7 +49,7 @@ struct DemoRow {
 }
 
 impl DemoView {
-    pub async fn open(channel: Channel, begun: Timestamp) -> anyhow::Result<DemoView> {
+    pub async fn open(channel: ServerChannel, begun: Timestamp) -> anyhow::Result<DemoView> {
         let mut tags = TagServiceClient::new(channel.clone());
         let request = ListTagsRequest { tags: vec![TAGS.into()], page_size: 1000, ..ListTagsRequest::default() };
         let listed = tags.list_tags(request).await.map_err(|status| client::refusal(&status))?.into_inner().tags;

@@ -5,6 +5,7 @@
 
 mod device;
 mod document;
+mod door;
 pub mod record;
 pub mod settings;
 pub mod tag_file;
@@ -23,24 +24,27 @@ use device::DeviceEntry;
 pub use device::{PROTOCOLS, Protocol};
 use document::Document;
 use settings::RetentionSettings;
-pub use settings::{BackupSettings, Bytes, LimitSettings, Period, ScrubSettings, ServerSettings, StorageSettings};
+pub use settings::{BackupSettings, Bytes, LimitSettings, Period, ScrubSettings, ServerSettings, StorageSettings, TlsSettings};
 use settings::{NumberLimits, ServerSection};
 use tag_file::TagRow;
 
 use historian_collector::{Collector, ConfigProblem, SettingPosition, TagConfig};
 use historian_model::{RetentionGroup, TagDefinition, TagSelection, ValueType};
 use historian_sql::TableOptions;
+use historian_tls::TlsFiles;
 
 /// Largest configuration file read.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Keys at the root of the file beside the protocols.
-const ROOT_KEYS: [&str; 9] = ["server", "storage", "retention", "backup", "scrub", "limits", "sql", "view", "tag_files"];
+const ROOT_KEYS: [&str; 10] = ["server", "tls", "storage", "retention", "backup", "scrub", "limits", "sql", "view", "tag_files"];
 
 /// Everything the server needs to start.
 #[derive(Clone, Default)]
 pub struct Configuration {
     pub server: ServerSettings,
+    /// Certificates of both ports; without them they speak without TLS.
+    pub tls: Option<TlsFiles>,
     pub storage: StorageSettings,
     /// In the order of the file.
     pub retention: Vec<RetentionGroup>,
@@ -64,6 +68,7 @@ pub struct Overrides {
     pub http: Option<SocketAddr>,
     pub data_dir: Option<PathBuf>,
     pub backup_dir: Option<PathBuf>,
+    pub tls: TlsSettings,
 }
 
 /// Why a tag cannot be what the configuration says; `None` when it can: the value type of a tag that exists does not change.
@@ -83,7 +88,9 @@ pub fn contradiction(holds: ValueType, configured: &TagDefinition) -> Option<Str
 /// # Errors
 /// Every problem found, in the order of files and lines.
 pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Configuration, Vec<ConfigProblem>> {
-    let Some(path) = path else { return finish(Configuration::default(), Vec::new(), overrides, |_| SettingPosition::default()) };
+    let Some(path) = path else {
+        return finish(Configuration::default(), &TlsSettings::default(), Vec::new(), overrides, |_| SettingPosition::default());
+    };
     let file = path.display().to_string();
     match read_text(path) {
         Ok(text) => parse(&file, &text, path.parent().unwrap_or(Path::new("")), overrides),
@@ -102,6 +109,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
         return Err(document.problems);
     }
     let written: ServerSection = document.section("server");
+    let tls = door::in_directory(document.section("tls"), directory);
     let mut configuration = Configuration {
         storage: document.section("storage"),
         backup: document.section("backup"),
@@ -198,16 +206,18 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
         }
     }
     let problems = problems.into_iter().map(|problem| document.refine(problem)).collect();
-    finish(configuration, problems, overrides, |key| document.position_of(key))
+    finish(configuration, &tls, problems, overrides, |key| document.position_of(key))
 }
 
 /// Puts the overrides over the settings and checks what depends on both.
 fn finish(
     mut configuration: Configuration,
+    tls: &TlsSettings,
     mut problems: Vec<ConfigProblem>,
     overrides: &Overrides,
     position_of: impl Fn(&str) -> SettingPosition,
 ) -> Result<Configuration, Vec<ConfigProblem>> {
+    configuration.tls = door::tls(tls, &overrides.tls, &position_of, &mut problems);
     let server = &mut configuration.server;
     if let Some(data_dir) = &overrides.data_dir {
         server.data_dir.clone_from(data_dir);
@@ -222,16 +232,13 @@ fn finish(
         };
         problems.push(ConfigProblem { position, key: key.into(), message: problem });
     }
+    let has_tokens = door::has_tokens(&server.data_dir);
     for (key, flag, setting, given) in
         [("server.listen", "--listen", &mut server.listen, overrides.listen), ("server.http", "--http", &mut server.http, overrides.http)]
     {
         *setting = given.unwrap_or(*setting);
-        if !setting.ip().is_loopback() {
+        if let Some(message) = door::unreachable(*setting, configuration.tls.is_some(), has_tokens) {
             let (position, key) = if given.is_some() { (SettingPosition::default(), flag) } else { (position_of(key), key) };
-            let message = format!(
-                "{setting} can be reached from other machines, and this version has neither TLS nor authentication; use 127.0.0.1 or [::1], \
-                 and let others in through an SSH tunnel or a proxy that has both"
-            );
             problems.push(ConfigProblem { position, key: key.into(), message });
         }
     }

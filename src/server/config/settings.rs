@@ -1,4 +1,4 @@
-//! The settings of a historian that are not about devices: sections `[server]`, `[storage]`, `[backup]`, `[scrub]` and `[limits]`, their defaults and bounds.
+//! The settings of a historian that are not about devices: sections `[server]`, `[tls]`, `[storage]`, `[backup]`, `[scrub]` and `[limits]`, their defaults and bounds.
 
 use std::{
     fmt,
@@ -14,6 +14,7 @@ use historian_api::{ApiLimits, MEMORY_BYTES_MIN};
 use crate::memory::quarter_of_memory;
 use historian_collector::spool::SPOOL_SAMPLES_MAX;
 use historian_store::{BackupPolicy, catalog::TAGS_MAX, rocks::StoreOptions};
+use historian_tls::ClientCertificates;
 
 /// Where the service listens and keeps its data: `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,27 @@ pub(super) struct ServerSection {
     pub(super) listen: Option<SocketAddr>,
     pub(super) http: Option<SocketAddr>,
     pub(super) data_dir: Option<PathBuf>,
+}
+
+/// Certificates of both ports: `[tls]`, as written or as flags give it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsSettings {
+    /// The server's certificate, and behind it those of its issuers.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// Authorities of clients.
+    pub client_ca: Option<PathBuf>,
+    #[serde(deserialize_with = "client_certificates")]
+    pub client_certificates: Option<ClientCertificates>,
+    /// Lists of revoked certificates of clients.
+    pub client_crls: Vec<PathBuf>,
+}
+
+fn client_certificates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ClientCertificates>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let known = "\"off\", \"optional\" or \"required\"";
+    ClientCertificates::named(&text).map(Some).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(&text), &known))
 }
 
 /// How the store writes: `[storage]`.

@@ -39,9 +39,17 @@ const BROKEN: &[Broken] = &[
     toml(
         "reachable from outside",
         "[server]\nlisten = \"0.0.0.0:8815\"\n",
-        &[
-            "{}/f.toml:2: server.listen: 0.0.0.0:8815 can be reached from other machines, and this version has neither TLS nor authentication",
-        ],
+        &["{}/f.toml:2: server.listen: 0.0.0.0:8815 can be reached from other machines; that takes TLS, which is not configured"],
+    ),
+    toml(
+        "TLS without its files",
+        "[tls]\ncertificate = \"/nowhere/a.crt\"\nclient_certificates = \"on\"\n",
+        &["{}/f.toml:3: tls.client_certificates: expected \"off\", \"optional\" or \"required\", found the text \"on\""],
+    ),
+    toml(
+        "a certificate without its key",
+        "[tls]\ncertificate = \"/nowhere/a.crt\"\n",
+        &["{}/f.toml: tls.key: is needed for TLS and is not there", "{}/f.toml:2: tls.certificate: /nowhere/a.crt: there is no such file"],
     ),
     toml(
         "one address for both",

@@ -43,7 +43,11 @@ fn a_command_that_can_never_do_what_it_says_ends_with_two() {
         &["backup", "--keep", "0"],
         &["backup", "verify", "--all", "1"],
         &["restore", "--from", &file("backups")],
-        &["status", "--server", "https://127.0.0.1:1"],
+        &["status", "--server", "ftp://127.0.0.1:1"],
+        &["status", "--server", "grpc://127.0.0.1:1", "--tls-ca", &file("ca.crt")],
+        &["tls", "init"],
+        &["tls", "client", "--name", "a/b", "--dir", &file("tls")],
+        &["tls", "show"],
     ] {
         let (code, told) = alone(arguments);
         assert_eq!(code, Some(2), "{arguments:?}: {told}");

@@ -22,6 +22,7 @@ const ROOMS: &[Room] = &[
     room("src/allocator", &[]),
     room("src/model", &["format"]),
     room("src/access", &["model"]),
+    room("src/tls", &["model"]),
     room("src/operators", &["format", "model"]),
     room("src/store", &["format", "model"]),
     room("src/engine/read", &["format", "model", "store"]),
@@ -33,7 +34,7 @@ const ROOMS: &[Room] = &[
     room("src/collector/modbus", &["collector", "model"]),
     room("src/collector/opcua", &["collector", "model"]),
     // Of the collectors the API shows the delivery truth, and nothing else.
-    room("src/api", &["access", "collector", "format", "model", "operators", "proto", "query", "read", "sql", "store"]),
+    room("src/api", &["access", "collector", "format", "model", "operators", "proto", "query", "read", "sql", "store", "tls"]),
     room(
         "src/server",
         &[
@@ -51,10 +52,11 @@ const ROOMS: &[Room] = &[
             "read",
             "sql",
             "store",
+            "tls",
         ],
     ),
     room("src/simulator", &["model"]),
-    room("src/cli", &["access", "api", "collector", "format", "model", "proto", "query", "server", "simulator", "sql", "store"]),
+    room("src/cli", &["access", "api", "collector", "format", "model", "proto", "query", "server", "simulator", "sql", "store", "tls"]),
 ];
 
 /// Libraries that only some rooms may build on, and why.
@@ -65,6 +67,12 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
         &["src/query", "src/sql", "src/api", "src/cli"],
         "Arrow begins in query; below it samples are the columns of the storage format",
     ),
+    (
+        &["rustls", "rcgen", "rustls-native-certs"],
+        &["src/tls"],
+        "TLS has one home, where its one provider of cryptography is named; others get configurations that are made",
+    ),
+    (&["tokio-rustls"], &["src/api", "src/cli"], "connections are accepted by the API and made by the command line"),
     (&["datafusion"], &["src/sql"], "SQL has one home"),
     (
         &["tonic", "tonic-health", "tonic-prost", "tonic-reflection", "tonic-types", "prost", "prost-types", "pbjson-types"],

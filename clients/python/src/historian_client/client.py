@@ -23,16 +23,43 @@ from .time import Duration, Time
 DEFAULT_ADDRESS = "grpc://127.0.0.1:8815"
 
 
-def connect(url: str | None = None, *, token: str | None = None, timeout_s: float | None = None, **options: Any) -> Client:
+def connect(
+    url: str | None = None,
+    *,
+    token: str | None = None,
+    timeout_s: float | None = None,
+    tls_ca: str | os.PathLike[str] | None = None,
+    tls_cert: str | os.PathLike[str] | None = None,
+    tls_key: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Client:
     """Connects to a historian.
 
-    `url` is `grpc://host:port` (also `http://`, or `host:port`); without it the variable `HISTORIAN_SERVER`, else this machine.
-    `token` is an API token (`historian token create`); without it the variable `HISTORIAN_TOKEN`, else none is sent.
-    `timeout_s` is the longest time a request may take; without it the historian's own limit holds. Further options are those of
-    `pyarrow.flight.FlightClient`. The network is first used by the first request.
+    `url` is `grpc://host:port` (also `http://`, or `host:port`), with TLS `grpc+tls://host:port` (also `https://`, `grpcs://`); without it the
+    variable `HISTORIAN_SERVER`, else this machine. `tls_ca` is a file with the authority to trust (variable `HISTORIAN_TLS_CA`), in the place
+    of those of this machine; `tls_cert` and `tls_key` are the certificate to show and its key (`HISTORIAN_TLS_CLIENT_CERT`,
+    `HISTORIAN_TLS_CLIENT_KEY`). `timeout_s` is the longest time a request may take; without it the historian's own limit holds. Further
+    options are those of `pyarrow.flight.FlightClient`. `token` is an API token (`historian token create`); without it the variable
+    `HISTORIAN_TOKEN`, else none is sent. The network is first used by the first request.
     """
     token = token or os.environ.get("HISTORIAN_TOKEN")
-    return Client(url or os.environ.get("HISTORIAN_SERVER") or DEFAULT_ADDRESS, token=token, timeout_s=timeout_s, **options)
+    url = url or os.environ.get("HISTORIAN_SERVER") or DEFAULT_ADDRESS
+    given = {"tls_ca": tls_ca, "tls_cert": tls_cert, "tls_key": tls_key}
+    files = {name: path or os.environ.get(variable) for (name, variable), path in zip(_TLS_FILES.items(), given.values())}
+    is_secured = _location(url).startswith("grpc+tls:")
+    for name, path in files.items():
+        if path and not is_secured:
+            # Whoever asks for TLS must not get less.
+            raise ValueError(f"{name}: is for TLS, and {url} is without; write grpc+tls://host:port")
+    if bool(files["tls_cert"]) != bool(files["tls_key"]):
+        raise ValueError("tls_cert: a certificate and its key are given together")
+    for name, option in zip(files, ("tls_root_certs", "cert_chain", "private_key")):
+        if files[name]:
+            options[option] = Path(files[name]).read_bytes()
+    return Client(url, token=token, timeout_s=timeout_s, **options)
+
+
+_TLS_FILES = {"tls_ca": "HISTORIAN_TLS_CA", "tls_cert": "HISTORIAN_TLS_CLIENT_CERT", "tls_key": "HISTORIAN_TLS_CLIENT_KEY"}
 
 
 def _location(url: str) -> str:
@@ -41,9 +68,12 @@ def _location(url: str) -> str:
         scheme, authority = "grpc", url
     authority = authority.rstrip("/")
     host, _, port = authority.rpartition(":")
-    if scheme not in ("grpc", "grpc+tcp", "http", "grpc+tls", "https") or not host or not port.isdecimal():
-        raise ValueError(f"url: {url!r} is no address; write grpc://host:port")
-    return f"{'grpc+tls' if scheme in ('grpc+tls', 'https') else 'grpc'}://{authority}"
+    if scheme not in ("grpc", "grpc+tcp", "http", *_TLS_SCHEMES) or not host or not port.isdecimal():
+        raise ValueError(f"url: {url!r} is no address; write grpc://host:port, or grpc+tls://host:port")
+    return f"{'grpc+tls' if scheme in _TLS_SCHEMES else 'grpc'}://{authority}"
+
+
+_TLS_SCHEMES = ("grpc+tls", "grpcs", "https")
 
 
 def _headers(token: str | None) -> list[tuple[bytes, bytes]]:

@@ -143,12 +143,12 @@ pub fn limits() -> &'static ApiLimits {
 
 /// Each command in JSON.
 const JSON: &[&str] = &[
-    r#"{"range": {"tags": ["area1/**", "b"], "start": "*-8h", "end": "*", "boundary": "INSIDE", "limit": 10, "reverse": true}}"#,
+    r#"{"range": {"tags": ["area1/**", "b"], "start": "*-8h", "end": "*", "boundary": "INSIDE", "limit": -10}}"#,
     r#"{"range": {"tags": ["a"], "start": 1767225600, "end": 1.7672256e9, "time_unit": "s", "layout": "LAYOUT_WIDE", "pageSize": "7"}}"#,
     r#"{"current": {"tags": ["**"]}}"#,
     r#"{"aggregate": {"tags": ["a"], "start": "t", "end": "*", "interval": "1h", "functions": ["AVERAGE"], "configuration": {"percent_data_bad": 100}}}"#,
     r#"{"downsample": {"tags": ["a"], "start": "*-1d", "points": 500, "method": "LTTB"}}"#,
-    r#"{"anomalies": {"tags": ["a"], "detectors": [{"name": "spike", "parameters": {"threshold": 3.5}}]}}"#,
+    r#"{"anomalies": {"tags": ["a"], "detector": "spike", "parameters": {"threshold": 3.5}}}"#,
     r#"{"measure": {"measure": "TIME_IN_STATE", "tags": ["a"], "states": ["running", 2, true], "from_state": 0, "dwell_min": 5}}"#,
     r#"{"subscribe": {"tags": ["a"]}}"#,
     r#"{"superseded": {"tags": ["a"], "start": "-1"}}"#,

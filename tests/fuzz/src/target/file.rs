@@ -13,7 +13,10 @@ use arrow::{
     datatypes::{DataType, Field, Schema, TimeUnit},
 };
 use historian_cli::fuzz::{self, SampleFileFormat};
-use historian_format::{Samples, Value, ValueType, encode_chunk, journal, keys::ChunkKey};
+use historian_format::{
+    Samples, Value, ValueType, encode_chunk, journal,
+    keys::{ChunkKey, catalog_key},
+};
 use historian_server::config::{self, Overrides, tag_file};
 use parquet::arrow::ArrowWriter;
 
@@ -39,7 +42,7 @@ pub const ENTRY: Target = Target {
             entry(0, &key, &chunk),
             entry(1, &key, &chunk),
             entry(4, &1_u64.to_be_bytes(), &record),
-            entry(5, &1_u32.to_be_bytes(), tag),
+            entry(5, &catalog_key(1), tag),
             entry(6, &1_u64.to_be_bytes(), br#"{"time":5,"action":"delete_range","principal":"x","tags":["a"],"start":1,"samples":7}"#),
             entry(7, &1_u64.to_be_bytes(), br#"{"time":5,"tag":"a/x","start":1,"end":null,"reason":"device_down","detail":"x"}"#),
         ]
@@ -68,9 +71,10 @@ pub const CONFIGURATION: Target = Target {
     },
     seeds: || {
         let example = include_str!("../../../../examples/historian.toml");
-        let whole: Vec<&str> = example.lines().filter(|line| !line.starts_with("tag_files")).collect();
+        let whole: Vec<&str> =
+            example.lines().filter(|line| !["tag_files", "user", "password_file"].iter().any(|key| line.starts_with(key))).collect();
         let short = "[server]\nlisten = \"127.0.0.1:0\"\n[limits]\nquery_rows_max = 7\n[[retention]]\ntags = [\"a/**\"]\nage = \"90d\"\n";
-        let modbus = "[[modbus]]\nname = \"plc\"\nendpoint = \"192.0.2.1:502\"\nnot_available = [\"i16 0x8000\", 7]\n[[modbus.tag]]\n\
+        let modbus = "[[modbus]]\nname = \"plc\"\nendpoint = \"192.0.2.1:502\"\nnot_available = [\"i16 0x8000\"]\n[[modbus.tag]]\n\
                       name = \"a/b\"\naddress = \"2!holding:100\"\nformat = \"f32\"\nscale = 0.1\n";
         vec![whole.join("\n").into_bytes(), short.into(), modbus.into()]
     },

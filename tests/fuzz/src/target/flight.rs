@@ -97,7 +97,7 @@ pub const SQL_COMMAND: Target = Target {
             of("CommandGetCatalogs", &[]),
             of("CommandGetSqlInfo", &field(1, &[1, 2, 3])),
             of("CommandGetPrimaryKeys", &names),
-            of("CommandStatementIngest", &names),
+            of("CommandGetTableTypes", &[]),
         ]
     },
 };

@@ -64,7 +64,7 @@ const SEEDS: &[&str] = &[
     "WITH t AS (SELECT tag, max(value) AS m FROM samples GROUP BY tag) SELECT * FROM t JOIN tags ON t.tag = tags.name WHERE m IS NOT NULL",
     "SELECT tag, value, lag(value) OVER (PARTITION BY tag ORDER BY timestamp) FROM samples WHERE timestamp > now() - INTERVAL '1 day'",
     "SELECT CASE WHEN value > 1.5e3 THEN 'high' ELSE upper(tag) END, CAST(value AS BIGINT) FROM samples WHERE tag IN ('a/x', 'b/note')",
-    "SELECT * FROM current_values UNION ALL SELECT * FROM current_values",
+    "SELECT * FROM current UNION ALL SELECT * FROM current",
     "SELECT date_trunc('day', timestamp), regexp_replace(tag, '^a/(.)', '\\1'), quality & 3 FROM samples WHERE value BETWEEN -1 AND $1",
     "SELECT DISTINCT ON (tag) tag, timestamp FROM samples WHERE NOT EXISTS (SELECT 1 FROM gaps WHERE gaps.tag = samples.tag)",
     "SELECT TOP 5 [tag], DATEADD(hour, -1, GETDATE()) FROM samples; -- comment",
