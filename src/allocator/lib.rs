@@ -9,13 +9,13 @@ use std::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 pub use mimalloc::MiMalloc as Allocator;
 
 /// Memory is given back so often at most.
-const INTERVAL: Duration = Duration::from_millis(20);
+const INTERVAL_MS: u64 = 20;
 
 #[allow(unsafe_code)]
 mod library {
@@ -29,10 +29,9 @@ mod library {
 pub fn give_back() {
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
     static NEXT_MS: AtomicU64 = AtomicU64::new(0);
-    let now = BEGAN.elapsed().as_millis() as u64;
+    let now = u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX - INTERVAL_MS);
     let next = NEXT_MS.load(Ordering::Relaxed);
-    let is_due =
-        now >= next && NEXT_MS.compare_exchange(next, now + INTERVAL.as_millis() as u64, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    let is_due = now >= next && NEXT_MS.compare_exchange(next, now + INTERVAL_MS, Ordering::Relaxed, Ordering::Relaxed).is_ok();
     if is_due {
         library::mi_collect(true);
     }
@@ -59,7 +58,7 @@ mod tests {
         let (tell, told) = std::sync::mpsc::channel();
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            let parts: Vec<Vec<u8>> = (0..BYTES / 65_536).map(|number| vec![number as u8 | 1; 65_536]).collect();
+            let parts: Vec<Vec<u8>> = (0..BYTES / 65_536).map(|number| vec![u8::from(number % 2 == 0) | 2; 65_536]).collect();
             let taken = resident_bytes();
             drop(parts);
             give_back();

@@ -1,5 +1,5 @@
 //! A historian in this process without devices and without an interface: store, catalog and ingest, put together as the server does it. For
-//! unit tests of the rooms above ingest, for benches, and for [`Served`](crate::served::Served).
+//! unit tests of the rooms above ingest, for benches, and for `served::Served`.
 
 use std::sync::Arc;
 

@@ -38,17 +38,13 @@ fn tell_that_nothing_is_checked() {
 pub fn header(services: &Services, headers: &MetadataMap) -> Result<Option<(&'static str, MetadataValue<Ascii>)>, Status> {
     let headers = headers.clone().into_headers();
     let Some(credentials) = headers.get(AUTHORIZATION) else { return Ok(None) };
-    let secret = match services.access.tokens() {
-        None => {
-            tell_that_nothing_is_checked();
-            let is_basic =
-                credentials.to_str().is_ok_and(|value| value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic ")));
-            is_basic.then(|| NO_TOKEN.to_owned())
-        }
-        Some(_) => {
-            services.access.principal(&headers, &*services.clock)?;
-            token(&headers)
-        }
+    let secret = if services.access.tokens().is_some() {
+        services.access.principal(&headers, &*services.clock)?;
+        token(&headers)
+    } else {
+        tell_that_nothing_is_checked();
+        let is_basic = credentials.to_str().is_ok_and(|value| value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic ")));
+        is_basic.then(|| NO_TOKEN.to_owned())
     };
     let value = secret.and_then(|secret| MetadataValue::try_from(format!("Bearer {secret}")).ok());
     Ok(value.map(|value| (AUTHORIZATION, value)))

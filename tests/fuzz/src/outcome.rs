@@ -33,7 +33,7 @@ impl Outcome {
     /// The input of this number does what no decoder may. It is kept, and how to run it again is told.
     pub fn fail(&mut self, what: &str, number: u64, input: &[u8], directory: &Path) {
         let file = directory.join(format!("{}-{number}.input", self.target));
-        let hex: String = input.iter().take(32).map(|byte| format!("{byte:02x}")).collect();
+        let hex = input.iter().take(32).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         self.failure = Some(format!("input {number} ({} bytes, {hex}{}): {what}", input.len(), if input.len() > 32 { "…" } else { "" }));
         match fs::write(&file, input) {
             Ok(()) => {

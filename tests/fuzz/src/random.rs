@@ -1,4 +1,4 @@
-//! Numbers that a seed and the number of an input determine (SplitMix64).
+//! Numbers that a seed and the number of an input determine (`SplitMix64`).
 
 pub struct Random(u64);
 

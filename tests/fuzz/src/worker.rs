@@ -26,7 +26,7 @@ const TAKEN_BYTES_MAX: usize = 64 << 20;
 /// Most work that one input may cause, of the processor and not by the clock: other programs may run, too.
 const WORK_MAX: Duration = Duration::from_secs(1);
 /// Work after which an input is not waited for any more; and the time, where it waits for something itself.
-const PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(1));
 /// As the threads of the server that decode have it.
 const STACK_BYTES: usize = 2 << 20;
 const LOOK: Duration = Duration::from_millis(100);
@@ -82,7 +82,8 @@ pub fn run(plan: Plan) -> anyhow::Result<Outcome> {
     thread::Builder::new().stack_size(STACK_BYTES).spawn({
         let (plan, now) = (plan.clone(), now.clone());
         move || {
-            let _ = done.send(all(&plan, &now, &progress));
+            all(&plan, &now, &progress);
+            let _ = done.send(());
         }
     })?;
     let (mut before, mut since) = (u64::MAX, Instant::now());

@@ -82,10 +82,13 @@ fn of_kind(name: &'static str, door: &str) -> Vec<Door> {
     }
 }
 
+/// How a path is written.
+type PathForm = fn(Vec<String>) -> Vec<String>;
+
 /// Tags by their paths, and the catalog.
 fn paths() -> Vec<Door> {
     let split = |tag: &str| tag.split('/').map(str::to_owned).collect::<Vec<_>>();
-    let forms: [(&str, fn(Vec<String>) -> Vec<String>); 3] = [
+    let forms: [(&str, PathForm); 3] = [
         ("a path", |path| path),
         ("a path below tags", |path| [vec!["tags".to_owned()], path].concat()),
         ("a path in one piece", |path| vec![path.join("/")]),

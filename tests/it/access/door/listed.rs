@@ -138,13 +138,12 @@ pub fn body(kind: &str, tag: &str, with_times: bool) -> Json {
     let tags = json!([tag]);
     match kind {
         "range" | "superseded" => json!({"tags": tags, "start": START, "end": END}),
-        "current" => json!({"tags": tags}),
         "aggregate" => json!({"tags": tags, "start": START, "end": END, "interval": "30s", "functions": ["time_average", "maximum"]}),
         "downsample" => json!({"tags": tags, "start": START, "end": END, "points": 10}),
         "anomalies" => json!({"tags": tags, "start": START, "end": END, "detector": "spike", "output": "COUNTS"}),
         "measure" => json!({"tags": tags, "start": START, "end": END, "measure": "PERCENT_GOOD"}),
         "asof" if with_times => json!({"tags": tags, "timestamps": ["1767225660000000000"]}),
-        "asof" => json!({"tags": tags}),
+        "asof" | "current" => json!({"tags": tags}),
         // What comes last says that the rest has come.
         "subscribe" => json!({"tags": [tag, PULSE], "current": true}),
         other => panic!("there is a kind {other:?}, and this test has no request for it: write one, and see what it shows"),

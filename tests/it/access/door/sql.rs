@@ -118,8 +118,11 @@ fn tables() -> Vec<Door> {
     doors
 }
 
+/// The statement about a tag.
+type StatementOfTag = fn(&str) -> String;
+
 fn functions() -> Vec<Door> {
-    let texts: [(&str, fn(&str) -> String); 5] = [
+    let texts: [(&str, StatementOfTag); 5] = [
         ("aggregate", |tag| format!("SELECT * FROM aggregate('{tag}', {FROM}, '30s', 'time_average') ORDER BY tag, 2")),
         ("anomalies", |tag| format!("SELECT * FROM anomalies('{tag}', {FROM}, 'spike') ORDER BY tag, 2")),
         ("current", |tag| format!("SELECT * FROM current('{tag}') ORDER BY tag")),
