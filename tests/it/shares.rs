@@ -1,6 +1,9 @@
 //! What one client may take of the historian, and what it leaves to others: places, memory, and the time of a query that waits for it.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use arrow_flight::{FlightData, Ticket, flight_service_client::FlightServiceClient};
 use bytes::Bytes;
@@ -82,9 +85,20 @@ async fn a_query_waits_for_a_place_that_becomes_free_soon() {
     let historian = served(ApiLimits { queries_max: 1, ..ApiLimits::default() });
     let channel = channel(&historian, [127, 0, 0, 1]).await;
     write(&channel).await;
-    let (first, second) = (range(&channel).await.unwrap(), range(&channel));
-    let (first, second) = tokio::join!(bytes_of(first), async { bytes_of(second.await?).await });
-    assert_eq!(first.unwrap(), second.unwrap());
+    // Soon is a second. Where the machine took longer for the first one, that says nothing of the second.
+    for _ in 0..20 {
+        let begun = Instant::now();
+        let (first, second) = (range(&channel).await.unwrap(), range(&channel));
+        let first = async { (bytes_of(first).await, begun.elapsed()) };
+        let ((first, took), second) = tokio::join!(first, async { bytes_of(second.await?).await });
+        match second {
+            Ok(second) => return assert_eq!(first.unwrap(), second),
+            Err(refused) => {
+                assert!(refused.code() == Code::ResourceExhausted && took > Duration::from_millis(900), "{refused}, after {took:?}")
+            }
+        }
+    }
+    panic!("the machine took longer than a second each time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
