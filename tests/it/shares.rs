@@ -94,7 +94,7 @@ async fn a_query_waits_for_a_place_that_becomes_free_soon() {
         match second {
             Ok(second) => return assert_eq!(first.unwrap(), second),
             Err(refused) => {
-                assert!(refused.code() == Code::ResourceExhausted && took > Duration::from_millis(900), "{refused}, after {took:?}")
+                assert!(refused.code() == Code::ResourceExhausted && took > Duration::from_millis(900), "{refused}, after {took:?}");
             }
         }
     }
