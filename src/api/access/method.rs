@@ -21,7 +21,7 @@ use Right::{Administer, Audit, Configure, Correct, Read, Write};
 /// Service, method, need.
 const METHODS: [(&str, &[(&str, MethodNeed)]); 9] = [
     // Supervisors and load balancers ask without a name, and learn whether the historian serves.
-    ("grpc.health.v1.Health", &[("Check", Nothing), ("List", Nothing), ("Watch", Nothing)]),
+    ("grpc.health.v1.Health", &[("Check", Nothing), ("Watch", Nothing)]),
     ("grpc.reflection.v1.ServerReflection", &[("ServerReflectionInfo", Known)]),
     ("grpc.reflection.v1alpha.ServerReflection", &[("ServerReflectionInfo", Known)]),
     (
@@ -139,8 +139,8 @@ mod tests {
                 methods.iter().filter(|(_, need)| *need == Nothing).map(move |(method, _)| format!("{service}/{method}"))
             })
             .collect();
-        let expected = ["Health/Check", "Health/List", "Health/Watch"].map(|method| format!("grpc.health.v1.{method}"));
-        assert_eq!(open[..3], expected);
-        assert_eq!(open[3..], ["arrow.flight.protocol.FlightService/Handshake"]);
+        let expected = ["Health/Check", "Health/Watch"].map(|method| format!("grpc.health.v1.{method}"));
+        assert_eq!(open[..2], expected);
+        assert_eq!(open[2..], ["arrow.flight.protocol.FlightService/Handshake"]);
     }
 }
