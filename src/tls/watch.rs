@@ -167,8 +167,10 @@ mod tests {
     /// A directory with a pair, and its files.
     fn pair() -> (tempfile::TempDir, TlsFiles) {
         let directory = tempfile::tempdir().unwrap();
-        let authority = Authority::make(directory.path(), "test", Timestamp(0), false).unwrap();
-        let made = authority.server(&["localhost".to_owned()], 10, Timestamp(0), false).unwrap();
+        // Certificates begin some time before they are made, and not before 1970.
+        let now = Timestamp(1_700_000_000_000_000_000);
+        let authority = Authority::make(directory.path(), "test", now, false).unwrap();
+        let made = authority.server(&["localhost".to_owned()], 10, now, false).unwrap();
         let files = TlsFiles { certificate: made.certificate, key: made.key, ..TlsFiles::default() };
         (directory, files)
     }
