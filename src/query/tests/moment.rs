@@ -294,6 +294,8 @@ fn who_reads_current_values_does_not_wait_for_a_turn_while_writes_wait_for_it() 
     };
     write(1);
     let engine = QueryEngine::new(historian.ingest.reader());
+    // From now on it is known what is stored, and nothing is looked up apart from the moment.
+    engine.current(&tags, false, &limits(u64::MAX)).unwrap();
     let turns = Turns::new(1, 0);
     let (first, second) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
     let with_turns = |client, seconds| QueryLimits {

@@ -2,6 +2,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
+use historian_test_support::program;
+
 use super::{Site, curl, run, start};
 use crate::support::{historian, java::java};
 
@@ -136,7 +138,9 @@ fn a_start_that_cannot_be_secure_is_refused_with_what_to_do() {
         (&path("none"), Some(&key), "there is no such file"),
         (&key, Some(&key), "exchanged"),
     ] {
-        let mut command = historian::command(&["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        // One that is not refused would serve for ever.
+        let mut command = program::command("timeout");
+        command.args(["20", env!("CARGO_BIN_EXE_historian"), "serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         command.arg("--data-dir").arg(&data).arg("--tls-certificate").arg(certificate);
         if let Some(key) = key {
             command.arg("--tls-key").arg(key);
@@ -146,7 +150,8 @@ fn a_start_that_cannot_be_secure_is_refused_with_what_to_do() {
         assert!(complaint.contains("secret") == data.display().to_string().contains("secret") && !data.exists(), "{complaint}");
     }
     // With TLS tokens are still missing.
-    let mut command = historian::command(&["serve", "--listen", "0.0.0.0:0"]);
+    let mut command = program::command("timeout");
+    command.args(["20", env!("CARGO_BIN_EXE_historian"), "serve", "--listen", "0.0.0.0:0"]);
     command.arg("--data-dir").arg(&data).arg("--tls-certificate").arg(&certificate).arg("--tls-key").arg(&key);
     let (code, _, complaint) = run(&mut command);
     assert!(code == 2 && complaint.contains("historian token create") && !complaint.contains("not configured"), "{complaint}");
