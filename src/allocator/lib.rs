@@ -17,7 +17,7 @@ pub use mimalloc::MiMalloc as Allocator;
 /// Memory is given back so often at most.
 const INTERVAL_MS: u64 = 20;
 
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "the library has no other way in")]
 mod library {
     unsafe extern "C" {
         // Gives back what the calling thread has freed and, where it is forced, what all have. From any thread, at any time.

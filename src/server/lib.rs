@@ -87,6 +87,13 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let mut limits = ApiLimits::from(&configuration.limits);
     limits.connections_max = descriptors.connections(limits.connections_max);
     let tls = configuration.tls.clone().map(|files| certificates::open(files, clock.now())).transpose()?;
+    let book = AccessBook::open(&AccessFile::in_directory(&settings.data_dir)).context("the tokens cannot be read")?;
+    // A configuration is checked when it is read, and may have been changed since, as may the tokens.
+    let reached =
+        [settings.listen, settings.http].into_iter().find_map(|address| config::unreachable(address, tls.is_some(), !book.is_empty()));
+    if let Some(problem) = reached {
+        anyhow::bail!(problem);
+    }
     let no_grpc = || format!("gRPC cannot listen on {}; choose another address with --listen", settings.listen);
     // Taken, so that nobody else has it, and not listened on before there is something to say: a client is refused until then, which every
     // client understands, rather than left waiting for a journal to be replayed.
@@ -97,7 +104,6 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let http_address = http.local_addr()?;
     // A supervisor asks while the store is being opened, too. The task ends with this function, however that ends.
     let stop = shutdown.child_token();
-    let book = AccessBook::open(&AccessFile::in_directory(&settings.data_dir)).context("the tokens cannot be read")?;
     let starting = Arc::new(Starting::default());
     let mut telling = JoinSet::new();
     let metrics = Arc::new(Metrics::default());

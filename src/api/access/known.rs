@@ -55,7 +55,7 @@ impl Access {
 /// puts it.
 pub fn token(headers: &HeaderMap) -> Option<String> {
     if let Some(value) = headers.get("auth-token-bin") {
-        return String::from_utf8(NO_PAD.decode(value.as_bytes()).ok()?).ok();
+        return String::from_utf8(BASE64.decode(value.as_bytes()).ok()?).ok();
     }
     let (scheme, rest) = headers.get("authorization")?.to_str().ok()?.trim().split_once(' ')?;
     let rest = rest.trim();
@@ -66,12 +66,12 @@ pub fn token(headers: &HeaderMap) -> Option<String> {
         return None;
     }
     // Go's client of Flight, and with it ADBC, leaves the padding away.
-    let pair = String::from_utf8(NO_PAD.decode(rest).ok()?).ok()?;
+    let pair = String::from_utf8(BASE64.decode(rest).ok()?).ok()?;
     pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
-/// What gRPC writes binary headers in, with or without padding.
-const NO_PAD: GeneralPurpose =
+/// What clients write headers in, with or without padding.
+const BASE64: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 #[cfg(test)]

@@ -5,13 +5,11 @@ use std::{
     future::{Ready, ready},
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
 };
 
 use futures::future::Either;
 use historian_access::Principal;
 use historian_model::Clock;
-use parking_lot::Mutex;
 use tonic::{
     Status,
     body::Body,
@@ -24,44 +22,26 @@ use super::{
     method::{self, MethodNeed},
     right::require,
 };
-use crate::{Metrics, caller::client_of, status};
-
-/// How often refusals are told in the log at most: who guesses tokens must not fill it.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+use crate::{Metrics, caller::client_of, connection::RareLog, status};
 
 /// Puts [`Authenticated`] around all services of a port.
 pub fn authenticated<S>(access: Access, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> impl Layer<S, Service = Authenticated<S>> + Clone {
-    let refusals = Arc::new(Refusals { metrics, log: Mutex::default() });
+    let refusals = Arc::new(Refusals { metrics, log: RareLog::default() });
     layer_fn(move |inner| Authenticated { inner, access: access.clone(), clock: clock.clone(), refusals: refusals.clone() })
 }
 
 /// Requests that were refused: all are counted, and some told in the log.
 struct Refusals {
     metrics: Arc<Metrics>,
-    log: Mutex<RefusalLog>,
-}
-
-#[derive(Default)]
-struct RefusalLog {
-    told: Option<Instant>,
-    /// Since then.
-    untold: u64,
+    log: RareLog,
 }
 
 impl Refusals {
     fn add(&self, request: &http::Request<Body>, refused: &Status) {
         let path = request.uri().path();
         self.metrics.refused(path, refused.code());
-        let mut log = self.log.lock();
-        if log.told.is_some_and(|told| told.elapsed() < TOLD_EVERY) {
-            log.untold += 1;
-            return;
-        }
-        let not_told = std::mem::take(&mut log.untold);
-        log.told = Some(Instant::now());
-        drop(log);
-        let client = client_of(request.extensions());
-        tracing::warn!(method = status::shortened(path), %client, not_told, "{}", status::in_words(refused));
+        let (method, client) = (status::shortened(path), client_of(request.extensions()));
+        self.log.tell(|others| tracing::warn!(method, %client, others, "{}", status::in_words(refused)));
     }
 }
 

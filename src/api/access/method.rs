@@ -1,4 +1,4 @@
-//! What each method of the gRPC port takes. A method that is not in the list is refused to everybody: a new one needs a line here.
+//! What each method of the gRPC port takes. Who calls a method that is not in the list is nobody, who may do nothing: a new one needs a line here.
 
 use std::{collections::BTreeMap, sync::OnceLock};
 

@@ -1,6 +1,6 @@
 //! Refusals of callers who have not the right. What is said depends on names only, never on whether there is a tag.
 
-use historian_access::{Principal, Right};
+use historian_access::{Principal, Right, Role};
 use tonic::Status;
 
 use crate::status;
@@ -22,7 +22,7 @@ pub fn require_on(principal: &Principal, right: Right, name: &str) -> Result<(),
         return Ok(());
     }
     if principal.may_on(Right::Read, name) {
-        return Err(status::denied(format!("{} may not {} the tag {name:?}", principal.name(), verb(right))));
+        return Err(status::denied(format!("{} may not {right} the tag {name:?}", principal.name())));
     }
     Err(status::tags_not_found(&[name.to_owned()]))
 }
@@ -39,26 +39,7 @@ pub fn require_to_make(principal: &Principal, right: Right, name: &str) -> Resul
 }
 
 fn denied(principal: &Principal, right: Right) -> Status {
-    status::denied(format!("{} may not {}; it takes a token with the role {}", principal.name(), verb(right), role(right)))
-}
-
-fn verb(right: Right) -> &'static str {
-    match right {
-        Right::Read => "read",
-        Right::Write => "write",
-        Right::Configure => "configure",
-        Right::Correct => "correct",
-        Right::Audit => "read the audit log",
-        Right::Administer => "administer",
-    }
-}
-
-fn role(right: Right) -> &'static str {
-    match right {
-        Right::Read => "reader",
-        Right::Write => "writer",
-        Right::Configure | Right::Correct => "engineer",
-        Right::Audit => "auditor",
-        Right::Administer => "admin",
-    }
+    // The first one that has it is the one with the fewest others.
+    let role = Role::ALL.into_iter().find(|role| role.rights().contains(&right)).unwrap_or(Role::Admin);
+    status::denied(format!("{} may not {right}; it takes a token with the role {role}", principal.name()))
 }

@@ -249,7 +249,7 @@ impl Drop for ConnectionSeat {
 
 /// A line in the log that any client can cause, which must not fill it.
 #[derive(Default)]
-pub(super) struct RareLog(Mutex<(Option<Instant>, u64)>);
+pub struct RareLog(Mutex<(Option<Instant>, u64)>);
 
 impl RareLog {
     /// Tells, with how many times it was not told since the last; or counts one more of these.

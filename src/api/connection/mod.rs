@@ -20,7 +20,7 @@ mod watch;
 
 pub use self::{
     accept::{ConnectionAcceptor, PortListener},
-    gate::{ConnectionGate, Port, network},
+    gate::{ConnectionGate, Port, RareLog, network},
     http2::PENDING_RESETS_MAX,
     request::timed_requests,
     stream::{Peer, PortStream},

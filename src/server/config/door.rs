@@ -115,14 +115,20 @@ pub(super) fn tls(
     (problems.len() == before).then_some(files)
 }
 
-/// Whether tokens are asked for: whether the data directory has a file of them that can be read.
-pub(super) fn has_tokens(data_dir: &Path) -> bool {
-    AccessBook::open(&AccessFile::in_directory(data_dir)).is_ok_and(|book| !book.is_empty())
+/// Why an address cannot be listened on with the tokens of a data directory; `None` where it can.
+pub(super) fn unreachable_with(address: SocketAddr, has_tls: bool, data_dir: &Path) -> Option<String> {
+    if address.ip().is_loopback() {
+        return None;
+    }
+    match AccessBook::open(&AccessFile::in_directory(data_dir)) {
+        Ok(book) => unreachable(address, has_tls, !book.is_empty()),
+        Err(error) => Some(format!("{address} can be reached from other machines, and the tokens cannot be read: {error}")),
+    }
 }
 
 /// Why an address cannot be listened on; `None` where it can. This is the one place that lets a port be reached from other machines: where there
-/// are both TLS and tokens.
-pub(super) fn unreachable(address: SocketAddr, has_tls: bool, has_tokens: bool) -> Option<String> {
+/// are both TLS and tokens. It is asked where a configuration is read, and again with what a server has before it listens.
+pub fn unreachable(address: SocketAddr, has_tls: bool, has_tokens: bool) -> Option<String> {
     const TLS: &str = "TLS, which is not configured (`historian tls init` makes what it needs)";
     const TOKENS: &str = "API tokens, of which the data directory has none (`historian token create` makes the first one)";
     let missing = match (has_tls, has_tokens) {
@@ -176,6 +182,33 @@ mod tests {
         let given = Overrides { tls: TlsSettings { certificate: Some("c.crt".into()), ..TlsSettings::default() }, ..Overrides::default() };
         let found = told("[tls]\nkey = \"/b.key\"\n", &given);
         assert!(found.iter().any(|problem| problem.contains("--tls-certificate: c.crt: there is no such file")), "{found:#?}");
+    }
+
+    /// Whatever has become of a configuration since it was read: nothing listens, and nothing is made.
+    #[tokio::test]
+    async fn a_server_without_tokens_does_not_listen_where_others_reach_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path().join("data");
+        let listen = Some("127.0.0.1:0".parse().unwrap());
+        let overrides = Overrides { data_dir: Some(data_dir.clone()), listen, http: listen, ..Overrides::default() };
+        for is_http in [false, true] {
+            let mut configuration = parse("f.toml", "", directory.path(), &overrides).unwrap();
+            let opened = if is_http { &mut configuration.server.http } else { &mut configuration.server.listen };
+            *opened = "0.0.0.0:0".parse().unwrap();
+            let stop = tokio_util::sync::CancellationToken::new();
+            let refused = crate::run(configuration, stop).await.unwrap_err().to_string();
+            assert!(refused.contains("`historian tls init`") && refused.contains("`historian token create`"), "{refused}");
+            assert!(!data_dir.exists());
+        }
+    }
+
+    #[test]
+    fn tokens_that_cannot_be_read_are_told_as_such() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("access.json"), "{").unwrap();
+        let refused = unreachable_with("192.0.2.1:1".parse().unwrap(), true, directory.path()).unwrap();
+        assert!(refused.contains("cannot be read") && refused.contains("access.json"), "{refused}");
+        assert_eq!(unreachable_with("127.0.0.1:1".parse().unwrap(), false, directory.path()), None);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use std::{
 use device::DeviceEntry;
 pub use device::{PROTOCOLS, Protocol};
 use document::Document;
+pub(super) use door::unreachable;
 use settings::RetentionSettings;
 pub use settings::{BackupSettings, Bytes, LimitSettings, Period, ScrubSettings, ServerSettings, StorageSettings, TlsSettings};
 use settings::{NumberLimits, ServerSection};
@@ -232,12 +233,11 @@ fn finish(
         };
         problems.push(ConfigProblem { position, key: key.into(), message: problem });
     }
-    let has_tokens = door::has_tokens(&server.data_dir);
     for (key, flag, setting, given) in
         [("server.listen", "--listen", &mut server.listen, overrides.listen), ("server.http", "--http", &mut server.http, overrides.http)]
     {
         *setting = given.unwrap_or(*setting);
-        if let Some(message) = door::unreachable(*setting, configuration.tls.is_some(), has_tokens) {
+        if let Some(message) = door::unreachable_with(*setting, configuration.tls.is_some(), &server.data_dir) {
             let (position, key) = if given.is_some() { (SettingPosition::default(), flag) } else { (position_of(key), key) };
             problems.push(ConfigProblem { position, key: key.into(), message });
         }
