@@ -3,6 +3,7 @@
 
 mod catalog;
 mod codec;
+mod door;
 mod flight;
 mod ingest;
 mod plant;
@@ -21,6 +22,6 @@ fn settings() -> Criterion {
 criterion_group! {
     name = layers;
     config = settings();
-    targets = codec::benches, catalog::benches, ingest::benches, query::benches, flight::benches
+    targets = codec::benches, catalog::benches, ingest::benches, query::benches, flight::benches, door::benches
 }
 criterion_main!(layers);

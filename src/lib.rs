@@ -193,6 +193,7 @@ static ALLOCATOR: historian_allocator::Allocator = historian_allocator::Allocato
 pub use historian_access as access;
 pub use historian_allocator as allocator;
 pub use historian_api as api;
+pub use historian_audit as audit;
 pub use historian_cli as cli;
 pub use historian_collector as collector;
 pub use historian_ingest as ingest;

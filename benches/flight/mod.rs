@@ -4,7 +4,7 @@
 //! alone. The ratio of the two is what the historian adds.
 
 mod bare;
-mod served;
+pub mod served;
 
 use std::{
     cell::{OnceCell, RefCell},

@@ -1,6 +1,9 @@
 //! A Flight server on loopback TCP with a client connected to it, and the messages of `DoPut`.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use arrow::{
     array::{ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt32Array},
@@ -14,21 +17,34 @@ use arrow_flight::{
     flight_service_client::FlightServiceClient,
     flight_service_server::FlightServiceServer,
 };
-use futures::{TryStreamExt, stream};
+use futures::{TryStreamExt, future::BoxFuture, stream};
 use historian::{
-    api::{self, ApiLimits},
+    access::{AccessBook, AccessFile, Grant, NewToken, Role},
+    api::{self, ApiLimits, PortListener},
     model::{SampleBatch, Tag, Values},
+    tls::{Authority, ClientConfig, ClientTls, ServerName, ServerTls, TlsFiles},
 };
 use historian_test_support::served::services;
-use tokio::{net::TcpListener, runtime::Runtime};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::transport::{Channel, Endpoint, Server, server::TcpIncoming};
+use tonic::{
+    Request, Status,
+    codegen::{Service, http::Uri},
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint, Server, server::TcpIncoming},
+};
 
 use super::bare::Bare;
 use crate::plant::{Batches, Plant};
 
 pub struct Served {
-    client: FlightServiceClient<Channel>,
+    client: FlightServiceClient<InterceptedService<Channel, Bearer>>,
     _stop: DropGuard,
     /// Behind the guard: a plant's directory goes when the plant does.
     _plant: Option<Plant>,
@@ -40,6 +56,32 @@ impl Served {
         let services = services(&plant.historian, ApiLimits::default(), Vec::new());
         Served::start(runtime, Some(plant), |listener, stop| async move {
             api::serve(listener, services, stop).await.expect("the historian serves");
+        })
+    }
+
+    /// The historian's interface with a token, or with TLS and a token, or open.
+    pub fn protected(runtime: &Runtime, plant: Plant, protection: Protection) -> Served {
+        let directory = tempfile::tempdir().expect("there is room");
+        let mut services = services(&plant.historian, ApiLimits::default(), Vec::new());
+        let now = services.clock.now();
+        let mut token = None;
+        if protection != Protection::None {
+            let path = AccessFile::in_directory(directory.path());
+            let grants = vec![Grant { role: Role::Admin, tags: Vec::new() }];
+            let made = AccessFile::create_token(&path, NewToken { name: "bench".into(), grants, expires: None }, now);
+            token = Some(made.expect("a token can be made").secret);
+            services.access = api::Access::by_tokens(AccessBook::open(&path).expect("the tokens can be read"));
+        }
+        let tls = (protection == Protection::TlsAndToken).then(|| {
+            let authority = Authority::make(directory.path(), "bench", now, false).expect("an authority can be made");
+            let issued = authority.server(&["localhost".to_owned()], 2, now, false).expect("a certificate can be made");
+            let files = TlsFiles { certificate: issued.certificate, key: issued.key, ..TlsFiles::default() };
+            let client = ClientTls { ca: Some(Authority::certificate_file(directory.path())), ..ClientTls::default() };
+            (Arc::new(ServerTls::open(files).expect("the certificate is good")), client.config().expect("the authority is good"))
+        });
+        let (server, client) = tls.unzip();
+        Served::connect(runtime, Some(plant), client, token, |listener, stop| async move {
+            api::serve(PortListener { listener, tls: server }, services, stop).await.expect("the historian serves");
         })
     }
 
@@ -60,13 +102,29 @@ impl Served {
         plant: Option<Plant>,
         serve: impl FnOnce(TcpListener, CancellationToken) -> F,
     ) -> Served {
+        Served::connect(runtime, plant, None, None, serve)
+    }
+
+    fn connect<F: Future<Output = ()> + Send + 'static>(
+        runtime: &Runtime,
+        plant: Option<Plant>,
+        tls: Option<ClientConfig>,
+        token: Option<String>,
+        serve: impl FnOnce(TcpListener, CancellationToken) -> F,
+    ) -> Served {
         let stop = CancellationToken::new();
         let client = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
             let address = listener.local_addr().expect("the listener is bound");
             tokio::spawn(serve(listener, stop.clone()));
             let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("the address is valid").tcp_nodelay(true);
-            FlightServiceClient::new(endpoint.connect().await.expect("the server listens")).max_decoding_message_size(64 << 20)
+            let channel = match tls {
+                None => endpoint.connect().await,
+                Some(config) => endpoint.connect_with_connector(Secured(TlsConnector::from(Arc::new(config)))).await,
+            };
+            let header = token.map(|token| MetadataValue::try_from(format!("Bearer {token}")).expect("a token is ASCII"));
+            let with_token = Bearer(header);
+            FlightServiceClient::with_interceptor(channel.expect("the server listens"), with_token).max_decoding_message_size(64 << 20)
         });
         Served { client, _stop: stop.drop_guard(), _plant: plant }
     }
@@ -88,6 +146,51 @@ impl Served {
     pub async fn put(&self, messages: Vec<FlightData>) -> usize {
         let answers = self.client.clone().do_put(stream::iter(messages)).await.expect("the stream is taken").into_inner();
         answers.try_fold(0, |count, _| async move { Ok(count + 1) }).await.expect("every batch is taken")
+    }
+}
+
+/// What protects a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    None,
+    Token,
+    TlsAndToken,
+}
+
+/// Connects with TLS.
+#[derive(Clone)]
+struct Secured(TlsConnector);
+
+impl Service<Uri> for Secured {
+    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Error = std::io::Error;
+    type Future = BoxFuture<'static, std::io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connector = self.0.clone();
+        Box::pin(async move {
+            let stream = TcpStream::connect(("127.0.0.1", uri.port_u16().unwrap_or_default())).await?;
+            stream.set_nodelay(true)?;
+            let name = ServerName::try_from("localhost").map_err(std::io::Error::other)?;
+            connector.connect(name, stream).await.map(TokioIo::new)
+        })
+    }
+}
+
+/// Puts the token into each request, where there is one.
+#[derive(Clone)]
+struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
     }
 }
 

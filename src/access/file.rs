@@ -58,7 +58,17 @@ impl AccessFile {
         let id = record.next_id;
         record.next_id += 1;
         let NewToken { name, grants, expires } = new;
-        record.tokens.push(TokenEntry { id, name, hash, grants, created: now, expires, revoked: None });
+        record.tokens.push(TokenEntry {
+            id,
+            name,
+            hash,
+            grants,
+            created: now,
+            created_by: this_user(),
+            expires,
+            revoked: None,
+            revoked_by: String::new(),
+        });
         lock.replace(&record.written())?;
         Ok(CreatedToken { id, secret })
     }
@@ -86,11 +96,19 @@ impl AccessFile {
         let Some(token) = record.tokens.iter_mut().find(is_meant) else {
             return Err(AccessError::NoSuchToken { name: id_or_name.chars().take(80).collect() });
         };
-        token.revoked.get_or_insert(now);
+        if token.revoked.is_none() {
+            token.revoked = Some(now);
+            token.revoked_by = this_user();
+        }
         let revoked = token.clone();
         lock.replace(&record.written())?;
         Ok(revoked)
     }
+}
+
+/// The user whose program this is.
+fn this_user() -> String {
+    format!("uid:{}", rustix::process::getuid().as_raw())
 }
 
 /// What the file holds; nothing where there is none.

@@ -45,11 +45,17 @@ pub struct TokenEntry {
     pub grants: Vec<Grant>,
     #[serde(with = "time_text")]
     pub created: Timestamp,
+    /// The user of the machine who made it, as `uid:NUMBER`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub created_by: String,
     /// From then on it is not valid. None: it does not expire.
     #[serde(with = "time_text::optional", default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
     #[serde(with = "time_text::optional", default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
+    /// The user of the machine who revoked it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub revoked_by: String,
 }
 
 /// Whether a token is taken.

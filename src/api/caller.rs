@@ -10,6 +10,7 @@ use tonic::{Extensions, Request, metadata::MetadataMap};
 
 use super::connection::{Peer, network};
 use historian_access::Principal;
+use historian_model::sink::Actor;
 
 /// The client of calls that come over no connection.
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -22,6 +23,8 @@ pub struct Caller {
     pub headers: MetadataMap,
     /// The peer's address; of IPv6 its network.
     pub client: IpAddr,
+    /// The peer's address; `None` for a call that comes over no connection.
+    pub address: Option<IpAddr>,
     /// Of the certificate that was shown when the connection was made. What it may do is not decided by it yet.
     pub identity: Option<Arc<ClientIdentity>>,
 }
@@ -39,7 +42,13 @@ impl Caller {
     }
 
     fn with(headers: MetadataMap, extensions: &Extensions) -> Caller {
-        Caller { principal: principal_of(extensions), headers, client: client_of(extensions), identity: identity_of(extensions) }
+        let address = address_of(extensions);
+        Caller { principal: principal_of(extensions), headers, client: client_of(extensions), address, identity: identity_of(extensions) }
+    }
+
+    /// As the audit log names it.
+    pub fn actor(&self) -> Actor {
+        actor(&self.principal, self.address)
     }
 
     /// The same one, in a call without headers.
@@ -49,6 +58,11 @@ impl Caller {
     }
 }
 
+/// Somebody at an address, as the audit log names them.
+pub fn actor(principal: &Principal, address: Option<IpAddr>) -> Actor {
+    Actor { principal: principal.name().to_owned(), client: address.map_or_else(String::new, |address| address.to_string()) }
+}
+
 fn principal_of(extensions: &Extensions) -> Principal {
     extensions.get::<Principal>().cloned().unwrap_or_else(Principal::nobody)
 }
@@ -56,6 +70,11 @@ fn principal_of(extensions: &Extensions) -> Principal {
 /// The client of a request with these extensions.
 pub fn client_of(extensions: &Extensions) -> IpAddr {
     extensions.get::<Peer>().map_or(NOBODY, |peer| network(peer.address.ip()))
+}
+
+/// The address that a request with these extensions comes from.
+pub fn address_of(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<Peer>().map(|peer| peer.address.ip().to_canonical())
 }
 
 fn identity_of(extensions: &Extensions) -> Option<Arc<ClientIdentity>> {
@@ -81,6 +100,7 @@ mod tests {
         let mut request = Request::new(());
         request.extensions_mut().insert(Peer { address: ([192, 0, 2, 1], 5).into(), identity: Some(Arc::new(identity)) });
         let caller = Caller::of(&request).without_headers();
+        assert_eq!((&*caller.actor().client, &*caller.actor().principal), ("192.0.2.1", "nobody"));
         assert_eq!((caller.client, caller.identity.map(|identity| identity.name.clone())), ([192, 0, 2, 1].into(), Some("erp".to_owned())));
     }
 }

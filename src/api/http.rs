@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::State,
     http::{
         HeaderMap, StatusCode,
@@ -20,21 +20,25 @@ use axum::{
     routing::get,
 };
 use futures::StreamExt as _;
-use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
+use tonic::{Code, transport::server::Connected as _};
 
 use super::{
     ApiLimits, Metrics, Services,
     access::require,
-    connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, PortListener, PortStream, WatchedConnection},
+    connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Peer, Port, PortListener, PortStream, WatchedConnection},
 };
-use historian_access::Right;
+use historian_access::{Principal, Right};
 
 /// What the port tells until it is [done](Starting::done): that the historian starts.
 #[derive(Default)]
@@ -112,6 +116,11 @@ where
 {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(within);
+    let peer = connection.connect_info();
+    let routes = service_fn(move |mut request: axum::http::Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        routes.call(request)
+    });
     let mut serving = pin!(http.serve_connection(TokioIo::new(connection), routes));
     let served = tokio::select! {
         served = serving.as_mut() => served,
@@ -126,10 +135,12 @@ where
 }
 
 /// Metrics name devices and tell of everything that is stored: they are for who runs the historian.
-async fn metrics_text(State(told): State<HealthState>, headers: HeaderMap) -> Response {
+async fn metrics_text(State(told): State<HealthState>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
     let Some(services) = told.services() else { return unavailable(STARTING) };
-    let admitted = services.access.principal(&headers, &*services.clock).and_then(|principal| require(&principal, Right::Administer));
-    if let Err(refused) = admitted {
+    let known = services.access.principal(&headers, &*services.clock);
+    let principal = known.as_ref().map_or_else(|_| Principal::nobody(), Principal::clone);
+    if let Err(refused) = known.and_then(|principal| require(&principal, Right::Administer)) {
+        services.audit.denied(&principal, Some(peer.address.ip()), "GET /metrics", &refused).await;
         let code = if refused.code() == Code::Unauthenticated { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
         return (code, [(WWW_AUTHENTICATE, "Bearer realm=\"historian\"")], format!("{}\n", refused.message())).into_response();
     }

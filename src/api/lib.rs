@@ -8,6 +8,7 @@
 mod access;
 mod allowance;
 mod answer;
+mod audit;
 mod caller;
 pub mod command;
 mod connection;
@@ -48,6 +49,7 @@ use tonic::{codec::CompressionEncoding, transport::Server};
 pub use access::Access;
 use access::authenticated;
 pub use allowance::DecodeAllowance;
+pub use audit::AuditTrail;
 pub use caller::Caller;
 pub use connection::PortListener;
 use connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, timed_requests};
@@ -74,7 +76,7 @@ pub async fn serve(listener: impl Into<PortListener>, services: Services, shutdo
     let metrics = services.metrics.clone();
     let admin = services.admin.clone();
     let memory = services.memory.clone();
-    let (access, clock) = (services.access.clone(), services.clock.clone());
+    let (access, clock, audit) = (services.access.clone(), services.clock.clone(), services.audit.clone());
     let api = Api::new(services, shutdown.clone());
     let cut = api.cut.clone();
 
@@ -114,7 +116,7 @@ pub async fn serve(listener: impl Into<PortListener>, services: Services, shutdo
     }
     let router = Server::builder()
         .layer(timed_requests(limits.first_request_timeout, limits.write_stream_idle_timeout))
-        .layer(authenticated(access, clock, metrics.clone()))
+        .layer(authenticated(access, clock, metrics.clone(), audit))
         // A dead peer is noticed within a minute, so that its streams and their buffers go.
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))

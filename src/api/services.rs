@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{access::Access, limits::ApiLimits, memory::ClientMemory, metrics::Metrics, work::WorkThreads};
+use super::{access::Access, audit::AuditTrail, limits::ApiLimits, memory::ClientMemory, metrics::Metrics, work::WorkThreads};
 use historian_collector::DeviceStatus;
 use historian_model::{
     Clock, RetentionGroup, Tag, Timestamp,
@@ -25,6 +25,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// How callers are known.
     pub access: Access,
+    /// What was done and what was refused.
+    pub audit: AuditTrail,
     /// Status of every configured device, in the order of the configuration.
     pub devices: Arc<dyn Fn() -> Vec<Arc<DeviceStatus>> + Send + Sync>,
     pub admin: Arc<dyn Admin>,

@@ -1,17 +1,23 @@
-//! `historian audit`: who changed or removed what is stored, when and why.
+//! `historian audit`: who changed or removed what is stored, when, from where and why; and whether the log of it is the one that was written.
+
+mod export;
+mod verify;
 
 use std::{io::Write, process::ExitCode, time::Duration};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use comfy_table::Cell;
-use historian_proto::v1::{AuditEntry, ListAuditEntriesRequest, admin_service_client::AdminServiceClient};
+use historian_proto::v1::{AuditEntry, AuditHead, GetAuditHeadRequest, ListAuditEntriesRequest, admin_service_client::AdminServiceClient};
 use serde_json::json;
 
 use super::{
     client::{self, ServerArgs},
     output::{self, OutputFile, TextFormat},
 };
+use export::ExportArgs;
+use historian_audit::{AuditHash, SignedHead, head_line};
 use historian_model::Timestamp;
+use verify::VerifyArgs;
 
 /// How often the log is asked for new entries.
 const ASKED_EVERY: Duration = Duration::from_secs(1);
@@ -20,6 +26,26 @@ const TAGS_SHOWN: usize = 3;
 
 #[derive(Debug, Args)]
 pub struct AuditArgs {
+    #[command(subcommand)]
+    command: Option<AuditCommand>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Lists entries (the default).
+    List(ListArgs),
+    /// Writes the log as JSON lines that anybody can check, with the signed head of its last entry at the end.
+    Export(ExportArgs),
+    /// Says whether a log is the one that was written: compares the chain of its hashes, and heads that were kept.
+    Verify(VerifyArgs),
+    /// Prints the signed head of the log. Keep it where nobody who can write to the data directory can change it.
+    Head(HeadArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
     #[command(flatten)]
     server: ServerArgs,
     /// Only entries with this number and greater ones.
@@ -33,7 +59,22 @@ pub struct AuditArgs {
     format: TextFormat,
 }
 
+#[derive(Debug, Args)]
+struct HeadArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
 pub async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
+    match args.command.unwrap_or(AuditCommand::List(args.list)) {
+        AuditCommand::List(args) => list(args).await,
+        AuditCommand::Export(args) => export::run(args).await,
+        AuditCommand::Verify(args) => verify::run(args).await,
+        AuditCommand::Head(args) => head(args).await,
+    }
+}
+
+async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let mut admin = AdminServiceClient::new(args.server.connect().await?);
     let mut from = args.from;
     loop {
@@ -52,6 +93,18 @@ pub async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// A line as exports have it, so that a file of heads is what `verify --head` reads.
+async fn head(args: HeadArgs) -> anyhow::Result<ExitCode> {
+    let mut admin = AdminServiceClient::new(args.server.connect().await?);
+    let answer = admin.get_audit_head(GetAuditHeadRequest {}).await.map_err(|status| client::refusal(&status))?.into_inner();
+    let AuditHead { number, hash, time, public_key, signature } = answer.head.unwrap_or_default();
+    let hash = AuditHash::parse(&hash).ok_or_else(|| anyhow::anyhow!("the historian answers with a head that has no hash"))?;
+    let mut output = OutputFile::stdout();
+    output.write_all(head_line(&SignedHead { number, hash, time, public_key, signature })?.as_bytes())?;
+    output.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn show(entries: &[AuditEntry], format: TextFormat) -> anyhow::Result<()> {
     let mut output = OutputFile::stdout();
     match format {
@@ -61,7 +114,7 @@ fn show(entries: &[AuditEntry], format: TextFormat) -> anyhow::Result<()> {
             }
         }
         TextFormat::Table => {
-            let mut table = output::table(&["NUMBER", "TIME", "ACTION", "BY", "TAGS", "START", "END", "SAMPLES", "DETAIL"]);
+            let mut table = output::table(&["NUMBER", "TIME", "ACTION", "BY", "FROM", "TAGS", "START", "END", "SAMPLES", "DETAIL"]);
             for entry in entries {
                 table.add_row(cells(entry));
             }
@@ -81,6 +134,7 @@ fn cells(entry: &AuditEntry) -> Vec<Cell> {
         Cell::new(Timestamp(entry.time)),
         Cell::new(output::printable(&entry.action)),
         Cell::new(output::printable(&entry.principal)),
+        Cell::new(output::printable(if entry.client.is_empty() { "-" } else { &entry.client })),
         Cell::new(tags),
         time(entry.start),
         time(entry.end),
@@ -96,10 +150,12 @@ fn as_json(entry: &AuditEntry) -> serde_json::Value {
         "time": time(entry.time),
         "action": entry.action,
         "principal": entry.principal,
+        "client": entry.client,
         "tags": entry.tags,
         "start": entry.start.map(time),
         "end": entry.end.map(time),
         "samples": entry.samples,
         "detail": entry.detail,
+        "hash": entry.hash,
     })
 }

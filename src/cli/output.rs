@@ -162,7 +162,11 @@ impl OutputFile {
         OutputFile { inner: Some(Box::new(BufWriter::with_capacity(64 << 10, io::stdout()))), partial: None }
     }
 
-    fn file(path: &Path) -> io::Result<OutputFile> {
+    /// A file that gets its name when it is complete.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn file(path: &Path) -> io::Result<OutputFile> {
         // Devices and pipes (/dev/stdout) cannot be renamed to.
         if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
             let file = File::options().write(true).open(path)?;

@@ -54,12 +54,25 @@ pub trait Collector: Send + Sync + 'static {
     /// Tags it delivers, in a fixed order: the catalog gives them ids before [`Collector::run`].
     fn tags(&self) -> Vec<TagDefinition>;
 
+    /// What people decided about certificates of this device, as it stands now. Blocks for a moment.
+    fn certificate_decisions(&self) -> Vec<CertificateDecision> {
+        Vec::new()
+    }
+
     /// Collects until `context.shutdown`; `ids` are in the order of [`Collector::tags`]. Survives every fault of the device.
     async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext);
 
     /// Connects and reads every tag once; a row per tag in the order of [`Collector::tags`], each with value or error. Ends within about
     /// `timeout` even when the device never answers.
     async fn check(&self, timeout: Duration) -> Vec<CheckRow>;
+}
+
+/// A certificate that a device has shown, or may show, and whether it is trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateDecision {
+    /// Name and thumbprint, as its file has them.
+    pub certificate: String,
+    pub trusted: bool,
 }
 
 /// One tag read once by `historian check`.

@@ -117,6 +117,29 @@ pub struct Rejection {
     pub reason: String,
 }
 
+/// Who does something and from where, as the audit log tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// `token:ana`; `historian` for what it does by itself.
+    pub principal: String,
+    /// The address of the client; empty for what did not come over a connection.
+    pub client: String,
+}
+
+impl Actor {
+    /// Somebody without an address.
+    pub fn new(principal: impl Into<String>) -> Actor {
+        Actor { principal: principal.into(), client: String::new() }
+    }
+}
+
+impl Default for Actor {
+    /// The historian itself.
+    fn default() -> Actor {
+        Actor::new("historian")
+    }
+}
+
 /// Deletes a range of some tags and writes samples, as one write: replace range, or with an empty batch delete range.
 #[derive(Clone, Debug, Default)]
 pub struct Correction {
@@ -124,7 +147,7 @@ pub struct Correction {
     pub deletions: Vec<(TagId, TimeRange)>,
     pub batch: SampleBatch,
     /// Who does it, for the audit log.
-    pub principal: String,
+    pub actor: Actor,
     /// Why, in the words of who does it.
     pub reason: String,
 }

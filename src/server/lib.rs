@@ -4,6 +4,7 @@
 //! what it took.
 
 mod access;
+mod audit;
 mod certificates;
 mod collect;
 pub mod config;
@@ -29,10 +30,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{config::Configuration, descriptors::Descriptors, silence::Silence};
+use self::{audit::AuditWatch, config::Configuration, descriptors::Descriptors, silence::Silence};
 use historian_access::{AccessBook, AccessFile};
 use historian_api as api;
-use historian_api::{Admin, AdminStatus, ApiLimits, ClientMemory, Metrics, PortListener, Services, Starting, WorkThreads};
+use historian_api::{Admin, AdminStatus, ApiLimits, AuditTrail, ClientMemory, Metrics, PortListener, Services, Starting, WorkThreads};
+use historian_audit::HeadKey;
 use historian_collector::{CollectorContext, DeviceStatus, Spool};
 use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
@@ -42,7 +44,7 @@ use historian_model::{
 };
 use historian_query::QueryEngine;
 use historian_store as store;
-use historian_store::{Catalog, Claim, LiveStore, Maintenance, RunMark, Store, rocks::StoreOptions};
+use historian_store::{AuditLog, Catalog, Claim, LiveStore, Maintenance, RunMark, Store, rocks::StoreOptions};
 use historian_tls::{ServerTls, TlsState};
 
 /// Puts something around a part of the server.
@@ -140,6 +142,13 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let devices = collectors.devices.clone();
     let work = WorkThreads::new(historian_allocator::give_back).context("no threads for queries")?;
     tokio::spawn(access::refreshed(book.clone(), shutdown.clone()));
+    let key = HeadKey::of_directory(&configuration.server.data_dir).context("heads of the audit log cannot be signed")?;
+    let audit = Arc::new(AuditLog::new(store.clone(), key, clock.clone()));
+    let watch = Arc::new(AuditWatch::open(audit.clone(), &configuration.server.data_dir, configuration.collectors.clone()));
+    {
+        let (watch, written) = (watch.clone(), configuration.written.clone());
+        tokio::task::spawn_blocking(move || watch.settings(written)).await?.context("the configuration cannot be told to the audit log")?;
+    }
     let services = Services {
         catalog: catalog.clone(),
         sink: around_sink(ingest.clone()),
@@ -148,6 +157,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         tables: configuration.tables.clone(),
         clock: clock.clone(),
         access: api::Access::by_tokens(book),
+        audit: AuditTrail::new(audit.clone()),
         devices: Arc::new(move || devices.clone()),
         admin: Arc::new(ServerAdministration {
             ingest: ingest.clone(),
@@ -182,6 +192,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         silence::keep_mark(mark, clock.clone(), unsettled, collected.clone()),
         upkeep::scrub_regularly(maintenance, &configuration.scrub, clock.clone(), stop.clone()),
         certificates::follow(tls, clock, stop.clone()),
+        audit::watch(watch, stop.clone()),
+        audit::publish_heads(audit, configuration.audit.clone(), stop.clone()),
     );
     tokio::task::spawn_blocking(move || {
         work.end(WORK_ENDS_WITHIN);

@@ -1,49 +1,23 @@
-//! The audit log: who changed or removed what is stored, when and why. Entries are numbered from 1 in the order of writing and never changed.
-//!
-//! Written by ingest and the server beside the change they tell of, read by the API.
+//! What the audit log tells of a changed definition. The log itself is `historian-audit`; the store keeps it, and writes each entry beside the
+//! change that it tells of.
 
-use serde::{Deserialize, Serialize};
+use historian_audit::AuditError;
+use historian_format::keys;
+use historian_model::{TagDefinition, tag::TagSource};
 
 use super::StoreError;
-use historian_model::{TagDefinition, Timestamp, tag::TagSource};
 
-/// One entry of the audit log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct AuditEntry {
-    /// When it was done, by the clock of the historian.
-    pub time: Timestamp,
-    /// What was done, in snake case: `delete_range`, `replace_range`, `delete_tag`, `update_tag`, `retype`, `retention`, `accept_loss`, `restore`.
-    pub action: String,
-    /// Who did it; `historian` for what it does by itself.
-    pub principal: String,
-    /// Names of the tags it was done to, as they were called then.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<String>,
-    /// The range `[start, end)` of source time it was done to, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub start: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub end: Option<i64>,
-    /// Samples removed or replaced.
-    pub samples: u64,
-    /// What else there is to say: the reason given, the file, the sequence numbers.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub detail: String,
-}
+/// Entries of a page of the log, in bytes of their texts; one is always there.
+pub(super) const PAGE_BYTES_MAX: usize = 8 << 20;
 
-impl AuditEntry {
-    /// The entry as it is kept: UTF-8 JSON.
-    pub(super) fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        serde_json::to_vec(self).map_err(|error| StoreError::Io(format!("an audit entry cannot be written as JSON: {error}")))
-    }
-
-    pub(super) fn decode(number: u64, bytes: &[u8]) -> Result<AuditEntry, StoreError> {
-        serde_json::from_slice(bytes).map_err(|error| StoreError::Corrupt {
-            family: historian_format::keys::FAMILY_AUDIT,
-            key: format!("entry {number}"),
-            message: error.to_string(),
-        })
+impl From<AuditError> for StoreError {
+    fn from(error: AuditError) -> StoreError {
+        match error {
+            AuditError::Unreadable { number, .. } => {
+                StoreError::Corrupt { family: keys::FAMILY_AUDIT, key: format!("entry {number}"), message: error.to_string() }
+            }
+            _ => StoreError::Io(error.to_string()),
+        }
     }
 }
 
@@ -99,13 +73,15 @@ fn short(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::{MemoryStore, RocksStore, Store, rocks::StoreOptions};
-    use historian_model::{TagName, ValueType};
+    use historian_audit::{AuditEntry, AuditHash, AuditHead, ChainCheck};
+    use historian_model::{TagName, Timestamp, ValueType};
 
     fn entry(action: &str) -> AuditEntry {
         AuditEntry {
             time: Timestamp(-7),
             action: action.into(),
             principal: "historian".into(),
+            client: "192.0.2.1".into(),
             tags: vec!["a/b".into()],
             start: Some(i64::MIN),
             end: None,
@@ -124,6 +100,28 @@ mod tests {
         assert_eq!(told, [(after + 1, "first"), (after + 2, "second"), (after + 3, "third")]);
         assert_eq!(all.last().unwrap().1, entry("third"));
         assert_eq!(store.audit(after + 2, 1).unwrap(), [(after + 2, entry("second"))]);
+        let mut chain = ChainCheck::from_start();
+        for entry in store.audit_log(0, 100).unwrap() {
+            assert_eq!(chain.next(&entry), Ok(()), "{entry:?}");
+        }
+        assert_eq!(store.audit_head().unwrap(), AuditHead { number: after + 3, hash: chain.last().1 });
+    }
+
+    #[test]
+    fn a_page_of_the_log_has_bounds_and_one_entry_at_least() {
+        let twins: [(_, Box<dyn Store>); 2] = {
+            let directory = tempfile::tempdir().unwrap();
+            let rocks = RocksStore::open(directory.path(), &StoreOptions::default()).unwrap();
+            [(None, Box::new(MemoryStore::default())), (Some(directory), Box::new(rocks))]
+        };
+        for (_directory, store) in twins {
+            assert_eq!(store.audit_head().unwrap(), AuditHead { number: 0, hash: AuditHash::START });
+            let long = || AuditEntry { detail: "x".repeat(PAGE_BYTES_MAX / 2), ..entry("long") };
+            store.append_audit(&[long(), long(), long()]).unwrap();
+            let page = |from, limit| store.audit_log(from, limit).unwrap().iter().map(|entry| entry.number).collect::<Vec<_>>();
+            assert_eq!((page(1, 10), page(2, 10), page(2, 1)), (vec![1], vec![2], vec![2]));
+            assert_eq!(page(4, 10), [0; 0]);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::version::{CatalogVersion, states_bytes};
 pub use self::view::CatalogView;
 use super::{AuditEntry, Store, StoreError, audit};
-use historian_model::{Clock, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType};
+use historian_model::{Clock, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType, sink::Actor};
 
 /// Why the catalog refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -133,24 +133,41 @@ impl Catalog {
         self.len() == 0
     }
 
-    /// Makes a tag, durably.
+    /// Makes a tag, durably, for the historian itself.
+    ///
+    /// # Errors
+    /// As [`Catalog::create_by`].
+    pub fn create(&self, definition: TagDefinition) -> Result<Arc<Tag>, CatalogError> {
+        self.create_by(&Actor::default(), definition)
+    }
+
+    /// Makes a tag, durably. The audit log tells of it in the same write.
     ///
     /// # Errors
     /// [`CatalogError::Exists`] when the name is taken, [`CatalogError::Invalid`] when the definition contradicts itself.
-    pub fn create(&self, definition: TagDefinition) -> Result<Arc<Tag>, CatalogError> {
+    pub fn create_by(&self, actor: &Actor, definition: TagDefinition) -> Result<Arc<Tag>, CatalogError> {
         let _changing = self.changing.lock();
         if self.get(definition.name.as_str()).is_some() {
             return Err(CatalogError::Exists(definition.name.to_string()));
         }
-        let mut made = self.make(vec![definition])?;
+        let mut made = self.make(actor, vec![definition])?;
         made.pop().ok_or(CatalogError::Full { limit: self.tags_max })
     }
 
-    /// For each definition the tag of that name, made where there is none; one durable write for all. An existing tag is returned as it is.
+    /// [`Catalog::get_or_create_by`] the historian itself.
     ///
     /// # Errors
-    /// As [`Catalog::create`]; nothing is made then.
+    /// As [`Catalog::create_by`]; nothing is made then.
     pub fn get_or_create(&self, definitions: Vec<TagDefinition>) -> Result<Vec<Arc<Tag>>, CatalogError> {
+        self.get_or_create_by(&Actor::default(), definitions)
+    }
+
+    /// For each definition the tag of that name, made where there is none; one durable write for all. An existing tag is returned as it is. The
+    /// audit log tells of those that are made, in the same write.
+    ///
+    /// # Errors
+    /// As [`Catalog::create_by`]; nothing is made then.
+    pub fn get_or_create_by(&self, actor: &Actor, definitions: Vec<TagDefinition>) -> Result<Vec<Arc<Tag>>, CatalogError> {
         let _changing = self.changing.lock();
         let names: Vec<TagName> = definitions.iter().map(|definition| definition.name.clone()).collect();
         let mut missing = BTreeMap::new();
@@ -161,7 +178,7 @@ impl Catalog {
             }
         }
         if !missing.is_empty() {
-            self.make(missing.into_values().collect())?;
+            self.make(actor, missing.into_values().collect())?;
         }
         let tags = self.tags.load_full();
         names.iter().map(|name| tags.get(name.as_str()).cloned().ok_or_else(|| CatalogError::NotFound(name.to_string()))).collect()
@@ -205,12 +222,14 @@ impl Catalog {
             return Err(CatalogError::Full { limit: self.tags_max });
         }
         let first = self.tags.load().next_id().0;
-        let made =
-            (first..).zip(missing.into_values()).map(|(id, definition)| Tag { id: TagId(id), definition, created: now, updated: now });
-        let told: Vec<AuditEntry> = changed
-            .values()
-            .filter_map(|tag| self.by_id(tag.id).and_then(|old| change_told("historian", &old.definition, &tag.definition, now)))
+        let made: Vec<Tag> = (first..)
+            .zip(missing.into_values())
+            .map(|(id, definition)| Tag { id: TagId(id), definition, created: now, updated: now })
             .collect();
+        let told = changed
+            .values()
+            .filter_map(|tag| self.by_id(tag.id).and_then(|old| change_told(&Actor::default(), &old.definition, &tag.definition, now)));
+        let told: Vec<AuditEntry> = told.chain(made_told(&Actor::default(), &made, now)).collect();
         let tags: Vec<Tag> = changed.into_values().chain(made).collect();
         self.fits(&tags)?;
         let entries: Vec<_> =
@@ -233,7 +252,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::NotFound`], [`CatalogError::Exists`] when the name with the suffix is taken, [`CatalogError::Invalid`] when it is no name
     /// or the tag is of that type already.
-    pub fn retype(&self, principal: &str, name: &str, value_type: ValueType, suffix: &str) -> Result<(Arc<Tag>, Arc<Tag>), CatalogError> {
+    pub fn retype(&self, actor: &Actor, name: &str, value_type: ValueType, suffix: &str) -> Result<(Arc<Tag>, Arc<Tag>), CatalogError> {
         let _changing = self.changing.lock();
         let old = self.get(name).ok_or_else(|| CatalogError::NotFound(name.to_owned()))?;
         if old.value_type() == value_type {
@@ -257,7 +276,8 @@ impl Catalog {
         let told = AuditEntry {
             time: now,
             action: "retype".into(),
-            principal: principal.into(),
+            principal: actor.principal.clone(),
+            client: actor.client.clone(),
             tags: vec![new.name().to_string(), kept.name().to_string()],
             detail: format!("{name} holds {value_type} values from now on; what it held is kept as {}", kept.name()),
             ..AuditEntry::default()
@@ -275,7 +295,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`CatalogError::NotFound`], or [`CatalogError::Invalid`] for another value type or a contradictory definition.
-    pub fn update_by(&self, principal: &str, definition: TagDefinition) -> Result<Arc<Tag>, CatalogError> {
+    pub fn update_by(&self, actor: &Actor, definition: TagDefinition) -> Result<Arc<Tag>, CatalogError> {
         let _changing = self.changing.lock();
         let old = self.get(definition.name.as_str()).ok_or_else(|| CatalogError::NotFound(definition.name.to_string()))?;
         if old.value_type() != definition.value_type {
@@ -286,7 +306,7 @@ impl Catalog {
         }
         validate(&definition)?;
         let now = self.clock.now();
-        let told = change_told(principal, &old.definition, &definition, now);
+        let told = change_told(actor, &old.definition, &definition, now);
         let tag = Tag { id: old.id, definition, created: old.created, updated: now };
         self.fits(std::slice::from_ref(&tag))?;
         self.store.change_catalog(&[(tag.id, entry(&CatalogEntry::Tag(tag.clone()))?)], told.as_slice())?;
@@ -309,7 +329,7 @@ impl Catalog {
     }
 
     /// Gives ids to new tags, writes them and makes them visible. The caller holds `changing` and knows that the names are free.
-    fn make(&self, definitions: Vec<TagDefinition>) -> Result<Vec<Arc<Tag>>, CatalogError> {
+    fn make(&self, actor: &Actor, definitions: Vec<TagDefinition>) -> Result<Vec<Arc<Tag>>, CatalogError> {
         definitions.iter().try_for_each(validate)?;
         if self.len() + definitions.len() > self.tags_max {
             return Err(CatalogError::Full { limit: self.tags_max });
@@ -321,7 +341,7 @@ impl Catalog {
         self.fits(&tags)?;
         let entries: Vec<_> =
             tags.iter().map(|tag| Ok((tag.id, entry(&CatalogEntry::Tag(tag.clone()))?))).collect::<Result<_, CatalogError>>()?;
-        self.store.put_catalog(&entries)?;
+        self.store.change_catalog(&entries, &made_told(actor, &tags, now))?;
         Ok(self.change(|visible| tags.into_iter().map(|tag| visible.insert(tag)).collect()))
     }
 
@@ -350,12 +370,34 @@ fn entry(entry: &CatalogEntry) -> Result<Vec<u8>, CatalogError> {
     serde_json::to_vec(entry).map_err(|error| CatalogError::Invalid { tag: String::new(), reason: error.to_string() })
 }
 
+/// Tags that one entry of the audit log names.
+const MADE_TOLD: usize = 1_000;
+
+/// What the audit log tells of new tags.
+fn made_told(actor: &Actor, tags: &[Tag], now: Timestamp) -> Vec<AuditEntry> {
+    let told = |tags: &[Tag]| AuditEntry {
+        time: now,
+        action: "create_tag".into(),
+        principal: actor.principal.clone(),
+        client: actor.client.clone(),
+        tags: tags.iter().map(|tag| tag.name().to_string()).collect(),
+        detail: match tags {
+            [tag] => format!("tag id {}, {}", tag.id.0, tag.value_type()),
+            [first, .., last] => format!("tag ids {} to {}", first.id.0, last.id.0),
+            [] => String::new(),
+        },
+        ..AuditEntry::default()
+    };
+    tags.chunks(MADE_TOLD).map(told).collect()
+}
+
 /// What the audit log tells of a changed definition; `None` where nothing is different.
-fn change_told(principal: &str, old: &TagDefinition, new: &TagDefinition, now: Timestamp) -> Option<AuditEntry> {
+fn change_told(actor: &Actor, old: &TagDefinition, new: &TagDefinition, now: Timestamp) -> Option<AuditEntry> {
     audit::differences(old, new).map(|detail| AuditEntry {
         time: now,
         action: "update_tag".into(),
-        principal: principal.into(),
+        principal: actor.principal.clone(),
+        client: actor.client.clone(),
         tags: vec![new.name.to_string()],
         detail,
         ..AuditEntry::default()
@@ -466,10 +508,10 @@ mod tests {
         catalog.create(states("a", 3)).unwrap();
         catalog.create(states("b", 1)).unwrap();
         assert!(matches!(catalog.create(states("c", 2)), Err(CatalogError::StatesFull { limit: 250 })));
-        assert!(matches!(catalog.update_by("tester", states("b", 3)), Err(CatalogError::StatesFull { .. })));
+        assert!(matches!(catalog.update_by(&Actor::new("tester"), states("b", 3)), Err(CatalogError::StatesFull { .. })));
         assert!(matches!(catalog.configure(vec![states("b", 2), states("c", 1)], &[]), Err(CatalogError::StatesFull { .. })));
         assert!(matches!(catalog.get_or_create(vec![states("c", 1), states("d", 1)]), Err(CatalogError::StatesFull { .. })));
-        catalog.update_by("tester", states("b", 2)).unwrap();
+        catalog.update_by(&Actor::new("tester"), states("b", 2)).unwrap();
         catalog.create(definition("f")).unwrap();
         catalog.delete("a", AuditEntry::default()).unwrap();
         catalog.create(states("c", 3)).unwrap();
@@ -477,8 +519,8 @@ mod tests {
         let mut catalog = open(&store);
         catalog.states_bytes_max = 100;
         assert_eq!(catalog.tags.load().states_bytes(), 250);
-        catalog.update_by("tester", states("c", 2)).unwrap();
-        assert!(matches!(catalog.update_by("tester", states("c", 3)), Err(CatalogError::StatesFull { .. })));
+        catalog.update_by(&Actor::new("tester"), states("c", 2)).unwrap();
+        assert!(matches!(catalog.update_by(&Actor::new("tester"), states("c", 3)), Err(CatalogError::StatesFull { .. })));
     }
 
     #[test]
@@ -486,10 +528,10 @@ mod tests {
         let store = Arc::new(MemoryStore::default());
         let catalog = open(&store);
         let old = catalog.create(TagDefinition { unit: "bar".into(), ..definition("a/p") }).unwrap();
-        assert!(matches!(catalog.retype("tester", "a/p", ValueType::F64, "_f64"), Err(CatalogError::Invalid { .. })));
-        assert!(matches!(catalog.retype("tester", "nope", ValueType::U64, "_f64"), Err(CatalogError::NotFound(_))));
-        catalog.retype("tester", "a/p", ValueType::U64, "_f64").unwrap();
-        assert!(matches!(catalog.retype("tester", "a/p", ValueType::Bool, ""), Err(CatalogError::Exists(_))));
+        assert!(matches!(catalog.retype(&Actor::new("tester"), "a/p", ValueType::F64, "_f64"), Err(CatalogError::Invalid { .. })));
+        assert!(matches!(catalog.retype(&Actor::new("tester"), "nope", ValueType::U64, "_f64"), Err(CatalogError::NotFound(_))));
+        catalog.retype(&Actor::new("tester"), "a/p", ValueType::U64, "_f64").unwrap();
+        assert!(matches!(catalog.retype(&Actor::new("tester"), "a/p", ValueType::Bool, ""), Err(CatalogError::Exists(_))));
         for catalog in [catalog, open(&store)] {
             let (new, kept) = (catalog.get("a/p").unwrap(), catalog.get("a/p_f64").unwrap());
             assert_eq!((new.value_type(), kept.value_type(), kept.id), (ValueType::U64, ValueType::F64, old.id));
@@ -505,7 +547,7 @@ mod tests {
         assert!(matches!(catalog.create(definition("a")), Err(CatalogError::Exists(_))));
         let mut other = definition("a");
         other.value_type = ValueType::Bool;
-        assert!(matches!(catalog.update_by("tester", other), Err(CatalogError::Invalid { .. })));
+        assert!(matches!(catalog.update_by(&Actor::new("tester"), other), Err(CatalogError::Invalid { .. })));
         let mut upside_down = definition("r");
         (upside_down.range_low, upside_down.range_high) = (Some(2.0), Some(1.0));
         assert!(matches!(catalog.create(upside_down), Err(CatalogError::Invalid { .. })));

@@ -3,7 +3,7 @@
 use historian_format::keys;
 use historian_model::TagId;
 
-use super::{Gap, audit::AuditEntry, backup::Manifest, catalog::stored_tag, scrub::entry::Checker};
+use super::{ChainedEntry, Gap, backup::Manifest, catalog::stored_tag, scrub::entry::Checker};
 
 const FAMILIES: [&str; 8] = [
     keys::FAMILY_CHUNKS,
@@ -21,7 +21,7 @@ pub fn entry(bytes: &[u8]) -> bool {
     let [family, key_bytes, rest @ ..] = bytes else { return false };
     let family = FAMILIES[usize::from(*family) % FAMILIES.len()];
     let (key, value) = rest.split_at(usize::from(*key_bytes).min(rest.len()));
-    let _ = (stored_tag(TagId(1), value), AuditEntry::decode(1, value), Gap::decode(1, value));
+    let _ = (stored_tag(TagId(1), value), ChainedEntry::from_stored(1, value).map(|entry| entry.entry().is_ok()), Gap::decode(1, value));
     Checker::new(family).check(key, value).is_ok()
 }
 

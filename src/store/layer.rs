@@ -7,7 +7,7 @@ use historian_format::{
     rollup::RollupLevel,
 };
 
-use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk, Visit};
+use super::{AuditEntry, AuditHead, ChainedEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk, Visit};
 use historian_model::{TagId, TimeBounds};
 
 /// Hands the calls of [`ReadStore`] to a macro.
@@ -97,7 +97,8 @@ macro_rules! layer_of {
                 fn retention_clock(&self) -> Result<Option<i64>, StoreError>;
                 fn delete_tag(&self, tag: TagId) -> Result<(), StoreError>;
                 fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
-                fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError>;
+                fn audit_log(&self, from: u64, limit: usize) -> Result<Vec<ChainedEntry>, StoreError>;
+                fn audit_head(&self) -> Result<AuditHead, StoreError>;
                 fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError>;
                 fn compact(&self) -> Result<(), StoreError>;
             }

@@ -1,7 +1,8 @@
 //! What is kept on disk: catalog, journal records, chunks. RocksDB is named here only, in `rocks`; `memory` is the twin that serves tests
 //! as model, and both pass the same tests.
 
-pub mod audit;
+mod audit;
+mod audit_log;
 pub mod backup;
 pub mod catalog;
 mod claim;
@@ -24,12 +25,13 @@ pub mod scrub;
 #[cfg(test)]
 mod tests;
 
-pub use audit::AuditEntry;
+pub use audit_log::AuditLog;
 pub use catalog::{Catalog, CatalogError, CatalogView};
 pub use claim::Claim;
 pub use error::{StoreError, corrupt};
 pub use files::StoppedStore;
 pub use gap::{Gap, GapReason};
+pub use historian_audit::{AuditEntry, AuditHead, ChainedEntry};
 use historian_format::{
     Chunk, ChunkHeader, CorruptChunk, Samples,
     keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey, TagRecord},
@@ -306,8 +308,18 @@ pub trait Store: ReadStore {
     /// Appends entries to the audit log, durably, all or none; they get the numbers after the last one.
     fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
 
-    /// Entries of the audit log from the number `from` on, at most `limit`, ascending.
-    fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError>;
+    /// Entries of the audit log from the number `from` on, ascending: at most `limit`, and no more than fit into some megabytes, but one where
+    /// there is one.
+    fn audit_log(&self, from: u64, limit: usize) -> Result<Vec<ChainedEntry>, StoreError>;
+
+    /// How far the audit log goes.
+    fn audit_head(&self) -> Result<AuditHead, StoreError>;
+
+    /// What [`Store::audit_log`] tells, by number.
+    fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
+        let told = |entry: ChainedEntry| entry.entry().map(|told| (entry.number, told)).map_err(StoreError::from);
+        self.audit_log(from, limit)?.into_iter().map(told).collect()
+    }
 
     /// Records gaps, durably, all or none; they get the numbers after the last one.
     fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError>;

@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    AuditEntry, Catalog, Gap, LiveStore, ReadStore, Store, StoreError,
+    Catalog, Gap, LiveStore, ReadStore, Store, StoreError,
     backup::{self, BackupError, BackupSource, Created, Repository, Watch},
     scrub::{self, Listen, ScrubError, ScrubEvent, ScrubReport},
 };
@@ -117,14 +117,6 @@ impl Maintenance {
             "backup made"
         );
         Ok(created)
-    }
-
-    /// Entries of the audit log from the number `from` on, at most `limit`.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
-        self.store.audit(from, limit)
     }
 
     /// The store itself.

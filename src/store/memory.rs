@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
+use historian_audit::AuditHash;
 use historian_format::{
     current::CurrentEntry,
     keys::{ChunkKey, RollupKey, SupersededKey, TagRecord, week_of},
@@ -9,7 +10,10 @@ use historian_format::{
 };
 use parking_lot::Mutex;
 
-use super::{AuditEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk, Visit, overlaps};
+use super::{
+    AuditEntry, AuditHead, ChainedEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk, Visit,
+    audit::PAGE_BYTES_MAX, overlaps,
+};
 use historian_model::{TagId, TimeBounds};
 
 type ChunkMap = BTreeMap<(u32, i64, u16), Vec<u8>>;
@@ -30,7 +34,7 @@ struct MemoryState {
     dirty: BTreeMap<(u32, i32), u8>,
     records: BTreeMap<(TagRecord, u32), Vec<u8>>,
     retention_clock: Option<i64>,
-    audit: Vec<AuditEntry>,
+    audit: Vec<ChainedEntry>,
     gaps: Vec<Gap>,
 }
 
@@ -48,6 +52,19 @@ impl MemoryState {
             ChunkFamily::Late => &mut self.late,
         }
     }
+}
+
+/// How far a log goes.
+fn last_of(audit: &[ChainedEntry]) -> AuditHead {
+    audit.last().map_or(AuditHead { number: 0, hash: AuditHash::START }, |last| AuditHead { number: last.number, hash: last.hash })
+}
+
+fn put_audit(audit: &mut Vec<ChainedEntry>, entries: &[AuditEntry]) -> Result<(), StoreError> {
+    for entry in entries {
+        let AuditHead { number, hash } = last_of(audit);
+        audit.push(ChainedEntry::after(&hash, number + 1, entry)?);
+    }
+    Ok(())
 }
 
 impl ReadStore for MemoryStore {
@@ -171,7 +188,7 @@ impl Store for MemoryStore {
     fn change_catalog(&self, entries: &[(TagId, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         state.catalog.extend(entries.iter().map(|(tag, entry)| (tag.0, entry.clone())));
-        state.audit.extend_from_slice(audit);
+        put_audit(&mut state.audit, audit)?;
         Ok(())
     }
 
@@ -246,7 +263,7 @@ impl Store for MemoryStore {
             state.journal.insert(retire.sequence, retire.record.clone());
         }
         state.retention_clock = change.retention_clock.or(state.retention_clock);
-        state.audit.extend(change.audit.iter().cloned());
+        put_audit(&mut state.audit, &change.audit)?;
         Ok(())
     }
 
@@ -312,18 +329,22 @@ impl Store for MemoryStore {
     }
 
     fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
-        self.state.lock().audit.extend_from_slice(entries);
-        Ok(())
+        put_audit(&mut self.state.lock().audit, entries)
     }
 
-    fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
+    fn audit_log(&self, from: u64, limit: usize) -> Result<Vec<ChainedEntry>, StoreError> {
         let state = self.state.lock();
-        Ok((1..)
-            .zip(&state.audit)
-            .filter(|(number, _)| *number >= from)
-            .take(limit)
-            .map(|(number, entry)| (number, entry.clone()))
-            .collect())
+        let mut bytes = 0;
+        let of_page = |entry: &&ChainedEntry| {
+            let is_first = bytes == 0;
+            bytes += entry.text.len();
+            is_first || bytes <= PAGE_BYTES_MAX
+        };
+        Ok(state.audit.iter().filter(|entry| entry.number >= from).take(limit).take_while(of_page).cloned().collect())
+    }
+
+    fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        Ok(last_of(&self.state.lock().audit))
     }
 
     fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use historian_audit::AuditHash;
 use historian_format::keys;
 use parking_lot::{Mutex, MutexGuard};
 use rocksdb::{ColumnFamily, DB, FlushOptions, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
@@ -26,7 +27,7 @@ pub(super) use self::{
 };
 pub use self::{options::StoreOptions, read::RocksView};
 use super::{
-    AuditEntry, ChunkFamily, StoreError, Visit,
+    AuditEntry, AuditHead, ChainedEntry, ChunkFamily, StoreError, Visit,
     disk::{log_mark::LogMark, manifest::ManifestMark, watermark::WatermarkFile},
 };
 
@@ -153,11 +154,26 @@ impl RocksStore {
     pub(super) fn put_audit(&self, batch: &mut WriteBatch, entries: &[AuditEntry]) -> Result<MutexGuard<'_, ()>, StoreError> {
         let guard = self.auditing.lock();
         let audit = self.family(keys::FAMILY_AUDIT)?;
-        let last = self.last_number(audit, keys::FAMILY_AUDIT)?;
+        let AuditHead { number: last, hash: mut previous } = self.last_audit_entry()?;
         for (number, entry) in (last + 1..).zip(entries) {
-            batch.put_cf(audit, keys::audit_key(number), entry.encode()?);
+            let entry = ChainedEntry::after(&previous, number, entry)?;
+            batch.put_cf(audit, keys::audit_key(number), entry.stored());
+            previous = entry.hash;
         }
         Ok(guard)
+    }
+
+    /// How far the audit log goes.
+    pub(super) fn last_audit_entry(&self) -> Result<AuditHead, StoreError> {
+        let mut iterator = self.db.raw_iterator_cf(self.family(keys::FAMILY_AUDIT)?);
+        iterator.seek_to_last();
+        let last = iterator.item().map(|(key, value)| {
+            let number = keys::decode_audit_key(key).ok_or_else(|| scan::no_such_key(keys::FAMILY_AUDIT, key))?;
+            ChainedEntry::from_stored(number, value).map_err(StoreError::from)
+        });
+        let last = last.transpose()?;
+        iterator.status().map_err(|error| classified(&error, keys::FAMILY_AUDIT))?;
+        Ok(last.map_or(AuditHead { number: 0, hash: AuditHash::START }, |entry| AuditHead { number: entry.number, hash: entry.hash }))
     }
 
     /// Entries of a family whose keys are numbers, from one on.

@@ -200,8 +200,8 @@ fn a_backup_under_load_restores_bit_exact_at_the_sequence_it_states() {
         let found = runtime.block_on(read(&again));
         check("load/grpc", &found["load/grpc"], &grpc, sequences[index]);
         check("load/pyarrow", &found["load/pyarrow"], &pyarrow, sequences[index]);
-        let audit = json(&["audit", "--server", &again.url(), "--format", "json"]);
-        assert_eq!(audit["action"], "restore");
+        let audit = told(&["audit", "--server", &again.url(), "--format", "json"]);
+        assert!(audit.contains("\"action\":\"restore\""), "{audit}");
     }
     // The long-lived store itself is still there, and a second restore over a restored one is refused.
     let refused = historian(&["restore", "--from", &plant.text("backups"), "--data-dir", &plant.text("restored-0")]);

@@ -4,6 +4,7 @@
 
 mod access;
 mod api;
+mod audit;
 mod backup;
 mod bad_input;
 mod bi;
@@ -29,6 +30,7 @@ mod path;
 mod peers;
 mod protos;
 mod query;
+mod read_only;
 mod salvage;
 mod selection;
 mod shares;

@@ -2,12 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle};
 
-use historian_api::{self as api, Access, Admin, AdminStatus, ApiLimits, ClientMemory, Metrics, Services, WorkThreads};
+use historian_api::{self as api, Access, Admin, AdminStatus, ApiLimits, AuditTrail, ClientMemory, Metrics, Services, WorkThreads};
 use historian_collector::DeviceStatus;
 use historian_ingest::Ingest;
 use historian_model::{Timestamp, sink::WriteError};
 use historian_query::QueryEngine;
 use historian_sql::TableOptions;
+use historian_store::AuditLog;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +64,9 @@ pub fn services(historian: &TestHistorian, limits: ApiLimits, devices: Vec<Arc<D
         tables: TableOptions::default(),
         clock: historian.clock.clone(),
         access: Access::default(),
+        audit: AuditTrail::new(Arc::new(
+            AuditLog::with_new_key(historian.store.clone(), historian.clock.clone()).expect("there are random numbers"),
+        )),
         devices: Arc::new(move || devices.clone()),
         admin: Arc::new(Administration { ingest, start_time: historian.clock.now() }),
         memory: ClientMemory::new(limits.memory_bytes_max),

@@ -2,16 +2,16 @@
 
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
+    net::IpAddr,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use futures::future::Either;
+use futures::{FutureExt as _, future::BoxFuture};
 use historian_access::Principal;
 use historian_model::Clock;
 use tonic::{
-    Status,
+    Code, Status,
     body::Body,
     codegen::{Service, http},
 };
@@ -22,18 +22,41 @@ use super::{
     method::{self, MethodNeed},
     right::require,
 };
-use crate::{Metrics, caller::client_of, connection::RareLog, status};
+use crate::{
+    AuditTrail, Metrics,
+    caller::{address_of, client_of},
+    connection::RareLog,
+    status,
+};
 
 /// Puts [`Authenticated`] around all services of a port.
-pub fn authenticated<S>(access: Access, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> impl Layer<S, Service = Authenticated<S>> + Clone {
-    let refusals = Arc::new(Refusals { metrics, log: RareLog::default() });
+pub fn authenticated<S>(
+    access: Access,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    audit: AuditTrail,
+) -> impl Layer<S, Service = Authenticated<S>> + Clone {
+    let refusals = Arc::new(Refusals { metrics, log: RareLog::default(), audit });
     layer_fn(move |inner| Authenticated { inner, access: access.clone(), clock: clock.clone(), refusals: refusals.clone() })
 }
 
-/// Requests that were refused: all are counted, and some told in the log.
+/// Requests that were refused: all are counted and recorded, and some told in the log.
 struct Refusals {
     metrics: Arc<Metrics>,
     log: RareLog,
+    audit: AuditTrail,
+}
+
+/// A request as a refusal tells of it.
+struct Refused {
+    path: String,
+    address: Option<IpAddr>,
+}
+
+impl Refused {
+    fn of(request: &http::Request<Body>) -> Refused {
+        Refused { path: request.uri().path().to_owned(), address: address_of(request.extensions()) }
+    }
 }
 
 impl Refusals {
@@ -43,6 +66,16 @@ impl Refusals {
         let (method, client) = (status::shortened(path), client_of(request.extensions()));
         self.log.tell(|others| tracing::warn!(method, %client, others, "{}", status::in_words(refused)));
     }
+
+    async fn record(&self, principal: &Principal, request: &Refused, refused: &Status) {
+        self.audit.denied(principal, request.address, &request.path, refused).await;
+    }
+}
+
+/// The refusal in the headers of an answer, where a service asks for a right that the method alone does not tell.
+fn refusal<T>(response: &http::Response<T>) -> Option<Status> {
+    let status = Status::from_header_map(response.headers())?;
+    matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated).then_some(status)
 }
 
 /// Services whose requests come from somebody who may send them.
@@ -55,18 +88,20 @@ pub struct Authenticated<S> {
 }
 
 impl<S> Authenticated<S> {
-    /// Who sends a request, if it may.
-    fn admit(&self, request: &http::Request<Body>) -> Result<Principal, Status> {
+    /// Who sends a request, if it may; else who it is, as far as it is known, and the refusal.
+    fn admit(&self, request: &http::Request<Body>) -> Result<Principal, (Principal, Status)> {
+        let known = || self.access.principal(request.headers(), &*self.clock);
+        let unknown = |refused| (Principal::nobody(), refused);
         let Some(need) = method::need(request.uri().path()) else {
             // Services answer for methods that they have not; somebody who is not known hears no more than of others.
-            return self.access.principal(request.headers(), &*self.clock).map(|_| Principal::nobody());
+            return known().map(|_| Principal::nobody()).map_err(unknown);
         };
         if need == MethodNeed::Nothing {
-            return Ok(self.access.principal(request.headers(), &*self.clock).unwrap_or_else(|_| Principal::nobody()));
+            return Ok(known().unwrap_or_else(|_| Principal::nobody()));
         }
-        let principal = self.access.principal(request.headers(), &*self.clock)?;
+        let principal = known().map_err(unknown)?;
         if let MethodNeed::Has(right) = need {
-            require(&principal, right)?;
+            require(&principal, right).map_err(|refused| (principal.clone(), refused))?;
         }
         Ok(principal)
     }
@@ -75,24 +110,38 @@ impl<S> Authenticated<S> {
 impl<S> Service<http::Request<Body>> for Authenticated<S>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Either<S::Future, Ready<Result<http::Response<Body>, Infallible>>>;
+    type Future = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let (refusals, told) = (self.refusals.clone(), Refused::of(&request));
         match self.admit(&request) {
             Ok(principal) => {
-                request.extensions_mut().insert(principal);
-                Either::Left(self.inner.call(request))
+                request.extensions_mut().insert(principal.clone());
+                let answering = self.inner.call(request);
+                async move {
+                    let response = answering.await?;
+                    if let Some(refused) = refusal(&response) {
+                        refusals.record(&principal, &told, &refused).await;
+                    }
+                    Ok(response)
+                }
+                .boxed()
             }
-            Err(refused) => {
-                self.refusals.add(&request, &refused);
-                Either::Right(ready(Ok(refused.into_http())))
+            Err((principal, refused)) => {
+                refusals.add(&request, &refused);
+                async move {
+                    refusals.record(&principal, &told, &refused).await;
+                    Ok(refused.into_http())
+                }
+                .boxed()
             }
         }
     }

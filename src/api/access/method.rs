@@ -66,6 +66,8 @@ const METHODS: [(&str, &[(&str, MethodNeed)]); 9] = [
             ("Scrub", Has(Administer)),
             ("InspectTags", Has(Administer)),
             ("ListAuditEntries", Has(Audit)),
+            ("GetAuditHead", Has(Audit)),
+            ("ExportAuditLog", Has(Audit)),
             ("ListGaps", Has(Read)),
         ],
     ),

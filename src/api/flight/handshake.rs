@@ -2,13 +2,14 @@
 //! follow. A historian that asks for no tokens lets every handshake end well, whatever was said in it, and the log tells once that nothing is
 //! checked.
 
-use std::sync::Once;
+use std::{net::IpAddr, sync::Once};
 
 use arrow_flight::{BasicAuth, HandshakeRequest, HandshakeResponse};
+use historian_access::Principal;
 use prost::Message as _;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{
-    Status, Streaming,
+    Code, Status, Streaming,
     metadata::{Ascii, MetadataMap, MetadataValue},
 };
 
@@ -52,22 +53,39 @@ pub fn header(services: &Services, headers: &MetadataMap) -> Result<Option<(&'st
 
 /// One answer for each message. The older form of a handshake has the credentials in a message and takes a token from the answer; the newer
 /// one has them in a header, and an empty message.
-pub fn answers(services: Services, messages: Streaming<HandshakeRequest>) -> impl Stream<Item = Result<HandshakeResponse, Status>> {
-    messages.take(MESSAGES_MAX).map(move |message| {
-        let HandshakeRequest { protocol_version, payload } = message?;
-        if payload.is_empty() {
-            return Ok(HandshakeResponse { protocol_version, payload });
+pub fn answers(
+    services: Services,
+    address: Option<IpAddr>,
+    messages: Streaming<HandshakeRequest>,
+) -> impl Stream<Item = Result<HandshakeResponse, Status>> {
+    messages.take(MESSAGES_MAX).then(move |message| {
+        let services = services.clone();
+        async move {
+            let answered = message.and_then(|message| answer(&services, message));
+            if let Err(refused) = &answered
+                && refused.code() == Code::Unauthenticated
+            {
+                services.audit.denied(&Principal::nobody(), address, "a handshake of Flight", refused).await;
+            }
+            answered
         }
-        let Some(book) = services.access.tokens() else {
-            tell_that_nothing_is_checked();
-            return Ok(HandshakeResponse { protocol_version, payload: NO_TOKEN.into() });
-        };
-        // User and password; or the token by itself.
-        let password = BasicAuth::decode(payload.clone()).ok().map(|auth| auth.password).filter(|password| !password.is_empty());
-        let secret = password.or_else(|| String::from_utf8(payload.to_vec()).ok()).unwrap_or_default();
-        if book.authenticate(&secret, services.clock.now()).is_none() {
-            return Err(status::unauthenticated("the password is no valid token: unknown, expired or revoked"));
-        }
-        Ok(HandshakeResponse { protocol_version, payload: secret.into() })
     })
+}
+
+fn answer(services: &Services, message: HandshakeRequest) -> Result<HandshakeResponse, Status> {
+    let HandshakeRequest { protocol_version, payload } = message;
+    if payload.is_empty() {
+        return Ok(HandshakeResponse { protocol_version, payload });
+    }
+    let Some(book) = services.access.tokens() else {
+        tell_that_nothing_is_checked();
+        return Ok(HandshakeResponse { protocol_version, payload: NO_TOKEN.into() });
+    };
+    // User and password; or the token by itself.
+    let password = BasicAuth::decode(payload.clone()).ok().map(|auth| auth.password).filter(|password| !password.is_empty());
+    let secret = password.or_else(|| String::from_utf8(payload.to_vec()).ok()).unwrap_or_default();
+    if book.authenticate(&secret, services.clock.now()).is_none() {
+        return Err(status::unauthenticated("the password is no valid token: unknown, expired or revoked"));
+    }
+    Ok(HandshakeResponse { protocol_version, payload: secret.into() })
 }

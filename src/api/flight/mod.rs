@@ -149,7 +149,9 @@ impl FlightService for Flight {
     async fn handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
         let services = self.0.services.clone();
         let header = handshake::header(&services, request.metadata())?;
-        let mut response: Response<Self::HandshakeStream> = Response::new(Box::pin(handshake::answers(services, request.into_inner())));
+        let address = Caller::of(&request).address;
+        let mut response: Response<Self::HandshakeStream> =
+            Response::new(Box::pin(handshake::answers(services, address, request.into_inner())));
         if let Some((name, value)) = header {
             response.metadata_mut().insert(name, value);
         }

@@ -19,9 +19,9 @@ use crate::{
         stream::{self, WriteReader},
     },
 };
-use historian_access::{Principal, Right};
+use historian_access::Right;
 use historian_format::journal::JOURNAL_RECORD_SAMPLES_MAX;
-use historian_model::{TagScope, sink::WriteError};
+use historian_model::sink::WriteError;
 
 /// Starts a write stream; the stream that comes back is that of its acknowledgements.
 ///
@@ -38,9 +38,10 @@ pub async fn start(api: Arc<Api>, caller: Caller, mut messages: Streaming<Flight
     }
     let (options, form) = command(&first, &api)?;
     access::require(&caller.principal, Right::Write)?;
-    let reader = BatchReader { decoder: FlightDecoder::new(api.limits().decode_allowance()), options, principal: caller.principal };
+    let client = caller.client;
+    let reader = BatchReader { decoder: FlightDecoder::new(api.limits().decode_allowance()), options, caller };
     let messages = futures::stream::iter([Ok(first)]).chain(messages);
-    Ok(Box::pin(stream::start(api, caller.client, reader, messages, move |written| answer(written, form))))
+    Ok(Box::pin(stream::start(api, client, reader, messages, move |written| answer(written, form))))
 }
 
 fn command(first: &FlightData, api: &Api) -> Result<(Options, Form), Status> {
@@ -60,7 +61,7 @@ fn command(first: &FlightData, api: &Api) -> Result<(Options, Form), Status> {
 struct BatchReader {
     decoder: FlightDecoder,
     options: Options,
-    principal: Principal,
+    caller: Caller,
 }
 
 impl WriteReader for BatchReader {
@@ -71,8 +72,8 @@ impl WriteReader for BatchReader {
     }
 
     fn read(&mut self, services: &Services, message: FlightData) -> Result<Option<PreparedWrite>, Status> {
-        services.access.still(&self.principal, &*services.clock)?;
-        self.decoder.message(&message)?.map(|batch| prepare(services, self.principal.scope(Right::Write), &batch, self.options)).transpose()
+        services.access.still(&self.caller.principal, &*services.clock)?;
+        self.decoder.message(&message)?.map(|batch| prepare(services, &self.caller, &batch, self.options)).transpose()
     }
 }
 
@@ -81,13 +82,13 @@ fn answer(written: WriteOutcome, form: Form) -> PutResult {
 }
 
 /// The samples of a batch, which is taken whole or not at all. Blocks on the catalog.
-fn prepare(services: &Services, writable: &TagScope, batch: &RecordBatch, options: Options) -> Result<PreparedWrite, Status> {
+fn prepare(services: &Services, caller: &Caller, batch: &RecordBatch, options: Options) -> Result<PreparedWrite, Status> {
     // What the sink would refuse, before it is copied.
     let (found, limit) = (batch.num_rows(), JOURNAL_RECORD_SAMPLES_MAX);
     if found > limit {
         return Err(status::from_write(&WriteError::TooLarge { found, limit }));
     }
-    let mut draft = WriteDraft::new(services, writable, options);
+    let mut draft = WriteDraft::new(services, caller, options);
     let grouped = group::group(batch, &mut |names, value_type| draft.tags(names, value_type))?;
     draft.add_fitted(grouped);
     draft.prepare()

@@ -42,8 +42,9 @@ impl AdminService for AdminRpc {
         }))
     }
 
-    async fn compact(&self, _request: Request<v1::CompactRequest>) -> Result<Response<v1::CompactResponse>, Status> {
+    async fn compact(&self, request: Request<v1::CompactRequest>) -> Result<Response<v1::CompactResponse>, Status> {
         let asked = Instant::now();
+        let caller = Caller::of(&request);
         // One at a time; those who asked before one began share it. Each makes chunks of what there is, and writes wait for it.
         let mut compacted = self.0.compacted.lock().await;
         if let Some((began, chunks_sealed)) = *compacted
@@ -51,6 +52,7 @@ impl AdminService for AdminRpc {
         {
             return Ok(Response::new(v1::CompactResponse { chunks_sealed }));
         }
+        self.0.services.audit.act(&caller, "compact", String::new()).await?;
         let (admin, began) = (self.0.services.admin.clone(), Instant::now());
         let chunks_sealed = blocking(move || admin.compact().map_err(|error| status::from_write(&error))).await?;
         *compacted = Some((began, chunks_sealed));
@@ -61,7 +63,8 @@ impl AdminService for AdminRpc {
     type CreateBackupStream = ResponseStream<v1::CreateBackupResponse>;
 
     async fn create_backup(&self, request: Request<v1::CreateBackupRequest>) -> Result<Response<Self::CreateBackupStream>, Status> {
-        backup::create(&self.0, request.into_inner()).map(Response::new)
+        let (caller, request) = Caller::take(request);
+        backup::create(&self.0, &caller, request).await.map(Response::new)
     }
 
     async fn list_backups(&self, _request: Request<v1::ListBackupsRequest>) -> Result<Response<v1::ListBackupsResponse>, Status> {
@@ -77,7 +80,9 @@ impl AdminService for AdminRpc {
     type ScrubStream = ResponseStream<v1::ScrubResponse>;
 
     async fn scrub(&self, request: Request<v1::ScrubRequest>) -> Result<Response<Self::ScrubStream>, Status> {
-        scrub::run(&self.0, request.into_inner()).map(Response::new)
+        let (caller, request) = Caller::take(request);
+        self.0.services.audit.act(&caller, "scrub", String::new()).await?;
+        scrub::run(&self.0, request).map(Response::new)
     }
 
     type InspectTagsStream = ResponseStream<v1::InspectTagsResponse>;
@@ -92,6 +97,16 @@ impl AdminService for AdminRpc {
         request: Request<v1::ListAuditEntriesRequest>,
     ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
         audit::list(&self.0, request.get_ref()).await.map(Response::new)
+    }
+
+    async fn get_audit_head(&self, _request: Request<v1::GetAuditHeadRequest>) -> Result<Response<v1::GetAuditHeadResponse>, Status> {
+        audit::head(&self.0).await.map(Response::new)
+    }
+
+    type ExportAuditLogStream = ResponseStream<v1::ExportAuditLogResponse>;
+
+    async fn export_audit_log(&self, request: Request<v1::ExportAuditLogRequest>) -> Result<Response<Self::ExportAuditLogStream>, Status> {
+        Ok(Response::new(audit::export(&self.0, request.into_inner())))
     }
 
     async fn list_gaps(&self, request: Request<v1::ListGapsRequest>) -> Result<Response<v1::ListGapsResponse>, Status> {

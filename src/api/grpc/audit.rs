@@ -1,16 +1,21 @@
-//! The audit log over gRPC, a page at a time.
+//! The audit log over gRPC: a page at a time, as an export that can be checked, and its signed head.
 
 use std::sync::Arc;
 
+use historian_audit::{SignedHead, entry_line, head_line};
 use historian_proto::v1;
 use tonic::Status;
 
-use super::backup::maintenance;
-use crate::{Api, answer, blocking, status};
-use historian_store::AuditEntry;
+use crate::{
+    Api, answer, blocking, status,
+    stream::{Emitter, ResponseStream},
+};
+use historian_store::{AuditEntry, AuditHead, AuditLog, ChainedEntry, StoreError};
 
 const PAGE_DEFAULT: usize = 1_000;
 const PAGE_MAX: usize = 10_000;
+/// Of an export: an entry that names many tags is longer than a message may be, so the text goes out in parts.
+const PART_BYTES: usize = 256 << 10;
 
 pub async fn list(api: &Arc<Api>, request: &v1::ListAuditEntriesRequest) -> Result<v1::ListAuditEntriesResponse, Status> {
     let limit = match usize::try_from(request.page_size) {
@@ -18,36 +23,90 @@ pub async fn list(api: &Arc<Api>, request: &v1::ListAuditEntriesRequest) -> Resu
         Ok(size) => size.min(PAGE_MAX),
         Err(_) => return Err(status::invalid("page_size", "must not be negative")),
     };
-    let (maintenance, from) = (maintenance(api)?, request.from);
-    // One more than asked for tells whether there is a next page.
-    let entries = blocking(move || maintenance.audit(from, limit + 1).map_err(|error| status::from_store(&error))).await?;
+    let (log, from) = (api.services.audit.log().clone(), request.from);
+    let (entries, last) = blocking(move || {
+        let page = log.page(from, limit).and_then(|page| Ok((page, log.head()?.number)));
+        page.map_err(|error| status::from_store(&error))
+    })
+    .await?;
     let mut told: Vec<v1::AuditEntry> = Vec::new();
-    let kept = answer::fitting(entries.iter().take(limit).map(|(number, entry)| {
-        told.push(message(*number, entry));
-        told.last().map_or(0, answer::bytes_within)
-    }));
+    for entry in &entries {
+        told.push(message(entry)?);
+    }
+    let kept = answer::fitting(told.iter().map(answer::bytes_within));
     told.truncate(kept);
-    let next = entries.get(kept).map_or(0, |(number, _)| *number);
+    let next = told.last().map(|entry| entry.number + 1).filter(|next| *next <= last).unwrap_or(0);
     Ok(v1::ListAuditEntriesResponse { entries: told, next })
 }
 
-fn message(number: u64, entry: &AuditEntry) -> v1::AuditEntry {
-    let AuditEntry { time, action, principal, tags, start, end, samples, detail } = entry;
+fn message(entry: &ChainedEntry) -> Result<v1::AuditEntry, Status> {
+    let unreadable = |error| status::from_store(&StoreError::from(error));
+    let AuditEntry { time, action, principal, client, tags, start, end, samples, mut detail } = entry.entry().map_err(unreadable)?;
     // An entry may name every tag of a plant.
     let named = answer::fitting(tags.iter().map(|tag| tag.len() + 8));
-    let mut detail = detail.clone();
     if named < tags.len() {
         detail += &format!(" (and {} tags more)", tags.len() - named);
     }
-    v1::AuditEntry {
-        number,
+    Ok(v1::AuditEntry {
+        number: entry.number,
         time: time.0,
-        action: action.clone(),
-        principal: principal.clone(),
+        action,
+        principal,
         tags: tags[..named].to_vec(),
-        start: *start,
-        end: *end,
-        samples: *samples,
+        start,
+        end,
+        samples,
         detail,
+        client,
+        hash: entry.hash.to_string(),
+    })
+}
+
+pub async fn head(api: &Arc<Api>) -> Result<v1::GetAuditHeadResponse, Status> {
+    let log = api.services.audit.log().clone();
+    let head = blocking(move || log.head().map(|head| log.signed(head)).map_err(|error| status::from_store(&error))).await?;
+    let SignedHead { number, hash, time, public_key, signature } = head;
+    Ok(v1::GetAuditHeadResponse { head: Some(v1::AuditHead { number, hash: hash.to_string(), time, public_key, signature }) })
+}
+
+pub fn export(api: &Arc<Api>, request: v1::ExportAuditLogRequest) -> ResponseStream<v1::ExportAuditLogResponse> {
+    let (log, from) = (api.services.audit.log().clone(), request.from.max(1));
+    Box::pin(api.upkeep(move |limits, emitter| {
+        let cancelled = || limits.cancel.is_cancelled();
+        exported(&log, from, emitter, &cancelled)
+    }))
+}
+
+/// Entries from the number `from` on as they are when the export reaches them, then the head of the last one.
+fn exported(log: &AuditLog, from: u64, emitter: &Emitter<v1::ExportAuditLogResponse>, cancelled: &dyn Fn() -> bool) -> Result<(), Status> {
+    let failed = |error| status::from_store(&error);
+    let end = log.head().map_err(failed)?.number;
+    let before = from - 1;
+    let Some(mut previous) = log.hash_of(before).map_err(failed)? else {
+        return Err(status::invalid("from", format!("the audit log ends with entry {end}")));
+    };
+    let mut last = before;
+    let mut text = String::new();
+    while last < end && !cancelled() {
+        let page = log.page(last + 1, PAGE_DEFAULT).map_err(failed)?;
+        for entry in page.iter().filter(|entry| entry.number <= end) {
+            text += &entry_line(&previous, entry);
+            (last, previous) = (entry.number, entry.hash);
+            if text.len() >= PART_BYTES && !sent(emitter, &std::mem::take(&mut text)) {
+                return Ok(());
+            }
+        }
+        if page.is_empty() {
+            break;
+        }
     }
+    let head = log.signed(AuditHead { number: last, hash: previous });
+    text += &head_line(&head).map_err(|error| status::internal(error.to_string()))?;
+    sent(emitter, &text);
+    Ok(())
+}
+
+/// Sends a text in parts; false when nobody takes it any more.
+fn sent(emitter: &Emitter<v1::ExportAuditLogResponse>, text: &str) -> bool {
+    text.as_bytes().chunks(PART_BYTES).all(|part| emitter.emit(v1::ExportAuditLogResponse { data: part.to_vec() }))
 }

@@ -12,7 +12,7 @@ use prost::Message;
 use tonic::Status;
 
 use crate::{
-    Api, answer, blocking, status,
+    Api, Caller, answer, blocking, status,
     stream::{Emitter, ResponseStream},
 };
 use historian_query::QueryLimits;
@@ -67,9 +67,14 @@ impl<'a, T> Teller<'a, T> {
     }
 }
 
-pub fn create(api: &Arc<Api>, request: v1::CreateBackupRequest) -> Result<ResponseStream<v1::CreateBackupResponse>, Status> {
+pub async fn create(
+    api: &Arc<Api>,
+    caller: &Caller,
+    request: v1::CreateBackupRequest,
+) -> Result<ResponseStream<v1::CreateBackupResponse>, Status> {
     let maintenance = maintenance(api)?;
     let directory = directory(&maintenance)?;
+    api.services.audit.act(caller, "create_backup", format!("into {}", directory.display())).await?;
     let verify_new_only = request.verify_new_only;
     Ok(Box::pin(api.upkeep(move |limits, emitter| {
         let message = |event| v1::CreateBackupResponse { event: Some(event) };

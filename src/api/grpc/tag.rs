@@ -10,8 +10,8 @@ use crate::{
     page_token::{self, request_sum},
     resolve, status,
 };
-use historian_access::{Principal, Right};
-use historian_model::{Tag, TagDefinition, TagName, TimeBounds, ValueType};
+use historian_access::Right;
+use historian_model::{Tag, TagDefinition, TagName, TimeBounds, ValueType, sink::Actor};
 use historian_query::{Extent, QueryLimits};
 use historian_store::AuditEntry;
 
@@ -30,7 +30,8 @@ impl TagService for TagRpc {
         access::require_to_make(&caller.principal, Right::Configure, &tag.name)?;
         let definition = definition(tag)?;
         let catalog = self.0.services.catalog.clone();
-        let created = blocking(move || catalog.create(definition).map_err(|error| status::from_catalog(&error))).await?;
+        let created =
+            blocking(move || catalog.create_by(&caller.actor(), definition).map_err(|error| status::from_catalog(&error))).await?;
         Ok(Response::new(v1::CreateTagResponse { tag: Some(message(&created)) }))
     }
 
@@ -62,7 +63,7 @@ impl TagService for TagRpc {
             let seen = catalog.within(caller.principal.scope(Right::Configure));
             let current = seen.get(&wanted.name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&wanted.name)))?;
             let definition = changed(&current.definition, wanted, &paths)?;
-            catalog.update_by(caller.principal.name(), definition).map_err(|error| status::from_catalog(&error))
+            catalog.update_by(&caller.actor(), definition).map_err(|error| status::from_catalog(&error))
         })
         .await?;
         Ok(Response::new(v1::UpdateTagResponse { tag: Some(message(&updated)) }))
@@ -80,8 +81,7 @@ impl TagService for TagRpc {
             let old = seen.get(&name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&name)))?;
             let suffix = if suffix.is_empty() { format!("_{}", old.value_type()) } else { suffix };
             access::require_to_make(&caller.principal, Right::Configure, &format!("{name}{suffix}"))?;
-            let (tag, kept) =
-                catalog.retype(caller.principal.name(), &name, wanted, &suffix).map_err(|error| status::from_catalog(&error))?;
+            let (tag, kept) = catalog.retype(&caller.actor(), &name, wanted, &suffix).map_err(|error| status::from_catalog(&error))?;
             let collected = services.admin.collect_into(&tag);
             Ok((tag, kept, collected))
         })
@@ -94,7 +94,7 @@ impl TagService for TagRpc {
         access::require_on(&caller.principal, Right::Configure, &name)?;
         let services = self.0.services.clone();
         blocking(move || {
-            let told = last_words(&services, &caller.principal, &name)?;
+            let told = last_words(&services, &caller, &name)?;
             services.catalog.delete(&name, told).map_err(|error| status::from_catalog(&error))
         })
         .await?;
@@ -132,9 +132,12 @@ fn page(services: &Services, mut request: v1::ListTagsRequest, limits: &QueryLim
 }
 
 /// What a tag that goes held, for the audit log.
-fn last_words(services: &Services, principal: &Principal, name: &str) -> Result<AuditEntry, Status> {
-    let tag =
-        services.catalog.within(principal.scope(Right::Configure)).get(name).ok_or_else(|| status::tags_not_found(&[name.to_owned()]))?;
+fn last_words(services: &Services, caller: &Caller, name: &str) -> Result<AuditEntry, Status> {
+    let tag = services
+        .catalog
+        .within(caller.principal.scope(Right::Configure))
+        .get(name)
+        .ok_or_else(|| status::tags_not_found(&[name.to_owned()]))?;
     let TagDefinition { value_type, unit, description, .. } = &tag.definition;
     let mut detail = format!("tag id {}, {value_type}", tag.id.0);
     if !unit.is_empty() {
@@ -150,8 +153,10 @@ fn last_words(services: &Services, principal: &Principal, name: &str) -> Result<
     });
     detail += "; its superseded versions went with it";
     let range = extent.bounds.map(TimeBounds::to_range);
+    let Actor { principal, client } = caller.actor();
     Ok(AuditEntry {
-        principal: principal.name().to_owned(),
+        principal,
+        client,
         start: range.map(|range| range.start.0),
         end: range.map(|range| range.end.0),
         samples: extent.samples,

@@ -11,9 +11,6 @@ use prost::Message;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use historian_access::{Principal, Right};
-use historian_model::TagScope;
-
 use crate::{
     Api, Caller, Services, answer, blocking,
     write::{
@@ -31,7 +28,7 @@ impl WriteService for Writes {
     async fn write_samples(&self, request: Request<WriteSamplesRequest>) -> Result<Response<WriteSamplesResponse>, Status> {
         let (caller, request) = Caller::take(request);
         let services = self.0.services.clone();
-        let prepared = blocking(move || prepare(&services, caller.principal.scope(Right::Write), request)).await?;
+        let prepared = blocking(move || prepare(&services, &caller, request)).await?;
         prepared.write(self.0.services.clone()).await.map(response).map(Response::new)
     }
 
@@ -42,7 +39,7 @@ impl WriteService for Writes {
         request: Request<Streaming<WriteSamplesStreamRequest>>,
     ) -> Result<Response<Self::WriteSamplesStreamStream>, Status> {
         let (caller, messages) = Caller::take(request);
-        Ok(Response::new(Box::pin(stream::start(self.0.clone(), caller.client, StreamReader(caller.principal), messages, streamed))))
+        Ok(Response::new(Box::pin(stream::start(self.0.clone(), caller.client, StreamReader(caller), messages, streamed))))
     }
 
     async fn delete_range(&self, request: Request<v1::DeleteRangeRequest>) -> Result<Response<v1::DeleteRangeResponse>, Status> {
@@ -52,13 +49,13 @@ impl WriteService for Writes {
 
     async fn replace_range(&self, request: Request<v1::ReplaceRangeRequest>) -> Result<Response<v1::ReplaceRangeResponse>, Status> {
         let (caller, request) = Caller::take(request);
-        correct::replace_range(self.0.services.clone(), caller.principal, request).await.map(Response::new)
+        correct::replace_range(self.0.services.clone(), caller, request).await.map(Response::new)
     }
 }
 
 /// The samples that fit their tags; the others are rows of the answer. Blocks on the catalog.
-fn prepare(services: &Services, writable: &TagScope, request: WriteSamplesRequest) -> Result<PreparedWrite, Status> {
-    let mut draft = WriteDraft::new(services, writable, Options::from_proto(&request.options.unwrap_or_default())?);
+fn prepare(services: &Services, caller: &Caller, request: WriteSamplesRequest) -> Result<PreparedWrite, Status> {
+    let mut draft = WriteDraft::new(services, caller, Options::from_proto(&request.options.unwrap_or_default())?);
     for mut message in request.samples {
         let tag = std::mem::take(&mut message.tag);
         let added = sample::from_proto(message).and_then(|samples| draft.add(&tag, samples));
@@ -77,7 +74,7 @@ fn response(written: WriteOutcome) -> WriteSamplesResponse {
 }
 
 /// Reads the messages of a stream of somebody.
-struct StreamReader(Principal);
+struct StreamReader(Caller);
 
 impl WriteReader for StreamReader {
     type Message = WriteSamplesStreamRequest;
@@ -87,9 +84,9 @@ impl WriteReader for StreamReader {
     }
 
     fn read(&mut self, services: &Services, message: WriteSamplesStreamRequest) -> Result<Option<PreparedWrite>, Status> {
-        services.access.still(&self.0, &*services.clock)?;
+        services.access.still(&self.0.principal, &*services.clock)?;
         let WriteSamplesStreamRequest { options, samples } = message;
-        prepare(services, self.0.scope(Right::Write), WriteSamplesRequest { options, samples }).map(Some)
+        prepare(services, &self.0, WriteSamplesRequest { options, samples }).map(Some)
     }
 }
 

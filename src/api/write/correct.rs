@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::{incoming::IncomingSamples, refusal::TagRefusal, sample};
 use crate::{Api, Caller, Services, blocking, resolve, status};
-use historian_access::{Principal, Right};
+use historian_access::Right;
 use historian_model::{SampleBatch, Samples, Tag, TimeRange, Timestamp, sink::Correction};
 use historian_query::QueryLimits;
 
@@ -14,8 +14,8 @@ const REASON_BYTES_MAX: usize = 4_096;
 
 pub async fn delete_range(api: &Api, caller: &Caller, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, Status> {
     let services = api.services.clone();
-    let principal = caller.principal.clone();
-    let (range, correction) = api.bounded(caller, move |limits| deletion(&services, &principal, &request, limits)).await?;
+    let asking = caller.clone();
+    let (range, correction) = api.bounded(caller, move |limits| deletion(&services, &asking, &request, limits)).await?;
     let done = api.services.corrections.correct(correction).await.map_err(|error| status::from_write(&error))?;
     Ok(DeleteRangeResponse { watermark: done.watermark, deleted: done.deleted, start_time: range.start.0, end_time: range.end.0 })
 }
@@ -23,11 +23,11 @@ pub async fn delete_range(api: &Api, caller: &Caller, request: DeleteRangeReques
 /// What a request deletes. Blocks on the catalog.
 fn deletion(
     services: &Services,
-    principal: &Principal,
+    caller: &Caller,
     request: &DeleteRangeRequest,
     limits: &QueryLimits,
 ) -> Result<(TimeRange, Correction), Status> {
-    let limits = &QueryLimits { scope: principal.scope(Right::Correct).clone(), ..limits.clone() };
+    let limits = &QueryLimits { scope: caller.principal.scope(Right::Correct).clone(), ..limits.clone() };
     let range = range(services, &request.start, &request.end, &request.zone)?;
     let selected = resolve::tags(services, &request.tags, limits)?;
     if !selected.missing.is_empty() {
@@ -38,10 +38,10 @@ fn deletion(
     }
     let deletions = selected.tags.iter().map(|tag| (tag.id, range)).collect();
     let reason = reason(&request.reason)?;
-    Ok((range, Correction { deletions, batch: SampleBatch::default(), principal: principal.name().to_owned(), reason }))
+    Ok((range, Correction { deletions, batch: SampleBatch::default(), actor: caller.actor(), reason }))
 }
 
-pub async fn replace_range(services: Services, principal: Principal, request: ReplaceRangeRequest) -> Result<ReplaceRangeResponse, Status> {
+pub async fn replace_range(services: Services, caller: Caller, request: ReplaceRangeRequest) -> Result<ReplaceRangeResponse, Status> {
     let corrections = services.corrections.clone();
     let (range, correction) = blocking(move || {
         let range = range(&services, &request.start, &request.end, &request.zone)?;
@@ -49,11 +49,11 @@ pub async fn replace_range(services: Services, principal: Principal, request: Re
         if request.samples.is_empty() {
             return Err(status::invalid("samples", "name at least one tag; to empty a range use DeleteRange"));
         }
-        let mut correction = Correction { principal: principal.name().to_owned(), reason, ..Correction::default() };
+        let mut correction = Correction { actor: caller.actor(), reason, ..Correction::default() };
         let mut missing = Vec::new();
         for mut message in request.samples {
             let name = std::mem::take(&mut message.tag);
-            let Some(tag) = services.catalog.within(principal.scope(Right::Correct)).get(&name) else {
+            let Some(tag) = services.catalog.within(caller.principal.scope(Right::Correct)).get(&name) else {
                 missing.push(name);
                 continue;
             };

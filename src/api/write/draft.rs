@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tonic::Status;
 
 use super::{Options, incoming::IncomingSamples, new_tag::NewTags, refusal::TagRefusal};
-use crate::{Services, status};
+use crate::{Caller, Services, status};
+use historian_access::Right;
 use historian_model::{
     SampleBatch, Tag, TagScope, ValueType, Values,
-    sink::{Acknowledgement, Rejected},
+    sink::{Acknowledgement, Actor, Rejected},
 };
 
 /// A write that a door puts together. Blocks on the catalog.
@@ -16,6 +17,8 @@ pub struct WriteDraft<'a> {
     services: &'a Services,
     /// What the writer may write: tags that are there, and those that are to be made.
     writable: &'a TagScope,
+    /// Who makes tags that are missing.
+    actor: Actor,
     options: Options,
     batch: SampleBatch,
     new: NewTags,
@@ -42,8 +45,16 @@ pub struct RefusedTag {
 }
 
 impl<'a> WriteDraft<'a> {
-    pub fn new(services: &'a Services, writable: &'a TagScope, options: Options) -> WriteDraft<'a> {
-        WriteDraft { services, writable, options, batch: SampleBatch::default(), new: NewTags::default(), refused: RefusedTags::default() }
+    pub fn new(services: &'a Services, writer: &'a Caller, options: Options) -> WriteDraft<'a> {
+        WriteDraft {
+            services,
+            writable: writer.principal.scope(Right::Write),
+            actor: writer.actor(),
+            options,
+            batch: SampleBatch::default(),
+            new: NewTags::default(),
+            refused: RefusedTags::default(),
+        }
     }
 
     /// The tag of this name. Where there is none and the write makes tags, one that is to be made; the first who asks says its type.
@@ -111,7 +122,7 @@ impl<'a> WriteDraft<'a> {
     /// # Errors
     /// Why the write cannot be taken, or the tags not made; no tag is made then.
     pub fn prepare(mut self) -> Result<PreparedWrite, Status> {
-        let rejected = self.new.make(self.services, &mut self.batch)?;
+        let rejected = self.new.make(self.services, &self.actor, &mut self.batch)?;
         Ok(PreparedWrite { batch: self.batch, options: self.options, refused: self.refused, rejected })
     }
 }

@@ -9,7 +9,11 @@ use std::{
 use tonic::Status;
 
 use crate::{Services, status};
-use historian_model::{SampleBatch, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType, sink::Rejected, tag::InvalidTagName};
+use historian_model::{
+    SampleBatch, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType,
+    sink::{Actor, Rejected},
+    tag::InvalidTagName,
+};
 
 /// Tags that are to be made for one write. Until then each has an id that no tag of the catalog has.
 #[derive(Default)]
@@ -40,7 +44,7 @@ impl NewTags {
     ///
     /// # Errors
     /// Why the batch cannot be written, or the tags not made; no tag is made then.
-    pub fn make(self, services: &Services, batch: &mut SampleBatch) -> Result<Rejected, Status> {
+    pub fn make(self, services: &Services, actor: &Actor, batch: &mut SampleBatch) -> Result<Rejected, Status> {
         if self.tags.is_empty() {
             return Ok(Rejected::default());
         }
@@ -53,7 +57,7 @@ impl NewTags {
             return Ok(rejected);
         }
         let definitions = wanted.iter().map(|tag| tag.definition.clone()).collect();
-        let made = services.catalog.get_or_create(definitions).map_err(|error| status::from_catalog(&error))?;
+        let made = services.catalog.get_or_create_by(actor, definitions).map_err(|error| status::from_catalog(&error))?;
         let ids: HashMap<TagId, TagId> = wanted.iter().zip(made).map(|(wanted, made)| (wanted.id, made.id)).collect();
         for (id, _) in &mut batch.runs {
             *id = ids.get(id).copied().unwrap_or(*id);

@@ -37,7 +37,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use device::OpcUaSettings;
-use historian_collector::{CheckRow, Collector, CollectorContext};
+use historian_collector::{CertificateDecision, CheckRow, Collector, CollectorContext};
 use historian_model::{TagDefinition, TagId};
 
 pub use config::OpcUaConfig;
@@ -70,6 +70,10 @@ impl Collector for OpcUaCollector {
 
     fn tags(&self) -> Vec<TagDefinition> {
         self.device.items.iter().map(|item| item.definition.clone()).collect()
+    }
+
+    fn certificate_decisions(&self) -> Vec<CertificateDecision> {
+        pki::decisions(&self.device)
     }
 
     async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext) {

@@ -20,6 +20,7 @@ use super::{
     device::{HostCheck, OpcUaSettings},
     wire::certificate::{self, Names},
 };
+use historian_collector::CertificateDecision;
 use historian_model::Timestamp;
 
 /// The own certificate outlives the plant: one that runs out silently stops collection on a day that nobody expects.
@@ -120,6 +121,19 @@ fn owner_only(file: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn owner_only(_: &Path) -> std::io::Result<()> {
     Ok(())
+}
+
+/// Certificates in the folders `trusted` and `rejected`, in the order of their names.
+pub fn decisions(device: &OpcUaSettings) -> Vec<CertificateDecision> {
+    let Some(dir) = device.pki_dir.as_ref().filter(|_| device.policy != SecurityPolicy::None) else { return Vec::new() };
+    let mut decisions = Vec::new();
+    for (folder, trusted) in [("trusted", true), ("rejected", false)] {
+        let Ok(files) = std::fs::read_dir(dir.join(folder)) else { continue };
+        let names = files.filter_map(|file| Some(file.ok()?.file_name().to_string_lossy().into_owned()));
+        decisions.extend(names.take(2 * REJECTED_FILES_MAX).map(|certificate| CertificateDecision { certificate, trusted }));
+    }
+    decisions.sort_by(|a, b| a.certificate.cmp(&b.certificate));
+    decisions
 }
 
 /// Decides about the certificate that a server shows, before anything secret is sent.

@@ -25,7 +25,7 @@ use super::{
     seal::Sealer,
 };
 use historian_maintenance::{PendingMaintenance, rewrite::SealError};
-use historian_model::sink::{Acknowledgement, Durability, RefusedWrite, Rejected, WriteError};
+use historian_model::sink::{Acknowledgement, Actor, Durability, RefusedWrite, Rejected, WriteError};
 use historian_model::{Clock, SampleBatch, Samples, TagId, TimeBounds};
 use historian_read::{ReadError, feed::FeedWriter, merge::TagReader};
 use historian_store::{AuditEntry, Catalog, Change, Retire, Store, StoreError};
@@ -51,7 +51,7 @@ pub(super) struct Deletions {
     pub ranges: Vec<Deletion>,
     /// What the audit log calls it.
     pub action: &'static str,
-    pub principal: String,
+    pub actor: Actor,
     pub reason: String,
     /// Done before, perhaps: from the journal after a restart.
     pub again: bool,
@@ -275,7 +275,7 @@ impl Applier {
                 if !ranges.is_empty() {
                     let reason = format!("write {sequence}, done again from the journal after a restart");
                     let action = if runs.is_empty() { DELETE_RANGE } else { REPLACE_RANGE };
-                    let deletions = Deletions { ranges, action, principal: "historian".into(), reason, again: true };
+                    let deletions = Deletions { ranges, action, actor: Actor::default(), reason, again: true };
                     if let Err(error) = self.delete(sequence, &deletions) {
                         let message = error.to_string();
                         failed = Some(error);
@@ -417,7 +417,8 @@ impl Applier {
                 (samples > 0 || !deletions.again).then(|| AuditEntry {
                     time,
                     action: deletions.action.into(),
-                    principal: deletions.principal.clone(),
+                    principal: deletions.actor.principal.clone(),
+                    client: deletions.actor.client.clone(),
                     tags: vec![known.name().to_string()],
                     start: Some(bounds.first),
                     end: Some(bounds.last.saturating_add(1)),

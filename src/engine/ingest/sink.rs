@@ -110,7 +110,7 @@ impl SampleSink for Ingest {
 #[async_trait]
 impl CorrectionSink for Ingest {
     async fn correct(&self, correction: Correction) -> Result<Acknowledgement, WriteError> {
-        let Correction { deletions, mut batch, principal, reason } = correction;
+        let Correction { deletions, mut batch, actor, reason } = correction;
         self.counters.check()?;
         self.validate(&batch)?;
         if deletions.len() > JOURNAL_RECORD_DELETIONS_MAX {
@@ -127,7 +127,7 @@ impl CorrectionSink for Ingest {
             return Err(WriteError::Rejected { count: rejected.count, tag, timestamp, reason });
         }
         let action = if batch.runs.is_empty() { DELETE_RANGE } else { REPLACE_RANGE };
-        let deletions = (!ranges.is_empty()).then_some(Deletions { ranges, action, principal, reason, again: false });
+        let deletions = (!ranges.is_empty()).then_some(Deletions { ranges, action, actor, reason, again: false });
         self.submit(batch, deletions, rejected, Durability::Sync).await.map_err(|refused| refused.error)
     }
 }

@@ -22,7 +22,7 @@ use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
 use historian_model::{
     Quality, SampleBatch, Samples, Tag, TimeRange, Timestamp, Value, ValueType,
-    sink::{Correction, CorrectionSink, Durability, SampleSink, WriteMode},
+    sink::{Actor, Correction, CorrectionSink, Durability, SampleSink, WriteMode},
 };
 use historian_operators::aggregate::{AggregateConfiguration, AggregateFunction, Intervals};
 use historian_store::{LiveStore, MemoryStore, RocksStore, Store, rocks::StoreOptions};
@@ -109,7 +109,7 @@ fn writes_are_seen_whole(store: Arc<dyn Store>) {
                             .map(|tag| (tag.id, TimeRange::new(Timestamp(at * 10 - 40), Timestamp(at * 10 + 10))))
                             .collect(),
                         batch: SampleBatch { runs: plant.tags.iter().map(|tag| (tag.id, samples())).collect() },
-                        principal: "test".into(),
+                        actor: Actor::new("test"),
                         reason: "test".into(),
                     };
                     futures::executor::block_on(plant.ingest.correct(correction)).unwrap();
@@ -201,7 +201,7 @@ fn a_long_answer_is_of_the_moment_of_its_beginning() {
                             .map(|tag| (tag.id, TimeRange::new(Timestamp(SAMPLES), Timestamp(SAMPLES * 5 + 1))))
                             .collect(),
                         batch: SampleBatch::default(),
-                        principal: "test".into(),
+                        actor: Actor::new("test"),
                         reason: "test".into(),
                     };
                     futures::executor::block_on(plant.ingest.correct(correction)).unwrap();
@@ -216,7 +216,7 @@ fn a_long_answer_is_of_the_moment_of_its_beginning() {
         let correction = Correction {
             deletions: plant.tags.iter().map(|tag| (tag.id, TimeRange::new(Timestamp(0), Timestamp(SAMPLES * 20 + 1)))).collect(),
             batch: SampleBatch { runs: plant.tags.iter().map(|tag| (tag.id, run((0..SAMPLES).map(|at| (at * 10, at as f64))))).collect() },
-            principal: "test".into(),
+            actor: Actor::new("test"),
             reason: "test".into(),
         };
         futures::executor::block_on(plant.ingest.correct(correction)).unwrap();

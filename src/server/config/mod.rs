@@ -11,9 +11,10 @@ pub mod settings;
 pub mod tag_file;
 mod view;
 mod wording;
+mod written;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -25,7 +26,9 @@ pub use device::{PROTOCOLS, Protocol};
 use document::Document;
 pub(super) use door::unreachable;
 use settings::RetentionSettings;
-pub use settings::{BackupSettings, Bytes, LimitSettings, Period, ScrubSettings, ServerSettings, StorageSettings, TlsSettings};
+pub use settings::{
+    AuditSettings, BackupSettings, Bytes, LimitSettings, Period, ScrubSettings, ServerSettings, StorageSettings, TlsSettings,
+};
 use settings::{NumberLimits, ServerSection};
 use tag_file::TagRow;
 
@@ -38,7 +41,7 @@ use historian_tls::TlsFiles;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Keys at the root of the file beside the protocols.
-const ROOT_KEYS: [&str; 10] = ["server", "tls", "storage", "retention", "backup", "scrub", "limits", "sql", "view", "tag_files"];
+const ROOT_KEYS: [&str; 11] = ["server", "tls", "storage", "retention", "backup", "scrub", "audit", "limits", "sql", "view", "tag_files"];
 
 /// Everything the server needs to start.
 #[derive(Clone, Default)]
@@ -51,6 +54,7 @@ pub struct Configuration {
     pub retention: Vec<RetentionGroup>,
     pub backup: BackupSettings,
     pub scrub: ScrubSettings,
+    pub audit: AuditSettings,
     pub limits: LimitSettings,
     /// What SQL shows beside the tags.
     pub tables: TableOptions,
@@ -60,6 +64,8 @@ pub struct Configuration {
     pub collectors: Vec<Arc<dyn Collector>>,
     /// Tags that clients write, to be made where they do not exist.
     pub written_tags: Vec<TagDefinition>,
+    /// All of it as it is written, by the path of its key, without secrets and without tags: for the audit log.
+    pub written: BTreeMap<String, String>,
 }
 
 /// Settings from flags or environment; they win over the file.
@@ -105,6 +111,7 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Configuration,
 /// As [`load`].
 pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) -> Result<Configuration, Vec<ConfigProblem>> {
     let mut document = Document::parse(file, text);
+    let mut told = written::settings(text);
     if !document.problems.is_empty() {
         // What the parser made of the rest after a mistake of syntax would only add false alarms.
         return Err(document.problems);
@@ -115,11 +122,12 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
         storage: document.section("storage"),
         backup: document.section("backup"),
         scrub: document.section("scrub"),
+        audit: document.section("audit"),
         limits: document.section("limits"),
         ..Configuration::default()
     };
-    if let Some(backups) = &mut configuration.backup.directory {
-        *backups = directory.join(&*backups);
+    for path in [&mut configuration.backup.directory, &mut configuration.audit.heads_file].into_iter().flatten() {
+        *path = directory.join(&*path);
     }
     for table in document.devices("retention") {
         let (key, position) = (table.key.clone(), table.position.clone());
@@ -172,6 +180,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
             continue;
         }
         let (rows, refused) = tag_file::read(&path, &path.display().to_string());
+        told.insert(format!("tag_files.{}", tag_file.display()), written::file(&path));
         problems.extend(refused);
         for row in rows {
             let Some(device) = &row.device else {
@@ -206,6 +215,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
             Err(refused) => problems.extend(refused),
         }
     }
+    configuration.written = told;
     let problems = problems.into_iter().map(|problem| document.refine(problem)).collect();
     finish(configuration, &tls, problems, overrides, |key| document.position_of(key))
 }
@@ -246,14 +256,27 @@ fn finish(
         let message = format!("{} is server.listen as well; the two need an address each", server.http);
         problems.push(ConfigProblem { position: position_of("server.http"), key: "server.http".into(), message });
     }
-    let bounds: Vec<NumberLimits> =
-        [configuration.storage.bounds(), configuration.backup.bounds(), configuration.scrub.bounds(), configuration.limits.bounds()]
-            .concat();
+    let bounds: Vec<NumberLimits> = [
+        configuration.storage.bounds(),
+        configuration.backup.bounds(),
+        configuration.scrub.bounds(),
+        configuration.audit.bounds(),
+        configuration.limits.bounds(),
+    ]
+    .concat();
     for (key, value, bounds) in bounds.into_iter().filter(|(_, value, bounds)| !bounds.contains(value)) {
         let message = format!("{value} is not from {} to {}", bounds.start(), bounds.end());
         problems.push(ConfigProblem { position: position_of(key), key: key.into(), message });
     }
     if problems.is_empty() {
+        let server = &configuration.server;
+        for (key, value) in [
+            ("server.listen", server.listen.to_string()),
+            ("server.http", server.http.to_string()),
+            ("server.data_dir", server.data_dir.display().to_string()),
+        ] {
+            configuration.written.insert(key.to_owned(), value);
+        }
         return Ok(configuration);
     }
     let mut seen = std::collections::HashSet::new();

@@ -1,4 +1,4 @@
-//! The settings of a historian that are not about devices: sections `[server]`, `[tls]`, `[storage]`, `[backup]`, `[scrub]` and `[limits]`, their defaults and bounds.
+//! The settings of a historian that are not about devices: sections `[server]`, `[tls]`, `[storage]`, `[backup]`, `[scrub]`, `[audit]` and `[limits]`, their defaults and bounds.
 
 use std::{
     fmt,
@@ -183,6 +183,28 @@ impl ScrubSettings {
         // Faster than once a minute there is nothing to find; slower than this it would not come round.
         let seconds = self.interval.0.map_or(86_400, |interval| interval.as_secs());
         vec![("scrub.interval", seconds, 60..=366 * 86_400), ("scrub.bytes_per_s", self.bytes_per_s.0, 64 << 10..=1 << 40)]
+    }
+}
+
+/// Heads of the audit log: `[audit]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditSettings {
+    /// How often the head is signed and told, where the log has moved.
+    pub heads_interval_s: u64,
+    /// File to which signed heads are appended. Best on another machine.
+    pub heads_file: Option<PathBuf>,
+}
+
+impl Default for AuditSettings {
+    fn default() -> AuditSettings {
+        AuditSettings { heads_interval_s: 3_600, heads_file: None }
+    }
+}
+
+impl AuditSettings {
+    pub(super) fn bounds(&self) -> Vec<NumberLimits> {
+        vec![("audit.heads_interval_s", self.heads_interval_s, 10..=31 * 86_400)]
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     error::{classified, io},
     scan,
 };
-use crate::{AuditEntry, Change, ChunkFamily, Gap, ReadStore, Store, StoreError, Visit};
+use crate::{AuditEntry, AuditHead, ChainedEntry, Change, ChunkFamily, Gap, ReadStore, Store, StoreError, Visit, audit::PAGE_BYTES_MAX};
 use historian_model::TagId;
 
 /// Families whose keys begin with week and tag.
@@ -304,8 +304,25 @@ impl Store for RocksStore {
         self.write_durably(batch)
     }
 
-    fn audit(&self, from: u64, limit: usize) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
-        self.numbered(keys::FAMILY_AUDIT, ReadOptions::default(), from, limit, AuditEntry::decode)
+    fn audit_log(&self, from: u64, limit: usize) -> Result<Vec<ChainedEntry>, StoreError> {
+        let family = self.family(keys::FAMILY_AUDIT)?;
+        let start = keys::audit_key(from);
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        for entry in self.db.iterator_cf(family, IteratorMode::From(&start, rocksdb::Direction::Forward)).take(limit) {
+            let (key, value) = entry.map_err(|error| classified(&error, keys::FAMILY_AUDIT))?;
+            bytes += value.len();
+            if bytes > PAGE_BYTES_MAX && !page.is_empty() {
+                break;
+            }
+            let number = keys::decode_audit_key(&key).ok_or_else(|| scan::no_such_key(keys::FAMILY_AUDIT, &key))?;
+            page.push(ChainedEntry::from_stored(number, &value)?);
+        }
+        Ok(page)
+    }
+
+    fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        self.last_audit_entry()
     }
 
     fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {

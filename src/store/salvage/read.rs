@@ -129,12 +129,10 @@ impl<'a> SalvageReader<'a> {
     pub(super) fn run(mut self) -> Result<SalvageFindings, StoreError> {
         for family in ORDER {
             let mut walk = FamilyWalk::new(self.source, family)?;
-            let mut checker = Checker::new(family);
+            let mut checker = Checker::of_single_entries(family);
             loop {
                 let page = walk.page()?;
                 for (key, value) in &page.entries {
-                    // Overlaps are mended here and are no loss.
-                    checker.forget();
                     match checker.check(key, value) {
                         Ok(_) => self.sound(family, key, value)?,
                         Err(fault) => self.damaged(family, key, fault),

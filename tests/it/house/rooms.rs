@@ -22,9 +22,10 @@ const ROOMS: &[Room] = &[
     room("src/allocator", &[]),
     room("src/model", &["format"]),
     room("src/access", &["model"]),
+    room("src/audit", &["model"]),
     room("src/tls", &["model"]),
     room("src/operators", &["format", "model"]),
-    room("src/store", &["format", "model"]),
+    room("src/store", &["audit", "format", "model"]),
     room("src/engine/read", &["format", "model", "store"]),
     room("src/engine/maintenance", &["format", "model", "read", "store"]),
     room("src/engine/ingest", &["format", "maintenance", "model", "read", "store"]),
@@ -34,13 +35,14 @@ const ROOMS: &[Room] = &[
     room("src/collector/modbus", &["collector", "model"]),
     room("src/collector/opcua", &["collector", "model"]),
     // Of the collectors the API shows the delivery truth, and nothing else.
-    room("src/api", &["access", "collector", "format", "model", "operators", "proto", "query", "read", "sql", "store", "tls"]),
+    room("src/api", &["access", "audit", "collector", "format", "model", "operators", "proto", "query", "read", "sql", "store", "tls"]),
     room(
         "src/server",
         &[
             "access",
             "allocator",
             "api",
+            "audit",
             "collector",
             "ingest",
             "maintenance",
@@ -56,7 +58,10 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room("src/simulator", &["model"]),
-    room("src/cli", &["access", "api", "collector", "format", "model", "proto", "query", "server", "simulator", "sql", "store", "tls"]),
+    room(
+        "src/cli",
+        &["access", "api", "audit", "collector", "format", "model", "proto", "query", "server", "simulator", "sql", "store", "tls"],
+    ),
 ];
 
 /// Libraries that only some rooms may build on, and why.

@@ -14,8 +14,10 @@ use crate::support::{
     peer::Peer,
 };
 
-/// Rotations under load.
-const ROTATIONS: usize = 5;
+/// Rotations under load; `HISTORIAN_ROTATIONS=100` for the long form (S7).
+fn rotations() -> u64 {
+    std::env::var("HISTORIAN_ROTATIONS").map_or(5, |count| count.parse().expect("HISTORIAN_ROTATIONS is a number"))
+}
 
 /// The serial number of what the port shows now.
 fn shown(historian: &Historian) -> String {
@@ -47,7 +49,7 @@ fn certificates_change_under_load_without_a_failed_call() {
     let historian = site.serve(&pair, "off");
     let address = format!("localhost:{}", historian.grpc.port());
     let (mut calls, _) = Peer::python("tls_calls.py", &[&address, &site.path("servers.crt")]);
-    for rotation in 0..ROTATIONS as u64 {
+    for rotation in 0..rotations() {
         let (certificate, key) = site.servers.issue("next", &server(11 + rotation));
         // As `certbot` and `historian tls` do, one after the other; every other time with a while in between.
         fs::rename(key, &pair.1).unwrap();

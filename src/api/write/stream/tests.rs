@@ -13,17 +13,18 @@ use tonic::Code;
 
 use super::{super::draft::WriteDraft, *};
 use crate::{
-    Admin, AdminStatus, ApiLimits, ClientMemory, Metrics, WorkThreads,
+    Admin, AdminStatus, ApiLimits, AuditTrail, Caller, ClientMemory, Metrics, WorkThreads,
     write::{Options, incoming::IncomingSamples},
 };
+use historian_access::Principal;
 use historian_ingest::{Ingest, IngestOptions};
 use historian_model::{
-    Clock, SampleBatch, Samples, SystemClock, TagScope, Value, ValueType,
+    Clock, SampleBatch, Samples, SystemClock, Value, ValueType,
     sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteError, WriteMode},
 };
 use historian_query::QueryEngine;
 use historian_sql::TableOptions;
-use historian_store::{Catalog, MemoryStore, Store, catalog::TAGS_MAX};
+use historian_store::{AuditLog, Catalog, MemoryStore, Store, catalog::TAGS_MAX};
 
 /// Keeps each write until it is answered, in the order in which they came.
 #[derive(Default)]
@@ -95,7 +96,8 @@ impl WriteReader for Counting {
     fn read(&mut self, services: &Services, message: Message) -> Result<Option<PreparedWrite>, Status> {
         self.0.fetch_add(1, Ordering::SeqCst);
         let options = Options { mode: WriteMode::Upsert, durability: Durability::Sync, create_tags: true };
-        let mut draft = WriteDraft::new(services, &TagScope::Everything, options);
+        let writer = Caller { principal: Principal::anonymous(), ..Caller::of(&tonic::Request::new(())) };
+        let mut draft = WriteDraft::new(services, &writer, options);
         match message {
             Message::Write(_) => {
                 let mut samples = Samples::new(ValueType::F64);
@@ -132,7 +134,7 @@ impl Stream {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), TAGS_MAX).unwrap());
-        let ingest = Arc::new(Ingest::open(store, catalog.clone(), clock.clone(), IngestOptions::default()).unwrap());
+        let ingest = Arc::new(Ingest::open(store.clone(), catalog.clone(), clock.clone(), IngestOptions::default()).unwrap());
         let sink = Arc::new(SlowSink::default());
         let services = Services {
             catalog,
@@ -140,6 +142,7 @@ impl Stream {
             corrections: ingest.clone(),
             query: QueryEngine::new(ingest.reader()),
             tables: TableOptions::default(),
+            audit: AuditTrail::new(Arc::new(AuditLog::with_new_key(store, clock.clone()).unwrap())),
             clock,
             access: crate::Access::default(),
             devices: Arc::new(Vec::new),

@@ -1,9 +1,10 @@
 //! The methods of gRPC, but for those of Flight.
 
 use historian_proto::v1::{
-    self, CreateTagRequest, DeleteRangeRequest, DeleteTagRequest, GetTagRequest, InspectTagsRequest, ListAuditEntriesRequest,
-    ListGapsRequest, ListTagsRequest, ReplaceRangeRequest, RetypeTagRequest, Tag, TagFailure, TagSamples, UpdateTagRequest, ValueType,
-    WriteRequest, WriteSamplesRequest, WriteSamplesResponse, WriteSamplesStreamRequest, WriteSamplesStreamResponse,
+    self, CreateTagRequest, DeleteRangeRequest, DeleteTagRequest, ExportAuditLogRequest, GetAuditHeadRequest, GetTagRequest,
+    InspectTagsRequest, ListAuditEntriesRequest, ListGapsRequest, ListTagsRequest, ReplaceRangeRequest, RetypeTagRequest, Tag, TagFailure,
+    TagSamples, UpdateTagRequest, ValueType, WriteRequest, WriteSamplesRequest, WriteSamplesResponse, WriteSamplesStreamRequest,
+    WriteSamplesStreamResponse,
 };
 use prost::{Message, bytes::Bytes};
 use tonic_health::pb::HealthCheckRequest;
@@ -194,6 +195,10 @@ fn operation() -> Vec<Door> {
         })),
         administer(Door::method("historian.v1.AdminService/ListAuditEntries", Need::Audit, About::Nothing, |_| {
             ListAuditEntriesRequest::default()
+        })),
+        administer(Door::method("historian.v1.AdminService/GetAuditHead", Need::Audit, About::Nothing, |_| GetAuditHeadRequest {})),
+        administer(Door::method("historian.v1.AdminService/ExportAuditLog", Need::Audit, About::Nothing, |_| {
+            ExportAuditLogRequest::default()
         })),
         Door::method("historian.v1.AdminService/ListGaps", Need::Read, About::Nothing, |_| ListGapsRequest::default())
             .globs()

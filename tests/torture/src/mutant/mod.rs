@@ -45,6 +45,7 @@ fn world(kinds: &str, clock: Option<&Path>) -> anyhow::Result<World> {
             "retry-sync" => store(&mut world, StoreFault::RetrySync),
             "short-answers" => store(&mut world, StoreFault::ShortAnswers),
             "stays-full" => store(&mut world, StoreFault::StaysFull),
+            "forgets-audit" => store(&mut world, StoreFault::ForgetsAudit),
             "slow" => store(&mut world, StoreFault::Slow),
             "scripted-clock" => world.clock = scripted::follow(clock.context("the clock needs --data-dir")?)?,
             "wall-retention" => store(&mut world, StoreFault::WallRetention),

@@ -11,7 +11,7 @@ use std::{
 
 use historian::{
     model::{Clock, TagId, TimeBounds},
-    store::{Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoreLayer, StoredChunk},
+    store::{AuditEntry, Change, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoreLayer, StoredChunk},
 };
 use historian_format::{
     keys::{RollupKey, SupersededKey, TagRecord, week_bounds},
@@ -32,6 +32,8 @@ pub enum StoreFault {
     StaysFull,
     /// Drops what is older than thirty days by the clock on the wall.
     WallRetention,
+    /// Leaves one in ten entries of the audit log away.
+    ForgetsAudit,
     /// No fault but a slow disk, for machines on which none can be made: 1 MB/s and 10 ms.
     Slow,
 }
@@ -66,7 +68,7 @@ impl StoreLayer for Faulty {
                 }
                 appended
             }
-            StoreFault::ShortAnswers | StoreFault::WallRetention => self.store.append_journal(records, durable),
+            StoreFault::ForgetsAudit | StoreFault::ShortAnswers | StoreFault::WallRetention => self.store.append_journal(records, durable),
         }
     }
 
@@ -74,7 +76,9 @@ impl StoreLayer for Faulty {
         match self.fault {
             StoreFault::NoSync => Ok(()),
             StoreFault::RetrySync => self.store.sync().or(Ok(())),
-            StoreFault::Slow | StoreFault::StaysFull | StoreFault::ShortAnswers | StoreFault::WallRetention => self.store.sync(),
+            StoreFault::Slow | StoreFault::StaysFull | StoreFault::ForgetsAudit | StoreFault::ShortAnswers | StoreFault::WallRetention => {
+                self.store.sync()
+            }
         }
     }
 
@@ -87,6 +91,11 @@ impl StoreLayer for Faulty {
             }
         }
         if self.fault == StoreFault::RetrySync { applied.or(Ok(())) } else { applied }
+    }
+
+    fn change_catalog(&self, entries: &[(TagId, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError> {
+        let forgets = self.fault == StoreFault::ForgetsAudit && entries.iter().any(|(tag, _)| tag.0 % 10 == 9);
+        self.store.change_catalog(entries, if forgets { &[] } else { audit })
     }
 
     fn view(self: Arc<Self>) -> Result<Arc<dyn ReadStore>, StoreError> {

@@ -15,6 +15,7 @@ mod r14_backup;
 mod s01_fuzz;
 mod s02_malformed;
 mod s03_http2;
+mod s09_audit;
 mod s11_fairness;
 mod soak;
 
@@ -58,6 +59,7 @@ pub const TESTS: &[&Test] = &[
     &s01_fuzz::TEST,
     &s02_malformed::TEST,
     &s03_http2::TEST,
+    &s09_audit::TEST,
     &s11_fairness::TEST,
     &soak::TEST,
 ];

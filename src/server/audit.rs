@@ -1,0 +1,317 @@
+//! What the server tells the audit log by itself: settings, tokens and certificates that are others than when it looked last, also while it did not
+//! run; and the heads of the log, which it signs from time to time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File, OpenOptions},
+    io::{ErrorKind, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use historian_access::{AccessFile, Grant, TokenEntry};
+use historian_audit::head_line;
+use historian_collector::Collector;
+use historian_model::sink::Actor;
+use historian_store::{AuditEntry, AuditLog};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::config::AuditSettings;
+
+/// What was told last. It may be gone or old: then more is told again, never less.
+const TOLD_FILE: &str = "audit.told.json";
+/// How often tokens and certificates are compared with what was told.
+const LOOKED_EVERY: Duration = Duration::from_secs(5);
+/// Changed settings that one entry tells.
+const SETTINGS_TOLD: usize = 1_000;
+
+/// Something that is so, and how the log says that it has become so or is so no more.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Fact {
+    action: String,
+    text: String,
+    /// Action for the moment when it is no more; empty where that is not told.
+    gone: String,
+    /// Who has made it so, where that is known.
+    principal: String,
+}
+
+/// Facts and settings as the log has them.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Told {
+    facts: BTreeSet<Fact>,
+    settings: BTreeMap<String, String>,
+}
+
+/// Compares what is with what the log tells, and tells the difference. Calls block.
+pub struct AuditWatch {
+    log: Arc<AuditLog>,
+    path: PathBuf,
+    access: PathBuf,
+    collectors: Vec<Arc<dyn Collector>>,
+    told: Mutex<Told>,
+}
+
+impl AuditWatch {
+    pub fn open(log: Arc<AuditLog>, data_dir: &Path, collectors: Vec<Arc<dyn Collector>>) -> AuditWatch {
+        let path = data_dir.join(TOLD_FILE);
+        let told = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| {
+                tracing::warn!("{}: {error}; settings, tokens and certificates are told to the audit log anew", path.display());
+                Told::default()
+            }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Told::default(),
+            Err(error) => {
+                tracing::warn!("{}: {error}; settings, tokens and certificates are told to the audit log anew", path.display());
+                Told::default()
+            }
+        };
+        AuditWatch { log, path, access: AccessFile::in_directory(data_dir), collectors, told: Mutex::new(told) }
+    }
+
+    /// Tells which settings are others than they were told last.
+    ///
+    /// # Errors
+    /// The log or the file beside it cannot be written.
+    pub fn settings(&self, now: BTreeMap<String, String>) -> anyhow::Result<()> {
+        let mut told = self.told.lock();
+        let changes = changed_settings(&told.settings, &now);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let more = changes.len().saturating_sub(SETTINGS_TOLD);
+        let mut detail = changes.into_iter().take(SETTINGS_TOLD).collect::<Vec<_>>().join("; ");
+        if more > 0 {
+            detail += &format!("; and {more} more");
+        }
+        self.log.record(&[self.log.entry(Actor::default(), "configuration", detail)])?;
+        told.settings = now;
+        self.keep(&told)
+    }
+
+    /// Tells which tokens and certificates are others than they were told last.
+    ///
+    /// # Errors
+    /// The tokens cannot be read, or the log or the file beside it cannot be written.
+    pub fn look(&self) -> anyhow::Result<()> {
+        let mut now: BTreeSet<Fact> = AccessFile::list(&self.access)?.iter().flat_map(token_facts).collect();
+        for collector in &self.collectors {
+            let device = collector.device();
+            now.extend(collector.certificate_decisions().into_iter().map(|decision| Fact {
+                action: if decision.trusted { "trust_certificate" } else { "reject_certificate" }.to_owned(),
+                text: format!("device {device}: {}", decision.certificate),
+                gone: if decision.trusted { "distrust_certificate" } else { "" }.to_owned(),
+                principal: String::new(),
+            }));
+        }
+        let mut told = self.told.lock();
+        let entries: Vec<AuditEntry> = self.entries(&told.facts, &now);
+        if told.facts == now {
+            return Ok(());
+        }
+        self.log.record(&entries)?;
+        told.facts = now;
+        self.keep(&told)
+    }
+
+    fn entries(&self, before: &BTreeSet<Fact>, now: &BTreeSet<Fact>) -> Vec<AuditEntry> {
+        let entry = |principal: &str, action: &str, text: &str| {
+            let actor = if principal.is_empty() { Actor::default() } else { Actor::new(principal) };
+            self.log.entry(actor, action, text)
+        };
+        let new = now.difference(before).map(|fact| entry(&fact.principal, &fact.action, &fact.text));
+        let gone = before.difference(now).filter(|fact| !fact.gone.is_empty()).map(|fact| entry("", &fact.gone, &fact.text));
+        gone.chain(new).collect()
+    }
+
+    /// Replaces the file as a whole.
+    fn keep(&self, told: &Told) -> anyhow::Result<()> {
+        let new = self.path.with_extension("new");
+        let write = || -> std::io::Result<()> {
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(&serde_json::to_vec_pretty(told)?)?;
+            file.sync_all()?;
+            fs::rename(&new, &self.path)?;
+            self.path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+        };
+        write().with_context(|| format!("{}", self.path.display()))
+    }
+}
+
+/// `key: before → now`, in the order of the keys.
+fn changed_settings(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
+    let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let shown = |value: Option<&String>| value.map_or("none", String::as_str).to_owned();
+    let changed = keys.into_iter().filter(|key| before.get(*key) != now.get(*key));
+    changed.map(|key| format!("{key}: {} → {}", shown(before.get(key)), shown(now.get(key)))).collect()
+}
+
+/// What the log tells of a token: that it was made, and that it was revoked.
+fn token_facts(token: &TokenEntry) -> Vec<Fact> {
+    let on = |grant: &Grant| if grant.tags.is_empty() { "all tags".to_owned() } else { grant.tags.join(", ") };
+    let grants: Vec<String> = token.grants.iter().map(|grant| format!("{} on {}", grant.role, on(grant))).collect();
+    let ends = token.expires.map_or_else(|| "does not expire".to_owned(), |expires| format!("expires {expires}"));
+    let named = format!("token {} ({})", token.id, token.name);
+    let mut facts = vec![Fact {
+        action: "create_token".into(),
+        text: format!("{named}: {}; {ends}", grants.join("; ")),
+        gone: "remove_token".into(),
+        principal: token.created_by.clone(),
+    }];
+    if token.revoked.is_some() {
+        let principal = token.revoked_by.clone();
+        facts.push(Fact { action: "revoke_token".into(), text: named, gone: String::new(), principal });
+    }
+    facts
+}
+
+/// Tells of tokens and certificates whenever they have changed, until the shutdown. What cannot be told now is told later.
+pub async fn watch(watch: Arc<AuditWatch>, shutdown: CancellationToken) {
+    let mut failing = false;
+    loop {
+        let looking = watch.clone();
+        let looked = tokio::task::spawn_blocking(move || looking.look()).await.map_err(anyhow::Error::from);
+        match looked.and_then(|looked| looked) {
+            Ok(()) => failing = false,
+            Err(error) if !failing => {
+                failing = true;
+                tracing::error!("what changed of tokens and certificates is not in the audit log yet: {error:#}");
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(LOOKED_EVERY) => {}
+        }
+    }
+}
+
+/// Signs the head of the log from time to time, where it has moved, and at the end: into the log of the program, which goes to other machines in
+/// most plants, and into a file where one is configured.
+pub async fn publish_heads(log: Arc<AuditLog>, settings: AuditSettings, shutdown: CancellationToken) {
+    let mut published = None;
+    loop {
+        let stopping = shutdown.is_cancelled();
+        let (signing, file) = (log.clone(), settings.heads_file.clone());
+        let signed = tokio::task::spawn_blocking(move || publish(&signing, published, file.as_deref())).await.map_err(anyhow::Error::from);
+        match signed.and_then(|signed| signed) {
+            Ok(number) => published = Some(number),
+            Err(error) => tracing::error!("the head of the audit log cannot be published: {error:#}"),
+        }
+        if stopping {
+            return;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(Duration::from_secs(settings.heads_interval_s)) => {}
+        }
+    }
+}
+
+/// Number of the head that is published now.
+fn publish(log: &AuditLog, published: Option<u64>, file: Option<&Path>) -> anyhow::Result<u64> {
+    let head = log.head()?;
+    if published == Some(head.number) {
+        return Ok(head.number);
+    }
+    let signed = log.signed(head);
+    tracing::info!(
+        number = signed.number,
+        hash = %signed.hash,
+        time = signed.time,
+        public_key = signed.public_key,
+        signature = signed.signature,
+        "head of the audit log"
+    );
+    if let Some(path) = file {
+        let append = || -> std::io::Result<()> {
+            let mut file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
+            file.write_all(head_line(&signed).map_err(std::io::Error::other)?.as_bytes())?;
+            file.sync_all()
+        };
+        append().with_context(|| format!("{}", path.display()))?;
+    }
+    Ok(signed.number)
+}
+
+#[cfg(test)]
+mod tests {
+    use historian_access::{NewToken, Role};
+    use historian_audit::HeadKey;
+    use historian_model::{SystemClock, Timestamp};
+    use historian_store::{MemoryStore, Store};
+
+    use super::*;
+
+    fn watch(store: &Arc<MemoryStore>, directory: &Path) -> AuditWatch {
+        let log = AuditLog::new(store.clone(), HeadKey::of_directory(directory).unwrap(), Arc::new(SystemClock));
+        AuditWatch::open(Arc::new(log), directory, Vec::new())
+    }
+
+    fn told(store: &MemoryStore) -> Vec<(String, String)> {
+        store.audit(1, 1_000).unwrap().into_iter().map(|(_, entry)| (entry.action, entry.detail)).collect()
+    }
+
+    fn settings(of: &[(&str, &str)]) -> BTreeMap<String, String> {
+        of.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn settings_are_told_where_they_differ_also_over_a_restart() {
+        let (store, directory) = (Arc::new(MemoryStore::default()), tempfile::tempdir().unwrap());
+        watch(&store, directory.path()).settings(settings(&[("a", "1"), ("b", "2")])).unwrap();
+        watch(&store, directory.path()).settings(settings(&[("a", "1"), ("b", "2")])).unwrap();
+        watch(&store, directory.path()).settings(settings(&[("a", "3"), ("c", "4")])).unwrap();
+        let all = told(&store);
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0], ("configuration".to_owned(), "a: none → 1; b: none → 2".to_owned()));
+        assert_eq!(all[1], ("configuration".to_owned(), "a: 1 → 3; b: 2 → none; c: none → 4".to_owned()));
+    }
+
+    #[test]
+    fn tokens_are_told_once_and_by_whom() {
+        let (store, directory) = (Arc::new(MemoryStore::default()), tempfile::tempdir().unwrap());
+        let access = AccessFile::in_directory(directory.path());
+        watch(&store, directory.path()).look().unwrap();
+        assert_eq!(told(&store), []);
+        let new = NewToken { name: "ana".into(), grants: vec![Grant { role: Role::Reader, tags: vec!["a/**".into()] }], expires: None };
+        let made = AccessFile::create_token(&access, new, Timestamp(1)).unwrap();
+        let running = watch(&store, directory.path());
+        running.look().unwrap();
+        running.look().unwrap();
+        AccessFile::revoke(&access, "ana", Timestamp(2)).unwrap();
+        // By a historian that was not running meanwhile.
+        watch(&store, directory.path()).look().unwrap();
+        let all = told(&store);
+        assert_eq!(all.iter().map(|(action, _)| &**action).collect::<Vec<_>>(), ["create_token", "revoke_token"]);
+        assert!(all[0].1.contains("token 1 (ana): reader on a/**; ") && all[0].1.ends_with("does not expire"), "{}", all[0].1);
+        let text = format!("{:?}", store.audit(1, 10).unwrap());
+        assert!(!text.contains(&made.secret), "no secret is in the log");
+        assert!(store.audit(1, 1).unwrap()[0].1.principal.starts_with("uid:"));
+    }
+
+    #[test]
+    fn a_head_is_published_when_the_log_has_moved() {
+        let (store, directory) = (Arc::new(MemoryStore::default()), tempfile::tempdir().unwrap());
+        let log = AuditLog::new(store.clone(), HeadKey::of_directory(directory.path()).unwrap(), Arc::new(SystemClock));
+        let heads = directory.path().join("heads.jsonl");
+        assert_eq!(publish(&log, None, Some(&heads)).unwrap(), 0);
+        assert_eq!(publish(&log, Some(0), Some(&heads)).unwrap(), 0);
+        log.record(&[log.entry(Actor::default(), "compact", "")]).unwrap();
+        assert_eq!(publish(&log, Some(0), Some(&heads)).unwrap(), 1);
+        let text = fs::read_to_string(&heads).unwrap();
+        let mut verifier = historian_audit::AuditVerifier::new(Vec::new(), None);
+        text.lines().for_each(|line| verifier.line(line));
+        for entry in store.audit_log(1, 10).unwrap() {
+            verifier.entry(&entry);
+        }
+        let report = verifier.report();
+        assert!(report.is_whole() && report.heads == 2, "{report:?}");
+    }
+}
