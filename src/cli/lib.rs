@@ -8,6 +8,7 @@ mod catalog;
 mod check;
 mod client;
 mod compact;
+mod completion;
 mod correct;
 pub mod demo;
 mod detector;
@@ -19,6 +20,7 @@ mod gap;
 mod import;
 mod inspect;
 mod log;
+mod manual;
 mod output;
 mod progress;
 mod query;
@@ -35,7 +37,7 @@ mod token;
 use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use error::one_line;
 
@@ -98,6 +100,10 @@ enum RootCommand {
     /// Makes, lists and revokes API tokens, on the machine of the historian.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Writes the completions of a shell to standard output.
+    Completions(completion::CompletionsArgs),
+    /// Writes the manual pages into a directory.
+    Man(manual::ManArgs),
 }
 
 /// Runs the command of this process.
@@ -153,6 +159,8 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Gaps(args) => gap::run(args).await,
             RootCommand::Tls(command) => tls::run(command),
             RootCommand::Token(command) => token::run(command).await,
+            RootCommand::Completions(args) => completion::run(&args, &mut Cli::command()),
+            RootCommand::Man(args) => manual::run(&args, Cli::command()),
         }
     });
     // What still computes for requests that were cut is told so now, and ends within milliseconds; one call that does not must not hold the end
@@ -163,8 +171,6 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
