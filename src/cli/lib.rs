@@ -17,6 +17,7 @@ mod export;
 #[doc(hidden)]
 pub mod fuzz;
 mod gap;
+mod health;
 mod import;
 mod inspect;
 mod log;
@@ -79,6 +80,8 @@ enum RootCommand {
     Superseded(superseded::SupersededArgs),
     /// Shows what a running historian and its collectors are doing.
     Status(status::StatusArgs),
+    /// Asks a running historian whether it answers and takes writes; needs no token.
+    Health(health::HealthArgs),
     /// Seals the heads of a running historian into chunks and compacts its store.
     Compact(compact::CompactArgs),
     /// Makes, lists and verifies backups of a running historian.
@@ -150,6 +153,7 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Replace(args) => correct::replace(args).await,
             RootCommand::Superseded(args) => superseded::run(args).await,
             RootCommand::Status(args) => status::run(args).await,
+            RootCommand::Health(args) => health::run(args).await,
             RootCommand::Compact(args) => compact::run(args).await,
             RootCommand::Backup(args) => backup::run(args).await,
             RootCommand::Restore(args) => restore::run(args).await,
