@@ -14,7 +14,7 @@ BENCH_ARGUMENTS ?=
 TORTURE_ARGUMENTS ?= all --long
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build dist setup test torture check fmt clippy deny bench doc
+.PHONY: help demo build dist setup test torture check fmt clippy deny audit bench doc sbom package
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,13 @@ dist: ## The binary to package: smaller, and compiled for longer (the profile `d
 	@$(CARGO) rustc --profile dist --bin historian -- -C strip=symbols $(DIST_LINK)
 	@ls -l "$$CARGO_TARGET_DIR/dist/historian"
 
+sbom: ## The bill of materials of the program (CycloneDX), on standard output or SBOM_ARGUMENTS="--output FILE"
+	@packaging/sbom $(SBOM_ARGUMENTS)
+
+# For example, without an hour of `dist`: make package PACKAGE_ARGUMENTS="--binary FILE deb"
+package: $(if $(findstring --binary,$(PACKAGE_ARGUMENTS)),,dist) ## Debian package, archive, wheel, bill of materials and checksums of the program
+	@packaging/package $(PACKAGE_ARGUMENTS)
+
 setup: ## Install everything that building and testing need
 	@.ci/setup test
 
@@ -48,7 +55,7 @@ torture: ## The long reliability tests, an hour or more; TORTURE_ARGUMENTS="r1 -
 	@$(CARGO) build --release --workspace --bins
 	@"$$CARGO_TARGET_DIR/release/torture" $(TORTURE_ARGUMENTS)
 
-check: fmt clippy doc deny ## Form, lints, links in the documentation of the code, licences
+check: fmt clippy doc deny audit ## Form, lints, links in the documentation of the code, licences, advisories
 
 fmt:
 	@$(CARGO) fmt --all --check
@@ -67,6 +74,9 @@ deny:
 		echo "check: licences and bans (deny.toml) cannot be checked, cargo-deny is not installed: run make setup or cargo install --locked cargo-deny, or set HISTORIAN_ALLOW_SKIP=cargo-deny"; \
 		exit 1; \
 	fi
+
+audit: ## Compares Cargo.lock with the RustSec advisories, and says of which date they are
+	@.ci/audit
 
 bench: ## Benches: codecs, ingest, query, Flight
 	@.ci/setup build

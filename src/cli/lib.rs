@@ -8,6 +8,7 @@ mod catalog;
 mod check;
 mod client;
 mod compact;
+mod completion;
 mod correct;
 pub mod demo;
 mod detector;
@@ -16,9 +17,11 @@ mod export;
 #[doc(hidden)]
 pub mod fuzz;
 mod gap;
+mod health;
 mod import;
 mod inspect;
 mod log;
+mod manual;
 mod output;
 mod progress;
 mod query;
@@ -35,7 +38,7 @@ mod token;
 use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use error::one_line;
 
@@ -77,6 +80,8 @@ enum RootCommand {
     Superseded(superseded::SupersededArgs),
     /// Shows what a running historian and its collectors are doing.
     Status(status::StatusArgs),
+    /// Asks a running historian whether it answers and takes writes; needs no token.
+    Health(health::HealthArgs),
     /// Seals the heads of a running historian into chunks and compacts its store.
     Compact(compact::CompactArgs),
     /// Makes, lists and verifies backups of a running historian.
@@ -98,6 +103,10 @@ enum RootCommand {
     /// Makes, lists and revokes API tokens, on the machine of the historian.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Writes the completions of a shell to standard output.
+    Completions(completion::CompletionsArgs),
+    /// Writes the manual pages into a directory.
+    Man(manual::ManArgs),
 }
 
 /// Runs the command of this process.
@@ -144,6 +153,7 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Replace(args) => correct::replace(args).await,
             RootCommand::Superseded(args) => superseded::run(args).await,
             RootCommand::Status(args) => status::run(args).await,
+            RootCommand::Health(args) => health::run(args).await,
             RootCommand::Compact(args) => compact::run(args).await,
             RootCommand::Backup(args) => backup::run(args).await,
             RootCommand::Restore(args) => restore::run(args).await,
@@ -153,6 +163,8 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Gaps(args) => gap::run(args).await,
             RootCommand::Tls(command) => tls::run(command),
             RootCommand::Token(command) => token::run(command).await,
+            RootCommand::Completions(args) => completion::run(&args, &mut Cli::command()),
+            RootCommand::Man(args) => manual::run(&args, Cli::command()),
         }
     });
     // What still computes for requests that were cut is told so now, and ends within milliseconds; one call that does not must not hold the end
@@ -163,8 +175,6 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

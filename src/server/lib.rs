@@ -11,6 +11,7 @@ pub mod config;
 mod descriptors;
 mod memory;
 mod silence;
+mod supervisor;
 mod upkeep;
 
 use std::{
@@ -114,6 +115,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         let http = PortListener { listener: http, tls: tls.clone() };
         telling.spawn(async move { api::serve_http_from_the_start(http, starting, &limits, &metrics, stop).await });
     }
+    let opening = supervisor::opening();
     tracing::info!(http = %http_address, data_dir = %settings.data_dir.display(), "opening the store");
 
     let OpenedServer { claim, catalog, store, ingest, maintenance, mark, devices, mut silence } = {
@@ -161,7 +163,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         devices: Arc::new(move || devices.clone()),
         admin: Arc::new(ServerAdministration {
             ingest: ingest.clone(),
-            store,
+            store: store.clone(),
             clock: clock.clone(),
             collected: std::mem::take(&mut collectors.collected),
             maintenance: maintenance.clone(),
@@ -176,15 +178,20 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     };
     let listener = reserved.listen(CONNECTIONS_WAITING_MAX).with_context(no_grpc)?;
     starting.done(services.clone());
+    drop(opening);
+    supervisor::serving(&serving_status(&ingest));
     tracing::info!(listen = %listener.local_addr()?, http = %http_address, tls = tls.is_some(), devices = collectors.devices.len(), "serving");
     let listener = PortListener { listener, tls: tls.clone() };
 
+    let mut ending = None;
     // A door that fails takes the process down in order rather than leaving it half open.
     let served = tokio::join!(
         stopping(&stop, Box::pin(api::serve(listener, services, stop.clone()))),
         stopping(&stop, async { telling.join_next().await }),
+        supervisor::follow(sign_of_life(&ingest, &store), || serving_status(&ingest), stop.clone()),
         async {
             stop.cancelled().await;
+            ending = Some(supervisor::stopping());
             collectors_stop.cancel();
             collectors.join().await;
             collected.cancel();
@@ -200,13 +207,34 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         ingest.close();
     })
     .await?;
-    drop(claim);
+    drop((claim, ending));
     tracing::info!("stopped");
     served.0?;
     if let Some(served) = served.1 {
         served?;
     }
     Ok(())
+}
+
+/// Whether the store is alive: the write that is being applied comes to its end until then, a snapshot can be taken, and a read comes back.
+/// What it says counts for nothing here: a disk that refuses is told by `/healthz`, and a restart does not mend it. Blocks.
+fn sign_of_life(ingest: &Ingest, store: &Arc<dyn Store>) -> impl Fn(std::time::Instant) -> bool + Clone + Send + use<> {
+    let (reader, store) = (ingest.reader(), store.clone());
+    move |until| {
+        let rested = reader.between_writes(until).is_ok();
+        let _ = store.clone().view().and_then(|view| view.gaps(u64::MAX, 1));
+        rested
+    }
+}
+
+/// What the service manager shows of a historian that serves.
+fn serving_status(ingest: &Ingest) -> String {
+    let status = ingest.status();
+    match (status.stopped.as_str(), status.full.as_str()) {
+        ("", "") => "serving".to_owned(),
+        ("", full) => format!("serving; refuses writes until there is room: {full}"),
+        (stopped, _) => format!("serving; takes no writes until a restart: {stopped}"),
+    }
 }
 
 /// How long is waited for what still computes for requests that were cut. It has been told so, and ends within milliseconds.

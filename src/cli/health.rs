@@ -1,0 +1,36 @@
+//! `historian health`: whether a historian answers and takes writes, by its health service, which needs no token. For those who watch over a
+//! process and have nothing else to ask with, such as a container without a shell.
+
+use std::{io::Write, process::ExitCode, time::Duration};
+
+use anyhow::Context;
+use clap::Args;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use super::{
+    client::{self, ServerArgs},
+    output::OutputFile,
+};
+
+/// A process that does not answer within this hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Ends with 0 where the historian says `SERVING`.
+pub async fn run(args: HealthArgs) -> anyhow::Result<ExitCode> {
+    let asked = async {
+        let mut health = HealthClient::new(args.server.connect().await?);
+        health.check(HealthCheckRequest::default()).await.map_err(|status| client::refusal(&status))
+    };
+    let answer = tokio::time::timeout(PATIENCE, asked).await.context("the historian does not answer")??;
+    let status = ServingStatus::try_from(answer.into_inner().status).unwrap_or(ServingStatus::Unknown);
+    let mut output = OutputFile::stdout();
+    writeln!(output, "{}", status.as_str_name())?;
+    output.finish()?;
+    Ok(if status == ServingStatus::Serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
