@@ -8,7 +8,10 @@ use std::{
 use historian_tls::ClientIdentity;
 use tonic::{Extensions, Request, metadata::MetadataMap};
 
-use super::connection::{Peer, network};
+use super::{
+    call::CallRecord,
+    connection::{Peer, network},
+};
 use historian_access::Principal;
 
 /// The client of calls that come over no connection.
@@ -24,6 +27,8 @@ pub struct Caller {
     pub client: IpAddr,
     /// Of the certificate that was shown when the connection was made. What it may do is not decided by it yet.
     pub identity: Option<Arc<ClientIdentity>>,
+    /// What becomes known of the call is added here.
+    pub call: Arc<CallRecord>,
 }
 
 impl Caller {
@@ -39,7 +44,13 @@ impl Caller {
     }
 
     fn with(headers: MetadataMap, extensions: &Extensions) -> Caller {
-        Caller { principal: principal_of(extensions), headers, client: client_of(extensions), identity: identity_of(extensions) }
+        Caller {
+            principal: principal_of(extensions),
+            headers,
+            client: client_of(extensions),
+            identity: identity_of(extensions),
+            call: extensions.get::<Arc<CallRecord>>().cloned().unwrap_or_default(),
+        }
     }
 
     /// The same one, in a call without headers.

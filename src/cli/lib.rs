@@ -22,6 +22,7 @@ mod log;
 mod output;
 mod progress;
 mod query;
+mod reload;
 mod restore;
 mod sample_file;
 mod scrub;
@@ -77,6 +78,8 @@ enum RootCommand {
     Superseded(superseded::SupersededArgs),
     /// Shows what a running historian and its collectors are doing.
     Status(status::StatusArgs),
+    /// Has a running historian read its configuration again, and shows what that changed.
+    Reload(reload::ReloadArgs),
     /// Seals the heads of a running historian into chunks and compacts its store.
     Compact(compact::CompactArgs),
     /// Makes, lists and verifies backups of a running historian.
@@ -144,6 +147,7 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Replace(args) => correct::replace(args).await,
             RootCommand::Superseded(args) => superseded::run(args).await,
             RootCommand::Status(args) => status::run(args).await,
+            RootCommand::Reload(args) => reload::run(args).await,
             RootCommand::Compact(args) => compact::run(args).await,
             RootCommand::Backup(args) => backup::run(args).await,
             RootCommand::Restore(args) => restore::run(args).await,

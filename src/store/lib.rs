@@ -7,6 +7,7 @@ pub mod catalog;
 mod claim;
 mod disk;
 mod error;
+mod figures;
 mod files;
 #[doc(hidden)]
 pub mod fuzz;
@@ -28,6 +29,7 @@ pub use audit::AuditEntry;
 pub use catalog::{Catalog, CatalogError, CatalogView};
 pub use claim::Claim;
 pub use error::{StoreError, corrupt};
+pub use figures::StoreFigures;
 pub use files::StoppedStore;
 pub use gap::{Gap, GapReason};
 use historian_format::{

@@ -22,24 +22,23 @@ use super::{
     method::{self, MethodNeed},
     right::require,
 };
-use crate::{Metrics, caller::client_of, connection::RareLog, status};
+use crate::{call::CallRecord, caller::client_of, connection::RareLog, status};
 
 /// Puts [`Authenticated`] around all services of a port.
-pub fn authenticated<S>(access: Access, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> impl Layer<S, Service = Authenticated<S>> + Clone {
-    let refusals = Arc::new(Refusals { metrics, log: RareLog::default() });
+pub fn authenticated<S>(access: Access, clock: Arc<dyn Clock>) -> impl Layer<S, Service = Authenticated<S>> + Clone {
+    let refusals = Arc::new(Refusals::default());
     layer_fn(move |inner| Authenticated { inner, access: access.clone(), clock: clock.clone(), refusals: refusals.clone() })
 }
 
-/// Requests that were refused: all are counted, and some told in the log.
+/// Requests that were refused: some are told in the log. The layer around all calls counts them.
+#[derive(Default)]
 struct Refusals {
-    metrics: Arc<Metrics>,
     log: RareLog,
 }
 
 impl Refusals {
     fn add(&self, request: &http::Request<Body>, refused: &Status) {
         let path = request.uri().path();
-        self.metrics.refused(path, refused.code());
         let (method, client) = (status::shortened(path), client_of(request.extensions()));
         self.log.tell(|others| tracing::warn!(method, %client, others, "{}", status::in_words(refused)));
     }
@@ -87,6 +86,9 @@ where
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         match self.admit(&request) {
             Ok(principal) => {
+                if let Some(call) = request.extensions().get::<Arc<CallRecord>>() {
+                    call.comes_from(principal.name());
+                }
                 request.extensions_mut().insert(principal);
                 Either::Left(self.inner.call(request))
             }

@@ -67,6 +67,7 @@ const METHODS: [(&str, &[(&str, MethodNeed)]); 9] = [
             ("InspectTags", Has(Administer)),
             ("ListAuditEntries", Has(Audit)),
             ("ListGaps", Has(Read)),
+            ("Reload", Has(Administer)),
         ],
     ),
     (

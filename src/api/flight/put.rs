@@ -40,7 +40,7 @@ pub async fn start(api: Arc<Api>, caller: Caller, mut messages: Streaming<Flight
     access::require(&caller.principal, Right::Write)?;
     let reader = BatchReader { decoder: FlightDecoder::new(api.limits().decode_allowance()), options, principal: caller.principal };
     let messages = futures::stream::iter([Ok(first)]).chain(messages);
-    Ok(Box::pin(stream::start(api, caller.client, reader, messages, move |written| answer(written, form))))
+    Ok(Box::pin(stream::start(api, caller.client, caller.call, reader, messages, move |written| answer(written, form))))
 }
 
 fn command(first: &FlightData, api: &Api) -> Result<(Options, Form), Status> {

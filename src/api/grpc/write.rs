@@ -30,9 +30,11 @@ pub struct Writes(pub Arc<Api>);
 impl WriteService for Writes {
     async fn write_samples(&self, request: Request<WriteSamplesRequest>) -> Result<Response<WriteSamplesResponse>, Status> {
         let (caller, request) = Caller::take(request);
-        let services = self.0.services.clone();
+        let (services, call) = (self.0.services.clone(), caller.call.clone());
         let prepared = blocking(move || prepare(&services, caller.principal.scope(Right::Write), request)).await?;
-        prepared.write(self.0.services.clone()).await.map(response).map(Response::new)
+        let written = prepared.write(self.0.services.clone()).await?;
+        call.add_rows(written.acknowledgement.samples);
+        Ok(Response::new(response(written)))
     }
 
     type WriteSamplesStreamStream = Pin<Box<dyn Stream<Item = Result<WriteSamplesStreamResponse, Status>> + Send>>;
@@ -42,7 +44,8 @@ impl WriteService for Writes {
         request: Request<Streaming<WriteSamplesStreamRequest>>,
     ) -> Result<Response<Self::WriteSamplesStreamStream>, Status> {
         let (caller, messages) = Caller::take(request);
-        Ok(Response::new(Box::pin(stream::start(self.0.clone(), caller.client, StreamReader(caller.principal), messages, streamed))))
+        let (api, reader) = (self.0.clone(), StreamReader(caller.principal));
+        Ok(Response::new(Box::pin(stream::start(api, caller.client, caller.call, reader, messages, streamed))))
     }
 
     async fn delete_range(&self, request: Request<v1::DeleteRangeRequest>) -> Result<Response<v1::DeleteRangeResponse>, Status> {

@@ -72,6 +72,10 @@ impl Collector for OpcUaCollector {
         self.device.items.iter().map(|item| item.definition.clone()).collect()
     }
 
+    fn fingerprint(&self) -> u64 {
+        historian_collector::fingerprint::of(self)
+    }
+
     async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext) {
         Box::pin(supervise::run(&self.device, &ids, &context)).await;
     }
