@@ -21,7 +21,7 @@ use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 
 use historian_sql::SqlEngine;
 
-use crate::{call::CallRecord, kind};
+use crate::call::CallRecord;
 use connections::ConnectionFamilies;
 pub use connections::ConnectionMetrics;
 use principals::PrincipalFamilies;
@@ -110,8 +110,9 @@ impl Metrics {
         self.connections.of(port)
     }
 
-    /// Counts a call that has ended: bytes that were received and sent, and how long it took.
-    pub(crate) fn ended(&self, path: &str, code: tonic::Code, call: &CallRecord, bytes: (u64, u64), took: Duration) {
+    /// Counts a call that has ended: bytes that were received and sent, how long it took, and whether that depended on what was asked and not on
+    /// how long the client liked to listen.
+    pub(crate) fn ended(&self, path: &str, code: tonic::Code, call: &CallRecord, bytes: (u64, u64), (took, is_timed): (Duration, bool)) {
         let path = path.trim_start_matches('/');
         // Supervisors and tools ask these all the time.
         if ["grpc.health.", "grpc.reflection."].iter().any(|service| path.starts_with(service)) {
@@ -122,7 +123,7 @@ impl Metrics {
             self.principals.add(principal, call.rows(), bytes, call.computed());
         }
         let plans = PLANNING_METHODS.iter().any(|method| path.ends_with(method));
-        if let Some(kind) = call.kind().filter(|kind| !plans && *kind != kind::WITHOUT_END) {
+        if let Some(kind) = call.kind().filter(|_| is_timed && !plans) {
             self.queries.get_or_create(&[("kind", kind.to_owned())]).observe(took.as_secs_f64());
         }
     }

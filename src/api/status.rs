@@ -9,7 +9,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::{metrics::code_name, services::ReloadError};
+use super::{metrics::code_name, reload::ReloadError};
 use historian_model::{selection::InvalidSelection, sink::WriteError, tag::InvalidTagName, time::InvalidTime};
 use historian_query::{OutOfMemory, QueryError};
 use historian_sql::SqlError;

@@ -4,6 +4,7 @@
 
 mod audit;
 mod backup;
+mod bugreport;
 mod catalog;
 mod check;
 mod client;
@@ -11,6 +12,7 @@ mod compact;
 mod correct;
 pub mod demo;
 mod detector;
+mod doctor;
 mod error;
 mod export;
 #[doc(hidden)]
@@ -58,6 +60,10 @@ enum RootCommand {
     Demo(demo::DemoArgs),
     /// Checks a configuration: validates it, connects to each device and reads each tag once.
     Check(check::CheckArgs),
+    /// Looks whether this machine is ready: ports, certificates, clock, disk, limits, devices.
+    Doctor(doctor::DoctorCommand),
+    /// Writes what somebody needs who helps from afar into one file, without samples and secrets.
+    Bugreport(bugreport::BugreportArgs),
     /// Lists, imports and retypes tags of a running historian.
     #[command(subcommand)]
     Tag(tag::TagCommand),
@@ -138,6 +144,8 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Serve(args) => serve::run(args).await,
             RootCommand::Demo(args) => demo::run(args).await,
             RootCommand::Check(args) => check::run(args).await,
+            RootCommand::Doctor(command) => doctor::run(command).await,
+            RootCommand::Bugreport(args) => bugreport::run(args).await,
             RootCommand::Tag(command) => tag::run(command).await,
             RootCommand::Query(command) => query::run(command).await,
             RootCommand::Detectors(args) => detector::run(args).await,

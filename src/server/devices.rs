@@ -7,10 +7,16 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfiguredTag, collect};
+use super::collect;
 use historian_collector::{Collector, CollectorContext, DeviceStatus, Spool};
 use historian_ingest::Ingest;
 use historian_model::{Clock, Sample, Tag, TagId, TagName, Timestamp, ValueType, sink::SampleSink};
+
+/// A tag of the catalog and why it cannot be collected, where it cannot.
+pub struct ConfiguredTag {
+    pub tag: Arc<Tag>,
+    pub refused: Option<String>,
+}
 
 /// The devices that run, in the order of the configuration they came with.
 pub struct DeviceSet {
@@ -47,7 +53,7 @@ impl DeviceSet {
     ///
     /// # Errors
     /// When the last sample of a tag cannot be read; the device is not started then.
-    pub(super) fn start(&self, collector: &Arc<dyn Collector>, tags: &[ConfiguredTag]) -> anyhow::Result<()> {
+    pub fn start(&self, collector: &Arc<dyn Collector>, tags: &[ConfiguredTag]) -> anyhow::Result<()> {
         let last = last_samples(&self.ingest, tags)?;
         let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
         status.set_scene(self.clock.clone(), tags.iter().map(|one| (one.tag.id, one.tag.name().clone())).collect());

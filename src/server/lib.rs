@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     config::Configuration,
     descriptors::Descriptors,
-    devices::DeviceSet,
+    devices::{ConfiguredTag, DeviceSet},
     disk::DiskTrend,
     reload::{ReloadParts, ReloadSource, Reloader},
     silence::Silence,
@@ -284,12 +284,6 @@ struct OpenedServer {
     devices: Vec<Vec<TagDefinition>>,
     /// What is to be done about the time since the run before.
     silence: Silence,
-}
-
-/// A tag of the catalog and why it cannot be collected, where it cannot.
-struct ConfiguredTag {
-    tag: Arc<Tag>,
-    refused: Option<String>,
 }
 
 /// Opens store, catalog and ingest in a directory that nobody else uses, and looks back at the run before. What may refuse the start has its

@@ -23,9 +23,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConfiguredTag,
     config::{self, Configuration, difference},
-    devices::DeviceSet,
+    devices::{ConfiguredTag, DeviceSet},
     silence,
 };
 

@@ -141,6 +141,7 @@ impl CallEnding {
 impl Drop for CallEnding {
     fn drop(&mut self) {
         let code = self.code.unwrap_or(Code::Cancelled);
+        let is_endless = self.record.kind() == Some(kind::WITHOUT_END);
         let ended = EndedCall {
             code,
             kind: self.record.kind(),
@@ -148,9 +149,9 @@ impl Drop for CallEnding {
             bytes_received: self.received.load(Ordering::Relaxed),
             bytes_sent: self.sent,
             took: self.started.elapsed(),
-            is_stream: self.record.kind() == Some(kind::WITHOUT_END) || !self.parts.single.contains(self.path.trim_start_matches('/')),
+            is_stream: is_endless || !self.parts.single.contains(self.path.trim_start_matches('/')),
         };
-        self.parts.metrics.ended(&self.path, code, &self.record, (ended.bytes_received, ended.bytes_sent), ended.took);
+        self.parts.metrics.ended(&self.path, code, &self.record, (ended.bytes_received, ended.bytes_sent), (ended.took, !is_endless));
         let parts = self.parts.clone();
         mem::replace(&mut self.span, Span::none()).in_scope(|| parts.log.tell(&ended));
     }

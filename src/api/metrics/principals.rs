@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::Label;
+type PrincipalLabel = [(&'static str, String); 1];
 
 /// Principals that are told by name; those that come later are counted together.
 const PRINCIPALS_MAX: usize = 100;
@@ -18,11 +18,11 @@ const OTHERS: &str = "other";
 
 /// Counters by principal.
 pub(super) struct PrincipalFamilies {
-    requests: Family<Label, Counter>,
-    rows: Family<Label, Counter>,
-    received: Family<Label, Counter>,
-    sent: Family<Label, Counter>,
-    computed: Family<Label, Counter<f64, std::sync::atomic::AtomicU64>>,
+    requests: Family<PrincipalLabel, Counter>,
+    rows: Family<PrincipalLabel, Counter>,
+    received: Family<PrincipalLabel, Counter>,
+    sent: Family<PrincipalLabel, Counter>,
+    computed: Family<PrincipalLabel, Counter<f64, std::sync::atomic::AtomicU64>>,
     named: Mutex<BTreeSet<String>>,
 }
 
