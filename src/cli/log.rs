@@ -23,8 +23,8 @@ const LINES_MAX: usize = 8_192;
 /// Longest wait for what is left of the log when the program ends.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Libraries that would tell what is on the wire, and with it tokens; a filter that names them still has its way.
-const QUIET: &str = "h2=info,hyper=info,hyper_util=info,tower=info,tonic=info,rustls=info";
+/// Libraries that would tell what is on the wire, and with it tokens, or what is in a statement; a filter that names them still has its way.
+const QUIET: &str = "h2=info,hyper=info,hyper_util=info,tower=info,tonic=info,rustls=info,datafusion=info,sqlparser=info";
 
 static STANDARD_ERROR: OnceLock<LogQueue> = OnceLock::new();
 /// The lines about lost lines are JSON, too.

@@ -122,7 +122,10 @@ impl Reloader {
         match &outcome {
             Ok(report) => {
                 self.applied.fetch_add(1, Ordering::Relaxed);
-                tell(report);
+                if !report.not_applied.is_empty() {
+                    let keys = report.not_applied.join(",");
+                    tracing::warn!(keys, "these differ from what runs, and hold after the next start");
+                }
             }
             Err(error) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
@@ -174,6 +177,8 @@ impl Reloader {
             report.applied.push("retention".to_owned());
         }
         let (level, slow) = difference::log_keys(&current.log, &new.log);
+        // Before the level changes, which may be one that lets this through no more.
+        tell(&report, level.then_some(&new.log.level));
         if level {
             match (self.set_log_level)(&new.log.level) {
                 Ok(()) => {
@@ -325,8 +330,8 @@ fn definitions(configuration: &Configuration) -> impl Iterator<Item = TagDefinit
     configuration.collectors.iter().flat_map(|collector| collector.tags()).chain(configuration.written_tags.iter().cloned())
 }
 
-fn tell(report: &ReloadReport) {
-    let ReloadReport { devices_added, devices_removed, devices_changed, devices_unchanged, applied, not_applied, .. } = report;
+fn tell(report: &ReloadReport, log_level: Option<&String>) {
+    let ReloadReport { devices_added, devices_removed, devices_changed, devices_unchanged, applied, .. } = report;
     tracing::info!(
         devices_added = devices_added.join(","),
         devices_removed = devices_removed.join(","),
@@ -336,11 +341,9 @@ fn tell(report: &ReloadReport) {
         tags_changed = report.tags_changed,
         tags_removed = report.tags_removed,
         applied = applied.join(","),
+        log_level,
         "the configuration was read again and applied"
     );
-    if !not_applied.is_empty() {
-        tracing::warn!(keys = not_applied.join(","), "these differ from what runs, and hold after the next start");
-    }
 }
 
 /// Reads the configuration again whenever somebody asks for it by a signal, until `stop`.

@@ -75,7 +75,7 @@ where
         let record = Arc::new(CallRecord::new(id::of(request.headers())));
         let path = request.uri().path().to_owned();
         let client = client_of(request.extensions());
-        let span = tracing::info_span!(
+        let span = tracing::error_span!(
             "call",
             request_id = record.id,
             method = status::shortened(path.trim_start_matches('/')),

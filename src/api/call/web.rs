@@ -14,7 +14,7 @@ const PATHS: [&str; 4] = ["/metrics", "/livez", "/readyz", "/healthz"];
 pub async fn called_web(request: Request, next: Next) -> Response {
     let (request_id, started) = (id::of(request.headers()), Instant::now());
     let path = PATHS.into_iter().find(|path| *path == request.uri().path()).unwrap_or("other");
-    let span = tracing::info_span!("call", request_id, method = path);
+    let span = tracing::error_span!("call", request_id, method = path);
     let mut response = next.run(request).instrument(span.clone()).await;
     id::put(response.headers_mut(), &request_id);
     let (status, duration_ms) = (response.status(), (started.elapsed().as_secs_f64() * 1e6).round() / 1e3);
