@@ -172,9 +172,9 @@ fn without_words(text: &str) -> String {
             {
                 let is_around = |letter: char| letter.is_whitespace() || "=:\"'".contains(letter);
                 let begin = line[at..].find(|letter: char| !is_around(letter)).map_or(line.len(), |begin| at + begin);
-                let end = line[begin..]
-                    .find(|letter: char| letter.is_whitespace() || "\"',;}".contains(letter))
-                    .map_or(line.len(), |end| begin + end);
+                let quote = line[..begin].chars().next_back().filter(|letter| "\"'".contains(*letter) && begin > at);
+                let ends = |letter: char| quote.map_or(letter.is_whitespace() || "\"',;}".contains(letter), |quote| letter == quote);
+                let end = line[begin..].find(ends).map_or(line.len(), |end| begin + end);
                 // `password file`, and what is nothing but the word.
                 let announced = before != "password" || line[at..begin].contains(['=', ':']);
                 if announced && end > begin && line[begin..end] != *REDACTED {
@@ -200,7 +200,7 @@ mod tests {
             ("token hst_4fA9x8 is not valid", "token [redacted] is not valid"),
             ("Authorization: Bearer abc.def-1\nok", "Authorization: [redacted] [redacted]\nok"),
             ("{\"password\": \"geheim\", \"a\": 1}", "{\"password\": \"[redacted]\", \"a\": 1}"),
-            ("password = \"a b\"", "password = \"[redacted] b\""),
+            ("password = \"a b\"", "password = \"[redacted]\""),
             ("the password file is not there", "the password file is not there"),
             ("a\n-----BEGIN EC PRIVATE KEY-----\nabc\n-----END EC PRIVATE KEY-----\nb", "a\n[redacted]\nb"),
             (

@@ -143,7 +143,7 @@ fn a_report_has_what_helps_and_no_secret_no_sample_and_no_value() {
     let token = site.token();
     fs::write(site.path("password.txt"), "CANARY-passwordfile\n").unwrap();
     let text = "# CANARY-comment\n[log]\nlevel = \"info\"\n[[opcua]]\nname = \"o\"\nendpoint = \"opc.tcp://127.0.0.1:1\"\nuser = \"plant\"\n\
-                password_file = \"password.txt\"\nsecurity = \"none\"\n[[opcua.tag]]\nname = \"line/speed\"\naddress = \"ns=2;s=Speed\"\n";
+                password_file = \"password.txt\"\nsecurity_policy = \"None\"\nsecurity_mode = \"None\"\n[[opcua.tag]]\nname = \"line/speed\"\naddress = \"ns=2;s=Speed\"\n";
     site.configure(text);
     let historian = site.start("info");
     let with_token = |arguments: &[&str]| {
@@ -152,7 +152,7 @@ fn a_report_has_what_helps_and_no_secret_no_sample_and_no_value() {
         assert!(output.status.success(), "{arguments:?}: {}", crate::support::historian::text(&output.stderr));
     };
     let csv = site.path("lab.csv");
-    fs::write(&csv, "tag,timestamp,value\nlab/note,2026-01-01T00:00:00Z,CANARY-value\n").unwrap();
+    fs::write(&csv, "tag,timestamp,value\nlab/ph,2026-01-01T00:00:00Z,7654321.25\n").unwrap();
     with_token(&["import", &csv.display().to_string(), "--create-tags", "--server", &historian.url()]);
     let log = site.path("historian.log");
     let key = "-----BEGIN PRIVATE KEY-----\nCANARYkey\n-----END PRIVATE KEY-----";
@@ -172,8 +172,8 @@ fn a_report_has_what_helps_and_no_secret_no_sample_and_no_value() {
     for helps in [
         "line/speed",
         "opc.tcp://127.0.0.1:1",
-        "historian_samples_written_total 1",
-        "samples_written: 1",
+        "historian_samples_written_total ",
+        "samples_written: ",
         "a line that helps",
         "\"check\":\"clock\"",
     ] {
@@ -181,7 +181,7 @@ fn a_report_has_what_helps_and_no_secret_no_sample_and_no_value() {
     }
     let mut raw = Vec::new();
     fs::File::open(&file).unwrap().read_to_end(&mut raw).unwrap();
-    for secret in ["CANARY", &token, &token[4..]] {
+    for secret in ["CANARY", "7654321", &token, &token[4..]] {
         assert!(!all.contains(secret), "{secret}: {}", all.lines().find(|line| line.contains(secret)).unwrap());
         assert!(!raw.windows(secret.len()).any(|window| window == secret.as_bytes()));
     }

@@ -19,8 +19,7 @@ use historian::{
     store::{Store, StoreError, StoreLayer},
 };
 use historian_proto::v1::{
-    DoubleColumn, TagSamples, Values, WriteRequest, WriteSamplesRequest, WriteSamplesStreamRequest, values::Column,
-    write_service_client::WriteServiceClient,
+    DoubleColumn, TagSamples, Values, WriteRequest, WriteSamplesRequest, values::Column, write_service_client::WriteServiceClient,
 };
 use historian_test_support::http;
 use serde_json::{Value as Json, json};
@@ -77,12 +76,16 @@ struct Running {
 
 impl Running {
     fn start(text: &str) -> Running {
+        Running::start_with(text, Fate::default())
+    }
+
+    fn start_with(text: &str, fate: Fate) -> Running {
         let directory = tempfile::tempdir().unwrap();
         let [listen, http] = free_addresses();
         let overrides =
             Overrides { listen: Some(listen), http: Some(http), data_dir: Some(directory.path().join("data")), ..Overrides::default() };
         let configuration = config::parse("f.toml", text, directory.path(), &overrides).unwrap();
-        let (fate, stop) = (Fate::default(), CancellationToken::new());
+        let stop = CancellationToken::new();
         let world = {
             let fate = fate.clone();
             World { store: Box::new(move |inner| Arc::new(Fated { inner, fate })), ..World::default() }
@@ -90,7 +93,7 @@ impl Running {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let server = runtime.spawn(server::run_in(world, configuration, stop.clone()));
         let running = Running { runtime, listen, http, fate, stop, server, _directory: directory };
-        running.until("/readyz", 200);
+        running.until("/healthz", 200);
         running
     }
 
@@ -187,30 +190,30 @@ fn after_the_journal_failed_it_is_alive_and_neither_ready_nor_well() {
 
 #[test]
 fn while_it_stops_new_connections_hear_so_until_it_has_stopped() {
-    let running = Running::start("[limits]\nshutdown_grace_s = 3\n");
-    // A stream that its client does not end holds the stop up.
-    let (sender, mut messages) = tokio::sync::mpsc::channel(1);
-    let _held = running.runtime.block_on(async {
-        let mut client = WriteServiceClient::connect(format!("http://{}", running.listen)).await.unwrap();
-        let message = WriteSamplesStreamRequest { options: Some(OPTIONS), samples: vec![samples()] };
-        sender.send(message).await.unwrap();
-        let stream = futures::stream::poll_fn(move |context| messages.poll_recv(context));
-        let mut answers = client.write_samples_stream(stream).await.unwrap().into_inner();
-        answers.message().await.unwrap().unwrap();
-        (client, answers)
-    });
+    // A device that does not answer, and a disk that is full: what was collected waits for room during the stop, for some seconds.
+    let device = "[[modbus]]\nname = \"d\"\nendpoint = \"127.0.0.1:1\"\n[[modbus.tag]]\nname = \"t\"\naddress = \"holding:1\"\n";
+    let fate = Fate::default();
+    fate.full.store(true, Ordering::SeqCst);
+    let running = Running::start_with(device, fate);
+    let until = Instant::now() + PATIENCE;
+    while !running.get("/metrics").1.lines().any(|line| line.starts_with("historian_device_spool_samples{") && !line.ends_with(" 0")) {
+        assert!(Instant::now() < until, "{}", running.get("/metrics").1);
+        std::thread::sleep(Duration::from_millis(20));
+    }
     // A connection on which somebody is in the middle of a request.
     let mut slow = TcpStream::connect(running.http).unwrap();
     slow.write_all(b"GET /livez HTTP/1.1\r\n").unwrap();
     running.stop.cancel();
-    assert_eq!(running.until("/readyz", 503), "stopping\n");
-    assert_eq!(running.get("/healthz"), (503, "not accepting writes: stopping\n".to_owned()));
-    assert_eq!(running.get("/livez"), (200, "ok\n".to_owned()));
+    for _ in 0..20 {
+        assert_eq!(running.get("/readyz"), (503, "stopping\n".to_owned()));
+        assert_eq!(running.get("/healthz"), (503, "not accepting writes: stopping\n".to_owned()));
+        assert_eq!(running.get("/livez"), (200, "ok\n".to_owned()));
+        std::thread::sleep(Duration::from_millis(50));
+    }
     slow.write_all(b"Host: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     slow.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.to_ascii_lowercase().contains("x-request-id: "), "{answer}");
-    drop(sender);
     let http = running.http;
     running.end();
     assert!(TcpStream::connect(http).is_err(), "it has stopped");
