@@ -8,7 +8,10 @@ use std::{
 use historian_tls::ClientIdentity;
 use tonic::{Extensions, Request, metadata::MetadataMap};
 
-use super::connection::{Peer, network};
+use super::{
+    call::CallRecord,
+    connection::{Peer, network},
+};
 use historian_access::Principal;
 use historian_model::sink::Actor;
 
@@ -27,6 +30,8 @@ pub struct Caller {
     pub address: Option<IpAddr>,
     /// Of the certificate that was shown when the connection was made. What it may do is not decided by it yet.
     pub identity: Option<Arc<ClientIdentity>>,
+    /// What becomes known of the call is added here.
+    pub call: Arc<CallRecord>,
 }
 
 impl Caller {
@@ -42,8 +47,14 @@ impl Caller {
     }
 
     fn with(headers: MetadataMap, extensions: &Extensions) -> Caller {
-        let address = address_of(extensions);
-        Caller { principal: principal_of(extensions), headers, client: client_of(extensions), address, identity: identity_of(extensions) }
+        Caller {
+            principal: principal_of(extensions),
+            headers,
+            client: client_of(extensions),
+            address: address_of(extensions),
+            identity: identity_of(extensions),
+            call: extensions.get::<Arc<CallRecord>>().cloned().unwrap_or_default(),
+        }
     }
 
     /// As the audit log names it.

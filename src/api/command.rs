@@ -65,6 +65,14 @@ impl Command {
         }
     }
 
+    /// What is asked for, as calls are told and counted.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Command::Query(asked) => asked.kind(),
+            Command::Write(_) => kind::WRITE,
+        }
+    }
+
     /// The request, if it is this one.
     pub fn request<M: 'static>(&self) -> Option<&M> {
         match self {

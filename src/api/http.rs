@@ -13,9 +13,10 @@ use axum::{
     Extension, Router,
     extract::State,
     http::{
-        HeaderMap, StatusCode,
+        HeaderMap, StatusCode, Uri,
         header::{CONTENT_TYPE, WWW_AUTHENTICATE},
     },
+    middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -34,8 +35,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, transport::server::Connected as _};
 
 use super::{
-    ApiLimits, Metrics, Services,
+    ApiLimits, Metrics, MetricsFormat, Services,
     access::require,
+    blocking,
+    call::called_web,
     connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Peer, Port, PortListener, PortStream, WatchedConnection},
 };
 use historian_access::{Principal, Right};
@@ -59,7 +62,7 @@ const CONNECTIONS_MAX: (usize, usize) = (4, 64);
 #[derive(Clone)]
 struct HealthState {
     starting: Arc<Starting>,
-    shutdown: CancellationToken,
+    stopping: CancellationToken,
 }
 
 impl HealthState {
@@ -69,10 +72,17 @@ impl HealthState {
     }
 }
 
+/// When the port tells of a stop, and when it ends itself: a stop takes a while, and whoever watches is told so.
+pub struct HttpEnd {
+    pub stopping: CancellationToken,
+    pub end: CancellationToken,
+}
+
 /// Serves HTTP on a bound listener until `shutdown`; open requests may end within the grace of the limits.
 pub async fn serve_http(listener: impl Into<PortListener>, services: Services, shutdown: CancellationToken) {
     let (limits, metrics) = (services.limits.clone(), services.metrics.clone());
-    serve_http_from_the_start(listener.into(), Arc::new(Starting(OnceLock::from(services))), &limits, &metrics, shutdown).await;
+    let end = HttpEnd { stopping: shutdown.clone(), end: shutdown };
+    serve_http_from_the_start(listener.into(), Arc::new(Starting(OnceLock::from(services))), &limits, &metrics, end).await;
 }
 
 /// As [`serve_http`], before there is anything to tell of.
@@ -81,14 +91,15 @@ pub async fn serve_http_from_the_start(
     starting: Arc<Starting>,
     limits: &ApiLimits,
     metrics: &Metrics,
-    shutdown: CancellationToken,
+    HttpEnd { stopping, end: shutdown }: HttpEnd,
 ) {
     let routes = Router::new()
         .route("/metrics", get(metrics_text))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
-        .with_state(HealthState { starting, shutdown: shutdown.clone() });
+        .with_state(HealthState { starting, stopping })
+        .layer(middleware::from_fn(called_web));
     let routes = TowerToHyperService::new(routes);
     let connections_max = (limits.connections_max / 8).clamp(CONNECTIONS_MAX.0, CONNECTIONS_MAX.1);
     let gate = ConnectionGate::new(Port::Http, connections_max, connections_max, metrics);
@@ -144,31 +155,69 @@ async fn metrics_text(State(told): State<HealthState>, Extension(peer): Extensio
         let code = if refused.code() == Code::Unauthenticated { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
         return (code, [(WWW_AUTHENTICATE, "Bearer realm=\"historian\"")], format!("{}\n", refused.message())).into_response();
     }
-    match services.metrics.render(services) {
-        Ok(text) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    let (services, format) = (services.clone(), MetricsFormat::asked(&headers));
+    // The disk and the database are asked.
+    let text = blocking(move || services.metrics.render(&services, format).map_err(|error| tonic::Status::internal(error.to_string())));
+    match text.await {
+        Ok(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{}\n", error.message())).into_response(),
     }
 }
 
-/// Whether requests are answered.
-async fn ready(State(told): State<HealthState>) -> Response {
-    match told.services() {
-        Some(_) if told.shutdown.is_cancelled() => unavailable("stopping"),
-        Some(_) => "ok\n".into_response(),
-        None => unavailable(STARTING),
-    }
+/// One thing that must hold, and why it does not.
+struct HealthCheck {
+    name: &'static str,
+    failed: Option<String>,
 }
 
-/// Whether writes are taken.
-async fn health(State(told): State<HealthState>) -> Response {
-    let Some(services) = told.services() else { return unavailable(&format!("not accepting writes: {STARTING}")) };
+/// What holds of a historian now, in the order in which it is told.
+async fn checks(told: &HealthState) -> Vec<HealthCheck> {
+    let Some(services) = told.services() else { return vec![HealthCheck { name: "started", failed: Some(STARTING.to_owned()) }] };
     let status = services.admin.status();
-    if status.accepting_writes {
-        "ok\n".into_response()
-    } else {
-        let reason = if status.stopped_reason.is_empty() { "the store no longer takes writes" } else { &status.stopped_reason };
-        unavailable(&format!("not accepting writes: {reason}"))
+    let stopped = match (status.accepting_writes, status.stopped_reason) {
+        (true, _) => None,
+        (false, reason) if reason.is_empty() => Some("the store no longer takes writes".to_owned()),
+        (false, reason) => Some(reason),
+    };
+    let admin = services.admin.clone();
+    // Asked of the disk itself: what the last write met may be long ago.
+    let room = blocking(move || Ok(admin.room())).await.unwrap_or_else(|error| Err(error.message().to_owned()));
+    vec![
+        HealthCheck { name: "started", failed: None },
+        HealthCheck { name: "running", failed: told.stopping.is_cancelled().then(|| "stopping".to_owned()) },
+        HealthCheck { name: "journal", failed: stopped },
+        HealthCheck { name: "room", failed: room.err() },
+    ]
+}
+
+/// Whether requests are answered and writes are taken now.
+async fn ready(State(told): State<HealthState>, uri: Uri) -> Response {
+    let checks = checks(&told).await;
+    answer(&checks, &uri, |check| match check.name {
+        "journal" => Some("not accepting writes: "),
+        "room" => Some("not accepting writes, no room: "),
+        _ => Some(""),
+    })
+}
+
+/// Whether writes are taken, or will be without anybody's help: a full disk ends by itself.
+async fn health(State(told): State<HealthState>, uri: Uri) -> Response {
+    let checks = checks(&told).await;
+    answer(&checks, &uri, |check| (check.name != "room").then_some("not accepting writes: "))
+}
+
+/// 200 where nothing that counts has failed. `counts` says what stands before a reason, of those that do.
+fn answer(checks: &[HealthCheck], uri: &Uri, counts: impl Fn(&HealthCheck) -> Option<&'static str>) -> Response {
+    let mut failures = checks.iter().filter_map(|check| Some(format!("{}{}", counts(check)?, check.failed.as_ref()?)));
+    let failure = failures.next();
+    let code = if failure.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let verbose = uri.query().is_some_and(|query| query.split('&').any(|part| part == "verbose" || part == "verbose=true"));
+    if !verbose {
+        return (code, format!("{}\n", failure.as_deref().unwrap_or("ok"))).into_response();
     }
+    let one = |check: &HealthCheck| serde_json::json!({ "name": check.name, "ok": check.failed.is_none(), "reason": check.failed });
+    let all = serde_json::json!({ "ok": failure.is_none(), "reason": failure, "checks": checks.iter().map(one).collect::<Vec<_>>() });
+    (code, [(CONTENT_TYPE, "application/json")], format!("{all}\n")).into_response()
 }
 
 fn unavailable(reason: &str) -> Response {

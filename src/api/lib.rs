@@ -9,6 +9,7 @@ mod access;
 mod allowance;
 mod answer;
 mod audit;
+mod call;
 mod caller;
 pub mod command;
 mod connection;
@@ -27,6 +28,7 @@ mod message;
 pub mod metrics;
 mod page_token;
 mod places;
+mod reload;
 mod request;
 pub mod resolve;
 pub mod sample;
@@ -50,16 +52,19 @@ pub use access::Access;
 use access::authenticated;
 pub use allowance::DecodeAllowance;
 pub use audit::AuditTrail;
+use call::called;
+pub use call::{CallLog, CallRecord};
 pub use caller::Caller;
 pub use connection::PortListener;
 use connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, timed_requests};
 pub use error::ServeError;
-pub use http::{Starting, serve_http, serve_http_from_the_start};
+pub use http::{HttpEnd, Starting, serve_http, serve_http_from_the_start};
 pub use limits::ApiLimits;
 pub use memory::{ClientMemory, MEMORY_BYTES_MIN};
 use message::CheckedService;
-pub use metrics::Metrics;
-pub use services::{Admin, AdminStatus, Services};
+pub use metrics::{Metrics, MetricsFormat};
+pub use reload::{ReloadCounts, ReloadError, ReloadReport};
+pub use services::{Admin, AdminStatus, DiskStatus, ProcessStatus, Services};
 pub use shared::Api;
 use stream::blocking;
 pub use work::WorkThreads;
@@ -76,7 +81,8 @@ pub async fn serve(listener: impl Into<PortListener>, services: Services, shutdo
     let metrics = services.metrics.clone();
     let admin = services.admin.clone();
     let memory = services.memory.clone();
-    let (access, clock, audit) = (services.access.clone(), services.clock.clone(), services.audit.clone());
+    let (access, clock, audit, calls) =
+        (services.access.clone(), services.clock.clone(), services.audit.clone(), services.calls.clone());
     let api = Api::new(services, shutdown.clone());
     let cut = api.cut.clone();
 
@@ -103,20 +109,18 @@ pub async fn serve(listener: impl Into<PortListener>, services: Services, shutdo
     }
     macro_rules! service {
         ($server:expr) => {
-            metrics::CountedService::new(
-                metrics.clone(),
-                checked!(
-                    $server
-                        .max_decoding_message_size(message_max)
-                        .accept_compressed(CompressionEncoding::Gzip)
-                        .send_compressed(CompressionEncoding::Gzip)
-                ),
+            checked!(
+                $server
+                    .max_decoding_message_size(message_max)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .send_compressed(CompressionEncoding::Gzip)
             )
         };
     }
     let router = Server::builder()
+        .layer(called(metrics.clone(), calls))
         .layer(timed_requests(limits.first_request_timeout, limits.write_stream_idle_timeout))
-        .layer(authenticated(access, clock, metrics.clone(), audit))
+        .layer(authenticated(access, clock, audit))
         // A dead peer is noticed within a minute, so that its streams and their buffers go.
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))

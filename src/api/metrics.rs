@@ -1,21 +1,13 @@
-//! What the operator watches: requests by method and code with their latency, and on each scrape the state of ingest and collectors.
-//!
-//! [`CountedService`] wraps a service of the gRPC port and reads the status that goes over the wire, so no method has to remember to count itself.
+//! What the operator watches: requests by method and code with their latency, queries by kind, use by principal, and on each scrape the state of
+//! ingest and collectors. The layer around all calls ([`crate::call`]) counts them, so no method has to remember to.
 
+mod classic;
 mod connections;
+mod principals;
 mod scrape;
 
-use std::{
-    collections::BTreeSet,
-    convert::Infallible,
-    fmt,
-    pin::Pin,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll, ready},
-    time::Instant,
-};
+use std::{collections::BTreeSet, fmt, sync::OnceLock, time::Duration};
 
-use http_body::Frame;
 use prometheus_client::{
     metrics::{
         counter::Counter,
@@ -26,17 +18,14 @@ use prometheus_client::{
 };
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto};
-use tonic::{
-    Status,
-    body::Body,
-    codegen::{Bytes, Service, http},
-    server::NamedService,
-};
 
 use historian_sql::SqlEngine;
 
+use crate::call::CallRecord;
 use connections::ConnectionFamilies;
 pub use connections::ConnectionMetrics;
+use principals::PrincipalFamilies;
+pub use scrape::MetricsFormat;
 
 /// Full names of the services of the gRPC port, for health and as label values.
 pub const SERVICES: [&str; 7] = [
@@ -52,6 +41,9 @@ const FLIGHT: &str = "arrow.flight.protocol.FlightService";
 const FLIGHT_METHODS: [&str; 10] =
     ["Handshake", "ListFlights", "GetFlightInfo", "PollFlightInfo", "GetSchema", "DoGet", "DoPut", "DoExchange", "DoAction", "ListActions"];
 
+/// Methods that tell of a query and do not run it.
+const PLANNING_METHODS: [&str; 3] = ["/GetFlightInfo", "/GetSchema", "/PollFlightInfo"];
+
 /// Those to which clients send a stream.
 const FLIGHT_STREAMS: [&str; 3] = ["Handshake", "DoPut", "DoExchange"];
 
@@ -63,6 +55,8 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<Labels, Counter>,
     seconds: Family<Label, Histogram, fn() -> Histogram>,
+    queries: Family<Label, Histogram, fn() -> Histogram>,
+    principals: PrincipalFamilies,
     connections: ConnectionFamilies,
     /// Methods that exist. Any other path is counted as `other`: a client must not be able to make label values.
     methods: BTreeSet<String>,
@@ -94,8 +88,15 @@ impl Metrics {
             "Seconds from the start of a request to the end of its answer; for streams their whole life",
             seconds.clone(),
         );
+        let queries = Family::<Label, Histogram, fn() -> Histogram>::new_with_constructor(buckets);
+        registry.register(
+            "query_duration_seconds",
+            "Seconds from the start of a query or write to the end of its answer, by kind, at every door; without subscriptions",
+            queries.clone(),
+        );
+        let principals = PrincipalFamilies::register(&mut registry);
         let connections = ConnectionFamilies::register(&mut registry);
-        Metrics { registry, requests, seconds, connections, methods: known_methods(), sql: OnceLock::new() }
+        Metrics { registry, requests, seconds, queries, principals, connections, methods: known_methods(), sql: OnceLock::new() }
     }
 
     /// From now on the statements of this engine are told.
@@ -109,16 +110,28 @@ impl Metrics {
         self.connections.of(port)
     }
 
-    /// Counts a request that came no further than the layer in front of the services.
-    pub fn refused(&self, path: &str, code: tonic::Code) {
-        self.count(path, code_name(code), Instant::now());
+    /// Counts a call that has ended: bytes that were received and sent, how long it took, and whether that depended on what was asked and not on
+    /// how long the client liked to listen.
+    pub(crate) fn ended(&self, path: &str, code: tonic::Code, call: &CallRecord, bytes: (u64, u64), (took, is_timed): (Duration, bool)) {
+        let path = path.trim_start_matches('/');
+        // Supervisors and tools ask these all the time.
+        if ["grpc.health.", "grpc.reflection."].iter().any(|service| path.starts_with(service)) {
+            return;
+        }
+        self.count(path, code_name(code), took);
+        if let Some(principal) = call.principal() {
+            self.principals.add(principal, call.rows(), bytes, call.computed());
+        }
+        let plans = PLANNING_METHODS.iter().any(|method| path.ends_with(method));
+        if let Some(kind) = call.kind().filter(|_| is_timed && !plans) {
+            self.queries.get_or_create(&[("kind", kind.to_owned())]).observe(took.as_secs_f64());
+        }
     }
 
-    fn count(&self, path: &str, code: &str, started: Instant) {
-        let path = path.trim_start_matches('/');
+    fn count(&self, path: &str, code: &str, took: Duration) {
         let method = self.methods.get(path).map_or("other", String::as_str);
         self.requests.get_or_create(&[("method", method.to_owned()), ("code", code.to_owned())]).inc();
-        self.seconds.get_or_create(&[("method", method.to_owned())]).observe(started.elapsed().as_secs_f64());
+        self.seconds.get_or_create(&[("method", method.to_owned())]).observe(took.as_secs_f64());
     }
 }
 
@@ -149,103 +162,6 @@ fn methods_of_ours(wanted: impl Fn(&MethodDescriptorProto) -> bool) -> impl Iter
         }
     }
     methods.into_iter()
-}
-
-/// A gRPC service whose requests are counted.
-#[derive(Clone)]
-pub struct CountedService<S> {
-    metrics: Arc<Metrics>,
-    inner: S,
-}
-
-impl<S> CountedService<S> {
-    pub fn new(metrics: Arc<Metrics>, inner: S) -> CountedService<S> {
-        CountedService { metrics, inner }
-    }
-}
-
-impl<S: NamedService> NamedService for CountedService<S> {
-    const NAME: &'static str = S::NAME;
-}
-
-impl<S> Service<http::Request<Body>> for CountedService<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        // Every client says that it takes compressed answers. Those who compress what they send want them.
-        if request.headers().get("grpc-encoding").is_none_or(|encoding| encoding == "identity") {
-            request.headers_mut().remove("grpc-accept-encoding");
-        }
-        let mut ending =
-            Ending { metrics: self.metrics.clone(), path: request.uri().path().to_owned(), started: Instant::now(), code: None };
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let response = answer.await?;
-            ending.see(response.headers());
-            Ok(response.map(|body| Body::new(CountedBody { inner: body, ending })))
-        })
-    }
-}
-
-/// Counts a request once, when its answer has ended or was abandoned.
-struct Ending {
-    metrics: Arc<Metrics>,
-    path: String,
-    started: Instant,
-    code: Option<&'static str>,
-}
-
-impl Ending {
-    fn see(&mut self, headers: &http::HeaderMap) {
-        if let Some(status) = Status::from_header_map(headers) {
-            self.code = Some(code_name(status.code()));
-        }
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        // Without a status on the wire the client went away first.
-        self.metrics.count(&self.path, self.code.unwrap_or("CANCELLED"), self.started);
-    }
-}
-
-struct CountedBody {
-    inner: Body,
-    ending: Ending,
-}
-
-impl http_body::Body for CountedBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        if let Some(Ok(frame)) = &frame
-            && let Some(trailers) = frame.trailers_ref()
-        {
-            self.ending.see(trailers);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.inner.size_hint()
-    }
 }
 
 /// Name of a code as gRPC writes it.
@@ -281,9 +197,9 @@ mod tests {
     #[test]
     fn only_methods_that_exist_become_label_values() {
         let metrics = Metrics::new();
-        metrics.count("/historian.v1.QueryService/Range", "OK", Instant::now());
-        metrics.count("/arrow.flight.protocol.FlightService/DoGet", "OK", Instant::now());
-        metrics.count("/historian.v1.QueryService/Rnge", "UNIMPLEMENTED", Instant::now());
+        metrics.count("historian.v1.QueryService/Range", "OK", Duration::ZERO);
+        metrics.count("arrow.flight.protocol.FlightService/DoGet", "OK", Duration::ZERO);
+        metrics.count("historian.v1.QueryService/Rnge", "UNIMPLEMENTED", Duration::ZERO);
         let mut text = String::new();
         encode(&mut text, &metrics.registry).unwrap();
         assert!(text.contains(r#"historian_requests_total{method="historian.v1.QueryService/Range",code="OK"} 1"#), "{text}");

@@ -1,8 +1,19 @@
 //! What the interface serves from: the parts of the historian that it asks, as the process put them together.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::{access::Access, audit::AuditTrail, limits::ApiLimits, memory::ClientMemory, metrics::Metrics, work::WorkThreads};
+use futures::future::BoxFuture;
+
+use super::{
+    access::Access,
+    audit::AuditTrail,
+    call::CallLog,
+    limits::ApiLimits,
+    memory::ClientMemory,
+    metrics::Metrics,
+    reload::{ReloadCounts, ReloadError, ReloadReport},
+    work::WorkThreads,
+};
 use historian_collector::DeviceStatus;
 use historian_model::{
     Clock, RetentionGroup, Tag, Timestamp,
@@ -37,6 +48,8 @@ pub struct Services {
     pub work: WorkThreads,
     /// Counts what the gRPC port serves; the HTTP port shows it.
     pub metrics: Arc<Metrics>,
+    /// What the log tells of calls.
+    pub calls: CallLog,
 }
 
 /// Running the service: what [`AdminService`](historian_proto::v1::admin_service_server::AdminService), `/healthz` and `/metrics` ask.
@@ -66,10 +79,67 @@ pub trait Admin: Send + Sync + 'static {
         None
     }
 
+    /// Figures of disk and database; `None` where there are none. Blocks for microseconds.
+    fn disk(&self) -> Option<DiskStatus> {
+        None
+    }
+
+    /// What the process takes of the machine; `None` where the system does not tell.
+    fn process(&self) -> Option<ProcessStatus> {
+        None
+    }
+
+    /// Whether a write would find room now. Blocks for microseconds.
+    ///
+    /// # Errors
+    /// Why it would not.
+    fn room(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Reads the configuration again, and applies what can be applied while the historian runs. One at a time.
+    fn reload(&self) -> BoxFuture<'static, Result<ReloadReport, ReloadError>> {
+        Box::pin(async { Err(ReloadError::NotReloadable) })
+    }
+
+    /// How often that was done.
+    fn reloads(&self) -> ReloadCounts {
+        ReloadCounts::default()
+    }
+
     /// Which samples go when they are old.
     fn retention(&self) -> Vec<RetentionGroup> {
         Vec::new()
     }
+}
+
+/// Figures of disk and database at one moment, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DiskStatus {
+    pub free: u64,
+    pub size: u64,
+    /// Below so many free bytes writes are refused.
+    pub reserve: u64,
+    /// Tables of the database.
+    pub tables: u64,
+    pub cache_used: u64,
+    pub cache_max: u64,
+    /// What the database has yet to merge, by its own estimate.
+    pub compaction_pending: u64,
+    /// When writes will be refused for want of room, as the last hours went; `None` while that is not known, or the room does not shrink.
+    pub full_in: Option<Duration>,
+}
+
+/// What the process takes of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProcessStatus {
+    /// User and system time.
+    pub cpu: Duration,
+    pub resident_bytes: u64,
+    pub virtual_bytes: u64,
+    pub open_files: u64,
+    pub open_files_max: u64,
+    pub threads: u64,
 }
 
 /// State of ingest at one moment.
@@ -82,6 +152,10 @@ pub struct AdminStatus {
     pub samples_written: u64,
     /// Samples in heads, not yet sealed.
     pub head_samples: u64,
+    /// What the journal holds, about; how often it was made durable, and how long that took together.
+    pub journal_bytes: u64,
+    pub journal_syncs: u64,
+    pub journal_sync_time: Duration,
     /// Chunks made of heads.
     pub chunks_sealed: u64,
     /// Chunks that background work merged into larger ones, and those that it made of others.

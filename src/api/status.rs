@@ -9,7 +9,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::metrics::code_name;
+use super::{metrics::code_name, reload::ReloadError};
 use historian_model::{selection::InvalidSelection, sink::WriteError, tag::InvalidTagName, time::InvalidTime};
 use historian_query::{OutOfMemory, QueryError};
 use historian_sql::SqlError;
@@ -27,12 +27,20 @@ fn status(code: Code, reason: &str, message: &str, mut details: ErrorDetails) ->
     Status::with_error_details(code, shortened(message), details)
 }
 
+/// Problems of a configuration that are told one by one, and the bytes of each: all of them travel in a header.
+const VIOLATIONS_MAX: usize = 8;
+const VIOLATION_BYTES_MAX: usize = 300;
+
 /// A text cut to what a message has room for.
 pub fn shortened(message: &str) -> String {
-    if message.len() <= MESSAGE_BYTES_MAX {
+    shortened_to(message, MESSAGE_BYTES_MAX)
+}
+
+fn shortened_to(message: &str, bytes_max: usize) -> String {
+    if message.len() <= bytes_max {
         return message.to_owned();
     }
-    let mut end = MESSAGE_BYTES_MAX;
+    let mut end = bytes_max;
     while !message.is_char_boundary(end) {
         end -= 1;
     }
@@ -236,6 +244,21 @@ pub fn from_scrub(error: &ScrubError) -> Status {
         ScrubError::Busy => busy(error.to_string()),
         ScrubError::Store(error) => from_store(error),
         ScrubError::Cancelled => Status::cancelled(error.to_string()),
+    }
+}
+
+/// A configuration that was not applied: a violation for each problem, as far as they fit.
+pub fn from_reload(error: &ReloadError) -> Status {
+    match error {
+        ReloadError::NotReloadable => failed_precondition("NOT_RELOADABLE", error.to_string()),
+        ReloadError::Refused(problems) => {
+            let mut details = ErrorDetails::new();
+            for problem in problems.iter().take(VIOLATIONS_MAX) {
+                details.add_bad_request_violation("configuration", shortened_to(problem, VIOLATION_BYTES_MAX));
+            }
+            status(Code::FailedPrecondition, "CONFIGURATION_REFUSED", &error.to_string(), details)
+        }
+        ReloadError::Failed(_) => status(Code::FailedPrecondition, "RELOAD_FAILED", &error.to_string(), ErrorDetails::new()),
     }
 }
 

@@ -20,7 +20,7 @@ use tokio_stream::Stream;
 use tokio_util::sync::DropGuard;
 use tonic::{Status, metadata::MetadataMap};
 
-use super::{Caller, places::Place, shared::Api, status};
+use super::{CallRecord, Caller, places::Place, shared::Api, status};
 use historian_access::Right;
 use historian_query::{MemoryBudget, PoolPart, QueryLimits};
 
@@ -37,7 +37,8 @@ pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send
 /// Runs a short blocking call of the layers below on a blocking thread, for writers and upkeep: what a client asks to be read or computed goes
 /// through [`Api::stream`] or [`Api::bounded`].
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Status> + Send + 'static) -> Result<T, Status> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| status::from_join(&error))?
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work)).await.map_err(|error| status::from_join(&error))?
 }
 
 /// Messages of a running query, in order, then its error if it failed. Dropping it (the client is gone) cancels the query.
@@ -108,9 +109,15 @@ pub struct Emitter<T> {
     weight: fn(&T) -> usize,
     bytes: AtomicU64,
     bytes_max: u64,
+    call: Arc<CallRecord>,
 }
 
 impl<T> Emitter<T> {
+    /// Counts rows of the answer, which are in messages of any form.
+    pub fn count_rows(&self, rows: usize) {
+        self.call.add_rows(rows as u64);
+    }
+
     /// Hands one message on, waiting for room. False: the query is to stop, because nobody reads, the reader is too slow, or the answer too long.
     pub fn emit(&self, message: T) -> bool {
         let bytes = (self.weight)(&message) as u64;
@@ -214,7 +221,7 @@ impl Api {
         let limits = self.query_limits(caller);
         let place = self.queries.enter(caller.client, limits.deadline).await?;
         let held = (place, self.services.memory.for_answer());
-        Ok(self.run(Some(held), limits, T::encoded_len, work))
+        Ok(self.run(Some(held), caller.call.clone(), limits, T::encoded_len, work))
     }
 
     /// As [`Api::stream`] for upkeep, which is bounded otherwise and may take hours: not one of the queries, and without a deadline.
@@ -224,10 +231,17 @@ impl Api {
         W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
     {
         let deadline = Instant::now() + UPKEEP_MAX;
-        self.run(None, QueryLimits::new(deadline, u64::MAX, self.draining.child_token()), |_| 0, work)
+        self.run(None, Arc::default(), QueryLimits::new(deadline, u64::MAX, self.draining.child_token()), |_| 0, work)
     }
 
-    fn run<T, W>(&self, held: Option<(Place, PoolPart)>, limits: QueryLimits, weight: fn(&T) -> usize, work: W) -> QueryStream<T>
+    fn run<T, W>(
+        &self,
+        held: Option<(Place, PoolPart)>,
+        call: Arc<CallRecord>,
+        limits: QueryLimits,
+        weight: fn(&T) -> usize,
+        work: W,
+    ) -> QueryStream<T>
     where
         T: Send + 'static,
         W: FnOnce(&QueryLimits, &Emitter<T>) -> Result<(), Status> + Send + 'static,
@@ -247,6 +261,7 @@ impl Api {
             weight,
             bytes: AtomicU64::new(0),
             bytes_max: self.limits().query_bytes_max,
+            call,
         };
         let cancel_on_drop = limits.cancel.clone().drop_guard();
         self.services.work.spawn(move || {
@@ -275,7 +290,7 @@ impl Api {
         let wait = grpc_timeout(&caller.headers).map_or(limits.query_deadline_default, |asked| asked.min(limits.query_deadline_max));
         QueryLimits {
             memory: MemoryBudget::of(limits.query_memory_bytes_max as u64, &self.services.memory.for_queries(caller.client)),
-            turns: Some(self.turns.of(caller.client)),
+            turns: Some(self.turns.of(caller.client).metered(caller.call.meter())),
             scope: caller.principal.scope(Right::Read).clone(),
             ..QueryLimits::new(Instant::now() + wait, limits.query_rows_max, self.cut.child_token())
         }

@@ -47,9 +47,10 @@ impl WorkThreads {
 
     /// Does work that blocks or computes. After the end of the threads it is not begun, and waiting for it fails.
     pub fn spawn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        let after = self.after;
+        let (after, span) = (self.after, tracing::Span::current());
         self.handle.spawn_blocking(move || {
-            let done = work();
+            // What is logged there belongs to the call.
+            let done = span.in_scope(work);
             after();
             done
         })

@@ -20,21 +20,21 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use tokio::task::JoinHandle;
+use tokio::{signal::unix::SignalKind, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use self::view::DemoView;
 use super::{
     Misuse, RefusedConfiguration,
     client::{ServerArgs, ServerChannel, TokenArgs},
-    serve,
+    log, serve,
 };
 use historian_collector::{ConfigProblem, SettingPosition};
 use historian_model::{Clock, SystemClock, Timestamp};
 use historian_server as server;
 use historian_server::{
     World,
-    config::{self, Configuration},
+    config::{self, Configuration, LogFormat, LogSettings},
 };
 use historian_simulator::{Plant, PlantOptions, SIGNALS};
 use historian_store::Claim;
@@ -65,6 +65,9 @@ pub struct DemoArgs {
     backup_dir: Option<PathBuf>,
     #[command(flatten)]
     tls: serve::ServerTlsArgs,
+    /// Form of the log: text, or json for one object a line [default: text].
+    #[arg(long, value_name = "WORD", env = "HISTORIAN_LOG_FORMAT", value_parser = serve::log_format)]
+    log_format: Option<LogFormat>,
     /// If the store is damaged: set the damaged files aside, keep all that can be read, record what is lost as gaps, and start. For one
     /// start; reads the whole store first.
     #[arg(long)]
@@ -88,7 +91,7 @@ pub struct DemoArgs {
 /// # Errors
 /// The plant or the server could not be started, or the server failed.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    serve::ignore_signals()?;
+    serve::ignore_signals(&[SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()])?;
     let directory = args.data_dir.clone().unwrap_or_else(default_data_dir);
     // Refuses addresses beyond this machine before anything is made or bound.
     let overrides = config::Overrides {
@@ -97,6 +100,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         data_dir: Some(directory.clone()),
         backup_dir: args.backup_dir.clone(),
         tls: args.tls.settings(),
+        log_format: args.log_format,
     };
     let mut configuration = config::load(args.config.as_deref(), &overrides).map_err(RefusedConfiguration)?;
     configuration.accept_loss = args.accept_loss;
@@ -107,8 +111,8 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let claim = Claim::alone(&directory).context("the demo needs a directory of its own; choose another with --data-dir")?;
     let directory = directory.canonicalize().with_context(|| directory.display().to_string())?;
     configuration.server.data_dir.clone_from(&directory);
-    let log = directory.join("demo.log");
-    log_to(&log)?;
+    let log_file = directory.join("demo.log");
+    log_to(&log_file, &configuration.log)?;
     let shutdown = serve::stop_on_signal()?;
 
     let mut options = PlantOptions::new(directory.join("plant-pki"));
@@ -121,7 +125,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // Tells its problems itself, line by line.
         Err(error) if error.is::<RefusedConfiguration>() => Err(error),
-        Err(error) => Err(error.context(format!("the demo ended; its log is {}", log.display()))),
+        Err(error) => Err(error.context(format!("the demo ended; its log is {}", log_file.display()))),
     }
 }
 
@@ -291,12 +295,10 @@ fn default_data_dir() -> PathBuf {
 }
 
 /// The terminal belongs to the view, so log lines go to a file, one run at a time. `HISTORIAN_LOG` filters them as in `serve`.
-fn log_to(file: &Path) -> anyhow::Result<()> {
-    // The libraries mourn certificates that an unencrypted endpoint on loopback does not have.
-    let filter = serve::log_filter("info,opcua_server=error,opcua_client=warn,opcua_core::comms=off,opcua_crypto=off")?;
+fn log_to(file: &Path, settings: &LogSettings) -> anyhow::Result<()> {
     let writer = Mutex::new(File::create(file).with_context(|| format!("{} cannot be written", file.display()))?);
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).log_internal_errors(false).try_init();
-    Ok(())
+    // The libraries mourn certificates that an unencrypted endpoint on loopback does not have.
+    log::start(settings, "opcua_server=error,opcua_client=warn,opcua_core::comms=off,opcua_crypto=off", writer, false)
 }
 
 #[cfg(test)]

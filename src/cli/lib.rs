@@ -4,6 +4,7 @@
 
 mod audit;
 mod backup;
+mod bugreport;
 mod catalog;
 mod check;
 mod client;
@@ -12,6 +13,7 @@ mod completion;
 mod correct;
 pub mod demo;
 mod detector;
+mod doctor;
 mod error;
 mod export;
 #[doc(hidden)]
@@ -25,6 +27,7 @@ mod manual;
 mod output;
 mod progress;
 mod query;
+mod reload;
 mod restore;
 mod sample_file;
 mod scrub;
@@ -60,6 +63,10 @@ enum RootCommand {
     Demo(demo::DemoArgs),
     /// Checks a configuration: validates it, connects to each device and reads each tag once.
     Check(check::CheckArgs),
+    /// Looks whether this machine is ready: ports, certificates, clock, disk, limits, devices.
+    Doctor(doctor::DoctorCommand),
+    /// Writes what somebody needs who helps from afar into one file, without samples and secrets.
+    Bugreport(bugreport::BugreportArgs),
     /// Lists, imports and retypes tags of a running historian.
     #[command(subcommand)]
     Tag(tag::TagCommand),
@@ -82,6 +89,8 @@ enum RootCommand {
     Status(status::StatusArgs),
     /// Asks a running historian whether it answers and takes writes; needs no token.
     Health(health::HealthArgs),
+    /// Has a running historian read its configuration again, and shows what that changed.
+    Reload(reload::ReloadArgs),
     /// Seals the heads of a running historian into chunks and compacts its store.
     Compact(compact::CompactArgs),
     /// Makes, lists and verifies backups of a running historian.
@@ -144,6 +153,8 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Serve(args) => serve::run(args).await,
             RootCommand::Demo(args) => demo::run(args).await,
             RootCommand::Check(args) => check::run(args).await,
+            RootCommand::Doctor(command) => doctor::run(command).await,
+            RootCommand::Bugreport(args) => bugreport::run(args).await,
             RootCommand::Tag(command) => tag::run(command).await,
             RootCommand::Query(command) => query::run(command).await,
             RootCommand::Detectors(args) => detector::run(args).await,
@@ -154,6 +165,7 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Superseded(args) => superseded::run(args).await,
             RootCommand::Status(args) => status::run(args).await,
             RootCommand::Health(args) => health::run(args).await,
+            RootCommand::Reload(args) => reload::run(args).await,
             RootCommand::Compact(args) => compact::run(args).await,
             RootCommand::Backup(args) => backup::run(args).await,
             RootCommand::Restore(args) => restore::run(args).await,

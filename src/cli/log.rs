@@ -1,23 +1,93 @@
 //! The log's way to standard error: a queue and a thread of its own, so that a reader that stalls (a pipe that nobody empties, a terminal on
-//! hold) holds up no one who logs. What the queue has no room for is dropped, and counted in the log itself.
+//! hold) holds up no one who logs. What the queue has no room for is dropped, and counted in the log itself. And which lines are written, in which
+//! form: both are of the configuration, and the first can be changed while the historian runs.
 
 use std::{
     io::{self, Write},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
+
+use super::Misuse;
+use historian_model::{Clock, SystemClock};
+use historian_server::config::{LogFormat, LogSettings};
 
 /// Lines that wait for the reader.
 const LINES_MAX: usize = 8_192;
 /// Longest wait for what is left of the log when the program ends.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// Libraries that would tell what is on the wire, and with it tokens, or what is in a statement; a filter that names them still has its way.
+const QUIET: &str = "h2=info,hyper=info,hyper_util=info,tower=info,tonic=info,rustls=info,datafusion=info,sqlparser=info";
+
 static STANDARD_ERROR: OnceLock<LogQueue> = OnceLock::new();
+/// The lines about lost lines are JSON, too.
+static JSON: AtomicBool = AtomicBool::new(false);
+static FILTER: OnceLock<LogFilter> = OnceLock::new();
+
+/// The filter in use, and what stands before what the configuration says.
+struct LogFilter {
+    handle: reload::Handle<EnvFilter, Registry>,
+    before: &'static str,
+}
+
+/// Logs from now on as the settings say; where the program needs other levels for some parts, `before` has them. A second call in one process (the
+/// tests) changes nothing.
+///
+/// # Errors
+/// [`Misuse`] when `HISTORIAN_LOG` holds no filter.
+pub fn start<W>(settings: &LogSettings, before: &'static str, writer: W, colours: bool) -> anyhow::Result<()>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(filter(&settings.level, before)?);
+    // Errors inside would go to standard error as well, and a panic where that is gone.
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours).log_internal_errors(false);
+    let lines: Box<dyn Layer<_> + Send + Sync> = match settings.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+    };
+    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        let _ = FILTER.set(LogFilter { handle, before });
+        if settings.format == LogFormat::Json {
+            JSON.store(true, Ordering::Relaxed);
+            std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the lines that this filter lets through from now on. `HISTORIAN_LOG` wins over it, as at the start.
+///
+/// # Errors
+/// It is no filter, or nothing is logged.
+pub fn set_level(level: &str) -> Result<(), String> {
+    let Some(LogFilter { handle, before }) = FILTER.get() else { return Err("there is no log to change".to_owned()) };
+    let filter = filter(level, before).map_err(|error| error.to_string())?;
+    handle.reload(filter).map_err(|error| error.to_string())
+}
+
+/// The filter of `HISTORIAN_LOG`, or else of this text.
+fn filter(level: &str, before: &str) -> anyhow::Result<EnvFilter> {
+    let parsed = |text: &str| EnvFilter::try_new(format!("{QUIET},{before},{text}"));
+    match std::env::var("HISTORIAN_LOG") {
+        Ok(text) if !text.trim().is_empty() => {
+            parsed(&text).map_err(|error| Misuse(format!("HISTORIAN_LOG={text} is no log filter: {error}")).into())
+        }
+        _ => parsed(level).map_err(|error| Misuse(format!("log.level: {level:?} is no log filter: {error}")).into()),
+    }
+}
+
+/// Whether `HISTORIAN_LOG` says what is logged, whatever the configuration says.
+pub fn is_set_outside() -> bool {
+    std::env::var("HISTORIAN_LOG").is_ok_and(|text| !text.trim().is_empty())
+}
 
 /// Takes one line per write.
 #[derive(Clone)]
@@ -71,7 +141,7 @@ fn write_all(entries: &Receiver<LogEntry>, dropped: &AtomicU64, target: &mut imp
                 let _ = target.write_all(&line);
                 let lost = dropped.swap(0, Ordering::Relaxed);
                 if lost > 0 {
-                    let _ = writeln!(target, "{lost} lines of the log were dropped about here: its reader did not keep up");
+                    let _ = writeln!(target, "{}", dropped_line(lost, JSON.load(Ordering::Relaxed)));
                 }
             }
             LogEntry::Flush(done) => {
@@ -80,6 +150,21 @@ fn write_all(entries: &Receiver<LogEntry>, dropped: &AtomicU64, target: &mut imp
             }
         }
     }
+}
+
+/// Tells of lines that found no room.
+fn dropped_line(lost: u64, json: bool) -> String {
+    let message = format!("{lost} lines of the log were dropped about here: its reader did not keep up");
+    if !json {
+        return message;
+    }
+    let line = serde_json::json!({
+        "timestamp": SystemClock.now().to_string(),
+        "level": "WARN",
+        "message": message,
+        "target": module_path!(),
+    });
+    line.to_string()
 }
 
 impl Write for LogQueue {

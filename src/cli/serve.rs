@@ -6,17 +6,22 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::Context;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
-use super::{Misuse, RefusedConfiguration, log};
+use super::{RefusedConfiguration, log};
+use historian_collector::ConfigProblem;
 use historian_server as server;
-use historian_server::config::{self, Configuration, Overrides, TlsSettings};
+use historian_server::config::{self, Configuration, LogFormat, LogSettings, Overrides, TlsSettings};
+use historian_server::{World, reload::ReloadSource};
 use historian_tls::ClientCertificates;
 
 /// Flags of `serve` and `demo`. Each wins over its environment variable, and that over the configuration file.
@@ -39,6 +44,9 @@ pub struct ServeArgs {
     pub backup_dir: Option<PathBuf>,
     #[command(flatten)]
     pub tls: ServerTlsArgs,
+    /// Form of the log: text, or json for one object a line [default: text].
+    #[arg(long, value_name = "WORD", env = "HISTORIAN_LOG_FORMAT", value_parser = log_format)]
+    pub log_format: Option<LogFormat>,
     /// If the store is damaged: set the damaged files aside, keep all that can be read, record what is lost as gaps, and start. For one
     /// start; reads the whole store first.
     #[arg(long)]
@@ -69,6 +77,14 @@ fn client_certificates(word: &str) -> Result<ClientCertificates, String> {
     ClientCertificates::named(word).ok_or_else(|| "say off, optional or required".to_owned())
 }
 
+/// The form of the log by its name.
+///
+/// # Errors
+/// There is no such form.
+pub fn log_format(word: &str) -> Result<LogFormat, String> {
+    LogFormat::named(word).ok_or_else(|| "say text or json".to_owned())
+}
+
 impl ServerTlsArgs {
     pub fn settings(&self) -> TlsSettings {
         TlsSettings {
@@ -87,80 +103,96 @@ impl ServeArgs {
     /// # Errors
     /// [`RefusedConfiguration`] with all problems.
     pub fn load(&self) -> anyhow::Result<Configuration> {
+        let mut configuration = self.read().map_err(RefusedConfiguration)?;
+        configuration.accept_loss = self.accept_loss;
+        Ok(configuration)
+    }
+
+    /// The file as it is now, with the flags over it.
+    fn read(&self) -> Result<Configuration, Vec<ConfigProblem>> {
         let overrides = Overrides {
             listen: self.listen,
             http: self.http,
             data_dir: self.data_dir.clone(),
             backup_dir: self.backup_dir.clone(),
             tls: self.tls.settings(),
+            log_format: self.log_format,
         };
-        let mut configuration = config::load(self.config.as_deref(), &overrides).map_err(RefusedConfiguration)?;
-        configuration.accept_loss = self.accept_loss;
-        Ok(configuration)
+        config::load(self.config.as_deref(), &overrides)
     }
 }
 
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     // First of all: reading the tags of a large configuration takes a while.
-    ignore_signals()?;
+    ignore_signals(&[SignalKind::user_defined1(), SignalKind::user_defined2()])?;
+    let asked = reload_on_signal()?;
     let configuration = args.load()?;
-    start_logging()?;
-    server::run(configuration, stop_on_signal()?).await?;
+    start_logging(&configuration.log)?;
+    let load = move || args.read();
+    let reload = ReloadSource { load: Arc::new(load), set_log_level: Arc::new(set_log_level), asked };
+    let world = World { reload: Some(reload), ..World::default() };
+    server::run_in(world, configuration, stop_on_signal()?).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Log lines go to standard error; `HISTORIAN_LOG` filters them (`debug`, `historian::collector=trace,info`).
+/// Log lines go to standard error; `HISTORIAN_LOG` filters them (`debug`, `historian_collector=trace,info`), or else the configuration.
 ///
 /// # Errors
 /// The filter is not valid.
-pub fn start_logging() -> anyhow::Result<()> {
+pub fn start_logging(settings: &LogSettings) -> anyhow::Result<()> {
     // The OPC UA library reports as errors that an unencrypted session needs no certificate; our collector says what matters.
-    let filter = log_filter("info,opcua_core::comms::secure_channel=off")?;
-    // A second call in one process (the tests) keeps the first subscriber.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(log::standard_error)
-        .with_ansi(io::stderr().is_terminal())
-        // They would go to standard error as well, and a panic where that is gone.
-        .log_internal_errors(false)
-        .try_init();
-    Ok(())
+    log::start(settings, "opcua_core::comms::secure_channel=off", log::standard_error, io::stderr().is_terminal())
 }
 
-/// The filter of `HISTORIAN_LOG`, or else of this text.
-///
-/// # Errors
-/// [`Misuse`] when the variable holds no filter.
-pub fn log_filter(otherwise: &str) -> anyhow::Result<EnvFilter> {
-    match std::env::var("HISTORIAN_LOG") {
-        Ok(text) if !text.trim().is_empty() => {
-            EnvFilter::try_new(&text).map_err(|error| Misuse(format!("HISTORIAN_LOG={text} is no log filter: {error}")).into())
-        }
-        _ => Ok(EnvFilter::new(otherwise)),
+/// Takes a level that the configuration has now, unless the environment has its own.
+fn set_log_level(level: &str) -> Result<(), String> {
+    if log::is_set_outside() {
+        return Err("the variable HISTORIAN_LOG says what is logged".to_owned());
     }
+    log::set_level(level)
 }
 
-/// Keeps signals from ending the process that mean something else: SIGHUP comes when a terminal is closed, and from those who expect a
-/// service to read its configuration anew; SIGUSR1 and SIGUSR2 from those who rotate logs.
+/// Keeps signals from ending the process that mean something else: SIGUSR1 and SIGUSR2 come from those who rotate logs, SIGHUP comes when a
+/// terminal is closed.
 ///
 /// # Errors
 /// The handlers could not be installed.
-pub fn ignore_signals() -> anyhow::Result<()> {
-    for (kind, name) in
-        [(SignalKind::hangup(), "SIGHUP"), (SignalKind::user_defined1(), "SIGUSR1"), (SignalKind::user_defined2(), "SIGUSR2")]
-    {
+pub fn ignore_signals(kinds: &[SignalKind]) -> anyhow::Result<()> {
+    for &kind in kinds {
+        let name = signal_name(kind);
         let mut received = signal(kind).with_context(|| format!("{name} cannot be handled"))?;
         tokio::spawn(async move {
             while received.recv().await.is_some() {
                 tracing::warn!(
                     signal = name,
-                    "ignored, the historian runs on: the configuration is read once, at the start; stop it with SIGTERM and start it again to \
-                     have another one. Certificates that change are taken by themselves"
+                    "ignored, the historian runs on: stop it with SIGTERM. Certificates that change are taken by themselves, and `historian serve` \
+                     reads its configuration again on SIGHUP"
                 );
             }
         });
     }
     Ok(())
+}
+
+fn signal_name(kind: SignalKind) -> &'static str {
+    match kind {
+        kind if kind == SignalKind::hangup() => "SIGHUP",
+        kind if kind == SignalKind::user_defined1() => "SIGUSR1",
+        _ => "SIGUSR2",
+    }
+}
+
+/// One message for SIGHUP. Those that come before the one is taken are one with it: the configuration is read after the last of them.
+fn reload_on_signal() -> anyhow::Result<mpsc::Receiver<()>> {
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
+    let (ask, asked) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!(signal = "SIGHUP", "reading the configuration again");
+            let _ = ask.try_send(());
+        }
+    });
+    Ok(asked)
 }
 
 /// A token that the first SIGINT or SIGTERM cancels. A second signal ends the process at once, for the impatient.

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod distinct;
+pub mod fingerprint;
 pub mod guard;
 pub mod not_available;
 pub mod schedule;
@@ -57,6 +58,12 @@ pub trait Collector: Send + Sync + 'static {
     /// What people decided about certificates of this device, as it stands now. Blocks for a moment.
     fn certificate_decisions(&self) -> Vec<CertificateDecision> {
         Vec::new()
+    }
+
+    /// A number that tells whether two configurations of a device are the same: of all that it is and does, its tags included, and not of where
+    /// in a file that is written.
+    fn fingerprint(&self) -> u64 {
+        fingerprint::of(&(self.device(), self.protocol(), self.endpoint(), self.tags()))
     }
 
     /// Collects until `context.shutdown`; `ids` are in the order of [`Collector::tags`]. Survives every fault of the device.

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::lost::{Ledger, Overflow};
-use super::{DeviceStatus, supervise::Backoff};
+use super::{DeviceStatus, status::DeviceBacklog, supervise::Backoff};
 use historian_model::{
     PushError, Quality, SampleBatch, Samples, TagId, Timestamp, Value, ValueType,
     sink::{Acknowledgement, Durability, RefusedWrite, Rejected, RejectedTag, SampleSink, WriteError, WriteMode},
@@ -138,7 +138,17 @@ impl Spool {
         let (queue, held, refused) = (Mutex::default(), AtomicUsize::default(), Mutex::default());
         let (filled, ledger, routes) = (Notify::new(), Mutex::default(), Mutex::default());
         let (held_since, gone_since) = (AtomicI64::new(NONE_HELD), AtomicI64::new(NONE_HELD));
-        Spool { shared: Arc::new(SpoolState { queue, filled, samples_max, held, held_since, gone_since, ledger, refused, routes, status }) }
+        let state =
+            SpoolState { queue, filled, samples_max, held, held_since, gone_since, ledger, refused, routes, status: status.clone() };
+        let spool = Spool { shared: Arc::new(state) };
+        // The status must not keep the spool: it is shown for longer.
+        let shared = Arc::downgrade(&spool.shared);
+        status.set_backlog(move || {
+            let Some(spool) = shared.upgrade().map(|shared| Spool { shared }) else { return DeviceBacklog::default() };
+            let samples = (spool.depth() + spool.shared.held.load(Ordering::Relaxed)) as u64;
+            DeviceBacklog { samples, since: spool.unwritten_since() }
+        });
+        spool
     }
 
     /// Queues a run of one tag. Drops the oldest queued segments when the bound would be passed.

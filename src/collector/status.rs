@@ -72,6 +72,24 @@ pub struct DeviceStatus {
     troubles: Mutex<BTreeMap<TagId, TagTrouble>>,
     /// Of tags that the device gave a Bad value: what its collector knows beyond the quality. At most one each.
     words: Mutex<BTreeMap<TagId, BadReason>>,
+    backlog: OnceLock<BacklogProbe>,
+}
+
+/// Asks for what waits now.
+struct BacklogProbe(Box<dyn Fn() -> DeviceBacklog + Send + Sync>);
+
+impl fmt::Debug for BacklogProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BacklogProbe")
+    }
+}
+
+/// Samples of a device that were collected and are not stored yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceBacklog {
+    pub samples: u64,
+    /// When the oldest of them came; `None` where none waits.
+    pub since: Option<Timestamp>,
 }
 
 /// Why a tag is Bad with this quality, and where the device has it.
@@ -144,6 +162,16 @@ impl DeviceStatus {
     pub fn set_scene(&self, clock: Arc<dyn Clock>, mut names: Vec<(TagId, TagName)>) {
         names.sort_unstable_by_key(|(id, _)| *id);
         let _ = self.scene.set(Scene { clock, names });
+    }
+
+    /// Says how the samples are found that wait to be stored. Only the first call counts.
+    pub(crate) fn set_backlog(&self, probe: impl Fn() -> DeviceBacklog + Send + Sync + 'static) {
+        let _ = self.backlog.set(BacklogProbe(Box::new(probe)));
+    }
+
+    /// Samples that wait to be stored; none where nobody collects.
+    pub fn backlog(&self) -> DeviceBacklog {
+        self.backlog.get().map_or_else(DeviceBacklog::default, |BacklogProbe(probe)| probe())
     }
 
     /// Name of a tag of this device.

@@ -54,7 +54,7 @@ pub struct AuditWatch {
     log: Arc<AuditLog>,
     path: PathBuf,
     access: PathBuf,
-    collectors: Vec<Arc<dyn Collector>>,
+    collectors: Mutex<Vec<Arc<dyn Collector>>>,
     told: Mutex<Told>,
 }
 
@@ -72,7 +72,7 @@ impl AuditWatch {
                 Told::default()
             }
         };
-        AuditWatch { log, path, access: AccessFile::in_directory(data_dir), collectors, told: Mutex::new(told) }
+        AuditWatch { log, path, access: AccessFile::in_directory(data_dir), collectors: Mutex::new(collectors), told: Mutex::new(told) }
     }
 
     /// Tells which settings are others than they were told last.
@@ -95,13 +95,23 @@ impl AuditWatch {
         self.keep(&told)
     }
 
+    /// Tells of a configuration that was read while the historian runs.
+    ///
+    /// # Errors
+    /// As [`AuditWatch::settings`].
+    pub fn reloaded(&self, collectors: Vec<Arc<dyn Collector>>, now: BTreeMap<String, String>) -> anyhow::Result<()> {
+        *self.collectors.lock() = collectors;
+        self.settings(now)
+    }
+
     /// Tells which tokens and certificates are others than they were told last.
     ///
     /// # Errors
     /// The tokens cannot be read, or the log or the file beside it cannot be written.
     pub fn look(&self) -> anyhow::Result<()> {
         let mut now: BTreeSet<Fact> = AccessFile::list(&self.access)?.iter().flat_map(token_facts).collect();
-        for collector in &self.collectors {
+        let collectors = self.collectors.lock().clone();
+        for collector in &collectors {
             let device = collector.device();
             now.extend(collector.certificate_decisions().into_iter().map(|decision| Fact {
                 action: if decision.trusted { "trust_certificate" } else { "reject_certificate" }.to_owned(),

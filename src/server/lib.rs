@@ -9,7 +9,11 @@ mod certificates;
 mod collect;
 pub mod config;
 mod descriptors;
+mod devices;
+mod disk;
 mod memory;
+mod process;
+pub mod reload;
 mod silence;
 mod supervisor;
 mod upkeep;
@@ -25,22 +29,34 @@ use std::{
 };
 
 use anyhow::Context;
+use futures::future::BoxFuture;
 use tokio::{
     net::{TcpListener, TcpSocket},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{audit::AuditWatch, config::Configuration, descriptors::Descriptors, silence::Silence};
+use self::{
+    audit::AuditWatch,
+    config::Configuration,
+    descriptors::Descriptors,
+    devices::{ConfiguredTag, DeviceSet},
+    disk::DiskTrend,
+    reload::{ReloadParts, ReloadSource, Reloader},
+    silence::Silence,
+};
 use historian_access::{AccessBook, AccessFile};
 use historian_api as api;
-use historian_api::{Admin, AdminStatus, ApiLimits, AuditTrail, ClientMemory, Metrics, PortListener, Services, Starting, WorkThreads};
+use historian_api::{
+    Admin, AdminStatus, ApiLimits, AuditTrail, CallLog, ClientMemory, DiskStatus, HttpEnd, Metrics, PortListener, ProcessStatus,
+    ReloadCounts, ReloadError, ReloadReport, Services, Starting, WorkThreads,
+};
 use historian_audit::HeadKey;
-use historian_collector::{CollectorContext, DeviceStatus, Spool};
+use historian_collector::{DeviceStatus, Spool};
 use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
 use historian_model::{
-    Clock, RetentionGroup, Sample, SampleBatch, SystemClock, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType,
+    Clock, RetentionGroup, SampleBatch, SystemClock, Tag, TagDefinition, TagId, Timestamp,
     sink::{SampleSink, WriteError},
 };
 use historian_query::QueryEngine;
@@ -60,12 +76,14 @@ pub struct World {
     pub sink: Wrapper<dyn SampleSink>,
     /// The data directory, where the caller has claimed it already.
     pub claim: Option<Claim>,
+    /// How the configuration is read again, where it can be.
+    pub reload: Option<ReloadSource>,
 }
 
 impl Default for World {
     /// The machine as it is.
     fn default() -> World {
-        World { clock: Arc::new(SystemClock), store: Box::new(|store| store), sink: Box::new(|sink| sink), claim: None }
+        World { clock: Arc::new(SystemClock), store: Box::new(|store| store), sink: Box::new(|sink| sink), claim: None, reload: None }
     }
 }
 
@@ -82,7 +100,7 @@ pub async fn run(configuration: Configuration, shutdown: CancellationToken) -> a
 /// # Errors
 /// As [`run`].
 pub async fn run_in(world: World, configuration: Configuration, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let World { clock, store: around_store, sink: around_sink, claim } = world;
+    let World { clock, store: around_store, sink: around_sink, claim, reload } = world;
     memory::without_huge_pages();
     let start_time = clock.now();
     let settings = &configuration.server;
@@ -108,12 +126,13 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     // A supervisor asks while the store is being opened, too. The task ends with this function, however that ends.
     let stop = shutdown.child_token();
     let starting = Arc::new(Starting::default());
-    let mut telling = JoinSet::new();
+    let (mut telling, told) = (JoinSet::new(), CancellationToken::new());
     let metrics = Arc::new(Metrics::default());
     {
-        let (starting, limits, metrics, stop) = (starting.clone(), limits.clone(), metrics.clone(), stop.clone());
+        let (starting, limits, metrics) = (starting.clone(), limits.clone(), metrics.clone());
+        let end = HttpEnd { stopping: stop.clone(), end: told.clone() };
         let http = PortListener { listener: http, tls: tls.clone() };
-        telling.spawn(async move { api::serve_http_from_the_start(http, starting, &limits, &metrics, stop).await });
+        telling.spawn(async move { api::serve_http_from_the_start(http, starting, &limits, &metrics, end).await });
     }
     let opening = supervisor::opening();
     tracing::info!(http = %http_address, data_dir = %settings.data_dir.display(), "opening the store");
@@ -138,12 +157,14 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     );
 
     let collectors_stop = shutdown.child_token();
-    let mut collectors = RunningCollectors::start(&configuration, tags, &ingest, &clock, &collectors_stop)?;
-    let unsettled = collectors.settle(silence, unwritten, &ingest, store.clone(), &collectors_stop);
+    let devices = Arc::new(DeviceSet::new(ingest.clone(), clock.clone(), configuration.storage.spool_samples_max, collectors_stop.clone()));
+    for (collector, tags) in configuration.collectors.iter().zip(&tags) {
+        devices.start(collector, tags)?;
+    }
+    let (unsettled, mut settling) = settle(silence, unwritten, &devices, (&ingest, store.clone()), &collectors_stop);
     let collected = CancellationToken::new();
-    let devices = collectors.devices.clone();
-    let work = WorkThreads::new(historian_allocator::give_back).context("no threads for queries")?;
-    tokio::spawn(access::refreshed(book.clone(), shutdown.clone()));
+    let calls = CallLog::default();
+    calls.set_slow(Duration::from_millis(configuration.log.slow_query_ms));
     let key = HeadKey::of_directory(&configuration.server.data_dir).context("heads of the audit log cannot be signed")?;
     let audit = Arc::new(AuditLog::new(store.clone(), key, clock.clone()));
     let watch = Arc::new(AuditWatch::open(audit.clone(), &configuration.server.data_dir, configuration.collectors.clone()));
@@ -151,6 +172,18 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         let (watch, written) = (watch.clone(), configuration.written.clone());
         tokio::task::spawn_blocking(move || watch.settings(written)).await?.context("the configuration cannot be told to the audit log")?;
     }
+    let (reloader, reloads_asked) = match reload {
+        Some(ReloadSource { load, set_log_level, asked }) => {
+            let (catalog, store, ingest) = (catalog.clone(), store.clone(), ingest.clone());
+            let parts = ReloadParts { catalog, store, ingest, clock: clock.clone(), devices: devices.clone(), calls: calls.clone(), audit: watch.clone() };
+            (Some(Arc::new(Reloader::new(load, set_log_level, parts, configuration.clone()))), asked)
+        }
+        // Nobody asks.
+        None => (None, tokio::sync::mpsc::channel(1).1),
+    };
+    let trend = DiskTrend::default();
+    let work = WorkThreads::new(historian_allocator::give_back).context("no threads for queries")?;
+    tokio::spawn(access::refreshed(book.clone(), shutdown.clone()));
     let services = Services {
         catalog: catalog.clone(),
         sink: around_sink(ingest.clone()),
@@ -160,42 +193,62 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         clock: clock.clone(),
         access: api::Access::by_tokens(book),
         audit: AuditTrail::new(audit.clone()),
-        devices: Arc::new(move || devices.clone()),
+        devices: {
+            let devices = devices.clone();
+            Arc::new(move || devices.statuses())
+        },
         admin: Arc::new(ServerAdministration {
             ingest: ingest.clone(),
             store: store.clone(),
             clock: clock.clone(),
-            collected: std::mem::take(&mut collectors.collected),
+            devices: devices.clone(),
             maintenance: maintenance.clone(),
             tls: tls.clone(),
             retention: configuration.retention.clone(),
+            reloader: reloader.clone(),
+            trend: trend.clone(),
             start_time,
         }),
         memory: ClientMemory::new(limits.memory_bytes_max),
         work: work.clone(),
         limits,
         metrics,
+        calls,
     };
     let listener = reserved.listen(CONNECTIONS_WAITING_MAX).with_context(no_grpc)?;
     starting.done(services.clone());
     drop(opening);
     supervisor::serving(&serving_status(&ingest));
-    tracing::info!(listen = %listener.local_addr()?, http = %http_address, tls = tls.is_some(), devices = collectors.devices.len(), "serving");
+    tracing::info!(listen = %listener.local_addr()?, http = %http_address, tls = tls.is_some(), devices = devices.len(), "serving");
     let listener = PortListener { listener, tls: tls.clone() };
 
     let mut ending = None;
     // A door that fails takes the process down in order rather than leaving it half open.
     let served = tokio::join!(
         stopping(&stop, Box::pin(api::serve(listener, services, stop.clone()))),
-        stopping(&stop, async { telling.join_next().await }),
+        stopping(&stop, async {
+            tokio::select! {
+                ended = telling.join_next() => ended,
+                // It tells of the stop until that is done.
+                () = stop.cancelled() => None,
+            }
+        }),
         supervisor::follow(sign_of_life(&ingest, &store), || serving_status(&ingest), stop.clone()),
         async {
             stop.cancelled().await;
             ending = Some(supervisor::stopping());
             collectors_stop.cancel();
-            collectors.join().await;
+            // No device is started behind the back of the stop.
+            let _ended = match &reloader {
+                Some(reloader) => Some(reloader.end().await),
+                None => None,
+            };
+            devices.join().await;
+            while settling.join_next().await.is_some() {}
             collected.cancel();
         },
+        reload::follow(reloader.clone(), reloads_asked, stop.clone()),
+        disk::measure(trend, maintenance.clone(), stop.clone()),
         silence::keep_mark(mark, clock.clone(), unsettled, collected.clone()),
         upkeep::scrub_regularly(maintenance, &configuration.scrub, clock.clone(), stop.clone()),
         certificates::follow(tls, clock, stop.clone()),
@@ -208,6 +261,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     })
     .await?;
     drop((claim, ending));
+    told.cancel();
+    while telling.join_next().await.is_some() {}
     tracing::info!("stopped");
     served.0?;
     if let Some(served) = served.1 {
@@ -270,12 +325,6 @@ struct OpenedServer {
     devices: Vec<Vec<TagDefinition>>,
     /// What is to be done about the time since the run before.
     silence: Silence,
-}
-
-/// A tag of the catalog and why it cannot be collected, where it cannot.
-struct ConfiguredTag {
-    tag: Arc<Tag>,
-    refused: Option<String>,
 }
 
 /// Opens store, catalog and ingest in a directory that nobody else uses, and looks back at the run before. What may refuse the start has its
@@ -351,111 +400,31 @@ fn configured(
     Ok(devices.into_iter().map(of_device).collect())
 }
 
-/// What the store holds of these tags.
-fn last_samples(ingest: &Ingest, tags: &[ConfiguredTag]) -> anyhow::Result<Vec<Option<Sample>>> {
-    let reader = ingest.reader();
-    let last =
-        |ConfiguredTag { tag, .. }: &ConfiguredTag| reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()));
-    tags.iter().map(last).collect()
-}
-
-/// The running collectors, one per device.
-struct RunningCollectors {
-    devices: Vec<Arc<DeviceStatus>>,
-    spools: Vec<Spool>,
-    collected: HashMap<TagName, Collected>,
-    tasks: JoinSet<()>,
-}
-
-/// A tag as its collector knows it.
-struct Collected {
-    id: TagId,
-    /// As it is configured.
-    value_type: ValueType,
-    spool: Spool,
-}
-
-impl RunningCollectors {
-    fn start(
-        configuration: &Configuration,
-        tags: Vec<Vec<ConfiguredTag>>,
-        ingest: &Arc<Ingest>,
-        clock: &Arc<dyn Clock>,
-        shutdown: &CancellationToken,
-    ) -> anyhow::Result<RunningCollectors> {
-        let mut collectors =
-            RunningCollectors { devices: Vec::new(), spools: Vec::new(), collected: HashMap::new(), tasks: JoinSet::new() };
-        for (collector, tags) in configuration.collectors.iter().zip(tags) {
-            let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
-            status.set_scene(clock.clone(), tags.iter().map(|one| (one.tag.id, one.tag.name().clone())).collect());
-            let spool = Spool::new(configuration.storage.spool_samples_max, status.clone());
-            for ConfiguredTag { tag, refused } in &tags {
-                if let Some(reason) = refused {
-                    spool.refuse(tag.id, reason);
-                }
-            }
-            let ids = tags.iter().map(|one| one.tag.id).collect();
-            let types: Vec<ValueType> = collector.tags().iter().map(|definition| definition.value_type).collect();
-            for (ConfiguredTag { tag, .. }, &value_type) in tags.iter().zip(&types) {
-                collectors.collected.insert(tag.name().clone(), Collected { id: tag.id, value_type, spool: spool.clone() });
-            }
-            let context = CollectorContext {
-                spool: spool.clone(),
-                clock: clock.clone(),
-                status: status.clone(),
-                last: last_samples(ingest, &tags)?,
-                shutdown: shutdown.clone(),
-            };
-            collectors.devices.push(status);
-            collectors.spools.push(spool.clone());
-
-            // The spool drains until its collector has ended, so that the last samples are written.
-            let collected = CancellationToken::new();
-            let sink: Arc<dyn SampleSink> = ingest.clone();
-            collectors.tasks.spawn(spool.drain(sink, collected.clone()));
-            let collector = collector.clone();
-            collectors.tasks.spawn(async move {
-                let _ended = collected.drop_guard();
-                collect::collect(collector, ids, types, context).await;
-            });
-        }
-        Ok(collectors)
+/// Writes and records what found no room at the start when there is some. Answers who knows since when something is not in the store: of the run
+/// before, or of what is collected now.
+fn settle(
+    silence: Silence,
+    unwritten: SampleBatch,
+    devices: &Arc<DeviceSet>,
+    (ingest, store): (&Arc<Ingest>, Arc<dyn Store>),
+    shutdown: &CancellationToken,
+) -> (impl Fn() -> Option<Timestamp> + use<>, JoinSet<()>) {
+    let status = Arc::new(DeviceStatus::new("historian", "", ""));
+    let before = Spool::new(2 * unwritten.len().max(1024), status);
+    for (tag, run) in unwritten.runs {
+        before.push(tag, run);
     }
-
-    /// Writes and records what found no room at the start when there is some. Answers who knows since when something is not in the store: of
-    /// the run before, or of what is collected now.
-    fn settle(
-        &mut self,
-        silence: Silence,
-        unwritten: SampleBatch,
-        ingest: &Arc<Ingest>,
-        store: Arc<dyn Store>,
-        shutdown: &CancellationToken,
-    ) -> impl Fn() -> Option<Timestamp> + use<> {
-        let status = Arc::new(DeviceStatus::new("historian", "", ""));
-        let before = Spool::new(2 * unwritten.len().max(1024), status);
-        for (tag, run) in unwritten.runs {
-            before.push(tag, run);
-        }
-        let sink: Arc<dyn SampleSink> = ingest.clone();
-        self.tasks.spawn(before.clone().drain(sink, shutdown.clone()));
-        let recorded = Arc::new(AtomicBool::new(silence.gaps.is_empty()));
-        self.tasks.spawn(silence::record_later(silence.gaps, store, recorded.clone(), shutdown.clone()));
-        let (ended, spools) = (silence.ended, self.spools.clone());
-        move || {
-            let settled = before.unwritten_since().is_none() && recorded.load(Ordering::Relaxed);
-            let of_before = if settled { None } else { ended };
-            spools.iter().map(Spool::unwritten_since).chain([of_before]).flatten().min()
-        }
-    }
-
-    async fn join(&mut self) {
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a collector ended by a panic");
-            }
-        }
-    }
+    let (sink, mut tasks): (Arc<dyn SampleSink>, _) = (ingest.clone(), JoinSet::new());
+    tasks.spawn(before.clone().drain(sink, shutdown.clone()));
+    let recorded = Arc::new(AtomicBool::new(silence.gaps.is_empty()));
+    tasks.spawn(silence::record_later(silence.gaps, store, recorded.clone(), shutdown.clone()));
+    let (ended, devices) = (silence.ended, devices.clone());
+    let unsettled = move || {
+        let settled = before.unwritten_since().is_none() && recorded.load(Ordering::Relaxed);
+        let of_before = if settled { None } else { ended };
+        [devices.unwritten_since(), of_before].into_iter().flatten().min()
+    };
+    (unsettled, tasks)
 }
 
 /// Status, compaction and upkeep for the API.
@@ -463,10 +432,13 @@ struct ServerAdministration {
     ingest: Arc<Ingest>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    collected: HashMap<TagName, Collected>,
+    devices: Arc<DeviceSet>,
     maintenance: Arc<Maintenance>,
     tls: Option<Arc<ServerTls>>,
+    /// As the start had it.
     retention: Vec<RetentionGroup>,
+    reloader: Option<Arc<Reloader>>,
+    trend: DiskTrend,
     start_time: Timestamp,
 }
 
@@ -478,6 +450,9 @@ impl Admin for ServerAdministration {
             watermark: ingest.watermark,
             samples_written: ingest.samples_written,
             head_samples: ingest.head_samples,
+            journal_bytes: ingest.journal_bytes,
+            journal_syncs: ingest.journal_syncs,
+            journal_sync_time: ingest.journal_sync_time,
             chunks_sealed: ingest.chunks_sealed,
             chunks_merged: ingest.kept.chunks_read,
             chunks_written: ingest.kept.chunks_written,
@@ -495,11 +470,10 @@ impl Admin for ServerAdministration {
     }
 
     fn collect_into(&self, tag: &Tag) -> bool {
-        let Some(collected) = self.collected.get(tag.name()).filter(|collected| collected.value_type == tag.value_type()) else {
+        if !self.devices.collect_into(tag) {
             return false;
-        };
+        }
         tracing::info!(tag = %tag.name(), value_type = %tag.value_type(), "is collected into the new tag of its name from now on");
-        collected.spool.redirect(collected.id, tag.id);
         silence::collected_again(tag.name(), self.store.as_ref(), self.clock.now());
         true
     }
@@ -513,6 +487,39 @@ impl Admin for ServerAdministration {
     }
 
     fn retention(&self) -> Vec<RetentionGroup> {
-        self.retention.clone()
+        self.reloader.as_ref().map_or_else(|| self.retention.clone(), |reloader| reloader.retention())
+    }
+
+    fn disk(&self) -> Option<DiskStatus> {
+        let figures = self.maintenance.figures().ok()?;
+        Some(DiskStatus {
+            free: figures.disk_free,
+            size: figures.disk_size,
+            reserve: figures.disk_reserve,
+            tables: figures.tables,
+            cache_used: figures.cache_used,
+            cache_max: figures.cache_max,
+            compaction_pending: figures.compaction_pending,
+            full_in: self.trend.full_in(figures.disk_free, figures.disk_reserve),
+        })
+    }
+
+    fn process(&self) -> Option<ProcessStatus> {
+        process::status()
+    }
+
+    fn room(&self) -> Result<(), String> {
+        self.store.room().map_err(|error| error.to_string())
+    }
+
+    fn reload(&self) -> BoxFuture<'static, Result<ReloadReport, ReloadError>> {
+        match &self.reloader {
+            Some(reloader) => Box::pin(reloader.clone().reload()),
+            None => Box::pin(async { Err(ReloadError::NotReloadable) }),
+        }
+    }
+
+    fn reloads(&self) -> ReloadCounts {
+        self.reloader.as_ref().map_or_else(ReloadCounts::default, |reloader| reloader.counts())
     }
 }

@@ -103,6 +103,39 @@ pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: 
     Ok(silence)
 }
 
+/// What a change of the configuration in a running historian means for tags: `ended` are collected no more, `begun` are collected from now on, both as
+/// the catalog had them before; `wanted` are definitions of collected tags, `begun` among them. Gaps are recorded here, those that find no room
+/// are left. Blocks.
+///
+/// # Errors
+/// When the gaps on record, or the last sample of a tag, cannot be read, or the store fails.
+pub fn of_changes(
+    ingest: &Ingest,
+    store: &dyn Store,
+    (ended, begun): (&[Arc<Tag>], &[Arc<Tag>]),
+    wanted: &[TagDefinition],
+    now: Timestamp,
+) -> anyhow::Result<Silence> {
+    let mut silence = Silence { ended: Some(now), ..Silence::default() };
+    if ended.is_empty() && begun.is_empty() {
+        return Ok(silence);
+    }
+    let reader = ingest.reader();
+    let open = open_gaps(store).context("reading the gaps on record")?;
+    let collected = wanted.iter().map(|definition| (&definition.name, definition)).collect();
+    let wanted = WantedTags { collected, ended: Some(now), now };
+    for tag in ended {
+        let last = reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()))?;
+        silence.look_at(tag, last.as_ref(), now.0, &wanted, &open);
+    }
+    for tag in begun {
+        // What it held before was ended when it was not collected any more.
+        silence.look_at(tag, None, now.0, &wanted, &open);
+    }
+    record_gaps(&mut silence.gaps, store)?;
+    Ok(silence)
+}
+
 /// Where the gaps of tags begin that are on record without an end, by their reason.
 type OpenGaps = HashMap<(GapReason, String), i64>;
 
@@ -237,13 +270,13 @@ pub async fn record_later(mut gaps: Vec<Gap>, store: Arc<dyn Store>, recorded: A
 pub async fn end_values(silence: &mut Silence, ingest: &Ingest) -> SampleBatch {
     let (tags, unconfigured) = (silence.samples.len(), silence.unconfigured.len());
     if tags + unconfigured > 0 {
-        tracing::info!(tags, unconfigured, "the last values of the run before are ended by a Bad sample");
+        tracing::info!(tags, unconfigured, "the last values of tags that were not collected on are ended by a Bad sample");
     }
     while !silence.samples.is_empty() {
         let rest = silence.samples.split_off(silence.samples.len().min(WRITE_SAMPLES));
         let runs = std::mem::replace(&mut silence.samples, rest);
         if let Err(refused) = ingest.write(SampleBatch { runs }, WriteMode::Upsert, Durability::Sync).await {
-            tracing::error!(error = %refused.error, "the last values of the run before cannot be ended yet");
+            tracing::error!(error = %refused.error, "the last values of tags that were not collected on cannot be ended yet");
             let mut runs = refused.batch.runs;
             runs.append(&mut silence.samples);
             return SampleBatch { runs };

@@ -8,6 +8,7 @@ pub mod catalog;
 mod claim;
 mod disk;
 mod error;
+mod figures;
 mod files;
 #[doc(hidden)]
 pub mod fuzz;
@@ -29,6 +30,7 @@ pub use audit_log::AuditLog;
 pub use catalog::{Catalog, CatalogError, CatalogView};
 pub use claim::Claim;
 pub use error::{StoreError, corrupt};
+pub use figures::StoreFigures;
 pub use files::StoppedStore;
 pub use gap::{Gap, GapReason};
 pub use historian_audit::{AuditEntry, AuditHead, ChainedEntry};

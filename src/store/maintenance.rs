@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Catalog, Gap, LiveStore, ReadStore, Store, StoreError,
+    Catalog, Gap, LiveStore, ReadStore, Store, StoreError, StoreFigures,
     backup::{self, BackupError, BackupSource, Created, Repository, Watch},
     scrub::{self, Listen, ScrubError, ScrubEvent, ScrubReport},
 };
@@ -89,6 +89,14 @@ impl Maintenance {
             damaged: AtomicU64::default(),
             bytes_scrubbed: AtomicU64::default(),
         }
+    }
+
+    /// Figures of disk and database now. Blocks for microseconds.
+    ///
+    /// # Errors
+    /// When the file system cannot be asked.
+    pub fn figures(&self) -> Result<StoreFigures, StoreError> {
+        self.store.figures()
     }
 
     /// The directory of backups, where one is configured.

@@ -25,6 +25,7 @@ mod opcua;
 mod opcua_session;
 mod opcua_times;
 mod opcua_wire;
+mod operations;
 mod oversized;
 mod path;
 mod peers;

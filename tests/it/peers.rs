@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    access, api, bi, clients, default_clients, demo, jdbc, path, protos, query, sql,
+    access, api, bi, clients, default_clients, demo, jdbc, operations, path, protos, query, sql,
     support::{peer, pytest::Suite},
     tls,
 };
@@ -38,6 +38,7 @@ pub static SUITES: &[&Suite] = &[
     &jdbc::SESSIONS,
     &access::CLIENTS,
     &tls::CLIENTS,
+    &operations::FORMS,
     &protos::JSON,
     &default_clients::TICKETS,
     &default_clients::NOTHING,

@@ -29,13 +29,14 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// What the program takes from its environment: a test says what it means, whatever the person who runs it has set.
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 17] = [
     "BACKUP_DIR",
     "CONFIG",
     "DATA_DIR",
     "HTTP",
     "LISTEN",
     "LOG",
+    "LOG_FORMAT",
     "SERVER",
     "TLS_CA",
     "TLS_CERTIFICATE",

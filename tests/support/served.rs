@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle};
 
-use historian_api::{self as api, Access, Admin, AdminStatus, ApiLimits, AuditTrail, ClientMemory, Metrics, Services, WorkThreads};
+use historian_api::{self as api, Access, Admin, AdminStatus, ApiLimits, AuditTrail, CallLog, ClientMemory, Metrics, Services, WorkThreads};
 use historian_collector::DeviceStatus;
 use historian_ingest::Ingest;
 use historian_model::{Timestamp, sink::WriteError};
@@ -45,6 +45,7 @@ impl Admin for Administration {
             stopped_reason: status.stopped,
             full_reason: status.full,
             samples_rejected: status.samples_rejected,
+            ..AdminStatus::default()
         }
     }
 
@@ -73,6 +74,7 @@ pub fn services(historian: &TestHistorian, limits: ApiLimits, devices: Vec<Arc<D
         work: WorkThreads::new(|| ()).expect("threads start"),
         limits,
         metrics: Arc::new(Metrics::new()),
+        calls: CallLog::default(),
     }
 }
 

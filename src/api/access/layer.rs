@@ -23,26 +23,21 @@ use super::{
     right::require,
 };
 use crate::{
-    AuditTrail, Metrics,
+    AuditTrail,
+    call::CallRecord,
     caller::{address_of, client_of},
     connection::RareLog,
     status,
 };
 
 /// Puts [`Authenticated`] around all services of a port.
-pub fn authenticated<S>(
-    access: Access,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-    audit: AuditTrail,
-) -> impl Layer<S, Service = Authenticated<S>> + Clone {
-    let refusals = Arc::new(Refusals { metrics, log: RareLog::default(), audit });
+pub fn authenticated<S>(access: Access, clock: Arc<dyn Clock>, audit: AuditTrail) -> impl Layer<S, Service = Authenticated<S>> + Clone {
+    let refusals = Arc::new(Refusals { log: RareLog::default(), audit });
     layer_fn(move |inner| Authenticated { inner, access: access.clone(), clock: clock.clone(), refusals: refusals.clone() })
 }
 
-/// Requests that were refused: all are counted and recorded, and some told in the log.
+/// Requests that were refused: all are recorded, and some told in the log. The layer around all calls counts them.
 struct Refusals {
-    metrics: Arc<Metrics>,
     log: RareLog,
     audit: AuditTrail,
 }
@@ -62,7 +57,6 @@ impl Refused {
 impl Refusals {
     fn add(&self, request: &http::Request<Body>, refused: &Status) {
         let path = request.uri().path();
-        self.metrics.refused(path, refused.code());
         let (method, client) = (status::shortened(path), client_of(request.extensions()));
         self.log.tell(|others| tracing::warn!(method, %client, others, "{}", status::in_words(refused)));
     }
@@ -124,6 +118,9 @@ where
         let (refusals, told) = (self.refusals.clone(), Refused::of(&request));
         match self.admit(&request) {
             Ok(principal) => {
+                if let Some(call) = request.extensions().get::<Arc<CallRecord>>() {
+                    call.comes_from(principal.name());
+                }
                 request.extensions_mut().insert(principal.clone());
                 let answering = self.inner.call(request);
                 async move {

@@ -69,6 +69,7 @@ const METHODS: [(&str, &[(&str, MethodNeed)]); 9] = [
             ("GetAuditHead", Has(Audit)),
             ("ExportAuditLog", Has(Audit)),
             ("ListGaps", Has(Read)),
+            ("Reload", Has(Administer)),
         ],
     ),
     (

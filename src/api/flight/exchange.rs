@@ -42,6 +42,7 @@ pub async fn start(api: &Arc<Api>, caller: &Caller, mut messages: Streaming<Flig
     });
     let query = query.await?;
     let (services, draining, runtime) = (api.services.clone(), api.draining.clone(), Handle::current());
+    caller.call.is_of(AsOfKind::NAME);
     let stream = api.start(caller, move |limits, emitter| {
         let decoder = FlightDecoder::checked(services.limits.decode_allowance(), check_schema);
         let mut join = Join { services: &services, query, decoder, encoder: None, rows: 0 };
@@ -129,6 +130,7 @@ impl Join<'_> {
         }
         let (Some(batch), Some((encoder, schema))) = (batch, &mut self.encoder) else { return Ok(true) };
         self.rows += batch.num_rows() as u64;
+        emitter.count_rows(batch.num_rows());
         if self.rows > limits.rows_max {
             return Err(status::from_query(&QueryError::TooManyRows(limits.rows_max)));
         }

@@ -24,6 +24,7 @@ pub fn run(
     let mut failed = None;
     let mut reading = true;
     let mut emit = |batch: RecordBatch| {
+        emitter.count_rows(batch.num_rows());
         match encoder.batch(&batch, &mut |message| emitter.emit(message)) {
             Ok(read) => reading = read,
             Err(error) => failed = Some(status::internal(error.to_string())),

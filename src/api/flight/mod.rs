@@ -66,10 +66,14 @@ impl Flight {
         work: impl FnOnce(&Services, &dyn Resolved, FlightDescriptor, &QueryLimits) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
         let (caller, descriptor) = Caller::take(request);
-        let services = self.0.services.clone();
+        let (services, call) = (self.0.services.clone(), caller.call.clone());
         let resolved = move |limits: &QueryLimits| {
             let query = match descriptor.r#type() {
-                DescriptorType::Cmd => info::resolve(&services, Command::parse(&descriptor.cmd, &services.limits)?.0, None, limits)?,
+                DescriptorType::Cmd => {
+                    let (command, _) = Command::parse(&descriptor.cmd, &services.limits)?;
+                    call.is_of(command.kind());
+                    info::resolve(&services, command, None, limits)?
+                }
                 DescriptorType::Path => info::resolve_path(&services, &descriptor.path, limits)?,
                 DescriptorType::Unknown => {
                     return Err(status::invalid("descriptor", "has no type; send a command or a path"));
@@ -97,6 +101,7 @@ impl FlightService for Flight {
             return sql::get(&self.0, &caller, &ticket.ticket, command).await.map(Response::new);
         }
         let (command, part) = Command::parse_ticket(&ticket.ticket, self.0.limits())?;
+        caller.call.is_of(command.kind());
         let compression = encode::compression(&caller.headers)?;
         if let Some(request) = command.request::<v1::SubscribeRequest>() {
             return self.subscribe(&caller, request.clone()).await;

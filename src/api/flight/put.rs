@@ -38,10 +38,10 @@ pub async fn start(api: Arc<Api>, caller: Caller, mut messages: Streaming<Flight
     }
     let (options, form) = command(&first, &api)?;
     access::require(&caller.principal, Right::Write)?;
-    let client = caller.client;
+    let (client, call) = (caller.client, caller.call.clone());
     let reader = BatchReader { decoder: FlightDecoder::new(api.limits().decode_allowance()), options, caller };
     let messages = futures::stream::iter([Ok(first)]).chain(messages);
-    Ok(Box::pin(stream::start(api, client, reader, messages, move |written| answer(written, form))))
+    Ok(Box::pin(stream::start(api, client, call, reader, messages, move |written| answer(written, form))))
 }
 
 fn command(first: &FlightData, api: &Api) -> Result<(Options, Form), Status> {

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{audit, backup, gap, inspect, scrub};
-use crate::{Admin, Api, Caller, blocking, metrics, status, stream::ResponseStream};
+use crate::{Admin, Api, Caller, ReloadReport, blocking, metrics, status, stream::ResponseStream};
 use historian_model::RetentionGroup;
 use historian_tls::TlsState;
 
@@ -113,6 +113,17 @@ impl AdminService for AdminRpc {
         let (caller, request) = Caller::take(request);
         gap::list(&self.0, &caller.principal, &request).await.map(Response::new)
     }
+
+    async fn reload(&self, request: Request<v1::ReloadRequest>) -> Result<Response<v1::ReloadResponse>, Status> {
+        let caller = Caller::of(&request);
+        tracing::info!(principal = caller.principal.name(), "asked to read the configuration again");
+        self.0.services.audit.act(&caller, "reload", String::new()).await?;
+        let reloading = self.0.services.admin.reload();
+        // Not ended in the middle by a client that leaves.
+        let done = tokio::spawn(tracing::Instrument::in_current_span(reloading)).await;
+        let report = done.map_err(|error| status::from_join(&error))?.map_err(|error| status::from_reload(&error))?;
+        Ok(Response::new(reloaded(report)))
+    }
 }
 
 /// Keeps the health of the services that write at what ingest says, until shutdown; then nothing is serving.
@@ -136,6 +147,20 @@ pub async fn watch_health(admin: Arc<dyn Admin>, health: HealthReporter, shutdow
     }
     for service in metrics::SERVICES {
         health.set_service_status(service, ServingStatus::NotServing).await;
+    }
+}
+
+fn reloaded(report: ReloadReport) -> v1::ReloadResponse {
+    v1::ReloadResponse {
+        devices_added: report.devices_added,
+        devices_removed: report.devices_removed,
+        devices_changed: report.devices_changed,
+        devices_unchanged: report.devices_unchanged,
+        tags_added: report.tags_added,
+        tags_changed: report.tags_changed,
+        tags_removed: report.tags_removed,
+        applied: report.applied,
+        not_applied: report.not_applied,
     }
 }
 

@@ -38,7 +38,9 @@ impl QueryService for Queries {
         let services = self.0.services.clone();
         let answer =
             move |limits: &QueryLimits| PageOfCurrent::resolve(&Asker::new(&services, limits), request)?.answer(&services.query, limits);
-        self.0.bounded(&caller, answer).await.map(Response::new)
+        let answer = self.0.bounded(&caller, answer).await?;
+        caller.call.add_rows(answer.samples.len() as u64);
+        Ok(Response::new(answer))
     }
 
     type RangeStream = ResponseStream<v1::RangeResponse>;

@@ -27,9 +27,11 @@ pub struct Writes(pub Arc<Api>);
 impl WriteService for Writes {
     async fn write_samples(&self, request: Request<WriteSamplesRequest>) -> Result<Response<WriteSamplesResponse>, Status> {
         let (caller, request) = Caller::take(request);
-        let services = self.0.services.clone();
+        let (services, call) = (self.0.services.clone(), caller.call.clone());
         let prepared = blocking(move || prepare(&services, &caller, request)).await?;
-        prepared.write(self.0.services.clone()).await.map(response).map(Response::new)
+        let written = prepared.write(self.0.services.clone()).await?;
+        call.add_rows(written.acknowledgement.samples);
+        Ok(Response::new(response(written)))
     }
 
     type WriteSamplesStreamStream = Pin<Box<dyn Stream<Item = Result<WriteSamplesStreamResponse, Status>> + Send>>;
@@ -39,7 +41,8 @@ impl WriteService for Writes {
         request: Request<Streaming<WriteSamplesStreamRequest>>,
     ) -> Result<Response<Self::WriteSamplesStreamStream>, Status> {
         let (caller, messages) = Caller::take(request);
-        Ok(Response::new(Box::pin(stream::start(self.0.clone(), caller.client, StreamReader(caller), messages, streamed))))
+        let (api, client, call) = (self.0.clone(), caller.client, caller.call.clone());
+        Ok(Response::new(Box::pin(stream::start(api, client, call, StreamReader(caller), messages, streamed))))
     }
 
     async fn delete_range(&self, request: Request<v1::DeleteRangeRequest>) -> Result<Response<v1::DeleteRangeResponse>, Status> {

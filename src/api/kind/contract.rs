@@ -113,6 +113,9 @@ pub trait Asked: Debug + Send + Sync {
     /// As there.
     fn plan(self: Box<Self>, asker: &Asker<'_>) -> Result<(Box<dyn Resolved>, UnknownNames), Status>;
 
+    /// See [`QueryKind::NAME`].
+    fn kind(&self) -> &'static str;
+
     /// The request itself, for who looks for one of a certain kind.
     fn request(&self) -> &dyn Any;
 }
@@ -133,6 +136,10 @@ impl<K: QueryKind> Asked for RequestOf<K> {
 
     fn plan(self: Box<Self>, asker: &Asker<'_>) -> Result<(Box<dyn Resolved>, UnknownNames), Status> {
         K::plan(asker, self.0)
+    }
+
+    fn kind(&self) -> &'static str {
+        K::NAME
     }
 
     fn request(&self) -> &dyn Any {

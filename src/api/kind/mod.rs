@@ -46,6 +46,22 @@ pub static KINDS: &[Kind] = &[
     Kind::of::<AsOfKind>(),
 ];
 
+/// The kind of SQL statements, as calls are told and counted.
+pub const SQL: &str = "sql";
+/// The kind of writes, as calls are told and counted.
+pub const WRITE: &str = "write";
+/// The kind that has no end.
+pub const WITHOUT_END: &str = SubscribeKind::NAME;
+
+/// The kind that a method of gRPC asks for, by its path.
+pub fn of_method(path: &str) -> Option<&'static str> {
+    if path.starts_with("/historian.v1.WriteService/WriteSamples") {
+        return Some(WRITE);
+    }
+    let method = path.strip_prefix("/historian.v1.QueryService/")?;
+    KINDS.iter().find(|kind| kind.method == method).map(|kind| kind.name)
+}
+
 /// What this version answers, for who asked for something else.
 pub fn answered() -> String {
     let names =

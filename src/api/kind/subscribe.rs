@@ -16,6 +16,7 @@ use historian_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::Status;
+use tracing::Instrument as _;
 
 use super::{
     asker::Asker,
@@ -171,7 +172,7 @@ pub async fn follow<T: Send + 'static>(
         let status = last.take().and_then(|failure: Arc<OnceLock<Status>>| failure.get().cloned());
         std::task::Poll::Ready(status.map(Err))
     });
-    tokio::spawn(async move {
+    let following = async move {
         let _place = place;
         let mut tags = SubscribedTags {
             selection,
@@ -250,7 +251,8 @@ pub async fn follow<T: Send + 'static>(
                 }
             }
         }
-    });
+    };
+    tokio::spawn(following.in_current_span());
     Ok(Box::pin(ReceiverStream::new(receiver).chain(ending)))
 }
 

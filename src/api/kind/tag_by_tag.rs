@@ -102,7 +102,10 @@ pub fn answer<K: TagByTag>(
     let mut broken = None;
     let ended = query.run_all(engine, limits, &mut |tag, part| {
         let messages = match part {
-            Ok(portion) => short(query, tag, &portion),
+            Ok(portion) => {
+                emitter.count_rows(portion.rows());
+                short(query, tag, &portion)
+            }
             Err(error) => Ok(vec![K::failed(damaged(tag, &error))]),
         };
         match messages {

@@ -11,26 +11,56 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
+use tonic::codegen::http::{HeaderMap, header::ACCEPT};
 
-use super::{Labels, Metrics};
-use crate::Services;
+use super::{Labels, Metrics, classic};
+use crate::{DiskStatus, ProcessStatus, ReloadCounts, Services};
 use historian_collector::DeviceStatus;
 use historian_tls::TlsState;
 
+/// The form of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsFormat {
+    /// What every scraper reads, and what is answered where nobody asks for the other.
+    Classic,
+    OpenMetrics,
+}
+
+impl MetricsFormat {
+    /// The form that a request asks for.
+    pub fn asked(headers: &HeaderMap) -> MetricsFormat {
+        let accepted = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+        let mut ranges = accepted.flat_map(|value| value.split(','));
+        let is_open =
+            |range: &str| range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/openmetrics-text"));
+        if ranges.any(is_open) { MetricsFormat::OpenMetrics } else { MetricsFormat::Classic }
+    }
+
+    pub fn content_type(self) -> &'static str {
+        match self {
+            MetricsFormat::Classic => "text/plain; version=0.0.4; charset=utf-8",
+            MetricsFormat::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
 impl Metrics {
-    /// The metrics in Prometheus' text form, with the state of `services` at this moment.
+    /// The metrics as text, with the state of `services` at this moment. Blocks for a moment: disk and database are asked.
     ///
     /// # Errors
     /// When the text cannot be written, which does not happen to a string.
-    pub fn render(&self, services: &Services) -> Result<String, fmt::Error> {
-        let mut text = String::with_capacity(8192);
+    pub fn render(&self, services: &Services, format: MetricsFormat) -> Result<String, fmt::Error> {
+        let mut text = String::with_capacity(16_384);
         encode(&mut text, &self.registry)?;
         // The end mark of the first part would hide the second.
         text.truncate(text.trim_end().trim_end_matches("# EOF").len());
         let mut state = Registry::default();
         state.register_collector(Box::new(ScrapeState::of(services)));
         encode(&mut text, &state)?;
-        Ok(text)
+        Ok(match format {
+            MetricsFormat::OpenMetrics => text,
+            MetricsFormat::Classic => classic::text(&text),
+        })
     }
 }
 
@@ -38,9 +68,13 @@ impl Metrics {
 #[derive(Debug)]
 struct ScrapeState {
     start_seconds: f64,
-    counters: [(&'static str, &'static str, u64); 10],
-    gauges: [(&'static str, &'static str, u64); 10],
+    journal_sync_seconds: f64,
+    counters: [(&'static str, &'static str, u64); 11],
+    gauges: [(&'static str, &'static str, u64); 11],
     tls: Option<TlsState>,
+    disk: Option<DiskStatus>,
+    process: Option<ProcessStatus>,
+    reloads: ReloadCounts,
     devices: Vec<Arc<DeviceStatus>>,
 }
 
@@ -51,6 +85,7 @@ impl ScrapeState {
         let last_scrub = scrub.last.as_ref();
         ScrapeState {
             start_seconds: status.start_time.0 as f64 / 1e9,
+            journal_sync_seconds: status.journal_sync_time.as_secs_f64(),
             counters: [
                 ("historian_samples_written", "Samples acknowledged since the start of the process", status.samples_written),
                 (
@@ -58,6 +93,7 @@ impl ScrapeState {
                     "Samples not taken since the start of the process because they lie too far in the future",
                     status.samples_rejected,
                 ),
+                ("historian_journal_syncs", "Times that the journal was made durable since the start of the process", status.journal_syncs),
                 ("historian_chunks_sealed", "Chunks made of heads since the start of the process", status.chunks_sealed),
                 ("historian_chunks_merged", "Chunks that background work merged into larger ones", status.chunks_merged),
                 ("historian_chunks_written", "Chunks that background work made of others", status.chunks_written),
@@ -78,6 +114,7 @@ impl ScrapeState {
             gauges: [
                 ("historian_watermark", "Every write up to this number is durable", status.watermark),
                 ("historian_head_samples", "Samples in heads, not yet sealed into chunks", status.head_samples),
+                ("historian_journal_bytes", "Bytes of the journal, about: what a start replays", status.journal_bytes),
                 ("historian_tags", "Tags in the catalog", services.catalog.len() as u64),
                 (
                     "historian_sql_statements_running",
@@ -112,6 +149,9 @@ impl ScrapeState {
                 ),
             ],
             tls: services.admin.tls(),
+            disk: services.admin.disk(),
+            process: services.admin.process(),
+            reloads: services.admin.reloads(),
             devices: (services.devices)(),
         }
     }
@@ -137,7 +177,18 @@ const DEVICE_COUNTERS: [DeviceValue; 8] = [
     }),
 ];
 
-const DEVICE_GAUGES: [DeviceValue; 3] = [
+const DEVICE_GAUGES: [DeviceValue; 6] = [
+    ("historian_device_spool_samples", "Samples that were collected and wait to be stored", |device| device.backlog().samples),
+    (
+        "historian_device_lag_seconds",
+        "Age of the oldest sample that was collected and waits to be stored, in whole seconds; 0 when none waits",
+        |device| device.backlog().since.map_or(0, |since| seconds(device.now().0.saturating_sub(since.0))),
+    ),
+    (
+        "historian_device_last_good_timestamp_seconds",
+        "When the device last gave a good answer, seconds since 1970; 0 when it never did",
+        |device| seconds(device.view().last_good_at.0),
+    ),
     ("historian_device_tags_wanted", "Tags configured", |device| device.items_wanted.load(Ordering::Relaxed)),
     ("historian_device_tags_created", "Tags the device accepted", |device| device.items_created.load(Ordering::Relaxed)),
     ("historian_device_tags_delivering", "Tags that deliver good samples now", DeviceStatus::delivering),
@@ -160,6 +211,16 @@ impl Collector for ScrapeState {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        let build = ConstGauge::new(1_u64);
+        let mut family =
+            encoder.encode_descriptor("historian_build_info", "1, with the version of the program", None, build.metric_type())?;
+        build.encode(family.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?)?;
+        let syncing = ConstCounter::new(self.journal_sync_seconds);
+        let help = "Seconds that making the journal durable took since the start of the process, all together";
+        syncing.encode(encoder.encode_descriptor("historian_journal_sync_seconds", help, None, syncing.metric_type())?)?;
+        self.encode_reloads(&mut encoder)?;
+        self.encode_disk(&mut encoder)?;
+        self.encode_process(&mut encoder)?;
         if let Some(tls) = &self.tls {
             let failures = ConstCounter::new(tls.failures);
             let help = "How often changed files of certificates could not be used since the start of the process";
@@ -174,6 +235,70 @@ impl Collector for ScrapeState {
                 ends.metric_type(),
             )?)?;
         }
+        self.encode_devices(&mut encoder)
+    }
+}
+
+impl ScrapeState {
+    fn encode_reloads(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let ReloadCounts { applied, refused, last_refused } = self.reloads;
+        let help = "Times that the configuration was read again since the start of the process, by outcome: applied, refused";
+        let mut family = encoder.encode_descriptor("historian_config_reloads", help, None, ConstCounter::new(0_u64).metric_type())?;
+        for (outcome, count) in [("applied", applied), ("refused", refused)] {
+            ConstCounter::new(count).encode(family.encode_family(&[("outcome", outcome)])?)?;
+        }
+        let good = ConstGauge::new(u64::from(!last_refused));
+        let help = "0 when the configuration could not be applied the last time it was read again, else 1";
+        good.encode(encoder.encode_descriptor("historian_config_last_reload_successful", help, None, good.metric_type())?)
+    }
+
+    fn encode_disk(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let Some(disk) = self.disk else { return Ok(()) };
+        let gauges = [
+            ("historian_disk_free_bytes", "Free bytes of the file system of the data directory", disk.free),
+            ("historian_disk_size_bytes", "Bytes of the file system of the data directory", disk.size),
+            ("historian_disk_reserve_bytes", "Free bytes below which writes are refused", disk.reserve),
+            ("historian_store_tables_bytes", "Bytes of all tables of the database", disk.tables),
+            ("historian_cache_used_bytes", "Bytes of blocks in the cache", disk.cache_used),
+            ("historian_cache_max_bytes", "Bytes that the cache may hold", disk.cache_max),
+            (
+                "historian_compaction_pending_bytes",
+                "Bytes that the database has yet to merge, by its own estimate",
+                disk.compaction_pending,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        if let Some(full_in) = disk.full_in {
+            let gauge = ConstGauge::new(full_in.as_secs_f64());
+            let help = "Seconds until writes are refused for want of room, as the last hours went; absent while that is not known";
+            gauge.encode(encoder.encode_descriptor("historian_disk_full_seconds", help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_process(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let Some(process) = self.process else { return Ok(()) };
+        let cpu = ConstCounter::new(process.cpu.as_secs_f64());
+        let help = "Seconds of user and system time that the process has had";
+        cpu.encode(encoder.encode_descriptor("process_cpu_seconds", help, None, cpu.metric_type())?)?;
+        let gauges = [
+            ("process_resident_memory_bytes", "Resident memory of the process in bytes", process.resident_bytes),
+            ("process_virtual_memory_bytes", "Virtual memory of the process in bytes", process.virtual_bytes),
+            ("process_open_fds", "Open file descriptors of the process", process.open_files),
+            ("process_max_fds", "File descriptors that the process may have open", process.open_files_max),
+            ("process_threads", "Threads of the process", process.threads),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_devices(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
         if self.devices.is_empty() {
             return Ok(());
         }
@@ -207,6 +332,28 @@ impl Collector for ScrapeState {
     }
 }
 
+/// Whole seconds of nanoseconds; 0 for a time before 1970.
+fn seconds(nanoseconds: i64) -> u64 {
+    u64::try_from(nanoseconds / 1_000_000_000).unwrap_or(0)
+}
+
 fn device_label(device: &DeviceStatus) -> Labels {
     [("device", device.device.clone()), ("protocol", device.protocol.to_owned())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_classic_form_is_answered_unless_the_other_is_asked_for() {
+        let asked = |accept: &str| MetricsFormat::asked(&HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]));
+        assert_eq!(MetricsFormat::asked(&HeaderMap::new()), MetricsFormat::Classic);
+        for classic in ["*/*", "text/plain;version=0.0.4", "text/html,application/xml;q=0.9"] {
+            assert_eq!(asked(classic), MetricsFormat::Classic, "{classic}");
+        }
+        // As Prometheus asks.
+        let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        assert_eq!(asked(prometheus), MetricsFormat::OpenMetrics);
+    }
 }

@@ -5,12 +5,13 @@ use std::{net::IpAddr, sync::Arc, task::Poll};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use tokio_stream::Stream;
 use tonic::Status;
+use tracing::Instrument as _;
 
 use super::{
     answers::{AcknowledgementSender, answers},
     draft::{PreparedWrite, WriteOutcome},
 };
-use crate::{Api, Services, blocking, status};
+use crate::{Api, CallRecord, Services, blocking, kind::WRITE, status};
 use historian_query::PoolPart;
 
 /// What a door knows of the messages of its stream.
@@ -34,13 +35,19 @@ pub trait WriteReader: Send + 'static {
 pub fn start<R: WriteReader, A: Send + 'static>(
     api: Arc<Api>,
     client: IpAddr,
+    call: Arc<CallRecord>,
     reader: R,
     messages: impl Stream<Item = Result<R::Message, Status>> + Send + Unpin + 'static,
     answer: impl Fn(WriteOutcome) -> A + Copy + Send + 'static,
 ) -> impl Stream<Item = Result<A, Status>> + Send {
     let (answers, stream) = answers(api.limits().acknowledgements_unread_max, api.limits().stalled_reader_timeout);
     let memory = api.services.memory.for_messages(client).take(0).unwrap_or_default();
-    tokio::spawn(run(api, memory, reader, messages, answer, answers));
+    call.is_of(WRITE);
+    let counted = move |written: WriteOutcome| {
+        call.add_rows(written.acknowledgement.samples);
+        answer(written)
+    };
+    tokio::spawn(run(api, memory, reader, messages, counted, answers).in_current_span());
     stream
 }
 
@@ -49,7 +56,7 @@ async fn run<R: WriteReader, A: Send + 'static>(
     mut memory: PoolPart,
     reader: R,
     mut messages: impl Stream<Item = Result<R::Message, Status>> + Send + Unpin,
-    answer: impl Fn(WriteOutcome) -> A + Copy + Send + 'static,
+    answer: impl Fn(WriteOutcome) -> A + Clone + Send + 'static,
     answers: AcknowledgementSender<A>,
 ) {
     let (batches_max, bytes_max) = (api.limits().write_batches_in_flight, api.limits().write_bytes_in_flight);
@@ -102,6 +109,7 @@ async fn run<R: WriteReader, A: Send + 'static>(
                             is_short = true;
                         }
                         let written = started(prepared.write(api.services.clone()).boxed()).await;
+                        let answer = answer.clone();
                         waiting.push_back(written.map(move |written| (bytes, written.map(answer))).boxed());
                     }
                 }

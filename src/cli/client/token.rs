@@ -84,6 +84,13 @@ fn read(path: &Path) -> Result<String, Misuse> {
 #[derive(Clone, Debug)]
 pub struct Bearer(Option<MetadataValue<Ascii>>);
 
+impl Bearer {
+    /// The value of the header `Authorization`, for a request that is no gRPC.
+    pub fn header(&self) -> Option<&str> {
+        self.0.as_ref()?.to_str().ok()
+    }
+}
+
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(header) = &self.0 {

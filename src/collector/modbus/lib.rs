@@ -58,6 +58,10 @@ impl Collector for ModbusCollector {
         self.tags.iter().map(|tag| tag.definition.clone()).collect()
     }
 
+    fn fingerprint(&self) -> u64 {
+        historian_collector::fingerprint::of(self)
+    }
+
     async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext) {
         poll::run(&self, ids, context).await;
     }

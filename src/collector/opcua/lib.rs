@@ -76,6 +76,10 @@ impl Collector for OpcUaCollector {
         pki::decisions(&self.device)
     }
 
+    fn fingerprint(&self) -> u64 {
+        historian_collector::fingerprint::of(self)
+    }
+
     async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext) {
         Box::pin(supervise::run(&self.device, &ids, &context)).await;
     }

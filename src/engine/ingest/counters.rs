@@ -23,6 +23,11 @@ pub(super) struct Counters {
     pub rejected_logged: Mutex<Option<(Instant, u64)>>,
     pub chunks_sealed: AtomicU64,
     pub groups: AtomicU64,
+    /// What the journal holds, about.
+    pub journal_bytes: AtomicU64,
+    /// Times that the journal was made durable, and the nanoseconds that took.
+    pub syncs: AtomicU64,
+    pub sync_nanoseconds: AtomicU64,
     /// Why nothing is acknowledged any more.
     pub stopped: Mutex<Option<String>>,
     /// Why nothing is acknowledged at present.
@@ -32,6 +37,12 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    /// Counts one fsync of the journal.
+    pub fn synced(&self, took: Duration) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_nanoseconds.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     pub fn stop(&self, reason: &str) {
         let mut stopped = self.stopped.lock();
         if stopped.is_none() {

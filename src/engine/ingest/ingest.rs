@@ -3,6 +3,7 @@
 use std::{
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use crossbeam_channel::Sender;
@@ -18,7 +19,7 @@ use super::{
     seal::Sealer,
 };
 use historian_maintenance::{Keeper, PendingMaintenance, TagLocks, rewrite::SealError};
-use historian_model::{Clock, sink::WriteError};
+use historian_model::{Clock, RetentionGroup, sink::WriteError};
 use historian_read::{feed::FeedWriter, merge::TagReader};
 use historian_store::{Catalog, Store, StoreError};
 
@@ -165,6 +166,9 @@ impl Ingest {
             head_samples: self.heads.samples() as u64,
             chunks_sealed: self.counters.chunks_sealed.load(Ordering::Relaxed),
             groups: self.counters.groups.load(Ordering::Relaxed),
+            journal_bytes: self.counters.journal_bytes.load(Ordering::Relaxed),
+            journal_syncs: self.counters.syncs.load(Ordering::Relaxed),
+            journal_sync_time: Duration::from_nanos(self.counters.sync_nanoseconds.load(Ordering::Relaxed)),
             kept: self.keeper.counts(),
             accepting_writes: stopped.is_none(),
             stopped: stopped.unwrap_or_default(),
@@ -196,6 +200,11 @@ impl Ingest {
     /// When the store cannot be read or written.
     pub fn retain(&self) -> Result<u64, StoreError> {
         self.keeper.retain_now()
+    }
+
+    /// Keeps samples as these groups say, from the next time on that retention is applied.
+    pub fn set_retention(&self, groups: Vec<RetentionGroup>) {
+        self.keeper.set_retention(groups);
     }
 
     /// Takes no further writes, finishes and makes durable those that were taken, and ends the threads. Blocks.

@@ -176,6 +176,7 @@ impl Committer {
     fn commit(&mut self, mut group: Vec<Submission>, sync: bool, applier: &Sender<CommitStep>) {
         let first = self.sequence + 1;
         let records: Vec<(u64, Vec<u8>)> = (first..).zip(group.iter_mut().map(|write| std::mem::take(&mut write.record))).collect();
+        let began = Instant::now();
         let appended = self.counters.check().and_then(|()| self.room()).and_then(|()| {
             self.store.append_journal(&records, sync).map_err(|error| match error {
                 StoreError::Full(reason) => {
@@ -193,6 +194,9 @@ impl Committer {
                 write.refuse(error.clone());
             }
             return;
+        }
+        if sync {
+            self.counters.synced(began.elapsed());
         }
         self.counters.room(None);
         self.sequence += records.len() as u64;
@@ -219,8 +223,12 @@ impl Committer {
         if self.counters.check().is_err() {
             return;
         }
+        let began = Instant::now();
         match self.store.sync() {
-            Ok(()) => self.durable(),
+            Ok(()) => {
+                self.counters.synced(began.elapsed());
+                self.durable();
+            }
             Err(error) => self.counters.stop(&error.to_string()),
         }
     }
@@ -299,6 +307,7 @@ impl Applier {
             })
             .map_err(|error| failed.take().unwrap_or(SealError::Store(error)))?;
         self.journal_bytes = SAMPLE_JOURNAL_BYTES * recovered.samples;
+        self.counters.journal_bytes.store(self.journal_bytes, Ordering::Relaxed);
         Ok(recovered)
     }
 
@@ -352,6 +361,7 @@ impl Applier {
             .seal(&full, None)
             .and_then(|_| if self.heads.samples() > self.heads_samples_max { self.spill() } else { Ok(()) })
             .and_then(|()| if self.journal_bytes > self.journal_bytes_max { self.retire() } else { Ok(()) });
+        self.counters.journal_bytes.store(self.journal_bytes, Ordering::Relaxed);
         match sealed {
             Ok(()) => {}
             // The samples are safe in the journal and back in their heads; the next group tries again.
@@ -508,6 +518,7 @@ impl Applier {
         encode_record(carried.iter().map(|(tag, samples)| (*tag, samples)), &mut record)
             .map_err(|error| SealError::Encode { tag: 0, error })?;
         self.journal_bytes = record.len() as u64;
+        self.counters.journal_bytes.store(self.journal_bytes, Ordering::Relaxed);
         self.feed.retires(self.applied);
         self.seal(&[], Some(Retire { sequence: self.applied, record }))?;
         Ok(())

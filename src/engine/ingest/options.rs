@@ -62,6 +62,11 @@ pub struct IngestStatus {
     pub chunks_sealed: u64,
     /// Groups committed since start.
     pub groups: u64,
+    /// What the journal holds, about.
+    pub journal_bytes: u64,
+    /// Times that the journal was made durable since start, and how long that took together.
+    pub journal_syncs: u64,
+    pub journal_sync_time: Duration,
     /// Background work since start.
     pub kept: KeptCounts,
     /// False after a failure of the disk: writes are refused until restart.

@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{lock::TagLocks, options::KeeperOptions, pending::PendingMaintenance, retention_clock::RetentionClock, rewrite::SealError};
-use historian_model::{Clock, Tag};
+use historian_model::{Clock, RetentionGroup, Tag};
 use historian_store::{Catalog, Store, StoreError};
 
 /// How long after the start the tags that sealed nothing since are looked at: those who waited for the start come first.
@@ -50,6 +50,8 @@ pub struct Keeper {
     pending: Arc<PendingMaintenance>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: KeeperOptions,
+    /// What is kept for how long; it can change.
+    retention: Mutex<Arc<Vec<RetentionGroup>>>,
     pub(crate) retention_clock: Mutex<RetentionClock>,
     pub(crate) status: KeeperStatus,
     stopping: AtomicBool,
@@ -74,6 +76,7 @@ impl Keeper {
         Ok(Keeper {
             clock,
             retention_clock,
+            retention: Mutex::new(Arc::new(options.retention.clone())),
             store,
             catalog,
             locks,
@@ -95,6 +98,16 @@ impl Keeper {
             samples_superseded: read(samples_superseded),
             failures: read(failures),
         }
+    }
+
+    /// What is kept for how long.
+    pub(crate) fn retention(&self) -> Arc<Vec<RetentionGroup>> {
+        self.retention.lock().clone()
+    }
+
+    /// Keeps samples as these groups say, from the next time on that retention is applied.
+    pub fn set_retention(&self, groups: Vec<RetentionGroup>) {
+        *self.retention.lock() = Arc::new(groups);
     }
 
     /// Ends the thread, and what else is under way, at the next tag.

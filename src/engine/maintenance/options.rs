@@ -18,6 +18,7 @@ pub struct KeeperOptions {
     /// A level of rollups is kept where its intervals hold so many samples on average; else its states would outweigh the samples.
     pub rollup_samples_min: u64,
     /// How long samples are kept; of several groups that match a tag the first. Tags of no group are kept for ever.
+    /// What holds at the start: [`Keeper::set_retention`](crate::Keeper::set_retention) changes it.
     pub retention: Vec<RetentionGroup>,
     /// How often retention is applied.
     pub retention_interval: Duration,

@@ -23,7 +23,8 @@ impl Keeper {
     }
 
     fn retain(&self) -> Result<u64, SealError> {
-        if self.options.retention.is_empty() {
+        let retention = self.retention();
+        if retention.is_empty() {
             return Ok(0);
         }
         let clock = self.retention_clock.lock().advance(self.clock.now());
@@ -34,19 +35,19 @@ impl Keeper {
         // Tags of each group, and below which week nothing is kept of each.
         let tags: Vec<_> = self.catalog.ids().into_iter().filter_map(|id| self.catalog.by_id(id)).collect();
         let mut cuts: BTreeMap<u32, i32> = BTreeMap::new();
-        let mut members: Vec<Vec<u32>> = vec![Vec::new(); self.options.retention.len()];
+        let mut members: Vec<Vec<u32>> = vec![Vec::new(); retention.len()];
         for tag in &tags {
-            let Some(group) = self.options.retention.iter().position(|group| group.selection.matches(tag.name().as_str())) else {
+            let Some(group) = retention.iter().position(|group| group.selection.matches(tag.name().as_str())) else {
                 continue;
             };
             members[group].push(tag.id.0);
-            if let Some(age) = self.options.retention[group].age
+            if let Some(age) = retention[group].age
                 && let Some(cut) = self.cut(tag, clock, age, oldest)?
             {
                 cuts.insert(tag.id.0, cut);
             }
         }
-        for (group, members) in self.options.retention.iter().zip(&members) {
+        for (group, members) in retention.iter().zip(&members) {
             let Some(mut room) = group.bytes_max else { continue };
             let runs = runs(members.iter().copied());
             let mut newest = true;

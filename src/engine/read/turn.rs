@@ -10,7 +10,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::Thread,
     time::{Duration, Instant},
@@ -57,6 +57,18 @@ struct Waiter {
 pub struct ClientTurns {
     turns: Turns,
     client: IpAddr,
+    meter: Option<TurnMeter>,
+}
+
+/// How long threads have had turns, all of them together. Clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub struct TurnMeter(Arc<AtomicU64>);
+
+impl TurnMeter {
+    /// Time of the turns that have ended.
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// Until it is dropped, the thread takes turns.
@@ -87,7 +99,7 @@ impl Turns {
 
     /// For the threads of a client.
     pub fn of(&self, client: IpAddr) -> ClientTurns {
-        ClientTurns { turns: self.clone(), client }
+        ClientTurns { turns: self.clone(), client, meter: None }
     }
 
     /// Threads that wait for a turn.
@@ -134,6 +146,12 @@ impl TurnState {
 }
 
 impl ClientTurns {
+    /// The same ones, whose time is added to this meter.
+    #[must_use]
+    pub fn metered(self, meter: TurnMeter) -> ClientTurns {
+        ClientTurns { meter: Some(meter), ..self }
+    }
+
     /// Further threads for a query, of those that it wants: none where others wait.
     pub fn further_threads(&self, wanted: usize) -> FurtherThreads {
         let mut state = self.turns.0.lock();
@@ -184,11 +202,19 @@ impl ClientTurns {
 }
 
 impl Turn {
+    /// Adds its time to what is measured.
+    fn measure(&self) {
+        if let Some(TurnMeter(total)) = &self.of.meter {
+            total.fetch_add(u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
     /// Lets another one work if one waits and this one has had its time; comes back when it is its turn again.
     fn pass(self, still_wanted: StillWanted<'_>) -> Option<Turn> {
         if self.since.elapsed() < TURN {
             return Some(self);
         }
+        self.measure();
         let waiter = {
             let mut state = self.of.turns.0.lock();
             if state.waiting.is_empty() {
@@ -219,6 +245,7 @@ impl Drop for FurtherThreads {
 impl Drop for TurnGuard {
     fn drop(&mut self) {
         if let Some(turn) = CURRENT.replace(self.before.take()) {
+            turn.measure();
             turn.of.turns.give_back();
         }
     }
@@ -235,6 +262,7 @@ pub fn pass(still_wanted: StillWanted<'_>) {
 /// Does something that waits, without a turn while it does.
 pub fn away<T>(waiting: impl FnOnce() -> T, still_wanted: StillWanted<'_>) -> T {
     let Some(turn) = CURRENT.take() else { return waiting() };
+    turn.measure();
     let of = turn.of;
     of.turns.give_back();
     let waited = waiting();
@@ -245,6 +273,7 @@ pub fn away<T>(waiting: impl FnOnce() -> T, still_wanted: StillWanted<'_>) -> T 
 /// Waits for a condition, without a turn while it does. Who waits for a turn holds no lock: who has one may need it.
 pub fn wait_for<T>(condition: &Condvar, lock: &mut MutexGuard<'_, T>, still_wanted: StillWanted<'_>) {
     let Some(turn) = CURRENT.take() else { return condition.wait(lock) };
+    turn.measure();
     let of = turn.of;
     of.turns.give_back();
     condition.wait(lock);
@@ -270,6 +299,22 @@ mod tests {
             std::thread::sleep(Duration::from_millis(2));
             pass(&wanted);
         }
+    }
+
+    #[test]
+    fn a_meter_has_the_time_of_turns_and_not_what_is_waited() {
+        let (turns, meter) = (Turns::new(1, 0), TurnMeter::default());
+        let metered = turns.of(FIRST).metered(meter.clone());
+        let guard = metered.begin(&wanted).unwrap();
+        std::thread::sleep(Duration::from_millis(15));
+        away(|| std::thread::sleep(Duration::from_millis(200)), &wanted);
+        work(10);
+        drop(guard);
+        // Of somebody without a meter nothing is added.
+        let guard = turns.of(SECOND).begin(&wanted).unwrap();
+        work(1);
+        drop(guard);
+        assert!(meter.total() >= Duration::from_millis(35) && meter.total() < Duration::from_millis(200), "{:?}", meter.total());
     }
 
     #[test]

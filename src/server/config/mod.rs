@@ -4,6 +4,7 @@
 //! `docs/configuration.md` is the reference of all keys.
 
 mod device;
+pub(super) mod difference;
 mod document;
 mod door;
 pub mod record;
@@ -27,7 +28,8 @@ use document::Document;
 pub(super) use door::unreachable;
 use settings::RetentionSettings;
 pub use settings::{
-    AuditSettings, BackupSettings, Bytes, LimitSettings, Period, ScrubSettings, ServerSettings, StorageSettings, TlsSettings,
+    AuditSettings, BackupSettings, Bytes, LimitSettings, LogFormat, LogSettings, Period, ScrubSettings, ServerSettings, StorageSettings,
+    TlsSettings,
 };
 use settings::{NumberLimits, ServerSection};
 use tag_file::TagRow;
@@ -41,12 +43,14 @@ use historian_tls::TlsFiles;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Keys at the root of the file beside the protocols.
-const ROOT_KEYS: [&str; 11] = ["server", "tls", "storage", "retention", "backup", "scrub", "audit", "limits", "sql", "view", "tag_files"];
+const ROOT_KEYS: [&str; 12] =
+    ["server", "log", "tls", "storage", "retention", "backup", "scrub", "audit", "limits", "sql", "view", "tag_files"];
 
 /// Everything the server needs to start.
 #[derive(Clone, Default)]
 pub struct Configuration {
     pub server: ServerSettings,
+    pub log: LogSettings,
     /// Certificates of both ports; without them they speak without TLS.
     pub tls: Option<TlsFiles>,
     pub storage: StorageSettings,
@@ -76,6 +80,7 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     pub backup_dir: Option<PathBuf>,
     pub tls: TlsSettings,
+    pub log_format: Option<LogFormat>,
 }
 
 /// Why a tag cannot be what the configuration says; `None` when it can: the value type of a tag that exists does not change.
@@ -119,6 +124,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     let written: ServerSection = document.section("server");
     let tls = door::in_directory(document.section("tls"), directory);
     let mut configuration = Configuration {
+        log: document.section("log"),
         storage: document.section("storage"),
         backup: document.section("backup"),
         scrub: document.section("scrub"),
@@ -229,6 +235,7 @@ fn finish(
     position_of: impl Fn(&str) -> SettingPosition,
 ) -> Result<Configuration, Vec<ConfigProblem>> {
     configuration.tls = door::tls(tls, &overrides.tls, &position_of, &mut problems);
+    configuration.log.format = overrides.log_format.unwrap_or(configuration.log.format);
     let server = &mut configuration.server;
     if let Some(data_dir) = &overrides.data_dir {
         server.data_dir.clone_from(data_dir);
@@ -257,6 +264,7 @@ fn finish(
         problems.push(ConfigProblem { position: position_of("server.http"), key: "server.http".into(), message });
     }
     let bounds: Vec<NumberLimits> = [
+        configuration.log.bounds(),
         configuration.storage.bounds(),
         configuration.backup.bounds(),
         configuration.scrub.bounds(),

@@ -1,4 +1,5 @@
-//! The settings of a historian that are not about devices: sections `[server]`, `[tls]`, `[storage]`, `[backup]`, `[scrub]`, `[audit]` and `[limits]`, their defaults and bounds.
+//! The settings of a historian that are not about devices: sections `[server]`, `[log]`, `[tls]`, `[storage]`, `[backup]`, `[scrub]`, `[audit]` and
+//! `[limits]`, their defaults and bounds.
 
 use std::{
     fmt,
@@ -7,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use tracing_subscriber::EnvFilter;
 
 use historian_api::{ApiLimits, MEMORY_BYTES_MIN};
 
@@ -17,7 +19,7 @@ use historian_store::{BackupPolicy, catalog::TAGS_MAX, rocks::StoreOptions};
 use historian_tls::ClientCertificates;
 
 /// Where the service listens and keeps its data: `[server]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServerSettings {
     /// gRPC, Flight, health and reflection.
     pub listen: SocketAddr,
@@ -45,6 +47,62 @@ pub(super) struct ServerSection {
     pub(super) data_dir: Option<PathBuf>,
 }
 
+/// What is logged, and how: `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    pub format: LogFormat,
+    /// Which lines are written: a level, or a filter by parts of the program. The variable `HISTORIAN_LOG` wins over it.
+    #[serde(deserialize_with = "log_filter")]
+    pub level: String,
+    /// A call that takes so long is told although it went well.
+    pub slow_query_ms: u64,
+}
+
+/// The form of a line of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// By its name in the configuration.
+    pub fn named(word: &str) -> Option<LogFormat> {
+        match word {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> LogSettings {
+        LogSettings { format: LogFormat::Text, level: "info".to_owned(), slow_query_ms: 1_000 }
+    }
+}
+
+impl LogSettings {
+    pub(super) fn bounds(&self) -> Vec<NumberLimits> {
+        vec![("log.slow_query_ms", self.slow_query_ms, 1..=86_400_000)]
+    }
+}
+
+fn log_filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match EnvFilter::try_new(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => {
+            Err(de::Error::custom(format!("{text:?} is no log filter: {error}; write \"info\" or \"info,historian_modbus=debug\"")))
+        }
+    }
+}
+
 /// Certificates of both ports: `[tls]`, as written or as flags give it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -67,7 +125,7 @@ fn client_certificates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
 }
 
 /// How the store writes: `[storage]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StorageSettings {
     /// How long the journal waits for more writes to share one fsync.
@@ -113,7 +171,7 @@ impl Default for StorageSettings {
 }
 
 /// Where backups go and how many stay: `[backup]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BackupSettings {
     /// Made with the first backup. Without it the service refuses to make one.
@@ -163,7 +221,7 @@ fn age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D
 }
 
 /// Checking what is stored in the background: `[scrub]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScrubSettings {
     /// From the end of one scrub to the begin of the next; `off` for none.
@@ -187,7 +245,7 @@ impl ScrubSettings {
 }
 
 /// Heads of the audit log: `[audit]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditSettings {
     /// How often the head is signed and told, where the log has moved.
@@ -209,7 +267,7 @@ impl AuditSettings {
 }
 
 /// Bounds on what clients may ask: `[limits]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
     /// Time a query may take, its transfer included, when the client sets no deadline.
@@ -432,6 +490,12 @@ impl fmt::Display for Bytes {
     }
 }
 
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
         struct Visitor;
@@ -472,6 +536,15 @@ impl Period {
             _ => return None,
         };
         digits.parse::<u64>().ok()?.checked_mul(seconds).map(|seconds| Period(Some(Duration::from_secs(seconds))))
+    }
+}
+
+impl Serialize for Period {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(time) => serializer.collect_str(&format_args!("{}s", time.as_secs())),
+            None => serializer.serialize_str("off"),
+        }
     }
 }
 
@@ -530,6 +603,7 @@ mod tests {
             BackupSettings::default().bounds(),
             LimitSettings::default().bounds(),
             ScrubSettings::default().bounds(),
+            LogSettings::default().bounds(),
         ];
         for (key, value, bounds) in bounds.concat() {
             assert!(bounds.contains(&value), "{key}");

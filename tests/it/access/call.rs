@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Parts of an outcome behind its messages: details of an error, headers, and those of the end.
 const BESIDE: usize = 3;
 
+/// The id of every call.
+const CALL_ID: &str = "a-call-of-a-test";
+
 /// Somebody who calls, with or without a token.
 #[derive(Clone)]
 pub struct Client {
@@ -70,7 +73,9 @@ impl Client {
     }
 
     /// The same with other headers.
-    pub async fn raw_with(&self, method: &str, headers: MetadataMap, messages: Vec<Bytes>, enough: impl Fn(&Bytes) -> bool) -> Outcome {
+    pub async fn raw_with(&self, method: &str, mut headers: MetadataMap, messages: Vec<Bytes>, enough: impl Fn(&Bytes) -> bool) -> Outcome {
+        // Else each call had another one, and no two answers were equal.
+        headers.entry("x-request-id").expect("a name of a header").or_insert(CALL_ID.parse().expect("it is ASCII"));
         let call = raw::call_as(&self.channel, format!("/{method}"), headers, messages, enough);
         match tokio::time::timeout(PATIENCE, call).await {
             Ok(answer) => Outcome::of(answer),

@@ -54,6 +54,8 @@ fn signals_that_do_not_mean_stop_are_told_and_change_nothing() {
         serve.signal(signal).unwrap();
         serve.wait(name, |serve| serve.log().contains(name));
     }
+    // One of them has the configuration read again, which is as it was.
+    serve.wait("read again", |serve| serve.log().contains("the configuration was read again and applied"));
     // Also one that comes twice, and the one of a client that goes away in the middle.
     serve.signal(Signal::HUP).unwrap();
     serve.signal(Signal::PIPE).unwrap();

@@ -33,7 +33,7 @@ use tonic::Status;
 
 use self::statement::{Executions, StatementTicket};
 use super::{encode, info as flight};
-use crate::{Api, ApiLimits, Caller, request::AnyMessage, status, stream::ResponseStream};
+use crate::{Api, ApiLimits, Caller, kind::SQL, request::AnyMessage, status, stream::ResponseStream};
 use historian_access::Right;
 use historian_query::QueryLimits;
 
@@ -72,6 +72,7 @@ pub fn command(bytes: &[u8], limits: &ApiLimits) -> Result<Option<Command>, Stat
 /// # Errors
 /// What is wrong with the statement, or that the command is not one that answers with data.
 pub async fn flight_info(api: Arc<Api>, caller: &Caller, command: Command, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
+    caller.call.is_of(SQL);
     let options = api.sql.answer_options(&caller.headers)?;
     let (owner, principal) = (api.clone(), caller.principal.clone());
     let planned = move |limits: &QueryLimits| {
@@ -118,6 +119,7 @@ pub async fn schema(api: Arc<Api>, caller: &Caller, command: Command) -> Result<
 /// When the ticket is none, or its prepared statement is gone.
 pub async fn get(api: &Arc<Api>, caller: &Caller, ticket: &[u8], command: Command) -> Result<ResponseStream<FlightData>, Status> {
     let compression = encode::compression(&caller.headers)?;
+    caller.call.is_of(SQL);
     let asked = || Ok::<_, Status>((api.services.clock.now(), api.sql.answer_options(&caller.headers)?));
     let statement = match command {
         Command::TicketStatementQuery(query) => StatementTicket::read(&query.statement_handle)?,

@@ -141,6 +141,7 @@ impl Executions {
                     }
                     (StatementReply::Batch(_), None) => return false,
                     (StatementReply::Batch(batch), Some((encoder, schema))) => {
+                        emitter.count_rows(batch.num_rows());
                         let sent = send(&batch, schema, &self.options, encoder, emitter);
                         match sent {
                             Ok(read) => reading = read,

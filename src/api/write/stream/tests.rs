@@ -151,12 +151,14 @@ impl Stream {
             work: WorkThreads::new(|| ()).unwrap(),
             limits,
             metrics: Arc::new(Metrics::new()),
+            calls: crate::CallLog::default(),
         };
         let (stop, read) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
         let api = Api::new(services, stop.clone());
         let (sender, messages) = mpsc::unbounded_channel();
-        let answers =
-            start(api, CLIENT, Counting(read.clone()), UnboundedReceiverStream::new(messages), |written| written.acknowledgement.watermark);
+        let answers = start(api, CLIENT, Arc::default(), Counting(read.clone()), UnboundedReceiverStream::new(messages), |written| {
+            written.acknowledgement.watermark
+        });
         Stream { sink, read, stop, messages: sender, answers: answers.boxed() }
     }
 

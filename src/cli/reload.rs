@@ -1,0 +1,56 @@
+//! `historian reload`: has a running historian read its configuration again, and shows what that changed.
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Args;
+use historian_proto::v1::{ReloadRequest, ReloadResponse, admin_service_client::AdminServiceClient};
+use tonic_types::StatusExt;
+
+use super::{
+    client,
+    output::{self, OutputFile},
+};
+
+#[derive(Debug, Args)]
+pub struct ReloadArgs {
+    #[command(flatten)]
+    server: client::ServerArgs,
+}
+
+pub async fn run(args: ReloadArgs) -> anyhow::Result<ExitCode> {
+    let mut admin = AdminServiceClient::new(args.server.connect().await?);
+    let answer = match admin.reload(ReloadRequest {}).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => {
+            // A line each; the message has them in one.
+            let details = status.get_error_details();
+            let problems = details.bad_request().map(|request| request.field_violations.as_slice()).unwrap_or_default();
+            for problem in problems {
+                eprintln!("{}", output::printable(&problem.description));
+            }
+            if problems.is_empty() {
+                return Err(client::refusal(&status));
+            }
+            anyhow::bail!("the configuration has mistakes and was not applied; nothing was changed");
+        }
+    };
+    let mut output = OutputFile::stdout();
+    for line in lines(&answer) {
+        writeln!(output, "{}", output::printable(&line))?;
+    }
+    output.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was changed, in words.
+fn lines(answer: &ReloadResponse) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (what, devices) in [("added", &answer.devices_added), ("removed", &answer.devices_removed), ("changed", &answer.devices_changed)] {
+        lines.extend(devices.iter().map(|device| format!("device {device}: {what}")));
+    }
+    lines.push(format!("{} devices unchanged", answer.devices_unchanged));
+    lines.push(format!("tags: {} added, {} changed, {} removed", answer.tags_added, answer.tags_changed, answer.tags_removed));
+    lines.extend(answer.applied.iter().map(|key| format!("{key}: the new value holds")));
+    lines.extend(answer.not_applied.iter().map(|key| format!("{key}: differs from what runs; the new value holds after the next start")));
+    lines
+}

@@ -1,0 +1,156 @@
+//! The devices that are collected from now: each has a spool, a collector and a way to stop it that leaves the others alone.
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::Context;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::collect;
+use historian_collector::{Collector, CollectorContext, DeviceStatus, Spool};
+use historian_ingest::Ingest;
+use historian_model::{Clock, Sample, Tag, TagId, TagName, Timestamp, ValueType, sink::SampleSink};
+
+/// A tag of the catalog and why it cannot be collected, where it cannot.
+pub struct ConfiguredTag {
+    pub tag: Arc<Tag>,
+    pub refused: Option<String>,
+}
+
+/// The devices that run, in the order of the configuration they came with.
+pub struct DeviceSet {
+    ingest: Arc<Ingest>,
+    clock: Arc<dyn Clock>,
+    spool_samples_max: usize,
+    /// Cancelled when all are to stop.
+    shutdown: CancellationToken,
+    running: Mutex<Vec<RunningDevice>>,
+}
+
+struct RunningDevice {
+    status: Arc<DeviceStatus>,
+    spool: Spool,
+    collected: HashMap<TagName, Collected>,
+    stop: CancellationToken,
+    /// The collector, and the drain of its spool, until somebody waits for their end.
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// A tag as its collector knows it.
+struct Collected {
+    id: TagId,
+    /// As it is configured.
+    value_type: ValueType,
+}
+
+impl DeviceSet {
+    pub fn new(ingest: Arc<Ingest>, clock: Arc<dyn Clock>, spool_samples_max: usize, shutdown: CancellationToken) -> DeviceSet {
+        DeviceSet { ingest, clock, spool_samples_max, shutdown, running: Mutex::default() }
+    }
+
+    /// Begins to collect from a device, whose tags are in the order of its own. Blocks on the store for what it holds of them.
+    ///
+    /// # Errors
+    /// When the last sample of a tag cannot be read; the device is not started then.
+    pub fn start(&self, collector: &Arc<dyn Collector>, tags: &[ConfiguredTag]) -> anyhow::Result<()> {
+        let last = last_samples(&self.ingest, tags)?;
+        let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
+        status.set_scene(self.clock.clone(), tags.iter().map(|one| (one.tag.id, one.tag.name().clone())).collect());
+        let spool = Spool::new(self.spool_samples_max, status.clone());
+        for ConfiguredTag { tag, refused } in tags {
+            if let Some(reason) = refused {
+                spool.refuse(tag.id, reason);
+            }
+        }
+        let ids = tags.iter().map(|one| one.tag.id).collect();
+        let types: Vec<ValueType> = collector.tags().iter().map(|definition| definition.value_type).collect();
+        let collected = tags.iter().zip(&types);
+        let collected = collected.map(|(one, &value_type)| (one.tag.name().clone(), Collected { id: one.tag.id, value_type })).collect();
+        let stop = self.shutdown.child_token();
+        let context =
+            CollectorContext { spool: spool.clone(), clock: self.clock.clone(), status: status.clone(), last, shutdown: stop.clone() };
+
+        // The spool drains until its collector has ended, so that the last samples are written.
+        let ended = CancellationToken::new();
+        let sink: Arc<dyn SampleSink> = self.ingest.clone();
+        let draining = tokio::spawn(spool.clone().drain(sink, ended.clone()));
+        let collector = collector.clone();
+        let collecting = tokio::spawn(async move {
+            let _ended = ended.drop_guard();
+            collect::collect(collector, ids, types, context).await;
+        });
+        self.running.lock().push(RunningDevice { status, spool, collected, stop, tasks: vec![collecting, draining] });
+        Ok(())
+    }
+
+    /// Stops the devices of these names and waits until what they collected is written, or cannot be within some seconds. The others go on.
+    pub async fn stop(&self, names: &[String]) {
+        let tasks: Vec<JoinHandle<()>> = {
+            let mut running = self.running.lock();
+            let stopped = running.iter_mut().filter(|device| names.contains(&device.status.device));
+            stopped
+                .flat_map(|device| {
+                    device.stop.cancel();
+                    std::mem::take(&mut device.tasks)
+                })
+                .collect()
+        };
+        ended(tasks).await;
+        // Until now they are told of: what waited in their spools was not stored.
+        self.running.lock().retain(|device| !names.contains(&device.status.device));
+    }
+
+    /// Waits for the end of all, after they have been told to stop.
+    pub async fn join(&self) {
+        let tasks: Vec<JoinHandle<()>> = self.running.lock().iter_mut().flat_map(|device| std::mem::take(&mut device.tasks)).collect();
+        ended(tasks).await;
+    }
+
+    /// Status of every device that runs.
+    pub fn statuses(&self) -> Vec<Arc<DeviceStatus>> {
+        self.running.lock().iter().map(|device| device.status.clone()).collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.running.lock().len()
+    }
+
+    /// Puts the devices into the order of these names.
+    pub fn order_by(&self, names: &[String]) {
+        self.running.lock().sort_by_key(|device| names.iter().position(|name| *name == device.status.device));
+    }
+
+    /// Since when something that was collected is not in the store.
+    pub fn unwritten_since(&self) -> Option<Timestamp> {
+        self.running.lock().iter().filter_map(|device| device.spool.unwritten_since()).min()
+    }
+
+    /// Lets the device that is configured for a tag of this name and type write to it from now on; false where none is.
+    pub fn collect_into(&self, tag: &Tag) -> bool {
+        let running = self.running.lock();
+        let found = running.iter().find_map(|device| {
+            let collected = device.collected.get(tag.name()).filter(|collected| collected.value_type == tag.value_type())?;
+            Some((&device.spool, collected.id))
+        });
+        let Some((spool, id)) = found else { return false };
+        spool.redirect(id, tag.id);
+        true
+    }
+}
+
+async fn ended(tasks: Vec<JoinHandle<()>>) {
+    for task in tasks {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "a collector ended by a panic");
+        }
+    }
+}
+
+/// What the store holds of these tags.
+fn last_samples(ingest: &Ingest, tags: &[ConfiguredTag]) -> anyhow::Result<Vec<Option<Sample>>> {
+    let reader = ingest.reader();
+    let last =
+        |ConfiguredTag { tag, .. }: &ConfiguredTag| reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()));
+    tags.iter().map(last).collect()
+}
