@@ -23,6 +23,7 @@ const ROOMS: &[Room] = &[
     room("src/model", &["format"]),
     room("src/access", &["model"]),
     room("src/tls", &["model"]),
+    room("src/oidc", &["model", "tls"]),
     room("src/operators", &["format", "model"]),
     room("src/store", &["format", "model"]),
     room("src/engine/read", &["format", "model", "store"]),
@@ -34,7 +35,7 @@ const ROOMS: &[Room] = &[
     room("src/collector/modbus", &["collector", "model"]),
     room("src/collector/opcua", &["collector", "model"]),
     // Of the collectors the API shows the delivery truth, and nothing else.
-    room("src/api", &["access", "collector", "format", "model", "operators", "proto", "query", "read", "sql", "store", "tls"]),
+    room("src/api", &["access", "collector", "format", "model", "oidc", "operators", "proto", "query", "read", "sql", "store", "tls"]),
     room(
         "src/server",
         &[
@@ -46,6 +47,7 @@ const ROOMS: &[Room] = &[
             "maintenance",
             "modbus",
             "model",
+            "oidc",
             "opcua",
             "operators",
             "query",
@@ -72,7 +74,12 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
         &["src/tls"],
         "TLS has one home, where its one provider of cryptography is named; others get configurations that are made",
     ),
-    (&["tokio-rustls"], &["src/api", "src/cli"], "connections are accepted by the API and made by the command line"),
+    (
+        &["tokio-rustls"],
+        &["src/api", "src/cli", "src/oidc"],
+        "connections are accepted by the API, and made by the command line and to the identity provider",
+    ),
+    (&["ring"], &["src/oidc"], "signatures are verified where tokens of identity providers are; all else of it is TLS"),
     (&["datafusion"], &["src/sql"], "SQL has one home"),
     (
         &["tonic", "tonic-health", "tonic-prost", "tonic-reflection", "tonic-types", "prost", "prost-types", "pbjson-types"],
@@ -91,6 +98,7 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
             "src/collector",
             "src/collector/modbus",
             "src/collector/opcua",
+            "src/oidc",
             "src/api",
             "src/server",
             "src/simulator",
