@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::State,
     http::{
         HeaderMap, StatusCode,
@@ -27,12 +27,13 @@ use hyper_util::{
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
+use tonic::{Code, transport::server::Connected as _};
+use tower_layer::Layer as _;
 
 use super::{
     ApiLimits, Metrics, Services,
     access::require,
-    connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, PortListener, PortStream, WatchedConnection},
+    connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Peer, Port, PortListener, PortStream, WatchedConnection},
 };
 use historian_access::Right;
 
@@ -85,16 +86,17 @@ pub async fn serve_http_from_the_start(
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
         .with_state(HealthState { starting, shutdown: shutdown.clone() });
-    let routes = TowerToHyperService::new(routes);
     let connections_max = (limits.connections_max / 8).clamp(CONNECTIONS_MAX.0, CONNECTIONS_MAX.1);
     let gate = ConnectionGate::new(Port::Http, connections_max, connections_max, metrics);
-    let mut incoming = ConnectionAcceptor::connections(listener, gate, ConnectionTimes::from(limits));
+    let mut incoming = ConnectionAcceptor::connections(listener, &gate, ConnectionTimes::from(limits));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             Some(Ok(connection)) = incoming.next() => {
-                connections.spawn(serve_connection(connection, routes.clone(), limits.first_request_timeout, shutdown.clone()));
+                // Who is at the other end of a connection goes with each of its requests.
+                let routes = TowerToHyperService::new(Extension(connection.connect_info()).layer(routes.clone()));
+                connections.spawn(serve_connection(connection, routes, limits.first_request_timeout, shutdown.clone()));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -126,11 +128,15 @@ where
 }
 
 /// Metrics name devices and tell of everything that is stored: they are for who runs the historian.
-async fn metrics_text(State(told): State<HealthState>, headers: HeaderMap) -> Response {
+async fn metrics_text(State(told): State<HealthState>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
     let Some(services) = told.services() else { return unavailable(STARTING) };
-    let admitted = services.access.principal(&headers, &*services.clock).and_then(|principal| require(&principal, Right::Administer));
-    if let Err(refused) = admitted {
-        let code = if refused.code() == Code::Unauthenticated { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+    let principal = services.access.principal(&headers, Some(&peer), &*services.clock).await;
+    if let Err(refused) = principal.and_then(|principal| require(&principal, Right::Administer)) {
+        let code = match refused.code() {
+            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::FORBIDDEN,
+        };
         return (code, [(WWW_AUTHENTICATE, "Bearer realm=\"historian\"")], format!("{}\n", refused.message())).into_response();
     }
     match services.metrics.render(services) {

@@ -8,7 +8,9 @@ mod certificates;
 mod collect;
 pub mod config;
 mod descriptors;
+mod local_socket;
 mod memory;
+mod oidc;
 mod silence;
 mod upkeep;
 
@@ -40,6 +42,7 @@ use historian_model::{
     Clock, RetentionGroup, Sample, SampleBatch, SystemClock, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType,
     sink::{SampleSink, WriteError},
 };
+use historian_oidc::Issuer;
 use historian_query::QueryEngine;
 use historian_store as store;
 use historian_store::{Catalog, Claim, LiveStore, Maintenance, RunMark, Store, rocks::StoreOptions};
@@ -89,8 +92,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let tls = configuration.tls.clone().map(|files| certificates::open(files, clock.now())).transpose()?;
     let book = AccessBook::open(&AccessFile::in_directory(&settings.data_dir)).context("the tokens cannot be read")?;
     // A configuration is checked when it is read, and may have been changed since, as may the tokens.
-    let reached =
-        [settings.listen, settings.http].into_iter().find_map(|address| config::unreachable(address, tls.is_some(), !book.is_empty()));
+    let is_closed = configuration.oidc.is_some() || !book.is_empty();
+    let reached = [settings.listen, settings.http].into_iter().find_map(|address| config::unreachable(address, tls.is_some(), is_closed));
     if let Some(problem) = reached {
         anyhow::bail!(problem);
     }
@@ -109,7 +112,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let metrics = Arc::new(Metrics::default());
     {
         let (starting, limits, metrics, stop) = (starting.clone(), limits.clone(), metrics.clone(), stop.clone());
-        let http = PortListener { listener: http, tls: tls.clone() };
+        let http = PortListener { listener: http, tls: tls.clone(), local: None };
         telling.spawn(async move { api::serve_http_from_the_start(http, starting, &limits, &metrics, stop).await });
     }
     tracing::info!(http = %http_address, data_dir = %settings.data_dir.display(), "opening the store");
@@ -139,7 +142,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let collected = CancellationToken::new();
     let devices = collectors.devices.clone();
     let work = WorkThreads::new(historian_allocator::give_back).context("no threads for queries")?;
-    tokio::spawn(access::refreshed(book.clone(), shutdown.clone()));
+    let issuer = configuration.oidc.clone().map(Issuer::new);
+    tokio::spawn(access::refreshed(book.clone(), issuer.is_some(), shutdown.clone()));
     let services = Services {
         catalog: catalog.clone(),
         sink: around_sink(ingest.clone()),
@@ -147,7 +151,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         query: QueryEngine::new(ingest.reader()).with_threads(configuration.limits.query_threads),
         tables: configuration.tables.clone(),
         clock: clock.clone(),
-        access: api::Access::by_tokens(book),
+        access: api::Access::new(book, issuer.clone()),
         devices: Arc::new(move || devices.clone()),
         admin: Arc::new(ServerAdministration {
             ingest: ingest.clone(),
@@ -167,7 +171,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let listener = reserved.listen(CONNECTIONS_WAITING_MAX).with_context(no_grpc)?;
     starting.done(services.clone());
     tracing::info!(listen = %listener.local_addr()?, http = %http_address, tls = tls.is_some(), devices = collectors.devices.len(), "serving");
-    let listener = PortListener { listener, tls: tls.clone() };
+    let (local, socket) = settings.local_socket.then(|| local_socket::listen(&settings.data_dir)).flatten().unzip();
+    let listener = PortListener { listener, tls: tls.clone(), local };
 
     // A door that fails takes the process down in order rather than leaving it half open.
     let served = tokio::join!(
@@ -181,8 +186,10 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         },
         silence::keep_mark(mark, clock.clone(), unsettled, collected.clone()),
         upkeep::scrub_regularly(maintenance, &configuration.scrub, clock.clone(), stop.clone()),
-        certificates::follow(tls, clock, stop.clone()),
+        certificates::follow(tls, clock.clone(), stop.clone()),
+        oidc::follow(issuer, clock, stop.clone()),
     );
+    drop(socket);
     tokio::task::spawn_blocking(move || {
         work.end(WORK_ENDS_WITHIN);
         ingest.close();

@@ -8,11 +8,11 @@ use arrow_flight::{BasicAuth, HandshakeRequest, HandshakeResponse};
 use prost::Message as _;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{
-    Status, Streaming,
+    Code, Status, Streaming,
     metadata::{Ascii, MetadataMap, MetadataValue},
 };
 
-use crate::{Services, access::token, status};
+use crate::{Services, access::token, connection::Peer, status};
 
 /// What clients get in the place of a token where none is asked for, and send with their later calls: it says what it is worth.
 const NO_TOKEN: &str = "no-authentication";
@@ -35,11 +35,15 @@ fn tell_that_nothing_is_checked() {
 ///
 /// # Errors
 /// `UNAUTHENTICATED` for credentials in the header that are not valid.
-pub fn header(services: &Services, headers: &MetadataMap) -> Result<Option<(&'static str, MetadataValue<Ascii>)>, Status> {
+pub async fn header(
+    services: &Services,
+    headers: &MetadataMap,
+    peer: Option<&Peer>,
+) -> Result<Option<(&'static str, MetadataValue<Ascii>)>, Status> {
     let headers = headers.clone().into_headers();
     let Some(credentials) = headers.get(AUTHORIZATION) else { return Ok(None) };
-    let secret = if services.access.tokens().is_some() {
-        services.access.principal(&headers, &*services.clock)?;
+    let secret = if services.access.is_closed() {
+        services.access.principal(&headers, peer, &*services.clock).await?;
         token(&headers)
     } else {
         tell_that_nothing_is_checked();
@@ -53,21 +57,27 @@ pub fn header(services: &Services, headers: &MetadataMap) -> Result<Option<(&'st
 /// One answer for each message. The older form of a handshake has the credentials in a message and takes a token from the answer; the newer
 /// one has them in a header, and an empty message.
 pub fn answers(services: Services, messages: Streaming<HandshakeRequest>) -> impl Stream<Item = Result<HandshakeResponse, Status>> {
-    messages.take(MESSAGES_MAX).map(move |message| {
-        let HandshakeRequest { protocol_version, payload } = message?;
-        if payload.is_empty() {
-            return Ok(HandshakeResponse { protocol_version, payload });
-        }
-        let Some(book) = services.access.tokens() else {
-            tell_that_nothing_is_checked();
-            return Ok(HandshakeResponse { protocol_version, payload: NO_TOKEN.into() });
-        };
-        // User and password; or the token by itself.
-        let password = BasicAuth::decode(payload.clone()).ok().map(|auth| auth.password).filter(|password| !password.is_empty());
-        let secret = password.or_else(|| String::from_utf8(payload.to_vec()).ok()).unwrap_or_default();
-        if book.authenticate(&secret, services.clock.now()).is_none() {
-            return Err(status::unauthenticated("the password is no valid token: unknown, expired or revoked"));
-        }
-        Ok(HandshakeResponse { protocol_version, payload: secret.into() })
+    messages.take(MESSAGES_MAX).then(move |message| {
+        let services = services.clone();
+        async move { answer(&services, message?).await }
     })
+}
+
+async fn answer(services: &Services, message: HandshakeRequest) -> Result<HandshakeResponse, Status> {
+    let HandshakeRequest { protocol_version, payload } = message;
+    if payload.is_empty() {
+        return Ok(HandshakeResponse { protocol_version, payload });
+    }
+    if !services.access.is_closed() {
+        tell_that_nothing_is_checked();
+        return Ok(HandshakeResponse { protocol_version, payload: NO_TOKEN.into() });
+    }
+    // User and password; or the token by itself.
+    let password = BasicAuth::decode(payload.clone()).ok().map(|auth| auth.password).filter(|password| !password.is_empty());
+    let secret = password.or_else(|| String::from_utf8(payload.to_vec()).ok()).unwrap_or_default();
+    services.access.by_secret(&secret, &*services.clock).await.map_err(|refused| match refused.code() {
+        Code::Unauthenticated => status::unauthenticated("the password is no valid token: unknown, expired or revoked"),
+        _ => refused,
+    })?;
+    Ok(HandshakeResponse { protocol_version, payload: secret.into() })
 }

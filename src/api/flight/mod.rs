@@ -29,6 +29,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     Api, Caller, Services,
     command::Command,
+    connection::Peer,
     kind::{self, Resolved, SubscribeKind},
     status,
     stream::ResponseStream,
@@ -148,7 +149,7 @@ impl FlightService for Flight {
 
     async fn handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
         let services = self.0.services.clone();
-        let header = handshake::header(&services, request.metadata())?;
+        let header = handshake::header(&services, request.metadata(), request.extensions().get::<Peer>()).await?;
         let mut response: Response<Self::HandshakeStream> = Response::new(Box::pin(handshake::answers(services, request.into_inner())));
         if let Some((name, value)) = header {
             response.metadata_mut().insert(name, value);

@@ -15,6 +15,7 @@ use prometheus_client::{
 use super::{Labels, Metrics};
 use crate::Services;
 use historian_collector::DeviceStatus;
+use historian_oidc::IssuerState;
 use historian_tls::TlsState;
 
 impl Metrics {
@@ -41,6 +42,7 @@ struct ScrapeState {
     counters: [(&'static str, &'static str, u64); 10],
     gauges: [(&'static str, &'static str, u64); 10],
     tls: Option<TlsState>,
+    issuer: Option<IssuerState>,
     devices: Vec<Arc<DeviceStatus>>,
 }
 
@@ -112,6 +114,7 @@ impl ScrapeState {
                 ),
             ],
             tls: services.admin.tls(),
+            issuer: services.access.issuer().map(|issuer| issuer.state()),
             devices: (services.devices)(),
         }
     }
@@ -173,6 +176,23 @@ impl Collector for ScrapeState {
                 None,
                 ends.metric_type(),
             )?)?;
+        }
+        if let Some(issuer) = &self.issuer {
+            let failures = ConstCounter::new(issuer.failures);
+            let help = "How often the keys of the identity provider could not be read since the start of the process";
+            failures.encode(encoder.encode_descriptor("historian_oidc_key_read_failures", help, None, failures.metric_type())?)?;
+            let read_at = issuer.read_at.map_or(0, |at| at.0 / 1_000_000_000);
+            for (name, help, value) in [
+                ("historian_oidc_keys", "Keys of the identity provider that can verify tokens", issuer.keys as i64),
+                (
+                    "historian_oidc_keys_read_timestamp_seconds",
+                    "When the keys of the identity provider were last read, seconds since 1970; 0 when they never were",
+                    read_at,
+                ),
+            ] {
+                let gauge = ConstGauge::new(value);
+                gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+            }
         }
         if self.devices.is_empty() {
             return Ok(());

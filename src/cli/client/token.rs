@@ -84,6 +84,13 @@ fn read(path: &Path) -> Result<String, Misuse> {
 #[derive(Clone, Debug)]
 pub struct Bearer(Option<MetadataValue<Ascii>>);
 
+impl Bearer {
+    /// True where no token is sent.
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(header) = &self.0 {
