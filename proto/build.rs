@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 7] = ["tag", "sample", "write", "query", "flight", "collector", "admin"];
+const FILES: [&str; 8] = ["tag", "sample", "write", "query", "flight", "collector", "admin", "access"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=historian");

@@ -200,6 +200,7 @@ pub use historian_ingest as ingest;
 pub use historian_maintenance as maintenance;
 pub use historian_modbus as modbus;
 pub use historian_model as model;
+pub use historian_oidc as oidc;
 pub use historian_opcua as opcua;
 pub use historian_operators as operators;
 pub use historian_query as query;

@@ -81,7 +81,7 @@ impl Served {
         });
         let (server, client) = tls.unzip();
         Served::connect(runtime, Some(plant), client, token, |listener, stop| async move {
-            api::serve(PortListener { listener, tls: server }, services, stop).await.expect("the historian serves");
+            api::serve(PortListener { listener, tls: server, local: None }, services, stop).await.expect("the historian serves");
         })
     }
 

@@ -1,4 +1,4 @@
-//! The tokens of a data directory as a running historian knows them: read often, replaced as a whole when the file changed.
+//! The tokens and grants of a data directory as a running historian knows them: read often, replaced as a whole when the file changed.
 
 use std::{
     collections::HashMap,
@@ -11,30 +11,38 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::{
-    AccessError, Principal,
+    AccessError, Grant, KnownBy, NamedKind, NamedPrincipal, Principal, Right,
     disk::{self, FileState},
     format::AccessRecord,
-    grant::Selections,
+    grant::{Scopes, Selections},
+    principal::Proof,
     secret::SecretHash,
 };
-use historian_model::Timestamp;
+use historian_model::{TagScope, Timestamp};
 
-/// The tokens of one data directory. Requests take the version of the moment without a lock.
+/// The tokens and grants of one data directory. Requests take the version of the moment without a lock.
 pub struct AccessBook {
     path: PathBuf,
-    tokens: ArcSwap<Tokens>,
+    entries: ArcSwap<Entries>,
     read: Mutex<LastRead>,
 }
 
-/// Those that are not revoked, by the hash of their secrets.
+/// Tokens that are not revoked, by the hash of their secrets, and what names are granted.
 ///
 /// The search in a hash table takes a time that depends on the hash of the secret. That tells nothing: who guesses does not choose the SHA-256
 /// of the guess, and to know how a hash of ours begins helps nobody to find a secret of 256 random bits.
 #[derive(Default)]
-struct Tokens {
-    by_hash: HashMap<SecretHash, KnownToken>,
+struct Entries {
+    tokens: HashMap<SecretHash, KnownToken>,
+    named: HashMap<String, Granted>,
     /// True where there is no file.
     none: bool,
+}
+
+/// What one name is granted.
+struct Granted {
+    grants: Arc<Vec<Grant>>,
+    scopes: Scopes,
 }
 
 struct KnownToken {
@@ -57,28 +65,64 @@ impl AccessBook {
     /// # Errors
     /// The file cannot be read, may be read by others, or is damaged.
     pub fn open(path: &Path) -> Result<Arc<AccessBook>, AccessError> {
-        let (state, tokens) = load(path)?;
+        let (state, entries) = load(path)?;
         let read = Mutex::new(LastRead { state, told: None });
-        Ok(Arc::new(AccessBook { path: path.to_owned(), tokens: ArcSwap::from_pointee(tokens), read }))
+        Ok(Arc::new(AccessBook { path: path.to_owned(), entries: ArcSwap::from_pointee(entries), read }))
     }
 
     /// Who shows this secret. `None` when it is of no token, or the token has expired or was revoked: nobody is told which.
     pub fn authenticate(&self, secret: &str, now: Timestamp) -> Option<Principal> {
         let hash = SecretHash::of(secret)?;
-        let tokens = self.tokens.load();
-        tokens.valid(&hash, now).map(|known| known.principal.clone())
+        let entries = self.entries.load();
+        entries.valid(&hash, now).map(|known| known.principal.clone())
     }
 
-    /// True while the token that the principal has shown is valid; of one without a token, while none is asked for. For what goes on for long,
-    /// as subscriptions do: a token may be revoked meanwhile, and the first one may be made.
+    /// Whoever has shown a client certificate with this identity. Without a grant it may do nothing. `None` where no principal can be called so.
+    pub fn certificate(&self, identity: &str) -> Option<Principal> {
+        let name = NamedPrincipal::new(NamedKind::Certificate, identity).ok()?;
+        Some(self.named(vec![name], KnownBy::Certificate, None))
+    }
+
+    /// Whoever has shown a token of the identity provider, with the grants of the subject and of all its roles. The first name is the subject's.
+    pub fn oidc(&self, subject: NamedPrincipal, roles: impl IntoIterator<Item = NamedPrincipal>, expires: Timestamp) -> Principal {
+        let names = std::iter::once(subject).chain(roles).collect();
+        self.named(names, KnownBy::Oidc, Some(expires))
+    }
+
+    /// Whoever goes by these names, of which the first is its own, with what all of them are granted together.
+    fn named(&self, names: Vec<NamedPrincipal>, known_by: KnownBy, expires: Option<Timestamp>) -> Principal {
+        let entries = self.entries.load();
+        let own = names.first().map(ToString::to_string).unwrap_or_default();
+        let found: Vec<&Granted> = names.iter().filter_map(|name| entries.named.get(name.as_str())).collect();
+        let scopes = Right::ALL.map(|right| TagScope::union(found.iter().map(|granted| &granted.scopes[right as usize])));
+        let held = |name: NamedPrincipal| {
+            let grants = entries.named.get(name.as_str()).map(|granted| granted.grants.clone());
+            (name.to_string(), grants)
+        };
+        Principal::new(own, scopes, Proof::Names { names: names.into_iter().map(held).collect(), known_by }, expires)
+    }
+
+    /// True while what the principal has shown gives it the rights that it has: its token is valid, its names are granted what they were; of one
+    /// that has shown nothing, while nothing is asked for. For what goes on for long, as subscriptions do: a token may be revoked meanwhile, a grant
+    /// be taken back, and the first one be made.
     pub fn is_valid(&self, principal: &Principal, now: Timestamp) -> bool {
-        let tokens = self.tokens.load();
-        principal.token().map_or(tokens.none, |hash| tokens.valid(hash, now).is_some())
+        let entries = self.entries.load();
+        match principal.proof() {
+            Proof::None => entries.none,
+            Proof::Token(hash) => entries.valid(hash, now).is_some(),
+            Proof::Names { names, .. } => {
+                let is_granted = |(name, grants): &(String, Option<Arc<Vec<Grant>>>)| {
+                    entries.named.get(name).map(|granted| &granted.grants) == grants.as_ref()
+                };
+                principal.expires().is_none_or(|expires| now < expires) && names.iter().all(is_granted)
+            }
+            Proof::Local => true,
+        }
     }
 
-    /// True where no token was ever made: there is no file. When the last token expires or is revoked, nothing opens.
+    /// True where no token and no grant was ever made: there is no file. When the last token expires or is revoked, nothing opens.
     pub fn is_empty(&self) -> bool {
-        self.tokens.load().none
+        self.entries.load().none
     }
 
     /// Reads the file again if it changed. True when there are other tokens now.
@@ -108,46 +152,50 @@ impl AccessBook {
         if disk::state(&self.path)? == read.state {
             return Ok(false);
         }
-        let (state, tokens) = load(&self.path)?;
+        let (state, entries) = load(&self.path)?;
         // Whoever removes the file does not say that everybody may do everything.
         if state.is_none() && !self.is_empty() {
             return Err(AccessError::Gone { path: self.path.clone() });
         }
         read.state = state;
-        self.tokens.store(Arc::new(tokens));
+        self.entries.store(Arc::new(entries));
         Ok(true)
     }
 }
 
-impl Tokens {
+impl Entries {
     fn valid(&self, hash: &SecretHash, now: Timestamp) -> Option<&KnownToken> {
-        self.by_hash.get(hash).filter(|known| known.expires.is_none_or(|expires| now < expires))
+        self.tokens.get(hash).filter(|known| known.expires.is_none_or(|expires| now < expires))
     }
 }
 
-/// The tokens of the file, with what each may do worked out once for all requests.
-fn load(path: &Path) -> Result<(Option<FileState>, Tokens), AccessError> {
+/// What the file holds, with what each may do worked out once for all requests.
+fn load(path: &Path) -> Result<(Option<FileState>, Entries), AccessError> {
     let Some((state, text)) = disk::read(path)? else {
-        return Ok((None, Tokens { none: true, ..Tokens::default() }));
+        return Ok((None, Entries { none: true, ..Entries::default() }));
     };
     let record = AccessRecord::parse(path, &text)?;
     let mut selections = Selections::default();
-    let mut by_hash = HashMap::new();
+    let damaged = |of: String, error| AccessError::Damaged { path: path.to_owned(), reason: format!("{of}: {error}") };
+    let mut tokens = HashMap::new();
     for token in record.tokens.iter().filter(|token| token.revoked.is_none()) {
-        let scopes = selections.scopes(&token.grants).map_err(|error| AccessError::Damaged {
-            path: path.to_owned(),
-            reason: format!("token {} ({}): {error}", token.id, token.name),
-        })?;
-        let principal = Principal::new(format!("token:{}", token.name), scopes, Some(token.hash));
-        by_hash.insert(token.hash, KnownToken { principal, expires: token.expires });
+        let scopes = selections.scopes(&token.grants).map_err(|error| damaged(format!("token {} ({})", token.id, token.name), error))?;
+        let principal = Principal::new(format!("token:{}", token.name), scopes, Proof::Token(token.hash), token.expires);
+        tokens.insert(token.hash, KnownToken { principal, expires: token.expires });
     }
-    Ok((Some(state), Tokens { by_hash, none: false }))
+    let mut named = HashMap::new();
+    for entry in &record.grants {
+        let scopes = selections.scopes(&entry.grants).map_err(|error| damaged(entry.principal.to_string(), error))?;
+        named.insert(entry.principal.to_string(), Granted { grants: Arc::new(entry.grants.clone()), scopes });
+    }
+    Ok((Some(state), Entries { tokens, named, none: false }))
 }
 
-/// How many tokens, and of which file.
+/// How many tokens and grants, and of which file.
 impl fmt::Debug for AccessBook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tokens = self.tokens.load().by_hash.len();
-        f.debug_struct("AccessBook").field("path", &self.path).field("tokens", &tokens).finish_non_exhaustive()
+        let entries = self.entries.load();
+        let (tokens, named) = (entries.tokens.len(), entries.named.len());
+        f.debug_struct("AccessBook").field("path", &self.path).field("tokens", &tokens).field("named", &named).finish_non_exhaustive()
     }
 }

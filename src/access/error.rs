@@ -31,9 +31,9 @@ pub enum AccessError {
     NameTaken { name: String, id: u64 },
     #[error(transparent)]
     InvalidTags(#[from] InvalidSelection),
-    #[error("a token without grants could do nothing; name a role")]
+    #[error("without grants nobody could do anything; name a role")]
     NoGrants,
-    #[error("{given} {what} are more than the {max} that a token may have; use globs that take several together")]
+    #[error("{given} {what} are more than the {max} that one token or principal may have; use globs that take several together")]
     TooManyGrants { what: &'static str, given: usize, max: usize },
     #[error("the token would have expired at {expires}, before it is made")]
     ExpiresInThePast { expires: Timestamp },
@@ -43,6 +43,12 @@ pub enum AccessError {
     TooLarge { path: PathBuf, max: u64 },
     #[error("there is no valid token {name}; `historian token list` shows all")]
     NoSuchToken { name: String },
+    #[error("the principal {name:?} is not valid: {reason}")]
+    InvalidPrincipal { name: String, reason: &'static str },
+    #[error("{path} holds grants of {max} principals, and takes no more; remove some, or grant to a role")]
+    TooManyPrincipals { path: PathBuf, max: usize },
+    #[error("{principal} has no such grant; `historian grant list` shows all")]
+    NoSuchGrant { principal: String },
     #[error("the system gives no random numbers: {reason}")]
     NoRandomNumbers { reason: String },
 }
@@ -54,6 +60,7 @@ impl AccessError {
             self,
             AccessError::InvalidName { .. }
                 | AccessError::InvalidTags(_)
+                | AccessError::InvalidPrincipal { .. }
                 | AccessError::NoGrants
                 | AccessError::TooManyGrants { .. }
                 | AccessError::ExpiresInThePast { .. }

@@ -1,10 +1,10 @@
-//! Tokens made, listed and revoked on the access file itself, whether or not a historian runs on it. Whoever can write to the data directory
+//! Tokens and grants made, listed and taken back on the access file itself, whether or not a historian runs on it. Whoever can write to the data directory
 //! can do this, and nobody else: this is what makes an administrator.
 
 use std::path::{Path, PathBuf};
 
 use crate::{
-    AccessError, CreatedToken, NewToken, TokenEntry, TokenState,
+    AccessError, CreatedToken, Grant, GrantEntry, NamedPrincipal, NewToken, TokenEntry, TokenState,
     disk::{self, FileLock},
     format::AccessRecord,
     grant::Selections,
@@ -18,8 +18,11 @@ pub const ACCESS_FILE: &str = "access.json";
 
 /// Tokens that a file holds. Beyond that the oldest ones go that are not valid any more.
 const TOKENS_MAX: usize = 10_000;
+/// Principals without a token that have grants.
+const PRINCIPALS_MAX: usize = 10_000;
+/// Of one token or principal.
 const GRANTS_MAX: usize = 10_000;
-/// Names and globs of all grants of a token.
+/// Names and globs of all grants of a token or principal.
 const PATTERNS_MAX: usize = 10_000;
 
 /// The file with the tokens of a data directory, for those who change it.
@@ -37,7 +40,7 @@ impl AccessFile {
     /// The token is not valid, its name is taken, or the file cannot be read or replaced; then it is as it was.
     pub fn create_token(path: &Path, new: NewToken, now: Timestamp) -> Result<CreatedToken, AccessError> {
         check_name(&new.name)?;
-        check_grants(&new)?;
+        check_grants(&new.grants)?;
         if let Some(expires) = new.expires.filter(|expires| *expires <= now) {
             return Err(AccessError::ExpiresInThePast { expires });
         }
@@ -104,6 +107,68 @@ impl AccessFile {
         lock.replace(&record.written())?;
         Ok(revoked)
     }
+
+    /// Grants something to a principal without a token, and makes the file where there is none. What it has already stays, and is not there twice.
+    /// Answers all that it has.
+    ///
+    /// # Errors
+    /// The grants are not valid, those of the principal would be too many, or the file cannot be read or replaced; then it is as it was.
+    pub fn add_grants(path: &Path, principal: NamedPrincipal, grants: Vec<Grant>, now: Timestamp) -> Result<GrantEntry, AccessError> {
+        check_grants(&grants)?;
+        let lock = FileLock::take(path)?;
+        let mut record = load(path)?;
+        let index = match record.grants.iter().position(|entry| entry.principal == principal) {
+            Some(index) => index,
+            None if record.grants.len() >= PRINCIPALS_MAX => {
+                return Err(AccessError::TooManyPrincipals { path: path.to_owned(), max: PRINCIPALS_MAX });
+            }
+            None => {
+                record.grants.push(GrantEntry { principal, grants: Vec::new(), created: now });
+                record.grants.len() - 1
+            }
+        };
+        let entry = &mut record.grants[index];
+        for grant in grants {
+            if !entry.grants.contains(&grant) {
+                entry.grants.push(grant);
+            }
+        }
+        check_grants(&entry.grants)?;
+        let entry = entry.clone();
+        lock.replace(&record.written())?;
+        Ok(entry)
+    }
+
+    /// What principals without a token are granted, in the order in which they came. None where there is no file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn list_grants(path: &Path) -> Result<Vec<GrantEntry>, AccessError> {
+        Ok(load(path)?.grants)
+    }
+
+    /// Takes these grants from a principal, or all where none is named. Answers those that it has left. The file stays, and with it the historian
+    /// closed.
+    ///
+    /// # Errors
+    /// It has not one of them, of which none is taken then; or the file cannot be read or replaced; then it is as it was.
+    pub fn remove_grants(path: &Path, principal: &NamedPrincipal, grants: &[Grant]) -> Result<Vec<Grant>, AccessError> {
+        let lock = FileLock::take(path)?;
+        let mut record = load(path)?;
+        let none = || AccessError::NoSuchGrant { principal: principal.to_string() };
+        let index = record.grants.iter().position(|entry| entry.principal == *principal).ok_or_else(none)?;
+        let held = &mut record.grants[index].grants;
+        if grants.iter().any(|grant| !held.contains(grant)) {
+            return Err(none());
+        }
+        held.retain(|grant| !grants.is_empty() && !grants.contains(grant));
+        let left = held.clone();
+        if left.is_empty() {
+            record.grants.remove(index);
+        }
+        lock.replace(&record.written())?;
+        Ok(left)
+    }
 }
 
 /// The user whose program this is.
@@ -119,16 +184,16 @@ fn load(path: &Path) -> Result<AccessRecord, AccessError> {
     }
 }
 
-fn check_grants(new: &NewToken) -> Result<(), AccessError> {
-    let patterns = new.grants.iter().map(|grant| grant.tags.len()).sum();
-    for (what, given, max) in [("grants", new.grants.len(), GRANTS_MAX), ("names and globs", patterns, PATTERNS_MAX)] {
+fn check_grants(grants: &[Grant]) -> Result<(), AccessError> {
+    let patterns = grants.iter().map(|grant| grant.tags.len()).sum();
+    for (what, given, max) in [("grants", grants.len(), GRANTS_MAX), ("names and globs", patterns, PATTERNS_MAX)] {
         if given > max {
             return Err(AccessError::TooManyGrants { what, given, max });
         }
     }
-    if new.grants.is_empty() {
+    if grants.is_empty() {
         return Err(AccessError::NoGrants);
     }
-    Selections::default().scopes(&new.grants)?;
+    Selections::default().scopes(grants)?;
     Ok(())
 }

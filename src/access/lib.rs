@@ -2,9 +2,10 @@
 //! directory.
 //!
 //! A token is a secret of 256 random bits that is shown once; the file `access.json` of the data directory holds its SHA-256, its name and
-//! its grants. The command line changes the file ([`AccessFile`]), a running historian reads it again when it changed ([`AccessBook`]) and
-//! turns the secret of a request into a [`Principal`]. What a principal may do is asked here and enforced above, where tags are selected
-//! and samples are written.
+//! its grants. Others are known by what they show elsewhere, a client certificate or a token of an identity provider; the file holds what their
+//! names are granted ([`NamedPrincipal`]). The command line changes the file ([`AccessFile`]), a running historian reads it again when it changed
+//! ([`AccessBook`]) and makes a [`Principal`] of whoever sends a request. What a principal may do is asked here and enforced above, where tags
+//! are selected and samples are written.
 
 mod book;
 mod disk;
@@ -12,6 +13,7 @@ mod error;
 mod file;
 mod format;
 mod grant;
+mod named;
 mod principal;
 mod right;
 mod secret;
@@ -22,7 +24,8 @@ pub use book::AccessBook;
 pub use error::AccessError;
 pub use file::{ACCESS_FILE, AccessFile};
 pub use grant::Grant;
-pub use principal::Principal;
+pub use named::{GrantEntry, NamedKind, NamedPrincipal};
+pub use principal::{KnownBy, Principal};
 pub use right::{Right, Role, UnknownRole};
 pub use token::{CreatedToken, NewToken, TokenEntry, TokenState};
 

@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use crate::{Right, grant::Scopes, secret::SecretHash};
-use historian_model::TagScope;
+use crate::{Grant, Right, grant::Scopes, secret::SecretHash};
+use historian_model::{TagScope, Timestamp};
 
 /// Somebody with rights. A clone is cheap.
 #[derive(Clone)]
@@ -15,13 +15,58 @@ pub struct Principal(Arc<Identity>);
 struct Identity {
     name: String,
     scopes: Scopes,
-    /// Of the token that it has shown, if it has.
-    token: Option<SecretHash>,
+    proof: Proof,
+    expires: Option<Timestamp>,
 }
 
-static ANONYMOUS: LazyLock<Principal> =
-    LazyLock::new(|| Principal::new("anonymous".to_owned(), Right::ALL.map(|_| TagScope::Everything), None));
-static NOBODY: LazyLock<Principal> = LazyLock::new(|| Principal::new("nobody".to_owned(), Scopes::default(), None));
+/// What its rights stand on, for who asks later whether they still do.
+pub(crate) enum Proof {
+    /// That nobody is asked for anything.
+    None,
+    /// A token that it has shown.
+    Token(SecretHash),
+    /// What its names were granted when it was made. A name without a grant is among them: it may get one.
+    Names { names: Vec<(String, Option<Arc<Vec<Grant>>>)>, known_by: KnownBy },
+    /// Its place on the machine of the historian.
+    Local,
+}
+
+/// How it is known who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownBy {
+    /// It is not known, and nobody asks.
+    Nothing,
+    /// An API token.
+    Token,
+    /// A client certificate.
+    Certificate,
+    /// A token of an identity provider.
+    Oidc,
+    /// The local socket: the system says which user it is.
+    LocalSocket,
+}
+
+impl KnownBy {
+    pub const ALL: [KnownBy; 5] = [KnownBy::Nothing, KnownBy::Token, KnownBy::Certificate, KnownBy::Oidc, KnownBy::LocalSocket];
+
+    /// As answers tell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            KnownBy::Nothing => "nothing",
+            KnownBy::Token => "token",
+            KnownBy::Certificate => "certificate",
+            KnownBy::Oidc => "oidc",
+            KnownBy::LocalSocket => "local_socket",
+        }
+    }
+}
+
+static ANONYMOUS: LazyLock<Principal> = LazyLock::new(|| Principal::new("anonymous".to_owned(), everything(), Proof::None, None));
+static NOBODY: LazyLock<Principal> = LazyLock::new(|| Principal::new("nobody".to_owned(), Scopes::default(), Proof::None, None));
+
+fn everything() -> Scopes {
+    Right::ALL.map(|_| TagScope::Everything)
+}
 
 impl Principal {
     /// Everybody where no access control is configured: every right on everything.
@@ -34,15 +79,35 @@ impl Principal {
         NOBODY.clone()
     }
 
-    pub(crate) fn new(name: String, scopes: Scopes, token: Option<SecretHash>) -> Principal {
-        Principal(Arc::new(Identity { name, scopes, token }))
+    /// A user of the machine who may administer the historian: whoever can write to its data directory can do everything anyway.
+    pub fn local(user: u32) -> Principal {
+        Principal::new(format!("local:{user}"), everything(), Proof::Local, None)
     }
 
-    pub(crate) fn token(&self) -> Option<&SecretHash> {
-        self.0.token.as_ref()
+    pub(crate) fn new(name: String, scopes: Scopes, proof: Proof, expires: Option<Timestamp>) -> Principal {
+        Principal(Arc::new(Identity { name, scopes, proof, expires }))
     }
 
-    /// As the audit log names it: `token:ana`.
+    pub(crate) fn proof(&self) -> &Proof {
+        &self.0.proof
+    }
+
+    /// How it is known who this is.
+    pub fn known_by(&self) -> KnownBy {
+        match &self.0.proof {
+            Proof::None => KnownBy::Nothing,
+            Proof::Token(_) => KnownBy::Token,
+            Proof::Names { known_by, .. } => *known_by,
+            Proof::Local => KnownBy::LocalSocket,
+        }
+    }
+
+    /// From then on it has no rights. None: no time ends them.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.0.expires
+    }
+
+    /// As the audit log names it: `token:ana`, `certificate:erp`, `oidc:ana`, `local:0`, or `anonymous`.
     pub fn name(&self) -> &str {
         &self.0.name
     }
@@ -82,6 +147,8 @@ mod tests {
             assert!(!Principal::nobody().may(right) && !Principal::nobody().may_on(right, "any/tag"), "{right}");
         }
         assert_eq!(Principal::anonymous().name(), "anonymous");
+        assert_eq!((Principal::local(0).name(), Principal::local(0).known_by()), ("local:0", KnownBy::LocalSocket));
+        assert!(Right::ALL.into_iter().all(|right| Principal::local(7).scope(right).is_everything()));
         assert_eq!(format!("{:?}", Principal::nobody()), "Principal { name: \"nobody\", rights: [], .. }");
     }
 }

@@ -9,7 +9,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{AccessBook, AccessError, AccessFile, CreatedToken, Grant, NewToken, Principal, Right, Role, TokenState};
+use crate::{
+    AccessBook, AccessError, AccessFile, CreatedToken, Grant, KnownBy, NamedPrincipal, NewToken, Principal, Right, Role, TokenState,
+};
 use historian_model::Timestamp;
 
 const NOW: Timestamp = Timestamp(1_774_785_600_000_000_000); // 2026-03-29T12:00:00Z
@@ -214,7 +216,8 @@ fn a_damaged_file_is_refused_and_left_as_it_is() {
     for (bad, reason) in [
         (String::new(), "damaged"),
         ("[]".to_owned(), "damaged"),
-        (with("\"version\": 1", "\"version\": 2"), "version 2"),
+        (with("\"version\": 1", "\"version\": 3"), "version 3"),
+        (with("\"version\": 1", "\"version\": 0"), "version 0"),
         (with("\"version\": 1", "\"version\": 1, \"owner\": 1"), "owner"),
         (with("\"reader\"", "\"root\""), "root"),
         (with("\"tags\"", "\"tag\""), "tag"),
@@ -289,4 +292,117 @@ fn what_root_makes_belongs_to_the_owner_of_the_directory() {
         assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (own.uid(), own.gid(), 0o600), "{name}");
     }
     assert!(!is_root || own.uid() == 12_345);
+}
+
+fn grant(role: Role, tags: &[&str]) -> Grant {
+    Grant { role, tags: tags.iter().map(|tag| (*tag).to_owned()).collect() }
+}
+
+fn named(text: &str) -> NamedPrincipal {
+    text.parse().unwrap()
+}
+
+fn add(path: &Path, principal: &str, grants: &[Grant]) {
+    AccessFile::add_grants(path, named(principal), grants.to_vec(), NOW).unwrap();
+}
+
+#[test]
+fn a_certificate_has_what_its_identity_is_granted_and_nothing_else() {
+    let (_directory, path) = directory();
+    add(&path, "certificate:erp", &[grant(Role::Reader, &["area1/**"])]);
+    let book = AccessBook::open(&path).unwrap();
+    assert!(!book.is_empty(), "the first grant closes the historian");
+    let erp = book.certificate("erp").unwrap();
+    assert_eq!((erp.name(), erp.known_by(), erp.expires()), ("certificate:erp", KnownBy::Certificate, None));
+    assert!(erp.may_on(Right::Read, "area1/p") && !erp.may_on(Right::Read, "area2/p") && !erp.may(Right::Write));
+    for other in ["ERP", "erp2", "er", "oidc:erp"] {
+        let other = book.certificate(other).unwrap();
+        assert!(Right::ALL.into_iter().all(|right| !other.may(right)), "{other:?}");
+    }
+    assert!(book.certificate("a\nb").is_none() && book.certificate("").is_none());
+    assert!(book.is_valid(&erp, NOW) && !book.is_valid(&Principal::anonymous(), NOW) && book.is_valid(&Principal::local(0), NOW));
+
+    // What it is granted changes: what goes on begins anew, with less or with more.
+    add(&path, "certificate:erp", &[grant(Role::Writer, &["area2/**"])]);
+    assert!(book.refresh().unwrap() && !book.is_valid(&erp, NOW));
+    let more = book.certificate("erp").unwrap();
+    assert!(more.may_on(Right::Read, "area1/p") && more.may_on(Right::Write, "area2/p") && book.is_valid(&more, NOW));
+    // What others are granted changes nothing.
+    add(&path, "certificate:mes", &[grant(Role::Admin, &[])]);
+    assert!(book.refresh().unwrap() && book.is_valid(&more, NOW));
+    AccessFile::remove_grants(&path, &named("certificate:erp"), &[]).unwrap();
+    assert!(book.refresh().unwrap() && !book.is_valid(&more, NOW));
+    assert!(!book.certificate("erp").unwrap().may(Right::Read));
+    AccessFile::remove_grants(&path, &named("certificate:mes"), &[]).unwrap();
+    assert!(book.refresh().unwrap() && !book.is_empty(), "when the last grant goes, nothing opens");
+}
+
+#[test]
+fn grants_of_a_subject_and_of_its_roles_add_up_until_the_token_ends() {
+    let (_directory, path) = directory();
+    add(&path, "oidc:ana", &[grant(Role::Reader, &["area1/**"])]);
+    add(&path, "oidc-role:operators", &[grant(Role::Engineer, &["area2/**", "area3/x"])]);
+    add(&path, "oidc-role:auditors", &[grant(Role::Auditor, &[])]);
+    let book = AccessBook::open(&path).unwrap();
+    let with = |roles: &[&str]| book.oidc(named("oidc:ana"), roles.iter().map(|role| named(&format!("oidc-role:{role}"))), LATER);
+    let ana = with(&["operators", "unknown"]);
+    assert_eq!((ana.name(), ana.known_by(), ana.expires()), ("oidc:ana", KnownBy::Oidc, Some(LATER)));
+    assert!(ana.may_on(Right::Read, "area1/p") && ana.may_on(Right::Read, "area2/p") && ana.may_on(Right::Correct, "area3/x"));
+    assert!(!ana.may_on(Right::Read, "area3/y") && !ana.may_on(Right::Write, "area1/p") && !ana.may(Right::Audit));
+    assert!(with(&["auditors"]).may(Right::Audit) && !with(&[]).may(Right::Configure));
+    // A role is no subject, and a subject no role.
+    assert!(!book.oidc(named("oidc:operators"), [], LATER).may(Right::Read));
+    assert!(!book.oidc(named("oidc:bob"), [named("oidc-role:ana")], LATER).may(Right::Read));
+    assert!(book.is_valid(&ana, NOW) && !book.is_valid(&ana, LATER), "the moment of expiry is outside");
+    // A role that it has is granted something from now on.
+    add(&path, "oidc-role:unknown", &[grant(Role::Reader, &[])]);
+    assert!(book.refresh().unwrap() && !book.is_valid(&ana, NOW));
+    assert!(with(&["operators", "unknown"]).scope(Right::Read).is_everything());
+}
+
+#[test]
+fn grants_are_added_once_and_taken_one_by_one_or_all() {
+    let (_directory, path) = directory();
+    let (reader, writer, admin) = (grant(Role::Reader, &["a"]), grant(Role::Writer, &["b"]), grant(Role::Admin, &[]));
+    add(&path, "oidc:ana", &[reader.clone(), writer.clone()]);
+    let entry = AccessFile::add_grants(&path, named("oidc:ana"), vec![writer.clone(), admin.clone()], LATER).unwrap();
+    assert_eq!((entry.grants, entry.created), (vec![reader.clone(), writer.clone(), admin.clone()], NOW));
+    let before = text(&path);
+    for wrong in [vec![grant(Role::Reader, &["b"])], vec![reader.clone(), grant(Role::Reader, &[])]] {
+        let error = AccessFile::remove_grants(&path, &named("oidc:ana"), &wrong).unwrap_err();
+        assert!(error.to_string().contains("oidc:ana has no such grant"), "{error}");
+    }
+    assert!(AccessFile::remove_grants(&path, &named("oidc-role:ana"), &[]).is_err());
+    assert_eq!(text(&path), before, "nothing was taken");
+    assert_eq!(AccessFile::remove_grants(&path, &named("oidc:ana"), std::slice::from_ref(&writer)).unwrap(), [reader, admin]);
+    assert_eq!(AccessFile::remove_grants(&path, &named("oidc:ana"), &[]).unwrap(), []);
+    assert!(AccessFile::list_grants(&path).unwrap().is_empty());
+    assert!(matches!(AccessFile::add_grants(&path, named("oidc:ana"), vec![], NOW), Err(AccessError::NoGrants)));
+    assert!(AccessFile::add_grants(&path, named("oidc:ana"), vec![grant(Role::Reader, &["a/["])], NOW).unwrap_err().is_misuse());
+}
+
+#[test]
+fn a_file_has_the_oldest_version_that_can_say_it() {
+    let (_directory, path) = directory();
+    create(&path, "ana");
+    assert!(text(&path).contains("\"version\": 1") && !text(&path).contains("\"grants\": [\n    {\n      \"principal\""));
+    add(&path, "certificate:erp", &[grant(Role::Reader, &[])]);
+    assert!(text(&path).contains("\"version\": 2") && text(&path).contains("certificate:erp"));
+    let twice = text(&path).replace("\"version\": 2", "\"version\": 3");
+    AccessFile::revoke(&path, "ana", NOW).unwrap();
+    assert_eq!(AccessFile::list_grants(&path).unwrap().len(), 1, "who changes tokens leaves grants as they are");
+    AccessFile::remove_grants(&path, &named("certificate:erp"), &[]).unwrap();
+    assert!(text(&path).contains("\"version\": 1"));
+    fs::write(&path, twice).unwrap();
+    assert!(AccessFile::list_grants(&path).unwrap_err().to_string().contains("version 3"));
+    let entry = r#"{"principal": "oidc:ana", "grants": [{"role": "reader"}], "created": "2026-01-01T00:00:00Z"}"#;
+    for (grants, reason) in [
+        (format!("{entry}, {entry}"), "in two places"),
+        (entry.replace("oidc:ana", "token:ana"), "token:ana"),
+        (entry.replace("\"role\"", "\"scope\": 1, \"role\""), "scope"),
+    ] {
+        fs::write(&path, format!(r#"{{"version": 2, "next_id": 1, "tokens": [], "grants": [{grants}]}}"#)).unwrap();
+        let error = AccessBook::open(&path).unwrap_err().to_string();
+        assert!(error.contains(reason) && error.contains("is damaged"), "{reason}: {error}");
+    }
 }

@@ -1,22 +1,16 @@
 //! Who calls: the principal, what the headers of a call say, the client that its share is counted by, and whose certificate it has shown.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use historian_tls::ClientIdentity;
 use tonic::{Extensions, Request, metadata::MetadataMap};
 
 use super::{
     call::CallRecord,
-    connection::{Peer, network},
+    connection::{NO_ADDRESS, Peer, network},
 };
 use historian_access::Principal;
 use historian_model::sink::Actor;
-
-/// The client of calls that come over no connection.
-const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Who calls.
 #[derive(Clone, Debug)]
@@ -28,7 +22,7 @@ pub struct Caller {
     pub client: IpAddr,
     /// The peer's address; `None` for a call that comes over no connection.
     pub address: Option<IpAddr>,
-    /// Of the certificate that was shown when the connection was made. What it may do is not decided by it yet.
+    /// Of the certificate that was shown when the connection was made. Where no token was sent, the principal is its.
     pub identity: Option<Arc<ClientIdentity>>,
     /// What becomes known of the call is added here.
     pub call: Arc<CallRecord>,
@@ -80,12 +74,12 @@ fn principal_of(extensions: &Extensions) -> Principal {
 
 /// The client of a request with these extensions.
 pub fn client_of(extensions: &Extensions) -> IpAddr {
-    extensions.get::<Peer>().map_or(NOBODY, |peer| network(peer.address.ip()))
+    extensions.get::<Peer>().map_or(NO_ADDRESS, |peer| network(peer.address.ip()))
 }
 
 /// The address that a request with these extensions comes from.
 pub fn address_of(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<Peer>().map(|peer| peer.address.ip().to_canonical())
+    extensions.get::<Peer>().map(|peer| peer.address.ip().to_canonical()).filter(|address| *address != NO_ADDRESS)
 }
 
 fn identity_of(extensions: &Extensions) -> Option<Arc<ClientIdentity>> {
@@ -100,16 +94,16 @@ mod tests {
     #[test]
     fn calls_over_no_connection_are_of_nobody() {
         let (caller, asked) = Caller::take(Request::new(7));
-        assert_eq!((caller.client, caller.identity.clone(), asked), (NOBODY, None, 7));
+        assert_eq!((caller.client, caller.identity.clone(), asked), (NO_ADDRESS, None, 7));
         assert!(Right::ALL.into_iter().all(|right| !caller.principal.may(right)), "nobody may anything");
-        assert_eq!(Caller::of(&Request::new(())).without_headers().client, NOBODY);
+        assert_eq!(Caller::of(&Request::new(())).without_headers().client, NO_ADDRESS);
     }
 
     #[test]
     fn a_call_is_of_the_address_and_of_the_certificate_of_its_connection() {
         let identity = ClientIdentity { name: "erp".to_owned(), subject: "CN=erp".to_owned(), fingerprint: String::new() };
         let mut request = Request::new(());
-        request.extensions_mut().insert(Peer { address: ([192, 0, 2, 1], 5).into(), identity: Some(Arc::new(identity)) });
+        request.extensions_mut().insert(Peer { address: ([192, 0, 2, 1], 5).into(), identity: Some(Arc::new(identity)), user: None });
         let caller = Caller::of(&request).without_headers();
         assert_eq!((&*caller.actor().client, &*caller.actor().principal), ("192.0.2.1", "nobody"));
         assert_eq!((caller.client, caller.identity.map(|identity| identity.name.clone())), ([192, 0, 2, 1].into(), Some("erp".to_owned())));

@@ -33,6 +33,7 @@ use hyper_util::{
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, transport::server::Connected as _};
+use tower_layer::Layer as _;
 
 use super::{
     ApiLimits, Metrics, MetricsFormat, Services,
@@ -100,16 +101,17 @@ pub async fn serve_http_from_the_start(
         .route("/healthz", get(health))
         .with_state(HealthState { starting, stopping })
         .layer(middleware::from_fn(called_web));
-    let routes = TowerToHyperService::new(routes);
     let connections_max = (limits.connections_max / 8).clamp(CONNECTIONS_MAX.0, CONNECTIONS_MAX.1);
     let gate = ConnectionGate::new(Port::Http, connections_max, connections_max, metrics);
-    let mut incoming = ConnectionAcceptor::connections(listener, gate, ConnectionTimes::from(limits));
+    let mut incoming = ConnectionAcceptor::connections(listener, &gate, ConnectionTimes::from(limits));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             Some(Ok(connection)) = incoming.next() => {
-                connections.spawn(serve_connection(connection, routes.clone(), limits.first_request_timeout, shutdown.clone()));
+                // Who is at the other end of a connection goes with each of its requests.
+                let routes = TowerToHyperService::new(Extension(connection.connect_info()).layer(routes.clone()));
+                connections.spawn(serve_connection(connection, routes, limits.first_request_timeout, shutdown.clone()));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -148,11 +150,15 @@ where
 /// Metrics name devices and tell of everything that is stored: they are for who runs the historian.
 async fn metrics_text(State(told): State<HealthState>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
     let Some(services) = told.services() else { return unavailable(STARTING) };
-    let known = services.access.principal(&headers, &*services.clock);
+    let known = services.access.principal(&headers, Some(&peer), &*services.clock).await;
     let principal = known.as_ref().map_or_else(|_| Principal::nobody(), Principal::clone);
     if let Err(refused) = known.and_then(|principal| require(&principal, Right::Administer)) {
         services.audit.denied(&principal, Some(peer.address.ip()), "GET /metrics", &refused).await;
-        let code = if refused.code() == Code::Unauthenticated { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+        let code = match refused.code() {
+            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::FORBIDDEN,
+        };
         return (code, [(WWW_AUTHENTICATE, "Bearer realm=\"historian\"")], format!("{}\n", refused.message())).into_response();
     }
     let (services, format) = (services.clone(), MetricsFormat::asked(&headers));

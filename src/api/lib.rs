@@ -1,5 +1,5 @@
 //! The public interface: gRPC, Arrow Flight, health and reflection on one port; metrics and health over HTTP on another; both with TLS or
-//! without.
+//! without. What comes by the local socket is served as what comes by the first of them.
 //!
 //! Proto types begin here and nothing is computed here: requests become queries and batches of the layers below, answers become messages.
 //! What a client asks to be read or computed goes through one entry ([`stream`], [`Api::bounded`]): it has a place among the others, a deadline, a
@@ -81,8 +81,7 @@ pub async fn serve(listener: impl Into<PortListener>, services: Services, shutdo
     let metrics = services.metrics.clone();
     let admin = services.admin.clone();
     let memory = services.memory.clone();
-    let (access, clock, audit, calls) =
-        (services.access.clone(), services.clock.clone(), services.audit.clone(), services.calls.clone());
+    let (access, clock, audit, calls) = (services.access.clone(), services.clock.clone(), services.audit.clone(), services.calls.clone());
     let api = Api::new(services, shutdown.clone());
     let cut = api.cut.clone();
 
@@ -138,10 +137,11 @@ pub async fn serve(listener: impl Into<PortListener>, services: Services, shutdo
         .add_service(service!(v1::query_service_server::QueryServiceServer::new(grpc::query::Queries(api.clone()))))
         .add_service(service!(v1::collector_service_server::CollectorServiceServer::new(grpc::collector::CollectorRpc(api.clone()))))
         .add_service(service!(v1::admin_service_server::AdminServiceServer::new(grpc::admin::AdminRpc(api.clone()))))
+        .add_service(service!(v1::access_service_server::AccessServiceServer::new(grpc::access::AccessRpc)))
         .add_service(service!(arrow_flight::flight_service_server::FlightServiceServer::new(flight::Flight(api.clone()))));
 
     let gate = ConnectionGate::new(Port::Grpc, limits.connections_max, limits.connections_per_address_max, &metrics);
-    let incoming = ConnectionAcceptor::connections(listener.into(), gate, ConnectionTimes::from(&limits));
+    let incoming = ConnectionAcceptor::connections(listener.into(), &gate, ConnectionTimes::from(&limits));
     let watching = tokio::spawn(grpc::admin::watch_health(admin, health, shutdown.clone()));
     let serving = router.serve_with_incoming_shutdown(incoming, {
         let shutdown = shutdown.clone();

@@ -28,13 +28,14 @@ use principals::PrincipalFamilies;
 pub use scrape::MetricsFormat;
 
 /// Full names of the services of the gRPC port, for health and as label values.
-pub const SERVICES: [&str; 7] = [
+pub const SERVICES: [&str; 8] = [
     "",
     "historian.v1.TagService",
     "historian.v1.WriteService",
     "historian.v1.QueryService",
     "historian.v1.CollectorService",
     "historian.v1.AdminService",
+    "historian.v1.AccessService",
     FLIGHT,
 ];
 const FLIGHT: &str = "arrow.flight.protocol.FlightService";

@@ -111,6 +111,12 @@ pub fn unavailable(message: impl AsRef<str>) -> Status {
     status(Code::Unavailable, "STOPPING", message.as_ref(), ErrorDetails::with_retry_info(Some(Duration::from_secs(2))))
 }
 
+/// UNAVAILABLE: the keys of the identity provider have never been read, so no token of it can be checked.
+pub fn no_keys() -> Status {
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(5)));
+    status(Code::Unavailable, "NO_KEYS", "the keys of the identity provider have not been read yet; try again", details)
+}
+
 /// UNAVAILABLE: the historian is stopping.
 pub fn stopping() -> Status {
     let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(2)));

@@ -1,9 +1,11 @@
 //! How the client commands reach a running historian, and how its refusals are told.
 
+mod address;
+mod local;
 mod secure;
 mod token;
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, anyhow};
 use arrow_flight::{FlightClient, error::FlightError, flight_service_client::FlightServiceClient};
@@ -14,6 +16,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use self::address::{Place, ServerAddress};
 pub use self::token::{Bearer, TokenArgs};
 use super::Misuse;
 use historian_model::{Timestamp, time::NumericTimeUnit};
@@ -82,47 +85,6 @@ pub struct ServerArgs {
 /// A connection to a historian, whose requests all have the token of the command.
 pub type ServerChannel = InterceptedService<Channel, Bearer>;
 
-/// `grpc://host:port`, also `grpc+tcp://` and `http://`; with TLS `grpc+tls://`, also `grpcs://` and `https://`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ServerAddress {
-    authority: String,
-    is_secured: bool,
-}
-
-impl FromStr for ServerAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<ServerAddress, String> {
-        let (scheme, authority) = text.split_once("://").unwrap_or(("grpc", text));
-        let is_secured = match scheme {
-            "grpc" | "grpc+tcp" | "http" => false,
-            "https" | "grpcs" | "grpc+tls" => true,
-            _ => return Err(format!("unknown scheme {scheme:?}; use grpc://host:port, or grpc+tls://host:port with TLS")),
-        };
-        let authority = authority.trim_end_matches('/');
-        match authority.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-                Ok(ServerAddress { authority: authority.to_owned(), is_secured })
-            }
-            _ => Err("expected grpc://host:port or grpc+tls://host:port".into()),
-        }
-    }
-}
-
-impl ServerAddress {
-    /// Its host, without the brackets of IPv6.
-    fn host(&self) -> &str {
-        let host = self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host);
-        host.trim_start_matches('[').trim_end_matches(']')
-    }
-}
-
-impl std::fmt::Display for ServerAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}://{}", if self.is_secured { "grpc+tls" } else { "grpc" }, self.authority)
-    }
-}
-
 impl ServerArgs {
     /// The historian that listens there with these files of TLS, which are read to know it.
     ///
@@ -130,7 +92,8 @@ impl ServerArgs {
     /// Its certificate cannot be read.
     pub fn at(listen: SocketAddr, tls: Option<&TlsFiles>, token: TokenArgs) -> anyhow::Result<ServerArgs> {
         let pinned = tls.map(|files| authority::certificate(&files.certificate)).transpose()?;
-        let server = ServerAddress { authority: listen.to_string(), is_secured: tls.is_some() };
+        let place = if tls.is_some() { Place::Secured } else { Place::Plain };
+        let server = ServerAddress { place: place(listen.to_string()) };
         Ok(ServerArgs { server, token, tls_ca: None, tls_cert: None, tls_key: None, pinned })
     }
 
@@ -147,20 +110,28 @@ impl ServerArgs {
     /// # Errors
     /// As [`ServerArgs::connect`].
     pub async fn connect_with(&self, also: impl FnOnce(Endpoint) -> Endpoint) -> anyhow::Result<ServerChannel> {
-        let ServerAddress { authority, is_secured } = &self.server;
         let bearer = self.token.bearer()?;
+        let authority = self.server.authority();
         // What goes through TLS is not TLS: the library asks for none where it has a connection that is secured already.
         let endpoint = Endpoint::from_shared(format!("http://{authority}")).with_context(|| format!("{authority} is no address"))?;
         let endpoint = also(endpoint.connect_timeout(Duration::from_secs(5)));
-        let connected = if *is_secured {
-            let origin = format!("https://{authority}").parse().with_context(|| format!("{authority} is no address"))?;
-            endpoint.origin(origin).connect_with_connector(self.secured()?).await
-        } else {
-            self.without_tls()?;
-            endpoint.connect().await
+        let connected = match &self.server.place {
+            Place::Secured(_) => {
+                let origin = format!("https://{authority}").parse().with_context(|| format!("{authority} is no address"))?;
+                endpoint.origin(origin).connect_with_connector(self.secured()?).await
+            }
+            Place::Plain(_) => {
+                self.without_tls()?;
+                self.without_secret(&bearer)?;
+                endpoint.connect().await
+            }
+            Place::Local(path) => {
+                self.without_tls()?;
+                endpoint.connect_with_connector(local::Connector(path.clone())).await
+            }
         };
         let connected = connected.map_err(|error| secure::refused().map_or_else(|| error.into(), |refused| anyhow!(refused)));
-        let hint = if *is_secured { "" } else { "; is the historian running there?" };
+        let hint = if matches!(self.server.place, Place::Secured(_)) { "" } else { "; is the historian running there?" };
         let channel = connected.with_context(|| format!("cannot connect to {}{hint}", self.server))?;
         Ok(InterceptedService::new(channel, bearer))
     }
@@ -168,9 +139,21 @@ impl ServerArgs {
     /// Refuses to speak openly with who has asked for more.
     fn without_tls(&self) -> Result<(), Misuse> {
         let given = [("--tls-ca", &self.tls_ca), ("--tls-cert", &self.tls_cert)].into_iter().find(|(_, given)| given.is_some());
-        given.map_or(Ok(()), |(flag, _)| {
-            Err(Misuse(format!("{flag} is for TLS, and {} is without; use grpc+tls://{}", self.server, self.server.authority)))
-        })
+        given
+            .map_or(Ok(()), |(flag, _)| Err(Misuse(format!("{flag} is for TLS, and {} is without; use grpc+tls://host:port", self.server))))
+    }
+
+    /// Refuses to send a token where everybody on the way could read it.
+    fn without_secret(&self, bearer: &Bearer) -> Result<(), Misuse> {
+        if bearer.is_none() || self.server.is_loopback() {
+            return Ok(());
+        }
+        Err(Misuse(format!(
+            "the token is not sent to {}: without TLS everybody on the way could read it; use grpc+tls://{} (`historian tls init` makes the \
+             certificate), or, on the machine of the historian, grpc://127.0.0.1 or unix://",
+            self.server,
+            self.server.authority()
+        )))
     }
 
     /// How connections with TLS are made.
@@ -242,29 +225,5 @@ pub fn in_words(code: Code) -> &'static str {
         Code::Unavailable => "unavailable",
         Code::DataLoss => "data loss",
         Code::Unauthenticated => "not authenticated",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_taken_in_all_documented_forms() {
-        let address = |authority: &str, is_secured| Ok(ServerAddress { authority: authority.to_owned(), is_secured });
-        for text in ["grpc://127.0.0.1:8815", "http://127.0.0.1:8815/", "grpc+tcp://127.0.0.1:8815", "127.0.0.1:8815"] {
-            assert_eq!(text.parse(), address("127.0.0.1:8815", false), "{text}");
-        }
-        for text in ["grpc+tls://plant:8815", "https://plant:8815/", "grpcs://plant:8815"] {
-            assert_eq!(text.parse(), address("plant:8815", true), "{text}");
-        }
-        assert_eq!("grpc://[::1]:8815".parse(), address("[::1]:8815", false));
-        assert_eq!("grpc+tls://[::1]:8815".parse().map(|address: ServerAddress| address.host().to_owned()), Ok("::1".to_owned()));
-        for (text, reason) in
-            [("ftp://h:1", "unknown scheme"), ("grpc://h", "expected grpc://host:port"), ("grpc://h:99999", "expected"), ("", "expected")]
-        {
-            let error = text.parse::<ServerAddress>().unwrap_err();
-            assert!(error.contains(reason), "{text}: {error}");
-        }
     }
 }

@@ -19,6 +19,7 @@ mod export;
 #[doc(hidden)]
 pub mod fuzz;
 mod gap;
+mod grant;
 mod health;
 mod import;
 mod inspect;
@@ -37,6 +38,7 @@ mod superseded;
 mod tag;
 mod tls;
 mod token;
+mod whoami;
 
 use std::{io::Write, process::ExitCode};
 
@@ -106,6 +108,9 @@ enum RootCommand {
     Audit(audit::AuditArgs),
     /// Shows where expected samples are missing, and why.
     Gaps(gap::GapArgs),
+    /// Shows who one is to a running historian, and what one may do there.
+    #[command(name = "whoami")]
+    WhoAmI(whoami::WhoAmIArgs),
     /// Makes and shows certificates.
     #[command(subcommand)]
     Tls(tls::TlsCommand),
@@ -116,6 +121,9 @@ enum RootCommand {
     Completions(completion::CompletionsArgs),
     /// Writes the manual pages into a directory.
     Man(manual::ManArgs),
+    /// Grants rights to client certificates and to users of an identity provider, on the machine of the historian.
+    #[command(subcommand)]
+    Grant(grant::GrantCommand),
 }
 
 /// Runs the command of this process.
@@ -173,10 +181,12 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Inspect(args) => inspect::run(args).await,
             RootCommand::Audit(args) => audit::run(args).await,
             RootCommand::Gaps(args) => gap::run(args).await,
+            RootCommand::WhoAmI(args) => whoami::run(args).await,
             RootCommand::Tls(command) => tls::run(command),
             RootCommand::Token(command) => token::run(command).await,
             RootCommand::Completions(args) => completion::run(&args, &mut Cli::command()),
             RootCommand::Man(args) => manual::run(&args, Cli::command()),
+            RootCommand::Grant(command) => grant::run(command).await,
         }
     });
     // What still computes for requests that were cut is told so now, and ends within milliseconds; one call that does not must not hold the end

@@ -1,9 +1,9 @@
 //! `historian token`: API tokens, made, listed and revoked on the file in the data directory, whether or not a historian runs on it.
 
 mod create;
-mod grant;
-mod list;
-mod place;
+pub(crate) mod grant;
+pub(crate) mod list;
+pub(crate) mod place;
 
 use std::{io::Write, process::ExitCode};
 

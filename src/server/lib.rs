@@ -11,7 +11,9 @@ pub mod config;
 mod descriptors;
 mod devices;
 mod disk;
+mod local_socket;
 mod memory;
+mod oidc;
 mod process;
 pub mod reload;
 mod silence;
@@ -59,6 +61,7 @@ use historian_model::{
     Clock, RetentionGroup, SampleBatch, SystemClock, Tag, TagDefinition, TagId, Timestamp,
     sink::{SampleSink, WriteError},
 };
+use historian_oidc::Issuer;
 use historian_query::QueryEngine;
 use historian_store as store;
 use historian_store::{AuditLog, Catalog, Claim, LiveStore, Maintenance, RunMark, Store, rocks::StoreOptions};
@@ -110,8 +113,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let tls = configuration.tls.clone().map(|files| certificates::open(files, clock.now())).transpose()?;
     let book = AccessBook::open(&AccessFile::in_directory(&settings.data_dir)).context("the tokens cannot be read")?;
     // A configuration is checked when it is read, and may have been changed since, as may the tokens.
-    let reached =
-        [settings.listen, settings.http].into_iter().find_map(|address| config::unreachable(address, tls.is_some(), !book.is_empty()));
+    let is_closed = configuration.oidc.is_some() || !book.is_empty();
+    let reached = [settings.listen, settings.http].into_iter().find_map(|address| config::unreachable(address, tls.is_some(), is_closed));
     if let Some(problem) = reached {
         anyhow::bail!(problem);
     }
@@ -131,7 +134,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     {
         let (starting, limits, metrics) = (starting.clone(), limits.clone(), metrics.clone());
         let end = HttpEnd { stopping: stop.clone(), end: told.clone() };
-        let http = PortListener { listener: http, tls: tls.clone() };
+        let http = PortListener { listener: http, tls: tls.clone(), local: None };
         telling.spawn(async move { api::serve_http_from_the_start(http, starting, &limits, &metrics, end).await });
     }
     let opening = supervisor::opening();
@@ -175,7 +178,15 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let (reloader, reloads_asked) = match reload {
         Some(ReloadSource { load, set_log_level, asked }) => {
             let (catalog, store, ingest) = (catalog.clone(), store.clone(), ingest.clone());
-            let parts = ReloadParts { catalog, store, ingest, clock: clock.clone(), devices: devices.clone(), calls: calls.clone(), audit: watch.clone() };
+            let parts = ReloadParts {
+                catalog,
+                store,
+                ingest,
+                clock: clock.clone(),
+                devices: devices.clone(),
+                calls: calls.clone(),
+                audit: watch.clone(),
+            };
             (Some(Arc::new(Reloader::new(load, set_log_level, parts, configuration.clone()))), asked)
         }
         // Nobody asks.
@@ -183,7 +194,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     };
     let trend = DiskTrend::default();
     let work = WorkThreads::new(historian_allocator::give_back).context("no threads for queries")?;
-    tokio::spawn(access::refreshed(book.clone(), shutdown.clone()));
+    let issuer = configuration.oidc.clone().map(Issuer::new);
+    tokio::spawn(access::refreshed(book.clone(), issuer.is_some(), shutdown.clone()));
     let services = Services {
         catalog: catalog.clone(),
         sink: around_sink(ingest.clone()),
@@ -191,7 +203,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         query: QueryEngine::new(ingest.reader()).with_threads(configuration.limits.query_threads),
         tables: configuration.tables.clone(),
         clock: clock.clone(),
-        access: api::Access::by_tokens(book),
+        access: api::Access::new(book, issuer.clone()),
         audit: AuditTrail::new(audit.clone()),
         devices: {
             let devices = devices.clone();
@@ -220,7 +232,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     drop(opening);
     supervisor::serving(&serving_status(&ingest));
     tracing::info!(listen = %listener.local_addr()?, http = %http_address, tls = tls.is_some(), devices = devices.len(), "serving");
-    let listener = PortListener { listener, tls: tls.clone() };
+    let (local, socket) = settings.local_socket.then(|| local_socket::listen(&settings.data_dir)).flatten().unzip();
+    let listener = PortListener { listener, tls: tls.clone(), local };
 
     let mut ending = None;
     // A door that fails takes the process down in order rather than leaving it half open.
@@ -251,10 +264,12 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         disk::measure(trend, maintenance.clone(), stop.clone()),
         silence::keep_mark(mark, clock.clone(), unsettled, collected.clone()),
         upkeep::scrub_regularly(maintenance, &configuration.scrub, clock.clone(), stop.clone()),
-        certificates::follow(tls, clock, stop.clone()),
+        certificates::follow(tls, clock.clone(), stop.clone()),
+        oidc::follow(issuer, clock, stop.clone()),
         audit::watch(watch, stop.clone()),
         audit::publish_heads(audit, configuration.audit.clone(), stop.clone()),
     );
+    drop(socket);
     tokio::task::spawn_blocking(move || {
         work.end(WORK_ENDS_WITHIN);
         ingest.close();

@@ -346,7 +346,7 @@ fn copy(from: &Path, to: &Path) {
         let target = to.join(path.file_name().unwrap());
         if path.is_dir() {
             copy(&path, &target);
-        } else {
+        } else if path.is_file() {
             fs::copy(&path, &target).unwrap();
         }
     }

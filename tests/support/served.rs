@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle};
 
-use historian_api::{self as api, Access, Admin, AdminStatus, ApiLimits, AuditTrail, CallLog, ClientMemory, Metrics, Services, WorkThreads};
+use historian_api::{
+    self as api, Access, Admin, AdminStatus, ApiLimits, AuditTrail, CallLog, ClientMemory, Metrics, Services, WorkThreads,
+};
 use historian_collector::DeviceStatus;
 use historian_ingest::Ingest;
 use historian_model::{Timestamp, sink::WriteError};

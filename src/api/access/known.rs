@@ -1,4 +1,5 @@
-//! How callers are known.
+//! How callers are known: by a token of ours, by one of the identity provider, by the certificate of their connection, or by the user that the
+//! system says is at the other end of the local socket.
 
 use std::sync::Arc;
 
@@ -6,48 +7,181 @@ use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use historian_access::{AccessBook, Principal};
+use historian_access::{AccessBook, NamedKind, NamedPrincipal, Principal};
 use historian_model::Clock;
+use historian_oidc::{Issuer, IssuerRefusal};
 use tonic::{Status, codegen::http::HeaderMap};
 
-use crate::status;
+use crate::{
+    connection::{Peer, RareLog},
+    status,
+};
 
 const NOT_VALID: &str = "the token is not valid: unknown, expired or revoked";
+const NO_LONGER: &str = "the token is not valid any more, or other rights are granted now: call again";
+/// What a token of ours begins with; what begins otherwise may be one of the identity provider.
+const OWN_TOKEN: &str = "hst_";
+/// Names of headers that hold credentials.
+const CREDENTIALS: [&str; 2] = ["authorization", "auth-token-bin"];
 
-/// How callers are known: by their tokens, as soon as there is one. Before that, or without a book, whoever reaches the port may do everything.
+/// How callers are known, as soon as there is a token, a grant, or an identity provider. Before that, or without a book, whoever reaches the port
+/// may do everything.
 #[derive(Clone, Default)]
-pub struct Access(Option<Arc<AccessBook>>);
+pub struct Access(Option<Arc<Known>>);
+
+struct Known {
+    book: Arc<AccessBook>,
+    issuer: Option<Arc<Issuer>>,
+    /// Tokens of the provider that were refused, and why: their users are not told.
+    refused: RareLog,
+}
+
+/// Why it is not known who calls.
+pub enum Unknown {
+    Refused(Status),
+    /// The provider's token names a key that is not known, and the keys are being fetched: [`Access::keys_come`] tells when to ask again.
+    KeysComing,
+}
+
+impl From<Status> for Unknown {
+    fn from(refused: Status) -> Unknown {
+        Unknown::Refused(refused)
+    }
+}
 
 impl Access {
-    /// By the tokens of a book.
-    pub fn by_tokens(book: Arc<AccessBook>) -> Access {
-        Access(Some(book))
+    /// By the tokens and grants of a book, and by those of an identity provider where there is one.
+    pub fn new(book: Arc<AccessBook>, issuer: Option<Arc<Issuer>>) -> Access {
+        Access(Some(Arc::new(Known { book, issuer, refused: RareLog::default() })))
     }
 
-    /// The tokens that are asked for, if any are.
-    pub fn tokens(&self) -> Option<&AccessBook> {
-        self.0.as_deref().filter(|book| !book.is_empty())
+    /// True where it is asked who calls.
+    pub fn is_closed(&self) -> bool {
+        self.0.as_ref().is_some_and(|known| known.issuer.is_some() || !known.book.is_empty())
     }
 
-    /// Refuses somebody whose token is not valid any more, in the middle of a call that goes on for long.
+    /// The identity provider, where there is one.
+    pub fn issuer(&self) -> Option<&Arc<Issuer>> {
+        self.0.as_ref()?.issuer.as_ref()
+    }
+
+    /// Refuses somebody who has no longer what it was let in with, in the middle of a call that goes on for long.
     ///
     /// # Errors
     /// `UNAUTHENTICATED`.
     pub fn still(&self, principal: &Principal, clock: &dyn Clock) -> Result<(), Status> {
-        let valid = self.0.as_ref().is_none_or(|book| book.is_valid(principal, clock.now()));
-        if valid { Ok(()) } else { Err(status::unauthenticated(NOT_VALID)) }
+        let valid = self.0.as_ref().is_none_or(|known| known.book.is_valid(principal, clock.now()));
+        if valid { Ok(()) } else { Err(status::unauthenticated(NO_LONGER)) }
     }
 
-    /// Who sends a request with these headers.
+    /// Who sends a request with these headers over the connection of `peer`. Waits some seconds at most, and only where the token of an identity
+    /// provider names a key that is being fetched.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` when a token is asked for and there is none, or one that is not valid; it is not said which.
-    pub fn principal(&self, headers: &HeaderMap, clock: &dyn Clock) -> Result<Principal, Status> {
-        let Some(book) = self.tokens() else { return Ok(Principal::anonymous()) };
-        let secret = token(headers).ok_or_else(|| {
-            status::unauthenticated("this historian asks for a token: send it as `authorization: Bearer …`, or as the password")
-        })?;
-        book.authenticate(&secret, clock.now()).ok_or_else(|| status::unauthenticated(NOT_VALID))
+    /// `UNAUTHENTICATED` when something is asked for and there is nothing, or what is not valid; it is not said which. `UNAVAILABLE` while the keys
+    /// of the identity provider have never been read.
+    pub async fn principal(&self, headers: &HeaderMap, peer: Option<&Peer>, clock: &dyn Clock) -> Result<Principal, Status> {
+        self.after_keys(|| self.known(headers, peer, clock)).await
+    }
+
+    /// Who shows this secret, as [`Access::principal`].
+    ///
+    /// # Errors
+    /// As [`Access::principal`].
+    pub async fn by_secret(&self, secret: &str, clock: &dyn Clock) -> Result<Principal, Status> {
+        let Some(known) = &self.0 else { return Ok(Principal::anonymous()) };
+        self.after_keys(|| known.by_secret(secret, clock)).await
+    }
+
+    async fn after_keys(&self, ask: impl Fn() -> Result<Principal, Unknown>) -> Result<Principal, Status> {
+        let asked = match ask() {
+            Err(Unknown::KeysComing) => {
+                self.keys_come().await;
+                ask()
+            }
+            asked => asked,
+        };
+        asked.map_err(Unknown::into_status)
+    }
+
+    /// Waits until the keys of the identity provider are new, or some seconds are over.
+    pub async fn keys_come(&self) {
+        if let Some(issuer) = self.issuer() {
+            issuer.keys_come().await;
+        }
+    }
+
+    /// As [`Access::principal`], without waiting.
+    ///
+    /// # Errors
+    /// Also that it takes waiting.
+    pub fn known(&self, headers: &HeaderMap, peer: Option<&Peer>, clock: &dyn Clock) -> Result<Principal, Unknown> {
+        let is_closed = self.is_closed();
+        // What is shown with the request counts before what the connection is: whoever has a token may ask for less by it.
+        if let Some(known) = self.0.as_ref().filter(|_| is_closed)
+            && CREDENTIALS.iter().any(|name| headers.contains_key(*name))
+        {
+            let secret =
+                token(headers).ok_or_else(|| status::unauthenticated("the credentials are no token: send `authorization: Bearer …`"))?;
+            return known.by_secret(&secret, clock);
+        }
+        if let Some(user) = peer.and_then(|peer| peer.user) {
+            return local(user).map_err(Unknown::from);
+        }
+        let Some(known) = self.0.as_ref().filter(|_| is_closed) else { return Ok(Principal::anonymous()) };
+        let certificate = peer.and_then(|peer| peer.identity.as_deref()).and_then(|identity| known.book.certificate(&identity.name));
+        certificate.ok_or_else(|| {
+            let told = "this historian asks for a token: send it as `authorization: Bearer …`, or as the password";
+            Unknown::Refused(status::unauthenticated(told))
+        })
+    }
+}
+
+/// Who may connect to the local socket: the user that the historian runs as, whose its files are, and root.
+fn local(user: u32) -> Result<Principal, Status> {
+    let own = rustix::process::geteuid().as_raw();
+    if user == own || user == 0 {
+        return Ok(Principal::local(user));
+    }
+    Err(status::unauthenticated(format!("the local socket is for user {own}, whose this historian is, and for root; this is user {user}")))
+}
+
+impl Known {
+    fn by_secret(&self, secret: &str, clock: &dyn Clock) -> Result<Principal, Unknown> {
+        let not_valid = || Unknown::Refused(status::unauthenticated(NOT_VALID));
+        let now = clock.now();
+        if let Some(principal) = self.book.authenticate(secret, now) {
+            return Ok(principal);
+        }
+        let Some(issuer) = self.issuer.as_ref().filter(|_| !secret.starts_with(OWN_TOKEN)) else { return Err(not_valid()) };
+        let refuse = |reason: &str| {
+            let reason = status::shortened(reason);
+            self.refused.tell(|others| tracing::warn!(others, "a token of the identity provider was refused: {reason}"));
+            not_valid()
+        };
+        let shown = match issuer.verify(secret, now) {
+            Ok(shown) => shown,
+            Err(IssuerRefusal::UnknownKey) if issuer.want_keys() => return Err(Unknown::KeysComing),
+            Err(IssuerRefusal::NoKeys) => {
+                issuer.want_keys();
+                return Err(status::no_keys().into());
+            }
+            Err(refusal) => return Err(refuse(&refusal.to_string())),
+        };
+        let subject = NamedPrincipal::new(NamedKind::Oidc, &shown.subject).map_err(|error| refuse(&error.to_string()))?;
+        // What no grant can name gives nothing.
+        let roles = shown.roles.iter().filter_map(|role| NamedPrincipal::new(NamedKind::OidcRole, role).ok());
+        Ok(self.book.oidc(subject, roles, shown.expires))
+    }
+}
+
+impl Unknown {
+    /// What is said when nothing is waited for.
+    pub fn into_status(self) -> Status {
+        match self {
+            Unknown::Refused(status) => status,
+            Unknown::KeysComing => status::unauthenticated(NOT_VALID),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use tonic::{
 use tower_layer::{Layer, layer_fn};
 
 use super::{
-    known::Access,
+    known::{Access, Unknown},
     method::{self, MethodNeed},
     right::require,
 };
@@ -26,7 +26,7 @@ use crate::{
     AuditTrail,
     call::CallRecord,
     caller::{address_of, client_of},
-    connection::RareLog,
+    connection::{Peer, RareLog},
     status,
 };
 
@@ -81,62 +81,102 @@ pub struct Authenticated<S> {
     refusals: Arc<Refusals>,
 }
 
+/// Why a request is not let in.
+enum NotAdmitted {
+    /// Who sends it, as far as that is known.
+    Refused(Principal, Status),
+    /// Keys of the identity provider are being fetched; it can be asked again then.
+    KeysComing,
+}
+
 impl<S> Authenticated<S> {
-    /// Who sends a request, if it may; else who it is, as far as it is known, and the refusal.
-    fn admit(&self, request: &http::Request<Body>) -> Result<Principal, (Principal, Status)> {
-        let known = || self.access.principal(request.headers(), &*self.clock);
-        let unknown = |refused| (Principal::nobody(), refused);
+    /// Who sends a request, if it may.
+    fn admit(&self, request: &http::Request<Body>) -> Result<Principal, NotAdmitted> {
+        let known = || {
+            self.access.known(request.headers(), request.extensions().get::<Peer>(), &*self.clock).map_err(|unknown| match unknown {
+                Unknown::Refused(refused) => NotAdmitted::Refused(Principal::nobody(), refused),
+                Unknown::KeysComing => NotAdmitted::KeysComing,
+            })
+        };
         let Some(need) = method::need(request.uri().path()) else {
             // Services answer for methods that they have not; somebody who is not known hears no more than of others.
-            return known().map(|_| Principal::nobody()).map_err(unknown);
+            return known().map(|_| Principal::nobody());
         };
         if need == MethodNeed::Nothing {
             return Ok(known().unwrap_or_else(|_| Principal::nobody()));
         }
-        let principal = known().map_err(unknown)?;
+        let principal = known()?;
         if let MethodNeed::Has(right) = need {
-            require(&principal, right).map_err(|refused| (principal.clone(), refused))?;
+            require(&principal, right).map_err(|refused| NotAdmitted::Refused(principal.clone(), refused))?;
         }
         Ok(principal)
     }
+
+    /// Hands a request on with its principal.
+    fn hand_on(&mut self, mut request: http::Request<Body>, principal: Principal) -> BoxFuture<'static, Answer>
+    where
+        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+        S::Future: Send + 'static,
+    {
+        let (refusals, told) = (self.refusals.clone(), Refused::of(&request));
+        if let Some(call) = request.extensions().get::<Arc<CallRecord>>() {
+            call.comes_from(principal.name());
+        }
+        request.extensions_mut().insert(principal.clone());
+        let answering = self.inner.call(request);
+        async move {
+            let response = answering.await?;
+            if let Some(refused) = refusal(&response) {
+                refusals.record(&principal, &told, &refused).await;
+            }
+            Ok(response)
+        }
+        .boxed()
+    }
+
+    /// Answers why a request is not let in.
+    fn refuse(&self, request: &http::Request<Body>, principal: Principal, refused: Status) -> BoxFuture<'static, Answer> {
+        self.refusals.add(request, &refused);
+        let (refusals, told) = (self.refusals.clone(), Refused::of(request));
+        async move {
+            refusals.record(&principal, &told, &refused).await;
+            Ok(refused.into_http())
+        }
+        .boxed()
+    }
 }
+
+type Answer = Result<http::Response<Body>, Infallible>;
 
 impl<S> Service<http::Request<Body>> for Authenticated<S>
 where
-    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
+    type Future = BoxFuture<'static, Answer>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let (refusals, told) = (self.refusals.clone(), Refused::of(&request));
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         match self.admit(&request) {
-            Ok(principal) => {
-                if let Some(call) = request.extensions().get::<Arc<CallRecord>>() {
-                    call.comes_from(principal.name());
-                }
-                request.extensions_mut().insert(principal.clone());
-                let answering = self.inner.call(request);
+            Ok(principal) => self.hand_on(request, principal),
+            Err(NotAdmitted::Refused(principal, refused)) => self.refuse(&request, principal, refused),
+            Err(NotAdmitted::KeysComing) => {
+                // What was made ready serves this request; a copy stands in its place.
+                let copy = self.clone();
+                let mut ready = std::mem::replace(self, copy);
                 async move {
-                    let response = answering.await?;
-                    if let Some(refused) = refusal(&response) {
-                        refusals.record(&principal, &told, &refused).await;
+                    ready.access.keys_come().await;
+                    match ready.admit(&request) {
+                        Ok(principal) => ready.hand_on(request, principal),
+                        Err(NotAdmitted::Refused(principal, refused)) => ready.refuse(&request, principal, refused),
+                        Err(NotAdmitted::KeysComing) => ready.refuse(&request, Principal::nobody(), Unknown::KeysComing.into_status()),
                     }
-                    Ok(response)
-                }
-                .boxed()
-            }
-            Err((principal, refused)) => {
-                refusals.add(&request, &refused);
-                async move {
-                    refusals.record(&principal, &told, &refused).await;
-                    Ok(refused.into_http())
+                    .await
                 }
                 .boxed()
             }

@@ -19,7 +19,7 @@ use MethodNeed::{Has, Known, Nothing};
 use Right::{Administer, Audit, Configure, Correct, Read, Write};
 
 /// Service, method, need.
-const METHODS: [(&str, &[(&str, MethodNeed)]); 9] = [
+const METHODS: [(&str, &[(&str, MethodNeed)]); 10] = [
     // Supervisors and load balancers ask without a name, and learn whether the historian serves.
     ("grpc.health.v1.Health", &[("Check", Nothing), ("Watch", Nothing)]),
     ("grpc.reflection.v1.ServerReflection", &[("ServerReflectionInfo", Known)]),
@@ -54,6 +54,7 @@ const METHODS: [(&str, &[(&str, MethodNeed)]); 9] = [
             ("Subscribe", Has(Read)),
         ],
     ),
+    ("historian.v1.AccessService", &[("WhoAmI", Known)]),
     ("historian.v1.CollectorService", &[("GetStatus", Has(Administer))]),
     (
         "historian.v1.AdminService",

@@ -41,5 +41,5 @@ pub fn require_to_make(principal: &Principal, right: Right, name: &str) -> Resul
 fn denied(principal: &Principal, right: Right) -> Status {
     // The first one that has it is the one with the fewest others.
     let role = Role::ALL.into_iter().find(|role| role.rights().contains(&right)).unwrap_or(Role::Admin);
-    status::denied(format!("{} may not {right}; it takes a token with the role {role}", principal.name()))
+    status::denied(format!("{} may not {right}; it takes the role {role}", principal.name()))
 }

@@ -2,16 +2,16 @@
 
 use std::{
     io::{self, Write as _},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use historian_tls::ServerTls;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
     task::JoinSet,
 };
@@ -21,7 +21,7 @@ use super::{
     leave::leave,
     reason::RefusalReason,
     secure::{self, Arrival, NO_ROOM},
-    stream::PortStream,
+    stream::{NO_ADDRESS, PortStream},
     watch::{ConnectionTimes, WatchedConnection},
 };
 
@@ -32,22 +32,67 @@ const LOOKS_FOR_PLACE_MAX: usize = 1_000;
 /// Clients that are refused and may read why. Each holds a descriptor meanwhile.
 const LEAVING_MAX: usize = 16;
 
-/// A listener, and the TLS of its connections.
+/// A listener, the TLS of its connections, and the socket for users of this machine that is served beside it.
 pub struct PortListener {
     pub listener: TcpListener,
     pub tls: Option<Arc<ServerTls>>,
+    pub local: Option<UnixListener>,
 }
 
 impl From<TcpListener> for PortListener {
     /// One without TLS.
     fn from(listener: TcpListener) -> PortListener {
-        PortListener { listener, tls: None }
+        PortListener { listener, tls: None, local: None }
     }
+}
+
+/// Where connections come from.
+enum Listener {
+    Address(TcpListener),
+    Local(UnixListener),
+}
+
+/// What was accepted, and who it is.
+enum Socket {
+    Address(TcpStream, SocketAddr),
+    /// By a user of this machine.
+    Local(UnixStream, u32),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Socket> {
+        match self {
+            Listener::Address(listener) => listener.accept().await.map(|(stream, address)| Socket::Address(stream, address)),
+            Listener::Local(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // It fails where the client has gone again.
+                let user = stream.peer_cred().map_err(|_| io::ErrorKind::ConnectionAborted)?.uid();
+                Ok(Socket::Local(stream, user))
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// What its place is counted by.
+    fn peer(&self) -> IpAddr {
+        match self {
+            Socket::Address(_, address) => address.ip(),
+            Socket::Local(..) => NO_ADDRESS,
+        }
+    }
+}
+
+/// A connection that has its place.
+struct Seated {
+    socket: Socket,
+    seat: ConnectionSeat,
+    begun: Instant,
 }
 
 /// Takes connections of a listener as its gate allows.
 pub struct ConnectionAcceptor {
-    listener: TcpListener,
+    listener: Listener,
     gate: Arc<ConnectionGate>,
     is_secured: bool,
     failed: RareLog,
@@ -55,49 +100,57 @@ pub struct ConnectionAcceptor {
 }
 
 /// A connection that is awaited, and what awaits it.
-type Arriving = Pin<Box<dyn Future<Output = (ConnectionAcceptor, Arrival)> + Send>>;
+type Arriving = Pin<Box<dyn Future<Output = (ConnectionAcceptor, Seated)> + Send>>;
 
 impl ConnectionAcceptor {
     /// All connections that may be served, without end. Those with TLS come when their handshake is done, which each makes in a task of its own:
     /// whoever takes long for it, or never ends it, holds up nobody.
     pub fn connections(
         port: PortListener,
-        gate: Arc<ConnectionGate>,
+        gate: &Arc<ConnectionGate>,
         times: ConnectionTimes,
     ) -> impl Stream<Item = io::Result<WatchedConnection<PortStream>>> + Unpin {
-        let PortListener { listener, tls } = port;
+        let PortListener { listener, tls, local } = port;
         let leaving = Arc::new(Semaphore::new(LEAVING_MAX));
-        let acceptor = ConnectionAcceptor { listener, gate, is_secured: tls.is_some(), failed: RareLog::default(), leaving };
-        let connections = Connections { arriving: Box::pin(acceptor.next()), handshakes: JoinSet::new(), tls, times };
-        Box::pin(futures::stream::unfold(connections, |mut connections| async {
-            let connection = connections.next().await;
-            Some((Ok(connection), connections))
-        }))
+        let of = |listener, tls: Option<Arc<ServerTls>>| {
+            let (gate, leaving, is_secured) = (gate.clone(), leaving.clone(), tls.is_some());
+            let acceptor = ConnectionAcceptor { listener, gate, is_secured, failed: RareLog::default(), leaving };
+            let connections = Connections { arriving: Box::pin(acceptor.next()), handshakes: JoinSet::new(), tls, times };
+            futures::stream::unfold(connections, |mut connections| async {
+                let connection = connections.next().await;
+                Some((Ok(connection), connections))
+            })
+        };
+        // What does not leave the machine needs no TLS. It has its place among the others all the same.
+        let local = local.map(|listener| of(Listener::Local(listener), None));
+        Box::pin(futures::stream::select(of(Listener::Address(listener), tls), futures::stream::iter(local).flatten()))
     }
 
     /// As [`ConnectionAcceptor::accept`], for who cannot wait for it to the end.
-    async fn next(mut self) -> (ConnectionAcceptor, Arrival) {
+    async fn next(mut self) -> (ConnectionAcceptor, Seated) {
         let arrival = self.accept().await;
         (self, arrival)
     }
 
     /// The next connection that has a place. Never fails: what hinders accepting passes, and ending would close the port for good.
-    async fn accept(&mut self) -> Arrival {
+    async fn accept(&mut self) -> Seated {
         let mut rest = REST.0;
         loop {
             match self.listener.accept().await {
-                Ok((stream, peer)) => {
+                Ok(socket) => {
                     rest = REST.0;
                     let begun = Instant::now();
                     // Without it every small answer waits for the client's delayed acknowledgement. It fails where the client has gone again.
-                    if stream.set_nodelay(true).is_err() {
+                    if let Socket::Address(stream, _) = &socket
+                        && stream.set_nodelay(true).is_err()
+                    {
                         continue;
                     }
-                    match self.place(peer.ip()).await {
-                        Ok(seat) => return Arrival { stream, peer, seat, begun },
+                    match self.place(socket.peer()).await {
+                        Ok(seat) => return Seated { socket, seat, begun },
                         Err(reason) => {
-                            self.gate.was_refused(peer.ip(), reason);
-                            self.refuse(stream, reason);
+                            self.gate.was_refused(socket.peer(), reason);
+                            self.refuse(socket, reason);
                         }
                     }
                 }
@@ -125,17 +178,23 @@ impl ConnectionAcceptor {
     }
 
     /// Tells a client why it is not served. Closing at once would take what it is told with it, where the client has said something.
-    fn refuse(&self, stream: TcpStream, reason: RefusalReason) {
+    fn refuse(&self, socket: Socket, reason: RefusalReason) {
         // A handshake for each one that is refused would be work for whoever floods us: in TLS there is one word for it without any.
         let told = if self.is_secured { NO_ROOM.to_vec() } else { self.gate.port().refusal(reason) };
         let Ok(permit) = self.leaving.clone().try_acquire_owned() else {
             // As much as a new socket takes without waiting, which is all of it.
-            let _ = stream.into_std().and_then(|mut stream| stream.write(&told));
+            let _ = match socket {
+                Socket::Address(stream, _) => stream.into_std().and_then(|mut stream| stream.write(&told)),
+                Socket::Local(stream, _) => stream.into_std().and_then(|mut stream| stream.write(&told)),
+            };
             return;
         };
         tokio::spawn(async move {
             let _leaving = permit;
-            leave(stream, &told).await;
+            match socket {
+                Socket::Address(stream, _) => leave(stream, &told).await,
+                Socket::Local(stream, _) => leave(stream, &told).await,
+            }
         });
     }
 }
@@ -153,14 +212,18 @@ impl Connections {
     async fn next(&mut self) -> WatchedConnection<PortStream> {
         loop {
             tokio::select! {
-                (acceptor, arrival) = &mut self.arriving => {
+                (acceptor, Seated { socket, seat, begun }) = &mut self.arriving => {
                     self.arriving = Box::pin(acceptor.next());
-                    let times = self.times;
-                    let Some(tls) = self.tls.clone() else {
-                        let Arrival { stream, peer, seat, begun } = arrival;
-                        return WatchedConnection::new(PortStream::plain(stream, peer), peer.ip(), seat, times, begun);
+                    let (times, from) = (self.times, socket.peer());
+                    let ready = match (socket, self.tls.clone()) {
+                        (Socket::Local(stream, user), _) => PortStream::local(stream, user),
+                        (Socket::Address(stream, peer), None) => PortStream::plain(stream, peer),
+                        (Socket::Address(stream, peer), Some(tls)) => {
+                            self.handshakes.spawn(secure::secured(Arrival { stream, peer, seat, begun }, tls, times));
+                            continue;
+                        }
                     };
-                    self.handshakes.spawn(secure::secured(arrival, tls, times));
+                    return WatchedConnection::new(ready, from, seat, times, begun);
                 }
                 // One that failed has been told of.
                 Some(ended) = self.handshakes.join_next() => if let Ok(Some(connection)) = ended {

@@ -2,20 +2,17 @@
 
 use std::{io, time::Duration};
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// How long a client may take to read it.
 const LEAVING_MAX_TIME: Duration = Duration::from_secs(1);
 
 /// Says something, and waits for the client to go.
-pub(super) async fn leave(stream: TcpStream, told: &[u8]) {
+pub(super) async fn leave(stream: impl AsyncRead + AsyncWrite + Unpin, told: &[u8]) {
     let _ = tokio::time::timeout(LEAVING_MAX_TIME, say(stream, told)).await;
 }
 
-async fn say(mut stream: TcpStream, told: &[u8]) -> io::Result<()> {
+async fn say(mut stream: impl AsyncRead + AsyncWrite + Unpin, told: &[u8]) -> io::Result<()> {
     stream.write_all(told).await?;
     stream.shutdown().await?;
     let mut unheard = [0; 1024];

@@ -23,6 +23,6 @@ pub use self::{
     gate::{ConnectionGate, Port, RareLog, network},
     http2::PENDING_RESETS_MAX,
     request::timed_requests,
-    stream::{Peer, PortStream},
+    stream::{NO_ADDRESS, Peer, PortStream},
     watch::{ConnectionTimes, WatchedConnection},
 };

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -11,7 +11,7 @@ use std::{
 use historian_tls::ClientIdentity;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
 };
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
@@ -19,17 +19,23 @@ use tonic::transport::server::Connected;
 /// What every connection with TLS begins with: a record of a handshake (RFC 8446, 5.1). Neither HTTP/1 nor HTTP/2 begins so.
 pub(super) const FIRST_BYTE: u8 = 22;
 
+/// The client of what comes from no address: over the local socket, or over no connection at all.
+pub const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub address: SocketAddr,
     /// Of the certificate that a client has shown; its authority is one of ours.
     pub identity: Option<Arc<ClientIdentity>>,
+    /// The user of this machine that has connected to the local socket, as the system says.
+    pub user: Option<u32>,
 }
 
 /// What bytes of a connection go through.
 pub enum PortTransport {
     Plain(TcpStream),
+    Local(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -41,13 +47,19 @@ pub struct PortStream {
 
 impl PortStream {
     pub fn plain(stream: TcpStream, address: SocketAddr) -> PortStream {
-        PortStream { transport: PortTransport::Plain(stream), peer: Peer { address, identity: None } }
+        PortStream { transport: PortTransport::Plain(stream), peer: Peer { address, identity: None, user: None } }
     }
 
     pub fn secured(stream: TlsStream<TcpStream>, address: SocketAddr) -> PortStream {
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let identity = shown.and_then(|certificate| ClientIdentity::of(certificate)).map(Arc::new);
-        PortStream { transport: PortTransport::Tls(Box::new(stream)), peer: Peer { address, identity } }
+        PortStream { transport: PortTransport::Tls(Box::new(stream)), peer: Peer { address, identity, user: None } }
+    }
+
+    /// One of the local socket, by a user of this machine.
+    pub fn local(stream: UnixStream, user: u32) -> PortStream {
+        let peer = Peer { address: (NO_ADDRESS, 0).into(), identity: None, user: Some(user) };
+        PortStream { transport: PortTransport::Local(stream), peer }
     }
 }
 
@@ -64,6 +76,7 @@ macro_rules! through {
     ($stream:expr, $method:ident($($argument:expr),*)) => {
         match &mut $stream.get_mut().transport {
             PortTransport::Plain(stream) => Pin::new(stream).$method($($argument),*),
+            PortTransport::Local(stream) => Pin::new(stream).$method($($argument),*),
             PortTransport::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
         }
     };
@@ -95,6 +108,7 @@ impl AsyncWrite for PortStream {
     fn is_write_vectored(&self) -> bool {
         match &self.transport {
             PortTransport::Plain(stream) => stream.is_write_vectored(),
+            PortTransport::Local(stream) => stream.is_write_vectored(),
             PortTransport::Tls(stream) => stream.is_write_vectored(),
         }
     }

@@ -13,7 +13,7 @@ use tonic::{
     metadata::{Ascii, MetadataMap, MetadataValue},
 };
 
-use crate::{Services, access::token, status};
+use crate::{Services, access::token, connection::Peer, status};
 
 /// What clients get in the place of a token where none is asked for, and send with their later calls: it says what it is worth.
 const NO_TOKEN: &str = "no-authentication";
@@ -36,11 +36,15 @@ fn tell_that_nothing_is_checked() {
 ///
 /// # Errors
 /// `UNAUTHENTICATED` for credentials in the header that are not valid.
-pub fn header(services: &Services, headers: &MetadataMap) -> Result<Option<(&'static str, MetadataValue<Ascii>)>, Status> {
+pub async fn header(
+    services: &Services,
+    headers: &MetadataMap,
+    peer: Option<&Peer>,
+) -> Result<Option<(&'static str, MetadataValue<Ascii>)>, Status> {
     let headers = headers.clone().into_headers();
     let Some(credentials) = headers.get(AUTHORIZATION) else { return Ok(None) };
-    let secret = if services.access.tokens().is_some() {
-        services.access.principal(&headers, &*services.clock)?;
+    let secret = if services.access.is_closed() {
+        services.access.principal(&headers, peer, &*services.clock).await?;
         token(&headers)
     } else {
         tell_that_nothing_is_checked();
@@ -61,7 +65,10 @@ pub fn answers(
     messages.take(MESSAGES_MAX).then(move |message| {
         let services = services.clone();
         async move {
-            let answered = message.and_then(|message| answer(&services, message));
+            let answered = match message {
+                Ok(message) => answer(&services, message).await,
+                Err(broken) => Err(broken),
+            };
             if let Err(refused) = &answered
                 && refused.code() == Code::Unauthenticated
             {
@@ -72,20 +79,21 @@ pub fn answers(
     })
 }
 
-fn answer(services: &Services, message: HandshakeRequest) -> Result<HandshakeResponse, Status> {
+async fn answer(services: &Services, message: HandshakeRequest) -> Result<HandshakeResponse, Status> {
     let HandshakeRequest { protocol_version, payload } = message;
     if payload.is_empty() {
         return Ok(HandshakeResponse { protocol_version, payload });
     }
-    let Some(book) = services.access.tokens() else {
+    if !services.access.is_closed() {
         tell_that_nothing_is_checked();
         return Ok(HandshakeResponse { protocol_version, payload: NO_TOKEN.into() });
-    };
+    }
     // User and password; or the token by itself.
     let password = BasicAuth::decode(payload.clone()).ok().map(|auth| auth.password).filter(|password| !password.is_empty());
     let secret = password.or_else(|| String::from_utf8(payload.to_vec()).ok()).unwrap_or_default();
-    if book.authenticate(&secret, services.clock.now()).is_none() {
-        return Err(status::unauthenticated("the password is no valid token: unknown, expired or revoked"));
-    }
+    services.access.by_secret(&secret, &*services.clock).await.map_err(|refused| match refused.code() {
+        Code::Unauthenticated => status::unauthenticated("the password is no valid token: unknown, expired or revoked"),
+        _ => refused,
+    })?;
     Ok(HandshakeResponse { protocol_version, payload: secret.into() })
 }

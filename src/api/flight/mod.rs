@@ -29,6 +29,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     Api, Caller, Services,
     command::Command,
+    connection::Peer,
     kind::{self, Resolved, SubscribeKind},
     status,
     stream::ResponseStream,
@@ -153,7 +154,7 @@ impl FlightService for Flight {
 
     async fn handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
         let services = self.0.services.clone();
-        let header = handshake::header(&services, request.metadata())?;
+        let header = handshake::header(&services, request.metadata(), request.extensions().get::<Peer>()).await?;
         let address = Caller::of(&request).address;
         let mut response: Response<Self::HandshakeStream> =
             Response::new(Box::pin(handshake::answers(services, address, request.into_inner())));

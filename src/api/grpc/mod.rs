@@ -1,5 +1,6 @@
 //! The services of `historian.v1`, one file each.
 
+pub mod access;
 pub mod admin;
 mod audit;
 mod backup;

@@ -16,6 +16,7 @@ use tonic::codegen::http::{HeaderMap, header::ACCEPT};
 use super::{Labels, Metrics, classic};
 use crate::{DiskStatus, ProcessStatus, ReloadCounts, Services};
 use historian_collector::DeviceStatus;
+use historian_oidc::IssuerState;
 use historian_tls::TlsState;
 
 /// The form of the text.
@@ -75,6 +76,7 @@ struct ScrapeState {
     disk: Option<DiskStatus>,
     process: Option<ProcessStatus>,
     reloads: ReloadCounts,
+    issuer: Option<IssuerState>,
     devices: Vec<Arc<DeviceStatus>>,
 }
 
@@ -152,6 +154,7 @@ impl ScrapeState {
             disk: services.admin.disk(),
             process: services.admin.process(),
             reloads: services.admin.reloads(),
+            issuer: services.access.issuer().map(|issuer| issuer.state()),
             devices: (services.devices)(),
         }
     }
@@ -235,6 +238,7 @@ impl Collector for ScrapeState {
                 ends.metric_type(),
             )?)?;
         }
+        self.encode_issuer(&mut encoder)?;
         self.encode_devices(&mut encoder)
     }
 }
@@ -292,6 +296,26 @@ impl ScrapeState {
             ("process_threads", "Threads of the process", process.threads),
         ];
         for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_issuer(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let Some(issuer) = &self.issuer else { return Ok(()) };
+        let failures = ConstCounter::new(issuer.failures);
+        let help = "How often the keys of the identity provider could not be read since the start of the process";
+        failures.encode(encoder.encode_descriptor("historian_oidc_key_read_failures", help, None, failures.metric_type())?)?;
+        let read_at = issuer.read_at.map_or(0, |at| at.0 / 1_000_000_000);
+        for (name, help, value) in [
+            ("historian_oidc_keys", "Keys of the identity provider that can verify tokens", issuer.keys as i64),
+            (
+                "historian_oidc_keys_read_timestamp_seconds",
+                "When the keys of the identity provider were last read, seconds since 1970; 0 when they never were",
+                read_at,
+            ),
+        ] {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }

@@ -89,6 +89,11 @@ impl Bearer {
     pub fn header(&self) -> Option<&str> {
         self.0.as_ref()?.to_str().ok()
     }
+
+    /// True where no token is sent.
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
 }
 
 impl Interceptor for Bearer {

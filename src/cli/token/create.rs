@@ -6,18 +6,12 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 use super::{
-    grant::GrantArg,
+    grant::{GrantArgs, note, told},
     place::{DataDirArgs, refused},
 };
-use crate::{
-    Misuse,
-    output::{self, OutputFile},
-};
-use historian_access::{AccessFile, CreatedToken, Grant, NewToken, Role};
+use crate::{Misuse, output::OutputFile};
+use historian_access::{AccessFile, CreatedToken, NewToken};
 use historian_model::{Clock, SystemClock, Timestamp, time::length_of_time};
-
-/// Tags of a grant that the summary names.
-const TAGS_SHOWN: usize = 5;
 
 #[derive(Debug, Args)]
 pub struct TokenCreateArgs {
@@ -26,16 +20,8 @@ pub struct TokenCreateArgs {
     name: String,
     #[command(flatten)]
     place: DataDirArgs,
-    /// What the token may do: reader, writer (stores samples, sees nothing), engineer (reads, writes, changes tags, corrects), auditor (reads
-    /// the audit log only), admin (everything). May be repeated.
-    #[arg(long, value_name = "ROLE", required_unless_present = "grant")]
-    role: Vec<Role>,
-    /// Tags that --role holds for: a name or a glob, `*` within a level, `**` across levels; may be repeated [default: all].
-    #[arg(long, value_name = "GLOB", requires = "role")]
-    tags: Vec<String>,
-    /// A role on some tags, as in `engineer=area1/**,area2/**`; may be repeated, and joins --role.
-    #[arg(long, value_name = "ROLE=GLOB,…")]
-    grant: Vec<GrantArg>,
+    #[command(flatten)]
+    grants: GrantArgs,
     /// When the token ends: after a time such as 90d, at a time of RFC 3339, or never.
     #[arg(long, value_name = "TIME", default_value = "365d")]
     expires: String,
@@ -44,11 +30,7 @@ pub struct TokenCreateArgs {
 pub fn run(args: TokenCreateArgs) -> anyhow::Result<ExitCode> {
     let now = SystemClock.now();
     let expires = expiry(&args.expires, now)?;
-    let mut grants: Vec<Grant> = args.role.into_iter().map(|role| Grant { role, tags: args.tags.clone() }).collect();
-    grants.extend(args.grant.into_iter().map(|GrantArg(grant)| grant));
-    if grants.iter().any(|grant| grant.role == Role::Auditor && !grant.tags.is_empty()) {
-        return Err(Misuse("the audit log is of the whole server: the role auditor takes no tags".to_owned()).into());
-    }
+    let grants = args.grants.needed()?;
     let file = args.place.file()?;
     let new = NewToken { name: args.name, grants, expires };
     let CreatedToken { id, secret } = AccessFile::create_token(&file, new.clone(), now).map_err(refused)?;
@@ -80,10 +62,8 @@ fn expiry(text: &str, now: Timestamp) -> Result<Option<Timestamp>, Misuse> {
 /// What the token is, and what to do with it. Its secret is on standard output alone, so that a script can take it from there.
 fn summary(id: u64, new: &NewToken) -> String {
     let expires = new.expires.map_or_else(|| "does not expire".to_owned(), |at| format!("expires {at}"));
-    let mut text = format!("token {id} ({}): {}; {expires}\n", new.name, new.grants.iter().map(told).collect::<Vec<_>>().join("; "));
-    if new.grants.iter().any(|grant| grant.role == Role::Admin && !grant.tags.is_empty()) {
-        text += "note: admin on some tags gives no rights on the server, such as its audit log and backups\n";
-    }
+    let mut text = format!("token {id} ({}): {}; {expires}\n", new.name, told(&new.grants));
+    text += note(&new.grants);
     text += "It is shown this once; only its hash is kept. Where TOKEN stands, it is meant:\n";
     for (client, line) in [
         ("commands, Python package", "export HISTORIAN_TOKEN=TOKEN"),
@@ -96,19 +76,10 @@ fn summary(id: u64, new: &NewToken) -> String {
     text
 }
 
-fn told(grant: &Grant) -> String {
-    if grant.tags.is_empty() {
-        return grant.role.to_string();
-    }
-    let shown: Vec<String> = grant.tags.iter().take(TAGS_SHOWN).map(|tag| output::printable(tag)).collect();
-    let more = grant.tags.len().saturating_sub(TAGS_SHOWN);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("{} on {}{more}", grant.role, shown.join(", "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use historian_access::{Grant, Role};
 
     #[test]
     fn an_expiry_is_a_length_a_time_or_never() {

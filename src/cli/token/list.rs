@@ -85,7 +85,8 @@ pub fn run(args: &TokenListArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn shown(tags: &[String]) -> String {
+/// Tags of a grant in a cell.
+pub fn shown(tags: &[String]) -> String {
     let shown: Vec<String> = tags.iter().take(TAGS_SHOWN).map(|tag| output::printable(tag)).collect();
     match tags.len().saturating_sub(TAGS_SHOWN) {
         _ if tags.is_empty() => "(all)".to_owned(),

@@ -115,23 +115,23 @@ pub(super) fn tls(
     (problems.len() == before).then_some(files)
 }
 
-/// Why an address cannot be listened on with the tokens of a data directory; `None` where it can.
-pub(super) fn unreachable_with(address: SocketAddr, has_tls: bool, data_dir: &Path) -> Option<String> {
+/// Why an address cannot be listened on with an identity provider or the tokens of a data directory; `None` where it can.
+pub(super) fn unreachable_with(address: SocketAddr, has_tls: bool, has_oidc: bool, data_dir: &Path) -> Option<String> {
     if address.ip().is_loopback() {
         return None;
     }
     match AccessBook::open(&AccessFile::in_directory(data_dir)) {
-        Ok(book) => unreachable(address, has_tls, !book.is_empty()),
+        Ok(book) => unreachable(address, has_tls, has_oidc || !book.is_empty()),
         Err(error) => Some(format!("{address} can be reached from other machines, and the tokens cannot be read: {error}")),
     }
 }
 
 /// Why an address cannot be listened on; `None` where it can. This is the one place that lets a port be reached from other machines: where there
-/// are both TLS and tokens. It is asked where a configuration is read, and again with what a server has before it listens.
-pub fn unreachable(address: SocketAddr, has_tls: bool, has_tokens: bool) -> Option<String> {
+/// are both TLS and something that callers are asked for. It is asked where a configuration is read, and again with what a server has before it listens.
+pub fn unreachable(address: SocketAddr, has_tls: bool, is_closed: bool) -> Option<String> {
     const TLS: &str = "TLS, which is not configured (`historian tls init` makes what it needs)";
     const TOKENS: &str = "API tokens, of which the data directory has none (`historian token create` makes the first one)";
-    let missing = match (has_tls, has_tokens) {
+    let missing = match (has_tls, is_closed) {
         _ if address.ip().is_loopback() => return None,
         (true, true) => return None,
         (true, false) => TOKENS.to_owned(),
@@ -206,9 +206,9 @@ mod tests {
     fn tokens_that_cannot_be_read_are_told_as_such() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("access.json"), "{").unwrap();
-        let refused = unreachable_with("192.0.2.1:1".parse().unwrap(), true, directory.path()).unwrap();
+        let refused = unreachable_with("192.0.2.1:1".parse().unwrap(), true, false, directory.path()).unwrap();
         assert!(refused.contains("cannot be read") && refused.contains("access.json"), "{refused}");
-        assert_eq!(unreachable_with("127.0.0.1:1".parse().unwrap(), false, directory.path()), None);
+        assert_eq!(unreachable_with("127.0.0.1:1".parse().unwrap(), false, false, directory.path()), None);
     }
 
     #[test]

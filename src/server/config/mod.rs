@@ -7,6 +7,7 @@ mod device;
 pub(super) mod difference;
 mod document;
 mod door;
+mod oidc;
 pub mod record;
 pub mod settings;
 pub mod tag_file;
@@ -36,6 +37,7 @@ use tag_file::TagRow;
 
 use historian_collector::{Collector, ConfigProblem, SettingPosition, TagConfig};
 use historian_model::{RetentionGroup, TagDefinition, TagSelection, ValueType};
+use historian_oidc::OidcSettings;
 use historian_sql::TableOptions;
 use historian_tls::TlsFiles;
 
@@ -43,8 +45,8 @@ use historian_tls::TlsFiles;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Keys at the root of the file beside the protocols.
-const ROOT_KEYS: [&str; 12] =
-    ["server", "log", "tls", "storage", "retention", "backup", "scrub", "audit", "limits", "sql", "view", "tag_files"];
+const ROOT_KEYS: [&str; 13] =
+    ["server", "log", "tls", "oidc", "storage", "retention", "backup", "scrub", "audit", "limits", "sql", "view", "tag_files"];
 
 /// Everything the server needs to start.
 #[derive(Clone, Default)]
@@ -53,6 +55,8 @@ pub struct Configuration {
     pub log: LogSettings,
     /// Certificates of both ports; without them they speak without TLS.
     pub tls: Option<TlsFiles>,
+    /// An identity provider whose tokens are taken.
+    pub oidc: Option<OidcSettings>,
     pub storage: StorageSettings,
     /// In the order of the file.
     pub retention: Vec<RetentionGroup>,
@@ -123,6 +127,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     }
     let written: ServerSection = document.section("server");
     let tls = door::in_directory(document.section("tls"), directory);
+    let oidc_section: settings::OidcSection = document.section("oidc");
     let mut configuration = Configuration {
         log: document.section("log"),
         storage: document.section("storage"),
@@ -157,6 +162,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     let server = &mut configuration.server;
     server.listen = written.listen.unwrap_or(server.listen);
     server.http = written.http.unwrap_or(server.http);
+    server.local_socket = written.local_socket.unwrap_or(server.local_socket);
     server.data_dir = written.data_dir.map_or_else(|| server.data_dir.clone(), |data_dir| directory.join(data_dir));
 
     configuration.tables = view::read(&mut document);
@@ -176,6 +182,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     document.finish(&known);
 
     let mut problems = std::mem::take(&mut document.problems);
+    configuration.oidc = oidc::provider(oidc_section, directory, |key| document.position_of(key), &mut problems);
     refuse_repeated_devices(&names, &mut problems);
     let mut written_rows = Vec::new();
     for tag_file in tag_files {
@@ -254,7 +261,8 @@ fn finish(
         [("server.listen", "--listen", &mut server.listen, overrides.listen), ("server.http", "--http", &mut server.http, overrides.http)]
     {
         *setting = given.unwrap_or(*setting);
-        if let Some(message) = door::unreachable_with(*setting, configuration.tls.is_some(), &server.data_dir) {
+        let (has_tls, has_oidc) = (configuration.tls.is_some(), configuration.oidc.is_some());
+        if let Some(message) = door::unreachable_with(*setting, has_tls, has_oidc, &server.data_dir) {
             let (position, key) = if given.is_some() { (SettingPosition::default(), flag) } else { (position_of(key), key) };
             problems.push(ConfigProblem { position, key: key.into(), message });
         }

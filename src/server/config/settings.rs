@@ -26,6 +26,8 @@ pub struct ServerSettings {
     /// `/metrics` and `/healthz`.
     pub http: SocketAddr,
     pub data_dir: PathBuf,
+    /// A socket in the data directory, by which its owner and root administer.
+    pub local_socket: bool,
 }
 
 impl Default for ServerSettings {
@@ -34,6 +36,7 @@ impl Default for ServerSettings {
             listen: (Ipv4Addr::LOCALHOST, 8815).into(),
             http: (Ipv4Addr::LOCALHOST, 8080).into(),
             data_dir: PathBuf::from("historian-data"),
+            local_socket: true,
         }
     }
 }
@@ -45,6 +48,27 @@ pub(super) struct ServerSection {
     pub(super) listen: Option<SocketAddr>,
     pub(super) http: Option<SocketAddr>,
     pub(super) data_dir: Option<PathBuf>,
+    pub(super) local_socket: Option<bool>,
+}
+
+/// An identity provider whose tokens are taken: `[oidc]`, as written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OidcSection {
+    /// As its tokens name it.
+    pub issuer: Option<String>,
+    /// What its tokens name this historian.
+    pub audience: Option<String>,
+    /// File with its keys. Without it they are asked for where the issuer tells.
+    pub keys_file: Option<PathBuf>,
+    /// An authority to trust beside those of this machine, where the provider is asked.
+    pub ca: Option<PathBuf>,
+    /// Claim with the name of the subject.
+    pub subject_claim: Option<String>,
+    /// Claim with its roles.
+    pub roles_claim: Option<String>,
+    /// By how much the clocks may differ.
+    pub leeway_s: Option<u64>,
 }
 
 /// What is logged, and how: `[log]`.

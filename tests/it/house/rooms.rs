@@ -24,6 +24,7 @@ const ROOMS: &[Room] = &[
     room("src/access", &["model"]),
     room("src/audit", &["model"]),
     room("src/tls", &["model"]),
+    room("src/oidc", &["model", "tls"]),
     room("src/operators", &["format", "model"]),
     room("src/store", &["audit", "format", "model"]),
     room("src/engine/read", &["format", "model", "store"]),
@@ -35,7 +36,10 @@ const ROOMS: &[Room] = &[
     room("src/collector/modbus", &["collector", "model"]),
     room("src/collector/opcua", &["collector", "model"]),
     // Of the collectors the API shows the delivery truth, and nothing else.
-    room("src/api", &["access", "audit", "collector", "format", "model", "operators", "proto", "query", "read", "sql", "store", "tls"]),
+    room(
+        "src/api",
+        &["access", "audit", "collector", "format", "model", "oidc", "operators", "proto", "query", "read", "sql", "store", "tls"],
+    ),
     room(
         "src/server",
         &[
@@ -48,6 +52,7 @@ const ROOMS: &[Room] = &[
             "maintenance",
             "modbus",
             "model",
+            "oidc",
             "opcua",
             "operators",
             "query",
@@ -77,7 +82,12 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
         &["src/tls"],
         "TLS has one home, where its one provider of cryptography is named; others get configurations that are made",
     ),
-    (&["tokio-rustls"], &["src/api", "src/cli"], "connections are accepted by the API and made by the command line"),
+    (
+        &["tokio-rustls"],
+        &["src/api", "src/cli", "src/oidc"],
+        "connections are accepted by the API, and made by the command line and to the identity provider",
+    ),
+    (&["ring"], &["src/oidc"], "signatures are verified where tokens of identity providers are; all else of it is TLS"),
     (&["datafusion"], &["src/sql"], "SQL has one home"),
     (
         &["tonic", "tonic-health", "tonic-prost", "tonic-reflection", "tonic-types", "prost", "prost-types", "pbjson-types"],
@@ -96,6 +106,7 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
             "src/collector",
             "src/collector/modbus",
             "src/collector/opcua",
+            "src/oidc",
             "src/api",
             "src/server",
             "src/simulator",

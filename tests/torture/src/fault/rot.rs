@@ -7,7 +7,7 @@ use std::{
 
 use crate::oracle::Dice;
 
-/// Copies a directory of plain files and directories.
+/// Copies the files and directories of a directory; a socket that a killed process left is none.
 ///
 /// # Errors
 /// A file cannot be read or written.
@@ -18,7 +18,7 @@ pub fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy(&entry.path(), &target)?;
-        } else {
+        } else if entry.file_type()?.is_file() {
             fs::copy(entry.path(), target)?;
         }
     }
@@ -35,7 +35,7 @@ pub fn files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             found.extend(files(&entry.path())?);
-        } else {
+        } else if entry.file_type()?.is_file() {
             found.push(entry.path());
         }
     }
