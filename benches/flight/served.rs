@@ -81,7 +81,9 @@ impl Served {
         });
         let (server, client) = tls.unzip();
         Served::connect(runtime, Some(plant), client, token, |listener, stop| async move {
-            api::serve(PortListener { listener, tls: server, local: None }, services, stop).await.expect("the historian serves");
+            api::serve(PortListener { listener, tls: server, local: None, zones: Vec::new() }, services, stop)
+                .await
+                .expect("the historian serves");
         })
     }
 

@@ -26,7 +26,7 @@ pub use file::{ACCESS_FILE, AccessFile};
 pub use grant::Grant;
 pub use named::{GrantEntry, NamedKind, NamedPrincipal};
 pub use principal::{KnownBy, Principal};
-pub use right::{Right, Role, UnknownRole};
+pub use right::{Right, RightSet, Role, UnknownRole};
 pub use token::{CreatedToken, NewToken, TokenEntry, TokenState};
 
 #[cfg(test)]

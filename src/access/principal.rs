@@ -5,12 +5,16 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use crate::{Grant, Right, grant::Scopes, secret::SecretHash};
+use crate::{Grant, Right, RightSet, grant::Scopes, secret::SecretHash};
 use historian_model::{TagScope, Timestamp};
 
 /// Somebody with rights. A clone is cheap.
 #[derive(Clone)]
-pub struct Principal(Arc<Identity>);
+pub struct Principal {
+    identity: Arc<Identity>,
+    /// What it may do at most, by the way on which it has come.
+    through: RightSet,
+}
 
 struct Identity {
     name: String,
@@ -85,16 +89,16 @@ impl Principal {
     }
 
     pub(crate) fn new(name: String, scopes: Scopes, proof: Proof, expires: Option<Timestamp>) -> Principal {
-        Principal(Arc::new(Identity { name, scopes, proof, expires }))
+        Principal { identity: Arc::new(Identity { name, scopes, proof, expires }), through: RightSet::ALL }
     }
 
     pub(crate) fn proof(&self) -> &Proof {
-        &self.0.proof
+        &self.identity.proof
     }
 
     /// How it is known who this is.
     pub fn known_by(&self) -> KnownBy {
-        match &self.0.proof {
+        match &self.identity.proof {
             Proof::None => KnownBy::Nothing,
             Proof::Token(_) => KnownBy::Token,
             Proof::Names { known_by, .. } => *known_by,
@@ -104,12 +108,12 @@ impl Principal {
 
     /// From then on it has no rights. None: no time ends them.
     pub fn expires(&self) -> Option<Timestamp> {
-        self.0.expires
+        self.identity.expires
     }
 
     /// As the audit log names it: `token:ana`, `certificate:erp`, `oidc:ana`, `local:0`, or `anonymous`.
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.identity.name
     }
 
     /// True when it has the right, on some tag at least.
@@ -119,7 +123,19 @@ impl Principal {
 
     /// The tags on which it has the right. Of rights on the server: everything or nothing.
     pub fn scope(&self, right: Right) -> &TagScope {
-        &self.0.scopes[right as usize]
+        static NOTHING: TagScope = TagScope::Nothing;
+        if self.through.has(right) { &self.identity.scopes[right as usize] } else { &NOTHING }
+    }
+
+    /// The same one, who may do no more than these: for what comes by a way that lets only some rights through.
+    #[must_use]
+    pub fn through(&self, rights: RightSet) -> Principal {
+        Principal { identity: self.identity.clone(), through: self.through.and(rights) }
+    }
+
+    /// True when it is somebody by a name: not anonymous and not nobody.
+    pub fn is_named(&self) -> bool {
+        self.known_by() != KnownBy::Nothing
     }
 
     /// True when it has the right on a tag of this name.
@@ -132,13 +148,23 @@ impl Principal {
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rights: Vec<Right> = Right::ALL.into_iter().filter(|right| self.may(*right)).collect();
-        f.debug_struct("Principal").field("name", &self.0.name).field("rights", &rights).finish_non_exhaustive()
+        f.debug_struct("Principal").field("name", &self.identity.name).field("rights", &rights).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_way_lets_some_rights_through_and_adds_none() {
+        let reader = Principal::anonymous().through(RightSet::of(&[Right::Read, Right::Audit]));
+        let may = |principal: &Principal| Right::ALL.into_iter().filter(|right| principal.may(*right)).collect::<Vec<_>>();
+        assert_eq!(may(&reader), [Right::Read, Right::Audit]);
+        assert_eq!(may(&reader.through(RightSet::of(&[Right::Read, Right::Write]))), [Right::Read]);
+        assert_eq!(may(&reader.through(RightSet::ALL)), [Right::Read, Right::Audit]);
+        assert_eq!(may(&Principal::nobody().through(RightSet::ALL)), []);
+    }
 
     #[test]
     fn anonymous_may_everything_and_nobody_nothing() {

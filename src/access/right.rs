@@ -49,6 +49,37 @@ impl fmt::Display for Right {
     }
 }
 
+/// Some of the rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RightSet(u8);
+
+impl RightSet {
+    pub const ALL: RightSet = RightSet(u8::MAX);
+
+    pub fn of(rights: &[Right]) -> RightSet {
+        RightSet(rights.iter().fold(0, |set, right| set | 1 << *right as u8))
+    }
+
+    pub fn has(self, right: Right) -> bool {
+        self.0 & 1 << right as u8 != 0
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn and(self, other: RightSet) -> RightSet {
+        RightSet(self.0 & other.0)
+    }
+}
+
+impl FromStr for Right {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Right, String> {
+        let known = || Right::ALL.map(Right::name).join(", ");
+        Right::ALL.into_iter().find(|right| right.name() == name).ok_or_else(|| format!("{name:?} is no right; these are: {}", known()))
+    }
+}
+
 /// What a grant gives: the rights of one kind of user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

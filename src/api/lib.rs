@@ -55,8 +55,8 @@ pub use audit::AuditTrail;
 use call::called;
 pub use call::{CallLog, CallRecord};
 pub use caller::Caller;
-pub use connection::PortListener;
 use connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, timed_requests};
+pub use connection::{PortListener, Zone};
 pub use error::ServeError;
 pub use http::{HttpEnd, Starting, serve_http, serve_http_from_the_start};
 pub use limits::ApiLimits;
@@ -119,7 +119,7 @@ pub async fn serve(listener: impl Into<PortListener>, services: Services, shutdo
     let router = Server::builder()
         .layer(called(metrics.clone(), calls))
         .layer(timed_requests(limits.first_request_timeout, limits.write_stream_idle_timeout))
-        .layer(authenticated(access, clock, audit))
+        .layer(authenticated(access, clock, audit, limits.requests_per_client_s_max))
         // A dead peer is noticed within a minute, so that its streams and their buffers go.
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))

@@ -27,6 +27,8 @@ pub struct ApiLimits {
     pub queries_max: usize,
     /// Of these, queries of one client; 0 for three quarters of them.
     pub queries_per_client_max: usize,
+    /// Requests of one client each second, twice as many at once; 0 for any number.
+    pub requests_per_client_s_max: u32,
     /// Memory of all queries, statements and messages of clients together.
     pub memory_bytes_max: u64,
     /// Deadline of a query whose client sets none (`grpc-timeout`).
@@ -103,6 +105,7 @@ impl Default for ApiLimits {
             query_memory_bytes_max: 512 << 20,
             queries_max: 128,
             queries_per_client_max: 0,
+            requests_per_client_s_max: 10_000,
             memory_bytes_max: 4 << 30,
             query_deadline_default: Duration::from_mins(10),
             query_deadline_max: Duration::from_hours(24),

@@ -2,12 +2,12 @@
 //! one for messages on their way to be written, so that none keeps the others out; and of each a share for every client, so that none takes it
 //! whole.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
 use super::places::of_one_client;
-use historian_query::{MemoryPool, PoolPart};
+use historian_query::{ClientKey, MemoryPool, PoolPart};
 
 /// The least of memory that a pool is made of.
 pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
@@ -31,7 +31,7 @@ struct MemoryParts {
 #[derive(Debug)]
 struct ClientShares {
     all: MemoryPool,
-    by_client: Mutex<HashMap<IpAddr, MemoryPool>>,
+    by_client: Mutex<HashMap<ClientKey, MemoryPool>>,
 }
 
 impl ClientMemory {
@@ -61,7 +61,7 @@ impl ClientMemory {
     }
 
     /// What the queries of a client gather counts here.
-    pub fn for_queries(&self, client: IpAddr) -> MemoryPool {
+    pub fn for_queries(&self, client: ClientKey) -> MemoryPool {
         self.0.queries.of(client)
     }
 
@@ -71,7 +71,7 @@ impl ClientMemory {
     }
 
     /// What the messages of a client take counts here, while they come and until they are written.
-    pub fn for_messages(&self, client: IpAddr) -> MemoryPool {
+    pub fn for_messages(&self, client: ClientKey) -> MemoryPool {
         self.0.messages.of(client)
     }
 
@@ -91,7 +91,7 @@ impl ClientShares {
         ClientShares { all: MemoryPool::new(bytes_max), by_client: Mutex::default() }
     }
 
-    fn of(&self, client: IpAddr) -> MemoryPool {
+    fn of(&self, client: ClientKey) -> MemoryPool {
         let mut by_client = self.by_client.lock();
         if by_client.len() > IDLE_MAX {
             by_client.retain(|_, share| !share.is_unused());
@@ -104,8 +104,8 @@ impl ClientShares {
 mod tests {
     use super::*;
 
-    fn client(number: u8) -> IpAddr {
-        IpAddr::from([10, 0, 0, number])
+    fn client(number: u8) -> ClientKey {
+        ClientKey::of(number)
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Places for work: so many calls at the same time, and of one client so many fewer that there are always some for others. Who finds none waits
 //! for a little, and holds no thread while it does.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 use tonic::Status;
 
 use super::status;
+use historian_query::ClientKey;
 
 /// How many of so many places, or bytes, one client may have: others find some, unless there are only a few.
 pub const fn of_one_client(all: u64) -> u64 {
@@ -30,14 +31,14 @@ pub struct Places {
 #[derive(Debug, Default)]
 struct PlacesTaken {
     total: usize,
-    by_client: HashMap<IpAddr, usize>,
+    by_client: HashMap<ClientKey, usize>,
 }
 
 /// A place, given back when dropped.
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,
-    client: IpAddr,
+    client: ClientKey,
 }
 
 /// Why there is no place.
@@ -57,7 +58,7 @@ impl Places {
     ///
     /// # Errors
     /// `RESOURCE_EXHAUSTED`, with the time after which to try again.
-    pub async fn enter(self: &Arc<Self>, client: IpAddr, deadline: std::time::Instant) -> Result<Place, Status> {
+    pub async fn enter(self: &Arc<Self>, client: ClientKey, deadline: std::time::Instant) -> Result<Place, Status> {
         let until = Instant::from_std(deadline).min(Instant::now() + self.patience);
         loop {
             // Before the look, so that no place that becomes free in between is missed.
@@ -73,7 +74,7 @@ impl Places {
         }
     }
 
-    fn try_enter(self: &Arc<Self>, client: IpAddr) -> Result<Place, NoPlace> {
+    fn try_enter(self: &Arc<Self>, client: ClientKey) -> Result<Place, NoPlace> {
         let mut taken = self.taken.lock();
         if taken.total >= self.total_max {
             return Err(NoPlace::ByAll);
@@ -118,8 +119,13 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    const FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
-    const SECOND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+    fn first() -> ClientKey {
+        ClientKey::of(1)
+    }
+
+    fn second() -> ClientKey {
+        ClientKey::of(2)
+    }
 
     fn later() -> std::time::Instant {
         std::time::Instant::now() + Duration::from_mins(1)
@@ -130,13 +136,13 @@ mod tests {
         let places = Places::new("queries", 4, 3, Duration::from_millis(20));
         let mut of_first = Vec::new();
         for _ in 0..3 {
-            of_first.push(places.enter(FIRST, later()).await.unwrap());
+            of_first.push(places.enter(first(), later()).await.unwrap());
         }
-        let refused = places.enter(FIRST, later()).await.unwrap_err();
+        let refused = places.enter(first(), later()).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
         assert!(refused.message().starts_with("3 queries of this client are running"), "{}", refused.message());
-        let of_second = places.enter(SECOND, later()).await.unwrap();
-        let refused = places.enter(SECOND, later()).await.unwrap_err();
+        let of_second = places.enter(second(), later()).await.unwrap();
+        let refused = places.enter(second(), later()).await.unwrap_err();
         assert!(refused.message().starts_with("4 queries are running"), "{}", refused.message());
         drop((of_first, of_second));
         assert_eq!(places.taken.lock().total, 0);
@@ -146,16 +152,16 @@ mod tests {
     #[tokio::test]
     async fn who_waits_gets_the_place_that_becomes_free_and_waits_no_longer_than_it_has_time() {
         let places = Places::new("queries", 1, 1, Duration::from_secs(30));
-        let place = places.enter(FIRST, later()).await.unwrap();
+        let place = places.enter(first(), later()).await.unwrap();
         let waiting = tokio::spawn({
             let places = places.clone();
-            async move { places.enter(SECOND, later()).await }
+            async move { places.enter(second(), later()).await }
         });
         tokio::time::sleep(Duration::from_millis(50)).await;
         drop(place);
         let place = waiting.await.unwrap().unwrap();
         let began = Instant::now();
-        assert!(places.enter(FIRST, std::time::Instant::now() + Duration::from_millis(50)).await.is_err());
+        assert!(places.enter(first(), std::time::Instant::now() + Duration::from_millis(50)).await.is_err());
         assert!(began.elapsed() < Duration::from_secs(20), "no longer than its own deadline");
         drop(place);
     }

@@ -25,7 +25,7 @@ pub use error::QueryError;
 pub use historian_read::estimate::Extent;
 pub use historian_read::{
     memory::{MemoryBudget, MemoryPool, OutOfMemory, PoolPart},
-    turn::{TurnGuard, TurnMeter, Turns},
+    turn::{ClientKey, TurnGuard, TurnMeter, Turns},
 };
 pub use limits::{BATCH_ROWS_MAX, QueryLimits};
 pub use moment::Moment;

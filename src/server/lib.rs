@@ -19,6 +19,7 @@ pub mod reload;
 mod silence;
 mod supervisor;
 mod upkeep;
+mod zones;
 
 use std::{
     collections::HashMap,
@@ -114,7 +115,11 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let book = AccessBook::open(&AccessFile::in_directory(&settings.data_dir)).context("the tokens cannot be read")?;
     // A configuration is checked when it is read, and may have been changed since, as may the tokens.
     let is_closed = configuration.oidc.is_some() || !book.is_empty();
-    let reached = [settings.listen, settings.http].into_iter().find_map(|address| config::unreachable(address, tls.is_some(), is_closed));
+    let of_zones = config::zone::addresses(&configuration.zones).map(|(_, address)| address);
+    let reached = [settings.listen, settings.http]
+        .into_iter()
+        .chain(of_zones)
+        .find_map(|address| config::unreachable(address, tls.is_some(), is_closed));
     if let Some(problem) = reached {
         anyhow::bail!(problem);
     }
@@ -126,6 +131,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         .await
         .with_context(|| format!("HTTP cannot listen on {}; choose another address with --http", settings.http))?;
     let http_address = http.local_addr()?;
+    let zones_http = zones::http(&configuration.zones).await?;
+    let zones_reserved = zones::reserved(&configuration.zones)?;
     // A supervisor asks while the store is being opened, too. The task ends with this function, however that ends.
     let stop = shutdown.child_token();
     let starting = Arc::new(Starting::default());
@@ -134,7 +141,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     {
         let (starting, limits, metrics) = (starting.clone(), limits.clone(), metrics.clone());
         let end = HttpEnd { stopping: stop.clone(), end: told.clone() };
-        let http = PortListener { listener: http, tls: tls.clone(), local: None };
+        let http = PortListener { listener: http, tls: tls.clone(), local: None, zones: zones_http };
         telling.spawn(async move { api::serve_http_from_the_start(http, starting, &limits, &metrics, end).await });
     }
     let opening = supervisor::opening();
@@ -233,7 +240,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     supervisor::serving(&serving_status(&ingest));
     tracing::info!(listen = %listener.local_addr()?, http = %http_address, tls = tls.is_some(), devices = devices.len(), "serving");
     let (local, socket) = settings.local_socket.then(|| local_socket::listen(&settings.data_dir)).flatten().unzip();
-    let listener = PortListener { listener, tls: tls.clone(), local };
+    let zones = zones::listen(zones_reserved)?;
+    let listener = PortListener { listener, tls: tls.clone(), local, zones };
 
     let mut ending = None;
     // A door that fails takes the process down in order rather than leaving it half open.
@@ -311,10 +319,10 @@ fn serving_status(ingest: &Ingest) -> String {
 const WORK_ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Connections that the system takes before we do.
-const CONNECTIONS_WAITING_MAX: u32 = 1024;
+pub(crate) const CONNECTIONS_WAITING_MAX: u32 = 1024;
 
 /// Takes an address without listening on it.
-fn reserve(address: SocketAddr) -> std::io::Result<TcpSocket> {
+pub(crate) fn reserve(address: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // As every listener does: connections of the process before may linger.
     socket.set_reuseaddr(true)?;

@@ -116,6 +116,12 @@ impl Access {
     /// # Errors
     /// Also that it takes waiting.
     pub fn known(&self, headers: &HeaderMap, peer: Option<&Peer>, clock: &dyn Clock) -> Result<Principal, Unknown> {
+        let principal = self.shown(headers, peer, clock)?;
+        let zone = peer.and_then(|peer| peer.zone.as_deref());
+        Ok(zone.map_or_else(|| principal.clone(), |zone| principal.through(zone.rights)))
+    }
+
+    fn shown(&self, headers: &HeaderMap, peer: Option<&Peer>, clock: &dyn Clock) -> Result<Principal, Unknown> {
         let is_closed = self.is_closed();
         // What is shown with the request counts before what the connection is: whoever has a token may ask for less by it.
         if let Some(known) = self.0.as_ref().filter(|_| is_closed)

@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use futures::{FutureExt as _, future::BoxFuture};
@@ -20,19 +21,25 @@ use tower_layer::{Layer, layer_fn};
 use super::{
     known::{Access, Unknown},
     method::{self, MethodNeed},
+    rate::RequestRates,
     right::require,
 };
 use crate::{
     AuditTrail,
     call::CallRecord,
-    caller::{address_of, client_of},
+    caller::{address_of, client_of, client_of_principal},
     connection::{Peer, RareLog},
     status,
 };
 
 /// Puts [`Authenticated`] around all services of a port.
-pub fn authenticated<S>(access: Access, clock: Arc<dyn Clock>, audit: AuditTrail) -> impl Layer<S, Service = Authenticated<S>> + Clone {
-    let refusals = Arc::new(Refusals { log: RareLog::default(), audit });
+pub fn authenticated<S>(
+    access: Access,
+    clock: Arc<dyn Clock>,
+    audit: AuditTrail,
+    requests_per_s_max: u32,
+) -> impl Layer<S, Service = Authenticated<S>> + Clone {
+    let refusals = Arc::new(Refusals { log: RareLog::default(), audit, rates: RequestRates::new(requests_per_s_max) });
     layer_fn(move |inner| Authenticated { inner, access: access.clone(), clock: clock.clone(), refusals: refusals.clone() })
 }
 
@@ -40,6 +47,7 @@ pub fn authenticated<S>(access: Access, clock: Arc<dyn Clock>, audit: AuditTrail
 struct Refusals {
     log: RareLog,
     audit: AuditTrail,
+    rates: RequestRates,
 }
 
 /// A request as a refusal tells of it.
@@ -57,8 +65,9 @@ impl Refused {
 impl Refusals {
     fn add(&self, request: &http::Request<Body>, refused: &Status) {
         let path = request.uri().path();
-        let (method, client) = (status::shortened(path), client_of(request.extensions()));
-        self.log.tell(|others| tracing::warn!(method, %client, others, "{}", status::in_words(refused)));
+        let method = status::shortened(path);
+        let client = address_of(request.extensions()).map_or_else(String::new, |address| address.to_string());
+        self.log.tell(|others| tracing::warn!(method, client, others, "{}", status::in_words(refused)));
     }
 
     async fn record(&self, principal: &Principal, request: &Refused, refused: &Status) {
@@ -106,6 +115,8 @@ impl<S> Authenticated<S> {
             return Ok(known().unwrap_or_else(|_| Principal::nobody()));
         }
         let principal = known()?;
+        let client = client_of_principal(&principal, request.extensions());
+        self.refusals.rates.admit(client, Instant::now()).map_err(|busy| NotAdmitted::Refused(principal.clone(), busy))?;
         if let MethodNeed::Has(right) = need {
             require(&principal, right).map_err(|refused| NotAdmitted::Refused(principal.clone(), refused))?;
         }
@@ -138,8 +149,18 @@ impl<S> Authenticated<S> {
     fn refuse(&self, request: &http::Request<Body>, principal: Principal, refused: Status) -> BoxFuture<'static, Answer> {
         self.refusals.add(request, &refused);
         let (refusals, told) = (self.refusals.clone(), Refused::of(request));
+        let delay = match refused.code() {
+            Code::Unauthenticated => refusals.rates.failed(client_of(request.extensions()), Instant::now()),
+            _ => None,
+        };
         async move {
-            refusals.record(&principal, &told, &refused).await;
+            // Who only asks too often is denied nothing.
+            if refused.code() != Code::ResourceExhausted {
+                refusals.record(&principal, &told, &refused).await;
+            }
+            if let Some(delay) = delay {
+                tokio::time::sleep(delay).await;
+            }
             Ok(refused.into_http())
         }
         .boxed()

@@ -5,6 +5,7 @@
 mod known;
 mod layer;
 mod method;
+mod rate;
 mod right;
 
 pub use self::{

@@ -21,7 +21,7 @@ use super::{
     leave::leave,
     reason::RefusalReason,
     secure::{self, Arrival, NO_ROOM},
-    stream::{NO_ADDRESS, PortStream},
+    stream::{NO_ADDRESS, PortStream, Zone},
     watch::{ConnectionTimes, WatchedConnection},
 };
 
@@ -32,17 +32,20 @@ const LOOKS_FOR_PLACE_MAX: usize = 1_000;
 /// Clients that are refused and may read why. Each holds a descriptor meanwhile.
 const LEAVING_MAX: usize = 16;
 
-/// A listener, the TLS of its connections, and the socket for users of this machine that is served beside it.
+/// A listener, the TLS of its connections, and what is served beside it.
 pub struct PortListener {
     pub listener: TcpListener,
     pub tls: Option<Arc<ServerTls>>,
+    /// The socket for users of this machine.
     pub local: Option<UnixListener>,
+    /// Listeners that let only some rights through; with the same TLS.
+    pub zones: Vec<(TcpListener, Arc<Zone>)>,
 }
 
 impl From<TcpListener> for PortListener {
     /// One without TLS.
     fn from(listener: TcpListener) -> PortListener {
-        PortListener { listener, tls: None, local: None }
+        PortListener { listener, tls: None, local: None, zones: Vec::new() }
     }
 }
 
@@ -110,20 +113,23 @@ impl ConnectionAcceptor {
         gate: &Arc<ConnectionGate>,
         times: ConnectionTimes,
     ) -> impl Stream<Item = io::Result<WatchedConnection<PortStream>>> + Unpin {
-        let PortListener { listener, tls, local } = port;
+        let PortListener { listener, tls, local, zones } = port;
         let leaving = Arc::new(Semaphore::new(LEAVING_MAX));
-        let of = |listener, tls: Option<Arc<ServerTls>>| {
+        let of = |listener, tls: Option<Arc<ServerTls>>, zone: Option<Arc<Zone>>| {
             let (gate, leaving, is_secured) = (gate.clone(), leaving.clone(), tls.is_some());
             let acceptor = ConnectionAcceptor { listener, gate, is_secured, failed: RareLog::default(), leaving };
-            let connections = Connections { arriving: Box::pin(acceptor.next()), handshakes: JoinSet::new(), tls, times };
+            let connections = Connections { arriving: Box::pin(acceptor.next()), handshakes: JoinSet::new(), tls, times, zone };
             futures::stream::unfold(connections, |mut connections| async {
                 let connection = connections.next().await;
                 Some((Ok(connection), connections))
             })
+            .boxed()
         };
         // What does not leave the machine needs no TLS. It has its place among the others all the same.
-        let local = local.map(|listener| of(Listener::Local(listener), None));
-        Box::pin(futures::stream::select(of(Listener::Address(listener), tls), futures::stream::iter(local).flatten()))
+        let local = local.map(|listener| of(Listener::Local(listener), None, None));
+        let zones = zones.into_iter().map(|(listener, zone)| of(Listener::Address(listener), tls.clone(), Some(zone)));
+        let listeners: Vec<_> = zones.chain(local).chain([of(Listener::Address(listener), tls.clone(), None)]).collect();
+        futures::stream::select_all(listeners)
     }
 
     /// As [`ConnectionAcceptor::accept`], for who cannot wait for it to the end.
@@ -206,6 +212,7 @@ struct Connections {
     handshakes: JoinSet<Option<WatchedConnection<PortStream>>>,
     tls: Option<Arc<ServerTls>>,
     times: ConnectionTimes,
+    zone: Option<Arc<Zone>>,
 }
 
 impl Connections {
@@ -214,12 +221,12 @@ impl Connections {
             tokio::select! {
                 (acceptor, Seated { socket, seat, begun }) = &mut self.arriving => {
                     self.arriving = Box::pin(acceptor.next());
-                    let (times, from) = (self.times, socket.peer());
+                    let (times, from, zone) = (self.times, socket.peer(), self.zone.clone());
                     let ready = match (socket, self.tls.clone()) {
                         (Socket::Local(stream, user), _) => PortStream::local(stream, user),
-                        (Socket::Address(stream, peer), None) => PortStream::plain(stream, peer),
+                        (Socket::Address(stream, peer), None) => PortStream::plain(stream, peer, zone),
                         (Socket::Address(stream, peer), Some(tls)) => {
-                            self.handshakes.spawn(secure::secured(Arrival { stream, peer, seat, begun }, tls, times));
+                            self.handshakes.spawn(secure::secured(Arrival { stream, peer, seat, begun, zone }, tls, times));
                             continue;
                         }
                     };

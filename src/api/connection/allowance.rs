@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 /// A bucket that refills with time.
-pub(super) struct Allowance {
+pub struct Allowance {
     left: f64,
     at: Instant,
     at_once: f64,
@@ -21,6 +21,11 @@ impl Allowance {
         self.left = (self.left + passed * self.per_second).min(self.at_once) - 1.0;
         self.at = now;
         self.left >= 0.0
+    }
+
+    /// Whether all that there is at once is there.
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.left + now.saturating_duration_since(self.at).as_secs_f64() * self.per_second >= self.at_once
     }
 
     /// Gives some more, up to what is there at once.

@@ -20,9 +20,10 @@ mod watch;
 
 pub use self::{
     accept::{ConnectionAcceptor, PortListener},
+    allowance::Allowance,
     gate::{ConnectionGate, Port, RareLog, network},
     http2::PENDING_RESETS_MAX,
     request::timed_requests,
-    stream::{NO_ADDRESS, Peer, PortStream},
+    stream::{NO_ADDRESS, Peer, PortStream, Zone},
     watch::{ConnectionTimes, WatchedConnection},
 };

@@ -18,7 +18,7 @@ use super::{
     gate::{ConnectionSeat, Port},
     leave::leave,
     reason::CutReason,
-    stream::{FIRST_BYTE, PortStream},
+    stream::{FIRST_BYTE, PortStream, Zone},
     watch::{ConnectionTimes, WatchedConnection},
 };
 
@@ -33,6 +33,7 @@ pub(super) struct Arrival {
     pub peer: SocketAddr,
     pub seat: ConnectionSeat,
     pub begun: Instant,
+    pub zone: Option<Arc<Zone>>,
 }
 
 /// Why there is no connection.
@@ -47,7 +48,7 @@ enum Unsecured {
 
 /// A connection after its handshake; `None` where there is none, which has been told.
 pub(super) async fn secured(arrival: Arrival, tls: Arc<ServerTls>, times: ConnectionTimes) -> Option<WatchedConnection<PortStream>> {
-    let Arrival { stream, peer, seat, begun } = arrival;
+    let Arrival { stream, peer, seat, begun, zone } = arrival;
     let until = begun + times.first_request.min(HANDSHAKE_MAX);
     let port = seat.gate().port();
     let ended = {
@@ -58,7 +59,7 @@ pub(super) async fn secured(arrival: Arrival, tls: Arc<ServerTls>, times: Connec
         }
     };
     match ended {
-        Ok(Ok(stream)) => Some(WatchedConnection::new(PortStream::secured(stream, peer), peer.ip(), seat, times, begun)),
+        Ok(Ok(stream)) => Some(WatchedConnection::new(PortStream::secured(stream, peer, zone), peer.ip(), seat, times, begun)),
         Ok(Err(Unsecured::Silent)) => None,
         Ok(Err(Unsecured::Failed(error, stream))) => {
             seat.gate().was_not_secured(peer.ip(), &of_client(&error));

@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use historian_access::RightSet;
 use historian_tls::ClientIdentity;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -22,6 +23,13 @@ pub(super) const FIRST_BYTE: u8 = 22;
 /// The client of what comes from no address: over the local socket, or over no connection at all.
 pub const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
+/// A listener of its own for some clients, and what they may do through it at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    pub name: String,
+    pub rights: RightSet,
+}
+
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -30,6 +38,8 @@ pub struct Peer {
     pub identity: Option<Arc<ClientIdentity>>,
     /// The user of this machine that has connected to the local socket, as the system says.
     pub user: Option<u32>,
+    /// Through which it has come; `None` for the listener that lets everything through.
+    pub zone: Option<Arc<Zone>>,
 }
 
 /// What bytes of a connection go through.
@@ -46,19 +56,19 @@ pub struct PortStream {
 }
 
 impl PortStream {
-    pub fn plain(stream: TcpStream, address: SocketAddr) -> PortStream {
-        PortStream { transport: PortTransport::Plain(stream), peer: Peer { address, identity: None, user: None } }
+    pub fn plain(stream: TcpStream, address: SocketAddr, zone: Option<Arc<Zone>>) -> PortStream {
+        PortStream { transport: PortTransport::Plain(stream), peer: Peer { address, identity: None, user: None, zone } }
     }
 
-    pub fn secured(stream: TlsStream<TcpStream>, address: SocketAddr) -> PortStream {
+    pub fn secured(stream: TlsStream<TcpStream>, address: SocketAddr, zone: Option<Arc<Zone>>) -> PortStream {
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let identity = shown.and_then(|certificate| ClientIdentity::of(certificate)).map(Arc::new);
-        PortStream { transport: PortTransport::Tls(Box::new(stream)), peer: Peer { address, identity, user: None } }
+        PortStream { transport: PortTransport::Tls(Box::new(stream)), peer: Peer { address, identity, user: None, zone } }
     }
 
     /// One of the local socket, by a user of this machine.
     pub fn local(stream: UnixStream, user: u32) -> PortStream {
-        let peer = Peer { address: (NO_ADDRESS, 0).into(), identity: None, user: Some(user) };
+        let peer = Peer { address: (NO_ADDRESS, 0).into(), identity: None, user: Some(user), zone: None };
         PortStream { transport: PortTransport::Local(stream), peer }
     }
 }

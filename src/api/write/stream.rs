@@ -1,6 +1,6 @@
 //! A stream of writes: several wait for the journal at the same time, so that one fsync serves them all, and they are acknowledged in order.
 
-use std::{net::IpAddr, sync::Arc, task::Poll};
+use std::{sync::Arc, task::Poll};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use tokio_stream::Stream;
@@ -12,7 +12,7 @@ use super::{
     draft::{PreparedWrite, WriteOutcome},
 };
 use crate::{Api, CallRecord, Services, blocking, kind::WRITE, status};
-use historian_query::PoolPart;
+use historian_query::{ClientKey, PoolPart};
 
 /// What a door knows of the messages of its stream.
 pub trait WriteReader: Send + 'static {
@@ -34,7 +34,7 @@ pub trait WriteReader: Send + 'static {
 /// `write_bytes_in_flight` allow; then the client waits. The first error ends the stream, after the answers to what came before it.
 pub fn start<R: WriteReader, A: Send + 'static>(
     api: Arc<Api>,
-    client: IpAddr,
+    client: ClientKey,
     call: Arc<CallRecord>,
     reader: R,
     messages: impl Stream<Item = Result<R::Message, Status>> + Send + Unpin + 'static,

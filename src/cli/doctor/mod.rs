@@ -110,6 +110,7 @@ pub async fn diagnose(args: &DoctorArgs) -> Vec<Diagnosis> {
                 listen: args.listen.unwrap_or(server.listen),
                 http: args.http.unwrap_or(server.http),
                 data_dir: args.data_dir.clone().unwrap_or(server.data_dir),
+                ..config::ServerSettings::default()
             };
             Configuration { server, ..Configuration::default() }
         }

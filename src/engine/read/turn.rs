@@ -7,7 +7,7 @@
 use std::{
     cell::RefCell,
     collections::VecDeque,
-    net::IpAddr,
+    hash::{BuildHasher, Hash, RandomState},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -22,6 +22,18 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 const TURN: Duration = Duration::from_millis(10);
 /// How often a thread that waits looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// By what the share of a client is counted: a short form of its name or address, made for this process. Two clients have the same one with a chance
+/// of one in 2^64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientKey(u64);
+
+impl ClientKey {
+    pub fn of(client: impl Hash) -> ClientKey {
+        static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        ClientKey(STATE.hash_one(client))
+    }
+}
 
 /// The turns of a process. Clones are the same ones.
 #[derive(Clone, Debug)]
@@ -42,7 +54,7 @@ struct TurnState {
     /// Further threads that no query has.
     further: usize,
     /// Clients that wait, the next one in front, each with its threads in the order in which they came. None is without a thread.
-    waiting: VecDeque<(IpAddr, VecDeque<Arc<Waiter>>)>,
+    waiting: VecDeque<(ClientKey, VecDeque<Arc<Waiter>>)>,
 }
 
 #[derive(Debug)]
@@ -56,7 +68,7 @@ struct Waiter {
 #[derive(Clone, Debug)]
 pub struct ClientTurns {
     turns: Turns,
-    client: IpAddr,
+    client: ClientKey,
     meter: Option<TurnMeter>,
 }
 
@@ -98,7 +110,7 @@ impl Turns {
     }
 
     /// For the threads of a client.
-    pub fn of(&self, client: IpAddr) -> ClientTurns {
+    pub fn of(&self, client: ClientKey) -> ClientTurns {
         ClientTurns { turns: self.clone(), client, meter: None }
     }
 
@@ -128,7 +140,7 @@ impl TurnState {
         }
     }
 
-    fn wait(&mut self, client: IpAddr) -> Arc<Waiter> {
+    fn wait(&mut self, client: ClientKey) -> Arc<Waiter> {
         let waiter = Arc::new(Waiter { thread: std::thread::current(), called: AtomicBool::new(false) });
         match self.waiting.iter_mut().find(|(other, _)| *other == client) {
             Some((_, threads)) => threads.push_back(waiter.clone()),
@@ -137,7 +149,7 @@ impl TurnState {
         waiter
     }
 
-    fn leave(&mut self, client: IpAddr, waiter: &Arc<Waiter>) {
+    fn leave(&mut self, client: ClientKey, waiter: &Arc<Waiter>) {
         for (_, threads) in self.waiting.iter_mut().filter(|(other, _)| *other == client) {
             threads.retain(|other| !Arc::ptr_eq(other, waiter));
         }
@@ -286,8 +298,8 @@ mod tests {
 
     use super::*;
 
-    const FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-    const SECOND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
+    const FIRST: ClientKey = ClientKey(1);
+    const SECOND: ClientKey = ClientKey(2);
 
     fn wanted() -> bool {
         true

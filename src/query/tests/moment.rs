@@ -2,7 +2,6 @@
 //! answer what one does.
 
 use std::{
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +16,7 @@ use arrow::{
 };
 
 use super::limits;
-use crate::{AggregateQuery, MemoryBudget, QueryEngine, QueryError, QueryLimits, RangeQuery, Turns};
+use crate::{AggregateQuery, ClientKey, MemoryBudget, QueryEngine, QueryError, QueryLimits, RangeQuery, Turns};
 use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
 use historian_model::{
@@ -297,7 +296,7 @@ fn who_reads_current_values_does_not_wait_for_a_turn_while_writes_wait_for_it() 
     // From now on it is known what is stored, and nothing is looked up apart from the moment.
     engine.current(&tags, false, &limits(u64::MAX)).unwrap();
     let turns = Turns::new(1, 0);
-    let (first, second) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+    let (first, second) = (ClientKey::of(1), ClientKey::of(2));
     let with_turns = |client, seconds| QueryLimits {
         turns: Some(turns.of(client)),
         ..QueryLimits::new(Instant::now() + Duration::from_secs(seconds), u64::MAX, tokio_util::sync::CancellationToken::new())

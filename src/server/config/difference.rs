@@ -16,6 +16,9 @@ pub fn fixed_keys(old: &Configuration, new: &Configuration) -> Vec<String> {
     if old.oidc != new.oidc {
         keys.push("oidc".to_owned());
     }
+    if old.zones != new.zones {
+        keys.push("zone".to_owned());
+    }
     section(&mut keys, "storage", &old.storage, &new.storage);
     section(&mut keys, "backup", &old.backup, &new.backup);
     section(&mut keys, "scrub", &old.scrub, &new.scrub);

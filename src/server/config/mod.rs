@@ -14,6 +14,7 @@ pub mod tag_file;
 mod view;
 mod wording;
 mod written;
+pub(super) mod zone;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,7 +31,7 @@ pub(super) use door::unreachable;
 use settings::RetentionSettings;
 pub use settings::{
     AuditSettings, BackupSettings, Bytes, LimitSettings, LogFormat, LogSettings, Period, ScrubSettings, ServerSettings, StorageSettings,
-    TlsSettings,
+    TlsSettings, ZoneSettings,
 };
 use settings::{NumberLimits, ServerSection};
 use tag_file::TagRow;
@@ -45,13 +46,15 @@ use historian_tls::TlsFiles;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Keys at the root of the file beside the protocols.
-const ROOT_KEYS: [&str; 13] =
-    ["server", "log", "tls", "oidc", "storage", "retention", "backup", "scrub", "audit", "limits", "sql", "view", "tag_files"];
+const ROOT_KEYS: [&str; 14] =
+    ["server", "log", "tls", "oidc", "storage", "retention", "backup", "scrub", "audit", "limits", "sql", "view", "zone", "tag_files"];
 
 /// Everything the server needs to start.
 #[derive(Clone, Default)]
 pub struct Configuration {
     pub server: ServerSettings,
+    /// Listeners that let only some rights through, beside those of `server`.
+    pub zones: Vec<ZoneSettings>,
     pub log: LogSettings,
     /// Certificates of both ports; without them they speak without TLS.
     pub tls: Option<TlsFiles>,
@@ -165,6 +168,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     server.local_socket = written.local_socket.unwrap_or(server.local_socket);
     server.data_dir = written.data_dir.map_or_else(|| server.data_dir.clone(), |data_dir| directory.join(data_dir));
 
+    configuration.zones = zone::read(&mut document);
     configuration.tables = view::read(&mut document);
 
     let tag_files: Vec<PathBuf> = document.value("tag_files").unwrap_or_default();
@@ -270,6 +274,17 @@ fn finish(
     if server.listen == server.http && server.listen.port() != 0 {
         let message = format!("{} is server.listen as well; the two need an address each", server.http);
         problems.push(ConfigProblem { position: position_of("server.http"), key: "server.http".into(), message });
+    }
+    let mut taken = HashMap::from([(server.listen, "server.listen".to_owned()), (server.http, "server.http".to_owned())]);
+    for (key, address) in zone::addresses(&configuration.zones) {
+        let (has_tls, has_oidc) = (configuration.tls.is_some(), configuration.oidc.is_some());
+        if let Some(message) = door::unreachable_with(address, has_tls, has_oidc, &server.data_dir) {
+            problems.push(ConfigProblem { position: position_of(&key), key: key.clone(), message });
+        }
+        if let Some(other) = taken.insert(address, key.clone()).filter(|_| address.port() != 0) {
+            let message = format!("{address} is {other} as well; each needs an address of its own");
+            problems.push(ConfigProblem { position: position_of(&key), key, message });
+        }
     }
     let bounds: Vec<NumberLimits> = [
         configuration.log.bounds(),

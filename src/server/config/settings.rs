@@ -5,13 +5,14 @@ use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tracing_subscriber::EnvFilter;
 
-use historian_api::{ApiLimits, MEMORY_BYTES_MIN};
+use historian_api::{ApiLimits, MEMORY_BYTES_MIN, Zone};
 
 use crate::memory::quarter_of_memory;
 use historian_collector::spool::SPOOL_SAMPLES_MAX;
@@ -268,6 +269,25 @@ impl ScrubSettings {
     }
 }
 
+/// One `[[zone]]` as written: listeners that let only some rights through.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ZoneSection {
+    pub(super) name: String,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) http: Option<SocketAddr>,
+    pub(super) rights: Vec<String>,
+}
+
+/// Listeners that let only some rights through: `[[zone]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneSettings {
+    pub zone: Arc<Zone>,
+    /// gRPC and Flight.
+    pub listen: Option<SocketAddr>,
+    pub http: Option<SocketAddr>,
+}
+
 /// Heads of the audit log: `[audit]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -310,8 +330,10 @@ pub struct LimitSettings {
     pub query_memory_bytes_max: Bytes,
     /// Queries at the same time.
     pub queries_max: usize,
-    /// Of these, queries of one client, which is an address; 0 for three quarters.
+    /// Of these, queries of one client, which is a principal, or an address where none is known; 0 for three quarters.
     pub queries_per_client_max: usize,
+    /// Requests of one client each second; 0 for any number.
+    pub requests_per_client_s_max: u32,
     /// Memory of all queries, statements and messages of clients together. Left out: a quarter of the machine's.
     pub memory_bytes_max: Option<Bytes>,
     /// How long a query waits for a client that does not read.
@@ -368,6 +390,7 @@ impl From<&ApiLimits> for LimitSettings {
             query_memory_bytes_max: Bytes(limits.query_memory_bytes_max as u64),
             queries_max: limits.queries_max,
             queries_per_client_max: limits.queries_per_client_max,
+            requests_per_client_s_max: limits.requests_per_client_s_max,
             memory_bytes_max: None,
             reader_bytes_per_s_min: limits.reader_bytes_per_s_min,
             stalled_reader_s: limits.stalled_reader_timeout.as_secs(),
@@ -402,6 +425,7 @@ impl From<&LimitSettings> for ApiLimits {
             query_memory_bytes_max: settings.query_memory_bytes_max.0 as usize,
             queries_max: settings.queries_max,
             queries_per_client_max: settings.queries_per_client_max,
+            requests_per_client_s_max: settings.requests_per_client_s_max,
             memory_bytes_max: settings.memory_bytes_max.map_or_else(quarter_of_memory, |bytes| bytes.0),
             reader_bytes_per_s_min: settings.reader_bytes_per_s_min,
             stalled_reader_timeout: Duration::from_secs(settings.stalled_reader_s),
@@ -459,6 +483,7 @@ impl LimitSettings {
             ("limits.query_memory_bytes_max", self.query_memory_bytes_max.0, 1 << 20..=1 << 40),
             ("limits.queries_max", self.queries_max as u64, 1..=10_000),
             ("limits.queries_per_client_max", self.queries_per_client_max as u64, 0..=10_000),
+            ("limits.requests_per_client_s_max", self.requests_per_client_s_max.into(), 0..=10_000_000),
             ("limits.memory_bytes_max", self.memory_bytes_max.map_or(MEMORY_BYTES_MIN, |bytes| bytes.0), MEMORY_BYTES_MIN..=1 << 50),
             ("limits.reader_bytes_per_s_min", self.reader_bytes_per_s_min, 0..=1 << 40),
             ("limits.stalled_reader_s", self.stalled_reader_s, 1..=3600),

@@ -127,7 +127,9 @@ struct Stream {
 }
 
 /// Of the writes.
-const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+fn of_client() -> ClientKey {
+    ClientKey::of(1)
+}
 
 impl Stream {
     fn start(limits: ApiLimits) -> Stream {
@@ -156,7 +158,7 @@ impl Stream {
         let (stop, read) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
         let api = Api::new(services, stop.clone());
         let (sender, messages) = mpsc::unbounded_channel();
-        let answers = start(api, CLIENT, Arc::default(), Counting(read.clone()), UnboundedReceiverStream::new(messages), |written| {
+        let answers = start(api, of_client(), Arc::default(), Counting(read.clone()), UnboundedReceiverStream::new(messages), |written| {
             written.acknowledgement.watermark
         });
         Stream { sink, read, stop, messages: sender, answers: answers.boxed() }

@@ -1,0 +1,55 @@
+//! The listeners of zones.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use historian_api::Zone;
+use tokio::net::{TcpListener, TcpSocket};
+
+use super::{CONNECTIONS_WAITING_MAX, config::ZoneSettings, reserve};
+
+/// An address of a zone that nobody else has any more, and that nobody is answered on yet.
+pub type ReservedZone = (TcpSocket, Arc<Zone>);
+
+/// Takes the addresses of gRPC.
+///
+/// # Errors
+/// One cannot be taken.
+pub fn reserved(zones: &[ZoneSettings]) -> anyhow::Result<Vec<ReservedZone>> {
+    let listening = zones.iter().filter_map(|zone| Some((zone.listen?, zone.zone.clone())));
+    listening
+        .map(|(address, zone)| {
+            let socket = reserve(address).with_context(|| format!("zone {} cannot listen on {address}", zone.name))?;
+            Ok((socket, zone))
+        })
+        .collect()
+}
+
+/// Listens on them.
+///
+/// # Errors
+/// One cannot be listened on.
+pub fn listen(reserved: Vec<ReservedZone>) -> anyhow::Result<Vec<(TcpListener, Arc<Zone>)>> {
+    let listening = reserved.into_iter().map(|(socket, zone)| {
+        let listener = socket.listen(CONNECTIONS_WAITING_MAX).with_context(|| format!("zone {} cannot listen", zone.name))?;
+        tracing::info!(zone = zone.name, listen = %listener.local_addr()?, "serving a zone");
+        Ok((listener, zone))
+    });
+    listening.collect()
+}
+
+/// Listens on the addresses of HTTP.
+///
+/// # Errors
+/// One cannot be listened on.
+pub async fn http(zones: &[ZoneSettings]) -> anyhow::Result<Vec<(TcpListener, Arc<Zone>)>> {
+    let mut listeners = Vec::new();
+    for settings in zones {
+        let Some(address) = settings.http else { continue };
+        let zone = settings.zone.clone();
+        let listener = TcpListener::bind(address).await.with_context(|| format!("zone {} cannot listen on {address}", zone.name))?;
+        tracing::info!(zone = zone.name, http = %listener.local_addr()?, "serving a zone over HTTP");
+        listeners.push((listener, zone));
+    }
+    Ok(listeners)
+}
