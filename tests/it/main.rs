@@ -25,6 +25,7 @@ mod opcua_session;
 mod opcua_times;
 mod opcua_wire;
 mod oversized;
+mod packaging;
 mod path;
 mod peers;
 mod protos;
