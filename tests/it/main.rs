@@ -27,6 +27,7 @@ mod opcua_times;
 mod opcua_wire;
 mod operations;
 mod oversized;
+mod packaging;
 mod path;
 mod peers;
 mod protos;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    access, api, bi, clients, default_clients, demo, jdbc, operations, path, protos, query, sql,
+    access, api, bi, clients, default_clients, demo, jdbc, operations, packaging, path, protos, query, sql,
     support::{peer, pytest::Suite},
     tls,
 };
@@ -14,6 +14,7 @@ use crate::{
 /// Every suite; those that take longest first, so that the last one to end is a short one.
 pub static SUITES: &[&Suite] = &[
     &sql::DIFFERENTIAL,
+    &packaging::PACKAGES,
     &clients::SUBSCRIBE,
     &bi::INTERVALS,
     &jdbc::TOOLS,
@@ -24,6 +25,8 @@ pub static SUITES: &[&Suite] = &[
     &sql::ADBC,
     &sql::BOUND,
     &bi::GRAFANA,
+    &packaging::RUNBOOK,
+    &packaging::SUPPLY,
     &clients::RECIPES,
     &clients::EXPORT,
     &path::PATH,
