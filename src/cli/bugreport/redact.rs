@@ -27,8 +27,9 @@ impl Redactor {
     /// Knows the secrets of a configuration file, of the files that it names, and of the environment.
     pub fn of(file: Option<&Path>) -> Redactor {
         let mut redactor = Redactor::default();
-        for (name, value) in std::env::vars() {
-            if name.starts_with("HISTORIAN_") && is_secret(&name.to_lowercase()) {
+        for (name, value) in std::env::vars_os() {
+            let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+            if name.starts_with("HISTORIAN_") && is_secret(&name) {
                 redactor.know(&value);
             }
         }
@@ -145,9 +146,9 @@ fn without_keys(text: &str) -> String {
             block[1..].find("-----END ").map_or(block.len(), |end| block[end + 1..].find('\n').map_or(block.len(), |line| end + 1 + line));
         kept.push_str(&rest[..at]);
         if kind.contains("PRIVATE KEY") {
-            kept.push_str(REDACTED)
+            kept.push_str(REDACTED);
         } else {
-            kept.push_str(&block[..end])
+            kept.push_str(&block[..end]);
         }
         rest = &block[end..];
     }

@@ -181,11 +181,7 @@ fn operation() -> Vec<Door> {
             v1::GetServerStatusRequest {}
         })),
         administer(Door::method("historian.v1.AdminService/Compact", Need::Administer, About::Nothing, |_| v1::CompactRequest {})),
-        // Started without a configuration, this one has none to read.
-        administer(
-            Door::method("historian.v1.AdminService/Reload", Need::Administer, About::Nothing, |_| v1::ReloadRequest {})
-                .ok("FailedPrecondition"),
-        ),
+        administer(Door::method("historian.v1.AdminService/Reload", Need::Administer, About::Nothing, |_| v1::ReloadRequest {})),
         administer(Door::method("historian.v1.AdminService/CreateBackup", Need::Administer, About::Nothing, |_| {
             v1::CreateBackupRequest::default()
         })),

@@ -172,6 +172,7 @@ func main() {
 	check.Equal(storage[len(storage)-1].GetTag().GetSamples(), uint64(3), "samples stored")
 	check.That(len(check.Got(admin.ListAuditEntries(ctx, &v1.ListAuditEntriesRequest{})).Entries) > 0, "audit")
 	check.Equal(len(check.Got(admin.ListGaps(ctx, &v1.ListGapsRequest{})).Gaps), 0, "gaps")
+	check.Equal(len(check.Got(admin.Reload(ctx, &v1.ReloadRequest{})).NotApplied), 0, "keys that are not applied")
 
 	// A request as Go writes it, in JSON and as Any, is a ticket of Flight, and both are the same.
 	request := &v1.RangeRequest{Tags: one, Start: plant.From, End: plant.Until, Boundary: v1.RangeRequest_BOUNDARY_OUTSIDE, Limit: plant.Big}
