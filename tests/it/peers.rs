@@ -37,6 +37,8 @@ pub static SUITES: &[&Suite] = &[
     &api::ROUNDTRIP,
     &jdbc::SESSIONS,
     &access::CLIENTS,
+    &access::CERTIFICATES,
+    &access::PROVIDER,
     &tls::CLIENTS,
     &protos::JSON,
     &default_clients::TICKETS,

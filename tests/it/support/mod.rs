@@ -9,3 +9,4 @@ pub mod pytest;
 pub mod raw;
 pub mod recorder;
 pub mod sample;
+pub mod way;
