@@ -14,6 +14,7 @@ use crate::support::{historian::command, peer};
 mod broken_configurations;
 mod devices;
 mod exit_codes;
+mod grant;
 mod import;
 mod server;
 mod token;

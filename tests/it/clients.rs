@@ -47,6 +47,7 @@ suite!(
         sql_is_asked_by_the_statement_alone,
         refusals_are_exceptions_that_a_program_can_tell_apart,
         a_token_goes_with_every_call_and_is_shown_nowhere,
+        a_token_is_not_sent_where_it_could_be_read_on_the_way,
         the_bar_is_a_line,
     ]
 );

@@ -386,6 +386,7 @@ fn paths_metrics_and_actions_of_the_document_are_those_of_a_running_historian() 
     served.insert("historian_disk_full_seconds".to_owned());
     // Of a historian with TLS, whose own test sees them.
     served.extend(crate::tls::METRICS.map(str::to_owned));
+    served.extend(crate::access::OIDC_METRICS.map(str::to_owned));
     let told: BTreeSet<String> = quoted(section)
         .into_iter()
         .map(|word| word.split('{').next().unwrap_or_default())

@@ -40,6 +40,8 @@ pub static SUITES: &[&Suite] = &[
     &api::ROUNDTRIP,
     &jdbc::SESSIONS,
     &access::CLIENTS,
+    &access::CERTIFICATES,
+    &access::PROVIDER,
     &tls::CLIENTS,
     &operations::FORMS,
     &protos::JSON,

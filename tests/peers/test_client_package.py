@@ -387,3 +387,13 @@ def test_the_bar_is_a_line():
     shown = progress_module.line("export", hc.Progress(50_000, 100_000, 1, 4, 10.0))
     assert shown == "export [############------------]  50 % of 100k rows, 5,000 rows/s, 10 s left, part 1 of 4", shown
     assert progress_module.line("write", hc.Progress(7, None, 0, 0, 0.0)) == "write 7 rows"
+
+
+def test_a_token_is_not_sent_where_it_could_be_read_on_the_way():
+    for url in ["grpc://192.0.2.1:8815", "http://plant.example:8815", "[2001:db8::1]:8815", "localhost.example:8815"]:
+        told = str(refused(ValueError, lambda url=url: hc.connect(url, token="hst_canary"), "grpc+tls://"))
+        assert "hst_canary" not in told
+        hc.connect(url).close()
+    for url in ["grpc://127.0.0.1:1", "localhost:1", "grpc://[::1]:1", "grpc+tls://plant.example:8815", "unix:///nowhere/historian.sock"]:
+        hc.connect(url, token="hst_canary").close()
+    refused(ValueError, lambda: hc.connect("unix://historian.sock"), "unix:///path")

@@ -3,15 +3,22 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
+use historian::tls::{ClientConfig, ClientTls};
 use historian_proto::v1::TagFailure;
 use prost::Message;
 use tonic::{Code, Status, metadata::MetadataMap, transport::Channel};
 
-use crate::support::{historian::Historian, raw};
+use crate::support::{historian::Historian, raw, way};
+
+/// What is written to and read from.
+trait ReadWrite: Read + Write {}
+impl<S: Read + Write> ReadWrite for S {}
 
 /// Much longer than any of the calls takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +35,8 @@ pub struct Client {
     channel: Channel,
     http: SocketAddr,
     token: Option<String>,
+    /// How the other port is spoken to, where it has TLS.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// What became of a call.
@@ -43,7 +52,22 @@ pub struct Outcome {
 impl Client {
     /// Nobody in particular.
     pub async fn to(historian: &Historian) -> Client {
-        Client { channel: historian.channel().await.expect("the server listens"), http: historian.http, token: None }
+        Client { channel: historian.channel().await.expect("the server listens"), http: historian.http, token: None, tls: None }
+    }
+
+    /// Somebody who comes over TLS, with a certificate or without.
+    pub async fn secured(historian: &Historian, tls: &ClientTls) -> Client {
+        let config = tls.config().expect("the files are there");
+        let mut http = config.clone();
+        http.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let channel = way::secured(historian.grpc, config).await.expect("the server listens");
+        Client { channel, http: historian.http, token: None, tls: Some(Arc::new(http)) }
+    }
+
+    /// Somebody who comes by the local socket. The other port it reaches as anybody does.
+    pub async fn local(historian: &Historian, socket: &Path) -> Client {
+        let channel = way::local(socket.to_owned()).await.expect("the server listens");
+        Client { channel, http: historian.http, token: None, tls: None }
     }
 
     /// The same connection, as somebody with a token.
@@ -106,14 +130,20 @@ impl Client {
 
     /// A GET of the other port.
     pub fn http(&self, path: &str) -> Outcome {
-        let told = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(self.http)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+        let ask = |stream: &mut dyn ReadWrite| -> std::io::Result<String> {
             let token = self.token.as_ref().map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
             write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\n{token}Connection: close\r\n\r\n")?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer)?;
             Ok(answer)
+        };
+        let told = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect(self.http)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            let Some(tls) = &self.tls else { return ask(&mut stream) };
+            let name = "localhost".try_into().expect("a name");
+            let connection = rustls::ClientConnection::new(tls.clone(), name).map_err(std::io::Error::other)?;
+            ask(&mut rustls::StreamOwned::new(connection, stream))
         };
         let answer = told().expect("HTTP is answered");
         let code = answer.split(' ').nth(1).unwrap_or_default().to_owned();

@@ -34,11 +34,11 @@ impl Need {
         use Need::{Administer, Audit, Configure, Correct, Known, Open, Read, Write};
         let of_role: &[Need] = match who {
             Who::Nobody | Who::Unknown | Who::Expired | Who::Revoked => &[],
-            Who::Reader | Who::SeenReader => &[Known, Read],
+            Who::Reader | Who::SeenReader | Who::Certificate => &[Known, Read],
             Who::Writer => &[Known, Write],
-            Who::Engineer | Who::SeenEngineer => &[Known, Read, Write, Configure, Correct],
+            Who::Engineer | Who::SeenEngineer | Who::OidcRole => &[Known, Read, Write, Configure, Correct],
             Who::Auditor => &[Known, Audit],
-            Who::Admin => &[Known, Read, Write, Configure, Correct, Audit, Administer],
+            Who::Admin | Who::Local => &[Known, Read, Write, Configure, Correct, Audit, Administer],
         };
         self == Open || of_role.contains(&self)
     }

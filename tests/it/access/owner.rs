@@ -29,7 +29,7 @@ use super::{
 use crate::support::historian::serve;
 
 /// Within this time a change of the tokens holds, on a machine that has much to do.
-const HOLDS_WITHIN: Duration = Duration::from_secs(15);
+pub const HOLDS_WITHIN: Duration = Duration::from_secs(15);
 
 /// What the calls are asked that only have to be answered.
 const GET_TAG: &str = "historian.v1.TagService/GetTag";
@@ -39,7 +39,7 @@ async fn get_tag(client: &Client) -> Outcome {
 }
 
 /// Asks until the answer has a code.
-async fn until(code: &str, mut ask: impl AsyncFnMut() -> Outcome) -> Outcome {
+pub async fn until(code: &str, mut ask: impl AsyncFnMut() -> Outcome) -> Outcome {
     let begun = Instant::now();
     loop {
         let outcome = ask().await;

@@ -1,10 +1,15 @@
 //! A historian with tags that some see and tags that they do not, and a token for everybody who calls.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use historian::{
     access::{AccessFile, Grant, NewToken, Role},
     model::{Clock, SystemClock, Timestamp},
+    tls::ClientTls,
 };
 
 use historian_proto::v1::{
@@ -13,8 +18,11 @@ use historian_proto::v1::{
 };
 use tempfile::TempDir;
 
-use super::call::Client;
-use crate::support::historian::{Historian, serve};
+use super::{call::Client, keys::Keys};
+use crate::{
+    support::historian::{Historian, serve},
+    tls::mini::{Mini, Wanted},
+};
 
 /// 2026-01-01T00:00:00Z in nanoseconds: where samples begin.
 const START: i64 = 1_767_225_600_000_000_000;
@@ -40,10 +48,16 @@ pub enum Who {
     SeenReader,
     /// An engineer on `seen/**`.
     SeenEngineer,
+    /// Without a token, with the certificate of a reader of `seen/**`. From here on only where there is TLS.
+    Certificate,
+    /// With a token of an identity provider, and a role that is an engineer's here.
+    OidcRole,
+    /// Without anything, by the local socket.
+    Local,
 }
 
 impl Who {
-    pub const ALL: [Who; 11] = [
+    pub const ALL: [Who; 14] = [
         Who::Nobody,
         Who::Unknown,
         Who::Expired,
@@ -55,11 +69,14 @@ impl Who {
         Who::Admin,
         Who::SeenReader,
         Who::SeenEngineer,
+        Who::Certificate,
+        Who::OidcRole,
+        Who::Local,
     ];
 
     /// Whose tags are those of `seen/**` only.
     pub fn is_limited(self) -> bool {
-        matches!(self, Who::SeenReader | Who::SeenEngineer)
+        matches!(self, Who::SeenReader | Who::SeenEngineer | Who::Certificate)
     }
 
     /// The name of the token.
@@ -69,7 +86,7 @@ impl Who {
 
     fn grant(self) -> Option<Grant> {
         let (role, tags) = match self {
-            Who::Nobody | Who::Unknown => return None,
+            Who::Nobody | Who::Unknown | Who::Certificate | Who::OidcRole | Who::Local => return None,
             Who::Expired | Who::Revoked | Who::Reader => (Role::Reader, &[][..]),
             Who::Writer => (Role::Writer, &[][..]),
             Who::Engineer => (Role::Engineer, &[][..]),
@@ -87,6 +104,8 @@ pub struct Plant {
     pub historian: Historian,
     pub nobody: Client,
     tokens: BTreeMap<Who, String>,
+    /// Those who come by a way of their own.
+    ways: BTreeMap<Who, Client>,
     pub directory: TempDir,
 }
 
@@ -119,26 +138,42 @@ interval = "1h"
 impl Plant {
     /// Tags `here`, `more` and `zz` with samples, and `device`, which a device had once. `gone` is none.
     pub async fn start(tags: Tags) -> Plant {
-        Plant::with(tags, tokens).await
+        Plant::with(tags, tokens, false).await
     }
 
     /// The same without any token, where nobody asks for one.
     pub async fn open() -> Plant {
-        Plant::with(Tags::SeenAndHidden, |_| BTreeMap::new()).await
+        Plant::with(Tags::SeenAndHidden, |_| BTreeMap::new(), false).await
     }
 
-    async fn with(tags: Tags, tokens: impl Fn(&Path) -> BTreeMap<Who, String>) -> Plant {
+    /// All tags, over TLS, for everybody who can be known.
+    pub async fn secured() -> Plant {
+        Plant::with(Tags::SeenAndHidden, tokens, true).await
+    }
+
+    async fn with(tags: Tags, tokens: impl Fn(&Path) -> BTreeMap<Who, String>, is_secured: bool) -> Plant {
         let directory = TempDir::new().expect("a temporary directory");
         let data = directory.path().join("data");
         let levels: &[&str] = if tags == Tags::SeenAndHidden { &["seen", "hidden"] } else { &["seen"] };
         once_with_a_device(directory.path(), &data, levels);
-        let tokens = tokens(&data);
+        let mut tokens = tokens(&data);
         let configuration = directory.path().join("historian.toml");
-        fs::write(&configuration, VIEWS).expect("the directory is writable");
+        let secured = if is_secured { secured(directory.path(), &data, &mut tokens) } else { String::new() };
+        fs::write(&configuration, format!("{secured}{VIEWS}")).expect("the directory is writable");
         let (configuration, backups) = (configuration.display().to_string(), directory.path().join("backups").display().to_string());
         let historian = serve(&data, &["--config", &configuration, "--backup-dir", &backups]);
-        let nobody = Client::to(&historian).await;
-        let plant = Plant { historian, nobody, tokens, directory };
+        let mut ways = BTreeMap::new();
+        let nobody = if is_secured {
+            let path = |name: &str| directory.path().join(name);
+            let anonymous = ClientTls { ca: Some(path("servers.crt")), pair: None };
+            let shown = ClientTls { pair: Some((path("erp.crt"), path("erp.key"))), ..anonymous.clone() };
+            ways.insert(Who::Certificate, Client::secured(&historian, &shown).await);
+            ways.insert(Who::Local, Client::local(&historian, &data.join("historian.sock")).await);
+            Client::secured(&historian, &anonymous).await
+        } else {
+            Client::to(&historian).await
+        };
+        let plant = Plant { historian, nobody, tokens, ways, directory };
         for level in levels {
             for name in ["here", "more", "zz"] {
                 plant.create(&format!("{level}/{name}")).await;
@@ -158,7 +193,16 @@ impl Plant {
     }
 
     pub fn client(&self, who: Who) -> Client {
-        self.nobody.with(self.tokens.get(&who).map(String::as_str))
+        self.ways.get(&who).cloned().unwrap_or_else(|| self.nobody.with(self.tokens.get(&who).map(String::as_str)))
+    }
+
+    /// Everybody's tokens by their names.
+    pub fn tokens(&self) -> BTreeMap<String, &str> {
+        self.tokens.iter().map(|(who, token)| (who.name(), token.as_str())).collect()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     pub fn token(&self, who: Who) -> &str {
@@ -236,4 +280,29 @@ fn tokens(data: &Path) -> BTreeMap<Who, String> {
         tokens.insert(who, made.secret);
     }
     tokens
+}
+
+/// Certificates, the keys of a provider and what their names are granted; answers the configuration that takes them.
+fn secured(directory: &Path, data: &Path, tokens: &mut BTreeMap<Who, String>) -> String {
+    let (servers, clients) = (Mini::new(directory, "servers"), Mini::new(directory, "clients"));
+    servers.issue("server", &Wanted::server(&["localhost", "127.0.0.1"]));
+    clients.issue("erp", &Wanted::client("erp"));
+    clients.issue("mes", &Wanted::client("mes"));
+    let keys = Keys::new();
+    fs::write(directory.join("keys.json"), keys.set()).expect("the directory is writable");
+    let expires = SystemClock.now().0 / SECOND + 3_600;
+    let claims = serde_json::json!({
+        "iss": "https://id.example", "aud": "historian", "sub": "ana", "exp": expires, "realm_access": {"roles": ["operators"]}
+    });
+    tokens.insert(Who::OidcRole, keys.token(&claims));
+    let (path, now) = (AccessFile::in_directory(data), SystemClock.now());
+    let grant = |role, tags: &[&str]| vec![Grant { role, tags: tags.iter().map(|tag| (*tag).to_owned()).collect() }];
+    for (principal, grants) in
+        [("certificate:urn:client:erp", grant(Role::Reader, &["seen/**"])), ("oidc-role:operators", grant(Role::Engineer, &[]))]
+    {
+        AccessFile::add_grants(&path, principal.parse().expect("a principal"), grants, now).expect("it is granted");
+    }
+    "[tls]\ncertificate = \"server.crt\"\nkey = \"server.key\"\nclient_certificates = \"optional\"\nclient_ca = \"clients.crt\"\n\n\
+     [oidc]\nissuer = \"https://id.example\"\naudience = \"historian\"\nkeys_file = \"keys.json\"\nroles_claim = \"realm_access.roles\"\n"
+        .to_owned()
 }

@@ -9,4 +9,5 @@ pub mod pytest;
 pub mod raw;
 pub mod recorder;
 pub mod sample;
+pub mod way;
 pub mod wiretap;

@@ -3,7 +3,7 @@
 
 mod command;
 mod handshake;
-mod mini;
+pub mod mini;
 mod rotation;
 
 use std::{

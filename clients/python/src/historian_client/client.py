@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,12 +36,13 @@ def connect(
 ) -> Client:
     """Connects to a historian.
 
-    `url` is `grpc://host:port` (also `http://`, or `host:port`), with TLS `grpc+tls://host:port` (also `https://`, `grpcs://`); without it the
-    variable `HISTORIAN_SERVER`, else this machine. `tls_ca` is a file with the authority to trust (variable `HISTORIAN_TLS_CA`), in the place
+    `url` is `grpc://host:port` (also `http://`, or `host:port`), with TLS `grpc+tls://host:port` (also `https://`, `grpcs://`), or
+    `unix:///path` of the local socket (`historian.sock` in the data directory, for its owner and root); without it the variable
+    `HISTORIAN_SERVER`, else this machine. `tls_ca` is a file with the authority to trust (variable `HISTORIAN_TLS_CA`), in the place
     of those of this machine; `tls_cert` and `tls_key` are the certificate to show and its key (`HISTORIAN_TLS_CLIENT_CERT`,
     `HISTORIAN_TLS_CLIENT_KEY`). `timeout_s` is the longest time a request may take; without it the historian's own limit holds. Further
-    options are those of `pyarrow.flight.FlightClient`. `token` is an API token (`historian token create`); without it the variable
-    `HISTORIAN_TOKEN`, else none is sent. The network is first used by the first request.
+    options are those of `pyarrow.flight.FlightClient`. `token` is an API token (`historian token create`), or one of the historian's
+    identity provider; without it the variable `HISTORIAN_TOKEN`, else none is sent. Over the network it is sent with TLS only. The network is first used by the first request.
     """
     token = token or os.environ.get("HISTORIAN_TOKEN")
     url = url or os.environ.get("HISTORIAN_SERVER") or DEFAULT_ADDRESS
@@ -59,6 +61,19 @@ def connect(
     return Client(url, token=token, timeout_s=timeout_s, **options)
 
 
+def _is_loopback(location: str) -> bool:
+    """True where what is sent does not leave this machine, whatever names are resolved to."""
+    scheme, _, authority = location.partition("://")
+    host = authority.rpartition(":")[0].strip("[]")
+    if scheme == "grpc+unix" or host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
 _TLS_FILES = {"tls_ca": "HISTORIAN_TLS_CA", "tls_cert": "HISTORIAN_TLS_CLIENT_CERT", "tls_key": "HISTORIAN_TLS_CLIENT_KEY"}
 
 
@@ -66,10 +81,14 @@ def _location(url: str) -> str:
     scheme, found, authority = url.partition("://")
     if not found:
         scheme, authority = "grpc", url
+    if scheme in ("unix", "grpc+unix"):
+        if not authority.startswith("/"):
+            raise ValueError(f"url: {url!r} is no address; write unix:///path/to/historian.sock")
+        return f"grpc+unix://{authority}"
     authority = authority.rstrip("/")
     host, _, port = authority.rpartition(":")
     if scheme not in ("grpc", "grpc+tcp", "http", *_TLS_SCHEMES) or not host or not port.isdecimal():
-        raise ValueError(f"url: {url!r} is no address; write grpc://host:port, or grpc+tls://host:port")
+        raise ValueError(f"url: {url!r} is no address; write grpc://host:port, grpc+tls://host:port, or unix:///path")
     return f"{'grpc+tls' if scheme in _TLS_SCHEMES else 'grpc'}://{authority}"
 
 
@@ -101,6 +120,8 @@ class Client:
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float | None = None, **options: Any) -> None:
         self.url = _location(url)
         self._headers = _headers(token)
+        if self._headers and not self.url.startswith("grpc+tls:") and not _is_loopback(self.url):
+            raise ValueError(f"token: is not sent to {self.url}: without TLS everybody on the way could read it; write grpc+tls://host:port")
         self._timeout_s = timeout_s
         self._options = options
         self.flight = self._connect()

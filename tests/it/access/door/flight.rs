@@ -225,7 +225,7 @@ pub async fn actions(admin: &Client) -> Vec<String> {
     outcome.messages().iter().map(|message| ActionType::decode(message.clone()).expect("an action").r#type).collect()
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for three in bytes.chunks(3) {

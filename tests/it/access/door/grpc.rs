@@ -176,6 +176,7 @@ fn operation() -> Vec<Door> {
         }),
         reflection("grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
         reflection("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+        Door::method("historian.v1.AccessService/WhoAmI", Need::Known, About::Nothing, |_| v1::WhoAmIRequest {}),
         administer(Door::method("historian.v1.CollectorService/GetStatus", Need::Administer, About::Nothing, |_| v1::GetStatusRequest {})),
         administer(Door::method("historian.v1.AdminService/GetServerStatus", Need::Administer, About::Nothing, |_| {
             v1::GetServerStatusRequest {}
