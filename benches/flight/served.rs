@@ -70,7 +70,7 @@ impl Served {
             let grants = vec![Grant { role: Role::Admin, tags: Vec::new() }];
             let made = AccessFile::create_token(&path, NewToken { name: "bench".into(), grants, expires: None }, now);
             token = Some(made.expect("a token can be made").secret);
-            services.access = api::Access::by_tokens(AccessBook::open(&path).expect("the tokens can be read"));
+            services.access = api::Access::new(AccessBook::open(&path).expect("the tokens can be read"), None);
         }
         let tls = (protection == Protection::TlsAndToken).then(|| {
             let authority = Authority::make(directory.path(), "bench", now, false).expect("an authority can be made");

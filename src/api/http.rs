@@ -4,6 +4,7 @@
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     pin::pin,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -11,21 +12,17 @@ use std::{
 
 use axum::{
     Extension, Router,
-    extract::State,
+    extract::{Request, State},
     http::{
-        HeaderMap, StatusCode, Uri,
-        header::{CONTENT_TYPE, WWW_AUTHENTICATE},
+        HeaderMap, StatusCode, Uri, Version,
+        header::{CONTENT_TYPE, HOST, TRANSFER_ENCODING, WWW_AUTHENTICATE},
     },
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
 use futures::StreamExt as _;
-use hyper::{
-    body::Incoming,
-    server::conn::http1,
-    service::{Service, service_fn},
-};
+use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -100,6 +97,7 @@ pub async fn serve_http_from_the_start(
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
         .with_state(HealthState { starting, stopping })
+        .layer(middleware::from_fn_with_state(listener.tls.is_some(), sound))
         .layer(middleware::from_fn(called_web));
     let connections_max = (limits.connections_max / 8).clamp(CONNECTIONS_MAX.0, CONNECTIONS_MAX.1);
     let gate = ConnectionGate::new(Port::Http, connections_max, connections_max, metrics);
@@ -129,11 +127,6 @@ where
 {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(within);
-    let peer = connection.connect_info();
-    let routes = service_fn(move |mut request: axum::http::Request<Incoming>| {
-        request.extensions_mut().insert(peer.clone());
-        routes.call(request)
-    });
     let mut serving = pin!(http.serve_connection(TokioIo::new(connection), routes));
     let served = tokio::select! {
         served = serving.as_mut() => served,
@@ -145,6 +138,38 @@ where
     if let Err(error) = served {
         tracing::debug!("a connection of HTTP ended: {error}");
     }
+}
+
+/// Refuses what no honest client sends. A body in parts is for nothing that is served here, and where a message says its length as well, two programs
+/// may read it differently (request smuggling). Without TLS a name in `Host` is one that somebody has made lead to this machine, so that a page of
+/// theirs may read what is here (DNS rebinding): addresses and `localhost` are what it is called by then.
+async fn sound(State(is_secured): State<bool>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return (StatusCode::BAD_REQUEST, "no request here has a body in parts\n").into_response();
+    }
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    let is_one = more.is_none() && (host.is_some() || request.version() == Version::HTTP_10);
+    if !is_one {
+        return (StatusCode::BAD_REQUEST, "a request has one header Host\n").into_response();
+    }
+    if !is_secured && !host.is_none_or(|host| host.to_str().is_ok_and(is_of_this_machine)) {
+        let told = "this port has no TLS, and is called by an address or as localhost\n";
+        return (StatusCode::MISDIRECTED_REQUEST, told).into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether a `Host` is an address or `localhost`, with a port or without.
+fn is_of_this_machine(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        // Not the colons within an address of IPv6.
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    };
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
 }
 
 /// Metrics name devices and tell of everything that is stored: they are for who runs the historian.
@@ -228,4 +253,19 @@ fn answer(checks: &[HealthCheck], uri: &Uri, counts: impl Fn(&HealthCheck) -> Op
 
 fn unavailable(reason: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_tls_a_machine_is_called_by_address_or_as_localhost() {
+        for own in ["127.0.0.1", "127.0.0.1:8080", "localhost", "LocalHost:1", "[::1]", "[::1]:8080", "::1", "192.0.2.7:80"] {
+            assert!(is_of_this_machine(own), "{own}");
+        }
+        for foreign in ["", "evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example:80", "127.0.0.1:x", "[::1"] {
+            assert!(!is_of_this_machine(foreign), "{foreign}");
+        }
+    }
 }

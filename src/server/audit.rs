@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use historian_access::{AccessFile, Grant, TokenEntry};
+use historian_access::{AccessFile, Grant, GrantEntry, TokenEntry};
 use historian_audit::head_line;
 use historian_collector::Collector;
 use historian_model::sink::Actor;
@@ -110,6 +110,7 @@ impl AuditWatch {
     /// The tokens cannot be read, or the log or the file beside it cannot be written.
     pub fn look(&self) -> anyhow::Result<()> {
         let mut now: BTreeSet<Fact> = AccessFile::list(&self.access)?.iter().flat_map(token_facts).collect();
+        now.extend(AccessFile::list_grants(&self.access)?.iter().flat_map(grant_facts));
         let collectors = self.collectors.lock().clone();
         for collector in &collectors {
             let device = collector.device();
@@ -164,8 +165,7 @@ fn changed_settings(before: &BTreeMap<String, String>, now: &BTreeMap<String, St
 
 /// What the log tells of a token: that it was made, and that it was revoked.
 fn token_facts(token: &TokenEntry) -> Vec<Fact> {
-    let on = |grant: &Grant| if grant.tags.is_empty() { "all tags".to_owned() } else { grant.tags.join(", ") };
-    let grants: Vec<String> = token.grants.iter().map(|grant| format!("{} on {}", grant.role, on(grant))).collect();
+    let grants: Vec<String> = token.grants.iter().map(granted).collect();
     let ends = token.expires.map_or_else(|| "does not expire".to_owned(), |expires| format!("expires {expires}"));
     let named = format!("token {} ({})", token.id, token.name);
     let mut facts = vec![Fact {
@@ -179,6 +179,21 @@ fn token_facts(token: &TokenEntry) -> Vec<Fact> {
         facts.push(Fact { action: "revoke_token".into(), text: named, gone: String::new(), principal });
     }
     facts
+}
+
+/// What the log tells of the grants of a principal without a token: each by itself, so that one more is one entry.
+fn grant_facts(entry: &GrantEntry) -> impl Iterator<Item = Fact> {
+    entry.grants.iter().map(|grant| Fact {
+        action: "add_grant".into(),
+        text: format!("{}: {}", entry.principal.as_str(), granted(grant)),
+        gone: "remove_grant".into(),
+        principal: String::new(),
+    })
+}
+
+fn granted(grant: &Grant) -> String {
+    let tags = if grant.tags.is_empty() { "all tags".to_owned() } else { grant.tags.join(", ") };
+    format!("{} on {tags}", grant.role)
 }
 
 /// Tells of tokens and certificates whenever they have changed, until the shutdown. What cannot be told now is told later.

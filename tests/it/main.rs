@@ -43,3 +43,4 @@ mod tls;
 mod told;
 mod types;
 mod write_doors;
+mod zones;

@@ -29,7 +29,7 @@ use tower_layer::{Layer, layer_fn};
 use tracing::{Instrument, Span, field};
 
 use super::{CallLog, CallRecord, end::EndedCall, id};
-use crate::{Metrics, caller::client_of, kind, metrics::single_message_methods, status};
+use crate::{Metrics, caller::address_of, kind, metrics::single_message_methods, status};
 
 const DETAILS: &str = "grpc-status-details-bin";
 
@@ -74,12 +74,12 @@ where
         }
         let record = Arc::new(CallRecord::new(id::of(request.headers())));
         let path = request.uri().path().to_owned();
-        let client = client_of(request.extensions());
+        let client = address_of(request.extensions()).map_or_else(|| "local".to_owned(), |address| address.to_string());
         let span = tracing::error_span!(
             "call",
             request_id = record.id,
             method = status::shortened(path.trim_start_matches('/')),
-            %client,
+            client,
             principal = field::Empty
         );
         if let Some(kind) = kind::of_method(&path) {

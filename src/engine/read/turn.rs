@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     hash::{BuildHasher, Hash, RandomState},
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::Thread,

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Reads all zones; what is wrong with them goes to the problems of the document.
-pub fn read(document: &mut Document) -> Vec<ZoneSettings> {
+pub(super) fn read(document: &mut Document) -> Vec<ZoneSettings> {
     let mut zones = Vec::new();
     let mut names = HashSet::new();
     for table in document.devices("zone") {

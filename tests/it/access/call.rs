@@ -132,7 +132,7 @@ impl Client {
     pub fn http(&self, path: &str) -> Outcome {
         let ask = |stream: &mut dyn ReadWrite| -> std::io::Result<String> {
             let token = self.token.as_ref().map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
-            write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\n{token}Connection: close\r\n\r\n")?;
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n{token}Connection: close\r\n\r\n")?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer)?;
             Ok(answer)

@@ -210,7 +210,7 @@ fn while_it_stops_new_connections_hear_so_until_it_has_stopped() {
         assert_eq!(running.get("/livez"), (200, "ok\n".to_owned()));
         std::thread::sleep(Duration::from_millis(50));
     }
-    slow.write_all(b"Host: x\r\nConnection: close\r\n\r\n").unwrap();
+    slow.write_all(b"Host: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     slow.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.to_ascii_lowercase().contains("x-request-id: "), "{answer}");

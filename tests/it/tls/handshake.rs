@@ -160,7 +160,7 @@ fn who_speaks_without_tls_is_told_and_who_speaks_it_where_there_is_none_too() {
         let _ = stream.read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
     };
-    let answer = said(historian.http, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+    let answer = said(historian.http, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("this port speaks TLS only"), "{answer:?}");
     let answer = said(historian.grpc, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     assert!(answer.contains("this port speaks TLS only"), "{answer:?}");
