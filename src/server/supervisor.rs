@@ -7,7 +7,7 @@ use sd_notify::NotifyState;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A start or an end that is under way asks for so much more time, again and again.
-const MORE_TIME: Duration = Duration::from_secs(60);
+const MORE_TIME: Duration = Duration::from_mins(1);
 /// How often it asks.
 const ASKED_EVERY: Duration = Duration::from_secs(15);
 /// How often is looked whether what is told has changed, where no watchdog asks for more.
