@@ -95,8 +95,8 @@ impl<S> Authenticated<S> {
     }
 }
 
-type Answer = Result<http::Response<Body>, Infallible>;
-type Answering<F> = Either<F, Ready<Answer>>;
+type HttpAnswer = Result<http::Response<Body>, Infallible>;
+type Answering<F> = Either<F, Ready<HttpAnswer>>;
 
 impl<S> Service<http::Request<Body>> for Authenticated<S>
 where
@@ -105,7 +105,7 @@ where
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Either<Answering<S::Future>, BoxFuture<'static, Answer>>;
+    type Future = Either<Answering<S::Future>, BoxFuture<'static, HttpAnswer>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
