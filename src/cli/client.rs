@@ -16,7 +16,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use self::address::{Place, ServerAddress};
+use self::address::{ServerAddress, ServerPlace};
 pub use self::token::{Bearer, TokenArgs};
 use super::Misuse;
 use historian_model::{Timestamp, time::NumericTimeUnit};
@@ -92,7 +92,7 @@ impl ServerArgs {
     /// Its certificate cannot be read.
     pub fn at(listen: SocketAddr, tls: Option<&TlsFiles>, token: TokenArgs) -> anyhow::Result<ServerArgs> {
         let pinned = tls.map(|files| authority::certificate(&files.certificate)).transpose()?;
-        let place = if tls.is_some() { Place::Secured } else { Place::Plain };
+        let place = if tls.is_some() { ServerPlace::Secured } else { ServerPlace::Plain };
         let server = ServerAddress { place: place(listen.to_string()) };
         Ok(ServerArgs { server, token, tls_ca: None, tls_cert: None, tls_key: None, pinned })
     }
@@ -116,22 +116,22 @@ impl ServerArgs {
         let endpoint = Endpoint::from_shared(format!("http://{authority}")).with_context(|| format!("{authority} is no address"))?;
         let endpoint = also(endpoint.connect_timeout(Duration::from_secs(5)));
         let connected = match &self.server.place {
-            Place::Secured(_) => {
+            ServerPlace::Secured(_) => {
                 let origin = format!("https://{authority}").parse().with_context(|| format!("{authority} is no address"))?;
                 endpoint.origin(origin).connect_with_connector(self.secured()?).await
             }
-            Place::Plain(_) => {
+            ServerPlace::Plain(_) => {
                 self.without_tls()?;
                 self.without_secret(&bearer)?;
                 endpoint.connect().await
             }
-            Place::Local(path) => {
+            ServerPlace::Local(path) => {
                 self.without_tls()?;
-                endpoint.connect_with_connector(local::Connector(path.clone())).await
+                endpoint.connect_with_connector(local::LocalConnector(path.clone())).await
             }
         };
         let connected = connected.map_err(|error| secure::refused().map_or_else(|| error.into(), |refused| anyhow!(refused)));
-        let hint = if matches!(self.server.place, Place::Secured(_)) { "" } else { "; is the historian running there?" };
+        let hint = if matches!(self.server.place, ServerPlace::Secured(_)) { "" } else { "; is the historian running there?" };
         let channel = connected.with_context(|| format!("cannot connect to {}{hint}", self.server))?;
         Ok(InterceptedService::new(channel, bearer))
     }

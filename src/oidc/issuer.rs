@@ -33,14 +33,14 @@ const CALLERS_WAIT: Duration = Duration::from_secs(3);
 pub struct Issuer {
     settings: OidcSettings,
     keys: ArcSwap<KeySet>,
-    state: Mutex<State>,
+    state: Mutex<KeysState>,
     wanted: Notify,
     /// Counts the readings that have ended.
     readings: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct State {
+struct KeysState {
     /// Of the set that the keys are of.
     digest: Option<[u8; 32]>,
     /// When the last reading began, and whether it goes on.

@@ -124,7 +124,7 @@ impl<S> Authenticated<S> {
     }
 
     /// Hands a request on with its principal.
-    fn hand_on(&mut self, mut request: http::Request<Body>, principal: Principal) -> BoxFuture<'static, Answer>
+    fn hand_on(&mut self, mut request: http::Request<Body>, principal: Principal) -> BoxFuture<'static, HttpAnswer>
     where
         S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
         S::Future: Send + 'static,
@@ -146,7 +146,7 @@ impl<S> Authenticated<S> {
     }
 
     /// Answers why a request is not let in.
-    fn refuse(&self, request: &http::Request<Body>, principal: Principal, refused: Status) -> BoxFuture<'static, Answer> {
+    fn refuse(&self, request: &http::Request<Body>, principal: Principal, refused: Status) -> BoxFuture<'static, HttpAnswer> {
         self.refusals.add(request, &refused);
         let (refusals, told) = (self.refusals.clone(), Refused::of(request));
         let delay = match refused.code() {
@@ -167,7 +167,7 @@ impl<S> Authenticated<S> {
     }
 }
 
-type Answer = Result<http::Response<Body>, Infallible>;
+type HttpAnswer = Result<http::Response<Body>, Infallible>;
 
 impl<S> Service<http::Request<Body>> for Authenticated<S>
 where
@@ -176,7 +176,7 @@ where
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Answer>;
+    type Future = BoxFuture<'static, HttpAnswer>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)

@@ -5,12 +5,12 @@ use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 /// Address of a historian.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerAddress {
-    pub place: Place,
+    pub place: ServerPlace,
 }
 
 /// How it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ServerPlace {
     /// `host:port`; also written `grpc+tcp://` and `http://`.
     Plain(String),
     /// `host:port` with TLS; also written `grpcs://` and `https://`.
@@ -25,9 +25,9 @@ impl FromStr for ServerAddress {
     fn from_str(text: &str) -> Result<ServerAddress, String> {
         let (scheme, authority) = text.split_once("://").unwrap_or(("grpc", text));
         let place = match scheme {
-            "grpc" | "grpc+tcp" | "http" => Place::Plain,
-            "https" | "grpcs" | "grpc+tls" => Place::Secured,
-            "unix" | "grpc+unix" if authority.starts_with('/') => return Ok(ServerAddress { place: Place::Local(authority.into()) }),
+            "grpc" | "grpc+tcp" | "http" => ServerPlace::Plain,
+            "https" | "grpcs" | "grpc+tls" => ServerPlace::Secured,
+            "unix" | "grpc+unix" if authority.starts_with('/') => return Ok(ServerAddress { place: ServerPlace::Local(authority.into()) }),
             "unix" | "grpc+unix" => {
                 return Err(format!("expected unix:// and a path from the root, as in unix:///{}", authority.trim_start_matches('/')));
             }
@@ -50,8 +50,8 @@ impl ServerAddress {
     /// Host and port, as requests name them; of the local socket a name that stands for this machine.
     pub fn authority(&self) -> &str {
         match &self.place {
-            Place::Plain(authority) | Place::Secured(authority) => authority,
-            Place::Local(_) => "localhost",
+            ServerPlace::Plain(authority) | ServerPlace::Secured(authority) => authority,
+            ServerPlace::Local(_) => "localhost",
         }
     }
 
@@ -65,7 +65,7 @@ impl ServerAddress {
     /// True where what is sent does not leave this machine, whatever names are resolved to.
     pub fn is_loopback(&self) -> bool {
         let host = self.host();
-        matches!(self.place, Place::Local(_))
+        matches!(self.place, ServerPlace::Local(_))
             || host == "localhost"
             || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
     }
@@ -74,9 +74,9 @@ impl ServerAddress {
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Plain(authority) => write!(f, "grpc://{authority}"),
-            Place::Secured(authority) => write!(f, "grpc+tls://{authority}"),
-            Place::Local(path) => write!(f, "unix://{}", path.display()),
+            ServerPlace::Plain(authority) => write!(f, "grpc://{authority}"),
+            ServerPlace::Secured(authority) => write!(f, "grpc+tls://{authority}"),
+            ServerPlace::Local(path) => write!(f, "unix://{}", path.display()),
         }
     }
 }
@@ -87,8 +87,8 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_in_all_documented_forms() {
-        let plain = |authority: &str| Ok(ServerAddress { place: Place::Plain(authority.to_owned()) });
-        let secured = |authority: &str| Ok(ServerAddress { place: Place::Secured(authority.to_owned()) });
+        let plain = |authority: &str| Ok(ServerAddress { place: ServerPlace::Plain(authority.to_owned()) });
+        let secured = |authority: &str| Ok(ServerAddress { place: ServerPlace::Secured(authority.to_owned()) });
         for text in ["grpc://127.0.0.1:8815", "http://127.0.0.1:8815/", "grpc+tcp://127.0.0.1:8815", "127.0.0.1:8815"] {
             assert_eq!(text.parse(), plain("127.0.0.1:8815"), "{text}");
         }
@@ -97,7 +97,7 @@ mod tests {
         }
         for text in ["unix:///var/lib/historian/historian.sock", "grpc+unix:///var/lib/historian/historian.sock"] {
             let address: ServerAddress = text.parse().unwrap();
-            assert_eq!(address.place, Place::Local("/var/lib/historian/historian.sock".into()), "{text}");
+            assert_eq!(address.place, ServerPlace::Local("/var/lib/historian/historian.sock".into()), "{text}");
             assert_eq!(address.to_string(), "unix:///var/lib/historian/historian.sock");
         }
         assert_eq!("grpc://[::1]:8815".parse(), plain("[::1]:8815"));

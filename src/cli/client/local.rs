@@ -13,9 +13,9 @@ use tonic::codegen::{Service, http::Uri};
 
 /// Connects to one socket.
 #[derive(Clone)]
-pub struct Connector(pub PathBuf);
+pub struct LocalConnector(pub PathBuf);
 
-impl Service<Uri> for Connector {
+impl Service<Uri> for LocalConnector {
     type Response = TokioIo<UnixStream>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;

@@ -38,7 +38,7 @@ fn whoever_owns_the_directory_administers_without_a_token() {
     assert_eq!(told["rights"].as_array().unwrap().len(), 6, "{told}");
     for (arguments, expected) in [
         (&["tag", "list"][..], "hidden/here"),
-        (&["status"], "watermark"),
+        (&["status"], "durable up to write"),
         (&["compact"], "chunk"),
         (&["query", "current", "seen/here"], "seen/here"),
     ] {
@@ -116,7 +116,9 @@ fn another_user_is_refused_whatever_the_mode_of_the_socket_is() {
     let refused = ask(12_345);
     assert!(refused.contains("curl: (7)"), "the mode keeps others out: {refused}");
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
-    let refused = ask(12_345);
+    // Who is refused before its message is read may have its stream reset before curl has read why.
+    let refused = (0..20).map(|_| ask(12_345)).inspect(|told| assert!(!told.contains("local:"), "{told}"));
+    let refused = refused.into_iter().find(|told| told.contains("grpc-status")).unwrap();
     assert!(refused.contains("grpc-status: 16") && refused.contains("12345") && !refused.contains("local:12345"), "{refused}");
 }
 

@@ -192,7 +192,9 @@ fn a_token_that_is_revoked_or_expires_ends_within_seconds() {
 
         // Who takes the file away opens nothing.
         fs::remove_file(&file).unwrap();
-        plant.historian.wait("told of the tokens that are gone", |historian| historian.log().contains("the tokens cannot be read again"));
+        plant
+            .historian
+            .wait("told of the tokens that are gone", |historian| historian.log().contains("tokens and grants cannot be read again"));
         assert_eq!(get_tag(&plant.nobody).await.code, "Unauthenticated");
         assert_eq!(get_tag(&plant.client(Who::Reader)).await.code, "Ok");
     });

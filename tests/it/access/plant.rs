@@ -21,7 +21,10 @@ use tempfile::TempDir;
 use super::{call::Client, keys::Keys};
 use crate::{
     support::historian::{Historian, serve},
-    tls::mini::{Mini, Wanted},
+    tls::{
+        self,
+        mini::{Mini, Wanted},
+    },
 };
 
 /// 2026-01-01T00:00:00Z in nanoseconds: where samples begin.
@@ -161,7 +164,9 @@ impl Plant {
         let secured = if is_secured { secured(directory.path(), &data, &mut tokens) } else { String::new() };
         fs::write(&configuration, format!("{secured}{VIEWS}")).expect("the directory is writable");
         let (configuration, backups) = (configuration.display().to_string(), directory.path().join("backups").display().to_string());
-        let historian = serve(&data, &["--config", &configuration, "--backup-dir", &backups]);
+        let arguments = ["--config", &configuration, "--backup-dir", &backups];
+        // What has TLS is not asked over plain HTTP whether it serves.
+        let historian = if is_secured { tls::start(&data, &arguments) } else { serve(&data, &arguments) };
         let mut ways = BTreeMap::new();
         let nobody = if is_secured {
             let path = |name: &str| directory.path().join(name);

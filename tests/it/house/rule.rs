@@ -181,7 +181,15 @@ pub static RULES: &[Rule] = &[
         name: "configuration files",
         reason: "configuration is read by the server and the command line only, certificates by the room that follows them; the others get typed values",
         within: &["src/"],
-        but_not: &["src/server/", "src/cli/", "src/store/", "src/tls/", "src/access/tests.rs", "src/operators/aggregate/tests/"],
+        but_not: &[
+            "src/server/",
+            "src/cli/",
+            "src/store/",
+            "src/tls/",
+            "src/access/tests.rs",
+            "src/oidc/tests.rs",
+            "src/operators/aggregate/tests/",
+        ],
         tests_are_free: true,
         forbids: Forbids::Std(&["fs"]),
         exceptions: &[

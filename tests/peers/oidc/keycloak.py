@@ -50,7 +50,7 @@ def client(name, audience, **attributes):
 
 
 def realm(name):
-    users = [{"username": f"service-account-{who}", "enabled": True, "serviceAccountClientId": who, "realmRoles": roles} for who, roles in [("ana", ["operators"]), ("short", ["operators"])]]
+    users = [{"username": f"service-account-{who}", "enabled": True, "serviceAccountClientId": who, "realmRoles": [*roles, f"default-roles-{name}"]} for who, roles in [("ana", ["operators"]), ("short", ["operators"])]]
     clients = [client("ana", "historian"), client("bob", "historian"), client("other", "other"), client("short", "historian", **{"access.token.lifespan": "3"})]
     return {"realm": name, "enabled": True, "sslRequired": "none", "roles": {"realm": [{"name": "operators"}]}, "clients": clients, "users": users}
 

@@ -123,6 +123,9 @@ class Client:
         if self._headers and not self.url.startswith("grpc+tls:") and not _is_loopback(self.url):
             raise ValueError(f"token: is not sent to {self.url}: without TLS everybody on the way could read it; write grpc+tls://host:port")
         self._timeout_s = timeout_s
+        if self.url.startswith("grpc+unix:"):
+            # By itself the library names the path as the host, which no server of HTTP/2 takes.
+            options["generic_options"] = [("grpc.default_authority", "localhost"), *options.get("generic_options", [])]
         self._options = options
         self.flight = self._connect()
         """The Flight client below, for what is not covered here."""
