@@ -264,7 +264,9 @@ mod tests {
         for own in ["127.0.0.1", "127.0.0.1:8080", "localhost", "LocalHost:1", "[::1]", "[::1]:8080", "::1", "192.0.2.7:80"] {
             assert!(is_of_this_machine(own), "{own}");
         }
-        for foreign in ["", "evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example:80", "127.0.0.1:x", "[::1"] {
+        for foreign in
+            ["", "evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example:80", "127.0.0.1:x", "[::1"]
+        {
             assert!(!is_of_this_machine(foreign), "{foreign}");
         }
     }

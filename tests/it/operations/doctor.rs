@@ -6,7 +6,6 @@ use serde_json::Value as Json;
 
 use super::Site;
 use crate::support::{
-    door::{Door, row},
     historian::{command, free_addresses, run, text},
     peer::Peer,
 };
