@@ -6,14 +6,13 @@ use serde_json::Value as Json;
 
 use super::Site;
 use crate::support::{
-    door::{Door, row},
     historian::{command, free_addresses, run, text},
     peer::Peer,
 };
 
 /// Exit code and findings.
 fn doctor(arguments: &[&str]) -> (i32, Vec<Json>) {
-    let (code, out, err) = run(&[&["doctor", "--format", "json"], arguments].concat());
+    let (code, out, err) = run(&[&["doctor", "--format", "json"][..], arguments].concat());
     assert!(code == 0 || code == 1, "{code} {out}{err}");
     (code, out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect())
 }
@@ -126,7 +125,7 @@ fn certificates_and_keys_are_looked_at() {
     assert!(tells(&found, "certificate", "WARN", "valid until") && tells(&found, "key", "OK", "mode 600"), "{found:#?}");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o604)).unwrap();
     let (code, found) = doctor(&["--config", &config, "--offline"]);
-    assert!(code == 1 && tells(&found, "certificate", "FAIL", "") || tells(&found, "key", "FAIL", "mode 604"), "{found:#?}");
+    assert!(code == 1 && (tells(&found, "certificate", "FAIL", "") || tells(&found, "key", "FAIL", "mode 604")), "{found:#?}");
 }
 
 /// All of a report: its names, and the texts one after the other.

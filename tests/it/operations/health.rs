@@ -58,7 +58,7 @@ impl StoreLayer for Fated {
         if self.fate.broken.load(Ordering::SeqCst) {
             return Err(StoreError::Io("the disk does not answer, says the test".into()));
         }
-        self.room()?;
+        StoreLayer::room(self)?;
         self.inner.append_journal(records, durable)
     }
 }
