@@ -9,7 +9,9 @@ use std::{
 
 use arrow_flight::{Empty, flight_service_client::FlightServiceClient};
 use futures::TryStreamExt;
-use historian::server::config::{self, Configuration, LimitSettings, LogSettings, Overrides, PROTOCOLS, ScrubSettings, ServerSettings, StorageSettings};
+use historian::server::config::{
+    self, Configuration, LimitSettings, LogSettings, Overrides, PROTOCOLS, ScrubSettings, ServerSettings, StorageSettings,
+};
 
 use crate::support::{
     historian::{command as historian, serve},
