@@ -79,6 +79,7 @@ pub use work::WorkThreads;
 pub async fn serve(listener: impl Into<PortListener>, services: Services, shutdown: CancellationToken) -> Result<(), ServeError> {
     let limits = services.limits.clone();
     let metrics = services.metrics.clone();
+    metrics.expect_kinds(kind::timed());
     let admin = services.admin.clone();
     let memory = services.memory.clone();
     let (access, clock, audit, calls) = (services.access.clone(), services.clock.clone(), services.audit.clone(), services.calls.clone());

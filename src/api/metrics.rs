@@ -100,6 +100,13 @@ impl Metrics {
         Metrics { registry, requests, seconds, queries, principals, connections, methods: known_methods(), sql: OnceLock::new() }
     }
 
+    /// Queries of these kinds may come: they are told from the beginning on, so that the first one is an increase.
+    pub fn expect_kinds(&self, kinds: impl IntoIterator<Item = &'static str>) {
+        for kind in kinds {
+            drop(self.queries.get_or_create(&[("kind", kind.to_owned())]));
+        }
+    }
+
     /// From now on the statements of this engine are told.
     pub fn watch(&self, engine: SqlEngine) {
         // The first one stays: a process has one.

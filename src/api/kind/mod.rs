@@ -53,6 +53,11 @@ pub const WRITE: &str = "write";
 /// The kind that has no end.
 pub const WITHOUT_END: &str = SubscribeKind::NAME;
 
+/// The kinds whose calls end by themselves.
+pub fn timed() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.name).filter(|kind| *kind != WITHOUT_END).chain([SQL, WRITE])
+}
+
 /// The kind that a method of gRPC asks for, by its path.
 pub fn of_method(path: &str) -> Option<&'static str> {
     if path.starts_with("/historian.v1.WriteService/WriteSamples") {

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Verdict {
+pub enum DoctorVerdict {
     Ok,
     /// The historian runs, and something may go wrong one day.
     Warn,
@@ -15,12 +15,12 @@ pub enum Verdict {
     Fail,
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for DoctorVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Verdict::Ok => "OK",
-            Verdict::Warn => "WARN",
-            Verdict::Fail => "FAIL",
+            DoctorVerdict::Ok => "OK",
+            DoctorVerdict::Warn => "WARN",
+            DoctorVerdict::Fail => "FAIL",
         })
     }
 }
@@ -30,7 +30,7 @@ impl fmt::Display for Verdict {
 pub struct Diagnosis {
     /// What was looked at: `port`, `certificate`, `clock`, …
     pub check: &'static str,
-    pub verdict: Verdict,
+    pub verdict: DoctorVerdict,
     pub found: String,
     /// What to do; empty where nothing is to be done.
     pub remedy: String,
@@ -38,14 +38,14 @@ pub struct Diagnosis {
 
 impl Diagnosis {
     pub fn ok(check: &'static str, found: impl Into<String>) -> Diagnosis {
-        Diagnosis { check, verdict: Verdict::Ok, found: found.into(), remedy: String::new() }
+        Diagnosis { check, verdict: DoctorVerdict::Ok, found: found.into(), remedy: String::new() }
     }
 
     pub fn warn(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Diagnosis {
-        Diagnosis { check, verdict: Verdict::Warn, found: found.into(), remedy: remedy.into() }
+        Diagnosis { check, verdict: DoctorVerdict::Warn, found: found.into(), remedy: remedy.into() }
     }
 
     pub fn fail(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Diagnosis {
-        Diagnosis { check, verdict: Verdict::Fail, found: found.into(), remedy: remedy.into() }
+        Diagnosis { check, verdict: DoctorVerdict::Fail, found: found.into(), remedy: remedy.into() }
     }
 }

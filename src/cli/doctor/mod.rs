@@ -20,7 +20,7 @@ use std::{
 use clap::Args;
 use comfy_table::Cell;
 
-use self::diagnosis::{Diagnosis, Verdict};
+use self::diagnosis::{Diagnosis, DoctorVerdict};
 use super::output::{self, OutputFile, TextFormat};
 use historian_model::{Clock, SystemClock};
 use historian_server::config::{self, Configuration, Overrides};
@@ -59,8 +59,8 @@ pub struct DoctorCommand {
 pub async fn run(command: DoctorCommand) -> anyhow::Result<ExitCode> {
     let found = diagnose(&command.args).await;
     let mut output = OutputFile::stdout();
-    let failed = found.iter().filter(|one| one.verdict == Verdict::Fail).count();
-    let warned = found.iter().filter(|one| one.verdict == Verdict::Warn).count();
+    let failed = found.iter().filter(|one| one.verdict == DoctorVerdict::Fail).count();
+    let warned = found.iter().filter(|one| one.verdict == DoctorVerdict::Warn).count();
     match command.format {
         TextFormat::Json => {
             for one in &found {

@@ -57,7 +57,7 @@ fn a_call_has_an_id_that_is_in_its_answer_its_error_and_each_line_about_it() {
     let span = &line["span"];
     assert_eq!(
         [&span["method"], &span["principal"], &span["client"]],
-        ["historian.v1.TagService/ListTags", "watcher", "127.0.0.1"],
+        ["historian.v1.TagService/ListTags", "token:watcher", "127.0.0.1"],
         "{line}"
     );
     assert!(line["bytes_sent"].is_number() && line["bytes_received"].is_number() && line["rows"] == 0, "{line}");
