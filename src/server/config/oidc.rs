@@ -86,7 +86,7 @@ mod tests {
         for (text, expected) in [
             ("[oidc]\naudience = \"historian\"\n".to_owned(), "f.toml: oidc.issuer: is needed"),
             ("[oidc]\nissuer = \"https://id.example\"\n".to_owned(), "f.toml: oidc.audience: is needed"),
-            (whole.replace("https", "http"), "f.toml:2: oidc.issuer: \"http://id.example\" is without TLS"),
+            (whole.replace("https", "http"), "f.toml:2: oidc.issuer: http://id.example is without TLS"),
             (whole.replace("https://id.example", "id.example"), "f.toml:2: oidc.issuer: \"id.example\" is no address"),
             (format!("{whole}keys_file = \"k.json\"\n"), "f.toml:4: oidc.keys_file: /nowhere/k.json: "),
             (format!("{whole}ca = \"ca.crt\"\n"), "f.toml:4: oidc.ca: /nowhere/ca.crt: there is no such file"),

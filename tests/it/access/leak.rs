@@ -235,7 +235,8 @@ fn a_subscription_brings_no_tag_that_is_not_seen_whenever_it_is_made() {
         // So that it could be shown.
         let admin = plant.client(Who::Admin);
         let ticket: Bytes = Ticket::new(r#"{"subscribe": {"tags": ["**"], "current": true}}"#).encode_to_vec().into();
-        assert!(admin.raw(flight::DO_GET, vec![ticket], has_later).await.shows("hidden/later"));
+        let shown = admin.raw(flight::DO_GET, vec![ticket], has_later).await;
+        assert!(shown.shows("hidden/later"), "{} {}: {:?}", shown.code, shown.message, shown.around("later"));
     });
 }
 
