@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tonic::Status;
 
 use super::{
-    Caller, blocking,
+    Caller,
     caller::actor,
     connection::network,
     status::{self, in_words},
@@ -91,7 +91,8 @@ impl AuditTrail {
     /// The store cannot write; what is not recorded must not be done.
     pub async fn act(&self, caller: &Caller, action: &'static str, detail: String) -> Result<(), Status> {
         let (log, actor) = (self.0.log.clone(), caller.actor());
-        blocking(move || log.record(&[log.entry(actor, action, detail)]).map_err(|error| status::from_store(&error))).await
+        let recorded = tokio::task::spawn_blocking(move || log.record(&[log.entry(actor, action, detail)])).await;
+        recorded.map_err(|error| status::from_join(&error))?.map_err(|error| status::from_store(&error))
     }
 
     /// Records a refused call. It is durable afterwards, unless the store cannot write; then the log tells.

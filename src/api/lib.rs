@@ -56,7 +56,7 @@ use call::called;
 pub use call::{CallLog, CallRecord};
 pub use caller::Caller;
 use connection::{ConnectionAcceptor, ConnectionGate, ConnectionTimes, Port, timed_requests};
-pub use connection::{PortListener, Zone};
+pub use connection::{NetworkZone, PortListener};
 pub use error::ServeError;
 pub use http::{HttpEnd, Starting, serve_http, serve_http_from_the_start};
 pub use limits::ApiLimits;

@@ -1,6 +1,6 @@
 //! Entries as links of a chain.
 
-use crate::{AuditEntry, AuditError, AuditHash, verify::FaultKind};
+use crate::{AuditEntry, AuditError, AuditHash, FaultKind};
 
 /// An entry with its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,10 +14,10 @@ use super::{
     client::{self, ServerArgs},
     output::{self, OutputFile, TextFormat},
 };
-use export::ExportArgs;
+use export::AuditExportArgs;
 use historian_audit::{AuditHash, SignedHead, head_line};
 use historian_model::Timestamp;
-use verify::VerifyArgs;
+use verify::AuditVerifyArgs;
 
 /// How often the log is asked for new entries.
 const ASKED_EVERY: Duration = Duration::from_secs(1);
@@ -37,9 +37,9 @@ enum AuditCommand {
     /// Lists entries (the default).
     List(ListArgs),
     /// Writes the log as JSON lines that anybody can check, with the signed head of its last entry at the end.
-    Export(ExportArgs),
+    Export(AuditExportArgs),
     /// Says whether a log is the one that was written: compares the chain of its hashes, and heads that were kept.
-    Verify(VerifyArgs),
+    Verify(AuditVerifyArgs),
     /// Prints the signed head of the log. Keep it where nobody who can write to the data directory can change it.
     Head(HeadArgs),
 }

@@ -138,12 +138,11 @@ impl Spool {
         let (queue, held, refused) = (Mutex::default(), AtomicUsize::default(), Mutex::default());
         let (filled, ledger, routes) = (Notify::new(), Mutex::default(), Mutex::default());
         let (held_since, gone_since) = (AtomicI64::new(NONE_HELD), AtomicI64::new(NONE_HELD));
-        let state =
-            SpoolState { queue, filled, samples_max, held, held_since, gone_since, ledger, refused, routes, status: status.clone() };
+        let state = SpoolState { queue, filled, samples_max, held, held_since, gone_since, ledger, refused, routes, status };
         let spool = Spool { shared: Arc::new(state) };
         // The status must not keep the spool: it is shown for longer.
         let shared = Arc::downgrade(&spool.shared);
-        status.set_backlog(move || {
+        spool.shared.status.set_backlog(move || {
             let Some(spool) = shared.upgrade().map(|shared| Spool { shared }) else { return DeviceBacklog::default() };
             let samples = (spool.depth() + spool.shared.held.load(Ordering::Relaxed)) as u64;
             DeviceBacklog { samples, since: spool.unwritten_since() }

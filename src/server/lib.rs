@@ -11,6 +11,7 @@ pub mod config;
 mod descriptors;
 mod devices;
 mod disk;
+mod listeners;
 mod local_socket;
 mod memory;
 mod oidc;
@@ -19,11 +20,9 @@ pub mod reload;
 mod silence;
 mod supervisor;
 mod upkeep;
-mod zones;
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -33,10 +32,7 @@ use std::{
 
 use anyhow::Context;
 use futures::future::BoxFuture;
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -126,13 +122,13 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let no_grpc = || format!("gRPC cannot listen on {}; choose another address with --listen", settings.listen);
     // Taken, so that nobody else has it, and not listened on before there is something to say: a client is refused until then, which every
     // client understands, rather than left waiting for a journal to be replayed.
-    let reserved = reserve(settings.listen).with_context(no_grpc)?;
+    let reserved = listeners::reserve(settings.listen).with_context(no_grpc)?;
     let http = TcpListener::bind(settings.http)
         .await
         .with_context(|| format!("HTTP cannot listen on {}; choose another address with --http", settings.http))?;
     let http_address = http.local_addr()?;
-    let zones_http = zones::http(&configuration.zones).await?;
-    let zones_reserved = zones::reserved(&configuration.zones)?;
+    let zones_http = listeners::http_of_zones(&configuration.zones).await?;
+    let zones_reserved = listeners::reserved(&configuration.zones)?;
     // A supervisor asks while the store is being opened, too. The task ends with this function, however that ends.
     let stop = shutdown.child_token();
     let starting = Arc::new(Starting::default());
@@ -234,13 +230,13 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         metrics,
         calls,
     };
-    let listener = reserved.listen(CONNECTIONS_WAITING_MAX).with_context(no_grpc)?;
+    let listener = reserved.listen(listeners::CONNECTIONS_WAITING_MAX).with_context(no_grpc)?;
     starting.done(services.clone());
     drop(opening);
     supervisor::serving(&serving_status(&ingest));
     tracing::info!(listen = %listener.local_addr()?, http = %http_address, tls = tls.is_some(), devices = devices.len(), "serving");
     let (local, socket) = settings.local_socket.then(|| local_socket::listen(&settings.data_dir)).flatten().unzip();
-    let zones = zones::listen(zones_reserved)?;
+    let zones = listeners::of_zones(zones_reserved)?;
     let listener = PortListener { listener, tls: tls.clone(), local, zones };
 
     let mut ending = None;
@@ -317,18 +313,6 @@ fn serving_status(ingest: &Ingest) -> String {
 
 /// How long is waited for what still computes for requests that were cut. It has been told so, and ends within milliseconds.
 const WORK_ENDS_WITHIN: Duration = Duration::from_secs(5);
-
-/// Connections that the system takes before we do.
-pub(crate) const CONNECTIONS_WAITING_MAX: u32 = 1024;
-
-/// Takes an address without listening on it.
-pub(crate) fn reserve(address: SocketAddr) -> std::io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // As every listener does: connections of the process before may linger.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
-}
 
 /// Cancels `stop` when the future ends, however it ends.
 async fn stopping<T>(stop: &CancellationToken, future: impl Future<Output = T>) -> T {

@@ -23,7 +23,7 @@ pub fn status() -> Option<ProcessStatus> {
     })
 }
 
-/// Ticks of user and system time, threads, bytes of virtual memory, pages of resident memory: fields 14, 15, 20, 23 and 24 of proc_pid_stat(5).
+/// Ticks of user and system time, threads, bytes of virtual memory, pages of resident memory: fields 14, 15, 20, 23 and 24 of `proc_pid_stat(5)`.
 fn parsed(stat: &str) -> Option<(u64, u64, u64, u64)> {
     // The name of the program, in brackets, may hold anything.
     let rest = stat.rsplit_once(')')?.1;

@@ -45,7 +45,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn page(&self, from: u64, limit: usize) -> Result<Vec<ChainedEntry>, StoreError> {
+    pub fn entries(&self, from: u64, limit: usize) -> Result<Vec<ChainedEntry>, StoreError> {
         self.store.audit_log(from, limit)
     }
 

@@ -82,7 +82,7 @@ fn what_is_done_and_refused_is_told_with_who_from_where_and_what() {
     import(&historian, &boss, directory.path(), "name,unit\na/level,cm\n");
     let (start, end) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
     told(&historian, &boss, &["delete", "a/level", "--yes", "--start", start, "--end", end, "--reason", "a test"]);
-    told(&historian, &boss, &["tag", "delete", "b/level"]);
+    told(&historian, &boss, &["tag", "retype", "b/level", "i64"]);
     told(&historian, &boss, &["compact"]);
     told(&historian, &boss, &["scrub"]);
     told(&historian, &boss, &["backup"]);
@@ -103,7 +103,7 @@ fn what_is_done_and_refused_is_told_with_who_from_where_and_what() {
     by_boss("create_tag", "f64");
     by_boss("update_tag", "unit: \"m\" → \"cm\"");
     by_boss("delete_range", "a test");
-    by_boss("delete_tag", "f64");
+    by_boss("retype", "b/level holds i64 values");
     by_boss("compact", "");
     by_boss("scrub", "");
     by_boss("create_backup", "backups");
@@ -161,8 +161,8 @@ fn python(program: &str, export: &Path) -> (bool, String) {
 fn another_program_finds_a_log_whole_and_finds_what_was_changed() {
     let directory = tempfile::tempdir().unwrap();
     let historian = serve(&directory.path().join("data"), &[]);
-    let rows: String = (0..3_000).map(|number| format!("plant/ünit {number},f64\n")).collect();
-    import(&historian, "", directory.path(), &format!("name,type\n{rows}"));
+    let rows: Vec<String> = (0..3_000).map(|number| format!("plant/ünit {number},f64")).collect();
+    import(&historian, "", directory.path(), &format!("name,type\n{}\n", rows.join("\n")));
     for reason in ["first", "zweitens \"quoted\"", "3\\4"] {
         let (start, end) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
         told(&historian, "", &["delete", "plant/ünit 7", "--yes", "--start", start, "--end", end, "--reason", reason]);
@@ -184,8 +184,8 @@ fn another_program_finds_a_log_whole_and_finds_what_was_changed() {
 
     let lines: Vec<&str> = whole.lines().collect();
     let without = |left_out: usize| {
-        let kept = lines.iter().enumerate().filter(|(number, _)| *number != left_out).map(|(_, line)| format!("{line}\n"));
-        kept.collect::<String>()
+        let kept = lines.iter().enumerate().filter(|(number, _)| *number != left_out).map(|(_, line)| *line);
+        kept.collect::<Vec<_>>().join("\n") + "\n"
     };
     let changes = [
         ("an entry changed", whole.replacen("\"first\"", "\"erste\"", 1), "changed: entry"),
@@ -203,7 +203,7 @@ fn another_program_finds_a_log_whole_and_finds_what_was_changed() {
     // A log without its end agrees with itself; a head that was kept does not agree with it.
     let kept = directory.path().join("kept.jsonl");
     fs::write(&kept, told(&historian, "", &["audit", "head"])).unwrap();
-    fs::write(&export, lines[..entries - 2].iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    fs::write(&export, lines[..entries - 2].join("\n") + "\n").unwrap();
     assert_eq!(verify(&[]).0, 0);
     let (code, out, _) = verify(&["--head", &kept.display().to_string()]);
     assert!(code == 1 && out.contains("cut: the log ends with entry"), "{out}");

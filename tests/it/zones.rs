@@ -52,7 +52,7 @@ fn a_zone_lets_its_rights_through_and_no_other_whoever_asks() {
     // A zone gives nobody more than they have.
     let (done, said) = asked(&it, &ana, &["query", "current", "**"]);
     assert!(done && said.contains("a/x") && !said.contains("b/x"), "{said}");
-    for administration in [&["compact"][..], &["status"], &["audit"], &["tag", "delete", "a/x"]] {
+    for administration in [&["compact"][..], &["status"], &["audit"], &["tag", "retype", "a/x", "i64"]] {
         let (done, said) = asked(&it, &boss, administration);
         assert!(!done && (said.contains("may not") || said.contains("there is no tag")), "{administration:?}: {said}");
     }

@@ -21,7 +21,7 @@ use super::{
     leave::leave,
     reason::RefusalReason,
     secure::{self, Arrival, NO_ROOM},
-    stream::{NO_ADDRESS, PortStream, Zone},
+    stream::{NO_ADDRESS, NetworkZone, PortStream},
     watch::{ConnectionTimes, WatchedConnection},
 };
 
@@ -39,7 +39,7 @@ pub struct PortListener {
     /// The socket for users of this machine.
     pub local: Option<UnixListener>,
     /// Listeners that let only some rights through; with the same TLS.
-    pub zones: Vec<(TcpListener, Arc<Zone>)>,
+    pub zones: Vec<(TcpListener, Arc<NetworkZone>)>,
 }
 
 impl From<TcpListener> for PortListener {
@@ -115,7 +115,7 @@ impl ConnectionAcceptor {
     ) -> impl Stream<Item = io::Result<WatchedConnection<PortStream>>> + Unpin {
         let PortListener { listener, tls, local, zones } = port;
         let leaving = Arc::new(Semaphore::new(LEAVING_MAX));
-        let of = |listener, tls: Option<Arc<ServerTls>>, zone: Option<Arc<Zone>>| {
+        let of = |listener, tls: Option<Arc<ServerTls>>, zone: Option<Arc<NetworkZone>>| {
             let (gate, leaving, is_secured) = (gate.clone(), leaving.clone(), tls.is_some());
             let acceptor = ConnectionAcceptor { listener, gate, is_secured, failed: RareLog::default(), leaving };
             let connections = Connections { arriving: Box::pin(acceptor.next()), handshakes: JoinSet::new(), tls, times, zone };
@@ -212,7 +212,7 @@ struct Connections {
     handshakes: JoinSet<Option<WatchedConnection<PortStream>>>,
     tls: Option<Arc<ServerTls>>,
     times: ConnectionTimes,
-    zone: Option<Arc<Zone>>,
+    zone: Option<Arc<NetworkZone>>,
 }
 
 impl Connections {

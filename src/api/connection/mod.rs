@@ -24,6 +24,6 @@ pub use self::{
     gate::{ConnectionGate, Port, RareLog, network},
     http2::PENDING_RESETS_MAX,
     request::timed_requests,
-    stream::{NO_ADDRESS, Peer, PortStream, Zone},
+    stream::{NO_ADDRESS, NetworkZone, Peer, PortStream},
     watch::{ConnectionTimes, WatchedConnection},
 };

@@ -18,7 +18,7 @@ use super::{
     gate::{ConnectionSeat, Port},
     leave::leave,
     reason::CutReason,
-    stream::{FIRST_BYTE, PortStream, Zone},
+    stream::{FIRST_BYTE, NetworkZone, PortStream},
     watch::{ConnectionTimes, WatchedConnection},
 };
 
@@ -33,7 +33,7 @@ pub(super) struct Arrival {
     pub peer: SocketAddr,
     pub seat: ConnectionSeat,
     pub begun: Instant,
-    pub zone: Option<Arc<Zone>>,
+    pub zone: Option<Arc<NetworkZone>>,
 }
 
 /// Why there is no connection.

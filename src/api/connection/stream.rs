@@ -25,7 +25,7 @@ pub const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A listener of its own for some clients, and what they may do through it at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Zone {
+pub struct NetworkZone {
     pub name: String,
     pub rights: RightSet,
 }
@@ -39,7 +39,7 @@ pub struct Peer {
     /// The user of this machine that has connected to the local socket, as the system says.
     pub user: Option<u32>,
     /// Through which it has come; `None` for the listener that lets everything through.
-    pub zone: Option<Arc<Zone>>,
+    pub zone: Option<Arc<NetworkZone>>,
 }
 
 /// What bytes of a connection go through.
@@ -56,11 +56,11 @@ pub struct PortStream {
 }
 
 impl PortStream {
-    pub fn plain(stream: TcpStream, address: SocketAddr, zone: Option<Arc<Zone>>) -> PortStream {
+    pub fn plain(stream: TcpStream, address: SocketAddr, zone: Option<Arc<NetworkZone>>) -> PortStream {
         PortStream { transport: PortTransport::Plain(stream), peer: Peer { address, identity: None, user: None, zone } }
     }
 
-    pub fn secured(stream: TlsStream<TcpStream>, address: SocketAddr, zone: Option<Arc<Zone>>) -> PortStream {
+    pub fn secured(stream: TlsStream<TcpStream>, address: SocketAddr, zone: Option<Arc<NetworkZone>>) -> PortStream {
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let identity = shown.and_then(|certificate| ClientIdentity::of(certificate)).map(Arc::new);
         PortStream { transport: PortTransport::Tls(Box::new(stream)), peer: Peer { address, identity, user: None, zone } }

@@ -25,7 +25,7 @@ pub async fn list(api: &Arc<Api>, request: &v1::ListAuditEntriesRequest) -> Resu
     };
     let (log, from) = (api.services.audit.log().clone(), request.from);
     let (entries, last) = blocking(move || {
-        let page = log.page(from, limit).and_then(|page| Ok((page, log.head()?.number)));
+        let page = log.entries(from, limit).and_then(|page| Ok((page, log.head()?.number)));
         page.map_err(|error| status::from_store(&error))
     })
     .await?;
@@ -88,7 +88,7 @@ fn exported(log: &AuditLog, from: u64, emitter: &Emitter<v1::ExportAuditLogRespo
     let mut last = before;
     let mut text = String::new();
     while last < end && !cancelled() {
-        let page = log.page(last + 1, PAGE_DEFAULT).map_err(failed)?;
+        let page = log.entries(last + 1, PAGE_DEFAULT).map_err(failed)?;
         for entry in page.iter().filter(|entry| entry.number <= end) {
             text += &entry_line(&previous, entry);
             (last, previous) = (entry.number, entry.hash);

@@ -14,7 +14,7 @@ use super::super::{
 use historian_proto::v1::ExportAuditLogResponse;
 
 #[derive(Debug, Args)]
-pub struct ExportArgs {
+pub struct AuditExportArgs {
     /// File to write; standard output without it. It is replaced when the export is complete.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
@@ -25,7 +25,7 @@ pub struct ExportArgs {
     from: u64,
 }
 
-pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: AuditExportArgs) -> anyhow::Result<ExitCode> {
     let mut parts = parts(&args.server, args.from).await?;
     let mut output = match &args.file {
         Some(path) => OutputFile::file(path).with_context(|| path.display().to_string())?,

@@ -24,7 +24,7 @@ use historian_audit::{AuditReport, AuditVerifier, ExportLine, SignedHead};
 A chain of hashes shows what was changed inside of it. That its end was cut off, or that all of it was written anew, shows only in comparison \
 with a head that was kept elsewhere: give heads with --head, and with --public-key the key that they must be signed with. The command ends \
 with code 1 when something is wrong.")]
-pub struct VerifyArgs {
+pub struct AuditVerifyArgs {
     /// An exported log. Without it, the log of the historian is read.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
@@ -41,26 +41,25 @@ pub struct VerifyArgs {
     format: TextFormat,
 }
 
-pub async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: AuditVerifyArgs) -> anyhow::Result<ExitCode> {
     let mut heads = Vec::new();
     for path in &args.head {
         heads.extend(read_heads(path)?);
     }
     let mut verifier = AuditVerifier::new(heads, args.public_key);
-    match &args.file {
-        Some(path) => lines(path, |line| verifier.line(line))?,
-        None => {
-            let mut parts = export::parts(&args.server, 1).await?;
-            let mut text = Vec::new();
-            while let Some(part) = parts.message().await.map_err(|status| client::refusal(&status))? {
-                text.extend_from_slice(&part.data);
-                while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
-                    let line: Vec<u8> = text.drain(..=end).collect();
-                    verifier.line(&String::from_utf8_lossy(&line));
-                }
+    if let Some(path) = &args.file {
+        lines(path, |line| verifier.line(line))?;
+    } else {
+        let mut parts = export::parts(&args.server, 1).await?;
+        let mut text = Vec::new();
+        while let Some(part) = parts.message().await.map_err(|status| client::refusal(&status))? {
+            text.extend_from_slice(&part.data);
+            while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = text.drain(..=end).collect();
+                verifier.line(&String::from_utf8_lossy(&line));
             }
-            anyhow::ensure!(text.is_empty(), "the export ends in the middle of a line");
         }
+        anyhow::ensure!(text.is_empty(), "the export ends in the middle of a line");
     }
     let report = verifier.report();
     show(&report, args.format)?;

@@ -85,7 +85,7 @@ impl Redactor {
             return "# is not TOML, and left out: what of it is a secret cannot be told\n".to_owned();
         };
         blank(&mut table);
-        toml::to_string(&table).unwrap_or_default()
+        self.scrub(&toml::to_string(&table).unwrap_or_default())
     }
 
     /// The text without what is a secret, or looks like one.

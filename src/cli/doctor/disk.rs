@@ -16,7 +16,7 @@ const SYNCS: usize = 16;
 /// A disk that takes so long lets every write wait.
 const SYNC_SLOW: Duration = Duration::from_millis(50);
 /// As long takes no disk that is well.
-const SYNC_FAILED: Duration = Duration::from_millis(1_000);
+const SYNC_FAILED: Duration = Duration::from_secs(1);
 /// What answers for durability only as far as another machine, or nothing, does.
 const REMOTE: [&str; 8] = ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "glusterfs"];
 

@@ -26,7 +26,7 @@ pub fn fixed_keys(old: &Configuration, new: &Configuration) -> Vec<String> {
     section(&mut keys, "limits", &old.limits, &new.limits);
     // What they resolve to has no other form than what it prints.
     if format!("{:?}", old.tables.zone) != format!("{:?}", new.tables.zone) {
-        keys.push("sql.timezone".to_owned());
+        keys.push("sql.zone".to_owned());
     }
     if format!("{:?}", old.tables.views) != format!("{:?}", new.tables.views) {
         keys.push("view".to_owned());
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(fixed_keys(&old, &read("[limits]\nquery_rows_max = 7\n[storage]\ncache_bytes = 67108864\n")), Vec::<String>::new());
         let new = read(
             "[server]\nlisten = \"127.0.0.1:1\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n[storage]\ndisk_reserve_bytes = 7\n\
-             [backup]\ndirectory = \"b\"\n[scrub]\ninterval = \"off\"\n[sql]\ntimezone = \"Europe/Berlin\"\n",
+             [backup]\ndirectory = \"b\"\n[scrub]\ninterval = \"off\"\n[sql]\nzone = \"Europe/Berlin\"\n",
         );
         let keys = [
             "server.listen",
@@ -85,7 +85,7 @@ mod tests {
             "backup.directory",
             "scrub.interval",
             "limits.query_rows_max",
-            "sql.timezone",
+            "sql.zone",
         ];
         assert_eq!(fixed_keys(&old, &new), keys);
         assert_eq!(log_keys(&old.log, &new.log), (true, false));

@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tracing_subscriber::EnvFilter;
 
-use historian_api::{ApiLimits, MEMORY_BYTES_MIN, Zone};
+use historian_api::{ApiLimits, MEMORY_BYTES_MIN, NetworkZone};
 
 use crate::memory::quarter_of_memory;
 use historian_collector::spool::SPOOL_SAMPLES_MAX;
@@ -282,7 +282,7 @@ pub(super) struct ZoneSection {
 /// Listeners that let only some rights through: `[[zone]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneSettings {
-    pub zone: Arc<Zone>,
+    pub zone: Arc<NetworkZone>,
     /// gRPC and Flight.
     pub listen: Option<SocketAddr>,
     pub http: Option<SocketAddr>,

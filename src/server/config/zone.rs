@@ -3,7 +3,7 @@
 use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 
 use historian_access::{Right, RightSet};
-use historian_api::Zone;
+use historian_api::NetworkZone;
 use historian_collector::ConfigProblem;
 
 use super::{
@@ -30,7 +30,7 @@ pub(super) fn read(document: &mut Document) -> Vec<ZoneSettings> {
             }
             Err(wrong) => wrong.clone(),
             Ok(rights) => {
-                zones.push(ZoneSettings { zone: Arc::new(Zone { name, rights: RightSet::of(rights) }), listen, http });
+                zones.push(ZoneSettings { zone: Arc::new(NetworkZone { name, rights: RightSet::of(rights) }), listen, http });
                 continue;
             }
         };

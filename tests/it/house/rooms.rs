@@ -87,7 +87,11 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
         &["src/api", "src/cli", "src/oidc"],
         "connections are accepted by the API, and made by the command line and to the identity provider",
     ),
-    (&["ring"], &["src/oidc"], "signatures are verified where tokens of identity providers are; all else of it is TLS"),
+    (
+        &["ring"],
+        &["src/oidc", "src/audit"],
+        "signatures are verified where tokens of identity providers are, and made where the audit log is; all else of it is TLS",
+    ),
     (&["datafusion"], &["src/sql"], "SQL has one home"),
     (
         &["tonic", "tonic-health", "tonic-prost", "tonic-reflection", "tonic-types", "prost", "prost-types", "pbjson-types"],

@@ -89,7 +89,7 @@ fn what_is_used_is_told_by_principal_and_queries_by_kind() {
     }
     let metrics = told();
     let of = |name: &str| value(&metrics, &format!("{name}{{principal=\"anonymous\"}}")).unwrap_or_else(|| panic!("{name}: {metrics}"));
-    assert_eq!(of("historian_principal_rows_total"), 4_000.0, "written and read");
+    assert!((of("historian_principal_rows_total") - 4_000.0).abs() < 0.5, "written and read: {metrics}");
     assert!(of("historian_principal_requests_total") >= 2.0);
     assert!(of("historian_principal_sent_bytes_total") > 2_000.0 * 8.0 && of("historian_principal_received_bytes_total") > 2_000.0 * 8.0);
     assert!(of("historian_principal_compute_seconds_total") > 0.0);

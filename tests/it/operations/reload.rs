@@ -190,7 +190,7 @@ fn a_configuration_with_a_mistake_changes_nothing_and_is_told_everywhere() {
         let metrics = historian.get("/metrics").unwrap().1;
         assert!(metrics.contains("historian_config_last_reload_successful 0\n"), "{metrics}");
     }
-    assert_eq!(reloads(&historian, "refused"), 3.0);
+    assert!((reloads(&historian, "refused") - 3.0).abs() < 0.5);
     fs::remove_file(site.path("historian.toml")).unwrap();
     hang_up(&mut historian, "refused");
 

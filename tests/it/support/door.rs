@@ -73,11 +73,15 @@ impl Door {
         self.runtime.block_on(AdminServiceClient::new(self.channel.clone()).compact(CompactRequest {})).unwrap();
     }
 
-    /// What the audit log says of changes of what is stored; without new tags and upkeep.
+    /// What the audit log says of changes of what is stored; without settings, new tags and upkeep.
     pub fn audit(&self) -> Vec<AuditEntry> {
         let request = ListAuditEntriesRequest { from: 1, page_size: 0 };
         let page = self.runtime.block_on(AdminServiceClient::new(self.channel.clone()).list_audit_entries(request)).unwrap();
-        page.into_inner().entries.into_iter().filter(|entry| !["create_tag", "compact"].contains(&entry.action.as_str())).collect()
+        page.into_inner()
+            .entries
+            .into_iter()
+            .filter(|entry| !["configuration", "create_tag", "compact"].contains(&entry.action.as_str()))
+            .collect()
     }
 
     /// One record batch by DoPut; the metadata of its acknowledgement.

@@ -5,7 +5,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use historian_proto::v1::{
     admin_service_client::AdminServiceClient, tag_service_client::TagServiceClient, write_service_client::WriteServiceClient,
 };
 use historian_test_support::program::Historian;
+use parking_lot::Mutex;
 use tonic::{Code, Request, Status, metadata::MetadataValue, transport::Channel};
 
 use super::{Mutant, Test};
@@ -59,7 +60,7 @@ async fn audited(context: &Context) -> anyhow::Result<Report> {
     let tokens = Tokens { boss: token(context, &data, "boss", "admin")?, reader: token(context, &data, "ana", "reader")?, data };
     let mut dice = context.dice(9);
     let answered = Answered::default();
-    answered.lock().unwrap().push(("create_token", "(boss)".into()));
+    answered.lock().push(("create_token", "(boss)".into()));
     let mut heads: Vec<SignedHead> = Vec::new();
     let mut lines = Vec::new();
 
@@ -86,9 +87,9 @@ async fn audited(context: &Context) -> anyhow::Result<Report> {
             return Ok(report);
         }
     }
-    report.figure("answered", answered.lock().unwrap().len());
+    report.figure("answered", answered.lock().len());
     report.figure("entries", lines.len() - 1);
-    ensure!(answered.lock().unwrap().len() as u64 > context.cycles * 5, "too little was answered");
+    ensure!(answered.lock().len() as u64 > context.cycles * 5, "too little was answered");
 
     let heads = if context.mutant == Some(NO_HEADS) { Vec::new() } else { heads };
     tampered(&lines, &heads, &mut dice, &mut report)?;
@@ -148,19 +149,19 @@ async fn act(
     // On the file, while the historian may be killed at any moment.
     let name = format!("guest-{cycle}");
     token(context, &tokens.data, &name, "writer")?;
-    answered.lock().unwrap().push(("create_token", format!("({name})")));
+    answered.lock().push(("create_token", format!("({name})")));
     tokio::time::sleep(Duration::from_millis(dice.between(5, 400))).await;
     server.kill();
     while clients.join_next().await.is_some() {}
     let revoked = Command::new(&context.program).args(["token", "revoke", &name, "--data-dir"]).arg(&tokens.data).output()?;
     ensure!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));
-    answered.lock().unwrap().push(("revoke_token", format!("({name})")));
+    answered.lock().push(("revoke_token", format!("({name})")));
     Ok(())
 }
 
 /// One thing; the error is that of a connection that is gone.
 async fn ask(channel: Channel, boss: &str, reader: &str, name: &str, turn: u64, answered: &Answered) -> Result<(), Status> {
-    let note = |action, text: &str| answered.lock().unwrap().push((action, text.to_owned()));
+    let note = |action, text: &str| answered.lock().push((action, text.to_owned()));
     let tag = |unit: &str| Tag { name: name.into(), value_type: ValueType::F64.into(), unit: unit.into(), ..Tag::default() };
     let mut tags = TagServiceClient::new(channel.clone());
     let mut admin = AdminServiceClient::new(channel.clone());
@@ -192,7 +193,7 @@ async fn ask(channel: Channel, boss: &str, reader: &str, name: &str, turn: u64, 
 fn refused<T>(answer: Result<T, Status>, method: &str, who: &str, answered: &Answered) -> Result<(), Status> {
     match answer {
         Err(status) if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) => {
-            answered.lock().unwrap().push(("denied", format!("{method} by {who}")));
+            answered.lock().push(("denied", format!("{method} by {who}")));
             Ok(())
         }
         Err(status) => Err(status),
@@ -229,7 +230,9 @@ fn entries(lines: &[String]) -> anyhow::Result<Vec<ChainedEntry>> {
 
 fn verified(lines: &[String], heads: Vec<SignedHead>, key: Option<&str>) -> historian::audit::AuditReport {
     let mut verifier = AuditVerifier::new(heads, key.map(str::to_owned));
-    lines.iter().for_each(|line| verifier.line(line));
+    for line in lines {
+        verifier.line(line);
+    }
     verifier.report()
 }
 
@@ -242,7 +245,7 @@ fn missing(lines: &[String], answered: &Answered, report: &mut Report) {
     let told: Vec<_> = entries.iter().filter_map(|entry| entry.entry().ok()).collect();
     let mut lost = 0_u64;
     let mut denied: std::collections::HashMap<&str, (usize, usize)> = std::collections::HashMap::new();
-    let answered = answered.lock().unwrap();
+    let answered = answered.lock();
     let by_text: std::collections::HashSet<(String, String)> =
         told.iter().flat_map(|entry| entry.tags.iter().chain([&entry.detail]).map(|text| (entry.action.clone(), text.clone()))).collect();
     for (action, text) in answered.iter() {
@@ -388,7 +391,7 @@ fn by_the_program(context: &Context, lines: &[String], heads: &[SignedHead], rep
     let heads: Vec<String> = heads.iter().map(historian::audit::head_line).collect::<Result<_, _>>()?;
     std::fs::write(&kept, heads.concat())?;
     for (what, lines, whole) in [("the log", lines, true), ("the log without its end", &lines[..lines.len() / 3], false)] {
-        std::fs::write(&export, lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+        std::fs::write(&export, lines.join("\n") + "\n")?;
         let mut command = Command::new(&context.program);
         command.args(["audit", "verify", "--format", "json"]).arg(&export);
         if !heads.is_empty() {
