@@ -139,8 +139,12 @@ impl ServerArgs {
     /// Refuses to speak openly with who has asked for more.
     fn without_tls(&self) -> Result<(), Misuse> {
         let given = [("--tls-ca", &self.tls_ca), ("--tls-cert", &self.tls_cert)].into_iter().find(|(_, given)| given.is_some());
-        given
-            .map_or(Ok(()), |(flag, _)| Err(Misuse(format!("{flag} is for TLS, and {} is without; use grpc+tls://host:port", self.server))))
+        given.map_or(Ok(()), |(flag, _)| {
+            let server = self.server.to_string();
+            let with_tls = server.replacen("grpc://", "grpc+tls://", 1);
+            let instead = if with_tls == server { "grpc+tls://host:port" } else { &with_tls };
+            Err(Misuse(format!("{flag} is for TLS, and {server} is without; use {instead}")))
+        })
     }
 
     /// Refuses to send a token where everybody on the way could read it.

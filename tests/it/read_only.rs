@@ -56,7 +56,7 @@ async fn no_device_is_asked_for_anything_but_to_be_read() {
     let nodes = "[[opcua.tag]]\nname = \"o/n0\"\naddress = \"nsu=urn:plant;s=n0\"\ntype = \"f64\"\n\
                  [[opcua.tag]]\nname = \"o/none\"\naddress = \"nsu=urn:plant;s=none\"\ntype = \"f64\"\n";
     let devices = format!(
-        "[[modbus]]\nname = \"plc\"\nendpoint = \"127.0.0.1:{}\"\ninterval_ms = 100\n{tags}\
+        "[[modbus]]\nname = \"plc\"\nendpoint = \"127.0.0.1:{}\"\nscan_ms = 100\n{tags}\
          [[opcua]]\nname = \"peer\"\nendpoint = \"opc.tcp://127.0.0.1:{}\"\nsecurity_policy = \"None\"\npublishing_ms = 100\n{nodes}",
         modbus.port, opcua.port
     );

@@ -50,7 +50,7 @@ done
 exit 1
 """,
     "ready": """#!/bin/bash
-exec curl --silent --insecure --fail --max-time 2 --output /dev/null "$(grep -q '^\\[tls\\]' "$M/etc/historian/historian.toml" && echo https || echo http)://127.0.0.1:$HTTP/readyz"
+exec curl --silent --insecure --fail --max-time 2 --output /dev/null "$(grep -q '^\\[tls\\]' "$M/etc/historian/historian.toml" && echo https || echo http)://127.0.0.1:$HTTP/healthz"
 """,
     "stop": """#!/bin/bash
 [ -s "$M/pid" ] || exit 0
