@@ -71,11 +71,11 @@ mod tests {
 
     #[test]
     fn every_key_that_differs_is_named_and_no_other() {
-        let old = read("[storage]\ncache_bytes = \"64 MiB\"\n[limits]\nquery_rows_max = 7\n");
-        assert_eq!(fixed_keys(&old, &read("[limits]\nquery_rows_max = 7\n[storage]\ncache_bytes = 67108864\n")), Vec::<String>::new());
+        let old = read("[storage]\ncache_bytes = \"128 MiB\"\n[limits]\nquery_rows_max = 7\n");
+        assert_eq!(fixed_keys(&old, &read("[limits]\nquery_rows_max = 7\n[storage]\ncache_bytes = 134217728\n")), Vec::<String>::new());
         let new = read(
             "[server]\nlisten = \"127.0.0.1:1\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n[storage]\ndisk_reserve_bytes = 7\n\
-             [backup]\ndirectory = \"b\"\n[scrub]\ninterval = \"off\"\n[sql]\nzone = \"Europe/Berlin\"\n",
+             [backup]\ndirectory = \"b\"\n[scrub]\ninterval = \"off\"\n[audit]\nheads_interval_s = 60\n[sql]\nzone = \"Europe/Berlin\"\n",
         );
         let keys = [
             "server.listen",
@@ -84,6 +84,7 @@ mod tests {
             "storage.disk_reserve_bytes",
             "backup.directory",
             "scrub.interval",
+            "audit.heads_interval_s",
             "limits.query_rows_max",
             "sql.zone",
         ];
