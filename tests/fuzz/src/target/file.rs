@@ -12,6 +12,7 @@ use arrow::{
     array::{Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array},
     datatypes::{DataType, Field, Schema, TimeUnit},
 };
+use historian_audit::{AuditEntry, AuditHash, ChainedEntry};
 use historian_cli::fuzz::{self, SampleFileFormat};
 use historian_format::{
     Samples, Value, ValueType, encode_chunk, journal,
@@ -37,13 +38,16 @@ pub const ENTRY: Target = Target {
         let _ = journal::encode_record([(1, &run)].into_iter(), &mut record);
         let entry = |family: u8, key: &[u8], value: &[u8]| [&[family, key.len() as u8][..], key, value].concat();
         let tag = br#"{"id":1,"definition":{"name":"a/x","value_type":"f64","unit":"bar","state_set":["on"]},"created":0,"updated":0}"#;
+        let told =
+            AuditEntry { action: "delete_range".into(), tags: vec!["a".into()], start: Some(1), samples: 7, ..AuditEntry::default() };
+        let told = ChainedEntry::after(&AuditHash::START, 1, &told).map_or_else(|_| Vec::new(), |entry| entry.stored());
         let key = ChunkKey { tag_id: 1, start: 0, generation: 0 }.encode();
         vec![
             entry(0, &key, &chunk),
             entry(1, &key, &chunk),
             entry(4, &1_u64.to_be_bytes(), &record),
             entry(5, &catalog_key(1), tag),
-            entry(6, &1_u64.to_be_bytes(), br#"{"time":5,"action":"delete_range","principal":"x","tags":["a"],"start":1,"samples":7}"#),
+            entry(6, &1_u64.to_be_bytes(), &told),
             entry(7, &1_u64.to_be_bytes(), br#"{"time":5,"tag":"a/x","start":1,"end":null,"reason":"device_down","detail":"x"}"#),
         ]
     },
