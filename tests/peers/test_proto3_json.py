@@ -172,9 +172,7 @@ def all_descriptors():
         waiting = list(module.DESCRIPTOR.message_types_by_name.values())
         while waiting:
             descriptor = waiting.pop()
-            # Bytes are in answers of gRPC alone, of which nobody reads JSON.
-            if not any(field.type == Field.TYPE_BYTES for field in descriptor.fields):
-                descriptors.append(descriptor)
+            descriptors.append(descriptor)
             waiting += descriptor.nested_types
     return descriptors
 

@@ -107,6 +107,13 @@ fn exported(log: &AuditLog, from: u64, emitter: &Emitter<v1::ExportAuditLogRespo
 }
 
 /// Sends a text in parts; false when nobody takes it any more.
-fn sent(emitter: &Emitter<v1::ExportAuditLogResponse>, text: &str) -> bool {
-    text.as_bytes().chunks(PART_BYTES).all(|part| emitter.emit(v1::ExportAuditLogResponse { data: part.to_vec() }))
+fn sent(emitter: &Emitter<v1::ExportAuditLogResponse>, mut text: &str) -> bool {
+    while !text.is_empty() {
+        let (part, rest) = text.split_at(text.floor_char_boundary(PART_BYTES));
+        if !emitter.emit(v1::ExportAuditLogResponse { text: part.to_owned() }) {
+            return false;
+        }
+        text = rest;
+    }
+    true
 }

@@ -32,7 +32,7 @@ pub async fn run(args: AuditExportArgs) -> anyhow::Result<ExitCode> {
         None => OutputFile::stdout(),
     };
     while let Some(part) = parts.message().await.map_err(|status| client::refusal(&status))? {
-        output.write_all(&part.data)?;
+        output.write_all(part.text.as_bytes())?;
     }
     output.finish()?;
     Ok(ExitCode::SUCCESS)

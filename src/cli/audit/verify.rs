@@ -53,7 +53,7 @@ pub async fn run(args: AuditVerifyArgs) -> anyhow::Result<ExitCode> {
         let mut parts = export::parts(&args.server, 1).await?;
         let mut text = Vec::new();
         while let Some(part) = parts.message().await.map_err(|status| client::refusal(&status))? {
-            text.extend_from_slice(&part.data);
+            text.extend_from_slice(part.text.as_bytes());
             while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = text.drain(..=end).collect();
                 verifier.line(&String::from_utf8_lossy(&line));

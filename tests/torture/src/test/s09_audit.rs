@@ -206,7 +206,7 @@ async fn export(server: &Historian, token: &str) -> anyhow::Result<Vec<String>> 
     let mut parts = admin.export_audit_log(with(token, ExportAuditLogRequest { from: 1 })).await?.into_inner();
     let mut text = Vec::new();
     while let Some(part) = parts.message().await? {
-        text.extend_from_slice(&part.data);
+        text.extend_from_slice(part.text.as_bytes());
     }
     Ok(String::from_utf8(text)?.lines().map(str::to_owned).collect())
 }
