@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     AccessError, CreatedToken, Grant, GrantEntry, NamedPrincipal, NewToken, TokenEntry, TokenState,
-    disk::{self, FileLock},
+    disk::{self, FileLock, FileState},
     format::AccessRecord,
     grant::Selections,
     secret::{self, SecretHash},
@@ -32,6 +32,14 @@ impl AccessFile {
     /// Where the file of a data directory is.
     pub fn in_directory(data_dir: &Path) -> PathBuf {
         data_dir.join(ACCESS_FILE)
+    }
+
+    /// What tells whether the file is another one than before, without reading it; `None` where there is none.
+    ///
+    /// # Errors
+    /// It cannot be asked for.
+    pub fn state(path: &Path) -> Result<Option<FileState>, AccessError> {
+        disk::state(path)
     }
 
     /// Makes a token, and the file where there is none.

@@ -21,12 +21,14 @@ mod time_text;
 mod token;
 
 pub use book::AccessBook;
+pub use disk::FileState;
 pub use error::AccessError;
 pub use file::{ACCESS_FILE, AccessFile};
 pub use grant::Grant;
 pub use named::{GrantEntry, NamedKind, NamedPrincipal};
 pub use principal::{KnownBy, Principal};
 pub use right::{Right, RightSet, Role, UnknownRole};
+pub use secret::TOKEN_PREFIX;
 pub use token::{CreatedToken, NewToken, TokenEntry, TokenState};
 
 #[cfg(test)]

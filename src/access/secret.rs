@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::AccessError;
 
 /// What every secret begins with, so that people and scanners of repositories know one when they see it.
-const PREFIX: &str = "hst_";
+pub const TOKEN_PREFIX: &str = "hst_";
 const RANDOM_BYTES: usize = 32;
 /// Longest text that is hashed to see whether it is a secret. Ours have 47 characters.
 const SECRET_BYTES_MAX: usize = 256;
@@ -24,7 +24,7 @@ const SECRET_BYTES_MAX: usize = 256;
 pub fn new_secret() -> Result<String, AccessError> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(|error| AccessError::NoRandomNumbers { reason: error.to_string() })?;
-    Ok(format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random)))
+    Ok(format!("{TOKEN_PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random)))
 }
 
 /// SHA-256 of a secret, 64 hexadecimal digits where it is written.

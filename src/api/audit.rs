@@ -47,22 +47,32 @@ struct DeniedCalls {
     left_out: u64,
 }
 
+/// What becomes of a refused call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DeniedCall {
+    /// It has an entry.
+    Told,
+    /// It is counted, and the first that is: somebody has to tell the number in the end.
+    FirstLeftOut,
+    LeftOut,
+}
+
 impl DeniedCalls {
     fn new(now: Instant) -> DeniedCalls {
         DeniedCalls { since: now, total: 0, by_client: HashMap::new(), left_out: 0 }
     }
 
-    /// Whether one more gets an entry, and how many of the minute before got none.
-    fn admit(&mut self, client: Option<IpAddr>, now: Instant) -> (bool, u64) {
+    /// What becomes of one more, and how many of the minute before got no entry.
+    fn admit(&mut self, client: Option<IpAddr>, now: Instant) -> (DeniedCall, u64) {
         let before = if now.duration_since(self.since) < WINDOW { 0 } else { std::mem::replace(self, DeniedCalls::new(now)).left_out };
         let of_client = self.by_client.get(&client).copied().unwrap_or(0);
         if self.total >= DENIED_MAX.1 || of_client >= DENIED_MAX.0 {
             self.left_out += 1;
-            return (false, before);
+            return (if self.left_out == 1 { DeniedCall::FirstLeftOut } else { DeniedCall::LeftOut }, before);
         }
         self.total += 1;
         self.by_client.insert(client, of_client + 1);
-        (true, before)
+        (DeniedCall::Told, before)
     }
 
     /// How many got no entry until now.
@@ -98,19 +108,23 @@ impl AuditTrail {
     /// Records a refused call. It is durable afterwards, unless the store cannot write; then the log tells.
     pub async fn denied(&self, principal: &Principal, address: Option<IpAddr>, what: &str, refused: &Status) {
         let client = address.map(network);
-        let (admitted, left_out) = self.0.denied.lock().admit(client, Instant::now());
+        let (call, left_out) = self.0.denied.lock().admit(client, Instant::now());
         let mut entries = self.left_out(left_out);
-        if admitted {
-            let detail = format!("{}: {}", status::shortened(what), in_words(refused));
-            entries.push(self.0.log.entry(actor(principal, address), "denied", detail));
-        } else if self.0.denied.lock().left_out == 1 {
+        match call {
+            DeniedCall::Told => {
+                let detail = format!("{}: {}", status::shortened(what), in_words(refused));
+                entries.push(self.0.log.entry(actor(principal, address), "denied", detail));
+            }
             // Told in the end, also if nobody is refused any more.
-            let trail = self.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(WINDOW).await;
-                let left_out = trail.0.denied.lock().take_left_out();
-                trail.write(trail.left_out(left_out)).await;
-            });
+            DeniedCall::FirstLeftOut => {
+                let trail = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(WINDOW).await;
+                    let left_out = trail.0.denied.lock().take_left_out();
+                    trail.write(trail.left_out(left_out)).await;
+                });
+            }
+            DeniedCall::LeftOut => {}
         }
         // Written to the end, also when the client does not wait for its answer.
         let trail = self.clone();
@@ -158,7 +172,7 @@ mod tests {
         let admitted = |denied: &mut DeniedCalls, of: u8, calls: u32, at: Duration| {
             (0..calls)
                 .map(|_| denied.admit(client(of), start + at))
-                .fold((0, 0), |sum, (yes, before)| (sum.0 + u32::from(yes), sum.1 + before))
+                .fold((0, 0), |sum, (call, before)| (sum.0 + u32::from(call == DeniedCall::Told), sum.1 + before))
         };
         assert_eq!(admitted(&mut denied, 1, 1_000, Duration::ZERO), (100, 0));
         assert_eq!(admitted(&mut denied, 2, 7, Duration::from_secs(30)), (7, 0), "others are not left out for it");

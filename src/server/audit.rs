@@ -12,16 +12,16 @@ use std::{
 };
 
 use anyhow::Context as _;
-use historian_access::{AccessFile, Grant, GrantEntry, TokenEntry};
+use historian_access::{AccessFile, FileState, Grant, GrantEntry, TokenEntry};
 use historian_audit::head_line;
-use historian_collector::Collector;
+use historian_collector::{CertificateDecision, Collector};
 use historian_model::sink::Actor;
 use historian_store::{AuditEntry, AuditLog};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::config::AuditSettings;
+use super::config::{AuditSettings, Configuration};
 
 /// What was told last. It may be gone or old: then more is told again, never less.
 const TOLD_FILE: &str = "audit.told.json";
@@ -49,86 +49,111 @@ struct Told {
     settings: BTreeMap<String, String>,
 }
 
+/// What the log is to tell of, as it is now.
+struct Present {
+    collectors: Vec<Arc<dyn Collector>>,
+    settings: BTreeMap<String, String>,
+}
+
+/// Facts of the access file in the state in which it was read last. It is large where there are many tokens, and changes rarely.
+#[derive(Default)]
+struct AccessFacts {
+    state: Option<FileState>,
+    facts: BTreeSet<Fact>,
+}
+
 /// Compares what is with what the log tells, and tells the difference. Calls block.
 pub struct AuditWatch {
     log: Arc<AuditLog>,
     path: PathBuf,
     access: PathBuf,
-    collectors: Mutex<Vec<Arc<dyn Collector>>>,
+    present: Mutex<Present>,
+    of_access: Mutex<AccessFacts>,
     told: Mutex<Told>,
 }
 
 impl AuditWatch {
-    pub fn open(log: Arc<AuditLog>, data_dir: &Path, collectors: Vec<Arc<dyn Collector>>) -> AuditWatch {
+    pub fn open(log: Arc<AuditLog>, configuration: &Configuration) -> AuditWatch {
+        let data_dir = &configuration.server.data_dir;
         let path = data_dir.join(TOLD_FILE);
         let told = match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| {
-                tracing::warn!("{}: {error}; settings, tokens and certificates are told to the audit log anew", path.display());
-                Told::default()
-            }),
-            Err(error) if error.kind() == ErrorKind::NotFound => Told::default(),
-            Err(error) => {
-                tracing::warn!("{}: {error}; settings, tokens and certificates are told to the audit log anew", path.display());
-                Told::default()
-            }
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Told::default()),
+            Err(error) => Err(error.to_string()),
         };
-        AuditWatch { log, path, access: AccessFile::in_directory(data_dir), collectors: Mutex::new(collectors), told: Mutex::new(told) }
-    }
-
-    /// Tells which settings are others than they were told last.
-    ///
-    /// # Errors
-    /// The log or the file beside it cannot be written.
-    pub fn settings(&self, now: BTreeMap<String, String>) -> anyhow::Result<()> {
-        let mut told = self.told.lock();
-        let changes = changed_settings(&told.settings, &now);
-        if changes.is_empty() {
-            return Ok(());
+        let told = told.unwrap_or_else(|error| {
+            tracing::warn!("{}: {error}; settings, tokens and certificates are told to the audit log anew", path.display());
+            Told::default()
+        });
+        let present = Present { collectors: configuration.collectors.clone(), settings: configuration.written.clone() };
+        AuditWatch {
+            log,
+            path,
+            access: AccessFile::in_directory(data_dir),
+            present: Mutex::new(present),
+            of_access: Mutex::default(),
+            told: Mutex::new(told),
         }
-        let more = changes.len().saturating_sub(SETTINGS_TOLD);
-        let mut detail = changes.into_iter().take(SETTINGS_TOLD).collect::<Vec<_>>().join("; ");
-        if more > 0 {
-            detail += &format!("; and {more} more");
-        }
-        self.log.record(&[self.log.entry(Actor::default(), "configuration", detail)])?;
-        told.settings = now;
-        self.keep(&told)
     }
 
     /// Tells of a configuration that was read while the historian runs.
     ///
     /// # Errors
-    /// As [`AuditWatch::settings`].
-    pub fn reloaded(&self, collectors: Vec<Arc<dyn Collector>>, now: BTreeMap<String, String>) -> anyhow::Result<()> {
-        *self.collectors.lock() = collectors;
-        self.settings(now)
+    /// As [`AuditWatch::look`], which is tried again.
+    pub fn reloaded(&self, collectors: Vec<Arc<dyn Collector>>, settings: BTreeMap<String, String>) -> anyhow::Result<()> {
+        *self.present.lock() = Present { collectors, settings };
+        self.look()
     }
 
-    /// Tells which tokens and certificates are others than they were told last.
+    /// Tells which settings, tokens and certificates are others than they were told last.
     ///
     /// # Errors
-    /// The tokens cannot be read, or the log or the file beside it cannot be written.
+    /// The log or the file beside it cannot be written. Or the tokens cannot be read: settings are told all the same.
     pub fn look(&self) -> anyhow::Result<()> {
-        let mut now: BTreeSet<Fact> = AccessFile::list(&self.access)?.iter().flat_map(token_facts).collect();
-        now.extend(AccessFile::list_grants(&self.access)?.iter().flat_map(grant_facts));
-        let collectors = self.collectors.lock().clone();
-        for collector in &collectors {
-            let device = collector.device();
-            now.extend(collector.certificate_decisions().into_iter().map(|decision| Fact {
-                action: if decision.trusted { "trust_certificate" } else { "reject_certificate" }.to_owned(),
-                text: format!("device {device}: {}", decision.certificate),
-                gone: if decision.trusted { "distrust_certificate" } else { "" }.to_owned(),
-                principal: String::new(),
-            }));
-        }
+        let (collectors, settings) = {
+            let present = self.present.lock();
+            (present.collectors.clone(), present.settings.clone())
+        };
         let mut told = self.told.lock();
-        let entries: Vec<AuditEntry> = self.entries(&told.facts, &now);
-        if told.facts == now {
-            return Ok(());
+        let of_access = self.of_access();
+        let mut now = of_access.as_ref().map_or_else(|_| told.facts.clone(), Clone::clone);
+        if of_access.is_ok() {
+            now.extend(collectors.iter().flat_map(|collector| certificate_facts(&**collector)));
         }
-        self.log.record(&entries)?;
-        told.facts = now;
-        self.keep(&told)
+        let mut entries = self.entries(&told.facts, &now);
+        entries.extend(self.settings(&told.settings, &settings));
+        if told.facts != now || told.settings != settings {
+            self.log.record(&entries)?;
+            (told.facts, told.settings) = (now, settings);
+            self.keep(&told)?;
+        }
+        of_access.map(drop)
+    }
+
+    /// What the access file says, which is read where it changed.
+    fn of_access(&self) -> anyhow::Result<BTreeSet<Fact>> {
+        let mut known = self.of_access.lock();
+        let state = AccessFile::state(&self.access)?;
+        if state.is_none() || state != known.state {
+            let mut facts: BTreeSet<Fact> = AccessFile::list(&self.access)?.iter().flat_map(token_facts).collect();
+            facts.extend(AccessFile::list_grants(&self.access)?.iter().flat_map(grant_facts));
+            *known = AccessFacts { state, facts };
+        }
+        Ok(known.facts.clone())
+    }
+
+    /// What the log tells of settings that differ.
+    fn settings(&self, before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Option<AuditEntry> {
+        let changes = changed_settings(before, now);
+        let more = changes.len().saturating_sub(SETTINGS_TOLD);
+        if changes.is_empty() {
+            return None;
+        }
+        let mut detail = changes.into_iter().take(SETTINGS_TOLD).collect::<Vec<_>>().join("; ");
+        if more > 0 {
+            detail += &format!("; and {more} more");
+        }
+        Some(self.log.entry(Actor::default(), "configuration", detail))
     }
 
     fn entries(&self, before: &BTreeSet<Fact>, now: &BTreeSet<Fact>) -> Vec<AuditEntry> {
@@ -181,6 +206,17 @@ fn token_facts(token: &TokenEntry) -> Vec<Fact> {
     facts
 }
 
+/// What the log tells of the certificates of a device.
+fn certificate_facts(collector: &dyn Collector) -> Vec<Fact> {
+    let fact = |decision: CertificateDecision| Fact {
+        action: if decision.trusted { "trust_certificate" } else { "reject_certificate" }.to_owned(),
+        text: format!("device {}: {}", collector.device(), decision.certificate),
+        gone: if decision.trusted { "distrust_certificate" } else { "" }.to_owned(),
+        principal: String::new(),
+    };
+    collector.certificate_decisions().into_iter().map(fact).collect()
+}
+
 /// What the log tells of the grants of a principal without a token: each by itself, so that one more is one entry.
 fn grant_facts(entry: &GrantEntry) -> impl Iterator<Item = Fact> {
     entry.grants.iter().map(|grant| Fact {
@@ -196,7 +232,7 @@ fn granted(grant: &Grant) -> String {
     format!("{} on {tags}", grant.role)
 }
 
-/// Tells of tokens and certificates whenever they have changed, until the shutdown. What cannot be told now is told later.
+/// Tells of settings, tokens and certificates whenever they have changed, until the shutdown. What cannot be told now is told later.
 pub async fn watch(watch: Arc<AuditWatch>, shutdown: CancellationToken) {
     let mut failing = false;
     loop {
@@ -206,7 +242,7 @@ pub async fn watch(watch: Arc<AuditWatch>, shutdown: CancellationToken) {
             Ok(()) => failing = false,
             Err(error) if !failing => {
                 failing = true;
-                tracing::error!("what changed of tokens and certificates is not in the audit log yet: {error:#}");
+                tracing::error!("what changed of settings, tokens and certificates is not in the audit log yet: {error:#}");
             }
             Err(_) => {}
         }
@@ -274,12 +310,18 @@ mod tests {
 
     use super::*;
 
-    fn watch(store: &Arc<MemoryStore>, directory: &Path) -> AuditWatch {
+    fn watch_with(store: &Arc<dyn Store>, directory: &Path, settings: BTreeMap<String, String>) -> AuditWatch {
         let log = AuditLog::new(store.clone(), HeadKey::of_directory(directory).unwrap(), Arc::new(SystemClock));
-        AuditWatch::open(Arc::new(log), directory, Vec::new())
+        let mut configuration = Configuration { written: settings, ..Configuration::default() };
+        configuration.server.data_dir = directory.to_owned();
+        AuditWatch::open(Arc::new(log), &configuration)
     }
 
-    fn told(store: &MemoryStore) -> Vec<(String, String)> {
+    fn watch(store: &Arc<dyn Store>, directory: &Path) -> AuditWatch {
+        watch_with(store, directory, BTreeMap::new())
+    }
+
+    fn told(store: &Arc<dyn Store>) -> Vec<(String, String)> {
         store.audit(1, 1_000).unwrap().into_iter().map(|(_, entry)| (entry.action, entry.detail)).collect()
     }
 
@@ -289,10 +331,10 @@ mod tests {
 
     #[test]
     fn settings_are_told_where_they_differ_also_over_a_restart() {
-        let (store, directory) = (Arc::new(MemoryStore::default()), tempfile::tempdir().unwrap());
-        watch(&store, directory.path()).settings(settings(&[("a", "1"), ("b", "2")])).unwrap();
-        watch(&store, directory.path()).settings(settings(&[("a", "1"), ("b", "2")])).unwrap();
-        watch(&store, directory.path()).settings(settings(&[("a", "3"), ("c", "4")])).unwrap();
+        let (store, directory): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::default()), tempfile::tempdir().unwrap());
+        watch_with(&store, directory.path(), settings(&[("a", "1"), ("b", "2")])).look().unwrap();
+        watch_with(&store, directory.path(), settings(&[("a", "1"), ("b", "2")])).look().unwrap();
+        watch_with(&store, directory.path(), settings(&[("a", "3"), ("c", "4")])).look().unwrap();
         let all = told(&store);
         assert_eq!(all.len(), 2);
         assert_eq!(all[0], ("configuration".to_owned(), "a: none → 1; b: none → 2".to_owned()));
@@ -301,7 +343,7 @@ mod tests {
 
     #[test]
     fn tokens_are_told_once_and_by_whom() {
-        let (store, directory) = (Arc::new(MemoryStore::default()), tempfile::tempdir().unwrap());
+        let (store, directory): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::default()), tempfile::tempdir().unwrap());
         let access = AccessFile::in_directory(directory.path());
         watch(&store, directory.path()).look().unwrap();
         assert_eq!(told(&store), []);
@@ -323,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_head_is_published_when_the_log_has_moved() {
-        let (store, directory) = (Arc::new(MemoryStore::default()), tempfile::tempdir().unwrap());
+        let (store, directory): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::default()), tempfile::tempdir().unwrap());
         let log = AuditLog::new(store.clone(), HeadKey::of_directory(directory.path()).unwrap(), Arc::new(SystemClock));
         let heads = directory.path().join("heads.jsonl");
         assert_eq!(publish(&log, None, Some(&heads)).unwrap(), 0);

@@ -173,11 +173,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     calls.set_slow(Duration::from_millis(configuration.log.slow_query_ms));
     let key = HeadKey::of_directory(&configuration.server.data_dir).context("heads of the audit log cannot be signed")?;
     let audit = Arc::new(AuditLog::new(store.clone(), key, clock.clone()));
-    let watch = Arc::new(AuditWatch::open(audit.clone(), &configuration.server.data_dir, configuration.collectors.clone()));
-    {
-        let (watch, written) = (watch.clone(), configuration.written.clone());
-        tokio::task::spawn_blocking(move || watch.settings(written)).await?.context("the configuration cannot be told to the audit log")?;
-    }
+    let watch = Arc::new(AuditWatch::open(audit.clone(), &configuration));
     let (reloader, reloads_asked) = match reload {
         Some(ReloadSource { load, set_log_level, asked }) => {
             let (catalog, store, ingest) = (catalog.clone(), store.clone(), ingest.clone());
@@ -231,12 +227,12 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         calls,
     };
     let listener = reserved.listen(listeners::CONNECTIONS_WAITING_MAX).with_context(no_grpc)?;
+    let zones = listeners::of_zones(zones_reserved)?;
     starting.done(services.clone());
     drop(opening);
     supervisor::serving(&serving_status(&ingest));
     tracing::info!(listen = %listener.local_addr()?, http = %http_address, tls = tls.is_some(), devices = devices.len(), "serving");
     let (local, socket) = settings.local_socket.then(|| local_socket::listen(&settings.data_dir)).flatten().unzip();
-    let zones = listeners::of_zones(zones_reserved)?;
     let listener = PortListener { listener, tls: tls.clone(), local, zones };
 
     let mut ending = None;

@@ -7,7 +7,7 @@ use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use historian_access::{AccessBook, NamedKind, NamedPrincipal, Principal};
+use historian_access::{AccessBook, NamedKind, NamedPrincipal, Principal, TOKEN_PREFIX};
 use historian_model::Clock;
 use historian_oidc::{Issuer, IssuerRefusal};
 use tonic::{Status, codegen::http::HeaderMap};
@@ -19,8 +19,6 @@ use crate::{
 
 const NOT_VALID: &str = "the token is not valid: unknown, expired or revoked";
 const NO_LONGER: &str = "the token is not valid any more, or other rights are granted now: call again";
-/// What a token of ours begins with; what begins otherwise may be one of the identity provider.
-const OWN_TOKEN: &str = "hst_";
 /// Names of headers that hold credentials.
 const CREDENTIALS: [&str; 2] = ["authorization", "auth-token-bin"];
 
@@ -159,7 +157,7 @@ impl Known {
         if let Some(principal) = self.book.authenticate(secret, now) {
             return Ok(principal);
         }
-        let Some(issuer) = self.issuer.as_ref().filter(|_| !secret.starts_with(OWN_TOKEN)) else { return Err(not_valid()) };
+        let Some(issuer) = self.issuer.as_ref().filter(|_| !secret.starts_with(TOKEN_PREFIX)) else { return Err(not_valid()) };
         let refuse = |reason: &str| {
             let reason = status::shortened(reason);
             self.refused.tell(|others| tracing::warn!(others, "a token of the identity provider was refused: {reason}"));

@@ -106,7 +106,8 @@ impl AdminService for AdminRpc {
     type ExportAuditLogStream = ResponseStream<v1::ExportAuditLogResponse>;
 
     async fn export_audit_log(&self, request: Request<v1::ExportAuditLogRequest>) -> Result<Response<Self::ExportAuditLogStream>, Status> {
-        Ok(Response::new(audit::export(&self.0, request.into_inner())))
+        let (caller, request) = Caller::take(request);
+        audit::export(&self.0, &caller, request).await.map(Response::new)
     }
 
     async fn list_gaps(&self, request: Request<v1::ListGapsRequest>) -> Result<Response<v1::ListGapsResponse>, Status> {

@@ -7,7 +7,7 @@ use historian_proto::v1;
 use tonic::Status;
 
 use crate::{
-    Api, answer, blocking, status,
+    Api, Caller, answer, blocking, status,
     stream::{Emitter, ResponseStream},
 };
 use historian_store::{AuditEntry, AuditHead, AuditLog, ChainedEntry, StoreError};
@@ -69,12 +69,14 @@ pub async fn head(api: &Arc<Api>) -> Result<v1::GetAuditHeadResponse, Status> {
     Ok(v1::GetAuditHeadResponse { head: Some(v1::AuditHead { number, hash: hash.to_string(), time, public_key, signature }) })
 }
 
-pub fn export(api: &Arc<Api>, request: v1::ExportAuditLogRequest) -> ResponseStream<v1::ExportAuditLogResponse> {
+pub async fn export(
+    api: &Arc<Api>,
+    caller: &Caller,
+    request: v1::ExportAuditLogRequest,
+) -> Result<ResponseStream<v1::ExportAuditLogResponse>, Status> {
     let (log, from) = (api.services.audit.log().clone(), request.from.max(1));
-    Box::pin(api.upkeep(move |limits, emitter| {
-        let cancelled = || limits.cancel.is_cancelled();
-        exported(&log, from, emitter, &cancelled)
-    }))
+    let stream = api.stream(caller, move |limits, emitter| exported(&log, from, emitter, &|| limits.cancel.is_cancelled()));
+    Ok(Box::pin(stream.await?))
 }
 
 /// Entries from the number `from` on as they are when the export reaches them, then the head of the last one.

@@ -3,6 +3,7 @@
 
 use std::{fs, path::Path};
 
+use historian_access::TOKEN_PREFIX;
 use toml::{Table, Value};
 
 /// What stands in the place of a secret.
@@ -13,8 +14,6 @@ const SECRET_KEYS: [&str; 9] = ["password", "passwd", "secret", "token", "creden
 const SECRET_BYTES_MIN: usize = 4;
 /// What somebody who writes a secret puts in front of it.
 const BEFORE: [&str; 5] = ["bearer ", "basic ", "authorization:", "password", "token="];
-/// Begin of every API token.
-const TOKEN: &str = "hst_";
 const PEM: &str = "-----BEGIN ";
 
 /// Takes secrets out of texts.
@@ -161,7 +160,7 @@ fn without_words(text: &str) -> String {
     for line in text.split_inclusive('\n') {
         let mut line = line.to_owned();
         let mut from = 0;
-        while let Some(at) = line.get(from..).and_then(|rest| rest.find(TOKEN)).map(|at| at + from) {
+        while let Some(at) = line.get(from..).and_then(|rest| rest.find(TOKEN_PREFIX)).map(|at| at + from) {
             let end = line[at..].find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').map_or(line.len(), |end| at + end);
             line.replace_range(at..end, REDACTED);
             from = at + REDACTED.len();

@@ -217,6 +217,10 @@ fn a_subscription_brings_no_tag_that_is_not_seen_whenever_it_is_made() {
             outcome = over_flight => shown.push(("Flight", outcome)),
             () = writing => {}
         }
+        // The writing ended when the name was seen, which may be before there was a sample of it.
+        for name in ["hidden/later", "seen/later"] {
+            plant.write(name, 1_780_000_000_000_000_000, 1, 5.0).await;
+        }
         let mut messages = Vec::new();
         loop {
             let message = tokio::time::timeout(Duration::from_secs(30), over_grpc.next()).await.expect("it goes on").unwrap().unwrap();
