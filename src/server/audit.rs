@@ -232,24 +232,31 @@ fn granted(grant: &Grant) -> String {
     format!("{} on {tags}", grant.role)
 }
 
-/// Tells of settings, tokens and certificates whenever they have changed, until the shutdown. What cannot be told now is told later.
+/// Tells what differs, and says so where that is not possible. What cannot be told now is told later: nothing waits for it.
+async fn tell(watch: &Arc<AuditWatch>, is_failing: &mut bool) {
+    let looking = watch.clone();
+    let looked = tokio::task::spawn_blocking(move || looking.look()).await.map_err(anyhow::Error::from);
+    let failed = looked.and_then(|looked| looked).err();
+    if let Some(error) = failed.as_ref().filter(|_| !*is_failing) {
+        tracing::error!("what changed of settings, tokens and certificates is not in the audit log yet: {error:#}");
+    }
+    *is_failing = failed.is_some();
+}
+
+/// Tells what is different since the run before.
+pub async fn at_start(watch: &Arc<AuditWatch>) {
+    tell(watch, &mut false).await;
+}
+
+/// Tells of settings, tokens and certificates whenever they have changed, until the shutdown.
 pub async fn watch(watch: Arc<AuditWatch>, shutdown: CancellationToken) {
-    let mut failing = false;
+    let mut is_failing = false;
     loop {
-        let looking = watch.clone();
-        let looked = tokio::task::spawn_blocking(move || looking.look()).await.map_err(anyhow::Error::from);
-        match looked.and_then(|looked| looked) {
-            Ok(()) => failing = false,
-            Err(error) if !failing => {
-                failing = true;
-                tracing::error!("what changed of settings, tokens and certificates is not in the audit log yet: {error:#}");
-            }
-            Err(_) => {}
-        }
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(LOOKED_EVERY) => {}
         }
+        tell(&watch, &mut is_failing).await;
     }
 }
 
@@ -303,10 +310,12 @@ fn publish(log: &AuditLog, published: Option<u64>, file: Option<&Path>) -> anyho
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use historian_access::{NewToken, Role};
     use historian_audit::HeadKey;
     use historian_model::{SystemClock, Timestamp};
-    use historian_store::{MemoryStore, Store};
+    use historian_store::{MemoryStore, Store, StoreError, StoreLayer};
 
     use super::*;
 
@@ -339,6 +348,39 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert_eq!(all[0], ("configuration".to_owned(), "a: none → 1; b: none → 2".to_owned()));
         assert_eq!(all[1], ("configuration".to_owned(), "a: 1 → 3; b: 2 → none; c: none → 4".to_owned()));
+    }
+
+    /// A store without room for a while.
+    struct Full {
+        inner: Arc<dyn Store>,
+        full: AtomicBool,
+    }
+
+    impl StoreLayer for Full {
+        fn inner(&self) -> Arc<dyn Store> {
+            self.inner.clone()
+        }
+
+        fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+            if self.full.load(Ordering::SeqCst) { Err(StoreError::Full("says the test".into())) } else { self.inner.append_audit(entries) }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_now_is_told_later_and_damaged_tokens_keep_no_setting_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let layer = Arc::new(Full { inner: Arc::new(MemoryStore::default()), full: AtomicBool::new(true) });
+        let store: Arc<dyn Store> = layer.clone();
+        let watch = watch_with(&store, directory.path(), settings(&[("a", "1")]));
+        assert!(watch.look().is_err());
+        assert_eq!(told(&store), []);
+        layer.full.store(false, Ordering::SeqCst);
+        fs::write(directory.path().join("access.json"), "{").unwrap();
+        assert!(watch.look().is_err(), "the tokens");
+        assert_eq!(told(&store), [("configuration".to_owned(), "a: none → 1".to_owned())]);
+        fs::remove_file(directory.path().join("access.json")).unwrap();
+        watch.look().unwrap();
+        assert_eq!(told(&store).len(), 1);
     }
 
     #[test]

@@ -174,6 +174,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let key = HeadKey::of_directory(&configuration.server.data_dir).context("heads of the audit log cannot be signed")?;
     let audit = Arc::new(AuditLog::new(store.clone(), key, clock.clone()));
     let watch = Arc::new(AuditWatch::open(audit.clone(), &configuration));
+    audit::at_start(&watch).await;
     let (reloader, reloads_asked) = match reload {
         Some(ReloadSource { load, set_log_level, asked }) => {
             let (catalog, store, ingest) = (catalog.clone(), store.clone(), ingest.clone());
