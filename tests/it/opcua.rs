@@ -112,8 +112,16 @@ impl Running {
         (0..run.len()).map(|row| (run.timestamps[row], run.value(row), run.qualities[row])).collect()
     }
 
+    /// Tags that deliver, by what the collector tells and by what was handed on: of the two the one that lags.
     pub fn delivering(&self) -> u64 {
-        self.status.items_delivering.load(Ordering::Relaxed)
+        let told = self.status.items_delivering.load(Ordering::Relaxed);
+        let is_good = |tag| {
+            let run = self.recorder.of(TagId(tag));
+            run.is_some_and(|run| run.qualities.last().is_some_and(|last| !Quality(*last).is_bad()))
+        };
+        // What the collector tells first is asked first: most waits end there.
+        let count = self.collector.tags().len() as u32;
+        if told == 0 { 0 } else { told.min((0..count).filter(|tag| is_good(*tag)).count() as u64) }
     }
 
     pub async fn until(&self, what: &str, condition: impl Fn(&Running) -> bool) {
