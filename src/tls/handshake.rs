@@ -15,7 +15,7 @@ pub fn of_client(error: &io::Error) -> String {
         None if error.kind() == io::ErrorKind::UnexpectedEof => "the client closed the connection in the middle of it".to_owned(),
         None => error.to_string(),
         Some(Error::NoCertificatesPresented) => "the client showed no certificate, and tls.client_certificates is \"required\"".to_owned(),
-        Some(Error::InvalidCertificate(error)) => format!("the client's certificate {}", judged(error, "tls.client_ca")),
+        Some(Error::InvalidCertificate(error)) => format!("the client's certificate {}", judged_client(error)),
         Some(Error::AlertReceived(alert)) => match alert {
             AlertDescription::UnknownCA | AlertDescription::CertificateUnknown | AlertDescription::BadCertificate => {
                 format!("the client does not trust our certificate ({alert:?}); give it the certificate of our authority")
@@ -72,6 +72,11 @@ fn of_alert(alert: AlertDescription) -> String {
         AlertDescription::InternalError => "the server has no room for another connection, or failed".to_owned(),
         other => format!("the server gave up ({other:?})"),
     }
+}
+
+/// What is wrong with a client's certificate, as the end of a sentence.
+pub(crate) fn judged_client(error: &CertificateError) -> String {
+    judged(error, "tls.client_ca")
 }
 
 /// What is wrong with a certificate, as the end of a sentence; `trusted` says where authorities are named.

@@ -9,6 +9,7 @@ mod handshake;
 mod pair;
 mod pem;
 mod provider;
+mod shown;
 mod watch;
 
 pub use authority::Authority;
@@ -18,4 +19,5 @@ pub use file::{ClientCertificates, TlsFile, TlsFiles, TlsProblem};
 pub use handshake::{of_client, of_server, refused_later};
 pub use pair::ServerPair;
 pub use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
+pub use shown::ShownCertificate;
 pub use watch::{Look, ServerTls, TlsState};

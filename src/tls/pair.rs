@@ -6,6 +6,7 @@ use std::sync::Arc;
 use historian_model::Timestamp;
 use rustls::{
     Error, InconsistentKeys, RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, UnixTime},
     server::{VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
@@ -80,6 +81,15 @@ impl ServerPair {
             warnings.push("the certificate has no alternative names, without which clients take it for no host at all".to_owned());
         }
         warnings
+    }
+
+    /// Judges the certificates of a client, its own first, as a handshake would do now.
+    ///
+    /// # Errors
+    /// It would not be let in.
+    pub(crate) fn judge(&self, chain: &[CertificateDer<'_>]) -> Result<(), Error> {
+        let (own, issuers) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
+        self.verifier.verify_client_cert(own, issuers, UnixTime::now()).map(|_| ())
     }
 
     /// How connections are served that speak this protocol. Each has sessions of its own to be resumed: who was let in with one configuration

@@ -10,7 +10,7 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rustls::ServerConfig;
+use rustls::{ServerConfig, pki_types::CertificateDer};
 
 use crate::{
     certificate::CertificateFacts,
@@ -41,6 +41,8 @@ pub struct ServerTls {
     served: ArcSwap<Served>,
     looked: Mutex<Looked>,
     failures: AtomicU64,
+    /// How often new files were taken.
+    taken: AtomicU64,
 }
 
 /// What was seen of the files, by their digests.
@@ -88,7 +90,7 @@ impl ServerTls {
         let pair = ServerPair::of(files.client_certificates, &contents)?;
         let served = Served::with(pair).map_err(|error| vec![TlsProblem::new(TlsFile::Certificate, &files.certificate, error)])?;
         let looked = Mutex::new(Looked { in_use: contents.digest(), doubted: None, refused: None });
-        Ok(ServerTls { files, served: ArcSwap::from_pointee(served), looked, failures: AtomicU64::new(0) })
+        Ok(ServerTls { files, served: ArcSwap::from_pointee(served), looked, failures: AtomicU64::new(0), taken: AtomicU64::new(0) })
     }
 
     pub fn files(&self) -> &TlsFiles {
@@ -103,6 +105,19 @@ impl ServerTls {
     /// For the next connection of the HTTP port.
     pub fn http(&self) -> Arc<ServerConfig> {
         self.served.load().http.clone()
+    }
+
+    /// How often new files were taken since the start.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// Judges the certificates that a client has shown, its own first, as if it came now.
+    ///
+    /// # Errors
+    /// It would not be let in.
+    pub(crate) fn judge(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+        self.served.load().pair.judge(chain)
     }
 
     /// What an operator should know of the pair in use.
@@ -138,6 +153,7 @@ impl ServerTls {
         match taken {
             Ok(served) => {
                 self.served.store(Arc::new(served));
+                self.taken.fetch_add(1, Ordering::Release);
                 *looked = Looked { in_use: digest, doubted: None, refused: None };
                 Look::Taken
             }

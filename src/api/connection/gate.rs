@@ -180,6 +180,12 @@ impl ConnectionGate {
         }
     }
 
+    /// Tells why the certificate of an open connection is not taken any more. Each is told: clients cannot cause them.
+    pub(super) fn was_not_taken_on(&self, peer: IpAddr, why: &str) {
+        let port = self.port.name();
+        tracing::warn!(port, %peer, "a connection was cut: the client's certificate {why}");
+    }
+
     /// Counts a handshake that failed, and tells why.
     pub(super) fn was_not_secured(&self, peer: IpAddr, why: &str) {
         self.metrics.cut(CutReason::HandshakeFailed.name()).inc();

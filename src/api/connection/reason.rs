@@ -40,10 +40,11 @@ pub(super) enum CutReason {
     HandshakeFailed,
     Plaintext,
     Tls,
+    Certificate,
 }
 
 impl CutReason {
-    pub const ALL: [CutReason; 10] = [
+    pub const ALL: [CutReason; 11] = [
         CutReason::NoRequest,
         CutReason::GaveWay,
         CutReason::Idle,
@@ -54,6 +55,7 @@ impl CutReason {
         CutReason::HandshakeFailed,
         CutReason::Plaintext,
         CutReason::Tls,
+        CutReason::Certificate,
     ];
 
     pub fn name(self) -> &'static str {
@@ -68,6 +70,7 @@ impl CutReason {
             CutReason::HandshakeFailed => "handshake_failed",
             CutReason::Plaintext => "plaintext",
             CutReason::Tls => "tls",
+            CutReason::Certificate => "certificate",
         }
     }
 
@@ -87,6 +90,7 @@ impl CutReason {
             CutReason::Tls => {
                 "its client speaks TLS, and this port does not: there is no [tls] in the configuration; give it grpc:// or http://"
             }
+            CutReason::Certificate => "the certificate that its client has shown is not taken any more",
         }
     }
 
@@ -98,7 +102,13 @@ impl CutReason {
     /// Whether an operator should know: no honest client does it, or one does that is set up wrongly.
     pub fn is_told(self) -> bool {
         match self {
-            CutReason::NoRequest | CutReason::GaveWay | CutReason::Idle | CutReason::Stalled | CutReason::HandshakeLate => false,
+            CutReason::NoRequest
+            | CutReason::GaveWay
+            | CutReason::Idle
+            | CutReason::Stalled
+            | CutReason::HandshakeLate
+            // Told with what is wrong with it.
+            | CutReason::Certificate => false,
             CutReason::Resets | CutReason::Frames | CutReason::HandshakeFailed | CutReason::Plaintext | CutReason::Tls => true,
         }
     }

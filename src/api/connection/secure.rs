@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use historian_tls::{ServerTls, of_client};
+use historian_tls::{ServerTls, ShownCertificate, of_client};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
@@ -51,6 +51,8 @@ pub(super) async fn secured(arrival: Arrival, tls: Arc<ServerTls>, times: Connec
     let Arrival { stream, peer, seat, begun, zone } = arrival;
     let until = begun + times.first_request.min(HANDSHAKE_MAX);
     let port = seat.gate().port();
+    // Asked before the handshake: what is taken during it is judged again.
+    let taken = tls.taken();
     let ended = {
         let asked_to_leave = poll_fn(|context| if seat.is_asked_to_leave(context) { Poll::Ready(()) } else { Poll::Pending });
         tokio::select! {
@@ -59,7 +61,11 @@ pub(super) async fn secured(arrival: Arrival, tls: Arc<ServerTls>, times: Connec
         }
     };
     match ended {
-        Ok(Ok(stream)) => Some(WatchedConnection::new(PortStream::secured(stream, peer, zone), peer.ip(), seat, times, begun)),
+        Ok(Ok(stream)) => {
+            let shown = ShownCertificate::of(&tls, taken, stream.get_ref().1.peer_certificates());
+            let stream = PortStream::secured(stream, peer, zone);
+            Some(WatchedConnection::new(stream, peer.ip(), seat, times, begun).with_certificate(shown))
+        }
         Ok(Err(Unsecured::Silent)) => None,
         Ok(Err(Unsecured::Failed(error, stream))) => {
             seat.gate().was_not_secured(peer.ip(), &of_client(&error));

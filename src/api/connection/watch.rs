@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use historian_tls::ShownCertificate;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Sleep,
@@ -56,6 +57,9 @@ pub struct WatchedConnection<IO> {
     /// Of HTTP/2; the HTTP/1 library has the times of its own requests.
     session: Option<Http2Session>,
     begun: Instant,
+    /// What its client has shown, and why that is not taken any more.
+    certificate: Option<ShownCertificate>,
+    not_taken: String,
     /// Since when no request has been open.
     idle_since: Instant,
     /// Since when the client has taken nothing of what was written.
@@ -85,6 +89,8 @@ impl<IO> WatchedConnection<IO> {
             seat,
             times,
             begun,
+            certificate: None,
+            not_taken: String::new(),
             idle_since: now,
             blocked_since: None,
             is_flushing: false,
@@ -97,6 +103,18 @@ impl<IO> WatchedConnection<IO> {
         }
     }
 
+    /// The same connection, which lasts no longer than this certificate is taken.
+    pub(super) fn with_certificate(mut self, certificate: Option<ShownCertificate>) -> WatchedConnection<IO> {
+        self.certificate = certificate;
+        self
+    }
+
+    /// Judges what the client has shown, if that is due.
+    fn look_at_certificate(&mut self, now: Instant) -> Option<CutReason> {
+        self.not_taken = self.certificate.as_mut()?.look(now).err()?;
+        Some(CutReason::Certificate)
+    }
+
     /// When something is next to be looked at, and what becomes of the connection then if nothing has changed; `None` where a look is all.
     fn due(&self) -> Option<(Instant, Option<CutReason>)> {
         let blocked = self.blocked_since.map(|since| (since + self.times.unread, Some(CutReason::Stalled)));
@@ -106,7 +124,8 @@ impl<IO> WatchedConnection<IO> {
             // Ended requests that the server does not hear of: the client stops within its frames.
             true => (self.looked + self.times.unread, (!self.inserted.is_empty()).then_some(CutReason::Stalled)),
         });
-        [blocked, session].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let certificate = self.certificate.as_ref().map(|certificate| (certificate.due(), None));
+        [blocked, session, certificate].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Looks at the time. Ready when there is something to do: the connection is to be cut, or requests were ended.
@@ -115,8 +134,11 @@ impl<IO> WatchedConnection<IO> {
             return Poll::Ready(Some(CutReason::GaveWay));
         }
         loop {
-            let Some((at, reason)) = self.due() else { return Poll::Pending };
             let now = Instant::now();
+            if let Some(refused) = self.look_at_certificate(now) {
+                return Poll::Ready(Some(refused));
+            }
+            let Some((at, reason)) = self.due() else { return Poll::Pending };
             if now >= at {
                 if reason.is_some() {
                     return Poll::Ready(reason);
@@ -168,6 +190,9 @@ impl<IO> WatchedConnection<IO> {
         IO: AsyncWrite + Unpin,
     {
         self.seat.gate().was_cut(self.peer, reason);
+        if reason == CutReason::Certificate {
+            self.seat.gate().was_not_taken_on(self.peer, &self.not_taken);
+        }
         if let Some(session) = self.session.as_ref().filter(|session| session.may_add() && !self.is_adding) {
             let goodbye = session.goodbye(reason);
             let _ = Pin::new(&mut self.inner).poll_write(context, &goodbye);
@@ -253,6 +278,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for WatchedConnection<IO> {
         if is_new && buffer.filled().get(before) == Some(&FIRST_BYTE) {
             return Poll::Ready(Err(this.cut(context, CutReason::Tls)));
         }
+        let now = Instant::now();
+        // A client that sends without a pause must not go on for it.
+        if let Some(refused) = this.look_at_certificate(now) {
+            return Poll::Ready(Err(this.cut(context, refused)));
+        }
         let Some(session) = &mut this.session else {
             // The end of a head; requests of this port have no bodies.
             if buffer.filled()[before..].ends_with(b"\r\n\r\n") {
@@ -260,7 +290,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for WatchedConnection<IO> {
             }
             return Poll::Ready(Ok(()));
         };
-        let now = Instant::now();
         let was_idle = session.is_idle();
         if let Err(reason) = session.received(&buffer.filled()[before..], now) {
             return Poll::Ready(Err(this.cut(context, reason)));

@@ -35,7 +35,7 @@ impl ConnectionFamilies {
         registry.register(
             "connections_cut",
             "Connections that were not served on, by port and reason: no_request, gave_way, idle, stalled, resets, frames, handshake_late, \
-             handshake_failed, plaintext, tls",
+             handshake_failed, plaintext, tls, certificate",
             families.cut.clone(),
         );
         families

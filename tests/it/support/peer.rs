@@ -85,6 +85,11 @@ impl Peer {
         }
     }
 
+    /// A line that it has printed already, if there is one.
+    pub fn next_line(&mut self) -> Option<String> {
+        self.lines.try_recv().ok()
+    }
+
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }

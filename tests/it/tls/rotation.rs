@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::Write,
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
@@ -97,7 +98,7 @@ fn a_pair_that_cannot_be_used_changes_nothing_and_is_told() {
 }
 
 #[test]
-fn who_is_revoked_while_the_historian_runs_comes_in_no_more() {
+fn who_is_revoked_while_the_historian_runs_comes_in_no_more_and_does_not_stay() {
     let site = Site::new();
     let historian = site.serve(&site.server(), "required");
     let (certificate, key) = &site.erp;
@@ -106,11 +107,23 @@ fn who_is_revoked_while_the_historian_runs_comes_in_no_more() {
         let words = ["--cacert", &ca, "--cert", &certificate.display().to_string(), "--key", &key.display().to_string()];
         super::curl(historian.http, "/livez", &words).0 == 0
     };
+    let watches = |(certificate, key): &(PathBuf, PathBuf)| {
+        let address = format!("localhost:{}", historian.grpc.port());
+        Peer::python("tls_watch.py", &[&address, &ca, &certificate.display().to_string(), &key.display().to_string()]).0
+    };
+    let other = site.clients.issue("other", &Wanted { serial: 8, ..Wanted::client("other") });
     assert!(comes_in());
+    let (mut revoked, mut other) = (watches(&site.erp), watches(&other));
     site.clients.revoke(&[7, 2]);
     let begun = Instant::now();
     while comes_in() {
         assert!(begun.elapsed() < Duration::from_secs(10), "it still comes in");
         std::thread::sleep(Duration::from_millis(100));
     }
+    let ended = revoked.line_starting("ended ", Duration::from_secs(20));
+    assert_eq!(ended, "ended UNAVAILABLE", "{}", historian.log());
+    assert!(historian.log().contains("a connection was cut: the client's certificate is revoked"), "{}", historian.log());
+    // Whoever is not on the list stays, also after it was judged again.
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(other.next_line(), None, "{}", historian.log());
 }
