@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`model`] | tags, samples, qualities, times, ranges, selections; the one clock |
 //! | [`tls`] | certificates and keys: read, checked, followed, made |
+//! | [`trace`] | traces of calls, sent to a collector of OpenTelemetry |
 //! | [`collector`] | takes samples from devices over Modbus and OPC UA; reads only |
 //! | [`ingest`] | the write path: journal (the write-ahead log), heads, sealing, deletions |
 //! | [`maintenance`] | compaction, rollups, retention |
@@ -210,3 +211,4 @@ pub use historian_simulator as simulator;
 pub use historian_sql as sql;
 pub use historian_store as store;
 pub use historian_tls as tls;
+pub use historian_trace as trace;

@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 use tonic::Status;
+use tracing::Instrument as _;
 
 use super::status;
 use historian_query::ClientKey;
@@ -60,6 +61,13 @@ impl Places {
     /// `RESOURCE_EXHAUSTED`, with the time after which to try again.
     pub async fn enter(self: &Arc<Self>, client: ClientKey, deadline: std::time::Instant) -> Result<Place, Status> {
         let until = Instant::from_std(deadline).min(Instant::now() + self.patience);
+        match self.try_enter(client) {
+            Ok(place) => Ok(place),
+            Err(_) => self.wait(client, until).instrument(tracing::info_span!(target: historian_trace::STAGE, "wait for a place")).await,
+        }
+    }
+
+    async fn wait(self: &Arc<Self>, client: ClientKey, until: Instant) -> Result<Place, Status> {
         loop {
             // Before the look, so that no place that becomes free in between is missed.
             let mut freed = std::pin::pin!(self.freed.notified());

@@ -50,7 +50,7 @@ impl WorkThreads {
         let (after, span) = (self.after, tracing::Span::current());
         self.handle.spawn_blocking(move || {
             // What is logged there belongs to the call.
-            let done = span.in_scope(work);
+            let done = span.in_scope(|| tracing::info_span!(target: historian_trace::STAGE, "compute").in_scope(work));
             after();
             done
         })

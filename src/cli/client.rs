@@ -97,6 +97,12 @@ impl ServerArgs {
         Ok(ServerArgs { server, token, tls_ca: None, tls_cert: None, tls_key: None, pinned })
     }
 
+    /// The historian of this machine whose local socket this is.
+    pub fn local(socket: PathBuf) -> ServerArgs {
+        let server = ServerAddress { place: ServerPlace::Local(socket) };
+        ServerArgs { server, token: TokenArgs::default(), tls_ca: None, tls_cert: None, tls_key: None, pinned: None }
+    }
+
     /// Connects.
     ///
     /// # Errors

@@ -5,13 +5,14 @@
 
 mod configuration;
 mod recipe;
+mod secure;
 mod view;
 
 use std::{
     collections::HashSet,
     fs::{self, File},
     io::{self, IsTerminal, Write},
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Mutex,
@@ -23,22 +24,23 @@ use clap::Args;
 use tokio::{signal::unix::SignalKind, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use self::view::DemoView;
+use self::{secure::DemoDoor, view::DemoView};
 use super::{
     Misuse, RefusedConfiguration,
     client::{ServerArgs, ServerChannel, TokenArgs},
     log, serve,
 };
+use historian_access::{AccessBook, AccessFile};
 use historian_collector::{ConfigProblem, SettingPosition};
 use historian_model::{Clock, SystemClock, Timestamp};
 use historian_server as server;
 use historian_server::{
     World,
-    config::{self, Configuration, LogFormat, LogSettings},
+    config::{self, Configuration, LogFormat},
 };
 use historian_simulator::{Plant, PlantOptions, SIGNALS};
 use historian_store::Claim;
-use historian_tls::{ClientCertificates, TlsFiles};
+use historian_tls::ClientCertificates;
 
 /// Longest wait for the server to answer; recovery of a large data directory takes its time.
 const READY_WITHIN: Duration = Duration::from_mins(1);
@@ -51,7 +53,7 @@ pub struct DemoArgs {
     /// Configuration file with settings, devices and tags in addition to those of the plant; its `data_dir` is ignored.
     #[arg(long, value_name = "FILE", env = "HISTORIAN_CONFIG")]
     config: Option<PathBuf>,
-    /// Directory for the demo's data, configuration and log; an existing history is continued [default: ~/.local/share/historian-demo].
+    /// Directory for the demo's data, configuration and log; an existing history is continued [default: ~/.local/share/historian-demo, with --secure historian-demo-secure].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Address of gRPC and Arrow Flight; port 0 takes a free one [default: 127.0.0.1:8815].
@@ -63,6 +65,9 @@ pub struct DemoArgs {
     /// Directory for the backups of `historian backup`; without it there are no backups.
     #[arg(long, value_name = "DIR", env = "HISTORIAN_BACKUP_DIR")]
     backup_dir: Option<PathBuf>,
+    /// TLS of an authority of its own, and a token that reads; both are made in the data directory, and what is printed uses them.
+    #[arg(long, conflicts_with_all = ["certificate", "key"])]
+    secure: bool,
     #[command(flatten)]
     tls: serve::ServerTlsArgs,
     /// Form of the log: text, or json for one object a line [default: text].
@@ -92,9 +97,9 @@ pub struct DemoArgs {
 /// The plant or the server could not be started, or the server failed.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     serve::ignore_signals(&[SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()])?;
-    let directory = args.data_dir.clone().unwrap_or_else(default_data_dir);
-    // Refuses addresses beyond this machine before anything is made or bound.
-    let overrides = config::Overrides {
+    let directory = args.data_dir.clone().unwrap_or_else(|| default_data_dir(args.secure));
+    let taken = |directory: &Path| Claim::alone(directory).context("the demo needs a directory of its own; choose another with --data-dir");
+    let mut overrides = config::Overrides {
         listen: args.listen,
         http: args.http,
         data_dir: Some(directory.clone()),
@@ -102,25 +107,39 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         tls: args.tls.settings(),
         log_format: args.log_format,
     };
+    // Log, configuration and certificates of a demo that runs there are its own.
+    let mut claim = None;
+    let mut door = None;
+    if args.secure {
+        claim = Some(taken(&directory)?);
+        let directory = directory.canonicalize().with_context(|| directory.display().to_string())?;
+        let made = DemoDoor::prepare(&directory, &[args.listen, args.http], SystemClock.now())?;
+        (overrides.tls.certificate, overrides.tls.key) = (Some(made.tls.certificate.clone()), Some(made.tls.key.clone()));
+        door = Some(made);
+    }
+    // Refuses addresses beyond this machine before anything else is made or bound.
     let mut configuration = config::load(args.config.as_deref(), &overrides).map_err(RefusedConfiguration)?;
     configuration.accept_loss = args.accept_loss;
     if let Some(open) = [args.modbus, args.opcua].iter().find(|address| !address.ip().is_loopback()) {
         return Err(Misuse(format!("the simulated devices accept any client, so they listen on loopback only, not on {open}")).into());
     }
-    // Log and configuration of a demo that runs there are its own.
-    let claim = Claim::alone(&directory).context("the demo needs a directory of its own; choose another with --data-dir")?;
+    let claim = match claim {
+        Some(claim) => claim,
+        None => taken(&directory)?,
+    };
     let directory = directory.canonicalize().with_context(|| directory.display().to_string())?;
     configuration.server.data_dir.clone_from(&directory);
     let log_file = directory.join("demo.log");
-    log_to(&log_file, &configuration.log)?;
+    let traces = log_to(&log_file, &configuration)?;
     let shutdown = serve::stop_on_signal()?;
 
     let mut options = PlantOptions::new(directory.join("plant-pki"));
     (options.seed, options.modbus_address, options.opcua_address) = (args.seed, args.modbus, args.opcua);
     let begun = SystemClock.now();
     let plant = Plant::start(options).await?;
-    let outcome = collect(&args, (configuration, claim), (&plant, begun), &shutdown).await;
+    let outcome = collect(&args, (configuration, claim), door.as_ref(), (&plant, begun), &shutdown).await;
     plant.stop().await;
+    traces.end().await;
     match outcome {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // Tells its problems itself, line by line.
@@ -134,6 +153,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 async fn collect(
     args: &DemoArgs,
     (mut configuration, claim): (Configuration, Claim),
+    door: Option<&DemoDoor>,
     (plant, begun): (&Plant, Timestamp),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -147,14 +167,22 @@ async fn collect(
     fs::write(&file, configuration::text(plant, listen, http)).with_context(|| format!("{} cannot be written", file.display()))?;
     add_plant(&mut configuration, &file)?;
 
-    let (stop, tls) = (CancellationToken::new(), configuration.tls.clone());
+    // Where tokens are asked for, the view comes in over the local socket, as the administrator that the user of the demo is there.
+    let has_tokens = !AccessBook::open(&AccessFile::in_directory(directory)).context("the tokens cannot be read")?.is_empty();
+    let asked = if door.is_some() || has_tokens {
+        configuration.server.local_socket = true;
+        ServerArgs::local(directory.join(server::LOCAL_SOCKET))
+    } else {
+        ServerArgs::at(listen, configuration.tls.as_ref(), TokenArgs::default())?
+    };
+    let (stop, has_tls) = (CancellationToken::new(), configuration.tls.is_some());
     let world = World { claim: Some(claim), ..World::default() };
     let mut server = tokio::spawn(server::run_in(world, configuration, stop.clone()));
     let shown = tokio::select! {
         ended = &mut server => {
             return Err(ended.map_or_else(|error| anyhow!(error), |ended| ended.err().unwrap_or_else(|| anyhow!("the server stopped by itself"))));
         }
-        shown = show(args, directory, (plant, begun), (listen, http, tls), shutdown) => shown,
+        shown = show(args, directory, (plant, begun), (&asked, listen, http), (has_tls, has_tokens, door), shutdown) => shown,
     };
     stop.cancel();
     let stopped = end_of(server).await;
@@ -209,7 +237,8 @@ async fn show(
     args: &DemoArgs,
     directory: &Path,
     (plant, begun): (&Plant, Timestamp),
-    (listen, http, tls): (SocketAddr, SocketAddr, Option<TlsFiles>),
+    (asked, listen, http): (&ServerArgs, SocketAddr, SocketAddr),
+    (has_tls, has_tokens, door): (bool, bool, Option<&DemoDoor>),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<u64> {
     let ends = async {
@@ -222,13 +251,13 @@ async fn show(
     };
     tokio::pin!(ends);
     let started = async {
-        let channel = ready(&ServerArgs::at(listen, tls.as_ref(), TokenArgs::default())?).await?;
+        let channel = ready(asked).await?;
         let view = DemoView::open(channel, begun).await?;
         anyhow::Ok((view.history().await?, view))
     };
     let (history, mut view) = tokio::select! { started = started => started?, () = &mut ends => return Ok(0) };
 
-    let (grpc, web) = if tls.is_some() { ("grpc+tls", "https") } else { ("grpc", "http") };
+    let (grpc, web) = if has_tls { ("grpc+tls", "https") } else { ("grpc", "http") };
     let mut text = format!(
         "Simulated plant: {} signals, modbus tcp://{} (unit 1) and opc.tcp://{}/\n\
          Historian: {grpc}://{listen} (gRPC, Arrow Flight), {web}://{http}/metrics\n\
@@ -243,9 +272,16 @@ async fn show(
         Some((samples, since)) => format!("History: continued, some {} samples since {since}\n", view::thousands(samples)),
     };
     text += "\n";
-    text += &match tls {
-        None => recipe::text(listen),
-        Some(_) => "First queries: docs/recipes.md, with the lines of TLS from docs/security.md\n".to_owned(),
+    if let Some(door) = door {
+        text +=
+            &format!("Secured: trust {} and show the token of {}, which reads every tag\n\n", door.ca.display(), door.token_file.display());
+    }
+    if has_tokens && door.is_none() {
+        text += "This directory has tokens, so the lines below need one: see docs/security.md, or start with --secure\n\n";
+    }
+    text += &match (has_tls, door) {
+        (false, _) | (_, Some(_)) => recipe::text(reached(listen), door),
+        (true, None) => "First queries: docs/recipes.md, with the lines of TLS from docs/security.md\n".to_owned(),
     };
     text += if args.duration_s.is_some() { "\n" } else { "\nCtrl-C stops.\n\n" };
     {
@@ -276,6 +312,12 @@ async fn end_of(server: JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
     }
 }
 
+/// The address by which clients on this machine reach what listens there.
+fn reached(listen: SocketAddr) -> SocketAddr {
+    let own: IpAddr = if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    if listen.ip().is_unspecified() { SocketAddr::new(own, listen.port()) } else { listen }
+}
+
 /// The addresses, with a free port in place of each port 0: the configuration file and the recipes name real ports.
 fn free_ports(addresses: [SocketAddr; 2]) -> anyhow::Result<[SocketAddr; 2]> {
     // Each is held until all are found, or two could get the same one.
@@ -289,16 +331,18 @@ fn free_ports(addresses: [SocketAddr; 2]) -> anyhow::Result<[SocketAddr; 2]> {
     Ok(found)
 }
 
-fn default_data_dir() -> PathBuf {
+/// A secured demo has a directory of its own: what has a token once asks everybody for one.
+fn default_data_dir(is_secure: bool) -> PathBuf {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share"))).unwrap_or_default().join("historian-demo")
+    let name = if is_secure { "historian-demo-secure" } else { "historian-demo" };
+    set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share"))).unwrap_or_default().join(name)
 }
 
 /// The terminal belongs to the view, so log lines go to a file, one run at a time. `HISTORIAN_LOG` filters them as in `serve`.
-fn log_to(file: &Path, settings: &LogSettings) -> anyhow::Result<()> {
+fn log_to(file: &Path, configuration: &Configuration) -> anyhow::Result<log::Traces> {
     let writer = Mutex::new(File::create(file).with_context(|| format!("{} cannot be written", file.display()))?);
     // The libraries mourn certificates that an unencrypted endpoint on loopback does not have.
-    log::start(settings, "opcua_server=error,opcua_client=warn,opcua_core::comms=off,opcua_crypto=off", writer, false)
+    log::start(configuration, "opcua_server=error,opcua_client=warn,opcua_core::comms=off,opcua_crypto=off", writer, false)
 }
 
 #[cfg(test)]

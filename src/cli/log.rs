@@ -12,16 +12,27 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt as _, filter_fn},
+    fmt::MakeWriter,
+    layer::SubscriberExt as _,
+    reload,
+    util::SubscriberInitExt as _,
+};
 
 use super::Misuse;
 use historian_model::{Clock, SystemClock};
-use historian_server::config::{LogFormat, LogSettings};
+use historian_server::config::{Configuration, LogFormat};
+use historian_trace::CallTraces;
 
 /// Lines that wait for the reader.
 const LINES_MAX: usize = 8_192;
 /// Longest wait for what is left of the log when the program ends.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Longest wait for the collector to take the last traces.
+const TRACES_END_WITHIN: Duration = Duration::from_secs(3);
 
 /// Libraries that would tell what is on the wire, and with it tokens, or what is in a statement; a filter that names them still has its way.
 const QUIET: &str = "h2=info,hyper=info,hyper_util=info,tower=info,tonic=info,rustls=info,datafusion=info,sqlparser=info";
@@ -37,15 +48,16 @@ struct LogFilter {
     before: &'static str,
 }
 
-/// Logs from now on as the settings say; where the program needs other levels for some parts, `before` has them. A second call in one process (the
-/// tests) changes nothing.
+/// Logs from now on as the settings say, and traces calls where a collector is configured; where the program needs other levels for some parts,
+/// `before` has them. A second call in one process (the tests) changes nothing.
 ///
 /// # Errors
-/// [`Misuse`] when `HISTORIAN_LOG` holds no filter.
-pub fn start<W>(settings: &LogSettings, before: &'static str, writer: W, colours: bool) -> anyhow::Result<()>
+/// [`Misuse`] when `HISTORIAN_LOG` holds no filter; when traces cannot be sent.
+pub fn start<W>(configuration: &Configuration, before: &'static str, writer: W, colours: bool) -> anyhow::Result<Traces>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
+    let settings = &configuration.log;
     let (filter, handle) = reload::Layer::new(filter(&settings.level, before)?);
     // Errors inside would go to standard error as well, and a panic where that is gone.
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours).log_internal_errors(false);
@@ -53,14 +65,32 @@ where
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
     };
-    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+    let lines = lines.with_filter(filter.and(filter_fn(|metadata| metadata.target() != historian_trace::STAGE)));
+    let (traces, spans) = configuration.trace.as_ref().map(historian_trace::layer).transpose()?.unzip();
+    let is_first = tracing_subscriber::registry().with(lines).with(spans).try_init().is_ok();
+    if is_first {
         let _ = FILTER.set(LogFilter { handle, before });
         if settings.format == LogFormat::Json {
             JSON.store(true, Ordering::Relaxed);
             std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
         }
     }
-    Ok(())
+    Ok(Traces(traces.filter(|_| is_first)))
+}
+
+/// Traces of calls, where there are any.
+pub struct Traces(Option<CallTraces>);
+
+impl Traces {
+    /// Sends what waits, at the end of the program.
+    pub async fn end(self) {
+        let Some(traces) = self.0 else { return };
+        match tokio::task::spawn_blocking(move || traces.end(TRACES_END_WITHIN)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => tracing::warn!("the last traces were not sent: {reason}"),
+            Err(error) => tracing::warn!("the last traces were not sent: {error}"),
+        }
+    }
 }
 
 /// Writes the lines that this filter lets through from now on. `HISTORIAN_LOG` wins over it, as at the start.

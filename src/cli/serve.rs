@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{RefusedConfiguration, log};
 use historian_collector::ConfigProblem;
 use historian_server as server;
-use historian_server::config::{self, Configuration, LogFormat, LogSettings, Overrides, TlsSettings};
+use historian_server::config::{self, Configuration, LogFormat, Overrides, TlsSettings};
 use historian_server::{World, reload::ReloadSource};
 use historian_tls::ClientCertificates;
 
@@ -127,21 +127,22 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     ignore_signals(&[SignalKind::user_defined1(), SignalKind::user_defined2()])?;
     let asked = reload_on_signal()?;
     let configuration = args.load()?;
-    start_logging(&configuration.log)?;
+    let traces = start_logging(&configuration)?;
     let load = move || args.read();
     let reload = ReloadSource { load: Arc::new(load), set_log_level: Arc::new(set_log_level), asked };
     let world = World { reload: Some(reload), ..World::default() };
-    server::run_in(world, configuration, stop_on_signal()?).await?;
-    Ok(ExitCode::SUCCESS)
+    let ended = server::run_in(world, configuration, stop_on_signal()?).await;
+    traces.end().await;
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
-/// Log lines go to standard error; `HISTORIAN_LOG` filters them (`debug`, `historian_collector=trace,info`), or else the configuration.
+/// Log lines go to standard error, and traces where the configuration says; `HISTORIAN_LOG` filters the lines (`debug`, `historian_collector=trace,info`), or else the configuration.
 ///
 /// # Errors
-/// The filter is not valid.
-pub fn start_logging(settings: &LogSettings) -> anyhow::Result<()> {
+/// The filter is not valid, or traces cannot be sent.
+pub fn start_logging(configuration: &Configuration) -> anyhow::Result<log::Traces> {
     // The OPC UA library reports as errors that an unencrypted session needs no certificate; our collector says what matters.
-    log::start(settings, "opcua_core::comms::secure_channel=off", log::standard_error, io::stderr().is_terminal())
+    log::start(configuration, "opcua_core::comms::secure_channel=off", log::standard_error, io::stderr().is_terminal())
 }
 
 /// Takes a level that the configuration has now, unless the environment has its own.

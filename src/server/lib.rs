@@ -64,6 +64,8 @@ use historian_store as store;
 use historian_store::{AuditLog, Catalog, Claim, LiveStore, Maintenance, RunMark, Store, rocks::StoreOptions};
 use historian_tls::{ServerTls, TlsState};
 
+pub use local_socket::LOCAL_SOCKET;
+
 /// Puts something around a part of the server.
 pub type Wrapper<T> = Box<dyn FnOnce(Arc<T>) -> Arc<T> + Send>;
 

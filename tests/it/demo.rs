@@ -17,10 +17,13 @@ use historian::{
 
 use historian_test_support::process::{self, Process};
 
-use crate::support::{
-    historian::command,
-    peer::{interpreter, root},
-    pytest::{Run, suite},
+use crate::{
+    go,
+    support::{
+        historian::command,
+        peer::{interpreter, root},
+        pytest::{Run, suite},
+    },
 };
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -33,9 +36,13 @@ struct Demo {
 
 impl Demo {
     fn start(directory: &Path, run: u32) -> Demo {
+        Demo::start_with(directory, run, &[])
+    }
+
+    fn start_with(directory: &Path, run: u32, arguments: &[&str]) -> Demo {
         let output = directory.join(format!("output-{run}"));
         let mut command = command(&["demo", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir"]);
-        command.arg(directory.join("data")).stdout(File::create(&output).expect("output file"));
+        command.arg(directory.join("data")).args(arguments).stdout(File::create(&output).expect("output file"));
         command.stderr(File::create(directory.join(format!("errors-{run}"))).expect("error file"));
         Demo { process: Process::start(&mut command).expect("the program starts"), output }
     }
@@ -150,19 +157,7 @@ fn a_newcomer(run: &mut Run) {
         ("HISTORIAN_ADDRESS", server.trim_start_matches("grpc://")),
     ]);
 
-    // The recipes run as they are printed.
-    let frame = succeeded(Command::new(interpreter()).args(["-c", &recipe(&printed, "Python (")]));
-    assert!(frame.contains("timestamp") && frame.contains("demo/heating/tank201/temperature"), "{frame}");
-    let answers = succeeded(Command::new(interpreter()).args(["-c", &recipe(&printed, "Python, asking")]));
-    assert!(answers.contains("time_average") && answers.contains("percent_good") && answers.contains("quality"), "{answers}");
-    let answers = succeeded(Command::new(interpreter()).args(["-c", &recipe(&printed, "SQL (")]));
-    assert!(answers.contains("demo/heating/tank201/temperature") && answers.contains("time_average"), "{answers}");
-    let answer = succeeded(Command::new(interpreter()).args(["-c", &recipe(&printed, "Python gRPC")]).current_dir(root()));
-    assert!(answer.contains("demo/product/ph"), "{answer}");
-    for line in recipe(&printed, "Command line").lines() {
-        let table = succeeded(Command::new("sh").args(["-c", line]));
-        assert!(table.contains("demo/utility/boiler/pressure"), "{line}:\n{table}");
-    }
+    recipes_run(&printed);
 
     // The instruments that break do so early, and the history says how.
     let deadline = Instant::now() + PATIENCE;
@@ -198,6 +193,64 @@ fn a_newcomer(run: &mut Run) {
     assert_eq!(demo.stop(process::Signal::TERM), Some(0), "{}\n{}", demo.printed(), demo.told());
     // A panic on the way here is told by every test of this story.
     run.also("a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on", || ());
+}
+
+/// The recipes run as they are printed.
+fn recipes_run(printed: &str) {
+    let frame = succeeded(Command::new(interpreter()).args(["-c", &recipe(printed, "Python (")]));
+    assert!(frame.contains("timestamp") && frame.contains("demo/heating/tank201/temperature"), "{frame}");
+    let answers = succeeded(Command::new(interpreter()).args(["-c", &recipe(printed, "Python, asking")]));
+    assert!(answers.contains("time_average") && answers.contains("percent_good") && answers.contains("quality"), "{answers}");
+    let answers = succeeded(Command::new(interpreter()).args(["-c", &recipe(printed, "SQL (")]));
+    assert!(answers.contains("demo/heating/tank201/temperature") && answers.contains("time_average"), "{answers}");
+    let answer = succeeded(Command::new(interpreter()).args(["-c", &recipe(printed, "Python gRPC")]).current_dir(root()));
+    assert!(answer.contains("demo/product/ph"), "{answer}");
+    for line in recipe(printed, "Command line").lines() {
+        let table = succeeded(Command::new("sh").args(["-c", line]));
+        assert!(table.contains("demo/utility/boiler/pressure"), "{line}:\n{table}");
+    }
+}
+
+#[test]
+fn a_secured_demo_is_reached_by_the_lines_that_it_prints_and_by_no_others() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut demo = Demo::start_with(directory.path(), 1, &["--secure"]);
+    let printed = demo.wait_for("tags Good");
+    std::thread::sleep(Duration::from_secs(5)); // a few samples of slow signals
+    recipes_run(&printed);
+    if let Some(programs) = go::programs() {
+        let grpcurl = recipe(&printed, "gRPC (").replacen("grpcurl", &programs.join("grpcurl").display().to_string(), 1);
+        let answer = succeeded(Command::new("sh").args(["-c", &grpcurl]));
+        assert!(answer.contains("demo/product/ph"), "{answer}");
+    }
+
+    let line = recipe(&printed, "Command line").lines().next().unwrap().to_owned();
+    let refused = |without: &str, expected: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let at = words.iter().position(|word| *word == without).unwrap();
+        let left = [&words[..at], &words[at + 2..]].concat().join(" ");
+        let Output { status, stderr, .. } = Command::new("sh").args(["-c", &left]).stdin(Stdio::null()).output().unwrap();
+        let told = String::from_utf8_lossy(&stderr).into_owned();
+        assert!(!status.success() && told.contains(expected), "{left}: {told}");
+    };
+    refused("--token-file", "token");
+    refused("--tls-ca", "authority");
+    // A reader reads.
+    let compacts = line.replace("query current 'demo/**'", "compact");
+    let Output { status, stderr, .. } = Command::new("sh").args(["-c", &compacts]).stdin(Stdio::null()).output().unwrap();
+    let told = String::from_utf8_lossy(&stderr);
+    assert!(!status.success() && told.contains("permission denied"), "{told}");
+    let token = fs::read_to_string(directory.path().join("data/demo.token")).unwrap();
+    assert!(token.starts_with("hst_") && !printed.contains(token.trim()), "the token is in its file alone");
+    assert_eq!(demo.stop(process::Signal::INT), Some(0), "{}\n{}", demo.printed(), demo.told());
+
+    // What was pasted once works with the next demo, but for its port.
+    let mut demo = Demo::start_with(directory.path(), 2, &["--secure"]);
+    let again = demo.wait_for("tags Good");
+    let (before, now) = (word(&printed, "grpc+tls://").to_owned(), word(&again, "grpc+tls://").to_owned());
+    let table = succeeded(Command::new("sh").args(["-c", &line.replace(&before, &now)]));
+    assert!(table.contains("demo/utility/boiler/pressure"), "{table}");
+    assert_eq!(demo.stop(process::Signal::TERM), Some(0), "{}\n{}", demo.printed(), demo.told());
 }
 
 #[test]

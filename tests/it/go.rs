@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 /// The folder with the built programs; `None` where this machine has no Go, cannot get it, and tests may be passed over for that.
-fn programs() -> Option<&'static Path> {
+pub fn programs() -> Option<&'static Path> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let output = Command::new(peer::root().join("tests/peers/go/build")).stderr(Stdio::inherit()).output().expect("the script starts");

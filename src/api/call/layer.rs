@@ -82,6 +82,7 @@ where
             client,
             principal = field::Empty
         );
+        historian_trace::follow(&span, request.headers());
         if let Some(kind) = kind::of_method(&path) {
             record.is_of(kind);
         }
@@ -152,8 +153,15 @@ impl Drop for CallEnding {
             is_stream: is_endless || !self.parts.single.contains(self.path.trim_start_matches('/')),
         };
         self.parts.metrics.ended(&self.path, code, &self.record, (ended.bytes_received, ended.bytes_sent), (ended.took, !is_endless));
-        let parts = self.parts.clone();
-        mem::replace(&mut self.span, Span::none()).in_scope(|| parts.log.tell(&ended));
+        let (parts, span) = (self.parts.clone(), mem::replace(&mut self.span, Span::none()));
+        span.in_scope(|| parts.log.tell(&ended));
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let facts = [
+            ("historian.rows", count(ended.rows)),
+            ("historian.bytes_received", count(ended.bytes_received)),
+            ("historian.bytes_sent", count(ended.bytes_sent)),
+        ];
+        historian_trace::ended(&span, code, facts, ended.kind);
     }
 }
 

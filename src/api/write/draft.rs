@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tonic::Status;
+use tracing::Instrument as _;
 
 use super::{Options, incoming::IncomingSamples, new_tag::NewTags, refusal::TagRefusal};
 use crate::{Caller, Services, status};
@@ -163,7 +164,8 @@ impl PreparedWrite {
         let mut acknowledgement = if batch.is_empty() {
             Acknowledgement { watermark: services.admin.status().watermark, ..Acknowledgement::default() }
         } else {
-            let written = services.sink.write(batch, options.mode, options.durability).await;
+            let commit = tracing::info_span!(target: historian_trace::STAGE, "commit");
+            let written = services.sink.write(batch, options.mode, options.durability).instrument(commit).await;
             written.map_err(|refused| status::from_write(&refused.error))?
         };
         acknowledgement.rejected.extend(rejected);

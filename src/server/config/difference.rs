@@ -10,6 +10,9 @@ pub fn fixed_keys(old: &Configuration, new: &Configuration) -> Vec<String> {
     if old.log.format != new.log.format {
         keys.push("log.format".to_owned());
     }
+    if old.trace != new.trace {
+        keys.push("trace".to_owned());
+    }
     if old.tls != new.tls {
         keys.push("tls".to_owned());
     }
@@ -74,12 +77,14 @@ mod tests {
         let old = read("[storage]\ncache_bytes = \"128 MiB\"\n[limits]\nquery_rows_max = 7\n");
         assert_eq!(fixed_keys(&old, &read("[limits]\nquery_rows_max = 7\n[storage]\ncache_bytes = 134217728\n")), Vec::<String>::new());
         let new = read(
-            "[server]\nlisten = \"127.0.0.1:1\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n[storage]\ndisk_reserve_bytes = 7\n\
+            "[server]\nlisten = \"127.0.0.1:1\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n\
+             [trace]\nendpoint = \"http://127.0.0.1:4317\"\n[storage]\ndisk_reserve_bytes = 7\n\
              [backup]\ndirectory = \"b\"\n[scrub]\ninterval = \"off\"\n[audit]\nheads_interval_s = 60\n[sql]\nzone = \"Europe/Berlin\"\n",
         );
         let keys = [
             "server.listen",
             "log.format",
+            "trace",
             "storage.cache_bytes",
             "storage.disk_reserve_bytes",
             "backup.directory",

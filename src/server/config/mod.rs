@@ -11,6 +11,7 @@ mod oidc;
 pub mod record;
 pub mod settings;
 pub mod tag_file;
+mod trace;
 mod view;
 mod wording;
 mod written;
@@ -41,13 +42,29 @@ use historian_model::{RetentionGroup, TagDefinition, TagSelection, ValueType};
 use historian_oidc::OidcSettings;
 use historian_sql::TableOptions;
 use historian_tls::TlsFiles;
+use historian_trace::TraceSettings;
 
 /// Largest configuration file read.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Keys at the root of the file beside the protocols.
-const ROOT_KEYS: [&str; 14] =
-    ["server", "log", "tls", "oidc", "storage", "retention", "backup", "scrub", "audit", "limits", "sql", "view", "zone", "tag_files"];
+const ROOT_KEYS: [&str; 15] = [
+    "server",
+    "log",
+    "trace",
+    "tls",
+    "oidc",
+    "storage",
+    "retention",
+    "backup",
+    "scrub",
+    "audit",
+    "limits",
+    "sql",
+    "view",
+    "zone",
+    "tag_files",
+];
 
 /// Everything the server needs to start.
 #[derive(Clone, Default)]
@@ -56,6 +73,8 @@ pub struct Configuration {
     /// Listeners that let only some rights through, beside those of `server`.
     pub zones: Vec<ZoneSettings>,
     pub log: LogSettings,
+    /// A collector of traces of calls.
+    pub trace: Option<TraceSettings>,
     /// Certificates of both ports; without them they speak without TLS.
     pub tls: Option<TlsFiles>,
     /// An identity provider whose tokens are taken.
@@ -130,7 +149,8 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     }
     let written: ServerSection = document.section("server");
     let tls = door::in_directory(document.section("tls"), directory);
-    let oidc_section: settings::OidcSection = document.section("oidc");
+    let oidc_section: oidc::OidcSection = document.section("oidc");
+    let trace_section: trace::TraceSection = document.section("trace");
     let mut configuration = Configuration {
         log: document.section("log"),
         storage: document.section("storage"),
@@ -187,6 +207,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
 
     let mut problems = std::mem::take(&mut document.problems);
     configuration.oidc = oidc::provider(oidc_section, directory, |key| document.position_of(key), &mut problems);
+    configuration.trace = trace::collector(trace_section, directory, |key| document.position_of(key), &mut problems);
     refuse_repeated_devices(&names, &mut problems);
     let mut written_rows = Vec::new();
     for tag_file in tag_files {

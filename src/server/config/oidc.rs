@@ -1,18 +1,40 @@
 //! The identity provider of `[oidc]`: whether all is there that it takes, and whether its files can be read.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use historian_collector::{ConfigProblem, SettingPosition};
 use historian_oidc::{KeySource, OidcSettings};
 use historian_tls::ClientTls;
-
-use super::settings::OidcSection;
+use serde::Deserialize;
 
 const SUBJECT_CLAIM: &str = "sub";
 const ROLES_CLAIM: &str = "roles";
 const LEEWAY_S: u64 = 30;
 /// More than clocks of machines that are kept in time ever differ.
 const LEEWAY_S_MAX: u64 = 300;
+
+/// An identity provider whose tokens are taken: `[oidc]`, as written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct OidcSection {
+    /// As its tokens name it.
+    issuer: Option<String>,
+    /// What its tokens name this historian.
+    audience: Option<String>,
+    /// File with its keys. Without it they are asked for where the issuer tells.
+    keys_file: Option<PathBuf>,
+    /// An authority to trust beside those of this machine, where the provider is asked.
+    ca: Option<PathBuf>,
+    /// Claim with the name of the subject.
+    subject_claim: Option<String>,
+    /// Claim with its roles.
+    roles_claim: Option<String>,
+    /// By how much the clocks may differ.
+    leeway_s: Option<u64>,
+}
 
 /// The provider, where one is configured. Relative paths start at `directory`.
 pub(super) fn provider(

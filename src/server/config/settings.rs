@@ -52,26 +52,6 @@ pub(super) struct ServerSection {
     pub(super) local_socket: Option<bool>,
 }
 
-/// An identity provider whose tokens are taken: `[oidc]`, as written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OidcSection {
-    /// As its tokens name it.
-    pub issuer: Option<String>,
-    /// What its tokens name this historian.
-    pub audience: Option<String>,
-    /// File with its keys. Without it they are asked for where the issuer tells.
-    pub keys_file: Option<PathBuf>,
-    /// An authority to trust beside those of this machine, where the provider is asked.
-    pub ca: Option<PathBuf>,
-    /// Claim with the name of the subject.
-    pub subject_claim: Option<String>,
-    /// Claim with its roles.
-    pub roles_claim: Option<String>,
-    /// By how much the clocks may differ.
-    pub leeway_s: Option<u64>,
-}
-
 /// What is logged, and how: `[log]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]

@@ -25,6 +25,7 @@ const ROOMS: &[Room] = &[
     room("src/audit", &["model"]),
     room("src/tls", &["model"]),
     room("src/oidc", &["model", "tls"]),
+    room("src/trace", &["tls"]),
     room("src/operators", &["format", "model"]),
     room("src/store", &["audit", "format", "model"]),
     room("src/engine/read", &["format", "model", "store"]),
@@ -38,7 +39,7 @@ const ROOMS: &[Room] = &[
     // Of the collectors the API shows the delivery truth, and nothing else.
     room(
         "src/api",
-        &["access", "audit", "collector", "format", "model", "oidc", "operators", "proto", "query", "read", "sql", "store", "tls"],
+        &["access", "audit", "collector", "format", "model", "oidc", "operators", "proto", "query", "read", "sql", "store", "tls", "trace"],
     ),
     room(
         "src/server",
@@ -60,12 +61,28 @@ const ROOMS: &[Room] = &[
             "sql",
             "store",
             "tls",
+            "trace",
         ],
     ),
     room("src/simulator", &["model"]),
     room(
         "src/cli",
-        &["access", "api", "audit", "collector", "format", "model", "proto", "query", "server", "simulator", "sql", "store", "tls"],
+        &[
+            "access",
+            "api",
+            "audit",
+            "collector",
+            "format",
+            "model",
+            "proto",
+            "query",
+            "server",
+            "simulator",
+            "sql",
+            "store",
+            "tls",
+            "trace",
+        ],
     ),
 ];
 
@@ -84,8 +101,8 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["tokio-rustls"],
-        &["src/api", "src/cli", "src/oidc"],
-        "connections are accepted by the API, and made by the command line and to the identity provider",
+        &["src/api", "src/cli", "src/oidc", "src/trace"],
+        "connections are accepted by the API, and made by the command line, to the identity provider and to the collector of traces",
     ),
     (
         &["ring"],
@@ -94,9 +111,14 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
     ),
     (&["datafusion"], &["src/sql"], "SQL has one home"),
     (
+        &["opentelemetry", "opentelemetry_sdk", "opentelemetry-otlp", "tracing-opentelemetry"],
+        &["src/trace"],
+        "traces have one home; others make spans",
+    ),
+    (
         &["tonic", "tonic-health", "tonic-prost", "tonic-reflection", "tonic-types", "prost", "prost-types", "pbjson-types"],
-        &["proto", "src/api", "src/cli"],
-        "proto types begin in api; what lies below speaks in the model's words",
+        &["proto", "src/trace", "src/api", "src/cli"],
+        "proto types begin in api; what lies below speaks in the model's words; traces are sent as others' messages",
     ),
     (&["tokio-modbus"], &["src/simulator"], "types of a protocol never leave the crate of its collector; Modbus frames are our own there"),
     (&["async-opcua"], &["src/collector/opcua", "src/simulator"], "types of a protocol never leave the crate of its collector"),
@@ -111,6 +133,7 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
             "src/collector/modbus",
             "src/collector/opcua",
             "src/oidc",
+            "src/trace",
             "src/api",
             "src/server",
             "src/simulator",

@@ -26,7 +26,7 @@ use self::{sink::SinkFault, store::StoreFault};
 /// There is no such mutant, or the server fails.
 pub async fn serve(kind: &str, args: ServeArgs) -> anyhow::Result<()> {
     let configuration = args.load()?;
-    start_logging(&configuration.log)?;
+    let _traces = start_logging(&configuration)?;
     let clock = args.data_dir.as_deref().map(|data_dir| data_dir.with_file_name(CLOCK_FILE));
     server::run_in(world(kind, clock.as_deref())?, configuration, stop_on_signal()?).await
 }
