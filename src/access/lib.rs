@@ -12,6 +12,7 @@ mod disk;
 mod error;
 mod file;
 mod format;
+pub mod fuzz;
 mod grant;
 mod named;
 mod principal;

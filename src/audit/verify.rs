@@ -92,7 +92,7 @@ impl AuditVerifier {
                 self.entry(&entry);
             }
             Ok(ExportLine::Head(head)) => self.head(head),
-            Err(error) => self.unreadable(self.report.last + 1, format!("behind entry {}: {error}", self.report.last)),
+            Err(error) => self.unreadable(self.report.last.saturating_add(1), format!("behind entry {}: {error}", self.report.last)),
         }
     }
 
@@ -104,7 +104,7 @@ impl AuditVerifier {
         }
         if let Err(kind) = self.chain.next(entry) {
             let message = match kind {
-                FaultKind::Missing if entry.number == before + 2 => format!("entry {} is missing", before + 1),
+                FaultKind::Missing if entry.number == before.saturating_add(2) => format!("entry {} is missing", before + 1),
                 FaultKind::Missing => format!("entries {} to {} are missing", before + 1, entry.number - 1),
                 FaultKind::Order => format!("entry {} comes behind entry {before}", entry.number),
                 _ => format!("entry {} was changed, or the hash of the entry before it was", entry.number),
@@ -153,7 +153,7 @@ impl AuditVerifier {
         heads.sort_by_key(|head| head.number);
         let (first, last) = (self.report.first, self.report.last);
         let mut good = 0;
-        for head in heads.iter().filter(|head| head.number + 1 >= first) {
+        for head in heads.iter().filter(|head| head.number.saturating_add(1) >= first) {
             let at = head.signed_at();
             match self.seen.get(&head.number) {
                 Some(hash) if *hash == head.hash => good = head.number,
@@ -161,7 +161,7 @@ impl AuditVerifier {
                     let message = format!(
                         "entry {} is not the one whose head was signed at {at}: entries between {} and {} were written anew",
                         head.number,
-                        good + 1,
+                        good.saturating_add(1),
                         head.number
                     );
                     self.fault(FaultKind::Rewritten, head.number, message);

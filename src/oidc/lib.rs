@@ -7,6 +7,7 @@
 mod claim;
 mod fetch;
 mod file;
+pub mod fuzz;
 mod issuer;
 mod jws;
 mod key;

@@ -1,6 +1,7 @@
 //! The targets, in one list.
 
 mod api;
+mod door;
 mod file;
 mod flight;
 mod format;
@@ -57,6 +58,12 @@ pub static TARGETS: &[&Target] = &[
     &file::TAG_FILE,
     &file::SAMPLE_CSV,
     &file::SAMPLE_PARQUET,
+    &door::TOKEN,
+    &door::KEYS,
+    &door::SECRET,
+    &door::ACCESS,
+    &door::CERTIFICATE,
+    &door::EXPORT,
     &modbus::ANSWER,
     &modbus::REGISTERS,
     &modbus::ADDRESS,
