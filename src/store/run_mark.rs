@@ -40,6 +40,11 @@ impl RunMark {
         Ok((RunMark { path, file }, before))
     }
 
+    /// The mark in a data directory, whoever writes there; `None` where there is none that can be read.
+    pub fn read(directory: &Path) -> Option<Timestamp> {
+        decode(&std::fs::read_to_string(directory.join(RUN_MARK_FILE)).ok()?)
+    }
+
     /// Writes that the historian runs at `now`. Survives the end of the process; that of the machine once it is synced.
     ///
     /// # Errors
@@ -84,6 +89,7 @@ mod tests {
             let (mark, _) = RunMark::open(directory.path()).unwrap();
             mark.write(Timestamp(at)).unwrap();
             mark.sync().unwrap();
+            assert_eq!(RunMark::read(directory.path()), Some(Timestamp(at)));
             assert_eq!(RunMark::open(directory.path()).unwrap().1, Some(Timestamp(at)));
         }
         let path = directory.path().join(RUN_MARK_FILE);

@@ -2,8 +2,9 @@
 
 use std::{fs, path::Path};
 
-use super::{diagnosis::Diagnosis, mark};
+use super::diagnosis::Diagnosis;
 use historian_model::Timestamp;
+use historian_store::RunMark;
 
 /// 2026-01-01 and 2100-01-01, in nanoseconds since 1970: a clock outside of these was never set.
 const PLAUSIBLE: std::ops::Range<i64> = 1_767_225_600_000_000_000..4_102_444_800_000_000_000;
@@ -20,7 +21,7 @@ pub fn look(data_dir: &Path, now: Timestamp) -> Vec<Diagnosis> {
         found.push(Diagnosis::fail("clock", format!("it is {now}, which cannot be"), format!("set it; {SYNCHRONISE}")));
     }
     // When a historian ran here last, which was not later than now.
-    if let Some(mark) = mark::of(data_dir).filter(|mark| mark.0 > now.0 + 2_000_000_000) {
+    if let Some(mark) = RunMark::read(data_dir).filter(|mark| mark.0 > now.0 + 2_000_000_000) {
         let ahead = (mark.0 - now.0) / 1_000_000_000;
         found.push(Diagnosis::fail(
             "clock",
