@@ -416,4 +416,6 @@ def test_every_panel_of_the_dashboards_asks_for_metrics_that_there_are():
         for variable in board["templating"]["list"]:
             query = variable["query"]["query"] if isinstance(variable["query"], dict) else ""
             assert metrics_in(query) <= told
-    assert len(seen) == 3 and len(used) > 30
+    assert len(seen) == 3
+    # Whatever is told is seen somewhere, but for what says nothing over time.
+    assert told - used == {"historian_oidc_keys", "process_threads", "process_virtual_memory_bytes"}, told - used
