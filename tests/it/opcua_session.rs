@@ -19,7 +19,7 @@ use super::{
 };
 
 /// Sessions, subscriptions and items in the server.
-fn count(peer: &mut Peer) -> String {
+pub fn count(peer: &mut Peer) -> String {
     use std::io::Write;
     writeln!(peer.stdin, "{}", json!({ "count": true })).unwrap();
     peer.line_starting("done", PATIENCE).trim_start_matches("done ").to_owned()

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use historian::model::{Clock, SystemClock};
 use historian_test_support::process::Signal;
 use tokio::{
     io::copy_bidirectional,
@@ -17,7 +18,8 @@ use tokio::{
 
 use super::{PATIENCE, Site};
 use crate::{
-    silence::{await_good, gaps, is_good, rows},
+    opcua, opcua_session,
+    silence::{await_good, await_rows, gaps, is_good, rows},
     support::{
         historian::{Historian, run},
         peer::Peer,
@@ -168,6 +170,49 @@ fn only_devices_that_differ_are_connected_anew() {
     historian.stop().unwrap();
 }
 
+/// An OPC UA device with tags of the nodes n0, n1 and on.
+fn opcua_device(name: &str, port: u16, tags: usize) -> String {
+    let device = opcua::open_device(&port.to_string()).replace("\"peer\"", &format!("\"{name}\""));
+    let tags = opcua::plain_tags(tags).replace("name = \"n", &format!("name = \"{name}/n"));
+    device + &tags
+}
+
+#[test]
+fn sessions_of_opcua_devices_that_do_not_differ_are_kept_and_nothing_is_left_of_the_others() {
+    let (mut kept_peer, kept_port) = opcua::server(&["--nodes", "3"]);
+    let (mut altered_peer, altered_port) = opcua::server(&["--nodes", "3"]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let [kept, altered] = [&kept_port, &altered_port].map(|port| Counted::start(&runtime, port));
+    let site = Site::new();
+    let text = |tags| opcua_device("kept", kept.port, 2) + &opcua_device("altered", altered.port, tags);
+    site.configure(&text(2));
+    let mut historian = site.start("");
+    for tag in ["kept/n0", "kept/n1", "altered/n0", "altered/n1"] {
+        await_good(&historian, tag, 0, 1);
+    }
+    assert_eq!([&mut kept_peer, &mut altered_peer].map(opcua_session::count), ["1 1 2", "1 1 2"]);
+    // Connections are for looking at endpoints, and for the session.
+    let before = [&kept, &altered].map(Counted::accepted);
+
+    site.configure(&text(3));
+    hang_up(&mut historian, "applied");
+    await_good(&historian, "altered/n2", 0, 1);
+    assert_eq!([&mut kept_peer, &mut altered_peer].map(opcua_session::count), ["1 1 2", "1 1 3"], "one session each");
+    assert!(kept.accepted() == before[0] && altered.accepted() > before[1], "{before:?}");
+    // What was kept goes on, and has no hole.
+    opcua::write(&mut kept_peer, "n0", "Double", &serde_json::json!(7.5), 0, SystemClock.now().0 / 1_000 * 1_000);
+    let found = await_rows(&historian, "kept/n0", |rows| rows.last().is_some_and(|row| row.1 == "7.5"));
+    assert!(found.iter().all(is_good), "{found:?}");
+
+    // Gone: its session is closed, not left to its timeout.
+    site.configure(&opcua_device("kept", kept.port, 2));
+    hang_up(&mut historian, "applied");
+    assert_eq!([&mut kept_peer, &mut altered_peer].map(opcua_session::count), ["1 1 2", "0 0 0"]);
+    let ended = rows(&historian, "altered/n2");
+    assert!(ended.last().is_some_and(|row| row.2.contains("BadNotConnected")), "{ended:?}");
+    historian.stop().unwrap();
+}
+
 #[test]
 fn a_configuration_with_a_mistake_changes_nothing_and_is_told_everywhere() {
     let (_peer, port) = Peer::python("modbus_server.py", &["tcp"]);
@@ -186,7 +231,7 @@ fn a_configuration_with_a_mistake_changes_nothing_and_is_told_everywhere() {
         site.configure(&text);
         let (code, out, err) = run(&["reload", "--server", &historian.url()]);
         assert!(code == 1 && err.contains(told) && err.contains("nothing was changed"), "{code} {out}{err}");
-        assert!(historian.log().contains("the configuration was not applied"), "{}", historian.log());
+        historian.wait("told", |historian| historian.log().contains("the configuration was not applied"));
         let metrics = historian.get("/metrics").unwrap().1;
         assert!(metrics.contains("historian_config_last_reload_successful 0\n"), "{metrics}");
     }

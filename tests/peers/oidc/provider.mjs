@@ -4,6 +4,7 @@
 //   token CLIENT [AUDIENCE [ISSUER]]  prints a token of the provider: of the client, for an audience, by this provider or the other one
 //   forge KIND CLIENT                 prints a token that is none: `none`, `hs256-pem`, `hs256-jwk`, `tampered`, `embedded`, `crit`
 //   rotate                            the provider signs with a new key, and has forgotten the old one
+//   asked                             how often somebody asked for the keys
 //   down, up                          the provider is away, and is back
 //   keys                              prints its key set
 //
@@ -38,6 +39,8 @@ class Instance {
     this.issuer = `http://127.0.0.1:${port}`;
     this.port = port;
     this.sockets = new Set();
+    // How often somebody asked for the keys.
+    this.asked = 0;
     this.renew(keys);
   }
 
@@ -80,7 +83,10 @@ class Instance {
   }
 
   listen() {
-    this.server = createServer((request, response) => this.callback(request, response));
+    this.server = createServer((request, response) => {
+      if (request.url.endsWith('/jwks')) this.asked += 1;
+      this.callback(request, response);
+    });
     this.server.on('connection', (socket) => {
       this.sockets.add(socket);
       socket.on('close', () => this.sockets.delete(socket));
@@ -167,6 +173,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     else if (command === 'rotate') provider.renew(keys());
     else if (command === 'down') await provider.close();
     else if (command === 'up') await provider.listen();
+    else if (command === 'asked') answer = `${provider.asked}`;
     else if (command === 'keys') answer = await (await fetch(`${provider.issuer}/jwks`, { headers: { connection: 'close' } })).text();
     else throw new Error(`no command ${command}`);
     process.stdout.write(`answer ${answer}\n`);
