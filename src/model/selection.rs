@@ -29,17 +29,6 @@ struct Compiled {
     ranges: Vec<GlobRange>,
 }
 
-/// Which tags somebody may see, or do something to. It is said of names, whether or not there are tags of these names.
-#[derive(Clone, Debug, Default)]
-pub enum TagScope {
-    Everything,
-    Of(TagSelection),
-    /// What any of several selections has; there are two at least.
-    AnyOf(Arc<[TagSelection]>),
-    #[default]
-    Nothing,
-}
-
 /// A pattern as it was written.
 #[derive(Debug)]
 enum TagPattern {
@@ -188,52 +177,6 @@ impl TagSelection {
     /// Ranges of names in which globs select, in their order and apart from each other.
     pub fn ranges(&self) -> &[GlobRange] {
         &self.0.ranges
-    }
-}
-
-impl TagScope {
-    /// True when a tag of this name is in the scope.
-    pub fn has(&self, name: &str) -> bool {
-        match self {
-            TagScope::Everything => true,
-            TagScope::Of(selection) => selection.matches(name),
-            TagScope::AnyOf(selections) => selections.iter().any(|selection| selection.matches(name)),
-            TagScope::Nothing => false,
-        }
-    }
-
-    /// What any of these scopes has. No glob is read for it: it takes as long as there are scopes, and a name is looked up in each of them.
-    #[must_use]
-    pub fn union<'a>(scopes: impl IntoIterator<Item = &'a TagScope>) -> TagScope {
-        let mut selections: Vec<TagSelection> = Vec::new();
-        for scope in scopes {
-            match scope {
-                TagScope::Everything => return TagScope::Everything,
-                TagScope::Of(selection) => selections.push(selection.clone()),
-                TagScope::AnyOf(several) => selections.extend(several.iter().cloned()),
-                TagScope::Nothing => {}
-            }
-        }
-        match selections.len() {
-            0 => TagScope::Nothing,
-            1 => selections.pop().map_or(TagScope::Nothing, TagScope::Of),
-            _ => TagScope::AnyOf(selections.into()),
-        }
-    }
-
-    /// Names and globs as they were written, in no particular order; of everything and of nothing none.
-    pub fn patterns(&self) -> impl Iterator<Item = &str> {
-        let selections = match self {
-            TagScope::Of(selection) => std::slice::from_ref(selection),
-            TagScope::AnyOf(selections) => selections,
-            TagScope::Everything | TagScope::Nothing => &[],
-        };
-        selections.iter().flat_map(TagSelection::patterns)
-    }
-
-    /// True when there is no name outside.
-    pub fn is_everything(&self) -> bool {
-        matches!(self, TagScope::Everything)
     }
 }
 

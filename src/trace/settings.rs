@@ -33,6 +33,10 @@ impl FromStr for TraceAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<TraceAddress, String> {
+        if text.contains('@') {
+            // What stands before the host may be a password, and is not told.
+            return Err("has a user in it, and needs none; write http://host:4317, or https:// with TLS".to_owned());
+        }
         let refuse = || format!("{text:?} is no address of a collector; write http://host:4317, or https:// with TLS");
         let (has_tls, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),

@@ -182,20 +182,3 @@ fn long_names_are_read_to_their_end_where_little_is_kept() {
     let names: Vec<String> = ["x19999y", "x19999y1z", "x19999yz", "x20000yz", "x3yy"].iter().map(|end| format!("{begin}{end}")).collect();
     assert_eq!(scanned(&selection, &names), [false, true, true, false, false]);
 }
-
-#[test]
-fn a_union_of_scopes_has_what_any_of_them_has() {
-    let of = |patterns: &[&str]| TagScope::Of(TagSelection::parse(patterns).unwrap());
-    let (a, b) = (of(&["a/**", "x"]), of(&["b/*"]));
-    let both = TagScope::union([&a, &TagScope::Nothing, &b]);
-    for (name, has) in [("a/1/2", true), ("x", true), ("b/1", true), ("b/1/2", false), ("c", false)] {
-        assert_eq!(both.has(name), has, "{name}");
-    }
-    assert_eq!(both.patterns().collect::<Vec<_>>(), ["a/**", "x", "b/*"]);
-    let more = TagScope::union([&both, &of(&["c"])]);
-    assert!(more.has("a/1") && more.has("b/1") && more.has("c") && !more.has("d"));
-    assert!(TagScope::union([&both, &TagScope::Everything]).is_everything());
-    assert!(matches!(TagScope::union([&TagScope::Nothing]), TagScope::Nothing));
-    assert!(matches!(TagScope::union([]), TagScope::Nothing));
-    assert!(matches!(TagScope::union([&a, &TagScope::Nothing]), TagScope::Of(_)));
-}

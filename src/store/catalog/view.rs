@@ -42,8 +42,9 @@ impl CatalogView<'_> {
     pub fn select_while<E>(&self, selection: &TagSelection, go_on: &dyn Fn() -> Result<(), E>) -> Result<(Vec<Arc<Tag>>, Vec<String>), E> {
         let tags = self.catalog.tags.load_full();
         let mut selected = Vec::new();
+        let mut scope = self.scope.scan();
         tags.walk(selection, None, go_on, &mut |tag| {
-            if self.scope.has(tag.name().as_str()) {
+            if scope.has_next(tag.name().as_str()) {
                 selected.push(tag.clone());
             }
             true
@@ -66,8 +67,9 @@ impl CatalogView<'_> {
     ) -> Result<Vec<Arc<Tag>>, E> {
         let tags = self.catalog.tags.load_full();
         let mut page = Vec::new();
+        let mut scope = self.scope.scan();
         tags.walk(selection, after, go_on, &mut |tag| {
-            if page.len() < limit && self.scope.has(tag.name().as_str()) && keep(tag) {
+            if page.len() < limit && scope.has_next(tag.name().as_str()) && keep(tag) {
                 page.push(tag.clone());
             }
             page.len() < limit

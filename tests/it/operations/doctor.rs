@@ -2,6 +2,7 @@
 
 use std::{fs, io::Read as _, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
+use historian::{model::Timestamp, store::RunMark};
 use serde_json::Value as Json;
 
 use super::Site;
@@ -85,7 +86,7 @@ fn a_machine_that_is_ready_is_told_so_and_what_is_not_is_told_with_what_to_do() 
     let server = format!("[server]\nlisten = \"{listen}\"\nhttp = \"{http}\"\ndata_dir = \"data\"\n[backup]\ndirectory = \"backups\"\n");
     let odd = device("odd", &port).replace("input:10", "input:9999");
     site.configure(&format!("{server}{}{odd}", device("away", "1")));
-    fs::write(site.path("data/RUN_MARK"), format!("{:>20} 00000000\n", 4_000_000_000_000_000_000_i64)).unwrap();
+    RunMark::open(&site.path("data")).unwrap().0.write(Timestamp(4_000_000_000_000_000_000)).unwrap();
     fs::set_permissions(site.path("data"), fs::Permissions::from_mode(0o777)).unwrap();
     let (code, found) = doctor(&["--config", &config]);
     assert_eq!(code, 1);
