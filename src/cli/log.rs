@@ -35,7 +35,7 @@ const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 const TRACES_END_WITHIN: Duration = Duration::from_secs(3);
 
 /// Libraries that would tell what is on the wire, and with it tokens, or what is in a statement; a filter that names them still has its way.
-const QUIET: &str = "h2=info,hyper=info,hyper_util=info,tower=info,tonic=info,rustls=info,datafusion=info,sqlparser=info";
+const QUIET: &str = "h2=info,hyper=info,hyper_util=info,tower=info,tonic=info,rustls=info,datafusion=info,sqlparser=info,hex=off";
 
 static STANDARD_ERROR: OnceLock<LogQueue> = OnceLock::new();
 /// The lines about lost lines are JSON, too.

@@ -38,8 +38,15 @@ pub struct OidcSettings {
 pub enum SettingError {
     #[error("{address:?} is no address: {reason}")]
     NoAddress { address: String, reason: String },
+    /// What it is must not be told.
+    #[error("the address of the provider has a user, a password or a fragment, and needs none: a historian asks for public keys only")]
+    HasUser,
     #[error("{address} is without TLS: whoever stands between could give keys of its own; use https:// (http:// is for this machine only)")]
     Plain { address: String },
+}
+
+fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// An address that keys may be read from: with TLS, or on this machine.
@@ -49,8 +56,8 @@ pub enum SettingError {
 pub fn address(text: &str) -> Result<Url, SettingError> {
     let refuse = |reason: &str| SettingError::NoAddress { address: text.chars().take(200).collect(), reason: reason.to_owned() };
     let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
-    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-        return Err(refuse("it has a user, a password or a fragment"));
+    if has_user(&url) || url.fragment().is_some() {
+        return Err(SettingError::HasUser);
     }
     match (url.scheme(), url.host()) {
         ("https", Some(_)) => Ok(url),
@@ -74,7 +81,8 @@ impl OidcSettings {
     pub fn check(&self) -> Result<(), String> {
         match &self.keys {
             KeySource::Discovery => self.discovery().map(drop).map_err(|error| error.to_string()),
-            // The issuer is a name then, which is compared and not asked.
+            // The issuer is a name then, which is compared and not asked. Names are told, in the audit log, too.
+            KeySource::File(_) if Url::parse(&self.issuer).is_ok_and(|url| has_user(&url)) => Err(SettingError::HasUser.to_string()),
             KeySource::File(path) => {
                 let text = file::keys(path)?;
                 KeySet::parse(&text).map(drop).map_err(|error| format!("{}: {error}", path.display()))
@@ -117,7 +125,24 @@ mod tests {
             ("", "no address"),
         ] {
             let told = address(bad).unwrap_err().to_string();
-            assert!(told.contains(reason), "{bad}: {told}");
+            assert!(told.contains(reason) && !told.contains("secret"), "{bad}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_an_issuer_is_refused_also_where_nobody_is_asked_and_told_nowhere() {
+        for keys in [KeySource::Discovery, KeySource::File("/nowhere/keys.json".into())] {
+            let settings = OidcSettings {
+                issuer: "https://historian:secret@id.example/realms/plant".into(),
+                audience: "historian".into(),
+                keys,
+                ca: None,
+                subject_claim: "sub".into(),
+                roles_claim: "roles".into(),
+                leeway: Duration::ZERO,
+            };
+            let told = settings.check().unwrap_err();
+            assert!(told.contains("has a user, a password") && !told.contains("secret"), "{told}");
         }
     }
 }

@@ -89,6 +89,11 @@ fn judged(error: &CertificateError, trusted: &str) -> String {
         }
         CertificateError::Revoked => "is revoked".to_owned(),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "is for another purpose".to_owned(),
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "is signed in a way that is not taken: weak, or of a kind that is not known; RSA from 2048 bits, ECDSA and Ed25519 with SHA-256 or more are"
+                .to_owned()
+        }
         CertificateError::ApplicationVerificationFailure => "is another one than the configured".to_owned(),
         other => format!("was not taken: {other}"),
     }

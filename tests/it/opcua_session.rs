@@ -95,6 +95,38 @@ async fn a_cut_encrypted_link_loses_nothing_either() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_that_is_refused_leaves_no_sessions_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let secure = ["--nodes", "1", "--secure", text_of(folder.path()), "--user", "historian", "--password", "s3cret"];
+    let (mut peer, port) = server(&secure);
+    let keys = format!(
+        "user = \"historian\"\npassword_file = \"{}\"\npki_dir = \"{}\"\ntrust_server_certificate = true\ncertificate_hostname = \"localhost\"",
+        password_file(folder.path(), "an old one"),
+        text_of(&folder.path().join("pki"))
+    );
+    let running = Running::start(&(device(&format!("opc.tcp://127.0.0.1:{port}"), &keys) + &plain_tags(1)));
+    // Each attempt opens a channel to look at the endpoints, and one for the session.
+    let begun = Instant::now();
+    while opened(&mut peer) < 12 {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", running.status.view());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(running.status.view().last_error.contains("refuses the user"), "{}", running.status.view().last_error);
+    // One may be about to be refused.
+    let left = count(&mut peer);
+    assert!(["0 0 0", "1 0 0"].contains(&left.as_str()), "{left}");
+    running.stop().await;
+    assert_eq!(count(&mut peer), "0 0 0");
+}
+
+/// Secure channels that were opened so far.
+fn opened(peer: &mut Peer) -> u64 {
+    use std::io::Write;
+    writeln!(peer.stdin, "{}", json!({ "opened": true })).unwrap();
+    peer.line_starting("done", PATIENCE).trim_start_matches("done ").parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_goes_silent_loses_nothing() {
     let (mut peer, port) = server(&["--nodes", "2"]);
     let proxy = Proxy::start(&port).await;

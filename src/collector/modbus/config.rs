@@ -235,13 +235,18 @@ fn layout(tag: &ModbusTag) -> String {
 }
 
 fn check_endpoint(endpoint: &str) -> Result<(), String> {
-    let refused = |reason: &str| Err(format!("endpoint {endpoint:?} {reason}; write host:port, for example 192.168.1.10:502"));
+    // What stands before an @ may be a password, and is not told.
+    let shown = if endpoint.contains('@') { String::new() } else { format!("{endpoint:?} ") };
+    let refused = |reason: &str| Err(format!("endpoint {shown}{reason}; write host:port, for example 192.168.1.10:502"));
     let Some((host, port)) = endpoint.rsplit_once(':') else { return refused("has no port") };
     if host.is_empty() {
         return refused("has no host");
     }
     if host.contains("//") {
         return refused("is a URL");
+    }
+    if host.contains('@') {
+        return refused("has a user, which this protocol does not know");
     }
     if host.contains(|character: char| character.is_whitespace() || character == '/') {
         return refused("has a host with a blank or slash");

@@ -253,17 +253,27 @@ impl Checks {
 
     fn endpoint(&mut self, endpoint: &str) {
         let authority = endpoint.strip_prefix("opc.tcp://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-        match authority {
-            None => self.problem("endpoint", format!("{endpoint:?} does not begin with opc.tcp://")),
+        let wrong = match authority {
+            None => Some("does not begin with opc.tcp://"),
             Some(authority) => {
                 let after_address = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
                 let port = after_address.rsplit_once(':').map(|(_, port)| port);
                 if authority.is_empty() || authority.starts_with(':') || authority.contains('@') || endpoint.contains(char::is_whitespace) {
-                    self.problem("endpoint", format!("{endpoint:?} is not of the form opc.tcp://host:port/path"));
+                    Some("is not of the form opc.tcp://host:port/path")
                 } else if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port == 0) || port.parse::<u16>().is_err()) {
-                    self.problem("endpoint", format!("{endpoint:?} has no valid port"));
+                    Some("has no valid port")
+                } else {
+                    None
                 }
             }
+        };
+        match wrong {
+            // What stands before the host may be a password, and is not told.
+            Some(reason) if endpoint.contains('@') => {
+                self.problem("endpoint", format!("{reason}; a user and a password go into user and password_file"));
+            }
+            Some(reason) => self.problem("endpoint", format!("{endpoint:?} {reason}")),
+            None => {}
         }
     }
 

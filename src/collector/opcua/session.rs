@@ -98,7 +98,13 @@ impl Logon {
             logon.token = created.authentication_token;
             logon.activate(&mut transport).await?.map_err(fail)
         };
-        within(limit, what, opening).await??;
+        if let Err(refused) = within(limit, what, opening).await? {
+            // A session that is made and not let in stays in the server until its timeout, and takes the place of one that is.
+            if !logon.token.is_null() {
+                let _ = within(limit, what, drive(&mut transport, Box::pin(logon.close()))).await;
+            }
+            return Err(refused);
+        }
         Ok((logon, transport))
     }
 

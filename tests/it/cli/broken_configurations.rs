@@ -83,6 +83,14 @@ const BROKEN: &[Broken] = &[
         &["{}/f.toml:10: modbus.plc.tag.b.address: holding:1 (f32 ABCD) overlaps \"a\", which is holding:0 (f32 ABCD) at {}/f.toml:4"],
     ),
     toml(
+        "a password in an endpoint",
+        "[[modbus]]\nname = \"plc\"\nendpoint = \"plant:secret@h:502\"\n[[modbus.tag]]\nname = \"a\"\naddress = \"holding:0\"\n[[opcua]]\nname = \"ua\"\nendpoint = \"opc.tcp://plant:secret@h:1\"\nsecurity_policy = \"None\"\n[[opcua.tag]]\nname = \"b\"\naddress = \"i=2258\"\n",
+        &[
+            "{}/f.toml:3: modbus.plc.endpoint: endpoint has a user, which this protocol does not know",
+            "{}/f.toml:9: opcua.ua.endpoint: is not of the form opc.tcp://host:port/path; a user and a password go into user and password_file",
+        ],
+    ),
+    toml(
         "two devices of one name",
         "[[modbus]]\nname = \"plc\"\nendpoint = \"h:502\"\n[[modbus.tag]]\nname = \"a\"\naddress = \"holding:0\"\n[[opcua]]\nname = \"plc\"\nendpoint = \"opc.tcp://h:1\"\nsecurity_policy = \"None\"\n[[opcua.tag]]\nname = \"b\"\naddress = \"i=2258\"\n",
         &["{}/f.toml:8: opcua.plc.name: device \"plc\" is at {}/f.toml:1 already"],
