@@ -63,11 +63,18 @@ impl Context {
     /// # Errors
     /// The configuration cannot be written.
     pub fn launcher(&self, data_dir: &Path, configuration: &str) -> anyhow::Result<Launcher> {
-        let program: Vec<OsString> = match self.mutant {
+        self.launcher_of(self.server_words()?, data_dir, configuration)
+    }
+
+    /// Program and first arguments of the real server, or of the mutant where one is asked for.
+    ///
+    /// # Errors
+    /// This program cannot be found.
+    pub fn server_words(&self) -> anyhow::Result<Vec<OsString>> {
+        Ok(match self.mutant {
             Some(kind) => vec![std::env::current_exe()?.into(), "serve-mutant".into(), kind.into()],
             None => vec![self.program.clone().into(), "serve".into()],
-        };
-        self.launcher_of(program, data_dir, configuration)
+        })
     }
 
     /// The real server even where a mutant is asked for.

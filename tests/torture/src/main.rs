@@ -3,6 +3,7 @@
 
 mod alarm;
 mod attack;
+mod certificate;
 mod checker;
 mod context;
 mod crowd;
@@ -17,6 +18,8 @@ mod load;
 mod mutant;
 mod oracle;
 mod report;
+mod secret;
+mod start;
 mod stock;
 mod test;
 mod watch;

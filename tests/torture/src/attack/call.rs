@@ -112,6 +112,8 @@ impl Answer {
 pub struct Caller {
     client: Client<HttpConnector, Sent>,
     server: SocketAddr,
+    /// What it says of itself with each call.
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Caller {
@@ -126,7 +128,13 @@ impl Caller {
             // A connection that the server closed is to be seen.
             .retry_canceled_requests(false)
             .build(connector);
-        Caller { client, server }
+        Caller { client, server, headers: Vec::new() }
+    }
+
+    /// The same client on the same connection, which says this with each call.
+    #[must_use]
+    pub fn saying(&self, headers: &[(&'static str, String)]) -> Caller {
+        Caller { headers: headers.to_vec(), ..self.clone() }
     }
 
     /// Calls a method and reads its answer to the end, however long that takes.
@@ -136,6 +144,9 @@ impl Caller {
     pub async fn call(&self, path: &str, sent: Sent, deadline: Option<Duration>) -> Result<Answer, Status> {
         let mut request = Request::post(format!("http://{}{path}", self.server));
         request = request.header("content-type", "application/grpc").header("te", "trailers");
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
         if sent.is_gzip {
             request = request.header("grpc-encoding", "gzip");
         }

@@ -1,8 +1,10 @@
 //! Servers with a fault built in: the real server in another world. Each differs from `historian serve` in that one fault, and lives here, so
 //! that no mutant code is in the product.
 
+mod door;
 mod library;
 mod scripted;
+mod secret;
 mod sink;
 mod store;
 
@@ -25,7 +27,9 @@ use self::{sink::SinkFault, store::StoreFault};
 /// # Errors
 /// There is no such mutant, or the server fails.
 pub async fn serve(kind: &str, args: ServeArgs) -> anyhow::Result<()> {
+    let (kind, args, _open) = door::before(kind, args)?;
     let configuration = args.load()?;
+    let kind = secret::before(kind, &configuration.server.data_dir)?;
     let _traces = start_logging(&configuration)?;
     let clock = args.data_dir.as_deref().map(|data_dir| data_dir.with_file_name(CLOCK_FILE));
     server::run_in(world(kind, clock.as_deref())?, configuration, stop_on_signal()?).await
@@ -36,6 +40,7 @@ fn world(kinds: &str, clock: Option<&Path>) -> anyhow::Result<World> {
     let mut world = World::default();
     for kind in kinds.split('+') {
         match kind {
+            door::SOUND => {}
             "ack-early" => sink(&mut world, SinkFault::Early),
             "ack-all" => sink(&mut world, SinkFault::All),
             "loses" => sink(&mut world, SinkFault::Loses),

@@ -15,7 +15,10 @@ mod r14_backup;
 mod s01_fuzz;
 mod s02_malformed;
 mod s03_http2;
+mod s05_defaults;
+mod s06_tls;
 mod s09_audit;
+mod s10_secrets;
 mod s11_fairness;
 mod soak;
 
@@ -59,7 +62,10 @@ pub const TESTS: &[&Test] = &[
     &s01_fuzz::TEST,
     &s02_malformed::TEST,
     &s03_http2::TEST,
+    &s05_defaults::TEST,
+    &s06_tls::TEST,
     &s09_audit::TEST,
+    &s10_secrets::TEST,
     &s11_fairness::TEST,
     &soak::TEST,
 ];
