@@ -13,8 +13,8 @@ impl ScopeScan<'_> {
     pub fn has_next(&mut self, name: &str) -> bool {
         match self {
             ScopeScan::Everything => true,
-            // Each is asked, so that all of them have come as far.
-            ScopeScan::AnyOf(selections) => selections.iter_mut().fold(false, |has, selection| selection.has_next(name) || has),
+            // One that is not asked catches up later.
+            ScopeScan::AnyOf(selections) => selections.iter_mut().any(|selection| selection.has_next(name)),
         }
     }
 }

@@ -67,7 +67,8 @@ fn a_machine_that_is_ready_is_told_so_and_what_is_not_is_told_with_what_to_do() 
     assert!(!site.path("data").exists() && fs::read_dir(site.directory.path()).unwrap().count() == 1, "nothing is made or left");
 
     // While it runs, its ports are its own.
-    let historian = site.launcher("warn").start().unwrap();
+    let mut historian = site.launcher("warn").start().unwrap();
+    historian.wait("its first mark", |_| RunMark::read(&site.path("data")).is_some());
     let ports = [historian.grpc.to_string(), historian.http.to_string()];
     let flags = ["--config", &config, "--offline", "--listen", &ports[0], "--http", &ports[1]];
     let (_, found) = doctor(&flags);
