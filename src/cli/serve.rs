@@ -136,7 +136,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     ended.map(|()| ExitCode::SUCCESS)
 }
 
-/// Log lines go to standard error, and traces where the configuration says; `HISTORIAN_LOG` filters the lines (`debug`, `historian_collector=trace,info`), or else the configuration.
+/// Log lines go to standard error, and traces where the configuration says; `HISTORIAN_LOG` filters the lines (`debug`,
+/// `historian_collector=trace,info`), or else the configuration.
 ///
 /// # Errors
 /// The filter is not valid, or traces cannot be sent.

@@ -22,7 +22,7 @@ use historian_tls::{
 };
 
 /// Names of the machine itself, by which a client on it calls the server.
-const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+pub(crate) const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 #[derive(Debug, Subcommand)]
 pub enum TlsCommand {

@@ -11,13 +11,12 @@ use std::{
 
 use anyhow::Context;
 
+use crate::tls::OWN_NAMES;
 use historian_access::{AccessBook, AccessFile, Grant, NewToken, Role};
 use historian_model::Timestamp;
 use historian_server::LOCAL_SOCKET;
 use historian_tls::{Authority, TlsFiles};
 
-/// Names of the machine itself, by which its clients call the demo.
-const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// How long the certificate of one start is valid, in days.
 const CERTIFICATE_DAYS: u32 = 90;
 /// How long the token is valid.
