@@ -33,12 +33,12 @@ pub fn follow(span: &Span, headers: &HeaderMap) {
 }
 
 /// Tells a span how its call ended, and what else is known of it then.
-pub fn ended<const COUNT: usize>(span: &Span, code: Code, facts: [(&'static str, i64); COUNT], kind: Option<&'static str>) {
+pub fn ended(span: &Span, code: Code, facts: &[(&'static str, i64)], kind: Option<&'static str>) {
     span.set_attribute("rpc.grpc.status_code", i64::from(code as i32));
     if is_ours(code) {
         span.set_status(Status::error(code.description()));
     }
-    for (name, value) in facts {
+    for &(name, value) in facts {
         span.set_attribute(name, value);
     }
     if let Some(kind) = kind {

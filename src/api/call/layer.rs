@@ -161,7 +161,7 @@ impl Drop for CallEnding {
             ("historian.bytes_received", count(ended.bytes_received)),
             ("historian.bytes_sent", count(ended.bytes_sent)),
         ];
-        historian_trace::ended(&span, code, facts, ended.kind);
+        historian_trace::ended(&span, code, &facts, ended.kind);
     }
 }
 
