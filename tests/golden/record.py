@@ -16,7 +16,6 @@ import contextlib
 import difflib
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,9 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path += [str(HERE), str(HERE.parent / "peers")]
+
+from ports import free_port
+
 START_S = 60
 STOP_S = 60
 SLOW_S = 5
@@ -74,16 +76,6 @@ zone = "UTC"
 aggregate = "maximum"
 columns = "description"
 """
-
-
-def free_port():
-    """A port of five digits, so that it is as long in every recording."""
-    while True:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
-        if port >= 10_000:
-            return port
 
 
 @contextlib.contextmanager

@@ -6,13 +6,14 @@ Prints `ready <port>`; ends when its standard input closes.
 """
 
 import asyncio
-import socket
 import struct
 import sys
 
 from pymodbus import FramerType
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
+
+from ports import free_port
 
 ORDERS = ["ABCD", "CDAB", "BADC", "DCBA"]
 FORMATS = [
@@ -72,12 +73,6 @@ async def main() -> None:
     print("ready", port)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await server.shutdown()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 asyncio.run(main())

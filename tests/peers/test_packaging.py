@@ -22,6 +22,7 @@ import zipfile
 import pytest
 
 from lib import ROOT
+from ports import free_port
 
 HERE = ROOT / "packaging"
 BINARY = os.environ.get("HISTORIAN_BINARY", "historian")
@@ -73,18 +74,10 @@ class Manager:
         assert line in self.told, (line, self.told)
 
 
-def free_ports(count):
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
-
-
 @contextlib.contextmanager
 def notifying(folder, **environment):
     manager = Manager(folder)
-    grpc, http = free_ports(2)
+    grpc, http = free_port(), free_port()
     ready = []
     # What a client gets at the moment at which the manager hears it.
     def ask():
@@ -252,7 +245,7 @@ def test_the_container_is_as_it_should_be():
     ran(BINARY, *check[1:], "--help")
     # With nobody there it is not healthy, and says so soon.
     begun = time.monotonic()
-    ran(BINARY, *check[1:], "--server", f"grpc://127.0.0.1:{free_ports(1)[0]}", fails=True)
+    ran(BINARY, *check[1:], "--server", f"grpc://127.0.0.1:{free_port()}", fails=True)
     assert time.monotonic() - begun < 8
 
 

@@ -4,9 +4,11 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io::{Error, Result},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    ops::Range,
     path::PathBuf,
     process::{ChildStderr, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -59,10 +61,34 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Addresses on loopback that nobody listens on now; held at once, so that they differ.
+/// Addresses on loopback that nobody listens on now.
 pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
-    let held = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").expect("loopback has free ports"));
-    held.map(|listener| listener.local_addr().expect("a bound listener has an address"))
+    [(); COUNT].map(|()| (Ipv4Addr::LOCALHOST, free_port()).into())
+}
+
+/// A port of loopback that nobody listens on, for whoever has to know it before it is listened on. It is none of those that the system itself
+/// gives to connections and to listeners of port 0, so that nobody else takes it meanwhile, and this process is given it once.
+///
+/// # Panics
+/// All of them are taken.
+pub fn free_port() -> u16 {
+    static GIVEN: AtomicUsize = AtomicUsize::new(0);
+    let ports = unasked_ports();
+    // Processes of tests that run beside each other begin at places of their own.
+    let begin = std::process::id() as usize * 193;
+    let port = || ports.start + ((begin + GIVEN.fetch_add(1, Ordering::Relaxed)) % ports.len()) as u16;
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    (0..ports.len()).map(|_| port()).find(free).expect("loopback has free ports")
+}
+
+/// Ports that the system gives to nobody who does not ask for them by number; five digits, so that recordings of them are of one length.
+fn unasked_ports() -> Range<u16> {
+    const FIRST: u16 = 10_000;
+    const ENOUGH: u16 = 1_000;
+    let given = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let end: u16 = given.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
+    // Where the system keeps none for them, a port may be lost to it.
+    if end < FIRST + ENOUGH { FIRST..u16::MAX } else { FIRST..end }
 }
 
 /// Where a server writes its log.

@@ -2,6 +2,7 @@
 
 use std::{future, net::SocketAddr, time::Instant};
 
+use historian_test_support::program::free_port;
 use tokio::net::TcpListener;
 use tokio_modbus::{
     ExceptionCode, Request, Response, SlaveRequest,
@@ -42,10 +43,6 @@ fn device() -> (tokio::runtime::Runtime, SocketAddr) {
         Server::new(listener).serve(&accept, |_| ()).await
     });
     (runtime, address)
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 /// Line of the table that starts with the tag.

@@ -14,7 +14,6 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,10 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+
+from ports import free_port
 
 VERSION = "26.7.3"
 CACHE = pathlib.Path(os.environ.get("HISTORIAN_CACHE", pathlib.Path.home() / ".cache/historian")) / "keycloak"
@@ -53,12 +56,6 @@ def realm(name):
     users = [{"username": f"service-account-{who}", "enabled": True, "serviceAccountClientId": who, "realmRoles": [*roles, f"default-roles-{name}"]} for who, roles in [("ana", ["operators"]), ("short", ["operators"])]]
     clients = [client("ana", "historian"), client("bob", "historian"), client("other", "other"), client("short", "historian", **{"access.token.lifespan": "3"})]
     return {"realm": name, "enabled": True, "sslRequired": "none", "roles": {"realm": [{"name": "operators"}]}, "clients": clients, "users": users}
-
-
-def free_port():
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
 
 
 def fetch(url, data=None, token=None, method=None):

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::ensure;
-use historian_test_support::program::{self, free_addresses};
+use historian_test_support::program::{self, free_addresses, free_port};
 use tokio::net::TcpSocket;
 
 use crate::{
@@ -125,7 +125,7 @@ impl Held {
         };
         match bound() {
             Ok((address, socket)) => Held { address, _socket: Some(socket) },
-            Err(_) => Held { address: (host, free()[0].port()).into(), _socket: None },
+            Err(_) => Held { address: (host, free_port()).into(), _socket: None },
         }
     }
 }
@@ -137,5 +137,5 @@ pub fn free() -> [SocketAddr; 2] {
 
 /// Another address of loopback, with a free port.
 pub fn loopback(last: u8) -> SocketAddr {
-    (Ipv4Addr::new(127, 0, 0, last), free()[0].port()).into()
+    (Ipv4Addr::new(127, 0, 0, last), free_port()).into()
 }
