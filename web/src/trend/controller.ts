@@ -1,0 +1,500 @@
+// What the Trend screen knows and does. The view (the address) is the only input; ranges, pens, traces and readings follow from it. Every
+// request belongs to one settled view and is aborted when the next one supersedes it.
+import { getTag, listGaps } from '../api/catalog';
+import type { FeedSample } from '../api/feed';
+import { neighbours, valuesAt, type Instant } from '../api/instant';
+import { valueType, type Gap, type Tag } from '../api/messages';
+import { fetchPlot, NO_POINTS, type Points } from '../api/plot';
+import { clockAheadMs, connection, errorText, isAbort } from '../api/request';
+import { statisticsOf, type Statistics } from '../api/statistics';
+import { location$, navigate } from '../app/route';
+import { Store } from '../model/store';
+import { NS_PER_MS, type Range } from '../model/time';
+import { resolveZone } from '../model/zone';
+import { comparedRange, moveForward } from './compare';
+import { lanesOf, penOf, type Lane, type Pen } from './lane';
+import { LiveFeed, withSamples } from './live';
+import { gapsOf, traceOf, type Trace } from './trace';
+import { atRange, clampRange, DEFAULT_VIEW, parseView, resolveRange, viewSearch, type View } from './view';
+
+export interface LaneState {
+  readonly loading: boolean;
+  readonly error: string;
+}
+
+export interface Pins {
+  readonly a: ReadonlyMap<string, Instant> | null;
+  readonly b: ReadonlyMap<string, Instant> | null;
+}
+
+/** Rows asked per pixel of a lane: first, last, smallest and largest of each. */
+const POINTS_PER_PIXEL = 4;
+const POINTS_MAX = 11_000;
+const SETTLE_MS = 250;
+const STATISTICS_MS = 150;
+const LIVE_TICK_MS = 1_000;
+const LIVE_STATISTICS_MS = 10_000;
+const GAPS_MS = 30_000;
+const PENS_MAX = 100;
+
+export class TrendController {
+  readonly view = new Store<View>(DEFAULT_VIEW);
+  readonly range = new Store<Range>({ start: 0n, end: 1n });
+  readonly problem = new Store<string>('');
+  readonly lanes = new Store<readonly Lane[]>([]);
+  readonly laneStates = new Store<ReadonlyMap<string, LaneState>>(new Map());
+  readonly missing = new Store<readonly string[]>([]);
+  readonly traces = new Store<ReadonlyMap<string, Trace>>(new Map());
+  readonly compared = new Store<ReadonlyMap<string, Trace>>(new Map());
+  readonly cursor = new Store<bigint | null>(null);
+  readonly pins = new Store<Pins>({ a: null, b: null });
+  readonly statistics = new Store<ReadonlyMap<string, Statistics>>(new Map());
+  /** The start of the live view that a zoom has paused. */
+  readonly paused = new Store<string | null>(null);
+  readonly feed = new LiveFeed((samples) => this.take(samples), () => this.loadAnew());
+
+  private readonly tags = new Map<string, Tag | null>();
+  private readonly points = new Map<string, Points>();
+  private readonly comparedPoints = new Map<string, Points>();
+  private readonly laneRequests = new Map<string, { signature: string; abort: AbortController }>();
+  private readonly aborts = new Map<string, AbortController>();
+  private ledger: readonly Gap[] = [];
+  private ledgerTime = 0;
+  private loadedRange: Range = { start: 0n, end: 1n };
+  private statisticsKey = '';
+  private pinsKey = '';
+  private width = 0;
+  private settling: ReturnType<typeof setTimeout> | undefined;
+  private statisticsTimer: ReturnType<typeof setTimeout> | undefined;
+  private ticking: ReturnType<typeof setInterval> | undefined;
+  private isolatedFrom: readonly string[] | null = null;
+  private epoch = 0;
+  private statisticsTime = 0;
+
+  start(): () => void {
+    const stops = [
+      location$.subscribe(({ path, search }) => {
+        if (path === '/') void this.apply(parseView(search));
+      }),
+      connection.subscribe(({ epoch }) => {
+        if (epoch !== this.epoch) {
+          this.epoch = epoch;
+          for (const [name, tag] of this.tags) if (!tag) this.tags.delete(name);
+          void this.apply(this.view.value, true);
+        }
+      }),
+    ];
+    this.epoch = connection.value.epoch;
+    void this.apply(parseView(location$.value.search));
+    return () => {
+      for (const stop of stops) stop();
+      this.feed.stop();
+      clearInterval(this.ticking);
+      clearTimeout(this.settling);
+      clearTimeout(this.statisticsTimer);
+      for (const abort of [...this.aborts.values(), ...[...this.laneRequests.values()].map((request) => request.abort)]) abort.abort();
+    };
+  }
+
+  /** Milliseconds of the historian's clock, as nanoseconds. */
+  now(): bigint {
+    return BigInt(Date.now() + clockAheadMs.value) * NS_PER_MS;
+  }
+
+  get zone(): string {
+    return resolveZone(this.view.value.zone);
+  }
+
+  pens(): Pen[] {
+    return this.lanes.value.flatMap((lane) => [...lane.pens]).sort((left, right) => left.index - right.index);
+  }
+
+  // The view and how it changes
+
+  change(change: Partial<View>, how: 'push' | 'replace' = 'push'): void {
+    navigate(`/${viewSearch({ ...this.view.value, ...change })}`, how);
+  }
+
+  add(tag: Tag): void {
+    this.tags.set(tag.name, tag);
+    const { tags } = this.view.value;
+    if (!tags.includes(tag.name) && tags.length < PENS_MAX) this.change({ tags: [...tags, tag.name] });
+  }
+
+  remove(name: string): void {
+    const { tags, hidden } = this.view.value;
+    this.change({ tags: tags.filter((tag) => tag !== name), hidden: hidden.filter((tag) => tag !== name) });
+  }
+
+  toggle(name: string): void {
+    const { hidden } = this.view.value;
+    this.isolatedFrom = null;
+    this.change({ hidden: hidden.includes(name) ? hidden.filter((tag) => tag !== name) : [...hidden, name] }, 'replace');
+  }
+
+  /** Only this pen, or again those that were there before. */
+  isolate(name: string): void {
+    const { tags, hidden } = this.view.value;
+    const others = tags.filter((tag) => tag !== name);
+    const isolated = others.length > 0 && others.every((tag) => hidden.includes(tag)) && !hidden.includes(name);
+    if (isolated) {
+      this.change({ hidden: this.isolatedFrom ?? [] }, 'replace');
+      this.isolatedFrom = null;
+    } else {
+      this.isolatedFrom = hidden;
+      this.change({ hidden: others }, 'replace');
+    }
+  }
+
+  /** Draws another range at once and asks for it when nothing has moved for a moment. */
+  preview(range: Range, settle: 'soon' | 'later' = 'soon'): void {
+    this.range.set(clampRange(range));
+    clearTimeout(this.settling);
+    if (settle === 'soon') this.settling = setTimeout(() => this.settle(), SETTLE_MS);
+  }
+
+  /** Makes the range that is drawn the view: one entry of the history. */
+  settle(): void {
+    clearTimeout(this.settling);
+    this.settling = undefined;
+    const { view } = this;
+    if (view.value.live) this.paused.set(view.value.start);
+    navigate(`/${viewSearch(atRange(view.value, this.range.value))}`);
+  }
+
+  zoomTo(range: Range): void {
+    this.preview(range, 'later');
+    this.settle();
+  }
+
+  /** Earlier (−1) or later (1) by whole periods. */
+  step(periods: number): void {
+    const { start, end } = this.range.value;
+    const distance = (end - start) * BigInt(periods);
+    this.zoomTo({ start: start + distance, end: end + distance });
+  }
+
+  setLive(live: boolean): void {
+    if (!live) {
+      this.change({ ...atRange(this.view.value, this.range.value) });
+      return;
+    }
+    const { start, end } = this.range.value;
+    const span = Number(end - start) / 1e6;
+    const start$ = this.paused.value ?? (this.view.value.start.startsWith('*-') ? this.view.value.start : `*-${Math.max(1, Math.round(span))}ms`);
+    this.paused.set(null);
+    this.change({ start: start$, end: '*', live: true });
+  }
+
+  pin(time: bigint): void {
+    const { a, b } = this.view.value;
+    if (a === null || b !== null) this.change({ a: time, b: null }, 'replace');
+    else this.change({ b: time }, 'replace');
+  }
+
+  clearPins(): void {
+    this.change({ a: null, b: null }, 'replace');
+  }
+
+  /** Moves the cursor to the sample before or after it. */
+  async stepSample(name: string, direction: -1 | 1): Promise<void> {
+    const { start, end } = this.range.value;
+    const at = this.cursor.value ?? (direction > 0 ? start : end);
+    try {
+      const [before, after] = await neighbours(name, at, this.supersede('neighbour'));
+      const time = direction < 0 ? before : after;
+      if (time !== null) this.cursor.set(time);
+    } catch (error) {
+      if (!isAbort(error)) this.problem.set(errorText(error));
+    }
+  }
+
+  /** The width of a lane in pixels decides how much is asked for. */
+  setWidth(width: number): void {
+    const before = this.width;
+    this.width = width;
+    if (before === 0 || width > before * 1.25) this.loadLanes();
+  }
+
+  // What follows from the view
+
+  private async apply(view: View, force = false): Promise<void> {
+    const before = this.view.value;
+    this.view.set(view);
+    const range = resolveRange(view, this.now());
+    if (typeof range === 'string') {
+      this.problem.set(range);
+      return;
+    }
+    this.problem.set('');
+    if (!view.live) {
+      clearInterval(this.ticking);
+      this.ticking = undefined;
+      this.feed.stop();
+      if (view.end === '*') this.paused.set(null);
+    } else {
+      this.paused.set(null);
+    }
+    const moved = force || view.start !== before.start || view.end !== before.end || view.live !== before.live
+      || view.zone !== before.zone || this.loadedRange.end === 1n;
+    if (moved) {
+      this.range.set(range);
+      this.loadedRange = range;
+    }
+    await this.readTags(view.tags);
+    if (this.view.value !== view) return;
+    if (force) this.laneRequests.clear();
+    this.loadLanes();
+    this.readPins(force);
+    this.scheduleStatistics(force);
+    if (view.live) this.goLive();
+  }
+
+  private async readTags(names: readonly string[]): Promise<void> {
+    const unknown = names.filter((name) => !this.tags.has(name));
+    if (unknown.length > 0) {
+      await Promise.all(unknown.map(async (name) => {
+        try {
+          this.tags.set(name, await getTag(name));
+        } catch (error) {
+          this.problem.set(errorText(error));
+        }
+      }));
+    }
+    const current = this.view.value.tags;
+    const pens = current.flatMap((name, index) => {
+      const tag = this.tags.get(name);
+      return tag ? [penOf(tag, index)] : [];
+    });
+    this.missing.set(current.filter((name) => this.tags.get(name) === null));
+    this.lanes.set(lanesOf(pens));
+  }
+
+  private loadAnew(): void {
+    if (this.view.value.live) {
+      const range = resolveRange(this.view.value, this.now());
+      if (typeof range !== 'string') this.loadedRange = range;
+    }
+    for (const request of this.laneRequests.values()) request.abort.abort();
+    this.laneRequests.clear();
+    this.loadLanes();
+  }
+
+  private loadLanes(): void {
+    if (this.width === 0) return;
+    const lanes = this.lanes.value;
+    for (const [key, { abort }] of this.laneRequests) {
+      if (!lanes.some((lane) => lane.key === key)) {
+        abort.abort();
+        this.laneRequests.delete(key);
+      }
+    }
+    for (const lane of lanes) void this.loadLane(lane);
+    void this.readGaps();
+  }
+
+  private async loadLane(lane: Lane): Promise<void> {
+    const range = this.loadedRange;
+    const { compareDays } = this.view.value;
+    const names = lane.pens.map((pen) => pen.name);
+    const signature = JSON.stringify([names, String(range.start), String(range.end), compareDays, this.zone]);
+    const earlier = this.laneRequests.get(lane.key);
+    if (earlier?.signature === signature) return;
+    earlier?.abort.abort();
+    const abort = new AbortController();
+    this.laneRequests.set(lane.key, { signature, abort });
+    this.setLane(lane.key, { loading: true, error: '' });
+    const points = Math.min(POINTS_MAX, Math.max(5, Math.round(this.width) * POINTS_PER_PIXEL));
+    try {
+      const earlierRange = compareDays > 0 ? comparedRange(range, this.zone, compareDays) : null;
+      const [answer, compared] = await Promise.all([
+        fetchPlot(names, range, points, abort.signal),
+        earlierRange ? fetchPlot(names, earlierRange, points, abort.signal) : null,
+      ]);
+      for (const name of names) {
+        this.points.set(name, answer.get(name) ?? NO_POINTS);
+        const other = compared?.get(name);
+        if (other && earlierRange) this.comparedPoints.set(name, moveForward(other, earlierRange, range, this.zone, compareDays));
+        else this.comparedPoints.delete(name);
+      }
+      this.trace(lane.pens);
+      this.setLane(lane.key, { loading: false, error: '' });
+    } catch (error) {
+      if (isAbort(error)) return;
+      this.laneRequests.delete(lane.key);
+      this.setLane(lane.key, { loading: false, error: errorText(error) });
+    }
+  }
+
+  private setLane(key: string, state: LaneState): void {
+    this.laneStates.update((states) => new Map(states).set(key, state));
+  }
+
+  private trace(pens: readonly Pen[]): void {
+    const traces = new Map(this.traces.value);
+    const compared = new Map(this.compared.value);
+    for (const pen of pens) {
+      const end = this.view.value.live ? this.range.value.end : this.loadedRange.end;
+      const options = { stepped: pen.stepped, discrete: pen.discrete, end, gaps: gapsOf(this.ledger, pen.name) };
+      const points = this.points.get(pen.name);
+      if (points) traces.set(pen.name, traceOf(points, options));
+      const other = this.comparedPoints.get(pen.name);
+      if (other) compared.set(pen.name, traceOf(other, { ...options, gaps: [] }));
+      else compared.delete(pen.name);
+    }
+    this.traces.set(traces);
+    this.compared.set(compared);
+  }
+
+  private async readGaps(): Promise<void> {
+    if (Date.now() - this.ledgerTime < GAPS_MS) return;
+    this.ledgerTime = Date.now();
+    try {
+      const ledger = await listGaps();
+      this.ledger = [...ledger];
+      this.trace(this.pens());
+    } catch {
+      // Without the right to read the ledger, or without an answer, gaps stay blank and have no reason.
+      this.ledgerTime = 0;
+    }
+  }
+
+  // Readings
+
+  private readPins(force: boolean): void {
+    const { a, b, tags } = this.view.value;
+    const names = this.pens().map((pen) => pen.name);
+    const key = JSON.stringify([names, String(a), String(b)]);
+    if (!force && key === this.pinsKey) return;
+    this.pinsKey = key;
+    if (a === null && b === null) {
+      this.pins.set({ a: null, b: null });
+      return;
+    }
+    if (tags.length === 0 || names.length === 0) return;
+    const signal = this.supersede('pins');
+    const read = (time: bigint | null) => (time === null ? null : valuesAt(names, time, signal));
+    Promise.all([read(a), read(b)]).then(
+      ([valuesA, valuesB]) => this.pins.set({ a: valuesA, b: valuesB }),
+      (error: unknown) => {
+        if (!isAbort(error)) this.problem.set(errorText(error));
+      },
+    );
+  }
+
+  /** Why a tag has no number at a moment although samples lie before it: a recorded gap. */
+  gapAt(name: string, time: bigint, sampled: bigint | null): string | null {
+    const gap = gapsOf(this.ledger, name).find(({ start, end }) => start <= time && (end === null || time < end) && (sampled === null || sampled <= start));
+    return gap ? gap.reason : null;
+  }
+
+  /** Between the cursors where both are pinned, otherwise all of the view. */
+  selection(): Range {
+    const { a, b } = this.view.value;
+    if (a === null || b === null || a === b) return this.view.value.live ? this.range.value : this.loadedRange;
+    return a < b ? { start: a, end: b } : { start: b, end: a };
+  }
+
+  private scheduleStatistics(force: boolean): void {
+    const selection = this.selection();
+    const pens = this.pens();
+    const key = JSON.stringify([pens.map((pen) => pen.name), String(selection.start), String(selection.end)]);
+    if (!force && key === this.statisticsKey) return;
+    this.statisticsKey = key;
+    clearTimeout(this.statisticsTimer);
+    this.aborts.get('statistics')?.abort();
+    if (pens.length === 0) return;
+    this.statisticsTimer = setTimeout(async () => {
+      try {
+        const steps = new Map(pens.map((pen): [string, boolean] => [pen.name, pen.stepped]));
+        this.statistics.set(await statisticsOf(steps, selection, this.supersede('statistics')));
+      } catch (error) {
+        if (!isAbort(error)) this.statistics.set(new Map());
+      }
+    }, STATISTICS_MS);
+  }
+
+  private supersede(what: string): AbortSignal {
+    this.aborts.get(what)?.abort();
+    const abort = new AbortController();
+    this.aborts.set(what, abort);
+    return abort.signal;
+  }
+
+  // Live
+
+  private goLive(): void {
+    this.feed.start(this.pens().map((pen) => pen.name));
+    if (this.ticking !== undefined) return;
+    this.ticking = setInterval(() => this.tick(), LIVE_TICK_MS);
+  }
+
+  private tick(): void {
+    const range = resolveRange(this.view.value, this.now());
+    if (typeof range === 'string' || !this.view.value.live || this.settling !== undefined) return;
+    this.range.set(range);
+    this.trace(this.pens());
+    const span = range.end - range.start;
+    const behind = range.end - this.loadedRange.end;
+    // What was reduced for one window is read again before the window has moved far.
+    if (behind * 20n > span && behind > 10_000_000_000n && connection.value.disconnectedSince === null) this.loadAnew();
+    if (Date.now() - this.statisticsTime > LIVE_STATISTICS_MS) {
+      this.statisticsTime = Date.now();
+      this.scheduleStatistics(true);
+    }
+  }
+
+  private take(samples: readonly FeedSample[]): void {
+    const own = new Map<string, FeedSample[]>();
+    for (const sample of samples) own.set(sample.tag, [...(own.get(sample.tag) ?? []), sample]);
+    for (const pen of this.pens()) {
+      const newer = own.get(pen.name);
+      if (newer) this.points.set(pen.name, withSamples(this.points.get(pen.name) ?? NO_POINTS, newer, valueType(pen.tag) === 'string'));
+    }
+  }
+
+  /** What the answers for the pens that are drawn consist of. */
+  drawnPoints(): Map<string, Points> {
+    const shown = this.pens().filter((pen) => !this.view.value.hidden.includes(pen.name));
+    return new Map(shown.map((pen) => [pen.name, this.points.get(pen.name) ?? NO_POINTS]));
+  }
+
+  // What tests and scripts read
+
+  snapshot(): unknown {
+    const view = this.view.value;
+    const { start, end } = this.range.value;
+    const text = (time: bigint | null) => time?.toString() ?? null;
+    const instants = (values: ReadonlyMap<string, Instant> | null) =>
+      values && Object.fromEntries([...values].map(([tag, { value, quality, sampled }]) => [tag, { value, quality, sampled: text(sampled) }]));
+    return {
+      view: { ...view, a: text(view.a), b: text(view.b) },
+      range: { start: text(start), end: text(end) },
+      loading: [...this.laneStates.value].some(([key, state]) => state.loading && this.lanes.value.some((lane) => lane.key === key)),
+      live: { state: this.feed.state.value, paused: this.paused.value },
+      problem: this.problem.value,
+      missing: this.missing.value,
+      cursor: text(this.cursor.value),
+      pins: { a: instants(this.pins.value.a), b: instants(this.pins.value.b) },
+      selection: { start: text(this.selection().start), end: text(this.selection().end) },
+      statistics: Object.fromEntries(this.statistics.value),
+      lanes: this.lanes.value.map((lane) => ({ key: lane.key, unit: lane.unit, pens: lane.pens.map((pen) => pen.name), ...this.laneStates.value.get(lane.key) })),
+      pens: this.pens().map((pen) => {
+        const points = this.points.get(pen.name) ?? NO_POINTS;
+        const trace = this.traces.value.get(pen.name);
+        const compared = this.compared.value.get(pen.name);
+        return {
+          name: pen.name, unit: pen.tag.unit ?? '', stepped: pen.stepped, hidden: view.hidden.includes(pen.name),
+          points: {
+            count: points.times.length,
+            times: Array.from(points.times, String),
+            values: points.texts ?? Array.from(points.values, (value) => (Number.isNaN(value) ? null : value)),
+            qualities: [...points.qualities],
+          },
+          drawn: trace && { origin: text(trace.origin), runs: trace.runs, bands: trace.bands, stretches: trace.stretches },
+          compared: compared && { origin: text(compared.origin), runs: compared.runs },
+        };
+      }),
+    };
+  }
+}

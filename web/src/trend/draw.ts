@@ -1,0 +1,219 @@
+// Draws the pens of a lane on uPlot's canvas. uPlot keeps scales, axes and the grid; lines are drawn here, because a pen has its own times, ends
+// where nothing is known, and has bands where it was Bad or not recorded.
+import type uPlot from 'uplot';
+import type { Range } from '../model/time';
+import { penColour, penDash, type Theme } from './palette';
+import type { Lane, Pen } from './lane';
+import type { Trace } from './trace';
+
+export interface Scene {
+  readonly lane: Lane;
+  readonly range: Range;
+  readonly traces: ReadonlyMap<string, Trace>;
+  readonly compared: ReadonlyMap<string, Trace>;
+  readonly hidden: readonly string[];
+  readonly theme: Theme;
+}
+
+export const ROW_HEIGHT = 36;
+const ROW_LABEL = 15;
+const DOT_SPACING = 9;
+
+interface Frame {
+  readonly context: CanvasRenderingContext2D;
+  readonly box: { left: number; top: number; width: number; height: number };
+  readonly scale: number;
+  readonly x: (trace: Trace) => (offset: number) => number;
+  readonly y: (value: number) => number;
+}
+
+/** The range of a lane's scale: its pens with some air, never less than a hundredth of a tag's own range. */
+export function laneScale(scene: Scene): [minimum: number, maximum: number] {
+  let minimum = Number.POSITIVE_INFINITY;
+  let maximum = Number.NEGATIVE_INFINITY;
+  let least = 0;
+  for (const pen of shownPens(scene)) {
+    for (const trace of [scene.traces.get(pen.name), scene.compared.get(pen.name)]) {
+      if (!trace) continue;
+      minimum = Math.min(minimum, trace.minimum);
+      maximum = Math.max(maximum, trace.maximum);
+    }
+    const { range_low: low, range_high: high } = pen.tag;
+    if (low !== undefined && high !== undefined) least = Math.max(least, (high - low) / 100);
+  }
+  if (!Number.isFinite(minimum) || !Number.isFinite(maximum)) return [0, 1];
+  const span = Math.max(maximum - minimum, least, Math.abs(maximum) * 1e-9, 1e-12);
+  const air = (span - (maximum - minimum)) / 2 + span * 0.07;
+  return maximum === minimum && least === 0 ? [minimum - (Math.abs(minimum) * 0.05 || 1), maximum + (Math.abs(maximum) * 0.05 || 1)] : [minimum - air, maximum + air];
+}
+
+function shownPens({ lane, hidden }: Scene): Pen[] {
+  return lane.pens.filter((pen) => !hidden.includes(pen.name));
+}
+
+export function drawLane(plot: uPlot, scene: Scene): void {
+  const context = plot.ctx;
+  const box = plot.bbox;
+  const span = Number(scene.range.end - scene.range.start);
+  const [minimum, maximum] = [plot.scales['y']?.min ?? 0, plot.scales['y']?.max ?? 1];
+  const frame: Frame = {
+    context,
+    box,
+    scale: devicePixelRatio,
+    x: (trace) => {
+      const shift = Number(trace.origin - scene.range.start);
+      return (offset) => box.left + ((offset + shift) / span) * box.width;
+    },
+    y: (value) => box.top + (1 - (value - minimum) / (maximum - minimum)) * box.height,
+  };
+  context.save();
+  context.beginPath();
+  context.rect(box.left, box.top, box.width, box.height);
+  context.clip();
+  if (scene.lane.discrete) drawRows(frame, scene);
+  else drawLines(frame, scene);
+  context.restore();
+}
+
+function drawLines(frame: Frame, scene: Scene): void {
+  const pens = shownPens(scene);
+  for (const pen of pens) {
+    const trace = scene.traces.get(pen.name);
+    if (trace) drawBands(frame, trace, penColour(scene.theme, pen.index), frame.box.top, frame.box.height, scene.theme);
+  }
+  for (const pen of pens) {
+    const place = scene.lane.pens.indexOf(pen);
+    const colour = penColour(scene.theme, pen.index);
+    const compared = scene.compared.get(pen.name);
+    if (compared) {
+      frame.context.globalAlpha = 0.55;
+      drawRuns(frame, compared, colour, [2, 3], 1);
+      frame.context.globalAlpha = 1;
+    }
+    const trace = scene.traces.get(pen.name);
+    if (trace) {
+      drawRuns(frame, trace, colour, penDash(place), 1.5);
+      drawDots(frame, trace, colour);
+    }
+  }
+}
+
+function drawRuns(frame: Frame, trace: Trace, colour: string, dash: readonly number[], width: number): void {
+  const { context, scale } = frame;
+  const x = frame.x(trace);
+  context.strokeStyle = colour;
+  context.lineJoin = 'round';
+  for (const run of trace.runs) {
+    context.lineWidth = (run.uncertain ? 1.2 : width) * scale;
+    context.setLineDash((run.uncertain ? [2, 3] : dash).map((length) => length * scale));
+    context.beginPath();
+    run.xs.forEach((offset, at) => {
+      if (at === 0) context.moveTo(x(offset), frame.y(run.ys[0] ?? 0));
+      else context.lineTo(x(offset), frame.y(run.ys[at] ?? 0));
+    });
+    context.stroke();
+  }
+  context.setLineDash([]);
+}
+
+/** Samples as dots where there are few, and always those that no line passes through. */
+function drawDots(frame: Frame, trace: Trace, colour: string): void {
+  const { context, scale, box } = frame;
+  const x = frame.x(trace);
+  const inside = trace.dots.xs.filter((offset) => x(offset) >= box.left && x(offset) <= box.left + box.width).length;
+  const lonely = new Set(trace.runs.filter((run) => run.xs.length === 1).map((run) => run.xs[0]));
+  const all = inside > 0 && box.width / scale / inside >= DOT_SPACING;
+  if (!all && lonely.size === 0) return;
+  context.fillStyle = colour;
+  trace.dots.xs.forEach((offset, at) => {
+    if (!all && !lonely.has(offset)) return;
+    context.beginPath();
+    context.arc(x(offset), frame.y(trace.dots.ys[at] ?? 0), 2.2 * scale, 0, 2 * Math.PI);
+    context.fill();
+  });
+}
+
+function drawBands(frame: Frame, trace: Trace, colour: string, top: number, height: number, theme: Theme): void {
+  const { context, scale, box } = frame;
+  const x = frame.x(trace);
+  for (const band of trace.bands) {
+    const left = Math.max(box.left, x(band.from));
+    const right = Math.min(box.left + box.width, Math.max(x(band.to), x(band.from) + scale));
+    if (right <= box.left || left >= box.left + box.width) continue;
+    context.save();
+    context.beginPath();
+    context.rect(left, top, right - left, height);
+    context.clip();
+    if (band.kind === 'bad') {
+      context.globalAlpha = 0.1;
+      context.fillStyle = colour;
+      context.fillRect(left, top, right - left, height);
+      context.globalAlpha = 0.4;
+      hatch(context, left, top, right, height, colour, scale);
+    } else {
+      context.globalAlpha = 0.12;
+      context.fillStyle = theme === 'dark' ? '#ffffff' : '#000000';
+      context.fillRect(left, top, right - left, height);
+    }
+    context.globalAlpha = 1;
+    if (right - left > 90 * scale) {
+      context.fillStyle = theme === 'dark' ? '#e8ebef' : '#20262c';
+      context.font = `${11 * scale}px ${FONT}`;
+      context.textBaseline = 'top';
+      context.fillText(band.kind === 'bad' ? band.reason : `No data: ${band.reason}`, left + 5 * scale, top + 4 * scale);
+    }
+    context.restore();
+  }
+}
+
+function hatch(context: CanvasRenderingContext2D, left: number, top: number, right: number, height: number, colour: string, scale: number): void {
+  const step = 7 * scale;
+  context.strokeStyle = colour;
+  context.lineWidth = scale;
+  context.setLineDash([]);
+  context.beginPath();
+  for (let at = Math.floor((left - height) / step) * step; at < right; at += step) {
+    context.moveTo(at, top + height);
+    context.lineTo(at + height, top);
+  }
+  context.stroke();
+}
+
+/** A row per pen: its name, and below it blocks with the states in words. */
+function drawRows(frame: Frame, scene: Scene): void {
+  const { context, scale, box } = frame;
+  context.font = `${11 * scale}px ${FONT}`;
+  shownPens(scene).forEach((pen, row) => {
+    const trace = scene.traces.get(pen.name);
+    const colour = penColour(scene.theme, pen.index);
+    const top = box.top + row * ROW_HEIGHT * scale;
+    const barTop = top + ROW_LABEL * scale;
+    const barHeight = (ROW_HEIGHT - ROW_LABEL - 4) * scale;
+    context.fillStyle = colour;
+    context.textBaseline = 'top';
+    context.fillText(pen.name, box.left + 4 * scale, top + 3 * scale);
+    if (!trace) return;
+    drawBands(frame, trace, colour, barTop, barHeight, scene.theme);
+    const x = frame.x(trace);
+    for (const stretch of trace.stretches) {
+      const left = Math.max(box.left, x(stretch.from));
+      const right = Math.min(box.left + box.width, x(stretch.to));
+      if (right <= left) continue;
+      const level = typeof stretch.value === 'number' ? stretch.value : 1;
+      context.globalAlpha = level === 0 ? 0.12 : 0.28 + 0.1 * (level % 4);
+      context.fillStyle = colour;
+      context.fillRect(left, barTop, right - left, barHeight);
+      context.globalAlpha = 1;
+      context.fillRect(left, barTop, Math.min(scale, right - left), barHeight);
+      const label = typeof stretch.value === 'number' ? (pen.states[stretch.value] ?? String(stretch.value)) : stretch.value;
+      if (right - left > (label.length * 6.5 + 10) * scale) {
+        context.fillStyle = scene.theme === 'dark' ? '#f4f6f8' : '#14181c';
+        context.textBaseline = 'middle';
+        context.fillText(label, left + 5 * scale, barTop + barHeight / 2);
+        context.textBaseline = 'top';
+      }
+    }
+  });
+}
+
+export const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';

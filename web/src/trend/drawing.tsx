@@ -1,0 +1,105 @@
+// A scene on the screen: a uPlot with the axes, and our drawing on it. All lanes have the same left edge and width, so that a moment is one
+// vertical line.
+import { useEffect, useRef } from 'preact/hooks';
+import uPlot from 'uplot';
+import { timeTicks } from '../model/ticks';
+import { resolveZone } from '../model/zone';
+import { drawLane, FONT, laneScale, type Scene } from './draw';
+
+export const AXIS_WIDTH = 66;
+export const RIGHT_MARGIN = 10;
+export const TIME_AXIS_HEIGHT = 40;
+const PIXELS_PER_TICK = 96;
+
+interface Props {
+  readonly scene: Scene;
+  readonly zone: string;
+  readonly width: number;
+  readonly height: number;
+  readonly withTimes: boolean;
+}
+
+export function LaneDrawing({ scene, zone, width, height, withTimes }: Props) {
+  const host = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const current = useRef({ scene, zone, width });
+  current.current = { scene, zone: resolveZone(zone), width };
+  const { lane, theme } = scene;
+
+  useEffect(() => {
+    if (!host.current) return;
+    const created = new uPlot(options(width, height, withTimes, lane.discrete, current), dataOf(scene), host.current);
+    plot.current = created;
+    return () => {
+      created.destroy();
+      plot.current = null;
+    };
+  }, [lane.discrete, withTimes, theme]);
+
+  useEffect(() => plot.current?.setSize({ width, height }), [width, height]);
+  useEffect(() => plot.current?.setData(dataOf(scene)), [scene, zone]);
+
+  return <div class="lane-canvas" ref={host} role="img" aria-label={`Trend of ${lane.pens.map((pen) => pen.name).join(', ')}`} />;
+}
+
+interface Current {
+  readonly current: { readonly scene: Scene; readonly zone: string; readonly width: number };
+}
+
+/** uPlot sees only the corners of what is drawn: they make its scales. */
+function dataOf(scene: Scene): uPlot.AlignedData {
+  return [[0, Number(scene.range.end - scene.range.start)], [...laneScale(scene)]];
+}
+
+function options(
+  width: number, height: number, withTimes: boolean, discrete: boolean, current: Current,
+): uPlot.Options {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name: string) => style.getPropertyValue(name).trim();
+  const font = `11px ${FONT}`;
+  const axis = { stroke: colour('--text-soft'), font, grid: { stroke: colour('--grid'), width: 1 }, ticks: { stroke: colour('--grid'), width: 1, size: 4 } };
+  const ticks = () => timeTicks(current.current.scene.range, current.current.zone, Math.max(2, Math.floor((current.current.width - AXIS_WIDTH) / PIXELS_PER_TICK)));
+  return {
+    width,
+    height,
+    padding: [4, RIGHT_MARGIN, withTimes ? 0 : 4, 0],
+    legend: { show: false },
+    cursor: { show: false },
+    scales: {
+      x: { time: false, range: () => [0, Number(current.current.scene.range.end - current.current.scene.range.start)] },
+      y: { range: (_, minimum, maximum) => [minimum, maximum] },
+    },
+    axes: [
+      {
+        ...axis,
+        size: withTimes ? TIME_AXIS_HEIGHT : 0,
+        gap: 3,
+        splits: () => ticks().map(({ time }) => Number(time - current.current.scene.range.start)),
+        values: () => (withTimes ? ticks().map(({ label }) => label) : []),
+      },
+      {
+        ...axis,
+        size: AXIS_WIDTH,
+        gap: 4,
+        space: 26,
+        values: (_, splits) => (discrete ? splits.map(() => '') : splits.map(axisLabel(splits))),
+        grid: { ...axis.grid, show: !discrete },
+        ticks: { ...axis.ticks, show: !discrete },
+      },
+    ],
+    series: [{}, { scale: 'y', paths: () => null, points: { show: false } }],
+    hooks: { draw: [(plot) => drawLane(plot, current.current.scene)] },
+  };
+}
+
+function axisLabel(splits: number[]): (value: number) => string {
+  const step = Math.abs((splits[1] ?? 1) - (splits[0] ?? 0)) || 1;
+  const largest = Math.max(...splits.map(Math.abs));
+  if (largest >= 1e7 && step >= 1) {
+    const exponent = Math.floor(Math.log10(largest) / 3) * 3;
+    const decimals = Math.max(0, Math.min(6, exponent - Math.floor(Math.log10(step))));
+    return decimals <= 4 ? (value) => `${(value / 10 ** exponent).toFixed(decimals)}e${exponent}` : (value) => String(Math.round(value));
+  }
+  const decimals = Math.max(0, Math.min(10, -Math.floor(Math.log10(step) + 1e-9)));
+  return (value) => value.toFixed(decimals);
+}

@@ -1,0 +1,26 @@
+// One lane of the Trend: the drawing of what the controller knows of its pens.
+import { useMemo } from 'preact/hooks';
+import { theme as themeStore } from '../app/theme';
+import { useStore } from '../model/store';
+import type { TrendController } from './controller';
+import type { Scene } from './draw';
+import { LaneDrawing } from './drawing';
+import type { Lane } from './lane';
+
+interface Props {
+  readonly controller: TrendController;
+  readonly lane: Lane;
+  readonly width: number;
+  readonly height: number;
+  readonly withTimes: boolean;
+}
+
+export function LaneChart({ controller, lane, width, height, withTimes }: Props) {
+  const range = useStore(controller.range);
+  const traces = useStore(controller.traces);
+  const compared = useStore(controller.compared);
+  const { hidden, zone } = useStore(controller.view);
+  const theme = useStore(themeStore);
+  const scene = useMemo<Scene>(() => ({ lane, range, traces, compared, hidden, theme }), [lane, range, traces, compared, hidden, theme]);
+  return <LaneDrawing scene={scene} zone={zone} width={width} height={height} withTimes={withTimes} />;
+}

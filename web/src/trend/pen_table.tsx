@@ -1,0 +1,164 @@
+// The table under the chart: what each pen reads at the cursors, and its figures over the selection.
+import { Fragment } from 'preact';
+import type { Instant } from '../api/instant';
+import { tagAddress } from '../app/route';
+import { theme as themeStore } from '../app/theme';
+import { qualityName, severity } from '../model/quality';
+import { useStore } from '../model/store';
+import { unitText } from '../model/unit';
+import { difference, exactText, resolvedText, roundText, shortText, type Value } from '../model/value';
+import type { TrendController } from './controller';
+import type { Pen } from './lane';
+import { penColour } from './palette';
+import { readTrace, type Trace } from './trace';
+
+interface Props {
+  readonly controller: TrendController;
+  readonly chosen: string | null;
+  readonly onChoose: (name: string) => void;
+}
+
+export function PenTable({ controller, chosen, onChoose }: Props) {
+  useStore(controller.lanes);
+  const view = useStore(controller.view);
+  const statistics = useStore(controller.statistics);
+  const missing = useStore(controller.missing);
+  const pens = controller.pens();
+  const between = view.a !== null && view.b !== null;
+  if (pens.length + missing.length === 0) return null;
+  return (
+    <div class="table-scroll" tabIndex={0} role="region" aria-label="Readings">
+      <table class="pens" data-testid="pens">
+        <thead>
+          <tr>
+            <th scope="col"><span class="sr">Shown</span></th>
+            <th scope="col">Tag</th>
+            <th scope="col">Unit</th>
+            <th scope="col" class="number">Cursor</th>
+            <th scope="col" class="number"><b class="tag-a">A</b></th>
+            <th scope="col" class="number"><b class="tag-b">B</b></th>
+            <th scope="col" class="number">Δ</th>
+            <th scope="col" class="number" title={`Time-weighted average ${between ? 'between A and B' : 'of the view'}`}>Average</th>
+            <th scope="col" class="number">Minimum</th>
+            <th scope="col" class="number">Maximum</th>
+            <th scope="col" class="number">% good</th>
+            <th scope="col"><span class="sr">Remove</span></th>
+          </tr>
+        </thead>
+        <tbody>
+          {pens.map((pen) => {
+            const figures = statistics.get(pen.name);
+            return (
+              <tr key={pen.name} class={`${view.hidden.includes(pen.name) ? 'off' : ''}${chosen === pen.name ? ' chosen' : ''}`} onClick={() => onChoose(pen.name)}>
+                <td><Swatch controller={controller} pen={pen} /></td>
+                <th scope="row"><a href={tagAddress(pen.name)} title={pen.tag.description || pen.name}>{pen.name}</a></th>
+                <td>{unitText(pen.tag.unit ?? '')}</td>
+                <MovingCell controller={controller} pen={pen} />
+                <PinCells controller={controller} pen={pen} />
+                <Figure value={figures?.average} />
+                <Figure value={figures?.minimum} states={pen.states} />
+                <Figure value={figures?.maximum} states={pen.states} />
+                <Figure value={figures?.percentGood} digits={4} />
+                <td><button type="button" class="plain" aria-label={`Remove ${pen.name}`} onClick={() => controller.remove(pen.name)}>×</button></td>
+              </tr>
+            );
+          })}
+          {missing.map((name) => (
+            <tr key={name} class="off">
+              <td />
+              <th scope="row">{name}</th>
+              <td colSpan={9} class="bad">There is no such tag, or you may not read it.</td>
+              <td><button type="button" class="plain" aria-label={`Remove ${name}`} onClick={() => controller.remove(name)}>×</button></td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Swatch({ controller, pen }: { readonly controller: TrendController; readonly pen: Pen }) {
+  const theme = useStore(themeStore);
+  const hidden = useStore(controller.view).hidden.includes(pen.name);
+  const colour = penColour(theme, pen.index);
+  return (
+    <button
+      type="button"
+      class="swatch"
+      aria-pressed={!hidden}
+      aria-label={`Show ${pen.name}`}
+      title="Click hides or shows, Alt-click isolates"
+      style={{ borderColor: colour, background: hidden ? 'transparent' : colour }}
+      onClick={(event) => (event.altKey ? controller.isolate(pen.name) : controller.toggle(pen.name))}
+    />
+  );
+}
+
+/** The reading of the drawing under the moving cursor, as fine as a pixel resolves it. */
+function MovingCell({ controller, pen }: { readonly controller: TrendController; readonly pen: Pen }) {
+  const cursor = useStore(controller.cursor);
+  const range = useStore(controller.range);
+  const trace = useStore(controller.traces).get(pen.name);
+  if (!trace) return <td class="number" />;
+  const reading = readTrace(trace, Number((cursor ?? range.end - 1n) - trace.origin));
+  if (reading.value === null) return <td class="number bad">{reading.reason}</td>;
+  const text = typeof reading.value === 'string' ? reading.value
+    : pen.discrete ? shortText(reading.value, pen.states) : resolvedText(reading.value, resolutionOf(trace));
+  return <td class={`number${reading.uncertain ? ' uncertain' : ''}`}>{text}</td>;
+}
+
+function resolutionOf(trace: Trace): number {
+  const span = trace.maximum - trace.minimum;
+  return span > 0 ? span / 2000 : Math.abs(trace.maximum) * 1e-4;
+}
+
+function PinCells({ controller, pen }: { readonly controller: TrendController; readonly pen: Pen }) {
+  const pins = useStore(controller.pins);
+  const view = useStore(controller.view);
+  const a = view.a === null ? undefined : pins.a?.get(pen.name);
+  const b = view.b === null ? undefined : pins.b?.get(pen.name);
+  const change = a && b ? difference(valueOf(a), valueOf(b)) : null;
+  return (
+    <Fragment>
+      <PinCell controller={controller} pen={pen} time={view.a} at={a} pin="a" />
+      <PinCell controller={controller} pen={pen} time={view.b} at={b} pin="b" />
+      <td class="number" data-pin="delta" data-exact={change === null || pen.discrete ? '' : exactText(change)}>
+        {change === null || pen.discrete ? '' : shortText(change)}
+      </td>
+    </Fragment>
+  );
+}
+
+function valueOf({ value, quality }: Instant): Value {
+  return severity(quality) === 'bad' ? null : value;
+}
+
+/** What the engine answers for a pinned moment. `data-exact` has every digit of it. */
+function PinCell({ controller, pen, time, at, pin }: {
+  readonly controller: TrendController; readonly pen: Pen; readonly time: bigint | null; readonly at: Instant | undefined; readonly pin: string;
+}) {
+  if (time === null || !at) return <td class="number" data-pin={pin} data-exact="" />;
+  if (severity(at.quality) === 'bad') {
+    const text = at.sampled === null ? 'no sample yet' : `Bad: ${qualityName(at.quality)}`;
+    return <td class="number bad" data-pin={pin} data-exact="">{text}</td>;
+  }
+  const gap = controller.gapAt(pen.name, time, at.sampled);
+  if (gap) return <td class="number bad" data-pin={pin} data-exact="">No data: {gap}</td>;
+  const exact = exactText(at.value, pen.states);
+  return (
+    <td
+      class={`number${severity(at.quality) === 'uncertain' ? ' uncertain' : ''}`}
+      data-pin={pin}
+      data-exact={exact}
+      title={`${exact} · ${qualityName(at.quality)}`}
+    >
+      {shortText(at.value, pen.states)}
+    </td>
+  );
+}
+
+function Figure({ value, states, digits = 7 }: { readonly value: Value | undefined; readonly states?: readonly string[]; readonly digits?: number }) {
+  if (value === undefined || value === null) return <td class="number" />;
+  const text = states?.length ? exactText(value, states) : typeof value === 'number' && !Number.isInteger(value) ? roundText(value, digits) : String(value);
+  return <td class="number" title={String(value)} data-exact={String(value)}>{text}</td>;
+}
