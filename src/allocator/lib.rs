@@ -32,9 +32,8 @@ pub fn give_back() {
     let now = u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX - INTERVAL_MS);
     let next = NEXT_MS.load(Ordering::Relaxed);
     let is_due = now >= next && NEXT_MS.compare_exchange(next, now + INTERVAL_MS, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-    if is_due {
-        library::mi_collect(true);
-    }
+    // What this thread has freed is others' to use and to give back at once, and not only when it works again.
+    library::mi_collect(is_due);
 }
 
 #[cfg(test)]

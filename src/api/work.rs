@@ -12,8 +12,9 @@ use tokio::{
 const NICE: i32 = 10;
 /// Threads at most. Places bound what runs at the same time; what has been cut and still ends has a thread as well.
 const THREADS_MAX: usize = 4_096;
-/// A thread is kept so long for the next call.
-const KEPT: Duration = Duration::from_secs(10);
+/// A thread is kept so long for the next call. What it has allocated and others free later, such as messages on their way to a client, stays with it
+/// until it works again or ends.
+const KEPT: Duration = Duration::from_millis(500);
 
 /// The threads. Clones are the same ones.
 #[derive(Clone)]

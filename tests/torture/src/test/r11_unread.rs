@@ -39,6 +39,8 @@ const PATIENT_S: u64 = 3_600;
 const GROWTH_MAX_PER_READER_KB: u64 = 8 << 10;
 /// Target.
 const GROWTH_TARGET_PER_READER_KB: u64 = 4 << 10;
+/// What the readers took is free again after this time. Some of what is measured then was written meanwhile.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(2);
 /// More of the memory pool than a query reserves.
 const POOL_PER_QUERY_MIB: u64 = 32;
 /// Queries beside those of the readers.
@@ -102,6 +104,7 @@ async fn unread(context: &Context) -> anyhow::Result<Report> {
     report.rss(server.rss_peak_kb());
     let per_reader_kb = seen.rss_peak_kb.saturating_sub(before_kb) / context.cycles.max(1);
     report.figure("growth_per_reader_kb", per_reader_kb);
+    tokio::time::sleep(GIVEN_BACK_WITHIN).await;
     report.figure("growth_kept_mb", server.rss_kb().saturating_sub(before_kb) / 1_024);
     report.figure("answers_beside", answers);
     report.figure("cut", met.cut);
