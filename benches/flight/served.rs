@@ -20,7 +20,7 @@ use arrow_flight::{
 use futures::{TryStreamExt, future::BoxFuture, stream};
 use historian::{
     access::{AccessBook, AccessFile, Grant, NewToken, Role},
-    api::{self, ApiLimits, PortListener},
+    api::{self, ApiLimits, ApiRoutes, PortListener},
     model::{SampleBatch, Tag, Values},
     tls::{Authority, ClientConfig, ClientTls, ServerName, ServerTls, TlsFiles},
 };
@@ -55,7 +55,8 @@ impl Served {
     pub fn historian(runtime: &Runtime, plant: Plant) -> Served {
         let services = services(&plant.historian, ApiLimits::default(), Vec::new());
         Served::start(runtime, Some(plant), |listener, stop| async move {
-            api::serve(listener, services, stop).await.expect("the historian serves");
+            let routes = ApiRoutes::new(services, stop).await.expect("the services have their descriptors");
+            api::serve(listener, routes).await.expect("the historian serves");
         })
     }
 
@@ -81,9 +82,9 @@ impl Served {
         });
         let (server, client) = tls.unzip();
         Served::connect(runtime, Some(plant), client, token, |listener, stop| async move {
-            api::serve(PortListener { listener, tls: server, local: None, zones: Vec::new() }, services, stop)
-                .await
-                .expect("the historian serves");
+            let routes = ApiRoutes::new(services, stop).await.expect("the services have their descriptors");
+            let listener = PortListener { listener, tls: server, local: None, zones: Vec::new() };
+            api::serve(listener, routes).await.expect("the historian serves");
         })
     }
 

@@ -33,7 +33,7 @@ use tonic::{Code, transport::server::Connected as _};
 use tower_layer::Layer as _;
 
 use super::{
-    ApiLimits, Metrics, MetricsFormat, Services,
+    ApiLimits, ApiRoutes, Metrics, MetricsFormat, Services,
     access::require,
     blocking,
     call::called_web,
@@ -43,12 +43,12 @@ use historian_access::{Principal, Right};
 
 /// What the port tells until it is [done](Starting::done): that the historian starts.
 #[derive(Default)]
-pub struct Starting(OnceLock<Services>);
+pub struct Starting(OnceLock<ApiRoutes>);
 
 impl Starting {
     /// The store is open and its journal replayed: from now on the port tells of these.
-    pub fn done(&self, services: Services) {
-        let _ = self.0.set(services);
+    pub fn done(&self, routes: ApiRoutes) {
+        let _ = self.0.set(routes);
     }
 }
 
@@ -66,7 +66,7 @@ struct HealthState {
 impl HealthState {
     /// `None` while the store is opened.
     fn services(&self) -> Option<&Services> {
-        self.starting.0.get()
+        self.starting.0.get().map(|routes| &routes.api.services)
     }
 }
 
@@ -76,11 +76,12 @@ pub struct HttpEnd {
     pub end: CancellationToken,
 }
 
-/// Serves HTTP on a bound listener until `shutdown`; open requests may end within the grace of the limits.
-pub async fn serve_http(listener: impl Into<PortListener>, services: Services, shutdown: CancellationToken) {
-    let (limits, metrics) = (services.limits.clone(), services.metrics.clone());
+/// Serves HTTP on a bound listener until `draining` of the routes is cancelled; open requests may end within the grace of the limits.
+pub async fn serve_http(listener: impl Into<PortListener>, routes: ApiRoutes) {
+    let (limits, metrics) = (routes.api.services.limits.clone(), routes.api.services.metrics.clone());
+    let shutdown = routes.api.draining.clone();
     let end = HttpEnd { stopping: shutdown.clone(), end: shutdown };
-    serve_http_from_the_start(listener.into(), Arc::new(Starting(OnceLock::from(services))), &limits, &metrics, end).await;
+    serve_http_from_the_start(listener.into(), Arc::new(Starting(OnceLock::from(routes))), &limits, &metrics, end).await;
 }
 
 /// As [`serve_http`], before there is anything to tell of.

@@ -47,7 +47,7 @@ use self::{
 use historian_access::{AccessBook, AccessFile};
 use historian_api as api;
 use historian_api::{
-    Admin, AdminStatus, ApiLimits, AuditTrail, CallLog, ClientMemory, DiskStatus, HttpEnd, Metrics, PortListener, ProcessStatus,
+    Admin, AdminStatus, ApiLimits, ApiRoutes, AuditTrail, CallLog, ClientMemory, DiskStatus, HttpEnd, Metrics, PortListener, ProcessStatus,
     ReloadCounts, ReloadError, ReloadReport, Services, Starting, WorkThreads,
 };
 use historian_audit::HeadKey;
@@ -231,7 +231,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     };
     let listener = reserved.listen(listeners::CONNECTIONS_WAITING_MAX).with_context(no_grpc)?;
     let zones = listeners::of_zones(zones_reserved)?;
-    starting.done(services.clone());
+    let routes = ApiRoutes::new(services, stop.clone()).await?;
+    starting.done(routes.clone());
     drop(opening);
     supervisor::serving(&serving_status(&ingest));
     tracing::info!(listen = %listener.local_addr()?, http = %http_address, tls = tls.is_some(), devices = devices.len(), "serving");
@@ -241,7 +242,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let mut ending = None;
     // A door that fails takes the process down in order rather than leaving it half open.
     let served = tokio::join!(
-        stopping(&stop, Box::pin(api::serve(listener, services, stop.clone()))),
+        stopping(&stop, Box::pin(api::serve(listener, routes))),
         stopping(&stop, async {
             tokio::select! {
                 ended = telling.join_next() => ended,

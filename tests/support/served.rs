@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle};
 
 use historian_api::{
-    self as api, Access, Admin, AdminStatus, ApiLimits, AuditTrail, CallLog, ClientMemory, Metrics, Services, WorkThreads,
+    self as api, Access, Admin, AdminStatus, ApiLimits, ApiRoutes, AuditTrail, CallLog, ClientMemory, Metrics, Services, WorkThreads,
 };
 use historian_collector::DeviceStatus;
 use historian_ingest::Ingest;
@@ -93,7 +93,8 @@ impl Served {
                 let http = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
                 let address = |listener: &TcpListener| listener.local_addr().expect("a bound listener has an address");
                 ready.send((address(&grpc), address(&http))).expect("the test waits");
-                let (grpc, ()) = tokio::join!(api::serve(grpc, services.clone(), stop.clone()), api::serve_http(http, services, stop));
+                let routes = ApiRoutes::new(services, stop).await.expect("the services have their descriptors");
+                let (grpc, ()) = tokio::join!(api::serve(grpc, routes.clone()), api::serve_http(http, routes));
                 grpc.expect("gRPC is served to the end");
             });
             historian.ingest.close();

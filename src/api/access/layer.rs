@@ -16,7 +16,7 @@ use tonic::{
     body::Body,
     codegen::{Service, http},
 };
-use tower_layer::{Layer, layer_fn};
+use tower_layer::Layer;
 
 use super::{
     known::{Access, Unknown},
@@ -32,15 +32,27 @@ use crate::{
     status,
 };
 
-/// Puts [`Authenticated`] around all services of a port.
-pub fn authenticated<S>(
+/// Puts [`Authenticated`] around all services. What stands behind clones of it, at several ports, counts requests together.
+#[derive(Clone)]
+pub struct AuthenticatedLayer {
     access: Access,
     clock: Arc<dyn Clock>,
-    audit: AuditTrail,
-    requests_per_s_max: u32,
-) -> impl Layer<S, Service = Authenticated<S>> + Clone {
-    let refusals = Arc::new(Refusals { log: RareLog::default(), audit, rates: RequestRates::new(requests_per_s_max) });
-    layer_fn(move |inner| Authenticated { inner, access: access.clone(), clock: clock.clone(), refusals: refusals.clone() })
+    refusals: Arc<Refusals>,
+}
+
+impl AuthenticatedLayer {
+    pub fn new(access: Access, clock: Arc<dyn Clock>, audit: AuditTrail, requests_per_s_max: u32) -> AuthenticatedLayer {
+        let refusals = Arc::new(Refusals { log: RareLog::default(), audit, rates: RequestRates::new(requests_per_s_max) });
+        AuthenticatedLayer { access, clock, refusals }
+    }
+}
+
+impl<S> Layer<S> for AuthenticatedLayer {
+    type Service = Authenticated<S>;
+
+    fn layer(&self, inner: S) -> Authenticated<S> {
+        Authenticated { inner, access: self.access.clone(), clock: self.clock.clone(), refusals: self.refusals.clone() }
+    }
 }
 
 /// Requests that were refused: all are recorded, and some told in the log. The layer around all calls counts them.

@@ -10,6 +10,6 @@ mod right;
 
 pub use self::{
     known::{Access, token},
-    layer::authenticated,
+    layer::{Authenticated, AuthenticatedLayer},
     right::{require, require_on, require_to_make},
 };

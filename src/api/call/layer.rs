@@ -25,7 +25,7 @@ use tonic::{
     },
 };
 use tonic_types::StatusExt;
-use tower_layer::{Layer, layer_fn};
+use tower_layer::Layer;
 use tracing::{Instrument, Span, field};
 
 use super::{CallLog, CallRecord, end::EndedCall, id};
@@ -41,10 +41,22 @@ struct CallParts {
     single: BTreeSet<String>,
 }
 
-/// Puts [`CalledService`] around all services of a port, as the outermost layer.
-pub fn called<S>(metrics: Arc<Metrics>, log: CallLog) -> impl Layer<S, Service = CalledService<S>> + Clone {
-    let shared = Arc::new(CallParts { metrics, log, single: single_message_methods() });
-    layer_fn(move |inner| CalledService { inner, parts: shared.clone() })
+/// Puts [`CalledService`] around all services, as the outermost layer.
+#[derive(Clone)]
+pub struct CalledLayer(Arc<CallParts>);
+
+impl CalledLayer {
+    pub fn new(metrics: Arc<Metrics>, log: CallLog) -> CalledLayer {
+        CalledLayer(Arc::new(CallParts { metrics, log, single: single_message_methods() }))
+    }
+}
+
+impl<S> Layer<S> for CalledLayer {
+    type Service = CalledService<S>;
+
+    fn layer(&self, inner: S) -> CalledService<S> {
+        CalledService { inner, parts: self.0.clone() }
+    }
 }
 
 /// A service whose calls have an id, are counted, and are told in the log.

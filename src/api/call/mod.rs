@@ -8,4 +8,9 @@ mod layer;
 mod record;
 mod web;
 
-pub use self::{end::CallLog, layer::called, record::CallRecord, web::called_web};
+pub use self::{
+    end::CallLog,
+    layer::{CalledLayer, CalledService},
+    record::CallRecord,
+    web::called_web,
+};
