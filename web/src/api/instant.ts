@@ -24,16 +24,17 @@ const NOTHING = 0x809b0000;
  */
 export async function valuesAt(tags: readonly string[], time: bigint, signal?: AbortSignal): Promise<Map<string, Instant>> {
   const at = formatRfc3339(time);
-  const [rows, last] = await Promise.all([
+  const [rows, before] = await Promise.all([
     fetchRows('range', { tags, start: at, end: formatRfc3339(time + 1n), layout: 'LAYOUT_WIDE', fill: 'FILL_LINEAR', step: '1s' }, signal),
     requestJson<AsOfResponse>('asof', { body: { tags, timestamps: [time.toString()], quality: 'QUALITY_FILTER_ANY' }, signal }),
   ]);
-  const held = new Map((last.samples ?? []).map((sample) => [sample.tag ?? '', sample]));
+  const held = new Map((before.samples ?? []).map((sample) => [sample.tag ?? '', sample]));
   return new Map(tags.map((tag): [string, Instant] => {
     const sample = held.get(tag);
     const quality = Number(sample?.qualities?.[0] ?? 0);
+    const last = BigInt(sample?.timestamps?.[0] ?? time);
     // Where there is no sample the row's own time stands with BadNoData.
-    const sampled = !sample || quality === NOTHING ? null : BigInt(sample.timestamps?.[0] ?? '0');
+    const sampled = last === time && (!sample || quality === NOTHING) ? null : last;
     if (severity(quality) === 'bad') return [tag, { value: null, quality, sampled }];
     return [tag, { value: rows.data[tag]?.[0] ?? null, quality: Number(rows.data[`${tag}#quality`]?.[0] ?? NOTHING), sampled }];
   }));

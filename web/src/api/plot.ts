@@ -1,6 +1,7 @@
 // Samples for drawing, as Arrow: one request for the pens of a lane, decoded into typed columns per tag.
 import { tableFromIPC, type Batch, type Column } from '@uwdata/flechette';
 import { formatRfc3339, type Range } from '../model/time';
+import { valueType, type Tag } from './messages';
 import { shortestFloat32 } from '../model/value';
 import { readBody, request } from './request';
 
@@ -17,16 +18,17 @@ export interface Points {
 export const NO_POINTS: Points = { times: new BigInt64Array(0), values: new Float64Array(0), texts: null, qualities: new Uint32Array(0) };
 
 const ARROW = 'application/vnd.apache.arrow.stream';
-const FLOAT = 3;
 
-export async function fetchPlot(tags: readonly string[], range: Range, points: number, signal?: AbortSignal): Promise<Map<string, Points>> {
-  const body = { tags, start: formatRfc3339(range.start), end: formatRfc3339(range.end), points };
+export async function fetchPlot(tags: readonly Tag[], range: Range, points: number, signal?: AbortSignal): Promise<Map<string, Points>> {
+  const body = { tags: tags.map((tag) => tag.name), start: formatRfc3339(range.start), end: formatRfc3339(range.end), points };
   const response = await request('plot', { body, accept: ARROW, signal });
-  return decodePlot(new Uint8Array(await readBody(() => response.arrayBuffer())));
+  const answer = decodePlot(new Uint8Array(await readBody(() => response.arrayBuffer())));
+  for (const tag of tags) if (valueType(tag) === 'f32') answer.get(tag.name)?.values.forEach((value, row, values) => (values[row] = shortestFloat32(value)));
+  return answer;
 }
 
 /** Rows come tag after tag; a run of one tag becomes its columns. */
-export function decodePlot(bytes: Uint8Array): Map<string, Points> {
+function decodePlot(bytes: Uint8Array): Map<string, Points> {
   const table = tableFromIPC(bytes, { useBigInt: true });
   const [tag, timestamp, value, quality] = ['tag', 'timestamp', 'value', 'quality'].map((name) => columnOf(table.getChild(name), name));
   const text = table.getChild('text') as Column<unknown> | null;
@@ -39,13 +41,11 @@ export function decodePlot(bytes: Uint8Array): Map<string, Points> {
   // The column's own values would be floats of milliseconds.
   fill(timestamp, (batch, at) => times.set((batch.values as BigInt64Array).subarray(0, batch.length), at));
   fill(quality, (batch, at) => qualities.set((batch.values as Uint32Array).subarray(0, batch.length), at));
-  const type = value?.type as { typeId: number; precision?: number } | undefined;
-  const single = type?.typeId === FLOAT && type.precision === 1;
   fill(value, (batch, at) => {
     for (let row = 0; row < batch.length; row++) {
       const cell = batch.at(row) as number | bigint | boolean | string | null;
       if (typeof cell === 'string') texts[at + row] = cell;
-      else if (cell !== null) values[at + row] = single ? shortestFloat32(Number(cell)) : Number(cell);
+      else if (cell !== null) values[at + row] = Number(cell);
     }
   });
   if (text) {

@@ -5,7 +5,7 @@ import { requestJson } from '../api/request';
 import { expose } from '../app/probe';
 import { tagAddress, trendAddress } from '../app/route';
 import { countText } from '../model/value';
-import { ageText, Facts, Moment, Problem } from '../ui/parts';
+import { agoText, Facts, Moment, Problem } from '../ui/parts';
 import { usePolled } from '../ui/polled';
 
 const REFRESH_MS = 2_000;
@@ -62,7 +62,7 @@ function Device({ device }: { readonly device: DeviceStatus }) {
         <Delivery device={device} />
         <Facts
           rows={[
-            ['Last good answer', <>{ageText(device.last_good_time, Date.now())} ago</>],
+            ['Last good answer', agoText(device.last_good_time, Date.now())],
             ['Samples', count(device.samples)],
             ['Requests', count(device.requests)],
             ['Connections', count(device.connects)],

@@ -46,7 +46,7 @@ export function shortestFloat32(value: number): number {
   if (!Number.isFinite(value)) return value;
   for (let digits = 1; digits < 9; digits++) {
     const candidate = Number(value.toPrecision(digits));
-    if (Math.fround(candidate) === value) return candidate;
+    if (Math.fround(candidate) === Math.fround(value)) return candidate;
   }
   return value;
 }

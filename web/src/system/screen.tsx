@@ -3,7 +3,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import type { AuditEntry, Backup, ServerStatus } from '../api/messages';
-import { requestJson } from '../api/request';
+import { ApiError, requestJson } from '../api/request';
 import { expose } from '../app/probe';
 import { formatDuration } from '../model/time';
 import { bytesText, countText } from '../model/value';
@@ -19,11 +19,11 @@ const AUDIT_SHOWN = 100;
 export function SystemScreen() {
   const status = usePolled((signal) => requestJson<ServerStatus>('status', { signal }), STATUS_MS, []);
   const disk = usePolled(readMetrics, DISK_MS, []);
-  const backups = usePolled(async (signal) => (await requestJson<{ backups?: readonly Backup[] }>('backups', { signal })).backups ?? [], SLOW_MS, []);
+  const backups = usePolled(readBackups, SLOW_MS, []);
   const audit = usePolled(readAudit, SLOW_MS, []);
   const rate = useRate(status);
   useEffect(() => expose('system', () => ({
-    status: status.value, disk: disk.value, rate, backups: backups.value, audit: audit.value?.length ?? null,
+    status: status.value, disk: disk.value, rate, backups: backups.value?.list ?? null, audit: audit.value?.length ?? null,
     errors: { status: status.error, disk: disk.error, backups: backups.error, audit: audit.error },
   })));
   return (
@@ -41,16 +41,18 @@ export function SystemScreen() {
         <Part title="Disk" polled={disk}>{(value) => <Disk disk={value} />}</Part>
         <Part title="Service" polled={status}>{(value) => <Service status={value} />}</Part>
         <Part title="Retention" polled={status}>{(value) => <Retention status={value} />}</Part>
-        <Part title="Backups" polled={backups}>{(value) => <Backups backups={value} />}</Part>
-        <Part title="Audit log" polled={audit}>{(value) => <Audit entries={value} />}</Part>
+        <Part title="Backups" polled={backups}>{(value) => <Backups backups={value.list} />}</Part>
+        <Part title="Audit log" polled={audit} wide>{(value) => <Audit entries={value} />}</Part>
       </div>
     </main>
   );
 }
 
-function Part<T>({ title, polled, children }: { readonly title: string; readonly polled: Polled<T>; readonly children: (value: T) => ComponentChildren }) {
+function Part<T>({ title, polled, wide = false, children }: {
+  readonly title: string; readonly polled: Polled<T>; readonly wide?: boolean; readonly children: (value: T) => ComponentChildren;
+}) {
   return (
-    <Card title={title}>
+    <Card title={title} wide={wide}>
       <Problem text={polled.error} />
       {polled.value !== null ? children(polled.value) : !polled.error && <p class="soft">loading…</p>}
     </Card>
@@ -136,7 +138,18 @@ function Retention({ status }: { readonly status: ServerStatus }) {
   );
 }
 
-function Backups({ backups }: { readonly backups: readonly Backup[] }) {
+/** The backups, or null where no directory is configured for them. */
+async function readBackups(signal: AbortSignal): Promise<{ readonly list: readonly Backup[] | null }> {
+  try {
+    return { list: (await requestJson<{ backups?: readonly Backup[] }>('backups', { signal })).backups ?? [] };
+  } catch (error) {
+    if (error instanceof ApiError && error.code === 'FAILED_PRECONDITION') return { list: null };
+    throw error;
+  }
+}
+
+function Backups({ backups }: { readonly backups: readonly Backup[] | null }) {
+  if (backups === null) return <p class="soft">No directory for backups is configured (--backup-dir, or directory in [backup]).</p>;
   if (backups.length === 0) return <p class="soft">There is no backup yet (historian backup).</p>;
   return (
     <div class="table-scroll" tabIndex={0} role="region" aria-label="Backups">

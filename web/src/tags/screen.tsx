@@ -114,7 +114,7 @@ export function TagsScreen() {
       </div>
       <Problem text={problem} />
       <div class="grid" role="table" aria-label="Tags" aria-rowcount={listing.next ? -1 : listing.tags.length + 1}>
-        <div role="rowgroup">
+        <div class="grid-scroll" ref={scroller} onScroll={look} tabIndex={0} role="rowgroup" aria-label="Rows">
           <div class="grid-row grid-head" role="row" aria-rowindex={1}>
             <span role="columnheader"><span class="sr">Chosen</span></span>
             <span role="columnheader">Tag</span>
@@ -125,8 +125,6 @@ export function TagsScreen() {
             <span role="columnheader">Device</span>
             <span role="columnheader">Description</span>
           </div>
-        </div>
-        <div class="grid-scroll" ref={scroller} onScroll={look} role="rowgroup" tabIndex={0} aria-label="Rows">
           <div class="grid-pad" style={{ height: `${listing.tags.length * ROW_HEIGHT}px` }} role="presentation">
             <div style={{ transform: `translateY(${window_.first * ROW_HEIGHT}px)` }} role="presentation">
               {rows.map((tag, at) => (

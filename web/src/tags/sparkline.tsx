@@ -32,7 +32,7 @@ export function Sparkline({ tag }: { readonly tag: Tag }) {
     if (width === 0) return null;
     const end = BigInt(Date.now() + clockAheadMs.value) * NS_PER_MS;
     const range = { start: end - HOURS * 3_600_000_000_000n, end };
-    const points = (await fetchPlot([tag.name], range, width * 4, signal)).get(tag.name) ?? NO_POINTS;
+    const points = (await fetchPlot([tag], range, width * 4, signal)).get(tag.name) ?? NO_POINTS;
     const gaps = await listGaps(signal).catch(() => []);
     return { range, trace: traceOf(points, { stepped: pen.stepped, discrete: pen.discrete, end, gaps: gapsOf(gaps, tag.name) }) };
   }, REFRESH_MS, [tag.name, width]);

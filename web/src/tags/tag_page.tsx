@@ -41,7 +41,7 @@ export function TagPage({ name }: { readonly name: string }) {
       <Problem text={tag.error} />
       {found && (
         <div class="cards">
-          <Card title="Now">
+          <Card title="Now" wide>
             <p class={`reading ${level}`}>
               <b>{now ? shortText(now.value, stateNames(found)) || '—' : '—'}</b> {unitText(found.unit ?? '')}
             </p>

@@ -98,12 +98,11 @@ function LaneHead({ controller, lane }: { readonly controller: TrendController; 
           key={pen.name}
           type="button"
           class={`pen-label${view.hidden.includes(pen.name) ? ' off' : ''}`}
-          style={{ color: penColour(theme, pen.index) }}
           title={`${pen.name}: click hides or shows, Alt-click isolates`}
           aria-pressed={!view.hidden.includes(pen.name)}
           onClick={(event) => (event.altKey ? controller.isolate(pen.name) : controller.toggle(pen.name))}
         >
-          {pen.name}
+          <i style={{ background: penColour(theme, pen.index) }} />{pen.name}
         </button>
       ))}
       {state?.loading && <span class="lane-note" role="status">loading…</span>}

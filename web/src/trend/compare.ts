@@ -15,6 +15,7 @@ export function moveForward(points: Points, from: Range, onto: Range, zone: stri
   for (let row = 0; row < points.times.length; row++) {
     const time = points.times[row] ?? 0n;
     const moved = even === null ? shiftDays(time, zone, days) : time + even;
+    if (even === null && shiftDays(moved, zone, -days) !== time) continue;
     if (times.length > 0 && moved <= (times.at(-1) ?? 0n)) continue;
     rows.push(row);
     times.push(moved);

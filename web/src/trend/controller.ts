@@ -296,7 +296,8 @@ export class TrendController {
   private async loadLane(lane: Lane): Promise<void> {
     const range = this.loadedRange;
     const { compareDays } = this.view.value;
-    const names = lane.pens.map((pen) => pen.name);
+    const tags = lane.pens.map((pen) => pen.tag);
+    const names = tags.map((tag) => tag.name);
     const signature = JSON.stringify([names, String(range.start), String(range.end), compareDays, this.zone]);
     const earlier = this.laneRequests.get(lane.key);
     if (earlier?.signature === signature) return;
@@ -308,8 +309,8 @@ export class TrendController {
     try {
       const earlierRange = compareDays > 0 ? comparedRange(range, this.zone, compareDays) : null;
       const [answer, compared] = await Promise.all([
-        fetchPlot(names, range, points, abort.signal),
-        earlierRange ? fetchPlot(names, earlierRange, points, abort.signal) : null,
+        fetchPlot(tags, range, points, abort.signal),
+        earlierRange ? fetchPlot(tags, earlierRange, points, abort.signal) : null,
       ]);
       for (const name of names) {
         this.points.set(name, answer.get(name) ?? NO_POINTS);

@@ -70,6 +70,7 @@ export function drawLane(plot: uPlot, scene: Scene): void {
   context.beginPath();
   context.rect(box.left, box.top, box.width, box.height);
   context.clip();
+  context.textAlign = 'left';
   if (scene.lane.discrete) drawRows(frame, scene);
   else drawLines(frame, scene);
   context.restore();
@@ -189,7 +190,7 @@ function drawRows(frame: Frame, scene: Scene): void {
     const top = box.top + row * ROW_HEIGHT * scale;
     const barTop = top + ROW_LABEL * scale;
     const barHeight = (ROW_HEIGHT - ROW_LABEL - 4) * scale;
-    context.fillStyle = colour;
+    context.fillStyle = scene.theme === 'dark' ? '#c9d1d9' : '#3a434b';
     context.textBaseline = 'top';
     context.fillText(pen.name, box.left + 4 * scale, top + 3 * scale);
     if (!trace) return;

@@ -7,7 +7,7 @@ import { resolveZone } from '../model/zone';
 import { drawLane, FONT, laneScale, type Scene } from './draw';
 
 export const AXIS_WIDTH = 66;
-export const RIGHT_MARGIN = 10;
+export const RIGHT_MARGIN = 20;
 export const TIME_AXIS_HEIGHT = 40;
 const PIXELS_PER_TICK = 96;
 

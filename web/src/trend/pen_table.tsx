@@ -104,7 +104,7 @@ function MovingCell({ controller, pen }: { readonly controller: TrendController;
   if (reading.value === null) return <td class="number bad">{reading.reason}</td>;
   const text = typeof reading.value === 'string' ? reading.value
     : pen.discrete ? shortText(reading.value, pen.states) : resolvedText(reading.value, resolutionOf(trace));
-  return <td class={`number${reading.uncertain ? ' uncertain' : ''}`}>{text}</td>;
+  return <td class={`number${reading.uncertain && cursor !== null ? ' uncertain' : ''}`}>{text}</td>;
 }
 
 function resolutionOf(trace: Trace): number {
@@ -138,12 +138,12 @@ function PinCell({ controller, pen, time, at, pin }: {
   readonly controller: TrendController; readonly pen: Pen; readonly time: bigint | null; readonly at: Instant | undefined; readonly pin: string;
 }) {
   if (time === null || !at) return <td class="number" data-pin={pin} data-exact="" />;
+  const gap = controller.gapAt(pen.name, time, at.sampled);
+  if (gap) return <td class="number bad" data-pin={pin} data-exact="">No data: {gap}</td>;
   if (severity(at.quality) === 'bad') {
     const text = at.sampled === null ? 'no sample yet' : `Bad: ${qualityName(at.quality)}`;
     return <td class="number bad" data-pin={pin} data-exact="">{text}</td>;
   }
-  const gap = controller.gapAt(pen.name, time, at.sampled);
-  if (gap) return <td class="number bad" data-pin={pin} data-exact="">No data: {gap}</td>;
   const exact = exactText(at.value, pen.states);
   return (
     <td

@@ -21,7 +21,7 @@ export function TimeBar({ controller }: { readonly controller: TrendController }
           <button
             key={start}
             type="button"
-            aria-label={`Last ${name}`}
+            title={`Last ${name}`}
             aria-pressed={view.start === start && view.end === '*'}
             onClick={() => controller.change({ start, end: '*' })}
           >

@@ -23,9 +23,16 @@ export function ageText(ns: string | bigint | undefined, nowMs: number): string 
   return age < 1_000_000_000n ? 'now' : formatDuration((age / 1_000_000_000n) * 1_000_000_000n);
 }
 
-export function Card({ title, children, note }: { readonly title: string; readonly children: ComponentChildren; readonly note?: ComponentChildren }) {
+export function agoText(ns: string | undefined, nowMs: number): string {
+  const age = ageText(ns, nowMs);
+  return age === 'now' || age === 'never' ? age : `${age} ago`;
+}
+
+export function Card({ title, children, note, wide = false }: {
+  readonly title: string; readonly children: ComponentChildren; readonly note?: ComponentChildren; readonly wide?: boolean;
+}) {
   return (
-    <section class="card">
+    <section class={wide ? 'card wide' : 'card'}>
       <h2>{title}{note && <span class="card-note">{note}</span>}</h2>
       {children}
     </section>

@@ -1,0 +1,127 @@
+// What the tests of the page share: a browser, the running historian of the environment, and data in it.
+//
+//   HISTORIAN_HTTP     http://127.0.0.1:PORT of a running historian without data
+//   HISTORIAN_ADDRESS  its gRPC address, host:port
+//   HISTORIAN_BINARY   the program
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { chromium } from 'playwright-core';
+
+export const HTTP = required('HISTORIAN_HTTP');
+const ADDRESS = required('HISTORIAN_ADDRESS');
+export const BINARY = required('HISTORIAN_BINARY');
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+/** Long, because a browser may start slowly on a busy machine; nothing waits for it that is there already. */
+export const PATIENCE_MS = 60_000;
+
+export const directory = mkdtempSync(join(tmpdir(), 'historian-web-'));
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+function required(name) {
+  const value = process.env[name];
+  assert.ok(value, `${name} is not set`);
+  return value;
+}
+
+let browser;
+after(async () => browser?.close());
+
+export async function launch() {
+  browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+  return browser;
+}
+
+/** A page of its own context. Errors of scripts and refusals by the CSP fail the test. */
+export async function openPage(t, path, options = {}) {
+  const { base = HTTP, ...contextOptions } = options;
+  const context = await (await launch()).newContext({ viewport: { width: 1440, height: 900 }, timezoneId: 'Europe/Berlin', ...contextOptions });
+  context.setDefaultTimeout(PATIENCE_MS);
+  const page = await context.newPage();
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(error.message));
+  page.on('console', (message) => {
+    if (/Content.Security.Policy/i.test(message.text())) errors.push(message.text());
+  });
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(errors, []);
+  });
+  await page.goto(base + path);
+  await page.waitForFunction(() => globalThis.historian !== undefined);
+  return page;
+}
+
+export const stateOf = (page) => page.evaluate(() => JSON.parse(JSON.stringify(globalThis.historian.state())));
+
+/** Waits until the trend shows a settled view that satisfies the condition. */
+export async function settled(page, condition = () => true) {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const { trend } = await stateOf(page);
+    if (trend && !trend.loading && trend.lanes.length > 0 && trend.pens.every((pen) => pen.drawn) && condition(trend)) return trend;
+    if (Date.now() > deadline) assert.fail(`the view did not settle: ${JSON.stringify(trend).slice(0, 2000)}`);
+    await page.waitForTimeout(50);
+  }
+}
+
+export const requestsOf = async (page, kind) => (await stateOf(page)).requests.filter(({ path }) => path === kind || path.startsWith(`${kind}?`));
+
+/** Drags over the chart from one share of its width to another. */
+export async function drag(page, from, to, { shift = false, steps = 6, height = 0.5 } = {}) {
+  const box = await page.getByTestId('surface').boundingBox();
+  const y = box.y + box.height * height;
+  if (shift) await page.keyboard.down('Shift');
+  await page.mouse.move(box.x + box.width * from, y);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * to, y, { steps });
+  await page.mouse.up();
+  if (shift) await page.keyboard.up('Shift');
+}
+
+export function historian(...command) {
+  return execFileSync(BINARY, [...command, '--server', `grpc://${ADDRESS}`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 1 << 28 });
+}
+
+let files = 0;
+
+/** Writes rows of CSV, the header first, as samples of new tags or old ones. */
+export function importSamples(lines, ...flags) {
+  const file = join(directory, `samples-${(files += 1)}.csv`);
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  for (;;) {
+    try {
+      historian('import', file, '--create-tags', ...flags);
+      return;
+    } catch (error) {
+      if (!/requests a second/.test(String(error.stderr))) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    }
+  }
+}
+
+export function importTags(lines) {
+  const file = join(directory, `tags-${(files += 1)}.csv`);
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  historian('tag', 'import', file);
+}
+
+/** What the engine answers, in JSON columns. */
+export async function ask(kind, body) {
+  const response = await fetch(`${HTTP}/api/v1/${kind}`, {
+    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body),
+  });
+  assert.ok(response.ok, `${kind}: ${response.status} ${await response.clone().text()}`);
+  return response.json();
+}
+
+export const ns = (text) => BigInt(Date.parse(text)) * 1_000_000n;
+export const rfc = (time) => `${new Date(Number(time / 1_000_000n)).toISOString().slice(0, 19)}.${String(time % 1_000_000_000n).padStart(9, '0')}Z`;
+
+export function trend(tags, parameters = {}) {
+  return `/?${new URLSearchParams([...tags.map((tag) => ['tag', tag]), ...Object.entries(parameters)])}`;
+}
