@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { ask, drag, HTTP, importSamples, importTags, launch, ns, openPage, PATIENCE_MS, requestsOf, rfc, settled, stateOf, trend } from './support.mjs';
+import {
+  ask, createToken, directory, drag, HTTP, importSamples, importTags, launch, ns, openPage, PATIENCE_MS, requestsOf, rfc, settled, startHistorian, stateOf, trend,
+} from './support.mjs';
 
 const MINUTE = 60_000_000_000n;
 const HOUR = 60n * MINUTE;
@@ -414,6 +417,52 @@ test('W15 a tag that looks like HTML stays text', async (t) => {
   await page.getByRole('link', { name: HOSTILE }).waitFor();
   assert.equal(await page.evaluate(() => globalThis.stolen), undefined);
   assert.equal(await page.locator('img[onerror]').count(), 0);
+});
+
+test('W15 a tag that a token may not read appears nowhere, and a token is asked for', async (t) => {
+  const data = join(directory, 'rights');
+  const server = await startHistorian(t, data);
+  importSamples(['tag,timestamp,value', ...['open/level', 'secret/level'].map((tag) => `${tag},${ns(AT('08:00:00'))},1`)], server);
+  createToken(data, 'boss', '--role', 'admin');
+  const reader = createToken(data, 'ana', '--role', 'reader', '--tags', 'open/**');
+  while ((await fetch(`${server.base}/api/v1/tags`)).status !== 401) await new Promise((done) => setTimeout(done, 200));
+  const page = await openPage(t, trend(['secret/level', 'open/level'], VIEW), { base: server.base });
+  await page.getByTestId('sign-in').getByLabel('Token').fill(reader);
+  await page.keyboard.press('Enter');
+  const view = await settled(page, ({ pens }) => pens.length === 1);
+  assert.deepEqual(view.missing, ['secret/level']);
+  assert.equal(view.problem, '');
+  await page.getByRole('combobox', { name: 'Add a tag' }).fill('level');
+  await page.getByRole('option', { name: 'open/level' }).waitFor();
+  assert.equal(await page.getByRole('option').count(), 1);
+  await page.getByRole('link', { name: 'Tags', exact: true }).click();
+  await page.waitForFunction(() => globalThis.historian.state().tags?.complete);
+  assert.deepEqual((await stateOf(page)).tags.shown, ['open/level']);
+  await page.getByRole('link', { name: 'System', exact: true }).click();
+  await page.getByText('This needs a right that you do not have').first().waitFor();
+});
+
+test('W16 the historian is killed: the view stays and says since when, and heals without a reload', async (t) => {
+  const data = join(directory, 'killed');
+  const first = await startHistorian(t, data);
+  const now = BigInt(Date.now()) * 1_000_000n;
+  const samples = (from) => Array.from({ length: 10 }, (_, at) => `kill/level,${now - 600_000_000_000n + BigInt(from + at) * 1_000_000_000n},${from + at}`);
+  importSamples(['tag,timestamp,value', ...samples(0)], first);
+  const page = await openPage(t, trend(['kill/level'], { start: '*-1h', end: '*' }), { base: first.base });
+  await page.evaluate(() => (globalThis.sameDocument = true));
+  const before = await settled(page);
+  await first.kill();
+  await page.getByTestId('disconnected').waitFor();
+  assert.match(await page.getByTestId('disconnected').innerText(), /^Disconnected since \d+:\d\d:\d\d/);
+  assert.deepEqual((await stateOf(page)).trend.pens[0].points, before.pens[0].points);
+  const second = await startHistorian(t, data, { listen: first.address, http: first.http });
+  importSamples(['tag,timestamp,value', ...samples(10)], second);
+  await page.getByTestId('disconnected').waitFor({ state: 'detached' });
+  await settled(page, ({ pens }) => pens[0].points.values.includes(9));
+  await page.getByRole('button', { name: '1 h', exact: true }).click();
+  await page.getByRole('button', { name: '8 h', exact: true }).click();
+  await settled(page, ({ pens }) => pens[0].points.values.includes(19));
+  assert.equal(await page.evaluate(() => globalThis.sameDocument), true);
 });
 
 test('W17 twenty zooms and twenty backs return to the nanosecond, one entry each; a pan asks when it has settled', async (t) => {

@@ -4,7 +4,8 @@
 //   HISTORIAN_ADDRESS  its gRPC address, host:port
 //   HISTORIAN_BINARY   the program
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -83,19 +84,20 @@ export async function drag(page, from, to, { shift = false, steps = 6, height = 
   if (shift) await page.keyboard.up('Shift');
 }
 
-export function historian(...command) {
-  return execFileSync(BINARY, [...command, '--server', `grpc://${ADDRESS}`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 1 << 28 });
+export function historian(command, { address = ADDRESS, token } = {}) {
+  const environment = { ...process.env, ...(token ? { HISTORIAN_TOKEN: token } : {}) };
+  return execFileSync(BINARY, [...command, '--server', `grpc://${address}`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 1 << 28, env: environment });
 }
 
 let files = 0;
 
 /** Writes rows of CSV, the header first, as samples of new tags or old ones. */
-export function importSamples(lines, ...flags) {
+export function importSamples(lines, where) {
   const file = join(directory, `samples-${(files += 1)}.csv`);
   writeFileSync(file, `${lines.join('\n')}\n`);
   for (;;) {
     try {
-      historian('import', file, '--create-tags', ...flags);
+      historian(['import', file, '--create-tags'], where);
       return;
     } catch (error) {
       if (!/requests a second/.test(String(error.stderr))) throw error;
@@ -107,7 +109,7 @@ export function importSamples(lines, ...flags) {
 export function importTags(lines) {
   const file = join(directory, `tags-${(files += 1)}.csv`);
   writeFileSync(file, `${lines.join('\n')}\n`);
-  historian('tag', 'import', file);
+  historian(['tag', 'import', file]);
 }
 
 /** What the engine answers, in JSON columns. */
@@ -124,4 +126,28 @@ export const rfc = (time) => `${new Date(Number(time / 1_000_000n)).toISOString(
 
 export function trend(tags, parameters = {}) {
   return `/?${new URLSearchParams([...tags.map((tag) => ['tag', tag]), ...Object.entries(parameters)])}`;
+}
+
+/** A historian of the test's own, on free ports or on those given; it is killed at the end of the test. */
+export async function startHistorian(t, data, { listen = '127.0.0.1:0', http = '127.0.0.1:0' } = {}) {
+  const child = spawn(BINARY, ['serve', '--data-dir', data, '--listen', listen, '--http', http], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } });
+  const kill = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  };
+  t.after(kill);
+  let log = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (log += data));
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const [, address, web] = /serving listen=(\S+) http=(\S+)/.exec(log) ?? [];
+    if (address && web) return { address, http: web, base: `http://${web}`, kill };
+    assert.ok(child.exitCode === null && Date.now() < deadline, `the historian did not start: ${log}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+
+export function createToken(data, name, ...flags) {
+  return execFileSync(BINARY, ['token', 'create', name, '--data-dir', data, ...flags], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
 }

@@ -69,8 +69,8 @@ export function Chart({ controller, pen }: { readonly controller: TrendControlle
           {selection && <div class="selection" style={{ left: `${selection.left}px`, width: `${selection.right - selection.left}px` }} />}
           <Cursors controller={controller} />
         </div>
-        <ZoneName controller={controller} />
       </div>
+      <ZoneName controller={controller} />
     </div>
   );
 }
@@ -114,7 +114,7 @@ function LaneHead({ controller, lane }: { readonly controller: TrendController; 
 function ZoneName({ controller }: { readonly controller: TrendController }) {
   const range = useStore(controller.range);
   useStore(controller.view);
-  return <span class="axis-zone" data-testid="axis-zone">{zoneLabel(controller.zone, range.end)}</span>;
+  return <p class="axis-zone" data-testid="axis-zone">{zoneLabel(controller.zone, range.end)}</p>;
 }
 
 function Cursors({ controller }: { readonly controller: TrendController }) {

@@ -92,6 +92,15 @@ function options(
   };
 }
 
+/** Decimals that write a step as it is. */
+function decimalsOf(step: number): number {
+  for (let decimals = 0; decimals < 12; decimals++) {
+    const scaled = step * 10 ** decimals;
+    if (scaled >= 1 - 1e-6 && Math.abs(scaled - Math.round(scaled)) < 1e-6) return decimals;
+  }
+  return 12;
+}
+
 function axisLabel(splits: number[]): (value: number) => string {
   const step = Math.abs((splits[1] ?? 1) - (splits[0] ?? 0)) || 1;
   const largest = Math.max(...splits.map(Math.abs));
@@ -100,6 +109,5 @@ function axisLabel(splits: number[]): (value: number) => string {
     const decimals = Math.max(0, Math.min(6, exponent - Math.floor(Math.log10(step))));
     return decimals <= 4 ? (value) => `${(value / 10 ** exponent).toFixed(decimals)}e${exponent}` : (value) => String(Math.round(value));
   }
-  const decimals = Math.max(0, Math.min(10, -Math.floor(Math.log10(step) + 1e-9)));
-  return (value) => value.toFixed(decimals);
+  return (value) => value.toFixed(decimalsOf(step));
 }

@@ -48,6 +48,8 @@ export function PenTable({ controller, chosen, onChoose }: Props) {
         <tbody>
           {pens.map((pen) => {
             const figures = statistics.get(pen.name);
+            // Names of states have no order, and no mean.
+            const named = (pen.tag.state_set?.length ?? 0) > 0;
             return (
               <tr key={pen.name} class={`${view.hidden.includes(pen.name) ? 'off' : ''}${chosen === pen.name ? ' chosen' : ''}`} onClick={() => onChoose(pen.name)}>
                 <td><Swatch controller={controller} pen={pen} /></td>
@@ -55,9 +57,9 @@ export function PenTable({ controller, chosen, onChoose }: Props) {
                 <td>{unitText(pen.tag.unit ?? '')}</td>
                 <MovingCell controller={controller} pen={pen} />
                 <PinCells controller={controller} pen={pen} />
-                <Figure value={figures?.average} />
-                <Figure value={figures?.minimum} states={pen.states} />
-                <Figure value={figures?.maximum} states={pen.states} />
+                <Figure value={named ? null : figures?.average} />
+                <Figure value={named ? null : figures?.minimum} states={pen.states} />
+                <Figure value={named ? null : figures?.maximum} states={pen.states} />
                 <Figure value={figures?.percentGood} digits={4} />
                 <td><button type="button" class="plain" aria-label={`Remove ${pen.name}`} onClick={() => controller.remove(pen.name)}>×</button></td>
               </tr>
