@@ -77,7 +77,7 @@ function Ingest({ status, rate }: { readonly status: ServerStatus; readonly rate
       <p class="reading"><b>{rate === null ? '—' : countText(rate)}</b> samples/s</p>
       <Facts
         rows={[
-          ['Samples since the start', countText(Number(status.samples_written ?? 0))],
+          ['Samples taken', countText(Number(status.samples_written ?? 0))],
           ['Not yet sealed', countText(Number(status.head_samples ?? 0))],
           ['Tags', Number(status.tags ?? 0).toLocaleString('en')],
           ['Durable up to write', status.watermark ?? '0'],

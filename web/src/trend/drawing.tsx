@@ -37,7 +37,14 @@ export function LaneDrawing({ scene, zone, width, height, withTimes }: Props) {
   }, [lane.discrete, withTimes, theme]);
 
   useEffect(() => plot.current?.setSize({ width, height }), [width, height]);
-  useEffect(() => plot.current?.setData(dataOf(scene)), [scene, zone]);
+  useEffect(() => {
+    const shown = plot.current;
+    // The scale of times is an offset, so a window that moves leaves it as it was: the marks are to be found anew all the same.
+    shown?.batch(() => {
+      shown.setData(dataOf(scene));
+      shown.redraw(false, true);
+    });
+  }, [scene, zone]);
 
   return <div class="lane-canvas" ref={host} role="img" aria-label={`Trend of ${lane.pens.map((pen) => pen.name).join(', ')}`} />;
 }

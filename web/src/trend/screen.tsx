@@ -2,6 +2,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { errorText } from '../api/request';
 import { expose } from '../app/probe';
+import { location$ } from '../app/route';
 import { useStore } from '../model/store';
 import { Menu } from '../ui/menu';
 import { copyText, tell } from '../ui/notice';
@@ -30,7 +31,7 @@ export function TrendScreen() {
       {!view.chartOnly && (
         <div class="bars">
           <div class="bar">
-            <TagSearch label="Add a tag" placeholder="Add a tag: part of its name, unit, description  ( / )" taken={view.tags} onTake={(tag) => controller.add(tag)} />
+            <TagSearch label="Add a tag" placeholder="Add a tag: part of its name, unit, description  ( / )" taken={view.tags} eager={!location$.value.search.includes('tag=')} onTake={(tag) => controller.add(tag)} />
             <Actions controller={controller} />
           </div>
           <TimeBar controller={controller} />

@@ -12,10 +12,12 @@ interface Props {
   readonly label: string;
   readonly placeholder: string;
   readonly taken: readonly string[];
+  /** Take the focus at once, and with it show what there is. */
+  readonly eager: boolean;
   readonly onTake: (tag: Tag) => void;
 }
 
-export function TagSearch({ label, placeholder, taken, onTake }: Props) {
+export function TagSearch({ label, placeholder, taken, eager, onTake }: Props) {
   const [text, setText] = useState('');
   const [open, setOpen] = useState(false);
   const [found, setFound] = useState<{ text: string; tags: readonly Tag[]; error: string } | null>(null);
@@ -46,6 +48,10 @@ export function TagSearch({ label, placeholder, taken, onTake }: Props) {
   }, [text, open]);
 
   useEffect(() => {
+    if (eager) input.current?.focus();
+  }, []);
+
+  useEffect(() => {
     const focus = (event: KeyboardEvent) => {
       const target = event.target as HTMLElement;
       if (event.key !== '/' || target.closest('input, select, textarea, dialog')) return;
@@ -65,6 +71,7 @@ export function TagSearch({ label, placeholder, taken, onTake }: Props) {
     setFound(null);
   };
   const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === '/' && text === '') event.preventDefault();
     const tags = found?.tags ?? [];
     if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
       event.preventDefault();
