@@ -19,7 +19,7 @@ export interface FeedListener {
 
 const RETRY_MS = [500, 1_000, 2_000, 5_000];
 
-/** Follows the tags until the signal is aborted. */
+/** Follows the tags until the signal is aborted, or the historian says that one may not. */
 export async function follow(tags: readonly string[], listener: FeedListener, signal: AbortSignal): Promise<void> {
   let position = '';
   let failures = 0;
@@ -39,6 +39,9 @@ export async function follow(tags: readonly string[], listener: FeedListener, si
       if (error instanceof ApiError && error.status === 416) {
         position = '';
         listener.gone();
+      } else if (error instanceof ApiError && (error.status === 401 || error.status === 403)) {
+        listener.state('waiting');
+        return;
       }
     }
     if (signal.aborted) return;

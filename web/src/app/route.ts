@@ -8,6 +8,18 @@ export interface Location {
 
 export const location$ = new Store<Location>(here());
 
+/** The view of the Trend as it was left, so that going back to it from another screen does not lose it. */
+export function lastTrend(): string {
+  return `/${trendSearch}`;
+}
+
+let trendSearch = '';
+const remember = ({ path, search }: Location) => {
+  if (path === '/') trendSearch = search;
+};
+remember(location$.value);
+location$.subscribe(remember);
+
 function here(): Location {
   return { path: window.location.pathname, search: window.location.search };
 }

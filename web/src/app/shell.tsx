@@ -10,7 +10,7 @@ import { TagPage } from '../tags/tag_page';
 import { TagsScreen } from '../tags/screen';
 import { TrendScreen } from '../trend/screen';
 import { notice } from '../ui/notice';
-import { location$ } from './route';
+import { lastTrend, location$ } from './route';
 import { SignIn } from './sign_in';
 import { switchTheme, theme } from './theme';
 
@@ -64,7 +64,7 @@ function Header({ path }: { readonly path: string }) {
       <nav aria-label="Screens">
         {SCREENS.map((screen) => {
           const here = screen.path === path || (screen.path === '/tags' && path.startsWith('/tags/'));
-          return <a key={screen.path} href={screen.path} aria-current={here ? 'page' : undefined}>{screen.name}</a>;
+          return <a key={screen.path} href={screen.path === '/' && path !== '/' ? lastTrend() : screen.path} aria-current={here ? 'page' : undefined}>{screen.name}</a>;
         })}
       </nav>
       <span class="top-right">

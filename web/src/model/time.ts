@@ -75,6 +75,13 @@ export function isRelative(text: string): boolean {
   return RELATIVE.test(text.trim());
 }
 
+/** The expression for so long before now, in the largest unit that says it without a fraction of a second. */
+export function beforeNow(span: bigint): string {
+  const seconds = span / SECOND_NS > 0n ? span / SECOND_NS : 1n;
+  for (const [unit, length] of [['h', 3_600n], ['m', 60n]] as const) if (seconds % length === 0n) return `*-${seconds / length}${unit}`;
+  return `*-${seconds}s`;
+}
+
 function fractionOf(ms: number, rest: bigint): string {
   const ns = BigInt(((ms % 1000) + 1000) % 1000) * NS_PER_MS + rest;
   return ns === 0n ? '' : `.${ns.toString().padStart(9, '0').replace(/0+$/, '')}`;

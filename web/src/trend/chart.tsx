@@ -54,7 +54,7 @@ export function Chart({ controller, pen }: { readonly controller: TrendControlle
       aria-label="Chart. Arrow keys move the cursor, with Ctrl from sample to sample; Enter pins it; plus and minus zoom; brackets step by a period; Escape clears the cursors."
       aria-keyshortcuts="ArrowLeft ArrowRight Enter A B Z L Plus Minus BracketLeft BracketRight Escape"
       onKeyDown={(event) => {
-        if (event.metaKey || !gestures.current) return;
+        if (event.metaKey || event.target !== event.currentTarget || !gestures.current) return;
         if (chartKey(event, controller, gestures.current, width - AXIS_WIDTH - RIGHT_MARGIN, pen)) event.preventDefault();
       }}
     >

@@ -9,7 +9,7 @@ import { clockAheadMs, connection, errorText, isAbort } from '../api/request';
 import { statisticsOf, type Statistics } from '../api/statistics';
 import { location$, navigate } from '../app/route';
 import { Store } from '../model/store';
-import { NS_PER_MS, type Range } from '../model/time';
+import { beforeNow, isRelative, NS_PER_MS, type Range } from '../model/time';
 import { resolveZone } from '../model/zone';
 import { comparedRange, moveForward } from './compare';
 import { lanesOf, penOf, type Lane, type Pen } from './lane';
@@ -180,10 +180,10 @@ export class TrendController {
       return;
     }
     const { start, end } = this.range.value;
-    const span = Number(end - start) / 1e6;
-    const start$ = this.paused.value ?? (this.view.value.start.startsWith('*-') ? this.view.value.start : `*-${Math.max(1, Math.round(span))}ms`);
+    const relative = isRelative(this.view.value.start) ? this.view.value.start : beforeNow(end - start);
+    const from = this.paused.value ?? relative;
     this.paused.set(null);
-    this.change({ start: start$, end: '*', live: true });
+    this.change({ start: from, end: '*', live: true });
   }
 
   pin(time: bigint): void {

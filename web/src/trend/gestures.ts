@@ -168,7 +168,8 @@ export function chartKey(event: KeyboardEvent, controller: TrendController, gest
   switch (event.key) {
     case 'ArrowLeft':
     case 'ArrowRight':
-      if (event.altKey || event.ctrlKey) {
+      if (event.altKey) return false;
+      if (event.ctrlKey) {
         if (pen) void controller.stepSample(pen, direction);
       } else moveCursor(BigInt(direction * (event.shiftKey ? 20 : 1)));
       return true;

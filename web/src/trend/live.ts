@@ -40,7 +40,9 @@ export class LiveFeed {
         this.state.set(state);
         if (state === 'open' && !begun) begin();
       },
-    }, following.signal);
+    }, following.signal).finally(() => {
+      if (this.following === following) this.following = null;
+    });
   }
 
   stop(): void {

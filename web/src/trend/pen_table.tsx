@@ -10,7 +10,7 @@ import { difference, exactText, resolvedText, roundText, shortText, type Value }
 import type { TrendController } from './controller';
 import type { Pen } from './lane';
 import { penColour } from './palette';
-import { readTrace, type Trace } from './trace';
+import { readTrace, type Reading, type Trace } from './trace';
 
 interface Props {
   readonly controller: TrendController;
@@ -101,12 +101,24 @@ function MovingCell({ controller, pen }: { readonly controller: TrendController;
   const cursor = useStore(controller.cursor);
   const range = useStore(controller.range);
   const trace = useStore(controller.traces).get(pen.name);
+  const compared = useStore(controller.compared).get(pen.name);
   if (!trace) return <td class="number" />;
-  const reading = readTrace(trace, Number((cursor ?? range.end - 1n) - trace.origin));
-  if (reading.value === null) return <td class="number bad">{reading.reason}</td>;
-  const text = typeof reading.value === 'string' ? reading.value
-    : pen.discrete ? shortText(reading.value, pen.states) : resolvedText(reading.value, resolutionOf(trace));
-  return <td class={`number${reading.uncertain && cursor !== null ? ' uncertain' : ''}`}>{text}</td>;
+  const at = cursor ?? range.end - 1n;
+  const reading = readTrace(trace, Number(at - trace.origin));
+  const earlier = compared && readTrace(compared, Number(at - compared.origin));
+  const level = reading.value === null ? ' bad' : reading.uncertain && cursor !== null ? ' uncertain' : '';
+  return (
+    <td class={`number${level}`}>
+      {readingText(pen, trace, reading)}
+      {earlier && <span class="earlier" title="in the compared period">{readingText(pen, trace, earlier) || '—'}</span>}
+    </td>
+  );
+}
+
+function readingText(pen: Pen, trace: Trace, { value, reason }: Reading): string {
+  if (value === null) return reason;
+  if (typeof value === 'string') return value;
+  return pen.discrete ? shortText(value, pen.states) : resolvedText(value, resolutionOf(trace));
 }
 
 function resolutionOf(trace: Trace): number {
