@@ -6,6 +6,8 @@ const TOKEN_KEY = 'historian.token';
 const PROBE_MS = 2_000;
 const HEARTBEAT_MS = 5_000;
 const LOG_MAX = 500;
+const BUSY_ATTEMPTS = 3;
+const BUSY_WAIT_S_MAX = 5;
 
 /** A problem document of RFC 9457, or a failure to reach the historian at all (status 0). */
 export class ApiError extends Error {
@@ -74,7 +76,7 @@ export async function request(path: string, options: RequestOptions = {}): Promi
   }
   let response: Response;
   try {
-    response = await fetch(`/api/v1/${path}`, init);
+    response = await patientFetch(`/api/v1/${path}`, init);
   } catch (error) {
     if (isAbort(error)) {
       record.aborted = true;
@@ -88,6 +90,16 @@ export async function request(path: string, options: RequestOptions = {}): Promi
   noteClock(response);
   if (response.ok) return response;
   throw await problemOf(response);
+}
+
+/** Waits as a historian that is busy asks one to, a few times. */
+async function patientFetch(address: string, init: RequestInit): Promise<Response> {
+  for (let attempt = 1; ; attempt++) {
+    const response = await fetch(address, init);
+    const waitS = Number(response.headers.get('retry-after') ?? Number.NaN);
+    if (response.status !== 429 || attempt >= BUSY_ATTEMPTS || !(waitS <= BUSY_WAIT_S_MAX)) return response;
+    await new Promise((done) => setTimeout(done, waitS * 1000));
+  }
 }
 
 export async function requestJson<T>(path: string, options: RequestOptions = {}): Promise<T> {

@@ -27,7 +27,7 @@ export function roundText(value: number, digits: number): string {
 /** Digits that mean something at a resolution: a pixel of an axis, say. */
 export function resolvedText(value: number, resolution: number): string {
   if (!Number.isFinite(value)) return String(value);
-  if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value);
+  if (Number.isInteger(value)) return String(value);
   const decimals = Math.min(12, Math.max(0, Math.ceil(-Math.log10(resolution || 1e-6))));
   return value.toFixed(decimals);
 }

@@ -73,7 +73,22 @@ export function drawLane(plot: uPlot, scene: Scene): void {
   context.textAlign = 'left';
   if (scene.lane.discrete) drawRows(frame, scene);
   else drawLines(frame, scene);
+  if (isEmpty(scene)) drawNothing(frame, scene.theme);
   context.restore();
+}
+
+/** Whether every pen was answered, and with nothing. */
+function isEmpty(scene: Scene): boolean {
+  const traces = shownPens(scene).map((pen) => scene.traces.get(pen.name));
+  return traces.length > 0 && traces.every((trace) => trace && trace.runs.length + trace.bands.length + trace.stretches.length === 0);
+}
+
+function drawNothing({ context, scale, box }: Frame, theme: Theme): void {
+  context.font = `${12 * scale}px ${FONT}`;
+  context.fillStyle = theme === 'dark' ? '#9da8b3' : '#56616b';
+  context.textAlign = 'center';
+  context.textBaseline = 'middle';
+  context.fillText('no samples in this time', box.left + box.width / 2, box.top + box.height / 2);
 }
 
 function drawLines(frame: Frame, scene: Scene): void {

@@ -2,7 +2,7 @@
 // vertical line.
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
-import { timeTicks } from '../model/ticks';
+import { timeTicks, type Tick } from '../model/ticks';
 import { resolveZone } from '../model/zone';
 import { drawLane, FONT, laneScale, type Scene } from './draw';
 
@@ -10,6 +10,8 @@ export const AXIS_WIDTH = 66;
 export const RIGHT_MARGIN = 20;
 export const TIME_AXIS_HEIGHT = 40;
 const PIXELS_PER_TICK = 96;
+const PIXELS_PER_CHARACTER = 5.8;
+const LABEL_LENGTH_MAX = 10;
 
 interface Props {
   readonly scene: Scene;
@@ -69,7 +71,7 @@ function options(
   return {
     width,
     height,
-    padding: [4, RIGHT_MARGIN, withTimes ? 0 : 4, 0],
+    padding: [8, RIGHT_MARGIN, withTimes ? 0 : 4, 0],
     legend: { show: false },
     cursor: { show: false },
     scales: {
@@ -82,7 +84,7 @@ function options(
         size: withTimes ? TIME_AXIS_HEIGHT : 0,
         gap: 3,
         splits: () => ticks().map(({ time }) => Number(time - current.current.scene.range.start)),
-        values: () => (withTimes ? ticks().map(({ label }) => label) : []),
+        values: () => (withTimes ? ticks().map((tick) => (isCut(tick, current.current) ? '' : tick.label)) : []),
       },
       {
         ...axis,
@@ -99,6 +101,12 @@ function options(
   };
 }
 
+/** Whether a label would go beyond the right edge of the canvas. */
+function isCut({ time, label }: Tick, { scene: { range }, width }: Current['current']): boolean {
+  const room = (Number(range.end - time) / Number(range.end - range.start)) * (width - AXIS_WIDTH - RIGHT_MARGIN) + RIGHT_MARGIN;
+  return (Math.max(...label.split('\n').map((line) => line.length)) * PIXELS_PER_CHARACTER) / 2 > room;
+}
+
 /** Decimals that write a step as it is. */
 function decimalsOf(step: number): number {
   for (let decimals = 0; decimals < 12; decimals++) {
@@ -108,13 +116,11 @@ function decimalsOf(step: number): number {
   return 12;
 }
 
+/** Labels of a scale: whole where they fit, otherwise how far they are above the lowest. */
 function axisLabel(splits: number[]): (value: number) => string {
   const step = Math.abs((splits[1] ?? 1) - (splits[0] ?? 0)) || 1;
-  const largest = Math.max(...splits.map(Math.abs));
-  if (largest >= 1e7 && step >= 1) {
-    const exponent = Math.floor(Math.log10(largest) / 3) * 3;
-    const decimals = Math.max(0, Math.min(6, exponent - Math.floor(Math.log10(step))));
-    return decimals <= 4 ? (value) => `${(value / 10 ** exponent).toFixed(decimals)}e${exponent}` : (value) => String(Math.round(value));
-  }
-  return (value) => value.toFixed(decimalsOf(step));
+  const decimals = decimalsOf(step);
+  const base = splits[0] ?? 0;
+  if (splits.every((value) => value.toFixed(decimals).length <= LABEL_LENGTH_MAX)) return (value) => value.toFixed(decimals);
+  return (value) => (value === base ? base.toExponential(2) : `+${Number((value - base).toPrecision(6))}`);
 }

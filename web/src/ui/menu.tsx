@@ -32,7 +32,14 @@ export function Menu({ label, items, children }: { readonly label: string; reado
     entries[(at + (event.key === 'ArrowDown' ? 1 : entries.length - 1)) % entries.length]?.focus();
   };
   return (
-    <div class="menu" ref={host} onKeyDown={onKeyDown}>
+    <div
+      class="menu"
+      ref={host}
+      onKeyDown={onKeyDown}
+      onFocusOut={(event) => {
+        if (event.relatedTarget && !event.currentTarget.contains(event.relatedTarget as Node)) setOpen(false);
+      }}
+    >
       <button type="button" ref={button} aria-haspopup="menu" aria-expanded={open} aria-label={label} onClick={() => setOpen(!open)}>{children}</button>
       {open && (
         <div class="menu-list" role="menu" aria-label={label}>
