@@ -1,21 +1,23 @@
 // Asks a detector about tags over a time, and lists what it finds with its explanation. The question is in the address.
 import { useEffect, useState } from 'preact/hooks';
-import type { Detector, DetectorParameter } from '../api/messages';
-import { fetchRows, type Rows } from '../api/rows';
-import { errorText, requestJson } from '../api/request';
+import { fetchFindings, listDetectors, type Finding } from '../api/findings';
+import type { DetectorParameter } from '../api/messages';
+import { errorText } from '../api/request';
 import { expose } from '../app/probe';
 import { location$, navigate, tagAddress, trendAddress } from '../app/route';
 import { useStore } from '../model/store';
-import { formatCivil, formatDuration, formatRfc3339, parseTime } from '../model/time';
+import { formatCivil, formatDuration, formatRfc3339 } from '../model/time';
 import { browserZone } from '../model/zone';
 import { roundText } from '../model/value';
 import { Problem } from '../ui/parts';
 import { usePolled } from '../ui/polled';
 
 const FINDINGS_SHOWN = 500;
+/** From this score on a finding is critical. */
+const CRITICAL = 2;
 const PARAMETER = 'p.';
 
-interface Question {
+interface Draft {
   readonly detector: string;
   readonly tags: string;
   readonly start: string;
@@ -23,7 +25,7 @@ interface Question {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-function questionOf(search: string): Question {
+function questionOf(search: string): Draft {
   const parameters = new URLSearchParams(search);
   return {
     detector: parameters.get('detector') ?? 'spike',
@@ -34,7 +36,7 @@ function questionOf(search: string): Question {
   };
 }
 
-function addressOf({ detector, tags, start, end, parameters }: Question): string {
+function addressOf({ detector, tags, start, end, parameters }: Draft): string {
   const given = Object.entries(parameters).filter(([, value]) => value !== '').map(([name, value]) => [PARAMETER + name, value]);
   return `/findings?${new URLSearchParams([['detector', detector], ['tags', tags], ['start', start], ['end', end], ...given, ['run', '1']])}`;
 }
@@ -49,8 +51,8 @@ export function FindingsScreen() {
   const { search } = useStore(location$);
   const asked = questionOf(search);
   const [draft, setDraft] = useState(asked);
-  const [answer, setAnswer] = useState<{ rows: Rows | null; error: string; running: boolean }>({ rows: null, error: '', running: false });
-  const detectors = usePolled(async (signal) => (await requestJson<{ detectors?: readonly Detector[] }>('detectors', { signal })).detectors ?? [], 0, []);
+  const [answer, setAnswer] = useState<{ found: readonly Finding[] | null; error: string; running: boolean }>({ found: null, error: '', running: false });
+  const detectors = usePolled(listDetectors, 0, []);
   const [run, setRun] = useState(0);
 
   useEffect(() => setDraft(questionOf(search)), [search]);
@@ -59,20 +61,19 @@ export function FindingsScreen() {
     const abort = new AbortController();
     setAnswer((before) => ({ ...before, error: '', running: true }));
     const { detector, tags, start, end, parameters } = questionOf(search);
-    const body = {
+    const question = {
       tags: tags.split(/[\s,]+/).filter(Boolean), start, end, detector,
       parameters: Object.fromEntries(Object.entries(parameters).map(([name, text]) => [name, parameterValue(text)])),
-      output: 'OUTPUT_FINDINGS',
     };
-    fetchRows('anomalies', body, abort.signal).then(
-      (rows) => setAnswer({ rows, error: '', running: false }),
+    fetchFindings(question, abort.signal).then(
+      (found) => setAnswer({ found, error: '', running: false }),
       (error: unknown) => {
         if (!abort.signal.aborted) setAnswer((before) => ({ ...before, error: errorText(error), running: false }));
       },
     );
     return () => abort.abort();
   }, [search, run]);
-  useEffect(() => expose('findings', () => ({ question: asked, running: answer.running, error: answer.error, count: answer.rows?.rows ?? null, rows: answer.rows?.data ?? null })));
+  useEffect(() => expose('findings', () => ({ question: asked, running: answer.running, error: answer.error, found: answer.found?.map((finding) => ({ ...finding, start: String(finding.start), end: String(finding.end) })) ?? null })));
 
   const chosen = detectors.value?.find((detector) => detector.name === draft.detector);
   return (
@@ -113,8 +114,8 @@ export function FindingsScreen() {
         )}
       </form>
       <Problem text={detectors.error || answer.error} />
-      {answer.rows && <Found rows={answer.rows} />}
-      {!answer.rows && !answer.running && !answer.error && <p class="empty">Choose a detector and tags, and press Find. Bad samples are never scored; a score of 1 is anomalous, 2 critical.</p>}
+      {answer.found && <Found found={answer.found} />}
+      {!answer.found && !answer.running && !answer.error && <p class="empty">Choose a detector and tags, and press Find. Bad samples are never scored; a score of 1 is anomalous, 2 critical.</p>}
     </main>
   );
 }
@@ -128,18 +129,14 @@ function Parameter({ parameter, value, onInput }: { readonly parameter: Detector
   );
 }
 
-function Found({ rows }: { readonly rows: Rows }) {
-  const cell = (column: string, row: number) => rows.data[column]?.[row] ?? null;
-  const time = (column: string, row: number) => parseTime(String(cell(column, row)), 'UTC', 0n);
-  const order = Array.from({ length: rows.rows }, (_, row) => row)
-    .sort((left, right) => Number(cell('score', right)) - Number(cell('score', left)))
-    .slice(0, FINDINGS_SHOWN);
+function Found({ found }: { readonly found: readonly Finding[] }) {
+  const shown = [...found].sort((left, right) => right.score - left.score).slice(0, FINDINGS_SHOWN);
   return (
     <>
       <p role="status" class="soft">
-        {rows.rows === 0 ? 'Nothing was found.' : `${rows.rows} findings, the highest scores first${rows.rows > FINDINGS_SHOWN ? `; ${FINDINGS_SHOWN} are shown` : ''}. Times in ${browserZone}.`}
+        {found.length === 0 ? 'Nothing was found.' : `${found.length} findings, the highest scores first${found.length > FINDINGS_SHOWN ? `; ${FINDINGS_SHOWN} are shown` : ''}. Times in ${browserZone}.`}
       </p>
-      {rows.rows > 0 && (
+      {found.length > 0 && (
         <div class="table-scroll" tabIndex={0} role="region" aria-label="Findings">
           <table data-testid="findings">
             <thead>
@@ -148,22 +145,16 @@ function Found({ rows }: { readonly rows: Rows }) {
                 <th scope="col">Explanation</th><th scope="col"><span class="sr">Trend</span></th>
               </tr>
             </thead>
-            <tbody>{order.map((row) => {
-              const start = time('start', row);
-              const end = time('end', row) ?? start;
-              const tag = String(cell('tag', row));
-              const score = Number(cell('score', row));
-              return (
-                <tr key={row}>
-                  <td class={`number status ${score >= 2 ? 'bad' : 'uncertain'}`}>{roundText(score, 3)}</td>
-                  <th scope="row"><a href={tagAddress(tag)}>{tag}</a></th>
-                  <td>{start === null ? '' : formatCivil(start, browserZone, 0)}</td>
-                  <td class="number">{start !== null && end !== null ? formatDuration(end - start) : ''}</td>
-                  <td>{String(cell('explanation', row) ?? '')}</td>
-                  <td>{start !== null && end !== null && <a href={around(tag, start, end)}>Trend</a>}</td>
-                </tr>
-              );
-            })}</tbody>
+            <tbody>{shown.map((finding, row) => (
+              <tr key={row}>
+                <td class={`number status ${finding.score >= CRITICAL ? 'bad' : 'uncertain'}`}>{roundText(finding.score, 3)}</td>
+                <th scope="row"><a href={tagAddress(finding.tag)}>{finding.tag}</a></th>
+                <td>{formatCivil(finding.start, browserZone, 0)}</td>
+                <td class="number">{formatDuration(finding.end - finding.start)}</td>
+                <td>{finding.explanation}</td>
+                <td><a href={around(finding)}>Trend</a></td>
+              </tr>
+            ))}</tbody>
           </table>
         </div>
       )}
@@ -172,7 +163,7 @@ function Found({ rows }: { readonly rows: Rows }) {
 }
 
 /** The finding in the middle of a trend, its bounds pinned. */
-function around(tag: string, start: bigint, end: bigint): string {
+function around({ tag, start, end }: Finding): string {
   const length = end > start ? end - start : 1_000_000_000n;
   const margin = length < 60_000_000_000n ? 120_000_000_000n : length;
   return trendAddress([tag], {

@@ -2,6 +2,7 @@
 // request belongs to one settled view and is aborted when the next one supersedes it.
 import { getTag, listGaps } from '../api/catalog';
 import type { FeedSample } from '../api/feed';
+import { fetchFindings, inRange, type Finding } from '../api/findings';
 import { neighbours, valuesAt, type Instant } from '../api/instant';
 import { valueType, type Gap, type Tag } from '../api/messages';
 import { fetchPlot, NO_POINTS, type Points } from '../api/plot';
@@ -49,6 +50,7 @@ export class TrendController {
   readonly cursor = new Store<bigint | null>(null);
   readonly pins = new Store<Pins>({ a: null, b: null });
   readonly statistics = new Store<ReadonlyMap<string, Statistics>>(new Map());
+  readonly findings = new Store<readonly Finding[]>([]);
   /** The start of the live view that a zoom has paused. */
   readonly paused = new Store<string | null>(null);
   readonly feed = new LiveFeed((samples) => this.take(samples), () => this.loadAnew());
@@ -63,6 +65,7 @@ export class TrendController {
   private loadedRange: Range = { start: 0n, end: 1n };
   private statisticsKey = '';
   private pinsKey = '';
+  private findingsKey = '';
   private width = 0;
   private settling: ReturnType<typeof setTimeout> | undefined;
   private statisticsTimer: ReturnType<typeof setTimeout> | undefined;
@@ -247,6 +250,7 @@ export class TrendController {
     this.loadLanes();
     this.readPins(force);
     this.scheduleStatistics(force);
+    void this.readFindings(force);
     if (view.live) this.goLive();
   }
 
@@ -415,6 +419,25 @@ export class TrendController {
     }, STATISTICS_MS);
   }
 
+  private async readFindings(force: boolean): Promise<void> {
+    const { detector } = this.view.value;
+    // Text and most states cannot be scored; a tag that is named and cannot be is refused.
+    const names = this.pens().filter((pen) => !pen.discrete).map((pen) => pen.name);
+    const key = JSON.stringify([detector, names, String(this.loadedRange.start), String(this.loadedRange.end)]);
+    if (!force && key === this.findingsKey) return;
+    this.findingsKey = key;
+    const signal = this.supersede('findings');
+    if (!detector || names.length === 0) {
+      this.findings.set([]);
+      return;
+    }
+    try {
+      this.findings.set(await fetchFindings(inRange(detector, names, this.loadedRange), signal));
+    } catch (error) {
+      if (!isAbort(error)) this.problem.set(errorText(error));
+    }
+  }
+
   private supersede(what: string): AbortSignal {
     this.aborts.get(what)?.abort();
     const abort = new AbortController();
@@ -442,6 +465,7 @@ export class TrendController {
     if (Date.now() - this.statisticsTime > LIVE_STATISTICS_MS) {
       this.statisticsTime = Date.now();
       this.scheduleStatistics(true);
+      void this.readFindings(false);
     }
   }
 
@@ -479,6 +503,7 @@ export class TrendController {
       pins: { a: instants(this.pins.value.a), b: instants(this.pins.value.b) },
       selection: { start: text(this.selection().start), end: text(this.selection().end) },
       statistics: Object.fromEntries(this.statistics.value),
+      findings: this.findings.value.map(({ tag, start: from, end: to, score }) => ({ tag, start: text(from), end: text(to), score })),
       lanes: this.lanes.value.map((lane) => ({ key: lane.key, unit: lane.unit, pens: lane.pens.map((pen) => pen.name), ...this.laneStates.value.get(lane.key) })),
       pens: this.pens().map((pen) => {
         const points = this.points.get(pen.name) ?? NO_POINTS;

@@ -1,6 +1,7 @@
 // Draws the pens of a lane on uPlot's canvas. uPlot keeps scales, axes and the grid; lines are drawn here, because a pen has its own times, ends
 // where nothing is known, and has bands where it was Bad or not recorded.
 import type uPlot from 'uplot';
+import type { Finding } from '../api/findings';
 import type { Range } from '../model/time';
 import { penColour, penDash, type Theme } from './palette';
 import type { Lane, Pen } from './lane';
@@ -11,6 +12,7 @@ export interface Scene {
   readonly range: Range;
   readonly traces: ReadonlyMap<string, Trace>;
   readonly compared: ReadonlyMap<string, Trace>;
+  readonly findings: readonly Finding[];
   readonly hidden: readonly string[];
   readonly theme: Theme;
 }
@@ -18,6 +20,7 @@ export interface Scene {
 export const ROW_HEIGHT = 36;
 const ROW_LABEL = 15;
 const DOT_SPACING = 9;
+const FINDING_WIDTH_MIN = 3;
 
 interface Frame {
   readonly context: CanvasRenderingContext2D;
@@ -111,6 +114,23 @@ function drawLines(frame: Frame, scene: Scene): void {
       drawRuns(frame, trace, colour, penDash(place), 1.5);
       drawDots(frame, trace, colour);
     }
+    drawFindings(frame, scene, pen);
+  }
+}
+
+/** A bar at the foot of the lane, and a faint column over it. */
+function drawFindings({ context, box, scale }: Frame, { findings, range, theme }: Scene, pen: Pen): void {
+  const span = Number(range.end - range.start);
+  const x = (time: bigint) => box.left + (Number(time - range.start) / span) * box.width;
+  context.fillStyle = theme === 'dark' ? '#ff8a80' : '#b3261e';
+  for (const finding of findings) {
+    if (finding.tag !== pen.name || finding.end < range.start || finding.start > range.end) continue;
+    const left = x(finding.start);
+    const width = Math.max(FINDING_WIDTH_MIN * scale, x(finding.end) - left);
+    context.globalAlpha = 0.1;
+    context.fillRect(left, box.top, width, box.height);
+    context.globalAlpha = 1;
+    context.fillRect(left, box.top + box.height - 4 * scale, width, 4 * scale);
   }
 }
 

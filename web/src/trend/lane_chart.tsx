@@ -19,8 +19,12 @@ export function LaneChart({ controller, lane, width, height, withTimes }: Props)
   const range = useStore(controller.range);
   const traces = useStore(controller.traces);
   const compared = useStore(controller.compared);
+  const findings = useStore(controller.findings);
   const { hidden, zone } = useStore(controller.view);
   const theme = useStore(themeStore);
-  const scene = useMemo<Scene>(() => ({ lane, range, traces, compared, hidden, theme }), [lane, range, traces, compared, hidden, theme]);
+  const scene = useMemo<Scene>(
+    () => ({ lane, range, traces, compared, findings, hidden, theme }),
+    [lane, range, traces, compared, findings, hidden, theme],
+  );
   return <LaneDrawing scene={scene} zone={zone} width={width} height={height} withTimes={withTimes} />;
 }

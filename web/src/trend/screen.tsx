@@ -1,9 +1,11 @@
 // The Trend screen.
 import { useEffect, useMemo, useState } from 'preact/hooks';
+import type { Finding } from '../api/findings';
 import { errorText } from '../api/request';
 import { expose } from '../app/probe';
 import { location$ } from '../app/route';
 import { useStore } from '../model/store';
+import { formatCivil, SECOND_NS, type Range } from '../model/time';
 import { Menu } from '../ui/menu';
 import { copyText, tell } from '../ui/notice';
 import { Chart, CursorSummary } from './chart';
@@ -15,6 +17,9 @@ import { PenTable } from './pen_table';
 import { TagSearch } from './search';
 import { readingsText } from './readings_text';
 import { TimeBar } from './time_bar';
+
+const FINDINGS_SHOWN = 50;
+const MARGIN_NS_MIN = 60n * SECOND_NS;
 
 export function TrendScreen() {
   const controller = useMemo(() => new TrendController(), []);
@@ -49,6 +54,7 @@ export function TrendScreen() {
         {!view.chartOnly && lanes.length > 0 && <CursorSummary controller={controller} />}
       </div>
       {!view.chartOnly && <PenTable controller={controller} chosen={pen} onChoose={setChosen} />}
+      {!view.chartOnly && <FindingsList controller={controller} />}
       {!view.chartOnly && lanes.length > 0 && <KeyHelp />}
     </main>
   );
@@ -82,6 +88,31 @@ function Actions({ controller }: { readonly controller: TrendController }) {
       </Menu>
     </div>
   );
+}
+
+/** What is marked on the lines, in words; a click looks closer. */
+function FindingsList({ controller }: { readonly controller: TrendController }) {
+  const findings = useStore(controller.findings);
+  if (findings.length === 0) return null;
+  const shown = [...findings].sort((left, right) => right.score - left.score).slice(0, FINDINGS_SHOWN);
+  return (
+    <details class="marked">
+      <summary>{findings.length} findings of {controller.view.value.detector}{findings.length > FINDINGS_SHOWN ? `, the ${FINDINGS_SHOWN} highest` : ''}</summary>
+      <ul>
+        {shown.map((finding, at) => (
+          <li key={at}>
+            <button type="button" class="plain" onClick={() => controller.zoomTo(aroundOf(finding))}>{formatCivil(finding.start, controller.zone, 0)}</button>
+            <b>{finding.tag}</b> {finding.explanation}
+          </li>
+        ))}
+      </ul>
+    </details>
+  );
+}
+
+function aroundOf({ start, end }: Finding): Range {
+  const margin = end - start < MARGIN_NS_MIN ? MARGIN_NS_MIN : end - start;
+  return { start: start - margin, end: end + margin };
 }
 
 function KeyHelp() {

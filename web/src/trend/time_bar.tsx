@@ -1,5 +1,6 @@
 // The time bar: how much is shown, from when to when, in which zone, following the clock or not, and beside which earlier period.
 import { useEffect, useState } from 'preact/hooks';
+import { listDetectors } from '../api/findings';
 import { useStore } from '../model/store';
 import { formatCivil, isRelative } from '../model/time';
 import { browserZone } from '../model/zone';
@@ -48,7 +49,31 @@ export function TimeBar({ controller }: { readonly controller: TrendController }
         {COMPARISONS.map(([days, label]) => <option key={days} value={String(days)}>{label}</option>)}
         {!COMPARISONS.some(([days]) => days === view.compareDays) && <option value={String(view.compareDays)}>{view.compareDays} days earlier</option>}
       </select>
+      <DetectorChoice controller={controller} />
     </div>
+  );
+}
+
+/** Marks what a detector finds; the list of detectors is asked for when somebody looks at it. */
+function DetectorChoice({ controller }: { readonly controller: TrendController }) {
+  const { detector } = useStore(controller.view);
+  const found = useStore(controller.findings).length;
+  const [names, setNames] = useState<readonly string[]>([]);
+  const shown = detector && !names.includes(detector) ? [detector, ...names] : names;
+  const ask = () => {
+    if (names.length === 0) void listDetectors().then((list) => setNames(list.map(({ name = '' }) => name)), () => undefined);
+  };
+  return (
+    <select
+      aria-label="Mark findings of"
+      value={detector}
+      onFocus={ask}
+      onPointerDown={ask}
+      onChange={(event) => controller.change({ detector: event.currentTarget.value }, 'replace')}
+    >
+      <option value="">no findings marked</option>
+      {shown.map((name) => <option key={name} value={name}>{name}{name === detector ? ` (${found})` : ''}</option>)}
+    </select>
   );
 }
 

@@ -6,6 +6,7 @@
 //       &zone=ZONE              UTC (default), local (of the browser), or an IANA name
 //       &compare=DAYS           the same period so many calendar days earlier
 //       &a=TIME&b=TIME          pinned cursors, RFC 3339
+//       &find=DETECTOR          marks what a detector finds, with its default parameters
 //       &hide=NAME…             pens that are not drawn
 //       &chart=1                only the chart, for embedding
 import { formatRfc3339, isRelative, parseTime, type Range } from '../model/time';
@@ -19,13 +20,15 @@ export interface View {
   readonly live: boolean;
   readonly zone: string;
   readonly compareDays: number;
+  /** Empty for none. */
+  readonly detector: string;
   readonly a: bigint | null;
   readonly b: bigint | null;
   readonly chartOnly: boolean;
 }
 
 export const DEFAULT_VIEW: View = {
-  tags: [], hidden: [], start: '*-8h', end: '*', live: false, zone: 'UTC', compareDays: 0, a: null, b: null, chartOnly: false,
+  tags: [], hidden: [], start: '*-8h', end: '*', live: false, zone: 'UTC', compareDays: 0, detector: '', a: null, b: null, chartOnly: false,
 };
 
 export const SPAN_MIN_NS = 1_000n;
@@ -44,6 +47,7 @@ export function parseView(search: string): View {
     live: parameters.get('live') === '1' && end === '*',
     zone: text('zone', DEFAULT_VIEW.zone),
     compareDays: Math.max(0, Math.trunc(Number(parameters.get('compare') ?? 0))) || 0,
+    detector: text('find', ''),
     a: time('a'),
     b: time('b'),
     chartOnly: parameters.get('chart') === '1',
@@ -58,6 +62,7 @@ export function viewSearch(view: View): string {
   if (view.live) parameters.set('live', '1');
   parameters.set('zone', view.zone);
   if (view.compareDays) parameters.set('compare', String(view.compareDays));
+  if (view.detector) parameters.set('find', view.detector);
   if (view.a !== null) parameters.set('a', formatRfc3339(view.a));
   if (view.b !== null) parameters.set('b', formatRfc3339(view.b));
   for (const tag of view.hidden) parameters.append('hide', tag);
