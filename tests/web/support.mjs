@@ -130,7 +130,11 @@ export function trend(tags, parameters = {}) {
 
 /** A historian of the test's own, on free ports or on those given; it is killed at the end of the test. */
 export async function startHistorian(t, data, { listen = '127.0.0.1:0', http = '127.0.0.1:0' } = {}) {
-  const child = spawn(BINARY, ['serve', '--data-dir', data, '--listen', listen, '--http', http], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } });
+  // Its own settings have variables of the same beginning.
+  const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HISTORIAN_')));
+  const child = spawn(BINARY, ['serve', '--data-dir', data, '--listen', listen, '--http', http], {
+    stdio: ['ignore', 'pipe', 'pipe'], env: { ...environment, NO_COLOR: '1' },
+  });
   const kill = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGKILL');

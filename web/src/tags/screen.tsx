@@ -86,7 +86,7 @@ export function TagsScreen() {
   const names = rows.map((tag) => tag.name);
   const polled = usePolled((signal) => currentValues(names, signal), REFRESH_MS, [names.join('\n')]);
   useEffect(() => expose('tags', () => ({
-    match: listing.match, loaded: listing.tags.length, complete: !listing.next, shown: names, values: Object.fromEntries(polled.value ?? []), chosen: [...chosen],
+    match: listing.match, loaded: listing.tags.length, complete: !loading && !listing.next, shown: names, values: Object.fromEntries(polled.value ?? []), chosen: [...chosen],
   })));
 
   const choose = (name: string) => setChosen((before) => {
