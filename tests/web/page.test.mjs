@@ -508,6 +508,39 @@ test('W18 Alt-click isolates a pen and restores the others, without a request', 
   assert.equal((await stateOf(page)).requests.length, asked);
 });
 
+test('the findings are the engine’s, are marked on the line, and open in the Trend', async (t) => {
+  const [start, end] = [rfc(SPIKE - 600n * MINUTE), rfc(SPIKE + 600n * MINUTE)];
+  const answer = await ask('anomalies', { tags: ['year/temperature'], start, end, detector: 'spike' });
+  assert.equal(answer.rows, 1);
+  const page = await openPage(t, `/findings?${new URLSearchParams({ detector: 'spike', tags: 'year/temperature', start, end })}`);
+  await page.getByRole('button', { name: 'Find' }).click();
+  const row = page.getByTestId('findings').locator('tbody tr');
+  await row.waitFor();
+  assert.ok((await row.innerText()).includes(answer.data.explanation[0]));
+  await row.getByRole('link', { name: 'Trend' }).click();
+  const view = await settled(page);
+  assert.deepEqual(view.view.tags, ['year/temperature']);
+  assert.equal(BigInt(view.view.a), SPIKE);
+  await page.goto(HTTP + trend(['year/temperature'], { start, end, find: 'spike' }));
+  const marked = await settled(page, ({ findings }) => findings.length > 0);
+  assert.deepEqual(marked.findings.map((finding) => BigInt(finding.start)), [SPIKE]);
+});
+
+test('the screens of the service show what the API answers', async (t) => {
+  const page = await openPage(t, '/system');
+  await page.waitForFunction(() => {
+    const { system } = globalThis.historian.state();
+    return system?.status && system.disk && system.audit !== null && system.rate !== null;
+  });
+  const { system } = await stateOf(page);
+  assert.equal(system.status.tags, String((await (await fetch(`${HTTP}/api/v1/status`)).json()).tags));
+  assert.ok(system.disk.size > 0);
+  await page.getByRole('link', { name: 'Collectors', exact: true }).click();
+  await page.getByText('No device is configured').waitFor();
+  await page.goto(`${HTTP}/tags/unit/mode`);
+  await page.getByText('9007199254741016').waitFor();
+});
+
 test('W21 the zone is named on the axis and in the table, and switched in one place', async (t) => {
   const page = await openPage(t, trend(['unit/temperature'], { ...VIEW, a: AT('09:30:00') }));
   await settled(page);

@@ -192,13 +192,25 @@ function drawBands(frame: Frame, trace: Trace, colour: string, top: number, heig
       context.fillRect(left, top, right - left, height);
     }
     context.globalAlpha = 1;
-    if (right - left > 90 * scale) {
-      context.fillStyle = theme === 'dark' ? '#e8ebef' : '#20262c';
-      context.font = `${11 * scale}px ${FONT}`;
-      context.textBaseline = 'top';
-      context.fillText(band.kind === 'bad' ? band.reason : `No data: ${band.reason}`, left + 5 * scale, top + 4 * scale);
-    }
+    context.fillStyle = theme === 'dark' ? '#e8ebef' : '#20262c';
+    drawReason(frame, band.kind === 'bad' ? band.reason : `No data: ${band.reason}`, left, top, right - left, height);
     context.restore();
+  }
+}
+
+/** The reason of a band: along it where it fits, else upwards, else not at all. */
+function drawReason({ context, scale }: Frame, reason: string, left: number, top: number, width: number, height: number): void {
+  const margin = 5 * scale;
+  context.font = `${11 * scale}px ${FONT}`;
+  const length = context.measureText(reason).width + 2 * margin;
+  if (length <= width) {
+    context.textBaseline = 'top';
+    context.fillText(reason, left + margin, top + 4 * scale);
+  } else if (length <= height && width >= 14 * scale) {
+    context.textBaseline = 'middle';
+    context.translate(left + width / 2, top + height - margin);
+    context.rotate(-Math.PI / 2);
+    context.fillText(reason, 0, 0);
   }
 }
 
