@@ -190,6 +190,18 @@ test('W5 Bad is a band with its reason and no number; a gap has the reason of th
   for (const pin of ['a', 'b']) assert.equal(await row.locator(`[data-pin=${pin}]`).getAttribute('data-exact'), '');
 });
 
+test('W5 a view that begins or ends within a Bad run has no number there', async (t) => {
+  const page = await openPage(t, trend(['unit/temperature'], { start: AT('09:05:00'), end: AT('09:20:00') }));
+  const begins = (await settled(page)).pens[0].drawn;
+  assert.equal(absolute(begins, begins.bands[0].from), ns(AT('09:05:00')));
+  assert.equal(begins.bands[0].reason, 'BadSensorFailure');
+  assert.equal(absolute(begins, begins.runs[0].xs[0]), ns(AT('09:10:00')));
+  await page.goto(HTTP + trend(['unit/temperature'], { start: AT('08:50:00'), end: AT('09:05:00') }));
+  const ends = (await settled(page)).pens[0].drawn;
+  assert.equal(absolute(ends, ends.bands.at(-1).to), ns(AT('09:05:00')));
+  assert.equal(absolute(ends, ends.runs.at(-1).xs.at(-1)), ns(AT('08:59:59')));
+});
+
 test('W6 the pinned reading is the engine’s to the last digit, and keys step pixel and sample', async (t) => {
   const moments = [ns(AT('08:20:00')) + 123_456_789n, ns(AT('11:30:00')) + 1n];
   const page = await openPage(t, trend(UNIT_TAGS, { ...VIEW, a: rfc(moments[0]), b: rfc(moments[1]) }));

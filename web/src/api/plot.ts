@@ -1,6 +1,8 @@
 // Samples for drawing, as Arrow: one request for the pens of a lane, decoded into typed columns per tag.
 import { tableFromIPC, type Batch, type Column } from '@uwdata/flechette';
 import { formatRfc3339, type Range } from '../model/time';
+import { asInterpolated, isInterpolated, severity } from '../model/quality';
+import { lastSamples } from './instant';
 import { valueType, type Tag } from './messages';
 import { shortestFloat32 } from '../model/value';
 import { readBody, request } from './request';
@@ -24,7 +26,32 @@ export async function fetchPlot(tags: readonly Tag[], range: Range, points: numb
   const response = await request('plot', { body, accept: ARROW, signal });
   const answer = decodePlot(new Uint8Array(await readBody(() => response.arrayBuffer())));
   for (const tag of tags) if (valueType(tag) === 'f32') answer.get(tag.name)?.values.forEach((value, row, values) => (values[row] = shortestFloat32(value)));
+  await clearEdges(answer, range, signal);
   return answer;
+}
+
+/**
+ * The value at an edge inside a Bad run lies on a line across it: nobody measured it, and it is taken away. At the right edge the row before
+ * tells of the run; one that began before the left edge has to be asked for.
+ */
+async function clearEdges(answer: ReadonlyMap<string, Points>, range: Range, signal?: AbortSignal): Promise<void> {
+  const doubtful: string[] = [];
+  for (const [tag, { values, texts, qualities }] of answer) {
+    const last = qualities.length - 1;
+    if (texts || last < 0) continue;
+    if (last > 0 && isInterpolated(qualities[last] ?? 0) && Number.isNaN(values[last - 1])) {
+      values[last] = Number.NaN;
+      qualities[last] = asInterpolated(qualities[last - 1] ?? 0);
+    }
+    if (isInterpolated(qualities[0] ?? 0) && severity(qualities[0] ?? 0) === 'uncertain') doubtful.push(tag);
+  }
+  if (doubtful.length === 0) return;
+  for (const [tag, { quality }] of await lastSamples(doubtful, range.start, signal)) {
+    const points = answer.get(tag);
+    if (!points || severity(quality) !== 'bad') continue;
+    points.values[0] = Number.NaN;
+    points.qualities[0] = asInterpolated(quality);
+  }
 }
 
 /** Rows come tag after tag; a run of one tag becomes its columns. */

@@ -18,6 +18,8 @@ const NAMES: Record<number, string> = {
 };
 
 export const BAD_NO_DATA = 0x809b0000;
+/** Codes of samples by which the historian says that it was not there to collect. */
+const ABSENT = [BAD_NO_DATA, 0x809d0000, 0x808a0000];
 
 export type Severity = 'good' | 'uncertain' | 'bad';
 
@@ -29,6 +31,16 @@ export function severity(quality: number): Severity {
 /** The historian bits of OPC UA: the value was interpolated, not sampled. */
 export function isInterpolated(quality: number): boolean {
   return (quality & 0x0c03) === 0x0402;
+}
+
+/** The code, marked as one that no sample has: an edge stays an edge. */
+export function asInterpolated(quality: number): number {
+  return ((quality & 0xffff0000) | 0x0402) >>> 0;
+}
+
+/** Whether a Bad quality tells of samples that nobody collected, rather than of the tag. */
+export function isAbsent(quality: number): boolean {
+  return ABSENT.includes((quality & 0xffff0000) >>> 0);
 }
 
 /** Name of the code, or its hexadecimal digits. */

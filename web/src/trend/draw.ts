@@ -96,9 +96,14 @@ function drawNothing({ context, scale, box }: Frame, theme: Theme): void {
 
 function drawLines(frame: Frame, scene: Scene): void {
   const pens = shownPens(scene);
+  const gaps = new Set<bigint>();
   for (const pen of pens) {
     const trace = scene.traces.get(pen.name);
-    if (trace) drawBands(frame, trace, penColour(scene.theme, pen.index), frame.box.top, frame.box.height, scene.theme);
+    if (!trace) continue;
+    // A gap of several pens is shaded once.
+    const bands = trace.bands.filter((band) => band.kind === 'bad' || !gaps.has(trace.origin + BigInt(Math.round(band.from))));
+    for (const band of bands) if (band.kind === 'gap') gaps.add(trace.origin + BigInt(Math.round(band.from)));
+    drawBands(frame, { ...trace, bands }, penColour(scene.theme, pen.index), frame.box.top, frame.box.height, scene.theme);
   }
   for (const pen of pens) {
     const place = scene.lane.pens.indexOf(pen);
@@ -187,7 +192,7 @@ function drawBands(frame: Frame, trace: Trace, colour: string, top: number, heig
       context.globalAlpha = 0.4;
       hatch(context, left, top, right, height, colour, scale);
     } else {
-      context.globalAlpha = 0.12;
+      context.globalAlpha = 0.09;
       context.fillStyle = theme === 'dark' ? '#ffffff' : '#000000';
       context.fillRect(left, top, right - left, height);
     }

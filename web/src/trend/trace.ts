@@ -2,7 +2,7 @@
 //
 // A stepped tag gets its corners here, so that two neighbouring points of a run always share their time or their value. Times are offsets in
 // nanoseconds from the trace's own origin: a float holds them exactly for a quarter of a year.
-import { BAD_NO_DATA, isInterpolated, qualityName, severity } from '../model/quality';
+import { isAbsent, isInterpolated, qualityName, severity } from '../model/quality';
 import type { Points } from '../api/plot';
 import type { Gap } from '../api/messages';
 
@@ -138,9 +138,10 @@ export function traceOf(points: Points, options: TraceOptions): Trace {
   return { origin, runs, bands, stretches, dots, minimum, maximum };
 }
 
+/** The historian marks where a recorded gap begins with a Bad sample, or the answer with a row that says that there is no data. */
 function bandOf(time: bigint, quality: number, from: number, to: number, gaps: readonly LedgerGap[]): Band {
-  const gap = gaps.find((candidate) => candidate.start <= time && (candidate.end === null || time < candidate.end));
-  if (gap && ((quality & 0xffff0000) >>> 0) === BAD_NO_DATA) return { kind: 'gap', from, to, reason: gap.reason };
+  const gap = gaps.find(({ start, end }) => time === start || (isAbsent(quality) && start < time && (end === null || time < end)));
+  if (gap) return { kind: 'gap', from, to, reason: gap.reason };
   if (severity(quality) !== 'bad') return { kind: 'bad', from, to, reason: 'not a number' };
   return { kind: 'bad', from, to, reason: qualityName(quality) };
 }
