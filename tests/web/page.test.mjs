@@ -202,6 +202,17 @@ test('W5 a view that begins or ends within a Bad run has no number there', async
   assert.equal(absolute(ends, ends.runs.at(-1).xs.at(-1)), ns(AT('08:59:59')));
 });
 
+test('W5 a corrected sample is marked and leads to its versions', async (t) => {
+  const time = ns(AT('08:30:00'));
+  importSamples(['tag,timestamp,value', `fixed/level,${time},7.25`, `fixed/level,${time + MINUTE},8`]);
+  importSamples(['tag,timestamp,value', `fixed/level,${time},7.5`]);
+  const page = await openPage(t, trend(['fixed/level'], VIEW));
+  const { corrections } = await settled(page, (view) => view.corrections['fixed/level'] !== undefined);
+  assert.deepEqual(corrections, { 'fixed/level': [String(time)] });
+  await page.getByRole('link', { name: '1 corrected' }).click();
+  await page.getByRole('cell', { name: '7.25', exact: true }).waitFor();
+});
+
 test('W6 the pinned reading is the engine’s to the last digit, and keys step pixel and sample', async (t) => {
   const moments = [ns(AT('08:20:00')) + 123_456_789n, ns(AT('11:30:00')) + 1n];
   const page = await openPage(t, trend(UNIT_TAGS, { ...VIEW, a: rfc(moments[0]), b: rfc(moments[1]) }));

@@ -40,7 +40,7 @@ export function Sparkline({ tag }: { readonly tag: Tag }) {
     <div class="sparkline" ref={host}>
       {polled.value && width > 0 && (
         <LaneDrawing
-          scene={{ lane, range: polled.value.range, traces: new Map([[tag.name, polled.value.trace]]), compared: new Map(), findings: [], hidden: [], theme }}
+          scene={{ lane, range: polled.value.range, traces: new Map([[tag.name, polled.value.trace]]), compared: new Map(), findings: [], corrections: new Map(), hidden: [], theme }}
           zone="local"
           width={width}
           height={HEIGHT}

@@ -1,6 +1,7 @@
 // What the Trend screen knows and does. The view (the address) is the only input; ranges, pens, traces and readings follow from it. Every
 // request belongs to one settled view and is aborted when the next one supersedes it.
 import { getTag, listGaps } from '../api/catalog';
+import { listCorrections } from '../api/corrections';
 import type { FeedSample } from '../api/feed';
 import { fetchFindings, inRange, type Finding } from '../api/findings';
 import { neighbours, valuesAt, type Instant } from '../api/instant';
@@ -50,6 +51,8 @@ export class TrendController {
   readonly cursor = new Store<bigint | null>(null);
   readonly pins = new Store<Pins>({ a: null, b: null });
   readonly statistics = new Store<ReadonlyMap<string, Statistics>>(new Map());
+  /** Times of corrected samples, by tag. */
+  readonly corrections = new Store<ReadonlyMap<string, readonly bigint[]>>(new Map());
   readonly findings = new Store<readonly Finding[]>([]);
   /** The start of the live view that a zoom has paused. */
   readonly paused = new Store<string | null>(null);
@@ -66,6 +69,7 @@ export class TrendController {
   private statisticsKey = '';
   private pinsKey = '';
   private findingsKey = '';
+  private correctionsKey = '';
   private width = 0;
   private settling: ReturnType<typeof setTimeout> | undefined;
   private statisticsTimer: ReturnType<typeof setTimeout> | undefined;
@@ -251,6 +255,7 @@ export class TrendController {
     this.readPins(force);
     this.scheduleStatistics(force);
     void this.readFindings(force);
+    void this.readCorrections(force);
     if (view.live) this.goLive();
   }
 
@@ -438,6 +443,18 @@ export class TrendController {
     }
   }
 
+  private async readCorrections(force: boolean): Promise<void> {
+    const names = this.pens().map((pen) => pen.name);
+    const key = JSON.stringify([names, String(this.loadedRange.start), String(this.loadedRange.end)]);
+    if (names.length === 0 || (!force && key === this.correctionsKey)) return;
+    this.correctionsKey = key;
+    try {
+      this.corrections.set(await listCorrections(names, this.loadedRange, this.supersede('corrections')));
+    } catch (error) {
+      if (!isAbort(error)) this.corrections.set(new Map());
+    }
+  }
+
   private supersede(what: string): AbortSignal {
     this.aborts.get(what)?.abort();
     const abort = new AbortController();
@@ -503,6 +520,7 @@ export class TrendController {
       pins: { a: instants(this.pins.value.a), b: instants(this.pins.value.b) },
       selection: { start: text(this.selection().start), end: text(this.selection().end) },
       statistics: Object.fromEntries(this.statistics.value),
+      corrections: Object.fromEntries([...this.corrections.value].map(([tag, times]) => [tag, times.map(text)])),
       findings: this.findings.value.map(({ tag, start: from, end: to, score }) => ({ tag, start: text(from), end: text(to), score })),
       lanes: this.lanes.value.map((lane) => ({ key: lane.key, unit: lane.unit, pens: lane.pens.map((pen) => pen.name), ...this.laneStates.value.get(lane.key) })),
       pens: this.pens().map((pen) => {

@@ -13,6 +13,8 @@ export interface Scene {
   readonly traces: ReadonlyMap<string, Trace>;
   readonly compared: ReadonlyMap<string, Trace>;
   readonly findings: readonly Finding[];
+  /** Times of corrected samples, by tag. */
+  readonly corrections: ReadonlyMap<string, readonly bigint[]>;
   readonly hidden: readonly string[];
   readonly theme: Theme;
 }
@@ -120,6 +122,7 @@ function drawLines(frame: Frame, scene: Scene): void {
       drawDots(frame, trace, colour);
     }
     drawFindings(frame, scene, pen);
+    drawCorrections(frame, scene, pen);
   }
 }
 
@@ -136,6 +139,20 @@ function drawFindings({ context, box, scale }: Frame, { findings, range, theme }
     context.fillRect(left, box.top, width, box.height);
     context.globalAlpha = 1;
     context.fillRect(left, box.top + box.height - 4 * scale, width, 4 * scale);
+  }
+}
+
+/** A small triangle in the colour of the pen at the top of the lane. */
+function drawCorrections({ context, box, scale }: Frame, { corrections, range, theme }: Scene, pen: Pen): void {
+  const span = Number(range.end - range.start);
+  context.fillStyle = penColour(theme, pen.index);
+  for (const time of corrections.get(pen.name) ?? []) {
+    const x = box.left + (Number(time - range.start) / span) * box.width;
+    context.beginPath();
+    context.moveTo(x, box.top + 7 * scale);
+    context.lineTo(x - 4 * scale, box.top);
+    context.lineTo(x + 4 * scale, box.top);
+    context.fill();
   }
 }
 

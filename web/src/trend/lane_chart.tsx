@@ -20,11 +20,12 @@ export function LaneChart({ controller, lane, width, height, withTimes }: Props)
   const traces = useStore(controller.traces);
   const compared = useStore(controller.compared);
   const findings = useStore(controller.findings);
+  const corrections = useStore(controller.corrections);
   const { hidden, zone } = useStore(controller.view);
   const theme = useStore(themeStore);
   const scene = useMemo<Scene>(
-    () => ({ lane, range, traces, compared, findings, hidden, theme }),
-    [lane, range, traces, compared, findings, hidden, theme],
+    () => ({ lane, range, traces, compared, findings, corrections, hidden, theme }),
+    [lane, range, traces, compared, findings, corrections, hidden, theme],
   );
   return <LaneDrawing scene={scene} zone={zone} width={width} height={height} withTimes={withTimes} />;
 }

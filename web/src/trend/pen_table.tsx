@@ -23,6 +23,7 @@ export function PenTable({ controller, chosen, onChoose }: Props) {
   const view = useStore(controller.view);
   const statistics = useStore(controller.statistics);
   const missing = useStore(controller.missing);
+  const corrections = useStore(controller.corrections);
   const pens = controller.pens();
   const between = view.a !== null && view.b !== null;
   if (pens.length + missing.length === 0) return null;
@@ -53,7 +54,10 @@ export function PenTable({ controller, chosen, onChoose }: Props) {
             return (
               <tr key={pen.name} class={`${view.hidden.includes(pen.name) ? 'off' : ''}${chosen === pen.name ? ' chosen' : ''}`} onClick={() => onChoose(pen.name)}>
                 <td><Swatch controller={controller} pen={pen} /></td>
-                <th scope="row"><a href={tagAddress(pen.name)} title={pen.tag.description || pen.name}>{pen.name}</a></th>
+                <th scope="row">
+                  <a href={tagAddress(pen.name)} title={pen.tag.description || pen.name}>{pen.name}</a>
+                  {corrections.has(pen.name) && <a class="corrected" href={tagAddress(pen.name)}>{corrections.get(pen.name)?.length} corrected</a>}
+                </th>
                 <td>{unitText(pen.tag.unit ?? '')}</td>
                 <MovingCell controller={controller} pen={pen} />
                 <PinCells controller={controller} pen={pen} />
