@@ -564,6 +564,21 @@ test('the screens of the service show what the API answers', async (t) => {
   await page.getByText('9007199254741016').waitFor();
 });
 
+test('W19 a scale is kept where it is asked for, and is never finer than a hundredth of the range of its tag', async (t) => {
+  const page = await openPage(t, trend(['unit/temperature', 'unit/pressure'], { start: AT('08:00:00'), end: AT('08:00:02') }));
+  const of = ({ lanes }, unit) => lanes.find((lane) => lane.unit === unit).scale;
+  const narrow = of(await settled(page), '°C');
+  assert.ok(narrow[1] - narrow[0] >= 2, 'the range of the tag is 200');
+  await page.getByRole('button', { name: 'auto scale' }).first().click();
+  await page.waitForFunction(() => globalThis.historian.state().trend.view.scales.Cel !== undefined);
+  await page.getByRole('button', { name: '8 h', exact: true }).click();
+  await page.goto(HTTP + (await stateOf(page)).search.replace(/start=[^&]*&end=[^&]*/, `start=${VIEW.start}&end=${VIEW.end}`).replace(/^/, '/'));
+  assert.deepEqual(of(await settled(page), '°C'), narrow);
+  await page.getByRole('button', { name: /kept/ }).click();
+  const wide = of(await settled(page, ({ view }) => view.scales.Cel === undefined), '°C');
+  assert.ok(wide[1] - wide[0] > 20);
+});
+
 test('W21 the zone is named on the axis and in the table, and switched in one place', async (t) => {
   const page = await openPage(t, trend(['unit/temperature'], { ...VIEW, a: AT('09:30:00') }));
   await settled(page);

@@ -27,7 +27,7 @@ export function Sparkline({ tag }: { readonly tag: Tag }) {
     return () => observer.disconnect();
   }, []);
   const pen = penOf(tag, 0);
-  const lane: Lane = { key: 'tag', discrete: pen.discrete, unit: '', pens: [pen] };
+  const lane: Lane = { key: 'tag', discrete: pen.discrete, unit: '', code: '', pens: [pen] };
   const polled = usePolled(async (signal): Promise<{ range: Range; trace: Trace } | null> => {
     if (width === 0) return null;
     const end = BigInt(Date.now() + clockAheadMs.value) * NS_PER_MS;
@@ -40,7 +40,7 @@ export function Sparkline({ tag }: { readonly tag: Tag }) {
     <div class="sparkline" ref={host}>
       {polled.value && width > 0 && (
         <LaneDrawing
-          scene={{ lane, range: polled.value.range, traces: new Map([[tag.name, polled.value.trace]]), compared: new Map(), findings: [], corrections: new Map(), hidden: [], theme }}
+          scene={{ lane, range: polled.value.range, traces: new Map([[tag.name, polled.value.trace]]), compared: new Map(), findings: [], corrections: new Map(), scale: null, hidden: [], theme }}
           zone="local"
           width={width}
           height={HEIGHT}

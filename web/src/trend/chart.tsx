@@ -2,6 +2,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { theme as themeStore } from '../app/theme';
 import { useStore } from '../model/store';
+import { roundText } from '../model/value';
 import { formatCivil, formatDuration, zoneLabel } from '../model/time';
 import type { TrendController } from './controller';
 import { ROW_HEIGHT } from './draw';
@@ -105,9 +106,26 @@ function LaneHead({ controller, lane }: { readonly controller: TrendController; 
           <i style={{ background: penColour(theme, pen.index) }} />{pen.name}
         </button>
       ))}
+      {!lane.discrete && <ScaleButton controller={controller} lane={lane} />}
       {state?.loading && <span class="lane-note" role="status">loading…</span>}
       {state?.error && <span class="lane-note bad" role="alert">{state.error}</span>}
     </header>
+  );
+}
+
+/** Says whether the scale follows the pens, and switches it. */
+function ScaleButton({ controller, lane }: { readonly controller: TrendController; readonly lane: Lane }) {
+  const kept = useStore(controller.view).scales[lane.code];
+  return (
+    <button
+      type="button"
+      class="scale-button"
+      aria-pressed={kept !== undefined}
+      title={kept ? 'The scale is kept; click lets it follow the pens' : 'The scale follows the pens; click keeps it'}
+      onClick={() => controller.keepScale(lane)}
+    >
+      {kept ? `scale ${roundText(kept[0], 4)} to ${roundText(kept[1], 4)} kept` : 'auto scale'}
+    </button>
   );
 }
 

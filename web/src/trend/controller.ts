@@ -14,10 +14,11 @@ import { Store } from '../model/store';
 import { beforeNow, isRelative, NS_PER_MS, type Range } from '../model/time';
 import { resolveZone } from '../model/zone';
 import { comparedRange, moveForward } from './compare';
+import { laneScale } from './draw';
 import { lanesOf, penOf, type Lane, type Pen } from './lane';
 import { LiveFeed, withSamples } from './live';
 import { gapsOf, traceOf, type Trace } from './trace';
-import { atRange, clampRange, DEFAULT_VIEW, parseView, resolveRange, viewSearch, type View } from './view';
+import { atRange, clampRange, DEFAULT_VIEW, parseView, resolveRange, viewSearch, type Scale, type View } from './view';
 
 export interface LaneState {
   readonly loading: boolean;
@@ -151,6 +152,20 @@ export class TrendController {
       this.isolatedFrom = hidden;
       this.change({ hidden: others }, 'replace');
     }
+  }
+
+  /** Keeps the scale that the lane has now, or lets it follow its pens again. */
+  keepScale(lane: Lane): void {
+    const { [lane.code]: kept, ...others } = this.view.value.scales;
+    this.change({ scales: kept ? others : { ...others, [lane.code]: this.scaleOf(lane) } }, 'replace');
+  }
+
+  scaleOf(lane: Lane): Scale {
+    const [minimum, maximum] = laneScale({
+      lane, range: this.range.value, traces: this.traces.value, compared: this.compared.value, findings: [], corrections: new Map(),
+      hidden: this.view.value.hidden, scale: this.view.value.scales[lane.code] ?? null, theme: 'light',
+    });
+    return [Number(minimum.toPrecision(6)), Number(maximum.toPrecision(6))];
   }
 
   /** Draws another range at once and asks for it when nothing has moved for a moment. */
@@ -522,7 +537,7 @@ export class TrendController {
       statistics: Object.fromEntries(this.statistics.value),
       corrections: Object.fromEntries([...this.corrections.value].map(([tag, times]) => [tag, times.map(text)])),
       findings: this.findings.value.map(({ tag, start: from, end: to, score }) => ({ tag, start: text(from), end: text(to), score })),
-      lanes: this.lanes.value.map((lane) => ({ key: lane.key, unit: lane.unit, pens: lane.pens.map((pen) => pen.name), ...this.laneStates.value.get(lane.key) })),
+      lanes: this.lanes.value.map((lane) => ({ key: lane.key, unit: lane.unit, scale: this.scaleOf(lane), pens: lane.pens.map((pen) => pen.name), ...this.laneStates.value.get(lane.key) })),
       pens: this.pens().map((pen) => {
         const points = this.points.get(pen.name) ?? NO_POINTS;
         const trace = this.traces.value.get(pen.name);

@@ -6,6 +6,7 @@ import type { Range } from '../model/time';
 import { penColour, penDash, type Theme } from './palette';
 import type { Lane, Pen } from './lane';
 import type { Trace } from './trace';
+import type { Scale } from './view';
 
 export interface Scene {
   readonly lane: Lane;
@@ -16,6 +17,8 @@ export interface Scene {
   /** Times of corrected samples, by tag. */
   readonly corrections: ReadonlyMap<string, readonly bigint[]>;
   readonly hidden: readonly string[];
+  /** Kept, or null where the lane has the scale of its pens. */
+  readonly scale: Scale | null;
   readonly theme: Theme;
 }
 
@@ -33,7 +36,8 @@ interface Frame {
 }
 
 /** The range of a lane's scale: its pens with some air, never less than a hundredth of a tag's own range. */
-export function laneScale(scene: Scene): [minimum: number, maximum: number] {
+export function laneScale(scene: Scene): Scale {
+  if (scene.scale) return scene.scale;
   let minimum = Number.POSITIVE_INFINITY;
   let maximum = Number.NEGATIVE_INFINITY;
   let least = 0;

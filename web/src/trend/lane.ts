@@ -16,7 +16,10 @@ export interface Pen {
 export interface Lane {
   readonly key: string;
   readonly discrete: boolean;
+  /** As people read it. */
   readonly unit: string;
+  /** As the catalog has it. */
+  readonly code: string;
   readonly pens: readonly Pen[];
 }
 
@@ -35,6 +38,6 @@ export function lanesOf(pens: readonly Pen[]): Lane[] {
     lanes.set(key, [...(lanes.get(key) ?? []), pen]);
   }
   return [...lanes]
-    .map(([key, own]): Lane => ({ key, discrete: key === 'states', unit: unitText(own[0]?.tag.unit ?? ''), pens: own }))
+    .map(([key, own]): Lane => ({ key, discrete: key === 'states', unit: unitText(own[0]?.tag.unit ?? ''), code: own[0]?.tag.unit ?? '', pens: own }))
     .sort((left, right) => Number(left.discrete) - Number(right.discrete));
 }

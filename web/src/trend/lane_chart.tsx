@@ -21,11 +21,12 @@ export function LaneChart({ controller, lane, width, height, withTimes }: Props)
   const compared = useStore(controller.compared);
   const findings = useStore(controller.findings);
   const corrections = useStore(controller.corrections);
-  const { hidden, zone } = useStore(controller.view);
+  const { hidden, zone, scales } = useStore(controller.view);
+  const scale = lane.discrete ? null : (scales[lane.code] ?? null);
   const theme = useStore(themeStore);
   const scene = useMemo<Scene>(
-    () => ({ lane, range, traces, compared, findings, corrections, hidden, theme }),
-    [lane, range, traces, compared, findings, corrections, hidden, theme],
+    () => ({ lane, range, traces, compared, findings, corrections, hidden, scale, theme }),
+    [lane, range, traces, compared, findings, corrections, hidden, scale, theme],
   );
   return <LaneDrawing scene={scene} zone={zone} width={width} height={height} withTimes={withTimes} />;
 }

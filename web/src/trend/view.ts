@@ -7,10 +7,13 @@
 //       &compare=DAYS           the same period so many calendar days earlier
 //       &a=TIME&b=TIME          pinned cursors, RFC 3339
 //       &find=DETECTOR          marks what a detector finds, with its default parameters
+//       &scale=MIN:MAX:UNIT…    lanes whose scale is kept, by the unit of the catalog
 //       &hide=NAME…             pens that are not drawn
 //       &chart=1                only the chart, for embedding
 import { formatRfc3339, isRelative, parseTime, type Range } from '../model/time';
 import { resolveZone } from '../model/zone';
+
+export type Scale = readonly [minimum: number, maximum: number];
 
 export interface View {
   readonly tags: readonly string[];
@@ -22,13 +25,15 @@ export interface View {
   readonly compareDays: number;
   /** Empty for none. */
   readonly detector: string;
+  /** Scales that are kept, by unit. */
+  readonly scales: Readonly<Record<string, Scale>>;
   readonly a: bigint | null;
   readonly b: bigint | null;
   readonly chartOnly: boolean;
 }
 
 export const DEFAULT_VIEW: View = {
-  tags: [], hidden: [], start: '*-8h', end: '*', live: false, zone: 'UTC', compareDays: 0, detector: '', a: null, b: null, chartOnly: false,
+  tags: [], hidden: [], start: '*-8h', end: '*', live: false, zone: 'UTC', compareDays: 0, detector: '', scales: {}, a: null, b: null, chartOnly: false,
 };
 
 export const SPAN_MIN_NS = 1_000n;
@@ -48,10 +53,17 @@ export function parseView(search: string): View {
     zone: text('zone', DEFAULT_VIEW.zone),
     compareDays: Math.max(0, Math.trunc(Number(parameters.get('compare') ?? 0))) || 0,
     detector: text('find', ''),
+    scales: Object.fromEntries(parameters.getAll('scale').flatMap(parseScale)),
     a: time('a'),
     b: time('b'),
     chartOnly: parameters.get('chart') === '1',
   };
+}
+
+function parseScale(text: string): [unit: string, scale: Scale][] {
+  const [, minimum, maximum, unit] = /^([^:]+):([^:]+):(.*)$/.exec(text) ?? [];
+  const scale: Scale = [Number(minimum), Number(maximum)];
+  return unit !== undefined && scale[0] < scale[1] ? [[unit, scale]] : [];
 }
 
 export function viewSearch(view: View): string {
@@ -63,6 +75,7 @@ export function viewSearch(view: View): string {
   parameters.set('zone', view.zone);
   if (view.compareDays) parameters.set('compare', String(view.compareDays));
   if (view.detector) parameters.set('find', view.detector);
+  for (const [unit, [minimum, maximum]] of Object.entries(view.scales)) parameters.append('scale', `${minimum}:${maximum}:${unit}`);
   if (view.a !== null) parameters.set('a', formatRfc3339(view.a));
   if (view.b !== null) parameters.set('b', formatRfc3339(view.b));
   for (const tag of view.hidden) parameters.append('hide', tag);
