@@ -89,6 +89,8 @@ export async function request(path: string, options: RequestOptions = {}): Promi
   record.status = response.status;
   noteClock(response);
   if (response.ok) return response;
+  // An answer to an earlier token says nothing of the present one.
+  if (response.status === 401 && secret === token()) signInNeeded.set(true);
   throw await problemOf(response);
 }
 
@@ -140,7 +142,6 @@ async function problemOf(response: Response): Promise<ApiError> {
   } catch {
     // Not a problem document: a proxy, or a body that was cut. The status says enough.
   }
-  if (response.status === 401) signInNeeded.set(true);
   if (response.status === 502 || response.status === 503) lost();
   return new ApiError(response.status, detail, code, reason);
 }

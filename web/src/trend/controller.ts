@@ -13,6 +13,7 @@ import { location$, navigate } from '../app/route';
 import { Store } from '../model/store';
 import { beforeNow, isRelative, NS_PER_MS, type Range } from '../model/time';
 import { resolveZone } from '../model/zone';
+import { Answer } from './answer';
 import { comparedRange, moveForward } from './compare';
 import { laneScale } from './draw';
 import { lanesOf, penOf, type Lane, type Pen } from './lane';
@@ -50,11 +51,11 @@ export class TrendController {
   readonly traces = new Store<ReadonlyMap<string, Trace>>(new Map());
   readonly compared = new Store<ReadonlyMap<string, Trace>>(new Map());
   readonly cursor = new Store<bigint | null>(null);
-  readonly pins = new Store<Pins>({ a: null, b: null });
-  readonly statistics = new Store<ReadonlyMap<string, Statistics>>(new Map());
+  readonly pins = new Answer<Pins>({ a: null, b: null }, (error) => this.problem.set(errorText(error)));
+  readonly statistics = new Answer<ReadonlyMap<string, Statistics>>(new Map());
   /** Times of corrected samples, by tag. */
-  readonly corrections = new Store<ReadonlyMap<string, readonly bigint[]>>(new Map());
-  readonly findings = new Store<readonly Finding[]>([]);
+  readonly corrections = new Answer<ReadonlyMap<string, readonly bigint[]>>(new Map());
+  readonly findings = new Answer<readonly Finding[]>([], (error) => this.problem.set(errorText(error)));
   /** The start of the live view that a zoom has paused. */
   readonly paused = new Store<string | null>(null);
   readonly feed = new LiveFeed((samples) => this.take(samples), () => this.loadAnew());
@@ -63,17 +64,12 @@ export class TrendController {
   private readonly points = new Map<string, Points>();
   private readonly comparedPoints = new Map<string, Points>();
   private readonly laneRequests = new Map<string, { signature: string; abort: AbortController }>();
-  private readonly aborts = new Map<string, AbortController>();
+  private stepping = new AbortController();
   private ledger: readonly Gap[] = [];
   private ledgerTime = 0;
   private loadedRange: Range = { start: 0n, end: 1n };
-  private statisticsKey = '';
-  private pinsKey = '';
-  private findingsKey = '';
-  private correctionsKey = '';
   private width = 0;
   private settling: ReturnType<typeof setTimeout> | undefined;
-  private statisticsTimer: ReturnType<typeof setTimeout> | undefined;
   private ticking: ReturnType<typeof setInterval> | undefined;
   private isolatedFrom: readonly string[] | null = null;
   private epoch = 0;
@@ -99,8 +95,8 @@ export class TrendController {
       this.feed.stop();
       clearInterval(this.ticking);
       clearTimeout(this.settling);
-      clearTimeout(this.statisticsTimer);
-      for (const abort of [...this.aborts.values(), ...[...this.laneRequests.values()].map((request) => request.abort)]) abort.abort();
+      for (const answer of [this.pins, this.statistics, this.findings, this.corrections]) answer.stop();
+      for (const { abort } of [{ abort: this.stepping }, ...this.laneRequests.values()]) abort.abort();
     };
   }
 
@@ -222,8 +218,10 @@ export class TrendController {
   async stepSample(name: string, direction: -1 | 1): Promise<void> {
     const { start, end } = this.range.value;
     const at = this.cursor.value ?? (direction > 0 ? start : end);
+    this.stepping.abort();
+    this.stepping = new AbortController();
     try {
-      const [before, after] = await neighbours(name, at, this.supersede('neighbour'));
+      const [before, after] = await neighbours(name, at, this.stepping.signal);
       const time = direction < 0 ? before : after;
       if (time !== null) this.cursor.set(time);
     } catch (error) {
@@ -268,9 +266,9 @@ export class TrendController {
     if (force) this.laneRequests.clear();
     this.loadLanes();
     this.readPins(force);
-    this.scheduleStatistics(force);
-    void this.readFindings(force);
-    void this.readCorrections(force);
+    this.readStatistics(force);
+    this.readFindings(force);
+    this.readCorrections(force);
     if (view.live) this.goLive();
   }
 
@@ -386,25 +384,17 @@ export class TrendController {
 
   // Readings
 
-  private readPins(force: boolean): void {
-    const { a, b, tags } = this.view.value;
+  private readPins(again: boolean): void {
+    const { a, b } = this.view.value;
     const names = this.pens().map((pen) => pen.name);
-    const key = JSON.stringify([names, String(a), String(b)]);
-    if (!force && key === this.pinsKey) return;
-    this.pinsKey = key;
-    if (a === null && b === null) {
-      this.pins.set({ a: null, b: null });
+    if ((a === null && b === null) || names.length === 0) {
+      this.pins.clear();
       return;
     }
-    if (tags.length === 0 || names.length === 0) return;
-    const signal = this.supersede('pins');
-    const read = (time: bigint | null) => (time === null ? null : valuesAt(names, time, signal));
-    Promise.all([read(a), read(b)]).then(
-      ([valuesA, valuesB]) => this.pins.set({ a: valuesA, b: valuesB }),
-      (error: unknown) => {
-        if (!isAbort(error)) this.problem.set(errorText(error));
-      },
-    );
+    this.pins.ask([names, a, b], async (signal) => {
+      const [valuesA, valuesB] = await Promise.all([a, b].map((time) => (time === null ? null : valuesAt(names, time, signal))));
+      return { a: valuesA ?? null, b: valuesB ?? null };
+    }, { again });
   }
 
   /** Why a tag has no number at a moment although samples lie before it: a recorded gap. */
@@ -420,61 +410,26 @@ export class TrendController {
     return a < b ? { start: a, end: b } : { start: b, end: a };
   }
 
-  private scheduleStatistics(force: boolean): void {
+  private readStatistics(again: boolean): void {
     const selection = this.selection();
-    const pens = this.pens();
-    const key = JSON.stringify([pens.map((pen) => pen.name), String(selection.start), String(selection.end)]);
-    if (!force && key === this.statisticsKey) return;
-    this.statisticsKey = key;
-    clearTimeout(this.statisticsTimer);
-    this.aborts.get('statistics')?.abort();
-    if (pens.length === 0) return;
-    this.statisticsTimer = setTimeout(async () => {
-      try {
-        const steps = new Map(pens.map((pen): [string, boolean] => [pen.name, pen.stepped]));
-        this.statistics.set(await statisticsOf(steps, selection, this.supersede('statistics')));
-      } catch (error) {
-        if (!isAbort(error)) this.statistics.set(new Map());
-      }
-    }, STATISTICS_MS);
+    const steps = new Map(this.pens().map((pen): [string, boolean] => [pen.name, pen.stepped]));
+    if (steps.size === 0) return;
+    this.statistics.ask([[...steps.keys()], selection], (signal) => statisticsOf(steps, selection, signal), { again, delayMs: STATISTICS_MS });
   }
 
-  private async readFindings(force: boolean): Promise<void> {
+  private readFindings(again: boolean): void {
     const { detector } = this.view.value;
+    const range = this.loadedRange;
     // Text and most states cannot be scored; a tag that is named and cannot be is refused.
     const names = this.pens().filter((pen) => !pen.discrete).map((pen) => pen.name);
-    const key = JSON.stringify([detector, names, String(this.loadedRange.start), String(this.loadedRange.end)]);
-    if (!force && key === this.findingsKey) return;
-    this.findingsKey = key;
-    const signal = this.supersede('findings');
-    if (!detector || names.length === 0) {
-      this.findings.set([]);
-      return;
-    }
-    try {
-      this.findings.set(await fetchFindings(inRange(detector, names, this.loadedRange), signal));
-    } catch (error) {
-      if (!isAbort(error)) this.problem.set(errorText(error));
-    }
+    if (!detector || names.length === 0) this.findings.clear();
+    else this.findings.ask([detector, names, range], (signal) => fetchFindings(inRange(detector, names, range), signal), { again });
   }
 
-  private async readCorrections(force: boolean): Promise<void> {
+  private readCorrections(again: boolean): void {
+    const range = this.loadedRange;
     const names = this.pens().map((pen) => pen.name);
-    const key = JSON.stringify([names, String(this.loadedRange.start), String(this.loadedRange.end)]);
-    if (names.length === 0 || (!force && key === this.correctionsKey)) return;
-    this.correctionsKey = key;
-    try {
-      this.corrections.set(await listCorrections(names, this.loadedRange, this.supersede('corrections')));
-    } catch (error) {
-      if (!isAbort(error)) this.corrections.set(new Map());
-    }
-  }
-
-  private supersede(what: string): AbortSignal {
-    this.aborts.get(what)?.abort();
-    const abort = new AbortController();
-    this.aborts.set(what, abort);
-    return abort.signal;
+    if (names.length > 0) this.corrections.ask([names, range], (signal) => listCorrections(names, range, signal), { again });
   }
 
   // Live
@@ -496,8 +451,8 @@ export class TrendController {
     if (behind * 20n > span && behind > 10_000_000_000n && connection.value.disconnectedSince === null) this.loadAnew();
     if (Date.now() - this.statisticsTime > LIVE_STATISTICS_MS) {
       this.statisticsTime = Date.now();
-      this.scheduleStatistics(true);
-      void this.readFindings(false);
+      this.readStatistics(true);
+      this.readFindings(false);
     }
   }
 
