@@ -27,7 +27,7 @@ export async function follow(tags: readonly string[], listener: FeedListener, si
   while (!signal.aborted) {
     try {
       const headers: Record<string, string> = position ? { 'last-event-id': position } : {};
-      const response = await request(path, { accept: 'text/event-stream, */*;q=0.1', headers, signal });
+      const response = await request(path, { accept: 'text/event-stream', headers, signal });
       listener.state('open');
       failures = 0;
       await readEvents(response, (event, id, data) => {
