@@ -103,7 +103,9 @@ function LaneHead({ controller, lane }: { readonly controller: TrendController; 
           aria-pressed={!view.hidden.includes(pen.name)}
           onClick={(event) => (event.altKey ? controller.isolate(pen.name) : controller.toggle(pen.name))}
         >
-          <i style={{ background: penColour(theme, pen.index) }} />{pen.name}
+          <i style={{ background: penColour(theme, pen.index) }} />
+          <span class="long-name">{pen.name}</span>
+          <span class="short-name">{shortName(pen.name)}</span>
         </button>
       ))}
       {!lane.discrete && <ScaleButton controller={controller} lane={lane} />}
@@ -111,6 +113,11 @@ function LaneHead({ controller, lane }: { readonly controller: TrendController; 
       {state?.error && <span class="lane-note bad" role="alert">{state.error}</span>}
     </header>
   );
+}
+
+/** The last two levels, for narrow screens. */
+function shortName(name: string): string {
+  return name.split('/').slice(-2).join('/');
 }
 
 /** Says whether the scale follows the pens, and switches it. */
