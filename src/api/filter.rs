@@ -20,6 +20,8 @@ struct Condition {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
+    /// Any of those that a person would look for: name, unit, description, device, address.
+    Any,
     Name,
     Type,
     Unit,
@@ -29,7 +31,8 @@ enum Field {
     Address,
 }
 
-const FIELDS: [(&str, Field); 7] = [
+const FIELDS: [(&str, Field); 8] = [
+    ("any", Field::Any),
     ("name", Field::Name),
     ("type", Field::Type),
     ("unit", Field::Unit),
@@ -90,6 +93,12 @@ impl Condition {
         let definition = &tag.definition;
         let source = definition.source.as_ref();
         let found = match self.field {
+            Field::Any => {
+                let device = source.map_or("", |source| &source.device);
+                let address = source.map_or("", |source| &source.address);
+                let texts = [definition.name.as_str(), &definition.unit, &definition.description, device, address];
+                return texts.into_iter().any(|text| self.holds(text));
+            }
             Field::Name => definition.name.as_str(),
             Field::Type => definition.value_type.as_str(),
             Field::Unit => &definition.unit,
@@ -98,8 +107,22 @@ impl Condition {
             Field::Device => source.map_or("", |source| &source.device),
             Field::Address => source.map_or("", |source| &source.address),
         };
-        if self.contains { found.to_lowercase().contains(&self.text) } else { found == self.text }
+        self.holds(found)
     }
+
+    fn holds(&self, found: &str) -> bool {
+        match (self.contains, found.is_ascii()) {
+            (false, _) => found == self.text,
+            // A list of many tags is looked through while somebody types.
+            (true, true) => contains_ascii(found.as_bytes(), self.text.as_bytes()),
+            (true, false) => found.to_lowercase().contains(&self.text),
+        }
+    }
+}
+
+/// Whether a text of ASCII has another one in it, which is in lower case.
+fn contains_ascii(text: &[u8], lower: &[u8]) -> bool {
+    lower.is_empty() || text.windows(lower.len()).any(|window| window.eq_ignore_ascii_case(lower))
 }
 
 #[cfg(test)]
@@ -125,6 +148,11 @@ mod tests {
             ("unit=bar AND description~water", false),
             ("device=plc AND address~HOLDING AND type=f64 AND stepped=false AND name~/p", true),
             ("device=", false),
+            ("any~STEAM AND any~bar AND any~plc AND any~holding", true),
+            ("any~steam AND any~water", false),
+            ("any=bar", true),
+            ("any~", true),
+            ("any~\u{e4}", false),
         ] {
             assert_eq!(Filter::parse(text).unwrap().matches(&tag()), expected, "{text}");
         }

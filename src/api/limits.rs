@@ -55,7 +55,7 @@ pub struct ApiLimits {
     pub endpoints_max: usize,
     /// Streams at the same time on one connection.
     pub connection_streams_max: u32,
-    /// Connections of the gRPC port at the same time. The HTTP port takes an eighth of it, 4 to 64, in addition.
+    /// Connections of the gRPC port at the same time. The HTTP port takes a quarter of it, 4 to 1,024, in addition.
     pub connections_max: usize,
     /// Of these, connections of one address (IPv6: of one network).
     pub connections_per_address_max: usize,

@@ -59,7 +59,7 @@ pub struct DemoArgs {
     /// Address of gRPC and Arrow Flight; port 0 takes a free one [default: 127.0.0.1:8815].
     #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_LISTEN")]
     listen: Option<SocketAddr>,
-    /// Address of /metrics, /livez, /readyz and /healthz; port 0 takes a free one [default: 127.0.0.1:8080].
+    /// Address of the web page, the HTTP API, /metrics, /livez, /readyz and /healthz; port 0 takes a free one [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS", env = "HISTORIAN_HTTP")]
     http: Option<SocketAddr>,
     /// Directory for the backups of `historian backup`; without it there are no backups.
@@ -259,9 +259,11 @@ async fn show(
 
     let (grpc, web) = if has_tls { ("grpc+tls", "https") } else { ("grpc", "http") };
     let mut text = format!(
-        "Simulated plant: {} signals, modbus tcp://{} (unit 1) and opc.tcp://{}/\n\
-         Historian: {grpc}://{listen} (gRPC, Arrow Flight), {web}://{http}/metrics\n\
+        "Page: {web}://{}/\n\n\
+         Simulated plant: {} signals, modbus tcp://{} (unit 1) and opc.tcp://{}/\n\
+         Historian: {grpc}://{listen} (gRPC, Arrow Flight), {web}://{http}/api/v1/ and /metrics\n\
          Data directory: {} (configuration demo.toml, log demo.log)\n",
+        reached(http),
         SIGNALS.len(),
         plant.modbus_address,
         plant.opcua_address,

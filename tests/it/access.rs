@@ -13,6 +13,7 @@ mod matrix;
 mod oidc;
 mod owner;
 mod plant;
+mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +69,13 @@ fn every_door_answers_each_role_as_promised() {
                     }
                     if expected == Expected::Answer("Unauthenticated") {
                         let kind = if who == Who::Nobody { "none" } else { "not valid" };
-                        let kind = if is_handshake { format!("{kind}, {}", door.name()) } else { kind.to_owned() };
+                        let kind = if is_handshake {
+                            format!("{kind}, {}", door.name())
+                        } else if door.cells[0].starts_with("http ") {
+                            format!("{kind}, over HTTP")
+                        } else {
+                            kind.to_owned()
+                        };
                         let said = format!("{} {:?}", outcome.message, outcome.parts);
                         unknown.entry(kind).or_default().push(said);
                     }
@@ -128,7 +135,17 @@ fn what_is_no_method_is_no_way_around_the_token() {
                 assert_eq!(outcome.code, expected, "{method} · {who:?}: {}", outcome.message);
             }
         }
-        for (path, code) in [("/nothing", "404"), ("/metrics/", "404"), ("//metrics", "404"), ("/metrics?x=1", "401")] {
+        for (path, code) in [
+            ("/nothing", "404"),
+            ("/metrics/", "404"),
+            ("//metrics", "404"),
+            ("/metrics?x=1", "401"),
+            ("/api/v1/nothing", "404"),
+            ("/api/v1/current/", "404"),
+            ("/api/v1//current", "404"),
+            ("//api/v1/current", "404"),
+            ("/api/v1/current?tag=**", "401"),
+        ] {
             assert_eq!(plant.nobody.http(path).code, code, "{path}");
         }
     });

@@ -158,6 +158,7 @@ fn a_newcomer(run: &mut Run) {
     ]);
 
     recipes_run(&printed);
+    documented_requests_run(word(&printed, "http://"));
 
     // The instruments that break do so early, and the history says how.
     let deadline = Instant::now() + PATIENCE;
@@ -193,6 +194,25 @@ fn a_newcomer(run: &mut Run) {
     assert_eq!(demo.stop(process::Signal::TERM), Some(0), "{}\n{}", demo.printed(), demo.told());
     // A panic on the way here is told by every test of this story.
     run.also("a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on", || ());
+}
+
+/// What the documents ask over HTTP is answered by the demo, for which it is written.
+fn documented_requests_run(page: &str) {
+    let mut found = 0;
+    for document in ["README.md", "docs/http.md"] {
+        let text = std::fs::read_to_string(root().join(document)).expect("the document is there");
+        for block in text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).filter(|block| block.contains("/api/v1/")) {
+            let code =
+                block.replace("http://127.0.0.1:8080/", page).replace("curl ", "curl --fail-with-body --silent --show-error --globoff ");
+            let answers = succeeded(Command::new("bash").args(["-euo", "pipefail", "-c", &code]));
+            assert!(answers.contains("demo/"), "{document}: {answers}");
+            found += 1;
+        }
+    }
+    assert_eq!(found, 2, "blocks of requests in the documents");
+    let address = page.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address");
+    let (code, index) = historian_test_support::http::get(address, "/").expect("the page");
+    assert!(code == 200 && index.contains("/app.js"), "{index}");
 }
 
 /// The recipes run as they are printed.

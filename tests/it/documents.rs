@@ -372,7 +372,7 @@ fn paths_metrics_and_actions_of_the_document_are_those_of_a_running_historian() 
         let path = row[0].trim_matches('`');
         assert_eq!(historian.get(path).unwrap().0, 200, "{path}");
     }
-    assert_eq!(historian.get("/").unwrap().0, 404);
+    assert_eq!(historian.get("/nothing").unwrap().0, 404);
 
     // A histogram has several lines for its name, and a counter a line with an ending.
     let text = historian.get("/metrics").unwrap().1;

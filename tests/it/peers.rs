@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    access, api, bi, clients, default_clients, demo, jdbc, operations, packaging, path, protos, query, sql,
+    access, api, bi, clients, default_clients, demo, http_api, jdbc, operations, packaging, path, protos, query, sql,
     support::{peer, pytest::Suite},
     tls,
 };
@@ -30,6 +30,7 @@ pub static SUITES: &[&Suite] = &[
     &clients::RECIPES,
     &clients::EXPORT,
     &path::PATH,
+    &http_api::HTTP_API,
     &query::KPI,
     &query::PAGES,
     &query::OPERATORS,

@@ -8,6 +8,7 @@
 
 mod mistake;
 mod number;
+mod parameters;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -35,6 +36,14 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Mistake> {
 /// With the path of the field that cannot be read.
 pub fn encoded(name: &str, value: &Value) -> Result<Vec<u8>, Mistake> {
     read::message(schema::schema(), name, value, None)
+}
+
+/// The JSON of a message, given by its full name, of the parameters of an address.
+///
+/// # Errors
+/// With the name of the parameter that is none.
+pub fn of_parameters(name: &str, parameters: &[(String, String)]) -> Result<Value, Mistake> {
+    parameters::value(schema::schema(), name, parameters)
 }
 
 /// A message of its JSON form.

@@ -1,17 +1,21 @@
 //! One call of somebody at some door, and what became of it down to the byte: what is not looked at could hold a name.
 
 use std::{
-    io::{Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
-    sync::Arc,
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use historian::tls::{ClientConfig, ClientTls};
 use historian_proto::v1::TagFailure;
 use prost::Message;
+use socket2::{Domain, Socket, Type};
 use tonic::{Code, Status, metadata::MetadataMap, transport::Channel};
 
 use crate::support::{historian::Historian, raw, way};
@@ -27,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BESIDE: usize = 3;
 
 /// The id of every call.
-const CALL_ID: &str = "a-call-of-a-test";
+pub const CALL_ID: &str = "a-call-of-a-test";
 
 /// Somebody who calls, with or without a token.
 #[derive(Clone)]
@@ -42,7 +46,7 @@ pub struct Client {
 /// What became of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// `Ok`, `NotFound`, …; of HTTP the number.
+    /// `Ok`, `NotFound`, …; of HTTP beside its API the number.
     pub code: String,
     pub message: String,
     /// Everything else that came: messages, headers, details of errors.
@@ -130,26 +134,56 @@ impl Client {
 
     /// A GET of the other port.
     pub fn http(&self, path: &str) -> Outcome {
-        let ask = |stream: &mut dyn ReadWrite| -> std::io::Result<String> {
-            let token = self.token.as_ref().map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
-            write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n{token}Connection: close\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        let told = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(self.http)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            let Some(tls) = &self.tls else { return ask(&mut stream) };
-            let name = "localhost".try_into().expect("a name");
-            let connection = rustls::ClientConnection::new(tls.clone(), name).map_err(std::io::Error::other)?;
-            ask(&mut rustls::StreamOwned::new(connection, stream))
-        };
-        let answer = told().expect("HTTP is answered");
+        let token = self.authorization();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{token}Connection: close\r\n\r\n");
+        let answer = self.over_http(&request, |_| false).expect("HTTP is answered");
+        let answer = String::from_utf8(answer).expect("the answer is text");
         let code = answer.split(' ').nth(1).unwrap_or_default().to_owned();
         let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
         let message = if code == "200" { String::new() } else { body.trim().to_owned() };
         Outcome { code, message, parts: vec![body.to_owned().into(), Bytes::new(), Bytes::new(), Bytes::new()] }
+    }
+
+    /// The header of HTTP that has the token, with the end of its line; nothing without one.
+    pub fn authorization(&self) -> String {
+        self.token.as_ref().map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"))
+    }
+
+    /// A connection to the other port, from an address of loopback that others seldom have: one from which it is often not known who asks is answered
+    /// late.
+    fn connection(&self) -> io::Result<TcpStream> {
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        let from = SocketAddr::from(([127, 0, 1, NEXT.fetch_add(1, Ordering::Relaxed).max(1)], 0));
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&from.into())?;
+        socket.connect(&self.http.into())?;
+        Ok(socket.into())
+    }
+
+    /// Sends a request to the other port and reads what comes, until it ends or is enough.
+    pub fn over_http(&self, request: &str, enough: impl Fn(&[u8]) -> bool) -> io::Result<Vec<u8>> {
+        let ask = |stream: &mut dyn ReadWrite| -> io::Result<Vec<u8>> {
+            let began = Instant::now();
+            stream.write_all(request.as_bytes())?;
+            let (mut answer, mut part) = (Vec::new(), [0; 8_192]);
+            while !enough(&answer) {
+                // An endless answer lives on by itself.
+                if began.elapsed() > PATIENCE {
+                    return Err(io::Error::new(ErrorKind::TimedOut, format!("not enough came within {PATIENCE:?}")));
+                }
+                match stream.read(&mut part)? {
+                    0 => break,
+                    count => answer.extend_from_slice(&part[..count]),
+                }
+            }
+            Ok(answer)
+        };
+        let mut stream = self.connection()?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let Some(tls) = &self.tls else { return ask(&mut stream) };
+        let name = "localhost".try_into().expect("a name");
+        let connection = rustls::ClientConnection::new(tls.clone(), name).map_err(io::Error::other)?;
+        ask(&mut rustls::StreamOwned::new(connection, stream))
     }
 }
 

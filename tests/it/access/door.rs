@@ -4,6 +4,7 @@
 
 pub mod flight;
 mod grpc;
+pub mod http;
 pub mod listed;
 pub mod sql;
 
@@ -136,6 +137,11 @@ impl Door {
         Door { same, ..self }
     }
 
+    /// True where the code of an outcome is the number of HTTP. The problem documents of the API have the codes of gRPC.
+    pub fn has_numbers(&self) -> bool {
+        self.cells[0].starts_with("http ") && !self.cells[0].starts_with("http /api/")
+    }
+
     pub fn name(&self) -> String {
         let variant = if self.variant.is_empty() { String::new() } else { format!(" ({})", self.variant) };
         format!("{}{variant}", self.cells.join(", "))
@@ -148,11 +154,7 @@ impl Door {
 
 /// Every door of a historian.
 pub fn doors() -> Vec<Door> {
-    let http = ["/livez", "/readyz", "/healthz", "/metrics"].map(|path| {
-        let need = if path == "/metrics" { Need::Administer } else { Need::Open };
-        Door::new(format!("http {path}"), need, About::Nothing, move |client, _| async move { client.http(path) }).same(Same::Code)
-    });
-    grpc::doors().into_iter().chain(flight::doors()).chain(sql::doors()).chain(http).collect()
+    grpc::doors().into_iter().chain(flight::doors()).chain(sql::doors()).chain(http::doors()).collect()
 }
 
 /// A message of the wire.

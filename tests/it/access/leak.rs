@@ -1,6 +1,6 @@
 //! What somebody who sees some tags is shown of the others: nothing, at any door, down to the byte.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use arrow_flight::Ticket;
 use bytes::Bytes;
@@ -10,21 +10,26 @@ use historian_proto::v1::{
     RangeResponse, SubscribeRequest, query_service_client::QueryServiceClient,
 };
 use prost::Message;
+use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
 
 use super::{
     call::{Client, Outcome},
-    door::{About, Door, Need, doors, flight, sql},
+    door::{About, Door, Need, doors, flight, http, listed, sql},
     matrix::differs,
     plant::{Plant, Tags, Who, tag},
+    web::end_of_event,
 };
+use crate::support::peer::root;
 
 /// In the names, units and descriptions of all that is not seen, and nowhere else.
 const HIDDEN: &str = "hidden";
 
-/// The doors at which a reader asks for everything.
+/// The doors at which a reader asks for everything. Files of the page have that word for reasons of their own, and are compared with those that
+/// were built instead.
 fn of_readers() -> Vec<Door> {
-    doors().into_iter().filter(|door| door.need.is_met_by(Who::SeenReader) && door.about != About::NewTag).collect()
+    let asks = |door: &Door| door.need.is_met_by(Who::SeenReader) && door.about != About::NewTag && !http::is_page(door);
+    doors().into_iter().filter(asks).collect()
 }
 
 async fn compact(plant: &Plant) {
@@ -85,6 +90,21 @@ fn every_answer_is_that_of_a_historian_that_has_the_seen_tags_only() {
     });
 }
 
+#[test]
+fn the_page_is_for_everybody_what_was_built() {
+    Runtime::new().unwrap().block_on(async {
+        let plant = Plant::start(Tags::SeenAndHidden).await;
+        for (route, path, file) in http::PAGE {
+            let built = fs::read(root().join("web/dist").join(file)).expect("the page is built");
+            for who in [Who::Nobody, Who::Expired, Who::SeenReader, Who::Admin] {
+                let outcome = plant.client(who).http(path);
+                assert_eq!(outcome.code, "200", "{route} · {who:?}");
+                assert!(outcome.parts[0] == built, "{route} · {who:?}: other than web/dist/{file}");
+            }
+        }
+    });
+}
+
 /// Questions that go around the names: globs, patterns, conditions, joins, pages, and plans.
 async fn questions(plant: &Plant) -> Vec<(String, Outcome)> {
     let reader = plant.client(Who::SeenReader);
@@ -115,10 +135,13 @@ async fn questions(plant: &Plant) -> Vec<(String, Outcome)> {
         "SELECT remarks FROM information_schema.tables ORDER BY 1",
     ] {
         answers.push((text.to_owned(), sql::statement(&reader, text).await));
+        answers.push((format!("{text}, over HTTP"), http::ask(&reader, "POST", "sql", &json!({"query": text}))));
     }
     for globs in ["hidden/*", "*/here", "{hidden,seen}/here", "h*/**", "seen/../hidden/*"] {
         for kind in ["range", "current", "aggregate", "superseded"] {
-            let command = super::door::listed::command(kind, super::door::listed::body(kind, globs, false));
+            let body = listed::body(kind, globs, false);
+            answers.push((format!("{kind} {globs}, over HTTP"), http::ask(&reader, "GET", kind, &body)));
+            let command = listed::command(kind, body);
             answers.push((format!("{kind} {globs}"), reader.ask(flight::DO_GET, &Ticket::new(command)).await));
         }
         let delete = DeleteRangeRequest {
@@ -133,7 +156,15 @@ async fn questions(plant: &Plant) -> Vec<(String, Outcome)> {
         // Its watermark counts all writes.
         answers.push((format!("DeleteRange {globs}"), if outcome.is_ok() { Outcome::nothing("Ok") } else { outcome }));
     }
+    // None of these is in anything that is seen.
+    for typed in ["hidden", "hidden here", "hiddens", "what is hidden"] {
+        answers.push((format!("what is typed: {typed}"), http::ask(&reader, "GET", "tags", &json!({"match": typed}))));
+    }
+    for name in ["hidden/here", "hidden/gone", "hidden/**"] {
+        answers.push((format!("the tag {name}, over HTTP"), reader.api(&format!("/api/v1/tags/{name}"), None, |_| None)));
+    }
     pages(&reader, &mut answers).await;
+    pages_over_http(&reader, &mut answers);
     answers
 }
 
@@ -178,6 +209,24 @@ async fn pages(reader: &Client, answers: &mut Vec<(String, Outcome)>) {
     }
 }
 
+fn pages_over_http(reader: &Client, answers: &mut Vec<(String, Outcome)>) {
+    // Of current values only gRPC has pages.
+    for (kind, page_size) in [("range", 100)] {
+        let mut fields = listed::body(kind, "**", false);
+        fields["page_size"] = json!(page_size);
+        for number in 0..10 {
+            let outcome = http::ask(reader, "POST", kind, &fields);
+            assert!(outcome.is_ok(), "{kind}, page {number}: {} {}", outcome.code, outcome.message);
+            let page: Json = serde_json::from_slice(&outcome.messages()[0]).expect("rows are JSON");
+            fields["page_token"] = page["metadata"].get("next_page_token").cloned().unwrap_or_default();
+            answers.push((format!("{kind} over HTTP, page {number}"), outcome));
+            if fields["page_token"].as_str().is_none_or(str::is_empty) {
+                break;
+            }
+        }
+    }
+}
+
 fn told(text: &str) -> Outcome {
     Outcome { message: text.to_owned(), ..Outcome::nothing("Ok") }
 }
@@ -195,9 +244,12 @@ fn a_subscription_brings_no_tag_that_is_not_seen_whenever_it_is_made() {
             QueryServiceClient::new(reader.channel()).subscribe(request).await.unwrap().into_inner()
         };
         let has_later = |answer: &Bytes| answer.windows(10).any(|window| window == b"seen/later");
-        // Over Flight and gRPC at once; what is written meanwhile comes by the feed.
+        // Over Flight, HTTP and gRPC at once; what is written meanwhile comes by the feed.
         let ticket: Bytes = Ticket::new(r#"{"subscribe": {"tags": ["**"], "current": true}}"#).encode_to_vec().into();
         let over_flight = reader.raw(flight::DO_GET, vec![ticket], has_later);
+        let end = |body: &[u8]| end_of_event(body, "seen/later");
+        let web = reader.clone();
+        let over_http = tokio::task::spawn_blocking(move || web.api("/api/v1/subscribe?tag=**&current=true", None, end));
         let writing = async {
             for name in ["hidden/later", "seen/later"] {
                 plant.create(name).await;
@@ -214,7 +266,9 @@ fn a_subscription_brings_no_tag_that_is_not_seen_whenever_it_is_made() {
         };
         let mut shown = Vec::new();
         tokio::select! {
-            outcome = over_flight => shown.push(("Flight", outcome)),
+            (flight, http) = futures::future::join(over_flight, over_http) => {
+                shown.extend([("Flight", flight), ("HTTP", http.expect("it was asked"))]);
+            }
             () = writing => {}
         }
         // The writing ended when the name was seen, which may be before there was a sample of it.

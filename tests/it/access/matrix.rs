@@ -38,8 +38,7 @@ pub enum Expected {
 /// The promise.
 pub fn expected(door: &Door, who: Who, place: Place) -> Expected {
     let is_known = Need::Known.is_met_by(who);
-    let refused =
-        |code: &'static str, of_http: &'static str| Expected::Answer(if door.cells[0].starts_with("http ") { of_http } else { code });
+    let refused = |code: &'static str, of_http: &'static str| Expected::Answer(if door.has_numbers() { of_http } else { code });
     if door.need != Need::Open && !is_known {
         refused("Unauthenticated", "401")
     } else if !door.need.is_met_by(who) {

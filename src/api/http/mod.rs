@@ -1,14 +1,12 @@
-//! The HTTP port: `/metrics` for Prometheus, `/livez`, `/readyz` and `/healthz` for supervisors and load balancers. It answers from the first
-//! moment on, while the store is still being opened: opening may take long, and whoever watches the process must be able to tell that from a
-//! process that hangs.
+//! The HTTP port: the [page], the [API](v1) under `/api/`, `/metrics` for Prometheus, `/livez`, `/readyz` and `/healthz` for supervisors and load
+//! balancers. It answers from the first moment on, while the store is still being opened: opening may take long, and whoever watches the process
+//! must be able to tell that from a process that hangs.
 
-use std::{
-    convert::Infallible,
-    net::IpAddr,
-    pin::pin,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+mod page;
+mod state;
+mod v1;
+
+use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -33,7 +31,7 @@ use tonic::{Code, transport::server::Connected as _};
 use tower_layer::Layer as _;
 
 use super::{
-    ApiLimits, ApiRoutes, Metrics, MetricsFormat, Services,
+    ApiLimits, ApiRoutes, Metrics, MetricsFormat,
     access::require,
     blocking,
     call::called_web,
@@ -41,33 +39,15 @@ use super::{
 };
 use historian_access::{Principal, Right};
 
-/// What the port tells until it is [done](Starting::done): that the historian starts.
-#[derive(Default)]
-pub struct Starting(OnceLock<ApiRoutes>);
+pub use state::Starting;
+use state::{HealthState, STARTING};
 
-impl Starting {
-    /// The store is open and its journal replayed: from now on the port tells of these.
-    pub fn done(&self, routes: ApiRoutes) {
-        let _ = self.0.set(routes);
-    }
-}
+/// Connections that are taken at the same time, at the least and at the most: a page keeps one for what is live, and has some for questions.
+const CONNECTIONS_MAX: (usize, usize) = (4, 1_024);
 
-const STARTING: &str = "starting: the store is being opened and its journal replayed";
-
-/// Connections that are taken at the same time, at the least and at the most.
-const CONNECTIONS_MAX: (usize, usize) = (4, 64);
-
-#[derive(Clone)]
-struct HealthState {
-    starting: Arc<Starting>,
-    stopping: CancellationToken,
-}
-
-impl HealthState {
-    /// `None` while the store is opened.
-    fn services(&self) -> Option<&Services> {
-        self.starting.0.get().map(|routes| &routes.api.services)
-    }
+/// Paths of the API and of the page that stand in lists, as their routes have them. Whoever tests what each takes must know of all.
+pub fn listed_paths() -> impl Iterator<Item = String> {
+    v1::listed_paths().chain(page::listed_paths().map(str::to_owned))
 }
 
 /// When the port tells of a stop, and when it ends itself: a stop takes a while, and whoever watches is told so.
@@ -81,7 +61,7 @@ pub async fn serve_http(listener: impl Into<PortListener>, routes: ApiRoutes) {
     let (limits, metrics) = (routes.api.services.limits.clone(), routes.api.services.metrics.clone());
     let shutdown = routes.api.draining.clone();
     let end = HttpEnd { stopping: shutdown.clone(), end: shutdown };
-    serve_http_from_the_start(listener.into(), Arc::new(Starting(OnceLock::from(routes))), &limits, &metrics, end).await;
+    serve_http_from_the_start(listener.into(), Arc::new(Starting::from(routes)), &limits, &metrics, end).await;
 }
 
 /// As [`serve_http`], before there is anything to tell of.
@@ -92,15 +72,18 @@ pub async fn serve_http_from_the_start(
     metrics: &Metrics,
     HttpEnd { stopping, end: shutdown }: HttpEnd,
 ) {
+    let state = HealthState { starting, stopping };
     let routes = Router::new()
         .route("/metrics", get(metrics_text))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
-        .with_state(HealthState { starting, stopping })
+        .with_state(state.clone())
+        .merge(v1::routes(state))
+        .merge(page::routes())
         .layer(middleware::from_fn_with_state(listener.tls.is_some(), sound))
         .layer(middleware::from_fn(called_web));
-    let connections_max = (limits.connections_max / 8).clamp(CONNECTIONS_MAX.0, CONNECTIONS_MAX.1);
+    let connections_max = (limits.connections_max / 4).clamp(CONNECTIONS_MAX.0, CONNECTIONS_MAX.1);
     let gate = ConnectionGate::new(Port::Http, connections_max, connections_max, metrics);
     let mut incoming = ConnectionAcceptor::connections(listener, &gate, ConnectionTimes::from(limits));
     let mut connections = JoinSet::new();
