@@ -24,6 +24,7 @@ suite!(
         aggregates_of_an_hour_of_minutes_and_backward,
         aggregates_that_make_no_sense_are_refused,
         plots_keep_extremes_breaks_and_edges_in_no_more_rows_than_asked,
+        a_plot_that_begins_or_ends_in_a_bad_run_draws_no_line_through_it,
         a_plot_of_few_samples_is_all_of_them_and_its_bounds_are_checked,
         a_spike_is_found_and_explained_counted_and_scored,
         anomalies_that_make_no_sense_are_refused,

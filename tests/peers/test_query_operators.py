@@ -9,7 +9,7 @@ import pyarrow.flight as flight
 import pytest
 
 import lib
-from lib import BAD, SECOND, START, UNCERTAIN, client, connect, descriptor, get, ticket
+from lib import BAD, BAD_SENSOR_FAILURE, SECOND, START, UNCERTAIN, client, connect, descriptor, get, ticket
 from lib import refused as refused_call
 
 
@@ -155,6 +155,30 @@ def test_plots_keep_extremes_breaks_and_edges_in_no_more_rows_than_asked(method)
     assert START + 2000 * SECOND in breaks["timestamp"].cast(pa.int64()).to_pylist(), f"{method}: no break"
     if method in ("PLOT", "M4", "MINMAX"):
         assert pc.max(plot["value"]).as_py() == 25.0 and math.isclose(pc.min(plot["value"]).as_py(), values[qualities != BAD].min()), method
+
+
+@pytest.mark.parametrize("method", ["PLOT", "M4", "MINMAX", "LTTB", "MINMAXLTTB"])
+@pytest.mark.parametrize("kind", ["sloped", "text"])
+def test_a_plot_that_begins_or_ends_in_a_bad_run_draws_no_line_through_it(method, kind):
+    tag, first = f"run/{kind}", START + 10_000 * SECOND
+    times = [first + number * SECOND for number in range(60)]
+    bad = range(20, 40)
+    values = [None if number in bad else (float(number) if kind == "sloped" else f"state {number // 30}") for number in range(60)]
+    lib.put([tag] * 60, times, pa.array(values, pa.float64() if kind == "sloped" else pa.string()), [BAD_SENSOR_FAILURE if number in bad else 0 for number in range(60)])
+
+    def plot(begin, end, points):
+        return ask(downsample=dict(tags=[tag], points=points, method=method, start=begin, end=end)).to_pylist()
+
+    half = SECOND // 2
+    for points in [5, 12, 100]:
+        into = plot(first + 25 * SECOND + half, first + 50 * SECOND, points)
+        assert (into[0]["timestamp"].value, into[0]["value"], into[0]["quality"]) == (first + 25 * SECOND + half, None, BAD_SENSOR_FAILURE), into
+        out = plot(first, first + 30 * SECOND + half, points)
+        assert (out[-1]["timestamp"].value, out[-1]["value"], out[-1]["quality"]) == (first + 30 * SECOND + half, None, BAD_SENSOR_FAILURE), out
+        within = plot(first + 22 * SECOND + half, first + 30 * SECOND + half, points)
+        assert len(within) <= points and all(row["value"] is None for row in within), within
+        # Behind the run the line is there again.
+        assert into[-1]["value"] is not None and out[0]["value"] is not None
 
 
 def test_a_plot_of_few_samples_is_all_of_them_and_its_bounds_are_checked():

@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use historian_format::rollup::Parts;
 
 use super::{
+    neighbour::{before, nearest},
     operator::{Batcher, Operator, WorkUnit},
     parallel::Put,
     piece::{self, ASIDE_MAX, Piece, PieceOptions},
@@ -17,7 +18,7 @@ use crate::{
     portion::Rows,
     schema::{self, LongColumns},
 };
-use historian_model::{Quality, Samples, Tag, TimeBounds, TimeRange, Timestamp};
+use historian_model::{Quality, Sample, Samples, Tag, TimeBounds, TimeRange, Timestamp};
 use historian_operators::downsample::{
     CollectStep, DownsampleError, DownsamplePlan, DownsampleRange, Downsampler, IntervalSummary, LineBreak, Method, Surroundings,
 };
@@ -156,7 +157,7 @@ fn reduce(
     limits: &QueryLimits,
 ) -> Result<Samples, QueryError> {
     let failed = |error: DownsampleError| refused(tag, &error);
-    let bound = |at| boundary::edge(reader, tag, at, QualityFilter::Any);
+    let bound = |at| edge(reader, tag, at);
     let around = Surroundings { before: bound(query.range.start)?, after: bound(query.range.end)?, gaps };
     let mut summaries = plan.takes_summaries();
     let source = PieceOptions { rollups: query.use_rollups, parts: Parts { extremes: true, ..Parts::NONE }, fold_edges: false };
@@ -195,6 +196,19 @@ fn reduce(
             CollectStep::SamplesOnly if summaries => summaries = false,
             CollectStep::SamplesOnly => return Err(QueryError::Bug),
         }
+    }
+}
+
+/// The value at an edge that no sample falls on. Where a Bad run reaches over the edge there is none, with the quality of the run, though a value
+/// could be interpolated across it: a line would be drawn through what is not known.
+fn edge(reader: &TagReader, tag: &Tag, at: Timestamp) -> Result<Option<Sample>, QueryError> {
+    let exact = TimeRange { start: at, end: Timestamp(at.0.saturating_add(1)), reverse: false };
+    if nearest(reader, tag, exact, |_, _| true)?.is_some() {
+        return Ok(None);
+    }
+    match nearest(reader, tag, before(at), |_, _| true)? {
+        Some(last) if boundary::interrupts(&last, 0) => Ok(Some(Sample { timestamp: at.0, value: None, quality: last.qualities[0] })),
+        _ => boundary::edge(reader, tag, at, QualityFilter::Any),
     }
 }
 
