@@ -41,7 +41,7 @@ pub struct PathFields<'a> {
     pub has_bounds: bool,
     pub offered: OfferedForms,
     /// The methods that it takes.
-    pub allow: &'a str,
+    pub allow: &'static str,
 }
 
 impl HttpAsked {
@@ -67,24 +67,23 @@ impl HttpAsked {
         }
         let options = HttpForm::of(&parameters, &parts.headers, path.offered)?;
         parameters.retain(|(name, _)| !NAMES.contains(&name.as_str()));
-        let fields = match parts.method {
-            Method::GET => of_parameters(parameters, path)?,
-            _ => {
-                if let Some((name, _)) = parameters.first() {
-                    let message = format!("stands in the body of a POST; in the address there are {}", NAMES.join(", "));
-                    return Err(Problem::invalid(name, message));
-                }
-                if !is_json(&parts.headers) {
-                    return Err(Problem::not_json());
-                }
-                let body = tokio::time::timeout(patience, to_bytes(body, BODY_BYTES_MAX)).await;
-                let body = body.map_err(|_| Problem::timed_out("the body did not come in time"))?;
-                let body =
-                    body.map_err(|_| Problem::too_long(format!("the body has more than {BODY_BYTES_MAX} bytes, or did not come whole")))?;
-                match json::parse(&body).map_err(|mistake| Problem::invalid("", format!("the JSON cannot be read: {mistake}")))? {
-                    Value::Object(fields) => fields,
-                    _ => return Err(Problem::invalid("", "the body is no JSON object")),
-                }
+        let fields = if parts.method == Method::GET {
+            of_parameters(parameters, path)?
+        } else {
+            if let Some((name, _)) = parameters.first() {
+                let message = format!("stands in the body of a POST; in the address there are {}", NAMES.join(", "));
+                return Err(Problem::invalid(name, message));
+            }
+            if !is_json(&parts.headers) {
+                return Err(Problem::not_json());
+            }
+            let body = tokio::time::timeout(patience, to_bytes(body, BODY_BYTES_MAX)).await;
+            let body = body.map_err(|_| Problem::timed_out("the body did not come in time"))?;
+            let body =
+                body.map_err(|_| Problem::too_long(format!("the body has more than {BODY_BYTES_MAX} bytes, or did not come whole")))?;
+            match json::parse(&body).map_err(|mistake| Problem::invalid("", format!("the JSON cannot be read: {mistake}")))? {
+                Value::Object(fields) => fields,
+                _ => return Err(Problem::invalid("", "the body is no JSON object")),
             }
         };
         let is_streamed = match path.offered {

@@ -344,8 +344,8 @@ mod tests {
 
     use super::*;
 
-    fn json(array: ArrayRef, form: CellForm) -> Vec<String> {
-        let mut cells = Cells::of(&array, form).unwrap();
+    fn json(array: &ArrayRef, form: CellForm) -> Vec<String> {
+        let mut cells = Cells::of(array, form).unwrap();
         let text = |row| {
             let mut out = Vec::new();
             cells.cell(row).json(&mut out);
@@ -360,36 +360,36 @@ mod tests {
 
     #[test]
     fn integers_that_a_float_would_round_are_text() {
-        let safe = (1_i64 << 53) as i64;
+        let safe = 1_i64 << 53;
         let array: ArrayRef = Arc::new(Int64Array::from(vec![Some(safe), Some(safe + 1), Some(-safe - 1), None]));
-        let of = |integers| json(array.clone(), form(TimeForm::Rfc3339, integers));
+        let of = |integers| json(&array, form(TimeForm::Rfc3339, integers));
         assert_eq!(of(IntegerForm::Safe), ["9007199254740992", "\"9007199254740993\"", "\"-9007199254740993\"", "null"]);
         assert_eq!(of(IntegerForm::Number)[1], "9007199254740993");
         assert_eq!(of(IntegerForm::Text)[0], "\"9007199254740992\"");
         let wide: ArrayRef = Arc::new(Decimal128Array::from(vec![i128::from(u64::MAX)]).with_precision_and_scale(20, 0).unwrap());
-        assert_eq!(json(wide, CellForm::default()), ["\"18446744073709551615\""]);
+        assert_eq!(json(&wide, CellForm::default()), ["\"18446744073709551615\""]);
     }
 
     #[test]
     fn floats_are_written_in_their_own_width_and_what_json_has_not_as_text() {
         let singles: ArrayRef = Arc::new(Float32Array::from(vec![0.1, f32::MAX]));
-        assert_eq!(json(singles, CellForm::default()), ["0.1", "3.4028235e+38"]);
+        assert_eq!(json(&singles, CellForm::default()), ["0.1", "3.4028235e+38"]);
         let doubles: ArrayRef = Arc::new(Float64Array::from(vec![Some(0.1), Some(-0.0), Some(f64::NAN), Some(f64::NEG_INFINITY), None]));
-        assert_eq!(json(doubles, CellForm::default()), ["0.1", "-0.0", "\"NaN\"", "\"-Infinity\"", "null"]);
+        assert_eq!(json(&doubles, CellForm::default()), ["0.1", "-0.0", "\"NaN\"", "\"-Infinity\"", "null"]);
     }
 
     #[test]
     fn times_are_exact_in_every_form() {
         let array: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![1_767_225_600_000_000_001, 1_500_000, -1, -1_500_000]));
-        let of = |times| json(array.clone(), form(times, IntegerForm::Safe));
+        let of = |times| json(&array, form(times, IntegerForm::Safe));
         assert_eq!(of(TimeForm::Rfc3339)[0], "\"2026-01-01T00:00:00.000000001Z\"");
         assert_eq!(of(TimeForm::Nanoseconds), ["\"1767225600000000001\"", "1500000", "-1", "-1500000"]);
         assert_eq!(of(TimeForm::Microseconds), ["1767225600000000.001", "1500", "-0.001", "-1500"]);
         assert_eq!(of(TimeForm::Milliseconds), ["1767225600000.000001", "1.5", "-0.000001", "-1.5"]);
         let all = [i64::MIN, i64::MIN + 1, -1_000_000_001, -1_000_000_000, -1, 0, 1, 999_999_999, 1_000_000_000, 1_000_000_100, i64::MAX];
         let array: ArrayRef = Arc::new(TimestampNanosecondArray::from(all.to_vec()));
-        assert_eq!(json(array, CellForm::default()), all.map(|time| format!("\"{}\"", Timestamp(time))));
+        assert_eq!(json(&array, CellForm::default()), all.map(|time| format!("\"{}\"", Timestamp(time))));
         let coarse: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![1_500]));
-        assert_eq!(json(coarse, CellForm::default()), ["\"1970-01-01T00:00:01.5Z\""]);
+        assert_eq!(json(&coarse, CellForm::default()), ["\"1970-01-01T00:00:01.5Z\""]);
     }
 }

@@ -1,4 +1,4 @@
-//! The description of the API in the words of OpenAPI 3.1, made of the list of its paths and of the descriptors of its messages.
+//! The description of the API in the words of `OpenAPI` 3.1, made of the list of its paths and of the descriptors of its messages.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -119,8 +119,9 @@ fn accepted(headers: &HeaderMap, offered: OfferedForms, json: RowFormat) -> Resu
     asked.sort_by(|one, other| other.1.total_cmp(&one.1));
     let of = |media_type: &str| {
         Some(match (media_type, offered) {
-            ("*/*", _) | ("application/*" | "application/json", OfferedForms::Rows | OfferedForms::Message) => json,
-            ("text/*" | "text/event-stream", OfferedForms::Events) => json,
+            ("*/*", _)
+            | ("application/*" | "application/json", OfferedForms::Rows | OfferedForms::Message)
+            | ("text/*" | "text/event-stream", OfferedForms::Events) => json,
             ("application/x-ndjson" | "application/ndjson" | "application/jsonl", OfferedForms::Rows) => RowFormat::NdJson,
             ("text/csv" | "text/*", OfferedForms::Rows) => RowFormat::Csv,
             ("application/vnd.apache.arrow.stream", OfferedForms::Rows) => RowFormat::Arrow,

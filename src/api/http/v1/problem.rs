@@ -25,9 +25,9 @@ pub struct Problem {
     code: &'static str,
     reason: String,
     /// Fields, and what is wrong with each.
-    violations: Vec<(String, String)>,
+    violations: Box<[(String, String)]>,
     retry_after: Option<Duration>,
-    allow: Option<HeaderValue>,
+    allow: Option<&'static str>,
 }
 
 /// 499 has no name in the standard.
@@ -42,7 +42,7 @@ impl Problem {
             detail: detail.into(),
             code: code_name(code),
             reason: reason.to_owned(),
-            violations: Vec::new(),
+            violations: Box::default(),
             retry_after: None,
             allow: None,
         }
@@ -58,12 +58,9 @@ impl Problem {
         Problem::of(StatusCode::NOT_FOUND, Code::Unimplemented, "NO_SUCH_PATH", detail)
     }
 
-    pub fn method_not_allowed(allow: &str) -> Problem {
+    pub fn method_not_allowed(allow: &'static str) -> Problem {
         let detail = format!("the path takes {allow}");
-        Problem {
-            allow: HeaderValue::from_str(allow).ok(),
-            ..Problem::of(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidArgument, "METHOD_NOT_ALLOWED", detail)
-        }
+        Problem { allow: Some(allow), ..Problem::of(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidArgument, "METHOD_NOT_ALLOWED", detail) }
     }
 
     pub fn not_acceptable(offered: OfferedForms) -> Problem {
@@ -169,8 +166,8 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"historian\""));
         }
-        if let Some(allow) = self.allow.clone() {
-            headers.insert(ALLOW, allow);
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         if let Some(after) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs_f64().ceil() as u64));
