@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
     sync::{
         Arc,
@@ -61,10 +61,15 @@ impl Client {
 
     /// Somebody who comes over TLS, with a certificate or without.
     pub async fn secured(historian: &Historian, tls: &ClientTls) -> Client {
+        Client::secured_from(Ipv4Addr::LOCALHOST, historian, tls).await
+    }
+
+    /// The same from another address of loopback.
+    pub async fn secured_from(from: Ipv4Addr, historian: &Historian, tls: &ClientTls) -> Client {
         let config = tls.config().expect("the files are there");
         let mut http = config.clone();
         http.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let channel = way::secured(historian.grpc, config).await.expect("the server listens");
+        let channel = way::secured(historian.grpc, from, config).await.expect("the server listens");
         Client { channel, http: historian.http, token: None, tls: Some(Arc::new(http)) }
     }
 

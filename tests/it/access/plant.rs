@@ -3,7 +3,9 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use historian::{
@@ -102,10 +104,16 @@ impl Who {
     }
 }
 
+/// Addresses from which those come who show a token, or none.
+const STRANGERS: u8 = 40;
+
 /// A running historian and everybody's tokens.
 pub struct Plant {
     pub historian: Historian,
     pub nobody: Client,
+    /// The same from many addresses, in turn: one from which it is often not known who asks is answered late. None without TLS.
+    strangers: Vec<Client>,
+    turn: AtomicUsize,
     tokens: BTreeMap<Who, String>,
     /// Those who come by a way of their own.
     ways: BTreeMap<Who, Client>,
@@ -167,18 +175,21 @@ impl Plant {
         let arguments = ["--config", &configuration, "--backup-dir", &backups];
         // What has TLS is not asked over plain HTTP whether it serves.
         let historian = if is_secured { tls::start(&data, &arguments) } else { serve(&data, &arguments) };
-        let mut ways = BTreeMap::new();
+        let (mut ways, mut strangers) = (BTreeMap::new(), Vec::new());
         let nobody = if is_secured {
             let path = |name: &str| directory.path().join(name);
             let anonymous = ClientTls { ca: Some(path("servers.crt")), pair: None };
             let shown = ClientTls { pair: Some((path("erp.crt"), path("erp.key"))), ..anonymous.clone() };
             ways.insert(Who::Certificate, Client::secured(&historian, &shown).await);
             ways.insert(Who::Local, Client::local(&historian, &data.join("historian.sock")).await);
+            for last in 1..=STRANGERS {
+                strangers.push(Client::secured_from(Ipv4Addr::new(127, 0, 2, last), &historian, &anonymous).await);
+            }
             Client::secured(&historian, &anonymous).await
         } else {
             Client::to(&historian).await
         };
-        let plant = Plant { historian, nobody, tokens, ways, directory };
+        let plant = Plant { historian, nobody, strangers, turn: AtomicUsize::new(0), tokens, ways, directory };
         for level in levels {
             for name in ["here", "more", "zz"] {
                 plant.create(&format!("{level}/{name}")).await;
@@ -198,7 +209,9 @@ impl Plant {
     }
 
     pub fn client(&self, who: Who) -> Client {
-        self.ways.get(&who).cloned().unwrap_or_else(|| self.nobody.with(self.tokens.get(&who).map(String::as_str)))
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let nobody = self.strangers.get(turn % self.strangers.len().max(1)).unwrap_or(&self.nobody);
+        self.ways.get(&who).cloned().unwrap_or_else(|| nobody.with(self.tokens.get(&who).map(String::as_str)))
     }
 
     /// Everybody's tokens by their names.

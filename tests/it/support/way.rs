@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     pin::Pin,
     sync::Arc,
@@ -11,7 +11,7 @@ use std::{
 
 use historian::tls::ClientConfig;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::{
     codegen::{Service, http::Uri},
@@ -37,13 +37,15 @@ impl<S, F: Fn() -> Connecting<S>> Service<Uri> for Connector<F> {
     }
 }
 
-/// Over TLS, to a server that is called `localhost` by its certificate.
-pub async fn secured(address: SocketAddr, config: ClientConfig) -> Result<Channel, Error> {
+/// Over TLS and from an address of this machine, to a server that is called `localhost` by its certificate.
+pub async fn secured(address: SocketAddr, from: Ipv4Addr, config: ClientConfig) -> Result<Channel, Error> {
     let config = Arc::new(config);
     let connect = move || -> Connecting<TlsStream<TcpStream>> {
         let config = config.clone();
         Box::pin(async move {
-            let stream = TcpStream::connect(address).await?;
+            let socket = TcpSocket::new_v4()?;
+            socket.bind((from, 0).into())?;
+            let stream = socket.connect(address).await?;
             let name = "localhost".try_into().map_err(io::Error::other)?;
             Ok(TokioIo::new(TlsConnector::from(config).connect(name, stream).await?))
         })
