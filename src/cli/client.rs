@@ -2,6 +2,7 @@
 
 mod address;
 mod local;
+pub mod patience;
 mod secure;
 mod token;
 

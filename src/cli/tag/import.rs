@@ -11,7 +11,7 @@ use tonic::Code;
 use super::value_type::{proto_type, type_name};
 use crate::{
     RefusedConfiguration,
-    client::{self, ServerArgs, ServerChannel},
+    client::{self, ServerArgs, ServerChannel, patience::patiently},
 };
 use historian_collector::SettingPosition;
 use historian_model::{TagDefinition, TagName, ValueType};
@@ -81,9 +81,13 @@ pub async fn run(args: TagImportArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Compares a row with the catalog.
-async fn look(mut client: TagServiceClient<ServerChannel>, row: TagRow) -> (usize, Result<CatalogAction, RowError>) {
+async fn look(client: TagServiceClient<ServerChannel>, row: TagRow) -> (usize, Result<CatalogAction, RowError>) {
     let SettingPosition { line, .. } = row.tag.position;
-    let change = match client.get_tag(GetTagRequest { name: row.tag.name.clone() }).await {
+    let asked = patiently(|| {
+        let (mut client, name) = (client.clone(), row.tag.name.clone());
+        async move { client.get_tag(GetTagRequest { name }).await }
+    });
+    let change = match asked.await {
         Ok(answer) => {
             let tag = answer.into_inner().tag.unwrap_or_default();
             changed_tag(&row, tag).map(|changed| changed.map_or(CatalogAction::Nothing, |(tag, fields)| CatalogAction::Update(tag, fields)))
@@ -100,19 +104,28 @@ async fn make(channel: ServerChannel, file: &str, changes: Vec<(usize, CatalogAc
     let (mut created, mut updated, mut unchanged, mut failed) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut outcomes = stream::iter(changes)
         .map(|(line, change)| {
-            let mut client = TagServiceClient::new(channel.clone());
+            let client = TagServiceClient::new(channel.clone());
             async move {
                 let (kind, name, outcome) = match change {
                     CatalogAction::Nothing => (ImportResult::Unchanged, String::new(), Ok(())),
                     CatalogAction::Create(tag) => {
                         let name = tag.name.clone();
-                        (ImportResult::Created, name, client.create_tag(CreateTagRequest { tag: Some(tag) }).await.map(drop))
+                        let request = CreateTagRequest { tag: Some(tag) };
+                        let made = patiently(|| {
+                            let (mut client, request) = (client.clone(), request.clone());
+                            async move { client.create_tag(request).await }
+                        });
+                        (ImportResult::Created, name, made.await.map(drop))
                     }
                     CatalogAction::Update(tag, fields) => {
                         let name = tag.name.clone();
                         let mut request = UpdateTagRequest { tag: Some(tag), update_mask: None };
                         request.update_mask.get_or_insert_default().paths = fields.into_iter().map(str::to_owned).collect();
-                        (ImportResult::Updated, name, client.update_tag(request).await.map(drop))
+                        let made = patiently(|| {
+                            let (mut client, request) = (client.clone(), request.clone());
+                            async move { client.update_tag(request).await }
+                        });
+                        (ImportResult::Updated, name, made.await.map(drop))
                     }
                 };
                 (line, name, outcome.map(|()| kind).map_err(RowError::from))
