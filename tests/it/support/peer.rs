@@ -74,13 +74,19 @@ impl Peer {
 
     /// Next output line that starts with `prefix`; others are passed over.
     pub fn line_starting(&mut self, prefix: &str, within: Duration) -> String {
+        self.line_within(prefix, within).unwrap_or_else(|error| {
+            panic!("no line {prefix:?} from the peer within {within:?}: {error}; exit {:?}", self.process.ended());
+        })
+    }
+
+    /// The same, for a peer that may be started again.
+    pub fn line_within(&mut self, prefix: &str, within: Duration) -> Result<String, mpsc::RecvTimeoutError> {
         let deadline = std::time::Instant::now() + within;
         loop {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) if line.starts_with(prefix) => return line,
-                Ok(_) => {}
-                Err(error) => panic!("no line {prefix:?} from the peer within {within:?}: {error}; exit {:?}", self.process.ended()),
+            match self.lines.recv_timeout(left)? {
+                line if line.starts_with(prefix) => return Ok(line),
+                _ => {}
             }
         }
     }
