@@ -385,8 +385,8 @@ fn tag_files_of_a_configuration_are_imported_as_they_are() {
 #[test]
 fn an_import_waits_where_it_asks_more_often_than_a_client_may() {
     let server = Server::configured("[limits]\nrequests_per_client_s_max = 100\n");
-    let rows: String = (0..400).map(|number| format!("many/tag{number:03},f64\n")).collect();
-    let directory = directory(&[("many.csv", &format!("name,type\n{rows}"))]);
+    let rows = (0..400).map(|number| format!("many/tag{number:03},f64")).collect::<Vec<_>>().join("\n");
+    let directory = directory(&[("many.csv", &format!("name,type\n{rows}\n"))]);
     assert_eq!(server.succeed(&["tag", "import", &path(&directory, "many.csv")]), "400 created, 0 updated, 0 unchanged, 0 failed\n");
 }
 
