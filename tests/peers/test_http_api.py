@@ -200,6 +200,7 @@ def test_sql_is_answered_like_any_other():
     query = "SELECT tag, count(*) AS n, max(value) AS top FROM samples WHERE tag = 'web/numbers' GROUP BY tag"
     assert json.loads(ask("sql", {"query": query}))["data"] == {"tag": [NUMBERS], "n": [100], "top": [33.0]}
     assert ask("sql", query="SELECT 1 AS one", format="csv") == b"one\r\n1\r\n"
+    assert json.loads(ask("sql", {"query": "SELECT NULL AS nothing, 1 AS one"}))["data"] == {"nothing": [None], "one": [1]}
     twice = "SELECT a.tag, b.tag FROM samples a JOIN samples b ON a.tag = b.tag AND a.timestamp = b.timestamp WHERE a.tag = 'web/odd' LIMIT 1"
     assert refused(400, "POST", "sql", {"query": twice})[1]["detail"].startswith("two columns are named")
     assert ask("sql", query=twice, format="csv").splitlines()[1] == b"web/odd,web/odd"

@@ -20,7 +20,7 @@ use crate::{
 const NOT_VALID: &str = "the token is not valid: unknown, expired or revoked";
 const NO_LONGER: &str = "the token is not valid any more, or other rights are granted now: call again";
 /// Names of headers that hold credentials.
-const CREDENTIALS: [&str; 2] = ["authorization", "auth-token-bin"];
+pub const CREDENTIALS: [&str; 2] = ["authorization", "auth-token-bin"];
 
 /// How callers are known, as soon as there is a token, a grant, or an identity provider. Before that, or without a book, whoever reaches the port
 /// may do everything.

@@ -9,7 +9,7 @@ mod rate;
 mod right;
 
 pub use self::{
-    known::{Access, token},
+    known::{Access, CREDENTIALS, token},
     layer::{Authenticated, AuthenticatedLayer},
     right::{require, require_on, require_to_make},
 };

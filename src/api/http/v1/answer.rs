@@ -21,9 +21,10 @@ use super::{
     inside::InsideCalls,
     options::{BodyCoding, HttpForm, RowFormat},
     problem::Problem,
-    rows::{COLUMNS_BYTES_MAX, RowWriter},
+    rows::RowWriter,
 };
-use crate::{ClientMemory, Services, WorkThreads, status};
+use crate::{Services, WorkThreads, status};
+use historian_query::PoolPart;
 
 /// Of zstd: fast, and half as long as what is written.
 const ZSTD_LEVEL: i32 = 1;
@@ -89,8 +90,14 @@ pub async fn of_ticket(calls: &InsideCalls, ticket: Vec<u8>, options: &HttpForm,
             let schema = Schema::try_from(&first).map_err(|error| status::internal(error.to_string()))?;
             let (writer, before) = RowWriter::begin(format, options.cells, schema.into())?;
             let batches = batches(first, messages);
-            let rows = WrittenRows { before: Some(before), batches, writers: Some((writer, encoder)), work: services.work.clone() };
-            if format == RowFormat::JsonColumns { rows.whole(&services.memory).await? } else { rows.streamed() }
+            let rows = WrittenRows {
+                before: Some(before),
+                batches,
+                writers: Some((writer, encoder)),
+                memory: services.memory.for_kept(),
+                work: services.work.clone(),
+            };
+            if format == RowFormat::JsonColumns { rows.whole().await? } else { rows.streamed() }
         }
     };
     Ok(answered(options, body))
@@ -146,6 +153,8 @@ struct WrittenRows {
     batches: FlightRecordBatchStream,
     /// Nothing behind the end.
     writers: Option<(RowWriter, BodyEncoder)>,
+    /// What is held until the end is part of the memory of all; it is there twice when it is put together.
+    memory: PoolPart,
     work: WorkThreads,
 }
 
@@ -170,8 +179,12 @@ impl WrittenRows {
                 (part, (writer, encoder))
             });
             let (part, writers) = written.await.map_err(|error| status::from_join(&error))?;
-            self.writers = Some(writers);
             let part = part?;
+            let held = 2 * writers.0.held() as u64;
+            self.memory
+                .grow(held.saturating_sub(self.memory.bytes()))
+                .map_err(|_| status::busy("there is no memory for an answer in columns now; try again shortly"))?;
+            self.writers = Some(writers);
             if !part.is_empty() {
                 return Ok(Some(part));
             }
@@ -179,12 +192,9 @@ impl WrittenRows {
         Ok(None)
     }
 
-    /// Holds the answer until it is whole; what it takes is part of the memory of all.
-    async fn whole(mut self, memory: &ClientMemory) -> Result<Body, Problem> {
-        let (mut all, mut held) = (Vec::new(), memory.for_kept());
-        // Columns are written at the end, beside what was gathered of each.
-        held.grow(2 * COLUMNS_BYTES_MAX as u64)
-            .map_err(|_| status::busy("there is no memory for an answer in columns now; try again shortly"))?;
+    /// Holds the answer until it is whole.
+    async fn whole(mut self) -> Result<Body, Problem> {
+        let mut all = Vec::new();
         while let Some(part) = self.next().await? {
             all.extend_from_slice(&part);
         }

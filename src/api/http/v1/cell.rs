@@ -4,6 +4,7 @@ use std::{fmt::Display, io::Write as _};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, LargeStringArray, PrimitiveArray, StringArray, StringViewArray},
+    buffer::NullBuffer,
     compute::cast,
     datatypes::{
         DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
@@ -75,6 +76,8 @@ impl Cell<'_> {
 
 /// The cells of a column.
 pub struct Cells<'a> {
+    /// Also of types whose values say it themselves.
+    nulls: Option<NullBuffer>,
     values: CellValues<'a>,
     form: CellForm,
     scratch: Vec<u8>,
@@ -85,7 +88,7 @@ enum CellValues<'a> {
     LargeText(&'a LargeStringArray),
     TextView(&'a StringViewArray),
     /// The place of each row among the values.
-    Dictionary(Vec<usize>, &'a dyn Array, Box<Cells<'a>>),
+    Dictionary(Vec<usize>, Box<Cells<'a>>),
     Bool(&'a BooleanArray),
     /// With the second that was written last, and its text: neighbours are often of one.
     Time(PrimitiveArray<TimestampNanosecondType>, Option<(i64, String)>),
@@ -97,7 +100,7 @@ enum CellValues<'a> {
     Double(PrimitiveArray<Float64Type>),
     /// Without decimals: an integer of more than 64 bits.
     Whole(&'a PrimitiveArray<Decimal128Type>),
-    Other(&'a dyn Array, ArrayFormatter<'a>),
+    Other(ArrayFormatter<'a>),
 }
 
 /// As a text is shown that is of no type of its own here.
@@ -113,7 +116,7 @@ impl<'a> Cells<'a> {
             DataType::Utf8View => CellValues::TextView(array.as_string_view()),
             DataType::Dictionary(..) => {
                 let dictionary = array.as_any_dictionary();
-                CellValues::Dictionary(dictionary.normalized_keys(), dictionary.keys(), Box::new(Cells::of(dictionary.values(), form)?))
+                CellValues::Dictionary(dictionary.normalized_keys(), Box::new(Cells::of(dictionary.values(), form)?))
             }
             DataType::Boolean => CellValues::Bool(array.as_boolean()),
             DataType::Timestamp(TimeUnit::Nanosecond, _) => CellValues::Time(array.as_primitive::<TimestampNanosecondType>().clone(), None),
@@ -135,107 +138,33 @@ impl<'a> Cells<'a> {
             DataType::Float32 => CellValues::Single(array.as_primitive()),
             DataType::Float64 => CellValues::Double(array.as_primitive::<Float64Type>().clone()),
             DataType::Decimal128(_, 0) => CellValues::Whole(array.as_primitive()),
-            _ => CellValues::Other(array, ArrayFormatter::try_new(array, &OTHERS)?),
+            _ => CellValues::Other(ArrayFormatter::try_new(array, &OTHERS)?),
         };
-        Ok(Cells { values, form, scratch: Vec::new() })
+        Ok(Cells { nulls: array.logical_nulls(), values, form, scratch: Vec::new() })
     }
 
     /// The cell of a row.
     pub fn cell(&mut self, row: usize) -> Cell<'_> {
-        let Cells { values, form, scratch } = self;
+        let Cells { nulls, values, form, scratch } = self;
+        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            return Cell::Missing;
+        }
         scratch.clear();
         match values {
-            CellValues::Text(array) => {
-                if array.is_null(row) {
-                    Cell::Missing
-                } else {
-                    Cell::Text(array.value(row))
-                }
-            }
-            CellValues::LargeText(array) => {
-                if array.is_null(row) {
-                    Cell::Missing
-                } else {
-                    Cell::Text(array.value(row))
-                }
-            }
-            CellValues::TextView(array) => {
-                if array.is_null(row) {
-                    Cell::Missing
-                } else {
-                    Cell::Text(array.value(row))
-                }
-            }
-            CellValues::Dictionary(places, keys, values) => {
-                if keys.is_null(row) {
-                    Cell::Missing
-                } else {
-                    values.cell(places[row])
-                }
-            }
-            CellValues::Bool(array) => match (array.is_null(row), array.value(row)) {
-                (true, _) => Cell::Missing,
-                (_, true) => Cell::Bare("true"),
-                (_, false) => Cell::Bare("false"),
-            },
-            CellValues::Time(array, second) => {
-                if array.is_null(row) {
-                    Cell::Missing
-                } else if form.times == TimeForm::Rfc3339 {
-                    Cell::Text(rfc3339(array.value(row), second, scratch))
-                } else {
-                    time(array.value(row).into(), *form, scratch)
-                }
-            }
-            CellValues::CoarseTime(array, unit) => {
-                if array.is_null(row) {
-                    Cell::Missing
-                } else {
-                    time(i128::from(array.value(row)) * *unit, *form, scratch)
-                }
-            }
-            CellValues::Signed(array) => {
-                if array.is_null(row) {
-                    Cell::Missing
-                } else {
-                    integer(array.value(row).into(), *form, scratch)
-                }
-            }
-            CellValues::Unsigned(array) => {
-                if array.is_null(row) {
-                    Cell::Missing
-                } else {
-                    integer(array.value(row).into(), *form, scratch)
-                }
-            }
-            CellValues::Whole(array) => {
-                if array.is_null(row) {
-                    Cell::Missing
-                } else {
-                    integer(array.value(row), *form, scratch)
-                }
-            }
-            CellValues::Single(array) => {
-                if array.is_null(row) {
-                    Cell::Missing
-                } else {
-                    float(array.value(row), array.value(row).into(), scratch)
-                }
-            }
-            CellValues::Double(array) => {
-                if array.is_null(row) {
-                    Cell::Missing
-                } else {
-                    float(array.value(row), array.value(row), scratch)
-                }
-            }
-            CellValues::Other(array, formatter) => {
-                if array.is_null(row) {
-                    Cell::Missing
-                } else {
-                    Cell::Text(shown(formatter.value(row), scratch))
-                }
-            }
+            CellValues::Text(array) => Cell::Text(array.value(row)),
+            CellValues::LargeText(array) => Cell::Text(array.value(row)),
+            CellValues::TextView(array) => Cell::Text(array.value(row)),
+            CellValues::Dictionary(places, values) => values.cell(places[row]),
+            CellValues::Bool(array) => Cell::Bare(if array.value(row) { "true" } else { "false" }),
+            CellValues::Time(array, second) if form.times == TimeForm::Rfc3339 => Cell::Text(rfc3339(array.value(row), second, scratch)),
+            CellValues::Time(array, _) => time(array.value(row).into(), *form, scratch),
+            CellValues::CoarseTime(array, unit) => time(i128::from(array.value(row)) * *unit, *form, scratch),
+            CellValues::Signed(array) => integer(array.value(row).into(), *form, scratch),
+            CellValues::Unsigned(array) => integer(array.value(row).into(), *form, scratch),
+            CellValues::Whole(array) => integer(array.value(row), *form, scratch),
+            CellValues::Single(array) => float(array.value(row), array.value(row).into(), scratch),
+            CellValues::Double(array) => float(array.value(row), array.value(row), scratch),
+            CellValues::Other(formatter) => Cell::Text(shown(formatter.value(row), scratch)),
         }
     }
 }
@@ -340,7 +269,13 @@ pub fn type_name(data_type: &DataType) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Decimal128Array, Float32Array, Float64Array, Int64Array, TimestampMillisecondArray, TimestampNanosecondArray};
+    use arrow::{
+        array::{
+            Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int32Array, Int64Array, NullArray, TimestampMillisecondArray,
+            TimestampNanosecondArray,
+        },
+        datatypes::Int32Type,
+    };
 
     use super::*;
 
@@ -368,6 +303,19 @@ mod tests {
         assert_eq!(of(IntegerForm::Text)[0], "\"9007199254740992\"");
         let wide: ArrayRef = Arc::new(Decimal128Array::from(vec![i128::from(u64::MAX)]).with_precision_and_scale(20, 0).unwrap());
         assert_eq!(json(&wide, CellForm::default()), ["\"18446744073709551615\""]);
+    }
+
+    #[test]
+    fn what_is_missing_is_missing_in_every_type() {
+        let null: ArrayRef = Arc::new(NullArray::new(1));
+        let text: ArrayRef = Arc::new([None, Some("a")].into_iter().collect::<DictionaryArray<Int32Type>>());
+        assert_eq!(
+            (json(&null, CellForm::default()), json(&text, CellForm::default())),
+            (vec!["null".into()], vec!["null".into(), "\"a\"".into()])
+        );
+        let values: ArrayRef = Arc::new(StringArray::from(vec![None, Some("b")]));
+        let named: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::new(Int32Array::from(vec![0, 1]), values));
+        assert_eq!(json(&named, CellForm::default()), ["null", "\"b\""]);
     }
 
     #[test]

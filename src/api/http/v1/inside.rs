@@ -3,17 +3,13 @@
 use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
-use axum::http::{HeaderMap, HeaderName, header::AUTHORIZATION};
-use tonic::{
-    Request,
-    metadata::{Ascii, MetadataKey, MetadataValue},
-};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use tonic::{Request, metadata::MetadataMap};
 
-use crate::{connection::Peer, routes::InProcess};
+use crate::{access::CREDENTIALS, connection::Peer, routes::InProcess};
 
-/// Headers that go with a call: who it is of, its id, and the trace that it belongs to.
-const HEADERS: [HeaderName; 4] =
-    [AUTHORIZATION, HeaderName::from_static("x-request-id"), HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
+/// Headers that go with a call beside those that say who it is of: its id, and the trace that it belongs to.
+const HEADERS: [&str; 3] = ["x-request-id", "traceparent", "tracestate"];
 
 /// Longest that gRPC has digits for, in milliseconds.
 const TIMEOUT_MS_MAX: u128 = 99_999_999;
@@ -34,19 +30,15 @@ impl InsideCalls {
 
     /// A message as the request of a call.
     pub fn request<M>(&self, message: M) -> Request<M> {
+        let mut headers = HeaderMap::new();
+        for name in CREDENTIALS.into_iter().chain(HEADERS) {
+            headers.extend(self.headers.get(name).map(|value| (HeaderName::from_static(name), value.clone())));
+        }
+        let timeout = self.timeout.map(|timeout| format!("{}m", timeout.as_millis().min(TIMEOUT_MS_MAX)));
+        headers
+            .extend(timeout.and_then(|text| HeaderValue::try_from(text).ok()).map(|text| (HeaderName::from_static("grpc-timeout"), text)));
         let mut request = Request::new(message);
-        for name in HEADERS {
-            let value = self.headers.get(&name).and_then(|value| MetadataValue::<Ascii>::try_from(value.as_bytes()).ok());
-            if let (Some(value), Ok(key)) = (value, MetadataKey::from_bytes(name.as_str().as_bytes())) {
-                request.metadata_mut().insert(key, value);
-            }
-        }
-        if let Some(timeout) = self.timeout {
-            let text = format!("{}m", timeout.as_millis().min(TIMEOUT_MS_MAX));
-            if let Ok(value) = MetadataValue::try_from(text) {
-                request.metadata_mut().insert("grpc-timeout", value);
-            }
-        }
+        *request.metadata_mut() = MetadataMap::from_headers(headers);
         request.extensions_mut().insert(self.peer.clone());
         request
     }

@@ -18,7 +18,7 @@ use super::{
 use crate::status;
 
 /// Longest answer in columns, which is held until it is whole.
-pub const COLUMNS_BYTES_MAX: usize = 16 << 20;
+const COLUMNS_BYTES_MAX: usize = 16 << 20;
 
 /// Writes the rows of one answer.
 pub struct RowWriter {
@@ -73,7 +73,7 @@ impl RowWriter {
                 for (cells, out) in columns.iter_mut().zip(&mut self.columns) {
                     column(cells, batch.num_rows(), out);
                 }
-                if self.columns.iter().map(Vec::len).sum::<usize>() > COLUMNS_BYTES_MAX {
+                if self.held() > COLUMNS_BYTES_MAX {
                     return Err(Problem::too_long(format!(
                         "in columns the answer has more than {COLUMNS_BYTES_MAX} bytes; ask for shape=rows, or for format=ndjson, csv or arrow"
                     )));
@@ -103,11 +103,16 @@ impl RowWriter {
         Ok(out)
     }
 
+    /// Bytes that are held until the end.
+    pub fn held(&self) -> usize {
+        self.columns.iter().map(Vec::len).sum()
+    }
+
     /// What comes behind the rows.
     pub fn end(self) -> Vec<u8> {
         match self.format {
             RowFormat::JsonColumns => {
-                let mut out = Vec::with_capacity(self.columns.iter().map(|column| column.len() + 64).sum());
+                let mut out = Vec::with_capacity(self.held() + 64 * self.columns.len());
                 for (index, (field, column)) in self.schema.fields().iter().zip(&self.columns).enumerate() {
                     out.extend_from_slice(if index > 0 { b"," } else { b"" });
                     out.extend_from_slice(Value::from(field.name().as_str()).to_string().as_bytes());
