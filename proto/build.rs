@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 8] = ["tag", "sample", "write", "query", "flight", "collector", "admin", "access"];
+const FILES: [&str; 9] = ["tag", "sample", "write", "query", "flight", "collector", "admin", "access", "annotation"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=historian");

@@ -28,7 +28,7 @@ use principals::PrincipalFamilies;
 pub use scrape::MetricsFormat;
 
 /// Full names of the services of the gRPC port, for health and as label values.
-pub const SERVICES: [&str; 8] = [
+pub const SERVICES: [&str; 10] = [
     "",
     "historian.v1.TagService",
     "historian.v1.WriteService",
@@ -36,6 +36,8 @@ pub const SERVICES: [&str; 8] = [
     "historian.v1.CollectorService",
     "historian.v1.AdminService",
     "historian.v1.AccessService",
+    "historian.v1.AnnotationService",
+    "historian.v1.ViewService",
     FLIGHT,
 ];
 const FLIGHT: &str = "arrow.flight.protocol.FlightService";

@@ -140,6 +140,27 @@ impl<'a> Bounds<'a> {
     }
 }
 
+impl Bounds<'_> {
+    /// As [`Bounds::forward`], of a list that may be asked for as a whole: a bound that is missing is open.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(self, now: Timestamp) -> Result<TimeRange, Status> {
+        let zone = zone(self.zone)?;
+        let bound = |field: &str, text: &str, open: Timestamp| {
+            if text.is_empty() {
+                return Ok(open);
+            }
+            Timestamp::parse_bound(text, now, &zone).map_err(|error| status::from_time(field, &error))
+        };
+        let (start, end) = (bound("start", self.start, Timestamp::MIN)?, bound("end", self.end, Timestamp::MAX)?);
+        if end <= start {
+            return Err(status::invalid("end", format!("{end} is not after the start, {start}")));
+        }
+        Ok(TimeRange { start, end, reverse: false })
+    }
+}
+
 /// The bounds as a request has them.
 pub fn texts(range: TimeRange) -> (String, String) {
     let (start, end) = bounds_as_asked(range);

@@ -88,6 +88,10 @@ impl ApiRoutes {
             .add_service(service!(v1::collector_service_server::CollectorServiceServer::new(grpc::collector::CollectorRpc(api.clone()))))
             .add_service(service!(v1::admin_service_server::AdminServiceServer::new(grpc::admin::AdminRpc(api.clone()))))
             .add_service(service!(v1::access_service_server::AccessServiceServer::new(grpc::access::AccessRpc)))
+            .add_service(service!(v1::annotation_service_server::AnnotationServiceServer::new(grpc::annotation::AnnotationRpc(
+                api.clone()
+            ))))
+            .add_service(service!(v1::view_service_server::ViewServiceServer::new(grpc::view::ViewRpc(api.clone()))))
             .add_service(service!(arrow_flight::flight_service_server::FlightServiceServer::new(flight::Flight(api.clone()))));
         Ok(ApiRoutes { api, routes: routes.routes().prepare(), called, authenticated, health })
     }

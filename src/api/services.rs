@@ -21,7 +21,7 @@ use historian_model::{
 };
 use historian_query::QueryEngine;
 use historian_sql::TableOptions;
-use historian_store::{Catalog, Maintenance};
+use historian_store::{Annotations, Catalog, Maintenance, SavedViews};
 use historian_tls::TlsState;
 
 /// What the interface serves from. Cheap to clone.
@@ -31,6 +31,10 @@ pub struct Services {
     pub sink: Arc<dyn SampleSink>,
     pub corrections: Arc<dyn CorrectionSink>,
     pub query: QueryEngine,
+    /// Texts of people on tags.
+    pub annotations: Arc<Annotations>,
+    /// Views that people keep.
+    pub views: Arc<SavedViews>,
     /// What SQL shows beside the tags.
     pub tables: TableOptions,
     pub clock: Arc<dyn Clock>,

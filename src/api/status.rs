@@ -13,7 +13,7 @@ use super::{metrics::code_name, reload::ReloadError};
 use historian_model::{selection::InvalidSelection, sink::WriteError, tag::InvalidTagName, time::InvalidTime};
 use historian_query::{OutOfMemory, QueryError};
 use historian_sql::SqlError;
-use historian_store::{CatalogError, StoreError, backup::BackupError, scrub::ScrubError};
+use historian_store::{CatalogError, NoteError, StoreError, backup::BackupError, scrub::ScrubError};
 
 /// `domain` of every `google.rpc.ErrorInfo` of this service.
 pub const DOMAIN: &str = "historian";
@@ -226,6 +226,31 @@ pub fn from_catalog(error: &CatalogError) -> Status {
         }
         CatalogError::Store(_) => internal(message),
     }
+}
+
+/// Why a note was not taken.
+pub fn from_note(error: &NoteError) -> Status {
+    let message = error.to_string();
+    match error {
+        NoteError::NotFound { what, id } => note_not_found(what, *id),
+        NoteError::OtherVersion { .. } => status(Code::Aborted, "OTHER_VERSION", &message, ErrorDetails::new()),
+        NoteError::NameTaken(name) => {
+            let details = ErrorDetails::with_resource_info("historian.v1.SavedView", shortened(name), "", "exists already");
+            status(Code::AlreadyExists, "VIEW_EXISTS", &message, details)
+        }
+        NoteError::Invalid { field, reason } => invalid(field, reason),
+        NoteError::Full(_) => too_much("notes_max", message),
+        NoteError::Store(StoreError::Full(_)) => {
+            status(Code::ResourceExhausted, "NO_ROOM", &message, ErrorDetails::with_retry_info(Some(Duration::from_secs(1))))
+        }
+        NoteError::Store(error) => from_store(error),
+    }
+}
+
+/// There is no such note, or none that the caller sees.
+pub fn note_not_found(what: &str, id: u64) -> Status {
+    let details = ErrorDetails::with_resource_info(format!("historian.v1.{what}"), id.to_string(), "", "there is none");
+    status(Code::NotFound, "NOTE_NOT_FOUND", &format!("there is no {what} {id}"), details)
 }
 
 /// Failures of a backup, its verification, or a scrub.

@@ -78,7 +78,7 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let mut admin = AdminServiceClient::new(args.server.connect().await?);
     let mut from = args.from;
     loop {
-        let request = ListAuditEntriesRequest { from, page_size: 0 };
+        let request = ListAuditEntriesRequest { from, ..ListAuditEntriesRequest::default() };
         let page = admin.list_audit_entries(request).await.map_err(|status| client::refusal(&status))?.into_inner();
         if let Some(last) = page.entries.last() {
             from = last.number + 1;

@@ -29,7 +29,11 @@ pub async fn run(args: GapArgs) -> anyhow::Result<ExitCode> {
     let mut admin = AdminServiceClient::new(args.server.connect().await?);
     let mut from = args.from;
     loop {
-        let page = admin.list_gaps(ListGapsRequest { from, page_size: 0 }).await.map_err(|status| client::refusal(&status))?.into_inner();
+        let page = admin
+            .list_gaps(ListGapsRequest { from, ..ListGapsRequest::default() })
+            .await
+            .map_err(|status| client::refusal(&status))?
+            .into_inner();
         if !page.gaps.is_empty() {
             show(&page.gaps, args.format)?;
         }

@@ -78,7 +78,7 @@ pub struct Pages {
 
 impl Pages {
     pub fn new(channel: ServerChannel, tags: Vec<String>, filter: String) -> Pages {
-        let request = ListTagsRequest { tags, filter, page_size: 1000, page_token: String::new() };
+        let request = ListTagsRequest { tags, filter, page_size: 1000, ..ListTagsRequest::default() };
         Pages { client: TagServiceClient::new(channel), request, ended: false }
     }
 

@@ -46,7 +46,7 @@ use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use self::schema::LongColumns;
 use historian_model::{Samples, Tag, TimeRange, Timestamp};
 use historian_read::{estimate, feed::ChangeFeed, merge::TagReader};
-use historian_store::{Gap, StoreError};
+use historian_store::{Annotations, Gap, StoreError};
 
 /// Answers queries over store and heads. Cheap to clone; all methods block, call them from a blocking thread.
 #[derive(Clone)]
@@ -67,6 +67,17 @@ impl QueryEngine {
     #[must_use]
     pub fn with_threads(self, threads: usize) -> QueryEngine {
         if threads == 0 { self } else { QueryEngine { threads, ..self } }
+    }
+
+    /// As it is, counting these annotations.
+    #[must_use]
+    pub fn with_annotations(self, annotations: Arc<Annotations>) -> QueryEngine {
+        QueryEngine { reader: self.reader.with_annotations(annotations), ..self }
+    }
+
+    /// The annotations of the historian, where it keeps some.
+    pub fn annotations(&self) -> Option<&Arc<Annotations>> {
+        self.reader.annotations()
     }
 
     /// How the query sees these tags.

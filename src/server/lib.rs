@@ -61,7 +61,7 @@ use historian_model::{
 use historian_oidc::Issuer;
 use historian_query::QueryEngine;
 use historian_store as store;
-use historian_store::{AuditLog, Catalog, Claim, LiveStore, Maintenance, RunMark, Store, rocks::StoreOptions};
+use historian_store::{Annotations, AuditLog, Catalog, Claim, LiveStore, Maintenance, RunMark, SavedViews, Store, rocks::StoreOptions};
 use historian_tls::{ServerTls, TlsState};
 
 pub use local_socket::LOCAL_SOCKET;
@@ -145,7 +145,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let opening = supervisor::opening();
     tracing::info!(http = %http_address, data_dir = %settings.data_dir.display(), "opening the store");
 
-    let OpenedServer { claim, catalog, store, ingest, maintenance, mark, devices, mut silence } = {
+    let OpenedServer { claim, catalog, store, ingest, annotations, views, maintenance, mark, devices, mut silence } = {
         let (configuration, clock) = (configuration.clone(), clock.clone());
         tokio::task::spawn_blocking(move || open(claim, &configuration, descriptors, &clock, around_store)).await??
     };
@@ -202,7 +202,9 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         catalog: catalog.clone(),
         sink: around_sink(ingest.clone()),
         corrections: ingest.clone(),
-        query: QueryEngine::new(ingest.reader()).with_threads(configuration.limits.query_threads),
+        query: QueryEngine::new(ingest.reader()).with_threads(configuration.limits.query_threads).with_annotations(annotations.clone()),
+        annotations,
+        views,
         tables: configuration.tables.clone(),
         clock: clock.clone(),
         access: api::Access::new(book, issuer.clone()),
@@ -326,6 +328,8 @@ struct OpenedServer {
     catalog: Arc<Catalog>,
     store: Arc<dyn Store>,
     ingest: Arc<Ingest>,
+    annotations: Arc<Annotations>,
+    views: Arc<SavedViews>,
     maintenance: Arc<Maintenance>,
     mark: RunMark,
     /// Tags of each device as they are configured, in its order.
@@ -358,6 +362,8 @@ fn open(
     let (mark, ended) = RunMark::open(&configuration.server.data_dir)?;
     let store = around_store(files.clone());
     let catalog = Arc::new(Catalog::open(store.clone(), clock.clone(), storage.tags_max)?);
+    let annotations = Arc::new(Annotations::open(store.clone(), clock.clone())?);
+    let views = Arc::new(SavedViews::open(store.clone(), clock.clone())?);
     let maintenance = Maintenance::new(files, catalog.clone(), clock.clone(), configuration.backup.policy());
     let ingest = Ingest::open(
         store.clone(),
@@ -383,7 +389,8 @@ fn open(
     let wanted = silence::WantedTags { collected, ended, now: clock.now() };
     let mut silence = silence::look_back(&catalog, &ingest, store.as_ref(), &wanted)?;
     silence::record_gaps(&mut silence.gaps, store.as_ref()).context("recording gaps")?;
-    Ok(OpenedServer { claim, catalog, store, ingest: Arc::new(ingest), maintenance: Arc::new(maintenance), mark, devices, silence })
+    let (ingest, maintenance) = (Arc::new(ingest), Arc::new(maintenance));
+    Ok(OpenedServer { claim, catalog, store, ingest, annotations, views, maintenance, mark, devices, silence })
 }
 
 /// Makes the catalog say what the configuration says, but for tags whose value type would change; answers the tags of each device.

@@ -9,4 +9,4 @@ pub const SCHEMA: &str = "public";
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// The tables that every historian has, in the order of their names.
-pub const TABLES: [&str; 6] = ["current", "daily", "gaps", "hourly", "samples", "tags"];
+pub const TABLES: [&str; 7] = ["annotations", "current", "daily", "gaps", "hourly", "samples", "tags"];

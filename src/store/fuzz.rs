@@ -5,7 +5,7 @@ use historian_model::TagId;
 
 use super::{ChainedEntry, Gap, backup::Manifest, catalog::stored_tag, scrub::entry::Checker};
 
-const FAMILIES: [&str; 8] = [
+const FAMILIES: [&str; 9] = [
     keys::FAMILY_CHUNKS,
     keys::FAMILY_LATE,
     keys::FAMILY_SUPERSEDED,
@@ -14,6 +14,7 @@ const FAMILIES: [&str; 8] = [
     keys::FAMILY_CATALOG,
     keys::FAMILY_AUDIT,
     keys::FAMILY_GAPS,
+    keys::FAMILY_NOTES,
 ];
 
 /// An entry of the store: the first byte says of which family, the next how long its key is.

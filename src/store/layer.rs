@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, sync::Arc};
 
 use historian_format::{
-    keys::{RollupKey, SupersededKey, TagRecord},
+    keys::{NoteKey, RollupKey, SupersededKey, TagRecord},
     rollup::RollupLevel,
 };
 
@@ -100,6 +100,9 @@ macro_rules! layer_of {
                 fn audit_log(&self, from: u64, limit: usize) -> Result<Vec<ChainedEntry>, StoreError>;
                 fn audit_head(&self) -> Result<AuditHead, StoreError>;
                 fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError>;
+                fn put_notes(&self, notes: &[(NoteKey, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError>;
+                fn note(&self, key: NoteKey) -> Result<Option<Vec<u8>>, StoreError>;
+                fn load_notes(&self, visit: Visit<'_, NoteKey>) -> Result<(), StoreError>;
                 fn compact(&self) -> Result<(), StoreError>;
             }
         }

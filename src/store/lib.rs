@@ -18,6 +18,7 @@ pub mod layer;
 pub mod live;
 pub mod maintenance;
 pub mod memory;
+pub mod note;
 mod pace;
 pub mod rocks;
 mod run_mark;
@@ -36,12 +37,13 @@ pub use gap::{Gap, GapReason};
 pub use historian_audit::{AuditEntry, AuditHead, ChainedEntry};
 use historian_format::{
     Chunk, ChunkHeader, CorruptChunk, Samples,
-    keys::{self, ChunkKey, KeptMark, RollupKey, SupersededKey, TagRecord},
+    keys::{self, ChunkKey, KeptMark, NoteKey, RollupKey, SupersededKey, TagRecord},
 };
 pub use layer::StoreLayer;
 pub use live::LiveStore;
 pub use maintenance::{BackupPolicy, Maintenance};
 pub use memory::MemoryStore;
+pub use note::{Annotation, AnnotationDraft, Annotations, NoteError, SavedView, SavedViews, ViewDraft};
 pub use rocks::{RocksStore, RocksView};
 pub use run_mark::RunMark;
 
@@ -325,6 +327,15 @@ pub trait Store: ReadStore {
 
     /// Records gaps, durably, all or none; they get the numbers after the last one.
     fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError>;
+
+    /// Keeps versions of notes durably, and with them what the audit log is to tell of them: all or none.
+    fn put_notes(&self, notes: &[(NoteKey, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError>;
+
+    /// One version of a note.
+    fn note(&self, key: NoteKey) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Visits all notes in the order of their keys.
+    fn load_notes(&self, visit: Visit<'_, NoteKey>) -> Result<(), StoreError>;
 
     /// Compacts the families of chunks on disk.
     fn compact(&self) -> Result<(), StoreError>;

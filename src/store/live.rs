@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use historian_format::keys::NoteKey;
 use parking_lot::{Mutex, RwLock};
 
 use super::{AuditEntry, Change, Gap, ReadStore, RocksStore, RocksView, Store, StoreError, StoreLayer, disk::log, rocks::StoreOptions};
@@ -189,5 +190,9 @@ impl StoreLayer for LiveStore {
 
     fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {
         self.write(|store| store.append_gaps(gaps))
+    }
+
+    fn put_notes(&self, notes: &[(NoteKey, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError> {
+        self.write(|store| store.put_notes(notes, audit))
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 use historian_audit::AuditHash;
 use historian_format::{
     current::CurrentEntry,
-    keys::{ChunkKey, RollupKey, SupersededKey, TagRecord, week_of},
+    keys::{ChunkKey, NoteKey, RollupKey, SupersededKey, TagRecord, week_of},
     rollup::RollupLevel,
 };
 use parking_lot::Mutex;
@@ -36,6 +36,7 @@ struct MemoryState {
     retention_clock: Option<i64>,
     audit: Vec<ChainedEntry>,
     gaps: Vec<Gap>,
+    notes: BTreeMap<NoteKey, Vec<u8>>,
 }
 
 impl MemoryState {
@@ -350,6 +351,21 @@ impl Store for MemoryStore {
     fn append_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {
         self.state.lock().gaps.extend_from_slice(gaps);
         Ok(())
+    }
+
+    fn put_notes(&self, notes: &[(NoteKey, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        put_audit(&mut state.audit, audit)?;
+        state.notes.extend(notes.iter().cloned());
+        Ok(())
+    }
+
+    fn note(&self, key: NoteKey) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state.lock().notes.get(&key).cloned())
+    }
+
+    fn load_notes(&self, visit: Visit<'_, NoteKey>) -> Result<(), StoreError> {
+        self.state.lock().notes.iter().try_for_each(|(key, value)| visit(*key, value))
     }
 
     fn compact(&self) -> Result<(), StoreError> {

@@ -16,6 +16,8 @@ pub const FAMILY_SUPERSEDED: &str = "superseded";
 pub const FAMILY_ROLLUPS: &str = "rollups";
 /// Recorded gaps: key [`gap_key`], value UTF-8 JSON.
 pub const FAMILY_GAPS: &str = "gaps";
+/// What people keep beside the samples: key [`NoteKey`], value UTF-8 JSON.
+pub const FAMILY_NOTES: &str = "notes";
 /// The audit log: key [`audit_key`], value UTF-8 JSON.
 pub const FAMILY_AUDIT: &str = "audit";
 /// Name of the side file that holds how long the key-value store's manifest is known to be.
@@ -24,7 +26,7 @@ pub const MANIFEST_MARK_FILE: &str = "MANIFEST_MARK";
 pub const FAMILY_STATE: &str = "state";
 
 /// Every family, in the order of `keys.md`.
-pub const FAMILIES: [&str; 9] = [
+pub const FAMILIES: [&str; 10] = [
     FAMILY_CATALOG,
     FAMILY_JOURNAL,
     FAMILY_CHUNKS,
@@ -32,6 +34,7 @@ pub const FAMILIES: [&str; 9] = [
     FAMILY_SUPERSEDED,
     FAMILY_ROLLUPS,
     FAMILY_GAPS,
+    FAMILY_NOTES,
     FAMILY_AUDIT,
     FAMILY_STATE,
 ];
@@ -283,6 +286,62 @@ pub fn decode_audit_key(bytes: &[u8]) -> Option<u64> {
 #[must_use]
 pub const fn gap_key(number: u64) -> [u8; 8] {
     number.to_be_bytes()
+}
+
+/// What a note is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum NoteKind {
+    /// A text on tags, over a time or a range of time.
+    Annotation = b'a',
+    /// A view of trends that somebody keeps by a name.
+    View = b'v',
+}
+
+impl NoteKind {
+    /// Every kind.
+    pub const ALL: [NoteKind; 2] = [NoteKind::Annotation, NoteKind::View];
+
+    /// What all keys of the kind begin with, and no other keys of `notes` do.
+    #[must_use]
+    pub const fn letter(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Key in `notes`: one version of a note.
+///
+/// Byte order of the encoded keys equals the order of this struct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NoteKey {
+    /// What the note is.
+    pub kind: NoteKind,
+    /// Number of the note among those of its kind, from 1.
+    pub id: u64,
+    /// Number of the version, from 1.
+    pub version: u32,
+}
+
+impl NoteKey {
+    /// Length of an encoded key in bytes.
+    pub const BYTES: usize = 13;
+
+    /// `letter of the kind | id u64 BE | version u32 BE`.
+    #[must_use]
+    pub fn encode(self) -> [u8; Self::BYTES] {
+        let mut bytes = [self.kind.letter(); Self::BYTES];
+        bytes[1..9].copy_from_slice(&self.id.to_be_bytes());
+        bytes[9..].copy_from_slice(&self.version.to_be_bytes());
+        bytes
+    }
+
+    /// The key in `bytes`, if it is one.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: [u8; Self::BYTES] = bytes.try_into().ok()?;
+        let kind = NoteKind::ALL.into_iter().find(|kind| kind.letter() == bytes[0])?;
+        Some(Self { kind, id: u64::from_be_bytes(*bytes[1..].first_chunk()?), version: u32::from_be_bytes(*bytes[9..].first_chunk()?) })
+    }
 }
 
 /// Key of a tag's definition in `catalog`: `t` and the tag id, u32 big-endian.

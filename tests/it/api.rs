@@ -21,7 +21,7 @@ pub fn served(limits: ApiLimits) -> Served {
 /// The cases against a historian of their own with everything by default.
 pub fn in_memory(run: &mut Run) {
     let historian = served(ApiLimits::default());
-    run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string())]);
+    run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string()), ("HISTORIAN_HTTP", &historian.http.to_string())]);
 }
 
 suite!(

@@ -326,6 +326,7 @@ async fn grpc_requests() {
             filter: filter.into(),
             page_size,
             page_token: page_token.into(),
+            ..v1::ListTagsRequest::default()
         };
         assert_refused(tag_service.list_tags(request).await, invalid, fragment, fragment);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use historian::api::ApiLimits;
 
 use crate::{
-    api::served,
+    api::{in_memory, served},
     support::pytest::{Run, suite},
 };
 
@@ -14,6 +14,21 @@ fn impatient(run: &mut Run) {
     let historian = served(ApiLimits { stalled_reader_timeout: Duration::from_secs(2), ..ApiLimits::default() });
     run.cases(&[("HISTORIAN_ADDRESS", &historian.grpc.to_string()), ("HISTORIAN_HTTP", &historian.http.to_string())]);
 }
+
+suite!(
+    ANNOTATIONS,
+    "annotations",
+    in_memory,
+    [
+        what_was_written_is_found_where_it_lies,
+        each_version_is_kept_and_a_change_of_another_is_refused,
+        pages_join_to_the_whole,
+        the_aggregate_counts_annotations_and_not_samples,
+        sql_has_a_row_for_each_tag_of_an_annotation,
+        what_is_no_annotation_is_refused_at_its_field,
+        views_are_kept_by_a_name,
+    ]
+);
 
 suite!(
     HTTP_API,
@@ -33,6 +48,7 @@ suite!(
         what_cannot_be_answered_is_a_problem_document,
         other_sites_are_told_nothing,
         bodies_are_compressed_where_that_is_taken,
+        the_same_request_is_the_same_answer_until_something_changes,
         a_long_answer_is_streamed_and_too_long_a_one_in_columns_refused,
         a_slow_reader_is_cut_and_sees_that_its_answer_is_not_whole,
         events_tell_every_write_once_and_resume_behind_an_id,

@@ -91,7 +91,7 @@ def test_the_editor_finds_the_server_its_tables_and_their_columns(options):
     tables = answer("CommandGetTables", field(4, "BASE TABLE"), options)
     assert set(frame(tables.schema).values()) == {"string"}
     names = tables["table_name"].to_pylist()
-    assert {"samples", "current", "hourly", "daily", "tags", "gaps", "plant_hourly", "plant_daily"} == set(names), names
+    assert {"samples", "current", "hourly", "daily", "tags", "gaps", "annotations", "plant_hourly", "plant_daily"} == set(names), names
     assert set(tables["table_type"].to_pylist()) == {"BASE TABLE"}
     for name in names:
         # The name is a pattern, in which _ stands for any letter; the first row counts.
@@ -101,7 +101,7 @@ def test_the_editor_finds_the_server_its_tables_and_their_columns(options):
         # Unsigned numbers are decimals in Flight SQL, which its frames do not know: of these tables the builder shows no columns, and a text
         # that names columns works (docs/clients.md).
         decimals = [column.name for column in columns if pa.types.is_decimal(column.type)]
-        assert decimals == {"gaps": ["number"], "samples": ["integer"], "current": ["integer"]}.get(name, []), (name, decimals)
+        assert decimals == {"samples": ["integer"], "current": ["integer"]}.get(name, []), (name, decimals)
         assert frame(pa.schema([column for column in columns if column.name not in decimals]))
 
 

@@ -127,13 +127,13 @@ def test_the_catalog_is_as_tools_ask_for_it():
     schemas = {schema["db_schema_name"]: schema["db_schema_tables"] for schema in objects[0]["catalog_db_schemas"]}
     assert set(schemas) == {"public", "information_schema"}, set(schemas)
     columns = {entry["table_name"]: [column["column_name"] for column in entry["table_columns"]] for entry in schemas["public"]}
-    assert set(columns) == {"current", "daily", "gaps", "hourly", "samples", "tags"}, columns
+    assert set(columns) == {"annotations", "current", "daily", "gaps", "hourly", "samples", "tags"}, columns
     assert columns["samples"] == ["tag", "timestamp", "value", "quality", "text", "integer"], columns
     assert connection.adbc_get_table_schema("samples").names == columns["samples"]
     assert sorted(connection.adbc_get_table_types()) == ["SYSTEM TABLE", "TABLE"]
     assert connection.adbc_get_info()["vendor_name"] == "historian"
     tables = rows("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1")
-    assert tables == [("current",), ("daily",), ("gaps",), ("hourly",), ("samples",), ("tags",)], tables
+    assert tables == [("annotations",), ("current",), ("daily",), ("gaps",), ("hourly",), ("samples",), ("tags",)], tables
 
 
 def test_what_is_wrong_or_writes_is_refused_in_clear_words():

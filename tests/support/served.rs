@@ -10,7 +10,7 @@ use historian_ingest::Ingest;
 use historian_model::{Timestamp, sink::WriteError};
 use historian_query::QueryEngine;
 use historian_sql::TableOptions;
-use historian_store::AuditLog;
+use historian_store::{Annotations, AuditLog, SavedViews};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -59,11 +59,15 @@ impl Admin for Administration {
 /// What the API of a historian serves; for those who serve it themselves.
 pub fn services(historian: &TestHistorian, limits: ApiLimits, devices: Vec<Arc<DeviceStatus>>) -> Services {
     let ingest = historian.ingest.clone();
+    let (store, clock) = (&historian.store, &historian.clock);
+    let annotations = Arc::new(Annotations::open(store.clone(), clock.clone()).expect("a store has annotations"));
     Services {
         catalog: historian.catalog.clone(),
         sink: ingest.clone(),
         corrections: ingest.clone(),
-        query: QueryEngine::new(ingest.reader()),
+        query: QueryEngine::new(ingest.reader()).with_annotations(annotations.clone()),
+        annotations,
+        views: Arc::new(SavedViews::open(store.clone(), clock.clone()).expect("a store has views")),
         tables: TableOptions::default(),
         clock: historian.clock.clone(),
         access: Access::default(),

@@ -6,6 +6,7 @@
 //!
 //! Beyond the letter, the values of an enum may be written without the enum's name in front: `INSIDE` for `BOUNDARY_INSIDE`.
 
+mod defaults;
 mod mistake;
 mod number;
 mod parameters;
@@ -15,6 +16,7 @@ mod schema;
 mod tests;
 mod text;
 
+pub use defaults::with_defaults;
 pub use mistake::Mistake;
 pub use number::whole_exactly;
 pub use read::AsText;

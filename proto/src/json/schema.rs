@@ -42,6 +42,8 @@ pub enum Kind {
 #[derive(Default)]
 pub struct EnumType {
     numbers: HashMap<String, i32>,
+    /// The whole name of the number 0.
+    zero: Option<String>,
     /// The short names in the order of the numbers, for a refusal.
     pub shown: Vec<String>,
 }
@@ -74,6 +76,9 @@ impl Schema {
         let mut known = EnumType::default();
         for value in &descriptor.value {
             known.numbers.insert(value.name().to_owned(), value.number());
+            if value.number() == 0 {
+                known.zero = Some(value.name().to_owned());
+            }
             if let Some(short) = value.name().strip_prefix(&prefix) {
                 known.numbers.insert(short.to_owned(), value.number());
                 if short != "UNSPECIFIED" {
@@ -99,6 +104,10 @@ impl MessageType {
 impl EnumType {
     pub fn number(&self, name: &str) -> Option<i32> {
         self.numbers.get(name).copied()
+    }
+
+    pub fn zero(&self) -> Option<&str> {
+        self.zero.as_deref()
     }
 }
 

@@ -140,3 +140,33 @@ fn texts_may_stand_for_what_is_no_text_in_the_outermost_message_only() {
         (Some(60_000_000_000), Some(1_767_225_600_000_000_001), None, None)
     );
 }
+
+#[test]
+fn what_the_json_form_leaves_out_is_put_in() {
+    use crate::v1::{DeviceStatus, GetStatusResponse, Tag, ValueType};
+    let tag = Tag { name: "a".into(), value_type: ValueType::F64.into(), range_low: Some(0.0), ..Tag::default() };
+    let mut value = serde_json::to_value(&tag).unwrap();
+    with_defaults("historian.v1.Tag", &mut value);
+    let told = |name: &str| value[name].to_string();
+    assert_eq!(
+        (told("unit"), told("stepped"), told("state_set"), told("create_time")),
+        ("\"\"".into(), "false".into(), "[]".into(), "\"0\"".into())
+    );
+    assert_eq!((told("value_type"), told("range_low"), told("id")), ("\"VALUE_TYPE_F64\"".into(), "0.0".into(), "0".into()));
+    assert!(value.get("range_high").is_none(), "what is optional stays absent");
+    let read: Tag = super::read(&value, &|_, _| None).unwrap();
+    assert_eq!(read, tag);
+    let mut zero = serde_json::to_value(Tag::default()).unwrap();
+    with_defaults("historian.v1.Tag", &mut zero);
+    assert_eq!(zero["value_type"], "VALUE_TYPE_UNSPECIFIED");
+    let status = GetStatusResponse {
+        devices: vec![DeviceStatus { device: "plc".into(), ..DeviceStatus::default() }],
+        ..GetStatusResponse::default()
+    };
+    let mut value = serde_json::to_value(&status).unwrap();
+    with_defaults("historian.v1.GetStatusResponse", &mut value);
+    assert_eq!((value["devices"][0]["device"].as_str(), value["devices"][0]["items_delivering"].as_str()), (Some("plc"), Some("0")));
+    let mut empty = serde_json::json!({});
+    with_defaults("historian.v1.ListTagsResponse", &mut empty);
+    assert_eq!(empty, serde_json::json!({"tags": [], "next_page_token": ""}));
+}

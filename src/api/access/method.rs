@@ -19,7 +19,7 @@ use MethodNeed::{Has, Known, Nothing};
 use Right::{Administer, Audit, Configure, Correct, Read, Write};
 
 /// Service, method, need.
-const METHODS: [(&str, &[(&str, MethodNeed)]); 10] = [
+const METHODS: [(&str, &[(&str, MethodNeed)]); 12] = [
     // Supervisors and load balancers ask without a name, and learn whether the historian serves.
     ("grpc.health.v1.Health", &[("Check", Nothing), ("Watch", Nothing)]),
     ("grpc.reflection.v1.ServerReflection", &[("ServerReflectionInfo", Known)]),
@@ -55,6 +55,16 @@ const METHODS: [(&str, &[(&str, MethodNeed)]); 10] = [
         ],
     ),
     ("historian.v1.AccessService", &[("WhoAmI", Known)]),
+    (
+        "historian.v1.AnnotationService",
+        &[
+            ("CreateAnnotation", Has(Write)),
+            ("UpdateAnnotation", Has(Write)),
+            ("DeleteAnnotation", Has(Write)),
+            ("ListAnnotations", Has(Read)),
+        ],
+    ),
+    ("historian.v1.ViewService", &[("SaveView", Has(Read)), ("DeleteView", Has(Read)), ("ListViews", Has(Read))]),
     ("historian.v1.CollectorService", &[("GetStatus", Has(Administer))]),
     (
         "historian.v1.AdminService",

@@ -23,8 +23,11 @@ pub async fn list(api: &Arc<Api>, request: &v1::ListAuditEntriesRequest) -> Resu
         Ok(size) => size.min(PAGE_MAX),
         Err(_) => return Err(status::invalid("page_size", "must not be negative")),
     };
-    let (log, from) = (api.services.audit.log().clone(), request.from);
+    let (log, from, newest) = (api.services.audit.log().clone(), request.from, u64::from(request.last));
+    let limit = if newest > 0 { usize::try_from(newest).unwrap_or(PAGE_MAX).min(PAGE_MAX) } else { limit };
     let (entries, last) = blocking(move || {
+        let head = log.head().map_err(|error| status::from_store(&error))?.number;
+        let from = if newest > 0 { (head + 1).saturating_sub(limit as u64) } else { from };
         let page = log.entries(from, limit).and_then(|page| Ok((page, log.head()?.number)));
         page.map_err(|error| status::from_store(&error))
     })

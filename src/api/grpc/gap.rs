@@ -6,8 +6,9 @@ use historian_proto::v1;
 use tonic::Status;
 
 use super::backup::maintenance;
-use crate::{Api, answer, blocking, status};
+use crate::{Api, answer, blocking, resolve, status};
 use historian_access::{Principal, Right};
+use historian_model::{TagSelection, TimeRange};
 use historian_store::Gap;
 
 const PAGE_DEFAULT: usize = 1_000;
@@ -20,13 +21,17 @@ pub async fn list(api: &Arc<Api>, principal: &Principal, request: &v1::ListGapsR
         Err(_) => return Err(status::invalid("page_size", "must not be negative")),
     };
     let (maintenance, from) = (maintenance(api)?, request.from);
+    let v1::ListGapsRequest { tags, start, end, zone, .. } = request;
+    let range = resolve::Bounds::new(start, end, zone).open(api.services.clock.now())?;
+    let selection = TagSelection::parse_or_all(tags).map_err(|error| status::from_selection(&error))?;
     // One more than asked for tells whether there is a next page.
     let gaps = blocking(move || maintenance.gaps(from, limit + 1).map_err(|error| status::from_store(&error))).await?;
     let mut told: Vec<v1::Gap> = Vec::new();
     let scope = principal.scope(Right::Read);
     // Those of tags that the caller does not see take no room; a page may be shorter than it was asked for.
     let kept = answer::fitting(gaps.iter().take(limit).map(|(number, gap)| {
-        if !gap.is_within(scope) {
+        let is_asked_for = gap.tag.as_deref().is_none_or(|tag| selection.matches(tag));
+        if !gap.is_within(scope) || !is_asked_for || !shares_time(gap, range) {
             return 0;
         }
         told.push(message(*number, gap));
@@ -37,6 +42,11 @@ pub async fn list(api: &Arc<Api>, principal: &Principal, request: &v1::ListGapsR
         told.truncate(told.partition_point(|gap| gap.number < next));
     }
     Ok(v1::ListGapsResponse { gaps: told, next })
+}
+
+/// Whether a gap and a range have a moment in common; a bound that is not known may lie anywhere.
+fn shares_time(gap: &Gap, range: TimeRange) -> bool {
+    gap.start.is_none_or(|start| start < range.end.0) && gap.end.is_none_or(|end| end > range.start.0)
 }
 
 fn message(number: u64, gap: &Gap) -> v1::Gap {

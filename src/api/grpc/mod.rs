@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod annotation;
 mod audit;
 mod backup;
 pub mod collector;
@@ -10,4 +11,5 @@ pub mod inspect;
 pub mod query;
 mod scrub;
 pub mod tag;
+pub mod view;
 pub mod write;

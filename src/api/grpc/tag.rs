@@ -111,7 +111,7 @@ fn page(services: &Services, mut request: v1::ListTagsRequest, limits: &QueryLim
     } as usize;
     let selection = resolve::selection_or_all(&request.tags, &services.limits, limits)?;
     let conditions = filter::Filter::parse(&request.filter)?;
-    let token = std::mem::take(&mut request.page_token);
+    let (token, is_counted) = (std::mem::take(&mut request.page_token), std::mem::take(&mut request.total));
     let sum = request_sum(&request);
     let after = page_token::start_of_list(sum, &token)?;
     let (keep, go_on) = (|tag: &Tag| conditions.matches(tag), || resolve::go_on(limits));
@@ -128,7 +128,9 @@ fn page(services: &Services, mut request: v1::ListTagsRequest, limits: &QueryLim
         Some(last) if kept < found.len() => page_token::behind_tag(sum, &last.name),
         _ => String::new(),
     };
-    Ok(v1::ListTagsResponse { tags, next_page_token })
+    let seen = services.catalog.within(&limits.scope);
+    let total = is_counted.then(|| seen.count(&selection, &keep, &go_on)).transpose()?;
+    Ok(v1::ListTagsResponse { tags, next_page_token, total })
 }
 
 /// What a tag that goes held, for the audit log.

@@ -17,7 +17,7 @@ use super::{
     versions::merge,
 };
 use historian_model::{Sample, Samples, Tag, TagId, TimeBounds, TimeRange, ValueType};
-use historian_store::{ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk};
+use historian_store::{Annotations, ChunkFamily, Direction, Gap, ReadStore, Store, StoreError, StoredChunk};
 
 /// Chunk bytes fetched from the store at once.
 const PAGE_BYTES: usize = 512 << 10;
@@ -35,12 +35,29 @@ pub struct TagReader {
     frozen: Option<Arc<FrozenHeads>>,
     pub(crate) memory: MemoryBudget,
     feed: Arc<ChangeFeed>,
+    annotations: Option<Arc<Annotations>>,
 }
 
 impl TagReader {
     /// A reader of what there is now, which may be more with every call.
     pub fn new(live: Arc<dyn Store>, heads: Arc<dyn ReadHeads>, feed: Arc<ChangeFeed>) -> TagReader {
-        TagReader { store: live.clone(), live, heads, frozen: None, memory: MemoryBudget::default(), feed }
+        TagReader { store: live.clone(), live, heads, frozen: None, memory: MemoryBudget::default(), feed, annotations: None }
+    }
+
+    /// As it is, with the annotations of the historian.
+    #[must_use]
+    pub fn with_annotations(self, annotations: Arc<Annotations>) -> TagReader {
+        TagReader { annotations: Some(annotations), ..self }
+    }
+
+    /// The annotations of the historian, where it keeps some.
+    pub fn annotations(&self) -> Option<&Arc<Annotations>> {
+        self.annotations.as_ref()
+    }
+
+    /// Starts of the annotations on a tag within `[from, to)`, ascending, as they are now.
+    pub fn annotation_starts(&self, tag: TagId, from: i64, to: i64) -> Vec<i64> {
+        self.annotations.as_ref().map_or_else(Vec::new, |annotations| annotations.starts(tag, from, to))
     }
 
     /// A reader of these tags as they are at this moment: every write is there whole, in all tags, or not at all. To be let go of within

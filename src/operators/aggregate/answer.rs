@@ -54,6 +54,8 @@ pub(super) struct IntervalContext<'a> {
     pub members: Option<&'a Members>,
     pub after: &'a After,
     pub configuration: AggregateConfiguration,
+    /// Times of annotations, ascending.
+    pub annotations: &'a [i64],
 }
 
 /// An answer without the Partial bit; one that is Bad still has its value.
@@ -79,7 +81,8 @@ impl IntervalContext<'_> {
                 0,
             );
         }
-        if self.members.is_none() && (self.before.last.is_none() || self.after.first.is_none()) {
+        let is_annotated = function == AggregateFunction::AnnotationCount && self.annotations_within() > 0;
+        if self.members.is_none() && !is_annotated && (self.before.last.is_none() || self.after.first.is_none()) {
             // Before the first sample, or after the last.
             return AggregateValue { function, timestamp: start, value: None, quality: BAD_NO_DATA };
         }
@@ -100,6 +103,12 @@ impl IntervalContext<'_> {
             };
         }
         AggregateValue { function, timestamp: draft.timestamp, value, quality: with_bits(draft.quality, bits) }
+    }
+
+    /// Annotations whose time lies in the interval.
+    fn annotations_within(&self) -> usize {
+        let range = self.interval.sample_range();
+        self.annotations.partition_point(|at| *at < range.end) - self.annotations.partition_point(|at| *at < range.start)
     }
 
     /// Cut by the end of the request, or reaching beyond the data (5.3.3.2).
@@ -134,7 +143,7 @@ impl IntervalContext<'_> {
             AggregateFunction::MinimumActualTime2 => self.extreme2(|extremes| extremes.minimum, f64::lt, true),
             AggregateFunction::MaximumActualTime2 => self.extreme2(|extremes| extremes.maximum, f64::gt, true),
             AggregateFunction::Range2 => self.range2(),
-            AggregateFunction::AnnotationCount => Some(self.at_start(self.members.map_or(0, Members::count) as f64, GOOD, CALCULATED)),
+            AggregateFunction::AnnotationCount => Some(self.at_start(self.annotations_within() as f64, GOOD, CALCULATED)),
             AggregateFunction::Count => Some(self.counted(self.members.map_or(0, |members| members.taken.count))),
             AggregateFunction::NumberOfTransitions => Some(self.counted(self.transitions())),
             AggregateFunction::DurationInStateZero => Some(self.duration_in_state(|regions| regions.zero)),

@@ -103,6 +103,8 @@ pub struct Evaluator {
     latest: Before,
     waiting: VecDeque<Waiting>,
     answers: Vec<AggregateValue>,
+    /// Times of the tag's annotations, ascending.
+    annotations: Vec<i64>,
 }
 
 /// An interval that has ended and whose next usable sample is not known yet.
@@ -149,7 +151,14 @@ impl Evaluator {
             latest: before,
             waiting: VecDeque::new(),
             answers: Vec::with_capacity(rows.min(1 << 16)),
+            annotations: Vec::new(),
         })
+    }
+
+    /// With the tag's annotations: their times, ascending, ns since 1970.
+    #[must_use]
+    pub fn with_annotations(self, annotations: Vec<i64>) -> Self {
+        Self { annotations, ..self }
     }
 
     /// Whether the samples are needed of an interval with this state, which holds all of them.
@@ -313,7 +322,7 @@ impl Evaluator {
             if state.is_some() && members.is_none() {
                 return Err(AggregateError::SamplesMissing { early: interval.early });
             }
-            let frame = IntervalContext { interval, before, members, after, configuration };
+            let frame = IntervalContext { interval, before, members, after, configuration, annotations: &self.annotations };
             self.answers.push(frame.answer(*function, self.value_type == ValueType::String));
         }
         Ok(())

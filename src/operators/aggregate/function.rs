@@ -124,7 +124,7 @@ functions! {
     MinimumActualTime2 "minimum_actual_time2" Value Simple "smallest value, edges included, at its own timestamp";
     MaximumActualTime2 "maximum_actual_time2" Value Simple "largest value, edges included, at its own timestamp";
     Range2 "range2" Value Simple "maximum2 less minimum2";
-    AnnotationCount "annotation_count" Count None "samples of any quality, as the published vectors count";
+    AnnotationCount "annotation_count" Count None "annotations whose start lies in the interval";
     Count "count" Count None "Good samples";
     DurationInStateZero "duration_in_state_zero" Milliseconds Simple "time for which the Good value was 0";
     DurationInStateNonZero "duration_in_state_non_zero" Milliseconds Simple "time for which the Good value was not 0";

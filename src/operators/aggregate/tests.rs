@@ -44,7 +44,9 @@ fn from_samples(
     portion: usize,
 ) -> Vec<AggregateValue> {
     let (before, after, rows) = surroundings(history, intervals, functions, configuration);
-    let mut evaluator = Evaluator::new(functions, configuration, intervals.clone(), history.value_type(), before).unwrap();
+    let evaluator = Evaluator::new(functions, configuration, intervals.clone(), history.value_type(), before).unwrap();
+    // As in the published examples, each sample has an annotation.
+    let mut evaluator = evaluator.with_annotations(history.timestamps.to_vec());
     let mut at = rows.start;
     while at < rows.end {
         let to = (at + portion).min(rows.end);

@@ -234,6 +234,9 @@ pub(super) fn evaluate(
             AggregateError::NoFunctions | AggregateError::Configuration(_) => QueryError::Invalid(error.to_string()),
             error => failed(error),
         })?;
+    if query.functions.contains(&AggregateFunction::AnnotationCount) {
+        evaluator = evaluator.with_annotations(reader.annotation_starts(tag.id, range.start, range.end));
+    }
     let edges: Vec<i64> = ranges.iter().map(|range| range.start).chain(ranges.last().map(|range| range.end)).collect();
     feed_states(reader, tag, query, &edges, &mut evaluator, limits)?;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array},
+    array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use async_trait::async_trait;
@@ -44,7 +44,7 @@ impl Gaps {
 pub fn schema() -> SchemaRef {
     let time = |name: &str, nullable| Field::new(name, arrow_column::timestamp_type(), nullable);
     Arc::new(Schema::new(vec![
-        Field::new("number", DataType::UInt64, false),
+        Field::new("number", DataType::Int64, false),
         time("time", false),
         Field::new("tag", DataType::Utf8, true),
         time("start", true),
@@ -101,7 +101,8 @@ fn batch(gaps: &[(u64, Gap)]) -> std::result::Result<RecordBatch, QueryError> {
         Arc::new(gaps.iter().map(|(_, gap)| of(gap)).collect::<TimestampNanosecondArray>().with_timezone("UTC"))
     };
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(gaps.iter().map(|(number, _)| Some(*number)).collect::<UInt64Array>()),
+        // Signed, as every client has it; it never comes near the end.
+        Arc::new(gaps.iter().map(|(number, _)| i64::try_from(*number).ok()).collect::<Int64Array>()),
         times(&|gap| Some(gap.time.0)),
         Arc::new(gaps.iter().map(|(_, gap)| gap.tag.as_deref()).collect::<StringArray>()),
         times(&|gap| gap.start),

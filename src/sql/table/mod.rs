@@ -1,5 +1,6 @@
 //! The tables: one file each and one line in the list; and the views of the configuration beside them.
 
+mod annotations;
 mod current;
 mod gaps;
 mod information;
@@ -72,6 +73,7 @@ impl std::fmt::Debug for Tables {
 impl Tables {
     pub fn new(engine: &QueryEngine, catalog: &Arc<Catalog>, options: &SqlOptions) -> Tables {
         let fixed: [Arc<dyn TableProvider>; TABLES.len()] = [
+            Arc::new(annotations::AnnotationsTable::new(engine, catalog)),
             Arc::new(current::Current::new(engine, catalog, options)),
             Arc::new(LongTable::new("daily", CalendarStep::DAY, engine, catalog, options)),
             Arc::new(gaps::Gaps::new(engine)),

@@ -6,6 +6,7 @@ use crate::function;
 /// What one of the tables is.
 pub fn of_table(name: &str) -> String {
     match name {
+        "annotations" => "texts of people on tags, over a time or a range of time; a row for each tag of an annotation".to_owned(),
         "current" => "latest sample by source time of each tag that has one".to_owned(),
         "daily" | "hourly" => format!(
             "a row per tag and {} of local time, from its first sample to its last one, with aggregates of OPC UA Part 13; the zone is that of the \
@@ -36,6 +37,16 @@ pub fn of_columns(name: &str) -> Vec<String> {
             "OPC UA status code; is_good(quality), is_uncertain(quality), is_bad(quality) say how good it is",
             "text of a sample of text, name of a state",
             "value of a tag of i64 or u64, exactly; value rounds beyond 2^53",
+        ],
+        "annotations" => &[
+            "name of the tag",
+            "when what the text is about begins (UTC)",
+            "when it ends, not within (UTC); the start where a moment is meant",
+            "what somebody wrote",
+            "who wrote it",
+            "number of the annotation; the same for all of its tags",
+            "number of its version, from 1",
+            "when this version was written (UTC)",
         ],
         "gaps" => &[
             "number of the entry, ascending",

@@ -141,7 +141,7 @@ fn every_table_every_column_and_every_function_has_a_remark() {
     let tables = plant.sql.tables(&TagScope::Everything);
     let names: Vec<(&str, &str)> = tables.iter().map(|table| (table.schema_name, table.name.as_str())).collect();
     let public: Vec<&str> = names.iter().filter(|(schema, _)| *schema == SCHEMA).map(|(_, name)| *name).collect();
-    assert_eq!(public, ["current", "daily", "gaps", "hourly", "plant_hourly", "samples", "tags"]);
+    assert_eq!(public, ["annotations", "current", "daily", "gaps", "hourly", "plant_hourly", "samples", "tags"]);
     assert!(names.contains(&(INFORMATION_SCHEMA, "columns")) && names.is_sorted(), "{names:?}");
     for table in &tables {
         assert!(!table.remark.is_empty(), "{}", table.name);

@@ -77,6 +77,21 @@ impl CatalogView<'_> {
         Ok(page)
     }
 
+    /// How many tags are selected and pass `keep`.
+    ///
+    /// # Errors
+    /// That of `go_on`, which is asked every few hundred names.
+    pub fn count<E>(&self, selection: &TagSelection, keep: &dyn Fn(&Tag) -> bool, go_on: &dyn Fn() -> Result<(), E>) -> Result<u64, E> {
+        let tags = self.catalog.tags.load_full();
+        let mut count = 0;
+        let mut scope = self.scope.scan();
+        tags.walk(selection, None, go_on, &mut |tag| {
+            count += u64::from(scope.has_next(tag.name().as_str()) && keep(tag));
+            true
+        })?;
+        Ok(count)
+    }
+
     /// How many tags there are, where that is known without counting: of everything.
     pub fn len_known(&self) -> Option<usize> {
         self.scope.is_everything().then(|| self.catalog.len())

@@ -8,7 +8,7 @@ use std::{
 
 use historian_format::{
     current::CurrentEntry,
-    keys::{self, ChunkKey, SupersededKey, TagRecord},
+    keys::{self, ChunkKey, NoteKey, SupersededKey, TagRecord},
 };
 use rocksdb::{IteratorMode, ReadOptions, WriteBatch};
 
@@ -337,6 +337,26 @@ impl Store for RocksStore {
             batch.put_cf(family, keys::gap_key(number), gap.encode()?);
         }
         self.write_durably(batch)
+    }
+
+    fn put_notes(&self, notes: &[(NoteKey, Vec<u8>)], audit: &[AuditEntry]) -> Result<(), StoreError> {
+        self.room()?;
+        let family = self.family(keys::FAMILY_NOTES)?;
+        let mut batch = WriteBatch::default();
+        for (key, note) in notes {
+            batch.put_cf(family, key.encode(), note);
+        }
+        let _numbered = if audit.is_empty() { None } else { Some(self.put_audit(&mut batch, audit)?) };
+        self.write_durably(batch)
+    }
+
+    fn note(&self, key: NoteKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = self.db.get_cf(self.family(keys::FAMILY_NOTES)?, key.encode());
+        found.map_err(|error| classified(&error, keys::FAMILY_NOTES))
+    }
+
+    fn load_notes(&self, visit: Visit<'_, NoteKey>) -> Result<(), StoreError> {
+        self.visit_all(keys::FAMILY_NOTES, NoteKey::decode, visit)
     }
 
     fn compact(&self) -> Result<(), StoreError> {

@@ -25,7 +25,7 @@ use crate::{
 use historian_model::{Tag, TagDefinition, TagId, TagName, TimeBounds, Timestamp};
 
 /// Families in the order in which they are read: what a later one needs to know of an earlier one is known then.
-const ORDER: [&str; 9] = [
+const ORDER: [&str; 10] = [
     keys::FAMILY_CATALOG,
     keys::FAMILY_JOURNAL,
     keys::FAMILY_LATE,
@@ -34,6 +34,7 @@ const ORDER: [&str; 9] = [
     keys::FAMILY_STATE,
     keys::FAMILY_ROLLUPS,
     keys::FAMILY_GAPS,
+    keys::FAMILY_NOTES,
     keys::FAMILY_AUDIT,
 ];
 /// Losses told one by one.
@@ -377,6 +378,10 @@ impl<'a> SalvageReader<'a> {
                         detail: format!("{detail}: the definitions of tags from id {first} on"),
                     }),
                 }
+            }
+            keys::FAMILY_NOTES => {
+                let detail = format!("{detail}: annotations and views");
+                self.lose(UnreadableEntry { tag: None, start: None, end: None, detail });
             }
             // Marks of days may be among it, and without them a rollup cannot be trusted.
             keys::FAMILY_STATE => self.renew = true,

@@ -65,6 +65,11 @@ fn fill(directory: &Path, tables: bool) {
             store.apply(&Change { chunks: vec![late], ..Change::default() }).unwrap();
         }
         store.append_audit(&[AuditEntry { action: "restore".into(), ..AuditEntry::default() }]).unwrap();
+        for id in 1..=20 {
+            let key = keys::NoteKey { kind: keys::NoteKind::Annotation, id, version: 1 };
+            let note = format!("{{\"tags\":[1],\"start\":{id},\"end\":{id},\"text\":\"{}\",\"author\":\"a\",\"time\":0}}", "x".repeat(99));
+            store.put_notes(&[(key, note.into_bytes())], &[]).unwrap();
+        }
         store.compact().unwrap();
     }
     for sequence in 1..=WRITES {
@@ -552,8 +557,8 @@ fn no_flipped_bit_makes_other_data() {
                 assert!(derived || written == Some(value), "{which}: {family} {key:02x?}");
             }
             let lost = template.entries.keys().any(|(family, key)| {
-                let samples = [keys::FAMILY_CHUNKS, keys::FAMILY_LATE, keys::FAMILY_JOURNAL].contains(family);
-                samples && kept.get(&(*family, key.clone())) != template.entries.get(&(*family, key.clone()))
+                let written = [keys::FAMILY_CHUNKS, keys::FAMILY_LATE, keys::FAMILY_JOURNAL, keys::FAMILY_NOTES].contains(family);
+                written && kept.get(&(*family, key.clone())) != template.entries.get(&(*family, key.clone()))
             });
             if let Some(done) = done {
                 accepted += 1;

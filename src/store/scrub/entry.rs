@@ -4,9 +4,11 @@ use historian_audit::{ChainCheck, ChainedEntry, FaultKind};
 use historian_format::{
     CHUNK_MAGIC, Chunk,
     journal::decode_record,
-    keys::{self, ChunkKey, RollupKey, SupersededKey},
+    keys::{self, ChunkKey, NoteKey, RollupKey, SupersededKey},
     rollup::RollupBlock,
 };
+
+use crate::note;
 
 /// Why an entry is damaged.
 pub(crate) struct EntryDamage {
@@ -126,6 +128,10 @@ impl Checker {
                 self.audit(number, value).map_err(fault)
             }
             keys::FAMILY_GAPS => serde_json::from_slice::<serde_json::Value>(value).map(|_| 0).map_err(|error| fault(error.to_string())),
+            keys::FAMILY_NOTES => {
+                let key = NoteKey::decode(key).ok_or_else(no_key)?;
+                note::check(key, value).map(|()| 0).map_err(|error| fault(error.to_string()))
+            }
             // Marks of a few bytes, checked by the checksum of their block and by those who read them.
             _ => Ok(0),
         }

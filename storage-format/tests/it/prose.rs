@@ -102,6 +102,12 @@ fn the_keys_in_keys_md_are_keys() {
     assert_eq!(hex_after(document, "## Superseded key"), key.encode());
     let key = keys::RollupKey { week: keys::week_of(START), tag_id: 7, level: 1, part: 0 };
     assert_eq!(hex_after(document, "## Rollup key"), key.encode());
+    let key = keys::NoteKey { kind: keys::NoteKind::Annotation, id: 7, version: 2 };
+    assert_eq!(hex_after(document, "## Note key"), key.encode());
+    assert_eq!(keys::NoteKey::decode(&key.encode()), Some(key));
+    for kind in keys::NoteKind::ALL {
+        assert!(document.contains(&format!("`{:02x}` (\"{}\")", kind.letter(), char::from(kind.letter()))), "{kind:?}");
+    }
     assert_eq!((keys::week_of(i64::MIN), keys::week_of(i64::MAX)), (-15_251, 15_250));
     assert!(
         document.contains("has the weeks −15,251 to 15,250")

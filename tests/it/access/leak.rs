@@ -119,6 +119,8 @@ async fn questions(plant: &Plant) -> Vec<(String, Outcome)> {
         "SELECT count(*) FROM current",
         "SELECT count(*) FROM hourly",
         "SELECT count(*) FROM gaps",
+        "SELECT count(*) FROM annotations WHERE text LIKE '%hidden%'",
+        "SELECT a.tag, count(*) FROM annotations a LEFT JOIN samples s ON s.tag = a.tag GROUP BY a.tag ORDER BY 1",
         "SELECT DISTINCT tag FROM samples ORDER BY tag",
         "SELECT t.name, count(*) FROM tags t LEFT JOIN samples s ON s.tag = t.name GROUP BY t.name ORDER BY t.name",
         "SELECT time_bucket('1 minute', timestamp) AS at, count(*), avg(value) FROM samples GROUP BY at ORDER BY at",

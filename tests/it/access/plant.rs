@@ -205,7 +205,35 @@ impl Plant {
                 }
             }
         }
+        plant.notes(levels).await;
         plant
+    }
+
+    /// Texts on tags, of which one is on tags of every level, and views. What is of all comes before what is not, as it is numbered.
+    async fn notes(&self, levels: &[&str]) {
+        let admin = self.client(Who::Admin);
+        let annotated = |tags: Vec<String>, text: String| v1::CreateAnnotationRequest {
+            tags,
+            start: "2026-01-01T00:01:00Z".into(),
+            text,
+            ..v1::CreateAnnotationRequest::default()
+        };
+        let saved = |level: &str, shared| v1::SaveViewRequest {
+            name: format!("of what is {level}"),
+            shared,
+            content: format!("tag={level}/here"),
+            ..v1::SaveViewRequest::default()
+        };
+        let everywhere = levels.iter().map(|level| format!("{level}/here")).collect();
+        let mut annotations = vec![annotated(everywhere, "a note".into())];
+        annotations.extend(levels.iter().map(|level| annotated(vec![format!("{level}/more")], format!("what is {level}"))));
+        for request in annotations {
+            admin.get::<v1::CreateAnnotationResponse>("historian.v1.AnnotationService/CreateAnnotation", &request).await;
+        }
+        for level in levels {
+            let request = saved(level, *level == "seen");
+            admin.get::<v1::SaveViewResponse>("historian.v1.ViewService/SaveView", &request).await;
+        }
     }
 
     pub fn client(&self, who: Who) -> Client {

@@ -10,7 +10,7 @@ use super::root;
 /// Every Markdown file of the checkout that a reader is sent to.
 fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for folder in ["", "docs", "docs/decisions", "storage-format", "benches", "clients/python", "proto", "web"] {
+    for folder in ["", "docs", "docs/decisions", "docs/grafana", "storage-format", "benches", "clients/python", "proto", "web"] {
         let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
         found.extend(files.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
     }

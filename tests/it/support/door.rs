@@ -75,7 +75,7 @@ impl Door {
 
     /// What the audit log says of changes of what is stored; without settings, new tags and upkeep.
     pub fn audit(&self) -> Vec<AuditEntry> {
-        let request = ListAuditEntriesRequest { from: 1, page_size: 0 };
+        let request = ListAuditEntriesRequest { from: 1, ..ListAuditEntriesRequest::default() };
         let page = self.runtime.block_on(AdminServiceClient::new(self.channel.clone()).list_audit_entries(request)).unwrap();
         page.into_inner()
             .entries

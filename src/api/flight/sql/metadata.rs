@@ -17,7 +17,8 @@ use historian_model::TagScope;
 use historian_sql::{CATALOG, INFORMATION_SCHEMA, SCHEMA, SqlEngine};
 
 /// Columns that tell the rows of a table apart.
-const PRIMARY_KEYS: [(&str, &[&str]); 6] = [
+const PRIMARY_KEYS: [(&str, &[&str]); 7] = [
+    ("annotations", &["tag", "id"]),
     ("current", &["tag"]),
     ("daily", &["tag", "start"]),
     ("gaps", &["number"]),

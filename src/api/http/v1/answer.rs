@@ -8,7 +8,7 @@ use axum::{
     body::Body,
     http::{
         HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS},
+        header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY, X_CONTENT_TYPE_OPTIONS},
     },
     response::{IntoResponse, Response},
 };
@@ -19,7 +19,7 @@ use tonic::{Status, Streaming};
 
 use super::{
     inside::InsideCalls,
-    options::{BodyCoding, HttpForm, RowFormat},
+    options::{BodyCoding, EntityTag, HttpForm, RowFormat},
     problem::Problem,
     rows::RowWriter,
 };
@@ -97,7 +97,10 @@ pub async fn of_ticket(calls: &InsideCalls, ticket: Vec<u8>, options: &HttpForm,
                 memory: services.memory.for_kept(),
                 work: services.work.clone(),
             };
-            if format == RowFormat::JsonColumns { rows.whole().await? } else { rows.streamed() }
+            if format == RowFormat::JsonColumns {
+                return Ok(whole(options, rows.whole().await?));
+            }
+            rows.streamed()
         }
     };
     Ok(answered(options, body))
@@ -107,7 +110,21 @@ pub async fn of_ticket(calls: &InsideCalls, ticket: Vec<u8>, options: &HttpForm,
 pub fn of_json(json: Vec<u8>, options: &HttpForm) -> Result<Response, Problem> {
     let encoder = BodyEncoder::new(options.coding).map_err(|error| failed(&error))?;
     let body = encoder.end(json).map_err(|error| failed(&error))?;
-    Ok(answered(&HttpForm { format: RowFormat::JsonColumns, ..*options }, body.into()))
+    Ok(whole(&HttpForm { format: RowFormat::JsonColumns, ..*options }, body))
+}
+
+/// An answer that is there whole: who has it already is told so, and not the answer again.
+fn whole(options: &HttpForm, body: Vec<u8>) -> Response {
+    let tag = EntityTag::of(&body);
+    let is_known = options.known == Some(tag);
+    let mut response = answered(options, if is_known { Body::empty() } else { body.into() });
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    if let Ok(tag) = HeaderValue::from_str(&tag.text()) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
 }
 
 fn answered(options: &HttpForm, body: Body) -> Response {
@@ -171,7 +188,7 @@ impl WrittenRows {
                 continue;
             }
             let Some(batch) = self.batches.next().await.transpose().map_err(told)? else {
-                return encoder.end(writer.end()).map(Some).map_err(|error| failed(&error));
+                return encoder.end(writer.end()?).map(Some).map_err(|error| failed(&error));
             };
             // Writing takes milliseconds, in which a thread of the wire could serve others.
             let written = self.work.spawn(move || {
@@ -193,12 +210,12 @@ impl WrittenRows {
     }
 
     /// Holds the answer until it is whole.
-    async fn whole(mut self) -> Result<Body, Problem> {
+    async fn whole(mut self) -> Result<Vec<u8>, Problem> {
         let mut all = Vec::new();
         while let Some(part) = self.next().await? {
             all.extend_from_slice(&part);
         }
-        Ok(Body::from(all))
+        Ok(all)
     }
 
     /// As it is made. Where it fails, the body ends in the middle, and the connection with it.

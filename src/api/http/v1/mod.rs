@@ -1,4 +1,4 @@
-//! The HTTP API: the same queries as JSON, NDJSON, CSV and Arrow, for whoever has no Arrow or gRPC at hand; `docs/http.md` is its contract.
+//! The HTTP API: the same queries as JSON, NDJSON, CSV, Arrow and Parquet, for whoever has no Arrow or gRPC at hand; `docs/http.md` is its contract.
 //!
 //! A request becomes a call of the services within the process, behind the same layers as any other: who may read what, how much at the same time
 //! and what is recorded of it are not asked here again. Nothing is computed here but the form of an answer.
@@ -12,6 +12,7 @@ mod message;
 mod offered;
 mod openapi;
 mod options;
+mod parquet;
 mod path;
 mod plot;
 mod problem;

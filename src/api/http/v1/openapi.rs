@@ -121,7 +121,7 @@ fn answer_parameters(is_rows: bool) -> Vec<Value> {
         return vec![timeout];
     }
     vec![
-        of(format, &["json", "ndjson", "csv", "arrow"]),
+        of(format, &["json", "ndjson", "csv", "arrow", "parquet"]),
         of(shape, &["columns", "rows"]),
         of(times, &["rfc3339", "ns", "us", "ms"]),
         of(integers, &["safe", "number", "text"]),
@@ -157,7 +157,8 @@ fn content(path: &ApiPath) -> (Value, Option<&'static str>) {
         "application/json": { "schema": { "$ref": format!("{SCHEMAS}{ROWS}") } },
         "application/x-ndjson": { "schema": { "type": "string" } },
         "text/csv": { "schema": { "type": "string" } },
-        "application/vnd.apache.arrow.stream": { "schema": { "type": "string", "contentMediaType": "application/vnd.apache.arrow.stream" } }
+        "application/vnd.apache.arrow.stream": { "schema": { "type": "string", "contentMediaType": "application/vnd.apache.arrow.stream" } },
+        "application/vnd.apache.parquet": { "schema": { "type": "string", "contentMediaType": "application/vnd.apache.parquet" } }
     });
     let message = match (path.answers, path.name) {
         (Answers::Rows(_) | Answers::Plot | Answers::Sql, _) => return (rows, None),
@@ -188,9 +189,11 @@ fn described() -> Value {
         for name in path.beside {
             body["properties"][*name] = json!({ "type": "string" });
         }
-        let get = operation(path, asked, None, &answer, &format!("get_{}", path.name));
-        let post = operation(path, answer_parameters(is_rows), Some(body), &answer, &format!("post_{}", path.name));
-        all.insert(format!("/api/v1/{}", path.name), json!({ "get": get, "post": post }));
+        let id = path.name.replace('/', "_");
+        let get = operation(path, asked, None, &answer, &format!("get_{id}"));
+        let post = operation(path, answer_parameters(is_rows), Some(body), &answer, &format!("post_{id}"));
+        let operations = if path.changes { json!({ "post": post }) } else { json!({ "get": get, "post": post }) };
+        all.insert(format!("/api/v1/{}", path.name), operations);
     }
     wanted.insert("historian.v1.Tag".into());
     let schemas = schemas(&descriptors, wanted);
@@ -241,6 +244,7 @@ fn schemas(descriptors: &MessageDescriptors, mut wanted: BTreeSet<String>) -> Ma
             "title": { "type": "string" },
             "status": { "type": "integer" },
             "detail": { "type": "string" },
+            "message": { "type": "string" },
             "code": { "type": "string" },
             "reason": { "type": "string" },
             "violations": {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use axum::http::{
     HeaderMap,
-    header::{ACCEPT, ACCEPT_ENCODING},
+    header::{ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH},
 };
 use historian_model::time::length_of_time;
+use sha2::{Digest as _, Sha256};
 
 use super::{
     cell::{CellForm, IntegerForm, TimeForm},
@@ -22,6 +23,7 @@ pub enum RowFormat {
     NdJson,
     Csv,
     Arrow,
+    Parquet,
 }
 
 impl RowFormat {
@@ -32,6 +34,7 @@ impl RowFormat {
             RowFormat::NdJson => "application/x-ndjson",
             RowFormat::Csv => "text/csv; charset=utf-8; header=present",
             RowFormat::Arrow => "application/vnd.apache.arrow.stream",
+            RowFormat::Parquet => "application/vnd.apache.parquet",
         }
     }
 }
@@ -50,6 +53,33 @@ pub struct HttpForm {
     pub cells: CellForm,
     pub coding: Option<BodyCoding>,
     pub timeout: Option<Duration>,
+    /// The answer that the client has already.
+    pub known: Option<EntityTag>,
+}
+
+/// What tells one whole answer from another: the beginning of the SHA-256 of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntityTag(u128);
+
+impl EntityTag {
+    pub fn of(body: &[u8]) -> EntityTag {
+        let digest = Sha256::digest(body);
+        EntityTag(digest.iter().take(16).fold(0, |tag, byte| tag << 8 | u128::from(*byte)))
+    }
+
+    /// As the header has it.
+    pub fn text(self) -> String {
+        format!("\"{:032x}\"", self.0)
+    }
+
+    /// The first one in a list that is one of ours.
+    fn in_list(list: &str) -> Option<EntityTag> {
+        let ours = |text: &str| {
+            let hex = text.trim().trim_start_matches("W/").strip_prefix('"')?.strip_suffix('"')?;
+            u128::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 32).map(EntityTag)
+        };
+        list.split(',').find_map(ours)
+    }
 }
 
 /// Parameters of an address that say how to answer, and not what.
@@ -72,7 +102,13 @@ impl HttpForm {
         let [format, shape, times, integers, timeout] = given;
         let json = one_of("shape", shape, &[("columns", RowFormat::JsonColumns), ("rows", RowFormat::JsonRows)])?;
         let json = json.unwrap_or(RowFormat::JsonColumns);
-        let formats = [("json", json), ("ndjson", RowFormat::NdJson), ("csv", RowFormat::Csv), ("arrow", RowFormat::Arrow)];
+        let formats = [
+            ("json", json),
+            ("ndjson", RowFormat::NdJson),
+            ("csv", RowFormat::Csv),
+            ("arrow", RowFormat::Arrow),
+            ("parquet", RowFormat::Parquet),
+        ];
         let formats = if offered == OfferedForms::Rows { &formats[..] } else { &formats[..1] };
         let format = match one_of("format", format, formats)? {
             Some(format) => format,
@@ -98,7 +134,8 @@ impl HttpForm {
                 .ok_or_else(|| Problem::invalid("timeout", "is no length of time such as 30s or 500ms"))
         });
         let cells = CellForm { times: times.unwrap_or_default(), integers: integers.unwrap_or_default() };
-        Ok(HttpForm { format, cells, coding: coding(headers), timeout: timeout.transpose()? })
+        let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).and_then(EntityTag::in_list);
+        Ok(HttpForm { format, cells, coding: coding(headers), timeout: timeout.transpose()?, known })
     }
 }
 
@@ -125,6 +162,7 @@ fn accepted(headers: &HeaderMap, offered: OfferedForms, json: RowFormat) -> Resu
             ("application/x-ndjson" | "application/ndjson" | "application/jsonl", OfferedForms::Rows) => RowFormat::NdJson,
             ("text/csv" | "text/*", OfferedForms::Rows) => RowFormat::Csv,
             ("application/vnd.apache.arrow.stream", OfferedForms::Rows) => RowFormat::Arrow,
+            ("application/vnd.apache.parquet", OfferedForms::Rows) => RowFormat::Parquet,
             _ => return None,
         })
     };
@@ -165,6 +203,19 @@ mod tests {
             headers.insert(ACCEPT, accept.parse().unwrap());
         }
         HttpForm::of(&parameters, &headers, offered).map_err(|problem| problem.detail().to_owned())
+    }
+
+    #[test]
+    fn an_entity_tag_is_found_in_a_list_of_them() {
+        let tag = EntityTag::of(b"an answer");
+        let text = tag.text();
+        for list in [text.clone(), format!("W/{text}"), format!("\"other\", {text} , \"x\"")] {
+            assert_eq!(EntityTag::in_list(&list), Some(tag), "{list}");
+        }
+        for list in ["", "*", "\"0\"", &text[1..], "abc"] {
+            assert_eq!(EntityTag::in_list(list), None, "{list}");
+        }
+        assert_ne!(tag, EntityTag::of(b"another answer"));
     }
 
     #[test]

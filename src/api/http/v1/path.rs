@@ -39,6 +39,8 @@ pub struct ApiPath {
     /// Fields beside those of the request.
     pub beside: &'static [&'static str],
     pub has_bounds: bool,
+    /// It changes something: there is no GET.
+    pub changes: bool,
     pub answers: Answers,
 }
 
@@ -50,7 +52,8 @@ impl ApiPath {
             Answers::Events => OfferedForms::Events,
             Answers::Tags | Answers::Message(..) => OfferedForms::Message,
         };
-        PathFields { message, beside: self.beside, has_bounds: self.has_bounds, offered, allow: "GET, POST" }
+        let allow = if self.changes { "POST" } else { "GET, POST" };
+        PathFields { message, beside: self.beside, has_bounds: self.has_bounds, offered, allow }
     }
 
     fn of_kind(kind: &Kind) -> ApiPath {
@@ -60,11 +63,16 @@ impl ApiPath {
             Door::Exchange => ("What tags were at some times", Answers::Message(message::AS_OF, "historian.v1.AsOfResponse")),
         };
         let has_bounds = json::of_parameters(&(kind.message)(), &[("start".into(), String::new()), ("end".into(), String::new())]).is_ok();
-        ApiPath { name: kind.name, about, message: kind.message, beside: &[], has_bounds, answers }
+        ApiPath { name: kind.name, about, message: kind.message, beside: &[], has_bounds, changes: false, answers }
     }
 
     fn of_call(name: &'static str, about: &'static str, message: fn() -> String, answers: (MessageCall, &'static str)) -> ApiPath {
-        ApiPath { name, about, message, beside: &[], has_bounds: false, answers: Answers::Message(answers.0, answers.1) }
+        let answers = Answers::Message(answers.0, answers.1);
+        ApiPath { name, about, message, beside: &[], has_bounds: false, changes: false, answers }
+    }
+
+    fn of_change(name: &'static str, about: &'static str, message: fn() -> String, answers: (MessageCall, &'static str)) -> ApiPath {
+        ApiPath { changes: true, ..ApiPath::of_call(name, about, message, answers) }
     }
 }
 
@@ -77,6 +85,7 @@ pub fn paths() -> &'static [ApiPath] {
             message: v1::DownsampleRequest::full_name,
             beside: &[plot::INTERVAL_MS],
             has_bounds: true,
+            changes: false,
             answers: Answers::Plot,
         };
         let sql = ApiPath {
@@ -86,6 +95,7 @@ pub fn paths() -> &'static [ApiPath] {
             message: v1::WhoAmIRequest::full_name,
             beside: &[sql::QUERY],
             has_bounds: false,
+            changes: false,
             answers: Answers::Sql,
         };
         let tags = ApiPath {
@@ -94,6 +104,7 @@ pub fn paths() -> &'static [ApiPath] {
             message: v1::ListTagsRequest::full_name,
             beside: &[search::MATCH],
             has_bounds: false,
+            changes: false,
             answers: Answers::Tags,
         };
         let messages = [
@@ -138,6 +149,48 @@ pub fn paths() -> &'static [ApiPath] {
                 "Who calls, and what they may",
                 v1::WhoAmIRequest::full_name,
                 (message::WHO_AM_I, "historian.v1.WhoAmIResponse"),
+            ),
+            ApiPath::of_call(
+                "annotations",
+                "Texts of people on tags, a page at a time",
+                v1::ListAnnotationsRequest::full_name,
+                (message::ANNOTATIONS, "historian.v1.ListAnnotationsResponse"),
+            ),
+            ApiPath::of_change(
+                "annotations/create",
+                "Puts a text on tags",
+                v1::CreateAnnotationRequest::full_name,
+                (message::CREATE_ANNOTATION, "historian.v1.CreateAnnotationResponse"),
+            ),
+            ApiPath::of_change(
+                "annotations/update",
+                "Makes the next version of an annotation",
+                v1::UpdateAnnotationRequest::full_name,
+                (message::UPDATE_ANNOTATION, "historian.v1.UpdateAnnotationResponse"),
+            ),
+            ApiPath::of_change(
+                "annotations/delete",
+                "Removes an annotation",
+                v1::DeleteAnnotationRequest::full_name,
+                (message::DELETE_ANNOTATION, "historian.v1.DeleteAnnotationResponse"),
+            ),
+            ApiPath::of_call(
+                "views",
+                "Views of trends, of the caller and shared ones, a page at a time",
+                v1::ListViewsRequest::full_name,
+                (message::VIEWS, "historian.v1.ListViewsResponse"),
+            ),
+            ApiPath::of_change(
+                "views/save",
+                "Keeps a view, or makes the next version of one",
+                v1::SaveViewRequest::full_name,
+                (message::SAVE_VIEW, "historian.v1.SaveViewResponse"),
+            ),
+            ApiPath::of_change(
+                "views/delete",
+                "Removes a view",
+                v1::DeleteViewRequest::full_name,
+                (message::DELETE_VIEW, "historian.v1.DeleteViewResponse"),
             ),
         ];
         KINDS.iter().map(ApiPath::of_kind).chain([plot, sql, tags]).chain(messages).collect()

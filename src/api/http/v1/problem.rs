@@ -65,7 +65,9 @@ impl Problem {
 
     pub fn not_acceptable(offered: OfferedForms) -> Problem {
         let detail = match offered {
-            OfferedForms::Rows => "there are application/json, application/x-ndjson, text/csv and application/vnd.apache.arrow.stream",
+            OfferedForms::Rows => {
+                "there are application/json, application/x-ndjson, text/csv, application/vnd.apache.arrow.stream and application/vnd.apache.parquet"
+            }
             OfferedForms::Message => "there is application/json",
             OfferedForms::Events => "there is text/event-stream",
         };
@@ -108,6 +110,8 @@ impl Problem {
         document.insert("title".into(), self.status.canonical_reason().unwrap_or("Client Closed Request").into());
         document.insert("status".into(), self.status.as_u16().into());
         document.insert("detail".into(), self.detail.as_str().into());
+        // What tools show that do not know the standard.
+        document.insert("message".into(), self.detail.as_str().into());
         document.insert("code".into(), self.code.into());
         document.insert("reason".into(), self.reason.as_str().into());
         if !self.violations.is_empty() {

@@ -13,6 +13,7 @@ use tonic::Status;
 use super::{
     cell::{self, Cell, CellForm, Cells},
     options::RowFormat,
+    parquet::ParquetRows,
     problem::Problem,
 };
 use crate::status;
@@ -28,6 +29,8 @@ pub struct RowWriter {
     rows: u64,
     /// Of the answer in columns: what each has so far.
     columns: Vec<Vec<u8>>,
+    /// The file, where the answer is one.
+    parquet: Option<ParquetRows>,
 }
 
 impl RowWriter {
@@ -53,10 +56,11 @@ impl RowWriter {
                 before.extend_from_slice(if format == RowFormat::JsonRows { b",\"rows\":[" } else { b",\"data\":{" });
             }
             RowFormat::Csv => record(&mut before, schema.fields().iter().map(|field| field.name().as_str())),
-            RowFormat::NdJson | RowFormat::Arrow => {}
+            RowFormat::NdJson | RowFormat::Arrow | RowFormat::Parquet => {}
         }
         let columns = vec![Vec::new(); schema.fields().len()];
-        Ok((RowWriter { format, form, schema, rows: 0, columns }, before))
+        let parquet = (format == RowFormat::Parquet).then(|| ParquetRows::begin(schema.clone())).transpose()?;
+        Ok((RowWriter { format, form, schema, rows: 0, columns, parquet }, before))
     }
 
     /// Writes a batch.
@@ -64,6 +68,9 @@ impl RowWriter {
     /// # Errors
     /// When an answer in columns becomes too long, or a value cannot be shown.
     pub fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, Problem> {
+        if let Some(parquet) = &mut self.parquet {
+            return parquet.batch(batch);
+        }
         let shown = |error: ArrowError| Problem::from(status::internal(error.to_string()));
         let mut columns =
             batch.columns().iter().map(|column| Cells::of(column, self.form)).collect::<Result<Vec<_>, _>>().map_err(shown)?;
@@ -97,7 +104,7 @@ impl RowWriter {
                     record(&mut out, cells.iter().map(Cell::field));
                 }
             }
-            RowFormat::Arrow => {}
+            RowFormat::Arrow | RowFormat::Parquet => {}
         }
         self.rows += batch.num_rows() as u64;
         Ok(out)
@@ -105,12 +112,18 @@ impl RowWriter {
 
     /// Bytes that are held until the end.
     pub fn held(&self) -> usize {
-        self.columns.iter().map(Vec::len).sum()
+        self.columns.iter().map(Vec::len).sum::<usize>() + self.parquet.as_ref().map_or(0, ParquetRows::held)
     }
 
     /// What comes behind the rows.
-    pub fn end(self) -> Vec<u8> {
-        match self.format {
+    ///
+    /// # Errors
+    /// When the end of a file cannot be written.
+    pub fn end(mut self) -> Result<Vec<u8>, Problem> {
+        if let Some(parquet) = self.parquet.take() {
+            return parquet.end();
+        }
+        Ok(match self.format {
             RowFormat::JsonColumns => {
                 let mut out = Vec::with_capacity(self.held() + 64 * self.columns.len());
                 for (index, (field, column)) in self.schema.fields().iter().zip(&self.columns).enumerate() {
@@ -124,8 +137,8 @@ impl RowWriter {
                 out
             }
             RowFormat::JsonRows => b"]}\n".to_vec(),
-            RowFormat::NdJson | RowFormat::Csv | RowFormat::Arrow => Vec::new(),
-        }
+            RowFormat::NdJson | RowFormat::Csv | RowFormat::Arrow | RowFormat::Parquet => Vec::new(),
+        })
     }
 }
 
@@ -234,7 +247,7 @@ mod tests {
         for batch in batches {
             out.extend(writer.batch(batch).unwrap());
         }
-        out.extend(writer.end());
+        out.extend(writer.end().unwrap());
         String::from_utf8(out).unwrap()
     }
 

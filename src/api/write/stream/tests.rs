@@ -24,7 +24,7 @@ use historian_model::{
 };
 use historian_query::QueryEngine;
 use historian_sql::TableOptions;
-use historian_store::{AuditLog, Catalog, MemoryStore, Store, catalog::TAGS_MAX};
+use historian_store::{Annotations, AuditLog, Catalog, MemoryStore, SavedViews, Store, catalog::TAGS_MAX};
 
 /// Keeps each write until it is answered, in the order in which they came.
 #[derive(Default)]
@@ -143,6 +143,8 @@ impl Stream {
             sink: sink.clone(),
             corrections: ingest.clone(),
             query: QueryEngine::new(ingest.reader()),
+            annotations: Arc::new(Annotations::open(store.clone(), clock.clone()).unwrap()),
+            views: Arc::new(SavedViews::open(store.clone(), clock.clone()).unwrap()),
             tables: TableOptions::default(),
             audit: AuditTrail::new(Arc::new(AuditLog::with_new_key(store, clock.clone()).unwrap())),
             clock,

@@ -90,7 +90,8 @@ impl Case {
 fn from_states(history: &Samples, functions: &[AggregateFunction], case: &Case, forget: bool, made: Parts) -> (Vec<AggregateValue>, usize) {
     let intervals = case.intervals();
     let (before, after, rows) = surroundings(history, &intervals, functions, case.configuration);
-    let mut evaluator = Evaluator::new(functions, case.configuration, intervals.clone(), history.value_type(), before).unwrap();
+    let evaluator = Evaluator::new(functions, case.configuration, intervals.clone(), history.value_type(), before).unwrap();
+    let mut evaluator = evaluator.with_annotations(history.timestamps.to_vec());
     let mut fetched = 0;
     let mut at = rows.start;
     while at < rows.end {

@@ -176,6 +176,41 @@ fn operation() -> Vec<Door> {
         }),
         reflection("grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
         reflection("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+        // A text on a tag of which one may not know is a text on no tag.
+        Door::method("historian.v1.AnnotationService/CreateAnnotation", Need::Write, About::Tag, |name| v1::CreateAnnotationRequest {
+            tags: vec![name],
+            start: "2026-01-01T00:00:00Z".into(),
+            text: "a test".into(),
+            ..v1::CreateAnnotationRequest::default()
+        })
+        .same(Same::Code),
+        Door::method("historian.v1.AnnotationService/UpdateAnnotation", Need::Write, About::Nothing, |_| v1::UpdateAnnotationRequest {
+            id: u64::MAX,
+            ..v1::UpdateAnnotationRequest::default()
+        })
+        .ok("NotFound"),
+        Door::method("historian.v1.AnnotationService/DeleteAnnotation", Need::Write, About::Nothing, |_| v1::DeleteAnnotationRequest {
+            id: u64::MAX,
+            version: 0,
+        })
+        .ok("NotFound"),
+        Door::method("historian.v1.AnnotationService/ListAnnotations", Need::Read, About::Tag, |name| v1::ListAnnotationsRequest {
+            tags: vec![name],
+            ..v1::ListAnnotationsRequest::default()
+        })
+        .globs()
+        .same(Same::Lengths),
+        Door::method("historian.v1.ViewService/SaveView", Need::Read, About::Nothing, |_| v1::SaveViewRequest {
+            id: u64::MAX,
+            name: "a test".into(),
+            content: "tag=a".into(),
+            ..v1::SaveViewRequest::default()
+        })
+        .ok("NotFound"),
+        Door::method("historian.v1.ViewService/DeleteView", Need::Read, About::Nothing, |_| v1::DeleteViewRequest { id: u64::MAX })
+            .ok("NotFound"),
+        Door::method("historian.v1.ViewService/ListViews", Need::Read, About::Nothing, |_| v1::ListViewsRequest::default())
+            .same(Same::Lengths),
         Door::method("historian.v1.AccessService/WhoAmI", Need::Known, About::Nothing, |_| v1::WhoAmIRequest {}),
         administer(Door::method("historian.v1.CollectorService/GetStatus", Need::Administer, About::Nothing, |_| v1::GetStatusRequest {})),
         administer(Door::method("historian.v1.AdminService/GetServerStatus", Need::Administer, About::Nothing, |_| {

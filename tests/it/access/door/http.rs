@@ -172,6 +172,18 @@ fn messages() -> Vec<Door> {
         doors.extend(both(name, (Need::Known, About::Nothing), nothing));
     }
     doors.extend(both("gaps", (Need::Read, About::Nothing), nothing).map(|door| door.globs().same(Same::Lengths)));
+    let annotated = |tag: &str| json!({"tags": [tag], "start": "2026-01-01T00:00:00Z", "text": "a test"});
+    let none = |_: &str| json!({"id": "18446744073709551615", "tags": ["a"], "start": "*", "text": "a test"});
+    doors.push(door("POST", "annotations/create", "", (Need::Write, About::Tag), annotated).same(Same::Code));
+    doors.push(door("POST", "annotations/update", "", (Need::Write, About::Nothing), none).ok("NotFound"));
+    let gone = |_: &str| json!({"id": "18446744073709551615"});
+    doors.push(door("POST", "annotations/delete", "", (Need::Write, About::Nothing), gone).ok("NotFound"));
+    let listed = |tag: &str| json!({"tags": [tag]});
+    doors.extend(both("annotations", OF_TAG, listed).map(|door| door.globs().same(Same::Lengths)));
+    let nobodys = |_: &str| json!({"id": "18446744073709551615", "name": "a test", "content": "tag=a"});
+    doors.push(door("POST", "views/save", "", (Need::Read, About::Nothing), nobodys).ok("NotFound"));
+    doors.push(door("POST", "views/delete", "", (Need::Read, About::Nothing), gone).ok("NotFound"));
+    doors.extend(both("views", (Need::Read, About::Nothing), nothing).map(|door| door.same(Same::Lengths)));
     // What there is to call is in the documentation, and what there is not tells nothing.
     let open = |route: &str, path: &'static str| {
         Door::new(format!("http {route}"), Need::Open, About::Nothing, move |client, _| async move { client.api(path, None, |_| None) })

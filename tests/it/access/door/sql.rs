@@ -85,6 +85,11 @@ fn tables() -> Vec<Door> {
             .same(Same::Lengths),
         );
     }
+    let annotations = |tag: &str| match tag {
+        "**" => "SELECT tag, start, text, author FROM annotations ORDER BY 1, 2".to_owned(),
+        tag => format!("SELECT tag, start, text, author FROM annotations WHERE tag = '{tag}'"),
+    };
+    doors.push(statements("sql table public.annotations", About::Tag, annotations).absent("Ok").globs());
     let gaps = |tag: &str| match tag {
         "**" => "SELECT tag, reason, start, detail FROM gaps ORDER BY 1, 2".to_owned(),
         tag => format!("SELECT tag, reason, detail FROM gaps WHERE tag = '{}'", tag.replace("/here", "/device")),
