@@ -17,6 +17,7 @@ mod delivery;
 mod demo;
 mod documents;
 mod go;
+mod grafana;
 mod house;
 mod http_api;
 mod jdbc;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    access, api, bi, clients, default_clients, demo, http_api, jdbc, operations, packaging, path, protos, query, sql,
+    access, api, bi, clients, default_clients, demo, grafana, http_api, jdbc, operations, packaging, path, protos, query, sql,
     support::{peer, pytest::Suite},
     tls,
 };
@@ -21,16 +21,24 @@ pub static SUITES: &[&Suite] = &[
     &demo::DEVICES,
     &sql::RUNAWAY,
     &sql::TOOLS,
+    &clients::BUILD,
     &clients::PACKAGE,
+    &clients::FRAME,
+    &clients::CONNECT,
+    &clients::SHOW,
+    &clients::MANAGE,
+    &clients::ASYNC,
     &sql::ADBC,
     &sql::BOUND,
     &bi::GRAFANA,
+    &grafana::DASHBOARDS,
     &packaging::RUNBOOK,
     &packaging::SUPPLY,
     &clients::RECIPES,
     &clients::EXPORT,
     &path::PATH,
     &http_api::HTTP_API,
+    &http_api::ANNOTATIONS,
     &query::KPI,
     &query::PAGES,
     &query::OPERATORS,

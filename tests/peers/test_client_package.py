@@ -101,6 +101,24 @@ def test_a_write_that_is_refused_says_why_and_how_far_it_came():
     assert (result.samples, result.rejected) == (1, 1) and result.rejections[0]["timestamp"] == 2**62, result
 
 
+@pytest.mark.parametrize("error", [pa.ArrowInvalid("row 7 is broken"), OSError("the disk is gone"), KeyError("of a generator")], ids=str)
+def test_a_source_that_fails_halfway_ends_the_write_and_says_how_far_it_came(error):
+    """It did hang, waiting for the acknowledgement of what was never sent."""
+    rows = pa.table({"tag": ["source"] * 1000, "timestamp": pa.array(range(1000), pa.timestamp("ns", "UTC")), "value": [1.0] * 1000}).to_batches()[0]
+
+    def failing():
+        yield from [rows] * 20
+        raise error
+
+    def write():
+        return plant.write(pa.RecordBatchReader.from_batches(rows.schema, failing()), create_tags=True)
+
+    with futures.ThreadPoolExecutor(1) as thread:
+        failed = refused(hc.WriteFailed, lambda: thread.submit(write).result(30), str(error.args[0]))
+    assert failed.acknowledged.samples == 20_000 and failed.__cause__ is not None
+    assert plant.write(rows).samples == 1000, "the client goes on"
+
+
 def test_the_catalog_current_values_and_a_range_in_all_its_forms():
     """Reading: the catalog, current values, a range in all its forms."""
     catalog = plant.tags("package/**")
@@ -177,7 +195,7 @@ def test_detectors_tell_their_parameters():
     assert told["limits", "high"]["default"] is None and "alarm above" in told["limits", "high"]["meaning"], told["limits", "high"]
     refused(hc.ConnectionFailed, lambda: hc.connect("127.0.0.1:1").detectors(), "refused")
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        refused(hc.DeadlineExceeded, lambda: hc.connect(f"127.0.0.1:{mute.getsockname()[1]}", timeout_s=0.2).detectors(), "")
+        refused(hc.DeadlineExceeded, lambda: hc.connect(f"127.0.0.1:{mute.getsockname()[1]}", timeout_s=0.2, connect_s=None).detectors(), "")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -303,7 +321,7 @@ def test_a_join_that_makes_no_sense_is_refused(kind, rows, options, fragment):
 
 def test_a_join_that_cannot_be_made_in_time_says_so():
     refused(hc.ConnectionFailed, lambda: hc.connect("127.0.0.1:1").as_of(late, "press/mode"), "refused")
-    refused(hc.DeadlineExceeded, lambda: hc.connect(ADDRESS, timeout_s=0.001).as_of(many, "press/*"), "")
+    refused(hc.DeadlineExceeded, lambda: hc.connect(ADDRESS, timeout_s=0.001, connect_s=None).as_of(many, "press/*"), "")
 
 
 def test_sql_is_asked_by_the_statement_alone():
@@ -321,7 +339,7 @@ def test_refusals_are_exceptions_that_a_program_can_tell_apart():
     refused(hc.HistorianError, lambda: plant.range_batches("no/such", 0).read_all(), "no/such")
     refused(hc.NotSupported, lambda: plant.fetch({"frobnicate": {}}), "frobnicate")
     refused(hc.ConnectionFailed, lambda: hc.connect("127.0.0.1:1").current(), "refused")
-    refused(hc.DeadlineExceeded, lambda: hc.connect(ADDRESS, timeout_s=1e-6).range("**", 0), "")
+    refused(hc.DeadlineExceeded, lambda: hc.connect(ADDRESS, timeout_s=1e-6, connect_s=None).range("**", 0), "")
     for words, kind in [
         ("Flight cancelled call, with message: Timeout expired. gRPC client debug context: CANCELLED:x. Client context: OK", hc.DeadlineExceeded),
         ("gRPC returned out-of-range error, with message: too far. gRPC client debug context: x. Client context: OK", hc.InvalidRequest),
@@ -332,7 +350,7 @@ def test_refusals_are_exceptions_that_a_program_can_tell_apart():
     refused(ValueError, lambda: plant.range([], 0), "tags")
     refused(TypeError, lambda: plant.range([1], 0), "tags")
     refused(TypeError, lambda: plant.range_batches("calc", 0, boundry="inside"), "boundry")
-    for url in ("ftp://h:1", "grpc://h", "h", "grpc://:1"):
+    for url in ("ftp://h:1", "grpc://:1", "h:0", "h:99999", "h:x", "h:", "a b", "[::1", "grpc://h/path", "grpc+tls://"):
         refused(ValueError, lambda: hc.connect(url), "grpc://host:port")
 
 
@@ -351,7 +369,7 @@ def test_a_token_goes_with_every_call_and_is_shown_nowhere(tmp_path, monkeypatch
     server.add_generic_rpc_handlers((keeper,))
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
-    with hc.connect(address, token="hst_canary") as guarded:
+    with hc.connect(address, token="hst_canary", connect_s=None) as guarded:
         calls = [
             lambda: guarded.tags(),
             lambda: guarded.current(),
@@ -372,10 +390,10 @@ def test_a_token_goes_with_every_call_and_is_shown_nowhere(tmp_path, monkeypatch
     assert {shown for _, shown in keeper.shown} == {"Bearer hst_canary"}, keeper.shown
     keeper.shown.clear()
     monkeypatch.setenv("HISTORIAN_TOKEN", "hst_of_variable")
-    with hc.connect(address) as guarded:
+    with hc.connect(address, connect_s=None) as guarded:
         refused(hc.HistorianError, guarded.current)
     monkeypatch.delenv("HISTORIAN_TOKEN")
-    with hc.connect(address) as open_to_all:
+    with hc.connect(address, connect_s=None) as open_to_all:
         refused(hc.HistorianError, open_to_all.current)
     assert keeper.shown == [("DoGet", "Bearer hst_of_variable"), ("DoGet", None)], keeper.shown
     server.stop(None)
@@ -393,7 +411,7 @@ def test_a_token_is_not_sent_where_it_could_be_read_on_the_way():
     for url in ["grpc://192.0.2.1:8815", "http://plant.example:8815", "[2001:db8::1]:8815", "localhost.example:8815"]:
         told = str(refused(ValueError, lambda url=url: hc.connect(url, token="hst_canary"), "grpc+tls://"))
         assert "hst_canary" not in told
-        hc.connect(url).close()
+        hc.connect(url, connect_s=None).close()
     for url in ["grpc://127.0.0.1:1", "localhost:1", "grpc://[::1]:1", "grpc+tls://plant.example:8815", "unix:///nowhere/historian.sock"]:
-        hc.connect(url, token="hst_canary").close()
+        hc.connect(url, token="hst_canary", connect_s=None).close()
     refused(ValueError, lambda: hc.connect("unix://historian.sock"), "unix:///path")

@@ -18,7 +18,8 @@ from lib import ADDRESS, ROOT, URI
 
 DOCUMENT = ROOT / "docs/recipes.md"
 PACKAGE = str(ROOT / "clients/python/src")
-DOCUMENTED = "127.0.0.1:8815"
+# The ports as the document has them.
+DOCUMENTED = {"127.0.0.1:8815": ADDRESS, "127.0.0.1:8080": os.environ.get("HISTORIAN_HTTP", "")}
 TEXT = DOCUMENT.read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FOUND = list(BLOCK.finditer(TEXT))
@@ -77,13 +78,21 @@ def same_as_example(code):
 KINDS = {"python": python, "sh": shell, "rust": same_as_example}
 
 
+def real(code):
+    for documented, address in DOCUMENTED.items():
+        code = code.replace(documented, address)
+    return code
+
+
 def lines(text):
-    return [line.rstrip() for line in text.replace(ADDRESS, DOCUMENTED).strip("\n").split("\n")]
+    for documented, address in DOCUMENTED.items():
+        text = text.replace(address, documented)
+    return [line.rstrip() for line in text.strip("\n").split("\n")]
 
 
 @pytest.mark.parametrize(("kind", "code", "told"), BLOCKS)
 def test_a_block_runs_and_prints_what_the_document_says(kind, code, told):
-    printed = KINDS[kind](code.replace(DOCUMENTED, ADDRESS) if kind != "rust" else code)
+    printed = KINDS[kind](real(code) if kind != "rust" else code)
     if told is None:
         return
     expected, found = lines(told[2]), lines(printed)

@@ -93,13 +93,13 @@ def range_(
     start: Time,
     end: Time,
     *,
-    boundary: str | None,
-    limit: int,
-    layout: str | None,
-    zone: str | None,
-    quality: str | None,
-    fill: str | None,
-    step: Duration | None,
+    boundary: str | None = None,
+    limit: int = 0,
+    layout: str | None = None,
+    zone: str | None = None,
+    quality: str | None = None,
+    fill: str | None = None,
+    step: Duration | None = None,
     types: bool = False,
 ) -> Command:
     more = {
@@ -123,12 +123,12 @@ def aggregate(
     start: Time,
     end: Time,
     *,
-    interval: Duration | None,
     functions: str | Sequence[str],
-    configuration: AggregateConfiguration | None,
-    calendar: str | None,
-    shift_starts: Sequence[str] | None,
-    zone: str | None,
+    interval: Duration | None = None,
+    configuration: AggregateConfiguration | None = None,
+    calendar: str | None = None,
+    shift_starts: Sequence[str] | None = None,
+    zone: str | None = None,
 ) -> Command:
     more = {
         "functions": [functions] if isinstance(functions, str) else list(functions),
@@ -180,7 +180,7 @@ def measure(
     return Command("measure", {**_bounds(tags, start, end, zone), **_intervals(interval, calendar, shift_starts), **more})
 
 
-def as_of(tags: Tags, *, tolerance: Duration | None, quality: str | None) -> Command:
+def as_of(tags: Tags, *, tolerance: Duration | None = None, quality: str | None = None) -> Command:
     more = {"tolerance": None if tolerance is None else as_duration(tolerance, "tolerance"), "quality": _word(quality, "quality")}
     return Command("asof", {"tags": as_tags(tags), **more})
 

@@ -61,6 +61,30 @@ class ConnectionFailed(HistorianError, ConnectionError):
     code = "unavailable"
 
 
+class NotAuthenticated(HistorianError, PermissionError):
+    """The historian asks for a token, and none that is valid was shown: none at all, unknown, expired or revoked."""
+
+    code = "unauthenticated"
+
+
+class PermissionDenied(HistorianError, PermissionError):
+    """The token gives no right to this."""
+
+    code = "permission denied"
+
+
+class AlreadyExists(HistorianError):
+    """The name is taken."""
+
+    code = "already exists"
+
+
+class Conflict(HistorianError):
+    """Somebody has changed it since it was read; read it again."""
+
+    code = "aborted"
+
+
 class DataLoss(HistorianError):
     """Stored bytes are damaged; the message names tag and place."""
 
@@ -96,12 +120,19 @@ _BY_CODE: dict[str, type[HistorianError]] = {
     "resource exhausted": LimitExceeded,
     "timeout": DeadlineExceeded,
     "unavailable": ConnectionFailed,
+    "unauthenticated": NotAuthenticated,
+    "permission denied": PermissionDenied,
+    "unauthorized": PermissionDenied,  # as pyarrow calls it
+    "already exists": AlreadyExists,
+    "aborted": Conflict,
     "data loss": DataLoss,
 }
 # For what pyarrow raises without the server's words.
 _BY_TYPE: list[tuple[type[BaseException], type[HistorianError]]] = [
     (flight.FlightUnavailableError, ConnectionFailed),
     (flight.FlightTimedOutError, DeadlineExceeded),
+    (flight.FlightUnauthenticatedError, NotAuthenticated),
+    (flight.FlightUnauthorizedError, PermissionDenied),
     (pa.ArrowNotImplementedError, NotSupported),
 ]
 _TOLD = re.compile(

@@ -22,12 +22,13 @@ import pyarrow as pa
 import pyarrow.flight as flight
 
 from .command import Command
+from .csv_file import CsvFile
 from .error import ConnectionFailed, translating
 from .progress import Reporter
 from .time import is_relative
 
 MANIFEST = "export.json"
-ENDINGS = {"parquet": ".parquet", "arrow": ".arrow"}
+ENDINGS = {"parquet": ".parquet", "arrow": ".arrow", "csv": ".csv"}
 ROW_GROUP_ROWS = 1 << 20
 # Between attempts after the connection failed.
 WAITS_S = (1.0, 3.0, 10.0)
@@ -44,10 +45,11 @@ class ExportResult:
 
 def format_of(destination: Path, wanted: str | None) -> tuple[str, bool]:
     """Format of the files, and whether the destination is one file."""
-    by_ending = {".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"}.get(destination.suffix.lower())
+    known = {".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".csv": "csv"}
+    by_ending = known.get(destination.suffix.lower())
     wanted = wanted.lower() if wanted is not None else None
     if wanted is not None and wanted not in ENDINGS:
-        raise ValueError(f'format: {wanted!r} is not known; allowed are "parquet" and "arrow"')
+        raise ValueError(f'format: {wanted!r} is not known; allowed are "parquet", "arrow" and "csv"')
     return wanted or by_ending or "parquet", by_ending is not None and not destination.is_dir()
 
 
@@ -290,6 +292,10 @@ class _Writer:
 
             # 2.6 is the version that has nanoseconds.
             self._file = parquet.ParquetWriter(self._partial, schema, version="2.6", compression=self._compression or "zstd")
+        elif self._format == "csv":
+            if self._compression not in (None, "none"):
+                raise ValueError(f"compression: {self._compression!r} is not for CSV, which is written as it is read")
+            self._file = CsvFile(self._partial, schema)
         else:
             compression = None if self._compression == "none" else self._compression or "zstd"
             options = pa.ipc.IpcWriteOptions(compression=compression)

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.flight as flight
 
+from .cancellation import watched
 from .command import Command
 from .error import HistorianError, in_servers_words, translating
 from .table import as_table
@@ -23,7 +24,7 @@ def as_of(client: flight.FlightClient, command: Command, rows: Any, on: str, opt
     times = _times(rows, on)
     with translating():
         writer, reader = client.do_exchange(flight.FlightDescriptor.for_command(command.encoded()), options)
-        answer = _exchange(writer, reader, times)
+        answer = _exchange(writer, watched(reader), times)
     if answer.num_rows != rows.num_rows:
         raise HistorianError(f"the historian answered {answer.num_rows} rows for {rows.num_rows}")
     taken = set(rows.column_names)

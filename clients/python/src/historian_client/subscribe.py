@@ -32,14 +32,11 @@ POSITION_MAX = 2**64 - 1
 WAITING_MAX = 8
 # Between attempts to get a lost connection back; the last one for ever.
 WAITS_S = (0.1, 0.3, 1.0, 2.0)
-# A peer that vanished without a word is noticed; and gRPC's own pause between attempts, which grows to minutes, stays short.
+# A peer that vanished without a word is noticed.
 CHANNEL_OPTIONS = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 5_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
 _NOTHING = {"tag": pa.array([], pa.utf8()), "timestamp": pa.array([], pa.timestamp("ns", "UTC")), "value": pa.array([], pa.float64())}
 

@@ -35,7 +35,8 @@ def as_time(value: Time, name: str) -> str:
     if isinstance(value, dt.date):
         return value.isoformat()
     if getattr(getattr(value, "dtype", None), "kind", "") == "M":
-        nanoseconds = int(value.astype("datetime64[ns]").astype("int64"))
+        moment: Any = value
+        nanoseconds = int(moment.astype("datetime64[ns]").astype("int64"))
         if nanoseconds == -(2**63):
             raise ValueError(f"{name}: is not a time (NaT)")
         return _civil(nanoseconds)
@@ -43,6 +44,15 @@ def as_time(value: Time, name: str) -> str:
         return str(value.__index__())  # int, numpy integers
     except AttributeError:
         raise TypeError(f"{name}: {type(value).__name__} is no time; give text, integer nanoseconds, a datetime or a timestamp") from None
+
+
+def nanoseconds_of(value: Any, name: str) -> int:
+    """A datetime or timestamp as nanoseconds since 1970; one without a zone is UTC."""
+    text = as_time(value, name)
+    if "T" not in text:
+        return int(text.removesuffix("ns"))
+    at, _, below = text.partition(".")
+    return calendar.timegm(dt.datetime.fromisoformat(at).utctimetuple()) * 1_000_000_000 + int(below)
 
 
 def as_duration(value: Duration, name: str) -> str:

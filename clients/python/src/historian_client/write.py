@@ -32,6 +32,13 @@ class WriteResult:
     rejections: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """The first of them, as {"tag", "timestamp", "reason"}."""
 
+    def add(self, other: WriteResult) -> None:
+        """Counts another write as well."""
+        self.watermark = max(self.watermark, other.watermark)
+        self.samples += other.samples
+        self.rejected += other.rejected
+        self.rejections.extend(other.rejections[: max(0, 100 - len(self.rejections))])
+
     def _add(self, acknowledgement: dict[str, Any]) -> None:
         self.watermark = max(self.watermark, int(acknowledgement["watermark"]))
         self.samples += int(acknowledgement["samples"])
@@ -41,8 +48,12 @@ class WriteResult:
         self.rejections.extend(shown[: max(0, 100 - len(self.rejections))])
 
 
-def write(client: flight.FlightClient, command: Command, data: Any, options: flight.FlightCallOptions, reporter: Reporter) -> WriteResult:
-    schema, batches, rows = _batches(data)
+def write(
+    client: flight.FlightClient, command: Command, data: Any, options: flight.FlightCallOptions, reporter: Reporter, rows: int | None = None
+) -> WriteResult:
+    """Writes; `rows` is how many they are, where `data` cannot tell."""
+    schema, batches, counted = _batches(data)
+    rows = counted if counted is not None else rows
     result = WriteResult()
     descriptor = flight.FlightDescriptor.for_command(command.encoded())
     try:
@@ -51,7 +62,7 @@ def write(client: flight.FlightClient, command: Command, data: Any, options: fli
         raise _failed(error, result) from error
     waiting = 0
     try:
-        for batch in batches:
+        for batch in _sourced(batches):
             while waiting >= IN_FLIGHT:
                 _acknowledged(reader, result)
                 waiting -= 1
@@ -67,11 +78,48 @@ def write(client: flight.FlightClient, command: Command, data: Any, options: fli
             pass
         writer.close()
         reporter.show(result.samples + result.rejected, rows, last=True)
+    except _SourceFailed as failed:
+        raise _without_source(writer, reader, waiting, failed.error, result) from failed.error
     except (pa.ArrowException, OSError) as error:
         raise _failed(_server_said(writer, reader, error, result), result) from error
     finally:
         reporter.end()
     return result
+
+
+class _SourceFailed(Exception):
+    """What the samples come from failed, not the historian."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _sourced(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    while True:
+        try:
+            batch = next(batches, None)
+        except Exception as error:
+            raise _SourceFailed(error) from error
+        if batch is None:
+            return
+        yield batch
+
+
+def _without_source(
+    writer: flight.FlightStreamWriter, reader: flight.FlightMetadataReader, waiting: int, error: Exception, result: WriteResult
+) -> BaseException:
+    """Ends the write with what was sent; else both sides would wait for each other."""
+    try:
+        writer.done_writing()
+        for _ in range(waiting):
+            _acknowledged(reader, result)
+        writer.close()
+    except (pa.ArrowException, OSError) as said:
+        return _failed(_server_said(writer, reader, said, result), result)
+    if result.samples == 0:
+        return error
+    return WriteFailed(f"what the samples come from failed: {error} ({result.samples} samples before it are durable)", result)
 
 
 def _acknowledged(reader: flight.FlightMetadataReader, result: WriteResult) -> None:
