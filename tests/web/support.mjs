@@ -3,10 +3,12 @@
 //   HISTORIAN_HTTP     http://127.0.0.1:PORT of a running historian without data
 //   HISTORIAN_ADDRESS  its gRPC address, host:port
 //   HISTORIAN_BINARY   the program
+//   HISTORIAN_PYTHON   a Python that has DuckDB
+//   HISTORIAN_PAGE     a folder whose files are shown in place of those in the program, where they are newer: web/dist
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
@@ -15,6 +17,7 @@ import { chromium } from 'playwright-core';
 export const HTTP = required('HISTORIAN_HTTP');
 const ADDRESS = required('HISTORIAN_ADDRESS');
 export const BINARY = required('HISTORIAN_BINARY');
+const PYTHON = required('HISTORIAN_PYTHON');
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 /** Long, because a browser may start slowly on a busy machine; nothing waits for it that is there already. */
@@ -32,16 +35,30 @@ function required(name) {
 let browser;
 after(async () => browser?.close());
 
-export async function launch() {
+async function launch() {
   browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
   return browser;
+}
+
+/** A context of its own. */
+export async function newContext(options = {}) {
+  const context = await (await launch()).newContext({ viewport: { width: 1440, height: 900 }, timezoneId: 'Europe/Berlin', ...options });
+  context.setDefaultTimeout(PATIENCE_MS);
+  const folder = process.env.HISTORIAN_PAGE;
+  if (folder) {
+    const files = readdirSync(folder);
+    await context.route((url) => files.includes(url.pathname.slice(1)) && !url.pathname.endsWith('index.html'), async (route) => {
+      const response = await route.fetch().catch(() => null);
+      if (response) await route.fulfill({ response, body: readFileSync(join(folder, new URL(route.request().url()).pathname.slice(1))) });
+    });
+  }
+  return context;
 }
 
 /** A page of its own context. Errors of scripts and refusals by the CSP fail the test. */
 export async function openPage(t, path, options = {}) {
   const { base = HTTP, ...contextOptions } = options;
-  const context = await (await launch()).newContext({ viewport: { width: 1440, height: 900 }, timezoneId: 'Europe/Berlin', ...contextOptions });
-  context.setDefaultTimeout(PATIENCE_MS);
+  const context = await newContext(contextOptions);
   const page = await context.newPage();
   const errors = [];
   page.on('pageerror', (error) => errors.push(error.message));
@@ -154,4 +171,31 @@ export async function startHistorian(t, data, { listen = '127.0.0.1:0', http = '
 
 export function createToken(data, name, ...flags) {
   return execFileSync(BINARY, ['token', 'create', name, '--data-dir', data, ...flags], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+}
+
+/** Waits until the historian, which has its first token, asks for one. */
+export async function untilClosed({ base }) {
+  for (let asked = 0; (await fetch(`${base}/api/v1/tags`)).status !== 401; asked++) {
+    assert.ok(asked < 300, 'the historian does not ask for a token');
+    await new Promise((done) => setTimeout(done, 200));
+  }
+}
+
+/** Runs a program in Python; its standard output. */
+export function python(program, ...words) {
+  return execFileSync(PYTHON, ['-c', program, ...words], { encoding: 'utf8', maxBuffer: 1 << 28 });
+}
+
+/** Asks a historian of the test's own with a token. */
+export async function tell({ base }, token, path, body) {
+  const response = await fetch(`${base}/api/v1/${path}`, {
+    method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body: JSON.stringify(body),
+  });
+  assert.ok(response.ok, `${path}: ${response.status} ${await response.clone().text()}`);
+  return response.json();
+}
+
+export async function signIn(page, secret) {
+  await page.getByTestId('sign-in').getByLabel('Token').fill(secret);
+  await page.keyboard.press('Enter');
 }

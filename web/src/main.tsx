@@ -7,10 +7,12 @@ import { startProbe } from './app/probe';
 import { startRouting } from './app/route';
 import { Shell } from './app/shell';
 import { startTheme } from './app/theme';
+import { startWho } from './app/who';
 
 startTheme();
 startProbe();
 startRouting();
 startHeartbeat();
+startWho();
 const host = document.getElementById('app');
 if (host) render(<Shell />, host);

@@ -21,6 +21,7 @@ export interface Tag {
 export interface ListTagsResponse {
   readonly tags?: readonly Tag[];
   readonly next_page_token?: string;
+  readonly total?: string | number;
 }
 
 export interface Gap {
@@ -137,7 +138,43 @@ export interface AuditEntry {
 export interface WhoAmI {
   readonly name?: string;
   readonly known_by?: string;
-  readonly rights?: readonly { readonly right?: string; readonly everywhere?: boolean }[];
+  readonly rights?: readonly GrantedRight[];
+}
+
+export interface GrantedRight {
+  readonly right?: string;
+  readonly everywhere?: boolean;
+  /** Names and globs of the tags that it holds for otherwise. */
+  readonly tags?: readonly string[];
+  readonly tags_left_out?: string;
+}
+
+export interface AnnotationMessage {
+  readonly id?: string;
+  readonly version?: number;
+  readonly tags?: readonly string[];
+  readonly start_time?: string;
+  readonly end_time?: string;
+  readonly text?: string;
+  readonly author?: string;
+  readonly time?: string;
+  readonly removed?: boolean;
+}
+
+export interface ListAnnotationsResponse {
+  readonly annotations?: readonly AnnotationMessage[];
+  readonly next_page_token?: string;
+}
+
+export interface SavedView {
+  readonly id?: string;
+  readonly version?: number;
+  readonly name?: string;
+  readonly owner?: string;
+  readonly shared?: boolean;
+  /** What stands behind the `?` of the Trend's address. */
+  readonly content?: string;
+  readonly time?: string;
 }
 
 export function valueType(tag: Tag): ValueType {

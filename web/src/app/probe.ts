@@ -1,6 +1,7 @@
 // `window.historian`: the state of the page as JSON, for tests and scripts, so that nobody has to guess it from pixels.
 import { connection, requestLog } from '../api/request';
 import { theme } from './theme';
+import { who } from './who';
 
 const parts = new Map<string, () => unknown>();
 
@@ -24,6 +25,7 @@ export function startProbe(): void {
       path: window.location.pathname,
       search: window.location.search,
       theme: theme.value,
+      who: who.value,
       connection: connection.value,
       requests: requestLog,
       ...Object.fromEntries([...parts].map(([name, read]) => [name, read()])),

@@ -173,16 +173,8 @@ function Backups({ backups }: { readonly backups: readonly Backup[] | null }) {
   );
 }
 
-/** The last entries. The log is asked from its beginning on, in pages; only its end is kept. */
 async function readAudit(signal: AbortSignal): Promise<readonly AuditEntry[]> {
-  let entries: AuditEntry[] = [];
-  let from = 1;
-  for (;;) {
-    const page = await requestJson<{ entries?: readonly AuditEntry[]; next?: string }>(`audit?from=${from}&page_size=10000`, { signal });
-    entries = [...entries, ...(page.entries ?? [])].slice(-AUDIT_SHOWN);
-    from = Number(page.next ?? 0);
-    if (from === 0) return entries;
-  }
+  return (await requestJson<{ entries?: readonly AuditEntry[] }>(`audit?last=${AUDIT_SHOWN}`, { signal })).entries ?? [];
 }
 
 function Audit({ entries }: { readonly entries: readonly AuditEntry[] }) {

@@ -23,12 +23,13 @@ interface Listing {
   readonly match: string;
   readonly tags: readonly Tag[];
   readonly next: string;
+  readonly total: number | null;
 }
 
 export function TagsScreen() {
   const match = new URLSearchParams(useStore(location$).search).get('match') ?? '';
   const { epoch } = useStore(connection);
-  const [listing, setListing] = useState<Listing>({ match, tags: [], next: '' });
+  const [listing, setListing] = useState<Listing>({ match, tags: [], next: '', total: 0 });
   const [problem, setProblem] = useState('');
   const [loading, setLoading] = useState(true);
   const [window_, setWindow] = useState({ first: 0, count: 40 });
@@ -41,7 +42,7 @@ export function TagsScreen() {
     const timer = setTimeout(async () => {
       setLoading(true);
       try {
-        const page = await listTags(match, PAGE_SIZE, '', abort.signal);
+        const page = await listTags(match, PAGE_SIZE, '', abort.signal, true);
         setListing({ match, ...page });
         setProblem('');
         scroller.current?.scrollTo({ top: 0 });
@@ -61,7 +62,7 @@ export function TagsScreen() {
     fetching.current = true;
     try {
       const page = await listTags(listing.match, PAGE_SIZE, listing.next);
-      setListing((before) => (before.next === listing.next ? { ...before, tags: [...before.tags, ...page.tags], next: page.next } : before));
+      setListing((before) => (before.next === listing.next ? { ...before, ...page, total: before.total, tags: [...before.tags, ...page.tags] } : before));
     } catch (error) {
       setProblem(errorText(error));
     }
@@ -86,7 +87,7 @@ export function TagsScreen() {
   const names = rows.map((tag) => tag.name);
   const polled = usePolled((signal) => currentValues(names, signal), REFRESH_MS, [names.join('\n')]);
   useEffect(() => expose('tags', () => ({
-    match: listing.match, loaded: listing.tags.length, complete: !loading && !listing.next, shown: names, values: Object.fromEntries(polled.value ?? []), chosen: [...chosen],
+    match: listing.match, loaded: listing.tags.length, total: listing.total, complete: !loading && !listing.next, shown: names, values: Object.fromEntries(polled.value ?? []), chosen: [...chosen],
   })));
 
   const choose = (name: string) => setChosen((before) => {
@@ -109,11 +110,11 @@ export function TagsScreen() {
             navigate(text ? `/tags?${new URLSearchParams({ match: text })}` : '/tags', 'replace');
           }}
         />
-        <span class="soft" role="status">{loading ? 'loading…' : `${listing.tags.length.toLocaleString('en')}${listing.next ? ' and more' : ''} tags`}</span>
+        <span class="soft" role="status">{loading ? 'loading…' : countText(listing)}</span>
         {chosen.size > 0 && <a class="button primary" href={trendAddress([...chosen])}>Trend of {chosen.size}</a>}
       </div>
       <Problem text={problem} />
-      <div class="grid" role="table" aria-label="Tags" aria-rowcount={listing.next ? -1 : listing.tags.length + 1}>
+      <div class="grid" role="table" aria-label="Tags" aria-rowcount={listing.total === null ? -1 : listing.total + 1}>
         <div class="grid-scroll" ref={scroller} onScroll={look} tabIndex={0} role="rowgroup" aria-label="Rows">
           <div class="grid-row grid-head" role="row" aria-rowindex={1}>
             <span role="columnheader"><span class="sr">Chosen</span></span>
@@ -145,6 +146,10 @@ export function TagsScreen() {
       </div>
     </main>
   );
+}
+
+function countText({ tags, next, total }: Listing): string {
+  return `${(total ?? tags.length).toLocaleString('en')}${total === null && next ? ' and more' : ''} tags`;
 }
 
 interface RowProps {

@@ -1,19 +1,26 @@
 // One tag: what it is, what it reads now, the last hours, where samples are missing, and what was corrected.
-import { useEffect } from 'preact/hooks';
+import { useEffect, useMemo } from 'preact/hooks';
+import { AnnotationDialog, type DialogState, type DialogStore } from '../annotations/dialog';
+import { AnnotationTable, frameOf } from '../annotations/table';
+import { annotationsOf } from '../api/annotations';
 import { getTag, listGaps } from '../api/catalog';
 import { valueType, type Gap, type Tag } from '../api/messages';
 import { fetchRows, cellOf, type Rows } from '../api/rows';
 import { expose } from '../app/probe';
 import { trendAddress } from '../app/route';
 import { isInterpolated, qualityName, severity } from '../model/quality';
-import { parseTime } from '../model/time';
+import { Store } from '../model/store';
+import { formatRfc3339, parseTime } from '../model/time';
 import { unitText } from '../model/unit';
 import { exactText, shortText } from '../model/value';
+import { browserZone } from '../model/zone';
 import { ageText, Card, Facts, Moment, Problem } from '../ui/parts';
 import { usePolled } from '../ui/polled';
 import { currentValues, stateNames } from './current';
 import { Sparkline } from './sparkline';
 
+const ANNOTATIONS_SHOWN = 50;
+const ANNOTATIONS_MS = 10_000;
 const GAPS_SHOWN = 50;
 const VERSIONS_SHOWN = 100;
 
@@ -55,6 +62,7 @@ export function TagPage({ name }: { readonly name: string }) {
             <Sparkline tag={found} />
           </Card>
           <Card title="Definition"><Definition tag={found} /></Card>
+          <Annotations name={name} />
           <Gaps name={name} />
           <Corrections tag={found} />
         </div>
@@ -83,8 +91,35 @@ function Definition({ tag }: { readonly tag: Tag }) {
   );
 }
 
+/** What people have said of the tag, the latest first; a time leads to its frame in the Trend, where the texts are changed. */
+function Annotations({ name }: { readonly name: string }) {
+  const dialog = useMemo<DialogStore>(() => new Store<DialogState | null>(null), []);
+  const polled = usePolled((signal) => annotationsOf(name, signal), ANNOTATIONS_MS, [name]);
+  const all = polled.value?.annotations ?? [];
+  const shown = all.slice(-ANNOTATIONS_SHOWN).reverse();
+  useEffect(() => expose('annotations', () => all.map(({ id, text }) => ({ id, text }))));
+  return (
+    <Card title="Annotations" wide note={polled.value ? `${all.length}${polled.value.more ? ' and more' : ''}` : ''}>
+      <Problem text={polled.error} />
+      {shown.length === 0 ? <p class="soft">Nobody has written any.</p> : (
+        <AnnotationTable
+          annotations={shown}
+          zone={browserZone}
+          dialog={dialog}
+          mayChange={() => false}
+          link={(annotation, text) => {
+            const { start, end } = frameOf(annotation);
+            return <a href={trendAddress(annotation.tags, { start: formatRfc3339(start), end: formatRfc3339(end) })}>{text}</a>;
+          }}
+        />
+      )}
+      <AnnotationDialog dialog={dialog} zone={browserZone} tags={[]} periods={[]} onChange={() => undefined} />
+    </Card>
+  );
+}
+
 function Gaps({ name }: { readonly name: string }) {
-  const polled = usePolled(async (signal) => (await listGaps(signal)).filter((gap) => !gap.tag || gap.tag === name), 30_000, [name]);
+  const polled = usePolled((signal) => listGaps([name], null, signal), 30_000, [name]);
   const gaps = (polled.value ?? []).slice(-GAPS_SHOWN).reverse();
   return (
     <Card title="Gaps" note={polled.value ? `${polled.value.length} recorded` : ''}>

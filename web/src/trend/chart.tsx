@@ -8,13 +8,17 @@ import type { TrendController } from './controller';
 import { ROW_HEIGHT } from './draw';
 import { chartKey, Gestures, type Selection } from './gestures';
 import { AXIS_WIDTH, RIGHT_MARGIN, TIME_AXIS_HEIGHT } from './drawing';
+import { Flags } from './flags';
 import { LaneChart } from './lane_chart';
 import type { Lane } from './lane';
+import { annotationsAt } from './marks';
 import { penColour } from './palette';
 
 const LANE_HEIGHT_MIN = 110;
 const LANE_HEIGHT_MAX = 420;
 const TABLE_SHARE = 0.42;
+/** How near the cursor is to an annotated moment, in thousandths of the range. */
+const CURSOR_SLACK = 5n;
 
 export function Chart({ controller, pen }: { readonly controller: TrendController; readonly pen: string | null }) {
   const stack = useRef<HTMLDivElement>(null);
@@ -52,8 +56,8 @@ export function Chart({ controller, pen }: { readonly controller: TrendControlle
       class="chart"
       tabIndex={0}
       role="group"
-      aria-label="Chart. Arrow keys move the cursor, with Ctrl from sample to sample; Enter pins it; plus and minus zoom; brackets step by a period; Escape clears the cursors."
-      aria-keyshortcuts="ArrowLeft ArrowRight Enter A B Z L Plus Minus BracketLeft BracketRight Escape"
+      aria-label="Chart. Arrow keys move the cursor, with Ctrl from sample to sample; Enter pins it; plus and minus zoom; brackets step by a period; N writes an annotation; Escape clears the cursors."
+      aria-keyshortcuts="ArrowLeft ArrowRight Enter A B N Z L Plus Minus BracketLeft BracketRight Escape"
       onKeyDown={(event) => {
         if (event.metaKey || event.target !== event.currentTarget || !gestures.current) return;
         if (chartKey(event, controller, gestures.current, width - AXIS_WIDTH - RIGHT_MARGIN, pen)) event.preventDefault();
@@ -64,6 +68,7 @@ export function Chart({ controller, pen }: { readonly controller: TrendControlle
           <section key={lane.key} class="lane" data-lane={lane.key}>
             <LaneHead controller={controller} lane={lane} />
             <LaneChart controller={controller} lane={lane} width={width} height={heights[at] ?? LANE_HEIGHT_MIN} withTimes={at === lanes.length - 1} />
+            <Flags controller={controller} lane={lane} width={width - AXIS_WIDTH - RIGHT_MARGIN} />
           </section>
         ))}
         <div class="surface" ref={surface} data-testid="surface">
@@ -173,6 +178,9 @@ function Cursors({ controller }: { readonly controller: TrendController }) {
 export function CursorSummary({ controller }: { readonly controller: TrendController }) {
   const view = useStore(controller.view);
   const range = useStore(controller.range);
+  const annotations = useStore(controller.annotations);
+  const cursor = useStore(controller.cursor);
+  const under = cursor === null ? [] : annotationsAt(annotations, cursor, ((range.end - range.start) * CURSOR_SLACK) / 1000n);
   const time = (at: bigint) => formatCivil(at, controller.zone);
   return (
     <p class="cursor-summary" data-testid="cursor-summary">
@@ -181,6 +189,7 @@ export function CursorSummary({ controller }: { readonly controller: TrendContro
       {view.a !== null && view.b !== null && <span>Δ {formatDuration(view.b - view.a)}</span>}
       {view.a === null && <span class="soft">{time(range.start)} – {time(range.end)} · {formatDuration(range.end - range.start)}</span>}
       <span class="soft">{zoneLabel(controller.zone, range.end)}</span>
+      {under.length > 0 && <span class="remark under" data-testid="under-cursor">✎ {under.map(({ text }) => text).join(' · ')}</span>}
     </p>
   );
 }

@@ -8,17 +8,23 @@ import { neighbours, valuesAt, type Instant } from '../api/instant';
 import { valueType, type Gap, type Tag } from '../api/messages';
 import { fetchPlot, NO_POINTS, type Points } from '../api/plot';
 import { clockAheadMs, connection, errorText, isAbort } from '../api/request';
+import { surroundingsOf, type Surroundings } from '../api/spacing';
 import { statisticsOf, type Statistics } from '../api/statistics';
+import type { DialogState, DialogStore, Period } from '../annotations/dialog';
 import { location$, navigate } from '../app/route';
+import { may, mayOn, who } from '../app/who';
 import { Store } from '../model/store';
 import { beforeNow, isRelative, NS_PER_MS, type Range } from '../model/time';
 import { resolveZone } from '../model/zone';
+import { Annotations } from './annotations';
 import { Answer } from './answer';
 import { comparedRange, moveForward } from './compare';
 import { laneScale } from './draw';
 import { lanesOf, penOf, type Lane, type Pen } from './lane';
 import { LiveFeed, withSamples } from './live';
-import { gapsOf, traceOf, type Trace } from './trace';
+import { marksOf } from './marks';
+import { isSparse, NEVER_SILENT, silenceOf } from './silence';
+import { gapsOf, readTrace, traceOf, type Trace } from './trace';
 import { atRange, clampRange, DEFAULT_VIEW, parseView, resolveRange, viewSearch, type Scale, type View } from './view';
 
 export interface LaneState {
@@ -56,6 +62,10 @@ export class TrendController {
   /** Times of corrected samples, by tag. */
   readonly corrections = new Answer<ReadonlyMap<string, readonly bigint[]>>(new Map());
   readonly findings = new Answer<readonly Finding[]>([], (error) => this.problem.set(errorText(error)));
+  readonly annotations = new Annotations(() => ({ tags: this.pens().map((pen) => pen.name), range: this.shownRange() }));
+  /** The row of the list that a flag has asked for. */
+  readonly chosenAnnotation = new Store<string | null>(null);
+  readonly dialog: DialogStore = new Store<DialogState | null>(null);
   /** The start of the live view that a zoom has paused. */
   readonly paused = new Store<string | null>(null);
   readonly feed = new LiveFeed((samples) => this.take(samples), () => this.loadAnew());
@@ -63,9 +73,10 @@ export class TrendController {
   private readonly tags = new Map<string, Tag | null>();
   private readonly points = new Map<string, Points>();
   private readonly comparedPoints = new Map<string, Points>();
+  private readonly surroundings = new Map<string, Surroundings>();
   private readonly laneRequests = new Map<string, { signature: string; abort: AbortController }>();
   private stepping = new AbortController();
-  private ledger: readonly Gap[] = [];
+  private readonly ledger = new Answer<readonly Gap[]>([]);
   private ledgerTime = 0;
   private loadedRange: Range = { start: 0n, end: 1n };
   private width = 0;
@@ -87,7 +98,9 @@ export class TrendController {
           void this.apply(this.view.value, true);
         }
       }),
+      this.ledger.subscribe(() => this.trace(this.pens())),
     ];
+    this.annotations.start();
     this.epoch = connection.value.epoch;
     void this.apply(parseView(location$.value.search));
     return () => {
@@ -95,7 +108,7 @@ export class TrendController {
       this.feed.stop();
       clearInterval(this.ticking);
       clearTimeout(this.settling);
-      for (const answer of [this.pins, this.statistics, this.findings, this.corrections]) answer.stop();
+      for (const answer of [this.pins, this.statistics, this.findings, this.corrections, this.ledger, this.annotations]) answer.stop();
       for (const { abort } of [{ abort: this.stepping }, ...this.laneRequests.values()]) abort.abort();
     };
   }
@@ -158,7 +171,7 @@ export class TrendController {
 
   scaleOf(lane: Lane): Scale {
     const [minimum, maximum] = laneScale({
-      lane, range: this.range.value, traces: this.traces.value, compared: this.compared.value, findings: [], corrections: new Map(),
+      lane, range: this.range.value, traces: this.traces.value, compared: this.compared.value, findings: [], corrections: new Map(), annotations: [],
       hidden: this.view.value.hidden, scale: this.view.value.scales[lane.code] ?? null, theme: 'light',
     });
     return [Number(minimum.toPrecision(6)), Number(maximum.toPrecision(6))];
@@ -212,6 +225,30 @@ export class TrendController {
 
   clearPins(): void {
     this.change({ a: null, b: null }, 'replace');
+  }
+
+  // Annotations
+
+  /** What a text can be about, the likeliest first: what is pinned, the moment under the cursor, all of the view. */
+  periods(): Period[] {
+    const { a, b } = this.view.value;
+    const cursor = this.cursor.value;
+    const moment = (name: string, time: bigint): Period => ({ name, start: time, end: time });
+    return [
+      ...(a !== null && b !== null && a !== b ? [{ name: 'A to B', ...this.selection() }] : []),
+      ...(a !== null ? [moment('A', a)] : []),
+      ...(b !== null ? [moment('B', b)] : []),
+      ...(cursor !== null ? [moment('Cursor', cursor)] : []),
+      { name: 'View', ...this.range.value },
+    ];
+  }
+
+  /** Begins an annotation of the pens that are drawn, as far as the caller may write on them. */
+  annotate(): void {
+    const [period] = this.periods();
+    if (!period || this.view.value.chartOnly || !may(who.value, 'write')) return;
+    const shown = this.pens().map((pen) => pen.name).filter((name) => !this.view.value.hidden.includes(name));
+    this.dialog.set({ kind: 'write', draft: { start: period.start, end: period.end, text: '', tags: shown.filter((name) => mayOn(who.value, 'write', name)) } });
   }
 
   /** Moves the cursor to the sample before or after it. */
@@ -269,17 +306,20 @@ export class TrendController {
     this.readStatistics(force);
     this.readFindings(force);
     this.readCorrections(force);
+    this.annotations.follow(force);
     if (view.live) this.goLive();
   }
 
   private async readTags(names: readonly string[]): Promise<void> {
     const unknown = names.filter((name) => !this.tags.has(name));
     if (unknown.length > 0) {
+      const { epoch } = this;
       await Promise.all(unknown.map(async (name) => {
         try {
           this.tags.set(name, await getTag(name));
         } catch (error) {
-          this.problem.set(errorText(error));
+          // What was refused before a sign-in says nothing of now.
+          if (epoch === this.epoch) this.problem.set(errorText(error));
         }
       }));
     }
@@ -312,7 +352,12 @@ export class TrendController {
       }
     }
     for (const lane of lanes) void this.loadLane(lane);
-    void this.readGaps();
+    this.readGaps(false);
+  }
+
+  /** How many points a plot is asked for: some per pixel of a lane. */
+  pointsAsked(): number {
+    return Math.min(POINTS_MAX, Math.max(5, Math.round(this.width) * POINTS_PER_PIXEL));
   }
 
   private async loadLane(lane: Lane): Promise<void> {
@@ -327,7 +372,7 @@ export class TrendController {
     const abort = new AbortController();
     this.laneRequests.set(lane.key, { signature, abort });
     this.setLane(lane.key, { loading: true, error: '' });
-    const points = Math.min(POINTS_MAX, Math.max(5, Math.round(this.width) * POINTS_PER_PIXEL));
+    const points = this.pointsAsked();
     try {
       const earlierRange = compareDays > 0 ? comparedRange(range, this.zone, compareDays) : null;
       const [answer, compared] = await Promise.all([
@@ -340,12 +385,24 @@ export class TrendController {
         if (other && earlierRange) this.comparedPoints.set(name, moveForward(other, earlierRange, range, this.zone, compareDays));
         else this.comparedPoints.delete(name);
       }
+      await this.readSurroundings(lane, range, abort.signal);
       this.trace(lane.pens);
       this.setLane(lane.key, { loading: false, error: '' });
     } catch (error) {
       if (isAbort(error)) return;
       this.laneRequests.delete(lane.key);
       this.setLane(lane.key, { loading: false, error: errorText(error) });
+    }
+  }
+
+  /** Of sloped pens with few samples in the view: whether these are few for them. */
+  private async readSurroundings(lane: Lane, range: Range, signal: AbortSignal): Promise<void> {
+    const sparse = lane.pens.filter((pen) => !pen.stepped && isSparse(this.points.get(pen.name) ?? NO_POINTS));
+    const found = sparse.length > 0 ? await surroundingsOf(sparse.map((pen) => pen.name), range, signal) : new Map<string, Surroundings>();
+    for (const { name } of lane.pens) {
+      const around = found.get(name);
+      if (around) this.surroundings.set(name, around);
+      else this.surroundings.delete(name);
     }
   }
 
@@ -358,28 +415,30 @@ export class TrendController {
     const compared = new Map(this.compared.value);
     for (const pen of pens) {
       const end = this.view.value.live ? this.range.value.end : this.loadedRange.end;
-      const options = { stepped: pen.stepped, discrete: pen.discrete, end, gaps: gapsOf(this.ledger, pen.name) };
+      const options = { stepped: pen.stepped, discrete: pen.discrete, end, gaps: gapsOf(this.ledger.value, pen.name) };
       const points = this.points.get(pen.name);
-      if (points) traces.set(pen.name, traceOf(points, options));
+      if (points) {
+        const silence = pen.stepped ? NEVER_SILENT : silenceOf(points, this.surroundings.get(pen.name));
+        traces.set(pen.name, traceOf(points, { ...options, silence }));
+      }
       const other = this.comparedPoints.get(pen.name);
-      if (other) compared.set(pen.name, traceOf(other, { ...options, gaps: [] }));
+      if (other) compared.set(pen.name, traceOf(other, { ...options, gaps: [], silence: silenceOf(other, undefined) }));
       else compared.delete(pen.name);
     }
     this.traces.set(traces);
     this.compared.set(compared);
   }
 
-  private async readGaps(): Promise<void> {
-    if (Date.now() - this.ledgerTime < GAPS_MS) return;
+  /** Of the pens, over the view and the pinned cursors; without the right to read the ledger, gaps stay blank and have no reason. */
+  private readGaps(again: boolean): void {
+    const names = this.pens().map((pen) => pen.name);
+    if (names.length === 0) return;
+    const { start, end } = this.shownRange();
+    const { a, b } = this.view.value;
+    const times = [start, end, ...(a === null ? [] : [a, a + 1n]), ...(b === null ? [] : [b, b + 1n])];
+    const range = { start: times.reduce((one, other) => (other < one ? other : one)), end: times.reduce((one, other) => (other > one ? other : one)) };
     this.ledgerTime = Date.now();
-    try {
-      const ledger = await listGaps();
-      this.ledger = [...ledger];
-      this.trace(this.pens());
-    } catch {
-      // Without the right to read the ledger, or without an answer, gaps stay blank and have no reason.
-      this.ledgerTime = 0;
-    }
+    this.ledger.ask([names, range], (signal) => listGaps(names, range, signal), { again });
   }
 
   // Readings
@@ -399,14 +458,25 @@ export class TrendController {
 
   /** Why a tag has no number at a moment although samples lie before it: a recorded gap. */
   gapAt(name: string, time: bigint, sampled: bigint | null): string | null {
-    const gap = gapsOf(this.ledger, name).find(({ start, end }) => start <= time && (end === null || time < end) && (sampled === null || sampled <= start));
+    const gap = gapsOf(this.ledger.value, name).find(({ start, end }) => start <= time && (end === null || time < end) && (sampled === null || sampled <= start));
     return gap ? gap.reason : null;
+  }
+
+  /** For how long nothing was reported around a moment that lies on the line over a silence, in nanoseconds; otherwise 0. */
+  silentNs(name: string, time: bigint): number {
+    const trace = this.traces.value.get(name);
+    return trace ? readTrace(trace, Number(time - trace.origin)).silentNs : 0;
+  }
+
+  /** The range of the view, which a gesture may be about to leave. */
+  shownRange(): Range {
+    return this.view.value.live ? this.range.value : this.loadedRange;
   }
 
   /** Between the cursors where both are pinned, otherwise all of the view. */
   selection(): Range {
     const { a, b } = this.view.value;
-    if (a === null || b === null || a === b) return this.view.value.live ? this.range.value : this.loadedRange;
+    if (a === null || b === null || a === b) return this.shownRange();
     return a < b ? { start: a, end: b } : { start: b, end: a };
   }
 
@@ -449,6 +519,7 @@ export class TrendController {
     const behind = range.end - this.loadedRange.end;
     // What was reduced for one window is read again before the window has moved far.
     if (behind * 20n > span && behind > 10_000_000_000n && connection.value.disconnectedSince === null) this.loadAnew();
+    if (Date.now() - this.ledgerTime > GAPS_MS) this.readGaps(true);
     if (Date.now() - this.statisticsTime > LIVE_STATISTICS_MS) {
       this.statisticsTime = Date.now();
       this.readStatistics(true);
@@ -492,6 +563,7 @@ export class TrendController {
       statistics: Object.fromEntries(this.statistics.value),
       corrections: Object.fromEntries([...this.corrections.value].map(([tag, times]) => [tag, times.map(text)])),
       findings: this.findings.value.map(({ tag, start: from, end: to, score }) => ({ tag, start: text(from), end: text(to), score })),
+      annotations: this.annotations.value.map(({ start: from, end: to, time, removed: _, ...annotation }) => ({ ...annotation, start: text(from), end: text(to), time: text(time) })),
       lanes: this.lanes.value.map((lane) => ({ key: lane.key, unit: lane.unit, scale: this.scaleOf(lane), pens: lane.pens.map((pen) => pen.name), ...this.laneStates.value.get(lane.key) })),
       pens: this.pens().map((pen) => {
         const points = this.points.get(pen.name) ?? NO_POINTS;
@@ -506,6 +578,7 @@ export class TrendController {
             qualities: [...points.qualities],
           },
           drawn: trace && { origin: text(trace.origin), runs: trace.runs, bands: trace.bands, stretches: trace.stretches },
+          annotations: marksOf(this.annotations.value, pen.name, trace).map(({ annotation: { id, start: from, end: to }, kind, value }) => ({ id, kind, start: text(from), end: text(to), value })),
           compared: compared && { origin: text(compared.origin), runs: compared.runs },
         };
       }),

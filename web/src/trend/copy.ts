@@ -22,7 +22,7 @@ export function copyForms(view: View, range: Range): CopyForm[] {
   return [
     { name: 'Link to this view', text: `${origin}/${viewSearch(view)}` },
     { name: 'Link to these times', text: `${origin}/${viewSearch(pinned(view, range))}` },
-    { name: 'curl', text: `curl -sS${header} ${shellQuoted(`${origin}/api/v1/${rangePath(view, range)}`)}` },
+    { name: 'curl', text: `curl -sS${header} ${shellQuoted(`${origin}/api/v1/${rangePath(view.tags, range, 'csv')}`)}` },
     {
       name: 'Python',
       text: `import historian_client\n\nwith historian_client.connect("${server}") as plant:\n    table = plant.range(${names}, "${start}", "${end}")\nframe = table.to_pandas()\n`,
@@ -40,13 +40,18 @@ export function copyForms(view: View, range: Range): CopyForm[] {
   ];
 }
 
-/** The samples of the view as CSV, from the API. */
-export function rangePath(view: View, range: Range): string {
-  const parameters = new URLSearchParams(view.tags.map((tag) => ['tag', tag]));
-  parameters.set('start', formatRfc3339(range.start));
-  parameters.set('end', formatRfc3339(range.end));
-  parameters.set('format', 'csv');
-  return `range?${parameters}`;
+/** The samples of the view, from the API. */
+export function rangePath(tags: readonly string[], range: Range, format: string): string {
+  return pathOf('range', tags, range, { format });
+}
+
+/** Its points as they are drawn. */
+export function plotPath(tags: readonly string[], range: Range, points: number, format: string): string {
+  return pathOf('plot', tags, range, { points: String(points), format });
+}
+
+function pathOf(kind: string, tags: readonly string[], { start, end }: Range, others: Readonly<Record<string, string>>): string {
+  return `${kind}?${new URLSearchParams([...tags.map((tag) => ['tag', tag]), ['start', formatRfc3339(start)], ['end', formatRfc3339(end)], ...Object.entries(others)])}`;
 }
 
 function shellQuoted(text: string): string {

@@ -1,9 +1,11 @@
 // Draws the pens of a lane on uPlot's canvas. uPlot keeps scales, axes and the grid; lines are drawn here, because a pen has its own times, ends
 // where nothing is known, and has bands where it was Bad or not recorded.
 import type uPlot from 'uplot';
+import type { Annotation } from '../api/annotations';
 import type { Finding } from '../api/findings';
 import type { Range } from '../model/time';
-import { penColour, penDash, type Theme } from './palette';
+import { marksOf } from './marks';
+import { ANNOTATION_COLOURS, penColour, penDash, type Theme } from './palette';
 import type { Lane, Pen } from './lane';
 import type { Trace } from './trace';
 import type { Scale } from './view';
@@ -16,6 +18,7 @@ export interface Scene {
   readonly findings: readonly Finding[];
   /** Times of corrected samples, by tag. */
   readonly corrections: ReadonlyMap<string, readonly bigint[]>;
+  readonly annotations: readonly Annotation[];
   readonly hidden: readonly string[];
   /** Kept, or null where the lane has the scale of its pens. */
   readonly scale: Scale | null;
@@ -26,6 +29,8 @@ export const ROW_HEIGHT = 36;
 const ROW_LABEL = 15;
 const DOT_SPACING = 9;
 const FINDING_WIDTH_MIN = 3;
+const SILENT_DASH = [3, 6];
+const ANNOTATION_BAR = 4;
 
 interface Frame {
   readonly context: CanvasRenderingContext2D;
@@ -111,6 +116,7 @@ function drawLines(frame: Frame, scene: Scene): void {
     for (const band of bands) if (band.kind === 'gap') gaps.add(trace.origin + BigInt(Math.round(band.from)));
     drawBands(frame, { ...trace, bands }, penColour(scene.theme, pen.index), frame.box.top, frame.box.height, scene.theme);
   }
+  for (const pen of pens) drawHighlights(frame, scene, pen);
   for (const pen of pens) {
     const place = scene.lane.pens.indexOf(pen);
     const colour = penColour(scene.theme, pen.index);
@@ -128,12 +134,62 @@ function drawLines(frame: Frame, scene: Scene): void {
     drawFindings(frame, scene, pen);
     drawCorrections(frame, scene, pen);
   }
+  for (const pen of pens) drawMarks(frame, scene, pen, frame.box.top, true);
+}
+
+/** Under the line, where a range of it is annotated: as a marker pen does. */
+function drawHighlights(frame: Frame, { annotations, traces, theme, range }: Scene, pen: Pen): void {
+  const trace = traces.get(pen.name);
+  const ranges = marksOf(annotations, pen.name, undefined).filter(({ kind }) => kind === 'range');
+  if (!trace || ranges.length === 0) return;
+  const { context, box } = frame;
+  const x = timeScale(frame, range);
+  context.save();
+  context.beginPath();
+  for (const { annotation } of ranges) context.rect(x(annotation.start), box.top, x(annotation.end) - x(annotation.start), box.height);
+  context.clip();
+  context.globalAlpha = theme === 'dark' ? 0.35 : 0.6;
+  drawRuns(frame, trace, ANNOTATION_COLOURS[theme].fill, [], 9);
+  context.restore();
+}
+
+/** A bar at the upper edge for each range, a diamond for each moment: on the line where there is one. */
+function drawMarks(frame: Frame, { annotations, traces, theme, range }: Scene, pen: Pen, top: number, onLine: boolean): void {
+  const { context, scale, box } = frame;
+  const x = timeScale(frame, range);
+  const { fill, edge } = ANNOTATION_COLOURS[theme];
+  context.fillStyle = fill;
+  context.strokeStyle = edge;
+  context.lineWidth = scale;
+  context.setLineDash([]);
+  for (const { annotation, kind, value } of marksOf(annotations, pen.name, traces.get(pen.name))) {
+    const left = Math.max(box.left, x(annotation.start));
+    context.beginPath();
+    if (kind === 'range') {
+      context.rect(left, top, Math.max(2 * scale, Math.min(box.left + box.width, x(annotation.end)) - left), ANNOTATION_BAR * scale);
+    } else {
+      const size = 6 * scale;
+      const y = onLine && value !== null ? frame.y(value) : top + size;
+      context.moveTo(left, y - size);
+      context.lineTo(left + size, y);
+      context.lineTo(left, y + size);
+      context.lineTo(left - size, y);
+      context.closePath();
+    }
+    context.fill();
+    context.stroke();
+  }
+}
+
+function timeScale({ box }: Frame, range: Range): (time: bigint) => number {
+  const span = Number(range.end - range.start);
+  return (time) => box.left + (Number(time - range.start) / span) * box.width;
 }
 
 /** A bar at the foot of the lane, and a faint column over it. */
-function drawFindings({ context, box, scale }: Frame, { findings, range, theme }: Scene, pen: Pen): void {
-  const span = Number(range.end - range.start);
-  const x = (time: bigint) => box.left + (Number(time - range.start) / span) * box.width;
+function drawFindings(frame: Frame, { findings, range, theme }: Scene, pen: Pen): void {
+  const { context, box, scale } = frame;
+  const x = timeScale(frame, range);
   context.fillStyle = theme === 'dark' ? '#ff8a80' : '#b3261e';
   for (const finding of findings) {
     if (finding.tag !== pen.name || finding.end < range.start || finding.start > range.end) continue;
@@ -147,15 +203,15 @@ function drawFindings({ context, box, scale }: Frame, { findings, range, theme }
 }
 
 /** A small triangle in the colour of the pen at the top of the lane. */
-function drawCorrections({ context, box, scale }: Frame, { corrections, range, theme }: Scene, pen: Pen): void {
-  const span = Number(range.end - range.start);
+function drawCorrections(frame: Frame, { corrections, range, theme }: Scene, pen: Pen): void {
+  const { context, box, scale } = frame;
+  const x = timeScale(frame, range);
   context.fillStyle = penColour(theme, pen.index);
   for (const time of corrections.get(pen.name) ?? []) {
-    const x = box.left + (Number(time - range.start) / span) * box.width;
     context.beginPath();
-    context.moveTo(x, box.top + 7 * scale);
-    context.lineTo(x - 4 * scale, box.top);
-    context.lineTo(x + 4 * scale, box.top);
+    context.moveTo(x(time), box.top + 7 * scale);
+    context.lineTo(x(time) - 4 * scale, box.top);
+    context.lineTo(x(time) + 4 * scale, box.top);
     context.fill();
   }
 }
@@ -166,8 +222,10 @@ function drawRuns(frame: Frame, trace: Trace, colour: string, dash: readonly num
   context.strokeStyle = colour;
   context.lineJoin = 'round';
   for (const run of trace.runs) {
-    context.lineWidth = (run.uncertain ? 1.2 : width) * scale;
-    context.setLineDash((run.uncertain ? [2, 3] : dash).map((length) => length * scale));
+    // A highlight is one broad stroke, whatever the line in it is.
+    const own = width > 2 ? [] : run.silentNs > 0 ? SILENT_DASH : run.uncertain ? [2, 3] : dash;
+    context.lineWidth = (width > 2 ? width : run.silentNs > 0 ? 0.9 : run.uncertain ? 1.2 : width) * scale;
+    context.setLineDash(own.map((length) => length * scale));
     context.beginPath();
     run.xs.forEach((offset, at) => {
       if (at === 0) context.moveTo(x(offset), frame.y(run.ys[0] ?? 0));
@@ -266,6 +324,7 @@ function drawRows(frame: Frame, scene: Scene): void {
     context.fillStyle = scene.theme === 'dark' ? '#c9d1d9' : '#3a434b';
     context.textBaseline = 'top';
     context.fillText(pen.name, box.left + 4 * scale, top + 3 * scale);
+    drawMarks(frame, scene, pen, barTop - ANNOTATION_BAR * scale, false);
     if (!trace) return;
     drawBands(frame, trace, colour, barTop, barHeight, scene.theme);
     const x = frame.x(trace);

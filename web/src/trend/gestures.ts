@@ -185,6 +185,11 @@ export function chartKey(event: KeyboardEvent, controller: TrendController, gest
     case 'B':
       if (at !== null) controller.change({ b: at }, 'replace');
       return true;
+    case 'n':
+    case 'N':
+      if (event.ctrlKey || event.altKey) return false;
+      controller.annotate();
+      return true;
     case 'Escape':
       controller.clearPins();
       return true;

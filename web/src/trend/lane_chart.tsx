@@ -21,12 +21,13 @@ export function LaneChart({ controller, lane, width, height, withTimes }: Props)
   const compared = useStore(controller.compared);
   const findings = useStore(controller.findings);
   const corrections = useStore(controller.corrections);
+  const annotations = useStore(controller.annotations);
   const { hidden, zone, scales } = useStore(controller.view);
   const scale = lane.discrete ? null : (scales[lane.code] ?? null);
   const theme = useStore(themeStore);
   const scene = useMemo<Scene>(
-    () => ({ lane, range, traces, compared, findings, corrections, hidden, scale, theme }),
-    [lane, range, traces, compared, findings, corrections, hidden, scale, theme],
+    () => ({ lane, range, traces, compared, findings, corrections, annotations, hidden, scale, theme }),
+    [lane, range, traces, compared, findings, corrections, annotations, hidden, scale, theme],
   );
   return <LaneDrawing scene={scene} zone={zone} width={width} height={height} withTimes={withTimes} />;
 }

@@ -9,6 +9,12 @@ export const PEN_COLOURS: Readonly<Record<Theme, readonly string[]>> = {
 
 const DASHES: readonly (readonly number[])[] = [[], [9, 3], [9, 3, 2, 3], [4, 2], [14, 3, 4, 3], [2, 2]];
 
+/** Of annotations: a marker pen and its edge, as no pen, Bad band or finding has it. */
+export const ANNOTATION_COLOURS: Readonly<Record<Theme, { readonly fill: string; readonly edge: string }>> = {
+  light: { fill: '#ffd54a', edge: '#5c4700' },
+  dark: { fill: '#ffd54a', edge: '#12161a' },
+};
+
 export function penColour(theme: Theme, index: number): string {
   const colours = PEN_COLOURS[theme];
   return colours[index % colours.length] ?? '#888888';

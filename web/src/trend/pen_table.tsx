@@ -5,6 +5,7 @@ import { tagAddress } from '../app/route';
 import { theme as themeStore } from '../app/theme';
 import { qualityName, severity } from '../model/quality';
 import { useStore } from '../model/store';
+import { formatDuration } from '../model/time';
 import { unitText } from '../model/unit';
 import { difference, exactText, resolvedText, roundText, shortText, type Value } from '../model/value';
 import type { TrendController } from './controller';
@@ -114,9 +115,15 @@ function MovingCell({ controller, pen }: { readonly controller: TrendController;
   return (
     <td class={`number${level}`}>
       {readingText(pen, trace, reading)}
+      {cursor !== null && <SilentNote ns={reading.silentNs} />}
       {earlier && <span class="earlier" title="in the compared period">{readingText(pen, trace, earlier) || '—'}</span>}
     </td>
   );
+}
+
+/** What stands on a line over a silence was calculated, and nothing near it reported. */
+function SilentNote({ ns }: { readonly ns: number }) {
+  return ns > 0 ? <span class="earlier" data-silent>nothing reported for {formatDuration(BigInt(Math.round(ns)))}</span> : null;
 }
 
 function readingText(pen: Pen, trace: Trace, { value, reason }: Reading): string {
@@ -133,6 +140,7 @@ function resolutionOf(trace: Trace): number {
 function PinCells({ controller, pen }: { readonly controller: TrendController; readonly pen: Pen }) {
   const pins = useStore(controller.pins);
   const view = useStore(controller.view);
+  useStore(controller.traces);
   const a = view.a === null ? undefined : pins.a?.get(pen.name);
   const b = view.b === null ? undefined : pins.b?.get(pen.name);
   const change = a && b ? difference(valueOf(a), valueOf(b)) : null;
@@ -171,6 +179,7 @@ function PinCell({ controller, pen, time, at, pin }: {
       title={`${exact} · ${qualityName(at.quality)}`}
     >
       {shortText(at.value, pen.states)}
+      <SilentNote ns={controller.silentNs(pen.name, time)} />
     </td>
   );
 }

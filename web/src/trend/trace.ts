@@ -1,13 +1,17 @@
 // From samples to what is drawn: runs of a line that end where nothing is known, and bands where a tag was Bad or not recorded.
 //
 // A stepped tag gets its corners here, so that two neighbouring points of a run always share their time or their value. Times are offsets in
-// nanoseconds from the trace's own origin: a float holds them exactly for a quarter of a year.
+// nanoseconds from the trace's own origin: a float holds them exactly for a quarter of a year. A sloped tag that was silent for unusually long
+// has a run of its own there: the straight line that the engine answers, of which the drawing says that nothing was reported.
 import { isAbsent, isInterpolated, qualityName, severity } from '../model/quality';
 import type { Points } from '../api/plot';
 import type { Gap } from '../api/messages';
+import type { Silence } from './silence';
 
 export interface Run {
   readonly uncertain: boolean;
+  /** For how long nothing was reported where that is unusual, in nanoseconds; otherwise 0. Such a run is one line between two points. */
+  readonly silentNs: number;
   readonly xs: number[];
   readonly ys: number[];
 }
@@ -45,6 +49,8 @@ export interface TraceOptions {
   /** Until when the last value is held. */
   readonly end: bigint;
   readonly gaps: readonly LedgerGap[];
+  /** Of a sloped tag. */
+  readonly silence: Silence;
 }
 
 export interface LedgerGap {
@@ -86,8 +92,16 @@ export function traceOf(points: Points, options: TraceOptions): Trace {
   const known = (row: number): boolean =>
     severity(qualities[row] ?? 0) !== 'bad' && (texts ? typeof texts[row] === 'string' : !Number.isNaN(values[row] ?? Number.NaN));
   const uncertainAt = (row: number): boolean => severity(qualities[row] ?? 0) === 'uncertain';
-  const begin = (uncertain: boolean, x: number, y: number): Run => {
-    const next: Run = { uncertain, xs: [x], ys: [y] };
+  /** How far the samples are apart between which a row and the next one lie: at an edge, those beyond it. */
+  const spacing = (row: number): number => {
+    const { before, after } = options.silence;
+    const [from, to] = [times[row] ?? 0n, times[row + 1] ?? 0n];
+    const left = before !== null && before < from && isInterpolated(qualities[row] ?? 0) ? before : from;
+    const right = after !== null && after > to && isInterpolated(qualities[row + 1] ?? 0) ? after : to;
+    return Number(right - left);
+  };
+  const begin = (uncertain: boolean, silentNs: number, x: number, y: number): Run => {
+    const next: Run = { uncertain, silentNs, xs: [x], ys: [y] };
     runs.push(next);
     return next;
   };
@@ -118,15 +132,18 @@ export function traceOf(points: Points, options: TraceOptions): Trace {
       dots.ys.push(y);
     }
     const nextKnown = !isLast && known(row + 1);
-    if (!run) run = begin(uncertain || (!options.stepped && nextKnown && uncertainAt(row + 1)), x, y);
+    const silentNs = !options.stepped && nextKnown && spacing(row) > options.silence.longer ? spacing(row) : 0;
+    if (!run) run = begin(uncertain || (!options.stepped && nextKnown && uncertainAt(row + 1)), silentNs, x, y);
     if (!options.stepped && !nextKnown) {
       // A line ends at its last sample; what a sloped tag does after that nobody knows.
-      if (isLast && until > x) extend(run.uncertain ? run : begin(true, x, y), until, y);
+      if (isLast && until > x) extend(run.uncertain && run.silentNs === 0 ? run : begin(true, 0, x, y), until, y);
       run = null;
       continue;
     }
     const segmentUncertain = options.stepped ? uncertain : uncertain || uncertainAt(row + 1);
-    if (segmentUncertain !== run.uncertain) run = begin(segmentUncertain, x, y);
+    if (segmentUncertain !== run.uncertain || silentNs !== run.silentNs || (silentNs > 0 && run.xs.length > 1)) {
+      run = begin(segmentUncertain, silentNs, x, y);
+    }
     if (options.stepped) {
       extend(run, until, y);
       if (nextKnown) extend(run, until, values[row + 1] ?? y);
@@ -166,16 +183,18 @@ export interface Reading {
   /** Why there is no value. */
   readonly reason: string;
   readonly uncertain: boolean;
+  /** On the line over a silence: how long nothing was reported, in nanoseconds; otherwise 0. */
+  readonly silentNs: number;
 }
 
 /** What the drawing shows at an offset from the trace's origin: for the moving cursor, which asks nobody. */
 export function readTrace(trace: Trace, at: number): Reading {
   const band = trace.bands.find((candidate) => candidate.from <= at && at < candidate.to);
-  if (band) return { value: null, reason: band.kind === 'bad' ? `Bad: ${band.reason}` : `No data: ${band.reason}`, uncertain: false };
+  if (band) return { value: null, reason: band.kind === 'bad' ? `Bad: ${band.reason}` : `No data: ${band.reason}`, uncertain: false, silentNs: 0 };
   const stretch = trace.stretches.find((candidate) => candidate.from <= at && at < candidate.to);
-  if (stretch) return { value: stretch.value, reason: '', uncertain: stretch.uncertain };
+  if (stretch) return { value: stretch.value, reason: '', uncertain: stretch.uncertain, silentNs: 0 };
   const run = trace.runs.findLast((candidate) => (candidate.xs[0] ?? Number.POSITIVE_INFINITY) <= at && at <= (candidate.xs.at(-1) ?? Number.NEGATIVE_INFINITY));
-  if (!run) return { value: null, reason: '', uncertain: false };
+  if (!run) return { value: null, reason: '', uncertain: false, silentNs: 0 };
   let low = 0;
   let high = run.xs.length - 1;
   while (low < high) {
@@ -186,5 +205,7 @@ export function readTrace(trace: Trace, at: number): Reading {
   const [x, y] = [run.xs[low] ?? 0, run.ys[low] ?? Number.NaN];
   const [nextX, nextY] = [run.xs[low + 1], run.ys[low + 1]];
   const value = nextX === undefined || nextY === undefined || nextX === x ? y : y + ((nextY - y) * (at - x)) / (nextX - x);
-  return { value, reason: '', uncertain: run.uncertain };
+  // On the samples at its ends something was reported.
+  const inside = nextX !== undefined && at > x && at < nextX;
+  return { value, reason: '', uncertain: run.uncertain, silentNs: inside ? run.silentNs : 0 };
 }

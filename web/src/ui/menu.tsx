@@ -1,18 +1,31 @@
 // A button with a list of actions under it. Escape and a click elsewhere close it; arrow keys walk through it.
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 export interface MenuItem {
   readonly name: string;
+  /** Where two items may have one name. */
+  readonly key?: string;
+  /** Behind the name, softer. */
+  readonly note?: string;
   readonly run: () => void;
 }
 
-export function Menu({ label, items, children }: { readonly label: string; readonly items: readonly MenuItem[]; readonly children: ComponentChildren }) {
+interface Props {
+  readonly label: string;
+  readonly items: readonly MenuItem[];
+  readonly onOpen?: () => void;
+  readonly children: ComponentChildren;
+}
+
+export function Menu({ label, items, onOpen, children }: Props) {
   const [open, setOpen] = useState(false);
   const host = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
-  useEffect(() => {
+  // Before anybody can press the next key.
+  useLayoutEffect(() => {
     if (!open) return;
+    onOpen?.();
     host.current?.querySelector<HTMLElement>('[role=menuitem]')?.focus();
     const close = (event: PointerEvent) => {
       if (!host.current?.contains(event.target as Node)) setOpen(false);
@@ -45,7 +58,7 @@ export function Menu({ label, items, children }: { readonly label: string; reado
         <div class="menu-list" role="menu" aria-label={label}>
           {items.map((item) => (
             <button
-              key={item.name}
+              key={item.key ?? item.name}
               type="button"
               role="menuitem"
               onClick={() => {
@@ -54,7 +67,7 @@ export function Menu({ label, items, children }: { readonly label: string; reado
                 item.run();
               }}
             >
-              {item.name}
+              {item.name}{item.note && <span class="soft"> {item.note}</span>}
             </button>
           ))}
         </div>
