@@ -1,9 +1,12 @@
 //! `historian demo`: a simulated plant, the historian that collects from it, and a live view, in one process.
 //!
 //! Nothing is wired past the doors: the configuration is a TOML file that goes the way of every configuration, samples come over real
-//! Modbus TCP and OPC UA, and what is shown is asked through the public API.
+//! Modbus TCP and OPC UA, and what is shown is asked through the public API. The history of a first start enters through the door of ingest,
+//! before the devices are collected from; then the server reads its configuration again, which names them.
 
 mod configuration;
+mod history;
+mod plant;
 mod recipe;
 mod secure;
 mod view;
@@ -15,16 +18,24 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Mutex,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use tokio::{signal::unix::SignalKind, task::JoinHandle};
+use tokio::{signal::unix::SignalKind, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use self::{secure::DemoDoor, view::DemoView};
+use self::{
+    history::{HistoryDoors, HistoryMark},
+    plant::DemoPlant,
+    secure::DemoDoor,
+    view::DemoView,
+};
 use super::{
     Misuse, RefusedConfiguration,
     client::{ServerArgs, ServerChannel, TokenArgs},
@@ -32,13 +43,14 @@ use super::{
 };
 use historian_access::{AccessBook, AccessFile};
 use historian_collector::{ConfigProblem, SettingPosition};
-use historian_model::{Clock, SystemClock, Timestamp};
+use historian_model::{Clock, SystemClock, TagDefinition, Timestamp};
 use historian_server as server;
 use historian_server::{
     World,
-    config::{self, Configuration, LogFormat},
+    config::{self, Configuration, LogFormat, Overrides},
+    reload::ReloadSource,
 };
-use historian_simulator::{Plant, PlantOptions, SIGNALS};
+use historian_simulator::SIGNALS;
 use historian_store::Claim;
 use historian_tls::ClientCertificates;
 
@@ -86,6 +98,9 @@ pub struct DemoArgs {
     /// Stops after this time; otherwise on Ctrl-C.
     #[arg(long, value_name = "SECONDS")]
     duration_s: Option<u64>,
+    /// Days of simulated history that a first start writes before it collects; 0 for none.
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=i64::from(history::DAYS_MAX)))]
+    history: u32,
     /// Seed of the simulation: another number gives another course of the plant.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -133,11 +148,10 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let traces = log_to(&log_file, &configuration)?;
     let shutdown = serve::stop_on_signal()?;
 
-    let mut options = PlantOptions::new(directory.join("plant-pki"));
-    (options.seed, options.modbus_address, options.opcua_address) = (args.seed, args.modbus, args.opcua);
     let begun = SystemClock.now();
-    let plant = Plant::start(options).await?;
-    let outcome = collect(&args, (configuration, claim), door.as_ref(), (&plant, begun), &shutdown).await;
+    let mark = HistoryMark::begin(&directory, args.history, args.seed, begun)?;
+    let mut plant = DemoPlant::open(&directory, args.seed, [args.modbus, args.opcua]).await?;
+    let outcome = collect(&args, (configuration, overrides, claim), door.as_ref(), (&mut plant, mark, begun), &shutdown).await;
     plant.stop().await;
     traces.end().await;
     match outcome {
@@ -152,37 +166,55 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 /// see its devices go.
 async fn collect(
     args: &DemoArgs,
-    (mut configuration, claim): (Configuration, Claim),
+    (configuration, mut overrides, claim): (Configuration, Overrides, Claim),
     door: Option<&DemoDoor>,
-    (plant, begun): (&Plant, Timestamp),
+    (plant, mark, begun): (&mut DemoPlant, Option<HistoryMark>, Timestamp),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     if configuration.tls.as_ref().is_some_and(|tls| tls.client_certificates == ClientCertificates::Required) {
         return Err(Misuse("the demo shows no certificate to its own historian; say \"optional\" in client_certificates".to_owned()).into());
     }
     let [listen, http] = free_ports([configuration.server.listen, configuration.server.http])?;
-    (configuration.server.listen, configuration.server.http) = (listen, http);
+    (overrides.listen, overrides.http) = (Some(listen), Some(http));
     let directory = &configuration.server.data_dir.clone();
-    let file = directory.join("demo.toml");
-    fs::write(&file, configuration::text(plant, listen, http)).with_context(|| format!("{} cannot be written", file.display()))?;
-    add_plant(&mut configuration, &file)?;
+    overrides.data_dir = Some(directory.clone());
+    let plant_file = directory.join("demo.toml");
+    let text = configuration::text([plant.modbus_address, plant.opcua_address], listen, http);
+    fs::write(&plant_file, text).with_context(|| format!("{} cannot be written", plant_file.display()))?;
 
     // Where tokens are asked for, the view comes in over the local socket, as the administrator that the user of the demo is there.
     let has_tokens = !AccessBook::open(&AccessFile::in_directory(directory)).context("the tokens cannot be read")?.is_empty();
     let asked = if door.is_some() || has_tokens {
-        configuration.server.local_socket = true;
         ServerArgs::local(directory.join(server::LOCAL_SOCKET))
     } else {
         ServerArgs::at(listen, configuration.tls.as_ref(), TokenArgs::default())?
     };
     let (stop, has_tls) = (CancellationToken::new(), configuration.tls.is_some());
-    let world = World { claim: Some(claim), ..World::default() };
+    let is_collecting = Arc::new(AtomicBool::new(mark.is_none()));
+    let source = DemoConfiguration {
+        file: args.config.clone(),
+        overrides,
+        plant_file,
+        has_local_socket: door.is_some() || has_tokens,
+        is_collecting: is_collecting.clone(),
+    };
+    let mut configuration = source.read().map_err(RefusedConfiguration)?;
+    configuration.accept_loss = args.accept_loss;
+    if mark.is_none() {
+        plant.serve(plant.of_last_run())?;
+    }
+    let doors = HistoryDoors::default();
+    // Nobody asks for a reload but over the interface.
+    let load = move || source.read();
+    let reload = ReloadSource { load: Arc::new(load), set_log_level: Arc::new(serve::set_log_level), asked: mpsc::channel(1).1 };
+    let world = doors.of(World { claim: Some(claim), reload: Some(reload), ..World::default() });
     let mut server = tokio::spawn(server::run_in(world, configuration, stop.clone()));
+    let first = mark.map(|mark| FirstStart { mark, doors: doors.clone(), is_collecting });
     let shown = tokio::select! {
         ended = &mut server => {
             return Err(ended.map_or_else(|error| anyhow!(error), |ended| ended.err().unwrap_or_else(|| anyhow!("the server stopped by itself"))));
         }
-        shown = show(args, directory, (plant, begun), (&asked, listen, http), (has_tls, has_tokens, door), shutdown) => shown,
+        shown = show(args, directory, (plant, first, begun), (&asked, &doors, listen, http), (has_tls, has_tokens, door), shutdown) => shown,
     };
     stop.cancel();
     let stopped = end_of(server).await;
@@ -204,40 +236,91 @@ async fn collect(
     Ok(())
 }
 
-/// Puts the devices of the plant beside those of the configuration.
-fn add_plant(configuration: &mut Configuration, file: &Path) -> anyhow::Result<()> {
-    let plant = config::load(Some(file), &config::Overrides::default()).map_err(RefusedConfiguration)?;
-    let mut taken = Vec::new();
-    let mut refuse = |what: String| {
-        let position = SettingPosition { file: "--config".to_owned(), line: 0 };
-        let message = "belongs to the simulated plant; give yours another name".to_owned();
-        taken.push(ConfigProblem { position, key: what, message });
-    };
-    let signals: HashSet<&str> = SIGNALS.iter().map(|signal| signal.tag).collect();
-    for collector in &configuration.collectors {
-        if plant.collectors.iter().any(|device| device.device() == collector.device()) {
-            refuse(format!("device {:?}", collector.device()));
+/// What the server is configured with: settings, devices and tags of the user, and the plant.
+struct DemoConfiguration {
+    file: Option<PathBuf>,
+    overrides: Overrides,
+    /// `demo.toml`.
+    plant_file: PathBuf,
+    has_local_socket: bool,
+    /// Whether the devices of the plant are collected from yet, or its tags are there only.
+    is_collecting: Arc<AtomicBool>,
+}
+
+impl DemoConfiguration {
+    fn read(&self) -> Result<Configuration, Vec<ConfigProblem>> {
+        let mut configuration = config::load(self.file.as_deref(), &self.overrides)?;
+        configuration.server.local_socket |= self.has_local_socket;
+        self.add_plant(&mut configuration)?;
+        Ok(configuration)
+    }
+
+    /// Puts the plant beside the devices and tags of the user.
+    fn add_plant(&self, configuration: &mut Configuration) -> Result<(), Vec<ConfigProblem>> {
+        let plant = config::load(Some(&self.plant_file), &Overrides::default())?;
+        let mut taken = Vec::new();
+        let mut refuse = |what: String| {
+            let position = SettingPosition { file: "--config".to_owned(), line: 0 };
+            let message = "belongs to the simulated plant; give yours another name".to_owned();
+            taken.push(ConfigProblem { position, key: what, message });
+        };
+        let signals: HashSet<&str> = SIGNALS.iter().map(|signal| signal.tag).collect();
+        for collector in &configuration.collectors {
+            if plant.collectors.iter().any(|device| device.device() == collector.device()) {
+                refuse(format!("device {:?}", collector.device()));
+            }
+            for tag in collector.tags().iter().filter(|tag| signals.contains(tag.name.as_str())) {
+                refuse(format!("tag {:?}", tag.name.as_str()));
+            }
         }
-        for tag in collector.tags().iter().filter(|tag| signals.contains(tag.name.as_str())) {
+        for tag in configuration.written_tags.iter().filter(|tag| signals.contains(tag.name.as_str())) {
             refuse(format!("tag {:?}", tag.name.as_str()));
         }
+        if !taken.is_empty() {
+            return Err(taken);
+        }
+        if self.is_collecting.load(Ordering::SeqCst) {
+            configuration.collectors.extend(plant.collectors);
+        } else {
+            let tags = plant.collectors.iter().flat_map(|collector| collector.tags());
+            configuration.written_tags.extend(tags.map(|definition| TagDefinition { source: None, ..definition }));
+        }
+        Ok(())
     }
-    for tag in configuration.written_tags.iter().filter(|tag| signals.contains(tag.name.as_str())) {
-        refuse(format!("tag {:?}", tag.name.as_str()));
+}
+
+/// What a first start does before it collects.
+struct FirstStart {
+    mark: HistoryMark,
+    doors: HistoryDoors,
+    is_collecting: Arc<AtomicBool>,
+}
+
+impl FirstStart {
+    /// Writes the history, lets the plant go on from its end, and has the server collect from it. Answers the line that tells of it.
+    async fn run(self, plant: &mut DemoPlant, directory: &Path, channel: &ServerChannel) -> anyhow::Result<String> {
+        let (written, past) = history::write(self.mark, &self.doors, channel).await?;
+        let course = past.into_course(SystemClock.now());
+        plant.keep(&course)?;
+        self.mark.finish(directory)?;
+        plant.serve(course)?;
+        self.is_collecting.store(true, Ordering::SeqCst);
+        history::collect_from_now_on(channel).await?;
+        Ok(format!(
+            "History: simulated since {}, {} samples written in {:.1} s; docs/demo.md says what is wrong in it\n",
+            view::to_second(written.from),
+            view::thousands(written.samples),
+            written.took.as_secs_f64()
+        ))
     }
-    if !taken.is_empty() {
-        return Err(RefusedConfiguration(taken).into());
-    }
-    configuration.collectors.extend(plant.collectors);
-    Ok(())
 }
 
 /// Waits for the server, greets, and shows what it collects until told to stop; returns the samples of this run.
 async fn show(
     args: &DemoArgs,
     directory: &Path,
-    (plant, begun): (&Plant, Timestamp),
-    (asked, listen, http): (&ServerArgs, SocketAddr, SocketAddr),
+    (plant, first, begun): (&mut DemoPlant, Option<FirstStart>, Timestamp),
+    (asked, doors, listen, http): (&ServerArgs, &HistoryDoors, SocketAddr, SocketAddr),
     (has_tls, has_tokens, door): (bool, bool, Option<&DemoDoor>),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<u64> {
@@ -250,15 +333,10 @@ async fn show(
         }
     };
     tokio::pin!(ends);
-    let started = async {
-        let channel = ready(asked).await?;
-        let view = DemoView::open(channel, begun).await?;
-        anyhow::Ok((view.history().await?, view))
-    };
-    let (history, mut view) = tokio::select! { started = started => started?, () = &mut ends => return Ok(0) };
-
+    let channel = tokio::select! { channel = ready(asked, doors) => channel?, () = &mut ends => return Ok(0) };
     let (grpc, web) = if has_tls { ("grpc+tls", "https") } else { ("grpc", "http") };
-    let mut text = format!(
+    // Before the history is there: the page shows how it comes.
+    print(&format!(
         "Page: {web}://{}/\n\n\
          Simulated plant: {} signals, modbus tcp://{} (unit 1) and opc.tcp://{}/\n\
          Historian: {grpc}://{listen} (gRPC, Arrow Flight), {web}://{http}/api/v1/ and /metrics\n\
@@ -268,11 +346,21 @@ async fn show(
         plant.modbus_address,
         plant.opcua_address,
         directory.display()
-    );
-    text += &match history {
-        None => "History: none yet, this is the first run\n".to_owned(),
-        Some((samples, since)) => format!("History: continued, some {} samples since {since}\n", view::thousands(samples)),
+    ))?;
+    let started = async {
+        let told = match first {
+            Some(first) => Some(first.run(plant, directory, &channel).await?),
+            None => None,
+        };
+        let view = DemoView::open(channel, begun).await?;
+        let told = match (told, view.history().await?) {
+            (Some(told), _) => told,
+            (None, None) => "History: none yet, this is the first run\n".to_owned(),
+            (None, Some((samples, since))) => format!("History: continued, some {} samples since {since}\n", view::thousands(samples)),
+        };
+        anyhow::Ok((told, view))
     };
+    let (mut text, mut view) = tokio::select! { started = started => started?, () = &mut ends => return Ok(0) };
     text += "\n";
     if let Some(door) = door {
         text +=
@@ -286,18 +374,24 @@ async fn show(
         (true, None) => "First queries: docs/recipes.md, with the lines of TLS from docs/security.md\n".to_owned(),
     };
     text += if args.duration_s.is_some() { "\n" } else { "\nCtrl-C stops.\n\n" };
-    {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()?;
-    }
+    print(&text)?;
     view.name_states().await?;
-    if io::stdout().is_terminal() { view.redraw_until(ends).await } else { view.report_until(ends).await }
+    let shown = async { if io::stdout().is_terminal() { view.redraw_until(ends).await } else { view.report_until(ends).await } };
+    tokio::select! { shown = shown => shown, never = plant.keep_on() => never }
 }
 
-/// A connection to the server as soon as it answers.
-async fn ready(server: &ServerArgs) -> anyhow::Result<ServerChannel> {
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// A connection to the server as soon as it answers. Before its doors are open it is another that listens there.
+async fn ready(server: &ServerArgs, doors: &HistoryDoors) -> anyhow::Result<ServerChannel> {
     let deadline = tokio::time::Instant::now() + READY_WITHIN;
+    while !doors.are_open() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     loop {
         match server.connect_with(|endpoint| endpoint.timeout(Duration::from_secs(30))).await {
             Ok(channel) => return Ok(channel),

@@ -23,23 +23,50 @@ pub(super) struct Instruments(Vec<Instrument>);
 
 struct Instrument {
     sensor: Sensor,
+    /// It shows nothing beyond.
+    range: (f64, f64),
     /// Output of the sensor's lag; none before the first scan.
     filtered: Option<f64>,
     /// Seconds to the next failure, or, while broken, to its end.
     changes_in_s: f64,
     broken: bool,
+    failures: Failures,
+}
+
+/// How often instruments fail, and for how long, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failures {
+    first: (f64, f64),
+    apart: (f64, f64),
+    lasting: (f64, f64),
+}
+
+impl Failures {
+    /// Often enough that who looks at a demo sees one.
+    pub const OF_A_DEMO: Failures = Failures { first: (4.0, 20.0), apart: (120.0, 480.0), lasting: (8.0, 20.0) };
+    /// As rare as in a plant in which much is wrong.
+    pub const OF_A_WEEK: Failures = Failures { first: (3600.0, 21_600.0), apart: (7200.0, 36_000.0), lasting: (60.0, 600.0) };
 }
 
 impl Instruments {
-    pub fn new(random: &mut StdRng) -> Instruments {
+    pub fn new(failures: Failures, random: &mut StdRng) -> Instruments {
         let instrument = |signal: &super::Signal| Instrument {
             sensor: signal.sensor,
+            range: signal.range.unwrap_or((f64::NEG_INFINITY, f64::INFINITY)),
             filtered: None,
-            // Early enough that who looks at a demo sees one.
-            changes_in_s: random.random_range(4.0..20.0),
+            changes_in_s: within(failures.first, random),
             broken: false,
+            failures,
         };
         Instruments(SIGNALS.iter().map(instrument).collect())
+    }
+
+    /// From now on whole, until they fail in another way.
+    pub fn fail(&mut self, failures: Failures, random: &mut StdRng) {
+        for instrument in &mut self.0 {
+            (instrument.broken, instrument.failures) = (false, failures);
+            instrument.changes_in_s = within(failures.first, random);
+        }
     }
 
     /// One scan of all signals.
@@ -60,6 +87,7 @@ impl Instrument {
         let noisy = if noise > 0.0 { filtered + noise * normal(random) } else { filtered };
         let biased = if fault == Some(SensorFault::NotAccurate) { noisy + BIAS * noise } else { noisy };
         let shown = if resolution > 0.0 { rounded(biased, resolution) } else { biased };
+        let shown = shown.clamp(self.range.0, self.range.1);
         InstrumentReading { value: Truth::Number(shown), fault }
     }
 
@@ -70,13 +98,17 @@ impl Instrument {
         self.changes_in_s -= dt;
         if self.changes_in_s <= 0.0 {
             self.broken = !self.broken;
-            self.changes_in_s = if self.broken { random.random_range(8.0..20.0) } else { random.random_range(120.0..480.0) };
+            self.changes_in_s = within(if self.broken { self.failures.lasting } else { self.failures.apart }, random);
         }
     }
 }
 
+fn within((least, most): (f64, f64), random: &mut StdRng) -> f64 {
+    random.random_range(least..most)
+}
+
 /// Nearest multiple of a decimal resolution, as the nearest double to that decimal.
-fn rounded(value: f64, resolution: f64) -> f64 {
+pub(super) fn rounded(value: f64, resolution: f64) -> f64 {
     let per_unit = (1.0 / resolution).round();
     (value * per_unit).round() / per_unit
 }
@@ -90,7 +122,7 @@ mod tests {
     #[test]
     fn every_instrument_that_can_fail_does_and_recovers() {
         let mut random = StdRng::seed_from_u64(3);
-        let (process, mut instruments) = (Process::new(), Instruments::new(&mut random));
+        let (process, mut instruments) = (Process::new(), Instruments::new(Failures::OF_A_DEMO, &mut random));
         let scans: Vec<Vec<InstrumentReading>> = (0..5000).map(|_| instruments.read(&process, 0.2, &mut random)).collect();
         for (index, signal) in SIGNALS.iter().enumerate() {
             let broken = scans.iter().filter(|scan| scan[index].fault.is_some()).count();
@@ -105,7 +137,7 @@ mod tests {
     #[test]
     fn numbers_are_decimals_of_their_resolution() {
         let mut random = StdRng::seed_from_u64(4);
-        let (process, mut instruments) = (Process::new(), Instruments::new(&mut random));
+        let (process, mut instruments) = (Process::new(), Instruments::new(Failures::OF_A_DEMO, &mut random));
         for reading in instruments.read(&process, 0.2, &mut random).iter().zip(SIGNALS).filter_map(|(reading, signal)| {
             let Truth::Number(number) = reading.value else { return None };
             (signal.sensor.resolution > 0.0).then_some((signal.tag, number, signal.sensor.resolution))

@@ -3,9 +3,12 @@
 //! It stands where the devices stand, before the first room of the house, and knows nothing of the house but the model. [`SIGNALS`] is the
 //! one list of its signals; the demo makes the configuration of the collectors from it.
 
+mod course;
 mod instrument;
 mod modbus;
 mod opcua;
+mod past;
+mod planted;
 mod process;
 pub mod signal;
 
@@ -16,31 +19,28 @@ use std::{
     time::Duration,
 };
 
-use rand::{SeedableRng, rngs::StdRng};
+use parking_lot::Mutex;
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+pub use self::{
+    course::{Course, UnreadablePlant},
+    opcua::NAMESPACE,
+    past::{Past, PlantedCorrection},
+    planted::{PLANTED, PlantedEvent},
+    signal::{SIGNALS, Signal, SignalAddress},
+};
 use self::{
-    instrument::{InstrumentReading, Instruments},
     modbus::{ModbusDevice, Registers},
     opcua::OpcUaDevice,
-    process::Process,
-};
-pub use self::{
-    opcua::NAMESPACE,
-    signal::{SIGNALS, Signal, SignalAddress},
 };
 use historian_model::{Clock, SystemClock};
 
-/// Simulated time that passes before the devices come up, so that nobody sees the plant find its balance.
-const WARM_UP: Duration = Duration::from_mins(30);
 /// Longest wait for the devices to close their connections.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
 /// How to start a [`Plant`].
 pub struct PlantOptions {
-    /// The same seed and step give the same course of the process, its noise and its faults.
-    pub seed: u64,
     /// Time between two scans of the process.
     pub step: Duration,
     /// Port 0 takes a free one.
@@ -57,7 +57,6 @@ impl PlantOptions {
     /// Free ports on loopback, five scans a second.
     pub fn new(pki_dir: impl Into<PathBuf>) -> PlantOptions {
         PlantOptions {
-            seed: 1,
             step: Duration::from_millis(200),
             modbus_address: (Ipv4Addr::LOCALHOST, 0).into(),
             opcua_address: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -78,35 +77,41 @@ pub enum PlantError {
     Step(Duration),
 }
 
-/// A running plant. Dropped, it stops without waiting.
-pub struct Plant {
+/// The sockets of the two devices. Clients that come now are answered as soon as the plant runs.
+pub struct PlantSockets {
     /// Where the Modbus device listens.
     pub modbus_address: SocketAddr,
     /// Where the OPC UA device listens.
     pub opcua_address: SocketAddr,
-    stop: CancellationToken,
-    tasks: JoinSet<()>,
+    modbus: TcpListener,
+    opcua: TcpListener,
+    options: PlantOptions,
 }
 
-impl Plant {
-    /// Starts the process and both devices; they are ready to serve when this returns.
+impl PlantSockets {
+    /// Takes the ports.
     ///
     /// # Errors
-    /// When an address is taken, or the OPC UA server refuses its settings.
-    pub async fn start(options: PlantOptions) -> Result<Plant, PlantError> {
+    /// When an address is taken, or the step is none that a plant can have.
+    pub async fn open(options: PlantOptions) -> Result<PlantSockets, PlantError> {
         if !(Duration::from_millis(10)..=Duration::from_secs(1)).contains(&options.step) {
             return Err(PlantError::Step(options.step));
         }
         let modbus = listen("Modbus", options.modbus_address).await?;
         let opcua = listen("OPC UA", options.opcua_address).await?;
         let (modbus_address, opcua_address) = (local(&modbus, options.modbus_address), local(&opcua, options.opcua_address));
+        Ok(PlantSockets { modbus_address, opcua_address, modbus, opcua, options })
+    }
 
-        let step_s = options.step.as_secs_f64();
-        let mut course = Course::new(options.seed, step_s);
-        for _ in 0..(WARM_UP.as_secs_f64() / step_s) as usize {
-            course.process.step(step_s, &mut course.random);
-        }
-        let first = course.scan();
+    /// Starts both devices; they serve what the plant does from now on.
+    ///
+    /// # Errors
+    /// When the OPC UA server refuses its settings.
+    pub fn serve(self, mut course: Course) -> Result<Plant, PlantError> {
+        let PlantSockets { modbus_address, opcua_address, modbus, opcua, options } = self;
+        let (clock, step_s) = (options.clock, options.step.as_secs_f64());
+        let now = clock.now();
+        let first = course.scan(step_s, now);
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -114,19 +119,49 @@ impl Plant {
         registers.publish(&first);
         tasks.spawn(ModbusDevice::new(registers.clone()).serve(modbus, stop.clone()));
         let nodes = OpcUaDevice::start(opcua, opcua_address, &options.pki_dir, &stop, &mut tasks).map_err(PlantError::OpcUa)?;
-        nodes.publish(&first, options.clock.now());
+        nodes.publish(&first, now);
 
-        let (clock, until) = (options.clock, stop.clone());
+        let until = stop.clone();
         let mut ticks = tokio::time::interval(options.step);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let course = Arc::new(Mutex::new(course));
+        let running = course.clone();
         tasks.spawn(async move {
             while until.run_until_cancelled(ticks.tick()).await.is_some() {
-                let readings = course.scan();
+                let now = clock.now();
+                let readings = running.lock().scan(step_s, now);
                 registers.publish(&readings);
-                nodes.publish(&readings, clock.now());
+                nodes.publish(&readings, now);
             }
         });
-        Ok(Plant { modbus_address, opcua_address, stop, tasks })
+        Ok(Plant { modbus_address, opcua_address, course, stop, tasks })
+    }
+}
+
+/// A running plant. Dropped, it stops without waiting.
+pub struct Plant {
+    /// Where the Modbus device listens.
+    pub modbus_address: SocketAddr,
+    /// Where the OPC UA device listens.
+    pub opcua_address: SocketAddr,
+    course: Arc<Mutex<Course>>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Plant {
+    /// Starts a plant that nobody knew before, and both devices; they are ready to serve when this returns.
+    ///
+    /// # Errors
+    /// When an address is taken, or the OPC UA server refuses its settings.
+    pub async fn start(options: PlantOptions) -> Result<Plant, PlantError> {
+        let course = Course::begin(1, options.step, options.clock.now());
+        PlantSockets::open(options).await?.serve(course)
+    }
+
+    /// Tanks, counters and controllers as they are now, as text for [`Course::restored`].
+    pub fn saved(&self) -> String {
+        self.course.lock().saved()
     }
 
     /// Stops the process and closes both devices.
@@ -145,48 +180,10 @@ impl Drop for Plant {
     }
 }
 
-/// The process with its instruments and its chance, scan after scan.
-struct Course {
-    process: Process,
-    instruments: Instruments,
-    random: StdRng,
-    step_s: f64,
-}
-
-impl Course {
-    fn new(seed: u64, step_s: f64) -> Course {
-        let mut random = StdRng::seed_from_u64(seed);
-        let instruments = Instruments::new(&mut random);
-        Course { process: Process::new(), instruments, random, step_s }
-    }
-
-    /// One step of the process, and a reading of each signal in the order of [`SIGNALS`].
-    fn scan(&mut self) -> Vec<InstrumentReading> {
-        self.process.step(self.step_s, &mut self.random);
-        self.instruments.read(&self.process, self.step_s, &mut self.random)
-    }
-}
-
 async fn listen(device: &'static str, address: SocketAddr) -> Result<TcpListener, PlantError> {
     TcpListener::bind(address).await.map_err(|reason| PlantError::Listen { device, address, reason })
 }
 
 fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(asked)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_seed_gives_the_same_course_and_another_seed_another() {
-        let course = |seed| {
-            let mut course = Course::new(seed, 0.2);
-            (0..500).map(|_| course.scan()).collect::<Vec<_>>()
-        };
-        // Debug text, because a NaN of a sensor fault is not equal to itself.
-        assert_eq!(format!("{:?}", course(7)), format!("{:?}", course(7)));
-        assert_ne!(format!("{:?}", course(7)), format!("{:?}", course(8)));
-    }
 }

@@ -145,12 +145,15 @@ mod tests {
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
-    use crate::{instrument::Instruments, process::Process};
+    use crate::{
+        instrument::{Failures, Instruments},
+        process::Process,
+    };
 
     #[test]
     fn every_signal_fits_the_type_of_its_node() {
         let mut random = StdRng::seed_from_u64(1);
-        let readings = Instruments::new(&mut random).read(&Process::new(), 0.2, &mut random);
+        let readings = Instruments::new(Failures::OF_A_DEMO, &mut random).read(&Process::new(), 0.2, &mut random);
         for (signal, reading) in SIGNALS.iter().zip(&readings) {
             if let SignalAddress::OpcUa { node_type, .. } = signal.wire {
                 assert_ne!(node_type.variant(&reading.value), Variant::Empty, "{}", signal.tag);

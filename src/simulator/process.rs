@@ -9,6 +9,7 @@
 //! next, counters are the integral of what flows. Constants are those of a small pilot plant, chosen so that something happens every minute.
 
 use rand::{Rng, rngs::StdRng};
+use serde::{Deserialize, Serialize};
 
 /// Names of [`Process::plant_state`].
 pub(super) static PLANT_STATES: &[&str] = &["idle", "filling", "heating", "producing", "loading"];
@@ -22,12 +23,38 @@ const STEAM_HEAT: f64 = 2080.0;
 /// Heat to the steam side while the burner is on, kW.
 const BURNER_KW: f64 = 480.0;
 /// Heat that raises the boiler pressure by a bar, kJ.
-const BOILER_KJ_PER_BAR: f64 = 9000.0;
+const BOILER_KJ_PER_BAR: f64 = 30_000.0;
 /// Part of the product's heat that the cooler gives back to the feed.
 const HEAT_RECOVERY: f64 = 0.55;
+/// Deposits in the cooler after it was cleaned, by which it leaves more of its heat to the product. They grow the faster the more there are.
+const FOULING_CLEAN: f64 = 0.01;
+const FOULING_TIME_S: f64 = 24.0 * 3600.0;
+/// Deposits at which the cooler is taken out of service, and how long cleaning takes.
+const FOULING_MAX: f64 = 4.0;
+const CLEANING_S: f64 = 7200.0;
+
+/// What acts on the process from outside: people, the mains, wear.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Conditions {
+    /// Speed of production, as a part of full speed.
+    pub rate: f64,
+    /// How far demand and stem of the steam valve come apart before it moves, in percent of its stroke; 0 for a sound valve.
+    pub stiction: f64,
+    /// The cooler is out of service, and P201 stands.
+    pub cleaning: bool,
+    /// What is left of the mains voltage.
+    pub mains: f64,
+}
+
+impl Default for Conditions {
+    /// Full speed, and nothing wrong.
+    fn default() -> Conditions {
+        Conditions { rate: 1.0, stiction: 0.0, cleaning: false, mains: 1.0 }
+    }
+}
 
 /// A vessel that holds litres.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Tank {
     pub litres: f64,
     pub capacity_l: f64,
@@ -47,7 +74,7 @@ impl Tank {
 }
 
 /// A value that follows its input with a time constant: a valve stem, a flow that builds up, a motor current.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Lag {
     pub value: f64,
     time_constant_s: f64,
@@ -64,7 +91,7 @@ impl Lag {
 }
 
 /// A value that wanders about its mean (an Ornstein–Uhlenbeck process): weather, mains, supply.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Drift {
     pub value: f64,
     mean: f64,
@@ -84,7 +111,7 @@ impl Drift {
 }
 
 /// A motor with its counters.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Motor {
     pub running: bool,
     pub starts: u64,
@@ -106,8 +133,9 @@ impl Motor {
 }
 
 /// State of the whole plant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Process {
+    pub conditions: Conditions,
     pub tank101: Tank,
     pub tank201: Tank,
     pub tank301: Tank,
@@ -128,6 +156,8 @@ pub(super) struct Process {
     pub temperature_setpoint: f64,
     setpoint_changes_in_s: f64,
     integral: f64,
+    /// Where the positioner of the steam valve drives its stem.
+    stem: f64,
     pub steam_valve: Lag,
     pub steam_flow: Lag,
     jacket_kw: Lag,
@@ -136,6 +166,9 @@ pub(super) struct Process {
     pub discharge_flow: Lag,
     pub discharge_total_l: f64,
 
+    fouling: f64,
+    /// Seconds to the end of a cleaning that deposits made necessary.
+    cleaning_left_s: f64,
     pub product_temperature: Lag,
     pub water_flow: Lag,
     water_inlet: Drift,
@@ -173,6 +206,7 @@ impl Process {
     /// A plant that has been in service for some years and stands still.
     pub fn new() -> Process {
         Process {
+            conditions: Conditions::default(),
             tank101: Tank { litres: 800.0, capacity_l: 1200.0 },
             tank201: Tank { litres: 240.0, capacity_l: 400.0 },
             tank301: Tank { litres: 1500.0, capacity_l: 2500.0 },
@@ -192,6 +226,7 @@ impl Process {
             temperature_setpoint: 72.0,
             setpoint_changes_in_s: 600.0,
             integral: 5.0,
+            stem: 40.0,
             steam_valve: Lag::at(40.0, 2.5),
             steam_flow: Lag::at(0.0, 1.5),
             jacket_kw: Lag::at(0.0, 8.0),
@@ -199,6 +234,8 @@ impl Process {
             pump201_speed: Lag::at(0.0, 2.0),
             discharge_flow: Lag::at(0.0, 1.0),
             discharge_total_l: 41_362_884.0,
+            fouling: FOULING_CLEAN,
+            cleaning_left_s: 0.0,
             product_temperature: Lag::at(8.6, 12.0),
             water_flow: Lag::at(0.8, 3.0),
             water_inlet: Drift::about(4.2, 0.15, 400.0),
@@ -276,6 +313,15 @@ impl Process {
         1
     }
 
+    /// Mains voltage, phase to phase.
+    pub fn mains_voltage(&self) -> f64 {
+        self.voltage.value * self.conditions.mains
+    }
+
+    fn is_cleaned(&self) -> bool {
+        self.conditions.cleaning || self.cleaning_left_s > 0.0
+    }
+
     /// The operator chooses another temperature every now and then.
     fn change_setpoint(&mut self, dt: f64, random: &mut StdRng) {
         self.setpoint_changes_in_s -= dt;
@@ -299,7 +345,11 @@ impl Process {
         if (wanted < 100.0 || error < 0.0) && (wanted > 0.0 || error > 0.0) {
             self.integral += GAIN / INTEGRAL_TIME_S * error * dt;
         }
-        self.steam_valve.follow(wanted.clamp(0.0, 100.0), dt);
+        let demand = wanted.clamp(0.0, 100.0);
+        if (demand - self.stem).abs() >= self.conditions.stiction {
+            self.stem = demand;
+        }
+        self.steam_valve.follow(self.stem, dt);
         let drive = (self.boiler_pressure / 6.0).clamp(0.0, 1.5).sqrt();
         self.steam_flow.follow(8.0 * self.steam_valve.value * drive, dt);
         let steam_kw = self.steam_flow.value / 3600.0 * STEAM_HEAT;
@@ -340,8 +390,9 @@ impl Process {
         let cold = self.tank201_temperature < self.temperature_setpoint - 5.0;
         let full = self.tank301.percent() > 96.0;
         let level = self.tank201.percent();
-        self.pump201.switch(warm && level > 25.0 && !full, cold || level < 12.0 || full, dt);
-        let speed = if self.pump201.running { (48.0 + 0.5 * (level - 40.0)).clamp(30.0, 100.0) } else { 0.0 };
+        let held = full || self.is_cleaned();
+        self.pump201.switch(warm && level > 25.0 && !held, cold || level < 12.0 || held, dt);
+        let speed = if self.pump201.running { (self.conditions.rate * (48.0 + 0.5 * (level - 40.0))).clamp(15.0, 100.0) } else { 0.0 };
         self.pump201_speed.follow(speed, dt);
         self.discharge_flow.follow(1.05 * self.pump201_speed.value, dt);
         let discharged = -self.tank201.fill(-self.discharge_flow.value / 60.0 * dt);
@@ -363,12 +414,18 @@ impl Process {
         self.turbidity.follow(self.haze.value + turbulence, dt);
     }
 
-    /// The cooler behind T201: the water valve follows the product.
+    /// The cooler behind T201: the water valve follows the product, and deposits keep heat in the product.
     fn cool(&mut self, dt: f64) {
+        if self.fouling >= FOULING_MAX {
+            self.cleaning_left_s = CLEANING_S;
+        }
+        self.cleaning_left_s = (self.cleaning_left_s - dt).max(0.0);
+        self.fouling = if self.is_cleaned() { FOULING_CLEAN } else { self.fouling * (dt / FOULING_TIME_S).exp() };
         let product = self.discharge_flow.value / 60.0 * HEAT_CAPACITY; // kW per kelvin
         let entering = self.tank201_temperature - HEAT_RECOVERY * (self.tank201_temperature - self.raw_temperature.value);
         self.water_flow.follow(if self.pump201.running { 3.1 + 0.03 * self.discharge_flow.value } else { 0.8 }, dt);
-        self.product_temperature.follow(self.water_inlet.value + 0.11 * (entering - self.water_inlet.value) * (product / 3.4).min(1.5), dt);
+        let left = 0.11 * (1.0 + 1.3 * self.fouling);
+        self.product_temperature.follow(self.water_inlet.value + left * (entering - self.water_inlet.value) * (product / 3.4).min(1.5), dt);
         let taken_kw = product * (entering - self.product_temperature.value);
         let water = self.water_flow.value / 3.6 * 4.19;
         self.water_return.follow(self.water_inlet.value + taken_kw / water, dt);
@@ -474,5 +531,45 @@ mod tests {
         assert!(states.contains(&3) && states.contains(&4), "{states:?}");
         assert!(end.lots_loaded > start.lots_loaded);
         assert!((40.0..65.0).contains(&end.boiler_level), "{}", end.boiler_level);
+    }
+
+    #[test]
+    fn a_cooler_fouls_for_days_is_cleaned_and_cools_again() {
+        let mut random = StdRng::seed_from_u64(1);
+        let (mut process, mut outlets, mut stood_s) = (Process::new(), Vec::new(), 0);
+        for second in 0..7 * 86_400 {
+            process.step(1.0, &mut random);
+            stood_s += u32::from(process.is_cleaned());
+            if process.pump201.running && second % 60 == 0 {
+                outlets.push(process.product_temperature.value);
+            }
+        }
+        let of_day = |day: usize| {
+            let of_it = &outlets[outlets.len() * day / 7..outlets.len() * (day + 1) / 7];
+            of_it.iter().sum::<f64>() / of_it.len() as f64
+        };
+        assert!(of_day(0) < 11.0 && of_day(5) > of_day(0) + 4.0, "{} then {}", of_day(0), of_day(5));
+        assert!((7000..7500).contains(&stood_s), "cleaned for {stood_s} s");
+        assert!(of_day(6) < of_day(5) - 3.0, "{} then {}", of_day(5), of_day(6));
+    }
+
+    #[test]
+    fn a_valve_that_sticks_moves_in_jumps_and_the_temperature_swings() {
+        let course = |stiction| {
+            let mut random = StdRng::seed_from_u64(2);
+            let mut process = Process::new();
+            process.conditions.stiction = stiction;
+            let (mut moves, mut squares, mut stem) = (0, 0.0, process.stem);
+            for _ in 0..4 * 3600 {
+                process.step(1.0, &mut random);
+                moves += u32::from((process.stem - stem).abs() > 0.0);
+                stem = process.stem;
+                squares += (process.tank201_temperature - process.temperature_setpoint).powi(2);
+            }
+            (moves, squares)
+        };
+        let ((sound_moves, sound), (sticking_moves, sticking)) = (course(0.0), course(30.0));
+        assert!(sticking_moves * 20 < sound_moves, "{sticking_moves} of {sound_moves}");
+        assert!(sticking > 1.5 * sound, "{sticking} of {sound}");
     }
 }

@@ -1,6 +1,8 @@
 //! `historian demo` from outside, as a newcomer meets it: it starts, both devices deliver, what it prints can be pasted and runs, Ctrl-C
 //! stops it, and starting again continues the history.
 
+mod history;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -131,7 +133,8 @@ fn a_newcomer_starts_it_pastes_what_it_prints_stops_it_and_goes_on() {
 
 fn a_newcomer(run: &mut Run) {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut demo = Demo::start(directory.path(), 1);
+    // Every sample is counted below.
+    let mut demo = Demo::start_with(directory.path(), 1, &["--history", "0"]);
     let printed = demo.wait_for("tags Good");
     assert!(printed.contains("this is the first run"), "{printed}");
     let server = word(&printed, "grpc://").to_owned();

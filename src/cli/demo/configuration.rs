@@ -4,13 +4,12 @@
 use std::{fmt::Write, net::SocketAddr};
 
 use historian_simulator::{
-    NAMESPACE, Plant, SIGNALS, Signal, SignalAddress,
+    NAMESPACE, SIGNALS, Signal, SignalAddress,
     signal::{SignalFormat, SignalWordOrder},
 };
 
 /// Text of `demo.toml`.
-pub fn text(plant: &Plant, listen: SocketAddr, http: SocketAddr) -> String {
-    let (modbus, opcua) = (plant.modbus_address, plant.opcua_address);
+pub fn text([modbus, opcua]: [SocketAddr; 2], listen: SocketAddr, http: SocketAddr) -> String {
     let mut text = format!(
         "# Written anew by each `historian demo`; copy it to change it. The simulated plant lives only as long as the demo.\n\n\
          [server]\nlisten = \"{listen}\"\nhttp = \"{http}\"\ndata_dir = \".\"\n\n\
@@ -69,14 +68,11 @@ mod tests {
 
     use super::*;
     use historian_server::config::{self, Overrides};
-    use historian_simulator::PlantOptions;
 
-    #[tokio::test]
-    async fn every_signal_becomes_a_tag_of_its_type_and_unit() {
-        let pki = tempfile::tempdir().unwrap();
-        let plant = Plant::start(PlantOptions::new(pki.path())).await.unwrap();
-        let text = text(&plant, "127.0.0.1:8815".parse().unwrap(), "127.0.0.1:8080".parse().unwrap());
-        plant.stop().await;
+    #[test]
+    fn every_signal_becomes_a_tag_of_its_type_and_unit() {
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let text = text([at(502), at(4840)], at(8815), at(8080));
         let configuration =
             config::parse("demo.toml", &text, Path::new("."), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:#?}"));
         let tags: Vec<_> = configuration.collectors.iter().flat_map(|collector| collector.tags()).collect();

@@ -220,7 +220,8 @@ fn table(rows: &[DemoRow], devices: &[DeviceStatus], now: Timestamp, height: usi
     lines
 }
 
-fn to_second(at: Timestamp) -> Timestamp {
+/// Without the part of a second.
+pub fn to_second(at: Timestamp) -> Timestamp {
     Timestamp(at.0 - at.0.rem_euclid(1_000_000_000))
 }
 

@@ -35,7 +35,8 @@ pub static SIGNALS: &[Signal] = &[
     scaled("demo/intake/pump101/current", "Motor current of P101", Input, 4, U16, 0.01, |p| Number(p.pump101_current.value))
         .unit("A", 0.0, 16.0)
         .noise(0.03),
-    scaled("demo/intake/pump101/starts", "Starts of P101, 16-bit counter", Input, 5, U16, 1.0, |p| Count(p.pump101.starts)),
+    scaled("demo/intake/pump101/starts", "Starts of P101, 16-bit counter", Input, 5, U16, 1.0, |p| Count(p.pump101.starts))
+        .unit("", 0.0, 65_535.0),
     float("demo/intake/pump101/flow", "Feed from T101 to T201", Input, 10, F32, ABCD, |p| Number(p.feed_flow.value))
         .unit("L/min", 0.0, 200.0)
         .noise(0.35)
@@ -106,7 +107,7 @@ pub static SIGNALS: &[Signal] = &[
         .unit("W.h", 0.0, 1e12),
     scaled("demo/utility/electricity/frequency", "Mains frequency", Input, 36, U16, 0.001, |p| Number(p.frequency.value))
         .unit("Hz", 45.0, 55.0),
-    scaled("demo/utility/electricity/voltage", "Mains voltage, phase to phase", Input, 37, U16, 0.1, |p| Number(p.voltage.value))
+    scaled("demo/utility/electricity/voltage", "Mains voltage, phase to phase", Input, 37, U16, 0.1, |p| Number(p.mains_voltage()))
         .unit("V", 0.0, 500.0)
         .noise(0.1),
     // Product: cooler, product tank T301, truck loading pump P301. On OPC UA.
@@ -137,6 +138,13 @@ pub static SIGNALS: &[Signal] = &[
         .lag(6.0)
         .resolution(0.001)
         .fails(SensorFault::SensorFailure),
+    node("demo/product/ph_check", "Acidity of the product, a second probe to compare with", "Product.QT303.pH", Double, |p| {
+        Number(p.ph.value)
+    })
+    .unit("pH", 0.0, 14.0)
+    .noise(0.006)
+    .lag(10.0)
+    .resolution(0.001),
     node("demo/product/turbidity", "Turbidity of the product", "Product.QT302.Turbidity", Double, |p| Number(p.turbidity.value))
         .unit("NTU", 0.0, 20.0)
         .noise(0.01)
@@ -151,13 +159,13 @@ pub static SIGNALS: &[Signal] = &[
         .resolution(0.1),
     node("demo/product/loading/valve_open", "Loading valve XV301 is open", "Product.XV301.Open", Boolean, |p| Flag(p.pump301.running)),
     node("demo/product/loading/lot", "Lot in the truck or the next one", "Product.Lot", Text, |p| Truth::Text(format!("LOT-{:06}", p.lot))),
-    node("demo/product/loading/lots", "Lots loaded", "Product.Lots", UInt32, |p| Count(p.lots_loaded)),
+    node("demo/product/loading/lots", "Lots loaded", "Product.Lots", UInt32, |p| Count(p.lots_loaded)).unit("", 0.0, 4.3e9),
     node("demo/product/pump301/running", "P301 runs", "Product.P301.Running", Boolean, |p| Flag(p.pump301.running)),
     node("demo/product/pump301/running_time", "Running time of P301", "Product.P301.RunningTime", UInt32, |p| {
         Count(p.pump301.running_s as u64)
     })
     .unit("s", 0.0, 4.3e9),
-    node("demo/product/pump301/starts", "Starts of P301", "Product.P301.Starts", Int32, |p| Count(p.pump301.starts)),
+    node("demo/product/pump301/starts", "Starts of P301", "Product.P301.Starts", Int32, |p| Count(p.pump301.starts)).unit("", 0.0, 2.1e9),
     node("demo/product/pump301/current", "Motor current of P301", "Product.P301.Current", Float, |p| Number(p.pump301_current.value))
         .unit("A", 0.0, 25.0)
         .noise(0.04)
