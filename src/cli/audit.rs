@@ -6,13 +6,12 @@ mod verify;
 use std::{io::Write, process::ExitCode, time::Duration};
 
 use clap::{Args, Subcommand};
-use comfy_table::Cell;
 use historian_proto::v1::{AuditEntry, AuditHead, GetAuditHeadRequest, ListAuditEntriesRequest, admin_service_client::AdminServiceClient};
 use serde_json::json;
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, OutputFile, TextFormat},
+    output::{self, OutputFile, TableCell, TableColumn, TextFormat, TextTable},
 };
 use export::AuditExportArgs;
 use historian_audit::{AuditHash, SignedHead, head_line};
@@ -86,6 +85,9 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
         }
         if page.next == 0 {
             if !args.follow {
+                if page.entries.is_empty() && from == args.from {
+                    output::note("the audit log has no such entry");
+                }
                 return Ok(ExitCode::SUCCESS);
             }
             tokio::time::sleep(ASKED_EVERY).await;
@@ -114,32 +116,43 @@ fn show(entries: &[AuditEntry], format: TextFormat) -> anyhow::Result<()> {
             }
         }
         TextFormat::Table => {
-            let mut table = output::table(&["NUMBER", "TIME", "ACTION", "BY", "FROM", "TAGS", "START", "END", "SAMPLES", "DETAIL"]);
+            let mut table = TextTable::new([
+                TableColumn::whole("NUMBER"),
+                TableColumn::whole("TIME"),
+                TableColumn::whole("ACTION"),
+                TableColumn::text("BY"),
+                TableColumn::text("FROM").spare(4),
+                TableColumn::text("TAGS"),
+                TableColumn::whole("START").spare(3),
+                TableColumn::whole("END").spare(3),
+                TableColumn::whole("SAMPLES").spare(2),
+                TableColumn::sentence("DETAIL").spare(1),
+            ]);
             for entry in entries {
                 table.add_row(cells(entry));
             }
-            output::write_table(&mut output, &table)?;
+            table.write(&mut output)?;
         }
     }
     Ok(output.finish()?)
 }
 
-fn cells(entry: &AuditEntry) -> Vec<Cell> {
-    let shown: Vec<String> = entry.tags.iter().take(TAGS_SHOWN).map(|tag| output::printable(tag)).collect();
+fn cells(entry: &AuditEntry) -> Vec<TableCell> {
+    let shown: Vec<String> = entry.tags.iter().take(TAGS_SHOWN).cloned().collect();
     let more = entry.tags.len().saturating_sub(TAGS_SHOWN);
     let tags = if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) };
-    let time = |at: Option<i64>| Cell::new(at.map_or_else(|| "-".to_owned(), |at| Timestamp(at).to_string()));
+    let time = |at: Option<i64>| TableCell::time_or_none(at.map(Timestamp));
     vec![
-        output::number(entry.number),
-        Cell::new(Timestamp(entry.time)),
-        Cell::new(output::printable(&entry.action)),
-        Cell::new(output::printable(&entry.principal)),
-        Cell::new(output::printable(if entry.client.is_empty() { "-" } else { &entry.client })),
-        Cell::new(tags),
+        TableCell::number(entry.number),
+        TableCell::time(Timestamp(entry.time)),
+        TableCell::new(&entry.action),
+        TableCell::new(&entry.principal),
+        TableCell::new(if entry.client.is_empty() { "-" } else { &entry.client }),
+        TableCell::new(tags),
         time(entry.start),
         time(entry.end),
-        output::number(entry.samples),
-        Cell::new(output::printable(&entry.detail)),
+        TableCell::number(entry.samples),
+        TableCell::new(&entry.detail),
     ]
 }
 

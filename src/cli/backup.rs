@@ -3,7 +3,6 @@
 use std::{io::Write, ops::ControlFlow, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
-use comfy_table::Cell;
 use historian_proto::v1::{
     Backup, BackupDamage, CreateBackupRequest, ListBackupsRequest, VerifyBackupRequest, admin_service_client::AdminServiceClient,
     create_backup_response, verify_backup_response,
@@ -12,7 +11,7 @@ use serde_json::json;
 
 use super::{
     client::{self, ServerArgs, ServerChannel},
-    output::{self, OutputFile, TextFormat},
+    output::{self, OutputFile, TableCell, TableColumn, TextFormat, TextTable},
     progress::{Bar, bytes},
 };
 use historian_model::Timestamp;
@@ -161,29 +160,39 @@ async fn list(args: BackupListArgs) -> anyhow::Result<ExitCode> {
             writeln!(output, "{}", as_json(backup))?;
         }
     } else if backups.is_empty() {
-        writeln!(output, "there are no backups")?;
+        output::note("there are no backups");
     } else {
-        let mut table = output::table(&["NUMBER", "TIME", "UP TO WRITE", "TAGS", "FILES", "SIZE", "NEW", "VERSION", "PROBLEM"]);
+        let mut table = TextTable::new([
+            TableColumn::whole("NUMBER"),
+            TableColumn::whole("TIME"),
+            TableColumn::whole("UP TO WRITE").spare(2),
+            TableColumn::whole("TAGS").spare(3),
+            TableColumn::whole("FILES").spare(4),
+            TableColumn::whole("SIZE"),
+            TableColumn::whole("NEW").spare(1),
+            TableColumn::whole("VERSION").spare(5),
+            TableColumn::text("PROBLEM"),
+        ]);
         for backup in &backups {
-            let number = output::number(backup.number);
+            let number = TableCell::number(backup.number);
             table.add_row(if backup.problem.is_empty() {
                 vec![
                     number,
-                    Cell::new(Timestamp(backup.time)),
-                    output::number(backup.sequence),
-                    output::number(backup.tags),
-                    output::number(backup.files),
-                    output::number(bytes(backup.bytes)),
-                    output::number(bytes(backup.bytes_new)),
-                    Cell::new(output::printable(&backup.historian_version)),
-                    Cell::new(""),
+                    TableCell::time(Timestamp(backup.time)),
+                    TableCell::number(backup.sequence),
+                    TableCell::number(backup.tags),
+                    TableCell::number(backup.files),
+                    TableCell::number(bytes(backup.bytes)),
+                    TableCell::number(bytes(backup.bytes_new)),
+                    TableCell::new(&backup.historian_version),
+                    TableCell::new(""),
                 ]
             } else {
-                let empty = (0..7).map(|_| Cell::new("-"));
-                std::iter::once(number).chain(empty).chain([Cell::new(output::printable(&backup.problem))]).collect()
+                let empty = (0..7).map(|_| TableCell::new("-"));
+                std::iter::once(number).chain(empty).chain([TableCell::new(&backup.problem)]).collect()
             });
         }
-        output::write_table(&mut output, &table)?;
+        table.write(&mut output)?;
     }
     output.finish()?;
     Ok(ExitCode::SUCCESS)

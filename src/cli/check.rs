@@ -4,13 +4,13 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
-use comfy_table::Cell;
 use futures::{StreamExt, stream};
+use serde_json::json;
 
 use super::{
     RefusedConfiguration, catalog,
     client::TokenArgs,
-    output::{self, OutputFile},
+    output::{self, OutputFile, TableCell, TableColumn, TextFormat, TextTable},
 };
 use historian_collector::{CheckRow, Collector};
 use historian_model::{Quality, TagDefinition, Value, ValueType};
@@ -46,6 +46,9 @@ pub struct CheckArgs {
     bad: bool,
     #[command(flatten)]
     token: TokenArgs,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
 }
 
 pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
@@ -58,13 +61,22 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let mut output = OutputFile::stdout();
     let (file, devices) = (args.config.display(), collectors.len());
     let (written, views) = (configuration.written_tags.len(), configuration.tables.views.len());
-    writeln!(output, "{file} is valid: {devices} devices, {tags} collected tags, {written} written tags, {views} views")?;
-    for note in unselective(&configuration.tables.views, &collectors, &configuration.written_tags) {
-        writeln!(output, "{}", output::printable(&note))?;
-    }
+    let notes = unselective(&configuration.tables.views, &collectors, &configuration.written_tags);
     let contradictions = contradictions((&server, tls.as_ref()), &args.token, &collectors, &configuration.written_tags).await;
-    for contradiction in &contradictions {
-        writeln!(output, "{}", output::printable(contradiction))?;
+    match args.format {
+        TextFormat::Json => {
+            let object = json!({
+                "configuration": file.to_string(), "devices": devices, "collected_tags": tags, "written_tags": written, "views": views,
+                "notes": notes, "contradictions": contradictions,
+            });
+            writeln!(output, "{object}")?;
+        }
+        TextFormat::Table => {
+            writeln!(output, "{file} is valid: {devices} devices, {tags} collected tags, {written} written tags, {views} views")?;
+            for line in notes.iter().chain(&contradictions) {
+                writeln!(output, "{}", output::printable(line))?;
+            }
+        }
     }
     if args.offline {
         output.finish()?;
@@ -75,7 +87,26 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let mut checks = stream::iter(collectors).map(|collector| check(collector, timeout)).buffered(DEVICES_AT_ONCE);
     let (mut good, mut bad) = (0_usize, 0_usize);
     while let Some((title, rows)) = checks.next().await {
-        let mut table = output::table(&["TAG", "ADDRESS", "VALUE", "UNIT", "QUALITY", "LATENCY", "ERROR"]);
+        let (protocol, device) = title;
+        if args.format == TextFormat::Json {
+            for (definition, row) in rows {
+                (good, bad) = if is_good(&row) { (good + 1, bad) } else { (good, bad + 1) };
+                if !(args.bad && is_good(&row)) {
+                    writeln!(output, "{}", as_json(&protocol, &device, &definition, &row))?;
+                }
+            }
+            output.flush()?;
+            continue;
+        }
+        let mut table = TextTable::new([
+            TableColumn::name("TAG"),
+            TableColumn::text("ADDRESS").spare(2),
+            TableColumn::whole("VALUE"),
+            TableColumn::whole("UNIT").spare(4),
+            TableColumn::words("QUALITY"),
+            TableColumn::whole("LATENCY").spare(3),
+            TableColumn::sentence("ERROR"),
+        ]);
         let mut good_here = 0_usize;
         for (definition, row) in &rows {
             good_here += usize::from(is_good(row));
@@ -85,13 +116,15 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         }
         good += good_here;
         bad += rows.len() - good_here;
-        writeln!(output, "\n{title}: {good_here} of {} tags good", rows.len())?;
-        if table.row_count() > 0 {
-            output::write_table(&mut output, &table)?;
+        writeln!(output, "\n{protocol} {device}: {good_here} of {} tags good", rows.len())?;
+        if !table.is_empty() {
+            table.write(&mut output)?;
         }
         output.flush()?;
     }
-    writeln!(output, "\n{good} tags good, {bad} bad")?;
+    if args.format == TextFormat::Table {
+        writeln!(output, "\n{good} tags good, {bad} bad")?;
+    }
     output.finish()?;
     Ok(if bad == 0 && contradictions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -131,8 +164,8 @@ async fn contradictions(
 }
 
 /// Reads a device once. The rows are as many as its tags, whatever the collector does.
-async fn check(collector: Arc<dyn Collector>, timeout: Duration) -> (String, Vec<(TagDefinition, CheckRow)>) {
-    let title = format!("{} {}", collector.protocol(), collector.device());
+async fn check(collector: Arc<dyn Collector>, timeout: Duration) -> ((String, String), Vec<(TagDefinition, CheckRow)>) {
+    let title = (collector.protocol().to_string(), collector.device().to_string());
     let tags = collector.tags();
     let mut rows = tokio::time::timeout(timeout + GRACE, collector.check(timeout)).await.unwrap_or_default().into_iter();
     let pairs = tags
@@ -168,17 +201,26 @@ fn remark(row: &CheckRow) -> String {
     }
 }
 
-fn cells(definition: &TagDefinition, row: &CheckRow) -> Vec<Cell> {
+/// A tag of a device as an object; its value as the table has it.
+fn as_json(protocol: &str, device: &str, definition: &TagDefinition, row: &CheckRow) -> serde_json::Value {
+    json!({
+        "device": device, "protocol": protocol, "tag": row.tag, "address": row.address, "good": is_good(row),
+        "value": row.value.as_ref().map(|value| shown(value, definition)), "unit": definition.unit, "quality": row.quality.0,
+        "latency_ms": row.latency.map(|latency| latency.as_secs_f64() * 1e3), "error": row.error, "note": row.note,
+    })
+}
+
+fn cells(definition: &TagDefinition, row: &CheckRow) -> Vec<TableCell> {
     let value = row.value.as_ref().map_or_else(|| "-".to_owned(), |value| shown(value, definition));
-    let value = if matches!(definition.value_type, ValueType::String) { Cell::new(value) } else { output::number(value) };
+    let value = if matches!(definition.value_type, ValueType::String) { TableCell::new(value) } else { TableCell::number(value) };
     vec![
-        Cell::new(output::printable(&row.tag)),
-        Cell::new(output::printable(&row.address)),
+        TableCell::new(&row.tag),
+        TableCell::new(&row.address),
         value,
-        Cell::new(output::printable(&definition.unit)),
-        Cell::new(row.quality),
-        output::number(row.latency.map_or_else(|| "-".to_owned(), |latency| format!("{:.1} ms", latency.as_secs_f64() * 1e3))),
-        Cell::new(output::printable(&remark(row))),
+        TableCell::new(&definition.unit),
+        TableCell::quality(row.quality),
+        TableCell::number(row.latency.map_or_else(|| "-".to_owned(), |latency| format!("{:.1} ms", latency.as_secs_f64() * 1e3))),
+        TableCell::new(&remark(row)),
     ]
 }
 

@@ -6,7 +6,7 @@ pub mod patience;
 mod secure;
 mod token;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::OnceLock, time::Duration};
 
 use anyhow::{Context, anyhow};
 use arrow_flight::{FlightClient, error::FlightError, flight_service_client::FlightServiceClient};
@@ -16,6 +16,7 @@ use tonic::{
     service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
+use tonic_types::StatusExt as _;
 
 use self::address::{ServerAddress, ServerPlace};
 pub use self::token::{Bearer, TokenArgs};
@@ -117,6 +118,7 @@ impl ServerArgs {
     /// # Errors
     /// As [`ServerArgs::connect`].
     pub async fn connect_with(&self, also: impl FnOnce(Endpoint) -> Endpoint) -> anyhow::Result<ServerChannel> {
+        let _ = SPOKEN_WITH.set(self.clone());
         let bearer = self.token.bearer()?;
         let authority = self.server.authority();
         // What goes through TLS is not TLS: the library asks for none where it has a connection that is secured already.
@@ -141,6 +143,16 @@ impl ServerArgs {
         let hint = if matches!(self.server.place, ServerPlace::Secured(_)) { "" } else { "; is the historian running there?" };
         let channel = connected.with_context(|| format!("cannot connect to {}{hint}", self.server))?;
         Ok(InterceptedService::new(channel, bearer))
+    }
+
+    /// Host and port, as requests name them.
+    pub fn authority(&self) -> &str {
+        self.server.authority()
+    }
+
+    /// True where no token is shown.
+    pub fn is_nobody(&self) -> bool {
+        self.token.bearer().is_ok_and(|bearer| bearer.is_none())
     }
 
     /// Refuses to speak openly with who has asked for more.
@@ -200,7 +212,43 @@ pub fn refusal(status: &Status) -> anyhow::Error {
         return anyhow!("{hint} ({})", status.message());
     }
     let code = in_words(status.code());
-    if status.message().is_empty() { anyhow!("the historian answered: {code}") } else { anyhow!("{} ({code})", status.message()) }
+    let line = match status.message() {
+        "" => format!("the historian answered: {code}"),
+        message => format!("{message} ({code})"),
+    };
+    let details = status.get_error_details();
+    let fields = details.bad_request().map(|request| request.field_violations.as_slice()).unwrap_or_default();
+    ServerRefusal {
+        line,
+        message: status.message().to_owned(),
+        code: status.code(),
+        reason: details.error_info().map(|info| info.reason.clone()).unwrap_or_default(),
+        field: fields.first().map(|violation| violation.field.clone()).unwrap_or_default(),
+        of_the_way: is_of_the_way(status),
+    }
+    .into()
+}
+
+/// A refusal with what a program reads of it, so that a better word can be found for what was meant.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{line}")]
+pub struct ServerRefusal {
+    pub line: String,
+    pub message: String,
+    pub code: Code,
+    pub reason: String,
+    /// Field of the request that is wrong; empty where it is none.
+    pub field: String,
+    /// Nobody answered: it is what became of the connection.
+    pub of_the_way: bool,
+}
+
+/// Which historian this command speaks with, and whether it showed who it is. A command speaks with one.
+static SPOKEN_WITH: OnceLock<ServerArgs> = OnceLock::new();
+
+/// The historian that this command has spoken with.
+pub fn spoken_with() -> Option<&'static ServerArgs> {
+    SPOKEN_WITH.get()
 }
 
 /// Whether the client library made a status of what became of a connection: a historian that answers says nothing of causes, or of HTTP/2.

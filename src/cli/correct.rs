@@ -1,12 +1,8 @@
 //! `historian delete` and `historian replace`: corrections of what is stored, asked for once more where a person types them.
 
-use std::{
-    io::{BufRead, IsTerminal, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use arrow_flight::FlightDescriptor;
 use clap::Args;
 use historian_proto::v1::{
@@ -17,6 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     client::{self, ServerArgs, UnitArgs},
+    consent::asked,
     output::{OutputFile, TextFormat},
     sample_file::{FileArgs, Mistakes, SampleFileFormat, read_whole, refuse},
     tag::Pages,
@@ -183,22 +180,6 @@ fn counted(count: impl std::fmt::Display, what: &str) -> String {
     let count = count.to_string();
     let plural = if count == "1" { "" } else { "s" };
     format!("{count} {what}{plural}")
-}
-
-/// Asks on the terminal. Without one nobody can consent.
-fn asked(question: &str) -> anyhow::Result<bool> {
-    let input = std::io::stdin();
-    if !input.is_terminal() {
-        bail!("there is no terminal to ask on; add --yes to do this without asking: {question}");
-    }
-    write!(std::io::stderr(), "{question} [y/N] ")?;
-    let mut answer = String::new();
-    input.lock().read_line(&mut answer)?;
-    let consents = matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
-    if !consents {
-        writeln!(std::io::stderr(), "nothing was changed")?;
-    }
-    Ok(consents)
 }
 
 fn tell(line: &str) -> anyhow::Result<()> {

@@ -3,13 +3,12 @@
 use std::{io::Write, process::ExitCode};
 
 use clap::Args;
-use comfy_table::Cell;
 use historian_proto::v1::{Detector, ListDetectorsRequest, query_service_client::QueryServiceClient};
 use serde_json::json;
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, OutputFile, TextFormat},
+    output::{self, OutputFile, TableCell, TableColumn, TextFormat, TextTable},
 };
 
 #[derive(Debug, Args)]
@@ -36,10 +35,19 @@ pub async fn run(args: DetectorsArgs) -> anyhow::Result<ExitCode> {
                 if index > 0 {
                     writeln!(output)?;
                 }
-                writeln!(output, "{}: {}", output::printable(&detector.name), output::printable(&detector.description))?;
-                let mut table = output::table(&["  PARAMETER", "DEFAULT", "ALLOWED", "UNIT", "MEANING"]);
+                let told = format!("{}: {}", output::printable(&detector.name), output::printable(&detector.description));
+                for line in output::wrapped("", &told, output.screen()) {
+                    writeln!(output, "{line}")?;
+                }
+                let mut table = TextTable::new([
+                    TableColumn::whole("  PARAMETER"),
+                    TableColumn::whole("DEFAULT"),
+                    TableColumn::text("ALLOWED").spare(1),
+                    TableColumn::whole("UNIT").spare(2),
+                    TableColumn::sentence("MEANING"),
+                ]);
                 for parameter in &detector.parameters {
-                    let text = |text: &str| Cell::new(output::printable(text));
+                    let text = |text: &str| TableCell::new(text);
                     let default = if parameter.default_value.is_empty() { "-" } else { &parameter.default_value };
                     table.add_row(vec![
                         text(&format!("  {}", parameter.name)),
@@ -49,7 +57,7 @@ pub async fn run(args: DetectorsArgs) -> anyhow::Result<ExitCode> {
                         text(&parameter.description),
                     ]);
                 }
-                output::write_table(&mut output, &table)?;
+                table.write(&mut output)?;
             }
         }
     }

@@ -12,6 +12,11 @@ pub struct RefusedConfiguration(pub Vec<ConfigProblem>);
 #[error("{0}")]
 pub struct Misuse(pub String);
 
+/// What is told of an error in its place: what was probably meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct MeantLine(pub String);
+
 /// The error and its causes in one line, each cause once.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();

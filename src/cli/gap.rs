@@ -3,13 +3,12 @@
 use std::{io::Write, process::ExitCode};
 
 use clap::Args;
-use comfy_table::Cell;
 use historian_proto::v1::{Gap, ListGapsRequest, admin_service_client::AdminServiceClient};
 use serde_json::json;
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, OutputFile, TextFormat},
+    output::{self, OutputFile, TableCell, TableColumn, TextFormat, TextTable},
 };
 use historian_model::Timestamp;
 
@@ -38,6 +37,9 @@ pub async fn run(args: GapArgs) -> anyhow::Result<ExitCode> {
             show(&page.gaps, args.format)?;
         }
         if page.next == 0 {
+            if page.gaps.is_empty() && from == args.from {
+                output::note("no gaps are recorded");
+            }
             return Ok(ExitCode::SUCCESS);
         }
         from = page.next;
@@ -53,26 +55,34 @@ fn show(gaps: &[Gap], format: TextFormat) -> anyhow::Result<()> {
             }
         }
         TextFormat::Table => {
-            let mut table = output::table(&["NUMBER", "RECORDED", "TAG", "START", "END", "REASON", "DETAIL"]);
+            let mut table = TextTable::new([
+                TableColumn::whole("NUMBER"),
+                TableColumn::whole("RECORDED").spare(2),
+                TableColumn::name("TAG"),
+                TableColumn::whole("START"),
+                TableColumn::whole("END"),
+                TableColumn::whole("REASON"),
+                TableColumn::sentence("DETAIL").spare(1),
+            ]);
             for gap in gaps {
                 table.add_row(cells(gap));
             }
-            output::write_table(&mut output, &table)?;
+            table.write(&mut output)?;
         }
     }
     Ok(output.finish()?)
 }
 
-fn cells(gap: &Gap) -> Vec<Cell> {
-    let time = |at: Option<i64>| Cell::new(at.map_or_else(|| "-".to_owned(), |at| Timestamp(at).to_string()));
+fn cells(gap: &Gap) -> Vec<TableCell> {
+    let time = |at: Option<i64>| TableCell::time_or_none(at.map(Timestamp));
     vec![
-        output::number(gap.number),
-        Cell::new(Timestamp(gap.time)),
-        Cell::new(if gap.tag.is_empty() { "(any)".to_owned() } else { output::printable(&gap.tag) }),
+        TableCell::number(gap.number),
+        TableCell::time(Timestamp(gap.time)),
+        TableCell::new(if gap.tag.is_empty() { "(any)" } else { &gap.tag }),
         time(gap.start),
         time(gap.end),
-        Cell::new(output::printable(&gap.reason)),
-        Cell::new(output::printable(&gap.detail)),
+        TableCell::new(&gap.reason),
+        TableCell::new(&gap.detail),
     ]
 }
 

@@ -7,19 +7,18 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use comfy_table::Cell;
 use serde_json::json;
 
 use super::{
     Misuse,
-    output::{self, OutputFile, OutputFormat},
+    output::{self, OutputFile, OutputFormat, TableCell, TableColumn, TextFormat, TextTable},
     token::{
         grant::{GrantArgs, note, told},
         list::shown,
         place::{DataDirArgs, refused},
     },
 };
-use historian_access::{AccessError, AccessFile, GrantEntry, NamedPrincipal};
+use historian_access::{AccessError, AccessFile, Grant, GrantEntry, NamedPrincipal};
 use historian_model::{Clock, SystemClock};
 
 #[derive(Debug, Subcommand)]
@@ -46,6 +45,9 @@ pub struct GrantAddArgs {
     place: DataDirArgs,
     #[command(flatten)]
     grants: GrantArgs,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +68,9 @@ pub struct GrantRemoveArgs {
     place: DataDirArgs,
     #[command(flatten)]
     grants: GrantArgs,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
 }
 
 pub async fn run(command: GrantCommand) -> anyhow::Result<ExitCode> {
@@ -84,14 +89,9 @@ fn principal(text: &str) -> Result<NamedPrincipal, Misuse> {
 fn add(args: GrantAddArgs) -> anyhow::Result<ExitCode> {
     let (principal, grants) = (principal(&args.principal)?, args.grants.needed()?);
     let entry = AccessFile::add_grants(&args.place.file()?, principal, grants, SystemClock.now()).map_err(refused)?;
-    let mut output = OutputFile::stdout();
-    writeln!(
-        output,
-        "{}: {}; a running historian knows it within some seconds",
-        output::printable(entry.principal.as_str()),
-        told(&entry.grants)
-    )?;
-    output.finish()?;
+    let name = output::printable(entry.principal.as_str());
+    let line = format!("{name}: {}; a running historian knows it within some seconds", told(&entry.grants));
+    output::tell(args.format, &line, &as_json(&entry.principal, &entry.grants))?;
     let _ = write!(std::io::stderr(), "{}", note(&entry.grants));
     Ok(ExitCode::SUCCESS)
 }
@@ -99,11 +99,17 @@ fn add(args: GrantAddArgs) -> anyhow::Result<ExitCode> {
 fn remove(args: GrantRemoveArgs) -> anyhow::Result<ExitCode> {
     let (principal, grants) = (principal(&args.principal)?, args.grants.grants()?);
     let left = AccessFile::remove_grants(&args.place.file()?, &principal, &grants).map_err(refused)?;
+    let object = as_json(&principal, &left);
     let left = if left.is_empty() { "nothing is granted any more".to_owned() } else { format!("left: {}", told(&left)) };
-    let mut output = OutputFile::stdout();
-    writeln!(output, "{}: {left}; a running historian knows it within some seconds", output::printable(principal.as_str()))?;
-    output.finish()?;
+    let line = format!("{}: {left}; a running historian knows it within some seconds", output::printable(principal.as_str()));
+    output::tell(args.format, &line, &object)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A principal and what it has.
+fn as_json(principal: &NamedPrincipal, grants: &[Grant]) -> serde_json::Value {
+    let grants: Vec<_> = grants.iter().map(|grant| json!({"role": grant.role.name(), "tags": grant.tags})).collect();
+    json!({"principal": principal.as_str(), "grants": grants})
 }
 
 fn list(args: &GrantListArgs) -> anyhow::Result<ExitCode> {
@@ -112,14 +118,24 @@ fn list(args: &GrantListArgs) -> anyhow::Result<ExitCode> {
     let mut output = OutputFile::stdout();
     match format {
         OutputFormat::Table => {
-            let mut table = output::table(&["PRINCIPAL", "ROLE", "TAGS", "CREATED"]);
+            let mut table = TextTable::new([
+                TableColumn::text("PRINCIPAL"),
+                TableColumn::whole("ROLE"),
+                TableColumn::text("TAGS"),
+                TableColumn::whole("CREATED").spare(1),
+            ]);
             for GrantEntry { principal, grants, created } in &entries {
                 for grant in grants {
-                    let principal = Cell::new(output::printable(principal.as_str()));
-                    table.add_row(vec![principal, Cell::new(grant.role), Cell::new(shown(&grant.tags)), Cell::new(created)]);
+                    let principal = TableCell::new(principal.as_str());
+                    table.add_row(vec![
+                        principal,
+                        TableCell::new(grant.role),
+                        TableCell::new(shown(&grant.tags)),
+                        TableCell::time(*created),
+                    ]);
                 }
             }
-            output::write_table(&mut output, &table)?;
+            table.write(&mut output)?;
         }
         OutputFormat::Csv => {
             let mut csv = csv::Writer::from_writer(Vec::new());
@@ -133,8 +149,9 @@ fn list(args: &GrantListArgs) -> anyhow::Result<ExitCode> {
         }
         OutputFormat::Json => {
             for GrantEntry { principal, grants, created } in &entries {
-                let grants: Vec<_> = grants.iter().map(|grant| json!({"role": grant.role.name(), "tags": grant.tags})).collect();
-                writeln!(output, "{}", json!({"principal": principal.as_str(), "grants": grants, "created": created.to_string()}))?;
+                let mut object = as_json(principal, grants);
+                object["created"] = created.to_string().into();
+                writeln!(output, "{object}")?;
             }
         }
         OutputFormat::Arrow | OutputFormat::Parquet => {

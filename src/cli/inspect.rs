@@ -3,7 +3,6 @@
 use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use comfy_table::{Cell, Table};
 use historian_proto::v1::{
     ChunkStorage, InspectTagsRequest, TagFailure, TagStorage, admin_service_client::AdminServiceClient, inspect_tags_response::Part,
 };
@@ -11,14 +10,11 @@ use serde_json::{Value, json};
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, OutputFile},
+    output::{self, OutputFile, TABLE_ROWS, TableCell, TableColumn, TextTable},
 };
 use historian_api::grpc::inspect::{summed, told};
 use historian_model::{SystemClock, TagScope, TagSelection, Timestamp};
 use historian_store::{Catalog, StoppedStore, StoreError, inspect::inspect};
-
-/// Rows of a table that are held to find the widths of its columns.
-const TABLE_ROWS: usize = 1000;
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
@@ -101,63 +97,63 @@ struct InspectView {
     format: InspectFormat,
     chunks: bool,
     output: OutputFile,
-    table: Table,
+    table: TextTable,
     total: TagStorage,
     tags: u64,
     failed: bool,
 }
 
-const TAG_HEADINGS: [&str; 16] = [
-    "TAG",
-    "SAMPLES",
-    "HOT",
-    "COLD",
-    "LATE",
-    "FIRST",
-    "LAST",
-    "BYTES",
-    "B/SAMPLE",
-    "TIMESTAMPS",
-    "VALUES",
-    "QUALITIES",
-    "HEADERS",
-    "ROLLUPS",
-    "SUPERSEDED",
-    "CODECS",
+/// Columns of tags, and how soon each is left out where there is no room.
+const TAG_COLUMNS: [(&str, u8); 16] = [
+    ("TAG", 0),
+    ("SAMPLES", 0),
+    ("HOT", 6),
+    ("COLD", 6),
+    ("LATE", 6),
+    ("FIRST", 4),
+    ("LAST", 3),
+    ("BYTES", 0),
+    ("B/SAMPLE", 0),
+    ("TIMESTAMPS", 8),
+    ("VALUES", 8),
+    ("QUALITIES", 8),
+    ("HEADERS", 8),
+    ("ROLLUPS", 7),
+    ("SUPERSEDED", 7),
+    ("CODECS", 5),
 ];
-const CHUNK_HEADINGS: [&str; 14] = [
-    "TAG",
-    "KIND",
-    "START",
-    "END",
-    "SAMPLES",
-    "BYTES",
-    "B/SAMPLE",
-    "SEQUENCE",
-    "TIMESTAMPS",
-    "PRESENCE",
-    "VALUES",
-    "QUALITIES",
-    "VALUE BYTES",
-    "TIMESTAMP BYTES",
+/// The same of chunks.
+const CHUNK_COLUMNS: [(&str, u8); 14] = [
+    ("TAG", 0),
+    ("KIND", 1),
+    ("START", 0),
+    ("END", 2),
+    ("SAMPLES", 0),
+    ("BYTES", 0),
+    ("B/SAMPLE", 0),
+    ("SEQUENCE", 5),
+    ("TIMESTAMPS", 3),
+    ("PRESENCE", 6),
+    ("VALUES", 3),
+    ("QUALITIES", 6),
+    ("VALUE BYTES", 7),
+    ("TIMESTAMP BYTES", 7),
 ];
 
 impl InspectView {
     fn new(format: InspectFormat, chunks: bool) -> anyhow::Result<InspectView> {
         let mut output = OutputFile::stdout();
         if format == InspectFormat::Csv {
-            let names = if chunks { &CHUNK_HEADINGS[..] } else { &TAG_HEADINGS[..] };
-            let names = names.iter().map(|name| name.to_lowercase().replace("b/sample", "bytes_per_sample").replace(' ', "_"));
+            let names =
+                columns(chunks).iter().map(|(name, _)| name.to_lowercase().replace("b/sample", "bytes_per_sample").replace(' ', "_"));
             write_csv(&mut output, names)?;
         }
-        let mut view =
-            InspectView { format, chunks, output, table: output::table::<&str>(&[]), total: TagStorage::default(), tags: 0, failed: false };
-        view.table = view.empty_table();
-        Ok(view)
-    }
-
-    fn empty_table(&self) -> Table {
-        if self.chunks { output::table(&CHUNK_HEADINGS) } else { output::table(&TAG_HEADINGS) }
+        let table = TextTable::new(columns(chunks).iter().map(|&(name, spare)| match name {
+            "TAG" => TableColumn::name(name),
+            "CODECS" => TableColumn::text(name).spare(spare),
+            _ => TableColumn::whole(name).spare(spare),
+        }));
+        Ok(InspectView { format, chunks, output, table, total: TagStorage::default(), tags: 0, failed: false })
     }
 
     fn show(&mut self, part: Part) -> anyhow::Result<()> {
@@ -181,13 +177,10 @@ impl InspectView {
             InspectFormat::Json => writeln!(self.output, "{}", as_json())?,
             InspectFormat::Csv => write_csv(&mut self.output, cells.iter().map(|(text, _)| text.clone()))?,
             InspectFormat::Table => {
-                self.table.add_row(cells.iter().map(|(text, number)| {
-                    let text = output::printable(text);
-                    if *number { output::number(text) } else { Cell::new(text) }
-                }));
+                self.table.add_row(cells.iter().map(|(text, number)| if *number { TableCell::number(text) } else { TableCell::new(text) }));
                 if self.table.row_count() >= TABLE_ROWS {
-                    output::write_table(&mut self.output, &self.table)?;
-                    self.table = self.empty_table();
+                    self.table.write(&mut self.output)?;
+                    self.table.clear();
                 }
             }
         }
@@ -199,7 +192,7 @@ impl InspectView {
         let mut total = std::mem::take(&mut self.total);
         if self.chunks {
             if self.format == InspectFormat::Table {
-                output::write_table(&mut self.output, &self.table)?;
+                self.table.write(&mut self.output)?;
             }
         } else {
             total.tag = format!("total of {} tags", self.tags);
@@ -215,13 +208,17 @@ impl InspectView {
                 InspectFormat::Table => {
                     let cells = tag_cells(&total);
                     self.row(&cells, || Value::Null)?;
-                    output::write_table(&mut self.output, &self.table)?;
+                    self.table.write(&mut self.output)?;
                 }
             }
         }
         self.output.finish()?;
         Ok(if self.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+}
+
+fn columns(chunks: bool) -> &'static [(&'static str, u8)] {
+    if chunks { &CHUNK_COLUMNS } else { &TAG_COLUMNS }
 }
 
 fn write_csv(output: &mut OutputFile, fields: impl Iterator<Item = String>) -> anyhow::Result<()> {

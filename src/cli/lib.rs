@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 the command or the configuration is wrong: the same words will never do.
 
+mod asof;
 mod audit;
 mod backup;
 mod bugreport;
@@ -10,6 +11,7 @@ mod check;
 mod client;
 mod compact;
 mod completion;
+mod consent;
 mod correct;
 pub mod demo;
 mod detector;
@@ -21,10 +23,12 @@ pub mod fuzz;
 mod gap;
 mod grant;
 mod health;
+mod hint;
 mod import;
 mod inspect;
 mod log;
 mod manual;
+mod measure;
 mod output;
 mod progress;
 mod query;
@@ -33,19 +37,21 @@ mod restore;
 mod sample_file;
 mod scrub;
 pub mod serve;
+mod sql;
 mod status;
+mod subscribe;
 mod superseded;
 mod tag;
 mod tls;
 mod token;
 mod whoami;
 
-use std::{io::Write, process::ExitCode};
+use std::{env, io::Write, process::ExitCode};
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use error::one_line;
+use error::{MeantLine, one_line};
 
 pub use error::{Misuse, RefusedConfiguration};
 
@@ -69,12 +75,21 @@ enum RootCommand {
     Doctor(doctor::DoctorCommand),
     /// Writes what somebody needs who helps from afar into one file, without samples and secrets.
     Bugreport(bugreport::BugreportArgs),
-    /// Lists, imports and retypes tags of a running historian.
+    /// Lists, imports, changes and deletes tags of a running historian.
     #[command(subcommand)]
     Tag(tag::TagCommand),
     /// Reads samples from a running historian.
     #[command(subcommand)]
     Query(query::QueryCommand),
+    /// Measures key figures: time in states, transitions, counters, integrals, percent good.
+    Measure(measure::MeasureArgs),
+    /// Joins the rows of a CSV file with what tags were at their times.
+    #[command(name = "as-of")]
+    AsOf(asof::AsOfArgs),
+    /// Asks in SQL; on a terminal a small shell.
+    Sql(sql::SqlArgs),
+    /// Shows samples as they come, until Ctrl-C.
+    Subscribe(subscribe::SubscribeArgs),
     /// Lists the anomaly detectors and their parameters.
     Detectors(detector::DetectorsArgs),
     /// Exports samples into Parquet, Arrow or CSV files.
@@ -128,7 +143,12 @@ enum RootCommand {
 
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let words: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let parsed = without_empty_variables(Cli::command()).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(refused) => hint::of_parser(refused, &Cli::command(), &words).exit(),
+    };
     let ended = run(cli.command);
     log::flush();
     match ended {
@@ -142,11 +162,23 @@ pub fn main() -> ExitCode {
                 complain(&format!("{refused}\nhistorian: the configuration has {count} problem{}", if count == 1 { "" } else { "s" }));
                 ExitCode::from(2)
             } else {
-                complain(&format!("historian: {}", one_line(&error)));
+                complain(&format!(
+                    "historian: {}",
+                    error.downcast_ref::<MeantLine>().map_or_else(|| one_line(&error), |told| told.0.clone())
+                ));
                 if error.is::<Misuse>() { ExitCode::from(2) } else { ExitCode::FAILURE }
             }
         }
     }
+}
+
+/// A variable that is empty counts as one that is not there.
+fn without_empty_variables(command: Command) -> Command {
+    let command = command.mut_args(|argument| {
+        let is_empty = argument.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
+        if is_empty { argument.env(None::<&'static str>) } else { argument }
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// A line on standard error, where there is one.
@@ -157,7 +189,7 @@ fn complain(line: &str) {
 fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the threads could not be started")?;
     let outcome = runtime.block_on(async {
-        match command {
+        let outcome = match command {
             RootCommand::Serve(args) => serve::run(args).await,
             RootCommand::Demo(args) => demo::run(args).await,
             RootCommand::Check(args) => check::run(args).await,
@@ -165,6 +197,10 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Bugreport(args) => bugreport::run(args).await,
             RootCommand::Tag(command) => tag::run(command).await,
             RootCommand::Query(command) => query::run(command).await,
+            RootCommand::Measure(args) => measure::run(args).await,
+            RootCommand::AsOf(args) => asof::run(args).await,
+            RootCommand::Sql(args) => sql::run(args).await,
+            RootCommand::Subscribe(args) => subscribe::run(args).await,
             RootCommand::Detectors(args) => detector::run(args).await,
             RootCommand::Export(args) => export::run(args).await,
             RootCommand::Import(args) => import::run(args).await,
@@ -187,6 +223,13 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Completions(args) => completion::run(&args, &mut Cli::command()),
             RootCommand::Man(args) => manual::run(&args, Cli::command()),
             RootCommand::Grant(command) => grant::run(command).await,
+        };
+        match outcome {
+            Err(error) if !output::reader_is_gone() => Err(match hint::of_refusal(&error).await {
+                Some(line) => error.context(MeantLine(line)),
+                None => error,
+            }),
+            outcome => outcome,
         }
     });
     // What still computes for requests that were cut is told so now, and ends within milliseconds; one call that does not must not hold the end

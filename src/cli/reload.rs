@@ -1,20 +1,24 @@
 //! `historian reload`: has a running historian read its configuration again, and shows what that changed.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Args;
 use historian_proto::v1::{ReloadRequest, ReloadResponse, admin_service_client::AdminServiceClient};
+use serde_json::json;
 use tonic_types::StatusExt;
 
 use super::{
     client,
-    output::{self, OutputFile},
+    output::{self, TextFormat},
 };
 
 #[derive(Debug, Args)]
 pub struct ReloadArgs {
     #[command(flatten)]
     server: client::ServerArgs,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
 }
 
 pub async fn run(args: ReloadArgs) -> anyhow::Result<ExitCode> {
@@ -34,11 +38,13 @@ pub async fn run(args: ReloadArgs) -> anyhow::Result<ExitCode> {
             anyhow::bail!("the configuration has mistakes and was not applied; nothing was changed");
         }
     };
-    let mut output = OutputFile::stdout();
-    for line in lines(&answer) {
-        writeln!(output, "{}", output::printable(&line))?;
-    }
-    output.finish()?;
+    let lines: Vec<String> = lines(&answer).iter().map(|line| output::printable(line)).collect();
+    let object = json!({
+        "devices_added": answer.devices_added, "devices_removed": answer.devices_removed, "devices_changed": answer.devices_changed,
+        "devices_unchanged": answer.devices_unchanged, "tags_added": answer.tags_added, "tags_changed": answer.tags_changed,
+        "tags_removed": answer.tags_removed, "applied": answer.applied, "not_applied": answer.not_applied,
+    });
+    output::tell(args.format, &lines.join("\n"), &object)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,15 +3,15 @@
 use std::{io::Write, process::ExitCode};
 
 use clap::Args;
-use comfy_table::Cell;
 use historian_proto::v1::{
-    DeviceStatus, GetServerStatusRequest, GetStatusRequest, ScrubStatus, TlsStatus, UndeliveredTag,
+    DeviceStatus, GetServerStatusRequest, GetServerStatusResponse, GetStatusRequest, ScrubStatus, TlsStatus, UndeliveredTag,
     admin_service_client::AdminServiceClient, collector_service_client::CollectorServiceClient,
 };
+use serde_json::json;
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, OutputFile},
+    output::{self, OutputFile, TableCell, TableColumn, TextFormat, TextTable, Tone},
     progress::bytes,
 };
 use historian_model::{Clock, SystemClock, Timestamp};
@@ -24,6 +24,9 @@ const UNDELIVERED_SHOWN: usize = 20;
 pub struct StatusArgs {
     #[command(flatten)]
     server: ServerArgs,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
 }
 
 pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
@@ -33,8 +36,13 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let devices = CollectorServiceClient::new(channel).get_status(GetStatusRequest {}).await;
     let devices = devices.map_err(|status| client::refusal(&status))?.into_inner().devices;
 
+    if args.format == TextFormat::Json {
+        let told = as_json(&server, &devices);
+        output::tell(args.format, "", &told)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut output = OutputFile::stdout();
-    writeln!(output, "historian {}, running since {}", output::printable(&server.version), Timestamp(server.start_time))?;
+    writeln!(output, "historian {}, running since {}", output::printable(&server.version), output::to_ms(Timestamp(server.start_time)))?;
     writeln!(
         output,
         "{} tags, {} samples written, {} of them in heads, durable up to write {}",
@@ -62,33 +70,67 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     if devices.is_empty() {
         writeln!(output, "no devices are configured")?;
     } else {
-        let headings = [
-            "DEVICE",
-            "PROTOCOL",
-            "STATE",
-            "DELIVERING",
-            "SAMPLES",
-            "DROPPED",
-            "REJECTED",
-            "TIMEOUTS",
-            "EXCEPTIONS",
-            "MISSED",
-            "LAST GOOD",
-            "LAST ERROR",
-        ];
-        let mut table = output::table(&headings);
+        let mut table = TextTable::new([
+            TableColumn::text("DEVICE"),
+            TableColumn::whole("PROTOCOL").spare(3),
+            TableColumn::whole("STATE"),
+            TableColumn::whole("DELIVERING"),
+            TableColumn::whole("SAMPLES").spare(2),
+            TableColumn::whole("DROPPED").spare(4),
+            TableColumn::whole("REJECTED").spare(4),
+            TableColumn::whole("TIMEOUTS").spare(5),
+            TableColumn::whole("EXCEPTIONS").spare(5),
+            TableColumn::whole("MISSED").spare(5),
+            TableColumn::whole("LAST GOOD").spare(1),
+            TableColumn::sentence("LAST ERROR"),
+        ]);
         for device in &devices {
             table.add_row(cells(device));
         }
         writeln!(output)?;
-        output::write_table(&mut output, &table)?;
+        table.write(&mut output)?;
         for device in devices.iter().filter(|device| !device.holes.is_empty()) {
             writeln!(output, "{} refuses {}", output::printable(&device.device), output::printable(&device.holes.join(", ")))?;
         }
         undelivered(&mut output, &devices)?;
     }
     output.finish()?;
-    Ok(std::process::ExitCode::SUCCESS)
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The whole as one object.
+fn as_json(server: &GetServerStatusResponse, devices: &[DeviceStatus]) -> serde_json::Value {
+    let time = |at: i64| (at != 0).then(|| Timestamp(at).to_string());
+    let devices = devices.iter().map(|device| {
+        let undelivered = device.undelivered.iter().map(|tag| json!({"tag": tag.tag, "since": time(tag.since), "reason": tag.reason}));
+        json!({
+            "device": device.device, "protocol": device.protocol, "endpoint": device.endpoint, "state": device.state,
+            "items_wanted": device.items_wanted, "items_created": device.items_created, "items_delivering": device.items_delivering,
+            "samples": device.samples, "samples_dropped": device.samples_dropped, "samples_rejected": device.samples_rejected,
+            "connects": device.connects, "requests": device.requests, "timeouts": device.timeouts, "exceptions": device.exceptions,
+            "polls_missed": device.polls_missed, "last_good_time": time(device.last_good_time),
+            "last_error_time": time(device.last_error_time), "last_error": device.last_error, "holes": device.holes,
+            "undelivered_tags": device.undelivered_tags, "undelivered": undelivered.collect::<Vec<_>>(),
+        })
+    });
+    let scrub = server.scrub.as_ref().map(|scrub| {
+        let progress = scrub.progress.as_ref();
+        let progress = progress.map(|progress| json!({"bytes_done": progress.bytes_done, "bytes_total": progress.bytes_total}));
+        let last = scrub.last.as_ref().map(|last| json!({"end_time": time(last.end_time), "damaged": last.damaged}));
+        json!({"progress": progress, "last": last})
+    });
+    let tls = server.tls.as_ref().map(|tls| {
+        json!({
+            "subject": tls.subject, "names": tls.names, "fingerprint": tls.fingerprint, "expiry_time": time(tls.expiry_time),
+            "refused": tls.refused, "reload_failures": tls.reload_failures,
+        })
+    });
+    json!({
+        "version": server.version, "start_time": time(server.start_time), "tags": server.tags,
+        "samples_written": server.samples_written, "head_samples": server.head_samples, "watermark": server.watermark,
+        "accepting_writes": server.accepting_writes, "no_room": server.no_room, "memory_bytes_max": server.memory_bytes_max,
+        "memory_bytes_taken": server.memory_bytes_taken, "scrub": scrub, "tls": tls, "devices": devices.collect::<Vec<_>>(),
+    })
 }
 
 /// Whose certificate the ports show and until when, and what is wrong with it.
@@ -111,18 +153,23 @@ fn undelivered(output: &mut OutputFile, devices: &[DeviceStatus]) -> anyhow::Res
     if devices.iter().all(|device| device.undelivered.is_empty()) {
         return Ok(());
     }
-    let mut table = output::table(&["DEVICE", "TAG", "SINCE", "DOES NOT DELIVER BECAUSE"]);
+    let mut table = TextTable::new([
+        TableColumn::text("DEVICE").spare(2),
+        TableColumn::name("TAG"),
+        TableColumn::whole("SINCE").spare(1),
+        TableColumn::sentence("DOES NOT DELIVER BECAUSE"),
+    ]);
     let mut untold = 0;
     for device in devices {
         let told = &device.undelivered[..device.undelivered.len().min(UNDELIVERED_SHOWN)];
         untold += device.undelivered_tags - told.len() as u64;
         for UndeliveredTag { tag, reason, since } in told {
-            let cell = |text: &str| Cell::new(output::printable(text));
-            table.add_row(vec![cell(&device.device), cell(tag), Cell::new(Timestamp(*since)), cell(reason)]);
+            let cell = |text: &str| TableCell::new(text);
+            table.add_row(vec![cell(&device.device), cell(tag), TableCell::time(Timestamp(*since)), cell(reason)]);
         }
     }
     writeln!(output)?;
-    output::write_table(output, &table)?;
+    table.write(output)?;
     if untold > 0 {
         writeln!(output, "and {untold} more")?;
     }
@@ -144,23 +191,23 @@ fn scrub_line(scrub: &ScrubStatus) -> String {
     }
 }
 
-fn cells(device: &DeviceStatus) -> Vec<Cell> {
+fn cells(device: &DeviceStatus) -> Vec<TableCell> {
     let last_error = match device.last_error_time {
-        0 => output::printable(&device.last_error),
-        at => format!("{} {}", Timestamp(at), output::printable(&device.last_error)),
+        0 => device.last_error.clone(),
+        at => format!("{} {}", output::to_ms(Timestamp(at)), device.last_error),
     };
     vec![
-        Cell::new(output::printable(&device.device)),
-        Cell::new(output::printable(&device.protocol)),
-        Cell::new(output::printable(&device.state)),
-        output::number(format!("{} of {}", device.items_delivering, device.items_wanted)),
-        output::number(device.samples),
-        output::number(device.samples_dropped),
-        output::number(device.samples_rejected),
-        output::number(device.timeouts),
-        output::number(device.exceptions),
-        output::number(device.polls_missed),
-        Cell::new(if device.last_good_time == 0 { "never".to_owned() } else { Timestamp(device.last_good_time).to_string() }),
-        Cell::new(last_error),
+        TableCell::new(&device.device),
+        TableCell::new(&device.protocol),
+        TableCell::new(&device.state).toned(if device.state == "running" { Tone::Plain } else { Tone::Doubtful }),
+        TableCell::number(format!("{} of {}", device.items_delivering, device.items_wanted)),
+        TableCell::number(device.samples),
+        TableCell::number(device.samples_dropped),
+        TableCell::number(device.samples_rejected),
+        TableCell::number(device.timeouts),
+        TableCell::number(device.exceptions),
+        TableCell::number(device.polls_missed),
+        if device.last_good_time == 0 { TableCell::new("never") } else { TableCell::time(Timestamp(device.last_good_time)) },
+        TableCell::new(last_error),
     ]
 }

@@ -1,25 +1,28 @@
 //! `historian tag`: the catalog of a running historian, listed and filled from CSV.
 
+mod change;
 mod import;
+mod object;
 mod value_type;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use comfy_table::Cell;
 use historian_proto::v1::{self, ListTagsRequest, RetypeTagRequest, tag_service_client::TagServiceClient};
 use serde_json::json;
 
 use super::{
     Misuse,
     client::{self, ServerArgs, ServerChannel},
-    output::{self, OutputFile, OutputFormat},
+    output::{self, OutputFile, OutputFormat, TableCell, TableColumn, TextFormat, TextTable},
 };
 use historian_model::ValueType;
 use historian_server::config::tag_file;
 
 pub use self::value_type::{proto_type, type_name, value_type};
+use change::{TagDeleteArgs, TagSetArgs};
 use import::TagImportArgs;
+use object::as_json;
 
 #[derive(Debug, Subcommand)]
 pub enum TagCommand {
@@ -27,6 +30,10 @@ pub enum TagCommand {
     List(TagListArgs),
     /// Creates and updates tags from a CSV file, all or none; empty cells leave a tag as it is.
     Import(TagImportArgs),
+    /// Changes unit, description, range, states of a tag, or whether its values hold.
+    Set(TagSetArgs),
+    /// Removes a tag and its samples. Its name may be taken again; the audit log records it.
+    Delete(TagDeleteArgs),
     /// Changes the value type of a tag: a new, empty tag takes its name, and the old tag keeps its samples under the name with a suffix.
     Retype(RetypeArgs),
 }
@@ -57,6 +64,9 @@ pub struct RetypeArgs {
     /// Suffix for the name of the old tag, which keeps the history [default: `_` and its type, as in `level_f64`].
     #[arg(long, default_value = "", hide_default_value = true)]
     suffix: String,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -65,6 +75,8 @@ pub async fn run(command: TagCommand) -> anyhow::Result<ExitCode> {
     match command {
         TagCommand::List(args) => list(args).await,
         TagCommand::Import(args) => import::run(args).await,
+        TagCommand::Set(args) => change::set(args).await,
+        TagCommand::Delete(args) => change::delete(args).await,
         TagCommand::Retype(args) => retype(args).await,
     }
 }
@@ -104,6 +116,8 @@ async fn list(args: TagListArgs) -> anyhow::Result<ExitCode> {
     if matches!(format, OutputFormat::Arrow | OutputFormat::Parquet) {
         return Err(Misuse("--format: tags are listed as table, csv or json".to_owned()).into());
     }
+    let none = nothing_of(&args.tags, &args.filter);
+    let mut listed = 0;
     let mut pages = Pages::new(args.server.connect().await?, args.tags, args.filter);
     let mut output = OutputFile::stdout();
     let mut csv = csv::Writer::from_writer(Vec::new());
@@ -111,33 +125,40 @@ async fn list(args: TagListArgs) -> anyhow::Result<ExitCode> {
         csv.write_record(tag_file::definition_columns())?;
     }
     while let Some(tags) = pages.next().await? {
+        listed += tags.len();
         match format {
+            OutputFormat::Table if tags.is_empty() => {}
             OutputFormat::Table => {
-                let mut table = output::table(&["NAME", "TYPE", "UNIT", "DESCRIPTION", "STEPPED", "LOW", "HIGH", "DEVICE", "ADDRESS"]);
+                let mut table = TextTable::new([
+                    TableColumn::name("NAME"),
+                    TableColumn::whole("TYPE"),
+                    TableColumn::whole("UNIT"),
+                    TableColumn::text("DESCRIPTION"),
+                    TableColumn::whole("STEPPED").spare(3),
+                    TableColumn::whole("LOW").spare(2),
+                    TableColumn::whole("HIGH").spare(2),
+                    TableColumn::text("DEVICE").spare(4),
+                    TableColumn::text("ADDRESS").spare(5),
+                ]);
                 for tag in &tags {
-                    let text = |text: &str| Cell::new(output::printable(text));
+                    let text = |text: &str| TableCell::new(text);
                     table.add_row(vec![
                         text(&tag.name),
-                        Cell::new(type_name(tag)),
+                        TableCell::new(type_name(tag)),
                         text(&tag.unit),
                         text(&tag.description),
-                        Cell::new(if tag.stepped { "yes" } else { "" }),
-                        output::number(optional(tag.range_low)),
-                        output::number(optional(tag.range_high)),
+                        TableCell::new(if tag.stepped { "yes" } else { "" }),
+                        TableCell::number(optional(tag.range_low)),
+                        TableCell::number(optional(tag.range_high)),
                         text(&tag.device),
                         text(&tag.address),
                     ]);
                 }
-                output::write_table(&mut output, &table)?;
+                table.write(&mut output)?;
             }
             OutputFormat::Json => {
                 for tag in &tags {
-                    let object = json!({
-                        "name": tag.name, "type": type_name(tag), "unit": tag.unit, "description": tag.description, "stepped": tag.stepped,
-                        "range_low": tag.range_low, "range_high": tag.range_high, "state_set": tag.state_set, "device": tag.device,
-                        "address": tag.address, "id": tag.id,
-                    });
-                    writeln!(output, "{object}")?;
+                    writeln!(output, "{}", as_json(tag))?;
                 }
             }
             _ => {
@@ -154,7 +175,21 @@ async fn list(args: TagListArgs) -> anyhow::Result<ExitCode> {
         }
     }
     output.finish()?;
+    if listed == 0 {
+        output::note(&none);
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says of a selection that it selects nothing.
+pub fn nothing_of(tags: &[String], filter: &str) -> String {
+    let quoted: Vec<String> = tags.iter().map(|tag| format!("'{tag}'")).collect();
+    match (quoted.is_empty(), filter.is_empty()) {
+        (true, true) => "there are no tags".to_owned(),
+        (false, true) => format!("no tag matches {}", quoted.join(", ")),
+        (true, false) => format!("no tag has {filter}"),
+        (false, false) => format!("no tag matches {} and has {filter}", quoted.join(", ")),
+    }
 }
 
 async fn retype(args: RetypeArgs) -> anyhow::Result<ExitCode> {
@@ -162,18 +197,20 @@ async fn retype(args: RetypeArgs) -> anyhow::Result<ExitCode> {
     let request = RetypeTagRequest { name: args.tag, value_type: proto_type(args.value_type).into(), suffix: args.suffix };
     let answer = client.retype_tag(request).await.map_err(|status| client::refusal(&status))?.into_inner();
     let (tag, kept) = (answer.tag.unwrap_or_default(), answer.kept.unwrap_or_default());
-    let (name, kept_name) = (output::printable(&tag.name), output::printable(&kept.name));
-    println!("{name} holds {} values from now on; its {} history is {kept_name}", type_name(&tag), type_name(&kept));
-    let device = output::printable(&tag.device);
+    let (name, kept_name, device) = (&tag.name, &kept.name, &tag.device);
+    let mut lines = format!("{name} holds {} values from now on; its {} history is {kept_name}", type_name(&tag), type_name(&kept));
     if answer.collected {
-        println!("device {device} writes to {name} from now on");
-    } else if !tag.device.is_empty() {
-        println!(
-            "device {device} is not configured for {} values: {name} is collected once its configuration says so and the historian was \
+        lines += &format!("\ndevice {device} writes to {name} from now on");
+    } else if !device.is_empty() {
+        lines += &format!(
+            "\ndevice {device} is not configured for {} values: {name} is collected once its configuration says so and the historian was \
              restarted, and until then {kept_name}, where the values fit that",
             type_name(&tag)
         );
     }
+    let lines: Vec<String> = lines.lines().map(output::printable).collect();
+    let object = json!({"tag": as_json(&tag), "kept": as_json(&kept), "collected": answer.collected});
+    output::tell(args.format, &lines.join("\n"), &object)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,10 +8,11 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::{
     Misuse, RefusedConfiguration,
-    output::{self, OutputFile},
+    output::{self, OutputFile, TextFormat},
     serve::ServerTlsArgs,
 };
 use historian_model::{Clock, SystemClock, Timestamp};
@@ -51,6 +52,9 @@ pub struct InitArgs {
     /// Overwrites authority and certificate: every client needs the new authority.
     #[arg(long)]
     force: bool,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +71,9 @@ pub struct ClientArgs {
     /// Overwrites a certificate of this name.
     #[arg(long)]
     force: bool,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +83,9 @@ pub struct ShowArgs {
     config: Option<PathBuf>,
     #[command(flatten)]
     tls: ServerTlsArgs,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
 }
 
 /// Runs a command on files of this machine.
@@ -118,8 +128,13 @@ fn init(args: InitArgs, now: Timestamp) -> anyhow::Result<ExitCode> {
     let issued = authority.server(&hosts, args.days, now, args.renew || args.force).map_err(misuse)?;
     let ca = absolute(&Authority::certificate_file(&args.dir));
 
-    let mut output = OutputFile::stdout();
     let own = authority.facts()?;
+    if args.format == TextFormat::Json {
+        let object = json!({"authority": as_json(&ca, &own), "certificate": as_json(&absolute(&issued.certificate), &issued.facts), "key": absolute(&issued.key)});
+        output::tell(args.format, "", &object)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut output = OutputFile::stdout();
     writeln!(
         output,
         "Authority   {} (key {}; keep a copy of it, and not on this machine)",
@@ -174,6 +189,10 @@ fn client(args: &ClientArgs, now: Timestamp) -> anyhow::Result<ExitCode> {
         other => misuse(other),
     })?;
     let [certificate, key] = [&issued.certificate, &issued.key].map(|path| absolute(path));
+    if args.format == TextFormat::Json {
+        output::tell(args.format, "", &json!({"certificate": as_json(&certificate, &issued.facts), "key": key}))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut output = OutputFile::stdout();
     writeln!(output, "Certificate {} for {}, key {}", certificate.display(), args.name, key.display())?;
     writeln!(output, "            valid until {}", issued.facts.not_after)?;
@@ -198,6 +217,19 @@ fn show(args: &ShowArgs, now: Timestamp) -> anyhow::Result<ExitCode> {
     };
     let pair =
         ServerPair::read(&files).map_err(|problems| Misuse(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+    if args.format == TextFormat::Json {
+        let described = |path: &Path| -> anyhow::Result<Vec<serde_json::Value>> {
+            let found = describe(path).context("the certificate")?;
+            Ok(found.iter().map(|facts| as_json(path, facts)).collect())
+        };
+        let object = json!({
+            "certificates": described(&files.certificate)?, "key": files.key, "client_certificates": files.client_certificates.name(),
+            "client_authorities": files.client_ca.as_deref().map(described).transpose()?, "client_crls": files.client_crls,
+            "warnings": pair.warnings(now),
+        });
+        output::tell(args.format, "", &object)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut output = OutputFile::stdout();
     certificates(&mut output, "Certificate", &files.certificate)?;
     writeln!(output, "Key {}: belongs to it", files.key.display())?;
@@ -207,6 +239,14 @@ fn show(args: &ShowArgs, now: Timestamp) -> anyhow::Result<ExitCode> {
     }
     output.finish()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A certificate and its file.
+fn as_json(path: &Path, facts: &CertificateFacts) -> serde_json::Value {
+    json!({
+        "file": path, "subject": facts.subject, "issuer": facts.issuer, "names": facts.names, "not_before": facts.not_before.to_string(),
+        "not_after": facts.not_after.to_string(), "serial": facts.serial, "fingerprint": facts.fingerprint,
+    })
 }
 
 /// What is asked of clients.

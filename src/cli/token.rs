@@ -5,11 +5,12 @@ pub(crate) mod grant;
 pub(crate) mod list;
 pub(crate) mod place;
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
-use super::output::{self, OutputFile};
+use super::output::{self, TextFormat};
 use create::TokenCreateArgs;
 use historian_access::AccessFile;
 use historian_model::{Clock, SystemClock};
@@ -37,6 +38,9 @@ pub struct TokenRevokeArgs {
     token: String,
     #[command(flatten)]
     place: DataDirArgs,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
 }
 
 pub async fn run(command: TokenCommand) -> anyhow::Result<ExitCode> {
@@ -50,9 +54,8 @@ pub async fn run(command: TokenCommand) -> anyhow::Result<ExitCode> {
 
 fn revoke(args: &TokenRevokeArgs) -> anyhow::Result<ExitCode> {
     let token = AccessFile::revoke(&args.place.file()?, &args.token, SystemClock.now()).map_err(refused)?;
-    let mut output = OutputFile::stdout();
     let name = output::printable(&token.name);
-    writeln!(output, "token {} ({name}) is revoked; a running historian refuses it within some seconds", token.id)?;
-    output.finish()?;
+    let line = format!("token {} ({name}) is revoked; a running historian refuses it within some seconds", token.id);
+    output::tell(args.format, &line, &json!({"id": token.id, "name": token.name, "state": "revoked"}))?;
     Ok(ExitCode::SUCCESS)
 }

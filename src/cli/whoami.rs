@@ -3,13 +3,12 @@
 use std::{io::Write, process::ExitCode};
 
 use clap::Args;
-use comfy_table::Cell;
 use historian_proto::v1::{GrantedRight, WhoAmIRequest, WhoAmIResponse, access_service_client::AccessServiceClient};
 use serde_json::json;
 
 use super::{
     client::{self, ServerArgs},
-    output::{self, OutputFile, TextFormat},
+    output::{self, OutputFile, TableCell, TableColumn, TextFormat, TextTable},
 };
 use historian_model::Timestamp;
 
@@ -38,11 +37,11 @@ pub async fn run(args: WhoAmIArgs) -> anyhow::Result<ExitCode> {
                 let name = output::printable(&told.name);
                 writeln!(output, "nothing is granted; `historian grant add {name} --role ROLE` on the machine of the historian does it")?;
             } else {
-                let mut table = output::table(&["RIGHT", "TAGS"]);
+                let mut table = TextTable::new([TableColumn::whole("RIGHT"), TableColumn::text("TAGS")]);
                 for right in &told.rights {
-                    table.add_row(vec![Cell::new(&right.right), Cell::new(shown(right))]);
+                    table.add_row(vec![TableCell::new(&right.right), TableCell::new(shown(right))]);
                 }
-                output::write_table(&mut output, &table)?;
+                table.write(&mut output)?;
             }
         }
     }

@@ -16,7 +16,9 @@ mod devices;
 mod exit_codes;
 mod grant;
 mod import;
+mod mistakes;
 mod server;
+mod terminal;
 mod token;
 mod transfer;
 

@@ -81,7 +81,16 @@ fn help(command: &[String]) -> Help {
             .map(str::to_owned)
             .collect(),
         flags: text.lines().filter(|line| line.trim_start().starts_with('-')).filter_map(flags_of_option).collect(),
-        variables: text.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next()).map(str::to_owned).collect(),
+        // Where it is wrapped is no matter.
+        variables: text
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .split("[env: ")
+            .skip(1)
+            .filter_map(|rest| rest.split(['=', ']']).next())
+            .map(str::to_owned)
+            .collect(),
     }
 }
 

@@ -41,7 +41,12 @@ impl FromStr for ServerAddress {
             Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
                 Ok(ServerAddress { place: place(authority.to_owned()) })
             }
-            _ => Err("expected grpc://host:port or grpc+tls://host:port".into()),
+            _ => {
+                let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+                let host = if host.is_empty() || host.contains([' ', '/']) { "host" } else { host };
+                let scheme = if text.contains("tls") || scheme.ends_with('s') { "grpc+tls" } else { "grpc" };
+                Err(format!("expected grpc://host:port or grpc+tls://host:port, such as {scheme}://{host}:8815"))
+            }
         }
     }
 }

@@ -165,7 +165,10 @@ impl DemoView {
     async fn rows(&self) -> anyhow::Result<Vec<DemoRow>> {
         let request = CurrentValuesRequest { tags: vec![TAGS.into()], ..CurrentValuesRequest::default() };
         let answer = self.query.clone().current_values(request).await.map_err(|status| client::refusal(&status))?.into_inner();
-        Ok(answer.samples.iter().map(|samples| self.row(samples)).collect())
+        let mut rows: Vec<DemoRow> = answer.samples.iter().map(|samples| self.row(samples)).collect();
+        // What needs a look is not on the last page.
+        rows.sort_by_key(|row| std::cmp::Reverse((row.quality.is_bad(), !row.quality.is_good())));
+        Ok(rows)
     }
 
     fn row(&self, samples: &TagSamples) -> DemoRow {

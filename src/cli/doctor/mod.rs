@@ -18,10 +18,9 @@ use std::{
 };
 
 use clap::Args;
-use comfy_table::Cell;
 
 use self::diagnosis::{Diagnosis, DoctorVerdict};
-use super::output::{self, OutputFile, TextFormat};
+use super::output::{self, OutputFile, TextFormat, Tone};
 use historian_model::{Clock, SystemClock};
 use historian_server::config::{self, Configuration, Overrides};
 
@@ -68,21 +67,35 @@ pub async fn run(command: DoctorCommand) -> anyhow::Result<ExitCode> {
             }
         }
         TextFormat::Table => {
-            let mut table = output::table(&["", "CHECK", "FOUND", "WHAT TO DO"]);
+            let screen = output.screen();
+            let width = found.iter().map(|one| one.check.len()).max().unwrap_or(0);
             for Diagnosis { check, verdict, found, remedy } in &found {
-                table.add_row(vec![
-                    Cell::new(verdict),
-                    Cell::new(check),
-                    Cell::new(output::printable(found)),
-                    Cell::new(output::printable(remedy)),
-                ]);
+                let first = format!("{verdict:<4}  {check:<width$}  ");
+                let mut lines = output::wrapped(&first, &output::printable(found), screen);
+                if !remedy.is_empty() {
+                    lines.extend(output::wrapped(&format!("{:>indent$}", "→ ", indent = first.len()), &output::printable(remedy), screen));
+                }
+                if let Some(first) = lines.first_mut() {
+                    let (word, rest) = first.split_at(4);
+                    *first = format!("{}{rest}", tone(*verdict).painted(word, screen.colours));
+                }
+                for line in lines {
+                    writeln!(output, "{line}")?;
+                }
             }
-            output::write_table(&mut output, &table)?;
             writeln!(output, "\n{} checks: {failed} failed, {warned} warnings", found.len())?;
         }
     }
     output.finish()?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tone(verdict: DoctorVerdict) -> Tone {
+    match verdict {
+        DoctorVerdict::Ok => Tone::Plain,
+        DoctorVerdict::Warn => Tone::Doubtful,
+        DoctorVerdict::Fail => Tone::Bad,
+    }
 }
 
 /// Looks at everything. What is wrong with one thing keeps from no other.

@@ -8,15 +8,17 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use arrow::datatypes::Schema;
+use arrow::{array::RecordBatch, datatypes::Schema};
 use arrow_flight::Ticket;
-use futures::StreamExt;
+use futures::{StreamExt, stream, stream::BoxStream};
 
 use crate::{
     client::{self, ServerArgs},
-    output::{BatchWriter, OutputArgs, OutputFormat, TagNotes, printable},
+    hint,
+    output::{BatchWriter, OutputArgs, OutputFormat, TagNotes, note as note_line, to_ms},
     tag,
 };
+use historian_model::Timestamp;
 
 /// Tags whose units a table shows; more than a person reads.
 const NOTED_TAGS_MAX: usize = 10_000;
@@ -28,44 +30,79 @@ pub(crate) async fn fetch(
     request: &serde_json::Value,
     output: &OutputArgs,
 ) -> anyhow::Result<ExitCode> {
-    let format = output.format()?;
+    output.format()?;
     let mut flight = server.flight().await?;
     let mut batches = flight.do_get(Ticket::new(request.to_string())).await.map_err(client::flight_refusal)?;
-    let mut writer: Option<BatchWriter> = None;
-    let mut note = None;
-    let mut progress = RowProgress::new(output.wants_progress());
-    while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(client::flight_refusal)?;
-        let writer = if let Some(writer) = &mut writer {
-            writer
-        } else {
-            note = batch.schema().metadata().get("note").cloned();
-            writer.insert(BatchWriter::open(output, &batch.schema(), notes(server, tags, format, &batch.schema()).await?)?)
-        };
-        writer.write(&batch)?;
-        progress.add(batch.num_rows());
-    }
-    let writer = match (writer, batches.schema()) {
-        (Some(writer), _) => writer,
-        (None, Some(schema)) => BatchWriter::open(output, schema, HashMap::new())?,
-        (None, None) => bail!("the historian closed the answer before it began; look at its log"),
+    // The schema comes first, also of an answer without rows.
+    let first = batches.next().await.transpose().map_err(client::flight_refusal)?;
+    let Some(schema) = first.as_ref().map(RecordBatch::schema).or_else(|| batches.schema().cloned()) else {
+        bail!("the historian closed the answer before it began; look at its log")
     };
-    writer.finish()?;
-    progress.end();
-    if let Some(note) = note {
-        eprintln!("note: {}", printable(&note));
+    let first = first.unwrap_or_else(|| RecordBatch::new_empty(schema.clone()));
+    let batches = stream::iter([Ok(first)]).chain(batches.map(|batch| batch.map_err(client::flight_refusal)));
+    let rows = write_answer(batches.boxed(), output, async |schema| notes(server, tags, schema).await).await?;
+    if rows == 0 {
+        tell_why_empty(server, tags, &schema).await?;
+    }
+    if let Some(note) = schema.metadata().get("note") {
+        note_line(&format!("note: {note}"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Units and state names for a table: from the metadata of the answer, or from the catalog when the answer has too many tags to carry them.
-async fn notes(server: &ServerArgs, tags: &[String], format: OutputFormat, schema: &Schema) -> anyhow::Result<HashMap<String, TagNotes>> {
-    if format != OutputFormat::Table {
-        return Ok(HashMap::new());
+/// Writes an answer batch by batch; says how many rows it has. `notes` are asked for a table only.
+pub(crate) async fn write_answer(
+    mut batches: BoxStream<'_, anyhow::Result<RecordBatch>>,
+    output: &OutputArgs,
+    notes: impl AsyncFnOnce(&Schema) -> anyhow::Result<HashMap<String, TagNotes>>,
+) -> anyhow::Result<usize> {
+    let format = output.format()?;
+    let mut progress = RowProgress::new(output.wants_progress());
+    let first = batches.next().await.transpose()?.context("the historian closed the answer before it began; look at its log")?;
+    let notes = if format == OutputFormat::Table { notes(&first.schema()).await? } else { HashMap::new() };
+    let mut writer = BatchWriter::open(output, &first.schema(), notes)?;
+    let mut batch = Some(first);
+    while let Some(written) = batch {
+        if written.num_rows() > 0 {
+            writer.write(&written)?;
+            progress.add(written.num_rows());
+        }
+        batch = batches.next().await.transpose()?;
     }
+    writer.finish()?;
+    progress.end();
+    Ok(progress.rows)
+}
+
+/// Says of an answer without rows whether there are no such tags, or nothing of them.
+async fn tell_why_empty(server: &ServerArgs, tags: &[String], schema: &Schema) -> anyhow::Result<()> {
+    let mut pages = tag::Pages::new(server.connect().await?, tags.to_vec(), String::new());
+    let matched = pages.next().await?.is_some_and(|page| !page.is_empty());
+    if !matched {
+        note_line(&tag::nothing_of(tags, ""));
+        if let Some(meant) = hint::of_empty_globs(tags).await {
+            note_line(&meant);
+        }
+        return Ok(());
+    }
+    let bound = |name: &str| schema.metadata().get(name)?.parse().ok().map(|at| to_ms(Timestamp(at)));
+    match (bound("start"), bound("end")) {
+        (Some(start), Some(end)) => note_line(&format!("nothing between {start} and {end}")),
+        _ => note_line("nothing is there"),
+    }
+    Ok(())
+}
+
+/// Units and state names for a table: from the metadata of the answer, or from the catalog when the answer has too many tags to carry them.
+async fn notes(server: &ServerArgs, tags: &[String], schema: &Schema) -> anyhow::Result<HashMap<String, TagNotes>> {
     if let Some(described) = schema.metadata().get("tags") {
         return serde_json::from_str(described).context("the answer's metadata of the tags cannot be read");
     }
+    catalog_notes(server, tags).await
+}
+
+/// Units and state names from the catalog.
+pub(crate) async fn catalog_notes(server: &ServerArgs, tags: &[String]) -> anyhow::Result<HashMap<String, TagNotes>> {
     let mut notes = HashMap::new();
     let mut pages = tag::Pages::new(server.connect().await?, tags.to_vec(), String::new());
     while notes.len() < NOTED_TAGS_MAX

@@ -13,7 +13,8 @@ use super::{
     output::OutputArgs,
 };
 
-pub(crate) use fetch::fetch;
+pub(crate) use fetch::{catalog_notes, fetch, write_answer};
+pub(crate) use operator::{IntervalArgs, RangeQueryArgs};
 
 #[derive(Debug, Subcommand)]
 pub enum QueryCommand {

@@ -14,7 +14,7 @@ use crate::{
 
 /// What every operator takes.
 #[derive(Debug, Args)]
-struct CommonArgs {
+pub(crate) struct RangeQueryArgs {
     /// Tag names or globs: `*` within a level, `**` across levels.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
@@ -35,9 +35,9 @@ struct CommonArgs {
     server: ServerArgs,
 }
 
-impl CommonArgs {
+impl RangeQueryArgs {
     /// The fields that all requests have.
-    fn fields(&self) -> Map<String, Json> {
+    pub(crate) fn fields(&self) -> Map<String, Json> {
         let mut fields = Map::new();
         for (name, value) in [("start", self.unit.applied(&self.start)), ("end", self.unit.applied(&self.end)), ("zone", self.zone.clone())]
         {
@@ -47,19 +47,14 @@ impl CommonArgs {
         fields
     }
 
-    async fn ask(&self, command: &str, fields: Map<String, Json>) -> anyhow::Result<ExitCode> {
+    pub(crate) async fn ask(&self, command: &str, fields: Map<String, Json>) -> anyhow::Result<ExitCode> {
         fetch(&self.server, &self.tags, &json!({command: fields}), &self.output).await
     }
 }
 
+/// Into which intervals a range is divided.
 #[derive(Debug, Args)]
-pub struct AggregateArgs {
-    #[command(flatten)]
-    common: CommonArgs,
-    /// Functions of OPC UA Part 13, separated by commas: `time_average2`, `maximum`, `percent_good`, …; `time_average` draws straight lines also
-    /// for stepped tags.
-    #[arg(long, short, required = true, value_delimiter = ',', value_name = "NAME,…")]
-    functions: Vec<String>,
+pub(crate) struct IntervalArgs {
     /// Length of the intervals, such as 5s, 1m, 1h [default: one interval over the range].
     #[arg(long, short, value_name = "LENGTH")]
     interval: Option<String>,
@@ -69,6 +64,41 @@ pub struct AggregateArgs {
     /// When shifts begin, for --calendar shift: 06:00,14:00,22:00.
     #[arg(long, value_delimiter = ',', value_name = "HH:MM,…", requires = "calendar")]
     shift_starts: Vec<String>,
+}
+
+impl IntervalArgs {
+    /// Puts them into the fields of a request.
+    ///
+    /// # Errors
+    /// A length that has no unit.
+    pub(crate) fn put(&self, fields: &mut Map<String, Json>) -> Result<(), Misuse> {
+        if let Some(interval) = &self.interval {
+            // Less than a millisecond, as digits: nanoseconds are not what was meant.
+            if interval.len() < 7 && interval != "0" && interval.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(Misuse(format!("--interval {interval}: a length has a unit, as in {interval}s, {interval}m or {interval}h")));
+            }
+            fields.insert("interval".into(), interval.as_str().into());
+        }
+        if let Some(calendar) = self.calendar {
+            fields.insert("calendar".into(), calendar.name().into());
+        }
+        if !self.shift_starts.is_empty() {
+            fields.insert("shift_starts".into(), self.shift_starts.as_slice().into());
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct AggregateArgs {
+    #[command(flatten)]
+    common: RangeQueryArgs,
+    /// Functions of OPC UA Part 13, separated by commas: `time_average2`, `maximum`, `percent_good`, …; `time_average` draws straight lines also
+    /// for stepped tags.
+    #[arg(long, short, required = true, value_delimiter = ',', value_name = "NAME,…")]
+    functions: Vec<String>,
+    #[command(flatten)]
+    interval: IntervalArgs,
     /// Uncertain samples count as Bad [default: true].
     #[arg(long, value_name = "BOOL")]
     treat_uncertain_as_bad: Option<bool>,
@@ -111,22 +141,14 @@ impl CalendarArg {
 
 impl AggregateArgs {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let fields = self.fields();
+        let fields = self.fields()?;
         self.common.ask("aggregate", fields).await
     }
 
-    fn fields(&self) -> Map<String, Json> {
+    fn fields(&self) -> Result<Map<String, Json>, Misuse> {
         let mut fields = self.common.fields();
         fields.insert("functions".into(), self.functions.as_slice().into());
-        if let Some(interval) = &self.interval {
-            fields.insert("interval".into(), interval.as_str().into());
-        }
-        if let Some(calendar) = self.calendar {
-            fields.insert("calendar".into(), calendar.name().into());
-        }
-        if !self.shift_starts.is_empty() {
-            fields.insert("shift_starts".into(), self.shift_starts.as_slice().into());
-        }
+        self.interval.put(&mut fields)?;
         // What is not said has the standard's default, which the historian knows.
         let mut configuration = Map::new();
         let mut say = |name: &str, value: Option<Json>| configuration.extend(value.map(|value| (name.to_owned(), value)));
@@ -138,14 +160,14 @@ impl AggregateArgs {
         if !configuration.is_empty() {
             fields.insert("configuration".into(), configuration.into());
         }
-        fields
+        Ok(fields)
     }
 }
 
 #[derive(Debug, Args)]
 pub struct DownsampleArgs {
     #[command(flatten)]
-    common: CommonArgs,
+    common: RangeQueryArgs,
     /// At most so many rows per tag.
     #[arg(long, default_value_t = 1000)]
     points: u32,
@@ -188,7 +210,7 @@ impl DownsampleArgs {
 #[derive(Debug, Args)]
 pub struct AnomaliesArgs {
     #[command(flatten)]
-    common: CommonArgs,
+    common: RangeQueryArgs,
     /// Name of a detector; `historian detectors` lists them.
     #[arg(long, short)]
     detector: String,
@@ -273,9 +295,9 @@ mod tests {
             "tags": ["a/**", "b"], "start": "*-1d", "end": "*", "zone": "UTC", "interval": "1h", "functions": ["average", "maximum"],
             "configuration": {"percent_data_bad": 50, "stepped": true},
         });
-        assert_eq!(Json::from(parsed.args.fields()), expected);
+        assert_eq!(Json::from(parsed.args.fields().unwrap()), expected);
         let parsed = Aggregate::parse_from(["x", "a", "-f", "count", "--calendar", "shift", "--shift-starts", "06:00,18:00"]);
-        let fields = Json::from(parsed.args.fields());
+        let fields = Json::from(parsed.args.fields().unwrap());
         assert_eq!((&fields["calendar"], &fields["shift_starts"]), (&json!("CALENDAR_SHIFT"), &json!(["06:00", "18:00"])));
         assert!(fields.get("configuration").is_none() && fields.get("interval").is_none());
         for wrong in [&["x", "a"][..], &["x", "a", "-f", "count", "-i", "1h", "--calendar", "day"], &["x", "-f", "count"]] {

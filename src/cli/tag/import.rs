@@ -6,12 +6,14 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use futures::{StreamExt, stream};
 use historian_proto::v1::{self, CreateTagRequest, GetTagRequest, UpdateTagRequest, tag_service_client::TagServiceClient};
+use serde_json::json;
 use tonic::Code;
 
 use super::value_type::{proto_type, type_name};
 use crate::{
     RefusedConfiguration,
     client::{self, ServerArgs, ServerChannel, patience::patiently},
+    output::{self, TextFormat},
 };
 use historian_collector::SettingPosition;
 use historian_model::{TagDefinition, TagName, ValueType};
@@ -22,6 +24,9 @@ pub struct TagImportArgs {
     /// CSV with a header: `name,type,unit,description,stepped,range_low,range_high,state_set`, in any order; of a tag file of the
     /// configuration the other columns are not imported.
     pub(super) file: PathBuf,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
     #[command(flatten)]
     pub(super) server: ServerArgs,
 }
@@ -77,7 +82,7 @@ pub async fn run(args: TagImportArgs) -> anyhow::Result<ExitCode> {
     }
     drop(looks);
     anyhow::ensure!(refused == 0, "{refused} of {count} rows cannot be imported; nothing was changed");
-    make(channel, &file, changes).await
+    make(channel, &file, changes, args.format).await
 }
 
 /// Compares a row with the catalog.
@@ -100,7 +105,7 @@ async fn look(client: TagServiceClient<ServerChannel>, row: TagRow) -> (usize, R
 
 /// Makes the changes of a file without mistakes. What the server refuses all the same, because the catalog is full or somebody else changes
 /// it, is told with its line.
-async fn make(channel: ServerChannel, file: &str, changes: Vec<(usize, CatalogAction)>) -> anyhow::Result<ExitCode> {
+async fn make(channel: ServerChannel, file: &str, changes: Vec<(usize, CatalogAction)>, format: TextFormat) -> anyhow::Result<ExitCode> {
     let (mut created, mut updated, mut unchanged, mut failed) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut outcomes = stream::iter(changes)
         .map(|(line, change)| {
@@ -148,7 +153,11 @@ async fn make(channel: ServerChannel, file: &str, changes: Vec<(usize, CatalogAc
             }
         }
     }
-    println!("{created} created, {updated} updated, {unchanged} unchanged, {failed} failed");
+    output::tell(
+        format,
+        &format!("{created} created, {updated} updated, {unchanged} unchanged, {failed} failed"),
+        &json!({"created": created, "updated": updated, "unchanged": unchanged, "failed": failed}),
+    )?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -4,12 +4,16 @@ use std::{io::Write, process::ExitCode};
 
 use clap::Args;
 use jiff::tz::TimeZone;
+use serde_json::json;
 
 use super::{
     grant::{GrantArgs, note, told},
     place::{DataDirArgs, refused},
 };
-use crate::{Misuse, output::OutputFile};
+use crate::{
+    Misuse,
+    output::{OutputFile, TextFormat},
+};
 use historian_access::{AccessFile, CreatedToken, NewToken};
 use historian_model::{Clock, SystemClock, Timestamp, time::length_of_time};
 
@@ -25,6 +29,9 @@ pub struct TokenCreateArgs {
     /// When the token ends: after a time such as 90d, at a time of RFC 3339, or never.
     #[arg(long, value_name = "TIME", default_value = "365d")]
     expires: String,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    format: TextFormat,
 }
 
 pub fn run(args: TokenCreateArgs) -> anyhow::Result<ExitCode> {
@@ -35,7 +42,15 @@ pub fn run(args: TokenCreateArgs) -> anyhow::Result<ExitCode> {
     let new = NewToken { name: args.name, grants, expires };
     let CreatedToken { id, secret } = AccessFile::create_token(&file, new.clone(), now).map_err(refused)?;
     let mut output = OutputFile::stdout();
-    if let Err(error) = writeln!(output, "{secret}").and_then(|()| output.finish()) {
+    let told = match args.format {
+        TextFormat::Table => secret,
+        TextFormat::Json => {
+            let grants: Vec<_> = new.grants.iter().map(|grant| json!({"role": grant.role.name(), "tags": grant.tags})).collect();
+            let expires = new.expires.map(|at| at.to_string());
+            json!({"id": id, "name": new.name, "secret": secret, "grants": grants, "expires": expires}).to_string()
+        }
+    };
+    if let Err(error) = writeln!(output, "{told}").and_then(|()| output.finish()) {
         // Nobody has it, so nobody will miss it.
         AccessFile::revoke(&file, &id.to_string(), now).map_err(refused)?;
         return Err(error.into());

@@ -6,13 +6,12 @@ use std::{
 };
 
 use clap::Args;
-use comfy_table::Cell;
 use serde_json::json;
 
 use super::place::{DataDirArgs, refused};
 use crate::{
     Misuse,
-    output::{self, OutputFile, OutputFormat},
+    output::{self, OutputFile, OutputFormat, TableCell, TableColumn, TextTable},
 };
 use historian_access::{AccessFile, TokenEntry};
 use historian_model::{Clock, SystemClock, Timestamp};
@@ -36,21 +35,29 @@ pub fn run(args: &TokenListArgs) -> anyhow::Result<ExitCode> {
     let mut output = OutputFile::stdout();
     match format {
         OutputFormat::Table => {
-            let mut table = output::table(&["ID", "NAME", "ROLE", "TAGS", "CREATED", "EXPIRES", "STATE"]);
+            let mut table = TextTable::new([
+                TableColumn::whole("ID"),
+                TableColumn::text("NAME"),
+                TableColumn::whole("ROLE"),
+                TableColumn::text("TAGS"),
+                TableColumn::whole("CREATED").spare(2),
+                TableColumn::whole("EXPIRES").spare(1),
+                TableColumn::whole("STATE"),
+            ]);
             for token in &tokens {
                 for grant in &token.grants {
                     table.add_row(vec![
-                        output::number(token.id),
-                        Cell::new(output::printable(&token.name)),
-                        Cell::new(grant.role),
-                        Cell::new(shown(&grant.tags)),
-                        Cell::new(token.created),
-                        Cell::new(token.expires.map_or_else(|| "never".to_owned(), |at| at.to_string())),
-                        Cell::new(token.state(now).name()),
+                        TableCell::number(token.id),
+                        TableCell::new(&token.name),
+                        TableCell::new(grant.role),
+                        TableCell::new(shown(&grant.tags)),
+                        TableCell::time(token.created),
+                        token.expires.map_or_else(|| TableCell::new("never"), TableCell::time),
+                        TableCell::new(token.state(now).name()),
                     ]);
                 }
             }
-            output::write_table(&mut output, &table)?;
+            table.write(&mut output)?;
         }
         OutputFormat::Csv => {
             let mut csv = csv::Writer::from_writer(Vec::new());

@@ -42,6 +42,9 @@ def commands():
         yield cli(f"gaps {format}", "gaps", "--format", format)
         yield cli(f"inspect {format}", "inspect", "--format", format)
     yield cli("inspect chunks", "inspect", TEMPERATURE, "--chunks", "--format", "csv")
+    yield cli("measure", "measure", PRESSURE, *friday, "--measure", "percent_good", "--interval", "6h", "--format", "csv")
+    yield cli("sql", "sql", "SELECT tag, count(*) AS n FROM samples WHERE tag = $tag GROUP BY tag", "-p", f"tag={PRESSURE}", "--format", "csv")
+    yield cli("as-of", "as-of", "rows.csv", PRESSURE, "--format", "csv", files={"rows.csv": "timestamp,batch\n2025-10-24T12:00:00Z,7\n"})
     yield cli("superseded", "superseded", "plant/**", "--start", "2025-01-01", "--end", "2026-01-01", "--limit", "10", "--format", "csv")
     yield cli("status", "status")
     for name in ("out.csv", "out.arrow", "out.parquet"):

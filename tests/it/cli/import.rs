@@ -49,7 +49,7 @@ impl Import {
     }
 
     fn tags(&self) -> String {
-        self.server.succeed(&["tag", "list", "--format=csv"])
+        self.server.listed(&[])
     }
 }
 

@@ -103,7 +103,7 @@ fn a_machine_that_is_ready_is_told_so_and_what_is_not_is_told_with_what_to_do() 
     }
     // For people, and with the same end.
     let (code, out, _) = run(&["doctor", "--config", &config, "--offline"]);
-    assert!(code == 1 && out.contains("WHAT TO DO") && out.contains("choose another address"), "{out}");
+    assert!(code == 1 && out.contains("→ end the program") && out.contains("choose another address"), "{out}");
     site.configure("[sever]\n");
     let (code, found) = doctor(&["--config", &config, "--offline"]);
     assert!(code == 1 && tells(&found, "configuration", "FAIL", "unknown key"), "{found:#?}");
