@@ -14,8 +14,9 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use historian_proto::v1::{
-    CurrentValuesRequest, DeleteRangeRequest, DoubleColumn, FloatColumn, ListAuditEntriesRequest, ListTagsRequest, ReloadRequest,
-    ReplaceRangeRequest, TagSamples, Values as WireValues, admin_service_client::AdminServiceClient,
+    CreateAnnotationRequest, CurrentValuesRequest, DeleteRangeRequest, DoubleColumn, FloatColumn, ListAnnotationsRequest,
+    ListAuditEntriesRequest, ListTagsRequest, ReloadRequest, ReplaceRangeRequest, TagSamples, Values as WireValues,
+    admin_service_client::AdminServiceClient, annotation_service_client::AnnotationServiceClient,
     query_service_client::QueryServiceClient, tag_service_client::TagServiceClient, values::Column,
     write_service_client::WriteServiceClient,
 };
@@ -31,7 +32,7 @@ use historian_model::{
     sink::{Durability, SampleSink, WriteMode},
 };
 use historian_server::World;
-use historian_simulator::{Past, PlantedCorrection, PlantedEvent, SIGNALS};
+use historian_simulator::{PLANTED, Past, PlantedCorrection, PlantedEvent, SIGNALS};
 use historian_store::{Gap, GapReason, RunMark, Store};
 
 /// Name of the file in the data directory that says what history was written.
@@ -158,6 +159,7 @@ pub async fn write(mark: HistoryMark, doors: &HistoryDoors, channel: &ServerChan
         record_outage(event, mark, doors).await?;
     }
     put_right(past.corrections(), channel).await?;
+    annotate(mark, channel).await?;
     // What these took is simulated as well.
     let past = writer.follow(past).await?;
     Ok((WrittenHistory { samples: writer.samples, from: mark.from, took: begun.elapsed() }, past))
@@ -304,12 +306,35 @@ async fn put_right(corrections: Vec<PlantedCorrection>, channel: &ServerChannel)
     Ok(())
 }
 
+/// Puts on the tags what an operator would note of each event, unless that is there.
+async fn annotate(mark: HistoryMark, channel: &ServerChannel) -> anyhow::Result<()> {
+    let mut annotations = AnnotationServiceClient::new(channel.clone());
+    let all = ListAnnotationsRequest { tags: vec!["demo/**".into()], page_size: 10_000, ..ListAnnotationsRequest::default() };
+    let listed = annotations.list_annotations(all).await.map_err(|status| client::refusal(&status))?.into_inner().annotations;
+    for event in PLANTED {
+        let range = event.range(mark.first_start);
+        // What lies before a shorter history is not there.
+        if range.start < mark.from || listed.iter().any(|annotation| annotation.text == event.text) {
+            continue;
+        }
+        let request = CreateAnnotationRequest {
+            tags: event.tags().into_iter().map(str::to_owned).collect(),
+            start: range.start.to_string(),
+            end: range.end.to_string(),
+            text: event.text.to_owned(),
+            ..CreateAnnotationRequest::default()
+        };
+        annotations.create_annotation(request).await.map_err(|status| client::refusal(&status))?;
+    }
+    Ok(())
+}
+
 /// The reasons that the audit log has.
 async fn reasons(channel: &ServerChannel) -> anyhow::Result<Vec<String>> {
     let mut admin = AdminServiceClient::new(channel.clone());
     let (mut reasons, mut from) = (Vec::new(), 1);
     loop {
-        let request = ListAuditEntriesRequest { from, page_size: PAGE as i32 };
+        let request = ListAuditEntriesRequest { from, page_size: PAGE as i32, ..ListAuditEntriesRequest::default() };
         let page = admin.list_audit_entries(request).await.map_err(|status| client::refusal(&status))?.into_inner();
         reasons.extend(page.entries.into_iter().map(|entry| entry.detail));
         if page.next == 0 {

@@ -111,6 +111,7 @@ fn a_first_start_has_a_week_behind_it_in_which_there_is_something_to_find() {
     shifts_are_seen(&page, from, first_start);
     an_outage_is_recorded_and_bad(&page, first_start);
     corrections_are_kept_and_told(&page, first_start);
+    what_happened_is_noted_on_the_tags(&page, first_start);
     detectors_find_what_is_planted(&page, from, first_start);
     std::thread::sleep(Duration::from_secs(8)); // samples of the living plant behind the joint
     the_plant_goes_on_at_the_joint(&page, directory.path());
@@ -185,6 +186,21 @@ fn corrections_are_kept_and_told(page: &Page, first_start: Timestamp) {
 
     assert_eq!(page.samples("demo/product/turbidity", test.range(first_start)), []);
     assert!(page.rows_of("superseded", "demo/product/turbidity", test.range(first_start), &[]).len() > 300);
+}
+
+/// Each event once, where and when it was, oldest first.
+fn what_happened_is_noted_on_the_tags(page: &Page, first_start: Timestamp) {
+    let noted = page.ask("annotations", &[("tag", "demo/**")]);
+    let noted = noted["annotations"].as_array().unwrap();
+    assert_eq!(noted.len(), PLANTED.len());
+    for (annotation, event) in noted.iter().zip(PLANTED) {
+        let bound = |name: &str| annotation[name].as_str().unwrap().parse::<i64>().unwrap();
+        let range = event.range(first_start);
+        assert_eq!((annotation["text"].as_str().unwrap(), bound("start_time"), bound("end_time")), (event.text, range.start.0, range.end.0));
+        let mut tags = event.tags();
+        tags.sort_unstable();
+        assert_eq!(annotation["tags"], Json::from(tags));
+    }
 }
 
 /// With their default parameters, over the whole week.
@@ -299,6 +315,7 @@ fn a_demo_that_is_killed_while_it_writes_its_history_has_it_once_after_the_next_
     assert_eq!(seed, 1, "with the seed that it was begun with");
     as_simulated(&page, seed, from, first_start);
     assert_eq!(page.corrections().len(), 2);
+    what_happened_is_noted_on_the_tags(&page, first_start);
     assert_eq!(page.outages().len(), planted("skid-plc").tags().len());
     let replaced = page.rows_of("superseded", "demo/heating/tank201/level", TimeRange::new(from, first_start), &[]);
     assert_eq!(replaced.len(), 0, "no sample is written twice");
