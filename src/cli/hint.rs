@@ -357,7 +357,7 @@ mod tests {
             ("area1\\boiler\\mode", Some("area1/boiler/mode")),
             ("steam_pressure", Some("area1/boiler/steam_pressure")),
             ("boiler/mode", Some("area1/boiler/mode")),
-            ("levle", Some("area2/level")),
+            ("area2/levle", Some("area2/level")),
             ("temperature", None),
         ] {
             assert_eq!(nearest_tags(name, &all).first().map(String::as_str), near, "{name}");

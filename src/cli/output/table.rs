@@ -45,7 +45,7 @@ impl Shape {
             Shape::Sentence => (40, 8),
             Shape::Words => (20, 8),
             Shape::Value => (12, 8),
-            Shape::Name => (24, 8),
+            Shape::Name => (24, 14),
         }
     }
 }
