@@ -149,7 +149,7 @@ pub fn start_logging(configuration: &Configuration) -> anyhow::Result<log::Trace
 /// Takes a level that the configuration has now, unless the environment has its own.
 ///
 /// # Errors
-/// It does, or the level is none.
+/// The environment has one, or this is none.
 pub fn set_log_level(level: &str) -> Result<(), String> {
     if log::is_set_outside() {
         return Err("the variable HISTORIAN_LOG says what is logged".to_owned());

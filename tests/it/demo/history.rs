@@ -345,7 +345,8 @@ fn the_document_lists_what_is_planted() {
     };
     let mut rows = 0;
     for event in PLANTED {
-        let (begins, lasts) = (event.begins_before.as_secs() / 60, (event.begins_before - event.ends_before).as_secs() / 60);
+        let [begins, ends] = [event.begins_before, event.ends_before].map(|before| before.as_secs() / 60);
+        let lasts = begins - ends;
         let before = match begins / (24 * 60) {
             0 => length(begins),
             days => format!("{days} d {}", length(begins % (24 * 60))),
