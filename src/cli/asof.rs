@@ -1,6 +1,7 @@
 //! `historian as-of`: the rows of a CSV file with what tags were at their times, through `DoExchange` of Arrow Flight into a table or a file.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -87,7 +88,7 @@ pub async fn run(args: AsOfArgs) -> anyhow::Result<ExitCode> {
         .with_flight_descriptor(Some(FlightDescriptor::new_cmd(command.to_string())))
         .build(stream::iter(batches.into_iter().map(Ok::<_, FlightError>)));
     let answer = flight.do_exchange(encoded).await.map_err(client::flight_refusal)?;
-    query::write_answer(answer.map(|batch| batch.map_err(client::flight_refusal)).boxed(), &args.output, async |_| Ok(Default::default()))
+    query::write_answer(answer.map(|batch| batch.map_err(client::flight_refusal)).boxed(), &args.output, async |_| Ok(HashMap::new()))
         .await?;
     if rows == 0 {
         output::note("the file has no rows");

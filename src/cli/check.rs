@@ -220,7 +220,7 @@ fn cells(definition: &TagDefinition, row: &CheckRow) -> Vec<TableCell> {
         TableCell::new(&definition.unit),
         TableCell::quality(row.quality),
         TableCell::number(row.latency.map_or_else(|| "-".to_owned(), |latency| format!("{:.1} ms", latency.as_secs_f64() * 1e3))),
-        TableCell::new(&remark(row)),
+        TableCell::new(remark(row)),
     ]
 }
 

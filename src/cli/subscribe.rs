@@ -47,11 +47,10 @@ enum FeedFormat {
 pub async fn run(args: SubscribeArgs) -> anyhow::Result<ExitCode> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let format = match args.format {
-        Some(FeedFormat::Table) => OutputFormat::Table,
         Some(FeedFormat::Csv) => OutputFormat::Csv,
-        Some(FeedFormat::Json) => OutputFormat::Json,
+        Some(FeedFormat::Table) => OutputFormat::Table,
         None if std::io::stdout().is_terminal() => OutputFormat::Table,
-        None => OutputFormat::Json,
+        Some(FeedFormat::Json) | None => OutputFormat::Json,
     };
     let request = json!({"subscribe": {"tags": args.tags, "position": args.position, "current": args.current}});
     let mut flight = args.server.flight().await?;

@@ -112,7 +112,7 @@ impl AdminService for AdminRpc {
 
     async fn list_gaps(&self, request: Request<v1::ListGapsRequest>) -> Result<Response<v1::ListGapsResponse>, Status> {
         let (caller, request) = Caller::take(request);
-        gap::list(&self.0, &caller.principal, &request).await.map(Response::new)
+        gap::list(&self.0, &caller, request).await.map(Response::new)
     }
 
     async fn reload(&self, request: Request<v1::ReloadRequest>) -> Result<Response<v1::ReloadResponse>, Status> {

@@ -6,28 +6,38 @@ use historian_proto::v1;
 use tonic::Status;
 
 use super::backup::maintenance;
-use crate::{Api, answer, blocking, resolve, status};
-use historian_access::{Principal, Right};
-use historian_model::{TagSelection, TimeRange};
-use historian_store::Gap;
+use crate::{Api, Caller, Services, answer, resolve, status};
+use historian_model::TimeRange;
+use historian_query::QueryLimits;
+use historian_store::{Gap, Maintenance};
 
 const PAGE_DEFAULT: usize = 1_000;
 const PAGE_MAX: usize = 10_000;
 
-pub async fn list(api: &Arc<Api>, principal: &Principal, request: &v1::ListGapsRequest) -> Result<v1::ListGapsResponse, Status> {
+pub async fn list(api: &Arc<Api>, caller: &Caller, request: v1::ListGapsRequest) -> Result<v1::ListGapsResponse, Status> {
+    let (maintenance, services) = (maintenance(api)?, api.services.clone());
+    api.bounded(caller, move |limits| page(&maintenance, &services, &request, limits)).await
+}
+
+/// A page of the gaps that are asked for. Blocks on the store.
+fn page(
+    maintenance: &Maintenance,
+    services: &Services,
+    request: &v1::ListGapsRequest,
+    limits: &QueryLimits,
+) -> Result<v1::ListGapsResponse, Status> {
     let limit = match usize::try_from(request.page_size) {
         Ok(0) => PAGE_DEFAULT,
         Ok(size) => size.min(PAGE_MAX),
         Err(_) => return Err(status::invalid("page_size", "must not be negative")),
     };
-    let (maintenance, from) = (maintenance(api)?, request.from);
-    let v1::ListGapsRequest { tags, start, end, zone, .. } = request;
-    let range = resolve::Bounds::new(start, end, zone).open(api.services.clock.now())?;
-    let selection = TagSelection::parse_or_all(tags).map_err(|error| status::from_selection(&error))?;
+    let v1::ListGapsRequest { from, tags, start, end, zone, .. } = request;
+    let range = resolve::Bounds::new(start, end, zone).open(services.clock.now())?;
+    let selection = resolve::selection_or_all(tags, &services.limits, limits)?;
     // One more than asked for tells whether there is a next page.
-    let gaps = blocking(move || maintenance.gaps(from, limit + 1).map_err(|error| status::from_store(&error))).await?;
+    let gaps = maintenance.gaps(*from, limit + 1).map_err(|error| status::from_store(&error))?;
     let mut told: Vec<v1::Gap> = Vec::new();
-    let scope = principal.scope(Right::Read);
+    let scope = &limits.scope;
     // Those of tags that the caller does not see take no room; a page may be shorter than it was asked for.
     let kept = answer::fitting(gaps.iter().take(limit).map(|(number, gap)| {
         let is_asked_for = gap.tag.as_deref().is_none_or(|tag| selection.matches(tag));

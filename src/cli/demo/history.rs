@@ -16,9 +16,8 @@ use anyhow::{Context, anyhow, bail};
 use historian_proto::v1::{
     CreateAnnotationRequest, CurrentValuesRequest, DeleteRangeRequest, DoubleColumn, FloatColumn, ListAnnotationsRequest,
     ListAuditEntriesRequest, ListTagsRequest, ReloadRequest, ReplaceRangeRequest, TagSamples, Values as WireValues,
-    admin_service_client::AdminServiceClient, annotation_service_client::AnnotationServiceClient,
-    query_service_client::QueryServiceClient, tag_service_client::TagServiceClient, values::Column,
-    write_service_client::WriteServiceClient,
+    admin_service_client::AdminServiceClient, annotation_service_client::AnnotationServiceClient, query_service_client::QueryServiceClient,
+    tag_service_client::TagServiceClient, values::Column, write_service_client::WriteServiceClient,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;

@@ -336,7 +336,7 @@ fn add_rows(
 
 /// A number to ten significant digits, and whole numbers whole.
 fn ten_digits(number: f64) -> String {
-    if number == number.trunc() && number.abs() < 1e15 {
+    if number.fract().abs() == 0.0 && number.abs() < 1e15 {
         return format!("{number}");
     }
     match format!("{number:.9e}").parse::<f64>() {

@@ -40,11 +40,10 @@ impl Shape {
     fn least(self) -> (usize, usize) {
         match self {
             Shape::Whole => (usize::MAX, usize::MAX),
-            Shape::Named => (12, 8),
+            Shape::Named | Shape::Value => (12, 8),
             Shape::Text => (16, 8),
             Shape::Sentence => (40, 8),
             Shape::Words => (20, 8),
-            Shape::Value => (12, 8),
             Shape::Name => (24, 14),
         }
     }

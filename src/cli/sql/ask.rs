@@ -86,9 +86,10 @@ impl SqlClient {
         let unreadable = "what the historian answers to a prepared statement cannot be read; is it of another version?";
         let any = Any::decode(answers.first().context(unreadable)?.clone()).context(unreadable)?;
         let made: ActionCreatePreparedStatementResult = any.unpack().ok().flatten().context(unreadable)?;
-        let declared = match made.parameter_schema.is_empty() {
-            true => Schema::empty(),
-            false => Schema::try_from(IpcMessage(made.parameter_schema)).context(unreadable)?,
+        let declared = if made.parameter_schema.is_empty() {
+            Schema::empty()
+        } else {
+            Schema::try_from(IpcMessage(made.parameter_schema)).context(unreadable)?
         };
         let command = CommandPreparedStatementQuery { prepared_statement_handle: made.prepared_statement_handle };
         let row = row(values, &declared)?;

@@ -342,7 +342,9 @@ mod tests {
             (b"a\x1b[5~b\x1b[1;5Cc", "abc", 3),
         ] {
             let mut draft = Draft::default();
-            keys(typed).into_iter().for_each(|key| draft.edit(key));
+            for key in keys(typed) {
+                draft.edit(key);
+            }
             assert_eq!((draft.text().as_str(), draft.cursor), (text, cursor), "{typed:?}");
         }
         assert_eq!(keys(b"\x1b[A\x1b[B\x03\x04\r"), [Key::Up, Key::Down, Key::Interrupt, Key::EndOfInput, Key::Enter]);

@@ -46,7 +46,7 @@ fn from_samples(
     let (before, after, rows) = surroundings(history, intervals, functions, configuration);
     let evaluator = Evaluator::new(functions, configuration, intervals.clone(), history.value_type(), before).unwrap();
     // As in the published examples, each sample has an annotation.
-    let mut evaluator = evaluator.with_annotations(history.timestamps.to_vec());
+    let mut evaluator = evaluator.with_annotations(history.timestamps.clone());
     let mut at = rows.start;
     while at < rows.end {
         let to = (at + portion).min(rows.end);

@@ -9,7 +9,7 @@ use historian_format::keys::{NoteKey, NoteKind};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
-use super::{NoteError, check_text, corrupt, decode, encode, invalid, next_version, read, word};
+use super::kept::{NoteError, check_text, corrupt, decode, encode, invalid, next_version, read, word};
 use crate::{AuditEntry, Store, StoreError};
 use historian_model::{Clock, TagId, TimeRange, Timestamp, sink::Actor};
 

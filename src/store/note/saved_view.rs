@@ -6,7 +6,7 @@ use historian_format::keys::{NoteKey, NoteKind};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::{NoteError, check_text, decode, encode, next_version, read, word};
+use super::kept::{NoteError, check_text, decode, encode, next_version, read, word};
 use crate::{AuditEntry, Store, StoreError};
 use historian_model::{Clock, Timestamp, sink::Actor};
 

@@ -1,7 +1,9 @@
+//! Notes on both twins of the store, over restarts.
+
 use std::sync::Arc;
 
 use super::*;
-use crate::{AuditEntry, MemoryStore, RocksStore, rocks::StoreOptions};
+use crate::{AuditEntry, MemoryStore, RocksStore, Store, rocks::StoreOptions};
 use historian_model::{ManualClock, TagId, TimeRange, Timestamp, sink::Actor};
 
 fn actor(name: &str) -> Actor {

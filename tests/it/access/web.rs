@@ -10,7 +10,7 @@ use super::call::{CALL_ID, Client, Outcome};
 struct WebAnswer {
     /// The number, as text.
     status: String,
-    /// The status line and the headers, without the time of day.
+    /// The status line and the headers, without the time of day, and without the entity tag, which follows from the body and the names in it.
     head: String,
     body: Vec<u8>,
     /// False where more belongs to it.
@@ -60,7 +60,8 @@ impl WebAnswer {
         };
         let is_problem = header("content-type").is_some_and(|content_type| content_type == "application/problem+json");
         let status = head.split(' ').nth(1).unwrap_or_default().to_owned();
-        let lines: Vec<&str> = head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("date:")).collect();
+        let follows = |line: &str| ["date:", "etag:"].iter().any(|name| line.to_ascii_lowercase().starts_with(name));
+        let lines: Vec<&str> = head.lines().filter(|line| !follows(line)).collect();
         Some(WebAnswer { status, head: lines.join("\n"), body, is_whole, is_problem })
     }
 

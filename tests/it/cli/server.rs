@@ -82,7 +82,7 @@ impl Server {
     pub fn listed(&self, globs: &[&str]) -> String {
         let output = self.run(&[&["tag", "list", "--format=csv"], globs].concat());
         assert!(output.status.success(), "{}", stderr(&output));
-        assert_eq!(output.stderr.is_empty(), output.stdout.iter().filter(|byte| **byte == b'\n').count() > 1, "{}", stderr(&output));
+        assert_eq!(output.stderr.is_empty(), stdout(&output).lines().count() > 1, "{}", stderr(&output));
         stdout(&output)
     }
 

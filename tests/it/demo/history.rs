@@ -196,7 +196,10 @@ fn what_happened_is_noted_on_the_tags(page: &Page, first_start: Timestamp) {
     for (annotation, event) in noted.iter().zip(PLANTED) {
         let bound = |name: &str| annotation[name].as_str().unwrap().parse::<i64>().unwrap();
         let range = event.range(first_start);
-        assert_eq!((annotation["text"].as_str().unwrap(), bound("start_time"), bound("end_time")), (event.text, range.start.0, range.end.0));
+        assert_eq!(
+            (annotation["text"].as_str().unwrap(), bound("start_time"), bound("end_time")),
+            (event.text, range.start.0, range.end.0)
+        );
         let mut tags = event.tags();
         tags.sort_unstable();
         assert_eq!(annotation["tags"], Json::from(tags));

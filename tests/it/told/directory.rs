@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
 use super::{healthy, historian, run, snapshot, start, text};
@@ -36,6 +37,12 @@ fn who_starts_beside_a_running_historian_changes_nothing_in_its_directory() {
     // As a demo that runs there would have them.
     for name in ["demo.log", "demo.toml"] {
         fs::write(data.join(name), "of the one that runs\n").unwrap();
+    }
+    // The local socket comes when the ports have answered already.
+    let patience = Instant::now();
+    while !data.join("historian.sock").exists() {
+        assert!(patience.elapsed() < Duration::from_secs(30), "no local socket");
+        std::thread::sleep(Duration::from_millis(10));
     }
     let before = names(&data);
     let data_dir = data.display().to_string();

@@ -46,10 +46,10 @@ impl ParquetRows {
     /// # Errors
     /// When a column has a type that the format lacks.
     pub fn begin(schema: SchemaRef) -> Result<ParquetRows, Problem> {
-        let compression = Compression::ZSTD(ZstdLevel::try_new(1).map_err(failed)?);
+        let compression = Compression::ZSTD(ZstdLevel::try_new(1).map_err(|error| failed(&error))?);
         let properties = WriterProperties::builder().set_compression(compression).set_max_row_group_row_count(Some(GROUP_ROWS)).build();
         let unsent = Unsent::default();
-        let writer = ArrowWriter::try_new(unsent.clone(), schema, Some(properties)).map_err(failed)?;
+        let writer = ArrowWriter::try_new(unsent.clone(), schema, Some(properties)).map_err(|error| failed(&error))?;
         Ok(ParquetRows { writer, unsent })
     }
 
@@ -58,7 +58,7 @@ impl ParquetRows {
     /// # Errors
     /// When it cannot be written.
     pub fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, Problem> {
-        self.writer.write(batch).map_err(failed)?;
+        self.writer.write(batch).map_err(|error| failed(&error))?;
         Ok(mem::take(&mut *self.unsent.0.lock()))
     }
 
@@ -72,11 +72,11 @@ impl ParquetRows {
     /// # Errors
     /// When it cannot be written.
     pub fn end(self) -> Result<Vec<u8>, Problem> {
-        self.writer.close().map_err(failed)?;
+        self.writer.close().map_err(|error| failed(&error))?;
         Ok(mem::take(&mut *self.unsent.0.lock()))
     }
 }
 
-fn failed(error: ParquetError) -> Problem {
+fn failed(error: &ParquetError) -> Problem {
     Problem::from(status::internal(format!("no Parquet can be made of this answer: {error}")))
 }

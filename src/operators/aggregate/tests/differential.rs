@@ -91,7 +91,7 @@ fn from_states(history: &Samples, functions: &[AggregateFunction], case: &Case, 
     let intervals = case.intervals();
     let (before, after, rows) = surroundings(history, &intervals, functions, case.configuration);
     let evaluator = Evaluator::new(functions, case.configuration, intervals.clone(), history.value_type(), before).unwrap();
-    let mut evaluator = evaluator.with_annotations(history.timestamps.to_vec());
+    let mut evaluator = evaluator.with_annotations(history.timestamps.clone());
     let mut fetched = 0;
     let mut at = rows.start;
     while at < rows.end {
