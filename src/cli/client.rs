@@ -206,13 +206,12 @@ pub fn refusal(status: &Status) -> anyhow::Error {
     if let Some(refused) = secure::refused().filter(|_| is_of_the_way(status)) {
         return anyhow!(refused);
     }
-    if is_of_the_way(status) && matches!(status.code(), Code::PermissionDenied | Code::Cancelled) {
-        // A goodbye with `INADEQUATE_SECURITY` (RFC 9113, 7), or one that came before the request.
-        let hint = "the historian closed the connection; if it speaks TLS, use grpc+tls://host:port, and --tls-ca FILE with its authority";
-        return anyhow!("{hint} ({})", status.message());
-    }
     let code = in_words(status.code());
     let line = match status.message() {
+        // A goodbye with `INADEQUATE_SECURITY` (RFC 9113, 7), or one that came before the request.
+        message if is_of_the_way(status) && matches!(status.code(), Code::PermissionDenied | Code::Cancelled) => format!(
+            "the historian closed the connection; if it speaks TLS, use grpc+tls://host:port, and --tls-ca FILE with its authority ({message})"
+        ),
         "" => format!("the historian answered: {code}"),
         message => format!("{message} ({code})"),
     };

@@ -92,7 +92,11 @@ pub(super) fn read_only(path: &Path, options: &StoreOptions, paranoid: bool) -> 
     database.create_if_missing(false);
     database.create_missing_column_families(false);
     database.set_paranoid_checks(paranoid);
-    DB::open_cf_descriptors_read_only(&database, path, families(options), false).map_err(|error| match error.kind() {
+    // What cannot be listed cannot be opened either, and says so there.
+    let present = DB::list_cf(&database, path).unwrap_or_else(|_| keys::FAMILIES.map(str::to_owned).to_vec());
+    let is_there = |name: &str| !keys::FAMILIES_ADDED.contains(&name) || present.iter().any(|present| present == name);
+    let families = families(options).into_iter().filter(|family| is_there(family.name()));
+    DB::open_cf_descriptors_read_only(&database, path, families, false).map_err(|error| match error.kind() {
         ErrorKind::Corruption => StoreError::Corrupt { family: "all", key: path.display().to_string(), message: error.to_string() },
         _ => StoreError::Open { path: path.display().to_string(), message: error.to_string() },
     })

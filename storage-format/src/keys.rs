@@ -39,6 +39,9 @@ pub const FAMILIES: [&str; 10] = [
     FAMILY_STATE,
 ];
 
+/// Families that a store may lack because it was last opened before there were any: they are empty then.
+pub const FAMILIES_ADDED: [&str; 1] = [FAMILY_NOTES];
+
 /// Version of the whole store layout that this crate describes.
 pub const FORMAT_VERSION: u32 = 1;
 

@@ -89,7 +89,8 @@ pub type Listen<'a> = &'a mut dyn FnMut(ScrubEvent<'_>) -> ControlFlow<()>;
 pub fn scrub(store: &RocksStore, bytes_per_s: Option<u64>, listen: Listen<'_>) -> Result<ScrubReport, ScrubError> {
     let mut run =
         Run { store, listen, report: ScrubReport::default(), bytes_total: store.stored_bytes(), pace: RateLimit::new(bytes_per_s) };
-    for family in keys::FAMILIES {
+    let is_empty = |family: &str| keys::FAMILIES_ADDED.contains(&family) && store.family(family).is_err();
+    for family in keys::FAMILIES.into_iter().filter(|family| !is_empty(family)) {
         run.family(family)?;
     }
     Ok(run.report)

@@ -53,6 +53,27 @@ fn fill(directory: &Path) {
     store.sync().unwrap();
 }
 
+/// Stopped, it is read all the same; opened, it has them.
+#[test]
+fn a_store_from_before_some_families_is_sound() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path());
+    {
+        let mut store = RocksStore::open(directory.path(), &StoreOptions::default()).unwrap();
+        for family in keys::FAMILIES_ADDED {
+            store.db.drop_cf(family).unwrap();
+        }
+    }
+    let stopped = StoppedStore::open(directory.path()).unwrap();
+    assert!(stopped.store.family(keys::FAMILY_NOTES).is_err());
+    let report = scrubbed(&stopped.store);
+    assert_eq!((report.damaged, &stopped.refused), (0, &None));
+    drop(stopped);
+    assert_eq!(RocksStore::journal_end(&directory.path().join("rocksdb")).unwrap(), 3);
+    let store = RocksStore::open(directory.path(), &StoreOptions::default()).unwrap();
+    assert!(store.family(keys::FAMILY_NOTES).is_ok());
+}
+
 fn scrubbed(store: &RocksStore) -> ScrubReport {
     scrub(store, None, &mut |_| ControlFlow::Continue(())).unwrap()
 }

@@ -1,6 +1,6 @@
 //! What people most often mistype, and the line that helps them. Each row is what is typed, and what it is answered with.
 
-use std::net::TcpListener;
+use historian_test_support::program::free_port;
 
 use super::{command, directory, server::Server, stderr};
 
@@ -9,8 +9,7 @@ fn the_most_likely_typing_errors_end_in_a_line_that_helps() {
     let server = Server::start();
     server.write_samples();
     let http = server.http();
-    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-    let (nobody, http_as_grpc) = (format!("grpc://{nobody}"), format!("http://{http}"));
+    let (nobody, http_as_grpc) = (format!("grpc://127.0.0.1:{}", free_port()), format!("http://{http}"));
     let with_tls = server.url().replace("grpc://", "grpc+tls://");
     for (typed, told) in [
         // Commands and flags.
