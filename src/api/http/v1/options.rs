@@ -226,9 +226,10 @@ mod tests {
         assert_eq!(format("", Some("text/html, application/json;q=0.5, text/csv;q=0.9")), Ok(RowFormat::Csv));
         assert_eq!(format("format=arrow", Some("text/csv")), Ok(RowFormat::Arrow));
         assert_eq!(format("", Some("application/x-ndjson")), Ok(RowFormat::NdJson));
+        assert_eq!(format("", Some("application/vnd.apache.parquet")), Ok(RowFormat::Parquet));
         assert!(format("", Some("image/png")).is_err());
         assert!(format("", Some("text/csv;q=0")).is_err());
-        assert_eq!(format("format=xml", None).unwrap_err(), "format: \"xml\" is none of json, ndjson, csv, arrow");
+        assert_eq!(format("format=xml", None).unwrap_err(), "format: \"xml\" is none of json, ndjson, csv, arrow, parquet");
         assert_eq!(format("format=csv&format=json", None).unwrap_err(), "format: is there twice");
     }
 

@@ -146,7 +146,8 @@ fn the_next_part_goes_on_with_what_the_last_one_ended_with() {
         let part = intervals.part(place..place + 1);
         let (looked_up, after, rows) = surroundings(&samples, &part, &functions, configuration);
         assert_eq!(before, looked_up);
-        let mut evaluator = Evaluator::new(&functions, configuration, part, ValueType::F64, before).unwrap();
+        let evaluator = Evaluator::new(&functions, configuration, part, ValueType::F64, before).unwrap();
+        let mut evaluator = evaluator.with_annotations(samples.timestamps.clone());
         evaluator.push(&samples, rows).unwrap();
         let Finished { answers: some, before: next } = evaluator.finish(after).unwrap();
         answers.extend(some);
