@@ -72,6 +72,20 @@ pub fn request_sum(without_page: &impl Message) -> u32 {
     crc32c::crc32c(&without_page.encode_to_vec())
 }
 
+/// Entries of a page of a list, where the request does not say how many; and the most that it may ask for.
+const PAGE_DEFAULT: i32 = 1_000;
+const PAGE_MAX: i32 = 10_000;
+
+/// How many entries a page of a list has at most.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` when the request asks for a number that there is not.
+pub fn page_size(asked: i32) -> Result<usize, Status> {
+    let size = if asked == 0 { PAGE_DEFAULT } else { asked };
+    let known = usize::try_from(size).ok().filter(|_| size <= PAGE_MAX);
+    known.ok_or_else(|| status::invalid("page_size", format!("{asked} is not between 0 (meaning {PAGE_DEFAULT}) and {PAGE_MAX}")))
+}
+
 /// Token of the page of a list of tags behind the tag `last`.
 pub fn behind_tag(request: u32, last: &str) -> String {
     PageToken { request, tag: last.to_owned(), ..PageToken::default() }.text()
@@ -104,6 +118,14 @@ mod tests {
         assert!(start_of_list(8, &token).is_err());
         for bad in ["x", "0000000000000000", "ü", "000000000000000ü", &token[1..], behind_tag(7, "").as_str()] {
             assert!(start_of_list(7, bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_a_size_within_bounds() {
+        assert_eq!([0, 1, 10_000].map(|asked| page_size(asked).unwrap()), [1_000, 1, 10_000]);
+        for asked in [-1, 10_001, i32::MIN, i32::MAX] {
+            assert!(page_size(asked).unwrap_err().message().contains(&asked.to_string()));
         }
     }
 

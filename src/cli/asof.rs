@@ -110,6 +110,9 @@ fn read(args: &AsOfArgs, zone: &TimeZone) -> anyhow::Result<Vec<RecordBatch>> {
         let known = headers.iter().collect::<Vec<_>>().join(", ");
         bail!("{name} has no column {:?}; it has {known}; --time-column names the one with the times", args.time_column);
     };
+    if args.time_column != TIME && headers.iter().any(|header| header == TIME) {
+        bail!("{name} has a column {TIME:?} beside {:?}, and that of the answer is called so: give it another name", args.time_column);
+    }
     // The times that the historian reads stand first, and where their column has another name it stays as it was.
     let others: Vec<usize> = (0..headers.len()).filter(|column| headers[*column] != *TIME).collect();
     let mut fields = vec![Field::new(TIME, DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), true)];

@@ -16,11 +16,8 @@ use historian_model::Tag;
 use historian_query::QueryLimits;
 use historian_store::{
     Annotation, AnnotationDraft,
-    note::{AnnotationPlace, TAGS_MAX},
+    note::{AnnotationPlace, SoughtAnnotations, TAGS_MAX},
 };
-
-const PAGE_DEFAULT: i32 = 1_000;
-const PAGE_MAX: i32 = 10_000;
 
 pub struct AnnotationRpc(pub Arc<Api>);
 
@@ -147,11 +144,7 @@ fn page(
     mut request: v1::ListAnnotationsRequest,
     limits: &QueryLimits,
 ) -> Result<v1::ListAnnotationsResponse, Status> {
-    let page_size = match std::mem::take(&mut request.page_size) {
-        0 => PAGE_DEFAULT,
-        size @ 1..=PAGE_MAX => size,
-        size => return Err(status::invalid("page_size", format!("{size} is not between 0 (meaning {PAGE_DEFAULT}) and {PAGE_MAX}"))),
-    } as usize;
+    let page_size = page_token::page_size(std::mem::take(&mut request.page_size))?;
     let token = std::mem::take(&mut request.page_token);
     let sum = request_sum(&request);
     let after = page_token::start_of_list(sum, &token)?.map(|text| read_place(&text)).transpose()?;
@@ -161,11 +154,9 @@ fn page(
     }
     let range = Bounds::new(&request.start, &request.end, &request.zone).open(services.clock.now())?;
     let ids: Vec<_> = tags.iter().map(|tag| tag.id).collect();
-    let only = |place: &AnnotationPlace| request.id == 0 || place.id == request.id;
-    // One more than the page, to know whether there is another. Those of one id are few.
-    let limit = if request.id == 0 { page_size + 1 } else { usize::MAX };
-    let mut places = services.annotations.places(&ids, range, request.versions, after, limit);
-    places.retain(only);
+    let sought = SoughtAnnotations { range, versions: request.versions, id: (request.id > 0).then_some(request.id) };
+    // One more than the page, to know whether there is another.
+    let places = services.annotations.places(&ids, sought, after, page_size + 1);
     let mut annotations: Vec<v1::Annotation> = Vec::new();
     let mut failed = None;
     let kept = answer::fitting(places.iter().take(page_size).map(|place| match services.annotations.at(*place) {

@@ -17,8 +17,6 @@ use historian_store::AuditEntry;
 
 pub struct TagRpc(pub Arc<Api>);
 
-const PAGE_DEFAULT: i32 = 1_000;
-const PAGE_MAX: i32 = 10_000;
 /// Fields of a tag that an update may change; also the meaning of an empty mask.
 const CHANGEABLE: [&str; 6] = ["unit", "description", "stepped", "range_low", "range_high", "state_set"];
 
@@ -104,11 +102,7 @@ impl TagService for TagRpc {
 
 /// A page of the tags selected. Blocks on the catalog.
 fn page(services: &Services, mut request: v1::ListTagsRequest, limits: &QueryLimits) -> Result<v1::ListTagsResponse, Status> {
-    let page_size = match std::mem::take(&mut request.page_size) {
-        0 => PAGE_DEFAULT,
-        size @ 1..=PAGE_MAX => size,
-        size => return Err(status::invalid("page_size", format!("{size} is not between 0 (meaning {PAGE_DEFAULT}) and {PAGE_MAX}"))),
-    } as usize;
+    let page_size = page_token::page_size(std::mem::take(&mut request.page_size))?;
     let selection = resolve::selection_or_all(&request.tags, &services.limits, limits)?;
     let conditions = filter::Filter::parse(&request.filter)?;
     let (token, is_counted) = (std::mem::take(&mut request.page_token), std::mem::take(&mut request.total));

@@ -13,9 +13,6 @@ use crate::{
 use historian_access::Right;
 use historian_store::{SavedView, ViewDraft};
 
-const PAGE_DEFAULT: i32 = 1_000;
-const PAGE_MAX: i32 = 10_000;
-
 pub struct ViewRpc(pub Arc<Api>);
 
 #[tonic::async_trait]
@@ -39,22 +36,17 @@ impl ViewService for ViewRpc {
 
     async fn list_views(&self, request: Request<v1::ListViewsRequest>) -> Result<Response<v1::ListViewsResponse>, Status> {
         let (caller, mut request) = Caller::take(request);
-        let page_size = match std::mem::take(&mut request.page_size) {
-            0 => PAGE_DEFAULT,
-            size @ 1..=PAGE_MAX => size,
-            size => return Err(status::invalid("page_size", format!("{size} is not between 0 (meaning {PAGE_DEFAULT}) and {PAGE_MAX}"))),
-        } as usize;
+        let page_size = page_token::page_size(std::mem::take(&mut request.page_size))?;
         let token = std::mem::take(&mut request.page_token);
         let sum = request_sum(&request);
         let after = page_token::start_of_list(sum, &token)?.map(|text| read_place(&text)).transpose()?;
         let saved = self.0.services.views.clone();
         let owner = caller.actor().principal;
         let found = self.0.bounded(&caller, move |_| {
-            let mut places = saved.seen_by(&owner);
-            places.retain(|place| after.as_ref().is_none_or(|after| place > after));
+            // One more than the page, to know whether there is another.
+            let mut places = saved.seen_by(&owner, after.as_ref(), page_size + 1).into_iter().peekable();
             let mut views: Vec<v1::SavedView> = Vec::new();
             let mut last = None;
-            let mut places = places.into_iter().peekable();
             let mut bytes = 0;
             while let Some(place) = places.next_if(|_| views.len() < page_size && bytes < answer::PAGE_BYTES) {
                 // One that was removed meanwhile is left out.

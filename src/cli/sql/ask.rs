@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use anyhow::Context;
 use arrow::{
-    array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray},
+    array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array},
     datatypes::{DataType, Field, Schema},
 };
 use arrow_flight::{
@@ -106,21 +106,54 @@ impl SqlClient {
     }
 }
 
-/// The values as a row: where the statement wants a text, as such, else as numbers and truth values where they are some.
+/// The values as a row: where the statement wants a text, as such, else as numbers and truth values where they are some. What no number holds exactly
+/// stays a text.
 fn row(values: &[String], declared: &Schema) -> anyhow::Result<RecordBatch> {
     let mut columns: Vec<(Field, ArrayRef)> = Vec::new();
     for (index, text) in values.iter().enumerate() {
         let wanted = declared.fields().get(index).map(|field| field.data_type());
         let is_text = wanted.is_some_and(|wanted| matches!(wanted, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View));
-        let array: ArrayRef = match (text.parse::<i64>(), text.parse::<f64>(), text.parse::<bool>()) {
-            _ if is_text => Arc::new(StringArray::from(vec![text.as_str()])),
-            (Ok(integer), _, _) => Arc::new(Int64Array::from(vec![integer])),
-            (_, Ok(number), _) => Arc::new(Float64Array::from(vec![number])),
-            (_, _, Ok(truth)) => Arc::new(BooleanArray::from(vec![truth])),
-            _ => Arc::new(StringArray::from(vec![text.as_str()])),
+        let is_whole = text.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit());
+        let array: ArrayRef = if is_text {
+            Arc::new(StringArray::from(vec![text.as_str()]))
+        } else if let Ok(integer) = text.parse::<i64>() {
+            Arc::new(Int64Array::from(vec![integer]))
+        } else if let Ok(integer) = text.parse::<u64>() {
+            Arc::new(UInt64Array::from(vec![integer]))
+        } else if let Some(number) = text.parse::<f64>().ok().filter(|_| !is_whole) {
+            Arc::new(Float64Array::from(vec![number]))
+        } else if let Ok(truth) = text.parse::<bool>() {
+            Arc::new(BooleanArray::from(vec![truth]))
+        } else {
+            Arc::new(StringArray::from(vec![text.as_str()]))
         };
         columns.push((Field::new(format!("${}", index + 1), array.data_type().clone(), true), array));
     }
     let (fields, arrays): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_bound_as_what_holds_it_exactly() {
+        let typed = |text: &str| row(&[text.to_owned()], &Schema::empty()).unwrap().column(0).data_type().clone();
+        for (text, wanted) in [
+            ("7", DataType::Int64),
+            ("-9223372036854775808", DataType::Int64),
+            ("18446744073709551615", DataType::UInt64),
+            ("18446744073709551616", DataType::Utf8),
+            ("1.5", DataType::Float64),
+            ("1e30", DataType::Float64),
+            ("true", DataType::Boolean),
+            ("area1/boiler", DataType::Utf8),
+            ("", DataType::Utf8),
+        ] {
+            assert_eq!(typed(text), wanted, "{text}");
+        }
+        let text = Schema::new(vec![Field::new("$1", DataType::Utf8, true)]);
+        assert_eq!(row(&["7".to_owned()], &text).unwrap().column(0).data_type(), &DataType::Utf8);
+    }
 }

@@ -108,24 +108,26 @@ fn read(
             Some(tags.iter().map(|tag| tag.id).collect())
         }
     };
-    let mut places = annotations.that_count();
-    places.retain(|(tag, _)| listed.as_ref().is_none_or(|listed| listed.contains(tag)));
-    for page in places.chunks(PAGE) {
+    let mut after = None;
+    loop {
         limits.check(0)?;
+        let mut page = annotations.that_count(after, PAGE);
+        let is_last = page.len() < PAGE;
+        after = page.last().copied();
+        page.retain(|(tag, _)| listed.as_ref().is_none_or(|listed| listed.contains(tag)));
         let mut rows = Vec::with_capacity(page.len());
         for (tag, place) in page {
-            let Some(tag) = seen.by_id(*tag) else { continue };
-            let annotation = annotations.at(*place).map_err(|error| match error {
+            let Some(tag) = seen.by_id(tag) else { continue };
+            let annotation = annotations.at(place).map_err(|error| match error {
                 StoreError::Corrupt { .. } => QueryError::DataLoss { tag: tag.name().to_string(), reason: error.to_string() },
                 error => QueryError::Store(error.to_string()),
             })?;
             rows.push((tag.name().to_string(), annotation));
         }
-        if !emit(batch(&rows)?) {
-            break;
+        if !emit(batch(&rows)?) || is_last {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 fn batch(rows: &[(String, Annotation)]) -> std::result::Result<RecordBatch, QueryError> {

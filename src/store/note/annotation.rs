@@ -1,7 +1,8 @@
 //! Texts on tags, over a time or a range of time.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -107,6 +108,17 @@ impl AnnotationPlace {
     fn key(self) -> NoteKey {
         NoteKey { kind: KIND, id: self.id, version: self.version }
     }
+}
+
+/// Which annotations are looked for on some tags.
+#[derive(Clone, Copy, Debug)]
+pub struct SoughtAnnotations {
+    /// They share time with it; a moment lies in it.
+    pub range: TimeRange,
+    /// All versions, not only those that count.
+    pub versions: bool,
+    /// Only those of this one.
+    pub id: Option<u64>,
 }
 
 #[derive(Default)]
@@ -263,33 +275,35 @@ impl Annotations {
         Ok(made)
     }
 
-    /// Places of the annotations on these tags that touch a range, in the order of their starts, behind the place `after`, at most `limit`: a range
-    /// that shares time with it, a moment that lies in it. With `versions` all versions are told, otherwise those that count.
-    pub fn places(
-        &self,
-        tags: &[TagId],
-        range: TimeRange,
-        versions: bool,
-        after: Option<AnnotationPlace>,
-        limit: usize,
-    ) -> Vec<AnnotationPlace> {
+    /// Places of the annotations on these tags that touch the range, in the order of their starts, behind the place `after`, at most `limit`. It
+    /// holds no more than those.
+    pub fn places(&self, tags: &[TagId], sought: SoughtAnnotations, after: Option<AnnotationPlace>, limit: usize) -> Vec<AnnotationPlace> {
+        let SoughtAnnotations { range, versions, id } = sought;
         let index = self.index.read();
         let (from, to) = (range.start.0, range.end.0);
-        let mut found: Vec<AnnotationPlace> = Vec::new();
+        let mut found = BTreeSet::new();
         for tag in tags {
-            let touching = index.before(*tag, to).filter(|(place, end)| *end > from || place.start >= from);
-            found.extend(touching.map(|(place, _)| place).filter(|place| (versions || index.counts(*place)) && Some(*place) > after));
+            for (place, end) in index.before(*tag, to) {
+                if found.len() == limit && found.last().is_some_and(|last| place > *last) {
+                    // Those of a tag come in their order.
+                    break;
+                }
+                let touches = end > from || place.start >= from;
+                let is_sought = id.is_none_or(|id| id == place.id) && (versions || index.counts(place));
+                if touches && is_sought && Some(place) > after && found.insert(place) && found.len() > limit {
+                    found.pop_last();
+                }
+            }
         }
-        found.sort_unstable();
-        found.dedup();
-        found.truncate(limit);
-        found
+        found.into_iter().collect()
     }
 
-    /// Every annotation that counts, once for each of its tags: by tag id, and of each in the order of their starts.
-    pub fn that_count(&self) -> Vec<(TagId, AnnotationPlace)> {
+    /// Annotations that count, once for each of their tags, by tag id and of each in the order of their starts: behind `after`, at most `limit`.
+    pub fn that_count(&self, after: Option<(TagId, AnnotationPlace)>, limit: usize) -> Vec<(TagId, AnnotationPlace)> {
         let index = self.index.read();
-        index.by_tag.keys().filter(|(_, place)| index.counts(*place)).copied().collect()
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let entries = index.by_tag.range((behind, Bound::Unbounded)).map(|(entry, _)| *entry);
+        entries.filter(|(_, place)| index.counts(*place)).take(limit).collect()
     }
 
     /// Starts of the annotations that count of a tag, within `[from, to)`, ascending.

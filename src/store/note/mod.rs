@@ -12,7 +12,7 @@ mod tests;
 use historian_format::keys::{NoteKey, NoteKind};
 
 pub use self::{
-    annotation::{Annotation, AnnotationDraft, AnnotationPlace, Annotations, ENTRIES_MAX, TAGS_MAX, TEXT_BYTES_MAX},
+    annotation::{Annotation, AnnotationDraft, AnnotationPlace, Annotations, ENTRIES_MAX, SoughtAnnotations, TAGS_MAX, TEXT_BYTES_MAX},
     kept::{NoteError, VERSIONS_MAX},
     saved_view::{CONTENT_BYTES_MAX, NAME_BYTES_MAX, SavedView, SavedViews, VIEWS_MAX, VIEWS_OF_OWNER_MAX, ViewDraft},
 };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use historian_format::keys::{NoteKey, NoteKind};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::kept::{NoteError, check_text, decode, encode, next_version, read, word};
@@ -92,8 +92,9 @@ struct ViewIndex {
 pub struct SavedViews {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    /// Held over check, write to the store and change in memory.
-    index: Mutex<ViewIndex>,
+    index: RwLock<ViewIndex>,
+    /// Held over check, write to the store and change in memory, so that nobody who reads waits for the disk.
+    changing: Mutex<()>,
 }
 
 impl SavedViews {
@@ -116,7 +117,7 @@ impl SavedViews {
             }
             Ok(())
         })?;
-        Ok(SavedViews { store, clock, index: Mutex::new(index) })
+        Ok(SavedViews { store, clock, index: RwLock::new(index), changing: Mutex::new(()) })
     }
 
     /// Keeps a new view, or the next version of one's own; `seen` is the one that the caller has seen.
@@ -126,7 +127,8 @@ impl SavedViews {
     pub fn save(&self, actor: &Actor, id: Option<u64>, seen: Option<u32>, draft: ViewDraft) -> Result<SavedView, NoteError> {
         draft.check()?;
         let owner = &actor.principal;
-        let mut index = self.index.lock();
+        let _changing = self.changing.lock();
+        let index = self.index.read();
         let before = match id {
             None => None,
             Some(id) => match index.views.get(&id) {
@@ -152,7 +154,9 @@ impl SavedViews {
         let view = SavedView { id, version, name, owner: owner.clone(), shared, content, time: self.clock.now() };
         let was = before.map(|(_, entry)| format!("; before it was {}", described(&entry.name, entry.shared))).unwrap_or_default();
         let detail = format!("view {id}: {}{was}", described(&view.name, shared));
+        drop(index);
         self.write(actor, "save_view", &view, false, detail)?;
+        let mut index = self.index.write();
         index.last_id = index.last_id.max(id);
         index.views.insert(id, ViewEntry { version, name: view.name.clone(), owner: view.owner.clone(), shared });
         Ok(view)
@@ -163,7 +167,8 @@ impl SavedViews {
     /// # Errors
     /// See [`NoteError`]; nothing is removed then.
     pub fn remove(&self, actor: &Actor, id: u64, of_anybody: bool) -> Result<(), NoteError> {
-        let mut index = self.index.lock();
+        let _changing = self.changing.lock();
+        let index = self.index.read();
         let of_caller = |entry: &&ViewEntry| entry.owner == actor.principal || of_anybody && entry.shared;
         let Some(entry) = index.views.get(&id).filter(of_caller) else {
             return Err(NoteError::NotFound { what: word(KIND), id });
@@ -172,18 +177,20 @@ impl SavedViews {
         let ViewEntry { name, owner, shared, .. } = entry.clone();
         let detail = format!("view {id} of {owner}: {}", described(&name, shared));
         let view = SavedView { id, version, name, owner, shared, content: String::new(), time: self.clock.now() };
+        drop(index);
         self.write(actor, "delete_view", &view, true, detail)?;
-        index.views.remove(&id);
+        self.index.write().views.remove(&id);
         Ok(())
     }
 
-    /// Ids of the views that somebody sees, in the order of their names.
-    pub fn seen_by(&self, owner: &str) -> Vec<(String, u64)> {
-        let index = self.index.lock();
+    /// Names and ids of the views that somebody sees, in their order, behind `after`, at most `limit`.
+    pub fn seen_by(&self, owner: &str, after: Option<&(String, u64)>, limit: usize) -> Vec<(String, u64)> {
+        let index = self.index.read();
         let seen = index.views.iter().filter(|(_, entry)| entry.shared || entry.owner == owner);
-        let mut named: Vec<(String, u64)> = seen.map(|(id, entry)| (entry.name.clone(), *id)).collect();
+        let mut named: Vec<(&str, u64)> = seen.map(|(id, entry)| (entry.name.as_str(), *id)).collect();
+        named.retain(|place| after.is_none_or(|(name, id)| *place > (name.as_str(), *id)));
         named.sort_unstable();
-        named
+        named.into_iter().take(limit).map(|(name, id)| (name.to_owned(), id)).collect()
     }
 
     /// The last version of a view; `None` where it is gone.
@@ -191,7 +198,7 @@ impl SavedViews {
     /// # Errors
     /// When it cannot be read.
     pub fn get(&self, id: u64) -> Result<Option<SavedView>, StoreError> {
-        let version = self.index.lock().views.get(&id).map(|entry| entry.version);
+        let version = self.index.read().views.get(&id).map(|entry| entry.version);
         let Some(version) = version else { return Ok(None) };
         let key = NoteKey { kind: KIND, id, version };
         read::<StoredView>(&*self.store, key).map(|stored| Some(stored.of(key)))

@@ -18,6 +18,10 @@ fn range(start: i64, end: i64) -> TimeRange {
     TimeRange { start: Timestamp(start), end: Timestamp(end), reverse: false }
 }
 
+fn sought(start: i64, end: i64, versions: bool) -> SoughtAnnotations {
+    SoughtAnnotations { range: range(start, end), versions, id: None }
+}
+
 fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(Timestamp(1_000)))
 }
@@ -38,7 +42,11 @@ fn last_entry(store: &dyn Store) -> AuditEntry {
 fn versions_of_annotations_are_kept_and_the_last_one_counts() {
     on_both(|open| {
         let found = |annotations: &Annotations, tag: u32, range: TimeRange, versions: bool| -> Vec<(u64, u32)> {
-            annotations.places(&[TagId(tag)], range, versions, None, 100).iter().map(|place| (place.id, place.version)).collect()
+            annotations
+                .places(&[TagId(tag)], SoughtAnnotations { range, versions, id: None }, None, 100)
+                .iter()
+                .map(|place| (place.id, place.version))
+                .collect()
         };
         {
             let store = open();
@@ -71,7 +79,7 @@ fn versions_of_annotations_are_kept_and_the_last_one_counts() {
         assert!(matches!(annotations.remove(&actor("cy"), 1, None, Vec::new()), Err(NoteError::NotFound { .. })));
         assert_eq!(last_entry(&*store).action, "delete_annotation");
         assert_eq!(found(&annotations, 3, range(0, 1_000), false), [(2, 1)]);
-        let all = annotations.places(&[TagId(3)], range(0, 1_000), true, None, 100);
+        let all = annotations.places(&[TagId(3)], sought(0, 1_000, true), None, 100);
         let told: Vec<(bool, String)> = all.iter().map(|place| annotations.at(*place).unwrap()).map(|at| (at.removed, at.text)).collect();
         let texts = ["valve\nstuck", "valve replaced", "valve replaced", "moment"];
         assert_eq!(told, [false, false, true, false].into_iter().zip(texts.map(str::to_owned)).collect::<Vec<_>>());
@@ -86,7 +94,7 @@ fn ranges_touch_what_they_share_time_with_and_pages_go_on() {
         annotations.create(&actor("ana"), draft(&[1, 2], start, end, "x")).unwrap();
     }
     let ids = |from: i64, to: i64| -> Vec<u64> {
-        let places = annotations.places(&[TagId(1), TagId(2)], range(from, to), false, None, 100);
+        let places = annotations.places(&[TagId(1), TagId(2)], sought(from, to, false), None, 100);
         places.iter().map(|place| place.id).collect()
     };
     assert!(ids(0, 100).is_empty());
@@ -97,8 +105,21 @@ fn ranges_touch_what_they_share_time_with_and_pages_go_on() {
     assert_eq!(ids(300, 1_000), [4]);
     assert_eq!(annotations.starts(TagId(2), 100, 200), [100, 100, 150]);
     assert!(annotations.starts(TagId(9), i64::MIN, i64::MAX).is_empty());
-    let first = annotations.places(&[TagId(1)], range(0, 1_000), false, None, 2);
-    let rest = annotations.places(&[TagId(1)], range(0, 1_000), false, first.last().copied(), 100);
+    let first = annotations.places(&[TagId(1)], sought(0, 1_000, false), None, 2);
+    let rest = annotations.places(&[TagId(1)], sought(0, 1_000, false), first.last().copied(), 100);
+    // Whatever the order of the tags, a page has the first ones of all of them.
+    annotations.create(&actor("ana"), draft(&[3], 50, 60, "x")).unwrap();
+    let of_all: Vec<u64> =
+        annotations.places(&[TagId(1), TagId(2), TagId(3)], sought(0, 1_000, false), None, 3).iter().map(|place| place.id).collect();
+    assert_eq!(of_all, [5, 1, 4]);
+    let one = SoughtAnnotations { id: Some(3), ..sought(0, 1_000, false) };
+    assert_eq!(annotations.places(&[TagId(1), TagId(2)], one, None, 1).iter().map(|place| place.id).collect::<Vec<_>>(), [3]);
+    let (mut after, mut pages) = (None, Vec::new());
+    while let page @ [.., last] = &annotations.that_count(after, 2)[..] {
+        after = Some(*last);
+        pages.extend(page.iter().map(|(tag, place)| (tag.0, place.id)));
+    }
+    assert_eq!(pages, [(1, 1), (1, 4), (1, 2), (1, 3), (2, 1), (2, 4), (2, 2), (2, 3), (3, 5)]);
     assert_eq!(first.iter().chain(&rest).map(|place| place.id).collect::<Vec<_>>(), [1, 4, 2, 3]);
 }
 
@@ -118,7 +139,7 @@ fn what_cannot_be_an_annotation_is_refused_at_its_field() {
         let error = annotations.create(&actor("ana"), draft).unwrap_err();
         assert!(matches!(&error, NoteError::Invalid { field: of, .. } if *of == field), "{field}: {error}");
     }
-    assert!(annotations.places(&[TagId(1)], range(i64::MIN, i64::MAX), true, None, 9).is_empty());
+    assert!(annotations.places(&[TagId(1)], sought(i64::MIN, i64::MAX, true), None, 9).is_empty());
 }
 
 #[test]
@@ -135,7 +156,7 @@ fn views_belong_to_who_keeps_them_and_shared_ones_are_seen_by_all() {
         {
             let store = open();
             let views = SavedViews::open(store.clone(), clock()).unwrap();
-            let seen = |who: &str| views.seen_by(who).into_iter().map(|(_, id)| id).collect::<Vec<_>>();
+            let seen = |who: &str| views.seen_by(who, None, 9).into_iter().map(|(_, id)| id).collect::<Vec<_>>();
             assert_eq!((seen("ana"), seen("bo"), seen("cy")), (vec![1, 2], vec![2], vec![2]));
             assert!(matches!(views.save(&actor("ana"), Some(2), None, view("Mine", true)), Err(NoteError::NotFound { .. })));
             let renamed = views.save(&actor("ana"), Some(1), Some(1), view("Night", true)).unwrap();

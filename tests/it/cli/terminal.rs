@@ -168,6 +168,10 @@ fn rows_of_a_file_get_what_tags_were_at_their_times() {
     assert!(rows[1]["plant/pressure"].is_null() && rows[2]["plant/pressure"].is_null(), "{joined}");
     let refused = server.run(&["as-of", &super::path(&files, "orders.csv"), "plant/pressure"]);
     assert!(stderr(&refused).contains("has no column \"timestamp\"; it has order, began; --time-column"), "{}", stderr(&refused));
+    // A column of theirs that would go without a word.
+    let files = super::directory(&[("orders.csv", "timestamp,began\nB,2025-12-31T00:00:00Z\n")]);
+    let refused = server.run(&["as-of", &super::path(&files, "orders.csv"), "plant/pressure", "--time-column", "began"]);
+    assert!(stderr(&refused).contains("has a column \"timestamp\" beside \"began\""), "{}", stderr(&refused));
 }
 
 #[test]

@@ -200,7 +200,7 @@ impl WrittenRows {
             let held = 2 * writers.0.held() as u64;
             self.memory
                 .grow(held.saturating_sub(self.memory.bytes()))
-                .map_err(|_| status::busy("there is no memory for an answer in columns now; try again shortly"))?;
+                .map_err(|_| status::busy("there is no memory for an answer in this format now; try again shortly"))?;
             self.writers = Some(writers);
             if !part.is_empty() {
                 return Ok(Some(part));
