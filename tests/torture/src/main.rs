@@ -11,6 +11,7 @@ mod dashboard;
 mod doors;
 mod driver;
 mod fault;
+mod field;
 mod follow;
 mod honest;
 mod lane;

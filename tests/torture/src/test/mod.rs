@@ -7,6 +7,7 @@ mod r04_full;
 mod r05_fsync;
 mod r06_slow;
 mod r07_clock;
+mod r08_devices;
 mod r10_attack;
 mod r11_unread;
 mod r12_connections;
@@ -54,6 +55,7 @@ pub const TESTS: &[&Test] = &[
     &r05_fsync::TEST,
     &r06_slow::TEST,
     &r07_clock::TEST,
+    &r08_devices::TEST,
     &r10_attack::TEST,
     &r11_unread::TEST,
     &r12_connections::TEST,

@@ -1,0 +1,267 @@
+//! R8: fifty devices, twelve of them bad at a time, each in another way. The others do not notice; of the bad ones nothing is answered as
+//! Good that is not theirs, and each comes back by itself.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    time::{Duration, Instant, SystemTime},
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use historian_proto::v1::{
+    ListGapsRequest, RangeRequest, admin_service_client::AdminServiceClient, query_service_client::QueryServiceClient,
+};
+use tonic::transport::Channel;
+
+use super::{Mutant, Test};
+use crate::{
+    context::Context,
+    field::{Ailment, FieldDevice, Spoilt},
+    oracle::{Bits, Cell, cells},
+    report::Report,
+};
+
+pub const TEST: Test = Test {
+    id: "R8",
+    about: "12 of 50 devices bad, each in another way: the others lose no poll, nothing is taken for another's, each comes back within 10 s",
+    unit: "rounds of outages",
+    cycles: [1, 4, 40],
+    mutants: &[
+        Mutant { kind: "crossed", about: "a good device answers once with the number of another", cycles: 1 },
+        Mutant { kind: "skipped", about: "an answer of a good device is lost on its way", cycles: 1 },
+    ],
+    run,
+};
+
+const DEVICES: u16 = 50;
+const SCAN: Duration = Duration::from_secs(1);
+/// How long a collector waits for an answer. Late ones come half of it later.
+const TIMEOUT: Duration = Duration::from_millis(600);
+const OUTAGE: Duration = Duration::from_secs(4);
+/// A device that is good again delivers within so much.
+const BACK_WITHIN: Duration = Duration::from_secs(10);
+/// Before and between the outages.
+const CALM: Duration = Duration::from_secs(3);
+/// What a read of the data may still lack of the last moments.
+const SETTLED: Duration = Duration::from_secs(2);
+const SECOND_NS: i64 = 1_000_000_000;
+
+fn run(context: &Context) -> BoxFuture<'_, anyhow::Result<Report>> {
+    devices(context).boxed()
+}
+
+/// When a device was bad, nanoseconds since 1970.
+struct Outage {
+    device: usize,
+    ailment: Ailment,
+    from: i64,
+    to: i64,
+}
+
+async fn devices(context: &Context) -> anyhow::Result<Report> {
+    let mut report = Report::default();
+    let mut field = Vec::new();
+    for number in 0..DEVICES {
+        field.push(FieldDevice::start(number, TIMEOUT * 3 / 2).await?);
+    }
+    let server = context.real_launcher(&context.work.join("data"), &configuration(&field))?.start()?;
+    let channel = server.channel().await?;
+    let begun = delivering(&channel).await?;
+    tokio::time::sleep(CALM).await;
+
+    let mut outages = Vec::new();
+    match context.mutant {
+        None => {
+            for round in 0..context.cycles as usize {
+                outages.extend(fall_ill(&channel, &field, round).await?);
+                tokio::time::sleep(CALM).await;
+                report.cycles += 1;
+                context.progress("R8", report.cycles, &report);
+            }
+        }
+        // Found without any outage.
+        Some(kind) => {
+            field[0].spoil(if kind == "crossed" { Spoilt::Crossed } else { Spoilt::Skipped });
+            tokio::time::sleep(CALM).await;
+        }
+    }
+    tokio::time::sleep(SETTLED).await;
+    let end = now() - SETTLED.as_nanos() as i64;
+    for device in 0..usize::from(DEVICES) {
+        judge(&channel, device, (begun, end), &outages, &mut report).await?;
+    }
+    report.figure("devices", DEVICES);
+    report.figure("outages", outages.len());
+    report.figure("connections", field.iter().map(FieldDevice::connections).sum::<u64>());
+    report.rss(server.rss_peak_kb());
+    server.stop()?;
+    Ok(report)
+}
+
+/// Makes some devices bad for a while, each in another way, and waits until all are back or should be.
+async fn fall_ill(channel: &Channel, field: &[FieldDevice], round: usize) -> anyhow::Result<Vec<Outage>> {
+    let bad = Ailment::ALL.into_iter().enumerate().map(|(index, ailment)| ((round * 7 + index * 4) % field.len(), ailment));
+    let from = now();
+    for (device, ailment) in bad.clone() {
+        field[device].set(Some(ailment));
+    }
+    tokio::time::sleep(OUTAGE).await;
+    let to = now();
+    for (device, _) in bad.clone() {
+        field[device].set(None);
+    }
+    let since = Instant::now();
+    while since.elapsed() < BACK_WITHIN {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let found = read(channel, "plant/*/number", to, i64::MAX).await?;
+        let is_back = |device: usize| found.get(&format!("plant/d{device:02}/number")).is_some_and(|cells| cells.iter().any(is_good));
+        if bad.clone().all(|(device, _)| is_back(device)) {
+            break;
+        }
+    }
+    Ok(bad.map(|(device, ailment)| Outage { device, ailment, from, to }).collect())
+}
+
+fn configuration(field: &[FieldDevice]) -> String {
+    let mut text = String::new();
+    for (number, device) in field.iter().enumerate() {
+        let _ = write!(
+            text,
+            "[[modbus]]\nname = \"d{number:02}\"\nendpoint = \"{}\"\nscan_ms = {}\ntimeout_ms = {}\n\
+             [[modbus.tag]]\nname = \"plant/d{number:02}/number\"\naddress = \"holding:0\"\n\
+             [[modbus.tag]]\nname = \"plant/d{number:02}/count\"\naddress = \"holding:1\"\nformat = \"u32\"\n",
+            device.address,
+            SCAN.as_millis(),
+            TIMEOUT.as_millis(),
+        );
+    }
+    text
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
+}
+
+/// Waits until every device has delivered; from then on none may be silent. The time of it.
+async fn delivering(channel: &Channel) -> anyhow::Result<i64> {
+    let since = Instant::now();
+    loop {
+        let found = read(channel, "plant/*/number", 0, i64::MAX).await?;
+        if found.values().filter(|cells| cells.iter().any(is_good)).count() == usize::from(DEVICES) {
+            return Ok(now());
+        }
+        anyhow::ensure!(since.elapsed() < Duration::from_secs(30), "the devices do not deliver");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn is_good(cell: &Cell) -> bool {
+    cell.quality >> 30 == 0
+}
+
+/// Samples in `[start, end)` of the tags that match, by their names.
+async fn read(channel: &Channel, tags: &str, start: i64, end: i64) -> anyhow::Result<BTreeMap<String, Vec<Cell>>> {
+    let mut client = QueryServiceClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
+    let request =
+        RangeRequest { tags: vec![tags.to_owned()], start: format!("{start}ns"), end: format!("{end}ns"), ..RangeRequest::default() };
+    let mut stream = client.range(request).await?.into_inner();
+    let mut found = BTreeMap::<String, Vec<Cell>>::new();
+    while let Some(part) = stream.message().await? {
+        if let Some(samples) = part.samples {
+            found.entry(samples.tag.clone()).or_default().extend(cells(&samples));
+        }
+        if let Some(failure) = part.failure {
+            anyhow::bail!("{}: {}", failure.tag, failure.message);
+        }
+    }
+    Ok(found)
+}
+
+/// Holds what the historian has of one device in a range of time against what the device was then.
+async fn judge(channel: &Channel, device: usize, (begun, end): (i64, i64), outages: &[Outage], report: &mut Report) -> anyhow::Result<()> {
+    let prefix = format!("plant/d{device:02}");
+    let found = read(channel, &format!("{prefix}/*"), begun, end).await?;
+    let of = |tag: &str| found.get(&format!("{prefix}/{tag}")).map_or(&[][..], Vec::as_slice);
+    let (numbers, counts) = (of("number"), of("count"));
+    report.tally.acked += (numbers.len() + counts.len()) as u64;
+
+    // Nothing is taken for another's.
+    for cell in numbers.iter().filter(|cell| is_good(cell)) {
+        if cell.bits != Bits::Number(device as u64) {
+            report.tally.phantom += 1;
+            report.tally.example(|| format!("{prefix}: {cell:?} is Good, and not of this device"));
+        }
+    }
+    let mut last: Option<(u64, i64)> = None;
+    for cell in counts.iter().filter(|cell| is_good(cell)) {
+        let Bits::Number(count) = cell.bits else { continue };
+        if let Some((before, at)) = last {
+            if count <= before {
+                report.tally.phantom += 1;
+                report.tally.example(|| format!("{prefix}: count {count} comes after {before}"));
+            }
+            // Answers whose connection was cut by the outage may be gone with it.
+            let within = outages.iter().any(|outage| outage.device == device && at <= outage.to && outage.from <= cell.timestamp);
+            if count > before + 1 && !within {
+                report.tally.lost += count - before - 1;
+                report.tally.example(|| {
+                    format!("{prefix}: {} answers of the device between {at} and {} are lost", count - before - 1, cell.timestamp)
+                });
+            }
+        }
+        last = Some((count, cell.timestamp));
+    }
+
+    let own: Vec<&Outage> = outages.iter().filter(|outage| outage.device == device).collect();
+    // A device that was never bad has a Good sample for every poll.
+    if own.is_empty() {
+        if let Some(cell) = numbers.iter().chain(counts).find(|cell| !is_good(cell)) {
+            report.fail(format!("{prefix} was never bad, and has {cell:?}"));
+        }
+        let due = (end - begun) / SCAN.as_nanos() as i64;
+        if (numbers.len() as i64) < due - 1 {
+            report.fail(format!("{prefix} was never bad, and has {} samples of {due} polls", numbers.len()));
+        }
+    }
+    for outage in own {
+        came_back(channel, &prefix, numbers, outage, report).await?;
+    }
+    Ok(())
+}
+
+/// A device that was bad: Bad meanwhile, Good again in time, and one gap on record.
+async fn came_back(channel: &Channel, prefix: &str, numbers: &[Cell], outage: &Outage, report: &mut Report) -> anyhow::Result<()> {
+    let ailment = outage.ailment;
+    let slack = SCAN.as_nanos() as i64 + TIMEOUT.as_nanos() as i64;
+    // A device that is late may be waited for.
+    if ailment != Ailment::Late {
+        let mut meanwhile = numbers.iter().filter(|cell| (outage.from + slack..outage.to).contains(&cell.timestamp));
+        if let Some(cell) = meanwhile.find(|cell| is_good(cell)) {
+            report.fail(format!("{prefix}, bad by {ailment:?}: {cell:?} is Good"));
+        }
+        if numbers.iter().filter(|cell| (outage.from..outage.to + slack).contains(&cell.timestamp)).all(is_good) {
+            report.fail(format!("{prefix}, bad by {ailment:?}: nothing of it is Bad"));
+        }
+    }
+    let Some(again) = numbers.iter().find(|cell| cell.timestamp >= outage.to && is_good(cell)) else {
+        report.fail(format!("{prefix}, bad by {ailment:?}: it did not come back"));
+        return Ok(());
+    };
+    let took = Duration::from_nanos((again.timestamp - outage.to) as u64);
+    report.recovery(took);
+    if took > BACK_WITHIN {
+        report.fail(format!("{prefix}, bad by {ailment:?}: it came back after {took:?}"));
+    }
+    let mut client = AdminServiceClient::new(channel.clone());
+    let request = ListGapsRequest {
+        tags: vec![format!("{prefix}/number")],
+        start: format!("{}ns", outage.from),
+        end: format!("{}ns", outage.to),
+        page_size: 1_000,
+        ..ListGapsRequest::default()
+    };
+    let gaps = client.list_gaps(request).await?.into_inner().gaps;
+    let of_outage: Vec<_> = gaps.iter().filter(|gap| gap.start.is_some_and(|start| start >= outage.from - 2 * SECOND_NS)).collect();
+    report.count("gaps", of_outage.len() as u64);
+    Ok(())
+}
