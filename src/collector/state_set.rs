@@ -24,14 +24,14 @@ pub fn parse(text: &str) -> Result<Vec<String>, String> {
 pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Written {
+    enum WrittenStates {
         Text(String),
         List(Vec<String>),
     }
-    let read = match Written::deserialize(from)? {
-        Written::Text(text) => parse(&text),
-        Written::List(names) if names.is_empty() => Ok(Vec::new()),
-        Written::List(names) => of(names.iter().map(String::as_str)),
+    let read = match WrittenStates::deserialize(from)? {
+        WrittenStates::Text(text) => parse(&text),
+        WrittenStates::List(names) if names.is_empty() => Ok(Vec::new()),
+        WrittenStates::List(names) => of(names.iter().map(String::as_str)),
     };
     read.map_err(D::Error::custom)
 }

@@ -191,7 +191,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        super::{bit_field::BitField, format::TextFormat},
+        super::{bit_field::BitField, format::CharacterFormat},
         *,
     };
 
@@ -314,12 +314,12 @@ mod tests {
     #[test]
     fn texts_are_read_in_registers_of_two_characters_and_of_one() {
         let text = |text: &str| Ok(Value::String(text.into()));
-        assert_eq!(decoder(RegisterFormat::Text(TextFormat::Bytes, 2), WordOrder::Abcd).registers(&[0x5055, 0x4D50]), text("PUMP"));
-        assert_eq!(decoder(RegisterFormat::Text(TextFormat::Bytes, 2), WordOrder::Badc).registers(&[0x5550, 0x504D]), text("PUMP"));
-        assert_eq!(decoder(RegisterFormat::Text(TextFormat::Characters, 2), WordOrder::Abcd).registers(&[0x4F, 0x4B]), text("OK"));
-        assert_eq!(decoder(RegisterFormat::Text(TextFormat::Characters, 2), WordOrder::Dcba).registers(&[0x4B00, 0x4F00]), text("OK"));
-        assert_eq!(decoder(RegisterFormat::Text(TextFormat::Bytes, 2), WordOrder::Cdab).registers(&[0x4D50, 0x5055]), text("PUMP"));
-        assert_eq!(decoder(RegisterFormat::Text(TextFormat::LowBytes, 2), WordOrder::Abcd).registers(&[0x994F, 0x994B]), text("OK"));
+        assert_eq!(decoder(RegisterFormat::Text(CharacterFormat::Bytes, 2), WordOrder::Abcd).registers(&[0x5055, 0x4D50]), text("PUMP"));
+        assert_eq!(decoder(RegisterFormat::Text(CharacterFormat::Bytes, 2), WordOrder::Badc).registers(&[0x5550, 0x504D]), text("PUMP"));
+        assert_eq!(decoder(RegisterFormat::Text(CharacterFormat::Characters, 2), WordOrder::Abcd).registers(&[0x4F, 0x4B]), text("OK"));
+        assert_eq!(decoder(RegisterFormat::Text(CharacterFormat::Characters, 2), WordOrder::Dcba).registers(&[0x4B00, 0x4F00]), text("OK"));
+        assert_eq!(decoder(RegisterFormat::Text(CharacterFormat::Bytes, 2), WordOrder::Cdab).registers(&[0x4D50, 0x5055]), text("PUMP"));
+        assert_eq!(decoder(RegisterFormat::Text(CharacterFormat::LowBytes, 2), WordOrder::Abcd).registers(&[0x994F, 0x994B]), text("OK"));
     }
 
     #[test]
@@ -452,7 +452,7 @@ mod tests {
             prop_assert_eq!(of(RegisterFormat::Time(TimeFormat::Unix32), &b32.to_be_bytes()), Some(seconds));
             prop_assert_eq!(of(RegisterFormat::Time(TimeFormat::Unix64Ms), &b48.to_be_bytes()), Some(Value::I64(b48 as i64)));
             let text = format!("{b48:012x}");
-            prop_assert_eq!(of(RegisterFormat::Text(TextFormat::Bytes, 6), text.as_bytes()), Some(Value::String(text.clone())));
+            prop_assert_eq!(of(RegisterFormat::Text(CharacterFormat::Bytes, 6), text.as_bytes()), Some(Value::String(text.clone())));
             prop_assert_eq!(of(RegisterFormat::U64, &bits.to_be_bytes()), Some(Value::U64(bits)));
             prop_assert_eq!(of(RegisterFormat::I64, &bits.to_be_bytes()), Some(Value::I64(bits as i64)));
             let float = f32::from_bits(b32);

@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn a_register_is_a_factor_or_says_why_it_is_none() {
         for (word, expected) in [(0, Ok(0)), (1, Ok(1)), (10, Ok(10)), (0xFFFF, Ok(-1)), (0xFFF6, Ok(-10))] {
-            assert_eq!(FactorKind::PowerOfTen.of(word).map(|(number, power)| (number, power)), expected.map(|power: i32| (1, power)));
+            assert_eq!(FactorKind::PowerOfTen.of(word), expected.map(|power: i32| (1, power)));
         }
         for (word, quality) in [(0x8000, Quality::BAD_NO_DATA), (11, Quality::BAD_OUT_OF_RANGE), (0xFFF5, Quality::BAD_OUT_OF_RANGE)] {
             assert_eq!(FactorKind::PowerOfTen.of(word).unwrap_err().quality(), quality, "{word:x}");

@@ -45,11 +45,11 @@ const NAMED: &[(&str, RegisterFormat)] = &[
 ];
 
 /// Formats of texts, whose name ends with the number of registers.
-const TEXTS: &[(&str, TextFormat)] = &[
-    ("string", TextFormat::Bytes),
-    ("string-low", TextFormat::LowBytes),
-    ("string-high", TextFormat::HighBytes),
-    ("characters", TextFormat::Characters),
+const TEXTS: &[(&str, CharacterFormat)] = &[
+    ("string", CharacterFormat::Bytes),
+    ("string-low", CharacterFormat::LowBytes),
+    ("string-high", CharacterFormat::HighBytes),
+    ("characters", CharacterFormat::Characters),
 ];
 
 /// What others call our formats, in lower case.
@@ -107,7 +107,7 @@ pub enum RegisterFormat {
     /// An address of a network, as text.
     Network(NetworkFormat),
     /// Text in that many registers.
-    Text(TextFormat, u16),
+    Text(CharacterFormat, u16),
 }
 
 /// How a time lies in registers.
@@ -138,7 +138,7 @@ pub enum NetworkFormat {
 
 /// How characters lie in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TextFormat {
+pub enum CharacterFormat {
     /// Two bytes each, or one where one byte of every register is empty.
     Bytes,
     /// One byte each, the lower one, whatever the upper one holds.
@@ -153,18 +153,21 @@ impl RegisterFormat {
     /// Registers (or bits, for [`RegisterFormat::Bool`]) that a value takes.
     pub const fn registers(self) -> u16 {
         match self {
-            RegisterFormat::U32 | RegisterFormat::I32 | RegisterFormat::F32 => 2,
-            RegisterFormat::U48 | RegisterFormat::I48 => 3,
-            RegisterFormat::U64 | RegisterFormat::I64 | RegisterFormat::F64 => 4,
+            RegisterFormat::U32
+            | RegisterFormat::I32
+            | RegisterFormat::F32
+            | RegisterFormat::Time(TimeFormat::Unix32)
+            | RegisterFormat::Network(NetworkFormat::Ipv4) => 2,
+            RegisterFormat::U48 | RegisterFormat::I48 | RegisterFormat::Time(TimeFormat::Bytes) => 3,
+            RegisterFormat::U64
+            | RegisterFormat::I64
+            | RegisterFormat::F64
+            | RegisterFormat::Time(TimeFormat::Unix64 | TimeFormat::Unix64Ms | TimeFormat::Iec)
+            | RegisterFormat::Network(NetworkFormat::Eui48) => 4,
+            RegisterFormat::Time(TimeFormat::Words) => 6,
+            RegisterFormat::Network(NetworkFormat::Ipv6) => 8,
             RegisterFormat::Bits(field) => field.registers as u16,
             RegisterFormat::Bcd(registers) | RegisterFormat::M10k(registers) => registers as u16,
-            RegisterFormat::Time(TimeFormat::Unix32) => 2,
-            RegisterFormat::Time(TimeFormat::Bytes) => 3,
-            RegisterFormat::Time(TimeFormat::Unix64 | TimeFormat::Unix64Ms | TimeFormat::Iec) => 4,
-            RegisterFormat::Time(TimeFormat::Words) => 6,
-            RegisterFormat::Network(NetworkFormat::Ipv4) => 2,
-            RegisterFormat::Network(NetworkFormat::Eui48) => 4,
-            RegisterFormat::Network(NetworkFormat::Ipv6) => 8,
             RegisterFormat::Text(_, registers) => registers,
             _ => 1,
         }
@@ -242,8 +245,9 @@ impl RegisterFormat {
     /// Kind of the number that the registers hold as a whole; `None` for coils, texts and what is no number.
     pub const fn raw_kind(self) -> Option<RawKind> {
         Some(match self {
-            RegisterFormat::Bool | RegisterFormat::Network(_) | RegisterFormat::Text(..) => return None,
-            RegisterFormat::Time(TimeFormat::Words) => return None,
+            RegisterFormat::Bool | RegisterFormat::Network(_) | RegisterFormat::Text(..) | RegisterFormat::Time(TimeFormat::Words) => {
+                return None;
+            }
             RegisterFormat::U8Low | RegisterFormat::U8High => RawKind::U8,
             RegisterFormat::I8Low | RegisterFormat::I8High => RawKind::I8,
             RegisterFormat::I16 => RawKind::I16,

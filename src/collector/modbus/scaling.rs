@@ -15,14 +15,14 @@ const POWERS: [f64; 23] =
 const EXACT_MAX: u128 = 1 << 53;
 
 /// Digits of a decimal number, and the power of ten that they count.
-type Decimal = (i128, i32);
+type Digits = (i128, i32);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scaling {
     scale: f64,
     offset: f64,
     /// Both as they are written.
-    written: Option<(Decimal, Decimal)>,
+    written: Option<(Digits, Digits)>,
     /// Scale and offset in units of `10^exponent`; `None` when these are more digits than fit.
     decimal: Option<DecimalScaling>,
 }
@@ -54,7 +54,7 @@ impl Scaling {
     }
 
     /// The same with `scale × number × 10^exponent` as scale.
-    pub fn times(&self, (number, exponent): Decimal) -> Scaling {
+    pub fn times(&self, (number, exponent): Digits) -> Scaling {
         let written = self.written.and_then(|((scale, power), offset)| Some(((scale.checked_mul(number)?, power + exponent), offset)));
         let scale = self.scale * nearest(number, exponent);
         Scaling { scale, offset: self.offset, written, decimal: written.and_then(DecimalScaling::new) }
@@ -79,7 +79,7 @@ impl Scaling {
         self.of_digits(raw.is_finite().then(|| digits(raw)).flatten(), raw)
     }
 
-    fn of_digits(&self, raw: Option<Decimal>, binary: f64) -> f64 {
+    fn of_digits(&self, raw: Option<Digits>, binary: f64) -> f64 {
         let exact = raw.zip(self.decimal).and_then(|((number, exponent), decimal)| {
             let power = 10_i128.checked_pow(exponent.unsigned_abs())?;
             if exponent >= 0 {
@@ -94,9 +94,9 @@ impl Scaling {
 }
 
 impl DecimalScaling {
-    fn new((scale, offset): (Decimal, Decimal)) -> Option<DecimalScaling> {
+    fn new((scale, offset): (Digits, Digits)) -> Option<DecimalScaling> {
         let exponent = if offset.0 == 0 { scale.1 } else { scale.1.min(offset.1) };
-        let in_units = |(digits, own): Decimal| {
+        let in_units = |(digits, own): Digits| {
             if digits == 0 { Some(0) } else { 10_i128.checked_pow((own - exponent).unsigned_abs())?.checked_mul(digits) }
         };
         Some(DecimalScaling { scale: in_units(scale)?, offset: in_units(offset)?, exponent })
@@ -104,7 +104,7 @@ impl DecimalScaling {
 }
 
 /// Digits and power of ten of the shortest decimal that reads as this number.
-fn digits(number: impl fmt::LowerExp) -> Option<Decimal> {
+fn digits(number: impl fmt::LowerExp) -> Option<Digits> {
     let text = format!("{number:e}");
     let (mantissa, exponent) = text.split_once('e')?;
     let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());

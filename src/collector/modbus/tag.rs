@@ -64,7 +64,7 @@ pub struct ModbusDefaults<'device> {
 pub const SCAN_MS: std::ops::RangeInclusive<u64> = 10..=86_400_000;
 
 /// A key, and why what it says cannot be.
-type Refusal = (&'static str, String);
+type RefusedKey = (&'static str, String);
 
 impl ModbusTag {
     /// Registers or bits that the value takes.
@@ -224,7 +224,12 @@ fn span(start: u16, count: u16, factor: Option<ScaleFactor>) -> (u16, u16) {
 }
 
 /// Format of a tag from its address, its `format` and its `type`; otherwise the key at fault and why.
-fn format_at(address: Address, format: Option<RegisterFormat>, asked: Option<ValueType>, scaled: bool) -> Result<RegisterFormat, Refusal> {
+fn format_at(
+    address: Address,
+    format: Option<RegisterFormat>,
+    asked: Option<ValueType>,
+    scaled: bool,
+) -> Result<RegisterFormat, RefusedKey> {
     if address.area.is_bits() {
         return match format {
             None | Some(RegisterFormat::Bool) => Ok(RegisterFormat::Bool),
@@ -266,7 +271,7 @@ fn format_at(address: Address, format: Option<RegisterFormat>, asked: Option<Val
 }
 
 /// Register of the scale factor, if the tag has one.
-fn factor_of(config: &TagConfig, address: Address, unit: u8, device: &ModbusDefaults<'_>) -> Result<Option<ScaleFactor>, Refusal> {
+fn factor_of(config: &TagConfig, address: Address, unit: u8, device: &ModbusDefaults<'_>) -> Result<Option<ScaleFactor>, RefusedKey> {
     let kind = match config.own.text("scale_from_kind") {
         None => FactorKind::default(),
         Some(text) => text.parse().map_err(|message| ("scale_from_kind", message))?,
@@ -289,7 +294,7 @@ fn factor_of(config: &TagConfig, address: Address, unit: u8, device: &ModbusDefa
 }
 
 /// Refuses what one request cannot read.
-fn check_place(config: &TagConfig, start: u16, format: RegisterFormat, factor: Option<ScaleFactor>, most: u16) -> Result<(), Refusal> {
+fn check_place(config: &TagConfig, start: u16, format: RegisterFormat, factor: Option<ScaleFactor>, most: u16) -> Result<(), RefusedKey> {
     let registers = format.registers();
     if registers > most {
         return Err(("format", format!("{format} has {registers} registers, the device's max_registers allows {most} in one request")));

@@ -1,16 +1,16 @@
 //! Texts in registers. Devices end a text with NUL or 0xFF, or fill it up with NUL, blanks or 0xFF, and leave the end of a line in it; none of
 //! this is part of the text.
 
-use super::{format::TextFormat, word_order::WordOrder};
+use super::{format::CharacterFormat, word_order::WordOrder};
 
 /// Text of registers.
-pub fn of(format: TextFormat, words: &[u16], order: WordOrder) -> String {
+pub fn of(format: CharacterFormat, words: &[u16], order: WordOrder) -> String {
     let words: Vec<u16> = order.undone(words).collect();
     match format {
-        TextFormat::Bytes => of_registers(&words),
-        TextFormat::LowBytes => of_bytes(words.iter().map(|word| *word as u8)),
-        TextFormat::HighBytes => of_bytes(words.iter().map(|word| (word >> 8) as u8)),
-        TextFormat::Characters => of_characters(&words),
+        CharacterFormat::Bytes => of_registers(&words),
+        CharacterFormat::LowBytes => of_bytes(words.iter().map(|word| *word as u8)),
+        CharacterFormat::HighBytes => of_bytes(words.iter().map(|word| (word >> 8) as u8)),
+        CharacterFormat::Characters => of_characters(&words),
     }
 }
 
@@ -69,11 +69,11 @@ mod tests {
             (b"\0\0\0\0", ""),
             (b"\xB0C", "\u{b0}C"),
         ] {
-            assert_eq!(of(TextFormat::Bytes, &words(bytes), WordOrder::Abcd), expected, "{bytes:?}");
+            assert_eq!(of(CharacterFormat::Bytes, &words(bytes), WordOrder::Abcd), expected, "{bytes:?}");
         }
-        assert_eq!(of(TextFormat::Bytes, &[0x4150, 0x0031], WordOrder::Badc), "PA1");
-        assert_eq!(of(TextFormat::Bytes, &[0x3100, 0x5041], WordOrder::Cdab), "PA1");
-        assert_eq!(of(TextFormat::Bytes, &[0x0031, 0x4150], WordOrder::Dcba), "PA1");
+        assert_eq!(of(CharacterFormat::Bytes, &[0x4150, 0x0031], WordOrder::Badc), "PA1");
+        assert_eq!(of(CharacterFormat::Bytes, &[0x3100, 0x5041], WordOrder::Cdab), "PA1");
+        assert_eq!(of(CharacterFormat::Bytes, &[0x0031, 0x4150], WordOrder::Dcba), "PA1");
     }
 
     #[test]
@@ -82,22 +82,22 @@ mod tests {
         let high: Vec<u16> = low.iter().map(|word| word << 8).collect();
         let padded = |words: &[u16], padding: &[u16]| [words, padding].concat();
         for order in [WordOrder::Abcd, WordOrder::Badc] {
-            assert_eq!(of(TextFormat::Bytes, &padded(&low, &[0, 0]), order), "PUMP 7");
-            assert_eq!(of(TextFormat::Bytes, &padded(&high, &[0, 0]), order), "PUMP 7");
+            assert_eq!(of(CharacterFormat::Bytes, &padded(&low, &[0, 0]), order), "PUMP 7");
+            assert_eq!(of(CharacterFormat::Bytes, &padded(&high, &[0, 0]), order), "PUMP 7");
         }
-        assert_eq!(of(TextFormat::Bytes, &padded(&low, &[0x20, 0x0D, 0x0A]), WordOrder::Abcd), "PUMP 7");
+        assert_eq!(of(CharacterFormat::Bytes, &padded(&low, &[0x20, 0x0D, 0x0A]), WordOrder::Abcd), "PUMP 7");
         let is = |format, words: &[u16]| of(format, words, WordOrder::Abcd);
-        assert_eq!(is(TextFormat::Characters, &padded(&low, &[0xFFFF, 0xFFFF])), "PUMP 7");
-        assert_eq!(of(TextFormat::Characters, &high, WordOrder::Badc), "PUMP 7");
-        assert_eq!(is(TextFormat::Characters, &[0x41]), "A");
-        assert_eq!(is(TextFormat::Characters, &[0x20AC, 0xB0, 0xFF, 0xFFFF, 0x41]), "\u{20ac}\u{b0}\u{ff}");
+        assert_eq!(is(CharacterFormat::Characters, &padded(&low, &[0xFFFF, 0xFFFF])), "PUMP 7");
+        assert_eq!(of(CharacterFormat::Characters, &high, WordOrder::Badc), "PUMP 7");
+        assert_eq!(is(CharacterFormat::Characters, &[0x41]), "A");
+        assert_eq!(is(CharacterFormat::Characters, &[0x20AC, 0xB0, 0xFF, 0xFFFF, 0x41]), "\u{20ac}\u{b0}\u{ff}");
         // Two are enough.
-        assert_eq!(is(TextFormat::Bytes, &[0x4F, 0x4B, 0, 0x58]), "OK");
-        assert_eq!(is(TextFormat::Bytes, &[0x0049, 0x4C4C]), "", "an emptied text, and what is left of the one before");
+        assert_eq!(is(CharacterFormat::Bytes, &[0x4F, 0x4B, 0, 0x58]), "OK");
+        assert_eq!(is(CharacterFormat::Bytes, &[0x0049, 0x4C4C]), "", "an emptied text, and what is left of the one before");
         // Where it is said which byte counts, the other may hold anything.
-        assert_eq!(is(TextFormat::LowBytes, &[0x8150, 0x8255, 0x834D, 0x8450, 0x0100, 0x0158]), "PUMP");
-        assert_eq!(is(TextFormat::HighBytes, &[0x5081, 0x5582, 0x4D83, 0x5084, 0xFF01, 0x5801]), "PUMP");
-        assert_eq!(is(TextFormat::LowBytes, &[0x41, 0xFF]), "A");
-        assert_eq!(of(TextFormat::HighBytes, &[0x41, 0xFF], WordOrder::Badc), "A", "bytes are swapped before one is taken");
+        assert_eq!(is(CharacterFormat::LowBytes, &[0x8150, 0x8255, 0x834D, 0x8450, 0x0100, 0x0158]), "PUMP");
+        assert_eq!(is(CharacterFormat::HighBytes, &[0x5081, 0x5582, 0x4D83, 0x5084, 0xFF01, 0x5801]), "PUMP");
+        assert_eq!(is(CharacterFormat::LowBytes, &[0x41, 0xFF]), "A");
+        assert_eq!(of(CharacterFormat::HighBytes, &[0x41, 0xFF], WordOrder::Badc), "A", "bytes are swapped before one is taken");
     }
 }

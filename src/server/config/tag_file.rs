@@ -60,11 +60,10 @@ impl TagRow {
     /// The type is not given or not known, the name breaks a rule, or a cell of a collected tag is wrong.
     pub fn definition(&self) -> Result<TagDefinition, ConfigProblem> {
         if self.device.is_some() {
-            let definition = super::device::definition_of(&self.tag).map_err(|problems| match problems.into_iter().next() {
+            return super::device::definition_of(&self.tag).map_err(|problems| match problems.into_iter().next() {
                 Some(problem) => self.problem(problem.key.rsplit('.').next().unwrap_or_default(), problem.message.clone()),
                 None => self.problem("device", "the tag cannot be understood"),
-            })?;
-            return Ok(definition);
+            });
         }
         let name = TagName::new(&self.tag.name).map_err(|error| self.problem("name", error.to_string()))?;
         let Some(value_type) = self.value_type()? else {
