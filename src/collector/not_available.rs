@@ -275,7 +275,7 @@ pub fn packed(listed: &[Sentinel], bits: u64, number: Option<i128>, kind: RawKin
 
 /// Whether an empty text means "no value".
 pub fn empty_text(listed: &[Sentinel]) -> Option<MissingValue> {
-    listed.iter().find(|sentinel| sentinel.is_empty_text()).map(|_| MissingValue::Absent("an empty text".to_owned()))
+    listed.iter().find(|sentinel| sentinel.is_empty_text()).map(|_| MissingValue::Listed("an empty text".to_owned()))
 }
 
 /// Whether a floating-point number from a device means "no value".

@@ -37,6 +37,11 @@ fn tags() -> Vec<(&'static str, String, Result<Value, Quality>)> {
             "address = \"holding:34\"\nformat = \"i16\"\nscale_from = \"holding:33\"\nnot_available = \"sunspec\"",
             Err(Quality::BAD_NO_DATA),
         ),
+        tag(
+            "swapped",
+            "address = \"holding:36\"\nformat = \"i16\"\nword_order = \"BADC\"\nscale_from = \"holding:37\"",
+            Ok(Value::F64(70.0)),
+        ),
         tag("raw", "address = \"holding:12\"\nformat = \"i16\"", Ok(Value::I64(-1))),
     ]
 }
@@ -54,6 +59,8 @@ fn contents() -> Vec<u16> {
     contents[32] = 250;
     contents[33] = 11;
     contents[34] = 0x8000;
+    contents[36] = 0x0700;
+    contents[37] = 0x0100;
     contents
 }
 
