@@ -79,15 +79,16 @@ impl RawKind {
     }
 }
 
-/// Values by which SunSpec devices say that a point is not implemented; those of floats are NaN. An accumulator's is 0, which is a good value of
-/// other points, and so it is not one of these.
+/// Values by which SunSpec devices say that a point is not implemented; those of floats are NaN. An accumulator's is 0, which is a good
+/// value of other points, and so it is not one of these.
 const SUNSPEC: [&str; 7] =
     ["i16 0x8000", "u16 0xFFFF", "i32 0x80000000", "u32 0xFFFFFFFF", "i64 0x8000000000000000", "u64 0xFFFFFFFFFFFFFFFF", EMPTY];
 
 /// A text without a character, or a network address of zeros.
 const EMPTY: &str = "empty";
 
-/// One raw value that means "no value", as written: `0x8000`, `-32768`, `"nan"`, `"i16 0x8000"` (for raw values of that kind alone), `"empty"`.
+/// One raw value that means "no value", as written: `0x8000`, `-32768`, `"nan"`, `"i16 0x8000"` (for raw values of that kind alone),
+/// `"empty"`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sentinel {
     kind: Option<RawKind>,

@@ -1,7 +1,7 @@
 //! Names of the digital states of a tag as they are configured: in the order of their numbers, or each with its number.
 //!
-//! `off|on|fault` are the states 0, 1 and 2; `0=off|1=on|7=fault` names three states of eight. A state without a name is told by its number, so
-//! that no state ever has the name of another.
+//! `off|on|fault` are the states 0, 1 and 2; `0=off|1=on|7=fault` names three states of eight. A state without a name is told by its
+//! number, so that no state ever has the name of another.
 
 use std::collections::BTreeMap;
 

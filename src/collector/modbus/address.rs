@@ -1,8 +1,8 @@
 //! Modbus addresses as an engineer writes them: `holding:100`, `holding:100.3`, `holding:100.4-7`, `coil:7`, `2!input:5`, `40101`.
 //!
-//! Grammar: `[unit!]area:number[.bit[-bit]]` or `[unit!]reference[.bit[-bit]]`. The number after an area is the protocol address (first register 0),
-//! or counts from 1 when the device says `zero_based = false`. A reference is the classic five or six digits, whose first digit names the
-//! area (0 coil, 1 discrete, 3 input, 4 holding) and whose rest always counts from 1: `40001` is `holding:0`.
+//! Grammar: `[unit!]area:number[.bit[-bit]]` or `[unit!]reference[.bit[-bit]]`. The number after an area is the protocol address (first
+//! register 0), or counts from 1 when the device says `zero_based = false`. A reference is the classic five or six digits, whose first
+//! digit names the area (0 coil, 1 discrete, 3 input, 4 holding) and whose rest always counts from 1: `40001` is `holding:0`.
 
 use std::fmt;
 

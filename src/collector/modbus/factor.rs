@@ -1,5 +1,5 @@
-//! A scale factor that the device tells in a register of its own, as SunSpec devices do: `value = raw × 10^factor`. It is read in the request that
-//! reads the value, so that a value is never scaled by the factor of another moment.
+//! A scale factor that the device tells in a register of its own, as SunSpec devices do: `value = raw × 10^factor`. It is read in the
+//! request that reads the value, so that a value is never scaled by the factor of another moment.
 
 use std::str::FromStr;
 

@@ -200,8 +200,8 @@ impl RegisterFormat {
         }
     }
 
-    /// True when every value of the format can be kept in the type without loss, or the type is f64, for which loss is accepted, or bool for
-    /// several bits, which is whether any of them is set.
+    /// True when every value of the format can be kept in the type without loss, or the type is f64, for which loss is accepted, or bool
+    /// for several bits, which is whether any of them is set.
     pub const fn fits(self, value_type: ValueType) -> bool {
         let (natural, bits) = (self.natural_type(), self.significant_bits());
         match value_type {

@@ -1,10 +1,9 @@
 //! Modbus collector: polls registers and bits of one device, or of the units behind one gateway, over TCP or RTU-over-TCP.
 //!
-//! The way of a value: [`config`] turns `[[modbus]]` and its tags ([`address`], [`others`], [`mod@format`], [`bit_field`], [`factor`], [`tag`],
-//! [`overlap`]) into a plan
-//! ([`plan`]); the loop in [`poll`] reads what is due over one connection ([`link`], [`lateness`], [`client`], [`frame`], [`transport`]),
-//! learns what the device refuses ([`group`], [`read`]), decodes the answers ([`decode`], [`word_order`], [`packed`], [`scaling`], [`text`]), and hands samples with
-//! their quality ([`outcome`]) to the spool ([`delivery`]).
+//! The way of a value: [`config`] turns `[[modbus]]` and its tags ([`address`], [`others`], [`mod@format`], [`bit_field`], [`factor`],
+//! [`tag`], [`overlap`]) into a plan ([`plan`]); the loop in [`poll`] reads what is due over one connection ([`link`], [`lateness`],
+//! [`client`], [`frame`], [`transport`]), learns what the device refuses ([`group`], [`read`]), decodes the answers ([`decode`],
+//! [`word_order`], [`packed`], [`scaling`], [`text`]), and hands samples with their quality ([`outcome`]) to the spool ([`delivery`]).
 //! Reading only: the transport can express functions 01 to 04 and no other.
 
 pub mod address;

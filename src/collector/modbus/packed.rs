@@ -1,5 +1,5 @@
-//! Numbers, times and network addresses that are packed into registers in other ways than as a binary number. What the registers hold may be
-//! none of these; then there is no value.
+//! Numbers, times and network addresses that are packed into registers in other ways than as a binary number. What the registers hold may
+//! be none of these; then there is no value.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -1,5 +1,5 @@
-//! Texts in registers. Devices end a text with NUL or 0xFF, or fill it up with NUL, blanks or 0xFF, and leave the end of a line in it; none of
-//! this is part of the text.
+//! Texts in registers. Devices end a text with NUL or 0xFF, or fill it up with NUL, blanks or 0xFF, and leave the end of a line in it; none
+//! of this is part of the text.
 
 use super::{format::CharacterFormat, word_order::WordOrder};
 
@@ -14,8 +14,8 @@ pub fn of(format: CharacterFormat, words: &[u16], order: WordOrder) -> String {
     }
 }
 
-/// Two characters per register, or one where the same byte of every register is empty. Two registers are needed to say so: a single one may be
-/// what an earlier text left behind.
+/// Two characters per register, or one where the same byte of every register is empty. Two registers are needed to say so: a single one may
+/// be what an earlier text left behind.
 fn of_registers(words: &[u16]) -> String {
     let used = &words[..words.iter().position(|word| *word == 0).unwrap_or(words.len())];
     if used.len() >= 2 && used.iter().all(|word| *word <= 0xFF) {

@@ -1,5 +1,5 @@
-//! Registers that Python made (struct, pymodbus, numpy, decimal, datetime, ipaddress) decode to the values that it made them of: every format in
-//! every word order.
+//! Registers that Python made (struct, pymodbus, numpy, decimal, datetime, ipaddress) decode to the values that it made them of: every
+//! format in every word order.
 
 use std::{collections::BTreeMap, process::Command};
 
