@@ -34,9 +34,9 @@ impl fmt::Display for BitField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let BitField { registers, first, last } = self;
         if first == last {
-            write!(f, "bit {first}")?
+            write!(f, "bit {first}")?;
         } else {
-            write!(f, "bits {first}-{last}")?
+            write!(f, "bits {first}-{last}")?;
         }
         if *registers > 1 { write!(f, " of u{}", u32::from(*registers) * 16) } else { Ok(()) }
     }

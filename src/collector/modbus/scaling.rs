@@ -54,6 +54,7 @@ impl Scaling {
     }
 
     /// The same with `scale × number × 10^exponent` as scale.
+    #[must_use]
     pub fn times(&self, (number, exponent): Digits) -> Scaling {
         let written = self.written.and_then(|((scale, power), offset)| Some(((scale.checked_mul(number)?, power + exponent), offset)));
         let scale = self.scale * nearest(number, exponent);
