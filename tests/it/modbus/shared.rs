@@ -1,9 +1,6 @@
 //! One register in several tags, several tags that must not share a request, and states with names.
 
-use historian::{
-    collector::Collector,
-    model::{Value, ValueType},
-};
+use historian::model::{Value, ValueType};
 
 use super::{
     build,
