@@ -53,6 +53,8 @@ pub struct TagConfig {
     pub stepped: Option<bool>,
     pub range_low: Option<f64>,
     pub range_high: Option<f64>,
+    /// Names of the digital states by their number.
+    pub state_set: Vec<String>,
     /// Address in the protocol's notation: Modbus `holding:100`, OPC UA `nsu=urn:plant;s=Boiler.Pressure`.
     pub address: String,
     /// Keys of the protocol. Before a device is built, they are compared with [`DeviceConfig::TAG_KEYS`].
@@ -71,6 +73,7 @@ impl TagConfig {
             ("stepped", Setting::Flag(flag)) => self.stepped = Some(flag),
             ("range_low", Setting::Number(number)) => self.range_low = Some(number),
             ("range_high", Setting::Number(number)) => self.range_high = Some(number),
+            ("state_set", Setting::StateSet(names)) => self.state_set = names,
             ("address", Setting::Text(text)) => self.address = text,
             (name, setting) => self.own.set(name, setting),
         }
@@ -93,6 +96,23 @@ impl TagConfig {
                 })
             })
             .transpose()
+    }
+
+    /// As [`TagConfig::parsed_value_type`]; a tag whose states have names is one of states.
+    ///
+    /// # Errors
+    /// As there, and a problem at `state_set` when the tag has another type.
+    pub fn value_type_with_states(&self, key_prefix: &str) -> Result<Option<ValueType>, ConfigProblem> {
+        let given = self.parsed_value_type(key_prefix)?;
+        match given {
+            _ if self.state_set.is_empty() => Ok(given),
+            None | Some(ValueType::State) => Ok(Some(ValueType::State)),
+            Some(other) => Err(self.problem(
+                key_prefix,
+                "state_set",
+                format!("belongs to tags of type state, which this one, of type {other}, is not"),
+            )),
+        }
     }
 
     /// A problem at one key of this tag.

@@ -10,6 +10,7 @@ pub mod guard;
 pub mod not_available;
 pub mod schedule;
 pub mod spool;
+pub mod state_set;
 pub mod status;
 pub mod supervise;
 pub mod tag_key;

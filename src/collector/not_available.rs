@@ -16,6 +16,8 @@ pub enum RawKind {
     U16,
     I32,
     U32,
+    I48,
+    U48,
     I64,
     U64,
     F16,
@@ -24,13 +26,15 @@ pub enum RawKind {
 }
 
 impl RawKind {
-    const ALL: [RawKind; 11] = [
+    const ALL: [RawKind; 13] = [
         RawKind::I8,
         RawKind::U8,
         RawKind::I16,
         RawKind::U16,
         RawKind::I32,
         RawKind::U32,
+        RawKind::I48,
+        RawKind::U48,
         RawKind::I64,
         RawKind::U64,
         RawKind::F16,
@@ -46,6 +50,8 @@ impl RawKind {
             RawKind::U16 => "u16",
             RawKind::I32 => "i32",
             RawKind::U32 => "u32",
+            RawKind::I48 => "i48",
+            RawKind::U48 => "u48",
             RawKind::I64 => "i64",
             RawKind::U64 => "u64",
             RawKind::F16 => "f16",
@@ -59,25 +65,37 @@ impl RawKind {
             RawKind::I8 | RawKind::U8 => 8,
             RawKind::I16 | RawKind::U16 | RawKind::F16 => 16,
             RawKind::I32 | RawKind::U32 | RawKind::F32 => 32,
+            RawKind::I48 | RawKind::U48 => 48,
             RawKind::I64 | RawKind::U64 | RawKind::F64 => 64,
         }
     }
 
-    const fn is_float(self) -> bool {
+    pub const fn is_float(self) -> bool {
         matches!(self, RawKind::F16 | RawKind::F32 | RawKind::F64)
     }
 
     const fn is_signed(self) -> bool {
-        matches!(self, RawKind::I8 | RawKind::I16 | RawKind::I32 | RawKind::I64)
+        matches!(self, RawKind::I8 | RawKind::I16 | RawKind::I32 | RawKind::I48 | RawKind::I64)
     }
 }
 
-/// One raw value that means "no value", as written: `0x8000`, `-32768`, `"nan"`, `"i16 0x8000"` (for raw values of that kind alone).
+/// Values by which SunSpec devices say that a point is not implemented; those of floats are NaN. An accumulator's is 0, which is a good
+/// value of other points, and so it is not one of these.
+const SUNSPEC: [&str; 7] =
+    ["i16 0x8000", "u16 0xFFFF", "i32 0x80000000", "u32 0xFFFFFFFF", "i64 0x8000000000000000", "u64 0xFFFFFFFFFFFFFFFF", EMPTY];
+
+/// A text without a character, or a network address of zeros.
+const EMPTY: &str = "empty";
+
+/// One raw value that means "no value", as written: `0x8000`, `-32768`, `"nan"`, `"i16 0x8000"` (for raw values of that kind alone),
+/// `"empty"`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sentinel {
     kind: Option<RawKind>,
     number: SentinelNumber,
     text: String,
+    /// One of several that a single word stands for.
+    preset: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,6 +103,7 @@ enum SentinelNumber {
     /// A number, or the bits of a signed one: 0x8000 and -32768 are the same i16.
     Integer(i128),
     Float(f64),
+    EmptyText,
 }
 
 impl Sentinel {
@@ -93,12 +112,36 @@ impl Sentinel {
         self.kind
     }
 
+    /// True for a value of a list that a word such as `sunspec` stands for: it holds where it fits, and is no mistake where it does not.
+    pub fn is_preset(&self) -> bool {
+        self.preset
+    }
+
+    /// True when the bits of a raw value are written, in hexadecimal digits within quotes.
+    pub fn is_hexadecimal(&self) -> bool {
+        self.text.contains("0x") || self.text.contains("0X")
+    }
+
+    /// The number that is written, where it is an integer.
+    pub fn integer(&self) -> Option<i128> {
+        match self.number {
+            SentinelNumber::Integer(integer) => Some(integer),
+            SentinelNumber::Float(_) | SentinelNumber::EmptyText => None,
+        }
+    }
+
+    /// True when an empty text is meant.
+    pub fn is_empty_text(&self) -> bool {
+        self.number == SentinelNumber::EmptyText
+    }
+
     /// True when a raw value of this kind can be the one meant.
     pub fn fits(&self, kind: RawKind) -> bool {
         if self.kind.is_some_and(|meant| meant != kind) {
             return false;
         }
         match self.number {
+            SentinelNumber::EmptyText => false,
             SentinelNumber::Float(_) => kind.is_float(),
             SentinelNumber::Integer(_) if kind.is_float() => true,
             SentinelNumber::Integer(number) => {
@@ -112,7 +155,7 @@ impl Sentinel {
         self.kind.is_none_or(|meant| meant == kind)
             && match self.number {
                 SentinelNumber::Integer(number) => number == raw || raw < 0 && number == raw + (1_i128 << kind.bits()),
-                SentinelNumber::Float(_) => false,
+                SentinelNumber::Float(_) | SentinelNumber::EmptyText => false,
             }
     }
 
@@ -121,6 +164,7 @@ impl Sentinel {
         let listed = match self.number {
             SentinelNumber::Integer(number) => narrowed(number as f64),
             SentinelNumber::Float(number) => narrowed(number),
+            SentinelNumber::EmptyText => return false,
         };
         self.kind.is_none_or(|meant| meant == kind) && raw.partial_cmp(&listed) == Some(Ordering::Equal)
     }
@@ -137,6 +181,9 @@ impl FromStr for Sentinel {
 
     fn from_str(text: &str) -> Result<Sentinel, String> {
         let text = text.trim();
+        if text == EMPTY {
+            return Ok(Sentinel { kind: None, number: SentinelNumber::EmptyText, text: text.to_owned(), preset: false });
+        }
         let (kind, number) = match text.split_once(char::is_whitespace) {
             Some((kind, number)) => {
                 let known = RawKind::ALL.into_iter().find(|known| known.as_str() == kind);
@@ -155,8 +202,9 @@ impl FromStr for Sentinel {
                 number.parse::<i128>().ok().map(SentinelNumber::Integer).or_else(|| number.parse::<f64>().ok().map(SentinelNumber::Float))
             }
         };
-        let number = number.ok_or_else(|| format!("{text:?} is no raw value; write a number, 0x8000, nan, or \"i16 0x8000\""))?;
-        let sentinel = Sentinel { kind, number, text: text.to_owned() };
+        let number =
+            number.ok_or_else(|| format!("{text:?} is no raw value; write a number, 0x8000, nan, \"i16 0x8000\", empty, or sunspec"))?;
+        let sentinel = Sentinel { kind, number, text: text.to_owned(), preset: false };
         match kind {
             Some(kind) if !sentinel.fits(kind) => Err(format!("{text:?} does not exist among the values of {}", kind.as_str())),
             _ => Ok(sentinel),
@@ -174,10 +222,23 @@ pub enum MissingValue {
     NotANumber,
     /// The raw value is listed as `not_available`; as it is written there.
     Listed(String),
+    /// What the device holds says that there is none.
+    Absent(String),
+    /// What the device holds is nothing of the kind that is read.
+    Undecodable(String),
+    /// What the device holds is beyond what can be kept.
+    OutOfRange(String),
 }
 
 impl MissingValue {
-    pub const QUALITY: Quality = Quality::BAD_NO_DATA;
+    /// Quality of the sample without a value.
+    pub const fn quality(&self) -> Quality {
+        match self {
+            MissingValue::NotANumber | MissingValue::Listed(_) | MissingValue::Absent(_) => Quality::BAD_NO_DATA,
+            MissingValue::Undecodable(_) => Quality::BAD_DECODING_ERROR,
+            MissingValue::OutOfRange(_) => Quality::BAD_OUT_OF_RANGE,
+        }
+    }
 }
 
 impl fmt::Display for MissingValue {
@@ -185,6 +246,9 @@ impl fmt::Display for MissingValue {
         match self {
             MissingValue::NotANumber => f.write_str("the device holds NaN, which is no value"),
             MissingValue::Listed(text) => write!(f, "the device holds {text}, which not_available names as no value"),
+            MissingValue::Absent(text) | MissingValue::Undecodable(text) | MissingValue::OutOfRange(text) => {
+                write!(f, "the device holds {text}")
+            }
         }
     }
 }
@@ -192,6 +256,27 @@ impl fmt::Display for MissingValue {
 /// Whether an integer from a device means "no value".
 pub fn integer(listed: &[Sentinel], raw: i128, kind: RawKind) -> Option<MissingValue> {
     listed.iter().find(|sentinel| sentinel.is_integer(raw, kind)).map(|sentinel| MissingValue::Listed(sentinel.text.clone()))
+}
+
+/// As [`integer`], for the bits of an integer of this kind, signed or not.
+pub fn bits(listed: &[Sentinel], bits: u64, kind: RawKind) -> Option<MissingValue> {
+    let beyond = 1_i128 << kind.bits();
+    let raw = i128::from(bits);
+    integer(listed, if kind.is_signed() && raw >= beyond / 2 { raw - beyond } else { raw }, kind)
+}
+
+/// As [`integer`], for a number that is packed into its bits: hexadecimal digits are compared with the bits, others with the number.
+pub fn packed(listed: &[Sentinel], bits: u64, number: Option<i128>, kind: RawKind) -> Option<MissingValue> {
+    let found = listed.iter().find(|sentinel| match number {
+        Some(number) if !sentinel.is_hexadecimal() => sentinel.is_integer(number, kind),
+        _ => sentinel.is_integer(bits.into(), kind),
+    });
+    found.map(|sentinel| MissingValue::Listed(sentinel.text.clone()))
+}
+
+/// Whether an empty text means "no value".
+pub fn empty_text(listed: &[Sentinel]) -> Option<MissingValue> {
+    listed.iter().find(|sentinel| sentinel.is_empty_text()).map(|_| MissingValue::Listed("an empty text".to_owned()))
 }
 
 /// Whether a floating-point number from a device means "no value".
@@ -211,8 +296,17 @@ impl FromStr for NotAvailable {
 
     /// Values separated by `;`, as in a cell of a tag file.
     fn from_str(text: &str) -> Result<NotAvailable, String> {
-        text.split(';').map(str::parse).collect::<Result<_, _>>().map(NotAvailable)
+        let parts: Vec<Vec<Sentinel>> = text.split(';').map(written).collect::<Result<_, _>>()?;
+        Ok(NotAvailable(parts.concat()))
     }
+}
+
+/// The values that one text stands for.
+fn written(text: &str) -> Result<Vec<Sentinel>, String> {
+    if text.trim() != "sunspec" {
+        return text.parse().map(|sentinel| vec![sentinel]);
+    }
+    SUNSPEC.into_iter().map(|text| Ok(Sentinel { preset: true, ..text.parse()? })).collect()
 }
 
 impl<'de> Deserialize<'de> for NotAvailable {
@@ -230,16 +324,18 @@ impl<'de> Deserialize<'de> for NotAvailable {
             One(One),
             Many(Vec<One>),
         }
-        let written = match Written::deserialize(deserializer)? {
+        let listed = match Written::deserialize(deserializer)? {
             Written::One(one) => vec![one],
             Written::Many(many) => many,
         };
-        let sentinels = written.into_iter().map(|one| match one {
-            One::Integer(number) => Ok(Sentinel { kind: None, number: SentinelNumber::Integer(number.into()), text: number.to_string() }),
-            One::Float(number) => Ok(Sentinel { kind: None, number: SentinelNumber::Float(number), text: number.to_string() }),
-            One::Text(text) => text.parse(),
+        let number = |number, text| Ok(vec![Sentinel { kind: None, number, text, preset: false }]);
+        let sentinels = listed.into_iter().map(|one| match one {
+            One::Integer(integer) => number(SentinelNumber::Integer(integer.into()), integer.to_string()),
+            One::Float(float) => number(SentinelNumber::Float(float), float.to_string()),
+            One::Text(text) => written(&text),
         });
-        sentinels.collect::<Result<_, _>>().map(NotAvailable).map_err(de::Error::custom)
+        let sentinels: Vec<Vec<Sentinel>> = sentinels.collect::<Result<_, _>>().map_err(de::Error::custom)?;
+        Ok(NotAvailable(sentinels.concat()))
     }
 }
 
@@ -247,7 +343,7 @@ impl NotAvailable {
     /// Refuses, for the key of a device, values that do not say what kind of raw value they are meant for: 0xFFFF is no value of a u16 and a
     /// good one of an i32.
     pub fn device_problem(&self) -> Option<String> {
-        let sentinel = self.0.iter().find(|sentinel| sentinel.kind.is_none())?;
+        let sentinel = self.0.iter().find(|sentinel| sentinel.kind.is_none() && !sentinel.is_empty_text())?;
         Some(format!("{sentinel} needs the kind of raw value it is meant for, as in \"i16 0x8000\"; known are {}", kinds()))
     }
 }
@@ -284,6 +380,8 @@ mod tests {
             (RawKind::U16, 0, u16::MAX.into()),
             (RawKind::I32, i32::MIN.into(), u32::MAX.into()),
             (RawKind::U32, 0, u32::MAX.into()),
+            (RawKind::I48, -(1 << 47), (1 << 48) - 1),
+            (RawKind::U48, 0, (1 << 48) - 1),
             (RawKind::I64, i64::MIN.into(), u64::MAX.into()),
             (RawKind::U64, 0, u64::MAX.into()),
         ] {
@@ -338,6 +436,38 @@ mod tests {
     }
 
     #[test]
+    fn sunspec_stands_for_its_values_that_are_not_implemented() {
+        let sunspec = listed("sunspec");
+        for (kind, bits) in [
+            (RawKind::I16, 0x8000),
+            (RawKind::U16, 0xFFFF),
+            (RawKind::I32, 0x8000_0000),
+            (RawKind::U32, 0xFFFF_FFFF),
+            (RawKind::I64, 1 << 63),
+            (RawKind::U64, u64::MAX),
+        ] {
+            assert!(super::bits(&sunspec, bits, kind).is_some(), "{}", kind.as_str());
+            for good in [0, 1, bits - 1, bits / 2] {
+                assert_eq!(super::bits(&sunspec, good, kind), None, "{} {good:x}", kind.as_str());
+            }
+        }
+        for (kind, good) in [
+            (RawKind::I32, u64::from(u32::MAX)),
+            (RawKind::I32, 0x8000),
+            (RawKind::U32, 0xFFFF),
+            (RawKind::U48, 0xFFFF),
+            (RawKind::U8, 0xFF),
+        ] {
+            assert_eq!(super::bits(&sunspec, good, kind), None, "{} {good:x}", kind.as_str());
+        }
+        assert!(empty_text(&sunspec).is_some() && empty_text(&listed("empty")).is_some() && empty_text(&listed("0")).is_none());
+        assert!(NotAvailable(sunspec).device_problem().is_none());
+        let with_more = listed("sunspec; 0");
+        assert!(super::bits(&with_more, 0, RawKind::U32).is_some(), "an accumulator");
+        assert_eq!(with_more.iter().filter(|sentinel| sentinel.is_preset()).count(), SUNSPEC.len());
+    }
+
+    #[test]
     fn one_value_and_a_list_can_be_written() {
         #[derive(Deserialize)]
         struct Table {
@@ -346,6 +476,7 @@ mod tests {
         let read = |text: &str| toml::from_str::<Table>(text).map(|table| table.not_available.0.len());
         assert_eq!(read("not_available = 0x8000").unwrap(), 1);
         assert_eq!(read("not_available = [0x8000, -9999.0, \"nan\", \"u16 0xFFFF\"]").unwrap(), 4);
+        assert_eq!(read("not_available = [\"sunspec\", 0]").unwrap(), SUNSPEC.len() + 1);
         assert!(read("not_available = [\"x\"]").unwrap_err().to_string().contains("no raw value"));
     }
 }

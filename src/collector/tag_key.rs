@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use super::not_available::NotAvailable;
+use super::{not_available::NotAvailable, state_set};
 
 /// One key, with the same name in TOML and as a column of a tag file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum TagKeyKind {
     Flag,
     /// Raw values that mean "no value".
     NotAvailable,
+    /// Names of digital states.
+    StateSet,
 }
 
 /// What was written at a key.
@@ -34,6 +36,7 @@ pub enum Setting {
     Whole(u64),
     Flag(bool),
     NotAvailable(NotAvailable),
+    StateSet(Vec<String>),
 }
 
 /// Keys that the tags of every protocol have, in the order in which they are told.
@@ -45,6 +48,7 @@ pub const COMMON: &[TagKey] = &[
     TagKey::flag("stepped"),
     TagKey::number("range_low"),
     TagKey::number("range_high"),
+    TagKey { name: "state_set", kind: TagKeyKind::StateSet },
     ADDRESS,
 ];
 
@@ -84,6 +88,7 @@ impl TagKeyKind {
             TagKeyKind::Whole => u64::deserialize(from).map(Setting::Whole),
             TagKeyKind::Flag => bool::deserialize(from).map(Setting::Flag),
             TagKeyKind::NotAvailable => NotAvailable::deserialize(from).map(Setting::NotAvailable),
+            TagKeyKind::StateSet => state_set::deserialize(from).map(Setting::StateSet),
         }
     }
 
@@ -106,6 +111,7 @@ impl TagKeyKind {
                 _ => Err(format!("{cell:?} is neither true nor false")),
             },
             TagKeyKind::NotAvailable => cell.parse().map(Setting::NotAvailable),
+            TagKeyKind::StateSet => state_set::parse(cell).map(Setting::StateSet),
         }
     }
 }

@@ -6,7 +6,10 @@ use std::{
     process::Output,
 };
 
-use historian::server::config::{self, Overrides, PROTOCOLS, tag_file};
+use historian::{
+    modbus::format::{self, RegisterFormat},
+    server::config::{self, Overrides, PROTOCOLS, tag_file},
+};
 use tempfile::TempDir;
 
 use crate::support::{historian::command, peer};
@@ -213,7 +216,7 @@ fn the_examples_in_the_document_are_valid() {
         document.split(&format!("\n```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
     };
     let (toml, csv) = (blocks("toml"), blocks("csv"));
-    assert_eq!((toml.len(), csv.len()), (3, 1));
+    assert_eq!((toml.len(), csv.len()), (4, 1));
     let directory = directory(&[("tags.csv", &csv[0])]);
     let configuration =
         config::parse("f.toml", &toml[0], directory.path(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
@@ -225,4 +228,37 @@ fn the_examples_in_the_document_are_valid() {
         config::parse("f.toml", &toml[2], directory.path(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!((views.tables.views.len(), views.tables.zone.iana_name()), (1, Some("Europe/Berlin")));
     assert_eq!(configuration.collectors[0].tags().len(), 2);
+    let inline =
+        config::parse("f.toml", &toml[3], directory.path(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let types: Vec<String> = inline.collectors[0].tags().iter().map(|tag| tag.value_type.to_string()).collect();
+    assert_eq!(types, ["f64", "state", "u64", "string"]);
+}
+
+/// Formats, their registers and the value types of a table are those of the program.
+#[test]
+fn every_format_of_modbus_values_is_in_the_document() {
+    let document = fs::read_to_string(peer::root().join("docs/configuration.md")).expect("the document");
+    let (_, section) = document.split_once("\n## Formats of Modbus values\n").expect("the heading");
+    let mut told = Vec::new();
+    for row in section.split("\n## ").next().unwrap_or_default().lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let (names, types) = (quoted(cells[0]), quoted(cells[2]));
+        for (place, name) in names.iter().enumerate() {
+            let format: RegisterFormat = name.replace(":N", ":7").parse().unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(format.natural_type().to_string(), types[place.min(types.len() - 1)], "{row}");
+            let registers = match cells[1].split_once(" to ") {
+                Some((first, _)) => (first.parse::<usize>().expect("a number") + place).to_string(),
+                None => cells[1].split(", ").nth(place).unwrap_or(cells[1].split(", ").last().unwrap_or_default()).to_owned(),
+            };
+            if format != RegisterFormat::Bool {
+                assert_eq!(format.registers().to_string(), registers.replace('N', "7"), "{name}: {row}");
+            }
+        }
+        told.extend(names);
+    }
+    told.sort();
+    let mut known = format::names();
+    known.sort();
+    assert_eq!(told, known);
 }

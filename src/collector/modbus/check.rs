@@ -10,7 +10,7 @@ use super::{
     plan::{Block, RegisterSpan},
     read::{Interrupted, Learning, Outcome, Outcomes, UnitPoll},
 };
-use historian_collector::{CheckRow, DeviceStatus, not_available::MissingValue};
+use historian_collector::{CheckRow, DeviceStatus};
 use historian_model::{Clock, Quality, SystemClock, Timestamp};
 
 /// Reads every tag once; tags that `limit` did not leave time for say so.
@@ -43,7 +43,7 @@ impl Outcomes for CheckedRows {
                 row.error.clear();
             }
             Outcome::Missing(missing) => {
-                row.quality = MissingValue::QUALITY;
+                row.quality = missing.quality();
                 row.error = missing.to_string();
             }
             Outcome::Trouble(trouble) => {

@@ -6,13 +6,14 @@ use serde::Deserialize;
 
 use super::{
     device::ModbusCollector,
-    format::{STRING_REGISTERS_MAX, WordOrder},
+    format::STRING_REGISTERS_MAX,
     frame::Framing,
     link::{Endpoint, LinkTiming},
     overlap,
     plan::RequestLimits,
     tag::{ModbusDefaults, ModbusTag, SCAN_MS, TAG_KEYS},
     transport::Leniency,
+    word_order::WordOrder,
 };
 use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, not_available::NotAvailable};
 
@@ -22,6 +23,7 @@ use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPositio
 /// its neighbours; give it a table of its own, with a connection of its own, to take nothing.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct ModbusConfig {
     pub name: String,
     /// `host:port`, `192.168.1.10:502` or `[fe80::1]:502`.
@@ -59,6 +61,9 @@ pub struct ModbusConfig {
     /// How long after a refusal an address is asked again.
     #[serde(default = "default_reprobe")]
     pub reprobe_ms: u64,
+    /// Each tag is read in a request of its own.
+    #[serde(default)]
+    pub read_single: bool,
     /// Answers may name another unit than was asked, as some gateways always do.
     #[serde(default)]
     pub accept_any_unit: bool,
@@ -124,6 +129,7 @@ impl ModbusConfig {
             word_order,
             // A wrong limit is a problem of the device alone, not of each of its tags.
             max_registers: if (1..=125).contains(&self.max_registers) { self.max_registers } else { STRING_REGISTERS_MAX },
+            read_single: self.read_single,
             not_available: &self.not_available.0,
         };
         if configs.is_empty() {
@@ -149,7 +155,7 @@ impl ModbusConfig {
         for (later, earlier) in overlap::conflicts(&tags) {
             let (here, there) = (sources[later], sources[earlier]);
             let message = format!(
-                "{} ({}) overlaps {:?}, which is {} ({}) at {}:{}; two values cannot share registers unless one is a bit or byte of the other",
+                "{} ({}) overlaps {:?}, which is {} ({}) at {}:{}; two values share all their registers or none, unless one is bits or a byte of the other, an integer",
                 here.address,
                 layout(&tags[later]),
                 there.name,
@@ -176,8 +182,8 @@ impl ModbusConfig {
                 pause_after_connect: Duration::from_millis(self.pause_after_connect_ms),
                 pause_between_requests: Duration::from_millis(self.pause_between_requests_ms),
             },
-            register_limits: RequestLimits { max_gap: self.max_gap, max_count: self.max_registers },
-            bit_limits: RequestLimits { max_gap: self.max_gap, max_count: self.max_bits },
+            register_limits: RequestLimits { max_gap: self.max_gap, max_count: self.max_registers, alone: false },
+            bit_limits: RequestLimits { max_gap: self.max_gap, max_count: self.max_bits, alone: false },
             first_address: u32::from(!self.zero_based),
             reprobe: Duration::from_millis(self.reprobe_ms),
             tags,

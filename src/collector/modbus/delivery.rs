@@ -78,11 +78,11 @@ impl DeviceDelivery {
     }
 
     /// The device was read, and has no value of the tag.
-    pub fn missing(&mut self, tag: usize, at: Timestamp) {
+    pub fn missing(&mut self, tag: usize, missing: &MissingValue, at: Timestamp) {
         let state = &mut self.tags[tag];
         self.changed |= !state.accepted;
         state.accepted = true;
-        self.bad(tag, MissingValue::QUALITY, at);
+        self.bad(tag, missing.quality(), at);
     }
 
     /// The device was busy: the last value is kept as Uncertain, once, and is Bad when that goes on.

@@ -37,11 +37,12 @@ impl ModbusCollector {
         let mut items: BTreeMap<_, Vec<RegisterSpan>> = BTreeMap::new();
         for (number, tag) in self.tags.iter().enumerate() {
             let class = periods.partition_point(|period| *period < tag.scan_ms);
-            items.entry((tag.unit, class, tag.area)).or_default().push(RegisterSpan { start: tag.start, count: tag.count(), tag: number });
+            let (start, count) = tag.span();
+            items.entry((tag.unit, class, tag.area, tag.read_single)).or_default().push(RegisterSpan { start, count, tag: number });
         }
         let mut units: BTreeMap<u8, Vec<ScanGroup>> = BTreeMap::new();
-        for ((unit, class, area), items) in items {
-            let limits = if area.is_bits() { self.bit_limits } else { self.register_limits };
+        for ((unit, class, area, alone), items) in items {
+            let limits = RequestLimits { alone, ..if area.is_bits() { self.bit_limits } else { self.register_limits } };
             units.entry(unit).or_default().push(ScanGroup::new(unit, area, class, limits, items));
         }
         (periods.into_iter().map(|period| ScanClass::of(&self.name, Duration::from_millis(period))).collect(), units)

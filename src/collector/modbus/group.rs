@@ -231,7 +231,7 @@ mod tests {
 
     fn group(items: &[(u16, u16)]) -> ScanGroup {
         let items = items.iter().enumerate().map(|(tag, &(start, count))| RegisterSpan { start, count, tag }).collect();
-        ScanGroup::new(1, RegisterArea::Holding, 0, RequestLimits { max_gap: 8, max_count: 125 }, items)
+        ScanGroup::new(1, RegisterArea::Holding, 0, RequestLimits { max_gap: 8, max_count: 125, alone: false }, items)
     }
 
     #[test]

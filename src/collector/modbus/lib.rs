@@ -1,18 +1,20 @@
 //! Modbus collector: polls registers and bits of one device, or of the units behind one gateway, over TCP or RTU-over-TCP.
 //!
-//! The way of a value: [`config`] turns `[[modbus]]` and its tags ([`address`], [`mod@format`], [`tag`], [`overlap`]) into a plan
-//! ([`plan`]); the loop in [`poll`] reads what is due over one connection ([`link`], [`lateness`], [`client`], [`frame`], [`transport`]),
-//! learns what the device refuses ([`group`], [`read`]), decodes the answers ([`decode`], [`scaling`], [`text`]), and hands samples with
-//! their quality ([`outcome`]) to the spool ([`delivery`]).
+//! The way of a value: [`config`] turns `[[modbus]]` and its tags ([`address`], [`others`], [`mod@format`], [`bit_field`], [`factor`],
+//! [`tag`], [`overlap`]) into a plan ([`plan`]); the loop in [`poll`] reads what is due over one connection ([`link`], [`lateness`],
+//! [`client`], [`frame`], [`transport`]), learns what the device refuses ([`group`], [`read`]), decodes the answers ([`decode`],
+//! [`word_order`], [`packed`], [`scaling`], [`text`]), and hands samples with their quality ([`outcome`]) to the spool ([`delivery`]).
 //! Reading only: the transport can express functions 01 to 04 and no other.
 
 pub mod address;
+mod bit_field;
 mod check;
 mod client;
 pub mod config;
 pub mod decode;
 mod delivery;
 mod device;
+mod factor;
 pub mod format;
 mod frame;
 #[doc(hidden)]
@@ -20,8 +22,10 @@ pub mod fuzz;
 mod group;
 mod lateness;
 mod link;
+mod others;
 pub mod outcome;
 mod overlap;
+mod packed;
 pub mod plan;
 mod poll;
 mod read;
@@ -29,6 +33,7 @@ pub mod scaling;
 pub mod tag;
 mod text;
 pub mod transport;
+pub mod word_order;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,11 +1,11 @@
-//! Tags that contradict each other: values that share registers without being the same value are a mistake in the tag list.
+//! Tags that contradict each other: a value that shares some of its registers with another, and not all, is a mistake in the tag list.
 
 use super::tag::ModbusTag;
 
 /// Pairs of tags (by number, the later first) that overlap in a way that cannot be meant, at most one pair per tag.
 ///
-/// Allowed is the same place with the same format and word order (perhaps scaled differently), and bits and bytes of a register beside each
-/// other and beside the whole integer they are part of.
+/// Allowed are the same registers in several tags, however each reads them (two word orders, raw and scaled, fast and slow), and bits and bytes
+/// of a number beside each other and beside the whole integer they are part of.
 pub fn conflicts(tags: &[ModbusTag]) -> Vec<(usize, usize)> {
     let mut order: Vec<usize> = (0..tags.len()).collect();
     let place = |tag: &usize| {
@@ -36,6 +36,6 @@ fn may_share(one: &ModbusTag, other: &ModbusTag) -> bool {
         (true, true) => true,
         (true, false) => b.format.is_whole_integer(),
         (false, true) => a.format.is_whole_integer(),
-        (false, false) => one.start == other.start && a.format == b.format && a.order == b.order,
+        (false, false) => one.start == other.start && one.count() == other.count(),
     }
 }

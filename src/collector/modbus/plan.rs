@@ -44,6 +44,8 @@ pub struct RequestLimits {
     pub max_gap: u16,
     /// Addresses in one request. No item may be longer.
     pub max_count: u16,
+    /// Only items on the same addresses share a request.
+    pub alone: bool,
 }
 
 /// Blocks that read all of `items`, which are in ascending order, without touching one of the `barriers`.
@@ -64,6 +66,9 @@ pub fn blocks(items: &[RegisterSpan], limits: RequestLimits, barriers: &[Range<u
 
 fn joins(block: &Block, item: &RegisterSpan, limits: RequestLimits, barriers: &[Range<u32>]) -> bool {
     let (block, item) = (span(block.start, block.count), item.span());
+    if limits.alone {
+        return block == item;
+    }
     let end = item.end.max(block.end);
     item.start.saturating_sub(block.end) <= u32::from(limits.max_gap)
         && end - block.start <= u32::from(limits.max_count)
@@ -115,7 +120,7 @@ mod tests {
         blocks.iter().map(|block| (block.start, block.count)).collect()
     }
 
-    const LIMITS: RequestLimits = RequestLimits { max_gap: 8, max_count: 125 };
+    const LIMITS: RequestLimits = RequestLimits { max_gap: 8, max_count: 125, alone: false };
 
     #[test]
     fn gaps_up_to_the_limit_are_read_along() {
@@ -136,6 +141,14 @@ mod tests {
         assert_eq!(spans(&blocks(&items(126), LIMITS, &[])), [(100, 125), (225, 1)]);
         // An item inside another makes the request no shorter.
         assert_eq!(spans(&blocks(&[item(100, 4), item(101, 1), item(104, 1)], LIMITS, &[])), [(100, 5)]);
+    }
+
+    #[test]
+    fn items_that_are_read_alone_share_a_request_only_with_their_like() {
+        let items = [item(0, 1), item(1, 2), item(1, 2), item(2, 1), item(3, 1)];
+        let planned = blocks(&items, RequestLimits { alone: true, ..LIMITS }, &[]);
+        assert_eq!(spans(&planned), [(0, 1), (1, 2), (2, 1), (3, 1)]);
+        assert_eq!(planned[1].items.len(), 2);
     }
 
     #[test]
@@ -195,7 +208,7 @@ mod tests {
             let items: Vec<RegisterSpan> = items.iter().enumerate().map(|(tag, &(start, count))| RegisterSpan { start, count, tag }).collect();
             let hole = span(hole, 1);
             let outside: Vec<RegisterSpan> = items.iter().filter(|item| item.span().end <= hole.start || item.span().start >= hole.end).copied().collect();
-            let planned = blocks(&outside, RequestLimits { max_gap, max_count }, std::slice::from_ref(&hole));
+            let planned = blocks(&outside, RequestLimits { max_gap, max_count, alone: false }, std::slice::from_ref(&hole));
             let mut read: Vec<usize> = planned.iter().flat_map(|block| block.items.iter().map(|item| item.tag)).collect();
             read.sort_unstable();
             let mut wanted: Vec<usize> = outside.iter().map(|item| item.tag).collect();

@@ -302,7 +302,7 @@ impl Outcomes for OutcomeSink<'_> {
             Outcome::Missing(missing) => {
                 self.good_at = Some(at);
                 self.tell(item, &missing);
-                self.delivery.missing(item.tag, at);
+                self.delivery.missing(item.tag, &missing, at);
             }
             Outcome::Trouble(trouble) => {
                 self.tell(item, &trouble);

@@ -317,12 +317,12 @@ impl<'a, O: Outcomes> UnitPoll<'a, O> {
 
 fn deliver(block: &Block, reply: &ModbusReply, tags: &[ModbusTag], at: Timestamp, latency: Duration, outcomes: &mut impl Outcomes) {
     for item in &block.items {
-        let decoder = &tags[item.tag].decoder;
+        let tag = &tags[item.tag];
         let first = usize::from(item.start - block.start);
         // The transport hands out exactly what was asked for, and the plan put every item inside its block.
         let value = match reply {
-            ModbusReply::Registers(words) => decoder.registers(&words[first..first + usize::from(item.count)]),
-            ModbusReply::Bits(bits) => Ok(decoder.bit(bits[first])),
+            ModbusReply::Registers(words) => tag.decode(&words[first..first + usize::from(item.count)]),
+            ModbusReply::Bits(bits) => tag.decoder.bit(bits[first]),
             ModbusReply::Exception(_) => continue,
         };
         outcomes.item(item, value.map_or_else(Outcome::Missing, Outcome::Good), at, latency);

@@ -14,10 +14,15 @@ const POWERS: [f64; 23] =
 /// Integers up to here are exact in a double.
 const EXACT_MAX: u128 = 1 << 53;
 
+/// Digits of a decimal number, and the power of ten that they count.
+type Digits = (i128, i32);
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scaling {
     scale: f64,
     offset: f64,
+    /// Both as they are written.
+    written: Option<(Digits, Digits)>,
     /// Scale and offset in units of `10^exponent`; `None` when these are more digits than fit.
     decimal: Option<DecimalScaling>,
 }
@@ -32,7 +37,28 @@ struct DecimalScaling {
 impl Scaling {
     /// Of finite numbers, each meaning the shortest decimal that reads as it.
     pub fn new(scale: f64, offset: f64) -> Scaling {
-        Scaling { scale, offset, decimal: DecimalScaling::new(scale, offset) }
+        let written = digits(scale).zip(digits(offset));
+        Scaling { scale, offset, written, decimal: written.and_then(DecimalScaling::new) }
+    }
+
+    /// True when whole numbers stay whole.
+    pub fn is_whole(&self) -> bool {
+        self.decimal.is_some_and(|decimal| decimal.exponent >= 0)
+    }
+
+    /// The exact result where scale and offset are whole; `None` beyond an i128.
+    pub fn whole(&self, raw: i128) -> Option<i128> {
+        let decimal = self.decimal.filter(|decimal| decimal.exponent >= 0)?;
+        let power = 10_i128.checked_pow(decimal.exponent.unsigned_abs())?;
+        raw.checked_mul(decimal.scale)?.checked_add(decimal.offset)?.checked_mul(power)
+    }
+
+    /// The same with `scale × number × 10^exponent` as scale.
+    #[must_use]
+    pub fn times(&self, (number, exponent): Digits) -> Scaling {
+        let written = self.written.and_then(|((scale, power), offset)| Some(((scale.checked_mul(number)?, power + exponent), offset)));
+        let scale = self.scale * nearest(number, exponent);
+        Scaling { scale, offset: self.offset, written, decimal: written.and_then(DecimalScaling::new) }
     }
 
     /// The double nearest to the decimal result. Where that has more than 38 digits, nearly so.
@@ -54,7 +80,7 @@ impl Scaling {
         self.of_digits(raw.is_finite().then(|| digits(raw)).flatten(), raw)
     }
 
-    fn of_digits(&self, raw: Option<(i128, i32)>, binary: f64) -> f64 {
+    fn of_digits(&self, raw: Option<Digits>, binary: f64) -> f64 {
         let exact = raw.zip(self.decimal).and_then(|((number, exponent), decimal)| {
             let power = 10_i128.checked_pow(exponent.unsigned_abs())?;
             if exponent >= 0 {
@@ -69,10 +95,9 @@ impl Scaling {
 }
 
 impl DecimalScaling {
-    fn new(scale: f64, offset: f64) -> Option<DecimalScaling> {
-        let (scale, offset) = (digits(scale)?, digits(offset)?);
+    fn new((scale, offset): (Digits, Digits)) -> Option<DecimalScaling> {
         let exponent = if offset.0 == 0 { scale.1 } else { scale.1.min(offset.1) };
-        let in_units = |(digits, own): (i128, i32)| {
+        let in_units = |(digits, own): Digits| {
             if digits == 0 { Some(0) } else { 10_i128.checked_pow((own - exponent).unsigned_abs())?.checked_mul(digits) }
         };
         Some(DecimalScaling { scale: in_units(scale)?, offset: in_units(offset)?, exponent })
@@ -80,7 +105,7 @@ impl DecimalScaling {
 }
 
 /// Digits and power of ten of the shortest decimal that reads as this number.
-fn digits(number: impl fmt::LowerExp) -> Option<(i128, i32)> {
+fn digits(number: impl fmt::LowerExp) -> Option<Digits> {
     let text = format!("{number:e}");
     let (mantissa, exponent) = text.split_once('e')?;
     let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
@@ -131,6 +156,35 @@ mod tests {
         assert_same(Scaling::new(10.0, 0.0).of_f32(1.5e20), 1.5e21);
         assert_same(Scaling::new(0.1, 0.0).of_f64(f64::INFINITY), f64::INFINITY);
         assert_same(Scaling::new(2.0, 0.0).of_f64(1e-300), 2e-300);
+    }
+
+    #[test]
+    fn a_factor_counts_as_if_it_were_written_into_the_scale() {
+        for power in -10..=10 {
+            for (scale, offset) in [(1.0, 0.0), (0.1, -40.0), (2.5, 0.001)] {
+                let written = Scaling::new(format!("{scale}e{power}").parse().unwrap(), offset);
+                let factor = Scaling::new(scale, offset).times((1, power));
+                for raw in [0, 1, -1, 12_345, -32_768, 65_535, 4_294_967_295] {
+                    assert_same(factor.of_integer(raw), written.of_integer(raw));
+                }
+            }
+        }
+        assert_same(Scaling::new(0.1, 0.0).times((7, 0)).of_integer(3), 2.1);
+    }
+
+    #[test]
+    fn only_whole_scales_and_offsets_keep_whole_numbers_whole() {
+        for (scale, offset, raw, expected) in [
+            (10.0, 0.0, 5, Some(50)),
+            (10.0, 3.0, 5, Some(53)),
+            (1e3, -1e3, i64::MAX.into(), Some((i128::from(i64::MAX) - 1) * 1000)),
+            (0.5, 0.0, 4, None),
+            (2.0, 0.5, 4, None),
+            (1e30, 0.0, i64::MAX.into(), None),
+        ] {
+            assert_eq!(Scaling::new(scale, offset).whole(raw), expected, "{raw} × {scale} + {offset}");
+        }
+        assert!(Scaling::new(1e30, 0.0).is_whole() && !Scaling::new(0.5, 0.0).is_whole());
     }
 
     proptest! {

@@ -393,7 +393,7 @@ impl Checks {
             if tag.range_low.zip(tag.range_high).is_some_and(|(low, high)| low.is_nan() || high.is_nan() || low >= high) {
                 problem("range_low", "is not below range_high".into());
             }
-            let value_type = match tag.parsed_value_type(&prefix) {
+            let value_type = match tag.value_type_with_states(&prefix) {
                 Ok(given) => given.unwrap_or(ValueType::F64),
                 Err(error) => {
                     problems.push(error);
@@ -416,6 +416,7 @@ impl Checks {
                 definition.stepped = tag.stepped.unwrap_or(definition.stepped);
                 definition.range_low = tag.range_low;
                 definition.range_high = tag.range_high;
+                definition.state_set = tag.state_set;
                 definition.source = Some(TagSource { device: device.name.to_owned(), address: tag.address.clone() });
                 items.push(OpcUaTag {
                     definition,

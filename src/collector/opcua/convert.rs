@@ -42,7 +42,7 @@ impl DataValueSample {
         let reading = DataValueSample::of(data, value_type);
         match missing {
             Some(missing) if !reading.quality.is_bad() => {
-                DataValueSample { value: None, quality: MissingValue::QUALITY, problem: missing.to_string(), ..reading }
+                DataValueSample { value: None, quality: missing.quality(), problem: missing.to_string(), ..reading }
             }
             _ => reading,
         }
@@ -64,7 +64,7 @@ impl DataValueSample {
             return taken(None, quality, "the node has no value".into());
         };
         if let Some(missing) = missing(&variant, &[]) {
-            return taken(None, MissingValue::QUALITY, missing.to_string());
+            return taken(None, missing.quality(), missing.to_string());
         }
         match convert(&variant, value_type) {
             Ok(value) if rounds(&variant, value_type) => {

@@ -16,14 +16,13 @@ use historian_collector::{
 };
 use historian_model::{TagDefinition, TagName, ValueType};
 
-/// Columns that are no keys of collected tags.
-const STATE_SET: &str = "state_set";
+/// The column that is no key of collected tags.
 const DEVICE: &str = "device";
 
 /// Columns that tell what a tag is and where it comes from, in the order in which tags are exported.
 pub fn definition_columns() -> Vec<&'static str> {
     let mut columns: Vec<&str> = COMMON.iter().map(|key| key.name).filter(|name| *name != ADDRESS.name).collect();
-    columns.extend([STATE_SET, DEVICE, ADDRESS.name]);
+    columns.extend([DEVICE, ADDRESS.name]);
     columns
 }
 
@@ -52,8 +51,6 @@ pub struct TagRow {
     /// Device that delivers the tag; `None` for a tag that clients write.
     pub device: Option<String>,
     pub tag: TagConfig,
-    /// Names of the digital states, from `state_set`, where they are separated by `|`.
-    pub state_set: Vec<String>,
 }
 
 impl TagRow {
@@ -63,12 +60,10 @@ impl TagRow {
     /// The type is not given or not known, the name breaks a rule, or a cell of a collected tag is wrong.
     pub fn definition(&self) -> Result<TagDefinition, ConfigProblem> {
         if self.device.is_some() {
-            let mut definition = super::device::definition_of(&self.tag).map_err(|problems| match problems.into_iter().next() {
+            return super::device::definition_of(&self.tag).map_err(|problems| match problems.into_iter().next() {
                 Some(problem) => self.problem(problem.key.rsplit('.').next().unwrap_or_default(), problem.message.clone()),
                 None => self.problem("device", "the tag cannot be understood"),
-            })?;
-            definition.state_set.clone_from(&self.state_set);
-            return Ok(definition);
+            });
         }
         let name = TagName::new(&self.tag.name).map_err(|error| self.problem("name", error.to_string()))?;
         let Some(value_type) = self.value_type()? else {
@@ -80,7 +75,7 @@ impl TagRow {
         definition.stepped = self.tag.stepped.unwrap_or(definition.stepped);
         definition.range_low = self.tag.range_low;
         definition.range_high = self.tag.range_high;
-        definition.state_set.clone_from(&self.state_set);
+        definition.state_set.clone_from(&self.tag.state_set);
         Ok(definition)
     }
 
@@ -210,7 +205,7 @@ fn read_header(cells: &[&str]) -> Result<Vec<&'static str>, Vec<(String, String)
         match known.iter().find(|column| column == &cell) {
             Some(column) if found.contains(column) => refused.push(((*cell).to_owned(), "this column is there twice".to_owned())),
             Some(column) => found.push(*column),
-            None => refused.push(((*cell).to_owned(), wording::unknown("column", cell, &known))),
+            None => refused.push(((*cell).to_owned(), wording::unknown_column(cell, &known))),
         }
     }
     if refused.is_empty() && !found.contains(&"name") {
@@ -222,15 +217,11 @@ fn read_header(cells: &[&str]) -> Result<Vec<&'static str>, Vec<(String, String)
 type RefusedFields = Vec<(&'static str, String)>;
 
 fn read_row(columns: &[&'static str], cells: &[&str], position: SettingPosition) -> Result<TagRow, RefusedFields> {
-    let mut row = TagRow { device: None, tag: TagConfig { position, ..TagConfig::default() }, state_set: Vec::new() };
+    let mut row = TagRow { device: None, tag: TagConfig { position, ..TagConfig::default() } };
     let mut refused = RefusedFields::new();
     for (&column, &cell) in columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty()) {
         let outcome = match (column, tag_key(column)) {
             ("name", _) => TagName::new(cell).map(|name| row.tag.name = name.into()).map_err(|error| error.to_string()),
-            (STATE_SET, _) => {
-                row.state_set = cell.split('|').map(|state| state.trim().to_owned()).collect();
-                Ok(())
-            }
             (DEVICE, _) => {
                 row.device = Some(cell.to_owned());
                 Ok(())
@@ -335,6 +326,18 @@ mod tests {
     }
 
     #[test]
+    fn states_of_a_collected_tag_are_those_of_its_row() {
+        let text = "name,device,address,state_set,type\na,plc,holding:0,0=off|7=fault,\nb,,,off|on,state\nc,plc,holding:1,0=off|on,\n";
+        let (rows, problems) = parse(text.as_bytes(), "t.csv");
+        let [a, b] = &rows[..] else { panic!("{rows:?}") };
+        let (a, b) = (a.definition().unwrap(), b.definition().unwrap());
+        assert_eq!((a.value_type, b.value_type), (ValueType::State, ValueType::State));
+        assert_eq!(a.state_set, ["off", "1", "2", "3", "4", "5", "6", "fault"]);
+        assert_eq!(b.state_set, ["off", "on"]);
+        assert!(problems[0].to_string().starts_with("t.csv:4: state_set: \"on\" has no number"), "{problems:?}");
+    }
+
+    #[test]
     fn a_wrong_header_says_what_is_wrong_with_it() {
         for (text, expected) in [
             ("name,typ\n", "t.csv:1: typ: unknown column; did you mean \"type\"?"),
@@ -347,6 +350,10 @@ mod tests {
             assert!(rows.is_empty());
             assert!(problems[0].to_string().starts_with(expected), "{text:?}: {}", problems[0]);
         }
+        let (_, problems) = parse(b"name,slave_id,byte_order\n", "t.csv");
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(told[0].ends_with("unknown column; the unit is part of the address, as in 2!holding:100"), "{told:?}");
+        assert!(told[1].ends_with("unknown column; did you mean \"word_order\"?"), "{told:?}");
         let (_, problems) = parse(b"name,type,unit\na,f64,\xB0C\n", "t.csv");
         assert!(problems[0].to_string().starts_with("t.csv:2: row: column 3 is not UTF-8"), "{}", problems[0]);
     }

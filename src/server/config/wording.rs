@@ -19,9 +19,45 @@ pub(super) fn suggestion<'known>(word: &str, known: impl IntoIterator<Item = &'k
         .map(|(_, candidate)| candidate)
 }
 
+/// What other programs call our keys.
+const MEANT: &[(&str, &[&str])] = &[
+    ("address", &["register", "reference", "offset_address", "node_id", "nodeid", "node"]),
+    ("endpoint", &["host", "ip", "uri", "url", "controller", "device"]),
+    ("format", &["data_type", "datatype", "decode", "encoding", "raw_type", "input_type"]),
+    ("name", &["tag", "tag_name", "tagname", "measurement"]),
+    ("scan_ms", &["interval", "poll_ms", "polling_interval", "poll_interval", "scan_interval", "period_ms", "rate"]),
+    ("scale", &["factor", "multiplier", "gain"]),
+    ("state_set", &["states", "enum", "options", "value_map", "map"]),
+    ("timeout_ms", &["timeout", "response_timeout"]),
+    ("unit", UNIT_OF_A_DEVICE),
+    ("word_order", &["byte_order", "byteorder", "endian", "endianness", "byte_swap", "swap", "register_order"]),
+];
+
+/// What other programs call the unit of a Modbus device, which is not the engineering unit of a tag.
+const UNIT_OF_A_DEVICE: &[&str] =
+    &["slave_id", "slaveid", "slave", "slave_address", "station", "server_id", "unit_id", "unitid", "modbus_id"];
+
 /// Text for a key that nobody knows.
 pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
-    unknown("key", key, known)
+    unknown_name("key", key, known)
+}
+
+/// Text for a column that nobody knows.
+pub(super) fn unknown_column(column: &str, known: &[&str]) -> String {
+    unknown_name("column", column, known)
+}
+
+fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
+    if suggestion(name, known.iter().copied()).is_some() {
+        return unknown(what, name, known);
+    }
+    let plain = name.trim().to_ascii_lowercase().replace(['-', ' '], "_");
+    // Tags have a unit too, which is another one.
+    if UNIT_OF_A_DEVICE.contains(&plain.as_str()) && known.contains(&"address") && known.contains(&"word_order") {
+        return format!("unknown {what}; the unit is part of the address, as in 2!holding:100");
+    }
+    let meant = MEANT.iter().find(|(ours, others)| known.contains(ours) && others.contains(&plain.as_str()));
+    meant.map_or_else(|| unknown(what, name, known), |(ours, _)| format!("unknown {what}; did you mean {ours:?}?"))
 }
 
 /// Text for a word that is not in a list: with the likely one, or with all of them.
@@ -121,6 +157,24 @@ mod tests {
             ("x", None),
         ] {
             assert_eq!(suggestion(word, known), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn keys_of_other_programs_are_answered_with_ours() {
+        let (device, tag) = (["name", "endpoint", "unit", "word_order", "scan_ms"], ["name", "unit", "address", "format", "word_order"]);
+        for (key, known, expected) in [
+            ("slave_id", &device[..], "unknown key; did you mean \"unit\"?"),
+            ("byte_order", &device, "unknown key; did you mean \"word_order\"?"),
+            ("Poll-Interval", &device, "unknown key; did you mean \"scan_ms\"?"),
+            ("slave_id", &tag, "unknown key; the unit is part of the address, as in 2!holding:100"),
+            ("unit_id", &tag, "unknown key; the unit is part of the address, as in 2!holding:100"),
+            ("data_type", &tag, "unknown key; did you mean \"format\"?"),
+            ("endianness", &tag, "unknown key; did you mean \"word_order\"?"),
+            ("wordorder", &tag, "unknown key; did you mean \"word_order\"?"),
+            ("slave_id", &["listen", "http"], "unknown key; known are listen, http"),
+        ] {
+            assert_eq!(unknown_key(key, known), expected, "{key} of {known:?}");
         }
     }
 

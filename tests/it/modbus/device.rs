@@ -65,6 +65,8 @@ pub enum Answer {
     AsUnit(u8),
     /// The right answer, said to answer this transaction.
     AsTransaction(u16),
+    /// As many registers as were asked for, of which the first alone is right and the others are 0.
+    FirstOnly,
     /// A well-formed answer with this many registers.
     Registers(u16),
     Exception(u8),
@@ -237,6 +239,11 @@ impl Shared {
                 Answer::AsUnit(unit) => out.write_all(&self.frame(transaction, unit, &self.values(&request, request.count))).await?,
                 Answer::AsTransaction(other) => {
                     out.write_all(&self.frame(other, request.unit, &self.values(&request, request.count))).await?;
+                }
+                Answer::FirstOnly => {
+                    let mut pdu = self.values(&request, request.count);
+                    pdu[4..].fill(0);
+                    out.write_all(&frame(&pdu)).await?;
                 }
                 Answer::Registers(count) => out.write_all(&frame(&self.values(&request, count))).await?,
                 Answer::Exception(code) => out.write_all(&frame(&[request.function | 0x80, code])).await?,

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Registers of the device hold their own address, so the addresses are the raw values.
-const TAGS: [(&str, &str, Option<Value>); 12] = [
+const TAGS: [(&str, &str, Option<Value>); 19] = [
     ("i16_own", "address = \"holding:32768\"\nformat = \"i16\"\nnot_available = 0x8000", None),
     ("i16_scaled", "address = \"holding:32768\"\nformat = \"i16\"\nscale = 0.1\nnot_available = [-32768, -32767]", None),
     ("i16_device", "address = \"holding:32767\"\nformat = \"i16\"", None),
@@ -27,6 +27,14 @@ const TAGS: [(&str, &str, Option<Value>); 12] = [
         "address = \"holding:16256\"\nformat = \"f32\"\nnot_available = \"0x3F803F81\"",
         Some(Value::F32(f32::from_bits(0x3F80_3F81))),
     ),
+    // All bits of a register are 1 for many a reason: of bits only SunSpec's lists and their own count.
+    ("bit_device", "address = \"holding:65535.3\"", Some(Value::Bool(true))),
+    ("bit_sunspec", "address = \"holding:65535.3\"\nnot_available = \"sunspec\"", None),
+    ("field_own", "address = \"holding:65535.0-3\"\nnot_available = \"u16 0xFFFF\"", None),
+    ("field_other", "address = \"holding:65519.0-3\"\nnot_available = \"u16 0xFFFF\"", Some(Value::U64(15))),
+    ("bcd_number", "address = \"holding:39321\"\nformat = \"bcd16\"\nnot_available = 9999", None),
+    ("bcd_bits", "address = \"holding:39320\"\nformat = \"bcd16\"\nnot_available = \"0x9998\"", None),
+    ("text_empty", "address = \"holding:0\"\nformat = \"string:1\"\nnot_available = \"empty\"", None),
     ("f32_listed", "address = \"holding:16260\"\nformat = \"f32\"\nnot_available = [\"f32 0x3F843F85\", -9999.0]", None),
 ];
 

@@ -5,13 +5,16 @@
 mod check;
 mod config;
 mod conformance;
+mod decoded;
 mod device;
 mod echoes;
+mod factor;
 mod faults;
 mod late;
 mod missing;
 mod parts;
 mod scaling;
+mod shared;
 mod units;
 mod values;
 

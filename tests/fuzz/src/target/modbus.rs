@@ -2,13 +2,7 @@
 
 use std::str;
 
-use historian_modbus::{
-    address::Address,
-    decode::RegisterDecoder,
-    format::{RegisterFormat, WordOrder},
-    fuzz,
-    scaling::Scaling,
-};
+use historian_modbus::{address::Address, decode::RegisterDecoder, format::RegisterFormat, fuzz, scaling::Scaling, word_order::WordOrder};
 use historian_model::ValueType;
 
 use super::Target;
@@ -84,14 +78,49 @@ pub const ADDRESS: Target = Target {
         [true, false].map(|zero_based| Address::parse(text, zero_based).is_ok()).contains(&true)
     },
     seeds: || {
-        ["holding:100.3", "2!input:5", "40101", "465535.15", "coil:7", "string:8", "characters:125", "u8-low"]
+        ["holding:100.3", "holding:100.4-7", "2!input:5", "40101", "465535.15", "coil:7", "string:8", "characters:125", "u8-low"]
             .map(|text| text.as_bytes().to_vec())
             .into()
     },
 };
 
-const FORMATS: [&str; 15] =
-    ["u16", "i16", "u32", "i32", "u64", "i64", "f16", "f32", "f64", "u8-low", "u8-high", "i8-low", "i8-high", "string:3", "characters:3"];
+const FORMATS: [&str; 35] = [
+    "u16",
+    "i16",
+    "u32",
+    "i32",
+    "u48",
+    "i48",
+    "u64",
+    "i64",
+    "f16",
+    "f32",
+    "f64",
+    "u8-low",
+    "u8-high",
+    "i8-low",
+    "i8-high",
+    "bcd16",
+    "bcd32",
+    "bcd48",
+    "bcd64",
+    "m10k32",
+    "m10k48",
+    "m10k64",
+    "unix32",
+    "unix64",
+    "unix64-ms",
+    "date-time:3",
+    "date-time:4",
+    "date-time:6",
+    "ipv4",
+    "ipv6",
+    "eui48",
+    "string:3",
+    "string-low:3",
+    "string-high:3",
+    "characters:3",
+];
 
 /// That of RTU.
 fn checksum(bytes: &[u8]) -> u16 {
