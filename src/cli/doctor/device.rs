@@ -42,7 +42,14 @@ async fn one(collector: Arc<dyn Collector>, timeout: Duration) -> Diagnosis {
     let bad: Vec<_> = rows.iter().filter(|row| !row.error.is_empty() || row.quality.is_bad()).collect();
     let told = format!("{name}: {} of {} tags good", rows.len() - bad.len(), rows.len());
     match bad.first() {
-        None => Diagnosis::ok(CHECK, told),
+        None => match rows.iter().find(|row| row.readings.is_doubtful()) {
+            None => Diagnosis::ok(CHECK, told),
+            Some(row) => Diagnosis::warn(
+                CHECK,
+                format!("{told}; {} is in doubt: {}", row.tag, row.readings.told()),
+                "`historian check` shows every reading, and what to set",
+            ),
+        },
         Some(first) => {
             let reason = if first.error.is_empty() { first.quality.to_string() } else { first.error.clone() };
             let told = format!("{told}; {}: {reason}", first.tag);

@@ -179,6 +179,7 @@ impl ModbusConfig {
             register_limits: RequestLimits { max_gap: self.max_gap, max_count: self.max_registers },
             bit_limits: RequestLimits { max_gap: self.max_gap, max_count: self.max_bits },
             first_address: u32::from(!self.zero_based),
+            word_order,
             reprobe: Duration::from_millis(self.reprobe_ms),
             tags,
         })

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     address,
+    format::WordOrder,
     group::ScanGroup,
     link::{Endpoint, Link, LinkTiming},
     plan::{RegisterSpan, RequestLimits},
@@ -24,6 +25,8 @@ pub struct ModbusCollector {
     pub(super) bit_limits: RequestLimits,
     /// Number that the configuration gives to the first address, 0 or 1.
     pub(super) first_address: u32,
+    /// That of the device itself.
+    pub(super) word_order: WordOrder,
     pub(super) reprobe: Duration,
     pub(super) tags: Vec<ModbusTag>,
 }

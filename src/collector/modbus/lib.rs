@@ -3,7 +3,7 @@
 //! The way of a value: [`config`] turns `[[modbus]]` and its tags ([`address`], [`mod@format`], [`tag`], [`overlap`]) into a plan
 //! ([`plan`]); the loop in [`poll`] reads what is due over one connection ([`link`], [`lateness`], [`client`], [`frame`], [`transport`]),
 //! learns what the device refuses ([`group`], [`read`]), decodes the answers ([`decode`], [`scaling`], [`text`]), and hands samples with
-//! their quality ([`outcome`]) to the spool ([`delivery`]).
+//! their quality ([`outcome`]) to the spool ([`delivery`]). `historian check` reads once ([`check`]) and judges the word orders ([`doubt`]).
 //! Reading only: the transport can express functions 01 to 04 and no other.
 
 pub mod address;
@@ -13,6 +13,7 @@ pub mod config;
 pub mod decode;
 mod delivery;
 mod device;
+mod doubt;
 pub mod format;
 mod frame;
 #[doc(hidden)]
@@ -37,7 +38,7 @@ use async_trait::async_trait;
 pub use config::ModbusConfig;
 pub use device::ModbusCollector;
 
-use historian_collector::{CheckRow, Collector, CollectorContext};
+use historian_collector::{CheckRow, Collector, CollectorContext, PlannedRead};
 use historian_model::{TagDefinition, TagId};
 
 #[async_trait]
@@ -68,5 +69,13 @@ impl Collector for ModbusCollector {
 
     async fn check(&self, timeout: Duration) -> Vec<CheckRow> {
         check::check(self, timeout).await
+    }
+
+    fn planned_reads(&self) -> Vec<PlannedRead> {
+        check::planned_reads(self)
+    }
+
+    fn advice(&self, rows: &[CheckRow]) -> Vec<String> {
+        doubt::advice(&self.name, self.word_order, rows)
     }
 }
