@@ -54,6 +54,11 @@ pub trait Collector: Send + Sync + 'static {
     /// Address of the device, as configured.
     fn endpoint(&self) -> &str;
 
+    /// Name of a port of this machine that only one device can have, such as that of a serial line.
+    fn exclusive_port(&self) -> Option<&str> {
+        None
+    }
+
     /// Tags it delivers, in a fixed order: the catalog gives them ids before [`Collector::run`].
     fn tags(&self) -> Vec<TagDefinition>;
 

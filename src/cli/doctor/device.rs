@@ -18,22 +18,10 @@ pub async fn look(collectors: &[Arc<dyn Collector>], timeout: Duration) -> Vec<D
 
 async fn one(collector: Arc<dyn Collector>, timeout: Duration) -> Diagnosis {
     let name = format!("{} {} at {}", collector.protocol(), collector.device(), collector.endpoint());
-    let Some(address) = host_and_port(collector.endpoint()) else {
-        return Diagnosis::fail(CHECK, format!("{name}: no host and port"), "mend the endpoint");
-    };
-    match tokio::time::timeout(timeout, TcpStream::connect(&address)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => {
-            return Diagnosis::fail(
-                CHECK,
-                format!("{name} cannot be connected to: {error}"),
-                "is it on, is the address right, does a firewall stand between?",
-            );
-        }
-        Err(_) => {
-            let told = format!("{name} did not answer within {} s", timeout.as_secs());
-            return Diagnosis::fail(CHECK, told, "a firewall that drops, another network, or the device is off");
-        }
+    if collector.exclusive_port().is_none()
+        && let Some(trouble) = unreachable(&name, collector.endpoint(), timeout).await
+    {
+        return trouble;
     }
     let Ok(rows) = tokio::time::timeout(timeout * 2, collector.check(timeout)).await else {
         let told = format!("{name} takes connections, and did not answer within {} s", timeout.as_secs());
@@ -55,6 +43,25 @@ async fn one(collector: Arc<dyn Collector>, timeout: Duration) -> Diagnosis {
             let told = format!("{told}; {}: {reason}", first.tag);
             let remedy = "`historian check --bad` shows each of them";
             if bad.len() == rows.len() { Diagnosis::fail(CHECK, told, remedy) } else { Diagnosis::warn(CHECK, told, remedy) }
+        }
+    }
+}
+
+/// Why no connection can be made over the network, if so.
+async fn unreachable(name: &str, endpoint: &str, timeout: Duration) -> Option<Diagnosis> {
+    let Some(address) = host_and_port(endpoint) else {
+        return Some(Diagnosis::fail(CHECK, format!("{name}: no host and port"), "mend the endpoint"));
+    };
+    match tokio::time::timeout(timeout, TcpStream::connect(&address)).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(Diagnosis::fail(
+            CHECK,
+            format!("{name} cannot be connected to: {error}"),
+            "is it on, is the address right, does a firewall stand between?",
+        )),
+        Err(_) => {
+            let told = format!("{name} did not answer within {} s", timeout.as_secs());
+            Some(Diagnosis::fail(CHECK, told, "a firewall that drops, another network, or the device is off"))
         }
     }
 }

@@ -1,9 +1,11 @@
-//! Modbus collector: polls registers and bits of one device, or of the units behind one gateway, over TCP or RTU-over-TCP.
+//! Modbus collector: polls registers and bits of one device, or of the units behind one gateway, over TCP, TLS,
+//! RTU-over-TCP or a serial port.
 //!
 //! The way of a value: [`config`] turns `[[modbus]]` and its tags ([`address`], [`mod@format`], [`tag`], [`overlap`]) into a plan
-//! ([`plan`]); the loop in [`poll`] reads what is due over one connection ([`link`], [`lateness`], [`client`], [`frame`], [`transport`]),
-//! learns what the device refuses ([`group`], [`read`]), decodes the answers ([`decode`], [`scaling`], [`text`]), and hands samples with
-//! their quality ([`outcome`]) to the spool ([`delivery`]). `historian check` reads once ([`check`]) and judges the word orders ([`doubt`]).
+//! ([`plan`]); the loop in [`poll`] reads what is due over one connection ([`link`], [`lateness`], [`client`], [`frame`], [`transport`]) that
+//! [`endpoint`] makes ([`serial`], [`secure`]), learns what the device refuses ([`group`], [`read`]), decodes the answers ([`decode`],
+//! [`scaling`], [`text`]), and hands samples with their quality ([`outcome`]) to the spool ([`delivery`]). `historian check` reads once
+//! ([`check`]) and judges the word orders ([`doubt`]).
 //! Reading only: the transport can express functions 01 to 04 and no other.
 
 pub mod address;
@@ -14,6 +16,7 @@ pub mod decode;
 mod delivery;
 mod device;
 mod doubt;
+mod endpoint;
 pub mod format;
 mod frame;
 #[doc(hidden)]
@@ -27,6 +30,8 @@ pub mod plan;
 mod poll;
 mod read;
 pub mod scaling;
+mod secure;
+mod serial;
 pub mod tag;
 mod text;
 pub mod transport;
@@ -69,6 +74,10 @@ impl Collector for ModbusCollector {
 
     async fn check(&self, timeout: Duration) -> Vec<CheckRow> {
         check::check(self, timeout).await
+    }
+
+    fn exclusive_port(&self) -> Option<&str> {
+        self.port()
     }
 
     fn planned_reads(&self) -> Vec<PlannedRead> {

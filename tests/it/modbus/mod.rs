@@ -12,6 +12,8 @@ mod late;
 mod missing;
 mod parts;
 mod scaling;
+mod secure;
+mod serial;
 mod units;
 mod values;
 
