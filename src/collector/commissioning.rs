@@ -1,4 +1,5 @@
-//! What `historian check` shows of a device beside the values of its tags: the requests that are planned, and how else a value could be read.
+//! What `historian check` shows of a device beside the values of its tags: the requests that are planned, and how else a value could be
+//! read.
 
 use std::{fmt, time::Duration};
 

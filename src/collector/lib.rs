@@ -80,8 +80,8 @@ pub trait Collector: Send + Sync + 'static {
     /// `timeout` even when the device never answers.
     async fn check(&self, timeout: Duration) -> Vec<CheckRow>;
 
-    /// The requests of one round of all its scan classes, as they are planned before anything is known of the device; empty where the protocol
-    /// plans none.
+    /// The requests of one round of all its scan classes, as they are planned before anything is known of the device; empty where the
+    /// protocol plans none.
     fn planned_reads(&self) -> Vec<PlannedRead> {
         Vec::new()
     }

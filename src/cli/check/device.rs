@@ -1,5 +1,5 @@
-//! What `historian check` found of one device, in lines and tables for people and as objects: its tags, the values in doubt with every reading
-//! side by side, and the requests that are planned.
+//! What `historian check` found of one device, in lines and tables for people and as objects: its tags, the values in doubt with every
+//! reading side by side, and the requests that are planned.
 
 use std::{fmt, io::Write};
 
@@ -144,7 +144,10 @@ impl CheckedDevice {
 
     /// A tag as an object; its value as the table has it.
     fn as_json(&self, definition: &TagDefinition, row: &CheckRow) -> serde_json::Value {
-        let reading = |reading: &OtherReading| json!({ "setting": reading.setting, "value": reading.value.as_ref().map(brief), "plausible": reading.plausible });
+        let reading = |reading: &OtherReading| {
+            let value = reading.value.as_ref().map(brief);
+            json!({ "setting": reading.setting, "value": value, "plausible": reading.plausible })
+        };
         json!({
             "device": self.plan.device, "protocol": self.plan.protocol, "tag": row.tag, "address": row.address, "good": is_good(row),
             "value": row.value.as_ref().map(|value| shown(value, definition)), "unit": definition.unit, "quality": row.quality.0,

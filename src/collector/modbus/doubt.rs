@@ -1,8 +1,8 @@
-//! Word orders that may be wrong: what each order makes of the registers of a value, whether the value can be meant, and what all values of a
-//! device together say. For `historian check`; what is collected never depends on it.
+//! Word orders that may be wrong: what each order makes of the registers of a value, whether the value can be meant, and what all values of
+//! a device together say. For `historian check`; what is collected never depends on it.
 //!
-//! A number in the wrong order is hardly ever a likely one. Read so, the exponent of a float is as good as random, and an integer has its small
-//! part where the large one belongs. A range of the tag (`range_low`, `range_high`) says more than any such rule, and goes first.
+//! A number in the wrong order is hardly ever a likely one. Read so, the exponent of a float is as good as random, and an integer has its
+//! small part where the large one belongs. A range of the tag (`range_low`, `range_high`) says more than any such rule, and goes first.
 
 use super::{decode::RegisterDecoder, format::WordOrder, tag::ModbusTag};
 use historian_collector::{CheckRow, OtherReading, Readings};

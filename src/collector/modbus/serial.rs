@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serial2_tokio::{CharSize, FlowControl, Parity, SerialPort, Settings, StopBits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Up to this speed the silence between frames is 3.5 characters; above it, the specification fixes it ("MODBUS over Serial Line", 2.5.1.1).
+/// Up to this speed the silence between frames is 3.5 characters; above it, it is fixed ("MODBUS over Serial Line", 2.5.1.1).
 const SLOW_MAX: u32 = 19_200;
 const SILENCE_FAST: Duration = Duration::from_micros(1_750);
 /// Ports of this machine that a message names.

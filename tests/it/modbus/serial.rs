@@ -1,5 +1,5 @@
-//! Serial lines: pseudo terminals of socat stand for the ports, pymodbus' serial server and the misbehaving device of ours for what is wired
-//! to them.
+//! Serial lines: pseudo terminals of socat stand for the ports, pymodbus' serial server and the misbehaving device of ours for what is
+//! wired to them.
 
 use std::{
     fs::{File, OpenOptions},
