@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::{self, ErrorKind},
     os::fd::OwnedFd,
+    path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -128,7 +129,7 @@ pub fn open(path: &str, line: SerialLine) -> Result<HeldPort, String> {
 
 fn refused(path: &str, line: SerialLine, error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => format!("there is no such port; is the adapter plugged in? {}", ports()),
+        ErrorKind::NotFound => not_there(path, &SerialPort::available_ports().unwrap_or_default()),
         ErrorKind::PermissionDenied => format!(
             "permission denied: the user of the historian must be in the group of the port, mostly dialout (usermod -aG dialout historian), \
              and be started anew; `ls -l {path}` shows the group"
@@ -141,17 +142,21 @@ fn refused(path: &str, line: SerialLine, error: &io::Error) -> String {
     }
 }
 
-/// What there is instead.
-fn ports() -> String {
-    let mut found: Vec<String> = SerialPort::available_ports().unwrap_or_default().iter().map(|port| port.display().to_string()).collect();
-    found.sort();
-    let more = found.len().saturating_sub(PORTS_NAMED_MAX);
-    found.truncate(PORTS_NAMED_MAX);
-    match (found.is_empty(), more) {
-        (true, _) => "This machine has none".to_owned(),
-        (false, 0) => format!("This machine has {}", found.join(", ")),
-        (false, more) => format!("This machine has {} and {more} more", found.join(", ")),
+/// Why a port is not there, and which there are.
+fn not_there(path: &str, there: &[PathBuf]) -> String {
+    if there.iter().any(|port| port == Path::new(path)) {
+        return "this machine has the port, and this process does not see it: a service needs PrivateDevices=no".to_owned();
     }
+    let mut ports: Vec<String> = there.iter().map(|port| port.display().to_string()).collect();
+    ports.sort();
+    let more = ports.len().saturating_sub(PORTS_NAMED_MAX);
+    ports.truncate(PORTS_NAMED_MAX);
+    let has = match (ports.is_empty(), more) {
+        (true, _) => "none".to_owned(),
+        (false, 0) => ports.join(", "),
+        (false, more) => format!("{} and {more} more", ports.join(", ")),
+    };
+    format!("there is no such port; is the adapter plugged in? This machine has {has}")
 }
 
 impl AsyncRead for HeldPort {
@@ -212,6 +217,13 @@ mod tests {
         let reason = |path: &str| open(path, line).err().unwrap_or_default();
         assert!(reason("/dev/ttyNOBODY").contains("is the adapter plugged in?"), "{}", reason("/dev/ttyNOBODY"));
         assert_eq!(reason("/dev/null"), "this is no serial port");
+        let there: Vec<PathBuf> = (0..8).map(|number| PathBuf::from(format!("/dev/ttyS{number}"))).collect();
+        assert!(not_there("/dev/ttyS3", &there).contains("PrivateDevices=no"));
+        let others = not_there("/dev/ttyUSB0", &there);
+        assert!(
+            others.ends_with("This machine has /dev/ttyS0, /dev/ttyS1, /dev/ttyS2, /dev/ttyS3, /dev/ttyS4, /dev/ttyS5 and 2 more"),
+            "{others}"
+        );
         let denied = refused("/dev/ttyUSB0", line, &ErrorKind::PermissionDenied.into());
         assert!(denied.contains("dialout"), "{denied}");
     }
