@@ -87,7 +87,7 @@ pub fn number(text: &str, decimal_comma: bool) -> Result<String, String> {
 /// It is none, or has no end.
 pub fn inverse(text: &str, decimal_comma: bool) -> Result<String, String> {
     let divisor = number(text, decimal_comma)?.parse::<f64>().unwrap_or_default();
-    let scale = format!("{}", 1.0 / divisor);
+    let scale = (1.0 / divisor).to_string();
     if divisor == 0.0 || scale.len() > 12 {
         return Err(format!("1/{text} is no decimal number; write the scale by hand"));
     }

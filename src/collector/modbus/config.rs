@@ -31,6 +31,7 @@ use historian_tls::ClientTls;
 /// its neighbours; give it a table of its own, with a connection of its own, to take nothing.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file, and they go together in any way")]
 pub struct ModbusConfig {
     pub name: String,
     /// `host:port`, `192.168.1.10:502` or `[fe80::1]:502`; of a serial line its port, `/dev/ttyUSB0`.

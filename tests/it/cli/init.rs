@@ -23,7 +23,7 @@ const GERMAN: &str = "Registerliste Trockner 3;;;;;;;;\n\
     9;DRYE-TE101;40020;REAL;°C;;;;zweimal\n";
 
 fn latin(text: &str) -> Vec<u8> {
-    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
+    text.chars().map(|c| u8::try_from(u32::from(c)).expect("a character of Latin-1")).collect()
 }
 
 /// The tag file without its heading, and each line without the name of the device.

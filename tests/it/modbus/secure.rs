@@ -49,7 +49,7 @@ async fn who_is_not_trusted_is_told_in_the_words_of_the_configuration() {
         (without("ca_file"), "is of an authority that is not trusted; name the right one with ca_file"),
         (anonymous, "a certificate of its clients"),
         (format!("{right}server_name = \"plc7\"\n"), "is not for plc7 but for localhost, 127.0.0.1; set server_name to one of these"),
-        (format!("{}server_name = \"127.0.0.1\"\n", right), ""),
+        (format!("{right}server_name = \"127.0.0.1\"\n"), ""),
     ] {
         let text = format!("name = \"plc\"\n{keys}timeout_ms = 5000\n[[tag]]\nname = \"t\"\naddress = \"2!holding:5\"\n");
         let rows = build(&text).check(Duration::from_secs(20)).await;

@@ -32,7 +32,7 @@ struct Wire {
     far: String,
     socat: Process,
     /// Keeps the port in being while nobody else has it open, as one in hardware is.
-    _held: Option<File>,
+    held: Option<File>,
 }
 
 impl Wire {
@@ -56,7 +56,7 @@ impl Wire {
             return None;
         }
         let socat = Wire::socat(&directory.path().join("port"), &far);
-        let mut wire = Wire { directory, far, socat, _held: None };
+        let mut wire = Wire { directory, far, socat, held: None };
         wire.hold();
         Some(wire)
     }
@@ -67,7 +67,7 @@ impl Wire {
 
     fn hold(&mut self) {
         self.wait_for(&self.port());
-        self._held = Some(OpenOptions::new().read(true).write(true).custom_flags(NO_CONTROL).open(self.port()).unwrap());
+        self.held = Some(OpenOptions::new().read(true).write(true).custom_flags(NO_CONTROL).open(self.port()).unwrap());
     }
 
     fn wait_for(&self, path: &Path) {
@@ -92,7 +92,7 @@ impl Wire {
     }
 
     fn unplug(&mut self) {
-        self._held = None;
+        drop(self.held.take());
         self.socat.kill();
         // A port of hardware takes its name with it.
         let _ = std::fs::remove_file(self.port());
