@@ -70,7 +70,7 @@ enum RootCommand {
     Serve(serve::ServeArgs),
     /// Runs the historian with a simulated plant, to try it out.
     Demo(demo::DemoArgs),
-    /// Makes a first configuration of a list of registers (XLSX, CSV).
+    /// Makes a first configuration of a list of registers (CSV).
     #[command(subcommand)]
     Init(init::InitCommand),
     /// Checks a configuration: validates it, connects to each device and reads each tag once.

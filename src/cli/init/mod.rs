@@ -4,7 +4,6 @@ mod cell;
 mod column;
 mod list;
 mod sheet;
-mod workbook;
 
 use std::{
     fs,
@@ -33,7 +32,7 @@ const TOLD_MAX: usize = 200;
 
 #[derive(Debug, Subcommand)]
 pub enum InitCommand {
-    /// Makes a configuration and a tag file of a list of Modbus registers: a spreadsheet (XLSX, ODS, XLS), or CSV as one writes it.
+    /// Makes a configuration and a tag file of a list of Modbus registers: CSV as spreadsheets save it.
     Modbus(InitModbusArgs),
 }
 
@@ -76,12 +75,7 @@ fn modbus(args: &InitModbusArgs) -> anyhow::Result<ExitCode> {
         return Err(Misuse("--device needs a name without control characters".to_owned()).into());
     }
     let bytes = fs::read(&args.file).with_context(|| format!("{} cannot be read", args.file.display()))?;
-    let sheet = if workbook::is_workbook(&bytes) {
-        workbook::sheets(&bytes).and_then(|sheets| SpreadSheet::of_book(sheets, column::known))
-    } else {
-        SpreadSheet::read(&bytes, column::known)
-    };
-    let sheet = sheet.with_context(|| args.file.display().to_string())?;
+    let sheet = SpreadSheet::read(&bytes, column::known).with_context(|| args.file.display().to_string())?;
     let columns = ColumnMap::find(&sheet).with_context(|| args.file.display().to_string())?;
     let (mut list, mut left_out) = RegisterList::read(&sheet, &columns, args.one_based);
     fs::create_dir_all(&args.output).with_context(|| format!("{} cannot be made", args.output.display()))?;

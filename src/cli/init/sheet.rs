@@ -1,4 +1,4 @@
-//! A table of a spreadsheet: as rows of text, with encoding and separator found, not asked for.
+//! A table as spreadsheets save it: its encoding and separator are found, not asked for.
 
 use anyhow::bail;
 
@@ -37,26 +37,16 @@ impl SpreadSheet {
         if bytes.len() > BYTES_MAX {
             bail!("is larger than {} MiB", BYTES_MAX >> 20);
         }
+        // An archive, as newer programs write it, or the kind of file that older ones do.
+        if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xD0\xCF\x11\xE0") {
+            bail!("is the file of a spreadsheet program; save the sheet as CSV");
+        }
         let (text, encoding) = decoded(bytes);
         let read = |(separator, name)| (rows(&text, separator), name);
         let Some((rows, separator)) = best(SEPARATORS.map(read), known) else { bail!("has no rows") };
         let decimal_comma = has_decimal_comma(&rows);
         let form = format!("{encoding}, {separator}, decimal {}", if decimal_comma { "comma" } else { "point" });
         Ok(SpreadSheet { rows, decimal_comma, form })
-    }
-
-    /// Of the sheets of a workbook the one whose headings make most sense.
-    ///
-    /// # Errors
-    /// None has a row.
-    pub fn of_book(sheets: Vec<(String, Vec<SheetRow>)>, known: impl Fn(&[String]) -> usize) -> anyhow::Result<SpreadSheet> {
-        let names: Vec<&str> = sheets.iter().map(|(name, _)| name.as_str()).collect();
-        let others = if names.len() > 1 { format!(" of {}", names.join(", ")) } else { String::new() };
-        let of_name = sheets.iter().map(|(name, _)| format!("sheet {name}{others}")).collect::<Vec<_>>();
-        let named = sheets.into_iter().map(|(_, rows)| rows).zip(of_name);
-        let Some((rows, form)) = best(named, known) else { bail!("has no rows") };
-        // Numbers are kept as such there, whatever mark they are shown with.
-        Ok(SpreadSheet { rows, decimal_comma: false, form })
     }
 
     /// In words.
@@ -144,6 +134,7 @@ mod tests {
         }
         let sheet = read(b"name\taddress\tscale\na, b\t40001\t0.1\n").unwrap();
         assert_eq!(sheet.form(), "UTF-8, tabs, decimal point");
+        assert!(read(b"PK\x03\x04...").err().unwrap().to_string().contains("save the sheet as CSV"));
         assert!(read(b"\n\n").is_err());
     }
 

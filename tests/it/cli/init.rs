@@ -5,7 +5,6 @@ use std::fs;
 use historian::server::config::{self, Overrides};
 
 use super::{directory, historian, path, stderr, stdout};
-use crate::support::peer::python;
 
 /// As a German spreadsheet saves it: a title, semicolons, decimal commas, and rows that cannot be meant.
 const GERMAN: &str = "Registerliste Trockner 3;;;;;;;;\n\
@@ -107,27 +106,11 @@ fn an_english_list_with_units_functions_and_lengths_is_mapped_whole() {
 }
 
 #[test]
-fn a_workbook_is_read_from_the_sheet_that_has_the_list() {
-    let files = directory(&[]);
-    let (book, out) = (path(&files, "list.xlsx"), path(&files, "out"));
-    python("workbook.py", &[&book], &[]);
-    let output = historian(&["init", "modbus", &book, "--output", &out, "--device", "dryer"]);
-    let text = stdout(&output);
-    assert_eq!(output.status.code(), Some(1), "a row is left out: {text}{}", stderr(&output));
-    assert!(text.contains("sheet Register of Deckblatt, Register, heading in line 3\n"), "{text}");
-    assert!(text.contains("line 7: \"FLOAT24\" is no type"), "{text}");
-    let written = fs::read_to_string(files.path().join("out/tags.csv")).unwrap();
-    assert_eq!(tags(&written), ["DRYE-TE101,40001,f32,CDAB,,,°C,,,", "DRYE-SC301,40005,i16,,0.1,,1/min,,,", "DRYE-XS001,40006.10,,,,,,,,"]);
-    let checked = historian(&["check", "--offline", "--config", &format!("{out}/historian.toml")]);
-    assert_eq!(checked.status.code(), Some(0), "{}{}", stdout(&checked), stderr(&checked));
-}
-
-#[test]
 fn what_is_no_list_leaves_nothing_behind() {
     let files =
         directory(&[("no.csv", "a;b\n1;2\n"), ("none.csv", "name;address;type\nx;40001;FLOAT24\n"), ("book.csv", "PK\u{3}\u{4}...")]);
     for (name, part) in
-        [("no.csv", "no row of headings"), ("none.csv", "FLOAT24"), ("book.csv", "book.csv: "), ("gone.csv", "cannot be read")]
+        [("no.csv", "no row of headings"), ("none.csv", "FLOAT24"), ("book.csv", "save the sheet as CSV"), ("gone.csv", "cannot be read")]
     {
         let output = historian(&["init", "modbus", &path(&files, name), "--output", &path(&files, "out")]);
         assert_eq!(output.status.code(), Some(1), "{name}");
