@@ -157,6 +157,9 @@ const HEADINGS: &[(ColumnRole, &[&str])] = &[
     ),
 ];
 
+/// What cells say that have nothing to say; Kepware writes `None` where a tag is not scaled.
+const NOTHING: [&str; 7] = ["", "-", "--", "n/a", "none", "null", "keine"];
+
 impl ColumnRole {
     /// Its key in a tag file, or what becomes of it.
     pub fn key(self) -> &'static str {
@@ -277,7 +280,7 @@ impl ColumnMap {
     /// What a row has in the column of a role, if anything.
     pub fn cell<'row>(&self, row: &'row SheetRow, role: ColumnRole) -> Option<&'row str> {
         let column = self.uses.iter().position(|used| used.role == Some(role))?;
-        row.cells.get(column).map(String::as_str).filter(|cell| !matches!(*cell, "" | "-" | "--" | "n/a" | "N/A"))
+        row.cells.get(column).map(String::as_str).filter(|cell| !NOTHING.contains(&cell.to_lowercase().as_str()))
     }
 }
 

@@ -105,6 +105,22 @@ fn an_english_list_with_units_functions_and_lengths_is_mapped_whole() {
     assert_eq!(checked.status.code(), Some(0), "{}{}", stdout(&checked), stderr(&checked));
 }
 
+/// The columns of a Kepware export.
+#[test]
+fn an_export_of_kepware_is_mapped_and_what_it_scales_by_two_ranges_is_left_out() {
+    let list = "Tag Name,Address,Data Type,Respect Data Type,Client Access,Scan Rate,Scaling,Raw Low,Raw High,Eng Units,Description,Negate Value\n\
+        \"Pump1.Speed\",\"400101\",Float,1,R/W,100,None,,,rpm,\"\",\n\
+        \"Pump1.Run\",\"000017\",Boolean,1,R/W,100,,,,,\"Running\",\n\
+        \"Pump1.Level\",\"300005\",Word,1,RO,100,Linear,0,4095,%,\"\",\n";
+    let files = directory(&[("kepware.csv", list)]);
+    let output = historian(&["init", "modbus", &path(&files, "kepware.csv"), "--output", &path(&files, "out"), "--device", "dryer"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}{}", stderr(&output));
+    assert!(text.contains("line 4: scale: \"Linear\" is no number"), "{text}");
+    let written = fs::read_to_string(files.path().join("out/tags.csv")).unwrap();
+    assert_eq!(tags(&written), ["Pump1.Speed,400101,f32,,,,rpm,,,", "Pump1.Run,000017,,,,,,,,Running"]);
+}
+
 #[test]
 fn what_is_no_list_leaves_nothing_behind() {
     let files =
