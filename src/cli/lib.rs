@@ -25,6 +25,7 @@ mod grant;
 mod health;
 mod hint;
 mod import;
+mod init;
 mod inspect;
 mod log;
 mod manual;
@@ -69,6 +70,9 @@ enum RootCommand {
     Serve(serve::ServeArgs),
     /// Runs the historian with a simulated plant, to try it out.
     Demo(demo::DemoArgs),
+    /// Makes a first configuration of a list of registers (CSV).
+    #[command(subcommand)]
+    Init(init::InitCommand),
     /// Checks a configuration: validates it, connects to each device and reads each tag once.
     Check(check::CheckArgs),
     /// Looks whether this machine is ready: ports, certificates, clock, disk, limits, devices.
@@ -192,6 +196,7 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
         let outcome = match command {
             RootCommand::Serve(args) => serve::run(args).await,
             RootCommand::Demo(args) => demo::run(args).await,
+            RootCommand::Init(command) => init::run(command),
             RootCommand::Check(args) => check::run(args).await,
             RootCommand::Doctor(command) => doctor::run(command).await,
             RootCommand::Bugreport(args) => bugreport::run(args).await,

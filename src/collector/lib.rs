@@ -3,6 +3,7 @@
 //! Collectors know the model and the sink, nothing of store, query or API; the types of a protocol never leave its folder. They read and
 //! never write: no function that changes anything in a device is compiled in. A measurement that failed is a Bad sample, not an error.
 
+pub mod commissioning;
 pub mod config;
 pub mod distinct;
 pub mod fingerprint;
@@ -20,6 +21,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub use commissioning::{OtherReading, PlannedRead, Readings};
 pub use config::{ConfigProblem, DeviceConfig, SettingPosition, TagConfig};
 pub use spool::Spool;
 pub use status::DeviceStatus;
@@ -53,6 +55,11 @@ pub trait Collector: Send + Sync + 'static {
     /// Address of the device, as configured.
     fn endpoint(&self) -> &str;
 
+    /// Name of a port of this machine that only one device can have, such as that of a serial line.
+    fn exclusive_port(&self) -> Option<&str> {
+        None
+    }
+
     /// Tags it delivers, in a fixed order: the catalog gives them ids before [`Collector::run`].
     fn tags(&self) -> Vec<TagDefinition>;
 
@@ -73,6 +80,18 @@ pub trait Collector: Send + Sync + 'static {
     /// Connects and reads every tag once; a row per tag in the order of [`Collector::tags`], each with value or error. Ends within about
     /// `timeout` even when the device never answers.
     async fn check(&self, timeout: Duration) -> Vec<CheckRow>;
+
+    /// The requests of one round of all its scan classes, as they are planned before anything is known of the device; empty where the
+    /// protocol plans none.
+    fn planned_reads(&self) -> Vec<PlannedRead> {
+        Vec::new()
+    }
+
+    /// What the rows of a check, together, say of the device and its configuration: a sentence each.
+    fn advice(&self, rows: &[CheckRow]) -> Vec<String> {
+        let _ = rows;
+        Vec::new()
+    }
 }
 
 /// A certificate that a device has shown, or may show, and whether it is trusted.
@@ -96,4 +115,6 @@ pub struct CheckRow {
     pub error: String,
     /// What an engineer should know of a tag that is good; may be empty.
     pub note: String,
+    /// How else the value could be read.
+    pub readings: Readings,
 }

@@ -30,9 +30,20 @@ impl ClientTls {
     /// # Errors
     /// What is wrong with a file.
     pub fn config(&self) -> Result<ClientConfig, TlsProblem> {
-        let mut roots = RootCertStore::empty();
-        // Where the machine trusts nobody, or that cannot be read, the authority given here is all there is.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let mut config = self.trusting(machine())?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(config)
+    }
+
+    /// How connections to a device are made: where an authority is named, no other is trusted, and no protocol is asked for.
+    ///
+    /// # Errors
+    /// What is wrong with a file.
+    pub fn device_config(&self) -> Result<ClientConfig, TlsProblem> {
+        self.trusting(if self.ca.is_some() { RootCertStore::empty() } else { machine() })
+    }
+
+    fn trusting(&self, mut roots: RootCertStore) -> Result<ClientConfig, TlsProblem> {
         if let Some(path) = &self.ca {
             let content = TlsContent::read(TlsFile::ClientCa, path);
             for authority in content.parsed(pem::certificates)? {
@@ -43,7 +54,7 @@ impl ClientTls {
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(|error| TlsProblem::new(TlsFile::ClientCa, self.ca.as_deref().unwrap_or("".as_ref()), error))?
             .with_root_certificates(roots);
-        let mut config = match &self.pair {
+        Ok(match &self.pair {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
                 let chain = TlsContent::read(TlsFile::Certificate, certificate).parsed(pem::certificates)?;
@@ -51,10 +62,15 @@ impl ClientTls {
                 let key = content.parsed(pem::key)?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| content.problem(format!("cannot be used: {error}")))?
             }
-        };
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(config)
+        })
     }
+}
+
+/// Whom the machine trusts. Where that is nobody, or cannot be read, a named authority is all there is.
+fn machine() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
 }
 
 /// Trusts one certificate of a server and no other, whatever its names: for who has read it from the server's own files.

@@ -35,37 +35,74 @@ pub fn of_client(error: &io::Error) -> String {
     }
 }
 
+/// What somebody who connects can do, in the words of the place where it is set.
+struct Remedies {
+    /// Where authorities are named.
+    trusted: &'static str,
+    /// How a certificate is shown.
+    shown: &'static str,
+    /// How another name is given.
+    renamed: &'static str,
+    /// How it is without TLS.
+    plain: &'static str,
+}
+
+const OF_COMMAND: Remedies =
+    Remedies { trusted: "--tls-ca", shown: "give --tls-cert and --tls-key", renamed: "call it by one of these", plain: "it is grpc://" };
+const OF_DEVICE: Remedies = Remedies {
+    trusted: "ca_file",
+    shown: "name certificate_file and key_file",
+    renamed: "set server_name to one of these",
+    plain: "leave tls out",
+};
+
 /// Why a server was not taken, as its client sees it. `host` is what the client was told to call it.
 pub fn of_server(error: &io::Error, host: &str) -> String {
+    not_taken(error, host, &OF_COMMAND)
+}
+
+/// Why a device was not taken, as its collector sees it, in the words of the collector's configuration.
+pub fn of_device(error: &io::Error, host: &str) -> String {
+    not_taken(error, host, &OF_DEVICE)
+}
+
+fn not_taken(error: &io::Error, host: &str, remedies: &Remedies) -> String {
     match within(error) {
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            format!("{host} closed the connection in the middle of the handshake; does it speak TLS? Without, it is grpc://")
+            format!("{host} closed the connection in the middle of the handshake; does it speak TLS? Without, {}", remedies.plain)
         }
         None => error.to_string(),
         Some(Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })) => {
             let names: Vec<&str> = presented.iter().map(|name| in_brackets(name)).collect();
-            format!("the server's certificate is not for {host} but for {}; call it by one of these", names.join(", "))
+            format!("the server's certificate is not for {host} but for {}; {}", names.join(", "), remedies.renamed)
         }
-        Some(Error::InvalidCertificate(error)) => format!("the server's certificate {}", judged(error, "--tls-ca")),
-        Some(Error::InvalidMessage(_)) => format!("{host} does not answer with TLS; without, it is grpc://"),
-        Some(Error::AlertReceived(alert)) => of_alert(*alert),
+        Some(Error::InvalidCertificate(error)) => format!("the server's certificate {}", judged(error, remedies.trusted)),
+        Some(Error::InvalidMessage(_)) => format!("{host} does not answer with TLS; without, {}", remedies.plain),
+        Some(Error::AlertReceived(alert)) => of_alert(*alert, remedies),
         Some(other) => other.to_string(),
     }
 }
 
 /// Why a server ended a connection that its client took to be made: with TLS 1.3 a server judges its client last.
 pub fn refused_later(error: &io::Error) -> Option<String> {
+    later(error, &OF_COMMAND)
+}
+
+/// As [`refused_later`], of a device.
+pub fn refused_by_device(error: &io::Error) -> Option<String> {
+    later(error, &OF_DEVICE)
+}
+
+fn later(error: &io::Error, remedies: &Remedies) -> Option<String> {
     match within(error) {
-        Some(Error::AlertReceived(alert)) => Some(of_alert(*alert)),
+        Some(Error::AlertReceived(alert)) => Some(of_alert(*alert, remedies)),
         _ => None,
     }
 }
 
-fn of_alert(alert: AlertDescription) -> String {
+fn of_alert(alert: AlertDescription, remedies: &Remedies) -> String {
     match alert {
-        AlertDescription::CertificateRequired => {
-            "the server asks for a certificate of its clients; give --tls-cert and --tls-key".to_owned()
-        }
+        AlertDescription::CertificateRequired => format!("the server asks for a certificate of its clients; {}", remedies.shown),
         AlertDescription::CertificateRevoked => "the server says that our certificate is revoked".to_owned(),
         AlertDescription::CertificateExpired => "the server says that our certificate has expired or is not valid yet".to_owned(),
         AlertDescription::UnknownCA => "the server does not know the authority of our certificate".to_owned(),

@@ -19,6 +19,7 @@ mod devices;
 mod exit_codes;
 mod grant;
 mod import;
+mod init;
 mod mistakes;
 mod server;
 mod terminal;

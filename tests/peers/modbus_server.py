@@ -1,4 +1,5 @@
-"""Modbus server with known contents, made of pymodbus: `modbus_server.py tcp|rtu [port]`.
+"""Modbus server with known contents, made of pymodbus: `modbus_server.py tcp|rtu [port]`, on a serial port `serial PATH`, within TLS
+`tls CERTIFICATE KEY CLIENT_CA`.
 
 Every register holds what tests/it/modbus expects (see `plant` there): each format in each word order, written here with struct, coils and
 discrete inputs by a rule, and registers that hold their own address. Addresses not listed answer with exception 02.
@@ -6,11 +7,12 @@ Prints `ready <port>`; ends when its standard input closes.
 """
 
 import asyncio
+import ssl
 import struct
 import sys
 
 from pymodbus import FramerType
-from pymodbus.server import ModbusTcpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusTlsServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from ports import free_port
@@ -60,19 +62,33 @@ def bits(rule) -> list[SimData]:
     return [SimData(0, values=[rule(number) for number in range(640)], datatype=DataType.BITS)]
 
 
+def server(devices: list[SimDevice], kind: str, arguments: list[str]):
+    """The server asked for, and what to say of it."""
+    if kind == "serial":
+        return ModbusSerialServer(devices, port=arguments[0], baudrate=115200, parity="N"), arguments[0]
+    port = int(arguments[0]) if kind != "tls" and arguments else free_port()
+    if kind == "tls":
+        certificate, key, authority = arguments
+        secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        secure.load_cert_chain(certificate, key)
+        secure.load_verify_locations(authority)
+        secure.verify_mode = ssl.CERT_REQUIRED
+        return ModbusTlsServer(devices, address=("127.0.0.1", port), sslctx=secure), port
+    framer = {"tcp": FramerType.SOCKET, "rtu": FramerType.RTU}[kind]
+    return ModbusTcpServer(devices, framer=framer, address=("127.0.0.1", port)), port
+
+
 async def main() -> None:
-    framer = {"tcp": FramerType.SOCKET, "rtu": FramerType.RTU}[sys.argv[1]]
-    port = int(sys.argv[2]) if len(sys.argv) > 2 else free_port()
     coils = bits(lambda n: n % 3 == 0)
     discrete = bits(lambda n: n % 5 == 1)
     inputs = [SimData(0, values=[(n * 7 + 3) & 0xFFFF for n in range(2000)], datatype=DataType.REGISTERS)]
     first = SimDevice(1, simdata=(coils, discrete, holding(), inputs))
     second = SimDevice(2, simdata=(coils, discrete, [SimData(0, values=[20_000 + n for n in range(200)], datatype=DataType.REGISTERS)], inputs))
-    server = ModbusTcpServer([first, second], framer=framer, address=("127.0.0.1", port))
-    await server.serve_forever(background=True)
-    print("ready", port)
+    serving, place = server([first, second], sys.argv[1], sys.argv[2:])
+    await serving.serve_forever(background=True)
+    print("ready", place)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    await server.shutdown()
+    await serving.shutdown()
 
 
 asyncio.run(main())

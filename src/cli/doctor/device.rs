@@ -18,22 +18,10 @@ pub async fn look(collectors: &[Arc<dyn Collector>], timeout: Duration) -> Vec<D
 
 async fn one(collector: Arc<dyn Collector>, timeout: Duration) -> Diagnosis {
     let name = format!("{} {} at {}", collector.protocol(), collector.device(), collector.endpoint());
-    let Some(address) = host_and_port(collector.endpoint()) else {
-        return Diagnosis::fail(CHECK, format!("{name}: no host and port"), "mend the endpoint");
-    };
-    match tokio::time::timeout(timeout, TcpStream::connect(&address)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => {
-            return Diagnosis::fail(
-                CHECK,
-                format!("{name} cannot be connected to: {error}"),
-                "is it on, is the address right, does a firewall stand between?",
-            );
-        }
-        Err(_) => {
-            let told = format!("{name} did not answer within {} s", timeout.as_secs());
-            return Diagnosis::fail(CHECK, told, "a firewall that drops, another network, or the device is off");
-        }
+    if collector.exclusive_port().is_none()
+        && let Some(trouble) = unreachable(&name, collector.endpoint(), timeout).await
+    {
+        return trouble;
     }
     let Ok(rows) = tokio::time::timeout(timeout * 2, collector.check(timeout)).await else {
         let told = format!("{name} takes connections, and did not answer within {} s", timeout.as_secs());
@@ -42,12 +30,38 @@ async fn one(collector: Arc<dyn Collector>, timeout: Duration) -> Diagnosis {
     let bad: Vec<_> = rows.iter().filter(|row| !row.error.is_empty() || row.quality.is_bad()).collect();
     let told = format!("{name}: {} of {} tags good", rows.len() - bad.len(), rows.len());
     match bad.first() {
-        None => Diagnosis::ok(CHECK, told),
+        None => match rows.iter().find(|row| row.readings.is_doubtful()) {
+            None => Diagnosis::ok(CHECK, told),
+            Some(row) => Diagnosis::warn(
+                CHECK,
+                format!("{told}; {} is in doubt: {}", row.tag, row.readings.told()),
+                "`historian check` shows every reading, and what to set",
+            ),
+        },
         Some(first) => {
             let reason = if first.error.is_empty() { first.quality.to_string() } else { first.error.clone() };
             let told = format!("{told}; {}: {reason}", first.tag);
             let remedy = "`historian check --bad` shows each of them";
             if bad.len() == rows.len() { Diagnosis::fail(CHECK, told, remedy) } else { Diagnosis::warn(CHECK, told, remedy) }
+        }
+    }
+}
+
+/// Why no connection can be made over the network, if so.
+async fn unreachable(name: &str, endpoint: &str, timeout: Duration) -> Option<Diagnosis> {
+    let Some(address) = host_and_port(endpoint) else {
+        return Some(Diagnosis::fail(CHECK, format!("{name}: no host and port"), "mend the endpoint"));
+    };
+    match tokio::time::timeout(timeout, TcpStream::connect(&address)).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(Diagnosis::fail(
+            CHECK,
+            format!("{name} cannot be connected to: {error}"),
+            "is it on, is the address right, does a firewall stand between?",
+        )),
+        Err(_) => {
+            let told = format!("{name} did not answer within {} s", timeout.as_secs());
+            Some(Diagnosis::fail(CHECK, told, "a firewall that drops, another network, or the device is off"))
         }
     }
 }

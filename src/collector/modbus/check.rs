@@ -4,18 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     device::ModbusCollector,
+    doubt,
     group::ScanGroup,
     link::Attempts,
     outcome::{Exception, Failure, exception_text},
     plan::{Block, RegisterSpan},
     read::{Interrupted, Learning, Outcome, Outcomes, UnitPoll},
+    tag::ModbusTag,
 };
-use historian_collector::{CheckRow, DeviceStatus};
+use historian_collector::{CheckRow, DeviceStatus, PlannedRead, Readings};
 use historian_model::{Clock, Quality, SystemClock, Timestamp};
 
 /// Reads every tag once; tags that `limit` did not leave time for say so.
 pub async fn check(collector: &ModbusCollector, limit: Duration) -> Vec<CheckRow> {
-    let unread = |tag: &super::tag::ModbusTag| CheckRow {
+    let unread = |tag: &ModbusTag| CheckRow {
         tag: tag.definition.name.to_string(),
         address: tag.definition.source.as_ref().map(|source| source.address.clone()).unwrap_or_default(),
         value: None,
@@ -23,18 +25,44 @@ pub async fn check(collector: &ModbusCollector, limit: Duration) -> Vec<CheckRow
         latency: None,
         error: format!("not read within the {limit:?} that the check may take"),
         note: String::new(),
+        readings: Readings::default(),
     };
-    let mut rows = CheckedRows(collector.tags.iter().map(unread).collect());
+    let mut rows = CheckedRows { tags: &collector.tags, rows: collector.tags.iter().map(unread).collect() };
     // What is left unread keeps the row made above.
     let _ = tokio::time::timeout(limit, read_all(collector, &mut rows)).await;
-    rows.0
+    rows.rows
 }
 
-struct CheckedRows(Vec<CheckRow>);
+/// The requests of one round, before anything is learned of the device.
+pub fn planned_reads(collector: &ModbusCollector) -> Vec<PlannedRead> {
+    let (classes, units) = collector.plan();
+    let mut planned = Vec::new();
+    for mut group in units.into_values().flatten() {
+        for block in group.start() {
+            planned.push(PlannedRead {
+                addresses: collector.notation(group.unit, group.area, block.start, block.count),
+                count: block.count,
+                of: if group.area.is_bits() { "bits" } else { "registers" },
+                tags: block.items.len(),
+                period: classes[group.class].period,
+            });
+        }
+    }
+    planned
+}
 
-impl Outcomes for CheckedRows {
+struct CheckedRows<'a> {
+    tags: &'a [ModbusTag],
+    rows: Vec<CheckRow>,
+}
+
+impl Outcomes for CheckedRows<'_> {
+    fn registers(&mut self, item: &RegisterSpan, words: &[u16]) {
+        self.rows[item.tag].readings = doubt::readings(&self.tags[item.tag], words);
+    }
+
     fn item(&mut self, item: &RegisterSpan, outcome: Outcome, _at: Timestamp, latency: Duration) {
-        let row = &mut self.0[item.tag];
+        let row = &mut self.rows[item.tag];
         row.latency = Some(latency);
         match outcome {
             Outcome::Good(value) => {
@@ -62,7 +90,7 @@ impl Outcomes for CheckedRows {
     }
 }
 
-async fn read_all(collector: &ModbusCollector, rows: &mut CheckedRows) {
+async fn read_all(collector: &ModbusCollector, rows: &mut CheckedRows<'_>) {
     let status = Arc::new(DeviceStatus::new(&collector.name, "modbus", &collector.endpoint.address));
     let mut link = collector.link(status, Arc::new(SystemClock));
     let learning = Learning { halvings_max: usize::MAX, reprobe: collector.reprobe, attempts: Attempts::Two };
@@ -91,7 +119,7 @@ async fn read_all(collector: &ModbusCollector, rows: &mut CheckedRows) {
         };
         if let Some((quality, error)) = failed {
             for item in groups.iter().flat_map(ScanGroup::items) {
-                let row = &mut rows.0[item.tag];
+                let row = &mut rows.rows[item.tag];
                 if row.latency.is_none() {
                     row.quality = quality;
                     row.error.clone_from(&error);

@@ -1,4 +1,4 @@
-//! One connection to a device: requests out, answers in, over Modbus TCP or RTU frames.
+//! One connection to a device: requests out, answers in, over Modbus TCP or RTU frames, whatever carries them.
 //!
 //! Own code and not a library's: an answer must be known again among late and doubled ones by its transaction id, and found between stray
 //! bytes by its checksum, and waiting for it must be something that can be given up and taken up again.
@@ -7,7 +7,6 @@ use std::{collections::VecDeque, future::poll_fn, pin::Pin, task::Poll, time::Du
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::TcpStream,
     time::Instant,
 };
 
@@ -49,16 +48,6 @@ struct Sent {
     answered: bool,
     /// Its answer is what is waited for now.
     current: bool,
-}
-
-/// Connects to `host:port`, without a limit of time.
-///
-/// # Errors
-/// The reason in words.
-pub async fn connect(endpoint: &str, framing: Framing, leniency: Leniency) -> Result<ModbusConnection, String> {
-    let stream = TcpStream::connect(endpoint).await.map_err(|error| error.to_string())?;
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    Ok(ModbusConnection::new(Box::new(stream), framing, leniency))
 }
 
 impl ModbusConnection {
@@ -107,7 +96,7 @@ impl ModbusConnection {
         loop {
             let answer = match self.framing {
                 Framing::Tcp => self.next_answer(request, true)?,
-                Framing::RtuOverTcp => self.heard(request)?,
+                Framing::RtuOverTcp | Framing::Rtu => self.heard(request)?,
             };
             if let Some(reply) = answer {
                 return Ok(reply);
@@ -172,7 +161,7 @@ impl ModbusConnection {
         }
         let count = self.stream.read_buf(&mut self.received).await.map_err(|error| TransportError::Closed(error.to_string()))?;
         if count == 0 {
-            return Err(closed());
+            return Err(closed(self.framing));
         }
         self.received_at = Some(Instant::now());
         Ok(())
@@ -189,7 +178,7 @@ impl ModbusConnection {
             match polled {
                 Poll::Pending => break,
                 Poll::Ready(Err(error)) => return Err(TransportError::Closed(error.to_string())),
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Err(closed()),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Err(closed(self.framing)),
                 Poll::Ready(Ok(())) => {
                     taken += buffer.filled().len();
                     self.received.extend_from_slice(buffer.filled());
@@ -244,6 +233,13 @@ impl ModbusConnection {
     }
 }
 
-fn closed() -> TransportError {
-    TransportError::Closed("the other side closed the connection".into())
+fn closed(framing: Framing) -> TransportError {
+    TransportError::Closed(
+        if framing == Framing::Rtu {
+            "the serial port is gone; was the adapter unplugged?"
+        } else {
+            "the other side closed the connection"
+        }
+        .into(),
+    )
 }

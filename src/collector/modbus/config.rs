@@ -1,21 +1,30 @@
 //! Configuration of a Modbus device, `[[modbus]]`, and the checks that turn it into a collector.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Deserialize;
 
 use super::{
     device::ModbusCollector,
+    endpoint::{Carrier, Endpoint, check_port, check_socket},
     format::STRING_REGISTERS_MAX,
-    frame::Framing,
-    link::{Endpoint, LinkTiming},
+    frame::{self, Framing},
+    link::LinkTiming,
     overlap,
     plan::RequestLimits,
+    secure::SecureSettings,
+    serial::{SerialLine, SerialParity},
     tag::{ModbusDefaults, ModbusTag, SCAN_MS, TAG_KEYS},
-    transport::Leniency,
+    transport::{Leniency, ReadRequest},
     word_order::WordOrder,
 };
 use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, not_available::NotAvailable};
+use historian_tls::ClientTls;
 
 /// One `[[modbus]]` table: a device, or a gateway with several units.
 ///
@@ -26,7 +35,7 @@ use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPositio
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct ModbusConfig {
     pub name: String,
-    /// `host:port`, `192.168.1.10:502` or `[fe80::1]:502`.
+    /// `host:port`, `192.168.1.10:502` or `[fe80::1]:502`; of a serial line its port, `/dev/ttyUSB0`.
     pub endpoint: String,
     #[serde(default)]
     pub transport: Framing,
@@ -70,6 +79,33 @@ pub struct ModbusConfig {
     /// Answers may carry another transaction id than was sent. Late answers are kept apart by waiting then.
     #[serde(default)]
     pub accept_any_transaction: bool,
+    /// Ends the connection after each poll, for devices that are polled by others as well.
+    #[serde(default)]
+    pub close_after_poll: bool,
+    /// Modbus TCP within TLS, with the keys below.
+    #[serde(default)]
+    pub tls: bool,
+    /// Authorities of the device's certificate, and no others; without it those that the machine trusts.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// What is shown to a device that asks for a certificate.
+    #[serde(default)]
+    pub certificate_file: Option<PathBuf>,
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// Name in the device's certificate, where it is not the host of the endpoint.
+    #[serde(default)]
+    pub server_name: Option<String>,
+    /// Of a serial line, as the three below.
+    #[serde(default)]
+    pub baud_rate: Option<u32>,
+    #[serde(default)]
+    pub parity: Option<SerialParity>,
+    #[serde(default)]
+    pub stop_bits: Option<u8>,
+    /// Always 8.
+    #[serde(default)]
+    pub data_bits: Option<u8>,
     /// Raw values that mean "no value", each with its kind: `"i16 0x8000"`.
     #[serde(default)]
     pub not_available: NotAvailable,
@@ -77,6 +113,9 @@ pub struct ModbusConfig {
     #[serde(skip)]
     pub position: SettingPosition,
 }
+
+/// The default of "MODBUS over Serial Line", as is even parity with one stop bit.
+const BAUD_RATE: u32 = 19_200;
 
 fn default_unit() -> u8 {
     1
@@ -108,6 +147,21 @@ impl DeviceConfig for ModbusConfig {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn resolve(&mut self, directory: &Path) -> Vec<(&'static str, String)> {
+        let mut missing = Vec::new();
+        for (key, file) in
+            [("ca_file", &mut self.ca_file), ("certificate_file", &mut self.certificate_file), ("key_file", &mut self.key_file)]
+        {
+            if let Some(file) = file {
+                *file = directory.join(&*file);
+                if !file.is_file() {
+                    missing.push((key, format!("there is no file {}", file.display())));
+                }
+            }
+        }
+        missing
     }
 
     fn build(mut self, position: SettingPosition, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
@@ -169,24 +223,70 @@ impl ModbusConfig {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(ModbusCollector {
+        let carrier = self.carrier();
+        // Frames on a serial line are parted by silence.
+        let silence = if let Carrier::Serial(line) = &carrier { line.silence() } else { Duration::ZERO };
+        let collector = ModbusCollector {
             name: self.name.clone(),
             endpoint: Endpoint {
                 address: self.endpoint.clone(),
+                carrier,
                 framing: self.transport,
                 leniency: Leniency { any_unit: self.accept_any_unit, any_transaction: self.accept_any_transaction },
             },
             default_unit: self.unit,
             pace: LinkTiming {
                 timeout: Duration::from_millis(self.timeout_ms),
-                pause_after_connect: Duration::from_millis(self.pause_after_connect_ms),
-                pause_between_requests: Duration::from_millis(self.pause_between_requests_ms),
+                pause_after_connect: Duration::from_millis(self.pause_after_connect_ms).max(silence),
+                pause_between_requests: Duration::from_millis(self.pause_between_requests_ms).max(silence),
             },
             register_limits: RequestLimits { max_gap: self.max_gap, max_count: self.max_registers, alone: false },
             bit_limits: RequestLimits { max_gap: self.max_gap, max_count: self.max_bits, alone: false },
             first_address: u32::from(!self.zero_based),
+            word_order,
             reprobe: Duration::from_millis(self.reprobe_ms),
+            close_after_poll: self.close_after_poll,
             tags,
+        };
+        match self.too_slow(&collector) {
+            None => Ok(collector),
+            Some(message) => Err(vec![self.problem("timeout_ms", message)]),
+        }
+    }
+
+    fn line(&self) -> SerialLine {
+        SerialLine {
+            baud_rate: self.baud_rate.unwrap_or(BAUD_RATE),
+            parity: self.parity.unwrap_or(SerialParity::Even),
+            stop_bits: self.stop_bits.unwrap_or(1),
+        }
+    }
+
+    fn carrier(&self) -> Carrier {
+        match (self.transport, self.tls) {
+            (Framing::Rtu, _) => Carrier::Serial(self.line()),
+            (_, true) => Carrier::Tls(SecureSettings {
+                tls: ClientTls { ca: self.ca_file.clone(), pair: self.certificate_file.clone().zip(self.key_file.clone()) },
+                server_name: self.server_name.clone(),
+            }),
+            _ => Carrier::Tcp,
+        }
+    }
+
+    /// Why answers cannot be in time on a serial line, if so: the longest that is planned takes longer than the time-out.
+    fn too_slow(&self, collector: &ModbusCollector) -> Option<String> {
+        let Carrier::Serial(line) = collector.endpoint.carrier else { return None };
+        let time = |request: ReadRequest| line.time_of(frame::rtu_characters(request));
+        let longest = collector.first_requests().into_iter().max_by_key(|request| time(*request))?;
+        let takes = time(longest);
+        (takes >= collector.pace.timeout).then(|| {
+            format!(
+                "a request for {} {} and its answer take {takes:.1?} at {line}, and timeout_ms = {} is not longer; raise it, or lower \
+                 max_registers (max_bits)",
+                longest.count,
+                if longest.area.is_bits() { "bits" } else { "registers" },
+                self.timeout_ms,
+            )
         })
     }
 
@@ -201,9 +301,11 @@ impl ModbusConfig {
         if self.name.trim().is_empty() || self.name.chars().any(char::is_control) {
             refuse("name", "the device needs a name without control characters".into());
         }
-        if let Err(message) = check_endpoint(&self.endpoint) {
+        let endpoint = if self.transport == Framing::Rtu { check_port(&self.endpoint) } else { check_socket(&self.endpoint) };
+        if let Err(message) = endpoint {
             refuse("endpoint", message);
         }
+        self.carrier_problems(&mut refuse);
         if let Some(message) = self.transport.refused_unit(self.unit) {
             refuse("unit", message);
         }
@@ -216,12 +318,13 @@ impl ModbusConfig {
             ("pause_after_connect_ms", self.pause_after_connect_ms, 0, 60_000),
             ("pause_between_requests_ms", self.pause_between_requests_ms, 0, 60_000),
             ("reprobe_ms", self.reprobe_ms, 100, 86_400_000),
+            ("baud_rate", self.baud_rate.unwrap_or(BAUD_RATE).into(), 300, 4_000_000),
         ] {
             if !(least..=most).contains(&value) {
                 refuse(key, format!("{key} is {value}, it can be {least} to {most}"));
             }
         }
-        if self.accept_any_transaction && self.transport == Framing::RtuOverTcp {
+        if self.accept_any_transaction && self.transport.is_rtu() {
             refuse("accept_any_transaction", "RTU frames have no transaction ids".into());
         }
         if let Some(message) = self.not_available.device_problem() {
@@ -235,33 +338,52 @@ impl ModbusConfig {
     }
 }
 
+impl ModbusConfig {
+    /// Problems of the keys of serial lines and of TLS.
+    fn carrier_problems(&self, refuse: &mut impl FnMut(&str, String)) {
+        let of_serial = [
+            ("baud_rate", self.baud_rate.is_some()),
+            ("parity", self.parity.is_some()),
+            ("stop_bits", self.stop_bits.is_some()),
+            ("data_bits", self.data_bits.is_some()),
+        ];
+        let of_tls = [
+            ("ca_file", self.ca_file.is_some()),
+            ("certificate_file", self.certificate_file.is_some()),
+            ("key_file", self.key_file.is_some()),
+            ("server_name", self.server_name.is_some()),
+        ];
+        let named = |keys: &[(&'static str, bool)]| keys.iter().find(|(_, given)| *given).map(|(key, _)| *key);
+        if self.transport == Framing::Rtu {
+            if self.tls {
+                refuse("tls", "a serial line has no TLS".into());
+            }
+        } else if let Some(key) = named(&of_serial) {
+            refuse("transport", format!("{key} is set, and only transport = \"rtu\", a serial port of this machine, has it"));
+        }
+        if !self.tls
+            && let Some(key) = named(&of_tls)
+        {
+            refuse("tls", format!("{key} is set, and only tls = true uses it"));
+        }
+        if self.tls && self.transport == Framing::RtuOverTcp {
+            refuse("tls", "Modbus/TCP Security is for transport = \"tcp\"".into());
+        }
+        match (&self.certificate_file, &self.key_file) {
+            (Some(_), None) => refuse("key_file", "a certificate needs its key beside it".into()),
+            (None, Some(_)) => refuse("certificate_file", "a key needs its certificate beside it".into()),
+            _ => {}
+        }
+        if self.stop_bits.is_some_and(|bits| !matches!(bits, 1 | 2)) {
+            refuse("stop_bits", "a character has 1 or 2 stop bits".into());
+        }
+        if self.data_bits.is_some_and(|bits| bits != 8) {
+            refuse("data_bits", "RTU has 8 data bits; 7 are those of Modbus ASCII, which is not spoken here".into());
+        }
+    }
+}
+
 fn layout(tag: &ModbusTag) -> String {
     let decoder = &tag.decoder;
     if decoder.format.registers() > 1 { format!("{} {}", decoder.format, decoder.order) } else { decoder.format.to_string() }
-}
-
-fn check_endpoint(endpoint: &str) -> Result<(), String> {
-    // What stands before an @ may be a password, and is not told.
-    let shown = if endpoint.contains('@') { String::new() } else { format!("{endpoint:?} ") };
-    let refused = |reason: &str| Err(format!("endpoint {shown}{reason}; write host:port, for example 192.168.1.10:502"));
-    let Some((host, port)) = endpoint.rsplit_once(':') else { return refused("has no port") };
-    if host.is_empty() {
-        return refused("has no host");
-    }
-    if host.contains("//") {
-        return refused("is a URL");
-    }
-    if host.contains('@') {
-        return refused("has a user, which this protocol does not know");
-    }
-    if host.contains(|character: char| character.is_whitespace() || character == '/') {
-        return refused("has a host with a blank or slash");
-    }
-    if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
-        return refused("has an IPv6 address without [brackets]");
-    }
-    match port.parse::<u16>() {
-        Ok(0) | Err(_) => refused("has no port from 1 to 65535"),
-        Ok(_) => Ok(()),
-    }
 }

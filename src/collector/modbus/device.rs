@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     address,
+    endpoint::{Carrier, Endpoint},
     group::ScanGroup,
-    link::{Endpoint, Link, LinkTiming},
+    link::{Link, LinkTiming},
     plan::{RegisterSpan, RequestLimits},
     tag::ModbusTag,
+    transport::ReadRequest,
+    word_order::WordOrder,
 };
 use historian_collector::{DeviceStatus, schedule::ScanClass};
 use historian_model::Clock;
@@ -24,7 +27,11 @@ pub struct ModbusCollector {
     pub(super) bit_limits: RequestLimits,
     /// Number that the configuration gives to the first address, 0 or 1.
     pub(super) first_address: u32,
+    /// That of the device itself.
+    pub(super) word_order: WordOrder,
     pub(super) reprobe: Duration,
+    /// The connection is ended after each poll.
+    pub(super) close_after_poll: bool,
     pub(super) tags: Vec<ModbusTag>,
 }
 
@@ -46,6 +53,21 @@ impl ModbusCollector {
             units.entry(unit).or_default().push(ScanGroup::new(unit, area, class, limits, items));
         }
         (periods.into_iter().map(|period| ScanClass::of(&self.name, Duration::from_millis(period))).collect(), units)
+    }
+
+    /// The requests of the first plan.
+    pub(super) fn first_requests(&self) -> Vec<ReadRequest> {
+        let (_, units) = self.plan();
+        let of_group = |mut group: ScanGroup| {
+            let (unit, area) = (group.unit, group.area);
+            group.start().into_iter().map(move |block| ReadRequest { unit, area, start: block.start, count: block.count })
+        };
+        units.into_values().flatten().flat_map(of_group).collect()
+    }
+
+    /// The serial port of the device, if it has one.
+    pub(super) fn port(&self) -> Option<&str> {
+        matches!(self.endpoint.carrier, Carrier::Serial(_)).then_some(self.endpoint.address.as_str())
     }
 
     pub(super) fn link(&self, status: Arc<DeviceStatus>, clock: Arc<dyn Clock>) -> Link {

@@ -20,12 +20,19 @@ pub enum Framing {
     Tcp,
     /// Serial frames with checksum inside a TCP stream, as transparent serial servers forward them.
     RtuOverTcp,
+    /// The same on a serial port of this machine.
+    Rtu,
 }
 
 impl Framing {
+    /// Frames have a checksum and no transaction id.
+    pub fn is_rtu(self) -> bool {
+        matches!(self, Framing::RtuOverTcp | Framing::Rtu)
+    }
+
     /// Why a unit number cannot be used with the framing, if so.
     pub fn refused_unit(self, unit: u8) -> Option<String> {
-        (self == Framing::RtuOverTcp && !(1..=247).contains(&unit))
+        (self.is_rtu() && !(1..=247).contains(&unit))
             .then(|| format!("unit {unit} cannot be read over RTU: devices have 1 to 247, 0 is broadcast"))
     }
 }
@@ -58,10 +65,15 @@ pub fn encode(framing: Framing, transaction: u16, request: ReadRequest) -> Vec<u
     frame.extend([request.unit, function(request.area)]);
     frame.extend(request.start.to_be_bytes());
     frame.extend(request.count.to_be_bytes());
-    if framing == Framing::RtuOverTcp {
+    if framing.is_rtu() {
         frame.extend(checksum(&frame).to_le_bytes());
     }
     frame
+}
+
+/// Characters of a request over RTU and of its full answer.
+pub fn rtu_characters(request: ReadRequest) -> u32 {
+    (encode(Framing::Rtu, 0, request).len() + data_bytes(request) + RTU_ANSWER_MIN) as u32
 }
 
 /// Data bytes of a full answer.
@@ -241,6 +253,7 @@ mod tests {
     fn requests_are_the_bytes_of_the_specification() {
         let asked = ReadRequest { unit: 1, area: RegisterArea::Holding, start: 0, count: 10 };
         assert_eq!(encode(Framing::RtuOverTcp, 9, asked), [0x01, 0x03, 0x00, 0x00, 0x00, 0x0A, 0xC5, 0xCD]);
+        assert_eq!((encode(Framing::Rtu, 9, asked), rtu_characters(asked)), (encode(Framing::RtuOverTcp, 9, asked), 8 + 25));
         let asked = request(RegisterArea::Coil, 19, 37);
         assert_eq!(encode(Framing::Tcp, 0x1501, asked), [0x15, 0x01, 0, 0, 0, 6, 17, 1, 0, 19, 0, 37]);
         assert_eq!(checksum(b"123456789"), 0x4B37, "the published check value of CRC-16/MODBUS");

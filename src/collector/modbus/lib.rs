@@ -1,9 +1,11 @@
-//! Modbus collector: polls registers and bits of one device, or of the units behind one gateway, over TCP or RTU-over-TCP.
+//! Modbus collector: polls registers and bits of one device, or of the units behind one gateway, over TCP, TLS,
+//! RTU-over-TCP or a serial port.
 //!
 //! The way of a value: [`config`] turns `[[modbus]]` and its tags ([`address`], [`others`], [`mod@format`], [`bit_field`], [`factor`],
 //! [`tag`], [`overlap`]) into a plan ([`plan`]); the loop in [`poll`] reads what is due over one connection ([`link`], [`lateness`],
-//! [`client`], [`frame`], [`transport`]), learns what the device refuses ([`group`], [`read`]), decodes the answers ([`decode`],
-//! [`word_order`], [`packed`], [`scaling`], [`text`]), and hands samples with their quality ([`outcome`]) to the spool ([`delivery`]).
+//! [`client`], [`frame`], [`transport`]) that [`endpoint`] makes ([`serial`], [`secure`]), learns what the device refuses ([`group`],
+//! [`read`]), decodes the answers ([`decode`], [`word_order`], [`packed`], [`scaling`], [`text`]), and hands samples with their quality
+//! ([`outcome`]) to the spool ([`delivery`]). `historian check` reads once ([`check`]) and judges the word orders ([`doubt`]).
 //! Reading only: the transport can express functions 01 to 04 and no other.
 
 pub mod address;
@@ -14,6 +16,8 @@ pub mod config;
 pub mod decode;
 mod delivery;
 mod device;
+mod doubt;
+mod endpoint;
 mod factor;
 pub mod format;
 mod frame;
@@ -30,6 +34,8 @@ pub mod plan;
 mod poll;
 mod read;
 pub mod scaling;
+mod secure;
+mod serial;
 pub mod tag;
 mod text;
 pub mod transport;
@@ -42,7 +48,7 @@ use async_trait::async_trait;
 pub use config::ModbusConfig;
 pub use device::ModbusCollector;
 
-use historian_collector::{CheckRow, Collector, CollectorContext};
+use historian_collector::{CheckRow, Collector, CollectorContext, PlannedRead};
 use historian_model::{TagDefinition, TagId};
 
 #[async_trait]
@@ -73,5 +79,17 @@ impl Collector for ModbusCollector {
 
     async fn check(&self, timeout: Duration) -> Vec<CheckRow> {
         check::check(self, timeout).await
+    }
+
+    fn exclusive_port(&self) -> Option<&str> {
+        self.port()
+    }
+
+    fn planned_reads(&self) -> Vec<PlannedRead> {
+        check::planned_reads(self)
+    }
+
+    fn advice(&self, rows: &[CheckRow]) -> Vec<String> {
+        doubt::advice(&self.name, self.word_order, rows)
     }
 }

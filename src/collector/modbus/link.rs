@@ -11,11 +11,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::{
-    client::{self, ModbusConnection},
-    frame::Framing,
+    client::ModbusConnection,
+    endpoint::Endpoint,
     lateness::Lateness,
     outcome::Failure,
-    transport::{Leniency, ModbusReply, ReadRequest, TransportError},
+    transport::{ModbusReply, ReadRequest, TransportError},
 };
 use historian_collector::DeviceStatus;
 use historian_model::{Clock, Timestamp};
@@ -34,22 +34,6 @@ pub struct LinkTiming {
     pub timeout: Duration,
     pub pause_after_connect: Duration,
     pub pause_between_requests: Duration,
-}
-
-/// Where a device is, and how it talks.
-#[derive(Clone, Debug)]
-pub struct Endpoint {
-    /// `host:port`
-    pub address: String,
-    pub framing: Framing,
-    pub leniency: Leniency,
-}
-
-impl Endpoint {
-    /// True when a late answer cannot be told from the answer to the next request.
-    fn is_ambiguous(&self) -> bool {
-        self.framing == Framing::RtuOverTcp || self.leniency.any_transaction
-    }
 }
 
 /// A reply with the time at which it was received.
@@ -147,6 +131,11 @@ impl Link {
             }
             second = true;
         }
+    }
+
+    /// Ends the connection; the next request makes another one.
+    pub fn close(&mut self) {
+        self.open = None;
     }
 
     async fn attempt(&mut self, open: &mut OpenLink, request: ReadRequest, second: bool) -> Result<Received, Failure> {
@@ -265,9 +254,8 @@ impl Link {
     }
 
     async fn connect(&mut self) -> Result<OpenLink, Failure> {
-        let Endpoint { address, framing, leniency } = &self.endpoint;
-        let refused = |reason| Failure::Connect { endpoint: address.clone(), reason };
-        match timeout(self.pace.timeout, client::connect(address, *framing, *leniency)).await {
+        let refused = |reason| Failure::Connect { endpoint: self.endpoint.address.clone(), reason };
+        match timeout(self.pace.timeout, self.endpoint.connect()).await {
             Ok(Ok(connection)) => {
                 DeviceStatus::count(&self.status.connects, 1);
                 let now = Instant::now();

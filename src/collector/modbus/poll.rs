@@ -164,6 +164,14 @@ impl<'a> Poller<'a> {
                 self.read_unit(unit, Some(class)).await;
             }
         }
+        self.end_poll();
+    }
+
+    /// A device that is polled by others as well gets its connection back.
+    fn end_poll(&mut self) {
+        if self.collector.close_after_poll {
+            self.link.close();
+        }
     }
 
     /// Reads everything of a suspended unit.
@@ -175,6 +183,7 @@ impl<'a> Poller<'a> {
         if self.units[unit].retry_at.is_some() && others_run {
             self.probe_after = Instant::now() + started.elapsed() * NEIGHBOUR_SHARE;
         }
+        self.end_poll();
     }
 
     /// Reads the groups of a unit, of one class or of all, and draws the consequences of a failure.

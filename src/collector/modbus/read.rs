@@ -43,6 +43,9 @@ pub enum Outcome {
 pub trait Outcomes {
     fn item(&mut self, item: &RegisterSpan, outcome: Outcome, at: Timestamp, latency: Duration);
 
+    /// The registers of an item as they came, before its outcome.
+    fn registers(&mut self, _item: &RegisterSpan, _words: &[u16]) {}
+
     /// Something that the engineer should know and that is no item's outcome.
     fn note(&mut self, text: String);
 
@@ -321,7 +324,11 @@ fn deliver(block: &Block, reply: &ModbusReply, tags: &[ModbusTag], at: Timestamp
         let first = usize::from(item.start - block.start);
         // The transport hands out exactly what was asked for, and the plan put every item inside its block.
         let value = match reply {
-            ModbusReply::Registers(words) => tag.decode(&words[first..first + usize::from(item.count)]),
+            ModbusReply::Registers(words) => {
+                let words = &words[first..first + usize::from(item.count)];
+                outcomes.registers(item, words);
+                tag.decode(words)
+            }
             ModbusReply::Bits(bits) => tag.decoder.bit(bits[first]),
             ModbusReply::Exception(_) => continue,
         };

@@ -81,14 +81,20 @@ impl ModbusTag {
     pub fn decode(&self, words: &[u16]) -> Result<Value, MissingValue> {
         let Some(factor) = self.factor else { return self.decoder.registers(words) };
         let (first, _) = self.span();
-        let value = usize::from(self.start - first);
         let scaling = self.decoder.scaling.unwrap_or(Scaling::new(1.0, 0.0));
-        let words_of_value = &words[value..value + usize::from(self.count())];
+        let words_of_value = self.own_words(words);
         // A raw value that means "no value" says more than a factor that is none.
         self.decoder.registers(words_of_value)?;
         let word = words[usize::from(factor.address - first)];
         let factor = factor.kind.of(if self.decoder.order.bytes_swapped() { word.swap_bytes() } else { word })?;
         self.decoder.scaled_by(words_of_value, Some(&scaling.times(factor)))
+    }
+
+    /// The registers of the value among those that are read for the tag.
+    pub fn own_words<'words>(&self, words: &'words [u16]) -> &'words [u16] {
+        let (first, _) = self.span();
+        let value = usize::from(self.start - first);
+        &words[value..value + usize::from(self.count())]
     }
 
     /// Checks one tag's configuration.

@@ -24,7 +24,7 @@ use super::{
     times::{self, Oddity, TagTimes},
     wire,
 };
-use historian_collector::CheckRow;
+use historian_collector::{CheckRow, Readings};
 use historian_model::{Clock, Quality, SystemClock};
 
 /// How long values are waited for beyond three publishing intervals.
@@ -46,6 +46,7 @@ pub(super) async fn run(device: &OpcUaSettings, timeout: Duration) -> Vec<CheckR
             latency: None,
             error: String::new(),
             note: String::new(),
+            readings: Readings::default(),
         })
         .collect();
     let mut asked = vec![false; rows.len()];

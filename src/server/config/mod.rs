@@ -241,9 +241,23 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
             Err(problem) => problems.push(problem),
         }
     }
+    let mut ports: HashMap<String, String> = HashMap::new();
     for device in devices {
+        let (key, name) = (device.key.clone(), device.name.clone());
         match device.build() {
-            Ok(collector) => configuration.collectors.push(collector),
+            Ok(collector) => {
+                if let Some(port) = collector.exclusive_port()
+                    && let Some(first) = ports.insert(port.to_owned(), name)
+                {
+                    let message = format!(
+                        "{port} is the port of device {first} as well, and a serial line has one master; put the units of a line into one table, \
+                         with their numbers in the addresses (2!holding:100)"
+                    );
+                    let key = format!("{key}.endpoint");
+                    problems.push(ConfigProblem { position: document.position_of(&key), key, message });
+                }
+                configuration.collectors.push(collector);
+            }
             Err(refused) => problems.extend(refused),
         }
     }

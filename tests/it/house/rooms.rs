@@ -34,7 +34,7 @@ const ROOMS: &[Room] = &[
     room("src/query", &["format", "model", "operators", "read", "store"]),
     room("src/sql", &["format", "model", "operators", "query", "read", "store"]),
     room("src/collector", &["model"]),
-    room("src/collector/modbus", &["collector", "model"]),
+    room("src/collector/modbus", &["collector", "model", "tls"]),
     room("src/collector/opcua", &["collector", "model"]),
     // Of the collectors the API shows the delivery truth, and nothing else.
     room(
@@ -101,8 +101,8 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["tokio-rustls"],
-        &["src/api", "src/cli", "src/oidc", "src/trace"],
-        "connections are accepted by the API, and made by the command line, to the identity provider and to the collector of traces",
+        &["src/api", "src/cli", "src/collector/modbus", "src/oidc", "src/trace"],
+        "connections are accepted by the API, and made by the command line, to Modbus devices, the identity provider and the collector of traces",
     ),
     (
         &["ring"],

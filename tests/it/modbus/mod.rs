@@ -14,6 +14,8 @@ mod late;
 mod missing;
 mod parts;
 mod scaling;
+mod secure;
+mod serial;
 mod shared;
 mod units;
 mod values;

@@ -70,12 +70,22 @@ fn plant() -> Vec<(String, String, Value)> {
     tags
 }
 
+/// The server of `tests/peers/modbus_server.py`, and the rest of its line `ready`: a port.
+pub(super) async fn server(arguments: &[&str]) -> (Peer, String) {
+    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    let start = move || Peer::python("modbus_server.py", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    tokio::task::spawn_blocking(start).await.unwrap()
+}
+
 async fn pymodbus(framer: &str, transport: &str) {
-    let framer = framer.to_owned();
-    let (_peer, port) = tokio::task::spawn_blocking(move || Peer::python("modbus_server.py", &[&framer])).await.unwrap();
+    let (_peer, port) = server(&[framer]).await;
+    reads_exactly(&format!("endpoint = \"127.0.0.1:{port}\"\ntransport = \"{transport}\"\nscan_ms = 400\n")).await;
+}
+
+/// Reads all of the plant over a connection with these keys.
+pub(super) async fn reads_exactly(keys: &str) {
     let plant = plant();
-    let mut text =
-        format!("name = \"plant\"\nendpoint = \"127.0.0.1:{port}\"\ntransport = \"{transport}\"\nscan_ms = 400\ntimeout_ms = 5000\n");
+    let mut text = format!("name = \"plant\"\n{keys}timeout_ms = 5000\n");
     for (name, table, _) in &plant {
         text += &format!("[[tag]]\nname = \"{name}\"\n{table}\n");
     }

@@ -7,13 +7,17 @@ use clap::Args;
 use futures::{StreamExt, stream};
 use serde_json::json;
 
+mod device;
+
+use device::{CheckTally, CheckedDevice, DevicePlan};
+
 use super::{
     RefusedConfiguration, catalog,
     client::TokenArgs,
-    output::{self, OutputFile, TableCell, TableColumn, TextFormat, TextTable},
+    output::{self, OutputFile, TextFormat},
 };
-use historian_collector::{CheckRow, Collector};
-use historian_model::{Quality, TagDefinition, Value, ValueType};
+use historian_collector::{CheckRow, Collector, Readings};
+use historian_model::{Quality, TagDefinition};
 use historian_server::config::{self, Overrides, ServerSettings};
 use historian_sql::View;
 use historian_tls::TlsFiles;
@@ -41,7 +45,7 @@ pub struct CheckArgs {
     /// Time limit for each device, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
-    /// Shows only the tags that are not good.
+    /// Shows only the tags that are not good, or whose value is in doubt.
     #[arg(long)]
     bad: bool,
     #[command(flatten)]
@@ -79,54 +83,34 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         }
     }
     if args.offline {
+        for collector in &collectors {
+            let plan = DevicePlan::of(collector.as_ref());
+            match args.format {
+                TextFormat::Json => writeln!(output, "{}", plan.as_json(&[]))?,
+                TextFormat::Table => plan.told().map_or(Ok(()), |line| writeln!(output, "{line}"))?,
+            }
+        }
         output.finish()?;
         return Ok(if contradictions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     output.flush()?;
     let timeout = Duration::from_secs(args.timeout);
     let mut checks = stream::iter(collectors).map(|collector| check(collector, timeout)).buffered(DEVICES_AT_ONCE);
-    let (mut good, mut bad) = (0_usize, 0_usize);
-    while let Some((title, rows)) = checks.next().await {
-        let (protocol, device) = title;
-        if args.format == TextFormat::Json {
-            for (definition, row) in rows {
-                (good, bad) = if is_good(&row) { (good + 1, bad) } else { (good, bad + 1) };
-                if !(args.bad && is_good(&row)) {
-                    writeln!(output, "{}", as_json(&protocol, &device, &definition, &row))?;
-                }
-            }
-            output.flush()?;
-            continue;
-        }
-        let mut table = TextTable::new([
-            TableColumn::name("TAG"),
-            TableColumn::text("ADDRESS").spare(2),
-            TableColumn::whole("VALUE"),
-            TableColumn::whole("UNIT").spare(4),
-            TableColumn::words("QUALITY"),
-            TableColumn::whole("LATENCY").spare(3),
-            TableColumn::sentence("ERROR"),
-        ]);
-        let mut good_here = 0_usize;
-        for (definition, row) in &rows {
-            good_here += usize::from(is_good(row));
-            if !(args.bad && is_good(row)) {
-                table.add_row(cells(definition, row));
-            }
-        }
-        good += good_here;
-        bad += rows.len() - good_here;
-        writeln!(output, "\n{protocol} {device}: {good_here} of {} tags good", rows.len())?;
-        if !table.is_empty() {
-            table.write(&mut output)?;
+    let mut tally = CheckTally::default();
+    while let Some(checked) = checks.next().await {
+        tally.add(&checked);
+        match args.format {
+            TextFormat::Json => checked.write_json(args.bad, &mut output)?,
+            TextFormat::Table => checked.write_table(args.bad, &mut output)?,
         }
         output.flush()?;
     }
     if args.format == TextFormat::Table {
-        writeln!(output, "\n{good} tags good, {bad} bad")?;
+        // By construction: what is not compiled in cannot be tried.
+        writeln!(output, "\nwrite attempts: none; no collector has a function that writes\n{tally}")?;
     }
     output.finish()?;
-    Ok(if bad == 0 && contradictions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if tally.is_all_good() && contradictions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Views that select none of the configured tags. That is no mistake: clients may write the tags that they mean.
@@ -164,77 +148,21 @@ async fn contradictions(
 }
 
 /// Reads a device once. The rows are as many as its tags, whatever the collector does.
-async fn check(collector: Arc<dyn Collector>, timeout: Duration) -> ((String, String), Vec<(TagDefinition, CheckRow)>) {
-    let title = (collector.protocol().to_string(), collector.device().to_string());
+async fn check(collector: Arc<dyn Collector>, timeout: Duration) -> CheckedDevice {
     let tags = collector.tags();
-    let mut rows = tokio::time::timeout(timeout + GRACE, collector.check(timeout)).await.unwrap_or_default().into_iter();
-    let pairs = tags
-        .into_iter()
-        .map(|definition| {
-            let row = rows.next().unwrap_or_else(|| CheckRow {
-                tag: definition.name.to_string(),
-                address: definition.source.as_ref().map(|source| source.address.clone()).unwrap_or_default(),
-                value: None,
-                quality: Quality::BAD_TIMEOUT,
-                latency: None,
-                error: format!("the device did not answer within {} s", timeout.as_secs()),
-                note: String::new(),
-            });
-            (definition, row)
-        })
-        .collect();
-    (title, pairs)
-}
-
-/// A tag is good when it was read and its quality is not Bad: an Uncertain value arrives, and is stored as such.
-fn is_good(row: &CheckRow) -> bool {
-    row.error.is_empty() && !row.quality.is_bad()
-}
-
-/// What went wrong, else what to know.
-fn remark(row: &CheckRow) -> String {
-    match (row.error.is_empty(), row.note.is_empty()) {
-        (true, true) => String::new(),
-        (true, false) => format!("note: {}", row.note),
-        (false, true) => row.error.clone(),
-        (false, false) => format!("{}; note: {}", row.error, row.note),
-    }
-}
-
-/// A tag of a device as an object; its value as the table has it.
-fn as_json(protocol: &str, device: &str, definition: &TagDefinition, row: &CheckRow) -> serde_json::Value {
-    json!({
-        "device": device, "protocol": protocol, "tag": row.tag, "address": row.address, "good": is_good(row),
-        "value": row.value.as_ref().map(|value| shown(value, definition)), "unit": definition.unit, "quality": row.quality.0,
-        "latency_ms": row.latency.map(|latency| latency.as_secs_f64() * 1e3), "error": row.error, "note": row.note,
-    })
-}
-
-fn cells(definition: &TagDefinition, row: &CheckRow) -> Vec<TableCell> {
-    let value = row.value.as_ref().map_or_else(|| "-".to_owned(), |value| shown(value, definition));
-    let value = if matches!(definition.value_type, ValueType::String) { TableCell::new(value) } else { TableCell::number(value) };
-    vec![
-        TableCell::new(&row.tag),
-        TableCell::new(&row.address),
-        value,
-        TableCell::new(&definition.unit),
-        TableCell::quality(row.quality),
-        TableCell::number(row.latency.map_or_else(|| "-".to_owned(), |latency| format!("{:.1} ms", latency.as_secs_f64() * 1e3))),
-        TableCell::new(remark(row)),
-    ]
-}
-
-fn shown(value: &Value, definition: &TagDefinition) -> String {
-    match value {
-        Value::F64(value) => value.to_string(),
-        Value::F32(value) => value.to_string(),
-        Value::I64(value) => value.to_string(),
-        Value::U64(value) => value.to_string(),
-        Value::Bool(value) => value.to_string(),
-        Value::String(text) => output::printable(text),
-        Value::State(state) => match definition.state_set.get(*state as usize) {
-            Some(name) => format!("{state} ({})", output::printable(name)),
-            None => state.to_string(),
-        },
-    }
+    let rows = tokio::time::timeout(timeout + GRACE, collector.check(timeout)).await.unwrap_or_default();
+    let missing = |definition: &TagDefinition| CheckRow {
+        tag: definition.name.to_string(),
+        address: definition.source.as_ref().map(|source| source.address.clone()).unwrap_or_default(),
+        value: None,
+        quality: Quality::BAD_TIMEOUT,
+        latency: None,
+        error: format!("the device did not answer within {} s", timeout.as_secs()),
+        note: String::new(),
+        readings: Readings::default(),
+    };
+    let given = rows.len();
+    let rows: Vec<CheckRow> = rows.into_iter().take(tags.len()).chain(tags.iter().skip(given).map(missing)).collect();
+    let advice = collector.advice(&rows);
+    CheckedDevice { plan: DevicePlan::of(collector.as_ref()), rows: tags.into_iter().zip(rows).collect(), advice }
 }

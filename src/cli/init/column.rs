@@ -1,0 +1,323 @@
+//! What the columns of a list of registers are, by the headings that are usual in English and German.
+
+use anyhow::bail;
+
+use super::sheet::{HEADING_ROWS, SheetRow, SpreadSheet};
+
+/// What a column says of a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ColumnRole {
+    Name,
+    Address,
+    Area,
+    Slave,
+    Bit,
+    Format,
+    Length,
+    Order,
+    Unit,
+    Scale,
+    Divisor,
+    Offset,
+    RangeLow,
+    RangeHigh,
+    Description,
+}
+
+/// Headings in lower case, without blanks, signs and what stands in brackets; umlauts in two letters. The first column of a role counts.
+const HEADINGS: &[(ColumnRole, &[&str])] = &[
+    (
+        ColumnRole::Name,
+        &[
+            "name",
+            "tag",
+            "tagname",
+            "bezeichnung",
+            "variable",
+            "variablenname",
+            "variablename",
+            "signal",
+            "signalname",
+            "symbol",
+            "kks",
+            "point",
+            "pointname",
+            "item",
+            "itemname",
+            "parameter",
+            "parametername",
+            "datenpunkt",
+            "messstelle",
+            "id",
+        ],
+    ),
+    (
+        ColumnRole::Address,
+        &[
+            "address",
+            "addr",
+            "adresse",
+            "register",
+            "reg",
+            "registeraddress",
+            "registeradresse",
+            "registernumber",
+            "registernummer",
+            "registernr",
+            "modbusaddress",
+            "modbusadresse",
+            "modbusregister",
+            "startaddress",
+            "startadresse",
+            "startregister",
+            "registerstart",
+            "regaddr",
+        ],
+    ),
+    (
+        ColumnRole::Area,
+        &[
+            "area",
+            "function",
+            "functioncode",
+            "fc",
+            "funktion",
+            "funktionscode",
+            "registertype",
+            "registertyp",
+            "registerart",
+            "objecttype",
+            "bereich",
+            "table",
+            "regtype",
+            "modbusfunction",
+            "readfunction",
+        ],
+    ),
+    (
+        ColumnRole::Slave,
+        &["slave", "slaveid", "unitid", "slaveaddress", "slaveadresse", "station", "stationid", "modbusid", "geraeteadresse", "deviceid"],
+    ),
+    (ColumnRole::Bit, &["bit", "bitnr", "bitnumber", "bitnummer", "bitposition", "bitoffset"]),
+    (ColumnRole::Format, &["type", "typ", "datatype", "datentyp", "format", "dataformat", "datenformat", "valuetype", "registerformat"]),
+    (
+        ColumnRole::Length,
+        &[
+            "length",
+            "laenge",
+            "count",
+            "anzahl",
+            "size",
+            "registers",
+            "registercount",
+            "quantity",
+            "anzahlregister",
+            "words",
+            "numberofregisters",
+        ],
+    ),
+    (ColumnRole::Order, &["wordorder", "byteorder", "order", "endian", "endianness", "wortreihenfolge", "bytereihenfolge", "reihenfolge"]),
+    (ColumnRole::Unit, &["unit", "units", "einheit", "engunit", "engunits", "engineeringunit", "engineeringunits", "uom", "dimension"]),
+    (
+        ColumnRole::Scale,
+        &[
+            "scale",
+            "scaling",
+            "scalefactor",
+            "factor",
+            "faktor",
+            "skalierung",
+            "skalierungsfaktor",
+            "multiplier",
+            "multiplikator",
+            "resolution",
+            "aufloesung",
+        ],
+    ),
+    (ColumnRole::Divisor, &["divisor", "divider", "teiler"]),
+    (ColumnRole::Offset, &["offset", "versatz", "nullpunkt"]),
+    (ColumnRole::RangeLow, &["rangelow", "low", "min", "minimum", "untergrenze", "messbereichvon", "von", "lowlimit", "scaledlow"]),
+    (ColumnRole::RangeHigh, &["rangehigh", "high", "max", "maximum", "obergrenze", "messbereichbis", "bis", "highlimit", "scaledhigh"]),
+    (
+        ColumnRole::Description,
+        &[
+            "description",
+            "beschreibung",
+            "desc",
+            "comment",
+            "kommentar",
+            "bemerkung",
+            "remark",
+            "remarks",
+            "langtext",
+            "bedeutung",
+            "text",
+            "notes",
+        ],
+    ),
+];
+
+/// What cells say that have nothing to say; Kepware writes `None` where a tag is not scaled.
+const NOTHING: [&str; 7] = ["", "-", "--", "n/a", "none", "null", "keine"];
+
+impl ColumnRole {
+    /// Its key in a tag file, or what becomes of it.
+    pub fn key(self) -> &'static str {
+        match self {
+            ColumnRole::Name => "name",
+            ColumnRole::Address => "address",
+            ColumnRole::Area => "address (area)",
+            ColumnRole::Slave => "address (unit)",
+            ColumnRole::Bit => "address (bit)",
+            ColumnRole::Format => "format",
+            ColumnRole::Length => "format (length)",
+            ColumnRole::Order => "word_order",
+            ColumnRole::Unit => "unit",
+            ColumnRole::Scale => "scale",
+            ColumnRole::Divisor => "scale (1/x)",
+            ColumnRole::Offset => "offset",
+            ColumnRole::RangeLow => "range_low",
+            ColumnRole::RangeHigh => "range_high",
+            ColumnRole::Description => "description",
+        }
+    }
+
+    fn of(heading: &str) -> Option<ColumnRole> {
+        let plain = plain(heading);
+        HEADINGS.iter().find(|(_, names)| names.contains(&plain.as_str())).map(|(role, _)| *role)
+    }
+}
+
+/// A heading or another word as it is compared.
+pub fn plain(text: &str) -> String {
+    let mut depth = 0_usize;
+    let mut plain = String::new();
+    for c in text.chars().flat_map(char::to_lowercase) {
+        match c {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            _ if depth > 0 => {}
+            'ä' => plain += "ae",
+            'ö' => plain += "oe",
+            'ü' => plain += "ue",
+            'ß' => plain += "ss",
+            c if c.is_alphanumeric() => plain.push(c),
+            _ => {}
+        }
+    }
+    plain
+}
+
+/// How many different roles the cells name.
+pub fn known(cells: &[String]) -> usize {
+    let mut roles: Vec<ColumnRole> = Vec::new();
+    for role in cells.iter().filter_map(|cell| ColumnRole::of(cell)) {
+        if !roles.contains(&role) {
+            roles.push(role);
+        }
+    }
+    roles.len()
+}
+
+/// A column with its heading, and what it is taken for.
+pub struct ColumnUse {
+    pub heading: String,
+    pub role: Option<ColumnRole>,
+}
+
+/// The columns of a list.
+pub struct ColumnMap {
+    pub uses: Vec<ColumnUse>,
+    pub heading_line: usize,
+    /// Rows up to the heading.
+    pub rows_before: usize,
+    /// The heading says that addresses are in base 16.
+    pub is_hexadecimal: bool,
+}
+
+impl ColumnMap {
+    /// # Errors
+    /// There is no row of headings, or none of them is of addresses or of names.
+    pub fn find(sheet: &SpreadSheet) -> anyhow::Result<ColumnMap> {
+        let candidates = sheet.rows.iter().enumerate().take(HEADING_ROWS);
+        let best = candidates.map(|(index, row)| (known(&row.cells), index)).max_by_key(|(known, index)| (*known, usize::MAX - index));
+        let Some((found, index)) = best.filter(|(found, _)| *found >= 2) else {
+            bail!("no row of headings is known; there has to be one with a name and an address, such as `name;address;type;unit;scale`");
+        };
+        let SheetRow { line, cells } = &sheet.rows[index];
+        let mut taken: Vec<ColumnRole> = Vec::with_capacity(found);
+        let mut uses: Vec<ColumnUse> = Vec::with_capacity(cells.len());
+        for heading in cells {
+            let role = ColumnRole::of(heading).filter(|role| !taken.contains(role));
+            taken.extend(role);
+            uses.push(ColumnUse { heading: heading.clone(), role });
+        }
+        // In German lists the description often stands under "Bezeichnung", and the name under something shorter.
+        let missing = |role: ColumnRole| !taken.contains(&role);
+        if missing(ColumnRole::Address) {
+            bail!("line {line}: no column is one of addresses, such as `address` or `register`; there are {}", cells.join(", "));
+        }
+        if missing(ColumnRole::Name) {
+            match uses.iter_mut().find(|used| used.role == Some(ColumnRole::Description)) {
+                Some(used) => used.role = Some(ColumnRole::Name),
+                None => bail!("line {line}: no column is one of names, such as `name` or `tag`; there are {}", cells.join(", ")),
+            }
+        }
+        let mut map = ColumnMap { uses, heading_line: *line, rows_before: index + 1, is_hexadecimal: false };
+        map.is_hexadecimal =
+            map.uses.iter().any(|used| used.role == Some(ColumnRole::Address) && used.heading.to_lowercase().contains("hex"));
+        // "Unit" is the unit of measurement, unless there are numbers below it: then it is the unit that answers.
+        let units = |row: &SheetRow| map.cell(row, ColumnRole::Unit).map(str::to_owned);
+        let units: Vec<String> = sheet.rows[map.rows_before..].iter().filter_map(units).collect();
+        if !units.is_empty() && units.iter().all(|unit| unit.parse::<u8>().is_ok()) && !taken.contains(&ColumnRole::Slave) {
+            for used in map.uses.iter_mut().filter(|used| used.role == Some(ColumnRole::Unit)) {
+                used.role = Some(ColumnRole::Slave);
+            }
+        }
+        Ok(map)
+    }
+
+    /// What a row has in the column of a role, if anything.
+    pub fn cell<'row>(&self, row: &'row SheetRow, role: ColumnRole) -> Option<&'row str> {
+        let column = self.uses.iter().position(|used| used.role == Some(role))?;
+        row.cells.get(column).map(String::as_str).filter(|cell| !NOTHING.contains(&cell.to_lowercase().as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapped(text: &str) -> Vec<(String, Option<ColumnRole>)> {
+        let map = ColumnMap::find(&SpreadSheet::read(text.as_bytes(), known).unwrap()).unwrap();
+        map.uses.into_iter().map(|used| (used.heading, used.role)).collect()
+    }
+
+    #[test]
+    fn every_heading_is_written_as_it_is_compared_and_once() {
+        let all: Vec<&str> = HEADINGS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        for (index, name) in all.iter().enumerate() {
+            assert_eq!(plain(name), *name);
+            assert!(!all[..index].contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn headings_are_found_below_a_title_in_both_languages() {
+        let roles = mapped("Registerliste Trockner;;;\n\nNr.;Bezeichnung;Register-Adresse [dez];Datentyp;Größe\n1;a;40001;REAL;2\n");
+        let of = |heading: &str| roles.iter().find(|(found, _)| found == heading).unwrap().1;
+        assert_eq!(of("Nr."), None);
+        assert_eq!(of("Bezeichnung"), Some(ColumnRole::Name));
+        assert_eq!(of("Register-Adresse [dez]"), Some(ColumnRole::Address));
+        assert_eq!(of("Datentyp"), Some(ColumnRole::Format));
+    }
+
+    #[test]
+    fn numbers_below_unit_are_the_units_that_answer() {
+        assert_eq!(mapped("name,address,unit\na,1,3\nb,2,4\n")[2].1, Some(ColumnRole::Slave));
+        assert_eq!(mapped("name,address,unit\na,1,m3/h\nb,2,4\n")[2].1, Some(ColumnRole::Unit));
+        assert_eq!(mapped("address,description\n1,Flow\n")[1].1, Some(ColumnRole::Name), "there is nothing better");
+        let no = ColumnMap::find(&SpreadSheet::read(b"name,type\na,f32\n", known).unwrap()).err().unwrap();
+        assert!(no.to_string().contains("addresses"), "{no}");
+    }
+}
