@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{ConfigProblem, DeviceConfig, SettingPosition, TagConfig};
-pub use spool::Spool;
+pub use spool::{Absence, Spool};
 pub use status::DeviceStatus;
 pub use tag_key::TagKey;
 

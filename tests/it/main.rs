@@ -16,6 +16,7 @@ mod default_clients;
 mod delivery;
 mod demo;
 mod documents;
+mod gap_ledger;
 mod go;
 mod grafana;
 mod house;

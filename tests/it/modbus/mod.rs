@@ -8,6 +8,7 @@ mod conformance;
 mod device;
 mod echoes;
 mod faults;
+mod gaps;
 mod late;
 mod missing;
 mod parts;
