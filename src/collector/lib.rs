@@ -8,11 +8,13 @@ pub mod distinct;
 pub mod fingerprint;
 pub mod guard;
 pub mod not_available;
+pub mod pace;
 pub mod schedule;
 pub mod spool;
 pub mod status;
 pub mod supervise;
 pub mod tag_key;
+pub mod tag_state;
 
 use std::{sync::Arc, time::Duration};
 

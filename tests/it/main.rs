@@ -43,6 +43,7 @@ mod shares;
 mod silence;
 mod sql;
 mod support;
+mod tag_status;
 mod tls;
 mod told;
 mod types;

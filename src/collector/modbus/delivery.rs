@@ -71,6 +71,7 @@ impl DeviceDelivery {
         });
         let tags: Vec<TagDelivery> = tags.collect();
         status.items_wanted.store(tags.len() as u64, Ordering::Relaxed);
+        status.set_intervals(tags.iter().map(|tag| (tag.id, tag.period)));
         DeviceDelivery { tags, spool, status, changed: true, begun }
     }
 
@@ -149,8 +150,9 @@ impl DeviceDelivery {
     pub fn publish(&mut self) -> bool {
         let delivering = |state: &&TagDelivery| !state.quality.is_bad();
         if std::mem::take(&mut self.changed) {
-            let accepted = self.tags.iter().filter(|state| state.accepted).count();
-            self.status.items_created.store(accepted as u64, Ordering::Relaxed);
+            let accepted = || self.tags.iter().filter(|state| state.accepted);
+            self.status.items_created.store(accepted().count() as u64, Ordering::Relaxed);
+            self.status.set_created(accepted().map(|state| state.id));
             self.status.items_delivering.store(self.tags.iter().filter(delivering).count() as u64, Ordering::Relaxed);
         }
         self.status.items_delivering.load(Ordering::Relaxed) == self.tags.len() as u64

@@ -174,6 +174,7 @@ impl Deliveries {
         }
         let now = self.present(received);
         let mut items = self.items.lock();
+        let mut latencies = Vec::new();
         // Stable: the values of one tag keep their order and come together.
         values.sort_by_key(|(index, _)| *index);
         let mut values = values.into_iter().peekable();
@@ -186,6 +187,10 @@ impl Deliveries {
             while let Some((_, next)) = values.next_if(|(next, _)| *next == index) {
                 reading = DataValueSample::unless_listed(next, item.value_type, &item.not_available);
                 self.take(item, &mut run, &reading, received, now);
+            }
+            // A first value, and one that the server kept over a cut, is older than its way.
+            if let Some(source) = reading.source.filter(|_| was_delivering && item.meanwhile.is_none()) {
+                latencies.push(Duration::from_nanos(u64::try_from(now.saturating_sub(source)).unwrap_or(0)));
             }
             item.restore(&mut run, reading.server, now);
             item.delivering = !reading.quality.is_bad();
@@ -201,6 +206,19 @@ impl Deliveries {
         }
         self.status.items_delivering.store(items.delivering, Ordering::Relaxed);
         self.status.record_good(received);
+        self.status.record_latencies(latencies);
+    }
+
+    /// The server monitors these items, each at an interval of so many milliseconds.
+    pub fn created(&self, made: impl IntoIterator<Item = (usize, f64)>) {
+        let items = self.items.lock();
+        let interval = |(index, milliseconds): (usize, f64)| {
+            let interval = Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or_default();
+            Some((items.all.get(index)?.id, interval))
+        };
+        let made: Vec<(TagId, Duration)> = made.into_iter().filter_map(interval).collect();
+        self.status.set_created(made.iter().map(|(id, _)| *id));
+        self.status.set_intervals(made);
     }
 
     /// The server gave a sign of life.
@@ -350,6 +368,7 @@ impl Deliveries {
 
     fn compare_clocks(&self, publish_time: i64, received: Timestamp) {
         let offset = publish_time.saturating_sub(received.0);
+        self.status.record_clock_offset(offset);
         let counts = if offset.saturating_abs() > CLOCK_OFFSET_IGNORED_NS { offset } else { 0 };
         let before = self.clock_offset.swap(counts, Ordering::Relaxed);
         if offset.saturating_abs() > CLOCK_OFFSET_LOGGED_NS && before == 0 {

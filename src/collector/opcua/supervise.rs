@@ -76,6 +76,7 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
         };
         deliveries.lose(&fault.message);
         status.items_created.store(0, Ordering::Relaxed);
+        status.set_created([]);
         DeviceStatus::count(if fault.timeout { &status.timeouts } else { &status.exceptions }, 1);
         status.record_error(context.clock.now(), fault.message.as_str());
         status.set_state(DeviceState::Backoff);
@@ -98,6 +99,7 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
     }
     deliveries.stop();
     status.items_created.store(0, Ordering::Relaxed);
+    status.set_created([]);
     status.set_state(DeviceState::Stopped);
 }
 
