@@ -43,6 +43,7 @@ mod status;
 mod subscribe;
 mod superseded;
 mod tag;
+mod tag_status;
 mod tls;
 mod token;
 mod whoami;

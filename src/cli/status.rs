@@ -13,6 +13,7 @@ use super::{
     client::{self, ServerArgs},
     output::{self, OutputFile, TableCell, TableColumn, TextFormat, TextTable, Tone},
     progress::bytes,
+    tag_status::{self, seconds},
 };
 use historian_model::{Clock, SystemClock, Timestamp};
 use historian_tls::EXPIRES_SOON;
@@ -24,6 +25,9 @@ const UNDELIVERED_SHOWN: usize = 20;
 pub struct StatusArgs {
     #[command(flatten)]
     server: ServerArgs,
+    /// A device, or a tag or glob of tags: only these, tag by tag.
+    #[arg(value_name = "DEVICE|TAG")]
+    name: Option<String>,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
@@ -31,6 +35,9 @@ pub struct StatusArgs {
 
 pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let channel = args.server.connect().await?;
+    if let Some(name) = args.name {
+        return tag_status::run(channel, &name, args.format).await;
+    }
     let server = AdminServiceClient::new(channel.clone()).get_server_status(GetServerStatusRequest {}).await;
     let server = server.map_err(|status| client::refusal(&status))?.into_inner();
     let devices = CollectorServiceClient::new(channel).get_status(GetStatusRequest {}).await;
@@ -111,6 +118,8 @@ fn as_json(server: &GetServerStatusResponse, devices: &[DeviceStatus]) -> serde_
             "polls_missed": device.polls_missed, "last_good_time": time(device.last_good_time),
             "last_error_time": time(device.last_error_time), "last_error": device.last_error, "holes": device.holes,
             "undelivered_tags": device.undelivered_tags, "undelivered": undelivered.collect::<Vec<_>>(),
+            "latency_p50_s": device.latency_p50.map(seconds), "latency_p99_s": device.latency_p99.map(seconds),
+            "clock_offset_s": device.clock_offset.map(seconds),
         })
     });
     let scrub = server.scrub.as_ref().map(|scrub| {

@@ -9,12 +9,14 @@ pub mod distinct;
 pub mod fingerprint;
 pub mod guard;
 pub mod not_available;
+pub mod pace;
 pub mod schedule;
 pub mod spool;
 pub mod state_set;
 pub mod status;
 pub mod supervise;
 pub mod tag_key;
+pub mod tag_state;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use commissioning::{OtherReading, PlannedRead, Readings};
 pub use config::{ConfigProblem, DeviceConfig, SettingPosition, TagConfig};
-pub use spool::Spool;
+pub use spool::{Absence, Spool};
 pub use status::DeviceStatus;
 pub use tag_key::TagKey;
 

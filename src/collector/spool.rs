@@ -7,6 +7,7 @@
 //! of its samples and not of as many little runs, and is written in few large ones.
 
 mod lost;
+mod outage;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub use self::outage::Absence;
+
 use self::lost::{Ledger, Overflow};
 use super::{DeviceStatus, status::DeviceBacklog, supervise::Backoff};
 use historian_model::{
@@ -38,6 +41,8 @@ const SEGMENT_SAMPLES_MAX: usize = 65_536;
 const DRAIN_AT_STOP: Duration = Duration::from_secs(5);
 /// How often what waits to be put on record is tried, where no sample comes.
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
+/// The same, while tags cease or begin to deliver.
+const OUTAGE_INTERVAL: Duration = Duration::from_millis(500);
 /// Losses that are put on record in one write.
 const TELL_AT_ONCE: usize = 8_192;
 /// No sample is held.
@@ -264,6 +269,27 @@ impl Spool {
         }
     }
 
+    /// A tag does not deliver from now on. It may be told again and again; the first reason stands until samples come, but that a device which
+    /// answers again refuses the tag, and that a collector which failed finds the device down.
+    pub fn absent(&self, tag: TagId, absence: Absence) {
+        let now = self.shared.status.now();
+        self.shared.ledger.lock().outages.absent(tag, absence, now);
+        self.shared.filled.notify_one();
+    }
+
+    /// A sample of the tag came, of this source time. Does nothing where none was missing.
+    pub fn present(&self, tag: TagId, at: Timestamp) {
+        let now = self.shared.status.now();
+        self.shared.ledger.lock().outages.present(tag, at, now);
+    }
+
+    /// All that the tag did meanwhile is known after all: the device kept it and sent it late.
+    pub fn nothing_missed(&self, tag: TagId) {
+        let now = self.shared.status.now();
+        self.shared.ledger.lock().outages.nothing_missed(tag, now);
+        self.shared.filled.notify_one();
+    }
+
     /// As the catalog has the tags.
     fn outward(&self, mut batch: SampleBatch) -> SampleBatch {
         let routes = self.shared.routes.lock();
@@ -294,11 +320,14 @@ impl Spool {
         };
         tokio::pin!(late);
         loop {
-            let waits = self.shared.ledger.lock().waits();
+            let (waits, outages) = {
+                let ledger = self.shared.ledger.lock();
+                (ledger.waits(), ledger.outages.are_pending())
+            };
             tokio::select! {
                 () = self.shared.filled.notified() => {}
                 () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(TELL_INTERVAL), if waits => {}
+                () = tokio::time::sleep(if outages { OUTAGE_INTERVAL } else { TELL_INTERVAL }), if waits || outages => {}
             }
             let last = shutdown.is_cancelled();
             tokio::select! {
@@ -338,6 +367,11 @@ impl Spool {
     /// Puts on record what was lost. What finds no room is tried again.
     async fn put_on_record(&self, sink: &dyn SampleSink, last: bool) {
         let mut losses = self.shared.ledger.lock().due(self.shared.status.now(), last);
+        if !losses.is_empty() {
+            // Of a tag that is not collected at all, that is the reason.
+            let refused = self.shared.refused.lock();
+            losses.retain(|loss| !loss.reason.is_of_device() || !refused.contains(&loss.tag));
+        }
         {
             let routes = self.shared.routes.lock();
             for loss in &mut losses {

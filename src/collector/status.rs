@@ -7,10 +7,15 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 
+use super::{
+    pace::{DevicePace, PaceRecord},
+    tag_state::{TagFacts, TagState, UndeliveredTag},
+};
 use historian_model::{Clock, Quality, TagId, TagName, Timestamp};
 
 /// Connection state of a device as its collector sees it.
@@ -73,6 +78,8 @@ pub struct DeviceStatus {
     /// Of tags that the device gave a Bad value: what its collector knows beyond the quality. At most one each.
     words: Mutex<BTreeMap<TagId, BadReason>>,
     backlog: OnceLock<BacklogProbe>,
+    pace: Mutex<PaceRecord>,
+    facts: Mutex<TagFacts>,
 }
 
 /// Asks for what waits now.
@@ -120,15 +127,6 @@ pub enum TagTrouble {
     Bad { quality: Quality, since: Timestamp },
     /// The historian did not take the tag's last sample, with the reason.
     Refused { reason: String, since: Timestamp },
-}
-
-/// A tag that does not deliver, as status tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UndeliveredTag {
-    pub tag: String,
-    /// Quality of the last sample, with what more is known of it, or why it was not taken.
-    pub reason: String,
-    pub since: Timestamp,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -264,6 +262,47 @@ impl DeviceStatus {
             UndeliveredTag { tag: self.tag_name(tag), reason, since }
         });
         (troubles.len(), told.collect())
+    }
+
+    /// Notes how long answers took: requests, or values on their way from the device.
+    pub fn record_latencies(&self, latencies: impl IntoIterator<Item = Duration>) {
+        let mut pace = self.pace.lock();
+        latencies.into_iter().for_each(|latency| pace.latency(latency));
+    }
+
+    /// Notes by how many ns the device's clock is ahead of ours.
+    pub fn record_clock_offset(&self, offset: i64) {
+        self.pace.lock().clock_offset(offset);
+    }
+
+    /// How long the device took of late, and how far its clock is from ours.
+    pub fn pace(&self) -> DevicePace {
+        self.pace.lock().view()
+    }
+
+    /// Says which tags the device has taken.
+    pub fn set_created(&self, tags: impl IntoIterator<Item = TagId>) {
+        self.facts.lock().created = tags.into_iter().collect();
+    }
+
+    /// Says how often tags are asked for.
+    pub fn set_intervals(&self, intervals: impl IntoIterator<Item = (TagId, Duration)>) {
+        self.facts.lock().intervals.extend(intervals);
+    }
+
+    /// What is known of each tag.
+    pub fn tag_states(&self) -> Vec<TagState> {
+        let Some(scene) = self.scene.get() else { return Vec::new() };
+        let (_, undelivered) = self.undelivered(usize::MAX);
+        let mut troubles: BTreeMap<String, UndeliveredTag> = undelivered.into_iter().map(|told| (told.tag.clone(), told)).collect();
+        let facts = self.facts.lock();
+        let state = |(id, name): &(TagId, TagName)| TagState {
+            name: name.clone(),
+            created: facts.created.contains(id),
+            interval: facts.intervals.get(id).copied(),
+            trouble: troubles.remove(name.as_str()),
+        };
+        scene.names.iter().map(state).collect()
     }
 
     /// State as its collector sees it, and degraded where it runs and samples of some tag are not taken.

@@ -63,7 +63,7 @@ pub struct RejectedTag {
     pub last: bool,
 }
 
-/// Time of which samples of a tag are lost for good.
+/// Time in which samples of a tag are missing: lost for good, or never there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
     pub tag: TagId,
@@ -74,13 +74,26 @@ pub struct Loss {
     pub detail: String,
 }
 
-/// Why samples are lost.
+/// Why samples are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LossReason {
     /// They waited for room, and there were more than can wait.
     SpoolOverflow,
     /// They cannot be taken as they are.
     Rejected,
+    /// The device did not answer.
+    DeviceDown,
+    /// The device refuses the address or node.
+    Refused,
+    /// The collector of the device failed.
+    CollectorDown,
+}
+
+impl LossReason {
+    /// Whether the samples never came.
+    pub fn is_of_device(self) -> bool {
+        matches!(self, LossReason::DeviceDown | LossReason::Refused | LossReason::CollectorDown)
+    }
 }
 
 impl Rejected {
@@ -222,7 +235,7 @@ pub trait SampleSink: Send + Sync + 'static {
         Ok(Rejected::default())
     }
 
-    /// Puts on record that samples are lost, for those who ask why they are absent.
+    /// Puts on record that samples are missing, for those who ask why they are absent.
     ///
     /// # Errors
     /// When it cannot be recorded now; it can be tried again.

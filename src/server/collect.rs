@@ -2,8 +2,8 @@
 
 use std::{any::Any, sync::Arc, time::Duration};
 
-use historian_collector::{Collector, CollectorContext, status::DeviceState, supervise::Backoff};
-use historian_model::{Quality, Sample, TagId, ValueType};
+use historian_collector::{Absence, Collector, CollectorContext, status::DeviceState, supervise::Backoff};
+use historian_model::{Quality, Sample, TagId, ValueType, sink::LossReason};
 
 /// Waits between two starts.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -27,9 +27,11 @@ pub async fn collect(collector: Arc<dyn Collector>, ids: Vec<TagId>, types: Vec<
         };
         let now = context.clock.now();
         tracing::error!(device = context.status.device, "{reason}; this is a bug, it is started again");
+        let absence = Absence { start: now, reason: LossReason::CollectorDown, detail: reason.as_str().into(), tolerated: Duration::ZERO };
         context.status.record_error(now, reason);
         context.status.set_state(DeviceState::Backoff);
         for (&id, &value_type) in ids.iter().zip(&types) {
+            context.spool.absent(id, absence.clone());
             if let Err(error) = context.spool.push_sample(id, value_type, now, None, Quality::BAD_INTERNAL_ERROR) {
                 tracing::error!(tag = id.0, %error, "a Bad sample cannot be made; this is a bug");
             }

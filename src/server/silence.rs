@@ -6,6 +6,9 @@
 //! plots, current values. Why samples are absent is recorded as gaps. What a device kept meanwhile and delivers late lies behind the Bad sample
 //! and stays readable.
 //!
+//! Gaps that the last run left open end where the tag delivered again, else with that run: from there on the historian did not run, and what is
+//! absent after that the collectors of this run tell anew. An outage that the last run did not live to record is taken from its Bad sample.
+//!
 //! A start does this, not the stop before it: a process that is killed cannot, and one way for both is one that is always gone. What waits for
 //! room on a full disk is not stored yet, nor is it told: while something waits, the mark stays where that began.
 
@@ -25,9 +28,10 @@ use tokio_util::sync::CancellationToken;
 use historian_collector::supervise::Backoff;
 use historian_ingest::Ingest;
 use historian_model::{
-    Clock, Quality, Sample, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, Timestamp,
+    Clock, Quality, Sample, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, TimeRange, Timestamp,
     sink::{Durability, SampleSink, WriteMode},
 };
+use historian_read::{ReadError, merge::TagReader};
 use historian_store::{Catalog, Gap, GapReason, RunMark, Store, StoreError};
 
 /// Bad samples of one write.
@@ -87,11 +91,12 @@ pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: 
     let Some(ended) = marked.or_else(|| newest.filter(|&at| at <= wanted.now.0).max()) else {
         return Ok(Silence::default());
     };
-    let open = open_gaps(store).context("reading the gaps on record")?;
+    let ledger = read_ledger(store).context("reading the gaps on record")?;
     let mut silence = Silence { ended: Some(Timestamp(ended)), ..Silence::default() };
     let mut was_collected = false;
     for (tag, last) in lasts {
-        silence.look_at(&tag, last.as_ref(), ended, wanted, &open);
+        silence.end_absence(&tag, last.as_ref(), (ended, wanted.now), &ledger, &|start| first_since(&reader, &tag, start));
+        silence.look_at(&tag, last.as_ref(), ended, wanted, &ledger.open);
         was_collected |= tag.definition.source.is_some() && wanted.collected.contains_key(tag.name());
     }
     if was_collected && ended < wanted.now.0 {
@@ -121,16 +126,17 @@ pub fn of_changes(
         return Ok(silence);
     }
     let reader = ingest.reader();
-    let open = open_gaps(store).context("reading the gaps on record")?;
+    let ledger = read_ledger(store).context("reading the gaps on record")?;
     let collected = wanted.iter().map(|definition| (&definition.name, definition)).collect();
     let wanted = WantedTags { collected, ended: Some(now), now };
     for tag in ended {
         let last = reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()))?;
-        silence.look_at(tag, last.as_ref(), now.0, &wanted, &open);
+        // Their collectors end what they left open.
+        silence.look_at(tag, last.as_ref(), now.0, &wanted, &ledger.open);
     }
     for tag in begun {
         // What it held before was ended when it was not collected any more.
-        silence.look_at(tag, None, now.0, &wanted, &open);
+        silence.look_at(tag, None, now.0, &wanted, &ledger.open);
     }
     record_gaps(&mut silence.gaps, store)?;
     Ok(silence)
@@ -139,25 +145,97 @@ pub fn of_changes(
 /// Where the gaps of tags begin that are on record without an end, by their reason.
 type OpenGaps = HashMap<(GapReason, String), i64>;
 
-fn open_gaps(store: &dyn Store) -> Result<OpenGaps, StoreError> {
-    let mut open = HashMap::new();
+/// What the ledger says of the run before.
+#[derive(Default)]
+struct LedgerEnd {
+    open: OpenGaps,
+    /// Where the last absence of a tag ended.
+    over: HashMap<String, i64>,
+    /// When the run began, as far as the time before it is on record.
+    begun: Option<i64>,
+}
+
+/// Why a collector says that a tag is absent.
+const ABSENCES: [GapReason; 3] = [GapReason::DeviceDown, GapReason::Refused, GapReason::CollectorDown];
+
+fn read_ledger(store: &dyn Store) -> Result<LedgerEnd, StoreError> {
+    let mut ledger = LedgerEnd::default();
     let mut from = 1;
     loop {
         let page = store.gaps(from, WRITE_GAPS)?;
-        let Some(&(last, _)) = page.last() else { return Ok(open) };
+        let Some(&(last, _)) = page.last() else { return Ok(ledger) };
         from = last + 1;
         for (_, gap) in page {
-            if let (GapReason::NotConfigured | GapReason::Rejected, Some(tag), Some(start)) = (gap.reason, gap.tag, gap.start) {
-                match gap.end {
-                    None => drop(open.insert((gap.reason, tag), start)),
-                    Some(_) => drop(open.remove(&(gap.reason, tag))),
+            let is_absence = ABSENCES.contains(&gap.reason);
+            match (gap.tag, gap.start, gap.end) {
+                (None, Some(_), Some(end)) if gap.reason == GapReason::CollectorDown => ledger.begun = Some(end),
+                (Some(tag), Some(start), end) if is_absence || matches!(gap.reason, GapReason::NotConfigured | GapReason::Rejected) => {
+                    if is_absence && let Some(end) = end {
+                        ledger.over.insert(tag.clone(), end);
+                    }
+                    match end {
+                        None => drop(ledger.open.insert((gap.reason, tag), start)),
+                        Some(_) => drop(ledger.open.remove(&(gap.reason, tag))),
+                    }
                 }
+                _ => {}
             }
         }
     }
 }
 
+/// The first sample of a tag from a time on that is not Bad.
+fn first_since(reader: &TagReader, tag: &Tag, start: i64) -> Result<Option<i64>, ReadError> {
+    let range = TimeRange::new(Timestamp(start), Timestamp::MAX);
+    let (mut cursor, mut samples) = (reader.look(tag, range)?, Samples::new(tag.value_type()));
+    while cursor.next_into(&mut samples)? {
+        let found = samples.qualities.iter().zip(&samples.timestamps).find(|(quality, _)| !Quality(**quality).is_bad());
+        if let Some((_, &at)) = found {
+            return Ok(Some(at));
+        }
+        samples.clear();
+    }
+    Ok(None)
+}
+
 impl Silence {
+    /// Ends what a collector left open, and records what it did not live to record. `came` answers the first sample since a time that is not Bad.
+    fn end_absence(
+        &mut self,
+        tag: &Arc<Tag>,
+        last: Option<&Sample>,
+        (ended, now): (i64, Timestamp),
+        ledger: &LedgerEnd,
+        came: &dyn Fn(i64) -> Result<Option<i64>, ReadError>,
+    ) {
+        let name = tag.name().to_string();
+        let mut gap = |start: i64, end: i64, reason: GapReason, detail: &str| {
+            self.gaps.push(Gap { time: now, tag: Some(name.clone()), start: Some(start), end: Some(end), reason, detail: detail.into() });
+        };
+        let mut was_open = false;
+        for reason in ABSENCES {
+            let Some(&start) = ledger.open.get(&(reason, name.clone())) else { continue };
+            was_open = true;
+            let again = match last.filter(|last| !Quality(last.quality).is_bad() && last.timestamp > start) {
+                Some(last) => came(start).unwrap_or_else(|error| {
+                    tracing::warn!(tag = name, %error, "where a gap ended cannot be read; it is taken to end with the last sample");
+                    Some(last.timestamp)
+                }),
+                None => None,
+            };
+            match again {
+                Some(at) => gap(start, at, reason, "samples came again"),
+                None => gap(start, ended.max(start), reason, "it lasted until the historian ended"),
+            }
+        }
+        let Some(last) = last.filter(|last| !was_open && Quality(last.quality).is_outage()) else { return };
+        let start = last.timestamp.max(ledger.begun.unwrap_or(i64::MIN));
+        let is_told = ledger.over.get(&name).is_some_and(|&over| over > start);
+        if !is_told && start < ended {
+            gap(start, ended, GapReason::DeviceDown, "the device did not answer when the historian ended");
+        }
+    }
+
     fn look_at(&mut self, tag: &Arc<Tag>, last: Option<&Sample>, ended: i64, wanted: &WantedTags<'_>, open: &OpenGaps) {
         let name = tag.name();
         let of = |reason: GapReason, start: i64, end: Option<i64>, detail: String| Gap {
@@ -210,7 +288,7 @@ impl Silence {
 
 /// Records that a tag is collected again, where it is on record that it is not. Blocks.
 pub fn collected_again(tag: &TagName, store: &dyn Store, now: Timestamp) {
-    let open = open_gaps(store).map(|open| open.get(&(GapReason::NotConfigured, tag.to_string())).copied());
+    let open = read_ledger(store).map(|ledger| ledger.open.get(&(GapReason::NotConfigured, tag.to_string())).copied());
     let recorded = open.and_then(|start| {
         let Some(start) = start else { return Ok(()) };
         let (detail, reason) = ("the tag is collected again".to_owned(), GapReason::NotConfigured);
@@ -397,7 +475,9 @@ mod tests {
             assert_eq!((machine.read("written"), machine.read("empty")), (vec![(80, GOOD)], Vec::new()));
         }
         let down = (None, Some(100), Some(200), "collector_down");
-        assert_eq!(machine.gaps(), [down.clone(), (Some("gone".into()), Some(100), None, "not_configured"), down]);
+        // The run ended before it could record that the device of one was down.
+        let bad = (Some("bad".into()), Some(60), Some(100), "device_down");
+        assert_eq!(machine.gaps(), [down.clone(), bad, (Some("gone".into()), Some(100), None, "not_configured"), down]);
 
         // What the device kept meanwhile comes late and is read behind the Bad sample; a client may write what is collected no more.
         machine.write("a", &[(150, GOOD)]);
@@ -436,5 +516,45 @@ mod tests {
         assert_eq!(of("a"), [gap("a", None), gap("a", Some(60))]);
         assert_eq!(of("b"), [gap("b", None)]);
         assert_eq!(machine.read("b"), [(20, GOOD), (30, LOST)]);
+    }
+
+    #[test]
+    fn an_absence_that_the_run_before_left_open_ends_with_it_or_where_samples_came_again() {
+        let machine = Machine::start();
+        let tags = ["down", "back", "refused", "closed"].map(collected);
+        machine.begin(&tags, None, 10);
+        let bad = Quality::BAD_NO_COMMUNICATION;
+        machine.write("down", &[(20, GOOD), (31, bad)]);
+        machine.write("back", &[(20, GOOD), (31, bad), (50, GOOD), (60, GOOD)]);
+        machine.write("refused", &[(12, Quality::BAD_CONFIGURATION_ERROR)]);
+        machine.write("closed", &[(31, bad)]);
+        let open = |tag: &str, start: i64, end: Option<i64>, reason: GapReason| Gap {
+            tag: Some(tag.into()),
+            start: Some(start),
+            end,
+            reason,
+            ..Gap::default()
+        };
+        let down = GapReason::DeviceDown;
+        let left = [open("down", 30, None, down), open("back", 30, None, down), open("refused", 11, None, GapReason::Refused)];
+        machine.historian.store.append_gaps(&left).unwrap();
+        machine.historian.store.append_gaps(&[open("closed", 30, None, down), open("closed", 30, Some(99), down)]).unwrap();
+        let recorded = machine.gaps().len();
+        machine.begin(&tags, Some(100), 200);
+        let gap = |tag: &str, start, end, reason| (Some(tag.to_owned()), Some(start), Some(end), reason);
+        assert_eq!(
+            machine.gaps()[recorded..],
+            [
+                (None, Some(100), Some(200), "collector_down"),
+                gap("down", 30, 100, "device_down"),
+                gap("back", 30, 50, "device_down"),
+                gap("refused", 11, 100, "refused"),
+            ]
+        );
+        // The device is down still, and the next run ends before it can record it.
+        let recorded = machine.gaps().len();
+        machine.begin(&tags, Some(300), 400);
+        let told: Vec<Told> = machine.gaps().split_off(recorded);
+        assert_eq!(told[1..], [gap("down", 200, 300, "device_down"), gap("closed", 200, 300, "device_down")]);
     }
 }

@@ -301,6 +301,40 @@ fn joins_groups_and_buckets_work() {
     assert_eq!((gaps.column(0).as_string::<i32>().value(0), gaps.column(1).as_string::<i32>().value(0)), ("a/x", "device_down"));
 }
 
+/// The first statement of the documents that reads a table.
+fn documented(table: &str) -> String {
+    let documents = include_str!("../../docs/api.md");
+    let mut statements = documents.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    statements.find(|statement| statement.contains(&format!("FROM {table} "))).unwrap().to_owned()
+}
+
+#[test]
+fn the_documented_statement_sums_the_absence_of_a_tag_by_reason() {
+    let plant = plant(options());
+    let gap = |tag: Option<&str>, start: i64, end: Option<i64>, reason: GapReason| Gap {
+        time: NOW,
+        tag: tag.map(Into::into),
+        start: Some(NOW.0 - start * SECOND),
+        end: end.map(|end| NOW.0 - end * SECOND),
+        reason,
+        ..Gap::default()
+    };
+    let gaps = [
+        gap(Some("a/y"), 100, None, GapReason::DeviceDown),
+        gap(Some("a/y"), 100, Some(40), GapReason::DeviceDown),
+        gap(Some("a/y"), 200_000, Some(90_000), GapReason::DeviceDown),
+        gap(None, 30, Some(10), GapReason::CollectorDown),
+        gap(Some("a/y"), 5, None, GapReason::Refused),
+        gap(Some("a/y"), 4, Some(4), GapReason::DeviceDown),
+        gap(Some("b/mode"), 50, Some(1), GapReason::DeviceDown),
+    ];
+    plant.historian.store.append_gaps(&gaps).unwrap();
+    let told = rows(&plant, &documented("gaps").replace("plc/level", "a/y"));
+    let reasons: Vec<&str> = told.column(0).as_string::<i32>().iter().flatten().collect();
+    assert_eq!(reasons, ["collector_down", "device_down", "refused"]);
+    assert_eq!(told.column(2).as_primitive::<Float64Type>().values(), &[20.0, 60.0, 5.0]);
+}
+
 #[test]
 fn table_functions_are_the_queries_of_the_engine() {
     let plant = plant(options());

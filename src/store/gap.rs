@@ -2,7 +2,10 @@
 //! writing and never changed.
 //!
 //! A gap is told by whoever knows of it, so that a hole in the data can be told from a plant that stood: recovery from damage does, a start
-//! of the time in which the historian did not run or a tag was not configured, and ingest of samples that it was brought and could not keep.
+//! of the time in which the historian did not run or a tag was not configured, ingest of samples that it was brought and could not keep, and a
+//! collector of the time in which a device did not answer or refused a tag.
+
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +18,8 @@ use historian_model::{TagScope, Timestamp};
 pub enum GapReason {
     /// The device did not answer.
     DeviceDown,
+    /// The device answered, and refuses the address or node.
+    Refused,
     /// The collector was not running, nor was the historian.
     CollectorDown,
     /// The tag was not collected: taken out of the configuration, or configured in a way that contradicts the catalog.
@@ -23,7 +28,7 @@ pub enum GapReason {
     SpoolOverflow,
     /// Samples came and were not taken: their time lies too far in the future, or they cannot be written.
     Rejected,
-    /// The source answered, with values it calls bad.
+    /// The source answered, with values it calls bad. Nobody records it: these samples are there, and tell it themselves.
     SourceBad,
     /// Stored samples were damaged or lost.
     #[default]
@@ -42,6 +47,7 @@ impl GapReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             GapReason::DeviceDown => "device_down",
+            GapReason::Refused => "refused",
             GapReason::CollectorDown => "collector_down",
             GapReason::NotConfigured => "not_configured",
             GapReason::SpoolOverflow => "spool_overflow",
@@ -86,6 +92,46 @@ impl Gap {
     }
 }
 
+/// Which of the gaps on record without an end have none to this day. The others are on record again, with their end.
+#[derive(Debug, Default)]
+pub struct OpenGapIndex {
+    /// The last number that was looked at.
+    read: u64,
+    open: HashMap<(GapReason, Option<String>, i64), u64>,
+}
+
+impl OpenGapIndex {
+    /// Gaps of one look into the ledger.
+    const PAGE: usize = 4_096;
+
+    /// Looks at what was recorded since the last time; `gaps` are those from a number on, at most so many.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn catch_up(&mut self, gaps: impl Fn(u64, usize) -> Result<Vec<(u64, Gap)>, StoreError>) -> Result<(), StoreError> {
+        loop {
+            let page = gaps(self.read + 1, Self::PAGE)?;
+            let Some(&(last, _)) = page.last() else { return Ok(()) };
+            self.read = last;
+            for (number, gap) in page {
+                // A loss of stored samples is told once.
+                let (Some(start), false) = (gap.start, gap.reason == GapReason::DataLoss) else { continue };
+                let key = (gap.reason, gap.tag, start);
+                match gap.end {
+                    None => drop(self.open.insert(key, number)),
+                    Some(_) => drop(self.open.remove(&key)),
+                }
+            }
+        }
+    }
+
+    /// Whether a gap without an end is on record once more.
+    pub fn is_superseded(&self, number: u64, gap: &Gap) -> bool {
+        let (Some(start), None, true) = (gap.start, gap.end, number <= self.read) else { return false };
+        gap.reason != GapReason::DataLoss && self.open.get(&(gap.reason, gap.tag.clone(), start)) != Some(&number)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,9 +167,27 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_without_an_end_is_superseded_by_the_same_one_with_its_end_and_by_no_other() {
+        let store = MemoryStore::default();
+        let mut index = OpenGapIndex::default();
+        let gap = |tag: &str, start: i64, end: Option<i64>| Gap { tag: Some(tag.into()), start: Some(start), end, ..gap("") };
+        let mut superseded = |record: &[Gap]| -> Vec<u64> {
+            store.append_gaps(record).unwrap();
+            index.catch_up(|from, limit| store.gaps(from, limit)).unwrap();
+            let all = store.gaps(1, 100).unwrap();
+            all.iter().filter(|(number, gap)| index.is_superseded(*number, gap)).map(|(number, _)| *number).collect()
+        };
+        assert_eq!(superseded(&[gap("a", 1, None), gap("b", 1, None), gap("a", 1, Some(5)), gap("b", 2, Some(5))]), [1]);
+        let lost = Gap { reason: GapReason::DataLoss, ..gap("c", 1, None) };
+        assert_eq!(superseded(&[gap("a", 9, None), lost.clone(), lost]), [1]);
+        assert_eq!(superseded(&[gap("b", 1, Some(7)), gap("a", 9, Some(9))]), [1, 2, 5]);
+    }
+
+    #[test]
     fn the_words_of_reasons_are_those_of_their_json() {
         for reason in [
             GapReason::DeviceDown,
+            GapReason::Refused,
             GapReason::CollectorDown,
             GapReason::NotConfigured,
             GapReason::SpoolOverflow,

@@ -33,7 +33,7 @@ pub use claim::Claim;
 pub use error::{StoreError, corrupt};
 pub use figures::StoreFigures;
 pub use files::StoppedStore;
-pub use gap::{Gap, GapReason};
+pub use gap::{Gap, GapReason, OpenGapIndex};
 pub use historian_audit::{AuditEntry, AuditHead, ChainedEntry};
 use historian_format::{
     Chunk, ChunkHeader, CorruptChunk, Samples,

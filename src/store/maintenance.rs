@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Catalog, Gap, LiveStore, ReadStore, Store, StoreError, StoreFigures,
+    Catalog, Gap, LiveStore, OpenGapIndex, ReadStore, Store, StoreError, StoreFigures,
     backup::{self, BackupError, BackupSource, Created, Repository, Watch},
     scrub::{self, Listen, ScrubError, ScrubEvent, ScrubReport},
 };
@@ -33,6 +33,7 @@ pub struct Maintenance {
     last: Mutex<Option<ScrubReport>>,
     damaged: AtomicU64,
     bytes_scrubbed: AtomicU64,
+    open_gaps: Mutex<OpenGapIndex>,
 }
 
 /// File in the data directory with the report of the last scrub that reached its end.
@@ -88,6 +89,7 @@ impl Maintenance {
             last: Mutex::new(last),
             damaged: AtomicU64::default(),
             bytes_scrubbed: AtomicU64::default(),
+            open_gaps: Mutex::default(),
         }
     }
 
@@ -138,6 +140,16 @@ impl Maintenance {
     /// When they cannot be read.
     pub fn gaps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Gap)>, StoreError> {
         self.store.gaps(from, limit)
+    }
+
+    /// Whether each of these gaps is on record once more, with its end.
+    ///
+    /// # Errors
+    /// When the gaps behind them cannot be read.
+    pub fn are_superseded(&self, gaps: &[(u64, Gap)]) -> Result<Vec<bool>, StoreError> {
+        let mut open = self.open_gaps.lock();
+        open.catch_up(|from, limit| self.store.gaps(from, limit))?;
+        Ok(gaps.iter().map(|(number, gap)| open.is_superseded(*number, gap)).collect())
     }
 
     /// Scrubs that ran and the one that runs.

@@ -65,7 +65,7 @@ const METHODS: [(&str, &[(&str, MethodNeed)]); 12] = [
         ],
     ),
     ("historian.v1.ViewService", &[("SaveView", Has(Read)), ("DeleteView", Has(Read)), ("ListViews", Has(Read))]),
-    ("historian.v1.CollectorService", &[("GetStatus", Has(Administer))]),
+    ("historian.v1.CollectorService", &[("GetStatus", Has(Administer)), ("ListTagStatus", Has(Read))]),
     (
         "historian.v1.AdminService",
         &[

@@ -5,8 +5,9 @@ use std::sync::{Arc, atomic::Ordering};
 use historian_proto::v1::{self, collector_service_server::CollectorService};
 use tonic::{Request, Response, Status};
 
-use crate::{Api, answer, status};
-use historian_collector::{DeviceStatus, status::UndeliveredTag};
+use super::tag_status;
+use crate::{Api, Caller, answer, status};
+use historian_collector::{DeviceStatus, tag_state::UndeliveredTag};
 
 /// Tags told of that do not deliver, per device.
 const UNDELIVERED_MAX: usize = 1_000;
@@ -23,6 +24,11 @@ impl CollectorService for CollectorRpc {
         let bytes_max = answer::PAGE_BYTES / devices.len().max(1);
         Ok(Response::new(v1::GetStatusResponse { devices: devices.iter().map(|device| message(device, bytes_max)).collect() }))
     }
+
+    async fn list_tag_status(&self, request: Request<v1::ListTagStatusRequest>) -> Result<Response<v1::ListTagStatusResponse>, Status> {
+        let (caller, request) = Caller::take(request);
+        tag_status::list(&self.0, &caller, request).await.map(Response::new)
+    }
 }
 
 fn message(device: &DeviceStatus, bytes_max: usize) -> v1::DeviceStatus {
@@ -35,6 +41,7 @@ fn message(device: &DeviceStatus, bytes_max: usize) -> v1::DeviceStatus {
         fits.is_some()
     };
     let (undelivered_tags, undelivered) = device.undelivered(UNDELIVERED_MAX);
+    let pace = device.pace();
     let told = |UndeliveredTag { tag, reason, since }| v1::UndeliveredTag { tag, reason: status::shortened(&reason), since: since.0 };
     let undelivered = undelivered.into_iter().map(told).take_while(|told| fits(answer::bytes_within(told))).collect();
     view.holes.truncate(view.holes.iter().take_while(|hole| fits(hole.len() + 6)).count());
@@ -60,5 +67,8 @@ fn message(device: &DeviceStatus, bytes_max: usize) -> v1::DeviceStatus {
         samples_rejected: device.samples_rejected.load(Ordering::Relaxed),
         undelivered,
         undelivered_tags: undelivered_tags as u64,
+        latency_p50: pace.latency_p50.map(tag_status::nanoseconds),
+        latency_p99: pace.latency_p99.map(tag_status::nanoseconds),
+        clock_offset: pace.clock_offset,
     }
 }

@@ -36,12 +36,16 @@ fn page(
     let selection = resolve::selection_or_all(tags, &services.limits, limits)?;
     // One more than asked for tells whether there is a next page.
     let gaps = maintenance.gaps(*from, limit + 1).map_err(|error| status::from_store(&error))?;
+    // What is asked for a range gets no gap that goes on for ever although it is on record once more, with its end.
+    let is_bounded = !start.is_empty() || !end.is_empty();
+    let superseded = if is_bounded { maintenance.are_superseded(&gaps).map_err(|error| status::from_store(&error))? } else { Vec::new() };
+    let is_over = |place: usize| superseded.get(place).copied().unwrap_or(false);
     let mut told: Vec<v1::Gap> = Vec::new();
     let scope = &limits.scope;
     // Those of tags that the caller does not see take no room; a page may be shorter than it was asked for.
-    let kept = answer::fitting(gaps.iter().take(limit).map(|(number, gap)| {
+    let kept = answer::fitting(gaps.iter().enumerate().take(limit).map(|(place, (number, gap))| {
         let is_asked_for = gap.tag.as_deref().is_none_or(|tag| selection.matches(tag));
-        if !gap.is_within(scope) || !is_asked_for || !shares_time(gap, range) {
+        if !gap.is_within(scope) || !is_asked_for || !shares_time(gap, range) || is_over(place) {
             return 0;
         }
         told.push(message(*number, gap));

@@ -11,5 +11,6 @@ pub mod inspect;
 pub mod query;
 mod scrub;
 pub mod tag;
+mod tag_status;
 pub mod view;
 pub mod write;

@@ -33,7 +33,7 @@ pub const REQUESTS: &[(&str, ReadMessage)] = requests! {
     MeasureRequest AsOfRequest SubscribeRequest
     CreateTagRequest GetTagRequest ListTagsRequest UpdateTagRequest RetypeTagRequest DeleteTagRequest
     GetServerStatusRequest CompactRequest CreateBackupRequest ListBackupsRequest VerifyBackupRequest ScrubRequest InspectTagsRequest
-    ListAuditEntriesRequest ListGapsRequest GetStatusRequest ExportAuditLogRequest GetAuditHeadRequest ReloadRequest WhoAmIRequest
+    ListAuditEntriesRequest ListGapsRequest GetStatusRequest ListTagStatusRequest ExportAuditLogRequest GetAuditHeadRequest ReloadRequest WhoAmIRequest
     CreateAnnotationRequest UpdateAnnotationRequest DeleteAnnotationRequest ListAnnotationsRequest
     SaveViewRequest DeleteViewRequest ListViewsRequest;
     FlightData FlightDescriptor FlightInfo Ticket Action Criteria HandshakeRequest CancelFlightInfoRequest

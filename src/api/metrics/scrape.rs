@@ -338,6 +338,26 @@ impl ScrapeState {
                 ConstGauge::new(read(device)).encode(family.encode_family(&device_label(device))?)?;
             }
         }
+        let help = "How long requests took of late (OPC UA: values, from source time to reception), by quantile";
+        let mut family =
+            encoder.encode_descriptor("historian_device_latency_seconds", help, None, ConstGauge::new(0.0_f64).metric_type())?;
+        for device in &self.devices {
+            let pace = device.pace();
+            for (quantile, latency) in [("0.5", pace.latency_p50), ("0.99", pace.latency_p99)] {
+                let Some(latency) = latency else { continue };
+                let labels =
+                    [("device", device.device.clone()), ("protocol", device.protocol.to_owned()), ("quantile", quantile.to_owned())];
+                ConstGauge::new(latency.as_secs_f64()).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "The device's clock less the historian's, median of late; absent where the device tells no time";
+        let mut family =
+            encoder.encode_descriptor("historian_device_clock_offset_seconds", help, None, ConstGauge::new(0.0_f64).metric_type())?;
+        for device in &self.devices {
+            if let Some(offset) = device.pace().clock_offset {
+                ConstGauge::new(offset as f64 / 1e9).encode(family.encode_family(&device_label(device))?)?;
+            }
+        }
         let mut family = encoder.encode_descriptor(
             "historian_device_state",
             "1 for the state the device is in: connecting, running, degraded, backoff, stopped",

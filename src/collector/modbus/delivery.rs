@@ -1,15 +1,32 @@
 //! From outcomes to samples, tag by tag: a good answer is a sample, a failure is one Bad sample at its moment, and what each tag last
 //! delivered is the truth that the device's status shows.
+//!
+//! Where no answer came, or the address is refused, samples are absent, and that goes on record from the poll on that brought none. A device
+//! that answers and has no value, or is broken or busy, delivers that: its Bad sample tells.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use historian_collector::{DeviceStatus, Spool, distinct::Distinct, not_available::MissingValue};
-use historian_model::{Quality, TagId, Timestamp, Value, ValueType};
+use historian_collector::{Absence, DeviceStatus, Spool, distinct::Distinct, not_available::MissingValue};
+use historian_model::{Quality, TagId, Timestamp, Value, ValueType, sink::LossReason};
 
 /// Polls answered with "busy" before a tag's last value is no longer usable.
 const BUSY_POLLS_MAX: u32 = 3;
 /// A clock that steps back by less than this is followed by timestamps that still ascend; after a larger step its new time is taken.
 const CLOCK_STEP_NS: i64 = 1_000_000_000;
+/// Polls without an answer that are no gap yet, and how long they take at least.
+const TOLERATED_POLLS: u32 = 2;
+const TOLERATED_MIN: Duration = Duration::from_secs(1);
+
+/// A tag of a device, as [`DeviceDelivery::new`] takes it.
+pub struct PolledTag {
+    pub id: TagId,
+    pub value_type: ValueType,
+    pub period: Duration,
+}
 
 /// What the tags of one device deliver.
 pub struct DeviceDelivery {
@@ -18,11 +35,16 @@ pub struct DeviceDelivery {
     status: Arc<DeviceStatus>,
     /// Some tag changed between delivering and not delivering since the status was last brought up to date.
     changed: bool,
+    /// When collecting began.
+    begun: Timestamp,
 }
 
 struct TagDelivery {
     id: TagId,
     value_type: ValueType,
+    period: Duration,
+    /// When the device last answered for it.
+    answered: Option<Timestamp>,
     /// Quality of the last sample.
     quality: Quality,
     /// Latest good value, for Uncertain samples.
@@ -35,10 +57,12 @@ struct TagDelivery {
 }
 
 impl DeviceDelivery {
-    pub fn new(tags: impl IntoIterator<Item = (TagId, ValueType)>, spool: Spool, status: Arc<DeviceStatus>) -> DeviceDelivery {
-        let tags = tags.into_iter().map(|(id, value_type)| TagDelivery {
+    pub fn new(tags: impl IntoIterator<Item = PolledTag>, spool: Spool, status: Arc<DeviceStatus>, begun: Timestamp) -> DeviceDelivery {
+        let tags = tags.into_iter().map(|PolledTag { id, value_type, period }| TagDelivery {
             id,
             value_type,
+            period,
+            answered: None,
             quality: Quality::BAD_WAITING_FOR_INITIAL_DATA,
             value: None,
             timestamps: Distinct::new(),
@@ -47,7 +71,8 @@ impl DeviceDelivery {
         });
         let tags: Vec<TagDelivery> = tags.collect();
         status.items_wanted.store(tags.len() as u64, Ordering::Relaxed);
-        DeviceDelivery { tags, spool, status, changed: true }
+        status.set_intervals(tags.iter().map(|tag| (tag.id, tag.period)));
+        DeviceDelivery { tags, spool, status, changed: true, begun }
     }
 
     /// A value was read.
@@ -56,24 +81,42 @@ impl DeviceDelivery {
         self.changed |= !state.quality.is_good() || !state.accepted;
         state.busy = 0;
         state.accepted = true;
+        state.answered = Some(at);
+        if !state.quality.is_good() {
+            self.spool.present(state.id, at);
+        }
         state.quality = Quality::GOOD;
         push(&self.spool, state, Some(&value), at);
         state.value = Some(value);
     }
 
-    /// The tag has no value for a reason. Only the first of a run of the same failure is a sample: it stands until the next one.
-    pub fn bad(&mut self, tag: usize, quality: Quality, at: Timestamp) {
+    /// The tag has no value for a reason, which `why` has in words. Only the first of a run of the same failure is a sample: it stands until
+    /// the next one.
+    pub fn bad(&mut self, tag: usize, quality: Quality, at: Timestamp, why: &dyn fmt::Display) {
         let state = &mut self.tags[tag];
         state.busy = 0;
         state.value = None;
         if quality == Quality::BAD_CONFIGURATION_ERROR {
             state.accepted = false;
         }
+        let missing_since = state.missing_since(at, self.begun);
+        if absence(quality).is_none() {
+            state.answered = Some(at);
+        }
         if state.quality == quality || state.quality.is_outage() && quality.is_outage() {
             return;
         }
         self.changed = true;
         state.quality = quality;
+        match absence(quality) {
+            Some(reason) => {
+                let polls = if reason == LossReason::DeviceDown { TOLERATED_POLLS } else { 0 };
+                let tolerated = TOLERATED_MIN.max(state.period.saturating_mul(polls));
+                let absence = Absence { start: missing_since, reason, detail: why.to_string().into(), tolerated };
+                self.spool.absent(state.id, absence);
+            }
+            None => self.spool.present(state.id, at),
+        }
         push(&self.spool, state, None, at);
     }
 
@@ -82,13 +125,14 @@ impl DeviceDelivery {
         let state = &mut self.tags[tag];
         self.changed |= !state.accepted;
         state.accepted = true;
-        self.bad(tag, missing.quality(), at);
+        self.bad(tag, missing.quality(), at, &"");
     }
 
     /// The device was busy: the last value is kept as Uncertain, once, and is Bad when that goes on.
     pub fn busy(&mut self, tag: usize, quality_after: Quality, at: Timestamp) {
         let state = &mut self.tags[tag];
         let busy = state.busy + 1;
+        state.answered = Some(at);
         match state.value.clone() {
             Some(value) if busy <= BUSY_POLLS_MAX => {
                 state.busy = busy;
@@ -98,7 +142,7 @@ impl DeviceDelivery {
                     push(&self.spool, state, Some(&value), at);
                 }
             }
-            _ => self.bad(tag, quality_after, at),
+            _ => self.bad(tag, quality_after, at, &""),
         }
     }
 
@@ -106,11 +150,32 @@ impl DeviceDelivery {
     pub fn publish(&mut self) -> bool {
         let delivering = |state: &&TagDelivery| !state.quality.is_bad();
         if std::mem::take(&mut self.changed) {
-            let accepted = self.tags.iter().filter(|state| state.accepted).count();
-            self.status.items_created.store(accepted as u64, Ordering::Relaxed);
+            let accepted = || self.tags.iter().filter(|state| state.accepted);
+            self.status.items_created.store(accepted().count() as u64, Ordering::Relaxed);
+            self.status.set_created(accepted().map(|state| state.id));
             self.status.items_delivering.store(self.tags.iter().filter(delivering).count() as u64, Ordering::Relaxed);
         }
         self.status.items_delivering.load(Ordering::Relaxed) == self.tags.len() as u64
+    }
+}
+
+impl TagDelivery {
+    /// From when on samples are missing where none came `at` a time: when the poll was due, or since the device answered with another refusal.
+    fn missing_since(&self, at: Timestamp, begun: Timestamp) -> Timestamp {
+        if absence(self.quality).is_some() {
+            return at;
+        }
+        let period = i64::try_from(self.period.as_nanos()).unwrap_or(i64::MAX);
+        self.answered.map_or(begun, |answered| Timestamp(answered.0.saturating_add(period))).min(at)
+    }
+}
+
+/// Why there is no sample where a tag is Bad like this; `None` where the device answered, and the Bad sample is its answer.
+fn absence(quality: Quality) -> Option<LossReason> {
+    match quality {
+        Quality::BAD_CONFIGURATION_ERROR => Some(LossReason::Refused),
+        quality if quality.is_outage() => Some(LossReason::DeviceDown),
+        _ => None,
     }
 }
 
@@ -128,7 +193,8 @@ mod tests {
     fn delivery() -> (DeviceDelivery, Spool, Arc<DeviceStatus>) {
         let status = Arc::new(DeviceStatus::new("d", "modbus", "e"));
         let spool = Spool::new(1000, status.clone());
-        (DeviceDelivery::new([(TagId(1), ValueType::U64), (TagId(2), ValueType::U64)], spool.clone(), status.clone()), spool, status)
+        let tag = |id| PolledTag { id: TagId(id), value_type: ValueType::U64, period: Duration::from_secs(1) };
+        (DeviceDelivery::new([1, 2].map(tag), spool.clone(), status.clone(), Timestamp(0)), spool, status)
     }
 
     fn written(spool: &Spool) -> Vec<(i64, Option<Value>, Quality)> {
@@ -141,9 +207,9 @@ mod tests {
     fn an_outage_is_one_bad_sample_and_ends_with_the_next_good_one() {
         let (mut delivery, spool, status) = delivery();
         delivery.good(0, Value::U64(5), Timestamp(10));
-        delivery.bad(0, Quality::BAD_TIMEOUT, Timestamp(20));
-        delivery.bad(0, Quality::BAD_NO_COMMUNICATION, Timestamp(30));
-        delivery.bad(0, Quality::BAD_TIMEOUT, Timestamp(40));
+        delivery.bad(0, Quality::BAD_TIMEOUT, Timestamp(20), &"why");
+        delivery.bad(0, Quality::BAD_NO_COMMUNICATION, Timestamp(30), &"why");
+        delivery.bad(0, Quality::BAD_TIMEOUT, Timestamp(40), &"why");
         assert!(!delivery.publish());
         assert_eq!((status.items_created.load(Ordering::Relaxed), status.items_delivering.load(Ordering::Relaxed)), (1, 0));
         delivery.good(0, Value::U64(6), Timestamp(50));
@@ -158,16 +224,16 @@ mod tests {
     #[test]
     fn a_device_that_was_never_reached_is_bad_from_the_start() {
         let (mut delivery, spool, _) = delivery();
-        delivery.bad(0, Quality::BAD_NO_COMMUNICATION, Timestamp(1));
+        delivery.bad(0, Quality::BAD_NO_COMMUNICATION, Timestamp(1), &"why");
         assert_eq!(written(&spool), [(1, None, Quality::BAD_NO_COMMUNICATION)]);
     }
 
     #[test]
     fn another_kind_of_failure_is_another_sample() {
         let (mut delivery, spool, _) = delivery();
-        delivery.bad(0, Quality::BAD_NO_COMMUNICATION, Timestamp(1));
-        delivery.bad(0, Quality::BAD_CONFIGURATION_ERROR, Timestamp(2));
-        delivery.bad(0, Quality::BAD_CONFIGURATION_ERROR, Timestamp(3));
+        delivery.bad(0, Quality::BAD_NO_COMMUNICATION, Timestamp(1), &"why");
+        delivery.bad(0, Quality::BAD_CONFIGURATION_ERROR, Timestamp(2), &"why");
+        delivery.bad(0, Quality::BAD_CONFIGURATION_ERROR, Timestamp(3), &"why");
         assert_eq!(written(&spool).len(), 2);
     }
 

@@ -104,6 +104,7 @@ impl Link {
             let failure = match self.attempt(&mut open, request, second).await {
                 Ok(received) => {
                     self.open = Some(open);
+                    self.status.record_latencies([received.latency]);
                     return Ok(received);
                 }
                 Err(failure) => failure,

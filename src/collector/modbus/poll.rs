@@ -13,7 +13,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    delivery::DeviceDelivery,
+    delivery::{DeviceDelivery, PolledTag},
     device::ModbusCollector,
     group::ScanGroup,
     link::{Attempts, Link, wait_until},
@@ -86,7 +86,10 @@ impl<'a> Poller<'a> {
     fn new(collector: &'a ModbusCollector, ids: Vec<TagId>, context: CollectorContext) -> Poller<'a> {
         let now = Instant::now();
         let (classes, units) = collector.plan();
-        let tags = ids.into_iter().zip(&collector.tags).map(|(id, tag)| (id, tag.decoder.value_type));
+        let tags = ids.into_iter().zip(&collector.tags).map(|(id, tag)| {
+            let (value_type, period) = (tag.decoder.value_type, Duration::from_millis(tag.scan_ms));
+            PolledTag { id, value_type, period }
+        });
         let backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
         Poller {
             link: collector.link(context.status.clone(), context.clock.clone()),
@@ -104,7 +107,7 @@ impl<'a> Poller<'a> {
                 .collect(),
             sink: OutcomeSink {
                 tags: &collector.tags,
-                delivery: DeviceDelivery::new(tags, context.spool, context.status.clone()),
+                delivery: DeviceDelivery::new(tags, context.spool, context.status.clone(), context.clock.now()),
                 status: context.status,
                 clock: context.clock,
                 trouble: None,
@@ -236,7 +239,7 @@ impl<'a> Poller<'a> {
         unit.retry_at = Some(now + unit.backoff.next_delay());
         unit.failed = true;
         unit.failed_alone = true;
-        self.sink.fail(&mut unit.groups, quality, now);
+        self.sink.fail(&mut unit.groups, quality, now, &text);
         tracing::warn!(device = self.collector.name, endpoint = self.collector.endpoint.address, "{text}");
         self.sink.trouble = Some(text);
     }
@@ -249,7 +252,7 @@ impl<'a> Poller<'a> {
             unit.retry_at = Some(retry_at);
             unit.failed = true;
             unit.failed_alone = false;
-            self.sink.fail(&mut unit.groups, failure.quality(), now);
+            self.sink.fail(&mut unit.groups, failure.quality(), now, failure);
         }
         tracing::warn!(device = self.collector.name, "{failure}");
         self.sink.trouble = Some(failure.to_string());
@@ -290,12 +293,12 @@ impl OutcomeSink<'_> {
     }
 
     /// Every tag of some groups has no value from now on.
-    fn fail(&mut self, groups: &mut [ScanGroup], quality: Quality, now: Instant) {
+    fn fail(&mut self, groups: &mut [ScanGroup], quality: Quality, now: Instant, why: &dyn fmt::Display) {
         let at = self.clock.now();
         for group in groups {
             group.probe_soon(now);
             for item in group.items() {
-                self.delivery.bad(item.tag, quality, at);
+                self.delivery.bad(item.tag, quality, at, why);
             }
         }
     }
@@ -320,7 +323,7 @@ impl Outcomes for OutcomeSink<'_> {
                 {
                     self.delivery.busy(item.tag, Exception::Busy.quality(), at);
                 } else {
-                    self.delivery.bad(item.tag, trouble.quality(), at);
+                    self.delivery.bad(item.tag, trouble.quality(), at, &trouble);
                 }
             }
         }

@@ -20,12 +20,20 @@
 //! second, the samples of the collector follow the server's clock too, so that a tag's samples stay in one time base; the difference is
 //! logged.
 //!
+//! # Gaps
+//! From the last sign of life of the server before a loss on, and from the refusal of its node on, a tag has no samples, which goes on
+//! record. The gap ends with the tag's first sample behind the loss, whatever its quality; one in which the server has kept everything
+//! turns out to be none.
+//!
 //! # Repeats
 //! A sample equal to the last one of its tag in time, value and quality is not written again.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use opcua::types::DataValue;
@@ -35,8 +43,8 @@ use super::{
     convert::DataValueSample,
     times::{Oddity, TagTimes, TimeFrom},
 };
-use historian_collector::{DeviceStatus, Spool, not_available::Sentinel};
-use historian_model::{Clock, Quality, Sample, Samples, TagId, Timestamp, Value, ValueType};
+use historian_collector::{Absence, DeviceStatus, Spool, not_available::Sentinel};
+use historian_model::{Clock, Quality, Sample, Samples, TagId, Timestamp, Value, ValueType, sink::LossReason};
 
 /// Difference of clocks below which latency explains it.
 const CLOCK_OFFSET_IGNORED_NS: i64 = 1_000_000_000;
@@ -46,6 +54,8 @@ const CLOCK_OFFSET_LOGGED_NS: i64 = 10_000_000_000;
 const OVERFLOW_BITS: u32 = 0x0000_0480;
 /// Oddities of tags that get a line of their own in the log.
 const TOLD_MAX: u32 = 20;
+/// A loss that is over sooner is no gap.
+const TOLERATED: Duration = Duration::from_secs(1);
 
 /// The tags of one device on their way to the spool. Shared by the notification callback and the loop around the session; calls never wait
 /// for more than each other.
@@ -56,6 +66,8 @@ pub struct Deliveries {
     status: Arc<DeviceStatus>,
     /// Server's clock − ours in ns, as far as it counts.
     clock_offset: AtomicI64,
+    /// When the server last gave a sign of life, by our clock; when collecting began, where it gave none.
+    heard: AtomicI64,
     told: AtomicU32,
 }
 
@@ -90,6 +102,8 @@ struct MonitoredTag {
     meanwhile: Option<Meanwhile>,
     /// The device's last sample in this session was not Bad.
     delivering: bool,
+    /// No sample came since then, source time; `None` while the tag's samples come.
+    absent_since: Option<i64>,
     told_time: bool,
     told_value: bool,
 }
@@ -97,6 +111,8 @@ struct MonitoredTag {
 struct Meanwhile {
     /// The device's sample that was in force at the collector's Bad one.
     held: Option<Sample>,
+    /// Of the earliest sample that came behind the Bad one.
+    first: Option<i64>,
     arrived: u32,
     overflowed: bool,
 }
@@ -121,11 +137,13 @@ impl Deliveries {
             added: None,
             meanwhile: None,
             delivering: false,
+            absent_since: Some(i64::MIN),
             told_time: false,
             told_value: false,
         });
         Deliveries {
             items: Mutex::new(Items { all: all.collect(), delivering: 0 }),
+            heard: AtomicI64::new(clock.now().0),
             spool,
             clock,
             status,
@@ -150,11 +168,13 @@ impl Deliveries {
     /// Takes the values of one notification, in the order in which the device sent them. Indexes outside the tags are passed over.
     pub fn deliver(&self, mut values: Vec<(usize, DataValue)>, publish_time: Option<i64>) {
         let received = self.clock.now();
+        self.heard.store(received.0, Ordering::Relaxed);
         if let Some(publish_time) = publish_time {
             self.compare_clocks(publish_time, received);
         }
         let now = self.present(received);
         let mut items = self.items.lock();
+        let mut latencies = Vec::new();
         // Stable: the values of one tag keep their order and come together.
         values.sort_by_key(|(index, _)| *index);
         let mut values = values.into_iter().peekable();
@@ -168,17 +188,42 @@ impl Deliveries {
                 reading = DataValueSample::unless_listed(next, item.value_type, &item.not_available);
                 self.take(item, &mut run, &reading, received, now);
             }
+            // A first value, and one that the server kept over a cut, is older than its way.
+            if let Some(source) = reading.source.filter(|_| was_delivering && item.meanwhile.is_none()) {
+                latencies.push(Duration::from_nanos(u64::try_from(now.saturating_sub(source)).unwrap_or(0)));
+            }
             item.restore(&mut run, reading.server, now);
             item.delivering = !reading.quality.is_bad();
             if !item.delivering {
                 self.status.explain(item.id, reading.quality, &reading.problem, &item.address);
             }
             let (id, delivering) = (item.id, item.delivering);
+            if let Some(at) = item.came(&run) {
+                self.spool.present(id, at);
+            }
             items.count(was_delivering, delivering);
             self.spool.push(id, run);
         }
         self.status.items_delivering.store(items.delivering, Ordering::Relaxed);
         self.status.record_good(received);
+        self.status.record_latencies(latencies);
+    }
+
+    /// The server monitors these items, each at an interval of so many milliseconds.
+    pub fn created(&self, made: impl IntoIterator<Item = (usize, f64)>) {
+        let items = self.items.lock();
+        let interval = |(index, milliseconds): (usize, f64)| {
+            let interval = Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or_default();
+            Some((items.all.get(index)?.id, interval))
+        };
+        let made: Vec<(TagId, Duration)> = made.into_iter().filter_map(interval).collect();
+        self.status.set_created(made.iter().map(|(id, _)| *id));
+        self.status.set_intervals(made);
+    }
+
+    /// The server gave a sign of life.
+    pub fn heard(&self) {
+        self.heard.store(self.clock.now().0, Ordering::Relaxed);
     }
 
     fn take(&self, item: &mut MonitoredTag, run: &mut Samples, reading: &DataValueSample, received: Timestamp, now: i64) {
@@ -214,6 +259,12 @@ impl Deliveries {
         let Some(item) = items.all.get_mut(index) else { return };
         let was_delivering = std::mem::take(&mut item.delivering);
         item.meanwhile = None;
+        // Refused after an outage, or where nothing else was missing before.
+        let after_loss = matches!(item.added, Some(Added::Bad { quality: Quality::BAD_NO_COMMUNICATION, .. }));
+        let since = item.missing_since(if after_loss { now } else { self.present(Timestamp(self.heard.load(Ordering::Relaxed))) });
+        let detail = format!("the server refuses the node {}: {quality}", item.address).into();
+        let absence = Absence { start: Timestamp(since), reason: LossReason::Refused, detail, tolerated: TOLERATED };
+        self.spool.absent(item.id, absence);
         let run = item.mark_bad(now, quality);
         let id = item.id;
         items.count(was_delivering, false);
@@ -223,9 +274,12 @@ impl Deliveries {
         }
     }
 
-    /// Writes the Bad samples of a lost connection. A tag that already waits for the device since an earlier loss gets none.
-    pub fn lose(&self) {
+    /// Writes the Bad samples of a lost connection. A tag that already waits for the device since an earlier loss gets none. `why` has the
+    /// fault in words.
+    pub fn lose(&self, why: &str) {
         let now = self.present(self.clock.now());
+        let heard = self.present(Timestamp(self.heard.load(Ordering::Relaxed)));
+        let detail: Arc<str> = why.into();
         let mut items = self.items.lock();
         for item in &mut items.all {
             item.delivering = false;
@@ -237,6 +291,8 @@ impl Deliveries {
                 item.meanwhile = None;
                 item.added = None;
             }
+            let (start, detail) = (Timestamp(item.missing_since(heard)), detail.clone());
+            self.spool.absent(item.id, Absence { start, reason: LossReason::DeviceDown, detail, tolerated: TOLERATED });
             if let Some(run) = item.mark_bad(now, Quality::BAD_NO_COMMUNICATION) {
                 self.spool.push(item.id, run);
             }
@@ -251,7 +307,7 @@ impl Deliveries {
         for index in indexes {
             let Some(item) = items.all.get_mut(index) else { continue };
             if item.meanwhile.is_none() && matches!(item.added, Some(Added::Bad { quality: Quality::BAD_NO_COMMUNICATION, .. })) {
-                item.meanwhile = Some(Meanwhile { held: item.last.clone(), arrived: 0, overflowed: false });
+                item.meanwhile = Some(Meanwhile { held: item.last.clone(), first: None, arrived: 0, overflowed: false });
             }
         }
     }
@@ -280,8 +336,18 @@ impl Deliveries {
                 (Some(Added::Bad { at, .. }), Some(held)) if known => {
                     item.write(&mut run, at, held.value.as_ref(), Quality(held.quality));
                     item.added = None;
+                    item.absent_since = None;
+                    self.spool.nothing_missed(item.id);
                 }
-                _ => item.restore(&mut run, None, now),
+                _ => {
+                    item.restore(&mut run, None, now);
+                    // Where the queue ran over, what it kept is whole; where a notification is lost, nobody knows what was in it.
+                    let latest = item.last.as_ref().map(|last| last.timestamp);
+                    let kept = if complete { meanwhile.first } else { latest.filter(|_| meanwhile.first.is_some()) };
+                    let at = kept.or_else(|| run.timestamps.last().copied()).unwrap_or(now);
+                    item.absent_since = None;
+                    self.spool.present(item.id, Timestamp(at));
+                }
             }
             let was_delivering = item.delivering;
             item.delivering = item.last.as_ref().is_some_and(|last| !Quality(last.quality).is_bad());
@@ -302,6 +368,7 @@ impl Deliveries {
 
     fn compare_clocks(&self, publish_time: i64, received: Timestamp) {
         let offset = publish_time.saturating_sub(received.0);
+        self.status.record_clock_offset(offset);
         let counts = if offset.saturating_abs() > CLOCK_OFFSET_IGNORED_NS { offset } else { 0 };
         let before = self.clock_offset.swap(counts, Ordering::Relaxed);
         if offset.saturating_abs() > CLOCK_OFFSET_LOGGED_NS && before == 0 {
@@ -337,6 +404,8 @@ impl MonitoredTag {
             meanwhile.overflowed |= reading.quality.0 & OVERFLOW_BITS == OVERFLOW_BITS;
             if sample.timestamp <= at {
                 meanwhile.held = Some(sample.clone());
+            } else {
+                meanwhile.first = Some(meanwhile.first.map_or(sample.timestamp, |first| first.min(sample.timestamp)));
             }
         }
         self.last = Some(sample);
@@ -367,6 +436,23 @@ impl MonitoredTag {
         };
         self.write(run, again, last.value.as_ref(), Quality(last.quality));
         self.added = Some(Added::Restored { at: again });
+    }
+
+    /// Samples are absent, from the time `from` on but for what has come already. Answers since when they are.
+    fn missing_since(&mut self, from: i64) -> i64 {
+        let behind = self.last.as_ref().map_or(i64::MIN, |last| last.timestamp.saturating_add(1));
+        match self.absent_since {
+            Some(since) if since > i64::MIN => since.max(from),
+            _ => *self.absent_since.insert(from.max(behind)),
+        }
+    }
+
+    /// Samples were written. Answers where those begin that had been absent, if they had.
+    fn came(&mut self, run: &Samples) -> Option<Timestamp> {
+        let since = self.absent_since.filter(|_| self.meanwhile.is_none() && !run.is_empty())?;
+        self.absent_since = None;
+        let behind = run.timestamps.iter().copied().filter(|&at| at > since).min();
+        behind.or_else(|| run.timestamps.last().copied()).map(Timestamp)
     }
 
     fn mark_bad(&mut self, now: i64, quality: Quality) -> Option<Samples> {

@@ -432,6 +432,8 @@ impl LinkSession {
         let status = &context.status;
         let created = self.created();
         status.items_created.store(created, Ordering::Relaxed);
+        let made = self.subscriptions.iter().flat_map(|subscription| &subscription.items);
+        deliveries.created(made.map(|item| (item.index, item.sampling)));
         let describe = |index: usize, why: StatusCode| {
             let item = &on.device.items[index];
             format!("{} ({}): {why}", item.definition.name, item.address_text)

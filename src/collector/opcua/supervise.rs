@@ -74,8 +74,9 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
             Ok(None) => break,
             Err(panicked) => panicked.into(),
         };
-        deliveries.lose();
+        deliveries.lose(&fault.message);
         status.items_created.store(0, Ordering::Relaxed);
+        status.set_created([]);
         DeviceStatus::count(if fault.timeout { &status.timeouts } else { &status.exceptions }, 1);
         status.record_error(context.clock.now(), fault.message.as_str());
         status.set_state(DeviceState::Backoff);
@@ -98,6 +99,7 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
     }
     deliveries.stop();
     status.items_created.store(0, Ordering::Relaxed);
+    status.set_created([]);
     status.set_state(DeviceState::Stopped);
 }
 
@@ -121,7 +123,10 @@ async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Opt
     let findings = connection.findings();
     let told = |answer: Result<(), StatusCode>| {
         match answer {
-            Ok(()) => DeviceStatus::count(&status.requests, 1),
+            Ok(()) => {
+                deliveries.heard();
+                DeviceStatus::count(&status.requests, 1);
+            }
             Err(StatusCode::BadTimeout) => DeviceStatus::count(&status.timeouts, 1),
             Err(_) => DeviceStatus::count(&status.exceptions, 1),
         }
@@ -153,7 +158,7 @@ async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Opt
         match fault.end {
             // At once, but not without end: a server that drops them again soon is left alone for a while.
             End::Subscriptions if rebuilt.is_none_or(|at| at.elapsed() > device.watchdog) => {
-                deliveries.lose();
+                deliveries.lose(&fault.message);
                 tracing::warn!(device = device.name, error = fault.message, "subscriptions are made anew");
                 status.record_error(context.clock.now(), fault.message);
                 if let Some(held) = held.take()

@@ -3,20 +3,18 @@
 //! A full spool drops its oldest samples. Of each tag the newest dropped one is kept: it is what the tag holds until the next sample, and that
 //! may be hours away where samples come with changes only. Before it goes one Bad sample in the place of the first that is lost. A sample that
 //! is never taken, because its time lies in the future, leaves a Bad sample where it came, and the gap lasts until the tag delivers again.
-//! Everything here is bounded by the number of tags.
+//! What never came is told by its collector (`outage.rs`), and goes on record with the rest. Everything here is bounded by the number of tags.
 
 use std::{
     collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
+use super::outage::{Outages, SETTLED_NS};
 use historian_model::{
     Quality, SampleBatch, Samples, TagId, Timestamp, ValueType,
     sink::{Loss, LossReason, RejectedTag},
 };
-
-/// How long a tag must deliver again before its gap is over: one that comes and goes has one gap, and not one per sample.
-const SETTLED_NS: i64 = 60_000_000_000;
 
 /// Samples that a full spool dropped and that the sink has not been told of.
 #[derive(Default)]
@@ -95,6 +93,8 @@ pub(super) struct Ledger {
     /// Places in `losses` of overflows, one per tag: those of one backlog become one.
     overflows: HashMap<TagId, usize>,
     rejecting: BTreeMap<TagId, Rejecting>,
+    /// Tags whose samples do not come.
+    pub(super) outages: Outages,
     /// Not before then, where it failed.
     retry_at: Option<Instant>,
 }
@@ -167,6 +167,7 @@ impl Ledger {
             }
             !over
         });
+        losses.extend(self.outages.due(now, end));
         self.overflows.clear();
         std::mem::take(losses)
     }

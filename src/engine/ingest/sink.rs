@@ -93,6 +93,9 @@ impl SampleSink for Ingest {
             let reason = match loss.reason {
                 LossReason::SpoolOverflow => GapReason::SpoolOverflow,
                 LossReason::Rejected => GapReason::Rejected,
+                LossReason::DeviceDown => GapReason::DeviceDown,
+                LossReason::Refused => GapReason::Refused,
+                LossReason::CollectorDown => GapReason::CollectorDown,
             };
             // Of a tag that was deleted meanwhile there is nothing to tell.
             let tag = Some(self.catalog.by_id(loss.tag)?.name().to_string());

@@ -1,6 +1,9 @@
 //! Downsampling: each tag's range is read as states of rollups where these tell enough, as samples where not, and reduced for a plot.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arrow::datatypes::SchemaRef;
 
@@ -23,7 +26,7 @@ use historian_operators::downsample::{
     CollectStep, DownsampleError, DownsamplePlan, DownsampleRange, Downsampler, IntervalSummary, LineBreak, Method, Surroundings,
 };
 use historian_read::merge::TagReader;
-use historian_store::Gap;
+use historian_store::{Gap, GapReason, StoreError};
 
 /// A downsample query whose tags and times are resolved. The range goes forward.
 #[derive(Clone, Debug)]
@@ -39,8 +42,9 @@ pub struct DownsampleQuery {
     pub use_rollups: bool,
 }
 
-/// Recorded gaps that are looked at.
-const GAPS_MAX: usize = 10_000;
+/// Recorded gaps at which lines are broken, at most, and those that are looked at in one go.
+const GAPS_MAX: usize = 100_000;
+const GAPS_PAGE: usize = 4_096;
 
 fn columns(query: &DownsampleQuery) -> LongColumns {
     LongColumns { types: query.types, ..LongColumns::of(&query.tags) }
@@ -74,7 +78,38 @@ impl Rows for DownsampleRows {
 /// What units share.
 pub struct Shared {
     plan: DownsamplePlan,
-    gaps: Vec<(u64, Gap)>,
+    gaps: Vec<RecordedBreak>,
+}
+
+/// Where a recorded gap begins.
+struct RecordedBreak {
+    /// `None`: of any tag.
+    tag: Option<String>,
+    start: i64,
+}
+
+impl DownsampleQuery {
+    /// The gaps on record that begin in the range, of the tags of this query.
+    fn recorded_breaks(&self, reader: &TagReader) -> Result<Vec<RecordedBreak>, StoreError> {
+        let names: HashSet<&str> = self.tags.iter().map(|tag| tag.name().as_str()).collect();
+        let is_asked_for = |gap: &Gap| gap.tag.as_deref().is_none_or(|name| names.contains(name));
+        // One that was recorded without an end is there once more with it; where that is its start, nothing is missing.
+        let mut ends: HashMap<(Option<String>, GapReason, i64), Option<i64>> = HashMap::new();
+        let mut from = 0;
+        loop {
+            let page = reader.gaps(from, GAPS_PAGE)?;
+            let Some(&(last, _)) = page.last() else { break };
+            from = last + 1;
+            for (_, gap) in page {
+                let Some(start) = gap.start.filter(|&start| self.range.start.0 <= start && start < self.range.end.0) else { continue };
+                if is_asked_for(&gap) && ends.len() < GAPS_MAX {
+                    ends.insert((gap.tag, gap.reason, start), gap.end);
+                }
+            }
+        }
+        let breaks = ends.into_iter().filter(|((_, _, start), end)| *end != Some(*start));
+        Ok(breaks.map(|((tag, _, start), _)| RecordedBreak { tag, start }).collect())
+    }
 }
 
 impl Operator for DownsampleQuery {
@@ -98,7 +133,7 @@ impl Operator for DownsampleQuery {
     fn prepare(&self, reader: &TagReader) -> Result<Shared, QueryError> {
         let request = DownsampleRange::new(self.range.start.0, self.range.end.0, self.points, self.method)
             .map_err(|error| QueryError::Invalid(error.to_string()))?;
-        let gaps = reader.gaps(0, GAPS_MAX).map_err(|error| QueryError::Store(error.to_string()))?;
+        let gaps = self.recorded_breaks(reader).map_err(|error| QueryError::Store(error.to_string()))?;
         Ok(Shared { plan: DownsamplePlan::new(request), gaps })
     }
 
@@ -118,9 +153,8 @@ impl Operator for DownsampleQuery {
         let mut breaks: Vec<LineBreak> = shared
             .gaps
             .iter()
-            .filter(|(_, gap)| gap.tag.as_deref().is_none_or(|name| name == tag.name().as_str()))
-            .filter_map(|(_, gap)| Some(LineBreak { timestamp: gap.start?, quality: Quality::BAD_NO_DATA.0 }))
-            .filter(|gap| self.range.start.0 <= gap.timestamp && gap.timestamp < self.range.end.0)
+            .filter(|gap| gap.tag.as_deref().is_none_or(|name| name == tag.name().as_str()))
+            .map(|gap| LineBreak { timestamp: gap.start, quality: Quality::BAD_NO_DATA.0 })
             .collect();
         breaks.sort_unstable_by_key(|gap| gap.timestamp);
         breaks.dedup_by_key(|gap| gap.timestamp);

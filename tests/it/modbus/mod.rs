@@ -10,6 +10,7 @@ mod device;
 mod echoes;
 mod factor;
 mod faults;
+mod gaps;
 mod late;
 mod missing;
 mod parts;

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use historian::model::{
     SampleBatch, Samples, TagId,
-    sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
+    sink::{Acknowledgement, Durability, Loss, RefusedWrite, SampleSink, WriteError, WriteMode},
 };
 use parking_lot::Mutex;
 
@@ -16,12 +16,18 @@ use parking_lot::Mutex;
 pub struct Recorder {
     samples: Mutex<BTreeMap<TagId, Samples>>,
     sequence: AtomicU64,
+    losses: Mutex<Vec<Loss>>,
 }
 
 impl Recorder {
     /// Everything written for a tag, in the order of writing.
     pub fn of(&self, tag: TagId) -> Option<Samples> {
         self.samples.lock().get(&tag).cloned()
+    }
+
+    /// What was put on record of a tag, in that order.
+    pub fn losses(&self, tag: TagId) -> Vec<Loss> {
+        self.losses.lock().iter().filter(|loss| loss.tag == tag).cloned().collect()
     }
 
     pub fn count(&self, tag: TagId) -> usize {
@@ -45,5 +51,10 @@ impl SampleSink for Recorder {
             }
         }
         Ok(Acknowledgement { watermark: self.sequence.fetch_add(1, Ordering::SeqCst) + 1, samples, ..Acknowledgement::default() })
+    }
+
+    async fn record_losses(&self, losses: &[Loss]) -> Result<(), WriteError> {
+        self.losses.lock().extend_from_slice(losses);
+        Ok(())
     }
 }

@@ -102,6 +102,7 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("AdminService/ListAuditEntries", "ListAuditEntriesRequest", r#"{"from": "1", "page_size": 5}"#),
     ("AdminService/ListGaps", "ListGapsRequest", r#"{"from": "1", "page_size": 5}"#),
     ("CollectorService/GetStatus", "GetStatusRequest", "{}"),
+    ("CollectorService/ListTagStatus", "ListTagStatusRequest", r#"{"tags": ["plant/*"], "page_size": 5}"#),
 ];
 
 const TIMES: &str = r#""start": "2026-01-01T00:00:00Z", "end": "2026-01-01T00:01:00Z""#;

@@ -60,14 +60,15 @@ export interface LedgerGap {
 }
 
 const GAP_WORDS: Record<string, string> = {
-  collector_down: 'the historian did not run', device_down: 'the device did not answer', not_configured: 'not collected',
+  collector_down: 'the historian did not run', device_down: 'the device did not answer', refused: 'the device refuses the address', not_configured: 'not collected',
   spool_overflow: 'samples did not fit the spool', rejected: 'samples were rejected', data_loss: 'stored samples were damaged', source_bad: 'source bad',
 };
 
 /** Gaps of the ledger that concern a tag. */
 export function gapsOf(ledger: readonly Gap[], tag: string): LedgerGap[] {
   return ledger
-    .filter((gap) => gap.start !== undefined && (!gap.tag || gap.tag === tag))
+    // One that ends where it begins turned out to be none.
+    .filter((gap) => gap.start !== undefined && gap.start !== gap.end && (!gap.tag || gap.tag === tag))
     .map((gap) => ({
       start: BigInt(gap.start ?? '0'),
       end: gap.end === undefined ? null : BigInt(gap.end),

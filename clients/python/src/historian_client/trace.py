@@ -22,6 +22,8 @@ from .result import Asker, facts_of
 BAD_NO_DATA = 0x809B0000
 _GAP_WORDS = {
     "collector_down": "the historian did not run",
+    "device_down": "the device did not answer",
+    "refused": "the device refuses the address",
     "not_configured": "not collected",
     "spool_overflow": "samples did not fit the spool",
     "rejected": "samples were rejected",
@@ -206,7 +208,9 @@ def _ledger(asker: Asker | None) -> list[Gap]:
     rows = asker.gaps().select(["tag", "start", "end", "reason"])
     columns = [rows.column(place).cast(pa.timestamp("ns", "UTC")).cast(pa.int64()).to_pylist() for place in (1, 2)]
     told = zip(rows["tag"].to_pylist(), *columns, rows["reason"].to_pylist())
-    return [(tag, start, end, _GAP_WORDS.get(reason, reason)) for tag, start, end, reason in told if start is not None]
+    # One that was recorded without an end is there again with it; where that is its start, nothing is missing.
+    ends = {(tag, start, reason): end for tag, start, end, reason in told if start is not None}
+    return [(tag, start, end, _GAP_WORDS.get(reason, reason)) for (tag, start, reason), end in ends.items() if end != start]
 
 
 def _trace(points: Points, ledger: list[Gap]) -> Trace:

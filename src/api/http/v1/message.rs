@@ -29,6 +29,7 @@ macro_rules! method {
 pub const AS_OF: MessageCall = method!(AsOfRequest, query_service_client::QueryServiceClient, as_of);
 pub const DETECTORS: MessageCall = method!(ListDetectorsRequest, query_service_client::QueryServiceClient, list_detectors);
 pub const COLLECTORS: MessageCall = method!(GetStatusRequest, collector_service_client::CollectorServiceClient, get_status);
+pub const TAG_STATUS: MessageCall = method!(ListTagStatusRequest, collector_service_client::CollectorServiceClient, list_tag_status);
 pub const GAPS: MessageCall = method!(ListGapsRequest, admin_service_client::AdminServiceClient, list_gaps);
 pub const STATUS: MessageCall = method!(GetServerStatusRequest, admin_service_client::AdminServiceClient, get_server_status);
 pub const BACKUPS: MessageCall = method!(ListBackupsRequest, admin_service_client::AdminServiceClient, list_backups);

@@ -115,6 +115,12 @@ pub fn paths() -> &'static [ApiPath] {
                 (message::COLLECTORS, "historian.v1.GetStatusResponse"),
             ),
             ApiPath::of_call(
+                "collectors/tags",
+                "State of collected tags, a page at a time",
+                v1::ListTagStatusRequest::full_name,
+                (message::TAG_STATUS, "historian.v1.ListTagStatusResponse"),
+            ),
+            ApiPath::of_call(
                 "gaps",
                 "Times in which nothing was collected",
                 v1::ListGapsRequest::full_name,

@@ -95,8 +95,8 @@ async fn a_present_value_older_than_the_outage_is_written_again_once() {
     let bench = Bench::new();
     bench.notify(900_000, &[(500_000, 1.0)]);
     assert_eq!(bench.status.items_delivering.load(Ordering::Relaxed), 1);
-    bench.deliveries.lose();
-    bench.deliveries.lose();
+    bench.deliveries.lose("the link is cut");
+    bench.deliveries.lose("the link is cut");
     assert_eq!(bench.status.items_delivering.load(Ordering::Relaxed), 0);
     bench.clock.set(Timestamp(BASE + 2_000_000));
     bench.notify(1_900_000, &[(500_000, 1.0)]);
@@ -110,7 +110,7 @@ async fn a_present_value_older_than_the_outage_is_written_again_once() {
 async fn an_outage_that_began_in_an_earlier_run_ends_in_this_one() {
     let bench = Bench::new();
     bench.deliveries.resume(&[Some(Sample { timestamp: BASE + 800_000, value: None, quality: Quality::BAD_NO_COMMUNICATION.0 })]);
-    bench.deliveries.lose();
+    bench.deliveries.lose("the link is cut");
     bench.clock.set(Timestamp(BASE + 2_000_000));
     bench.notify(1_900_000, &[(500_000, 1.0)]);
     assert_eq!(bench.written().await, [(500_000, Some(1.0), 0), (1_900_000, Some(1.0), 0)]);
@@ -141,7 +141,7 @@ async fn a_value_that_changed_in_the_outage_is_kept_and_restored_too() {
     let bench = Bench::new();
     bench.notify(900_000, &[(500_000, 1.0)]);
     bench.clock.set(Timestamp(BASE + 1_500_000));
-    bench.deliveries.lose();
+    bench.deliveries.lose("the link is cut");
     bench.clock.set(Timestamp(BASE + 2_000_000));
     // Changed before the loss was noticed, and the server sends no useful server timestamp.
     bench.notify(1_400_000, &[(1_400_000, 3.0)]);
@@ -164,7 +164,7 @@ async fn a_value_that_changed_in_the_outage_is_kept_and_restored_too() {
 async fn nothing_is_added_while_source_timestamps_advance() {
     let bench = Bench::new();
     bench.notify(900_000, &[(500_000, 1.0), (600_000, 2.0)]);
-    bench.deliveries.lose();
+    bench.deliveries.lose("the link is cut");
     bench.clock.set(Timestamp(BASE + 2_000_000));
     bench.notify(1_900_000, &[(600_000, 2.0), (1_600_000, 3.0)]);
     let expected = [(500_000, Some(1.0), 0), (600_000, Some(2.0), 0), (1_000_000, None, GONE), (1_600_000, Some(3.0), 0)];
@@ -175,7 +175,7 @@ async fn nothing_is_added_while_source_timestamps_advance() {
 async fn bad_samples_follow_the_last_sample_even_when_that_lies_in_the_future() {
     let bench = Bench::new();
     bench.notify(900_000, &[(5_000_000, 1.0)]);
-    bench.deliveries.lose();
+    bench.deliveries.lose("the link is cut");
     bench.deliveries.refuse(0, Quality::BAD_NODE_ID_UNKNOWN);
     bench.deliveries.refuse(0, Quality::BAD_NODE_ID_UNKNOWN);
     let unknown = Quality::BAD_NODE_ID_UNKNOWN.0;
@@ -189,7 +189,7 @@ async fn an_outage_is_marked_by_the_servers_clock_where_that_differs() {
     bench.clock.set(Timestamp(BASE + 10 * hour));
     let value = DataValue { source_timestamp: Some(protocol_time(Timestamp(BASE + 9 * hour))), ..DataValue::from(1.0) };
     bench.deliveries.deliver(vec![(0, value)], Some(BASE + 9 * hour + 100));
-    bench.deliveries.lose();
+    bench.deliveries.lose("the link is cut");
     assert_eq!(bench.written().await, [(9 * hour, Some(1.0), 0), (9 * hour + 100, None, GONE)]);
 }
 
@@ -197,7 +197,7 @@ async fn an_outage_is_marked_by_the_servers_clock_where_that_differs() {
 async fn what_changed_during_a_cut_takes_the_place_of_the_outage_when_the_subscription_goes_on() {
     let bench = Bench::new();
     bench.notify(900_000, &[(500_000, 1.0)]);
-    bench.deliveries.lose();
+    bench.deliveries.lose("the link is cut");
     bench.clock.set(Timestamp(BASE + 2_000_000));
     bench.deliveries.take_up([0]);
     bench.notify(1_900_000, &[(950_000, 2.0), (1_200_000, 3.0)]);
@@ -212,7 +212,7 @@ async fn what_changed_during_a_cut_takes_the_place_of_the_outage_when_the_subscr
 async fn a_tag_that_did_not_change_during_a_cut_is_as_if_nothing_had_been() {
     let bench = Bench::new();
     bench.notify(900_000, &[(500_000, 1.0)]);
-    bench.deliveries.lose();
+    bench.deliveries.lose("the link is cut");
     bench.deliveries.take_up([0]);
     bench.deliveries.settle([(0, 16)], true);
     assert_eq!(bench.status.items_delivering.load(Ordering::Relaxed), 1);
@@ -224,7 +224,7 @@ async fn a_cut_longer_than_the_servers_queue_stays_an_outage_up_to_what_was_queu
     for (queue, complete) in [(2, true), (16, false)] {
         let bench = Bench::new();
         bench.notify(900_000, &[(500_000, 1.0)]);
-        bench.deliveries.lose();
+        bench.deliveries.lose("the link is cut");
         bench.deliveries.take_up([0]);
         bench.notify(1_900_000, &[(1_500_000, 2.0), (1_600_000, 3.0)]);
         bench.deliveries.settle([(0, queue)], complete);

@@ -1,0 +1,47 @@
+//! What a device's collector knows of each of its tags: whether the device has taken it, how often it is asked for, why it does not deliver.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use historian_model::{TagId, TagName, Timestamp};
+
+/// A tag that does not deliver, as status tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndeliveredTag {
+    pub tag: String,
+    /// Quality of the last sample, with what more is known of it, or why it was not taken.
+    pub reason: String,
+    pub since: Timestamp,
+}
+
+/// One tag of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagState {
+    pub name: TagName,
+    /// The device has taken it: its address answered, or the server monitors its node.
+    pub created: bool,
+    /// How often it is polled, or sampled as the server granted it.
+    pub interval: Option<Duration>,
+    /// Why it does not deliver, where that is known.
+    pub trouble: Option<UndeliveredTag>,
+}
+
+impl TagState {
+    /// How far the tag has come: `wanted`, `created` or `delivering`.
+    pub fn delivery(&self) -> &'static str {
+        match (self.created, &self.trouble) {
+            (false, _) => "wanted",
+            (true, Some(_)) => "created",
+            (true, None) => "delivering",
+        }
+    }
+}
+
+/// By tag, what collectors tell beside their counters.
+#[derive(Debug, Default)]
+pub(crate) struct TagFacts {
+    pub created: HashSet<TagId>,
+    pub intervals: HashMap<TagId, Duration>,
+}
