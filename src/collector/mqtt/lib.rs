@@ -1,0 +1,3 @@
+//! MQTT collector: subscriptions at one broker, plain topics and Sparkplug B.
+
+pub mod sparkplug;
