@@ -4,11 +4,10 @@
     --user U --password P --ca FILE --certificate FILE --key FILE
     --subscribe FILTER    may be there several times
 
-Prints `ready`. Each line of its standard input is a command in JSON, each ends with the line `done`, behind the acknowledgement where QoS is
-above 0:
+Prints `ready`. Each line of its standard input is a command in JSON, each ends with the line `done`, behind the acknowledgement where QoS
+is above 0:
 
-    {"publish": TOPIC, "text": … | "hex": … | "size": BYTES | "sparkplug": PAYLOAD, "qos": 0, "retain": false, "times": 1}
-    {"flood": TOPIC, "from": 0, "count": N, "text": …}    one message for each of TOPIC/0 … TOPIC/N-1, without waiting in between
+    {"publish": TOPIC, "text": … | "hex": … | "size": BYTES | "sparkplug": PAYLOAD, "qos": 0, "retain": false}
 
 A Sparkplug payload is `{"timestamp", "seq", "uuid", "body", "metrics": [{"name", "alias", "type", "value", "timestamp", "historical",
 "null"}]}`, fields that are absent are absent on the wire; it is made with the messages of pysparkplug, in its venv. What comes is printed
@@ -131,16 +130,10 @@ def main():
     print("ready", flush=True)
     for line in sys.stdin:
         command = json.loads(line)
-        if "flood" in command:
-            names = (f"{command['flood']}/{number}" for number in range(command.get("from", 0), command["count"]))
-            sent = [client.publish(name, command["text"]) for name in names]
-        else:
-            payload, qos, retain = payload_of(command), command.get("qos", 0), command.get("retain", False)
-            sent = [client.publish(command["publish"], payload, qos, retain) for _ in range(command.get("times", 1))]
-        for message in sent:
-            message.wait_for_publish(ACKNOWLEDGED_WITHIN_S)
-            if not message.is_published():
-                sys.exit(f"not taken by the broker: {line.strip()}")
+        sent = client.publish(command["publish"], payload_of(command), command.get("qos", 0), command.get("retain", False))
+        sent.wait_for_publish(ACKNOWLEDGED_WITHIN_S)
+        if not sent.is_published():
+            sys.exit(f"not taken by the broker: {line.strip()}")
         print("done", flush=True)
     client.disconnect()
     client.loop_stop()

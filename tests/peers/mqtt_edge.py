@@ -11,9 +11,9 @@ mqtt/metrics.json, the device EXTRA further ones, `Extra/0` and so on, of type D
     death                        the death that this make sends when it is stopped, and a clean end of the connection
     die                          SIGKILL to itself: the broker sends the will
 
-A value is printed as it is published, `{"device": true, "metric": …, "type": …, "value": …, "time": …, "birth": …, "historical": …}`, the name
-as it is in that message; a command ends with the line `done`, or `unsupported` where the make has no such thing. When a host asks for births
-it prints `rebirth` and publishes them. It ends when its standard input closes. Times of one metric are never the same twice.
+A value is printed as it is published, `{"device": true, "metric": …, "type": …, "value": …, "time": …, "birth": …, "historical": …}`,
+the name as it is in that message; a command ends with the line `done`, or `unsupported` where the make has no such thing. When a host asks
+for births it prints `rebirth` and publishes them. It ends when its standard input closes. Times of one metric are never the same twice.
 """
 
 import json

@@ -1,7 +1,8 @@
 // A Sparkplug edge of Eclipse Tahu 1.0.17 and Paho 1.2.5; commands and output as tests/peers/mqtt_edge.py says.
 //
-// How this make is: births have name, alias and type of each metric, data have the alias alone (its encoder is told to leave the types out). The will
-// has the bdSeq of its birth, and so has the death of a clean end; the next connection has the next number. Births and deaths are the program's to send.
+// How this make is: births have name, alias and type of each metric, data have the alias alone (its encoder is told to leave the types
+// out). The will has the bdSeq of its birth, and so has the death of a clean end; the next connection has the next number. Births and deaths
+// are the program's to send.
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -135,7 +136,8 @@ public final class Edge implements MqttCallbackExtended {
     }
 
     private List<Metric> session() throws Exception {
-        return new ArrayList<>(List.of(new MetricBuilder("bdSeq", MetricDataType.Int64, (long) bdSeq).timestamp(new Date(now())).createMetric()));
+        MetricBuilder metric = new MetricBuilder("bdSeq", MetricDataType.Int64, (long) bdSeq).timestamp(new Date(now()));
+        return new ArrayList<>(List.of(metric.createMetric()));
     }
 
     private void births() throws Exception {
