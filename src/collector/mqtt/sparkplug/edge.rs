@@ -76,6 +76,8 @@ pub(super) struct EdgeTable {
     latest: i64,
     /// Readings until here are behind a death that was told.
     dead_at: Option<Timestamp>,
+    /// The `timestamp` of its last birth, in ms.
+    born_at: Option<u64>,
     /// The `timestamp` of its last DDEATH, in ms.
     pub died_at: Option<u64>,
 }
@@ -87,7 +89,8 @@ struct EdgeIntake<'a> {
     is_birth: bool,
     /// The metrics are to be told again.
     is_changed: bool,
-    by_alias_alone: bool,
+    /// The metric comes by an alias that may have another meaning now.
+    is_unsure: bool,
     readings: Vec<HostEvent>,
 }
 
@@ -117,6 +120,7 @@ impl EdgeTable {
             aliases_are_sure: false,
             latest: i64::MIN,
             dead_at,
+            born_at: None,
             died_at: None,
         }
     }
@@ -167,10 +171,12 @@ impl EdgeTable {
             self.ignored_aliases.clear();
             self.other_names.clear();
             self.by_last_level = None;
-            (self.is_born, self.aliases_are_sure) = (true, true);
+            (self.is_born, self.aliases_are_sure, self.born_at) = (true, true, payload.timestamp);
         }
+        // One that was sent before the birth may mean the aliases of the birth before that.
+        let is_older = payload.timestamp.zip(self.born_at).is_some_and(|(sent, born)| sent < born);
         self.life = EdgeLife::Living;
-        let mut intake = EdgeIntake { context, payload, is_birth, is_changed: is_birth, by_alias_alone: false, readings: Vec::new() };
+        let mut intake = EdgeIntake { context, payload, is_birth, is_changed: is_birth, is_unsure: false, readings: Vec::new() };
         let (mut unknown, mut first_unknown, mut is_unsure) = (0_usize, 0, false);
         let mut parts = Vec::new();
         self.refusals = 0;
@@ -214,8 +220,9 @@ impl EdgeTable {
                     self.by_alias.insert(alias, index);
                 }
             }
-            intake.by_alias_alone = metric.name.as_ref().is_none_or(prost::bytes::Bytes::is_empty);
-            is_unsure |= intake.by_alias_alone && !self.aliases_are_sure;
+            let is_named = metric.name.as_ref().is_some_and(|name| !name.is_empty());
+            intake.is_unsure = !is_named && (is_older || !self.aliases_are_sure);
+            is_unsure |= intake.is_unsure;
             let name = self.metrics[index].name.clone();
             let declared = |name: &str| self.by_name.get(name).and_then(|index| self.metrics[*index].datatype);
             let converter = MetricConverter { declared: &declared, elements_max: context.options.array_elements_max, is_birth };
@@ -243,7 +250,7 @@ impl EdgeTable {
             return Some(reason);
         }
         if is_unsure {
-            return Some("values by aliases of a birth behind which another one may have been missed".to_owned());
+            return Some("values by aliases that may be those of another birth than the last one that came".to_owned());
         }
         (!self.is_born).then(|| format!("data of {} before its birth", self.name))
     }
@@ -402,7 +409,7 @@ impl EdgeTable {
         if intake.readings.len() >= most.saturating_mul(2) {
             return self.refuse(Some(metric.to_string()), format!("its message has more than {most} readings"), events);
         }
-        if intake.by_alias_alone && !self.aliases_are_sure && reading.quality.is_good() {
+        if intake.is_unsure && reading.quality.is_good() {
             reading.quality = Quality::UNCERTAIN;
         }
         let received = intake.context.received;

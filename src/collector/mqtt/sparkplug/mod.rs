@@ -10,7 +10,7 @@
 //!   it arrived. A node whose numbers fail three times between two births is taken as it comes.
 //! - **Aliases** are those of the edge that the topic names, so that makes that number each device anew are read right, too. Once order is
 //!   lost (a gap, a lost link, a death) a birth may have been missed: until the next one, what comes by alias alone is Uncertain, not
-//!   Good.
+//!   Good. So is what was sent before the birth that it came behind.
 //! - **Death.** A node's death with the `bdSeq` of its birth, or where one of both has none, ends the node and its devices. One with
 //!   another `bdSeq` may be the will of an older session, or the clean farewell of a make that counts on: it ends them as well, *and* the
 //!   node is asked for a rebirth at once, with which a living one proves itself. Data after a death is taken, and the edge lives again.

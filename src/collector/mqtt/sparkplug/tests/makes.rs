@@ -1,5 +1,5 @@
 //! Messages as other libraries encode them: pysparkplug 0.6.1 (its payload classes) and `mqtt-spb-wrapper` 2.1.2 (its entity and
-//! `getNodeDeathPayload`), both from PyPI.
+//! `getNodeDeathPayload`), both of the Python Package Index.
 
 use super::*;
 

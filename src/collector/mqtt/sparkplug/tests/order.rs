@@ -160,3 +160,17 @@ fn no_more_than_the_bounds_wait() {
     assert_eq!(readings(&bench.tick_at(seconds(5))).len(), 1);
     assert_eq!(bench.take("G/NDATA/M", 4, std::slice::from_ref(&long)), []);
 }
+
+#[test]
+fn what_was_sent_before_a_birth_is_not_good_by_the_aliases_of_that_birth() {
+    let mut bench = Bench::new();
+    born(&mut bench);
+    bench.take("G/DBIRTH/N/D", 1, &[aliased("a", 5, 1.0)]);
+    let late = payload(Some(2), T + 500, &[by_alias(5, 2.0), double("c", 3.0)]);
+    bench.now = seconds(1);
+    bench.take("G/DBIRTH/N/D", 3, &[aliased("b", 5, 1.0)]);
+    assert_eq!(readings(&bench.tick_at(seconds(6))), ["G/N/D b 1"]);
+    // Whether it meant `a` or `b` cannot be told any more.
+    assert_eq!(readings(&bench.raw("G/DDATA/N/D", &late)), ["G/N/D b ~2", "G/N/D c 3"]);
+    assert_eq!(readings(&bench.take("G/DDATA/N/D", 4, &[by_alias(5, 4.0)])), ["G/N/D b 4"]);
+}
