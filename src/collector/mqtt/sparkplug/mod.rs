@@ -20,10 +20,10 @@
 //!   is that one; otherwise it is a metric of its own, and the edge's metrics are told again.
 //! - **Times** in ms are taken from the metric, then from the payload, then from the receipt: 0, before 2000, or more than a day ahead of
 //!   the receipt count as none, the latter two with a refusal of the time.
-//! - **Quality** is that of the property `Quality`, Good without one. Null and NaN are `BadNoData`; what is Bad has no value. What a value or
-//!   its type does not allow is Bad with a refusal that says why.
-//! - **A birth behind a death** repeats values from before it: those are historical, and hold again from the birth on, with a second reading
-//!   at its time.
+//! - **Quality** is that of the property `Quality`, Good without one. Null and NaN are `BadNoData`; what is Bad has no value. What a value
+//!   or its type does not allow is Bad with a refusal that says why.
+//! - **A birth behind a death** repeats values from before it: those are historical, and hold again from the birth on, with a second
+//!   reading at its time.
 //! - **Retained** messages teach metrics; their values are historical and their edges dead until they say something themselves.
 //! - **Left out**: `bdSeq`, `Node Control/…` and `Device Control/…` are no measurements; definitions of templates and their parameters.
 //!   `is_transient` makes no difference: which metrics are stored is a matter of the configuration.
