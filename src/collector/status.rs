@@ -103,13 +103,12 @@ struct BadReason {
 /// What the process tells a device's status of the world around it.
 struct Scene {
     clock: Arc<dyn Clock>,
-    /// Names of the tags, ascending by their ids.
-    names: Vec<(TagId, TagName)>,
+    names: Mutex<BTreeMap<TagId, TagName>>,
 }
 
 impl fmt::Debug for Scene {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scene").field("tags", &self.names.len()).finish_non_exhaustive()
+        f.debug_struct("Scene").field("tags", &self.names.lock().len()).finish_non_exhaustive()
     }
 }
 
@@ -159,9 +158,15 @@ impl DeviceStatus {
     }
 
     /// Says by which clock times are told, and what the tags are called. Only the first call counts.
-    pub fn set_scene(&self, clock: Arc<dyn Clock>, mut names: Vec<(TagId, TagName)>) {
-        names.sort_unstable_by_key(|(id, _)| *id);
-        let _ = self.scene.set(Scene { clock, names });
+    pub fn set_scene(&self, clock: Arc<dyn Clock>, names: Vec<(TagId, TagName)>) {
+        let _ = self.scene.set(Scene { clock, names: Mutex::new(names.into_iter().collect()) });
+    }
+
+    /// Says what tags are called that came later; after [`DeviceStatus::set_scene`].
+    pub fn add_names(&self, names: impl IntoIterator<Item = (TagId, TagName)>) {
+        if let Some(scene) = self.scene.get() {
+            scene.names.lock().extend(names);
+        }
     }
 
     /// Says how the samples are found that wait to be stored. Only the first call counts.
@@ -176,15 +181,12 @@ impl DeviceStatus {
 
     /// Name of a tag of this device.
     pub fn tag_name(&self, tag: TagId) -> String {
-        let known = self.scene.get().and_then(|scene| {
-            let place = scene.names.binary_search_by_key(&tag, |(id, _)| *id).ok()?;
-            Some(scene.names[place].1.to_string())
-        });
+        let known = self.scene.get().and_then(|scene| scene.names.lock().get(&tag).map(ToString::to_string));
         known.unwrap_or_else(|| format!("of id {}", tag.0))
     }
 
     fn tag_id(&self, name: &str) -> Option<TagId> {
-        let names = &self.scene.get()?.names;
+        let names = self.scene.get()?.names.lock();
         names.iter().find(|(_, known)| known.as_str() == name).map(|(id, _)| *id)
     }
 
