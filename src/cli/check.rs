@@ -13,7 +13,7 @@ use super::{
     output::{self, OutputFile, TableCell, TableColumn, TextFormat, TextTable},
 };
 use historian_collector::{CheckRow, Collector};
-use historian_model::{Quality, TagDefinition, Value, ValueType};
+use historian_model::{Quality, TagDefinition, TagName, Value, ValueType};
 use historian_server::config::{self, Overrides, ServerSettings};
 use historian_sql::View;
 use historian_tls::TlsFiles;
@@ -163,12 +163,12 @@ async fn contradictions(
     configured.iter().filter_map(against).collect()
 }
 
-/// Reads a device once. The rows are as many as its tags, whatever the collector does.
+/// Reads a device once: a row per tag, whatever the collector does, and those of tags that it would make by itself.
 async fn check(collector: Arc<dyn Collector>, timeout: Duration) -> ((String, String), Vec<(TagDefinition, CheckRow)>) {
     let title = (collector.protocol().to_string(), collector.device().to_string());
     let tags = collector.tags();
     let mut rows = tokio::time::timeout(timeout + GRACE, collector.check(timeout)).await.unwrap_or_default().into_iter();
-    let pairs = tags
+    let mut pairs: Vec<(TagDefinition, CheckRow)> = tags
         .into_iter()
         .map(|definition| {
             let row = rows.next().unwrap_or_else(|| CheckRow {
@@ -183,6 +183,11 @@ async fn check(collector: Arc<dyn Collector>, timeout: Duration) -> ((String, St
             (definition, row)
         })
         .collect();
+    let found = |row: CheckRow| {
+        let value_type = row.value.as_ref().map_or(ValueType::F64, Value::value_type);
+        Some((TagDefinition::new(TagName::new(&row.tag).ok()?, value_type), row))
+    };
+    pairs.extend(rows.filter_map(found));
     (title, pairs)
 }
 

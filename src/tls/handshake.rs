@@ -53,6 +53,27 @@ pub fn of_server(error: &io::Error, host: &str) -> String {
     }
 }
 
+/// Why a broker was not taken, as its collector sees it. `name` is what its certificate was to be for.
+pub fn of_broker(error: &io::Error, name: &str) -> String {
+    match within(error) {
+        None if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "the broker closed the connection in the middle of the handshake; does this port speak TLS?".to_owned()
+        }
+        Some(Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })) => {
+            let names: Vec<&str> = presented.iter().map(|name| in_brackets(name)).collect();
+            format!("the broker's certificate is not for {name} but for {}; say `server_name`", names.join(", "))
+        }
+        Some(Error::InvalidCertificate(error)) => format!("the broker's certificate {}", judged(error, "ca_file")),
+        Some(Error::InvalidMessage(_)) => "the broker does not answer with TLS on this port".to_owned(),
+        Some(Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+            "the broker asks for a certificate of its clients; give certificate_file and key_file".to_owned()
+        }
+        Some(Error::AlertReceived(alert)) => of_alert(*alert),
+        None => error.to_string(),
+        Some(other) => other.to_string(),
+    }
+}
+
 /// Why a server ended a connection that its client took to be made: with TLS 1.3 a server judges its client last.
 pub fn refused_later(error: &io::Error) -> Option<String> {
     match within(error) {
@@ -132,6 +153,8 @@ mod tests {
             let text = of_server(&failed(error.into()), "other");
             assert!(text.contains(expected), "{text}");
         }
+        let broker = of_broker(&failed(CertificateError::UnknownIssuer.into()), "broker");
+        assert!(broker.contains("ca_file") && !broker.contains("--tls-ca"), "{broker}");
         let late = failed(Error::AlertReceived(AlertDescription::CertificateRequired));
         assert!(refused_later(&late).is_some_and(|text| text.contains("--tls-cert")));
         assert_eq!(refused_later(&io::Error::other("x")), None);

@@ -16,7 +16,7 @@ pub use authority::Authority;
 pub use certificate::{CertificateFacts, CertificateValidity, ClientIdentity, EXPIRES_SOON};
 pub use client::{ClientTls, pinned};
 pub use file::{ClientCertificates, TlsFile, TlsFiles, TlsProblem};
-pub use handshake::{of_client, of_server, refused_later};
+pub use handshake::{of_broker, of_client, of_server, refused_later};
 pub use pair::ServerPair;
 pub use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
 pub use shown::ShownCertificate;

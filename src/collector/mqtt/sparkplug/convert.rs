@@ -70,7 +70,7 @@ pub(super) struct MetricConverter<'a> {
 }
 
 /// What the parts of one metric have in common.
-struct Surroundings<'a> {
+struct MetricSurroundings<'a> {
     metric: &'a WireMetric,
     at: Option<u64>,
     historical: bool,
@@ -88,14 +88,14 @@ impl MetricConverter<'_> {
         name: &str,
         is_top: bool,
         metric: &WireMetric,
-        above: Option<&Surroundings>,
+        above: Option<&MetricSurroundings>,
         depth: usize,
         parts: &mut Vec<ConvertedPart>,
     ) {
         let path = || if is_top { LeafPath::Same } else { LeafPath::Part(name.to_owned()) };
         let mut refuse = |kind, reason| parts.push(ConvertedPart::Refused { path: path(), kind, reason });
         let own = if metric.properties.is_some() { properties::quality(metric) } else { Quality::GOOD };
-        let around = Surroundings {
+        let around = MetricSurroundings {
             metric,
             at: metric.timestamp.filter(|at| *at != 0).or(above.and_then(|above| above.at)),
             historical: metric.is_historical == Some(true) || above.is_some_and(|above| above.historical),
@@ -159,7 +159,7 @@ impl MetricConverter<'_> {
         }
     }
 
-    fn leaf(&self, path: LeafPath, scalar: ScalarType, mut reading: ScalarReading, around: &Surroundings) -> MetricLeaf {
+    fn leaf(&self, path: LeafPath, scalar: ScalarType, mut reading: ScalarReading, around: &MetricSurroundings) -> MetricLeaf {
         if reading.quality.is_good() {
             reading.quality = around.quality;
         }
@@ -172,7 +172,7 @@ impl MetricConverter<'_> {
         MetricLeaf { path, scalar, reading, at: around.at, historical: around.historical, hints }
     }
 
-    fn member(&self, name: &str, bytes: Bytes, above: &Surroundings, depth: usize, parts: &mut Vec<ConvertedPart>) {
+    fn member(&self, name: &str, bytes: Bytes, above: &MetricSurroundings, depth: usize, parts: &mut Vec<ConvertedPart>) {
         let mut refuse = |reason| parts.push(ConvertedPart::Refused { path: LeafPath::Part(name.to_owned()), kind: "member", reason });
         match WireMetric::decode(bytes) {
             Err(error) => refuse(format!("a member of its template cannot be read: {error}")),
@@ -183,7 +183,7 @@ impl MetricConverter<'_> {
         }
     }
 
-    fn data_set(&self, name: &str, is_top: bool, data_set: &WireDataSet, around: &Surroundings, parts: &mut Vec<ConvertedPart>) {
+    fn data_set(&self, name: &str, is_top: bool, data_set: &WireDataSet, around: &MetricSurroundings, parts: &mut Vec<ConvertedPart>) {
         let path = || if is_top { LeafPath::Same } else { LeafPath::Part(name.to_owned()) };
         let columns: Vec<(String, Option<SparkplugType>)> =
             data_set.columns.iter().zip(&data_set.types).map(|(name, number)| (lossy(name), SparkplugType::numbered(*number))).collect();
@@ -223,7 +223,7 @@ impl MetricConverter<'_> {
         }
     }
 
-    fn samples(&self, path: &LeafPath, scalar: ScalarType, rows: &[Bytes], around: &Surroundings, parts: &mut Vec<ConvertedPart>) {
+    fn samples(&self, path: &LeafPath, scalar: ScalarType, rows: &[Bytes], around: &MetricSurroundings, parts: &mut Vec<ConvertedPart>) {
         let mut broken = rows.len().saturating_sub(PARTS_MAX);
         for row in rows.iter().take(PARTS_MAX) {
             let (at, raw) = match elements(row).as_deref() {
@@ -244,7 +244,15 @@ impl MetricConverter<'_> {
         }
     }
 
-    fn array(&self, name: &str, path: &LeafPath, element: ScalarType, bytes: &[u8], around: &Surroundings, parts: &mut Vec<ConvertedPart>) {
+    fn array(
+        &self,
+        name: &str,
+        path: &LeafPath,
+        element: ScalarType,
+        bytes: &[u8],
+        around: &MetricSurroundings,
+        parts: &mut Vec<ConvertedPart>,
+    ) {
         let refused = |kind, reason| ConvertedPart::Refused { path: path.clone(), kind, reason };
         let (readings, length) = match elements_of_array(element, bytes, self.elements_max) {
             Ok(read) => read,
