@@ -99,7 +99,7 @@ function publish(name, value, time, historical) {
   const sent = { alias: metric.alias, type: metric.type, value, timestamp: time };
   if (historical) sent.isHistorical = true;
   else current.set(name, { value, time });
-  const payload = { timestamp: time, metrics: [sent] };
+  const payload = { timestamp: now(), metrics: [sent] };
   if (metric.of === 'device') client.publishDeviceData(device, payload);
   else client.publishNodeData(payload);
 }
