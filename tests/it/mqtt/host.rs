@@ -126,18 +126,19 @@ fn a_value_that_is_null_is_bad_and_a_historical_one_is_history_and_not_current()
     let mut edge = Client::sparkplug(plant.port(), &[]);
     let (tag, count) = (format!("{GROUP}/raw/level"), format!("{GROUP}/raw/count"));
     edge.edge("NBIRTH/raw", &birth());
+    std::thread::sleep(Duration::from_millis(20));
     let at = now_ms();
     let nothing = json!({ "name": "level", "type": "Double", "null": true, "timestamp": at });
     // Of before the birth, and of between it and the current value.
     let past =
-        [at - 3_600_000, at - 1].map(|at| json!({ "name": "count", "type": "Int64", "value": at, "timestamp": at, "historical": true }));
+        [at - 3_600_000, at - 5].map(|at| json!({ "name": "count", "type": "Int64", "value": at, "timestamp": at, "historical": true }));
     let current = json!({ "name": "count", "type": "Int64", "value": 7, "timestamp": at });
     edge.edge("NDATA/raw", &json!({ "timestamp": at, "seq": 1, "metrics": [nothing, current, past[1], past[0]] }));
     plant.until("all of it", SECONDS, |plant| plant.of(&count).len() >= 4 && plant.of(&tag).len() >= 2);
     let last = plant.of(&tag).pop().unwrap();
     assert!(last.at == at * MS && last.value.is_none() && last.quality.is_bad(), "{last:?}");
     let found = plant.of(&count);
-    let expected = [json!(at - 3_600_000), json!(1), json!(at - 1), json!(7)];
+    let expected = [json!(at - 3_600_000), json!(1), json!(at - 5), json!(7)];
     assert_eq!(found.iter().map(|sample| sample.value.clone().unwrap_or_default()).collect::<Vec<_>>(), expected, "{found:?}");
     assert!(found.iter().all(super::Sample::is_good), "{found:?}");
     let said = crate::silence::told(plant.historian(), &["query", "current", &count, "--format", "csv"]);
