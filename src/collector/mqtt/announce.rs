@@ -18,7 +18,7 @@ pub(super) struct AnnouncedMessage {
     pub(super) topic: String,
     pub(super) payload: Vec<u8>,
     pub(super) retain: bool,
-    /// QoS 1 for the state, 0 for commands, as the standard says.
+    /// Quality of service 1 for the state, 0 for commands, as the standard says.
     pub(super) at_least_once: bool,
 }
 

@@ -92,7 +92,7 @@ pub(super) async fn run(device: &MqttSettings, timeout: Duration) -> Vec<CheckRo
 
 fn rows(device: &MqttSettings, intake: &Intake<'_>, fault: Option<&str>, waited: Duration, last_error: &str) -> Vec<CheckRow> {
     let configured = device.tags.len();
-    let found = intake.held.len() - configured;
+    let found = intake.held.count_all() - configured;
     let mut rows: Vec<CheckRow> = Vec::new();
     for (number, held) in intake.held.all().enumerate().take(configured + FOUND_SHOWN) {
         let (value, quality) = match &held.last {

@@ -18,13 +18,16 @@ pub enum MqttVersion {
     V5,
 }
 
+/// A user, and a password where there is one.
+pub type BrokerUser = (String, Option<Vec<u8>>);
+
 /// What a link is made with.
 pub struct LinkOptions {
     pub version: MqttVersion,
     pub address: BrokerAddress,
     pub client_id: String,
     /// User and password.
-    pub user: Option<(String, Option<Vec<u8>>)>,
+    pub user: Option<BrokerUser>,
     pub keep_alive: Duration,
     pub timeout: Duration,
     /// How long the broker keeps subscriptions and messages while we are away; none from 0 on.
@@ -67,7 +70,7 @@ pub enum BrokerLink {
 pub const PACKET_BYTES_MAX: u32 = 64 << 20;
 /// Requests that wait to be sent: subscriptions, announcements, acknowledgements.
 const REQUESTS_MAX: usize = 4_096;
-/// Messages of QoS 1 that a broker sends ahead of our acknowledgements.
+/// Messages of quality of service 1 that a broker sends ahead of our acknowledgements.
 const UNACKNOWLEDGED_MAX: u16 = 2_000;
 
 impl BrokerLink {

@@ -264,24 +264,16 @@ impl MqttChecks {
             return (String::new(), 0);
         }
         let parts = endpoint.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok().filter(|port| *port > 0)?)));
-        match parts {
-            Some((host, port)) => {
-                let within = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-                let plain = within.unwrap_or(host);
-                if plain.is_empty()
-                    || plain.contains(char::is_whitespace)
-                    || plain.contains('/')
-                    || (within.is_none() && plain.contains(':'))
-                {
-                    self.problem("endpoint", format!("{endpoint:?} is not of the form host:port or [address]:port"));
-                }
-                (plain.to_owned(), port)
-            }
-            None => {
-                self.problem("endpoint", format!("{endpoint:?} is not of the form host:port; usual ports are 1883, with TLS 8883"));
-                (String::new(), 0)
-            }
+        let Some((host, port)) = parts else {
+            self.problem("endpoint", format!("{endpoint:?} is not of the form host:port; usual ports are 1883, with TLS 8883"));
+            return (String::new(), 0);
+        };
+        let within = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let plain = within.unwrap_or(host);
+        if plain.is_empty() || plain.contains(char::is_whitespace) || plain.contains('/') || (within.is_none() && plain.contains(':')) {
+            self.problem("endpoint", format!("{endpoint:?} is not of the form host:port or [address]:port"));
         }
+        (plain.to_owned(), port)
     }
 
     fn tls(&mut self, config: &MqttConfig, host: &str) -> Option<BrokerTls> {

@@ -26,9 +26,10 @@ impl KnownEdges {
 
     /// All metrics of an edge from now on; answers the tags of those that are gone.
     pub(super) fn born(&mut self, edge: EdgeName, metrics: HashMap<Arc<str>, usize>) -> Vec<usize> {
-        let before = self.0.insert(edge.clone(), metrics).unwrap_or_default();
-        let now = &self.0[&edge];
-        before.into_iter().filter(|(metric, _)| !now.contains_key(metric)).map(|(_, tag)| tag).collect()
+        let before = self.0.remove(&edge).unwrap_or_default();
+        let gone = before.into_iter().filter(|(metric, _)| !metrics.contains_key(metric)).map(|(_, tag)| tag).collect();
+        self.0.insert(edge, metrics);
+        gone
     }
 }
 

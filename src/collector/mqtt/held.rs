@@ -100,7 +100,7 @@ impl HeldTags {
         self.tags.iter()
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count_all(&self) -> usize {
         self.tags.len()
     }
 

@@ -104,13 +104,13 @@ impl<'device> Intake<'device> {
     }
 
     fn count(&self) {
-        self.status.items_wanted.store(self.held.len() as u64, Ordering::Relaxed);
+        self.status.items_wanted.store(self.held.count_all() as u64, Ordering::Relaxed);
     }
 
     /// Tags whose messages are subscribed to, but for the configured ones under these filters.
     pub(super) fn created(&self, refused: &HashSet<String>) -> u64 {
         let without = self.by_topic.iter().filter(|(topic, _)| refused.contains(**topic)).map(|(_, tags)| tags.len()).sum::<usize>();
-        (self.held.len() - without) as u64
+        (self.held.count_all() - without) as u64
     }
 
     /// Group and node of every Sparkplug node that has tags, where nodes may be asked for their births.
@@ -142,7 +142,7 @@ impl<'device> Intake<'device> {
         self.status.record_good(now);
         if payload.len() > self.device.message_bytes_max {
             let most = self.device.message_bytes_max;
-            self.refuse(topic, format!("its payload of {} bytes is longer than message_bytes_max, {most}", payload.len()));
+            self.refuse(topic, &format!("its payload of {} bytes is longer than message_bytes_max, {most}", payload.len()));
             self.fault_of_topic(topic, Quality::BAD_ENCODING_LIMITS_EXCEEDED, "its payload is longer than message_bytes_max");
             return Vec::new();
         }
@@ -205,7 +205,7 @@ impl<'device> Intake<'device> {
             match value {
                 Ok(value) => self.take_value(tag, value, topic, retained),
                 Err(reason) => {
-                    self.refuse(topic, reason.clone());
+                    self.refuse(topic, &reason);
                     self.held.fault(tag, None, Quality::BAD_DECODING_ERROR, &reason);
                 }
             }
@@ -214,7 +214,9 @@ impl<'device> Intake<'device> {
 
     fn fault_of_topic(&mut self, topic: &str, quality: Quality, reason: &str) {
         let tags: Vec<usize> = self.by_topic.get(topic).into_iter().flatten().map(|(tag, _)| *tag).collect();
-        tags.into_iter().for_each(|tag| self.held.fault(tag, None, quality, reason));
+        for tag in tags {
+            self.held.fault(tag, None, quality, reason);
+        }
     }
 
     /// Takes a value of a message for its tag.
@@ -223,21 +225,21 @@ impl<'device> Intake<'device> {
         let Some(value_type) = self.held.get(tag).map(|held| held.value_type) else { return };
         let told = |reason: &str| if pointer.is_empty() { reason.to_owned() } else { format!("{pointer}: {reason}") };
         if !fault.is_empty() {
-            self.refuse(topic, told(&fault));
+            self.refuse(topic, &told(&fault));
             self.held.fault(tag, at, Quality::BAD_DECODING_ERROR, &fault);
             return;
         }
         let value = match scalar {
             None | Some(Json::Null) if quality.is_bad() => None,
             None | Some(Json::Null) => {
-                self.refuse(topic, told("is null"));
+                self.refuse(topic, &told("is null"));
                 self.held.fault(tag, at, Quality::BAD_NO_DATA, "the value is null");
                 return;
             }
             Some(scalar) => match scalar::value_of(&scalar, value_type) {
                 Ok(value) => Some(value),
                 Err(reason) => {
-                    self.refuse(topic, told(&reason));
+                    self.refuse(topic, &told(&reason));
                     let Some(rounded) = scalar::rounded(&scalar, value_type) else {
                         self.held.fault(tag, at, Quality::BAD_TYPE_MISMATCH, &reason);
                         return;
@@ -254,7 +256,7 @@ impl<'device> Intake<'device> {
         let mut read = match rule.form.read(payload, rule.value_type) {
             Ok(read) => read,
             Err(reason) => {
-                self.refuse(topic, reason);
+                self.refuse(topic, &reason);
                 return;
             }
         };
@@ -266,7 +268,7 @@ impl<'device> Intake<'device> {
             let address = match read.address(&value, &rule.tag_name, topic) {
                 Ok(address) => address,
                 Err(reason) => {
-                    self.refuse(topic, reason);
+                    self.refuse(topic, &reason);
                     continue;
                 }
             };
@@ -275,11 +277,11 @@ impl<'device> Intake<'device> {
                 continue;
             }
             if !self.by_address.contains_key(&address) && !shown.iter().any(|shown| shown.address == address) {
-                match self.shown(rule, &read, &value, wildcards, topic) {
+                match Self::shown(rule, &read, &value, wildcards, topic) {
                     Ok(Some(tag)) => shown.push(tag),
                     Ok(None) => continue,
                     Err(reason) => {
-                        self.refuse(topic, reason);
+                        self.refuse(topic, &reason);
                         continue;
                     }
                 }
@@ -296,7 +298,6 @@ impl<'device> Intake<'device> {
 
     /// The tag that a value asks for; `None` where it has been told lately that there is none.
     fn shown(
-        &self,
         rule: &TopicRule,
         read: &TopicMessage,
         value: &MessageValue,
@@ -367,7 +368,7 @@ impl<'device> Intake<'device> {
     }
 
     fn without(&mut self, address: String, reason: &str) {
-        self.refuse(&address, reason.to_owned());
+        self.refuse(&address, reason);
         if self.without_tag.len() >= WITHOUT_TAG_MAX {
             self.without_tag.retain(|_, since| since.elapsed() < ASK_AGAIN);
         }
@@ -377,7 +378,7 @@ impl<'device> Intake<'device> {
     }
 
     /// What cannot be taken: counted, in the status, and in the log while it is not too much.
-    pub(super) fn refuse(&mut self, what: &str, reason: String) {
+    pub(super) fn refuse(&mut self, what: &str, reason: &str) {
         DeviceStatus::count(&self.status.exceptions, 1);
         self.told = self.told.saturating_add(1);
         match self.told {
@@ -413,14 +414,14 @@ impl<'device> Intake<'device> {
                     } else {
                         self.refuse(
                             &format!("{group}/{node}"),
-                            format!("{reason}; a rebirth is not asked for (sparkplug.rebirth = false)"),
+                            &format!("{reason}; a rebirth is not asked for (sparkplug.rebirth = false)"),
                         );
                     }
                 }
                 HostEvent::Refused { edge, metric, reason } => {
                     let edge = edge.map_or_else(|| "Sparkplug".to_owned(), |edge| edge.to_string());
                     let what = metric.map_or_else(|| edge.clone(), |metric| format!("{edge}:{metric}"));
-                    self.refuse(&what, reason);
+                    self.refuse(&what, &reason);
                 }
             }
         }
@@ -445,7 +446,7 @@ impl<'device> Intake<'device> {
                         },
                         address: address.clone(),
                     }),
-                    Err(reason) => self.refuse(&address, reason),
+                    Err(reason) => self.refuse(&address, &reason),
                 }
             }
             names.push((metric.name, address));
@@ -463,13 +464,13 @@ impl<'device> Intake<'device> {
         let received = |value, quality| ReceivedValue { at: Some(at.0), value, quality, retained: false, historical };
         match value.map(|value| super::edges::converted(value, wanted)).transpose() {
             Ok(Some((value, true))) => {
-                self.refuse(&address, "its value is rounded by an f64, and Uncertain; say `type = \"i64\"` or \"u64\"".to_owned());
+                self.refuse(&address, "its value is rounded by an f64, and Uncertain; say `type = \"i64\"` or \"u64\"");
                 let quality = if quality.is_good() { Quality::UNCERTAIN } else { quality };
                 self.held.take(tag, received(Some(value), quality));
             }
             Ok(value) => self.held.take(tag, received(value.map(|(value, _)| value), quality)),
             Err(reason) => {
-                self.refuse(&address, reason.clone());
+                self.refuse(&address, &reason);
                 if historical {
                     self.held.take(tag, received(None, Quality::BAD_TYPE_MISMATCH));
                 } else {

@@ -271,7 +271,10 @@ mod tests {
         }
     }
 
-    fn read(form: &MessageForm, message: &Json) -> Vec<(String, Option<Json>, Option<i64>, Quality, String)> {
+    /// Pointer, scalar, time, quality and fault of a value.
+    type Told = (String, Option<Json>, Option<i64>, Quality, String);
+
+    fn read(form: &MessageForm, message: &Json) -> Vec<Told> {
         let read = form.read(message.to_string().as_bytes(), None).unwrap();
         read.values.into_iter().map(|value| (value.pointer, value.scalar, value.at, value.quality, value.fault)).collect()
     }

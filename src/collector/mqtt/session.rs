@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     announce::Announcement,
-    client::{BrokerLink, LinkEvent, LinkOptions, LinkReceipt, LinkVoice},
+    client::{BrokerLink, BrokerUser, LinkEvent, LinkOptions, LinkReceipt, LinkVoice},
     device::MqttSettings,
     intake::Intake,
     sparkplug,
@@ -181,7 +181,7 @@ impl BrokerSession<'_> {
             LinkEvent::Message { topic, payload, retained, receipt } => {
                 let mut announcements = Vec::new();
                 match std::str::from_utf8(&topic) {
-                    Err(_) => intake.refuse("a message", "its topic is no UTF-8".to_owned()),
+                    Err(_) => intake.refuse("a message", "its topic is no UTF-8"),
                     Ok(topic) if self.own_state(topic, &payload, state) => {}
                     Ok(topic) => announcements = intake.message(topic, &payload, retained).await,
                 }
@@ -202,7 +202,7 @@ impl BrokerSession<'_> {
                         Ok(()) => drop(state.refused.remove(&filter)),
                         Err(reason) => {
                             if state.refused.insert(filter.clone()) {
-                                intake.refuse(&filter, reason);
+                                intake.refuse(&filter, &reason);
                             }
                         }
                     }
@@ -319,7 +319,7 @@ async fn connected(link: &mut BrokerLink) -> Result<bool, String> {
 }
 
 /// User and password of a connect.
-fn credentials(device: &MqttSettings) -> Result<Option<(String, Option<Vec<u8>>)>, String> {
+fn credentials(device: &MqttSettings) -> Result<Option<BrokerUser>, String> {
     let Some(user) = &device.user else { return Ok(None) };
     let password = device.password_file.as_deref().map(password).transpose()?;
     Ok(Some((user.clone(), password)))

@@ -68,6 +68,7 @@ fn current(intake: &Intake<'_>, name: &str) -> Option<Sample> {
     intake.held.all().find(|held| held.name.as_str() == name)?.last.clone()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as `current` has it")]
 fn good(at: i64, value: Value) -> Option<Sample> {
     Some(Sample { timestamp: at, value: Some(value), quality: 0 })
 }
