@@ -11,6 +11,7 @@ use super::{
     announce::Announcement,
     device::{MqttSettings, TopicRule},
     edges::KnownEdges,
+    exact,
     held::{HeldTag, HeldTags, ReceivedValue},
     message::{self, MessageForm, MessageValue, PayloadForm, TopicMessage},
     scalar,
@@ -147,7 +148,8 @@ impl<'device> Intake<'device> {
             return Vec::new();
         }
         // A retained message without a payload is how one is taken away.
-        if !(payload.is_empty() && retained) {
+        let of_edges = self.host.is_some() && topic.starts_with("spBv1.0/");
+        if !of_edges && !(payload.is_empty() && retained) {
             self.configured_tags(topic, payload, retained);
             let device = self.device;
             if let Some((rule, wildcards)) = device.topics.iter().find_map(|rule| Some((rule, rule.filter.captures(topic)?))) {
@@ -156,7 +158,7 @@ impl<'device> Intake<'device> {
         }
         let elapsed = self.elapsed();
         let events = match &mut self.host {
-            Some(host) if topic.starts_with("spBv1.0/") && sparkplug::read_state(topic, payload).is_none() => {
+            Some(host) if of_edges && sparkplug::read_state(topic, payload).is_none() => {
                 if retained {
                     host.take_retained(topic, payload, now, elapsed)
                 } else {
@@ -195,7 +197,7 @@ impl<'device> Intake<'device> {
                 Err(error) => Err(format!("is no UTF-8 from byte {} on", error.valid_up_to())),
                 Ok(text) if form.payload == PayloadForm::Text => Ok(form.value_of(&scalar::of_text(text, Some(value_type)))),
                 Ok(text) => {
-                    let read = json.get_or_insert_with(|| serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}")));
+                    let read = json.get_or_insert_with(|| exact::json(text).map_err(|error| format!("is no JSON: {error}")));
                     read.as_ref().map(|json| form.value_of(json)).map_err(Clone::clone)
                 }
             };
@@ -264,6 +266,7 @@ impl<'device> Intake<'device> {
         let values = std::mem::take(&mut read.values);
         let mut addressed = Vec::with_capacity(values.len());
         let mut shown: Vec<ShownTag> = Vec::new();
+        let mut asked: HashSet<String> = HashSet::new();
         for value in values {
             let address = match read.address(&value, &rule.tag_name, topic) {
                 Ok(address) => address,
@@ -276,9 +279,12 @@ impl<'device> Intake<'device> {
             if self.by_address.get(&address).is_some_and(|tag| *tag < self.device.tags.len()) {
                 continue;
             }
-            if !self.by_address.contains_key(&address) && !shown.iter().any(|shown| shown.address == address) {
+            if !self.by_address.contains_key(&address) && !asked.contains(&address) {
                 match Self::shown(rule, &read, &value, wildcards, topic) {
-                    Ok(Some(tag)) => shown.push(tag),
+                    Ok(Some(tag)) => {
+                        asked.insert(address.clone());
+                        shown.push(tag);
+                    }
                     Ok(None) => continue,
                     Err(reason) => {
                         self.refuse(topic, &reason);

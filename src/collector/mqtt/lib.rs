@@ -16,6 +16,7 @@ pub mod config;
 pub mod connect;
 mod device;
 mod edges;
+mod exact;
 pub mod filter;
 pub mod held;
 mod intake;

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::{
-    address,
+    address, exact,
     pattern::{NamePattern, NamePlace},
     scalar,
     stamp::{QualityFormat, TimeFormat},
@@ -79,7 +79,7 @@ impl MessageForm {
         let text = || std::str::from_utf8(payload).map_err(|error| format!("is no UTF-8 from byte {} on", error.valid_up_to()));
         let message = match self.payload {
             PayloadForm::Text => scalar::of_text(text()?, value_type),
-            PayloadForm::Json => serde_json::from_str(text()?).map_err(|error| format!("is no JSON: {error}"))?,
+            PayloadForm::Json => exact::json(text()?).map_err(|error| format!("is no JSON: {error}"))?,
         };
         let items = match &self.items {
             None => vec![message],

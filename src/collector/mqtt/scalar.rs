@@ -2,6 +2,7 @@
 
 use serde_json::{Number, Value as Json};
 
+use super::exact;
 use historian_model::{Value, ValueType};
 
 /// The type that a tag gets from its first value where the configuration says none; `None` for what is no scalar.
@@ -28,7 +29,7 @@ pub fn of_text(text: &str, value_type: Option<ValueType>) -> Json {
             return Json::Bool(false);
         }
     }
-    match serde_json::from_str(trimmed) {
+    match exact::json(trimmed) {
         Ok(scalar @ (Json::Number(_) | Json::Bool(_))) => scalar,
         _ => Json::String(text.to_owned()),
     }
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     fn value(json: &str, value_type: ValueType) -> Result<Value, String> {
-        value_of(&serde_json::from_str(json).unwrap(), value_type)
+        value_of(&exact::json(json).unwrap(), value_type)
     }
 
     #[test]
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_a_float_rounds_is_near() {
-        let rounded = |json: &str, value_type| super::rounded(&serde_json::from_str(json).unwrap(), value_type);
+        let rounded = |json: &str, value_type| super::rounded(&exact::json(json).unwrap(), value_type);
         assert_eq!(rounded("9007199254740993", ValueType::F64), Some(Value::F64(9_007_199_254_740_992.0)));
         assert_eq!(rounded("9007199254740993", ValueType::I64), None);
         assert_eq!(rounded("\"x\"", ValueType::F64), None);
