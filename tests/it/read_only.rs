@@ -133,7 +133,8 @@ fn a_broker_hears_the_state_of_the_host_and_requests_for_births_and_nothing_else
     std::thread::sleep(Duration::from_millis(500));
     historian.stop().unwrap();
     let (asks, sent) = (asks.as_str(), ["plain/a", "lab/ph", &format!("spBv1.0/{GROUP}/NDATA/unknown")]);
-    let said: Vec<&serde_json::Value> = listener.heard().iter().filter(|heard| !sent.iter().any(|topic| heard["topic"] == *topic)).collect();
+    let said: Vec<&serde_json::Value> =
+        listener.heard().iter().filter(|heard| !sent.iter().any(|topic| heard["topic"] == *topic)).collect();
     assert!(said.iter().all(|heard| is_state(heard) || heard["topic"] == asks), "{said:#?}");
     assert!(listener.rebirths("unknown") >= 1);
 }

@@ -6,24 +6,31 @@ use std::collections::BTreeMap;
 use serde::de::Error as _;
 use serde_json::{Error, Number, Value as Json, value::RawValue};
 
+/// Levels of arrays and objects within each other: each is a call within a call, and one more reading of what is in it.
+const LEVELS_MAX: usize = 64;
+
 /// Reads a text.
 ///
 /// # Errors
-/// Why it is no JSON, or has a number beyond f64.
+/// Why it is no JSON, or has a number beyond f64, or more levels than are taken.
 pub fn json(text: &str) -> Result<Json, Error> {
-    of_raw(serde_json::from_str(text)?)
+    of_raw(serde_json::from_str(text)?, LEVELS_MAX)
 }
 
-fn of_raw(raw: &RawValue) -> Result<Json, Error> {
+fn of_raw(raw: &RawValue, levels: usize) -> Result<Json, Error> {
     let text = raw.get();
+    let within = |raw: &RawValue| match levels.checked_sub(1) {
+        Some(levels) => of_raw(raw, levels),
+        None => Err(Error::custom(format!("more than {LEVELS_MAX} levels"))),
+    };
     match text.as_bytes().first() {
         Some(b'{') => {
             let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
-            members.into_iter().map(|(name, member)| Ok((name, of_raw(member)?))).collect::<Result<_, _>>().map(Json::Object)
+            members.into_iter().map(|(name, member)| Ok((name, within(member)?))).collect::<Result<_, _>>().map(Json::Object)
         }
         Some(b'[') => {
             let elements: Vec<&RawValue> = serde_json::from_str(text)?;
-            elements.into_iter().map(of_raw).collect::<Result<_, _>>().map(Json::Array)
+            elements.into_iter().map(within).collect::<Result<_, _>>().map(Json::Array)
         }
         _ => match serde_json::from_str(text)? {
             Json::Number(near) if near.is_f64() => {
@@ -65,6 +72,10 @@ mod tests {
             json!({"a": {"b": null, "c": [true, "\n"]}, "a/~": 1})
         );
         assert!(json(&"[".repeat(10_000)).is_err());
+        let nested = |levels: usize| json(&format!("{}1{}", "[".repeat(levels), "]".repeat(levels)));
+        assert!(nested(LEVELS_MAX).is_ok());
+        // As many as would be too deep for the stack.
+        assert!(nested(LEVELS_MAX + 1).is_err() && nested(100_000).is_err());
     }
 
     proptest! {
