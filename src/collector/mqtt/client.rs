@@ -272,6 +272,11 @@ fn v5_will(topic: String, payload: Vec<u8>, qos: rumqttc_v5::QoS, retain: bool) 
 /// What the libraries say, for an engineer.
 fn in_words(error: &str, version: MqttVersion) -> String {
     let error = error.strip_prefix("I/O: ").or_else(|| error.strip_prefix("Mqtt state: ")).unwrap_or(error);
+    if let Some(cause) = error.strip_prefix("Mqtt serialization/deserialization error: IO: ")
+        && !cause.contains("CertificateRequired")
+    {
+        return format!("the connection is lost: {cause}");
+    }
     // With TLS 1.3 a broker judges its client last.
     if error.contains("CertificateRequired") {
         return "the broker asks for a certificate of its clients; give certificate_file and key_file".to_owned();
@@ -299,5 +304,7 @@ mod tests {
         assert!(told("NotAuthorized").contains("user, password"));
         assert!(told("ServerBusy").contains("ServerBusy"));
         assert_eq!(in_words("I/O: no connection within 5 ms", MqttVersion::V5), "no connection within 5 ms");
+        let reset = "Mqtt state: Mqtt serialization/deserialization error: IO: Connection reset by peer (os error 104)";
+        assert_eq!(in_words(reset, MqttVersion::V5), "the connection is lost: Connection reset by peer (os error 104)");
     }
 }
