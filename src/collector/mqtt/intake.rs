@@ -177,6 +177,12 @@ impl<'device> Intake<'device> {
         self.happened(events).await
     }
 
+    /// Takes what waits in the host: nothing more comes.
+    pub(super) async fn release(&mut self) {
+        let events = self.host.as_mut().map(SparkplugHost::release).unwrap_or_default();
+        self.happened(events).await;
+    }
+
     /// The link is lost: nothing is known of any tag.
     pub(super) async fn lose(&mut self) {
         let now = self.clock.now();

@@ -62,6 +62,7 @@ pub(super) async fn run(device: &MqttSettings, ids: &[TagId], context: &Collecto
             () = context.shutdown.cancelled() => break,
         }
     }
+    intake.release().await;
     intake.held.stop();
     status.items_created.store(0, Ordering::Relaxed);
     status.set_state(DeviceState::Stopped);

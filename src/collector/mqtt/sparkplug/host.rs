@@ -63,6 +63,15 @@ impl SparkplugHost {
         events
     }
 
+    /// Takes what waits for messages that are missing: nothing more comes, the collector stops.
+    pub fn release(&mut self) -> Vec<HostEvent> {
+        let mut events = Vec::new();
+        for index in 0..self.nodes.len() {
+            self.with_node(index, Duration::ZERO, &mut events, NodeSession::pass_gap);
+        }
+        events
+    }
+
     /// When [`Self::tick`] has something to do next.
     pub fn next_due(&self) -> Option<Duration> {
         self.due.first().map(|(due, _)| *due)

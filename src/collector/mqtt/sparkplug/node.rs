@@ -183,7 +183,7 @@ impl NodeSession {
     }
 
     /// Takes all that waits, without what is missing.
-    fn pass_gap(&mut self, context: &mut NodeContext) {
+    pub fn pass_gap(&mut self, context: &mut NodeContext) {
         let (messages, missing) = self.order.release();
         if let Some(first) = missing.first() {
             self.edges_mut().for_each(EdgeTable::lose_order);

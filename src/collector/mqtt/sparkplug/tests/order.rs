@@ -23,6 +23,16 @@ fn what_is_ahead_waits_and_comes_in_order() {
 }
 
 #[test]
+fn what_waits_when_the_collector_stops_is_taken() {
+    let mut bench = Bench::new();
+    born(&mut bench);
+    assert_eq!(data(&mut bench, 3, 3.0), []);
+    let events = bench.host.release();
+    assert_eq!((readings(&events), others(&events).len()), (vec!["G/N p ~3".to_owned()], 0));
+    assert_eq!(bench.host.release(), []);
+}
+
+#[test]
 fn a_round_of_numbers_is_in_order_also_for_one_that_counts_beyond_255() {
     for wraps in [true, false] {
         let mut bench = Bench::new();
