@@ -12,7 +12,7 @@
 //! | [`model`] | tags, samples, qualities, times, ranges, selections; the one clock |
 //! | [`tls`] | certificates and keys: read, checked, followed, made |
 //! | [`trace`] | traces of calls, sent to a collector of OpenTelemetry |
-//! | [`collector`] | takes samples from devices over Modbus and OPC UA; reads only |
+//! | [`collector`] | takes samples from devices over Modbus, OPC UA and MQTT; reads only |
 //! | [`ingest`] | the write path: journal (the write-ahead log), heads, sealing, deletions |
 //! | [`maintenance`] | compaction, rollups, retention |
 //! | [`read`] | snapshots of heads and store, merging, states of intervals, the change feed |
@@ -201,6 +201,7 @@ pub use historian_ingest as ingest;
 pub use historian_maintenance as maintenance;
 pub use historian_modbus as modbus;
 pub use historian_model as model;
+pub use historian_mqtt as mqtt;
 pub use historian_oidc as oidc;
 pub use historian_opcua as opcua;
 pub use historian_operators as operators;

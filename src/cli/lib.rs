@@ -57,7 +57,7 @@ use error::{MeantLine, one_line};
 
 pub use error::{Misuse, RefusedConfiguration};
 
-/// Plant historian: collects from Modbus and OPC UA devices, keeps every sample, answers over gRPC and Arrow Flight.
+/// Plant historian: collects from Modbus and OPC UA devices and MQTT brokers, keeps every sample, answers over gRPC and Arrow Flight.
 #[derive(Debug, Parser)]
 #[command(name = "historian", version, propagate_version = true, arg_required_else_help = true)]
 struct Cli {

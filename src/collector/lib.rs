@@ -7,6 +7,7 @@ pub mod commissioning;
 pub mod config;
 pub mod distinct;
 pub mod fingerprint;
+pub mod found;
 pub mod guard;
 pub mod not_available;
 pub mod pace;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use commissioning::{OtherReading, PlannedRead, Readings};
 pub use config::{ConfigProblem, DeviceConfig, SettingPosition, TagConfig};
+pub use found::{FoundTag, FoundTags, TagMaker};
 pub use spool::{Absence, Spool};
 pub use status::DeviceStatus;
 pub use tag_key::TagKey;
@@ -41,6 +43,8 @@ pub struct CollectorContext {
     /// The latest sample that the store holds of each tag at start, in the order of the ids; a collector continues from there. Empty when
     /// nothing is known.
     pub last: Vec<Option<Sample>>,
+    /// Tags beside the configured ones: those of earlier runs, and a way to make more.
+    pub found: FoundTags,
     /// Cancelled when the collector is to stop.
     pub shutdown: CancellationToken,
 }
@@ -65,6 +69,11 @@ pub trait Collector: Send + Sync + 'static {
     /// Tags it delivers, in a fixed order: the catalog gives them ids before [`Collector::run`].
     fn tags(&self) -> Vec<TagDefinition>;
 
+    /// Whether a tag that this collector made in an earlier run, under the configuration of then, is still one that it collects.
+    fn keeps(&self, _tag: &TagDefinition) -> bool {
+        false
+    }
+
     /// What people decided about certificates of this device, as it stands now. Blocks for a moment.
     fn certificate_decisions(&self) -> Vec<CertificateDecision> {
         Vec::new()
@@ -76,7 +85,8 @@ pub trait Collector: Send + Sync + 'static {
         fingerprint::of(&(self.device(), self.protocol(), self.endpoint(), self.tags()))
     }
 
-    /// Collects until `context.shutdown`; `ids` are in the order of [`Collector::tags`]. Survives every fault of the device.
+    /// Collects until `context.shutdown`; `ids` are in the order of [`Collector::tags`]. Survives every fault of the device. May be called again
+    /// after it ended by a panic.
     async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext);
 
     /// Connects and reads every tag once; a row per tag in the order of [`Collector::tags`], each with value or error. Ends within about

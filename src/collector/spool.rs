@@ -15,7 +15,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -63,6 +63,8 @@ struct SpoolState {
     held_since: AtomicI64,
     /// When the first sample came that was given up with the store, or [`NONE_HELD`].
     gone_since: AtomicI64,
+    /// Nothing of the first so many segments waits any longer.
+    written: AtomicU64,
     ledger: Mutex<Ledger>,
     /// Tags whose samples are never taken.
     refused: Mutex<HashSet<TagId>>,
@@ -75,6 +77,8 @@ struct SpoolState {
 struct SpoolQueue {
     segments: VecDeque<SpoolSegment>,
     samples: usize,
+    /// How many segments there were so far, those of the queue included.
+    begun: u64,
     /// What went before the oldest segment.
     overflow: Overflow,
 }
@@ -143,7 +147,8 @@ impl Spool {
         let (queue, held, refused) = (Mutex::default(), AtomicUsize::default(), Mutex::default());
         let (filled, ledger, routes) = (Notify::new(), Mutex::default(), Mutex::default());
         let (held_since, gone_since) = (AtomicI64::new(NONE_HELD), AtomicI64::new(NONE_HELD));
-        let state = SpoolState { queue, filled, samples_max, held, held_since, gone_since, ledger, refused, routes, status };
+        let written = AtomicU64::default();
+        let state = SpoolState { queue, filled, samples_max, held, held_since, gone_since, written, ledger, refused, routes, status };
         let spool = Spool { shared: Arc::new(state) };
         // The status must not keep the spool: it is shown for longer.
         let shared = Arc::downgrade(&spool.shared);
@@ -195,6 +200,7 @@ impl Spool {
             let mut queue = self.shared.queue.lock();
             if queue.segments.back().is_none_or(|segment| segment.samples + samples > segment_samples) {
                 queue.segments.push_back(SpoolSegment::beginning(self.shared.status.now()));
+                queue.begun += 1;
             }
             if let Some(segment) = queue.segments.back_mut() {
                 let before = segment.samples;
@@ -219,6 +225,16 @@ impl Spool {
         self.shared.queue.lock().samples
     }
 
+    /// Where the samples are that were pushed so far: they are written once [`Spool::written`] is there.
+    pub fn place(&self) -> u64 {
+        self.shared.queue.lock().begun
+    }
+
+    /// The place up to which nothing waits any longer: it is durable, or was told to be rejected or lost.
+    pub fn written(&self) -> u64 {
+        self.shared.written.load(Ordering::Acquire)
+    }
+
     /// When the oldest sample came that is neither written nor told to be lost; `None` where there is none.
     pub fn unwritten_since(&self) -> Option<Timestamp> {
         let queue = self.shared.queue.lock();
@@ -241,6 +257,9 @@ impl Spool {
             self.shared.ledger.lock().overflowed(losses);
             (batch, since)
         } else {
+            // Whoever takes a segment is done with those before it.
+            let done = queue.begun - queue.segments.len() as u64;
+            self.shared.written.store(done, Ordering::Release);
             let segment = queue.segments.pop_front().unwrap_or_default();
             queue.samples -= segment.samples;
             (SampleBatch { runs: segment.runs }, segment.since)

@@ -110,13 +110,12 @@ struct BadReason {
 /// What the process tells a device's status of the world around it.
 struct Scene {
     clock: Arc<dyn Clock>,
-    /// Names of the tags, ascending by their ids.
-    names: Vec<(TagId, TagName)>,
+    names: Mutex<BTreeMap<TagId, TagName>>,
 }
 
 impl fmt::Debug for Scene {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scene").field("tags", &self.names.len()).finish_non_exhaustive()
+        f.debug_struct("Scene").field("tags", &self.names.lock().len()).finish_non_exhaustive()
     }
 }
 
@@ -157,9 +156,15 @@ impl DeviceStatus {
     }
 
     /// Says by which clock times are told, and what the tags are called. Only the first call counts.
-    pub fn set_scene(&self, clock: Arc<dyn Clock>, mut names: Vec<(TagId, TagName)>) {
-        names.sort_unstable_by_key(|(id, _)| *id);
-        let _ = self.scene.set(Scene { clock, names });
+    pub fn set_scene(&self, clock: Arc<dyn Clock>, names: Vec<(TagId, TagName)>) {
+        let _ = self.scene.set(Scene { clock, names: Mutex::new(names.into_iter().collect()) });
+    }
+
+    /// Says what tags are called that came later; after [`DeviceStatus::set_scene`].
+    pub fn add_names(&self, names: impl IntoIterator<Item = (TagId, TagName)>) {
+        if let Some(scene) = self.scene.get() {
+            scene.names.lock().extend(names);
+        }
     }
 
     /// Says how the samples are found that wait to be stored. Only the first call counts.
@@ -174,15 +179,12 @@ impl DeviceStatus {
 
     /// Name of a tag of this device.
     pub fn tag_name(&self, tag: TagId) -> String {
-        let known = self.scene.get().and_then(|scene| {
-            let place = scene.names.binary_search_by_key(&tag, |(id, _)| *id).ok()?;
-            Some(scene.names[place].1.to_string())
-        });
+        let known = self.scene.get().and_then(|scene| scene.names.lock().get(&tag).map(ToString::to_string));
         known.unwrap_or_else(|| format!("of id {}", tag.0))
     }
 
     fn tag_id(&self, name: &str) -> Option<TagId> {
-        let names = &self.scene.get()?.names;
+        let names = self.scene.get()?.names.lock();
         names.iter().find(|(_, known)| known.as_str() == name).map(|(id, _)| *id)
     }
 
@@ -296,13 +298,13 @@ impl DeviceStatus {
         let (_, undelivered) = self.undelivered(usize::MAX);
         let mut troubles: BTreeMap<String, UndeliveredTag> = undelivered.into_iter().map(|told| (told.tag.clone(), told)).collect();
         let facts = self.facts.lock();
-        let state = |(id, name): &(TagId, TagName)| TagState {
+        let state = |(id, name): (&TagId, &TagName)| TagState {
             name: name.clone(),
             created: facts.created.contains(id),
             interval: facts.intervals.get(id).copied(),
             trouble: troubles.remove(name.as_str()),
         };
-        scene.names.iter().map(state).collect()
+        scene.names.lock().iter().map(state).collect()
     }
 
     /// State as its collector sees it, and degraded where it runs and samples of some tag are not taken.

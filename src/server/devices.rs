@@ -7,8 +7,11 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::collect;
-use historian_collector::{Collector, CollectorContext, DeviceStatus, Spool};
+use super::{
+    collect,
+    found::{self, DeviceTags, TagMaking},
+};
+use historian_collector::{Collector, CollectorContext, DeviceStatus, FoundTags, Spool};
 use historian_ingest::Ingest;
 use historian_model::{Clock, Sample, Tag, TagId, TagName, Timestamp, ValueType, sink::SampleSink};
 
@@ -21,6 +24,7 @@ pub struct ConfiguredTag {
 /// The devices that run, in the order of the configuration they came with.
 pub struct DeviceSet {
     ingest: Arc<Ingest>,
+    making: Arc<TagMaking>,
     clock: Arc<dyn Clock>,
     spool_samples_max: usize,
     /// Cancelled when all are to stop.
@@ -32,6 +36,7 @@ struct RunningDevice {
     status: Arc<DeviceStatus>,
     spool: Spool,
     collected: HashMap<TagName, Collected>,
+    found: Arc<DeviceTags>,
     stop: CancellationToken,
     /// The collector, and the drain of its spool, until somebody waits for their end.
     tasks: Vec<JoinHandle<()>>,
@@ -45,8 +50,14 @@ struct Collected {
 }
 
 impl DeviceSet {
-    pub fn new(ingest: Arc<Ingest>, clock: Arc<dyn Clock>, spool_samples_max: usize, shutdown: CancellationToken) -> DeviceSet {
-        DeviceSet { ingest, clock, spool_samples_max, shutdown, running: Mutex::default() }
+    pub fn new(
+        ingest: Arc<Ingest>,
+        making: TagMaking,
+        clock: Arc<dyn Clock>,
+        spool_samples_max: usize,
+        shutdown: CancellationToken,
+    ) -> DeviceSet {
+        DeviceSet { ingest, making: Arc::new(making), clock, spool_samples_max, shutdown, running: Mutex::default() }
     }
 
     /// Begins to collect from a device, whose tags are in the order of its own. Blocks on the store for what it holds of them.
@@ -54,7 +65,9 @@ impl DeviceSet {
     /// # Errors
     /// When the last sample of a tag cannot be read; the device is not started then.
     pub fn start(&self, collector: &Arc<dyn Collector>, tags: &[ConfiguredTag]) -> anyhow::Result<()> {
-        let last = last_samples(&self.ingest, tags)?;
+        let last = last_samples(&self.ingest, tags.iter().map(|one| &one.tag))?;
+        let kept = self.making.of_device(collector);
+        let last_of_kept = last_samples(&self.ingest, kept.iter())?;
         let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
         status.set_scene(self.clock.clone(), tags.iter().map(|one| (one.tag.id, one.tag.name().clone())).collect());
         let spool = Spool::new(self.spool_samples_max, status.clone());
@@ -68,19 +81,26 @@ impl DeviceSet {
         let collected = tags.iter().zip(&types);
         let collected = collected.map(|(one, &value_type)| (one.tag.name().clone(), Collected { id: one.tag.id, value_type })).collect();
         let stop = self.shutdown.child_token();
-        let context =
-            CollectorContext { spool: spool.clone(), clock: self.clock.clone(), status: status.clone(), last, shutdown: stop.clone() };
+        let found = Arc::new(DeviceTags::new(self.making.clone(), status.clone(), spool.clone(), &kept));
+        let context = CollectorContext {
+            spool: spool.clone(),
+            clock: self.clock.clone(),
+            status: status.clone(),
+            last,
+            found: FoundTags { maker: found.clone(), kept: found::with_last(&kept, last_of_kept) },
+            shutdown: stop.clone(),
+        };
 
         // The spool drains until its collector has ended, so that the last samples are written.
         let ended = CancellationToken::new();
         let sink: Arc<dyn SampleSink> = self.ingest.clone();
         let draining = tokio::spawn(spool.clone().drain(sink, ended.clone()));
-        let collector = collector.clone();
+        let (collector, made) = (collector.clone(), found.clone());
         let collecting = tokio::spawn(async move {
             let _ended = ended.drop_guard();
-            collect::collect(collector, ids, types, context).await;
+            collect::collect(collector, ids, types, context, || made.all()).await;
         });
-        self.running.lock().push(RunningDevice { status, spool, collected, stop, tasks: vec![collecting, draining] });
+        self.running.lock().push(RunningDevice { status, spool, collected, found, stop, tasks: vec![collecting, draining] });
         Ok(())
     }
 
@@ -126,12 +146,18 @@ impl DeviceSet {
         self.running.lock().iter().filter_map(|device| device.spool.unwritten_since()).min()
     }
 
+    /// Tags of these names are configured: a device that made one by itself, and has not been started since, delivers it no more.
+    pub fn configured<'a>(&self, names: impl IntoIterator<Item = &'a TagName> + Clone) {
+        self.running.lock().iter().for_each(|device| device.found.give_up(names.clone()));
+    }
+
     /// Lets the device that is configured for a tag of this name and type write to it from now on; false where none is.
     pub fn collect_into(&self, tag: &Tag) -> bool {
         let running = self.running.lock();
         let found = running.iter().find_map(|device| {
-            let collected = device.collected.get(tag.name()).filter(|collected| collected.value_type == tag.value_type())?;
-            Some((&device.spool, collected.id))
+            let configured = device.collected.get(tag.name()).filter(|collected| collected.value_type == tag.value_type());
+            let id = configured.map(|collected| collected.id).or_else(|| device.found.id_of(tag.name(), tag.value_type()))?;
+            Some((&device.spool, id))
         });
         let Some((spool, id)) = found else { return false };
         spool.redirect(id, tag.id);
@@ -148,9 +174,7 @@ async fn ended(tasks: Vec<JoinHandle<()>>) {
 }
 
 /// What the store holds of these tags.
-fn last_samples(ingest: &Ingest, tags: &[ConfiguredTag]) -> anyhow::Result<Vec<Option<Sample>>> {
+fn last_samples<'a>(ingest: &Ingest, tags: impl Iterator<Item = &'a Arc<Tag>>) -> anyhow::Result<Vec<Option<Sample>>> {
     let reader = ingest.reader();
-    let last =
-        |ConfiguredTag { tag, .. }: &ConfiguredTag| reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()));
-    tags.iter().map(last).collect()
+    tags.map(|tag| reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()))).collect()
 }

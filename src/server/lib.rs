@@ -11,6 +11,7 @@ pub mod config;
 mod descriptors;
 mod devices;
 mod disk;
+mod found;
 mod listeners;
 mod local_socket;
 mod memory;
@@ -41,6 +42,7 @@ use self::{
     descriptors::Descriptors,
     devices::{ConfiguredTag, DeviceSet},
     disk::DiskTrend,
+    found::TagMaking,
     reload::{ReloadParts, ReloadSource, Reloader},
     silence::Silence,
 };
@@ -165,7 +167,9 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     );
 
     let collectors_stop = shutdown.child_token();
-    let devices = Arc::new(DeviceSet::new(ingest.clone(), clock.clone(), configuration.storage.spool_samples_max, collectors_stop.clone()));
+    let making = TagMaking::new(catalog.clone(), store.clone(), clock.clone());
+    let spool_samples_max = configuration.storage.spool_samples_max;
+    let devices = Arc::new(DeviceSet::new(ingest.clone(), making, clock.clone(), spool_samples_max, collectors_stop.clone()));
     for (collector, tags) in configuration.collectors.iter().zip(&tags) {
         devices.start(collector, tags)?;
     }
@@ -385,7 +389,10 @@ fn open(
         },
     )?;
     let devices: Vec<Vec<TagDefinition>> = configuration.collectors.iter().map(|collector| collector.tags()).collect();
-    let collected: HashMap<_, _> = devices.iter().flatten().map(|definition| (&definition.name, definition)).collect();
+    let found = found::kept(&catalog, &configuration.collectors);
+    let found = found.iter().map(|tag| &tag.definition);
+    // What is configured wins over what the catalog has.
+    let collected: HashMap<_, _> = found.chain(devices.iter().flatten()).map(|definition| (&definition.name, definition)).collect();
     let wanted = silence::WantedTags { collected, ended, now: clock.now() };
     let mut silence = silence::look_back(&catalog, &ingest, store.as_ref(), &wanted)?;
     silence::record_gaps(&mut silence.gaps, store.as_ref()).context("recording gaps")?;

@@ -26,7 +26,7 @@ use super::{
     audit::AuditWatch,
     config::{self, Configuration, difference},
     devices::{ConfiguredTag, DeviceSet},
-    silence,
+    found, silence,
 };
 
 /// Reads the configuration as the start did. Blocks.
@@ -154,7 +154,9 @@ impl Reloader {
         if !contradictions.is_empty() {
             return Err(ReloadError::Refused(contradictions));
         }
-        let difference = TagDifference::of(current, &new);
+        let (catalog, old, read) = (self.parts.catalog.clone(), current.clone(), new.clone());
+        let difference = tokio::task::spawn_blocking(move || TagDifference::of(&old, &read, &catalog)).await;
+        let difference = difference.map_err(|error| ReloadError::Failed(error.to_string()))?;
         self.apply_tags(&difference).await?;
 
         let names = |collectors: &[Arc<dyn Collector>]| collectors.iter().map(|collector| collector.device().to_owned()).collect();
@@ -235,6 +237,7 @@ impl Reloader {
 
         let changed = difference.changed.iter().map(|collector| collector.device().to_owned());
         devices.stop(&difference.removed.iter().cloned().chain(changed).collect::<Vec<_>>()).await;
+        devices.configured(&difference.begun);
         let looked = {
             let (ingest, store, now) = (ingest.clone(), store.clone(), clock.now());
             let wanted: Vec<TagDefinition> = difference.started().flat_map(|collector| collector.tags()).collect();
@@ -287,7 +290,8 @@ impl Reloader {
 }
 
 impl TagDifference {
-    fn of(old: &Configuration, new: &Configuration) -> TagDifference {
+    /// Looks at every tag of the catalog for those that devices made by themselves. Blocks.
+    fn of(old: &Configuration, new: &Configuration, catalog: &Catalog) -> TagDifference {
         let key = |collector: &Arc<dyn Collector>| (collector.protocol(), collector.device().to_owned());
         let before: HashMap<_, u64> = old.collectors.iter().map(|collector| (key(collector), collector.fingerprint())).collect();
         let (mut added, mut changed, mut unchanged) = (Vec::new(), Vec::new(), 0);
@@ -307,6 +311,11 @@ impl TagDifference {
             configuration.collectors.iter().flat_map(|collector| collector.tags()).map(|definition| definition.name).collect()
         };
         let (collected_before, collected_now) = (collected(old), collected(new));
+        let found = |configuration: &Configuration| -> BTreeSet<TagName> {
+            found::kept(catalog, &configuration.collectors).iter().map(|tag| tag.name().clone()).collect()
+        };
+        let (found_before, found_now) = (found(old), found(new));
+        let ended = collected_before.union(&found_before).filter(|name| !collected_now.contains(*name) && !found_now.contains(*name));
         let held: BTreeMap<TagName, TagDefinition> = definitions(old).map(|definition| (definition.name.clone(), definition)).collect();
         let wanted: BTreeMap<TagName, TagDefinition> = definitions(new).map(|definition| (definition.name.clone(), definition)).collect();
         let differs = |definition: &&TagDefinition| held.get(&definition.name) != Some(*definition);
@@ -320,7 +329,7 @@ impl TagDifference {
             tags_added,
             tags_changed: definitions.len() as u64 - tags_added,
             tags_removed: held.keys().filter(|name| !wanted.contains_key(*name)).count() as u64,
-            ended: collected_before.difference(&collected_now).cloned().collect(),
+            ended: ended.cloned().collect(),
             begun: collected_now.difference(&collected_before).cloned().collect(),
             definitions,
         }

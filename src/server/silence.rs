@@ -286,6 +286,15 @@ impl Silence {
     }
 }
 
+/// Where the gaps of tags begin that are on record as collected no more.
+///
+/// # Errors
+/// When the store fails.
+pub fn uncollected(store: &dyn Store) -> Result<HashMap<String, i64>, StoreError> {
+    let open = open_gaps(store)?.into_iter();
+    Ok(open.filter(|((reason, _), _)| *reason == GapReason::NotConfigured).map(|((_, tag), start)| (tag, start)).collect())
+}
+
 /// Records that a tag is collected again, where it is on record that it is not. Blocks.
 pub fn collected_again(tag: &TagName, store: &dyn Store, now: Timestamp) {
     let open = read_ledger(store).map(|ledger| ledger.open.get(&(GapReason::NotConfigured, tag.to_string())).copied());

@@ -169,6 +169,8 @@ mod tests {
             let text = of_server(&failed(error.into()), "other");
             assert!(text.contains(expected), "{text}");
         }
+        let broker = of_device(&failed(CertificateError::UnknownIssuer.into()), "broker");
+        assert!(broker.contains("ca_file") && !broker.contains("--tls-ca"), "{broker}");
         let late = failed(Error::AlertReceived(AlertDescription::CertificateRequired));
         assert!(refused_later(&late).is_some_and(|text| text.contains("--tls-cert")));
         assert_eq!(refused_later(&io::Error::other("x")), None);

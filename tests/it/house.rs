@@ -89,6 +89,7 @@ const INJECTED: &[(&str, &str, &str, &str)] = &[
     ("read only", "src/collector/modbus/x.rs", "use tokio_modbus::prelude::Writer;", "use tokio_modbus::client::Reader;"),
     ("read only", "src/collector/opcua/x.rs", "session.write(&[value]).await", "session.read(&[value]).await"),
     ("read only", "src/collector/opcua/x.rs", "session\n    .call(method).await", "callback(x)"),
+    ("read only", "src/collector/mqtt/x.rs", "client.try_publish(topic, payload, options)", "voice.announce(&state)"),
     ("read only", "src/collector/opcua/x.rs", "session.history_update(&[]).await", "session.history_read(a).await"),
     (
         "tags are selected on blocking threads",

@@ -23,6 +23,7 @@ mod house;
 mod http_api;
 mod jdbc;
 mod modbus;
+mod mqtt;
 mod mutated;
 mod opcua;
 mod opcua_session;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use historian::{
-    collector::{Collector, CollectorContext, ConfigProblem, DeviceStatus, Spool, status::DeviceState},
+    collector::{Collector, CollectorContext, ConfigProblem, DeviceStatus, FoundTags, Spool, status::DeviceState},
     model::{Clock, Quality, SystemClock, TagId, Value},
     server::config::{self, Overrides},
 };
@@ -90,6 +90,7 @@ impl Running {
             clock: Arc::new(SystemClock),
             status: status.clone(),
             last: Vec::new(),
+            found: FoundTags::default(),
             shutdown: stop.clone(),
         };
         let running = collector.clone();

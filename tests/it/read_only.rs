@@ -1,10 +1,13 @@
 //! Towards devices the historian only reads (S8): on the wire, with devices of other makes, whatever its clients ask for. That no function which
-//! changes anything is compiled in is a rule of the house (`house.rs`).
+//! changes anything is compiled in is a rule of the house (`house.rs`). To a broker of MQTT it says that it is a Sparkplug host, and asks for births.
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
+use serde_json::json;
+
 use crate::support::{
     historian::{Historian, command, serve, text},
+    mqtt::{Broker, Client, GROUP},
     peer::Peer,
     wiretap::{Protocol, Wiretap},
 };
@@ -95,4 +98,43 @@ async fn no_device_is_asked_for_anything_but_to_be_read() {
     assert!([461, 467, 631, 751, 787, 826].iter().all(|service| services.contains(service)), "{on_opcua:?}");
     let known: BTreeSet<u32> = OPCUA_READS.iter().map(|(number, _)| *number).collect();
     assert!(services.is_subset(&known), "{on_opcua:?}");
+}
+
+/// Whoever listens to all of a broker hears of the historian its state, and a request for births of a node that it does not know.
+#[test]
+fn a_broker_hears_the_state_of_the_host_and_requests_for_births_and_nothing_else() {
+    let Some(broker) = Broker::start("allow_anonymous true") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let (config, data) = (directory.path().join("historian.toml"), directory.path().join("data"));
+    let more = "[mqtt.sparkplug]\nhost_id = \"scada\"\n[[mqtt.topic]]\nfilter = \"plain/#\"\ntag_name = \"{topic}\"\npayload = \"text\"\n\
+                [[mqtt.tag]]\nname = \"lab/ph\"\naddress = \"lab/ph\"\n";
+    fs::write(&config, format!("[[mqtt]]\nname = \"broker\"\nendpoint = \"127.0.0.1:{}\"\n{more}", broker.port)).unwrap();
+    let config = config.display().to_string();
+    let mut listener = Client::plain(broker.port, &["--subscribe", "#"]);
+    let checked = command(&["check", "--config", &config]).output().unwrap();
+    eprintln!("{}", text(&checked.stdout));
+    assert!(listener.heard().is_empty(), "a check says nothing: {:?}", listener.heard());
+
+    let historian = serve(&data, &["--config", &config]);
+    let patience = Duration::from_mins(1);
+    let is_state = |heard: &serde_json::Value| heard["topic"] == "spBv1.0/STATE/scada";
+    listener.until("its state", patience, |heard| heard.iter().any(is_state));
+    let mut publisher = Client::sparkplug(broker.port, &[]);
+    publisher.text("plain/a", "1.5");
+    publisher.text("lab/ph", "7.5");
+    let metric = json!({ "alias": 7, "of": "Double", "value": 1.5, "timestamp": 1_769_846_400_000_i64 });
+    publisher.edge("NDATA/unknown", &json!({ "timestamp": 1_769_846_400_000_i64, "seq": 3, "metrics": [metric] }));
+    let asks = format!("spBv1.0/{GROUP}/NCMD/unknown");
+    listener.until("a request for births", patience, |heard| heard.iter().any(|heard| heard["topic"] == asks.as_str()));
+    // Whatever changes something in the historian stays there.
+    let samples = data.with_file_name("samples.csv");
+    fs::write(&samples, "timestamp,tag,value\n2026-01-01T00:00:00Z,lab/ph,7\n").unwrap();
+    assert!(ask(&historian, &["import", &samples.display().to_string()]));
+    std::thread::sleep(Duration::from_millis(500));
+    historian.stop().unwrap();
+    let (asks, sent) = (asks.as_str(), ["plain/a", "lab/ph", &format!("spBv1.0/{GROUP}/NDATA/unknown")]);
+    let said: Vec<&serde_json::Value> =
+        listener.heard().iter().filter(|heard| !sent.iter().any(|topic| heard["topic"] == *topic)).collect();
+    assert!(said.iter().all(|heard| is_state(heard) || heard["topic"] == asks), "{said:#?}");
+    assert!(listener.rebirths("unknown") >= 1);
 }

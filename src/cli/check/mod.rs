@@ -17,7 +17,7 @@ use super::{
     output::{self, OutputFile, TextFormat},
 };
 use historian_collector::{CheckRow, Collector, Readings};
-use historian_model::{Quality, TagDefinition};
+use historian_model::{Quality, TagDefinition, TagName, Value, ValueType};
 use historian_server::config::{self, Overrides, ServerSettings};
 use historian_sql::View;
 use historian_tls::TlsFiles;
@@ -147,7 +147,7 @@ async fn contradictions(
     configured.iter().filter_map(against).collect()
 }
 
-/// Reads a device once. The rows are as many as its tags, whatever the collector does.
+/// Reads a device once: a row per tag, whatever the collector does, and those of tags that it would make by itself.
 async fn check(collector: Arc<dyn Collector>, timeout: Duration) -> CheckedDevice {
     let tags = collector.tags();
     let rows = tokio::time::timeout(timeout + GRACE, collector.check(timeout)).await.unwrap_or_default();
@@ -162,7 +162,13 @@ async fn check(collector: Arc<dyn Collector>, timeout: Duration) -> CheckedDevic
         readings: Readings::default(),
     };
     let given = rows.len();
-    let rows: Vec<CheckRow> = rows.into_iter().take(tags.len()).chain(tags.iter().skip(given).map(missing)).collect();
+    let rows: Vec<CheckRow> = rows.into_iter().chain(tags.iter().skip(given).map(missing)).collect();
     let advice = collector.advice(&rows);
-    CheckedDevice { plan: DevicePlan::of(collector.as_ref()), rows: tags.into_iter().zip(rows).collect(), advice }
+    let found = |row: &CheckRow| {
+        let value_type = row.value.as_ref().map_or(ValueType::F64, Value::value_type);
+        Some(TagDefinition::new(TagName::new(&row.tag).ok()?, value_type))
+    };
+    let mut tags = tags.into_iter();
+    let rows = rows.into_iter().filter_map(|row| Some((tags.next().or_else(|| found(&row))?, row))).collect();
+    CheckedDevice { plan: DevicePlan::of(collector.as_ref()), rows, advice }
 }

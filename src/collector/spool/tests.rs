@@ -60,6 +60,36 @@ async fn a_gap_that_finds_no_room_is_recorded_later() {
     draining.await.unwrap();
 }
 
+#[tokio::test]
+async fn a_place_is_written_when_its_samples_are_and_not_before() {
+    let (status, stop) = (Arc::new(DeviceStatus::new("d", "mqtt", "e")), CancellationToken::new());
+    let spool = Spool::new(1_000, status.clone());
+    assert_eq!((spool.place(), spool.written()), (0, 0), "nothing waits");
+    spool.push(TagId(1), run(&[1]));
+    spool.push(TagId(1), run(&[2]));
+    let first = spool.place();
+    let sink = Arc::new(Choosy { full: AtomicUsize::new(1), ..Choosy::default() });
+    let draining = tokio::spawn(spool.clone().drain(sink.clone(), stop.clone()));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    // The first attempt found no room.
+    assert!(sink.written().is_empty() && spool.written() < first);
+    spool.push(TagId(1), run(&[3]));
+    let second = spool.place();
+    assert!(second > first);
+    for _ in 0..500 {
+        if spool.written() >= second {
+            break;
+        }
+        if spool.written() >= first {
+            assert!(sink.written().len() >= 2);
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!((sink.written().len(), spool.written(), spool.place()), (3, second, second));
+    stop.cancel();
+    draining.await.unwrap();
+}
+
 /// A sink that refuses as it is told, and keeps what it takes.
 #[derive(Default)]
 struct Choosy {

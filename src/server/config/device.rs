@@ -9,6 +9,7 @@ use super::{
 use historian_collector::{Collector, ConfigProblem, DeviceConfig, TagConfig, TagKey, tag_key::COMMON};
 use historian_modbus::config::ModbusConfig;
 use historian_model::TagDefinition;
+use historian_mqtt::config::MqttConfig;
 use historian_opcua::config::OpcUaConfig;
 
 /// A protocol's array of tables, `[[name]]`, and how one of them is read.
@@ -27,7 +28,7 @@ pub struct Protocol {
 }
 
 /// Every protocol, in the order in which collectors are made.
-pub static PROTOCOLS: &[Protocol] = &[protocol::<ModbusConfig>(), protocol::<OpcUaConfig>()];
+pub static PROTOCOLS: &[Protocol] = &[protocol::<ModbusConfig>(), protocol::<OpcUaConfig>(), protocol::<MqttConfig>()];
 
 const fn protocol<Config: DeviceConfig>() -> Protocol {
     Protocol {

@@ -35,6 +35,7 @@ const ROOMS: &[Room] = &[
     room("src/sql", &["format", "model", "operators", "query", "read", "store"]),
     room("src/collector", &["model"]),
     room("src/collector/modbus", &["collector", "model", "tls"]),
+    room("src/collector/mqtt", &["collector", "model", "tls"]),
     room("src/collector/opcua", &["collector", "model"]),
     // Of the collectors the API shows the delivery truth, and nothing else.
     room(
@@ -53,6 +54,7 @@ const ROOMS: &[Room] = &[
             "maintenance",
             "modbus",
             "model",
+            "mqtt",
             "oidc",
             "opcua",
             "operators",
@@ -101,8 +103,8 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["tokio-rustls"],
-        &["src/api", "src/cli", "src/collector/modbus", "src/oidc", "src/trace"],
-        "connections are accepted by the API, and made by the command line, to Modbus devices, the identity provider and the collector of traces",
+        &["src/api", "src/cli", "src/collector/modbus", "src/collector/mqtt", "src/oidc", "src/trace"],
+        "connections are accepted by the API, and made by the command line, to Modbus devices, MQTT brokers, the identity provider and the collector of traces",
     ),
     (
         &["ring"],
@@ -117,11 +119,12 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["tonic", "tonic-health", "tonic-prost", "tonic-reflection", "tonic-types", "prost", "prost-types", "pbjson-types"],
-        &["proto", "src/trace", "src/api", "src/cli"],
-        "proto types begin in api; what lies below speaks in the model's words; traces are sent as others' messages",
+        &["proto", "src/trace", "src/api", "src/cli", "src/collector/mqtt"],
+        "proto types begin in api; what lies below speaks in the model's words; traces and Sparkplug are others' messages",
     ),
     (&["tokio-modbus"], &["src/simulator"], "types of a protocol never leave the crate of its collector; Modbus frames are our own there"),
     (&["async-opcua"], &["src/collector/opcua", "src/simulator"], "types of a protocol never leave the crate of its collector"),
+    (&["rumqttc-v4", "rumqttc-v5"], &["src/collector/mqtt"], "types of a protocol never leave the crate of its collector"),
     (
         &["tokio", "tokio-util", "tokio-stream", "futures"],
         &[
@@ -131,6 +134,7 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
             "src/sql",
             "src/collector",
             "src/collector/modbus",
+            "src/collector/mqtt",
             "src/collector/opcua",
             "src/oidc",
             "src/trace",
@@ -150,6 +154,7 @@ const LIBRARIES: &[(&[&str], &[&str], &str)] = &[
             "src/sql",
             "src/collector",
             "src/collector/modbus",
+            "src/collector/mqtt",
             "src/collector/opcua",
             "src/api",
             "src/server",

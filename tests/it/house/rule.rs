@@ -199,6 +199,11 @@ pub static RULES: &[Rule] = &[
                 reason: "certificates and the password file: secrets are read at each connect, and stay out of the configuration",
             },
             Exception {
+                file: "src/collector/mqtt/session.rs",
+                word: "fs",
+                reason: "the password file: secrets are read at each connect, and stay out of the configuration",
+            },
+            Exception {
                 file: "src/access/disk.rs",
                 word: "fs",
                 reason: "the file of the tokens is no configuration: the command line changes it while the historian runs, which reads it again",
@@ -288,6 +293,21 @@ pub static RULES: &[Rule] = &[
             },
         ],
         ..Rule::foreign("read only", "a session is never asked to write or to call", &[".write", ".call"], &[])
+    },
+    Rule {
+        within: &["src/collector/mqtt/"],
+        tests_are_free: true,
+        exceptions: &[Exception {
+            file: "src/collector/mqtt/client.rs",
+            word: ".try_publish",
+            reason: "publishes an announcement, which is the state of a Sparkplug host or the request for a rebirth; nothing else becomes one",
+        }],
+        ..Rule::foreign(
+            "read only",
+            "a broker is told announcements and nothing else",
+            &[".try_publish", ".publish", ".publish_bytes", ".try_publish_tracked", ".publish_tracked"],
+            &[],
+        )
     },
     Rule {
         name: "tags are selected on blocking threads",

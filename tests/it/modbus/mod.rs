@@ -29,7 +29,7 @@ use std::{
 };
 
 use historian::{
-    collector::{Collector, CollectorContext, ConfigProblem, DeviceStatus, Spool, spool::SPOOL_SAMPLES_MAX},
+    collector::{Collector, CollectorContext, ConfigProblem, DeviceStatus, FoundTags, Spool, spool::SPOOL_SAMPLES_MAX},
     model::{Quality, SystemClock, TagId, TagName, Value},
     server::config::{Overrides, parse},
 };
@@ -83,6 +83,7 @@ fn start(text: &str) -> Running {
         clock: Arc::new(SystemClock),
         status: status.clone(),
         last: Vec::new(),
+        found: FoundTags::default(),
         shutdown: shutdown.clone(),
     };
     Running {

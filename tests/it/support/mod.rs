@@ -3,6 +3,7 @@
 pub mod door;
 pub mod historian;
 pub mod java;
+pub mod mqtt;
 pub mod peer;
 pub mod proxy;
 pub mod pytest;
