@@ -53,6 +53,8 @@ pub struct TagConfig {
     pub stepped: Option<bool>,
     pub range_low: Option<f64>,
     pub range_high: Option<f64>,
+    /// Names of the digital states from 0.
+    pub state_set: Vec<String>,
     /// Address in the protocol's notation: Modbus `holding:100`, OPC UA `nsu=urn:plant;s=Boiler.Pressure`.
     pub address: String,
     /// Keys of the protocol. Before a device is built, they are compared with [`DeviceConfig::TAG_KEYS`].
@@ -71,6 +73,7 @@ impl TagConfig {
             ("stepped", Setting::Flag(flag)) => self.stepped = Some(flag),
             ("range_low", Setting::Number(number)) => self.range_low = Some(number),
             ("range_high", Setting::Number(number)) => self.range_high = Some(number),
+            ("state_set", Setting::Names(names)) => self.state_set = names,
             ("address", Setting::Text(text)) => self.address = text,
             (name, setting) => self.own.set(name, setting),
         }

@@ -3,11 +3,13 @@
 //! Collectors know the model and the sink, nothing of store, query or API; the types of a protocol never leave its folder. They read and
 //! never write: no function that changes anything in a device is compiled in. A measurement that failed is a Bad sample, not an error.
 
+pub mod browse;
 pub mod config;
 pub mod distinct;
 pub mod fingerprint;
 pub mod guard;
 pub mod not_available;
+pub mod scaling;
 pub mod schedule;
 pub mod spool;
 pub mod status;
@@ -19,6 +21,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub use browse::{BrowseAnswer, BrowseRequest, BrowsedVariable};
 pub use config::{ConfigProblem, DeviceConfig, SettingPosition, TagConfig};
 pub use spool::Spool;
 pub use status::DeviceStatus;
@@ -72,6 +75,23 @@ pub trait Collector: Send + Sync + 'static {
     /// Connects and reads every tag once; a row per tag in the order of [`Collector::tags`], each with value or error. Ends within about
     /// `timeout` even when the device never answers.
     async fn check(&self, timeout: Duration) -> Vec<CheckRow>;
+
+    /// Lists what the device offers to collect.
+    ///
+    /// # Errors
+    /// The protocol has no way to ask, the device does not answer, or the request is wrong.
+    async fn browse(&self, _request: &BrowseRequest) -> Result<BrowseAnswer, String> {
+        Err(format!("{} devices do not tell what they have", self.protocol()))
+    }
+
+    /// Trusts a certificate that a device has shown, or rejects one; `certificate` is a name of [`Collector::certificate_decisions`]. Blocks for
+    /// a moment.
+    ///
+    /// # Errors
+    /// There is no such certificate, or the file cannot be moved.
+    fn decide_certificate(&self, _certificate: &str, _trusted: bool) -> Result<(), String> {
+        Err(format!("{} devices have no certificates to decide about", self.protocol()))
+    }
 }
 
 /// A certificate that a device has shown, or may show, and whether it is trusted.

@@ -24,6 +24,8 @@ pub enum TagKeyKind {
     Flag,
     /// Raw values that mean "no value".
     NotAvailable,
+    /// Texts in an order; in a cell they are separated by `|`.
+    Names,
 }
 
 /// What was written at a key.
@@ -34,6 +36,7 @@ pub enum Setting {
     Whole(u64),
     Flag(bool),
     NotAvailable(NotAvailable),
+    Names(Vec<String>),
 }
 
 /// Keys that the tags of every protocol have, in the order in which they are told.
@@ -45,6 +48,8 @@ pub const COMMON: &[TagKey] = &[
     TagKey::flag("stepped"),
     TagKey::number("range_low"),
     TagKey::number("range_high"),
+    // Names of the digital states from 0, of a tag of type state.
+    TagKey { name: "state_set", kind: TagKeyKind::Names },
     ADDRESS,
 ];
 
@@ -84,6 +89,7 @@ impl TagKeyKind {
             TagKeyKind::Whole => u64::deserialize(from).map(Setting::Whole),
             TagKeyKind::Flag => bool::deserialize(from).map(Setting::Flag),
             TagKeyKind::NotAvailable => NotAvailable::deserialize(from).map(Setting::NotAvailable),
+            TagKeyKind::Names => Vec::deserialize(from).map(Setting::Names),
         }
     }
 
@@ -106,6 +112,7 @@ impl TagKeyKind {
                 _ => Err(format!("{cell:?} is neither true nor false")),
             },
             TagKeyKind::NotAvailable => cell.parse().map(Setting::NotAvailable),
+            TagKeyKind::Names => Ok(Setting::Names(cell.split('|').map(|name| name.trim().to_owned()).collect())),
         }
     }
 }

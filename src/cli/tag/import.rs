@@ -195,7 +195,7 @@ fn changed_tag(row: &TagRow, mut tag: v1::Tag) -> anyhow::Result<Option<(v1::Tag
             fields.push(field);
         }
     };
-    let TagRow { tag: row_tag, state_set, .. } = row;
+    let row_tag = &row.tag;
     if !row_tag.unit.is_empty() {
         differ("unit", row_tag.unit != tag.unit);
         tag.unit.clone_from(&row_tag.unit);
@@ -216,9 +216,9 @@ fn changed_tag(row: &TagRow, mut tag: v1::Tag) -> anyhow::Result<Option<(v1::Tag
         differ("range_high", row_tag.range_high != tag.range_high);
         tag.range_high = row_tag.range_high;
     }
-    if !state_set.is_empty() {
-        differ("state_set", *state_set != tag.state_set);
-        tag.state_set.clone_from(state_set);
+    if !row_tag.state_set.is_empty() {
+        differ("state_set", row_tag.state_set != tag.state_set);
+        tag.state_set.clone_from(&row_tag.state_set);
     }
     if fields.is_empty() {
         return Ok(None);

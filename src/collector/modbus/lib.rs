@@ -25,7 +25,6 @@ mod overlap;
 pub mod plan;
 mod poll;
 mod read;
-pub mod scaling;
 pub mod tag;
 mod text;
 pub mod transport;
@@ -36,6 +35,7 @@ use async_trait::async_trait;
 
 pub use config::ModbusConfig;
 pub use device::ModbusCollector;
+pub use historian_collector::scaling;
 
 use historian_collector::{CheckRow, Collector, CollectorContext};
 use historian_model::{TagDefinition, TagId};

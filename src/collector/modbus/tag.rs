@@ -185,6 +185,10 @@ impl ModbusTag {
                 definition.stepped = config.stepped.unwrap_or(definition.stepped);
                 definition.range_low = config.range_low;
                 definition.range_high = config.range_high;
+                definition.state_set.clone_from(&config.state_set);
+                if let Err(refused) = definition.check() {
+                    return Err(vec![config.problem(&prefix, refused.field, refused.reason)]);
+                }
                 definition.source = Some(TagSource { device: device.name.to_owned(), address: config.address.clone() });
                 Ok(ModbusTag { definition, unit, area: address.area, start: address.start, decoder, scan_ms })
             }

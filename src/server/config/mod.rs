@@ -225,13 +225,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
                 written_rows.push(row);
                 continue;
             };
-            if !row.state_set.is_empty() {
-                problems.push(ConfigProblem {
-                    position: row.tag.position.clone(),
-                    key: "state_set".into(),
-                    message: "is only for tags without a device; name the states of a collected tag with `historian tag import`".into(),
-                });
-            } else if let Some(device) = devices.iter_mut().find(|known| known.name == *device) {
+            if let Some(device) = devices.iter_mut().find(|known| known.name == *device) {
                 device.tags.push(row.tag);
             } else if !names.iter().any(|known| known.name == *device) {
                 let known: Vec<&str> = names.iter().map(|known| known.name.as_str()).collect();

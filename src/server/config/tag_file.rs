@@ -16,14 +16,13 @@ use historian_collector::{
 };
 use historian_model::{TagDefinition, TagName, ValueType};
 
-/// Columns that are no keys of collected tags.
-const STATE_SET: &str = "state_set";
+/// Column that is no key of collected tags.
 const DEVICE: &str = "device";
 
 /// Columns that tell what a tag is and where it comes from, in the order in which tags are exported.
 pub fn definition_columns() -> Vec<&'static str> {
     let mut columns: Vec<&str> = COMMON.iter().map(|key| key.name).filter(|name| *name != ADDRESS.name).collect();
-    columns.extend([STATE_SET, DEVICE, ADDRESS.name]);
+    columns.extend([DEVICE, ADDRESS.name]);
     columns
 }
 
@@ -52,8 +51,6 @@ pub struct TagRow {
     /// Device that delivers the tag; `None` for a tag that clients write.
     pub device: Option<String>,
     pub tag: TagConfig,
-    /// Names of the digital states, from `state_set`, where they are separated by `|`.
-    pub state_set: Vec<String>,
 }
 
 impl TagRow {
@@ -63,12 +60,10 @@ impl TagRow {
     /// The type is not given or not known, the name breaks a rule, or a cell of a collected tag is wrong.
     pub fn definition(&self) -> Result<TagDefinition, ConfigProblem> {
         if self.device.is_some() {
-            let mut definition = super::device::definition_of(&self.tag).map_err(|problems| match problems.into_iter().next() {
+            return super::device::definition_of(&self.tag).map_err(|problems| match problems.into_iter().next() {
                 Some(problem) => self.problem(problem.key.rsplit('.').next().unwrap_or_default(), problem.message.clone()),
                 None => self.problem("device", "the tag cannot be understood"),
-            })?;
-            definition.state_set.clone_from(&self.state_set);
-            return Ok(definition);
+            });
         }
         let name = TagName::new(&self.tag.name).map_err(|error| self.problem("name", error.to_string()))?;
         let Some(value_type) = self.value_type()? else {
@@ -80,7 +75,7 @@ impl TagRow {
         definition.stepped = self.tag.stepped.unwrap_or(definition.stepped);
         definition.range_low = self.tag.range_low;
         definition.range_high = self.tag.range_high;
-        definition.state_set.clone_from(&self.state_set);
+        definition.state_set.clone_from(&self.tag.state_set);
         Ok(definition)
     }
 
@@ -222,15 +217,11 @@ fn read_header(cells: &[&str]) -> Result<Vec<&'static str>, Vec<(String, String)
 type RefusedFields = Vec<(&'static str, String)>;
 
 fn read_row(columns: &[&'static str], cells: &[&str], position: SettingPosition) -> Result<TagRow, RefusedFields> {
-    let mut row = TagRow { device: None, tag: TagConfig { position, ..TagConfig::default() }, state_set: Vec::new() };
+    let mut row = TagRow { device: None, tag: TagConfig { position, ..TagConfig::default() } };
     let mut refused = RefusedFields::new();
     for (&column, &cell) in columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty()) {
         let outcome = match (column, tag_key(column)) {
             ("name", _) => TagName::new(cell).map(|name| row.tag.name = name.into()).map_err(|error| error.to_string()),
-            (STATE_SET, _) => {
-                row.state_set = cell.split('|').map(|state| state.trim().to_owned()).collect();
-                Ok(())
-            }
             (DEVICE, _) => {
                 row.device = Some(cell.to_owned());
                 Ok(())
