@@ -24,6 +24,7 @@ mod jdbc;
 mod modbus;
 mod mutated;
 mod opcua;
+mod opcua_browse;
 mod opcua_session;
 mod opcua_times;
 mod opcua_wire;
