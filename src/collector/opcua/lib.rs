@@ -1,11 +1,10 @@
 //! OPC UA collector: subscriptions with data changes, from one server.
 //!
 //! One way through the folder:
-//! [`config`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`endpoint`], [`pki`]; bytes through [`wire`]) → [`session`] (opened, or taken up again
-//! after a cut) → [`subscribe`] (own desired state, created and compared item by item; watchdog) and [`publish`] → [`conversion`] and [`convert`] (value,
-//! quality) and [`times`] → [`deliver`] (the samples around an outage) → spool. [`supervise`] goes round it for ever; [`check`] reads and
-//! subscribes once. [`browse`] lists what could be
-//! collected.
+//! [`config`] and [`tag`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`endpoint`], [`pki`]; bytes through
+//! [`wire`]) → [`session`] (opened, or taken up again after a cut) → [`subscribe`] (own desired state, created and compared item by item;
+//! watchdog) and [`publish`] → [`conversion`] and [`convert`] (value, quality) and [`times`] → [`deliver`] (the samples around an outage) →
+//! spool. [`supervise`] goes round it for ever; [`check`] reads and subscribes once; [`browse`] lists what could be collected.
 //!
 //! Only Browse, Read and the subscription services are used; the collector writes, calls and updates nothing in a server.
 //!

@@ -9,15 +9,15 @@ const COMPARED_MAX: usize = 200;
 
 /// The addresses most like this one, the nearest first.
 pub fn names<'known>(address: &str, known: &'known [String]) -> Vec<&'known str> {
-    let (space, name) = parts(address);
+    let (space, kind, name) = parts(address);
     let mut likely: Vec<(f64, &str)> = Vec::new();
     for known in known {
-        let (other_space, other) = parts(known);
-        // A name of another namespace has to be the very same.
+        let (other_space, other_kind, other) = parts(known);
+        // A name of another namespace has to be the very same, and so has what is no name.
         let (shorter, longer) = (name.len().min(other.len()), name.len().max(other.len()));
-        let likeness = if (shorter as f64) < LIKENESS_MIN * longer as f64 {
+        let likeness = if kind != other_kind || (shorter as f64) < LIKENESS_MIN * longer as f64 {
             0.0
-        } else if space == other_space {
+        } else if space == other_space && kind == "s" {
             strsim::normalized_damerau_levenshtein(&name.to_lowercase(), &other.to_lowercase())
         } else {
             f64::from(u8::from(name == other))
@@ -30,12 +30,13 @@ pub fn names<'known>(address: &str, known: &'known [String]) -> Vec<&'known str>
     likely.into_iter().take(NAMES_MAX).map(|(_, known)| known).collect()
 }
 
-/// Namespace and identifier; of a long identifier its end.
-fn parts(address: &str) -> (&str, &str) {
+/// Namespace, kind of the identifier (`s` is a text) and identifier; of a long one its end.
+fn parts(address: &str) -> (&str, &str, &str) {
     let (space, identifier) = if address.starts_with("ns") { address.split_once(';').unwrap_or(("", address)) } else { ("", address) };
+    let (kind, identifier) = identifier.split_once('=').unwrap_or(("", identifier));
     let cut = identifier.len().saturating_sub(COMPARED_MAX);
     let cut = (cut..=identifier.len()).find(|at| identifier.is_char_boundary(*at)).unwrap_or(0);
-    (space, &identifier[cut..])
+    (space, kind, &identifier[cut..])
 }
 
 #[cfg(test)]
@@ -59,6 +60,7 @@ mod tests {
         );
         assert_eq!(names("nsu=urn:plant;s=boiler1.level", &known)[0], "nsu=urn:plant;s=Boiler1.Level");
         assert_eq!(names("nsu=urn:plant;s=Pump", &known), Vec::<&str>::new());
+        assert_eq!(names("i=2259", &known), Vec::<&str>::new(), "a number near by is another node");
         let long = format!("nsu=urn:plant;s={}ü.Level", "x".repeat(900));
         assert_eq!(names(&long.replace("Level", "Lewel"), std::slice::from_ref(&long)), [long.as_str()]);
     }
