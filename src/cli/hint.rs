@@ -51,7 +51,7 @@ const COMMANDS: [(&[&str], &str); 16] = [
     (&["asof", "join"], "as-of"),
     (&["sql", "shell", "select"], "sql"),
     (&["subscribe", "watch", "follow", "tail", "stream"], "subscribe"),
-    (&["list", "ls", "tags", "browse", "find", "search"], "tag list"),
+    (&["list", "ls", "tags", "find", "search"], "tag list"),
     (&["set", "update", "edit"], "tag set"),
     (&["start", "run", "server", "up", "daemon"], "serve"),
     (&["write", "insert", "load", "put", "upload"], "import"),

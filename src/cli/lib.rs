@@ -5,6 +5,7 @@
 mod asof;
 mod audit;
 mod backup;
+mod browse;
 mod bugreport;
 mod catalog;
 mod check;
@@ -15,6 +16,7 @@ mod consent;
 mod correct;
 pub mod demo;
 mod detector;
+mod device;
 mod doctor;
 mod error;
 mod export;
@@ -46,6 +48,7 @@ mod tag;
 mod tag_status;
 mod tls;
 mod token;
+mod trust;
 mod whoami;
 
 use std::{env, io::Write, process::ExitCode};
@@ -76,6 +79,8 @@ enum RootCommand {
     Init(init::InitCommand),
     /// Checks a configuration: validates it, connects to each device and reads each tag once.
     Check(check::CheckArgs),
+    /// Lists what an OPC UA server has to collect, and writes it as a tag file.
+    Browse(browse::BrowseArgs),
     /// Looks whether this machine is ready: ports, certificates, clock, disk, limits, devices.
     Doctor(doctor::DoctorCommand),
     /// Writes what somebody needs who helps from afar into one file, without samples and secrets.
@@ -134,6 +139,9 @@ enum RootCommand {
     /// Makes and shows certificates.
     #[command(subcommand)]
     Tls(tls::TlsCommand),
+    /// Lists, trusts and rejects the certificates of OPC UA servers, on the machine of the historian.
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
     /// Makes, lists and revokes API tokens, on the machine of the historian.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -199,6 +207,7 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Demo(args) => demo::run(args).await,
             RootCommand::Init(command) => init::run(command),
             RootCommand::Check(args) => check::run(args).await,
+            RootCommand::Browse(args) => browse::run(args).await,
             RootCommand::Doctor(command) => doctor::run(command).await,
             RootCommand::Bugreport(args) => bugreport::run(args).await,
             RootCommand::Tag(command) => tag::run(command).await,
@@ -225,6 +234,7 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Gaps(args) => gap::run(args).await,
             RootCommand::WhoAmI(args) => whoami::run(args).await,
             RootCommand::Tls(command) => tls::run(command),
+            RootCommand::Trust(command) => trust::run(command).await,
             RootCommand::Token(command) => token::run(command).await,
             RootCommand::Completions(args) => completion::run(&args, &mut Cli::command()),
             RootCommand::Man(args) => manual::run(&args, Cli::command()),

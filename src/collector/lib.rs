@@ -3,6 +3,7 @@
 //! Collectors know the model and the sink, nothing of store, query or API; the types of a protocol never leave its folder. They read and
 //! never write: no function that changes anything in a device is compiled in. A measurement that failed is a Bad sample, not an error.
 
+pub mod browse;
 pub mod commissioning;
 pub mod config;
 pub mod distinct;
@@ -11,6 +12,7 @@ pub mod found;
 pub mod guard;
 pub mod not_available;
 pub mod pace;
+pub mod scaling;
 pub mod schedule;
 pub mod spool;
 pub mod state_set;
@@ -24,6 +26,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub use browse::{BrowseAnswer, BrowseRequest, BrowsedVariable};
 pub use commissioning::{OtherReading, PlannedRead, Readings};
 pub use config::{ConfigProblem, DeviceConfig, SettingPosition, TagConfig};
 pub use found::{FoundTag, FoundTags, TagMaker};
@@ -103,6 +106,23 @@ pub trait Collector: Send + Sync + 'static {
     fn advice(&self, rows: &[CheckRow]) -> Vec<String> {
         let _ = rows;
         Vec::new()
+    }
+
+    /// Lists what the device offers to collect.
+    ///
+    /// # Errors
+    /// The protocol has no way to ask, the device does not answer, or the request is wrong.
+    async fn browse(&self, _request: &BrowseRequest) -> Result<BrowseAnswer, String> {
+        Err(format!("{} devices do not tell what they have", self.protocol()))
+    }
+
+    /// Trusts a certificate that a device has shown, or rejects one; `certificate` is a name of [`Collector::certificate_decisions`]. Blocks for
+    /// a moment.
+    ///
+    /// # Errors
+    /// There is no such certificate, or the file cannot be moved.
+    fn decide_certificate(&self, _certificate: &str, _trusted: bool) -> Result<(), String> {
+        Err(format!("{} devices have no certificates to decide about", self.protocol()))
     }
 }
 

@@ -26,6 +26,7 @@ mod modbus;
 mod mqtt;
 mod mutated;
 mod opcua;
+mod opcua_browse;
 mod opcua_session;
 mod opcua_times;
 mod opcua_wire;

@@ -518,15 +518,16 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
         ("\"None\"", "\"None\"\nqueue_size = 0", 1, "queue_size", "allowed are 1"),
         ("\"None\"", "\"None\"\ntimeout_ms = 99999999999", 1, "timeout_ms", "allowed are"),
         ("\"None\"", "\"None\"\nwatchdog_ms = 600", 1, "watchdog_ms", "three times"),
-        ("s=y", "s=x", 10, "address", "line 6"),
         ("name = \"c\"", "name = \"a/b\"", 10, "name", "line 6"),
         ("name = \"c\"", "name = \"c//\"", 10, "name", "empty level"),
-        ("nsu=urn:p;s=y", "ns=2;s=y", 10, "address", "NamespaceArray"),
+        ("nsu=urn:p;s=y", "ns=two;s=y", 10, "address", "NamespaceArray"),
+        ("\"None\"", "\"None\"\nnamespaces = { two = \"urn:p\" }", 1, "namespaces", "an index from 1"),
         ("nsu=urn:p;s=y", "s", 10, "address", "s=<text>"),
         ("name = \"c\"", "name = \"c\"\ntype = \"real\"", 10, "type", "known are f64"),
         ("name = \"c\"", "name = \"c\"\nformat = \"u16\"", 10, "format", "Modbus"),
         ("name = \"c\"", "name = \"c\"\nword_order = \"ABCD\"", 10, "word_order", "Modbus"),
-        ("name = \"c\"", "name = \"c\"\nscale = 2.0", 10, "scale", "Modbus"),
+        ("name = \"c\"", "name = \"c\"\nscale = 0.0", 10, "scale", "every value the offset"),
+        ("name = \"c\"", "name = \"c\"\nindex_range = \"1:2\"", 10, "index_range", "takes one"),
         ("name = \"c\"", "name = \"c\"\nscan_ms = 100", 10, "scan_ms", "sampling_ms"),
         ("name = \"c\"", "name = \"c\"\ndeadband = -1.0", 10, "deadband", "positive"),
         ("name = \"c\"", "name = \"c\"\ntimestamps = \"plc\"", 10, "timestamps", "known are source, server, reception"),
@@ -559,7 +560,8 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
     assert_eq!(
         told[0],
         format!(
-            "{prefix}.scan_ms: is a key of Modbus tags; OPC UA tags have sampling_ms, deadband, timestamps, not_available; the server sends typed, scaled values"
+            "{prefix}.scan_ms: is a key of Modbus tags; OPC UA tags have index_range, scale, offset, sampling_ms, queue_size, trigger, deadband, deadband_percent, timestamps, \
+             not_available; the server sends typed values"
         )
     );
     assert!(told[1].starts_with(&format!("{prefix}.address: ")), "{told:?}");

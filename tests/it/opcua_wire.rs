@@ -27,7 +27,7 @@ fn odd_values() -> Vec<Odd> {
         ("Double", "EmptyMatrix", json!([0, 3]), "f64", (None, MISFIT), "an array"),
         ("Float", "EmptyMatrix", json!([2, 0]), "f32", (None, MISFIT), "an array"),
         ("Guid", "Letters", json!(2 << 20), "string", (None, TOO_LARGE), "text_bytes_max"),
-        ("Byte", "Bytes", json!(5 << 20), "u64", (None, MISFIT), "a ByteString"),
+        ("Byte", "Bytes", json!(5 << 20), "u64", (None, TOO_LARGE), "the ByteString has 5242880 bytes"),
         // An array of texts in Latin-1; dimensions that are not those of its elements; a structure that says EUInformation and is none.
         ("Int16", "Raw", json!("8c0200000001000000e401000000e4"), "i64", (None, MISFIT), "an array"),
         ("Int32", "Raw", json!("c60200000001000000020000000100000005000000"), "i64", (None, MISFIT), "an array"),

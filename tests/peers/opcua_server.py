@@ -26,6 +26,7 @@ from asyncua.server.monitored_item_service import MonitoredItemService
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 import opcua_oddities as oddities
+import opcua_plant as plant
 
 PLANT = "urn:plant"
 APPLICATION = "urn:peer:server"
@@ -201,6 +202,7 @@ async def main():
     parser.add_argument("--certificate", default="", help="words: chain, dns-first, expired, other-uri")
     parser.add_argument("--clock-shift-s", type=int, default=0)
     parser.add_argument("--channel-lifetime-ms", type=int, default=0)
+    parser.add_argument("--plant", action="store_true", help="objects to browse")
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
     oddities.allow_raw_values()
@@ -258,6 +260,8 @@ async def main():
         if name not in left_out and value is not None:
             dv = ua.DataValue(ua.Variant(float(value), ua.VariantType.Double), SourceTimestamp=source, ServerTimestamp=source)
             await server.write_attribute_value(ua.NodeId(name, index), dv)
+    if arguments.plant:
+        await plant.add(server, index)
     if arguments.items_per_call:
         limit = ua.NodeId(ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall)
         await server.get_node(limit).write_value(ua.Variant(arguments.items_per_call, ua.VariantType.UInt32))

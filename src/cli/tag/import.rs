@@ -195,7 +195,7 @@ fn changed_tag(row: &TagRow, mut tag: v1::Tag) -> anyhow::Result<Option<(v1::Tag
             fields.push(field);
         }
     };
-    let TagRow { tag: row_tag, .. } = row;
+    let row_tag = &row.tag;
     if !row_tag.unit.is_empty() {
         differ("unit", row_tag.unit != tag.unit);
         tag.unit.clone_from(&row_tag.unit);

@@ -33,7 +33,6 @@ mod packed;
 pub mod plan;
 mod poll;
 mod read;
-pub mod scaling;
 mod secure;
 mod serial;
 pub mod tag;
@@ -47,6 +46,7 @@ use async_trait::async_trait;
 
 pub use config::ModbusConfig;
 pub use device::ModbusCollector;
+pub use historian_collector::scaling;
 
 use historian_collector::{CheckRow, Collector, CollectorContext, PlannedRead};
 use historian_model::{TagDefinition, TagId};

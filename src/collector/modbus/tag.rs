@@ -214,6 +214,9 @@ impl ModbusTag {
                 definition.range_low = config.range_low;
                 definition.range_high = config.range_high;
                 definition.state_set.clone_from(&config.state_set);
+                if let Err(refused) = definition.check() {
+                    return Err(vec![config.problem(&prefix, refused.field, refused.reason)]);
+                }
                 definition.source = Some(TagSource { device: device.name.to_owned(), address: config.address.clone() });
                 Ok(ModbusTag { definition, unit, area: address.area, start: address.start, decoder, factor, scan_ms, read_single })
             }

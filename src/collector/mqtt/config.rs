@@ -371,7 +371,7 @@ fn mqtt_tag(device: &str, tag: &TagConfig, prefix: &str, has_sparkplug: bool) ->
     let mut problems = Vec::new();
     let mut refuse = |key: &str, message: String| problems.push(tag.problem(prefix, key, message));
     let name = TagName::new(&tag.name).map_err(|error| refuse("name", error.to_string())).ok();
-    let value_type = match tag.parsed_value_type(prefix) {
+    let value_type = match tag.value_type_with_states(prefix) {
         Ok(value_type) => value_type.unwrap_or(ValueType::F64),
         Err(problem) => {
             problems.push(problem);
@@ -437,6 +437,7 @@ fn mqtt_tag(device: &str, tag: &TagConfig, prefix: &str, has_sparkplug: bool) ->
         description: tag.description.clone(),
         range_low: tag.range_low,
         range_high: tag.range_high,
+        state_set: tag.state_set.clone(),
         source,
         ..TagDefinition::new(name, value_type)
     };

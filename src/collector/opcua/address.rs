@@ -2,8 +2,12 @@
 //!
 //! The index of a namespace belongs to one run of one server: a restart with another set of namespaces moves it. So an address keeps the
 //! URI, and [`NodeAddress::resolve`] finds the index in the `NamespaceArray` of each new session.
+//!
+//! `ns=2;…`, which is what other tools write, is taken where the configuration says which URI 2 stands for. Where it does not, the node is not
+//! collected: nobody would notice the day on which 2 means another namespace and the same identifier another node. [`NodeAddress::advice`] has the
+//! address to write instead.
 
-use std::str::FromStr;
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use opcua::types::{ByteString, Guid, Identifier, NodeId};
 
@@ -13,9 +17,17 @@ const STANDARD_URI: &str = "http://opcfoundation.org/UA/";
 /// A node, independent of the order of a server's namespaces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NodeAddress {
-    /// URI of the namespace; `None` for namespace 0.
-    namespace: Option<String>,
+    namespace: NodeNamespace,
     identifier: Identifier,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum NodeNamespace {
+    /// Namespace 0.
+    Standard,
+    Uri(String),
+    /// Of one run of the server; greater than 0.
+    Index(u16),
 }
 
 impl NodeAddress {
@@ -26,7 +38,7 @@ impl NodeAddress {
     /// `b` (base64). In the URI `%3B` stands for `;` and `%25` for `%`; in the identifier nothing is escaped.
     ///
     /// # Errors
-    /// Says what is wrong and how an address is written. An index (`ns=2;…`) is refused for every namespace but 0.
+    /// Says what is wrong and how an address is written.
     pub fn parse(text: &str) -> Result<NodeAddress, String> {
         if text.len() > Self::BYTES_MAX {
             return Err(format!("the address is longer than {} bytes", Self::BYTES_MAX));
@@ -39,35 +51,98 @@ impl NodeAddress {
             if uri.is_empty() {
                 return Err("the namespace URI after nsu= is empty".into());
             }
-            ((uri != STANDARD_URI).then_some(uri), identifier)
+            (if uri == STANDARD_URI { NodeNamespace::Standard } else { NodeNamespace::Uri(uri) }, identifier)
         } else if let Some(rest) = text.strip_prefix("ns=") {
-            match rest.split_once(';') {
-                Some(("0", identifier)) => (None, identifier),
+            match rest.split_once(';').map(|(index, identifier)| (index.parse::<u16>(), identifier)) {
+                Some((Ok(0), identifier)) => (NodeNamespace::Standard, identifier),
+                Some((Ok(index), identifier)) => (NodeNamespace::Index(index), identifier),
                 _ => {
                     return Err(format!(
-                        "{text:?} names its namespace by index, which changes when the server is reconfigured; write \
-                         nsu=<uri>;… with the URI that stands at that index in the server's NamespaceArray (node i=2255)"
+                        "{text:?} does not begin with the index of a namespace and a semicolon; write nsu=<uri>;s=<text> with the URI of the \
+                         server's NamespaceArray (node i=2255)"
                     ));
                 }
             }
         } else {
-            (None, text)
+            (NodeNamespace::Standard, text)
         };
         Ok(NodeAddress { namespace, identifier: parse_identifier(identifier)? })
     }
 
-    /// Node id in a server with these namespaces, by index; `None` when the server does not have the namespace now.
+    /// Address of a node in a server with these namespaces; `None` where its namespace has no URI.
+    pub fn of(node: &NodeId, namespaces: &[String]) -> Option<NodeAddress> {
+        let namespace = match node.namespace {
+            0 => NodeNamespace::Standard,
+            index => NodeNamespace::Uri(namespaces.get(usize::from(index)).filter(|uri| !uri.is_empty())?.clone()),
+        };
+        Some(NodeAddress { namespace, identifier: node.identifier.clone() })
+    }
+
+    /// The address by URI where `known` has one for its index.
+    #[must_use]
+    pub fn with_uri(self, known: &BTreeMap<u16, String>) -> NodeAddress {
+        match &self.namespace {
+            NodeNamespace::Index(index) => match known.get(index) {
+                Some(uri) => NodeAddress { namespace: NodeNamespace::Uri(uri.clone()), ..self },
+                None => self,
+            },
+            _ => self,
+        }
+    }
+
+    /// Node id in a server with these namespaces, by index; `None` when the server does not have the namespace now, and for an address by
+    /// index.
     pub fn resolve(&self, namespaces: &[String]) -> Option<NodeId> {
         let index = match &self.namespace {
-            None => 0,
-            Some(uri) => u16::try_from(namespaces.iter().position(|known| known == uri)?).ok()?,
+            NodeNamespace::Standard => 0,
+            NodeNamespace::Uri(uri) => u16::try_from(namespaces.iter().position(|known| known == uri)?).ok()?,
+            NodeNamespace::Index(_) => return None,
         };
         Some(NodeId { namespace: index, identifier: self.identifier.clone() })
     }
 
-    /// URI of the namespace.
-    pub fn namespace_uri(&self) -> &str {
-        self.namespace.as_deref().unwrap_or(STANDARD_URI)
+    /// Node id in this run of the server. What is collected is resolved by [`NodeAddress::resolve`].
+    pub fn resolve_now(&self, namespaces: &[String]) -> Option<NodeId> {
+        match self.namespace {
+            NodeNamespace::Index(namespace) => Some(NodeId { namespace, identifier: self.identifier.clone() }),
+            _ => self.resolve(namespaces),
+        }
+    }
+
+    pub fn is_by_index(&self) -> bool {
+        matches!(self.namespace, NodeNamespace::Index(_))
+    }
+
+    /// What to do about an address that [`NodeAddress::resolve`] does not resolve in a server with these namespaces.
+    pub fn advice(&self, namespaces: &[String]) -> String {
+        let index = match &self.namespace {
+            NodeNamespace::Index(index) => *index,
+            NodeNamespace::Uri(uri) => return format!("the server has no namespace {uri}"),
+            NodeNamespace::Standard => return String::new(),
+        };
+        let node = NodeId { namespace: index, identifier: self.identifier.clone() };
+        match NodeAddress::of(&node, namespaces) {
+            Some(address) => {
+                let uri = &namespaces[usize::from(index)];
+                format!(
+                    "not collected by the index of its namespace, which changes when the server is reconfigured: write {address}, or \
+                     namespaces = {{ {index} = {uri:?} }} for the device"
+                )
+            }
+            None => format!("the server has no namespace {index}; it has {} namespaces", namespaces.len()),
+        }
+    }
+}
+
+/// As [`NodeAddress::parse`] reads it.
+impl fmt::Display for NodeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            NodeNamespace::Standard => {}
+            NodeNamespace::Uri(uri) => write!(f, "nsu={};", uri.replace('%', "%25").replace(';', "%3B"))?,
+            NodeNamespace::Index(index) => write!(f, "ns={index};")?,
+        }
+        write!(f, "{}", NodeId { namespace: 0, identifier: self.identifier.clone() })
     }
 }
 
@@ -127,6 +202,31 @@ mod tests {
     }
 
     #[test]
+    fn an_index_is_no_address_of_its_own_and_becomes_one_by_the_uri_that_is_said_for_it() {
+        let namespaces = [STANDARD_URI, "urn:server", "urn:a;b%"].map(str::to_owned);
+        let by_index = NodeAddress::parse("ns=2;s=Boiler.P").unwrap();
+        assert_eq!((by_index.resolve(&namespaces), by_index.is_by_index()), (None, true));
+        assert_eq!(by_index.resolve_now(&namespaces).unwrap().to_string(), "ns=2;s=Boiler.P");
+        let advice = by_index.advice(&namespaces);
+        assert!(advice.contains("write nsu=urn:a%3Bb%25;s=Boiler.P,") && advice.contains("{ 2 = \"urn:a;b%\" }"), "{advice}");
+        assert!(NodeAddress::parse("ns=3;i=1").unwrap().advice(&namespaces).contains("3 namespaces"));
+        let known = BTreeMap::from([(2, "urn:a;b%".to_owned())]);
+        let by_uri = by_index.clone().with_uri(&known);
+        assert_eq!(by_uri, NodeAddress::parse("nsu=urn:a%3Bb%25;s=Boiler.P").unwrap());
+        assert_eq!(by_uri.resolve(&namespaces).unwrap().to_string(), "ns=2;s=Boiler.P");
+        assert_eq!(NodeAddress::parse("ns=1;i=5").unwrap().with_uri(&known).resolve(&namespaces), None);
+        // And back again.
+        for text in
+            ["i=2258", "nsu=urn:a%3Bb%25;s=a;b=%c", "nsu=urn:server;g=09087e75-8e5e-499b-954f-f2a9603db28a", "nsu=urn:server;b=M/Rb"]
+        {
+            let address = NodeAddress::parse(text).unwrap();
+            assert_eq!(address.to_string(), text);
+            assert_eq!(NodeAddress::of(&address.resolve(&namespaces).unwrap(), &namespaces), Some(address));
+        }
+        assert_eq!(NodeAddress::of(&NodeId::new(3, 1_u32), &namespaces), None);
+    }
+
+    #[test]
     fn what_is_no_address_is_refused_with_the_way_to_write_it() {
         for (text, advice) in [
             ("", "s=<text>"),
@@ -140,7 +240,6 @@ mod tests {
             ("nsu=urn:plant;g=1234", "GUID"),
             ("nsu=urn:plant;b=?", "base64"),
             ("nsu=urn:plant;x=1", "unknown type"),
-            ("ns=2;s=Boiler.P", "NamespaceArray"),
             ("ns=x;s=Boiler.P", "NamespaceArray"),
             ("ns=2", "NamespaceArray"),
         ] {

@@ -9,15 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use opcua::types::{DataValue, StatusCode};
+use opcua::types::{DataValue, StatusCode, VariableId};
 use parking_lot::Mutex;
 
 use super::{
+    browse,
     connection::OpcUaConnection,
-    convert::{self, DataValueSample},
-    device::{OpcUaSettings, OpcUaTag},
+    convert,
+    device::{Deadband, OpcUaSettings, OpcUaTag, Trigger},
     fault::ConnectionFault,
     left_out::LeftOut,
+    nearest,
     publish::{NotificationSink, Publisher},
     read,
     subscribe::{self, LinkSession, On},
@@ -32,6 +34,10 @@ const WAIT_MORE: Duration = Duration::from_secs(1);
 /// Longest wait for values, whatever the publishing interval.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 const CLOSE_MAX: Duration = Duration::from_millis(500);
+/// Difference of clocks that is told.
+const CLOCK_OFFSET_TOLD_NS: i64 = 1_000_000_000;
+/// Unknown nodes for which others are named: each is compared with every node that was found.
+const SUGGESTED_FOR_MAX: usize = 20;
 
 /// A row per tag in the order of the tags. Ends within about `timeout`.
 pub(super) async fn run(device: &OpcUaSettings, timeout: Duration) -> Vec<CheckRow> {
@@ -50,7 +56,7 @@ pub(super) async fn run(device: &OpcUaSettings, timeout: Duration) -> Vec<CheckR
         })
         .collect();
     let mut asked = vec![false; rows.len()];
-    let ended = Box::pin(tokio::time::timeout(timeout, fill(device, &mut rows, &mut asked))).await;
+    let ended = Box::pin(tokio::time::timeout(timeout, fill(device, timeout, &mut rows, &mut asked))).await;
     let error = match ended {
         Ok(Ok(())) => return rows,
         Ok(Err(fault)) => fault.message,
@@ -66,7 +72,7 @@ pub(super) async fn run(device: &OpcUaSettings, timeout: Duration) -> Vec<CheckR
     rows
 }
 
-async fn fill(device: &OpcUaSettings, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), ConnectionFault> {
+async fn fill(device: &OpcUaSettings, limit: Duration, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), ConnectionFault> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut connection = OpcUaConnection::open(device, &clock).await?;
     let session = connection.session();
@@ -75,6 +81,7 @@ async fn fill(device: &OpcUaSettings, rows: &mut [CheckRow], asked: &mut [bool])
     let on = On { device, session: &session, publisher: &publisher, left_out: &left_out };
     let work = async {
         read_all(&on, rows, asked).await?;
+        suggest(&on, rows, limit / 3).await?;
         subscribe_to_all(&on, rows).await
     };
     let ended = Box::pin(connection.drive(&publisher, |_| (), work)).await.and_then(|ended| ended);
@@ -88,12 +95,14 @@ async fn read_all(on: &On<'_>, rows: &mut [CheckRow], asked: &mut [bool]) -> Res
     let mut nodes = Vec::new();
     let mut indexes = Vec::new();
     for (index, item) in device.items.iter().enumerate() {
-        if let Some(node) = item.address.resolve(&facts.namespaces) {
-            nodes.push(node);
+        if item.address.resolve(&facts.namespaces).is_none() {
+            rows[index].error = item.address.advice(&facts.namespaces);
+        }
+        if let Some(node) = item.address.resolve_now(&facts.namespaces) {
+            nodes.push(item.value_of(node));
             indexes.push(index);
         } else {
             rows[index].quality = Quality::BAD_NODE_ID_UNKNOWN;
-            rows[index].error = format!("the server has no namespace {}", item.address.namespace_uri());
             asked[index] = true;
         }
     }
@@ -111,14 +120,40 @@ async fn read_all(on: &On<'_>, rows: &mut [CheckRow], asked: &mut [bool]) -> Res
             asked[*index] = true;
         }
     }
+    let now = SystemClock.now().0;
+    let ahead = read::time(on.session, VariableId::Server_ServerStatus_CurrentTime, device.timeout)
+        .await?
+        .map_or(0, |time| time.saturating_sub(now));
+    if ahead.saturating_abs() > CLOCK_OFFSET_TOLD_NS
+        && let Some(row) = rows.first_mut()
+    {
+        let direction = if ahead > 0 { "ahead of" } else { "behind" };
+        remark(&mut row.note, &format!("the server's clock is {:.1} s {direction} ours", ahead.unsigned_abs() as f64 / 1e9));
+    }
+    Ok(())
+}
+
+/// Names nodes that the server has for those that it does not know.
+async fn suggest(on: &On<'_>, rows: &mut [CheckRow], limit: Duration) -> Result<(), ConnectionFault> {
+    let wrong = |row: &CheckRow| row.quality == Quality::BAD_NODE_ID_UNKNOWN;
+    if !rows.iter().any(wrong) {
+        return Ok(());
+    }
+    let known = browse::addresses(on.session, on.device.timeout, limit).await?;
+    for row in rows.iter_mut().filter(|row| wrong(row)).take(SUGGESTED_FOR_MAX) {
+        let nearest = nearest::names(&row.address, &known);
+        if !nearest.is_empty() {
+            remark(&mut row.error, &format!("the server has {}", nearest.join(", ")));
+        }
+    }
     Ok(())
 }
 
 /// Value, quality and what is wrong with them.
 fn show(item: &OpcUaTag, data: DataValue, row: &mut CheckRow) {
     let value_type = item.definition.value_type;
-    let caution = convert::caution(&data, value_type);
-    let reading = DataValueSample::unless_listed(data, value_type, &item.not_available);
+    let caution = if item.conversion.scaling.is_none() { convert::caution(&data, value_type) } else { None };
+    let reading = item.conversion.sample(data, value_type);
     if let Some(oddity) = times::oddity(&reading, item.time) {
         remark(&mut row.error, &oddity.text());
     }
@@ -155,16 +190,16 @@ async fn subscribe_to_all(on: &On<'_>, rows: &mut [CheckRow]) -> Result<(), Conn
     let seen: Arc<Mutex<Vec<ObservedTag>>> = Arc::new(Mutex::new(
         device.items.iter().map(|item| ObservedTag { times: TagTimes::new(item.time), ..ObservedTag::default() }).collect(),
     ));
-    let types: Vec<_> = device.items.iter().map(|item| item.definition.value_type).collect();
+    let types: Vec<_> = device.items.iter().map(|item| (item.conversion.clone(), item.definition.value_type)).collect();
     let take: NotificationSink = {
         let seen = seen.clone();
         Arc::new(move |values: Vec<(usize, DataValue)>, _| {
             let received = SystemClock.now();
             let mut seen = seen.lock();
             for (index, value) in values {
-                if let (Some(seen), Some(value_type)) = (seen.get_mut(index), types.get(index)) {
+                if let (Some(seen), Some((conversion, value_type))) = (seen.get_mut(index), types.get(index)) {
                     seen.values += 1;
-                    let stamp = seen.times.stamp(&DataValueSample::of(value, *value_type), received, received.0);
+                    let stamp = seen.times.stamp(&conversion.sample(value, *value_type), received, received.0);
                     seen.oddity = seen.oddity.or(stamp.and_then(|stamp| stamp.oddity));
                 }
             }
@@ -193,7 +228,10 @@ async fn subscribe_to_all(on: &On<'_>, rows: &mut [CheckRow]) -> Result<(), Conn
 fn tell(held: &LinkSession, device: &OpcUaSettings, rows: &mut [CheckRow]) {
     for (index, status) in &held.refused {
         let row = &mut rows[*index];
-        // What cannot be read cannot be subscribed to either.
+        // What cannot be read cannot be subscribed to either; what is named by an index is not.
+        if device.items[*index].address.is_by_index() {
+            continue;
+        }
         if row.quality != Quality(status.bits()) || row.error.is_empty() {
             remark(&mut row.error, &format!("the server refuses the subscription: {status}{}", reason(*status, &device.items[*index])));
             row.quality = Quality(status.bits());
@@ -210,8 +248,8 @@ fn tell(held: &LinkSession, device: &OpcUaSettings, rows: &mut [CheckRow]) {
                 let (granted, asked) = (subscription.publishing.as_millis(), device.publishing.as_millis());
                 remark(&mut row.note, &format!("published every {granted} ms, not every {asked} ms"));
             }
-            if made.queue < device.queue_size {
-                let (granted, asked) = (made.queue, device.queue_size);
+            if made.queue < item.queue_size {
+                let (granted, asked) = (made.queue, item.queue_size);
                 remark(&mut row.note, &format!("the server keeps {granted} values between two publishings, not {asked}"));
             }
         }
@@ -225,9 +263,13 @@ fn reason(status: StatusCode, item: &OpcUaTag) -> &'static str {
         | StatusCode::BadMonitoredItemFilterUnsupported
         | StatusCode::BadMonitoredItemFilterInvalid
         | StatusCode::BadDeadbandFilterInvalid
-            if item.deadband.is_some() =>
+            if item.deadband != Deadband::None || item.trigger != Trigger::default() =>
         {
-            "; remove deadband from the tag"
+            match item.deadband {
+                Deadband::Percent(_) => "; deadband_percent needs a node with an EURange: set deadband, or remove it",
+                Deadband::Absolute(_) => "; remove deadband from the tag",
+                Deadband::None => "; remove trigger from the tag",
+            }
         }
         _ => "",
     }

@@ -17,7 +17,7 @@
 //! A tag without `type` is `f64`: the node's own type is known only after connecting, and the catalog needs one before.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -28,20 +28,28 @@ use serde::Deserialize;
 
 use super::{
     OpcUaCollector,
-    address::NodeAddress,
     device::{HostCheck, OpcUaSettings, OpcUaTag},
+    tag::{OpcUaDefaults, refused_queue},
     times::TimeFrom,
 };
 use historian_collector::{
     Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, not_available::NotAvailable, tag_key::NOT_AVAILABLE,
 };
-use historian_model::{TagDefinition, TagName, ValueType, tag::TagSource};
 
-/// Keys of `[[opcua.tag]]` beside the common ones; all but `deadband` instead of the device's.
+/// Keys of `[[opcua.tag]]` beside the common ones.
 const TAG_KEYS: &[TagKey] = &[
+    // Of the element of an array: `3`, or `1,2` of a matrix.
+    TagKey::text("index_range"),
+    TagKey::number("scale"),
+    TagKey::number("offset"),
     TagKey::whole("sampling_ms"),
-    // Absolute, in engineering units, applied by the server.
+    TagKey::whole("queue_size"),
+    // What the server reports: `status`, `status_value` or `status_value_timestamp`.
+    TagKey::text("trigger"),
+    // In engineering units, applied by the server.
     TagKey::number("deadband"),
+    // Of the span of the node's EURange, applied by the server.
+    TagKey::number("deadband_percent"),
     // Where they come from: `source`, `server` or `reception`.
     TagKey::text("timestamps"),
     NOT_AVAILABLE,
@@ -125,13 +133,16 @@ pub struct OpcUaConfig {
     /// Raw values that mean "no value", each with its kind: `"i16 0x8000"`.
     #[serde(default)]
     pub not_available: NotAvailable,
+    /// URIs of namespaces by the index that addresses such as `ns=2;s=Boiler.P` use. The addresses mean the URI, whatever its index in the server.
+    #[serde(default)]
+    pub namespaces: BTreeMap<String, String>,
 }
 
 impl DeviceConfig for OpcUaConfig {
     const PROTOCOL: &'static str = "opcua";
     const TITLE: &'static str = "OPC UA";
     const TAG_KEYS: &'static [TagKey] = TAG_KEYS;
-    const TAG_KEYS_REMARK: &'static str = "the server sends typed, scaled values";
+    const TAG_KEYS_REMARK: &'static str = "the server sends typed values";
     const PLAIN: &'static str = "name = \"device\"\nendpoint = \"opc.tcp://127.0.0.1:4840\"\nsecurity_policy = \"None\"";
 
     fn name(&self) -> &str {
@@ -177,14 +188,17 @@ impl OpcUaConfig {
         let retry = checks.milliseconds("retry_ms", self.retry_ms, 30_000, 100, 86_400_000);
         let reconnect_max = checks.milliseconds("reconnect_max_ms", self.reconnect_max_ms, 30_000, 100, 86_400_000);
         let queue_size = self.queue_size.unwrap_or_else(|| queue_default(sampling));
-        if !(1..=100_000).contains(&queue_size) {
-            checks.problem("queue_size", format!("is {queue_size}, allowed are 1 to 100000"));
+        if let Some(problem) = refused_queue(u64::from(queue_size)) {
+            checks.problem("queue_size", problem);
         }
         if let Some(problem) = self.not_available.device_problem() {
             checks.problem("not_available", problem);
         }
         let time = checks.time_from(self.timestamps.as_deref());
-        let items = checks.tags(tags, &OpcUaDefaults { name: &self.name, sampling, time, not_available: &self.not_available });
+        let namespaces = checks.namespaces(&self.namespaces);
+        let defaults =
+            OpcUaDefaults { name: &self.name, sampling, queue_size, time, not_available: &self.not_available, namespaces: &namespaces };
+        let items = checks.tags(tags, &defaults);
         let text_bytes_max = checks.bytes("text_bytes_max", self.text_bytes_max, TEXT_BYTES_MAX, 1, 16 << 20);
         let message_bytes_max = checks.bytes("message_bytes_max", self.message_bytes_max, MESSAGE_BYTES_MAX, 1 << 20, 1 << 30);
         if text_bytes_max > message_bytes_max {
@@ -213,7 +227,6 @@ impl OpcUaConfig {
             text_bytes_max,
             message_bytes_max,
             publishing,
-            queue_size,
             timeout,
             watchdog,
             retry,
@@ -226,14 +239,6 @@ impl OpcUaConfig {
 /// Half a minute of samples: a cut of the link shorter than that loses nothing.
 fn queue_default(sampling: Duration) -> u32 {
     u32::try_from(30_000 / sampling.as_millis().max(1)).unwrap_or(u32::MAX).clamp(16, 256)
-}
-
-/// What a tag takes from its device.
-struct OpcUaDefaults<'device> {
-    name: &'device str,
-    sampling: Duration,
-    time: TimeFrom,
-    not_available: &'device NotAvailable,
 }
 
 struct Checks {
@@ -350,6 +355,20 @@ impl Checks {
         })
     }
 
+    fn namespaces(&mut self, written: &BTreeMap<String, String>) -> BTreeMap<u16, String> {
+        let mut namespaces = BTreeMap::new();
+        for (index, uri) in written {
+            match index.parse::<u16>() {
+                Ok(number) if number > 0 && !uri.is_empty() => _ = namespaces.insert(number, uri.clone()),
+                _ => self.problem(
+                    "namespaces",
+                    format!("{index:?} = {uri:?} is not an index from 1 and the URI of its namespace, as in {{ 2 = \"urn:plant\" }}"),
+                ),
+            }
+        }
+        namespaces
+    }
+
     fn tags(&mut self, tags: Vec<TagConfig>, device: &OpcUaDefaults<'_>) -> Vec<OpcUaTag> {
         if tags.is_empty() {
             self.problem("tag", "there is none; a device without tags collects nothing");
@@ -359,74 +378,15 @@ impl Checks {
             return Vec::new();
         }
         let mut names = HashMap::new();
-        let mut addresses = HashMap::new();
         let mut items = Vec::with_capacity(tags.len());
         for tag in tags {
-            let prefix = self.prefix.clone();
             let mut problems = Vec::new();
-            let mut problem = |key: &str, message: String| problems.push(tag.problem(&prefix, key, message));
             if let Some(line) = names.insert(tag.name.clone(), tag.position.line) {
-                problem("name", format!("the name is taken by the tag in line {line}"));
+                problems.push(tag.problem(&self.prefix, "name", format!("the name is taken by the tag in line {line}")));
             }
-            let name = TagName::new(&tag.name).map_err(|error| problem("name", error.to_string()));
-            let address = NodeAddress::parse(&tag.address).map_err(|error| problem("address", error));
-            if let Ok(address) = &address
-                && let Some(line) = addresses.insert(address.clone(), tag.position.line)
-            {
-                problem("address", format!("the node is collected already by the tag in line {line}"));
-            }
-            let own = &tag.own;
-            let sampling_ms = own.whole("sampling_ms");
-            if let Some(sampling_ms) = sampling_ms
-                && sampling_ms > 3_600_000
-            {
-                problem("sampling_ms", format!("is {sampling_ms}, allowed are 0 to 3600000"));
-            }
-            let time = match own.text("timestamps").map(str::parse) {
-                None => device.time,
-                Some(Ok(time)) => time,
-                Some(Err(message)) => {
-                    problem("timestamps", message);
-                    device.time
-                }
-            };
-            if tag.range_low.zip(tag.range_high).is_some_and(|(low, high)| low.is_nan() || high.is_nan() || low >= high) {
-                problem("range_low", "is not below range_high".into());
-            }
-            let value_type = match tag.value_type_with_states(&prefix) {
-                Ok(given) => given.unwrap_or(ValueType::F64),
-                Err(error) => {
-                    problems.push(error);
-                    ValueType::F64
-                }
-            };
-            let mut problem = |key: &str, message: String| problems.push(tag.problem(&prefix, key, message));
-            let deadband = own.number("deadband");
-            if let Some(deadband) = deadband {
-                if !deadband.is_finite() || deadband < 0.0 {
-                    problem("deadband", format!("is {deadband}, must be 0 or a positive number"));
-                } else if matches!(value_type, ValueType::Bool | ValueType::String | ValueType::State) {
-                    problem("deadband", format!("a {value_type} tag has none"));
-                }
-            }
-            if let (Ok(name), Ok(address), true) = (name, address, problems.is_empty()) {
-                let mut definition = TagDefinition::new(name, value_type);
-                definition.unit = tag.unit;
-                definition.description = tag.description;
-                definition.stepped = tag.stepped.unwrap_or(definition.stepped);
-                definition.range_low = tag.range_low;
-                definition.range_high = tag.range_high;
-                definition.state_set = tag.state_set;
-                definition.source = Some(TagSource { device: device.name.to_owned(), address: tag.address.clone() });
-                items.push(OpcUaTag {
-                    definition,
-                    address,
-                    address_text: tag.address,
-                    sampling: sampling_ms.map_or(device.sampling, Duration::from_millis),
-                    deadband: deadband.filter(|deadband| *deadband > 0.0),
-                    not_available: own.not_available().unwrap_or(device.not_available).0.clone(),
-                    time,
-                });
+            match OpcUaTag::build(&tag, &self.prefix, device) {
+                Ok(item) => items.push(item),
+                Err(refused) => problems.extend(refused),
             }
             self.problems.append(&mut problems);
         }

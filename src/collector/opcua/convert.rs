@@ -10,13 +10,17 @@
 //!   (`BadDecodingError`, `BadEncodingLimitsExceeded`); of a text that is not UTF-8 stays what could be read.
 //! - A value that does not **fit** the tag's type: null with `BadTypeMismatch`; a number outside the type's range: null with
 //!   `BadOutOfRange`. Every number fits a float tag; a whole number that the float rounds is Uncertain. Integers fit integer tags of either
-//!   sign while they are in range, enumerations (`Int32`), integers and booleans fit `state`, text, localized text, times and GUIDs fit
-//!   `string`. Booleans are no numbers, numbers no text, and arrays and structures fit nothing.
+//!   sign while they are in range, and `i64` takes times as nanoseconds since 1970. Enumerations (`Int32`), integers and booleans fit `state`. Text,
+//!   localized text, XML, times, GUIDs, node ids, qualified names, status codes and byte strings (as base64) fit `string`. Booleans are no
+//!   numbers, numbers no text, and arrays and structures fit nothing ([`super::conversion`] takes an element out of an array).
 
 use opcua::types::{DataValue, DateTime, Variant};
 
 use super::wire;
-use historian_collector::not_available::{self, MissingValue, RawKind, Sentinel};
+use historian_collector::{
+    not_available::{self, MissingValue, RawKind, Sentinel},
+    scaling::Scaling,
+};
 use historian_model::{Quality, Timestamp, Value, ValueType};
 
 /// 1601-01-01 to 1970-01-01 in ticks of 100 ns.
@@ -140,7 +144,10 @@ fn convert(variant: &Variant, value_type: ValueType) -> Result<Value, Misfit> {
             Variant::Double(value) => Ok(Value::F32(*value as f32)),
             _ => integer(variant).map(|value| Value::F32(value as f32)).ok_or(Misfit::Type),
         },
-        ValueType::I64 => whole(variant, |value| i64::try_from(value).ok()).map(Value::I64),
+        ValueType::I64 => match variant {
+            Variant::DateTime(time) => nanoseconds(time, None).map(Value::I64).ok_or(Misfit::Range),
+            _ => whole(variant, |value| i64::try_from(value).ok()).map(Value::I64),
+        },
         ValueType::U64 => whole(variant, |value| u64::try_from(value).ok()).map(Value::U64),
         ValueType::State => match variant {
             Variant::Boolean(value) => Ok(Value::State(u32::from(*value))),
@@ -150,13 +157,34 @@ fn convert(variant: &Variant, value_type: ValueType) -> Result<Value, Misfit> {
             Variant::Boolean(value) => Ok(Value::Bool(*value)),
             _ => Err(Misfit::Type),
         },
-        ValueType::String => match variant {
-            Variant::String(text) => Ok(Value::String(text.as_ref().to_owned())),
-            Variant::LocalizedText(text) => Ok(Value::String(text.text.as_ref().to_owned())),
-            Variant::DateTime(time) => Ok(Value::String(time.to_string())),
-            Variant::Guid(guid) => Ok(Value::String(guid.to_string())),
-            _ => Err(Misfit::Type),
-        },
+        ValueType::String => text(variant).map(Value::String).ok_or(Misfit::Type),
+    }
+}
+
+fn text(variant: &Variant) -> Option<String> {
+    Some(match variant {
+        Variant::String(text) => text.as_ref().to_owned(),
+        Variant::LocalizedText(text) => text.text.as_ref().to_owned(),
+        Variant::XmlElement(text) => text.to_string(),
+        Variant::DateTime(time) => time.to_string(),
+        Variant::Guid(guid) => guid.to_string(),
+        Variant::NodeId(node) => node.to_string(),
+        Variant::ExpandedNodeId(node) if node.server_index == 0 && node.namespace_uri.is_empty() => node.node_id.to_string(),
+        Variant::ExpandedNodeId(node) => node.to_string(),
+        Variant::QualifiedName(name) if name.namespace_index == 0 => name.name.as_ref().to_owned(),
+        Variant::QualifiedName(name) => format!("{}:{}", name.namespace_index, name.name.as_ref()),
+        Variant::StatusCode(status) => status.to_string(),
+        Variant::ByteString(bytes) => bytes.as_base64(),
+        _ => return None,
+    })
+}
+
+/// A number with scale and offset; `None` for what is no number, and for NaN.
+pub fn number(variant: &Variant, scaling: &Scaling) -> Option<f64> {
+    match inner(variant) {
+        Variant::Float(raw) => (!raw.is_nan()).then(|| scaling.of_f32(*raw)),
+        Variant::Double(raw) => (!raw.is_nan()).then(|| scaling.of_f64(*raw)),
+        other => integer(other).map(|raw| scaling.of_integer(raw)),
     }
 }
 
@@ -233,6 +261,11 @@ fn name_of(variant: &Variant) -> &'static str {
         Variant::Guid(_) => "a Guid",
         Variant::LocalizedText(_) => "a LocalizedText",
         Variant::ByteString(_) => "a ByteString",
+        Variant::XmlElement(_) => "an XmlElement",
+        Variant::NodeId(_) => "a NodeId",
+        Variant::ExpandedNodeId(_) => "an ExpandedNodeId",
+        Variant::QualifiedName(_) => "a QualifiedName",
+        Variant::StatusCode(_) => "a StatusCode",
         Variant::ExtensionObject(_) => "a structure",
         Variant::Array(_) => "an array",
         Variant::Variant(inner) => name_of(inner),
@@ -244,12 +277,13 @@ fn advice(variant: &Variant) -> &'static str {
     match variant {
         Variant::Boolean(_) => "set type = \"bool\"",
         Variant::Float(_) | Variant::Double(_) => "set type = \"f64\"",
-        Variant::String(_) | Variant::LocalizedText(_) | Variant::DateTime(_) | Variant::Guid(_) => "set type = \"string\"",
-        Variant::Array(_) => "address one of its elements, if the server has nodes for them",
+        Variant::DateTime(_) => "set type = \"string\", or \"i64\" for nanoseconds since 1970",
+        Variant::Array(_) => "take one of its elements with index_range",
         Variant::ExtensionObject(_) => "address one of its fields, if the server has nodes for them",
         Variant::Variant(inner) => advice(inner),
         Variant::Byte(_) | Variant::UInt16(_) | Variant::UInt32(_) | Variant::UInt64(_) => "set type = \"u64\"",
         _ if integer(variant).is_some() => "set type = \"i64\"",
+        _ if text(variant).is_some() => "set type = \"string\"",
         _ => "such values cannot be stored",
     }
 }
@@ -306,8 +340,10 @@ mod tests {
     }
 
     /// Every kind of value, its name in messages, and the type that is proposed for it.
-    fn every_kind() -> [(Variant, &'static str, &'static str); 24] {
-        use opcua::types::{ByteString, DataChangeNotification, ExtensionObject, Guid, LocalizedText, QualifiedName, XmlElement};
+    fn every_kind() -> [(Variant, &'static str, &'static str); 26] {
+        use opcua::types::{
+            ByteString, DataChangeNotification, ExpandedNodeId, ExtensionObject, Guid, LocalizedText, NodeId, QualifiedName, XmlElement,
+        };
         let array = Array::new(VariantScalarTypeId::Double, vec![Variant::Double(1.0)]).unwrap();
         let structure = ExtensionObject::from_message(DataChangeNotification::default());
         [
@@ -323,16 +359,22 @@ mod tests {
             (Variant::Float(2.5), "a Float", "set type = \"f64\""),
             (Variant::Double(2.5), "a Double", "set type = \"f64\""),
             (Variant::from("5"), "a String", "set type = \"string\""),
-            (Variant::from(DateTime::from(133_000_000_000_000_000)), "a DateTime", "set type = \"string\""),
+            (
+                Variant::from(DateTime::from(133_000_000_000_000_000)),
+                "a DateTime",
+                "set type = \"string\", or \"i64\" for nanoseconds since 1970",
+            ),
             (Variant::from(Guid::from_bytes([0x1f; 16])), "a Guid", "set type = \"string\""),
             (Variant::LocalizedText(Box::new(LocalizedText::new("de", "offen"))), "a LocalizedText", "set type = \"string\""),
-            (Variant::ByteString(ByteString::from(&[5])), "a ByteString", "such values cannot be stored"),
-            (Variant::XmlElement(XmlElement::from("<a/>")), "a value of another kind", "such values cannot be stored"),
-            (Variant::QualifiedName(Box::new(QualifiedName::new(1, "5"))), "a value of another kind", "such values cannot be stored"),
-            (Variant::StatusCode(StatusCode::BadTimeout), "a value of another kind", "such values cannot be stored"),
+            (Variant::ByteString(ByteString::from(&[5])), "a ByteString", "set type = \"string\""),
+            (Variant::XmlElement(XmlElement::from("<a/>")), "an XmlElement", "set type = \"string\""),
+            (Variant::QualifiedName(Box::new(QualifiedName::new(1, "5"))), "a QualifiedName", "set type = \"string\""),
+            (Variant::StatusCode(StatusCode::BadTimeout), "a StatusCode", "set type = \"string\""),
+            (Variant::NodeId(Box::new(NodeId::new(2, "a"))), "a NodeId", "set type = \"string\""),
+            (Variant::ExpandedNodeId(Box::new(ExpandedNodeId::new(NodeId::new(2, 7_u32)))), "an ExpandedNodeId", "set type = \"string\""),
             (Variant::Variant(Box::new(Variant::Empty)), "nothing", "such values cannot be stored"),
             (Variant::ExtensionObject(structure), "a structure", "address one of its fields, if the server has nodes for them"),
-            (Variant::Array(Box::new(array)), "an array", "address one of its elements, if the server has nodes for them"),
+            (Variant::Array(Box::new(array)), "an array", "take one of its elements with index_range"),
             (Variant::Variant(Box::new(Variant::Boolean(true))), "a Boolean", "set type = \"bool\""),
             (Variant::Variant(Box::new(Variant::UInt16(5))), "a UInt16", "set type = \"u64\""),
         ]
@@ -346,6 +388,12 @@ mod tests {
                 "a LocalizedText" => Some("offen"),
                 "a Guid" => Some("1f1f1f1f-1f1f-1f1f-1f1f-1f1f1f1f1f1f"),
                 "a DateTime" => Some("2022-06-18T04:26:40+00:00"),
+                "a ByteString" => Some("BQ=="),
+                "an XmlElement" => Some("<a/>"),
+                "a QualifiedName" => Some("1:5"),
+                "a StatusCode" => Some("BadTimeout"),
+                "a NodeId" => Some("ns=2;s=a"),
+                "an ExpandedNodeId" => Some("ns=2;i=7"),
                 _ => None,
             };
             let number = match name {
@@ -360,6 +408,7 @@ mod tests {
                 let expected = match value_type {
                     ValueType::F64 => fits(number.map(Value::F64)),
                     ValueType::F32 => fits(number.map(|number| Value::F32(number as f32))),
+                    ValueType::I64 if name == "a DateTime" => Ok(Value::I64(1_655_526_400_000_000_000)),
                     ValueType::I64 => fits(whole.map(|whole| Value::I64(whole as i64))),
                     ValueType::U64 | ValueType::State if whole == Some(-5.0) => Err(Quality::BAD_OUT_OF_RANGE),
                     ValueType::U64 => fits(whole.map(|_| Value::U64(5))),

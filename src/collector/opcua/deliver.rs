@@ -40,10 +40,11 @@ use opcua::types::DataValue;
 use parking_lot::Mutex;
 
 use super::{
+    conversion::Conversion,
     convert::DataValueSample,
     times::{Oddity, TagTimes, TimeFrom},
 };
-use historian_collector::{Absence, DeviceStatus, Spool, not_available::Sentinel};
+use historian_collector::{Absence, DeviceStatus, Spool};
 use historian_model::{Clock, Quality, Sample, Samples, TagId, Timestamp, Value, ValueType, sink::LossReason};
 
 /// Difference of clocks below which latency explains it.
@@ -83,8 +84,7 @@ pub struct Delivered {
     pub address: String,
     pub value_type: ValueType,
     pub time: TimeFrom,
-    /// Raw values that mean "no value".
-    pub not_available: Vec<Sentinel>,
+    pub conversion: Conversion,
 }
 
 struct MonitoredTag {
@@ -92,7 +92,7 @@ struct MonitoredTag {
     name: String,
     address: String,
     value_type: ValueType,
-    not_available: Vec<Sentinel>,
+    conversion: Conversion,
     times: TagTimes,
     /// Last sample of the device.
     last: Option<Sample>,
@@ -126,12 +126,12 @@ enum Added {
 impl Deliveries {
     /// Tags by index, as the caller numbers them.
     pub fn new(tags: impl IntoIterator<Item = Delivered>, spool: Spool, clock: Arc<dyn Clock>, status: Arc<DeviceStatus>) -> Self {
-        let all = tags.into_iter().map(|Delivered { id, name, address, value_type, time, not_available }| MonitoredTag {
+        let all = tags.into_iter().map(|Delivered { id, name, address, value_type, time, conversion }| MonitoredTag {
             id,
             name,
             address,
             value_type,
-            not_available,
+            conversion,
             times: TagTimes::new(time),
             last: None,
             added: None,
@@ -182,10 +182,10 @@ impl Deliveries {
             let Some(item) = items.all.get_mut(index) else { continue };
             let was_delivering = item.delivering;
             let mut run = Samples::new(item.value_type);
-            let mut reading = DataValueSample::unless_listed(first, item.value_type, &item.not_available);
+            let mut reading = item.conversion.sample(first, item.value_type);
             self.take(item, &mut run, &reading, received, now);
             while let Some((_, next)) = values.next_if(|(next, _)| *next == index) {
-                reading = DataValueSample::unless_listed(next, item.value_type, &item.not_available);
+                reading = item.conversion.sample(next, item.value_type);
                 self.take(item, &mut run, &reading, received, now);
             }
             // A first value, and one that the server kept over a cut, is older than its way.

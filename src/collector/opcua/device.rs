@@ -2,10 +2,15 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
+use opcua::{
+    crypto::SecurityPolicy,
+    types::{
+        AttributeId, DataChangeFilter, DataChangeTrigger, DeadbandType, ExtensionObject, MessageSecurityMode, NodeId, NumericRange,
+        ReadValueId,
+    },
+};
 
-use super::{address::NodeAddress, times::TimeFrom};
-use historian_collector::not_available::Sentinel;
+use super::{address::NodeAddress, conversion::Conversion, times::TimeFrom};
 use historian_model::TagDefinition;
 
 /// A validated [`crate::OpcUaConfig`].
@@ -26,7 +31,6 @@ pub(super) struct OpcUaSettings {
     pub(super) text_bytes_max: usize,
     pub(super) message_bytes_max: usize,
     pub(super) publishing: Duration,
-    pub(super) queue_size: u32,
     pub(super) timeout: Duration,
     pub(super) watchdog: Duration,
     pub(super) retry: Duration,
@@ -49,10 +53,59 @@ pub(super) struct OpcUaTag {
     pub(super) definition: TagDefinition,
     pub(super) address: NodeAddress,
     pub(super) address_text: String,
+    /// The element of an array that the tag takes.
+    pub(super) element: NumericRange,
     pub(super) sampling: Duration,
-    /// Absolute, greater than 0.
-    pub(super) deadband: Option<f64>,
-    /// Raw values that mean "no value".
-    pub(super) not_available: Vec<Sentinel>,
+    /// Samples that the server keeps between two publishings.
+    pub(super) queue_size: u32,
+    pub(super) trigger: Trigger,
+    pub(super) deadband: Deadband,
+    pub(super) conversion: Conversion,
     pub(super) time: TimeFrom,
+}
+
+/// What makes the server send a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Trigger {
+    Status,
+    #[default]
+    StatusValue,
+    StatusValueTimestamp,
+}
+
+/// Change of value below which the server sends nothing; greater than 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Deadband {
+    #[default]
+    None,
+    /// In engineering units.
+    Absolute(f64),
+    /// Of the span of the node's `EURange`.
+    Percent(f64),
+}
+
+impl OpcUaTag {
+    /// What is read of, or subscribed to at, its node.
+    pub(super) fn value_of(&self, node: NodeId) -> ReadValueId {
+        ReadValueId { node_id: node, attribute_id: AttributeId::Value as u32, index_range: self.element.clone(), ..ReadValueId::default() }
+    }
+
+    /// The filter that the server is asked for; null where the standard's default holds, status or value changed, because some servers know no
+    /// filters.
+    pub(super) fn filter(&self) -> ExtensionObject {
+        if (self.trigger, self.deadband) == (Trigger::StatusValue, Deadband::None) {
+            return ExtensionObject::null();
+        }
+        let (deadband_type, deadband_value) = match self.deadband {
+            Deadband::None => (DeadbandType::None, 0.0),
+            Deadband::Absolute(value) => (DeadbandType::Absolute, value),
+            Deadband::Percent(value) => (DeadbandType::Percent, value),
+        };
+        let trigger = match self.trigger {
+            Trigger::Status => DataChangeTrigger::Status,
+            Trigger::StatusValue => DataChangeTrigger::StatusValue,
+            Trigger::StatusValueTimestamp => DataChangeTrigger::StatusValueTimestamp,
+        };
+        ExtensionObject::from_message(DataChangeFilter { trigger, deadband_type: deadband_type as u32, deadband_value })
+    }
 }

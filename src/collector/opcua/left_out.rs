@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use opcua::{client::Session, types::NodeId};
+use opcua::{
+    client::Session,
+    types::{NodeId, ReadValueId},
+};
 use parking_lot::Mutex;
 
-use super::{convert::DataValueSample, device::OpcUaSettings, fault::ConnectionFault, read, wire};
+use super::{device::OpcUaSettings, fault::ConnectionFault, read, wire};
 
 /// Items by index, and why. Outlives the sessions of a device.
 #[derive(Debug, Default)]
@@ -52,12 +55,13 @@ impl LeftOut {
     ) -> Result<(), ConnectionFault> {
         let known: Vec<(usize, NodeId)> =
             indexes.into_iter().filter_map(|index| Some((index, device.items[index].address.resolve(namespaces)?))).collect();
-        let nodes: Vec<NodeId> = known.iter().map(|(_, node)| node.clone()).collect();
+        let nodes: Vec<ReadValueId> = known.iter().map(|(index, node)| device.items[*index].value_of(node.clone())).collect();
         let timeout: Duration = device.timeout;
         let values = read::values(session, &nodes, per_read, timeout).await?;
         let mut out = self.0.lock();
         for ((index, _), value) in known.into_iter().zip(values) {
-            let reading = DataValueSample::of(value, device.items[index].definition.value_type);
+            let item = &device.items[index];
+            let reading = item.conversion.sample(value, item.definition.value_type);
             if reading.problem.starts_with(wire::BROKEN) {
                 out.entry(index).or_insert(reading.problem);
             } else {

@@ -1,20 +1,22 @@
 //! OPC UA collector: subscriptions with data changes, from one server.
 //!
 //! One way through the folder:
-//! [`config`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`endpoint`], [`pki`]; bytes through [`wire`]) → [`session`] (opened, or taken up again
-//! after a cut) → [`subscribe`] (own desired state, created and compared item by item; watchdog) and [`publish`] → [`convert`] (value,
-//! quality) and [`times`] → [`deliver`] (the samples around an outage) → spool. [`supervise`] goes round it for ever; [`check`] reads and
-//! subscribes once.
+//! [`config`] and [`tag`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`endpoint`], [`pki`]; bytes through
+//! [`wire`]) → [`session`] (opened, or taken up again after a cut) → [`subscribe`] (own desired state, created and compared item by item;
+//! watchdog) and [`publish`] → [`conversion`] and [`convert`] (value, quality) and [`times`] → [`deliver`] (the samples around an outage) →
+//! spool. [`supervise`] goes round it for ever; [`check`] reads and subscribes once; [`browse`] lists what could be collected.
 //!
-//! Only Read and the subscription services are used; the collector writes, calls and updates nothing in a server.
+//! Only Browse, Read and the subscription services are used; the collector writes, calls and updates nothing in a server.
 //!
 //! A historian that was ended during an outage and started after it does not know that its last sample of a tag was Bad: such a tag shows
 //! Bad until the device's value changes.
 
 pub mod address;
+mod browse;
 pub mod check;
 pub mod config;
 mod connection;
+mod conversion;
 mod convert;
 mod deliver;
 mod device;
@@ -23,12 +25,14 @@ mod fault;
 #[doc(hidden)]
 pub mod fuzz;
 mod left_out;
+mod nearest;
 mod pki;
 mod publish;
 mod read;
 mod session;
 mod subscribe;
 mod supervise;
+mod tag;
 mod times;
 mod wire;
 
@@ -37,7 +41,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use device::OpcUaSettings;
-use historian_collector::{CertificateDecision, CheckRow, Collector, CollectorContext};
+use historian_collector::{BrowseAnswer, BrowseRequest, CertificateDecision, CheckRow, Collector, CollectorContext};
 use historian_model::{TagDefinition, TagId};
 
 pub use config::OpcUaConfig;
@@ -86,5 +90,13 @@ impl Collector for OpcUaCollector {
 
     async fn check(&self, timeout: Duration) -> Vec<CheckRow> {
         Box::pin(check::run(&self.device, timeout)).await
+    }
+
+    async fn browse(&self, request: &BrowseRequest) -> Result<BrowseAnswer, String> {
+        Box::pin(browse::run(&self.device, request)).await
+    }
+
+    fn decide_certificate(&self, certificate: &str, trusted: bool) -> Result<(), String> {
+        pki::decide(&self.device, certificate, trusted)
     }
 }

@@ -136,6 +136,27 @@ pub fn decisions(device: &OpcUaSettings) -> Vec<CertificateDecision> {
     decisions
 }
 
+/// Moves a certificate to the trusted ones, or to the rejected ones.
+///
+/// # Errors
+/// There is none of this name, or its file cannot be moved.
+pub fn decide(device: &OpcUaSettings, certificate: &str, trusted: bool) -> Result<(), String> {
+    let Some(dir) = device.pki_dir.as_ref().filter(|_| device.policy != SecurityPolicy::None) else {
+        return Err(format!("device {}: security_policy is None, so no certificate is looked at", device.name));
+    };
+    let (from, to) = if trusted { ("rejected", "trusted") } else { ("trusted", "rejected") };
+    let (from, to) = (dir.join(from), dir.join(to));
+    // A name, and no way to another folder.
+    let is_name = Path::new(certificate).file_name().is_some_and(|name| name == certificate);
+    if !is_name || !from.join(certificate).is_file() {
+        let there = if is_name && to.join(certificate).is_file() { "; it is there already" } else { "" };
+        return Err(format!("{} has no certificate {certificate:?} to move to {}{there}", from.display(), to.display()));
+    }
+    let refuse = |error: std::io::Error| format!("{}: {error}", to.join(certificate).display());
+    std::fs::create_dir_all(&to).map_err(refuse)?;
+    std::fs::rename(from.join(certificate), to.join(certificate)).map_err(refuse)
+}
+
 /// Decides about the certificate that a server shows, before anything secret is sent.
 ///
 /// # Errors
@@ -160,9 +181,11 @@ pub fn judge(device: &OpcUaSettings, store: &SharedStore, endpoint: &EndpointDes
                 store.store_rejected_cert(&certificate)?;
             }
             return Err(format!(
-                "the server's certificate {:?} is not trusted; compare its thumbprint {} with that of the server, then move {} to {}",
+                "the server's certificate {:?} is not trusted; compare its thumbprint {} with that of the server, then run \
+                 historian trust accept {} {name:?}, or move {} to {}",
                 certificate.subject_name(),
                 certificate.thumbprint().as_hex_string(),
+                device.name,
                 rejected.display(),
                 trusted.display()
             ));

@@ -26,8 +26,9 @@ use super::{
     session::gone,
 };
 
-/// Requests kept with the server, beyond two per subscription.
-const REQUESTS_MORE: usize = 4;
+/// Requests kept with the server, beyond two per subscription. Servers that take four for the one subscription that most devices need are common; a
+/// refused request is a line in the library's log.
+const REQUESTS_MORE: usize = 2;
 /// Wait after a request that failed, so that a server that refuses at once is not asked without end.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Acknowledgements kept for a later request at most; the server drops by itself what is not acknowledged.

@@ -41,27 +41,42 @@ pub async fn facts(session: &Session, timeout: Duration) -> Result<Facts, Connec
         VariableId::Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
         VariableId::Server_ServerCapabilities_MaxMonitoredItemsPerSubscription,
     ];
-    let nodes: Vec<NodeId> = limits.into_iter().map(NodeId::from).collect();
     // One by one: MaxNodesPerRead may be 1.
     let mut found = [OPERATIONS_MAX, OPERATIONS_MAX, usize::MAX];
-    for (limit, node) in found.iter_mut().zip(&nodes) {
-        let values = values(session, std::slice::from_ref(node), 1, timeout).await?;
-        let said = match values.first().and_then(|value| value.value.as_ref()) {
-            Some(Variant::UInt32(said)) => *said as usize,
-            Some(Variant::UInt16(said)) => usize::from(*said),
-            _ => 0,
-        };
-        if said > 0 {
-            *limit = (*limit).min(said);
-        }
+    for (most, limit) in found.iter_mut().zip(limits) {
+        *most = operation_limit(session, limit, *most, timeout).await?;
     }
     let [nodes_per_read, items_per_call, items_per_subscription] = found;
-    let start = NodeId::from(VariableId::Server_ServerStatus_StartTime);
-    let started = match values(session, &[start], 1, timeout).await?.into_iter().next().and_then(|value| value.value) {
+    let started = time(session, VariableId::Server_ServerStatus_StartTime, timeout).await?;
+    Ok(Facts { namespaces, nodes_per_read, items_per_call, items_per_subscription, started })
+}
+
+/// A limit of the server, at most `most`. One that is 0 or not there means none.
+pub async fn operation_limit(session: &Session, limit: VariableId, most: usize, timeout: Duration) -> Result<usize, ConnectionFault> {
+    let said = match one(session, limit, timeout).await? {
+        Some(Variant::UInt32(said)) => said as usize,
+        Some(Variant::UInt16(said)) => usize::from(said),
+        _ => 0,
+    };
+    Ok(if said > 0 { most.min(said) } else { most })
+}
+
+/// A time that the server tells of itself, in ns since 1970.
+pub async fn time(session: &Session, node: VariableId, timeout: Duration) -> Result<Option<i64>, ConnectionFault> {
+    Ok(match one(session, node, timeout).await? {
         Some(Variant::DateTime(time)) => nanoseconds(&time, None),
         _ => None,
-    };
-    Ok(Facts { namespaces, nodes_per_read, items_per_call, items_per_subscription, started })
+    })
+}
+
+async fn one(session: &Session, node: VariableId, timeout: Duration) -> Result<Option<Variant>, ConnectionFault> {
+    let values = values(session, &[attribute(NodeId::from(node), AttributeId::Value)], 1, timeout).await?;
+    Ok(values.into_iter().next().and_then(|value| value.value))
+}
+
+/// What is asked for of a node.
+pub fn attribute(node: NodeId, attribute: AttributeId) -> ReadValueId {
+    ReadValueId { node_id: node, attribute_id: attribute as u32, ..ReadValueId::default() }
 }
 
 /// Reads the namespace URIs by index.
@@ -69,9 +84,7 @@ pub async fn facts(session: &Session, timeout: Duration) -> Result<Facts, Connec
 /// # Errors
 /// When the server does not answer, or has none.
 pub async fn namespaces(session: &Session, timeout: Duration) -> Result<Vec<String>, ConnectionFault> {
-    let node = NodeId::from(VariableId::Server_NamespaceArray);
-    let values = values(session, &[node], 1, timeout).await?;
-    match values.into_iter().next().and_then(|value| value.value) {
+    match one(session, VariableId::Server_NamespaceArray, timeout).await? {
         Some(Variant::Array(array)) => Ok(array
             .values
             .into_iter()
@@ -84,22 +97,23 @@ pub async fn namespaces(session: &Session, timeout: Duration) -> Result<Vec<Stri
     }
 }
 
-/// Reads the values of nodes, in requests of at most `per_read`, which shrink where an answer is too large or cannot be decoded, down to
+/// Reads values and other attributes of nodes, in requests of at most `per_read`, which shrink where an answer is too large or cannot be decoded, down to
 /// the one node that is to blame: that has a Bad value then, and the others have theirs. The answer has one value per node, in order.
 ///
 /// # Errors
 /// When the server does not answer a request, or refuses it as a whole.
-pub async fn values(session: &Session, nodes: &[NodeId], per_read: usize, timeout: Duration) -> Result<Vec<DataValue>, ConnectionFault> {
+pub async fn values(
+    session: &Session,
+    nodes: &[ReadValueId],
+    per_read: usize,
+    timeout: Duration,
+) -> Result<Vec<DataValue>, ConnectionFault> {
     let what = "Read";
     let mut read = Vec::with_capacity(nodes.len());
     let mut per_read = per_read.clamp(1, OPERATIONS_MAX);
     while read.len() < nodes.len() {
         let asked = &nodes[read.len()..nodes.len().min(read.len() + per_read)];
-        let request: Vec<ReadValueId> = asked
-            .iter()
-            .map(|node| ReadValueId { node_id: node.clone(), attribute_id: AttributeId::Value as u32, ..ReadValueId::default() })
-            .collect();
-        match within(timeout, what, session.read(&request, TimestampsToReturn::Both, 0.0)).await? {
+        match within(timeout, what, session.read(asked, TimestampsToReturn::Both, 0.0)).await? {
             Ok(values) if values.len() == asked.len() => read.extend(values),
             // It ends with a value that cannot be decoded; the rest is asked for again.
             Ok(values) if values.len() < asked.len() && values.last().is_some_and(|last| last.status == Some(BROKEN)) => {
@@ -117,7 +131,7 @@ pub async fn values(session: &Session, nodes: &[NodeId], per_read: usize, timeou
 }
 
 /// True when the answer for fewer nodes may be whole.
-fn divides(status: StatusCode) -> bool {
+pub fn divides(status: StatusCode) -> bool {
     too_large(status) || status == BROKEN
 }
 

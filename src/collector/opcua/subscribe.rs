@@ -21,10 +21,7 @@ use opcua::{
         Session, UARequest,
         services::{CreateMonitoredItems, CreateSubscription, DeleteSubscriptions, Republish, TransferSubscriptions},
     },
-    types::{
-        AttributeId, DataChangeFilter, DataChangeTrigger, DeadbandType, ExtensionObject, MonitoredItemCreateRequest, MonitoringMode,
-        MonitoringParameters, NodeId, ReadValueId, StatusCode, TimestampsToReturn,
-    },
+    types::{MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId, StatusCode, TimestampsToReturn},
 };
 
 use super::{
@@ -436,7 +433,12 @@ impl LinkSession {
         deliveries.created(made.map(|item| (item.index, item.sampling)));
         let describe = |index: usize, why: StatusCode| {
             let item = &on.device.items[index];
-            format!("{} ({}): {why}", item.definition.name, item.address_text)
+            let advice = if why == StatusCode::BadNodeIdUnknown && item.address.resolve(&self.facts.namespaces).is_none() {
+                format!("; {}", item.address.advice(&self.facts.namespaces))
+            } else {
+                String::new()
+            };
+            format!("{} ({}): {why}{advice}", item.definition.name, item.address_text)
         };
         status.set_holes(self.refused.iter().take(HOLES_SHOWN_MAX).map(|(index, why)| describe(*index, *why)).collect());
         if let Some((index, why)) = self.refused.first_key_value() {
@@ -571,20 +573,13 @@ fn count(span: Duration, step: Duration) -> u32 {
 fn request(device: &OpcUaSettings, index: usize, node: &NodeId) -> MonitoredItemCreateRequest {
     let item = &device.items[index];
     MonitoredItemCreateRequest {
-        item_to_monitor: ReadValueId { node_id: node.clone(), attribute_id: AttributeId::Value as u32, ..ReadValueId::default() },
+        item_to_monitor: item.value_of(node.clone()),
         monitoring_mode: MonitoringMode::Reporting,
         requested_parameters: MonitoringParameters {
             client_handle: handle(index),
             sampling_interval: item.sampling.as_secs_f64() * 1000.0,
-            // Without a filter the standard's default holds: status or value changed, no deadband. Some servers know no filters.
-            filter: item.deadband.map_or_else(ExtensionObject::null, |deadband| {
-                ExtensionObject::from_message(DataChangeFilter {
-                    trigger: DataChangeTrigger::StatusValue,
-                    deadband_type: DeadbandType::Absolute as u32,
-                    deadband_value: deadband,
-                })
-            }),
-            queue_size: device.queue_size,
+            filter: item.filter(),
+            queue_size: item.queue_size,
             discard_oldest: true,
         },
     }

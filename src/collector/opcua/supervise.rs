@@ -49,7 +49,7 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
         address: item.address_text.clone(),
         value_type: item.definition.value_type,
         time: item.time,
-        not_available: item.not_available.clone(),
+        conversion: item.conversion.clone(),
     });
     let deliveries = Arc::new(Deliveries::new(tags, context.spool.clone(), context.clock.clone(), status.clone()));
     deliveries.resume(&context.last);

@@ -53,7 +53,7 @@ impl Bench {
             address: "ns=1;s=t".into(),
             value_type: ValueType::F64,
             time: TimeFrom::Source,
-            not_available: Vec::new(),
+            conversion: Conversion::default(),
         }];
         let deliveries = Deliveries::new(tags, spool.clone(), clock.clone(), status.clone());
         Bench { deliveries, clock, spool, status }

@@ -3,13 +3,18 @@
 //! The library takes no text but UTF-8, no matrix with a dimension of 0, no structure that it knows and that is wrong inside, and nothing
 //! beyond its limits; and the next session gets the same value again. So every message with values is walked through before, field by
 //! field, and each value that can be no sample is replaced by one that says why: a Bad status, and the reason beside it (see [`reason`]).
-//! What no tag can hold (structures, byte strings, elements of matrices) is passed over and only named by its type.
+//! What no tag can hold (structures, arrays) is passed over and only named by its type, but for what is read of an address space: ranges, units,
+//! names of states, lengths ([`array`], [`structure`]). Answers to Browse are read whole ([`browsed`]).
 //!
 //! Where the encoding itself is broken the next value is not known to begin anywhere. The message ends with the value that broke it then: an
 //! answer to Read has fewer values than were asked for, and the caller asks for the rest. A notification names the item, which is left out. The
 //! items behind it are looked for: where exactly one place begins as many as there must be, ending where the notification ends, they are those;
 //! else it is told how many are lost.
 
+mod array;
+mod browsed;
+mod identifier;
+mod structure;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +25,6 @@ use super::{
     walk::{MalformedMessage, MessageWalk, Text, WalkResult, size_of},
 };
 
-/// Elements of an array of texts that are kept; only the namespaces of a server are read as such.
-const TEXTS_MAX: usize = 65_536;
 /// Built-in type of a text, and the mark of an array of any type.
 const TEXT: u8 = 0x0c;
 const ARRAY: u8 = 0x80;
@@ -109,6 +112,8 @@ impl Sieve<'_> {
         const REPUBLISH: u32 = ObjectId::RepublishResponse_Encoding_DefaultBinary as u32;
         const ENDPOINTS: u32 = ObjectId::GetEndpointsResponse_Encoding_DefaultBinary as u32;
         const SESSION: u32 = ObjectId::CreateSessionResponse_Encoding_DefaultBinary as u32;
+        const BROWSE: u32 = ObjectId::BrowseResponse_Encoding_DefaultBinary as u32;
+        const BROWSE_NEXT: u32 = ObjectId::BrowseNextResponse_Encoding_DefaultBinary as u32;
         let kind = self.walk.copy_node_id()?;
         match kind {
             Some(READ) => {
@@ -136,6 +141,10 @@ impl Sieve<'_> {
             Some(SESSION) => {
                 self.header()?;
                 self.session()
+            }
+            Some(BROWSE | BROWSE_NEXT) => {
+                self.header()?;
+                self.browsed()
             }
             // Every answer has a header.
             _ => {
@@ -354,7 +363,7 @@ impl Sieve<'_> {
         let mask = self.walk.byte()?;
         let kind = mask & 0x3f;
         if mask & ARRAY != 0 {
-            return self.array(mask).map(|()| None);
+            return self.array(mask);
         }
         // Without an array there are no dimensions, whatever the mask says.
         match kind {
@@ -362,14 +371,30 @@ impl Sieve<'_> {
                 let value = self.walk.byte()?;
                 self.walk.put(&[1, u8::from(value != 0)]);
             }
-            TEXT => {
+            TEXT | 16 => {
                 let text = self.walk.text()?;
                 if let Some(flaw) = text.as_ref().and_then(|text| self.flaw(text)) {
                     return Ok(Some(flaw));
                 }
-                self.walk.put(&[TEXT]);
-                self.walk.put_bytes(text.as_ref().map(|text| text.text.as_bytes()));
+                self.walk.put(&[kind]);
+                let text = text.as_ref().map(|text| text.text.as_bytes());
+                // The client library has no other way to tell that there is no XML.
+                self.walk.put_bytes(if kind == TEXT { text } else { Some(text.unwrap_or_default()) });
             }
+            15 => {
+                let bytes = self.walk.bytes()?;
+                let (length, most) = (bytes.map_or(0, <[u8]>::len), self.limits.text_bytes_max);
+                // It becomes a text of four letters for three bytes.
+                if length.div_ceil(3).saturating_mul(4) > most {
+                    let reason = format!("the ByteString has {length} bytes, and is longer in base64 than text_bytes_max = {most} allows");
+                    return Ok(Some(Flaw::new(StatusCode::BadEncodingLimitsExceeded, reason)));
+                }
+                self.walk.put(&[15]);
+                self.walk.put_bytes(bytes);
+            }
+            17 | 18 => return self.node_id(kind),
+            20 => return self.qualified_name(),
+            22 => self.structure()?,
             21 => {
                 let (_, text) = self.walk.localized()?;
                 if let Some(flaw) = text.as_ref().and_then(|text| self.flaw(text)) {
@@ -424,46 +449,10 @@ impl Sieve<'_> {
         })
     }
 
-    /// Texts are kept, as the namespaces of a server are read so. No tag takes any other array: its type is all that is said of it.
-    fn array(&mut self, mask: u8) -> WalkResult<()> {
-        let kind = mask & 0x3f;
-        self.unfit = Some("an array");
-        if kind != TEXT {
-            self.walk.skip_elements(mask)?;
-            // The client library knows no array of nulls or of reserved types.
-            self.walk.put(&[ARRAY | if matches!(kind, 1..=25) { kind } else { 15 }]);
-            self.walk.put_length(Some(0));
-            return Ok(());
-        }
-        let count = self.walk.length()?.unwrap_or(0);
-        let kept = if count > TEXTS_MAX { 0 } else { count };
-        self.walk.put(&[ARRAY | TEXT]);
-        self.walk.put_length(Some(kept));
-        for _ in 0..count {
-            let text = self.walk.text()?;
-            if kept > 0 {
-                let text = text.as_ref().map(|text| text.text.as_bytes()).filter(|text| text.len() <= self.limits.text_bytes_max);
-                self.walk.put_bytes(text);
-            }
-        }
-        self.walk.skip_dimensions(mask)
-    }
-
     /// A value of a type that no tag can hold.
     fn put_empty(&mut self, kind: u8) {
-        self.unfit = Some(match kind {
-            15 => "a ByteString",
-            22 => "a structure",
-            _ => "a value of another kind",
-        });
-        self.walk.put(&[kind]);
-        match kind {
-            17 | 18 => self.walk.put(&[0, 0]),
-            20 => self.walk.put(&[0, 0, 0xff, 0xff, 0xff, 0xff]),
-            22 => self.walk.put(&NO_STRUCTURE),
-            23 | 25 => self.walk.put(&[0]),
-            _ => self.walk.put(&NO_ARRAY),
-        }
+        self.unfit = Some("a value of another kind");
+        self.walk.put(&[kind, 0]);
     }
 
     fn endpoints(&mut self) -> WalkResult<()> {

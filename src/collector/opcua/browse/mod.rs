@@ -1,0 +1,67 @@
+//! What a server has to collect, for `historian browse`: the variables below Objects ([`walk`]), each with what the server says of it
+//! ([`describe`]) in terms of its type ([`data_type`]).
+
+mod data_type;
+mod describe;
+mod walk;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use opcua::client::Session;
+
+use super::{address::NodeAddress, connection::OpcUaConnection, device::OpcUaSettings, fault::ConnectionFault, publish::Publisher, read};
+use historian_collector::{BrowseAnswer, BrowseRequest};
+use historian_model::{Clock, SystemClock};
+
+use walk::{AddressSpace, PathFilter};
+
+const CLOSE_MAX: Duration = Duration::from_millis(500);
+/// Addresses read to name one for an unknown node.
+const ADDRESSES_MAX: usize = 20_000;
+
+/// Connects and lists.
+///
+/// # Errors
+/// Why the server cannot be read, or what is wrong with the glob.
+pub(super) async fn run(device: &OpcUaSettings, request: &BrowseRequest) -> Result<BrowseAnswer, String> {
+    let filter = PathFilter::parse(&request.paths)?;
+    let until = Instant::now() + request.timeout;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut connection = OpcUaConnection::open(device, &clock).await.map_err(|fault| fault.message)?;
+    let session = connection.session();
+    let publisher = Publisher::default();
+    let work = list(&session, device, &filter, request.variables_max, until);
+    let ended = Box::pin(connection.drive(&publisher, |_| (), work)).await.and_then(|ended| ended);
+    connection.close(&publisher, CLOSE_MAX).await;
+    ended.map_err(|fault| fault.message)
+}
+
+async fn list(
+    session: &Session,
+    device: &OpcUaSettings,
+    filter: &PathFilter,
+    variables_max: usize,
+    until: Instant,
+) -> Result<BrowseAnswer, ConnectionFault> {
+    let facts = read::facts(session, device.timeout).await?;
+    let mut space = AddressSpace::new(session, device.timeout, &facts).await?;
+    let mut found = space.walk(filter, variables_max, until).await?;
+    let variables = describe::variables(&mut space, &found.variables).await?;
+    if variables.is_empty() && found.notes.is_empty() {
+        found.notes.push("the server has no variable at such a path".to_owned());
+    }
+    Ok(BrowseAnswer { variables, notes: found.notes })
+}
+
+/// Addresses of variables of the server, as far as they are found within `limit`.
+pub(super) async fn addresses(session: &Session, timeout: Duration, limit: Duration) -> Result<Vec<String>, ConnectionFault> {
+    let until = Instant::now() + limit;
+    let facts = read::facts(session, timeout).await?;
+    let mut space = AddressSpace::new(session, timeout, &facts).await?;
+    let found = space.walk(&PathFilter::all(), ADDRESSES_MAX, until).await?;
+    let address = |node: &opcua::types::NodeId| NodeAddress::of(node, &facts.namespaces).map(|address| address.to_string());
+    Ok(found.variables.iter().filter_map(|variable| address(&variable.node)).collect())
+}
