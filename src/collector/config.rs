@@ -53,6 +53,8 @@ pub struct TagConfig {
     pub stepped: Option<bool>,
     pub range_low: Option<f64>,
     pub range_high: Option<f64>,
+    /// Name of the tag before; empty where it has had no other.
+    pub renamed_from: String,
     /// Address in the protocol's notation: Modbus `holding:100`, OPC UA `nsu=urn:plant;s=Boiler.Pressure`.
     pub address: String,
     /// Keys of the protocol. Before a device is built, they are compared with [`DeviceConfig::TAG_KEYS`].
@@ -71,6 +73,7 @@ impl TagConfig {
             ("stepped", Setting::Flag(flag)) => self.stepped = Some(flag),
             ("range_low", Setting::Number(number)) => self.range_low = Some(number),
             ("range_high", Setting::Number(number)) => self.range_high = Some(number),
+            ("renamed_from", Setting::Text(text)) => self.renamed_from = text,
             ("address", Setting::Text(text)) => self.address = text,
             (name, setting) => self.own.set(name, setting),
         }

@@ -78,6 +78,7 @@ fn what_fails_or_is_not_good_ends_with_one() {
         &["backup"],
         &["audit"],
         &["gaps"],
+        &["tag", "rename", "a", "b"],
         &["detectors"],
         &["check", "--config", &file("dead.toml"), "--timeout", "1"],
         &["scrub", "--data-dir", &file("nowhere")],
@@ -100,6 +101,7 @@ fn what_fails_or_is_not_good_ends_with_one() {
         &["delete", "**", "--start", "y", "--end", "t", "--reason", "nobody to ask"],
         &["backup"],
         &["inspect", "no/such"],
+        &["tag", "rename", "no/such", "a"],
     ] {
         let output = server.run(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", stderr(&output));

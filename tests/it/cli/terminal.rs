@@ -87,7 +87,8 @@ fn every_command_that_prints_has_json_of_one_object_a_line() {
         (&["audit"], "action"),
         (&["measure", "plant/pressure", "--start", "2026-01-01", "--end", "2026-01-02", "--measure", "percent_good"], "numerator"),
         (&["sql", "SELECT count(*) AS n FROM samples"], "n"),
-        (&["tag", "delete", "plant/pressure", "--yes"], "samples_at_most"),
+        (&["tag", "rename", "plant/pressure", "plant/header"], "renamed_from"),
+        (&["tag", "delete", "plant/header", "--yes"], "samples_at_most"),
     ] {
         let told = server.succeed(&[arguments, &["--format", "json"]].concat());
         let key = if key == "value_type" { "type" } else { key };
