@@ -62,6 +62,8 @@ fn what_is_not_there_is_told_in_words() {
             "nothing between 2027-01-01T00:00:00.000Z and 2027-01-02T00:00:00.000Z\n",
         ),
         (&["gaps"], "no gaps are recorded\n"),
+        (&["annotation", "list"], "there are no annotations\n"),
+        (&["annotation", "list", "x/**"], "there are no annotations on 'x/**'\n"),
         (&["sql", "SELECT 1 AS one WHERE false"], "no rows\n"),
     ] {
         let output = server.run(arguments);
@@ -87,6 +89,10 @@ fn every_command_that_prints_has_json_of_one_object_a_line() {
         (&["audit"], "action"),
         (&["measure", "plant/pressure", "--start", "2026-01-01", "--end", "2026-01-02", "--measure", "percent_good"], "numerator"),
         (&["sql", "SELECT count(*) AS n FROM samples"], "n"),
+        (&["annotation", "create", "plant/pressure", "--text", "valve stuck"], "version"),
+        (&["annotation", "list"], "author"),
+        (&["annotation", "update", "1", "--end", "*+1h"], "end"),
+        (&["annotation", "delete", "1"], "removed"),
         (&["tag", "rename", "plant/pressure", "plant/header"], "renamed_from"),
         (&["tag", "delete", "plant/header", "--yes"], "samples_at_most"),
     ] {

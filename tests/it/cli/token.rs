@@ -191,6 +191,8 @@ fn client_commands_show_their_token_to_the_server_and_to_nobody_else() {
         &["inspect"],
         &["audit"],
         &["gaps"],
+        &["annotation", "list"],
+        &["annotation", "create", "a", "--text", "t"],
         &["tag", "rename", "a", "b"],
     ];
     let run = |arguments: &[&str], variable: &str, expected: Option<String>| {
