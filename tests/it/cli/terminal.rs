@@ -138,6 +138,18 @@ fn a_tag_is_set_and_deleted_by_name() {
 }
 
 #[test]
+fn is_distinct_from_binds_closer_than_and_and_a_tag_that_there_is_not_is_named() {
+    let server = Server::start();
+    let asked = "SELECT 1 IS NOT DISTINCT FROM 1.0 AND 2 <> 3 AS x, NOT 1 IS DISTINCT FROM 2 OR 2 < 3 AS y, 2 IS DISTINCT FROM 2 z";
+    assert_eq!(server.succeed(&["sql", asked, "--format", "csv"]), "x,y,z\ntrue,true,false\n");
+    let labelled = server.succeed(&["sql", "SELECT 1 IS DISTINCT FROM 2 OR 2 = 3", "--format", "csv"]);
+    assert_eq!(labelled, "Int64(1) IS DISTINCT FROM Int64(2) OR Int64(2) = Int64(3)\ntrue\n");
+    let refused = server.run(&["sql", "SELECT * FROM downsample('[\"nothing\"]', '2026-01-01', '2026-01-02')"]);
+    let told = "downsample: the argument tags names \"nothing\", and there is no such tag";
+    assert!(stderr(&refused).contains(told), "{}", stderr(&refused));
+}
+
+#[test]
 fn statements_come_as_argument_from_a_file_and_from_standard_input() {
     let server = Server::start();
     server.write_samples();
