@@ -12,7 +12,7 @@ pub enum Right {
     Read,
     /// Store samples, and create tags by writing.
     Write,
-    /// Create, change, retype and delete tags.
+    /// Create, change, rename, retype and delete tags.
     Configure,
     /// Delete and replace the samples of time ranges.
     Correct,

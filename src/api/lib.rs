@@ -28,6 +28,7 @@ mod message;
 pub mod metrics;
 mod page_token;
 mod places;
+mod reason;
 mod reload;
 mod request;
 pub mod resolve;

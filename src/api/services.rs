@@ -16,7 +16,7 @@ use super::{
 };
 use historian_collector::DeviceStatus;
 use historian_model::{
-    Clock, RetentionGroup, Tag, Timestamp,
+    Clock, RetentionGroup, Tag, TagName, Timestamp,
     sink::{CorrectionSink, SampleSink, WriteError},
 };
 use historian_query::QueryEngine;
@@ -75,6 +75,17 @@ pub trait Admin: Send + Sync + 'static {
     /// A tag of this name was put in the place of another one: a device that is configured for it writes to it from now on. Answers whether
     /// one is. Blocks.
     fn collect_into(&self, _tag: &Tag) -> bool {
+        false
+    }
+
+    /// The device of a tag that the configuration has under this name, empty for one that clients write; `None` where it has none.
+    fn device_configured_for(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    /// A tag has another name now: what is kept by names follows, and a device that is configured for the new one writes to it from now on.
+    /// Answers whether one is. Blocks.
+    fn renamed(&self, _from: &TagName, _tag: &Tag) -> bool {
         false
     }
 

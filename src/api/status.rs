@@ -218,6 +218,7 @@ pub fn from_catalog(error: &CatalogError) -> Status {
             status(Code::AlreadyExists, "TAG_EXISTS", &message, details)
         }
         CatalogError::NotFound(name) => tags_not_found(std::slice::from_ref(name)),
+        CatalogError::Changed(_) => status(Code::Aborted, "OTHER_VERSION", &message, ErrorDetails::new()),
         CatalogError::Invalid { .. } => invalid("tag", message),
         CatalogError::Full { .. } => too_much("tags_max", message),
         CatalogError::StatesFull { .. } => too_much("states_bytes_max", message),

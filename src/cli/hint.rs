@@ -41,7 +41,7 @@ const FLAGS: [(&[&str], &str); 12] = [
 ];
 
 /// Words that other programs have for our commands.
-const COMMANDS: [(&[&str], &str); 16] = [
+const COMMANDS: [(&[&str], &str); 18] = [
     (&["range", "read", "history", "raw", "get", "samples"], "query range"),
     (&["current", "latest", "last", "live", "snapshot"], "query current"),
     (&["aggregate", "avg", "aggregates"], "query aggregate"),
@@ -53,6 +53,8 @@ const COMMANDS: [(&[&str], &str); 16] = [
     (&["subscribe", "watch", "follow", "tail", "stream"], "subscribe"),
     (&["list", "ls", "tags", "find", "search"], "tag list"),
     (&["set", "update", "edit"], "tag set"),
+    (&["rename", "mv", "move"], "tag rename"),
+    (&["annotate", "comment", "note", "notes", "annotations"], "annotation create"),
     (&["start", "run", "server", "up", "daemon"], "serve"),
     (&["write", "insert", "load", "put", "upload"], "import"),
     (&["login", "user", "me"], "whoami"),

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 the command or the configuration is wrong: the same words will never do.
 
+mod annotation;
 mod asof;
 mod audit;
 mod backup;
@@ -88,6 +89,9 @@ enum RootCommand {
     /// Lists, imports, changes and deletes tags of a running historian.
     #[command(subcommand)]
     Tag(tag::TagCommand),
+    /// Lists, writes, changes and removes texts of people on tags.
+    #[command(subcommand)]
+    Annotation(annotation::AnnotationCommand),
     /// Reads samples from a running historian.
     #[command(subcommand)]
     Query(query::QueryCommand),
@@ -211,6 +215,7 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
             RootCommand::Doctor(command) => doctor::run(command).await,
             RootCommand::Bugreport(args) => bugreport::run(args).await,
             RootCommand::Tag(command) => tag::run(command).await,
+            RootCommand::Annotation(command) => annotation::run(command).await,
             RootCommand::Query(command) => query::run(command).await,
             RootCommand::Measure(args) => measure::run(args).await,
             RootCommand::AsOf(args) => asof::run(args).await,

@@ -3,6 +3,7 @@
 mod change;
 mod import;
 mod object;
+mod rename;
 mod value_type;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ pub use self::value_type::{proto_type, type_name, value_type};
 use change::{TagDeleteArgs, TagSetArgs};
 use import::TagImportArgs;
 use object::as_json;
+use rename::TagRenameArgs;
 
 #[derive(Debug, Subcommand)]
 pub enum TagCommand {
@@ -34,6 +36,8 @@ pub enum TagCommand {
     Set(TagSetArgs),
     /// Removes a tag and its samples. Its name may be taken again; the audit log records it.
     Delete(TagDeleteArgs),
+    /// Gives another name to a tag, which keeps its id, samples and annotations.
+    Rename(TagRenameArgs),
     /// Changes the value type of a tag: a new, empty tag takes its name, and the old tag keeps its samples under the name with a suffix.
     Retype(RetypeArgs),
 }
@@ -64,6 +68,9 @@ pub struct RetypeArgs {
     /// Suffix for the name of the old tag, which keeps the history [default: `_` and its type, as in `level_f64`].
     #[arg(long, default_value = "", hide_default_value = true)]
     suffix: String,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    reason: String,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
@@ -77,6 +84,7 @@ pub async fn run(command: TagCommand) -> anyhow::Result<ExitCode> {
         TagCommand::Import(args) => import::run(args).await,
         TagCommand::Set(args) => change::set(args).await,
         TagCommand::Delete(args) => change::delete(args).await,
+        TagCommand::Rename(args) => rename::run(args).await,
         TagCommand::Retype(args) => retype(args).await,
     }
 }
@@ -194,7 +202,8 @@ pub fn nothing_of(tags: &[String], filter: &str) -> String {
 
 async fn retype(args: RetypeArgs) -> anyhow::Result<ExitCode> {
     let mut client = TagServiceClient::new(args.server.connect().await?);
-    let request = RetypeTagRequest { name: args.tag, value_type: proto_type(args.value_type).into(), suffix: args.suffix };
+    let request =
+        RetypeTagRequest { name: args.tag, value_type: proto_type(args.value_type).into(), suffix: args.suffix, reason: args.reason };
     let answer = client.retype_tag(request).await.map_err(|status| client::refusal(&status))?.into_inner();
     let (tag, kept) = (answer.tag.unwrap_or_default(), answer.kept.unwrap_or_default());
     let (name, kept_name, device) = (&tag.name, &kept.name, &tag.device);

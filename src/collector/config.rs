@@ -55,6 +55,8 @@ pub struct TagConfig {
     pub range_high: Option<f64>,
     /// Names of the digital states by their number.
     pub state_set: Vec<String>,
+    /// Name of the tag before; empty where it has had no other.
+    pub renamed_from: String,
     /// Address in the protocol's notation: Modbus `holding:100`, OPC UA `nsu=urn:plant;s=Boiler.Pressure`.
     pub address: String,
     /// Keys of the protocol. Before a device is built, they are compared with [`DeviceConfig::TAG_KEYS`].
@@ -74,6 +76,7 @@ impl TagConfig {
             ("range_low", Setting::Number(number)) => self.range_low = Some(number),
             ("range_high", Setting::Number(number)) => self.range_high = Some(number),
             ("state_set", Setting::StateSet(names)) => self.state_set = names,
+            ("renamed_from", Setting::Text(text)) => self.renamed_from = text,
             ("address", Setting::Text(text)) => self.address = text,
             (name, setting) => self.own.set(name, setting),
         }

@@ -49,8 +49,12 @@ pub const COMMON: &[TagKey] = &[
     TagKey::number("range_low"),
     TagKey::number("range_high"),
     TagKey { name: "state_set", kind: TagKeyKind::StateSet },
+    RENAMED_FROM,
     ADDRESS,
 ];
+
+/// The name that the tag had before: it is renamed, not made, where the catalog has it under that name still.
+pub const RENAMED_FROM: TagKey = TagKey::text("renamed_from");
 
 /// Address in the notation of the protocol.
 pub const ADDRESS: TagKey = TagKey::text("address");

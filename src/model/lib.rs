@@ -19,5 +19,5 @@ pub use retention::RetentionGroup;
 pub use sample::{Bitmap, PushError, Sample, SampleBatch, Samples, StringColumn, Value, ValueType, Values};
 pub use scope::TagScope;
 pub use selection::TagSelection;
-pub use tag::{Tag, TagDefinition, TagId, TagName};
+pub use tag::{Tag, TagDefinition, TagId, TagName, TagRename};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

@@ -95,6 +95,13 @@ impl std::borrow::Borrow<str> for TagName {
     }
 }
 
+/// A name that a tag had, and the one that it has then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRename {
+    pub from: TagName,
+    pub to: TagName,
+}
+
 /// Where a collected tag comes from. Informative in the catalog; the configuration file decides what is collected.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TagSource {

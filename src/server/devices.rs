@@ -151,6 +151,12 @@ impl DeviceSet {
         self.running.lock().iter().for_each(|device| device.found.give_up(names.clone()));
     }
 
+    /// The device that made the tag of this name by itself, and would make it again.
+    pub fn maker_of(&self, name: &str) -> Option<String> {
+        let running = self.running.lock();
+        running.iter().find(|device| device.found.has(name)).map(|device| device.status.device.clone())
+    }
+
     /// Lets the device that is configured for a tag of this name and type write to it from now on; false where none is.
     pub fn collect_into(&self, tag: &Tag) -> bool {
         let running = self.running.lock();

@@ -85,8 +85,8 @@ impl TagMaking {
             }
         }
         let changing: Vec<TagDefinition> = wanted.iter().flatten().cloned().collect();
-        let tags = match self.catalog.configure(changing, &[]) {
-            Ok(tags) => tags,
+        let tags = match self.catalog.configure(changing, &[], &[]) {
+            Ok(configured) => configured.tags,
             Err(error) => return told(wanted, &error),
         };
         if let Some(Ok(gaps)) = uncollected {
@@ -164,6 +164,11 @@ impl DeviceTags {
     pub fn all(&self) -> Vec<FoundTag> {
         let tags = self.tags.lock();
         tags.values().map(|(id, definition)| FoundTag { id: *id, definition: definition.clone(), last: None }).collect()
+    }
+
+    /// Whether the device made the tag of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.tags.lock().keys().any(|known| known.as_str() == name)
     }
 
     /// The id that the collector knows for a tag of this name and type.
@@ -271,12 +276,12 @@ mod tests {
         let a = device(&making, "a");
         let first = a.make(vec![shown("x", ValueType::F64)]).await;
         let tag = catalog.within(&TagScope::Everything).get("x").unwrap();
-        catalog.configure(vec![TagDefinition { unit: "bar".into(), ..tag.definition.clone() }], &[]).unwrap();
+        catalog.configure(vec![TagDefinition { unit: "bar".into(), ..tag.definition.clone() }], &[], &[]).unwrap();
         assert!(a.make(vec![shown("x", ValueType::F64)]).await[0].is_ok());
         assert_eq!(catalog.within(&TagScope::Everything).get("x").unwrap().definition.unit, "bar");
 
         // Taken out of the configuration: no source, and a gap without an end.
-        catalog.configure(Vec::new(), &[tag.id]).unwrap();
+        catalog.configure(Vec::new(), &[tag.id], &[]).unwrap();
         let refused = device(&making, "b").make(vec![shown("x", ValueType::F64)]).await;
         assert!(refused[0].is_err());
         let gap = Gap {

@@ -8,6 +8,7 @@ mod audit;
 mod certificates;
 mod collect;
 pub mod config;
+mod configured;
 mod descriptors;
 mod devices;
 mod disk;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     audit::AuditWatch,
     config::Configuration,
+    configured::ConfiguredTags,
     descriptors::Descriptors,
     devices::{ConfiguredTag, DeviceSet},
     disk::DiskTrend,
@@ -57,13 +59,15 @@ use historian_collector::{DeviceStatus, Spool};
 use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
 use historian_model::{
-    Clock, RetentionGroup, SampleBatch, SystemClock, Tag, TagDefinition, TagId, Timestamp,
+    Clock, RetentionGroup, SampleBatch, SystemClock, Tag, TagDefinition, TagId, TagName, TagRename, Timestamp,
     sink::{SampleSink, WriteError},
 };
 use historian_oidc::Issuer;
 use historian_query::QueryEngine;
 use historian_store as store;
-use historian_store::{Annotations, AuditLog, Catalog, Claim, LiveStore, Maintenance, RunMark, SavedViews, Store, rocks::StoreOptions};
+use historian_store::{
+    Annotations, AuditLog, Catalog, Claim, ConfiguredCatalog, LiveStore, Maintenance, RunMark, SavedViews, Store, rocks::StoreOptions,
+};
 use historian_tls::{ServerTls, TlsState};
 
 pub use local_socket::LOCAL_SOCKET;
@@ -153,10 +157,17 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     };
     let unwritten = silence::end_values(&mut silence, &ingest).await;
     let tags = {
-        let (catalog, written) = (catalog.clone(), configuration.written_tags.clone());
+        let (catalog, store, now) = (catalog.clone(), store.clone(), clock.now());
+        let (written, renames) = (configuration.written_tags.clone(), configuration.renames.clone());
         let unconfigured = std::mem::take(&mut silence.unconfigured);
-        tokio::task::spawn_blocking(move || configured(&catalog, &written, devices, &unconfigured)).await??
+        let configuring = move || {
+            let (tags, renamed) = configured(&catalog, &written, devices, &unconfigured, &renames)?;
+            silence::carry_gaps(&renamed, |name| configured::is_collected(&catalog, name), store.as_ref(), now);
+            Ok::<_, anyhow::Error>(tags)
+        };
+        tokio::task::spawn_blocking(configuring).await??
     };
+    let configured = Arc::new(ConfiguredTags::of(&configuration));
     let recovered = ingest.recovered();
     tracing::info!(
         data_dir = %settings.data_dir.display(),
@@ -192,6 +203,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
                 devices: devices.clone(),
                 calls: calls.clone(),
                 audit: watch.clone(),
+                configured: configured.clone(),
             };
             (Some(Arc::new(Reloader::new(load, set_log_level, parts, configuration.clone()))), asked)
         }
@@ -222,6 +234,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
             store: store.clone(),
             clock: clock.clone(),
             devices: devices.clone(),
+            configured,
             maintenance: maintenance.clone(),
             tls: tls.clone(),
             retention: configuration.retention.clone(),
@@ -390,9 +403,13 @@ fn open(
     )?;
     let devices: Vec<Vec<TagDefinition>> = configuration.collectors.iter().map(|collector| collector.tags()).collect();
     let found = found::kept(&catalog, &configuration.collectors);
-    let found = found.iter().map(|tag| &tag.definition);
+    let found = found.iter().map(|tag| (tag.name(), &tag.definition));
+    // Those that are renamed have the names still that the catalog knows.
+    let due = catalog.due(&configuration.renames);
+    let held = devices.iter().flatten();
+    let held = held.map(|definition| (due.get(&definition.name).map_or(&definition.name, |tag| tag.name()), definition));
     // What is configured wins over what the catalog has.
-    let collected: HashMap<_, _> = found.chain(devices.iter().flatten()).map(|definition| (&definition.name, definition)).collect();
+    let collected: HashMap<_, _> = found.chain(held).collect();
     let wanted = silence::WantedTags { collected, ended, now: clock.now() };
     let mut silence = silence::look_back(&catalog, &ingest, store.as_ref(), &wanted)?;
     silence::record_gaps(&mut silence.gaps, store.as_ref()).context("recording gaps")?;
@@ -400,15 +417,20 @@ fn open(
     Ok(OpenedServer { claim, catalog, store, ingest, annotations, views, maintenance, mark, devices, silence })
 }
 
-/// Makes the catalog say what the configuration says, but for tags whose value type would change; answers the tags of each device.
+/// Makes the catalog say what the configuration says, but for tags whose value type would change; answers the tags of each device, and those
+/// that were renamed.
 fn configured(
     catalog: &Catalog,
     written: &[TagDefinition],
     devices: Vec<Vec<TagDefinition>>,
     unconfigured: &[TagId],
-) -> anyhow::Result<Vec<Vec<ConfiguredTag>>> {
+    renames: &[TagRename],
+) -> anyhow::Result<(Vec<Vec<ConfiguredTag>>, Vec<TagRename>)> {
     let wanted: Vec<TagDefinition> = written.iter().chain(devices.iter().flatten()).cloned().collect();
-    let mut tags = catalog.configure(wanted, unconfigured).context("the configured tags")?.into_iter();
+    configured::tell_blocked(catalog, renames);
+    let ConfiguredCatalog { tags, renamed } = catalog.configure(wanted, unconfigured, renames).context("the configured tags")?;
+    configured::tell_renamed(&renamed);
+    let mut tags = tags.into_iter();
     for (definition, tag) in written.iter().zip(&mut tags) {
         if let Some(reason) = config::contradiction(tag.value_type(), definition) {
             tracing::error!(tag = %tag.name(), "the tag stays as it is: {reason}");
@@ -418,7 +440,7 @@ fn configured(
         let tags = definitions.iter().zip(&mut tags);
         tags.map(|(definition, tag)| ConfiguredTag { refused: config::contradiction(tag.value_type(), definition), tag }).collect()
     };
-    Ok(devices.into_iter().map(of_device).collect())
+    Ok((devices.into_iter().map(of_device).collect(), renamed))
 }
 
 /// Writes and records what found no room at the start when there is some. Answers who knows since when something is not in the store: of the run
@@ -454,6 +476,7 @@ struct ServerAdministration {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     devices: Arc<DeviceSet>,
+    configured: Arc<ConfiguredTags>,
     maintenance: Arc<Maintenance>,
     tls: Option<Arc<ServerTls>>,
     /// As the start had it.
@@ -497,6 +520,16 @@ impl Admin for ServerAdministration {
         tracing::info!(tag = %tag.name(), value_type = %tag.value_type(), "is collected into the new tag of its name from now on");
         silence::collected_again(tag.name(), self.store.as_ref(), self.clock.now());
         true
+    }
+
+    fn device_configured_for(&self, name: &str) -> Option<String> {
+        self.configured.device_of(name).or_else(|| self.devices.maker_of(name))
+    }
+
+    fn renamed(&self, from: &TagName, tag: &Tag) -> bool {
+        let renamed = TagRename { from: from.clone(), to: tag.name().clone() };
+        silence::carry_gaps(&[renamed], |_| false, self.store.as_ref(), self.clock.now());
+        self.collect_into(tag)
     }
 
     fn maintenance(&self) -> Option<Arc<Maintenance>> {

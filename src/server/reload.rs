@@ -16,8 +16,8 @@ use std::{
 use historian_api::{CallLog, ReloadCounts, ReloadError, ReloadReport};
 use historian_collector::{Collector, ConfigProblem};
 use historian_ingest::Ingest;
-use historian_model::{Clock, RetentionGroup, Tag, TagDefinition, TagId, TagName, TagScope};
-use historian_store::{Catalog, Store};
+use historian_model::{Clock, RetentionGroup, Tag, TagDefinition, TagId, TagName, TagRename, TagScope};
+use historian_store::{Catalog, CatalogError, Store};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     audit::AuditWatch,
     config::{self, Configuration, difference},
+    configured::{self, ConfiguredTags},
     devices::{ConfiguredTag, DeviceSet},
     found, silence,
 };
@@ -51,6 +52,7 @@ pub struct ReloadParts {
     pub devices: Arc<DeviceSet>,
     pub calls: CallLog,
     pub audit: Arc<AuditWatch>,
+    pub configured: Arc<ConfiguredTags>,
 }
 
 /// Reads the configuration again and applies it.
@@ -79,7 +81,8 @@ struct TagDifference {
     begun: BTreeSet<TagName>,
     tags_added: u64,
     tags_changed: u64,
-    tags_removed: u64,
+    /// Names that the configuration has no more, collected or not.
+    removed_tags: BTreeSet<TagName>,
 }
 
 impl Reloader {
@@ -154,10 +157,11 @@ impl Reloader {
         if !contradictions.is_empty() {
             return Err(ReloadError::Refused(contradictions));
         }
-        let (catalog, old, read) = (self.parts.catalog.clone(), current.clone(), new.clone());
-        let difference = tokio::task::spawn_blocking(move || TagDifference::of(&old, &read, &catalog)).await;
-        let difference = difference.map_err(|error| ReloadError::Failed(error.to_string()))?;
-        self.apply_tags(&difference).await?;
+        // From now on nobody renames a tag of either configuration.
+        self.parts.configured.add(&new);
+        let applied = self.apply_difference(current, &new).await;
+        self.parts.configured.set(if applied.is_ok() { &new } else { &*current });
+        let difference = applied?;
 
         let names = |collectors: &[Arc<dyn Collector>]| collectors.iter().map(|collector| collector.device().to_owned()).collect();
         let mut report = ReloadReport {
@@ -167,13 +171,14 @@ impl Reloader {
             devices_unchanged: difference.unchanged,
             tags_added: difference.tags_added,
             tags_changed: difference.tags_changed,
-            tags_removed: difference.tags_removed,
+            tags_removed: difference.removed_tags.len() as u64,
             applied: Vec::new(),
             not_applied: difference::fixed_keys(current, &new),
         };
         self.parts.devices.order_by(&new.collectors.iter().map(|collector| collector.device().to_owned()).collect::<Vec<_>>());
         current.collectors.clone_from(&new.collectors);
         current.written_tags.clone_from(&new.written_tags);
+        current.renames.clone_from(&new.renames);
         if difference::keeps_otherwise(current, &new) {
             self.parts.ingest.set_retention(new.retention.clone());
             self.retention.lock().clone_from(&new.retention);
@@ -211,17 +216,47 @@ impl Reloader {
     /// Tags that the catalog holds with another value type than the new configuration asks for, where the old one did not do so already.
     fn contradictions(&self, old: &Configuration, new: &Configuration) -> Vec<String> {
         let known: HashMap<TagName, _> = definitions(old).map(|definition| (definition.name, definition.value_type)).collect();
+        let due = self.parts.catalog.due(&new.renames);
         let catalog = self.parts.catalog.within(&TagScope::Everything);
         let against = |definition: TagDefinition| {
-            let tag = catalog.get(definition.name.as_str())?;
+            let tag = catalog.get(definition.name.as_str()).or_else(|| due.get(&definition.name).cloned())?;
             let reason = config::contradiction(tag.value_type(), &definition)?;
             (known.get(&definition.name) != Some(&definition.value_type)).then(|| format!("{}: {reason}", definition.name))
         };
         definitions(new).filter_map(against).collect()
     }
 
+    /// Which tags get another name by a configuration; those count as changed, not as some that go and some that come.
+    fn renamed(&self, new: &Configuration, difference: &mut TagDifference) -> Vec<TagRename> {
+        configured::tell_blocked(&self.parts.catalog, &new.renames);
+        let wanted: HashSet<&TagName> = difference.definitions.iter().map(|definition| &definition.name).collect();
+        let due = self.parts.catalog.due(&new.renames);
+        let due = due.iter().filter(|(to, _)| wanted.contains(to));
+        let renamed: Vec<TagRename> = due.map(|(to, tag)| TagRename { from: tag.name().clone(), to: to.clone() }).collect();
+        for TagRename { from, to } in &renamed {
+            if difference.removed_tags.remove(from) {
+                difference.tags_added -= 1;
+                difference.tags_changed += 1;
+            }
+            if difference.begun.remove(to) {
+                difference.ended.remove(from);
+            }
+        }
+        renamed
+    }
+
+    /// Finds out what differs, and changes catalog and devices.
+    async fn apply_difference(&self, current: &Configuration, new: &Configuration) -> Result<TagDifference, ReloadError> {
+        let (catalog, old, read) = (self.parts.catalog.clone(), current.clone(), new.clone());
+        let difference = tokio::task::spawn_blocking(move || TagDifference::of(&old, &read, &catalog)).await;
+        let mut difference = difference.map_err(|error| ReloadError::Failed(error.to_string()))?;
+        let renamed = self.renamed(new, &mut difference);
+        self.apply_tags(&difference, &renamed).await?;
+        Ok(difference)
+    }
+
     /// Changes catalog and devices.
-    async fn apply_tags(&self, difference: &TagDifference) -> Result<(), ReloadError> {
+    async fn apply_tags(&self, difference: &TagDifference, renamed: &[TagRename]) -> Result<(), ReloadError> {
         let ReloadParts { catalog, store, ingest, clock, devices, .. } = &self.parts;
         let failed = |error: anyhow::Error| ReloadError::Failed(format!("{error:#}"));
         // As the catalog has them before: with the source that ends, and whether a gap is open.
@@ -231,9 +266,15 @@ impl Reloader {
         };
         let (ended, begun) = (of(&difference.ended), of(&difference.begun));
         let unconfigured: Vec<TagId> = ended.iter().map(|tag| tag.id).collect();
-        let (changing, wanted) = (catalog.clone(), difference.definitions.clone());
-        let configured = tokio::task::spawn_blocking(move || changing.configure(wanted, &unconfigured)).await;
-        configured.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;
+        let (changing, wanted, renames) = (catalog.clone(), difference.definitions.clone(), renamed.to_vec());
+        let (recorded, now) = (store.clone(), clock.now());
+        let changed = tokio::task::spawn_blocking(move || {
+            let done = changing.configure(wanted, &unconfigured, &renames)?;
+            configured::tell_renamed(&done.renamed);
+            silence::carry_gaps(&done.renamed, |name| configured::is_collected(&changing, name), recorded.as_ref(), now);
+            Ok::<_, CatalogError>(())
+        });
+        changed.await.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;
 
         let changed = difference.changed.iter().map(|collector| collector.device().to_owned());
         devices.stop(&difference.removed.iter().cloned().chain(changed).collect::<Vec<_>>()).await;
@@ -328,7 +369,7 @@ impl TagDifference {
             unchanged,
             tags_added,
             tags_changed: definitions.len() as u64 - tags_added,
-            tags_removed: held.keys().filter(|name| !wanted.contains_key(*name)).count() as u64,
+            removed_tags: held.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect(),
             ended: ended.cloned().collect(),
             begun: collected_now.difference(&collected_before).cloned().collect(),
             definitions,

@@ -13,7 +13,7 @@
 //! room on a full disk is not stored yet, nor is it told: while something waits, the mark stays where that began.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use historian_collector::supervise::Backoff;
 use historian_ingest::Ingest;
 use historian_model::{
-    Clock, Quality, Sample, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, TimeRange, Timestamp,
+    Clock, Quality, Sample, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, TagRename, TimeRange, Timestamp,
     sink::{Durability, SampleSink, WriteMode},
 };
 use historian_read::{ReadError, merge::TagReader};
@@ -46,7 +46,7 @@ const RECORD_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What the configuration wants of the tags that the catalog may hold.
 pub struct WantedTags<'a> {
-    /// Collected tags by name.
+    /// Collected tags by the names that the catalog has.
     pub collected: HashMap<&'a TagName, &'a TagDefinition>,
     /// When the run before ended, where that is known.
     pub ended: Option<Timestamp>,
@@ -309,6 +309,61 @@ pub fn collected_again(tag: &TagName, store: &dyn Store, now: Timestamp) {
     }
 }
 
+/// Records the gaps of tags that have other names now under these as well: what is on record is not changed. One that is open under the old name
+/// ends there, and is open under the new one unless the tag is collected again. Those that find no room stay in what is answered. Blocks.
+///
+/// # Errors
+/// When the gaps on record cannot be read.
+pub fn renamed_gaps(
+    renamed: &[TagRename],
+    is_collected: impl Fn(&TagName) -> bool,
+    store: &dyn Store,
+    now: Timestamp,
+) -> Result<Vec<Gap>, StoreError> {
+    let names: HashMap<&str, &TagName> = renamed.iter().map(|rename| (rename.from.as_str(), &rename.to)).collect();
+    let (mut gaps, mut open) = (Vec::new(), BTreeMap::new());
+    let mut from = 1;
+    while !names.is_empty() {
+        let page = store.gaps(from, WRITE_GAPS)?;
+        let Some(&(last, _)) = page.last() else { break };
+        from = last + 1;
+        for (_, gap) in page {
+            let Some(name) = gap.tag.as_deref().and_then(|tag| names.get(tag)) else { continue };
+            let new = Gap { tag: Some(name.to_string()), ..gap.clone() };
+            if let (GapReason::NotConfigured | GapReason::Rejected, Some(_)) = (gap.reason, gap.start) {
+                let place = (gap.reason.as_str(), gap.tag.clone());
+                match gap.end {
+                    None => drop(open.insert(place, gap)),
+                    Some(_) => drop(open.remove(&place)),
+                }
+            }
+            gaps.push(new);
+        }
+    }
+    for gap in open.into_values() {
+        let Some(name) = gap.tag.as_deref().and_then(|tag| names.get(tag)) else { continue };
+        if gap.reason == GapReason::NotConfigured && is_collected(name) {
+            let detail = "the tag is collected again".to_owned();
+            gaps.push(Gap { time: now, tag: Some(name.to_string()), end: Some(now.0), detail, ..gap.clone() });
+        }
+        gaps.push(Gap { time: now, end: Some(now.0), detail: format!("the tag is {name} from now on"), ..gap });
+    }
+    Ok(gaps)
+}
+
+/// Records the gaps of tags that have other names now; where that fails it is logged, as what is on record under the old names stays. Blocks.
+pub fn carry_gaps(renamed: &[TagRename], is_collected: impl Fn(&TagName) -> bool, store: &dyn Store, now: Timestamp) {
+    let recorded = renamed_gaps(renamed, is_collected, store, now).and_then(|mut gaps| {
+        record_gaps(&mut gaps, store)?;
+        Ok(gaps.len())
+    });
+    match recorded {
+        Ok(0) => {}
+        Ok(gaps) => tracing::error!(gaps, "gaps of renamed tags found no room and are on record under the old names only"),
+        Err(error) => tracing::error!(%error, "gaps of renamed tags are on record under the old names only"),
+    }
+}
+
 /// Records gaps; those that find no room stay. Blocks.
 ///
 /// # Errors
@@ -445,7 +500,7 @@ mod tests {
             let mut silence = look_back(catalog, ingest, store.as_ref(), &wanted).unwrap();
             record_gaps(&mut silence.gaps, store.as_ref()).unwrap();
             assert!(self.runtime.block_on(end_values(&mut silence, ingest)).is_empty());
-            catalog.configure(collected.to_vec(), &silence.unconfigured).unwrap();
+            catalog.configure(collected.to_vec(), &silence.unconfigured, &[]).unwrap();
         }
 
         fn gaps(&self) -> Vec<Told> {

@@ -7,10 +7,15 @@
 
 mod ids;
 mod names;
+mod rename;
+mod told;
 mod version;
 mod view;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -18,8 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use self::version::{CatalogVersion, states_bytes};
 pub use self::view::CatalogView;
-use super::{AuditEntry, Store, StoreError, audit};
-use historian_model::{Clock, Tag, TagDefinition, TagId, TagName, Timestamp, ValueType, sink::Actor};
+use super::{AuditEntry, Store, StoreError};
+use historian_model::{Clock, Tag, TagDefinition, TagId, TagName, TagRename, ValueType, sink::Actor};
 
 /// Why the catalog refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -28,6 +33,8 @@ pub enum CatalogError {
     Exists(String),
     #[error("there is no tag {0:?}")]
     NotFound(String),
+    #[error("tag {0:?} was changed meanwhile; look at it again")]
+    Changed(String),
     #[error("tag {tag}: {reason}")]
     Invalid { tag: String, reason: String },
     #[error("the catalog holds its limit of {limit} tags")]
@@ -75,6 +82,14 @@ pub(super) fn deleted_entry(id: TagId) -> Result<Vec<u8>, String> {
 /// The entry of a tag.
 pub(super) fn tag_entry(tag: &Tag) -> Result<Vec<u8>, String> {
     serde_json::to_vec(tag).map_err(|error| error.to_string())
+}
+
+/// What a configuration made of the catalog.
+pub struct ConfiguredCatalog {
+    /// In the order of the definitions.
+    pub tags: Vec<Arc<Tag>>,
+    /// Tags that got another name.
+    pub renamed: Vec<TagRename>,
 }
 
 pub struct Catalog {
@@ -186,16 +201,22 @@ impl Catalog {
 
     /// Makes the catalog say what a configuration says, in one durable write: tags that are missing are made, others get the new definition.
     /// A tag whose value type differs stays as it is; the caller sees that in what is returned, the tags in the order of the definitions.
-    /// The tags in `unconfigured` lose their source, unless they are among the definitions. The audit log tells of what is different, in the same
-    /// write.
+    /// One that is not there under the name of its definition, while another name in `renames` is, gets the new name. The tags in `unconfigured`
+    /// lose their source, unless they are among the definitions. The audit log tells of what is different, in the same write.
     ///
     /// # Errors
     /// As [`Catalog::create`]; nothing is changed then.
-    pub fn configure(&self, definitions: Vec<TagDefinition>, unconfigured: &[TagId]) -> Result<Vec<Arc<Tag>>, CatalogError> {
+    pub fn configure(
+        &self,
+        definitions: Vec<TagDefinition>,
+        unconfigured: &[TagId],
+        renames: &[TagRename],
+    ) -> Result<ConfiguredCatalog, CatalogError> {
         let _changing = self.changing.lock();
         definitions.iter().try_for_each(validate)?;
         let now = self.clock.now();
         let names: Vec<TagName> = definitions.iter().map(|definition| definition.name.clone()).collect();
+        let due = self.due(renames);
         let mut changed: BTreeMap<TagId, Tag> = BTreeMap::new();
         let mut missing: BTreeMap<TagName, TagDefinition> = BTreeMap::new();
         for &id in unconfigured {
@@ -203,19 +224,25 @@ impl Catalog {
                 changed.insert(id, Tag { definition: TagDefinition { source: None, ..tag.definition.clone() }, updated: now, ..*tag });
             }
         }
+        let mut renamed: HashMap<TagId, TagName> = HashMap::new();
         for mut definition in definitions {
-            match self.get(definition.name.as_str()) {
-                None => drop(missing.entry(definition.name.clone()).or_insert(definition)),
-                Some(tag) if tag.value_type() != definition.value_type => drop(changed.remove(&tag.id)),
-                Some(tag) => {
-                    if definition.state_set.is_empty() {
-                        definition.state_set.clone_from(&tag.definition.state_set);
-                    }
-                    changed.remove(&tag.id);
-                    if tag.definition != definition {
-                        changed.insert(tag.id, Tag { definition, updated: now, ..*tag });
-                    }
-                }
+            let held = self.get(definition.name.as_str()).or_else(|| {
+                let tag = due.get(&definition.name)?;
+                renamed.insert(tag.id, tag.name().clone());
+                Some(tag.clone())
+            });
+            let Some(tag) = held else {
+                missing.entry(definition.name.clone()).or_insert(definition);
+                continue;
+            };
+            changed.remove(&tag.id);
+            if tag.value_type() != definition.value_type {
+                definition = TagDefinition { name: definition.name, ..tag.definition.clone() };
+            } else if definition.state_set.is_empty() {
+                definition.state_set.clone_from(&tag.definition.state_set);
+            }
+            if tag.definition != definition {
+                changed.insert(tag.id, Tag { definition, updated: now, ..*tag });
             }
         }
         if self.len() + missing.len() > self.tags_max {
@@ -226,33 +253,52 @@ impl Catalog {
             .zip(missing.into_values())
             .map(|(id, definition)| Tag { id: TagId(id), definition, created: now, updated: now })
             .collect();
-        let told = changed
-            .values()
-            .filter_map(|tag| self.by_id(tag.id).and_then(|old| change_told(&Actor::default(), &old.definition, &tag.definition, now)));
-        let told: Vec<AuditEntry> = told.chain(made_told(&Actor::default(), &made, now)).collect();
+        let mut entries_told = Vec::new();
+        for tag in changed.values() {
+            let Some(old) = self.by_id(tag.id) else { continue };
+            entries_told.extend(renamed.contains_key(&tag.id).then(|| told::renamed_by_configuration(&old, tag, now)));
+            entries_told.extend(told::changed(&Actor::default(), &old.definition, &tag.definition, now));
+        }
+        entries_told.extend(told::made(&Actor::default(), &made, now));
         let tags: Vec<Tag> = changed.into_values().chain(made).collect();
         self.fits(&tags)?;
         let entries: Vec<_> =
             tags.iter().map(|tag| Ok((tag.id, entry(&CatalogEntry::Tag(tag.clone()))?))).collect::<Result<_, CatalogError>>()?;
         if !entries.is_empty() {
-            self.store.change_catalog(&entries, &told)?;
+            self.store.change_catalog(&entries, &entries_told)?;
         }
+        let mut done = Vec::with_capacity(renamed.len());
         let visible = self.change(|visible| {
             for tag in tags {
-                visible.insert(tag);
+                match renamed.remove(&tag.id) {
+                    Some(from) => {
+                        done.push(TagRename { from: from.clone(), to: tag.name().clone() });
+                        visible.rename(from.as_str(), tag);
+                    }
+                    None => drop(visible.insert(tag)),
+                }
             }
             visible.clone()
         });
-        names.iter().map(|name| visible.get(name.as_str()).cloned().ok_or_else(|| CatalogError::NotFound(name.to_string()))).collect()
+        let of_name = |name: &TagName| visible.get(name.as_str()).cloned().ok_or_else(|| CatalogError::NotFound(name.to_string()));
+        Ok(ConfiguredCatalog { tags: names.iter().map(of_name).collect::<Result<_, _>>()?, renamed: done })
     }
 
     /// Gives the name of a tag to a new one of another value type; the old one keeps its id and its samples under the name with a suffix.
-    /// Returns the new tag and the old one. The audit log tells of it in the same write. A state set goes with the values it names, and so does a range where the new ones are not numbers.
+    /// Returns the new tag and the old one. The audit log tells of it in the same write, with the reason where there is one. A state set goes with
+    /// the values it names, and so does a range where the new ones are not numbers.
     ///
     /// # Errors
     /// [`CatalogError::NotFound`], [`CatalogError::Exists`] when the name with the suffix is taken, [`CatalogError::Invalid`] when it is no name
     /// or the tag is of that type already.
-    pub fn retype(&self, actor: &Actor, name: &str, value_type: ValueType, suffix: &str) -> Result<(Arc<Tag>, Arc<Tag>), CatalogError> {
+    pub fn retype(
+        &self,
+        actor: &Actor,
+        name: &str,
+        value_type: ValueType,
+        suffix: &str,
+        reason: &str,
+    ) -> Result<(Arc<Tag>, Arc<Tag>), CatalogError> {
         let _changing = self.changing.lock();
         let old = self.get(name).ok_or_else(|| CatalogError::NotFound(name.to_owned()))?;
         if old.value_type() == value_type {
@@ -279,7 +325,10 @@ impl Catalog {
             principal: actor.principal.clone(),
             client: actor.client.clone(),
             tags: vec![new.name().to_string(), kept.name().to_string()],
-            detail: format!("{name} holds {value_type} values from now on; what it held is kept as {}", kept.name()),
+            detail: told::with_reason(
+                format!("{name} holds {value_type} values from now on; what it held is kept as {}", kept.name()),
+                reason,
+            ),
             ..AuditEntry::default()
         };
         let entries = [(kept.id, entry(&CatalogEntry::Tag(kept.clone()))?), (new.id, entry(&CatalogEntry::Tag(new.clone()))?)];
@@ -291,11 +340,11 @@ impl Catalog {
     }
 
     /// Replaces the definition of the tag with `definition.name`; the value type cannot change. What is different then reads the samples that
-    /// are there in another way (a unit, the name of a state), so the audit log tells of it, in the same write.
+    /// are there in another way (a unit, the name of a state), so the audit log tells of it, in the same write, with the reason where there is one.
     ///
     /// # Errors
     /// [`CatalogError::NotFound`], or [`CatalogError::Invalid`] for another value type or a contradictory definition.
-    pub fn update_by(&self, actor: &Actor, definition: TagDefinition) -> Result<Arc<Tag>, CatalogError> {
+    pub fn update_by(&self, actor: &Actor, definition: TagDefinition, reason: &str) -> Result<Arc<Tag>, CatalogError> {
         let _changing = self.changing.lock();
         let old = self.get(definition.name.as_str()).ok_or_else(|| CatalogError::NotFound(definition.name.to_string()))?;
         if old.value_type() != definition.value_type {
@@ -306,7 +355,8 @@ impl Catalog {
         }
         validate(&definition)?;
         let now = self.clock.now();
-        let told = change_told(actor, &old.definition, &definition, now);
+        let told = told::changed(actor, &old.definition, &definition, now);
+        let told = told.map(|told| AuditEntry { detail: told::with_reason(told.detail, reason), ..told });
         let tag = Tag { id: old.id, definition, created: old.created, updated: now };
         self.fits(std::slice::from_ref(&tag))?;
         self.store.change_catalog(&[(tag.id, entry(&CatalogEntry::Tag(tag.clone()))?)], told.as_slice())?;
@@ -341,7 +391,7 @@ impl Catalog {
         self.fits(&tags)?;
         let entries: Vec<_> =
             tags.iter().map(|tag| Ok((tag.id, entry(&CatalogEntry::Tag(tag.clone()))?))).collect::<Result<_, CatalogError>>()?;
-        self.store.change_catalog(&entries, &made_told(actor, &tags, now))?;
+        self.store.change_catalog(&entries, &told::made(actor, &tags, now))?;
         Ok(self.change(|visible| tags.into_iter().map(|tag| visible.insert(tag)).collect()))
     }
 
@@ -370,40 +420,6 @@ fn entry(entry: &CatalogEntry) -> Result<Vec<u8>, CatalogError> {
     serde_json::to_vec(entry).map_err(|error| CatalogError::Invalid { tag: String::new(), reason: error.to_string() })
 }
 
-/// Tags that one entry of the audit log names.
-const MADE_TOLD: usize = 1_000;
-
-/// What the audit log tells of new tags.
-fn made_told(actor: &Actor, tags: &[Tag], now: Timestamp) -> Vec<AuditEntry> {
-    let told = |tags: &[Tag]| AuditEntry {
-        time: now,
-        action: "create_tag".into(),
-        principal: actor.principal.clone(),
-        client: actor.client.clone(),
-        tags: tags.iter().map(|tag| tag.name().to_string()).collect(),
-        detail: match tags {
-            [tag] => format!("tag id {}, {}", tag.id.0, tag.value_type()),
-            [first, .., last] => format!("tag ids {} to {}", first.id.0, last.id.0),
-            [] => String::new(),
-        },
-        ..AuditEntry::default()
-    };
-    tags.chunks(MADE_TOLD).map(told).collect()
-}
-
-/// What the audit log tells of a changed definition; `None` where nothing is different.
-fn change_told(actor: &Actor, old: &TagDefinition, new: &TagDefinition, now: Timestamp) -> Option<AuditEntry> {
-    audit::differences(old, new).map(|detail| AuditEntry {
-        time: now,
-        action: "update_tag".into(),
-        principal: actor.principal.clone(),
-        client: actor.client.clone(),
-        tags: vec![new.name.to_string()],
-        detail,
-        ..AuditEntry::default()
-    })
-}
-
 fn invalid(definition: &TagDefinition, reason: impl Into<String>) -> CatalogError {
     CatalogError::Invalid { tag: definition.name.to_string(), reason: reason.into() }
 }
@@ -418,7 +434,7 @@ mod tests {
 
     use super::*;
     use crate::MemoryStore;
-    use historian_model::{ManualClock, TagScope, TagSelection, tag::TagSource};
+    use historian_model::{ManualClock, TagScope, TagSelection, Timestamp, tag::TagSource};
 
     fn definition(name: &str) -> TagDefinition {
         TagDefinition::new(TagName::new(name).unwrap(), ValueType::F64)
@@ -482,7 +498,7 @@ mod tests {
         let made = catalog.create(TagDefinition { source: source.clone(), ..definition("gone") }).unwrap();
         catalog.create(TagDefinition { value_type: ValueType::U64, ..definition("clash") }).unwrap();
         let wanted = vec![TagDefinition { source: source.clone(), ..definition("new") }, definition("clash")];
-        let tags = catalog.configure(wanted.clone(), &[made.id]).unwrap();
+        let tags = catalog.configure(wanted.clone(), &[made.id], &[]).unwrap().tags;
         assert_eq!(tags.iter().map(|tag| tag.value_type()).collect::<Vec<_>>(), [ValueType::F64, ValueType::U64]);
         for catalog in [catalog, open(&store)] {
             assert_eq!(catalog.get("gone").unwrap().definition.source, None);
@@ -490,7 +506,7 @@ mod tests {
             assert_eq!(catalog.len(), 3);
         }
         let catalog = open(&store);
-        let refused = catalog.configure((0..2).map(|n| definition(&format!("n{n}"))).chain(wanted).collect(), &[]);
+        let refused = catalog.configure((0..2).map(|n| definition(&format!("n{n}"))).chain(wanted).collect(), &[], &[]);
         assert!(matches!(refused, Err(CatalogError::Full { .. })));
         assert_eq!((catalog.len(), open(&store).len()), (3, 3), "a refused configuration changes nothing");
     }
@@ -508,10 +524,10 @@ mod tests {
         catalog.create(states("a", 3)).unwrap();
         catalog.create(states("b", 1)).unwrap();
         assert!(matches!(catalog.create(states("c", 2)), Err(CatalogError::StatesFull { limit: 250 })));
-        assert!(matches!(catalog.update_by(&Actor::new("tester"), states("b", 3)), Err(CatalogError::StatesFull { .. })));
-        assert!(matches!(catalog.configure(vec![states("b", 2), states("c", 1)], &[]), Err(CatalogError::StatesFull { .. })));
+        assert!(matches!(catalog.update_by(&Actor::new("tester"), states("b", 3), ""), Err(CatalogError::StatesFull { .. })));
+        assert!(matches!(catalog.configure(vec![states("b", 2), states("c", 1)], &[], &[]), Err(CatalogError::StatesFull { .. })));
         assert!(matches!(catalog.get_or_create(vec![states("c", 1), states("d", 1)]), Err(CatalogError::StatesFull { .. })));
-        catalog.update_by(&Actor::new("tester"), states("b", 2)).unwrap();
+        catalog.update_by(&Actor::new("tester"), states("b", 2), "").unwrap();
         catalog.create(definition("f")).unwrap();
         catalog.delete("a", AuditEntry::default()).unwrap();
         catalog.create(states("c", 3)).unwrap();
@@ -519,8 +535,8 @@ mod tests {
         let mut catalog = open(&store);
         catalog.states_bytes_max = 100;
         assert_eq!(catalog.tags.load().states_bytes(), 250);
-        catalog.update_by(&Actor::new("tester"), states("c", 2)).unwrap();
-        assert!(matches!(catalog.update_by(&Actor::new("tester"), states("c", 3)), Err(CatalogError::StatesFull { .. })));
+        catalog.update_by(&Actor::new("tester"), states("c", 2), "").unwrap();
+        assert!(matches!(catalog.update_by(&Actor::new("tester"), states("c", 3), ""), Err(CatalogError::StatesFull { .. })));
     }
 
     #[test]
@@ -528,10 +544,10 @@ mod tests {
         let store = Arc::new(MemoryStore::default());
         let catalog = open(&store);
         let old = catalog.create(TagDefinition { unit: "bar".into(), ..definition("a/p") }).unwrap();
-        assert!(matches!(catalog.retype(&Actor::new("tester"), "a/p", ValueType::F64, "_f64"), Err(CatalogError::Invalid { .. })));
-        assert!(matches!(catalog.retype(&Actor::new("tester"), "nope", ValueType::U64, "_f64"), Err(CatalogError::NotFound(_))));
-        catalog.retype(&Actor::new("tester"), "a/p", ValueType::U64, "_f64").unwrap();
-        assert!(matches!(catalog.retype(&Actor::new("tester"), "a/p", ValueType::Bool, ""), Err(CatalogError::Exists(_))));
+        assert!(matches!(catalog.retype(&Actor::new("tester"), "a/p", ValueType::F64, "_f64", ""), Err(CatalogError::Invalid { .. })));
+        assert!(matches!(catalog.retype(&Actor::new("tester"), "nope", ValueType::U64, "_f64", ""), Err(CatalogError::NotFound(_))));
+        catalog.retype(&Actor::new("tester"), "a/p", ValueType::U64, "_f64", "").unwrap();
+        assert!(matches!(catalog.retype(&Actor::new("tester"), "a/p", ValueType::Bool, "", ""), Err(CatalogError::Exists(_))));
         for catalog in [catalog, open(&store)] {
             let (new, kept) = (catalog.get("a/p").unwrap(), catalog.get("a/p_f64").unwrap());
             assert_eq!((new.value_type(), kept.value_type(), kept.id), (ValueType::U64, ValueType::F64, old.id));
@@ -547,7 +563,7 @@ mod tests {
         assert!(matches!(catalog.create(definition("a")), Err(CatalogError::Exists(_))));
         let mut other = definition("a");
         other.value_type = ValueType::Bool;
-        assert!(matches!(catalog.update_by(&Actor::new("tester"), other), Err(CatalogError::Invalid { .. })));
+        assert!(matches!(catalog.update_by(&Actor::new("tester"), other, ""), Err(CatalogError::Invalid { .. })));
         let mut upside_down = definition("r");
         (upside_down.range_low, upside_down.range_high) = (Some(2.0), Some(1.0));
         assert!(matches!(catalog.create(upside_down), Err(CatalogError::Invalid { .. })));

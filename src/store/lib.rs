@@ -28,7 +28,7 @@ pub mod scrub;
 mod tests;
 
 pub use audit_log::AuditLog;
-pub use catalog::{Catalog, CatalogError, CatalogView};
+pub use catalog::{Catalog, CatalogError, CatalogView, ConfiguredCatalog};
 pub use claim::Claim;
 pub use error::{StoreError, corrupt};
 pub use figures::StoreFigures;

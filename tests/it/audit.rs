@@ -82,7 +82,10 @@ fn what_is_done_and_refused_is_told_with_who_from_where_and_what() {
     import(&historian, &boss, directory.path(), "name,unit\na/level,cm\n");
     let (start, end) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
     told(&historian, &boss, &["delete", "a/level", "--yes", "--start", start, "--end", end, "--reason", "a test"]);
-    told(&historian, &boss, &["tag", "retype", "b/level", "i64"]);
+    told(&historian, &boss, &["tag", "retype", "b/level", "i64", "--reason", "counted now"]);
+    told(&historian, &boss, &["tag", "set", "b/level", "--unit", "mm", "--reason", "a finer scale"]);
+    told(&historian, &boss, &["tag", "rename", "b/level_f64", "b/old", "--reason", "as drawn"]);
+    told(&historian, &boss, &["tag", "delete", "b/old", "--yes", "--reason", "measured nothing"]);
     told(&historian, &boss, &["compact"]);
     told(&historian, &boss, &["scrub"]);
     told(&historian, &boss, &["backup"]);
@@ -104,6 +107,10 @@ fn what_is_done_and_refused_is_told_with_who_from_where_and_what() {
     by_boss("update_tag", "unit: \"m\" → \"cm\"");
     by_boss("delete_range", "a test");
     by_boss("retype", "b/level holds i64 values");
+    by_boss("retype", "is kept as b/level_f64; counted now");
+    by_boss("update_tag", "unit: \"m\" → \"mm\"; a finer scale");
+    by_boss("rename_tag", "b/level_f64 → b/old; tag id 2; as drawn");
+    by_boss("delete_tag", "; measured nothing");
     by_boss("compact", "");
     by_boss("scrub", "");
     by_boss("create_backup", "backups");

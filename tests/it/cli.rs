@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::{historian::command, peer};
 
+mod annotation;
 mod broken_configurations;
 mod devices;
 mod exit_codes;

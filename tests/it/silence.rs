@@ -335,7 +335,7 @@ fn delete(historian: &impl Serving, name: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut client = TagServiceClient::connect(format!("http://{}", historian.address())).await.unwrap();
-        client.delete_tag(DeleteTagRequest { name: name.to_owned() }).await.unwrap();
+        client.delete_tag(DeleteTagRequest { name: name.to_owned(), ..DeleteTagRequest::default() }).await.unwrap();
     });
 }
 

@@ -200,7 +200,7 @@ except h.HistorianError as error:
 
 def test_what_the_async_client_has_are_the_calls_that_read():
     """Everything public that does not change anything is there, and nothing else."""
-    changes = {"write", "write_frame", "export", "create_tag", "update_tag", "retype_tag", "delete_tag", "delete", "replace", "edit",
+    changes = {"write", "write_frame", "export", "create_tag", "update_tag", "rename_tag", "retype_tag", "delete_tag", "delete", "replace", "edit",
                "annotate", "update_annotation", "delete_annotation"}
     local = {"close", "show", "trend", "batches", "range_batches", "last_qualities", "server_version"}  # of streams, and what only wraps
     calls = {name for name in dir(hc.Client) if not name.startswith("_")} - changes - local

@@ -36,7 +36,12 @@ def test_a_tag_is_made_found_changed_and_gone():
     assert plant.update_tag("shop/oven/temperature", stepped=True).stepped and not plant.update_tag("shop/oven/temperature", stepped=False).stepped
     retyped = plant.retype_tag("shop/oven/temperature", "f32")
     assert (retyped.tag.value_type, retyped.kept.name, retyped.kept.value_type, retyped.collected) == ("f32", "shop/oven/temperature_f64", "f64", False)
-    plant.delete_tag("shop/oven/mode")
+    renamed = plant.rename_tag("shop/oven/temperature_f64", "shop/oven/before", reason="as on the drawing")
+    assert (renamed.tag.name, renamed.tag.id, renamed.collected) == ("shop/oven/before", retyped.kept.id, False)
+    refused(hc.TagNotFound, lambda: plant.rename_tag("shop/oven/temperature_f64", "shop/x"), "shop/oven/temperature_f64")
+    refused(hc.AlreadyExists, lambda: plant.rename_tag("shop/oven/before", "shop/oven/mode"), "shop/oven/mode")
+    refused(hc.InvalidRequest, lambda: plant.rename_tag("shop/oven/before", "shop//x"), "new_name")
+    plant.delete_tag("shop/oven/mode", reason="measured nothing")
     for call in (lambda: plant.tag("shop/oven/mode"), lambda: plant.delete_tag("shop/oven/mode"), lambda: plant.update_tag("none", unit="x")):
         refused(hc.TagNotFound, call, "")
     refused(ValueError, lambda: plant.update_tag("shop/oven/temperature"), "nothing to change")

@@ -31,6 +31,7 @@ const METHODS: [(&str, &[(&str, MethodNeed)]); 12] = [
             ("GetTag", Has(Read)),
             ("ListTags", Has(Read)),
             ("UpdateTag", Has(Configure)),
+            ("RenameTag", Has(Configure)),
             ("RetypeTag", Has(Configure)),
             ("DeleteTag", Has(Configure)),
         ],

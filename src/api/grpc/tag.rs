@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     Api, Caller, Services, access, answer, blocking, convert, filter,
     page_token::{self, request_sum},
-    resolve, status,
+    reason, resolve, status,
 };
 use historian_access::Right;
 use historian_model::{Tag, TagDefinition, TagName, TimeBounds, ValueType, sink::Actor};
@@ -48,9 +48,10 @@ impl TagService for TagRpc {
     }
 
     async fn update_tag(&self, request: Request<v1::UpdateTagRequest>) -> Result<Response<v1::UpdateTagResponse>, Status> {
-        let (caller, v1::UpdateTagRequest { tag, update_mask }) = Caller::take(request);
+        let (caller, v1::UpdateTagRequest { tag, update_mask, reason }) = Caller::take(request);
         let wanted = tag.ok_or_else(|| status::invalid("tag", "the tag is missing"))?;
         access::require_on(&caller.principal, Right::Configure, &wanted.name)?;
+        let reason = reason::given(&reason)?;
         let paths = update_mask.map(|mask| mask.paths).unwrap_or_default();
         if let Some(path) = paths.iter().find(|path| !CHANGEABLE.contains(&path.as_str())) {
             let shown: String = path.chars().take(80).collect();
@@ -61,15 +62,37 @@ impl TagService for TagRpc {
             let seen = catalog.within(caller.principal.scope(Right::Configure));
             let current = seen.get(&wanted.name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&wanted.name)))?;
             let definition = changed(&current.definition, wanted, &paths)?;
-            catalog.update_by(&caller.actor(), definition).map_err(|error| status::from_catalog(&error))
+            catalog.update_by(&caller.actor(), definition, &reason).map_err(|error| status::from_catalog(&error))
         })
         .await?;
         Ok(Response::new(v1::UpdateTagResponse { tag: Some(message(&updated)) }))
     }
 
-    async fn retype_tag(&self, request: Request<v1::RetypeTagRequest>) -> Result<Response<v1::RetypeTagResponse>, Status> {
-        let (caller, v1::RetypeTagRequest { name, value_type: number, suffix }) = Caller::take(request);
+    async fn rename_tag(&self, request: Request<v1::RenameTagRequest>) -> Result<Response<v1::RenameTagResponse>, Status> {
+        let (caller, v1::RenameTagRequest { name, new_name, reason }) = Caller::take(request);
         access::require_on(&caller.principal, Right::Configure, &name)?;
+        let reason = reason::given(&reason)?;
+        let services = self.0.services.clone();
+        let (tag, collected) = blocking(move || {
+            let seen = services.catalog.within(caller.principal.scope(Right::Configure));
+            let old = seen.get(&name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&name)))?;
+            access::require_to_make(&caller.principal, Right::Configure, &new_name)?;
+            let to = TagName::new(&new_name).map_err(|error| status::from_name("new_name", &error))?;
+            if let Some(device) = services.admin.device_configured_for(&name) {
+                return Err(status::failed_precondition("CONFIGURED_TAG", configured(&old, &to, &device)));
+            }
+            let tag = services.catalog.rename(&caller.actor(), &old, to, &reason).map_err(|error| status::from_catalog(&error))?;
+            let collected = services.admin.renamed(old.name(), &tag);
+            Ok((tag, collected))
+        })
+        .await?;
+        Ok(Response::new(v1::RenameTagResponse { tag: Some(message(&tag)), collected }))
+    }
+
+    async fn retype_tag(&self, request: Request<v1::RetypeTagRequest>) -> Result<Response<v1::RetypeTagResponse>, Status> {
+        let (caller, v1::RetypeTagRequest { name, value_type: number, suffix, reason }) = Caller::take(request);
+        access::require_on(&caller.principal, Right::Configure, &name)?;
+        let reason = reason::given(&reason)?;
         let wanted = value_type(number)?
             .ok_or_else(|| status::invalid("value_type", "the value type is missing; one of F64, F32, I64, U64, BOOL, STRING, STATE"))?;
         let services = self.0.services.clone();
@@ -79,7 +102,8 @@ impl TagService for TagRpc {
             let old = seen.get(&name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&name)))?;
             let suffix = if suffix.is_empty() { format!("_{}", old.value_type()) } else { suffix };
             access::require_to_make(&caller.principal, Right::Configure, &format!("{name}{suffix}"))?;
-            let (tag, kept) = catalog.retype(&caller.actor(), &name, wanted, &suffix).map_err(|error| status::from_catalog(&error))?;
+            let (tag, kept) =
+                catalog.retype(&caller.actor(), &name, wanted, &suffix, &reason).map_err(|error| status::from_catalog(&error))?;
             let collected = services.admin.collect_into(&tag);
             Ok((tag, kept, collected))
         })
@@ -88,11 +112,12 @@ impl TagService for TagRpc {
     }
 
     async fn delete_tag(&self, request: Request<v1::DeleteTagRequest>) -> Result<Response<v1::DeleteTagResponse>, Status> {
-        let (caller, v1::DeleteTagRequest { name }) = Caller::take(request);
+        let (caller, v1::DeleteTagRequest { name, reason }) = Caller::take(request);
         access::require_on(&caller.principal, Right::Configure, &name)?;
+        let reason = reason::given(&reason)?;
         let services = self.0.services.clone();
         blocking(move || {
-            let told = last_words(&services, &caller, &name)?;
+            let told = last_words(&services, &caller, &name, &reason)?;
             services.catalog.delete(&name, told).map_err(|error| status::from_catalog(&error))
         })
         .await?;
@@ -127,8 +152,18 @@ fn page(services: &Services, mut request: v1::ListTagsRequest, limits: &QueryLim
     Ok(v1::ListTagsResponse { tags, next_page_token, total })
 }
 
-/// What a tag that goes held, for the audit log.
-fn last_words(services: &Services, caller: &Caller, name: &str) -> Result<AuditEntry, Status> {
+/// Why a tag that the configuration has is not renamed beside it, and what to do instead.
+fn configured(tag: &Tag, to: &TagName, device: &str) -> String {
+    let name = tag.name();
+    let source = if device.is_empty() { "is in a tag file".to_owned() } else { format!("is collected by device {device:?}") };
+    format!(
+        "{name} {source} of the configuration that runs, and the next start would make it anew, without its samples: write name = {to:?} \
+         and renamed_from = {name:?} there, and reload; that renames the tag"
+    )
+}
+
+/// What a tag that goes held and why it goes, for the audit log.
+fn last_words(services: &Services, caller: &Caller, name: &str, reason: &str) -> Result<AuditEntry, Status> {
     let tag = services
         .catalog
         .within(caller.principal.scope(Right::Configure))
@@ -148,6 +183,9 @@ fn last_words(services: &Services, caller: &Caller, name: &str) -> Result<AuditE
         Extent::default()
     });
     detail += "; its superseded versions went with it";
+    if !reason.is_empty() {
+        detail += &format!("; {reason}");
+    }
     let range = extent.bounds.map(TimeBounds::to_range);
     let Actor { principal, client } = caller.actor();
     Ok(AuditEntry {

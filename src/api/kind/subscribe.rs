@@ -261,18 +261,23 @@ struct SubscribedTags {
     selection: TagSelection,
     /// What the subscriber may read.
     scope: TagScope,
-    known: HashMap<TagId, Option<Arc<Tag>>>,
+    /// As each tag was when it was looked at, and whether it is selected; a tag may get another name.
+    known: HashMap<TagId, (Arc<Tag>, bool)>,
     /// Position of what was delivered last; at first where the subscription begins.
     delivered: u64,
 }
 
 impl SubscribedTags {
+    /// The tag of an id as it is now, where it is selected. Of one that was deleted meanwhile what it was last counts.
     fn selected(&mut self, services: &Services, id: TagId) -> Option<Arc<Tag>> {
         let SubscribedTags { selection, scope, known, .. } = self;
-        let found = known
-            .entry(id)
-            .or_insert_with(|| services.catalog.within(scope).by_id(id).filter(|tag| selection.matches(tag.name().as_str())));
-        found.clone()
+        let held = services.catalog.by_id(id);
+        if let Some(tag) = held.filter(|tag| known.get(&id).is_none_or(|(seen, _)| !Arc::ptr_eq(seen, tag))) {
+            let name = tag.name().as_str();
+            let is_selected = scope.has(name) && selection.matches(name);
+            known.insert(id, (tag, is_selected));
+        }
+        known.get(&id).filter(|(_, is_selected)| *is_selected).map(|(tag, _)| tag.clone())
     }
 }
 

@@ -31,7 +31,7 @@ pub const REQUESTS: &[(&str, ReadMessage)] = requests! {
     WriteSamplesRequest WriteSamplesStreamRequest DeleteRangeRequest ReplaceRangeRequest
     CurrentValuesRequest RangeRequest SupersededRequest AggregateRequest DownsampleRequest AnomaliesRequest ListDetectorsRequest
     MeasureRequest AsOfRequest SubscribeRequest
-    CreateTagRequest GetTagRequest ListTagsRequest UpdateTagRequest RetypeTagRequest DeleteTagRequest
+    CreateTagRequest GetTagRequest ListTagsRequest UpdateTagRequest RenameTagRequest RetypeTagRequest DeleteTagRequest
     GetServerStatusRequest CompactRequest CreateBackupRequest ListBackupsRequest VerifyBackupRequest ScrubRequest InspectTagsRequest
     ListAuditEntriesRequest ListGapsRequest GetStatusRequest ListTagStatusRequest ExportAuditLogRequest GetAuditHeadRequest ReloadRequest WhoAmIRequest
     CreateAnnotationRequest UpdateAnnotationRequest DeleteAnnotationRequest ListAnnotationsRequest

@@ -4,13 +4,10 @@ use historian_proto::v1::{DeleteRangeRequest, DeleteRangeResponse, ReplaceRangeR
 use tonic::Status;
 
 use super::{incoming::IncomingSamples, refusal::TagRefusal, sample};
-use crate::{Api, Caller, Services, blocking, resolve, status};
+use crate::{Api, Caller, Services, blocking, reason, resolve, status};
 use historian_access::Right;
 use historian_model::{SampleBatch, Samples, Tag, TimeRange, Timestamp, sink::Correction};
 use historian_query::QueryLimits;
-
-/// Longest reason, in bytes.
-const REASON_BYTES_MAX: usize = 4_096;
 
 pub async fn delete_range(api: &Api, caller: &Caller, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, Status> {
     let services = api.services.clone();
@@ -37,7 +34,7 @@ fn deletion(
         return Err(status::invalid("tags", "no tag matches; nothing was deleted"));
     }
     let deletions = selected.tags.iter().map(|tag| (tag.id, range)).collect();
-    let reason = reason(&request.reason)?;
+    let reason = reason::needed(&request.reason)?;
     Ok((range, Correction { deletions, batch: SampleBatch::default(), actor: caller.actor(), reason }))
 }
 
@@ -45,7 +42,7 @@ pub async fn replace_range(services: Services, caller: Caller, request: ReplaceR
     let corrections = services.corrections.clone();
     let (range, correction) = blocking(move || {
         let range = range(&services, &request.start, &request.end, &request.zone)?;
-        let reason = reason(&request.reason)?;
+        let reason = reason::needed(&request.reason)?;
         if request.samples.is_empty() {
             return Err(status::invalid("samples", "name at least one tag; to empty a range use DeleteRange"));
         }
@@ -87,16 +84,6 @@ fn replacement(message: TagSamples, tag: &Tag) -> Result<Samples, TagRefusal> {
         sample::from_proto(message)?
     };
     Ok(samples.fit(tag)?)
-}
-
-fn reason(text: &str) -> Result<String, Status> {
-    if text.trim().is_empty() {
-        return Err(status::invalid("reason", "say why: the audit log keeps it beside what is changed"));
-    }
-    if text.len() > REASON_BYTES_MAX {
-        return Err(status::invalid("reason", format!("has {} bytes, at most {REASON_BYTES_MAX} are taken", text.len())));
-    }
-    Ok(text.to_owned())
 }
 
 fn range(services: &Services, start: &str, end: &str, zone: &str) -> Result<TimeRange, Status> {

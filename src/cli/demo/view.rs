@@ -92,7 +92,7 @@ impl DemoView {
             let Some(tag) = self.catalog.get_mut(signal.tag) else { continue };
             tag.state_set = signal.state_set.iter().map(ToString::to_string).collect();
             // Without a mask everything that can be changed is set, to what the catalog says already.
-            let request = UpdateTagRequest { tag: Some(tag.clone()), update_mask: None };
+            let request = UpdateTagRequest { tag: Some(tag.clone()), update_mask: None, ..UpdateTagRequest::default() };
             self.tags.update_tag(request).await.map_err(|status| client::refusal(&status))?;
         }
         Ok(())

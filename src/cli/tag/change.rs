@@ -35,6 +35,9 @@ pub struct TagSetArgs {
     /// Names of the states by number, from 0 on, such as 'off|auto|manual'; empty for none.
     #[arg(long, value_name = "NAME|…")]
     states: Option<String>,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    reason: String,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
@@ -50,6 +53,9 @@ pub struct TagDeleteArgs {
     /// Do not ask.
     #[arg(long, short)]
     yes: bool,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    reason: String,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: TextFormat,
@@ -103,7 +109,7 @@ pub async fn set(args: TagSetArgs) -> anyhow::Result<ExitCode> {
     if paths.is_empty() {
         return Err(Misuse("nothing to set: give --unit, --description, --range, --stepped or --states".to_owned()).into());
     }
-    let mut request = UpdateTagRequest { tag: Some(tag), update_mask: None };
+    let mut request = UpdateTagRequest { tag: Some(tag), update_mask: None, reason: args.reason };
     request.update_mask.get_or_insert_default().paths = paths.iter().map(|path| (*path).to_owned()).collect();
     let mut client = TagServiceClient::new(args.server.connect().await?);
     let answer = client.update_tag(request).await.map_err(|status| client::refusal(&status))?.into_inner();
@@ -160,7 +166,7 @@ pub async fn delete(args: TagDeleteArgs) -> anyhow::Result<ExitCode> {
     if !args.yes && !asked(&format!("Delete the tag {name} and its samples, at most {samples}? That cannot be undone.{collected}"))? {
         return Ok(ExitCode::FAILURE);
     }
-    client.delete_tag(DeleteTagRequest { name: tag.name.clone() }).await.map_err(|status| client::refusal(&status))?;
+    client.delete_tag(DeleteTagRequest { name: tag.name.clone(), reason: args.reason }).await.map_err(|status| client::refusal(&status))?;
     output::tell(
         args.format,
         &format!("{name} and its samples are deleted"),

@@ -97,10 +97,30 @@ async fn look(client: TagServiceClient<ServerChannel>, row: TagRow) -> (usize, R
             let tag = answer.into_inner().tag.unwrap_or_default();
             changed_tag(&row, tag).map(|changed| changed.map_or(CatalogAction::Nothing, |(tag, fields)| CatalogAction::Update(tag, fields)))
         }
-        Err(status) if status.code() == Code::NotFound => new_tag(&row).map(CatalogAction::Create),
+        Err(status) if status.code() == Code::NotFound => match has_old_name(client.clone(), &row).await {
+            Ok(false) => new_tag(&row).map(CatalogAction::Create),
+            Ok(true) => Err(anyhow!("is {0} still; rename it first: historian tag rename {0} {1}", row.tag.renamed_from, row.tag.name)),
+            Err(status) => return (line, Err(status.into())),
+        },
         Err(status) => return (line, Err(status.into())),
     };
     (line, change.map_err(|error| RowError::Row(anyhow!("{}: {error}", row.tag.name))))
+}
+
+/// Whether a tag has the name still that a row says it had before.
+async fn has_old_name(client: TagServiceClient<ServerChannel>, row: &TagRow) -> Result<bool, tonic::Status> {
+    if row.tag.renamed_from.is_empty() {
+        return Ok(false);
+    }
+    let asked = patiently(|| {
+        let (mut client, name) = (client.clone(), row.tag.renamed_from.clone());
+        async move { client.get_tag(GetTagRequest { name }).await }
+    });
+    match asked.await {
+        Ok(_) => Ok(true),
+        Err(status) if status.code() == Code::NotFound => Ok(false),
+        Err(status) => Err(status),
+    }
 }
 
 /// Makes the changes of a file without mistakes. What the server refuses all the same, because the catalog is full or somebody else changes
@@ -124,7 +144,7 @@ async fn make(channel: ServerChannel, file: &str, changes: Vec<(usize, CatalogAc
                     }
                     CatalogAction::Update(tag, fields) => {
                         let name = tag.name.clone();
-                        let mut request = UpdateTagRequest { tag: Some(tag), update_mask: None };
+                        let mut request = UpdateTagRequest { tag: Some(tag), ..UpdateTagRequest::default() };
                         request.update_mask.get_or_insert_default().paths = fields.into_iter().map(str::to_owned).collect();
                         let made = patiently(|| {
                             let (mut client, request) = (client.clone(), request.clone());

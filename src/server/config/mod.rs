@@ -9,6 +9,7 @@ mod document;
 mod door;
 mod oidc;
 pub mod record;
+mod rename;
 pub mod settings;
 pub mod tag_file;
 mod trace;
@@ -38,7 +39,7 @@ use settings::{NumberLimits, ServerSection};
 use tag_file::TagRow;
 
 use historian_collector::{Collector, ConfigProblem, SettingPosition, TagConfig};
-use historian_model::{RetentionGroup, TagDefinition, TagSelection, ValueType};
+use historian_model::{RetentionGroup, TagDefinition, TagRename, TagSelection, ValueType};
 use historian_oidc::OidcSettings;
 use historian_sql::TableOptions;
 use historian_tls::TlsFiles;
@@ -94,6 +95,8 @@ pub struct Configuration {
     pub collectors: Vec<Arc<dyn Collector>>,
     /// Tags that clients write, to be made where they do not exist.
     pub written_tags: Vec<TagDefinition>,
+    /// Names that tags had before.
+    pub renames: Vec<TagRename>,
     /// All of it as it is written, by the path of its key, without secrets and without tags: for the audit log.
     pub written: BTreeMap<String, String>,
 }
@@ -235,6 +238,7 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
         }
     }
     refuse_repeated_tags(&devices, &written_rows, &mut problems);
+    configuration.renames = rename::read(&devices, &written_rows, &mut problems);
     for row in &written_rows {
         match row.definition() {
             Ok(definition) => configuration.written_tags.push(definition),

@@ -12,7 +12,7 @@ use super::{
 };
 use historian_collector::{
     ConfigProblem, SettingPosition, TagConfig,
-    tag_key::{ADDRESS, COMMON},
+    tag_key::{ADDRESS, COMMON, RENAMED_FROM},
 };
 use historian_model::{TagDefinition, TagName, ValueType};
 
@@ -21,7 +21,8 @@ const DEVICE: &str = "device";
 
 /// Columns that tell what a tag is and where it comes from, in the order in which tags are exported.
 pub fn definition_columns() -> Vec<&'static str> {
-    let mut columns: Vec<&str> = COMMON.iter().map(|key| key.name).filter(|name| *name != ADDRESS.name).collect();
+    let mut columns: Vec<&str> =
+        COMMON.iter().map(|key| key.name).filter(|name| ![ADDRESS.name, RENAMED_FROM.name].contains(name)).collect();
     columns.extend([DEVICE, ADDRESS.name]);
     columns
 }
@@ -29,6 +30,7 @@ pub fn definition_columns() -> Vec<&'static str> {
 /// Columns that a file may have, in any order; only `name` must be there.
 pub fn columns() -> Vec<&'static str> {
     let mut columns = definition_columns();
+    columns.push(RENAMED_FROM.name);
     for key in PROTOCOLS.iter().flat_map(|protocol| protocol.tag_keys) {
         if !columns.contains(&key.name) {
             columns.push(key.name);

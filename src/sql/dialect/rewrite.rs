@@ -3,14 +3,16 @@
 use std::{collections::HashMap, ops::ControlFlow};
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, CeilFloorKind, DataType, DateTimeField, Expr, Ident, Interval, Query, Select, SelectItem, TableFactor, TypedString, Value,
-    VisitorMut,
+    BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, Expr, Ident, Interval, Query, Select, SelectItem, TableFactor,
+    TypedString, Value, VisitorMut,
 };
 
 use super::{
     super::{SqlError, function::like},
     build::{as_text, call, number, text},
-    call as calls, clause, types,
+    call as calls, clause,
+    tokens::{DISTINCT, NOT_DISTINCT},
+    types,
 };
 
 /// The walk through a statement. A break says why there is no such thing.
@@ -124,6 +126,10 @@ fn expression(expr: &mut Expr) -> Result<(), String> {
             if let Some(own) = calls::rewritten(function)? {
                 *expr = own;
             }
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Custom(operator), right } if [DISTINCT, NOT_DISTINCT].contains(&operator.as_str()) => {
+            let [left, right] = [left, right].map(|side| Box::new(std::mem::replace(side.as_mut(), Expr::value(Value::Null))));
+            *expr = if operator == DISTINCT { Expr::IsDistinctFrom(left, right) } else { Expr::IsNotDistinctFrom(left, right) };
         }
         Expr::Identifier(Ident { value, quote_style: None, .. }) => {
             if let Some(own) = calls::word(&value.to_uppercase()) {

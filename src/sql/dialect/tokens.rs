@@ -1,5 +1,5 @@
-//! What has to change before a statement can be parsed: escapes of JDBC and ODBC in braces, names in square brackets, `N'…'`, and the order of the
-//! arguments of `CONVERT`. Texts, quoted names and comments are tokens of their own, so that nothing in them is taken for SQL.
+//! What has to change before a statement can be parsed: escapes of JDBC and ODBC in braces, names in square brackets, `N'…'`, the order of the
+//! arguments of `CONVERT`, and how far `IS DISTINCT FROM` reaches. Texts, quoted names and comments are tokens of their own, so that nothing in them is taken for SQL.
 
 use datafusion::sql::sqlparser::{
     dialect::GenericDialect,
@@ -8,6 +8,11 @@ use datafusion::sql::sqlparser::{
 };
 
 use super::{super::SqlError, format, types};
+
+/// As one operator. The parser takes everything behind the words for their right side, `AND` and `OR` too; behind an operator of its own making it
+/// takes what binds closer, and none that it knows binds like `IS` but these.
+pub const DISTINCT: &str = "IS DISTINCT FROM";
+pub const NOT_DISTINCT: &str = "IS NOT DISTINCT FROM";
 
 /// The tokens of a statement, as the parser knows them.
 ///
@@ -20,6 +25,7 @@ pub fn rewritten(text: &str, dialect: GenericDialect) -> Result<Vec<TokenWithSpa
     // White space and comments mean nothing to the parser, but for hints, which mean nothing to us.
     let mut tokens: Vec<TokenWithSpan> = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
     without_isolation(&mut tokens);
+    let mut tokens = with_distinct(tokens);
     if !tokens.iter().any(|token| is_of_concern(&token.token)) {
         return Ok(tokens);
     }
@@ -34,6 +40,29 @@ pub fn rewritten(text: &str, dialect: GenericDialect) -> Result<Vec<TokenWithSpa
     let mut writer = TokenWriter { ends: ends(&tokens), tokens: &tokens, text, out: Vec::with_capacity(tokens.len()) };
     writer.write(0, tokens.len())?;
     Ok(writer.out)
+}
+
+/// Makes an operator of the words `IS [NOT] DISTINCT FROM`.
+fn with_distinct(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    if !tokens.iter().any(|token| is_word(token, "DISTINCT")) {
+        return tokens;
+    }
+    let begins = |at: usize, words: &str| {
+        let mut behind = tokens[at..].iter();
+        words.split(' ').all(|word| behind.next().is_some_and(|token| is_word(token, word)))
+    };
+    let mut joined = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while at < tokens.len() {
+        if let Some(words) = [DISTINCT, NOT_DISTINCT].into_iter().find(|words| begins(at, words)) {
+            joined.push(TokenWithSpan { token: Token::CustomBinaryOperator(words.to_owned()), span: tokens[at].span });
+            at += words.split(' ').count();
+        } else {
+            joined.push(tokens[at].clone());
+            at += 1;
+        }
+    }
+    joined
 }
 
 /// Takes off how DB2 ends a statement that reads only.
@@ -386,6 +415,8 @@ mod tests {
             ),
             ("SELECT a[1], ARRAY[b], ['x'], [a, b]", "SELECT a [ 1 ] , ARRAY [ b ] , [ 'x' ] , [ a , b ]"),
             ("SELECT N'Kessel'", "SELECT 'Kessel'"),
+            ("SELECT a is not Distinct from b", "SELECT a IS NOT DISTINCT FROM b"),
+            ("SELECT DISTINCT x FROM a WHERE \"is\" DISTINCT", "SELECT DISTINCT x FROM a WHERE \"is\" DISTINCT"),
             ("SELECT 1 FROM a FOR READ ONLY;", "SELECT 1 FROM a"),
             ("SELECT 1 FROM a FETCH FIRST 3 ROWS ONLY WITH UR", "SELECT 1 FROM a FETCH FIRST 3 ROWS ONLY"),
             ("SELECT TOP $1 x, USER(), CURRENT_USER", "SELECT TOP ( $1 ) x , USER , CURRENT_USER"),

@@ -131,3 +131,25 @@ fn its_own_functions_are_as_before() {
         assert_eq!(shown.unwrap(), expected, "{text}");
     }
 }
+
+#[test]
+fn is_distinct_from_binds_closer_than_and_or_and_not() {
+    let plant = plant(options());
+    for (condition, expected) in [
+        ("1 IS NOT DISTINCT FROM 1.0 AND 2 <> 3", true),
+        ("1 IS DISTINCT FROM 1 OR 2 < 3", true),
+        ("2 > 3 AND 1 IS NOT DISTINCT FROM 1 OR 2 < 3", true),
+        ("NOT 1 IS DISTINCT FROM 2 OR 2 < 3", true),
+        ("1 IS DISTINCT FROM 2 AND 2 > 3", false),
+        ("NULL IS NOT DISTINCT FROM NULL AND 2 < 3", true),
+        ("1 + 1 IS DISTINCT FROM 3 - 1", false),
+        ("true IS DISTINCT FROM 2 = 3", true),
+        ("CASE WHEN 1 IS DISTINCT FROM 2 AND true THEN true ELSE false END", true),
+        ("4 IS NOT DISTINCT FROM (SELECT max(x) FROM (VALUES (1), (4)) v(x) WHERE x IS DISTINCT FROM 2 AND x > 1) AND true", true),
+    ] {
+        let batch = rows(&plant, &format!("SELECT CASE WHEN {condition} THEN 1 ELSE 0 END"));
+        assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(0), i64::from(expected), "{condition}");
+    }
+    let batch = rows(&plant, "SELECT 1 IS NOT DISTINCT FROM 1.0 same, 2 IS DISTINCT FROM 2");
+    assert_eq!(batch.schema().field(0).name(), "same");
+}

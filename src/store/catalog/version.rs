@@ -55,6 +55,12 @@ impl CatalogVersion {
         tag
     }
 
+    /// Puts a tag under its new name, in the place of the one with its id that has the name `from`.
+    pub fn rename(&mut self, from: &str, tag: Tag) -> Arc<Tag> {
+        self.names.remove(from);
+        self.insert(tag)
+    }
+
     /// Takes a tag out; its id stays given.
     pub fn remove(&mut self, tag: &Tag) {
         self.names.remove(tag.name().as_str());

@@ -51,7 +51,11 @@ def everything():
     yield call("UpdateTag bad mask", "TagService/UpdateTag", {"tag": {"name": "new/three"}, "updateMask": "colour"})
     yield call("RetypeTag", "TagService/RetypeTag", {"name": "new/three", "valueType": "VALUE_TYPE_F64"})
     yield call("RetypeTag same", "TagService/RetypeTag", {"name": "new/three", "valueType": "VALUE_TYPE_F64"})
-    yield call("DeleteTag", "TagService/DeleteTag", {"name": "new/two"})
+    yield call("RenameTag", "TagService/RenameTag", {"name": "new/three_i64", "newName": "new/before", "reason": "a test"})
+    yield call("RenameTag taken", "TagService/RenameTag", {"name": "new/before", "newName": "new/three"})
+    yield call("RenameTag unknown", "TagService/RenameTag", {"name": "new/three_i64", "newName": "new/x"})
+    yield call("RenameTag bad name", "TagService/RenameTag", {"name": "new/before", "newName": "new/*"})
+    yield call("DeleteTag", "TagService/DeleteTag", {"name": "new/two", "reason": "a test"})
     yield call("DeleteTag unknown", "TagService/DeleteTag", {"name": "new/two"})
     yield put("refused beyond the tags there may be", create, pa.record_batch({"tag": pa.array([f"over/{number}" for number in range(40)]), "timestamp": pa.array([at] * 40, UTC), "value": pa.array([1.0] * 40)}))
 

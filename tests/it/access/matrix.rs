@@ -101,9 +101,9 @@ async fn prepare(plant: &Plant, about: About, name: &str) {
         return;
     }
     let admin = plant.client(Who::Admin);
-    for name in [name.to_owned(), format!("{name}_before")] {
+    for name in [name.to_owned(), format!("{name}_before"), format!("{name}_now")] {
         // There may be none.
-        admin.ask("historian.v1.TagService/DeleteTag", &DeleteTagRequest { name }).await;
+        admin.ask("historian.v1.TagService/DeleteTag", &DeleteTagRequest { name, ..DeleteTagRequest::default() }).await;
     }
     if about == About::TagThatGoes {
         let made = admin.ask("historian.v1.TagService/CreateTag", &CreateTagRequest { tag: Some(tag(name)) }).await;

@@ -14,8 +14,8 @@ use historian::{
 };
 use historian_proto::v1::{
     DeleteRangeRequest, DeleteTagRequest, GetServerStatusRequest, GetTagRequest, ListAuditEntriesRequest, ListAuditEntriesResponse,
-    ReplaceRangeRequest, RetypeTagRequest, Tag, UpdateTagRequest, ValueType, WriteRequest, WriteSamplesRequest, WriteSamplesStreamRequest,
-    write_service_client::WriteServiceClient,
+    RenameTagRequest, ReplaceRangeRequest, RetypeTagRequest, Tag, UpdateTagRequest, ValueType, WriteRequest, WriteSamplesRequest,
+    WriteSamplesStreamRequest, write_service_client::WriteServiceClient,
 };
 use prost::Message;
 use tempfile::TempDir;
@@ -313,23 +313,39 @@ fn the_audit_log_names_the_token_of_who_changed_something() {
             samples: vec![samples("seen/more", 1_767_225_600_000_000_000, 1, 9.0)],
             ..ReplaceRangeRequest::default()
         };
-        let update = UpdateTagRequest { tag: Some(Tag { description: "another".into(), ..tag("seen/here") }), update_mask: None };
-        let retype = RetypeTagRequest { name: "seen/zz".into(), value_type: ValueType::I64.into(), suffix: "_before".into() };
+        let update = UpdateTagRequest {
+            tag: Some(Tag { description: "another".into(), ..tag("seen/here") }),
+            update_mask: None,
+            ..UpdateTagRequest::default()
+        };
+        let rename = RenameTagRequest { name: "seen/zz_before".into(), new_name: "seen/renamed".into(), reason: "a test".into() };
+        let retype = RetypeTagRequest {
+            name: "seen/zz".into(),
+            value_type: ValueType::I64.into(),
+            suffix: "_before".into(),
+            ..RetypeTagRequest::default()
+        };
         let outcomes = [
             ("seen/here", engineer.ask("historian.v1.WriteService/DeleteRange", &delete).await),
             ("seen/more", engineer.ask("historian.v1.WriteService/ReplaceRange", &replace).await),
             ("seen/here", engineer.ask("historian.v1.TagService/UpdateTag", &update).await),
             ("seen/zz", engineer.ask("historian.v1.TagService/RetypeTag", &retype).await),
+            ("seen/zz_before", engineer.ask("historian.v1.TagService/RenameTag", &rename).await),
             (
-                "seen/zz_before",
-                engineer.ask("historian.v1.TagService/DeleteTag", &DeleteTagRequest { name: "seen/zz_before".into() }).await,
+                "seen/renamed",
+                engineer
+                    .ask(
+                        "historian.v1.TagService/DeleteTag",
+                        &DeleteTagRequest { name: "seen/renamed".into(), ..DeleteTagRequest::default() },
+                    )
+                    .await,
             ),
         ];
         for (name, outcome) in &outcomes {
             assert!(outcome.is_ok(), "{name}: {} {}", outcome.code, outcome.message);
         }
         // What was refused is no change.
-        let refused = DeleteTagRequest { name: "hidden/here".into() };
+        let refused = DeleteTagRequest { name: "hidden/here".into(), ..DeleteTagRequest::default() };
         assert_eq!(engineer.ask("historian.v1.TagService/DeleteTag", &refused).await.code, "NotFound");
         let entries = log().await.split_off(before);
         assert!(entries.len() >= outcomes.len(), "{entries:#?}");
@@ -340,5 +356,30 @@ fn the_audit_log_names_the_token_of_who_changed_something() {
         for (name, _) in outcomes {
             assert!(entries.iter().any(|entry| entry.tags.iter().any(|tag| tag == name)), "{name}: {entries:#?}");
         }
+    });
+}
+
+#[test]
+fn a_tag_is_renamed_neither_out_of_nor_into_what_the_caller_may_not_change() {
+    Runtime::new().unwrap().block_on(async {
+        let plant = Plant::start(Tags::SeenAndHidden).await;
+        let engineer = plant.client(Who::SeenEngineer);
+        let rename = async |name: &str, new_name: &str| {
+            let request = RenameTagRequest { name: name.into(), new_name: new_name.into(), reason: String::new() };
+            engineer.ask("historian.v1.TagService/RenameTag", &request).await
+        };
+        // Whether or not there are tags of these names, and of the same words but for them.
+        let out =
+            [rename("seen/here", "hidden/here").await, rename("seen/here", "hidden/none").await.renamed("hidden/none", "hidden/here")];
+        assert_eq!((out[0].code.as_str(), out[0].difference(&out[1])), ("PermissionDenied", None));
+        let into = [rename("hidden/here", "seen/new").await, rename("hidden/none", "seen/new").await.renamed("hidden/none", "hidden/here")];
+        assert_eq!((into[0].code.as_str(), into[0].difference(&into[1])), ("NotFound", None));
+        let reader = RenameTagRequest { name: "seen/here".into(), new_name: "seen/new".into(), reason: String::new() };
+        let refused = plant.client(Who::SeenReader).ask("historian.v1.TagService/RenameTag", &reader).await;
+        assert_eq!(refused.code, "PermissionDenied");
+        assert_eq!(rename("seen/here", "seen/more").await.code, "AlreadyExists");
+
+        assert!(rename("seen/here", "seen/new").await.is_ok());
+        assert_eq!(rename("seen/here", "seen/newer").await.code, "NotFound");
     });
 }

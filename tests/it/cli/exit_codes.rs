@@ -78,6 +78,8 @@ fn what_fails_or_is_not_good_ends_with_one() {
         &["backup"],
         &["audit"],
         &["gaps"],
+        &["annotation", "list"],
+        &["tag", "rename", "a", "b"],
         &["detectors"],
         &["check", "--config", &file("dead.toml"), "--timeout", "1"],
         &["scrub", "--data-dir", &file("nowhere")],
@@ -100,6 +102,9 @@ fn what_fails_or_is_not_good_ends_with_one() {
         &["delete", "**", "--start", "y", "--end", "t", "--reason", "nobody to ask"],
         &["backup"],
         &["inspect", "no/such"],
+        &["tag", "rename", "no/such", "a"],
+        &["annotation", "create", "no/such", "--text", "x"],
+        &["annotation", "delete", "1"],
     ] {
         let output = server.run(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", stderr(&output));

@@ -62,6 +62,8 @@ fn what_is_not_there_is_told_in_words() {
             "nothing between 2027-01-01T00:00:00.000Z and 2027-01-02T00:00:00.000Z\n",
         ),
         (&["gaps"], "no gaps are recorded\n"),
+        (&["annotation", "list"], "there are no annotations\n"),
+        (&["annotation", "list", "x/**"], "there are no annotations on 'x/**'\n"),
         (&["sql", "SELECT 1 AS one WHERE false"], "no rows\n"),
     ] {
         let output = server.run(arguments);
@@ -87,7 +89,12 @@ fn every_command_that_prints_has_json_of_one_object_a_line() {
         (&["audit"], "action"),
         (&["measure", "plant/pressure", "--start", "2026-01-01", "--end", "2026-01-02", "--measure", "percent_good"], "numerator"),
         (&["sql", "SELECT count(*) AS n FROM samples"], "n"),
-        (&["tag", "delete", "plant/pressure", "--yes"], "samples_at_most"),
+        (&["annotation", "create", "plant/pressure", "--text", "valve stuck"], "version"),
+        (&["annotation", "list"], "author"),
+        (&["annotation", "update", "1", "--end", "*+1h"], "end"),
+        (&["annotation", "delete", "1"], "removed"),
+        (&["tag", "rename", "plant/pressure", "plant/header"], "renamed_from"),
+        (&["tag", "delete", "plant/header", "--yes"], "samples_at_most"),
     ] {
         let told = server.succeed(&[arguments, &["--format", "json"]].concat());
         let key = if key == "value_type" { "type" } else { key };
@@ -128,6 +135,18 @@ fn a_tag_is_set_and_deleted_by_name() {
     assert!(stderr(&refused).contains("there is no terminal to ask on; add --yes"), "{}", stderr(&refused));
     assert_eq!(server.succeed(&["tag", "delete", "plant/pressure", "--yes"]), "plant/pressure and its samples are deleted\n");
     assert!(stderr(&server.run(&["query", "current", "plant/pressure"])).contains("there is no tag"));
+}
+
+#[test]
+fn is_distinct_from_binds_closer_than_and_and_a_tag_that_there_is_not_is_named() {
+    let server = Server::start();
+    let asked = "SELECT 1 IS NOT DISTINCT FROM 1.0 AND 2 <> 3 AS x, NOT 1 IS DISTINCT FROM 2 OR 2 < 3 AS y, 2 IS DISTINCT FROM 2 z";
+    assert_eq!(server.succeed(&["sql", asked, "--format", "csv"]), "x,y,z\ntrue,true,false\n");
+    let labelled = server.succeed(&["sql", "SELECT 1 IS DISTINCT FROM 2 OR 2 = 3", "--format", "csv"]);
+    assert_eq!(labelled, "Int64(1) IS DISTINCT FROM Int64(2) OR Int64(2) = Int64(3)\ntrue\n");
+    let refused = server.run(&["sql", "SELECT * FROM downsample('[\"nothing\"]', '2026-01-01', '2026-01-02')"]);
+    let told = "downsample: the argument tags names \"nothing\", and there is no such tag";
+    assert!(stderr(&refused).contains(told), "{}", stderr(&refused));
 }
 
 #[test]

@@ -191,6 +191,9 @@ fn client_commands_show_their_token_to_the_server_and_to_nobody_else() {
         &["inspect"],
         &["audit"],
         &["gaps"],
+        &["annotation", "list"],
+        &["annotation", "create", "a", "--text", "t"],
+        &["tag", "rename", "a", "b"],
     ];
     let run = |arguments: &[&str], variable: &str, expected: Option<String>| {
         let output = command(arguments).env("HISTORIAN_SERVER", &server).env("HISTORIAN_TOKEN", variable).output().unwrap();

@@ -12,6 +12,7 @@ mod health;
 mod log;
 mod metrics;
 mod reload;
+mod rename;
 mod trace;
 
 pub use metrics::FORMS;

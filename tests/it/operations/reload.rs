@@ -27,13 +27,13 @@ use crate::{
 };
 
 /// A way to a device that counts the connections that are made through it.
-struct Counted {
-    port: u16,
+pub(super) struct Counted {
+    pub port: u16,
     accepted: Arc<AtomicUsize>,
 }
 
 impl Counted {
-    fn start(runtime: &tokio::runtime::Runtime, device: &str) -> Counted {
+    pub fn start(runtime: &tokio::runtime::Runtime, device: &str) -> Counted {
         let (accepted, device) = (Arc::new(AtomicUsize::new(0)), format!("127.0.0.1:{device}"));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let (port, count) = (listener.local_addr().unwrap().port(), accepted.clone());
@@ -50,13 +50,13 @@ impl Counted {
         Counted { port, accepted }
     }
 
-    fn accepted(&self) -> usize {
+    pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 }
 
 /// A device with tags of input registers, each by its name and number.
-fn device(name: &str, port: u16, tags: &[(&str, u16)]) -> String {
+pub(super) fn device(name: &str, port: u16, tags: &[(&str, u16)]) -> String {
     let mut text = format!("[[modbus]]\nname = \"{name}\"\nendpoint = \"127.0.0.1:{port}\"\nscan_ms = 100\n");
     for (tag, number) in tags {
         text += &format!("[[modbus.tag]]\nname = \"{tag}\"\naddress = \"input:{number}\"\n");
@@ -71,7 +71,7 @@ fn reloads(historian: &Historian, outcome: &str) -> f64 {
 }
 
 /// Sends SIGHUP and waits until it was seen to.
-fn hang_up(historian: &mut Historian, outcome: &str) {
+pub(super) fn hang_up(historian: &mut Historian, outcome: &str) {
     let before = reloads(historian, outcome);
     historian.signal(Signal::HUP).unwrap();
     historian.wait("read again", |historian| reloads(historian, outcome) > before);

@@ -43,7 +43,9 @@ fn a_deleted_tag_leaves_its_name_and_how_much_it_held() {
     write(&runtime, &door, "a/gone", 5_000, 9_000);
     write(&runtime, &door, "a/gone", 30_000, 30_500);
     write(&runtime, &door, "a/kept", 0, 10);
-    runtime.block_on(TagServiceClient::new(door.clone()).delete_tag(DeleteTagRequest { name: "a/gone".into() })).unwrap();
+    runtime
+        .block_on(TagServiceClient::new(door.clone()).delete_tag(DeleteTagRequest { name: "a/gone".into(), ..DeleteTagRequest::default() }))
+        .unwrap();
 
     let told = |serve: &Historian| {
         let entries = audit_log(serve);
@@ -90,7 +92,7 @@ fn a_change_by_which_samples_read_otherwise_is_told_from_every_door() {
     let door = channel(&runtime, &serve);
     let wanted = Tag { name: "a/level".into(), value_type: ValueType::F64.into(), unit: "cm".into(), stepped: true, ..Tag::default() };
     for _ in 0..2 {
-        let request = UpdateTagRequest { tag: Some(wanted.clone()), update_mask: None };
+        let request = UpdateTagRequest { tag: Some(wanted.clone()), update_mask: None, ..UpdateTagRequest::default() };
         runtime.block_on(TagServiceClient::new(door.clone()).update_tag(request)).unwrap();
     }
 

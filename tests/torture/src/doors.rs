@@ -90,6 +90,7 @@ const SERVICES: &[(&str, &str, &str)] = &[
         "UpdateTagRequest",
         r#"{"tag": {"name": "plant/f", "unit": "kPa", "range_high": 9}, "update_mask": "unit,rangeHigh"}"#,
     ),
+    ("TagService/RenameTag", "RenameTagRequest", r#"{"name": "plant/n", "new_name": "plant/m", "reason": "as drawn"}"#),
     ("TagService/RetypeTag", "RetypeTagRequest", r#"{"name": "plant/r", "value_type": "F32", "suffix": "/old"}"#),
     ("TagService/DeleteTag", "DeleteTagRequest", r#"{"name": "plant/gone"}"#),
     ("AdminService/GetServerStatus", "GetServerStatusRequest", "{}"),

@@ -12,7 +12,7 @@ Needs nothing but pyarrow. Data frames need pandas or polars, pictures matplotli
 from .address import DEFAULT_ADDRESS
 from .aio import AsyncClient, AsyncSubscription, connect_async
 from .annotation import Annotation
-from .catalog import KEEP, Retyped, Tag
+from .catalog import KEEP, Renamed, Retyped, Tag
 from .client import Client, connect
 from .command import AggregateConfiguration
 from .correction import Correction
@@ -70,6 +70,7 @@ __all__ = [
     "PermissionDenied",
     "PositionGone",
     "Progress",
+    "Renamed",
     "Result",
     "Retyped",
     "Subscription",

@@ -47,6 +47,14 @@ class Tag:
 
 
 @dataclasses.dataclass(frozen=True)
+class Renamed:
+    """The tag under its new name, and whether a device that is configured for that name writes to it from now on."""
+
+    tag: Tag
+    collected: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class Retyped:
     """The new, empty tag of the name, the old one with its samples, and whether the new one is collected."""
 
@@ -107,26 +115,32 @@ class Catalog(Connection):
         range_low: float | Keep | None = KEEP,
         range_high: float | Keep | None = KEEP,
         state_set: Sequence[str] | Keep = KEEP,
+        reason: str = "",
     ) -> Tag:
-        """Changes what is given, and leaves the rest as it is; a range given as None is taken away. The audit log has it."""
+        """Changes what is given, and leaves the rest as it is; a range given as None is taken away. The audit log has it, with the reason."""
         given: dict[str, Any] = {"unit": unit, "description": description, "stepped": stepped, "range_low": range_low, "range_high": range_high}
         changed = {field: value for field, value in given.items() if not isinstance(value, Keep)}
         if not isinstance(state_set, Keep):
             changed["state_set"] = _states(state_set)
         if not changed:
             raise ValueError(f"nothing to change is given; there are {', '.join([*given, 'state_set'])}")
-        request = {"tag": {"name": name, **_present(changed)}, "update_mask": {"paths": list(changed)}}
+        request = {"tag": {"name": name, **_present(changed)}, "update_mask": {"paths": list(changed)}, "reason": reason}
         return Tag(**self._rpc.call("TagService/UpdateTag", request)["tag"])
 
-    def retype_tag(self, name: str, value_type: option.ValueType, *, suffix: str = "") -> Retyped:
+    def rename_tag(self, name: str, new_name: str, *, reason: str = "") -> Renamed:
+        """Gives another name to a tag, which keeps its id, samples and annotations. One that the configuration has is renamed there."""
+        answer = self._rpc.call("TagService/RenameTag", {"name": name, "new_name": new_name, "reason": reason})
+        return Renamed(Tag(**answer["tag"]), answer["collected"])
+
+    def retype_tag(self, name: str, value_type: option.ValueType, *, suffix: str = "", reason: str = "") -> Retyped:
         """Gives the name to a new, empty tag of another type. The old one keeps its samples, under the name with a suffix (`_` and its type)."""
-        request = {"name": name, "value_type": _value_type(value_type), "suffix": suffix}
+        request = {"name": name, "value_type": _value_type(value_type), "suffix": suffix, "reason": reason}
         answer = self._rpc.call("TagService/RetypeTag", request)
         return Retyped(Tag(**answer["tag"]), Tag(**answer["kept"]), answer["collected"])
 
-    def delete_tag(self, name: str) -> None:
-        """Removes a tag and its samples from sight, for ever. The audit log keeps its name, how many samples there were, and from when to when."""
-        self._rpc.call("TagService/DeleteTag", {"name": name})
+    def delete_tag(self, name: str, *, reason: str = "") -> None:
+        """Removes a tag and its samples from sight, for ever. The audit log keeps its name, how many samples there were, from when to when, and why."""
+        self._rpc.call("TagService/DeleteTag", {"name": name, "reason": reason})
 
 
 def _value_type(value_type: str) -> str:

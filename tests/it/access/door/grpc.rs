@@ -2,9 +2,9 @@
 
 use historian_proto::v1::{
     self, CreateTagRequest, DeleteRangeRequest, DeleteTagRequest, ExportAuditLogRequest, GetAuditHeadRequest, GetTagRequest,
-    InspectTagsRequest, ListAuditEntriesRequest, ListGapsRequest, ListTagsRequest, ReplaceRangeRequest, RetypeTagRequest, Tag, TagFailure,
-    TagSamples, UpdateTagRequest, ValueType, WriteRequest, WriteSamplesRequest, WriteSamplesResponse, WriteSamplesStreamRequest,
-    WriteSamplesStreamResponse,
+    InspectTagsRequest, ListAuditEntriesRequest, ListGapsRequest, ListTagsRequest, RenameTagRequest, ReplaceRangeRequest, RetypeTagRequest,
+    Tag, TagFailure, TagSamples, UpdateTagRequest, ValueType, WriteRequest, WriteSamplesRequest, WriteSamplesResponse,
+    WriteSamplesStreamRequest, WriteSamplesStreamResponse,
 };
 use prost::{Message, bytes::Bytes};
 use tonic_health::pb::HealthCheckRequest;
@@ -25,9 +25,16 @@ pub fn doors() -> Vec<Door> {
 
 fn tags() -> Vec<Door> {
     const CREATE: &str = "historian.v1.TagService/CreateTag";
+    const RENAME: &str = "historian.v1.TagService/RenameTag";
     const RETYPE: &str = "historian.v1.TagService/RetypeTag";
     let create = |name: String, value_type: ValueType| CreateTagRequest { tag: Some(Tag { value_type: value_type.into(), ..tag(&name) }) };
-    let retype = |name: String, suffix: &str| RetypeTagRequest { name, value_type: ValueType::I64.into(), suffix: suffix.into() };
+    let retype = |name: String, suffix: &str| RetypeTagRequest {
+        name,
+        value_type: ValueType::I64.into(),
+        suffix: suffix.into(),
+        ..RetypeTagRequest::default()
+    };
+    let rename = |name: String, suffix: &str| RenameTagRequest { new_name: format!("{name}{suffix}"), name, reason: String::new() };
     let list = |name: String| ListTagsRequest { tags: vec![name], ..ListTagsRequest::default() };
     vec![
         Door::method(CREATE, Need::Configure, About::NewTag, move |name| create(name, ValueType::F64))
@@ -54,17 +61,27 @@ fn tags() -> Vec<Door> {
         Door::method("historian.v1.TagService/UpdateTag", Need::Configure, About::Tag, |name| UpdateTagRequest {
             tag: Some(Tag { value_type: ValueType::F64.into(), ..tag(&name) }),
             update_mask: None,
+            ..UpdateTagRequest::default()
         })
         .same(Same::Code),
         Door::method("historian.v1.TagService/UpdateTag", Need::Configure, About::Tag, |name| UpdateTagRequest {
             tag: Some(Tag { value_type: ValueType::String.into(), ..tag(&name) }),
             update_mask: None,
+            ..UpdateTagRequest::default()
         })
         .variant("of another type")
         .ok("InvalidArgument"),
+        Door::method(RENAME, Need::Configure, About::TagThatGoes, move |name| rename(name, "_now")).same(Same::Code),
+        Door::method(RENAME, Need::Configure, About::Tag, move |name| rename(name, "/../")).variant("to no name").ok("InvalidArgument"),
+        Door::method(RENAME, Need::Configure, About::Tag, move |name| rename(name, ""))
+            .variant("to a name that is taken")
+            .ok("AlreadyExists"),
         Door::method(RETYPE, Need::Configure, About::TagThatGoes, move |name| retype(name, "_before")).same(Same::Code),
         Door::method(RETYPE, Need::Configure, About::Tag, move |name| retype(name, "/../")).variant("to no name").ok("InvalidArgument"),
-        Door::method("historian.v1.TagService/DeleteTag", Need::Configure, About::TagThatGoes, |name| DeleteTagRequest { name }),
+        Door::method("historian.v1.TagService/DeleteTag", Need::Configure, About::TagThatGoes, |name| DeleteTagRequest {
+            name,
+            ..DeleteTagRequest::default()
+        }),
     ]
 }
 

@@ -169,11 +169,12 @@ async fn ask(channel: Channel, boss: &str, reader: &str, name: &str, turn: u64, 
     note("create_tag", name);
     match turn % 5 {
         0 => {
-            tags.update_tag(with(boss, UpdateTagRequest { tag: Some(tag("cm")), update_mask: None })).await?;
+            tags.update_tag(with(boss, UpdateTagRequest { tag: Some(tag("cm")), update_mask: None, ..UpdateTagRequest::default() }))
+                .await?;
             note("update_tag", name);
         }
         1 => {
-            tags.delete_tag(with(boss, DeleteTagRequest { name: name.into() })).await?;
+            tags.delete_tag(with(boss, DeleteTagRequest { name: name.into(), ..DeleteTagRequest::default() })).await?;
             note("delete_tag", name);
         }
         2 => {
@@ -183,7 +184,12 @@ async fn ask(channel: Channel, boss: &str, reader: &str, name: &str, turn: u64, 
             WriteServiceClient::new(channel).delete_range(with(boss, request)).await?;
             note("delete_range", &reason);
         }
-        3 => refused(tags.delete_tag(with(reader, DeleteTagRequest { name: name.into() })).await, "DeleteTag", "token:ana", answered)?,
+        3 => refused(
+            tags.delete_tag(with(reader, DeleteTagRequest { name: name.into(), ..DeleteTagRequest::default() })).await,
+            "DeleteTag",
+            "token:ana",
+            answered,
+        )?,
         _ => refused(admin.compact(with("hst_of_nobody", CompactRequest {})).await, "Compact", "nobody", answered)?,
     }
     Ok(())
