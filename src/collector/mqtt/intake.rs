@@ -169,7 +169,7 @@ impl<'device> Intake<'device> {
         }
         // A retained message without a payload is how one is taken away.
         let of_edges = self.host.is_some() && topic.starts_with("spBv1.0/");
-        if !of_edges && !(payload.is_empty() && retained) {
+        if !(of_edges || payload.is_empty() && retained) {
             self.configured_tags(topic, payload, retained);
             let device = self.device;
             if let Some((rule, wildcards)) = device.topics.iter().find_map(|rule| Some((rule, rule.filter.captures(topic)?))) {
