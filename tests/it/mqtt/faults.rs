@@ -40,7 +40,7 @@ fn bytes_without_sense_are_told_with_their_topic_and_cost_nobody_else_anything()
         let at = good_value(&mut client, number as f64);
         is_taken(&plant, number as f64, at);
     }
-    plant.until_told(&["bad0"]);
+    plant.until_told(&["bad7"]);
     // Topics that are none of Sparkplug's.
     for topic in ["spBv1.0/plant", "spBv1.0/plant/XDATA/n", "spBv1.0/plant/DDATA/n", "spBv1.0//NBIRTH/n", "spBv1.0/plant/NDATA/n/d/e"] {
         client.command(&json!({ "publish": topic, "hex": "0a00" }));
