@@ -2,8 +2,8 @@
 
     mqtt_load.py PORT [--metrics 1000] [--rate 50000] [--seconds 30] [--batch 500]
 
-One node with METRICS metrics of type Double is born, then NDATA messages of BATCH metrics each, by alias with time and value, at RATE metrics
-a second, every value another one and no time of a metric twice: the n-th value is n + alias / 10,000. The messages are made of arrays and
+One node with METRICS metrics of type Double is born, then NDATA messages of BATCH metrics each, by alias with time and value, at RATE
+metrics a second, every value another one and no time of a metric twice: the n-th value is n + alias / 10,000. The messages are made of arrays and
 written to the socket as they are, so that one process makes some millions of metrics a second. Prints `ready` after the birth, a line a
 second, and at the end `{"published", "seconds", "per_second", "first_ms", "last_ms", "late_ms"}`. With --flood COUNT it publishes one text
 on each of COUNT topics, flood/0 and so on, and no more.

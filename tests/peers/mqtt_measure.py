@@ -2,8 +2,8 @@
 
     mqtt_measure.py BINARY [options of mqtt_load.py]
 
-Starts mosquitto and a historian on loopback, both with nothing in them, runs mqtt_load.py, and waits until all it published is stored. Prints
-the rate, the CPU time of historian and broker for each metric, memory, and what is missing: nothing may be.
+Starts mosquitto and a historian on loopback, both with nothing in them, runs mqtt_load.py, and waits until all it published is stored.
+Prints the rate, the CPU time of historian and broker for each metric, memory, and what is missing: nothing may be.
 """
 
 import csv
@@ -87,9 +87,10 @@ def measure(binary, load, directory):
             pass
         behind = time.monotonic() - ended
         cpu, broker_cpu = cpu_s(historian.pid) - before, cpu_s(broker.pid) - broker_before
-        print(f"published {told['published']} metrics in {told['seconds']:.1f} s, {told['per_second']} a second; {told['published'] - count} missing")
-        print(f"historian {cpu:.2f} s of CPU, {cpu / told['published'] * 1e6:.2f} us a metric, {cpu / told['seconds'] * 100:.0f} % of one processor")
-        print(f"mosquitto {broker_cpu:.2f} s of CPU; memory of the historian at most {rss_mb(historian.pid)} MB; stored {behind:.1f} s behind")
+        published, seconds = told["published"], told["seconds"]
+        print(f"published {published} metrics in {seconds:.1f} s, {told['per_second']} a second; {published - count} missing")
+        print(f"historian {cpu:.2f} s of CPU, {cpu / published * 1e6:.2f} us a metric, {cpu / seconds * 100:.0f} % of one processor")
+        print(f"mosquitto {broker_cpu:.2f} s of CPU; at most {rss_mb(historian.pid)} MB; stored {behind:.1f} s behind")
         print(ask("status"))
         return 0 if count == told["published"] else 1
     finally:

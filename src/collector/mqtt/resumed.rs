@@ -1,5 +1,5 @@
-//! What is ours in a session that the broker kept: nothing. All that we publish is told anew with each link, and what the broker kept for us comes
-//! again by itself. The library for MQTT 5 wants to know: without a state of its own it sends no subscription in such a session.
+//! What is ours in a session that the broker kept: nothing. All that we publish is told anew with each link, and what the broker kept for
+//! us comes again by itself. The library for MQTT 5 wants to know: without a state of its own it sends no subscription in such a session.
 
 use std::{future::ready, pin::Pin};
 

@@ -276,8 +276,8 @@ impl BrokerSession<'_> {
         Ok(())
     }
 
-    /// Says that the host is gone, and disconnects, so that the broker does not send our will. What is on its way to the store is acknowledged
-    /// before; what comes from now on is not, so that the broker keeps it for the next link.
+    /// Says that the host is gone, and disconnects, so that the broker does not send our will. What is on its way to the store is
+    /// acknowledged before; what comes from now on is not, so that the broker keeps it for the next link.
     async fn say_goodbye(&self, mut link: BrokerLink, state: &mut LinkState, intake: &Intake<'_>) {
         let until = Instant::now() + GOODBYE_MAX;
         acknowledge(state, intake);

@@ -1,5 +1,5 @@
-//! What a broker may bring that is no measurement: bytes without sense, more of them than anybody sends, more topics than anybody has. It is
-//! bounded, it is told, and it costs the others nothing.
+//! What a broker may bring that is no measurement: bytes without sense, more of them than anybody sends, more topics than anybody has. It
+//! is bounded, it is told, and it costs the others nothing.
 
 use std::time::Instant;
 
