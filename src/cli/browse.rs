@@ -34,7 +34,7 @@ pub struct BrowseArgs {
     /// Only variables whose path below the folder Objects matches this glob.
     #[arg(long, value_name = "GLOB", default_value = "**")]
     glob: String,
-    /// Security policy of an ENDPOINT, as in the configuration [default: Basic256Sha256].
+    /// Security policy of an ENDPOINT; one and its default as in the configuration.
     #[arg(long, value_name = "POLICY")]
     security_policy: Option<String>,
     /// Directory with the certificates for an ENDPOINT.
