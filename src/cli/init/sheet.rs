@@ -78,13 +78,11 @@ fn decoded(bytes: &[u8]) -> (String, &'static str) {
         [0xEF, 0xBB, 0xBF, rest @ ..] => (String::from_utf8_lossy(rest).into_owned(), "UTF-8"),
         [0xFF, 0xFE, rest @ ..] => (wide(rest, u16::from_le_bytes), "UTF-16"),
         [0xFE, 0xFF, rest @ ..] => (wide(rest, u16::from_be_bytes), "UTF-16"),
-        _ => match std::str::from_utf8(bytes) {
-            Ok(text) => (text.to_owned(), "UTF-8"),
-            Err(_) => {
-                let character = |byte: &u8| if (0x80..0xA0).contains(byte) { WINDOWS[usize::from(byte - 0x80)] } else { char::from(*byte) };
-                (bytes.iter().map(character).collect(), "Latin-1")
-            }
-        },
+        _ => {
+            let character = |byte: &u8| if (0x80..0xA0).contains(byte) { WINDOWS[usize::from(byte - 0x80)] } else { char::from(*byte) };
+            let latin = || (bytes.iter().map(character).collect(), "Latin-1");
+            std::str::from_utf8(bytes).map_or_else(|_| latin(), |text| (text.to_owned(), "UTF-8"))
+        }
     }
 }
 

@@ -41,7 +41,7 @@ impl Wire {
         let directory = tempfile::tempdir().unwrap();
         let far = format!("pty,raw,echo=0,link={}", directory.path().join("far").display());
         let wire = Wire::laid(directory, far)?;
-        wire.wait_for(&wire.path("far"));
+        Wire::wait_for(&wire.path("far"));
         Some(wire)
     }
 
@@ -66,11 +66,11 @@ impl Wire {
     }
 
     fn hold(&mut self) {
-        self.wait_for(&self.port());
+        Wire::wait_for(&self.port());
         self.held = Some(OpenOptions::new().read(true).write(true).custom_flags(NO_CONTROL).open(self.port()).unwrap());
     }
 
-    fn wait_for(&self, path: &Path) {
+    fn wait_for(path: &Path) {
         let begin = Instant::now();
         while !path.exists() {
             assert!(begin.elapsed() < Duration::from_secs(20), "{}: not within 20 s", path.display());
