@@ -135,7 +135,7 @@ impl OpenGapIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MemoryStore, RocksStore, Store, rocks::StoreOptions};
+    use crate::{MemoryStore, ReadStore, RocksStore, Store, rocks::StoreOptions};
 
     fn gap(detail: &str) -> Gap {
         Gap {
