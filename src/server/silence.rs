@@ -291,7 +291,7 @@ impl Silence {
 /// # Errors
 /// When the store fails.
 pub fn uncollected(store: &dyn Store) -> Result<HashMap<String, i64>, StoreError> {
-    let open = open_gaps(store)?.into_iter();
+    let open = read_ledger(store)?.open.into_iter();
     Ok(open.filter(|((reason, _), _)| *reason == GapReason::NotConfigured).map(|((_, tag), start)| (tag, start)).collect())
 }
 
@@ -330,7 +330,8 @@ pub fn renamed_gaps(
         for (_, gap) in page {
             let Some(name) = gap.tag.as_deref().and_then(|tag| names.get(tag)) else { continue };
             let new = Gap { tag: Some(name.to_string()), ..gap.clone() };
-            if let (GapReason::NotConfigured | GapReason::Rejected, Some(_)) = (gap.reason, gap.start) {
+            let ends = ABSENCES.contains(&gap.reason) || matches!(gap.reason, GapReason::NotConfigured | GapReason::Rejected);
+            if ends && gap.start.is_some() {
                 let place = (gap.reason.as_str(), gap.tag.clone());
                 match gap.end {
                     None => drop(open.insert(place, gap)),
@@ -342,7 +343,12 @@ pub fn renamed_gaps(
     }
     for gap in open.into_values() {
         let Some(name) = gap.tag.as_deref().and_then(|tag| names.get(tag)) else { continue };
-        if gap.reason == GapReason::NotConfigured && is_collected(name) {
+        // The device of the tag is started anew, and tells of what goes on by itself.
+        let goes_on = match gap.reason {
+            GapReason::NotConfigured => !is_collected(name),
+            reason => !ABSENCES.contains(&reason),
+        };
+        if !goes_on {
             let detail = "the tag is collected again".to_owned();
             gaps.push(Gap { time: now, tag: Some(name.to_string()), end: Some(now.0), detail, ..gap.clone() });
         }
