@@ -1,6 +1,9 @@
 //! The devices that are collected from now: each has a spool, a collector and a way to stop it that leaves the others alone.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use parking_lot::Mutex;
@@ -147,8 +150,8 @@ impl DeviceSet {
     }
 
     /// Tags of these names are configured: a device that made one by itself, and has not been started since, delivers it no more.
-    pub fn configured<'a>(&self, names: impl IntoIterator<Item = &'a TagName> + Clone) {
-        self.running.lock().iter().for_each(|device| device.found.give_up(names.clone()));
+    pub fn configured(&self, names: &BTreeSet<TagName>) {
+        self.running.lock().iter().for_each(|device| device.found.give_up(names));
     }
 
     /// The device that made the tag of this name by itself, and would make it again.

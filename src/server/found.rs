@@ -2,7 +2,7 @@
 //! taken over because a device begins to use its name.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -178,7 +178,7 @@ impl DeviceTags {
     }
 
     /// Takes no more samples for these names, which are of other devices now.
-    pub fn give_up<'a>(&self, names: impl IntoIterator<Item = &'a TagName>) {
+    pub fn give_up(&self, names: &BTreeSet<TagName>) {
         for name in names {
             let given = self.tags.lock().remove(name);
             if let Some((id, _)) = given {
