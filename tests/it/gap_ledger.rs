@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use historian::model::{Clock, SystemClock};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
@@ -193,7 +194,7 @@ fn an_opc_ua_server_that_was_killed_and_a_node_that_it_refuses() {
          [[opcua.tag]]\nname = \"scada/none\"\naddress = \"nsu=urn:plant;s=Nothing\"\ntype = \"f64\"\n"
     ));
     let write = |peer: &mut Peer, value: f64| {
-        let now = jiff::Timestamp::now().as_nanosecond() as i64 / 1_000 * 1_000;
+        let now = SystemClock.now().0 / 1_000 * 1_000;
         writeln!(peer.stdin, "{}", json!({ "write": [["Double", "Double", value, 0, now, now]] })).unwrap();
         peer.line_starting("done", PATIENCE);
     };

@@ -1,6 +1,6 @@
 //! What goes on record of tags that have no samples: a dead unit, a refused address, a device that comes and goes.
 
-use historian::model::{Timestamp, sink::LossReason};
+use historian::model::{Clock, SystemClock, sink::LossReason};
 
 use super::{
     Running,
@@ -20,7 +20,7 @@ fn first_good(running: &Running, tag: &str, behind: i64) -> i64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_unit_has_a_gap_and_its_neighbour_has_none() {
-    let begun = Timestamp(jiff::Timestamp::now().as_nanosecond() as i64).0;
+    let begun = SystemClock.now().0;
     let device = Device::start(Framing::Tcp).await;
     device.behave(|request| if request.unit == 2 { Answer::Hang } else { Answer::Good });
     let mut running = start(&format!(

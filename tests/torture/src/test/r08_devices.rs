@@ -4,10 +4,11 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use futures::{FutureExt, future::BoxFuture};
+use historian::model::{Clock, SystemClock};
 use historian_proto::v1::{
     ListGapsRequest, RangeRequest, admin_service_client::AdminServiceClient, query_service_client::QueryServiceClient,
 };
@@ -139,7 +140,7 @@ fn configuration(field: &[FieldDevice]) -> String {
 }
 
 fn now() -> i64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
+    SystemClock.now().0
 }
 
 /// Waits until every device has delivered; from then on none may be silent. The time of it.
