@@ -49,7 +49,6 @@ COMMANDS = {
     "tag_list": "tag list",
     "tag_list_nothing": "tag list area9/**",
     "tag_set": "tag set area1/feedwater/total --description Feedwater,\tcounted --unit m3",
-    "annotation_list": "annotation list",
     "detectors": "detectors",
     "status": "status",
     # Of the import several tags are made at once.
@@ -166,10 +165,7 @@ def main(what, binary):
                     break
             address = address.group(1) or address.group(0).removeprefix("grpc://")
             environment["HISTORIAN_SERVER"] = f"grpc://{address}"
-            text = "The valve stuck open and was replaced; the pressure of these minutes is that of the bypass"
-            annotated = ["annotation", "create", "area1/boiler/mode", "area1/boiler/steam_pressure", "--text", text]
-            moment, minutes = ["--start", "2026-01-01T00:12:00Z"], ["--start", "2026-01-01T00:06:00Z", "--end", "2026-01-01T00:10:30Z"]
-            for words in (["tag", "import", "tags.csv"], ["import", "samples.csv"], [*annotated, *minutes], [*annotated[:3], *annotated[4:5], "lot 7", *moment]):
+            for words in (["tag", "import", "tags.csv"], ["import", "samples.csv"]):
                 subprocess.run([binary, *words], cwd=directory, env=environment, check=True, stdout=subprocess.DEVNULL)
             for columns in WIDTHS:
                 for name, command in COMMANDS.items():
