@@ -171,7 +171,7 @@ fn messages() -> Vec<Door> {
     for name in ["detectors", "whoami"] {
         doors.extend(both(name, (Need::Known, About::Nothing), nothing));
     }
-    doors.extend(both("collectors/tags", (Need::Read, About::Nothing), nothing).map(|door| door.globs().same(Same::Lengths)));
+    doors.extend(both("collectors/tags", (Need::Read, About::Nothing), nothing).map(|door| door.same(Same::Lengths)));
     doors.extend(both("gaps", (Need::Read, About::Nothing), nothing).map(|door| door.globs().same(Same::Lengths)));
     let annotated = |tag: &str| json!({"tags": [tag], "start": "2026-01-01T00:00:00Z", "text": "a test"});
     let none = |_: &str| json!({"id": "18446744073709551615", "tags": ["a"], "start": "*", "text": "a test"});
