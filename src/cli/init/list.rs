@@ -1,7 +1,7 @@
 //! A list of registers as tags: row by row into the columns of a tag file.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     path::Path,
 };
 
@@ -46,7 +46,8 @@ impl RegisterList {
     /// Reads every row below the heading; those that became no tag, with the reason.
     pub fn read(sheet: &SpreadSheet, columns: &ColumnMap, one_based: bool) -> (RegisterList, Vec<LeftOut>) {
         let notation = AddressNotation { hexadecimal: columns.is_hexadecimal, one_based };
-        let (mut tags, mut left_out, mut seen) = (Vec::new(), Vec::new(), Seen::default());
+        let (mut tags, mut left_out, mut seen) = (Vec::<ListedTag>::new(), Vec::new(), Seen::default());
+        let mut lines: BTreeMap<String, usize> = BTreeMap::new();
         for row in &sheet.rows[columns.rows_before..] {
             // The heading of another page, or the title of a part.
             if known(&row.cells) >= 3 || row.cells.iter().filter(|cell| !cell.is_empty()).count() == 1 {
@@ -54,7 +55,16 @@ impl RegisterList {
                 continue;
             }
             match tag(row, columns, sheet.decimal_comma, notation, &mut seen) {
-                Ok(tag) => tags.push(tag),
+                Ok(tag) => match lines.entry(tag.cells[0].clone()) {
+                    Entry::Vacant(place) => {
+                        place.insert(row.line);
+                        tags.push(tag);
+                    }
+                    Entry::Occupied(first) => {
+                        let reason = format!("{} is in the list twice, first in line {}", first.key(), first.get());
+                        left_out.push(LeftOut { line: row.line, reason });
+                    }
+                },
                 Err(reason) => left_out.push(LeftOut { line: row.line, reason }),
             }
         }

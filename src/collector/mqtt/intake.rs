@@ -23,6 +23,8 @@ use serde_json::Value as Json;
 
 /// How long a tag that could not be had is not asked for again.
 const ASK_AGAIN: Duration = Duration::from_mins(1);
+/// How often those that may be asked again are looked for, where there is no room for more.
+const SWEEP: Duration = Duration::from_secs(1);
 /// Addresses that are remembered as without a tag.
 const WITHOUT_TAG_MAX: usize = 100_000;
 /// Faults that get a line of their own in the log.
@@ -45,6 +47,8 @@ pub(super) struct Intake<'device> {
     /// Filters that the broker refused; `None` while nothing is subscribed to.
     refused: Option<HashSet<String>>,
     without_tag: HashMap<String, Instant>,
+    /// When those that may be asked again were last taken out.
+    swept: Option<Instant>,
     pub(super) host: Option<SparkplugHost>,
     edges: KnownEdges,
     began: Instant,
@@ -79,6 +83,7 @@ impl<'device> Intake<'device> {
             found: 0,
             refused: None,
             without_tag: HashMap::new(),
+            swept: None,
             host,
             edges: KnownEdges::default(),
             began: Instant::now(),
@@ -401,7 +406,9 @@ impl<'device> Intake<'device> {
 
     fn without(&mut self, address: String, reason: &str) {
         self.refuse(&address, reason);
-        if self.without_tag.len() >= WITHOUT_TAG_MAX {
+        let swept = self.swept.is_some_and(|since| since.elapsed() < SWEEP);
+        if self.without_tag.len() >= WITHOUT_TAG_MAX && !swept {
+            self.swept = Some(Instant::now());
             self.without_tag.retain(|_, since| since.elapsed() < ASK_AGAIN);
         }
         if self.without_tag.len() < WITHOUT_TAG_MAX {

@@ -123,7 +123,9 @@ impl Outages {
         let pending = &mut self.pending;
         self.tags.retain(|&tag, known| {
             let until = known.again.map_or(now, |(_, since)| since);
-            let lasted = until.0.saturating_sub(known.noticed.0) >= nanoseconds(known.absence.tolerated);
+            // It began before it was told, by the time that a silent device was waited for.
+            let missed = known.again.map_or(0, |(at, _)| at.0.saturating_sub(known.absence.start.0));
+            let lasted = until.0.saturating_sub(known.noticed.0).max(missed) >= nanoseconds(known.absence.tolerated);
             let counts = known.recorded || known.repeated || lasted;
             match known.again {
                 None if end => {

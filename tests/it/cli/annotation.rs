@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{server::Server, stderr};
+use super::{server::Server, stderr, stdout};
 
 fn listed(server: &Server, more: &[&str]) -> Vec<Json> {
     let told = server.succeed(&[&["annotation", "list", "--format", "json"], more].concat());
@@ -40,7 +40,9 @@ fn an_annotation_is_written_changed_and_removed_and_follows_its_tag() {
     // By range and by tag, and all versions.
     assert_eq!(listed(&server, &["--start", "2026-01-01T00:00:11Z", "--end", "2026-01-01T00:00:30Z"]).len(), 1);
     assert_eq!(listed(&server, &["--versions"]).len(), 5);
-    assert!(listed(&server, &["other/**"]).is_empty());
+    let none = server.run(&["annotation", "list", "--format", "json", "other/**"]);
+    assert!(none.status.success() && none.stdout.is_empty(), "{}", stdout(&none));
+    assert_eq!(stderr(&none), "there are no annotations on 'other/**'\n");
 
     // A tag keeps its annotations under another name.
     let told = server.succeed(&["tag", "rename", "plant/pressure", "plant/header", "--reason", "as drawn"]);

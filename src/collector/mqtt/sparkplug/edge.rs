@@ -468,5 +468,6 @@ fn last_level(name: &str) -> &str {
 
 /// Counters of sessions and commands: no measurements.
 fn is_left_out(name: &str) -> bool {
-    name == BD_SEQ || name.starts_with("Node Control/") || name.starts_with("Device Control/")
+    // Some makers put them under a heading of their own: `CMD/Node Control/Rebirth`.
+    name == BD_SEQ || name.split('/').any(|level| level == "Node Control" || level == "Device Control")
 }

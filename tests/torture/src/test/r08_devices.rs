@@ -264,5 +264,10 @@ async fn came_back(channel: &Channel, prefix: &str, numbers: &[Cell], outage: &O
     let gaps = client.list_gaps(request).await?.into_inner().gaps;
     let of_outage: Vec<_> = gaps.iter().filter(|gap| gap.start.is_some_and(|start| start >= outage.from - 2 * SECOND_NS)).collect();
     report.count("gaps", of_outage.len() as u64);
+    // Who answers that it cannot has no gap: the Bad samples tell of it. Who is late is waited for.
+    let is_absent = !matches!(ailment, Ailment::Fails | Ailment::Busy | Ailment::Late);
+    if of_outage.len() != usize::from(is_absent) {
+        report.fail(format!("{prefix}, bad by {ailment:?}: {} gaps are on record: {of_outage:?}", of_outage.len()));
+    }
     Ok(())
 }
