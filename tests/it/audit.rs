@@ -109,7 +109,8 @@ fn what_is_done_and_refused_is_told_with_who_from_where_and_what() {
     by_boss("retype", "b/level holds i64 values");
     by_boss("retype", "is kept as b/level_f64; counted now");
     by_boss("update_tag", "unit: \"m\" → \"mm\"; a finer scale");
-    by_boss("rename_tag", "b/level_f64 → b/old; tag id 2; as drawn");
+    by_boss("rename_tag", "b/level_f64 → b/old; tag id ");
+    by_boss("rename_tag", "; as drawn");
     by_boss("delete_tag", "; measured nothing");
     by_boss("compact", "");
     by_boss("scrub", "");

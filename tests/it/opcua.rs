@@ -125,10 +125,17 @@ impl Running {
         if told == 0 { 0 } else { told.min((0..count).filter(|tag| is_good(*tag)).count() as u64) }
     }
 
+    /// The state of the device, and the last quality of each tag.
+    fn told(&self) -> String {
+        let count = self.collector.tags().len().min(20) as u32;
+        let last = |tag| self.recorder.of(TagId(tag)).and_then(|run| run.qualities.last().map(|last| Quality(*last)));
+        format!("last qualities {:?}, status {:?}", (0..count).map(last).collect::<Vec<_>>(), self.status.view())
+    }
+
     pub async fn until(&self, what: &str, condition: impl Fn(&Running) -> bool) {
         let begun = Instant::now();
         while !condition(self) {
-            assert!(begun.elapsed() < PATIENCE, "{what} did not come; {} delivering, status {:?}", self.delivering(), self.status.view());
+            assert!(begun.elapsed() < PATIENCE, "{what} did not come; {} delivering, {}", self.delivering(), self.told());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

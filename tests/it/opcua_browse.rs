@@ -258,7 +258,7 @@ async fn an_index_of_a_namespace_is_collected_only_where_its_uri_is_said() {
     let mut index = 1;
     let advised = loop {
         let rows = build(&(open_device(&port) + &by_index(index))).check(Duration::from_secs(30)).await;
-        if rows[0].error.contains("nsu=urn:plant;s=n1") {
+        if rows[0].error.contains("write nsu=urn:plant;s=n1") {
             break rows;
         }
         index += 1;

@@ -6,7 +6,7 @@ use super::sheet::{HEADING_ROWS, SheetRow, SpreadSheet};
 
 /// What a column says of a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ColumnRole {
+pub enum ListColumn {
     Name,
     Address,
     Area,
@@ -25,9 +25,9 @@ pub enum ColumnRole {
 }
 
 /// Headings in lower case, without blanks, signs and what stands in brackets; umlauts in two letters. The first column of a role counts.
-const HEADINGS: &[(ColumnRole, &[&str])] = &[
+const HEADINGS: &[(ListColumn, &[&str])] = &[
     (
-        ColumnRole::Name,
+        ListColumn::Name,
         &[
             "name",
             "tag",
@@ -52,7 +52,7 @@ const HEADINGS: &[(ColumnRole, &[&str])] = &[
         ],
     ),
     (
-        ColumnRole::Address,
+        ListColumn::Address,
         &[
             "address",
             "addr",
@@ -75,7 +75,7 @@ const HEADINGS: &[(ColumnRole, &[&str])] = &[
         ],
     ),
     (
-        ColumnRole::Area,
+        ListColumn::Area,
         &[
             "area",
             "function",
@@ -95,13 +95,13 @@ const HEADINGS: &[(ColumnRole, &[&str])] = &[
         ],
     ),
     (
-        ColumnRole::Slave,
+        ListColumn::Slave,
         &["slave", "slaveid", "unitid", "slaveaddress", "slaveadresse", "station", "stationid", "modbusid", "geraeteadresse", "deviceid"],
     ),
-    (ColumnRole::Bit, &["bit", "bitnr", "bitnumber", "bitnummer", "bitposition", "bitoffset"]),
-    (ColumnRole::Format, &["type", "typ", "datatype", "datentyp", "format", "dataformat", "datenformat", "valuetype", "registerformat"]),
+    (ListColumn::Bit, &["bit", "bitnr", "bitnumber", "bitnummer", "bitposition", "bitoffset"]),
+    (ListColumn::Format, &["type", "typ", "datatype", "datentyp", "format", "dataformat", "datenformat", "valuetype", "registerformat"]),
     (
-        ColumnRole::Length,
+        ListColumn::Length,
         &[
             "length",
             "laenge",
@@ -116,10 +116,10 @@ const HEADINGS: &[(ColumnRole, &[&str])] = &[
             "numberofregisters",
         ],
     ),
-    (ColumnRole::Order, &["wordorder", "byteorder", "order", "endian", "endianness", "wortreihenfolge", "bytereihenfolge", "reihenfolge"]),
-    (ColumnRole::Unit, &["unit", "units", "einheit", "engunit", "engunits", "engineeringunit", "engineeringunits", "uom", "dimension"]),
+    (ListColumn::Order, &["wordorder", "byteorder", "order", "endian", "endianness", "wortreihenfolge", "bytereihenfolge", "reihenfolge"]),
+    (ListColumn::Unit, &["unit", "units", "einheit", "engunit", "engunits", "engineeringunit", "engineeringunits", "uom", "dimension"]),
     (
-        ColumnRole::Scale,
+        ListColumn::Scale,
         &[
             "scale",
             "scaling",
@@ -134,12 +134,12 @@ const HEADINGS: &[(ColumnRole, &[&str])] = &[
             "aufloesung",
         ],
     ),
-    (ColumnRole::Divisor, &["divisor", "divider", "teiler"]),
-    (ColumnRole::Offset, &["offset", "versatz", "nullpunkt"]),
-    (ColumnRole::RangeLow, &["rangelow", "low", "min", "minimum", "untergrenze", "messbereichvon", "von", "lowlimit", "scaledlow"]),
-    (ColumnRole::RangeHigh, &["rangehigh", "high", "max", "maximum", "obergrenze", "messbereichbis", "bis", "highlimit", "scaledhigh"]),
+    (ListColumn::Divisor, &["divisor", "divider", "teiler"]),
+    (ListColumn::Offset, &["offset", "versatz", "nullpunkt"]),
+    (ListColumn::RangeLow, &["rangelow", "low", "min", "minimum", "untergrenze", "messbereichvon", "von", "lowlimit", "scaledlow"]),
+    (ListColumn::RangeHigh, &["rangehigh", "high", "max", "maximum", "obergrenze", "messbereichbis", "bis", "highlimit", "scaledhigh"]),
     (
-        ColumnRole::Description,
+        ListColumn::Description,
         &[
             "description",
             "beschreibung",
@@ -160,29 +160,29 @@ const HEADINGS: &[(ColumnRole, &[&str])] = &[
 /// What cells say that have nothing to say; Kepware writes `None` where a tag is not scaled.
 const NOTHING: [&str; 7] = ["", "-", "--", "n/a", "none", "null", "keine"];
 
-impl ColumnRole {
+impl ListColumn {
     /// Its key in a tag file, or what becomes of it.
     pub fn key(self) -> &'static str {
         match self {
-            ColumnRole::Name => "name",
-            ColumnRole::Address => "address",
-            ColumnRole::Area => "address (area)",
-            ColumnRole::Slave => "address (unit)",
-            ColumnRole::Bit => "address (bit)",
-            ColumnRole::Format => "format",
-            ColumnRole::Length => "format (length)",
-            ColumnRole::Order => "word_order",
-            ColumnRole::Unit => "unit",
-            ColumnRole::Scale => "scale",
-            ColumnRole::Divisor => "scale (1/x)",
-            ColumnRole::Offset => "offset",
-            ColumnRole::RangeLow => "range_low",
-            ColumnRole::RangeHigh => "range_high",
-            ColumnRole::Description => "description",
+            ListColumn::Name => "name",
+            ListColumn::Address => "address",
+            ListColumn::Area => "address (area)",
+            ListColumn::Slave => "address (unit)",
+            ListColumn::Bit => "address (bit)",
+            ListColumn::Format => "format",
+            ListColumn::Length => "format (length)",
+            ListColumn::Order => "word_order",
+            ListColumn::Unit => "unit",
+            ListColumn::Scale => "scale",
+            ListColumn::Divisor => "scale (1/x)",
+            ListColumn::Offset => "offset",
+            ListColumn::RangeLow => "range_low",
+            ListColumn::RangeHigh => "range_high",
+            ListColumn::Description => "description",
         }
     }
 
-    fn of(heading: &str) -> Option<ColumnRole> {
+    fn of(heading: &str) -> Option<ListColumn> {
         let plain = plain(heading);
         HEADINGS.iter().find(|(_, names)| names.contains(&plain.as_str())).map(|(role, _)| *role)
     }
@@ -210,8 +210,8 @@ pub fn plain(text: &str) -> String {
 
 /// How many different roles the cells name.
 pub fn known(cells: &[String]) -> usize {
-    let mut roles: Vec<ColumnRole> = Vec::new();
-    for role in cells.iter().filter_map(|cell| ColumnRole::of(cell)) {
+    let mut roles: Vec<ListColumn> = Vec::new();
+    for role in cells.iter().filter_map(|cell| ListColumn::of(cell)) {
         if !roles.contains(&role) {
             roles.push(role);
         }
@@ -222,7 +222,7 @@ pub fn known(cells: &[String]) -> usize {
 /// A column with its heading, and what it is taken for.
 pub struct ColumnUse {
     pub heading: String,
-    pub role: Option<ColumnRole>,
+    pub role: Option<ListColumn>,
 }
 
 /// The columns of a list.
@@ -245,40 +245,40 @@ impl ColumnMap {
             bail!("no row of headings is known; there has to be one with a name and an address, such as `name;address;type;unit;scale`");
         };
         let SheetRow { line, cells } = &sheet.rows[index];
-        let mut taken: Vec<ColumnRole> = Vec::with_capacity(found);
+        let mut taken: Vec<ListColumn> = Vec::with_capacity(found);
         let mut uses: Vec<ColumnUse> = Vec::with_capacity(cells.len());
         for heading in cells {
-            let role = ColumnRole::of(heading).filter(|role| !taken.contains(role));
+            let role = ListColumn::of(heading).filter(|role| !taken.contains(role));
             taken.extend(role);
             uses.push(ColumnUse { heading: heading.clone(), role });
         }
         // In German lists the description often stands under "Bezeichnung", and the name under something shorter.
-        let missing = |role: ColumnRole| !taken.contains(&role);
-        if missing(ColumnRole::Address) {
+        let missing = |role: ListColumn| !taken.contains(&role);
+        if missing(ListColumn::Address) {
             bail!("line {line}: no column is one of addresses, such as `address` or `register`; there are {}", cells.join(", "));
         }
-        if missing(ColumnRole::Name) {
-            match uses.iter_mut().find(|used| used.role == Some(ColumnRole::Description)) {
-                Some(used) => used.role = Some(ColumnRole::Name),
+        if missing(ListColumn::Name) {
+            match uses.iter_mut().find(|used| used.role == Some(ListColumn::Description)) {
+                Some(used) => used.role = Some(ListColumn::Name),
                 None => bail!("line {line}: no column is one of names, such as `name` or `tag`; there are {}", cells.join(", ")),
             }
         }
         let mut map = ColumnMap { uses, heading_line: *line, rows_before: index + 1, is_hexadecimal: false };
         map.is_hexadecimal =
-            map.uses.iter().any(|used| used.role == Some(ColumnRole::Address) && used.heading.to_lowercase().contains("hex"));
+            map.uses.iter().any(|used| used.role == Some(ListColumn::Address) && used.heading.to_lowercase().contains("hex"));
         // "Unit" is the unit of measurement, unless there are numbers below it: then it is the unit that answers.
-        let units = |row: &SheetRow| map.cell(row, ColumnRole::Unit).map(str::to_owned);
+        let units = |row: &SheetRow| map.cell(row, ListColumn::Unit).map(str::to_owned);
         let units: Vec<String> = sheet.rows[map.rows_before..].iter().filter_map(units).collect();
-        if !units.is_empty() && units.iter().all(|unit| unit.parse::<u8>().is_ok()) && !taken.contains(&ColumnRole::Slave) {
-            for used in map.uses.iter_mut().filter(|used| used.role == Some(ColumnRole::Unit)) {
-                used.role = Some(ColumnRole::Slave);
+        if !units.is_empty() && units.iter().all(|unit| unit.parse::<u8>().is_ok()) && !taken.contains(&ListColumn::Slave) {
+            for used in map.uses.iter_mut().filter(|used| used.role == Some(ListColumn::Unit)) {
+                used.role = Some(ListColumn::Slave);
             }
         }
         Ok(map)
     }
 
     /// What a row has in the column of a role, if anything.
-    pub fn cell<'row>(&self, row: &'row SheetRow, role: ColumnRole) -> Option<&'row str> {
+    pub fn cell<'row>(&self, row: &'row SheetRow, role: ListColumn) -> Option<&'row str> {
         let column = self.uses.iter().position(|used| used.role == Some(role))?;
         row.cells.get(column).map(String::as_str).filter(|cell| !NOTHING.contains(&cell.to_lowercase().as_str()))
     }
@@ -288,7 +288,7 @@ impl ColumnMap {
 mod tests {
     use super::*;
 
-    fn mapped(text: &str) -> Vec<(String, Option<ColumnRole>)> {
+    fn mapped(text: &str) -> Vec<(String, Option<ListColumn>)> {
         let map = ColumnMap::find(&SpreadSheet::read(text.as_bytes(), known).unwrap()).unwrap();
         map.uses.into_iter().map(|used| (used.heading, used.role)).collect()
     }
@@ -307,16 +307,16 @@ mod tests {
         let roles = mapped("Registerliste Trockner;;;\n\nNr.;Bezeichnung;Register-Adresse [dez];Datentyp;Größe\n1;a;40001;REAL;2\n");
         let of = |heading: &str| roles.iter().find(|(found, _)| found == heading).unwrap().1;
         assert_eq!(of("Nr."), None);
-        assert_eq!(of("Bezeichnung"), Some(ColumnRole::Name));
-        assert_eq!(of("Register-Adresse [dez]"), Some(ColumnRole::Address));
-        assert_eq!(of("Datentyp"), Some(ColumnRole::Format));
+        assert_eq!(of("Bezeichnung"), Some(ListColumn::Name));
+        assert_eq!(of("Register-Adresse [dez]"), Some(ListColumn::Address));
+        assert_eq!(of("Datentyp"), Some(ListColumn::Format));
     }
 
     #[test]
     fn numbers_below_unit_are_the_units_that_answer() {
-        assert_eq!(mapped("name,address,unit\na,1,3\nb,2,4\n")[2].1, Some(ColumnRole::Slave));
-        assert_eq!(mapped("name,address,unit\na,1,m3/h\nb,2,4\n")[2].1, Some(ColumnRole::Unit));
-        assert_eq!(mapped("address,description\n1,Flow\n")[1].1, Some(ColumnRole::Name), "there is nothing better");
+        assert_eq!(mapped("name,address,unit\na,1,3\nb,2,4\n")[2].1, Some(ListColumn::Slave));
+        assert_eq!(mapped("name,address,unit\na,1,m3/h\nb,2,4\n")[2].1, Some(ListColumn::Unit));
+        assert_eq!(mapped("address,description\n1,Flow\n")[1].1, Some(ListColumn::Name), "there is nothing better");
         let no = ColumnMap::find(&SpreadSheet::read(b"name,type\na,f32\n", known).unwrap()).err().unwrap();
         assert!(no.to_string().contains("addresses"), "{no}");
     }

@@ -10,7 +10,7 @@ use historian_model::TagName;
 
 use super::{
     cell::{self, AddressNotation},
-    column::{ColumnMap, ColumnRole, known},
+    column::{ColumnMap, ListColumn, known},
     sheet::{SheetRow, SpreadSheet},
 };
 
@@ -30,7 +30,7 @@ struct ListedTag {
 }
 
 /// A row that became no tag.
-pub struct LeftOut {
+pub struct UnusedRow {
     pub line: usize,
     pub reason: String,
 }
@@ -44,7 +44,7 @@ pub struct RegisterList {
 
 impl RegisterList {
     /// Reads every row below the heading; those that became no tag, with the reason.
-    pub fn read(sheet: &SpreadSheet, columns: &ColumnMap, one_based: bool) -> (RegisterList, Vec<LeftOut>) {
+    pub fn read(sheet: &SpreadSheet, columns: &ColumnMap, one_based: bool) -> (RegisterList, Vec<UnusedRow>) {
         let notation = AddressNotation { hexadecimal: columns.is_hexadecimal, one_based };
         let (mut tags, mut left_out, mut seen) = (Vec::<ListedTag>::new(), Vec::new(), Seen::default());
         let mut lines: BTreeMap<String, usize> = BTreeMap::new();
@@ -62,10 +62,10 @@ impl RegisterList {
                     }
                     Entry::Occupied(first) => {
                         let reason = format!("{} is in the list twice, first in line {}", first.key(), first.get());
-                        left_out.push(LeftOut { line: row.line, reason });
+                        left_out.push(UnusedRow { line: row.line, reason });
                     }
                 },
-                Err(reason) => left_out.push(LeftOut { line: row.line, reason }),
+                Err(reason) => left_out.push(UnusedRow { line: row.line, reason }),
             }
         }
         let unit = most_frequent(&tags);
@@ -124,7 +124,7 @@ impl RegisterList {
     }
 
     /// Takes out the tags that a configuration refuses; each with all that is wrong with it.
-    pub fn leave_out(&mut self, problems: &[ConfigProblem]) -> Vec<LeftOut> {
+    pub fn leave_out(&mut self, problems: &[ConfigProblem]) -> Vec<UnusedRow> {
         let mut reasons: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for problem in problems {
             let key = problem.key.rsplit('.').next().unwrap_or_default();
@@ -134,7 +134,7 @@ impl RegisterList {
         let mut left_out = Vec::new();
         for (index, reasons) in reasons.into_iter().rev() {
             if index < self.tags.len() {
-                left_out.push(LeftOut { line: self.tags.remove(index).line, reason: reasons.join("; ") });
+                left_out.push(UnusedRow { line: self.tags.remove(index).line, reason: reasons.join("; ") });
             }
         }
         left_out
@@ -179,17 +179,17 @@ impl Seen {
 }
 
 fn tag(row: &SheetRow, columns: &ColumnMap, comma: bool, notation: AddressNotation, seen: &mut Seen) -> Result<ListedTag, String> {
-    let cell = |role: ColumnRole| columns.cell(row, role);
-    let text = |role: ColumnRole| cell(role).unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
-    let name = text(ColumnRole::Name);
+    let cell = |role: ListColumn| columns.cell(row, role);
+    let text = |role: ListColumn| cell(role).unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let name = text(ListColumn::Name);
     if name.is_empty() {
         return Err("has no name".to_owned());
     }
     TagName::new(&name).map_err(|error| error.to_string())?;
-    let address = cell(ColumnRole::Address).ok_or_else(|| format!("{name} has no address"))?;
-    let area = cell(ColumnRole::Area).map(cell::area).transpose()?;
-    let format = match cell(ColumnRole::Format) {
-        Some(format) => Some(cell::format(format, cell(ColumnRole::Length))?),
+    let address = cell(ListColumn::Address).ok_or_else(|| format!("{name} has no address"))?;
+    let area = cell(ListColumn::Area).map(cell::area).transpose()?;
+    let format = match cell(ListColumn::Format) {
+        Some(format) => Some(cell::format(format, cell(ListColumn::Length))?),
         None => None,
     };
     let is_bool = format.as_ref().is_some_and(|format| format.format == "bool");
@@ -197,23 +197,23 @@ fn tag(row: &SheetRow, columns: &ColumnMap, comma: bool, notation: AddressNotati
     if place.bit.as_deref() == Some("1") {
         seen.first_bits += 1;
     }
-    if let Some(bit) = cell(ColumnRole::Bit) {
+    if let Some(bit) = cell(ListColumn::Bit) {
         place.bit = Some(bit.to_owned());
     }
     seen.references += usize::from(place.is_reference);
     seen.plain += usize::from(place.is_plain);
     let is_bit = place.is_bits || place.bit.is_some();
-    let number = |role: ColumnRole, nothing: &str| -> Result<String, String> {
+    let number = |role: ListColumn, nothing: &str| -> Result<String, String> {
         let found = cell(role).map(|text| cell::number(text, comma)).transpose().map_err(|reason| format!("{}: {reason}", role.key()))?;
         Ok(found.filter(|number| number.parse::<f64>().ok() != nothing.parse().ok()).unwrap_or_default())
     };
-    let scale = match cell(ColumnRole::Divisor) {
-        Some(divisor) if cell(ColumnRole::Scale).is_none() => {
+    let scale = match cell(ListColumn::Divisor) {
+        Some(divisor) if cell(ListColumn::Scale).is_none() => {
             Some(cell::inverse(divisor, comma)?).filter(|scale| scale != "1").unwrap_or_default()
         }
-        _ => number(ColumnRole::Scale, "1")?,
+        _ => number(ListColumn::Scale, "1")?,
     };
-    let order = match cell(ColumnRole::Order) {
+    let order = match cell(ListColumn::Order) {
         Some(order) => Some(cell::order(order)?),
         None => format.as_ref().and_then(|format| format.order),
     };
@@ -227,7 +227,7 @@ fn tag(row: &SheetRow, columns: &ColumnMap, comma: bool, notation: AddressNotati
             String::new()
         }
     };
-    let slave = cell(ColumnRole::Slave)
+    let slave = cell(ListColumn::Slave)
         .map(|unit| unit.parse::<u8>().map_err(|_| format!("the unit {unit:?} is not from 0 to 255")))
         .transpose()?;
     let address = match &place.bit {
@@ -242,11 +242,11 @@ fn tag(row: &SheetRow, columns: &ColumnMap, comma: bool, notation: AddressNotati
         format_cell,
         order,
         scale,
-        number(ColumnRole::Offset, "0")?,
-        text(ColumnRole::Unit),
-        number(ColumnRole::RangeLow, "")?,
-        number(ColumnRole::RangeHigh, "")?,
-        text(ColumnRole::Description),
+        number(ListColumn::Offset, "0")?,
+        text(ListColumn::Unit),
+        number(ListColumn::RangeLow, "")?,
+        number(ListColumn::RangeHigh, "")?,
+        text(ListColumn::Description),
     ];
     Ok(ListedTag { line: row.line, slave, cells })
 }

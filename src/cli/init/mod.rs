@@ -21,8 +21,8 @@ use super::{
     Misuse,
     output::{self, TextFormat},
 };
-use column::{ColumnMap, ColumnRole, ColumnUse};
-use list::{LeftOut, RegisterList};
+use column::{ColumnMap, ColumnUse, ListColumn};
+use list::{RegisterList, UnusedRow};
 use sheet::SpreadSheet;
 
 /// Rounds of leaving out what the configuration refuses: a tag may be in the way of another one.
@@ -91,7 +91,7 @@ fn modbus(args: &InitModbusArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Writes both files, and leaves out what a configuration refuses, until it is valid.
-fn write(list: &mut RegisterList, left_out: &mut Vec<LeftOut>, args: &InitModbusArgs, toml: &Path, csv: &Path) -> anyhow::Result<()> {
+fn write(list: &mut RegisterList, left_out: &mut Vec<UnusedRow>, args: &InitModbusArgs, toml: &Path, csv: &Path) -> anyhow::Result<()> {
     fs::write(toml, list.configuration(&args.device, args.endpoint.as_deref(), &args.file))
         .with_context(|| format!("{} cannot be written", toml.display()))?;
     for _ in 0..ROUNDS_MAX {
@@ -119,7 +119,7 @@ fn tell(
     sheet: &SpreadSheet,
     columns: &ColumnMap,
     list: &RegisterList,
-    left_out: &[LeftOut],
+    left_out: &[UnusedRow],
     (toml, csv): (&Path, &Path),
 ) -> anyhow::Result<()> {
     let shown = |used: &ColumnUse| used.role.map_or("not used".to_owned(), |role| role.key().to_owned());
@@ -137,7 +137,7 @@ fn tell(
     lines.push(format!("{} tags in {}, the device in {}; {} rows left out", list.len(), csv.display(), toml.display(), left_out.len()));
     lines.push(format!("then: historian check --config {}", toml.display()));
     let lines: Vec<String> = lines.iter().map(|line| output::printable(line)).collect();
-    let column = |used: &ColumnUse| json!({ "heading": used.heading, "key": used.role.map(ColumnRole::key) });
+    let column = |used: &ColumnUse| json!({ "heading": used.heading, "key": used.role.map(ListColumn::key) });
     let object = json!({
         "file": args.file, "form": sheet.form(), "heading_line": columns.heading_line,
         "columns": columns.uses.iter().map(column).collect::<Vec<_>>(),

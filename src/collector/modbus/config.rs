@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{
     device::ModbusCollector,
-    endpoint::{Carrier, Endpoint, check_port, check_socket},
+    endpoint::{Endpoint, LineCarrier, check_port, check_socket},
     format::STRING_REGISTERS_MAX,
     frame::{self, Framing},
     link::LinkTiming,
@@ -225,7 +225,7 @@ impl ModbusConfig {
         }
         let carrier = self.carrier();
         // Frames on a serial line are parted by silence.
-        let silence = if let Carrier::Serial(line) = &carrier { line.silence() } else { Duration::ZERO };
+        let silence = if let LineCarrier::Serial(line) = &carrier { line.silence() } else { Duration::ZERO };
         let collector = ModbusCollector {
             name: self.name.clone(),
             endpoint: Endpoint {
@@ -262,20 +262,20 @@ impl ModbusConfig {
         }
     }
 
-    fn carrier(&self) -> Carrier {
+    fn carrier(&self) -> LineCarrier {
         match (self.transport, self.tls) {
-            (Framing::Rtu, _) => Carrier::Serial(self.line()),
-            (_, true) => Carrier::Tls(SecureSettings {
+            (Framing::Rtu, _) => LineCarrier::Serial(self.line()),
+            (_, true) => LineCarrier::Tls(SecureSettings {
                 tls: ClientTls { ca: self.ca_file.clone(), pair: self.certificate_file.clone().zip(self.key_file.clone()) },
                 server_name: self.server_name.clone(),
             }),
-            _ => Carrier::Tcp,
+            _ => LineCarrier::Tcp,
         }
     }
 
     /// Why answers cannot be in time on a serial line, if so: the longest that is planned takes longer than the time-out.
     fn too_slow(&self, collector: &ModbusCollector) -> Option<String> {
-        let Carrier::Serial(line) = collector.endpoint.carrier else { return None };
+        let LineCarrier::Serial(line) = collector.endpoint.carrier else { return None };
         let time = |request: ReadRequest| line.time_of(frame::rtu_characters(request));
         let longest = collector.first_requests().into_iter().max_by_key(|request| time(*request))?;
         let takes = time(longest);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     address,
-    endpoint::{Carrier, Endpoint},
+    endpoint::{Endpoint, LineCarrier},
     group::ScanGroup,
     link::{Link, LinkTiming},
     plan::{RegisterSpan, RequestLimits},
@@ -67,7 +67,7 @@ impl ModbusCollector {
 
     /// The serial port of the device, if it has one.
     pub(super) fn port(&self) -> Option<&str> {
-        matches!(self.endpoint.carrier, Carrier::Serial(_)).then_some(self.endpoint.address.as_str())
+        matches!(self.endpoint.carrier, LineCarrier::Serial(_)).then_some(self.endpoint.address.as_str())
     }
 
     pub(super) fn link(&self, status: Arc<DeviceStatus>, clock: Arc<dyn Clock>) -> Link {

@@ -20,15 +20,15 @@ const NAMED_MAX: usize = 6;
 
 /// What a tag's range says.
 #[derive(Clone, Copy)]
-struct Bounds {
+struct MeasuringRange {
     low: Option<f64>,
     high: Option<f64>,
 }
 
-impl Bounds {
-    fn of(tag: &ModbusTag) -> Option<Bounds> {
+impl MeasuringRange {
+    fn of(tag: &ModbusTag) -> Option<MeasuringRange> {
         let (low, high) = (tag.definition.range_low, tag.definition.range_high);
-        (low.is_some() || high.is_some()).then_some(Bounds { low, high })
+        (low.is_some() || high.is_some()).then_some(MeasuringRange { low, high })
     }
 
     fn hold(self, value: f64) -> bool {
@@ -68,7 +68,7 @@ pub fn readings(tag: &ModbusTag, words: &[u16]) -> Readings {
     if !tag.decoder.format.is_number() {
         return Readings::default();
     }
-    let bounds = Bounds::of(tag);
+    let bounds = MeasuringRange::of(tag);
     let configured = tag.decoder.order;
     let own = read(tag, words, configured);
     let registers = tag.own_words(words).len();
@@ -116,7 +116,7 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 /// Why the value as configured is hardly meant.
-fn doubt(read: &Read, bounds: Option<Bounds>, registers: usize) -> Option<String> {
+fn doubt(read: &Read, bounds: Option<MeasuringRange>, registers: usize) -> Option<String> {
     let Some(value) = read.value.as_ref().and_then(number) else {
         // A raw value that the configuration lists is meant.
         return matches!(read.raw, RawNumber::Float(raw) if raw.is_nan()).then(|| "not a number".to_owned());
@@ -136,7 +136,7 @@ fn doubt(read: &Read, bounds: Option<Bounds>, registers: usize) -> Option<String
 }
 
 /// True when a value is one that a device may well mean.
-fn is_believed(read: &Read, bounds: Option<Bounds>, registers: usize) -> bool {
+fn is_believed(read: &Read, bounds: Option<MeasuringRange>, registers: usize) -> bool {
     let Some(value) = read.value.as_ref().and_then(number) else { return false };
     match (bounds, read.raw) {
         (Some(bounds), RawNumber::Float(raw)) => {

@@ -12,7 +12,7 @@ use super::{
 
 /// What carries the frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Carrier {
+pub enum LineCarrier {
     Tcp,
     Tls(SecureSettings),
     Serial(SerialLine),
@@ -23,7 +23,7 @@ pub enum Carrier {
 pub struct Endpoint {
     /// `host:port`, or the name of a serial port.
     pub address: String,
-    pub carrier: Carrier,
+    pub carrier: LineCarrier,
     pub framing: Framing,
     pub leniency: Leniency,
 }
@@ -40,9 +40,9 @@ impl Endpoint {
     /// The reason in words.
     pub async fn connect(&self) -> Result<ModbusConnection, String> {
         let stream: Box<dyn Stream> = match &self.carrier {
-            Carrier::Tcp => Box::new(self.socket().await?),
-            Carrier::Tls(settings) => Box::new(secure::secured(self.socket().await?, host(&self.address), settings).await?),
-            Carrier::Serial(line) => Box::new(serial::open(&self.address, *line)?),
+            LineCarrier::Tcp => Box::new(self.socket().await?),
+            LineCarrier::Tls(settings) => Box::new(secure::secured(self.socket().await?, host(&self.address), settings).await?),
+            LineCarrier::Serial(line) => Box::new(serial::open(&self.address, *line)?),
         };
         Ok(ModbusConnection::new(stream, self.framing, self.leniency))
     }

@@ -162,11 +162,12 @@ impl LinkVoice {
 macro_rules! version {
     ($module:ident, $library:ident, $own:ident, $will:ident, $variant:ident) => {
         mod $module {
+            use crate::announce::AnnouncedMessage;
             use $library::{
                 AckMode, AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS, SubscribeFilter, SubscribeReasonCode,
             };
 
-            use super::{AnnouncedMessage, LinkEvent, LinkOptions, LinkReceipt, MqttVersion, REQUESTS_MAX, connect};
+            use super::{LinkEvent, LinkOptions, LinkReceipt, MqttVersion, REQUESTS_MAX, connect};
 
             pub struct MqttLink {
                 pub(super) client: AsyncClient,

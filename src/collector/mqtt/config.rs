@@ -37,7 +37,7 @@ use super::{
     device::{MqttSettings, MqttTag, SparkplugSettings},
     message::{MessageForm, PayloadForm, ValueMembers},
     pattern::NamePattern,
-    stamp::{QualityFormat, TimeFormat},
+    stamp::{QualityFormat, StampFormat},
     topic_section::TopicSection,
 };
 use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey};
@@ -389,7 +389,7 @@ fn mqtt_tag(device: &str, tag: &TagConfig, prefix: &str, has_sparkplug: bool) ->
     };
     let time = pointer_of("time", &mut refuse);
     let quality = pointer_of("quality", &mut refuse);
-    let time_format = tag.own.text("time_format").map(TimeFormat::named).transpose();
+    let time_format = tag.own.text("time_format").map(StampFormat::named).transpose();
     let time_format = time_format.map_err(|message| refuse("time_format", message)).ok().flatten();
     let quality_format = tag.own.text("quality_format").map(QualityFormat::named).transpose();
     let quality_format = quality_format.map_err(|message| refuse("quality_format", message)).ok().flatten();

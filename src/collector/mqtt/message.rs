@@ -6,7 +6,7 @@ use super::{
     address, exact,
     pattern::{NamePattern, NamePlace},
     scalar,
-    stamp::{QualityFormat, TimeFormat},
+    stamp::{QualityFormat, StampFormat},
 };
 use historian_model::{Quality, TagName, ValueType};
 
@@ -38,7 +38,7 @@ pub struct MessageForm {
     pub items: Option<String>,
     pub values: ValueMembers,
     pub time: Option<String>,
-    pub time_format: TimeFormat,
+    pub time_format: StampFormat,
     pub quality: Option<String>,
     pub quality_format: QualityFormat,
 }
@@ -265,7 +265,7 @@ mod tests {
             items: None,
             values,
             time: None,
-            time_format: TimeFormat::UnixMilliseconds,
+            time_format: StampFormat::UnixMilliseconds,
             quality: None,
             quality_format: QualityFormat::Classic,
         }

@@ -6,7 +6,7 @@ use historian_model::Quality;
 
 /// How a message writes its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TimeFormat {
+pub enum StampFormat {
     #[default]
     Rfc3339,
     UnixSeconds,
@@ -15,18 +15,18 @@ pub enum TimeFormat {
     UnixNanoseconds,
 }
 
-const TIME_FORMATS: [(&str, TimeFormat); 5] = [
-    ("rfc3339", TimeFormat::Rfc3339),
-    ("unix_s", TimeFormat::UnixSeconds),
-    ("unix_ms", TimeFormat::UnixMilliseconds),
-    ("unix_us", TimeFormat::UnixMicroseconds),
-    ("unix_ns", TimeFormat::UnixNanoseconds),
+const TIME_FORMATS: [(&str, StampFormat); 5] = [
+    ("rfc3339", StampFormat::Rfc3339),
+    ("unix_s", StampFormat::UnixSeconds),
+    ("unix_ms", StampFormat::UnixMilliseconds),
+    ("unix_us", StampFormat::UnixMicroseconds),
+    ("unix_ns", StampFormat::UnixNanoseconds),
 ];
 
-impl TimeFormat {
+impl StampFormat {
     /// # Errors
     /// The names that are known.
-    pub fn named(name: &str) -> Result<TimeFormat, String> {
+    pub fn named(name: &str) -> Result<StampFormat, String> {
         let known = TIME_FORMATS.iter().find(|(known, _)| *known == name).map(|(_, format)| *format);
         known.ok_or_else(|| format!("unknown format {name:?}; known are rfc3339, unix_s, unix_ms, unix_us, unix_ns"))
     }
@@ -34,10 +34,10 @@ impl TimeFormat {
     /// Digits behind the point of a second.
     fn scale(self) -> u32 {
         match self {
-            TimeFormat::Rfc3339 | TimeFormat::UnixSeconds => 9,
-            TimeFormat::UnixMilliseconds => 6,
-            TimeFormat::UnixMicroseconds => 3,
-            TimeFormat::UnixNanoseconds => 0,
+            StampFormat::Rfc3339 | StampFormat::UnixSeconds => 9,
+            StampFormat::UnixMilliseconds => 6,
+            StampFormat::UnixMicroseconds => 3,
+            StampFormat::UnixNanoseconds => 0,
         }
     }
 
@@ -48,12 +48,12 @@ impl TimeFormat {
     pub fn read(self, member: &Json) -> Result<i64, String> {
         let text = match member {
             Json::String(text) => text.trim().to_owned(),
-            Json::Number(number) if self != TimeFormat::Rfc3339 => number.to_string(),
+            Json::Number(number) if self != StampFormat::Rfc3339 => number.to_string(),
             Json::Number(number) => return Err(format!("the time {number} is a number; say `time_format`, for example \"unix_ms\"")),
             other => return Err(format!("{other} is no time")),
         };
         let shown: String = text.chars().take(60).collect();
-        if self == TimeFormat::Rfc3339 {
+        if self == StampFormat::Rfc3339 {
             let time: jiff::Timestamp =
                 text.parse().map_err(|_| format!("{shown:?} is no time of RFC 3339 with a zone, such as 2026-01-31T08:00:00Z"))?;
             return i64::try_from(time.as_nanosecond()).map_err(|_| format!("the time {shown} is not from 1678 to 2262"));
@@ -170,9 +170,9 @@ mod tests {
             ("rfc3339", json!(1_700_000_000), None),
             ("rfc3339", json!("2026-01-31T08:00:00"), None),
         ] {
-            assert_eq!(TimeFormat::named(name).unwrap().read(&member).ok(), expected, "{name} {member}");
+            assert_eq!(StampFormat::named(name).unwrap().read(&member).ok(), expected, "{name} {member}");
         }
-        assert!(TimeFormat::named("iso").unwrap_err().contains("unix_ms"));
+        assert!(StampFormat::named("iso").unwrap_err().contains("unix_ms"));
     }
 
     #[test]
@@ -199,8 +199,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_too_odd(text in "[-0-9.eE+]{0,60}", number in any::<i64>()) {
-            let _ = TimeFormat::UnixMilliseconds.read(&Json::String(text));
-            prop_assert_eq!(TimeFormat::UnixNanoseconds.read(&json!(number)), Ok(number));
+            let _ = StampFormat::UnixMilliseconds.read(&Json::String(text));
+            prop_assert_eq!(StampFormat::UnixNanoseconds.read(&json!(number)), Ok(number));
         }
     }
 }

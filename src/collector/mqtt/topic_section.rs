@@ -8,7 +8,7 @@ use super::{
     filter::MqttFilter,
     message::{MessageForm, PayloadForm, ValueMembers},
     pattern::{NamePattern, NamePlace},
-    stamp::{QualityFormat, TimeFormat},
+    stamp::{QualityFormat, StampFormat},
 };
 use historian_model::ValueType;
 
@@ -98,7 +98,7 @@ impl TopicSection {
             items: self.items.clone(),
             values,
             time: self.time.clone(),
-            time_format: named("time_format", self.time_format.as_deref(), TimeFormat::named)?,
+            time_format: named("time_format", self.time_format.as_deref(), StampFormat::named)?,
             quality: self.quality.clone(),
             quality_format: named("quality_format", self.quality_format.as_deref(), QualityFormat::named)?,
         };

@@ -53,7 +53,7 @@ impl OpcUaTag {
             problem("sampling_ms", format!("is {sampling_ms}, allowed are 0 to 3600000"));
         }
         let queue_size = own.whole("queue_size").unwrap_or(u64::from(device.queue_size));
-        if let Some(refused) = refused_queue(queue_size) {
+        if let Some(refused) = refused_queue(queue_size).filter(|_| own.has("queue_size")) {
             problem("queue_size", refused);
         }
         let time = own.text("timestamps").map_or(Ok(device.time), str::parse).unwrap_or_else(|message| {

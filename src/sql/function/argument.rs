@@ -89,7 +89,7 @@ impl<'a> CallArguments<'a> {
         let scope = scan::scope(self.bounds.as_deref());
         let (tags, missing) = source.catalog.within(&scope).select_while(&selection, &go_on)?;
         if let Some(name) = missing.first() {
-            return Err(self.refuse("tags", &format!("names {name:?}, and there is no such tag")));
+            return Err(invalid(format!("{}: there is no tag {name:?}", self.function.name)));
         }
         if tags.len() > source.tags_max {
             return Err(

@@ -145,7 +145,7 @@ fn is_distinct_from_binds_closer_than_and_and_a_tag_that_there_is_not_is_named()
     let labelled = server.succeed(&["sql", "SELECT 1 IS DISTINCT FROM 2 OR 2 = 3", "--format", "csv"]);
     assert_eq!(labelled, "Int64(1) IS DISTINCT FROM Int64(2) OR Int64(2) = Int64(3)\ntrue\n");
     let refused = server.run(&["sql", "SELECT * FROM downsample('[\"nothing\"]', '2026-01-01', '2026-01-02')"]);
-    let told = "downsample: the argument tags names \"nothing\", and there is no such tag";
+    let told = "downsample: there is no tag \"nothing\"";
     assert!(stderr(&refused).contains(told), "{}", stderr(&refused));
 }
 

@@ -262,5 +262,5 @@ fn two_devices_do_not_share_a_port() {
     let problems = read(["/dev/ttyUSB0", "/dev/ttyUSB0"]).unwrap_err();
     assert_eq!(problems.len(), 1, "{problems:?}");
     let shown = problems[0].to_string();
-    assert!(shown.starts_with("historian.toml:9: modbus.two.endpoint: /dev/ttyUSB0 is the port of device one as well"), "{shown}");
+    assert!(shown.starts_with("historian.toml:10: modbus.two.endpoint: /dev/ttyUSB0 is the port of device one as well"), "{shown}");
 }
