@@ -110,7 +110,7 @@ fn a_broker_hears_the_state_of_the_host_and_requests_for_births_and_nothing_else
                 [[mqtt.tag]]\nname = \"lab/ph\"\naddress = \"lab/ph\"\n";
     fs::write(&config, format!("[[mqtt]]\nname = \"broker\"\nendpoint = \"127.0.0.1:{}\"\n{more}", broker.port)).unwrap();
     let config = config.display().to_string();
-    let mut listener = Client::plain(broker.port, &["--subscribe", "#"]);
+    let mut listener = Client::sparkplug(broker.port, &["--subscribe", "#"]);
     let checked = command(&["check", "--config", &config]).output().unwrap();
     eprintln!("{}", text(&checked.stdout));
     assert!(listener.heard().is_empty(), "a check says nothing: {:?}", listener.heard());
