@@ -167,7 +167,8 @@ macro_rules! version {
                 AckMode, AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS, SubscribeFilter, SubscribeReasonCode,
             };
 
-            use super::{LinkEvent, LinkOptions, LinkReceipt, MqttVersion, REQUESTS_MAX, connect};
+            use crate::client::{LinkEvent, LinkOptions, LinkReceipt, MqttVersion, REQUESTS_MAX};
+            use crate::connect;
 
             pub struct MqttLink {
                 pub(super) client: AsyncClient,
