@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{
-    announce::{AnnouncedMessage, Announcement},
-    connect::{self, BrokerAddress},
-    resumed::ResumedSession,
-};
+use super::{announce::Announcement, connect::BrokerAddress, resumed::ResumedSession};
 
 /// Version of the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
