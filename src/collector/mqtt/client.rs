@@ -187,11 +187,11 @@ macro_rules! version {
                     }
                     if let Some(will) = &link.will {
                         let AnnouncedMessage { topic, payload, retain, at_least_once } = will.message();
-                        options.set_last_will(super::$will(topic, payload, quality_of_service(at_least_once), retain));
+                        options.set_last_will(crate::client::$will(topic, payload, quality_of_service(at_least_once), retain));
                     }
                     // Not before a message is stored.
                     options.set_ack_mode(AckMode::Manual);
-                    super::$own(&mut options, &link);
+                    crate::client::$own(&mut options, &link);
                     let (address, timeout, version) = (link.address, link.timeout, link.version);
                     options.set_socket_connector(move |_, _| connect::connect(address.clone(), timeout));
                     let built = AsyncClient::builder(options).capacity(REQUESTS_MAX).try_build();
@@ -200,7 +200,7 @@ macro_rules! version {
                 }
 
                 pub(super) async fn next(&mut self) -> Result<LinkEvent, String> {
-                    let event = self.events.poll().await.map_err(|error| super::in_words(&error.to_string(), self.version))?;
+                    let event = self.events.poll().await.map_err(|error| crate::client::in_words(&error.to_string(), self.version))?;
                     Ok(match event {
                         Event::Incoming(Packet::ConnAck(answer)) => LinkEvent::Connected { session_present: answer.session_present },
                         Event::Incoming(Packet::Publish(message)) => {
