@@ -15,6 +15,7 @@ from mqtt_spb_wrapper.spb_protobuf import MetricDataType
 from mqtt_edge import Edge, Unsupported, run
 
 REBIRTH = "Node Control/Rebirth"
+PARTING_S = 5
 
 
 class Spb(Edge):
@@ -68,7 +69,10 @@ class Spb(Edge):
         # A publish right before the end may be left in the client.
         time.sleep(0.1)
         if self.entities[kind].is_connected():
-            self.entities[kind].disconnect()
+            # It publishes the death at once, and sometimes waits for its own thread for ever.
+            parting = threading.Thread(target=self.entities[kind].disconnect, daemon=True)
+            parting.start()
+            parting.join(PARTING_S)
 
 
 run(Spb)

@@ -4,6 +4,7 @@ The historian has a tag of each type with six samples (tests/it/support/sample.r
 """
 
 import json
+import time
 
 import adbc_driver_flightsql.dbapi as flightsql
 import adbc_driver_manager
@@ -23,16 +24,26 @@ def rows(connection, statement):
         return cursor.fetch_arrow_table()
 
 
+def await_option(session, name, value):
+    """Waits until the client sends the cookie with an option: it takes note of a cookie beside the answer that brings it."""
+    until = time.monotonic() + 10
+    while json.loads(session.get_option("adbc.flight.sql.session.options"))[name] != value:
+        assert time.monotonic() < until, f"the client does not send {name} = {value}"
+        time.sleep(0.01)
+
+
 def test_options_of_the_session_go_by_the_cookie_of_gos_client():
     """Options of the session go by the cookie that Go's client keeps."""
     with flightsql.connect(URI, db_kwargs={"adbc.flight.sql.rpc.with_cookie_middleware": "true"}) as connection:
         session = connection.adbc_connection
         assert json.loads(session.get_option("adbc.flight.sql.session.options"))["zone"] == "UTC"
         session.set_options(**{"adbc.flight.sql.session.option.zone": "Europe/Berlin"})
+        await_option(session, "zone", "Europe/Berlin")
         table = rows(connection, STATEMENT)
         assert str(table.schema.field(0).type) == "timestamp[ns, tz=Europe/Berlin]", table.schema
         assert nanoseconds(table[0]) == [START], table
         session.set_options(**{"adbc.flight.sql.session.optionbool.zoneless": "true"})
+        await_option(session, "zoneless", True)
         table = rows(connection, STATEMENT)
         assert str(table.schema.field(0).type) == "timestamp[ns]", table.schema
         assert nanoseconds(table[0]) == [START + 2 * 3600_000000000], table
