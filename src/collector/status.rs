@@ -287,6 +287,11 @@ impl DeviceStatus {
         self.facts.lock().created = tags.into_iter().collect();
     }
 
+    /// Adds tags that the device has taken.
+    pub fn add_created(&self, tags: impl IntoIterator<Item = TagId>) {
+        self.facts.lock().created.extend(tags);
+    }
+
     /// Says how often tags are asked for.
     pub fn set_intervals(&self, intervals: impl IntoIterator<Item = (TagId, Duration)>) {
         self.facts.lock().intervals.extend(intervals);

@@ -55,7 +55,7 @@ pub(super) struct Intake<'device> {
     told: u32,
 }
 
-/// A tag to be made, with the values that wait for it.
+/// A tag to be made, and the address that it is found by.
 struct ShownTag {
     definition: TagDefinition,
     address: String,
@@ -386,22 +386,28 @@ impl<'device> Intake<'device> {
             return;
         }
         let made = self.maker.make(asked.iter().map(|shown| shown.definition.clone()).collect()).await;
-        let mut count = 0;
+        let mut made_now = Vec::new();
         for (ShownTag { definition, address }, made) in asked.into_iter().zip(made) {
             match made {
                 Ok(id) => {
                     self.without_tag.remove(&address);
                     self.add(id, &definition, address, None);
                     self.found += 1;
-                    count += 1;
+                    made_now.push(id);
                 }
                 Err(reason) => self.without(address, &format!("there is no tag {}: {reason}", definition.name)),
             }
         }
-        if count > 0 {
-            tracing::info!(device = self.device.name, tags = count, "made tags for values that came");
+        if made_now.is_empty() {
+            return;
         }
-        self.count();
+        tracing::info!(device = self.device.name, tags = made_now.len(), "made tags for values that came");
+        // A topic may bring its tags one by one: only these are counted.
+        self.status.items_wanted.store(self.held.count_all() as u64, Ordering::Relaxed);
+        if self.refused.is_some() {
+            DeviceStatus::count(&self.status.items_created, made_now.len() as u64);
+            self.status.add_created(made_now);
+        }
     }
 
     fn without(&mut self, address: String, reason: &str) {
