@@ -27,10 +27,10 @@ const TOGETHER: i64 = SECOND;
 const BEGINNING: i64 = 3 * SECOND;
 
 /// A gap as it stands in the end: reason, start, end.
-type Told = (String, i64, i64);
+pub type Told = (String, i64, i64);
 
 /// Gaps that concern a tag; of those that were recorded twice the second. An open one lasts to the end of time.
-fn told_of(historian: &Historian, tag: &str) -> Vec<Told> {
+pub fn told_of(historian: &Historian, tag: &str) -> Vec<Told> {
     let mut found: Vec<Told> = Vec::new();
     for gap in gaps(historian) {
         if gap["tag"] != tag && !gap["tag"].is_null() {
@@ -46,7 +46,7 @@ fn told_of(historian: &Historian, tag: &str) -> Vec<Told> {
 }
 
 /// Waits until a tag has a gap like this.
-fn await_gap(historian: &Historian, tag: &str, reason: &str, is_open: bool) -> Told {
+pub fn await_gap(historian: &Historian, tag: &str, reason: &str, is_open: bool) -> Told {
     let until = Instant::now() + PATIENCE;
     loop {
         let found = told_of(historian, tag);
@@ -60,7 +60,7 @@ fn await_gap(historian: &Historian, tag: &str, reason: &str, is_open: bool) -> T
 
 /// Where a tag has no Good sample for longer than a moment there is a gap, from the poll on that should have brought one to the sample
 /// that comes next, and nowhere else: samples and gaps together are all of the time.
-fn account(rows: &[Row], gaps: &[Told], period: i64) {
+pub fn account(rows: &[Row], gaps: &[Told], period: i64) {
     let good: Vec<i64> = rows.iter().filter(|row| is_good(row)).map(|row| row.0).collect();
     let (mut sampled, mut covered) = (0, 0);
     for pair in good.windows(2) {
@@ -92,20 +92,20 @@ fn account(rows: &[Row], gaps: &[Told], period: i64) {
     assert!(covered > 0, "something was absent: {good:?}");
 }
 
-struct Place {
+pub struct Place {
     directory: TempDir,
     file: std::path::PathBuf,
 }
 
 impl Place {
-    fn new(configuration: &str) -> Place {
+    pub fn new(configuration: &str) -> Place {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("historian.toml");
         std::fs::write(&file, configuration).unwrap();
         Place { directory, file }
     }
 
-    fn serve(&self) -> Historian {
+    pub fn serve(&self) -> Historian {
         serve(&Path::new(self.directory.path()).join("data"), &["--config", self.file.to_str().unwrap()])
     }
 

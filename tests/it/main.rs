@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod bad_input;
 mod bi;
+mod cable;
 mod cli;
 mod clients;
 mod connections;

@@ -1,7 +1,8 @@
 //! Tests that cannot run. A test that is passed over in silence is taken for one that passed; so one that lacks something fails, unless
 //! `HISTORIAN_ALLOW_SKIP` names what it lacks, with commas between several names. Then it says so in a line that `.ci/run` counts.
 //!
-//! The names are those of the calls of [`without`] (`libmodbus`, `socat`, `mbpoll`, `mosquitto`, `go`, `node`, `promtool`, `rust-example`) and of the torture tests
+//! The names are those of the calls of [`without`] (`libmodbus`, `socat`, `mbpoll`, `netns`, `mosquitto`, `go`, `node`, `promtool`,
+//! `rust-example`) and of the torture tests
 //! (`loop-devices`, `tmpfs`, `strace`); CONTRIBUTING.md lists them.
 
 use std::io::Write;

@@ -5,16 +5,27 @@ use std::process::{Command, Stdio};
 use super::{command, server::Server, stderr, stdout};
 use crate::support::peer::{interpreter, root};
 
-/// `tests/golden/terminal.py record BINARY` records it anew.
-#[test]
-fn the_main_commands_fit_their_terminal_and_show_what_was_recorded() {
+/// Compares what the program shows with what a program of `tests/golden` recorded; with `record` in the place of `compare` it records anew.
+fn shows_what_was_recorded(program: &str) {
     let output = Command::new(interpreter())
-        .arg(root().join("tests/golden/terminal.py"))
+        .arg(root().join("tests/golden").join(program))
         .args(["compare", env!("CARGO_BIN_EXE_historian")])
         .stdin(Stdio::null())
         .output()
         .expect("Python starts");
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+}
+
+#[test]
+fn the_main_commands_fit_their_terminal_and_show_what_was_recorded() {
+    shows_what_was_recorded("terminal.py");
+}
+
+/// 200 points of a spreadsheet and 2,000 nodes of a browse, a wrong word order found and mended, 50 tags added and one renamed while it
+/// collects: docs/commissioning.md, command by command.
+#[test]
+fn a_whole_commissioning_goes_as_its_document_shows() {
+    shows_what_was_recorded("commissioning.py");
 }
 
 #[test]

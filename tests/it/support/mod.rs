@@ -1,5 +1,6 @@
 //! What the tests share: peers as child processes, and a sink that keeps what it is given.
 
+pub mod cable;
 pub mod door;
 pub mod historian;
 pub mod java;

@@ -17,7 +17,10 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use super::peer::{Peer, interpreter, root};
+use super::{
+    cable::Cable,
+    peer::{Peer, interpreter, root},
+};
 
 /// Long enough for a loaded machine; nothing waits so long when it works.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -82,7 +85,7 @@ impl Drop for Broker {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!("the end of the log of mosquitto on {}:\n{}", self.port, lines[lines.len().saturating_sub(60)..].join("\n"));
+            eprintln!("the end of the log of mosquitto on {}:\n{}", self.port, lines[lines.len().saturating_sub(16)..].join("\n"));
         }
     }
 }
@@ -128,16 +131,20 @@ pub struct Client {
 impl Client {
     /// Publishes and hears texts; speaks both versions of the protocol.
     pub fn plain(port: u16, arguments: &[&str]) -> Client {
-        Client::start(interpreter(), port, arguments)
+        Client::start(Command::new(interpreter()), port, arguments)
     }
 
     /// Publishes and hears payloads of Sparkplug as well, of the messages of pysparkplug.
     pub fn sparkplug(port: u16, arguments: &[&str]) -> Client {
-        Client::start(interpreter_of("pysparkplug"), port, arguments)
+        Client::start(Command::new(interpreter_of("pysparkplug")), port, arguments)
     }
 
-    fn start(python: PathBuf, port: u16, arguments: &[&str]) -> Client {
-        let mut command = Command::new(python);
+    /// A plain one at the other end of a cable.
+    pub fn behind(cable: &Cable, port: u16, arguments: &[&str]) -> Client {
+        Client::start(cable.command(interpreter()), port, arguments)
+    }
+
+    fn start(mut command: Command, port: u16, arguments: &[&str]) -> Client {
         command.arg("-u").arg(peers().join("mqtt_client.py")).arg(port.to_string()).args(arguments);
         let mut peer = Peer::start(&mut command);
         peer.line_starting("ready", PATIENCE);
