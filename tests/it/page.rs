@@ -41,7 +41,7 @@ fn the_page_does_in_a_browser_what_it_promises() {
         ("HISTORIAN_PYTHON", &*interpreter().display().to_string()),
     ];
     // The file with the 100,000 tags comes last.
-    for (file, promises) in [("annotations.test.mjs", 7), ("views.test.mjs", 5), ("page.test.mjs", 20)] {
+    for (file, promises) in [("annotations.test.mjs", 7), ("views.test.mjs", 5), ("collectors.test.mjs", 6), ("page.test.mjs", 20)] {
         if let Some(said) = run(file, &environment) {
             assert!(said.matches("✔ W").count() > promises, "{file}: {said}");
         }

@@ -17,6 +17,7 @@ const WANTED = [
   'demo/heating/tank201/temperature', 'demo/heating/temperature_setpoint', 'demo/product/ph', 'demo/utility/boiler/oxygen', 'demo/plant/state', 'demo/utility/boiler/burner_on',
 ];
 const { tags = [] } = await (await fetch(`${http}/api/v1/tags?page_size=10000`)).json();
+const { devices = [] } = await (await fetch(`${http}/api/v1/collectors`)).json();
 const names = tags.map(({ name }) => name);
 const chosen = WANTED.filter((name) => names.includes(name));
 const pens = chosen.length > 0 ? chosen : names.slice(0, 4);
@@ -28,6 +29,7 @@ const SCREENS = {
   tags: '/tags',
   tag: `/tags/${pens[0]}`,
   collectors: '/collectors',
+  ...(devices.length > 0 ? { device: `/collectors/${encodeURIComponent(devices[0].device)}` } : {}),
   findings: `/findings?${new URLSearchParams({ detector: 'spike', tags: '**', start: '*-24h', end: '*', run: '1' })}`,
   system: '/system',
 };

@@ -10,14 +10,16 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 export const HTTP = required('HISTORIAN_HTTP');
 const ADDRESS = required('HISTORIAN_ADDRESS');
 export const BINARY = required('HISTORIAN_BINARY');
 const PYTHON = required('HISTORIAN_PYTHON');
+const MODBUS = join(dirname(fileURLToPath(import.meta.url)), '..', 'peers', 'modbus_server.py');
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 /** Long, because a browser may start slowly on a busy machine; nothing waits for it that is there already. */
@@ -145,11 +147,11 @@ export function trend(tags, parameters = {}) {
   return `/?${new URLSearchParams([...tags.map((tag) => ['tag', tag]), ...Object.entries(parameters)])}`;
 }
 
-/** A historian of the test's own, on free ports or on those given; it is killed at the end of the test. */
-export async function startHistorian(t, data, { listen = '127.0.0.1:0', http = '127.0.0.1:0' } = {}) {
+/** A historian of the test's own, on free ports or on those given, with a file of its configuration; it is killed at the end of the test. */
+export async function startHistorian(t, data, { listen = '127.0.0.1:0', http = '127.0.0.1:0', config } = {}) {
   // Its own settings have variables of the same beginning.
   const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HISTORIAN_')));
-  const child = spawn(BINARY, ['serve', '--data-dir', data, '--listen', listen, '--http', http], {
+  const child = spawn(BINARY, ['serve', '--data-dir', data, '--listen', listen, '--http', http, ...(config ? ['--config', config] : [])], {
     stdio: ['ignore', 'pipe', 'pipe'], env: { ...environment, NO_COLOR: '1' },
   });
   const kill = async () => {
@@ -198,4 +200,19 @@ export async function tell({ base }, token, path, body) {
 export async function signIn(page, secret) {
   await page.getByTestId('sign-in').getByLabel('Token').fill(secret);
   await page.keyboard.press('Enter');
+}
+
+/** A server of `tests/peers` with a Modbus device, on a free port or on the one given: see `modbus_server.py` for what it holds. */
+export async function startModbus(t, port = '') {
+  const child = spawn(PYTHON, ['-u', MODBUS, 'tcp', ...(port ? [String(port)] : [])], { stdio: ['pipe', 'pipe', 'ignore'] });
+  t.after(() => child.kill('SIGKILL'));
+  let said = '';
+  child.stdout.on('data', (data) => (said += data));
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const [, ready] = /^ready (\d+)/m.exec(said) ?? [];
+    if (ready) return Number(ready);
+    assert.ok(child.exitCode === null && Date.now() < deadline, 'the Modbus server did not start');
+    await new Promise((done) => setTimeout(done, 50));
+  }
 }

@@ -23,7 +23,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       form-action 'none'; frame-ancestors 'none'";
 
 /// Paths of the page itself, which tells its screens apart by them.
-const SCREENS: [&str; 6] = ["/", "/tags", "/tags/{*name}", "/collectors", "/findings", "/system"];
+const SCREENS: [&str; 7] = ["/", "/tags", "/tags/{*name}", "/collectors", "/collectors/{*name}", "/findings", "/system"];
 
 /// A file of the page.
 struct PageFile {

@@ -67,10 +67,37 @@ export interface DeviceStatus {
   readonly holes?: readonly string[];
   readonly undelivered?: readonly UndeliveredTag[];
   readonly undelivered_tags?: string;
+  readonly latency_p50?: string;
+  readonly latency_p99?: string;
+  readonly clock_offset?: string;
 }
 
 export interface CollectorStatus {
   readonly devices?: readonly DeviceStatus[];
+}
+
+/** Columns of one tag, of which the one that is there has its value type as its name. */
+export interface TagSamples {
+  readonly timestamps?: readonly string[];
+  readonly values?: Readonly<Record<string, { readonly values?: readonly (number | string | boolean)[] }>>;
+  readonly qualities?: readonly number[];
+  readonly nulls?: readonly number[];
+}
+
+export interface TagStatus {
+  readonly tag?: string;
+  readonly device?: string;
+  readonly address?: string;
+  readonly delivery?: string;
+  readonly last?: TagSamples;
+  readonly interval?: string;
+  readonly last_error?: string;
+  readonly last_error_time?: string;
+}
+
+export interface ListTagStatusResponse {
+  readonly tags?: readonly TagStatus[];
+  readonly next_page_token?: string;
 }
 
 export interface DetectorParameter {

@@ -2,6 +2,7 @@
 import type { ComponentType } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { connection, signInNeeded, token } from '../api/request';
+import { DevicePage } from '../collectors/device_page';
 import { CollectorsScreen } from '../collectors/screen';
 import { FindingsScreen } from '../findings/screen';
 import { useStore } from '../model/store';
@@ -32,16 +33,19 @@ export function Shell() {
   const { path, search } = useStore(location$);
   const chartOnly = path === '/' && new URLSearchParams(search).get('chart') === '1';
   const tagName = path.startsWith('/tags/') ? decodedPath(path.slice('/tags/'.length)) : null;
+  const deviceName = path.startsWith('/collectors/') ? decodedPath(path.slice('/collectors/'.length)) : null;
   const screen = SCREENS.find((candidate) => candidate.path === path);
   const Component = screen?.component;
   useEffect(() => {
-    document.title = `${tagName ?? screen?.name ?? 'Not found'} – historian`;
-  }, [tagName, screen]);
+    document.title = `${tagName ?? deviceName ?? screen?.name ?? 'Not found'} – historian`;
+  }, [tagName, deviceName, screen]);
   return (
     <>
       {!chartOnly && <Header path={path} />}
       <Disconnected />
-      {tagName ? <TagPage key={tagName} name={tagName} /> : Component ? <Component /> : <NotFound path={path} />}
+      {tagName ? <TagPage key={tagName} name={tagName} />
+        : deviceName ? <DevicePage key={deviceName} name={deviceName} />
+          : Component ? <Component /> : <NotFound path={path} />}
       <SignIn />
       <Notice />
     </>
@@ -63,7 +67,7 @@ function Header({ path }: { readonly path: string }) {
       <a href="/" class="brand"><img src="/icon.svg" alt="" width="22" height="22" />historian</a>
       <nav aria-label="Screens">
         {SCREENS.map((screen) => {
-          const here = screen.path === path || (screen.path === '/tags' && path.startsWith('/tags/'));
+          const here = screen.path === path || (screen.path !== '/' && path.startsWith(`${screen.path}/`));
           return <a key={screen.path} href={screen.path === '/' && path !== '/' ? lastTrend() : screen.path} aria-current={here ? 'page' : undefined}>{screen.name}</a>;
         })}
       </nav>

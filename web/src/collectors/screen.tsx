@@ -1,28 +1,25 @@
-// What the collectors deliver and what not: the device with the most trouble stands first, so that a red thing is found at a glance.
+// What the collectors deliver and what not: the device with the most trouble stands first. Its name leads to the list of its tags.
 import { useEffect } from 'preact/hooks';
+import { collectedTags, type CollectedTag } from '../api/collectors';
 import type { CollectorStatus, DeviceStatus } from '../api/messages';
 import { requestJson } from '../api/request';
 import { expose } from '../app/probe';
-import { tagAddress, trendAddress } from '../app/route';
-import { countText } from '../model/value';
-import { agoText, Facts, Moment, Problem } from '../ui/parts';
+import { trendAddress } from '../app/route';
+import { Moment, Problem } from '../ui/parts';
 import { usePolled } from '../ui/polled';
+import { useNow } from '../ui/ticking';
+import { deviceAddress } from './address';
+import { DeviceCard } from './device';
+import { levelOf, RANK, tagLevel } from './level';
 
 const REFRESH_MS = 2_000;
-
-type Level = 'bad' | 'uncertain' | 'good';
-
-export function levelOf(device: DeviceStatus): Level {
-  const missing = Number(device.items_wanted ?? 0) - Number(device.items_delivering ?? 0);
-  if (device.state === 'backoff' || device.state === 'stopped' || (missing > 0 && missing === Number(device.items_wanted ?? 0))) return 'bad';
-  if (device.state !== 'running' || missing > 0 || Number(device.undelivered_tags ?? 0) > 0) return 'uncertain';
-  return 'good';
-}
-
-const RANK: Readonly<Record<Level, number>> = { bad: 0, uncertain: 1, good: 2 };
+const TICK_MS = 1_000;
+const TAGS_MS = 10_000;
+const UNDELIVERED_SHOWN = 20;
 
 export function CollectorsScreen() {
   const polled = usePolled((signal) => requestJson<CollectorStatus>('collectors', { signal }), REFRESH_MS, []);
+  const now = useNow(TICK_MS);
   const devices = [...(polled.value?.devices ?? [])].sort(
     (left, right) => RANK[levelOf(left)] - RANK[levelOf(right)] || (left.device ?? '').localeCompare(right.device ?? ''),
   );
@@ -41,75 +38,76 @@ export function CollectorsScreen() {
           </span>
         )}
       </div>
-      <Problem text={polled.error} />
+      {polled.forbidden ? <DevicesByTags /> : <Problem text={polled.error} />}
+      {!polled.value && !polled.error && <p class="soft">loading…</p>}
       {polled.value && devices.length === 0 && <p class="empty">No device is configured. Samples may be written by clients all the same.</p>}
-      {devices.map((device) => <Device key={device.device} device={device} />)}
+      {devices.map((device) => (
+        <DeviceCard key={device.device} device={device} now={now} title={<a href={deviceAddress(device.device ?? '')}>{device.device}</a>}>
+          <Undelivered device={device} />
+        </DeviceCard>
+      ))}
     </main>
   );
 }
 
-function Device({ device }: { readonly device: DeviceStatus }) {
-  const level = levelOf(device);
+/** The first tags that do not deliver; all of them are in the list of the device. */
+function Undelivered({ device }: { readonly device: DeviceStatus }) {
+  const name = device.device ?? '';
   const undelivered = device.undelivered ?? [];
-  const count = (value: string | undefined) => countText(Number(value ?? 0));
+  if (undelivered.length === 0) return null;
+  const total = Number(device.undelivered_tags ?? undelivered.length);
   return (
-    <section class={`card device ${level}`}>
-      <h2>
-        <span class={`status ${level}`}>{device.state}</span> {device.device}
-        <span class="card-note">{device.protocol} · <code>{device.endpoint}</code></span>
-      </h2>
-      <div class="device-body">
-        <Delivery device={device} />
-        <Facts
-          rows={[
-            ['Last good answer', agoText(device.last_good_time, Date.now())],
-            ['Samples', count(device.samples)],
-            ['Requests', count(device.requests)],
-            ['Connections', count(device.connects)],
-            ['Timeouts', count(device.timeouts)],
-            ['Exceptions', count(device.exceptions)],
-            ['Polls missed', count(device.polls_missed)],
-            ['Dropped, rejected', `${count(device.samples_dropped)}, ${count(device.samples_rejected)}`],
-          ]}
-        />
+    <details open={levelOf(device) !== 'good'}>
+      <summary>{total === 1 ? 'A tag does not deliver' : `${total} tags do not deliver`}</summary>
+      <div class="table-scroll undelivered" tabIndex={0} role="region" aria-label={`Tags of ${name} that do not deliver`}>
+        <table>
+          <thead><tr><th scope="col">Tag</th><th scope="col">Reason</th><th scope="col">Since</th><th scope="col"><span class="sr">Trend</span></th></tr></thead>
+          <tbody>{undelivered.slice(0, UNDELIVERED_SHOWN).map((tag) => (
+            <tr key={tag.tag}>
+              <th scope="row"><a href={deviceAddress(name, { problemsOnly: true, chosen: tag.tag ?? '' })}>{tag.tag}</a></th>
+              <td class="bad">{tag.reason}</td>
+              <td><Moment ns={tag.since} /></td>
+              <td><a href={trendAddress([tag.tag ?? ''])}>Trend</a></td>
+            </tr>
+          ))}</tbody>
+        </table>
       </div>
-      {device.last_error && (
-        <p class="last-error"><b>Last error</b> <Moment ns={device.last_error_time} /> <span>{device.last_error}</span></p>
-      )}
-      {(device.holes ?? []).length > 0 && <p class="soft">The device refuses: {(device.holes ?? []).join(', ')}</p>}
-      {undelivered.length > 0 && (
-        <details open={level !== 'good'}>
-          <summary>{device.undelivered_tags ?? undelivered.length} tags do not deliver</summary>
-          <div class="table-scroll" tabIndex={0} role="region" aria-label={`Tags of ${device.device} that do not deliver`}>
-            <table>
-              <thead><tr><th scope="col">Tag</th><th scope="col">Reason</th><th scope="col">Since</th><th scope="col"><span class="sr">Trend</span></th></tr></thead>
-              <tbody>{undelivered.map((tag) => (
-                <tr key={tag.tag}>
-                  <th scope="row"><a href={tagAddress(tag.tag ?? '')}>{tag.tag}</a></th>
-                  <td class="bad">{tag.reason}</td>
-                  <td><Moment ns={tag.since} /></td>
-                  <td><a href={trendAddress([tag.tag ?? ''])}>Trend</a></td>
-                </tr>
-              ))}</tbody>
-            </table>
-          </div>
-        </details>
-      )}
-    </section>
+      {total > UNDELIVERED_SHOWN && <p class="more"><a href={deviceAddress(name, { problemsOnly: true })}>All {total} that do not deliver</a></p>}
+    </details>
   );
 }
 
-/** Wanted, created and delivering as numbers and as one bar. */
-function Delivery({ device }: { readonly device: DeviceStatus }) {
-  const [wanted, created, delivering] = [device.items_wanted, device.items_created, device.items_delivering].map((items) => Number(items ?? 0)) as [number, number, number];
-  const share = (items: number) => `${wanted > 0 ? (100 * items) / wanted : 0}%`;
+/** For whoever may not see devices as a whole: those of the tags that they may read. */
+function DevicesByTags() {
+  const polled = usePolled((signal) => collectedTags({}, signal), TAGS_MS, []);
+  const devices = new Map<string, CollectedTag[]>();
+  for (const tag of polled.value ?? []) {
+    const own = devices.get(tag.device);
+    if (own) own.push(tag);
+    else devices.set(tag.device, [tag]);
+  }
   return (
-    <div class="delivery">
-      <p><b>{delivering}</b> of {wanted} deliver{created !== wanted ? `, ${created} created` : ''}</p>
-      <div class="delivery-bar" role="img" aria-label={`${delivering} of ${wanted} tags deliver`}>
-        <i class="created" style={{ width: share(created) }} />
-        <i class="delivering" style={{ width: share(delivering) }} />
-      </div>
-    </div>
+    <>
+      <p class="soft">To see devices as a whole takes the right to administer, which you do not have. These are the devices of the tags that you may read.</p>
+      {!polled.forbidden && <Problem text={polled.error} />}
+      {(polled.forbidden || (polled.value && devices.size === 0)) && <p class="empty">No tag that you may read is collected from a device.</p>}
+      {devices.size > 0 && (
+        <div class="table-scroll">
+          <table>
+            <thead><tr><th scope="col">Device</th><th scope="col" class="number">Tags</th><th scope="col" class="number">With a problem</th></tr></thead>
+            <tbody>{[...devices].map(([device, tags]) => {
+              const problems = tags.filter((tag) => tagLevel(tag) !== 'good').length;
+              return (
+                <tr key={device}>
+                  <th scope="row"><a href={deviceAddress(device)}>{device}</a></th>
+                  <td class="number">{tags.length}</td>
+                  <td class={`number${problems > 0 ? ' bad' : ''}`}>{problems}</td>
+                </tr>
+              );
+            })}</tbody>
+          </table>
+        </div>
+      )}
+    </>
   );
 }

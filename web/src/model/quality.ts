@@ -48,3 +48,9 @@ export function qualityName(quality: number): string {
   const code = (quality & 0xffff0000) >>> 0;
   return NAMES[code] ?? `0x${code.toString(16).toUpperCase().padStart(8, '0')}`;
 }
+
+/** The name of the code as words: `Bad: no communication`. */
+export function qualityWords(quality: number): string {
+  const [, top, rest = ''] = /^(Good|Uncertain|Bad)([A-Z].*)$/.exec(qualityName(quality)) ?? [];
+  return top ? `${top}: ${rest.replace(/(?!^)[A-Z]/g, ' $&').toLowerCase()}` : qualityName(quality);
+}

@@ -7,7 +7,8 @@ export type Value = number | string | boolean | null;
 export function exactText(value: Value, states?: readonly string[]): string {
   if (value === null) return '';
   if (typeof value === 'boolean') return String(value);
-  if (states?.length) return states[Number(value)] ?? String(value);
+  // A state without a name keeps its number.
+  if (states?.length) return states[Number(value)] || String(value);
   return String(value);
 }
 

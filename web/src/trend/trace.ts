@@ -3,6 +3,7 @@
 // A stepped tag gets its corners here, so that two neighbouring points of a run always share their time or their value. Times are offsets in
 // nanoseconds from the trace's own origin: a float holds them exactly for a quarter of a year. A sloped tag that was silent for unusually long
 // has a run of its own there: the straight line that the engine answers, of which the drawing says that nothing was reported.
+import { gapReason } from '../model/gap';
 import { isAbsent, isInterpolated, qualityName, severity } from '../model/quality';
 import type { Points } from '../api/plot';
 import type { Gap } from '../api/messages';
@@ -59,11 +60,6 @@ export interface LedgerGap {
   readonly reason: string;
 }
 
-const GAP_WORDS: Record<string, string> = {
-  collector_down: 'the historian did not run', device_down: 'the device did not answer', refused: 'the device refuses the address', not_configured: 'not collected',
-  spool_overflow: 'samples did not fit the spool', rejected: 'samples were rejected', data_loss: 'stored samples were damaged', source_bad: 'source bad',
-};
-
 /** Gaps of the ledger that concern a tag. */
 export function gapsOf(ledger: readonly Gap[], tag: string): LedgerGap[] {
   return ledger
@@ -72,7 +68,7 @@ export function gapsOf(ledger: readonly Gap[], tag: string): LedgerGap[] {
     .map((gap) => ({
       start: BigInt(gap.start ?? '0'),
       end: gap.end === undefined ? null : BigInt(gap.end),
-      reason: GAP_WORDS[gap.reason ?? ''] ?? (gap.reason || 'no reason recorded'),
+      reason: gapReason(gap.reason),
     }));
 }
 

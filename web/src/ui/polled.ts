@@ -11,15 +11,18 @@ export interface Polled<T> {
   readonly forbidden: boolean;
 }
 
-export function usePolled<T>(read: (signal: AbortSignal) => Promise<T>, everyMs: number, dependencies: readonly unknown[]): Polled<T> {
+/** `everyMs` may depend on the answer: a long one is asked for less often. 0 is once. */
+export function usePolled<T>(read: (signal: AbortSignal) => Promise<T>, everyMs: number | ((value: T | null) => number), dependencies: readonly unknown[]): Polled<T> {
   const [state, setState] = useState<Polled<T>>({ value: null, time: 0, error: '', forbidden: false });
   const { epoch } = useStore(connection);
   useEffect(() => {
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let last: T | null = null;
     const ask = async () => {
       try {
         const value = await read(abort.signal);
+        last = value;
         if (!abort.signal.aborted) setState({ value, time: Date.now(), error: '', forbidden: false });
       } catch (error) {
         if (isAbort(error) || abort.signal.aborted) return;
@@ -27,7 +30,8 @@ export function usePolled<T>(read: (signal: AbortSignal) => Promise<T>, everyMs:
         setState((before) => ({ ...before, error: errorText(error), forbidden }));
         if (error instanceof ApiError && error.status > 0 && error.status < 500) return;
       }
-      if (everyMs > 0 && !abort.signal.aborted) timer = setTimeout(ask, document.visibilityState === 'hidden' ? everyMs * 5 : everyMs);
+      const wait = typeof everyMs === 'number' ? everyMs : everyMs(last);
+      if (wait > 0 && !abort.signal.aborted) timer = setTimeout(ask, document.visibilityState === 'hidden' ? wait * 5 : wait);
     };
     void ask();
     return () => {

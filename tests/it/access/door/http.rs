@@ -14,11 +14,12 @@ use crate::access::{
 const FROM: &str = "'2026-01-01T00:00:00Z', '2026-01-01T00:02:00Z'";
 
 /// Routes of the page, an address of each, and the built file that it answers.
-pub const PAGE: [(&str, &str, &str); 10] = [
+pub const PAGE: [(&str, &str, &str); 11] = [
     ("/", "/", "index.html"),
     ("/tags", "/tags", "index.html"),
     ("/tags/{*name}", "/tags/hidden/here", "index.html"),
     ("/collectors", "/collectors", "index.html"),
+    ("/collectors/{*name}", "/collectors/hidden", "index.html"),
     ("/findings", "/findings", "index.html"),
     ("/system", "/system", "index.html"),
     ("/index.html", "/index.html", "index.html"),
