@@ -55,7 +55,8 @@ fn each_tag_says_how_far_it_has_come_with_its_latest_sample_and_why_it_does_not_
     assert_eq!((&good["value"], &good["quality"], &good["address"]), (&73.into(), &"Good".into(), &"input:10".into()), "{good}");
     assert!(good["age_s"].as_f64().unwrap().abs() < 10.0 && good["interval_s"] == 0.1 && good["last_error"] == "", "{good}");
     let refused = await_tag(&historian, "plc/none", |tag| tag["last_error"] != "");
-    assert!(refused["delivery"] == "wanted" && refused["last_error"].as_str().unwrap().contains("BadConfigurationError"), "{refused}");
+    let error = refused["last_error"].as_str().unwrap();
+    assert!(refused["delivery"] == "wanted" && error.contains("BadConfigurationError") && error.contains("exception 02"), "{refused}");
     assert_eq!(of(&historian, "plc").len(), 3, "by the name of the device");
     assert_eq!(of(&historian, "plc/?").len(), 2, "by a glob");
     let shown = told(&historian, &["status", "plc"]);

@@ -24,6 +24,8 @@ const TOLERATED_MIN: Duration = Duration::from_secs(1);
 /// A tag of a device, as [`DeviceDelivery::new`] takes it.
 pub struct PolledTag {
     pub id: TagId,
+    /// Where the device has it.
+    pub address: String,
     pub value_type: ValueType,
     pub period: Duration,
 }
@@ -41,6 +43,7 @@ pub struct DeviceDelivery {
 
 struct TagDelivery {
     id: TagId,
+    address: String,
     value_type: ValueType,
     period: Duration,
     /// When the device last answered for it.
@@ -58,8 +61,9 @@ struct TagDelivery {
 
 impl DeviceDelivery {
     pub fn new(tags: impl IntoIterator<Item = PolledTag>, spool: Spool, status: Arc<DeviceStatus>, begun: Timestamp) -> DeviceDelivery {
-        let tags = tags.into_iter().map(|PolledTag { id, value_type, period }| TagDelivery {
+        let tags = tags.into_iter().map(|PolledTag { id, address, value_type, period }| TagDelivery {
             id,
+            address,
             value_type,
             period,
             answered: None,
@@ -108,11 +112,13 @@ impl DeviceDelivery {
         }
         self.changed = true;
         state.quality = quality;
+        let why = why.to_string();
+        self.status.explain(state.id, quality, &why, &state.address);
         match absence(quality) {
             Some(reason) => {
                 let polls = if reason == LossReason::DeviceDown { TOLERATED_POLLS } else { 0 };
                 let tolerated = TOLERATED_MIN.max(state.period.saturating_mul(polls));
-                let absence = Absence { start: missing_since, reason, detail: why.to_string().into(), tolerated };
+                let absence = Absence { start: missing_since, reason, detail: why.into(), tolerated };
                 self.spool.absent(state.id, absence);
             }
             None => self.spool.present(state.id, at),
@@ -193,7 +199,8 @@ mod tests {
     fn delivery() -> (DeviceDelivery, Spool, Arc<DeviceStatus>) {
         let status = Arc::new(DeviceStatus::new("d", "modbus", "e"));
         let spool = Spool::new(1000, status.clone());
-        let tag = |id| PolledTag { id: TagId(id), value_type: ValueType::U64, period: Duration::from_secs(1) };
+        let tag =
+            |id| PolledTag { id: TagId(id), address: format!("holding:{id}"), value_type: ValueType::U64, period: Duration::from_secs(1) };
         (DeviceDelivery::new([1, 2].map(tag), spool.clone(), status.clone(), Timestamp(0)), spool, status)
     }
 

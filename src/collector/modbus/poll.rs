@@ -88,7 +88,8 @@ impl<'a> Poller<'a> {
         let (classes, units) = collector.plan();
         let tags = ids.into_iter().zip(&collector.tags).map(|(id, tag)| {
             let (value_type, period) = (tag.decoder.value_type, Duration::from_millis(tag.scan_ms));
-            PolledTag { id, value_type, period }
+            let address = tag.definition.source.as_ref().map(|source| source.address.clone()).unwrap_or_default();
+            PolledTag { id, address, value_type, period }
         });
         let backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
         Poller {
