@@ -75,9 +75,9 @@ enum RootCommand {
     Serve(serve::ServeArgs),
     /// Runs the historian with a simulated plant, to try it out.
     Demo(demo::DemoArgs),
-    /// Makes a first configuration of a list of registers (CSV).
-    #[command(subcommand)]
-    Init(init::InitCommand),
+    /// Makes a first configuration: of a list of registers, or of Telegraf, evcc or Home Assistant.
+    #[command(args_conflicts_with_subcommands = true)]
+    Init(init::InitCommandArgs),
     /// Checks a configuration: validates it, connects to each device and reads each tag once.
     Check(check::CheckArgs),
     /// Lists what an OPC UA server has to collect, and writes it as a tag file.
@@ -209,7 +209,7 @@ fn run(command: RootCommand) -> anyhow::Result<ExitCode> {
         let outcome = match command {
             RootCommand::Serve(args) => serve::run(args).await,
             RootCommand::Demo(args) => demo::run(args).await,
-            RootCommand::Init(command) => init::run(command),
+            RootCommand::Init(args) => init::run(&args),
             RootCommand::Check(args) => check::run(args).await,
             RootCommand::Browse(args) => browse::run(args).await,
             RootCommand::Doctor(command) => doctor::run(command).await,

@@ -16,6 +16,7 @@ use crate::support::{historian::command, peer};
 
 mod annotation;
 mod broken_configurations;
+mod converted;
 mod devices;
 mod exit_codes;
 mod grant;

@@ -18,6 +18,8 @@ const FORMATS: &[(&str, u16, &[&str])] = &[
     ("u8-high", 1, &["u8high"]),
     ("i8-low", 1, &["i8low", "int8", "sint"]),
     ("i8-high", 1, &["i8high"]),
+    ("bcd16", 1, &["bcd", "bcd16"]),
+    ("bcd32", 2, &["lbcd", "bcd32"]),
 ];
 /// Types that say how, and leave how long to the length: for 1, 2 and 4 registers.
 const GENERIC: &[(&[&str], [&str; 3])] = &[
@@ -92,6 +94,29 @@ pub fn inverse(text: &str, decimal_comma: bool) -> Result<String, String> {
         return Err(format!("1/{text} is no decimal number; write the scale by hand"));
     }
     Ok(scale)
+}
+
+/// Scale and offset that bring one range to another: `low` and `high` of what the registers hold, then of what is meant.
+///
+/// # Errors
+/// The first range has no width.
+pub fn scaled([raw_low, raw_high, low, high]: [f64; 4]) -> Result<(String, String), String> {
+    let scale = (high - low) / (raw_high - raw_low);
+    if !scale.is_finite() || scale == 0.0 {
+        return Err(format!("scale: {raw_low}..{raw_high} to {low}..{high} is no scaling"));
+    }
+    Ok((scale.to_string(), (low - raw_low * scale).to_string()))
+}
+
+/// The text `400001.20H` of Kepware: where it begins, its characters, and whether the low byte of a register is its first.
+pub fn text_at(address: &str) -> Option<(&str, u16, bool)> {
+    let (place, length) = address.split_once('.')?;
+    let (digits, is_low_first) = match length.as_bytes().last()? {
+        b'H' | b'h' => (&length[..length.len() - 1], false),
+        b'L' | b'l' => (&length[..length.len() - 1], true),
+        _ => (length, false),
+    };
+    Some((place, digits.parse().ok().filter(|characters| *characters > 0)?, is_low_first))
 }
 
 /// How a value lies in its registers.
@@ -178,6 +203,8 @@ pub struct AddressNotation {
     pub hexadecimal: bool,
     /// Plain numbers count from 1.
     pub one_based: bool,
+    /// They are addresses of an S7.
+    pub logical: bool,
 }
 
 /// A place in a device.
@@ -294,6 +321,15 @@ mod tests {
         }
         assert_eq!((inverse("10", false), inverse("1000", true)), (Ok("0.1".to_owned()), Ok("0.001".to_owned())));
         assert!(inverse("3", false).is_err() && inverse("0", false).is_err());
+    }
+
+    #[test]
+    fn two_ranges_are_a_scale_and_an_offset() {
+        assert_eq!(scaled([0.0, 1000.0, 0.0, 100.0]), Ok(("0.1".to_owned(), "0".to_owned())));
+        assert_eq!(scaled([4000.0, 20_000.0, -40.0, 120.0]), Ok(("0.01".to_owned(), "-80".to_owned())));
+        assert!(scaled([5.0, 5.0, 0.0, 1.0]).is_err() && scaled([0.0, 5.0, 1.0, 1.0]).is_err());
+        assert_eq!((text_at("400001.20H"), text_at("400001.8L")), (Some(("400001", 20, false)), Some(("400001", 8, true))));
+        assert_eq!((text_at("400001"), text_at("400001.0H"), text_at("400001.xH")), (None, None, None));
     }
 
     #[test]

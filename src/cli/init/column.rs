@@ -21,6 +21,9 @@ pub enum ListColumn {
     Offset,
     RangeLow,
     RangeHigh,
+    RawLow,
+    RawHigh,
+    Negated,
     Description,
 }
 
@@ -72,6 +75,8 @@ const HEADINGS: &[(ListColumn, &[&str])] = &[
             "startregister",
             "registerstart",
             "regaddr",
+            "logicaladdress",
+            "logischeadresse",
         ],
     ),
     (
@@ -138,6 +143,9 @@ const HEADINGS: &[(ListColumn, &[&str])] = &[
     (ListColumn::Offset, &["offset", "versatz", "nullpunkt"]),
     (ListColumn::RangeLow, &["rangelow", "low", "min", "minimum", "untergrenze", "messbereichvon", "von", "lowlimit", "scaledlow"]),
     (ListColumn::RangeHigh, &["rangehigh", "high", "max", "maximum", "obergrenze", "messbereichbis", "bis", "highlimit", "scaledhigh"]),
+    (ListColumn::RawLow, &["rawlow"]),
+    (ListColumn::RawHigh, &["rawhigh"]),
+    (ListColumn::Negated, &["negatevalue"]),
     (
         ListColumn::Description,
         &[
@@ -178,6 +186,8 @@ impl ListColumn {
             ListColumn::Offset => "offset",
             ListColumn::RangeLow => "range_low",
             ListColumn::RangeHigh => "range_high",
+            ListColumn::RawLow | ListColumn::RawHigh => "scale, offset (raw range)",
+            ListColumn::Negated => "scale (sign)",
             ListColumn::Description => "description",
         }
     }
@@ -233,6 +243,10 @@ pub struct ColumnMap {
     pub rows_before: usize,
     /// The heading says that addresses are in base 16.
     pub is_hexadecimal: bool,
+    /// Addresses are those of an S7: of bytes in its areas.
+    pub is_logical: bool,
+    /// The list is an export of Kepware.
+    pub is_kepware: bool,
 }
 
 impl ColumnMap {
@@ -263,9 +277,14 @@ impl ColumnMap {
                 None => bail!("line {line}: no column is one of names, such as `name` or `tag`; there are {}", cells.join(", ")),
             }
         }
-        let mut map = ColumnMap { uses, heading_line: *line, rows_before: index + 1, is_hexadecimal: false };
+        let mut map =
+            ColumnMap { uses, heading_line: *line, rows_before: index + 1, is_hexadecimal: false, is_logical: false, is_kepware: false };
         map.is_hexadecimal =
             map.uses.iter().any(|used| used.role == Some(ListColumn::Address) && used.heading.to_lowercase().contains("hex"));
+        map.is_logical = map.uses.iter().any(|used| {
+            used.role == Some(ListColumn::Address) && matches!(plain(&used.heading).as_str(), "logicaladdress" | "logischeadresse")
+        });
+        map.is_kepware = map.uses.iter().any(|used| plain(&used.heading) == "respectdatatype");
         // "Unit" is the unit of measurement, unless there are numbers below it: then it is the unit that answers.
         let units = |row: &SheetRow| map.cell(row, ListColumn::Unit).map(str::to_owned);
         let units: Vec<String> = sheet.rows[map.rows_before..].iter().filter_map(units).collect();

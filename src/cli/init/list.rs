@@ -11,6 +11,7 @@ use historian_model::TagName;
 use super::{
     cell::{self, AddressNotation},
     column::{ColumnMap, ListColumn, known},
+    logical,
     sheet::{SheetRow, SpreadSheet},
 };
 
@@ -45,7 +46,7 @@ pub struct RegisterList {
 impl RegisterList {
     /// Reads every row below the heading; those that became no tag, with the reason.
     pub fn read(sheet: &SpreadSheet, columns: &ColumnMap, one_based: bool) -> (RegisterList, Vec<UnusedRow>) {
-        let notation = AddressNotation { hexadecimal: columns.is_hexadecimal, one_based };
+        let notation = AddressNotation { hexadecimal: columns.is_hexadecimal, one_based, logical: columns.is_logical };
         let (mut tags, mut left_out, mut seen) = (Vec::<ListedTag>::new(), Vec::new(), Seen::default());
         let mut lines: BTreeMap<String, usize> = BTreeMap::new();
         for row in &sheet.rows[columns.rows_before..] {
@@ -67,6 +68,11 @@ impl RegisterList {
                 },
                 Err(reason) => left_out.push(UnusedRow { line: row.line, reason }),
             }
+        }
+        let is_long = |tag: &&ListedTag| tag.cells[3].contains("32") || tag.cells[3].contains("64");
+        let unordered = tags.iter().filter(is_long).filter(|tag| tag.cells[4].is_empty()).count();
+        if columns.is_kepware && unordered > 0 {
+            seen.low_first = unordered;
         }
         let unit = most_frequent(&tags);
         for tag in &mut tags {
@@ -150,6 +156,10 @@ struct Seen {
     titles: usize,
     /// Bits 1 of registers written with a point.
     first_bits: usize,
+    /// Rows that are scaled by two ranges.
+    ranged: usize,
+    /// Values of Kepware of several registers, whose order its export does not say.
+    low_first: usize,
 }
 
 impl Seen {
@@ -171,6 +181,16 @@ impl Seen {
                 self.first_bits
             ));
         }
+        if self.ranged > 0 {
+            remarks.push(format!("{} rows are scaled from one range to another: scale and offset", self.ranged));
+        }
+        if self.low_first > 0 {
+            remarks.push(format!(
+                "{} values take several registers, and their order is a setting of the device in Kepware, by default the low word first: say \
+                 word_order = \"CDAB\" then; `historian check` shows all orders",
+                self.low_first
+            ));
+        }
         if self.titles > 0 {
             remarks.push(format!("{} rows are titles", self.titles));
         }
@@ -188,12 +208,20 @@ fn tag(row: &SheetRow, columns: &ColumnMap, comma: bool, notation: AddressNotati
     TagName::new(&name).map_err(|error| error.to_string())?;
     let address = cell(ListColumn::Address).ok_or_else(|| format!("{name} has no address"))?;
     let area = cell(ListColumn::Area).map(cell::area).transpose()?;
-    let format = match cell(ListColumn::Format) {
-        Some(format) => Some(cell::format(format, cell(ListColumn::Length))?),
-        None => None,
+    let text_at = cell::text_at(address).filter(|_| cell(ListColumn::Format).is_some_and(|format| format.eq_ignore_ascii_case("string")));
+    let address = text_at.map_or(address, |(place, ..)| place);
+    let format = match (cell(ListColumn::Format), text_at) {
+        (Some(_), Some((_, characters, is_low_first))) => {
+            let mut format = cell::format("string", Some(&characters.div_ceil(2).to_string()))?;
+            format.order = is_low_first.then_some("BADC");
+            Some(format)
+        }
+        (Some(format), None) => Some(cell::format(format, cell(ListColumn::Length))?),
+        (None, _) => None,
     };
     let is_bool = format.as_ref().is_some_and(|format| format.format == "bool");
-    let mut place = cell::address(address, area, format.is_some() && !is_bool, notation)?;
+    let mut place =
+        if notation.logical { logical::address(address)? } else { cell::address(address, area, format.is_some() && !is_bool, notation)? };
     if place.bit.as_deref() == Some("1") {
         seen.first_bits += 1;
     }
@@ -207,8 +235,27 @@ fn tag(row: &SheetRow, columns: &ColumnMap, comma: bool, notation: AddressNotati
         let found = cell(role).map(|text| cell::number(text, comma)).transpose().map_err(|reason| format!("{}: {reason}", role.key()))?;
         Ok(found.filter(|number| number.parse::<f64>().ok() != nothing.parse().ok()).unwrap_or_default())
     };
-    let scale = match cell(ListColumn::Divisor) {
-        Some(divisor) if cell(ListColumn::Scale).is_none() => {
+    let ranges = [ListColumn::RawLow, ListColumn::RawHigh, ListColumn::RangeLow, ListColumn::RangeHigh].map(cell);
+    let is_linear = cell(ListColumn::Scale).is_some_and(|scale| scale.eq_ignore_ascii_case("linear"));
+    let is_negated = is_linear && matches!(cell(ListColumn::Negated), Some("1" | "true"));
+    let ranged = match ranges {
+        [Some(raw_low), Some(raw_high), Some(low), Some(high)] if is_linear => {
+            let mut all = [0.0; 4];
+            for (number, text) in all.iter_mut().zip([raw_low, raw_high, low, high]) {
+                *number = cell::number(text, comma)?.parse().unwrap_or_default();
+            }
+            // What is negated is so after it was scaled.
+            if is_negated {
+                all[2..].iter_mut().for_each(|end| *end = -*end);
+            }
+            seen.ranged += 1;
+            Some(cell::scaled(all)?)
+        }
+        _ => None,
+    };
+    let scale = match (&ranged, cell(ListColumn::Divisor)) {
+        (Some((scale, _)), _) => scale.clone(),
+        (None, Some(divisor)) if cell(ListColumn::Scale).is_none() => {
             Some(cell::inverse(divisor, comma)?).filter(|scale| scale != "1").unwrap_or_default()
         }
         _ => number(ListColumn::Scale, "1")?,
@@ -217,7 +264,8 @@ fn tag(row: &SheetRow, columns: &ColumnMap, comma: bool, notation: AddressNotati
         Some(order) => Some(cell::order(order)?),
         None => format.as_ref().and_then(|format| format.order),
     };
-    let several = format.as_ref().is_some_and(|format| format.registers > 1 && !format.format.starts_with("string"));
+    let is_text = format.as_ref().is_some_and(|format| format.format.starts_with("string"));
+    let has_order = format.as_ref().is_some_and(|format| (format.registers > 1 && !is_text) || text_at.is_some());
     let format_cell = match &format {
         // A bit says so by its address. One without is refused by the configuration, in its words.
         Some(_) if is_bit && is_bool => String::new(),
@@ -234,7 +282,7 @@ fn tag(row: &SheetRow, columns: &ColumnMap, comma: bool, notation: AddressNotati
         Some(bit) => format!("{}.{bit}", place.place),
         None => place.place,
     };
-    let order = order.filter(|_| several).unwrap_or_default().to_owned();
+    let order = order.filter(|_| has_order).unwrap_or_default().to_owned();
     let cells = [
         name,
         String::new(),
@@ -242,10 +290,14 @@ fn tag(row: &SheetRow, columns: &ColumnMap, comma: bool, notation: AddressNotati
         format_cell,
         order,
         scale,
-        number(ListColumn::Offset, "0")?,
+        match ranged {
+            Some((_, offset)) if offset != "0" => offset,
+            Some(_) => String::new(),
+            None => number(ListColumn::Offset, "0")?,
+        },
         text(ListColumn::Unit),
-        number(ListColumn::RangeLow, "")?,
-        number(ListColumn::RangeHigh, "")?,
+        if is_negated { String::new() } else { number(ListColumn::RangeLow, "")? },
+        if is_negated { String::new() } else { number(ListColumn::RangeHigh, "")? },
         text(ListColumn::Description),
     ];
     Ok(ListedTag { line: row.line, slave, cells })

@@ -1,8 +1,11 @@
-//! `historian init`: the beginning of a configuration from what a plant has already, a list of registers in a spreadsheet.
+//! `historian init`: the beginning of a configuration from what a plant has already: a list of registers in a spreadsheet, or the configuration of
+//! another program.
 
 mod cell;
 mod column;
+mod from;
 mod list;
+mod logical;
 mod sheet;
 
 use std::{
@@ -30,14 +33,22 @@ const ROUNDS_MAX: usize = 10;
 /// Rows left out that are told.
 const TOLD_MAX: usize = 200;
 
+#[derive(Debug, Args)]
+pub struct InitCommandArgs {
+    #[command(subcommand)]
+    command: Option<InitCommand>,
+    #[command(flatten)]
+    from: from::InitFromArgs,
+}
+
 #[derive(Debug, Subcommand)]
-pub enum InitCommand {
+enum InitCommand {
     /// Makes a configuration and a tag file of a list of Modbus registers: CSV as spreadsheets save it.
     Modbus(InitModbusArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct InitModbusArgs {
+struct InitModbusArgs {
     /// The list.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -58,9 +69,10 @@ pub struct InitModbusArgs {
     format: TextFormat,
 }
 
-pub fn run(command: InitCommand) -> anyhow::Result<ExitCode> {
-    match command {
-        InitCommand::Modbus(args) => modbus(&args),
+pub fn run(args: &InitCommandArgs) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        Some(InitCommand::Modbus(args)) => modbus(args),
+        None => from::run(&args.from),
     }
 }
 

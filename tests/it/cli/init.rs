@@ -121,6 +121,81 @@ fn an_export_of_kepware_is_mapped_and_what_it_scales_by_two_ranges_is_left_out()
     assert_eq!(tags(&written), ["Pump1.Speed,400101,f32,,,,rpm,,,", "Pump1.Run,000017,,,,,,,,Running"]);
 }
 
+/// The columns of Kepware with its scaling, its texts and its bits.
+#[test]
+fn two_ranges_of_kepware_are_scale_and_offset_and_its_order_is_told() {
+    let list = "Tag Name,Address,Data Type,Respect Data Type,Client Access,Scan Rate,Scaling,Raw Low,Raw High,Scaled Low,Scaled High,Scaled Data Type,Clamp Low,Clamp High,Eng Units,Description,Negate Value\n\
+        \"Pump1.Level\",\"300005\",Word,1,RO,100,Linear,0,1000,0,100,Float,0,0,%,\"\",0\n\
+        \"Pump1.Temperature\",\"400010\",Short,1,RO,100,Linear,4000,20000,-40,120,Float,0,0,degC,\"\",0\n\
+        \"Pump1.Back\",\"400011\",Short,1,RO,100,Linear,0,1000,0,100,Float,0,0,,\"\",1\n\
+        \"Pump1.Alarm\",\"400012.3\",Boolean,1,RO,100,,,,,,,,,,,\n\
+        \"Pump1.Total\",\"400020\",DWord,1,RO,100,None,,,,,,,,kWh,,\n\
+        \"Pump1.Count\",\"400022\",LBCD,1,RO,100,None,,,,,,,,,,\n\
+        \"Pump1.Name\",\"400030.20H\",String,1,RO,100,,,,,,,,,,,\n\
+        \"Pump1.Maker\",\"400050.7L\",String,1,RO,100,,,,,,,,,,,\n\
+        \"Pump1.Root\",\"400060\",Word,1,RO,100,Square Root,0,1000,0,100,Float,0,0,,,0\n\
+        \"Pump1.Array\",\"400070[8]\",Word Array,1,RO,100,,,,,,,,,,,\n";
+    let files = directory(&[("kepware.csv", list)]);
+    let out = path(&files, "out");
+    let output = historian(&["init", "modbus", &path(&files, "kepware.csv"), "--output", &out, "--device", "dryer"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}{}", stderr(&output));
+    for part in
+        ["line 10: scale: \"Square Root\" is no number", "line 11: ", "3 rows are scaled from one range", "2 values take several registers"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let written = fs::read_to_string(files.path().join("out/tags.csv")).unwrap();
+    assert_eq!(
+        tags(&written),
+        [
+            "Pump1.Level,300005,u16,,0.1,,%,0,100,",
+            "Pump1.Temperature,400010,i16,,0.01,-80,degC,-40,120,",
+            "Pump1.Back,400011,i16,,-0.1,,,,,",
+            "Pump1.Alarm,400012.3,,,,,,,,",
+            "Pump1.Total,400020,u32,,,,kWh,,,",
+            "Pump1.Count,400022,bcd32,,,,,,,",
+            "Pump1.Name,400030,string:10,,,,,,,",
+            "Pump1.Maker,400050,string:4,BADC,,,,,,",
+        ]
+    );
+    let checked = historian(&["check", "--offline", "--config", &format!("{out}/historian.toml")]);
+    assert_eq!(checked.status.code(), Some(0), "{}{}", stdout(&checked), stderr(&checked));
+}
+
+/// A tag table of TIA Portal: inputs and outputs have their place in an MB_SERVER, memory has none that the table tells.
+#[test]
+fn a_tag_table_of_tia_is_mapped_as_far_as_modbus_reaches() {
+    let list = "Name;Path;Data Type;Logical Address;Comment;Hmi Visible\n\
+        Motor_Run;Default tag table;Bool;%I0.3;Motor runs;True\n\
+        Valve_Open;Default tag table;Bool;%Q1.0;;True\n\
+        Level;Default tag table;Int;%IW64;Level of the tank;True\n\
+        Flow;Default tag table;Real;%ID68;;True\n\
+        Setpoint;Default tag table;Real;%MD100;;True\n\
+        Speed;Default tag table;Int;%QW80;;True\n";
+    let files = directory(&[("tags.csv", list)]);
+    let out = path(&files, "out");
+    let output = historian(&["init", "modbus", &path(&files, "tags.csv"), "--output", &out, "--device", "plc"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}{}", stderr(&output));
+    for part in ["line 6: which register %MD100 is depends on MB_HOLD_REG", "line 7: words of outputs such as %QW80"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let written = fs::read_to_string(files.path().join("out/tags.csv")).unwrap();
+    let tags: Vec<String> = written.lines().skip(1).map(|line| line.replacen(",plc,", ",", 1)).collect();
+    assert_eq!(
+        tags,
+        [
+            "Motor_Run,discrete:3,,,,,,,,Motor runs",
+            "Valve_Open,coil:8,,,,,,,,",
+            "Level,input:32,i16,,,,,,,Level of the tank",
+            "Flow,input:34,f32,,,,,,,",
+        ]
+    );
+    let checked = historian(&["check", "--offline", "--config", &format!("{out}/historian.toml")]);
+    assert_eq!(checked.status.code(), Some(0), "{}{}", stdout(&checked), stderr(&checked));
+}
+
 #[test]
 fn what_is_no_list_leaves_nothing_behind() {
     let files =
