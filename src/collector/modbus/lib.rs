@@ -6,7 +6,7 @@
 //! [`client`], [`frame`], [`transport`]) that [`endpoint`] makes ([`serial`], [`secure`]), learns what the device refuses ([`group`],
 //! [`read`]), decodes the answers ([`decode`], [`word_order`], [`packed`], [`scaling`], [`text`]), and hands samples with their quality
 //! ([`outcome`]) to the spool ([`delivery`]), together with what is calculated from them ([`calculated`]). `historian check` reads once
-//! ([`check`]) and judges the word orders ([`doubt`]).
+//! ([`check`]) and judges the word orders ([`doubt`]); `historian browse` lists what a SunSpec device has ([`sunspec`]).
 //! Reading only: the transport can express functions 01 to 04 and no other.
 
 pub mod address;
@@ -37,6 +37,7 @@ mod poll;
 mod read;
 mod secure;
 mod serial;
+mod sunspec;
 pub mod tag;
 mod text;
 pub mod transport;
@@ -50,7 +51,7 @@ pub use config::ModbusConfig;
 pub use device::ModbusCollector;
 pub use historian_collector::scaling;
 
-use historian_collector::{CheckRow, Collector, CollectorContext, PlannedRead};
+use historian_collector::{BrowseAnswer, BrowseRequest, CheckRow, Collector, CollectorContext, PlannedRead};
 use historian_model::{TagDefinition, TagId};
 
 #[async_trait]
@@ -89,6 +90,10 @@ impl Collector for ModbusCollector {
 
     fn planned_reads(&self) -> Vec<PlannedRead> {
         check::planned_reads(self)
+    }
+
+    async fn browse(&self, request: &BrowseRequest) -> Result<BrowseAnswer, String> {
+        sunspec::browse(self, request).await
     }
 
     fn advice(&self, rows: &[CheckRow]) -> Vec<String> {
