@@ -1,4 +1,5 @@
-//! `historian browse`: what an OPC UA server has to collect, as a table, as JSON, or as a tag file that a configuration takes as it is.
+//! `historian browse`: what an OPC UA server or a SunSpec device has to collect, as a table, as JSON, or as a tag file that a configuration
+//! takes as it is.
 
 mod row;
 
@@ -25,13 +26,13 @@ use row::{BrowsedTag, FreeNames};
 
 #[derive(Debug, Args)]
 pub struct BrowseArgs {
-    /// Address of an OPC UA server, or the name of a device of the configuration.
+    /// Address of an OPC UA server (`opc.tcp://HOST:PORT`) or of a SunSpec device (`modbus://HOST:PORT?unit=N`), or the name of a device of the configuration.
     #[arg(value_name = "ENDPOINT|DEVICE")]
     target: String,
     /// Configuration file with the device.
     #[arg(long, value_name = "FILE", env = "HISTORIAN_CONFIG")]
     config: Option<PathBuf>,
-    /// Only variables whose path below the folder Objects matches this glob.
+    /// Only variables whose path matches this glob; below the folder Objects, or of a SunSpec device model and point.
     #[arg(long, value_name = "GLOB", default_value = "**")]
     glob: String,
     /// Security policy of an ENDPOINT; one and its default as in the configuration.
@@ -46,7 +47,7 @@ pub struct BrowseArgs {
     /// File with the password of the user.
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
-    /// Name of the device in the tag file [default: that of the DEVICE; opcua for an ENDPOINT].
+    /// Name of the device in the tag file [default: that of the DEVICE; opcua or modbus for an ENDPOINT].
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
     /// What the names of tags begin with, for example area1/.
@@ -93,15 +94,19 @@ pub async fn run(args: BrowseArgs) -> anyhow::Result<ExitCode> {
 
 impl BrowseArgs {
     fn server(&self) -> anyhow::Result<Arc<dyn Collector>> {
+        let directory = || env::current_dir().unwrap_or_else(|_| Path::new("").to_owned());
         if !self.target.starts_with("opc.tcp://") {
             if self.security_policy.is_some() || self.pki_dir.is_some() || self.user.is_some() {
-                let message =
-                    "--security-policy, --pki-dir, --user and --password-file are for an ENDPOINT; the configuration has those of a DEVICE";
+                let message = "--security-policy, --pki-dir, --user and --password-file are for an ENDPOINT of OPC UA; the configuration has those \
+                               of a DEVICE";
                 return Err(Misuse(message.to_owned()).into());
+            }
+            if let Some(address) = self.target.strip_prefix("modbus://") {
+                return device::build(device::MODBUS, modbus_table(address)?, &directory());
             }
             let Some(file) = &self.config else {
                 let message = format!(
-                    "{:?} is no endpoint such as opc.tcp://host:4840; to browse a device of this name add --config FILE",
+                    "{:?} is no endpoint such as opc.tcp://host:4840 or modbus://host:502; to browse a device of this name add --config FILE",
                     self.target
                 );
                 return Err(Misuse(message).into());
@@ -121,8 +126,27 @@ impl BrowseArgs {
         set("pki_dir", path(&self.pki_dir));
         set("user", self.user.clone());
         set("password_file", path(&self.password_file));
-        device::build(table, &env::current_dir().unwrap_or_else(|_| Path::new("").to_owned()))
+        device::build(device::OPC_UA, table, &directory())
     }
+}
+
+/// Table of a device at an address with what may follow it, `?unit=N`.
+fn modbus_table(address: &str) -> anyhow::Result<Table> {
+    let (endpoint, unit) = match address.split_once('?') {
+        None => (address, None),
+        Some((endpoint, query)) => {
+            let unit = query.strip_prefix("unit=").and_then(|unit| unit.parse::<u8>().ok());
+            let unit = unit.ok_or_else(|| Misuse(format!("?{query}: only the unit can be said there, as in ?unit=126, 0 to 255")))?;
+            (endpoint, Some(unit))
+        }
+    };
+    let mut table = Table::new();
+    table.insert("name".to_owned(), Value::from("modbus"));
+    table.insert("endpoint".to_owned(), Value::from(endpoint.trim_end_matches('/')));
+    if let Some(unit) = unit {
+        table.insert("unit".to_owned(), Value::from(i64::from(unit)));
+    }
+    Ok(table)
 }
 
 fn table(tags: &[BrowsedTag], output: &mut OutputFile) -> anyhow::Result<()> {

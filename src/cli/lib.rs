@@ -80,7 +80,7 @@ enum RootCommand {
     Init(init::InitCommandArgs),
     /// Checks a configuration: validates it, connects to each device and reads each tag once.
     Check(check::CheckArgs),
-    /// Lists what an OPC UA server has to collect, and writes it as a tag file.
+    /// Lists what an OPC UA server or a SunSpec device has to collect, and writes it as a tag file.
     Browse(browse::BrowseArgs),
     /// Looks whether this machine is ready: ports, certificates, clock, disk, limits, devices.
     Doctor(doctor::DoctorCommand),

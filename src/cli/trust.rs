@@ -62,7 +62,7 @@ pub async fn run(command: TrustCommand) -> anyhow::Result<ExitCode> {
 fn list(args: &TrustListArgs) -> anyhow::Result<ExitCode> {
     let names = match &args.device {
         Some(device) => vec![device.clone()],
-        None => device::tables(&args.config)?.into_iter().map(|(name, _)| name).collect(),
+        None => device::tables(&args.config, device::OPC_UA)?.into_iter().map(|(name, _)| name).collect(),
     };
     let mut table = TextTable::new([TableColumn::name("DEVICE"), TableColumn::whole("STATE"), TableColumn::text("CERTIFICATE")]);
     let mut output = OutputFile::stdout();

@@ -8,7 +8,7 @@ use super::{
     Collector,
     tag_key::{OwnKeys, Setting, TagKey},
 };
-use historian_model::ValueType;
+use historian_model::{TagDefinition, ValueType};
 
 /// Place of a setting in a configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -147,6 +147,11 @@ pub trait DeviceConfig: DeserializeOwned + 'static {
     /// Makes relative paths absolute, and names files that are not there with the key that names them.
     fn resolve(&mut self, _directory: &Path) -> Vec<(&'static str, String)> {
         Vec::new()
+    }
+
+    /// Definition of a tag whose device is not at hand, where a device with this tag alone would not do; `None` where it does.
+    fn definition(_tag: &TagConfig) -> Option<Result<TagDefinition, Vec<ConfigProblem>>> {
+        None
     }
 
     /// Checks everything and makes the collector. `position` is that of the table; the tags bring theirs, and have no key beside those of

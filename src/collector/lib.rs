@@ -6,8 +6,10 @@
 pub mod browse;
 pub mod commissioning;
 pub mod config;
+pub mod decimal;
 pub mod distinct;
 pub mod fingerprint;
+pub mod formula;
 pub mod found;
 pub mod guard;
 pub mod not_available;

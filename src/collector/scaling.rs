@@ -105,7 +105,7 @@ impl DecimalScaling {
 }
 
 /// Digits and power of ten of the shortest decimal that reads as this number.
-fn digits(number: impl fmt::LowerExp) -> Option<Digits> {
+pub(crate) fn digits(number: impl fmt::LowerExp) -> Option<Digits> {
     let text = format!("{number:e}");
     let (mantissa, exponent) = text.split_once('e')?;
     let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
@@ -113,7 +113,7 @@ fn digits(number: impl fmt::LowerExp) -> Option<Digits> {
 }
 
 /// The double nearest to `number × 10^exponent`.
-fn nearest(number: i128, exponent: i32) -> f64 {
+pub(crate) fn nearest(number: i128, exponent: i32) -> f64 {
     if number.unsigned_abs() <= EXACT_MAX {
         match exponent {
             -22..=-1 => return number as f64 / POWERS[exponent.unsigned_abs() as usize],

@@ -219,7 +219,7 @@ fn the_examples_in_the_document_are_valid() {
         document.split(&format!("\n```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
     };
     let (toml, csv) = (blocks("toml"), blocks("csv"));
-    assert_eq!((toml.len(), csv.len()), (9, 1));
+    assert_eq!((toml.len(), csv.len()), (10, 1));
     let directory = directory(&[("tags.csv", &csv[0])]);
     let parse = |text: &str| config::parse("f.toml", text, directory.path(), &Overrides::default());
     let named = |part: &str| {
@@ -243,6 +243,7 @@ fn the_examples_in_the_document_are_valid() {
     let types: Vec<String> = inline.collectors[0].tags().iter().map(|tag| tag.value_type.to_string()).collect();
     assert_eq!(types, ["f64", "state", "u64", "string"]);
     assert_eq!(named("renamed_from").renames.len(), 1);
+    assert_eq!(named("formula:").collectors[0].tags().len(), 4);
 }
 
 /// Formats, their registers and the value types of a table are those of the program.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    calculated::{CalculatedTag, InputState},
     device::ModbusCollector,
     doubt,
     group::ScanGroup,
@@ -30,7 +31,30 @@ pub async fn check(collector: &ModbusCollector, limit: Duration) -> Vec<CheckRow
     let mut rows = CheckedRows { tags: &collector.tags, rows: collector.tags.iter().map(unread).collect() };
     // What is left unread keeps the row made above.
     let _ = tokio::time::timeout(limit, read_all(collector, &mut rows)).await;
-    rows.rows
+    let mut rows = rows.rows;
+    for tag in &collector.calculated {
+        rows.push(calculated(tag, &rows));
+    }
+    rows
+}
+
+/// Row of a tag that is calculated from tags whose rows are there.
+fn calculated(tag: &CalculatedTag, rows: &[CheckRow]) -> CheckRow {
+    let state = |input: usize| InputState { quality: rows[input].quality, value: rows[input].value.as_ref(), at: Timestamp(0) };
+    let (value, quality, error) = match tag.calculate(state) {
+        Ok(result) => (Some(result.value), result.quality, String::new()),
+        Err(none) => (None, none.quality, none.reason),
+    };
+    CheckRow {
+        tag: tag.definition.name.to_string(),
+        address: tag.address().to_owned(),
+        value,
+        quality,
+        latency: None,
+        error,
+        note: String::new(),
+        readings: Readings::default(),
+    }
 }
 
 /// The requests of one round, before anything is learned of the device.

@@ -10,6 +10,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
+    calculated,
     device::ModbusCollector,
     endpoint::{Endpoint, LineCarrier, check_port, check_socket},
     format::STRING_REGISTERS_MAX,
@@ -24,6 +25,7 @@ use super::{
     word_order::WordOrder,
 };
 use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, not_available::NotAvailable};
+use historian_model::TagDefinition;
 use historian_tls::ClientTls;
 
 /// One `[[modbus]]` table: a device, or a gateway with several units.
@@ -164,6 +166,10 @@ impl DeviceConfig for ModbusConfig {
         missing
     }
 
+    fn definition(tag: &TagConfig) -> Option<Result<TagDefinition, Vec<ConfigProblem>>> {
+        calculated::is_calculated(tag).then(|| calculated::definition(tag, "device"))
+    }
+
     fn build(mut self, position: SettingPosition, tags: Vec<TagConfig>) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
         self.position = position;
         Ok(Arc::new(self.collector(&tags)?))
@@ -198,6 +204,9 @@ impl ModbusConfig {
                 problems.push(config.problem(&prefix, "name", format!("the name is used twice, first at {file}:{line}")));
                 names.insert(&config.name, first);
             }
+            if calculated::is_calculated(config) {
+                continue;
+            }
             match ModbusTag::build(config, &device) {
                 Ok(tag) => {
                     tags.push(tag);
@@ -206,6 +215,11 @@ impl ModbusConfig {
                 Err(found) => problems.extend(found),
             }
         }
+        let formulas: Vec<&TagConfig> = configs.iter().filter(|config| calculated::is_calculated(config)).collect();
+        let calculated = calculated::build(&formulas, &tags, &|name| names.contains_key(name), &device).unwrap_or_else(|found| {
+            problems.extend(found);
+            Vec::new()
+        });
         for (later, earlier) in overlap::conflicts(&tags) {
             let (here, there) = (sources[later], sources[earlier]);
             let message = format!(
@@ -247,6 +261,7 @@ impl ModbusConfig {
             reprobe: Duration::from_millis(self.reprobe_ms),
             close_after_poll: self.close_after_poll,
             tags,
+            calculated,
         };
         match self.too_slow(&collector) {
             None => Ok(collector),

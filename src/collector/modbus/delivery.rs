@@ -94,6 +94,30 @@ impl DeviceDelivery {
         state.value = Some(value);
     }
 
+    /// A value that is Uncertain. A run of the same one is one sample, which stands until the next.
+    pub fn uncertain(&mut self, tag: usize, value: Value, quality: Quality, at: Timestamp) {
+        let state = &mut self.tags[tag];
+        self.changed |= state.quality != quality || !state.accepted;
+        state.busy = 0;
+        state.accepted = true;
+        state.answered = Some(at);
+        if state.quality.is_bad() {
+            self.spool.present(state.id, at);
+        }
+        if state.quality == quality && state.value.as_ref() == Some(&value) {
+            return;
+        }
+        state.quality = quality;
+        push(&self.spool, state, Some(&value), at);
+        state.value = Some(value);
+    }
+
+    /// What a tag delivers now: its quality, its value where it is not Bad, and when the device last answered for it.
+    pub fn state(&self, tag: usize) -> (Quality, Option<&Value>, Option<Timestamp>) {
+        let state = &self.tags[tag];
+        (state.quality, state.value.as_ref(), state.answered)
+    }
+
     /// The tag has no value for a reason, which `why` has in words. Only the first of a run of the same failure is a sample: it stands until
     /// the next one.
     pub fn bad(&mut self, tag: usize, quality: Quality, at: Timestamp, why: &dyn fmt::Display) {
@@ -128,10 +152,17 @@ impl DeviceDelivery {
 
     /// The device was read, and has no value of the tag.
     pub fn missing(&mut self, tag: usize, missing: &MissingValue, at: Timestamp) {
+        self.no_result(tag, missing.quality(), at, &"");
+    }
+
+    /// As [`DeviceDelivery::bad`] for a value that is calculated: where the device answered for its inputs, it did so for the tag.
+    pub fn no_result(&mut self, tag: usize, quality: Quality, at: Timestamp, why: &dyn fmt::Display) {
         let state = &mut self.tags[tag];
-        self.changed |= !state.accepted;
-        state.accepted = true;
-        self.bad(tag, missing.quality(), at, &"");
+        if absence(quality).is_none() {
+            self.changed |= !state.accepted;
+            state.accepted = true;
+        }
+        self.bad(tag, quality, at, why);
     }
 
     /// The device was busy: the last value is kept as Uncertain, once, and is Bad when that goes on.

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     address,
+    calculated::CalculatedTag,
     endpoint::{Endpoint, LineCarrier},
     group::ScanGroup,
     link::{Link, LinkTiming},
@@ -33,6 +34,8 @@ pub struct ModbusCollector {
     /// The connection is ended after each poll.
     pub(super) close_after_poll: bool,
     pub(super) tags: Vec<ModbusTag>,
+    /// Numbered on behind the others, each behind those that it is calculated from.
+    pub(super) calculated: Vec<CalculatedTag>,
 }
 
 impl ModbusCollector {

@@ -5,11 +5,13 @@
 //! [`tag`], [`overlap`]) into a plan ([`plan`]); the loop in [`poll`] reads what is due over one connection ([`link`], [`lateness`],
 //! [`client`], [`frame`], [`transport`]) that [`endpoint`] makes ([`serial`], [`secure`]), learns what the device refuses ([`group`],
 //! [`read`]), decodes the answers ([`decode`], [`word_order`], [`packed`], [`scaling`], [`text`]), and hands samples with their quality
-//! ([`outcome`]) to the spool ([`delivery`]). `historian check` reads once ([`check`]) and judges the word orders ([`doubt`]).
+//! ([`outcome`]) to the spool ([`delivery`]), together with what is calculated from them ([`calculated`]). `historian check` reads once
+//! ([`check`]) and judges the word orders ([`doubt`]); `historian browse` lists what a SunSpec device has ([`sunspec`]).
 //! Reading only: the transport can express functions 01 to 04 and no other.
 
 pub mod address;
 mod bit_field;
+mod calculated;
 mod check;
 mod client;
 pub mod config;
@@ -35,6 +37,7 @@ mod poll;
 mod read;
 mod secure;
 mod serial;
+mod sunspec;
 pub mod tag;
 mod text;
 pub mod transport;
@@ -48,7 +51,7 @@ pub use config::ModbusConfig;
 pub use device::ModbusCollector;
 pub use historian_collector::scaling;
 
-use historian_collector::{CheckRow, Collector, CollectorContext, PlannedRead};
+use historian_collector::{BrowseAnswer, BrowseRequest, CheckRow, Collector, CollectorContext, PlannedRead};
 use historian_model::{TagDefinition, TagId};
 
 #[async_trait]
@@ -66,7 +69,7 @@ impl Collector for ModbusCollector {
     }
 
     fn tags(&self) -> Vec<TagDefinition> {
-        self.tags.iter().map(|tag| tag.definition.clone()).collect()
+        self.tags.iter().map(|tag| &tag.definition).chain(self.calculated.iter().map(|tag| &tag.definition)).cloned().collect()
     }
 
     fn fingerprint(&self) -> u64 {
@@ -87,6 +90,10 @@ impl Collector for ModbusCollector {
 
     fn planned_reads(&self) -> Vec<PlannedRead> {
         check::planned_reads(self)
+    }
+
+    async fn browse(&self, request: &BrowseRequest) -> Result<BrowseAnswer, String> {
+        sunspec::browse(self, request).await
     }
 
     fn advice(&self, rows: &[CheckRow]) -> Vec<String> {

@@ -13,6 +13,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    calculated::{CalculatedTag, CalculationResult, InputState, NoResult},
     delivery::{DeviceDelivery, PolledTag},
     device::ModbusCollector,
     group::ScanGroup,
@@ -73,6 +74,8 @@ struct PolledUnit {
 /// Where outcomes become samples and counts.
 struct OutcomeSink<'a> {
     tags: &'a [ModbusTag],
+    /// Numbered on behind them, each with its scan class.
+    calculated: Vec<(usize, &'a CalculatedTag)>,
     delivery: DeviceDelivery,
     status: Arc<DeviceStatus>,
     clock: Arc<dyn Clock>,
@@ -86,11 +89,13 @@ impl<'a> Poller<'a> {
     fn new(collector: &'a ModbusCollector, ids: Vec<TagId>, context: CollectorContext) -> Poller<'a> {
         let now = Instant::now();
         let (classes, units) = collector.plan();
-        let tags = ids.into_iter().zip(&collector.tags).map(|(id, tag)| {
-            let (value_type, period) = (tag.decoder.value_type, Duration::from_millis(tag.scan_ms));
-            let address = tag.definition.source.as_ref().map(|source| source.address.clone()).unwrap_or_default();
-            PolledTag { id, address, value_type, period }
+        let of_registers = collector.tags.iter().map(|tag| (&tag.definition, tag.decoder.value_type, tag.scan_ms));
+        let of_formulas = collector.calculated.iter().map(|tag| (&tag.definition, tag.definition.value_type, tag.scan_ms));
+        let tags = ids.into_iter().zip(of_registers.chain(of_formulas)).map(|(id, (definition, value_type, scan_ms))| {
+            let address = definition.source.as_ref().map(|source| source.address.clone()).unwrap_or_default();
+            PolledTag { id, address, value_type, period: Duration::from_millis(scan_ms) }
         });
+        let class_of = |scan_ms: u64| classes.iter().take_while(|class| class.period < Duration::from_millis(scan_ms)).count();
         let backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
         Poller {
             link: collector.link(context.status.clone(), context.clock.clone()),
@@ -108,6 +113,7 @@ impl<'a> Poller<'a> {
                 .collect(),
             sink: OutcomeSink {
                 tags: &collector.tags,
+                calculated: collector.calculated.iter().map(|tag| (class_of(tag.scan_ms), tag)).collect(),
                 delivery: DeviceDelivery::new(tags, context.spool, context.status.clone(), context.clock.now()),
                 status: context.status,
                 clock: context.clock,
@@ -213,6 +219,7 @@ impl<'a> Poller<'a> {
                 unit.backoff.reset();
                 unit.failed = false;
                 unit.failed_alone = false;
+                self.sink.calculate(unit.number, class);
                 self.connect_backoff.reset();
             }
             Some(Interrupted::Failed(failure @ Failure::Connect { .. })) => self.fail_all(&failure),
@@ -296,10 +303,41 @@ impl OutcomeSink<'_> {
     /// Every tag of some groups has no value from now on.
     fn fail(&mut self, groups: &mut [ScanGroup], quality: Quality, now: Instant, why: &dyn fmt::Display) {
         let at = self.clock.now();
+        // All inputs of a calculated tag are of one unit, as the groups are.
+        let unit = groups.first().map(|group| group.unit);
         for group in groups {
             group.probe_soon(now);
             for item in group.items() {
                 self.delivery.bad(item.tag, quality, at, why);
+            }
+        }
+        for (place, (_, tag)) in self.calculated.iter().enumerate() {
+            if Some(tag.unit) == unit {
+                self.delivery.bad(self.tags.len() + place, quality, at, why);
+            }
+        }
+    }
+
+    /// Calculates what follows from a reading of a unit, of one class or of all.
+    fn calculate(&mut self, unit: u8, class: Option<usize>) {
+        for (place, (own_class, tag)) in self.calculated.iter().enumerate() {
+            if tag.unit != unit || class.is_some_and(|class| class != *own_class) {
+                continue;
+            }
+            let number = self.tags.len() + place;
+            let result = tag.calculate(|input| {
+                let (quality, value, answered) = self.delivery.state(input);
+                InputState { quality, value, at: answered.unwrap_or(Timestamp(0)) }
+            });
+            match result {
+                Ok(CalculationResult { value, quality, at }) if quality.is_good() => self.delivery.good(number, value, at),
+                Ok(CalculationResult { value, quality, at }) => self.delivery.uncertain(number, value, quality, at),
+                Err(NoResult { quality, reason }) => {
+                    if self.trouble.is_none() {
+                        self.trouble = Some(format!("tag {} ({}): {reason}", tag.definition.name, tag.address()));
+                    }
+                    self.delivery.no_result(number, quality, self.clock.now(), &reason);
+                }
             }
         }
     }

@@ -153,6 +153,9 @@ fn read<'text, Config: DeviceConfig>(
 }
 
 fn definition<Config: DeviceConfig>(tag: &TagConfig) -> Result<TagDefinition, Vec<ConfigProblem>> {
+    if let Some(definition) = Config::definition(tag) {
+        return definition;
+    }
     let position = || tag.position.clone();
     let broken = |message: String| vec![ConfigProblem { position: position(), key: "device".to_owned(), message }];
     let device: Config = toml::from_str(Config::PLAIN).map_err(|error| broken(error.to_string()))?;

@@ -84,6 +84,16 @@ fn every_problem_of_a_tag_names_its_line_its_key_and_the_remedy() {
         ("address = \"coil:1\"\nnot_available = 1", "not_available", "needs a number"),
         ("address = \"holding:1\"\nformat = \"characters:126\"", "format", "1 to 125 registers"),
         ("address = \"300!holding:1\"", "address", "above 255"),
+        ("address = \"formula:{boiler} + 1\"", "address", "the device has no tag \"boiler\""),
+        ("address = \"formula:{area/t} + 1\"", "address", "calculated from itself: area/t from area/t"),
+        ("address = \"formula:area/t + 1\"", "address", "names of tags stand in braces: {area/t}"),
+        ("address = \"formula:{area/t} +\"", "address", "ends where a value was expected"),
+        ("address = \"formula:1 + 1\"", "address", "names no tag"),
+        ("address = \"formula:{a} * 2\"\nscale = 0.1", "scale", "write the number into its formula"),
+        ("address = \"formula:{a} * 2\"\nscan_ms = 500", "scan_ms", "at each poll of its fastest input"),
+        ("address = \"formula:{a} * 2\"\nformat = \"u16\"", "format", "not read from registers"),
+        ("address = \"formula:{a} * 2\"\ntype = \"state\"", "type", "f64, or i64 or u64"),
+        ("address = \"formula:{a} * 2\"\nstate_set = \"off|on\"", "state_set", "not"),
     ] {
         let text = format!("{DEVICE}\n[[tag]]\nname = \"area/t\"\n{tag}\n");
         let mut problems = problems(&text);
@@ -252,4 +262,23 @@ fn value_types_follow_from_format_and_scale_and_tags_of_a_file_come_after() {
     let first = &collector.tags()[0];
     assert_eq!((first.unit.as_str(), first.range_high), ("bar", Some(6.0)));
     assert_eq!(first.source.as_ref().map(|source| (source.device.as_str(), source.address.as_str())), Some(("d", "holding:1")));
+}
+
+#[test]
+fn a_formula_takes_numbers_of_one_unit_and_says_which_are_none() {
+    let others = "[[tag]]\nname = \"a\"\naddress = \"holding:1\"\n[[tag]]\nname = \"b\"\naddress = \"2!holding:1\"\n\
+                  [[tag]]\nname = \"text\"\naddress = \"holding:10\"\nformat = \"string:4\"\n";
+    for (formula, expected) in [
+        ("{a} + {b}", "t.address: {a} is of unit 1, and {b} of unit 2"),
+        ("{a} + {text}", "t.address: {text} is a text"),
+        ("{a} / 2\"\ntype = \"i64", "t.type: calculated values are f64; they are i64 where"),
+        ("{a} * 0.5\"\ntype = \"u64", "t.type: calculated values are f64; they are u64 where"),
+        ("{t2} + 1", "t.address: the tag is calculated from itself: t from t2 from t"),
+    ] {
+        let t2 = if formula.contains("t2") { "[[tag]]\nname = \"t2\"\naddress = \"formula:{t} * 2\"\n" } else { "" };
+        let problems = problems(&format!("{DEVICE}{others}{t2}[[tag]]\nname = \"t\"\naddress = \"formula:{formula}\"\n"));
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|line| line.contains(expected)), "{formula}: {told:#?}");
+        assert_eq!(told.len(), 1 + usize::from(!t2.is_empty()), "{told:#?}");
+    }
 }

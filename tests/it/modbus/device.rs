@@ -67,6 +67,8 @@ pub enum Answer {
     AsTransaction(u16),
     /// As many registers as were asked for, of which the first alone is right and the others are 0.
     FirstOnly,
+    /// Each register holds how many requests were received so far, this one among them.
+    Counted,
     /// A well-formed answer with this many registers.
     Registers(u16),
     Exception(u8),
@@ -243,6 +245,12 @@ impl Shared {
                 Answer::FirstOnly => {
                     let mut pdu = self.values(&request, request.count);
                     pdu[4..].fill(0);
+                    out.write_all(&frame(&pdu)).await?;
+                }
+                Answer::Counted => {
+                    let mut pdu = self.values(&request, request.count);
+                    let count = self.requests.load(Ordering::SeqCst) as u16;
+                    pdu[2..].chunks_mut(2).for_each(|word| word.copy_from_slice(&count.to_be_bytes()));
                     out.write_all(&frame(&pdu)).await?;
                 }
                 Answer::Registers(count) => out.write_all(&frame(&self.values(&request, count))).await?,

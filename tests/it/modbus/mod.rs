@@ -2,6 +2,7 @@
 //! that goes wrong in a plant.
 #![allow(clippy::unwrap_used, clippy::format_push_string, reason = "test code: a panic is a failure, and configurations are short")]
 
+mod calculated;
 mod check;
 mod config;
 mod conformance;
