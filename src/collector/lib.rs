@@ -7,6 +7,7 @@ pub mod browse;
 pub mod commissioning;
 pub mod config;
 pub mod distinct;
+pub mod filter_key;
 pub mod fingerprint;
 pub mod found;
 pub mod guard;

@@ -214,6 +214,7 @@ impl ModbusTag {
                 definition.range_low = config.range_low;
                 definition.range_high = config.range_high;
                 definition.state_set.clone_from(&config.state_set);
+                definition.filter = config.filter_of(&prefix, &definition).map_err(|problem| vec![problem])?;
                 if let Err(refused) = definition.check() {
                     return Err(vec![config.problem(&prefix, refused.field, refused.reason)]);
                 }
