@@ -44,6 +44,7 @@ mod selection;
 mod shares;
 mod silence;
 mod sql;
+mod storing_less;
 mod support;
 mod tag_status;
 mod tls;
