@@ -4,6 +4,7 @@ mod change;
 mod import;
 mod object;
 mod rename;
+mod tune;
 mod value_type;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ use change::{TagDeleteArgs, TagSetArgs};
 use import::TagImportArgs;
 use object::as_json;
 use rename::TagRenameArgs;
+use tune::TagTuneArgs;
 
 #[derive(Debug, Subcommand)]
 pub enum TagCommand {
@@ -40,6 +42,8 @@ pub enum TagCommand {
     Rename(TagRenameArgs),
     /// Changes the value type of a tag: a new, empty tag takes its name, and the old tag keeps its samples under the name with a suffix.
     Retype(RetypeArgs),
+    /// Replays recorded samples of a tag through exception filter and swinging door, and shows size against error for a ladder of settings.
+    Tune(TagTuneArgs),
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +90,7 @@ pub async fn run(command: TagCommand) -> anyhow::Result<ExitCode> {
         TagCommand::Delete(args) => change::delete(args).await,
         TagCommand::Rename(args) => rename::run(args).await,
         TagCommand::Retype(args) => retype(args).await,
+        TagCommand::Tune(args) => tune::run(args).await,
     }
 }
 

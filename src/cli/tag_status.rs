@@ -164,5 +164,6 @@ fn as_json(tag: &TagStatus) -> Json {
         "source_time": stamp.map(|(_, at)| at.to_string()), "age_s": tag.age.map(seconds),
         "interval_s": tag.interval.map(seconds), "last_error": tag.last_error,
         "last_error_time": (tag.last_error_time != 0).then(|| Timestamp(tag.last_error_time).to_string()),
+        "samples_left_out": tag.samples_left_out,
     })
 }

@@ -6,9 +6,10 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Collector,
+    filter_key::FilterKeys,
     tag_key::{OwnKeys, Setting, TagKey},
 };
-use historian_model::{TagDefinition, ValueType};
+use historian_model::{TagDefinition, TagFilter, ValueType};
 
 /// Place of a setting in a configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct TagConfig {
     pub renamed_from: String,
     /// Address in the protocol's notation: Modbus `holding:100`, OPC UA `nsu=urn:plant;s=Boiler.Pressure`.
     pub address: String,
+    /// Which of its samples are left out.
+    pub filter: FilterKeys,
     /// Keys of the protocol. Before a device is built, they are compared with [`DeviceConfig::TAG_KEYS`].
     pub own: OwnKeys,
     pub position: SettingPosition,
@@ -78,7 +81,11 @@ impl TagConfig {
             ("state_set", Setting::StateSet(names)) => self.state_set = names,
             ("renamed_from", Setting::Text(text)) => self.renamed_from = text,
             ("address", Setting::Text(text)) => self.address = text,
-            (name, setting) => self.own.set(name, setting),
+            (name, setting) => {
+                if let Some(setting) = self.filter.set(name, setting) {
+                    self.own.set(name, setting);
+                }
+            }
         }
     }
 
@@ -116,6 +123,14 @@ impl TagConfig {
                 format!("belongs to tags of type state, which this one, of type {other}, is not"),
             )),
         }
+    }
+
+    /// Which samples of the tag are left out, once its type, range and interpolation are known.
+    ///
+    /// # Errors
+    /// A problem at the first of the keys that is wrong.
+    pub fn filter_of(&self, key_prefix: &str, definition: &TagDefinition) -> Result<TagFilter, ConfigProblem> {
+        self.filter.filter(definition).map_err(|(key, message)| self.problem(key_prefix, key, message))
     }
 
     /// A problem at one key of this tag.

@@ -8,6 +8,7 @@ pub mod commissioning;
 pub mod config;
 pub mod decimal;
 pub mod distinct;
+pub mod filter_key;
 pub mod fingerprint;
 pub mod formula;
 pub mod found;

@@ -1,11 +1,12 @@
 //! Bounded queue between a protocol loop and the sample sink, so that a slow disk never blocks polling.
 //!
 //! Pushing never waits. When the bound is reached the oldest samples go, and are counted in the device's status; the bound is in samples. What
-//! could not be kept is told in the data and on record (`lost.rs`).
+//! could not be kept is told in the data and on record (`lost.rs`). Before the queue stand the filters of tags that have one (`filtering.rs`).
 //!
 //! Polling pushes runs of one sample. While the sink is slow they are joined, tag by tag, in segments, so that a long stall costs the memory
 //! of its samples and not of as many little runs, and is written in few large ones.
 
+mod filtering;
 mod lost;
 mod outage;
 #[cfg(test)]
@@ -26,10 +27,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::outage::Absence;
 
-use self::lost::{Ledger, Overflow};
+use self::{
+    filtering::{LOOK_INTERVAL, TagFilters},
+    lost::{Ledger, Overflow},
+};
 use super::{DeviceStatus, status::DeviceBacklog, supervise::Backoff};
 use historian_model::{
-    PushError, Quality, SampleBatch, Samples, TagId, Timestamp, Value, ValueType,
+    PushError, Quality, Sample, SampleBatch, Samples, TagDefinition, TagId, Timestamp, Value, ValueType,
     sink::{Acknowledgement, Durability, RefusedWrite, Rejected, RejectedTag, SampleSink, WriteError, WriteMode},
 };
 
@@ -54,6 +58,7 @@ pub struct Spool {
 }
 
 struct SpoolState {
+    filters: TagFilters,
     queue: Mutex<SpoolQueue>,
     filled: Notify,
     samples_max: usize,
@@ -148,7 +153,9 @@ impl Spool {
         let (filled, ledger, routes) = (Notify::new(), Mutex::default(), Mutex::default());
         let (held_since, gone_since) = (AtomicI64::new(NONE_HELD), AtomicI64::new(NONE_HELD));
         let written = AtomicU64::default();
-        let state = SpoolState { queue, filled, samples_max, held, held_since, gone_since, written, ledger, refused, routes, status };
+        let filters = TagFilters::default();
+        let state =
+            SpoolState { filters, queue, filled, samples_max, held, held_since, gone_since, written, ledger, refused, routes, status };
         let spool = Spool { shared: Arc::new(state) };
         // The status must not keep the spool: it is shown for longer.
         let shared = Arc::downgrade(&spool.shared);
@@ -157,13 +164,44 @@ impl Spool {
             let samples = (spool.depth() + spool.shared.held.load(Ordering::Relaxed)) as u64;
             DeviceBacklog { samples, since: spool.unwritten_since() }
         });
+        let shared = Arc::downgrade(&spool.shared);
+        spool.shared.status.set_left_out(move || shared.upgrade().map(|shared| shared.filters.left_out()).unwrap_or_default());
         spool
     }
 
     /// Queues a run of one tag. Drops the oldest queued segments when the bound would be passed.
     pub fn push(&self, tag: TagId, run: Samples) {
+        if !self.filtered(tag, (0..run.len()).map(|row| run.sample(row))) {
+            self.queue_run(tag, run);
+        }
+    }
+
+    fn queue_run(&self, tag: TagId, run: Samples) {
         if !run.is_empty() {
             self.queue(run.len(), |segment| segment.push(tag, run));
+        }
+    }
+
+    /// Leaves samples of a tag out as its definition says (`historian_model::filter`), before its first sample is pushed.
+    pub fn set_filter(&self, tag: TagId, definition: &TagDefinition) {
+        self.shared.filters.set(tag, definition);
+    }
+
+    /// Hands samples to the filter of their tag; false where it has none.
+    fn filtered(&self, tag: TagId, samples: impl Iterator<Item = Sample>) -> bool {
+        self.shared.filters.take(tag, samples, || self.shared.status.now(), |run| self.queue_run(tag, run))
+    }
+
+    /// Queues what filters have held back for as long as they may, or all that they hold back, when nothing follows it.
+    pub fn release(&self, all: bool) {
+        self.shared.filters.release(|| self.shared.status.now(), all, |tag, run| self.queue_run(tag, run));
+    }
+
+    /// Queues in time what filters hold back, for ever.
+    pub async fn release_in_time(&self) {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            self.release(false);
         }
     }
 
@@ -183,6 +221,10 @@ impl Spool {
             && value.value_type() != value_type
         {
             return Err(PushError::TypeMismatch { expected: value_type, found: value.value_type() });
+        }
+        let sample = || Sample { timestamp: timestamp.0, value: value.cloned(), quality: quality.0 };
+        if self.filtered(tag, std::iter::once_with(sample)) {
+            return Ok(());
         }
         let mut result = Ok(());
         self.queue(1, |segment| {

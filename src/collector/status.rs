@@ -1,7 +1,7 @@
 //! Delivery truth of a device: what is wanted, what was created, what is actually delivering, and what went wrong last.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{
         Arc, OnceLock,
@@ -78,6 +78,7 @@ pub struct DeviceStatus {
     /// Of tags that the device gave a Bad value: what its collector knows beyond the quality. At most one each.
     words: Mutex<BTreeMap<TagId, BadReason>>,
     backlog: OnceLock<BacklogProbe>,
+    left_out: OnceLock<LeftOutProbe>,
     pace: Mutex<PaceRecord>,
     facts: Mutex<TagFacts>,
 }
@@ -88,6 +89,15 @@ struct BacklogProbe(Box<dyn Fn() -> DeviceBacklog + Send + Sync>);
 impl fmt::Debug for BacklogProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BacklogProbe")
+    }
+}
+
+/// Asks how many samples of which tags are left out.
+struct LeftOutProbe(Box<dyn Fn() -> HashMap<TagId, u64> + Send + Sync>);
+
+impl fmt::Debug for LeftOutProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeftOutProbe")
     }
 }
 
@@ -170,6 +180,11 @@ impl DeviceStatus {
     /// Says how the samples are found that wait to be stored. Only the first call counts.
     pub(crate) fn set_backlog(&self, probe: impl Fn() -> DeviceBacklog + Send + Sync + 'static) {
         let _ = self.backlog.set(BacklogProbe(Box::new(probe)));
+    }
+
+    /// Says how the samples are counted that filters leave out. Only the first call counts.
+    pub(crate) fn set_left_out(&self, probe: impl Fn() -> HashMap<TagId, u64> + Send + Sync + 'static) {
+        let _ = self.left_out.set(LeftOutProbe(Box::new(probe)));
     }
 
     /// Samples that wait to be stored; none where nobody collects.
@@ -302,12 +317,14 @@ impl DeviceStatus {
         let Some(scene) = self.scene.get() else { return Vec::new() };
         let (_, undelivered) = self.undelivered(usize::MAX);
         let mut troubles: BTreeMap<String, UndeliveredTag> = undelivered.into_iter().map(|told| (told.tag.clone(), told)).collect();
+        let left_out = self.left_out.get().map_or_else(HashMap::default, |LeftOutProbe(probe)| probe());
         let facts = self.facts.lock();
         let state = |(id, name): (&TagId, &TagName)| TagState {
             name: name.clone(),
             created: facts.created.contains(id),
             interval: facts.intervals.get(id).copied(),
             trouble: troubles.remove(name.as_str()),
+            left_out: left_out.get(id).copied(),
         };
         scene.names.lock().iter().map(state).collect()
     }

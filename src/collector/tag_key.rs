@@ -50,7 +50,25 @@ pub const COMMON: &[TagKey] = &[
     TagKey::number("range_high"),
     TagKey { name: "state_set", kind: TagKeyKind::StateSet },
     RENAMED_FROM,
+    FILTER[0],
+    FILTER[1],
+    FILTER[2],
+    FILTER[3],
+    FILTER[4],
+    FILTER[5],
+    FILTER[6],
     ADDRESS,
+];
+
+/// Which samples are left out. Distances are in engineering units, or in percent of the tag's range.
+pub const FILTER: [TagKey; 7] = [
+    TagKey::number("exception_deadband"),
+    TagKey::number("exception_deadband_percent"),
+    TagKey::whole("exception_min_ms"),
+    TagKey::whole("exception_max_ms"),
+    TagKey::number("compression_deviation"),
+    TagKey::number("compression_deviation_percent"),
+    TagKey::whole("compression_max_ms"),
 ];
 
 /// The name that the tag had before: it is renamed, not made, where the catalog has it under that name still.

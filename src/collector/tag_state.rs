@@ -26,6 +26,8 @@ pub struct TagState {
     pub interval: Option<Duration>,
     /// Why it does not deliver, where that is known.
     pub trouble: Option<UndeliveredTag>,
+    /// Samples that its filter left out so far, those that wait included; `None` where it has none.
+    pub left_out: Option<u64>,
 }
 
 impl TagState {

@@ -2,6 +2,7 @@
 //! No I/O and no runtime; every other room may build on this one.
 
 pub mod bounds;
+pub mod filter;
 pub mod quality;
 pub mod range;
 pub mod retention;
@@ -13,6 +14,7 @@ pub mod tag;
 pub mod time;
 
 pub use bounds::TimeBounds;
+pub use filter::TagFilter;
 pub use quality::Quality;
 pub use range::TimeRange;
 pub use retention::RetentionGroup;

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Timestamp, ValueType};
+use super::{TagFilter, Timestamp, ValueType};
 
 /// Identity of a tag in keys and chunks. Given once by the catalog, never reused, and unaffected by renaming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -136,6 +136,9 @@ pub struct TagDefinition {
     pub state_set: Vec<String>,
     #[serde(default)]
     pub source: Option<TagSource>,
+    /// What its collector leaves out.
+    #[serde(default, skip_serializing_if = "TagFilter::is_off")]
+    pub filter: TagFilter,
 }
 
 impl TagDefinition {
@@ -151,7 +154,13 @@ impl TagDefinition {
             range_high: None,
             state_set: Vec::new(),
             source: None,
+            filter: TagFilter::default(),
         }
+    }
+
+    /// How far a sample that was left out may lie from what is read in its place; see [`TagFilter::error_bound`].
+    pub fn error_bound(&self) -> Option<f64> {
+        self.filter.error_bound(self.stepped)
     }
 }
 
@@ -202,7 +211,8 @@ impl TagDefinition {
         if bytes > Self::STATES_BYTES_MAX {
             return refuse("state_set", format!("has names of {bytes} bytes together, at most {} are taken", Self::STATES_BYTES_MAX));
         }
-        self.state_set.iter().try_for_each(|name| check_text("state_set", name, Self::UNIT_BYTES_MAX))
+        self.state_set.iter().try_for_each(|name| check_text("state_set", name, Self::UNIT_BYTES_MAX))?;
+        self.filter.check(self.value_type, self.stepped).or_else(|(field, reason)| refuse(field, reason))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::{QueryError, arrow_column, common_type::ValueColumns};
-use historian_model::{Tag, TimeRange};
+use historian_model::{Tag, TagDefinition, TimeRange};
 
 /// Tags whose metadata is written into the schema of one answer; beyond that the catalog has it.
 const TAGS_DESCRIBED_MAX: usize = 1_000;
@@ -87,10 +87,18 @@ pub fn tag_metadata(tag: &Tag, states: bool) -> HashMap<String, String> {
     ]);
     let bounds = [("range_low", definition.range_low), ("range_high", definition.range_high)];
     metadata.extend(bounds.into_iter().filter_map(|(key, bound)| Some((key.to_owned(), bound?.to_string()))));
+    metadata.extend(filtered(definition).filter_map(|(key, number)| Some((key.to_owned(), number?.to_string()))));
     if states && !definition.state_set.is_empty() {
         metadata.insert("state_set".to_owned(), serde_json::Value::from(definition.state_set.clone()).to_string());
     }
     metadata
+}
+
+/// What a collector leaves out, and how far that may lie from what is read in its place, in engineering units.
+fn filtered(definition: &TagDefinition) -> impl Iterator<Item = (&'static str, Option<f64>)> {
+    let deadband = definition.filter.exception.as_ref().map(|exception| exception.deadband);
+    let deviation = definition.filter.compression.as_ref().map(|compression| compression.deviation);
+    [("exception_deadband", deadband), ("compression_deviation", deviation), ("error_bound", definition.error_bound())].into_iter()
 }
 
 /// Metadata of a whole answer.
@@ -112,6 +120,7 @@ pub fn metadata(tags: &[Arc<Tag>], range: Option<TimeRange>) -> HashMap<String, 
                 facts.insert("value_type".into(), definition.value_type.as_str().into());
                 let bounds = [("range_low", definition.range_low), ("range_high", definition.range_high)];
                 facts.extend(bounds.into_iter().filter_map(|(key, bound)| Some((key.to_owned(), bound?.into()))));
+                facts.extend(filtered(definition).filter_map(|(key, number)| Some((key.to_owned(), number?.into()))));
                 if states && !definition.state_set.is_empty() {
                     facts.insert("state_set".into(), definition.state_set.clone().into());
                 }

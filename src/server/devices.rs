@@ -80,7 +80,9 @@ impl DeviceSet {
             }
         }
         let ids = tags.iter().map(|one| one.tag.id).collect();
-        let types: Vec<ValueType> = collector.tags().iter().map(|definition| definition.value_type).collect();
+        let definitions = collector.tags();
+        tags.iter().zip(&definitions).for_each(|(one, definition)| spool.set_filter(one.tag.id, definition));
+        let types: Vec<ValueType> = definitions.iter().map(|definition| definition.value_type).collect();
         let collected = tags.iter().zip(&types);
         let collected = collected.map(|(one, &value_type)| (one.tag.name().clone(), Collected { id: one.tag.id, value_type })).collect();
         let stop = self.shutdown.child_token();
@@ -98,10 +100,14 @@ impl DeviceSet {
         let ended = CancellationToken::new();
         let sink: Arc<dyn SampleSink> = self.ingest.clone();
         let draining = tokio::spawn(spool.clone().drain(sink, ended.clone()));
-        let (collector, made) = (collector.clone(), found.clone());
+        let (collector, made, filtering) = (collector.clone(), found.clone(), spool.clone());
         let collecting = tokio::spawn(async move {
             let _ended = ended.drop_guard();
-            collect::collect(collector, ids, types, context, || made.all()).await;
+            tokio::select! {
+                () = collect::collect(collector, ids, types, context, || made.all()) => {}
+                () = filtering.release_in_time() => {}
+            }
+            filtering.release(true);
         });
         self.running.lock().push(RunningDevice { status, spool, collected, found, stop, tasks: vec![collecting, draining] });
         Ok(())

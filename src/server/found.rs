@@ -122,6 +122,7 @@ impl TagMaking {
             range_low: shown.range_low.or(old.range_low),
             range_high: shown.range_high.or(old.range_high),
             source: shown.source.clone(),
+            filter: shown.filter.clone(),
             ..old.clone()
         })
     }

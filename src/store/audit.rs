@@ -3,7 +3,11 @@
 
 use historian_audit::AuditError;
 use historian_format::keys;
-use historian_model::{TagDefinition, tag::TagSource};
+use historian_model::{
+    TagDefinition, TagFilter,
+    filter::{CompressionFilter, ExceptionFilter},
+    tag::TagSource,
+};
 
 use super::StoreError;
 
@@ -28,7 +32,7 @@ const TEXT_BYTES_TOLD: usize = 256;
 
 /// What is different between two definitions of a tag, as `detail` has it; `None` when nothing is.
 pub(super) fn differences(old: &TagDefinition, new: &TagDefinition) -> Option<String> {
-    let TagDefinition { name: _, value_type, unit, description, stepped, range_low, range_high, state_set, source } = old;
+    let TagDefinition { name: _, value_type, unit, description, stepped, range_low, range_high, state_set, source, filter } = old;
     let mut told = Vec::new();
     let mut differ = |field: &str, old: String, new: String| {
         if old != new {
@@ -41,8 +45,20 @@ pub(super) fn differences(old: &TagDefinition, new: &TagDefinition) -> Option<St
     let bound = |bound: Option<f64>| bound.map_or_else(|| "none".to_owned(), |bound| bound.to_string());
     differ("range_low", bound(*range_low), bound(new.range_low));
     differ("range_high", bound(*range_high), bound(new.range_high));
+    let filtered = |filter: &TagFilter| {
+        let exception = filter.exception.iter().map(|ExceptionFilter { deadband, min_interval_ms, max_interval_ms }| {
+            format!("exception beyond {deadband}, after {min_interval_ms} to {max_interval_ms} ms")
+        });
+        let compression = filter
+            .compression
+            .iter()
+            .map(|CompressionFilter { deviation, max_interval_ms }| format!("swinging door of {deviation}, up to {max_interval_ms} ms"));
+        let filters: Vec<String> = exception.chain(compression).collect();
+        if filters.is_empty() { "none".to_owned() } else { filters.join(", ") }
+    };
     let from = |source: Option<&TagSource>| source.map_or_else(|| "none".to_owned(), |from| format!("{} {}", from.device, from.address));
     differ("source", from(source.as_ref()), from(new.source.as_ref()));
+    differ("filter", filtered(filter), filtered(&new.filter));
     differ("description", format!("{description:?}"), format!("{:?}", new.description));
     let states = (0..state_set.len().max(new.state_set.len())).filter(|state| state_set.get(*state) != new.state_set.get(*state));
     let name = |name: Option<&String>| name.map_or_else(|| "none".to_owned(), |name| format!("{name:?}"));

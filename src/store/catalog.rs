@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use self::version::{CatalogVersion, states_bytes};
 pub use self::view::CatalogView;
 use super::{AuditEntry, Store, StoreError};
-use historian_model::{Clock, Tag, TagDefinition, TagId, TagName, TagRename, ValueType, sink::Actor};
+use historian_model::{Clock, Tag, TagDefinition, TagFilter, TagId, TagName, TagRename, ValueType, sink::Actor};
 
 /// Why the catalog refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -316,6 +316,8 @@ impl Catalog {
         if !matches!(value_type, ValueType::F64 | ValueType::F32) {
             definition.stepped = true;
         }
+        // It is that of a configuration for the old type.
+        definition.filter = TagFilter::default();
         validate(&definition)?;
         let kept = Tag { definition: TagDefinition { name: kept_name, ..old.definition.clone() }, updated: now, ..*old };
         let new = Tag { id: self.tags.load().next_id(), definition, created: now, updated: now };

@@ -45,6 +45,7 @@ mod selection;
 mod shares;
 mod silence;
 mod sql;
+mod storing_less;
 mod sunspec;
 mod support;
 mod tag_status;

@@ -11,7 +11,7 @@ use crate::{
     reason, resolve, status,
 };
 use historian_access::Right;
-use historian_model::{Tag, TagDefinition, TagName, TimeBounds, ValueType, sink::Actor};
+use historian_model::{Tag, TagDefinition, TagFilter, TagName, TimeBounds, ValueType, sink::Actor};
 use historian_query::{Extent, QueryLimits};
 use historian_store::AuditEntry;
 
@@ -201,7 +201,7 @@ fn last_words(services: &Services, caller: &Caller, name: &str, reason: &str) ->
 
 /// A tag as the wire carries it.
 pub fn message(tag: &Tag) -> v1::Tag {
-    let TagDefinition { name, value_type, unit, description, stepped, range_low, range_high, state_set, source } = &tag.definition;
+    let TagDefinition { name, value_type, unit, description, stepped, range_low, range_high, state_set, source, filter } = &tag.definition;
     let (device, address) = source.as_ref().map(|source| (source.device.clone(), source.address.clone())).unwrap_or_default();
     v1::Tag {
         name: name.as_str().to_owned(),
@@ -217,6 +217,21 @@ pub fn message(tag: &Tag) -> v1::Tag {
         id: tag.id.0,
         create_time: tag.created.0,
         update_time: tag.updated.0,
+        filter: (!filter.is_off()).then(|| filter_message(filter, *stepped)),
+    }
+}
+
+/// What a collector leaves out, as the wire carries it.
+fn filter_message(filter: &TagFilter, stepped: bool) -> v1::TagFilter {
+    let interval = |milliseconds: u64| i64::try_from(milliseconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    let (exception, compression) = (filter.exception.as_ref(), filter.compression.as_ref());
+    v1::TagFilter {
+        exception_deadband: exception.map(|exception| exception.deadband),
+        exception_min_interval: exception.map_or(0, |exception| interval(exception.min_interval_ms)),
+        exception_max_interval: exception.map_or(0, |exception| interval(exception.max_interval_ms)),
+        compression_deviation: compression.map(|compression| compression.deviation),
+        compression_max_interval: compression.map_or(0, |compression| interval(compression.max_interval_ms)),
+        error_bound: filter.error_bound(stepped),
     }
 }
 

@@ -61,6 +61,7 @@ fn page(services: &Services, mut request: v1::ListTagStatusRequest, limits: &Que
             interval: state.interval.map(nanoseconds),
             last_error: trouble.map(|trouble| status::shortened(&trouble.reason)).unwrap_or_default(),
             last_error_time: trouble.map_or(0, |trouble| trouble.since.0),
+            samples_left_out: state.left_out,
         });
         tags.last().map(answer::bytes_within)
     }));

@@ -10,6 +10,16 @@ pub fn as_json(tag: &v1::Tag) -> serde_json::Value {
     json!({
         "name": tag.name, "type": type_name(tag), "unit": tag.unit, "description": tag.description, "stepped": tag.stepped,
         "range_low": tag.range_low, "range_high": tag.range_high, "state_set": tag.state_set, "device": tag.device,
-        "address": tag.address, "id": tag.id,
+        "address": tag.address, "id": tag.id, "filter": tag.filter.as_ref().map(filter_as_json),
+    })
+}
+
+/// What its collector leaves out.
+fn filter_as_json(filter: &v1::TagFilter) -> serde_json::Value {
+    let seconds = |nanoseconds: i64| nanoseconds as f64 / 1e9;
+    json!({
+        "exception_deadband": filter.exception_deadband, "exception_min_s": seconds(filter.exception_min_interval),
+        "exception_max_s": seconds(filter.exception_max_interval), "compression_deviation": filter.compression_deviation,
+        "compression_max_s": seconds(filter.compression_max_interval), "error_bound": filter.error_bound,
     })
 }

@@ -227,8 +227,10 @@ pub fn definition_of(config: &TagConfig, name: TagName, value_type: ValueType, d
     definition.range_low = config.range_low;
     definition.range_high = config.range_high;
     definition.state_set.clone_from(&config.state_set);
+    let prefix = format!("modbus.{device}");
+    definition.filter = config.filter_of(&prefix, &definition)?;
     if let Err(refused) = definition.check() {
-        return Err(config.problem(&format!("modbus.{device}"), refused.field, refused.reason));
+        return Err(config.problem(&prefix, refused.field, refused.reason));
     }
     definition.source = Some(TagSource { device: device.to_owned(), address: config.address.clone() });
     Ok(definition)

@@ -444,6 +444,7 @@ fn mqtt_tag(device: &str, tag: &TagConfig, prefix: &str, has_sparkplug: bool) ->
     if let Some(stepped) = tag.stepped {
         definition.stepped = stepped;
     }
+    definition.filter = tag.filter_of(prefix, &definition).map_err(|problem| vec![problem])?;
     if let Err(error) = definition.check() {
         return Err(vec![tag.problem(prefix, error.field, error.reason)]);
     }

@@ -103,6 +103,7 @@ impl OpcUaTag {
         definition.range_low = tag.range_low;
         definition.range_high = tag.range_high;
         definition.state_set.clone_from(&tag.state_set);
+        definition.filter = tag.filter_of(prefix, &definition).map_err(|problem| vec![problem])?;
         definition.source = Some(TagSource { device: device.name.to_owned(), address: source });
         if let Err(refused) = definition.check() {
             return Err(vec![tag.problem(prefix, refused.field, refused.reason)]);

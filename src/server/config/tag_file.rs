@@ -11,8 +11,8 @@ use super::{
     wording,
 };
 use historian_collector::{
-    ConfigProblem, SettingPosition, TagConfig,
-    tag_key::{ADDRESS, COMMON, RENAMED_FROM},
+    ConfigProblem, SettingPosition, TagConfig, TagKey,
+    tag_key::{ADDRESS, COMMON, FILTER, RENAMED_FROM},
 };
 use historian_model::{TagDefinition, TagName, ValueType};
 
@@ -21,8 +21,9 @@ const DEVICE: &str = "device";
 
 /// Columns that tell what a tag is and where it comes from, in the order in which tags are exported.
 pub fn definition_columns() -> Vec<&'static str> {
-    let mut columns: Vec<&str> =
-        COMMON.iter().map(|key| key.name).filter(|name| ![ADDRESS.name, RENAMED_FROM.name].contains(name)).collect();
+    let others = [ADDRESS, RENAMED_FROM];
+    let is_definition = |key: &&TagKey| !others.contains(key) && !FILTER.contains(key);
+    let mut columns: Vec<&str> = COMMON.iter().filter(is_definition).map(|key| key.name).collect();
     columns.extend([DEVICE, ADDRESS.name]);
     columns
 }
@@ -31,6 +32,7 @@ pub fn definition_columns() -> Vec<&'static str> {
 pub fn columns() -> Vec<&'static str> {
     let mut columns = definition_columns();
     columns.push(RENAMED_FROM.name);
+    columns.extend(FILTER.map(|key| key.name));
     for key in PROTOCOLS.iter().flat_map(|protocol| protocol.tag_keys) {
         if !columns.contains(&key.name) {
             columns.push(key.name);
@@ -41,7 +43,7 @@ pub fn columns() -> Vec<&'static str> {
 
 /// Whether a column means something only for a tag that a device delivers.
 fn is_collected_only(column: &str) -> bool {
-    column == ADDRESS.name || PROTOCOLS.iter().any(|protocol| protocol.has(column))
+    column == ADDRESS.name || FILTER.iter().any(|key| key.name == column) || PROTOCOLS.iter().any(|protocol| protocol.has(column))
 }
 
 /// Largest file read.
@@ -358,5 +360,14 @@ mod tests {
         assert!(told[1].ends_with("unknown column; did you mean \"word_order\"?"), "{told:?}");
         let (_, problems) = parse(b"name,type,unit\na,f64,\xB0C\n", "t.csv");
         assert!(problems[0].to_string().starts_with("t.csv:2: row: column 3 is not UTF-8"), "{}", problems[0]);
+    }
+
+    #[test]
+    fn filters_are_of_collected_tags() {
+        let text = "name,type,device,address,exception_deadband,compression_max_ms\na,f64,,,0.5,\nb,,plc,holding:1,0.5,60000\n";
+        let (rows, problems) = parse(text.as_bytes(), "t.csv");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].to_string().starts_with("t.csv:2: exception_deadband: is only for collected tags"), "{}", problems[0]);
+        assert_eq!((rows[0].tag.filter.deadband, rows[0].tag.filter.compression_max_ms), (Some(0.5), Some(60_000)));
     }
 }

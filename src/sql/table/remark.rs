@@ -70,6 +70,9 @@ pub fn of_columns(name: &str) -> Vec<String> {
             "address in the device",
             "when the tag was made (UTC)",
             "when it was last changed (UTC)",
+            "its collector stores what differs by more than this from the sample before; null: no exception filter",
+            "its collector stores the ends of lines that have all samples within this; null: no swinging door",
+            "no sample that was left out lies further from what is read at its time, in the unit of the tag; null: all are stored, or no bound",
         ],
         _ => &[],
     };

@@ -54,6 +54,9 @@ pub fn schema() -> SchemaRef {
         text("address", true),
         Field::new("created", arrow_column::timestamp_type(), false),
         Field::new("updated", arrow_column::timestamp_type(), false),
+        Field::new("exception_deadband", DataType::Float64, true),
+        Field::new("compression_deviation", DataType::Float64, true),
+        Field::new("error_bound", DataType::Float64, true),
     ]))
 }
 
@@ -140,6 +143,9 @@ fn batch(tags: &[Arc<Tag>]) -> std::result::Result<RecordBatch, QueryError> {
         texts(&|tag| tag.definition.source.as_ref().map(|source| source.address.clone())),
         arrow_column::timestamps(tags.iter().map(|tag| tag.created.0).collect()),
         arrow_column::timestamps(tags.iter().map(|tag| tag.updated.0).collect()),
+        numbers(&|tag| tag.definition.filter.exception.as_ref().map(|exception| exception.deadband)),
+        numbers(&|tag| tag.definition.filter.compression.as_ref().map(|compression| compression.deviation)),
+        numbers(&|tag| tag.definition.error_bound()),
     ];
     RecordBatch::try_new(schema(), columns).map_err(|error| QueryError::Store(format!("a batch could not be formed: {error}")))
 }

@@ -94,6 +94,14 @@ fn every_problem_of_a_tag_names_its_line_its_key_and_the_remedy() {
         ("address = \"formula:{a} * 2\"\nformat = \"u16\"", "format", "not read from registers"),
         ("address = \"formula:{a} * 2\"\ntype = \"state\"", "type", "f64, or i64 or u64"),
         ("address = \"formula:{a} * 2\"\nstate_set = \"off|on\"", "state_set", "not"),
+        ("address = \"holding:1\"\nexception_deadband = -1.0", "exception_deadband", "0 or a positive number"),
+        ("address = \"coil:1\"\nexception_deadband = 1.0", "exception_deadband", "0 passes changes only"),
+        ("address = \"holding:1\"\nexception_deadband_percent = 1.0", "exception_deadband_percent", "set range_low and range_high"),
+        ("address = \"holding:1\"\nexception_deadband = 1.0\nexception_max_ms = 10", "exception_max_ms", "1000 to 86400000"),
+        ("address = \"holding:1\"\nexception_deadband = 1.0\nexception_min_ms = 700000", "exception_min_ms", "above the longest interval"),
+        ("address = \"holding:1\"\nformat = \"f32\"\ncompression_deviation = 0.0", "compression_deviation", "a positive number"),
+        ("address = \"holding:1\"\ncompression_deviation = 1.0", "compression_deviation", "use exception_deadband"),
+        ("address = \"holding:1\"\ncompression_max_ms = 5000", "compression_max_ms", "has no effect without compression_deviation"),
     ] {
         let text = format!("{DEVICE}\n[[tag]]\nname = \"area/t\"\n{tag}\n");
         let mut problems = problems(&text);

@@ -44,6 +44,8 @@ class Tag:
     id: int
     create_time: dt.datetime
     update_time: dt.datetime
+    filter: dict[str, Any] | None = None
+    """What its collector leaves out: exception_deadband, compression_deviation, error_bound, intervals in nanoseconds. None where it stores all."""
 
 
 @dataclasses.dataclass(frozen=True)

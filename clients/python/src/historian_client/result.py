@@ -53,7 +53,7 @@ class Result:
 
 
 def facts_of(table: pa.Table) -> dict[str, dict[str, Any]]:
-    """What the catalog says of the tags in an answer, by their names: unit, stepped, value_type, range_low, range_high, state_set."""
+    """What the catalog says of the tags in an answer, by their names: unit, stepped, value_type, range_low, range_high, state_set, error_bound."""
     told = (table.schema.metadata or {}).get(b"tags")
     return dict(json.loads(told)) if told else {}
 
