@@ -23,6 +23,7 @@ pub mod status;
 pub mod supervise;
 pub mod tag_key;
 pub mod tag_state;
+pub mod unfilled;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,9 +34,10 @@ pub use browse::{BrowseAnswer, BrowseRequest, BrowsedVariable};
 pub use commissioning::{OtherReading, PlannedRead, Readings};
 pub use config::{ConfigProblem, DeviceConfig, SettingPosition, TagConfig};
 pub use found::{FoundTag, FoundTags, TagMaker};
-pub use spool::{Absence, Spool};
+pub use spool::{Absence, BackfilledGap, Spool};
 pub use status::DeviceStatus;
 pub use tag_key::TagKey;
+pub use unfilled::UnfilledGap;
 
 use historian_model::{Clock, Quality, Sample, TagDefinition, TagId, Value};
 
@@ -49,6 +51,8 @@ pub struct CollectorContext {
     /// The latest sample that the store holds of each tag at start, in the order of the ids; a collector continues from there. Empty when
     /// nothing is known.
     pub last: Vec<Option<Sample>>,
+    /// Gaps on record, no older than [`Collector::history_back`], of each tag in the order of the ids, oldest first. Empty when there are none.
+    pub unfilled: Vec<Vec<UnfilledGap>>,
     /// Tags beside the configured ones: those of earlier runs, and a way to make more.
     pub found: FoundTags,
     /// Cancelled when the collector is to stop.
@@ -78,6 +82,11 @@ pub trait Collector: Send + Sync + 'static {
     /// Whether a tag that this collector made in an earlier run, under the configuration of then, is still one that it collects.
     fn keeps(&self, _tag: &TagDefinition) -> bool {
         false
+    }
+
+    /// How far back this collector fills gaps from the device's own history; `None` where it does not.
+    fn history_back(&self) -> Option<Duration> {
+        None
     }
 
     /// What people decided about certificates of this device, as it stands now. Blocks for a moment.

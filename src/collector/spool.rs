@@ -7,8 +7,10 @@
 //! of its samples and not of as many little runs, and is written in few large ones.
 
 mod filtering;
+mod historical;
 mod lost;
 mod outage;
+mod segment;
 #[cfg(test)]
 mod tests;
 
@@ -25,11 +27,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use self::outage::Absence;
+pub use self::outage::{Absence, BackfilledGap};
 
 use self::{
     filtering::{LOOK_INTERVAL, TagFilters},
+    historical::HistoryQueue,
     lost::{Ledger, Overflow},
+    segment::{Ends, SpoolSegment, SpooledBatch, SpooledKind},
 };
 use super::{DeviceStatus, status::DeviceBacklog, supervise::Backoff};
 use historian_model::{
@@ -61,6 +65,10 @@ struct SpoolState {
     filters: TagFilters,
     queue: Mutex<SpoolQueue>,
     filled: Notify,
+    /// Samples of history that are not written yet, those that are being written included.
+    history_waiting: AtomicUsize,
+    /// Some of them were written.
+    history_done: Notify,
     samples_max: usize,
     /// Samples that were taken out of the queue and are not written yet.
     held: AtomicUsize,
@@ -81,6 +89,7 @@ struct SpoolState {
 #[derive(Default)]
 struct SpoolQueue {
     segments: VecDeque<SpoolSegment>,
+    history: HistoryQueue,
     samples: usize,
     /// How many segments there were so far, those of the queue included.
     begun: u64,
@@ -88,74 +97,29 @@ struct SpoolQueue {
     overflow: Overflow,
 }
 
-/// Samples that go to the sink in one batch: a run per tag (more where a run could not be joined).
-#[derive(Default)]
-struct SpoolSegment {
-    runs: Vec<(TagId, Samples)>,
-    /// Place in `runs` of the last run of each tag.
-    places: HashMap<TagId, usize>,
-    samples: usize,
-    /// When its first sample came.
-    since: Timestamp,
-}
-
-/// How a run begins and ends.
-struct Ends {
-    tag: TagId,
-    /// Of the last sample.
-    quality: Quality,
-    first: Timestamp,
-    last: Timestamp,
-}
-
-/// What is written at once.
-struct SpooledBatch {
-    batch: SampleBatch,
-    /// When its first sample came.
-    since: Timestamp,
-    /// Marks the loss of samples: no sample of the device.
-    mark: bool,
-}
-
-impl SpoolSegment {
-    fn beginning(since: Timestamp) -> SpoolSegment {
-        SpoolSegment { since, ..SpoolSegment::default() }
-    }
-
-    fn push(&mut self, tag: TagId, run: Samples) {
-        self.samples += run.len();
-        if let Some(&place) = self.places.get(&tag)
-            && self.runs[place].1.append(&run).is_ok()
-        {
-            return;
-        }
-        self.places.insert(tag, self.runs.len());
-        self.runs.push((tag, run));
-    }
-
-    /// The run that a sample of a tag joins; a new one where the tag has none of this type.
-    fn run_of(&mut self, tag: TagId, value_type: ValueType) -> &mut Samples {
-        let place = match self.places.get(&tag) {
-            Some(&place) if self.runs[place].1.value_type() == value_type => place,
-            _ => {
-                self.places.insert(tag, self.runs.len());
-                self.runs.push((tag, Samples::new(value_type)));
-                self.runs.len() - 1
-            }
-        };
-        &mut self.runs[place].1
-    }
-}
-
 impl Spool {
     pub fn new(samples_max: usize, status: Arc<DeviceStatus>) -> Spool {
         let (queue, held, refused) = (Mutex::default(), AtomicUsize::default(), Mutex::default());
         let (filled, ledger, routes) = (Notify::new(), Mutex::default(), Mutex::default());
+        let (history_waiting, history_done) = (AtomicUsize::default(), Notify::new());
         let (held_since, gone_since) = (AtomicI64::new(NONE_HELD), AtomicI64::new(NONE_HELD));
         let written = AtomicU64::default();
-        let filters = TagFilters::default();
-        let state =
-            SpoolState { filters, queue, filled, samples_max, held, held_since, gone_since, written, ledger, refused, routes, status };
+        let state = SpoolState {
+            filters: TagFilters::default(),
+            queue,
+            filled,
+            history_waiting,
+            history_done,
+            samples_max,
+            held,
+            held_since,
+            gone_since,
+            written,
+            ledger,
+            refused,
+            routes,
+            status,
+        };
         let spool = Spool { shared: Arc::new(state) };
         // The status must not keep the spool: it is shown for longer.
         let shared = Arc::downgrade(&spool.shared);
@@ -234,6 +198,27 @@ impl Spool {
         result
     }
 
+    /// Queues a run of the device's own history. It is written when nothing else waits, and is not dropped: whoever brings it waits for
+    /// [`Spool::history_written`].
+    pub fn push_history(&self, tag: TagId, run: Samples) {
+        if !run.is_empty() {
+            self.shared.history_waiting.fetch_add(run.len(), Ordering::AcqRel);
+            self.shared.queue.lock().history.push(tag, run);
+            self.shared.filled.notify_one();
+        }
+    }
+
+    /// Waits until no more than `left` samples of history wait: with 0, until all of them are durable, or were told to be rejected.
+    pub async fn history_written(&self, left: usize) {
+        loop {
+            let written = self.shared.history_done.notified();
+            if self.shared.history_waiting.load(Ordering::Acquire) <= left {
+                return;
+            }
+            written.await;
+        }
+    }
+
     /// Adds `samples` to the last segment, or to a new one when that is full, and keeps the bound.
     fn queue(&self, samples: usize, add: impl FnOnce(&mut SpoolSegment)) {
         let segment_samples = SEGMENT_SAMPLES_MAX.min(self.shared.samples_max / 16);
@@ -291,24 +276,27 @@ impl Spool {
         self.take_part().batch
     }
 
-    /// What is to be written next: in the place of what went, else the oldest segment; empty when nothing waits.
+    /// What is to be written next: in the place of what went, else the oldest segment, else what came from a history; empty when nothing waits.
     fn take_part(&self) -> SpooledBatch {
         let mut queue = self.shared.queue.lock();
-        let (batch, since) = if let Some(since) = queue.overflow.since {
+        let next = if let Some(since) = queue.overflow.since {
             let (batch, losses) = queue.overflow.take();
             self.shared.ledger.lock().overflowed(losses);
-            (batch, since)
+            SpooledBatch { batch, since, kind: SpooledKind::Live }
         } else {
             // Whoever takes a segment is done with those before it.
             let done = queue.begun - queue.segments.len() as u64;
             self.shared.written.store(done, Ordering::Release);
-            let segment = queue.segments.pop_front().unwrap_or_default();
-            queue.samples -= segment.samples;
-            (SampleBatch { runs: segment.runs }, segment.since)
+            let segment = queue.segments.pop_front();
+            queue.samples -= segment.as_ref().map_or(0, |segment| segment.samples);
+            let history = if segment.is_none() { queue.history.take(self.shared.status.now(), SEGMENT_SAMPLES_MAX) } else { None };
+            let SpoolSegment { runs, since, .. } = segment.unwrap_or_default();
+            history.unwrap_or(SpooledBatch { batch: SampleBatch { runs }, since, kind: SpooledKind::Live })
         };
         // Still under the lock, so that whoever asks since when samples wait sees them in one place or the other.
-        self.shared.held_since.store(if batch.is_empty() { NONE_HELD } else { since.0 }, Ordering::Relaxed);
-        SpooledBatch { batch, since, mark: false }
+        let is_held = !next.batch.is_empty() && next.kind == SpooledKind::Live;
+        self.shared.held_since.store(if is_held { next.since.0 } else { NONE_HELD }, Ordering::Relaxed);
+        next
     }
 
     /// Samples of this tag will not be taken, with the reason: they are counted as rejected, and nothing of them is written.
@@ -331,11 +319,13 @@ impl Spool {
     }
 
     /// A tag does not deliver from now on. It may be told again and again; the first reason stands until samples come, but that a device which
-    /// answers again refuses the tag, and that a collector which failed finds the device down.
-    pub fn absent(&self, tag: TagId, absence: Absence) {
+    /// answers again refuses the tag, and that a collector which failed finds the device down. Answers where the gap begins that is on record
+    /// for it, or will be.
+    pub fn absent(&self, tag: TagId, absence: Absence) -> Timestamp {
         let now = self.shared.status.now();
-        self.shared.ledger.lock().outages.absent(tag, absence, now);
+        let start = self.shared.ledger.lock().outages.absent(tag, absence, now);
         self.shared.filled.notify_one();
+        start
     }
 
     /// A sample of the tag came, of this source time. Does nothing where none was missing.
@@ -348,6 +338,12 @@ impl Spool {
     pub fn nothing_missed(&self, tag: TagId) {
         let now = self.shared.status.now();
         self.shared.ledger.lock().outages.nothing_missed(tag, now);
+        self.shared.filled.notify_one();
+    }
+
+    /// Samples of the device's own history were stored for a time in which samples of the tag were absent.
+    pub fn backfilled(&self, tag: TagId, gap: BackfilledGap) {
+        self.shared.ledger.lock().outages.backfilled(tag, gap);
         self.shared.filled.notify_one();
     }
 
@@ -410,11 +406,12 @@ impl Spool {
 
     async fn write_queued(&self, sink: &dyn SampleSink, shutdown: &CancellationToken) {
         loop {
-            let SpooledBatch { batch, since, mark } = self.take_part();
+            let SpooledBatch { batch, since, kind } = self.take_part();
             if batch.is_empty() {
                 return;
             }
-            let mut parts = vec![SpooledBatch { batch: self.without_refused(batch), since, mark }];
+            let taken = batch.len();
+            let mut parts = vec![SpooledBatch { batch: self.without_refused(batch), since, kind }];
             while let Some(part) = parts.pop() {
                 let waiting: usize = parts.iter().map(|part| part.batch.len()).sum();
                 self.shared.held.store(part.batch.len() + waiting, Ordering::Relaxed);
@@ -422,6 +419,10 @@ impl Spool {
             }
             self.shared.held.store(0, Ordering::Relaxed);
             self.shared.held_since.store(NONE_HELD, Ordering::Relaxed);
+            if kind == SpooledKind::Historical {
+                self.shared.history_waiting.fetch_sub(taken, Ordering::AcqRel);
+                self.shared.history_done.notify_waiters();
+            }
         }
     }
 
@@ -454,18 +455,22 @@ impl Spool {
     /// Writes one batch; what is refused for what is in it goes back to `parts` as two halves, the later one first, until it is one sample.
     async fn write_part(&self, part: SpooledBatch, sink: &dyn SampleSink, shutdown: &CancellationToken, parts: &mut Vec<SpooledBatch>) {
         let status = &self.shared.status;
-        let SpooledBatch { mut batch, since, mark } = part;
+        let SpooledBatch { mut batch, since, kind } = part;
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         let mut waiting = false;
         while !batch.is_empty() {
             let samples = batch.len();
-            let ends = if mark { Vec::new() } else { self.ends(&batch) };
+            let ends = if kind == SpooledKind::Live { self.ends(&batch) } else { Vec::new() };
             let refused = match sink.write(self.outward(batch), WriteMode::Upsert, Durability::Sync).await {
                 Ok(Acknowledgement { samples, mut rejected, .. }) => {
                     self.inward(&mut SampleBatch::default(), &mut rejected);
-                    status.samples.fetch_add(if mark { 0 } else { samples }, Ordering::Relaxed);
+                    match kind {
+                        SpooledKind::Live => _ = status.samples.fetch_add(samples, Ordering::Relaxed),
+                        SpooledKind::Historical => _ = status.samples_backfilled.fetch_add(samples, Ordering::Relaxed),
+                        SpooledKind::Mark => {}
+                    }
                     self.tell(&ends, &rejected);
-                    parts.extend(self.mark_rejected(&ends, &rejected, since));
+                    parts.extend(self.mark_rejected(kind, &ends, &rejected, since));
                     break;
                 }
                 Err(refused) => *refused,
@@ -473,7 +478,7 @@ impl Spool {
             let RefusedWrite { error, batch: mut back, mut rejected } = refused;
             self.inward(&mut back, &mut rejected);
             self.tell(&[], &rejected);
-            parts.extend(self.mark_rejected(&[], &rejected, since));
+            parts.extend(self.mark_rejected(kind, &[], &rejected, since));
             let lost = samples.saturating_sub(back.len()).saturating_sub(usize::try_from(rejected.count).unwrap_or(usize::MAX));
             status.samples_dropped.fetch_add(lost as u64, Ordering::Relaxed);
             batch = back;
@@ -492,7 +497,7 @@ impl Spool {
                     tokio::time::sleep(backoff.next_delay()).await;
                 }
                 error => {
-                    self.split(SpooledBatch { batch, since, mark }, &error, parts);
+                    self.split(SpooledBatch { batch, since, kind }, &error, parts);
                     return;
                 }
             }
@@ -504,14 +509,14 @@ impl Spool {
 
     /// Halves a batch that was refused for what is in it; a single sample is rejected.
     fn split(&self, part: SpooledBatch, error: &WriteError, parts: &mut Vec<SpooledBatch>) {
-        let SpooledBatch { mut batch, since, mark } = part;
+        let SpooledBatch { mut batch, since, kind } = part;
         batch.runs.retain(|(_, run)| !run.is_empty());
         // An end of the whole tag: no later sample of it will be taken either.
         let of_tag = matches!(error, WriteError::UnknownTag(_) | WriteError::WrongType { .. });
         match batch.runs.as_mut_slice() {
             [] => {}
             // There is no better one, and the gap tells.
-            [(tag, run)] if mark && (of_tag || run.len() == 1) => {
+            [(tag, run)] if kind == SpooledKind::Mark && (of_tag || run.len() == 1) => {
                 tracing::error!(device = self.shared.status.device, tag = tag.0, %error, "the sample that marks a loss is not taken");
             }
             [(tag, run)] if of_tag || run.len() == 1 => {
@@ -533,7 +538,7 @@ impl Spool {
                         let newest = Some(Timestamp(at.saturating_sub(1)));
                         let rejected = RejectedTag { tag: *tag, value_type, reason, newest, last: true };
                         let rejected = Rejected { count: 0, shown: Vec::new(), tags: vec![rejected] };
-                        parts.extend(self.mark_rejected(&[], &rejected, Timestamp(at)));
+                        parts.extend(self.mark_rejected(kind, &[], &rejected, Timestamp(at)));
                     }
                 }
             }
@@ -541,14 +546,14 @@ impl Spool {
                 let rows: Vec<u32> = (0..run.len() as u32).collect();
                 let (first, second) = rows.split_at(rows.len() / 2);
                 for half in [second, first] {
-                    parts.push(SpooledBatch { batch: SampleBatch { runs: vec![(*tag, run.take(half))] }, since, mark });
+                    parts.push(SpooledBatch { batch: SampleBatch { runs: vec![(*tag, run.take(half))] }, since, kind });
                 }
             }
             runs => {
                 let later = runs.len() / 2;
                 let second = batch.runs.split_off(later);
-                parts.push(SpooledBatch { batch: SampleBatch { runs: second }, since, mark });
-                parts.push(SpooledBatch { batch, since, mark });
+                parts.push(SpooledBatch { batch: SampleBatch { runs: second }, since, kind });
+                parts.push(SpooledBatch { batch, since, kind });
             }
         }
     }
@@ -600,10 +605,11 @@ impl Spool {
         }
     }
 
-    /// After a write: ends the last values of tags whose samples were not taken, and notes which are taken again.
-    fn mark_rejected(&self, ends: &[Ends], rejected: &Rejected, since: Timestamp) -> Option<SpooledBatch> {
+    /// After a write: ends the last values of tags whose samples were not taken, and notes which are taken again. A sample of its history ends
+    /// no value of now.
+    fn mark_rejected(&self, kind: SpooledKind, ends: &[Ends], rejected: &Rejected, since: Timestamp) -> Option<SpooledBatch> {
         let mut ledger = self.shared.ledger.lock();
-        if rejected.tags.is_empty() && !ledger.is_rejecting() {
+        if kind == SpooledKind::Historical || (rejected.tags.is_empty() && !ledger.is_rejecting()) {
             return None;
         }
         let now = self.shared.status.now();
@@ -617,7 +623,7 @@ impl Spool {
         for end in ends.iter().filter(|end| !refused.contains(&end.tag)) {
             ledger.taken(end.tag, end.first, now);
         }
-        (!runs.is_empty()).then_some(SpooledBatch { batch: SampleBatch { runs }, since, mark: true })
+        (!runs.is_empty()).then_some(SpooledBatch { batch: SampleBatch { runs }, since, kind: SpooledKind::Mark })
     }
 
     /// The time to write what is left is over.

@@ -66,6 +66,8 @@ pub struct DeviceStatus {
     pub samples_dropped: AtomicU64,
     /// Samples that the historian did not take, for a reason that a repeat cannot mend.
     pub samples_rejected: AtomicU64,
+    /// Samples stored from the device's own history; none of them counts in `samples`.
+    pub samples_backfilled: AtomicU64,
     /// Tags configured.
     pub items_wanted: AtomicU64,
     /// Tags the device accepted (monitored items made; addresses that answered).

@@ -87,6 +87,8 @@ pub enum LossReason {
     Refused,
     /// The collector of the device failed.
     CollectorDown,
+    /// None are any more: they came from the history of the device. The gap that was filled is that of the tag with the same start.
+    Backfilled,
 }
 
 impl LossReason {

@@ -126,6 +126,7 @@ mod tests {
             clock: Arc::new(ManualClock::at(Timestamp(5))),
             status: status.clone(),
             last: Vec::new(),
+            unfilled: Vec::new(),
             found: FoundTags::default(),
             shutdown: CancellationToken::new(),
         };

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     collect,
     found::{self, DeviceTags, TagMaking},
+    unfilled,
 };
 use historian_collector::{Collector, CollectorContext, DeviceStatus, FoundTags, Spool};
 use historian_ingest::Ingest;
@@ -69,6 +70,15 @@ impl DeviceSet {
     /// When the last sample of a tag cannot be read; the device is not started then.
     pub fn start(&self, collector: &Arc<dyn Collector>, tags: &[ConfiguredTag]) -> anyhow::Result<()> {
         let last = last_samples(&self.ingest, tags.iter().map(|one| &one.tag))?;
+        let unfilled = match collector.history_back() {
+            Some(back) => {
+                let reader = self.ingest.reader();
+                let own: Vec<Arc<Tag>> = tags.iter().map(|one| one.tag.clone()).collect();
+                let since = self.clock.now().0.saturating_sub(i64::try_from(back.as_nanos()).unwrap_or(i64::MAX));
+                unfilled::of(&own, Timestamp(since), |from, limit| reader.gaps(from, limit)).context("the gaps on record")?
+            }
+            None => Vec::new(),
+        };
         let kept = self.making.of_device(collector);
         let last_of_kept = last_samples(&self.ingest, kept.iter())?;
         let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
@@ -92,6 +102,7 @@ impl DeviceSet {
             clock: self.clock.clone(),
             status: status.clone(),
             last,
+            unfilled,
             found: FoundTags { maker: found.clone(), kept: found::with_last(&kept, last_of_kept) },
             shutdown: stop.clone(),
         };

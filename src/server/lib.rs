@@ -21,6 +21,7 @@ mod process;
 pub mod reload;
 mod silence;
 mod supervisor;
+mod unfilled;
 mod upkeep;
 
 use std::{

@@ -33,6 +33,8 @@ pub enum GapReason {
     /// Stored samples were damaged or lost.
     #[default]
     DataLoss,
+    /// No absence of its own: samples of the device's history were stored for the gap that begins where this one does, of this tag or of any.
+    Backfilled,
 }
 
 impl Gap {
@@ -54,6 +56,7 @@ impl GapReason {
             GapReason::Rejected => "rejected",
             GapReason::SourceBad => "source_bad",
             GapReason::DataLoss => "data_loss",
+            GapReason::Backfilled => "backfilled",
         }
     }
 }
@@ -194,6 +197,7 @@ mod tests {
             GapReason::Rejected,
             GapReason::SourceBad,
             GapReason::DataLoss,
+            GapReason::Backfilled,
         ] {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }

@@ -90,6 +90,7 @@ impl Running {
             clock: Arc::new(SystemClock),
             status: status.clone(),
             last: Vec::new(),
+            unfilled: Vec::new(),
             found: FoundTags::default(),
             shutdown: stop.clone(),
         };

@@ -6,6 +6,10 @@ Prints `ready <port>` when it listens. Each input line is a JSON object, answere
   {"drop": true}    -> `done <subscriptions>`; forgets every subscription and says so to waiting Publish requests
   {"count": true}   -> `done <sessions> <subscriptions> <items>`
   {"opened": true}                                                      -> `done <count>`; secure channels opened and renewed so far
+  {"change": [node, ...], "period_ms": n}   -> `done <count>`; nodes of --history change by themselves from now on
+  {"halt": true}                            -> `done <steps>`; they do not any more
+  {"history": node}                         -> `done [[source_ns, value], ...]`
+  {"reads": true}                           -> `done [[node, start_ns, end_ns], ...]`; what was asked of histories so far
 Ends when standard input closes.
 """
 
@@ -25,6 +29,7 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.monitored_item_service import MonitoredItemService
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+import opcua_history as histories
 import opcua_oddities as oddities
 import opcua_plant as plant
 
@@ -203,6 +208,12 @@ async def main():
     parser.add_argument("--clock-shift-s", type=int, default=0)
     parser.add_argument("--channel-lifetime-ms", type=int, default=0)
     parser.add_argument("--plant", action="store_true", help="objects to browse")
+    parser.add_argument("--history", default="", help="nodes that have one")
+    parser.add_argument("--history-page", type=int, default=10_000, help="values of one answer, and a continuation point behind them")
+    parser.add_argument("--history-lag-s", type=float, default=0, help="it comes so much later than the values")
+    parser.add_argument("--history-refuse", action="store_true", help="AccessLevel says yes, the service no")
+    parser.add_argument("--history-hidden", action="store_true", help="AccessLevel says no")
+    parser.add_argument("--history-expire", action="store_true", help="some continuation points are not known any more")
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
     oddities.allow_raw_values()
@@ -262,6 +273,8 @@ async def main():
             await server.write_attribute_value(ua.NodeId(name, index), dv)
     if arguments.plant:
         await plant.add(server, index)
+    history = histories.History(server, index, arguments, put, data_value)
+    await history.begin(filter(None, arguments.history.split(",")))
     if arguments.items_per_call:
         limit = ua.NodeId(ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall)
         await server.get_node(limit).write_value(ua.Variant(arguments.items_per_call, ua.VariantType.UInt32))
@@ -278,7 +291,9 @@ async def main():
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         command = json.loads(line)
-        if "write" in command:
+        if (answer := await history.answer(command)) is not None:
+            print("done", json.dumps(answer), flush=True)
+        elif "write" in command:
             for name, kind, value, status, source, at_server in command["write"]:
                 await put(server, ua.NodeId(name, index), data_value(kind, value, status, source, at_server))
             print("done", len(command["write"]), flush=True)

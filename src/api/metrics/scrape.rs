@@ -163,7 +163,7 @@ impl ScrapeState {
 /// One value of a device: its name, help and how to read it.
 type DeviceValue = (&'static str, &'static str, fn(&DeviceStatus) -> u64);
 
-const DEVICE_COUNTERS: [DeviceValue; 8] = [
+const DEVICE_COUNTERS: [DeviceValue; 9] = [
     ("historian_device_connects", "Connections made", |device| device.connects.load(Ordering::Relaxed)),
     ("historian_device_requests", "Requests sent", |device| device.requests.load(Ordering::Relaxed)),
     ("historian_device_timeouts", "Requests without an answer in time", |device| device.timeouts.load(Ordering::Relaxed)),
@@ -177,6 +177,9 @@ const DEVICE_COUNTERS: [DeviceValue; 8] = [
     }),
     ("historian_device_samples_rejected", "Samples that the historian did not take", |device| {
         device.samples_rejected.load(Ordering::Relaxed)
+    }),
+    ("historian_device_samples_backfilled", "Samples stored from the device's own history, for times of an outage", |device| {
+        device.samples_backfilled.load(Ordering::Relaxed)
     }),
 ];
 

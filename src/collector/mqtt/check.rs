@@ -49,7 +49,15 @@ pub(super) async fn run(device: &MqttSettings, timeout: Duration) -> Vec<CheckRo
     let found = FoundTags { maker: Arc::new(ShownTags::default()), kept: Vec::new() };
     let clock = Arc::new(SystemClock);
     status.set_scene(clock.clone(), Vec::new());
-    let context = CollectorContext { spool, clock, status: status.clone(), last: Vec::new(), found, shutdown: shutdown.clone() };
+    let context = CollectorContext {
+        spool,
+        clock,
+        status: status.clone(),
+        last: Vec::new(),
+        unfilled: Vec::new(),
+        found,
+        shutdown: shutdown.clone(),
+    };
     let ids: Vec<TagId> = (0..device.tags.len() as u32).map(TagId).collect();
     let mut intake = Intake::new(device, &ids, &context);
     let mut session = BrokerSession {

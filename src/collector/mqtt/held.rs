@@ -274,6 +274,7 @@ mod tests {
             clock: clock.clone(),
             status: status.clone(),
             last: Vec::new(),
+            unfilled: Vec::new(),
             found: FoundTags::default(),
             shutdown: CancellationToken::new(),
         };

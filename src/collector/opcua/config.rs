@@ -29,6 +29,7 @@ use serde::Deserialize;
 use super::{
     OpcUaCollector,
     device::{HostCheck, OpcUaSettings, OpcUaTag},
+    history::settings::{HistoryOrder, HistorySettings},
     tag::{OpcUaDefaults, refused_queue},
     times::TimeFrom,
 };
@@ -52,6 +53,8 @@ const TAG_KEYS: &[TagKey] = &[
     TagKey::number("deadband_percent"),
     // Where they come from: `source`, `server` or `reception`.
     TagKey::text("timestamps"),
+    // Whether the server's history fills its gaps.
+    TagKey::flag("history"),
     NOT_AVAILABLE,
 ];
 
@@ -130,6 +133,22 @@ pub struct OpcUaConfig {
     /// Longest time between two attempts to connect.
     #[serde(default)]
     pub reconnect_max_ms: Option<u64>,
+    /// Samples that are absent after an outage are read from the server's history.
+    #[serde(default)]
+    pub history: bool,
+    /// How far back; hours.
+    #[serde(default)]
+    pub history_max_h: Option<u64>,
+    /// What is read first: `oldest` (default) or `newest`.
+    #[serde(default)]
+    pub history_order: Option<String>,
+    #[serde(default)]
+    pub history_nodes_per_request: Option<u64>,
+    #[serde(default)]
+    pub history_values_per_request: Option<u64>,
+    /// Wait between two requests for history.
+    #[serde(default)]
+    pub history_pause_ms: Option<u64>,
     /// Raw values that mean "no value", each with its kind: `"i16 0x8000"`.
     #[serde(default)]
     pub not_available: NotAvailable,
@@ -199,8 +218,9 @@ impl OpcUaConfig {
         let defaults =
             OpcUaDefaults { name: &self.name, sampling, queue_size, time, not_available: &self.not_available, namespaces: &namespaces };
         let items = checks.tags(tags, &defaults);
-        let text_bytes_max = checks.bytes("text_bytes_max", self.text_bytes_max, TEXT_BYTES_MAX, 1, 16 << 20);
-        let message_bytes_max = checks.bytes("message_bytes_max", self.message_bytes_max, MESSAGE_BYTES_MAX, 1 << 20, 1 << 30);
+        let history = checks.history(&self);
+        let text_bytes_max = checks.whole("text_bytes_max", self.text_bytes_max, TEXT_BYTES_MAX, 1, 16 << 20);
+        let message_bytes_max = checks.whole("message_bytes_max", self.message_bytes_max, MESSAGE_BYTES_MAX, 1 << 20, 1 << 30);
         if text_bytes_max > message_bytes_max {
             checks.problem("text_bytes_max", "is more than message_bytes_max; no such text can arrive");
         }
@@ -231,6 +251,7 @@ impl OpcUaConfig {
             watchdog,
             retry,
             reconnect_max,
+            history,
             items,
         }))
     }
@@ -332,7 +353,7 @@ impl Checks {
         (policy, mode)
     }
 
-    fn bytes(&mut self, key: &str, value: Option<u64>, default: usize, least: usize, most: usize) -> usize {
+    fn whole(&mut self, key: &str, value: Option<u64>, default: usize, least: usize, most: usize) -> usize {
         let given = value.map_or(default, |value| usize::try_from(value).unwrap_or(usize::MAX));
         if !(least..=most).contains(&given) {
             self.problem(key, format!("is {given}, allowed are {least} to {most}"));
@@ -352,6 +373,27 @@ impl Checks {
         timestamps.map_or(Ok(TimeFrom::default()), str::parse).unwrap_or_else(|message| {
             self.problem("timestamps", message);
             TimeFrom::default()
+        })
+    }
+
+    fn history(&mut self, config: &OpcUaConfig) -> Option<HistorySettings> {
+        let hours = config.history_max_h.unwrap_or(168);
+        if !(1..=87_600).contains(&hours) {
+            self.problem("history_max_h", format!("is {hours}, allowed are 1 to 87600"));
+        }
+        let order = config.history_order.as_deref().map_or(Ok(HistoryOrder::default()), str::parse).unwrap_or_else(|message| {
+            self.problem("history_order", message);
+            HistoryOrder::default()
+        });
+        let nodes_per_request = self.whole("history_nodes_per_request", config.history_nodes_per_request, 50, 1, 1_000);
+        let values_per_request = self.whole("history_values_per_request", config.history_values_per_request, 1_000, 10, 100_000);
+        let pause = self.milliseconds("history_pause_ms", config.history_pause_ms, 100, 0, 3_600_000);
+        config.history.then(|| HistorySettings {
+            back: Duration::from_secs(hours.min(87_600) * 3_600),
+            order,
+            nodes_per_request,
+            values_per_request: u32::try_from(values_per_request).unwrap_or(u32::MAX),
+            pause,
         })
     }
 

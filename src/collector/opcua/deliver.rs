@@ -42,6 +42,7 @@ use parking_lot::Mutex;
 use super::{
     conversion::Conversion,
     convert::DataValueSample,
+    history::backlog::HistoryBacklog,
     times::{Oddity, TagTimes, TimeFrom},
 };
 use historian_collector::{Absence, DeviceStatus, Spool};
@@ -65,6 +66,8 @@ pub struct Deliveries {
     spool: Spool,
     clock: Arc<dyn Clock>,
     status: Arc<DeviceStatus>,
+    /// What is to be read from the server's history.
+    history: Option<Arc<HistoryBacklog>>,
     /// Server's clock − ours in ns, as far as it counts.
     clock_offset: AtomicI64,
     /// When the server last gave a sign of life, by our clock; when collecting began, where it gave none.
@@ -144,12 +147,18 @@ impl Deliveries {
         Deliveries {
             items: Mutex::new(Items { all: all.collect(), delivering: 0 }),
             heard: AtomicI64::new(clock.now().0),
+            history: None,
             spool,
             clock,
             status,
             clock_offset: AtomicI64::new(0),
             told: AtomicU32::new(0),
         }
+    }
+
+    /// Times in which samples are absent are told to the reader of the server's history.
+    pub fn fill_from(&mut self, history: Option<Arc<HistoryBacklog>>) {
+        self.history = history;
     }
 
     /// Continues from what an earlier run stored: a tag whose last sample is Bad waits for the device as if the outage had begun in this
@@ -200,6 +209,9 @@ impl Deliveries {
             let (id, delivering) = (item.id, item.delivering);
             if let Some(at) = item.came(&run) {
                 self.spool.present(id, at);
+                if let Some(history) = &self.history {
+                    history.present(index, &run.timestamps, item.restored_at());
+                }
             }
             items.count(was_delivering, delivering);
             self.spool.push(id, run);
@@ -264,7 +276,10 @@ impl Deliveries {
         let since = item.missing_since(if after_loss { now } else { self.present(Timestamp(self.heard.load(Ordering::Relaxed))) });
         let detail = format!("the server refuses the node {}: {quality}", item.address).into();
         let absence = Absence { start: Timestamp(since), reason: LossReason::Refused, detail, tolerated: TOLERATED };
-        self.spool.absent(item.id, absence);
+        let gap = self.spool.absent(item.id, absence);
+        if let Some(history) = &self.history {
+            history.absent(index, (since, item.stored_to()), gap.0, LossReason::Refused);
+        }
         let run = item.mark_bad(now, quality);
         let id = item.id;
         items.count(was_delivering, false);
@@ -281,7 +296,7 @@ impl Deliveries {
         let heard = self.present(Timestamp(self.heard.load(Ordering::Relaxed)));
         let detail: Arc<str> = why.into();
         let mut items = self.items.lock();
-        for item in &mut items.all {
+        for (index, item) in items.all.iter_mut().enumerate() {
             item.delivering = false;
             // A second loss before the first had settled: the first ended where values came, and this one begins.
             if item.meanwhile.is_some()
@@ -292,7 +307,10 @@ impl Deliveries {
                 item.added = None;
             }
             let (start, detail) = (Timestamp(item.missing_since(heard)), detail.clone());
-            self.spool.absent(item.id, Absence { start, reason: LossReason::DeviceDown, detail, tolerated: TOLERATED });
+            let gap = self.spool.absent(item.id, Absence { start, reason: LossReason::DeviceDown, detail, tolerated: TOLERATED });
+            if let Some(history) = &self.history {
+                history.absent(index, (start.0, item.stored_to()), gap.0, LossReason::DeviceDown);
+            }
             if let Some(run) = item.mark_bad(now, Quality::BAD_NO_COMMUNICATION) {
                 self.spool.push(item.id, run);
             }
@@ -338,6 +356,7 @@ impl Deliveries {
                     item.added = None;
                     item.absent_since = None;
                     self.spool.nothing_missed(item.id);
+                    self.history.iter().for_each(|history| history.nothing_missed(index));
                 }
                 _ => {
                     item.restore(&mut run, None, now);
@@ -347,6 +366,7 @@ impl Deliveries {
                     let at = kept.or_else(|| run.timestamps.last().copied()).unwrap_or(now);
                     item.absent_since = None;
                     self.spool.present(item.id, Timestamp(at));
+                    self.history.iter().for_each(|history| history.present(index, &[at], item.restored_at()));
                 }
             }
             let was_delivering = item.delivering;
@@ -356,6 +376,13 @@ impl Deliveries {
             self.spool.push(id, run);
         }
         self.status.items_delivering.store(items.delivering, Ordering::Relaxed);
+    }
+
+    /// A notification with samples of some of these tags is lost for good. It was sent between two others, at these times.
+    pub fn miss(&self, indexes: impl IntoIterator<Item = usize>, (before, behind): (i64, i64)) {
+        if let Some(history) = &self.history {
+            indexes.into_iter().for_each(|index| history.missed(index, before, behind));
+        }
     }
 
     /// Nothing delivers any more, and nothing is written about it: the collector stops.
@@ -436,6 +463,19 @@ impl MonitoredTag {
         };
         self.write(run, again, last.value.as_ref(), Quality(last.quality));
         self.added = Some(Added::Restored { at: again });
+    }
+
+    /// Where the collector wrote the device's last value once more, as long as that is the latest.
+    fn restored_at(&self) -> Option<i64> {
+        match self.added {
+            Some(Added::Restored { at }) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// The device's latest sample that this run has taken.
+    fn stored_to(&self) -> i64 {
+        self.last.as_ref().map_or(i64::MIN, |last| last.timestamp)
     }
 
     /// Samples are absent, from the time `from` on but for what has come already. Answers since when they are.

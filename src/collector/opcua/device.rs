@@ -10,7 +10,7 @@ use opcua::{
     },
 };
 
-use super::{address::NodeAddress, conversion::Conversion, times::TimeFrom};
+use super::{address::NodeAddress, conversion::Conversion, history::settings::HistorySettings, times::TimeFrom};
 use historian_model::TagDefinition;
 
 /// A validated [`crate::OpcUaConfig`].
@@ -35,6 +35,8 @@ pub(super) struct OpcUaSettings {
     pub(super) watchdog: Duration,
     pub(super) retry: Duration,
     pub(super) reconnect_max: Duration,
+    /// How the server's history fills gaps; `None` where it does not.
+    pub(super) history: Option<HistorySettings>,
     pub(super) items: Vec<OpcUaTag>,
 }
 
@@ -62,6 +64,8 @@ pub(super) struct OpcUaTag {
     pub(super) deadband: Deadband,
     pub(super) conversion: Conversion,
     pub(super) time: TimeFrom,
+    /// The server's history fills its gaps, where that of the device does.
+    pub(super) history: bool,
 }
 
 /// What makes the server send a value.

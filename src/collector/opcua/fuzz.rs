@@ -4,7 +4,7 @@ use historian_collector::guard;
 use historian_model::ValueType;
 use opcua::{
     core::ResponseMessage,
-    types::{DataChangeNotification, DataValue, DecodingOptions, NotificationMessage},
+    types::{DataChangeNotification, DataValue, DecodingOptions, HistoryData, NotificationMessage},
 };
 
 use super::{
@@ -26,6 +26,10 @@ pub fn message(bytes: &[u8]) -> bool {
         ResponseMessage::Read(answer) => answer.results.unwrap_or_default(),
         ResponseMessage::Publish(answer) => changes(answer.notification_message),
         ResponseMessage::Republish(answer) => changes(answer.notification_message),
+        ResponseMessage::HistoryRead(answer) => {
+            let histories = answer.results.into_iter().flatten().filter_map(|result| result.history_data.into_inner_as::<HistoryData>());
+            histories.flat_map(|history| history.data_values.unwrap_or_default()).collect()
+        }
         _ => Vec::new(),
     };
     for value in values {

@@ -4,9 +4,10 @@
 //! [`config`] and [`tag`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`endpoint`], [`pki`]; bytes through
 //! [`wire`]) → [`session`] (opened, or taken up again after a cut) → [`subscribe`] (own desired state, created and compared item by item;
 //! watchdog) and [`publish`] → [`conversion`] and [`convert`] (value, quality) and [`times`] → [`deliver`] (the samples around an outage) →
-//! spool. [`supervise`] goes round it for ever; [`check`] reads and subscribes once; [`browse`] lists what could be collected.
+//! spool; beside it [`history`] (what an outage has cost, from the server's history). [`supervise`] goes round it for ever; [`check`] reads and
+//! subscribes once; [`browse`] lists what could be collected.
 //!
-//! Only Browse, Read and the subscription services are used; the collector writes, calls and updates nothing in a server.
+//! Only Browse, Read, HistoryRead and the subscription services are used; the collector writes, calls and updates nothing in a server.
 //!
 //! A historian that was ended during an outage and started after it does not know that its last sample of a tag was Bad: such a tag shows
 //! Bad until the device's value changes.
@@ -24,6 +25,7 @@ mod endpoint;
 mod fault;
 #[doc(hidden)]
 pub mod fuzz;
+mod history;
 mod left_out;
 mod nearest;
 mod pki;
@@ -74,6 +76,10 @@ impl Collector for OpcUaCollector {
 
     fn tags(&self) -> Vec<TagDefinition> {
         self.device.items.iter().map(|item| item.definition.clone()).collect()
+    }
+
+    fn history_back(&self) -> Option<Duration> {
+        self.device.history.map(|history| history.back)
     }
 
     fn certificate_decisions(&self) -> Vec<CertificateDecision> {

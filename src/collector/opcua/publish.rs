@@ -146,6 +146,16 @@ pub struct SubscriptionFeed {
     answered: AtomicBool,
     /// A notification could not be had any more since the subscription was taken up.
     incomplete: AtomicBool,
+    times: Mutex<PublishTimes>,
+}
+
+/// When notifications were sent between which others are missing.
+#[derive(Default)]
+struct PublishTimes {
+    /// Of the last one that came.
+    last: Option<i64>,
+    /// From the first missing number to before the one that came, with the times of those around.
+    missing: Vec<(std::ops::Range<u32>, (i64, i64))>,
 }
 
 impl SubscriptionFeed {
@@ -158,6 +168,7 @@ impl SubscriptionFeed {
             sequence: Mutex::default(),
             answered: AtomicBool::new(false),
             incomplete: AtomicBool::new(false),
+            times: Mutex::default(),
         }
     }
 
@@ -204,16 +215,22 @@ impl SubscriptionFeed {
         self.sequence.lock().overdue()
     }
 
-    /// A notification is lost for good.
-    pub fn lose(&self, number: u32) {
+    /// A notification is lost for good. Answers when those around it were sent, where that is known.
+    pub fn lose(&self, number: u32) -> Option<(i64, i64)> {
         self.sequence.lock().asked.retain(|asked| *asked != number);
         self.set_incomplete();
+        let times = self.times.lock();
+        times.missing.iter().find(|(numbers, _)| numbers.contains(&number)).map(|(_, around)| *around)
     }
 
     /// A notification came by Publish. True when it is to be acknowledged.
     fn published(&self, message: NotificationMessage, more: bool) -> bool {
         let empty = message.notification_data.as_ref().is_none_or(Vec::is_empty);
+        let next = self.next_number();
         let fresh = empty || self.sequence.lock().saw(message.sequence_number);
+        if fresh && !empty {
+            self.times.lock().came(next, message.sequence_number, nanoseconds(&message.publish_time, None));
+        }
         if fresh {
             self.take(message);
         }
@@ -249,6 +266,19 @@ impl SubscriptionFeed {
             self.values_seen.store(true, Ordering::Relaxed);
             (self.take)(values, nanoseconds(&notification.publish_time, None));
         }
+    }
+}
+
+impl PublishTimes {
+    /// A notification with values came by itself; `next` was expected.
+    fn came(&mut self, next: u32, number: u32, at: Option<i64>) {
+        if let (Some(before), Some(at), true) = (self.last, at, next < number && (number - next) as usize <= MISSING_MAX) {
+            if self.missing.len() >= MISSING_MAX {
+                self.missing.remove(0);
+            }
+            self.missing.push((next..number, (before, at)));
+        }
+        self.last = self.last.max(at);
     }
 }
 

@@ -147,7 +147,7 @@ async fn hold(
     loop {
         ticks.tick().await;
         held.watch()?;
-        held.ask_again(on, context).await?;
+        held.ask_again(on, deliveries, context).await?;
         held.settle(deliveries);
         delete(on, on.publisher.take_strays()).await;
         if !held.refused.is_empty() && retried.elapsed() >= on.device.retry {
@@ -485,14 +485,16 @@ impl LinkSession {
     }
 
     /// Asks again for notifications that did not arrive although later ones did.
-    async fn ask_again(&self, on: &On<'_>, context: &CollectorContext) -> Result<(), ConnectionFault> {
+    async fn ask_again(&self, on: &On<'_>, deliveries: &Deliveries, context: &CollectorContext) -> Result<(), ConnectionFault> {
         for subscription in &self.subscriptions {
             for number in subscription.feed.overdue() {
                 let lost = match republish(on, subscription, number).await? {
                     Ok(()) => continue,
                     Err(lost) => lost,
                 };
-                subscription.feed.lose(number);
+                if let Some(around) = subscription.feed.lose(number) {
+                    deliveries.miss(subscription.items.iter().map(|item| item.index), around);
+                }
                 DeviceStatus::count(&context.status.exceptions, 1);
                 let message = format!("samples of one notification are lost: the server does not have it any more ({lost})");
                 tracing::warn!(device = on.device.name, sequence_number = number, "{message}");

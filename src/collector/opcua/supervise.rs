@@ -13,6 +13,7 @@ use super::{
     deliver::{Delivered, Deliveries},
     device::OpcUaSettings,
     fault::{ConnectionFault, End},
+    history::{self, HistorySource, backlog::HistoryBacklog},
     left_out::LeftOut,
     publish::{self, Publisher},
     session::{Logon, Refusal},
@@ -22,6 +23,9 @@ use super::{
 use historian_collector::{CollectorContext, DeviceStatus, guard, status::DeviceState, supervise::Backoff};
 use historian_model::TagId;
 
+/// How long before an outage its history is read, beside two publishings: what was sampled and not sent yet, a mark of the run that is a second
+/// old, clocks that differ a little.
+const UNSENT: Duration = Duration::from_secs(2);
 const RECONNECT_FIRST: Duration = Duration::from_millis(500);
 /// How long a parting session may take to be closed in the server.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -51,8 +55,14 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
         time: item.time,
         conversion: item.conversion.clone(),
     });
-    let deliveries = Arc::new(Deliveries::new(tags, context.spool.clone(), context.clock.clone(), status.clone()));
+    let mut deliveries = Deliveries::new(tags, context.spool.clone(), context.clock.clone(), status.clone());
     deliveries.resume(&context.last);
+    let backlog = device.history.map(|history| {
+        let wanted = device.items.iter().map(|item| item.history);
+        Arc::new(HistoryBacklog::new(history, device.publishing * 2 + UNSENT, wanted, &context.unfilled, &context.last))
+    });
+    deliveries.fill_from(backlog.clone());
+    let deliveries = Arc::new(deliveries);
     status.items_wanted.store(device.items.len() as u64, Ordering::Relaxed);
     if device.policy == SecurityPolicy::None {
         tracing::warn!(
@@ -64,7 +74,8 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
     let mut backoff = Backoff::new(RECONNECT_FIRST.min(device.reconnect_max), device.reconnect_max);
     let mut last_error = String::new();
     let mut kept = None;
-    let unfit = Unfit { device, context, left_out: LeftOut::default(), told: parking_lot::Mutex::default() };
+    let unfit =
+        Unfit { device, ids, backlog: backlog.as_deref(), context, left_out: LeftOut::default(), told: parking_lot::Mutex::default() };
     loop {
         status.set_state(DeviceState::Connecting);
         let values_before = status.view().last_good_at;
@@ -120,6 +131,7 @@ async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Opt
     let session = connection.session();
     let publisher = Publisher::default();
     let on = On { device, session: &session, publisher: &publisher, left_out: &unfit.left_out };
+    let source = HistorySource { device, session: &session, ids: unfit.ids, backlog: unfit.backlog, context };
     let findings = connection.findings();
     let told = |answer: Result<(), StatusCode>| {
         match answer {
@@ -146,6 +158,7 @@ async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Opt
                     ..ConnectionFault::new("a value cannot be decoded; the subscriptions are made anew without its node")
                 }),
                 fault = subscribe::run(&on, &mut held, fresh, deliveries, context) => Some(fault),
+                never = history::run(&source) => match never {},
                 () = context.shutdown.cancelled() => None,
             }
         };
@@ -220,6 +233,8 @@ async fn connect(
 /// Values that could not be taken as they came: told once each, and left out where they break more than themselves.
 struct Unfit<'a> {
     device: &'a OpcUaSettings,
+    ids: &'a [TagId],
+    backlog: Option<&'a HistoryBacklog>,
     context: &'a CollectorContext,
     left_out: LeftOut,
     /// What was told of an item last.

@@ -60,6 +60,12 @@ impl OpcUaTag {
             problem("timestamps", message);
             device.time
         });
+        if time == TimeFrom::Reception && own.flag("history") == Some(true) {
+            problem(
+                "history",
+                "has no effect with timestamps = \"reception\": a history does not have these times; keep one of them".into(),
+            );
+        }
         let trigger = own.text("trigger").map_or(Ok(Trigger::default()), trigger).unwrap_or_else(|message| {
             problem("trigger", message);
             Trigger::default()
@@ -123,6 +129,7 @@ impl OpcUaTag {
             },
             element,
             time,
+            history: time != TimeFrom::Reception && own.flag("history").unwrap_or(true),
         })
     }
 }
@@ -208,6 +215,8 @@ mod tests {
         assert!((filter.deadband_value - 2.5).abs() < f64::EPSILON);
         let plain = build(&[("scale", "0.1"), ("deadband", "0")]).unwrap();
         assert!(plain.filter().is_null() && plain.conversion.scaling.is_some() && !plain.conversion.is_element);
+        assert!(plain.history && !build(&[("history", "false")]).unwrap().history);
+        assert!(!build(&[("timestamps", "reception")]).unwrap().history, "a history has other times");
         let states = build(&[("state_set", "off|on")]).unwrap();
         assert_eq!(states.definition.state_set, ["off", "on"]);
     }
@@ -228,6 +237,7 @@ mod tests {
             (&[("deadband", "-1")], "deadband", "positive"),
             (&[("deadband", "1"), ("type", "bool")], "deadband", "bool tag has none"),
             (&[("state_set", "off|on"), ("type", "f64")], "state_set", "type state"),
+            (&[("history", "true"), ("timestamps", "reception")], "history", "keep one"),
         ] {
             let problems = build(keys).unwrap_err();
             assert_eq!(problems.len(), 1, "{keys:?}: {problems:?}");

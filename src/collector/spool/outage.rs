@@ -36,6 +36,21 @@ pub struct Absence {
     pub tolerated: Duration,
 }
 
+/// Samples of a device's own history, stored for a time in which samples of a tag were absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackfilledGap {
+    /// Where the gap on record begins that they fill.
+    pub start: Timestamp,
+    /// Where it ends, as far as it was read.
+    pub end: Timestamp,
+    /// Why it is one.
+    pub reason: LossReason,
+    /// How many of them lie in it; more than none.
+    pub samples: u64,
+    /// The latest of these.
+    pub newest: Timestamp,
+}
+
 /// The tags of a device that do not deliver now, or have only just begun to again.
 #[derive(Default)]
 pub(super) struct Outages {
@@ -56,15 +71,19 @@ struct Outage {
     /// It came again, and was absent once more before it had delivered for a minute.
     repeated: bool,
     recorded: bool,
+    /// What came from the device's history since it began, and whether it covers all of it so far.
+    filled: Option<(BackfilledGap, bool)>,
 }
 
 impl Outages {
-    pub(super) fn absent(&mut self, tag: TagId, absence: Absence, now: Timestamp) {
-        let fresh = |absence| Outage { absence, noticed: now, again: None, repeated: false, recorded: false };
+    /// Answers where the gap begins that is on record, or will be.
+    pub(super) fn absent(&mut self, tag: TagId, absence: Absence, now: Timestamp) -> Timestamp {
+        let fresh = |absence| Outage { absence, noticed: now, again: None, repeated: false, recorded: false, filled: None };
         let Some(known) = self.tags.get_mut(&tag) else {
+            let start = absence.start;
             self.tags.insert(tag, fresh(absence));
             self.pending = true;
-            return;
+            return start;
         };
         let before = known.absence.reason;
         let replaces = match absence.reason {
@@ -75,18 +94,21 @@ impl Outages {
         if !replaces {
             if known.again.take().is_some() {
                 known.repeated = true;
+                known.filled.iter_mut().for_each(|(_, whole)| *whole = false);
                 self.pending = true;
             }
-            return;
+            return known.absence.start;
         }
         let end = known.again.map_or(absence.start, |(at, _)| at);
         let lasted = now.0.saturating_sub(known.noticed.0) >= nanoseconds(known.absence.tolerated);
         if known.recorded || known.repeated || lasted {
             self.ended.push(known.loss(tag, Some(end)));
         }
+        self.ended.extend(known.filling(tag, end));
         let start = absence.start.max(known.absence.start);
         *known = fresh(Absence { start, ..absence });
         self.pending = true;
+        start
     }
 
     pub(super) fn present(&mut self, tag: TagId, at: Timestamp, now: Timestamp) {
@@ -108,6 +130,18 @@ impl Outages {
             }
             self.tags.remove(&tag);
         }
+        self.pending = true;
+    }
+
+    /// What a gap is filled with goes on record behind the gap itself.
+    pub(super) fn backfilled(&mut self, tag: TagId, gap: BackfilledGap) {
+        let of_this = |known: &&mut Outage| known.again.is_some() && (known.absence.start, known.absence.reason) == (gap.start, gap.reason);
+        let Some(known) = self.tags.get_mut(&tag).filter(of_this) else {
+            self.ended.push(gap.loss(tag));
+            return;
+        };
+        let before = known.filled.map_or(0, |(before, _)| before.samples);
+        known.filled = Some((BackfilledGap { samples: before + gap.samples, ..gap }, true));
         self.pending = true;
     }
 
@@ -136,6 +170,7 @@ impl Outages {
                     if counts {
                         losses.push(known.loss(tag, Some(at)));
                     }
+                    losses.extend(known.filling(tag, at));
                     return false;
                 }
                 _ => {}
@@ -156,9 +191,23 @@ impl Outages {
 }
 
 impl Outage {
+    /// What is on record once it is over at `end`, where it came from the device's history as a whole.
+    fn filling(&self, tag: TagId, end: Timestamp) -> Option<Loss> {
+        let (gap, _) = self.filled.filter(|(_, whole)| *whole)?;
+        Some(BackfilledGap { end: end.max(gap.start), ..gap }.loss(tag))
+    }
+
     fn loss(&self, tag: TagId, end: Option<Timestamp>) -> Loss {
         let Absence { start, reason, detail, .. } = &self.absence;
         Loss { tag, start: *start, end: end.map(|end| end.max(*start)), reason: *reason, detail: detail.to_string() }
+    }
+}
+
+impl BackfilledGap {
+    fn loss(&self, tag: TagId) -> Loss {
+        let BackfilledGap { start, end, samples, newest, .. } = *self;
+        let detail = format!("{samples} samples came from the device's own history, up to that of {newest}");
+        Loss { tag, start, end: Some(end), reason: LossReason::Backfilled, detail }
     }
 }
 
@@ -205,7 +254,7 @@ mod tests {
         }
     }
 
-    use LossReason::{CollectorDown, DeviceDown, Refused};
+    use LossReason::{Backfilled, CollectorDown, DeviceDown, Refused};
 
     #[test]
     fn an_outage_is_told_when_it_lasts_and_again_when_the_tag_has_delivered_for_a_minute() {
@@ -284,6 +333,50 @@ mod tests {
         told.present(60);
         told.due(200, false);
         assert_eq!(told.losses[4..], [(20, Some(60), Refused)]);
+    }
+
+    fn fill(told: &mut OutageLog, start: i64, samples: u64) {
+        let (start, newest) = (Timestamp(start * SECOND), Timestamp((start + 1) * SECOND));
+        let gap = BackfilledGap { start, end: Timestamp(start.0 + 3 * SECOND), reason: DeviceDown, samples, newest };
+        told.outages.backfilled(TAG, gap);
+    }
+
+    #[test]
+    fn what_fills_a_gap_is_told_behind_it_with_its_end_and_as_a_whole() {
+        let mut told = OutageLog::default();
+        told.absent(DeviceDown, 10);
+        told.due(12, false);
+        told.present(13);
+        fill(&mut told, 10, 5);
+        told.due(20, false);
+        assert_eq!(told.losses, [(10, None, DeviceDown)]);
+        // It goes once more before it has delivered for a minute.
+        told.absent(DeviceDown, 20);
+        told.present(25);
+        told.due(40, false);
+        fill(&mut told, 10, 7);
+        let due = told.outages.due(Timestamp(100 * SECOND), false);
+        let ends: Vec<_> = due.iter().map(|loss| (loss.start.0 / SECOND, loss.end.unwrap().0 / SECOND, loss.reason)).collect();
+        assert_eq!(ends, [(10, 25, DeviceDown), (10, 25, Backfilled)]);
+        assert!(due[1].detail.starts_with("12 samples"), "{}", due[1].detail);
+        // Later than that it is told by itself.
+        fill(&mut told, 10, 1);
+        assert!(told.outages.tags.is_empty() && !told.outages.ended.is_empty());
+        told.due(101, false);
+        assert_eq!(told.losses[1..], [(10, Some(13), Backfilled)]);
+    }
+
+    #[test]
+    fn a_gap_of_which_a_part_is_not_filled_is_not() {
+        let mut told = OutageLog::default();
+        told.absent(DeviceDown, 10);
+        told.due(12, false);
+        told.present(13);
+        fill(&mut told, 10, 5);
+        told.absent(DeviceDown, 20);
+        told.present(25);
+        told.due(100, false);
+        assert_eq!(told.losses[1..], [(10, Some(25), DeviceDown)]);
     }
 
     #[test]

@@ -331,3 +331,43 @@ async fn samples_go_to_another_tag_from_when_they_are_told_to() {
     assert_eq!((count, told[0].tag.as_str()), (1, "t1"), "it is the same tag to a person");
     assert_eq!(counts(&status), (3, 2, 0));
 }
+
+#[tokio::test]
+async fn history_is_written_behind_what_is_live_and_says_nothing_of_now() {
+    let status = Arc::new(DeviceStatus::new("d", "opcua", "e"));
+    status.set_scene(Arc::new(ManualClock::at(Timestamp(77))), vec![(TagId(1), TagName::new("t1").unwrap())]);
+    let spool = Spool::new(1_000, status.clone());
+    let mut history = Samples::new(ValueType::F64);
+    for at in 10..20 {
+        history.push(at, None, Quality::BAD_NO_COMMUNICATION.0).unwrap();
+    }
+    spool.push_history(TagId(1), history.clone());
+    spool.push_history(TagId(2), history);
+    spool.push(TagId(1), run(&[30]));
+    assert!(!status.has_troubles() && spool.depth() == 1);
+    let first = spool.take_part();
+    assert_eq!((first.kind, first.batch.len()), (SpooledKind::Live, 1));
+    spool.push(TagId(1), run(&[31]));
+    let (sink, stop) = (Arc::new(Choosy::default()), CancellationToken::new());
+    let draining = tokio::spawn(spool.clone().drain(sink.clone(), stop.clone()));
+    tokio::time::timeout(Duration::from_secs(30), spool.history_written(0)).await.unwrap();
+    let order: Vec<(u32, i64)> = sink.taken.lock().iter().map(|&(tag, at, _)| (tag.0, at)).collect();
+    assert_eq!((order.len(), order[0]), (21, (1, 31)));
+    assert_eq!((counts(&status), status.samples_backfilled.load(Ordering::Relaxed)), ((1, 0, 0), 20));
+    assert!(!status.has_troubles(), "the tag was Bad, and is not");
+    stop.cancel();
+    draining.await.unwrap();
+}
+
+#[tokio::test]
+async fn history_that_is_not_taken_leaves_the_value_of_now_alone() {
+    let status = Arc::new(DeviceStatus::new("d", "opcua", "e"));
+    status.set_scene(Arc::new(ManualClock::at(Timestamp(77))), vec![(TagId(1), TagName::new("t1").unwrap())]);
+    let spool = Spool::new(1_000, status.clone());
+    spool.push_history(TagId(1), run(&[10, 11, 12]));
+    let (sink, stop) = (Arc::new(Choosy { poison: Some(11), ..Choosy::default() }), CancellationToken::new());
+    stop.cancel();
+    spool.drain(sink.clone(), stop).await;
+    assert_eq!(sink.written(), [(1, 10, false), (1, 12, false)]);
+    assert_eq!((counts(&status).1, sink.told()), (1, Vec::new()));
+}

@@ -96,6 +96,7 @@ impl SampleSink for Ingest {
                 LossReason::DeviceDown => GapReason::DeviceDown,
                 LossReason::Refused => GapReason::Refused,
                 LossReason::CollectorDown => GapReason::CollectorDown,
+                LossReason::Backfilled => GapReason::Backfilled,
             };
             // Of a tag that was deleted meanwhile there is nothing to tell.
             let tag = Some(self.catalog.by_id(loss.tag)?.name().to_string());

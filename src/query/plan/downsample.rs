@@ -95,6 +95,8 @@ impl DownsampleQuery {
         let is_asked_for = |gap: &Gap| gap.tag.as_deref().is_none_or(|name| names.contains(name));
         // One that was recorded without an end is there once more with it; where that is its start, nothing is missing.
         let mut ends: HashMap<(Option<String>, GapReason, i64), Option<i64>> = HashMap::new();
+        // What was absent of a tag and has come since breaks no line.
+        let mut filled: HashSet<(Option<String>, i64)> = HashSet::new();
         let mut from = 0;
         loop {
             let page = reader.gaps(from, GAPS_PAGE)?;
@@ -102,13 +104,18 @@ impl DownsampleQuery {
             from = last + 1;
             for (_, gap) in page {
                 let Some(start) = gap.start.filter(|&start| self.range.start.0 <= start && start < self.range.end.0) else { continue };
-                if is_asked_for(&gap) && ends.len() < GAPS_MAX {
+                if !is_asked_for(&gap) || ends.len() + filled.len() >= GAPS_MAX {
+                    continue;
+                }
+                if gap.reason == GapReason::Backfilled {
+                    filled.insert((gap.tag, start));
+                } else {
                     ends.insert((gap.tag, gap.reason, start), gap.end);
                 }
             }
         }
-        let breaks = ends.into_iter().filter(|((_, _, start), end)| *end != Some(*start));
-        Ok(breaks.map(|((tag, _, start), _)| RecordedBreak { tag, start }).collect())
+        let breaks = ends.into_iter().filter(|((_, _, start), end)| *end != Some(*start)).map(|((tag, _, start), _)| (tag, start));
+        Ok(breaks.filter(|one| !filled.contains(one)).map(|(tag, start)| RecordedBreak { tag, start }).collect())
     }
 }
 

@@ -84,6 +84,7 @@ fn start(text: &str) -> Running {
         clock: Arc::new(SystemClock),
         status: status.clone(),
         last: Vec::new(),
+        unfilled: Vec::new(),
         found: FoundTags::default(),
         shutdown: shutdown.clone(),
     };

@@ -47,6 +47,7 @@ fn bench(device: &str, tags: &[(&str, &str)]) -> Bench {
         clock: clock.clone(),
         status,
         last: Vec::new(),
+        unfilled: Vec::new(),
         found: FoundTags { maker: maker.clone(), kept: Vec::new() },
         shutdown: CancellationToken::new(),
     };

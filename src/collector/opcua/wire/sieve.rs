@@ -4,7 +4,7 @@
 //! beyond its limits; and the next session gets the same value again. So every message with values is walked through before, field by
 //! field, and each value that can be no sample is replaced by one that says why: a Bad status, and the reason beside it (see [`reason`]).
 //! What no tag can hold (structures, arrays) is passed over and only named by its type, but for what is read of an address space: ranges, units,
-//! names of states, lengths ([`mod@array`], [`structure`]). Answers to Browse are read whole ([`browsed`]).
+//! names of states, lengths ([`mod@array`], [`structure`]). Answers to Browse are read whole ([`browsed`]), those to HistoryRead like others ([`history`]).
 //!
 //! Where the encoding itself is broken the next value is not known to begin anywhere. The message ends with the value that broke it then: an
 //! answer to Read has fewer values than were asked for, and the caller asks for the rest. A notification names the item, which is left out. The
@@ -13,6 +13,7 @@
 
 mod array;
 mod browsed;
+mod history;
 mod identifier;
 mod structure;
 #[cfg(test)]
@@ -114,6 +115,7 @@ impl Sieve<'_> {
         const SESSION: u32 = ObjectId::CreateSessionResponse_Encoding_DefaultBinary as u32;
         const BROWSE: u32 = ObjectId::BrowseResponse_Encoding_DefaultBinary as u32;
         const BROWSE_NEXT: u32 = ObjectId::BrowseNextResponse_Encoding_DefaultBinary as u32;
+        const HISTORY_READ: u32 = ObjectId::HistoryReadResponse_Encoding_DefaultBinary as u32;
         let kind = self.walk.copy_node_id()?;
         match kind {
             Some(READ) => {
@@ -145,6 +147,10 @@ impl Sieve<'_> {
             Some(BROWSE | BROWSE_NEXT) => {
                 self.header()?;
                 self.browsed()
+            }
+            Some(HISTORY_READ) => {
+                self.header()?;
+                self.histories()
             }
             // Every answer has a header.
             _ => {
