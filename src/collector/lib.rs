@@ -30,7 +30,7 @@ pub use browse::{BrowseAnswer, BrowseRequest, BrowsedVariable};
 pub use commissioning::{OtherReading, PlannedRead, Readings};
 pub use config::{ConfigProblem, DeviceConfig, SettingPosition, TagConfig};
 pub use found::{FoundTag, FoundTags, TagMaker};
-pub use spool::{Absence, Spool};
+pub use spool::{Absence, Spool, SpoolDirectory, SpoolDisk, SpoolLimits};
 pub use status::DeviceStatus;
 pub use tag_key::TagKey;
 

@@ -3,34 +3,51 @@
 //! Pushing never waits. When the bound is reached the oldest samples go, and are counted in the device's status; the bound is in samples. What
 //! could not be kept is told in the data and on record (`lost.rs`).
 //!
+//! What waits for longer than a second, because the store takes nothing or takes it slowly, moves to disk, where it outlasts the process
+//! (`spill.rs`, `disk.rs`); so does what fills half of the memory. Only where the disk has no room either, or fails, samples go.
+//!
 //! Polling pushes runs of one sample. While the sink is slow they are joined, tag by tag, in segments, so that a long stall costs the memory
 //! of its samples and not of as many little runs, and is written in few large ones.
 
+mod backing;
+mod directory;
+mod disk;
 mod lost;
 mod outage;
+mod refusal;
+mod share;
+mod spill;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use self::outage::Absence;
+pub use self::{
+    directory::SpoolDirectory,
+    disk::SpoolDisk,
+    outage::Absence,
+    share::{RoomProbe, SpoolLimits},
+};
 
-use self::lost::{Ledger, Overflow};
+use self::{
+    backing::SpoolBacking,
+    lost::{Ledger, Overflow},
+};
 use super::{DeviceStatus, status::DeviceBacklog, supervise::Backoff};
 use historian_model::{
     PushError, Quality, SampleBatch, Samples, TagId, Timestamp, Value, ValueType,
-    sink::{Acknowledgement, Durability, RefusedWrite, Rejected, RejectedTag, SampleSink, WriteError, WriteMode},
+    sink::{Acknowledgement, Durability, RefusedWrite, Rejected, SampleSink, WriteError, WriteMode},
 };
 
 /// Default bound of a device's spool in samples: some minutes of a large device.
@@ -43,6 +60,8 @@ const DRAIN_AT_STOP: Duration = Duration::from_secs(5);
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
 /// The same, while tags cease or begin to deliver.
 const OUTAGE_INTERVAL: Duration = Duration::from_millis(500);
+/// How long is written before what was lost is put on record.
+const WRITE_FOR: Duration = Duration::from_secs(1);
 /// Losses that are put on record in one write.
 const TELL_AT_ONCE: usize = 8_192;
 /// No sample is held.
@@ -63,7 +82,11 @@ struct SpoolState {
     held_since: AtomicI64,
     /// When the first sample came that was given up with the store, or [`NONE_HELD`].
     gone_since: AtomicI64,
-    /// Nothing of the first so many segments waits any longer.
+    /// When the first sample came that is on its way to the disk, or [`NONE_HELD`].
+    moving_since: AtomicI64,
+    /// Where it has a disk.
+    backing: Option<SpoolBacking>,
+    /// Nothing of the first so many segments waits in memory any longer.
     written: AtomicU64,
     ledger: Mutex<Ledger>,
     /// Tags whose samples are never taken.
@@ -84,7 +107,6 @@ struct SpoolQueue {
 }
 
 /// Samples that go to the sink in one batch: a run per tag (more where a run could not be joined).
-#[derive(Default)]
 struct SpoolSegment {
     runs: Vec<(TagId, Samples)>,
     /// Place in `runs` of the last run of each tag.
@@ -92,6 +114,8 @@ struct SpoolSegment {
     samples: usize,
     /// When its first sample came.
     since: Timestamp,
+    /// The same by a clock that nobody sets.
+    came: Instant,
 }
 
 /// How a run begins and ends.
@@ -112,9 +136,18 @@ struct SpooledBatch {
     mark: bool,
 }
 
+/// Whether something waits after a round of writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriteRound {
+    Nothing,
+    More,
+    /// The store takes nothing before a restart.
+    StoreGone,
+}
+
 impl SpoolSegment {
     fn beginning(since: Timestamp) -> SpoolSegment {
-        SpoolSegment { since, ..SpoolSegment::default() }
+        SpoolSegment { runs: Vec::new(), places: HashMap::new(), samples: 0, since, came: Instant::now() }
     }
 
     fn push(&mut self, tag: TagId, run: Samples) {
@@ -143,20 +176,51 @@ impl SpoolSegment {
 }
 
 impl Spool {
+    /// A spool in memory only.
     pub fn new(samples_max: usize, status: Arc<DeviceStatus>) -> Spool {
-        let (queue, held, refused) = (Mutex::default(), AtomicUsize::default(), Mutex::default());
-        let (filled, ledger, routes) = (Notify::new(), Mutex::default(), Mutex::default());
-        let (held_since, gone_since) = (AtomicI64::new(NONE_HELD), AtomicI64::new(NONE_HELD));
-        let written = AtomicU64::default();
-        let state = SpoolState { queue, filled, samples_max, held, held_since, gone_since, written, ledger, refused, routes, status };
+        Spool::backed(samples_max, status, None)
+    }
+
+    /// A spool that goes on on disk where memory would not do, and has there what an earlier run left.
+    pub fn on_disk(samples_max: usize, status: Arc<DeviceStatus>, disk: SpoolDisk) -> Spool {
+        if disk.samples() > 0 {
+            tracing::info!(
+                device = status.device,
+                samples = disk.samples(),
+                "samples of an earlier run wait on disk and are written first"
+            );
+        }
+        Spool::backed(samples_max, status, Some(SpoolBacking::new(disk)))
+    }
+
+    fn backed(samples_max: usize, status: Arc<DeviceStatus>, backing: Option<SpoolBacking>) -> Spool {
+        let none = || AtomicI64::new(NONE_HELD);
+        let state = SpoolState {
+            queue: Mutex::default(),
+            filled: Notify::new(),
+            samples_max,
+            held: AtomicUsize::default(),
+            held_since: none(),
+            gone_since: none(),
+            moving_since: none(),
+            backing,
+            written: AtomicU64::default(),
+            ledger: Mutex::default(),
+            refused: Mutex::default(),
+            routes: Mutex::default(),
+            status,
+        };
         let spool = Spool { shared: Arc::new(state) };
         // The status must not keep the spool: it is shown for longer.
         let shared = Arc::downgrade(&spool.shared);
         spool.shared.status.set_backlog(move || {
             let Some(spool) = shared.upgrade().map(|shared| Spool { shared }) else { return DeviceBacklog::default() };
-            let samples = (spool.depth() + spool.shared.held.load(Ordering::Relaxed)) as u64;
-            DeviceBacklog { samples, since: spool.unwritten_since() }
+            spool.backlog()
         });
+        if spool.shared.backing.is_some() {
+            // What an earlier run left waits for nobody.
+            spool.shared.filled.notify_one();
+        }
         spool
     }
 
@@ -196,7 +260,7 @@ impl Spool {
     fn queue(&self, samples: usize, add: impl FnOnce(&mut SpoolSegment)) {
         let segment_samples = SEGMENT_SAMPLES_MAX.min(self.shared.samples_max / 16);
         let mut dropped = 0;
-        {
+        let pressed = {
             let mut queue = self.shared.queue.lock();
             if queue.segments.back().is_none_or(|segment| segment.samples + samples > segment_samples) {
                 queue.segments.push_back(SpoolSegment::beginning(self.shared.status.now()));
@@ -213,6 +277,10 @@ impl Spool {
                 queue.samples -= oldest.samples;
                 dropped += queue.overflow.drop_runs(&oldest.runs, oldest.since);
             }
+            queue.samples > self.shared.samples_max / 2
+        };
+        if let (true, Some(backing)) = (pressed, &self.shared.backing) {
+            backing.pressed.notify_one();
         }
         if dropped > 0 {
             self.shared.status.samples_dropped.fetch_add(dropped, Ordering::Relaxed);
@@ -230,43 +298,59 @@ impl Spool {
         self.shared.queue.lock().begun
     }
 
-    /// The place up to which nothing waits any longer: it is durable, or was told to be rejected or lost.
+    /// The place up to which nothing waits in memory any longer: it is durable, in the store or on the disk of the spool, or was told to be
+    /// rejected or lost.
     pub fn written(&self) -> u64 {
         self.shared.written.load(Ordering::Acquire)
     }
 
-    /// When the oldest sample came that is neither written nor told to be lost; `None` where there is none.
+    /// When the oldest sample came that a kill would take: neither written nor on disk nor told to be lost; `None` where there is none.
     pub fn unwritten_since(&self) -> Option<Timestamp> {
         let queue = self.shared.queue.lock();
         let waiting = queue.segments.front().map(|segment| segment.since);
+        // What the disk had to give up is not told yet.
+        let given_up = self.shared.backing.as_ref().and_then(|backing| backing.overflow.lock().since);
         let told = |since: &AtomicI64| Some(since.load(Ordering::Relaxed)).filter(|&since| since != NONE_HELD).map(Timestamp);
-        [waiting, queue.overflow.since, told(&self.shared.held_since), told(&self.shared.gone_since)].into_iter().flatten().min()
+        [
+            waiting,
+            given_up,
+            queue.overflow.since,
+            told(&self.shared.held_since),
+            told(&self.shared.gone_since),
+            told(&self.shared.moving_since),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Takes the oldest segment out, so that it is written by nobody; empty when nothing waits. For tests of collectors: what runs hands the
     /// spool to its drain task.
     pub fn take(&self) -> SampleBatch {
-        self.take_part().batch
+        self.take_part().0.batch
     }
 
-    /// What is to be written next: in the place of what went, else the oldest segment; empty when nothing waits.
-    fn take_part(&self) -> SpooledBatch {
+    /// What is to be written next of what is in memory: in the place of what went, else the oldest segment, with when that came; empty when
+    /// nothing waits.
+    fn take_part(&self) -> (SpooledBatch, Option<Instant>) {
         let mut queue = self.shared.queue.lock();
-        let (batch, since) = if let Some(since) = queue.overflow.since {
+        let (batch, since, came) = if let Some(since) = queue.overflow.since {
             let (batch, losses) = queue.overflow.take();
             self.shared.ledger.lock().overflowed(losses);
-            (batch, since)
+            (batch, since, None)
         } else {
             // Whoever takes a segment is done with those before it.
             let done = queue.begun - queue.segments.len() as u64;
-            self.shared.written.store(done, Ordering::Release);
-            let segment = queue.segments.pop_front().unwrap_or_default();
-            queue.samples -= segment.samples;
-            (SampleBatch { runs: segment.runs }, segment.since)
+            self.shared.written.fetch_max(done, Ordering::Release);
+            let segment = queue.segments.pop_front();
+            queue.samples -= segment.as_ref().map_or(0, |segment| segment.samples);
+            segment.map_or((SampleBatch::default(), Timestamp(0), None), |segment| {
+                (SampleBatch { runs: segment.runs }, segment.since, Some(segment.came))
+            })
         };
         // Still under the lock, so that whoever asks since when samples wait sees them in one place or the other.
         self.shared.held_since.store(if batch.is_empty() { NONE_HELD } else { since.0 }, Ordering::Relaxed);
-        SpooledBatch { batch, since, mark: false }
+        (SpooledBatch { batch, since, mark: false }, came)
     }
 
     /// Samples of this tag will not be taken, with the reason: they are counted as rejected, and nothing of them is written.
@@ -331,55 +415,88 @@ impl Spool {
     }
 
     /// Writes what is queued to `sink` until `shutdown`, then what is left. What a repeat can mend is repeated, for as long as it takes: the
-    /// queue then fills up to its bound. What it cannot mend is counted as rejected and named in the status, and everything else is written.
+    /// queue then goes to disk, or fills up to its bound. What it cannot mend is counted as rejected and named in the status, and everything else
+    /// is written.
     pub async fn drain(self, sink: Arc<dyn SampleSink>, shutdown: CancellationToken) {
+        // Goes on to its end where the writer is cut short, and ends where this does.
+        let ended = CancellationToken::new();
+        let _ended = ended.clone().drop_guard();
+        let spilling = self.shared.backing.is_some().then(|| tokio::spawn(self.clone().spill_until(ended.clone())));
+        let left = self.write_until(&*sink, &shutdown).await;
+        ended.cancel();
+        if let Some(spilling) = spilling {
+            // A disk that hangs does not hold up a stop.
+            let _ = tokio::time::timeout(DRAIN_AT_STOP, spilling).await;
+        }
+        if left != WriteRound::Nothing {
+            self.give_up().await;
+        }
+    }
+
+    async fn write_until(&self, sink: &dyn SampleSink, shutdown: &CancellationToken) -> WriteRound {
         let late = async {
             shutdown.cancelled().await;
             tokio::time::sleep(DRAIN_AT_STOP).await;
         };
         tokio::pin!(late);
+        let mut waiting = WriteRound::Nothing;
         loop {
-            let (waits, outages) = {
-                let ledger = self.shared.ledger.lock();
-                (ledger.waits(), ledger.outages.are_pending())
-            };
-            tokio::select! {
-                () = self.shared.filled.notified() => {}
-                () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(if outages { OUTAGE_INTERVAL } else { TELL_INTERVAL }), if waits || outages => {}
-            }
-            let last = shutdown.is_cancelled();
-            tokio::select! {
-                () = async {
-                    self.write_queued(&*sink, &shutdown).await;
-                    self.put_on_record(&*sink, last).await;
-                } => {}
-                // What waits for room may wait for ever, but a stop does not.
-                () = &mut late => {
-                    self.give_up();
-                    return;
+            if waiting == WriteRound::Nothing {
+                let (waits, outages) = {
+                    let ledger = self.shared.ledger.lock();
+                    (ledger.waits(), ledger.outages.are_pending())
+                };
+                tokio::select! {
+                    () = self.shared.filled.notified() => {}
+                    () = shutdown.cancelled() => {}
+                    () = tokio::time::sleep(if outages { OUTAGE_INTERVAL } else { TELL_INTERVAL }), if waits || outages => {}
                 }
             }
-            if last {
-                return;
+            let last = shutdown.is_cancelled();
+            waiting = tokio::select! {
+                waiting = async {
+                    let waiting = self.write_queued(sink, shutdown).await;
+                    self.put_on_record(sink, last && waiting != WriteRound::More).await;
+                    waiting
+                } => waiting,
+                // What waits for room may wait for ever, but a stop does not.
+                () = &mut late => return WriteRound::More,
+            };
+            if waiting == WriteRound::StoreGone || (last && waiting == WriteRound::Nothing) {
+                return waiting;
             }
         }
     }
 
-    async fn write_queued(&self, sink: &dyn SampleSink, shutdown: &CancellationToken) {
+    async fn write_queued(&self, sink: &dyn SampleSink, shutdown: &CancellationToken) -> WriteRound {
+        let begun = Instant::now();
         loop {
-            let SpooledBatch { batch, since, mark } = self.take_part();
+            let SpooledBatch { batch, since, mark } = self.next_part().await;
             if batch.is_empty() {
-                return;
+                return WriteRound::Nothing;
             }
             let mut parts = vec![SpooledBatch { batch: self.without_refused(batch), since, mark }];
             while let Some(part) = parts.pop() {
                 let waiting: usize = parts.iter().map(|part| part.batch.len()).sum();
                 self.shared.held.store(part.batch.len() + waiting, Ordering::Relaxed);
-                self.write_part(part, sink, shutdown, &mut parts).await;
+                if self.write_part(part, sink, shutdown, &mut parts).await == WriteRound::StoreGone && self.shared.backing.is_some() {
+                    if shutdown.is_cancelled() {
+                        return WriteRound::StoreGone;
+                    }
+                    let held = self.shared.held.swap(0, Ordering::Relaxed);
+                    if !self.take_again().await {
+                        self.shared.status.samples_dropped.fetch_add(held as u64, Ordering::Relaxed);
+                    }
+                    self.shared.held_since.store(NONE_HELD, Ordering::Relaxed);
+                    return WriteRound::More;
+                }
             }
+            self.part_is_done().await;
             self.shared.held.store(0, Ordering::Relaxed);
             self.shared.held_since.store(NONE_HELD, Ordering::Relaxed);
+            if begun.elapsed() >= WRITE_FOR {
+                return WriteRound::More;
+            }
         }
     }
 
@@ -410,7 +527,13 @@ impl Spool {
     }
 
     /// Writes one batch; what is refused for what is in it goes back to `parts` as two halves, the later one first, until it is one sample.
-    async fn write_part(&self, part: SpooledBatch, sink: &dyn SampleSink, shutdown: &CancellationToken, parts: &mut Vec<SpooledBatch>) {
+    async fn write_part(
+        &self,
+        part: SpooledBatch,
+        sink: &dyn SampleSink,
+        shutdown: &CancellationToken,
+        parts: &mut Vec<SpooledBatch>,
+    ) -> WriteRound {
         let status = &self.shared.status;
         let SpooledBatch { mut batch, since, mark } = part;
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -433,15 +556,26 @@ impl Spool {
             self.tell(&[], &rejected);
             parts.extend(self.mark_rejected(&[], &rejected, since));
             let lost = samples.saturating_sub(back.len()).saturating_sub(usize::try_from(rejected.count).unwrap_or(usize::MAX));
+            if lost > 0 && self.shared.backing.is_some() {
+                // Whether it is stored nobody knows; what is on disk still is written once more.
+                tokio::time::sleep(backoff.next_delay()).await;
+                return WriteRound::StoreGone;
+            }
             status.samples_dropped.fetch_add(lost as u64, Ordering::Relaxed);
             batch = back;
             match error {
                 WriteError::Full(_) | WriteError::Stopped(_) => {
                     if matches!(error, WriteError::Stopped(_)) && shutdown.is_cancelled() {
+                        if self.shared.backing.is_some() {
+                            self.shared
+                                .held
+                                .store(batch.len() + parts.iter().map(|part| part.batch.len()).sum::<usize>(), Ordering::Relaxed);
+                            return WriteRound::StoreGone;
+                        }
                         tracing::error!(device = status.device, %error, samples = batch.len(), "samples dropped");
                         status.samples_dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
                         self.shared.gone_since.fetch_min(since.0, Ordering::Relaxed);
-                        return;
+                        return WriteRound::StoreGone;
                     }
                     if !std::mem::replace(&mut waiting, true) {
                         tracing::error!(device = status.device, %error, "samples wait in the spool");
@@ -451,137 +585,13 @@ impl Spool {
                 }
                 error => {
                     self.split(SpooledBatch { batch, since, mark }, &error, parts);
-                    return;
+                    return WriteRound::Nothing;
                 }
             }
         }
         if waiting {
             tracing::info!(device = status.device, samples = self.depth(), "samples are taken again");
         }
-    }
-
-    /// Halves a batch that was refused for what is in it; a single sample is rejected.
-    fn split(&self, part: SpooledBatch, error: &WriteError, parts: &mut Vec<SpooledBatch>) {
-        let SpooledBatch { mut batch, since, mark } = part;
-        batch.runs.retain(|(_, run)| !run.is_empty());
-        // An end of the whole tag: no later sample of it will be taken either.
-        let of_tag = matches!(error, WriteError::UnknownTag(_) | WriteError::WrongType { .. });
-        match batch.runs.as_mut_slice() {
-            [] => {}
-            // There is no better one, and the gap tells.
-            [(tag, run)] if mark && (of_tag || run.len() == 1) => {
-                tracing::error!(device = self.shared.status.device, tag = tag.0, %error, "the sample that marks a loss is not taken");
-            }
-            [(tag, run)] if of_tag || run.len() == 1 => {
-                self.shared.status.samples_rejected.fetch_add(run.len() as u64, Ordering::Relaxed);
-                let reason = match error {
-                    WriteError::UnknownTag(_) => {
-                        "the tag was deleted while it was collected; it is collected again after a restart".to_owned()
-                    }
-                    error => error.to_string(),
-                };
-                if of_tag {
-                    self.refuse(*tag, &reason);
-                } else {
-                    let (device, name) = (&self.shared.status.device, self.shared.status.tag_name(*tag));
-                    tracing::warn!(device, tag = name, "a sample is not taken: {reason}");
-                    self.shared.status.record_refused(&name, &reason);
-                    if let Some(&at) = run.timestamps.first() {
-                        let value_type = run.value_type();
-                        let newest = Some(Timestamp(at.saturating_sub(1)));
-                        let rejected = RejectedTag { tag: *tag, value_type, reason, newest, last: true };
-                        let rejected = Rejected { count: 0, shown: Vec::new(), tags: vec![rejected] };
-                        parts.extend(self.mark_rejected(&[], &rejected, Timestamp(at)));
-                    }
-                }
-            }
-            [(tag, run)] => {
-                let rows: Vec<u32> = (0..run.len() as u32).collect();
-                let (first, second) = rows.split_at(rows.len() / 2);
-                for half in [second, first] {
-                    parts.push(SpooledBatch { batch: SampleBatch { runs: vec![(*tag, run.take(half))] }, since, mark });
-                }
-            }
-            runs => {
-                let later = runs.len() / 2;
-                let second = batch.runs.split_off(later);
-                parts.push(SpooledBatch { batch: SampleBatch { runs: second }, since, mark });
-                parts.push(SpooledBatch { batch, since, mark });
-            }
-        }
-    }
-
-    /// Takes out the tags whose samples are not taken.
-    fn without_refused(&self, mut batch: SampleBatch) -> SampleBatch {
-        let refused = self.shared.refused.lock();
-        if !refused.is_empty() {
-            let before = batch.len();
-            batch.runs.retain(|(tag, _)| !refused.contains(tag));
-            self.shared.status.samples_rejected.fetch_add((before - batch.len()) as u64, Ordering::Relaxed);
-        }
-        batch
-    }
-
-    /// How the runs of a batch begin and end: of those that end Bad, and while some tag does not deliver, of all.
-    fn ends(&self, batch: &SampleBatch) -> Vec<Ends> {
-        let all = self.shared.status.has_troubles() || self.shared.ledger.lock().is_rejecting();
-        let ends = batch.runs.iter().filter_map(|(tag, run)| {
-            let (&first, &last) = run.timestamps.first().zip(run.timestamps.last())?;
-            let quality = Quality(*run.qualities.last()?);
-            (all || quality.is_bad()).then_some(Ends { tag: *tag, quality, first: Timestamp(first), last: Timestamp(last) })
-        });
-        ends.collect()
-    }
-
-    /// Brings the status up to date after a write. What is rejected is logged by who rejects it.
-    fn tell(&self, ends: &[Ends], rejected: &Rejected) {
-        let status = &self.shared.status;
-        let refused: HashSet<TagId> = rejected.tags.iter().filter(|tag| tag.last).map(|tag| tag.tag).collect();
-        for end in ends {
-            if end.quality.is_bad() || !refused.contains(&end.tag) {
-                status.record_quality(end.tag, end.quality, end.last);
-            }
-        }
-        status.samples_rejected.fetch_add(rejected.count, Ordering::Relaxed);
-        let shown: BTreeMap<&str, _> = rejected.shown.iter().map(|rejection| (&*rejection.tag, rejection)).collect();
-        for tag in &rejected.tags {
-            let name = status.tag_name(tag.tag);
-            let told = match shown.get(&*name) {
-                Some(rejection) => format!("the sample of {} {}", rejection.timestamp, rejection.reason),
-                None => format!("its sample {}", tag.reason),
-            };
-            if tag.last {
-                status.record_refused(&name, &told);
-            } else {
-                status.record_error(status.now(), format!("tag {name}: {told}"));
-            }
-        }
-    }
-
-    /// After a write: ends the last values of tags whose samples were not taken, and notes which are taken again.
-    fn mark_rejected(&self, ends: &[Ends], rejected: &Rejected, since: Timestamp) -> Option<SpooledBatch> {
-        let mut ledger = self.shared.ledger.lock();
-        if rejected.tags.is_empty() && !ledger.is_rejecting() {
-            return None;
-        }
-        let now = self.shared.status.now();
-        let mut runs = Vec::new();
-        for tag in &rejected.tags {
-            if let Some(at) = ledger.rejected(tag, since, now) {
-                runs.extend(lost::bad(tag.tag, tag.value_type, at.0).map(|run| (tag.tag, run)));
-            }
-        }
-        let refused: HashSet<TagId> = rejected.tags.iter().map(|tag| tag.tag).collect();
-        for end in ends.iter().filter(|end| !refused.contains(&end.tag)) {
-            ledger.taken(end.tag, end.first, now);
-        }
-        (!runs.is_empty()).then_some(SpooledBatch { batch: SampleBatch { runs }, since, mark: true })
-    }
-
-    /// The time to write what is left is over.
-    fn give_up(&self) {
-        let samples = self.depth() + self.shared.held.load(Ordering::Relaxed);
-        tracing::error!(device = self.shared.status.device, samples, "stopped with samples unwritten");
-        self.shared.status.samples_dropped.fetch_add(samples as u64, Ordering::Relaxed);
+        WriteRound::Nothing
     }
 }
