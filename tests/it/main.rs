@@ -43,6 +43,7 @@ mod salvage;
 mod selection;
 mod shares;
 mod silence;
+mod spooled;
 mod sql;
 mod support;
 mod tag_status;
